@@ -1,0 +1,61 @@
+package domain
+
+// Command is a wish in the imperative. It is checked against the World, and what it decides is
+// appended to its one stream at the revision that the World was folded to.
+type Command interface {
+	// Stream is the stream that guards the command.
+	Stream() string
+	// Decide returns the events that the wish comes to: none if all is so already.
+	// It is a pure function of the command and the world.
+	Decide(World) ([]Event, *Rejection)
+}
+
+// World is what a command may ask. Every value is what the fold says at one position.
+// Methods return nil or zero for what does not exist.
+type World interface {
+	Machine(name string) *Machine
+	Environment(name string) bool
+	// Policy finds a written policy, and the default one, which needs no writing.
+	Policy(name string) *PolicySettings
+	Token(id string) *Token
+	Project(name string) *Project
+	// References lists what still names an environment or policy, as "machine web-01".
+	References(kind, name string) []string
+
+	// Hold is the hold of a project on a machine.
+	Hold(project, machine string) *Hold
+	// Wanted is the release that the machine should have: hold, else pin, else the environment's.
+	Wanted(project, machine string) string
+	// Actual is the release that the machine's own last success proves.
+	Actual(project, machine string) string
+	// Unfinished is the release that the last attempt there tried and did not finish.
+	Unfinished(project, machine string) string
+	// Unclaimed lists the open deployments of a project with the parts that nobody has claimed.
+	Unclaimed(project string) []UnclaimedParts
+	// Deployment finds an open or ended deployment.
+	Deployment(id ID) *DeploymentFacts
+	// Part finds one machine's share of a deployment.
+	Part(deployment ID, machine string) *Part
+	// Gate says why a claim by this session would be void now; empty: it would count.
+	Gate(deployment ID, machine string, session ID) PartReason
+	// SetAside says why a stream cannot be folded, if so.
+	SetAside(stream string) (reason string, aside bool)
+}
+
+// UnclaimedParts are the parts of one open deployment that nobody has claimed.
+type UnclaimedParts struct {
+	Deployment  ID
+	Kind        DeploymentKind
+	Environment string
+	Machines    []string // sorted
+	// All says that Machines are all parts that have not ended.
+	All bool
+}
+
+// DeploymentFacts is what a command needs to know of a deployment.
+type DeploymentFacts struct {
+	Project   string
+	Ended     bool
+	Cancelled bool
+	State     DeploymentState
+}

@@ -1,0 +1,316 @@
+package domain
+
+import (
+	"slices"
+	"time"
+)
+
+// Hold keeps automation from one machine.
+type Hold struct {
+	// Instance is the one that was held; another instance gets Release.
+	Instance ID
+	// Release is what the machine should stay at; empty: as it is.
+	Release string
+	Until   *time.Time
+	Reason  string
+	By      string
+	// Deployment is the one that set it; zero for the verb hold.
+	Deployment ID
+}
+
+// ByVerb says that a person set the hold with the verb hold.
+func (h *Hold) ByVerb() bool { return h != nil && h.Deployment.IsZero() }
+
+// Commands that deploy.
+type (
+	// Deploy queues a person's deployment: narrowed if it names machines, else environment-wide.
+	Deploy struct {
+		Project, Release, Environment string
+		Machines, Exclude             []string
+		// MaxParallel and StopAfterFailures replace the project's; nil keeps them.
+		MaxParallel, StopAfterFailures *int
+		Reason, By                     string
+	}
+	// Rollback queues an environment-wide deployment of the release before.
+	Rollback struct{ Project, Environment, By string }
+	// Retry queues a narrowed deployment of what the machine's last attempt did not finish, else of the wanted release.
+	Retry struct{ Project, Machine, By string }
+	// CancelDeployment stops what nobody has claimed.
+	CancelDeployment struct {
+		Project    string
+		Deployment ID
+		By         string
+	}
+	// SetPin pins a release in an environment.
+	SetPin struct {
+		Project, Release, Environment string
+		Until                         *time.Time
+		Reason, By                    string
+	}
+	// LiftPin lifts a pin.
+	LiftPin struct{ Project, Environment, By string }
+	// SetHold holds a machine as it is.
+	SetHold struct {
+		Project, Machine string
+		Until            *time.Time
+		Reason, By       string
+	}
+	// LiftHold lifts any hold of a machine.
+	LiftHold struct{ Project, Machine, By string }
+)
+
+// Stream is the project's.
+func (c Deploy) Stream() string { return ProjectStream(c.Project) }
+
+// Stream is the project's.
+func (c Rollback) Stream() string { return ProjectStream(c.Project) }
+
+// Stream is the project's.
+func (c Retry) Stream() string { return ProjectStream(c.Project) }
+
+// Stream is the project's.
+func (c CancelDeployment) Stream() string { return ProjectStream(c.Project) }
+
+// Stream is the project's.
+func (c SetPin) Stream() string { return ProjectStream(c.Project) }
+
+// Stream is the project's.
+func (c LiftPin) Stream() string { return ProjectStream(c.Project) }
+
+// Stream is the project's.
+func (c SetHold) Stream() string { return ProjectStream(c.Project) }
+
+// Stream is the project's.
+func (c LiftHold) Stream() string { return ProjectStream(c.Project) }
+
+// Decide withdraws every unclaimed part on the machines that the deployment covers, and queues it.
+func (c Deploy) Decide(w World) ([]Event, *Rejection) {
+	p, r := c.check(w)
+	if r != nil {
+		return nil, r
+	}
+	q := DeploymentQueued{Kind: EnvironmentWide, Environment: c.Environment, Release: c.Release, Exclude: Names(c.Exclude),
+		MaxParallel: p.Settings.MaxParallel, StopAfterFailures: p.Settings.StopAfterFailures,
+		Unavailable: p.Settings.Unavailable, Reason: c.Reason, By: c.By}
+	if c.MaxParallel != nil {
+		q.MaxParallel = *c.MaxParallel
+	}
+	if c.StopAfterFailures != nil {
+		q.StopAfterFailures = *c.StopAfterFailures
+	}
+	for _, name := range Names(c.Machines) {
+		q.Kind = Narrowed
+		q.Machines = append(q.Machines, DeploymentMachine{Name: name})
+	}
+	return append(c.withdraw(w, p), q), nil
+}
+
+func (c Deploy) check(w World) (*Project, *Rejection) {
+	p := w.Project(c.Project)
+	if p == nil {
+		return nil, noProject(c.Project)
+	}
+	if p.Releases[c.Release] == nil {
+		return nil, notFound("project %s has no release %.140q", c.Project, c.Release).
+			hint("`drover release create %s VERSION` makes one", c.Project)
+	}
+	if !w.Environment(c.Environment) {
+		return nil, noEnvironment(c.Environment)
+	}
+	if r := checkReason(c.Reason); r != nil {
+		return nil, r
+	}
+	if pin := p.PinIn(c.Environment); pin != nil && pin.Release != c.Release {
+		return nil, conflict("project %s is pinned to %s in %s", c.Project, pin.Release, c.Environment).
+			hint("`drover unpin %s --in %s` first", c.Project, c.Environment)
+	}
+	return p, c.checkMachines(w, p)
+}
+
+func (c Deploy) checkMachines(w World, p *Project) *Rejection {
+	switch {
+	case len(c.Machines) > 0 && len(c.Exclude) > 0:
+		return invalid("machines are both named and excluded").hint("use --machine or --exclude")
+	case len(c.Machines) > MaxNamedMachines || len(c.Exclude) > MaxNamedMachines:
+		return invalid("more than %d machines are named", MaxNamedMachines).hint("deploy environment-wide, or in several steps")
+	case c.MaxParallel != nil && *c.MaxParallel < 0, c.StopAfterFailures != nil && *c.StopAfterFailures < 0:
+		return invalid("a bound is negative").hint("0 is no bound")
+	}
+	for _, name := range slices.Concat(c.Machines, c.Exclude) {
+		m := w.Machine(name)
+		switch {
+		case m == nil:
+			return noMachine(name)
+		case m.Environment != c.Environment:
+			return conflict("machine %s is in environment %s, not in %s", name, m.Environment, c.Environment)
+		case !InScope(m, c.Environment, p.Settings.Roles, nil) && len(c.Machines) > 0:
+			return conflict("machine %s has none of the roles %v of project %s", name, p.Settings.Roles, c.Project)
+		}
+	}
+	return nil
+}
+
+// withdraw ends what the deployment replaces. An earlier environment-wide deployment of the
+// environment is superseded whole, by one that is environment-wide itself.
+func (c Deploy) withdraw(w World, p *Project) []Event {
+	var events []Event
+	for _, u := range w.Unclaimed(c.Project) {
+		machines, all := u.Machines, u.All
+		if !(c.wide() && u.Kind == EnvironmentWide && u.Environment == c.Environment) {
+			machines = slices.DeleteFunc(slices.Clone(machines), func(name string) bool { return !c.covers(w, p, name) })
+			all = all && len(machines) == len(u.Machines)
+		}
+		switch {
+		case len(machines) == 0:
+		case all || len(machines) == len(u.Machines):
+			events = append(events, PartsWithdrawn{Deployment: u.Deployment, Reason: Superseded})
+		default:
+			events = append(events, PartsWithdrawn{Deployment: u.Deployment, Machines: machines, Reason: Superseded})
+		}
+	}
+	return events
+}
+
+func (c Deploy) wide() bool { return len(c.Machines) == 0 }
+
+func (c Deploy) covers(w World, p *Project, machine string) bool {
+	if !c.wide() {
+		return slices.Contains(c.Machines, machine)
+	}
+	return InScope(w.Machine(machine), c.Environment, p.Settings.Roles, nil) && !slices.Contains(c.Exclude, machine) &&
+		!w.Hold(c.Project, machine).ByVerb()
+}
+
+// Decide turns into a deployment of the release before.
+func (c Rollback) Decide(w World) ([]Event, *Rejection) {
+	p := w.Project(c.Project)
+	if p == nil {
+		return nil, noProject(c.Project)
+	}
+	if !w.Environment(c.Environment) {
+		return nil, noEnvironment(c.Environment)
+	}
+	release := ""
+	if s := p.Environments[c.Environment]; s != nil {
+		release = s.RollbackTo()
+	}
+	if release == "" {
+		return nil, conflict("project %s has no release to go back to in %s", c.Project, c.Environment).
+			hint("a rollback needs an earlier environment-wide deployment that succeeded")
+	}
+	return Deploy{Project: c.Project, Release: release, Environment: c.Environment, Reason: "rollback", By: c.By}.Decide(w)
+}
+
+// Decide turns into a narrowed deployment to the machine.
+func (c Retry) Decide(w World) ([]Event, *Rejection) {
+	if w.Project(c.Project) == nil {
+		return nil, noProject(c.Project)
+	}
+	m := w.Machine(c.Machine)
+	if m == nil {
+		return nil, noMachine(c.Machine)
+	}
+	release := w.Unfinished(c.Project, c.Machine)
+	if release == "" {
+		release = w.Wanted(c.Project, c.Machine)
+	}
+	if release == "" {
+		return nil, conflict("there is nothing of project %s to try on machine %s", c.Project, c.Machine).
+			hint("deploy a release to %s first", m.Environment)
+	}
+	return Deploy{Project: c.Project, Release: release, Environment: m.Environment, Machines: []string{c.Machine},
+		Reason: "retry", By: c.By}.Decide(w)
+}
+
+// Decide cancels an open deployment; an ended one is as its sender wished if it was cancelled.
+func (c CancelDeployment) Decide(w World) ([]Event, *Rejection) {
+	d := w.Deployment(c.Deployment)
+	switch {
+	case d == nil || d.Project != c.Project:
+		return nil, notFound("deployment %s does not exist", c.Deployment).hint("`drover get deployments` lists them")
+	case d.Cancelled:
+		return nil, nil
+	case d.Ended:
+		return nil, conflict("deployment %s has ended: %s", c.Deployment, d.State)
+	}
+	return []Event{DeploymentCancelled{Deployment: c.Deployment, By: c.By}}, nil
+}
+
+// Decide pins, or changes the pin.
+func (c SetPin) Decide(w World) ([]Event, *Rejection) {
+	p := w.Project(c.Project)
+	if p == nil {
+		return nil, noProject(c.Project)
+	}
+	if p.Releases[c.Release] == nil {
+		return nil, notFound("project %s has no release %.140q", c.Project, c.Release)
+	}
+	if !w.Environment(c.Environment) {
+		return nil, noEnvironment(c.Environment)
+	}
+	if r := checkReason(c.Reason); r != nil {
+		return nil, r
+	}
+	pin := PinSet{Environment: c.Environment, Release: c.Release, Until: c.Until, Reason: c.Reason, By: c.By}
+	if old := p.PinIn(c.Environment); old != nil && old.Release == pin.Release && old.Reason == pin.Reason && sameTime(old.Until, pin.Until) {
+		return nil, nil
+	}
+	return []Event{pin}, nil
+}
+
+// Decide lifts the pin that is there.
+func (c LiftPin) Decide(w World) ([]Event, *Rejection) {
+	p := w.Project(c.Project)
+	if p == nil {
+		return nil, noProject(c.Project)
+	}
+	if p.PinIn(c.Environment) == nil {
+		return nil, notFound("project %s is not pinned in %.80q", c.Project, c.Environment)
+	}
+	return []Event{PinLifted{Environment: c.Environment, Reason: Lifted, By: c.By}}, nil
+}
+
+// How pins and holds end.
+const (
+	Lifted  = "lifted"
+	Expired = "expired"
+)
+
+// Decide holds the machine at what it has.
+func (c SetHold) Decide(w World) ([]Event, *Rejection) {
+	m := w.Machine(c.Machine)
+	if w.Project(c.Project) == nil {
+		return nil, noProject(c.Project)
+	}
+	if m == nil {
+		return nil, noMachine(c.Machine)
+	}
+	if r := checkReason(c.Reason); r != nil {
+		return nil, r
+	}
+	h := w.Hold(c.Project, c.Machine)
+	if h.ByVerb() && h.Reason == c.Reason && sameTime(h.Until, c.Until) {
+		return nil, nil
+	}
+	return []Event{HoldSet{Machine: c.Machine, Instance: m.Instance, Release: w.Actual(c.Project, c.Machine),
+		Until: c.Until, Reason: c.Reason, By: c.By}}, nil
+}
+
+// Decide lifts the hold that is there.
+func (c LiftHold) Decide(w World) ([]Event, *Rejection) {
+	if w.Project(c.Project) == nil {
+		return nil, noProject(c.Project)
+	}
+	if w.Hold(c.Project, c.Machine) == nil {
+		return nil, notFound("machine %.80q is not held for project %s", c.Machine, c.Project)
+	}
+	return []Event{HoldLifted{Machine: c.Machine, Reason: Lifted, By: c.By}}, nil
+}
+
+func sameTime(a, b *time.Time) bool {
+	return a == nil && b == nil || a != nil && b != nil && a.Equal(*b)
+}
+
+func noEnvironment(name string) *Rejection {
+	return notFound("environment %.80q does not exist", name).hint("`drover get environments` lists them")
+}

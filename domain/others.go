@@ -1,0 +1,240 @@
+package domain
+
+import (
+	"reflect"
+	"slices"
+	"time"
+)
+
+// Token is what a token's own stream tells.
+type Token struct {
+	ID       string
+	Settings TokenSettings
+	Hash     string
+	Revoked  bool
+	// Used maps each instance that joined to the use it made.
+	Used map[ID]TokenUsed
+}
+
+// Evolve folds one fact of the token's stream.
+func (t *Token) Evolve(e Event) {
+	switch e := e.(type) {
+	case TokenCreated:
+		t.Settings, t.Hash = e.Settings, e.Hash
+	case TokenUsed:
+		if t.Used == nil {
+			t.Used = map[ID]TokenUsed{}
+		}
+		t.Used[e.Instance] = e
+	case TokenRevoked:
+		t.Revoked = true
+	}
+}
+
+// Commands of environments, policies, tokens and the log.
+type (
+	// ApplyEnvironment begins an environment.
+	ApplyEnvironment struct{ Name, By string }
+	// DeleteEnvironment ends an environment that nothing names.
+	DeleteEnvironment struct{ Name, By string }
+	// ApplyPolicy begins a machine policy or brings it to these settings.
+	ApplyPolicy struct {
+		Name     string
+		Settings PolicySettings
+		By       string
+	}
+	// DeletePolicy ends a machine policy that no machine names.
+	DeletePolicy struct{ Name, By string }
+	// CreateToken makes a token whose secret half has this hash.
+	CreateToken struct {
+		ID       string
+		Settings TokenSettings
+		Hash     string
+		By       string
+	}
+	// RevokeToken ends a token.
+	RevokeToken struct{ ID, By string }
+	// UseToken joins an agent. The same instance again uses nothing.
+	UseToken struct {
+		ID          string
+		Instance    ID
+		Machine     string
+		Secret      string // hash
+		Environment string
+		Roles       []string
+		Now         time.Time // the server's wall clock, for the token's expiry alone
+	}
+	// ClearStream lets a stream that was set aside go on.
+	ClearStream struct{ Name, By string }
+)
+
+// Stream is the environment's.
+func (c ApplyEnvironment) Stream() string { return EnvironmentStream(c.Name) }
+
+// Stream is the environment's.
+func (c DeleteEnvironment) Stream() string { return EnvironmentStream(c.Name) }
+
+// Stream is the policy's.
+func (c ApplyPolicy) Stream() string { return PolicyStream(c.Name) }
+
+// Stream is the policy's.
+func (c DeletePolicy) Stream() string { return PolicyStream(c.Name) }
+
+// Stream is the token's.
+func (c CreateToken) Stream() string { return TokenStream(c.ID) }
+
+// Stream is the token's.
+func (c RevokeToken) Stream() string { return TokenStream(c.ID) }
+
+// Stream is the token's.
+func (c UseToken) Stream() string { return TokenStream(c.ID) }
+
+// Stream is the watch.
+func (c ClearStream) Stream() string { return WatchStream }
+
+// Decide defines what is not there.
+func (c ApplyEnvironment) Decide(w World) ([]Event, *Rejection) {
+	if r := CheckName("environment", c.Name); r != nil {
+		return nil, r
+	}
+	if w.Environment(c.Name) {
+		return nil, nil
+	}
+	return []Event{EnvironmentDefined{By: c.By}}, nil
+}
+
+// Decide refuses while something names the environment.
+func (c DeleteEnvironment) Decide(w World) ([]Event, *Rejection) {
+	if !w.Environment(c.Name) {
+		return nil, noEnvironment(c.Name)
+	}
+	if refs := w.References(EnvironmentStreams, c.Name); len(refs) > 0 {
+		return nil, conflict("environment %s is still named by %s", c.Name, few(refs)).hint("delete or move these first")
+	}
+	return []Event{EnvironmentDeleted{By: c.By}}, nil
+}
+
+// Decide writes what differs.
+func (c ApplyPolicy) Decide(w World) ([]Event, *Rejection) {
+	settings := c.Settings.WithDefaults()
+	if r := CheckName("policy", c.Name); r != nil {
+		return nil, r
+	}
+	if r := settings.Check(); r != nil {
+		return nil, r
+	}
+	if old := w.Policy(c.Name); old != nil && reflect.DeepEqual(*old, settings) {
+		return nil, nil
+	}
+	return []Event{PolicyDefined{Settings: settings, By: c.By}}, nil
+}
+
+// Decide refuses while a machine names the policy.
+func (c DeletePolicy) Decide(w World) ([]Event, *Rejection) {
+	if c.Name == DefaultPolicy {
+		return nil, conflict("policy %s cannot be deleted", DefaultPolicy).hint("apply it with other settings instead")
+	}
+	if w.Policy(c.Name) == nil {
+		return nil, notFound("policy %.80q does not exist", c.Name).hint("`drover get policies` lists them")
+	}
+	if refs := w.References(PolicyStreams, c.Name); len(refs) > 0 {
+		return nil, conflict("policy %s is still named by %s", c.Name, few(refs)).hint("give these another policy first")
+	}
+	return []Event{PolicyDeleted{By: c.By}}, nil
+}
+
+// Decide makes a token that can be used for something.
+func (c CreateToken) Decide(w World) ([]Event, *Rejection) {
+	s := c.Settings
+	s.Environments, s.Roles = Names(s.Environments), Names(s.Roles)
+	switch {
+	case w.Token(c.ID) != nil:
+		return nil, conflict("token %s exists", c.ID)
+	case !s.Join && !s.Scope.Allows(ReadScope):
+		return nil, invalid("scope %.40q is none that is known", s.Scope).hint("use admin, deploy or read")
+	case s.Join && s.Uses < 0:
+		return nil, invalid("uses is %d", s.Uses).hint("0 is no limit")
+	}
+	for _, environment := range s.Environments {
+		if !w.Environment(environment) {
+			return nil, noEnvironment(environment)
+		}
+	}
+	if r := checkNames("role", s.Roles, MaxRoles); r != nil {
+		return nil, r
+	}
+	return []Event{TokenCreated{Settings: s, Hash: c.Hash, By: c.By}}, nil
+}
+
+// Decide revokes once.
+func (c RevokeToken) Decide(w World) ([]Event, *Rejection) {
+	t := w.Token(c.ID)
+	if t == nil {
+		return nil, notFound("token %.80q does not exist", c.ID).hint("`drover token list` lists them")
+	}
+	if t.Revoked {
+		return nil, nil
+	}
+	return []Event{TokenRevoked{By: c.By}}, nil
+}
+
+// Decide counts the use, of which N racers get one by the stream's revision.
+func (c UseToken) Decide(w World) ([]Event, *Rejection) {
+	t := w.Token(c.ID)
+	if t == nil || !t.Settings.Join {
+		return nil, reject(Forbidden, "the join token is not known").hint("`drover token create --join` makes one")
+	}
+	if used, again := t.Used[c.Instance]; again && used.Machine == c.Machine && used.Secret == c.Secret {
+		return nil, nil
+	}
+	if r := c.allowed(t); r != nil {
+		return nil, r
+	}
+	if r := CheckName("machine", c.Machine); r != nil {
+		return nil, r
+	}
+	return []Event{TokenUsed{Instance: c.Instance, Machine: c.Machine, Secret: c.Secret}}, nil
+}
+
+func (c UseToken) allowed(t *Token) *Rejection {
+	s := t.Settings
+	switch {
+	case t.Revoked:
+		return reject(Forbidden, "the join token was revoked").hint("ask for another one")
+	case s.Until != nil && !c.Now.Before(*s.Until):
+		return reject(Forbidden, "the join token expired at %s", s.Until.UTC().Format(time.RFC3339)).hint("ask for another one")
+	case s.Uses > 0 && len(t.Used) >= s.Uses:
+		return reject(Forbidden, "the join token has no use left of %d", s.Uses).hint("ask for another one")
+	case len(s.Environments) > 0 && !slices.Contains(s.Environments, c.Environment):
+		return reject(Forbidden, "the join token is not good for environment %.80q", c.Environment).hint("it is good for %v", s.Environments)
+	}
+	for _, role := range c.Roles {
+		if len(s.Roles) > 0 && !slices.Contains(s.Roles, role) {
+			return reject(Forbidden, "the join token is not good for role %.80q", role).hint("it is good for %v", s.Roles)
+		}
+	}
+	return nil
+}
+
+// Decide clears what is set aside.
+func (c ClearStream) Decide(w World) ([]Event, *Rejection) {
+	if _, aside := w.SetAside(c.Name); !aside {
+		return nil, notFound("stream %.120q is not set aside", c.Name).hint("`drover doctor` and `/readyz` name those that are")
+	}
+	return []Event{StreamCleared{Stream: c.Name, By: c.By}}, nil
+}
+
+// few names at most three of refs.
+func few(refs []string) string {
+	text := ""
+	for i, ref := range refs {
+		switch {
+		case i == 3:
+			return text + " and others"
+		case i > 0:
+			text += ", "
+		}
+		text += ref
+	}
+	return text
+}

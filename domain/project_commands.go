@@ -1,0 +1,244 @@
+package domain
+
+import (
+	"reflect"
+	"slices"
+)
+
+// TriggerSettings are what an owner says of a trigger.
+type TriggerSettings struct {
+	Events       []Category `json:"events"`
+	Environments []string   `json:"environments"`    // "*" is all
+	Roles        []string   `json:"roles,omitempty"` // narrows the project's
+	Redeploy     bool       `json:"redeploy,omitempty"`
+}
+
+// Check refuses a trigger that could never open a candidate or looks nowhere.
+func (s TriggerSettings) Check() *Rejection {
+	members, unknown := Expand(s.Events)
+	switch {
+	case len(s.Events) == 0:
+		return invalid("the trigger names no events").hint("use events: [MachineAvailable]")
+	case unknown != "":
+		return invalid("event %.80q is none that is known", unknown).hint("use one of %v", Categories())
+	case !slices.ContainsFunc(members, Category.Opens):
+		return invalid("the trigger names only events after which a machine is not available").
+			hint("a deployment needs one of %v", groups[AvailableGroup])
+	case len(s.Environments) == 0:
+		return invalid("the trigger names no environments").hint(`use environments: [NAME], or ["*"] for all`)
+	}
+	for _, environment := range s.Environments {
+		if environment != "*" {
+			if r := CheckName("environment", environment); r != nil {
+				return r
+			}
+		}
+	}
+	if len(s.Environments) > MaxEnvironments {
+		return invalid("%d environments are named", len(s.Environments)).hint("use at most %d, or [\"*\"]", MaxEnvironments)
+	}
+	return checkNames("role", s.Roles, MaxRoles)
+}
+
+func (s TriggerSettings) normal() TriggerSettings {
+	s.Environments, s.Roles = Names(s.Environments), Names(s.Roles)
+	return s
+}
+
+// Commands that shape a project.
+type (
+	// ApplyProject begins a project or brings it to these settings.
+	ApplyProject struct {
+		Name     string
+		Settings ProjectSettings
+		Disabled bool
+		By       string
+	}
+	// SetProjectEnabled enables or disables a project.
+	SetProjectEnabled struct {
+		Name    string
+		Enabled bool
+		By      string
+	}
+	// DeleteProject ends a project with its triggers, releases and deployments.
+	DeleteProject struct{ Name, By string }
+	// ApplyTrigger begins a trigger or brings it to these settings.
+	ApplyTrigger struct {
+		Project, Name string
+		Settings      TriggerSettings
+		Disabled      bool
+		By            string
+	}
+	// SetTriggerEnabled enables or disables a trigger.
+	SetTriggerEnabled struct {
+		Project, Name string
+		Enabled       bool
+		By            string
+	}
+	// DeleteTrigger ends a trigger.
+	DeleteTrigger struct{ Project, Name, By string }
+	// CreateRelease copies the project's steps and variables under a version.
+	CreateRelease struct{ Project, Version, By string }
+)
+
+// Stream is the project's.
+func (c ApplyProject) Stream() string { return ProjectStream(c.Name) }
+
+// Stream is the project's.
+func (c SetProjectEnabled) Stream() string { return ProjectStream(c.Name) }
+
+// Stream is the project's.
+func (c DeleteProject) Stream() string { return ProjectStream(c.Name) }
+
+// Stream is the project's.
+func (c ApplyTrigger) Stream() string { return ProjectStream(c.Project) }
+
+// Stream is the project's.
+func (c SetTriggerEnabled) Stream() string { return ProjectStream(c.Project) }
+
+// Stream is the project's.
+func (c DeleteTrigger) Stream() string { return ProjectStream(c.Project) }
+
+// Stream is the project's.
+func (c CreateRelease) Stream() string { return ProjectStream(c.Project) }
+
+// Decide writes what differs.
+func (c ApplyProject) Decide(w World) ([]Event, *Rejection) {
+	settings := c.Settings.WithDefaults()
+	if r := CheckName("project", c.Name); r != nil {
+		return nil, r
+	}
+	if r := settings.Check(); r != nil {
+		return nil, r
+	}
+	var events []Event
+	p := w.Project(c.Name)
+	if p == nil {
+		p = NewProject(c.Name)
+		events = append(events, ProjectDefined{Settings: settings, By: c.By})
+	} else if !reflect.DeepEqual(p.Settings, settings) {
+		events = append(events, ProjectDefined{Settings: settings, By: c.By})
+	}
+	if p.Disabled != c.Disabled {
+		events = append(events, projectEnabling(!c.Disabled, c.By))
+	}
+	return events, nil
+}
+
+func projectEnabling(enabled bool, by string) Event {
+	if enabled {
+		return ProjectEnabled{By: by}
+	}
+	return ProjectDisabled{By: by}
+}
+
+// Decide changes nothing where nothing differs.
+func (c SetProjectEnabled) Decide(w World) ([]Event, *Rejection) {
+	p := w.Project(c.Name)
+	if p == nil {
+		return nil, noProject(c.Name)
+	}
+	if p.Disabled == !c.Enabled {
+		return nil, nil
+	}
+	return []Event{projectEnabling(c.Enabled, c.By)}, nil
+}
+
+// Decide deletes what is there.
+func (c DeleteProject) Decide(w World) ([]Event, *Rejection) {
+	if w.Project(c.Name) == nil {
+		return nil, noProject(c.Name)
+	}
+	return []Event{ProjectDeleted{By: c.By}}, nil
+}
+
+// Decide writes what differs.
+func (c ApplyTrigger) Decide(w World) ([]Event, *Rejection) {
+	p, settings := w.Project(c.Project), c.Settings.normal()
+	if r := CheckName("trigger", c.Name); r != nil {
+		return nil, r
+	}
+	if p == nil {
+		return nil, noProject(c.Project)
+	}
+	if r := settings.Check(); r != nil {
+		return nil, r
+	}
+	for _, environment := range settings.Environments {
+		if environment != "*" && !w.Environment(environment) {
+			return nil, notFound("trigger %s: environment %.80q does not exist", c.Name, environment).hint("apply the environment first")
+		}
+	}
+	var events []Event
+	t := p.Triggers[c.Name]
+	if t == nil || !reflect.DeepEqual(t.Settings, settings) {
+		events = append(events, TriggerDefined{Trigger: c.Name, Settings: settings, By: c.By})
+	}
+	if c.Disabled != (t != nil && t.Disabled) {
+		events = append(events, triggerEnabling(c.Name, !c.Disabled, c.By))
+	}
+	return events, nil
+}
+
+func triggerEnabling(name string, enabled bool, by string) Event {
+	if enabled {
+		return TriggerEnabled{Trigger: name, By: by}
+	}
+	return TriggerDisabled{Trigger: name, By: by}
+}
+
+// Decide changes nothing where nothing differs.
+func (c SetTriggerEnabled) Decide(w World) ([]Event, *Rejection) {
+	t, r := findTrigger(w, c.Project, c.Name)
+	if r != nil || t.Disabled == !c.Enabled {
+		return nil, r
+	}
+	return []Event{triggerEnabling(c.Name, c.Enabled, c.By)}, nil
+}
+
+// Decide deletes what is there.
+func (c DeleteTrigger) Decide(w World) ([]Event, *Rejection) {
+	if _, r := findTrigger(w, c.Project, c.Name); r != nil {
+		return nil, r
+	}
+	return []Event{TriggerDeleted{Trigger: c.Name, By: c.By}}, nil
+}
+
+func findTrigger(w World, project, name string) (*Trigger, *Rejection) {
+	p := w.Project(project)
+	if p == nil {
+		return nil, noProject(project)
+	}
+	t := p.Triggers[name]
+	if t == nil {
+		return nil, notFound("project %s has no trigger %.80q", project, name).hint("`drover get triggers` lists them")
+	}
+	return t, nil
+}
+
+// Decide refuses another content under a version that is there.
+func (c CreateRelease) Decide(w World) ([]Event, *Rejection) {
+	p := w.Project(c.Project)
+	if p == nil {
+		return nil, noProject(c.Project)
+	}
+	if r := CheckVersion(c.Version); r != nil {
+		return nil, r
+	}
+	if old := p.Releases[c.Version]; old != nil {
+		if old.equal(p.Settings) {
+			return nil, nil
+		}
+		return nil, conflict("release %s of project %s exists with other steps or variables", c.Version, c.Project).
+			hint("a release never changes: create another version")
+	}
+	if len(p.Settings.Steps) == 0 {
+		return nil, conflict("project %s has no steps to release", c.Project).hint("give it steps and apply it")
+	}
+	return []Event{ReleaseCreated{Version: c.Version, Steps: p.Settings.Steps, Variables: p.Settings.Variables,
+		Secrets: p.Settings.Secrets, By: c.By}}, nil
+}
+
+func noProject(name string) *Rejection {
+	return notFound("project %.80q does not exist", name).hint("`drover get projects` lists them")
+}

@@ -1,0 +1,35 @@
+package domain
+
+// Why a part ended other than by success, or why it cannot be claimed. The list is closed.
+const (
+	// At the gate, in the order of its table.
+	NotReleased        PartReason = "not-released"
+	PartHasEnded       PartReason = "ended"
+	AlreadyClaimed     PartReason = "already-claimed"
+	StreamSetAside     PartReason = "set-aside"
+	DeploymentStopped  PartReason = "cancelled"
+	ProjectIsDisabled  PartReason = "project-disabled"
+	MachineGone        PartReason = "machine-deleted"
+	OutOfScope         PartReason = "out-of-scope"
+	MachineIsDisabled  PartReason = "machine-disabled"
+	MachineIsOffline   PartReason = "machine-offline"
+	HealthNotKnown     PartReason = "health-unknown"
+	OldSession         PartReason = "old-session"
+	MachineIsBusy      PartReason = "machine-busy"
+	TriggerGone        PartReason = "trigger-gone"
+	MachineIsHeld      PartReason = "held"
+	NotWantedAnyMore   PartReason = "not-wanted"
+	Superseded         PartReason = "superseded"
+	TooManyFailures    PartReason = "stop-after-failures"
+	NotClaimed         PartReason = "not-claimed"
+	MachineReplaced    PartReason = "machine-replaced"
+	NoEndReported      PartReason = "no-end-reported"
+	ProjectGone        PartReason = "project-deleted"
+	EnvironmentGone    PartReason = "environment-deleted"
+	StepFailed         PartReason = "step-failed"
+	StepTimedOut       PartReason = "timed-out"
+	AgentInterrupted   PartReason = "interrupted"
+	SecretMissing      PartReason = "secret-missing"
+	OtherAgentFailure  PartReason = "agent-error"
+	LateReportOfResult PartReason = "reported-late"
+)
