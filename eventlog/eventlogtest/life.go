@@ -1,0 +1,133 @@
+package eventlogtest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/eventlog"
+)
+
+// calls are all that can be asked of a log, each with its error alone.
+func calls(t *testing.T, ctx context.Context, log eventlog.Backend) map[string]func() error {
+	return map[string]func() error{
+		"Append":       func() error { _, err := log.Append(ctx, "a", eventlog.NoStream, event("a")); return err },
+		"ReadStream":   func() error { return firstError(t, log.ReadStream(ctx, "a", 0, 0)) },
+		"ReadAll":      func() error { return firstError(t, log.ReadAll(ctx, 0, 0)) },
+		"Head":         func() error { _, err := log.Head(ctx); return err },
+		"ID":           func() error { _, err := log.ID(ctx); return err },
+		"PutLease":     func() error { return log.PutLease(ctx, id("s"), []byte("x")) },
+		"Leases":       func() error { _, err := log.Leases(ctx); return err },
+		"DropLease":    func() error { return log.DropLease(ctx, id("s")) },
+		"AppendOutput": func() error { return log.AppendOutput(ctx, id("d"), "m", chunk(1, "x")) },
+		"ReadOutput":   func() error { return firstError(t, log.ReadOutput(ctx, id("d"), "m", 0, 0)) },
+		"PruneOutput":  func() error { _, err := log.PruneOutput(ctx, time.Now()); return err },
+	}
+}
+
+var lifeLaws = []law{
+	{"a call whose context has ended does nothing and says so", func(t *testing.T, b bench) {
+		ctx, cancel := context.WithCancel(bounded(t))
+		cancel()
+		for name, call := range calls(t, ctx, b.log) {
+			err := call()
+			require.ErrorIs(t, err, context.Canceled, name)
+			require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome, name)
+		}
+		require.Empty(t, readAll(t, b.log))
+		leases, err := b.log.Leases(bounded(t))
+		require.NoError(t, err)
+		require.Empty(t, leases)
+	}},
+	{"a read ends with the context that ends under way", func(t *testing.T, b bench) {
+		put(t, b.log, "a", eventlog.NoStream, events(100, "a")...)
+		ctx, cancel := context.WithCancel(bounded(t))
+		defer cancel()
+		n := 0
+		var last error
+		for _, err := range b.log.ReadAll(ctx, 0, 0) {
+			if n++; n == 10 {
+				cancel()
+			}
+			last = err
+		}
+		require.ErrorIs(t, last, context.Canceled)
+		require.Less(t, n, 100)
+	}},
+	{"a log may be closed twice and refuses every call afterwards", func(t *testing.T, b bench) {
+		put(t, b.log, "a", eventlog.NoStream, event("a"))
+		log := b.log
+		require.NoError(t, log.Close())
+		require.NoError(t, log.Close())
+		for name, call := range calls(t, bounded(t), log) {
+			require.ErrorIs(t, call(), eventlog.ErrClosed, name)
+		}
+	}},
+	{"a log that is closed under its readers and writers fails no acknowledged append", proveCloseUnderway},
+	{"a log opened again has its events, its head and its id", func(t *testing.T, b bench) {
+		if b.Reopen == nil {
+			t.Skipf("a log in %s ends with Close", b.Name)
+		}
+		put(t, b.log, "a", eventlog.NoStream, events(3, "a")...)
+		first := put(t, b.log, "b", eventlog.NoStream, events(3, "b")...)
+		all := readAll(t, b.log)
+		logID, err := b.log.ID(bounded(t))
+		require.NoError(t, err)
+		require.NoError(t, b.log.Close())
+		again := b.Reopen(t, b.log)
+		defer func() { require.NoError(t, again.Close()) }()
+		require.Equal(t, all, readAll(t, again))
+		sameID, err := again.ID(bounded(t))
+		require.NoError(t, err)
+		require.Equal(t, logID, sameID)
+		repeated(t, again, first, "b", eventlog.NoStream, events(3, "b")...)
+		next := put(t, again, "a", 2, event("c"))
+		require.Greater(t, next.Position, first.Position)
+	}},
+	{"two logs have two ids", func(t *testing.T, b bench) {
+		if b.Reopen == nil {
+			t.Skipf("logs in %s have the one id they are given", b.Name)
+		}
+		other := b.Open(t)
+		defer func() { require.NoError(t, other.Close()) }()
+		one, err := b.log.ID(bounded(t))
+		require.NoError(t, err)
+		two, err := other.ID(bounded(t))
+		require.NoError(t, err)
+		require.NotEqual(t, one, two)
+		same, err := b.second.ID(bounded(t))
+		require.NoError(t, err)
+		require.Equal(t, one, same)
+	}},
+}
+
+// proveCloseUnderway closes a log in the middle of appends. Each must have been
+// acknowledged, and be there afterwards, or have got an error.
+func proveCloseUnderway(t *testing.T, b bench) {
+	log := b.Open(t)
+	acknowledged := make(chan int, 1)
+	begun := make(chan struct{})
+	go func() {
+		n := 0
+		for {
+			if _, err := log.Append(bounded(t), "a", eventlog.Revision(n-1), event(n)); err != nil {
+				break
+			}
+			if n++; n == 10 {
+				close(begun)
+			}
+		}
+		acknowledged <- n
+	}()
+	<-begun
+	require.NoError(t, log.Close())
+	n := <-acknowledged
+	if b.Reopen == nil {
+		return
+	}
+	again := b.Reopen(t, log)
+	defer func() { require.NoError(t, again.Close()) }()
+	require.GreaterOrEqual(t, len(readAll(t, again)), n)
+}

@@ -1,0 +1,126 @@
+package eventlogtest
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/droverhq/drover/eventlog"
+)
+
+var readLaws = []law{
+	{"a stream is read from a revision on", func(t *testing.T, b bench) {
+		put(t, b.log, "a", eventlog.NoStream, events(4, "a")...)
+		put(t, b.log, "b", eventlog.NoStream, events(4, "b")...)
+		want := idsOf(events(4, "a"))
+		for from, rest := range map[eventlog.Revision][]uuid.UUID{-1: want, 0: want, 1: want[1:], 3: want[3:]} {
+			require.Equal(t, rest, ids(collect(t, b.log.ReadStream(bounded(t), "a", from, 0))))
+		}
+		require.Empty(t, collect(t, b.log.ReadStream(bounded(t), "a", 4, 0)))
+		require.Empty(t, collect(t, b.log.ReadStream(bounded(t), "a", 99, 0)))
+	}},
+	{"the whole log is read after a position and never at it", func(t *testing.T, b bench) {
+		put(t, b.log, "a", eventlog.NoStream, events(3, "a")...)
+		all := readAll(t, b.log)
+		for i, recorded := range all {
+			require.Equal(t, ids(all[i+1:]), ids(collect(t, b.log.ReadAll(bounded(t), recorded.Position, 0))))
+		}
+		require.Empty(t, collect(t, b.log.ReadAll(bounded(t), all[2].Position+1000, 0)))
+		require.Empty(t, collect(t, b.log.ReadAll(bounded(t), ^eventlog.Position(0), 0)))
+	}},
+	{"a read yields at most its limit and without one everything", func(t *testing.T, b bench) {
+		put(t, b.log, "a", eventlog.NoStream, events(5, "a")...)
+		for limit, n := range map[int]int{0: 5, 1: 1, 4: 4, 5: 5, 6: 5, 1 << 40: 5} {
+			require.Len(t, collect(t, b.log.ReadAll(bounded(t), 0, limit)), n)
+			require.Len(t, collect(t, b.log.ReadStream(bounded(t), "a", 0, limit)), n)
+		}
+	}},
+	{"a limit below 0 is refused", func(t *testing.T, b bench) {
+		put(t, b.log, "a", eventlog.NoStream, event("a"))
+		require.ErrorContains(t, firstError(t, b.log.ReadAll(bounded(t), 0, -1)), "limit -1 is below 0")
+		require.ErrorContains(t, firstError(t, b.log.ReadStream(bounded(t), "a", 0, -1)), "limit -1 is below 0")
+		require.ErrorContains(t, firstError(t, b.log.ReadOutput(bounded(t), id("d"), "m", 0, -1)), "limit -1 is below 0")
+	}},
+	{"resuming after any position gives exactly the rest", proveResume},
+	{"a stream keeps its order in the whole log", func(t *testing.T, b bench) {
+		for i := range 30 {
+			stream := []string{"a", "b", "c"}[i%3]
+			put(t, b.log, stream, eventlog.Revision(2*(i/3)-1), events(2, stream, i)...)
+		}
+		next := map[string]eventlog.Revision{}
+		for _, recorded := range readAll(t, b.second) {
+			require.Equal(t, next[recorded.Stream], recorded.Revision)
+			next[recorded.Stream]++
+		}
+	}},
+	{"a log of many thousand events is read whole", func(t *testing.T, b bench) {
+		const appends = 7
+		for i := range appends {
+			put(t, b.log, "a", eventlog.Revision(i*eventlog.MaxAppendEvents-1), events(eventlog.MaxAppendEvents, i)...)
+		}
+		all := readAll(t, b.second)
+		require.Len(t, all, appends*eventlog.MaxAppendEvents)
+		require.Equal(t, ids(all), ids(readStream(t, b.log, "a")))
+		require.Len(t, collect(t, b.log.ReadAll(bounded(t), 0, 3001)), 3001)
+		require.Len(t, collect(t, b.log.ReadStream(bounded(t), "a", 9, 3001)), 3001)
+		verified, err := eventlog.Verify(bounded(t), b.log, nil)
+		require.NoError(t, err)
+		require.Equal(t, eventlog.Verified{Events: len(all), Streams: 1, Head: all[len(all)-1].Position}, verified)
+	}},
+	{"a read may be begun again and begins anew", func(t *testing.T, b bench) {
+		read := b.log.ReadAll(bounded(t), 0, 0)
+		require.Empty(t, collect(t, read))
+		put(t, b.log, "a", eventlog.NoStream, event("a"))
+		require.Len(t, collect(t, read), 1)
+		require.Len(t, collect(t, read), 1)
+	}},
+	{"a reader that leaves early leaves nothing behind", func(t *testing.T, b bench) {
+		put(t, b.log, "a", eventlog.NoStream, events(10, "a")...)
+		for range 50 {
+			for range b.log.ReadAll(bounded(t), 0, 0) {
+				break
+			}
+			for range b.log.ReadStream(bounded(t), "a", 0, 0) {
+				break
+			}
+		}
+		put(t, b.log, "a", 9, event("b"))
+		require.Len(t, readAll(t, b.log), 11)
+	}},
+	{"a reader may append while it reads and still comes to an end", func(t *testing.T, b bench) {
+		put(t, b.log, "a", eventlog.NoStream, events(200, "a")...)
+		n := 0
+		for recorded, err := range b.log.ReadAll(bounded(t), 0, 0) {
+			require.NoError(t, err)
+			put(t, b.log, "echo", eventlog.Revision(n-1), event("echo of", recorded.ID))
+			n++
+		}
+		require.GreaterOrEqual(t, n, 200)
+		require.Len(t, readStream(t, b.log, "echo"), n)
+	}},
+}
+
+// proveResume reads with random page sizes and restarts and compares with one read.
+func proveResume(t *testing.T, b bench) {
+	for i := range 12 {
+		stream := []string{"a", "b"}[i%2]
+		put(t, b.log, stream, eventlog.Revision(3*(i/2)-1), events(3, i)...)
+	}
+	want := readAll(t, b.log)
+	rapid.Check(t, func(t *rapid.T) {
+		var got []eventlog.Recorded
+		after := eventlog.Position(0)
+		for len(got) < len(want) {
+			limit := rapid.IntRange(1, 9).Draw(t, "limit")
+			log := rapid.SampledFrom([]eventlog.Backend{b.log, b.second}).Draw(t, "log")
+			page := collect(t, log.ReadAll(context.Background(), after, limit))
+			require.NotEmpty(t, page)
+			got = append(got, page...)
+			after = got[len(got)-1].Position
+		}
+		require.Equal(t, want, got)
+	})
+}

@@ -1,0 +1,90 @@
+package eventlogtest
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/eventlog"
+)
+
+// refused expects an append to be refused for kind, with a sentence that has words, and
+// the log to be as empty as before.
+func refused(t *testing.T, b bench, kind error, words, stream string, expected eventlog.Revision, events ...eventlog.Event) {
+	t.Helper()
+	_, err := b.log.Append(bounded(t), stream, expected, events...)
+	require.ErrorIs(t, err, kind)
+	require.ErrorContains(t, err, words)
+	require.Less(t, len(err.Error()), 400, "the refusal is no sentence")
+	require.Empty(t, readAll(t, b.log))
+}
+
+// sized makes an event whose data has n bytes.
+func sized(n int, words ...any) eventlog.Event {
+	made := event(words...)
+	made.Data = json.RawMessage(`{"a":"` + strings.Repeat("x", n-len(`{"a":""}`)) + `"}`)
+	return made
+}
+
+var refuseLaws = []law{
+	{"an append of 500 events is taken and one of 501 is refused", func(t *testing.T, b bench) {
+		refused(t, b, eventlog.ErrTooLarge, "501 events, at most 500", "a", eventlog.NoStream, events(501, "a")...)
+		put(t, b.log, "a", eventlog.NoStream, events(500, "a")...)
+	}},
+	{"an append of 512 KiB is taken and a byte more is refused", func(t *testing.T, b bench) {
+		refused(t, b, eventlog.ErrTooLarge, "524289 bytes of data, at most 524288", "a", eventlog.NoStream,
+			sized(512<<10, "a"), eventlog.Event{ID: id("b"), Type: "x", Data: json.RawMessage(`1`)})
+		put(t, b.log, "a", eventlog.NoStream, sized(256<<10, "a"), sized(256<<10, "b"))
+		put(t, b.log, "b", eventlog.NoStream, sized(512<<10, "c"))
+		require.Len(t, readAll(t, b.second)[2].Data, 512<<10)
+	}},
+	{"an append of 8192 causes is taken and one more is refused", func(t *testing.T, b bench) {
+		made := event("a")
+		for i := range eventlog.MaxAppendCauses {
+			made.Causes = append(made.Causes, id(i))
+		}
+		more := made
+		more.Causes = append(made.Causes[:len(made.Causes):len(made.Causes)], id("one more"))
+		refused(t, b, eventlog.ErrTooLarge, "8193 causes, at most 8192", "a", eventlog.NoStream, more)
+		put(t, b.log, "a", eventlog.NoStream, made)
+		require.Equal(t, made.Causes, readAll(t, b.second)[0].Causes)
+	}},
+	{"an event that no log takes is refused with its place and the reason", func(t *testing.T, b bench) {
+		for words, spoil := range map[string]func(*eventlog.Event){
+			"event 2 of 2 has no id":                            func(e *eventlog.Event) { e.ID = uuid.Nil },
+			"has a type that is empty":                          func(e *eventlog.Event) { e.Type = "" },
+			"has a type that has 1025 bytes":                    func(e *eventlog.Event) { e.Type = strings.Repeat("t", 1025) },
+			"the control character U+0000":                      func(e *eventlog.Event) { e.Type = "a\x00b" },
+			"data that is no JSON object":                       func(e *eventlog.Event) { e.Data = json.RawMessage(`[1]`) },
+			"event 2 of 2 (thing.happened/v1): data is no JSON": func(e *eventlog.Event) { e.Data = nil },
+			"data is no JSON at byte 6":                         func(e *eventlog.Event) { e.Data = json.RawMessage(`{"a":}`) },
+			`data has the name "a" twice`:                       func(e *eventlog.Event) { e.Data = json.RawMessage(`{"a":1,"a":2}`) },
+			"data is not UTF-8":                                 func(e *eventlog.Event) { e.Data = json.RawMessage("{\"a\":\"\xc3\"}") },
+			"half a surrogate pair":                             func(e *eventlog.Event) { e.Data = json.RawMessage(`{"a":"\udc00"}`) },
+			"the year 10000 is outside":                         func(e *eventlog.Event) { e.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
+			"two of the 2 events have the id":                   func(e *eventlog.Event) { e.ID = id("a") },
+		} {
+			bad := event("b")
+			spoil(&bad)
+			refused(t, b, eventlog.ErrInvalid, words, "stream", eventlog.NoStream, event("a"), bad)
+		}
+	}},
+	{"a stream that no log has is refused", func(t *testing.T, b bench) {
+		refused(t, b, eventlog.ErrInvalid, "the stream's name is empty", "", eventlog.NoStream, event("a"))
+		refused(t, b, eventlog.ErrInvalid, "has 1025 bytes", strings.Repeat("s", 1025), eventlog.NoStream, event("a"))
+		refused(t, b, eventlog.ErrInvalid, "U+000A", "a\nb", eventlog.NoStream, event("a"))
+		refused(t, b, eventlog.ErrInvalid, "is not UTF-8", "a\xff", eventlog.NoStream, event("a"))
+		put(t, b.log, strings.Repeat("s", 1024), eventlog.NoStream, event("a"))
+		require.Len(t, readStream(t, b.log, strings.Repeat("s", 1024)), 1)
+	}},
+	{"an append of nothing is refused", func(t *testing.T, b bench) {
+		refused(t, b, eventlog.ErrInvalid, "holds no event", "a", eventlog.NoStream)
+	}},
+	{"an expected revision that no stream can have is refused", func(t *testing.T, b bench) {
+		refused(t, b, eventlog.ErrInvalid, "-2 is no expected revision", "a", -2, event("a"))
+	}},
+}
