@@ -1,0 +1,90 @@
+package run
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is what /proc says of one process.
+type process struct {
+	id, group, session int
+	state              byte
+	start              uint64
+}
+
+// awaitExit returns when the child has exited, and leaves it to be reaped.
+func awaitExit(child int) {
+	for {
+		err := unix.Waitid(unix.P_PID, child, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// newGroup names the group of a leader that was just started.
+func newGroup(leader int) Group {
+	g := Group{ID: leader, Boot: bootID()}
+	if p, err := readProcess(leader); err == nil {
+		g.Start = p.start
+	}
+	return g
+}
+
+// bootID names this boot of the machine; empty where the kernel does not say.
+func bootID() string {
+	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return strings.TrimSpace(string(id))
+}
+
+// members are the living processes of the group and of the session that its leader began.
+func (g Group) members() (members []process) {
+	folder, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer folder.Close()
+	names, _ := folder.Readdirnames(-1)
+	for _, name := range names {
+		id, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		p, err := readProcess(id)
+		if err == nil && (p.group == g.ID || p.session == g.ID) && p.state != 'Z' && p.state != 'X' {
+			members = append(members, p)
+		}
+	}
+	return members
+}
+
+// readProcess reads /proc/ID/stat. The second field is the program's name in parentheses and
+// may hold anything, so counting starts behind the last parenthesis.
+func readProcess(id int) (process, error) {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id))
+	if err != nil {
+		return process{}, err
+	}
+	fields := strings.Fields(string(content[bytes.LastIndexByte(content, ')')+1:]))
+	if len(fields) < 20 {
+		return process{}, fmt.Errorf("/proc/%d/stat: %d fields", id, len(fields))
+	}
+	p := process{id: id, state: fields[0][0]}
+	p.group, _ = strconv.Atoi(fields[2])
+	p.session, _ = strconv.Atoi(fields[3])
+	p.start, err = strconv.ParseUint(fields[19], 10, 64)
+	return p, err
+}
+
+// carries reports whether the process was started with this entry in its environment.
+func (p process) carries(entry string) bool {
+	environ, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.id))
+	return slices.Contains(strings.Split(string(environ), "\x00"), entry)
+}

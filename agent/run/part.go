@@ -1,0 +1,257 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/droverhq/drover/agent/output"
+	"github.com/droverhq/drover/api/client"
+)
+
+// Times that hold where the part says nothing.
+const (
+	DefaultTimeout = 30 * time.Minute
+	DefaultGrace   = 5 * time.Second
+)
+
+// How a part ends, as the server knows it.
+const (
+	Succeeded = "succeeded"
+	Failed    = "failed"
+)
+
+// Reasons for a failed end, as the server knows them.
+const (
+	StepFailed    = "step-failed"
+	TimedOut      = "timed-out"
+	Interrupted   = "interrupted"
+	SecretMissing = "secret-missing"
+	AgentError    = "agent-error"
+)
+
+// Part is one machine's share of a deployment, ready to be run.
+type Part struct {
+	Work client.Work
+	// Folder is the part's own folder; Run makes it. Scripts are kept in it, and the steps
+	// work in its subfolder "work" unless they name another.
+	Folder string
+	// SecretsFile is read if Work names secrets.
+	SecretsFile string
+	// Inherit is the environment of the agent, "KEY=VALUE"; nil: that of this process. What
+	// begins with DROVER_ is not passed on.
+	Inherit []string
+	// Output gets what the steps print, masked. Its errors are passed over.
+	Output io.Writer
+	// Starting, if set, is told of each step's process group before the first line of the
+	// script runs; on an error it does not run.
+	Starting func(step string, group Group) error
+	// Stopping, when closed, lets the running attempt of a step be the last thing done.
+	Stopping <-chan struct{}
+	// Grace is the time between SIGTERM and SIGKILL; 0: DefaultGrace.
+	Grace time.Duration
+}
+
+// Run runs the part and returns how it ended. When ctx ends, the running step is killed at
+// once and the end is failed (interrupted).
+func (p Part) Run(ctx context.Context) client.End {
+	r := runner{Part: p, mask: output.NewMask(nil)}
+	if p.Grace <= 0 {
+		r.Grace = DefaultGrace
+	}
+	end := r.run(ctx)
+	end.Deployment = p.Work.Deployment
+	end.Detail = Sentence(r.mask.Text(end.Detail))
+	return end
+}
+
+// InterruptedEnd is the end of a part of which the agent cannot say how it ended.
+func InterruptedEnd(deployment, step, detail string) client.End {
+	return client.End{Deployment: deployment, State: Failed, Reason: Interrupted, Step: step, Detail: Sentence(detail)}
+}
+
+// runner is the state of one run of a part.
+type runner struct {
+	Part
+	mask    *output.Mask
+	environ []string
+	out     *output.Masked
+	last    LastLine
+}
+
+func (r *runner) run(ctx context.Context) client.End {
+	if end := r.prepare(); end != nil {
+		return *end
+	}
+	for i, step := range r.Work.Steps {
+		if ctx.Err() != nil || i > 0 && r.stopping() {
+			return InterruptedEnd("", step.Name, fmt.Sprintf("the agent was stopped before step %q", step.Name))
+		}
+		if end := r.step(ctx, i, step); end != nil {
+			return *end
+		}
+	}
+	return client.End{State: Succeeded}
+}
+
+// prepare does what must be right before the first step; a non-nil end says what is not.
+func (r *runner) prepare() *client.End {
+	secrets, err := ReadSecrets(r.SecretsFile, r.Work.Secrets)
+	if err != nil {
+		return &client.End{State: Failed, Reason: SecretMissing, Detail: err.Error()}
+	}
+	values := make([]string, 0, len(secrets))
+	for _, value := range secrets {
+		values = append(values, value)
+	}
+	r.mask = output.NewMask(values)
+	r.out = r.mask.Writer(io.MultiWriter(&r.last, r.Output))
+	if r.environ, err = environment(r.Inherit, r.Work, secrets); err != nil {
+		return agentError("", err)
+	}
+	if err := os.MkdirAll(filepath.Join(r.Folder, "work"), 0o700); err != nil {
+		return agentError("", fmt.Errorf("make the part's folder: %w", err))
+	}
+	for _, step := range r.Work.Steps {
+		if step.Run == "" {
+			return agentError(step.Name, fmt.Errorf("step %q is of no kind that this agent knows; update the agent", step.Name))
+		}
+	}
+	return nil
+}
+
+func agentError(step string, err error) *client.End {
+	return &client.End{State: Failed, Reason: AgentError, Step: step, Detail: err.Error()}
+}
+
+// step runs one step with its retries; nil means that it succeeded.
+func (r *runner) step(ctx context.Context, index int, step client.Step) *client.End {
+	script, err := r.script(index, step)
+	if err != nil {
+		return agentError(step.Name, err)
+	}
+	attempts := max(step.Retries, 0) + 1
+	for attempt := 1; ; attempt++ {
+		script.Environ = append(r.environ[:len(r.environ):len(r.environ)],
+			"DROVER_STEP="+step.Name, fmt.Sprintf("DROVER_ATTEMPT=%d", attempt))
+		exit := script.Run(ctx)
+		_ = r.out.Flush()
+		r.sayLeft(step, exit)
+		end := r.judge(step, exit)
+		if end == nil || end.Reason == Interrupted || attempt == attempts || r.stopping() {
+			return end
+		}
+		r.say("%s; attempt %d of %d", end.Detail, attempt+1, attempts)
+	}
+}
+
+// script writes the step's script to a file, so that its size does not matter.
+func (r *runner) script(index int, step client.Step) (Script, error) {
+	folder, err := r.workingFolder(step)
+	if err != nil {
+		return Script{}, err
+	}
+	path := filepath.Join(r.Folder, fmt.Sprintf("step-%d.sh", index+1))
+	if err := os.WriteFile(path, []byte(step.Run), 0o700); err != nil {
+		return Script{}, fmt.Errorf("write the script of step %q: %w", step.Name, err)
+	}
+	s := Script{
+		Path: path, Folder: folder, Timeout: time.Duration(step.Timeout), Grace: r.Grace, Output: r.out,
+		Shebang: strings.HasPrefix(step.Run, "#!"),
+	}
+	if r.Starting != nil {
+		s.Starting = func(g Group) error { return r.Starting(step.Name, g) }
+	}
+	if s.Timeout <= 0 {
+		s.Timeout = DefaultTimeout
+	}
+	return s, nil
+}
+
+// workingFolder is where the step works: below the part's own folder, or at the absolute
+// path that it names, which must be there.
+func (r *runner) workingFolder(step client.Step) (string, error) {
+	own := filepath.Join(r.Folder, "work")
+	switch {
+	case filepath.IsAbs(step.Folder):
+		info, err := os.Stat(step.Folder)
+		if err != nil {
+			return "", fmt.Errorf("working folder of step %q: %w", step.Name, err)
+		}
+		if !info.IsDir() {
+			return "", fmt.Errorf("working folder of step %q: %s is no folder", step.Name, step.Folder)
+		}
+		return step.Folder, nil
+	case step.Folder == "":
+		return own, nil
+	case !filepath.IsLocal(step.Folder):
+		return "", fmt.Errorf("working folder of step %q: %q leads out of the part's own folder; name an absolute path", step.Name, step.Folder)
+	}
+	folder := filepath.Join(own, step.Folder)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", fmt.Errorf("working folder of step %q: %w", step.Name, err)
+	}
+	return folder, nil
+}
+
+// judge says how the part ends after an attempt of a step; nil: the step succeeded.
+func (r *runner) judge(step client.Step, exit Exit) *client.End {
+	end := client.End{State: Failed, Step: step.Name, ExitCode: exit.Code}
+	switch {
+	case exit.Stopped:
+		end.Reason, end.Detail = Interrupted, fmt.Sprintf("step %q was killed because the agent was stopped", step.Name)
+	case exit.Err != nil:
+		end.Reason, end.Detail = AgentError, fmt.Sprintf("step %q was not started: %s", step.Name, reason(exit.Err))
+	case exit.TimedOut:
+		end.Reason, end.Detail = TimedOut, fmt.Sprintf("step %q took longer than its time-out of %s", step.Name, exit.Timeout)
+	case exit.Code != 0:
+		end.Reason, end.Detail = StepFailed, fmt.Sprintf("step %q ended with exit code %d", step.Name, exit.Code)
+		if line := r.last.String(); line != "" {
+			end.Detail += ": " + line
+		}
+	default:
+		return nil
+	}
+	return &end
+}
+
+// reason is the sentence of an error that prevented a start, with a hint where one helps.
+func reason(err error) string {
+	if errors.Is(err, errTooLong) {
+		return err.Error() + " (a variable or secret may have 128 KiB)"
+	}
+	return err.Error()
+}
+
+func (r *runner) sayLeft(step client.Step, exit Exit) {
+	if exit.Left > 0 {
+		r.say("step %q left %d processes running; they were stopped (start services with the system's service manager)", step.Name, exit.Left)
+	}
+	if exit.Stuck > 0 {
+		r.say("%d processes of step %q could not be stopped", exit.Stuck, step.Name)
+	}
+}
+
+// say writes a line of drover's own into the output.
+func (r *runner) say(format string, values ...any) {
+	line := "drover: " + fmt.Sprintf(format, values...) + "\n"
+	if r.last.Open() {
+		line = "\n" + line
+	}
+	_, _ = r.out.Write([]byte(line))
+	_ = r.out.Flush()
+}
+
+func (r *runner) stopping() bool {
+	select {
+	case <-r.Stopping:
+		return true
+	default:
+		return false
+	}
+}

@@ -1,0 +1,344 @@
+package run_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/agent/output"
+	"github.com/droverhq/drover/agent/run"
+	"github.com/droverhq/drover/api/client"
+)
+
+// lockedBuffer can be read while a part writes to it.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// part is a part with these steps in a folder of its own.
+func part(t *testing.T, steps ...client.Step) (run.Part, *lockedBuffer) {
+	t.Helper()
+	out := &lockedBuffer{}
+	folder := t.TempDir()
+	return run.Part{
+		Work: client.Work{
+			Deployment: "d-1", Project: "shop", Environment: "production", Machine: "web-01",
+			Release: "1.4.3", PreviousRelease: "1.4.2", Cause: "trigger", Steps: steps,
+		},
+		Folder:      filepath.Join(folder, "d-1"),
+		SecretsFile: filepath.Join(folder, "secrets.env"),
+		Output:      out,
+		Grace:       300 * time.Millisecond,
+	}, out
+}
+
+func step(script string) client.Step { return client.Step{Name: "install", Run: script} }
+
+// runIt runs the part; the test fails when it takes absurdly long.
+func runIt(t *testing.T, p run.Part) client.End {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	end := p.Run(ctx)
+	require.NoError(t, ctx.Err(), "the part took longer than thirty seconds")
+	require.Equal(t, "d-1", end.Deployment)
+	return end
+}
+
+// gone waits until the process whose id the script wrote to the file has ended.
+func gone(t *testing.T, file string) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	require.NoError(t, err)
+	id, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return !lives(id) }, 5*time.Second, 5*time.Millisecond, "process %d is still running", id)
+}
+
+func lives(id int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id))
+	return err == nil && !strings.Contains(string(stat), ") Z ")
+}
+
+func TestAStepSeesWhatItIsPartOf(t *testing.T) {
+	t.Setenv("DROVER_TOKEN", "of the agent itself")
+	t.Setenv("LANG_OF_MACHINE", "inherited")
+	p, out := part(t, step(`env | grep -e DROVER_ -e LANG_OF -e COLOUR | sort`))
+	p.Work.Variables = map[string]string{"COLOUR": "green = blue"}
+
+	require.Equal(t, client.End{Deployment: "d-1", State: run.Succeeded}, runIt(t, p))
+	require.Equal(t, strings.TrimSpace(`
+COLOUR=green = blue
+DROVER_ATTEMPT=1
+DROVER_CAUSE=trigger
+DROVER_DEPLOYMENT=d-1
+DROVER_ENVIRONMENT=production
+DROVER_MACHINE=web-01
+DROVER_PREVIOUS_RELEASE=1.4.2
+DROVER_PROJECT=shop
+DROVER_RELEASE=1.4.3
+DROVER_STEP=install
+LANG_OF_MACHINE=inherited`), strings.TrimSpace(out.String()))
+}
+
+func TestStepsRunInOrderAndTheFirstFailureEndsThePart(t *testing.T) {
+	p, out := part(t,
+		client.Step{Name: "fetch", Run: "echo fetched > file"},
+		client.Step{Name: "check", Run: "cat file; echo to standard error >&2; false; echo not reached"},
+		client.Step{Name: "start", Run: "echo not reached"})
+
+	require.Equal(t, client.End{
+		Deployment: "d-1", State: run.Failed, Reason: run.StepFailed, Step: "check", ExitCode: 1,
+		Detail: `step "check" ended with exit code 1: to standard error`,
+	}, runIt(t, p))
+	require.Equal(t, "fetched\nto standard error\n", out.String())
+}
+
+func TestAFailedStepIsTriedAgainAsOftenAsAsked(t *testing.T) {
+	p, out := part(t, client.Step{Name: "install", Retries: 2, Run: `printf "try $DROVER_ATTEMPT"; [ $DROVER_ATTEMPT = 3 ]`})
+	require.Equal(t, run.Succeeded, runIt(t, p).State)
+	require.Equal(t, `try 1
+drover: step "install" ended with exit code 1: try 1; attempt 2 of 3
+try 2
+drover: step "install" ended with exit code 1: try 2; attempt 3 of 3
+try 3`, out.String())
+
+	p, _ = part(t, client.Step{Name: "install", Retries: 1, Run: `echo x >> count; exit 7`})
+	require.Equal(t, 7, runIt(t, p).ExitCode)
+	count, err := os.ReadFile(filepath.Join(p.Folder, "work", "count"))
+	require.NoError(t, err)
+	require.Equal(t, "x\nx\n", string(count))
+}
+
+func TestAStepThatNeverEndsIsStoppedAndNothingOfItSurvives(t *testing.T) {
+	p, out := part(t, client.Step{Name: "install", Timeout: client.Duration(300 * time.Millisecond), Run: `
+		trap "" TERM
+		sh -c 'trap "" TERM; echo $$ > child; while :; do sleep 60; done' &
+		while :; do sleep 60; done`})
+
+	require.Equal(t, client.End{
+		Deployment: "d-1", State: run.Failed, Reason: run.TimedOut, Step: "install", ExitCode: 128 + int(syscall.SIGKILL),
+		Detail: `step "install" took longer than its time-out of 300ms`,
+	}, runIt(t, p))
+	require.Empty(t, out.String())
+	gone(t, filepath.Join(p.Folder, "work", "child"))
+}
+
+func TestAStepThatTakesTooLongMayCleanUp(t *testing.T) {
+	p, out := part(t, client.Step{Name: "install", Timeout: client.Duration(300 * time.Millisecond), Run: `
+		trap 'echo cleaned up; exit 3' TERM
+		while :; do sleep 0.01; done`})
+	p.Grace = 20 * time.Second
+	end := runIt(t, p)
+	require.Equal(t, run.TimedOut, end.Reason)
+	require.Equal(t, 3, end.ExitCode)
+	require.Contains(t, out.String(), "cleaned up\n")
+}
+
+func TestAChildThatIsLeftInTheBackgroundIsStoppedAndHoldsUpNothing(t *testing.T) {
+	for name, background := range map[string]string{
+		"in the group":              `sleep 1000 & echo $! > child`,
+		"in a group of its own":     `set -m; sleep 1000 & echo $! > child`,
+		"with SIGTERM ignored":      `(trap "" TERM; sleep 1000 & echo $! > child)`,
+		"and its output kept apart": `nohup sleep 1000 > log 2>&1 & echo $! > child`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, out := part(t, step(background))
+			require.Equal(t, run.Succeeded, runIt(t, p).State)
+			require.Contains(t, out.String(), "left 1 processes running")
+			gone(t, filepath.Join(p.Folder, "work", "child"))
+		})
+	}
+}
+
+func TestAServiceThatLeftTheSessionStaysAndHoldsUpNothing(t *testing.T) {
+	p, _ := part(t, step(`setsid sh -c 'echo $$ > child.new; mv child.new child; exec sleep 1000' & while ! [ -e child ]; do sleep 0.01; done`))
+	require.Equal(t, run.Succeeded, runIt(t, p).State)
+	content, err := os.ReadFile(filepath.Join(p.Folder, "work", "child"))
+	require.NoError(t, err)
+	id, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	require.NoError(t, err)
+	require.True(t, lives(id))
+	require.NoError(t, syscall.Kill(id, syscall.SIGKILL))
+}
+
+func TestAStopKillsAtOnceAndSaysInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	p, _ := part(t, client.Step{Name: "install", Retries: 3, Run: `trap "" TERM; echo $$ > child; while :; do sleep 60; done`})
+	p.Grace = time.Hour
+	go func() {
+		for range time.Tick(5 * time.Millisecond) {
+			if content, _ := os.ReadFile(filepath.Join(p.Folder, "work", "child")); len(content) > 0 {
+				cancel()
+				return
+			}
+		}
+	}()
+	end := p.Run(ctx)
+	require.Equal(t, run.Interrupted, end.Reason)
+	require.Equal(t, `step "install" was killed because the agent was stopped`, end.Detail)
+	gone(t, filepath.Join(p.Folder, "work", "child"))
+}
+
+func TestWhenTheAgentIsAskedToStopTheRunningStepIsTheLast(t *testing.T) {
+	stopping := make(chan struct{})
+	p, out := part(t, client.Step{Name: "one", Run: "echo one"}, client.Step{Name: "two", Run: "echo two"})
+	p.Stopping = stopping
+	p.Starting = func(string, run.Group) error { close(stopping); return nil }
+	end := runIt(t, p)
+	require.Equal(t, run.InterruptedEnd("d-1", "two", `the agent was stopped before step "two"`), end)
+	require.Equal(t, "one\n", out.String())
+
+	p, _ = part(t, client.Step{Name: "only", Run: "echo only"})
+	p.Stopping = stopping
+	require.Equal(t, run.Succeeded, runIt(t, p).State, "the last step ended well, so did the part")
+}
+
+func TestNoLineRunsBeforeItsGroupWasWrittenDown(t *testing.T) {
+	p, _ := part(t, step(`echo ran > ran`))
+	p.Starting = func(name string, g run.Group) error {
+		require.Equal(t, "install", name)
+		require.True(t, lives(g.ID))
+		require.NotZero(t, g.Start)
+		return errors.New("journal: no space left on device")
+	}
+	end := runIt(t, p)
+	require.Equal(t, run.AgentError, end.Reason)
+	require.Equal(t, `step "install" was not started: journal: no space left on device`, end.Detail)
+	require.NoFileExists(t, filepath.Join(p.Folder, "work", "ran"))
+}
+
+func TestAThreeMegabyteStepRuns(t *testing.T) {
+	p, out := part(t, step(strings.Repeat("# a long comment\n", 3<<20/17)+"echo the end"))
+	require.Equal(t, run.Succeeded, runIt(t, p).State)
+	require.Equal(t, "the end\n", out.String())
+}
+
+func TestAScriptMayNameItsInterpreter(t *testing.T) {
+	p, out := part(t, step("#!/bin/cat\nfalse\n"))
+	require.Equal(t, run.Succeeded, runIt(t, p).State)
+	require.Equal(t, "#!/bin/cat\nfalse\n", out.String())
+
+	p, _ = part(t, step("#!/no/such/interpreter\n"))
+	end := runIt(t, p)
+	require.Equal(t, run.StepFailed, end.Reason)
+	require.Contains(t, []int{126, 127}, end.ExitCode)
+}
+
+func TestInputIsEmptyAndThereIsNoTerminal(t *testing.T) {
+	p, out := part(t, step(`cat; if (: < /dev/tty) 2> /dev/null; then echo terminal; fi; echo done`))
+	require.Equal(t, run.Succeeded, runIt(t, p).State)
+	require.Equal(t, "done\n", out.String())
+}
+
+func TestAStepThatPrintsAGigabyteEndsAndCostsTheLimit(t *testing.T) {
+	p, _ := part(t, step(`echo first; head -c 1000000000 /dev/zero; echo; echo last`))
+	spool, err := output.Create(filepath.Join(t.TempDir(), "output"), 0)
+	require.NoError(t, err)
+	defer spool.Close()
+	p.Output = spool
+	require.Equal(t, run.Succeeded, runIt(t, p).State)
+	require.NoError(t, spool.Finish())
+
+	kept := []byte{}
+	for c := (output.Cursor{}); ; {
+		chunk, err := spool.Next(&c)
+		if err != nil {
+			break
+		}
+		kept = append(kept, chunk.Data...)
+	}
+	require.Less(t, len(kept), output.DefaultLimit+100)
+	require.True(t, bytes.HasPrefix(kept, []byte("first\n")))
+	require.True(t, bytes.HasSuffix(kept, []byte("\nlast\n")))
+	require.Contains(t, string(kept), fmt.Sprintf("drover: %d bytes of output were cut here", 1_000_000_000+6+6-output.DefaultLimit))
+}
+
+func TestAStepWorksWhereItSays(t *testing.T) {
+	elsewhere := t.TempDir()
+	for _, c := range []struct{ folder, want, detail string }{
+		{folder: "", want: "work"},
+		{folder: "deep/down", want: "work/deep/down"},
+		{folder: elsewhere, want: elsewhere},
+		{folder: "../../..", detail: `"../../.." leads out of the part's own folder; name an absolute path`},
+		{folder: "/no/such", detail: "no such file or directory"},
+		{folder: "/dev/null", detail: "/dev/null is no folder"},
+	} {
+		p, out := part(t, client.Step{Name: "install", Run: "pwd", Folder: c.folder})
+		end := runIt(t, p)
+		if c.detail != "" {
+			require.Equal(t, run.AgentError, end.Reason)
+			require.Contains(t, end.Detail, c.detail)
+			continue
+		}
+		if !filepath.IsAbs(c.want) {
+			c.want = filepath.Join(p.Folder, c.want)
+		}
+		require.Equal(t, c.want+"\n", out.String())
+	}
+}
+
+func TestWhatCannotRunIsRefusedBeforeTheFirstStep(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*client.Work)
+		detail string
+	}{
+		"a step of an unknown kind": {func(w *client.Work) { w.Steps = append(w.Steps, client.Step{Name: "compose"}) },
+			`step "compose" is of no kind that this agent knows; update the agent`},
+		"a variable without a possible name": {func(w *client.Work) { w.Variables = map[string]string{"A=B": "c"} },
+			`variable "A=B": not a name that an environment variable can have`},
+		"a variable that is drover's own": {func(w *client.Work) { w.Variables = map[string]string{"DROVER_STEP": "c"} },
+			`variable DROVER_STEP: names that begin with DROVER_ are drover's own`},
+		"a variable with a zero byte": {func(w *client.Work) { w.Variables = map[string]string{"A": "\x00"} },
+			`variable A: its value has a zero byte, which an environment variable cannot hold`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, out := part(t, step("echo ran"))
+			c.change(&p.Work)
+			end := runIt(t, p)
+			require.Equal(t, run.AgentError, end.Reason)
+			require.Equal(t, c.detail, end.Detail)
+			require.Empty(t, out.String())
+		})
+	}
+}
+
+func TestAVariableTooLargeForTheSystemIsSaidSo(t *testing.T) {
+	p, _ := part(t, step("echo ran"))
+	p.Work.Variables = map[string]string{"BIG": strings.Repeat("x", 1<<20)}
+	end := runIt(t, p)
+	require.Equal(t, run.AgentError, end.Reason)
+	require.Contains(t, end.Detail, "argument list too long (a variable or secret may have 128 KiB)")
+}
+
+func TestADetailIsOneShortSentenceOfValidText(t *testing.T) {
+	p, _ := part(t, step(`printf 'bad \377 byte \t'; head -c 5000 /dev/zero | tr '\0' x; exit 4`))
+	end := runIt(t, p)
+	require.LessOrEqual(t, len(end.Detail), 500)
+	require.Equal(t, strings.ToValidUTF8(end.Detail, ""), end.Detail)
+	require.Contains(t, end.Detail, "exit code 4: ")
+}

@@ -1,0 +1,63 @@
+package run_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/agent/run"
+)
+
+func secrets(t *testing.T, p run.Part, content string, mode os.FileMode) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(p.SecretsFile, []byte(content), 0o600))
+	require.NoError(t, os.Chmod(p.SecretsFile, mode))
+}
+
+func TestASecretReachesTheStepAndNotTheOutputNorTheResult(t *testing.T) {
+	p, out := part(t, step(`printf 'login with hunt'; sleep 0.05; echo "er2"; [ "$DB_PASSWORD" = hunter2 ]; [ -z "$OTHER" ]
+		echo "cannot log in with $DB_PASSWORD"; exit 2`))
+	p.Work.Secrets = []string{"DB_PASSWORD"}
+	secrets(t, p, "# of the shop\r\n\nDB_PASSWORD=hunter2\r\nOTHER=not asked for\n", 0o600)
+	end := runIt(t, p)
+	require.Equal(t, "login with ***\ncannot log in with ***\n", out.String())
+	require.Equal(t, `step "install" ended with exit code 2: cannot log in with ***`, end.Detail)
+}
+
+func TestWhatIsWrongWithSecretsIsSaidBeforeTheFirstStep(t *testing.T) {
+	for name, c := range map[string]struct {
+		content string
+		mode    os.FileMode
+		detail  string
+	}{
+		"no file":            {"", 0, "secret DB_PASSWORD, KEY is needed but there is no file FILE; create it with mode 0600 and a line DB_PASSWORD=…"},
+		"missing":            {"KEY=x\n", 0o600, "secret DB_PASSWORD is not in FILE on this machine; add a line DB_PASSWORD=…"},
+		"readable by others": {"DB_PASSWORD=x\nKEY=y\n", 0o644, "secrets file FILE can be used by others (mode 0644); run: chmod 600 FILE"},
+		"no KEY=VALUE":       {"KEY=x\nhunter2\n", 0o600, "line 2 of secrets file FILE is not KEY=VALUE"},
+		"no name":            {"export KEY=hunter2\n", 0o600, "line 1 of secrets file FILE: what is before = is no name of a variable, or begins with DROVER_"},
+		"too long":           {strings.Repeat("#", 2<<20), 0o600, "secrets file FILE is longer than 1048576 bytes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, out := part(t, step("echo ran"))
+			p.Work.Secrets = []string{"DB_PASSWORD", "KEY"}
+			if c.mode != 0 {
+				secrets(t, p, c.content, c.mode)
+			}
+			end := runIt(t, p)
+			require.Equal(t, run.SecretMissing, end.Reason)
+			require.Equal(t, c.detail, strings.ReplaceAll(end.Detail, p.SecretsFile, "FILE"))
+			require.Empty(t, out.String())
+		})
+	}
+}
+
+func TestASecretsFileThatIsNoFileIsRefused(t *testing.T) {
+	_, err := run.ReadSecrets(t.TempDir(), []string{"KEY"})
+	require.ErrorContains(t, err, "is no regular file")
+	none, err := run.ReadSecrets(filepath.Join(t.TempDir(), "none"), nil)
+	require.NoError(t, err, "with no names the file is not looked at")
+	require.Empty(t, none)
+}
