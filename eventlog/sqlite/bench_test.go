@@ -1,0 +1,120 @@
+package sqlite_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/eventlog"
+)
+
+// sample is an event of about 200 bytes of data.
+func sample(n uint64) eventlog.Event {
+	id := uuid.UUID{6: 0x40, 8: 0x80}
+	for i := range 6 {
+		id[15-i] = byte(n >> (8 * i))
+	}
+	return eventlog.Event{
+		ID: id, Type: "machine.came-online/v1", Time: time.Unix(1_800_000_000, 0).UTC(), Command: id,
+		Data: json.RawMessage(fmt.Sprintf(`{"instance":"%s","n":%d,"note":"%s"}`, id, n, strings.Repeat("x", 130))),
+	}
+}
+
+// BenchmarkAppend compares durable appends with the least that durability costs here and
+// now: one write and one fsync each. Read "times-raw" and not the absolute figures.
+func BenchmarkAppend(b *testing.B) {
+	raw := 0.0
+	b.Run("raw write and fsync", func(b *testing.B) {
+		file, err := os.Create(filepath.Join(b.TempDir(), "raw"))
+		require.NoError(b, err)
+		defer file.Close()
+		record := sample(1).Data
+		for b.Loop() {
+			_, err = file.Write(record)
+			require.NoError(b, err)
+			require.NoError(b, file.Sync())
+		}
+		raw = float64(b.N) / b.Elapsed().Seconds()
+		b.ReportMetric(raw, "events/s")
+	})
+	for _, writers := range []int{1, 64} {
+		b.Run(fmt.Sprintf("%d writers", writers), func(b *testing.B) {
+			log := open(b, filepath.Join(b.TempDir(), "drover.db"))
+			defer log.Close()
+			appendParallel(b, log, writers)
+			rate := float64(b.N) / b.Elapsed().Seconds()
+			b.ReportMetric(rate, "events/s")
+			if raw > 0 {
+				b.ReportMetric(rate/raw, "times-raw")
+			}
+		})
+	}
+}
+
+// appendParallel appends b.N events, each writer to a stream of its own.
+func appendParallel(b *testing.B, log eventlog.Log, writers int) {
+	ctx := context.Background()
+	var next atomic.Int64
+	done := make(chan error, writers)
+	b.ResetTimer()
+	for w := range writers {
+		go func() {
+			for revision := eventlog.NoStream; ; revision++ {
+				n := next.Add(1)
+				if n > int64(b.N) {
+					done <- nil
+					return
+				}
+				if _, err := log.Append(ctx, fmt.Sprint("machine/web-", w), revision, sample(uint64(n))); err != nil {
+					done <- err
+					return
+				}
+			}
+		}()
+	}
+	for range writers {
+		require.NoError(b, <-done)
+	}
+	b.StopTimer()
+}
+
+// BenchmarkReplay reads a log of 100 000 events from its beginning, checksums included.
+func BenchmarkReplay(b *testing.B) {
+	const appends = 200
+	path := filepath.Join(b.TempDir(), "drover.db")
+	log := open(b, path)
+	defer log.Close()
+	n := uint64(0)
+	for i := range appends {
+		events := make([]eventlog.Event, eventlog.MaxAppendEvents)
+		for j := range events {
+			n++
+			events[j] = sample(n)
+		}
+		_, err := log.Append(context.Background(), "machine/web-01", eventlog.Revision(i*len(events)-1), events...)
+		require.NoError(b, err)
+	}
+	for b.Loop() {
+		read := 0
+		for _, err := range log.ReadAll(context.Background(), 0, 0) {
+			require.NoError(b, err)
+			read++
+		}
+		require.EqualValues(b, n, read)
+	}
+	perEvent := b.Elapsed().Seconds() / float64(b.N) / float64(n)
+	b.ReportMetric(1/perEvent, "events/s")
+	b.ReportMetric(perEvent*1e6, "s/1M-events")
+	if info, err := os.Stat(path); err == nil {
+		b.ReportMetric(float64(info.Size())/float64(n), "B/event")
+	}
+}

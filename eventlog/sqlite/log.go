@@ -1,0 +1,107 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+
+	"github.com/droverhq/drover/eventlog"
+)
+
+// Log is an eventlog.Backend in one SQLite file.
+type Log struct {
+	path   string
+	id     uuid.UUID
+	config Config
+
+	writer   *writer
+	readers  *sql.DB
+	reads    reads
+	ephemera *ephemera
+
+	closed  atomic.Bool
+	done    chan struct{} // closed by Close
+	closing sync.Once
+}
+
+var _ eventlog.Backend = (*Log)(nil)
+
+// ready returns the error that a call gives at once, whatever it asks.
+func (l *Log) ready(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if l.closed.Load() {
+		return eventlog.ErrClosed
+	}
+	return nil
+}
+
+// ended replaces what a call under way got when the log was closed beneath it.
+func (l *Log) ended(err error) error {
+	if err != nil && l.closed.Load() && !errors.Is(err, eventlog.ErrUnknownOutcome) {
+		return eventlog.ErrClosed
+	}
+	return err
+}
+
+// Append writes all events or none, see eventlog.Log. It returns once they are durable.
+// When its context ends while the writer works on it, the outcome is unknown.
+func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revision, events ...eventlog.Event) (eventlog.Appended, error) {
+	prepared, err := eventlog.Check(stream, expected, events)
+	if err != nil {
+		return eventlog.Appended{}, err
+	}
+	if err := l.ready(ctx); err != nil {
+		return eventlog.Appended{}, fmt.Errorf("append to %s: %w", stream, err)
+	}
+	appended, err := l.writer.append(ctx, newRequest(stream, expected, prepared))
+	if err != nil {
+		return eventlog.Appended{}, fmt.Errorf("append to %s: %w", stream, err)
+	}
+	return appended, nil
+}
+
+// Head returns the position of the last event.
+func (l *Log) Head(ctx context.Context) (eventlog.Position, error) {
+	if err := l.ready(ctx); err != nil {
+		return 0, fmt.Errorf("read head: %w", err)
+	}
+	head, err := l.head(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read head: %w", l.ended(explain(err)))
+	}
+	return head, nil
+}
+
+func (l *Log) head(ctx context.Context) (head eventlog.Position, err error) {
+	err = l.reads.head.QueryRowContext(ctx).Scan(&head)
+	return head, err
+}
+
+// ID returns the id that the log got when its file was made.
+func (l *Log) ID(ctx context.Context) (uuid.UUID, error) {
+	if err := l.ready(ctx); err != nil {
+		return uuid.Nil, fmt.Errorf("read id: %w", err)
+	}
+	return l.id, nil
+}
+
+// Close lets the writer finish the batch it works on, refuses what waits behind it, and
+// closes the file. Reads under way end with ErrClosed.
+func (l *Log) Close() (err error) {
+	l.closing.Do(func() {
+		l.closed.Store(true)
+		close(l.done)
+		err = errors.Join(l.writer.close(), l.readers.Close(), l.ephemera.close())
+	})
+	if err != nil {
+		return fmt.Errorf("close log %s: %w", l.path, err)
+	}
+	return nil
+}

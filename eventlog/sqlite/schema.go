@@ -1,0 +1,73 @@
+package sqlite
+
+// What marks a file as a drover log, and says which format it has. A change that an
+// older drover could not read raises format.
+const (
+	applicationID = 0x64726F76 // "drov"
+	format        = 1
+)
+
+// schema makes an empty log. Texts are readable in any SQLite tool: time is RFC 3339,
+// causes is a JSON array of ids, an absent command is the empty text.
+const schema = `
+CREATE TABLE info (
+	one    INTEGER PRIMARY KEY CHECK (one = 1),
+	log_id TEXT NOT NULL
+) STRICT;
+CREATE TABLE events (
+	position INTEGER PRIMARY KEY,
+	stream   TEXT    NOT NULL,
+	revision INTEGER NOT NULL CHECK (revision >= 0),
+	id       TEXT    NOT NULL,
+	type     TEXT    NOT NULL,
+	time     TEXT    NOT NULL,
+	command  TEXT    NOT NULL,
+	causes   TEXT    NOT NULL,
+	data     TEXT    NOT NULL,
+	checksum TEXT    NOT NULL,
+	UNIQUE (stream, revision)
+) STRICT;
+CREATE TRIGGER events_are_never_changed BEFORE UPDATE ON events
+	BEGIN SELECT RAISE(ABORT, 'the log is append-only: events are never changed'); END;
+CREATE TRIGGER events_are_never_deleted BEFORE DELETE ON events
+	BEGIN SELECT RAISE(ABORT, 'the log is append-only: events are never deleted'); END;
+CREATE TRIGGER events_are_never_replaced BEFORE INSERT ON events
+	WHEN NEW.position <= (SELECT coalesce(max(position), 0) FROM events)
+	BEGIN SELECT RAISE(ABORT, 'the log is append-only: events are never replaced'); END;
+`
+
+// ephemeraSchema makes the file beside the log. It is made anew where it is missing.
+const ephemeraSchema = `
+CREATE TABLE IF NOT EXISTS leases (
+	server TEXT PRIMARY KEY,
+	value  BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS output (
+	deployment TEXT    NOT NULL,
+	machine    TEXT    NOT NULL,
+	sequence   INTEGER NOT NULL,
+	time       TEXT    NOT NULL,
+	data       BLOB    NOT NULL,
+	PRIMARY KEY (deployment, machine, sequence)
+) STRICT;
+CREATE INDEX IF NOT EXISTS output_by_time ON output (time);
+`
+
+const (
+	sqlHead   = `SELECT coalesce(max(position), 0) FROM events`
+	sqlLast   = `SELECT coalesce(max(revision), -1) FROM events WHERE stream = ?`
+	sqlIDs    = `SELECT id, position FROM events WHERE stream = ? AND revision > ? ORDER BY revision LIMIT ?`
+	sqlInsert = `INSERT INTO events (position, stream, revision, id, type, time, command, causes, data, checksum)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+
+	columns   = `position, stream, revision, id, type, time, command, causes, data, checksum`
+	sqlAll    = `SELECT ` + columns + ` FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?`
+	sqlStream = `SELECT ` + columns + ` FROM events WHERE stream = ? AND revision >= ? AND position <= ? ORDER BY revision LIMIT ?`
+
+	sqlPutLease  = `INSERT INTO leases (server, value) VALUES (?, ?) ON CONFLICT (server) DO UPDATE SET value = excluded.value`
+	sqlLeases    = `SELECT server, value FROM leases`
+	sqlDropLease = `DELETE FROM leases WHERE server = ?`
+	sqlPutChunk  = `INSERT INTO output (deployment, machine, sequence, time, data) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	sqlChunks    = `SELECT sequence, time, data FROM output WHERE deployment = ? AND machine = ? AND sequence > ? ORDER BY sequence LIMIT ?`
+	sqlPrune     = `DELETE FROM output WHERE time < ?`
+)
