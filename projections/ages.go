@@ -1,0 +1,66 @@
+package projections
+
+import (
+	"sort"
+	"time"
+
+	"github.com/droverhq/drover/eventlog"
+)
+
+// Ages says how long ago events were folded, on one clock that only rises. Durations are counted from
+// there: a restart counts anew, and clocks that differ or jump can only delay.
+type Ages struct {
+	marks []mark
+}
+
+// mark says that everything up to position was folded by at.
+type mark struct {
+	position eventlog.Position
+	at       time.Duration
+}
+
+// maxMarks bounds the memory; the oldest marks are thinned out, which makes old events look a little younger.
+const maxMarks = 1 << 16
+
+// Mark notes that everything up to position is folded now.
+func (a *Ages) Mark(position eventlog.Position, now time.Duration) {
+	n := len(a.marks)
+	switch {
+	case n > 0 && a.marks[n-1].position >= position:
+		return
+	case n > 0 && a.marks[n-1].at == now:
+		a.marks[n-1].position = position
+		return
+	case n >= maxMarks:
+		a.thin()
+	}
+	a.marks = append(a.marks, mark{position, now})
+}
+
+// thin drops every other mark of the older half. An event then takes the time of the next mark: later, never earlier.
+func (a *Ages) thin() {
+	kept := a.marks[:0]
+	for i, m := range a.marks {
+		if i >= maxMarks/2 || i%2 == 1 {
+			kept = append(kept, m)
+		}
+	}
+	a.marks = kept
+}
+
+// Restart forgets how long ago anything was: all of it counts from now. A server whose own clock was
+// stopped must not judge by the time it did not see.
+func (a *Ages) Restart(now time.Duration) {
+	if n := len(a.marks); n > 0 {
+		a.marks = []mark{{a.marks[n-1].position, now}}
+	}
+}
+
+// Since is how long ago the event at position was folded; 0 if it was not.
+func (a *Ages) Since(position eventlog.Position, now time.Duration) time.Duration {
+	i := sort.Search(len(a.marks), func(i int) bool { return a.marks[i].position >= position })
+	if i == len(a.marks) {
+		return 0
+	}
+	return now - a.marks[i].at
+}

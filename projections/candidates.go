@@ -1,0 +1,232 @@
+package projections
+
+import (
+	"slices"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+)
+
+// Candidate is a (trigger, machine) that an event made due and that is not settled yet.
+type Candidate struct {
+	Project *Project
+	Trigger string
+	Machine string
+	// Opened is where the first of its causes stands.
+	Opened eventlog.Position
+	// Redeploy is the newest cause that asks for a deployment even to a machine that is up to date; 0 for none.
+	Redeploy eventlog.Position
+	// Causes are the events that made it due, at most MaxCauses: the first and the newest ones.
+	Causes []Cause
+}
+
+// Cause is an event that made a candidate due.
+type Cause struct {
+	ID       domain.ID
+	Category domain.Category
+	Position eventlog.Position
+}
+
+// MaxCauses bounds what a candidate remembers of its causes.
+const MaxCauses = 8
+
+type candidateKey struct{ project, trigger, machine string }
+
+func (c *Candidate) key() candidateKey {
+	return candidateKey{c.Project.Name, c.Trigger, c.Machine}
+}
+
+func (c *Candidate) addCause(cause Cause) {
+	if len(c.Causes) == MaxCauses {
+		c.Causes = slices.Delete(c.Causes, 1, 2)
+	}
+	c.Causes = append(c.Causes, cause)
+}
+
+// redeployDue says whether an event asks a trigger with redeploy for a deployment to a machine that is up
+// to date. What drover itself causes must not: health changes, and coming back from a reboot in a step (law 6).
+func redeployDue(m *Machine, before domain.Machine, f Fact, absent bool) bool {
+	switch f.Event.(type) {
+	case domain.MachineEnabled, domain.MachineChanged:
+		return true
+	case domain.MachineCameOnline:
+		return before.Instance != m.Instance || absent && !m.busyAway
+	}
+	return false
+}
+
+// openCandidates opens one for every enabled trigger that matches the machine and the event, at the event's position.
+func (v *View) openCandidates(m *Machine, f Fact, redeploy bool) {
+	category, ok := domain.CategoryOf(f.Event)
+	if !ok || !category.Opens() {
+		return
+	}
+	cause := Cause{ID: f.id(), Category: category, Position: f.Position}
+	for _, at := range v.triggersIn(m.Environment) {
+		p, t := at.project, at.trigger
+		if p.Disabled || t.Disabled || !slices.Contains(t.Opens, category) || !t.Matches(&m.Machine, p.Settings.Roles) {
+			continue
+		}
+		c := v.candidate(p, t.Name, m)
+		if c.Opened == 0 {
+			c.Opened = f.Position
+		}
+		c.addCause(cause)
+		if redeploy && t.Settings.Redeploy {
+			c.Redeploy = f.Position
+		}
+	}
+}
+
+// candidate finds or begins that of a trigger on a machine.
+func (v *View) candidate(p *Project, trigger string, m *Machine) *Candidate {
+	key := candidateKey{p.Name, trigger, m.Name}
+	c := m.candidates[key]
+	if c == nil {
+		c = &Candidate{Project: p, Trigger: trigger, Machine: m.Name}
+		m.candidates[key] = c
+		p.candidates[key] = c
+	}
+	return c
+}
+
+func (v *View) close(c *Candidate) {
+	delete(c.Project.candidates, c.key())
+	if m := v.Machines[c.Machine]; m != nil {
+		delete(m.candidates, c.key())
+	}
+}
+
+// Candidates are the open ones of a project on a machine, by trigger.
+func (v *View) Candidates(p *Project, m *Machine) []*Candidate {
+	var open []*Candidate
+	for key, c := range m.candidates {
+		if key.project == p.Name {
+			open = append(open, c)
+		}
+	}
+	slices.SortFunc(open, func(a, b *Candidate) int { return compare(a.Trigger, b.Trigger) })
+	return open
+}
+
+func compare(a, b string) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
+
+// settle closes the candidates of a project on a machine that need nothing any more, and keeps the
+// set that the sweep reads. It is called wherever what is wanted, actual or in scope may have changed.
+func (v *View) settle(p *Project, m *Machine) {
+	left := 0
+	for _, c := range v.Candidates(p, m) {
+		if v.settled(p, m, c) {
+			v.close(c)
+		} else {
+			left++
+		}
+	}
+	if left == 0 && domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil) &&
+		v.Behind(p, m) && !m.HeldHere(p.Name) && !v.Exhausted(p, m) {
+		p.sweep[m.Name] = struct{}{}
+	} else {
+		delete(p.sweep, m.Name)
+	}
+}
+
+func (v *View) settled(p *Project, m *Machine, c *Candidate) bool {
+	t := p.Triggers[c.Trigger]
+	if t == nil || !t.Matches(&m.Machine, p.Settings.Roles) || v.Environments[m.Environment] == nil {
+		return true // out of scope
+	}
+	wanted := v.Wanted(p, m)
+	if wanted == "" || v.Actual(p, m) != wanted || v.Dirty(p, m) {
+		return false
+	}
+	if c.Redeploy > 0 {
+		return m.installed(p.Name).Began > c.Redeploy
+	}
+	return !v.PersonAtWork(p, m)
+}
+
+// settleMachine settles a machine with the projects that have candidates on it, or with every project if it moved.
+func (v *View) settleMachine(m *Machine, moved bool) {
+	if moved {
+		for _, p := range v.Projects {
+			v.settle(p, m)
+		}
+		return
+	}
+	for _, c := range m.candidates {
+		v.settle(c.Project, m)
+	}
+}
+
+// settleProject settles a project on every machine.
+func (v *View) settleProject(p *Project) {
+	for _, m := range v.Machines {
+		v.settle(p, m)
+	}
+}
+
+// triggerIndex finds the triggers that look at an environment without asking every project.
+type triggerIndex struct {
+	fresh bool
+	in    map[string][]indexedTrigger
+	all   []indexedTrigger // environments: ["*"]
+}
+
+type indexedTrigger struct {
+	project *Project
+	trigger *domain.Trigger
+}
+
+// triggersIn are the triggers that look at an environment, in the order of project and trigger names.
+func (v *View) triggersIn(environment string) []indexedTrigger {
+	if !v.triggers.fresh {
+		v.indexTriggers()
+	}
+	if found, ok := v.triggers.in[environment]; ok {
+		return found
+	}
+	return v.triggers.all
+}
+
+func (v *View) indexTriggers() {
+	named := map[string][]indexedTrigger{}
+	var all, every []indexedTrigger
+	for _, project := range sortedKeys(v.Projects) {
+		p := v.Projects[project]
+		for _, name := range sortedKeys(p.Triggers) {
+			at := indexedTrigger{p, p.Triggers[name]}
+			every = append(every, at)
+			if slices.Contains(at.trigger.Settings.Environments, "*") {
+				all = append(all, at)
+			}
+			for _, environment := range at.trigger.Settings.Environments {
+				named[environment] = nil
+			}
+		}
+	}
+	for _, at := range every {
+		for environment := range named {
+			if slices.Contains(at.trigger.Settings.Environments, "*") || slices.Contains(at.trigger.Settings.Environments, environment) {
+				named[environment] = append(named[environment], at)
+			}
+		}
+	}
+	v.triggers = triggerIndex{fresh: true, in: named, all: all}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

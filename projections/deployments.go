@@ -1,0 +1,309 @@
+package projections
+
+import (
+	"slices"
+	"time"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+)
+
+// Deployment is one release going to one environment.
+type Deployment struct {
+	ID domain.ID
+	// Project is the project as it was when this was queued; it may be gone since.
+	Project     *Project
+	Release     string
+	Content     *domain.Release // nil if the release did not exist
+	Environment string
+	Facts       domain.DeploymentQueued
+	Kind        domain.DeploymentKind
+	Queued      eventlog.Position
+	QueuedTime  time.Time
+	Command     domain.ID
+
+	Parts map[string]*Part
+	Order []string // machine names, sorted
+
+	// Cancelled says that a person, or the deletion of project or environment, stopped it.
+	Cancelled bool
+	// CancelledBy is the person; empty where nobody did.
+	CancelledBy string
+	// Superseded says that a later environment-wide deployment took its place.
+	Superseded bool
+	Ended      bool
+	State      domain.DeploymentState // queued, running, or how it ended
+	EndedAt    eventlog.Position
+	EndedTime  time.Time
+
+	open   int // parts that have not ended
+	failed int
+}
+
+// Part is one machine's share of a deployment.
+type Part struct {
+	Deployment *Deployment
+	Machine    string
+	State      domain.PartState
+	Reason     domain.PartReason
+	Detail     string
+	// Released, Claimed and EndedAt are positions; 0 where it has not happened. Claimed is that of the claim that counts.
+	Released, Claimed, EndedAt eventlog.Position
+	StartedTime, EndedTime     time.Time
+	Session, Instance          domain.ID
+	// Previous is what the machine had when the claim counted.
+	Previous string
+	// Triggers and Causes are why the engine named this machine; empty for a person's deployment.
+	Triggers []string
+	Causes   []Cause
+	// Verdict is the reason of the verdict that queued it.
+	Verdict string
+	// Reported says that the agent's own result is in the log.
+	Reported bool
+
+	added      eventlog.Position // of the machine that was meant
+	candidates []Candidate       // that this part settled, to be opened again
+}
+
+// Open says whether the part has not ended.
+func (p *Part) Open() bool {
+	return p.State == domain.PartQueued || p.State == domain.PartReleased || p.State == domain.PartRunning
+}
+
+// Unclaimed says whether nobody has claimed the part and it has not ended.
+func (p *Part) Unclaimed() bool {
+	return p.State == domain.PartQueued || p.State == domain.PartReleased
+}
+
+// MeansMachine says whether m is the machine that the part was queued for, not another one of its name.
+func (p *Part) MeansMachine(m *Machine) bool { return m != nil && m.Added == p.added }
+
+// Excludes says whether the deployment left this machine out by name.
+func (d *Deployment) Excludes(machine string) bool {
+	_, found := slices.BinarySearch(d.Facts.Exclude, machine)
+	return found
+}
+
+// OpenParts counts the parts that have not ended.
+func (d *Deployment) OpenParts() int { return d.open }
+
+// FailedParts counts those that failed.
+func (d *Deployment) FailedParts() int { return d.failed }
+
+// OpenPartsOn are the open parts on a machine, of all projects, in the order they were queued.
+func (v *View) OpenPartsOn(machine string) []*Part { return v.parts[machine] }
+
+// OpenDeployments are all that have not ended, those of deleted projects included, in the order they were queued.
+func (v *View) OpenDeployments() []*Deployment { return v.open }
+
+// queue begins a deployment. Its parts are what is in scope here, at its own position.
+func (v *View) queue(p *Project, e domain.DeploymentQueued, f Fact) {
+	d := &Deployment{ID: f.id(), Project: p, Release: e.Release, Content: p.Releases[e.Release], Environment: e.Environment,
+		Facts: e, Kind: e.Kind, Queued: f.Position, QueuedTime: f.Time, Command: domain.ID(f.Command),
+		Parts: map[string]*Part{}, State: domain.DeploymentQueuedState}
+	if e.Kind == domain.EnvironmentWide {
+		v.supersede(p, d)
+		v.queueWide(p, d, f)
+	} else {
+		for _, named := range e.Machines {
+			v.queueNamed(p, d, named)
+		}
+	}
+	slices.Sort(d.Order)
+	v.Deployments[d.ID] = d
+	p.Open = append(p.Open, d)
+	v.open = append(v.open, d)
+	v.releaseAtOnce(d)
+	if d.Kind == domain.EnvironmentWide {
+		v.settleEnvironment(p, d.Environment)
+	}
+}
+
+func (v *View) supersede(p *Project, d *Deployment) {
+	for _, older := range p.Open {
+		if older.Kind == domain.EnvironmentWide && older.Environment == d.Environment {
+			older.Superseded = true
+		}
+	}
+}
+
+func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
+	for _, m := range v.Machines {
+		if !domain.InScope(&m.Machine, d.Environment, p.Settings.Roles, nil) {
+			continue
+		}
+		if d.Excludes(m.Name) {
+			v.keep(d, m.Name, f)
+			continue
+		}
+		part := v.addPart(d, m.Name)
+		m.forgive(p.Name)
+		if m.hold(p.Name).ByVerb() {
+			part.State, part.Reason = domain.PartSkipped, domain.MachineIsHeld
+			part.EndedAt, part.EndedTime = f.Position, f.Time
+			v.drop(part)
+		}
+	}
+}
+
+// queueNamed adds the part of a machine that a person or the engine named. It settles the machine's candidates
+// if the engine did; a person who names a machine ends the hold there.
+func (v *View) queueNamed(p *Project, d *Deployment, named domain.DeploymentMachine) {
+	part, m := v.addPart(d, named.Name), v.Machines[named.Name]
+	part.Triggers, part.Verdict = named.Triggers, named.Reason
+	if m == nil {
+		return
+	}
+	if d.Kind != domain.Automatic {
+		m.installed(p.Name).Hold = nil
+		m.forgive(p.Name)
+		v.settle(p, m)
+		return
+	}
+	for _, trigger := range named.Triggers {
+		v.consume(p, part, m, trigger)
+	}
+	v.settle(p, m)
+}
+
+// consume closes a candidate because the part names it, and lets the part remember it. A sweep has
+// no candidate: the part remembers one that begins here, so that a failure is tried again.
+func (v *View) consume(p *Project, part *Part, m *Machine, trigger string) {
+	c := m.candidates[candidateKey{p.Name, trigger, m.Name}]
+	if c == nil {
+		c = &Candidate{Project: p, Trigger: trigger, Machine: m.Name, Opened: part.Deployment.Queued}
+	}
+	part.candidates = append(part.candidates, *c)
+	for _, cause := range c.Causes {
+		if !slices.Contains(part.Causes, cause) {
+			part.Causes = append(part.Causes, cause)
+		}
+	}
+	v.close(c)
+}
+
+func (v *View) addPart(d *Deployment, machine string) *Part {
+	part := &Part{Deployment: d, Machine: machine, State: domain.PartQueued}
+	if m := v.Machines[machine]; m != nil {
+		part.added = m.Added
+		m.busyAway = m.busyAway || !m.Online
+	}
+	d.Parts[machine] = part
+	d.Order = append(d.Order, machine)
+	d.open++
+	v.parts[machine] = append(v.parts[machine], part)
+	v.touch(machine)
+	return part
+}
+
+// releaseAtOnce releases as many parts as there is room for at the queue event itself.
+func (v *View) releaseAtOnce(d *Deployment) {
+	for _, name := range d.Order {
+		if d.Room() == 0 {
+			return
+		}
+		if part := d.Parts[name]; part.State == domain.PartQueued {
+			v.release(part, d.Queued)
+		}
+	}
+}
+
+// Room is how many more parts of the deployment may be released now; a large number where nothing bounds it.
+func (d *Deployment) Room() int {
+	if d.Facts.MaxParallel == 0 {
+		return 1 << 30
+	}
+	return max(0, d.Facts.MaxParallel-d.Project.released[d.Environment])
+}
+
+func (v *View) release(part *Part, at eventlog.Position) {
+	part.State, part.Released = domain.PartReleased, at
+	part.Deployment.Project.released[part.Deployment.Environment]++
+	v.touch(part.Machine)
+}
+
+// foldDeployment folds what happens to a deployment that was queued, also after its project is gone.
+func (v *View) foldDeployment(f Fact) {
+	switch e := f.Event.(type) {
+	case domain.PartsReleased:
+		v.releaseMore(e, f)
+	case domain.PartsWithdrawn:
+		if d := v.Deployments[e.Deployment]; d != nil {
+			v.withdraw(d, e.Machines, e.Reason, f)
+		}
+	case domain.DeploymentCancelled:
+		if d := v.Deployments[e.Deployment]; d != nil && !d.Ended {
+			d.Cancelled, d.CancelledBy = true, e.By
+			v.withdraw(d, nil, domain.DeploymentStopped, f)
+			if d.Kind == domain.Automatic && !d.Project.Gone {
+				v.holdCancelled(d, f)
+			}
+		}
+	case domain.DeploymentEnded:
+		v.endDeployment(e, f)
+	}
+}
+
+func (v *View) releaseMore(e domain.PartsReleased, f Fact) {
+	d := v.Deployments[e.Deployment]
+	if d == nil {
+		return
+	}
+	for _, name := range e.Machines {
+		if part := d.Parts[name]; part != nil && part.State == domain.PartQueued {
+			v.release(part, f.Position)
+		}
+	}
+}
+
+// withdraw ends the named parts, or all, that nobody has claimed at this position.
+func (v *View) withdraw(d *Deployment, machines []string, reason domain.PartReason, f Fact) {
+	if machines == nil {
+		machines = d.Order
+	}
+	for _, name := range machines {
+		if part := d.Parts[name]; part != nil && part.Unclaimed() {
+			v.end(part, domain.PartCancelled, reason, f)
+		}
+	}
+}
+
+func (v *View) endDeployment(e domain.DeploymentEnded, f Fact) {
+	d := v.Deployments[e.Deployment]
+	if d == nil || d.Ended {
+		return
+	}
+	p := d.Project
+	d.Ended, d.State, d.EndedAt, d.EndedTime = true, e.State, f.Position, f.Time
+	p.Open = without(p.Open, d)
+	v.open = without(v.open, d)
+	p.Ended = append(p.Ended, d)
+	v.holdAfter(d, f)
+	switch {
+	case p.Gone:
+	case d.Kind == domain.EnvironmentWide:
+		v.settleEnvironment(p, d.Environment)
+	default:
+		v.settleNamed(p, d)
+	}
+}
+
+func without(list []*Deployment, d *Deployment) []*Deployment {
+	return slices.DeleteFunc(list, func(o *Deployment) bool { return o == d })
+}
+
+func (v *View) settleEnvironment(p *Project, environment string) {
+	for _, m := range v.Machines {
+		if m.Environment == environment {
+			v.settle(p, m)
+		}
+	}
+}
+
+func (v *View) settleNamed(p *Project, d *Deployment) {
+	for _, name := range d.Order {
+		if m := v.Machines[name]; m != nil {
+			v.settle(p, m)
+		}
+	}
+}

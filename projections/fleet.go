@@ -1,0 +1,243 @@
+package projections
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+)
+
+// Machine is a machine with what several streams say of it.
+type Machine struct {
+	domain.Machine
+	// Added is where this machine began; a name used again begins elsewhere.
+	Added     eventlog.Position
+	AddedTime time.Time
+	// Connected is where its newest session began, 0 before the first.
+	Connected eventlog.Position
+	// Offline is where it last went offline, 0 if it never did.
+	Offline eventlog.Position
+	// HealthSince is where its health last changed.
+	HealthSince eventlog.Position
+	// Ready is where it last became deployable or became free of a claimed part.
+	Ready eventlog.Position
+	// Absence is how long servers watched it being offline.
+	Absence time.Duration
+	// Installed is what each project has done here, by project name.
+	Installed map[string]*Installed
+	// Claimed is the part that runs here, nil for none.
+	Claimed *Part
+
+	// busyAway says that a part was open at some time since it last went offline.
+	busyAway   bool
+	candidates map[candidateKey]*Candidate
+}
+
+// Presence is the word for people: online, offline, or unknown before the first session.
+func (m *Machine) Presence() string {
+	switch {
+	case m.Online:
+		return "online"
+	case m.Connected == 0:
+		return "unknown"
+	}
+	return "offline"
+}
+
+// PolicyOf is the policy that counts for a machine: its own, else the default one.
+func (v *View) PolicyOf(m *Machine) domain.PolicySettings {
+	if p := v.Policies[m.Policy]; p != nil {
+		return p.Settings
+	}
+	if p := v.Policies[domain.DefaultPolicy]; p != nil {
+		return p.Settings
+	}
+	return domain.PolicySettings{}.WithDefaults()
+}
+
+// Deployable says whether a part can run on the machine now, and why not.
+func (v *View) Deployable(m *Machine) (bool, domain.PartReason) {
+	return m.Deployable(v.PolicyOf(m).HealthCheck != nil)
+}
+
+func (v *View) foldMachine(name string, f Fact) error {
+	if _, ok := f.Event.(domain.MachineAdded); ok {
+		return v.addMachine(name, f)
+	}
+	m := v.Machines[name]
+	if m == nil {
+		return nil // a fact that arrived after the machine's deletion is inert
+	}
+	before, absent := m.Machine, m.Offline > 0
+	wasReady, _ := v.Deployable(m)
+	if err := m.Evolve(f.id(), f.Event); err != nil {
+		return err
+	}
+	v.touch(name)
+	v.place(m, before, f)
+	if ready, _ := v.Deployable(m); ready && !wasReady {
+		m.Ready = f.Position
+	}
+	switch f.Event.(type) {
+	case domain.MachineDeleted:
+		v.deleteMachine(m)
+		return nil
+	case domain.MachineEnabled:
+		m.forgiveAll()
+	}
+	v.openCandidates(m, f, redeployDue(m, before, f, absent))
+	v.settleMachine(m, moved(before, m.Machine))
+	return nil
+}
+
+// place notes where presence and health changed.
+func (v *View) place(m *Machine, before domain.Machine, f Fact) {
+	if m.Connect != before.Connect {
+		m.Connected, m.Absence = f.Position, 0
+	}
+	if before.Online && !m.Online {
+		m.Offline, m.busyAway = f.Position, len(v.parts[m.Name]) > 0
+	}
+	if m.Health != before.Health {
+		m.HealthSince = f.Position
+	}
+}
+
+// moved says that what a project thinks of the machine may be another thing now.
+func moved(before, after domain.Machine) bool {
+	return before.Environment != after.Environment || before.Instance != after.Instance ||
+		fmt.Sprint(before.Roles) != fmt.Sprint(after.Roles)
+}
+
+func (v *View) addMachine(name string, f Fact) error {
+	if v.Machines[name] != nil {
+		return fmt.Errorf("machine %s is added twice", name)
+	}
+	m := &Machine{Machine: domain.Machine{Name: name}, Added: f.Position, AddedTime: f.Time,
+		Installed: map[string]*Installed{}, candidates: map[candidateKey]*Candidate{}}
+	if err := m.Evolve(f.id(), f.Event); err != nil {
+		return err
+	}
+	v.Machines[name] = m
+	v.touch(name)
+	v.openCandidates(m, f, true)
+	v.settleMachine(m, true)
+	return nil
+}
+
+// deleteMachine forgets the machine and its candidates. Its parts stay until a server ends them.
+func (v *View) deleteMachine(m *Machine) {
+	for _, c := range m.candidates {
+		v.close(c)
+	}
+	for _, p := range v.Projects {
+		delete(p.sweep, m.Name)
+	}
+	delete(v.Machines, m.Name)
+}
+
+func (v *View) foldEnvironment(name string, f Fact) {
+	switch f.Event.(type) {
+	case domain.EnvironmentDefined:
+		if v.Environments[name] == nil {
+			v.Environments[name] = &Environment{Name: name, Defined: f.Position}
+		}
+	case domain.EnvironmentDeleted:
+		delete(v.Environments, name)
+		for _, p := range v.Projects {
+			v.leaveEnvironment(p, name, f)
+		}
+	}
+}
+
+// leaveEnvironment cancels what a project has under way in an environment that is gone; the name starts empty.
+func (v *View) leaveEnvironment(p *Project, name string, f Fact) {
+	for _, d := range p.Open {
+		if d.Environment == name {
+			d.Cancelled = true
+			v.withdraw(d, nil, domain.EnvironmentGone, f)
+		}
+	}
+	delete(p.Environments, name)
+	v.settleProject(p)
+}
+
+func (v *View) foldPolicy(name string, f Fact) error {
+	switch e := f.Event.(type) {
+	case domain.PolicyDefined:
+		settings := e.Settings.WithDefaults()
+		if r := settings.Check(); r != nil {
+			return r
+		}
+		v.Policies[name] = &Policy{Name: name, Settings: settings}
+	case domain.PolicyDeleted:
+		delete(v.Policies, name)
+	}
+	for _, m := range v.Machines {
+		if m.Policy == name || name == domain.DefaultPolicy {
+			v.touch(m.Name)
+		}
+	}
+	return nil
+}
+
+func (v *View) foldToken(id string, f Fact) {
+	t := v.Tokens[id]
+	if t == nil {
+		t = &domain.Token{ID: id}
+		v.Tokens[id] = t
+	}
+	t.Evolve(f.Event)
+}
+
+func (v *View) foldServer(f Fact) {
+	e, ok := f.Event.(domain.ServerStarted)
+	if !ok {
+		return
+	}
+	_, name := domain.SplitStream(f.Stream)
+	id, err := domain.ParseID(name)
+	if err != nil {
+		return
+	}
+	v.Servers[id] = &Server{ID: id, Started: f.Position, Time: f.Time, Facts: e}
+	v.Watch.starts[f.id()] = f.Position
+	v.Fence.Decision = max(v.Fence.Decision, e.DecisionVersion)
+}
+
+// Watch is what servers have watched so far; machines count their absence by it.
+type Watch struct {
+	// Last is the newest WatchPassed, the zero id before the first.
+	Last domain.ID
+	// Position is where Last stands.
+	Position eventlog.Position
+	starts   map[domain.ID]eventlog.Position // of the servers' starts
+}
+
+func (v *View) foldWatch(f Fact) {
+	switch e := f.Event.(type) {
+	case domain.WatchPassed:
+		v.watched(e, f)
+	case domain.StreamCleared:
+		v.clear(e.Stream)
+	}
+}
+
+// watched adds a span to the absence of each machine that was offline during all of it. Spans that
+// do not begin at the last one, or at a server's later start, would overlap: they count for nothing.
+func (v *View) watched(e domain.WatchPassed, f Fact) {
+	since, ok := v.Watch.Position, e.Since == v.Watch.Last
+	if !ok {
+		since, ok = v.Watch.starts[e.Since], v.Watch.starts[e.Since] > v.Watch.Position
+	}
+	if !ok {
+		return
+	}
+	v.Watch.Last, v.Watch.Position = f.id(), f.Position
+	for _, m := range v.Machines {
+		if !m.Online && m.Offline > 0 && m.Offline < since {
+			m.Absence += time.Duration(e.Span)
+		}
+	}
+}

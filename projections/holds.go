@@ -1,0 +1,117 @@
+package projections
+
+import "github.com/droverhq/drover/domain"
+
+// setHold is a person's verb.
+func (v *View) setHold(p *Project, e domain.HoldSet, f Fact) {
+	m := v.Machines[e.Machine]
+	if m == nil {
+		return
+	}
+	v.holdAs(p, m, &domain.Hold{Instance: e.Instance, Release: e.Release, Until: e.Until, Reason: e.Reason, By: e.By}, f)
+}
+
+func (v *View) holdAs(p *Project, m *Machine, h *domain.Hold, f Fact) {
+	i := m.installed(p.Name)
+	i.Hold, i.HoldAt = h, f.Position
+	v.touch(m.Name)
+	v.settle(p, m)
+}
+
+// liftHold ends a hold; a person who lifts it also lets the machine be tried from the start.
+func (v *View) liftHold(p *Project, machine string, forgive bool) {
+	m := v.Machines[machine]
+	if m == nil || m.hold(p.Name) == nil {
+		return
+	}
+	m.installed(p.Name).Hold = nil
+	if forgive {
+		m.forgive(p.Name)
+	}
+	v.settle(p, m)
+}
+
+// keep holds a machine at what it has, on behalf of a deployment. A hold that is there already stays:
+// a person's verb, and what an earlier deployment left, are not for a deployment to change.
+func (v *View) keep(d *Deployment, machine string, f Fact) {
+	m := v.Machines[machine]
+	if m == nil || m.hold(d.Project.Name) != nil {
+		return
+	}
+	v.holdAs(d.Project, m, &domain.Hold{Instance: m.Instance, Release: v.Actual(d.Project, m), Deployment: d.ID}, f)
+}
+
+// holdAfter sets and ends the holds that follow from a deployment's end. They are folded, not written:
+// whether a later deployment has started on a machine is only certain at the end's own position.
+func (v *View) holdAfter(d *Deployment, f Fact) {
+	switch {
+	case d.Project.Gone || d.Kind == domain.Automatic || v.Environments[d.Environment] == nil:
+	case d.State == domain.DeploymentSucceeded && d.Kind == domain.EnvironmentWide:
+		v.freeEnvironment(d)
+	case d.State == domain.DeploymentSucceeded:
+		v.holdNarrowed(d, f)
+	default:
+		v.holdStarted(d, f)
+	}
+}
+
+// freeEnvironment ends the holds that deployments queued earlier had set, where this one excluded nothing.
+func (v *View) freeEnvironment(d *Deployment) {
+	for _, m := range v.Machines {
+		h := m.hold(d.Project.Name)
+		if m.Environment != d.Environment || h == nil || h.ByVerb() || d.Excludes(m.Name) {
+			continue
+		}
+		if by := v.Deployments[h.Deployment]; by == nil || by.Queued < d.Queued {
+			v.liftHold(d.Project, m.Name, false)
+		}
+	}
+}
+
+// holdNarrowed holds the machines that took the release, or ends their hold if it is the one wanted anyway.
+func (v *View) holdNarrowed(d *Deployment, f Fact) {
+	for _, name := range d.Order {
+		part, m := d.Parts[name], v.Machines[name]
+		if part.State != domain.PartSucceeded || !v.lastPerson(d, part, m) {
+			continue
+		}
+		if d.Release == d.Project.WantedIn(d.Environment) {
+			v.liftHold(d.Project, name, false)
+			continue
+		}
+		if !m.hold(d.Project.Name).ByVerb() {
+			v.holdAs(d.Project, m, &domain.Hold{Instance: m.Instance, Release: d.Release, Deployment: d.ID}, f)
+		}
+	}
+}
+
+// holdStarted holds the machines that had started a deployment which did not succeed: automation neither
+// rolls back those that took it nor repairs those that did not (law 16).
+func (v *View) holdStarted(d *Deployment, f Fact) {
+	for _, name := range d.Order {
+		part, m := d.Parts[name], v.Machines[name]
+		if part.Claimed == 0 || !v.lastPerson(d, part, m) || m.hold(d.Project.Name).ByVerb() {
+			continue
+		}
+		v.holdAs(d.Project, m, &domain.Hold{Instance: m.Instance, Release: v.Actual(d.Project, m), Deployment: d.ID}, f)
+	}
+}
+
+// lastPerson says that the machine is still the one that the part ran on, and that no person's deployment
+// queued later has started there.
+func (v *View) lastPerson(d *Deployment, part *Part, m *Machine) bool {
+	if m == nil || m.Added != part.added {
+		return false
+	}
+	person := m.installed(d.Project.Name).Person
+	return person == nil || person.Queued <= d.Queued
+}
+
+// holdCancelled holds the machines of a cancelled automatic deployment that have not succeeded.
+func (v *View) holdCancelled(d *Deployment, f Fact) {
+	for _, name := range d.Order {
+		if part := d.Parts[name]; part.State != domain.PartSucceeded {
+			v.keep(d, name, f)
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package projections
+
+import (
+	"time"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+)
+
+// Installed is what one project has done on one machine.
+type Installed struct {
+	// Release is that of the machine's own last success, on Instance; another instance has not got it.
+	Release  string
+	Instance domain.ID
+	// Success is where the last success was reported, Began where its part was claimed.
+	Success     eventlog.Position
+	SuccessTime time.Time
+	SuccessID   domain.ID
+	Began       eventlog.Position
+	// Dirty says that a later attempt was started and did not succeed.
+	Dirty bool
+	// Last is the part that was claimed last; nil before the first.
+	Last *Part
+	// Person is the last-queued person's deployment that started here.
+	Person *Deployment
+	// Tried counts automatic attempts that did not succeed.
+	Tried Tried
+	// Hold keeps automation away; nil for none.
+	Hold *domain.Hold
+	// HoldAt is where the hold was set.
+	HoldAt eventlog.Position
+}
+
+// Tried counts attempts for one wanted release on one instance.
+type Tried struct {
+	Release  string
+	Instance domain.ID
+	Count    int
+	// Last is where the last of them ended.
+	Last eventlog.Position
+}
+
+// installed finds or begins what a project has done on a machine.
+func (m *Machine) installed(project string) *Installed {
+	i := m.Installed[project]
+	if i == nil {
+		i = &Installed{}
+		m.Installed[project] = i
+	}
+	return i
+}
+
+// hold is the hold of a project on the machine, nil for none.
+func (m *Machine) hold(project string) *domain.Hold {
+	if i := m.Installed[project]; i != nil {
+		return i.Hold
+	}
+	return nil
+}
+
+// HeldHere says that the machine is held and is the instance that was held.
+func (m *Machine) HeldHere(project string) bool {
+	h := m.hold(project)
+	return h != nil && h.Instance == m.Instance
+}
+
+// Wanted is the release that a machine should have: its hold's, else the environment's pin, else
+// the environment's release. None is empty.
+func (v *View) Wanted(p *Project, m *Machine) string {
+	if h := m.hold(p.Name); h != nil {
+		return h.Release
+	}
+	return p.WantedIn(m.Environment)
+}
+
+// Actual is the release that the machine's own last success proves, empty if unknown.
+func (v *View) Actual(p *Project, m *Machine) string {
+	if i := m.Installed[p.Name]; i != nil && i.Instance == m.Instance {
+		return i.Release
+	}
+	return ""
+}
+
+// Dirty says that a later attempt on this instance was started and did not succeed.
+func (v *View) Dirty(p *Project, m *Machine) bool {
+	i := m.Installed[p.Name]
+	return i != nil && i.Dirty && i.Last != nil && i.Last.Instance == m.Instance
+}
+
+// Behind says that a machine has not got what it should have.
+func (v *View) Behind(p *Project, m *Machine) bool {
+	wanted := v.Wanted(p, m)
+	return wanted != "" && (v.Actual(p, m) != wanted || v.Dirty(p, m))
+}
+
+// Attempts counts the automatic attempts at what is wanted now that did not succeed, and says where the last one ended.
+func (v *View) Attempts(p *Project, m *Machine) (count int, last eventlog.Position) {
+	i := m.Installed[p.Name]
+	if i == nil || i.Tried.Release != v.Wanted(p, m) || i.Tried.Instance != m.Instance {
+		return 0, 0
+	}
+	return i.Tried.Count, i.Tried.Last
+}
+
+// Exhausted says that the machine was tried as often as the project allows.
+func (v *View) Exhausted(p *Project, m *Machine) bool {
+	count, _ := v.Attempts(p, m)
+	return count >= p.Settings.Attempts
+}
+
+// MadeUnhealthy says that the machine is unhealthy since it tried the release that is wanted now.
+func (v *View) MadeUnhealthy(p *Project, m *Machine) bool {
+	i := m.Installed[p.Name]
+	return m.Health == domain.Unhealthy && i != nil && i.Last != nil && i.Last.Instance == m.Instance &&
+		i.Last.Deployment.Release == v.Wanted(p, m) && m.HealthSince > i.Last.Claimed
+}
+
+// PersonAtWork says that an environment-wide deployment of the project is open where the machine
+// stands, or a person's part is open on it.
+func (v *View) PersonAtWork(p *Project, m *Machine) bool {
+	for _, d := range p.Open {
+		if d.Kind == domain.EnvironmentWide && d.Environment == m.Environment {
+			return true
+		}
+		if part := d.Parts[m.Name]; d.Kind != domain.Automatic && part != nil && part.Open() {
+			return true
+		}
+	}
+	return false
+}
+
+// tried counts one automatic attempt that did not succeed.
+func (m *Machine) tried(p *Project, part *Part, at eventlog.Position) {
+	i := m.installed(p.Name)
+	now := Tried{Release: part.Deployment.Release, Instance: m.Instance, Count: 1, Last: at}
+	if i.Tried.Release == now.Release && i.Tried.Instance == now.Instance {
+		now.Count = i.Tried.Count + 1
+	}
+	i.Tried = now
+}
+
+// forgive resets the count of attempts: a person took the matter up.
+func (m *Machine) forgive(project string) {
+	if i := m.Installed[project]; i != nil {
+		i.Tried = Tried{}
+	}
+}
+
+func (m *Machine) forgiveAll() {
+	for project := range m.Installed {
+		m.forgive(project)
+	}
+}
+
+// succeed notes that the part's release is what the machine has.
+func (m *Machine) succeed(p *Project, part *Part, f Fact) {
+	i := m.installed(p.Name)
+	i.Release, i.Instance, i.Dirty = part.Deployment.Release, part.Instance, false
+	i.Success, i.SuccessTime, i.SuccessID, i.Began = f.Position, f.Time, f.id(), part.Claimed
+	i.Tried = Tried{}
+}

@@ -1,0 +1,163 @@
+package projections
+
+import (
+	"slices"
+
+	"github.com/droverhq/drover/domain"
+)
+
+// foldPart folds a claim or an end. Facts about a part that does not exist are inert.
+func (v *View) foldPart(name string, f Fact) error {
+	id, machine, err := domain.ParsePartStream(name)
+	if err != nil {
+		return err
+	}
+	d := v.Deployments[id]
+	if d == nil || d.Parts[machine] == nil {
+		return nil
+	}
+	part := d.Parts[machine]
+	v.touch(machine)
+	switch e := f.Event.(type) {
+	case domain.PartClaimed:
+		v.claim(part, e, f)
+	case domain.PartEnded:
+		v.endClaimed(part, e, f)
+	}
+	return nil
+}
+
+// claim starts the part if the gate lets the claim through at this very position; otherwise it is void.
+func (v *View) claim(part *Part, e domain.PartClaimed, f Fact) {
+	if v.Gate(part, e.Session) != "" {
+		return
+	}
+	d, m := part.Deployment, v.Machines[part.Machine]
+	part.State, part.Claimed, part.StartedTime = domain.PartRunning, f.Position, f.Time
+	part.Session, part.Instance, part.Previous = e.Session, e.Instance, v.Actual(d.Project, m)
+	d.State = domain.DeploymentRunning
+	m.Claimed = part
+	i := m.installed(d.Project.Name)
+	i.Last = part
+	if d.Kind == domain.Automatic {
+		return
+	}
+	if i.Person == nil || i.Person.Queued < d.Queued {
+		i.Person = d
+	}
+	if h := i.Hold; h != nil && !h.ByVerb() {
+		if by := v.Deployments[h.Deployment]; by == nil || by.Queued < d.Queued {
+			v.liftHold(d.Project, m.Name, false)
+		}
+	}
+}
+
+// endClaimed folds what an agent or a server says of a part's end.
+func (v *View) endClaimed(part *Part, e domain.PartEnded, f Fact) {
+	byAgent := e.State == domain.PartSucceeded || e.State == domain.PartFailed
+	switch {
+	case part.State == domain.PartRunning && (byAgent || e.State == domain.PartLost):
+		part.Reported, part.Detail = byAgent, e.Detail
+		v.end(part, e.State, e.Reason, f)
+	case part.Unclaimed() && e.State == domain.PartSkipped:
+		v.end(part, e.State, e.Reason, f)
+	case part.Claimed > 0 && byAgent && !part.Reported:
+		part.Reported = true
+		v.late(part, e, f)
+	}
+}
+
+// late takes a result that came after the part was called lost. A success says what the machine has,
+// unless something newer has started there; the part stays ended.
+func (v *View) late(part *Part, e domain.PartEnded, f Fact) {
+	p, m := part.Deployment.Project, v.Machines[part.Machine]
+	if p.Gone || !part.MeansMachine(m) || e.State != domain.PartSucceeded {
+		return
+	}
+	if i := m.installed(p.Name); i.Last == part && part.Instance == m.Instance {
+		m.succeed(p, part, f)
+		v.settle(p, m)
+	}
+}
+
+// end ends an open part and folds what follows for its machine.
+func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason, f Fact) {
+	d, claimed, released := part.Deployment, part.State == domain.PartRunning, part.State != domain.PartQueued
+	part.State, part.Reason, part.EndedAt, part.EndedTime = state, reason, f.Position, f.Time
+	if released {
+		d.Project.released[d.Environment]--
+	}
+	if state == domain.PartFailed {
+		d.failed++
+	}
+	v.drop(part)
+	m := v.Machines[part.Machine]
+	if m == nil {
+		return
+	}
+	if m.Claimed == part {
+		m.Claimed, m.Ready = nil, f.Position
+	}
+	if d.Project.Gone || !part.MeansMachine(m) {
+		return
+	}
+	if claimed {
+		v.outcome(part, m, f)
+	}
+	if d.Kind == domain.Automatic && state != domain.PartSucceeded {
+		v.reopen(part, m, claimed, f)
+	}
+	v.settle(d.Project, m)
+}
+
+// drop takes a part that ended off the lists of open ones.
+func (v *View) drop(part *Part) {
+	part.Deployment.open--
+	left := slices.DeleteFunc(v.parts[part.Machine], func(o *Part) bool { return o == part })
+	if len(left) == 0 {
+		delete(v.parts, part.Machine)
+	} else {
+		v.parts[part.Machine] = left
+	}
+	v.touch(part.Machine)
+}
+
+// outcome notes what a part that had started left on its machine.
+func (v *View) outcome(part *Part, m *Machine, f Fact) {
+	d := part.Deployment
+	i := m.installed(d.Project.Name)
+	if part.State != domain.PartSucceeded {
+		i.Dirty = true
+		return
+	}
+	m.succeed(d.Project, part, f)
+	if h := i.Hold; h != nil && h.Deployment == d.ID && d.Kind == domain.Automatic {
+		i.Hold = nil // the cancelled deployment was through here after all
+	}
+}
+
+// reopen opens the candidates again that an automatic part had settled, and counts the attempt if it was one.
+func (v *View) reopen(part *Part, m *Machine, claimed bool, f Fact) {
+	p := part.Deployment.Project
+	if claimed || part.Reason == domain.NotClaimed {
+		m.tried(p, part, f.Position)
+	}
+	for _, old := range part.candidates {
+		c := v.candidate(p, old.Trigger, m)
+		if c.Opened == 0 || old.Opened < c.Opened {
+			c.Opened = old.Opened
+		}
+		c.Redeploy = max(c.Redeploy, old.Redeploy)
+		c.Causes = mergeCauses(old.Causes, c.Causes)
+	}
+}
+
+func mergeCauses(older, newer []Cause) []Cause {
+	all := slices.Concat(older, newer)
+	slices.SortFunc(all, func(a, b Cause) int { return int(int64(a.Position) - int64(b.Position)) })
+	all = slices.CompactFunc(all, func(a, b Cause) bool { return a.ID == b.ID })
+	if extra := len(all) - MaxCauses; extra > 0 {
+		all = slices.Delete(all, 1, 1+extra)
+	}
+	return all
+}

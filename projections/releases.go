@@ -1,0 +1,121 @@
+package projections
+
+import (
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+)
+
+// Project is a project with what several streams say of it.
+type Project struct {
+	domain.Project
+	Defined eventlog.Position
+	// Open are its deployments that have not ended, in the order they were queued.
+	Open []*Deployment
+	// Ended are those that have, in the order they ended.
+	Ended []*Deployment
+	// Enabled is where it was last enabled, or defined.
+	Enabled eventlog.Position
+	// Gone says that the project was deleted: its open deployments only finish what was claimed.
+	Gone bool
+
+	candidates map[candidateKey]*Candidate
+	sweep      map[string]struct{}
+	released   map[string]int // open released and running parts by environment
+}
+
+// CandidateCount is how many candidates of the project are open.
+func (p *Project) CandidateCount() int { return len(p.candidates) }
+
+// Waiting lists the machines with an open candidate of the project, sorted.
+func (p *Project) Waiting() []string {
+	set := map[string]struct{}{}
+	for key := range p.candidates {
+		set[key.machine] = struct{}{}
+	}
+	return sortedKeys(set)
+}
+
+// Sweep lists the machines that are behind and have no open candidate, are not held and not exhausted, sorted.
+func (p *Project) Sweep() []string { return sortedKeys(p.sweep) }
+
+// Released counts the parts of the project in an environment that may run now: released and running ones.
+func (p *Project) Released(environment string) int { return p.released[environment] }
+
+func (v *View) foldProject(name string, f Fact) error {
+	p := v.Projects[name]
+	if p == nil {
+		return v.foldWithoutProject(name, f)
+	}
+	if err := p.Evolve(f.id(), f.Event); err != nil {
+		return err
+	}
+	switch e := f.Event.(type) {
+	case domain.ProjectDeleted:
+		v.deleteProject(p, f)
+	case domain.ProjectDefined, domain.TriggerDefined, domain.TriggerDeleted:
+		v.triggers.fresh = false
+		v.settleProject(p)
+		v.touchOpen(p)
+	case domain.ProjectEnabled:
+		p.Enabled = f.Position
+		v.touchOpen(p)
+	case domain.ProjectDisabled, domain.TriggerEnabled, domain.TriggerDisabled:
+		v.touchOpen(p)
+	case domain.DeploymentQueued:
+		v.queue(p, e, f)
+	case domain.PartsReleased, domain.PartsWithdrawn, domain.DeploymentCancelled, domain.DeploymentEnded:
+		v.foldDeployment(f)
+	case domain.PinSet:
+		v.repin(p, e.Environment)
+	case domain.PinLifted:
+		v.repin(p, e.Environment)
+	case domain.HoldSet:
+		v.setHold(p, e, f)
+	case domain.HoldLifted:
+		v.liftHold(p, e.Machine, true)
+	}
+	return nil
+}
+
+// foldWithoutProject begins a project, or lets the deployments of a deleted one end.
+func (v *View) foldWithoutProject(name string, f Fact) error {
+	if _, ok := f.Event.(domain.ProjectDefined); !ok {
+		v.foldDeployment(f)
+		return nil
+	}
+	p := &Project{Project: *domain.NewProject(name), Defined: f.Position, Enabled: f.Position,
+		candidates: map[candidateKey]*Candidate{}, sweep: map[string]struct{}{}, released: map[string]int{}}
+	if err := p.Evolve(f.id(), f.Event); err != nil {
+		return err
+	}
+	v.Projects[name] = p
+	v.triggers.fresh = false
+	return nil
+}
+
+// deleteProject cancels what is open and forgets the rest: the name starts empty.
+func (v *View) deleteProject(p *Project, f Fact) {
+	p.Gone = true
+	for _, d := range p.Open {
+		d.Cancelled = true
+		v.withdraw(d, nil, domain.ProjectGone, f)
+	}
+	for _, c := range p.candidates {
+		v.close(c)
+	}
+	for _, m := range v.Machines {
+		delete(m.Installed, p.Name)
+	}
+	delete(v.Projects, p.Name)
+	v.triggers.fresh = false
+}
+
+// repin looks anew at every machine of an environment; another wanted release is tried from the start.
+func (v *View) repin(p *Project, environment string) {
+	for _, m := range v.Machines {
+		if m.Environment == environment {
+			m.forgive(p.Name)
+			v.settle(p, m)
+		}
+	}
+}

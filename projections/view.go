@@ -1,0 +1,235 @@
+package projections
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+)
+
+// View is the value of the fold at one position: what is true now. Equal logs give equal views.
+// It is not safe for concurrent use; the engine guards it.
+type View struct {
+	// Position is that of the last event folded.
+	Position eventlog.Position
+	// Time is the latest wall clock that an event carried. It is shown, and bounds the receipts.
+	Time time.Time
+
+	Environments map[string]*Environment
+	Policies     map[string]*Policy
+	Machines     map[string]*Machine
+	Projects     map[string]*Project
+	Deployments  map[domain.ID]*Deployment
+	Tokens       map[string]*domain.Token
+	Servers      map[domain.ID]*Server
+	Watch        Watch
+
+	// Aside are the streams that cannot be folded, by name.
+	Aside map[string]*Aside
+	// Fence says that a newer drover writes to this log; its zero value, that none does.
+	Fence Fence
+
+	revisions map[string]eventlog.Revision
+	newest    map[string]domain.ID
+	receipts  receipts
+	open      []*Deployment      // all that have not ended
+	parts     map[string][]*Part // open parts by machine, in the order they were queued
+	triggers  triggerIndex
+	touched   map[string]struct{}
+}
+
+// Environment is where machines stand.
+type Environment struct {
+	Name    string
+	Defined eventlog.Position
+}
+
+// Policy is a machine policy that somebody wrote.
+type Policy struct {
+	Name     string
+	Settings domain.PolicySettings
+}
+
+// Server is a start of a server.
+type Server struct {
+	ID      domain.ID
+	Started eventlog.Position
+	Time    time.Time
+	Facts   domain.ServerStarted
+}
+
+// Aside is a stream with an event that cannot be folded. Its later events wait.
+type Aside struct {
+	Stream   string
+	Position eventlog.Position
+	Reason   string
+	waiting  []eventlog.Recorded
+}
+
+// Fence is what a newer drover left in the log.
+type Fence struct {
+	// Type is the first event type that this drover does not know, empty for none.
+	Type string
+	// Position is where it stands.
+	Position eventlog.Position
+	// Decision is the highest decision version of any server that started.
+	Decision int
+}
+
+// New is the view of an empty log.
+func New() *View {
+	return &View{
+		Environments: map[string]*Environment{},
+		Policies:     map[string]*Policy{},
+		Machines:     map[string]*Machine{},
+		Projects:     map[string]*Project{},
+		Deployments:  map[domain.ID]*Deployment{},
+		Tokens:       map[string]*domain.Token{},
+		Servers:      map[domain.ID]*Server{},
+		Aside:        map[string]*Aside{},
+		revisions:    map[string]eventlog.Revision{},
+		newest:       map[string]domain.ID{},
+		Watch:        Watch{starts: map[domain.ID]eventlog.Position{}},
+		receipts:     newReceipts(),
+		parts:        map[string][]*Part{},
+		touched:      map[string]struct{}{},
+	}
+}
+
+// Apply folds the next event of the log. An event at or below Position is passed over, so a page
+// delivered twice changes nothing.
+func (v *View) Apply(rec eventlog.Recorded) {
+	if rec.Position <= v.Position {
+		return
+	}
+	v.Position = rec.Position
+	if rec.Time.After(v.Time) {
+		v.Time = rec.Time
+	}
+	v.revisions[rec.Stream] = rec.Revision
+	v.newest[rec.Stream] = domain.ID(rec.ID)
+	v.receipts.note(rec, v.Time)
+	if aside := v.Aside[rec.Stream]; aside != nil {
+		aside.waiting = append(aside.waiting, rec)
+		return
+	}
+	v.fold(rec)
+}
+
+// fold brings one event of a stream that is in order into the view, or sets the stream aside.
+func (v *View) fold(rec eventlog.Recorded) {
+	e, err := domain.Decode(rec.Type, rec.Data)
+	switch {
+	case errors.Is(err, domain.ErrUnknownType):
+		if v.Fence.Type == "" {
+			v.Fence.Type, v.Fence.Position = rec.Type, rec.Position
+		}
+		return
+	case err == nil:
+		err = v.route(Fact{Recorded: rec, Event: e})
+	}
+	if err != nil {
+		v.Aside[rec.Stream] = &Aside{Stream: rec.Stream, Position: rec.Position, Reason: err.Error()}
+		v.touchStream(rec.Stream)
+	}
+}
+
+// Fact is a decoded event with its place.
+type Fact struct {
+	eventlog.Recorded
+	Event domain.Event
+}
+
+// id is the event's id as the domain has it.
+func (f Fact) id() domain.ID { return domain.ID(f.ID) }
+
+func (v *View) route(f Fact) error {
+	kind, name := domain.SplitStream(f.Stream)
+	switch kind {
+	case domain.MachineStreams:
+		return v.foldMachine(name, f)
+	case domain.ProjectStreams:
+		return v.foldProject(name, f)
+	case domain.PartStreams:
+		return v.foldPart(name, f)
+	case domain.EnvironmentStreams:
+		v.foldEnvironment(name, f)
+	case domain.PolicyStreams:
+		return v.foldPolicy(name, f)
+	case domain.TokenStreams:
+		v.foldToken(name, f)
+	case domain.ServerStreams:
+		v.foldServer(f)
+	case domain.WatchStream:
+		v.foldWatch(f)
+	default:
+		return fmt.Errorf("stream kind %.40q is none that is known", kind)
+	}
+	return nil
+}
+
+// Revision is where a stream stands, eventlog.NoStream if it has no event.
+func (v *View) Revision(stream string) eventlog.Revision {
+	if r, ok := v.revisions[stream]; ok {
+		return r
+	}
+	return eventlog.NoStream
+}
+
+// Newest is the id of a stream's last event; the zero id if it has none.
+func (v *View) Newest(stream string) domain.ID { return v.newest[stream] }
+
+// SetAside says whether a stream cannot be folded.
+func (v *View) SetAside(stream string) bool { return v.Aside[stream] != nil }
+
+// clear lets a stream that was set aside go on as if the bad event were not there.
+func (v *View) clear(stream string) {
+	aside := v.Aside[stream]
+	if aside == nil {
+		return
+	}
+	delete(v.Aside, stream)
+	v.touchStream(stream)
+	for i, rec := range aside.waiting {
+		v.fold(rec)
+		if again := v.Aside[stream]; again != nil {
+			again.waiting = append(again.waiting, aside.waiting[i+1:]...)
+			return
+		}
+	}
+}
+
+func (v *View) touch(machine string) { v.touched[machine] = struct{}{} }
+
+func (v *View) touchStream(stream string) {
+	kind, name := domain.SplitStream(stream)
+	switch kind {
+	case domain.MachineStreams:
+		v.touch(name)
+	case domain.ProjectStreams:
+		if p := v.Projects[name]; p != nil {
+			v.touchOpen(p)
+		}
+	}
+}
+
+// touchOpen touches every machine with an open part of the project.
+func (v *View) touchOpen(p *Project) {
+	for _, d := range p.Open {
+		for _, part := range d.Parts {
+			if part.Open() {
+				v.touch(part.Machine)
+			}
+		}
+	}
+}
+
+// Touched returns the machines whose work may have changed since the last call, and forgets them.
+// It is no part of the view's value: it only saves its reader from asking about every machine.
+func (v *View) Touched() map[string]struct{} {
+	touched := v.touched
+	v.touched = map[string]struct{}{}
+	return touched
+}

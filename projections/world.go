@@ -1,0 +1,162 @@
+package projections
+
+import (
+	"slices"
+
+	"github.com/droverhq/drover/domain"
+)
+
+// World is the view as commands ask it.
+func (v *View) World() domain.World { return world{v} }
+
+type world struct{ v *View }
+
+func (w world) Machine(name string) *domain.Machine {
+	if m := w.v.Machines[name]; m != nil {
+		return &m.Machine
+	}
+	return nil
+}
+
+func (w world) Environment(name string) bool { return w.v.Environments[name] != nil }
+
+func (w world) Policy(name string) *domain.PolicySettings {
+	if p := w.v.Policies[name]; p != nil {
+		return &p.Settings
+	}
+	if name == domain.DefaultPolicy {
+		settings := domain.PolicySettings{}.WithDefaults()
+		return &settings
+	}
+	return nil
+}
+
+func (w world) Token(id string) *domain.Token { return w.v.Tokens[id] }
+
+func (w world) Project(name string) *domain.Project {
+	if p := w.v.Projects[name]; p != nil {
+		return &p.Project
+	}
+	return nil
+}
+
+func (w world) References(kind, name string) []string {
+	var refs []string
+	for _, machine := range sortedKeys(w.v.Machines) {
+		m := w.v.Machines[machine]
+		if kind == domain.EnvironmentStreams && m.Environment == name || kind == domain.PolicyStreams && m.Policy == name {
+			refs = append(refs, "machine "+machine)
+		}
+	}
+	if kind != domain.EnvironmentStreams {
+		return refs
+	}
+	for _, project := range sortedKeys(w.v.Projects) {
+		p := w.v.Projects[project]
+		for _, trigger := range sortedKeys(p.Triggers) {
+			if slices.Contains(p.Triggers[trigger].Settings.Environments, name) {
+				refs = append(refs, "trigger "+trigger+" of project "+project)
+			}
+		}
+	}
+	return refs
+}
+
+// both finds a project and a machine, or says that one of them is not there.
+func (w world) both(project, machine string) (*Project, *Machine, bool) {
+	p, m := w.v.Projects[project], w.v.Machines[machine]
+	return p, m, p != nil && m != nil
+}
+
+func (w world) Hold(project, machine string) *domain.Hold {
+	if _, m, ok := w.both(project, machine); ok {
+		return m.hold(project)
+	}
+	return nil
+}
+
+func (w world) Wanted(project, machine string) string {
+	if p, m, ok := w.both(project, machine); ok {
+		return w.v.Wanted(p, m)
+	}
+	return ""
+}
+
+func (w world) Actual(project, machine string) string {
+	if p, m, ok := w.both(project, machine); ok {
+		return w.v.Actual(p, m)
+	}
+	return ""
+}
+
+func (w world) Unfinished(project, machine string) string {
+	_, m, ok := w.both(project, machine)
+	if !ok {
+		return ""
+	}
+	if i := m.Installed[project]; i != nil && i.Last != nil && i.Last.State != domain.PartSucceeded {
+		return i.Last.Deployment.Release
+	}
+	return ""
+}
+
+func (w world) Unclaimed(project string) []domain.UnclaimedParts {
+	p := w.v.Projects[project]
+	if p == nil {
+		return nil
+	}
+	var all []domain.UnclaimedParts
+	for _, d := range p.Open {
+		u := domain.UnclaimedParts{Deployment: d.ID, Kind: d.Kind, Environment: d.Environment}
+		for _, name := range d.Order {
+			if d.Parts[name].Unclaimed() {
+				u.Machines = append(u.Machines, name)
+			}
+		}
+		u.All = len(u.Machines) == d.open
+		if len(u.Machines) > 0 {
+			all = append(all, u)
+		}
+	}
+	return all
+}
+
+func (w world) Deployment(id domain.ID) *domain.DeploymentFacts {
+	d := w.v.Deployments[id]
+	if d == nil {
+		return nil
+	}
+	return &domain.DeploymentFacts{Project: d.Project.Name, Ended: d.Ended, Cancelled: d.Cancelled, State: d.State}
+}
+
+func (w world) part(deployment domain.ID, machine string) *Part {
+	if d := w.v.Deployments[deployment]; d != nil {
+		return d.Parts[machine]
+	}
+	return nil
+}
+
+func (w world) Part(deployment domain.ID, machine string) *domain.Part {
+	p := w.part(deployment, machine)
+	if p == nil {
+		return nil
+	}
+	return &domain.Part{Project: p.Deployment.Project.Name, State: p.State, Claimed: p.Claimed > 0,
+		Instance: p.Instance, Session: p.Session, Reported: p.Reported}
+}
+
+func (w world) Gate(deployment domain.ID, machine string, session domain.ID) domain.PartReason {
+	p := w.part(deployment, machine)
+	if p == nil {
+		return domain.MachineGone
+	}
+	return w.v.Gate(p, session)
+}
+
+func (w world) SetAside(stream string) (string, bool) {
+	aside := w.v.Aside[stream]
+	if aside == nil {
+		return "", false
+	}
+	return aside.Reason, true
+}

@@ -1,0 +1,218 @@
+package rollout
+
+import (
+	"slices"
+	"time"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// Age is how long ago the event at a position was folded, on the deciding server's monotonic clock.
+type Age func(eventlog.Position) time.Duration
+
+// Decide returns all that follows now for the open deployments of every project, in a fixed order.
+func Decide(v *projections.View, age Age) []domain.Decision {
+	var all []domain.Decision
+	for _, p := range projects(v) {
+		for _, d := range p.Open {
+			if v.SetAside(domain.ProjectStream(p.Name)) {
+				continue // fails closed until a person clears it
+			}
+			all = append(all, deployment(v, d, age)...)
+		}
+		all = append(all, releases(p)...)
+	}
+	return all
+}
+
+// projects are those with something open, by name, those that are gone but unfinished included.
+func projects(v *projections.View) []*projections.Project {
+	var found []*projections.Project
+	for _, d := range v.OpenDeployments() {
+		if !slices.Contains(found, d.Project) {
+			found = append(found, d.Project)
+		}
+	}
+	return found
+}
+
+func deployment(v *projections.View, d *projections.Deployment, age Age) []domain.Decision {
+	if d.OpenParts() == 0 {
+		return []domain.Decision{end(d)}
+	}
+	if limit := d.Facts.StopAfterFailures; limit > 0 && d.FailedParts() >= limit && unclaimed(d) {
+		return []domain.Decision{withdraw(d, nil, domain.TooManyFailures)}
+	}
+	var all []domain.Decision
+	gone := map[domain.PartReason][]string{}
+	for _, name := range d.Order {
+		part := d.Parts[name]
+		switch {
+		case !part.Open():
+		case part.State == domain.PartRunning:
+			if reason := lost(v, part, age); reason != "" {
+				all = append(all, endPart(part, domain.PartLost, reason))
+			}
+		case d.Kind == domain.Automatic:
+			if reason := withdrawn(v, part, age); reason != "" {
+				gone[reason] = append(gone[reason], name)
+			}
+		default:
+			if reason := skipped(v, part, age); reason != "" {
+				all = append(all, endPart(part, domain.PartSkipped, reason))
+			}
+		}
+	}
+	return append(all, withdrawals(d, gone)...)
+}
+
+func withdrawals(d *projections.Deployment, gone map[domain.PartReason][]string) []domain.Decision {
+	var reasons []domain.PartReason
+	for reason := range gone {
+		reasons = append(reasons, reason)
+	}
+	slices.Sort(reasons)
+	var all []domain.Decision
+	for _, reason := range reasons {
+		all = append(all, withdraw(d, gone[reason], reason))
+	}
+	return all
+}
+
+func unclaimed(d *projections.Deployment) bool {
+	return slices.ContainsFunc(d.Order, func(name string) bool { return d.Parts[name].Unclaimed() })
+}
+
+// skipped says why a released part of a person's deployment will not run. While its project is disabled
+// it waits, and that time does not count against it.
+func skipped(v *projections.View, part *projections.Part, age Age) domain.PartReason {
+	m, p := v.Machines[part.Machine], part.Deployment.Project
+	switch {
+	case part.State != domain.PartReleased || p.Disabled:
+		return ""
+	case !part.MeansMachine(m):
+		return domain.MachineGone
+	case !v.PartInScope(part, m):
+		return domain.OutOfScope
+	}
+	if ok, reason := v.Deployable(m); !ok {
+		return reason
+	}
+	return unheard(v, part, m, age)
+}
+
+// unheard says that a machine which could claim the part has not done so for its policy's lostAfter.
+func unheard(v *projections.View, part *projections.Part, m *projections.Machine, age Age) domain.PartReason {
+	if part.State != domain.PartReleased || m.Claimed != nil {
+		return ""
+	}
+	since := max(part.Released, m.Ready, part.Deployment.Project.Enabled)
+	if age(since) <= time.Duration(v.PolicyOf(m).LostAfter) {
+		return ""
+	}
+	return domain.NotClaimed
+}
+
+// withdrawn says why an automatic part can no longer be claimed. A wait that ends by itself is no reason.
+func withdrawn(v *projections.View, part *projections.Part, age Age) domain.PartReason {
+	m := v.Machines[part.Machine]
+	if m == nil {
+		return domain.MachineGone
+	}
+	switch reason := v.GateOnceReleased(part, m.Session); reason {
+	case "":
+		return unheard(v, part, m, age)
+	case domain.StreamSetAside, domain.MachineIsBusy:
+		return ""
+	default:
+		return reason
+	}
+}
+
+// lost says why a claimed part will not be waited for any longer, be its machine online or not.
+func lost(v *projections.View, part *projections.Part, age Age) domain.PartReason {
+	m := v.Machines[part.Machine]
+	switch {
+	case !part.MeansMachine(m):
+		return domain.MachineGone
+	case m.Instance != part.Instance:
+		return domain.MachineReplaced
+	case age(part.Claimed) > longest(part)+time.Duration(v.PolicyOf(m).LostAfter):
+		return domain.NoEndReported
+	}
+	return ""
+}
+
+func longest(part *projections.Part) time.Duration {
+	if part.Deployment.Content == nil {
+		return 0
+	}
+	return time.Duration(domain.Longest(part.Deployment.Content.Steps))
+}
+
+func endPart(part *projections.Part, state domain.PartState, reason domain.PartReason) domain.Decision {
+	return domain.Decision{Kind: "end-part", Stream: domain.PartStream(part.Deployment.ID, part.Machine),
+		Events: []domain.Event{domain.PartEnded{Project: part.Deployment.Project.Name, State: state, Reason: reason}},
+		Causes: []domain.ID{part.Deployment.ID}}
+}
+
+func withdraw(d *projections.Deployment, machines []string, reason domain.PartReason) domain.Decision {
+	return domain.Decision{Kind: "withdraw-parts", Stream: domain.ProjectStream(d.Project.Name),
+		Events: []domain.Event{domain.PartsWithdrawn{Deployment: d.ID, Machines: machines, Reason: reason}},
+		Causes: []domain.ID{d.ID}}
+}
+
+// end says how a deployment with no open part ended.
+func end(d *projections.Deployment) domain.Decision {
+	state, reason := outcome(d)
+	return domain.Decision{Kind: "end-deployment", Stream: domain.ProjectStream(d.Project.Name),
+		Events: []domain.Event{domain.DeploymentEnded{Deployment: d.ID, State: state, Reason: reason}},
+		Causes: []domain.ID{d.ID}}
+}
+
+func outcome(d *projections.Deployment) (domain.DeploymentState, string) {
+	count := map[domain.PartState]int{}
+	for _, name := range d.Order {
+		if part := d.Parts[name]; part.Reason != domain.MachineIsHeld || part.State != domain.PartSkipped {
+			count[part.State]++
+		}
+	}
+	missed := count[domain.PartSkipped] + count[domain.PartLost]
+	switch {
+	case count[domain.PartFailed] > 0:
+		return domain.DeploymentFailed, "parts-failed"
+	case missed > 0 && d.Facts.Unavailable == domain.FailUnavailable:
+		return domain.DeploymentFailed, "machines-unavailable"
+	case d.Cancelled:
+		return domain.DeploymentCancelledAs, "cancelled"
+	case d.Superseded:
+		return domain.DeploymentCancelledAs, string(domain.Superseded)
+	case d.Kind == domain.Automatic && count[domain.PartSucceeded] == 0 && count[domain.PartCancelled] > 0:
+		return domain.DeploymentCancelledAs, "withdrawn" // changes nothing; succeeded would read like a lie
+	}
+	return domain.DeploymentSucceeded, ""
+}
+
+// releases lets queued parts be claimed wherever room has appeared under maxParallel, oldest deployment first.
+func releases(p *projections.Project) []domain.Decision {
+	var all []domain.Decision
+	given := map[string]int{} // by environment, in this pass
+	for _, d := range p.Open {
+		room := min(d.Room()-given[d.Environment], domain.MaxNamedMachines)
+		var machines []string
+		for _, name := range d.Order {
+			if len(machines) < room && d.Parts[name].State == domain.PartQueued {
+				machines = append(machines, name)
+			}
+		}
+		if len(machines) == 0 {
+			continue
+		}
+		given[d.Environment] += len(machines)
+		all = append(all, domain.Decision{Kind: "release-parts", Stream: domain.ProjectStream(p.Name),
+			Events: []domain.Event{domain.PartsReleased{Deployment: d.ID, Machines: machines}}, Causes: []domain.ID{d.ID}})
+	}
+	return all
+}

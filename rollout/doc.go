@@ -1,0 +1,9 @@
+// Package rollout says how a deployment is carried out: which parts are released, which are skipped,
+// withdrawn or lost, when a deployment has ended and how, and what work a machine is offered.
+//
+// Everything here is a pure function of a view and of how long ago its events were folded. Decide
+// returns what any server may write; two servers that see the same view return the same. What it
+// wants is void or repeated harmlessly if the log has moved on: a withdrawal touches only parts that
+// nobody has claimed at its own position, and the end of a part excludes a claim by the part's own
+// stream. Whether a claim counts is not decided here but in the fold (projections.View.Gate).
+package rollout

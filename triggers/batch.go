@@ -1,0 +1,117 @@
+package triggers
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// Batch is what was read since the last tick: its range, and its balance per machine. It is shown to
+// people and decides nothing.
+type Batch struct {
+	First, Last eventlog.Position
+	Events      int
+	balance     map[string]Balance
+}
+
+// Balance is the signed count of a machine's events in one batch.
+type Balance struct {
+	Machine            string
+	Positive, Negative int
+}
+
+// String writes the balance as people read it, "+1 -1".
+func (b Balance) String() string {
+	text := ""
+	if b.Positive > 0 {
+		text = fmt.Sprintf("+%d", b.Positive)
+	}
+	if b.Negative > 0 {
+		if text != "" {
+			text += " "
+		}
+		text += fmt.Sprintf("-%d", b.Negative)
+	}
+	if text == "" {
+		return "0"
+	}
+	return text
+}
+
+// Add counts one event.
+func (b *Batch) Add(rec eventlog.Recorded) {
+	if b.Events == 0 {
+		b.First = rec.Position
+	}
+	b.Last = rec.Position
+	b.Events++
+	kind, machine := domain.SplitStream(rec.Stream)
+	if kind != domain.MachineStreams {
+		return
+	}
+	e, err := domain.Decode(rec.Type, rec.Data)
+	if err != nil {
+		return
+	}
+	if category, ok := domain.CategoryOf(e); ok {
+		b.count(machine, category.Sign())
+	}
+}
+
+func (b *Batch) count(machine string, sign int) {
+	if b.balance == nil {
+		b.balance = map[string]Balance{}
+	}
+	sum := b.balance[machine]
+	sum.Machine = machine
+	switch {
+	case sign > 0:
+		sum.Positive++
+	case sign < 0:
+		sum.Negative++
+	}
+	b.balance[machine] = sum
+}
+
+// Balances are those of the machines with events in the batch, by name.
+func (b *Batch) Balances() []Balance {
+	list := make([]Balance, 0, len(b.balance))
+	for _, sum := range b.balance {
+		list = append(list, sum)
+	}
+	slices.SortFunc(list, func(x, y Balance) int {
+		if x.Machine < y.Machine {
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+// Settled gives the verdicts on the batch's machines that nothing is due for: they are shown as "none".
+func (b *Batch) Settled(v *projections.View, age Age) []Verdict {
+	var all []Verdict
+	for _, balance := range b.Balances() {
+		m := v.Machines[balance.Machine]
+		if m == nil {
+			continue
+		}
+		for _, name := range projectNames(v) {
+			p := v.Projects[name]
+			if len(v.Candidates(p, m)) == 0 && watched(p, m) {
+				if verdict := Judge(v, p, m, age); verdict.Kind == None && verdict.Reason == UpToDate {
+					all = append(all, verdict)
+				}
+			}
+		}
+	}
+	return all
+}
+
+// watched says that a trigger of the project looks at the machine.
+func watched(p *projections.Project, m *projections.Machine) bool {
+	return slices.ContainsFunc(triggersOf(p), func(t *domain.Trigger) bool { return t.Matches(&m.Machine, p.Settings.Roles) })
+}

@@ -1,0 +1,169 @@
+package triggers
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
+)
+
+// Verdict is what the table says of one machine, for one project.
+type Verdict struct {
+	Project string
+	Machine string
+	Kind    Kind
+	Reason  Reason
+	// Environment and Release are where it would go; Release may be empty.
+	Environment string
+	Release     string
+	// Triggers are those that asked, sorted; of a sweep those that serve it.
+	Triggers []string
+	// Causes are the events that made it due, oldest first.
+	Causes []projections.Cause
+}
+
+// Judge gives the verdict on one machine for one project, whether or not anything is due.
+func Judge(v *projections.View, p *projections.Project, m *projections.Machine, age Age) Verdict {
+	c := Case{View: v, Project: p, Machine: m, Candidates: v.Candidates(p, m), Age: age}
+	if len(c.Candidates) == 0 {
+		c.Sweeping = sweeping(p, m)
+	}
+	kind, reason := judge(c)
+	verdict := Verdict{Project: p.Name, Machine: m.Name, Kind: kind, Reason: reason, Environment: m.Environment,
+		Release: v.Wanted(p, m), Triggers: c.asking(), Causes: causes(c.Candidates)}
+	if len(c.Candidates) == 0 {
+		verdict.Triggers = c.Sweeping
+	}
+	return verdict
+}
+
+// sweeping are the enabled triggers that name all of MachineAvailable and match the machine.
+func sweeping(p *projections.Project, m *projections.Machine) []string {
+	var names []string
+	for name, t := range p.Triggers {
+		if t.Sweeps && !t.Disabled && t.Matches(&m.Machine, p.Settings.Roles) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func causes(candidates []*projections.Candidate) []projections.Cause {
+	var all []projections.Cause
+	for _, c := range candidates {
+		for _, cause := range c.Causes {
+			if !slices.Contains(all, cause) {
+				all = append(all, cause)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b projections.Cause) int { return int(int64(a.Position) - int64(b.Position)) })
+	return all
+}
+
+// Decide gives a verdict on every machine with an open candidate and on every one that the sweep found,
+// and returns them in the order of projects and machines.
+func Decide(v *projections.View, age Age) []Verdict {
+	var all []Verdict
+	for _, name := range projectNames(v) {
+		p := v.Projects[name]
+		for _, machine := range due(p) {
+			if m := v.Machines[machine]; m != nil {
+				all = append(all, Judge(v, p, m, age))
+			}
+		}
+	}
+	return all
+}
+
+func projectNames(v *projections.View) []string {
+	names := make([]string, 0, len(v.Projects))
+	for name := range v.Projects {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// due are the machines to look at: what waits, and what the sweep found if a trigger can serve it.
+func due(p *projections.Project) []string {
+	machines := p.Waiting()
+	if slices.ContainsFunc(triggersOf(p), func(t *domain.Trigger) bool { return t.Sweeps && !t.Disabled }) {
+		machines = append(machines, p.Sweep()...)
+		slices.Sort(machines)
+	}
+	return machines
+}
+
+func triggersOf(p *projections.Project) []*domain.Trigger {
+	list := make([]*domain.Trigger, 0, len(p.Triggers))
+	for _, t := range p.Triggers {
+		list = append(list, t)
+	}
+	return list
+}
+
+// group is one automatic deployment in the making.
+type group struct{ project, environment, release string }
+
+// Plan turns the deploy verdicts into automatic deployments: one for each (project, environment, release),
+// of at most domain.MaxNamedMachines machines; more are more deployments, each whole in its own append.
+func Plan(v *projections.View, verdicts []Verdict) []domain.Decision {
+	members := map[group][]Verdict{}
+	var order []group
+	for _, verdict := range verdicts {
+		if verdict.Kind != Deploy {
+			continue
+		}
+		g := group{verdict.Project, verdict.Environment, verdict.Release}
+		if members[g] == nil {
+			order = append(order, g)
+		}
+		members[g] = append(members[g], verdict)
+	}
+	var all []domain.Decision
+	for _, g := range order {
+		for chunk := range slices.Chunk(members[g], domain.MaxNamedMachines) {
+			all = append(all, queue(v, g, chunk))
+		}
+	}
+	return all
+}
+
+func queue(v *projections.View, g group, members []Verdict) domain.Decision {
+	settings := v.Projects[g.project].Settings
+	q := domain.DeploymentQueued{Kind: domain.Automatic, Environment: g.environment, Release: g.release,
+		MaxParallel: settings.MaxParallel, Unavailable: domain.SkipUnavailable}
+	d := domain.Decision{Kind: "deploy", Stream: domain.ProjectStream(g.project)}
+	reasons := map[string]bool{}
+	for _, member := range members {
+		machine := domain.DeploymentMachine{Name: member.Machine, Triggers: member.Triggers, Reason: string(member.Reason)}
+		for _, cause := range member.Causes {
+			machine.Causes = append(machine.Causes, cause.ID)
+		}
+		q.Machines = append(q.Machines, machine)
+		d.Causes = append(d.Causes, machine.Causes...)
+		reasons[string(member.Reason)] = true
+	}
+	q.Reason = joined(reasons)
+	d.Events, d.Causes = []domain.Event{q}, firstCauses(d.Causes)
+	return d
+}
+
+// maxCauses bounds what the event's own causes repeat of its machines' causes.
+const maxCauses = 20
+
+func firstCauses(causes []domain.ID) []domain.ID {
+	return causes[:min(len(causes), maxCauses)]
+}
+
+func joined(set map[string]bool) string {
+	var words []string
+	for word := range set {
+		words = append(words, word)
+	}
+	slices.Sort(words)
+	return strings.Join(words, ",")
+}

@@ -1,0 +1,199 @@
+package triggers
+
+import (
+	"time"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// Kind is what a verdict wants.
+type Kind string
+
+// The kinds of verdicts.
+const (
+	Wait   Kind = "wait"
+	None   Kind = "none"
+	Deploy Kind = "deploy"
+)
+
+// Reason says why; the list is closed.
+type Reason string
+
+// The reasons, in the order of the table.
+const (
+	SetAside           Reason = "set-aside"
+	OutOfScope         Reason = "out-of-scope"
+	ProjectDisabled    Reason = "project-disabled"
+	TriggerDisabled    Reason = "trigger-disabled"
+	NothingReleased    Reason = "nothing-released"
+	DeploymentRunning  Reason = "deployment-running"
+	Held               Reason = "held"
+	UpToDate           Reason = "up-to-date"
+	MachineUnavailable Reason = "machine-unavailable"
+	HealthUnknown      Reason = "health-unknown"
+	MadeUnhealthy      Reason = "made-unhealthy"
+	RetriesExhausted   Reason = "retries-exhausted"
+	BackingOff         Reason = "backing-off"
+	NoCause            Reason = "no-cause"
+	Retry              Reason = "retry"
+	Redeploy           Reason = "redeploy"
+	Behind             Reason = "behind"
+	Sweep              Reason = "sweep"
+)
+
+// Age is how long ago the event at a position was folded, on the deciding server's monotonic clock.
+type Age func(eventlog.Position) time.Duration
+
+// Case is what a verdict is given on: one machine, for one project.
+type Case struct {
+	View    *projections.View
+	Project *projections.Project
+	Machine *projections.Machine
+	// Candidates are the open ones of the project on the machine.
+	Candidates []*projections.Candidate
+	// Sweeping are the triggers that may act for the sweep.
+	Sweeping []string
+	Age      Age
+}
+
+// rule is one row of the table: when it applies, the verdict is kind for reason.
+type rule struct {
+	kind    Kind
+	reason  Reason
+	applies func(Case) bool
+}
+
+// rules is the decision. The first row that applies is the verdict; the last one always does.
+var rules = []rule{
+	// Law 18: what cannot be folded fails closed, for itself alone.
+	{Wait, SetAside, Case.setAside},
+	// The machine moved away, or the trigger, project or environment is gone: nobody asks any more.
+	{None, OutOfScope, Case.outOfScope},
+	// Law 20: a disabled project or trigger does nothing, and says so.
+	{Wait, ProjectDisabled, func(c Case) bool { return c.Project.Disabled }},
+	{Wait, TriggerDisabled, Case.triggerDisabled},
+	{Wait, NothingReleased, Case.nothingReleased},
+	// Law 1: a machine that comes online during a deployment waits for its end, and gets what is wanted then.
+	// Other machines' automatic parts block nobody (law 21).
+	{Wait, DeploymentRunning, Case.deploymentRunning},
+	// Law 16: what a person chose stays.
+	{Wait, Held, func(c Case) bool { return c.Machine.HeldHere(c.Project.Name) }},
+	// Law 8: only a machine that is behind gets something, unless a redeploy is due.
+	{None, UpToDate, func(c Case) bool { return !c.behind() && !c.redeployDue() }},
+	// Law 9: the end state decides whether a machine is eligible, whatever the batch adds up to.
+	{Wait, MachineUnavailable, Case.unavailable},
+	// Law 25: no deployment before the first result of a health check.
+	{Wait, HealthUnknown, Case.healthUnknown},
+	// Law 24: the unhealthy may get their cure, but not again what made them so.
+	{Wait, MadeUnhealthy, func(c Case) bool { return c.View.MadeUnhealthy(c.Project, c.Machine) }},
+	// Law 17: a machine on which it fails is retried with growing delay up to the cap, then left alone.
+	{Wait, RetriesExhausted, func(c Case) bool { return c.View.Exhausted(c.Project, c.Machine) }},
+	{Wait, BackingOff, Case.backingOff},
+	// Behind, but no event has made it due and no trigger serves the sweep: only a person can act.
+	{None, NoCause, func(c Case) bool { return len(c.Candidates) == 0 && len(c.Sweeping) == 0 }},
+	{Deploy, Retry, func(c Case) bool { return c.attempts() > 0 }},
+	{Deploy, Redeploy, func(c Case) bool { return !c.behind() }},
+	{Deploy, Behind, func(c Case) bool { return len(c.Candidates) > 0 }},
+	{Deploy, Sweep, func(Case) bool { return true }},
+}
+
+// judge walks the table.
+func judge(c Case) (Kind, Reason) {
+	for _, r := range rules {
+		if r.applies(c) {
+			return r.kind, r.reason
+		}
+	}
+	return None, NoCause
+}
+
+func (c Case) setAside() bool {
+	return c.View.SetAside(domain.MachineStream(c.Machine.Name)) || c.View.SetAside(domain.ProjectStream(c.Project.Name)) ||
+		c.Machine.Claimed != nil && c.View.SetAside(domain.PartStream(c.Machine.Claimed.Deployment.ID, c.Machine.Name))
+}
+
+func (c Case) outOfScope() bool {
+	m, p := c.Machine, c.Project
+	return c.View.Environments[m.Environment] == nil || !domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil)
+}
+
+// triggerDisabled says that all that asks is disabled.
+func (c Case) triggerDisabled() bool {
+	return len(c.Candidates) > 0 && len(c.asking()) == 0
+}
+
+// asking are the enabled triggers whose candidates are open.
+func (c Case) asking() []string {
+	var names []string
+	for _, candidate := range c.Candidates {
+		if t := c.Project.Triggers[candidate.Trigger]; t != nil && !t.Disabled {
+			names = append(names, candidate.Trigger)
+		}
+	}
+	return names
+}
+
+func (c Case) nothingReleased() bool {
+	i := c.Machine.Installed[c.Project.Name]
+	return c.Project.WantedIn(c.Machine.Environment) == "" && (i == nil || i.Hold == nil)
+}
+
+func (c Case) deploymentRunning() bool {
+	for _, part := range c.View.OpenPartsOn(c.Machine.Name) {
+		if part.Deployment.Project == c.Project {
+			return true
+		}
+	}
+	for _, d := range c.Project.Open {
+		if d.Kind == domain.EnvironmentWide && d.Environment == c.Machine.Environment {
+			return true
+		}
+	}
+	return false
+}
+
+func (c Case) behind() bool { return c.View.Behind(c.Project, c.Machine) }
+
+// redeployDue says that an enabled trigger asks for a deployment even to a machine that is up to date.
+func (c Case) redeployDue() bool {
+	for _, candidate := range c.Candidates {
+		t := c.Project.Triggers[candidate.Trigger]
+		if candidate.Redeploy > 0 && t != nil && !t.Disabled && t.Settings.Redeploy && c.View.Wanted(c.Project, c.Machine) != "" {
+			return true
+		}
+	}
+	return false
+}
+
+func (c Case) unavailable() bool {
+	ok, reason := c.View.Deployable(c.Machine)
+	return !ok && reason != domain.HealthNotKnown
+}
+
+func (c Case) healthUnknown() bool {
+	ok, _ := c.View.Deployable(c.Machine)
+	return !ok
+}
+
+func (c Case) attempts() int {
+	count, _ := c.View.Attempts(c.Project, c.Machine)
+	return count
+}
+
+// backingOff says that the last attempt is too young for the next: the project's backoff, doubled for each
+// attempt after the first, at most domain.MaxBackoff.
+func (c Case) backingOff() bool {
+	count, last := c.View.Attempts(c.Project, c.Machine)
+	return count > 0 && c.Age(last) < Delay(c.Project.Settings.Backoff, count)
+}
+
+// Delay is how long a machine is left alone after count attempts that did not succeed.
+func Delay(backoff domain.Duration, count int) time.Duration {
+	delay := backoff
+	for i := 1; i < count && delay < domain.MaxBackoff; i++ {
+		delay *= 2
+	}
+	return time.Duration(min(delay, domain.MaxBackoff))
+}
