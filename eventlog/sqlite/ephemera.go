@@ -27,11 +27,10 @@ func openEphemera(ctx context.Context, path string) (*ephemera, error) {
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
-	db, err := connect(path, "_txlock=immediate", "_pragma=auto_vacuum(FULL)", "_pragma=synchronous(OFF)")
+	db, err := connect(path, 1, "_txlock=immediate", "_pragma=auto_vacuum(FULL)", "_pragma=synchronous(OFF)")
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(1)
 	err = retryBusy(ctx, func() error {
 		_, err := db.ExecContext(ctx, `PRAGMA journal_mode = WAL; BEGIN IMMEDIATE;`+ephemeraSchema+`COMMIT`)
 		return err

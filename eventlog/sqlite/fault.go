@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	driver "modernc.org/sqlite"
+	modernc "modernc.org/sqlite"
 	lib "modernc.org/sqlite/lib"
 
 	"github.com/droverhq/drover/eventlog"
@@ -18,7 +18,7 @@ const (
 
 // code returns the primary result code of SQLite in err, 0 if there is none.
 func code(err error) int {
-	var failure *driver.Error
+	var failure *modernc.Error
 	if errors.As(err, &failure) {
 		return failure.Code() & 0xff
 	}

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
+	modernc "modernc.org/sqlite"
 
 	"github.com/droverhq/drover/eventlog"
 )
@@ -70,22 +72,18 @@ func open(ctx context.Context, path string, config Config) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{path: path, id: id, config: config, done: make(chan struct{})}
-	if l.readers, err = connect(path, "_query_only=1"); err != nil {
+	if l.readers, err = connect(path, config.Readers, "_query_only=1"); err != nil {
 		return nil, err
 	}
-	l.readers.SetMaxOpenConns(config.Readers)
-	l.readers.SetMaxIdleConns(config.Readers)
 	if err := l.prepareReads(ctx); err != nil {
 		return nil, errors.Join(explain(err), l.readers.Close())
 	}
 	if l.ephemera, err = openEphemera(ctx, path+".ephemera"); err != nil {
 		return nil, errors.Join(err, l.readers.Close())
 	}
-	l.writer = newWriter(path, config)
-	if err := l.writer.connect(ctx); err != nil {
+	if l.writer, err = startWriter(ctx, path, config); err != nil {
 		return nil, errors.Join(explain(err), l.readers.Close(), l.ephemera.close())
 	}
-	go l.writer.run()
 	return l, nil
 }
 
@@ -151,24 +149,35 @@ func checkFolder(folder string) error {
 	return fmt.Errorf("%w: nothing can be written in folder %s: %w", eventlog.ErrUnavailable, folder, err)
 }
 
-// connect returns a pool of connections to the file at path. Each waits up to 5 s for
-// another process's lock. fullfsync asks macOS for what fsync means elsewhere.
-func connect(path string, more ...string) (*sql.DB, error) {
+// connectorTo makes connections to the file at path. Each waits up to 5 s for another
+// process's lock. fullfsync asks macOS for what fsync means elsewhere.
+func connectorTo(path string, more ...string) (driver.Connector, error) {
 	name := url.URL{Scheme: "file", Path: filepath.ToSlash(path)}
 	settings := append([]string{"_busy_timeout=5000", "_pragma=fullfsync(1)", "_pragma=checkpoint_fullfsync(1)"}, more...)
 	name.RawQuery = strings.Join(settings, "&")
-	return sql.Open("sqlite", name.String())
+	return modernc.NewConnector(name.String())
+}
+
+// connect returns a pool of at most n connections.
+func connect(path string, n int, more ...string) (*sql.DB, error) {
+	connector, err := connectorTo(path, more...)
+	if err != nil {
+		return nil, err
+	}
+	pool := sql.OpenDB(connector)
+	pool.SetMaxOpenConns(n)
+	pool.SetMaxIdleConns(n)
+	return pool, nil
 }
 
 // prepare makes sure that the file is a drover log that this program can use, and makes
 // it one if it is empty. Nothing is written to a file before it is known to be ours.
 func prepare(ctx context.Context, path string) (uuid.UUID, error) {
-	db, err := connect(path, "_txlock=immediate", "_pragma=synchronous(FULL)")
+	db, err := connect(path, 1, "_txlock=immediate", "_pragma=synchronous(FULL)")
 	if err != nil {
 		return uuid.Nil, err
 	}
 	defer db.Close()
-	db.SetMaxOpenConns(1)
 	if err := checkLibraryOf(ctx, db); err != nil {
 		return uuid.Nil, err
 	}

@@ -50,14 +50,23 @@ func encodeCauses(causes []uuid.UUID) string {
 	return text.String()
 }
 
+// separator stands between the texts of a row in what columns yields. Names hold no
+// control character, and data, which might if the file is damaged, comes last.
+const separator = "\x1f"
+
 // scan reads one event off rows and compares it with its checksum.
 func scan(rows *sql.Rows) (eventlog.Recorded, error) {
 	var found eventlog.Recorded
-	var r row
-	if err := rows.Scan(&found.Position, &found.Stream, &found.Revision,
-		&r.id, &r.typ, &r.time, &r.command, &r.causes, &r.data, &r.checksum); err != nil {
+	var joined string
+	if err := rows.Scan(&found.Position, &found.Revision, &joined); err != nil {
 		return eventlog.Recorded{}, explain(err)
 	}
+	texts := strings.SplitN(joined, separator, 8)
+	if len(texts) < 8 {
+		return eventlog.Recorded{}, fmt.Errorf("%w: position %s lacks a part; restore a backup", eventlog.ErrDamaged, found.Position)
+	}
+	found.Stream = texts[0]
+	r := row{id: texts[1], typ: texts[2], time: texts[3], command: texts[4], causes: texts[5], checksum: texts[6], data: texts[7]}
 	err := r.decode(&found.Event)
 	if err == nil && eventlog.Checksum(found.Stream, found.Revision, found.Event) != r.checksum {
 		err = fmt.Errorf("it does not match its checksum %s", r.checksum)

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -54,23 +53,22 @@ type writer struct {
 	stop    chan struct{}
 	stopped chan struct{}
 
-	// What follows belongs to the goroutine alone once it runs.
-	db     *sql.DB // nil after an error, until an append opens it anew
-	conn   *sql.Conn
-	begin  *sql.Stmt
-	commit *sql.Stmt
-	undo   *sql.Stmt
-	head   *sql.Stmt
-	last   *sql.Stmt
-	ids    *sql.Stmt
-	insert *sql.Stmt
+	// conn belongs to the goroutine; it is nil after an error, until an append opens it anew.
+	conn *conn
 }
 
-func newWriter(path string, config Config) *writer {
-	return &writer{
-		path: path, config: config,
+// startWriter opens the connection and starts the goroutine.
+func startWriter(ctx context.Context, path string, config Config) (*writer, error) {
+	opened, err := openConn(ctx, path, config.synchronous)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{
+		path: path, config: config, conn: opened,
 		queue: make(chan *request, queueLength), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	go w.run()
+	return w, nil
 }
 
 // append hands r to the goroutine and waits for its answer.
@@ -163,162 +161,82 @@ func (w *writer) write(batch []*request) {
 // the answer to all of them: none was acknowledged, and a conflict with an append of the
 // same batch proves nothing.
 func (w *writer) transact(batch []*request) ([]answer, error) {
-	ctx := context.Background()
-	if err := w.reconnect(ctx); err != nil {
+	if err := w.reconnect(); err != nil {
 		return nil, explain(err)
 	}
-	if _, err := w.begin.ExecContext(ctx); err != nil {
+	if err := w.conn.start(); err != nil {
 		return nil, explain(err)
 	}
-	answers, inserted, err := w.judgeAll(ctx, batch)
-	if err != nil || inserted == 0 {
-		_, undone := w.undo.ExecContext(ctx)
-		return answers, explain(errors.Join(err, undone))
+	start := w.conn.head
+	answers := make([]answer, len(batch))
+	for i, r := range batch {
+		var err error
+		if answers[i], err = w.judge(r); err != nil {
+			return nil, explain(err)
+		}
 	}
-	if _, err := w.commit.ExecContext(ctx); err != nil {
+	if w.conn.head == start {
+		return answers, explain(w.conn.undo.exec())
+	}
+	if err := w.conn.commit.exec(); err != nil {
 		return nil, explainCommit(err)
 	}
 	return answers, nil
 }
 
-// judgeAll judges and inserts one append after the other, each on what the ones before
-// it left.
-func (w *writer) judgeAll(ctx context.Context, batch []*request) (answers []answer, inserted int, err error) {
-	var head eventlog.Position
-	if err := w.head.QueryRowContext(ctx).Scan(&head); err != nil {
-		return nil, 0, err
-	}
-	start := head
-	answers = make([]answer, len(batch))
-	for i, r := range batch {
-		repeat, err := w.judge(ctx, r)
-		var refused *eventlog.Conflict
-		switch {
-		case errors.As(err, &refused):
-			answers[i] = answer{err: err}
-		case err != nil:
-			return nil, 0, err
-		case repeat != nil:
-			answers[i] = answer{appended: *repeat}
-		default:
-			if err := w.insertAll(ctx, r, head); err != nil {
-				return nil, 0, err
-			}
-			head += eventlog.Position(len(r.rows))
-			answers[i] = answer{appended: eventlog.Appended{Revision: r.expected + eventlog.Revision(len(r.rows)), Position: head}}
-		}
-	}
-	return answers, int(head - start), nil
-}
-
-// judge returns the first result of a repeat, nil for a new append, or *Conflict.
-func (w *writer) judge(ctx context.Context, r *request) (*eventlog.Appended, error) {
-	var actual eventlog.Revision
-	if err := w.last.QueryRowContext(ctx, r.stream).Scan(&actual); err != nil {
-		return nil, err
+// judge answers one append on what the appends before it left, and inserts it if it is
+// new. The error is one of SQLite, never the refusal of this append.
+func (w *writer) judge(r *request) (answer, error) {
+	actual, err := w.conn.lastOf(r.stream)
+	if err != nil {
+		return answer{}, err
 	}
 	var stored []uuid.UUID
 	var position eventlog.Position
 	if r.expected < actual {
-		var err error
-		if stored, position, err = w.idsAfter(ctx, r); err != nil {
-			return nil, err
+		if stored, position, err = w.conn.idsAfter(r.stream, r.expected, len(r.events)); err != nil {
+			return answer{}, err
 		}
 	}
-	repeat, err := eventlog.Judge(r.stream, r.expected, actual, r.events, stored)
-	if err != nil || !repeat {
-		return nil, err
+	repeat, refusal := eventlog.Judge(r.stream, r.expected, actual, r.events, stored)
+	if refusal != nil {
+		return answer{err: refusal}, nil
 	}
-	return &eventlog.Appended{Revision: r.expected + eventlog.Revision(len(r.events)), Position: position, Repeat: true}, nil
-}
-
-// idsAfter returns the ids that stand where r would have put its own, and the position
-// of the last of them.
-func (w *writer) idsAfter(ctx context.Context, r *request) (ids []uuid.UUID, last eventlog.Position, err error) {
-	rows, err := w.ids.QueryContext(ctx, r.stream, r.expected, len(r.events))
-	if err != nil {
-		return nil, 0, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id uuid.UUID
-		if err := rows.Scan(&id, &last); err != nil {
-			return nil, 0, err
+	if !repeat {
+		if err := w.conn.append(r.stream, r.expected, r.rows); err != nil {
+			return answer{}, err
 		}
-		ids = append(ids, id)
+		position = w.conn.head
 	}
-	return ids, last, rows.Err()
+	last := r.expected + eventlog.Revision(len(r.rows))
+	return answer{appended: eventlog.Appended{Revision: last, Position: position, Repeat: repeat}}, nil
 }
 
-func (w *writer) insertAll(ctx context.Context, r *request, head eventlog.Position) error {
-	for i, e := range r.rows {
-		_, err := w.insert.ExecContext(ctx, int64(head)+int64(i)+1, r.stream, int64(r.expected)+int64(i)+1,
-			e.id, e.typ, e.time, e.command, e.causes, e.data, e.checksum)
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// reconnect opens the file anew after an error. It first moves the write-ahead log into
-// the file, with an fsync of both, and empties it: the kernel forgets a page whose fsync
-// failed, and what is acknowledged from now on must not depend on such a page.
-func (w *writer) reconnect(ctx context.Context) error {
-	if w.db != nil {
+// reconnect opens the file anew after an error, and first empties the write-ahead log:
+// the kernel forgets a page whose fsync failed, and what is acknowledged from now on
+// must not depend on such a page.
+func (w *writer) reconnect() error {
+	if w.conn != nil {
 		return nil
 	}
-	if err := w.connect(ctx); err != nil {
-		return errors.Join(err, w.disconnect())
-	}
-	var busy, frames, moved int
-	err := w.conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &frames, &moved)
-	if err == nil && busy != 0 {
-		err = fmt.Errorf("%w: another process reads while its write-ahead log is to be emptied", eventlog.ErrUnavailable)
-	}
+	opened, err := openConn(context.Background(), w.path, w.config.synchronous)
 	if err != nil {
-		return errors.Join(err, w.disconnect())
+		return err
 	}
+	if err := opened.empty(); err != nil {
+		return errors.Join(err, opened.close())
+	}
+	w.conn = opened
 	w.config.Logger.Info("log opened anew for writing", zap.String("log", w.path))
 	return nil
 }
 
-// connect opens the connection and proves, by taking the lock once, that it may write.
-func (w *writer) connect(ctx context.Context) (err error) {
-	w.db, err = connect(w.path, "_pragma=journal_mode(WAL)", "_pragma=synchronous("+w.config.synchronous+")",
-		"_pragma=journal_size_limit(67108864)")
-	if err != nil {
-		return err
-	}
-	w.db.SetMaxOpenConns(1)
-	if w.conn, err = w.db.Conn(ctx); err != nil {
-		return err
-	}
-	for statement, query := range map[**sql.Stmt]string{
-		&w.begin: `BEGIN IMMEDIATE`, &w.commit: `COMMIT`, &w.undo: `ROLLBACK`,
-		&w.head: sqlHead, &w.last: sqlLast, &w.ids: sqlIDs, &w.insert: sqlInsert,
-	} {
-		if *statement, err = w.conn.PrepareContext(ctx, query); err != nil {
-			return err
-		}
-	}
-	if _, err := w.begin.ExecContext(ctx); err != nil {
-		return err
-	}
-	_, err = w.undo.ExecContext(ctx)
-	return err
-}
-
 // disconnect closes the connection, which also rolls back what it had begun.
 func (w *writer) disconnect() error {
-	if w.db == nil {
+	if w.conn == nil {
 		return nil
 	}
-	var err error
-	if w.conn != nil {
-		err = w.conn.Close()
-	}
-	err = errors.Join(err, w.db.Close())
-	w.db, w.conn = nil, nil
-	return err
+	closing := w.conn
+	w.conn = nil
+	return closing.close()
 }
