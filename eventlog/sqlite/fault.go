@@ -11,11 +11,6 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-const (
-	codeNotADatabase = lib.SQLITE_NOTADB
-	codeBusy         = lib.SQLITE_BUSY
-)
-
 // code returns the primary result code of SQLite in err, 0 if there is none.
 func code(err error) int {
 	var failure *modernc.Error
@@ -28,7 +23,7 @@ func code(err error) int {
 // explain turns an error of SQLite that left nothing in the log into one that callers of
 // the log know. It leaves the words of SQLite in, for the person who must repair it.
 func explain(err error) error {
-	for _, known := range []error{nil, context.Canceled, context.DeadlineExceeded, eventlog.ErrUnavailable, eventlog.ErrDamaged} {
+	for _, known := range []error{nil, context.Canceled, context.DeadlineExceeded, eventlog.ErrUnavailable, eventlog.ErrDamaged, eventlog.ErrForeign} {
 		if errors.Is(err, known) {
 			return err
 		}
@@ -36,7 +31,9 @@ func explain(err error) error {
 	switch code(err) {
 	case lib.SQLITE_FULL:
 		return fmt.Errorf("%w: make room on its disk: %w", eventlog.ErrFull, err)
-	case lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB:
+	case lib.SQLITE_NOTADB:
+		return fmt.Errorf("%w: the file is no SQLite file; name another file, or restore a backup: %w", eventlog.ErrForeign, err)
+	case lib.SQLITE_CORRUPT:
 		return fmt.Errorf("%w: the file itself is broken, restore a backup: %w", eventlog.ErrDamaged, err)
 	case lib.SQLITE_BUSY, lib.SQLITE_LOCKED:
 		return fmt.Errorf("%w: another process holds its lock: %w", eventlog.ErrUnavailable, err)

@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 	modernc "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
 
 	"github.com/droverhq/drover/eventlog"
 )
@@ -214,15 +215,19 @@ func checkLibraryOf(ctx context.Context, db *sql.DB) error {
 
 // checkLibrary refuses a SQLite older than oldestLibrary.
 func checkLibrary(version string) error {
-	for i, text := range strings.SplitN(version, ".", 3) {
-		n, err := strconv.Atoi(text)
+	parts := strings.Split(version, ".")
+	for i, oldest := range oldestLibrary {
+		n, err := 0, error(nil)
+		if i < len(parts) {
+			n, err = strconv.Atoi(parts[i])
+		}
 		if err != nil {
 			return fmt.Errorf("%w: SQLite calls itself %q, which is no version", eventlog.ErrForeign, version)
 		}
-		if n > oldestLibrary[i] {
+		if n > oldest {
 			return nil
 		}
-		if n < oldestLibrary[i] {
+		if n < oldest {
 			return fmt.Errorf("%w: this program was built with SQLite %s, which can corrupt a log that several processes write; build it with %d.%d.%d or newer",
 				eventlog.ErrForeign, version, oldestLibrary[0], oldestLibrary[1], oldestLibrary[2])
 		}
@@ -236,8 +241,6 @@ func checkFormat(ctx context.Context, db *sql.DB) (fresh bool, err error) {
 	err = db.QueryRowContext(ctx, `SELECT a.application_id, v.user_version, (SELECT count(*) FROM sqlite_schema)
 		FROM pragma_application_id a, pragma_user_version v`).Scan(&application, &version, &tables)
 	switch {
-	case code(err) == codeNotADatabase:
-		return false, fmt.Errorf("%w: the file is no SQLite file; name another file", eventlog.ErrForeign)
 	case err != nil:
 		return false, explain(err)
 	case application == 0 && version == 0 && tables == 0:
@@ -280,7 +283,7 @@ func retryBusy(ctx context.Context, try func() error) error {
 	defer cancel()
 	for {
 		err := try()
-		if code(err) != codeBusy {
+		if code(err) != lib.SQLITE_BUSY {
 			return err
 		}
 		select {

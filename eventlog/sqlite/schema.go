@@ -62,7 +62,7 @@ const (
 
 	// columns joins the texts of a row to one, because SQLite takes longer to hand over a
 	// column than to join two. No text but the last can hold the separator.
-	columns = `position, revision, concat_ws(char(31), stream, id, type, time, command, causes, checksum, data)`
+	columns   = `position, revision, concat_ws(char(31), stream, id, type, time, command, causes, checksum, data)`
 	sqlAll    = `SELECT ` + columns + ` FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?`
 	sqlStream = `SELECT ` + columns + ` FROM events WHERE stream = ? AND revision >= ? AND position <= ? ORDER BY revision LIMIT ?`
 
