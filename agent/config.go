@@ -72,6 +72,9 @@ func webSocketURL(server string) (string, error) {
 	if err != nil || u.Host == "" {
 		return "", fmt.Errorf("server %.160q is no URL; write it like https://drover.example.com:7070", server)
 	}
+	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return "", fmt.Errorf("server %.160q: leave out what is not scheme, host, port or path", u.Redacted())
+	}
 	switch u.Scheme {
 	case "http", "ws":
 		u.Scheme = "ws"
@@ -79,9 +82,6 @@ func webSocketURL(server string) (string, error) {
 		u.Scheme = "wss"
 	default:
 		return "", fmt.Errorf("server %.160q: drover speaks http and https, not %s", server, u.Scheme)
-	}
-	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("server %.160q: leave out what is not scheme, host, port or path", u.Redacted())
 	}
 	if !strings.HasSuffix(u.Path, client.AgentPath) {
 		u = u.JoinPath(client.AgentPath)

@@ -1,0 +1,225 @@
+package agent_test
+
+import (
+	"encoding/pem"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/agent"
+	"github.com/droverhq/drover/api/client"
+)
+
+func TestAnAgentSaysThatItLives(t *testing.T) {
+	server := newServer(t)
+	startAgent(t, configuration(t, server))
+	c := server.welcome(t)
+	for range 3 {
+		expect(t, c, aHeartbeat)
+	}
+}
+
+func TestAServerThatIsGoneIsFollowedByTheNext(t *testing.T) {
+	dead, first, second := newServer(t), newServer(t), newServer(t)
+	config := configuration(t, dead, first, second)
+	dead.Close()
+	startAgent(t, config)
+	c := first.welcome(t)
+	session := c.hello.Session
+	first.CloseClientConnections()
+	c.drop()
+	first.Close()
+	c = second.welcome(t)
+	require.Equal(t, session, c.hello.Session, "a session is the same over reconnects")
+	expect(t, c, aHeartbeat)
+}
+
+func TestARefusedAgentTriesAgainAndGoesWhereItIsSent(t *testing.T) {
+	first, other := newServer(t), newServer(t)
+	startAgent(t, configuration(t, first))
+	for range 3 {
+		c := first.accept(t)
+		c.send(t, client.ToAgent{Refused: &client.Refused{Reason: "the name is taken by another instance"}})
+	}
+	c := first.accept(t)
+	c.send(t, client.ToAgent{Refused: &client.Refused{Reason: "another server holds your session", Server: other.URL}})
+	c = other.welcome(t)
+	expect(t, c, aHeartbeat)
+	c.send(t, client.ToAgent{Refused: &client.Refused{Reason: "this server drains"}})
+	expect(t, first.welcome(t), aHeartbeat)
+}
+
+func TestAFinalRefusalEndsTheAgent(t *testing.T) {
+	final := client.ToAgent{Refused: &client.Refused{Reason: "the join token is revoked", Final: true}}
+	t.Run("at the door", func(t *testing.T) {
+		server := newServer(t)
+		a := startAgent(t, configuration(t, server))
+		server.accept(t).send(t, final)
+		var refused *agent.Error
+		require.ErrorAs(t, a.wait(t), &refused)
+		require.Equal(t, agent.Forbidden, refused.Kind)
+		require.ErrorContains(t, refused, "refused this agent: the join token is revoked")
+	})
+	t.Run("in the middle of a step, which may end", func(t *testing.T) {
+		server := newServer(t)
+		config := configuration(t, server)
+		folder := t.TempDir()
+		a := startAgent(t, config)
+		c := server.welcome(t)
+		c.give(t, work("d-1", "touch "+folder+"/began; while ! [ -e "+folder+"/on ]; do sleep 0.01; done; touch "+folder+"/over"))
+		exists(t, folder+"/began")
+		c.send(t, final)
+		<-c.over
+		require.NoError(t, os.WriteFile(folder+"/on", nil, 0o600))
+		require.ErrorAs(t, a.wait(t), new(*agent.Error))
+		require.FileExists(t, folder+"/over")
+		require.Contains(t, read(t, entry(config, "d-1")), "succeeded", "the end is kept")
+	})
+}
+
+func TestAnEphemeralAgentAsksToBeDeletedWhenItIsStopped(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	config.Ephemeral = true
+	a := startAgent(t, config)
+	c := server.welcome(t)
+	expect(t, c, aHeartbeat)
+	a.stop()
+	require.True(t, expect(t, c, aGoodbye).Delete)
+	require.NoError(t, a.wait(t))
+}
+
+func TestAnAgentStopsAlsoWhenNoServerIsThere(t *testing.T) {
+	for _, ephemeral := range []bool{false, true} {
+		server := newServer(t)
+		config := configuration(t, server)
+		config.Ephemeral = ephemeral
+		a := startAgent(t, config)
+		c := server.welcome(t)
+		c.give(t, work("d-1", "true"))
+		expect(t, c, anEnd)
+		c.drop()
+		server.Close()
+		a.stop()
+		require.NoError(t, a.wait(t))
+		require.FileExists(t, entry(config, "d-1"), "what was not confirmed is kept")
+	}
+}
+
+func TestWarningsOfTheServerReachTheLog(t *testing.T) {
+	server := newServer(t)
+	a := startAgent(t, configuration(t, server))
+	c := server.accept(t)
+	c.send(t, client.ToAgent{Welcome: &client.Welcome{Log: "log-1", Settings: quick(nil), Warnings: []string{"--role web differs from the log"}}})
+	expect(t, c, aHeartbeat)
+	require.Equal(t, "--role web differs from the log", a.log.FilterMessage("the server warns").All()[0].ContextMap()["warning"])
+}
+
+func TestOverTLSTheGivenAuthorityIsTrustedAndNoOther(t *testing.T) {
+	server := startServer(t, (*httptest.Server).StartTLS)
+	config := configuration(t, server)
+	distrustful := startAgent(t, config)
+	require.Eventually(t, func() bool {
+		return distrustful.log.FilterMessage("not connected; trying again").Len() > 0
+	}, patience, 5*time.Millisecond)
+	require.Empty(t, server.everythingHeard())
+	distrustful.stop()
+	require.NoError(t, distrustful.wait(t))
+
+	config.CA = inFolder(t, "ca.pem")
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	require.NoError(t, os.WriteFile(config.CA, certificate, 0o600))
+	startAgent(t, config)
+	expect(t, server.welcome(t), aHeartbeat)
+}
+
+func TestWhatIsWrongWithTheConfigurationIsSaidAtOnce(t *testing.T) {
+	good := agent.Config{Servers: []string{"http://127.0.0.1:1"}, Name: "web-01", Data: t.TempDir()}
+	empty := inFolder(t, "empty.pem")
+	require.NoError(t, os.WriteFile(empty, nil, 0o600))
+	for name, c := range map[string]struct {
+		change   func(*agent.Config)
+		sentence string
+	}{
+		"no server":        {func(c *agent.Config) { c.Servers = nil }, "no server to connect to; name one with --server URL"},
+		"no URL":           {func(c *agent.Config) { c.Servers = []string{"drover:7070"} }, `server "drover:7070" is no URL; write it like https://drover.example.com:7070`},
+		"not HTTP":         {func(c *agent.Config) { c.Servers = []string{"ftp://drover"} }, `server "ftp://drover": drover speaks http and https, not ftp`},
+		"a password":       {func(c *agent.Config) { c.Servers = []string{"http://me:secret@drover"} }, `server "http://me:xxxxx@drover": leave out what is not scheme, host, port or path`},
+		"no name":          {func(c *agent.Config) { c.Name = "" }, "the machine has no name; give it one with --name NAME"},
+		"no data folder":   {func(c *agent.Config) { c.Data = "" }, "no data folder; name one with --data FOLDER"},
+		"data is a file":   {func(c *agent.Config) { c.Data = empty }, "make the data folder: mkdir " + empty + ": not a directory"},
+		"no authorities":   {func(c *agent.Config) { c.CA = "/no/such.pem" }, "read the authorities: open /no/such.pem: no such file or directory"},
+		"empty authorites": {func(c *agent.Config) { c.CA = empty }, empty + " holds no certificate in PEM form"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := good
+			c.change(&config)
+			err := agent.Run(t.Context(), config)
+			var said *agent.Error
+			require.ErrorAs(t, err, &said)
+			require.Equal(t, agent.Invalid, said.Kind)
+			require.EqualError(t, err, c.sentence)
+		})
+	}
+}
+
+func TestTwoAgentsWithOneDataFolderAreAConflict(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	startAgent(t, config)
+	server.welcome(t)
+	err := agent.Run(t.Context(), config)
+	var said *agent.Error
+	require.ErrorAs(t, err, &said)
+	require.Equal(t, agent.Conflict, said.Kind)
+	require.ErrorContains(t, err, "give each agent a data folder of its own")
+}
+
+func TestAnAgentThatCannotReadItsJournalDoesNotStart(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	require.NoError(t, os.MkdirAll(filepath.Dir(entry(config, "d-1")), 0o700))
+	require.NoError(t, os.WriteFile(entry(config, "d-1"), []byte("torn"), 0o600))
+	err := agent.Run(t.Context(), config)
+	require.ErrorContains(t, err, entry(config, "d-1")+" cannot be read")
+}
+
+func TestHealthIsReportedWhenItChangesAndAfterEachWelcome(t *testing.T) {
+	server := newServer(t)
+	code := inFolder(t, "code")
+	set := func(exit string) {
+		require.NoError(t, os.WriteFile(code+".new", []byte(exit), 0o600))
+		require.NoError(t, os.Rename(code+".new", code))
+	}
+	set("0")
+	check := &client.HealthCheck{
+		Every: client.Duration(20 * time.Millisecond), Timeout: client.Duration(10 * time.Second),
+		Script: "echo first line; echo of $DROVER_MACHINE: $(cat " + code + "); exit $(cat " + code + ")",
+	}
+	welcome := client.ToAgent{Welcome: &client.Welcome{Log: "log-1", Settings: quick(check)}}
+	startAgent(t, configuration(t, server))
+	c := server.accept(t)
+	c.send(t, welcome)
+	require.Equal(t, client.Health{Status: "healthy", Detail: "of web-01: 0"}, *expect(t, c, aHealth))
+	set("1")
+	require.Equal(t, client.Health{Status: "warning", Detail: "of web-01: 1"}, *expect(t, c, aHealth))
+	set("2")
+	require.Equal(t, "unhealthy", expect(t, c, aHealth).Status, "only a change is told, and it is told")
+	c.drop()
+
+	c = server.accept(t)
+	c.send(t, welcome)
+	require.Equal(t, client.Health{Status: "unhealthy", Detail: "of web-01: 2"}, *expect(t, c, aHealth))
+
+	slow := &client.HealthCheck{
+		Every: client.Duration(time.Hour), Timeout: client.Duration(50 * time.Millisecond), Script: "while :; do sleep 60; done",
+	}
+	settings := quick(slow)
+	settings.HeartbeatEvery = client.Duration(time.Hour)
+	c.send(t, client.ToAgent{Settings: &settings})
+	require.Equal(t, client.Health{Status: "unhealthy", Detail: "the check took longer than its time-out of 50ms"}, *expect(t, c, aHealth))
+}

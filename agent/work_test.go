@@ -1,0 +1,276 @@
+package agent_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/api/client"
+)
+
+func TestAPartGoesItsWholeWay(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	first := startAgent(t, config)
+
+	c := server.welcome(t)
+	require.Equal(t, "web-01", c.hello.Machine)
+	require.Equal(t, "a join token", c.hello.Join)
+	require.Equal(t, []string{"web"}, c.hello.Roles)
+	require.Nil(t, c.hello.Memory, "before its first welcome it remembers nothing")
+	c.send(t, client.ToAgent{Told: &client.Told{Log: "log-1", Revision: 3, Event: "event-3"}})
+
+	offered := work("d-1", "echo $DROVER_PROJECT $DROVER_RELEASE", "echo on $DROVER_MACHINE")
+	c.send(t, client.ToAgent{Offer: &offered})
+	expect(t, c, aClaim)
+	require.Contains(t, read(t, entry(config, "d-1")), `"claiming"`, "the journal is written before the claim")
+	c.send(t, client.ToAgent{Claimed: &client.Claimed{Deployment: "d-1", Counts: true}})
+	output, end := outputAndEnd(t, c)
+	require.Equal(t, "shop 1.4.3\non web-01\n", output)
+	require.Equal(t, client.End{Deployment: "d-1", State: "succeeded"}, end)
+	require.Contains(t, read(t, entry(config, "d-1")), `"ended"`)
+	c.confirm(t, "d-1")
+	vanishes(t, entry(config, "d-1"))
+	require.NoDirExists(t, filepath.Join(config.Data, "parts", "d-1"))
+
+	first.stop()
+	require.False(t, expect(t, c, aGoodbye).Delete)
+	require.NoError(t, first.wait(t))
+
+	startAgent(t, config)
+	again := server.welcome(t)
+	require.Equal(t, c.hello.Instance, again.hello.Instance)
+	require.Equal(t, c.hello.Secret, again.hello.Secret)
+	require.NotEqual(t, c.hello.Session, again.hello.Session)
+	require.Equal(t, &client.Memory{
+		Log: "log-1", Revision: 3, Event: "event-3", Successes: map[string]string{"shop": "event-of-d-1"},
+	}, again.hello.Memory)
+}
+
+func TestAPartWhoseClaimDoesNotCountNeverStarts(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	ran := inFolder(t, "ran")
+	startAgent(t, config)
+	c := server.welcome(t)
+	offered := work("d-1", "echo > "+ran)
+	c.send(t, client.ToAgent{Offer: &offered})
+	expect(t, c, aClaim)
+	c.send(t, client.ToAgent{Claimed: &client.Claimed{Deployment: "d-1", Reason: "superseded"}})
+	vanishes(t, entry(config, "d-1"))
+	c.give(t, work("d-2", "true"))
+	expect(t, c, anEnd)
+	require.NoFileExists(t, ran)
+}
+
+func TestOnePartRunsAtATimeAndNoneTwice(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	count, going := inFolder(t, "count"), inFolder(t, "going")
+	startAgent(t, config)
+	c := server.welcome(t)
+	first := work("d-1", "echo d-1 >> "+count+"; while ! [ -e "+going+" ]; do sleep 0.01; done")
+	second := work("d-2", "echo d-2 >> "+count)
+	c.give(t, first)
+	exists(t, count)
+	c.send(t, client.ToAgent{Offer: &first})
+	c.send(t, client.ToAgent{Offer: &second})
+	c.send(t, client.ToAgent{Offer: &second})
+	c.send(t, client.ToAgent{Claimed: &client.Claimed{Deployment: "d-1", Counts: true}})
+	c.send(t, client.ToAgent{Claimed: &client.Claimed{Deployment: "d-2", Counts: true}})
+	require.NoError(t, os.WriteFile(going, nil, 0o600))
+
+	require.Equal(t, "d-1", expect(t, c, anEnd).Deployment)
+	c.send(t, client.ToAgent{Offer: &first}) // ended, but not confirmed
+	require.Equal(t, "d-2", expect(t, c, aClaim).Deployment)
+	c.confirm(t, "d-1")
+	c.send(t, client.ToAgent{Claimed: &client.Claimed{Deployment: "d-2", Counts: true}})
+	require.Equal(t, "d-2", expect(t, c, func(m client.FromAgent) *client.End {
+		if m.End != nil && m.End.Deployment == "d-1" {
+			return nil
+		}
+		return m.End
+	}).Deployment)
+	require.Equal(t, "d-1\nd-2\n", read(t, count))
+}
+
+func TestWhatAServerMustNotSendIsPassedOver(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	config.Data = filepath.Join(config.Data, "deep", "data")
+	a := startAgent(t, config)
+	c := server.welcome(t)
+	other := work("d-1", "true")
+	other.Machine = "web-02"
+	c.send(t, client.ToAgent{Offer: &other})
+	for _, id := range []string{"../../escaped", "", "/etc/x", strings.Repeat("x", 5000)} {
+		w := work(id, "true")
+		c.send(t, client.ToAgent{Offer: &w})
+	}
+	c.sendText(t, `{"shutdown": {"force": true}}`)
+	c.sendText(t, `{"offer": "no work"}`)
+	c.sendText(t, `[]`)
+	c.sendText(t, `no JSON`)
+	c.send(t, client.ToAgent{Claimed: &client.Claimed{Deployment: "never asked for", Counts: true}})
+	c.send(t, client.ToAgent{Ended: &client.Ended{Deployment: "../..", Event: "e"}})
+	c.send(t, client.ToAgent{Settings: &client.Settings{HeartbeatEvery: -1, OfflineAfter: -1}})
+	c.sendText(t, `{"told": {"log": "log-1", "revision": 1, "event": "e", "colour": "blue"}, "weather": 1}`)
+
+	require.Equal(t, "d-2", func() string {
+		w := work("d-2", "true")
+		c.send(t, client.ToAgent{Offer: &w})
+		return expect(t, c, aClaim).Deployment
+	}(), "the first claim is that of the honest offer")
+	require.Equal(t, 1, a.log.FilterMessage("passed over an offer that is for another machine").Len())
+	require.Equal(t, 4, a.log.FilterMessage("passed over an offer whose deployment has an impossible id").Len())
+	require.Equal(t, 4, a.log.FilterMessage("a message was passed over because this agent does not know it").Len())
+	files, err := os.ReadDir(filepath.Dir(config.Data))
+	require.NoError(t, err)
+	require.Len(t, files, 1)
+}
+
+func TestAHugeMessageCostsTheConnectionNotTheAgent(t *testing.T) {
+	server := newServer(t)
+	startAgent(t, configuration(t, server))
+	c := server.welcome(t)
+	w := work("d-1", strings.Repeat("#", client.MaxMessageBytes))
+	c.send(t, client.ToAgent{Offer: &w})
+	c = server.welcome(t)
+	c.give(t, work("d-2", strings.Repeat("# a long step\n", 3<<20/14)+"true"))
+	require.Equal(t, "succeeded", expect(t, c, anEnd).State)
+}
+
+func TestStepsGoOnWithoutAConnectionAndAllIsToldLater(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	folder := t.TempDir()
+	startAgent(t, config)
+	c := server.welcome(t)
+	c.give(t, work("d-1", "echo before; touch "+folder+"/began; while ! [ -e "+folder+"/cut ]; do sleep 0.01; done; echo meanwhile; touch "+folder+"/over"))
+	exists(t, folder+"/began")
+	c.drop()
+	require.NoError(t, os.WriteFile(folder+"/cut", nil, 0o600))
+	exists(t, folder+"/over")
+
+	c = server.welcome(t, client.Unfinished{Deployment: "d-1", Project: "shop"})
+	output, end := outputAndEnd(t, c)
+	require.Equal(t, "before\nmeanwhile\n", output)
+	require.Equal(t, "succeeded", end.State)
+	c.drop()
+
+	c = server.welcome(t, client.Unfinished{Deployment: "d-1", Project: "shop"})
+	output, _ = outputAndEnd(t, c)
+	require.Equal(t, "before\nmeanwhile\n", output, "what was not confirmed is told again from its beginning")
+	expect(t, c, anEnd)
+	require.Equal(t, client.End{Deployment: "d-1", State: "succeeded"}, *expect(t, c, anEnd), "and its end until it is confirmed")
+	c.confirm(t, "d-1")
+	vanishes(t, entry(config, "d-1"))
+}
+
+func TestAServerThatAsksForARunningPartIsAnswered(t *testing.T) {
+	server := newServer(t)
+	folder := t.TempDir()
+	startAgent(t, configuration(t, server))
+	c := server.welcome(t)
+	c.give(t, work("d-1", "touch "+folder+"/began; while ! [ -e "+folder+"/on ]; do sleep 0.01; done"))
+	exists(t, folder+"/began")
+	c.drop()
+	c = server.welcome(t, client.Unfinished{Deployment: "d-1"})
+	require.Equal(t, client.PartAnswer{Deployment: "d-1", Running: true}, *expect(t, c, anAnswer))
+	require.NoError(t, os.WriteFile(folder+"/on", nil, 0o600))
+	require.Equal(t, "succeeded", expect(t, c, anEnd).State)
+}
+
+func TestAClaimWhoseAnswerWasLostIsAskedForAgainAndRunsOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		unfinished []client.Unfinished
+		answer     client.Claimed
+	}{
+		"the claim was lost":                      {nil, client.Claimed{Deployment: "d-1", Counts: true}},
+		"the answer was lost":                     {[]client.Unfinished{{Deployment: "d-1"}}, client.Claimed{Deployment: "d-1", Counts: true}},
+		"the server does not know its own repeat": {[]client.Unfinished{{Deployment: "d-1"}}, client.Claimed{Deployment: "d-1", Reason: "already-claimed"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := newServer(t)
+			count := inFolder(t, "count")
+			startAgent(t, configuration(t, server))
+			talk := server.welcome(t)
+			w := work("d-1", "echo ran >> "+count)
+			talk.send(t, client.ToAgent{Offer: &w})
+			expect(t, talk, aClaim)
+			talk.drop()
+			talk = server.welcome(t, c.unfinished...)
+			require.Equal(t, "d-1", expect(t, talk, aClaim).Deployment)
+			talk.send(t, client.ToAgent{Claimed: &c.answer})
+			require.Equal(t, "succeeded", expect(t, talk, anEnd).State)
+			require.Equal(t, "ran\n", read(t, count))
+		})
+	}
+}
+
+func TestAPartThatTheAgentKnowsNothingOfEndsInterrupted(t *testing.T) {
+	server := newServer(t)
+	startAgent(t, configuration(t, server))
+	c := server.welcome(t, client.Unfinished{Deployment: "d-1", Project: "shop"}, client.Unfinished{Deployment: "../../x"})
+	require.Equal(t, client.End{
+		Deployment: "d-1", State: "failed", Reason: "interrupted", Detail: "the agent has no record of this part",
+	}, *expect(t, c, anEnd))
+	require.Equal(t, "../../x", expect(t, c, anEnd).Deployment)
+	c.confirm(t, "d-1")
+	c.confirm(t, "../../x")
+	c.give(t, work("d-2", "true"))
+	require.Equal(t, "succeeded", expect(t, c, func(m client.FromAgent) *client.End {
+		if m.End != nil && m.End.Deployment == "d-2" {
+			return m.End
+		}
+		return nil
+	}).State)
+}
+
+func TestWithoutRoomForTheJournalNothingIsClaimedUntilThereIsRoom(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	a := startAgent(t, config)
+	c := server.welcome(t)
+	journal := filepath.Join(config.Data, "journal")
+	require.NoError(t, os.Rename(journal, journal+".away"))
+	w := work("d-1", "true")
+	c.send(t, client.ToAgent{Offer: &w})
+	require.Eventually(t, func() bool {
+		return a.log.FilterMessage("nothing is claimed because the journal cannot be written").Len() > 1
+	}, patience, 5*time.Millisecond)
+	require.NotContains(t, server.everythingHeard(), "claim")
+	require.NoError(t, os.Rename(journal+".away", journal))
+	require.Equal(t, "d-1", expect(t, c, aClaim).Deployment)
+}
+
+func TestTheValueOfASecretNeverLeavesTheMachine(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	require.NoError(t, os.WriteFile(filepath.Join(config.Data, "secrets.env"), []byte("DB_PASSWORD=hunter2\n"), 0o600))
+	startAgent(t, config)
+	c := server.welcome(t)
+	w := work("d-1", `printf "with hun"; sleep 0.2; echo "ter2"; echo "no way in: $DB_PASSWORD" >&2; exit 3`)
+	w.Secrets = []string{"DB_PASSWORD"}
+	c.give(t, w)
+	output, end := outputAndEnd(t, c)
+	require.Equal(t, "with ***\nno way in: ***\n", output)
+	require.Equal(t, `step "step-1" ended with exit code 3: no way in: ***`, end.Detail)
+	require.NotContains(t, server.everythingHeard(), "hunter2")
+
+	c.confirm(t, "d-1")
+	w = work("d-2", "true")
+	w.Secrets = []string{"API_KEY"}
+	c.give(t, w)
+	end = *expect(t, c, func(m client.FromAgent) *client.End {
+		if m.End != nil && m.End.Deployment == "d-2" {
+			return m.End
+		}
+		return nil
+	})
+	require.Equal(t, "secret-missing", end.Reason)
+}
