@@ -201,7 +201,7 @@ func (v *View) foldServer(f Fact) {
 	if err != nil {
 		return
 	}
-	v.Servers[id] = &Server{ID: id, Started: f.Position, Time: f.Time, Facts: e}
+	v.Servers[id] = &Server{ID: id, Event: f.id(), Started: f.Position, Time: f.Time, Facts: e}
 	v.Watch.starts[f.id()] = f.Position
 	v.Fence.Decision = max(v.Fence.Decision, e.DecisionVersion)
 }

@@ -10,6 +10,8 @@ import (
 // ReceiptAge is how long the answer to a command is remembered, by the log's own wall clocks.
 const ReceiptAge = 24 * time.Hour
 
+var queuedType = domain.TypeName(domain.DeploymentQueued{})
+
 // Receipt is what an accepted command came to.
 type Receipt struct {
 	Stream string
@@ -18,7 +20,9 @@ type Receipt struct {
 	First domain.ID
 	// Position is that of its last event.
 	Position eventlog.Position
-	time     time.Time
+	// Deployment is the one that the command queued; the zero id if it queued none.
+	Deployment domain.ID
+	time       time.Time
 }
 
 // receipts remembers commands by the ids their senders chose, oldest first.
@@ -40,6 +44,9 @@ func (r *receipts) note(rec eventlog.Recorded, now time.Time) {
 		r.order = append(r.order, command)
 	}
 	receipt.Position = rec.Position
+	if rec.Type == queuedType {
+		receipt.Deployment = domain.ID(rec.ID)
+	}
 	r.byCommand[command] = receipt
 	for len(r.order) > 0 && now.Sub(r.byCommand[r.order[0]].time) > ReceiptAge {
 		delete(r.byCommand, r.order[0])

@@ -72,7 +72,7 @@ func (v *View) foldProject(name string, f Fact) error {
 	case domain.HoldSet:
 		v.setHold(p, e, f)
 	case domain.HoldLifted:
-		v.liftHold(p, e.Machine, true)
+		v.liftHold(p, e.Machine, e.Reason == domain.Lifted)
 	}
 	return nil
 }

@@ -55,6 +55,7 @@ type Policy struct {
 // Server is a start of a server.
 type Server struct {
 	ID      domain.ID
+	Event   domain.ID // its ServerStarted
 	Started eventlog.Position
 	Time    time.Time
 	Facts   domain.ServerStarted

@@ -1,0 +1,203 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/triggers"
+)
+
+// DecisionVersion counts the changes of the rules that decide. A server that folds the start of one
+// with a higher version stops deciding.
+const DecisionVersion = 1
+
+// Clock is where an engine gets the time from.
+type Clock interface {
+	// Now is the wall clock.
+	Now() time.Time
+	// Elapsed is a clock that only rises, from any beginning.
+	Elapsed() time.Duration
+}
+
+// Config says how an engine runs. Log, Clock and Server are required.
+type Config struct {
+	Log    eventlog.Log
+	Clock  Clock
+	Server domain.ID // new at every start
+	// Version and Address are what this server says of itself in the log.
+	Version, Address string
+	// Parallel is how many streams are appended to at once; 0 is one after the other.
+	Parallel int
+	// OnTouched hears, after each read, of the machines whose work may have changed. It must not block.
+	OnTouched func(machines map[string]struct{})
+	// Logger gets one line per decision; nil is silence.
+	Logger *zap.Logger
+}
+
+// Engine folds one log, decides and appends. Its methods may be called from many goroutines.
+type Engine struct {
+	cfg Config
+	id  uuid.UUID // of the log
+	log *zap.Logger
+
+	reading  sync.Mutex // one reader of the log at a time
+	deciding sync.Mutex // one tick or reaction at a time
+
+	mu      sync.RWMutex // guards what follows
+	view    *projections.View
+	ages    projections.Ages
+	batch   triggers.Batch
+	changed chan struct{}
+
+	faults   faults
+	presence presence
+}
+
+// Open folds the whole log and returns an engine that has not yet said that it started.
+func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	id, err := cfg.Log.ID(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the log's id: %w", err)
+	}
+	e := &Engine{cfg: cfg, id: id, log: cfg.Logger, view: projections.New(), changed: make(chan struct{})}
+	if e.log == nil {
+		e.log = zap.NewNop()
+	}
+	e.presence.begin()
+	if err := e.CatchUp(ctx); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Start says in the log that this server runs. From then on it may decide.
+func (e *Engine) Start(ctx context.Context) error {
+	started := domain.ServerStarted{DecisionVersion: DecisionVersion, Version: e.cfg.Version, Address: e.cfg.Address}
+	d := domain.Decision{Kind: "start", Stream: domain.ServerStream(e.cfg.Server), Events: []domain.Event{started}}
+	if _, err := e.appendAll(ctx, e.planned([]domain.Decision{d})); err != nil {
+		return fmt.Errorf("say in the log that this server started: %w", err)
+	}
+	e.presence.ready(e.cfg.Clock.Elapsed())
+	return e.CatchUp(ctx)
+}
+
+// LogID is the id of the log that is folded.
+func (e *Engine) LogID() uuid.UUID { return e.id }
+
+// Server is this server's id.
+func (e *Engine) Server() domain.ID { return e.cfg.Server }
+
+// pageSize is how many events are folded at a time, so that readers of the view get their turn.
+const pageSize = 2000
+
+// CatchUp folds what was appended since the last read, by anyone.
+func (e *Engine) CatchUp(ctx context.Context) error {
+	e.reading.Lock()
+	defer e.reading.Unlock()
+	for {
+		page, err := e.readPage(ctx)
+		e.fold(page)
+		if err != nil {
+			e.faults.read(err)
+			return fmt.Errorf("read the log after position %s: %w", e.Position(), err)
+		}
+		e.faults.read(nil)
+		if len(page) < pageSize {
+			return nil
+		}
+	}
+}
+
+func (e *Engine) readPage(ctx context.Context) ([]eventlog.Recorded, error) {
+	var page []eventlog.Recorded
+	for rec, err := range e.cfg.Log.ReadAll(ctx, e.Position(), pageSize) {
+		if err != nil {
+			return page, err
+		}
+		page = append(page, rec)
+	}
+	return page, nil
+}
+
+// fold applies a page and wakes whoever waits for its positions.
+func (e *Engine) fold(page []eventlog.Recorded) {
+	if len(page) == 0 {
+		return
+	}
+	e.mu.Lock()
+	for _, rec := range page {
+		e.view.Apply(rec)
+		e.batch.Add(rec)
+	}
+	e.ages.Mark(e.view.Position, e.cfg.Clock.Elapsed())
+	touched := e.view.Touched()
+	close(e.changed)
+	e.changed = make(chan struct{})
+	e.mu.Unlock()
+	if e.cfg.OnTouched != nil && len(touched) > 0 {
+		e.cfg.OnTouched(touched)
+	}
+}
+
+// Position is that of the last event folded.
+func (e *Engine) Position() eventlog.Position {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.view.Position
+}
+
+// Read calls see with the view, which must not be changed or kept.
+func (e *Engine) Read(see func(*projections.View)) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	see(e.view)
+}
+
+// Judge calls see with the view and the ages that a decision would be taken on now.
+func (e *Engine) Judge(see func(*projections.View, triggers.Age)) {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	see(e.view, e.age(e.cfg.Clock.Elapsed()))
+}
+
+// age is the age of positions at one moment. The caller holds mu.
+func (e *Engine) age(now time.Duration) triggers.Age {
+	return func(p eventlog.Position) time.Duration { return e.ages.Since(p, now) }
+}
+
+// Changed is closed when the view moves on.
+func (e *Engine) Changed() <-chan struct{} {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.changed
+}
+
+// WaitFor returns once the view has reached position, or with ctx's error. It lets a client see its own write on any server.
+func (e *Engine) WaitFor(ctx context.Context, position eventlog.Position) error {
+	for {
+		changed := e.Changed()
+		if e.Position() >= position {
+			return nil
+		}
+		if err := e.CatchUp(ctx); err != nil && !errors.Is(err, eventlog.ErrUnavailable) {
+			return err
+		}
+		if e.Position() >= position {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for position %s (the log stands at %s): %w", position, e.Position(), ctx.Err())
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// faults remembers what keeps the engine from working, until it works again.
+type faults struct {
+	mu              sync.Mutex
+	reading, adding error
+}
+
+func (f *faults) read(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.reading = err
+}
+
+// append notes how an append went. A refusal by revision is a log that works.
+func (f *faults) append(err error) {
+	var conflict *eventlog.Conflict
+	if errors.As(err, &conflict) || errors.Is(err, eventlog.ErrTooLarge) || errors.Is(err, eventlog.ErrInvalid) {
+		err = nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.adding = err
+}
+
+func (f *faults) now() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return errors.Join(f.reading, f.adding)
+}
+
+// ErrFenced means that a newer drover writes to this log, so this one no longer decides.
+var ErrFenced = errors.New("a newer drover writes to this log")
+
+// Ready says what keeps this server from deciding; nil for nothing.
+func (e *Engine) Ready() error {
+	if err := e.faults.now(); err != nil {
+		return err
+	}
+	return e.fenced()
+}
+
+func (e *Engine) fenced() (err error) {
+	e.Read(func(v *projections.View) { err = fenced(v) })
+	return err
+}
+
+func fenced(v *projections.View) error {
+	switch {
+	case v.Fence.Type != "":
+		return fmt.Errorf("%w: the event type %s at position %s is not known here; upgrade this server",
+			ErrFenced, v.Fence.Type, v.Fence.Position)
+	case v.Fence.Decision > DecisionVersion:
+		return fmt.Errorf("%w: decision version %d, this one has %d; upgrade this server",
+			ErrFenced, v.Fence.Decision, DecisionVersion)
+	}
+	return nil
+}

@@ -1,0 +1,162 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// Result is what an accepted command came to.
+type Result struct {
+	// Position is that of its last event; of a command that changed nothing, where the view stood.
+	Position eventlog.Position
+	// Events are the names of what was written, such as MachineEnabled; empty if all was so already.
+	Events []string
+	// Deployment is the one that was queued; the zero id if none was.
+	Deployment domain.ID
+	// Repeat says that the same command had been accepted before; this is the first answer.
+	Repeat bool
+}
+
+// conflictTries is how often a command or a tick decides again after its stream had moved on.
+const conflictTries = 5
+
+// Handle checks a command against the fold and appends what it decides. id is chosen by the command's
+// sender; the zero id is for what drover reports itself, and is not remembered. It returns a
+// *domain.Rejection if the answer is no, ErrFenced, or the log's error; after the log's error the same
+// command under the same id may be sent again.
+func (e *Engine) Handle(ctx context.Context, id domain.ID, command domain.Command) (Result, error) {
+	for try := 1; ; try++ {
+		if err := e.CatchUp(ctx); err != nil {
+			return Result{}, err
+		}
+		result, p, err := e.decide(id, command)
+		if err != nil || len(p.events) == 0 {
+			return result, err
+		}
+		appended, err := e.append(ctx, p)
+		var conflict *eventlog.Conflict
+		switch {
+		case err == nil:
+			return e.done(ctx, p, appended)
+		case !errors.As(err, &conflict):
+			return Result{}, fmt.Errorf("append to %s: %w", p.stream, err)
+		case try == conflictTries:
+			return Result{}, fmt.Errorf("append to %s: %w after %d tries: %w", p.stream, eventlog.ErrUnavailable, try, err)
+		}
+		if err := pause(ctx, time.Duration(try)*rand.N(5*time.Millisecond)); err != nil {
+			return Result{}, err
+		}
+	}
+}
+
+// decide returns either an answer or the append that the command comes to.
+func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p plan, err error) {
+	e.Read(func(v *projections.View) {
+		result = Result{Position: v.Position}
+		first, failure := commandID(e.id, id, command)
+		if receipt, ok := v.Receipt(id); ok && failure == nil {
+			result, err = repeated(receipt, first)
+			return
+		}
+		if err = errors.Join(failure, open(v, command)); err != nil {
+			return
+		}
+		facts, rejection := command.Decide(v.World())
+		if rejection != nil {
+			err = rejection
+			return
+		}
+		p, err = e.planCommand(v, id, first, command.Stream(), facts)
+	})
+	return result, p, err
+}
+
+func repeated(receipt projections.Receipt, first domain.ID) (Result, error) {
+	if receipt.First != first {
+		return Result{}, &domain.Rejection{Kind: domain.Conflict, Reason: "the command's id was used for another command",
+			Hint: "send each command under an id of its own"}
+	}
+	return Result{Position: receipt.Position, Deployment: receipt.Deployment, Repeat: true}, nil
+}
+
+// open says whether commands on this stream are taken now.
+func open(v *projections.View, command domain.Command) error {
+	if err := fenced(v); err != nil {
+		if _, result := command.(domain.EndPart); !result { // what an agent did is recorded all the same
+			return err
+		}
+	}
+	if aside := v.Aside[command.Stream()]; aside != nil {
+		return &domain.Rejection{Kind: domain.Conflict,
+			Reason: fmt.Sprintf("stream %s is set aside since position %s: %s", aside.Stream, aside.Position, aside.Reason),
+			Hint:   "`drover log clear " + aside.Stream + "` lets it go on without that event"}
+	}
+	return nil
+}
+
+// commandID is the id of a command's first event. It derives from the sender's id and the whole command.
+func commandID(log uuid.UUID, id domain.ID, command domain.Command) (domain.ID, error) {
+	content, err := json.Marshal(command)
+	if err != nil {
+		return domain.ID{}, fmt.Errorf("encode the command: %w", err)
+	}
+	name := append([]byte(fmt.Sprintf("%s\x00%T\x00", id, command)), content...)
+	return domain.ID(uuid.NewSHA1(log, name)), nil
+}
+
+func (e *Engine) planCommand(v *projections.View, id, first domain.ID, stream string, facts []domain.Event) (plan, error) {
+	p := plan{kind: "command", stream: stream, expected: v.Revision(stream), facts: facts}
+	for i, fact := range facts {
+		event, err := e.event(fact, nil)
+		if err != nil {
+			return plan{}, err
+		}
+		event.Command = uuid.UUID(id)
+		switch {
+		case id.IsZero():
+			event.ID = e.decisionID("report", stream, v.Newest(stream), i, event.Data)
+		case i == 0:
+			event.ID = uuid.UUID(first)
+		default:
+			event.ID = uuid.NewSHA1(uuid.UUID(first), fmt.Append(nil, i))
+		}
+		p.events = append(p.events, event)
+	}
+	return p, nil
+}
+
+// done reads back what was appended: only what the log holds counts.
+func (e *Engine) done(ctx context.Context, p plan, appended eventlog.Appended) (Result, error) {
+	result := Result{Position: appended.Position, Repeat: appended.Repeat}
+	for i, fact := range p.facts {
+		result.Events = append(result.Events, domain.Name(fact))
+		if _, ok := fact.(domain.DeploymentQueued); ok {
+			result.Deployment = domain.ID(p.events[i].ID)
+		}
+	}
+	e.log.Info("command accepted", zap.String("stream", p.stream), zap.Strings("events", result.Events),
+		zap.Stringer("position", appended.Position))
+	return result, e.WaitFor(ctx, appended.Position)
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,170 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/policies"
+	"github.com/droverhq/drover/projections"
+)
+
+// presence is what one server has measured itself: when it last heard of each session it holds, and since
+// when the lease of each other server stands still. None of it is in the log.
+type presence struct {
+	mu      sync.Mutex
+	heard   map[string]contact   // by machine
+	leases  map[domain.ID]change // of other servers
+	readyAt time.Duration
+	isReady bool
+	beat    int64
+}
+
+type contact struct {
+	connect domain.ID
+	at      time.Duration
+}
+
+type change struct {
+	value string
+	at    time.Duration
+	gone  bool // it has no lease at all
+}
+
+func (p *presence) begin() {
+	p.heard, p.leases = map[string]contact{}, map[domain.ID]change{}
+}
+
+func (p *presence) ready(now time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.readyAt, p.isReady = now, true
+}
+
+// Heard notes that the session which began with connect was heard of now. Heartbeats end here: they
+// never reach the log.
+func (e *Engine) Heard(machine string, connect domain.ID) {
+	p := &e.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.heard[machine] = contact{connect, e.cfg.Clock.Elapsed()}
+}
+
+// Holds says whether this server holds the session that began with connect and has heard of it within d.
+func (e *Engine) Holds(machine string, connect domain.ID, d time.Duration) bool {
+	p := &e.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c, ok := p.heard[machine]
+	return ok && c.connect == connect && e.cfg.Clock.Elapsed()-c.at <= d
+}
+
+// RestartSilence begins every count of silence anew. A server whose own watchdog was late was stopped; it
+// must not blame its machines for that.
+func (e *Engine) RestartSilence() {
+	now := e.cfg.Clock.Elapsed()
+	e.mu.Lock()
+	e.ages.Restart(now)
+	e.mu.Unlock()
+	p := &e.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for machine, c := range p.heard {
+		p.heard[machine] = contact{c.connect, now}
+	}
+	for server, c := range p.leases {
+		c.at = now
+		p.leases[server] = c
+	}
+	p.readyAt = now
+}
+
+// decide ends the sessions of this server that are silent, and those of servers that are gone.
+func (p *presence) decide(v *projections.View, self domain.ID, now time.Duration) []domain.Decision {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.isReady {
+		return nil
+	}
+	all := policies.Offline(v, p.contacts(v, self, now))
+	return append(all, policies.Orphans(v, self, func(server domain.ID) time.Duration {
+		return p.stale(server, now)
+	})...)
+}
+
+// contacts are the sessions that the log says this server holds. One that it never heard of counts from when
+// it was ready.
+func (p *presence) contacts(v *projections.View, self domain.ID, now time.Duration) []policies.Contact {
+	var list []policies.Contact
+	for name, m := range v.Machines {
+		if !m.Online || m.Server != self {
+			continue
+		}
+		silent := now - p.readyAt
+		if c, ok := p.heard[name]; ok && c.connect == m.Connect {
+			silent = now - c.at
+		}
+		list = append(list, policies.Contact{Machine: name, Connect: m.Connect, Silent: silent})
+	}
+	slices.SortFunc(list, func(a, b policies.Contact) int {
+		if a.Machine < b.Machine {
+			return -1
+		}
+		return 1
+	})
+	return list
+}
+
+// stale is how long a server has been gone: since its lease stood still for policies.LeaseStale, at the
+// earliest since this server was ready; negative while it lives.
+func (p *presence) stale(server domain.ID, now time.Duration) time.Duration {
+	since := p.readyAt
+	if c, ok := p.leases[server]; ok && !c.gone {
+		since = max(since, c.at+policies.LeaseStale)
+	} else if ok {
+		since = max(since, c.at)
+	}
+	return now - since
+}
+
+// Lease renews this server's lease and looks at those of the others.
+func (e *Engine) Lease(ctx context.Context, beside eventlog.Ephemera) error {
+	p := &e.presence
+	p.mu.Lock()
+	p.beat++
+	beat := p.beat
+	p.mu.Unlock()
+	if err := beside.PutLease(ctx, uuid.UUID(e.cfg.Server), []byte(strconv.FormatInt(beat, 10))); err != nil {
+		e.faults.append(err)
+		return err
+	}
+	leases, err := beside.Leases(ctx)
+	if err != nil {
+		return err
+	}
+	e.faults.append(nil)
+	p.compare(leases, e.cfg.Clock.Elapsed())
+	return nil
+}
+
+// compare notes which leases have changed.
+func (p *presence) compare(leases map[uuid.UUID][]byte, now time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for id, value := range leases {
+		if c, known := p.leases[domain.ID(id)]; !known || c.value != string(value) || c.gone {
+			p.leases[domain.ID(id)] = change{value: string(value), at: now}
+		}
+	}
+	for id, c := range p.leases {
+		if _, there := leases[uuid.UUID(id)]; !there && !c.gone {
+			p.leases[id] = change{at: now, gone: true}
+		}
+	}
+}

@@ -1,0 +1,30 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/triggers"
+)
+
+// Replay folds a log from its beginning for as long as take says so, and returns the view as it was then. Ages
+// are by the wall clocks in the log, the only ones that are known of the past.
+func Replay(ctx context.Context, log eventlog.Log, take func(eventlog.Recorded) bool) (*projections.View, triggers.Age, error) {
+	v := projections.New()
+	var ages projections.Ages
+	for rec, err := range log.ReadAll(ctx, 0, 0) {
+		if err != nil {
+			return nil, nil, fmt.Errorf("replay the log: %w", err)
+		}
+		if !take(rec) {
+			break
+		}
+		v.Apply(rec)
+		ages.Mark(rec.Position, v.Time.Sub(time.Time{}))
+	}
+	now := v.Time.Sub(time.Time{})
+	return v, func(p eventlog.Position) time.Duration { return ages.Since(p, now) }, nil
+}

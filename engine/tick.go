@@ -1,0 +1,200 @@
+package engine
+
+import (
+	"context"
+
+	"go.uber.org/zap"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/policies"
+	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/rollout"
+	"github.com/droverhq/drover/triggers"
+)
+
+// Report is what one tick saw and did; it is for people, logs and metrics.
+type Report struct {
+	// Batch is what had been read since the tick before.
+	Batch triggers.Batch
+	// Verdicts are those on machines with candidates, those that the sweep found, and those of the batch that need nothing.
+	Verdicts []triggers.Verdict
+	// Ready tells for each machine of the batch whether it was deployable at the end of it.
+	Ready map[string]bool
+	// Appended are the decisions that are in the log now, in the order they were sent.
+	Appended []Written
+	// Passes counts how often the tick read and decided, conflicts included.
+	Passes int
+}
+
+// Written is a decision in the log.
+type Written struct {
+	Stream string
+	Event  domain.Event
+}
+
+// maxPasses bounds a tick: what is left after that waits for the next one.
+const maxPasses = 20
+
+// Tick reads what happened, decides and appends, until nothing is left to decide.
+func (e *Engine) Tick(ctx context.Context) (Report, error) {
+	e.deciding.Lock()
+	defer e.deciding.Unlock()
+	p, err := e.Begin(ctx)
+	if err != nil {
+		return Report{}, err
+	}
+	p.Decide()
+	if err := p.Append(ctx); err != nil {
+		return p.Report, err
+	}
+	return p.Finish(ctx)
+}
+
+// Pass is a tick taken step by step, for tests that stop a server between two of them.
+// Begin, Decide and Append follow each other; Finish runs the tick to its end.
+type Pass struct {
+	Report Report
+	engine *Engine
+	plans  []plan
+	// refused counts plans that found their stream moved on.
+	refused int
+}
+
+// Begin reads the log up to its head.
+func (e *Engine) Begin(ctx context.Context) (*Pass, error) {
+	if err := e.CatchUp(ctx); err != nil {
+		return nil, err
+	}
+	return &Pass{engine: e, Report: Report{Batch: e.takeBatch()}}, nil
+}
+
+func (e *Engine) takeBatch() triggers.Batch {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	batch := e.batch
+	e.batch = triggers.Batch{}
+	return batch
+}
+
+// Decide takes every decision on the fold as it stands now. It appends nothing.
+func (p *Pass) Decide() {
+	e := p.engine
+	p.Report.Passes++
+	if e.fenced() != nil {
+		p.plans = nil
+		return
+	}
+	var decisions []domain.Decision
+	now := e.cfg.Clock.Elapsed()
+	e.Judge(func(v *projections.View, age triggers.Age) {
+		decisions = append(decisions, policies.Expired(v, e.cfg.Clock.Now())...)
+		decisions = append(decisions, e.presence.decide(v, e.cfg.Server, now)...)
+		decisions = append(decisions, policies.Watch(v, e.cfg.Server, age)...)
+		decisions = append(decisions, policies.CleanUp(v)...)
+		decisions = append(decisions, rollout.Decide(v, rollout.Age(age))...)
+		if len(decisions) > 0 {
+			return // what to deploy is decided on a view in which nothing else is due
+		}
+		verdicts := triggers.Decide(v, age)
+		decisions = triggers.Plan(v, verdicts)
+		if p.Report.Ready == nil {
+			p.see(v, verdicts, age)
+		}
+	})
+	p.plans = e.planned(decisions)
+}
+
+// see notes what was found when it was first decided what to deploy; later passes only finish that.
+func (p *Pass) see(v *projections.View, verdicts []triggers.Verdict, age triggers.Age) {
+	p.Report.Verdicts = append(verdicts, p.Report.Batch.Settled(v, age)...)
+	p.Report.Ready = map[string]bool{}
+	for _, balance := range p.Report.Batch.Balances() {
+		if m := v.Machines[balance.Machine]; m != nil {
+			p.Report.Ready[m.Name], _ = v.Deployable(m)
+		}
+	}
+}
+
+// Append sends what was decided. A stream that has moved on refuses its decisions; they are taken again.
+func (p *Pass) Append(ctx context.Context) error {
+	done, err := p.engine.appendAll(ctx, p.plans)
+	p.refused = len(p.plans) - len(done)
+	p.engine.report(&p.Report, done)
+	return err
+}
+
+// Finish repeats the pass until nothing is left to decide, at most conflictTries times after refusals.
+func (p *Pass) Finish(ctx context.Context) (Report, error) {
+	conflicts := 0
+	for len(p.plans) > 0 && p.Report.Passes < maxPasses {
+		if p.refused > 0 {
+			conflicts++
+		}
+		if conflicts == conflictTries {
+			break
+		}
+		if err := p.engine.CatchUp(ctx); err != nil {
+			return p.Report, err
+		}
+		p.Decide()
+		if err := p.Append(ctx); err != nil {
+			return p.Report, err
+		}
+	}
+	if err := p.engine.CatchUp(ctx); err != nil {
+		return p.Report, err
+	}
+	p.engine.takeBatch() // what the tick itself wrote is not news to the next one
+	return p.Report, nil
+}
+
+// React does at once what follows from a report or a command: parts released, skipped or lost, deployments
+// ended. It is what a tick would do, less the automatic decisions.
+func (e *Engine) React(ctx context.Context) ([]Written, error) {
+	e.deciding.Lock()
+	defer e.deciding.Unlock()
+	var report Report
+	for pass := 0; pass < maxPasses; pass++ {
+		if err := e.CatchUp(ctx); err != nil {
+			return report.Appended, err
+		}
+		if e.fenced() != nil {
+			break
+		}
+		var decisions []domain.Decision
+		now := e.cfg.Clock.Elapsed()
+		e.Judge(func(v *projections.View, age triggers.Age) {
+			decisions = append(e.presence.decide(v, e.cfg.Server, now), rollout.Decide(v, rollout.Age(age))...)
+		})
+		if len(decisions) == 0 {
+			break
+		}
+		done, err := e.appendAll(ctx, e.planned(decisions))
+		e.report(&report, done)
+		if err != nil {
+			return report.Appended, err
+		}
+	}
+	return report.Appended, e.CatchUp(ctx)
+}
+
+func (e *Engine) report(r *Report, done []plan) {
+	for _, p := range done {
+		for _, fact := range p.facts {
+			r.Appended = append(r.Appended, Written{Stream: p.stream, Event: fact})
+			e.log.Info("decision appended", zap.String("kind", p.kind), zap.String("stream", p.stream),
+				zap.String("event", domain.Name(fact)), zap.Int64("revision", int64(p.expected)+1))
+		}
+	}
+}
+
+// Verdict is what the table says now of a machine for a project, whether or not anything is due.
+func (e *Engine) Verdict(project, machine string) (verdict triggers.Verdict, ok bool) {
+	e.Judge(func(v *projections.View, age triggers.Age) {
+		p, m := v.Projects[project], v.Machines[machine]
+		if ok = p != nil && m != nil; ok {
+			verdict = triggers.Judge(v, p, m, age)
+		}
+	})
+	return verdict, ok
+}
