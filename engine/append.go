@@ -152,7 +152,7 @@ const unknownTries = 5
 func (e *Engine) append(ctx context.Context, p plan) (eventlog.Appended, error) {
 	for try := 1; ; try++ {
 		appended, err := e.cfg.Log.Append(ctx, p.stream, p.expected, p.events...)
-		e.faults.append(err)
+		e.faults.append(ctx, err)
 		if !errors.Is(err, eventlog.ErrUnknownOutcome) || try == unknownTries || ctx.Err() != nil {
 			return appended, err
 		}

@@ -107,10 +107,10 @@ func (e *Engine) CatchUp(ctx context.Context) error {
 		page, err := e.readPage(ctx)
 		e.fold(page)
 		if err != nil {
-			e.faults.read(err)
+			e.faults.read(ctx, err)
 			return fmt.Errorf("read the log after position %s: %w", e.Position(), err)
 		}
-		e.faults.read(nil)
+		e.faults.read(ctx, nil)
 		if len(page) < pageSize {
 			return nil
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -15,14 +16,21 @@ type faults struct {
 	reading, adding error
 }
 
-func (f *faults) read(err error) {
+// read notes how a read went. A caller who gave up says nothing about the log.
+func (f *faults) read(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.reading = err
 }
 
 // append notes how an append went. A refusal by revision is a log that works.
-func (f *faults) append(err error) {
+func (f *faults) append(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
 	var conflict *eventlog.Conflict
 	if errors.As(err, &conflict) || errors.Is(err, eventlog.ErrTooLarge) || errors.Is(err, eventlog.ErrInvalid) {
 		err = nil

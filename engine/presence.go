@@ -141,14 +141,14 @@ func (e *Engine) Lease(ctx context.Context, beside eventlog.Ephemera) error {
 	beat := p.beat
 	p.mu.Unlock()
 	if err := beside.PutLease(ctx, uuid.UUID(e.cfg.Server), []byte(strconv.FormatInt(beat, 10))); err != nil {
-		e.faults.append(err)
+		e.faults.append(ctx, err)
 		return err
 	}
 	leases, err := beside.Leases(ctx)
 	if err != nil {
 		return err
 	}
-	e.faults.append(nil)
+	e.faults.append(ctx, nil)
 	p.compare(leases, e.cfg.Clock.Elapsed())
 	return nil
 }

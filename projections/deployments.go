@@ -36,6 +36,8 @@ type Deployment struct {
 	EndedAt    eventlog.Position
 	EndedTime  time.Time
 
+	// adrift says that its project or environment is gone: what was claimed finishes and means nothing more.
+	adrift bool
 	open   int // parts that have not ended
 	failed int
 }
@@ -147,7 +149,7 @@ func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
 }
 
 // queueNamed adds the part of a machine that a person or the engine named. It settles the machine's candidates
-// if the engine did; a person who names a machine ends the hold there.
+// if the engine did.
 func (v *View) queueNamed(p *Project, d *Deployment, named domain.DeploymentMachine) {
 	part, m := v.addPart(d, named.Name), v.Machines[named.Name]
 	part.Triggers, part.Verdict = named.Triggers, named.Reason
@@ -155,7 +157,6 @@ func (v *View) queueNamed(p *Project, d *Deployment, named domain.DeploymentMach
 		return
 	}
 	if d.Kind != domain.Automatic {
-		m.installed(p.Name).Hold = nil
 		m.forgive(p.Name)
 		v.settle(p, m)
 		return

@@ -155,7 +155,7 @@ func (v *View) foldEnvironment(name string, f Fact) {
 func (v *View) leaveEnvironment(p *Project, name string, f Fact) {
 	for _, d := range p.Open {
 		if d.Environment == name {
-			d.Cancelled = true
+			d.Cancelled, d.adrift = true, true
 			v.withdraw(d, nil, domain.EnvironmentGone, f)
 		}
 	}

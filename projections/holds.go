@@ -31,6 +31,16 @@ func (v *View) liftHold(p *Project, machine string, forgive bool) {
 	v.settle(p, m)
 }
 
+// replaces says whether a part of this person's deployment ends a hold when it starts: any that a deployment
+// queued earlier had set, and the verb's own where the person named the machine. Its own end decides anew.
+func (d *Deployment) replaces(h *domain.Hold, v *View) bool {
+	if h == nil || h.ByVerb() {
+		return h != nil && d.Kind == domain.Narrowed
+	}
+	by := v.Deployments[h.Deployment]
+	return by == nil || by.Queued < d.Queued
+}
+
 // keep holds a machine at what it has, on behalf of a deployment. A hold that is there already stays:
 // a person's verb, and what an earlier deployment left, are not for a deployment to change.
 func (v *View) keep(d *Deployment, machine string, f Fact) {
@@ -45,7 +55,7 @@ func (v *View) keep(d *Deployment, machine string, f Fact) {
 // whether a later deployment has started on a machine is only certain at the end's own position.
 func (v *View) holdAfter(d *Deployment, f Fact) {
 	switch {
-	case d.Project.Gone || d.Kind == domain.Automatic || v.Environments[d.Environment] == nil:
+	case d.adrift || d.Kind == domain.Automatic:
 	case d.State == domain.DeploymentSucceeded && d.Kind == domain.EnvironmentWide:
 		v.freeEnvironment(d)
 	case d.State == domain.DeploymentSucceeded:

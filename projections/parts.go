@@ -45,10 +45,8 @@ func (v *View) claim(part *Part, e domain.PartClaimed, f Fact) {
 	if i.Person == nil || i.Person.Queued < d.Queued {
 		i.Person = d
 	}
-	if h := i.Hold; h != nil && !h.ByVerb() {
-		if by := v.Deployments[h.Deployment]; by == nil || by.Queued < d.Queued {
-			v.liftHold(d.Project, m.Name, false)
-		}
+	if d.replaces(i.Hold, v) {
+		v.liftHold(d.Project, m.Name, false)
 	}
 }
 

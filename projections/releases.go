@@ -97,7 +97,7 @@ func (v *View) foldWithoutProject(name string, f Fact) error {
 func (v *View) deleteProject(p *Project, f Fact) {
 	p.Gone = true
 	for _, d := range p.Open {
-		d.Cancelled = true
+		d.Cancelled, d.adrift = true, true
 		v.withdraw(d, nil, domain.ProjectGone, f)
 	}
 	for _, c := range p.candidates {

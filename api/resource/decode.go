@@ -42,6 +42,9 @@ func (d *decoder) reject(at place, r *domain.Rejection) bool {
 }
 
 func (d *decoder) wants(v *value, path, what, hint string) bool {
+	if path == "" {
+		return d.report(v.at, fmt.Sprintf("the document is %s, not %s", v.describe(), what), hint)
+	}
 	return d.report(v.at, fmt.Sprintf("%s wants %s, not %s", path, what, v.describe()), hint)
 }
 
@@ -120,7 +123,11 @@ func notZero[T int | domain.Duration](name string, to *T, hint string) func() *d
 func words[T ~string](to *T) into {
 	return func(d *decoder, v *value, path string) bool {
 		if v.shape != text && v.shape != number && v.shape != boolean {
-			return d.wants(v, path, "text", `write "" for empty text`)
+			hint := ""
+			if v.shape == nothing {
+				hint = `write "" for empty text`
+			}
+			return d.wants(v, path, "text", hint)
 		}
 		*to = T(v.text)
 		return true
@@ -166,7 +173,7 @@ func span(to *domain.Duration) into {
 		case v.shape == number:
 			return d.wants(v, path, "a duration with a unit", fmt.Sprintf("write %.20ss, %.20sm or %.20sh", v.text, v.text, v.text))
 		case v.shape != text || err != nil:
-			return d.wants(v, path, "a duration", "such as 30s, 10m or 1h30m")
+			return d.wants(v, path, "a duration", "such as 30s, 10m or 24h")
 		}
 		*to = domain.Duration(parsed)
 		return true

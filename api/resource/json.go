@@ -51,14 +51,16 @@ func (r *jsonReader) report(err error) {
 	if errors.Is(err, errReported) {
 		return
 	}
-	offset, reason := len(r.src.text), "the JSON ends in the middle of a value"
+	offset, reason := len(strings.TrimRight(r.src.text, " \t\n")), "the JSON ends in the middle of a value"
 	var wrong *json.SyntaxError
-	if errors.As(err, &wrong) {
-		if reason = "this is no JSON: " + wrong.Error(); wrong.Offset > 0 {
-			offset = min(int(wrong.Offset)-1, offset)
+	if errors.As(err, &wrong) && wrong.Offset > 0 {
+		// between tokens the offset is that of the wrong byte, inside one it is behind it
+		reason, offset = "this is no JSON: "+wrong.Error(), int(wrong.Offset)
+		if wrong.Offset != r.dec.InputOffset() {
+			offset--
 		}
 	}
-	r.found.add(r.src.problem(r.src.placeOf(offset), reason, ""))
+	r.found.add(r.src.problem(r.src.placeOf(min(offset, len(r.src.text))), reason, ""))
 }
 
 // next is the next token and the place where it begins.

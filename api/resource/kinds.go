@@ -2,6 +2,8 @@ package resource
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/droverhq/drover/domain"
 )
@@ -17,7 +19,7 @@ func (s *source) document(v *value, found *findings) (doc Document, ok bool) {
 	}
 	object(
 		slot{"apiVersion", words(&version).and(func() *domain.Rejection { return checkAPIVersion(version) }), "write apiVersion: " + APIVersion},
-		slot{"kind", words(&kind).and(func() *domain.Rejection { return checkKind(kind) }), fmt.Sprintf("one of %v", Kinds())},
+		slot{"kind", words(&kind).and(func() *domain.Rejection { return checkKind(kind) }), "write one of " + strings.Join(kindNames(), ", ")},
 		slot{"metadata", object(slot{"name", words(&name).and(func() *domain.Rejection { return d.checkName(name) }), "give it a name"}), "write metadata: {name: NAME}"},
 		slot{"spec", func(_ *decoder, v *value, _ string) bool { spec = v; return true }, ""},
 	)(d, v, "")
@@ -43,15 +45,19 @@ func checkAPIVersion(version string) *domain.Rejection {
 	return &domain.Rejection{Kind: domain.Invalid, Reason: fmt.Sprintf("apiVersion %.80q is not known", version), Hint: "write " + APIVersion}
 }
 
-func checkKind(kind Kind) *domain.Rejection {
-	known := make([]string, 0, len(Kinds()))
+func kindNames() []string {
+	var names []string
 	for _, k := range Kinds() {
-		if k == kind {
-			return nil
-		}
-		known = append(known, string(k))
+		names = append(names, string(k))
 	}
-	return &domain.Rejection{Kind: domain.Invalid, Reason: fmt.Sprintf("kind %.80q is not known", kind), Hint: didYouMean(string(kind), known)}
+	return names
+}
+
+func checkKind(kind Kind) *domain.Rejection {
+	if slices.Contains(Kinds(), kind) {
+		return nil
+	}
+	return &domain.Rejection{Kind: domain.Invalid, Reason: fmt.Sprintf("kind %.80q is not known", kind), Hint: didYouMean(string(kind), kindNames())}
 }
 
 // checkName asks the domain with the word that its own commands use.

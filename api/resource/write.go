@@ -122,13 +122,13 @@ func block(text, indent string) string {
 }
 
 // blockable says whether every reader gives a block back as it is: its first and last line say
-// something, none is of blanks alone, and nothing in it is unprintable.
+// something, none ends in blanks (the parser loses those of a last line), and nothing is unprintable.
 func blockable(body string) bool {
 	if !utf8.ValidString(body) || body == "" || body[0] == ' ' || body[0] == '\t' || body[0] == '\n' || strings.HasSuffix(body, "\n") {
 		return false
 	}
 	for line := range strings.SplitSeq(body, "\n") {
-		if line != "" && strings.TrimSpace(line) == "" {
+		if strings.TrimRight(line, " \t") != line {
 			return false
 		}
 		for _, r := range line {
