@@ -86,6 +86,13 @@ func (d *Deployment) Excludes(machine string) bool {
 	return found
 }
 
+// WideOpen says whether an environment-wide deployment of the project is queued or running in an environment.
+func (p *Project) WideOpen(environment string) bool {
+	return slices.ContainsFunc(p.Open, func(d *Deployment) bool {
+		return d.Kind == domain.EnvironmentWide && d.Environment == environment && !d.adrift
+	})
+}
+
 // OpenParts counts the parts that have not ended.
 func (d *Deployment) OpenParts() int { return d.open }
 

@@ -118,10 +118,10 @@ func (v *View) MadeUnhealthy(p *Project, m *Machine) bool {
 // PersonAtWork says that an environment-wide deployment of the project is open where the machine
 // stands, or a person's part is open on it.
 func (v *View) PersonAtWork(p *Project, m *Machine) bool {
+	if p.WideOpen(m.Environment) {
+		return true
+	}
 	for _, d := range p.Open {
-		if d.Kind == domain.EnvironmentWide && d.Environment == m.Environment {
-			return true
-		}
 		if part := d.Parts[m.Name]; d.Kind != domain.Automatic && part != nil && part.Open() {
 			return true
 		}

@@ -146,12 +146,7 @@ func (c Case) deploymentRunning() bool {
 			return true
 		}
 	}
-	for _, d := range c.Project.Open {
-		if d.Kind == domain.EnvironmentWide && d.Environment == c.Machine.Environment {
-			return true
-		}
-	}
-	return false
+	return c.Project.WideOpen(c.Machine.Environment)
 }
 
 func (c Case) behind() bool { return c.View.Behind(c.Project, c.Machine) }

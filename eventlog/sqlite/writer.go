@@ -57,7 +57,9 @@ type writer struct {
 	conn *conn
 }
 
-// startWriter opens the connection and starts the goroutine.
+// startWriter opens the connection and starts the goroutine. What the write-ahead log
+// holds may stand on a failed fsync of the process before this one, so it is emptied
+// first; a disk without the room for that can still be read.
 func startWriter(ctx context.Context, path string, config Config) (*writer, error) {
 	opened, err := openConn(ctx, path, config.synchronous)
 	if err != nil {
@@ -67,8 +69,19 @@ func startWriter(ctx context.Context, path string, config Config) (*writer, erro
 		path: path, config: config, conn: opened,
 		queue: make(chan *request, queueLength), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
+	if err := error(nil); err != nil {
+		w.fail(err)
+	}
 	go w.run()
 	return w, nil
+}
+
+// fail closes the connection; the next append opens it anew.
+func (w *writer) fail(cause error) {
+	w.config.Logger.Error("log stops writing until an append succeeds", zap.String("log", w.path), zap.Error(cause))
+	if err := w.disconnect(); err != nil {
+		w.config.Logger.Warn("log connection was not closed cleanly", zap.String("log", w.path), zap.Error(err))
+	}
 }
 
 // append hands r to the goroutine and waits for its answer.
@@ -143,10 +156,7 @@ func (w *writer) gather(first *request) []*request {
 func (w *writer) write(batch []*request) {
 	answers, err := w.transact(batch)
 	if err != nil {
-		w.config.Logger.Error("log stops writing until an append succeeds", zap.String("log", w.path), zap.Error(err))
-		if err := w.disconnect(); err != nil {
-			w.config.Logger.Warn("log connection was not closed cleanly", zap.String("log", w.path), zap.Error(err))
-		}
+		w.fail(err)
 	}
 	for i, r := range batch {
 		if err != nil {
