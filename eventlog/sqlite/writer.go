@@ -57,9 +57,11 @@ type writer struct {
 	conn *conn
 }
 
-// startWriter opens the connection and starts the goroutine. What the write-ahead log
-// holds may stand on a failed fsync of the process before this one, so it is emptied
-// first; a disk without the room for that can still be read.
+// startWriter opens the connection and starts the goroutine. It first empties the
+// write-ahead log: the process before this one may have died of a failed fsync, after
+// which the kernel still shows what it will never write, and SQLite takes that for
+// committed. Where others keep the log busy they have it open, and nothing of that kind
+// is in it. A log that cannot be emptied can still be read.
 func startWriter(ctx context.Context, path string, config Config) (*writer, error) {
 	opened, err := openConn(ctx, path, config.synchronous)
 	if err != nil {
@@ -69,7 +71,7 @@ func startWriter(ctx context.Context, path string, config Config) (*writer, erro
 		path: path, config: config, conn: opened,
 		queue: make(chan *request, queueLength), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
-	if err := error(nil); err != nil {
+	if _, err := opened.empty(); err != nil {
 		w.fail(err)
 	}
 	go w.run()
@@ -222,9 +224,8 @@ func (w *writer) judge(r *request) (answer, error) {
 	return answer{appended: eventlog.Appended{Revision: last, Position: position, Repeat: repeat}}, nil
 }
 
-// reconnect opens the file anew after an error, and first empties the write-ahead log:
-// the kernel forgets a page whose fsync failed, and what is acknowledged from now on
-// must not depend on such a page.
+// reconnect opens the file anew after an error, and first empties the write-ahead log,
+// for the reason that startWriter has.
 func (w *writer) reconnect() error {
 	if w.conn != nil {
 		return nil
@@ -233,7 +234,11 @@ func (w *writer) reconnect() error {
 	if err != nil {
 		return err
 	}
-	if err := opened.empty(); err != nil {
+	busy, err := opened.empty()
+	if err == nil && busy {
+		err = fmt.Errorf("%w: another process keeps its write-ahead log busy", eventlog.ErrUnavailable)
+	}
+	if err != nil {
 		return errors.Join(err, opened.close())
 	}
 	w.conn = opened
