@@ -1,0 +1,140 @@
+package engine_test
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/memory"
+	"github.com/droverhq/drover/projections"
+)
+
+func TestACommandSentTwiceIsDoneOnceAndAnsweredAlike(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	deploy := domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}
+	id := y.id()
+	first, err := y.Handle(context.Background(), id, deploy)
+	require.NoError(t, err)
+	_, err = y.React(context.Background())
+	require.NoError(t, err)
+	again, err := y.Handle(context.Background(), id, deploy)
+	require.NoError(t, err)
+	require.True(t, again.Repeat)
+	require.Equal(t, first.Position, again.Position)
+	require.Equal(t, first.Deployment, again.Deployment)
+	other := y.server(2)
+	elsewhere, err := other.Handle(context.Background(), id, deploy)
+	require.NoError(t, err)
+	require.Equal(t, first.Deployment, elsewhere.Deployment, "another server answers alike")
+}
+
+func TestAnotherCommandUnderAUsedIDIsRefused(t *testing.T) {
+	y := newYard(t)
+	id := y.id()
+	_, err := y.Handle(context.Background(), id, domain.ApplyEnvironment{Name: "production"})
+	require.NoError(t, err)
+	_, err = y.Handle(context.Background(), id, domain.ApplyEnvironment{Name: "staging"})
+	require.ErrorContains(t, err, "used for another command")
+}
+
+func TestTheAnswerToACommandIsForgottenAfterADay(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	id := y.id()
+	_, err := y.Handle(context.Background(), id, domain.SetProjectEnabled{Name: "shop"})
+	require.NoError(t, err)
+	y.clock.now += projections.ReceiptAge + time.Minute
+	y.do(domain.SetProjectEnabled{Name: "shop", Enabled: true})
+	result, err := y.Handle(context.Background(), id, domain.SetProjectEnabled{Name: "shop"})
+	require.NoError(t, err)
+	require.False(t, result.Repeat)
+}
+
+// put writes an event past all rules, as a fault or a newer drover would.
+func (y *yard) put(stream, typeName, data string) {
+	y.t.Helper()
+	var at eventlog.Revision
+	y.Read(func(v *projections.View) { at = v.Revision(stream) })
+	_, err := y.log.Append(context.Background(), stream, at, eventlog.Event{ID: uuid.New(), Type: typeName,
+		Time: y.clock.Now(), Data: json.RawMessage(data)})
+	require.NoError(y.t, err)
+	require.NoError(y.t, y.CatchUp(context.Background()))
+}
+
+func TestAStreamThatCannotBeFoldedIsSetAsideAndTheOthersGoOn(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+	y.put("machine/web-01", "machine.added/v1", `{"environment":7}`)
+	y.join("web-02", 2)
+	y.tick()
+	require.True(t, y.work("web-02", domain.PartSucceeded), "the others go on")
+
+	_, err := y.Handle(context.Background(), y.id(), domain.ApplyMachine{Name: "web-01", Environment: "production"})
+	require.ErrorContains(t, err, "set aside")
+	y.put("machine/web-01", "machine.added/v1", `{"environment":"production"}`)
+	y.Read(func(v *projections.View) { require.Nil(t, v.Machines["web-01"], "later events wait") })
+
+	y.do(domain.ClearStream{Name: "machine/web-01"})
+	y.Read(func(v *projections.View) {
+		require.NotNil(t, v.Machines["web-01"], "as if the bad event were not there")
+		require.Empty(t, v.Aside)
+	})
+}
+
+func TestAServerThatMeetsANewerOnesEventsDecidesNothingAndStillRecordsResults(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	y.join("web-01", 1)
+	d := y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}).Deployment
+	y.do(domain.ClaimPart{Deployment: d, Machine: "web-01", Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}})
+	y.put("machine/web-09", "machine.teleported/v1", `{}`)
+	y.join2Refused()
+	require.ErrorIs(t, y.Ready(), engine.ErrFenced)
+	_, err := y.Handle(context.Background(), domain.ID{}, domain.EndPart{Deployment: d, Machine: "web-01",
+		Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}, State: domain.PartSucceeded})
+	require.NoError(t, err)
+	require.Equal(t, "1.0", y.actual("web-01"))
+	require.Empty(t, y.tick().Appended)
+}
+
+func (y *yard) join2Refused() {
+	y.t.Helper()
+	_, err := y.Handle(context.Background(), y.id(), domain.ApplyMachine{Name: "web-02", Environment: "production"})
+	require.ErrorIs(y.t, err, engine.ErrFenced)
+}
+
+// deafLog commits an append and then loses its reply, as often as it is told.
+type deafLog struct {
+	*memory.Log
+	lose int
+}
+
+func (l *deafLog) Append(ctx context.Context, stream string, expected eventlog.Revision, events ...eventlog.Event) (eventlog.Appended, error) {
+	appended, err := l.Log.Append(ctx, stream, expected, events...)
+	if err == nil && l.lose > 0 {
+		l.lose--
+		return eventlog.Appended{}, eventlog.ErrUnknownOutcome
+	}
+	return appended, err
+}
+
+func TestAnAppendWhoseReplyWasLostIsDoneOnce(t *testing.T) {
+	log := &deafLog{Log: memory.New(), lose: 2}
+	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: &handClock{}, Server: domain.ID{15: 1}})
+	require.NoError(t, err)
+	result, err := e.Handle(t.Context(), domain.ID{0: 1}, domain.ApplyEnvironment{Name: "production"})
+	require.NoError(t, err)
+	require.True(t, result.Repeat)
+	head, err := log.Head(t.Context())
+	require.NoError(t, err)
+	require.EqualValues(t, 1, head)
+}

@@ -1,0 +1,45 @@
+package projections
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/droverhq/drover/eventlog"
+)
+
+func TestAnEventIsAsOldAsTheReadThatBroughtIt(t *testing.T) {
+	var a Ages
+	a.Mark(3, 10*time.Second)
+	a.Mark(7, 20*time.Second)
+	require.Equal(t, 20*time.Second, a.Since(2, 30*time.Second))
+	require.Equal(t, 10*time.Second, a.Since(4, 30*time.Second))
+	require.Zero(t, a.Since(8, 30*time.Second), "not folded yet")
+}
+
+func TestAStoppedServerCountsAnew(t *testing.T) {
+	var a Ages
+	a.Mark(3, 10*time.Second)
+	a.Restart(time.Hour)
+	require.Equal(t, time.Second, a.Since(3, time.Hour+time.Second))
+}
+
+func TestThinningMakesEventsYoungerAndNeverOlder(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var a Ages
+		at := map[eventlog.Position]time.Duration{}
+		now := time.Duration(0)
+		n := rapid.IntRange(1, 3*maxMarks/2).Draw(t, "events")
+		for p := eventlog.Position(1); p <= eventlog.Position(n); p++ {
+			now += time.Millisecond
+			at[p] = now
+			a.Mark(p, now)
+		}
+		p := eventlog.Position(rapid.IntRange(1, n).Draw(t, "position"))
+		if age := a.Since(p, now); age > now-at[p] || age < 0 {
+			t.Fatalf("event %d is %s old, the server says %s", p, now-at[p], age)
+		}
+	})
+}
