@@ -68,7 +68,7 @@ type connector struct {
 	tries   int
 	ahead   string // the server that a refusal named
 	backoff backoff
-	said    string // the last complaint, so that an outage does not fill the log
+	said    map[string]string // the last complaint of each server, so that an outage does not fill the log
 }
 
 // connect tries the servers in turn until one welcomes the agent. It returns an error only
@@ -83,7 +83,7 @@ func (c *connector) connect(ctx context.Context, hello client.Hello, limit time.
 		address := c.address()
 		l, err := c.greet(ctx, address, hello)
 		if err == nil {
-			c.said = ""
+			c.said = nil
 			return l, nil
 		}
 		if ctx.Err() != nil {
@@ -122,10 +122,13 @@ func (c *connector) refused(r *refusal) (final bool) {
 }
 
 func (c *connector) complain(address string, err error) {
-	if err.Error() == c.said {
+	if c.said == nil {
+		c.said = map[string]string{}
+	}
+	if c.said[address] == err.Error() {
 		return
 	}
-	c.said = err.Error()
+	c.said[address] = err.Error()
 	c.log.Warn("not connected; trying again", zap.String("server", address), zap.Error(err))
 }
 
