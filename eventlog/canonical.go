@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -17,7 +18,8 @@ import (
 // that mean the same therefore write, and check, the same bytes.
 //
 // It refuses what cannot be told apart afterwards: a name that stands twice in one
-// object, text that is not valid Unicode, and anything after the value.
+// object, text that is not valid Unicode, and anything after the value; and nesting
+// beyond MaxDepth, which not every backend could store.
 func Canonical(data []byte) ([]byte, error) {
 	if !json.Valid(data) {
 		return nil, syntaxError(data)
@@ -47,6 +49,8 @@ type canonicaliser struct {
 	in  []byte
 	at  int
 	out []byte
+	// depth counts the objects and arrays around the cursor.
+	depth int
 }
 
 // member is one rewritten "name":value of an object, as a span of out.
@@ -76,9 +80,9 @@ func (c *canonicaliser) take() {
 func (c *canonicaliser) value() error {
 	switch c.peek() {
 	case '{':
-		return c.object()
+		return c.deeper(c.object)
 	case '[':
-		return c.array()
+		return c.deeper(c.array)
 	case '"':
 		_, err := c.text()
 		return err
@@ -86,6 +90,16 @@ func (c *canonicaliser) value() error {
 		c.literal()
 		return nil
 	}
+}
+
+// deeper rewrites what nests one level deeper.
+func (c *canonicaliser) deeper(rewrite func() error) error {
+	if c.depth == MaxDepth {
+		return fmt.Errorf("data is nested deeper than %d levels", MaxDepth)
+	}
+	c.depth++
+	defer func() { c.depth-- }()
+	return rewrite()
 }
 
 // literal copies a number, true, false or null as it was written.
@@ -146,7 +160,7 @@ func (c *canonicaliser) object() error {
 
 // sort brings the members of one object, which begin at first in out, into order.
 func (c *canonicaliser) sort(first int, members []member) error {
-	byName := func(a, b member) int { return cmpText(a.name, b.name) }
+	byName := func(a, b member) int { return strings.Compare(a.name, b.name) }
 	sorted := slices.IsSortedFunc(members, byName)
 	if !sorted {
 		slices.SortStableFunc(members, byName)
@@ -168,16 +182,6 @@ func (c *canonicaliser) sort(first int, members []member) error {
 		c.out = append(c.out, old[m.start-first:m.end-first]...)
 	}
 	return nil
-}
-
-func cmpText(a, b string) int {
-	if a < b {
-		return -1
-	}
-	if a > b {
-		return 1
-	}
-	return 0
 }
 
 // text rewrites a string, which begins at the cursor, and returns what it means.

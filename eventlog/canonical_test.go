@@ -2,6 +2,7 @@ package eventlog
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -36,6 +37,7 @@ func TestDataThatCouldBeReadInTwoWaysIsRefusedWithTheReason(t *testing.T) {
 		`{"a":1} x`:            `data is no JSON at byte 9`,
 		`{"a":01}`:             `data is no JSON at byte 7`,
 		``:                     `data is no JSON`,
+		strings.Repeat("[", 101) + strings.Repeat("]", 101): `data is nested deeper than 100 levels`,
 	} {
 		_, err := Canonical([]byte(in))
 		require.ErrorContains(t, err, want, in)

@@ -16,6 +16,8 @@ const (
 	MaxNameBytes = 1024
 	// MaxAppendCauses is the largest number of causes of all events of one append together.
 	MaxAppendCauses = 8192
+	// MaxDepth is how deep the objects and arrays of data may nest.
+	MaxDepth = 100
 	// MaxLeaseBytes is the largest value of a lease.
 	MaxLeaseBytes = 4 << 10
 )

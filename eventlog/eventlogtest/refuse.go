@@ -66,7 +66,10 @@ var refuseLaws = []law{
 			"data is not UTF-8":                                 func(e *eventlog.Event) { e.Data = json.RawMessage("{\"a\":\"\xc3\"}") },
 			"half a surrogate pair":                             func(e *eventlog.Event) { e.Data = json.RawMessage(`{"a":"\udc00"}`) },
 			"the year 10000 is outside":                         func(e *eventlog.Event) { e.Time = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
-			"two of the 2 events have the id":                   func(e *eventlog.Event) { e.ID = id("a") },
+			"nested deeper than 100 levels": func(e *eventlog.Event) {
+				e.Data = json.RawMessage(strings.Repeat(`{"a":`, 101) + "1" + strings.Repeat("}", 101))
+			},
+			"two of the 2 events have the id": func(e *eventlog.Event) { e.ID = id("a") },
 		} {
 			bad := event("b")
 			spoil(&bad)
@@ -80,6 +83,12 @@ var refuseLaws = []law{
 		refused(t, b, eventlog.ErrInvalid, "is not UTF-8", "a\xff", eventlog.NoStream, event("a"))
 		put(t, b.log, strings.Repeat("s", 1024), eventlog.NoStream, event("a"))
 		require.Len(t, readStream(t, b.log, strings.Repeat("s", 1024)), 1)
+	}},
+	{"data nested 100 levels deep is taken", func(t *testing.T, b bench) {
+		deep := event("deep")
+		deep.Data = json.RawMessage(strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100))
+		put(t, b.log, "a", eventlog.NoStream, deep)
+		require.Equal(t, deep.Data, readAll(t, b.second)[0].Data)
 	}},
 	{"an append of nothing is refused", func(t *testing.T, b bench) {
 		refused(t, b, eventlog.ErrInvalid, "holds no event", "a", eventlog.NoStream)

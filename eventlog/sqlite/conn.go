@@ -136,7 +136,7 @@ func (c *conn) append(stream string, expected eventlog.Revision, rows []row) err
 }
 
 // empty moves the write-ahead log into the file, with an fsync of both, and empties it.
-// It is busy if another connection kept it from that for 5 s.
+// busy says that another connection kept it from that for 5 s.
 func (c *conn) empty() (busy bool, err error) {
 	refused, err := c.checkpoint.integer()
 	return refused != 0, err

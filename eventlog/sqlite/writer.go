@@ -52,6 +52,7 @@ type writer struct {
 	queue   chan *request
 	stop    chan struct{}
 	stopped chan struct{}
+	taken   atomic.Int64 // appends taken off the queue since the start
 
 	// conn belongs to the goroutine; it is nil after an error, until an append opens it anew.
 	conn *conn
@@ -128,6 +129,11 @@ func (w *writer) run() {
 		select {
 		case <-w.stop:
 			return
+		default:
+		}
+		select {
+		case <-w.stop:
+			return
 		case first := <-w.queue:
 			w.write(w.gather(first))
 		}
@@ -141,6 +147,7 @@ func (w *writer) gather(first *request) []*request {
 	for next := first; ; {
 		if next.taken.CompareAndSwap(false, true) {
 			batch = append(batch, next)
+			w.taken.Add(1)
 			rows += len(next.rows)
 		}
 		if rows >= batchRows {

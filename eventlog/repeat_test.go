@@ -1,0 +1,56 @@
+package eventlog
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+)
+
+// TestAnAppendIsARepeatOnlyIfItsIDsStandWhereItWouldHavePutThem compares Judge with the
+// plainest statement of the rule, over random streams and appends made of few ids.
+func TestAnAppendIsARepeatOnlyIfItsIDsStandWhereItWouldHavePutThem(t *testing.T) {
+	few := rapid.Map(rapid.IntRange(1, 3), func(n int) uuid.UUID { return uuid.UUID{15: byte(n)} })
+	rapid.Check(t, func(t *rapid.T) {
+		stream := rapid.SliceOfN(few, 0, 6).Draw(t, "stream")
+		append := rapid.SliceOfN(few, 1, 3).Draw(t, "append")
+		expected := rapid.IntRange(-1, 7).Draw(t, "expected")
+		events := make([]Event, len(append))
+		for i, id := range append {
+			events[i].ID = id
+		}
+		actual := Revision(len(stream) - 1)
+		var stored []uuid.UUID
+		if expected+1 < len(stream) {
+			stored = stream[expected+1 : min(expected+1+len(append), len(stream))]
+		}
+		repeat, err := Judge("s", Revision(expected), actual, events, stored)
+		there := expected+len(append) < len(stream)
+		for i := 0; there && i < len(append); i++ {
+			there = stream[expected+1+i] == append[i]
+		}
+		switch {
+		case Revision(expected) == actual:
+			require.NoError(t, err)
+			require.False(t, repeat)
+		case there:
+			require.NoError(t, err)
+			require.True(t, repeat)
+		default:
+			require.Equal(t, &Conflict{Stream: "s", Expected: Revision(expected), Actual: actual}, err)
+		}
+	})
+}
+
+func TestPositionsAreReadBackAsTheyWereWritten(t *testing.T) {
+	for _, p := range []Position{0, 1, 1 << 40, ^Position(0)} {
+		read, err := ParsePosition(p.String())
+		require.NoError(t, err)
+		require.Equal(t, p, read)
+	}
+	for _, bad := range []string{"", "-1", "x", "18446744073709551616"} {
+		_, err := ParsePosition(bad)
+		require.Error(t, err, bad)
+	}
+}

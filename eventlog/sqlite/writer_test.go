@@ -1,0 +1,123 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/sqlite"
+)
+
+// held opens a log whose lock another program holds, and returns what lets it go.
+func held(t *testing.T) (log *sqlite.Log, release func()) {
+	path := filepath.Join(t.TempDir(), "drover.db")
+	log = open(t, path)
+	t.Cleanup(func() { require.NoError(t, log.Close()) })
+	other, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, other.Close()) })
+	other.SetMaxOpenConns(1)
+	_, err = other.Exec(`BEGIN IMMEDIATE`)
+	require.NoError(t, err)
+	return log, func() {
+		_, err := other.Exec(`ROLLBACK`)
+		require.NoError(t, err)
+	}
+}
+
+// later appends in a goroutine of its own.
+func later(ctx context.Context, log eventlog.Log, stream string, expected eventlog.Revision, n uint64) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := log.Append(ctx, stream, expected, sample(n))
+		done <- err
+	}()
+	return done
+}
+
+func TestACallerWhoLeavesLearnsWhetherItsAppendMayStillHappen(t *testing.T) {
+	log, release := held(t)
+	patient := context.Background()
+	leaving, leave := context.WithCancel(patient)
+	taken := later(leaving, log, "taken", eventlog.NoStream, 1)
+	require.Eventually(t, func() bool { return sqlite.Taken(log) == 1 }, 10*time.Second, time.Millisecond)
+	queued := later(leaving, log, "queued", eventlog.NoStream, 2)
+	stays := later(patient, log, "stays", eventlog.NoStream, 3)
+	require.Eventually(t, func() bool { return sqlite.Waiting(log) == 2 }, 10*time.Second, time.Millisecond)
+	leave()
+
+	err := <-taken
+	require.ErrorIs(t, err, eventlog.ErrUnknownOutcome)
+	require.ErrorIs(t, err, context.Canceled)
+	err = <-queued
+	require.ErrorIs(t, err, context.Canceled)
+	require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome)
+
+	release()
+	require.NoError(t, <-stays)
+	var streams []string
+	for event, err := range log.ReadAll(patient, 0, 0) {
+		require.NoError(t, err)
+		streams = append(streams, event.Stream)
+	}
+	require.Equal(t, []string{"taken", "stays"}, streams)
+	appended, err := log.Append(patient, "taken", eventlog.NoStream, sample(1))
+	require.NoError(t, err)
+	require.True(t, appended.Repeat)
+}
+
+func TestEachAppendOfABatchSucceedsOrIsRefusedOnItsOwn(t *testing.T) {
+	log, release := held(t)
+	ctx := context.Background()
+	first := later(ctx, log, "a", eventlog.NoStream, 1)
+	require.Eventually(t, func() bool { return sqlite.Taken(log) == 1 }, 10*time.Second, time.Millisecond)
+	const racers = 20
+	var waiting []<-chan error
+	for i := range uint64(racers) {
+		waiting = append(waiting, later(ctx, log, "race", eventlog.NoStream, 100+i), later(ctx, log, fmt.Sprint("own/", i), eventlog.NoStream, 200+i))
+	}
+	require.Eventually(t, func() bool { return sqlite.Waiting(log) == 2*racers }, 10*time.Second, time.Millisecond)
+	release()
+	require.NoError(t, <-first)
+	won := 0
+	for i, answer := range waiting {
+		err := <-answer
+		if i%2 == 1 {
+			require.NoError(t, err)
+			continue
+		}
+		if err == nil {
+			won++
+			continue
+		}
+		var refused *eventlog.Conflict
+		require.ErrorAs(t, err, &refused)
+		require.Equal(t, eventlog.Conflict{Stream: "race", Expected: eventlog.NoStream, Actual: 0}, *refused)
+	}
+	require.Equal(t, 1, won)
+	verified, err := eventlog.Verify(ctx, log, nil)
+	require.NoError(t, err)
+	require.Equal(t, racers+2, verified.Events)
+}
+
+func TestAClosedLogRefusesWhatStillWaited(t *testing.T) {
+	log, release := held(t)
+	ctx := context.Background()
+	taken := later(ctx, log, "taken", eventlog.NoStream, 1)
+	require.Eventually(t, func() bool { return sqlite.Taken(log) == 1 }, 10*time.Second, time.Millisecond)
+	queued := later(ctx, log, "queued", eventlog.NoStream, 2)
+	require.Eventually(t, func() bool { return sqlite.Waiting(log) == 1 }, 10*time.Second, time.Millisecond)
+	closed := make(chan error, 1)
+	go func() { closed <- log.Close() }()
+	require.Eventually(t, func() bool { _, err := log.ID(ctx); return err != nil }, 10*time.Second, time.Millisecond)
+	release()
+	require.NoError(t, <-closed)
+	require.NoError(t, <-taken)
+	require.ErrorIs(t, <-queued, eventlog.ErrClosed)
+}
