@@ -135,8 +135,7 @@ func (e *Engine) fold(page []eventlog.Recorded) {
 	}
 	e.mu.Lock()
 	for _, rec := range page {
-		e.view.Apply(rec)
-		e.batch.Add(rec)
+		e.batch.Add(rec, e.view.Apply(rec))
 	}
 	e.ages.Mark(e.view.Position, e.cfg.Clock.Elapsed())
 	touched := e.view.Touched()

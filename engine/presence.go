@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -98,8 +99,8 @@ func (p *presence) decide(v *projections.View, self domain.ID, now time.Duration
 	})...)
 }
 
-// contacts are the sessions that the log says this server holds. One that it never heard of counts from when
-// it was ready.
+// contacts are the sessions that the log says this server holds and that it has not heard of for a moment. One that
+// it never heard of counts from when it was ready.
 func (p *presence) contacts(v *projections.View, self domain.ID, now time.Duration) []policies.Contact {
 	var list []policies.Contact
 	for name, m := range v.Machines {
@@ -110,14 +111,12 @@ func (p *presence) contacts(v *projections.View, self domain.ID, now time.Durati
 		if c, ok := p.heard[name]; ok && c.connect == m.Connect {
 			silent = now - c.at
 		}
+		if silent <= time.Duration(domain.MinOfflineAfter) {
+			continue // no policy is that strict
+		}
 		list = append(list, policies.Contact{Machine: name, Connect: m.Connect, Silent: silent})
 	}
-	slices.SortFunc(list, func(a, b policies.Contact) int {
-		if a.Machine < b.Machine {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(list, func(a, b policies.Contact) int { return strings.Compare(a.Machine, b.Machine) })
 	return list
 }
 

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/droverhq/drover/domain"
@@ -31,16 +32,25 @@ func Expired(v *projections.View, now time.Time) []domain.Decision {
 
 func expiredHolds(v *projections.View, now time.Time) []domain.Decision {
 	var all []domain.Decision
-	for _, machine := range names(v.Machines) {
-		m := v.Machines[machine]
-		for _, project := range names(m.Installed) {
-			if h := m.Installed[project].Hold; h != nil && past(h.Until, now) {
-				all = append(all, domain.Decision{Kind: "expire-hold", Stream: domain.ProjectStream(project),
-					Events: []domain.Event{domain.HoldLifted{Machine: machine, Reason: domain.Expired}}})
-			}
+	for _, m := range machines(v, func(m *projections.Machine) bool { return len(expiredOn(m, now)) > 0 }) {
+		for _, project := range expiredOn(m, now) {
+			all = append(all, domain.Decision{Kind: "expire-hold", Stream: domain.ProjectStream(project),
+				Events: []domain.Event{domain.HoldLifted{Machine: m.Name, Reason: domain.Expired}}})
 		}
 	}
 	return all
+}
+
+// expiredOn are the projects whose hold on the machine is past its deadline, sorted.
+func expiredOn(m *projections.Machine, now time.Time) []string {
+	var projects []string
+	for project, i := range m.Installed {
+		if i.Hold != nil && past(i.Hold.Until, now) {
+			projects = append(projects, project)
+		}
+	}
+	slices.Sort(projects)
+	return projects
 }
 
 func past(until *time.Time, now time.Time) bool { return until != nil && !now.Before(*until) }
@@ -81,14 +91,10 @@ func offline(m *projections.Machine, reason string) domain.Decision {
 // negative while the server lives.
 func Orphans(v *projections.View, self domain.ID, stale func(server domain.ID) time.Duration) []domain.Decision {
 	var all []domain.Decision
-	for _, name := range names(v.Machines) {
-		m := v.Machines[name]
-		if !m.Online || m.Server == self {
-			continue
-		}
-		if stale(m.Server) > time.Duration(v.PolicyOf(m).OfflineAfter) {
-			all = append(all, offline(m, ServerGone))
-		}
+	for _, m := range machines(v, func(m *projections.Machine) bool {
+		return m.Online && m.Server != self && stale(m.Server) > time.Duration(v.PolicyOf(m).OfflineAfter)
+	}) {
+		all = append(all, offline(m, ServerGone))
 	}
 	return all
 }
@@ -131,15 +137,15 @@ func watchSpan(v *projections.View) time.Duration {
 // than its share of their environment is absent so long at once: then it says so, once for each absence.
 func CleanUp(v *projections.View) []domain.Decision {
 	absent, total := map[string]int{}, map[string]int{}
-	var due []*projections.Machine
-	for _, name := range names(v.Machines) {
-		m := v.Machines[name]
+	due := machines(v, func(m *projections.Machine) bool {
 		total[m.Environment]++
-		if cleanUp := v.PolicyOf(m).CleanUp; cleanUp != nil && !m.Online && m.Offline > 0 && m.Absence >= time.Duration(cleanUp.After) {
-			absent[m.Environment]++
-			due = append(due, m)
+		cleanUp := v.PolicyOf(m).CleanUp
+		if cleanUp == nil || m.Online || m.Offline == 0 || m.Absence < time.Duration(cleanUp.After) {
+			return false
 		}
-	}
+		absent[m.Environment]++
+		return true
+	})
 	var all []domain.Decision
 	for _, m := range due {
 		here, of := absent[m.Environment], total[m.Environment]
@@ -154,6 +160,18 @@ func CleanUp(v *projections.View) []domain.Decision {
 			Events: []domain.Event{e}, Causes: []domain.ID{m.Connect}})
 	}
 	return all
+}
+
+// machines are those that keep wants, by name. It asks first and sorts the few that are left.
+func machines(v *projections.View, keep func(*projections.Machine) bool) []*projections.Machine {
+	var kept []*projections.Machine
+	for _, m := range v.Machines {
+		if keep(m) {
+			kept = append(kept, m)
+		}
+	}
+	slices.SortFunc(kept, func(a, b *projections.Machine) int { return strings.Compare(a.Name, b.Name) })
+	return kept
 }
 
 func names[V any](m map[string]V) []string {

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
@@ -105,18 +106,8 @@ func (v *View) Candidates(p *Project, m *Machine) []*Candidate {
 			open = append(open, c)
 		}
 	}
-	slices.SortFunc(open, func(a, b *Candidate) int { return compare(a.Trigger, b.Trigger) })
+	slices.SortFunc(open, func(a, b *Candidate) int { return strings.Compare(a.Trigger, b.Trigger) })
 	return open
-}
-
-func compare(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // settle closes the candidates of a project on a machine that need nothing any more, and keeps the

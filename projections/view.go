@@ -100,10 +100,10 @@ func New() *View {
 }
 
 // Apply folds the next event of the log. An event at or below Position is passed over, so a page
-// delivered twice changes nothing.
-func (v *View) Apply(rec eventlog.Recorded) {
+// delivered twice changes nothing. It returns the fact if it was folded now, else nil.
+func (v *View) Apply(rec eventlog.Recorded) domain.Event {
 	if rec.Position <= v.Position {
-		return
+		return nil
 	}
 	v.Position = rec.Position
 	if rec.Time.After(v.Time) {
@@ -114,27 +114,29 @@ func (v *View) Apply(rec eventlog.Recorded) {
 	v.receipts.note(rec, v.Time)
 	if aside := v.Aside[rec.Stream]; aside != nil {
 		aside.waiting = append(aside.waiting, rec)
-		return
+		return nil
 	}
-	v.fold(rec)
+	return v.fold(rec)
 }
 
 // fold brings one event of a stream that is in order into the view, or sets the stream aside.
-func (v *View) fold(rec eventlog.Recorded) {
+func (v *View) fold(rec eventlog.Recorded) domain.Event {
 	e, err := domain.Decode(rec.Type, rec.Data)
 	switch {
 	case errors.Is(err, domain.ErrUnknownType):
 		if v.Fence.Type == "" {
 			v.Fence.Type, v.Fence.Position = rec.Type, rec.Position
 		}
-		return
+		return nil
 	case err == nil:
 		err = v.route(Fact{Recorded: rec, Event: e})
 	}
 	if err != nil {
 		v.Aside[rec.Stream] = &Aside{Stream: rec.Stream, Position: rec.Position, Reason: err.Error()}
 		v.touchStream(rec.Stream)
+		return nil
 	}
+	return e
 }
 
 // Fact is a decoded event with its place.

@@ -3,6 +3,7 @@ package triggers
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
@@ -41,8 +42,8 @@ func (b Balance) String() string {
 	return text
 }
 
-// Add counts one event.
-func (b *Batch) Add(rec eventlog.Recorded) {
+// Add counts one event that was read, and the fact that was folded from it; nil if none was.
+func (b *Batch) Add(rec eventlog.Recorded, fact domain.Event) {
 	if b.Events == 0 {
 		b.First = rec.Position
 	}
@@ -52,11 +53,7 @@ func (b *Batch) Add(rec eventlog.Recorded) {
 	if kind != domain.MachineStreams {
 		return
 	}
-	e, err := domain.Decode(rec.Type, rec.Data)
-	if err != nil {
-		return
-	}
-	if category, ok := domain.CategoryOf(e); ok {
+	if category, ok := domain.CategoryOf(fact); ok {
 		b.count(machine, category.Sign())
 	}
 }
@@ -82,12 +79,7 @@ func (b *Batch) Balances() []Balance {
 	for _, sum := range b.balance {
 		list = append(list, sum)
 	}
-	slices.SortFunc(list, func(x, y Balance) int {
-		if x.Machine < y.Machine {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(list, func(x, y Balance) int { return strings.Compare(x.Machine, y.Machine) })
 	return list
 }
 
