@@ -1,0 +1,228 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+
+	"github.com/google/uuid"
+)
+
+// PositionHeader is the header in which every answer says where the log stood.
+const PositionHeader = "Drover-Position"
+
+// KeyHeader is the header with the id that the sender of a write chose. The same write under the same
+// key is done once.
+const KeyHeader = "Idempotency-Key"
+
+// maxAnswerBytes bounds what is read of one answer.
+const maxAnswerBytes = 256 << 20
+
+// Client speaks to drover's HTTP API. It may be used from many goroutines once its fields are set.
+type Client struct {
+	// Servers are addresses such as http://127.0.0.1:7070; the next is tried where one does not answer.
+	Servers []string
+	// Token is sent with every request; empty: none.
+	Token string
+	// HTTP carries the requests; nil: http.DefaultClient. Redirects are never followed.
+	HTTP *http.Client
+
+	last atomic.Int64 // index of the server that answered last
+}
+
+// Written is the answer to a write.
+type Written struct {
+	// Position is that of the last event written; pass it as ?after= to see it on any server.
+	Position string   `json:"position"`
+	Events   []string `json:"events"` // empty: all was so already
+	Repeat   bool     `json:"repeat"` // the same write had been accepted before
+	// Deployment is the one that was queued, if any.
+	Deployment string `json:"deployment,omitempty"`
+}
+
+// Get reads path, such as /machines, into what into points to; nil passes over the answer. It returns
+// the position that the answer was given at.
+func (c *Client) Get(ctx context.Context, path string, query url.Values, into any) (position string, err error) {
+	return c.call(ctx, request{method: http.MethodGet, path: path, query: query}, into)
+}
+
+// Post writes body to path and reads the answer into what into points to. key makes a repeat of
+// the same write harmless; empty: a new one is chosen, under which this call itself may repeat.
+func (c *Client) Post(ctx context.Context, path, key string, body, into any) error {
+	_, err := c.write(ctx, http.MethodPost, path, key, body, into)
+	return err
+}
+
+// Write posts what is answered by Written: every command.
+func (c *Client) Write(ctx context.Context, path, key string, body any) (Written, error) {
+	var written Written
+	_, err := c.write(ctx, http.MethodPost, path, key, body, &written)
+	return written, err
+}
+
+// Delete deletes what path names.
+func (c *Client) Delete(ctx context.Context, path, key string) (Written, error) {
+	var written Written
+	_, err := c.write(ctx, http.MethodDelete, path, key, nil, &written)
+	return written, err
+}
+
+func (c *Client) write(ctx context.Context, method, path, key string, body, into any) (string, error) {
+	if key == "" {
+		key = uuid.NewString()
+	}
+	r := request{method: method, path: path, key: key}
+	if body != nil {
+		text, err := json.Marshal(body)
+		if err != nil {
+			return "", fmt.Errorf("encode the body for %s: %w", path, err)
+		}
+		r.body = text
+	}
+	return c.call(ctx, r, into)
+}
+
+// Path joins escaped segments: Path("projects", "shop").
+func Path(segments ...string) string {
+	var b strings.Builder
+	for _, segment := range segments {
+		b.WriteString("/" + url.PathEscape(segment))
+	}
+	return b.String()
+}
+
+type request struct {
+	method, path, key, accept string
+	query                     url.Values
+	body                      []byte
+	lastEvent                 string
+}
+
+// call tries one server after another, beginning with the one that answered last. A write carries its
+// key, so it may be sent to the next although the first may have done it.
+func (c *Client) call(ctx context.Context, r request, into any) (position string, err error) {
+	answer, server, err := c.send(ctx, r)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswerBytes+1))
+	switch {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case err != nil:
+		return "", unreached(server, err)
+	case len(text) > maxAnswerBytes:
+		return "", &Problem{Title: "Answer too large", Kind: Internal, Detail: fmt.Sprintf("the answer of %s is larger than %d bytes", server, maxAnswerBytes), Hint: "use a smaller limit"}
+	}
+	return answer.Header.Get(PositionHeader), decode(server, text, into)
+}
+
+func decode(server string, text []byte, into any) error {
+	if plain, ok := into.(*string); ok {
+		*plain = string(text)
+		return nil
+	}
+	if into == nil {
+		return nil
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return &Problem{Title: "Answer not understood", Kind: Internal, Detail: fmt.Sprintf("%s answered what this client cannot read: %v", server, err),
+			Hint: "are client and server of one version?", cause: err}
+	}
+	return nil
+}
+
+// send returns the first answer that is a success, else the problem of the last server tried.
+func (c *Client) send(ctx context.Context, r request) (*http.Response, string, error) {
+	if len(c.Servers) == 0 {
+		return nil, "", &Problem{Title: "No server", Kind: Unavailable, Detail: "no server is named", Hint: "use --server URL, or start `drover server` here once"}
+	}
+	first := int(c.last.Load())
+	var problem error
+	for i := range c.Servers {
+		at := (first + i) % len(c.Servers)
+		answer, err := c.sendTo(ctx, c.Servers[at], r)
+		if err == nil {
+			c.last.Store(int64(at))
+			return answer, c.Servers[at], nil
+		}
+		if ctx.Err() != nil {
+			return nil, "", ctx.Err()
+		}
+		problem = err
+		if KindOf(err) != Unavailable {
+			break
+		}
+	}
+	return nil, "", problem
+}
+
+func (c *Client) sendTo(ctx context.Context, server string, r request) (*http.Response, error) {
+	req, err := c.request(ctx, server, r)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := c.http().Do(req)
+	if err != nil {
+		return nil, unreached(server, err)
+	}
+	if answer.StatusCode < 300 {
+		return answer, nil
+	}
+	defer answer.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(answer.Body, 8<<20))
+	return nil, asProblem(server, answer, body)
+}
+
+func (c *Client) request(ctx context.Context, server string, r request) (*http.Request, error) {
+	base, err := url.Parse(server)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, &Problem{Title: "Bad address", Kind: Invalid, Detail: fmt.Sprintf("%.200q is no server's address", server),
+			Hint: "write it as http://HOST:PORT or https://HOST:PORT", cause: errors.Join(err)}
+	}
+	path := r.path
+	if !strings.HasPrefix(path, "/api/") && !outside[path] {
+		path = "/api/v1" + path
+	}
+	address := strings.TrimSuffix(server, "/") + path
+	if len(r.query) > 0 {
+		address += "?" + r.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, address, bytes.NewReader(r.body))
+	if err != nil {
+		return nil, &Problem{Title: "Bad request", Kind: Invalid, Detail: err.Error(), cause: err}
+	}
+	for header, value := range map[string]string{KeyHeader: r.key, "Accept": r.accept, "Last-Event-ID": r.lastEvent} {
+		if value != "" {
+			req.Header.Set(header, value)
+		}
+	}
+	if r.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Token)
+	}
+	return req, nil
+}
+
+// outside are the paths that are not under /api/v1.
+var outside = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
+
+// http is the carrier, less redirects: a token goes to the named servers alone.
+func (c *Client) http() *http.Client {
+	carrier := http.Client{}
+	if c.HTTP != nil {
+		carrier = *c.HTTP
+	}
+	carrier.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &carrier
+}

@@ -1,0 +1,110 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// maxLineBytes bounds one line of a live stream.
+const maxLineBytes = 16 << 20
+
+// ErrEnded is returned by the callback of Follow to end it without an error.
+var ErrEnded = errors.New("the stream was ended by its reader")
+
+// Message is one message of a live stream (server-sent events).
+type Message struct {
+	ID   string // pass it as lastID to resume after this message
+	Kind string // empty for what the stream is about; "end" is its last
+	Data string
+}
+
+// Follow reads the live stream at path, in order and without gaps: it reconnects, to another server if
+// need be, and resumes after the last message it handed to take. It returns nil when the stream has
+// ended or take returned ErrEnded, else take's error, ctx's, or a *Problem that no new attempt could cure.
+func (c *Client) Follow(ctx context.Context, path string, query url.Values, lastID string, take func(Message) error) error {
+	wait := 100 * time.Millisecond
+	for {
+		before := lastID
+		err := c.follow(ctx, path, query, &lastID, take)
+		switch {
+		case errors.Is(err, ErrEnded):
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && KindOf(err) != Unavailable:
+			return err
+		case lastID != before:
+			wait = 100 * time.Millisecond
+		}
+		timer := time.NewTimer(wait/2 + rand.N(wait/2+1))
+		wait = min(2*wait, 5*time.Second)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+func (c *Client) follow(ctx context.Context, path string, query url.Values, lastID *string, take func(Message) error) error {
+	r := request{method: http.MethodGet, path: path, query: query, accept: "text/event-stream", lastEvent: *lastID}
+	answer, server, err := c.send(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	lines := bufio.NewScanner(answer.Body)
+	lines.Buffer(nil, maxLineBytes)
+	for {
+		m, err := next(lines)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return unreached(server, err)
+		}
+		if m.Kind == "end" {
+			return ErrEnded
+		}
+		if err := take(m); err != nil {
+			return err
+		}
+		if m.ID != "" {
+			*lastID = m.ID
+		}
+	}
+}
+
+// next reads one message; comments and messages without data are passed over.
+func next(lines *bufio.Scanner) (Message, error) {
+	var m Message
+	var data []string
+	for lines.Scan() {
+		field, value, _ := strings.Cut(lines.Text(), ":")
+		value = strings.TrimPrefix(value, " ")
+		switch {
+		case lines.Text() == "" && (len(data) > 0 || m.Kind == "end"):
+			m.Data = strings.Join(data, "\n")
+			return m, nil
+		case field == "id":
+			m.ID = value
+		case field == "event":
+			m.Kind = value
+		case field == "data":
+			data = append(data, value)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return Message{}, fmt.Errorf("read the stream: %w", err)
+	}
+	return Message{}, io.EOF
+}
