@@ -1,0 +1,276 @@
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/triggers"
+)
+
+// Candidates lists what waits and for what, by project, trigger and machine.
+func Candidates(v *projections.View, age triggers.Age, f Filter) List[Candidate] {
+	found := map[string]Candidate{}
+	for _, p := range projectsOf(v) {
+		if f.Project != "" && p.Name != f.Project {
+			continue
+		}
+		for _, name := range p.Waiting() {
+			for _, c := range candidatesOn(v, p, v.Machines[name], age, f) {
+				found[c.Project+"/"+c.Trigger+"/"+c.Machine] = c
+			}
+		}
+	}
+	return page(v, f.Limit, namesAfter(found, f.After), func(key string) (Candidate, bool) { return found[key], true }, nil)
+}
+
+func candidatesOn(v *projections.View, p *projections.Project, m *projections.Machine, age triggers.Age, f Filter) []Candidate {
+	if m == nil || f.Machine != "" && m.Name != f.Machine || f.Environment != "" && m.Environment != f.Environment ||
+		f.Role != "" && !slices.Contains(m.Roles, f.Role) {
+		return nil
+	}
+	verdict := triggers.Judge(v, p, m, age)
+	if f.State != "" && f.State != string(verdict.Kind) {
+		return nil
+	}
+	var list []Candidate
+	for _, c := range v.Candidates(p, m) {
+		list = append(list, Candidate{Project: p.Name, Trigger: c.Trigger, Machine: m.Name, Opened: c.Opened.String(),
+			Verdict: string(verdict.Kind), Reason: string(verdict.Reason), Causes: causesOf(c.Causes)})
+	}
+	return list
+}
+
+// Due is what one automatic deployment would be.
+type Due struct {
+	Project     string   `json:"project"`
+	Environment string   `json:"environment"`
+	Release     string   `json:"release"`
+	Machines    []string `json:"machines"`
+}
+
+// String says what is due as apply and enable say it.
+func (d Due) String() string {
+	machines := "machines"
+	if len(d.Machines) == 1 {
+		machines = "machine"
+	}
+	return fmt.Sprintf("%d %s will be deployed to: project %s, environment %s, release %s", len(d.Machines), machines, d.Project, d.Environment, d.Release)
+}
+
+// DueNow lists what the next tick would deploy.
+func DueNow(v *projections.View, age triggers.Age) []Due {
+	return dueOf(triggers.Decide(v, age))
+}
+
+// DueIfEnabled lists what would be due for a project if it, or the one trigger of it that is named, were enabled.
+func DueIfEnabled(v *projections.View, age triggers.Age, project, trigger string) []Due {
+	p := v.Projects[project]
+	if p == nil || trigger != "" && p.Triggers[trigger] == nil {
+		return []Due{}
+	}
+	p = asIfEnabled(p, trigger)
+	var verdicts []triggers.Verdict
+	for _, name := range append(p.Waiting(), p.Sweep()...) {
+		m := v.Machines[name]
+		if m == nil || hasOpenPart(v, project, name) {
+			continue // a part is open here; the copy of the project would not see it
+		}
+		verdict := triggers.Judge(v, p, m, age)
+		if trigger == "" || slices.Contains(verdict.Triggers, trigger) {
+			verdicts = append(verdicts, verdict)
+		}
+	}
+	return dueOf(verdicts)
+}
+
+// asIfEnabled is a copy of the project in which it, or the trigger, is enabled.
+func asIfEnabled(p *projections.Project, trigger string) *projections.Project {
+	twin := *p
+	if trigger == "" {
+		twin.Disabled = false
+		return &twin
+	}
+	enabled := *p.Triggers[trigger]
+	enabled.Disabled = false
+	twin.Triggers = maps.Clone(p.Triggers)
+	twin.Triggers[trigger] = &enabled
+	return &twin
+}
+
+func hasOpenPart(v *projections.View, project, machine string) bool {
+	return slices.ContainsFunc(v.OpenPartsOn(machine), func(part *projections.Part) bool {
+		return part.Deployment.Project.Name == project
+	})
+}
+
+func dueOf(verdicts []triggers.Verdict) []Due {
+	type place struct{ project, environment, release string }
+	found := map[place]*Due{}
+	for _, verdict := range verdicts {
+		if verdict.Kind != triggers.Deploy {
+			continue
+		}
+		key := place{verdict.Project, verdict.Environment, verdict.Release}
+		if found[key] == nil {
+			found[key] = &Due{Project: key.project, Environment: key.environment, Release: key.release}
+		}
+		found[key].Machines = append(found[key].Machines, verdict.Machine)
+	}
+	list := []Due{}
+	for _, d := range found {
+		slices.Sort(d.Machines)
+		list = append(list, *d)
+	}
+	slices.SortFunc(list, func(a, b Due) int {
+		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Environment, b.Environment), cmp.Compare(a.Release, b.Release))
+	})
+	return list
+}
+
+// Newly is what of after was not due before, machine by machine.
+func Newly(before, after []Due) []Due {
+	list := []Due{}
+	for _, d := range after {
+		for _, old := range before {
+			if old.Project == d.Project && old.Environment == d.Environment && old.Release == d.Release {
+				d.Machines = slices.DeleteFunc(slices.Clone(d.Machines), func(m string) bool { return slices.Contains(old.Machines, m) })
+			}
+		}
+		if len(d.Machines) > 0 {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+// Projects lists projects by name.
+func Projects(v *projections.View, f Filter) List[Project] {
+	return page(v, f.Limit, namesAfter(v.Projects, f.After), func(name string) (Project, bool) {
+		return project(v.Projects[name]), f.Project == "" || f.Project == name
+	}, nil)
+}
+
+// ProjectOf is one project; false if there is none of that name.
+func ProjectOf(v *projections.View, name string) (Project, bool) {
+	p := v.Projects[name]
+	if p == nil {
+		return Project{}, false
+	}
+	return project(p), true
+}
+
+func project(p *projections.Project) Project {
+	shown := Project{Name: p.Name, Enabled: !p.Disabled, Roles: orEmpty(p.Settings.Roles), Releases: len(p.Releases),
+		Triggers: namesAfter(p.Triggers, ""), Environments: []Standing{}, Waiting: len(p.Waiting()), Spec: p.Settings}
+	for _, environment := range namesAfter(p.Environments, "") {
+		standing := Standing{Environment: environment, Release: p.ReleaseIn(environment)}
+		if pin := p.PinIn(environment); pin != nil {
+			standing.Pinned, standing.PinnedUntil = pin.Release, utc(pin.Until)
+		}
+		if standing.Release != "" || standing.Pinned != "" {
+			shown.Environments = append(shown.Environments, standing)
+		}
+	}
+	return shown
+}
+
+// Triggers lists triggers by project and name.
+func Triggers(v *projections.View, f Filter) List[Trigger] {
+	all := map[string]Trigger{}
+	for _, p := range projectsOf(v) {
+		waiting := waitingBy(v, p)
+		for name, t := range p.Triggers {
+			shown := trigger(v, p, t, waiting[name])
+			if (f.Project == "" || f.Project == p.Name) && (f.Environment == "" || looksAt(t, f.Environment)) {
+				all[p.Name+"/"+name] = shown
+			}
+		}
+	}
+	return page(v, f.Limit, namesAfter(all, f.After), func(key string) (Trigger, bool) { return all[key], true }, nil)
+}
+
+// TriggerOf is one trigger; false if there is none of that name.
+func TriggerOf(v *projections.View, project, name string) (Trigger, bool) {
+	p := v.Projects[project]
+	if p == nil || p.Triggers[name] == nil {
+		return Trigger{}, false
+	}
+	return trigger(v, p, p.Triggers[name], waitingBy(v, p)[name]), true
+}
+
+// waitingBy counts the open candidates of a project by trigger.
+func waitingBy(v *projections.View, p *projections.Project) map[string]int {
+	count := map[string]int{}
+	for _, name := range p.Waiting() {
+		if m := v.Machines[name]; m != nil {
+			for _, c := range v.Candidates(p, m) {
+				count[c.Trigger]++
+			}
+		}
+	}
+	return count
+}
+
+func looksAt(t *domain.Trigger, environment string) bool {
+	return slices.Contains(t.Settings.Environments, environment) || slices.Contains(t.Settings.Environments, "*")
+}
+
+func trigger(v *projections.View, p *projections.Project, t *domain.Trigger, waiting int) Trigger {
+	shown := Trigger{Name: t.Name, Project: p.Name, Enabled: !t.Disabled, Events: []string{}, Environments: orEmpty(t.Settings.Environments),
+		Roles: orEmpty(t.Settings.Roles), Redeploy: t.Settings.Redeploy, Waiting: waiting}
+	for _, category := range t.Settings.Events {
+		shown.Events = append(shown.Events, string(category))
+	}
+	for _, environment := range t.Settings.Environments {
+		if environment != "*" && v.Environments[environment] == nil {
+			shown.Missing = append(shown.Missing, environment)
+		}
+	}
+	return shown
+}
+
+// Releases lists releases by project, the newest of each last.
+func Releases(v *projections.View, f Filter) List[Release] {
+	all, keys := map[string]Release{}, []string{}
+	for _, p := range projectsOf(v) {
+		if f.Project != "" && f.Project != p.Name {
+			continue
+		}
+		for _, version := range p.Versions {
+			key := p.Name + "/" + version
+			all[key], keys = release(p, version), append(keys, key)
+		}
+	}
+	if i := slices.Index(keys, f.After); i >= 0 {
+		keys = keys[i+1:]
+	}
+	return page(v, f.Limit, keys, func(key string) (Release, bool) {
+		return all[key], f.Environment == "" || slices.Contains(all[key].Environments, f.Environment)
+	}, nil)
+}
+
+// ReleaseOf is one release; false if there is none of that version.
+func ReleaseOf(v *projections.View, project, version string) (Release, bool) {
+	p := v.Projects[project]
+	if p == nil || p.Releases[version] == nil {
+		return Release{}, false
+	}
+	return release(p, version), true
+}
+
+func release(p *projections.Project, version string) Release {
+	shown := Release{Project: p.Name, Version: version, Steps: []string{}, Environments: []string{}}
+	for _, step := range p.Releases[version].Steps {
+		shown.Steps = append(shown.Steps, step.Name)
+	}
+	for _, environment := range namesAfter(p.Environments, "") {
+		if p.ReleaseIn(environment) == version {
+			shown.Environments = append(shown.Environments, environment)
+		}
+	}
+	return shown
+}

@@ -1,0 +1,85 @@
+package explain
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// Deployments lists deployments, the newest first.
+func Deployments(v *projections.View, f Filter) List[Deployment] {
+	byKey, keys := map[string]*projections.Deployment{}, []string{}
+	before, _ := eventlog.ParsePosition(f.After)
+	found := []*projections.Deployment{}
+	for _, d := range v.Deployments {
+		if deploymentFits(d, f) && (f.After == "" || d.Queued < before) {
+			found = append(found, d)
+		}
+	}
+	slices.SortFunc(found, func(a, b *projections.Deployment) int { return cmp.Compare(b.Queued, a.Queued) })
+	for _, d := range found {
+		key := d.Queued.String()
+		keys, byKey[key] = append(keys, key), d
+	}
+	return page(v, f.Limit, keys, func(key string) (Deployment, bool) { return deployment(v, byKey[key]), true },
+		func(d Deployment) int { return len(d.Machines) })
+}
+
+// DeploymentOf is one deployment; false if there is none of that id.
+func DeploymentOf(v *projections.View, id domain.ID) (Deployment, bool) {
+	d := v.Deployments[id]
+	if d == nil {
+		return Deployment{}, false
+	}
+	return deployment(v, d), true
+}
+
+func deploymentFits(d *projections.Deployment, f Filter) bool {
+	return (f.Project == "" || d.Project.Name == f.Project) &&
+		(f.Environment == "" || d.Environment == f.Environment) &&
+		(f.Machine == "" || d.Parts[f.Machine] != nil) &&
+		(f.State == "" || string(d.State) == f.State)
+}
+
+func deployment(v *projections.View, d *projections.Deployment) Deployment {
+	shown := Deployment{ID: d.ID.String(), Project: d.Project.Name, Release: d.Release, Environment: d.Environment,
+		Kind: string(d.Kind), State: string(d.State), Cause: deploymentCause(d), Machines: []DeploymentMachine{},
+		CreatedAt: d.QueuedTime.UTC(), EndedAt: moment(d.EndedTime), Position: d.Queued.String()}
+	for _, name := range d.Order {
+		shown.Machines = append(shown.Machines, deploymentMachine(v, d.Parts[name]))
+	}
+	return shown
+}
+
+func deploymentCause(d *projections.Deployment) DeploymentCause {
+	cause := DeploymentCause{By: d.Facts.By, Triggers: []string{}, Reason: d.Facts.Reason, Events: []string{}}
+	for _, named := range d.Facts.Machines {
+		cause.Triggers = append(cause.Triggers, named.Triggers...)
+		for _, id := range named.Causes {
+			cause.Events = append(cause.Events, id.String())
+		}
+	}
+	slices.Sort(cause.Triggers)
+	cause.Triggers = slices.Compact(cause.Triggers)
+	return cause
+}
+
+func deploymentMachine(v *projections.View, part *projections.Part) DeploymentMachine {
+	return DeploymentMachine{Name: part.Machine, State: string(part.State), Reason: string(partReason(v, part)), Detail: part.Detail,
+		StartedAt: moment(part.StartedTime), FinishedAt: moment(part.EndedTime)}
+}
+
+// partReason is why a part ended, or why an open one cannot be claimed yet; empty where nothing is in its way.
+func partReason(v *projections.View, part *projections.Part) domain.PartReason {
+	m := v.Machines[part.Machine]
+	if !part.Unclaimed() || m == nil {
+		return part.Reason
+	}
+	if reason := v.GateOnceReleased(part, m.Session); reason != "" || part.State == domain.PartReleased {
+		return reason
+	}
+	return domain.NotReleased
+}

@@ -1,0 +1,145 @@
+package explain
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
+)
+
+// Machines lists machines by name.
+func Machines(v *projections.View, f Filter) List[Machine] {
+	projects := projectsOf(v)
+	return page(v, f.Limit, namesAfter(v.Machines, f.After), func(name string) (Machine, bool) {
+		m := v.Machines[name]
+		if !machineFits(v, projects, m, f) {
+			return Machine{}, false
+		}
+		return machine(v, projects, m), true
+	}, nil)
+}
+
+// MachineOf is one machine; false if there is none of that name.
+func MachineOf(v *projections.View, name string) (Machine, bool) {
+	m := v.Machines[name]
+	if m == nil {
+		return Machine{}, false
+	}
+	return machine(v, projectsOf(v), m), true
+}
+
+func machineFits(v *projections.View, projects []*projections.Project, m *projections.Machine, f Filter) bool {
+	switch {
+	case f.Machine != "" && m.Name != f.Machine:
+		return false
+	case f.Environment != "" && m.Environment != f.Environment:
+		return false
+	case f.Role != "" && !slices.Contains(m.Roles, f.Role):
+		return false
+	}
+	if f.Project != "" {
+		p := v.Projects[f.Project]
+		if p == nil || !inScope(p, m) && m.Installed[f.Project] == nil {
+			return false
+		}
+		projects = []*projections.Project{p}
+	}
+	return f.State == "" || machineIs(v, projects, m, f.State)
+}
+
+// machineIs says whether a machine is in a state; of projects, those asked about.
+func machineIs(v *projections.View, projects []*projections.Project, m *projections.Machine, state string) bool {
+	switch state {
+	case "behind":
+		return slices.ContainsFunc(projects, func(p *projections.Project) bool { return inScope(p, m) && v.Behind(p, m) })
+	case "held":
+		return slices.ContainsFunc(projects, func(p *projections.Project) bool { return holdOf(p, m) != nil })
+	case "deployable":
+		ok, _ := v.Deployable(m)
+		return ok
+	case "disabled":
+		return m.Disabled
+	}
+	return m.Presence() == state
+}
+
+func holdOf(p *projections.Project, m *projections.Machine) *domain.Hold {
+	if i := m.Installed[p.Name]; i != nil {
+		return i.Hold
+	}
+	return nil
+}
+
+func machine(v *projections.View, projects []*projections.Project, m *projections.Machine) Machine {
+	deployable, _ := v.Deployable(m)
+	shown := Machine{Name: m.Name, Environment: m.Environment, Roles: orEmpty(m.Roles), Enabled: !m.Disabled,
+		Presence: m.Presence(), Health: string(m.Health), Deployable: deployable, Policy: m.Policy,
+		Installed: []Installed{}, Wanted: []Wanted{}, Note: note(v, m)}
+	if !m.Instance.IsZero() {
+		shown.Instance = m.Instance.String()
+	}
+	for _, p := range projects {
+		if i := m.Installed[p.Name]; i != nil && v.Actual(p, m) != "" {
+			shown.Installed = append(shown.Installed, Installed{Project: p.Name, Release: i.Release, Since: i.SuccessTime.UTC(), Dirty: v.Dirty(p, m)})
+		}
+		held := holdOf(p, m) != nil
+		if wanted := v.Wanted(p, m); inScope(p, m) && (wanted != "" || held) {
+			shown.Wanted = append(shown.Wanted, Wanted{Project: p.Name, Release: wanted, Pinned: p.PinIn(m.Environment) != nil && !held, Held: held})
+		}
+	}
+	return shown
+}
+
+// note says what is odd about a machine.
+func note(v *projections.View, m *projections.Machine) string {
+	var notes []string
+	if aside := v.Aside[domain.MachineStream(m.Name)]; aside != nil {
+		notes = append(notes, setAside(aside))
+	}
+	if v.Environments[m.Environment] == nil {
+		notes = append(notes, fmt.Sprintf("environment %s does not exist", m.Environment))
+	}
+	if m.Policy != domain.DefaultPolicy && v.Policies[m.Policy] == nil {
+		notes = append(notes, fmt.Sprintf("policy %s does not exist, the default one counts", m.Policy))
+	}
+	if m.CleanUpHeld {
+		notes = append(notes, "its clean-up is held back because too much of its environment is absent at once")
+	}
+	return strings.Join(notes, "; ")
+}
+
+func setAside(aside *projections.Aside) string {
+	return fmt.Sprintf("stream %s is set aside since %s: %s", aside.Stream, at(aside.Position), aside.Reason)
+}
+
+// Environments lists environments by name.
+func Environments(v *projections.View, f Filter) List[Environment] {
+	machines, online := map[string]int{}, map[string]int{}
+	for _, m := range v.Machines {
+		machines[m.Environment]++
+		if m.Online {
+			online[m.Environment]++
+		}
+	}
+	return page(v, f.Limit, namesAfter(v.Environments, f.After), func(name string) (Environment, bool) {
+		return Environment{Name: name, Machines: machines[name], Online: online[name]},
+			f.Environment == "" || f.Environment == name
+	}, nil)
+}
+
+// Policies lists machine policies by name, the default one that nobody wrote included.
+func Policies(v *projections.View, f Filter) List[Policy] {
+	count := map[string]int{}
+	for _, m := range v.Machines {
+		count[m.Policy]++
+	}
+	all := map[string]domain.PolicySettings{domain.DefaultPolicy: domain.PolicySettings{}.WithDefaults()}
+	for name, p := range v.Policies {
+		all[name] = p.Settings
+	}
+	return page(v, f.Limit, namesAfter(all, f.After), func(name string) (Policy, bool) {
+		return Policy{Name: name, Machines: count[name], Spec: all[name]}, true
+	}, nil)
+}

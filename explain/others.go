@@ -1,0 +1,88 @@
+package explain
+
+import (
+	"cmp"
+	"encoding/json"
+	"slices"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// Servers lists the starts of servers, the newest first. alive says which of them run, as far as their
+// leases tell; without a state in the filter only those are listed.
+func Servers(v *projections.View, self domain.ID, alive func(domain.ID) bool, f Filter) List[Server] {
+	found := []*projections.Server{}
+	before, _ := eventlog.ParsePosition(f.After)
+	for _, s := range v.Servers {
+		if f.After == "" || s.Started < before {
+			found = append(found, s)
+		}
+	}
+	slices.SortFunc(found, func(a, b *projections.Server) int { return cmp.Compare(b.Started, a.Started) })
+	byKey, keys := map[string]*projections.Server{}, []string{}
+	for _, s := range found {
+		key := s.Started.String()
+		keys, byKey[key] = append(keys, key), s
+	}
+	return page(v, f.Limit, keys, func(key string) (Server, bool) {
+		s := byKey[key]
+		shown := Server{ID: s.ID.String(), Address: s.Facts.Address, Version: s.Facts.Version, Started: s.Time.UTC(),
+			Decision: s.Facts.DecisionVersion, Self: s.ID == self, Alive: s.ID == self || alive(s.ID)}
+		return shown, f.State == "all" || shown.Alive == (f.State != "gone")
+	}, nil)
+}
+
+// Tokens lists tokens by id.
+func Tokens(v *projections.View, f Filter) List[Token] {
+	return page(v, f.Limit, namesAfter(v.Tokens, f.After), func(id string) (Token, bool) {
+		return token(v.Tokens[id]), true
+	}, nil)
+}
+
+// TokenOf is one token; false if there is none of that id.
+func TokenOf(v *projections.View, id string) (Token, bool) {
+	t := v.Tokens[id]
+	if t == nil {
+		return Token{}, false
+	}
+	return token(t), true
+}
+
+func token(t *domain.Token) Token {
+	s := t.Settings
+	kind := string(s.Scope)
+	if s.Join {
+		kind = "join"
+	}
+	return Token{ID: t.ID, Kind: kind, Uses: s.Uses, Used: len(t.Used), Until: utc(s.Until), Environments: orEmpty(s.Environments),
+		Roles: orEmpty(s.Roles), Revoked: t.Revoked}
+}
+
+// EventOf is a recorded event as people and scripts read it. What proves who somebody is, even hashed, is left out.
+func EventOf(rec eventlog.Recorded) Event {
+	shown := Event{Position: rec.Position.String(), Stream: rec.Stream, Revision: int64(rec.Revision), ID: rec.ID.String(),
+		Type: domain.NameOfType(rec.Type), Time: rec.Time.UTC(), Causes: []string{}, Data: rec.Data}
+	for _, cause := range rec.Causes {
+		shown.Causes = append(shown.Causes, cause.String())
+	}
+	if id := domain.ID(rec.Command); !id.IsZero() {
+		shown.Command = id.String()
+	}
+	if kind, _ := domain.SplitStream(rec.Stream); kind == domain.TokenStreams {
+		shown.Data = withoutHashes(rec.Data)
+	}
+	return shown
+}
+
+func withoutHashes(data json.RawMessage) json.RawMessage {
+	var fields map[string]any
+	if json.Unmarshal(data, &fields) != nil {
+		return json.RawMessage("{}")
+	}
+	delete(fields, "hash")
+	delete(fields, "secret")
+	kept, _ := json.Marshal(fields)
+	return kept
+}
