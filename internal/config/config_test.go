@@ -1,0 +1,165 @@
+package config_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/internal/config"
+)
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}
+
+func flags() *pflag.FlagSet {
+	set := pflag.NewFlagSet("drover", pflag.ContinueOnError)
+	set.String("listen", "127.0.0.1:7070", "")
+	set.Duration("tick", 15*time.Second, "")
+	set.StringSlice("role", nil, "")
+	set.Bool("insecure", false, "")
+	set.String("version", "", "")
+	return set
+}
+
+var names = []string{"listen", "tick", "role", "insecure"}
+
+func TestAFlagWinsOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
+	file, err := config.ReadFile(write(t, "listen: from-file\ntick: 3s\nrole: [web, db]\ninsecure: yes\n"))
+	require.NoError(t, err)
+	t.Setenv("DROVER_TICK", "2s")
+	t.Setenv("DROVER_INSECURE", "true")
+	set := flags()
+	require.NoError(t, set.Parse([]string{"--listen", "from-flag"}))
+	require.NoError(t, config.Fill(set, names, file))
+
+	got := map[string]string{}
+	set.VisitAll(func(f *pflag.Flag) { got[f.Name] = f.Value.String() })
+	require.Equal(t, map[string]string{
+		"listen": "from-flag", "tick": "2s", "role": "[web,db]", "insecure": "true", "version": "",
+	}, got)
+}
+
+func TestAWrongSettingIsToldWithItsPlace(t *testing.T) {
+	for name, test := range map[string]struct{ text, want string }{
+		"unknown key":   {"listen: x\nlsten: y\n", `:2:1: key "lsten" is unknown; did you mean "listen"?`},
+		"nothing alike": {"zzzzzzzz: y\n", `:1:1: key "zzzzzzzz" is unknown; known are listen, log,`},
+		"twice":         {"listen: x\nlisten: y\n", "listen"},
+		"a map":         {"listen: {a: 1}\n", `:1:1: key "listen" takes a text`},
+		"a list":        {"- listen\n", `does not hold keys and values`},
+		"no YAML":       {"listen: [\n", "is no YAML: "},
+		"wrong type":    {"a: 1\n", "unknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := write(t, test.text)
+			_, err := config.ReadFile(path)
+			require.ErrorContains(t, err, test.want)
+			require.ErrorContains(t, err, path)
+		})
+	}
+}
+
+func TestAValueThatItsFlagDoesNotTakeIsToldWithItsPlace(t *testing.T) {
+	path := write(t, "\ntick: soon\n")
+	file, err := config.ReadFile(path)
+	require.NoError(t, err)
+	require.ErrorContains(t, config.Fill(flags(), names, file), path+`:2: key "tick": "soon" is no value for it`)
+
+	t.Setenv("DROVER_TICK", "later")
+	require.ErrorContains(t, config.Fill(flags(), names, file), `environment variable DROVER_TICK: "later" is no value for it`)
+
+	file, err = config.ReadFile(write(t, "listen: [a, b]\n"))
+	require.NoError(t, err)
+	require.ErrorContains(t, config.Fill(flags(), names[:1], file), `key "listen" takes one value, not 2`)
+}
+
+func TestWithoutAConfigFileNothingIsSet(t *testing.T) {
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	file, err := config.ReadFile("")
+	require.NoError(t, err)
+	set := flags()
+	require.NoError(t, config.Fill(set, names, file))
+	require.False(t, set.Changed("listen"))
+
+	_, err = config.ReadFile("/nowhere/config.yaml")
+	require.ErrorContains(t, err, "/nowhere/config.yaml")
+}
+
+func TestAnEmptyConfigFileIsOne(t *testing.T) {
+	for _, text := range []string{"", "# nothing yet\n", "---\n"} {
+		_, err := config.ReadFile(write(t, text))
+		require.NoError(t, err, "%q", text)
+	}
+}
+
+func TestContextsAreReadableForTheirOwnerAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "drover", "contexts.json")
+	add(t, path, config.Context{Log: "log-a", Servers: []string{"http://a"}, Token: "secret"})
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+}
+
+func TestContextsThatManyWriteAtOnceLoseNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "contexts.json")
+	var all sync.WaitGroup
+	for i := range 20 {
+		all.Go(func() { add(t, path, config.Context{Log: fmt.Sprint("log-", i)}) })
+	}
+	all.Wait()
+	found, err := config.ReadContexts(path)
+	require.NoError(t, err)
+	require.Len(t, found.List, 20)
+}
+
+func TestAnAddressBelongsToTheLogThatIsServedThereNow(t *testing.T) {
+	const address = "http://127.0.0.1:7070"
+	var all config.Contexts
+	all.Add(config.Context{Log: "old", Servers: []string{address}, Token: "o"})
+	all.Add(config.Context{Log: "new", Servers: []string{address}, Token: "n"})
+	require.True(t, all.Serve("new", address, ""))
+	require.False(t, all.Serve("new", address, ""), "the second time changes nothing")
+	require.Equal(t, "n", all.For("").Token)
+	require.Equal(t, "n", all.For(address).Token)
+
+	require.True(t, all.Serve("old", address, ""))
+	require.Equal(t, "o", all.For("").Token, "the log that lost its last address is no longer current")
+	require.Equal(t, "o", all.For("http://elsewhere").Token, "a server that is named changes the address, not the token")
+}
+
+func TestAContextOfALogThatIsServedElsewhereStaysCurrent(t *testing.T) {
+	var all config.Contexts
+	all.Add(config.Context{Log: "mine", Servers: []string{"http://a"}})
+	all.Add(config.Context{Log: "theirs", Servers: []string{"https://b"}})
+	require.True(t, all.Serve("mine", "http://a2", ""))
+	require.Equal(t, "theirs", all.Current)
+}
+
+func TestContextsThatAreNoneAreToldAndLeftAlone(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "contexts.json")
+	require.NoError(t, os.WriteFile(path, []byte("{half"), 0o600))
+	err := config.ChangeContexts(path, func(*config.Contexts) (bool, error) { return true, nil })
+	require.ErrorContains(t, err, path+" does not hold contexts")
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "{half", string(text))
+}
+
+func add(t *testing.T, path string, c config.Context) {
+	err := config.ChangeContexts(path, func(all *config.Contexts) (bool, error) {
+		all.Add(c)
+		return true, nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
