@@ -15,12 +15,11 @@ import (
 // event.Data must be canonical already. The result is 32 hexadecimal digits: the first
 // half of a SHA-256 over the parts, each ended by a zero byte, which no part contains.
 func Checksum(stream string, revision Revision, event Event) string {
-	buffer := make([]byte, 0, 512)
-	for _, part := range []string{stream, strconv.FormatInt(int64(revision), 10), event.ID.String(), event.Type} {
-		buffer = append(buffer, part...)
-		buffer = append(buffer, 0)
-	}
-	buffer = append(buffer, event.Data...)
+	buffer := append(make([]byte, 0, 512), stream...)
+	buffer = strconv.AppendInt(append(buffer, 0), int64(revision), 10)
+	buffer = append(append(buffer, 0), event.ID.String()...)
+	buffer = append(append(buffer, 0), event.Type...)
+	buffer = append(append(buffer, 0), event.Data...)
 	sum := sha256.Sum256(buffer)
 	return hex.EncodeToString(sum[:16])
 }

@@ -15,8 +15,8 @@
 //
 // It promises the laws of package eventlog. An append is acknowledged after the fsync of
 // the write-ahead log; positions are 1, 2, 3 and so on without a gap, given out under
-// SQLite's write lock, so none can appear late; reads go page by page, and no read
-// transaction is open while the consumer of a page works.
+// SQLite's write lock, so none can appear late; reads go page by page, one page ahead of
+// their consumer, and no read transaction ever waits for a consumer.
 //
 // It fails like this. An append that was refused before COMMIT is not in the log:
 // ErrFull, ErrUnavailable. One whose COMMIT reported an I/O error may be there:
