@@ -1,0 +1,266 @@
+package explain
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Table is a list as people read it.
+type Table struct {
+	Header []string
+	Rows   [][]string
+}
+
+// Unlimited as the width of a table aligns its columns and cuts nothing.
+const Unlimited = -1
+
+// Write writes the table: width 0 is no limit and tabs between the cells, for programs; Unlimited aligns the
+// columns; any other width also cuts each line to it.
+func (t Table) Write(w io.Writer, width int) error {
+	out := bufio.NewWriter(w)
+	lines := t.cells()
+	widths := columnWidths(lines)
+	for _, line := range lines {
+		text := strings.Join(line, "\t")
+		if width != 0 {
+			text = aligned(line, widths)
+		}
+		if width > 0 {
+			text = cut(text, width)
+		}
+		if _, err := out.WriteString(text + "\n"); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+// cells are header and rows, fit to be printed.
+func (t Table) cells() [][]string {
+	var lines [][]string
+	if len(t.Header) > 0 {
+		lines = append(lines, t.Header)
+	}
+	for _, row := range t.Rows {
+		line := make([]string, len(row))
+		for i, cell := range row {
+			line[i] = clean(cell)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func columnWidths(lines [][]string) []int {
+	var widths []int
+	for _, line := range lines {
+		for i, cell := range line {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	return widths
+}
+
+func aligned(line []string, widths []int) string {
+	var b strings.Builder
+	for i, cell := range line {
+		b.WriteString(cell)
+		if i < len(line)-1 {
+			b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+		}
+	}
+	return strings.TrimRight(b.String(), " ")
+}
+
+func cut(text string, width int) string {
+	if utf8.RuneCountInString(text) <= width {
+		return text
+	}
+	return string([]rune(text)[:max(width-1, 0)]) + "…"
+}
+
+// clean takes away what would move a terminal's cursor or break a line.
+func clean(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
+			return ' '
+		}
+		return r
+	}, text)
+}
+
+func yes(b bool, then, otherwise string) string {
+	if b {
+		return then
+	}
+	return otherwise
+}
+
+func instant(t *time.Time) string {
+	if t == nil || t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format("2006-01-02T15:04:05Z")
+}
+
+func dash(text string) string { return yes(text == "", "-", text) }
+
+func joined(names []string) string { return dash(strings.Join(names, ",")) }
+
+// table makes one of a list, a row for each item.
+func table[T any](header string, list []T, row func(T) []string) Table {
+	t := Table{Header: strings.Fields(header)}
+	for _, item := range list {
+		t.Rows = append(t.Rows, row(item))
+	}
+	return t
+}
+
+// MachinesTable is `get machines`.
+func MachinesTable(list []Machine, wide bool) Table {
+	header := "NAME ENVIRONMENT ROLES STATE HEALTH DEPLOYABLE INSTALLED WANTED"
+	if wide {
+		header += " POLICY INSTANCE NOTE"
+	}
+	return table(header, list, func(m Machine) []string {
+		row := []string{m.Name, m.Environment, joined(m.Roles), m.Presence + yes(m.Enabled, "", ",disabled"), m.Health,
+			yes(m.Deployable, "yes", "no"), installedCell(m.Installed), wantedCell(m.Wanted)}
+		if wide {
+			row = append(row, m.Policy, dash(m.Instance), dash(m.Note))
+		}
+		return row
+	})
+}
+
+func installedCell(list []Installed) string {
+	var cells []string
+	for _, i := range list {
+		cells = append(cells, i.Project+"="+i.Release+yes(i.Dirty, "(dirty)", ""))
+	}
+	return joined(cells)
+}
+
+func wantedCell(list []Wanted) string {
+	var cells []string
+	for _, w := range list {
+		cells = append(cells, w.Project+"="+dash(w.Release)+yes(w.Held, "(held)", "")+yes(w.Pinned, "(pinned)", ""))
+	}
+	return joined(cells)
+}
+
+// DeploymentsTable is `get deployments`.
+func DeploymentsTable(list []Deployment, wide bool) Table {
+	header := "ID PROJECT RELEASE ENVIRONMENT KIND STATE MACHINES BY REASON"
+	if wide {
+		header += " CREATED ENDED"
+	}
+	return table(header, list, func(d Deployment) []string {
+		row := []string{d.ID, d.Project, d.Release, d.Environment, d.Kind, d.State, counted(d.Machines),
+			dash(d.Cause.By), dash(d.Cause.Reason)}
+		if wide {
+			row = append(row, instant(&d.CreatedAt), instant(d.EndedAt))
+		}
+		return row
+	})
+}
+
+// counted says how many parts stand where, as "2 succeeded,1 failed".
+func counted(list []DeploymentMachine) string {
+	count := map[string]int{}
+	for _, m := range list {
+		count[m.State]++
+	}
+	var cells []string
+	for _, state := range []string{"queued", "released", "running", "succeeded", "failed", "skipped", "cancelled", "lost"} {
+		if count[state] > 0 {
+			cells = append(cells, fmt.Sprintf("%d %s", count[state], state))
+		}
+	}
+	return joined(cells)
+}
+
+// PartsTable is the machines of one deployment.
+func PartsTable(list []DeploymentMachine) Table {
+	return table("MACHINE STATE REASON STARTED FINISHED DETAIL", list, func(m DeploymentMachine) []string {
+		return []string{m.Name, m.State, dash(m.Reason), instant(m.StartedAt), instant(m.FinishedAt), dash(m.Detail)}
+	})
+}
+
+// CandidatesTable is what waits, and for what.
+func CandidatesTable(list []Candidate) Table {
+	return table("PROJECT TRIGGER MACHINE OPENED VERDICT REASON CAUSES", list, func(c Candidate) []string {
+		return []string{c.Project, c.Trigger, c.Machine, "#" + c.Opened, c.Verdict, c.Reason, joined(c.Causes)}
+	})
+}
+
+// ProjectsTable is `get projects`.
+func ProjectsTable(list []Project, wide bool) Table {
+	return table("NAME ENABLED ROLES RELEASES TRIGGERS WAITING ENVIRONMENTS", list, func(p Project) []string {
+		var standings []string
+		for _, s := range p.Environments {
+			pinned := yes(s.Pinned == "", "", "(pinned "+s.Pinned+yes(wide && s.PinnedUntil != nil, " until "+instant(s.PinnedUntil), "")+")")
+			standings = append(standings, s.Environment+"="+dash(s.Release)+pinned)
+		}
+		return []string{p.Name, yes(p.Enabled, "yes", "no"), joined(p.Roles), fmt.Sprint(p.Releases), joined(p.Triggers), fmt.Sprint(p.Waiting), joined(standings)}
+	})
+}
+
+// TriggersTable is `get triggers`.
+func TriggersTable(list []Trigger) Table {
+	return table("NAME PROJECT ENABLED EVENTS ENVIRONMENTS ROLES REDEPLOY WAITING", list, func(t Trigger) []string {
+		return []string{t.Name, t.Project, yes(t.Enabled, "yes", "no"), joined(t.Events), joined(t.Environments), joined(t.Roles),
+			yes(t.Redeploy, "yes", "no"), fmt.Sprint(t.Waiting)}
+	})
+}
+
+// ReleasesTable is `get releases`.
+func ReleasesTable(list []Release) Table {
+	return table("PROJECT VERSION STEPS ENVIRONMENTS", list, func(r Release) []string {
+		return []string{r.Project, r.Version, joined(r.Steps), joined(r.Environments)}
+	})
+}
+
+// EnvironmentsTable is `get environments`.
+func EnvironmentsTable(list []Environment) Table {
+	return table("NAME MACHINES ONLINE", list, func(e Environment) []string {
+		return []string{e.Name, fmt.Sprint(e.Machines), fmt.Sprint(e.Online)}
+	})
+}
+
+// PoliciesTable is `get policies`.
+func PoliciesTable(list []Policy) Table {
+	return table("NAME MACHINES", list, func(p Policy) []string { return []string{p.Name, fmt.Sprint(p.Machines)} })
+}
+
+// ServersTable is `get servers`.
+func ServersTable(list []Server) Table {
+	return table("ID ADDRESS VERSION STARTED SELF ALIVE", list, func(s Server) []string {
+		return []string{s.ID, dash(s.Address), dash(s.Version), instant(&s.Started), yes(s.Self, "yes", "no"), yes(s.Alive, "yes", "no")}
+	})
+}
+
+// TokensTable is `token list`.
+func TokensTable(list []Token) Table {
+	return table("ID KIND USES UNTIL ENVIRONMENTS ROLES REVOKED", list, func(t Token) []string {
+		uses := "-"
+		if t.Kind == "join" {
+			uses = fmt.Sprintf("%d of %s", t.Used, yes(t.Uses == 0, "any", fmt.Sprint(t.Uses)))
+		}
+		return []string{t.ID, t.Kind, uses, instant(t.Until), joined(t.Environments), joined(t.Roles), yes(t.Revoked, "yes", "no")}
+	})
+}
+
+// EventsTable is `events`.
+func EventsTable(list []Event) Table {
+	return table("POSITION TIME TYPE STREAM DATA", list, func(e Event) []string {
+		return []string{"#" + e.Position, e.Time.UTC().Format("15:04:05"), e.Type, e.Stream, string(e.Data)}
+	})
+}

@@ -1,0 +1,113 @@
+package explain
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/triggers"
+)
+
+// WhyOf answers why a machine has, gets or does not get what a project wants. past is what the log holds
+// of both (engine.Past); what lies beyond the view is passed over.
+func WhyOf(v *projections.View, age triggers.Age, project, machine string, past []eventlog.Recorded) Why {
+	why := Why{Machine: machine, Project: project, Causes: []string{}, At: v.Position.String(), History: history(v, project, machine, past)}
+	p, m := v.Projects[project], v.Machines[machine]
+	if p == nil || m == nil {
+		why.Verdict, why.Reason, why.Sentence = string(triggers.None), string(triggers.OutOfScope), missing(v, project, machine)
+		return why
+	}
+	verdict := triggers.Judge(v, p, m, age)
+	why.Wanted, why.Actual, why.Dirty = v.Wanted(p, m), v.Actual(p, m), v.Dirty(p, m)
+	why.Verdict, why.Reason, why.Sentence = string(verdict.Kind), string(verdict.Reason), Sentence(v, age, verdict)
+	why.Causes = causesOf(verdict.Causes)
+	if len(verdict.Causes) == 0 {
+		why.Causes = settledCauses(v, project, machine)
+	}
+	return why
+}
+
+func missing(v *projections.View, project, machine string) string {
+	if v.Projects[project] == nil {
+		return fmt.Sprintf("There is no project %s at %s.", project, at(v.Position))
+	}
+	return fmt.Sprintf("There is no machine %s at %s; it is looked at once it is added.", machine, at(v.Position))
+}
+
+// settledCauses are the causes of the newest part that the engine made here: what the last decision was taken on.
+func settledCauses(v *projections.View, project, machine string) []string {
+	var newest *projections.Part
+	for _, d := range v.Deployments {
+		part := d.Parts[machine]
+		if part == nil || d.Project.Name != project || !part.MeansMachine(v.Machines[machine]) {
+			continue
+		}
+		if newest == nil || d.Queued > newest.Deployment.Queued {
+			newest = part
+		}
+	}
+	if newest == nil {
+		return []string{}
+	}
+	if newest.Deployment.Kind != domain.Automatic {
+		return []string{at(newest.Deployment.Queued) + " DeploymentQueued"}
+	}
+	return causesOf(newest.Causes)
+}
+
+// ProjectsFor are the projects that look at a machine, or have done something there, by name; all
+// projects where none does.
+func ProjectsFor(v *projections.View, machine string) []string {
+	all, looking := []string{}, []string{}
+	m := v.Machines[machine]
+	for _, p := range projectsOf(v) {
+		all = append(all, p.Name)
+		if m != nil && (inScope(p, m) || m.Installed[p.Name] != nil) {
+			looking = append(looking, p.Name)
+		}
+	}
+	if len(looking) > 0 {
+		return looking
+	}
+	return all
+}
+
+// Text writes the answer as `drover why` prints it.
+func (w Why) Text(out io.Writer) error {
+	var b strings.Builder
+	actual := orNone(w.Actual)
+	if w.Dirty {
+		actual += " (dirty)"
+	}
+	fmt.Fprintf(&b, "machine  %s\nproject  %s\nwanted   %s\nactual   %s\nverdict  %s: %s\n", clean(w.Machine), clean(w.Project),
+		orNone(w.Wanted), actual, w.Verdict, w.Reason)
+	fmt.Fprintf(&b, "         %s\n", clean(w.Sentence))
+	for i, cause := range w.Causes {
+		label := "causes "
+		if i > 0 {
+			label = "       "
+		}
+		fmt.Fprintf(&b, "%s  %s\n", label, cause)
+	}
+	if len(w.History) > 0 {
+		fmt.Fprintf(&b, "history\n")
+		columns := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+		for _, h := range w.History {
+			fmt.Fprintf(columns, "  #%s\t%s\t%s\t%s\n", h.Position, h.Time.UTC().Format("15:04:05"), h.Type, clean(h.Text))
+		}
+		_ = columns.Flush()
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func orNone(text string) string {
+	if text == "" {
+		return "none"
+	}
+	return clean(text)
+}
