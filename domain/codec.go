@@ -124,6 +124,9 @@ func Decode(typeName string, data []byte) (Event, error) {
 	if !ok {
 		return nil, fmt.Errorf("decode %.80q: %w", typeName, ErrUnknownType)
 	}
+	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
+		return nil, fmt.Errorf("decode %s: the data is no JSON object", typeName)
+	}
 	if k.upcast != nil {
 		var fields map[string]any
 		if err := json.Unmarshal(data, &fields); err != nil {

@@ -288,12 +288,13 @@ func (c SetHold) Decide(w World) ([]Event, *Rejection) {
 	if r := checkReason(c.Reason); r != nil {
 		return nil, r
 	}
+	hold := HoldSet{Machine: c.Machine, Instance: m.Instance, Release: w.Actual(c.Project, c.Machine),
+		Until: c.Until, Reason: c.Reason, By: c.By}
 	h := w.Hold(c.Project, c.Machine)
-	if h.ByVerb() && h.Reason == c.Reason && sameTime(h.Until, c.Until) {
+	if h.ByVerb() && h.Instance == hold.Instance && h.Release == hold.Release && h.Reason == hold.Reason && sameTime(h.Until, hold.Until) {
 		return nil, nil
 	}
-	return []Event{HoldSet{Machine: c.Machine, Instance: m.Instance, Release: w.Actual(c.Project, c.Machine),
-		Until: c.Until, Reason: c.Reason, By: c.By}}, nil
+	return []Event{hold}, nil
 }
 
 // Decide lifts the hold that is there.

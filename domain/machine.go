@@ -212,6 +212,9 @@ func (c DeleteMachine) Decide(w World) ([]Event, *Rejection) {
 	if w.Machine(c.Name) == nil {
 		return nil, noMachine(c.Name)
 	}
+	if r := checkReason(c.Reason); r != nil {
+		return nil, r
+	}
 	return []Event{MachineDeleted{Reason: c.Reason, By: c.By}}, nil
 }
 
@@ -263,7 +266,7 @@ func (c ReportHealth) Decide(w World) ([]Event, *Rejection) {
 	if m.Health == c.Status {
 		return nil, nil
 	}
-	return []Event{MachineHealthChanged{Status: c.Status, Detail: c.Detail, Session: session}}, nil
+	return []Event{MachineHealthChanged{Status: c.Status, Detail: brief(c.Detail, MaxDetailBytes), Session: session}}, nil
 }
 
 func noMachine(name string) *Rejection {

@@ -3,6 +3,7 @@ package domain
 import (
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Longest names. A version may be longer because it often carries a commit id.
@@ -70,17 +71,17 @@ func CheckVersion(version string) *Rejection {
 }
 
 func checkText(what, text string, longest int, marks string) *Rejection {
-	switch {
-	case text == "":
+	if text == "" {
 		return invalid("%s is empty", what).hint("give it a name of letters, digits and %q", marks)
-	case len(text) > longest:
-		return invalid("%s %.40q… has %d characters", what, text, len(text)).hint("use at most %d", longest)
 	}
-	for i := 0; i < len(text); i++ {
-		if !isAlphanumeric(text[i]) && (i == 0 || !strings.ContainsRune(marks, rune(text[i]))) {
-			return invalid("%s %.80q has %q at character %d", what, text, text[i], i+1).
+	for i, c := range text { // up to the first that is not ASCII, bytes are characters
+		if c >= utf8.RuneSelf || !isAlphanumeric(byte(c)) && (i == 0 || !strings.ContainsRune(marks, c)) {
+			return invalid("%s %.80q has %q at character %d", what, text, c, i+1).
 				hint("use letters, digits and %q, beginning with a letter or digit", marks)
 		}
+	}
+	if len(text) > longest {
+		return invalid("%s %.40q… has %d characters", what, text, len(text)).hint("use at most %d", longest)
 	}
 	return nil
 }

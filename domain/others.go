@@ -12,8 +12,10 @@ type Token struct {
 	Settings TokenSettings
 	Hash     string
 	Revoked  bool
-	// Used maps each instance that joined to the use it made.
+	// Used maps each instance that joined to the newest use it made.
 	Used map[ID]TokenUsed
+	// Spent counts the uses; one instance under two names has made two.
+	Spent int
 }
 
 // Evolve folds one fact of the token's stream.
@@ -26,6 +28,7 @@ func (t *Token) Evolve(e Event) {
 			t.Used = map[ID]TokenUsed{}
 		}
 		t.Used[e.Instance] = e
+		t.Spent++
 	case TokenRevoked:
 		t.Revoked = true
 	}
@@ -184,10 +187,24 @@ func (c UseToken) Decide(w World) ([]Event, *Rejection) {
 	if t == nil || !t.Settings.Join {
 		return nil, reject(Forbidden, "the join token is not known").hint("`drover token create --join` makes one")
 	}
-	if used, again := t.Used[c.Instance]; again && used.Machine == c.Machine && used.Secret == c.Secret {
+	if t.Revoked {
+		return nil, reject(Forbidden, "the join token was revoked").hint("ask for another one")
+	}
+	used, known := t.Used[c.Instance]
+	if known && used.Secret != c.Secret {
+		return nil, reject(Forbidden, "instance %s joined with another secret", c.Instance).hint("a new machine needs an empty --data folder")
+	}
+	again := known && used.Machine == c.Machine
+	if again && w.Machine(c.Machine) != nil {
+		return nil, nil // what the flags say counted at the first join
+	}
+	if r := c.within(t.Settings); r != nil {
+		return nil, r
+	}
+	if again {
 		return nil, nil
 	}
-	if r := c.allowed(t); r != nil {
+	if r := c.unspent(t); r != nil {
 		return nil, r
 	}
 	if r := CheckName("machine", c.Machine); r != nil {
@@ -196,16 +213,21 @@ func (c UseToken) Decide(w World) ([]Event, *Rejection) {
 	return []Event{TokenUsed{Instance: c.Instance, Machine: c.Machine, Secret: c.Secret}}, nil
 }
 
-func (c UseToken) allowed(t *Token) *Rejection {
+// unspent says whether the token takes one more use now.
+func (c UseToken) unspent(t *Token) *Rejection {
 	s := t.Settings
 	switch {
-	case t.Revoked:
-		return reject(Forbidden, "the join token was revoked").hint("ask for another one")
 	case s.Until != nil && !c.Now.Before(*s.Until):
 		return reject(Forbidden, "the join token expired at %s", s.Until.UTC().Format(time.RFC3339)).hint("ask for another one")
-	case s.Uses > 0 && len(t.Used) >= s.Uses:
+	case s.Uses > 0 && t.Spent >= s.Uses:
 		return reject(Forbidden, "the join token has no use left of %d", s.Uses).hint("ask for another one")
-	case len(s.Environments) > 0 && !slices.Contains(s.Environments, c.Environment):
+	}
+	return nil
+}
+
+// within says whether the token is good for such a machine.
+func (c UseToken) within(s TokenSettings) *Rejection {
+	if len(s.Environments) > 0 && !slices.Contains(s.Environments, c.Environment) {
 		return reject(Forbidden, "the join token is not good for environment %.80q", c.Environment).hint("it is good for %v", s.Environments)
 	}
 	for _, role := range c.Roles {

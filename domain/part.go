@@ -72,12 +72,12 @@ func (c EndPart) Decide(w World) ([]Event, *Rejection) {
 	case p.Reported:
 		return nil, nil
 	}
-	reason := c.Reason
+	reason := PartReason(brief(string(c.Reason), MaxNameLength))
 	if p.State != PartRunning && reason == "" {
 		reason = LateReportOfResult
 	}
-	return []Event{PartEnded{Project: p.Project, State: c.State, Reason: reason, Step: c.Step,
-		ExitCode: c.ExitCode, Detail: c.Detail, Session: c.Session}}, nil
+	return []Event{PartEnded{Project: p.Project, State: c.State, Reason: reason, Step: brief(c.Step, MaxNameLength),
+		ExitCode: c.ExitCode, Detail: brief(c.Detail, MaxDetailBytes), Session: c.Session}}, nil
 }
 
 func noPart(deployment ID, machine string) *Rejection {

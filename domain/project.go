@@ -171,7 +171,7 @@ func (p *Project) Evolve(id ID, e Event) error {
 	case DeploymentQueued:
 		return p.queue(id, e)
 	case DeploymentEnded:
-		p.end(e)
+		return p.end(e)
 	case PinSet:
 		pin := e
 		p.Standing(e.Environment).Pin = &pin
@@ -232,7 +232,12 @@ func (p *Project) queue(id ID, e DeploymentQueued) error {
 	return nil
 }
 
-func (p *Project) end(e DeploymentEnded) {
+func (p *Project) end(e DeploymentEnded) error {
+	switch e.State {
+	case DeploymentSucceeded, DeploymentFailed, DeploymentCancelledAs:
+	default:
+		return fmt.Errorf("deployment state %.40q is none that ends", e.State)
+	}
 	for _, s := range p.Environments {
 		for i := range s.History {
 			if s.History[i].Deployment == e.Deployment {
@@ -240,6 +245,7 @@ func (p *Project) end(e DeploymentEnded) {
 			}
 		}
 	}
+	return nil
 }
 
 // Matches says whether the trigger looks at this machine, whatever happened to it.

@@ -41,6 +41,7 @@ func (s TriggerSettings) Check() *Rejection {
 }
 
 func (s TriggerSettings) normal() TriggerSettings {
+	s.Events = slices.Compact(slices.Sorted(slices.Values(s.Events)))
 	s.Environments, s.Roles = Names(s.Environments), Names(s.Roles)
 	return s
 }

@@ -9,13 +9,14 @@ import (
 const (
 	MaxSteps         = 100
 	MaxStepBytes     = 128 << 10 // of one script
-	MaxReleaseBytes  = 384 << 10 // of all scripts and variables of a release
+	MaxReleaseBytes  = 400 << 10 // of all steps, variables and secrets of a release, as JSON
 	MaxVariables     = 500
 	MaxRoles         = 100
 	MaxEnvironments  = 200
 	MaxAttempts      = 100
 	MaxNamedMachines = 500 // in one narrowed or automatic deployment
 	MaxReasonBytes   = 500
+	MaxDetailBytes   = 500      // of what an agent says about a health or an end; more is cut
 	MaxScriptBytes   = 64 << 10 // of a health check
 	MinOfflineAfter  = Duration(time.Second)
 	MaxAnyDuration   = Duration(366 * 24 * time.Hour)
@@ -35,13 +36,14 @@ const DefaultStepTimeout = Duration(30 * time.Minute)
 
 // Longest is the time a part with these steps can take when each attempt uses all of its time.
 func Longest(steps []Step) Duration {
+	const lid = 100 * MaxAnyDuration // steps that are all at their bounds count beyond what a Duration holds
 	var sum Duration
 	for _, s := range steps {
 		timeout := s.Timeout
 		if timeout == 0 {
 			timeout = DefaultStepTimeout
 		}
-		sum += timeout * Duration(s.Retries+1)
+		sum = min(sum+timeout*Duration(s.Retries+1), lid)
 	}
 	return sum
 }
@@ -78,6 +80,12 @@ func (s ProjectSettings) WithDefaults() ProjectSettings {
 	if s.Backoff == 0 {
 		s.Backoff = DefaultBackoff
 	}
+	if len(s.Variables) == 0 {
+		s.Variables = nil
+	}
+	if len(s.Steps) == 0 {
+		s.Steps = nil
+	}
 	return s
 }
 
@@ -101,7 +109,10 @@ func (s ProjectSettings) Check() *Rejection {
 	if r := checkVariables(s.Variables, s.Secrets); r != nil {
 		return r
 	}
-	return checkSteps(s.Steps, s.Variables)
+	if r := checkSteps(s.Steps); r != nil {
+		return r
+	}
+	return s.checkSize()
 }
 
 func checkVariables(variables map[string]string, secrets []string) *Rejection {
@@ -141,11 +152,24 @@ func checkVariable(what, name string) *Rejection {
 	return nil
 }
 
-func checkSteps(steps []Step, variables map[string]string) *Rejection {
+// checkSize counts what a release will need in the log, which bounds an append: JSON may write one
+// byte of a script as six.
+func (s ProjectSettings) checkSize() *Rejection {
+	_, data, err := Encode(ReleaseCreated{Steps: s.Steps, Variables: s.Variables, Secrets: s.Secrets})
+	if err != nil {
+		return invalid("steps and variables cannot be stored: %s", err)
+	}
+	if len(data) > MaxReleaseBytes {
+		return invalid("steps and variables are %d bytes together", len(data)).hint("at most %d; put large files where the machine can fetch them", MaxReleaseBytes)
+	}
+	return nil
+}
+
+func checkSteps(steps []Step) *Rejection {
 	if len(steps) > MaxSteps {
 		return invalid("%d steps are given", len(steps)).hint("use at most %d", MaxSteps)
 	}
-	seen, size := map[string]bool{}, 0
+	seen := map[string]bool{}
 	for i, s := range steps {
 		if r := s.check(i); r != nil {
 			return r
@@ -154,13 +178,6 @@ func checkSteps(steps []Step, variables map[string]string) *Rejection {
 			return invalid("step %s is there twice", s.Name).hint("give each step a name of its own")
 		}
 		seen[s.Name] = true
-		size += len(s.Run)
-	}
-	for name, value := range variables {
-		size += len(name) + len(value)
-	}
-	if size > MaxReleaseBytes {
-		return invalid("steps and variables are %d bytes together", size).hint("at most %d; put large files where the machine can fetch them", MaxReleaseBytes)
 	}
 	return nil
 }
@@ -180,7 +197,7 @@ func (s Step) check(i int) *Rejection {
 		return invalid("step %s has the time-out %s", s.Name, s.Timeout).hint("use 1s to %s", MaxAnyDuration)
 	case s.Retries < 0 || s.Retries > MaxAttempts:
 		return invalid("step %s has %d retries", s.Name, s.Retries).hint("use 0 to %d", MaxAttempts)
-	case containsNUL(s.Folder) || len(s.Folder) > 4096:
+	case containsNUL(s.Folder) || !utf8.ValidString(s.Folder) || len(s.Folder) > 4096:
 		return invalid("step %s has a folder that no machine can have", s.Name)
 	}
 	return nil
@@ -258,7 +275,7 @@ func (s PolicySettings) Check() *Rejection {
 		switch {
 		case c.Script == "":
 			return invalid("healthCheck has no script").hint("give it script: a shell script whose exit code 0 is healthy, 1 a warning")
-		case len(c.Script) > MaxScriptBytes || containsNUL(c.Script):
+		case len(c.Script) > MaxScriptBytes || containsNUL(c.Script) || !utf8.ValidString(c.Script):
 			return invalid("healthCheck.script is %d bytes or no text", len(c.Script)).hint("at most %d bytes of text", MaxScriptBytes)
 		case c.Every < Duration(time.Second) || c.Every > MaxAnyDuration:
 			return invalid("healthCheck.every is %s", c.Every).hint("use 1s or more")
