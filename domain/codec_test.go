@@ -1,0 +1,238 @@
+package domain
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write fixtures of types that have none yet; no fixture is ever overwritten")
+
+var sampleTime = time.Date(2026, 3, 14, 15, 9, 26, 535_000_000, time.UTC)
+
+func sampleSettings() ProjectSettings {
+	return ProjectSettings{Roles: []string{"api", "web"}, MaxParallel: 10, StopAfterFailures: 1, Unavailable: FailUnavailable, Attempts: 5,
+		Backoff: Duration(2 * time.Minute), Variables: map[string]string{"PORT": "80", "TEXT": "<&>\u2028é\n"}, Secrets: []string{"DB_PASSWORD"},
+		Steps: []Step{{Name: "install", Run: "set -e\n./install.sh \"$PORT\"\n", Folder: "/srv/shop", Timeout: Duration(10 * time.Minute), Retries: 2}}}
+}
+
+// samples is one event of each type with every field set, as the newest version is written.
+func samples() []Event {
+	settings, policy := sampleSettings(), PolicySettings{OfflineAfter: Duration(30 * time.Second), LostAfter: Duration(10 * time.Minute),
+		HealthCheck: &HealthCheck{Every: Duration(time.Minute), Timeout: Duration(30 * time.Second), Script: "./healthy.sh\n"},
+		CleanUp:     &CleanUp{After: Duration(24 * time.Hour), MaxShare: 20}}
+	at := sampleTime
+	return []Event{
+		MachineAdded{"production", []string{"api", "web"}, "tame", "ann"},
+		MachineChanged{"staging", []string{"web"}, "tame", "ann"},
+		MachineEnabled{"ann"}, MachineDisabled{"ann"},
+		MachineCameOnline{number(1), number(2), number(3)}, MachineWentOffline{number(4), number(2), number(3), "silent"},
+		AgentConnected{number(1), number(2), number(3)}, MachineHealthChanged{Warning, "disk is 91 % full", number(2)},
+		MachineDeleted{"clean-up", "ann"}, MachineCleanUpHeld{7, 20},
+		ProjectDefined{settings, "ann"}, ProjectEnabled{"ann"}, ProjectDisabled{"ann"}, ProjectDeleted{"ann"},
+		TriggerDefined{"newcomers", TriggerSettings{[]Category{AvailableGroup, Deleted}, []string{"*"}, []string{"web"}, true}, "ann"},
+		TriggerEnabled{"newcomers", "ann"}, TriggerDisabled{"newcomers", "ann"}, TriggerDeleted{"newcomers", "ann"},
+		ReleaseCreated{"1.4.3", settings.Steps, settings.Variables, settings.Secrets, "ann"},
+		DeploymentQueued{Automatic, "production", "1.4.3", []DeploymentMachine{{"web-01", []string{"newcomers"}, []ID{number(5), number(6)}, "behind"}},
+			[]string{"web-02"}, 10, 1, FailUnavailable, "behind", "ann"},
+		PartsReleased{number(7), []string{"web-01", "web-02"}}, PartsWithdrawn{number(7), []string{"web-02"}, Superseded},
+		DeploymentCancelled{number(7), "ann"}, DeploymentEnded{number(7), DeploymentFailed, "stop-after-failures"},
+		PinSet{"production", "1.4.3", &at, "fair week", "ann"}, PinLifted{"production", Lifted, "ann"},
+		HoldSet{"web-01", number(3), "1.4.3", &at, "noisy disk", "ann"}, HoldLifted{"web-01", Expired, "ann"},
+		PartClaimed{"shop", number(2), number(3)},
+		PartEnded{"shop", PartFailed, StepFailed, "install", 3, "exit status 3", number(2)},
+		EnvironmentDefined{"ann"}, EnvironmentDeleted{"ann"}, PolicyDefined{policy, "ann"}, PolicyDeleted{"ann"},
+		TokenCreated{TokenSettings{true, DeployScope, 3, &at, []string{"production"}, []string{"web"}}, strings.Repeat("ab", 32), "ann"},
+		TokenUsed{number(3), "web-01", strings.Repeat("cd", 32)}, TokenRevoked{"ann"},
+		ServerStarted{1, "0.1.0", "http://127.0.0.1:7070"}, WatchPassed{number(8), Duration(time.Minute)},
+		StreamCleared{"project/shop", "ann"}, LogRestored{number(9).String(), at, "ann"},
+	}
+}
+
+func fixture(typeName string) string {
+	return filepath.Join("testdata", "events", strings.ReplaceAll(typeName, "/", "-")+".json")
+}
+
+// TestEveryEventThatWasEverWrittenIsReadForEver holds the promise of the log: a fixture is the data of one
+// event as a past drover wrote it. Fixtures are added, with -rewrite, and never changed.
+func TestEveryEventThatWasEverWrittenIsReadForEver(t *testing.T) {
+	if *rewrite {
+		writeMissingFixtures(t)
+	}
+	for _, typeName := range TypeNames() {
+		t.Run(typeName, func(t *testing.T) {
+			data, err := os.ReadFile(fixture(typeName))
+			require.NoError(t, err, "no fixture: go test ./domain -run EveryEvent -rewrite writes it")
+			event, err := Decode(typeName, data)
+			require.NoError(t, err)
+			requireFull(t, reflect.ValueOf(event), Name(event))
+			if TypeName(event) != typeName {
+				return // an older version is read as the newest
+			}
+			again, encoded, err := Encode(event)
+			require.NoError(t, err)
+			require.Equal(t, typeName, again)
+			require.JSONEq(t, string(data), string(encoded))
+		})
+	}
+}
+
+// requireFull asks that a fixture says something in every field, so that none can be renamed unseen.
+func requireFull(t *testing.T, v reflect.Value, path string) {
+	require.False(t, v.IsZero(), "%s is empty: a renamed field, or a fixture that leaves it out", path)
+	switch v.Kind() {
+	case reflect.Pointer:
+		requireFull(t, v.Elem(), path)
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Struct {
+			requireFull(t, v.Index(0), path+"[0]")
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				requireFull(t, v.Field(i), path+"."+v.Type().Field(i).Name)
+			}
+		}
+	}
+}
+
+func writeMissingFixtures(t *testing.T) {
+	require.NoError(t, os.MkdirAll(filepath.Join("testdata", "events"), 0o755))
+	for _, event := range samples() {
+		typeName, data, err := Encode(event)
+		require.NoError(t, err)
+		file, err := os.OpenFile(fixture(typeName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+		if errors.Is(err, os.ErrExist) {
+			continue
+		}
+		require.NoError(t, err)
+		var text bytes.Buffer
+		require.NoError(t, json.Indent(&text, data, "", "  "))
+		text.WriteByte('\n')
+		_, err = file.Write(text.Bytes())
+		require.NoError(t, errors.Join(err, file.Close()))
+	}
+}
+
+func TestNoFixtureIsOfATypeThatWasRemoved(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("testdata", "events", "*.json"))
+	require.NoError(t, err)
+	wanted := map[string]bool{}
+	for _, typeName := range TypeNames() {
+		wanted[fixture(typeName)] = true
+	}
+	for _, file := range files {
+		require.True(t, wanted[file], "%s: its type was in a log once, and the codec's table no longer has it", file)
+	}
+}
+
+func TestEveryTypeHasOneNameOneSampleAndComesBackAsItself(t *testing.T) {
+	seen := map[string]bool{}
+	for _, event := range samples() {
+		typeName, data, err := Encode(event)
+		require.NoError(t, err)
+		require.Regexp(t, `^[a-z-]+\.[a-z-]+/v[1-9][0-9]*$`, typeName)
+		require.False(t, seen[typeName], "%s has two samples", typeName)
+		seen[typeName] = true
+		back, err := Decode(typeName, data)
+		require.NoError(t, err)
+		require.Equal(t, event, back)
+		require.Equal(t, Name(event), NameOfType(typeName))
+	}
+	for _, k := range kinds {
+		require.True(t, seen[k.name] || k.upcast != nil, "%s has no sample", k.name)
+	}
+}
+
+func TestWhatANewerDroverWroteIsToldFromWhatIsBroken(t *testing.T) {
+	for name, c := range map[string]struct {
+		typeName, data string
+		unknown        bool
+	}{
+		"a type of the future":     {"machine.sang/v1", `{}`, true},
+		"a version of the future":  {"machine.added/v2", `{}`, true},
+		"no type":                  {"", `{}`, true},
+		"no JSON":                  {"machine.added/v1", `{"environment":`, false},
+		"nothing":                  {"machine.added/v1", ``, false},
+		"null":                     {"machine.added/v1", `null`, false},
+		"a list":                   {"machine.added/v1", `[]`, false},
+		"a field of another shape": {"machine.added/v1", `{"environment": 7}`, false},
+		"an id that is none":       {"machine.came-online/v1", `{"server": "x"}`, false},
+		"a duration that is none":  {"watch.passed/v1", `{"span": "ages"}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := Decode(c.typeName, []byte(c.data))
+			require.Error(t, err)
+			require.Equal(t, c.unknown, errors.Is(err, ErrUnknownType))
+		})
+	}
+	t.Run("a field of the future is passed over", func(t *testing.T) {
+		event, err := Decode("machine.enabled/v1", []byte(`{"by":"ann","mood":"good"}`))
+		require.NoError(t, err)
+		require.Equal(t, MachineEnabled{By: "ann"}, event)
+	})
+	require.Equal(t, "machine.sang/v1", NameOfType("machine.sang/v1"))
+}
+
+func TestAnIDIsReadInEitherCaseAndNothingElseIsAnID(t *testing.T) {
+	const text = "0123abcd-4567-89ef-0123-456789abcdef"
+	id, err := ParseID(strings.ToUpper(text))
+	require.NoError(t, err)
+	require.Equal(t, text, id.String())
+	for _, bad := range []string{"", text + "0", strings.ReplaceAll(text, "-", ""), strings.Replace(text, "a", "g", 1), strings.Repeat("-", 36)} {
+		_, err := ParseID(bad)
+		require.ErrorContains(t, err, "is not an id")
+	}
+	require.True(t, ID{}.IsZero())
+	machine := PartStream(id, "web-01")
+	kind, rest := SplitStream(machine)
+	deployment, name, err := ParsePartStream(rest)
+	require.NoError(t, err)
+	require.Equal(t, []any{PartStreams, id, "web-01"}, []any{kind, deployment, name})
+}
+
+// FuzzDecode: whatever bytes a log holds, decoding them panics never, and what was decoded can be
+// written and read again as the same.
+func FuzzDecode(f *testing.F) {
+	for _, event := range samples() {
+		typeName, data, _ := Encode(event)
+		f.Add(typeName, data)
+	}
+	f.Add("machine.added/v1", []byte(`null`))
+	f.Add("future/v9", []byte(`{`))
+	f.Fuzz(func(t *testing.T, typeName string, data []byte) {
+		event, err := Decode(typeName, data)
+		if err != nil {
+			require.Nil(t, event)
+			return
+		}
+		newest, encoded, err := Encode(event)
+		if err != nil {
+			require.ErrorContains(t, err, "Time.MarshalJSON") // a year beyond 9999, which no drover writes
+			return
+		}
+		again, err := Decode(newest, encoded)
+		require.NoError(t, err)
+		_, twice, err := Encode(again)
+		require.NoError(t, err)
+		require.Equal(t, string(encoded), string(twice))
+		foldAnything(event)
+	})
+}
+
+// foldAnything folds an event into each aggregate; an error is an answer, a panic is not.
+func foldAnything(e Event) {
+	_ = (&Machine{Name: "web-01"}).Evolve(number(1), e)
+	_ = NewProject("shop").Evolve(number(1), e)
+	(&Token{}).Evolve(e)
+	CategoryOf(e)
+}

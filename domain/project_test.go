@@ -1,0 +1,336 @@
+package domain
+
+import (
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestAReleaseAgainIsNothingIfEqualAndAConflictElse(t *testing.T) {
+	w := shopWorld(t)
+	release := CreateRelease{Project: "shop", Version: "1.4.3", By: "ann"}
+	require.Equal(t, []Event{ReleaseCreated{Version: "1.4.3", Steps: []Step{{Name: "install", Run: "./install.sh"}},
+		Variables: map[string]string{"PORT": "80"}, By: "ann"}}, w.do(release))
+	release.By = "bob"
+	require.Empty(t, w.do(release))
+
+	project := shopProject()
+	project.Settings.MaxParallel = 9
+	w.do(project)
+	require.Empty(t, w.do(release), "bounds are no content of a release")
+
+	for name, change := range map[string]func(*ProjectSettings){
+		"a step":     func(s *ProjectSettings) { s.Steps = []Step{{Name: "install", Run: "./install.sh", Retries: 1}} },
+		"a variable": func(s *ProjectSettings) { s.Variables = map[string]string{"PORT": "81"} },
+		"a secret":   func(s *ProjectSettings) { s.Secrets = []string{"KEY"} },
+	} {
+		changed := shopProject()
+		change(&changed.Settings)
+		w.do(changed)
+		w.refuses(release, Conflict, "release 1.4.3 of project shop exists with other steps or variables", "another version")
+		require.Equal(t, map[string]string{"PORT": "80"}, w.Project("shop").Releases["1.4.3"].Variables, "%s changed a release", name)
+	}
+	w.do(shopProject())
+	require.Empty(t, w.do(release))
+	require.Equal(t, []string{"1", "2", "3", "1.4.3"}, w.Project("shop").Versions)
+}
+
+func TestAReleaseNeedsAProjectWithStepsAndAVersion(t *testing.T) {
+	w := shopWorld(t)
+	w.do(ApplyProject{Name: "blog"})
+	w.refuses(CreateRelease{Project: "blog", Version: "1"}, Conflict, "blog has no steps to release")
+	w.refuses(CreateRelease{Project: "nix", Version: "1"}, NotFound, `project "nix"`)
+	for _, version := range []string{"", "a/b", "-1", "1 2", strings.Repeat("1", 129), "é"} {
+		w.refuses(CreateRelease{Project: "shop", Version: version}, Invalid, "version")
+	}
+	w.do(CreateRelease{Project: "shop", Version: "1.4.3-rc.1+build_7"})
+}
+
+func TestAProjectIsWrittenOnlyWhereItDiffers(t *testing.T) {
+	w := newWorld(t)
+	apply := ApplyProject{Name: "shop", Settings: ProjectSettings{Roles: []string{"web", "api", "web"}, Secrets: []string{"B", "A"}}, By: "ann"}
+	defined := w.do(apply)
+	require.Equal(t, []Event{ProjectDefined{Settings: ProjectSettings{Roles: []string{"api", "web"}, Secrets: []string{"A", "B"},
+		Unavailable: SkipUnavailable, Attempts: 3, Backoff: DefaultBackoff}, By: "ann"}}, defined)
+	require.Empty(t, w.do(apply))
+	apply.Disabled = true
+	require.Equal(t, []Event{ProjectDisabled{By: "ann"}}, w.do(apply))
+	require.Equal(t, []Event{ProjectEnabled{}}, w.do(SetProjectEnabled{Name: "shop", Enabled: true}))
+	require.Empty(t, w.do(SetProjectEnabled{Name: "shop", Enabled: true}))
+	w.do(DeleteProject{Name: "shop"})
+	for _, c := range []Command{DeleteProject{Name: "shop"}, SetProjectEnabled{Name: "shop"}, LiftPin{Project: "shop"}, LiftHold{Project: "shop"},
+		SetPin{Project: "shop"}, ApplyTrigger{Project: "shop", Name: "t"}, SetTriggerEnabled{Project: "shop"}, DeleteTrigger{Project: "shop"}} {
+		w.refuses(c, NotFound, `project "shop" does not exist`)
+	}
+	require.Equal(t, []Event{ProjectDefined{Settings: ProjectSettings{}.WithDefaults()}, ProjectDisabled{}}, w.do(ApplyProject{Name: "shop", Disabled: true}))
+	require.Empty(t, w.Project("shop").Settings.Roles, "a name created again starts empty")
+}
+
+func TestWhatIsEqualAfterReadingIsEqualToTheCommand(t *testing.T) {
+	w := newWorld(t)
+	apply := ApplyProject{Name: "shop", Settings: ProjectSettings{Roles: []string{}, Variables: map[string]string{}, Secrets: []string{}, Steps: []Step{}}}
+	typeName, data, err := Encode(w.do(apply)[0])
+	require.NoError(t, err)
+	back, err := Decode(typeName, data)
+	require.NoError(t, err)
+	w.streams[ProjectStream("shop")][0].event = back
+	require.Empty(t, w.do(apply), "empty and left out are the same after a turn through the log")
+}
+
+func TestATriggerThatCouldNeverFireIsRefused(t *testing.T) {
+	w := shopWorld(t)
+	good := TriggerSettings{Events: []Category{AvailableGroup}, Environments: []string{"*"}}
+	many := make([]string, 201)
+	for name, c := range map[string]struct {
+		change func(*TriggerSettings)
+		kind   RejectionKind
+		words  string
+	}{
+		"no events":               {func(s *TriggerSettings) { s.Events = nil }, Invalid, "names no events"},
+		"only negative events":    {func(s *TriggerSettings) { s.Events = []Category{Deleted, UnavailableGroup} }, Invalid, "only events after which a machine is not available"},
+		"an unknown event":        {func(s *TriggerSettings) { s.Events = []Category{Added, "MachineSang"} }, Invalid, `"MachineSang" is none that is known`},
+		"no environments":         {func(s *TriggerSettings) { s.Environments = nil }, Invalid, "names no environments"},
+		"an unknown environment":  {func(s *TriggerSettings) { s.Environments = []string{"production", "qa"} }, NotFound, `environment "qa" does not exist`},
+		"an environment with a /": {func(s *TriggerSettings) { s.Environments = []string{"a/b"} }, Invalid, "'/' at character 2"},
+		"201 environments": {func(s *TriggerSettings) {
+			s.Environments = many
+			for i := range many {
+				many[i] = "e" + strings.Repeat("x", i%60) + string(rune('a'+i/60))
+			}
+		}, Invalid, "201 environments"},
+		"a role with a blank": {func(s *TriggerSettings) { s.Roles = []string{"a b"} }, Invalid, "role"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := good
+			c.change(&s)
+			w.refuses(ApplyTrigger{Project: "shop", Name: "t", Settings: s}, c.kind, c.words)
+		})
+	}
+	for _, category := range []Category{Changed, HealthGroup, AllGroup, BecameWarning} {
+		w.do(ApplyTrigger{Project: "shop", Name: "t", Settings: TriggerSettings{Events: []Category{category, Deleted}, Environments: []string{"production"}}})
+	}
+	w.refuses(ApplyTrigger{Project: "shop", Name: "a/b", Settings: good}, Invalid, "trigger")
+}
+
+func TestATriggerIsWrittenOnlyWhereItDiffers(t *testing.T) {
+	w := shopWorld(t)
+	apply := ApplyTrigger{Project: "shop", Name: "t", Settings: TriggerSettings{Events: []Category{Deleted, Added, Deleted}, Environments: []string{"staging", "production"}}}
+	defined := w.do(apply)
+	require.Equal(t, []Event{TriggerDefined{Trigger: "t", Settings: TriggerSettings{Events: []Category{Added, Deleted}, Environments: []string{"production", "staging"}}}}, defined)
+	apply.Settings.Events = []Category{Added, Deleted}
+	require.Empty(t, w.do(apply), "the same set in another order")
+	apply.Disabled = true
+	require.Equal(t, []Event{TriggerDisabled{Trigger: "t"}}, w.do(apply))
+	require.Empty(t, w.do(SetTriggerEnabled{Project: "shop", Name: "t"}))
+	require.Equal(t, []Event{TriggerEnabled{Trigger: "t", By: "ann"}}, w.do(SetTriggerEnabled{Project: "shop", Name: "t", Enabled: true, By: "ann"}))
+	w.do(DeleteTrigger{Project: "shop", Name: "t"})
+	w.refuses(DeleteTrigger{Project: "shop", Name: "t"}, NotFound, `no trigger "t"`)
+	w.refuses(SetTriggerEnabled{Project: "shop", Name: "t"}, NotFound, `no trigger "t"`)
+	require.Equal(t, []Event{TriggerDefined{Trigger: "t", Settings: TriggerSettings{Events: []Category{Added, Deleted},
+		Environments: []string{"production", "staging"}}}, TriggerDisabled{Trigger: "t"}}, w.do(ApplyTrigger{Project: "shop", Name: "t",
+		Settings: TriggerSettings{Events: []Category{Added, Deleted}, Environments: []string{"production", "staging"}}, Disabled: true}))
+}
+
+func TestATriggerOpensByItsPositiveEventsAndSweepsOnlyWithAllOfThem(t *testing.T) {
+	w := shopWorld(t)
+	for name, c := range map[string]struct {
+		events []Category
+		opens  []Category
+		sweeps bool
+	}{
+		"available":           {[]Category{AvailableGroup}, []Category{Added, BecameHealthy, BecameWarning, CameOnline, Changed, Enabled}, true},
+		"all":                 {[]Category{AllGroup}, []Category{Added, BecameHealthy, BecameWarning, CameOnline, Changed, Enabled}, true},
+		"one":                 {[]Category{CameOnline, WentOffline}, []Category{CameOnline}, false},
+		"all but one by name": {[]Category{Added, BecameHealthy, BecameWarning, CameOnline, Enabled}, []Category{Added, BecameHealthy, BecameWarning, CameOnline, Enabled}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.do(ApplyTrigger{Project: "shop", Name: "t", Settings: TriggerSettings{Events: c.events, Environments: []string{"production"}}})
+			trigger := w.Project("shop").Triggers["t"]
+			require.ElementsMatch(t, c.opens, trigger.Opens)
+			require.Equal(t, c.sweeps, trigger.Sweeps)
+			require.True(t, trigger.Matches(w.Machine("web-01"), []string{"web"}))
+			require.False(t, trigger.Matches(w.Machine("db-01"), []string{"web"}))
+			require.False(t, trigger.Matches(w.Machine("web-09"), nil))
+			require.False(t, trigger.Matches(nil, nil))
+		})
+	}
+}
+
+func TestWhatAProjectCannotFoldIsSaid(t *testing.T) {
+	p := NewProject("shop")
+	require.ErrorContains(t, p.Evolve(number(1), TriggerDefined{Trigger: "t", Settings: TriggerSettings{Events: []Category{"MachineSang"}}}), `"MachineSang"`)
+	require.ErrorContains(t, p.Evolve(number(1), DeploymentQueued{Kind: "odd"}), `"odd"`)
+	require.ErrorContains(t, p.Evolve(number(1), DeploymentEnded{State: "odd"}), `"odd"`)
+	require.NoError(t, p.Evolve(number(1), TriggerDisabled{Trigger: "unknown"}))
+}
+
+func TestNamesAreWhatAStreamAFileAndALabelCanBe(t *testing.T) {
+	for name, words := range map[string]string{
+		"":                       "machine is empty",
+		"a/b":                    `has '/' at character 2`,
+		"a b":                    `has ' ' at character 2`,
+		"-a":                     `has '-' at character 1`,
+		".":                      `has '.' at character 1`,
+		"a\x00":                  `at character 2`,
+		"bär":                    `has 'ä' at character 2`,
+		"a\xff":                  "at character 2",
+		strings.Repeat("n", 64):  "has 64 characters",
+		strings.Repeat("n", 300): "has 300 characters",
+		strings.Repeat("é", 50):  `has 'é' at character 1`,
+	} {
+		r := CheckName("machine", name)
+		require.NotNil(t, r, name)
+		require.Contains(t, r.Error(), words)
+		require.Less(t, len(r.Error()), 250)
+		w := newWorld(t)
+		w.do(ApplyEnvironment{Name: "production"})
+		for _, c := range []Command{ApplyEnvironment{Name: name}, ApplyPolicy{Name: name}, ApplyProject{Name: name}, ApplyMachine{Name: name, Environment: "production"}} {
+			w.refuses(c, Invalid)
+		}
+	}
+	for _, name := range []string{"a", "web-01", "Web_01.example", "1", strings.Repeat("n", 63)} {
+		require.Nil(t, CheckName("machine", name))
+	}
+}
+
+func TestSettingsThatCouldNotBeCarriedOutAreRefused(t *testing.T) {
+	step := func(change func(*Step)) ProjectSettings {
+		s := Step{Name: "install", Run: "true"}
+		change(&s)
+		return ProjectSettings{Steps: []Step{s}}
+	}
+	long := func(n int, text string) []Step {
+		steps := make([]Step, n)
+		for i := range steps {
+			steps[i] = Step{Name: "s" + strings.Repeat("x", i), Run: text}
+		}
+		return steps
+	}
+	for name, c := range map[string]struct {
+		settings ProjectSettings
+		words    string
+	}{
+		"a bound below zero":        {ProjectSettings{MaxParallel: -1}, "maxParallel is -1"},
+		"failures below zero":       {ProjectSettings{StopAfterFailures: -1}, "stopAfterFailures is -1"},
+		"an unknown word":           {ProjectSettings{Unavailable: "wait"}, "use skip or fail"},
+		"101 attempts":              {ProjectSettings{Attempts: 101}, "automatic.attempts is 101"},
+		"attempts below zero":       {ProjectSettings{Attempts: -1}, "automatic.attempts is -1"},
+		"a backoff beyond the cap":  {ProjectSettings{Backoff: Duration(2 * time.Hour)}, "automatic.backoff is 2h0m0s"},
+		"a role that is no name":    {ProjectSettings{Roles: []string{"a/b"}}, "role"},
+		"a variable of our own":     {ProjectSettings{Variables: map[string]string{"DROVER_X": ""}}, "drover's own"},
+		"a variable no shell knows": {ProjectSettings{Variables: map[string]string{"1A": ""}}, "not one a shell knows"},
+		"a secret no shell knows":   {ProjectSettings{Secrets: []string{"A-B"}}, "not one a shell knows"},
+		"a variable with a NUL":     {ProjectSettings{Variables: map[string]string{"A": "\x00"}}, "holds bytes that no environment takes"},
+		"both":                      {ProjectSettings{Variables: map[string]string{"A": ""}, Secrets: []string{"A"}}, "A is both a variable and a secret"},
+		"501 secrets":               {ProjectSettings{Secrets: make([]string, 501)}, "501 variables and secrets"},
+		"101 steps":                 {ProjectSettings{Steps: make([]Step, 101)}, "101 steps"},
+		"a step twice":              {ProjectSettings{Steps: []Step{{Name: "a", Run: "b"}, {Name: "a", Run: "c"}}}, "step a is there twice"},
+		"a step without a name":     {step(func(s *Step) { s.Name = "" }), "steps[0]"},
+		"a step without a script":   {step(func(s *Step) { s.Run = "" }), "step install says nothing to do"},
+		"a step of 3 MB":            {step(func(s *Step) { s.Run = strings.Repeat("echo 12\n", 3<<17) }), "step install is 3145728 bytes long (at most 131072; put large files where the machine can fetch them)"},
+		"a step that is no text":    {step(func(s *Step) { s.Run = "\xff" }), "not UTF-8"},
+		"a negative time-out":       {step(func(s *Step) { s.Timeout = -1 }), "time-out"},
+		"101 retries":               {step(func(s *Step) { s.Retries = 101 }), "101 retries"},
+		"a folder of 5000 bytes":    {step(func(s *Step) { s.Folder = strings.Repeat("/a", 2500) }), "folder that no machine can have"},
+		"a folder that is no text":  {step(func(s *Step) { s.Folder = "\xff" }), "folder that no machine can have"},
+		"much together":             {ProjectSettings{Steps: long(4, strings.Repeat("x", 100<<10))}, "bytes together"},
+		"much once it is stored":    {ProjectSettings{Steps: long(3, strings.Repeat("\x01", 100<<10))}, "bytes together"},
+		"many long folders": {ProjectSettings{Steps: func() []Step {
+			steps := long(60, "true")
+			for i := range steps {
+				steps[i].Folder = strings.Repeat("\"", 4096)
+			}
+			return steps
+		}()}, "bytes together"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := c.settings.Check()
+			require.NotNil(t, r)
+			require.Equal(t, Invalid, r.Kind)
+			require.Contains(t, r.Error(), c.words)
+			require.Less(t, len(r.Error()), 400)
+		})
+	}
+	require.Nil(t, sampleSettings().Check())
+	require.Nil(t, ProjectSettings{Steps: long(3, strings.Repeat("x", MaxStepBytes-1000))}.Check())
+}
+
+// maxAppend is what the log takes in one append (design §3).
+const maxAppend = 512 << 10
+
+func TestWhatTheDomainTakesFitsIntoOneAppend(t *testing.T) {
+	settings := ProjectSettings{Variables: map[string]string{}}.WithDefaults()
+	for _, text := range []string{"x", "\"", "\n", "\x01", "\u2028", "<"} {
+		size := 1
+		for n := MaxStepBytes; n > 0; n /= 2 { // the largest that is taken, found by halving
+			settings.Steps = []Step{{Name: "a", Run: strings.Repeat(text, size+n)}, {Name: "b", Run: strings.Repeat(text, size+n)}, {Name: "c", Run: strings.Repeat(text, size+n)}}
+			if settings.Check() == nil {
+				size += n
+			}
+		}
+		for i := range settings.Steps {
+			settings.Steps[i].Run = strings.Repeat(text, size)
+		}
+		require.Nil(t, settings.Check())
+		w := newWorld(t)
+		for _, events := range [][]Event{w.do(ApplyProject{Name: "shop", Settings: settings, By: strings.Repeat("b", 100), Disabled: true}),
+			w.do(CreateRelease{Project: "shop", Version: "1"})} {
+			sum := 0
+			for _, e := range events {
+				_, data, err := Encode(e)
+				require.NoError(t, err)
+				sum += len(data)
+			}
+			require.LessOrEqual(t, sum, maxAppend, "%d times %q", 3*size, text)
+		}
+	}
+}
+
+func TestPoliciesThatCouldNotBeKeptAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*PolicySettings)
+		words  string
+	}{
+		"offline at once":           {func(s *PolicySettings) { s.OfflineAfter = Duration(999 * time.Millisecond) }, "offlineAfter is 999ms"},
+		"never offline":             {func(s *PolicySettings) { s.OfflineAfter = MaxAnyDuration + 1 }, "offlineAfter"},
+		"lost before it began":      {func(s *PolicySettings) { s.LostAfter = -1 }, "lostAfter"},
+		"a check without a script":  {func(s *PolicySettings) { s.HealthCheck.Script = "" }, "healthCheck has no script"},
+		"a check of 65 KB":          {func(s *PolicySettings) { s.HealthCheck.Script = strings.Repeat("x", 64<<10+1) }, "healthCheck.script is 65537 bytes"},
+		"a check that is no text":   {func(s *PolicySettings) { s.HealthCheck.Script = "\xff" }, "healthCheck.script"},
+		"a check without rest":      {func(s *PolicySettings) { s.HealthCheck.Every = 1 }, "healthCheck.every"},
+		"a check without time":      {func(s *PolicySettings) { s.HealthCheck.Timeout = -1 }, "healthCheck.timeout"},
+		"clean-up within a minute":  {func(s *PolicySettings) { s.CleanUp.After = Duration(59 * time.Second) }, "cleanUp.after is 59s"},
+		"a share of more than all":  {func(s *PolicySettings) { s.CleanUp.MaxShare = 101 }, "cleanUp.maxShare is 101%"},
+		"a share of less than none": {func(s *PolicySettings) { s.CleanUp.MaxShare = -1 }, "cleanUp.maxShare"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := PolicySettings{HealthCheck: &HealthCheck{Script: "./ok"}, CleanUp: &CleanUp{After: Duration(time.Hour)}}.WithDefaults()
+			require.Nil(t, s.Check())
+			c.change(&s)
+			r := s.Check()
+			require.NotNil(t, r)
+			require.Contains(t, r.Error(), c.words)
+		})
+	}
+}
+
+func TestTheLongestTimeOfAPartCountsEveryAttemptAndNeverRunsOver(t *testing.T) {
+	minute := Duration(time.Minute)
+	require.Equal(t, 3*minute+DefaultStepTimeout, Longest([]Step{{Timeout: minute, Retries: 2}, {}}))
+	require.Zero(t, Longest(nil))
+	steps := make([]Step, MaxSteps)
+	for i := range steps {
+		steps[i] = Step{Timeout: MaxAnyDuration, Retries: MaxAttempts}
+	}
+	before := Duration(0)
+	for i := range steps {
+		longest := Longest(steps[:i+1])
+		require.GreaterOrEqual(t, longest, before, "%d steps", i+1)
+		before = longest
+	}
+	require.Greater(t, before, 50*MaxAnyDuration)
+	require.Less(t, before, Duration(math.MaxInt64)-10*MaxAnyDuration, "a server adds lostAfter to it")
+}

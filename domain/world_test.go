@@ -1,0 +1,239 @@
+package domain
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// smallWorld is a log of streams and what the aggregates make of it. What only the projections know
+// (parts, holds, what a machine has) is laid into its fields by the test.
+type smallWorld struct {
+	t       *testing.T
+	streams map[string][]recorded
+	ids     uint64
+
+	holds       map[string]*Hold            // by "project machine", as the next three
+	actual      map[string]string           //
+	unfinished  map[string]string           //
+	unclaimed   map[string][]UnclaimedParts // by project
+	deployments map[ID]*DeploymentFacts     //
+	parts       map[string]*Part            // by stream
+	gate        PartReason                  // of every part
+	aside       map[string]string           // reason by stream
+}
+
+type recorded struct {
+	id    ID
+	event Event
+}
+
+func newWorld(t *testing.T) *smallWorld {
+	return &smallWorld{t: t, streams: map[string][]recorded{}, holds: map[string]*Hold{}, actual: map[string]string{},
+		unfinished: map[string]string{}, unclaimed: map[string][]UnclaimedParts{}, deployments: map[ID]*DeploymentFacts{},
+		parts: map[string]*Part{}, aside: map[string]string{}}
+}
+
+// shopWorld has project shop with releases 1 to 3, environments production and staging, and the
+// machines web-01, web-02 (role web) and db-01 (role db) in production, web-09 in staging.
+func shopWorld(t *testing.T) *smallWorld {
+	w := newWorld(t)
+	w.do(ApplyEnvironment{Name: "production"}, ApplyEnvironment{Name: "staging"})
+	w.do(shopProject())
+	for _, version := range []string{"1", "2", "3"} {
+		w.do(CreateRelease{Project: "shop", Version: version})
+	}
+	for name, role := range map[string]string{"web-01": "web", "web-02": "web", "db-01": "db"} {
+		w.do(ApplyMachine{Name: name, Environment: "production", Roles: []string{role}})
+	}
+	w.do(ApplyMachine{Name: "web-09", Environment: "staging", Roles: []string{"web"}})
+	return w
+}
+
+func shopProject() ApplyProject {
+	return ApplyProject{Name: "shop", Settings: ProjectSettings{Roles: []string{"web"}, MaxParallel: 4, StopAfterFailures: 2,
+		Unavailable: FailUnavailable, Steps: []Step{{Name: "install", Run: "./install.sh"}}, Variables: map[string]string{"PORT": "80"}}}
+}
+
+func (w *smallWorld) id() ID {
+	w.ids++
+	return number(w.ids)
+}
+
+// number is an id that is easily told from others.
+func number(n uint64) ID {
+	var id ID
+	binary.BigEndian.PutUint64(id[8:], n)
+	return id
+}
+
+// append writes at an expected number of events, as a log would.
+func (w *smallWorld) append(stream string, expected int, events []Event) ([]ID, bool) {
+	if len(w.streams[stream]) != expected {
+		return nil, false
+	}
+	var ids []ID
+	for _, e := range events {
+		id := w.id()
+		ids = append(ids, id)
+		w.streams[stream] = append(w.streams[stream], recorded{id, e})
+	}
+	return ids, true
+}
+
+// do carries out commands that must not be rejected; it returns the events of the last.
+func (w *smallWorld) do(commands ...Command) (events []Event) {
+	w.t.Helper()
+	for _, c := range commands {
+		var r *Rejection
+		events, r = c.Decide(w)
+		require.Nil(w.t, r, "%T is rejected: %v", c, r)
+		w.append(c.Stream(), len(w.streams[c.Stream()]), events)
+	}
+	return events
+}
+
+// tell appends facts and returns the id of the last.
+func (w *smallWorld) tell(stream string, events ...Event) ID {
+	ids, _ := w.append(stream, len(w.streams[stream]), events)
+	return ids[len(ids)-1]
+}
+
+// refuses asks for a rejection of this kind whose sentence holds all of these words.
+func (w *smallWorld) refuses(c Command, kind RejectionKind, words ...string) {
+	w.t.Helper()
+	events, r := c.Decide(w)
+	require.NotNil(w.t, r, "%T is not rejected but gives %v", c, events)
+	require.Empty(w.t, events)
+	require.Equal(w.t, kind, r.Kind, r.Error())
+	for _, word := range words {
+		require.Contains(w.t, r.Error(), word)
+	}
+	require.Less(w.t, len(r.Error()), 700)
+	require.NotContains(w.t, r.Reason, "\n")
+}
+
+func (w *smallWorld) Machine(name string) *Machine {
+	var m *Machine
+	for _, r := range w.streams[MachineStream(name)] {
+		switch r.event.(type) {
+		case MachineDeleted:
+			m = nil
+			continue
+		case MachineAdded:
+			m = &Machine{Name: name}
+		}
+		require.NoError(w.t, m.Evolve(r.id, r.event))
+	}
+	return m
+}
+
+func (w *smallWorld) Project(name string) *Project {
+	var p *Project
+	for _, r := range w.streams[ProjectStream(name)] {
+		if _, deleted := r.event.(ProjectDeleted); deleted {
+			p = nil
+			continue
+		}
+		if p == nil {
+			p = NewProject(name)
+		}
+		require.NoError(w.t, p.Evolve(r.id, r.event))
+	}
+	return p
+}
+
+func (w *smallWorld) Environment(name string) bool {
+	var defined bool
+	for _, r := range w.streams[EnvironmentStream(name)] {
+		_, defined = r.event.(EnvironmentDefined)
+	}
+	return defined
+}
+
+func (w *smallWorld) Policy(name string) *PolicySettings {
+	var settings *PolicySettings
+	if name == DefaultPolicy {
+		s := PolicySettings{}.WithDefaults()
+		settings = &s
+	}
+	for _, r := range w.streams[PolicyStream(name)] {
+		switch e := r.event.(type) {
+		case PolicyDefined:
+			settings = &e.Settings
+		case PolicyDeleted:
+			settings = nil
+		}
+	}
+	return settings
+}
+
+func (w *smallWorld) Token(id string) *Token {
+	if len(w.streams[TokenStream(id)]) == 0 {
+		return nil
+	}
+	t := &Token{ID: id}
+	for _, r := range w.streams[TokenStream(id)] {
+		t.Evolve(r.event)
+	}
+	return t
+}
+
+func (w *smallWorld) References(kind, name string) (refs []string) {
+	for stream := range w.streams {
+		if of, machine := SplitStream(stream); of == MachineStreams {
+			m := w.Machine(machine)
+			if m != nil && (kind == EnvironmentStreams && m.Environment == name || kind == PolicyStreams && m.Policy == name) {
+				refs = append(refs, "machine "+machine)
+			}
+		}
+	}
+	slices.Sort(refs)
+	return refs
+}
+
+func (w *smallWorld) Wanted(project, machine string) string {
+	if h := w.Hold(project, machine); h != nil {
+		return h.Release
+	}
+	return w.Project(project).WantedIn(w.Machine(machine).Environment)
+}
+
+func (w *smallWorld) Hold(project, machine string) *Hold { return w.holds[project+" "+machine] }
+func (w *smallWorld) Actual(project, machine string) string {
+	return w.actual[project+" "+machine]
+}
+func (w *smallWorld) Unfinished(project, machine string) string {
+	return w.unfinished[project+" "+machine]
+}
+func (w *smallWorld) Unclaimed(project string) []UnclaimedParts { return w.unclaimed[project] }
+func (w *smallWorld) Deployment(id ID) *DeploymentFacts         { return w.deployments[id] }
+func (w *smallWorld) Part(deployment ID, machine string) *Part {
+	return w.parts[PartStream(deployment, machine)]
+}
+func (w *smallWorld) Gate(ID, string, ID) PartReason { return w.gate }
+func (w *smallWorld) SetAside(stream string) (string, bool) {
+	reason, aside := w.aside[stream]
+	return reason, aside
+}
+
+// history lays environment-wide deployments of shop into production. "1" queues release 1; "1+", "1-"
+// and "1x" end the newest open one of release 1 as succeeded, failed and cancelled.
+func (w *smallWorld) history(steps ...string) {
+	open := map[string][]ID{}
+	for _, step := range steps {
+		release, end := step[:1], step[1:]
+		if end == "" {
+			open[release] = append(open[release], w.tell(ProjectStream("shop"), DeploymentQueued{Kind: EnvironmentWide, Environment: "production", Release: release}))
+			continue
+		}
+		state, ok := map[string]DeploymentState{"+": DeploymentSucceeded, "-": DeploymentFailed, "x": DeploymentCancelledAs}[end]
+		require.True(w.t, ok && len(open[release]) > 0, fmt.Sprintf("step %q makes no sense", step))
+		last := len(open[release]) - 1
+		w.tell(ProjectStream("shop"), DeploymentEnded{Deployment: open[release][last], State: state})
+		open[release] = open[release][:last]
+	}
+}
