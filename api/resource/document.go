@@ -116,14 +116,9 @@ func of(command domain.Command) Document {
 		return Document{Kind: MachinePolicy, Name: c.Name, command: c}
 	case domain.ApplyProject:
 		c.Settings = c.Settings.WithDefaults()
-		if len(c.Settings.Variables) == 0 {
-			c.Settings.Variables = nil
-		}
-		if len(c.Settings.Steps) == 0 {
-			c.Settings.Steps = nil
-		}
 		return Document{Kind: Project, Name: c.Name, command: c}
 	case domain.ApplyTrigger:
+		c.Settings.Events = slices.Compact(slices.Sorted(slices.Values(c.Settings.Events)))
 		c.Settings.Environments, c.Settings.Roles = domain.Names(c.Settings.Environments), domain.Names(c.Settings.Roles)
 		return Document{Kind: Trigger, Name: c.Name, command: c}
 	case domain.ApplyMachine:
