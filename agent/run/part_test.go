@@ -162,7 +162,6 @@ func TestAStepThatTakesTooLongMayCleanUp(t *testing.T) {
 func TestAChildThatIsLeftInTheBackgroundIsStoppedAndHoldsUpNothing(t *testing.T) {
 	for name, background := range map[string]string{
 		"in the group":              `sleep 1000 & echo $! > child`,
-		"in a group of its own":     `set -m; sleep 1000 & echo $! > child`,
 		"with SIGTERM ignored":      `(trap "" TERM; sleep 1000 & echo $! > child)`,
 		"and its output kept apart": `nohup sleep 1000 > log 2>&1 & echo $! > child`,
 	} {
@@ -173,6 +172,19 @@ func TestAChildThatIsLeftInTheBackgroundIsStoppedAndHoldsUpNothing(t *testing.T)
 			gone(t, filepath.Join(p.Folder, "work", "child"))
 		})
 	}
+}
+
+func TestAChildInAGroupOfItsOwnIsStoppedToo(t *testing.T) {
+	if _, err := os.Stat("/bin/bash"); err != nil {
+		if os.Getenv("DROVER_TEST_REQUIRE") == "all" {
+			t.Fatal("needs /bin/bash")
+		}
+		t.Skip("needs /bin/bash, whose jobs have groups of their own")
+	}
+	p, out := part(t, step("#!/bin/bash\nset -m; sleep 1000 & echo $! > child\n"))
+	require.Equal(t, run.Succeeded, runIt(t, p).State)
+	require.Contains(t, out.String(), "left 1 processes running")
+	gone(t, filepath.Join(p.Folder, "work", "child"))
 }
 
 func TestAServiceThatLeftTheSessionStaysAndHoldsUpNothing(t *testing.T) {
@@ -213,6 +225,11 @@ func TestWhenTheAgentIsAskedToStopTheRunningStepIsTheLast(t *testing.T) {
 	require.Equal(t, run.InterruptedEnd("d-1", "two", `the agent was stopped before step "two"`), end)
 	require.Equal(t, "one\n", out.String())
 
+	p, out = part(t, client.Step{Name: "only", Retries: 5, Run: "echo tried; exit 1"})
+	p.Stopping = stopping
+	require.Equal(t, run.StepFailed, runIt(t, p).Reason)
+	require.Equal(t, "tried\n", out.String(), "no further attempt is begun")
+
 	p, _ = part(t, client.Step{Name: "only", Run: "echo only"})
 	p.Stopping = stopping
 	require.Equal(t, run.Succeeded, runIt(t, p).State, "the last step ended well, so did the part")
@@ -250,7 +267,8 @@ func TestAScriptMayNameItsInterpreter(t *testing.T) {
 }
 
 func TestInputIsEmptyAndThereIsNoTerminal(t *testing.T) {
-	p, out := part(t, step(`cat; if (: < /dev/tty) 2> /dev/null; then echo terminal; fi; echo done`))
+	p, out := part(t, step(`cat; if (: < /dev/tty) 2> /dev/null; then echo terminal; fi
+		if [ -e /proc/$$/stat ] && [ "$(cut -d " " -f 6 /proc/$$/stat)" != $$ ]; then echo session of another; fi; echo done`))
 	require.Equal(t, run.Succeeded, runIt(t, p).State)
 	require.Equal(t, "done\n", out.String())
 }
