@@ -297,6 +297,10 @@ func TestAHoldKeepsWhatTheMachineHas(t *testing.T) {
 		w.do(DisconnectMachine{Name: "web-01"}, ConnectMachine{Name: "web-01", Server: number(1), Session: number(3), Instance: number(51)})
 		w.actual["shop web-01"] = ""
 		require.Equal(t, []Event{HoldSet{Machine: "web-01", Instance: number(51), Reason: "noisy", By: "ann"}}, w.do(hold))
+		w.holds["shop web-01"] = &Hold{Instance: number(51), Reason: "noisy"}
+		require.Empty(t, w.do(hold))
+		w.do(DisconnectMachine{Name: "web-01"}, ConnectMachine{Name: "web-01", Server: number(1), Session: number(4), Instance: number(52)})
+		require.Len(t, w.do(hold), 1, "held as it is, twice, on two disks")
 	})
 	require.Equal(t, []Event{HoldLifted{Machine: "web-01", Reason: Lifted, By: "ann"}}, w.do(LiftHold{Project: "shop", Machine: "web-01", By: "ann"}))
 }

@@ -289,6 +289,19 @@ func TestLoadReadsFilesFoldersAndStdin(t *testing.T) {
 		_, err := Load([]string{folder, again}, nil)
 		require.ErrorContains(t, err, again+":3:18: Environment a is there twice, first at "+a+":1 (keep one of the two)")
 	})
+	t.Run("problems are told file after file, each in the order of its lines", func(t *testing.T) {
+		bad := t.TempDir()
+		require.NoError(t, os.WriteFile(bad+"/a.yaml", []byte("\n\n\n"+spec("Machine", "{x: 1}")), 0o644))
+		require.NoError(t, os.WriteFile(bad+"/b.yaml", []byte("x: 1\n"), 0o644))
+		_, err := Load([]string{bad}, nil)
+		var problems Problems
+		require.ErrorAs(t, err, &problems)
+		var at []string
+		for _, p := range problems {
+			at = append(at, fmt.Sprintf("%s:%d", filepath.Base(p.File), p.Line))
+		}
+		require.Equal(t, []string{"a.yaml:7", "a.yaml:7", "b.yaml:1", "b.yaml:1", "b.yaml:1", "b.yaml:1"}, at)
+	})
 	t.Run("a file that is not there is named", func(t *testing.T) {
 		_, err := Load([]string{folder + "/nix.yaml"}, nil)
 		require.EqualError(t, err, "read "+folder+"/nix.yaml: no such file or directory")
