@@ -350,3 +350,12 @@ func read(t *testing.T, path string) string {
 	require.NoError(t, err)
 	return string(content)
 }
+
+// lacks skips a test on a machine that does not have what it needs, unless all must be there.
+func lacks(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("DROVER_TEST_REQUIRE") == "all" {
+		t.Fatal(what)
+	}
+	t.Skip(what)
+}

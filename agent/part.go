@@ -217,6 +217,10 @@ func (s *session) claimed(c client.Claimed) {
 		s.start(p)
 		return
 	}
+	if p.named { // the log has it claimed and open, so it must be told an end
+		s.finish(p, run.InterruptedEnd(c.Deployment, "", "not started: the server does not let it, "+c.Reason))
+		return
+	}
 	s.log.Info("a claim does not count", zap.String("deployment", c.Deployment), zap.String("reason", c.Reason))
 	s.denied = denial{deployment: c.Deployment, until: time.Now().Add(denialHolds)}
 	s.note(s.journal.Forget(c.Deployment))

@@ -1,8 +1,10 @@
 package agent_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -212,6 +214,24 @@ func TestAClaimWhoseAnswerWasLostIsAskedForAgainAndRunsOnce(t *testing.T) {
 	}
 }
 
+func TestAClaimThatIsInTheLogAndMayNotStartEndsInterrupted(t *testing.T) {
+	server := newServer(t)
+	ran := inFolder(t, "ran")
+	startAgent(t, configuration(t, server))
+	c := server.welcome(t)
+	w := work("d-1", "touch "+ran)
+	c.send(t, client.ToAgent{Offer: &w})
+	expect(t, c, aClaim)
+	c.drop()
+	c = server.welcome(t, client.Unfinished{Deployment: "d-1"})
+	expect(t, c, aClaim)
+	c.send(t, client.ToAgent{Claimed: &client.Claimed{Deployment: "d-1", Reason: "project-disabled"}})
+	require.Equal(t, client.End{
+		Deployment: "d-1", State: "failed", Reason: "interrupted", Detail: "not started: the server does not let it, project-disabled",
+	}, *expect(t, c, anEnd))
+	require.NoFileExists(t, ran)
+}
+
 func TestAPartThatTheAgentKnowsNothingOfEndsInterrupted(t *testing.T) {
 	server := newServer(t)
 	startAgent(t, configuration(t, server))
@@ -273,4 +293,27 @@ func TestTheValueOfASecretNeverLeavesTheMachine(t *testing.T) {
 		return nil
 	})
 	require.Equal(t, "secret-missing", end.Reason)
+}
+
+func TestAStepThatPrintsAGigabyteCostsTheAgentLittleMemory(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	process := startProcess(t, config)
+	c := server.welcome(t)
+	c.give(t, work("d-1", "echo first; head -c 1000000000 /dev/zero; echo; echo last"))
+	output, end := outputAndEnd(t, c)
+	require.Equal(t, "succeeded", end.State)
+	require.Less(t, len(output), 17<<20)
+	require.True(t, strings.HasPrefix(output, "first\n"))
+	require.True(t, strings.HasSuffix(output, "\nlast\n"))
+
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process.Process.Pid))
+	if err != nil {
+		lacks(t, "needs /proc to measure memory")
+	}
+	_, peak, _ := strings.Cut(string(status), "VmHWM:")
+	kilobytes, err := strconv.Atoi(strings.Fields(peak)[0])
+	require.NoError(t, err)
+	t.Logf("peak memory: %d kB", kilobytes)
+	require.Less(t, kilobytes, 128<<10)
 }

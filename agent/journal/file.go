@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -23,18 +24,37 @@ func writeJSON(path string, v any) error {
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), unfinished) // mode 0600
 	if err != nil {
-		return err
+		return fmt.Errorf("write %s: %w", path, cause(err))
 	}
-	_, err = file.Write(append(content, '\n'))
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
+	if err := fill(file, append(content, '\n')); err != nil {
 		_ = os.Remove(file.Name())
-		return fmt.Errorf("write %s: %w", path, err)
+		return fmt.Errorf("write %s: %w", path, cause(err))
+	}
+	if err := os.Rename(file.Name(), path); err != nil {
+		_ = os.Remove(file.Name())
+		return err // names both
 	}
 	return syncFolder(filepath.Dir(path))
+}
+
+// fill writes the content of a file durably and closes it.
+func fill(file *os.File, content []byte) error {
+	_, err := file.Write(content)
+	if err == nil {
+		err = file.Sync()
+	}
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// cause is an error without the name of the file that is still being written.
+func cause(err error) error {
+	if of := (*fs.PathError)(nil); errors.As(err, &of) {
+		return of.Err
+	}
+	return err
 }
 
 // syncFolder makes what was created, renamed or removed in a folder durable.
