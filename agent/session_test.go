@@ -216,7 +216,7 @@ func TestHealthIsReportedWhenItChangesAndAfterEachWelcome(t *testing.T) {
 	require.Equal(t, client.Health{Status: "unhealthy", Detail: "of web-01: 2"}, *expect(t, c, aHealth))
 
 	slow := &client.HealthCheck{
-		Every: client.Duration(time.Hour), Timeout: client.Duration(50 * time.Millisecond), Script: "while :; do sleep 60; done",
+		Every: client.Duration(time.Hour), Timeout: client.Duration(50 * time.Millisecond), Script: "sleep 60; sleep 60",
 	}
 	settings := quick(slow)
 	settings.HeartbeatEvery = client.Duration(time.Hour)

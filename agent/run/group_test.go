@@ -55,7 +55,7 @@ func await(t *testing.T, file string) {
 }
 
 func TestOrphansOfACrashedAgentAreEnded(t *testing.T) {
-	c := orphan(t, `trap "" TERM; (while :; do sleep 60; done) & echo $! > child; while :; do sleep 60; done`, "d-1")
+	c := orphan(t, `trap "" TERM; (sleep 60; sleep 60) & echo $! > child; sleep 60; sleep 60`, "d-1")
 	g := started(t, c)
 	await(t, c.Dir+"/child")
 	left, stuck := g.ClearOrphans("d-1", 50*time.Millisecond)
@@ -65,7 +65,7 @@ func TestOrphansOfACrashedAgentAreEnded(t *testing.T) {
 }
 
 func TestOrphansWhoseLeaderIsGoneAreKnownByTheirMark(t *testing.T) {
-	c := orphan(t, `sleep 1000 & echo $! > child; sleep 0.05`, "d-1")
+	c := orphan(t, `sleep 100 & echo $! > child; sleep 0.05`, "d-1")
 	g := started(t, c)
 	require.NoError(t, c.Wait())
 	await(t, c.Dir+"/child")
@@ -79,7 +79,7 @@ func TestOrphansWhoseLeaderIsGoneAreKnownByTheirMark(t *testing.T) {
 }
 
 func TestAProcessThatIsNotSurelyOursIsNeverTouched(t *testing.T) {
-	c := orphan(t, "exec sleep 1000", "of somebody else")
+	c := orphan(t, "exec sleep 100", "of somebody else")
 	sure := started(t, c)
 	for name, g := range map[string]run.Group{
 		"the id is another process's by now": {ID: sure.ID, Start: sure.Start - 1, Boot: sure.Boot},

@@ -137,8 +137,8 @@ try 3`, out.String())
 func TestAStepThatNeverEndsIsStoppedAndNothingOfItSurvives(t *testing.T) {
 	p, out := part(t, client.Step{Name: "install", Timeout: client.Duration(300 * time.Millisecond), Run: `
 		trap "" TERM
-		sh -c 'trap "" TERM; echo $$ > child; while :; do sleep 60; done' &
-		while :; do sleep 60; done`})
+		sh -c 'trap "" TERM; echo $$ > child; sleep 60; sleep 60' &
+		sleep 60; sleep 60`})
 
 	require.Equal(t, client.End{
 		Deployment: "d-1", State: run.Failed, Reason: run.TimedOut, Step: "install", ExitCode: 128 + int(syscall.SIGKILL),
@@ -161,9 +161,9 @@ func TestAStepThatTakesTooLongMayCleanUp(t *testing.T) {
 
 func TestAChildThatIsLeftInTheBackgroundIsStoppedAndHoldsUpNothing(t *testing.T) {
 	for name, background := range map[string]string{
-		"in the group":              `sleep 1000 & echo $! > child`,
-		"with SIGTERM ignored":      `(trap "" TERM; sleep 1000 & echo $! > child)`,
-		"and its output kept apart": `nohup sleep 1000 > log 2>&1 & echo $! > child`,
+		"in the group":              `sleep 100 & echo $! > child`,
+		"with SIGTERM ignored":      `(trap "" TERM; sleep 100 & echo $! > child)`,
+		"and its output kept apart": `nohup sleep 100 > log 2>&1 & echo $! > child`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, out := part(t, step(background))
@@ -181,14 +181,14 @@ func TestAChildInAGroupOfItsOwnIsStoppedToo(t *testing.T) {
 		}
 		t.Skip("needs /bin/bash, whose jobs have groups of their own")
 	}
-	p, out := part(t, step("#!/bin/bash\nset -m; sleep 1000 & echo $! > child\n"))
+	p, out := part(t, step("#!/bin/bash\nset -m; sleep 100 & echo $! > child\n"))
 	require.Equal(t, run.Succeeded, runIt(t, p).State)
 	require.Contains(t, out.String(), "left 1 processes running")
 	gone(t, filepath.Join(p.Folder, "work", "child"))
 }
 
 func TestAServiceThatLeftTheSessionStaysAndHoldsUpNothing(t *testing.T) {
-	p, _ := part(t, step(`setsid sh -c 'echo $$ > child.new; mv child.new child; exec sleep 1000' & while ! [ -e child ]; do sleep 0.01; done`))
+	p, _ := part(t, step(`setsid sh -c 'echo $$ > child.new; mv child.new child; exec sleep 100' & while ! [ -e child ]; do sleep 0.01; done`))
 	require.Equal(t, run.Succeeded, runIt(t, p).State)
 	content, err := os.ReadFile(filepath.Join(p.Folder, "work", "child"))
 	require.NoError(t, err)
@@ -200,7 +200,7 @@ func TestAServiceThatLeftTheSessionStaysAndHoldsUpNothing(t *testing.T) {
 
 func TestAStopKillsAtOnceAndSaysInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	p, _ := part(t, client.Step{Name: "install", Retries: 3, Run: `trap "" TERM; echo $$ > child; while :; do sleep 60; done`})
+	p, _ := part(t, client.Step{Name: "install", Retries: 3, Run: `trap "" TERM; echo $$ > child; sleep 60; sleep 60`})
 	p.Grace = time.Hour
 	go func() {
 		for range time.Tick(5 * time.Millisecond) {
