@@ -1,44 +1,71 @@
-# drover's chores; `make help` lists them.
+# drover: `make help` lists what there is.
+
+GO ?= go
 export GOFLAGS ?= -buildvcs=false
-VERSION ?= $(shell git describe --always --dirty 2>/dev/null || echo dev)
-LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+export CGO_ENABLED ?= 0
 
-.PHONY: help build test race lint fmt scenarios backends sim fuzz bench
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LINT_VERSION := v2.15.0
+FUZZ_TIME ?= 30s
+BENCH ?= .
 
+.DEFAULT_GOAL := help
+
+.PHONY: help
 help: ## list what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-build: ## the one static binary, bin/drover
-	@echo "building bin/drover (the first build compiles SQLite and takes a minute)"
-	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/drover ./cmd/drover
+.PHONY: build
+build: ## bin/drover: server, agent and command line in one static program
+	@mkdir -p bin
+	$(GO) build -trimpath -ldflags "-s -w -X github.com/droverhq/drover/internal/cli.version=$(VERSION)" -o bin/drover ./cmd/drover
 
-test: ## all tests, on a machine with Go and make alone
-	go test -timeout 15m ./...
+.PHONY: test
+test: ## all tests; what this machine lacks is skipped and said
+	$(GO) test -timeout 10m ./...
 
+.PHONY: race
 race: ## all tests under the race detector (needs a C compiler)
-	go test -race -timeout 30m ./...
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m ./...
 
-lint: ## vet, format and golangci-lint
-	@test -z "$$(gofmt -l .)" || { gofmt -l .; echo "run make fmt"; exit 1; }
-	go vet ./...
-	go run $(LINT) run ./...
+.PHONY: lint
+lint: ## gofmt, go vet, golangci-lint
+	@unformatted="$$(gofmt -l .)"; if [ -n "$$unformatted" ]; then echo "not formatted (make fmt does it):"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION) run ./...
 
-fmt: ## bring the code into Go's format
+.PHONY: fmt
+fmt: ## format all files
 	gofmt -w .
 
-scenarios: ## the scenario files; REWRITE=1 fills in what they print
-	go test ./scenario -run Scenario -count=1 $(if $(REWRITE),-rewrite)
+.PHONY: scenarios
+scenarios: build ## run the scenario files as users do
+	bin/drover test testdata/*.txt
 
-backends: ## laws × backends, as the table in the docs
-	go test ./eventlog/... -run TestTable -count=1 -v
+.PHONY: backends
+backends: ## the laws of the log on every backend, as a table
+	$(GO) test ./eventlog/... -run '^TestBackend' -count=1 -json | $(GO) run ./eventlog/eventlogtest/lawtable
 
-sim: ## the simulation; SEED=… TICKS=…
-	go test ./scenario/sim -run Sim -count=1 -v $(if $(SEED),-seed $(SEED)) $(if $(TICKS),-ticks $(TICKS))
+.PHONY: sim
+sim: ## the seeded simulation, longer than `make test` runs it
+	$(GO) test -count=1 -timeout 30m ./scenario/... -run Sim -rapid.checks=2000
 
-fuzz: ## each fuzz target for a minute
-	@for pkg in $$(grep -rl --include=*_test.go 'func Fuzz' . | xargs -n1 dirname | sort -u); do \
-	  for target in $$(grep -rhoE 'func Fuzz[A-Za-z]+' $$pkg/*_test.go | sed 's/func //'); do \
-	    go test $$pkg -run '^$$' -fuzz "^$$target$$" -fuzztime 1m || exit 1; done; done
+.PHONY: fuzz
+fuzz: ## each fuzz test for FUZZ_TIME
+	@for package in $$($(GO) list ./...); do \
+		for fuzz in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			echo "$$package $$fuzz"; $(GO) test -run '^$$' -fuzz "^$$fuzz$$" -fuzztime $(FUZZ_TIME) $$package || exit 1; \
+		done; \
+	done
 
-bench: ## the benchmarks, short form
-	go test ./engine ./eventlog/... -run '^$$' -bench . -benchtime 3x
+.PHONY: bench
+bench: ## benchmarks (BENCH=pattern)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: docs
+docs: ## read the packages' documentation in a browser
+	$(GO) doc -http
+
+.PHONY: demo
+demo: ## the quick start with everything it prints: a server, an agent, a release
+	$(GO) test -count=1 -v ./internal/cli -run 'TestTerminalSessions/quick-start'

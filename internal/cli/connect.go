@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/internal/config"
+	"github.com/droverhq/drover/internal/server"
+)
+
+// patience is how long a command waits for a server of this machine that is only just starting: its
+// context to be there, and its address to answer.
+const patience = 5 * time.Second
+
+// connect finds out which servers are asked, and with which token: those of the flags, else those of
+// the client context. A server that is named changes the address, never the token.
+func (s *shell) connect(ctx context.Context) (*client.Client, error) {
+	c := &client.Client{Servers: s.servers, Token: s.token}
+	ca := s.ca
+	if c.Token == "" || len(c.Servers) == 0 {
+		found, err := s.context(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if found != nil {
+			c.Servers, c.Token, ca = or(c.Servers, found.Servers), cmp.Or(c.Token, found.Token), cmp.Or(ca, found.CA)
+		}
+	}
+	c.Servers = or(c.Servers, []string{"http://" + server.DefaultListen})
+	if c.Token == "" {
+		return nil, &failure{code: exitDenied, kind: client.Unauthorised, text: "no token is known for " + c.Servers[0],
+			hint: "start `drover server` as this user, or use --token or DROVER_TOKEN"}
+	}
+	carrier, err := carrier(ca)
+	c.HTTP = carrier
+	return c, err
+}
+
+// context is the one to use, nil if there is none. A server that was started a moment ago is given
+// time to leave one.
+func (s *shell) context(ctx context.Context) (*config.Context, error) {
+	path, err := config.ContextsPath()
+	if err != nil {
+		return nil, nil // a user without a home has no contexts
+	}
+	named := ""
+	if len(s.servers) > 0 {
+		named = s.servers[0]
+	}
+	for end := time.Now().Add(patience); ; {
+		all, err := config.ReadContexts(path)
+		if err != nil {
+			return nil, invalid("%v", err)
+		}
+		found := all.For(named)
+		if found != nil || !starting(named) || time.Now().After(end) {
+			return found, nil
+		}
+		if err := rest(ctx, 100*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// starting says whether a server at the address could leave a context for this user: one on this machine.
+func starting(address string) bool {
+	u, err := url.Parse(address)
+	return address == "" || err == nil && server.Loopback(u.Hostname())
+}
+
+func carrier(ca string) (*http.Client, error) {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	if ca != "" {
+		pem, err := os.ReadFile(ca)
+		if err != nil {
+			return nil, invalid("read the authorities: %v", err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, invalid("%s holds no certificate in PEM form", ca)
+		}
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	return &http.Client{Transport: transport}, nil
+}
+
+// patiently calls try again while no server is reached, for as long as a starting one may take.
+func (s *shell) patiently(ctx context.Context, try func() error) error {
+	told := false
+	for begun := time.Now(); ; {
+		err := try()
+		if err == nil || !unreached(err) || ctx.Err() != nil || time.Since(begun) > patience {
+			return err
+		}
+		if !told && time.Since(begun) > time.Second {
+			told = true
+			s.say("waiting for a server: %s", asFailure(err).text)
+		}
+		if err := rest(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// unreached says that no server was there, or that its answer was lost on the way.
+func unreached(err error) bool {
+	f := asFailure(err)
+	var problem *client.Problem
+	return f.kind == client.Unavailable && errors.As(err, &problem) && problem.Status == 0 && problem.Unwrap() != nil
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func or(a, b []string) []string {
+	if len(a) > 0 {
+		return a
+	}
+	return b
+}

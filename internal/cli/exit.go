@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/droverhq/drover/agent"
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
+)
+
+// The exit codes; every help lists them.
+const (
+	exitOK       = 0
+	exitError    = 1
+	exitUsage    = 2
+	exitFailed   = 3
+	exitDenied   = 4
+	exitMissing  = 5
+	exitConflict = 6
+	exitPending  = 8
+)
+
+// exitHelp ends every help.
+const exitHelp = `Exit codes:
+  0  ok
+  1  error, or invalid input
+  2  wrong use: unknown command, flag or kind
+  3  the deployment failed
+  4  not authorised
+  5  a named thing is missing
+  6  conflict: pinned, still referenced, or differs
+  8  still pending`
+
+// failure is an error that knows its exit code.
+type failure struct {
+	code int
+	kind string
+	// text is one sentence without a full stop; hint says what to do instead.
+	text, hint string
+	places     []client.ProblemPlace
+}
+
+// Error is the sentence with its hint.
+func (f *failure) Error() string {
+	text := f.text
+	if f.hint != "" {
+		text += " (" + f.hint + ")"
+	}
+	for _, place := range f.places {
+		text += "\n" + place.Message
+	}
+	return text
+}
+
+func usage(format string, args ...any) error {
+	return &failure{code: exitUsage, kind: "usage", text: fmt.Sprintf(format, args...)}
+}
+
+func invalid(format string, args ...any) error {
+	return &failure{code: exitError, kind: client.Invalid, text: fmt.Sprintf(format, args...)}
+}
+
+// asFailure finds out what an error means to whoever started the program.
+func asFailure(err error) *failure {
+	var own *failure
+	var problem *client.Problem
+	var rejection *domain.Rejection
+	var ended *agent.Error
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.As(err, &problem):
+		text := problem.Detail
+		if text == "" {
+			text = problem.Title
+		}
+		return &failure{code: codeOf(problem.Kind), kind: problem.Kind, text: text, hint: problem.Hint, places: problem.Errors}
+	case errors.As(err, &rejection):
+		return &failure{code: codeOf(string(rejection.Kind)), kind: string(rejection.Kind), text: rejection.Reason, hint: rejection.Hint}
+	case errors.As(err, &ended):
+		return &failure{code: codeOf(string(ended.Kind)), kind: string(ended.Kind), text: err.Error()}
+	case errors.Is(err, context.Canceled):
+		return &failure{code: exitError, kind: "interrupted", text: "interrupted"}
+	}
+	return &failure{code: exitError, kind: client.Internal, text: err.Error()}
+}
+
+func codeOf(kind string) int {
+	switch kind {
+	case client.NotFound:
+		return exitMissing
+	case client.Conflict:
+		return exitConflict
+	case client.Forbidden, client.Unauthorised:
+		return exitDenied
+	}
+	return exitError
+}
+
+// tell writes a failure: a sentence for people, one JSON object for scripts.
+func (f *failure) tell(w io.Writer, asJSON bool) {
+	if !asJSON {
+		fmt.Fprintf(w, "drover: %s\n", strings.ReplaceAll(f.Error(), "\n", "\n  "))
+		return
+	}
+	text, err := json.Marshal(map[string]any{"error": struct {
+		Kind     string                `json:"kind"`
+		Message  string                `json:"message"`
+		Hint     string                `json:"hint,omitempty"`
+		Errors   []client.ProblemPlace `json:"errors,omitempty"`
+		ExitCode int                   `json:"exitCode"`
+	}{f.kind, f.text, f.hint, f.places, f.code}})
+	if err != nil { // it holds texts alone
+		text = []byte(`{"error":{"kind":"internal"}}`)
+	}
+	fmt.Fprintf(w, "%s\n", text)
+}

@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/droverhq/drover/api/client"
+)
+
+func getVerb(s *shell) *cobra.Command {
+	var project, environment, role, state string
+	var limit int
+	cmd := verb{
+		use: "get KIND [NAME]", short: "List what there is, or show one of it",
+		long: "List what there is, or show one of it.\n\nKinds: machines, environments, policies, projects, triggers, releases, deployments,\n" +
+			"servers, candidates. With -o yaml, one environment, policy, project, trigger or machine\nis shown as the file that `drover apply` takes.",
+		example: "drover get machines --environment production --state behind\ndrover get project shop -o yaml\ndrover get deployments --project shop --limit 5 -o json",
+		run: func(ctx context.Context, args []string) error {
+			k, err := findKind(args[0])
+			if err != nil {
+				return err
+			}
+			if len(args) == 2 {
+				return s.getOne(ctx, k, args[1], project)
+			}
+			if limit < 0 {
+				return usage("--limit %d is none; use 1 or more, or 0 for all", limit)
+			}
+			return k.list(ctx, s, query("project", project, "environment", environment, "role", role, "state", state), limit)
+		},
+	}.command()
+	cmd.Flags().StringVar(&project, "project", "", "only of this `PROJECT`")
+	cmd.Flags().StringVar(&environment, "environment", "", "only of this `ENVIRONMENT`")
+	cmd.Flags().StringVar(&role, "role", "", "only machines with this `ROLE`")
+	cmd.Flags().StringVar(&state, "state", "", "only in this `STATE`: online, behind, held, …, or of deployments running, failed, …")
+	cmd.Flags().IntVar(&limit, "limit", 0, "at most `N`; 0: all")
+	cmd.ValidArgsFunction = completeKinds
+	return cmd
+}
+
+func (s *shell) getOne(ctx context.Context, k kind, name, project string) error {
+	path, err := k.path(name, project)
+	if err != nil {
+		return err
+	}
+	if k.file && s.output == formatYAML {
+		return s.getFile(ctx, k, name, project)
+	}
+	return k.one(ctx, s, path)
+}
+
+// getFile shows a thing as the file that apply takes.
+func (s *shell) getFile(ctx context.Context, k kind, name, project string) error {
+	if before, after, found := strings.Cut(name, "/"); found && k.inProject && project == "" {
+		project, name = before, after
+	}
+	singular := k.name
+	if singular == "policy" {
+		singular = "machinepolicy"
+	}
+	var text string
+	if err := s.read(ctx, client.Path("resources", singular, name), query("project", project), &text); err != nil {
+		return err
+	}
+	return s.print(text)
+}
+
+func completeKinds(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var all []string
+	for _, k := range kinds() {
+		all = append(all, k.plural)
+	}
+	return all, cobra.ShellCompDirectiveNoFileComp
+}

@@ -1,0 +1,110 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/internal/server"
+)
+
+func logVerb(s *shell) *cobra.Command {
+	return parent("log", "Look after the log", logVerifyVerb(s), logClearVerb(s))
+}
+
+// verified is what `log verify` prints.
+type verified struct {
+	Events  int     `json:"events"`
+	Head    string  `json:"head"`
+	Damaged *string `json:"damaged"`
+}
+
+func logVerifyVerb(s *shell) *cobra.Command {
+	var log string
+	cmd := verb{
+		use: "verify", short: "Check that every event is whole",
+		long:    "Read the whole log and check that every event matches its checksum and none is missing. A server is\nasked to do it; with --log the log is opened directly.",
+		example: "drover log verify\ndrover log verify --log sqlite:/var/lib/drover/drover.db",
+		run: func(ctx context.Context, _ []string) error {
+			found, err := s.verify(ctx, log)
+			if err != nil {
+				return err
+			}
+			if s.structured() {
+				if err := s.value(found); err != nil {
+					return err
+				}
+			} else if err := s.print(fmt.Sprintf("%d events, head #%s\n", found.Events, found.Head)); err != nil {
+				return err
+			}
+			if found.Damaged != nil {
+				return &failure{code: exitError, kind: "damaged", text: *found.Damaged, hint: "restore a backup"}
+			}
+			s.say("the log is whole")
+			return nil
+		},
+	}.command()
+	cmd.Flags().StringVar(&log, "log", "", "open the log at this `URL` instead of asking a server")
+	return cmd
+}
+
+func (s *shell) verify(ctx context.Context, log string) (found verified, err error) {
+	if log == "" {
+		err = s.read(ctx, client.Path("log", "verify"), nil, &found)
+		return found, err
+	}
+	opened, err := s.openLog(ctx, log)
+	if err != nil {
+		return found, err
+	}
+	defer opened.Close()
+	whole, err := eventlog.Verify(ctx, opened, func(events int) {
+		if isTerminal(s.Err) && events%100_000 == 0 {
+			s.say("%d events are whole", events)
+		}
+	})
+	found = verified{Events: whole.Events, Head: whole.Head.String()}
+	if errors.Is(err, eventlog.ErrDamaged) {
+		sentence := err.Error()
+		found.Damaged, err = &sentence, nil
+	}
+	return found, err
+}
+
+// openLog opens a log that must be there; opening one to look at must not make one.
+func (s *shell) openLog(ctx context.Context, address string) (eventlog.Backend, error) {
+	if path, ok := strings.CutPrefix(address, "sqlite:"); ok {
+		if _, err := os.Stat(strings.TrimPrefix(path, "//")); errors.Is(err, fs.ErrNotExist) {
+			return nil, &failure{code: exitMissing, kind: client.NotFound, text: "there is no log at " + quoted(path)}
+		}
+	}
+	log, err := server.OpenLog(ctx, address, "", zap.NewNop())
+	if err != nil {
+		return nil, invalid("%v", err)
+	}
+	return log, nil
+}
+
+func logClearVerb(s *shell) *cobra.Command {
+	return verb{
+		use: "clear STREAM", short: "Let a stream that was set aside go on",
+		long: "Let a stream that was set aside go on, as if the event that cannot be folded were not there.\n\n" +
+			"A stream is set aside when one of its events cannot be understood: its machine or project waits, all others\ngo on. `/readyz` and `drover why` name it.",
+		example: "drover log clear machine/web-01",
+		run: func(ctx context.Context, args []string) error {
+			written, err := s.command(ctx, client.Path("log", "clear"), map[string]string{"stream": args[0]})
+			if err != nil {
+				return err
+			}
+			return s.wrote(written, "stream "+args[0]+" goes on")
+		},
+	}.command()
+}

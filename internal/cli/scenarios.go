@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/droverhq/drover/scenario"
+)
+
+// maxScenarioBytes bounds a scenario file.
+const maxScenarioBytes = 1 << 20
+
+func testVerb(s *shell) *cobra.Command {
+	return verb{
+		use: "test FILE…", short: "Run scenario files",
+		long:    "Run scenario files: commands and reports with the times at which they come, and what drover does then.\nNo server is needed; each file has a log and a clock of its own.",
+		example: "drover test testdata/*.txt",
+		run: func(ctx context.Context, args []string) error {
+			failed := 0
+			for _, file := range args {
+				ok, err := s.runScenario(ctx, file)
+				if err != nil {
+					return err
+				}
+				if !ok {
+					failed++
+				}
+			}
+			if failed > 0 {
+				return invalid("%d of %s gave something else than expected", failed, plural(len(args), "scenario"))
+			}
+			return nil
+		},
+	}.command()
+}
+
+// runScenario runs one file and says whether all of it went as the file expects.
+func (s *shell) runScenario(ctx context.Context, file string) (bool, error) {
+	info, err := os.Stat(file)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return false, &failure{code: exitMissing, kind: "not-found", text: "there is no file " + quoted(file)}
+	case err == nil && info.Size() > maxScenarioBytes:
+		return false, invalid("%s has %d bytes; a scenario has at most %d", file, info.Size(), maxScenarioBytes)
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return false, invalid("%v", err)
+	}
+	result, err := scenario.Run(ctx, file, string(text), scenario.Options{})
+	if err != nil {
+		return false, invalid("%v", err)
+	}
+	for _, f := range result.Failures {
+		if err := s.print(f.String()); err != nil {
+			return false, err
+		}
+	}
+	if len(result.Failures) == 0 {
+		return true, s.print("ok\t" + file + "\t" + plural(result.Blocks, "block") + "\n")
+	}
+	return false, nil
+}

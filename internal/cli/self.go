@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"context"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker when a release is built.
+var version = ""
+
+// Version is that of this program: what the linker set, else what the module says of itself.
+func Version() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+func versionVerb(s *shell) *cobra.Command {
+	return verb{
+		use: "version", short: "Show the version of this program", long: "Show the version of this program.", example: "drover version -o json",
+		run: func(context.Context, []string) error {
+			v := map[string]string{"version": Version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
+			if s.structured() {
+				return s.value(v)
+			}
+			return s.print("drover " + v["version"] + " " + v["go"] + " " + v["platform"] + "\n")
+		},
+	}.command()
+}
+
+func completionVerb(s *shell) *cobra.Command {
+	cmd := verb{
+		use: "completion SHELL", short: "Print a script that completes commands", long: "Print a script that completes commands in bash, zsh, fish or powershell.",
+		example: "source <(drover completion bash)\ndrover completion fish > ~/.config/fish/completions/drover.fish",
+	}.command()
+	cmd.ValidArgs = []string{"bash", "zsh", "fish", "powershell"}
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		root := cmd.Root()
+		switch args[0] {
+		case "bash":
+			return root.GenBashCompletionV2(s.Out, true)
+		case "zsh":
+			return root.GenZshCompletion(s.Out)
+		case "fish":
+			return root.GenFishCompletion(s.Out, true)
+		case "powershell":
+			return root.GenPowerShellCompletionWithDesc(s.Out)
+		}
+		return usage("shell %s is not known; use bash, zsh, fish or powershell", quoted(args[0]))
+	}
+	return cmd
+}

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// verb is one command as its file describes it.
+type verb struct {
+	// use is the name and the arguments: "pin PROJECT VERSION", "logs DEPLOYMENT [MACHINE]", "test FILE…".
+	use, short, long, example string
+	run                       func(ctx context.Context, args []string) error
+}
+
+// command builds the cobra command. The arguments are counted by what use says.
+func (v verb) command() *cobra.Command {
+	name, arguments, _ := strings.Cut(v.use, " ")
+	return &cobra.Command{
+		Use: v.use, Short: v.short, Long: v.long, Example: indented(v.example), DisableFlagsInUseLine: true,
+		Args: func(cmd *cobra.Command, args []string) error { return count(cmd, name, arguments, args) },
+		RunE: func(cmd *cobra.Command, args []string) error { return v.run(cmd.Context(), args) },
+	}
+}
+
+// count compares arguments with those that the command's line names: NAME, [NAME] or NAME….
+func count(cmd *cobra.Command, name, arguments string, args []string) error {
+	least, most := 0, 0
+	for _, word := range strings.Fields(arguments) {
+		switch {
+		case strings.HasPrefix(word, "-"):
+		case strings.HasPrefix(word, "["):
+			most++
+		case strings.HasSuffix(word, "…"):
+			least, most = least+1, most+1000
+		default:
+			least, most = least+1, most+1
+		}
+	}
+	switch {
+	case len(args) >= least && len(args) <= most:
+		return nil
+	case most == 0:
+		return usage("`%s` takes no argument, and %s was given", cmd.CommandPath(), quoted(args[0]))
+	case len(args) > most:
+		return usage("`%s` takes %s, and %s is too much", cmd.CommandPath(), arguments, quoted(args[most]))
+	}
+	return usage("`%s` takes %s; see `%s --help`", cmd.CommandPath(), arguments, cmd.CommandPath())
+}
+
+// parent is a command that only holds others.
+func parent(use, short string, children ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: use, Short: short, RunE: group}
+	cmd.AddCommand(children...)
+	return cmd
+}
+
+func indented(example string) string {
+	return "  " + strings.ReplaceAll(strings.TrimSpace(example), "\n", "\n  ")
+}
+
+// quoted is text as a sentence quotes it, cut where it is long.
+func quoted(text string) string {
+	if runes := []rune(text); len(runes) > 80 {
+		text = string(runes[:80]) + "…"
+	}
+	return strconv.Quote(text)
+}
+
+func getenv(name string) string { return os.Getenv(name) }
+
+// deadline is the moment that `--for D` means, for pins, holds and tokens; nil: never.
+func deadline(d time.Duration) (*time.Time, error) {
+	switch {
+	case d == 0:
+		return nil, nil
+	case d < 0:
+		return nil, usage("--for %s lies in the past; use a duration such as 2h", d)
+	}
+	until := time.Now().Add(d).UTC().Truncate(time.Second)
+	return &until, nil
+}
+
+// say writes words to stderr.
+func (s *shell) say(format string, args ...any) { fmt.Fprintf(s.Err, format+"\n", args...) }
+
+// plural writes a number with its word: "1 machine", "3 machines".
+func plural(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}

@@ -1,0 +1,62 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"go.uber.org/zap"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/internal/clock"
+	"github.com/droverhq/drover/internal/config"
+	"github.com/droverhq/drover/internal/ids"
+)
+
+// leaveContext makes sure that the user who runs this server can use it as a client. A log without
+// a context gets an admin token of its own; one that has a context gets this address added to it. A
+// server whose user has no home, or a folder that cannot be written, goes on without.
+func (r *run) leaveContext(ctx context.Context) {
+	path, err := config.ContextsPath()
+	if err == nil {
+		err = config.ChangeContexts(path, func(all *config.Contexts) (bool, error) { return r.enter(ctx, all) })
+	}
+	if err != nil {
+		r.logger.Warn("no client context was written; `drover token create --log URL` makes a token while the server is stopped", zap.Error(err))
+		return
+	}
+	r.logger.Info("client context is there", zap.String("file", path))
+}
+
+func (r *run) enter(ctx context.Context, all *config.Contexts) (changed bool, err error) {
+	log := r.engine.LogID().String()
+	if all.Find(log) == nil {
+		text, err := Mint(ctx, r.engine, domain.TokenSettings{Scope: domain.AdminScope}, "server")
+		if err != nil {
+			return false, err
+		}
+		all.Add(config.Context{Log: log, Token: text})
+		changed = true
+	}
+	return all.Serve(log, r.endpoint.address, r.endpoint.ca) || changed, nil
+}
+
+// Mint makes a token and returns its text, which nothing else will ever show again.
+func Mint(ctx context.Context, e *engine.Engine, settings domain.TokenSettings, by string) (string, error) {
+	token := ids.NewToken()
+	command := domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(), By: by}
+	if _, err := e.Handle(ctx, ids.New(), command); err != nil {
+		return "", fmt.Errorf("make a token: %w", err)
+	}
+	return token.Text(), nil
+}
+
+// MintIn makes a token in a log that no server needs to have open.
+func MintIn(ctx context.Context, log eventlog.Backend, settings domain.TokenSettings, by string) (string, error) {
+	e, err := engine.Open(ctx, engine.Config{Log: log, Clock: clock.New(), Server: ids.New()})
+	if err != nil {
+		return "", err
+	}
+	return Mint(ctx, e, settings, by)
+}

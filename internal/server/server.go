@@ -1,0 +1,199 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/droverhq/drover/api"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/internal/clock"
+	"github.com/droverhq/drover/internal/ids"
+	"github.com/droverhq/drover/projections"
+)
+
+// What a server does unless it is told otherwise.
+const (
+	DefaultListen = "127.0.0.1:7070"
+	DefaultTick   = 15 * time.Second
+)
+
+// stopWithin bounds how long a server that is told to stop waits for what runs.
+const stopWithin = 15 * time.Second
+
+// Config says how a server runs. Data is required, or Log.
+type Config struct {
+	// Listen is HOST:PORT; empty: DefaultListen. Port 0 takes a free one.
+	Listen string
+	// Log is the log's URL; empty: the file drover.db in Data.
+	Log string
+	// Data is the folder of the server's files; made if it is not there.
+	Data string
+	// Tick is the time between two passes of the projector, in whole seconds; 0: DefaultTick.
+	Tick time.Duration
+	// TLSCert and TLSKey are PEM files; empty: no TLS.
+	TLSCert, TLSKey string
+	// Insecure lets a server without TLS listen beyond loopback.
+	Insecure bool
+	// Version is that of this program.
+	Version string
+	// Logger gets what happens; nil: nobody does.
+	Logger *zap.Logger
+	// Ready, if set, is called with the server's address once it serves.
+	Ready func(address string)
+}
+
+func (c Config) withDefaults() Config {
+	if c.Listen == "" {
+		c.Listen = DefaultListen
+	}
+	if c.Tick == 0 {
+		c.Tick = DefaultTick
+	}
+	if c.Logger == nil {
+		c.Logger = zap.NewNop()
+	}
+	return c
+}
+
+// run is one server between its start and its stop.
+type run struct {
+	config   Config
+	logger   *zap.Logger
+	clock    clock.System
+	endpoint *endpoint
+	log      eventlog.Backend
+	engine   *engine.Engine
+	api      *api.API
+	watchdog *watchdog
+	kicks    chan struct{}
+	said     said
+}
+
+// Run is a server from its start until ctx ends; then it takes nothing in any more, lets what runs
+// end, and returns nil. An error is one sentence on why it could not start or go on.
+func Run(ctx context.Context, c Config) (err error) {
+	c = c.withDefaults()
+	if c.Tick < projections.MinTick || c.Tick%time.Second != 0 {
+		return fmt.Errorf("a tick every %s cannot be kept: use whole seconds, at least %s", c.Tick, projections.MinTick)
+	}
+	r := &run{config: c, logger: c.Logger, clock: clock.New(), kicks: make(chan struct{}, 1)}
+	if r.endpoint, err = listen(c); err != nil {
+		return err
+	}
+	defer r.endpoint.close()
+	if err := makeData(c.Data); err != nil {
+		return err
+	}
+	if r.log, err = OpenLog(ctx, c.Log, c.Data, c.Logger); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.log.Close()) }()
+	if err := r.open(ctx); err != nil {
+		return err
+	}
+	return r.serve(ctx)
+}
+
+// makeData makes the data folder, for its owner alone. The log says itself whether it can be written in.
+func makeData(folder string) error {
+	if folder == "" {
+		return nil
+	}
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		var at *os.PathError
+		if errors.As(err, &at) {
+			err = at.Err
+		}
+		return fmt.Errorf("make data folder %s: %w; name another with --data", filepath.Clean(folder), err)
+	}
+	return nil
+}
+
+// open folds the log, says in it that this server runs, and prepares the door.
+func (r *run) open(ctx context.Context) (err error) {
+	begun := r.clock.Elapsed()
+	r.engine, err = engine.Open(ctx, engine.Config{
+		Log: r.log, Clock: r.clock, Server: ids.New(), Version: r.config.Version, Address: r.endpoint.address,
+		Logger: r.logger.Named("engine"),
+		OnTouched: func(machines map[string]struct{}) {
+			if r.api != nil { // nobody is connected while the log is folded
+				r.api.Touched(machines)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if err := r.engine.Start(ctx); err != nil {
+		return err
+	}
+	r.logger.Info("log is folded", zap.Stringer("log", r.engine.LogID()), zap.Stringer("position", r.engine.Position()),
+		zap.Duration("took", r.clock.Elapsed()-begun))
+	r.watchdog = &watchdog{elapsed: r.clock.Elapsed, last: r.clock.Elapsed(), late: func(by time.Duration) {
+		r.engine.RestartSilence()
+		r.logger.Warn("this server was stopped for a while; it counts all silence anew", zap.Duration("late", by))
+	}}
+	r.api = api.New(api.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Logger: r.logger.Named("api"), Kick: r.kick, Version: r.config.Version})
+	r.leaveContext(ctx)
+	return nil
+}
+
+// serve is the time in which the server works.
+func (r *run) serve(ctx context.Context) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	wait := r.loops(life)
+	door := &http.Server{Handler: r.api.Handler(), TLSConfig: r.endpoint.tls, ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout: 2 * time.Minute, ErrorLog: zap.NewStdLog(r.logger.Named("http"))}
+	failed := make(chan error, 1)
+	go func() { failed <- r.accept(door) }()
+	r.logger.Info("serving", zap.String("address", r.endpoint.address))
+	if r.config.Ready != nil {
+		r.config.Ready(r.endpoint.address)
+	}
+	var err error
+	select {
+	case err = <-failed:
+		err = fmt.Errorf("serve %s: %w", r.endpoint.address, err)
+	case <-ctx.Done():
+		r.logger.Info("stopping")
+	}
+	r.stop(door)
+	end()
+	wait()
+	r.complain(context.Background(), "lease was not dropped", r.dropLease())
+	return err
+}
+
+func (r *run) accept(door *http.Server) error {
+	if r.endpoint.tls != nil {
+		return door.ServeTLS(r.endpoint.listener, "", "")
+	}
+	return door.Serve(r.endpoint.listener)
+}
+
+// stop takes nothing in any more and lets what was taken in end.
+func (r *run) stop(door *http.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	r.endpoint.close()
+	r.api.Drain(ctx)
+	if err := door.Shutdown(ctx); err != nil {
+		r.logger.Warn("some requests were cut off", zap.Error(err))
+		_ = door.Close()
+	}
+}
+
+func (r *run) dropLease() error {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	return r.log.DropLease(ctx, [16]byte(r.engine.Server()))
+}
