@@ -14,6 +14,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/policies"
 	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/triggers"
 )
 
 // presence is what one server has measured itself: when it last heard of each session it holds, and since
@@ -87,27 +88,27 @@ func (e *Engine) RestartSilence() {
 }
 
 // decide ends the sessions of this server that are silent, and those of servers that are gone.
-func (p *presence) decide(v *projections.View, self domain.ID, now time.Duration) []domain.Decision {
+func (p *presence) decide(v *projections.View, self domain.ID, now time.Duration, age triggers.Age) []domain.Decision {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.isReady {
 		return nil
 	}
-	all := policies.Offline(v, p.contacts(v, self, now))
+	all := policies.Offline(v, p.contacts(v, self, now, age))
 	return append(all, policies.Orphans(v, self, func(server domain.ID) time.Duration {
 		return p.stale(server, now)
 	})...)
 }
 
 // contacts are the sessions that the log says this server holds and that it has not heard of for a moment. One that
-// it never heard of counts from when it was ready.
-func (p *presence) contacts(v *projections.View, self domain.ID, now time.Duration) []policies.Contact {
+// it never heard of counts from its beginning: it may have connected a moment ago, and its first heartbeat be on the way.
+func (p *presence) contacts(v *projections.View, self domain.ID, now time.Duration, age triggers.Age) []policies.Contact {
 	var list []policies.Contact
 	for name, m := range v.Machines {
 		if !m.Online || m.Server != self {
 			continue
 		}
-		silent := now - p.readyAt
+		silent := min(now-p.readyAt, age(m.Connected))
 		if c, ok := p.heard[name]; ok && c.connect == m.Connect {
 			silent = now - c.at
 		}

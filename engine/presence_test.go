@@ -34,6 +34,18 @@ func TestASilentMachineIsOfflineAfterItsPolicysGraceAndNoSooner(t *testing.T) {
 	require.False(t, y.online("web-01"))
 }
 
+func TestAMachineThatConnectsToAServerThatRunsForLongIsNotSilentAtOnce(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	y.pass(time.Hour)
+	y.join("web-01", 1) // nothing was heard of it yet
+	require.True(t, y.online("web-01"))
+	y.pass(29 * time.Second)
+	require.True(t, y.online("web-01"))
+	y.pass(2 * time.Second)
+	require.False(t, y.online("web-01"))
+}
+
 func TestAServerThatWasStoppedDoesNotBlameItsMachines(t *testing.T) {
 	y := newYard(t)
 	y.shop()

@@ -88,7 +88,7 @@ func (p *Pass) Decide() {
 	now := e.cfg.Clock.Elapsed()
 	e.Judge(func(v *projections.View, age triggers.Age) {
 		decisions = append(decisions, policies.Expired(v, e.cfg.Clock.Now())...)
-		decisions = append(decisions, e.presence.decide(v, e.cfg.Server, now)...)
+		decisions = append(decisions, e.presence.decide(v, e.cfg.Server, now, age)...)
 		decisions = append(decisions, policies.Watch(v, e.cfg.Server, age)...)
 		decisions = append(decisions, policies.CleanUp(v)...)
 		decisions = append(decisions, rollout.Decide(v, rollout.Age(age))...)
@@ -164,7 +164,7 @@ func (e *Engine) React(ctx context.Context) ([]Written, error) {
 		var decisions []domain.Decision
 		now := e.cfg.Clock.Elapsed()
 		e.Judge(func(v *projections.View, age triggers.Age) {
-			decisions = append(e.presence.decide(v, e.cfg.Server, now), rollout.Decide(v, rollout.Age(age))...)
+			decisions = append(e.presence.decide(v, e.cfg.Server, now, age), rollout.Decide(v, rollout.Age(age))...)
 		})
 		if len(decisions) == 0 {
 			break
