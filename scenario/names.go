@@ -1,0 +1,64 @@
+package scenario
+
+import (
+	"fmt"
+	"regexp"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+)
+
+// names are the stand-ins for ids: deployments are d1, d2 and so on in the order in which they were queued,
+// events are #1, #2, and servers, instances and sessions have names of their own.
+type names struct {
+	byID        map[string]string // also by the first eight digits, as history shows them
+	deployments []domain.ID
+	seen        eventlog.Position
+}
+
+func newNames() names { return names{byID: map[string]string{}} }
+
+func (n *names) add(id domain.ID, name string) {
+	n.byID[id.String()], n.byID[id.String()[:8]] = name, name
+}
+
+var anyID = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|\b[0-9a-f]{8}\b`)
+
+// replace puts stand-ins in the place of the ids of a text.
+func (n *names) replace(text string) string {
+	return anyID.ReplaceAllStringFunc(text, func(id string) string {
+		if name, ok := n.byID[id]; ok {
+			return name
+		}
+		if len(id) == 8 {
+			return id // a word
+		}
+		return "?"
+	})
+}
+
+// learn gives names to what the log has got since the last time.
+func (st *stage) learn() {
+	for _, rec := range st.after(st.names.seen) {
+		st.names.seen = rec.Position
+		id := domain.ID(rec.ID)
+		if rec.Type == domain.TypeName(domain.DeploymentQueued{}) {
+			st.names.deployments = append(st.names.deployments, id)
+			st.names.add(id, fmt.Sprintf("d%d", len(st.names.deployments)))
+			continue
+		}
+		st.names.add(id, "#"+rec.Position.String())
+	}
+}
+
+// deployment finds a deployment by its stand-in.
+func (st *stage) deployment(word string) (domain.ID, error) {
+	st.learn()
+	for i, id := range st.names.deployments {
+		if word == fmt.Sprintf("d%d", i+1) {
+			return id, nil
+		}
+	}
+	return domain.ID{}, st.wrong(fmt.Sprintf("deployments are d1, d2 and so on in the order they were queued; there are %d",
+		len(st.names.deployments)), "there is no deployment %.40q", word)
+}

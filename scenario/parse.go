@@ -1,0 +1,192 @@
+package scenario
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Bounds of one file. What is beyond them is a mistake, and is told before anything runs.
+const (
+	MaxBytes  = 1 << 20
+	MaxBlocks = 10_000
+	// MaxTicks bounds the ticks of one file, all servers together.
+	MaxTicks = 100_000
+)
+
+// separator stands between what is said and what is expected.
+const separator = "----"
+
+// Error is a file that cannot be run, and where.
+type Error struct {
+	File string
+	Line int
+	// Reason is one sentence without a full stop, Hint what to do instead; Hint may be empty.
+	Reason, Hint string
+}
+
+// Error names the place first.
+func (e *Error) Error() string {
+	text := fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Reason)
+	if e.Hint != "" {
+		text += " (" + e.Hint + ")"
+	}
+	return text
+}
+
+// line is one line of the input of a block.
+type line struct {
+	number int // in the file, from 1
+	text   string
+}
+
+// block is one command with its input and the output that the file expects.
+type block struct {
+	line  int
+	name  string
+	args  []string
+	input []line
+	raw   []string // as written, up to the separator
+	want  []string
+	// answered says that the block has a separator, so want counts.
+	answered bool
+}
+
+// piece is either a block or what stands between two: comments and blank lines.
+type piece struct {
+	block   *block
+	between []string
+}
+
+// script is a file in its pieces.
+type script struct {
+	file   string
+	pieces []piece
+}
+
+func (s *script) fail(line int, hint, reason string, args ...any) error {
+	return &Error{File: s.file, Line: line, Reason: fmt.Sprintf(reason, args...), Hint: hint}
+}
+
+// parse cuts a text into blocks. It checks the shape alone; what the words mean is looked at when they run.
+func parse(file, text string) (*script, error) {
+	s := &script{file: file}
+	if len(text) > MaxBytes {
+		return nil, s.fail(1, fmt.Sprintf("use at most %d", MaxBytes), "the file has %d bytes", len(text))
+	}
+	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(text, "\r\n", "\n"), "\n"), "\n")
+	blocks := 0
+	for i := 0; i < len(lines); {
+		if err := s.check(i+1, lines[i]); err != nil {
+			return nil, err
+		}
+		if isBetween(lines[i]) {
+			s.between(lines[i])
+			i++
+			continue
+		}
+		end := i
+		for end < len(lines) && strings.TrimSpace(lines[end]) != "" {
+			if err := s.check(end+1, lines[end]); err != nil {
+				return nil, err
+			}
+			end++
+		}
+		b, err := s.block(i, lines[i:end])
+		if err != nil {
+			return nil, err
+		}
+		if blocks++; blocks > MaxBlocks {
+			return nil, s.fail(b.line, "cut it into several files", "the file has more than %d blocks", MaxBlocks)
+		}
+		s.pieces = append(s.pieces, piece{block: b})
+		i = end
+	}
+	return s, nil
+}
+
+func (s *script) check(number int, text string) error {
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
+		return s.fail(number, "a scenario is UTF-8 text", "the line holds bytes that are no text")
+	}
+	return nil
+}
+
+// isBetween says that a line belongs to no block.
+func isBetween(text string) bool {
+	return strings.TrimSpace(text) == "" || strings.HasPrefix(text, "#")
+}
+
+func (s *script) between(text string) {
+	if n := len(s.pieces); n > 0 && s.pieces[n-1].block == nil {
+		s.pieces[n-1].between = append(s.pieces[n-1].between, text)
+		return
+	}
+	s.pieces = append(s.pieces, piece{between: []string{text}})
+}
+
+// block reads the lines of one block, of which the first has the index first.
+func (s *script) block(first int, lines []string) (*block, error) {
+	b := &block{line: first + 1}
+	words, err := split(lines[0])
+	if err != nil {
+		return nil, s.fail(b.line, "", "%s", err)
+	}
+	if len(words) == 0 || words[0] == separator {
+		return nil, s.fail(b.line, "a block begins with one of: "+blockNames()+"; a blank line ends it", "%q begins no block", separator)
+	}
+	b.name, b.args = words[0], words[1:]
+	if blockOf(b.name) == nil {
+		return nil, s.fail(b.line, "use one of: "+blockNames()+"; a blank line ends a block", "%.40q is no block", b.name)
+	}
+	b.raw = lines
+	for i, text := range lines[1:] {
+		if strings.TrimRight(text, " \t") == separator {
+			b.raw, b.want, b.answered = lines[:i+1], lines[i+2:], true
+			break
+		}
+		b.input = append(b.input, line{first + i + 2, text})
+	}
+	return b, nil
+}
+
+// split parts a line into words. Text in double or single quotes is one word; a quote inside a word is itself.
+func split(text string) ([]string, error) {
+	var words []string
+	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(text) {
+		if quote := text[0]; quote == '"' || quote == '\'' {
+			end := strings.IndexByte(text[1:], quote)
+			if end < 0 {
+				return nil, fmt.Errorf("the quote before %.40q has no end", text[1:])
+			}
+			words, text = append(words, text[1:end+1]), text[end+2:]
+			continue
+		}
+		end := strings.IndexAny(text, " \t")
+		if end < 0 {
+			end = len(text)
+		}
+		words, text = append(words, text[:end]), text[end:]
+	}
+	return words, nil
+}
+
+// render writes the file with the output that each block gave; a block that was not run keeps what it expects.
+func (s *script) render(got map[*block][]string) string {
+	var out []string
+	for _, p := range s.pieces {
+		if p.block == nil {
+			out = append(out, p.between...)
+			continue
+		}
+		answer, ran := got[p.block]
+		if !ran {
+			answer = p.block.want
+		}
+		out = append(out, p.block.raw...)
+		if ran || p.block.answered {
+			out = append(append(out, separator), answer...)
+		}
+	}
+	return strings.Join(out, "\n") + "\n"
+}

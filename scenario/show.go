@@ -1,0 +1,112 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// show prints events of the log.
+func (st *stage) show(b *block) ([]string, error) {
+	_, values, err := st.header(b, 0, "from", "stream")
+	if err != nil {
+		return nil, err
+	}
+	var from eventlog.Position
+	if text := values["from"]; text != "" {
+		if from, err = eventlog.ParsePosition(strings.TrimPrefix(text, "#")); err != nil || from == 0 {
+			return nil, st.wrong("write from=#12", "from=%.40s is no position", text)
+		}
+		from--
+	}
+	st.learn()
+	var lines []string
+	for _, rec := range st.after(from) {
+		if stream := values["stream"]; stream == "" || stream == rec.Stream {
+			lines = append(lines, formatTime(rec.Time.Sub(day))+" "+st.describe(rec))
+		}
+	}
+	return lines, nil
+}
+
+// replay folds the log afresh, with its pages cut in several ways, and compares with what the servers have.
+func (st *stage) replay(b *block) ([]string, error) {
+	if _, _, err := st.header(b, 0); err != nil {
+		return nil, err
+	}
+	if lines := st.strayed(); len(lines) > 0 {
+		return lines, nil
+	}
+	return []string{fmt.Sprintf("the same view of #1..#%s", st.head())}, nil
+}
+
+// strayed says how views of the same log differ; nothing if they do not.
+func (st *stage) strayed() []string {
+	views := map[string]*projections.View{}
+	for _, cut := range []int{1, 3, 0} {
+		views[fmt.Sprintf("pages of %d", cut)] = foldAfresh(st.ctx, st.log, cut)
+	}
+	for _, s := range st.servers {
+		if !s.down && s.paused == nil && s.CatchUp(st.ctx) == nil {
+			views["server "+s.name] = s.fold()
+		}
+	}
+	reference := views["pages of 0"]
+	var lines []string
+	for _, name := range sortedKeys(views) {
+		v := views[name]
+		if reflect.DeepEqual(v, reference) {
+			continue
+		}
+		lines = append(lines, "replay   "+name+" gives another view")
+		for _, d := range difference(outline(reference), outline(v)) {
+			if d[0] != ' ' {
+				lines = append(lines, "replay   "+d)
+			}
+		}
+	}
+	return lines
+}
+
+func foldAfresh(ctx context.Context, log eventlog.Log, cut int) *projections.View {
+	v := projections.New()
+	for {
+		before := v.Position
+		for rec, err := range log.ReadAll(ctx, v.Position, cut) {
+			if err != nil {
+				return v
+			}
+			v.Apply(rec)
+		}
+		v.Touched()
+		if v.Position == before {
+			return v
+		}
+	}
+}
+
+// outline tells of a view what decisions are taken on, a line for each thing.
+func outline(v *projections.View) []string {
+	lines := []string{"position " + v.Position.String()}
+	for _, name := range sortedKeys(v.Machines) {
+		m := v.Machines[name]
+		lines = append(lines, fmt.Sprintf("machine %s in %s: %s, health %s, absent %s", name, m.Environment, m.Presence(), m.Health, m.Absence))
+		for _, project := range sortedKeys(v.Projects) {
+			p := v.Projects[project]
+			count, _ := v.Attempts(p, m)
+			lines = append(lines, fmt.Sprintf("machine %s, project %s: wanted %s, actual %s, dirty %v, held %v, attempts %d, candidates %d, sweep %v",
+				name, project, v.Wanted(p, m), v.Actual(p, m), v.Dirty(p, m), m.HeldHere(project), count, len(v.Candidates(p, m)), slices.Contains(p.Sweep(), name)))
+		}
+	}
+	for _, d := range v.OpenDeployments() {
+		for _, name := range d.Order {
+			lines = append(lines, fmt.Sprintf("deployment %s on %s: %s %s", d.ID, name, d.Parts[name].State, d.Parts[name].Reason))
+		}
+	}
+	return lines
+}

@@ -1,0 +1,237 @@
+package scenario
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/droverhq/drover/domain"
+)
+
+// by is who sends the commands of a scenario.
+const by = "person"
+
+// verb is one verb of the command line.
+type verb struct {
+	// usage is the verb, its arguments in capitals, and its flags; what a line may hold is read from it.
+	usage   string
+	command func(*words) domain.Command
+}
+
+func verbs() []verb {
+	return []verb{
+		{"release create PROJECT VERSION", func(w *words) domain.Command {
+			return domain.CreateRelease{Project: w.arg(0), Version: w.arg(1), By: by}
+		}},
+		{"deploy PROJECT VERSION --to ENVIRONMENT --machine M… --exclude M… --max-parallel N --stop-after-failures N", deployCommand},
+		{"rollback PROJECT --to ENVIRONMENT", func(w *words) domain.Command {
+			return domain.Rollback{Project: w.arg(0), Environment: w.need("to"), By: by}
+		}},
+		{"retry MACHINE --project P", func(w *words) domain.Command {
+			return domain.Retry{Project: w.need("project"), Machine: w.arg(0), By: by}
+		}},
+		{"cancel DEPLOYMENT", cancelCommand},
+		{"pin PROJECT VERSION --in ENVIRONMENT --for DURATION --reason TEXT", func(w *words) domain.Command {
+			return domain.SetPin{Project: w.arg(0), Release: w.arg(1), Environment: w.need("in"), Until: w.until(), Reason: w.flag("reason"), By: by}
+		}},
+		{"unpin PROJECT --in ENVIRONMENT", func(w *words) domain.Command {
+			return domain.LiftPin{Project: w.arg(0), Environment: w.need("in"), By: by}
+		}},
+		{"hold MACHINE --project P --for DURATION --reason TEXT", func(w *words) domain.Command {
+			return domain.SetHold{Project: w.need("project"), Machine: w.arg(0), Until: w.until(), Reason: w.flag("reason"), By: by}
+		}},
+		{"unhold MACHINE --project P", func(w *words) domain.Command {
+			return domain.LiftHold{Project: w.need("project"), Machine: w.arg(0), By: by}
+		}},
+		{"machine enable NAME", func(w *words) domain.Command {
+			return domain.SetMachineEnabled{Name: w.arg(0), Enabled: true, By: by}
+		}},
+		{"machine disable NAME", func(w *words) domain.Command { return domain.SetMachineEnabled{Name: w.arg(0), By: by} }},
+		{"project enable NAME", func(w *words) domain.Command {
+			return domain.SetProjectEnabled{Name: w.arg(0), Enabled: true, By: by}
+		}},
+		{"project disable NAME", func(w *words) domain.Command { return domain.SetProjectEnabled{Name: w.arg(0), By: by} }},
+		{"trigger enable PROJECT/NAME", func(w *words) domain.Command { return w.trigger(true) }},
+		{"trigger disable PROJECT/NAME", func(w *words) domain.Command { return w.trigger(false) }},
+		{"delete KIND NAME", deleteCommand},
+		{"log clear STREAM", func(w *words) domain.Command { return domain.ClearStream{Name: w.arg(0), By: by} }},
+	}
+}
+
+func deployCommand(w *words) domain.Command {
+	return domain.Deploy{Project: w.arg(0), Release: w.arg(1), Environment: w.need("to"), Machines: w.flags["machine"],
+		Exclude: w.flags["exclude"], MaxParallel: w.number("max-parallel"), StopAfterFailures: w.number("stop-after-failures"), By: by}
+}
+
+func cancelCommand(w *words) domain.Command {
+	id, err := w.stage.deployment(w.arg(0))
+	w.note(err)
+	c := domain.CancelDeployment{Deployment: id, By: by}
+	if d := w.server.fold().Deployments[id]; d != nil {
+		c.Project = d.Project.Name
+	}
+	return c
+}
+
+func deleteCommand(w *words) domain.Command {
+	name := w.arg(1)
+	switch w.arg(0) {
+	case "machine":
+		return domain.DeleteMachine{Name: name, By: by}
+	case "project":
+		return domain.DeleteProject{Name: name, By: by}
+	case "environment":
+		return domain.DeleteEnvironment{Name: name, By: by}
+	case "policy":
+		return domain.DeletePolicy{Name: name, By: by}
+	case "trigger":
+		project, trigger, _ := strings.Cut(name, "/")
+		return domain.DeleteTrigger{Project: project, Name: trigger, By: by}
+	}
+	w.note(w.stage.wrong("use machine, project, trigger, environment or policy", "%.40q is no kind that can be deleted", w.arg(0)))
+	return nil
+}
+
+// words are the arguments and flags of one line, and the first mistake in them.
+type words struct {
+	stage  *stage
+	server *server
+	usage  string
+	args   []string
+	flags  map[string][]string
+	err    error
+}
+
+func (w *words) note(err error) {
+	if w.err == nil {
+		w.err = err
+	}
+}
+
+func (w *words) arg(i int) string {
+	if i < len(w.args) {
+		return w.args[i]
+	}
+	w.note(w.stage.wrong("write: "+w.usage, "a word is missing"))
+	return ""
+}
+
+func (w *words) flag(name string) string {
+	if given := w.flags[name]; len(given) > 0 {
+		return given[len(given)-1]
+	}
+	return ""
+}
+
+func (w *words) need(name string) string {
+	value := w.flag(name)
+	if value == "" {
+		w.note(w.stage.wrong("write: "+w.usage, "--%s is missing", name))
+	}
+	return value
+}
+
+func (w *words) number(name string) *int {
+	text := w.flag(name)
+	if text == "" {
+		return nil
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		w.note(w.stage.wrong("", "--%s %.40q is no whole number", name, text))
+	}
+	return &n
+}
+
+// until is when what is set with --for ends; nil without the flag.
+func (w *words) until() *time.Time {
+	text := w.flag("for")
+	if text == "" {
+		return nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d <= 0 {
+		w.note(w.stage.wrong("write it as 90m or 2h30m", "--for %.40q is no duration", text))
+	}
+	until := w.stage.clock.Now().Add(d)
+	return &until
+}
+
+func (w *words) trigger(enabled bool) domain.Command {
+	project, name, ok := strings.Cut(w.arg(0), "/")
+	if !ok {
+		w.note(w.stage.wrong("write: "+w.usage, "%.40q names no project", w.arg(0)))
+	}
+	return domain.SetTriggerEnabled{Project: project, Name: name, Enabled: enabled, By: by}
+}
+
+// command reads a line as a verb of the command line.
+func (st *stage) command(s *server, line []string) (domain.Command, error) {
+	for _, v := range verbs() {
+		name := nameOf(v.usage)
+		if len(line) < len(name) || !slices.Equal(name, line[:len(name)]) {
+			continue
+		}
+		w := &words{stage: st, server: s, usage: v.usage, flags: map[string][]string{}}
+		w.read(line[len(name):])
+		command := v.command(w)
+		return command, w.err
+	}
+	return nil, st.wrong("use one of: "+verbNames()+", again", "%.40q is no verb", strings.Join(line[:min(2, len(line))], " "))
+}
+
+// read parts arguments from flags, as far as the usage has them.
+func (w *words) read(line []string) {
+	for i := 0; i < len(line); i++ {
+		name, isFlag := strings.CutPrefix(line[i], "--")
+		if !isFlag {
+			w.args = append(w.args, line[i])
+			continue
+		}
+		name, value, given := strings.Cut(name, "=")
+		if !strings.Contains(w.usage+" ", " --"+name+" ") || name == "" {
+			w.note(w.stage.wrong("write: "+w.usage, "--%.40s is no flag here", name))
+			return
+		}
+		if !given {
+			if i++; i == len(line) {
+				w.note(w.stage.wrong("write: "+w.usage, "--%s needs a value", name))
+				return
+			}
+			value = line[i]
+		}
+		w.flags[name] = append(w.flags[name], value)
+	}
+	if len(w.args) > wantedArgs(w.usage) {
+		w.note(w.stage.wrong("write: "+w.usage, "%.40q is one word too many", w.args[wantedArgs(w.usage)]))
+	}
+}
+
+// nameOf is the verb of a usage: its words before the first in capitals.
+func nameOf(usage string) []string {
+	all := strings.Fields(usage)
+	return all[:slices.IndexFunc(all, isArgument)]
+}
+
+func isArgument(word string) bool { return word == strings.ToUpper(word) }
+
+// wantedArgs counts the words in capitals before the first flag.
+func wantedArgs(usage string) int {
+	before, _, _ := strings.Cut(usage, " --")
+	count := 0
+	for _, word := range strings.Fields(before) {
+		if isArgument(word) {
+			count++
+		}
+	}
+	return count
+}
+
+func verbNames() string {
+	var all []string
+	for _, v := range verbs() {
+		all = append(all, strings.Join(nameOf(v.usage), " "))
+	}
+	return strings.Join(all, ", ")
+}
