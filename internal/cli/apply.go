@@ -54,9 +54,6 @@ func diffVerb(s *shell) *cobra.Command {
 func filesVerb(s *shell, v verb, dry bool) *cobra.Command {
 	var files []string
 	v.run = func(ctx context.Context, _ []string) error {
-		if len(files) == 0 {
-			return usage("no file is named; use -f FILE, -f DIR, or -f - for stdin")
-		}
 		documents, err := s.documents(files)
 		if err != nil {
 			return err

@@ -66,7 +66,6 @@ func deployVerb(s *shell) *cobra.Command {
 	flags.IntVar(&stopAfter, "stop-after-failures", 0, "cancel the rest after `N` failed machines; 0: never; default: the project's")
 	flags.StringVar(&d.Reason, "reason", "", "why, in a `TEXT` that stays in the log")
 	w.flags(c)
-	_ = c.MarkFlagRequired("to")
 	return c
 }
 
@@ -115,7 +114,6 @@ func rollbackVerb(s *shell) *cobra.Command {
 	}.command()
 	cmd.Flags().StringVar(&environment, "to", "", "the `ENVIRONMENT`")
 	w.flags(cmd)
-	_ = cmd.MarkFlagRequired("to")
 	return cmd
 }
 
@@ -133,7 +131,6 @@ func retryVerb(s *shell) *cobra.Command {
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "the `PROJECT`")
 	w.flags(cmd)
-	_ = cmd.MarkFlagRequired("project")
 	return cmd
 }
 

@@ -136,3 +136,12 @@ func splitName(name string) (project, own string) {
 	project, own, _ = strings.Cut(name, "/")
 	return project, own
 }
+
+func each[T any](items []T, do func(T) error) error {
+	for _, item := range items {
+		if err := do(item); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -83,7 +83,7 @@ func (s *shell) verify(ctx context.Context, log string) (found verified, err err
 func (s *shell) openLog(ctx context.Context, address string) (eventlog.Backend, error) {
 	if path, ok := strings.CutPrefix(address, "sqlite:"); ok {
 		if _, err := os.Stat(strings.TrimPrefix(path, "//")); errors.Is(err, fs.ErrNotExist) {
-			return nil, &failure{code: exitMissing, kind: client.NotFound, text: "there is no log at " + quoted(path)}
+			return nil, invalid("there is no log at %s", quoted(path))
 		}
 	}
 	log, err := server.OpenLog(ctx, address, "", zap.NewNop())

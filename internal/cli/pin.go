@@ -21,7 +21,6 @@ func pinVerb(s *shell) *cobra.Command {
 		},
 	}.command()
 	cmd.Flags().StringVar(&environment, "in", "", "the `ENVIRONMENT`")
-	_ = cmd.MarkFlagRequired("in")
 	l.flags(cmd)
 	return cmd
 }
@@ -40,7 +39,6 @@ func unpinVerb(s *shell) *cobra.Command {
 		},
 	}.command()
 	cmd.Flags().StringVar(&environment, "in", "", "the `ENVIRONMENT`")
-	_ = cmd.MarkFlagRequired("in")
 	return cmd
 }
 
@@ -57,7 +55,6 @@ func holdVerb(s *shell) *cobra.Command {
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "the `PROJECT`")
-	_ = cmd.MarkFlagRequired("project")
 	l.flags(cmd)
 	return cmd
 }
@@ -76,7 +73,6 @@ func unholdVerb(s *shell) *cobra.Command {
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "the `PROJECT`")
-	_ = cmd.MarkFlagRequired("project")
 	return cmd
 }
 

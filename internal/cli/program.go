@@ -62,7 +62,7 @@ func (s *shell) root() *cobra.Command {
 			"One program is server, agent and command line. Start with `drover server`, then `drover apply`.",
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return s.fill(cmd, config.ClientFlags) },
-		RunE:              group,
+		Args:              cobra.ArbitraryArgs, RunE: group,
 	}
 	flags := root.PersistentFlags()
 	flags.StringSliceVar(&s.servers, "server", nil, "server `URL`, several with commas; default: that of the client context")
@@ -73,6 +73,8 @@ func (s *shell) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", flagError(err)) })
 	root.SetHelpTemplate(helpTemplate)
 	root.CompletionOptions.DisableDefaultCmd = true
+	cobra.EnableCommandSorting = false // the chapters have an order of their own
+	root.SetHelpCommand(helpVerb())
 	for _, of := range chapters {
 		root.AddGroup(&cobra.Group{ID: of.id, Title: of.title})
 		for _, build := range of.verbs {

@@ -42,7 +42,7 @@ func (s *shell) runScenario(ctx context.Context, file string) (bool, error) {
 	info, err := os.Stat(file)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return false, &failure{code: exitMissing, kind: "not-found", text: "there is no file " + quoted(file)}
+		return false, invalid("there is no file %s", quoted(file))
 	case err == nil && info.Size() > maxScenarioBytes:
 		return false, invalid("%s has %d bytes; a scenario has at most %d", file, info.Size(), maxScenarioBytes)
 	}

@@ -57,3 +57,17 @@ func completionVerb(s *shell) *cobra.Command {
 	}
 	return cmd
 }
+
+// helpVerb is `drover help COMMAND…`; cobra's own ends with code 0 for a command that is not there.
+func helpVerb() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]…", Short: "Show the help of a command", Args: cobra.ArbitraryArgs, DisableFlagsInUseLine: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			found, left, err := cmd.Root().Find(args)
+			if err != nil || len(left) > 0 {
+				return group(found, left)
+			}
+			return found.Help()
+		},
+	}
+}

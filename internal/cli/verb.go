@@ -20,20 +20,22 @@ type verb struct {
 
 // command builds the cobra command. The arguments are counted by what use says.
 func (v verb) command() *cobra.Command {
-	name, arguments, _ := strings.Cut(v.use, " ")
+	_, arguments, _ := strings.Cut(v.use, " ")
 	return &cobra.Command{
 		Use: v.use, Short: v.short, Long: v.long, Example: indented(v.example), DisableFlagsInUseLine: true,
-		Args: func(cmd *cobra.Command, args []string) error { return count(cmd, name, arguments, args) },
+		Args: func(cmd *cobra.Command, args []string) error { return count(cmd, " "+arguments, args) },
 		RunE: func(cmd *cobra.Command, args []string) error { return v.run(cmd.Context(), args) },
 	}
 }
 
-// count compares arguments with those that the command's line names: NAME, [NAME] or NAME….
-func count(cmd *cobra.Command, name, arguments string, args []string) error {
+// count compares arguments with those that the command's line names, NAME, [NAME] or NAME…, and finds the
+// flags that must be given, which stand after them.
+func count(cmd *cobra.Command, arguments string, args []string) error {
+	arguments, required, _ := strings.Cut(arguments, " -")
+	arguments = strings.TrimSpace(arguments)
 	least, most := 0, 0
 	for _, word := range strings.Fields(arguments) {
 		switch {
-		case strings.HasPrefix(word, "-"):
 		case strings.HasPrefix(word, "["):
 			most++
 		case strings.HasSuffix(word, "…"):
@@ -42,15 +44,27 @@ func count(cmd *cobra.Command, name, arguments string, args []string) error {
 			least, most = least+1, most+1
 		}
 	}
+	path := cmd.CommandPath()
 	switch {
-	case len(args) >= least && len(args) <= most:
-		return nil
-	case most == 0:
-		return usage("`%s` takes no argument, and %s was given", cmd.CommandPath(), quoted(args[0]))
+	case len(args) > most && most == 0:
+		return usage("`%s` takes no argument, and %s was given", path, quoted(args[0]))
 	case len(args) > most:
-		return usage("`%s` takes %s, and %s is too much", cmd.CommandPath(), arguments, quoted(args[most]))
+		return usage("`%s` takes %s, and %s is too much", path, arguments, quoted(args[most]))
+	case len(args) < least:
+		return usage("`%s` takes %s; see `%s --help`", path, arguments, path)
+	case required != "" && !given(cmd, strings.Fields(required)[0]):
+		return usage("`%s` needs -%s; see `%s --help`", path, strings.TrimSpace(required), path)
 	}
-	return usage("`%s` takes %s; see `%s --help`", cmd.CommandPath(), arguments, cmd.CommandPath())
+	return nil
+}
+
+// given says whether the flag -f, written "f", or --flag, written "-flag", was given.
+func given(cmd *cobra.Command, flag string) bool {
+	if long, ok := strings.CutPrefix(flag, "-"); ok {
+		return cmd.Flags().Changed(long)
+	}
+	found := cmd.Flags().ShorthandLookup(flag)
+	return found != nil && found.Changed
 }
 
 // parent is a command that only holds others.

@@ -1,0 +1,125 @@
+package cli_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// program is the real drover, built once for all tests of this package.
+var program string
+
+func TestMain(m *testing.M) {
+	code, err := withProgram(m.Run)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func withProgram(run func() int) (int, error) {
+	folder, err := os.MkdirTemp("", "drover-cli-*")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(folder)
+	program = filepath.Join(folder, "drover")
+	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-X github.com/droverhq/drover/internal/cli.version=v0-test", "-o", program, "github.com/droverhq/drover/cmd/drover")
+	if out, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("build drover: %w\n%s", err, out)
+	}
+	return run(), nil
+}
+
+// TestTerminalSessions runs the files in testdata/sessions, each with a home, a data folder and a port of
+// its own. Servers and agents in them are processes.
+//
+//	code N COMMAND…       runs a command that must end with exit code N
+//	until REGEXP COMMAND… runs a command again and again until it succeeds and its stdout matches
+//	keep NAME             keeps the stdout of the last command, trimmed, in the variable NAME
+func TestTerminalSessions(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/sessions",
+		RequireExplicitExec: true,
+		Setup:               setUp,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"code": cmdCode, "until": cmdUntil, "keep": cmdKeep,
+		},
+	})
+}
+
+// setUp gives a session nothing of the user who runs the tests.
+func setUp(e *testscript.Env) error {
+	home := filepath.Join(e.WorkDir, "home")
+	var kept []string
+	for _, pair := range e.Vars {
+		if !strings.HasPrefix(pair, "DROVER_") && !strings.HasPrefix(pair, "XDG_") {
+			kept = append(kept, pair)
+		}
+	}
+	e.Vars = kept
+	e.Setenv("HOME", home)
+	e.Setenv("PATH", filepath.Dir(program)+string(os.PathListSeparator)+os.Getenv("PATH"))
+	e.Setenv("DROVER_DATA", filepath.Join(e.WorkDir, "data"))
+	e.Setenv("DROVER_LISTEN", "127.0.0.1:0")
+	e.Setenv("DROVER_TICK", "1s")
+	e.Setenv("CONTEXTS", filepath.Join(home, ".config", "drover", "contexts.json"))
+	e.Setenv("TZ", "UTC")
+	return os.MkdirAll(home, 0o700)
+}
+
+func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N COMMAND…")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	switch err := ts.Exec(args[1], args[2:]...); {
+	case errors.As(err, &exit):
+		got = exit.ExitCode()
+	case err != nil:
+		ts.Fatalf("%v", err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, not %d", got, want)
+	}
+}
+
+// patience is how long a session waits for what must come.
+const patience = 60 * time.Second
+
+func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until REGEXP COMMAND…")
+	}
+	wanted, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+		err := ts.Exec(args[1], args[2:]...)
+		if err == nil && wanted.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("no %q in the output within %s", args[0], patience)
+		}
+	}
+}
+
+func cmdKeep(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: keep NAME")
+	}
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+}
