@@ -56,6 +56,7 @@ type Engine struct {
 	view    *projections.View
 	ages    projections.Ages
 	batch   triggers.Batch
+	own     map[uuid.UUID]struct{} // what the tick that runs has appended
 	changed chan struct{}
 
 	faults   faults
@@ -135,7 +136,10 @@ func (e *Engine) fold(page []eventlog.Recorded) {
 	}
 	e.mu.Lock()
 	for _, rec := range page {
-		e.batch.Add(rec, e.view.Apply(rec))
+		fact := e.view.Apply(rec)
+		if _, own := e.own[rec.ID]; !own { // what a tick wrote itself is not news to the next one
+			e.batch.Add(rec, fact)
+		}
 	}
 	e.ages.Mark(e.view.Position, e.cfg.Clock.Elapsed())
 	touched := e.view.Touched()

@@ -163,3 +163,24 @@ func TestTwoServersThatTickAtOneInstantDeployOnce(t *testing.T) {
 		require.Equal(t, 1, automatic)
 	})
 }
+
+func TestWhatOthersWriteDuringATickIsInTheNextBatch(t *testing.T) {
+	y := newYard(t)
+	other := y.server(2)
+	y.shop()
+	y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+	y.join("web-01", 1)
+	ctx := context.Background()
+	p, err := y.Begin(ctx)
+	require.NoError(t, err)
+	p.Decide()
+	_, err = other.Handle(ctx, y.id(), domain.ApplyMachine{Name: "web-02", Environment: "production"})
+	require.NoError(t, err)
+	require.NoError(t, p.Append(ctx))
+	report, err := p.Finish(ctx)
+	require.NoError(t, err)
+	require.Len(t, report.Appended, 1)
+	batch := y.tick().Batch
+	require.Equal(t, 1, batch.Events, "what the tick itself wrote is not news")
+	require.Equal(t, "web-02", batch.Balances()[0].Machine)
+}

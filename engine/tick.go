@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/domain"
@@ -99,12 +100,14 @@ func (p *Pass) Decide() {
 		decisions = triggers.Plan(v, verdicts)
 		if p.Report.Ready == nil {
 			p.see(v, verdicts, age)
+		} else {
+			p.seeMore(verdicts)
 		}
 	})
 	p.plans = e.planned(decisions)
 }
 
-// see notes what was found when it was first decided what to deploy; later passes only finish that.
+// see notes what was found when it was first decided what to deploy.
 func (p *Pass) see(v *projections.View, verdicts []triggers.Verdict, age triggers.Age) {
 	p.Report.Verdicts = append(verdicts, p.Report.Batch.Settled(v, age)...)
 	p.Report.Ready = map[string]bool{}
@@ -115,10 +118,25 @@ func (p *Pass) see(v *projections.View, verdicts []triggers.Verdict, age trigger
 	}
 }
 
+// seeMore adds the machines that a later pass deploys to because they came in the meantime.
+func (p *Pass) seeMore(verdicts []triggers.Verdict) {
+	type subject struct{ project, machine string }
+	seen := make(map[subject]bool, len(p.Report.Verdicts))
+	for _, verdict := range p.Report.Verdicts {
+		seen[subject{verdict.Project, verdict.Machine}] = true
+	}
+	for _, verdict := range verdicts {
+		if verdict.Kind == triggers.Deploy && !seen[subject{verdict.Project, verdict.Machine}] {
+			p.Report.Verdicts = append(p.Report.Verdicts, verdict)
+		}
+	}
+}
+
 // Append sends what was decided. A stream that has moved on refuses its decisions; they are taken again.
 func (p *Pass) Append(ctx context.Context) error {
 	done, err := p.engine.appendAll(ctx, p.plans)
 	p.refused = len(p.plans) - len(done)
+	p.engine.owns(done)
 	p.engine.report(&p.Report, done)
 	return err
 }
@@ -144,8 +162,28 @@ func (p *Pass) Finish(ctx context.Context) (Report, error) {
 	if err := p.engine.CatchUp(ctx); err != nil {
 		return p.Report, err
 	}
-	p.engine.takeBatch() // what the tick itself wrote is not news to the next one
+	p.engine.forgetOwn()
 	return p.Report, nil
+}
+
+// owns notes what a tick has appended. What others wrote meanwhile is in the next batch.
+func (e *Engine) owns(done []plan) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.own == nil {
+		e.own = map[uuid.UUID]struct{}{}
+	}
+	for _, p := range done {
+		for _, event := range p.events {
+			e.own[event.ID] = struct{}{}
+		}
+	}
+}
+
+func (e *Engine) forgetOwn() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.own = nil
 }
 
 // React does at once what follows from a report or a command: parts released, skipped or lost, deployments
