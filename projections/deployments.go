@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -171,6 +172,7 @@ func (v *View) queueNamed(p *Project, d *Deployment, named domain.DeploymentMach
 	for _, trigger := range named.Triggers {
 		v.consume(p, part, m, trigger)
 	}
+	slices.SortStableFunc(part.Causes, func(a, b Cause) int { return cmp.Compare(a.Position, b.Position) })
 	v.settle(p, m)
 }
 
