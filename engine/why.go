@@ -8,6 +8,7 @@ import (
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/policies"
 	"github.com/droverhq/drover/projections"
 )
 
@@ -18,10 +19,11 @@ const (
 	pastOfParts   = 50
 )
 
-// thread is a stream and where to begin in it.
+// thread is a stream, where to begin in it, and how many events to read at most.
 type thread struct {
 	stream string
 	from   eventlog.Revision
+	most   int
 }
 
 // Past reads the newest events that tell of a machine and a project: their own streams, and those of the
@@ -38,8 +40,8 @@ func PastOf(ctx context.Context, log eventlog.Log, v *projections.View, machine,
 }
 
 func threadsOf(v *projections.View, machine, project string) []thread {
-	last := func(stream string, most eventlog.Revision) thread {
-		return thread{stream, max(0, v.Revision(stream)+1-most)}
+	last := func(stream string, most int) thread {
+		return thread{stream, max(0, v.Revision(stream)+1-eventlog.Revision(most)), most}
 	}
 	threads := []thread{last(domain.MachineStream(machine), pastOfMachine), last(domain.ProjectStream(project), pastOfProject)}
 	var parts []*projections.Part
@@ -50,15 +52,24 @@ func threadsOf(v *projections.View, machine, project string) []thread {
 	}
 	slices.SortFunc(parts, func(a, b *projections.Part) int { return cmp.Compare(b.Deployment.Queued, a.Deployment.Queued) })
 	for _, part := range parts[:min(len(parts), pastOfParts)] {
-		threads = append(threads, thread{stream: domain.PartStream(part.Deployment.ID, machine)})
+		threads = append(threads, last(domain.PartStream(part.Deployment.ID, machine), pastOfParts))
 	}
 	return threads
+}
+
+// Alive says whether a server runs, as far as this one has seen its lease change.
+func (e *Engine) Alive(server domain.ID) bool {
+	p := &e.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	lease, known := p.leases[server]
+	return server == e.cfg.Server || known && !lease.gone && e.cfg.Clock.Elapsed()-lease.at <= policies.LeaseStale
 }
 
 func readThreads(ctx context.Context, log eventlog.Log, threads []thread) ([]eventlog.Recorded, error) {
 	var past []eventlog.Recorded
 	for _, t := range threads {
-		for rec, err := range log.ReadStream(ctx, t.stream, t.from, 0) {
+		for rec, err := range log.ReadStream(ctx, t.stream, t.from, t.most) {
 			if err != nil {
 				return nil, fmt.Errorf("read stream %s: %w", t.stream, err)
 			}

@@ -143,3 +143,13 @@ func Policies(v *projections.View, f Filter) List[Policy] {
 		return Policy{Name: name, Machines: count[name], Spec: all[name]}, true
 	}, nil)
 }
+
+// EnvironmentOf is one environment; false if there is none of that name.
+func EnvironmentOf(v *projections.View, name string) (Environment, bool) {
+	return only(Environments(v, Filter{Environment: name}), func(e Environment) bool { return e.Name == name })
+}
+
+// PolicyOf is one machine policy; false if there is none of that name.
+func PolicyOf(v *projections.View, name string) (Policy, bool) {
+	return only(Policies(v, Filter{}), func(p Policy) bool { return p.Name == name })
+}

@@ -34,6 +34,11 @@ func Servers(v *projections.View, self domain.ID, alive func(domain.ID) bool, f 
 	}, nil)
 }
 
+// ServerOf is one start of a server; false if there is none of that id.
+func ServerOf(v *projections.View, self domain.ID, alive func(domain.ID) bool, id string) (Server, bool) {
+	return only(Servers(v, self, alive, Filter{State: "all"}), func(s Server) bool { return s.ID == id })
+}
+
 // Tokens lists tokens by id.
 func Tokens(v *projections.View, f Filter) List[Token] {
 	return page(v, f.Limit, namesAfter(v.Tokens, f.After), func(id string) (Token, bool) {

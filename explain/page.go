@@ -56,6 +56,14 @@ func page[T any](v *projections.View, limit int, keys []string, build func(key s
 	return list
 }
 
+// only is the first item of a list that is the one meant.
+func only[T any](list List[T], is func(T) bool) (item T, ok bool) {
+	if i := slices.IndexFunc(list.Items, is); i >= 0 {
+		return list.Items[i], true
+	}
+	return item, false
+}
+
 // namesAfter are the keys of m that follow after, sorted.
 func namesAfter[V any](m map[string]V, after string) []string {
 	names := make([]string, 0, len(m))

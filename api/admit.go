@@ -1,0 +1,309 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/coder/websocket"
+	"go.uber.org/zap"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// joiner is an agent that wants in, by whatever door.
+type joiner struct {
+	machine     string
+	instance    domain.ID
+	session     domain.ID // zero: one is to be chosen
+	secret      string
+	join        string // text of a join token; may be empty
+	environment string
+	roles       []string
+	remote      string
+}
+
+func joinerOf(h client.Hello, remote string) (joiner, error) {
+	j := joiner{machine: h.Machine, secret: h.Secret, join: h.Join, environment: h.Environment, roles: h.Roles, remote: remote}
+	var err error
+	if j.instance, err = domain.ParseID(h.Instance); err != nil {
+		return j, fmt.Errorf("instance: %w", err)
+	}
+	if j.session, err = domain.ParseID(h.Session); err != nil {
+		return j, fmt.Errorf("session: %w", err)
+	}
+	return j, j.check()
+}
+
+// minSecret is the length below which a secret could be guessed.
+const minSecret = 32
+
+func (j joiner) check() error {
+	if r := domain.CheckName("machine", j.machine); r != nil {
+		return r
+	}
+	if len(j.secret) < minSecret || len(j.secret) > 1024 {
+		return fmt.Errorf("the agent's secret has %d characters, and %d to 1024 are wanted", len(j.secret), minSecret)
+	}
+	if j.instance.IsZero() {
+		return errors.New("the instance is the zero id")
+	}
+	return nil
+}
+
+// errRevoked ends an agent: its token was revoked, and trying again cannot help.
+var errRevoked = errors.New("the token that this agent joined with was revoked")
+
+// admit lets an agent in: it proves who it is, its machine comes online, and it is welcomed.
+func (a *API) admit(ctx context.Context, conn *websocket.Conn, remote string, h client.Hello) (*session, *client.Refused) {
+	j, err := joinerOf(h, remote)
+	if err != nil {
+		return nil, &client.Refused{Reason: err.Error(), Final: true}
+	}
+	lock := a.hub.admission(j.machine)
+	lock.Lock()
+	defer lock.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	if err := a.prove(ctx, j); err != nil {
+		return nil, refusedBy(err)
+	}
+	if refused := a.clone(ctx, j); refused != nil {
+		return nil, refused
+	}
+	s := &session{api: a, conn: conn, machine: j.machine, instance: j.instance, id: j.session, told: eventlog.NoStream, pushing: true}
+	warnings, err := a.connect(ctx, j)
+	if err != nil {
+		return nil, refusedBy(err)
+	}
+	a.welcome(ctx, s, h, warnings)
+	return s, nil
+}
+
+func refusedBy(err error) *client.Refused {
+	if errors.Is(err, errRevoked) {
+		return &client.Refused{Reason: err.Error(), Final: true}
+	}
+	return &client.Refused{Reason: problemOf(err).Problem.Error()}
+}
+
+// prove checks an agent's own secret, or joins it with its token.
+func (a *API) prove(ctx context.Context, j joiner) error {
+	revoked := false
+	for _, use := range a.uses(j.instance) {
+		if use.Machine != j.machine || !sameHash(use.Secret, j.secret) {
+			continue
+		}
+		if !use.revoked {
+			return a.mayBecome(use.settings, j)
+		}
+		revoked = true
+	}
+	if j.join != "" {
+		return a.joinWith(ctx, j)
+	}
+	if revoked {
+		return errRevoked
+	}
+	return a.refuseAgent(j, fmt.Sprintf("machine %s has not joined as this instance", j.machine), "start the agent with --join TOKEN; `drover token create --join` makes one")
+}
+
+// refuseAgent answers a bad credential of an agent.
+func (a *API) refuseAgent(j joiner, reason, hint string) error {
+	if p := a.refuse(&http.Request{RemoteAddr: j.remote}); p.Status == http.StatusTooManyRequests {
+		return p
+	}
+	return problem(client.Unauthorised, reason, hint)
+}
+
+// as is what the joiner is or will be: the machine in the log counts, what the agent says only where there is none.
+func (a *API) as(j joiner) (environment string, roles []string, exists bool) {
+	environment, roles = j.environment, domain.Names(j.roles)
+	a.cfg.Engine.Read(func(v *projections.View) {
+		if m := v.Machines[j.machine]; m != nil {
+			environment, roles, exists = m.Environment, m.Roles, true
+		}
+	})
+	return environment, roles, exists
+}
+
+// mayBecome refuses an agent whose machine is gone and which asks to be another than its token allows.
+func (a *API) mayBecome(s domain.TokenSettings, j joiner) error {
+	environment, roles, exists := a.as(j)
+	if exists {
+		return nil
+	}
+	if len(s.Environments) > 0 && !slices.Contains(s.Environments, environment) {
+		return problem(client.Forbidden, fmt.Sprintf("the join token is not good for environment %.80q", environment), fmt.Sprintf("it is good for %v", s.Environments))
+	}
+	for _, role := range roles {
+		if len(s.Roles) > 0 && !slices.Contains(s.Roles, role) {
+			return problem(client.Forbidden, fmt.Sprintf("the join token is not good for role %.80q", role), fmt.Sprintf("it is good for %v", s.Roles))
+		}
+	}
+	return nil
+}
+
+// joinWith uses a join token. Nothing is used up before it is clear that the agent can be let in.
+func (a *API) joinWith(ctx context.Context, j joiner) error {
+	token, ok := a.findToken(j.join)
+	switch {
+	case !ok || !token.Settings.Join:
+		return a.refuseAgent(j, "the join token is not known", "`drover token create --join` makes another one")
+	case token.Revoked:
+		return errRevoked
+	}
+	environment, roles, exists := a.as(j)
+	if !exists {
+		if err := a.canAdd(j); err != nil {
+			return err
+		}
+	}
+	if err := a.free(j); err != nil {
+		return err
+	}
+	_, err := a.handle(ctx, domain.ID{}, domain.UseToken{ID: token.ID, Instance: j.instance, Machine: j.machine, Secret: hashOf(j.secret),
+		Environment: environment, Roles: roles, Now: a.cfg.Clock.Now()})
+	return err
+}
+
+// canAdd asks whether the machine could be added as the agent says.
+func (a *API) canAdd(j joiner) (err error) {
+	a.cfg.Engine.Read(func(v *projections.View) {
+		if _, rejection := j.machineCommand().Decide(v.World()); rejection != nil {
+			err = rejection
+		}
+	})
+	return err
+}
+
+func (j joiner) machineCommand() domain.ApplyMachine {
+	return domain.ApplyMachine{Name: j.machine, Environment: j.environment, Roles: j.roles, By: "agent"}
+}
+
+// free refuses another instance while the machine is online: its name is taken.
+func (a *API) free(j joiner) (err error) {
+	a.cfg.Engine.Read(func(v *projections.View) {
+		if m := v.Machines[j.machine]; m != nil && m.Online && m.Instance != j.instance {
+			err = problem(client.Conflict, fmt.Sprintf("machine %s is online as another instance", j.machine),
+				"give this agent another name; this one is free once the other has been silent beyond its policy's offlineAfter")
+		}
+	})
+	return err
+}
+
+// pingWithin is how long the agent of a session may take to show that it lives.
+const pingWithin = 3 * time.Second
+
+// clone refuses the newer of two live sessions of one instance: somebody copied its disk.
+func (a *API) clone(ctx context.Context, j joiner) *client.Refused {
+	refused := &client.Refused{Reason: fmt.Sprintf("an agent with this identity is connected as machine %s already; was its disk copied? "+
+		"an agent needs a --data of its own", j.machine)}
+	if old := a.hub.of(j.machine); old != nil {
+		if old.id != j.session && old.instance == j.instance && old.lives(ctx) {
+			return refused
+		}
+		a.hub.drop(old)
+		_ = old.conn.CloseNow()
+	}
+	elsewhere := false
+	a.cfg.Engine.Read(func(v *projections.View) {
+		m := v.Machines[j.machine]
+		if m == nil || !m.Online || m.Instance != j.instance || m.Session == j.session {
+			return
+		}
+		elsewhere = m.Server != a.cfg.Engine.Server()
+		if server := v.Servers[m.Server]; elsewhere && server != nil {
+			refused.Server = server.Facts.Address
+		}
+		if !elsewhere && a.hub.isPlain(j.machine, m.Session) {
+			elsewhere = a.cfg.Engine.Holds(j.machine, m.Connect, time.Duration(v.PolicyOf(m).OfflineAfter))
+		}
+	})
+	if !elsewhere {
+		return nil
+	}
+	refused.Reason = fmt.Sprintf("an earlier session of machine %s has not ended; it ends once it was silent beyond its policy's offlineAfter", j.machine)
+	return refused
+}
+
+// lives asks the agent of a session for a sign of life.
+func (s *session) lives(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, pingWithin)
+	defer cancel()
+	return s.conn.Ping(ctx) == nil
+}
+
+// connect adds the machine if it is not there, and brings it online. It warns where the agent's flags differ.
+func (a *API) connect(ctx context.Context, j joiner) (warnings []string, err error) {
+	environment, roles, exists := a.as(j)
+	if !exists {
+		if _, err := a.handle(ctx, domain.ID{}, j.machineCommand()); err != nil {
+			return nil, err
+		}
+	} else {
+		warnings = j.differs(environment, roles)
+	}
+	_, err = a.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: j.machine, Server: a.cfg.Engine.Server(), Session: j.session, Instance: j.instance})
+	return warnings, err
+}
+
+// differs says where the agent's flags are not what the log has; the log counts.
+func (j joiner) differs(environment string, roles []string) (warnings []string) {
+	if j.environment != "" && j.environment != environment {
+		warnings = append(warnings, fmt.Sprintf("--environment %.80s does not count: machine %s is in %s since its first join; apply a Machine to move it", j.environment, j.machine, environment))
+	}
+	if said := domain.Names(j.roles); len(said) > 0 && !slices.Equal(said, roles) {
+		warnings = append(warnings, fmt.Sprintf("--role %.200v does not count: machine %s has the roles %v since its first join; apply a Machine to change them", said, j.machine, roles))
+	}
+	return warnings
+}
+
+// welcome tells the agent that it is in, and from then on what is new.
+func (a *API) welcome(ctx context.Context, s *session, h client.Hello, warnings []string) {
+	n := a.newsOf(s.machine)
+	w := client.Welcome{Log: a.cfg.Engine.LogID().String(), Server: a.cfg.Engine.Server().String(), Settings: n.settings, Warnings: warnings}
+	a.cfg.Engine.Read(func(v *projections.View) { w.Unfinished = unfinishedOf(v, s.machine) })
+	if h.Memory != nil && a.knowsMore(ctx, s.machine, *h.Memory) {
+		sentence := "this agent remembers an event that the log does not have: was the log restored from an older backup?"
+		w.Warnings = append(w.Warnings, sentence)
+		a.log.Error("agent knows more than the log", zap.String("machine", s.machine), zap.Int64("revision", h.Memory.Revision), zap.String("event", h.Memory.Event))
+	}
+	s.settings = n.settings
+	s.heard = a.cfg.Clock.Elapsed()
+	if n.machine != nil {
+		s.connectedAs(n.machine.Connect)
+	}
+	a.log.Info("agent connected", zap.String("machine", s.machine), zap.Stringer("session", s.id), zap.Int("unfinished", len(w.Unfinished)))
+	s.send(client.ToAgent{Welcome: &w})
+	s.begin()
+}
+
+// begin makes the session one that is told news.
+func (s *session) begin() {
+	s.api.hub.put(s)
+	if s.api.isDraining() {
+		s.end(websocket.StatusGoingAway, "the server stops")
+	}
+	s.mu.Lock()
+	s.pushing = false
+	s.mu.Unlock()
+	s.look()
+}
+
+// knowsMore says that an agent remembers an event of its machine which this log does not have where it was.
+func (a *API) knowsMore(ctx context.Context, machine string, m client.Memory) bool {
+	if m.Log != a.cfg.Engine.LogID().String() || m.Event == "" || m.Revision < 0 {
+		return false
+	}
+	for rec, err := range a.cfg.Log.ReadStream(ctx, domain.MachineStream(machine), eventlog.Revision(m.Revision), 1) {
+		return err == nil && rec.ID.String() != m.Event
+	}
+	return true
+}

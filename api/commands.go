@@ -1,0 +1,188 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/internal/ids"
+)
+
+// WriteNamed is a write about one thing.
+type WriteNamed struct {
+	Key
+	Name string `path:"name"`
+}
+
+// WriteInProject is a write about one thing of a project.
+type WriteInProject struct {
+	Key
+	Project string `path:"project"`
+	Name    string `path:"name"`
+}
+
+// MachineBody is the settings of a machine, or the join of an agent that speaks plain HTTP.
+type MachineBody struct {
+	Name        string   `json:"name"`
+	Environment string   `json:"environment"`
+	Roles       []string `json:"roles,omitempty"`
+	Policy      string   `json:"policy,omitempty"`
+	Disabled    bool     `json:"disabled,omitempty"`
+	// Instance and Secret are a joining agent's own: a UUID and what it proves itself with from then on.
+	Instance string `json:"instance,omitempty" doc:"Of a joining agent: its own UUID."`
+	Secret   string `json:"secret,omitempty" doc:"Of a joining agent: its own secret, at least 32 characters."`
+}
+
+// named registers a write that takes a name alone.
+func named(a *API, method, path, summary string, scope domain.Scope, wish func(name, by string) domain.Command) {
+	write(a, route(method, path, summary, scope), func(in *WriteNamed) string { return in.Key.Key },
+		func(_ context.Context, in *WriteNamed, by string) (domain.Command, error) {
+			return wish(in.Name, by), nil
+		})
+}
+
+// ofProject registers a write that takes a project and a name alone.
+func ofProject(a *API, method, path, summary string, scope domain.Scope, wish func(project, name, by string) domain.Command) {
+	write(a, route(method, path, summary, scope), func(in *WriteInProject) string { return in.Key.Key },
+		func(_ context.Context, in *WriteInProject, by string) (domain.Command, error) {
+			return wish(in.Project, in.Name, by), nil
+		})
+}
+
+func (a *API) routeCommands() {
+	a.routeDeletes()
+	a.routeSwitches()
+	a.routeTokens()
+	write(a, route(http.MethodPost, "/log/clear", "Let a stream that was set aside go on", domain.AdminScope),
+		func(in *clearInput) string { return in.Key.Key },
+		func(_ context.Context, in *clearInput, by string) (domain.Command, error) {
+			return domain.ClearStream{Name: in.Body.Stream, By: by}, nil
+		})
+}
+
+type clearInput struct {
+	Key
+	Body struct {
+		Stream string `json:"stream"`
+	}
+}
+
+func (a *API) routeDeletes() {
+	named(a, http.MethodDelete, "/environments/{name}", "Delete an environment that nothing names", domain.AdminScope,
+		func(name, by string) domain.Command { return domain.DeleteEnvironment{Name: name, By: by} })
+	named(a, http.MethodDelete, "/policies/{name}", "Delete a machine policy that no machine names", domain.AdminScope,
+		func(name, by string) domain.Command { return domain.DeletePolicy{Name: name, By: by} })
+	named(a, http.MethodDelete, "/projects/{name}", "Delete a project with its triggers, releases and deployments", domain.AdminScope,
+		func(name, by string) domain.Command { return domain.DeleteProject{Name: name, By: by} })
+	named(a, http.MethodDelete, "/machines/{name}", "Delete a machine", domain.AdminScope,
+		func(name, by string) domain.Command { return domain.DeleteMachine{Name: name, By: by} })
+	named(a, http.MethodDelete, "/tokens/{name}", "Revoke a token, and the agents that joined with it", domain.AdminScope,
+		func(name, by string) domain.Command { return domain.RevokeToken{ID: name, By: by} })
+	ofProject(a, http.MethodDelete, "/triggers/{project}/{name}", "Delete a trigger", domain.AdminScope,
+		func(project, name, by string) domain.Command {
+			return domain.DeleteTrigger{Project: project, Name: name, By: by}
+		})
+}
+
+func (a *API) routeSwitches() {
+	for word, enabled := range map[string]bool{"enable": true, "disable": false} {
+		summary := "Let it act again"
+		if !enabled {
+			summary = "Stop it from acting"
+		}
+		named(a, http.MethodPost, "/machines/{name}/"+word, summary, domain.AdminScope,
+			func(name, by string) domain.Command {
+				return domain.SetMachineEnabled{Name: name, Enabled: enabled, By: by}
+			})
+		named(a, http.MethodPost, "/projects/{name}/"+word, summary, domain.AdminScope,
+			func(name, by string) domain.Command {
+				return domain.SetProjectEnabled{Name: name, Enabled: enabled, By: by}
+			})
+		ofProject(a, http.MethodPost, "/triggers/{project}/{name}/"+word, summary, domain.AdminScope,
+			func(project, name, by string) domain.Command {
+				return domain.SetTriggerEnabled{Project: project, Name: name, Enabled: enabled, By: by}
+			})
+	}
+}
+
+// Defaults of a join token.
+const (
+	defaultUses    = 1
+	defaultJoinFor = time.Hour
+)
+
+type tokenInput struct {
+	Key
+	Body struct {
+		Join         bool         `json:"join,omitempty"`
+		Scope        domain.Scope `json:"scope,omitempty" doc:"admin, deploy or read; none for a join token."`
+		Uses         *int         `json:"uses,omitempty" doc:"Of a join token; 0: no limit. Default 1."`
+		Until        *time.Time   `json:"until,omitempty" doc:"Default: in an hour for a join token, else never."`
+		Environments []string     `json:"environments,omitempty"`
+		Roles        []string     `json:"roles,omitempty"`
+	}
+}
+
+// Minted is a token that was just made; its text is told this once.
+type Minted struct {
+	ID       string `json:"id"`
+	Token    string `json:"token"`
+	Position string `json:"position"`
+}
+
+func (a *API) routeTokens() {
+	huma.Register(a.router, route(http.MethodPost, "/tokens", "Make a token; its text is told this once", domain.AdminScope),
+		func(ctx context.Context, in *tokenInput) (*answer[Minted], error) {
+			id, p := commandID(in.Key.Key)
+			if p != nil {
+				return nil, p
+			}
+			settings, err := a.tokenSettings(in)
+			if err != nil {
+				return nil, err
+			}
+			token := ids.NewToken()
+			written, err := a.handle(ctx, id, domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(), By: callerOf(ctx).name})
+			if err != nil {
+				return nil, problemOf(err)
+			}
+			return &answer[Minted]{Position: written.Position, Body: Minted{ID: token.ID, Token: token.Text(), Position: written.Position}}, nil
+		})
+}
+
+func (a *API) tokenSettings(in *tokenInput) (domain.TokenSettings, error) {
+	b := in.Body
+	s := domain.TokenSettings{Join: b.Join, Scope: b.Scope, Until: b.Until, Environments: b.Environments, Roles: b.Roles}
+	switch {
+	case !b.Join && (b.Uses != nil || len(b.Environments)+len(b.Roles) > 0):
+		return s, invalid("uses, environments and roles are those of a join token").hint("send join: true, or leave them out")
+	case b.Join && b.Scope != "":
+		return s, invalid("a join token has no scope").hint("leave scope out, or send join: false")
+	case b.Until != nil && !a.cfg.Clock.Now().Before(*b.Until):
+		return s, invalid("until %s has passed", b.Until.UTC().Format(time.RFC3339)).hint("name a time to come")
+	case !b.Join:
+		return s, nil
+	}
+	s.Uses = defaultUses
+	if b.Uses != nil {
+		s.Uses = *b.Uses
+	}
+	if s.Until == nil {
+		until := a.cfg.Clock.Now().Add(defaultJoinFor).UTC().Truncate(time.Second)
+		s.Until = &until
+	}
+	return s, nil
+}
+
+// addMachine is POST /machines of a person.
+func (a *API) addMachine(ctx context.Context, id domain.ID, b MachineBody) (client.Written, error) {
+	if b.Instance != "" || b.Secret != "" {
+		return client.Written{}, invalid("instance and secret are those of a joining agent").hint("send them with a join token")
+	}
+	return a.handle(ctx, id, domain.ApplyMachine{Name: b.Name, Environment: b.Environment, Roles: b.Roles, Policy: b.Policy,
+		Disabled: b.Disabled, By: callerOf(ctx).name})
+}

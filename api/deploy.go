@@ -1,0 +1,144 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
+)
+
+type releaseInput struct {
+	Key
+	Project string `path:"project"`
+	Body    struct {
+		Version string `json:"version"`
+	}
+}
+
+type deployInput struct {
+	Key
+	Body struct {
+		Project           string   `json:"project"`
+		Release           string   `json:"release"`
+		Environment       string   `json:"environment"`
+		Machines          []string `json:"machines,omitempty" doc:"Named: the deployment goes to these alone."`
+		Exclude           []string `json:"exclude,omitempty"`
+		MaxParallel       *int     `json:"maxParallel,omitempty" doc:"Instead of the project's; 0: no bound."`
+		StopAfterFailures *int     `json:"stopAfterFailures,omitempty" doc:"Instead of the project's; 0: never."`
+		Reason            string   `json:"reason,omitempty"`
+	}
+}
+
+type rollbackInput struct {
+	Key
+	Body struct {
+		Project     string `json:"project"`
+		Environment string `json:"environment"`
+	}
+}
+
+type retryInput struct {
+	Key
+	Body struct {
+		Project string `json:"project"`
+		Machine string `json:"machine"`
+	}
+}
+
+type pinInput struct {
+	Key
+	Body struct {
+		Project     string     `json:"project"`
+		Release     string     `json:"release"`
+		Environment string     `json:"environment"`
+		Until       *time.Time `json:"until,omitempty"`
+		Reason      string     `json:"reason,omitempty"`
+	}
+}
+
+type holdInput struct {
+	Key
+	Body struct {
+		Project string     `json:"project"`
+		Machine string     `json:"machine"`
+		Until   *time.Time `json:"until,omitempty"`
+		Reason  string     `json:"reason,omitempty"`
+	}
+}
+
+func (a *API) routeDeploy() {
+	write(a, route(http.MethodPost, "/projects/{project}/releases", "Make an immutable release of a project", domain.DeployScope),
+		func(in *releaseInput) string { return in.Key.Key },
+		func(_ context.Context, in *releaseInput, by string) (domain.Command, error) {
+			return domain.CreateRelease{Project: in.Project, Version: in.Body.Version, By: by}, nil
+		})
+	write(a, route(http.MethodPost, "/deployments", "Deploy a release to an environment", domain.DeployScope),
+		func(in *deployInput) string { return in.Key.Key },
+		func(_ context.Context, in *deployInput, by string) (domain.Command, error) {
+			b := in.Body
+			return domain.Deploy{Project: b.Project, Release: b.Release, Environment: b.Environment, Machines: b.Machines, Exclude: b.Exclude,
+				MaxParallel: b.MaxParallel, StopAfterFailures: b.StopAfterFailures, Reason: b.Reason, By: by}, nil
+		})
+	write(a, route(http.MethodPost, "/rollback", "Deploy the release before", domain.DeployScope),
+		func(in *rollbackInput) string { return in.Key.Key },
+		func(_ context.Context, in *rollbackInput, by string) (domain.Command, error) {
+			return domain.Rollback{Project: in.Body.Project, Environment: in.Body.Environment, By: by}, nil
+		})
+	write(a, route(http.MethodPost, "/retry", "Try a machine again", domain.DeployScope),
+		func(in *retryInput) string { return in.Key.Key },
+		func(_ context.Context, in *retryInput, by string) (domain.Command, error) {
+			return domain.Retry{Project: in.Body.Project, Machine: in.Body.Machine, By: by}, nil
+		})
+	write(a, route(http.MethodPost, "/deployments/{name}/cancel", "Stop a deployment; what runs finishes", domain.DeployScope),
+		func(in *WriteNamed) string { return in.Key.Key }, a.cancel)
+	a.routeChoices()
+}
+
+// cancel finds the project that a deployment belongs to; its stream guards the command.
+func (a *API) cancel(_ context.Context, in *WriteNamed, by string) (domain.Command, error) {
+	project := ""
+	id, err := domain.ParseID(in.Name)
+	a.cfg.Engine.Read(func(v *projections.View) {
+		if d := v.Deployments[id]; err == nil && d != nil {
+			project = d.Project.Name
+		}
+	})
+	if project == "" {
+		return nil, missing("deployment %.80q does not exist", in.Name).hint("`drover get deployments` lists them")
+	}
+	return domain.CancelDeployment{Project: project, Deployment: id, By: by}, nil
+}
+
+// routeChoices are pins and holds: what a person chose and automation does not undo.
+func (a *API) routeChoices() {
+	write(a, route(http.MethodPost, "/pins", "Pin a release in an environment", domain.DeployScope),
+		func(in *pinInput) string { return in.Key.Key },
+		func(_ context.Context, in *pinInput, by string) (domain.Command, error) {
+			b := in.Body
+			return domain.SetPin{Project: b.Project, Release: b.Release, Environment: b.Environment, Until: b.Until, Reason: b.Reason, By: by}, a.toCome(b.Until)
+		})
+	ofProject(a, http.MethodDelete, "/pins/{project}/{name}", "Lift the pin of an environment", domain.DeployScope,
+		func(project, name, by string) domain.Command {
+			return domain.LiftPin{Project: project, Environment: name, By: by}
+		})
+	write(a, route(http.MethodPost, "/holds", "Hold a machine as it is", domain.DeployScope),
+		func(in *holdInput) string { return in.Key.Key },
+		func(_ context.Context, in *holdInput, by string) (domain.Command, error) {
+			b := in.Body
+			return domain.SetHold{Project: b.Project, Machine: b.Machine, Until: b.Until, Reason: b.Reason, By: by}, a.toCome(b.Until)
+		})
+	ofProject(a, http.MethodDelete, "/holds/{project}/{name}", "Lift the hold of a machine", domain.DeployScope,
+		func(project, name, by string) domain.Command {
+			return domain.LiftHold{Project: project, Machine: name, By: by}
+		})
+}
+
+// toCome refuses a deadline that has passed.
+func (a *API) toCome(until *time.Time) error {
+	if until != nil && !a.cfg.Clock.Now().Before(*until) {
+		return invalid("until %s has passed", until.UTC().Format(time.RFC3339)).hint("name a time to come")
+	}
+	return nil
+}

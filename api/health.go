@@ -1,0 +1,144 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/projections"
+)
+
+// routeHealth registers what watches this server; on loopback no token is needed.
+func (a *API) routeHealth() {
+	a.outside("/healthz", "200 while the server lives", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
+	a.outside("/readyz", "200 if the server does its work, else 503; a sentence a line", a.readyz)
+	a.outside("/metrics", "Metrics as Prometheus reads them", a.metrics.handler().ServeHTTP)
+}
+
+func (a *API) outside(path, summary string, serve http.HandlerFunc) {
+	op := route(http.MethodGet, path, summary, domain.ReadScope)
+	op.Path, op.Metadata[freeHere] = path, true
+	huma.Register(a.router, op, func(context.Context, *empty) (*huma.StreamResponse, error) {
+		return &huma.StreamResponse{Body: func(ctx huma.Context) {
+			r, w := humago.Unwrap(ctx)
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			serve(w, r)
+		}}, nil
+	})
+}
+
+func (a *API) readyz(w http.ResponseWriter, _ *http.Request) {
+	var against []string
+	if a.isDraining() {
+		against = append(against, "this server is about to stop")
+	}
+	for _, err := range []error{a.cfg.Engine.Ready(), a.cfg.Ready()} {
+		if err != nil {
+			against = append(against, strings.Split(err.Error(), "\n")...)
+		}
+	}
+	if len(against) > 0 {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	} else {
+		fmt.Fprintln(w, "ready")
+	}
+	for _, sentence := range append(against, a.setAside()...) {
+		fmt.Fprintln(w, sentence)
+	}
+}
+
+// setAside are the streams that wait for a person; the server does its work for all others.
+func (a *API) setAside() []string {
+	var sentences []string
+	a.cfg.Engine.Read(func(v *projections.View) {
+		for _, aside := range v.Aside {
+			sentences = append(sentences, fmt.Sprintf("stream %s is set aside since position %s: %s; `drover log clear %s` lets it go on",
+				aside.Stream, aside.Position, aside.Reason, aside.Stream))
+		}
+	})
+	slices.Sort(sentences)
+	return sentences
+}
+
+// metrics are what Prometheus is told.
+type metrics struct {
+	registry *prometheus.Registry
+	ticks    prometheus.Histogram
+	faults   prometheus.Counter
+	read     prometheus.Counter
+	appended *prometheus.CounterVec
+	verdicts *prometheus.GaugeVec
+	requests *prometheus.CounterVec
+}
+
+func newMetrics(a *API) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		ticks: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "drover_tick_duration_seconds", Help: "How long ticks took.",
+			Buckets: []float64{.001, .005, .02, .1, .5, 2, 10, 60}}),
+		faults:   prometheus.NewCounter(prometheus.CounterOpts{Name: "drover_tick_faults_total", Help: "Ticks that ended with a fault."}),
+		read:     prometheus.NewCounter(prometheus.CounterOpts{Name: "drover_tick_events_total", Help: "Events that ticks found new."}),
+		appended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "drover_decisions_total", Help: "Decisions that ticks appended, by event."}, []string{"event"}),
+		verdicts: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "drover_verdicts", Help: "Verdicts of the last tick."}, []string{"verdict", "reason"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "drover_agent_messages_total", Help: "Messages of agents, by kind."}, []string{"kind"}),
+	}
+	m.registry.MustRegister(m.ticks, m.faults, m.read, m.appended, m.verdicts, m.requests,
+		gauge("drover_agents_connected", "Agents that are connected to this server.", func() float64 { return float64(a.hub.count()) }),
+		gauge("drover_log_position", "Position of the last event folded.", func() float64 { return float64(a.cfg.Engine.Position()) }),
+		gauge("drover_log_lag", "Head of the log less the position of the last event folded; -1 if the log cannot be read.", a.lag),
+		gauge("drover_ready", "1 if this server does its work.", func() float64 { return ready(cmp.Or(a.cfg.Engine.Ready(), a.cfg.Ready())) }))
+	return m
+}
+
+func gauge(name, help string, read func() float64) prometheus.Collector {
+	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)
+}
+
+func ready(against error) float64 {
+	if against != nil {
+		return 0
+	}
+	return 1
+}
+
+func (a *API) lag() float64 {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	head, err := a.cfg.Log.Head(ctx)
+	if err != nil {
+		return -1
+	}
+	return float64(head) - float64(min(head, a.cfg.Engine.Position()))
+}
+
+func (m *metrics) handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// Ticked notes what a tick saw and did, for /metrics. The wiring calls it after each.
+func (a *API) Ticked(r engine.Report, took time.Duration, err error) {
+	m := a.metrics
+	m.ticks.Observe(took.Seconds())
+	m.read.Add(float64(r.Batch.Events))
+	if err != nil {
+		m.faults.Inc()
+	}
+	for _, written := range r.Appended {
+		m.appended.WithLabelValues(domain.Name(written.Event)).Inc()
+	}
+	m.verdicts.Reset()
+	for _, verdict := range r.Verdicts {
+		m.verdicts.WithLabelValues(string(verdict.Kind), string(verdict.Reason)).Inc()
+	}
+}

@@ -1,0 +1,245 @@
+package api
+
+import (
+	"hash/maphash"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/rollout"
+)
+
+// hub holds the sessions of agents that are connected to this server.
+type hub struct {
+	mu       sync.Mutex
+	sessions map[string]*session // by machine
+	// plain are the sessions by plain HTTP, which nobody can ping.
+	plain map[string]domain.ID
+	// admitting lets one agent of a name in at a time.
+	admitting [64]sync.Mutex
+	seed      maphash.Seed
+}
+
+func (h *hub) begin() {
+	h.sessions, h.plain, h.seed = map[string]*session{}, map[string]domain.ID{}, maphash.MakeSeed()
+}
+
+// admission is the lock under which agents of a machine's name are let in.
+func (h *hub) admission(machine string) *sync.Mutex {
+	return &h.admitting[maphash.String(h.seed, machine)%uint64(len(h.admitting))]
+}
+
+func (h *hub) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.sessions)
+}
+
+func (h *hub) of(machine string) *session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.sessions[machine]
+}
+
+func (h *hub) put(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sessions[s.machine] = s
+	delete(h.plain, s.machine)
+}
+
+// drop forgets a session, unless another has its place.
+func (h *hub) drop(s *session) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.sessions[s.machine] == s {
+		delete(h.sessions, s.machine)
+	}
+}
+
+func (h *hub) setPlain(machine string, session domain.ID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.plain[machine] = session
+}
+
+func (h *hub) isPlain(machine string, session domain.ID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.plain[machine] == session
+}
+
+// touched looks after the agents of these machines, each by itself: nobody is told of what is not theirs.
+func (h *hub) touched(a *API, machines map[string]struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(machines) > len(h.sessions) {
+		for machine, s := range h.sessions {
+			if _, ok := machines[machine]; ok {
+				s.look()
+			}
+		}
+		return
+	}
+	for machine := range machines {
+		if s := h.sessions[machine]; s != nil {
+			s.look()
+		}
+	}
+}
+
+// closeAll ends every connection, so that the agents go to another server, or come back to this one's next start.
+func (h *hub) closeAll() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.sessions {
+		go s.conn.Close(websocket.StatusGoingAway, "the server stops")
+	}
+}
+
+// news is what the view says of an agent's machine.
+type news struct {
+	machine  *domain.Machine // nil: there is none
+	settings client.Settings
+	revision eventlog.Revision
+	newest   domain.ID
+	work     *client.Work
+}
+
+// newsOf reads what there is to tell the agent of a machine.
+func (a *API) newsOf(name string) (n news) {
+	a.cfg.Engine.Read(func(v *projections.View) {
+		m := v.Machines[name]
+		if m == nil {
+			return
+		}
+		machine, stream := m.Machine, domain.MachineStream(name)
+		n = news{machine: &machine, settings: settingsOf(v.PolicyOf(m)), revision: v.Revision(stream), newest: v.Newest(stream)}
+		if part := rollout.Work(v, name); part != nil {
+			n.work = workOf(v, part)
+		}
+	})
+	return n
+}
+
+// longestHeartbeat bounds the interval whatever the policy says.
+const longestHeartbeat = 10 * time.Second
+
+func settingsOf(p domain.PolicySettings) client.Settings {
+	s := client.Settings{OfflineAfter: client.Duration(p.OfflineAfter), HeartbeatEvery: client.Duration(min(time.Duration(p.OfflineAfter)/3, longestHeartbeat))}
+	if c := p.HealthCheck; c != nil {
+		s.HealthCheck = &client.HealthCheck{Every: client.Duration(c.Every), Timeout: client.Duration(c.Timeout), Script: c.Script}
+	}
+	return s
+}
+
+// workOf is a released part with all that is needed to run it; nil if its release is not there any more.
+func workOf(v *projections.View, part *projections.Part) *client.Work {
+	d := part.Deployment
+	if d.Content == nil {
+		return nil
+	}
+	work := &client.Work{Deployment: d.ID.String(), Project: d.Project.Name, Environment: d.Environment, Machine: part.Machine,
+		Release: d.Release, PreviousRelease: v.Actual(d.Project, v.Machines[part.Machine]), Cause: causeOf(part),
+		Variables: d.Content.Variables, Secrets: d.Content.Secrets, Steps: []client.Step{}}
+	for _, s := range d.Content.Steps {
+		work.Steps = append(work.Steps, client.Step{Name: s.Name, Run: s.Run, Folder: s.Folder, Timeout: client.Duration(s.Timeout), Retries: s.Retries})
+	}
+	return work
+}
+
+func causeOf(part *projections.Part) string {
+	switch {
+	case part.Deployment.Kind != domain.Automatic:
+		return "person"
+	case part.Verdict == "sweep":
+		return "sweep"
+	}
+	return "trigger"
+}
+
+// look asks for a push; many at once are one.
+func (s *session) look() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.again = true
+	if !s.pushing {
+		s.pushing = true
+		go s.push()
+	}
+}
+
+// push tells the agent what is new until nothing is. One goroutine at a time pushes; without news, none is there.
+func (s *session) push() {
+	for {
+		s.mu.Lock()
+		if !s.again {
+			s.pushing = false
+			s.mu.Unlock()
+			return
+		}
+		s.again = false
+		s.mu.Unlock()
+		s.tell(s.api.newsOf(s.machine))
+	}
+}
+
+// tell sends what differs from what was told before.
+func (s *session) tell(n news) {
+	self := s.api.cfg.Engine.Server()
+	switch m := n.machine; {
+	case m == nil:
+		s.refuse(client.Refused{Reason: "machine " + s.machine + " was deleted"})
+		return
+	case !m.Online:
+		s.comeBack(n)
+		return
+	case m.Session != s.id || m.Instance != s.instance:
+		s.refuse(client.Refused{Reason: "another session of machine " + s.machine + " took the place of this one"})
+		return
+	case m.Server != self:
+		s.end(websocket.StatusGoingAway, "the session moved to another server")
+		return
+	}
+	s.connectedAs(n.machine.Connect)
+	if !reflect.DeepEqual(n.settings, s.settings) {
+		s.settings = n.settings
+		s.send(client.ToAgent{Settings: &n.settings})
+	}
+	if n.revision > s.told {
+		s.told = n.revision
+		s.send(client.ToAgent{Told: &client.Told{Log: s.api.cfg.Engine.LogID().String(), Revision: int64(n.revision), Event: n.newest.String()}})
+	}
+	s.offer(n.work)
+}
+
+// offer sends work that was not offered yet, or is to be offered again.
+func (s *session) offer(work *client.Work) {
+	s.mu.Lock()
+	before := s.offered
+	s.offered = ""
+	if work != nil {
+		s.offered = work.Deployment
+	}
+	s.mu.Unlock()
+	if work != nil && work.Deployment != before {
+		s.send(client.ToAgent{Offer: work})
+	}
+}
+
+// offerAgain forgets what was offered, so that it is offered once more if it is still there.
+func (s *session) offerAgain() {
+	s.mu.Lock()
+	waiting := s.offered != ""
+	s.offered = ""
+	s.mu.Unlock()
+	if waiting {
+		s.look()
+	}
+}

@@ -1,0 +1,284 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"go.uber.org/zap"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/rollout"
+)
+
+// session is one connection of an agent.
+type session struct {
+	api          *API
+	conn         *websocket.Conn
+	machine      string
+	instance, id domain.ID
+
+	// settings and told belong to the one that pushes.
+	settings client.Settings
+	told     eventlog.Revision
+
+	mu             sync.Mutex // guards what follows
+	connect        domain.ID
+	heard          time.Duration // on the clock that only rises
+	offered        string
+	pushing, again bool
+}
+
+// sendWithin bounds one message to an agent; one that does not take it is dropped.
+const sendWithin = 10 * time.Second
+
+// send sends a message, or gives the connection up.
+func (s *session) send(m client.ToAgent) {
+	ctx, cancel := context.WithTimeout(context.Background(), sendWithin)
+	defer cancel()
+	if err := sendTo(ctx, s.conn, m); err != nil {
+		_ = s.conn.CloseNow()
+	}
+}
+
+func sendTo(ctx context.Context, conn *websocket.Conn, m client.ToAgent) error {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return conn.Write(ctx, websocket.MessageText, text)
+}
+
+// refuse ends the connection with a reason.
+func (s *session) refuse(r client.Refused) {
+	s.send(client.ToAgent{Refused: &r})
+	s.end(websocket.StatusPolicyViolation, "refused")
+}
+
+// end closes the connection; the agent has a moment to agree.
+func (s *session) end(code websocket.StatusCode, reason string) { go s.conn.Close(code, reason) }
+
+// hear notes that the agent lives.
+func (s *session) hear() {
+	s.mu.Lock()
+	s.heard = s.api.cfg.Clock.Elapsed()
+	connect := s.connect
+	s.mu.Unlock()
+	s.api.cfg.Engine.Heard(s.machine, connect)
+}
+
+// connectedAs takes over the event that the session counts from now.
+func (s *session) connectedAs(connect domain.ID) {
+	s.mu.Lock()
+	changed := s.connect != connect
+	s.connect = connect
+	s.mu.Unlock()
+	if changed {
+		s.api.cfg.Engine.Heard(s.machine, connect)
+	}
+}
+
+// comeBack says that a machine which the log calls offline is online, if its agent was heard of lately; a
+// connection over which nothing comes is given up.
+func (s *session) comeBack(n news) {
+	s.mu.Lock()
+	silent := s.api.cfg.Clock.Elapsed() - s.heard
+	s.mu.Unlock()
+	if silent > time.Duration(n.settings.OfflineAfter) || s.api.isDraining() {
+		s.end(websocket.StatusGoingAway, "nothing was heard for too long")
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	defer cancel()
+	_, err := s.api.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: s.machine, Server: s.api.cfg.Engine.Server(), Session: s.id, Instance: s.instance})
+	if err != nil {
+		s.api.log.Warn("agent dropped", zap.String("machine", s.machine), zap.Error(err))
+		s.end(websocket.StatusTryAgainLater, "the machine cannot come online now")
+	}
+}
+
+// listen takes one message after another until the connection ends.
+func (s *session) listen(ctx context.Context) {
+	for {
+		_, text, err := s.conn.Read(ctx)
+		if err != nil {
+			return
+		}
+		s.hear()
+		var m client.FromAgent
+		if err := json.Unmarshal(text, &m); err != nil {
+			s.refuse(client.Refused{Reason: "a message is not understood: " + err.Error()})
+			return
+		}
+		if !s.take(ctx, m) {
+			return
+		}
+	}
+}
+
+// take does what a message asks for; false ends the session.
+func (s *session) take(ctx context.Context, m client.FromAgent) bool {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	count := func(kind string) { s.api.metrics.requests.WithLabelValues(kind).Inc() }
+	switch {
+	case m.Heartbeat != nil:
+		count("heartbeat")
+		s.offerAgain()
+	case m.Health != nil:
+		count("health")
+		s.health(ctx, *m.Health)
+	case m.Claim != nil:
+		count("claim")
+		s.claim(ctx, m.Claim.Deployment)
+	case m.Output != nil:
+		count("output")
+		s.output(ctx, *m.Output)
+	case m.End != nil:
+		count("end")
+		s.ended(ctx, *m.End)
+	case m.Answer != nil:
+		count("answer")
+		s.api.log.Info("part still runs", zap.String("machine", s.machine), zap.String("deployment", m.Answer.Deployment), zap.Bool("running", m.Answer.Running))
+	case m.Goodbye != nil:
+		count("goodbye")
+		s.goodbye(ctx, *m.Goodbye)
+		return false
+	}
+	return true
+}
+
+func (s *session) health(ctx context.Context, h client.Health) {
+	_, err := s.api.handle(ctx, domain.ID{}, domain.ReportHealth{Name: s.machine, Session: s.id, Status: domain.Health(h.Status), Detail: bounded(h.Detail)})
+	s.complain("health report not taken", err)
+}
+
+func (s *session) claim(ctx context.Context, deployment string) {
+	id, err := domain.ParseID(deployment)
+	if err != nil {
+		s.send(client.ToAgent{Claimed: &client.Claimed{Deployment: deployment, Reason: err.Error()}})
+		return
+	}
+	claimed, err := s.api.claim(ctx, domain.ClaimPart{Deployment: id, Machine: s.machine, Session: s.id, Instance: s.instance})
+	if err != nil {
+		s.complain("claim not answered", err) // the agent asks again
+		return
+	}
+	s.send(client.ToAgent{Claimed: &claimed})
+	if !claimed.Counts {
+		s.offerAgain()
+	}
+}
+
+func (s *session) output(ctx context.Context, o client.Output) {
+	id, err := domain.ParseID(o.Deployment)
+	if err == nil {
+		err = s.api.takeOutput(ctx, id, s.machine, s.instance, o.Sequence, o.Data)
+	}
+	s.complain("output not kept", err)
+}
+
+// ended answers the end of a part. One that the log can never take is answered too, so that the agent forgets it.
+func (s *session) ended(ctx context.Context, e client.End) {
+	id, err := domain.ParseID(e.Deployment)
+	ended := client.Ended{Deployment: e.Deployment}
+	if err == nil {
+		ended, err = s.api.end(ctx, endOf(e, id, s.machine, s.id, s.instance))
+	}
+	var never *domain.Rejection
+	if err != nil && id != (domain.ID{}) && !errors.As(err, &never) {
+		s.complain("end not recorded", err) // the agent says it again
+		return
+	}
+	s.complain("end has no place in the log", err)
+	ended.Deployment = e.Deployment
+	s.send(client.ToAgent{Ended: &ended})
+}
+
+func (s *session) goodbye(ctx context.Context, g client.Goodbye) {
+	s.mu.Lock()
+	connect := s.connect
+	s.mu.Unlock()
+	s.api.hub.drop(s)
+	_, err := s.api.handle(ctx, domain.ID{}, domain.DisconnectMachine{Name: s.machine, Connect: connect, Reason: "said-goodbye"})
+	if err == nil && g.Delete {
+		_, err = s.api.handle(ctx, domain.ID{}, domain.DeleteMachine{Name: s.machine, Reason: "ephemeral", By: "agent"})
+	}
+	s.complain("goodbye not recorded", err)
+	_ = s.conn.Close(websocket.StatusNormalClosure, "")
+}
+
+func (s *session) complain(what string, err error) {
+	if err != nil {
+		s.api.log.Warn(what, zap.String("machine", s.machine), zap.Error(err))
+	}
+}
+
+// serveAgent is the WebSocket of an agent, from its hello to its end.
+func (a *API) serveAgent(w http.ResponseWriter, r *http.Request) {
+	if !a.enter() {
+		problem(client.Unavailable, "this server is about to stop", "").write(w)
+		return
+	}
+	defer a.open.Done()
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
+	if err != nil {
+		return // Accept has answered
+	}
+	defer conn.CloseNow()
+	conn.SetReadLimit(client.MaxMessageBytes)
+	ctx := context.WithoutCancel(r.Context())
+	hello, refused := a.hello(ctx, conn)
+	var s *session
+	if refused == nil {
+		s, refused = a.admit(ctx, conn, r.RemoteAddr, hello)
+	}
+	if refused != nil {
+		a.turnAway(ctx, conn, hello.Machine, *refused)
+		return
+	}
+	defer a.hub.drop(s)
+	s.listen(ctx)
+}
+
+// helloWithin bounds how long a connection may wait before it says who it is.
+const helloWithin = 15 * time.Second
+
+func (a *API) hello(ctx context.Context, conn *websocket.Conn) (client.Hello, *client.Refused) {
+	ctx, cancel := context.WithTimeout(ctx, helloWithin)
+	defer cancel()
+	_, text, err := conn.Read(ctx)
+	var m client.FromAgent
+	if err == nil {
+		err = json.Unmarshal(text, &m)
+	}
+	if err != nil || m.Hello == nil {
+		return client.Hello{}, &client.Refused{Reason: "the first message must be a hello"}
+	}
+	return *m.Hello, nil
+}
+
+func (a *API) turnAway(ctx context.Context, conn *websocket.Conn, machine string, r client.Refused) {
+	ctx, cancel := context.WithTimeout(ctx, sendWithin)
+	defer cancel()
+	a.log.Info("agent refused", zap.String("machine", bounded(machine)), zap.String("reason", r.Reason), zap.Bool("final", r.Final))
+	if sendTo(ctx, conn, client.ToAgent{Refused: &r}) == nil {
+		_ = conn.Close(websocket.StatusPolicyViolation, "refused")
+	}
+}
+
+// unfinishedOf names the parts that an agent must answer for.
+func unfinishedOf(v *projections.View, machine string) []client.Unfinished {
+	list := []client.Unfinished{}
+	for _, part := range rollout.Unfinished(v, machine) {
+		list = append(list, client.Unfinished{Deployment: part.Deployment.ID.String(), Project: part.Deployment.Project.Name, Session: part.Session.String()})
+	}
+	return list
+}

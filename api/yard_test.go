@@ -1,0 +1,184 @@
+package api_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/api"
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog/memory"
+	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/internal/ids"
+	"github.com/droverhq/drover/projections"
+)
+
+// patience is how long a test waits for what must come; nothing takes so long unless it never comes.
+const patience = 10 * time.Second
+
+// handClock is a clock that a test moves.
+type handClock struct {
+	mu  sync.Mutex
+	now time.Duration
+}
+
+func (c *handClock) Now() time.Time {
+	return time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC).Add(c.Elapsed())
+}
+
+func (c *handClock) Elapsed() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *handClock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now += d
+}
+
+// yard is one server with its door, on a log in memory.
+type yard struct {
+	t      *testing.T
+	clock  *handClock
+	log    *memory.Log
+	engine *engine.Engine
+	api    *api.API
+	door   *httptest.Server
+	admin  *client.Client
+	ready  error
+}
+
+func newYard(t *testing.T) *yard {
+	y := &yard{t: t, clock: &handClock{}, log: memory.New()}
+	kicks, over := make(chan struct{}, 1), make(chan struct{})
+	var err error
+	y.engine, err = engine.Open(context.Background(), engine.Config{Log: y.log, Clock: y.clock, Server: ids.New(), Address: "http://here",
+		OnTouched: func(machines map[string]struct{}) {
+			if y.api != nil {
+				y.api.Touched(machines)
+			}
+		}})
+	require.NoError(t, err)
+	require.NoError(t, y.engine.Start(context.Background()))
+	y.api = api.New(api.Config{Engine: y.engine, Log: y.log, Clock: y.clock, Version: "test", Ready: func() error { return y.ready },
+		Kick: func() {
+			select {
+			case kicks <- struct{}{}:
+			default:
+			}
+		}})
+	go y.react(kicks, over)
+	y.door = httptest.NewServer(y.api.Handler())
+	y.admin = y.as(y.token(domain.TokenSettings{Scope: domain.AdminScope}))
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		y.api.Drain(ctx)
+		y.door.Close()
+		close(over)
+	})
+	return y
+}
+
+// react does what the wiring does after each kick.
+func (y *yard) react(kicks, over <-chan struct{}) {
+	for {
+		select {
+		case <-kicks:
+			_, _ = y.engine.React(context.Background())
+		case <-over:
+			return
+		}
+	}
+}
+
+// token makes a token without the door.
+func (y *yard) token(s domain.TokenSettings) string {
+	token := ids.NewToken()
+	y.do(domain.CreateToken{ID: token.ID, Settings: s, Hash: token.Hash()})
+	return token.Text()
+}
+
+func (y *yard) as(token string) *client.Client {
+	return &client.Client{Servers: []string{y.door.URL}, Token: token}
+}
+
+func (y *yard) do(c domain.Command) engine.Result {
+	y.t.Helper()
+	r, err := y.engine.Handle(context.Background(), ids.New(), c)
+	require.NoError(y.t, err)
+	_, err = y.engine.React(context.Background())
+	require.NoError(y.t, err)
+	return r
+}
+
+func (y *yard) tick() {
+	y.t.Helper()
+	_, err := y.engine.Tick(context.Background())
+	require.NoError(y.t, err)
+}
+
+// shop is an environment, a project with a release that is wanted there, and a trigger.
+func (y *yard) shop() {
+	y.do(domain.ApplyEnvironment{Name: "production"})
+	y.do(domain.ApplyProject{Name: "shop", Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "install", Run: "true"}}}})
+	y.do(domain.ApplyTrigger{Project: "shop", Name: "joins", Settings: domain.TriggerSettings{
+		Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}}})
+	y.do(domain.CreateRelease{Project: "shop", Version: "1.0"})
+	y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+}
+
+func (y *yard) get(path string, into any) {
+	y.t.Helper()
+	u, err := url.Parse(path)
+	require.NoError(y.t, err)
+	_, err = y.admin.Get(context.Background(), u.Path, u.Query(), into)
+	require.NoError(y.t, err)
+}
+
+func (y *yard) post(path string, body any) client.Written {
+	y.t.Helper()
+	written, err := y.admin.Write(context.Background(), path, "", body)
+	require.NoError(y.t, err)
+	return written
+}
+
+// refused is the problem of a write.
+func (y *yard) refused(path string, body any) *client.Problem {
+	y.t.Helper()
+	_, err := y.admin.Write(context.Background(), path, "", body)
+	var p *client.Problem
+	require.ErrorAs(y.t, err, &p)
+	return p
+}
+
+// raw sends a request as it is.
+func (y *yard) raw(r *http.Request) *http.Response {
+	y.t.Helper()
+	answer, err := http.DefaultClient.Do(r)
+	require.NoError(y.t, err)
+	y.t.Cleanup(func() { answer.Body.Close() })
+	return answer
+}
+
+func (y *yard) machine(name string) (m explain.Machine) {
+	y.engine.Read(func(v *projections.View) { m, _ = explain.MachineOf(v, name) })
+	return m
+}
+
+func (y *yard) eventually(sentence string, condition func() bool) {
+	y.t.Helper()
+	require.Eventually(y.t, condition, patience, 2*time.Millisecond, sentence)
+}
+
+type object = map[string]any
