@@ -1,0 +1,369 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/projections"
+)
+
+// double is an agent that a test speaks for, message by message.
+type double struct {
+	t     *testing.T
+	hello client.Hello
+	conn  *websocket.Conn
+	inbox chan client.ToAgent // closed with the connection
+}
+
+func hello(machine, join string) client.Hello {
+	return client.Hello{Machine: machine, Instance: uuid.NewString(), Secret: strings.Repeat("5e", 32), Session: uuid.NewString(),
+		Join: join, Environment: "production", Version: "test"}
+}
+
+// dial opens a session and says hello.
+func (y *yard) dial(h client.Hello) *double {
+	y.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, y.door.URL+client.AgentPath, nil)
+	require.NoError(y.t, err)
+	conn.SetReadLimit(client.MaxMessageBytes)
+	d := &double{t: y.t, hello: h, conn: conn, inbox: make(chan client.ToAgent, 1000)}
+	y.t.Cleanup(func() { conn.CloseNow() })
+	go d.listen()
+	d.say(client.FromAgent{Hello: &h})
+	return d
+}
+
+func (d *double) listen() {
+	defer close(d.inbox)
+	for {
+		_, text, err := d.conn.Read(context.Background())
+		if err != nil {
+			return
+		}
+		var m client.ToAgent
+		if json.Unmarshal(text, &m) == nil {
+			d.inbox <- m
+		}
+	}
+}
+
+func (d *double) say(m client.FromAgent) {
+	d.t.Helper()
+	text, err := json.Marshal(m)
+	require.NoError(d.t, err)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	require.NoError(d.t, d.conn.Write(ctx, websocket.MessageText, text))
+}
+
+// hears waits for the next message that is meant; others are passed over.
+func hears[T any](d *double, pick func(client.ToAgent) *T) T {
+	d.t.Helper()
+	timeout := time.After(patience)
+	for {
+		select {
+		case m, open := <-d.inbox:
+			require.True(d.t, open, "the connection ended")
+			if found := pick(m); found != nil {
+				return *found
+			}
+		case <-timeout:
+			require.Fail(d.t, "the message did not come")
+		}
+	}
+}
+
+func welcome(m client.ToAgent) *client.Welcome   { return m.Welcome }
+func refusal(m client.ToAgent) *client.Refused   { return m.Refused }
+func offer(m client.ToAgent) *client.Work        { return m.Offer }
+func claimed(m client.ToAgent) *client.Claimed   { return m.Claimed }
+func ended(m client.ToAgent) *client.Ended       { return m.Ended }
+func told(m client.ToAgent) *client.Told         { return m.Told }
+func settings(m client.ToAgent) *client.Settings { return m.Settings }
+
+// closes waits for the end of the connection.
+func (d *double) closes() {
+	d.t.Helper()
+	timeout := time.After(patience)
+	for {
+		select {
+		case _, open := <-d.inbox:
+			if !open {
+				return
+			}
+		case <-timeout:
+			require.Fail(d.t, "the connection did not end")
+		}
+	}
+}
+
+func (y *yard) join(uses int) string { return y.token(domain.TokenSettings{Join: true, Uses: uses}) }
+
+func (y *yard) events(name string) (count int) {
+	for rec, err := range y.log.ReadAll(context.Background(), 0, 0) {
+		require.NoError(y.t, err)
+		if domain.NameOfType(rec.Type) == name {
+			count++
+		}
+	}
+	return count
+}
+
+func TestAnAgentJoinsGetsWorkAndReportsItsEnd(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	d := y.dial(hello("web-01", y.join(1)))
+	w := hears(d, welcome)
+	require.Equal(t, y.engine.LogID().String(), w.Log)
+	require.Equal(t, client.Duration(10*time.Second), w.Settings.HeartbeatEvery)
+	require.Empty(t, w.Unfinished)
+	require.Equal(t, "online", y.machine("web-01").Presence)
+
+	y.tick()
+	work := hears(d, offer)
+	require.Equal(t, "1.0", work.Release)
+	require.Equal(t, "trigger", work.Cause)
+	require.Equal(t, []client.Step{{Name: "install", Run: "true"}}, work.Steps)
+	d.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
+	require.True(t, hears(d, claimed).Counts)
+	d.say(client.FromAgent{Output: &client.Output{Deployment: work.Deployment, Sequence: 1, Data: []byte("installed\n")}})
+	d.say(client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "succeeded"}})
+	first := hears(d, ended)
+	require.NotEmpty(t, first.Event)
+	y.eventually("the deployment ends", func() bool {
+		var one explain.Deployment
+		y.get("/deployments/"+work.Deployment, &one)
+		return one.State == "succeeded"
+	})
+	require.Equal(t, "1.0", y.machine("web-01").Installed[0].Release)
+
+	d.say(client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "failed"}})
+	require.Equal(t, first, hears(d, ended), "an end that is said twice is recorded once")
+	require.Equal(t, 1, y.events("PartEnded"))
+}
+
+func TestAClaimThatDoesNotCountIsAnsweredWithItsReason(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	d := y.dial(hello("web-01", y.join(1)))
+	hears(d, welcome)
+	y.tick()
+	work := hears(d, offer)
+	y.do(domain.SetMachineEnabled{Name: "web-01"})
+	d.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
+	answer := hears(d, claimed)
+	require.False(t, answer.Counts)
+	require.NotEmpty(t, answer.Reason)
+	require.Zero(t, y.events("PartClaimed"))
+	for _, nonsense := range []string{uuid.NewString(), "monday"} {
+		d.say(client.FromAgent{Claim: &client.Claim{Deployment: nonsense}})
+		require.False(t, hears(d, claimed).Counts)
+		d.say(client.FromAgent{End: &client.End{Deployment: nonsense, State: "succeeded"}})
+		require.Empty(t, hears(d, ended).Event, "the agent may forget what the log can never take")
+	}
+}
+
+func TestWorkIsOfferedToItsMachineAlone(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	join := y.join(0)
+	one, two := y.dial(hello("web-01", join)), y.dial(hello("web-02", join))
+	hears(one, welcome)
+	hears(two, welcome)
+	y.tick()
+	require.Equal(t, "web-01", hears(one, offer).Machine)
+	require.Equal(t, "web-02", hears(two, offer).Machine)
+}
+
+func TestAnAgentThatComesBackTakesUpItsClaim(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	h := hello("web-01", y.join(1))
+	d := y.dial(h)
+	hears(d, welcome)
+	y.tick()
+	work := hears(d, offer)
+	d.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
+	require.True(t, hears(d, claimed).Counts)
+	_ = d.conn.CloseNow()
+
+	h.Join = ""
+	back := y.dial(h)
+	w := hears(back, welcome)
+	require.Equal(t, []client.Unfinished{{Deployment: work.Deployment, Project: "shop", Session: h.Session}}, w.Unfinished)
+	back.say(client.FromAgent{Answer: &client.PartAnswer{Deployment: work.Deployment, Running: true}})
+	back.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
+	require.True(t, hears(back, claimed).Counts, "the same claim by the same session")
+	require.Equal(t, 1, y.events("PartClaimed"))
+	require.Equal(t, 1, y.events("MachineCameOnline"), "coming back in the same session is no event of the machine")
+	require.Equal(t, 1, y.events("TokenUsed"))
+}
+
+func TestTheNewerOfTwoLiveSessionsOfOneIdentityIsRefused(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	h := hello("web-01", y.join(1))
+	first := y.dial(h)
+	hears(first, welcome)
+	h.Session = uuid.NewString()
+	second := y.dial(h)
+	refused := hears(second, refusal)
+	require.Contains(t, refused.Reason, "copied")
+	require.False(t, refused.Final)
+	second.closes()
+	first.say(client.FromAgent{Health: &client.Health{Status: "healthy"}})
+	y.eventually("the first session goes on", func() bool { return y.machine("web-01").Health == "healthy" })
+
+	_ = first.conn.CloseNow() // it dies; a new session of the same disk is no clone any more
+	third := y.dial(h)
+	hears(third, welcome)
+}
+
+func TestAnotherInstanceGetsANameOnlyWhenTheFirstIsOffline(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	join := y.join(0)
+	first := y.dial(hello("web-01", join))
+	hears(first, welcome)
+	refused := hears(y.dial(hello("web-01", join)), refusal)
+	require.Contains(t, refused.Reason, "another instance")
+	require.False(t, refused.Final)
+	require.Equal(t, 1, y.events("TokenUsed"), "a refused agent uses nothing up")
+	first.say(client.FromAgent{Goodbye: &client.Goodbye{}})
+	y.eventually("it is offline", func() bool { return y.machine("web-01").Presence == "offline" })
+	hears(y.dial(hello("web-01", join)), welcome)
+}
+
+func TestAJoinTokenIsGoodForWhatItSaysAndNoMore(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	y.do(domain.ApplyEnvironment{Name: "staging"})
+	one := y.token(domain.TokenSettings{Join: true, Uses: 1, Environments: []string{"staging"}})
+	require.Contains(t, hears(y.dial(hello("web-01", one)), refusal).Reason, "environment")
+	y.do(domain.ApplyMachine{Name: "web-09", Environment: "production"})
+	sly := hello("web-09", one)
+	sly.Environment = "staging"
+	require.Contains(t, hears(y.dial(sly), refusal).Reason, "environment", "the machine in the log counts, not what the agent says")
+	staging := hello("web-02", one)
+	staging.Environment = "staging"
+	hears(y.dial(staging), welcome)
+	more := hello("web-03", one)
+	more.Environment = "staging"
+	require.Contains(t, hears(y.dial(more), refusal).Reason, "no use left")
+	require.Contains(t, hears(y.dial(hello("web-04", "")), refusal).Reason, "--join")
+	require.Contains(t, hears(y.dial(hello("web-04", "0123456789ab.guess")), refusal).Reason, "not known")
+	nowhere := hello("web-05", y.join(1))
+	nowhere.Environment = "moon"
+	require.Contains(t, hears(y.dial(nowhere), refusal).Reason, "moon")
+}
+
+func TestARevokedTokenEndsTheAgentsThatJoinedWithIt(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	text := y.join(0)
+	h := hello("web-01", text)
+	d := y.dial(h)
+	hears(d, welcome)
+	y.do(domain.RevokeToken{ID: strings.Split(text, ".")[0]})
+	_ = d.conn.CloseNow()
+	require.True(t, hears(y.dial(h), refusal).Final)
+	require.True(t, hears(y.dial(hello("web-02", text)), refusal).Final)
+	h.Join = y.join(1)
+	hears(y.dial(h), welcome) // another token lets it in again
+}
+
+func TestAnAgentWithAForeignSecretIsRefused(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	h := hello("web-01", y.join(1))
+	hears(y.dial(h), welcome)
+	thief := h
+	thief.Join, thief.Secret = "", strings.Repeat("00", 32)
+	require.NotEmpty(t, hears(y.dial(thief), refusal).Reason)
+	for _, bad := range []func(*client.Hello){func(h *client.Hello) { h.Machine = "a/b" }, func(h *client.Hello) { h.Instance = "x" },
+		func(h *client.Hello) { h.Session = "" }, func(h *client.Hello) { h.Secret = "short" }} {
+		h := hello("web-02", y.join(1))
+		bad(&h)
+		require.True(t, hears(y.dial(h), refusal).Final)
+	}
+}
+
+func TestAnAgentIsToldWhatItNeedsToRememberAndItsPolicy(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	h := hello("web-01", y.join(1))
+	h.Roles = []string{"web"}
+	d := y.dial(h)
+	hears(d, welcome)
+	before := hears(d, told)
+	y.do(domain.ApplyPolicy{Name: "default", Settings: domain.PolicySettings{OfflineAfter: domain.Duration(6 * time.Second),
+		HealthCheck: &domain.HealthCheck{Script: "true"}}})
+	changed := hears(d, settings)
+	require.Equal(t, client.Duration(2*time.Second), changed.HeartbeatEvery)
+	require.Equal(t, "true", changed.HealthCheck.Script)
+	y.do(domain.SetMachineEnabled{Name: "web-01"})
+	after := hears(d, told)
+	require.Equal(t, before.Revision+1, after.Revision)
+
+	h.Environment, h.Roles = "staging", []string{"db"}
+	h.Memory = &client.Memory{Log: after.Log, Revision: after.Revision, Event: after.Event}
+	require.Len(t, hears(y.dial(h), welcome).Warnings, 2, "its flags differ, its memory does not")
+	h.Memory.Revision += 5
+	require.Len(t, hears(y.dial(h), welcome).Warnings, 3, "it remembers what this log does not have")
+}
+
+func TestASilentAgentGoesOfflineAndOneThatWasOnlySlowComesBack(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	h := hello("web-01", y.join(1))
+	d := y.dial(h)
+	hears(d, welcome)
+	y.clock.move(20 * time.Second)
+	d.say(client.FromAgent{Heartbeat: &client.Heartbeat{}})
+	y.eventually("the heartbeat was heard", func() bool {
+		var connect domain.ID
+		y.engine.Read(func(v *projections.View) { connect = v.Machines["web-01"].Connect })
+		return y.engine.Holds("web-01", connect, time.Second)
+	})
+	y.clock.move(20 * time.Second)
+	y.tick()
+	require.Equal(t, "online", y.machine("web-01").Presence, "40 s after it came, 20 s after its heartbeat")
+	y.clock.move(20 * time.Second)
+	y.tick()
+	require.Equal(t, "offline", y.machine("web-01").Presence)
+	d.closes()
+	hears(y.dial(h), welcome)
+	require.Equal(t, "online", y.machine("web-01").Presence)
+}
+
+func TestAnEphemeralAgentDeletesItsMachineWhenItLeaves(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	d := y.dial(hello("web-01", y.join(1)))
+	hears(d, welcome)
+	d.say(client.FromAgent{Goodbye: &client.Goodbye{Delete: true}})
+	y.eventually("the machine is gone", func() bool { return y.machine("web-01").Name == "" })
+	d.closes()
+}
+
+func TestADeletedMachinesAgentIsSentAway(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	d := y.dial(hello("web-01", y.join(1)))
+	hears(d, welcome)
+	y.do(domain.DeleteMachine{Name: "web-01"})
+	require.Contains(t, hears(d, refusal).Reason, "deleted")
+	d.closes()
+}

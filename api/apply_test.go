@@ -1,0 +1,123 @@
+package api_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/api"
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
+)
+
+const shopFile = `apiVersion: drover.dev/v1
+kind: Trigger
+metadata: {name: joins}
+spec: {project: shop, events: [MachineAvailable], environments: [production]}
+---
+apiVersion: drover.dev/v1
+kind: Environment
+metadata: {name: production}
+---
+apiVersion: drover.dev/v1
+kind: Project
+metadata: {name: shop}
+spec: {maxParallel: 10, steps: [{name: install, run: "true"}]}
+`
+
+func (y *yard) apply(text string, dryRun bool) (api.Applied, error) {
+	var applied api.Applied
+	err := y.admin.Post(context.Background(), "/apply", "", object{"documents": []object{{"file": "shop.yaml", "text": text}}, "dryRun": dryRun}, &applied)
+	return applied, err
+}
+
+func TestFilesAreAppliedInTheOrderThatTheyNeed(t *testing.T) {
+	y := newYard(t)
+	would, err := y.apply(shopFile, true)
+	require.NoError(t, err)
+	require.Len(t, would.Results, 3)
+	_, err = y.admin.Get(context.Background(), "/projects/shop", nil, nil)
+	require.Equal(t, client.NotFound, client.KindOf(err), "a dry run writes nothing")
+
+	done, err := y.apply(shopFile, false)
+	require.NoError(t, err)
+	require.Equal(t, []string{"created", "created", "created"}, changes(done))
+	require.Equal(t, "shop/joins", done.Results[2].Name)
+	again, err := y.apply(shopFile, false)
+	require.NoError(t, err)
+	require.Equal(t, []string{"unchanged", "unchanged", "unchanged"}, changes(again))
+	require.Empty(t, again.Results[0].Diff)
+}
+
+func changes(a api.Applied) (list []string) {
+	for _, r := range a.Results {
+		list = append(list, r.Change)
+	}
+	return list
+}
+
+func TestNothingIsWrittenWhenAnyFileIsWrong(t *testing.T) {
+	y := newYard(t)
+	_, err := y.apply(shopFile+"---\napiVersion: drover.dev/v1\nkind: Project\nmetadata: {name: other}\nspec: {maxParalel: 3}\n", false)
+	var p *client.Problem
+	require.ErrorAs(t, err, &p)
+	require.Equal(t, 422, p.Status)
+	require.Regexp(t, `^shop\.yaml:\d+:\d+$`, p.Errors[0].Location)
+	require.Contains(t, p.Errors[0].Message, "maxParallel", "the nearest known name")
+	_, err = y.admin.Get(context.Background(), "/projects/shop", nil, nil)
+	require.Equal(t, client.NotFound, client.KindOf(err))
+	_, err = y.apply("", false)
+	require.Equal(t, client.Invalid, client.KindOf(err))
+}
+
+func TestAnApplyMayBeSentTwice(t *testing.T) {
+	y := newYard(t)
+	key, body := uuid.NewString(), object{"documents": []object{{"file": "shop.yaml", "text": shopFile}}}
+	require.NoError(t, y.admin.Post(context.Background(), "/apply", key, body, nil))
+	before := y.engine.Position()
+	require.NoError(t, y.admin.Post(context.Background(), "/apply", key, body, nil))
+	require.Equal(t, before, y.engine.Position())
+}
+
+func TestWhatAChangeMakesDueIsSaidBeforeAndAfter(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	y.do(domain.DeleteTrigger{Project: "shop", Name: "joins"})
+	for n, name := range []string{"web-01", "web-02"} {
+		y.do(domain.ApplyMachine{Name: name, Environment: "production"})
+		y.do(domain.ConnectMachine{Name: name, Server: y.engine.Server(), Session: domain.ID{1: byte(n + 1)}, Instance: domain.ID{2: byte(n + 1)}})
+	}
+	want := []string{"2 machines will be deployed to: project shop, environment production, release 1.0"}
+	for _, dryRun := range []bool{true, false} {
+		applied, err := y.apply(shopFile, dryRun)
+		require.NoError(t, err)
+		require.Equal(t, want, applied.Due, "dry run: %v", dryRun)
+	}
+	var due api.DueList
+	y.get("/due", &due)
+	require.Len(t, due.Items, 1)
+	require.Equal(t, []string{"web-01", "web-02"}, due.Items[0].Machines)
+}
+
+func TestEnablingATriggerSaysFirstWhatItWouldMakeDue(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	y.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})
+	y.do(domain.ConnectMachine{Name: "web-01", Server: y.engine.Server(), Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}})
+	for _, switchOff := range []domain.Command{domain.SetTriggerEnabled{Project: "shop", Name: "joins"}, domain.SetProjectEnabled{Name: "shop"}} {
+		y.do(switchOff)
+		var now, then api.DueList
+		y.get("/due", &now)
+		require.Empty(t, now.Items)
+		path := "/due?project=shop"
+		if _, ok := switchOff.(domain.SetTriggerEnabled); ok {
+			path += "&trigger=joins"
+		}
+		y.get(path, &then)
+		require.Len(t, then.Items, 1, path)
+		require.Equal(t, []string{"web-01"}, then.Items[0].Machines)
+		y.do(domain.SetTriggerEnabled{Project: "shop", Name: "joins", Enabled: true})
+	}
+}
