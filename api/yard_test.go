@@ -182,3 +182,11 @@ func (y *yard) eventually(sentence string, condition func() bool) {
 }
 
 type object = map[string]any
+
+// engineReport is that of a tick.
+func engineReport(y *yard) engine.Report {
+	y.t.Helper()
+	r, err := y.engine.Tick(context.Background())
+	require.NoError(y.t, err)
+	return r
+}

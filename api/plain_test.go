@@ -1,0 +1,151 @@
+package api_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/api"
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
+)
+
+// plainAgent is an agent that speaks plain HTTP.
+type plainAgent struct {
+	t *testing.T
+	*client.Client
+	name, session string
+}
+
+func (y *yard) plain(name, join string) *plainAgent {
+	y.t.Helper()
+	instance, secret := uuid.NewString(), strings.Repeat("a1", 32)
+	body := object{"name": name, "environment": "production", "instance": instance, "secret": secret}
+	for range 2 { // joining again is the same join
+		_, err := y.as(join).Write(context.Background(), "/machines", "", body)
+		require.NoError(y.t, err)
+	}
+	return &plainAgent{t: y.t, Client: y.as("agent:" + instance + ":" + secret), name: name}
+}
+
+func (p *plainAgent) report(status string) (r api.Reported, err error) {
+	body := object{"status": status}
+	if p.session != "" {
+		body["session"] = p.session
+	}
+	err = p.Post(context.Background(), "/machines/"+p.name+"/reports", "", body, &r)
+	return r, err
+}
+
+func (p *plainAgent) work() *client.Work {
+	p.t.Helper()
+	var answer api.WorkAnswer
+	_, err := p.Get(context.Background(), "/machines/"+p.name+"/work", nil, &answer)
+	require.NoError(p.t, err)
+	return answer.Work
+}
+
+func (p *plainAgent) part(deployment, verb string, body object, into any) error {
+	return p.Post(context.Background(), "/deployments/"+deployment+"/machines/"+p.name+"/"+verb, "", body, into)
+}
+
+func TestAnyProgramCanBeAnAgent(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	p := y.plain("box-01", y.join(1))
+	require.Equal(t, 1, y.events("TokenUsed"))
+	r, err := p.report("online")
+	require.NoError(t, err)
+	p.session = r.Session
+	require.Equal(t, client.Duration(10e9), r.HeartbeatEvery)
+	again, err := p.report("online")
+	require.NoError(t, err)
+	require.Equal(t, r.Session, again.Session)
+	_, err = p.report("healthy")
+	require.NoError(t, err)
+	require.Equal(t, "healthy", y.machine("box-01").Health)
+
+	require.Nil(t, p.work())
+	y.tick()
+	work := p.work()
+	require.Equal(t, "1.0", work.Release)
+	var claimed client.Claimed
+	for range 2 {
+		require.NoError(t, p.part(work.Deployment, "claim", object{"session": p.session}, &claimed))
+		require.True(t, claimed.Counts)
+	}
+	require.Equal(t, 1, y.events("PartClaimed"))
+	for range 2 {
+		require.NoError(t, p.part(work.Deployment, "output", object{"session": p.session, "sequence": 1, "data": []byte("hello")}, nil))
+	}
+	var first, second client.Ended
+	end := object{"session": p.session, "state": "failed", "reason": "step-failed", "step": "install", "exitCode": 2, "detail": strings.Repeat("é", 600)}
+	require.NoError(t, p.part(work.Deployment, "end", end, &first))
+	require.NoError(t, p.part(work.Deployment, "end", end, &second))
+	require.Equal(t, first, second)
+	require.Equal(t, 1, y.events("PartEnded"))
+	var pieces api.Pieces
+	y.get("/deployments/"+work.Deployment+"/output", &pieces)
+	require.Len(t, pieces.Items, 1)
+	require.Equal(t, "hello", string(pieces.Items[0].Data))
+
+	_, err = p.report("offline")
+	require.NoError(t, err)
+	require.Equal(t, "offline", y.machine("box-01").Presence)
+	_, err = p.Get(context.Background(), "/machines/box-01/work", nil, nil)
+	require.Equal(t, client.Conflict, client.KindOf(err), "who is offline reports online first")
+}
+
+func TestAnAgentsOwnSecretIsGoodForItsOwnMachineAlone(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	join := y.join(0)
+	mine, other := y.plain("box-01", join), y.plain("box-02", join)
+	_, err := other.report("online")
+	require.NoError(t, err)
+	mine.name = "box-02"
+	_, err = mine.report("online")
+	require.Equal(t, client.Forbidden, client.KindOf(err))
+	_, err = mine.Get(context.Background(), "/machines", nil, nil)
+	require.Equal(t, client.Forbidden, client.KindOf(err))
+	_, err = y.as(y.token(domain.TokenSettings{Scope: domain.ReadScope})).Get(context.Background(), "/machines/box-02/work", nil, nil)
+	require.Equal(t, client.Forbidden, client.KindOf(err))
+	_, err = mine.Write(context.Background(), "/machines", "", object{"name": "box-03", "environment": "production"})
+	require.Equal(t, client.Forbidden, client.KindOf(err))
+}
+
+func TestABadReportIsRefusedWithASentence(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	p := y.plain("box-01", y.join(1))
+	_, err := p.report("healthy")
+	require.Equal(t, client.Conflict, client.KindOf(err), "not online yet")
+	_, err = p.report("asleep")
+	require.Equal(t, client.Invalid, client.KindOf(err))
+	r, err := p.report("online")
+	require.NoError(t, err)
+	p.session = uuid.NewString()
+	_, err = p.report("online")
+	require.Equal(t, client.Conflict, client.KindOf(err), "another session while the first was heard of")
+	_, err = p.report("offline")
+	require.Equal(t, client.Conflict, client.KindOf(err))
+	p.session = r.Session
+	for _, deployment := range []string{"x", uuid.NewString()} {
+		var claimed client.Claimed
+		err := p.part(deployment, "claim", object{"session": p.session}, &claimed)
+		require.False(t, claimed.Counts)
+		if deployment == "x" {
+			require.Equal(t, client.NotFound, client.KindOf(err))
+		}
+		require.NotEmpty(t, client.KindOf(p.part(deployment, "output", object{"session": p.session, "sequence": 1, "data": []byte("x")}, nil)))
+		require.Equal(t, client.NotFound, client.KindOf(p.part(deployment, "end", object{"session": p.session, "state": "succeeded"}, nil)))
+	}
+	for _, body := range []object{{"name": "box-02", "environment": "production"}, {"name": "box-02", "environment": "production", "instance": "x", "secret": strings.Repeat("a", 64)},
+		{"name": "box-02", "environment": "production", "instance": uuid.NewString(), "secret": "short"}, {"name": "box-02", "environment": "moon", "instance": uuid.NewString(), "secret": strings.Repeat("a", 64)}} {
+		_, err := y.as(y.join(1)).Write(context.Background(), "/machines", "", body)
+		require.Contains(t, []string{client.Invalid, client.NotFound}, client.KindOf(err), body)
+	}
+}
