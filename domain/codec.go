@@ -139,5 +139,5 @@ func Decode(typeName string, data []byte) (Event, error) {
 	if err := json.Unmarshal(data, v.Interface()); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", typeName, err)
 	}
-	return v.Elem().Interface().(Event), nil
+	return v.Elem().Interface().(Event), nil //nolint:forcetypeassert // the table holds events alone
 }

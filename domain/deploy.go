@@ -156,7 +156,7 @@ func (c Deploy) withdraw(w World, p *Project) []Event {
 	var events []Event
 	for _, u := range w.Unclaimed(c.Project) {
 		machines, all := u.Machines, u.All
-		if !(c.wide() && u.Kind == EnvironmentWide && u.Environment == c.Environment) {
+		if whole := c.wide() && u.Kind == EnvironmentWide && u.Environment == c.Environment; !whole {
 			machines = slices.DeleteFunc(slices.Clone(machines), func(name string) bool { return !c.covers(w, p, name) })
 			all = all && len(machines) == len(u.Machines)
 		}

@@ -176,7 +176,7 @@ func (c ApplyMachine) check(w World) *Rejection {
 	if r := CheckName("machine", c.Name); r != nil {
 		return r
 	}
-	if r := checkNames("role", c.Roles, MaxRoles); r != nil {
+	if r := checkRoles(c.Roles); r != nil {
 		return r
 	}
 	if !w.Environment(c.Environment) {

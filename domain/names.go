@@ -100,13 +100,13 @@ func Names(names []string) []string {
 	return slices.Compact(sorted)
 }
 
-// checkNames checks each of names and their number.
-func checkNames(what string, names []string, most int) *Rejection {
-	if len(names) > most {
-		return invalid("%d %ss are given", len(names), what).hint("use at most %d", most)
+// checkRoles checks each of roles and their number.
+func checkRoles(roles []string) *Rejection {
+	if len(roles) > MaxRoles {
+		return invalid("%d roles are given", len(roles)).hint("use at most %d", MaxRoles)
 	}
-	for _, name := range names {
-		if r := CheckName(what, name); r != nil {
+	for _, role := range roles {
+		if r := CheckName("role", role); r != nil {
 			return r
 		}
 	}

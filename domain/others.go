@@ -163,7 +163,7 @@ func (c CreateToken) Decide(w World) ([]Event, *Rejection) {
 			return nil, noEnvironment(environment)
 		}
 	}
-	if r := checkNames("role", s.Roles, MaxRoles); r != nil {
+	if r := checkRoles(s.Roles); r != nil {
 		return nil, r
 	}
 	return []Event{TokenCreated{Settings: s, Hash: c.Hash, By: c.By}}, nil

@@ -37,7 +37,7 @@ func (s TriggerSettings) Check() *Rejection {
 	if len(s.Environments) > MaxEnvironments {
 		return invalid("%d environments are named", len(s.Environments)).hint("use at most %d, or [\"*\"]", MaxEnvironments)
 	}
-	return checkNames("role", s.Roles, MaxRoles)
+	return checkRoles(s.Roles)
 }
 
 func (s TriggerSettings) normal() TriggerSettings {

@@ -91,7 +91,7 @@ func (s ProjectSettings) WithDefaults() ProjectSettings {
 
 // Check refuses settings that could not be carried out.
 func (s ProjectSettings) Check() *Rejection {
-	if r := checkNames("role", s.Roles, MaxRoles); r != nil {
+	if r := checkRoles(s.Roles); r != nil {
 		return r
 	}
 	switch {
@@ -139,7 +139,7 @@ func checkVariables(variables map[string]string, secrets []string) *Rejection {
 }
 
 func checkVariable(what, name string) *Rejection {
-	ok := name != "" && len(name) <= MaxVersionLength && !(name[0] >= '0' && name[0] <= '9')
+	ok := name != "" && len(name) <= MaxVersionLength && (name[0] < '0' || name[0] > '9')
 	for i := 0; i < len(name); i++ {
 		ok = ok && (isAlphanumeric(name[i]) || name[i] == '_')
 	}

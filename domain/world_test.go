@@ -2,7 +2,6 @@ package domain
 
 import (
 	"encoding/binary"
-	"fmt"
 	"slices"
 	"testing"
 
@@ -231,7 +230,7 @@ func (w *smallWorld) history(steps ...string) {
 			continue
 		}
 		state, ok := map[string]DeploymentState{"+": DeploymentSucceeded, "-": DeploymentFailed, "x": DeploymentCancelledAs}[end]
-		require.True(w.t, ok && len(open[release]) > 0, fmt.Sprintf("step %q makes no sense", step))
+		require.True(w.t, ok && len(open[release]) > 0, "step %q makes no sense", step)
 		last := len(open[release]) - 1
 		w.tell(ProjectStream("shop"), DeploymentEnded{Deployment: open[release][last], State: state})
 		open[release] = open[release][:last]

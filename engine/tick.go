@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
@@ -93,11 +94,11 @@ func (p *Pass) Decide() {
 		decisions = append(decisions, policies.Watch(v, e.cfg.Server, age)...)
 		decisions = append(decisions, policies.CleanUp(v)...)
 		decisions = append(decisions, rollout.Decide(v, rollout.Age(age))...)
-		if len(decisions) > 0 {
+		if decisions = foldable(v, decisions); len(decisions) > 0 {
 			return // what to deploy is decided on a view in which nothing else is due
 		}
 		verdicts := triggers.Decide(v, age)
-		decisions = triggers.Plan(v, verdicts)
+		decisions = foldable(v, triggers.Plan(v, verdicts))
 		if p.Report.Ready == nil {
 			p.see(v, verdicts, age)
 		} else {
@@ -105,6 +106,12 @@ func (p *Pass) Decide() {
 		}
 	})
 	p.plans = e.planned(decisions)
+}
+
+// foldable leaves out what would go to a stream that is set aside: nobody would fold it, so it would be decided
+// again at every pass, for ever, and keep everything else from being decided (law 18).
+func foldable(v *projections.View, decisions []domain.Decision) []domain.Decision {
+	return slices.DeleteFunc(decisions, func(d domain.Decision) bool { return v.SetAside(d.Stream) })
 }
 
 // see notes what was found when it was first decided what to deploy.
@@ -202,7 +209,7 @@ func (e *Engine) React(ctx context.Context) ([]Written, error) {
 		var decisions []domain.Decision
 		now := e.cfg.Clock.Elapsed()
 		e.Judge(func(v *projections.View, age triggers.Age) {
-			decisions = append(e.presence.decide(v, e.cfg.Server, now, age), rollout.Decide(v, rollout.Age(age))...)
+			decisions = foldable(v, append(e.presence.decide(v, e.cfg.Server, now, age), rollout.Decide(v, rollout.Age(age))...))
 		})
 		if len(decisions) == 0 {
 			break

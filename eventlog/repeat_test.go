@@ -14,21 +14,21 @@ func TestAnAppendIsARepeatOnlyIfItsIDsStandWhereItWouldHavePutThem(t *testing.T)
 	few := rapid.Map(rapid.IntRange(1, 3), func(n int) uuid.UUID { return uuid.UUID{15: byte(n)} })
 	rapid.Check(t, func(t *rapid.T) {
 		stream := rapid.SliceOfN(few, 0, 6).Draw(t, "stream")
-		append := rapid.SliceOfN(few, 1, 3).Draw(t, "append")
+		sent := rapid.SliceOfN(few, 1, 3).Draw(t, "append")
 		expected := rapid.IntRange(-1, 7).Draw(t, "expected")
-		events := make([]Event, len(append))
-		for i, id := range append {
+		events := make([]Event, len(sent))
+		for i, id := range sent {
 			events[i].ID = id
 		}
 		actual := Revision(len(stream) - 1)
 		var stored []uuid.UUID
 		if expected+1 < len(stream) {
-			stored = stream[expected+1 : min(expected+1+len(append), len(stream))]
+			stored = stream[expected+1 : min(expected+1+len(sent), len(stream))]
 		}
 		repeat, err := Judge("s", Revision(expected), actual, events, stored)
-		there := expected+len(append) < len(stream)
-		for i := 0; there && i < len(append); i++ {
-			there = stream[expected+1+i] == append[i]
+		there := expected+len(sent) < len(stream)
+		for i := 0; there && i < len(sent); i++ {
+			there = stream[expected+1+i] == sent[i]
 		}
 		switch {
 		case Revision(expected) == actual:

@@ -22,7 +22,7 @@ func Decide(v *projections.View, age Age) []domain.Decision {
 			}
 			all = append(all, deployment(v, d, age)...)
 		}
-		all = append(all, releases(p)...)
+		all = append(all, releases(v, p, age)...)
 	}
 	return all
 }
@@ -42,7 +42,7 @@ func deployment(v *projections.View, d *projections.Deployment, age Age) []domai
 	if d.OpenParts() == 0 {
 		return []domain.Decision{end(d)}
 	}
-	if limit := d.Facts.StopAfterFailures; limit > 0 && d.FailedParts() >= limit && unclaimed(d) {
+	if stopped(d) && unclaimed(d) {
 		return []domain.Decision{withdraw(d, nil, domain.TooManyFailures)}
 	}
 	var all []domain.Decision
@@ -79,6 +79,12 @@ func withdrawals(d *projections.Deployment, gone map[domain.PartReason][]string)
 		all = append(all, withdraw(d, gone[reason], reason))
 	}
 	return all
+}
+
+// stopped says that so many parts failed that the rest is not to start.
+func stopped(d *projections.Deployment) bool {
+	limit := d.Facts.StopAfterFailures
+	return limit > 0 && d.FailedParts() >= limit
 }
 
 func unclaimed(d *projections.Deployment) bool {
@@ -195,15 +201,20 @@ func outcome(d *projections.Deployment) (domain.DeploymentState, string) {
 	return domain.DeploymentSucceeded, ""
 }
 
-// releases lets queued parts be claimed wherever room has appeared under maxParallel, oldest deployment first.
-func releases(p *projections.Project) []domain.Decision {
+// releases lets queued parts be claimed wherever room has appeared under maxParallel, oldest deployment first. What is
+// withdrawn in this pass is not released in it.
+func releases(v *projections.View, p *projections.Project, age Age) []domain.Decision {
 	var all []domain.Decision
 	given := map[string]int{} // by environment, in this pass
 	for _, d := range p.Open {
+		if stopped(d) {
+			continue
+		}
 		room := min(d.Room()-given[d.Environment], domain.MaxNamedMachines)
 		var machines []string
 		for _, name := range d.Order {
-			if len(machines) < room && d.Parts[name].State == domain.PartQueued {
+			part := d.Parts[name]
+			if len(machines) < room && part.State == domain.PartQueued && (d.Kind != domain.Automatic || withdrawn(v, part, age) == "") {
 				machines = append(machines, name)
 			}
 		}

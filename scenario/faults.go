@@ -44,6 +44,7 @@ func (st *stage) resume(b *block) ([]string, error) {
 		}
 	}
 	var output []string
+	s.paused.stands = false
 	for _, next := range []step{afterRead, afterDecide, afterAppend, ""} {
 		if s.paused == nil || s.paused.done != before(next) {
 			continue

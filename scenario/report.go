@@ -90,7 +90,7 @@ func (a *agent) reimage(st *stage) {
 	a.instance = st.id("instance", a.machine, a.instances)
 	a.server, a.silent, a.running = nil, false, nil
 	st.names.add(a.instance, fmt.Sprintf("%s/disk%d", a.machine, a.instances))
-	a.newSession(st)
+	a.session = domain.ID{}
 }
 
 func (a *agent) newSession(st *stage) {
@@ -152,6 +152,9 @@ func (st *stage) reconnects(s *server, a *agent, _ []string) ([]string, error) {
 
 // connect does what a server does when an agent says hello.
 func (st *stage) connect(s *server, a *agent) ([]string, error) {
+	if a.session.IsZero() {
+		a.newSession(st)
+	}
 	answer, err := st.send(s, domain.ID{}, domain.ConnectMachine{Name: a.machine, Server: s.Server(), Session: a.session, Instance: a.instance})
 	if err == nil && !strings.HasPrefix(answer[0], "rejected") {
 		a.server, a.silent = s, false

@@ -1,8 +1,8 @@
 package scenario
 
 import (
-	"bytes"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/triggers"
 )
 
@@ -21,6 +22,8 @@ type paused struct {
 	// shown counts the appended events that were printed; seen says that the verdicts were.
 	shown int
 	seen  bool
+	// stands says that it stopped here, until resume.
+	stands bool
 }
 
 // tick lets servers take one pass each. Several at one instant all read, then all decide, then all append.
@@ -76,7 +79,7 @@ func (st *stage) tickAll(servers []*server) ([]string, error) {
 	}
 	for _, next := range []step{afterRead, afterDecide, afterAppend, ""} {
 		for _, s := range servers {
-			if s.paused == nil || s.paused.done != before(next) {
+			if s.paused == nil || s.paused.stands || s.paused.done != before(next) {
 				continue
 			}
 			lines, err := st.step(s, next)
@@ -140,6 +143,7 @@ func (st *stage) step(s *server, next step) (lines []string, err error) {
 		reopened, err := st.reopen(s)
 		return append(append(lines, fmt.Sprintf("crash    after %s", next)), reopened...), err
 	}
+	p.stands = true
 	return append(lines, fmt.Sprintf("pause    after %s", next)), nil
 }
 
@@ -199,17 +203,27 @@ func (st *stage) appended(p *paused, ended bool) []string {
 
 // written finds a decision in the log: two servers that decide the same write one event.
 func (st *stage) written(w engine.Written) string {
-	typeName, data, err := domain.Encode(w.Event)
-	if err != nil {
-		return err.Error()
-	}
 	all := st.after(0)
 	for i := len(all) - 1; i >= 0; i-- {
-		if all[i].Stream == w.Stream && all[i].Type == typeName && bytes.Equal(all[i].Data, data) {
+		if all[i].Stream == w.Stream && same(all[i], w.Event) {
 			return st.describe(all[i])
 		}
 	}
 	return domain.Name(w.Event) + " is not in the log"
+}
+
+// same says whether a record holds this very fact. The log spells its data in its own way.
+func same(rec eventlog.Recorded, fact domain.Event) bool {
+	typeName, data, err := domain.Encode(fact)
+	if err != nil || typeName != rec.Type {
+		return false
+	}
+	written, err := domain.Decode(rec.Type, rec.Data)
+	if err != nil {
+		return false
+	}
+	wanted, err := domain.Decode(typeName, data)
+	return err == nil && reflect.DeepEqual(written, wanted)
 }
 
 // manyTicks lets time pass with a tick every 15 seconds. It prints what is appended, and verdicts that are

@@ -60,7 +60,7 @@ var appendLaws = []law{
 		odd := event("odd")
 		odd.Data = json.RawMessage(" {\"b\" : 1.50,\n\"a\":\"\\u003c\\/>\" } ")
 		put(t, b.log, "a", eventlog.NoStream, odd)
-		require.Equal(t, `{"a":"</>","b":1.50}`, string(readAll(t, b.log)[0].Data))
+		require.Equal(t, []byte(`{"a":"</>","b":1.50}`), []byte(readAll(t, b.log)[0].Data))
 	}},
 	{"the checksum of an event is the same on every backend", func(t *testing.T, b bench) {
 		put(t, b.log, "project/shop", eventlog.NoStream, event("first"), eventlog.Event{
@@ -151,7 +151,7 @@ func proveHistories(t *testing.T, b bench) {
 			length[stream] += len(made)
 		}
 		all := collect(t, b.second.ReadAll(ctx, base, 0))
-		require.Equal(t, len(model), len(all))
+		require.Len(t, all, len(model))
 		for i, recorded := range all {
 			require.Equal(t, model[i], recorded.ID)
 		}

@@ -11,7 +11,7 @@ import (
 )
 
 // calls are all that can be asked of a log, each with its error alone.
-func calls(t *testing.T, ctx context.Context, log eventlog.Backend) map[string]func() error {
+func calls(ctx context.Context, t *testing.T, log eventlog.Backend) map[string]func() error {
 	return map[string]func() error{
 		"Append":       func() error { _, err := log.Append(ctx, "a", eventlog.NoStream, event("a")); return err },
 		"ReadStream":   func() error { return firstError(t, log.ReadStream(ctx, "a", 0, 0)) },
@@ -31,7 +31,7 @@ var lifeLaws = []law{
 	{"a call whose context has ended does nothing and says so", func(t *testing.T, b bench) {
 		ctx, cancel := context.WithCancel(bounded(t))
 		cancel()
-		for name, call := range calls(t, ctx, b.log) {
+		for name, call := range calls(ctx, t, b.log) {
 			err := call()
 			require.ErrorIs(t, err, context.Canceled, name)
 			require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome, name)
@@ -61,7 +61,7 @@ var lifeLaws = []law{
 		log := b.log
 		require.NoError(t, log.Close())
 		require.NoError(t, log.Close())
-		for name, call := range calls(t, bounded(t), log) {
+		for name, call := range calls(bounded(t), t, log) {
 			require.ErrorIs(t, call(), eventlog.ErrClosed, name)
 		}
 	}},

@@ -80,10 +80,10 @@ var readLaws = []law{
 	{"a reader that leaves early leaves nothing behind", func(t *testing.T, b bench) {
 		put(t, b.log, "a", eventlog.NoStream, events(10, "a")...)
 		for range 50 {
-			for range b.log.ReadAll(bounded(t), 0, 0) {
+			for range b.log.ReadAll(bounded(t), 0, 0) { //nolint:errcheck // nothing is read
 				break
 			}
-			for range b.log.ReadStream(bounded(t), "a", 0, 0) {
+			for range b.log.ReadStream(bounded(t), "a", 0, 0) { //nolint:errcheck // nothing is read
 				break
 			}
 		}

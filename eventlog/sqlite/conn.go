@@ -164,13 +164,13 @@ func named(values []driver.Value) []driver.NamedValue {
 }
 
 func (s statement) exec(values ...driver.Value) error {
-	_, err := s.Stmt.(driver.StmtExecContext).ExecContext(context.Background(), named(values))
+	_, err := s.Stmt.(driver.StmtExecContext).ExecContext(context.Background(), named(values)) //nolint:forcetypeassert // this driver's statements are both
 	return err
 }
 
 // each calls visit with every row found.
 func (s statement) each(visit func(found []driver.Value) error, values ...driver.Value) (err error) {
-	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(context.Background(), named(values))
+	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(context.Background(), named(values)) //nolint:forcetypeassert // this driver's statements are both
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -137,5 +136,5 @@ func TestAnErrorSaysWhatToDo(t *testing.T) {
 	defer log.Close()
 	_, err := eventlog.Verify(context.Background(), log, nil)
 	require.ErrorContains(t, err, "restore a backup")
-	require.False(t, strings.Contains(err.Error(), "\n"))
+	require.NotContains(t, err.Error(), "\n")
 }

@@ -25,7 +25,7 @@ func (l *Log) prepareReads(ctx context.Context) (err error) {
 	for statement, query := range map[**sql.Stmt]string{
 		&l.reads.head: sqlHead, &l.reads.all: sqlAll, &l.reads.stream: sqlStream,
 	} {
-		if *statement, err = l.readers.PrepareContext(ctx, query); err != nil {
+		if *statement, err = l.readers.PrepareContext(ctx, query); err != nil { //nolint:sqlclosecheck // lives as long as the log
 			return err
 		}
 	}

@@ -219,7 +219,7 @@ func (w *writer) judge(r *request) (answer, error) {
 	}
 	repeat, refusal := eventlog.Judge(r.stream, r.expected, actual, r.events, stored)
 	if refusal != nil {
-		return answer{err: refusal}, nil
+		return answer{err: refusal}, nil //nolint:nilerr // the refusal is the answer
 	}
 	if !repeat {
 		if err := w.conn.append(r.stream, r.expected, r.rows); err != nil {

@@ -20,15 +20,16 @@ func tokenVerb(s *shell) *cobra.Command {
 type tokenWish struct {
 	Join         bool       `json:"join"`
 	Scope        string     `json:"scope,omitempty"`
-	Uses         int        `json:"uses"`
+	Uses         *int       `json:"uses,omitempty"` // of a join token
 	Until        *time.Time `json:"until,omitempty"`
-	Environments []string   `json:"environments"`
-	Roles        []string   `json:"roles"`
+	Environments []string   `json:"environments,omitempty"`
+	Roles        []string   `json:"roles,omitempty"`
 }
 
 func tokenCreateVerb(s *shell) *cobra.Command {
 	wish := tokenWish{}
 	var lasts time.Duration
+	var uses int
 	var log string
 	cmd := verb{
 		use: "create", short: "Create a token, and print it alone",
@@ -38,7 +39,7 @@ func tokenCreateVerb(s *shell) *cobra.Command {
 			"drover token create --log sqlite:/var/lib/drover/drover.db",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := wish.complete(cmd, lasts); err != nil {
+		if err := wish.complete(cmd, uses, lasts); err != nil {
 			return err
 		}
 		if log != "" {
@@ -55,7 +56,7 @@ func tokenCreateVerb(s *shell) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&wish.Join, "join", false, "a token that agents join with")
 	flags.StringVar(&wish.Scope, "scope", "admin", "what its bearer may do, a `SCOPE`: admin, deploy or read")
-	flags.IntVar(&wish.Uses, "uses", 1, "how many agents may join with it, `N`; 0: any number")
+	flags.IntVar(&uses, "uses", 1, "how many agents may join with it, `N`; 0: any number")
 	flags.DurationVar(&lasts, "for", 0, "good for this `DURATION`; default: 1h for joining, else for ever")
 	flags.StringSliceVar(&wish.Environments, "environment", nil, "an agent may join only this `ENVIRONMENT`; may be repeated")
 	flags.StringSliceVar(&wish.Roles, "role", nil, "an agent may join only with this `ROLE`; may be repeated")
@@ -67,7 +68,7 @@ func tokenCreateVerb(s *shell) *cobra.Command {
 const joinFor = time.Hour
 
 // complete fills in what was not said, and refuses flags that do not go together.
-func (w *tokenWish) complete(cmd *cobra.Command, lasts time.Duration) (err error) {
+func (w *tokenWish) complete(cmd *cobra.Command, uses int, lasts time.Duration) (err error) {
 	given := cmd.Flags().Changed
 	switch {
 	case w.Join && given("scope"):
@@ -78,23 +79,13 @@ func (w *tokenWish) complete(cmd *cobra.Command, lasts time.Duration) (err error
 		return usage("--scope %s is none; use admin, deploy or read", quoted(w.Scope))
 	}
 	if w.Join {
-		w.Scope = ""
+		w.Scope, w.Uses = "", &uses
 		if !given("for") {
 			lasts = joinFor
 		}
-	} else {
-		w.Uses = 0
 	}
-	w.Environments, w.Roles = orEmpty(w.Environments), orEmpty(w.Roles)
 	w.Until, err = deadline(lasts)
 	return err
-}
-
-func orEmpty(list []string) []string {
-	if list == nil {
-		return []string{}
-	}
-	return list
 }
 
 // tokenInLog makes a token without a server.
@@ -104,8 +95,11 @@ func (s *shell) tokenInLog(ctx context.Context, log string, wish tokenWish) erro
 		return err
 	}
 	defer opened.Close()
-	settings := domain.TokenSettings{Join: wish.Join, Scope: domain.Scope(wish.Scope), Uses: wish.Uses, Until: wish.Until,
+	settings := domain.TokenSettings{Join: wish.Join, Scope: domain.Scope(wish.Scope), Until: wish.Until,
 		Environments: wish.Environments, Roles: wish.Roles}
+	if wish.Uses != nil {
+		settings.Uses = *wish.Uses
+	}
 	text, err := server.MintIn(ctx, opened, settings, "command line")
 	if err != nil {
 		return err
