@@ -76,6 +76,9 @@ func (st *stage) answer(v *projections.View, age triggers.Age, words []string) (
 			return nil, err
 		}
 	}
+	if out.Len() == 0 {
+		return []string{"no project looks at machine " + words[0]}, nil
+	}
 	return strings.Split(out.String(), "\n"), nil
 }
 

@@ -127,7 +127,7 @@ func (st *stage) step(s *server, next step) (lines []string, err error) {
 	default:
 		if _, err = p.pass.Finish(st.ctx); err == nil {
 			s.paused = nil
-			return append(st.verdicts(s, p), st.appended(p, true)...), nil
+			return append(st.verdicts(s, p), st.appended(s, p, true)...), nil
 		}
 	}
 	if err != nil {
@@ -138,7 +138,7 @@ func (st *stage) step(s *server, next step) (lines []string, err error) {
 		return lines, nil
 	}
 	s.stop = ""
-	lines = append(append(lines, st.verdicts(s, p)...), st.appended(p, false)...)
+	lines = append(append(lines, st.verdicts(s, p)...), st.appended(s, p, false)...)
 	if s.crashes {
 		reopened, err := st.reopen(s)
 		return append(append(lines, fmt.Sprintf("crash    after %s", next)), reopened...), err
@@ -188,9 +188,12 @@ func verdictLine(s *server, verdict triggers.Verdict) string {
 }
 
 // appended prints the events of a tick that were not printed yet.
-func (st *stage) appended(p *paused, ended bool) []string {
+func (st *stage) appended(s *server, p *paused, ended bool) []string {
 	st.learn()
 	var lines []string
+	if err := s.Ready(); err != nil {
+		lines = append(lines, "fenced   "+err.Error())
+	}
 	for _, w := range p.pass.Report.Appended[p.shown:] {
 		lines = append(lines, "append   "+st.written(w))
 	}
