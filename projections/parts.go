@@ -137,7 +137,8 @@ func (v *View) outcome(part *Part, m *Machine, f Fact) {
 // reopen opens the candidates again that an automatic part had settled, and counts the attempt if it was one.
 func (v *View) reopen(part *Part, m *Machine, claimed bool, f Fact) {
 	p := part.Deployment.Project
-	if claimed || part.Reason == domain.NotClaimed {
+	replaced := claimed && part.Instance != m.Instance // another instance begins its own count
+	if !replaced && (claimed || part.Reason == domain.NotClaimed) {
 		m.tried(p, part, f.Position)
 	}
 	for _, old := range part.candidates {
