@@ -3,6 +3,7 @@ package acceptance
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -112,16 +113,10 @@ func (f *fleet) run(stdin string, args ...string) (stdout, stderr string, code i
 	var out, words bytes.Buffer
 	cmd.Env, cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = f.env, f.folder, strings.NewReader(stdin), &out, &words
 	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !asExit(err, &exit) {
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
 		f.t.Fatalf("drover %v: %v", args, err)
 	}
 	return out.String(), words.String(), cmd.ProcessState.ExitCode()
-}
-
-func asExit(err error, exit **exec.ExitError) bool {
-	e, ok := err.(*exec.ExitError)
-	*exit = e
-	return ok
 }
 
 // ok is a command line that must succeed. A server that is being killed may answer nothing for a moment.
