@@ -47,7 +47,7 @@ func TestALiveStreamResumesWithoutGapOrRepeat(t *testing.T) {
 	y := newYard(t)
 	y.shop()
 	var positions []string
-	read := func(lastID string, most int) {
+	read := func(lastID string, most int, then func(n int)) {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		read := 0
@@ -59,18 +59,18 @@ func TestALiveStreamResumesWithoutGapOrRepeat(t *testing.T) {
 			if read++; read == most {
 				return client.ErrEnded
 			}
+			then(read)
 			return nil
 		})
 		require.NoError(t, err)
 	}
-	read("0", 3)
-	go func() { // what happens while it is read comes too
-		for n := range 20 {
-			_, _ = y.engine.Handle(context.Background(), domain.ID(uuid.New()), domain.ApplyEnvironment{Name: fmt.Sprint("e", n)})
-		}
-	}()
-	read(positions[len(positions)-1], 4)
-	read(positions[len(positions)-1], 15)
+	quiet := func(int) {}
+	read("0", 3, quiet)
+	read(positions[len(positions)-1], 2, quiet)
+	y.do(domain.ApplyEnvironment{Name: "e0"})
+	read(positions[len(positions)-1], 20, func(n int) { // what happens while it is read comes too, one by one
+		y.do(domain.ApplyEnvironment{Name: fmt.Sprint("e", n)})
+	})
 	var want []string
 	for rec, err := range y.log.ReadAll(context.Background(), 0, len(positions)) {
 		require.NoError(t, err)
