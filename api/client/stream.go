@@ -39,7 +39,7 @@ func (c *Client) Follow(ctx context.Context, path string, query url.Values, last
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err != nil && KindOf(err) != Unavailable:
+		case err != nil && (KindOf(err) != Unavailable || len(c.Servers) == 0):
 			return err
 		case lastID != before:
 			wait = 100 * time.Millisecond

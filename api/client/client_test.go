@@ -1,0 +1,123 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/api/client"
+)
+
+const patience = 10 * time.Second
+
+func serve(t *testing.T, answer http.HandlerFunc) string {
+	server := httptest.NewServer(answer)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// nobody is an address where nothing listens.
+func nobody(t *testing.T) string {
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	return server.URL
+}
+
+func TestTheNextServerIsAskedWhereOneDoesNotAnswer(t *testing.T) {
+	keys := map[string]int{}
+	var token string
+	answer := func(w http.ResponseWriter, r *http.Request) {
+		keys[r.Header.Get(client.KeyHeader)]++
+		token = r.Header.Get("Authorization")
+		fmt.Fprint(w, `{"position":"7","events":["MachineEnabled"],"repeat":false}`)
+	}
+	busy := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		keys[r.Header.Get(client.KeyHeader)]++
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})
+	c := &client.Client{Servers: []string{nobody(t), busy, serve(t, answer)}, Token: "abc"}
+	written, err := c.Write(context.Background(), client.Path("machines", "a/b", "enable"), "", nil)
+	require.NoError(t, err)
+	require.Equal(t, client.Written{Position: "7", Events: []string{"MachineEnabled"}}, written)
+	require.Len(t, keys, 1, "the same key at every server")
+	require.Equal(t, "Bearer abc", token)
+	_, err = c.Delete(context.Background(), "/machines/x", "mine")
+	require.NoError(t, err)
+	require.Equal(t, 1, keys["mine"], "the server that answered last is asked first")
+}
+
+func TestEveryFaultIsAProblemWithAKindAndAHint(t *testing.T) {
+	for name, c := range map[string]struct {
+		server string
+		kind   string
+	}{
+		"nobody": {nobody(t), client.Unavailable},
+		"no url": {"localhost", client.Invalid},
+		"other":  {serve(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", 404) }), client.NotFound},
+		"noise":  {serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }), client.Internal},
+		"away":   {serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://example.invalid/", 302) }), client.Internal},
+		"gone":   {serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), client.Unavailable},
+	} {
+		var into struct{}
+		_, err := (&client.Client{Servers: []string{c.server}}).Get(context.Background(), "/machines", nil, &into)
+		var p *client.Problem
+		require.ErrorAs(t, err, &p, name)
+		require.Equal(t, c.kind, p.Kind, name)
+		require.NotEmpty(t, p.Hint, name)
+	}
+	_, err := (&client.Client{}).Get(context.Background(), "/machines", nil, nil)
+	require.Equal(t, client.Unavailable, client.KindOf(err))
+	require.Equal(t, client.Unavailable, client.KindOf((&client.Client{}).Follow(context.Background(), "/events/stream", nil, "", nil)))
+}
+
+func TestAProblemIsReadAsTheServerMeantIt(t *testing.T) {
+	server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", client.ProblemType)
+		w.WriteHeader(409)
+		fmt.Fprint(w, `{"title":"Conflict","status":409,"detail":"project shop is pinned","kind":"conflict","hint":"unpin it","errors":[{"message":"a.yaml:1:2: no"}]}`)
+	})
+	err := (&client.Client{Servers: []string{server}}).Post(context.Background(), "/deployments", "", map[string]int{}, nil)
+	require.EqualError(t, err, "project shop is pinned (unpin it)\na.yaml:1:2: no")
+}
+
+func TestAStreamThatBreaksIsTakenUpAfterTheLastMessage(t *testing.T) {
+	var resumed []string
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		last := r.Header.Get("Last-Event-ID")
+		resumed = append(resumed, last)
+		from := 1
+		if last != "" {
+			_, _ = fmt.Sscan(last, &from)
+			from++
+		}
+		fmt.Fprint(w, ": begin\n\n")
+		for n := from; n < from+2 && n <= 5; n++ {
+			fmt.Fprintf(w, "id: %d\ndata: number\ndata: %d\n\n", n, n)
+		}
+		if from > 4 {
+			fmt.Fprint(w, "event: end\ndata: {}\n\n")
+			return
+		}
+		fmt.Fprint(w, "id: 99\ndata: cut o") // a message that breaks off does not count
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var texts []string
+	c := &client.Client{Servers: []string{server}}
+	require.NoError(t, c.Follow(ctx, "/events/stream", url.Values{}, "", func(m client.Message) error {
+		texts = append(texts, m.ID+" "+m.Data)
+		return nil
+	}))
+	require.Equal(t, []string{"1 number\n1", "2 number\n2", "3 number\n3", "4 number\n4", "5 number\n5"}, texts)
+	require.Equal(t, []string{"", "2", "4"}, resumed)
+	stop := errors.New("enough")
+	require.ErrorIs(t, c.Follow(ctx, "/x", nil, "", func(client.Message) error { return stop }), stop)
+	require.NoError(t, c.Follow(ctx, "/x", nil, "", func(client.Message) error { return client.ErrEnded }))
+}

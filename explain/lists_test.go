@@ -1,0 +1,117 @@
+package explain
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
+)
+
+func TestNoListIsEverNull(t *testing.T) {
+	nobody := func(domain.ID) bool { return false }
+	for _, v := range []*projections.View{projections.New(), full(t).View} {
+		f := Filter{}
+		why := WhyOf(v, old, "shop", "web-01", nil)
+		text, err := json.Marshal([]any{Machines(v, f), Environments(v, f), Policies(v, f), Projects(v, f), Triggers(v, f), Releases(v, f),
+			Deployments(v, f), Candidates(v, old, f), Servers(v, domain.ID{}, nobody, f), Tokens(v, f), why, DueNow(v, old), EventOf(full(t).past[0])})
+		require.NoError(t, err)
+		text = []byte(strings.NewReplacer(`"startedAt":null`, "", `"finishedAt":null`, "").Replace(string(text)))
+		require.NotContains(t, string(text), "null")
+	}
+}
+
+func TestAPageBoundsAndContinuesWhereItEnded(t *testing.T) {
+	l := shop(t)
+	for range 4 {
+		l.deploy("1.0")
+	}
+	var seen []string
+	f := Filter{Limit: 2}
+	for {
+		page := Deployments(l.View, f)
+		for _, d := range page.Items {
+			seen = append(seen, d.Position)
+		}
+		if f.After = page.Next; f.After == "" {
+			break
+		}
+		require.Len(t, page.Items, 2)
+	}
+	require.Equal(t, []string{"15", "13", "11", "9", "5"}, seen, "the newest first, each once")
+}
+
+func TestAPartThatCannotBeClaimedYetSaysWhy(t *testing.T) {
+	l := shop(t)
+	d := l.now("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0"})
+	shown, ok := DeploymentOf(l.View, d)
+	require.True(t, ok)
+	require.Equal(t, DeploymentMachine{Name: "web-01", State: "released"}, shown.Machines[0])
+	l.now("project/shop", domain.ProjectDisabled{})
+	shown, _ = DeploymentOf(l.View, d)
+	require.Equal(t, "project-disabled", shown.Machines[0].Reason)
+}
+
+func TestAMachineSaysWhatItHasAndWhatItShouldHave(t *testing.T) {
+	l := shop(t)
+	l.attempt("1.0", domain.PartSucceeded, "")
+	l.now("project/shop", domain.ReleaseCreated{Version: "1.1"}, domain.PinSet{Environment: "production", Release: "1.1"})
+	m, ok := MachineOf(l.View, "web-01")
+	require.True(t, ok)
+	require.Equal(t, []Installed{{Project: "shop", Release: "1.0", Since: l.past[10].Time}}, m.Installed)
+	require.Equal(t, []Wanted{{Project: "shop", Release: "1.1", Pinned: true}}, m.Wanted)
+	require.Len(t, Machines(l.View, Filter{State: "behind"}).Items, 1)
+	l.now("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Release: "1.0"})
+	m, _ = MachineOf(l.View, "web-01")
+	require.Equal(t, []Wanted{{Project: "shop", Release: "1.0", Held: true}}, m.Wanted)
+}
+
+func TestSecretsOfTokensAreNotShownEvenHashed(t *testing.T) {
+	l := newLedger(t)
+	l.now("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}, Hash: "d00d"}, domain.TokenUsed{Instance: instance, Machine: "web-01", Secret: "feed"})
+	for _, rec := range l.past {
+		require.NotContains(t, string(EventOf(rec).Data), "d00d")
+		require.NotContains(t, string(EventOf(rec).Data), "feed")
+	}
+	require.Contains(t, string(EventOf(l.past[1]).Data), "web-01")
+}
+
+func TestATableIsAlignedForPeopleAndTabbedForPrograms(t *testing.T) {
+	table := Table{Header: []string{"NAME", "NOTE"}, Rows: [][]string{{"web-01", "a\x1b[31mb\nc"}, {"ü", "é…"}}}
+	for width, want := range map[int]string{
+		0:         "NAME\tNOTE\nweb-01\ta [31mb c\nü\té…\n",
+		Unlimited: "NAME    NOTE\nweb-01  a [31mb c\nü       é…\n",
+		10:        "NAME    N…\nweb-01  a…\nü       é…\n",
+	} {
+		var b strings.Builder
+		require.NoError(t, table.Write(&b, width))
+		require.Equal(t, want, b.String(), width)
+	}
+}
+
+func TestEveryListHasATable(t *testing.T) {
+	v, nobody := full(t).View, func(domain.ID) bool { return false }
+	f := Filter{}
+	for _, table := range []Table{MachinesTable(Machines(v, f).Items, true), MachinesTable(Machines(v, f).Items, false), DeploymentsTable(Deployments(v, f).Items, true),
+		CandidatesTable(Candidates(v, old, f).Items), ProjectsTable(Projects(v, f).Items, true), TriggersTable(Triggers(v, f).Items),
+		ReleasesTable(Releases(v, f).Items), EnvironmentsTable(Environments(v, f).Items), PoliciesTable(Policies(v, f).Items),
+		ServersTable(Servers(v, domain.ID{}, nobody, f).Items), TokensTable(Tokens(v, f).Items), PartsTable(Deployments(v, f).Items[0].Machines),
+		EventsTable([]Event{EventOf(full(t).past[0])})} {
+		for _, row := range table.Rows {
+			require.Len(t, row, len(table.Header), table.Header)
+		}
+	}
+}
+
+func TestWhatIsNewlyDueLeavesOutWhatWasDueBefore(t *testing.T) {
+	before := []Due{{Project: "shop", Environment: "production", Release: "1", Machines: []string{"a"}}}
+	after := []Due{{Project: "shop", Environment: "production", Release: "1", Machines: []string{"a", "b"}}, {Project: "web", Environment: "production", Release: "2", Machines: []string{"a"}}}
+	found := Newly(before, after)
+	require.Equal(t, []string{"b"}, found[0].Machines)
+	require.Len(t, found, 2)
+	require.Equal(t, "1 machine will be deployed to: project web, environment production, release 2", found[1].String())
+	require.Empty(t, Newly(after, after))
+}

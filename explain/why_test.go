@@ -1,0 +1,192 @@
+package explain
+
+import (
+	"go/ast"
+	"go/parser"
+	gotoken "go/token"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/triggers"
+)
+
+// constants are the values of all constants of a named type in a file.
+func constants(t *testing.T, file, typeName string) (values []string) {
+	t.Helper()
+	parsed, err := parser.ParseFile(gotoken.NewFileSet(), file, nil, 0)
+	require.NoError(t, err)
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if name, ok := spec.Type.(*ast.Ident); ok && name.Name == typeName {
+			for _, value := range spec.Values {
+				text, err := strconv.Unquote(value.(*ast.BasicLit).Value)
+				require.NoError(t, err)
+				values = append(values, text)
+			}
+		}
+		return true
+	})
+	require.NotEmpty(t, values)
+	return values
+}
+
+func TestEveryReasonOfAVerdictHasASentence(t *testing.T) {
+	l := shop(t)
+	l.now("machine/web-01", domain.MachineWentOffline{Connect: id(int(l.Position)), Session: session, Instance: instance, Reason: "silent"})
+	l.now("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Reason: "lab", By: "ann"})
+	for _, reason := range constants(t, "../triggers/rules.go", "Reason") {
+		require.Contains(t, sentences, triggers.Reason(reason))
+		sentence := Sentence(l.View, old, triggers.Verdict{Project: "shop", Machine: "web-01", Reason: triggers.Reason(reason), Release: "1.0", Triggers: []string{"joins"}})
+		require.Regexp(t, `^[A-Z].*\.$`, sentence, reason)
+		require.NotContains(t, sentence, "%!", reason)
+	}
+}
+
+func TestEveryReasonOfAPartHasWords(t *testing.T) {
+	for _, reason := range constants(t, "../domain/reasons.go", "PartReason") {
+		require.Contains(t, partWords, domain.PartReason(reason))
+	}
+}
+
+func TestWhySaysWhatIsSoAndWhatWouldChangeIt(t *testing.T) {
+	checked := domain.PolicyDefined{Settings: domain.PolicySettings{HealthCheck: &domain.HealthCheck{Script: "true"}}}
+	for name, c := range map[string]struct {
+		happens func(l *ledger)
+		reason  string
+		words   []string
+	}{
+		"due":           {func(*ledger) {}, "behind", []string{"no release that is known", "should have 1.0", "joins"}},
+		"up to date":    {func(l *ledger) { l.attempt("1.0", domain.PartSucceeded, "") }, "up-to-date", []string{"web-01 has 1.0"}},
+		"disabled":      {func(l *ledger) { l.now("machine/web-01", domain.MachineDisabled{}) }, "machine-unavailable", []string{"drover machine enable web-01"}},
+		"project off":   {func(l *ledger) { l.now("project/shop", domain.ProjectDisabled{}) }, "project-disabled", []string{"drover project enable shop"}},
+		"trigger off":   {func(l *ledger) { l.now("project/shop", domain.TriggerDisabled{Trigger: "joins"}) }, "trigger-disabled", []string{"trigger joins"}},
+		"another place": {func(l *ledger) { l.now("machine/web-01", domain.MachineChanged{Environment: "moon"}) }, "out-of-scope", []string{"moon, which does not exist"}},
+		"other roles": {func(l *ledger) {
+			l.now("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{Roles: []string{"db"}}})
+		}, "out-of-scope", []string{"the roles none", "is for db"}},
+		"held": {func(l *ledger) {
+			l.now("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, By: "ann", Reason: "lab"})
+		}, "held", []string{"as it is", "by ann (lab)", "drover unhold web-01 --project shop"}},
+		"running": {func(l *ledger) {
+			l.now("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", By: "ann"})
+		}, "deployment-running", []string{"its part on web-01 is released"}},
+		"unchecked": {func(l *ledger) { l.now("policy/default", checked) }, "health-unknown", []string{"Policy default has a health check"}},
+		"sick": {func(l *ledger) {
+			l.attempt("1.0", domain.PartFailed, domain.StepFailed)
+			l.now("machine/web-01", domain.MachineHealthChanged{Status: domain.Unhealthy, Session: session})
+		}, "made-unhealthy", []string{"since it tried release 1.0"}},
+		"exhausted": {func(l *ledger) {
+			for range 3 {
+				l.attempt("1.0", domain.PartFailed, domain.StepFailed)
+			}
+		}, "retries-exhausted", []string{"3 times", "drover retry web-01 --project shop"}},
+		"retry":        {func(l *ledger) { l.attempt("1.0", domain.PartFailed, domain.StepFailed) }, "retry", []string{"tried once"}},
+		"not released": {func(l *ledger) { l.now("machine/web-01", domain.MachineChanged{Environment: "staging"}) }, "nothing-released", []string{"drover deploy shop VERSION --to staging"}},
+	} {
+		l := shop(t)
+		l.now("environment/staging", domain.EnvironmentDefined{})
+		l.now("project/shop", domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
+		c.happens(l)
+		why := WhyOf(l.View, old, "shop", "web-01", l.past)
+		require.Equal(t, c.reason, why.Reason, name)
+		for _, words := range c.words {
+			require.Contains(t, why.Sentence, words, name)
+		}
+	}
+}
+
+func TestAWaitForTheNextAttemptSaysHowLong(t *testing.T) {
+	l := shop(t)
+	l.attempt("1.0", domain.PartFailed, domain.StepFailed)
+	why := WhyOf(l.View, fresh, "shop", "web-01", l.past)
+	require.Equal(t, "backing-off", why.Reason)
+	require.Contains(t, why.Sentence, "due in 1m0s")
+}
+
+func TestWhatIsNotThereIsAnsweredWithItsHistory(t *testing.T) {
+	l := shop(t)
+	l.now("machine/web-01", domain.MachineDeleted{Reason: "clean-up"})
+	why := WhyOf(l.View, old, "shop", "web-01", l.past)
+	require.Contains(t, why.Sentence, "no machine web-01")
+	require.Equal(t, "deleted (clean-up)", why.History[len(why.History)-1].Text)
+	require.Contains(t, WhyOf(l.View, old, "nothing", "web-01", nil).Sentence, "no project nothing")
+}
+
+// full is a history with at least one event of every type that a machine and a project have.
+func full(t *testing.T) *ledger {
+	l := shop(t)
+	until := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
+	l.now("machine/web-01", domain.AgentConnected{Server: server, Session: session, Instance: instance},
+		domain.MachineChanged{Environment: "production", Roles: []string{"web"}}, domain.MachineDisabled{By: "ann"}, domain.MachineEnabled{By: "ann"},
+		domain.MachineHealthChanged{Status: domain.Warning, Detail: "disk 91 %", Session: session}, domain.MachineCleanUpHeld{Absent: 4, Machines: 10})
+	l.now("project/shop", domain.ProjectDisabled{}, domain.ProjectEnabled{}, domain.TriggerDisabled{Trigger: "joins"}, domain.TriggerEnabled{Trigger: "joins"},
+		domain.PinSet{Environment: "production", Release: "1.0", Until: &until, By: "ann"}, domain.PinLifted{Environment: "production", Reason: "expired"},
+		domain.HoldSet{Machine: "web-01", Instance: instance, Reason: "lab"}, domain.HoldLifted{Machine: "web-01", Reason: "lifted"})
+	l.attempt("1.0", domain.PartFailed, domain.StepFailed)
+	bounded := domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0", Machines: []domain.DeploymentMachine{{Name: "web-01"}}, MaxParallel: 1}
+	first := l.now("project/shop", bounded)
+	second := l.now("project/shop", bounded)
+	l.now("project/shop", domain.PartsWithdrawn{Deployment: first, Reason: domain.Superseded}, domain.DeploymentEnded{Deployment: first, State: domain.DeploymentCancelledAs},
+		domain.PartsReleased{Deployment: second, Machines: []string{"web-01"}}, domain.DeploymentCancelled{Deployment: second, By: "ann"})
+	l.now("project/shop", domain.TriggerDeleted{Trigger: "joins"})
+	l.now("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect, Session: session, Instance: instance, Reason: "silent"})
+	return l
+}
+
+func TestEveryTypeOfEventThatMattersIsALineOfHistory(t *testing.T) {
+	l := full(t)
+	lines := history(l.View, "shop", "web-01", l.past)
+	told := map[string]bool{"ProjectDeleted": true, "MachineDeleted": true} // after them there is nothing left to ask about
+	for _, line := range lines {
+		told[line.Type] = true
+		require.NotContains(t, line.Text, "%!", line.Type)
+	}
+	for _, name := range domain.TypeNames() {
+		switch strings.Split(name, ".")[0] {
+		case "machine", "project", "trigger", "release", "deployment", "pin", "hold", "part":
+			require.True(t, told[domain.NameOfType(name)], name)
+		}
+	}
+}
+
+func TestHistoryTellsNothingOfOtherMachines(t *testing.T) {
+	l := full(t)
+	l.now("machine/web-02", domain.MachineAdded{Environment: "production"})
+	l.now("project/shop", domain.HoldSet{Machine: "web-02"}, domain.PinSet{Environment: "staging", Release: "1.0"})
+	before := history(l.View, "shop", "web-01", l.past[:len(l.past)-3])
+	require.Equal(t, before, history(l.View, "shop", "web-01", l.past))
+	for range 60 {
+		l.now("machine/web-01", domain.MachineDisabled{}, domain.MachineEnabled{})
+	}
+	require.Len(t, history(l.View, "shop", "web-01", l.past), MaxHistory)
+}
+
+func TestTheTextOfWhyIsWhatPeopleRead(t *testing.T) {
+	l := shop(t)
+	var b strings.Builder
+	require.NoError(t, WhyOf(l.View, old, "shop", "web-01", l.past).Text(&b))
+	require.Equal(t, `machine  web-01
+project  shop
+wanted   1.0
+actual   none
+verdict  deploy: behind
+         Machine web-01 has no release that is known and should have 1.0; trigger joins asked, and the next tick deploys it.
+causes   #7 MachineAdded
+         #8 MachineCameOnline
+history
+  #2  09:00:02  ProjectDefined     settings of the project
+  #3  09:00:03  TriggerDefined     settings of trigger joins
+  #4  09:00:04  ReleaseCreated     release 1.0 created
+  #5  09:00:05  DeploymentQueued   deployment e0000000 of 1.0 to production queued while this machine was not in scope, by ann
+  #7  09:00:07  MachineAdded       added to production, roles none, by agent
+  #8  09:00:08  MachineCameOnline  came online, instance 00000100, session 00010000
+`, b.String())
+}
