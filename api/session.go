@@ -233,7 +233,7 @@ func (a *API) serveAgent(w http.ResponseWriter, r *http.Request) {
 		return // Accept has answered
 	}
 	defer conn.CloseNow()
-	conn.SetReadLimit(client.MaxMessageBytes)
+	conn.SetReadLimit(maxHelloBytes)
 	ctx := context.WithoutCancel(r.Context())
 	hello, refused := a.hello(ctx, conn)
 	var s *session
@@ -245,11 +245,15 @@ func (a *API) serveAgent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer a.hub.drop(s)
+	conn.SetReadLimit(client.MaxMessageBytes)
 	s.listen(ctx)
 }
 
-// helloWithin bounds how long a connection may wait before it says who it is.
-const helloWithin = 15 * time.Second
+// A connection that has not said who it is may take no longer and send no more than this.
+const (
+	helloWithin   = 15 * time.Second
+	maxHelloBytes = 1 << 20
+)
 
 func (a *API) hello(ctx context.Context, conn *websocket.Conn) (client.Hello, *client.Refused) {
 	ctx, cancel := context.WithTimeout(ctx, helloWithin)
