@@ -36,7 +36,7 @@ func agentVerb(s *shell) *cobra.Command {
 			return err
 		}
 		hurry := make(chan struct{})
-		stop := secondSignal(cmd.Context(), hurry)
+		stop := secondSignal(hurry)
 		defer stop()
 		c.Hurry, c.Version, c.Logger = hurry, Version(), s.logger()
 		return agent.Run(cmd.Context(), c)
@@ -75,8 +75,8 @@ func (s *shell) complete(ctx context.Context, c *agent.Config) (err error) {
 	return ctx.Err()
 }
 
-// secondSignal closes hurry at the next SIGINT or SIGTERM after the one that ended ctx.
-func secondSignal(ctx context.Context, hurry chan<- struct{}) (stop func()) {
+// secondSignal closes hurry at the second SIGINT or SIGTERM; the first one ends the command's context.
+func secondSignal(hurry chan<- struct{}) (stop func()) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	done := make(chan struct{})

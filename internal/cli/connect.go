@@ -77,7 +77,7 @@ func starting(address string) bool {
 }
 
 func carrier(ca string) (*http.Client, error) {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
 	if ca != "" {
 		pem, err := os.ReadFile(ca)
 		if err != nil {
