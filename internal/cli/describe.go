@@ -62,7 +62,10 @@ func (s *shell) describeMachine(ctx context.Context, path, name string) error {
 	if err != nil {
 		return err
 	}
-	return each(list.Items, func(w explain.Why) error { return s.print("\n" + whyText(w)) })
+	if err := s.print("\n"); err != nil {
+		return err
+	}
+	return s.tellWhy(list.Items)
 }
 
 func (s *shell) describeDeployment(ctx context.Context, path string) error {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +28,7 @@ func whyVerb(s *shell) *cobra.Command {
 			if len(list.Items) == 0 {
 				s.say("no project looks at machine %s", args[0])
 			}
-			return each(list.Items, func(w explain.Why) error { return s.print(whyText(w)) })
+			return s.tellWhy(list.Items)
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "only for this `PROJECT`; default: all that look at the machine")
@@ -38,4 +39,21 @@ func whyVerb(s *shell) *cobra.Command {
 func (s *shell) why(ctx context.Context, machine, project, at string) (list explain.List[explain.Why], err error) {
 	err = s.read(ctx, client.Path("why"), query("machine", machine, "project", project, "at", at), &list)
 	return list, err
+}
+
+// tellWhy writes answers as people read them, a blank line between two.
+func (s *shell) tellWhy(list []explain.Why) error {
+	for i, w := range list {
+		var text strings.Builder
+		if i > 0 {
+			text.WriteString("\n")
+		}
+		if err := w.Text(&text); err != nil {
+			return err
+		}
+		if err := s.print(text.String()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
