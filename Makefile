@@ -48,7 +48,7 @@ backends: ## the laws of the log on every backend, as a table
 
 .PHONY: sim
 sim: ## the seeded simulation, longer than `make test` runs it
-	$(GO) test -count=1 -timeout 30m ./scenario/... -run Sim -rapid.checks=2000
+	$(GO) test -count=1 -timeout 30m ./scenario/sim -v -ticks=20000 -rapid.checks=1000
 
 .PHONY: fuzz
 fuzz: ## each fuzz test for FUZZ_TIME
