@@ -71,6 +71,9 @@ func (a *API) admit(ctx context.Context, conn *websocket.Conn, remote string, h 
 	defer lock.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
+	if err := a.cfg.Engine.CatchUp(ctx); err != nil { // another server may have let it in a moment ago
+		return nil, refusedBy(err)
+	}
 	if err := a.prove(ctx, j); err != nil {
 		return nil, refusedBy(err)
 	}

@@ -367,3 +367,24 @@ func TestADeletedMachinesAgentIsSentAway(t *testing.T) {
 	require.Contains(t, hears(d, refusal).Reason, "deleted")
 	d.closes()
 }
+
+func TestASessionMovesBetweenServersAndANewOneIsSentToTheServerOfTheOld(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	other := newYardOn(t, y.log, y.clock)
+	h := hello("web-01", y.join(1))
+	_, err := other.as(y.token(domain.TokenSettings{Scope: domain.ReadScope})).Get(context.Background(), "/machines", nil, nil)
+	require.NoError(t, err, "a token that one server made is good at the other at once")
+	first := y.dial(h)
+	hears(first, welcome)
+	newer := h
+	newer.Session = uuid.NewString()
+	refused := hears(other.dial(newer), refusal)
+	require.Equal(t, "http://here", refused.Server)
+	require.False(t, refused.Final)
+	hears(other.dial(h), welcome)
+	require.NoError(t, y.engine.CatchUp(context.Background()))
+	first.closes()
+	require.Equal(t, 1, y.events("AgentConnected"))
+	require.Equal(t, 1, y.events("MachineCameOnline"))
+}

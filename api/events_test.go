@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -241,4 +242,24 @@ func TestAStreamThatIsSetAsideIsNamedAndCleared(t *testing.T) {
 	y.get("/log/verify", &verified)
 	require.Nil(t, verified.Damaged)
 	require.Equal(t, y.engine.Position().String(), verified.Head)
+}
+
+func TestAReaderThatTakesNothingHoldsUpNobody(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	r, err := http.NewRequest(http.MethodGet, y.door.URL+"/api/v1/events/stream?after=0", nil)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+y.admin.Token)
+	require.Equal(t, 200, y.raw(r).StatusCode)
+	large := strings.Repeat("x", domain.MaxStepBytes)
+	for n := range 80 { // far more than any connection buffers
+		y.do(domain.ApplyProject{Name: fmt.Sprint("p", n), Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: large}}}})
+	}
+	y.tick()
+	var list explain.List[explain.Project]
+	y.get("/projects", &list)
+	require.Len(t, list.Items, 81)
+	var page explain.List[explain.Event]
+	y.get("/events?limit=5000", &page)
+	require.NotEmpty(t, page.Next, "a page is bounded by bytes too")
 }

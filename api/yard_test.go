@@ -58,8 +58,11 @@ type yard struct {
 	ready  error
 }
 
-func newYard(t *testing.T) *yard {
-	y := &yard{t: t, clock: &handClock{}, log: memory.New()}
+func newYard(t *testing.T) *yard { return newYardOn(t, memory.New(), &handClock{}) }
+
+// newYardOn is another server on a log.
+func newYardOn(t *testing.T, log *memory.Log, clock *handClock) *yard {
+	y := &yard{t: t, clock: clock, log: log}
 	kicks, over := make(chan struct{}, 1), make(chan struct{})
 	var err error
 	y.engine, err = engine.Open(context.Background(), engine.Config{Log: y.log, Clock: y.clock, Server: ids.New(), Address: "http://here",
