@@ -42,7 +42,8 @@
 //	                         again: the command before is sent once more under its id
 //	report                   a line for each report of an agent: HH:MM:SS, the machine, and a word (below)
 //	events                   a line for each fact that another server would have written: HH:MM:SS, the event's name, the
-//	                         machine; PartClaimed and PartEnded name the deployment too; Raw STREAM TYPE JSON writes anything
+//	                         machine; PartClaimed and PartEnded name the deployment too; Raw STREAM TYPE JSON writes anything,
+//	                         and "#12" or "d1" in it are the ids that they stand for
 //	tick HH:MM:SS            one tick; servers=(a,b) is two at one instant: both read, both decide, both append
 //	ticks until=HH:MM:SS     a tick every 15 seconds (every=1m); prints verdicts that are new, and what is appended
 //	view fleet               the table of `drover get machines`; also view deployments, view candidates, and

@@ -43,8 +43,8 @@ func facts() []fact {
 			return domain.MachineHealthChanged{Status: domain.Health(w.need("status")), Session: m.Session}
 		}},
 		{"MachineDeleted MACHINE", func(*words, *projections.Machine) domain.Event { return domain.MachineDeleted{} }},
-		{"PartClaimed MACHINE DEPLOYMENT", func(w *words, m *projections.Machine) domain.Event {
-			return domain.PartClaimed{Project: w.project(), Session: m.Session, Instance: m.Instance}
+		{"PartClaimed MACHINE DEPLOYMENT --session NAME", func(w *words, m *projections.Machine) domain.Event {
+			return domain.PartClaimed{Project: w.project(), Session: w.session(m), Instance: m.Instance}
 		}},
 		{"PartEnded MACHINE DEPLOYMENT STATE", func(w *words, m *projections.Machine) domain.Event {
 			return domain.PartEnded{Project: w.project(), State: domain.PartState(w.arg(2)), Session: m.Session}
@@ -83,6 +83,19 @@ func (w *words) project() string {
 		return d.Project.Name
 	}
 	return ""
+}
+
+// session is the one that --session names, else the machine's newest.
+func (w *words) session(m *projections.Machine) domain.ID {
+	name := w.flag("session")
+	if name == "" {
+		return m.Session
+	}
+	id, ok := w.stage.names.byName[name]
+	if !ok {
+		w.note(w.stage.wrong("write it as web-01/session1", "--session %.40q is none that there was", name))
+	}
+	return id
 }
 
 // raw is the word for an event of any type and content.
@@ -132,10 +145,14 @@ func (st *stage) put(s *server, line []string) (note []string, err error) {
 	if w.err != nil {
 		return nil, w.err
 	}
-	if _, isEnd := e.(domain.PartEnded); isEnd || domain.Name(e) == "PartClaimed" {
+	switch e := e.(type) {
+	case domain.PartEnded:
 		id, _ := st.deployment(w.arg(1))
-		stream = domain.PartStream(id, m.Name)
-		if gate := s.fold().World().Gate(id, m.Name, m.Session); gate != "" && !isEnd {
+		stream = domain.PartStream(id, w.arg(0))
+	case domain.PartClaimed:
+		id, _ := st.deployment(w.arg(1))
+		stream = domain.PartStream(id, w.arg(0))
+		if gate := s.fold().World().Gate(id, w.arg(0), e.Session); gate != "" {
 			note = []string{fmt.Sprintf("void #%s: %s", st.head()+1, gate)}
 		}
 	}
@@ -150,7 +167,8 @@ func (st *stage) putRaw(s *server, line []string) error {
 	if len(line) < 4 {
 		return st.wrong("write: "+raw, "a word is missing")
 	}
-	data := strings.Join(line[3:], " ")
+	st.learn()
+	data := st.names.restore(strings.Join(line[3:], " "))
 	if !json.Valid([]byte(data)) {
 		return st.wrong("quote it with '…'", "%.60q is no JSON", data)
 	}

@@ -12,17 +12,31 @@ import (
 // events are #1, #2, and servers, instances and sessions have names of their own.
 type names struct {
 	byID        map[string]string // also by the first eight digits, as history shows them
+	byName      map[string]domain.ID
 	deployments []domain.ID
 	seen        eventlog.Position
 }
 
-func newNames() names { return names{byID: map[string]string{}} }
+func newNames() names { return names{byID: map[string]string{}, byName: map[string]domain.ID{}} }
 
 func (n *names) add(id domain.ID, name string) {
 	n.byID[id.String()], n.byID[id.String()[:8]] = name, name
+	n.byName[name] = id
 }
 
 var anyID = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b|\b[0-9a-f]{8}\b`)
+
+var anyName = regexp.MustCompile(`"[^"\\\\]+"`)
+
+// restore puts ids in the place of the stand-ins that are whole strings of a JSON text.
+func (n *names) restore(text string) string {
+	return anyName.ReplaceAllStringFunc(text, func(quoted string) string {
+		if id, ok := n.byName[quoted[1:len(quoted)-1]]; ok {
+			return `"` + id.String() + `"`
+		}
+		return quoted
+	})
+}
 
 // replace puts stand-ins in the place of the ids of a text.
 func (n *names) replace(text string) string {
