@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -81,8 +80,8 @@ func (s *shell) verify(ctx context.Context, log string) (found verified, err err
 
 // openLog opens a log that must be there; opening one to look at must not make one.
 func (s *shell) openLog(ctx context.Context, address string) (eventlog.Backend, error) {
-	if path, ok := strings.CutPrefix(address, "sqlite:"); ok {
-		if _, err := os.Stat(strings.TrimPrefix(path, "//")); errors.Is(err, fs.ErrNotExist) {
+	if path, ok := server.LogFile(address); ok {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 			return nil, invalid("there is no log at %s", quoted(path))
 		}
 	}

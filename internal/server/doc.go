@@ -3,6 +3,7 @@
 //
 //	server.go   Run: the order in which things start and stop
 //	log.go      which backend a log's URL means
+//	room.go     a full disk, and when there is room again
 //	loops.go    what runs beside the door: tick, reactions, lease, watchdog, pruning of output
 //	listen.go   where it listens, with TLS or not, and what address others reach it by
 //	context.go  the client context that a first start leaves for the person who started it

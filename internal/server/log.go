@@ -15,13 +15,12 @@ import (
 
 // OpenLog opens the log that a URL means: sqlite:PATH, or with an empty URL the file drover.db in data.
 func OpenLog(ctx context.Context, address, data string, logger *zap.Logger) (eventlog.Backend, error) {
-	if address == "" {
-		address = "sqlite:" + filepath.Join(data, "drover.db")
-	}
-	kind, path, found := strings.Cut(address, ":")
+	address = addressOf(address, data)
+	kind, _, _ := strings.Cut(address, ":")
+	path, ok := LogFile(address)
 	switch {
-	case found && kind == "sqlite" && strings.Trim(path, "/") != "":
-		log, err := sqlite.Open(ctx, strings.TrimPrefix(path, "//"), sqlite.Config{Logger: logger})
+	case ok:
+		log, err := sqlite.Open(ctx, path, sqlite.Config{Logger: logger})
 		if err != nil {
 			return nil, err
 		}
@@ -30,6 +29,20 @@ func OpenLog(ctx context.Context, address, data string, logger *zap.Logger) (eve
 		return nil, fmt.Errorf("log %s: logs in %s are not in this build yet; use sqlite:PATH", redacted(address), product(kind))
 	}
 	return nil, fmt.Errorf("log %s is none that is known; write it as sqlite:PATH", redacted(address))
+}
+
+func addressOf(address, data string) string {
+	if address == "" {
+		return "sqlite:" + filepath.Join(data, "drover.db")
+	}
+	return address
+}
+
+// LogFile is the file that a log's URL names, if it names one.
+func LogFile(address string) (path string, ok bool) {
+	path, ok = strings.CutPrefix(address, "sqlite:")
+	path = strings.TrimPrefix(path, "//")
+	return path, ok && strings.Trim(path, "/") != ""
 }
 
 func product(kind string) string {

@@ -90,6 +90,7 @@ func (r *run) kick() {
 
 func (r *run) lease(ctx context.Context) {
 	r.complain(ctx, "lease was not renewed", r.engine.Lease(ctx, r.log))
+	r.log.try()
 }
 
 func (r *run) prune(ctx context.Context) {

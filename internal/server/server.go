@@ -13,7 +13,6 @@ import (
 
 	"github.com/droverhq/drover/api"
 	"github.com/droverhq/drover/engine"
-	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/internal/clock"
 	"github.com/droverhq/drover/internal/ids"
 	"github.com/droverhq/drover/projections"
@@ -69,7 +68,7 @@ type run struct {
 	logger   *zap.Logger
 	clock    clock.System
 	endpoint *endpoint
-	log      eventlog.Backend
+	log      *room
 	engine   *engine.Engine
 	api      *api.API
 	watchdog *watchdog
@@ -92,8 +91,13 @@ func Run(ctx context.Context, c Config) (err error) {
 	if err := makeData(c.Data); err != nil {
 		return err
 	}
-	if r.log, err = OpenLog(ctx, c.Log, c.Data, c.Logger); err != nil {
+	opened, err := OpenLog(ctx, c.Log, c.Data, c.Logger)
+	if err != nil {
 		return err
+	}
+	r.log = &room{Backend: opened}
+	if file, ok := LogFile(addressOf(c.Log, c.Data)); ok {
+		r.log.folder = filepath.Dir(file)
 	}
 	defer func() { err = errors.Join(err, r.log.Close()) }()
 	if err := r.open(ctx); err != nil {
@@ -141,7 +145,7 @@ func (r *run) open(ctx context.Context) (err error) {
 		r.engine.RestartSilence()
 		r.logger.Warn("this server was stopped for a while; it counts all silence anew", zap.Duration("late", by))
 	}}
-	r.api = api.New(api.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Logger: r.logger.Named("api"), Kick: r.kick, Version: r.config.Version})
+	r.api = api.New(api.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Logger: r.logger.Named("api"), Kick: r.kick, Ready: r.log.Ready, Version: r.config.Version})
 	r.leaveContext(ctx)
 	return nil
 }
