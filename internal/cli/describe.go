@@ -29,11 +29,11 @@ func describeVerb(s *shell) *cobra.Command {
 			case s.structured():
 				return k.one(ctx, s, path)
 			case k.name == "machine":
-				return s.describeMachine(ctx, path, args[1])
+				return s.describeMachine(ctx, k, path, args[1])
 			case k.name == "deployment":
 				return s.describeDeployment(ctx, path)
 			}
-			return s.describeAny(ctx, path)
+			return k.all(ctx, s, path)
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of a trigger or release")
@@ -41,21 +41,8 @@ func describeVerb(s *shell) *cobra.Command {
 	return cmd
 }
 
-// describeAny shows every key.
-func (s *shell) describeAny(ctx context.Context, path string) error {
-	var thing map[string]any
-	if err := s.read(ctx, path, nil, &thing); err != nil {
-		return err
-	}
-	text, err := toYAML(thing)
-	if err != nil {
-		return err
-	}
-	return s.print(string(text))
-}
-
-func (s *shell) describeMachine(ctx context.Context, path, name string) error {
-	if err := s.describeAny(ctx, path); err != nil {
+func (s *shell) describeMachine(ctx context.Context, k kind, path, name string) error {
+	if err := k.all(ctx, s, path); err != nil {
 		return err
 	}
 	list, err := s.why(ctx, name, "", "")
@@ -87,5 +74,8 @@ func (s *shell) describeDeployment(ctx context.Context, path string) error {
 	if err := s.print(b.String() + "\n"); err != nil {
 		return err
 	}
-	return s.table(explain.PartsTable(d.Machines))
+	if len(d.Machines) == 0 {
+		return nil
+	}
+	return explain.PartsTable(d.Machines).Write(s.Out, width(s.Out))
 }

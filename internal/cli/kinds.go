@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"slices"
 	"strconv"
@@ -25,6 +26,8 @@ type kind struct {
 	deletable bool
 	list      func(ctx context.Context, s *shell, query url.Values, limit int) error
 	one       func(ctx context.Context, s *shell, path string) error
+	// all shows every key of one.
+	all func(ctx context.Context, s *shell, path string) error
 }
 
 // pageSize is how many items are asked for at once.
@@ -48,6 +51,17 @@ func kindOf[T any](k kind, id func(T) string, table func(list []T, wide bool) ex
 			return s.value(item)
 		}
 		return showList(s, k, id, table, explain.List[T]{Items: []T{item}})
+	}
+	k.all = func(ctx context.Context, s *shell, path string) error {
+		var item T
+		if err := s.read(ctx, path, nil, &item); err != nil {
+			return err
+		}
+		text, err := toYAML(item)
+		if err != nil {
+			return fmt.Errorf("encode the answer: %w", err)
+		}
+		return s.print(string(text))
 	}
 	return k
 }

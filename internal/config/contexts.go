@@ -111,22 +111,25 @@ func (all *Contexts) For(server string) *Context {
 	return all.Find(all.Current)
 }
 
-// Serve notes that address belongs to the servers of log now, and to no other log any more. The log
-// becomes the current one if none is, or if the current one has lost its last address by that.
+// maxServers is how many addresses a context keeps; those that were served last.
+const maxServers = 8
+
+// Serve notes that address belongs to the servers of log now, and to no other log any more. It is the
+// first that clients of the log try. The log becomes the current one if none is, or if the current one has lost its
+// last address by that.
 func (all *Contexts) Serve(log, address, ca string) (changed bool) {
 	for i := range all.List {
 		c := &all.List[i]
-		before := len(c.Servers)
-		switch {
-		case c.Log != log:
-			c.Servers = slices.DeleteFunc(c.Servers, func(s string) bool { return s == address })
-		case !slices.Contains(c.Servers, address):
-			c.Servers = append(c.Servers, address)
+		before := slices.Clone(c.Servers)
+		c.Servers = slices.DeleteFunc(c.Servers, func(s string) bool { return s == address })
+		if c.Log == log {
+			c.Servers = slices.Insert(c.Servers, 0, address)
+			c.Servers = c.Servers[:min(len(c.Servers), maxServers)]
+			if ca != "" && c.CA != ca {
+				c.CA, changed = ca, true
+			}
 		}
-		changed = changed || len(c.Servers) != before
-		if c.Log == log && ca != "" && c.CA != ca {
-			c.CA, changed = ca, true
-		}
+		changed = changed || !slices.Equal(before, c.Servers)
 	}
 	if current := all.Find(all.Current); current == nil || len(current.Servers) == 0 && current.Log != log {
 		all.Current, changed = log, true
