@@ -1,0 +1,26 @@
+// Package sim runs random days of drover: seeded servers, agents, people, clocks and faults over the real
+// engine and the log in memory, on one goroutine and a clock that is moved by hand. After every step the
+// never-laws are checked; then everything is healed, and the eventually-laws are.
+//
+//	history.go    a step of a day as data, and how random ones are drawn
+//	plant.go      the world of one day: its log, clock, servers, and what is checked after every step
+//	servers.go    ticks whole and in steps, crashes, sleep, lagging readers, lost answers
+//	agents.go     machines: joins, flaps, new disks, claims, ends, deaths in the middle of a part
+//	people.go     what owners and operators command
+//	wire.go       one server's way to the log, with its faults
+//	ledger.go     the reference: what the log and the agents' own memory say, folded the plain way
+//	laws.go       never: what must hold after each step
+//	heal.go       eventually: what must hold once everything works again
+//	transcript.go a day as a scenario file
+//	shrink.go     the shortest part of a day that still breaks a law
+//
+// # What it relies on
+//
+// A day is a function of its steps: nothing else is random, so a day runs again exactly, a shorter day is a
+// day, and a failure is printed as the steps that led to it, in the grammar of package scenario.
+//
+// # What it promises
+//
+// The checks do not ask the fold what they check it for: agents know themselves what they ran, and the
+// ledger reads the raw log. Each law has a sabotage, a fault put in on purpose, that a test proves it to see.
+package sim

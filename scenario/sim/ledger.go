@@ -1,0 +1,545 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+)
+
+// ledger is the reference: it reads the raw log, event by event, and knows the machines and projects in the
+// plainest way. Of the fold it takes one thing, whether a claim counted, and holds that against its own rules.
+type ledger struct {
+	plant  *plant
+	at     eventlog.Position
+	hosts  map[string]*host
+	apps   map[string]*app
+	waves  map[domain.ID]*wave
+	files  map[file]*record
+	served map[served]int
+	causes map[domain.ID]cause
+	// from is where the view of the server that acts now stood when its tick began: what it wrote on
+	// another stream since may have been decided on that.
+	from eventlog.Position
+}
+
+// host is a machine as its own stream tells it.
+type host struct {
+	domain.Machine
+	life eventlog.Position
+	// running is the part that was claimed here and has not ended.
+	running *share
+	// away says since where it is offline; busy that a claimed part was open in that time.
+	away eventlog.Position
+	busy bool
+}
+
+// app is a project as its own stream tells it.
+type app struct {
+	name     string
+	life     eventlog.Position
+	settings domain.ProjectSettings
+	disabled bool
+	gone     bool
+	triggers map[string]*rule
+	releases map[string]bool
+	pins     map[string]string
+	waves    []*wave // in the order they were queued
+	// unsteady says that a trigger was switched, changed or deleted.
+	unsteady bool
+}
+
+type rule struct {
+	settings domain.TriggerSettings
+	disabled bool
+}
+
+// wave is a deployment.
+type wave struct {
+	domain.DeploymentQueued
+	id     domain.ID
+	app    *app
+	queued eventlog.Position
+	// covers are the machines of a person's deployment that nobody else may start on before it.
+	covers map[string]bool
+	shares map[string]*share
+	// dropped are the machines whose part was withdrawn by name.
+	cancelled bool
+	ended     domain.DeploymentState
+}
+
+func (w *wave) person() bool { return w.Kind != domain.Automatic }
+
+// share is a part whose claim counted.
+type share struct {
+	wave     *wave
+	host     *host
+	claimed  eventlog.Position
+	instance domain.ID
+	ended    bool
+	result   domain.PartState
+	reported bool
+}
+
+// file is where the ledger keeps what one project did on one machine, both as they live now.
+type file struct {
+	machine  string
+	host     eventlog.Position
+	project  string
+	appSince eventlog.Position
+}
+
+// record is what one project did on one machine.
+type record struct {
+	release  string
+	instance domain.ID
+	dirty    bool
+	last     *share
+	person   *wave
+	keep     *keep
+	fails    int
+	failed   domain.ID // the instance that the fails are of
+	failing  string    // and the release
+	failedAt time.Duration
+	// level is where the machine last ceased to be behind.
+	level eventlog.Position
+}
+
+// keep is a hold.
+type keep struct {
+	instance domain.ID
+	release  string
+	wave     *wave // nil for the verb
+}
+
+// served is for what the successes are counted that one cause led to.
+type served struct {
+	machine string
+	host    eventlog.Position
+	project string
+	cause   domain.ID
+}
+
+// cause is a machine event, and whether it may ask for a redeployment.
+type cause struct {
+	machine  string
+	fresh    bool
+	position eventlog.Position
+}
+
+func newLedger(p *plant) *ledger {
+	return &ledger{plant: p, hosts: map[string]*host{}, apps: map[string]*app{}, waves: map[domain.ID]*wave{},
+		files: map[file]*record{}, served: map[served]int{}, causes: map[domain.ID]cause{}}
+}
+
+// record finds or begins what a project did on a machine.
+func (l *ledger) record(a *app, h *host) *record {
+	key := file{h.Name, h.life, a.name, a.life}
+	if l.files[key] == nil {
+		l.files[key] = &record{}
+	}
+	return l.files[key]
+}
+
+// inScope is scope in the plainest words.
+func inScope(h *host, environment string, roles []string) bool {
+	if h == nil || h.Environment != environment {
+		return false
+	}
+	return len(roles) == 0 || slices.ContainsFunc(roles, func(r string) bool { return slices.Contains(h.Roles, r) })
+}
+
+// release is what the environment wants but for pins: of the environment-wide deployments that succeeded the
+// one queued last.
+func (a *app) release(environment string) (release string) {
+	for _, w := range a.waves {
+		if w.Kind == domain.EnvironmentWide && w.Environment == environment && w.ended == domain.DeploymentSucceeded {
+			release = w.Release
+		}
+	}
+	return release
+}
+
+func (a *app) wantedIn(environment string) string {
+	if pin, ok := a.pins[environment]; ok {
+		return pin
+	}
+	return a.release(environment)
+}
+
+func (l *ledger) wanted(a *app, h *host) string {
+	if k := l.record(a, h).keep; k != nil {
+		return k.release
+	}
+	return a.wantedIn(h.Environment)
+}
+
+func (l *ledger) actual(a *app, h *host) string {
+	if r := l.record(a, h); r.instance == h.Instance {
+		return r.release
+	}
+	return ""
+}
+
+func (l *ledger) behind(a *app, h *host) bool {
+	r, wanted := l.record(a, h), l.wanted(a, h)
+	dirty := r.dirty && r.last != nil && r.last.instance == h.Instance
+	return wanted != "" && (dirty || l.actual(a, h) != wanted)
+}
+
+// heldHere says that automation must leave the machine alone.
+func (l *ledger) heldHere(a *app, h *host) bool {
+	k := l.record(a, h).keep
+	return k != nil && k.instance == h.Instance
+}
+
+// note reads one event.
+func (l *ledger) note(rec eventlog.Recorded, fact domain.Event) {
+	l.at = rec.Position
+	if fact == nil {
+		l.plant.breaks("law 18: what drover writes can be folded", "#%s %s in %s: %+v", rec.Position, rec.Type, rec.Stream, l.plant.audit.Aside[rec.Stream])
+		return
+	}
+	switch kind, name := domain.SplitStream(rec.Stream); kind {
+	case domain.MachineStreams:
+		l.noteMachine(name, rec, fact)
+	case domain.ProjectStreams:
+		l.noteProject(name, rec, fact)
+	case domain.PartStreams:
+		l.notePart(name, rec, fact)
+	}
+	l.noteLevels()
+}
+
+// noteLevels remembers since when each machine that is not behind is not.
+func (l *ledger) noteLevels() {
+	for _, a := range l.apps {
+		for _, h := range l.hosts {
+			r := l.record(a, h)
+			if l.behind(a, h) {
+				r.level = 0
+			} else if r.level == 0 {
+				r.level = l.at
+			}
+		}
+	}
+}
+
+func (l *ledger) noteMachine(name string, rec eventlog.Recorded, fact domain.Event) {
+	h := l.hosts[name]
+	if _, ok := fact.(domain.MachineAdded); ok {
+		h = &host{Machine: domain.Machine{Name: name}, life: rec.Position}
+		l.hosts[name] = h
+	}
+	if h == nil {
+		return
+	}
+	before := h.Machine
+	_ = h.Evolve(domain.ID(rec.ID), fact)
+	fresh := false
+	switch fact.(type) {
+	case domain.MachineAdded, domain.MachineChanged:
+		fresh = true
+	case domain.MachineEnabled:
+		fresh = true
+		l.forgiveHost(h)
+	case domain.MachineCameOnline:
+		fresh = before.Instance != h.Instance || h.away > 0 && !h.busy
+	case domain.MachineDeleted:
+		delete(l.hosts, name)
+	}
+	if before.Online && !h.Online {
+		h.away, h.busy = rec.Position, h.running != nil
+	}
+	l.causes[domain.ID(rec.ID)] = cause{name, fresh, rec.Position}
+}
+
+func (l *ledger) forgiveHost(h *host) {
+	for _, a := range l.apps {
+		l.record(a, h).fails = 0
+	}
+}
+
+func (l *ledger) noteProject(name string, rec eventlog.Recorded, fact domain.Event) {
+	a := l.apps[name]
+	if e, ok := fact.(domain.ProjectDefined); ok && a == nil {
+		a = &app{name: name, life: rec.Position, settings: e.Settings, triggers: map[string]*rule{}, releases: map[string]bool{}, pins: map[string]string{}}
+		l.apps[name] = a
+	}
+	if a == nil {
+		l.noteDeployment(rec, fact)
+		return
+	}
+	switch e := fact.(type) {
+	case domain.ProjectDefined:
+		a.settings = e.Settings
+	case domain.ProjectEnabled:
+		a.disabled = false
+	case domain.ProjectDisabled:
+		a.disabled = true
+	case domain.ProjectDeleted:
+		a.gone = true
+		delete(l.apps, name)
+	case domain.ReleaseCreated:
+		a.releases[e.Version] = true
+	case domain.PinSet:
+		a.pins[e.Environment] = e.Release
+		l.forgive(a, e.Environment)
+	case domain.PinLifted:
+		delete(a.pins, e.Environment)
+		l.forgive(a, e.Environment)
+	case domain.HoldSet:
+		if h := l.hosts[e.Machine]; h != nil {
+			l.record(a, h).keep = &keep{instance: e.Instance, release: e.Release}
+		}
+	case domain.HoldLifted:
+		l.noteLift(a, e)
+	case domain.DeploymentQueued:
+		l.noteQueued(a, e, rec)
+	default:
+		a.noteTrigger(fact)
+		l.noteDeployment(rec, fact)
+	}
+}
+
+func (a *app) noteTrigger(fact domain.Event) {
+	switch e := fact.(type) {
+	case domain.TriggerDefined:
+		if a.triggers[e.Trigger] == nil {
+			a.triggers[e.Trigger] = &rule{}
+		} else {
+			a.unsteady = true
+		}
+		a.triggers[e.Trigger].settings = e.Settings
+	case domain.TriggerEnabled:
+		a.triggers[e.Trigger].disabled = false
+	case domain.TriggerDisabled:
+		a.triggers[e.Trigger].disabled, a.unsteady = true, true
+	case domain.TriggerDeleted:
+		a.unsteady = true
+		delete(a.triggers, e.Trigger)
+	}
+}
+
+func (l *ledger) noteLift(a *app, e domain.HoldLifted) {
+	if h := l.hosts[e.Machine]; h != nil {
+		r := l.record(a, h)
+		r.keep = nil
+		if e.Reason == domain.Lifted {
+			r.fails = 0
+		}
+	}
+}
+
+// forgive begins the count of attempts anew: a person took the matter up.
+func (l *ledger) forgive(a *app, environment string) {
+	for _, h := range l.hosts {
+		if h.Environment == environment {
+			l.record(a, h).fails = 0
+		}
+	}
+}
+
+func (l *ledger) noteQueued(a *app, e domain.DeploymentQueued, rec eventlog.Recorded) {
+	w := &wave{DeploymentQueued: e, id: domain.ID(rec.ID), app: a, queued: rec.Position, covers: map[string]bool{}, shares: map[string]*share{}}
+	if w.person() {
+		l.checkPerson(w)
+	} else {
+		l.checkAutomatic(w)
+	}
+	a.waves = append(a.waves, w)
+	l.waves[w.id] = w
+	for _, named := range e.Machines {
+		if h := l.hosts[named.Name]; h != nil && w.person() {
+			w.covers[named.Name] = true
+			l.record(a, h).fails = 0
+		}
+	}
+	if e.Kind != domain.EnvironmentWide {
+		return
+	}
+	for _, h := range l.hosts {
+		r := l.record(a, h)
+		switch {
+		case !inScope(h, e.Environment, a.settings.Roles):
+		case slices.Contains(e.Exclude, h.Name):
+			if r.keep == nil {
+				r.keep = &keep{h.Instance, l.actual(a, h), w}
+			}
+		default:
+			r.fails = 0
+			w.covers[h.Name] = r.keep == nil || r.keep.wave != nil
+		}
+	}
+}
+
+// noteDeployment reads what happens to a deployment, be its project there or not.
+func (l *ledger) noteDeployment(rec eventlog.Recorded, fact domain.Event) {
+	switch e := fact.(type) {
+	case domain.PartsWithdrawn:
+		if w := l.waves[e.Deployment]; w != nil && e.Reason == domain.NotClaimed && !w.app.gone {
+			for _, name := range e.Machines {
+				if h := l.hosts[name]; h != nil && w.shares[name] == nil {
+					l.fail(w, h, h.Instance)
+				}
+			}
+		}
+	case domain.DeploymentCancelled:
+		if w := l.waves[e.Deployment]; w != nil && w.ended == "" {
+			w.cancelled = true
+			if !w.person() && !w.app.gone {
+				l.keepCancelled(w)
+			}
+		}
+	case domain.DeploymentEnded:
+		if w := l.waves[e.Deployment]; w != nil && w.ended == "" {
+			w.ended = e.State
+			l.checkEnd(w)
+			if w.person() && !w.app.gone {
+				l.keepAfter(w)
+			}
+		}
+	}
+}
+
+func (l *ledger) keepCancelled(w *wave) {
+	for _, named := range w.Machines {
+		h := l.hosts[named.Name]
+		if s := w.shares[named.Name]; h == nil || s != nil && s.result == domain.PartSucceeded {
+			continue
+		}
+		if r := l.record(w.app, h); r.keep == nil {
+			r.keep = &keep{h.Instance, l.actual(w.app, h), w}
+		}
+	}
+}
+
+// keepAfter sets and ends holds when a person's deployment has ended.
+func (l *ledger) keepAfter(w *wave) {
+	if w.ended == domain.DeploymentSucceeded && w.Kind == domain.EnvironmentWide {
+		for _, h := range l.hosts {
+			r := l.record(w.app, h)
+			if r.keep != nil && r.keep.wave != nil && r.keep.wave.queued < w.queued && h.Environment == w.Environment && !slices.Contains(w.Exclude, h.Name) {
+				r.keep = nil
+			}
+		}
+		return
+	}
+	for _, s := range w.shares {
+		r := l.record(w.app, s.host)
+		verb := r.keep != nil && r.keep.wave == nil
+		switch {
+		case l.hosts[s.host.Name] != s.host || r.person != nil && r.person.queued > w.queued:
+		case w.ended != domain.DeploymentSucceeded:
+			if !verb {
+				r.keep = &keep{s.host.Instance, l.actual(w.app, s.host), w}
+			}
+		case s.result != domain.PartSucceeded:
+		case w.Release == w.app.wantedIn(w.Environment):
+			r.keep = nil
+		case !verb:
+			r.keep = &keep{s.host.Instance, w.Release, w}
+		}
+	}
+}
+
+func (l *ledger) notePart(name string, rec eventlog.Recorded, fact domain.Event) {
+	id, machine, _ := domain.ParsePartStream(name)
+	w := l.waves[id]
+	if w == nil {
+		return
+	}
+	switch e := fact.(type) {
+	case domain.PartClaimed:
+		if d := l.plant.audit.Deployments[id]; d != nil && d.Parts[machine] != nil && d.Parts[machine].Claimed == rec.Position {
+			l.noteClaim(w, machine, e)
+		}
+	case domain.PartEnded:
+		if s := w.shares[machine]; s != nil {
+			l.noteEnd(s, e)
+		}
+	}
+}
+
+// noteClaim takes note of a claim that counted, if it was right that it did.
+func (l *ledger) noteClaim(w *wave, machine string, e domain.PartClaimed) {
+	h := l.hosts[machine]
+	l.checkClaim(w, h, machine, e)
+	if h == nil || l.plant.broken != nil {
+		return
+	}
+	s := &share{wave: w, host: h, claimed: l.at, instance: e.Instance, result: domain.PartRunning}
+	w.shares[machine], h.running, h.busy = s, s, true
+	r := l.record(w.app, h)
+	r.last = s
+	if !w.person() {
+		return
+	}
+	if r.person == nil || r.person.queued < w.queued {
+		r.person = w
+	}
+	switch k := r.keep; {
+	case k == nil:
+	case k.wave == nil && w.Kind == domain.Narrowed, k.wave != nil && k.wave.queued < w.queued:
+		r.keep = nil
+	}
+}
+
+func (l *ledger) noteEnd(s *share, e domain.PartEnded) {
+	byAgent := e.State == domain.PartSucceeded || e.State == domain.PartFailed
+	here := l.hosts[s.host.Name] == s.host && !s.wave.app.gone
+	r := l.record(s.wave.app, s.host)
+	switch {
+	case !s.ended:
+		s.ended, s.result, s.reported = true, e.State, byAgent
+		if s.host.running == s {
+			s.host.running = nil
+		}
+		if here {
+			l.outcome(s, r)
+		}
+	case byAgent && !s.reported:
+		s.reported = true
+		if here && e.State == domain.PartSucceeded && r.last == s && s.instance == s.host.Instance {
+			l.success(s, r)
+		}
+	}
+}
+
+func (l *ledger) outcome(s *share, r *record) {
+	if s.result == domain.PartSucceeded {
+		l.success(s, r)
+		if r.keep != nil && r.keep.wave == s.wave && !s.wave.person() {
+			r.keep = nil
+		}
+		l.countCauses(s)
+		return
+	}
+	r.dirty = true
+	if !s.wave.person() {
+		l.fail(s.wave, s.host, s.instance)
+	}
+}
+
+func (l *ledger) success(s *share, r *record) {
+	r.release, r.instance, r.dirty, r.fails = s.wave.Release, s.instance, false, 0
+}
+
+// fail counts an attempt that did not succeed.
+func (l *ledger) fail(w *wave, h *host, instance domain.ID) {
+	r := l.record(w.app, h)
+	if r.failed != instance || r.failing != w.Release {
+		r.fails = 0
+	}
+	r.fails, r.failed, r.failing, r.failedAt = r.fails+1, instance, w.Release, l.plant.now
+}
+
+// attempts are those at what is wanted now, on this instance.
+func (l *ledger) attempts(a *app, h *host) int {
+	r := l.record(a, h)
+	if r.failed != h.Instance || r.failing != l.wanted(a, h) {
+		return 0
+	}
+	return r.fails
+}

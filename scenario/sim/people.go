@@ -1,0 +1,238 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/droverhq/drover/domain"
+)
+
+var (
+	projects     = []string{"shop", "blog"}
+	triggerNames = []string{"joins", "online", "again"}
+	environments = []string{"production", "staging"}
+)
+
+// projectSettings are those of a project in one of a few variants.
+func projectSettings(i, variant int) domain.ProjectSettings {
+	return domain.ProjectSettings{
+		Roles:             [][]string{{"web"}, nil, {"db", "web"}}[(i+variant)%3],
+		MaxParallel:       []int{0, 2, 1, 3}[variant%4],
+		StopAfterFailures: []int{0, 0, 1, 2}[(variant/2)%4],
+		Unavailable:       []domain.Unavailable{domain.SkipUnavailable, domain.FailUnavailable}[(variant/3)%2],
+		Attempts:          2 + variant%2,
+		Backoff:           domain.Duration(20 * time.Second),
+		Steps:             []domain.Step{{Name: "install", Run: "true", Timeout: domain.Duration(time.Minute)}},
+	}
+}
+
+// rule is a trigger of a project in one of a few variants.
+func (p *plant) rule(i, t, variant int) domain.Command {
+	events := [][]domain.Category{{domain.AvailableGroup}, {domain.CameOnline, domain.WentOffline}, {domain.AvailableGroup}}
+	where := [][]string{{"*"}, {"production"}, {"production", "staging"}}
+	return domain.ApplyTrigger{Project: projects[i], Name: triggerNames[t], Settings: domain.TriggerSettings{
+		Events: events[t], Environments: where[variant%3], Roles: [][]string{nil, {"web"}}[(variant/3)%2],
+		Redeploy: triggerNames[t] == "again"}}
+}
+
+// do sends a verb of the command line; words are how it is written there.
+func (p *plant) do(s *server, c domain.Command, words ...string) bool {
+	p.story.do(p.now, s, strings.Join(words, " "))
+	_, ok := p.command(s, c)
+	return ok
+}
+
+const by = "person"
+
+func (p *plant) release(s *server, project string) {
+	p.versions[project]++
+	version := fmt.Sprintf("1.%d", p.versions[project])
+	p.do(s, domain.CreateRelease{Project: project, Version: version, By: by}, "release create", project, version)
+}
+
+// version picks a release of a project, mostly the newest, or makes one.
+func (p *plant) version(s *server, project string, n int) string {
+	if n%4 == 0 {
+		p.release(s, project)
+	}
+	newest := p.versions[project]
+	if n%5 == 4 && newest > 1 {
+		newest--
+	}
+	return fmt.Sprintf("1.%d", newest)
+}
+
+func (p *plant) pick(st step) (s *server, project, environment string) {
+	return p.serving(st.a), projects[st.a/4%2], environments[st.a/8%2]
+}
+
+func (p *plant) deployWide(st step) {
+	s, project, environment := p.pick(st)
+	version := p.version(s, project, st.b)
+	c := domain.Deploy{Project: project, Release: version, Environment: environment, By: by}
+	words := []string{"deploy", project, version, "--to", environment}
+	if st.b%7 == 3 {
+		n := st.b / 7 % 3
+		c.MaxParallel = &n
+		words = append(words, "--max-parallel", fmt.Sprint(n))
+	}
+	if st.b%11 == 5 {
+		n := 1
+		c.StopAfterFailures = &n
+		words = append(words, "--stop-after-failures", "1")
+	}
+	p.do(s, c, words...)
+}
+
+// some picks one to three machines of an environment.
+func (p *plant) some(environment string, n int) []string {
+	var there []string
+	for _, name := range p.names {
+		if m := p.audit.Machines[name]; m != nil && m.Environment == environment {
+			there = append(there, name)
+		}
+	}
+	var picked []string
+	for i := range min(1+n%3, len(there)) {
+		picked = append(picked, there[(n/3+i)%len(there)])
+	}
+	slices.Sort(picked)
+	return picked
+}
+
+func (p *plant) deployNarrowed(st step) {
+	s, project, environment := p.pick(st)
+	machines := p.some(environment, st.b/20)
+	if len(machines) == 0 {
+		return
+	}
+	version := p.version(s, project, st.b)
+	words := []string{"deploy", project, version, "--to", environment}
+	for _, m := range machines {
+		words = append(words, "--machine", m)
+	}
+	p.do(s, domain.Deploy{Project: project, Release: version, Environment: environment, Machines: machines, By: by}, words...)
+}
+
+func (p *plant) deployExcluding(st step) {
+	s, project, environment := p.pick(st)
+	machines := p.some(environment, st.b/20)
+	version := p.version(s, project, st.b)
+	words := []string{"deploy", project, version, "--to", environment}
+	for _, m := range machines {
+		words = append(words, "--exclude", m)
+	}
+	p.do(s, domain.Deploy{Project: project, Release: version, Environment: environment, Exclude: machines, By: by}, words...)
+}
+
+func (p *plant) rollback(st step) {
+	s, project, environment := p.pick(st)
+	p.do(s, domain.Rollback{Project: project, Environment: environment, By: by}, "rollback", project, "--to", environment)
+}
+
+func (p *plant) retry(st step) {
+	s, project, _ := p.pick(st)
+	m := p.machine(st.b)
+	p.do(s, domain.Retry{Project: project, Machine: m, By: by}, "retry", m, "--project", project)
+}
+
+// cancel cancels one of the open deployments.
+func (p *plant) cancel(st step) {
+	s := p.serving(st.a)
+	open := p.audit.OpenDeployments()
+	if len(open) == 0 {
+		return
+	}
+	d := open[st.b%len(open)]
+	p.do(s, domain.CancelDeployment{Project: d.Project.Name, Deployment: d.ID, By: by}, "cancel", p.story.deployment(d.ID))
+}
+
+// until is a deadline for what a person sets: none, soon or later.
+func (p *plant) until(s *server, n int) (*time.Time, []string) {
+	d := []time.Duration{0, time.Minute, 20 * time.Minute}[n%3]
+	if d == 0 {
+		return nil, nil
+	}
+	until := s.Now().Add(d)
+	return &until, []string{"--for", d.String()}
+}
+
+func (p *plant) pin(st step) {
+	s, project, environment := p.pick(st)
+	version := fmt.Sprintf("1.%d", 1+st.b%max(1, p.versions[project]))
+	until, words := p.until(s, st.b/16)
+	p.do(s, domain.SetPin{Project: project, Release: version, Environment: environment, Until: until, By: by},
+		append([]string{"pin", project, version, "--in", environment}, words...)...)
+}
+
+func (p *plant) unpin(st step) {
+	s, project, environment := p.pick(st)
+	p.do(s, domain.LiftPin{Project: project, Environment: environment, By: by}, "unpin", project, "--in", environment)
+}
+
+func (p *plant) hold(st step) {
+	s, project, _ := p.pick(st)
+	m := p.machine(st.b)
+	until, words := p.until(s, st.b/16)
+	p.do(s, domain.SetHold{Project: project, Machine: m, Until: until, By: by},
+		append([]string{"hold", m, "--project", project}, words...)...)
+}
+
+func (p *plant) unhold(st step) {
+	s, project, _ := p.pick(st)
+	m := p.machine(st.b)
+	p.do(s, domain.LiftHold{Project: project, Machine: m, By: by}, "unhold", m, "--project", project)
+}
+
+// onOff is the word for a switch.
+func onOff(on bool) string {
+	if on {
+		return "enable"
+	}
+	return "disable"
+}
+
+func (p *plant) switchProject(st step) {
+	s, project, _ := p.pick(st)
+	on := st.b%3 > 0
+	p.do(s, domain.SetProjectEnabled{Name: project, Enabled: on, By: by}, "project", onOff(on), project)
+}
+
+func (p *plant) switchTrigger(st step) {
+	s, project, _ := p.pick(st)
+	t, on := triggerNames[st.b/3%len(triggerNames)], st.b%3 > 0
+	p.do(s, domain.SetTriggerEnabled{Project: project, Name: t, Enabled: on, By: by}, "trigger", onOff(on), project+"/"+t)
+}
+
+func (p *plant) changeProject(st step) {
+	i := st.a / 4 % 2
+	if p.audit.Projects[projects[i]] != nil {
+		p.apply(p.serving(st.a), domain.ApplyProject{Name: projects[i], Settings: projectSettings(i, st.b)})
+	}
+}
+
+func (p *plant) changeTrigger(st step) {
+	i, t := st.a/4%2, st.b%len(triggerNames)
+	switch {
+	case p.audit.Projects[projects[i]] == nil || triggerNames[t] == "again" && p.setting.calm:
+	case st.b%5 == 4:
+		p.do(p.serving(st.a), domain.DeleteTrigger{Project: projects[i], Name: triggerNames[t], By: by},
+			"delete trigger", projects[i]+"/"+triggerNames[t])
+	default:
+		p.apply(p.serving(st.a), p.rule(i, t, st.b/5))
+	}
+}
+
+// dropProject deletes a project, or makes it again.
+func (p *plant) dropProject(st step) {
+	i := st.a / 4 % 2
+	if p.audit.Projects[projects[i]] == nil {
+		p.buildProject(p.serving(st.a), i, st.b)
+		return
+	}
+	if st.b%2 == 1 {
+		p.do(p.serving(st.a), domain.DeleteProject{Name: projects[i], By: by}, "delete project", projects[i])
+	}
+}

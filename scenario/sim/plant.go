@@ -1,0 +1,235 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/memory"
+	"github.com/droverhq/drover/projections"
+)
+
+// setting is the frame of a day. The zero value of a field is the smallest that makes sense.
+type setting struct {
+	servers  int
+	machines int
+	// calm leaves out the trigger with redeploy: then each machine gets each release once.
+	calm bool
+	// released begins the day with a release that each environment has.
+	released bool
+	// steady machines succeed at whatever they run, unless they are cursed.
+	steady bool
+	// patient gives agents all the time that they need, and all the attempts if none is cursed.
+	patient bool
+	// cursed machines fail every part; others fail where a step says so.
+	cursed map[string]bool
+}
+
+// plant is the world of one day.
+type plant struct {
+	ctx     context.Context
+	setting setting
+	log     *memory.Log
+	now     time.Duration
+	servers []*server
+	names   []string // of machines, also of those that are not there
+	agents  map[string]*agent
+	ran     map[place]*execution
+
+	audit  *projections.View // the fold, one event at a time
+	ledger *ledger
+	story  *story
+
+	commands int
+	ids      map[string]int
+	versions map[string]int
+	broken   *breach
+	// rest says that the day is over and everything is being healed.
+	rest bool
+}
+
+// breach is a law that was broken. The first one counts.
+type breach struct {
+	law  string
+	what string
+}
+
+// Error names the law first.
+func (b *breach) Error() string { return b.law + ": " + b.what }
+
+// day is the date on which every day begins, at midnight.
+var day = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func newPlant(s setting) *plant {
+	p := &plant{ctx: context.Background(), setting: s, log: memory.New(), now: 9 * time.Hour,
+		agents: map[string]*agent{}, ran: map[place]*execution{}, audit: projections.New(),
+		ids: map[string]int{}, versions: map[string]int{}, story: &story{}}
+	p.ledger = newLedger(p)
+	for i := range max(1, s.servers) {
+		p.servers = append(p.servers, &server{name: string(rune('a' + i)), plant: p, down: true})
+		p.reopen(p.servers[i])
+	}
+	for i := range max(1, s.machines) {
+		p.names = append(p.names, fmt.Sprintf("m%02d", i+1))
+	}
+	p.build()
+	p.check()
+	return p
+}
+
+// live runs the steps of a day. It returns the first breach of a never-law, nil for none.
+func (p *plant) live(steps []step) error {
+	for _, s := range steps {
+		actions[s.kind].run(p, s)
+		p.check()
+		if p.broken != nil {
+			return p.broken
+		}
+	}
+	return nil
+}
+
+// breaks notes a breach.
+func (p *plant) breaks(law, what string, args ...any) {
+	if p.broken == nil {
+		p.broken = &breach{law, fmt.Sprintf(what, args...)}
+	}
+}
+
+// fault is the first breach as an error.
+func (p *plant) fault() error {
+	if p.broken == nil {
+		return nil
+	}
+	return p.broken
+}
+
+// check folds what is new, event by event, and looks at every never-law.
+func (p *plant) check() {
+	for rec, err := range p.log.ReadAll(p.ctx, p.audit.Position, 0) {
+		if err != nil {
+			p.breaks("the simulation itself", "read the log: %v", err)
+			return
+		}
+		fact := p.audit.Apply(rec)
+		p.audit.Touched()
+		p.story.learn(rec)
+		p.ledger.note(rec, fact)
+		if p.broken != nil {
+			return
+		}
+	}
+	p.never()
+}
+
+// id makes an id from words, so that every run of a day has the same ids.
+func (p *plant) id(kind, name string) domain.ID {
+	key := kind + " " + name
+	p.ids[key]++
+	return domain.ID(uuid.NewSHA1(uuid.NameSpaceOID, fmt.Appendf(nil, "%s %d", key, p.ids[key])))
+}
+
+// command sends a person's command to a server, and again under the same id for as long as nobody
+// can say what became of it. A server that dies of it is replaced by another. No is an answer too.
+func (p *plant) command(s *server, c domain.Command) (engine.Result, bool) {
+	return p.send(s, p.id("command", ""), c)
+}
+
+// tries bounds how often a command is sent again; faults end sooner.
+const tries = 40
+
+func (p *plant) send(s *server, id domain.ID, c domain.Command) (engine.Result, bool) {
+	for range tries {
+		result, err := s.engine.Handle(p.ctx, id, c)
+		var rejection *domain.Rejection
+		switch {
+		case err == nil:
+			p.sendAgain(s, id, c)
+			p.react(s)
+			return result, true
+		case errors.As(err, &rejection):
+			return result, false
+		case errors.Is(err, errDead):
+			p.bury(s)
+			s = p.serving(0)
+		case !errors.Is(err, eventlog.ErrUnavailable) && !errors.Is(err, eventlog.ErrUnknownOutcome):
+			p.breaks("a command gets an answer", "%T: %v", c, err)
+			return result, false
+		}
+	}
+	p.breaks("a command gets an answer", "%T: none after %d tries", c, tries)
+	return engine.Result{}, false
+}
+
+// sendAgain sends a command that was accepted to another server under the same id: nothing may come of it (law 7).
+func (p *plant) sendAgain(s *server, id domain.ID, c domain.Command) {
+	if p.commands++; id.IsZero() || p.commands%5 > 0 {
+		return
+	}
+	other := p.serving(p.commands)
+	if other == s || other.faulty() {
+		return
+	}
+	before := p.head()
+	_, err := other.engine.Handle(p.ctx, id, c)
+	if after := p.head(); after != before {
+		p.breaks("law 7: a command sent twice is done once", "%T wrote #%d..#%d when it was sent again (%v)", c, before+1, after, err)
+	}
+}
+
+func (p *plant) head() eventlog.Position {
+	head, _ := p.log.Head(p.ctx)
+	return head
+}
+
+// build makes what every day begins with: two environments, two policies, two projects and their triggers.
+func (p *plant) build() {
+	s := p.servers[0]
+	lost := domain.Duration(2 * time.Minute)
+	if p.setting.patient {
+		lost = domain.Duration(48 * time.Hour)
+	}
+	checked := domain.PolicySettings{LostAfter: lost, HealthCheck: &domain.HealthCheck{Script: "true"}}
+	p.apply(s, domain.ApplyEnvironment{Name: "production"})
+	p.apply(s, domain.ApplyEnvironment{Name: "staging"})
+	p.apply(s, domain.ApplyPolicy{Name: domain.DefaultPolicy, Settings: domain.PolicySettings{LostAfter: lost}})
+	p.apply(s, domain.ApplyPolicy{Name: "checked", Settings: checked})
+	for i := range projects {
+		p.buildProject(s, i, 0)
+	}
+	if !p.setting.released {
+		return
+	}
+	for _, project := range projects {
+		for _, environment := range environments {
+			p.do(s, domain.Deploy{Project: project, Release: "1.1", Environment: environment, By: by}, "deploy", project, "1.1", "--to", environment)
+		}
+	}
+}
+
+// apply sends what a file would say.
+func (p *plant) apply(s *server, c domain.Command) {
+	p.story.apply(p.now, s, c)
+	p.command(s, c)
+}
+
+func (p *plant) buildProject(s *server, i, variant int) {
+	name := projects[i]
+	settings := projectSettings(i, variant)
+	if p.setting.patient && len(p.setting.cursed) == 0 {
+		settings.Attempts = domain.MaxAttempts
+	}
+	p.apply(s, domain.ApplyProject{Name: name, Settings: settings})
+	for t := range triggerNames {
+		if triggerNames[t] != "again" || i == 1 && !p.setting.calm {
+			p.apply(s, p.rule(i, t, 0))
+		}
+	}
+	p.release(s, name)
+}

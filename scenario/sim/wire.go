@@ -1,0 +1,96 @@
+package sim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/memory"
+)
+
+// errDead is what every call answers once the process behind a wire is dead.
+var errDead = errors.New("the process is dead")
+
+// wire is one server's way to the log. It does what networks and crashes do, in the order it was told,
+// and nothing that the laws of the log forbid: what it says is there is there.
+type wire struct {
+	*memory.Log
+	// cuts are the numbers of events after which the next reads end early: a reader that lags.
+	cuts []int
+	// breaks says that such a read ends with an error instead.
+	breaks bool
+	// again is how many events before the wanted ones the next read delivers once more.
+	again int
+	// deaf is how many of the next appends are committed and not answered.
+	deaf int
+	// last counts down the appends until the process dies; negative while it is not to die. It dies
+	// after the append, before the answer.
+	last int
+	dead bool
+}
+
+func newWire(log *memory.Log) *wire { return &wire{Log: log, last: -1} }
+
+// mend takes every fault off.
+func (w *wire) mend() { w.cuts, w.breaks, w.again, w.deaf, w.last = nil, false, 0, 0, -1 }
+
+// Append commits, and then perhaps loses the answer, or the whole process.
+func (w *wire) Append(ctx context.Context, stream string, expected eventlog.Revision, events ...eventlog.Event) (eventlog.Appended, error) {
+	if w.dead {
+		return eventlog.Appended{}, errDead
+	}
+	appended, err := w.Log.Append(ctx, stream, expected, events...)
+	if err != nil {
+		return appended, err
+	}
+	switch {
+	case w.last == 0:
+		w.dead = true
+		return eventlog.Appended{}, errDead
+	case w.last > 0:
+		w.last--
+	}
+	if w.deaf > 0 {
+		w.deaf--
+		return eventlog.Appended{}, fmt.Errorf("append to %s: %w", stream, eventlog.ErrUnknownOutcome)
+	}
+	return appended, nil
+}
+
+// ReadAll delivers some events twice, and ends early, if it was told to.
+func (w *wire) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded, error] {
+	return func(yield func(eventlog.Recorded, error) bool) {
+		if w.dead {
+			yield(eventlog.Recorded{}, errDead)
+			return
+		}
+		from := after - eventlog.Position(min(w.again, int(after)))
+		w.again = 0
+		room, broken := w.cut()
+		for rec, err := range w.Log.ReadAll(ctx, from, limit) {
+			if err == nil && rec.Position > after {
+				room--
+			}
+			if room < 0 {
+				if broken {
+					yield(eventlog.Recorded{}, fmt.Errorf("read after %s: %w", rec.Position, eventlog.ErrUnavailable))
+				}
+				return
+			}
+			if !yield(rec, err) {
+				return
+			}
+		}
+	}
+}
+
+// cut says how many new events the next read delivers, and whether it ends with an error.
+func (w *wire) cut() (room int, broken bool) {
+	if len(w.cuts) == 0 {
+		return 1 << 30, false
+	}
+	room, w.cuts = w.cuts[0], w.cuts[1:]
+	return room, w.breaks
+}
