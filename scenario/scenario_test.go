@@ -1,0 +1,218 @@
+package scenario_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/scenario"
+)
+
+func run(t testing.TB, text string) (scenario.Result, error) {
+	t.Helper()
+	return scenario.Run(context.Background(), "a.txt", text, scenario.Options{})
+}
+
+func TestAMistakeIsToldWithItsPlaceAndAHint(t *testing.T) {
+	for text, want := range map[string]string{
+		"tic 09:00:00\n":                                    `a.txt:1: "tic" is no block (use one of: apply, do,`,
+		"# so\n\n\n----\n":                                  `a.txt:4: "----" begins no block`,
+		"tick\n":                                            `a.txt:1: the time is missing (write: tick HH:MM:SS`,
+		"tick 9 Uhr\n":                                      `a.txt:1: "Uhr" is one word too many`,
+		"tick 9:00:00\n":                                    `a.txt:1: "9:00:00" is no time (write it as HH:MM:SS)`,
+		"tick 09:61:00\n":                                   `"09:61:00" is no time`,
+		"tick 99999999999:00:00\n":                          `is no time`,
+		"tick 09:00:01\n\ntick 09:00:00\n":                  `a.txt:3: 09:00:00 lies before 09:00:01 (times only rise)`,
+		"tick 09:00:00 speed=2\n":                           `tick has no "speed"`,
+		"tick 09:00:00\nmore\n":                             `a.txt:2: tick takes no further lines`,
+		"tick 09:00:00 servers=(a,a)\n":                     `server a is named twice`,
+		"tick 09:00:00 server=a/b\n":                        `is no server`,
+		"do\nlater deploy shop 1.0\n":                       `a.txt:2: "later" is no time`,
+		"do\n09:00:00\n":                                    `a.txt:2: nothing stands after the time`,
+		"do\n09:00:00 deplo shop 1.0\n":                     `a.txt:2: "deplo shop" is no verb (use one of: release create, deploy,`,
+		"do\n09:00:00 deploy shop\n":                        `a word is missing (write: deploy PROJECT VERSION --to`,
+		"do\n09:00:00 deploy shop 1.0\n":                    `--to is missing`,
+		"do\n09:00:00 deploy shop 1.0 --to\n":               `--to needs a value`,
+		"do\n09:00:00 deploy shop 1 --to p --now 1":         `--now is no flag here`,
+		"do\n09:00:00 deploy shop 1 2 --to p\n":             `"2" is one word too many`,
+		"do\n09:00:00 deploy s 1 --to p --max-parallel x":   `--max-parallel "x" is no whole number`,
+		"do\n09:00:00 pin s 1 --in p --for ever\n":          `--for "ever" is no duration (write it as 90m`,
+		"do\n09:00:00 cancel d1\n":                          `there is no deployment "d1" (deployments are d1, d2`,
+		"do\n09:00:00 delete house x\n":                     `"house" is no kind that can be deleted`,
+		"do\n09:00:00 trigger enable joins\n":               `"joins" names no project`,
+		"do\n09:00:00 again\n":                              `there is nothing to send again`,
+		"do\n09:00:00 hold 'web-01 --project shop\n":        `the quote before`,
+		"report\n09:00:00 web-01\n":                         `the report says nothing`,
+		"report\n09:00:00 web-01 sings\n":                   `"sings" is no word of an agent (use one of: joins, online`,
+		"events\n09:00:00 MachineSang web-01\n":             `"MachineSang" is no fact that can be written here`,
+		"events\n09:00:00 Raw machine/x y {\n":              `"{" is no JSON`,
+		"events\n09:00:00 Raw machine/x\n":                  `a word is missing (write: Raw STREAM TYPE JSON)`,
+		"events\n09:00:00 Raw \"\" machine.enabled/v1 {}\n": `the log refuses it`,
+		"view\n":                    `there is no such view`,
+		"why\n":                     `the machine is missing`,
+		"why web-01 at=yesterday\n": `at=yesterday is no moment`,
+		"crash after=lunch\n":       `after=lunch is no step of a tick`,
+		"resume\n":                  `server a is not in the middle of a tick`,
+		"pause after=read\n\ntick 09:00:00\n\ntick 09:00:01\n": `server a is in the middle of a tick (write ` + "`resume` first)",
+		"kill 09:00:00\n\ntick 09:00:01\n":                     `server a is down (write`,
+		"start 09:00:00\n":                                     `server a runs`,
+		"log from=#x\n":                                        `from=#x is no position`,
+		"ticks until=soon\n":                                   `until is no time`,
+		"do\n09:00:00 \x00\n":                                  `a.txt:2: the line holds bytes that are no text`,
+		"\xff\xfe\n":                                           `a.txt:1: the line holds bytes that are no text`,
+	} {
+		result, err := run(t, text)
+		var mistake *scenario.Error
+		require.ErrorAs(t, err, &mistake, "%q", text)
+		require.Contains(t, err.Error(), want, "%q", text)
+		require.Equal(t, text, result.Text, "a file that cannot be run stays as it is")
+	}
+}
+
+func TestAFileIsBounded(t *testing.T) {
+	for text, want := range map[string]string{
+		strings.Repeat("#", scenario.MaxBytes+1):                                         "the file has 1048577 bytes (use at most 1048576)",
+		strings.Repeat("replay\n\n", scenario.MaxBlocks+1):                               "more than 10000 blocks",
+		"ticks until=9000:00:00 every=1s\n":                                              "is too early or too late",
+		"ticks until=200:00:00 every=10s\n\nticks until=400:00:00 every=10s servers=b\n": "more than 100000 ticks",
+	} {
+		_, err := run(t, text)
+		require.ErrorContains(t, err, want)
+	}
+}
+
+func TestARunEndsWhenItsCallerDoes(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := scenario.Run(ctx, "a.txt", "tick 09:00:00\n", scenario.Options{})
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestABlockThatGivesSomethingElseIsShownLineByLine(t *testing.T) {
+	result, err := run(t, "# One.\n\ntick 09:00:00\n----\nread     #1\ndeploy   web-01  behind\nappend   nothing\n")
+	require.NoError(t, err)
+	require.Len(t, result.Failures, 1)
+	require.Equal(t, "a.txt:3: tick 09:00:00 gave something else than the file expects\n"+
+		"    read     #1\n  - deploy   web-01  behind\n    append   nothing\n", result.Failures[0].String())
+	require.Equal(t, "# One.\n\ntick 09:00:00\n----\nread     #1\nappend   nothing\n", result.Text)
+}
+
+func TestABlockWithoutAnAnswerIsAFailureAndIsFilledIn(t *testing.T) {
+	result, err := run(t, "tick 09:00:00\r\n\r\nview fleet")
+	require.NoError(t, err)
+	require.Len(t, result.Failures, 2)
+	require.Equal(t, 2, result.Blocks)
+	again, err := run(t, result.Text)
+	require.NoError(t, err)
+	require.Empty(t, again.Failures)
+	require.Equal(t, result.Text, again.Text)
+}
+
+func TestAFileGivesTheSameEachTime(t *testing.T) {
+	for _, file := range files(t)[:10] {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		first, err := run(t, string(text))
+		require.NoError(t, err)
+		second, err := run(t, string(text))
+		require.NoError(t, err)
+		require.Equal(t, first, second)
+	}
+}
+
+// mustExist are the files that the laws name.
+var mustExist = []string{"partial-failure-is-not-rolled-back", "disable-beats-a-paused-decision", "cancel-and-claim-at-once",
+	"claimed-machine-destroyed", "slow-machine-blocks-nobody", "online-during-rollout-is-not-up-to-date", "skip-after-restart-stays-skipped",
+	"exhausted-is-not-swept", "window-of-one-on-two-servers", "cure-reaches-the-unhealthy", "health-after-deploy-is-no-cause",
+	"reboot-in-a-step-is-no-new-cause", "exclude-stays-excluded", "rollback-during-rollout", "offline-then-connected", "clone-is-refused",
+	"post-twice-is-once", "name-used-again-starts-empty"}
+
+func TestEveryLawHasItsFilesAndEveryFileSaysWhatItShows(t *testing.T) {
+	page, err := os.ReadFile("../docs/laws.md")
+	require.NoError(t, err)
+	for law := 1; law <= 26; law++ {
+		require.Contains(t, string(page), fmt.Sprintf("\n| %d | ", law))
+	}
+	for _, name := range mustExist {
+		require.FileExists(t, folder+"/"+name+".txt")
+	}
+	for _, file := range files(t) {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		first, _, _ := strings.Cut(string(text), "\n")
+		require.Regexp(t, `^# [A-Z].*\.$`, first, "the first line of %s is a sentence", file)
+		name := strings.TrimSuffix(strings.TrimPrefix(file, folder+"/"), ".txt")
+		require.Contains(t, string(page), "`"+name+"`", "docs/laws.md names %s", name)
+	}
+	for _, word := range strings.Split(string(page), "`") {
+		if strings.Contains(word, "-") && !strings.ContainsAny(word, " /._|\n") {
+			require.FileExists(t, folder+"/"+word+".txt", "docs/laws.md")
+		}
+	}
+}
+
+// furniture is what most blocks need to do anything at all.
+const furniture = `apply
+apiVersion: drover.dev/v1
+kind: Environment
+metadata: {name: e}
+spec: {}
+---
+apiVersion: drover.dev/v1
+kind: Project
+metadata: {name: shop}
+spec: {steps: [{name: s, run: s}]}
+---
+apiVersion: drover.dev/v1
+kind: Trigger
+metadata: {name: t}
+spec: {project: shop, events: [Machine], environments: ["*"], redeploy: true}
+
+report
+00:00:00 web-01 joins
+
+do
+00:00:00 release create shop 1
+00:00:00 deploy shop 1 --to e
+
+`
+
+// FuzzNoTextBreaksARun looks for texts that make a run panic, hang or give another output the second time.
+func FuzzNoTextBreaksARun(f *testing.F) {
+	for _, blocks := range []string{"tick 09:00:00\n----\n", "apply\nkind: Environment\n\n----\n",
+		"do\n09:00:00 deploy shop 1 --to e --machine web-01\n09:00:01 cancel d1\n09:00:01 again\n09:00:02 delete machine web-01",
+		"report\n09:00:01 web-01 joins\n09:00:02 web-01 claims\n09:00:03 web-01 fails d1 --exit 2\n09:00:04 web-01 re-imaged",
+		"events\n09:00:00 PartClaimed web-01 d1\n09:00:00 MachineWentOffline web-01 --connect #4\n09:00:01 MachineDeleted web-01",
+		"events\n09:00:00 Raw part/d1/x part.claimed/v1 {}\n09:00:00 Raw watch watch.passed/v1 '{\"since\":\"#1\"}'",
+		"crash after=decide\n\ntick 09:00:01 servers=(a,b)\n\npause after=read\n\ntick 09:00:02\n\nresume", "kill 09:00:00\n\nstart 09:00:01",
+		"view deployments d1\n\nview fleet\n\nwhy web-01 shop at=#3\n\nlog from=#2 stream=project/shop\n\nreplay"} {
+		f.Add(blocks)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "ticks") {
+			t.Skip("it would only take long")
+		}
+		text = furniture + text
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		result, err := scenario.Run(ctx, "fuzz.txt", text, scenario.Options{Replay: true})
+		if err != nil {
+			var mistake *scenario.Error
+			require.True(t, errors.As(err, &mistake) || ctx.Err() != nil, "%v", err)
+			return
+		}
+		again, err := scenario.Run(ctx, "fuzz.txt", result.Text, scenario.Options{Replay: true})
+		if ctx.Err() != nil {
+			t.Skip("it takes long")
+		}
+		require.NoError(t, err)
+		require.Empty(t, again.Failures)
+		require.Equal(t, result.Text, again.Text)
+	})
+}
