@@ -52,7 +52,9 @@ func (r *run) keep(ctx context.Context, every time.Duration, do func()) {
 func (r *run) ticks(ctx context.Context) {
 	err := projections.Run(ctx, r.config.Tick, func(ctx context.Context) {
 		r.watchdog.beat()
+		begun := r.clock.Elapsed()
 		report, err := r.engine.Tick(ctx)
+		r.api.Ticked(report, r.clock.Elapsed()-begun, err)
 		r.complain(ctx, "tick did not end", err)
 		if len(report.Appended) > 0 {
 			r.logger.Info("tick", zap.Int("decisions", len(report.Appended)), zap.Stringer("position", r.engine.Position()))
