@@ -58,10 +58,11 @@ func (m *Machine) hold(project string) *domain.Hold {
 	return nil
 }
 
-// HeldHere says that the machine is held and is the instance that was held.
+// HeldHere says that the machine is held and is the instance that was held. A hold without a release holds any
+// instance: there is nothing that another one could get.
 func (m *Machine) HeldHere(project string) bool {
 	h := m.hold(project)
-	return h != nil && h.Instance == m.Instance
+	return h != nil && (h.Instance == m.Instance || h.Release == "")
 }
 
 // Wanted is the release that a machine should have: its hold's, else the environment's pin, else
