@@ -241,7 +241,7 @@ func (c UseToken) within(s TokenSettings) *Rejection {
 // Decide clears what is set aside.
 func (c ClearStream) Decide(w World) ([]Event, *Rejection) {
 	if _, aside := w.SetAside(c.Name); !aside {
-		return nil, notFound("stream %.120q is not set aside", c.Name).hint("`drover doctor` and `/readyz` name those that are")
+		return nil, notFound("stream %.120q is not set aside", c.Name).hint("`/readyz` names those that are")
 	}
 	return []Event{StreamCleared{Stream: c.Name, By: c.By}}, nil
 }

@@ -50,9 +50,9 @@ func (e *Engine) Handle(ctx context.Context, id domain.ID, command domain.Comman
 		case err == nil:
 			return e.done(ctx, p, appended)
 		case !errors.As(err, &conflict):
-			return Result{}, fmt.Errorf("append to %s: %w", p.stream, err)
+			return Result{}, err // it names the stream
 		case try == conflictTries:
-			return Result{}, fmt.Errorf("append to %s: %w after %d tries: %w", p.stream, eventlog.ErrUnavailable, try, err)
+			return Result{}, fmt.Errorf("%w after %d tries, others were faster each time: %w", eventlog.ErrUnavailable, try, err)
 		}
 		if err := pause(ctx, time.Duration(try)*rand.N(5*time.Millisecond)); err != nil {
 			return Result{}, err

@@ -61,7 +61,7 @@ func (a asked) setAside() string {
 			return fmt.Sprintf("Nothing is decided here because %s; `drover log clear %s` lets it go on without that event.", setAside(aside), stream)
 		}
 	}
-	return "A stream of this machine or project is set aside; `drover doctor` names it."
+	return "A stream of this machine or project is set aside; `/readyz` names it."
 }
 
 func (a asked) outOfScope() string {
