@@ -28,8 +28,8 @@ type agent struct {
 	running *execution
 	// unheard are results that it could not report yet.
 	unheard []*execution
-	// offer is a deployment that it was offered and may claim later than it should.
-	offer domain.ID
+	// offer is a deployment that it was offered in the session offered, and may claim later than it should.
+	offer, offered domain.ID
 	// disk is what each project has left on this life of the disk.
 	disk map[projectLife]content
 }
@@ -109,7 +109,7 @@ func (a *agent) tell(c domain.Command) (accepted, known bool) {
 		var rejection *domain.Rejection
 		switch {
 		case err == nil:
-			p.react(s)
+			p.kick(s)
 			return true, true
 		case errors.As(err, &rejection):
 			return false, true
@@ -210,13 +210,13 @@ func (a *agent) busyWith(project projectLife) bool {
 		slices.ContainsFunc(a.unheard, func(e *execution) bool { return e.project == project })
 }
 
-// claim asks for a part and starts it if the server's fold says that the claim counts.
-func (a *agent) claim(deployment domain.ID) {
+// claim asks for a part in a session and starts it if the server's fold says that the claim counts.
+func (a *agent) claim(deployment, session domain.ID) {
 	if e := a.plant.ran[place{deployment, a.machine}]; !a.talks() || a.running != nil || e != nil && e.instance == a.instance {
 		return // its journal says that it has begun this part before
 	}
 	a.say("claims", a.plant.story.deployment(deployment))
-	accepted, _ := a.tell(domain.ClaimPart{Deployment: deployment, Machine: a.machine, Session: a.session, Instance: a.instance})
+	accepted, _ := a.tell(domain.ClaimPart{Deployment: deployment, Machine: a.machine, Session: session, Instance: a.instance})
 	if !accepted || a.server == nil {
 		return
 	}
@@ -225,7 +225,7 @@ func (a *agent) claim(deployment domain.ID) {
 		return
 	}
 	part := d.Parts[a.machine]
-	if part != nil && part.State == domain.PartRunning && part.Session == a.session {
+	if part != nil && part.State == domain.PartRunning && part.Session == session {
 		a.start(d, part)
 	}
 }
@@ -272,7 +272,7 @@ func (p *plant) claimOne(st step) {
 			continue
 		}
 		if part := rollout.Work(a.server.view(), a.machine); part != nil {
-			a.claim(part.Deployment.ID)
+			a.claim(part.Deployment.ID, a.session)
 			return
 		}
 	}
@@ -301,7 +301,7 @@ func (p *plant) workAll(st step) {
 			a.report(a.end(p.rest || (st.b>>(i%10))%4 > 0))
 		default:
 			if part := rollout.Work(a.server.view(), a.machine); part != nil {
-				a.claim(part.Deployment.ID)
+				a.claim(part.Deployment.ID, a.session)
 			}
 		}
 	}
@@ -367,9 +367,16 @@ func (p *plant) flap(st step) {
 	}
 }
 
+// reconnect begins a new session. Now and then a claim of the old one is still on its way.
 func (p *plant) reconnect(st step) {
-	if a := p.theAgent(st.b); a != nil {
-		a.connectTo(p.serving(st.a))
+	a := p.theAgent(st.b)
+	if a == nil {
+		return
+	}
+	part, session := rollout.Work(a.server.view(), a.machine), a.session
+	a.connectTo(p.serving(st.a))
+	if part != nil && st.b/8%2 == 0 {
+		a.claim(part.Deployment.ID, session)
 	}
 }
 
@@ -489,7 +496,7 @@ func (p *plant) takeOffer(st step) {
 			continue
 		}
 		if part := rollout.Work(a.server.view(), a.machine); part != nil {
-			a.offer = part.Deployment.ID
+			a.offer, a.offered = part.Deployment.ID, a.session
 			return
 		}
 	}
@@ -501,7 +508,7 @@ func (p *plant) claimOffer(st step) {
 		if a := p.agents[p.machine(st.b+i)]; a != nil && !a.offer.IsZero() && a.talks() && a.running == nil {
 			offer := a.offer
 			a.offer = domain.ID{}
-			a.claim(offer)
+			a.claim(offer, a.offered)
 			return
 		}
 	}

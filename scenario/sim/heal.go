@@ -159,6 +159,7 @@ func (p *plant) rested() {
 			p.breaks("law 2: nothing is forgotten", "%s of %s still waits for %s though everything rests", verdict.Machine, verdict.Project, verdict.Reason)
 		}
 	}
+	p.ledger.forgotten()
 	for _, a := range p.ledger.apps {
 		for _, h := range p.ledger.hosts {
 			if p.served(a, h) {
@@ -174,8 +175,7 @@ func (p *plant) served(a *app, h *host) bool {
 		return false
 	}
 	for _, r := range a.triggers {
-		where := slices.Contains(r.settings.Environments, "*") || slices.Contains(r.settings.Environments, h.Environment)
-		if where && slices.Contains(r.settings.Events, domain.AvailableGroup) && inScope(h, h.Environment, r.settings.Roles) {
+		if slices.Contains(r.settings.Events, domain.AvailableGroup) && r.asks(a, h) {
 			return true
 		}
 	}

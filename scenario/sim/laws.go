@@ -115,8 +115,7 @@ func (l *ledger) checkAutomaticClaim(w *wave, h *host, claim string) {
 	named := slices.IndexFunc(w.Machines, func(m domain.DeploymentMachine) bool { return m.Name == h.Name })
 	asks := func(name string) bool {
 		r := w.app.triggers[name]
-		return r != nil && !r.disabled && inScope(h, h.Environment, r.settings.Roles) &&
-			(slices.Contains(r.settings.Environments, "*") || slices.Contains(r.settings.Environments, h.Environment))
+		return r != nil && !r.disabled && r.asks(w.app, h)
 	}
 	switch {
 	case l.heldHere(w.app, h):

@@ -19,6 +19,8 @@ type ledger struct {
 	files  map[file]*record
 	served map[served]int
 	causes map[domain.ID]cause
+	// requests are what events have made due.
+	requests map[request]bool
 	// from is where the view of the server that acts now stood when its tick began: what it wrote on
 	// another stream since may have been decided on that.
 	from eventlog.Position
@@ -130,7 +132,7 @@ type cause struct {
 
 func newLedger(p *plant) *ledger {
 	return &ledger{plant: p, hosts: map[string]*host{}, apps: map[string]*app{}, waves: map[domain.ID]*wave{},
-		files: map[file]*record{}, served: map[served]int{}, causes: map[domain.ID]cause{}}
+		files: map[file]*record{}, served: map[served]int{}, causes: map[domain.ID]cause{}, requests: map[request]bool{}}
 }
 
 // record finds or begins what a project did on a machine.
@@ -191,7 +193,7 @@ func (l *ledger) behind(a *app, h *host) bool {
 // heldHere says that automation must leave the machine alone.
 func (l *ledger) heldHere(a *app, h *host) bool {
 	k := l.record(a, h).keep
-	return k != nil && k.instance == h.Instance
+	return k != nil && (k.instance == h.Instance || k.release == "")
 }
 
 // note reads one event.
@@ -210,6 +212,7 @@ func (l *ledger) note(rec eventlog.Recorded, fact domain.Event) {
 		l.notePart(name, rec, fact)
 	}
 	l.noteLevels()
+	l.settle()
 }
 
 // noteLevels remembers since when each machine that is not behind is not.
@@ -251,6 +254,9 @@ func (l *ledger) noteMachine(name string, rec eventlog.Recorded, fact domain.Eve
 	}
 	if before.Online && !h.Online {
 		h.away, h.busy = rec.Position, h.running != nil
+	}
+	if l.hosts[name] == h {
+		l.ask(h, fact)
 	}
 	l.causes[domain.ID(rec.ID)] = cause{name, fresh, rec.Position}
 }

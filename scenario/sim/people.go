@@ -31,6 +31,9 @@ func projectSettings(i, variant int) domain.ProjectSettings {
 // rule is a trigger of a project in one of a few variants.
 func (p *plant) rule(i, t, variant int) domain.Command {
 	events := [][]domain.Category{{domain.AvailableGroup}, {domain.CameOnline, domain.WentOffline}, {domain.AvailableGroup}}
+	if p.setting.unswept {
+		events[0], events[2] = []domain.Category{domain.Changed, domain.BecameHealthy}, []domain.Category{domain.Enabled}
+	}
 	where := [][]string{{"*"}, {"production"}, {"production", "staging"}}
 	return domain.ApplyTrigger{Project: projects[i], Name: triggerNames[t], Settings: domain.TriggerSettings{
 		Events: events[t], Environments: where[variant%3], Roles: [][]string{nil, {"web"}}[(variant/3)%2],

@@ -19,6 +19,8 @@ import (
 type setting struct {
 	servers  int
 	machines int
+	// unswept leaves out every trigger that the sweep could serve: then only events make a machine due.
+	unswept bool
 	// calm leaves out the trigger with redeploy: then each machine gets each release once.
 	calm bool
 	// released begins the day with a release that each environment has.
@@ -47,6 +49,7 @@ type plant struct {
 	story  *story
 
 	commands int
+	kicks    int
 	ids      map[string]int
 	versions map[string]int
 	broken   *breach
@@ -151,7 +154,7 @@ func (p *plant) send(s *server, id domain.ID, c domain.Command) (engine.Result, 
 		switch {
 		case err == nil:
 			p.sendAgain(s, id, c)
-			p.react(s)
+			p.kick(s)
 			return result, true
 		case errors.As(err, &rejection):
 			return result, false

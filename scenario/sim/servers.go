@@ -130,6 +130,15 @@ func (p *plant) react(s *server) {
 	p.survived(s, "reaction", err)
 }
 
+// kick asks a server to react to what it was told. Every fourth time others come first.
+func (p *plant) kick(s *server) {
+	if p.kicks++; p.kicks%4 > 0 {
+		p.react(s)
+		return
+	}
+	p.story.comment("server %s does not react at once", s.name)
+}
+
 func (p *plant) tick(st step) {
 	s := p.serving(st.a)
 	if s.pass != nil {
