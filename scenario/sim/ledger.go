@@ -19,8 +19,8 @@ type ledger struct {
 	files  map[file]*record
 	served map[served]int
 	causes map[domain.ID]cause
-	// requests are what events have made due.
-	requests map[request]bool
+	// requests are what events have made due, the last of them at this position.
+	requests map[request]eventlog.Position
 	// from is where the view of the server that acts now stood when its tick began: what it wrote on
 	// another stream since may have been decided on that.
 	from eventlog.Position
@@ -132,7 +132,7 @@ type cause struct {
 
 func newLedger(p *plant) *ledger {
 	return &ledger{plant: p, hosts: map[string]*host{}, apps: map[string]*app{}, waves: map[domain.ID]*wave{},
-		files: map[file]*record{}, served: map[served]int{}, causes: map[domain.ID]cause{}, requests: map[request]bool{}}
+		files: map[file]*record{}, served: map[served]int{}, causes: map[domain.ID]cause{}, requests: map[request]eventlog.Position{}}
 }
 
 // record finds or begins what a project did on a machine.
@@ -520,6 +520,7 @@ func (l *ledger) outcome(s *share, r *record) {
 			r.keep = nil
 		}
 		l.countCauses(s)
+		l.serve(s)
 		return
 	}
 	r.dirty = true

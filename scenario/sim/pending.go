@@ -23,7 +23,7 @@ func (l *ledger) ask(h *host, fact domain.Event) {
 		for name, r := range a.triggers {
 			members, _ := domain.Expand(r.settings.Events)
 			if !a.disabled && !r.disabled && slices.Contains(members, category) && r.asks(a, h) {
-				l.requests[request{file{h.Name, h.life, a.name, a.life}, name}] = true
+				l.requests[request{file{h.Name, h.life, a.name, a.life}, name}] = l.at
 			}
 		}
 	}
@@ -33,6 +33,16 @@ func (l *ledger) ask(h *host, fact domain.Event) {
 func (r *rule) asks(a *app, h *host) bool {
 	where := slices.Contains(r.settings.Environments, "*") || slices.Contains(r.settings.Environments, h.Environment)
 	return where && inScope(h, h.Environment, a.settings.Roles) && inScope(h, h.Environment, r.settings.Roles)
+}
+
+// serve drops the requests that an automatic deployment was queued for, once it has succeeded.
+func (l *ledger) serve(s *share) {
+	for q, asked := range l.requests {
+		if q.file.machine == s.host.Name && q.file.project == s.wave.app.name && asked < s.wave.queued && slices.ContainsFunc(s.wave.Machines,
+			func(m domain.DeploymentMachine) bool { return m.Name == s.host.Name && slices.Contains(m.Triggers, q.trigger) }) {
+			delete(l.requests, q)
+		}
+	}
 }
 
 // settle drops the requests that need nothing any more: nobody asks, or the machine has what it should have

@@ -153,7 +153,9 @@ func (p *plant) send(s *server, id domain.ID, c domain.Command) (engine.Result, 
 		var rejection *domain.Rejection
 		switch {
 		case err == nil:
-			p.sendAgain(s, id, c)
+			if len(result.Events) > 0 {
+				p.sendAgain(s, id, c)
+			}
 			p.kick(s)
 			return result, true
 		case errors.As(err, &rejection):
