@@ -39,7 +39,9 @@ func (r *rule) asks(a *app, h *host) bool {
 func (l *ledger) serve(s *share) {
 	for q, asked := range l.requests {
 		if q.file.machine == s.host.Name && q.file.project == s.wave.app.name && asked < s.wave.queued && slices.ContainsFunc(s.wave.Machines,
-			func(m domain.DeploymentMachine) bool { return m.Name == s.host.Name && slices.Contains(m.Triggers, q.trigger) }) {
+			func(m domain.DeploymentMachine) bool {
+				return m.Name == s.host.Name && slices.Contains(m.Triggers, q.trigger)
+			}) {
 			delete(l.requests, q)
 		}
 	}
