@@ -319,7 +319,8 @@ func (p *plant) join(st step) {
 	}
 	if p.audit.Machines[name] == nil {
 		c := p.machineSettings(name, st.b/len(p.names))
-		p.apply(s, c)
+		p.story.apply(p.now, s, c)
+		p.command(s, c)
 		s = p.serving(st.a)
 	}
 	a.connectTo(s)
@@ -426,7 +427,8 @@ func (p *plant) changeMachine(st step) {
 		s := p.serving(st.a)
 		c := p.machineSettings(name, st.a/8+st.b)
 		c.Disabled = p.audit.Machines[name].Disabled
-		p.apply(s, c)
+		p.story.apply(p.now, s, c)
+		p.command(s, c)
 	}
 }
 

@@ -42,9 +42,6 @@ func (p *plant) rule(i, t, variant int) domain.Command {
 
 // do sends a verb of the command line; words are how it is written there.
 func (p *plant) do(s *server, c domain.Command, words ...string) bool {
-	if s.down {
-		s = p.serving(0)
-	}
 	p.story.do(p.now, s, strings.Join(words, " "))
 	_, ok := p.command(s, c)
 	return ok

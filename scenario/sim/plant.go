@@ -161,7 +161,7 @@ func (p *plant) send(s *server, id domain.ID, c domain.Command) (engine.Result, 
 		case errors.As(err, &rejection):
 			return result, false
 		case errors.Is(err, errDead):
-			p.survived(s, "command", err)
+			p.bury(s)
 			s = p.serving(0)
 		case !errors.Is(err, eventlog.ErrUnavailable) && !errors.Is(err, eventlog.ErrUnknownOutcome):
 			p.breaks("a command gets an answer", "%T: %v", c, err)
@@ -220,9 +220,6 @@ func (p *plant) build() {
 
 // apply sends what a file would say.
 func (p *plant) apply(s *server, c domain.Command) {
-	if s.down {
-		s = p.serving(0)
-	}
 	p.story.apply(p.now, s, c)
 	p.command(s, c)
 }

@@ -113,9 +113,7 @@ func (p *plant) survived(s *server, what string, err error) bool {
 	case err == nil:
 		return true
 	case errors.Is(err, errDead):
-		if !s.down {
-			p.story.add("kill %s server=%s", clockText(p.now), s.name)
-		}
+		p.story.add("kill %s server=%s", clockText(p.now), s.name)
 		p.bury(s)
 	case !errors.Is(err, eventlog.ErrUnavailable) && !errors.Is(err, eventlog.ErrUnknownOutcome):
 		p.breaks("a server goes on", "%s of server %s: %v", what, s.name, err)

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/droverhq/drover/domain"
@@ -294,19 +293,4 @@ func simulate(t *testing.T, seed uint64, ticks int) (done int) {
 		t.Fatalf("seed %d: %s", seed, shorten("simulation", s, day, ends((*plant).heal)))
 	}
 	return done
-}
-
-func TestEveryDayCanBeToldAsAScenario(t *testing.T) {
-	for seed := range uint64(40) {
-		d := newDice(seed)
-		var day []step
-		for range 200 {
-			day = append(day, draw(d, all))
-		}
-		p, err := run(setting{servers: 3, machines: 6}, day, (*plant).heal)
-		require.NoError(t, err)
-		text := p.story.file("a day")
-		_, err = scenario.Run(t.Context(), "day", text, scenario.Options{})
-		require.NoError(t, err)
-	}
 }
