@@ -327,8 +327,10 @@ func (p *plant) join(st step) {
 }
 
 func (p *plant) machineSettings(name string, n int) domain.ApplyMachine {
-	c := domain.ApplyMachine{Name: name, Environment: environments[max(0, n/3%6-3)], Roles: [][]string{{"web"}, {"db", "web"}, {"db"}}[n%3], By: "agent"}
-	c.Policy = map[int]string{3: "fleeting", 7: "checked"}[n%8]
+	c := domain.ApplyMachine{Name: name, Environment: environments[(n/3)%4/3], Roles: [][]string{{"web"}, {"db", "web"}, {"db"}}[n%3], By: "agent"}
+	if n%8 == 7 {
+		c.Policy = "checked"
+	}
 	return c
 }
 

@@ -171,7 +171,7 @@ func (p *plant) rested() {
 
 // served says that the machine is one which automation must not leave behind.
 func (p *plant) served(a *app, h *host) bool {
-	if !p.ledger.places[h.Environment] || !inScope(h, h.Environment, a.settings.Roles) || p.ledger.wanted(a, h) == "" || p.ledger.heldHere(a, h) {
+	if !inScope(h, h.Environment, a.settings.Roles) || p.ledger.wanted(a, h) == "" || p.ledger.heldHere(a, h) {
 		return false
 	}
 	for _, r := range a.triggers {

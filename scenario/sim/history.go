@@ -77,7 +77,6 @@ var actions = []action{
 	{"settings", 1, people, (*plant).changeProject},
 	{"rule", 1, people, (*plant).changeTrigger},
 	{"drop", 1, people, (*plant).dropProject},
-	{"environment", 2, people, (*plant).switchEnvironment},
 	{"pause", 3, crashes, (*plant).pause},
 	{"resume", 4, crashes, (*plant).resume},
 	{"crash", 2, crashes, (*plant).crash},

@@ -19,13 +19,6 @@ func (l *ledger) checkPerson(w *wave) {
 	}
 }
 
-// checkCleanUp looks at a machine that was deleted for its absence.
-func (l *ledger) checkCleanUp(h *host, fact domain.Event) {
-	if e, ok := fact.(domain.MachineDeleted); ok && e.Reason == "clean-up" && (h.Online || h.away == 0 || l.plant.now-h.awayAt < fleetingAfter) {
-		l.plant.breaks("law 22: absence counts only as far as it was watched", "%s was cleaned up after %s", h.Name, l.plant.now-h.awayAt)
-	}
-}
-
 // checkAutomatic looks at what the engine queued: each of its machines must have been due.
 func (l *ledger) checkAutomatic(w *wave) {
 	if w.app.disabled {
@@ -138,7 +131,7 @@ func (l *ledger) checkAutomaticClaim(w *wave, h *host, claim string) {
 func (l *ledger) superseded(w *wave, machine string) bool {
 	return slices.ContainsFunc(w.app.waves, func(o *wave) bool {
 		whole := o.Kind == domain.EnvironmentWide && w.Kind == domain.EnvironmentWide && o.Environment == w.Environment
-		return o.queued > w.queued && o.person() && !o.adrift && (whole || o.covers[machine])
+		return o.queued > w.queued && o.person() && (whole || o.covers[machine])
 	})
 }
 

@@ -13,7 +13,6 @@ import (
 type ledger struct {
 	plant  *plant
 	at     eventlog.Position
-	places map[string]bool // environments that are defined
 	hosts  map[string]*host
 	apps   map[string]*app
 	waves  map[domain.ID]*wave
@@ -34,9 +33,8 @@ type host struct {
 	// running is the part that was claimed here and has not ended.
 	running *share
 	// away says since where it is offline; busy that a claimed part was open in that time.
-	away   eventlog.Position
-	awayAt time.Duration
-	busy   bool
+	away eventlog.Position
+	busy bool
 }
 
 // app is a project as its own stream tells it.
@@ -66,12 +64,11 @@ type wave struct {
 	app    *app
 	queued eventlog.Position
 	// covers are the machines of a person's deployment that nobody else may start on before it.
-	covers    map[string]bool
-	shares    map[string]*share
+	covers map[string]bool
+	shares map[string]*share
+	// dropped are the machines whose part was withdrawn by name.
 	cancelled bool
-	// adrift says that its environment is gone.
-	adrift bool
-	ended  domain.DeploymentState
+	ended     domain.DeploymentState
 }
 
 func (w *wave) person() bool { return w.Kind != domain.Automatic }
@@ -134,7 +131,7 @@ type cause struct {
 }
 
 func newLedger(p *plant) *ledger {
-	return &ledger{plant: p, places: map[string]bool{}, hosts: map[string]*host{}, apps: map[string]*app{}, waves: map[domain.ID]*wave{},
+	return &ledger{plant: p, hosts: map[string]*host{}, apps: map[string]*app{}, waves: map[domain.ID]*wave{},
 		files: map[file]*record{}, served: map[served]int{}, causes: map[domain.ID]cause{}, requests: map[request]eventlog.Position{}}
 }
 
@@ -159,7 +156,7 @@ func inScope(h *host, environment string, roles []string) bool {
 // one queued last.
 func (a *app) release(environment string) (release string) {
 	for _, w := range a.waves {
-		if w.Kind == domain.EnvironmentWide && w.Environment == environment && !w.adrift && w.ended == domain.DeploymentSucceeded {
+		if w.Kind == domain.EnvironmentWide && w.Environment == environment && w.ended == domain.DeploymentSucceeded {
 			release = w.Release
 		}
 	}
@@ -211,8 +208,6 @@ func (l *ledger) note(rec eventlog.Recorded, fact domain.Event) {
 		l.noteMachine(name, rec, fact)
 	case domain.ProjectStreams:
 		l.noteProject(name, rec, fact)
-	case domain.EnvironmentStreams:
-		l.noteEnvironment(name, fact)
 	case domain.PartStreams:
 		l.notePart(name, rec, fact)
 	}
@@ -229,23 +224,6 @@ func (l *ledger) noteLevels() {
 				r.level = 0
 			} else if r.level == 0 {
 				r.level = l.at
-			}
-		}
-	}
-}
-
-// noteEnvironment lets a name that is used again start empty.
-func (l *ledger) noteEnvironment(name string, fact domain.Event) {
-	if _, ok := fact.(domain.EnvironmentDefined); ok {
-		l.places[name] = true
-		return
-	}
-	delete(l.places, name)
-	for _, a := range l.apps {
-		delete(a.pins, name)
-		for _, w := range a.waves {
-			if w.Environment == name {
-				w.adrift, w.cancelled = true, true
 			}
 		}
 	}
@@ -272,11 +250,10 @@ func (l *ledger) noteMachine(name string, rec eventlog.Recorded, fact domain.Eve
 	case domain.MachineCameOnline:
 		fresh = before.Instance != h.Instance || h.away > 0 && !h.busy
 	case domain.MachineDeleted:
-		l.checkCleanUp(h, fact)
 		delete(l.hosts, name)
 	}
 	if before.Online && !h.Online {
-		h.away, h.awayAt, h.busy = rec.Position, l.plant.now, h.running != nil
+		h.away, h.busy = rec.Position, h.running != nil
 	}
 	if l.hosts[name] == h {
 		l.ask(h, fact)
@@ -425,7 +402,7 @@ func (l *ledger) noteDeployment(rec eventlog.Recorded, fact domain.Event) {
 		if w := l.waves[e.Deployment]; w != nil && w.ended == "" {
 			w.ended = e.State
 			l.checkEnd(w)
-			if w.person() && !w.app.gone && !w.adrift {
+			if w.person() && !w.app.gone {
 				l.keepAfter(w)
 			}
 		}

@@ -22,7 +22,7 @@ func (l *ledger) ask(h *host, fact domain.Event) {
 	for _, a := range l.apps {
 		for name, r := range a.triggers {
 			members, _ := domain.Expand(r.settings.Events)
-			if !a.disabled && !r.disabled && slices.Contains(members, category) && l.places[h.Environment] && r.asks(a, h) {
+			if !a.disabled && !r.disabled && slices.Contains(members, category) && r.asks(a, h) {
 				l.requests[request{file{h.Name, h.life, a.name, a.life}, name}] = l.at
 			}
 		}
@@ -57,7 +57,7 @@ func (l *ledger) settle() {
 			continue
 		}
 		r := a.triggers[q.trigger]
-		if r == nil || !l.places[h.Environment] || !r.asks(a, h) || l.wanted(a, h) != "" && !l.behind(a, h) && !l.personAtWork(a, h) {
+		if r == nil || !r.asks(a, h) || l.wanted(a, h) != "" && !l.behind(a, h) && !l.personAtWork(a, h) {
 			delete(l.requests, q)
 		}
 	}
@@ -65,7 +65,7 @@ func (l *ledger) settle() {
 
 func (l *ledger) personAtWork(a *app, h *host) bool {
 	wide := slices.ContainsFunc(a.waves, func(w *wave) bool {
-		return w.Kind == domain.EnvironmentWide && w.Environment == h.Environment && w.ended == "" && !w.adrift
+		return w.Kind == domain.EnvironmentWide && w.Environment == h.Environment && w.ended == ""
 	})
 	if wide {
 		return true

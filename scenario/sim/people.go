@@ -12,7 +12,7 @@ import (
 var (
 	projects     = []string{"shop", "blog"}
 	triggerNames = []string{"joins", "online", "again"}
-	environments = []string{"production", "staging", "lab"}
+	environments = []string{"production", "staging"}
 )
 
 // projectSettings are those of a project in one of a few variants.
@@ -68,7 +68,7 @@ func (p *plant) version(s *server, project string, n int) string {
 }
 
 func (p *plant) pick(st step) (s *server, project, environment string) {
-	return p.serving(st.a), projects[st.a/4%2], environments[st.a/8%len(environments)]
+	return p.serving(st.a), projects[st.a/4%2], environments[st.a/8%2]
 }
 
 func (p *plant) deployWide(st step) {
@@ -238,14 +238,4 @@ func (p *plant) dropProject(st step) {
 	if st.b%2 == 1 {
 		p.do(p.serving(st.a), domain.DeleteProject{Name: projects[i], By: by}, "delete project", projects[i])
 	}
-}
-
-// switchEnvironment deletes the environment that little stands in, or makes it again.
-func (p *plant) switchEnvironment(st step) {
-	s, name := p.serving(st.a), environments[2]
-	if p.audit.Environments[name] == nil {
-		p.apply(s, domain.ApplyEnvironment{Name: name})
-		return
-	}
-	p.do(s, domain.DeleteEnvironment{Name: name, By: by}, "delete environment", name)
 }

@@ -193,10 +193,7 @@ func (p *plant) head() eventlog.Position {
 	return head
 }
 
-// fleetingAfter is when machines under the policy fleeting are cleaned up.
-const fleetingAfter = 10 * time.Minute
-
-// build makes what every day begins with: environments, policies, projects and their triggers.
+// build makes what every day begins with: two environments, two policies, two projects and their triggers.
 func (p *plant) build() {
 	s := p.servers[0]
 	lost := domain.Duration(2 * time.Minute)
@@ -204,11 +201,8 @@ func (p *plant) build() {
 		lost = domain.Duration(48 * time.Hour)
 	}
 	checked := domain.PolicySettings{LostAfter: lost, HealthCheck: &domain.HealthCheck{Script: "true"}}
-	fleeting := domain.PolicySettings{LostAfter: lost, CleanUp: &domain.CleanUp{After: domain.Duration(fleetingAfter), MaxShare: 50}}
-	for _, name := range environments {
-		p.apply(s, domain.ApplyEnvironment{Name: name})
-	}
-	p.apply(s, domain.ApplyPolicy{Name: "fleeting", Settings: fleeting})
+	p.apply(s, domain.ApplyEnvironment{Name: "production"})
+	p.apply(s, domain.ApplyEnvironment{Name: "staging"})
 	p.apply(s, domain.ApplyPolicy{Name: domain.DefaultPolicy, Settings: domain.PolicySettings{LostAfter: lost}})
 	p.apply(s, domain.ApplyPolicy{Name: "checked", Settings: checked})
 	for i := range projects {

@@ -77,8 +77,6 @@ func tell(name string, p *plant, failure error) string {
 	text := p.story.file(name + "\n" + failure.Error())
 	if result, err := scenario.Run(context.Background(), name, text, scenario.Options{}); err == nil {
 		text = result.Text
-	} else {
-		text += "# It does not run as a scenario to its end: " + err.Error() + "\n"
 	}
 	path := filepath.Join(os.TempDir(), "drover-"+name+".txt")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
