@@ -7,13 +7,18 @@ export CGO_ENABLED ?= 0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LINT_VERSION := v2.15.0
 FUZZ_TIME ?= 30s
+SEED ?= $(shell date +%s)
+TICKS ?= 10000
+DAYS ?= 1000
 BENCH ?= .
+SEED ?= 0
+TIME ?= 10m
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help: ## list what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## bin/drover: server, agent and command line in one static program
@@ -42,13 +47,23 @@ fmt: ## format all files
 scenarios: build ## run the scenario files as users do
 	bin/drover test testdata/*.txt
 
+.PHONY: test-eventstoredb
+test-eventstoredb: ## the laws of the log on a real cluster (URL=esdb://...)
+	@test -n "$(URL)" || { echo "name the cluster: make test-eventstoredb URL='esdb://admin:changeit@127.0.0.1:2113?tls=false'"; exit 2; }
+	@DROVER_TEST_EVENTSTOREDB='$(URL)' $(GO) test -count=1 -timeout 20m -v ./eventlog/eventstoredb -run '^TestBackendOnRealCluster$$'
+
 .PHONY: backends
 backends: ## the laws of the log on every backend, as a table
 	$(GO) test ./eventlog/... -run '^TestBackend' -count=1 -json | $(GO) run ./eventlog/eventlogtest/lawtable
 
 .PHONY: sim
-sim: ## the seeded simulation, longer than `make test` runs it
-	$(GO) test -count=1 -timeout 30m ./scenario/sim -v -ticks=20000 -rapid.checks=1000
+sim: ## TICKS ticks of the seeded simulation from SEED, then 1000 random days for each property
+	$(GO) test -count=1 -timeout 30m ./scenario/sim -v -run '^TestSimulation$$' -seed=$(SEED) -ticks=$(TICKS)
+	$(GO) test -count=1 -timeout 30m ./scenario/sim -run '^TestWhat|^TestMachines|^TestA|^TestOnly' -rapid.seed=$(SEED) -rapid.checks=$(DAYS)
+
+.PHONY: faults
+faults: ## servers, agents and PostgreSQL as real processes, and what can go wrong (SEED=7 TIME=10m)
+	$(GO) test -count=1 -timeout 3h ./internal/faults -v -args -seed=$(SEED) -time=$(TIME)
 
 .PHONY: fuzz
 fuzz: ## each fuzz test for FUZZ_TIME

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -69,6 +70,14 @@ type connector struct {
 	ahead   string // the server that a refusal named
 	backoff backoff
 	said    map[string]string // the last complaint of each server, so that an outage does not fill the log
+}
+
+// shuffled are the servers in an order of this agent's own. If all agents had the same, all would be on one server, and
+// move together to the next.
+func shuffled(servers []string) []string {
+	own := slices.Clone(servers)
+	rand.Shuffle(len(own), func(i, j int) { own[i], own[j] = own[j], own[i] })
+	return own
 }
 
 // connect tries the servers in turn until one welcomes the agent. It returns an error only
@@ -201,8 +210,9 @@ func (l *link) receive(ctx context.Context) {
 }
 
 // probe asks a server that was silent for longer than patience whether it is there, and
-// drops the line if it does not answer as long again. Without it an agent would not notice
-// for many minutes that its server's machine is gone.
+// drops the line if it does not answer within half of that. Without it an agent would not notice
+// for many minutes that its server's machine is gone; so it notices at the fourth heartbeat at
+// the latest, which is one more than its policy's offlineAfter has.
 func (l *link) probe(ctx context.Context, patience time.Duration) {
 	silence := time.Since(time.Unix(0, l.heard.Load()))
 	if silence < patience || l.asked.Swap(true) {
@@ -210,7 +220,7 @@ func (l *link) probe(ctx context.Context, patience time.Duration) {
 	}
 	go func() {
 		defer l.asked.Store(false)
-		ctx, cancel := context.WithTimeout(ctx, patience)
+		ctx, cancel := context.WithTimeout(ctx, patience/2)
 		defer cancel()
 		if err := l.Ping(ctx); err != nil {
 			l.Drop()

@@ -68,6 +68,16 @@ func TestAConnectionThatLivedMakesTheNextAttemptQuickAgain(t *testing.T) {
 	require.LessOrEqual(t, b.next(time.Minute), firstDelay)
 }
 
+func TestAgentsSpreadOverTheirServers(t *testing.T) {
+	first := map[string]int{}
+	for range 300 {
+		own := shuffled([]string{"a", "b", "c"})
+		require.ElementsMatch(t, []string{"a", "b", "c"}, own)
+		first[own[0]]++
+	}
+	require.Len(t, first, 3, "%v", first)
+}
+
 func TestAnOutageIsSaidOnceInTheLog(t *testing.T) {
 	core, said := observer.New(zap.WarnLevel)
 	c := &connector{log: zap.New(core)}
@@ -118,7 +128,7 @@ func TestAServerThatAnswersNothingIsGivenUp(t *testing.T) {
 		gone := &silentLine{}
 		l := &link{line: gone}
 		l.heard.Store(time.Now().UnixNano())
-		for range 59 {
+		for range 44 {
 			time.Sleep(time.Second)
 			l.probe(t.Context(), 30*time.Second)
 		}

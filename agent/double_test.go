@@ -295,7 +295,8 @@ func beAgent(text string) {
 		close(hurry)
 	}()
 	c.Hurry = hurry
-	if agent.Run(ctx, c) != nil {
+	if err := agent.Run(ctx, c); err != nil {
+		fmt.Fprintln(os.Stderr, "agent:", err)
 		os.Exit(1)
 	}
 	os.Exit(0)

@@ -148,8 +148,26 @@ func (s *session) answer(u client.Unfinished) {
 	} else if s.knows(u.Deployment) {
 		return // its end is sent anyway
 	}
-	entry := journal.Entry{Deployment: u.Deployment, Project: u.Project}
-	s.finish(&part{entry: entry}, run.InterruptedEnd(u.Deployment, "", detail))
+	p := &part{entry: journal.Entry{Deployment: u.Deployment, Project: u.Project}}
+	if end, before := s.ranBefore(u.Deployment); before {
+		s.finish(p, end)
+		return
+	}
+	s.finish(p, run.InterruptedEnd(u.Deployment, "", detail))
+}
+
+// ranBefore is what to tell a log, that was restored since, of a part that was run here: what it came to, unless the
+// machine has not got that any more.
+func (s *session) ranBefore(deployment string) (client.End, bool) {
+	end, older, before := s.journal.Run(deployment)
+	if !before {
+		return end, false
+	}
+	if older && end.State == run.Succeeded {
+		end = run.InterruptedEnd(deployment, "", "it was run here before the log was restored, and another part of the project since")
+	}
+	s.log.Warn("this part was run before; the log was restored since, and is told the result again", zap.String("deployment", deployment), zap.String("state", end.State))
+	return end, true
 }
 
 // offer takes work that the server offers.
@@ -234,6 +252,10 @@ func (s *session) start(p *part) {
 		s.finish(p, run.InterruptedEnd(p.entry.Deployment, "", "the agent was stopped before the first step"))
 		return
 	}
+	if end, before := s.ranBefore(p.entry.Deployment); before {
+		s.finish(p, end)
+		return
+	}
 	entry := p.entry
 	entry.State, entry.Since = journal.Running, time.Now()
 	if err := s.journal.Put(entry); err != nil {
@@ -283,7 +305,7 @@ func (s *session) prepared(p *part) run.Part {
 func (s *session) finish(p *part, end client.End) {
 	p.entry = journal.Entry{
 		Deployment: p.entry.Deployment, Project: p.entry.Project, Release: p.entry.Release,
-		State: journal.Ended, Since: time.Now(), End: &end,
+		State: journal.Ended, Since: time.Now(), End: &end, Ran: p.entry.State == journal.Running,
 	}
 	s.log.Info("ended", zap.String("deployment", end.Deployment), zap.String("state", end.State), zap.String("reason", end.Reason), zap.String("detail", end.Detail))
 	s.note(s.journal.Put(p.entry))
@@ -305,8 +327,17 @@ func (s *session) confirmed(c client.Ended) {
 		return
 	}
 	p := s.ended[i]
-	if p.entry.End.State == run.Succeeded && c.Event != "" {
-		if err := s.journal.RememberSuccess(p.entry.Project, c.Event); err != nil {
+	if p.entry.End.State == run.Succeeded {
+		if c.Event == "" { // the log does not know the deployment: it has lost it, and no event will ever prove this success
+			c.Event = c.Deployment
+		}
+		if err := s.journal.RememberSuccess(p.entry.Project, c); err != nil {
+			s.note(err)
+			return
+		}
+	}
+	if p.entry.Ran {
+		if err := s.journal.RememberRun(p.entry.Project, *p.entry.End); err != nil {
 			s.note(err)
 			return
 		}

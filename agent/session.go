@@ -109,7 +109,7 @@ type arrival struct {
 func newSession(c Config, j *journal.Journal, dial dialer) *session {
 	return &session{
 		config: c, log: c.Logger, id: uuid.NewString(), journal: j, hurry: c.Hurry,
-		connector: &connector{dial: dial, servers: c.Servers, log: c.Logger},
+		connector: &connector{dial: dial, servers: shuffled(c.Servers), log: c.Logger},
 		arrivals:  make(chan arrival),
 		heartbeat: time.NewTicker(defaultHeartbeat),
 		repeat:    time.NewTicker(longestRepeat),
@@ -249,7 +249,7 @@ func (s *session) connect() {
 // memory is what there is to tell a server of the log, if anything.
 func (s *session) memory() *client.Memory {
 	m := s.journal.Memory()
-	if m == nil || m.Event == "" && len(m.Successes) == 0 {
+	if m == nil || m.Machine != s.config.Name || m.Event == "" && len(m.Successes) == 0 {
 		return nil
 	}
 	return m
@@ -351,7 +351,7 @@ func (s *session) welcomed(w client.Welcome) {
 	for _, sentence := range w.Warnings[:min(len(w.Warnings), 20)] {
 		s.log.Warn("the server warns", zap.String("warning", sentence))
 	}
-	s.note(s.journal.RememberLog(w.Log))
+	s.note(s.journal.RememberLog(w, s.config.Name))
 	s.apply(w.Settings)
 	s.queue = nil
 	s.reconcile(w.Unfinished)

@@ -28,6 +28,15 @@ func TestAServerThatIsGoneIsFollowedByTheNext(t *testing.T) {
 	config := configuration(t, dead, first, second)
 	dead.Close()
 	startAgent(t, config)
+	select { // its order of servers is its own
+	case c := <-first.opened:
+		first.opened <- c
+	case c := <-second.opened:
+		second.opened <- c
+		first, second = second, first
+	case <-time.After(patience):
+		t.Fatal("no agent connected")
+	}
 	c := first.welcome(t)
 	session := c.hello.Session
 	first.CloseClientConnections()

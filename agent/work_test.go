@@ -37,7 +37,7 @@ func TestAPartGoesItsWholeWay(t *testing.T) {
 	require.Contains(t, read(t, entry(config, "d-1")), `"ended"`)
 	c.confirm(t, "d-1")
 	vanishes(t, entry(config, "d-1"))
-	require.NoDirExists(t, filepath.Join(config.Data, "parts", "d-1"))
+	vanishes(t, filepath.Join(config.Data, "parts", "d-1"))
 
 	first.stop()
 	require.False(t, expect(t, c, aGoodbye).Delete)
@@ -49,7 +49,7 @@ func TestAPartGoesItsWholeWay(t *testing.T) {
 	require.Equal(t, c.hello.Secret, again.hello.Secret)
 	require.NotEqual(t, c.hello.Session, again.hello.Session)
 	require.Equal(t, &client.Memory{
-		Log: "log-1", Revision: 3, Event: "event-3", Successes: map[string]string{"shop": "event-of-d-1"},
+		Log: "log-1", Machine: "web-01", Revision: 3, Event: "event-3", Successes: map[string]string{"shop": "event-of-d-1"}, Deployments: map[string]string{"shop": "d-1"},
 	}, again.hello.Memory)
 }
 
@@ -98,6 +98,54 @@ func TestOnePartRunsAtATimeAndNoneTwice(t *testing.T) {
 		return m.End
 	}).Deployment)
 	require.Equal(t, "d-1\nd-2\n", read(t, count))
+}
+
+func TestAPartThatARestoredLogOffersOnceMoreIsNotRunAgain(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	count := inFolder(t, "count")
+	first := startAgent(t, config)
+	c := server.welcome(t)
+	offered := work("d-1", "echo once >> "+count, "exit 3")
+	c.give(t, offered)
+	end := expect(t, c, anEnd)
+	require.Equal(t, "failed", end.State)
+	c.confirm(t, "d-1")
+	vanishes(t, entry(config, "d-1"))
+	first.stop()
+	require.NoError(t, first.wait(t))
+
+	startAgent(t, config)
+	c = server.welcome(t) // of a log that has not heard of the claim
+	c.give(t, offered)
+	require.Equal(t, end, expect(t, c, anEnd), "what it came to is told again")
+	require.Equal(t, "once\n", read(t, count))
+	c.confirm(t, "d-1")
+	c.give(t, work("d-2", "echo other >> "+count))
+	require.Equal(t, "succeeded", expect(t, c, anEnd).State)
+	require.Equal(t, "once\nother\n", read(t, count))
+}
+
+func TestAPartThatARestoredLogCallsUnfinishedIsToldItsEndAgain(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	first := startAgent(t, config)
+	c := server.welcome(t)
+	for _, deployment := range []string{"d-1", "d-2"} {
+		c.give(t, work(deployment, "true"))
+		require.Equal(t, "succeeded", expect(t, c, anEnd).State)
+		c.confirm(t, deployment)
+		vanishes(t, entry(config, deployment))
+	}
+	first.stop()
+	require.NoError(t, first.wait(t))
+
+	startAgent(t, config)
+	c = server.welcome(t, client.Unfinished{Deployment: "d-2", Project: "shop"}, client.Unfinished{Deployment: "d-1", Project: "shop"})
+	require.Equal(t, client.End{Deployment: "d-2", State: "succeeded"}, *expect(t, c, anEnd))
+	older := *expect(t, c, anEnd)
+	require.Equal(t, "d-1", older.Deployment)
+	require.Equal(t, "failed", older.State, "the machine does not have what that part brought any more")
 }
 
 func TestWhatAServerMustNotSendIsPassedOver(t *testing.T) {

@@ -15,7 +15,6 @@ import (
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
-	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
 )
 
@@ -28,6 +27,7 @@ type caller struct {
 	// machine and instance are those of an agent with its own secret; good for its own machine alone.
 	machine  string
 	instance domain.ID
+	joined   domain.TokenSettings // of the token that it joined with
 }
 
 type callerKey struct{}
@@ -120,7 +120,7 @@ func (a *API) agentCaller(identity string) (caller, bool) {
 	}
 	for _, use := range a.uses(instance) {
 		if !use.revoked && sameHash(use.Secret, secret) {
-			return caller{name: "agent", machine: use.Machine, instance: instance}, true
+			return caller{name: "agent", machine: use.Machine, instance: instance, joined: use.settings}, true
 		}
 	}
 	return caller{}, false
@@ -129,43 +129,18 @@ func (a *API) agentCaller(identity string) (caller, bool) {
 // use is one join of an instance, with what became of the token.
 type use struct {
 	domain.TokenUsed
-	token    string
 	settings domain.TokenSettings
 	revoked  bool
 }
 
-// joins finds the tokens that instances joined with, without asking every token each time.
-type joins struct {
-	mu     sync.Mutex
-	at     eventlog.Position
-	tokens map[domain.ID][]string
-}
-
-// uses are the joins of an instance. Uses are never taken back, so what was found once stays found.
-func (a *API) uses(instance domain.ID) []use {
-	j := &a.joins
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	var found []use
+// uses are the joins of an instance.
+func (a *API) uses(instance domain.ID) (found []use) {
 	a.cfg.Engine.Read(func(v *projections.View) {
-		if len(j.tokens[instance]) == 0 && j.at < v.Position {
-			j.index(v)
-		}
-		for _, id := range j.tokens[instance] {
-			t := v.Tokens[id]
-			found = append(found, use{TokenUsed: t.Used[instance], token: id, settings: t.Settings, revoked: t.Revoked})
+		for _, t := range v.TokensOf(instance) {
+			found = append(found, use{TokenUsed: t.Used[instance], settings: t.Settings, revoked: t.Revoked})
 		}
 	})
 	return found
-}
-
-func (j *joins) index(v *projections.View) {
-	j.at, j.tokens = v.Position, map[domain.ID][]string{}
-	for id, t := range v.Tokens {
-		for instance := range t.Used {
-			j.tokens[instance] = append(j.tokens[instance], id)
-		}
-	}
 }
 
 // failures bounds how fast one address may fail to prove itself.

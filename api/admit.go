@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
 )
@@ -27,10 +29,14 @@ type joiner struct {
 	environment string
 	roles       []string
 	remote      string
+	log         string // id of the log that the agent was welcomed to last; empty: none yet
 }
 
 func joinerOf(h client.Hello, remote string) (joiner, error) {
 	j := joiner{machine: h.Machine, secret: h.Secret, join: h.Join, environment: h.Environment, roles: h.Roles, remote: remote}
+	if h.Memory != nil {
+		j.log = h.Memory.Log
+	}
 	var err error
 	if j.instance, err = domain.ParseID(h.Instance); err != nil {
 		return j, fmt.Errorf("instance: %w", err)
@@ -80,12 +86,15 @@ func (a *API) admit(ctx context.Context, conn *websocket.Conn, remote string, h 
 	if refused := a.clone(ctx, j); refused != nil {
 		return nil, refused
 	}
-	s := &session{api: a, conn: conn, machine: j.machine, instance: j.instance, id: j.session, told: eventlog.NoStream, pushing: true}
+	s := &session{api: a, conn: conn, machine: j.machine, instance: j.instance, id: j.session, secret: hashOf(j.secret), told: eventlog.NoStream, pushing: true}
 	warnings, err := a.connect(ctx, j)
+	if err == nil {
+		err = a.compare(ctx, j.machine, h.Memory)
+	}
 	if err != nil {
 		return nil, refusedBy(err)
 	}
-	a.welcome(ctx, s, h, warnings)
+	a.welcome(s, warnings)
 	return s, nil
 }
 
@@ -104,7 +113,10 @@ func (a *API) prove(ctx context.Context, j joiner) error {
 			continue
 		}
 		if !use.revoked {
-			return a.mayBecome(use.settings, j)
+			if err := a.mayBecome(use.settings, j); err != nil {
+				return err
+			}
+			return a.free(j)
 		}
 		revoked = true
 	}
@@ -121,6 +133,9 @@ func (a *API) prove(ctx context.Context, j joiner) error {
 func (a *API) refuseAgent(j joiner, reason, hint string) error {
 	if p := a.refuse(&http.Request{RemoteAddr: j.remote}); p.Status == http.StatusTooManyRequests {
 		return p
+	}
+	if log := a.cfg.Engine.LogID().String(); j.log != "" && j.log != log {
+		hint = fmt.Sprintf("this agent has joined log %.80q, and this server keeps log %s: does --server name servers of two clusters?", j.log, log)
 	}
 	return problem(client.Unauthorised, reason, hint)
 }
@@ -268,16 +283,53 @@ func (j joiner) differs(environment string, roles []string) (warnings []string) 
 	return warnings
 }
 
-// welcome tells the agent that it is in, and from then on what is new.
-func (a *API) welcome(ctx context.Context, s *session, h client.Hello, warnings []string) {
-	n := a.newsOf(s.machine)
-	w := client.Welcome{Log: a.cfg.Engine.LogID().String(), Server: a.cfg.Engine.Server().String(), Settings: n.settings, Warnings: warnings}
-	a.cfg.Engine.Read(func(v *projections.View) { w.Unfinished = unfinishedOf(v, s.machine) })
-	if h.Memory != nil && a.knowsMore(ctx, s.machine, *h.Memory) {
-		sentence := "this agent remembers an event that the log does not have: was the log restored from an older backup?"
-		w.Warnings = append(w.Warnings, sentence)
-		a.log.Error("agent knows more than the log", zap.String("machine", s.machine), zap.Int64("revision", h.Memory.Revision), zap.String("event", h.Memory.Event))
+// compare lets the engine see what the agent remembers as this machine. It happens before the agent is told anything of this log.
+func (a *API) compare(ctx context.Context, machine string, remembered *client.Memory) error {
+	if remembered == nil || remembered.Machine != machine {
+		return nil
 	}
+	log, err := uuid.Parse(remembered.Log)
+	if err != nil {
+		return invalid("memory of log %.80q: it is no UUID", remembered.Log)
+	}
+	made, _ := uuid.Parse(remembered.Made) // none: it may be of this log
+	m := engine.Memory{Log: log, Made: made, Revision: eventlog.Revision(max(remembered.Revision, 0))}
+	if remembered.Event != "" {
+		if m.Event, err = domain.ParseID(remembered.Event); err != nil {
+			return invalid("memory of event %.80q: it is no UUID", remembered.Event)
+		}
+	}
+	if m.Successes, err = remembers("success", remembered.Successes); err != nil {
+		return err
+	}
+	if m.Deployments, err = remembers("deployment", remembered.Deployments); err != nil {
+		return err
+	}
+	return a.cfg.Engine.Compare(ctx, machine, m)
+}
+
+// remembers reads what an agent remembers of each project.
+func remembers(what string, texts map[string]string) (map[string]domain.ID, error) {
+	found := map[string]domain.ID{}
+	for project, text := range texts {
+		id, err := domain.ParseID(text)
+		if err != nil {
+			return nil, invalid("memory of %s %.80q: it is no UUID", what, text)
+		}
+		found[project] = id
+	}
+	return found, nil
+}
+
+// welcome tells the agent that it is in, and from then on what is new.
+func (a *API) welcome(s *session, warnings []string) {
+	n := a.newsOf(s.machine)
+	s.log = n.log
+	w := client.Welcome{Log: n.log.String(), Made: a.cfg.Engine.Made().String(), Server: a.cfg.Engine.Server().String(), Settings: n.settings, Warnings: warnings}
+	if err := a.cfg.Engine.Doubted(); err != nil {
+		w.Warnings = append(w.Warnings, err.Error()+"; "+doubtHint)
+	}
+	a.cfg.Engine.Read(func(v *projections.View) { w.Unfinished = unfinishedOf(v, s.machine) })
 	s.settings = n.settings
 	s.heard = a.cfg.Clock.Elapsed()
 	if n.machine != nil {
@@ -298,15 +350,4 @@ func (s *session) begin() {
 	s.pushing = false
 	s.mu.Unlock()
 	s.look()
-}
-
-// knowsMore says that an agent remembers an event of its machine which this log does not have where it was.
-func (a *API) knowsMore(ctx context.Context, machine string, m client.Memory) bool {
-	if m.Log != a.cfg.Engine.LogID().String() || m.Event == "" || m.Revision < 0 {
-		return false
-	}
-	for rec, err := range a.cfg.Log.ReadStream(ctx, domain.MachineStream(machine), eventlog.Revision(m.Revision), 1) {
-		return err == nil && rec.ID.String() != m.Event
-	}
-	return true
 }

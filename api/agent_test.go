@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
 )
@@ -175,6 +177,36 @@ func TestAClaimThatDoesNotCountIsAnsweredWithItsReason(t *testing.T) {
 	}
 }
 
+func TestAResultIsNotForgottenWhileItsStreamIsSetAside(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	d := y.dial(hello("web-01", y.join(1)))
+	hears(d, welcome)
+	y.tick()
+	work := hears(d, offer)
+	d.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
+	require.True(t, hears(d, claimed).Counts)
+	id, err := domain.ParseID(work.Deployment)
+	require.NoError(t, err)
+	stream := domain.PartStream(id, "web-01")
+	_, err = y.log.Append(context.Background(), stream, 0, eventlog.Event{ID: uuid.New(), Type: "part.ended/v1", Time: y.clock.Now(), Data: []byte(`{"state":7}`)})
+	require.NoError(t, err)
+
+	d.say(client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "succeeded"}})
+	d.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
+	require.NotNil(t, hears(d, func(m client.ToAgent) *client.ToAgent {
+		require.Nil(t, m.Ended, "the agent would forget its result")
+		if m.Claimed != nil {
+			return &m
+		}
+		return nil
+	}))
+	y.post("/log/clear", object{"stream": stream})
+	d.say(client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "succeeded"}})
+	require.NotEmpty(t, hears(d, ended).Event)
+	require.Equal(t, "1.0", y.machine("web-01").Installed[0].Release)
+}
+
 func TestWorkIsOfferedToItsMachineAlone(t *testing.T) {
 	y := newYard(t)
 	y.shop()
@@ -185,6 +217,79 @@ func TestWorkIsOfferedToItsMachineAlone(t *testing.T) {
 	y.tick()
 	require.Equal(t, "web-01", hears(one, offer).Machine)
 	require.Equal(t, "web-02", hears(two, offer).Machine)
+}
+
+// spoil writes an event that cannot be folded, so that its stream is set aside.
+func (y *yard) spoil(stream, typeName string) {
+	y.t.Helper()
+	var at eventlog.Revision
+	y.engine.Read(func(v *projections.View) { at = v.Revision(stream) })
+	_, err := y.log.Append(context.Background(), stream, at, eventlog.Event{ID: uuid.New(), Type: typeName, Time: y.clock.Now(),
+		Data: json.RawMessage(`{"session":7}`)})
+	require.NoError(y.t, err)
+	require.NoError(y.t, y.engine.CatchUp(context.Background()))
+}
+
+// isHeard returns when the server has taken all that was said before.
+func (d *double) isHeard() {
+	d.t.Helper()
+	d.say(client.FromAgent{Claim: &client.Claim{Deployment: "mark"}})
+	answer := hears(d, func(m client.ToAgent) *string {
+		switch {
+		case m.Ended != nil:
+			return &m.Ended.Deployment
+		case m.Claimed != nil:
+			return &m.Claimed.Deployment
+		}
+		return nil
+	})
+	require.Equal(d.t, "mark", answer, "what was said before has no answer")
+}
+
+func TestAnEndThatTheLogCannotTakeNowIsNotAnsweredSoTheAgentSaysItAgain(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	d := y.dial(hello("web-01", y.join(1)))
+	hears(d, welcome)
+	y.tick()
+	work := hears(d, offer)
+	d.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
+	require.True(t, hears(d, claimed).Counts)
+	stream := "part/" + work.Deployment + "/web-01"
+	y.spoil(stream, "part.claimed/v1")
+	end := client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "succeeded"}}
+	d.say(end)
+	d.isHeard()
+	y.do(domain.ClearStream{Name: stream})
+	d.say(end)
+	require.NotEmpty(t, hears(d, ended).Event)
+	require.Equal(t, "1.0", y.machine("web-01").Installed[0].Release)
+}
+
+func TestAHealthReportThatTheLogHasNotIsTakenWithALaterHeartbeat(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	checked := domain.PolicySettings{HealthCheck: &domain.HealthCheck{Script: "true"}}
+	y.do(domain.ApplyPolicy{Name: "default", Settings: checked})
+	d := y.dial(hello("web-01", y.join(1)))
+	hears(d, welcome)
+	y.spoil("machine/web-01", "machine.health-changed/v1")
+	d.say(client.FromAgent{Health: &client.Health{Status: "unhealthy"}})
+	d.isHeard()
+	require.Equal(t, "unknown", y.machine("web-01").Health)
+	y.do(domain.ClearStream{Name: "machine/web-01"})
+	d.say(client.FromAgent{Heartbeat: &client.Heartbeat{}})
+	y.eventually("the report is taken", func() bool { return y.machine("web-01").Health == "unhealthy" })
+
+	y.do(domain.ApplyPolicy{Name: "default"})
+	require.Nil(t, hears(d, settings).HealthCheck)
+	d.say(client.FromAgent{Heartbeat: &client.Heartbeat{}})
+	d.isHeard()
+	y.do(domain.ApplyPolicy{Name: "default", Settings: checked})
+	hears(d, settings)
+	d.say(client.FromAgent{Heartbeat: &client.Heartbeat{}})
+	d.isHeard()
+	require.Equal(t, "unknown", y.machine("web-01").Health, "the new check has found nothing yet")
 }
 
 func TestAnAgentThatComesBackTakesUpItsClaim(t *testing.T) {
@@ -281,7 +386,49 @@ func TestARevokedTokenEndsTheAgentsThatJoinedWithIt(t *testing.T) {
 	require.True(t, hears(y.dial(h), refusal).Final)
 	require.True(t, hears(y.dial(hello("web-02", text)), refusal).Final)
 	h.Join = y.join(1)
-	hears(y.dial(h), welcome) // another token lets it in again
+	again := y.dial(h) // another token lets it in again
+	hears(again, welcome)
+	_ = again.conn.CloseNow()
+	text, h.Join = h.Join, ""
+	again = y.dial(h)
+	hears(again, welcome) // from then on its own secret does
+	y.do(domain.RevokeToken{ID: strings.Split(text, ".")[0]})
+	require.True(t, hears(again, refusal).Final, "a live session ends too")
+	again.closes()
+}
+
+func TestAnotherInstanceThatHasJoinedBeforeDoesNotDisturbTheLiveOne(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	join := y.join(0)
+	old := hello("web-01", join)
+	first := y.dial(old)
+	hears(first, welcome)
+	first.say(client.FromAgent{Goodbye: &client.Goodbye{}})
+	y.eventually("it is offline", func() bool { return y.machine("web-01").Presence == "offline" })
+	live := y.dial(hello("web-01", join))
+	hears(live, welcome)
+
+	old.Join = ""
+	require.Contains(t, hears(y.dial(old), refusal).Reason, "another instance")
+	plain := &plainAgent{t: t, Client: y.as("agent:" + old.Instance + ":" + old.Secret), name: "web-01"}
+	_, err := plain.report("online")
+	require.ErrorContains(t, err, "another instance")
+	live.say(client.FromAgent{Health: &client.Health{Status: "healthy"}})
+	y.eventually("the live one goes on", func() bool { return y.machine("web-01").Health == "healthy" })
+}
+
+func TestAnAgentThatSaidGoodbyeDoesNotSeemToComeBack(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	h := hello("web-01", y.join(0))
+	for range 50 {
+		h.Session = uuid.NewString()
+		d := y.dial(h)
+		hears(d, welcome)
+		d.say(client.FromAgent{Goodbye: &client.Goodbye{}})
+		y.eventually("it is offline", func() bool { return y.machine("web-01").Presence == "offline" })
+	}
 }
 
 func TestAnAgentWithAForeignSecretIsRefused(t *testing.T) {
@@ -318,10 +465,69 @@ func TestAnAgentIsToldWhatItNeedsToRememberAndItsPolicy(t *testing.T) {
 	require.Equal(t, before.Revision+1, after.Revision)
 
 	h.Environment, h.Roles = "staging", []string{"db"}
-	h.Memory = &client.Memory{Log: after.Log, Revision: after.Revision, Event: after.Event}
+	h.Memory = &client.Memory{Machine: "web-01", Log: after.Log, Revision: after.Revision, Event: after.Event}
 	require.Len(t, hears(y.dial(h), welcome).Warnings, 2, "its flags differ, its memory does not")
 	h.Memory.Revision += 5
 	require.Len(t, hears(y.dial(h), welcome).Warnings, 3, "it remembers what this log does not have")
+}
+
+func TestAnAgentOfAnotherClusterIsToldSo(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	h := hello("web-01", "0123456789ab.of-elsewhere")
+	h.Memory = &client.Memory{Machine: "web-01", Log: uuid.NewString(), Revision: 3, Event: uuid.NewString()}
+	require.Contains(t, hears(y.dial(h), refusal).Reason, "servers of two clusters?")
+	require.NoError(t, y.engine.Doubted(), "a stranger stops nobody")
+}
+
+func TestAnAgentThatCameOverFromAnotherClusterStopsNobody(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	h := hello("web-01", y.join(1))
+	h.Memory = &client.Memory{Machine: "web-01", Log: uuid.NewString(), Made: uuid.NewString(), Revision: 3, Event: uuid.NewString()}
+	require.NotEmpty(t, hears(y.dial(h), welcome).Made)
+	require.NoError(t, y.engine.Doubted())
+}
+
+func TestAnAgentThatGoesByAnotherNameSinceIsNoWitnessAgainstTheLog(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	h := hello("web-01", y.join(0))
+	first := y.dial(h)
+	log := hears(first, welcome).Log
+	y.do(domain.SetMachineEnabled{Name: "web-01"})
+	known := hears(first, told)
+	first.say(client.FromAgent{Goodbye: &client.Goodbye{}})
+	first.closes()
+
+	h.Machine = "web-02"
+	h.Memory = &client.Memory{Machine: "web-01", Log: log, Revision: known.Revision, Event: known.Event}
+	hears(y.dial(h), welcome)
+	require.NoError(t, y.engine.Doubted())
+}
+
+func TestAnAgentThatKnowsMoreThanTheLogStopsTheServerUntilThatIsAccepted(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	h := hello("web-01", y.join(1))
+	first := y.dial(h)
+	log := hears(first, welcome).Log
+	h.Memory = &client.Memory{Machine: "web-01", Log: log, Revision: 99, Event: uuid.NewString(), Successes: map[string]string{"shop": uuid.NewString()}}
+	knowing := y.dial(h)
+	require.Contains(t, hears(knowing, welcome).Warnings[0], "has lost events")
+
+	deploy := map[string]any{"project": "shop", "release": "1.0", "environment": "production"}
+	require.Contains(t, y.refused("/deployments", deploy).Detail, "has lost events")
+	ready, err := http.NewRequest(http.MethodGet, y.door.URL+"/readyz", nil)
+	require.NoError(t, err)
+	require.Equal(t, 200, y.raw(ready).StatusCode, "agents and people still need a server to talk to")
+
+	require.Contains(t, y.why("/why?machine=web-01&project=shop").Sentence, "decides nothing now: this log has lost events")
+	y.post("/log/accept-restore", nil)
+	knowing.closes() // all agents say again what they remember
+	again := hears(y.dial(h), welcome)
+	require.NotEqual(t, log, again.Log)
+	require.Equal(t, []explain.Wanted{{Project: "shop", Held: true}}, y.machine("web-01").Wanted)
 }
 
 func TestASilentAgentGoesOfflineAndOneThatWasOnlySlowComesBack(t *testing.T) {

@@ -62,7 +62,14 @@ func (a *API) routeCommands() {
 		func(_ context.Context, in *clearInput, by string) (domain.Command, error) {
 			return domain.ClearStream{Name: in.Body.Stream, By: by}, nil
 		})
+	write(a, route(http.MethodPost, "/log/accept-restore", "Go on with a log that has lost its newest events", domain.AdminScope),
+		func(in *acceptInput) string { return in.Key.Key },
+		func(_ context.Context, _ *acceptInput, by string) (domain.Command, error) {
+			return domain.AcceptRestore{Was: domain.ID(a.cfg.Engine.LogID()), At: a.cfg.Clock.Now(), By: by}, nil
+		})
 }
+
+type acceptInput struct{ Key }
 
 type clearInput struct {
 	Key

@@ -12,6 +12,7 @@
 //	admit.go    whether an agent is let in, and as what
 //	session.go  what an agent says and is told while it is connected
 //	plain.go    the same by plain HTTP: any program can be an agent
+//	bound.go    how much output of a part is kept
 //
 // # What it relies on
 //

@@ -52,16 +52,35 @@ func (a *API) routeEvents() {
 		})
 	op := route(http.MethodGet, "/events/stream", "Events as they happen (server-sent events)", domain.ReadScope)
 	huma.Register(a.router, op, func(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
-		after := a.cfg.Engine.Position()
-		if in.LastEventID != "" || in.After != "" {
-			from, p := position(in.LastEventID, in.After)
-			if p != nil {
-				return nil, p
-			}
-			after = from
+		after, p := position(in.LastEventID, in.After)
+		if p != nil {
+			return nil, p
 		}
-		return a.stream(func(ctx context.Context, s *sse) error { return a.follow(ctx, s, after) })
+		if in.LastEventID == "" && in.After == "" {
+			after = a.newest(ctx)
+		} else if p := a.reached(ctx, after); p != nil {
+			return nil, p
+		}
+		return a.stream(after.String(), func(ctx context.Context, s *sse) error { return a.follow(ctx, s, after) })
 	})
+}
+
+// reached refuses a position behind the end of the log: what the caller has read there the log has lost, and it would
+// miss whatever is written up to it.
+func (a *API) reached(ctx context.Context, after eventlog.Position) *Problem {
+	head, err := a.cfg.Log.Head(ctx)
+	if err == nil && after > head {
+		return problem(client.Conflict, fmt.Sprintf("the log ends at position %s, before %s: was it restored from a backup?", head, after), "begin again after "+head.String())
+	}
+	return nil // a log that cannot be read now is waited for
+}
+
+// newest is the position of the last event that anyone has written, as far as it can be known now.
+func (a *API) newest(ctx context.Context) eventlog.Position {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	_ = a.cfg.Engine.CatchUp(ctx) // with a log that cannot be read now, what this server has seen is all there is
+	return a.cfg.Engine.Position()
 }
 
 type streamInput struct {
@@ -118,6 +137,9 @@ func (a *API) follow(ctx context.Context, s *sse, after eventlog.Position) error
 		if len(page) > 0 {
 			continue
 		}
+		if a.reached(ctx, after) != nil {
+			return nil // the reader comes back and is told
+		}
 		if err := s.wait(ctx, changed, quietFor); err != nil {
 			return err
 		}
@@ -147,8 +169,9 @@ type sse struct {
 	spoke    time.Time
 }
 
-// stream makes the answer of a live stream; run writes it until it returns or the server drains.
-func (a *API) stream(run func(context.Context, *sse) error) (*huma.StreamResponse, error) {
+// stream makes the answer of a live stream; run writes it until it returns or the server drains. at is the id
+// that a reader resumes with who has not had a message yet; empty: it begins anew.
+func (a *API) stream(at string, run func(context.Context, *sse) error) (*huma.StreamResponse, error) {
 	if !a.enter() {
 		return nil, problem(client.Unavailable, "this server is about to stop", "ask another, or this one later")
 	}
@@ -166,7 +189,7 @@ func (a *API) stream(run func(context.Context, *sse) error) (*huma.StreamRespons
 		w.Header().Set("X-Accel-Buffering", "no")
 		s := &sse{w: w, control: http.NewResponseController(w), draining: a.draining}
 		_ = s.control.SetReadDeadline(time.Time{})
-		if s.comment("begin") == nil {
+		if s.begin(at) == nil {
 			_ = run(r.Context(), s) // it ends with its reader; there is nobody left to tell
 		}
 		_ = s.control.SetWriteDeadline(time.Time{}) // the connection may serve other requests
@@ -185,6 +208,14 @@ func (s *sse) send(id, kind string, data any) error {
 	fmt.Fprint(s.w, "data: ")
 	writeJSON(s.w, data) // ends its line
 	return s.flush()
+}
+
+// begin opens the stream. An id without data is no message: it only tells where the reader stands.
+func (s *sse) begin(at string) error {
+	if at != "" {
+		fmt.Fprintf(s.w, "id: %s\n", at)
+	}
+	return s.comment("begin")
 }
 
 func (s *sse) comment(text string) error {

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -88,6 +90,7 @@ func TestAStreamWithoutAPositionBeginsNow(t *testing.T) {
 	r.Header.Set("Authorization", "Bearer "+y.admin.Token)
 	answer := y.raw(r)
 	require.Equal(t, "text/event-stream", answer.Header.Get("Content-Type"))
+	began := fmt.Sprintf("id: %s\n", y.engine.Position())
 	y.do(domain.ApplyEnvironment{Name: "staging"})
 	text := make([]byte, 0, 500)
 	for !bytes.Contains(text, []byte("EnvironmentDefined")) {
@@ -97,6 +100,7 @@ func TestAStreamWithoutAPositionBeginsNow(t *testing.T) {
 		text = append(text, more[:n]...)
 	}
 	require.NotContains(t, string(text), "ProjectDefined")
+	require.True(t, bytes.HasPrefix(text, []byte(began)), "who is cut off before the first event resumes where the stream began: %s", text)
 	r.Header.Set("Last-Event-ID", "yesterday")
 	require.Equal(t, 422, y.raw(r).StatusCode)
 }
@@ -262,4 +266,35 @@ func TestAReaderThatTakesNothingHoldsUpNobody(t *testing.T) {
 	var page explain.List[explain.Event]
 	y.get("/events?limit=5000", &page)
 	require.NotEmpty(t, page.Next, "a page is bounded by bytes too")
+}
+
+func TestALoadBalancerElsewhereIsToldTheStatusAlone(t *testing.T) {
+	y := newYard(t)
+	y.ready = errors.New("the disk of db-7 is full")
+	look := func(path string) *httptest.ResponseRecorder {
+		r, w := httptest.NewRequest(http.MethodGet, path, nil), httptest.NewRecorder()
+		r.RemoteAddr = "10.0.0.9:4711"
+		y.api.Handler().ServeHTTP(w, r)
+		return w
+	}
+	for range 50 { // a probe is no failed login
+		require.Equal(t, 503, look("/readyz").Code)
+	}
+	require.Empty(t, look("/readyz").Body.String())
+	y.ready = nil
+	require.Equal(t, 200, look("/readyz").Code)
+	require.Equal(t, 200, look("/healthz").Code)
+	require.Equal(t, 401, look("/metrics").Code)
+}
+
+func TestAReaderWhoHasReadFurtherThanTheLogGoesIsToldSo(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	var p *client.Problem
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	err := y.admin.Follow(ctx, "/events/stream", url.Values{"after": {"999"}}, "", func(client.Message) error { return nil })
+	require.ErrorAs(t, err, &p)
+	require.Equal(t, client.Conflict, p.Kind)
+	require.Contains(t, p.Detail, "was it restored from a backup?")
 }

@@ -21,24 +21,25 @@ import (
 
 // routeHealth registers what watches this server; on loopback no token is needed.
 func (a *API) routeHealth() {
-	a.outside("/healthz", "200 while the server lives", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
-	a.outside("/readyz", "200 if the server does its work, else 503; a sentence a line", a.readyz)
-	a.outside("/metrics", "Metrics as Prometheus reads them", a.metrics.handler().ServeHTTP)
+	a.outside("/healthz", "200 while the server lives", probed, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
+	a.outside("/readyz", "200 if the server does its work, else 503; a sentence a line for who has a token", probed, a.readyz)
+	a.outside("/metrics", "Metrics as Prometheus reads them", freeHere, a.metrics.handler().ServeHTTP)
 }
 
-func (a *API) outside(path, summary string, serve http.HandlerFunc) {
+// outside registers what is not under /api/v1; open says how far no token is needed, which on loopback it never is.
+func (a *API) outside(path, summary, open string, serve http.HandlerFunc) {
 	op := route(http.MethodGet, path, summary, domain.ReadScope)
-	op.Path, op.Metadata[freeHere] = path, true
+	op.Path, op.Metadata[freeHere], op.Metadata[open] = path, true, true
 	huma.Register(a.router, op, func(context.Context, *empty) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {
 			r, w := humago.Unwrap(ctx)
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-			serve(w, r)
+			serve(w, r.WithContext(ctx.Context()))
 		}}, nil
 	})
 }
 
-func (a *API) readyz(w http.ResponseWriter, _ *http.Request) {
+func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
 	var against []string
 	if a.isDraining() {
 		against = append(against, "this server is about to stop")
@@ -52,6 +53,12 @@ func (a *API) readyz(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	} else {
 		fmt.Fprintln(w, "ready")
+	}
+	if r.Context().Value(strangerKey{}) != nil {
+		return
+	}
+	if err := a.cfg.Engine.Doubted(); err != nil { // no reason to stay away: agents and people need a server to talk to
+		against = append(against, err.Error()+"; "+doubtHint)
 	}
 	for _, sentence := range append(against, a.setAside()...) {
 		fmt.Fprintln(w, sentence)
@@ -97,7 +104,8 @@ func newMetrics(a *API) *metrics {
 		gauge("drover_agents_connected", "Agents that are connected to this server.", func() float64 { return float64(a.hub.count()) }),
 		gauge("drover_log_position", "Position of the last event folded.", func() float64 { return float64(a.cfg.Engine.Position()) }),
 		gauge("drover_log_lag", "Head of the log less the position of the last event folded; -1 if the log cannot be read.", a.lag),
-		gauge("drover_ready", "1 if this server does its work.", func() float64 { return ready(cmp.Or(a.cfg.Engine.Ready(), a.cfg.Ready())) }))
+		gauge("drover_ready", "1 if this server does its work.", func() float64 { return ready(cmp.Or(a.cfg.Engine.Ready(), a.cfg.Ready())) }),
+		gauge("drover_log_doubted", "1 if the log has lost events and nobody has accepted that.", func() float64 { return 1 - ready(a.cfg.Engine.Doubted()) }))
 	return m
 }
 
@@ -126,8 +134,10 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// Ticked notes what a tick saw and did, for /metrics. The wiring calls it after each.
+// Ticked notes what a tick saw and did, for /metrics, and gives agents away that this server has no work for any
+// more. The wiring calls it after each.
 func (a *API) Ticked(r engine.Report, took time.Duration, err error) {
+	a.giveAway()
 	m := a.metrics
 	m.ticks.Observe(took.Seconds())
 	m.read.Add(float64(r.Batch.Events))

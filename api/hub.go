@@ -2,11 +2,14 @@ package api
 
 import (
 	"hash/maphash"
+	"maps"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/google/uuid"
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
@@ -39,6 +42,12 @@ func (h *hub) count() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return len(h.sessions)
+}
+
+func (h *hub) all() []*session {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Collect(maps.Values(h.sessions))
 }
 
 func (h *hub) of(machine string) *session {
@@ -105,6 +114,8 @@ func (h *hub) closeAll() {
 
 // news is what the view says of an agent's machine.
 type news struct {
+	log      uuid.UUID // the id that the log goes by
+	doubted  bool
 	machine  *domain.Machine // nil: there is none
 	settings client.Settings
 	revision eventlog.Revision
@@ -114,14 +125,15 @@ type news struct {
 
 // newsOf reads what there is to tell the agent of a machine.
 func (a *API) newsOf(name string) (n news) {
+	n.log, n.doubted = a.cfg.Engine.LogID(), a.cfg.Engine.Doubted() != nil
 	a.cfg.Engine.Read(func(v *projections.View) {
 		m := v.Machines[name]
 		if m == nil {
 			return
 		}
 		machine, stream := m.Machine, domain.MachineStream(name)
-		n = news{machine: &machine, settings: settingsOf(v.PolicyOf(m)), revision: v.Revision(stream), newest: v.Newest(stream)}
-		if part := rollout.Work(v, name); part != nil {
+		n.machine, n.settings, n.revision, n.newest = &machine, settingsOf(v.PolicyOf(m)), v.Revision(stream), v.Newest(stream)
+		if part := rollout.Work(v, name); part != nil && !n.doubted {
 			n.work = workOf(v, part)
 		}
 	})
@@ -197,6 +209,9 @@ func (s *session) tell(n news) {
 	case m == nil:
 		s.refuse(client.Refused{Reason: "machine " + s.machine + " was deleted"})
 		return
+	case s.revoked():
+		s.refuse(client.Refused{Reason: errRevoked.Error(), Final: true})
+		return
 	case !m.Online:
 		s.comeBack(n)
 		return
@@ -206,15 +221,21 @@ func (s *session) tell(n news) {
 	case m.Server != self:
 		s.end(websocket.StatusGoingAway, "the session moved to another server")
 		return
+	case n.log != s.log:
+		s.end(websocket.StatusGoingAway, "the log was restored")
+		return
 	}
 	s.connectedAs(n.machine.Connect)
 	if !reflect.DeepEqual(n.settings, s.settings) {
+		if !reflect.DeepEqual(n.settings.HealthCheck, s.settings.HealthCheck) {
+			s.find(nil) // another check finds for itself
+		}
 		s.settings = n.settings
 		s.send(client.ToAgent{Settings: &n.settings})
 	}
-	if n.revision > s.told {
+	if n.revision > s.told && !n.doubted { // what an agent is told takes the place of what it remembers
 		s.told = n.revision
-		s.send(client.ToAgent{Told: &client.Told{Log: s.api.cfg.Engine.LogID().String(), Revision: int64(n.revision), Event: n.newest.String()}})
+		s.send(client.ToAgent{Told: &client.Told{Log: n.log.String(), Revision: int64(n.revision), Event: n.newest.String()}})
 	}
 	s.offer(n.work)
 }

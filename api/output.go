@@ -77,7 +77,9 @@ func (a *API) routeOutput() {
 				return nil, problemOf(err)
 			}
 			if !complete {
-				pieces.Next = r.cursor()
+				if pieces.Next = r.cursor(); pieces.Next == "" {
+					return nil, invalid("the output of deployment %s is more than one answer holds", in.ID).hint("ask for one machine after the other with ?machine=NAME, or for the stream")
+				}
 			}
 			return &answer[Pieces]{Position: pieces.Position, Body: pieces}, nil
 		})
@@ -91,7 +93,7 @@ func (a *API) routeOutput() {
 		if p != nil {
 			return nil, p
 		}
-		return a.stream(r.follow)
+		return a.stream("", r.follow)
 	})
 }
 

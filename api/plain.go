@@ -36,11 +36,15 @@ func (a *API) claim(ctx context.Context, c domain.ClaimPart) (client.Claimed, er
 	if claimed.Counts {
 		return claimed, nil
 	}
-	if p := problemOf(err); err != nil && p.Kind != client.Conflict && p.Kind != client.NotFound {
+	if err == nil { // it is in the log, and void: something came between
+		return claimed, nil
+	}
+	p := problemOf(err)
+	if p.Kind != client.Conflict && p.Kind != client.NotFound {
 		return claimed, err
 	}
-	if claimed.Reason == "" && err != nil {
-		claimed.Reason = problemOf(err).Detail
+	if claimed.Reason == "" {
+		claimed.Reason = p.Detail
 	}
 	return claimed, nil
 }
@@ -51,6 +55,7 @@ func (a *API) end(ctx context.Context, c domain.EndPart) (client.Ended, error) {
 		return client.Ended{}, err
 	}
 	a.output.wake(c.Deployment)
+	a.counts.forget(countKey{c.Deployment, c.Machine})
 	ended := client.Ended{Deployment: c.Deployment.String()}
 	for rec, err := range a.cfg.Log.ReadStream(ctx, c.Stream(), 0, 0) {
 		if err != nil {
@@ -86,9 +91,6 @@ func bounded(text string) string {
 	return strings.ReplaceAll(text, "\x00", "")
 }
 
-// maxSequence bounds what one part can put out, whatever its agent says.
-const maxSequence = 1 << 14
-
 // takeOutput keeps a piece of output of a part that this instance claimed.
 func (a *API) takeOutput(ctx context.Context, id domain.ID, machine string, instance domain.ID, sequence int64, data []byte) error {
 	claimed := false
@@ -108,7 +110,15 @@ func (a *API) takeOutput(ctx context.Context, id domain.ID, machine string, inst
 	case len(data) == 0:
 		return nil
 	}
-	err := a.cfg.Log.AppendOutput(ctx, uuid.UUID(id), machine, eventlog.Chunk{Sequence: sequence, Time: a.cfg.Clock.Now().UTC(), Data: data})
+	room, err := a.room(ctx, countKey{id, machine}, sequence, len(data))
+	if err == nil && !room {
+		err = invalid("machine %s has put out more than %d bytes for deployment %s", machine, maxPartBytes, id).
+			hint("keep the beginning and the end of it, and cut the middle").status(http.StatusRequestEntityTooLarge)
+	}
+	if err != nil {
+		return err
+	}
+	err = a.cfg.Log.AppendOutput(ctx, uuid.UUID(id), machine, eventlog.Chunk{Sequence: sequence, Time: a.cfg.Clock.Now().UTC(), Data: data})
 	if err != nil {
 		return fmt.Errorf("keep output of machine %s: %w", machine, err)
 	}
@@ -191,11 +201,15 @@ func (a *API) postMachine(ctx context.Context, in *machineInput) (*answer[client
 	}
 	var written client.Written
 	var err error
-	if c := callerOf(ctx); c.join != "" {
+	switch c := callerOf(ctx); {
+	case c.join != "":
 		written, err = a.joinPlain(ctx, c, in.Body)
-	} else if p := c.may(domain.AdminScope); p != nil {
-		return nil, p
-	} else {
+	case c.machine != "":
+		written, err = a.comeBackPlain(ctx, c, in.Body)
+	default:
+		if p := c.may(domain.AdminScope); p != nil {
+			return nil, p
+		}
 		written, err = a.addMachine(ctx, id, in.Body)
 	}
 	if err != nil {
@@ -235,6 +249,25 @@ func (a *API) joinPlain(ctx context.Context, c caller, b MachineBody) (client.Wr
 	return a.handle(ctx, domain.ID{}, j.machineCommand())
 }
 
+// comeBackPlain adds the machine of an agent that has joined before and whose machine was deleted since, as a
+// connection of its own would. Where the machine is there nothing changes.
+func (a *API) comeBackPlain(ctx context.Context, c caller, b MachineBody) (client.Written, error) {
+	if p := c.isAgentOf(b.Name); p != nil {
+		return client.Written{}, p
+	}
+	j := joiner{machine: c.machine, instance: c.instance, environment: b.Environment, roles: b.Roles}
+	lock := a.hub.admission(j.machine)
+	lock.Lock()
+	defer lock.Unlock()
+	if err := a.mayBecome(c.joined, j); err != nil {
+		return client.Written{}, err
+	}
+	if _, _, exists := a.as(j); exists {
+		return client.Written{Position: a.cfg.Engine.Position().String(), Events: []string{}}, nil
+	}
+	return a.handle(ctx, domain.ID{}, j.machineCommand())
+}
+
 // speaker is an agent by plain HTTP, checked against what the log says of its machine.
 type speaker struct {
 	machine  domain.Machine
@@ -261,7 +294,7 @@ func (a *API) speaker(ctx context.Context, name, instance string) (speaker, erro
 	}
 	n := a.newsOf(name)
 	if n.machine == nil {
-		return s, missing("machine %.80q does not exist", name).hint("join first: POST /api/v1/machines with a join token")
+		return s, missing("machine %.80q does not exist", name).hint("POST /api/v1/machines first, with a join token or the agent's own secret")
 	}
 	s.machine, s.settings = *n.machine, n.settings
 	if s.instance.IsZero() {
@@ -346,7 +379,11 @@ func (a *API) comeOnline(ctx context.Context, s speaker, session domain.ID) (dom
 			session = s.machine.Session
 		}
 	}
-	if refused := a.clone(ctx, joiner{machine: s.machine.Name, instance: s.instance, session: session}); refused != nil {
+	j := joiner{machine: s.machine.Name, instance: s.instance, session: session}
+	if err := a.free(j); err != nil {
+		return session, client.Written{}, err
+	}
+	if refused := a.clone(ctx, j); refused != nil {
 		return session, client.Written{}, problem(client.Conflict, refused.Reason, "send the session that the first answer gave")
 	}
 	written, err := a.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: s.machine.Name, Server: a.cfg.Engine.Server(), Session: session, Instance: s.instance})

@@ -11,6 +11,8 @@ import (
 	"github.com/droverhq/drover/api"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/memory"
 )
 
 // plainAgent is an agent that speaks plain HTTP.
@@ -148,4 +150,83 @@ func TestABadReportIsRefusedWithASentence(t *testing.T) {
 		_, err := y.as(y.join(1)).Write(context.Background(), "/machines", "", body)
 		require.Contains(t, []string{client.Invalid, client.NotFound}, client.KindOf(err), body)
 	}
+}
+
+func TestTheOutputOfAPartIsBoundedWhateverItsAgentSends(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	p := y.plain("box-01", y.join(1))
+	r, err := p.report("online")
+	require.NoError(t, err)
+	p.session = r.Session
+	y.tick()
+	work := p.work()
+	require.NoError(t, p.part(work.Deployment, "claim", object{"session": p.session}, nil))
+	piece := make([]byte, eventlog.MaxChunkBytes)
+	put := func(sequence int) error {
+		return p.part(work.Deployment, "output", object{"session": p.session, "sequence": sequence, "data": piece}, nil)
+	}
+	const most = 16<<20/eventlog.MaxChunkBytes + 1
+	for i := range most {
+		require.NoError(t, put(100_000-i), "pieces that say little each are many in a day")
+	}
+	require.Equal(t, client.Invalid, client.KindOf(put(1)))
+	require.NoError(t, put(100_000), "a piece that is sent twice is kept once")
+
+	other := newYardOn(t, y.log, y.clock)
+	p.Servers = []string{other.door.URL}
+	require.NoError(t, put(100_000))
+	require.Equal(t, client.Invalid, client.KindOf(put(1)), "another server counts what this one kept")
+}
+
+func TestAnAgentWhoseMachineWasDeletedComesBackByItsOwnSecret(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	p := y.plain("box-01", y.token(domain.TokenSettings{Join: true, Uses: 1, Environments: []string{"production"}}))
+	y.do(domain.ApplyEnvironment{Name: "staging"})
+	y.do(domain.DeleteMachine{Name: "box-01"})
+	_, err := p.report("online")
+	require.Equal(t, client.NotFound, client.KindOf(err))
+	_, err = p.Write(context.Background(), "/machines", "", object{"name": "box-01", "environment": "staging"})
+	require.Equal(t, client.Forbidden, client.KindOf(err), "what its token allowed counts")
+	for range 2 {
+		_, err = p.Write(context.Background(), "/machines", "", object{"name": "box-01", "environment": "production"})
+		require.NoError(t, err)
+	}
+	_, err = p.report("online")
+	require.NoError(t, err)
+	require.Equal(t, 1, y.events("TokenUsed"))
+}
+
+// overtaken is a log in which something is appended just before a claim is.
+type overtaken struct {
+	eventlog.Backend
+	by func()
+}
+
+func (o *overtaken) Append(ctx context.Context, stream string, expected eventlog.Revision, events ...eventlog.Event) (eventlog.Appended, error) {
+	if by := o.by; by != nil && events[0].Type == "part.claimed/v1" {
+		o.by = nil
+		by()
+	}
+	return o.Backend.Append(ctx, stream, expected, events...)
+}
+
+func TestAClaimThatIsOvertakenIsVoidAndSaysWhy(t *testing.T) {
+	log := &overtaken{Backend: memory.New()}
+	y := newYardOn(t, log, &handClock{})
+	y.shop()
+	p := y.plain("box-01", y.join(1))
+	r, err := p.report("online")
+	require.NoError(t, err)
+	p.session = r.Session
+	y.tick()
+	work := p.work()
+	other := newYardOn(t, log.Backend, y.clock)
+	log.by = func() { other.do(domain.SetProjectEnabled{Name: "shop"}) }
+	var claimed client.Claimed
+	require.NoError(t, p.part(work.Deployment, "claim", object{"session": p.session}, &claimed))
+	require.False(t, claimed.Counts)
+	require.NotEmpty(t, claimed.Reason)
+	require.Nil(t, log.by)
 }

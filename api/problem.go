@@ -62,6 +62,8 @@ func problemOf(err error) *Problem {
 		return filesProblem(wrong)
 	case errors.Is(err, engine.ErrFenced):
 		return problem(client.Unavailable, err.Error(), "upgrade this server, or ask one that is newer")
+	case errors.Is(err, engine.ErrDoubted):
+		return problem(client.Conflict, err.Error(), doubtHint)
 	case errors.Is(err, eventlog.ErrFull):
 		return problem(client.Unavailable, err.Error(), "make room on the server's disk")
 	case errors.Is(err, eventlog.ErrTooLarge):
@@ -72,6 +74,9 @@ func problemOf(err error) *Problem {
 	}
 	return problem(client.Internal, err.Error(), "the server's own log may say more")
 }
+
+// doubtHint says what a person does about a log that has lost events.
+const doubtHint = "nothing is decided until `drover log accept-restore`"
 
 // filesProblem tells all that is wrong in files that were sent.
 func filesProblem(wrong resource.Problems) *Problem {

@@ -34,6 +34,7 @@ const (
 	scopeOf  = "scope"  // domain.Scope that a token needs
 	agentsIn = "agents" // true: agents and joins come in; the route itself says which
 	freeHere = "free"   // true: no token is needed on loopback
+	probed   = "probed" // true: whoever has no token is told the status alone, as a load balancer needs it
 )
 
 // route describes an operation under /api/v1.
@@ -55,6 +56,10 @@ func forAgents(op huma.Operation) huma.Operation {
 func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	op := ctx.Operation()
+	if op.Metadata[probed] != nil && r.Header.Get("Authorization") == "" && !loopback(r) {
+		next(huma.WithValue(ctx, strangerKey{}, true))
+		return
+	}
 	c, refused := a.caller(r)
 	scope, _ := op.Metadata[scopeOf].(domain.Scope)
 	if refused == nil && op.Metadata[agentsIn] == nil {
@@ -72,6 +77,9 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 	}
 	next(huma.WithValue(ctx, callerKey{}, c))
 }
+
+// strangerKey marks the context of a probe that is told the status alone.
+type strangerKey struct{}
 
 // After is the position that a read is to see.
 type After struct {

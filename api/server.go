@@ -40,9 +40,9 @@ type API struct {
 	router   huma.API
 	metrics  *metrics
 	failures failures
-	joins    joins
 	hub      hub
 	output   watchers
+	counts   counts
 	replays  chan struct{} // a place in it is the right to fold the log anew
 	streams  chan struct{} // a place in it is the right to a live stream
 

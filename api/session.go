@@ -5,14 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/rollout"
@@ -24,16 +27,21 @@ type session struct {
 	conn         *websocket.Conn
 	machine      string
 	instance, id domain.ID
+	secret       string // hash
 
 	// settings and told belong to the one that pushes.
 	settings client.Settings
 	told     eventlog.Revision
+	log      uuid.UUID // the id that the log went by at the welcome
 
 	mu             sync.Mutex // guards what follows
 	connect        domain.ID
 	heard          time.Duration // on the clock that only rises
 	offered        string
 	pushing, again bool
+	left           bool // the agent said goodbye, or its connection has ended
+	// found is what the policy's health check found last, as the agent said once; nil: nothing yet.
+	found *client.Health
 }
 
 // sendWithin bounds one message to an agent; one that does not take it is dropped.
@@ -85,12 +93,20 @@ func (s *session) connectedAs(connect domain.ID) {
 	}
 }
 
+// revoked says that no token is left that the agent joined with.
+func (s *session) revoked() bool {
+	return !slices.ContainsFunc(s.api.uses(s.instance), func(u use) bool { return !u.revoked && u.Secret == s.secret })
+}
+
 // comeBack says that a machine which the log calls offline is online, if its agent was heard of lately; a
 // connection over which nothing comes is given up.
 func (s *session) comeBack(n news) {
 	s.mu.Lock()
-	silent := s.api.cfg.Clock.Elapsed() - s.heard
+	silent, left := s.api.cfg.Clock.Elapsed()-s.heard, s.left
 	s.mu.Unlock()
+	if left { // that is why the log calls it offline
+		return
+	}
 	if silent > time.Duration(n.settings.OfflineAfter) || s.api.isDraining() {
 		s.end(websocket.StatusGoingAway, "nothing was heard for too long")
 		return
@@ -132,6 +148,7 @@ func (s *session) take(ctx context.Context, m client.FromAgent) bool {
 	case m.Heartbeat != nil:
 		count("heartbeat")
 		s.offerAgain()
+		s.healthAgain(ctx)
 	case m.Health != nil:
 		count("health")
 		s.health(ctx, *m.Health)
@@ -155,9 +172,38 @@ func (s *session) take(ctx context.Context, m client.FromAgent) bool {
 	return true
 }
 
+// health records a report, and keeps it for healthAgain.
 func (s *session) health(ctx context.Context, h client.Health) {
 	_, err := s.api.handle(ctx, domain.ID{}, domain.ReportHealth{Name: s.machine, Session: s.id, Status: domain.Health(h.Status), Detail: bounded(h.Detail)})
+	if err == nil || problemOf(err).Kind != client.Invalid {
+		s.find(&h)
+	}
 	s.complain("health report not taken", err)
+}
+
+func (s *session) find(h *client.Health) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.found = h
+}
+
+// healthAgain records the last report if the log has it not, though the policy has a check: it could not take it
+// then, or a policy without a check came and went. The agent says a result once.
+func (s *session) healthAgain(ctx context.Context) {
+	s.mu.Lock()
+	found := s.found
+	s.mu.Unlock()
+	if found == nil {
+		return
+	}
+	differs := false
+	s.api.cfg.Engine.Read(func(v *projections.View) {
+		m := v.Machines[s.machine]
+		differs = m != nil && string(m.Health) != found.Status && v.PolicyOf(m).HealthCheck != nil
+	})
+	if differs {
+		s.health(ctx, *found)
+	}
 }
 
 func (s *session) claim(ctx context.Context, deployment string) {
@@ -193,7 +239,8 @@ func (s *session) ended(ctx context.Context, e client.End) {
 		ended, err = s.api.end(ctx, endOf(e, id, s.machine, s.id, s.instance))
 	}
 	var never *domain.Rejection
-	if err != nil && id != (domain.ID{}) && !errors.As(err, &never) {
+	var aside *engine.SetAside
+	if err != nil && id != (domain.ID{}) && (!errors.As(err, &never) || errors.As(err, &aside)) {
 		s.complain("end not recorded", err) // the agent says it again
 		return
 	}
@@ -202,14 +249,22 @@ func (s *session) ended(ctx context.Context, e client.End) {
 	s.send(client.ToAgent{Ended: &ended})
 }
 
+// leave notes that nobody is there any more. It comes before the log is told, so that the news of that finds it so.
+func (s *session) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.left = true
+}
+
 func (s *session) goodbye(ctx context.Context, g client.Goodbye) {
+	s.leave()
 	s.mu.Lock()
 	connect := s.connect
 	s.mu.Unlock()
 	s.api.hub.drop(s)
 	_, err := s.api.handle(ctx, domain.ID{}, domain.DisconnectMachine{Name: s.machine, Connect: connect, Reason: "said-goodbye"})
 	if err == nil && g.Delete {
-		_, err = s.api.handle(ctx, domain.ID{}, domain.DeleteMachine{Name: s.machine, Reason: "ephemeral", By: "agent"})
+		_, err = s.api.handle(ctx, domain.ID{}, domain.DeleteMachine{Name: s.machine, Reason: "ephemeral", By: "agent", Session: s.id})
 	}
 	s.complain("goodbye not recorded", err)
 	_ = s.conn.Close(websocket.StatusNormalClosure, "")
@@ -245,6 +300,7 @@ func (a *API) serveAgent(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer a.hub.drop(s)
+	defer s.leave()
 	conn.SetReadLimit(client.MaxMessageBytes)
 	s.listen(ctx)
 }

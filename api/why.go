@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
@@ -32,6 +33,7 @@ type Whys struct {
 func (a *API) routeWhy() {
 	get(a, "/why", "Why a machine has, gets or does not get what a project wants", func(in *whyInput) string { return in.After.After }, a.why)
 	a.routeVerify()
+	a.routeExport()
 }
 
 func (a *API) why(ctx context.Context, in *whyInput) (Whys, error) {
@@ -53,6 +55,11 @@ func (a *API) why(ctx context.Context, in *whyInput) (Whys, error) {
 		a.cfg.Engine.Judge(func(v *projections.View, age triggers.Age) {
 			whys.Items = append(whys.Items, explain.WhyOf(v, age, project, in.Machine, past))
 		})
+	}
+	if err := a.cfg.Engine.Stopped(); err != nil {
+		for i := range whys.Items {
+			whys.Items[i].Sentence += " But this server decides nothing now: " + err.Error() + "."
+		}
 	}
 	return whys, nil
 }
@@ -118,6 +125,20 @@ type Verified struct {
 }
 
 type empty struct{}
+
+// routeExport registers the log as an archive. An archive that could not be written to its end has none, so its reader notices.
+func (a *API) routeExport() {
+	op := route(http.MethodGet, "/log/export", "The whole log as an archive, a line of JSON for each event", domain.AdminScope)
+	huma.Register(a.router, op, func(context.Context, *empty) (*huma.StreamResponse, error) {
+		return &huma.StreamResponse{Body: func(ctx huma.Context) {
+			ctx.SetHeader("Content-Type", "application/jsonl")
+			_, err := eventlog.Export(ctx.Context(), a.cfg.Log, ctx.BodyWriter(), nil)
+			if err != nil && ctx.Context().Err() == nil {
+				a.log.Error("export ended early", zap.Error(err))
+			}
+		}}, nil
+	})
+}
 
 func (a *API) routeVerify() {
 	op := route(http.MethodGet, "/log/verify", "Read the whole log and check every event", domain.ReadScope)

@@ -15,6 +15,7 @@ import (
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/eventlog/memory"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/internal/ids"
@@ -50,7 +51,7 @@ func (c *handClock) move(d time.Duration) {
 type yard struct {
 	t      *testing.T
 	clock  *handClock
-	log    *memory.Log
+	log    eventlog.Backend
 	engine *engine.Engine
 	api    *api.API
 	door   *httptest.Server
@@ -61,7 +62,7 @@ type yard struct {
 func newYard(t *testing.T) *yard { return newYardOn(t, memory.New(), &handClock{}) }
 
 // newYardOn is another server on a log.
-func newYardOn(t *testing.T, log *memory.Log, clock *handClock) *yard {
+func newYardOn(t *testing.T, log eventlog.Backend, clock *handClock) *yard {
 	y := &yard{t: t, clock: clock, log: log}
 	kicks, over := make(chan struct{}, 1), make(chan struct{})
 	var err error

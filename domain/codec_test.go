@@ -47,14 +47,14 @@ func samples() []Event {
 		PartsReleased{number(7), []string{"web-01", "web-02"}}, PartsWithdrawn{number(7), []string{"web-02"}, Superseded},
 		DeploymentCancelled{number(7), "ann"}, DeploymentEnded{number(7), DeploymentFailed, "stop-after-failures"},
 		PinSet{"production", "1.4.3", &at, "fair week", "ann"}, PinLifted{"production", Lifted, "ann"},
-		HoldSet{"web-01", number(3), "1.4.3", &at, "noisy disk", "ann"}, HoldLifted{"web-01", Expired, "ann"},
+		HoldSet{"web-01", number(3), "1.4.3", true, &at, "noisy disk", "ann"}, HoldLifted{"web-01", Expired, "ann"},
 		PartClaimed{"shop", number(2), number(3)},
 		PartEnded{"shop", PartFailed, StepFailed, "install", 3, "exit status 3", number(2)},
 		EnvironmentDefined{"ann"}, EnvironmentDeleted{"ann"}, PolicyDefined{policy, "ann"}, PolicyDeleted{"ann"},
 		TokenCreated{TokenSettings{true, DeployScope, 3, &at, []string{"production"}, []string{"web"}}, strings.Repeat("ab", 32), "ann"},
 		TokenUsed{number(3), "web-01", strings.Repeat("cd", 32)}, TokenRevoked{"ann"},
 		ServerStarted{1, "0.1.0", "http://127.0.0.1:7070"}, WatchPassed{number(8), Duration(time.Minute)},
-		StreamCleared{"project/shop", "ann"}, LogRestored{number(9).String(), at, "ann"},
+		StreamCleared{"project/shop", "ann"}, LogRestored{number(9), at, "ann"},
 	}
 }
 

@@ -30,26 +30,16 @@ type World interface {
 	Actual(project, machine string) string
 	// Unfinished is the release that the last attempt there tried and did not finish.
 	Unfinished(project, machine string) string
-	// Unclaimed lists the open deployments of a project with the parts that nobody has claimed.
-	Unclaimed(project string) []UnclaimedParts
 	// Deployment finds an open or ended deployment.
 	Deployment(id ID) *DeploymentFacts
 	// Part finds one machine's share of a deployment.
 	Part(deployment ID, machine string) *Part
 	// Gate says why a claim by this session would be void now; empty: it would count.
 	Gate(deployment ID, machine string, session ID) PartReason
+	// Restored says whether a restore of the log that had this id was accepted.
+	Restored(was ID) bool
 	// SetAside says why a stream cannot be folded, if so.
 	SetAside(stream string) (reason string, aside bool)
-}
-
-// UnclaimedParts are the parts of one open deployment that nobody has claimed.
-type UnclaimedParts struct {
-	Deployment  ID
-	Kind        DeploymentKind
-	Environment string
-	Machines    []string // sorted
-	// All says that Machines are all parts that have not ended.
-	All bool
 }
 
 // DeploymentFacts is what a command needs to know of a deployment.

@@ -52,8 +52,10 @@ type (
 	// SetHold holds a machine as it is.
 	SetHold struct {
 		Project, Machine string
-		Until            *time.Time
-		Reason, By       string
+		// Unproven says that the machine's last success is not in the log.
+		Unproven   bool
+		Until      *time.Time
+		Reason, By string
 	}
 	// LiftHold lifts any hold of a machine.
 	LiftHold struct{ Project, Machine, By string }
@@ -83,7 +85,7 @@ func (c SetHold) Stream() string { return ProjectStream(c.Project) }
 // Stream is the project's.
 func (c LiftHold) Stream() string { return ProjectStream(c.Project) }
 
-// Decide withdraws every unclaimed part on the machines that the deployment covers, and queues it.
+// Decide queues the deployment. What it replaces is folded at its own position.
 func (c Deploy) Decide(w World) ([]Event, *Rejection) {
 	p, r := c.check(w)
 	if r != nil {
@@ -102,7 +104,7 @@ func (c Deploy) Decide(w World) ([]Event, *Rejection) {
 		q.Kind = Narrowed
 		q.Machines = append(q.Machines, DeploymentMachine{Name: name})
 	}
-	return append(c.withdraw(w, p), q), nil
+	return []Event{q}, nil
 }
 
 func (c Deploy) check(w World) (*Project, *Rejection) {
@@ -148,37 +150,6 @@ func (c Deploy) checkMachines(w World, p *Project) *Rejection {
 		}
 	}
 	return nil
-}
-
-// withdraw ends what the deployment replaces. An earlier environment-wide deployment of the
-// environment is superseded whole, by one that is environment-wide itself.
-func (c Deploy) withdraw(w World, p *Project) []Event {
-	var events []Event
-	for _, u := range w.Unclaimed(c.Project) {
-		machines, all := u.Machines, u.All
-		if whole := c.wide() && u.Kind == EnvironmentWide && u.Environment == c.Environment; !whole {
-			machines = slices.DeleteFunc(slices.Clone(machines), func(name string) bool { return !c.covers(w, p, name) })
-			all = all && len(machines) == len(u.Machines)
-		}
-		switch {
-		case len(machines) == 0:
-		case all || len(machines) == len(u.Machines):
-			events = append(events, PartsWithdrawn{Deployment: u.Deployment, Reason: Superseded})
-		default:
-			events = append(events, PartsWithdrawn{Deployment: u.Deployment, Machines: machines, Reason: Superseded})
-		}
-	}
-	return events
-}
-
-func (c Deploy) wide() bool { return len(c.Machines) == 0 }
-
-func (c Deploy) covers(w World, p *Project, machine string) bool {
-	if !c.wide() {
-		return slices.Contains(c.Machines, machine)
-	}
-	return InScope(w.Machine(machine), c.Environment, p.Settings.Roles, nil) && !slices.Contains(c.Exclude, machine) &&
-		!w.Hold(c.Project, machine).ByVerb()
 }
 
 // Decide turns into a deployment of the release before.
@@ -290,6 +261,9 @@ func (c SetHold) Decide(w World) ([]Event, *Rejection) {
 	}
 	hold := HoldSet{Machine: c.Machine, Instance: m.Instance, Release: w.Actual(c.Project, c.Machine),
 		Until: c.Until, Reason: c.Reason, By: c.By}
+	if c.Unproven {
+		hold.Release, hold.Unproven = "", true
+	}
 	h := w.Hold(c.Project, c.Machine)
 	if h.ByVerb() && h.Instance == hold.Instance && h.Release == hold.Release && h.Reason == hold.Reason && sameTime(h.Until, hold.Until) {
 		return nil, nil

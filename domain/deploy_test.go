@@ -175,54 +175,6 @@ func TestADeploymentOfWhatIsNotThereIsRefused(t *testing.T) {
 	w.do(Deploy{Project: "shop", Release: "1", Environment: "production", Exclude: []string{"db-01"}})
 }
 
-func TestADeploymentWithdrawsWhatNobodyHasClaimedWhereItGoes(t *testing.T) {
-	wide, narrowed, automatic, elsewhere := number(101), number(102), number(103), number(104)
-	open := []UnclaimedParts{
-		{Deployment: wide, Kind: EnvironmentWide, Environment: "production", Machines: []string{"web-01", "web-02"}},
-		{Deployment: narrowed, Kind: Narrowed, Environment: "production", Machines: []string{"web-01"}, All: true},
-		{Deployment: automatic, Kind: Automatic, Environment: "production", Machines: []string{"web-01", "web-02"}},
-		{Deployment: elsewhere, Kind: EnvironmentWide, Environment: "staging", Machines: []string{"web-09"}, All: true},
-	}
-	whole := func(id ID) Event { return PartsWithdrawn{Deployment: id, Reason: Superseded} }
-	one := func(id ID) Event {
-		return PartsWithdrawn{Deployment: id, Machines: []string{"web-01"}, Reason: Superseded}
-	}
-	two := func(id ID) Event {
-		return PartsWithdrawn{Deployment: id, Machines: []string{"web-02"}, Reason: Superseded}
-	}
-	for name, c := range map[string]struct {
-		deploy Deploy
-		held   string
-		want   []Event
-	}{
-		"an environment-wide one supersedes all there, and nothing elsewhere": {Deploy{}, "", []Event{whole(wide), whole(narrowed), whole(automatic)}},
-		"a narrowed one touches its machine alone":                            {Deploy{Machines: []string{"web-01"}}, "", []Event{one(wide), whole(narrowed), one(automatic)}},
-		"what is excluded keeps parts of narrowed and automatic ones, but not those of what is superseded": {
-			Deploy{Exclude: []string{"web-01"}}, "", []Event{whole(wide), two(automatic)}},
-		"what a person holds keeps them too": {Deploy{}, "web-01", []Event{whole(wide), two(automatic)}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := shopWorld(t)
-			w.unclaimed["shop"] = open
-			if c.held != "" {
-				w.holds["shop "+c.held] = &Hold{}
-			}
-			c.deploy.Project, c.deploy.Release, c.deploy.Environment = "shop", "2", "production"
-			events := w.do(c.deploy)
-			require.Equal(t, c.want, events[:len(events)-1])
-			require.IsType(t, DeploymentQueued{}, events[len(events)-1])
-			require.Equal(t, []string{"web-01", "web-02"}, open[0].Machines, "what the world gave was changed")
-		})
-	}
-}
-
-func TestAHoldThatADeploymentLeftKeepsNothingFromThePeople(t *testing.T) {
-	w := shopWorld(t)
-	w.unclaimed["shop"] = []UnclaimedParts{{Deployment: number(7), Kind: Automatic, Environment: "production", Machines: []string{"web-01"}}}
-	w.holds["shop web-01"] = &Hold{Deployment: number(6)}
-	require.Len(t, w.do(Deploy{Project: "shop", Release: "2", Environment: "production"}), 2)
-}
-
 func TestRetryTries(t *testing.T) {
 	for name, c := range map[string]struct {
 		unfinished, history, want string

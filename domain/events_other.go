@@ -55,7 +55,7 @@ type (
 	}
 	// LogRestored accepts that this log is a restored one that has lost its newest events.
 	LogRestored struct {
-		Was string    `json:"was"` // the log id before
+		Was ID        `json:"was"` // the log id before; the id of this event is the one from here on
 		At  time.Time `json:"at"`
 		By  string    `json:"by,omitempty"`
 	}

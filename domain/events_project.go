@@ -51,7 +51,8 @@ type (
 		By        string            `json:"by,omitempty"`
 	}
 	// DeploymentQueued begins a deployment; its event id is the deployment's id. The parts of
-	// an environment-wide one are the machines in scope at its own position, less Exclude.
+	// an environment-wide one are the machines in scope at its own position, less Exclude. A person's
+	// ends every part of the project that nobody has claimed at its position on the machines it covers.
 	DeploymentQueued struct {
 		Kind        DeploymentKind `json:"kind"`
 		Environment string         `json:"environment"`
@@ -105,9 +106,11 @@ type (
 	}
 	// HoldSet keeps automation from one machine.
 	HoldSet struct {
-		Machine  string     `json:"machine"`
-		Instance ID         `json:"instance"`          // zero: none had connected yet
-		Release  string     `json:"release,omitempty"` // empty: as it is
+		Machine  string `json:"machine"`
+		Instance ID     `json:"instance"`          // zero: none had connected yet
+		Release  string `json:"release,omitempty"` // empty: as it is
+		// Unproven says that the log has lost the machine's own last success, so that nobody knows what it has.
+		Unproven bool       `json:"unproven,omitempty"`
 		Until    *time.Time `json:"until,omitempty"`
 		Reason   string     `json:"reason,omitempty"`
 		By       string     `json:"by,omitempty"`

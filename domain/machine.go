@@ -110,6 +110,8 @@ type (
 	// DeleteMachine ends a machine.
 	DeleteMachine struct {
 		Name, Reason, By string
+		// Session, if set, must be the newest: an agent that leaves does not delete what a later one has joined.
+		Session ID
 	}
 	// ConnectMachine begins a session, or moves it to another server.
 	ConnectMachine struct {
@@ -209,11 +211,15 @@ func (c SetMachineEnabled) Decide(w World) ([]Event, *Rejection) {
 
 // Decide deletes what is there.
 func (c DeleteMachine) Decide(w World) ([]Event, *Rejection) {
-	if w.Machine(c.Name) == nil {
+	m := w.Machine(c.Name)
+	if m == nil {
 		return nil, noMachine(c.Name)
 	}
 	if r := checkReason(c.Reason); r != nil {
 		return nil, r
+	}
+	if !c.Session.IsZero() && c.Session != m.Session {
+		return nil, nil
 	}
 	return []Event{MachineDeleted{Reason: c.Reason, By: c.By}}, nil
 }

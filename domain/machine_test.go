@@ -84,6 +84,14 @@ func TestTheEndOfAnOldSessionDoesNotTakeAMachineOffline(t *testing.T) {
 	require.False(t, m.Online)
 }
 
+func TestAnAgentThatLeavesDeletesItsOwnLifeAlone(t *testing.T) {
+	w := shopWorld(t)
+	w.do(ConnectMachine{Name: "web-01", Server: number(1), Session: number(2), Instance: number(3)},
+		ConnectMachine{Name: "web-01", Server: number(1), Session: number(4), Instance: number(3)})
+	require.Empty(t, w.do(DeleteMachine{Name: "web-01", Session: number(2)}), "a later session runs")
+	require.Len(t, w.do(DeleteMachine{Name: "web-01", Session: number(4)}), 1)
+}
+
 func TestHealthIsOfAnInstance(t *testing.T) {
 	w := shopWorld(t)
 	connect := func(session, instance uint64) {

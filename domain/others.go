@@ -69,6 +69,12 @@ type (
 	}
 	// ClearStream lets a stream that was set aside go on.
 	ClearStream struct{ Name, By string }
+	// AcceptRestore says that a person knows that the log with the id Was has lost its newest events.
+	AcceptRestore struct {
+		Was ID
+		At  time.Time `json:"-"` // no part of what is wished: sent again later, it is the same wish
+		By  string
+	}
 )
 
 // Stream is the environment's.
@@ -94,6 +100,9 @@ func (c UseToken) Stream() string { return TokenStream(c.ID) }
 
 // Stream is the watch.
 func (c ClearStream) Stream() string { return WatchStream }
+
+// Stream is the watch.
+func (c AcceptRestore) Stream() string { return WatchStream }
 
 // Decide defines what is not there.
 func (c ApplyEnvironment) Decide(w World) ([]Event, *Rejection) {
@@ -125,6 +134,9 @@ func (c ApplyPolicy) Decide(w World) ([]Event, *Rejection) {
 	}
 	if r := settings.Check(); r != nil {
 		return nil, r
+	}
+	if settings.LostAfter < MinLostAfter { // no rule of Check, which also says what can be folded
+		return nil, invalid("lostAfter is %s, and no agent claims a part that fast", settings.LostAfter).hint("use %s or more", MinLostAfter)
 	}
 	if old := w.Policy(c.Name); old != nil && reflect.DeepEqual(*old, settings) {
 		return nil, nil
@@ -244,6 +256,14 @@ func (c ClearStream) Decide(w World) ([]Event, *Rejection) {
 		return nil, notFound("stream %.120q is not set aside", c.Name).hint("`/readyz` names those that are")
 	}
 	return []Event{StreamCleared{Stream: c.Name, By: c.By}}, nil
+}
+
+// Decide accepts a restore of one log once.
+func (c AcceptRestore) Decide(w World) ([]Event, *Rejection) {
+	if w.Restored(c.Was) {
+		return nil, nil
+	}
+	return []Event{LogRestored{Was: c.Was, At: c.At.UTC().Truncate(time.Microsecond), By: c.By}}, nil
 }
 
 // few names at most three of refs.

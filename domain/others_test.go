@@ -44,6 +44,12 @@ func TestAPolicyIsWrittenWithItsDefaultsAndOnlyWhereItDiffers(t *testing.T) {
 	require.Len(t, w.do(apply), 1)
 }
 
+func TestAPolicyLeavesTimeToClaimAPart(t *testing.T) {
+	w := newWorld(t)
+	w.refuses(ApplyPolicy{Name: "hasty", Settings: PolicySettings{LostAfter: Duration(999 * time.Millisecond)}}, Invalid, "lostAfter is 999ms", "1s")
+	w.do(ApplyPolicy{Name: "hasty", Settings: PolicySettings{LostAfter: Duration(time.Second)}})
+}
+
 func token(w *smallWorld, settings TokenSettings) {
 	settings.Join = true
 	w.do(CreateToken{ID: "k", Settings: settings, Hash: "h"})

@@ -72,11 +72,6 @@ func (s *Standing) succeeded() int {
 	return -1
 }
 
-// Open says whether an environment-wide deployment is queued or running.
-func (s *Standing) Open() bool {
-	return slices.ContainsFunc(s.History, func(w Wide) bool { return w.State == DeploymentQueuedState })
-}
-
 // RollbackTo is the release that a rollback deploys, empty if there is none.
 func (s *Standing) RollbackTo() string {
 	good := s.succeeded()

@@ -172,6 +172,9 @@ func (c ApplyTrigger) Decide(w World) ([]Event, *Rejection) {
 	}
 	var events []Event
 	t := p.Triggers[c.Name]
+	if t == nil && len(p.Triggers) >= MaxTriggers {
+		return nil, conflict("project %s has %d triggers", c.Project, len(p.Triggers)).hint("one trigger may name several events and environments")
+	}
 	if t == nil || !reflect.DeepEqual(t.Settings, settings) {
 		events = append(events, TriggerDefined{Trigger: c.Name, Settings: settings, By: c.By})
 	}

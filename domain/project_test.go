@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"fmt"
 	"math"
 	"strings"
 	"testing"
@@ -113,6 +114,17 @@ func TestATriggerThatCouldNeverFireIsRefused(t *testing.T) {
 		w.do(ApplyTrigger{Project: "shop", Name: "t", Settings: TriggerSettings{Events: []Category{category, Deleted}, Environments: []string{"production"}}})
 	}
 	w.refuses(ApplyTrigger{Project: "shop", Name: "a/b", Settings: good}, Invalid, "trigger")
+}
+
+func TestAProjectHasAThousandTriggersAtMost(t *testing.T) {
+	w := shopWorld(t)
+	for i := len(w.Project("shop").Triggers); i < MaxTriggers; i++ {
+		w.do(ApplyTrigger{Project: "shop", Name: fmt.Sprintf("t%d", i), Settings: TriggerSettings{Events: []Category{Added}, Environments: []string{"*"}}})
+	}
+	one := ApplyTrigger{Project: "shop", Name: "more", Settings: TriggerSettings{Events: []Category{Added}, Environments: []string{"*"}}}
+	w.refuses(one, Conflict, "project shop has 1000 triggers", "several events")
+	one.Name, one.Disabled = "t999", true
+	w.do(one)
 }
 
 func TestATriggerIsWrittenOnlyWhereItDiffers(t *testing.T) {

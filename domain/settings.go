@@ -13,12 +13,14 @@ const (
 	MaxVariables     = 500
 	MaxRoles         = 100
 	MaxEnvironments  = 200
+	MaxTriggers      = 1000 // of one project; an automatic deployment names those that asked for a machine
 	MaxAttempts      = 100
 	MaxNamedMachines = 500 // in one narrowed or automatic deployment
 	MaxReasonBytes   = 500
 	MaxDetailBytes   = 500      // of what an agent says about a health or an end; more is cut
 	MaxScriptBytes   = 64 << 10 // of a health check
 	MinOfflineAfter  = Duration(time.Second)
+	MinLostAfter     = Duration(time.Second) // a claim takes its way through agent, server and log
 	MaxAnyDuration   = Duration(366 * 24 * time.Hour)
 )
 

@@ -15,14 +15,13 @@ type smallWorld struct {
 	streams map[string][]recorded
 	ids     uint64
 
-	holds       map[string]*Hold            // by "project machine", as the next three
-	actual      map[string]string           //
-	unfinished  map[string]string           //
-	unclaimed   map[string][]UnclaimedParts // by project
-	deployments map[ID]*DeploymentFacts     //
-	parts       map[string]*Part            // by stream
-	gate        PartReason                  // of every part
-	aside       map[string]string           // reason by stream
+	holds       map[string]*Hold        // by "project machine", as the next three
+	actual      map[string]string       //
+	unfinished  map[string]string       //
+	deployments map[ID]*DeploymentFacts //
+	parts       map[string]*Part        // by stream
+	gate        PartReason              // of every part
+	aside       map[string]string       // reason by stream
 }
 
 type recorded struct {
@@ -32,7 +31,7 @@ type recorded struct {
 
 func newWorld(t *testing.T) *smallWorld {
 	return &smallWorld{t: t, streams: map[string][]recorded{}, holds: map[string]*Hold{}, actual: map[string]string{},
-		unfinished: map[string]string{}, unclaimed: map[string][]UnclaimedParts{}, deployments: map[ID]*DeploymentFacts{},
+		unfinished: map[string]string{}, deployments: map[ID]*DeploymentFacts{},
 		parts: map[string]*Part{}, aside: map[string]string{}}
 }
 
@@ -208,12 +207,20 @@ func (w *smallWorld) Actual(project, machine string) string {
 func (w *smallWorld) Unfinished(project, machine string) string {
 	return w.unfinished[project+" "+machine]
 }
-func (w *smallWorld) Unclaimed(project string) []UnclaimedParts { return w.unclaimed[project] }
-func (w *smallWorld) Deployment(id ID) *DeploymentFacts         { return w.deployments[id] }
+func (w *smallWorld) Deployment(id ID) *DeploymentFacts { return w.deployments[id] }
 func (w *smallWorld) Part(deployment ID, machine string) *Part {
 	return w.parts[PartStream(deployment, machine)]
 }
 func (w *smallWorld) Gate(ID, string, ID) PartReason { return w.gate }
+func (w *smallWorld) Restored(was ID) bool {
+	for _, rec := range w.streams[WatchStream] {
+		if e, ok := rec.event.(LogRestored); ok && e.Was == was {
+			return true
+		}
+	}
+	return false
+}
+
 func (w *smallWorld) SetAside(stream string) (string, bool) {
 	reason, aside := w.aside[stream]
 	return reason, aside

@@ -81,9 +81,9 @@ func (e *Engine) event(fact domain.Event, causes []domain.ID) (eventlog.Event, e
 // the same event, and the same decision taken again later is another one.
 func (e *Engine) decisionID(kind, stream string, newest domain.ID, index int, data []byte) uuid.UUID {
 	var name strings.Builder
-	fmt.Fprintf(&name, "%d\x00%s\x00%s\x00%s\x00%d\x00", DecisionVersion, kind, stream, newest, index)
+	fmt.Fprintf(&name, "%d\x00%s\x00%s\x00%s\x00%d\x00", e.cfg.Decision, kind, stream, newest, index)
 	name.Write(data)
-	return uuid.NewSHA1(e.id, []byte(name.String()))
+	return uuid.NewSHA1(e.logID(), []byte(name.String()))
 }
 
 // appendAll sends plans, those for one stream in order and those for different streams side by side. A stream on

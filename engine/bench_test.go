@@ -3,6 +3,9 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +24,7 @@ func BenchmarkBurst(b *testing.B) {
 		b.Run(fmt.Sprintf("machines=%d", n), func(b *testing.B) {
 			for range b.N {
 				b.StopTimer()
-				e := burst(b, n)
+				e := burst(b, n, 1)[0]
 				b.StartTimer()
 				report, err := e.Tick(context.Background())
 				if err != nil || len(report.Appended) == 0 {
@@ -37,7 +40,7 @@ func BenchmarkBurst(b *testing.B) {
 func BenchmarkIdleTick(b *testing.B) {
 	for _, n := range []int{1_000, 100_000} {
 		b.Run(fmt.Sprintf("machines=%d", n), func(b *testing.B) {
-			e := burst(b, n)
+			e := burst(b, n, 1)[0]
 			for range 3 {
 				if _, err := e.Tick(context.Background()); err != nil {
 					b.Fatal(err)
@@ -53,14 +56,40 @@ func BenchmarkIdleTick(b *testing.B) {
 	}
 }
 
-// burst is an engine that has folded a shop with a release, and a log in which n machines have come online since.
-func burst(b *testing.B, n int) *engine.Engine {
+// BenchmarkServers measures the tick of one server, and of three at the same moment, after 10 000 machines came online at
+// once. It reports the CPU that each server took, which the budget bounds to 1.5 times that of one alone.
+func BenchmarkServers(b *testing.B) {
+	for _, n := range []int{1, 3} {
+		b.Run(fmt.Sprintf("servers=%d", n), func(b *testing.B) {
+			var used time.Duration
+			var passes atomic.Int64
+			for range b.N {
+				servers := burst(b, 10_000, n)
+				runtime.GC()
+				before := cpu(b)
+				var all sync.WaitGroup
+				for _, e := range servers {
+					all.Go(func() {
+						report, err := e.Tick(context.Background())
+						if err != nil {
+							b.Error(err)
+						}
+						passes.Add(int64(report.Passes))
+					})
+				}
+				all.Wait()
+				used += cpu(b) - before
+			}
+			b.ReportMetric(float64(used.Milliseconds())/float64(b.N*n), "cpu-ms/server")
+			b.ReportMetric(float64(passes.Load())/float64(b.N*n), "passes/server")
+		})
+	}
+}
+
+// burst is some servers that have folded a shop with a release, and their log, in which n machines have come online since.
+func burst(b *testing.B, n, servers int) (all []*engine.Engine) {
 	b.Helper()
 	log, clock := memory.New(), &handClock{}
-	e, err := engine.Open(context.Background(), engine.Config{Log: log, Clock: clock, Server: domain.ID{15: 1}})
-	if err == nil {
-		err = e.Start(context.Background())
-	}
 	steps := []domain.Step{{Name: "install", Run: "true"}}
 	commands := []domain.Command{
 		domain.ApplyEnvironment{Name: "production"},
@@ -70,21 +99,28 @@ func burst(b *testing.B, n int) *engine.Engine {
 		domain.CreateRelease{Project: "shop", Version: "1.0"},
 		domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"},
 	}
-	for i, c := range commands {
+	for server := range servers {
+		e, err := engine.Open(context.Background(), engine.Config{Log: log, Clock: clock, Server: domain.ID{15: byte(server + 1)}})
 		if err == nil {
-			_, err = e.Handle(context.Background(), domain.ID{0: 0xc0, 15: byte(i + 1)}, c)
+			err = e.Start(context.Background())
 		}
-	}
-	if err == nil {
-		_, err = e.Tick(context.Background())
-	}
-	if err != nil {
-		b.Fatal(err)
+		for i, c := range commands {
+			if err == nil {
+				_, err = e.Handle(context.Background(), domain.ID{0: 0xc0, 15: byte(i + 1)}, c)
+			}
+		}
+		if err == nil {
+			_, err = e.Tick(context.Background())
+		}
+		if err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, e)
 	}
 	for i := range n {
-		arrive(b, log, e.Server(), i, []string{"db", "web"}[i%2])
+		arrive(b, log, all[0].Server(), i, []string{"db", "web"}[i%2])
 	}
-	return e
+	return all
 }
 
 func arrive(b *testing.B, log eventlog.Log, server domain.ID, i int, role string) {

@@ -33,10 +33,15 @@ type Config struct {
 	Log    eventlog.Log
 	Clock  Clock
 	Server domain.ID // new at every start
+	// Decision is the version of the rules that this server says it decides by; 0 is DecisionVersion. Only what rehearses
+	// an upgrade sets it.
+	Decision int
 	// Version and Address are what this server says of itself in the log.
 	Version, Address string
 	// Parallel is how many streams are appended to at once; 0 is one after the other.
 	Parallel int
+	// Jitter bounds the pause before something is decided again after a conflict, once for each conflict before it; 0 is none.
+	Jitter time.Duration
 	// OnTouched hears, after each read, of the machines whose work may have changed. It must not block.
 	OnTouched func(machines map[string]struct{})
 	// Logger gets one line per decision; nil is silence.
@@ -45,15 +50,17 @@ type Config struct {
 
 // Engine folds one log, decides and appends. Its methods may be called from many goroutines.
 type Engine struct {
-	cfg Config
-	id  uuid.UUID // of the log
-	log *zap.Logger
+	cfg  Config
+	made uuid.UUID // the id that the log was made with; LogID is the one it goes by
+	log  *zap.Logger
 
 	reading  sync.Mutex // one reader of the log at a time
 	deciding sync.Mutex // one tick or reaction at a time
+	newest   witness    // guarded by reading
 
 	mu      sync.RWMutex // guards what follows
 	view    *projections.View
+	doubt   doubt
 	ages    projections.Ages
 	batch   triggers.Batch
 	own     map[uuid.UUID]struct{} // what the tick that runs has appended
@@ -69,7 +76,10 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the log's id: %w", err)
 	}
-	e := &Engine{cfg: cfg, id: id, log: cfg.Logger, view: projections.New(), changed: make(chan struct{})}
+	if cfg.Decision == 0 {
+		cfg.Decision = DecisionVersion
+	}
+	e := &Engine{cfg: cfg, made: id, log: cfg.Logger, view: projections.New(), changed: make(chan struct{})}
 	if e.log == nil {
 		e.log = zap.NewNop()
 	}
@@ -82,7 +92,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 
 // Start says in the log that this server runs. From then on it may decide.
 func (e *Engine) Start(ctx context.Context) error {
-	started := domain.ServerStarted{DecisionVersion: DecisionVersion, Version: e.cfg.Version, Address: e.cfg.Address}
+	started := domain.ServerStarted{DecisionVersion: e.cfg.Decision, Version: e.cfg.Version, Address: e.cfg.Address}
 	d := domain.Decision{Kind: "start", Stream: domain.ServerStream(e.cfg.Server), Events: []domain.Event{started}}
 	if _, err := e.appendAll(ctx, e.planned([]domain.Decision{d})); err != nil {
 		return fmt.Errorf("say in the log that this server started: %w", err)
@@ -91,8 +101,23 @@ func (e *Engine) Start(ctx context.Context) error {
 	return e.CatchUp(ctx)
 }
 
-// LogID is the id of the log that is folded.
-func (e *Engine) LogID() uuid.UUID { return e.id }
+// LogID is the id that the log goes by: the one it was made with, or that of the last restore that was accepted.
+func (e *Engine) LogID() uuid.UUID {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.logID()
+}
+
+// Made is the id that the log was made with, whatever it goes by.
+func (e *Engine) Made() uuid.UUID { return e.made }
+
+// logID is LogID for who holds mu.
+func (e *Engine) logID() uuid.UUID {
+	if n := len(e.view.Restores); n > 0 {
+		return uuid.UUID(e.view.Restores[n-1].ID)
+	}
+	return e.made
+}
 
 // Server is this server's id.
 func (e *Engine) Server() domain.ID { return e.cfg.Server }
@@ -100,33 +125,41 @@ func (e *Engine) Server() domain.ID { return e.cfg.Server }
 // pageSize is how many events are folded at a time, so that readers of the view get their turn.
 const pageSize = 2000
 
-// CatchUp folds what was appended since the last read, by anyone.
+// CatchUp folds what was appended since the last read, by anyone. If the log has lost what was folded before, it
+// is folded afresh, and doubted from then on.
 func (e *Engine) CatchUp(ctx context.Context) error {
 	e.reading.Lock()
 	defer e.reading.Unlock()
-	for {
-		page, err := e.readPage(ctx)
-		e.fold(page)
-		if err != nil {
-			e.faults.read(ctx, err)
-			return fmt.Errorf("read the log after position %s: %w", e.Position(), err)
-		}
-		e.faults.read(ctx, nil)
-		if len(page) < pageSize {
-			return nil
-		}
+	err := e.newest.readOn(ctx, e.cfg.Log, e.fold)
+	if errors.Is(err, errRewound) {
+		e.Doubt(fmt.Sprintf("server %s has read event %s at position %s", e.cfg.Server, e.newest.id, e.newest.at))
+		err = e.refold(ctx)
 	}
+	e.faults.read(ctx, err)
+	if err != nil {
+		return fmt.Errorf("read the log after position %s: %w", e.Position(), err)
+	}
+	return nil
 }
 
-func (e *Engine) readPage(ctx context.Context) ([]eventlog.Recorded, error) {
-	var page []eventlog.Recorded
-	for rec, err := range e.cfg.Log.ReadAll(ctx, e.Position(), pageSize) {
-		if err != nil {
-			return page, err
+// refold folds the log from its beginning, beside the view that is there until the new one is whole.
+func (e *Engine) refold(ctx context.Context) error {
+	view, newest := projections.New(), witness{}
+	err := newest.readOn(ctx, e.cfg.Log, func(page []eventlog.Recorded) {
+		for _, rec := range page {
+			view.Apply(rec)
 		}
-		page = append(page, rec)
+	})
+	if err != nil {
+		return err
 	}
-	return page, nil
+	e.newest = newest
+	e.mu.Lock()
+	e.view, e.batch, e.ages = view, triggers.Batch{}, projections.Ages{}
+	e.ages.Mark(view.Position, e.cfg.Clock.Elapsed())
+	e.mu.Unlock()
+	e.announce()
+	return nil
 }
 
 // fold applies a page and wakes whoever waits for its positions.
@@ -142,6 +175,13 @@ func (e *Engine) fold(page []eventlog.Recorded) {
 		}
 	}
 	e.ages.Mark(e.view.Position, e.cfg.Clock.Elapsed())
+	e.mu.Unlock()
+	e.announce()
+}
+
+// announce says that the view has moved on.
+func (e *Engine) announce() {
+	e.mu.Lock()
 	touched := e.view.Touched()
 	close(e.changed)
 	e.changed = make(chan struct{})

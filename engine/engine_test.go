@@ -12,6 +12,7 @@ import (
 	"github.com/droverhq/drover/eventlog/memory"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/rollout"
+	"github.com/droverhq/drover/triggers"
 )
 
 // handClock is a clock that a test moves.
@@ -124,9 +125,9 @@ func TestAFailingMachineIsRetriedWithDelayAndThenLeftAlone(t *testing.T) {
 		y.Heard("web-01", y.connect("web-01"))
 	}
 	require.Equal(t, domain.DefaultAttempts, tries)
-	verdict, ok := y.Verdict("shop", "web-01")
-	require.True(t, ok)
-	require.Equal(t, "retries-exhausted", string(verdict.Reason))
+	verdicts := y.tick().Verdicts
+	require.Len(t, verdicts, 1)
+	require.Equal(t, triggers.RetriesExhausted, verdicts[0].Reason)
 }
 
 func (y *yard) connect(name string) (id domain.ID) {

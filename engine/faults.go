@@ -49,7 +49,8 @@ func (f *faults) now() error {
 // ErrFenced means that a newer drover writes to this log, so this one no longer decides.
 var ErrFenced = errors.New("a newer drover writes to this log")
 
-// Ready says what keeps this server from deciding; nil for nothing.
+// Ready says what keeps this server from its work; nil for nothing. A log that is doubted is no such thing: agents
+// and people still need a server to talk to.
 func (e *Engine) Ready() error {
 	if err := e.faults.now(); err != nil {
 		return err
@@ -58,18 +59,22 @@ func (e *Engine) Ready() error {
 }
 
 func (e *Engine) fenced() (err error) {
-	e.Read(func(v *projections.View) { err = fenced(v) })
+	e.Read(func(v *projections.View) { err = e.fencedBy(v) })
 	return err
 }
 
-func fenced(v *projections.View) error {
+// Stopped says why this server decides nothing now, although it can read and write its log; nil if it decides.
+func (e *Engine) Stopped() error { return errors.Join(e.fenced(), e.Doubted()) }
+
+// fencedBy says what in the log keeps this server from deciding.
+func (e *Engine) fencedBy(v *projections.View) error {
 	switch {
 	case v.Fence.Type != "":
 		return fmt.Errorf("%w: the event type %s at position %s is not known here; upgrade this server",
 			ErrFenced, v.Fence.Type, v.Fence.Position)
-	case v.Fence.Decision > DecisionVersion:
+	case v.Fence.Decision > e.cfg.Decision:
 		return fmt.Errorf("%w: decision version %d, this one has %d; upgrade this server",
-			ErrFenced, v.Fence.Decision, DecisionVersion)
+			ErrFenced, v.Fence.Decision, e.cfg.Decision)
 	}
 	return nil
 }

@@ -54,7 +54,7 @@ func (e *Engine) Handle(ctx context.Context, id domain.ID, command domain.Comman
 		case try == conflictTries:
 			return Result{}, fmt.Errorf("%w after %d tries, others were faster each time: %w", eventlog.ErrUnavailable, try, err)
 		}
-		if err := pause(ctx, time.Duration(try)*rand.N(5*time.Millisecond)); err != nil {
+		if err := e.pause(ctx, try); err != nil {
 			return Result{}, err
 		}
 	}
@@ -64,12 +64,12 @@ func (e *Engine) Handle(ctx context.Context, id domain.ID, command domain.Comman
 func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p plan, err error) {
 	e.Read(func(v *projections.View) {
 		result = Result{Position: v.Position}
-		first, failure := commandID(e.id, id, command)
+		first, failure := commandID(e.made, id, command)
 		if receipt, ok := v.Receipt(id); ok && failure == nil {
 			result, err = repeated(receipt, first)
 			return
 		}
-		if err = errors.Join(failure, open(v, command)); err != nil {
+		if err = errors.Join(failure, e.open(v, command)); err != nil {
 			return
 		}
 		facts, rejection := command.Decide(v.World())
@@ -90,20 +90,56 @@ func repeated(receipt projections.Receipt, first domain.ID) (Result, error) {
 	return Result{Position: receipt.Position, Deployment: receipt.Deployment, Repeat: true}, nil
 }
 
-// open says whether commands on this stream are taken now.
-func open(v *projections.View, command domain.Command) error {
-	if err := fenced(v); err != nil {
-		if _, result := command.(domain.EndPart); !result { // what an agent did is recorded all the same
-			return err
-		}
+// open says whether such a command is taken now. The caller holds mu.
+func (e *Engine) open(v *projections.View, command domain.Command) error {
+	if err := e.fencedBy(v); err != nil && !isResult(command) {
+		return err
+	}
+	switch err := e.doubted(); {
+	case err != nil && !isResult(command) && !isPresence(command) && !isAcceptance(command):
+		return err
+	case err == nil && isAcceptance(command):
+		return &domain.Rejection{Kind: domain.Conflict, Reason: "there is nothing to accept: nobody remembers more than this log has",
+			Hint: "after a restore, wait until a server or an agent has noticed it; `/readyz` says so"}
+	}
+	if _, clears := command.(domain.ClearStream); clears || isAcceptance(command) {
+		return nil // the way back must stay open, also where its own stream is set aside
 	}
 	if aside := v.Aside[command.Stream()]; aside != nil {
-		return &domain.Rejection{Kind: domain.Conflict,
+		return &SetAside{&domain.Rejection{Kind: domain.Conflict,
 			Reason: fmt.Sprintf("stream %s is set aside since position %s: %s", aside.Stream, aside.Position, aside.Reason),
-			Hint:   "`drover log clear " + aside.Stream + "` lets it go on without that event"}
+			Hint:   "`drover log clear " + aside.Stream + "` lets it go on without that event"}}
 	}
 	return nil
 }
+
+// isResult says that a command tells what an agent did: that is recorded whatever the state of the log.
+func isResult(command domain.Command) bool {
+	_, ok := command.(domain.EndPart)
+	return ok
+}
+
+// isPresence says that a command lets agents come and go: a doubted log needs them, as they are its witnesses.
+func isPresence(command domain.Command) bool {
+	switch command.(type) {
+	case domain.ConnectMachine, domain.DisconnectMachine, domain.ReportHealth:
+		return true
+	}
+	return false
+}
+
+// isAcceptance says that a command ends a doubt.
+func isAcceptance(command domain.Command) bool {
+	_, ok := command.(domain.AcceptRestore)
+	return ok
+}
+
+// SetAside refuses a command whose stream cannot be folded. It is the one rejection that ends: once a person has cleared
+// the stream the same command may be sent again, so nobody must forget what it was to record.
+type SetAside struct{ *domain.Rejection }
+
+// Unwrap is the rejection.
+func (s *SetAside) Unwrap() error { return s.Rejection }
 
 // commandID is the id of a command's first event. It derives from the sender's id and the whole command.
 func commandID(log uuid.UUID, id domain.ID, command domain.Command) (domain.ID, error) {
@@ -150,8 +186,12 @@ func (e *Engine) done(ctx context.Context, p plan, appended eventlog.Appended) (
 	return result, e.WaitFor(ctx, appended.Position)
 }
 
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
+// pause lets others go first after a conflict.
+func (e *Engine) pause(ctx context.Context, conflicts int) error {
+	if e.cfg.Jitter <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(time.Duration(conflicts) * rand.N(e.cfg.Jitter))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -45,13 +45,37 @@ func TestAnotherCommandUnderAUsedIDIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "used for another command")
 }
 
+func TestACommandSentTwiceIsDoneOnceAlthoughAServersClockJumpedADayAhead(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	deploy := domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}
+	before, after := y.id(), y.id()
+	first, err := y.Handle(context.Background(), before, deploy)
+	require.NoError(t, err)
+	y.clock.now += 2 * projections.ReceiptAge
+	_, err = y.Handle(context.Background(), domain.ID{}, domain.ApplyMachine{Name: "web-01", Environment: "production"})
+	require.NoError(t, err)
+	y.clock.now -= 2 * projections.ReceiptAge
+	second, err := y.Handle(context.Background(), after, deploy)
+	require.NoError(t, err)
+	for id, answer := range map[domain.ID]engine.Result{before: first, after: second} {
+		again, err := y.Handle(context.Background(), id, deploy)
+		require.NoError(t, err)
+		require.True(t, again.Repeat)
+		require.Equal(t, answer.Deployment, again.Deployment)
+	}
+}
+
 func TestTheAnswerToACommandIsForgottenAfterADay(t *testing.T) {
 	y := newYard(t)
 	y.shop()
 	id := y.id()
 	_, err := y.Handle(context.Background(), id, domain.SetProjectEnabled{Name: "shop"})
 	require.NoError(t, err)
-	y.clock.now += projections.ReceiptAge + time.Minute
+	for range projections.ReceiptAge/time.Hour + 1 {
+		y.clock.now += time.Hour
+		y.do(domain.CreateRelease{Project: "shop", Version: y.id().String()})
+	}
 	y.do(domain.SetProjectEnabled{Name: "shop", Enabled: true})
 	result, err := y.Handle(context.Background(), id, domain.SetProjectEnabled{Name: "shop"})
 	require.NoError(t, err)
@@ -137,4 +161,26 @@ func TestAnAppendWhoseReplyWasLostIsDoneOnce(t *testing.T) {
 	head, err := log.Head(t.Context())
 	require.NoError(t, err)
 	require.EqualValues(t, 1, head)
+}
+
+func TestAStreamCanBeClearedAlthoughTheWatchItselfIsSetAside(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	y.put("watch", "watch.passed/v1", `{"since":7}`)
+	y.put("machine/web-01", "machine.added/v1", `{"environment":7}`)
+	y.do(domain.ClearStream{Name: "machine/web-01"})
+	y.Read(func(v *projections.View) { require.False(t, v.SetAside("machine/web-01")) })
+	y.do(domain.ClearStream{Name: "watch"})
+	y.Read(func(v *projections.View) { require.Empty(t, v.Aside) })
+}
+
+func TestADeploymentThatNamesAMachineTwiceHasOnePartThereAndEnds(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+	y.join("web-01", 1)
+	y.put("project/shop", "deployment.queued/v1", `{"kind":"automatic","environment":"production","release":"1.0",
+		"machines":[{"name":"web-01","triggers":["joins"]},{"name":"web-01","triggers":["joins"]}]}`)
+	require.True(t, y.work("web-01", domain.PartSucceeded))
+	y.Read(func(v *projections.View) { require.Empty(t, v.OpenDeployments()) })
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +22,7 @@ type presence struct {
 	mu      sync.Mutex
 	heard   map[string]contact   // by machine
 	leases  map[domain.ID]change // of other servers
+	looked  time.Duration        // when the leases were last seen
 	readyAt time.Duration
 	isReady bool
 	beat    int64
@@ -74,17 +74,27 @@ func (e *Engine) RestartSilence() {
 	e.mu.Lock()
 	e.ages.Restart(now)
 	e.mu.Unlock()
-	p := &e.presence
+	e.presence.move(func(time.Duration) time.Duration { return now })
+}
+
+// Paused notes that this server did not run for d: that time is nobody's silence.
+func (e *Engine) Paused(d time.Duration) {
+	now := e.cfg.Clock.Elapsed()
+	e.presence.move(func(at time.Duration) time.Duration { return min(at+d, now) })
+}
+
+// move puts all moments from which silence is counted later.
+func (p *presence) move(later func(at time.Duration) time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for machine, c := range p.heard {
-		p.heard[machine] = contact{c.connect, now}
+		p.heard[machine] = contact{c.connect, later(c.at)}
 	}
 	for server, c := range p.leases {
-		c.at = now
+		c.at = later(c.at)
 		p.leases[server] = c
 	}
-	p.readyAt = now
+	p.readyAt = later(p.readyAt)
 }
 
 // decide ends the sessions of this server that are silent, and those of servers that are gone.
@@ -95,8 +105,8 @@ func (p *presence) decide(v *projections.View, self domain.ID, now time.Duration
 		return nil
 	}
 	all := policies.Offline(v, p.contacts(v, self, now, age))
-	return append(all, policies.Orphans(v, self, func(server domain.ID) time.Duration {
-		return p.stale(server, now)
+	return append(all, policies.Orphans(v, self, func(m *projections.Machine) time.Duration {
+		return p.stale(m.Server, now-age(m.Connected))
 	})...)
 }
 
@@ -121,16 +131,18 @@ func (p *presence) contacts(v *projections.View, self domain.ID, now time.Durati
 	return list
 }
 
-// stale is how long a server has been gone: since its lease stood still for policies.LeaseStale, at the
-// earliest since this server was ready; negative while it lives.
-func (p *presence) stale(server domain.ID, now time.Duration) time.Duration {
-	since := p.readyAt
+// stale is how long a server has been gone: since its lease stood still for policies.LeaseStale, at the earliest since
+// this server was ready, or since it read that a session began there: that was a sign of life. Negative while it lives. It
+// counts up to the last look at the leases: a server that does not see them must not take its own blindness for the
+// silence of others.
+func (p *presence) stale(server domain.ID, begun time.Duration) time.Duration {
+	since := max(p.readyAt, begun)
 	if c, ok := p.leases[server]; ok && !c.gone {
 		since = max(since, c.at+policies.LeaseStale)
 	} else if ok {
 		since = max(since, c.at)
 	}
-	return now - since
+	return p.looked - since
 }
 
 // Lease renews this server's lease and looks at those of the others.
@@ -140,7 +152,7 @@ func (e *Engine) Lease(ctx context.Context, beside eventlog.Ephemera) error {
 	p.beat++
 	beat := p.beat
 	p.mu.Unlock()
-	if err := beside.PutLease(ctx, uuid.UUID(e.cfg.Server), []byte(strconv.FormatInt(beat, 10))); err != nil {
+	if err := beside.PutLease(ctx, uuid.UUID(e.cfg.Server), e.lease(beat)); err != nil {
 		e.faults.append(ctx, err)
 		return err
 	}
@@ -150,13 +162,39 @@ func (e *Engine) Lease(ctx context.Context, beside eventlog.Ephemera) error {
 	}
 	e.faults.append(ctx, nil)
 	p.compare(leases, e.cfg.Clock.Elapsed())
+	e.hear(leases)
+	for _, server := range p.forgotten() {
+		if err := beside.DropLease(ctx, uuid.UUID(server)); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// leaseKept is how long the lease of a server that was killed stays, so that people see it gone. Its sessions have ended long before.
+const leaseKept = time.Hour
+
+// forgotten are the servers whose lease has stood still for so long that nobody needs it any more.
+func (p *presence) forgotten() (servers []domain.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for server, c := range p.leases {
+		switch {
+		case p.looked-c.at <= leaseKept:
+		case c.gone:
+			delete(p.leases, server)
+		default:
+			servers = append(servers, server)
+		}
+	}
+	return servers
 }
 
 // compare notes which leases have changed.
 func (p *presence) compare(leases map[uuid.UUID][]byte, now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.looked = now
 	for id, value := range leases {
 		if c, known := p.leases[domain.ID(id)]; !known || c.value != string(value) || c.gone {
 			p.leases[domain.ID(id)] = change{value: string(value), at: now}

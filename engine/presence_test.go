@@ -5,10 +5,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/memory"
 	"github.com/droverhq/drover/projections"
 )
 
@@ -59,6 +62,21 @@ func TestAServerThatWasStoppedDoesNotBlameItsMachines(t *testing.T) {
 	require.False(t, y.online("web-01"))
 }
 
+func TestAShortStopOfTheServerDoesNotCountAsSilence(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	y.do(domain.ApplyPolicy{Name: "default", Settings: domain.PolicySettings{OfflineAfter: domain.Duration(2 * time.Second)}})
+	y.join("web-01", 1)
+	y.Heard("web-01", y.connect("web-01"))
+	y.pass(time.Second)
+	y.clock.now += 4 * time.Second
+	y.Paused(4 * time.Second)
+	y.pass(900 * time.Millisecond)
+	require.True(t, y.online("web-01"), "1.9 s while the server ran")
+	y.pass(200 * time.Millisecond)
+	require.False(t, y.online("web-01"))
+}
+
 func TestTheSuccessorOfAKilledServerEndsItsSessionsOnlyAfterLeaseAndGrace(t *testing.T) {
 	y := newYard(t)
 	ctx := context.Background()
@@ -93,6 +111,83 @@ func TestTheSuccessorOfAKilledServerEndsItsSessionsOnlyAfterLeaseAndGrace(t *tes
 		}
 	}
 	require.Equal(t, 1, causes, "a machine that moved over did not come online again")
+}
+
+// blind is a log whose leases cannot be reached.
+type blind struct{ *memory.Log }
+
+func (blind) PutLease(context.Context, uuid.UUID, []byte) error { return eventlog.ErrUnavailable }
+
+func TestAServerThatDoesNotSeeTheLeasesCallsNobodyGone(t *testing.T) {
+	y := newYard(t)
+	ctx := context.Background()
+	y.shop()
+	other := y.server(2)
+	require.NoError(t, other.Lease(ctx, y.log))
+	require.NoError(t, y.Lease(ctx, y.log))
+	y.do(domain.ConnectMachine{Name: y.add("web-01"), Server: other.Server(), Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}})
+	for range 60 {
+		y.clock.now += 2 * time.Second
+		require.NoError(t, other.Lease(ctx, y.log))
+		require.ErrorIs(t, y.Lease(ctx, blind{y.log}), eventlog.ErrUnavailable)
+		y.pass(0)
+		require.True(t, y.online("web-01"))
+	}
+	require.NoError(t, y.Lease(ctx, y.log))
+	y.pass(0)
+	require.True(t, y.online("web-01"), "the lease has moved on")
+	for range 25 {
+		y.clock.now += 2 * time.Second
+		require.NoError(t, y.Lease(ctx, y.log))
+		y.pass(0)
+	}
+	require.False(t, y.online("web-01"), "now it stands")
+}
+
+func TestAServerThatHasJustStartedIsNotGoneBeforeAnybodySawItsLease(t *testing.T) {
+	y := newYard(t)
+	ctx := context.Background()
+	y.shop()
+	y.clock.now += time.Hour
+	require.NoError(t, y.Lease(ctx, y.log))
+	y.clock.now += time.Second
+	other := y.server(2)
+	y.do(domain.ConnectMachine{Name: y.add("web-01"), Server: other.Server(), Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}})
+	y.pass(0)
+	require.True(t, y.online("web-01"))
+	for range 20 {
+		y.clock.now += 2 * time.Second
+		require.NoError(t, y.Lease(ctx, y.log))
+		y.pass(0)
+	}
+	require.False(t, y.online("web-01"), "it never showed a lease")
+}
+
+func TestASessionThatBeginsAtAServerThatWasStoppedIsNotEndedAtOnce(t *testing.T) {
+	y := newYard(t)
+	ctx := context.Background()
+	y.shop()
+	other := y.server(2)
+	require.NoError(t, other.Lease(ctx, y.log))
+	for range 60 { // the other one is stopped
+		y.clock.now += 2 * time.Second
+		require.NoError(t, y.Lease(ctx, y.log))
+	}
+	y.do(domain.ConnectMachine{Name: y.add("web-01"), Server: other.Server(), Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}})
+	y.pass(0)
+	require.True(t, y.online("web-01"), "whoever takes a session lives, whatever its lease looked like")
+	for range 20 {
+		y.clock.now += 2 * time.Second
+		require.NoError(t, y.Lease(ctx, y.log))
+		y.pass(0)
+	}
+	require.False(t, y.online("web-01"), "it stands still again")
+}
+
+// add registers a machine and returns its name.
+func (y *yard) add(name string) string {
+	y.do(domain.ApplyMachine{Name: name, Environment: "production"})
+	return name
 }
 
 func TestWatchedSpansNeverOverlapAndOnlyTheyCountAsAbsence(t *testing.T) {
@@ -154,4 +249,29 @@ func TestMoreThanThePolicysShareAbsentAtOnceIsAnOutageAndDeletesNothing(t *testi
 	}
 	require.Equal(t, 4, held, "each machine says it once")
 	require.True(t, y.there("web-01"))
+}
+
+func TestTheLeaseOfAServerThatWasKilledIsForgottenAfterAnHour(t *testing.T) {
+	y := newYard(t)
+	dead := y.server(2)
+	renew := func(servers ...*engine.Engine) int {
+		for _, e := range servers {
+			require.NoError(t, e.Lease(context.Background(), y.log))
+		}
+		left, err := y.log.Leases(context.Background())
+		require.NoError(t, err)
+		return len(left)
+	}
+	require.Equal(t, 2, renew(dead, y.Engine))
+	for range 60 {
+		y.clock.now += time.Minute
+		require.Equal(t, 2, renew(y.Engine))
+	}
+	y.clock.now += time.Minute
+	require.Equal(t, 1, renew(y.Engine), "its own stays")
+	require.False(t, y.Alive(dead.Server()))
+	require.Equal(t, 2, renew(dead, y.Engine), "it was only stopped")
+	y.clock.now += time.Second
+	renew(dead, y.Engine)
+	require.True(t, y.Alive(dead.Server()))
 }

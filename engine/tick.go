@@ -82,7 +82,7 @@ func (e *Engine) takeBatch() triggers.Batch {
 func (p *Pass) Decide() {
 	e := p.engine
 	p.Report.Passes++
-	if e.fenced() != nil {
+	if e.Stopped() != nil {
 		p.plans = nil
 		return
 	}
@@ -158,6 +158,11 @@ func (p *Pass) Finish(ctx context.Context) (Report, error) {
 		if conflicts == conflictTries {
 			break
 		}
+		if p.refused > 0 {
+			if err := p.engine.pause(ctx, conflicts); err != nil {
+				return p.Report, err
+			}
+		}
 		if err := p.engine.CatchUp(ctx); err != nil {
 			return p.Report, err
 		}
@@ -203,7 +208,7 @@ func (e *Engine) React(ctx context.Context) ([]Written, error) {
 		if err := e.CatchUp(ctx); err != nil {
 			return report.Appended, err
 		}
-		if e.fenced() != nil {
+		if e.Stopped() != nil {
 			break
 		}
 		var decisions []domain.Decision
@@ -231,15 +236,4 @@ func (e *Engine) report(r *Report, done []plan) {
 				zap.String("event", domain.Name(fact)), zap.Int64("revision", int64(p.expected)+1))
 		}
 	}
-}
-
-// Verdict is what the table says now of a machine for a project, whether or not anything is due.
-func (e *Engine) Verdict(project, machine string) (verdict triggers.Verdict, ok bool) {
-	e.Judge(func(v *projections.View, age triggers.Age) {
-		p, m := v.Projects[project], v.Machines[machine]
-		if ok = p != nil && m != nil; ok {
-			verdict = triggers.Judge(v, p, m, age)
-		}
-	})
-	return verdict, ok
 }

@@ -156,7 +156,18 @@ func (t teller) queued(e domain.DeploymentQueued) string {
 	case part.State == domain.PartSkipped && part.EndedAt == d.Queued:
 		return what + " queued, this machine skipped: " + PartWords(part.Reason) + by(e.By)
 	}
-	return what + " queued" + detail(e.Reason) + by(e.By)
+	return what + " queued" + detail(e.Reason) + inPlaceOf(part.Replaced) + by(e.By)
+}
+
+func inPlaceOf(deployments []domain.ID) string {
+	var names []string
+	for _, id := range deployments {
+		names = append(names, short(id))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ", in place of deployment " + listed(names)
 }
 
 func (t teller) stands(environment string) bool {

@@ -79,6 +79,14 @@ func TestSecretsOfTokensAreNotShownEvenHashed(t *testing.T) {
 	require.Contains(t, string(EventOf(l.past[1]).Data), "web-01")
 }
 
+func TestATokenShowsEachUseThatItHasLost(t *testing.T) {
+	l := newLedger(t)
+	l.now("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 2}},
+		domain.TokenUsed{Instance: instance, Machine: "web-01"}, domain.TokenUsed{Instance: instance, Machine: "web-02"})
+	shown, _ := TokenOf(l.View, "abc")
+	require.Equal(t, 2, shown.Used, "one instance under two names")
+}
+
 func TestATableIsAlignedForPeopleAndTabbedForPrograms(t *testing.T) {
 	table := Table{Header: []string{"NAME", "NOTE"}, Rows: [][]string{{"web-01", "a\x1b[31mb\nc"}, {"ü", "é…"}}}
 	for width, want := range map[int]string{

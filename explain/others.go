@@ -61,7 +61,7 @@ func token(t *domain.Token) Token {
 	if s.Join {
 		kind = "join"
 	}
-	return Token{ID: t.ID, Kind: kind, Uses: s.Uses, Used: len(t.Used), Until: utc(s.Until), Environments: orEmpty(s.Environments),
+	return Token{ID: t.ID, Kind: kind, Uses: s.Uses, Used: t.Spent, Until: utc(s.Until), Environments: orEmpty(s.Environments),
 		Roles: orEmpty(s.Roles), Revoked: t.Revoked}
 }
 

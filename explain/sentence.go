@@ -97,6 +97,9 @@ func (a asked) deploymentRunning() string {
 	}
 	for _, d := range a.p.Open {
 		if d.Kind == domain.EnvironmentWide && d.Environment == a.m.Environment {
+			if d.OpenParts() == 0 {
+				return a.running(d, "all of its parts have ended, and its own end is written next")
+			}
 			return a.running(d, fmt.Sprintf("%d of its %d parts have not ended", d.OpenParts(), len(d.Order)))
 		}
 	}

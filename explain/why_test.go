@@ -78,6 +78,11 @@ func TestWhySaysWhatIsSoAndWhatWouldChangeIt(t *testing.T) {
 		"running": {func(l *ledger) {
 			l.now("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", By: "ann"})
 		}, "deployment-running", []string{"its part on web-01 is released"}},
+		"almost ended": {func(l *ledger) {
+			d := l.now("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", By: "ann"})
+			l.now("part/"+d.String()+"/web-01", domain.PartClaimed{Project: "shop", Session: session, Instance: instance},
+				domain.PartEnded{Project: "shop", State: domain.PartSucceeded, Session: session})
+		}, "deployment-running", []string{"all of its parts have ended"}},
 		"unchecked": {func(l *ledger) { l.now("policy/default", checked) }, "health-unknown", []string{"Policy default has a health check"}},
 		"sick": {func(l *ledger) {
 			l.attempt("1.0", domain.PartFailed, domain.StepFailed)
@@ -133,9 +138,10 @@ func full(t *testing.T) *ledger {
 	l.attempt("1.0", domain.PartFailed, domain.StepFailed)
 	bounded := domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0", Machines: []domain.DeploymentMachine{{Name: "web-01"}}, MaxParallel: 1}
 	first := l.now("project/shop", bounded)
+	l.now("project/shop", domain.PartsWithdrawn{Deployment: first, Reason: domain.TooManyFailures}, domain.DeploymentEnded{Deployment: first, State: domain.DeploymentCancelledAs})
+	l.now("project/shop", bounded)
 	second := l.now("project/shop", bounded)
-	l.now("project/shop", domain.PartsWithdrawn{Deployment: first, Reason: domain.Superseded}, domain.DeploymentEnded{Deployment: first, State: domain.DeploymentCancelledAs},
-		domain.PartsReleased{Deployment: second, Machines: []string{"web-01"}}, domain.DeploymentCancelled{Deployment: second, By: "ann"})
+	l.now("project/shop", domain.PartsReleased{Deployment: second, Machines: []string{"web-01"}}, domain.DeploymentCancelled{Deployment: second, By: "ann"})
 	l.now("project/shop", domain.TriggerDeleted{Trigger: "joins"})
 	l.now("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect, Session: session, Instance: instance, Reason: "silent"})
 	return l

@@ -86,13 +86,13 @@ func offline(m *projections.Machine, reason string) domain.Decision {
 		Events: []domain.Event{domain.MachineWentOffline{Connect: m.Connect, Session: m.Session, Instance: m.Instance, Reason: reason}}}
 }
 
-// Orphans ends the sessions of servers that are gone. stale is how long ago a server's lease was known to
-// stand still (LeaseStale after its last change), counted at the earliest from the watcher's own readiness;
-// negative while the server lives.
-func Orphans(v *projections.View, self domain.ID, stale func(server domain.ID) time.Duration) []domain.Decision {
+// Orphans ends the sessions of servers that are gone. stale is how long ago the lease of a session's server was known to
+// stand still (LeaseStale after its last change), counted at the earliest from the watcher's own readiness and from
+// the session's beginning; negative while the server lives.
+func Orphans(v *projections.View, self domain.ID, stale func(*projections.Machine) time.Duration) []domain.Decision {
 	var all []domain.Decision
 	for _, m := range machines(v, func(m *projections.Machine) bool {
-		return m.Online && m.Server != self && stale(m.Server) > time.Duration(v.PolicyOf(m).OfflineAfter)
+		return m.Online && m.Server != self && stale(m) > time.Duration(v.PolicyOf(m).OfflineAfter)
 	}) {
 		all = append(all, offline(m, ServerGone))
 	}

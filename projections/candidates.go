@@ -138,22 +138,26 @@ func (v *View) settled(p *Project, m *Machine, c *Candidate) bool {
 	if wanted == "" || v.Actual(p, m) != wanted || v.Dirty(p, m) {
 		return false
 	}
-	if c.Redeploy > 0 {
-		return m.installed(p.Name).Began > c.Redeploy
+	if c.Redeploy > 0 && m.installed(p.Name).Began <= c.Redeploy {
+		return false // what was done last began before anybody asked
 	}
 	return !v.PersonAtWork(p, m)
 }
 
-// settleMachine settles a machine with the projects that have candidates on it, or with every project if it moved.
-func (v *View) settleMachine(m *Machine, moved bool) {
-	if moved {
+// settleMachine settles a machine with the projects that have candidates on it; anew, with every project.
+func (v *View) settleMachine(m *Machine, anew bool) {
+	if anew {
 		for _, p := range v.Projects {
 			v.settle(p, m)
 		}
 		return
 	}
+	var settled []*Project // a project has a candidate for each of its triggers
 	for _, c := range m.candidates {
-		v.settle(c.Project, m)
+		if !slices.Contains(settled, c.Project) {
+			settled = append(settled, c.Project)
+			v.settle(c.Project, m)
+		}
 	}
 }
 

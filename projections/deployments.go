@@ -26,8 +26,9 @@ type Deployment struct {
 	Parts map[string]*Part
 	Order []string // machine names, sorted
 
-	// Cancelled says that a person, or the deletion of project or environment, stopped it.
-	Cancelled bool
+	// Cancelled says that a person, or the deletion of project or environment, stopped it; CancelledFor which of these did first.
+	Cancelled    bool
+	CancelledFor domain.PartReason
 	// CancelledBy is the person; empty where nobody did.
 	CancelledBy string
 	// Superseded says that a later environment-wide deployment took its place.
@@ -63,6 +64,8 @@ type Part struct {
 	Verdict string
 	// Reported says that the agent's own result is in the log.
 	Reported bool
+	// Replaced are the deployments whose unclaimed part on the machine ended because this one was queued.
+	Replaced []domain.ID
 
 	added      eventlog.Position // of the machine that was meant
 	candidates []Candidate       // that this part settled, to be opened again
@@ -112,11 +115,13 @@ func (v *View) queue(p *Project, e domain.DeploymentQueued, f Fact) {
 		Facts: e, Kind: e.Kind, Queued: f.Position, QueuedTime: f.Time, Command: domain.ID(f.Command),
 		Parts: map[string]*Part{}, State: domain.DeploymentQueuedState}
 	if e.Kind == domain.EnvironmentWide {
-		v.supersede(p, d)
+		v.supersede(p, d, f)
 		v.queueWide(p, d, f)
 	} else {
 		for _, named := range e.Machines {
-			v.queueNamed(p, d, named)
+			if d.Parts[named.Name] == nil { // a name that is there twice is one part
+				v.queueNamed(p, d, named, f)
+			}
 		}
 	}
 	slices.Sort(d.Order)
@@ -129,12 +134,26 @@ func (v *View) queue(p *Project, e domain.DeploymentQueued, f Fact) {
 	}
 }
 
-func (v *View) supersede(p *Project, d *Deployment) {
+// supersede ends what nobody has claimed of the environment-wide deployments before this one, wherever it is.
+func (v *View) supersede(p *Project, d *Deployment, f Fact) {
 	for _, older := range p.Open {
 		if older.Kind == domain.EnvironmentWide && older.Environment == d.Environment {
 			older.Superseded = true
+			v.withdraw(older, nil, domain.Superseded, f)
 		}
 	}
+}
+
+// replace ends what nobody has claimed of the project on a machine that a person's deployment covers. It is folded, not
+// written: who has claimed by then is only certain at the deployment's own position, and no append could name it all.
+func (v *View) replace(p *Project, machine string, f Fact) (replaced []domain.ID) {
+	for _, part := range slices.Clone(v.parts[machine]) {
+		if part.Deployment.Project == p && part.Unclaimed() {
+			v.end(part, domain.PartCancelled, domain.Superseded, f)
+			replaced = append(replaced, part.Deployment.ID)
+		}
+	}
+	return replaced
 }
 
 func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
@@ -146,9 +165,15 @@ func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
 			v.keep(d, m.Name, f)
 			continue
 		}
+		held := m.hold(p.Name).ByVerb()
+		var replaced []domain.ID
+		if !held {
+			replaced = v.replace(p, m.Name, f)
+		}
 		part := v.addPart(d, m.Name)
+		part.Replaced = replaced
 		m.forgive(p.Name)
-		if m.hold(p.Name).ByVerb() {
+		if held {
 			part.State, part.Reason = domain.PartSkipped, domain.MachineIsHeld
 			part.EndedAt, part.EndedTime = f.Position, f.Time
 			v.drop(part)
@@ -158,9 +183,13 @@ func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
 
 // queueNamed adds the part of a machine that a person or the engine named. It settles the machine's candidates
 // if the engine did.
-func (v *View) queueNamed(p *Project, d *Deployment, named domain.DeploymentMachine) {
+func (v *View) queueNamed(p *Project, d *Deployment, named domain.DeploymentMachine, f Fact) {
+	var replaced []domain.ID
+	if d.Kind != domain.Automatic {
+		replaced = v.replace(p, named.Name, f)
+	}
 	part, m := v.addPart(d, named.Name), v.Machines[named.Name]
-	part.Triggers, part.Verdict = named.Triggers, named.Reason
+	part.Triggers, part.Verdict, part.Replaced = named.Triggers, named.Reason, replaced
 	if m == nil {
 		return
 	}
@@ -243,7 +272,8 @@ func (v *View) foldDeployment(f Fact) {
 		}
 	case domain.DeploymentCancelled:
 		if d := v.Deployments[e.Deployment]; d != nil && !d.Ended {
-			d.Cancelled, d.CancelledBy = true, e.By
+			d.cancel(domain.DeploymentStopped)
+			d.CancelledBy = e.By
 			v.withdraw(d, nil, domain.DeploymentStopped, f)
 			if d.Kind == domain.Automatic && !d.Project.Gone {
 				v.holdCancelled(d, f)
@@ -251,6 +281,12 @@ func (v *View) foldDeployment(f Fact) {
 		}
 	case domain.DeploymentEnded:
 		v.endDeployment(e, f)
+	}
+}
+
+func (d *Deployment) cancel(reason domain.PartReason) {
+	if !d.Cancelled {
+		d.Cancelled, d.CancelledFor = true, reason
 	}
 }
 
@@ -287,7 +323,6 @@ func (v *View) endDeployment(e domain.DeploymentEnded, f Fact) {
 	d.Ended, d.State, d.EndedAt, d.EndedTime = true, e.State, f.Position, f.Time
 	p.Open = without(p.Open, d)
 	v.open = without(v.open, d)
-	p.Ended = append(p.Ended, d)
 	v.holdAfter(d, f)
 	switch {
 	case p.Gone:

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/droverhq/drover/domain"
@@ -58,7 +59,7 @@ func (v *View) PolicyOf(m *Machine) domain.PolicySettings {
 
 // Deployable says whether a part can run on the machine now, and why not.
 func (v *View) Deployable(m *Machine) (bool, domain.PartReason) {
-	return m.Deployable(v.PolicyOf(m).HealthCheck != nil)
+	return m.Deployable(v.checked(m))
 }
 
 func (v *View) foldMachine(name string, f Fact) error {
@@ -69,25 +70,30 @@ func (v *View) foldMachine(name string, f Fact) error {
 	if m == nil {
 		return nil // a fact that arrived after the machine's deletion is inert
 	}
-	before, absent := m.Machine, m.Offline > 0
+	before, absent, checked := m.Machine, m.Offline > 0, v.checked(m)
 	wasReady, _ := v.Deployable(m)
 	if err := m.Evolve(f.id(), f.Event); err != nil {
 		return err
+	}
+	if checked && !v.checked(m) {
+		m.Health = domain.HealthUnknown
 	}
 	v.touch(name)
 	v.place(m, before, f)
 	if ready, _ := v.Deployable(m); ready && !wasReady {
 		m.Ready = f.Position
 	}
+	anew := moved(before, m.Machine)
 	switch f.Event.(type) {
 	case domain.MachineDeleted:
 		v.deleteMachine(m)
 		return nil
 	case domain.MachineEnabled:
 		m.forgiveAll()
+		anew = true
 	}
 	v.openCandidates(m, f, redeployDue(m, before, f, absent))
-	v.settleMachine(m, moved(before, m.Machine))
+	v.settleMachine(m, anew)
 	return nil
 }
 
@@ -155,7 +161,8 @@ func (v *View) foldEnvironment(name string, f Fact) {
 func (v *View) leaveEnvironment(p *Project, name string, f Fact) {
 	for _, d := range p.Open {
 		if d.Environment == name {
-			d.Cancelled, d.adrift = true, true
+			d.adrift = true
+			d.cancel(domain.EnvironmentGone)
 			v.withdraw(d, nil, domain.EnvironmentGone, f)
 		}
 	}
@@ -164,6 +171,12 @@ func (v *View) leaveEnvironment(p *Project, name string, f Fact) {
 }
 
 func (v *View) foldPolicy(name string, f Fact) error {
+	var checked []*Machine // until now
+	for _, m := range v.Machines {
+		if v.checked(m) {
+			checked = append(checked, m)
+		}
+	}
 	switch e := f.Event.(type) {
 	case domain.PolicyDefined:
 		settings := e.Settings.WithDefaults()
@@ -174,6 +187,11 @@ func (v *View) foldPolicy(name string, f Fact) error {
 	case domain.PolicyDeleted:
 		delete(v.Policies, name)
 	}
+	for _, m := range checked {
+		if !v.checked(m) {
+			m.Health, m.HealthSince = domain.HealthUnknown, f.Position
+		}
+	}
 	for _, m := range v.Machines {
 		if m.Policy == name || name == domain.DefaultPolicy {
 			v.touch(m.Name)
@@ -182,6 +200,10 @@ func (v *View) foldPolicy(name string, f Fact) error {
 	return nil
 }
 
+// checked says that the machine's policy has a health check. What one has found counts no more when it is gone: there
+// is nobody who would ever find something else.
+func (v *View) checked(m *Machine) bool { return v.PolicyOf(m).HealthCheck != nil }
+
 func (v *View) foldToken(id string, f Fact) {
 	t := v.Tokens[id]
 	if t == nil {
@@ -189,7 +211,20 @@ func (v *View) foldToken(id string, f Fact) {
 		v.Tokens[id] = t
 	}
 	t.Evolve(f.Event)
+	switch e := f.Event.(type) {
+	case domain.TokenUsed:
+		if !slices.Contains(v.joined[e.Instance], t) {
+			v.joined[e.Instance] = append(v.joined[e.Instance], t)
+		}
+	case domain.TokenRevoked:
+		for _, use := range t.Used {
+			v.touch(use.Machine) // its agent is to be told
+		}
+	}
 }
+
+// TokensOf are the tokens that an instance joined with, in the order of its first uses.
+func (v *View) TokensOf(instance domain.ID) []*domain.Token { return v.joined[instance] }
 
 func (v *View) foldServer(f Fact) {
 	e, ok := f.Event.(domain.ServerStarted)
@@ -221,6 +256,11 @@ func (v *View) foldWatch(f Fact) {
 		v.watched(e, f)
 	case domain.StreamCleared:
 		v.clear(e.Stream)
+	case domain.LogRestored:
+		v.Restores = append(v.Restores, Restore{Was: e.Was, ID: f.id(), Position: f.Position})
+		for name := range v.Machines {
+			v.touch(name)
+		}
 	}
 }
 

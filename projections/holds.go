@@ -8,6 +8,9 @@ func (v *View) setHold(p *Project, e domain.HoldSet, f Fact) {
 	if m == nil {
 		return
 	}
+	if e.Unproven {
+		m.installed(p.Name).forget()
+	}
 	v.holdAs(p, m, &domain.Hold{Instance: e.Instance, Release: e.Release, Until: e.Until, Reason: e.Reason, By: e.By}, f)
 }
 
@@ -31,13 +34,14 @@ func (v *View) liftHold(p *Project, machine string, forgive bool) {
 	v.settle(p, m)
 }
 
-// replaces says whether a part of this person's deployment ends a hold when it starts: any that a deployment
-// queued earlier had set, and the verb's own where the person named the machine. Its own end decides anew.
-func (d *Deployment) replaces(h *domain.Hold, v *View) bool {
-	if h == nil || h.ByVerb() {
-		return h != nil && d.Kind == domain.Narrowed
+// replaces says whether a part of this person's deployment ends the hold that is there when it starts: any that a
+// deployment queued earlier had set, and the verb's own of before where the person named the machine. Its own end
+// decides anew.
+func (d *Deployment) replaces(i *Installed, v *View) bool {
+	if i.Hold == nil || i.Hold.ByVerb() {
+		return i.Hold != nil && d.Kind == domain.Narrowed && i.HoldAt < d.Queued
 	}
-	by := v.Deployments[h.Deployment]
+	by := v.Deployments[i.Hold.Deployment]
 	return by == nil || by.Queued < d.Queued
 }
 
@@ -82,16 +86,14 @@ func (v *View) freeEnvironment(d *Deployment) {
 func (v *View) holdNarrowed(d *Deployment, f Fact) {
 	for _, name := range d.Order {
 		part, m := d.Parts[name], v.Machines[name]
-		if part.State != domain.PartSucceeded || !v.lastPerson(d, part, m) {
-			continue
+		if part.State != domain.PartSucceeded || !v.lastPerson(d, part, m) || m.hold(d.Project.Name).ByVerb() {
+			continue // a verb's hold that was there ended when the part started: this one came later, and stays
 		}
 		if d.Release == d.Project.WantedIn(d.Environment) {
 			v.liftHold(d.Project, name, false)
 			continue
 		}
-		if !m.hold(d.Project.Name).ByVerb() {
-			v.holdAs(d.Project, m, &domain.Hold{Instance: m.Instance, Release: d.Release, Deployment: d.ID}, f)
-		}
+		v.holdAt(part, m, d.Release, f)
 	}
 }
 
@@ -103,7 +105,26 @@ func (v *View) holdStarted(d *Deployment, f Fact) {
 		if part.Claimed == 0 || !v.lastPerson(d, part, m) || m.hold(d.Project.Name).ByVerb() {
 			continue
 		}
-		v.holdAs(d.Project, m, &domain.Hold{Instance: m.Instance, Release: v.Actual(d.Project, m), Deployment: d.ID}, f)
+		v.holdAt(part, m, v.kept(part, m), f)
+	}
+}
+
+// kept is the release that a part left on the instance it ran on.
+func (v *View) kept(part *Part, m *Machine) string {
+	switch {
+	case m.Instance == part.Instance:
+		return v.Actual(part.Deployment.Project, m)
+	case part.State == domain.PartSucceeded:
+		return part.Deployment.Release
+	}
+	return part.Previous
+}
+
+// holdAt holds the instance that a part ran on. Another one has not started the part: like any re-imaged machine that
+// is held it gets the held release, and where there is none nothing holds it.
+func (v *View) holdAt(part *Part, m *Machine, release string, f Fact) {
+	if m.Instance == part.Instance || release != "" {
+		v.holdAs(part.Deployment.Project, m, &domain.Hold{Instance: part.Instance, Release: release, Deployment: part.Deployment.ID}, f)
 	}
 }
 

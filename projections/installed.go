@@ -15,7 +15,6 @@ type Installed struct {
 	// Success is where the last success was reported, Began where its part was claimed.
 	Success     eventlog.Position
 	SuccessTime time.Time
-	SuccessID   domain.ID
 	Began       eventlog.Position
 	// Dirty says that a later attempt was started and did not succeed.
 	Dirty bool
@@ -153,10 +152,13 @@ func (m *Machine) forgiveAll() {
 	}
 }
 
+// forget drops what the log believed the machine to have: the machine has succeeded with something since.
+func (i *Installed) forget() { i.Release, i.Instance, i.Dirty = "", domain.ID{}, true }
+
 // succeed notes that the part's release is what the machine has.
 func (m *Machine) succeed(p *Project, part *Part, f Fact) {
 	i := m.installed(p.Name)
 	i.Release, i.Instance, i.Dirty = part.Deployment.Release, part.Instance, false
-	i.Success, i.SuccessTime, i.SuccessID, i.Began = f.Position, f.Time, f.id(), part.Claimed
+	i.Success, i.SuccessTime, i.Began = f.Position, f.Time, part.Claimed
 	i.Tried = Tried{}
 }

@@ -12,6 +12,7 @@ func (v *View) foldPart(name string, f Fact) error {
 	if err != nil {
 		return err
 	}
+	v.proofs.note(machine, f)
 	d := v.Deployments[id]
 	if d == nil || d.Parts[machine] == nil {
 		return nil
@@ -45,7 +46,7 @@ func (v *View) claim(part *Part, e domain.PartClaimed, f Fact) {
 	if i.Person == nil || i.Person.Queued < d.Queued {
 		i.Person = d
 	}
-	if d.replaces(i.Hold, v) {
+	if d.replaces(i, v) {
 		v.liftHold(d.Project, m.Name, false)
 	}
 }

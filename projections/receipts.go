@@ -10,6 +10,10 @@ import (
 // ReceiptAge is how long the answer to a command is remembered, by the log's own wall clocks.
 const ReceiptAge = 24 * time.Hour
 
+// maxStep is the most that one event moves the time by which receipts age. The clock of one server that is days ahead must
+// not let all servers forget what they have done (law 7); what it costs is that some answers are remembered for longer.
+const maxStep = time.Hour
+
 var queuedType = domain.TypeName(domain.DeploymentQueued{})
 
 // Receipt is what an accepted command came to.
@@ -22,25 +26,28 @@ type Receipt struct {
 	Position eventlog.Position
 	// Deployment is the one that the command queued; the zero id if it queued none.
 	Deployment domain.ID
-	time       time.Time
+	at         time.Duration // on the clock of receipts
 }
 
 // receipts remembers commands by the ids their senders chose, oldest first.
 type receipts struct {
 	byCommand map[domain.ID]Receipt
 	order     []domain.ID
+	now       time.Duration
 }
 
 func newReceipts() receipts { return receipts{byCommand: map[domain.ID]Receipt{}} }
 
-func (r *receipts) note(rec eventlog.Recorded, now time.Time) {
+// note remembers what an event says of its command. passed is by how much the log's time has moved with it.
+func (r *receipts) note(rec eventlog.Recorded, passed time.Duration) {
+	r.now += min(passed, maxStep)
 	command := domain.ID(rec.Command)
 	if command.IsZero() {
 		return
 	}
 	receipt, known := r.byCommand[command]
 	if !known {
-		receipt = Receipt{Stream: rec.Stream, First: domain.ID(rec.ID), time: rec.Time}
+		receipt = Receipt{Stream: rec.Stream, First: domain.ID(rec.ID), at: r.now}
 		r.order = append(r.order, command)
 	}
 	receipt.Position = rec.Position
@@ -48,7 +55,7 @@ func (r *receipts) note(rec eventlog.Recorded, now time.Time) {
 		receipt.Deployment = domain.ID(rec.ID)
 	}
 	r.byCommand[command] = receipt
-	for len(r.order) > 0 && now.Sub(r.byCommand[r.order[0]].time) > ReceiptAge {
+	for len(r.order) > 0 && r.now-r.byCommand[r.order[0]].at > ReceiptAge {
 		delete(r.byCommand, r.order[0])
 		r.order = r.order[1:]
 	}

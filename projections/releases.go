@@ -11,8 +11,6 @@ type Project struct {
 	Defined eventlog.Position
 	// Open are its deployments that have not ended, in the order they were queued.
 	Open []*Deployment
-	// Ended are those that have, in the order they ended.
-	Ended []*Deployment
 	// Enabled is where it was last enabled, or defined.
 	Enabled eventlog.Position
 	// Gone says that the project was deleted: its open deployments only finish what was claimed.
@@ -22,9 +20,6 @@ type Project struct {
 	sweep      map[string]struct{}
 	released   map[string]int // open released and running parts by environment
 }
-
-// CandidateCount is how many candidates of the project are open.
-func (p *Project) CandidateCount() int { return len(p.candidates) }
 
 // Waiting lists the machines with an open candidate of the project, sorted.
 func (p *Project) Waiting() []string {
@@ -97,7 +92,8 @@ func (v *View) foldWithoutProject(name string, f Fact) error {
 func (v *View) deleteProject(p *Project, f Fact) {
 	p.Gone = true
 	for _, d := range p.Open {
-		d.Cancelled, d.adrift = true, true
+		d.adrift = true
+		d.cancel(domain.ProjectGone)
 		v.withdraw(d, nil, domain.ProjectGone, f)
 	}
 	for _, c := range p.candidates {

@@ -30,12 +30,16 @@ type View struct {
 	Aside map[string]*Aside
 	// Fence says that a newer drover writes to this log; its zero value, that none does.
 	Fence Fence
+	// Restores are the restores that people accepted, oldest first.
+	Restores []Restore
 
 	revisions map[string]eventlog.Revision
 	newest    map[string]domain.ID
 	receipts  receipts
-	open      []*Deployment      // all that have not ended
-	parts     map[string][]*Part // open parts by machine, in the order they were queued
+	proofs    proofs
+	joined    map[domain.ID][]*domain.Token // by the instance that used them
+	open      []*Deployment                 // all that have not ended
+	parts     map[string][]*Part            // open parts by machine, in the order they were queued
 	triggers  triggerIndex
 	touched   map[string]struct{}
 }
@@ -79,6 +83,13 @@ type Fence struct {
 	Decision int
 }
 
+// Restore is a moment from which the log goes by another id, because it had lost its newest events.
+type Restore struct {
+	// Was is the id before, ID the one from then on.
+	Was, ID  domain.ID
+	Position eventlog.Position
+}
+
 // New is the view of an empty log.
 func New() *View {
 	return &View{
@@ -94,6 +105,8 @@ func New() *View {
 		newest:       map[string]domain.ID{},
 		Watch:        Watch{starts: map[domain.ID]eventlog.Position{}},
 		receipts:     newReceipts(),
+		proofs:       proofs{},
+		joined:       map[domain.ID][]*domain.Token{},
 		parts:        map[string][]*Part{},
 		touched:      map[string]struct{}{},
 	}
@@ -106,17 +119,26 @@ func (v *View) Apply(rec eventlog.Recorded) domain.Event {
 		return nil
 	}
 	v.Position = rec.Position
+	before := v.Time
 	if rec.Time.After(v.Time) {
 		v.Time = rec.Time
 	}
 	v.revisions[rec.Stream] = rec.Revision
 	v.newest[rec.Stream] = domain.ID(rec.ID)
-	v.receipts.note(rec, v.Time)
-	if aside := v.Aside[rec.Stream]; aside != nil {
+	v.receipts.note(rec, v.Time.Sub(before))
+	if aside := v.Aside[rec.Stream]; aside != nil && !clears(rec) {
 		aside.waiting = append(aside.waiting, rec)
 		return nil
 	}
 	return v.fold(rec)
+}
+
+var clearedType, restoredType = domain.TypeName(domain.StreamCleared{}), domain.TypeName(domain.LogRestored{})
+
+// clears says that an event is a person's word on a stream that was set aside, or on a log that was doubted. It is folded
+// even where the stream that carries it is set aside itself: nothing else could ever end either (law 18).
+func clears(rec eventlog.Recorded) bool {
+	return rec.Stream == domain.WatchStream && (rec.Type == clearedType || rec.Type == restoredType)
 }
 
 // fold brings one event of a stream that is in order into the view, or sets the stream aside.
@@ -132,11 +154,19 @@ func (v *View) fold(rec eventlog.Recorded) domain.Event {
 		err = v.route(Fact{Recorded: rec, Event: e})
 	}
 	if err != nil {
-		v.Aside[rec.Stream] = &Aside{Stream: rec.Stream, Position: rec.Position, Reason: err.Error()}
-		v.touchStream(rec.Stream)
+		v.setAside(rec, err)
 		return nil
 	}
 	return e
+}
+
+func (v *View) setAside(rec eventlog.Recorded, because error) {
+	if aside := v.Aside[rec.Stream]; aside != nil {
+		aside.waiting = append(aside.waiting, rec)
+		return
+	}
+	v.Aside[rec.Stream] = &Aside{Stream: rec.Stream, Position: rec.Position, Reason: because.Error()}
+	v.touchStream(rec.Stream)
 }
 
 // Fact is a decoded event with its place.

@@ -33,6 +33,10 @@ func (w world) Policy(name string) *domain.PolicySettings {
 
 func (w world) Token(id string) *domain.Token { return w.v.Tokens[id] }
 
+func (w world) Restored(was domain.ID) bool {
+	return slices.ContainsFunc(w.v.Restores, func(r Restore) bool { return r.Was == was })
+}
+
 func (w world) Project(name string) *domain.Project {
 	if p := w.v.Projects[name]; p != nil {
 		return &p.Project
@@ -98,27 +102,6 @@ func (w world) Unfinished(project, machine string) string {
 		return i.Last.Deployment.Release
 	}
 	return ""
-}
-
-func (w world) Unclaimed(project string) []domain.UnclaimedParts {
-	p := w.v.Projects[project]
-	if p == nil {
-		return nil
-	}
-	var all []domain.UnclaimedParts
-	for _, d := range p.Open {
-		u := domain.UnclaimedParts{Deployment: d.ID, Kind: d.Kind, Environment: d.Environment}
-		for _, name := range d.Order {
-			if d.Parts[name].Unclaimed() {
-				u.Machines = append(u.Machines, name)
-			}
-		}
-		u.All = len(u.Machines) == d.open
-		if len(u.Machines) > 0 {
-			all = append(all, u)
-		}
-	}
-	return all
 }
 
 func (w world) Deployment(id domain.ID) *domain.DeploymentFacts {

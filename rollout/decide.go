@@ -192,13 +192,21 @@ func outcome(d *projections.Deployment) (domain.DeploymentState, string) {
 	case missed > 0 && d.Facts.Unavailable == domain.FailUnavailable:
 		return domain.DeploymentFailed, "machines-unavailable"
 	case d.Cancelled:
-		return domain.DeploymentCancelledAs, "cancelled"
+		return domain.DeploymentCancelledAs, string(d.CancelledFor)
 	case d.Superseded:
 		return domain.DeploymentCancelledAs, string(domain.Superseded)
-	case d.Kind == domain.Automatic && count[domain.PartSucceeded] == 0 && count[domain.PartCancelled] > 0:
-		return domain.DeploymentCancelledAs, "withdrawn" // changes nothing; succeeded would read like a lie
+	case d.Kind != domain.EnvironmentWide && count[domain.PartSucceeded] == 0 && count[domain.PartCancelled] > 0:
+		return domain.DeploymentCancelledAs, withdrawal(d) // changes nothing; succeeded would read like a lie
 	}
 	return domain.DeploymentSucceeded, ""
+}
+
+// withdrawal is why nothing came of a deployment whose parts were taken back: only a person's later one takes back a person's.
+func withdrawal(d *projections.Deployment) string {
+	if d.Kind == domain.Automatic {
+		return "withdrawn"
+	}
+	return string(domain.Superseded)
 }
 
 // releases lets queued parts be claimed wherever room has appeared under maxParallel, oldest deployment first. What is

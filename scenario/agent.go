@@ -11,11 +11,12 @@ import (
 
 // heartbeat lets the server that holds an agent's session hear of it, if it does.
 func (st *stage) heartbeat(a *agent) {
-	if a.server == nil || a.server.down || a.silent {
+	if a.unheard() != "" {
 		return
 	}
 	if m := a.server.fold().Machines[a.machine]; m != nil && m.Online && m.Session == a.session {
 		a.server.Heard(a.machine, m.Connect)
+		a.told(a.server)
 	}
 }
 
@@ -27,7 +28,7 @@ func (st *stage) goesOffline(s *server, a *agent, _ []string) ([]string, error) 
 
 // fallsSilent cuts the agent off: nobody is told.
 func (st *stage) fallsSilent(_ *server, a *agent, _ []string) ([]string, error) {
-	if text := a.unheard(); text != "" {
+	if text := a.unheard(); text != "" && (a.server == nil || a.server.stopped == nil) {
 		return []string{text}, nil
 	}
 	a.silent = true
@@ -63,7 +64,7 @@ func (st *stage) isCloned(s *server, a *agent, _ []string) ([]string, error) {
 	}
 	m := s.fold().Machines[a.machine]
 	for _, holder := range st.servers {
-		if m != nil && m.Online && m.Instance == a.instance && m.Server == holder.Server() && !holder.down && holder.Holds(a.machine, m.Connect, 0) {
+		if m != nil && m.Online && m.Instance == a.instance && m.Server == holder.Server() && holder.works() && holder.Holds(a.machine, m.Connect, 0) {
 			return []string{fmt.Sprintf("rejected: machine %s is online with another session of this instance", a.machine)}, nil
 		}
 	}
@@ -78,6 +79,8 @@ func (a *agent) unheard() string {
 		return "unheard: machine " + a.machine + " has no session"
 	case a.silent:
 		return "unheard: machine " + a.machine + " is silent"
+	case a.server.stopped != nil:
+		return "unheard: server " + a.server.name + " is stopped"
 	}
 	return ""
 }
@@ -157,6 +160,9 @@ func reportEnd(state domain.PartState) func(*stage, *server, *agent, []string) (
 			return nil, w.err
 		}
 		answer, err := st.send(s, domain.ID{}, end)
+		if state == domain.PartSucceeded && err == nil {
+			a.remembers(s, id)
+		}
 		if err == nil && strings.HasPrefix(answer[0], "ok") {
 			a.running = slices.DeleteFunc(a.running, func(o domain.ID) bool { return o == id })
 		}

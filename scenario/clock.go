@@ -10,7 +10,7 @@ import (
 // day is the one on which every scenario begins, at midnight.
 var day = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// clock is moved by the file alone; all servers read it.
+// clock is moved by the file alone. All servers count durations on it; their wall clocks may be wrong.
 type clock struct{ now time.Duration }
 
 // Now is the wall clock.
@@ -18,6 +18,22 @@ func (c *clock) Now() time.Time { return day.Add(c.now) }
 
 // Elapsed is the monotonic clock.
 func (c *clock) Elapsed() time.Duration { return c.now }
+
+// serverClock is the clock of the machine that one server runs on.
+type serverClock struct {
+	*clock
+	// wrong is by how much its wall clock is wrong; standing is when it stands still, nil while it goes.
+	wrong    time.Duration
+	standing *time.Time
+}
+
+// Now is the server's wall clock.
+func (c *serverClock) Now() time.Time {
+	if c.standing != nil {
+		return *c.standing
+	}
+	return c.clock.Now().Add(c.wrong)
+}
 
 // maxHours bounds a time of day; hours beyond 23 are those of the days after.
 const maxHours = 9999
@@ -41,6 +57,9 @@ func parseTime(text string) (at time.Duration, ok bool) {
 
 // formatTime writes what parseTime reads.
 func formatTime(at time.Duration) string {
+	if at < 0 { // on the day before, as a clock has it that is late
+		return "-" + formatTime(-at)
+	}
 	s := int(at / time.Second)
 	return fmt.Sprintf("%02d:%02d:%02d", s/3600, s/60%60, s%60)
 }

@@ -43,14 +43,19 @@ func (st *stage) nextCommand(command domain.Command) domain.ID {
 
 // lines runs each line of a block's input: a time, and the rest for each. Lines that begin with # are passed over.
 func (st *stage) lines(b *block, each func(s *server, words []string) ([]string, error)) ([]string, error) {
-	_, values, err := st.header(b, 0, "server")
+	_, values, err := st.header(b, 0, "server", "reacts")
 	if err != nil {
 		return nil, err
+	}
+	if word := values["reacts"]; word != "" && word != "no" {
+		return nil, st.wrong("leave it out, or write reacts=no", "reacts=%.40s says nothing", word)
 	}
 	s, err := st.running(values["server"])
 	if err != nil {
 		return nil, err
 	}
+	st.unmoved = values["reacts"] == "no"
+	defer func() { st.unmoved = false }()
 	var output []string
 	for _, l := range b.input {
 		st.line = l.number
@@ -116,15 +121,16 @@ func refusal(err error) (text string, refused bool) {
 	switch {
 	case errors.As(err, &rejection):
 		return "rejected: " + rejection.Error(), true
-	case errors.Is(err, engine.ErrFenced):
+	case errors.Is(err, engine.ErrFenced), errors.Is(err, engine.ErrDoubted):
 		return "rejected: " + err.Error(), true
 	}
 	return "", false
 }
 
-// react lets a server do at once what follows. One that is in the middle of a tick does it when that ends.
+// react lets a server do at once what follows. One that is in the middle of a tick does it when that ends; a
+// block may say that it comes late.
 func (st *stage) react(s *server) error {
-	if s.paused != nil {
+	if s.paused != nil || st.unmoved {
 		return nil
 	}
 	_, err := s.React(st.ctx)

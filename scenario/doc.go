@@ -26,7 +26,7 @@
 //
 // A time is HH:MM:SS on the day on which the file begins, 2026-01-01; 26:00:00 is two o'clock on the day after. Times
 // only rise. As time passes, every agent that is online and not silent sends its heartbeats, and every server that
-// runs renews its lease. Nothing else happens by itself: ticks are blocks too.
+// runs renews its lease. Nothing else happens by itself: ticks are blocks too. Times of a file are the right ones; the wall clock of a server may show another.
 //
 // # Names
 //
@@ -38,12 +38,13 @@
 //
 //	apply [HH:MM:SS]         YAML documents without blank lines between them, as `drover apply` takes them
 //	do                       a line for each command: HH:MM:SS and a verb as on the command line: release create, deploy, rollback,
-//	                         retry, cancel, pin, unpin, hold, unhold, machine|project|trigger enable|disable, delete, log clear; and
+//	                         retry, cancel, pin, unpin, hold, unhold, machine|project|trigger enable|disable, delete, log clear,
+//	                         log accept-restore; and
 //	                         again: the command before is sent once more under its id
 //	report                   a line for each report of an agent: HH:MM:SS, the machine, and a word (below)
 //	events                   a line for each fact that another server would have written: HH:MM:SS, the event's name, the
 //	                         machine; PartClaimed and PartEnded name the deployment too; Raw STREAM TYPE JSON writes anything,
-//	                         and "#12" or "d1" in it are the ids that they stand for
+//	                         and "#12" or "d1" in it, and d1 in part/d1/web-01, are the ids that they stand for
 //	tick HH:MM:SS            one tick; servers=(a,b) is two at one instant: both read, both decide, both append
 //	ticks until=HH:MM:SS     a tick every 15 seconds (every=1m); prints verdicts that are new, and what is appended
 //	view fleet               the table of `drover get machines`; also view deployments, view candidates, and
@@ -53,12 +54,21 @@
 //	pause after=decide       the next tick stops after that step, until
 //	resume [HH:MM:SS]        it goes on
 //	kill HH:MM:SS            a server ends; its agents lose their connection
-//	start HH:MM:SS           it is opened again from the log; its agents come back to it
+//	start HH:MM:SS           it is opened again from the log; its agents come back to it; rules=2 is a drover with newer rules
+//	backup                   keeps the log as it is now
+//	restore HH:MM:SS         puts the backup in the place of the log, also under servers that run; kill and start come before and
+//	                         after it where they were stopped
+//	import HH:MM:SS          exports the log, and puts an empty one in its place that the archive was imported into
+//	stop HH:MM:SS            its process stands still: it hears nothing and renews nothing, until
+//	wake HH:MM:SS            it goes on where it was, in the middle of a tick too; it counts all silence anew
+//	clock HH:MM:SS by=10m    its wall clock is wrong from then on (by=-90s is late, by=0s is right), or stands
+//	react HH:MM:SS           a server does what it does each second: what follows, and sessions that are silent
 //	replay                   folds the log afresh with its pages cut in several ways: the view must be the same
 //	log [from=#12]           the events; stream=project/shop keeps those of one stream
 //
 // All but replay and log take server=NAME. After each line of do and report the server does at once what follows (parts
-// released, deployments ended); that is printed as "then". Facts of events wait for the next tick or report.
+// released, deployments ended), unless the block says reacts=no; that is printed as "then". Facts of events wait for the
+// next tick or report.
 //
 // # Words of agents
 //

@@ -172,7 +172,7 @@ func (st *stage) putRaw(s *server, line []string) error {
 	if !json.Valid([]byte(data)) {
 		return st.wrong("quote it with '…'", "%.60q is no JSON", data)
 	}
-	return st.appendRaw(s, line[1], line[2], []byte(data))
+	return st.appendRaw(s, st.names.stream(line[1]), line[2], []byte(data))
 }
 
 func (st *stage) appendRaw(s *server, stream, typeName string, data []byte) error {

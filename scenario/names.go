@@ -3,6 +3,7 @@ package scenario
 import (
 	"fmt"
 	"regexp"
+	"strings"
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
@@ -36,6 +37,17 @@ func (n *names) restore(text string) string {
 		}
 		return quoted
 	})
+}
+
+// stream puts ids in the place of the stand-ins in a stream's name, such as part/d1/web-01.
+func (n *names) stream(name string) string {
+	words := strings.Split(name, "/")
+	for i, word := range words {
+		if id, ok := n.byName[word]; ok && i == 1 && words[0] == domain.PartStreams {
+			words[i] = id.String()
+		}
+	}
+	return strings.Join(words, "/")
 }
 
 // replace puts stand-ins in the place of the ids of a text.

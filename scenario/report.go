@@ -20,6 +20,7 @@ type agent struct {
 	silent bool
 	// running are the parts that it has claimed and not ended.
 	running []domain.ID
+	memory  agentMemory
 }
 
 // word is one thing that an agent can say or suffer.
@@ -59,7 +60,7 @@ func (st *stage) report(b *block) ([]string, error) {
 			return nil, st.wrong("use one of: "+reportNames(), "%.40q is no word of an agent", words[1])
 		}
 		a := st.agent(words[0])
-		if len(b.args) == 0 && a.server != nil && !a.server.down {
+		if len(b.args) == 0 && a.server != nil && a.server.works() {
 			s = a.server
 		}
 		return all[i].run(st, s, a, words[2:])
@@ -88,7 +89,7 @@ func (st *stage) agent(machine string) *agent {
 func (a *agent) reimage(st *stage) {
 	a.instances++
 	a.instance = st.id("instance", a.machine, a.instances)
-	a.server, a.silent, a.running = nil, false, nil
+	a.server, a.silent, a.running, a.memory = nil, false, nil, agentMemory{}
 	st.names.add(a.instance, fmt.Sprintf("%s/disk%d", a.machine, a.instances))
 	a.session = domain.ID{}
 }
@@ -158,6 +159,11 @@ func (st *stage) connect(s *server, a *agent) ([]string, error) {
 	answer, err := st.send(s, domain.ID{}, domain.ConnectMachine{Name: a.machine, Server: s.Server(), Session: a.session, Instance: a.instance})
 	if err == nil && !strings.HasPrefix(answer[0], "rejected") {
 		a.server, a.silent = s, false
+		followed, err := st.compare(s, a)
+		if err != nil {
+			return nil, err
+		}
+		answer = append(answer, followed...)
 		st.heartbeat(a)
 	}
 	return answer, err

@@ -62,6 +62,13 @@ func TestAMistakeIsToldWithItsPlaceAndAHint(t *testing.T) {
 		"pause after=read\n\ntick 09:00:00\n\ntick 09:00:01\n": `server a is in the middle of a tick (write ` + "`resume` first)",
 		"kill 09:00:00\n\ntick 09:00:01\n":                     `server a is down (write`,
 		"start 09:00:00\n":                                     `server a runs`,
+		"stop 09:00:00\n\ntick 09:00:01\n":                     `server a is stopped (write`,
+		"wake 09:00:00\n":                                      `server a is not stopped`,
+		"clock 09:00:00\n":                                     `"09:00:00" sets no clock (write: clock HH:MM:SS by=DURATION|stands`,
+		"clock 09:00:00 by=late\n":                             `sets no clock`,
+		"react\n":                                              `the time is missing (write: react HH:MM:SS`,
+		"do reacts=soon\n09:00:00 unpin s --in p\n":            `reacts=soon says nothing`,
+		"kill 09:00:00\n\nstart 09:00:01 rules=new\n":          `rules="new" is no version`,
 		"log from=#x\n":                                        `from=#x is no position`,
 		"ticks until=soon\n":                                   `until is no time`,
 		"do\n09:00:00 \x00\n":                                  `a.txt:2: the line holds bytes that are no text`,
@@ -131,7 +138,7 @@ var mustExist = []string{"partial-failure-is-not-rolled-back", "disable-beats-a-
 	"claimed-machine-destroyed", "slow-machine-blocks-nobody", "online-during-rollout-is-not-up-to-date", "skip-after-restart-stays-skipped",
 	"exhausted-is-not-swept", "window-of-one-on-two-servers", "cure-reaches-the-unhealthy", "health-after-deploy-is-no-cause",
 	"reboot-in-a-step-is-no-new-cause", "exclude-stays-excluded", "rollback-during-rollout", "offline-then-connected", "clone-is-refused",
-	"post-twice-is-once", "name-used-again-starts-empty"}
+	"post-twice-is-once", "name-used-again-starts-empty", "clocks-apart-lease", "wake-after-40s-writes-no-offline", "rule-change-does-not-redeploy"}
 
 func TestEveryLawHasItsFilesAndEveryFileSaysWhatItShows(t *testing.T) {
 	page, err := os.ReadFile("../docs/laws.md")
@@ -194,7 +201,9 @@ func FuzzNoTextBreaksARun(f *testing.F) {
 		"report\n09:00:01 web-01 joins\n09:00:02 web-01 claims\n09:00:03 web-01 fails d1 --exit 2\n09:00:04 web-01 re-imaged",
 		"events\n09:00:00 PartClaimed web-01 d1\n09:00:00 MachineWentOffline web-01 --connect #4\n09:00:01 MachineDeleted web-01",
 		"events\n09:00:00 Raw part/d1/x part.claimed/v1 {}\n09:00:00 Raw watch watch.passed/v1 '{\"since\":\"#1\"}'",
-		"crash after=decide\n\ntick 09:00:01 servers=(a,b)\n\npause after=read\n\ntick 09:00:02\n\nresume", "kill 09:00:00\n\nstart 09:00:01",
+		"crash after=decide\n\ntick 09:00:01 servers=(a,b)\n\npause after=read\n\ntick 09:00:02\n\nresume", "kill 09:00:00\n\nstart 09:00:01 rules=2",
+		"clock 09:00:00 by=-48h server=b\n\nstop 09:00:01\n\nreact 09:00:40 servers=(b)\n\nwake 09:01:00\n\nclock 09:01:00 stands\n\nreact 09:01:01",
+		"do reacts=no\n09:00:00 log clear watch\n09:00:01 log clear part/d1/web-01",
 		"view deployments d1\n\nview fleet\n\nwhy web-01 shop at=#3\n\nlog from=#2 stream=project/shop\n\nreplay"} {
 		f.Add(blocks)
 	}

@@ -21,21 +21,27 @@ type stage struct {
 	ctx     context.Context
 	script  *script
 	clock   *clock
-	log     *memory.Log
+	log     *vault
 	servers []*server
 	agents  map[string]*agent
 	names   names
 	sent    sent
 	ticks   int
 	line    int // that runs now
+	// unmoved says that servers do not do at once what follows from the block that runs now.
+	unmoved bool
 }
 
 // server is one drover server.
 type server struct {
 	*engine.Engine
 	name   string
+	clock  *serverClock
+	rules  int // the version of the rules that it decides by; 0 is that of this drover
 	starts int
 	down   bool
+	// stopped says since when the whole process stands still, as after SIGSTOP; nil while it runs.
+	stopped *time.Duration
 	// stop says after which step the next tick stops, and crashes whether it dies of it.
 	stop    step
 	crashes bool
@@ -52,7 +58,7 @@ const (
 )
 
 func newStage(ctx context.Context, s *script) (*stage, error) {
-	st := &stage{ctx: ctx, script: s, clock: &clock{}, log: memory.New(), agents: map[string]*agent{}, names: newNames()}
+	st := &stage{ctx: ctx, script: s, clock: &clock{}, log: &vault{Log: memory.New()}, agents: map[string]*agent{}, names: newNames()}
 	_, err := st.server("a")
 	return st, err
 }
@@ -66,9 +72,9 @@ type blockKind struct {
 func blockKinds() []blockKind {
 	return []blockKind{
 		{"apply", "apply [HH:MM:SS] [server=NAME], then YAML without blank lines", (*stage).apply},
-		{"do", "do [server=NAME], then a line for each command: HH:MM:SS VERB …", (*stage).do},
+		{"do", "do [server=NAME] [reacts=no], then a line for each command: HH:MM:SS VERB …", (*stage).do},
 		{"events", "events, then a line for each fact: HH:MM:SS EVENT MACHINE …", (*stage).events},
-		{"report", "report [server=NAME], then a line for each report: HH:MM:SS MACHINE WORD …", (*stage).report},
+		{"report", "report [server=NAME] [reacts=no], then a line for each report: HH:MM:SS MACHINE WORD …", (*stage).report},
 		{"tick", "tick HH:MM:SS [server=NAME] [servers=(a,b)]", (*stage).tick},
 		{"ticks", "ticks until=HH:MM:SS [every=15s] [servers=(a,b)]", (*stage).manyTicks},
 		{"view", "view fleet|deployments [DEPLOYMENT]|candidates", (*stage).view},
@@ -77,7 +83,14 @@ func blockKinds() []blockKind {
 		{"pause", "pause after=read|decide|append [server=NAME]", (*stage).pause},
 		{"resume", "resume [HH:MM:SS] [server=NAME]", (*stage).resume},
 		{"kill", "kill HH:MM:SS [server=NAME]", (*stage).kill},
-		{"start", "start HH:MM:SS [server=NAME]", (*stage).start},
+		{"start", "start HH:MM:SS [server=NAME] [rules=N]", (*stage).start},
+		{"backup", "backup", (*stage).backup},
+		{"restore", "restore HH:MM:SS", (*stage).restore},
+		{"import", "import HH:MM:SS", (*stage).importLog},
+		{"stop", "stop HH:MM:SS [server=NAME]", (*stage).freeze},
+		{"wake", "wake HH:MM:SS [server=NAME]", (*stage).wake},
+		{"clock", "clock HH:MM:SS by=DURATION|stands [server=NAME]", (*stage).setClock},
+		{"react", "react HH:MM:SS [server=NAME] [servers=(a,b)]", (*stage).reacts},
 		{"replay", "replay", (*stage).replay},
 		{"log", "log [from=#POSITION] [stream=STREAM]", (*stage).show},
 	}
@@ -167,7 +180,7 @@ func (st *stage) advance(to time.Duration) error {
 	st.clock.now = to
 	for range 2 { // so that each sees the newest lease of all others
 		for _, s := range st.servers {
-			if !s.down {
+			if s.works() {
 				if err := s.Lease(st.ctx, st.log); err != nil {
 					return err
 				}
@@ -193,7 +206,7 @@ func (st *stage) server(name string) (*server, error) {
 	if r := domain.CheckName("server", name); r != nil || len(st.servers) == 20 {
 		return nil, st.wrong("name it a, b, c and so on, at most 20 of them", "%.40q is no server", name)
 	}
-	s := &server{name: name, down: true}
+	s := &server{name: name, down: true, clock: &serverClock{clock: st.clock}}
 	st.servers = append(st.servers, s)
 	return s, st.open(s)
 }
@@ -204,19 +217,25 @@ func (st *stage) running(name string) (*server, error) {
 	if err == nil && s.down {
 		return nil, st.wrong("write `start HH:MM:SS` first", "server %s is down", s.name)
 	}
+	if err == nil && s.stopped != nil {
+		return nil, st.wrong("write `wake HH:MM:SS` first", "server %s is stopped", s.name)
+	}
 	return s, err
 }
+
+// works says whether the process does anything now.
+func (s *server) works() bool { return !s.down && s.stopped == nil }
 
 // open starts a server under a new id and folds the whole log.
 func (st *stage) open(s *server) error {
 	s.starts++
 	id := st.id("server", s.name, s.starts)
 	st.names.add(id, s.name)
-	e, err := engine.Open(st.ctx, engine.Config{Log: st.log, Clock: st.clock, Server: id, Version: "scenario"})
+	e, err := engine.Open(st.ctx, engine.Config{Log: st.log, Clock: s.clock, Server: id, Decision: s.rules, Version: "scenario"})
 	if err != nil {
 		return err
 	}
-	s.Engine, s.down, s.stop, s.paused = e, false, "", nil
+	s.Engine, s.down, s.stop, s.paused, s.stopped = e, false, "", nil, nil
 	if err := s.Lease(st.ctx, st.log); err != nil {
 		return err
 	}

@@ -194,6 +194,9 @@ func (st *stage) appended(s *server, p *paused, ended bool) []string {
 	if err := s.Ready(); err != nil {
 		lines = append(lines, "fenced   "+err.Error())
 	}
+	if err := s.Doubted(); err != nil {
+		lines = append(lines, "doubted  "+err.Error())
+	}
 	for _, w := range p.pass.Report.Appended[p.shown:] {
 		lines = append(lines, "append   "+st.written(w))
 	}

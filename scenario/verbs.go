@@ -55,7 +55,12 @@ func verbs() []verb {
 		{"trigger enable PROJECT/NAME", func(w *words) domain.Command { return w.trigger(true) }},
 		{"trigger disable PROJECT/NAME", func(w *words) domain.Command { return w.trigger(false) }},
 		{"delete KIND NAME", deleteCommand},
-		{"log clear STREAM", func(w *words) domain.Command { return domain.ClearStream{Name: w.arg(0), By: by} }},
+		{"log accept-restore", func(w *words) domain.Command {
+			return domain.AcceptRestore{Was: domain.ID(w.server.LogID()), At: w.server.clock.Now(), By: by}
+		}},
+		{"log clear STREAM", func(w *words) domain.Command {
+			return domain.ClearStream{Name: w.stage.names.stream(w.arg(0)), By: by}
+		}},
 	}
 }
 
@@ -154,7 +159,7 @@ func (w *words) until() *time.Time {
 	if err != nil || d <= 0 {
 		w.note(w.stage.wrong("write it as 90m or 2h30m", "--for %.40q is no duration", text))
 	}
-	until := w.stage.clock.Now().Add(d)
+	until := w.server.clock.Now().Add(d)
 	return &until
 }
 
@@ -211,7 +216,10 @@ func (w *words) read(line []string) {
 // nameOf is the verb of a usage: its words before the first in capitals.
 func nameOf(usage string) []string {
 	all := strings.Fields(usage)
-	return all[:slices.IndexFunc(all, isArgument)]
+	if i := slices.IndexFunc(all, isArgument); i >= 0 {
+		return all[:i]
+	}
+	return all
 }
 
 func isArgument(word string) bool { return word == strings.ToUpper(word) }

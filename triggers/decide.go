@@ -31,7 +31,7 @@ func Judge(v *projections.View, p *projections.Project, m *projections.Machine, 
 	}
 	kind, reason := judge(c)
 	verdict := Verdict{Project: p.Name, Machine: m.Name, Kind: kind, Reason: reason, Environment: m.Environment,
-		Release: v.Wanted(p, m), Triggers: c.asking(), Causes: causes(c.Candidates)}
+		Release: v.Wanted(p, m), Triggers: c.asking(), Causes: causes(c.heard())}
 	if len(c.Candidates) == 0 {
 		verdict.Triggers = c.Sweeping
 	}
@@ -109,7 +109,7 @@ func triggersOf(p *projections.Project) []*domain.Trigger {
 type group struct{ project, environment, release string }
 
 // Plan turns the deploy verdicts into automatic deployments: one for each (project, environment, release),
-// of at most domain.MaxNamedMachines machines; more are more deployments, each whole in its own append.
+// as much as one append takes; more are more deployments, each whole in its own append.
 func Plan(v *projections.View, verdicts []Verdict) []domain.Decision {
 	members := map[group][]Verdict{}
 	var order []group
@@ -125,11 +125,37 @@ func Plan(v *projections.View, verdicts []Verdict) []domain.Decision {
 	}
 	var all []domain.Decision
 	for _, g := range order {
-		for chunk := range slices.Chunk(members[g], domain.MaxNamedMachines) {
-			all = append(all, queue(v, g, chunk))
+		for rest := members[g]; len(rest) > 0; {
+			n := fitting(rest)
+			all = append(all, queue(v, g, rest[:n]))
+			rest = rest[n:]
 		}
 	}
 	return all
+}
+
+// maxMembersBytes bounds what the machines of one deployment need as JSON. A log takes 512 KiB at once, and a
+// deployment that it refused would be decided again at every tick, for ever.
+const maxMembersBytes = 384 << 10
+
+// fitting is how many of members go into one deployment: at least one, at most domain.MaxNamedMachines.
+func fitting(members []Verdict) int {
+	bytes := 0
+	for n, member := range members[:min(len(members), domain.MaxNamedMachines)] {
+		if bytes += size(member); n > 0 && bytes > maxMembersBytes {
+			return n
+		}
+	}
+	return min(len(members), domain.MaxNamedMachines)
+}
+
+// size is at least what a machine needs in the event's JSON: its names, its causes' ids and what stands between them.
+func size(member Verdict) int {
+	bytes := 100 + len(member.Machine) + len(`"00000000-0000-0000-0000-000000000000",`)*len(member.Causes)
+	for _, name := range member.Triggers {
+		bytes += len(name) + len(`"",`)
+	}
+	return bytes
 }
 
 func queue(v *projections.View, g group, members []Verdict) domain.Decision {

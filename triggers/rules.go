@@ -1,6 +1,7 @@
 package triggers
 
 import (
+	"slices"
 	"time"
 
 	"github.com/droverhq/drover/domain"
@@ -133,6 +134,22 @@ func (c Case) asking() []string {
 		}
 	}
 	return names
+}
+
+// heard are the candidates that the verdict is about: those of enabled triggers, or all where every one that asks is disabled.
+// What a disabled trigger waits for is no cause of what another one does; it stays open (laws 19, 20).
+func (c Case) heard() []*projections.Candidate {
+	names := c.asking()
+	if len(names) == 0 {
+		return c.Candidates
+	}
+	var heard []*projections.Candidate
+	for _, candidate := range c.Candidates {
+		if slices.Contains(names, candidate.Trigger) {
+			heard = append(heard, candidate)
+		}
+	}
+	return heard
 }
 
 func (c Case) nothingReleased() bool {

@@ -2,6 +2,7 @@ package triggers_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -117,6 +118,18 @@ func TestTwoTriggersOverOneMachineMakeOnePart(t *testing.T) {
 	require.Len(t, machines[0].Causes, 2)
 }
 
+func TestWhatADisabledTriggerWaitsForIsNoCauseOfWhatAnotherOneDoes(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	y.join("web-01")
+	y.put("project/shop", domain.TriggerDisabled{Trigger: "joins"}, domain.TriggerDefined{Trigger: "changes", Settings: domain.TriggerSettings{
+		Events: []domain.Category{domain.Changed}, Environments: []string{"*"}}})
+	changed := y.put("machine/web-01", domain.MachineChanged{Environment: "production", Roles: []string{"web"}})
+	machines := triggers.Plan(y.View, triggers.Decide(y.View, now))[0].Events[0].(domain.DeploymentQueued).Machines
+	require.Equal(t, []string{"changes"}, machines[0].Triggers)
+	require.Equal(t, []domain.ID{changed}, machines[0].Causes)
+}
+
 func TestTheBalanceIsShownAndDecidesNothing(t *testing.T) {
 	y := newYard(t)
 	y.shop()
@@ -125,4 +138,29 @@ func TestTheBalanceIsShownAndDecidesNothing(t *testing.T) {
 	verdicts := triggers.Decide(y.View, now)
 	require.Len(t, verdicts, 1)
 	require.Equal(t, triggers.MachineUnavailable, verdicts[0].Reason, "the end state counts: +3 -2 is still disabled")
+}
+
+func TestEachDeploymentFitsIntoOneAppendHoweverManyTriggersAskForIt(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	for i := range 40 {
+		y.put("project/shop", domain.TriggerDefined{Trigger: fmt.Sprintf("%02d-%s", i, strings.Repeat("t", 60)),
+			Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}}})
+	}
+	for i := range 700 {
+		y.join(fmt.Sprintf("web-%04d-%s", i, strings.Repeat("m", 50)))
+	}
+	seen := map[string]bool{}
+	for _, d := range triggers.Plan(y.View, triggers.Decide(y.View, now)) {
+		_, data, err := domain.Encode(d.Events[0])
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(data), eventlog.MaxAppendBytes)
+		queued, ok := d.Events[0].(domain.DeploymentQueued)
+		require.True(t, ok)
+		for _, m := range queued.Machines {
+			require.False(t, seen[m.Name], "%s is in two deployments", m.Name)
+			seen[m.Name] = true
+		}
+	}
+	require.Len(t, seen, 700)
 }

@@ -36,6 +36,8 @@ type Entry struct {
 	// Step and Group are those of the last step that was started; running only.
 	Step  string     `json:"step,omitempty"`
 	Group *run.Group `json:"group,omitempty"`
+	// Ran says that its first step may have been started; ended only.
+	Ran bool `json:"ran,omitempty"`
 	// End is how it ended; ended only.
 	End *client.End `json:"end,omitempty"`
 }
@@ -59,6 +61,7 @@ type Journal struct {
 
 	mu     sync.Mutex
 	memory *client.Memory
+	runs   []ranPart // of memory.json too
 }
 
 // Open locks and reads the data folder, and makes what is missing. It returns the entries that
@@ -81,6 +84,10 @@ func Open(data string) (*Journal, []Entry, error) {
 	return j, entries, nil
 }
 
+// lockWithin is how long the lock of an agent that was killed may still be held: by a step that it was about to start, which
+// has the lock until its program begins.
+const lockWithin = time.Second
+
 // lockFolder makes this process the only agent in the folder, until it ends in any way.
 func lockFolder(data string) (*os.File, error) {
 	path := filepath.Join(data, "agent.lock")
@@ -88,7 +95,12 @@ func lockFolder(data string) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the data folder: %w", err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	for since := time.Now(); errors.Is(err, syscall.EWOULDBLOCK) && time.Since(since) < lockWithin; {
+		time.Sleep(lockWithin / 20)
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	if err != nil {
 		defer lock.Close()
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
@@ -109,7 +121,7 @@ func (j *Journal) read() (entries []Entry, err error) {
 	if j.identity, err = loadIdentity(j.data); err != nil {
 		return nil, err
 	}
-	if j.memory, err = loadMemory(j.data); err != nil {
+	if err = j.loadMemory(); err != nil {
 		return nil, err
 	}
 	files, err := os.ReadDir(filepath.Join(j.data, "journal"))

@@ -177,21 +177,34 @@ func TestTheMemoryOfALogSurvivesARestartAndNeverGoesBack(t *testing.T) {
 	data := t.TempDir()
 	j, _ := open(t, data)
 	require.Nil(t, j.Memory())
-	require.NoError(t, j.RememberLog("log-1"))
+	require.NoError(t, j.RememberLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-01"))
 	require.NoError(t, j.RememberEvent(client.Told{Log: "log-1", Revision: 4, Event: "e4"}))
 	require.NoError(t, j.RememberEvent(client.Told{Log: "log-1", Revision: 3, Event: "e3"}))
 	require.NoError(t, j.RememberEvent(client.Told{Log: "another", Revision: 9, Event: "e9"}))
-	require.NoError(t, j.RememberSuccess("shop", "s1"))
-	require.NoError(t, j.RememberLog("log-1"))
+	require.NoError(t, j.RememberSuccess("shop", client.Ended{Deployment: "d-1", Event: "s1"}))
+	require.NoError(t, j.RememberLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-01"))
 
 	j, _ = reopen(t, j, data)
-	want := &client.Memory{Log: "log-1", Revision: 4, Event: "e4", Successes: map[string]string{"shop": "s1"}}
+	want := &client.Memory{Log: "log-1", Made: "made-1", Machine: "web-01", Revision: 4, Event: "e4", Successes: map[string]string{"shop": "s1"}, Deployments: map[string]string{"shop": "d-1"}}
 	require.Equal(t, want, j.Memory())
 
-	require.NoError(t, j.RememberLog("log-2"))
-	require.Equal(t, &client.Memory{Log: "log-2", Revision: -1}, j.Memory())
+	require.NoError(t, j.RememberLog(client.Welcome{Log: "log-2", Made: "made-1"}, "web-01"))
+	require.Equal(t, &client.Memory{Log: "log-2", Made: "made-1", Machine: "web-01", Revision: -1}, j.Memory())
 	require.NoError(t, j.RememberEvent(client.Told{Log: "log-2", Revision: 0, Event: "f0"}))
 	require.Equal(t, "f0", j.Memory().Event)
+}
+
+func TestADataFolderFromTheImageOfAnotherMachineRemembersNothing(t *testing.T) {
+	j, _ := open(t, t.TempDir())
+	require.NoError(t, j.RememberLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-01"))
+	require.NoError(t, j.RememberEvent(client.Told{Log: "log-1", Revision: 4, Event: "e4"}))
+	require.NoError(t, j.RememberSuccess("shop", client.Ended{Deployment: "d-1", Event: "s1"}))
+	require.NoError(t, j.RememberRun("shop", client.End{Deployment: "d-1", State: "succeeded"}))
+
+	require.NoError(t, j.RememberLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-02"))
+	require.Equal(t, &client.Memory{Log: "log-1", Made: "made-1", Machine: "web-02", Revision: -1}, j.Memory())
+	_, _, ran := j.Run("d-1")
+	require.False(t, ran, "web-01 ran that, not this machine")
 }
 
 func TestAFullDiskIsAnErrorAndChangesNothing(t *testing.T) {
@@ -202,7 +215,7 @@ func TestAFullDiskIsAnErrorAndChangesNothing(t *testing.T) {
 	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was))
 	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 20, Max: was.Max}))
 	running := j.Put(journal.Entry{Deployment: "d-1", Project: "shop", State: journal.Running})
-	remembered := j.RememberLog("log-1")
+	remembered := j.RememberLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-01")
 	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &was))
 
 	require.ErrorContains(t, running, "write the journal: ")

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -33,6 +35,9 @@ type Client struct {
 	Token string
 	// HTTP carries the requests; nil: http.DefaultClient. Redirects are never followed.
 	HTTP *http.Client
+	// Silence is how long a server may take to begin its answer before the next one is asked, and a live stream
+	// may bring nothing before Follow connects anew; 0: 45 s.
+	Silence time.Duration
 
 	last atomic.Int64 // index of the server that answered last
 }
@@ -72,6 +77,19 @@ func (c *Client) Delete(ctx context.Context, path, key string) (Written, error) 
 	var written Written
 	_, err := c.write(ctx, http.MethodDelete, path, key, nil, &written)
 	return written, err
+}
+
+// Download copies path to out, however large it is. An answer that was cut off is an error.
+func (c *Client) Download(ctx context.Context, path string, out io.Writer) error {
+	answer, server, err := c.send(ctx, request{method: http.MethodGet, path: path})
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	if _, err := io.Copy(out, answer.Body); err != nil {
+		return unreached(server, err)
+	}
+	return nil
 }
 
 func (c *Client) write(ctx context.Context, method, path, key string, body, into any) (string, error) {
@@ -166,20 +184,42 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, string, e
 }
 
 func (c *Client) sendTo(ctx context.Context, server string, r request) (*http.Response, error) {
-	req, err := c.request(ctx, server, r)
+	waiting, cancel := context.WithCancel(ctx)
+	req, err := c.request(waiting, server, r)
 	if err != nil {
+		cancel()
 		return nil, err
+	}
+	if !slow[r.path] {
+		defer time.AfterFunc(cmp.Or(c.Silence, silence), cancel).Stop()
 	}
 	answer, err := c.http().Do(req)
 	if err != nil {
-		return nil, unreached(server, err)
+		defer cancel()
+		return nil, silenced(waiting, ctx, server, unreached(server, err))
 	}
+	answer.Body = &body{answer.Body, cancel}
 	if answer.StatusCode < 300 {
 		return answer, nil
 	}
 	defer answer.Body.Close()
 	body, _ := io.ReadAll(io.LimitReader(answer.Body, 8<<20))
 	return nil, asProblem(server, answer, body)
+}
+
+// slow are the paths on which a server may work for long before it answers.
+var slow = map[string]bool{"/log/verify": true, "/log/export": true, "/apply": true}
+
+// body is that of an answer; closing it frees what the request held.
+type body struct {
+	io.ReadCloser
+	free context.CancelFunc
+}
+
+// Close ends the reading.
+func (b *body) Close() error {
+	defer b.free()
+	return b.ReadCloser.Close()
 }
 
 func (c *Client) request(ctx context.Context, server string, r request) (*http.Request, error) {

@@ -121,3 +121,64 @@ func TestAStreamThatBreaksIsTakenUpAfterTheLastMessage(t *testing.T) {
 	require.ErrorIs(t, c.Follow(ctx, "/x", nil, "", func(client.Message) error { return stop }), stop)
 	require.NoError(t, c.Follow(ctx, "/x", nil, "", func(client.Message) error { return client.ErrEnded }))
 }
+
+func TestAStreamThatWasCutBeforeItsFirstMessageIsResumedWhereItBegan(t *testing.T) {
+	var resumed []string
+	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		resumed = append(resumed, r.Header.Get("Last-Event-ID"))
+		switch len(resumed) {
+		case 1:
+			fmt.Fprint(w, "id: 7\n: begin\n\n")
+		case 2:
+			fmt.Fprint(w, "id: 7\n: begin\n\nid: 8\ndata: eight\n\nid: 9\n")
+		default:
+			fmt.Fprint(w, "event: end\ndata: {}\n\n")
+		}
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	var texts []string
+	require.NoError(t, (&client.Client{Servers: []string{server}}).Follow(ctx, "/events/stream", nil, "", func(m client.Message) error {
+		texts = append(texts, m.ID+" "+m.Data)
+		return nil
+	}))
+	require.Equal(t, []string{"8 eight"}, texts)
+	require.Equal(t, []string{"", "7", "8"}, resumed)
+}
+
+func TestAStreamOverWhichNothingComesAnyMoreIsReadFromAnotherServer(t *testing.T) {
+	over := make(chan struct{})
+	still := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "id: 7\n: begin\n\n")
+		w.(http.Flusher).Flush()
+		<-over
+	})
+	mute := serve(t, func(http.ResponseWriter, *http.Request) { <-over })
+	defer close(over)
+	resumed := ""
+	other := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		resumed = r.Header.Get("Last-Event-ID")
+		fmt.Fprint(w, "event: end\ndata: {}\n\n")
+	})
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c := &client.Client{Servers: []string{still, mute, other}, Silence: 200 * time.Millisecond}
+	require.NoError(t, c.Follow(ctx, "/events/stream", nil, "", func(client.Message) error { return nil }))
+	require.Equal(t, "7", resumed)
+}
+
+func TestAServerThatIsStoppedDoesNotKeepItsCallersFromTheNext(t *testing.T) {
+	over := make(chan struct{})
+	stopped := serve(t, func(http.ResponseWriter, *http.Request) { <-over })
+	defer close(over)
+	other := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"position":"7"}`) })
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	c := &client.Client{Servers: []string{stopped, other}, Silence: 200 * time.Millisecond}
+	written, err := c.Write(ctx, "/machines/web-01/enable", "", nil)
+	require.NoError(t, err)
+	require.Equal(t, "7", written.Position)
+	c = &client.Client{Servers: []string{stopped}, Silence: 200 * time.Millisecond}
+	_, err = c.Write(ctx, "/machines/web-01/enable", "", nil)
+	require.ErrorContains(t, err, "does not answer in time")
+}

@@ -53,10 +53,14 @@ type Hello struct {
 // Memory is what an agent remembers of the log it was last connected to (design: restore).
 type Memory struct {
 	Log      string `json:"log"`      // log id
+	Made     string `json:"made"`     // the id that this log was made with
+	Machine  string `json:"machine"`  // what the agent went by then; as another machine it knows nothing of the log
 	Revision int64  `json:"revision"` // of the last event it was told of in its machine's stream
 	Event    string `json:"event"`    // that event's id
 	// Successes maps a project to the id of the PartEnded of its last success here.
 	Successes map[string]string `json:"successes,omitempty"`
+	// Deployments maps a project to the deployment that this success was a part of.
+	Deployments map[string]string `json:"deployments,omitempty"`
 }
 
 // Heartbeat says that the session lives.
@@ -104,6 +108,7 @@ type Goodbye struct {
 // Welcome accepts a session.
 type Welcome struct {
 	Log      string   `json:"log"`    // log id
+	Made     string   `json:"made"`   // the id that the log was made with; Log is another one after each restore
 	Server   string   `json:"server"` // server id
 	Settings Settings `json:"settings"`
 	// Unfinished are the deployments whose part on this machine is claimed and has no end.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +27,12 @@ type Message struct {
 	Data string
 }
 
+// silence is how long a server may say nothing before it counts as lost. It answers a request within 30 s, and shows
+// every 15 s on a live stream that it lives.
+const silence = 45 * time.Second
+
 // Follow reads the live stream at path, in order and without gaps: it reconnects, to another server if
-// need be, and resumes after the last message it handed to take. It returns nil when the stream has
+// need be, and resumes after the last message it handed to take, or where the stream began. It returns nil when the stream has
 // ended or take returned ErrEnded, else take's error, ctx's, or a *Problem that no new attempt could cure.
 func (c *Client) Follow(ctx context.Context, path string, query url.Values, lastID string, take func(Message) error) error {
 	wait := 100 * time.Millisecond
@@ -57,12 +62,20 @@ func (c *Client) Follow(ctx context.Context, path string, query url.Values, last
 
 func (c *Client) follow(ctx context.Context, path string, query url.Values, lastID *string, take func(Message) error) error {
 	r := request{method: http.MethodGet, path: path, query: query, accept: "text/event-stream", lastEvent: *lastID}
-	answer, server, err := c.send(ctx, r)
+	reading, cancel := context.WithCancel(ctx)
+	defer cancel()
+	patience := cmp.Or(c.Silence, silence)
+	watch := time.AfterFunc(patience, func() {
+		c.last.Add(1) // the next one may have more to say
+		cancel()
+	})
+	defer watch.Stop()
+	answer, server, err := c.send(reading, r)
 	if err != nil {
-		return err
+		return silenced(reading, ctx, "the server", err)
 	}
 	defer answer.Body.Close()
-	lines := bufio.NewScanner(answer.Body)
+	lines := bufio.NewScanner(heard{answer.Body, func() { watch.Reset(patience) }})
 	lines.Buffer(nil, maxLineBytes)
 	for {
 		m, err := next(lines)
@@ -75,8 +88,10 @@ func (c *Client) follow(ctx context.Context, path string, query url.Values, last
 		if m.Kind == "end" {
 			return ErrEnded
 		}
-		if err := take(m); err != nil {
-			return err
+		if m.Data != "" {
+			if err := take(m); err != nil {
+				return err
+			}
 		}
 		if m.ID != "" {
 			*lastID = m.ID
@@ -84,7 +99,28 @@ func (c *Client) follow(ctx context.Context, path string, query url.Values, last
 	}
 }
 
-// next reads one message; comments and messages without data are passed over.
+// silenced is err, or that a server said nothing for too long if that is why reading has ended and ctx has not.
+func silenced(reading, ctx context.Context, server string, err error) error {
+	if reading.Err() == nil || ctx.Err() != nil {
+		return err
+	}
+	return &Problem{Title: "Server is silent", Kind: Unavailable, Detail: server + " does not answer in time", Hint: "is it stopped, or cut off?", cause: err}
+}
+
+// heard tells of each piece that is read.
+type heard struct {
+	io.Reader
+	tell func()
+}
+
+func (h heard) Read(p []byte) (int, error) {
+	n, err := h.Reader.Read(p)
+	h.tell()
+	return n, err
+}
+
+// next reads one message, or an id without data, which only says where the stream stands; comments and all
+// else without data are passed over.
 func next(lines *bufio.Scanner) (Message, error) {
 	var m Message
 	var data []string
@@ -92,7 +128,7 @@ func next(lines *bufio.Scanner) (Message, error) {
 		field, value, _ := strings.Cut(lines.Text(), ":")
 		value = strings.TrimPrefix(value, " ")
 		switch {
-		case lines.Text() == "" && (len(data) > 0 || m.Kind == "end"):
+		case lines.Text() == "" && (len(data) > 0 || m.ID != "" || m.Kind == "end"):
 			m.Data = strings.Join(data, "\n")
 			return m, nil
 		case field == "id":

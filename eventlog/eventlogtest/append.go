@@ -14,7 +14,7 @@ import (
 )
 
 var appendLaws = []law{
-	{"an empty log stands at position 0 and has an id", func(t *testing.T, b bench) {
+	{"an empty log stands at position 0 and has an id", func(t testing.TB, b bench) {
 		head, err := b.log.Head(bounded(t))
 		require.NoError(t, err)
 		require.Zero(t, head)
@@ -24,7 +24,7 @@ var appendLaws = []law{
 		require.Empty(t, readAll(t, b.log))
 		require.Empty(t, readStream(t, b.log, "nobody"))
 	}},
-	{"revisions of a stream are consecutive from 0", func(t *testing.T, b bench) {
+	{"revisions of a stream are consecutive from 0", func(t testing.TB, b bench) {
 		put(t, b.log, "a", eventlog.NoStream, events(3, "a")...)
 		put(t, b.log, "b", eventlog.NoStream, event("b"))
 		put(t, b.second, "a", 2, events(2, "later a")...)
@@ -34,7 +34,7 @@ var appendLaws = []law{
 		require.Len(t, readStream(t, b.log, "a"), 5)
 		require.Equal(t, eventlog.Revision(0), readStream(t, b.log, "b")[0].Revision)
 	}},
-	{"positions rise strictly over all streams and the head is the last", func(t *testing.T, b bench) {
+	{"positions rise strictly over all streams and the head is the last", func(t testing.TB, b bench) {
 		first := put(t, b.log, "a", eventlog.NoStream, events(2, "a")...)
 		last := put(t, b.second, "b", eventlog.NoStream, events(2, "b")...)
 		require.Greater(t, last.Position, first.Position)
@@ -48,7 +48,7 @@ var appendLaws = []law{
 		require.NoError(t, err)
 		require.Equal(t, last.Position, head)
 	}},
-	{"an acknowledged event can be read at once by everyone", func(t *testing.T, b bench) {
+	{"an acknowledged event can be read at once by everyone", func(t testing.TB, b bench) {
 		for i := range 20 {
 			appended := put(t, b.log, "a", eventlog.Revision(i-1), event("a", i))
 			rest := collect(t, b.second.ReadAll(bounded(t), appended.Position-1, 0))
@@ -56,13 +56,13 @@ var appendLaws = []law{
 		}
 	}},
 	{"an event is read back as it was written", proveUnchanged},
-	{"data is kept in its one canonical spelling", func(t *testing.T, b bench) {
+	{"data is kept in its one canonical spelling", func(t testing.TB, b bench) {
 		odd := event("odd")
 		odd.Data = json.RawMessage(" {\"b\" : 1.50,\n\"a\":\"\\u003c\\/>\" } ")
 		put(t, b.log, "a", eventlog.NoStream, odd)
 		require.Equal(t, []byte(`{"a":"</>","b":1.50}`), []byte(readAll(t, b.log)[0].Data))
 	}},
-	{"the checksum of an event is the same on every backend", func(t *testing.T, b bench) {
+	{"the checksum of an event is the same on every backend", func(t testing.TB, b bench) {
 		put(t, b.log, "project/shop", eventlog.NoStream, event("first"), eventlog.Event{
 			ID:   uuid.MustParse("0192d1f4-6d1c-7a33-9c1e-2f6a5d0b7e11"),
 			Type: "release.created/v1",
@@ -71,7 +71,7 @@ var appendLaws = []law{
 		recorded := readAll(t, b.log)[1]
 		require.Equal(t, "c9e08a3a2a1794dd8352eb2c7c377609", eventlog.Checksum(recorded.Stream, recorded.Revision, recorded.Event))
 	}},
-	{"nothing that a caller changes afterwards reaches the log", func(t *testing.T, b bench) {
+	{"nothing that a caller changes afterwards reaches the log", func(t testing.TB, b bench) {
 		mine := event("mine")
 		mine.Causes = []uuid.UUID{id("cause")}
 		put(t, b.log, "a", eventlog.NoStream, mine)
@@ -81,7 +81,7 @@ var appendLaws = []law{
 		require.Equal(t, event("mine").Data, kept.Data)
 		require.Equal(t, []uuid.UUID{id("cause")}, kept.Causes)
 	}},
-	{"streams whose names look alike are kept apart", func(t *testing.T, b bench) {
+	{"streams whose names look alike are kept apart", func(t testing.TB, b bench) {
 		names := []string{"a", "A", "a ", " a", "a/", "a/b", "a%", "a_", "ä", "a\u0308", "'a", `"a"`, "$a", "a-b", "🚀"}
 		for i, name := range names {
 			put(t, b.log, name, eventlog.NoStream, event(i))
@@ -90,7 +90,7 @@ var appendLaws = []law{
 			require.Equal(t, []uuid.UUID{id(i)}, ids(readStream(t, b.second, name)), "stream %q", name)
 		}
 	}},
-	{"a refused append leaves nothing behind", func(t *testing.T, b bench) {
+	{"a refused append leaves nothing behind", func(t testing.TB, b bench) {
 		put(t, b.log, "a", eventlog.NoStream, event("first"))
 		bad := events(3, "bad")
 		bad[2].Type = ""
@@ -103,7 +103,7 @@ var appendLaws = []law{
 	{"any history of appends is read back whole and in order", proveHistories},
 }
 
-func proveUnchanged(t *testing.T, b bench) {
+func proveUnchanged(t testing.TB, b bench) {
 	full := eventlog.Event{
 		ID:      id("full"),
 		Type:    "machine.came-online/v1",
@@ -126,7 +126,7 @@ func proveUnchanged(t *testing.T, b bench) {
 }
 
 // proveHistories compares random histories with the plainest model there is: a list.
-func proveHistories(t *testing.T, b bench) {
+func proveHistories(t testing.TB, b bench) {
 	round := 0
 	rapid.Check(t, func(t *rapid.T) {
 		round++

@@ -18,18 +18,18 @@ func chunk(sequence int64, text string) eventlog.Chunk {
 	return eventlog.Chunk{Sequence: sequence, Time: noon, Data: []byte(text)}
 }
 
-func output(t *testing.T, log eventlog.Backend, machine string, after int64, limit int) []eventlog.Chunk {
+func output(t testing.TB, log eventlog.Backend, machine string, after int64, limit int) []eventlog.Chunk {
 	return collect(t, log.ReadOutput(bounded(t), id("d"), machine, after, limit))
 }
 
-func write(t *testing.T, log eventlog.Backend, machine string, chunks ...eventlog.Chunk) {
+func write(t testing.TB, log eventlog.Backend, machine string, chunks ...eventlog.Chunk) {
 	for _, one := range chunks {
 		require.NoError(t, log.AppendOutput(bounded(t), id("d"), machine, one))
 	}
 }
 
 var leaseLaws = []law{
-	{"the last lease of each server is kept until it is dropped", func(t *testing.T, b bench) {
+	{"the last lease of each server is kept until it is dropped", func(t testing.TB, b bench) {
 		ctx := bounded(t)
 		require.NoError(t, b.log.PutLease(ctx, id("one"), []byte("1")))
 		require.NoError(t, b.log.PutLease(ctx, id("two"), []byte{0, 255}))
@@ -43,7 +43,7 @@ var leaseLaws = []law{
 		require.NoError(t, err)
 		require.Equal(t, map[uuid.UUID][]byte{id("two"): {0, 255}}, leases)
 	}},
-	{"a lease of 4 KiB is taken and a byte more is refused", func(t *testing.T, b bench) {
+	{"a lease of 4 KiB is taken and a byte more is refused", func(t testing.TB, b bench) {
 		require.NoError(t, b.log.PutLease(bounded(t), id("s"), make([]byte, eventlog.MaxLeaseBytes)))
 		err := b.log.PutLease(bounded(t), id("s"), make([]byte, eventlog.MaxLeaseBytes+1))
 		require.ErrorIs(t, err, eventlog.ErrTooLarge)
@@ -51,7 +51,7 @@ var leaseLaws = []law{
 		require.NoError(t, err)
 		require.Len(t, leases[id("s")], eventlog.MaxLeaseBytes)
 	}},
-	{"leases and output take no place in the log", func(t *testing.T, b bench) {
+	{"leases and output take no place in the log", func(t testing.TB, b bench) {
 		first := put(t, b.log, "a", eventlog.NoStream, event("a"))
 		require.NoError(t, b.log.PutLease(bounded(t), id("s"), nil))
 		write(t, b.log, "m", chunk(1, "x"))
@@ -63,7 +63,7 @@ var leaseLaws = []law{
 }
 
 var outputLaws = []law{
-	{"output is read in order of its sequence, whatever the order it came in", func(t *testing.T, b bench) {
+	{"output is read in order of its sequence, whatever the order it came in", func(t testing.TB, b bench) {
 		write(t, b.log, "m", chunk(2, "b"), chunk(10, "d"), chunk(1, "a"), chunk(3, "c\x00\xff"))
 		want := []eventlog.Chunk{chunk(1, "a"), chunk(2, "b"), chunk(3, "c\x00\xff"), chunk(10, "d")}
 		require.Equal(t, want, output(t, b.second, "m", 0, 0))
@@ -72,19 +72,19 @@ var outputLaws = []law{
 		require.Equal(t, want[1:3], output(t, b.log, "m", 1, 2))
 		require.Empty(t, output(t, b.log, "m", 10, 0))
 	}},
-	{"a chunk of output sent twice is kept once, as it came first", func(t *testing.T, b bench) {
+	{"a chunk of output sent twice is kept once, as it came first", func(t testing.TB, b bench) {
 		write(t, b.log, "m", chunk(1, "first"), chunk(2, "second"))
 		write(t, b.second, "m", chunk(1, "changed"), chunk(2, "second"))
 		require.Equal(t, []eventlog.Chunk{chunk(1, "first"), chunk(2, "second")}, output(t, b.log, "m", 0, 0))
 	}},
-	{"output of one machine in one deployment is kept from all other", func(t *testing.T, b bench) {
+	{"output of one machine in one deployment is kept from all other", func(t testing.TB, b bench) {
 		write(t, b.log, "m", chunk(1, "mine"))
 		write(t, b.log, "M", chunk(1, "another machine's"))
 		require.NoError(t, b.log.AppendOutput(bounded(t), id("other"), "m", chunk(1, "another deployment's")))
 		require.Equal(t, []eventlog.Chunk{chunk(1, "mine")}, output(t, b.log, "m", 0, 0))
 		require.Empty(t, output(t, b.log, "nobody", 0, 0))
 	}},
-	{"pruning forgets the output older than a time and says how much", func(t *testing.T, b bench) {
+	{"pruning forgets the output older than a time and says how much", func(t testing.TB, b bench) {
 		old := eventlog.Chunk{Sequence: 1, Time: noon.Add(-time.Microsecond), Data: []byte("old")}
 		write(t, b.log, "m", old, chunk(2, "at noon"))
 		write(t, b.log, "n", old)
@@ -97,14 +97,14 @@ var outputLaws = []law{
 		require.NoError(t, err)
 		require.Zero(t, pruned)
 	}},
-	{"a long output is read whole", func(t *testing.T, b bench) {
+	{"a long output is read whole", func(t testing.TB, b bench) {
 		for i := range int64(300) {
 			write(t, b.log, "m", chunk(i+1, "line"))
 		}
 		require.Len(t, output(t, b.second, "m", 0, 0), 300)
 		require.Len(t, output(t, b.second, "m", 10, 270), 270)
 	}},
-	{"output that cannot be kept is refused with the reason", func(t *testing.T, b bench) {
+	{"output that cannot be kept is refused with the reason", func(t testing.TB, b bench) {
 		for words, try := range map[string]struct {
 			kind    error
 			machine string

@@ -30,7 +30,7 @@ type Backend struct {
 // law is one sentence that one could say to a user, and its proof.
 type law struct {
 	name  string
-	prove func(t *testing.T, b bench)
+	prove func(t testing.TB, b bench)
 }
 
 // bench is what a law works on: one log, by two ways.
@@ -40,10 +40,13 @@ type bench struct {
 	second eventlog.Backend
 }
 
+// laws are all there are, in the order of the table.
+var laws = [][]law{appendLaws, repeatLaws, raceLaws, readLaws, refuseLaws, lifeLaws, leaseLaws, outputLaws}
+
 // Exercise proves every law on backend, each on a log of its own.
 func Exercise(t *testing.T, backend Backend) {
 	t.Run(backend.Name, func(t *testing.T) {
-		for _, group := range [][]law{appendLaws, repeatLaws, raceLaws, readLaws, refuseLaws, lifeLaws, leaseLaws, outputLaws} {
+		for _, group := range laws {
 			for _, l := range group {
 				t.Run(l.name, func(t *testing.T) { l.prove(t, newBench(t, backend)) })
 			}
@@ -51,7 +54,7 @@ func Exercise(t *testing.T, backend Backend) {
 	})
 }
 
-func newBench(t *testing.T, backend Backend) bench {
+func newBench(t testing.TB, backend Backend) bench {
 	b := bench{Backend: backend, log: backend.Open(t)}
 	b.second = b.log
 	t.Cleanup(func() { require.NoError(t, b.log.Close()) })

@@ -11,7 +11,7 @@ import (
 )
 
 // calls are all that can be asked of a log, each with its error alone.
-func calls(ctx context.Context, t *testing.T, log eventlog.Backend) map[string]func() error {
+func calls(ctx context.Context, t testing.TB, log eventlog.Backend) map[string]func() error {
 	return map[string]func() error{
 		"Append":       func() error { _, err := log.Append(ctx, "a", eventlog.NoStream, event("a")); return err },
 		"ReadStream":   func() error { return firstError(t, log.ReadStream(ctx, "a", 0, 0)) },
@@ -28,7 +28,7 @@ func calls(ctx context.Context, t *testing.T, log eventlog.Backend) map[string]f
 }
 
 var lifeLaws = []law{
-	{"a call whose context has ended does nothing and says so", func(t *testing.T, b bench) {
+	{"a call whose context has ended does nothing and says so", func(t testing.TB, b bench) {
 		ctx, cancel := context.WithCancel(bounded(t))
 		cancel()
 		for name, call := range calls(ctx, t, b.log) {
@@ -41,7 +41,7 @@ var lifeLaws = []law{
 		require.NoError(t, err)
 		require.Empty(t, leases)
 	}},
-	{"a read ends with the context that ends under way", func(t *testing.T, b bench) {
+	{"a read ends with the context that ends under way", func(t testing.TB, b bench) {
 		put(t, b.log, "a", eventlog.NoStream, events(100, "a")...)
 		ctx, cancel := context.WithCancel(bounded(t))
 		defer cancel()
@@ -56,7 +56,7 @@ var lifeLaws = []law{
 		require.ErrorIs(t, last, context.Canceled)
 		require.Less(t, n, 100)
 	}},
-	{"a log may be closed twice and refuses every call afterwards", func(t *testing.T, b bench) {
+	{"a log may be closed twice and refuses every call afterwards", func(t testing.TB, b bench) {
 		put(t, b.log, "a", eventlog.NoStream, event("a"))
 		log := b.log
 		require.NoError(t, log.Close())
@@ -66,7 +66,7 @@ var lifeLaws = []law{
 		}
 	}},
 	{"a log that is closed under its readers and writers fails no acknowledged append", proveCloseUnderway},
-	{"a log opened again has its events, its head and its id", func(t *testing.T, b bench) {
+	{"a log opened again has its events, its head and its id", func(t testing.TB, b bench) {
 		if b.Reopen == nil {
 			t.Skipf("a log in %s ends with Close", b.Name)
 		}
@@ -86,7 +86,7 @@ var lifeLaws = []law{
 		next := put(t, again, "a", 2, event("c"))
 		require.Greater(t, next.Position, first.Position)
 	}},
-	{"two logs have two ids", func(t *testing.T, b bench) {
+	{"two logs have two ids", func(t testing.TB, b bench) {
 		if b.Reopen == nil {
 			t.Skipf("logs in %s have the one id they are given", b.Name)
 		}
@@ -105,7 +105,7 @@ var lifeLaws = []law{
 
 // proveCloseUnderway closes a log in the middle of appends. Each must have been
 // acknowledged, and be there afterwards, or have got an error.
-func proveCloseUnderway(t *testing.T, b bench) {
+func proveCloseUnderway(t testing.TB, b bench) {
 	log := b.Open(t)
 	acknowledged := make(chan int, 1)
 	begun := make(chan struct{})

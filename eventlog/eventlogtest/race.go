@@ -14,7 +14,7 @@ import (
 )
 
 var raceLaws = []law{
-	{"of many racers at one revision exactly one wins", func(t *testing.T, b bench) {
+	{"of many racers at one revision exactly one wins", func(t testing.TB, b bench) {
 		const rounds, racers = 20, 8
 		for round := range rounds {
 			expected := eventlog.Revision(round - 1)
@@ -27,7 +27,7 @@ var raceLaws = []law{
 	}},
 	{"once a position was seen no event ever appears at or below it", proveNothingLate},
 	{"a reader sees all events of one append or none", proveWhole},
-	{"writers of different streams do not hinder each other", func(t *testing.T, b bench) {
+	{"writers of different streams do not hinder each other", func(t testing.TB, b bench) {
 		const writers, each = 8, 10
 		var working sync.WaitGroup
 		for w := range writers {
@@ -40,7 +40,7 @@ var raceLaws = []law{
 
 // race lets racers append one event each at expected and returns who won; every other
 // one must have been refused with the revision that the winner made.
-func race(t *testing.T, b bench, racers int, expected eventlog.Revision, entry func(racer int) eventlog.Event) []int {
+func race(t testing.TB, b bench, racers int, expected eventlog.Revision, entry func(racer int) eventlog.Event) []int {
 	failures := make([]error, racers)
 	var running sync.WaitGroup
 	for i := range racers {
@@ -60,7 +60,7 @@ func race(t *testing.T, b bench, racers int, expected eventlog.Revision, entry f
 }
 
 // writeAlone appends n events one by one to a stream that nobody else writes.
-func writeAlone(t *testing.T, log eventlog.Log, stream string, n int) {
+func writeAlone(t testing.TB, log eventlog.Log, stream string, n int) {
 	for i := range n {
 		_, err := log.Append(bounded(t), stream, eventlog.Revision(i-1), event(stream, i))
 		if err != nil {
@@ -72,7 +72,7 @@ func writeAlone(t *testing.T, log eventlog.Log, stream string, n int) {
 
 // proveNothingLate reads on while others write, and compares what it saw on its way with
 // what the log holds in the end: an event that came to light late would be missing.
-func proveNothingLate(t *testing.T, b bench) {
+func proveNothingLate(t testing.TB, b bench) {
 	const writers, each = 6, 25
 	var working sync.WaitGroup
 	for w := range writers {
@@ -100,7 +100,7 @@ func proveNothingLate(t *testing.T, b bench) {
 }
 
 // proveWhole reads while appends of five arrive and never finds a part of one.
-func proveWhole(t *testing.T, b bench) {
+func proveWhole(t testing.TB, b bench) {
 	const appends, size = 20, 5
 	ctx, stop := context.WithCancel(bounded(t))
 	defer stop()

@@ -14,7 +14,7 @@ import (
 
 // refused expects an append to be refused for kind, with a sentence that has words, and
 // the log to be as empty as before.
-func refused(t *testing.T, b bench, kind error, words, stream string, expected eventlog.Revision, events ...eventlog.Event) {
+func refused(t testing.TB, b bench, kind error, words, stream string, expected eventlog.Revision, events ...eventlog.Event) {
 	t.Helper()
 	_, err := b.log.Append(bounded(t), stream, expected, events...)
 	require.ErrorIs(t, err, kind)
@@ -31,18 +31,18 @@ func sized(n int, words ...any) eventlog.Event {
 }
 
 var refuseLaws = []law{
-	{"an append of 500 events is taken and one of 501 is refused", func(t *testing.T, b bench) {
+	{"an append of 500 events is taken and one of 501 is refused", func(t testing.TB, b bench) {
 		refused(t, b, eventlog.ErrTooLarge, "501 events, at most 500", "a", eventlog.NoStream, events(501, "a")...)
 		put(t, b.log, "a", eventlog.NoStream, events(500, "a")...)
 	}},
-	{"an append of 512 KiB is taken and a byte more is refused", func(t *testing.T, b bench) {
+	{"an append of 512 KiB is taken and a byte more is refused", func(t testing.TB, b bench) {
 		refused(t, b, eventlog.ErrTooLarge, "524289 bytes of data, at most 524288", "a", eventlog.NoStream,
 			sized(512<<10, "a"), eventlog.Event{ID: id("b"), Type: "x", Data: json.RawMessage(`1`)})
 		put(t, b.log, "a", eventlog.NoStream, sized(256<<10, "a"), sized(256<<10, "b"))
 		put(t, b.log, "b", eventlog.NoStream, sized(512<<10, "c"))
 		require.Len(t, readAll(t, b.second)[2].Data, 512<<10)
 	}},
-	{"an append of 8192 causes is taken and one more is refused", func(t *testing.T, b bench) {
+	{"an append of 8192 causes is taken and one more is refused", func(t testing.TB, b bench) {
 		made := event("a")
 		for i := range eventlog.MaxAppendCauses {
 			made.Causes = append(made.Causes, id(i))
@@ -53,7 +53,7 @@ var refuseLaws = []law{
 		put(t, b.log, "a", eventlog.NoStream, made)
 		require.Equal(t, made.Causes, readAll(t, b.second)[0].Causes)
 	}},
-	{"an event that no log takes is refused with its place and the reason", func(t *testing.T, b bench) {
+	{"an event that no log takes is refused with its place and the reason", func(t testing.TB, b bench) {
 		for words, spoil := range map[string]func(*eventlog.Event){
 			"event 2 of 2 has no id":                            func(e *eventlog.Event) { e.ID = uuid.Nil },
 			"has a type that is empty":                          func(e *eventlog.Event) { e.Type = "" },
@@ -76,7 +76,7 @@ var refuseLaws = []law{
 			refused(t, b, eventlog.ErrInvalid, words, "stream", eventlog.NoStream, event("a"), bad)
 		}
 	}},
-	{"a stream that no log has is refused", func(t *testing.T, b bench) {
+	{"a stream that no log has is refused", func(t testing.TB, b bench) {
 		refused(t, b, eventlog.ErrInvalid, "the stream's name is empty", "", eventlog.NoStream, event("a"))
 		refused(t, b, eventlog.ErrInvalid, "has 1025 bytes", strings.Repeat("s", 1025), eventlog.NoStream, event("a"))
 		refused(t, b, eventlog.ErrInvalid, "U+000A", "a\nb", eventlog.NoStream, event("a"))
@@ -84,16 +84,16 @@ var refuseLaws = []law{
 		put(t, b.log, strings.Repeat("s", 1024), eventlog.NoStream, event("a"))
 		require.Len(t, readStream(t, b.log, strings.Repeat("s", 1024)), 1)
 	}},
-	{"data nested 100 levels deep is taken", func(t *testing.T, b bench) {
+	{"data nested 100 levels deep is taken", func(t testing.TB, b bench) {
 		deep := event("deep")
 		deep.Data = json.RawMessage(strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100))
 		put(t, b.log, "a", eventlog.NoStream, deep)
 		require.Equal(t, deep.Data, readAll(t, b.second)[0].Data)
 	}},
-	{"an append of nothing is refused", func(t *testing.T, b bench) {
+	{"an append of nothing is refused", func(t testing.TB, b bench) {
 		refused(t, b, eventlog.ErrInvalid, "holds no event", "a", eventlog.NoStream)
 	}},
-	{"an expected revision that no stream can have is refused", func(t *testing.T, b bench) {
+	{"an expected revision that no stream can have is refused", func(t testing.TB, b bench) {
 		refused(t, b, eventlog.ErrInvalid, "-2 is no expected revision", "a", -2, event("a"))
 	}},
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // repeated expects an append to be answered with the result of the first one.
-func repeated(t *testing.T, log eventlog.Log, first eventlog.Appended, stream string, expected eventlog.Revision, events ...eventlog.Event) {
+func repeated(t testing.TB, log eventlog.Log, first eventlog.Appended, stream string, expected eventlog.Revision, events ...eventlog.Event) {
 	t.Helper()
 	again, err := log.Append(bounded(t), stream, expected, events...)
 	require.NoError(t, err)
@@ -20,13 +20,13 @@ func repeated(t *testing.T, log eventlog.Log, first eventlog.Appended, stream st
 }
 
 var repeatLaws = []law{
-	{"the same ids at the same expected revision are answered with the first result", func(t *testing.T, b bench) {
+	{"the same ids at the same expected revision are answered with the first result", func(t testing.TB, b bench) {
 		first := put(t, b.log, "a", eventlog.NoStream, events(3, "a")...)
 		repeated(t, b.log, first, "a", eventlog.NoStream, events(3, "a")...)
 		repeated(t, b.second, first, "a", eventlog.NoStream, events(3, "a")...)
 		require.Len(t, readAll(t, b.log), 3)
 	}},
-	{"a repeat is known however much was appended since", func(t *testing.T, b bench) {
+	{"a repeat is known however much was appended since", func(t testing.TB, b bench) {
 		put(t, b.log, "a", eventlog.NoStream, event("a"))
 		second := put(t, b.log, "a", 0, events(2, "b")...)
 		for i := range 20 {
@@ -36,12 +36,12 @@ var repeatLaws = []law{
 		repeated(t, b.second, second, "a", 0, events(2, "b")...)
 		require.Len(t, readAll(t, b.log), 43)
 	}},
-	{"the first of the ids alone are a repeat of the first", func(t *testing.T, b bench) {
+	{"the first of the ids alone are a repeat of the first", func(t testing.TB, b bench) {
 		put(t, b.log, "a", eventlog.NoStream, events(3, "a")...)
 		position := readAll(t, b.log)[1].Position
 		repeated(t, b.log, eventlog.Appended{Revision: 1, Position: position}, "a", eventlog.NoStream, events(3, "a")[:2]...)
 	}},
-	{"a different event at that revision is a conflict", func(t *testing.T, b bench) {
+	{"a different event at that revision is a conflict", func(t testing.TB, b bench) {
 		put(t, b.log, "a", eventlog.NoStream, events(3, "a")...)
 		for wrong := range 3 {
 			changed := events(3, "a")
@@ -51,7 +51,7 @@ var repeatLaws = []law{
 		}
 		require.Len(t, readAll(t, b.log), 3)
 	}},
-	{"an append of which only the first ids are there is a conflict", func(t *testing.T, b bench) {
+	{"an append of which only the first ids are there is a conflict", func(t testing.TB, b bench) {
 		put(t, b.log, "a", eventlog.NoStream, events(2, "a")...)
 		_, err := b.log.Append(bounded(t), "a", eventlog.NoStream, events(3, "a")...)
 		conflict(t, err, "a", eventlog.NoStream, 1)
@@ -60,13 +60,13 @@ var repeatLaws = []law{
 		conflict(t, err, "a", eventlog.NoStream, 2)
 		require.Len(t, readAll(t, b.log), 3)
 	}},
-	{"the same ids in another order are a conflict", func(t *testing.T, b bench) {
+	{"the same ids in another order are a conflict", func(t testing.TB, b bench) {
 		made := events(2, "a")
 		put(t, b.log, "a", eventlog.NoStream, made...)
 		_, err := b.log.Append(bounded(t), "a", eventlog.NoStream, made[1], made[0])
 		conflict(t, err, "a", eventlog.NoStream, 1)
 	}},
-	{"the same ids at an earlier or later revision than theirs are a conflict", func(t *testing.T, b bench) {
+	{"the same ids at an earlier or later revision than theirs are a conflict", func(t testing.TB, b bench) {
 		put(t, b.log, "a", eventlog.NoStream, events(3, "a")...)
 		_, err := b.log.Append(bounded(t), "a", eventlog.NoStream, events(3, "a")[1:]...)
 		conflict(t, err, "a", eventlog.NoStream, 2)
@@ -75,13 +75,13 @@ var repeatLaws = []law{
 		_, err = b.log.Append(bounded(t), "a", 3, events(3, "a")...)
 		conflict(t, err, "a", 3, 2)
 	}},
-	{"the same id at the end of the stream or in another stream is a new event", func(t *testing.T, b bench) {
+	{"the same id at the end of the stream or in another stream is a new event", func(t testing.TB, b bench) {
 		put(t, b.log, "a", eventlog.NoStream, event("a"))
 		put(t, b.log, "a", 0, event("a"))
 		put(t, b.log, "b", eventlog.NoStream, event("a"))
 		require.Len(t, readAll(t, b.log), 3)
 	}},
-	{"of the same append sent many times at once one is new and all others are repeats", func(t *testing.T, b bench) {
+	{"of the same append sent many times at once one is new and all others are repeats", func(t testing.TB, b bench) {
 		answers := make([]eventlog.Appended, 16)
 		failures := make([]error, len(answers))
 		var racers sync.WaitGroup

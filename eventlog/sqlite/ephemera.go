@@ -18,9 +18,6 @@ type ephemera struct {
 	db *sql.DB
 }
 
-// chunkPage is how many chunks a read holds in memory, at most 1 MiB.
-const chunkPage = 16
-
 // openEphemera makes the file where it is missing. It has no fsync, because it may be
 // lost, and gives the room of pruned output back to the disk.
 func openEphemera(ctx context.Context, path string) (*ephemera, error) {
@@ -127,29 +124,9 @@ func (l *Log) AppendOutput(ctx context.Context, deployment uuid.UUID, machine st
 // ReadOutput yields the chunks of one machine above sequence after.
 func (l *Log) ReadOutput(ctx context.Context, deployment uuid.UUID, machine string, after int64, limit int) iter.Seq2[eventlog.Chunk, error] {
 	return func(yield func(eventlog.Chunk, error) bool) {
-		err := eventlog.CheckLimit(limit)
-		last, read := after, 0
-		for more := err == nil; more; {
-			want := chunkPage
-			if limit > 0 {
-				want = min(want, limit-read)
-			}
-			var chunks []eventlog.Chunk
-			if chunks, err = l.chunks(ctx, deployment, machine, last, want); err != nil {
-				break
-			}
-			for _, chunk := range chunks {
-				if !yield(chunk, nil) {
-					return
-				}
-				last = chunk.Sequence
-			}
-			read += len(chunks)
-			more = len(chunks) == want && read != limit
-		}
-		if err != nil {
-			yield(eventlog.Chunk{}, fmt.Errorf("read output of %s: %w", machine, err))
-		}
+		eventlog.ReadChunks(machine, after, limit, func(after int64, limit int) ([]eventlog.Chunk, error) {
+			return l.chunks(ctx, deployment, machine, after, limit)
+		}, yield)
 	}
 }
 

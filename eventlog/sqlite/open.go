@@ -26,6 +26,8 @@ import (
 type Config struct {
 	// Logger hears when the log stops and begins to write again; nil is silence.
 	Logger *zap.Logger
+	// ID is the id of a log that is made now; the zero id stands for one chosen at random. A log that is there keeps its own.
+	ID uuid.UUID
 	// Readers is how many reads may run at once; 0 is 4.
 	Readers int
 	// synchronous replaces FULL in the test that shows why it must be FULL.
@@ -68,7 +70,7 @@ func open(ctx context.Context, path string, config Config) (*Log, error) {
 	if err := makeFile(path); err != nil {
 		return nil, err
 	}
-	id, err := prepare(ctx, path)
+	id, err := prepare(ctx, path, config.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +175,7 @@ func connect(path string, n int, more ...string) (*sql.DB, error) {
 
 // prepare makes sure that the file is a drover log that this program can use, and makes
 // it one if it is empty. Nothing is written to a file before it is known to be ours.
-func prepare(ctx context.Context, path string) (uuid.UUID, error) {
+func prepare(ctx context.Context, path string, wanted uuid.UUID) (uuid.UUID, error) {
 	db, err := connect(path, 1, "_txlock=immediate", "_pragma=synchronous(FULL)")
 	if err != nil {
 		return uuid.Nil, err
@@ -187,7 +189,7 @@ func prepare(ctx context.Context, path string) (uuid.UUID, error) {
 		return uuid.Nil, err
 	}
 	if fresh {
-		if err := makeLog(ctx, db); err != nil {
+		if err := makeLog(ctx, db, wanted); err != nil {
 			return uuid.Nil, explain(err)
 		}
 	}
@@ -256,7 +258,10 @@ func checkFormat(ctx context.Context, db *sql.DB) (fresh bool, err error) {
 }
 
 // makeLog writes schema and id, unless another process did so meanwhile.
-func makeLog(ctx context.Context, db *sql.DB) error {
+func makeLog(ctx context.Context, db *sql.DB, id uuid.UUID) error {
+	if id == uuid.Nil {
+		id = uuid.New()
+	}
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -270,7 +275,7 @@ func makeLog(ctx context.Context, db *sql.DB) error {
 	if _, err := tx.ExecContext(ctx, schema+marks); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `INSERT INTO info (one, log_id) VALUES (1, ?)`, uuid.NewString()); err != nil {
+	if _, err := tx.ExecContext(ctx, `INSERT INTO info (one, log_id) VALUES (1, ?)`, id.String()); err != nil {
 		return err
 	}
 	return tx.Commit()

@@ -91,57 +91,18 @@ func (c *cursor) collect(rows *sql.Rows, want int) (events []eventlog.Recorded, 
 	return events, false, nil
 }
 
-// fetched is a page, and what ended the read behind its last event.
-type fetched struct {
-	events []eventlog.Recorded
-	err    error
-}
-
-// pages reads one page ahead of its consumer, who must receive all of them.
-func (c *cursor) pages(ctx context.Context) <-chan fetched {
-	pages := make(chan fetched)
-	go func() {
-		defer close(pages)
-		for more := true; more; {
-			var page fetched
-			page.events, more, page.err = c.page(ctx)
-			more = more && page.err == nil
-			pages <- page
-		}
-	}()
-	return pages
-}
-
-// all yields page after page. While the consumer works on one, the next is read and
-// checked, so that a long replay uses two cores; no transaction waits for the consumer.
+// all yields all that the cursor has to read.
 func (c *cursor) all(ctx context.Context, what string, yield func(eventlog.Recorded, error) bool) {
 	if err := eventlog.CheckLimit(c.limit); err != nil {
 		yield(eventlog.Recorded{}, fmt.Errorf("%s: %w", what, err))
 		return
 	}
-	reading, stop := context.WithCancel(ctx)
-	pages := c.pages(reading)
-	// Nothing of a read outlives it.
-	defer func() {
-		stop()
-		for range pages {
+	eventlog.ReadAhead(ctx, c.page, func(event eventlog.Recorded, err error) bool {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", what, c.log.ended(err))
 		}
-	}()
-	for page := range pages {
-		for _, event := range page.events {
-			if err := ctx.Err(); err != nil {
-				page.err = err
-				break
-			}
-			if !yield(event, nil) {
-				return
-			}
-		}
-		if page.err != nil {
-			yield(eventlog.Recorded{}, fmt.Errorf("%s: %w", what, c.log.ended(page.err)))
-			return
-		}
-	}
+		return yield(event, err)
+	})
 }
 
 // ReadStream yields events of one stream, see eventlog.Log.

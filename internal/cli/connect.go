@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -76,8 +77,12 @@ func starting(address string) bool {
 	return address == "" || err == nil && server.Loopback(u.Hostname())
 }
 
+// dialWithin is how long a machine may take to take a connection before the next server is tried.
+const dialWithin = 5 * time.Second
+
 func carrier(ca string) (*http.Client, error) {
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialWithin,
+		DialContext: (&net.Dialer{Timeout: dialWithin}).DialContext}
 	if ca != "" {
 		pem, err := os.ReadFile(ca)
 		if err != nil {

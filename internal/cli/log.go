@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/eventlog"
@@ -16,7 +13,7 @@ import (
 )
 
 func logVerb(s *shell) *cobra.Command {
-	return parent("log", "Look after the log", logVerifyVerb(s), logClearVerb(s))
+	return parent("log", "Look after the log", logVerifyVerb(s), logExportVerb(s), logImportVerb(s), logClearVerb(s), logAcceptVerb(s))
 }
 
 // verified is what `log verify` prints.
@@ -65,11 +62,7 @@ func (s *shell) verify(ctx context.Context, log string) (found verified, err err
 		return found, err
 	}
 	defer opened.Close()
-	whole, err := eventlog.Verify(ctx, opened, func(events int) {
-		if isTerminal(s.Err) && events%100_000 == 0 {
-			s.say("%d events are whole", events)
-		}
-	})
+	whole, err := eventlog.Verify(ctx, opened, s.counting("%d events are whole"))
 	found = verified{Events: whole.Events, Head: whole.Head.String()}
 	if errors.Is(err, eventlog.ErrDamaged) {
 		sentence := err.Error()
@@ -80,16 +73,28 @@ func (s *shell) verify(ctx context.Context, log string) (found verified, err err
 
 // openLog opens a log that must be there; opening one to look at must not make one.
 func (s *shell) openLog(ctx context.Context, address string) (eventlog.Backend, error) {
-	if path, ok := server.LogFile(address); ok {
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			return nil, invalid("there is no log at %s", quoted(path))
-		}
-	}
-	log, err := server.OpenLog(ctx, address, "", zap.NewNop())
+	log, err := server.OpenLog(ctx, server.LogConfig{Address: address, Existing: true})
 	if err != nil {
 		return nil, invalid("%v", err)
 	}
 	return log, nil
+}
+
+func logAcceptVerb(s *shell) *cobra.Command {
+	return verb{
+		use: "accept-restore", short: "Go on with a log that has lost its newest events",
+		long: "Go on with a log that was restored from a backup, or that an old copy took over. Servers stop deciding when an\n" +
+			"agent or a server remembers events that the log does not have; `/readyz` says so. From here on the log goes by\n" +
+			"another id, and each machine whose last success the log has lost is held as it is, until `drover unhold`.",
+		example: "drover log accept-restore",
+		run: func(ctx context.Context, _ []string) error {
+			written, err := s.command(ctx, client.Path("log", "accept-restore"), nil)
+			if err != nil {
+				return err
+			}
+			return s.wrote(written, "the restore is accepted")
+		},
+	}.command()
 }
 
 func logClearVerb(s *shell) *cobra.Command {

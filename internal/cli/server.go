@@ -9,7 +9,7 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-var serverFlags = []string{"listen", "log", "tick", "data", "tls-cert", "tls-key", "insecure"}
+var serverFlags = []string{"listen", "address", "log", "tick", "data", "tls-cert", "tls-key", "insecure"}
 
 func serverVerb(s *shell) *cobra.Command {
 	c := server.Config{}
@@ -39,7 +39,8 @@ func serverVerb(s *shell) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&c.Listen, "listen", server.DefaultListen, "listen on this `HOST:PORT`")
-	flags.StringVar(&c.Log, "log", "", "the log's `URL`, sqlite:PATH; default: drover.db in the data folder")
+	flags.StringVar(&c.Address, "address", "", "the `URL` by which agents reach this server among several; default: from --listen, or the machine's name")
+	flags.StringVar(&c.Log, "log", "", "the log's `URL`: sqlite:PATH, postgres://…, esdb://…; default: drover.db in the data folder")
 	flags.DurationVar(&c.Tick, "tick", server.DefaultTick, "decide every `DURATION`, in whole seconds")
 	flags.StringVar(&c.Data, "data", "", "`FOLDER` of the server's files; default: "+config.SystemData+" for root, else drover's in XDG_DATA_HOME")
 	flags.StringVar(&c.TLSCert, "tls-cert", "", "PEM `FILE` with the certificate")

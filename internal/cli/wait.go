@@ -53,9 +53,10 @@ func (w *waiting) until(ctx context.Context, written client.Written) error {
 	q := query("after", written.Position)
 	for {
 		var d explain.Deployment
-		err := w.shell.read(ctx, client.Path("deployments", written.Deployment), q, &d)
+		position, err := w.shell.readAt(ctx, client.Path("deployments", written.Deployment), q, &d)
 		switch {
 		case err == nil:
+			q.Set("after", position)
 			w.tell(d)
 			if ended(d) {
 				return w.end(d)

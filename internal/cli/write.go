@@ -11,14 +11,22 @@ import (
 
 // read gets path into what into points to, and waits for a server that is just starting.
 func (s *shell) read(ctx context.Context, path string, query url.Values, into any) error {
+	_, err := s.readAt(ctx, path, query, into)
+	return err
+}
+
+// readAt is read with the position that the answer was given at: a later read of ?after= this one sees no older state,
+// whichever server answers it.
+func (s *shell) readAt(ctx context.Context, path string, query url.Values, into any) (position string, err error) {
 	c, err := s.connect(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return s.patiently(ctx, func() error {
-		_, err := c.Get(ctx, path, query, into)
+	err = s.patiently(ctx, func() (err error) {
+		position, err = c.Get(ctx, path, query, into)
 		return err
 	})
+	return position, err
 }
 
 // post sends one wish under one key and reads the answer.

@@ -52,7 +52,7 @@ func TestAFlagWinsOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
 func TestAWrongSettingIsToldWithItsPlace(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"unknown key":   {"listen: x\nlsten: y\n", `:2:1: key "lsten" is unknown; did you mean "listen"?`},
-		"nothing alike": {"zzzzzzzz: y\n", `:1:1: key "zzzzzzzz" is unknown; known are listen, log,`},
+		"nothing alike": {"zzzzzzzz: y\n", `:1:1: key "zzzzzzzz" is unknown; known are listen, address, log,`},
 		"twice":         {"listen: x\nlisten: y\n", "listen"},
 		"a map":         {"listen: {a: 1}\n", `:1:1: key "listen" takes a text`},
 		"a list":        {"- listen\n", `does not hold keys and values`},

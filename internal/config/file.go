@@ -17,7 +17,7 @@ import (
 // keys are all that a config file may hold: the flags of server and agent, and the client's own. A key
 // that a command has no flag for is passed over, so that one file serves all of them.
 var keys = []string{
-	"listen", "log", "tick", "data", "tls-cert", "tls-key", "insecure",
+	"listen", "address", "log", "tick", "data", "tls-cert", "tls-key", "insecure",
 	"server", "join", "name", "environment", "role", "ca", "ephemeral",
 	"token", "output",
 }

@@ -6,6 +6,7 @@
 //	room.go     a full disk, and when there is room again
 //	loops.go    what runs beside the door: tick, reactions, lease, watchdog, pruning of output
 //	listen.go   where it listens, with TLS or not, and what address others reach it by
+//	seam.go     where fault tests get between a server and its log, its callers and its clock
 //	context.go  the client context that a first start leaves for the person who started it
 //
 // # What it decides
@@ -17,8 +18,9 @@
 // # The order
 //
 //	listen ─▶ open the log ─▶ fold it ─▶ ServerStarted ─▶ client context ─▶ serve, loops
-//	stop taking in ─▶ drain what runs ─▶ end the loops ─▶ drop the lease ─▶ close the log
+//	not ready, agents and streams go ─▶ stop taking in ─▶ end what runs ─▶ end the loops ─▶ drop the lease ─▶ close the log
 //
-// The address is taken first, so a second server on it writes nothing. Beyond loopback nothing is
+// The address is taken first, so a second server on it writes nothing. A server that is told to stop while others
+// run says so at /readyz for a moment before it takes no more connections. Beyond loopback nothing is
 // offered without TLS unless a person said so.
 package server

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
+	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 )
 
@@ -16,6 +19,8 @@ type endpoint struct {
 	tls      *tls.Config // nil: plain
 	// address is the URL for clients on this machine.
 	address string
+	// afar is the URL for everybody else: agents that another server sends here.
+	afar string
 	// ca is the file that vouches for the server; empty without TLS.
 	ca string
 }
@@ -37,7 +42,11 @@ func listen(c Config) (*endpoint, error) {
 	if e.listener, err = net.Listen("tcp", c.Listen); err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", c.Listen, taken(err))
 	}
-	e.address = e.url(host)
+	e.address = e.url(here(host))
+	if e.afar, err = c.afar(e, host); err != nil {
+		e.close()
+		return nil, err
+	}
 	if e.tls != nil {
 		e.ca, _ = filepath.Abs(c.TLSCert)
 	}
@@ -78,17 +87,43 @@ func Loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// url is the endpoint as a URL for this machine: a server that listens everywhere is reached on
-// loopback, and one with a certificate by a name that this is good for.
+// url is the endpoint as a URL under a host's name; one with a certificate goes by a name that this is good for.
 func (e *endpoint) url(host string) string {
 	_, port, _ := net.SplitHostPort(e.listener.Addr().String())
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
 	if e.tls == nil {
 		return "http://" + net.JoinHostPort(host, port)
 	}
 	return "https://" + net.JoinHostPort(e.certified(host), port)
+}
+
+// everywhere says that a server which listens on host listens on every address of its machine.
+func everywhere(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "" || ip != nil && ip.IsUnspecified()
+}
+
+// here is how a program on this machine names the host that a server listens on.
+func here(host string) string {
+	if everywhere(host) {
+		return "127.0.0.1"
+	}
+	return host
+}
+
+// afar is the URL that was configured; else that of the host, by the machine's own name if it listens everywhere.
+func (c Config) afar(e *endpoint, host string) (string, error) {
+	if c.Address == "" {
+		name, err := os.Hostname()
+		if !everywhere(host) || err != nil {
+			name = here(host)
+		}
+		return e.url(name), nil
+	}
+	u, err := url.Parse(c.Address)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" {
+		return "", fmt.Errorf("address %.200q is no server's address: write it as https://HOST:PORT", c.Address)
+	}
+	return strings.TrimSuffix(c.Address, "/"), nil
 }
 
 // certified is host if the certificate is good for it, else the first name it is good for.

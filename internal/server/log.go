@@ -2,33 +2,84 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/eventstoredb"
+	"github.com/droverhq/drover/eventlog/postgres"
 	"github.com/droverhq/drover/eventlog/sqlite"
 )
 
-// OpenLog opens the log that a URL means: sqlite:PATH, or with an empty URL the file drover.db in data.
-func OpenLog(ctx context.Context, address, data string, logger *zap.Logger) (eventlog.Backend, error) {
-	address = addressOf(address, data)
+// LogConfig says which log is opened; the zero value of all but Address and Data works.
+type LogConfig struct {
+	// Address is the log's URL; empty: the file drover.db in Data.
+	Address, Data string
+	// ID is the id of a log that is made now; zero: one chosen at random.
+	ID uuid.UUID
+	// Existing says that the log must be there already: one that is only looked at is not made.
+	Existing bool
+	// Logger hears what happens to the log; nil: nobody does.
+	Logger *zap.Logger
+}
+
+// OpenLog opens a log, and makes it where there is none and may be one.
+func OpenLog(ctx context.Context, c LogConfig) (eventlog.Backend, error) {
+	address := addressOf(c.Address, c.Data)
 	kind, _, _ := strings.Cut(address, ":")
-	path, ok := LogFile(address)
-	switch {
-	case ok:
-		log, err := sqlite.Open(ctx, path, sqlite.Config{Logger: logger})
-		if err != nil {
-			return nil, err
-		}
-		return log, nil
-	case kind == "postgres" || kind == "postgresql" || kind == "esdb" || kind == "esdb+discover":
-		return nil, fmt.Errorf("log %s: logs in %s are not in this build yet; use sqlite:PATH", redacted(address), product(kind))
+	open := openers[kind]
+	if open == nil {
+		return nil, fmt.Errorf("log %s is none that is known; write it as sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or esdb://HOST:2113", redacted(address))
 	}
-	return nil, fmt.Errorf("log %s is none that is known; write it as sqlite:PATH", redacted(address))
+	return open(ctx, address, c)
+}
+
+// openers are the kinds of log, by the scheme of their URLs.
+var openers = map[string]func(ctx context.Context, address string, c LogConfig) (eventlog.Backend, error){
+	"sqlite":             openSQLite,
+	"postgres":           openPostgres,
+	"postgresql":         openPostgres,
+	"esdb":               openEventStore,
+	"esdb+discover":      openEventStore,
+	"kurrentdb":          openEventStore,
+	"kurrentdb+discover": openEventStore,
+	"kurrent":            openEventStore,
+	"kurrent+discover":   openEventStore,
+}
+
+func openSQLite(ctx context.Context, address string, c LogConfig) (eventlog.Backend, error) {
+	path, ok := LogFile(address)
+	if !ok {
+		return nil, fmt.Errorf("log %s names no file; write it as sqlite:PATH", redacted(address))
+	}
+	if _, err := os.Stat(path); c.Existing && errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no log at %.200q", path)
+	}
+	return opened(sqlite.Open(ctx, path, sqlite.Config{Logger: c.Logger, ID: c.ID}))
+}
+
+func openPostgres(ctx context.Context, address string, c LogConfig) (eventlog.Backend, error) {
+	return opened(postgres.Open(ctx, address, postgres.Config{Logger: c.Logger, ID: c.ID, Existing: c.Existing}))
+}
+
+func openEventStore(ctx context.Context, address string, c LogConfig) (eventlog.Backend, error) {
+	return opened(eventstoredb.Open(ctx, address, eventstoredb.Config{Logger: c.Logger, ID: c.ID, Existing: c.Existing}))
+}
+
+// opened is a log as a backend, which is nil where there is none.
+func opened[L eventlog.Backend](log L, err error) (eventlog.Backend, error) {
+	if err != nil {
+		return nil, err
+	}
+	return log, nil
 }
 
 func addressOf(address, data string) string {
@@ -43,13 +94,6 @@ func LogFile(address string) (path string, ok bool) {
 	path, ok = strings.CutPrefix(address, "sqlite:")
 	path = strings.TrimPrefix(path, "//")
 	return path, ok && strings.Trim(path, "/") != ""
-}
-
-func product(kind string) string {
-	if strings.HasPrefix(kind, "postgres") {
-		return "PostgreSQL"
-	}
-	return "EventStoreDB"
 }
 
 // redacted is a log's URL without its password.

@@ -16,8 +16,10 @@ const (
 	leaseEvery = 2 * time.Second
 	// reactEvery bounds how late silence, expiry of a claim or the writes of another server are noticed.
 	reactEvery = time.Second
-	beatEvery  = 500 * time.Millisecond
-	// lateAfter is how late the watchdog may be before this server takes itself for one that was stopped.
+	// beatEvery is well below domain.MinOfflineAfter: what the watchdog does not notice must make no machine silent.
+	beatEvery = 200 * time.Millisecond
+	// lateAfter is how late the watchdog may be before this server takes itself for one that was stopped for so long
+	// that its agents have gone. A shorter stop only does not count as their silence.
 	lateAfter = 5 * time.Second
 	// outputKept is how long the output of deployments is kept; outputEvery how often the rest is deleted.
 	outputKept  = 14 * 24 * time.Hour
@@ -92,7 +94,7 @@ func (r *run) kick() {
 
 func (r *run) lease(ctx context.Context) {
 	r.complain(ctx, "lease was not renewed", r.engine.Lease(ctx, r.log))
-	r.log.try()
+	r.log.try(ctx)
 }
 
 func (r *run) prune(ctx context.Context) {
@@ -145,19 +147,23 @@ func (s *said) again(sentence string) bool {
 type watchdog struct {
 	elapsed func() time.Duration
 	late    func(by time.Duration)
+	paused  func(d time.Duration)
 
 	mu   sync.Mutex
 	last time.Duration
 }
 
-// beat is called twice a second, and before each decision, so that a server that wakes has put its
+// beat is called five times a second, and before each decision, so that a server that wakes has put its
 // clocks right before it judges by them.
 func (w *watchdog) beat() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.elapsed()
-	if gap := now - w.last; gap > lateAfter {
+	switch gap := now - w.last; {
+	case gap > lateAfter:
 		w.late(gap)
+	case gap > 2*beatEvery:
+		w.paused(gap - beatEvery)
 	}
 	w.last = now
 }

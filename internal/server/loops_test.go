@@ -27,15 +27,17 @@ func (h *hand) move(d time.Duration) {
 }
 
 func TestAServerThatWasStoppedNoticesBeforeItDecides(t *testing.T) {
-	clock, woken := &hand{}, []time.Duration{}
-	w := &watchdog{elapsed: clock.elapsed, late: func(by time.Duration) { woken = append(woken, by) }}
+	clock, woken, paused := &hand{}, []time.Duration{}, time.Duration(0)
+	w := &watchdog{elapsed: clock.elapsed, late: func(by time.Duration) { woken = append(woken, by) }, paused: func(d time.Duration) { paused += d }}
 	for range 10 {
 		clock.move(beatEvery)
 		w.beat()
 	}
+	require.Zero(t, paused)
 	clock.move(lateAfter)
 	w.beat()
 	require.Empty(t, woken, "a busy machine is no stopped one")
+	require.Equal(t, lateAfter-beatEvery, paused, "but what it did not see does not count")
 	clock.move(40 * time.Second)
 	w.beat()
 	w.beat()

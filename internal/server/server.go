@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,7 +15,7 @@ import (
 
 	"github.com/droverhq/drover/api"
 	"github.com/droverhq/drover/engine"
-	"github.com/droverhq/drover/internal/clock"
+	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/internal/ids"
 	"github.com/droverhq/drover/projections"
 )
@@ -24,13 +26,26 @@ const (
 	DefaultTick   = 15 * time.Second
 )
 
+const (
+	// appendsAtOnce is how many streams a tick appends to at the same time; the log commits what waits together.
+	appendsAtOnce = 16
+	// jitter keeps servers that met in one stream from meeting there again.
+	jitter = 5 * time.Millisecond
+)
+
 // stopWithin bounds how long a server that is told to stop waits for what runs.
 const stopWithin = 15 * time.Second
+
+// noticeFor is how long a server that is told to stop still answers new connections, if others run: whoever
+// spreads requests over the servers learns from /readyz that it must leave this one out.
+const noticeFor = 3 * time.Second
 
 // Config says how a server runs. Data is required, or Log.
 type Config struct {
 	// Listen is HOST:PORT; empty: DefaultListen. Port 0 takes a free one.
 	Listen string
+	// Address is the URL by which agents elsewhere reach this server; empty: by the host it listens on, or the machine's name.
+	Address string
 	// Log is the log's URL; empty: the file drover.db in Data.
 	Log string
 	// Data is the folder of the server's files; made if it is not there.
@@ -66,7 +81,7 @@ func (c Config) withDefaults() Config {
 type run struct {
 	config   Config
 	logger   *zap.Logger
-	clock    clock.System
+	clock    engine.Clock
 	endpoint *endpoint
 	log      *room
 	engine   *engine.Engine
@@ -83,7 +98,7 @@ func Run(ctx context.Context, c Config) (err error) {
 	if c.Tick < projections.MinTick || c.Tick%time.Second != 0 {
 		return fmt.Errorf("a tick every %s cannot be kept: use whole seconds, at least %s", c.Tick, projections.MinTick)
 	}
-	r := &run{config: c, logger: c.Logger, clock: clock.New(), kicks: make(chan struct{}, 1)}
+	r := &run{config: c, logger: c.Logger, clock: wallClock(), kicks: make(chan struct{}, 1)}
 	if r.endpoint, err = listen(c); err != nil {
 		return err
 	}
@@ -91,19 +106,56 @@ func Run(ctx context.Context, c Config) (err error) {
 	if err := makeData(c.Data); err != nil {
 		return err
 	}
-	opened, err := OpenLog(ctx, c.Log, c.Data, c.Logger)
+	switch err := r.openPatiently(ctx); {
+	case ctx.Err() != nil && r.log == nil:
+		return nil // told to stop before it began
+	case err != nil:
+		return err
+	}
+	defer func() { err = errors.Join(err, r.log.Close()) }()
+	return r.serve(ctx)
+}
+
+// A log elsewhere that does not answer is tried again, after firstTry and then ever later up to lastTry.
+const (
+	firstTry = 200 * time.Millisecond
+	lastTry  = 15 * time.Second
+)
+
+// openPatiently opens and folds the log. One that is kept elsewhere may come up after this server; a file that cannot
+// be opened is for a person to look at.
+func (r *run) openPatiently(ctx context.Context) error {
+	_, isFile := LogFile(addressOf(r.config.Log, r.config.Data))
+	for wait := firstTry; ; wait = min(2*wait, lastTry) {
+		err := r.openLog(ctx)
+		if err == nil || isFile || !errors.Is(err, eventlog.ErrUnavailable) || ctx.Err() != nil {
+			return err
+		}
+		if r.said.again(err.Error()) {
+			r.logger.Warn("the log does not answer yet; it is tried again until it does", zap.Error(err))
+		}
+		select {
+		case <-time.After(wait/2 + rand.N(wait/2)):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+func (r *run) openLog(ctx context.Context) error {
+	opened, err := OpenLog(ctx, LogConfig{Address: r.config.Log, Data: r.config.Data, Logger: r.logger})
 	if err != nil {
 		return err
 	}
-	r.log = &room{Backend: opened}
-	if file, ok := LogFile(addressOf(c.Log, c.Data)); ok {
+	r.log = &room{Backend: seamLog(opened)}
+	if file, ok := LogFile(addressOf(r.config.Log, r.config.Data)); ok {
 		r.log.folder = filepath.Dir(file)
 	}
-	defer func() { err = errors.Join(err, r.log.Close()) }()
 	if err := r.open(ctx); err != nil {
-		return err
+		r.log = nil
+		return errors.Join(err, opened.Close())
 	}
-	return r.serve(ctx)
+	return nil
 }
 
 // makeData makes the data folder, for its owner alone. The log says itself whether it can be written in.
@@ -125,8 +177,8 @@ func makeData(folder string) error {
 func (r *run) open(ctx context.Context) (err error) {
 	begun := r.clock.Elapsed()
 	r.engine, err = engine.Open(ctx, engine.Config{
-		Log: r.log, Clock: r.clock, Server: ids.New(), Version: r.config.Version, Address: r.endpoint.address,
-		Logger: r.logger.Named("engine"),
+		Log: r.log, Clock: r.clock, Server: ids.New(), Version: r.config.Version, Address: r.endpoint.afar,
+		Logger: r.logger.Named("engine"), Parallel: appendsAtOnce, Jitter: jitter,
 		OnTouched: func(machines map[string]struct{}) {
 			if r.api != nil { // nobody is connected while the log is folded
 				r.api.Touched(machines)
@@ -139,9 +191,12 @@ func (r *run) open(ctx context.Context) (err error) {
 	if err := r.engine.Start(ctx); err != nil {
 		return err
 	}
+	if err := r.engine.Lease(ctx, r.log); err != nil { // before the first decision: another server may doubt this log
+		return fmt.Errorf("look at the leases of the other servers: %w", err)
+	}
 	r.logger.Info("log is folded", zap.Stringer("log", r.engine.LogID()), zap.Stringer("position", r.engine.Position()),
 		zap.Duration("took", r.clock.Elapsed()-begun))
-	r.watchdog = &watchdog{elapsed: r.clock.Elapsed, last: r.clock.Elapsed(), late: func(by time.Duration) {
+	r.watchdog = &watchdog{elapsed: r.clock.Elapsed, last: r.clock.Elapsed(), paused: r.engine.Paused, late: func(by time.Duration) {
 		r.engine.RestartSilence()
 		r.logger.Warn("this server was stopped for a while; it counts all silence anew", zap.Duration("late", by))
 	}}
@@ -157,6 +212,7 @@ func (r *run) serve(ctx context.Context) error {
 	wait := r.loops(life)
 	door := &http.Server{Handler: r.api.Handler(), TLSConfig: r.endpoint.tls, ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout: 2 * time.Minute, ErrorLog: zap.NewStdLog(r.logger.Named("http"))}
+	seamDoor(door)
 	failed := make(chan error, 1)
 	go func() { failed <- r.accept(door) }()
 	r.logger.Info("serving", zap.String("address", r.endpoint.address))
@@ -184,19 +240,39 @@ func (r *run) accept(door *http.Server) error {
 	return door.Serve(r.endpoint.listener)
 }
 
-// stop takes nothing in any more and lets what was taken in end.
+// stop gives agents and streams away, takes nothing in any more, and lets what was taken in end.
 func (r *run) stop(door *http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
-	r.endpoint.close()
+	notice := time.After(0)
+	if r.accompanied() {
+		notice = time.After(noticeFor)
+	}
 	r.api.Drain(ctx)
-	if err := door.Shutdown(ctx); err != nil {
+	<-notice
+	r.endpoint.close()
+	if err := door.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) { // the listener was closed above
 		r.logger.Warn("some requests were cut off", zap.Error(err))
 		_ = door.Close()
 	}
 }
 
+// accompanied says whether another server of this log runs.
+func (r *run) accompanied() (others bool) {
+	r.engine.Read(func(v *projections.View) {
+		for id := range v.Servers {
+			others = others || id != r.engine.Server() && r.engine.Alive(id)
+		}
+	})
+	return others
+}
+
+// dropLease tells the others at once that this server has gone. One that doubts its log leaves its lease, so that whoever
+// starts next hears of that.
 func (r *run) dropLease() error {
+	if r.engine.Doubted() != nil {
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	return r.log.DropLease(ctx, [16]byte(r.engine.Server()))

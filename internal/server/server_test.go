@@ -7,16 +7,17 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/json"
 	"encoding/pem"
 	"math/big"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
@@ -109,7 +110,7 @@ func TestASecondServerOnTheSameAddressSaysSoAndWritesNothing(t *testing.T) {
 func TestAStoppedServerHasDroppedItsLease(t *testing.T) {
 	data := home(t)
 	r := start(t, server.Config{Data: data})
-	log, err := server.OpenLog(t.Context(), "", data, zap.NewNop())
+	log, err := server.OpenLog(t.Context(), server.LogConfig{Data: data})
 	require.NoError(t, err)
 	defer log.Close()
 	require.Eventually(t, func() bool { return leases(t, log) == 1 }, 20*time.Second, 20*time.Millisecond)
@@ -127,7 +128,7 @@ func leases(t *testing.T, log eventlog.Backend) int {
 func TestATokenCanBeMadeInALogThatNoServerHasOpen(t *testing.T) {
 	data := home(t)
 	start(t, server.Config{Data: data}).stopped(t)
-	log, err := server.OpenLog(t.Context(), "", data, zap.NewNop())
+	log, err := server.OpenLog(t.Context(), server.LogConfig{Data: data})
 	require.NoError(t, err)
 	defer log.Close()
 	text, err := server.MintIn(t.Context(), log, domain.TokenSettings{Scope: domain.ReadScope}, "test")
@@ -176,4 +177,28 @@ func TestOnlyLoopbackIsThisMachineAlone(t *testing.T) {
 	} {
 		require.Equal(t, alone, server.Loopback(host), "%q", host)
 	}
+}
+
+func TestAServerSaysInTheLogHowAgentsElsewhereReachIt(t *testing.T) {
+	name, err := os.Hostname()
+	require.NoError(t, err)
+	for want, c := range map[string]server.Config{
+		`^http://127\.0\.0\.1:\d+$`:                   {},
+		"^http://" + regexp.QuoteMeta(name) + `:\d+$`: {Listen: "0.0.0.0:0", Insecure: true},
+		`^https://drover\.example:7443$`:              {Address: "https://drover.example:7443/"},
+	} {
+		c.Data = home(t)
+		start(t, c).stopped(t)
+		log, err := server.OpenLog(t.Context(), server.LogConfig{Data: c.Data})
+		require.NoError(t, err)
+		defer log.Close()
+		for rec, err := range log.ReadAll(t.Context(), 0, 1) {
+			require.NoError(t, err)
+			var started struct{ Address string }
+			require.NoError(t, json.Unmarshal(rec.Data, &started))
+			require.Regexp(t, want, started.Address)
+		}
+	}
+	err = server.Run(context.Background(), server.Config{Data: home(t), Listen: "127.0.0.1:0", Address: "drover.example"})
+	require.ErrorContains(t, err, "write it as https://HOST:PORT")
 }

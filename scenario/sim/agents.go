@@ -2,10 +2,13 @@ package sim
 
 import (
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/rollout"
@@ -18,10 +21,14 @@ type agent struct {
 	instance domain.ID
 	session  domain.ID
 	connect  domain.ID
+	// since is when it was last let through, begun when its session began at this server.
+	since, begun time.Duration
 	// server holds its connection, nil for none; silent says that nothing comes through it.
 	server *server
 	silent bool
-	dead   bool
+	// lost is the server whose end took the connection away, nil for none.
+	lost *server
+	dead bool
 	// left says that it said goodbye and does not come back by itself.
 	left bool
 	// running is what it executes now, nil for nothing.
@@ -88,10 +95,43 @@ func (a *agent) wipe() {
 // talks says whether a server hears what the agent says.
 func (a *agent) talks() bool { return !a.dead && !a.silent && a.server != nil && a.server.live() }
 
-// comesBack lets an agent that has lost its server find another one.
+// homeless says that the agent looks for a server.
+func (a *agent) homeless() bool {
+	return a.server == nil && !a.dead && !a.left && !a.silent && a.plant.audit.Machines[a.machine] != nil
+}
+
+// comesBack lets an agent that has lost its server find another one, in the session that it has.
 func (a *agent) comesBack(s *server) {
-	if a.server == nil && !a.dead && !a.left && a.plant.audit.Machines[a.machine] != nil {
+	if !a.homeless() {
+		return
+	}
+	if a.session.IsZero() {
 		a.connectTo(s)
+		return
+	}
+	a.server = s
+	a.say("reconnects")
+	a.hello()
+}
+
+// isHeard lets the server that hears a session which its fold has ended say that the machine is online.
+func (a *agent) isHeard() {
+	if !a.talks() {
+		return
+	}
+	if m := a.server.view().Machines[a.machine]; m != nil && !m.Online && m.Session == a.session {
+		a.say("heartbeat")
+		a.hello()
+	}
+}
+
+// comeHome lets the agents that a server has lost come back to it once it runs again.
+func (p *plant) comeHome(s *server) {
+	for _, name := range p.names {
+		if a := p.agents[name]; a != nil && a.homeless() && a.lost == s && s.live() {
+			a.server, p.tardy = s, false
+			a.hello()
+		}
 	}
 }
 
@@ -116,6 +156,8 @@ func (a *agent) tell(c domain.Command) (accepted, known bool) {
 		case errors.Is(err, errDead):
 			p.survived(s, "report", err)
 			return false, false
+		case errors.Is(err, engine.ErrFenced):
+			return false, true
 		case !errors.Is(err, eventlog.ErrUnavailable) && !errors.Is(err, eventlog.ErrUnknownOutcome):
 			p.breaks("a report gets an answer", "%T of %s: %v", c, a.machine, err)
 			return false, false
@@ -127,7 +169,14 @@ func (a *agent) tell(c domain.Command) (accepted, known bool) {
 
 // say tells the story what the agent says.
 func (a *agent) say(words ...string) {
-	a.plant.story.report(a.plant.now, a.server, a.machine+" "+strings.Join(words, " "))
+	on := a.server
+	if on != nil && !on.live() { // nobody hears it there; it happens all the same
+		on = a.plant.serving(0)
+	}
+	if on == nil {
+		return
+	}
+	a.plant.story.report(a.plant.now, a.plant.hears(on), a.machine+" "+strings.Join(words, " "))
 }
 
 // connectTo begins a session. An agent that was dead answers for what its journal says it had begun.
@@ -152,7 +201,9 @@ func (a *agent) hello() {
 		a.server = nil
 		return
 	}
-	a.connect = m.Connect
+	if a.since = a.plant.now; a.connect != m.Connect {
+		a.connect, a.begun = m.Connect, a.plant.now
+	}
 	a.heartbeat()
 	for _, part := range slices.Clone(rollout.Unfinished(s.view(), a.machine)) {
 		if part.Instance == a.instance && a.talks() {
@@ -186,9 +237,10 @@ func (a *agent) answer(part *projections.Part) {
 func (a *agent) report(e *execution) {
 	words := map[domain.PartState]string{domain.PartSucceeded: "succeeds", domain.PartFailed: "fails"}
 	a.say(words[e.result], a.plant.story.deployment(e.deployment))
+	s := a.server
 	accepted, known := a.tell(domain.EndPart{Deployment: e.deployment, Machine: a.machine, Session: a.session,
 		Instance: e.instance, State: e.result})
-	if !known {
+	if stream := domain.PartStream(e.deployment, e.machine); !known || !accepted && s.view().SetAside(stream) {
 		if !slices.Contains(a.unheard, e) {
 			a.unheard = append(a.unheard, e)
 		}
@@ -234,6 +286,9 @@ func (a *agent) start(d *projections.Deployment, part *projections.Part) {
 	p, at := a.plant, place{d.ID, a.machine}
 	if p.ran[at] != nil {
 		p.breaks("no part runs twice", "%s started the part of %s again", a.machine, p.story.deployment(d.ID))
+	}
+	if w := p.ledger.waves[d.ID]; w != nil && (d.Content == nil || !reflect.DeepEqual(d.Content.Steps, w.app.releases[d.Release])) {
+		p.breaks("law 15: a role filter picks machines and never removes steps", "%s starts other steps than %s has", a.machine, d.Release)
 	}
 	e := &execution{place: at, project: projectLife{d.Project.Name, d.Project.Defined}, release: d.Release,
 		instance: a.instance, session: a.session, result: domain.PartRunning, counted: part.Claimed}
@@ -319,17 +374,16 @@ func (p *plant) join(st step) {
 	}
 	if p.audit.Machines[name] == nil {
 		c := p.machineSettings(name, st.b/len(p.names))
-		p.story.apply(p.now, s, c)
-		p.command(s, c)
+		p.apply(s, c)
 		s = p.serving(st.a)
 	}
 	a.connectTo(s)
 }
 
 func (p *plant) machineSettings(name string, n int) domain.ApplyMachine {
-	c := domain.ApplyMachine{Name: name, Environment: environments[(n/3)%4/3], Roles: [][]string{{"web"}, {"db", "web"}, {"db"}}[n%3], By: "agent"}
-	if n%8 == 7 {
-		c.Policy = "checked"
+	c := domain.ApplyMachine{Name: name, Environment: environments[max(0, n/3%6-3)], Roles: [][]string{{"web"}, {"db", "web"}, {"db"}}[n%3], By: "agent"}
+	if c.Policy = map[int]string{3: fleeting, 7: "checked"}[n%8]; p.setting.absent {
+		c.Policy = fleeting
 	}
 	return c
 }
@@ -383,7 +437,7 @@ func (p *plant) reconnect(st step) {
 // silence cuts an agent off, or lets it through again: its server then says what it knows.
 func (p *plant) silence(st step) {
 	a := p.agents[p.machine(st.b)]
-	if a == nil || a.dead || a.server == nil {
+	if a == nil || a.dead || a.server == nil && !a.silent {
 		return
 	}
 	if !a.silent {
@@ -391,7 +445,7 @@ func (p *plant) silence(st step) {
 		a.silent = true
 		return
 	}
-	a.silent = false
+	a.silent, a.since = false, p.now
 	if a.talks() {
 		a.say("reconnects")
 		a.hello()
@@ -406,7 +460,7 @@ func (p *plant) reimage(st step) {
 	if st.a%2 == 0 && a.talks() {
 		a.leave()
 	}
-	p.story.report(p.now, p.serving(0), a.machine+" re-imaged")
+	p.story.report(p.now, p.serving(0).name, a.machine+" re-imaged")
 	a.wipe()
 	a.server, a.dead = nil, true
 	if st.a/2%2 == 0 && p.audit.Machines[a.machine] != nil {
@@ -427,14 +481,14 @@ func (p *plant) changeMachine(st step) {
 		s := p.serving(st.a)
 		c := p.machineSettings(name, st.a/8+st.b)
 		c.Disabled = p.audit.Machines[name].Disabled
-		p.story.apply(p.now, s, c)
-		p.command(s, c)
+		p.apply(s, c)
 	}
 }
 
 func (p *plant) removeMachine(st step) {
 	name := p.machine(st.b)
-	if a := p.agents[name]; a != nil {
+	if a := p.agents[name]; a != nil && a.server != nil {
+		a.say("silent")
 		a.server = nil
 	}
 	p.do(p.serving(st.a), domain.DeleteMachine{Name: name, By: by}, "delete machine", name)
@@ -457,7 +511,7 @@ func (p *plant) die(st step) {
 		a = busy[st.b%len(busy)]
 	}
 	if a != nil {
-		p.story.comment("%s: the agent of %s dies", clockText(p.now), a.machine)
+		a.say("silent")
 		a.server, a.dead = nil, true
 	}
 }

@@ -95,7 +95,7 @@ func TestBreaksOfEachLawTurnItsPropertyRed(t *testing.T) {
 			if !*tryBreaks {
 				return // the lines are there; -breaks tries what they do
 			}
-			run := exec.Command("go", "test", "-overlay", overlay, "-run", s.test, "-count=1", "-rapid.shrinktime=1s", ".")
+			run := exec.Command("go", "test", "-overlay", overlay, "-run", s.test, "-count=1", "-rapid.checks=2000", "-rapid.shrinktime=1s", "-timeout=5m", ".")
 			output, err := run.CombinedOutput()
 			require.Error(t, err, "nobody saw it")
 			require.NotContains(t, string(output), "build failed", "%s", output)

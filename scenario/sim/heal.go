@@ -20,16 +20,22 @@ const (
 func (p *plant) mend() {
 	for _, s := range p.servers {
 		s.wire.mend()
-		s.offset = 0
+		if s.rules != p.rules {
+			p.renewRules(s)
+		}
 		if s.down {
 			p.open(s)
 		}
-		p.finish(s)
+		if s.standing != nil {
+			p.setClock(s, 0, false)
+		}
+		p.wake(s)
 		if s.down { // it died of what it had been about to do
 			p.open(s)
 		}
 	}
 	p.check()
+	p.repair()
 }
 
 // turn is one step of time on all servers, of which one ticks.
@@ -89,9 +95,13 @@ func (p *plant) gather() {
 			a.connectTo(s)
 		}
 		p.check()
-		if m = p.audit.Machines[name]; a.talks() && m.Health != domain.Healthy {
-			a.say("healthy")
-			a.tell(domain.ReportHealth{Name: name, Session: a.session, Status: domain.Healthy})
+		health := domain.Healthy
+		if p.setting.sick[name] {
+			health = domain.Unhealthy
+		}
+		if m = p.audit.Machines[name]; a.talks() && m.Health != health {
+			a.say(string(health))
+			a.tell(domain.ReportHealth{Name: name, Session: a.session, Status: health})
 		}
 		p.check()
 	}
@@ -155,6 +165,10 @@ func (p *plant) rested() {
 		p.breaks("law 21: every deployment ends", "%d are open though everything rests", n)
 	}
 	for _, verdict := range p.verdicts() {
+		a, h := p.ledger.apps[verdict.Project], p.ledger.hosts[verdict.Machine]
+		if verdict.Reason == triggers.MadeUnhealthy && p.ledger.madeUnhealthy(a, h) {
+			continue
+		}
 		if !slices.Contains(resting, verdict.Reason) {
 			p.breaks("law 2: nothing is forgotten", "%s of %s still waits for %s though everything rests", verdict.Machine, verdict.Project, verdict.Reason)
 		}
@@ -171,7 +185,8 @@ func (p *plant) rested() {
 
 // served says that the machine is one which automation must not leave behind.
 func (p *plant) served(a *app, h *host) bool {
-	if !inScope(h, h.Environment, a.settings.Roles) || p.ledger.wanted(a, h) == "" || p.ledger.heldHere(a, h) {
+	if !p.ledger.places[h.Environment] || !inScope(h, h.Environment, a.settings.Roles) || p.ledger.wanted(a, h) == "" || p.ledger.heldHere(a, h) ||
+		p.ledger.madeUnhealthy(a, h) {
 		return false
 	}
 	for _, r := range a.triggers {
@@ -190,8 +205,12 @@ func (p *plant) checkServed(a *app, h *host) {
 		}
 		return
 	}
+	law := "law 3: every machine that is available gets what is wanted"
+	if h.Health == domain.Unhealthy {
+		law = "law 24: an unhealthy machine can still receive its cure"
+	}
 	if p.ledger.attempts(a, h) < a.settings.Attempts {
-		p.breaks("law 3: every machine that is available gets what is wanted", "%s of %s has %q, not %q, after %d attempts, though everything rests",
+		p.breaks(law, "%s of %s has %q, not %q, after %d attempts, though everything rests",
 			h.Name, a.name, p.ledger.actual(a, h), p.ledger.wanted(a, h), p.ledger.attempts(a, h))
 	}
 }

@@ -3,8 +3,11 @@ package sim
 import (
 	"reflect"
 	"slices"
+	"time"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/policies"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/triggers"
 )
@@ -14,8 +17,45 @@ func (l *ledger) checkPerson(w *wave) {
 	if pin, ok := w.app.pins[w.Environment]; ok && pin != w.Release {
 		l.plant.breaks("law 16: what a person pinned stays", "%s was queued to %s, which is pinned to %s", w.Release, w.Environment, pin)
 	}
-	if !w.app.releases[w.Release] {
+	if _, there := w.app.releases[w.Release]; !there {
 		l.plant.breaks("only releases are deployed", "%s of %s does not exist", w.Release, w.app.name)
+	}
+}
+
+// noteStart takes note of a server that starts, perhaps with newer rules than all before.
+func (l *ledger) noteStart(rec eventlog.Recorded, fact domain.Event) {
+	l.watch.starts[domain.ID(rec.ID)] = rec.Position
+	if e, ok := fact.(domain.ServerStarted); ok && e.DecisionVersion > l.fence {
+		l.fence, l.fencedAt = e.DecisionVersion, rec.Position
+	}
+}
+
+// checkFence looks whether a server that had read of newer rules has still decided something.
+func (l *ledger) checkFence(rec eventlog.Recorded, fact domain.Event) {
+	o := l.origin
+	if o.server == nil || max(1, o.rules) >= l.fence || o.from < l.fencedAt {
+		return
+	}
+	if e, result := fact.(domain.PartEnded); result && (e.State == domain.PartSucceeded || e.State == domain.PartFailed) {
+		return
+	}
+	l.plant.breaks("law 7: a server that has read of newer rules decides nothing", "server %s, which decides by rules %d, wrote #%s %s", o.server.name, max(1, o.rules), rec.Position, domain.Name(fact))
+}
+
+// checkOffline looks at a session that a server has ended by itself: neither may its agent have been heard, nor its server
+// have lived, since before that was decided.
+func (p *plant) checkOffline(machine string, e domain.MachineWentOffline) {
+	a := p.agents[machine]
+	if a == nil || !a.talks() || a.connect != e.Connect || e.Reason != policies.Silent && e.Reason != policies.ServerGone {
+		return
+	}
+	by := p.ledger.origin
+	if awake := by.decided - by.server.woke; e.Reason == policies.Silent && awake >= 0 && awake < time.Duration(domain.DefaultOfflineAfter) {
+		p.breaks("law 7: a server that wakes does not blame its machines", "server %s says that %s is silent, %s after it woke", by.server.name, machine, awake)
+	}
+	if a.since < by.decided && a.server.steady < by.decided && (a.server.steady < by.looked || a.begun >= a.server.steady) {
+		p.breaks("law 7: nobody ends a session that its server hears", "server %s says that %s is offline (%s), which server %s hears since %s",
+			by.server.name, machine, e.Reason, a.server.name, clockText(max(a.since, a.server.steady)))
 	}
 }
 
@@ -24,11 +64,17 @@ func (l *ledger) checkAutomatic(w *wave) {
 	if w.app.disabled {
 		l.plant.breaks("law 20: a disabled project does nothing", "%s was queued for %s", w.Release, w.app.name)
 	}
+	for _, o := range w.app.waves {
+		if o.Kind == domain.EnvironmentWide && o.Environment == w.Environment && o.ended == "" && !o.adrift {
+			l.plant.breaks("law 1: a machine that comes online while its project is being deployed to waits", "%s was queued during %s", w.Release, l.plant.story.deployment(o.id))
+		}
+	}
 	for _, named := range w.Machines {
 		h := l.hosts[named.Name]
 		if h == nil {
 			continue // deleted since the server read on; its part cannot be claimed
 		}
+		l.checkFit(w, h, named)
 		for _, t := range named.Triggers {
 			if r := w.app.triggers[t]; r == nil || r.disabled {
 				l.plant.breaks("law 20: a disabled trigger does nothing", "trigger %s asked for %s on %s", t, w.Release, named.Name)
@@ -38,14 +84,77 @@ func (l *ledger) checkAutomatic(w *wave) {
 	}
 }
 
+// checkFit looks whether the deployment as a whole, and each of its machines, is what the engine may queue.
+func (l *ledger) checkFit(w *wave, h *host, named domain.DeploymentMachine) {
+	breaks := l.plant.breaks
+	open := 0
+	for _, part := range l.plant.audit.OpenPartsOn(h.Name) {
+		if part.Deployment.Project.Name == w.app.name && part.Deployment.Project.Defined == w.app.life {
+			open++
+		}
+	}
+	if open > 1 {
+		breaks("law 9: two triggers over one machine make one part", "%s was queued for %s, where %d parts of %s are open", w.Release, h.Name, open, w.app.name)
+	}
+	if named.Reason == "" || len(named.Triggers) == 0 {
+		breaks("law 26: every decision names its reason, its triggers and its causes", "%s was queued for %s: %+v", w.Release, h.Name, named)
+	}
+	if max(h.moved, l.checkedAt) > l.origin.from {
+		return // its writer may not have known, not even that this is another machine of the name
+	}
+	for _, id := range named.Causes {
+		l.checkCause(w, h, named, id)
+	}
+	switch {
+	case !inScope(h, w.Environment, w.app.settings.Roles):
+		breaks("law 14: people and the engine use one scope", "%s was queued for %s, which is in %s as %v", w.Release, h.Name, h.Environment, h.Roles)
+	case h.Disabled || !h.Online:
+		breaks("law 12: an automatic deployment goes to machines that are still eligible", "%s was queued for %s (disabled %v, online %v)",
+			w.Release, h.Name, h.Disabled, h.Online)
+	case l.checked[h.Policy] && h.Health == domain.HealthUnknown:
+		breaks("law 25: nothing is deployed before the first result of the health check", "%s was queued for %s", w.Release, h.Name)
+	}
+	for q, asked := range l.requests {
+		r := w.app.triggers[q.trigger]
+		if q.file != (file{h.Name, h.life, w.app.name, w.app.life}) || asked.at > l.origin.from || r == nil || r.disabled {
+			continue
+		}
+		if !slices.Contains(named.Triggers, q.trigger) {
+			breaks("law 9: an event beside another hides neither", "%s was queued for %s by %v, not by %s", w.Release, h.Name, named.Triggers, q.trigger)
+		}
+	}
+}
+
+// checkCause looks at one event for which something was queued.
+func (l *ledger) checkCause(w *wave, h *host, named domain.DeploymentMachine, id domain.ID) {
+	c, known := l.causes[id]
+	if !known || c.machine != h.Name || c.position < h.life {
+		l.plant.breaks("law 26: every decision names its reason, its triggers and its causes", "%s was queued for %s because of %s, which is no event of it", w.Release, h.Name, id)
+	}
+	if !slices.ContainsFunc(named.Triggers, func(t string) bool { return w.app.triggers[t] != nil && w.app.triggers[t].since < c.position }) {
+		l.plant.breaks("law 19: a trigger counts events after its own creation", "%s was queued for %s by %v because of #%s", w.Release, h.Name, named.Triggers, c.position)
+	}
+}
+
+// checkScope looks which machines an environment-wide deployment goes to.
+func (l *ledger) checkScope(w *wave) {
+	d := l.plant.audit.Deployments[w.id]
+	for name, h := range l.hosts {
+		want := inScope(h, w.Environment, w.app.settings.Roles) && !slices.Contains(w.Exclude, name)
+		if got := d != nil && d.Parts[name] != nil; got != want {
+			l.plant.breaks("law 14: people and the engine use one scope", "%s in %s as %v: part of %s %v, not %v", name, h.Environment, h.Roles, w.Release, got, want)
+		}
+	}
+}
+
 // checkDue says whether one machine of an automatic deployment was due: behind, or to be redeployed to, in
 // its own log or in that which the deciding server had read when its tick began.
 func (l *ledger) checkDue(w *wave, h *host, named domain.DeploymentMachine) {
 	r := l.record(w.app, h)
-	if wanted := l.wanted(w.app, h); wanted != w.Release && h.life < l.from && h.Environment == w.Environment {
+	if wanted := l.wanted(w.app, h); wanted != w.Release && h.life < l.origin.from && h.Environment == w.Environment {
 		l.plant.breaks("law 13: automation brings what is wanted", "%s was queued for %s, which should have %q", w.Release, h.Name, wanted)
 	}
-	recent := r.level > l.from
+	recent := r.level > l.origin.from
 	switch again := l.fresh(w.app, r, named); {
 	case again:
 	case named.Reason == string(triggers.Redeploy):
@@ -99,8 +208,8 @@ func (l *ledger) checkClaim(w *wave, h *host, machine string, e domain.PartClaim
 		breaks("it was claimed before")
 	case l.superseded(w, machine):
 		breaks("a person's later deployment covers its machine")
-	case h.Policy == "checked" && h.Health == domain.HealthUnknown:
-		breaks("the health of its machine is not known")
+	case l.checked[h.Policy] && h.Health == domain.HealthUnknown:
+		l.plant.breaks("law 25: nothing is deployed before the first result of the health check", "the claim of %s counted", claim)
 	}
 	if h.running != nil {
 		l.plant.breaks("one counting claim is open on a machine", "the claim of %s counted while %s is running", claim, l.plant.story.deployment(h.running.wave.id))
@@ -131,7 +240,7 @@ func (l *ledger) checkAutomaticClaim(w *wave, h *host, claim string) {
 func (l *ledger) superseded(w *wave, machine string) bool {
 	return slices.ContainsFunc(w.app.waves, func(o *wave) bool {
 		whole := o.Kind == domain.EnvironmentWide && w.Kind == domain.EnvironmentWide && o.Environment == w.Environment
-		return o.queued > w.queued && o.person() && (whole || o.covers[machine])
+		return o.queued > w.queued && o.person() && !o.adrift && (whole || o.covers[machine])
 	})
 }
 
@@ -166,6 +275,7 @@ func (l *ledger) countCauses(s *share) {
 // never looks at what the fold says against what is known without it.
 func (p *plant) never() {
 	v := p.audit
+	p.checkAside()
 	for name, a := range p.ledger.apps {
 		project := v.Projects[name]
 		if project == nil {
@@ -267,6 +377,6 @@ func (p *plant) compare() {
 
 func (p *plant) same(whose string, v *projections.View) {
 	if !reflect.DeepEqual(v, p.audit) {
-		p.breaks("equal logs give equal views", "%s differs from the fold event by event at #%s:\n%s", whose, v.Position, difference(dump(p.audit), dump(v)))
+		p.breaks("law 4: no event is missed: equal logs give equal views", "%s differs from the fold event by event at #%s:\n%s", whose, v.Position, difference(dump(p.audit), dump(v)))
 	}
 }

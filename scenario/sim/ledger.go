@@ -11,8 +11,18 @@ import (
 // ledger is the reference: it reads the raw log, event by event, and knows the machines and projects in the
 // plainest way. Of the fold it takes one thing, whether a claim counted, and holds that against its own rules.
 type ledger struct {
-	plant  *plant
-	at     eventlog.Position
+	plant *plant
+	at    eventlog.Position
+	watch watch
+	// checked are the policies that have a health check, checkedAt where one was last defined.
+	checked   map[string]bool
+	checkedAt eventlog.Position
+	// fence is the newest version of the rules that a server has started with, fencedAt where it did.
+	fence    int
+	fencedAt eventlog.Position
+	places   map[string]bool // environments that are defined
+	// aside counts the damaged events of each stream that is set aside.
+	aside  map[string]int
 	hosts  map[string]*host
 	apps   map[string]*app
 	waves  map[domain.ID]*wave
@@ -20,10 +30,10 @@ type ledger struct {
 	served map[served]int
 	causes map[domain.ID]cause
 	// requests are what events have made due, the last of them at this position.
-	requests map[request]eventlog.Position
-	// from is where the view of the server that acts now stood when its tick began: what it wrote on
-	// another stream since may have been decided on that.
-	from eventlog.Position
+	requests map[request]asked
+	// origin is where the event that is noted now came from: what others wrote on other streams since its writer read
+	// on, it may not have known.
+	origin origin
 }
 
 // host is a machine as its own stream tells it.
@@ -35,6 +45,12 @@ type host struct {
 	// away says since where it is offline; busy that a claimed part was open in that time.
 	away eventlog.Position
 	busy bool
+	// absence is how long servers watched it being away, absentAt where that was long enough; watchedAt is how long
+	// some server had been running when it went.
+	absence, watchedAt time.Duration
+	absentAt           eventlog.Position
+	// moved is where its stream stands, healthSince where its health last changed.
+	moved, healthSince eventlog.Position
 }
 
 // app is a project as its own stream tells it.
@@ -45,7 +61,7 @@ type app struct {
 	disabled bool
 	gone     bool
 	triggers map[string]*rule
-	releases map[string]bool
+	releases map[string][]domain.Step
 	pins     map[string]string
 	waves    []*wave // in the order they were queued
 	// unsteady says that a trigger was switched, changed or deleted.
@@ -55,6 +71,7 @@ type app struct {
 type rule struct {
 	settings domain.TriggerSettings
 	disabled bool
+	since    eventlog.Position
 }
 
 // wave is a deployment.
@@ -64,11 +81,12 @@ type wave struct {
 	app    *app
 	queued eventlog.Position
 	// covers are the machines of a person's deployment that nobody else may start on before it.
-	covers map[string]bool
-	shares map[string]*share
-	// dropped are the machines whose part was withdrawn by name.
+	covers    map[string]bool
+	shares    map[string]*share
 	cancelled bool
-	ended     domain.DeploymentState
+	// adrift says that its environment is gone.
+	adrift bool
+	ended  domain.DeploymentState
 }
 
 func (w *wave) person() bool { return w.Kind != domain.Automatic }
@@ -82,6 +100,7 @@ type share struct {
 	ended    bool
 	result   domain.PartState
 	reported bool
+	before   string // what the disk had when the claim counted
 }
 
 // file is where the ledger keeps what one project did on one machine, both as they live now.
@@ -112,7 +131,8 @@ type record struct {
 type keep struct {
 	instance domain.ID
 	release  string
-	wave     *wave // nil for the verb
+	wave     *wave             // nil for the verb
+	set      eventlog.Position // of the verb
 }
 
 // served is for what the successes are counted that one cause led to.
@@ -131,8 +151,8 @@ type cause struct {
 }
 
 func newLedger(p *plant) *ledger {
-	return &ledger{plant: p, hosts: map[string]*host{}, apps: map[string]*app{}, waves: map[domain.ID]*wave{},
-		files: map[file]*record{}, served: map[served]int{}, causes: map[domain.ID]cause{}, requests: map[request]eventlog.Position{}}
+	return &ledger{plant: p, checked: map[string]bool{}, watch: watch{starts: map[domain.ID]eventlog.Position{}}, places: map[string]bool{}, aside: map[string]int{}, hosts: map[string]*host{}, apps: map[string]*app{}, waves: map[domain.ID]*wave{},
+		files: map[file]*record{}, served: map[served]int{}, causes: map[domain.ID]cause{}, requests: map[request]asked{}}
 }
 
 // record finds or begins what a project did on a machine.
@@ -156,7 +176,7 @@ func inScope(h *host, environment string, roles []string) bool {
 // one queued last.
 func (a *app) release(environment string) (release string) {
 	for _, w := range a.waves {
-		if w.Kind == domain.EnvironmentWide && w.Environment == environment && w.ended == domain.DeploymentSucceeded {
+		if w.Kind == domain.EnvironmentWide && w.Environment == environment && !w.adrift && w.ended == domain.DeploymentSucceeded {
 			release = w.Release
 		}
 	}
@@ -190,6 +210,12 @@ func (l *ledger) behind(a *app, h *host) bool {
 	return wanted != "" && (dirty || l.actual(a, h) != wanted)
 }
 
+// madeUnhealthy says that the machine is unhealthy since it tried what it should have.
+func (l *ledger) madeUnhealthy(a *app, h *host) bool {
+	last := l.record(a, h).last
+	return h.Health == domain.Unhealthy && last != nil && last.instance == h.Instance && last.wave.Release == l.wanted(a, h) && h.healthSince > last.claimed
+}
+
 // heldHere says that automation must leave the machine alone.
 func (l *ledger) heldHere(a *app, h *host) bool {
 	k := l.record(a, h).keep
@@ -198,18 +224,29 @@ func (l *ledger) heldHere(a *app, h *host) bool {
 
 // note reads one event.
 func (l *ledger) note(rec eventlog.Recorded, fact domain.Event) {
-	l.at = rec.Position
+	l.at, l.origin = rec.Position, l.plant.origins[rec.ID]
 	if fact == nil {
-		l.plant.breaks("law 18: what drover writes can be folded", "#%s %s in %s: %+v", rec.Position, rec.Type, rec.Stream, l.plant.audit.Aside[rec.Stream])
+		l.noteDamage(rec)
 		return
 	}
+	l.checkFence(rec, fact)
 	switch kind, name := domain.SplitStream(rec.Stream); kind {
 	case domain.MachineStreams:
 		l.noteMachine(name, rec, fact)
 	case domain.ProjectStreams:
 		l.noteProject(name, rec, fact)
+	case domain.EnvironmentStreams:
+		l.noteEnvironment(name, fact)
 	case domain.PartStreams:
 		l.notePart(name, rec, fact)
+	case domain.WatchStream:
+		l.noteWatch(rec, fact)
+	case domain.PolicyStreams:
+		if e, ok := fact.(domain.PolicyDefined); ok {
+			l.checked[name], l.checkedAt = e.Settings.HealthCheck != nil, rec.Position
+		}
+	case domain.ServerStreams:
+		l.noteStart(rec, fact)
 	}
 	l.noteLevels()
 	l.settle()
@@ -229,6 +266,23 @@ func (l *ledger) noteLevels() {
 	}
 }
 
+// noteEnvironment lets a name that is used again start empty.
+func (l *ledger) noteEnvironment(name string, fact domain.Event) {
+	if _, ok := fact.(domain.EnvironmentDefined); ok {
+		l.places[name] = true
+		return
+	}
+	delete(l.places, name)
+	for _, a := range l.apps {
+		delete(a.pins, name)
+		for _, w := range a.waves {
+			if w.Environment == name {
+				w.adrift, w.cancelled = true, true
+			}
+		}
+	}
+}
+
 func (l *ledger) noteMachine(name string, rec eventlog.Recorded, fact domain.Event) {
 	h := l.hosts[name]
 	if _, ok := fact.(domain.MachineAdded); ok {
@@ -239,6 +293,10 @@ func (l *ledger) noteMachine(name string, rec eventlog.Recorded, fact domain.Eve
 		return
 	}
 	before := h.Machine
+	switch fact.(type) {
+	case domain.MachineAdded, domain.MachineChanged, domain.MachineDeleted:
+		l.checkCleanUp(h, fact)
+	}
 	_ = h.Evolve(domain.ID(rec.ID), fact)
 	fresh := false
 	switch fact.(type) {
@@ -252,8 +310,12 @@ func (l *ledger) noteMachine(name string, rec eventlog.Recorded, fact domain.Eve
 	case domain.MachineDeleted:
 		delete(l.hosts, name)
 	}
-	if before.Online && !h.Online {
-		h.away, h.busy = rec.Position, h.running != nil
+	if e, ok := fact.(domain.MachineWentOffline); ok && before.Online && !h.Online {
+		l.plant.checkOffline(name, e)
+	}
+	l.noteAway(h, before)
+	if h.moved = rec.Position; h.Health != before.Health {
+		h.healthSince = rec.Position
 	}
 	if l.hosts[name] == h {
 		l.ask(h, fact)
@@ -270,7 +332,7 @@ func (l *ledger) forgiveHost(h *host) {
 func (l *ledger) noteProject(name string, rec eventlog.Recorded, fact domain.Event) {
 	a := l.apps[name]
 	if e, ok := fact.(domain.ProjectDefined); ok && a == nil {
-		a = &app{name: name, life: rec.Position, settings: e.Settings, triggers: map[string]*rule{}, releases: map[string]bool{}, pins: map[string]string{}}
+		a = &app{name: name, life: rec.Position, settings: e.Settings, triggers: map[string]*rule{}, releases: map[string][]domain.Step{}, pins: map[string]string{}}
 		l.apps[name] = a
 	}
 	if a == nil {
@@ -288,7 +350,7 @@ func (l *ledger) noteProject(name string, rec eventlog.Recorded, fact domain.Eve
 		a.gone = true
 		delete(l.apps, name)
 	case domain.ReleaseCreated:
-		a.releases[e.Version] = true
+		a.releases[e.Version] = e.Steps
 	case domain.PinSet:
 		a.pins[e.Environment] = e.Release
 		l.forgive(a, e.Environment)
@@ -297,23 +359,23 @@ func (l *ledger) noteProject(name string, rec eventlog.Recorded, fact domain.Eve
 		l.forgive(a, e.Environment)
 	case domain.HoldSet:
 		if h := l.hosts[e.Machine]; h != nil {
-			l.record(a, h).keep = &keep{instance: e.Instance, release: e.Release}
+			l.record(a, h).keep = &keep{instance: e.Instance, release: e.Release, set: rec.Position}
 		}
 	case domain.HoldLifted:
 		l.noteLift(a, e)
 	case domain.DeploymentQueued:
 		l.noteQueued(a, e, rec)
 	default:
-		a.noteTrigger(fact)
+		a.noteTrigger(rec.Position, fact)
 		l.noteDeployment(rec, fact)
 	}
 }
 
-func (a *app) noteTrigger(fact domain.Event) {
+func (a *app) noteTrigger(at eventlog.Position, fact domain.Event) {
 	switch e := fact.(type) {
 	case domain.TriggerDefined:
 		if a.triggers[e.Trigger] == nil {
-			a.triggers[e.Trigger] = &rule{}
+			a.triggers[e.Trigger] = &rule{since: at}
 		} else {
 			a.unsteady = true
 		}
@@ -348,6 +410,9 @@ func (l *ledger) forgive(a *app, environment string) {
 }
 
 func (l *ledger) noteQueued(a *app, e domain.DeploymentQueued, rec eventlog.Recorded) {
+	if l.waves[domain.ID(rec.ID)] != nil {
+		l.plant.breaks("law 12: a record is never used again", "%s was queued twice", domain.ID(rec.ID))
+	}
 	w := &wave{DeploymentQueued: e, id: domain.ID(rec.ID), app: a, queued: rec.Position, covers: map[string]bool{}, shares: map[string]*share{}}
 	if w.person() {
 		l.checkPerson(w)
@@ -365,13 +430,14 @@ func (l *ledger) noteQueued(a *app, e domain.DeploymentQueued, rec eventlog.Reco
 	if e.Kind != domain.EnvironmentWide {
 		return
 	}
+	l.checkScope(w)
 	for _, h := range l.hosts {
 		r := l.record(a, h)
 		switch {
 		case !inScope(h, e.Environment, a.settings.Roles):
 		case slices.Contains(e.Exclude, h.Name):
 			if r.keep == nil {
-				r.keep = &keep{h.Instance, l.actual(a, h), w}
+				r.keep = &keep{h.Instance, l.actual(a, h), w, 0}
 			}
 		default:
 			r.fails = 0
@@ -402,7 +468,7 @@ func (l *ledger) noteDeployment(rec eventlog.Recorded, fact domain.Event) {
 		if w := l.waves[e.Deployment]; w != nil && w.ended == "" {
 			w.ended = e.State
 			l.checkEnd(w)
-			if w.person() && !w.app.gone {
+			if w.person() && !w.app.gone && !w.adrift {
 				l.keepAfter(w)
 			}
 		}
@@ -416,7 +482,7 @@ func (l *ledger) keepCancelled(w *wave) {
 			continue
 		}
 		if r := l.record(w.app, h); r.keep == nil {
-			r.keep = &keep{h.Instance, l.actual(w.app, h), w}
+			r.keep = &keep{h.Instance, l.actual(w.app, h), w, 0}
 		}
 	}
 }
@@ -439,14 +505,32 @@ func (l *ledger) keepAfter(w *wave) {
 		case l.hosts[s.host.Name] != s.host || r.person != nil && r.person.queued > w.queued:
 		case w.ended != domain.DeploymentSucceeded:
 			if !verb {
-				r.keep = &keep{s.host.Instance, l.actual(w.app, s.host), w}
+				l.keepDisk(s, r, l.left(s))
 			}
-		case s.result != domain.PartSucceeded:
+		case s.result != domain.PartSucceeded || verb:
 		case w.Release == w.app.wantedIn(w.Environment):
 			r.keep = nil
-		case !verb:
-			r.keep = &keep{s.host.Instance, w.Release, w}
+		default:
+			l.keepDisk(s, r, w.Release)
 		}
+	}
+}
+
+// left is what a share left on its disk.
+func (l *ledger) left(s *share) string {
+	switch {
+	case s.host.Instance == s.instance:
+		return l.actual(s.wave.app, s.host)
+	case s.result == domain.PartSucceeded:
+		return s.wave.Release
+	}
+	return s.before
+}
+
+// keepDisk holds the disk that a share ran on. A new disk gets what the old one had; if that was nothing, it is free.
+func (l *ledger) keepDisk(s *share, r *record, release string) {
+	if s.host.Instance == s.instance || release != "" {
+		r.keep = &keep{s.instance, release, s.wave, 0}
 	}
 }
 
@@ -475,7 +559,7 @@ func (l *ledger) noteClaim(w *wave, machine string, e domain.PartClaimed) {
 	if h == nil || l.plant.broken != nil {
 		return
 	}
-	s := &share{wave: w, host: h, claimed: l.at, instance: e.Instance, result: domain.PartRunning}
+	s := &share{wave: w, host: h, claimed: l.at, instance: e.Instance, result: domain.PartRunning, before: l.actual(w.app, h)}
 	w.shares[machine], h.running, h.busy = s, s, true
 	r := l.record(w.app, h)
 	r.last = s
@@ -487,7 +571,7 @@ func (l *ledger) noteClaim(w *wave, machine string, e domain.PartClaimed) {
 	}
 	switch k := r.keep; {
 	case k == nil:
-	case k.wave == nil && w.Kind == domain.Narrowed, k.wave != nil && k.wave.queued < w.queued:
+	case k.wave == nil && w.Kind == domain.Narrowed && k.set < w.queued, k.wave != nil && k.wave.queued < w.queued:
 		r.keep = nil
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
 )
 
 // request is an event that made a machine due for a trigger and that nothing has settled yet. The ledger keeps
@@ -11,6 +12,12 @@ import (
 type request struct {
 	file    file
 	trigger string
+}
+
+// asked is the newest event that did, and of which category.
+type asked struct {
+	at       eventlog.Position
+	category domain.Category
 }
 
 // ask opens a request for every trigger that looks at what has happened to the machine, there and then.
@@ -22,8 +29,8 @@ func (l *ledger) ask(h *host, fact domain.Event) {
 	for _, a := range l.apps {
 		for name, r := range a.triggers {
 			members, _ := domain.Expand(r.settings.Events)
-			if !a.disabled && !r.disabled && slices.Contains(members, category) && r.asks(a, h) {
-				l.requests[request{file{h.Name, h.life, a.name, a.life}, name}] = l.at
+			if !a.disabled && !r.disabled && slices.Contains(members, category) && l.places[h.Environment] && r.asks(a, h) {
+				l.requests[request{file{h.Name, h.life, a.name, a.life}, name}] = asked{l.at, category}
 			}
 		}
 	}
@@ -37,8 +44,8 @@ func (r *rule) asks(a *app, h *host) bool {
 
 // serve drops the requests that an automatic deployment was queued for, once it has succeeded.
 func (l *ledger) serve(s *share) {
-	for q, asked := range l.requests {
-		if q.file.machine == s.host.Name && q.file.project == s.wave.app.name && asked < s.wave.queued && slices.ContainsFunc(s.wave.Machines,
+	for q, when := range l.requests {
+		if q.file.machine == s.host.Name && q.file.project == s.wave.app.name && when.at < s.wave.queued && slices.ContainsFunc(s.wave.Machines,
 			func(m domain.DeploymentMachine) bool {
 				return m.Name == s.host.Name && slices.Contains(m.Triggers, q.trigger)
 			}) {
@@ -57,7 +64,7 @@ func (l *ledger) settle() {
 			continue
 		}
 		r := a.triggers[q.trigger]
-		if r == nil || !r.asks(a, h) || l.wanted(a, h) != "" && !l.behind(a, h) && !l.personAtWork(a, h) {
+		if r == nil || !l.places[h.Environment] || !r.asks(a, h) || l.wanted(a, h) != "" && !l.behind(a, h) && !l.personAtWork(a, h) {
 			delete(l.requests, q)
 		}
 	}
@@ -65,7 +72,7 @@ func (l *ledger) settle() {
 
 func (l *ledger) personAtWork(a *app, h *host) bool {
 	wide := slices.ContainsFunc(a.waves, func(w *wave) bool {
-		return w.Kind == domain.EnvironmentWide && w.Environment == h.Environment && w.ended == ""
+		return w.Kind == domain.EnvironmentWide && w.Environment == h.Environment && w.ended == "" && !w.adrift
 	})
 	if wide {
 		return true
@@ -80,10 +87,17 @@ func (l *ledger) personAtWork(a *app, h *host) bool {
 
 // forgotten looks, when everything rests, for a request that nothing came of.
 func (l *ledger) forgotten() {
-	for q := range l.requests {
+	for q, when := range l.requests {
 		a, h := l.apps[q.file.project], l.hosts[q.file.machine]
+		if l.madeUnhealthy(a, h) {
+			continue
+		}
+		law := "law 2: a wait never consumes its cause"
+		if when.category == domain.Changed {
+			law = "law 5: a machine whose facts become known later is decided on again"
+		}
 		if l.behind(a, h) && !l.heldHere(a, h) && l.attempts(a, h) < a.settings.Attempts {
-			l.plant.breaks("law 2: a wait never consumes its cause", "trigger %s of %s was due for %s, which has %q, not %q, though everything rests",
+			l.plant.breaks(law, "trigger %s of %s was due for %s, which has %q, not %q, though everything rests",
 				q.trigger, a.name, h.Name, l.actual(a, h), l.wanted(a, h))
 		}
 	}

@@ -12,7 +12,7 @@ import (
 var (
 	projects     = []string{"shop", "blog"}
 	triggerNames = []string{"joins", "online", "again"}
-	environments = []string{"production", "staging"}
+	environments = []string{"production", "staging", "lab"}
 )
 
 // projectSettings are those of a project in one of a few variants.
@@ -42,7 +42,10 @@ func (p *plant) rule(i, t, variant int) domain.Command {
 
 // do sends a verb of the command line; words are how it is written there.
 func (p *plant) do(s *server, c domain.Command, words ...string) bool {
-	p.story.do(p.now, s, strings.Join(words, " "))
+	if s.down {
+		s = p.serving(0)
+	}
+	p.story.do(p.now, p.hears(s), strings.Join(words, " "))
 	_, ok := p.command(s, c)
 	return ok
 }
@@ -68,7 +71,7 @@ func (p *plant) version(s *server, project string, n int) string {
 }
 
 func (p *plant) pick(st step) (s *server, project, environment string) {
-	return p.serving(st.a), projects[st.a/4%2], environments[st.a/8%2]
+	return p.serving(st.a), projects[st.a/4%2], environments[st.a/8%len(environments)]
 }
 
 func (p *plant) deployWide(st step) {
@@ -216,6 +219,8 @@ func (p *plant) changeProject(st step) {
 	}
 }
 
+func (p *plant) changePolicy(st step) { p.apply(p.serving(st.a), p.checkedPolicy(st.b%2 == 0)) }
+
 func (p *plant) changeTrigger(st step) {
 	i, t := st.a/4%2, st.b%len(triggerNames)
 	switch {
@@ -238,4 +243,14 @@ func (p *plant) dropProject(st step) {
 	if st.b%2 == 1 {
 		p.do(p.serving(st.a), domain.DeleteProject{Name: projects[i], By: by}, "delete project", projects[i])
 	}
+}
+
+// switchEnvironment deletes the environment that little stands in, or makes it again.
+func (p *plant) switchEnvironment(st step) {
+	s, name := p.serving(st.a), environments[2]
+	if p.audit.Environments[name] == nil {
+		p.apply(s, domain.ApplyEnvironment{Name: name})
+		return
+	}
+	p.do(s, domain.DeleteEnvironment{Name: name, By: by}, "delete environment", name)
 }

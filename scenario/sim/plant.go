@@ -29,6 +29,10 @@ type setting struct {
 	steady bool
 	// patient gives agents all the time that they need, and all the attempts if none is cursed.
 	patient bool
+	// absent says that every machine is under the policy which cleans up.
+	absent bool
+	// sick machines are unhealthy, also when everything else is healed.
+	sick map[string]bool
 	// cursed machines fail every part; others fail where a step says so.
 	cursed map[string]bool
 }
@@ -49,7 +53,17 @@ type plant struct {
 	story  *story
 
 	commands int
+	sent     []sent // that were accepted, the newest last
+	// ticks counts those that began, healing included; faults those that were put in, by kind.
+	ticks  int
+	faults map[string]int
+	// origins are where events came from, but those that were written past all rules.
+	origins map[uuid.UUID]origin
+	// watched is how long some server has been running.
+	watched  time.Duration
 	kicks    int
+	rules    int  // the newest that a server decides by
+	tardy    bool // the reaction to this request comes late
 	ids      map[string]int
 	versions map[string]int
 	broken   *breach
@@ -72,12 +86,16 @@ var day = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 func newPlant(s setting) *plant {
 	p := &plant{ctx: context.Background(), setting: s, log: memory.New(), now: 9 * time.Hour,
 		agents: map[string]*agent{}, ran: map[place]*execution{}, audit: projections.New(),
-		ids: map[string]int{}, versions: map[string]int{}, story: &story{}}
+		faults: map[string]int{}, origins: map[uuid.UUID]origin{}, ids: map[string]int{}, versions: map[string]int{}, story: &story{}}
 	p.ledger = newLedger(p)
 	for i := range max(1, s.servers) {
 		p.servers = append(p.servers, &server{name: string(rune('a' + i)), plant: p, down: true})
 		p.reopen(p.servers[i])
+		if i > 0 {
+			p.setClock(p.servers[i], apart[i%len(apart)], false)
+		}
 	}
+	clear(p.faults)
 	for i := range max(1, s.machines) {
 		p.names = append(p.names, fmt.Sprintf("m%02d", i+1))
 	}
@@ -85,6 +103,9 @@ func newPlant(s setting) *plant {
 	p.check()
 	return p
 }
+
+// apart is how wrong the wall clocks of the servers are when a day begins.
+var apart = []time.Duration{0, 7 * time.Minute, -11 * time.Minute, 23 * time.Minute, -2 * time.Minute}
 
 // live runs the steps of a day. It returns the first breach of a never-law, nil for none.
 func (p *plant) live(steps []step) error {
@@ -161,7 +182,9 @@ func (p *plant) send(s *server, id domain.ID, c domain.Command) (engine.Result, 
 		case errors.As(err, &rejection):
 			return result, false
 		case errors.Is(err, errDead):
-			p.bury(s)
+			p.survived(s, "command", err)
+			s = p.serving(0)
+		case errors.Is(err, engine.ErrFenced):
 			s = p.serving(0)
 		case !errors.Is(err, eventlog.ErrUnavailable) && !errors.Is(err, eventlog.ErrUnknownOutcome):
 			p.breaks("a command gets an answer", "%T: %v", c, err)
@@ -172,19 +195,26 @@ func (p *plant) send(s *server, id domain.ID, c domain.Command) (engine.Result, 
 	return engine.Result{}, false
 }
 
-// sendAgain sends a command that was accepted to another server under the same id: nothing may come of it (law 7).
+// sent is a command with the id under which it was sent.
+type sent struct {
+	id      domain.ID
+	command domain.Command
+}
+
+// sendAgain sends a command that was accepted, or one before it, to some server under the same id: nothing may come of it (law 7).
 func (p *plant) sendAgain(s *server, id domain.ID, c domain.Command) {
-	if p.commands++; id.IsZero() || p.commands%5 > 0 {
+	p.sent = append(p.sent, sent{id, c})
+	if p.commands++; p.commands%5 > 0 {
 		return
 	}
-	other := p.serving(p.commands)
+	other, again := p.serving(p.commands), p.sent[len(p.sent)-1-p.commands%min(7, len(p.sent))]
 	if other == s || other.faulty() {
 		return
 	}
 	before := p.head()
-	_, err := other.engine.Handle(p.ctx, id, c)
+	_, err := other.engine.Handle(p.ctx, again.id, again.command)
 	if after := p.head(); after != before {
-		p.breaks("law 7: a command sent twice is done once", "%T wrote #%d..#%d when it was sent again (%v)", c, before+1, after, err)
+		p.breaks("law 7: a command sent twice is done once", "%T wrote #%d..#%d when it was sent again (%v)", again.command, before+1, after, err)
 	}
 }
 
@@ -193,18 +223,32 @@ func (p *plant) head() eventlog.Position {
 	return head
 }
 
-// build makes what every day begins with: two environments, two policies, two projects and their triggers.
+// checkedPolicy is the policy of some machines, with its health check or, now and then, without.
+func (p *plant) checkedPolicy(checks bool) domain.Command {
+	c := domain.ApplyPolicy{Name: "checked", Settings: domain.PolicySettings{LostAfter: domain.Duration(2 * time.Minute)}}
+	if p.setting.patient {
+		c.Settings.LostAfter = domain.Duration(48 * time.Hour)
+	}
+	if checks {
+		c.Settings.HealthCheck = &domain.HealthCheck{Script: "true"}
+	}
+	return c
+}
+
+// build makes what every day begins with: environments, policies, projects and their triggers.
 func (p *plant) build() {
 	s := p.servers[0]
 	lost := domain.Duration(2 * time.Minute)
 	if p.setting.patient {
 		lost = domain.Duration(48 * time.Hour)
 	}
-	checked := domain.PolicySettings{LostAfter: lost, HealthCheck: &domain.HealthCheck{Script: "true"}}
-	p.apply(s, domain.ApplyEnvironment{Name: "production"})
-	p.apply(s, domain.ApplyEnvironment{Name: "staging"})
+	cleaned := domain.PolicySettings{LostAfter: lost, CleanUp: &domain.CleanUp{After: domain.Duration(fleetingAfter), MaxShare: fleetingShare}}
+	for _, name := range environments {
+		p.apply(s, domain.ApplyEnvironment{Name: name})
+	}
+	p.apply(s, domain.ApplyPolicy{Name: fleeting, Settings: cleaned})
 	p.apply(s, domain.ApplyPolicy{Name: domain.DefaultPolicy, Settings: domain.PolicySettings{LostAfter: lost}})
-	p.apply(s, domain.ApplyPolicy{Name: "checked", Settings: checked})
+	p.apply(s, p.checkedPolicy(true))
 	for i := range projects {
 		p.buildProject(s, i, 0)
 	}
@@ -220,6 +264,10 @@ func (p *plant) build() {
 
 // apply sends what a file would say.
 func (p *plant) apply(s *server, c domain.Command) {
+	if s.down {
+		s = p.serving(0)
+	}
+	p.tardy = false
 	p.story.apply(p.now, s, c)
 	p.command(s, c)
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/droverhq/drover/api/resource"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/scenario"
 )
 
 // story writes a day down as a scenario file. What the grammar has no words for, such as pages that are
@@ -44,14 +46,26 @@ func (s *story) comment(format string, args ...any) {
 	fmt.Fprintf(&s.text, "# "+format+"\n\n", args...)
 }
 
-func (s *story) do(at time.Duration, on *server, words string) {
-	s.add("do server=%s\n%s %s", on.name, clockText(at), words)
+// damage writes an event that nobody can fold as the fact that it is.
+func (s *story) damage(at time.Duration, on *server, stream string, event eventlog.Event) {
+	s.add("events server=%s\n%s Raw %s %s '%s'", on.name, clockText(at), s.stream(stream), event.Type, event.Data)
 }
 
-func (s *story) report(at time.Duration, on *server, words string) {
-	if on != nil {
-		s.add("report server=%s\n%s %s", on.name, clockText(at), words)
+// stream is the name of a stream in the story.
+func (s *story) stream(stream string) string {
+	if rest, part := strings.CutPrefix(stream, domain.PartStreams+"/"); part {
+		id, machine, _ := domain.ParsePartStream(rest)
+		return domain.PartStreams + "/" + s.deployment(id) + "/" + machine
 	}
+	return stream
+}
+
+func (s *story) do(at time.Duration, on string, words string) {
+	s.add("do server=%s\n%s %s", on, clockText(at), words)
+}
+
+func (s *story) report(at time.Duration, on string, words string) {
+	s.add("report server=%s\n%s %s", on, clockText(at), words)
 }
 
 // apply writes a command as the document that says the same.
@@ -80,4 +94,22 @@ func (s *story) apply(at time.Duration, on *server, c domain.Command) {
 // file is the whole story so far.
 func (s *story) file(title string) string {
 	return "# " + strings.ReplaceAll(title, "\n", "\n# ") + "\n\n" + s.text.String()
+}
+
+// separator stands before what a block is expected to give.
+const separator = "----\n"
+
+// failure is the story of a day that broke a law: each block expects what it gives, but the last one expects the law. So
+// the file fails, and shows what drover did instead; once that is mended, -rewrite puts in what it does then.
+func (s *story) failure(title string, law error) string {
+	text := s.file(title + "\n" + law.Error() + "\nPages that are cut, answers that are lost and a log that is away are comments: a file has no words for them.")
+	if result, err := scenario.Run(context.Background(), title, text, scenario.Options{}); err == nil {
+		text = result.Text
+	} else {
+		text += "# It does not run as a scenario to its end: " + strings.ReplaceAll(err.Error(), "\n", " ") + "\n"
+	}
+	if last := strings.LastIndex(text, separator); last >= 0 {
+		text = text[:last+len(separator)] + "never: " + strings.ReplaceAll(law.Error(), "\n", " ") + "\n"
+	}
+	return text
 }

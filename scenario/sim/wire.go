@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/google/uuid"
+
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/eventlog/memory"
 )
@@ -17,12 +19,18 @@ var errDead = errors.New("the process is dead")
 // and nothing that the laws of the log forbid: what it says is there is there.
 type wire struct {
 	*memory.Log
+	// notes hears of each event that this server was the first to write.
+	notes func(eventlog.Event)
 	// cuts are the numbers of events after which the next reads end early: a reader that lags.
 	cuts []int
 	// breaks says that such a read ends with an error instead.
 	breaks bool
 	// again is how many events before the wanted ones the next read delivers once more.
 	again int
+	// out is how many of the next calls find the log unavailable: nothing is read and nothing committed.
+	out int
+	// blind is how many of the next calls about leases find nothing, though the log itself is there.
+	blind int
 	// deaf is how many of the next appends are committed and not answered.
 	deaf int
 	// last counts down the appends until the process dies; negative while it is not to die. It dies
@@ -31,19 +39,52 @@ type wire struct {
 	dead bool
 }
 
-func newWire(log *memory.Log) *wire { return &wire{Log: log, last: -1} }
+func newWire(log *memory.Log, notes func(eventlog.Event)) *wire {
+	return &wire{Log: log, notes: notes, last: -1}
+}
 
 // mend takes every fault off.
-func (w *wire) mend() { w.cuts, w.breaks, w.again, w.deaf, w.last = nil, false, 0, 0, -1 }
+func (w *wire) mend() {
+	w.cuts, w.breaks, w.again, w.out, w.blind, w.deaf, w.last = nil, false, 0, 0, 0, 0, -1
+}
+
+// PutLease fails while leases cannot be reached. So does the whole look at them, which begins with it.
+func (w *wire) PutLease(ctx context.Context, server uuid.UUID, value []byte) error {
+	switch {
+	case w.dead:
+		return errDead
+	case w.blind > 0:
+		w.blind--
+		return fmt.Errorf("renew the lease of %s: %w", server, eventlog.ErrUnavailable)
+	}
+	return w.Log.PutLease(ctx, server, value)
+}
+
+// away says whether this call finds the log unavailable.
+func (w *wire) away() bool {
+	if w.out == 0 {
+		return false
+	}
+	w.out--
+	return true
+}
 
 // Append commits, and then perhaps loses the answer, or the whole process.
 func (w *wire) Append(ctx context.Context, stream string, expected eventlog.Revision, events ...eventlog.Event) (eventlog.Appended, error) {
 	if w.dead {
 		return eventlog.Appended{}, errDead
 	}
+	if w.away() {
+		return eventlog.Appended{}, fmt.Errorf("append to %s: %w", stream, eventlog.ErrUnavailable)
+	}
 	appended, err := w.Log.Append(ctx, stream, expected, events...)
 	if err != nil {
 		return appended, err
+	}
+	for _, e := range events {
+		if !appended.Repeat {
+			w.notes(e)
+		}
 	}
 	switch {
 	case w.last == 0:
@@ -64,6 +105,10 @@ func (w *wire) ReadAll(ctx context.Context, after eventlog.Position, limit int) 
 	return func(yield func(eventlog.Recorded, error) bool) {
 		if w.dead {
 			yield(eventlog.Recorded{}, errDead)
+			return
+		}
+		if w.away() {
+			yield(eventlog.Recorded{}, fmt.Errorf("read after %s: %w", after, eventlog.ErrUnavailable))
 			return
 		}
 		from := after - eventlog.Position(min(w.again, int(after)))

@@ -1,0 +1,92 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+)
+
+const (
+	// maxPartBytes bounds the output of a part: what an agent cuts its own to, and a piece for the lines that say so.
+	maxPartBytes = 16<<20 + eventlog.MaxChunkBytes
+	// maxSequence bounds how many pieces that may be. A step that prints little at a time makes ten a second.
+	maxSequence = 1 << 20
+	// maxCounted bounds the memory; beyond it all are counted anew.
+	maxCounted = 4096
+)
+
+// counts knows how much output of each part is kept, whatever its agent says.
+type counts struct {
+	mu sync.Mutex
+	by map[countKey]*count
+}
+
+type countKey struct {
+	deployment domain.ID
+	machine    string
+}
+
+// count is the output of one part: its bytes, and a bit for each piece in them.
+type count struct {
+	mu    sync.Mutex
+	begun bool
+	bytes int
+	seen  []uint64
+}
+
+func (c *counts) of(key countKey) *count {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by == nil || len(c.by) >= maxCounted {
+		c.by = map[countKey]*count{}
+	}
+	if c.by[key] == nil {
+		c.by[key] = &count{}
+	}
+	return c.by[key]
+}
+
+func (c *counts) forget(key countKey) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.by, key)
+}
+
+// room says whether one more piece of a part's output may be kept. One that came before always may: it is kept once.
+func (a *API) room(ctx context.Context, key countKey, sequence int64, size int) (bool, error) {
+	c := a.counts.of(key)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.begun { // another server, or this one before it was started anew, may have taken some
+		for chunk, err := range a.cfg.Log.ReadOutput(ctx, uuid.UUID(key.deployment), key.machine, 0, 0) {
+			if err != nil {
+				return false, fmt.Errorf("count the output of machine %s: %w", key.machine, err)
+			}
+			c.add(chunk.Sequence, len(chunk.Data))
+		}
+		c.begun = true
+	}
+	return c.add(sequence, size), nil
+}
+
+// add counts a piece if there is room for it and says whether there is.
+func (c *count) add(sequence int64, size int) bool {
+	word, bit := int(sequence/64), uint64(1)<<(sequence%64)
+	if word < len(c.seen) && c.seen[word]&bit != 0 {
+		return true
+	}
+	if c.bytes+size > maxPartBytes {
+		return false
+	}
+	c.bytes += size
+	if more := word + 1 - len(c.seen); more > 0 {
+		c.seen = append(c.seen, make([]uint64, more)...)
+	}
+	c.seen[word] |= bit
+	return true
+}

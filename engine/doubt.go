@@ -1,0 +1,202 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// ErrDoubted means that somebody remembers events that this log does not have: it was restored from a backup,
+// or an old copy took over. Nothing is decided on it until a person accepts that.
+var ErrDoubted = errors.New("this log has lost events")
+
+// doubt is what somebody remembers of the log with this id. It ends when the log gets another one.
+type doubt struct {
+	log  uuid.UUID
+	says string
+}
+
+// Memory is what an agent remembers of the log.
+type Memory struct {
+	Log uuid.UUID
+	// Made is the id that this log was made with; zero: it is not known.
+	Made uuid.UUID
+	// Revision and Event are of the last event it was told of in its machine's stream; a zero Event: none.
+	Revision eventlog.Revision
+	Event    domain.ID
+	// Successes maps a project to the PartEnded of its last success on the machine.
+	Successes map[string]domain.ID
+	// Deployments maps a project to the deployment that this success was a part of.
+	Deployments map[string]domain.ID
+}
+
+// Doubt stops this server from deciding, because of what somebody says to remember. The others hear of it by its lease.
+func (e *Engine) Doubt(says string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.doubted() == nil {
+		e.doubt = doubt{log: e.logID(), says: says}
+		e.log.Error("the log has lost events; nothing is decided until `drover log accept-restore`", zap.String("witness", says))
+	}
+}
+
+// Doubted says why the log is doubted; nil if it is not.
+func (e *Engine) Doubted() error {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.doubted()
+}
+
+// doubted is Doubted for who holds mu.
+func (e *Engine) doubted() error {
+	if e.doubt.says == "" || e.doubt.log != e.logID() {
+		return nil
+	}
+	return fmt.Errorf("%w: %s, and it is not there; was a backup restored, or did an old copy take over?", ErrDoubted, e.doubt.says)
+}
+
+// lease is what this server shows the others: a count that rises, and its doubt.
+func (e *Engine) lease(beat int64) []byte {
+	text := strconv.FormatInt(beat, 10)
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.doubted() != nil {
+		text += "\n" + e.doubt.log.String() + "\n" + e.doubt.says
+	}
+	return []byte(text)
+}
+
+// hear takes the doubts of others over, so that no server decides on a log that one of them doubts.
+func (e *Engine) hear(leases map[uuid.UUID][]byte) {
+	log := e.LogID().String()
+	for _, value := range leases {
+		if parts := strings.SplitN(string(value), "\n", 3); len(parts) == 3 && parts[1] == log {
+			e.Doubt(parts[2])
+		}
+	}
+}
+
+// Compare takes what the agent of a machine remembers. Memory of a log that was made elsewhere says nothing of this one:
+// the agent has come over from another cluster. Memory of the log as it is now that the log does not
+// share is a doubt. Memory from before a restore that was accepted keeps what the machine has: each project whose
+// success the log has lost is held there.
+func (e *Engine) Compare(ctx context.Context, machine string, m Memory) error {
+	if m.Log == uuid.Nil || m.Made != uuid.Nil && m.Made != e.made {
+		return nil
+	}
+	if err := e.CatchUp(ctx); err != nil {
+		return err
+	}
+	switch e.epoch(m.Log) {
+	case before:
+		return e.holdLost(ctx, machine, m)
+	case unheardOf:
+		e.Doubt(fmt.Sprintf("the agent of machine %s knows the log as %s", machine, m.Log))
+		return nil
+	}
+	says, err := e.lacks(ctx, machine, m)
+	if says != "" {
+		e.Doubt(fmt.Sprintf("the agent of machine %s remembers %s", machine, says))
+	}
+	return err
+}
+
+// epoch tells the ids that a log has gone by.
+type epoch int
+
+const (
+	unheardOf epoch = iota
+	before          // it went by that id until a restore was accepted
+	now
+)
+
+func (e *Engine) epoch(id uuid.UUID) (found epoch) {
+	e.Read(func(v *projections.View) {
+		switch {
+		case id == e.logID():
+			found = now
+		case v.World().Restored(domain.ID(id)):
+			found = before
+		}
+	})
+	return found
+}
+
+// lacks names an event that a machine remembers and the log does not have; empty if there is none.
+func (e *Engine) lacks(ctx context.Context, machine string, m Memory) (says string, err error) {
+	lost, err := e.lost(ctx, machine, m)
+	if err != nil {
+		return "", err
+	}
+	if len(lost) > 0 {
+		return "its success " + m.Successes[lost[0]].String() + " for project " + lost[0], nil
+	}
+	if m.Event.IsZero() {
+		return "", nil
+	}
+	stream := domain.MachineStream(machine)
+	says = fmt.Sprintf("event %s at revision %d of %s", m.Event, m.Revision, stream)
+	for rec, err := range e.cfg.Log.ReadStream(ctx, stream, m.Revision, 1) {
+		if err != nil || domain.ID(rec.ID) == m.Event {
+			return "", err
+		}
+	}
+	return says, nil
+}
+
+// lost are the projects, in order, whose last success on the machine is not in the log.
+func (e *Engine) lost(ctx context.Context, machine string, m Memory) (projects []string, err error) {
+	e.Read(func(v *projections.View) {
+		for project, success := range m.Successes {
+			if !v.Proves(machine, project, success) {
+				projects = append(projects, project)
+			}
+		}
+	})
+	slices.Sort(projects)
+	projects = slices.DeleteFunc(projects, func(project string) bool {
+		there, failure := e.has(ctx, domain.PartStream(m.Deployments[project], machine), m.Successes[project])
+		err = errors.Join(err, failure)
+		return there
+	})
+	return projects, err
+}
+
+// has looks an event up in its stream. The fold proves the newest successes alone, and a machine whose disk was put
+// back to a snapshot remembers an older one.
+func (e *Engine) has(ctx context.Context, stream string, event domain.ID) (bool, error) {
+	for rec, err := range e.cfg.Log.ReadStream(ctx, stream, 0, 0) {
+		if err != nil || domain.ID(rec.ID) == event {
+			return err == nil, err
+		}
+	}
+	return false, nil
+}
+
+// holdLost holds what a machine has succeeded with since the backup, as nobody can say any more what that is.
+func (e *Engine) holdLost(ctx context.Context, machine string, m Memory) error {
+	lost, err := e.lost(ctx, machine, m)
+	if err != nil {
+		return err
+	}
+	for _, project := range lost {
+		_, err := e.Handle(ctx, domain.ID{}, domain.SetHold{Project: project, Machine: machine, Unproven: true, By: "drover",
+			Reason: "the log was restored and has lost what this machine got last"})
+		var rejection *domain.Rejection
+		var aside *SetAside
+		if err != nil && (!errors.As(err, &rejection) || errors.As(err, &aside)) { // what is set aside is held once it was cleared
+			return fmt.Errorf("hold %s of machine %s after a restore: %w", project, machine, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package eventstoredb
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/google/uuid"
+
+	"github.com/droverhq/drover/eventlog"
+)
+
+// envelope is what the log keeps in an event's metadata; id and type have places of their own.
+type envelope struct {
+	Time     time.Time   `json:"time"`
+	Command  *uuid.UUID  `json:"command,omitempty"`
+	Causes   []uuid.UUID `json:"causes,omitempty"`
+	Checksum string      `json:"checksum"`
+	// Append is drawn by lot for each call of Append, so that the one that wrote can tell
+	// itself from those that repeated: the server answers both alike.
+	Append uuid.UUID `json:"append"`
+}
+
+// encode returns an event as the client takes it.
+func encode(stream string, revision eventlog.Revision, event eventlog.Event, call uuid.UUID) (esdb.EventData, error) {
+	e := envelope{Time: event.Time, Causes: event.Causes, Checksum: eventlog.Checksum(stream, revision, event), Append: call}
+	if event.Command != uuid.Nil {
+		e.Command = &event.Command
+	}
+	metadata, err := json.Marshal(e)
+	if err != nil {
+		return esdb.EventData{}, err
+	}
+	return esdb.EventData{
+		EventID: event.ID, EventType: event.Type, ContentType: esdb.ContentTypeJson, Data: event.Data, Metadata: metadata,
+	}, nil
+}
+
+// decode returns what the server holds, compared with its checksum.
+func (n names) decode(resolved *esdb.ResolvedEvent) (eventlog.Recorded, envelope, error) {
+	if resolved == nil || resolved.Event == nil {
+		return eventlog.Recorded{}, envelope{}, fmt.Errorf("%w: the server sent an event without content", eventlog.ErrDamaged)
+	}
+	held := resolved.Event
+	found := eventlog.Recorded{
+		Stream:   strings.TrimPrefix(held.StreamID, n.events),
+		Revision: eventlog.Revision(held.EventNumber),
+		Position: eventlog.Position(held.Position.Commit),
+	}
+	found.ID, found.Type, found.Data = held.EventID, held.EventType, held.Data
+	var e envelope
+	err := json.Unmarshal(held.UserMetadata, &e)
+	if err == nil {
+		found.Time, found.Causes = e.Time, e.Causes
+		if e.Command != nil {
+			found.Command = *e.Command
+		}
+		err = check(held, found, e)
+	}
+	if err != nil {
+		return eventlog.Recorded{}, e, fmt.Errorf("%w: stream %s, revision %d, position %s: %w; restore a backup",
+			eventlog.ErrDamaged, found.Stream, found.Revision, found.Position, err)
+	}
+	return found, e, nil
+}
+
+// check compares an event with its checksum, and its place with what the log rests on: an
+// event that was appended over gRPC has a position of its own, its commit position.
+func check(held *esdb.RecordedEvent, found eventlog.Recorded, e envelope) error {
+	if eventlog.Checksum(found.Stream, found.Revision, found.Event) != e.Checksum {
+		return fmt.Errorf("it does not match its checksum %q", e.Checksum)
+	}
+	if held.Position.Commit != held.Position.Prepare || int64(held.Position.Commit) < 0 {
+		return fmt.Errorf("its position %d/%d is none that an append over gRPC gets", held.Position.Commit, held.Position.Prepare)
+	}
+	return nil
+}
+
+// names are the streams of one log.
+type names struct {
+	// log is the log's name.
+	log string
+	// events is what the streams of the log's events begin with.
+	events string
+}
+
+func namesOf(log string) names { return names{log: log, events: "drover." + log + "."} }
+
+// The streams beside the log have no dot behind "drover", so no filter for a log's events
+// meets them.
+
+func (n names) identity() string              { return "drover-log." + n.log }
+func (n names) leases() string                { return "drover-leases." + n.log }
+func (n names) lease(server uuid.UUID) string { return "drover-lease." + n.log + "." + server.String() }
+func (n names) outputs() string               { return "drover-outputs." + n.log }
+func (n names) output(p part) string {
+	return "drover-output." + n.log + "." + p.Deployment.String() + "." + p.Machine
+}

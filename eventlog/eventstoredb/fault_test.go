@@ -1,0 +1,576 @@
+package eventstoredb_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/eventstoredb"
+	"github.com/droverhq/drover/eventlog/eventstoredb/eventstoredbtest"
+)
+
+// grace is how much later than its context a call may return. It bounds behaviour, and is
+// far above what a call takes.
+const grace = time.Second
+
+func event(words ...any) eventlog.Event {
+	return eventlog.Event{
+		ID: uuid.NewSHA1(uuid.NameSpaceURL, []byte(fmt.Sprint(words...))), Type: "thing.happened/v1",
+		Data: json.RawMessage(fmt.Sprintf(`{"what":%q}`, fmt.Sprint(words...))),
+	}
+}
+
+func events(n int, words ...any) []eventlog.Event {
+	made := make([]eventlog.Event, n)
+	for i := range made {
+		made[i] = event(append(words[:len(words):len(words)], i)...)
+	}
+	return made
+}
+
+// within returns a context of that length.
+func within(t testing.TB, length time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), length)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// punctual runs call and expects it to return at most grace after its context.
+func punctual(ctx context.Context, t testing.TB, call func() error) error {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- call() }()
+	deadline, _ := ctx.Deadline()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(time.Until(deadline) + grace):
+		t.Fatal("the call outlives its context")
+		return nil
+	}
+}
+
+func put(t testing.TB, log eventlog.Log, stream string, expected eventlog.Revision, events ...eventlog.Event) eventlog.Appended {
+	t.Helper()
+	appended, err := log.Append(within(t, 20*time.Second), stream, expected, events...)
+	require.NoError(t, err)
+	return appended
+}
+
+func readAll(t testing.TB, log eventlog.Log) []eventlog.Recorded {
+	t.Helper()
+	var all []eventlog.Recorded
+	for recorded, err := range log.ReadAll(within(t, 20*time.Second), 0, 0) {
+		require.NoError(t, err)
+		all = append(all, recorded)
+	}
+	return all
+}
+
+func readStream(ctx context.Context, log eventlog.Log, stream string) (n int, err error) {
+	for _, broken := range log.ReadStream(ctx, stream, 0, 0) {
+		if err = broken; err == nil {
+			n++
+		}
+	}
+	return n, err
+}
+
+// with opens the log "default" of a cluster.
+func with(t testing.TB, cluster *eventstoredbtest.Cluster, config eventstoredb.Config) *eventstoredb.Log {
+	t.Helper()
+	log, err := eventstoredb.Open(within(t, 20*time.Second), cluster.URL(nil), config)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = log.Close() })
+	return log
+}
+
+func TestAClientThatGaveUpIsReplacedWhenTheServerIsBack(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	put(t, log, "a", eventlog.NoStream, event("before"))
+	cluster.Node(0).Kill()
+
+	t.Run("the bare client stays dead", func(t *testing.T) {
+		bare := bareClient(t, cluster.URL(nil, "maxDiscoverAttempts=1"))
+		_, err := bare.ReadStream(within(t, time.Second), "x", esdb.ReadStreamOptions{}, 1)
+		require.Error(t, err)
+		require.NoError(t, cluster.Node(0).Start())
+		defer cluster.Node(0).Kill()
+		_, err = bare.ReadStream(within(t, time.Second), "x", esdb.ReadStreamOptions{}, 1)
+		var named *esdb.Error
+		require.ErrorAs(t, err, &named)
+		require.Equal(t, esdb.ErrorCodeConnectionClosed, named.Code())
+	})
+
+	ctx := within(t, 500*time.Millisecond)
+	err := punctual(ctx, t, func() error { _, err := log.Append(ctx, "a", 0, event("during")); return err })
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.NoError(t, cluster.Node(0).Start())
+	put(t, log, "a", 0, event("after"))
+	require.Len(t, readAll(t, log), 2)
+}
+
+func bareClient(t testing.TB, url string) *esdb.Client {
+	t.Helper()
+	configuration, err := esdb.ParseConnectionString(url)
+	require.NoError(t, err)
+	configuration.Logger = esdb.NoopLogging()
+	client, err := esdb.NewClient(configuration)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func TestOfManyCallersOnADeadServerNoneOutlivesItsContext(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	cluster.Node(0).Kill()
+	var calling sync.WaitGroup
+	for i := range 24 {
+		calling.Go(func() {
+			ctx := within(t, 700*time.Millisecond)
+			done := make(chan error, 1)
+			go func() {
+				switch i % 3 {
+				case 0:
+					_, err := log.Append(ctx, fmt.Sprint("stream", i), eventlog.NoStream, event(i))
+					done <- err
+				case 1:
+					_, err := readStream(ctx, log, "a")
+					done <- err
+				default:
+					_, err := log.Head(ctx)
+					done <- err
+				}
+			}()
+			select {
+			case err := <-done:
+				if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, eventlog.ErrUnavailable) {
+					t.Errorf("call %d: %v", i, err)
+				}
+			case <-time.After(700*time.Millisecond + grace):
+				t.Errorf("call %d outlives its context", i)
+			}
+		})
+	}
+	calling.Wait()
+	require.NoError(t, cluster.Node(0).Start())
+	put(t, log, "a", eventlog.NoStream, event("after"))
+}
+
+func TestAContextEndsTheSearchForANode(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{Nodes: 3})
+	log := with(t, cluster, eventstoredb.Config{})
+	for i := range 3 {
+		cluster.Node(i).Kill()
+	}
+	ctx := within(t, 50*time.Millisecond)
+	err := punctual(ctx, t, func() error { _, err := log.Head(ctx); return err })
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+func TestEveryCallSaysThatItWantsTheLeader(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	put(t, log, "a", eventlog.NoStream, event("a"))
+	readAll(t, log)
+	leader, anyNode := cluster.Reads()
+	require.Positive(t, leader)
+	require.Zero(t, anyNode)
+
+	t.Run("the bare client does not, though it is asked to", func(t *testing.T) {
+		bare := bareClient(t, cluster.URL(nil))
+		read, err := bare.ReadStream(within(t, time.Second), "x", esdb.ReadStreamOptions{RequiresLeader: true}, 1)
+		require.NoError(t, err)
+		_, _ = read.Recv()
+		_, anyNode := cluster.Reads()
+		require.Positive(t, anyNode)
+	})
+}
+
+func TestANodeThatNoLongerLeadsIsNotRead(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{Nodes: 3})
+	one, two := with(t, cluster, eventstoredb.Config{}), with(t, cluster, eventstoredb.Config{})
+	put(t, one, "a", eventlog.NoStream, event("before"))
+	require.Len(t, readAll(t, two), 1)
+	cluster.Lead(1)
+	put(t, one, "a", 0, event("after"))
+	require.Len(t, readAll(t, two), 2)
+	n, err := readStream(within(t, 10*time.Second), two, "a")
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+}
+
+func TestAURLThatNamesAFollowerAloneLeadsToTheLeader(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{Nodes: 2})
+	cluster.Lead(0)
+	log, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URLOf(1), eventstoredb.Config{})
+	require.NoError(t, err)
+	defer log.Close()
+	put(t, log, "a", eventlog.NoStream, event("a"))
+	require.Len(t, readAll(t, log), 1)
+}
+
+func TestAnAppendThatIsRefusedWhileItIsSentIsSentAgain(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	large := make([]eventlog.Event, 400)
+	for i := range large {
+		large[i] = event("large", i)
+		large[i].Data = json.RawMessage(`{"a":"` + strings.Repeat("x", 1000) + `"}`)
+	}
+	cluster.Fail(eventstoredbtest.Append, eventstoredbtest.RefuseEarly)
+	appended, err := log.Append(within(t, 20*time.Second), "a", eventlog.NoStream, large...)
+	if err != nil { // the status came through: then it is a refusal
+		require.ErrorContains(t, err, "access denied")
+		appended = put(t, log, "a", eventlog.NoStream, large...)
+	}
+	require.False(t, appended.Repeat)
+	require.Len(t, readAll(t, log), len(large))
+}
+
+func TestAnAppendThatNoServerTakesIsRefusedBeforeItIsSent(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	huge := events(eventlog.MaxAppendEvents, "a")
+	for i := range huge {
+		huge[i].Type = strings.Repeat("t", eventlog.MaxNameBytes) // the server counts types twice
+	}
+	before := cluster.Seen(eventstoredbtest.Append)
+	_, err := log.Append(within(t, 10*time.Second), "a", eventlog.NoStream, huge...)
+	require.ErrorIs(t, err, eventlog.ErrTooLarge)
+	require.ErrorContains(t, err, "bytes with types, causes and checksums, the server takes 1048576")
+	require.Equal(t, before, cluster.Seen(eventstoredbtest.Append))
+}
+
+func TestTheLargestAppendOfOrdinaryEventsIsTaken(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	large := events(eventlog.MaxAppendEvents, "a")
+	for i := range large {
+		large[i].Type, large[i].Command = "deployment.parts-released-to-machines/v1", uuid.New()
+		large[i].Data = json.RawMessage(`{"a":"` + strings.Repeat("x", eventlog.MaxAppendBytes/eventlog.MaxAppendEvents-8) + `"}`)
+		for range eventlog.MaxAppendCauses / eventlog.MaxAppendEvents {
+			large[i].Causes = append(large[i].Causes, uuid.New())
+		}
+	}
+	put(t, log, "a", eventlog.NoStream, large...)
+	require.Len(t, readAll(t, log), eventlog.MaxAppendEvents)
+}
+
+func TestAPreReleaseServerIsRefusedWithASentence(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{Version: "26.2.0-prerelease"})
+	_, err := eventstoredb.Open(within(t, 20*time.Second), cluster.URL(nil), eventstoredb.Config{})
+	require.ErrorContains(t, err, "the server is a pre-release, whose version the client cannot read; use a release")
+}
+
+func TestAnOldServerIsRefusedWithASentence(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{Version: "22.10.4"})
+	_, err := eventstoredb.Open(within(t, 20*time.Second), cluster.URL(nil), eventstoredb.Config{})
+	require.ErrorIs(t, err, eventlog.ErrForeign)
+	require.ErrorContains(t, err, "has version 22.10; 23.10 is the first")
+}
+
+func TestAMessageThatTheClientDoesNotKnowEndsNoProcess(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	put(t, log, "a", eventlog.NoStream, events(3, "a")...)
+	cluster.Fail(eventstoredbtest.Read, eventstoredbtest.Babble, eventstoredbtest.Babble)
+	n, err := readStream(within(t, 20*time.Second), log, "a")
+	require.NoError(t, err)
+	require.Equal(t, 3, n)
+	cluster.Fail(eventstoredbtest.Subscribe, eventstoredbtest.Babble)
+	require.Len(t, readAll(t, log), 3)
+}
+
+func TestTheSuccessorOfTheClientIsNotLinked(t *testing.T) {
+	text, err := os.ReadFile("../../go.mod")
+	require.NoError(t, err)
+	require.NotContains(t, string(text), "KurrentDB-Client-Go", "both in one program panic when it starts")
+}
+
+// TestAnAppendWithoutAnAnswerIsSentAgain has a subtest for each way to get none.
+func TestAnAppendWithoutAnAnswerIsSentAgain(t *testing.T) {
+	for name, fault := range map[string]eventstoredbtest.Fault{
+		"reply lost after the commit": eventstoredbtest.LoseReply,
+		"timed out after the commit":  eventstoredbtest.TimeOut,
+		"stalled after the commit":    eventstoredbtest.StallAfter,
+		"unavailable":                 eventstoredbtest.Refuse,
+		"stalled before the commit":   eventstoredbtest.Stall,
+		"not the leader":              eventstoredbtest.NotLeader,
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := start(t, eventstoredbtest.Config{})
+			log := with(t, cluster, eventstoredb.Config{Answer: 300 * time.Millisecond})
+			put(t, log, "a", eventlog.NoStream, event("first"))
+			cluster.Fail(eventstoredbtest.Append, fault, fault)
+			before := cluster.Seen(eventstoredbtest.Append)
+			appended := put(t, log, "a", 0, events(3, "a")...)
+			require.Equal(t, eventlog.Revision(3), appended.Revision)
+			require.False(t, appended.Repeat, "this call wrote them")
+			require.Equal(t, 3, cluster.Seen(eventstoredbtest.Append)-before)
+			all := readAll(t, log)
+			require.Len(t, all, 4)
+			require.Equal(t, all[3].Position, appended.Position)
+		})
+	}
+}
+
+func TestAnAppendWhoseReplyIsLostForGoodHasAnUnknownOutcome(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{Answer: 100 * time.Millisecond})
+	lost := make([]eventstoredbtest.Fault, 1000)
+	for i := range lost {
+		lost[i] = eventstoredbtest.LoseReply
+	}
+	cluster.Fail(eventstoredbtest.Append, lost...)
+	ctx := within(t, 500*time.Millisecond)
+	err := punctual(ctx, t, func() error { _, err := log.Append(ctx, "a", eventlog.NoStream, events(2, "a")...); return err })
+	require.ErrorIs(t, err, eventlog.ErrUnknownOutcome)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	cluster.Heal()
+	appended := put(t, log, "a", eventlog.NoStream, events(2, "a")...)
+	require.True(t, appended.Repeat)
+	require.Len(t, readAll(t, log), 2)
+}
+
+func TestAnAppendThatNeverReachedTheServerHasAKnownOutcome(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{Patience: time.Second})
+	cluster.Node(0).Kill()
+	// The first one may have found the old connection open; after it there is none.
+	_, _ = log.Append(within(t, 10*time.Second), "a", eventlog.NoStream, event("a"))
+	_, err := log.Append(within(t, 10*time.Second), "a", eventlog.NoStream, event("a"))
+	require.ErrorIs(t, err, eventlog.ErrUnavailable)
+	require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome)
+}
+
+func TestAnAppendThatNoNodeTakesHasAKnownOutcome(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	faults := make([]eventstoredbtest.Fault, 1000)
+	for i := range faults {
+		faults[i] = eventstoredbtest.NotLeader
+	}
+	cluster.Fail(eventstoredbtest.Append, faults...)
+	ctx := within(t, 300*time.Millisecond)
+	err := punctual(ctx, t, func() error { _, err := log.Append(ctx, "a", eventlog.NoStream, event("a")); return err })
+	require.ErrorIs(t, err, eventlog.ErrUnavailable)
+	require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome)
+}
+
+func TestAnAppendIsTriedAgainWhenTheStreamHasComeToStandWhereItWasExpected(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	put(t, log, "a", eventlog.NoStream, event("a"))
+	cluster.Fail(eventstoredbtest.Append, eventstoredbtest.Contradict)
+	put(t, log, "a", 0, event("b"))
+}
+
+func TestACheckpointBeforeAnEventHidesItNot(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	for cluster.Records() < 4096 {
+		cluster.Fill("orders", 1)
+	}
+	require.Equal(t, 4096, cluster.Records(), "the next event is the first behind the window of a checkpoint")
+	put(t, log, "a", eventlog.NoStream, event("a"))
+	require.Len(t, readAll(t, log), 1)
+	cluster.Fail(eventstoredbtest.Subscribe, eventstoredbtest.BreakAtCheckpoint)
+	require.Len(t, readAll(t, log), 1, "it is where a read goes on that broke at the checkpoint")
+}
+
+func TestAReadEndsThoughOthersWriteFasterThanItReads(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	const batch, batches = 500, 8 // more than what is under way between server and reader
+	for i := range batches {
+		put(t, log, "a", eventlog.Revision(i*batch-1), events(batch, "a", i)...)
+	}
+	cluster.Fill("orders", 1) // so that the end is no event of the log
+	read, written := 0, 0
+	for _, err := range log.ReadAll(within(t, 20*time.Second), 0, 0) {
+		require.NoError(t, err)
+		if read++; read%(batch/2) == 1 {
+			put(t, log, "b", eventlog.Revision(written-1), events(batch, "b", written)...)
+			written += batch
+		}
+	}
+	require.Equal(t, batch*batches, read)
+}
+
+func TestAppendsGoOnWhenTheLeaderHangsAndAnotherLeads(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{Nodes: 3})
+	log, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil, "gossipTimeout=1"), eventstoredb.Config{Answer: 300 * time.Millisecond})
+	require.NoError(t, err)
+	defer log.Close()
+	put(t, log, "a", eventlog.NoStream, event(0))
+	cluster.Node(0).Freeze()
+	defer cluster.Node(0).Thaw()
+	cluster.Lead(1)
+	put(t, log, "a", 0, event(1))
+	require.Len(t, readAll(t, log), 2)
+}
+
+func TestAReadGoesOnWhereItsConnectionBroke(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{Answer: 300 * time.Millisecond})
+	put(t, log, "a", eventlog.NoStream, events(40, "a")...)
+	for name, fault := range map[string]eventstoredbtest.Fault{
+		"broken":         eventstoredbtest.Break,
+		"unavailable":    eventstoredbtest.Refuse,
+		"stalled":        eventstoredbtest.Stall,
+		"not the leader": eventstoredbtest.NotLeader,
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster.Fail(eventstoredbtest.Subscribe, fault, fault)
+			all := readAll(t, log)
+			require.Len(t, all, 40)
+			for i, recorded := range all {
+				require.Equal(t, eventlog.Revision(i), recorded.Revision)
+			}
+			cluster.Fail(eventstoredbtest.Read, fault, fault)
+			n, err := readStream(within(t, 20*time.Second), log, "a")
+			require.NoError(t, err)
+			require.Equal(t, 40, n)
+		})
+	}
+}
+
+func TestAStalledReadEndsWithItsContext(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	put(t, log, "a", eventlog.NoStream, event("a"))
+	cluster.Fail(eventstoredbtest.Read, eventstoredbtest.Stall)
+	ctx := within(t, 100*time.Millisecond)
+	err := punctual(ctx, t, func() error { _, err := readStream(ctx, log, "a"); return err })
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+func TestAppendsGoOnWhileTheServerClosesConnectionsPolitely(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	for i := range 30 {
+		if i%10 == 5 {
+			require.NoError(t, cluster.Node(0).GoAway())
+		}
+		put(t, log, "a", eventlog.Revision(i-1), event(i))
+	}
+	require.Len(t, readAll(t, log), 30)
+}
+
+func TestAppendsGoOnWhenTheServerIsKilledAndStartedAgain(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	const n = 300
+	acknowledged := make(chan int, n)
+	go func() {
+		defer close(acknowledged)
+		for i := range n {
+			if _, err := log.Append(within(t, 20*time.Second), "a", eventlog.Revision(i-1), event(i)); err != nil {
+				t.Errorf("append %d: %v", i, err)
+				return
+			}
+			acknowledged <- i
+		}
+	}()
+	for i := range acknowledged {
+		if i%50 == 20 {
+			cluster.Node(0).Kill()
+			require.NoError(t, cluster.Node(0).Start())
+		}
+	}
+	all := readAll(t, log)
+	require.Len(t, all, n)
+	for i, recorded := range all {
+		require.Equal(t, event(i).ID, recorded.ID)
+	}
+}
+
+func TestAppendsGoOnWhenTheLeaderDiesAndAnotherLeads(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{Nodes: 3})
+	log := with(t, cluster, eventstoredb.Config{})
+	put(t, log, "a", eventlog.NoStream, event(0))
+	cluster.Node(0).Kill()
+	cluster.Lead(2)
+	put(t, log, "a", 0, event(1))
+	cluster.Lead(1)
+	put(t, log, "a", 1, event(2))
+	require.Len(t, readAll(t, log), 3)
+}
+
+// ours are the goroutines of the client, of its transport and of this package, by their numbers.
+func ours() map[string]string {
+	stacks := make([]byte, 4<<20)
+	all := map[string]string{}
+	for _, stack := range strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+		number, _, _ := strings.Cut(stack, " [")
+		if strings.Contains(stack, "/esdb.") || strings.Contains(stack, "grpc") || strings.Contains(stack, "eventstoredb.") {
+			all[number] = stack
+		}
+	}
+	return all
+}
+
+// settled expects that none of them remains but those that were there before.
+func settled(t *testing.T, before map[string]string) {
+	t.Helper()
+	left := func() []string {
+		now := ours()
+		maps.DeleteFunc(now, func(number, _ string) bool { return before[number] != "" })
+		return slices.Collect(maps.Values(now))
+	}
+	if !assert.Eventually(t, func() bool { return len(left()) == 0 }, 30*time.Second, 20*time.Millisecond) {
+		t.Fatal(strings.Join(left(), "\n\n"))
+	}
+}
+
+func TestNoGoroutineIsLeftBehind(t *testing.T) {
+	before := ours()
+	cluster, err := eventstoredbtest.Start(eventstoredbtest.Config{Nodes: 3})
+	require.NoError(t, err)
+	log, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil), eventstoredb.Config{Answer: 100 * time.Millisecond})
+	require.NoError(t, err)
+	put(t, log, "a", eventlog.NoStream, events(100, "a")...)
+	for _, fault := range []eventstoredbtest.Fault{
+		eventstoredbtest.LoseReply, eventstoredbtest.Stall, eventstoredbtest.NotLeader, eventstoredbtest.Refuse, eventstoredbtest.StallAfter,
+	} {
+		cluster.Fail(eventstoredbtest.Append, fault)
+		cluster.Fail(eventstoredbtest.Subscribe, fault)
+		put(t, log, fmt.Sprint("stream", fault), eventlog.NoStream, event(fault))
+		readAll(t, log)
+	}
+	for range log.ReadAll(within(t, time.Second), 0, 0) {
+		break
+	}
+	cluster.Node(0).Kill()
+	cluster.Lead(1)
+	put(t, log, "a", 99, event("after"))
+	cluster.Node(1).Kill()
+	cluster.Node(2).Kill()
+	var calling sync.WaitGroup
+	for i := range 8 {
+		calling.Go(func() { _, _ = log.Append(within(t, 300*time.Millisecond), "b", eventlog.NoStream, event(i)) })
+	}
+	calling.Wait()
+	require.NoError(t, log.Close())
+	cluster.Stop()
+	settled(t, before)
+}

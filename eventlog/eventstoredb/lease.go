@@ -1,0 +1,193 @@
+package eventstoredb
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/google/uuid"
+
+	"github.com/droverhq/drover/eventlog"
+)
+
+// leases is what this process knows of the leases. A lease is the last event of a stream of
+// its own, which keeps no other; a directory stream says which servers have one.
+//
+// A drop is a mark in the directory and then one in the lease's stream, so that a server
+// that was dropped by another and still lives finds its stream elsewhere than it left it,
+// and enters itself into the directory again.
+type leases struct {
+	mu sync.Mutex
+	// mine are the revisions of the leases that this process put.
+	mine map[uuid.UUID]uint64
+	// listed are the servers in the directory up to next.
+	listed map[uuid.UUID]bool
+	next   uint64
+}
+
+// Types of the events beside the log that tell of leases. The first two stand in the
+// directory too, where their data is the server's id.
+const (
+	leasePut     = "lease.put/v1"
+	leaseDropped = "lease.dropped/v1"
+)
+
+// PutLease replaces the lease of server with value.
+func (l *Log) PutLease(ctx context.Context, server uuid.UUID, value []byte) error {
+	if err := eventlog.CheckLease(server, value); err != nil {
+		return err
+	}
+	err := l.ready(ctx)
+	if err == nil {
+		err = l.putLease(ctx, server, value)
+	}
+	if err != nil {
+		return fmt.Errorf("put lease of server %s: %w", server, err)
+	}
+	return nil
+}
+
+func (l *Log) putLease(ctx context.Context, server uuid.UUID, value []byte) error {
+	stream := l.names.lease(server)
+	event := esdb.EventData{EventID: uuid.New(), EventType: leasePut, Data: value}
+	if last, ok := l.lease.revision(server); ok {
+		revision, err := l.put(ctx, stream, esdb.Revision(last), event)
+		if err == nil {
+			l.lease.keep(server, revision)
+			return nil
+		}
+		if upshotOf(err) != wrong {
+			return err
+		}
+	}
+	if err := l.limit(ctx, stream, onlyLast()); err != nil {
+		return err
+	}
+	if err := l.enter(ctx, leasePut, server); err != nil {
+		return err
+	}
+	revision, err := l.put(ctx, stream, esdb.Any{}, event)
+	if err != nil {
+		return err
+	}
+	l.lease.keep(server, revision)
+	return nil
+}
+
+// onlyLast is the metadata of a stream that keeps its last event alone.
+func onlyLast() esdb.StreamMetadata {
+	var limits esdb.StreamMetadata
+	limits.SetMaxCount(1)
+	return limits
+}
+
+// enter writes a line into the directory.
+func (l *Log) enter(ctx context.Context, kind string, server uuid.UUID) error {
+	line := esdb.EventData{EventID: uuid.New(), EventType: kind, Data: []byte(server.String())}
+	_, err := l.put(ctx, l.names.leases(), esdb.Any{}, line)
+	return err
+}
+
+// revision returns where this process left the lease of server.
+func (l *leases) revision(server uuid.UUID) (uint64, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	revision, ok := l.mine[server]
+	return revision, ok
+}
+
+func (l *leases) keep(server uuid.UUID, revision uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mine == nil {
+		l.mine = map[uuid.UUID]uint64{}
+	}
+	l.mine[server] = revision
+}
+
+// Leases returns the last value of each server.
+func (l *Log) Leases(ctx context.Context) (map[uuid.UUID][]byte, error) {
+	err := l.ready(ctx)
+	var found map[uuid.UUID][]byte
+	if err == nil {
+		found, err = l.readLeases(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read leases: %w", err)
+	}
+	return found, nil
+}
+
+func (l *Log) readLeases(ctx context.Context) (map[uuid.UUID][]byte, error) {
+	servers, err := l.directory(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found := map[uuid.UUID][]byte{}
+	for _, server := range servers {
+		event, err := l.last(ctx, l.names.lease(server))
+		switch {
+		case err != nil && upshotOf(err) == missing:
+		case err != nil:
+			return nil, err
+		case event.EventType == leasePut:
+			found[server] = event.Data
+		}
+	}
+	return found, nil
+}
+
+// directory returns the servers that have a lease. It reads what was written since the last time.
+func (l *Log) directory(ctx context.Context) ([]uuid.UUID, error) {
+	l.lease.mu.Lock()
+	listed, next := maps.Clone(l.lease.listed), l.lease.next
+	l.lease.mu.Unlock()
+	if listed == nil {
+		listed = map[uuid.UUID]bool{}
+	}
+	err := l.walk(ctx, l.names.leases(), next, func(event *esdb.RecordedEvent) bool {
+		next = event.EventNumber + 1
+		if server, err := uuid.ParseBytes(event.Data); err == nil && event.EventType == leasePut {
+			listed[server] = true
+		} else {
+			delete(listed, server)
+		}
+		return false
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.lease.mu.Lock()
+	defer l.lease.mu.Unlock()
+	if next >= l.lease.next {
+		l.lease.listed, l.lease.next = listed, next
+	}
+	return slices.Collect(maps.Keys(listed)), nil
+}
+
+// DropLease forgets the lease of server.
+func (l *Log) DropLease(ctx context.Context, server uuid.UUID) error {
+	err := l.ready(ctx)
+	if err == nil {
+		err = l.dropLease(ctx, server)
+	}
+	if err != nil {
+		return fmt.Errorf("drop lease of server %s: %w", server, err)
+	}
+	return nil
+}
+
+func (l *Log) dropLease(ctx context.Context, server uuid.UUID) error {
+	servers, err := l.directory(ctx)
+	if err != nil || !slices.Contains(servers, server) {
+		return err
+	}
+	if err := l.enter(ctx, leaseDropped, server); err != nil {
+		return err
+	}
+	_, err = l.put(ctx, l.names.lease(server), esdb.Any{}, esdb.EventData{EventID: uuid.New(), EventType: leaseDropped})
+	return err
+}

@@ -1,0 +1,72 @@
+package eventstoredb_test
+
+import (
+	"context"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/eventlogtest"
+	"github.com/droverhq/drover/eventlog/eventstoredb"
+	"github.com/droverhq/drover/eventlog/eventstoredb/eventstoredbtest"
+)
+
+func start(t testing.TB, config eventstoredbtest.Config) *eventstoredbtest.Cluster {
+	t.Helper()
+	cluster, err := eventstoredbtest.Start(config)
+	require.NoError(t, err)
+	t.Cleanup(cluster.Stop)
+	return cluster
+}
+
+func open(t testing.TB, url string) *eventstoredb.Log {
+	t.Helper()
+	log, err := eventstoredb.Open(context.Background(), url, eventstoredb.Config{})
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = log.Close() })
+	return log
+}
+
+// exercise proves the laws on logs of their own in one cluster, whose URL is made by of
+// from a parameter.
+func exercise(t *testing.T, name string, of func(parameter string) string) {
+	var urls sync.Map // by log
+	openAt := func(t testing.TB, url string) eventlog.Backend {
+		log := open(t, url)
+		urls.Store(log, url)
+		return log
+	}
+	again := func(t testing.TB, log eventlog.Backend) eventlog.Backend {
+		url, _ := urls.Load(log)
+		return openAt(t, url.(string))
+	}
+	eventlogtest.Exercise(t, eventlogtest.Backend{
+		Name:   name,
+		Open:   func(t testing.TB) eventlog.Backend { return openAt(t, of("log=test-"+uuid.NewString())) },
+		Reopen: again,
+		Second: again,
+	})
+}
+
+func TestBackend(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	exercise(t, "eventstoredb (test double)", func(parameter string) string { return cluster.URL(nil, parameter) })
+}
+
+// TestBackendOnRealCluster runs the same laws on the cluster that the environment names.
+func TestBackendOnRealCluster(t *testing.T) {
+	url := os.Getenv("DROVER_TEST_EVENTSTOREDB")
+	if url == "" {
+		t.Skip("DROVER_TEST_EVENTSTOREDB is not set: make test-eventstoredb URL=esdb://...")
+	}
+	separator := "?"
+	if strings.Contains(url, "?") {
+		separator = "&"
+	}
+	exercise(t, "eventstoredb", func(parameter string) string { return url + separator + parameter })
+}

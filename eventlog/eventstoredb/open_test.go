@@ -1,0 +1,300 @@
+package eventstoredb_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/eventstoredb"
+	"github.com/droverhq/drover/eventlog/eventstoredb/eventstoredbtest"
+)
+
+// secret is a password that must never be shown.
+const secret = "s3cr3t-word"
+
+// certified returns a server's certificate for this host, and the file of its authority.
+func certified(t testing.TB) (config *tls.Config, authority string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	require.NoError(t, err)
+	authority = filepath.Join(t.TempDir(), "ca.pem")
+	require.NoError(t, os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), 0o600))
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{raw}, PrivateKey: key}}, NextProtos: []string{"h2"}}, authority
+}
+
+// guarded starts a cluster with TLS and two users.
+func guarded(t testing.TB) (cluster *eventstoredbtest.Cluster, authority string) {
+	t.Helper()
+	certificate, authority := certified(t)
+	return start(t, eventstoredbtest.Config{TLS: certificate, Users: map[string]eventstoredbtest.User{
+		"admin":  {Password: secret, ReadsAll: true, Writes: true},
+		"writer": {Password: secret, Writes: true},
+	}}), authority
+}
+
+func TestALogIsKeptBehindTLSAndPassword(t *testing.T) {
+	cluster, authority := guarded(t)
+	for _, discover := range []bool{false, true} {
+		address := cluster.URL(url.UserPassword("admin", secret), "tlsCaFile="+authority)
+		if discover {
+			address = "kurrentdb+discover" + address[len("esdb"):]
+		}
+		log, err := eventstoredb.Open(within(t, 10*time.Second), address, eventstoredb.Config{})
+		require.NoError(t, err)
+		put(t, log, uuid.NewString(), eventlog.NoStream, event("a"))
+		require.NotEmpty(t, readAll(t, log))
+		require.NoError(t, log.Close())
+	}
+}
+
+// TestWhatCannotBeOpenedIsRefusedWithASentence has the words that a user sees. None holds the password.
+func TestWhatCannotBeOpenedIsRefusedWithASentence(t *testing.T) {
+	locked, authority := guarded(t)
+	plain := start(t, eventstoredbtest.Config{})
+	down := start(t, eventstoredbtest.Config{})
+	down.Stop()
+	who := func(name, password string) *url.Userinfo { return url.UserPassword(name, password) }
+	for name, try := range map[string]struct {
+		url, words string
+		kind       error
+	}{
+		"wrong password": {locked.URL(who("admin", secret+"x"), "tlsCaFile="+authority),
+			"user or password is wrong", eventlog.ErrUnavailable},
+		"no right to read $all": {locked.URL(who("writer", secret), "tlsCaFile="+authority),
+			"access denied; the user needs the right to read $all (be in $admins, or named in the $acl of $all)", eventlog.ErrUnavailable},
+		"no user": {locked.URL(nil, "tlsCaFile="+authority), "access denied", eventlog.ErrUnavailable},
+		"host down": {down.URL(who("admin", secret)),
+			"nobody listens there; is the server up", eventlog.ErrUnavailable},
+		"unknown host": {"esdb://admin:" + secret + "@nowhere.invalid:2113?tls=false", "the host's name is not known", eventlog.ErrUnavailable},
+		"TLS to a server without": {strings.ReplaceAll(plain.URL(who("admin", secret)), "tls=false", "tls=true"),
+			"the server does not speak TLS; give it a certificate, or add tls=false", eventlog.ErrUnavailable},
+		"no TLS to a server with": {locked.URL(who("admin", secret), "tls=false"),
+			"if it wants TLS, remove tls=false", eventlog.ErrUnavailable},
+		"unknown authority": {locked.URL(who("admin", secret)),
+			"signed by an authority that is not known here; name it by tlsCaFile=FILE", eventlog.ErrUnavailable},
+		"missing file":        {plain.URL(who("admin", secret), "tlsCaFile=/no/such/file"), "/no/such/file", nil},
+		"another scheme":      {"mysql://admin:" + secret + "@db/x", "is no connection string; write it as esdb://HOST:2113", nil},
+		"no host":             {"esdb://", "names no host", nil},
+		"unknown parameter":   {plain.URL(who("admin", secret), "tsl=false"), `has the parameter "tsl", which is unknown`, nil},
+		"bad parameter":       {plain.URL(who("admin", secret), "gossipTimeout=soon"), "gossipTimeout", nil},
+		"bad name of a log":   {plain.URL(who("admin", secret), "log=a.b"), `"a.b" is no name of a log; use at most 64 of a-z, 0-9, - and _`, nil},
+		"slash in password":   {"esdb://admin:" + secret + "/more@db:2113", "write special characters of the password as %XX", nil},
+		"hash in password":    {"esdb://admin:" + secret + "#more@db:2113", "", nil},
+		"percent in password": {"esdb://admin:" + secret + "%zz@db:2113", "write special characters of the password as %XX", nil},
+		"bad port":            {"esdb://admin:" + secret + "@db:port", "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			core, logged := observer.New(zap.DebugLevel)
+			_, err := eventstoredb.Open(within(t, 10*time.Second), try.url, eventstoredb.Config{Logger: zap.New(core), Patience: time.Second})
+			require.Error(t, err)
+			if try.kind != nil {
+				require.ErrorIs(t, err, try.kind)
+			}
+			require.ErrorContains(t, err, try.words)
+			require.NotContains(t, err.Error(), secret)
+			require.Less(t, len(err.Error()), 600, "the refusal is no sentence: %v", err)
+			for _, entry := range logged.All() {
+				require.NotContains(t, entry.Message, secret)
+				for _, value := range entry.ContextMap() {
+					require.NotContains(t, value, secret)
+				}
+			}
+			t.Log(err)
+		})
+	}
+}
+
+func TestALogKeepsTheIDItWasMadeWith(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	mine := uuid.New()
+	first := with(t, cluster, eventstoredb.Config{ID: mine})
+	id, err := first.ID(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, mine, id)
+	again := with(t, cluster, eventstoredb.Config{})
+	id, err = again.ID(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, mine, id)
+	_, err = eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil), eventstoredb.Config{ID: uuid.New()})
+	require.ErrorIs(t, err, eventlog.ErrForeign)
+	require.ErrorContains(t, err, mine.String())
+}
+
+func TestALogThatIsOnlyLookedAtIsNotMade(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	before := cluster.Records()
+	_, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil, "log=slip"), eventstoredb.Config{Existing: true})
+	require.ErrorIs(t, err, eventlog.ErrForeign)
+	require.ErrorContains(t, err, "open log slip: ")
+	require.ErrorContains(t, err, "has no log of that name")
+	require.Equal(t, before, cluster.Records())
+	with(t, cluster, eventstoredb.Config{})
+	with(t, cluster, eventstoredb.Config{Existing: true})
+}
+
+func TestOfManyWhoMakeALogAtOnceAllGetOneID(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	ids := make([]uuid.UUID, 8)
+	var opening sync.WaitGroup
+	for i := range ids {
+		opening.Go(func() {
+			log, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil), eventstoredb.Config{})
+			if err != nil {
+				t.Errorf("open: %v", err)
+				return
+			}
+			defer log.Close()
+			ids[i], _ = log.ID(context.Background())
+		})
+	}
+	opening.Wait()
+	for _, id := range ids {
+		require.Equal(t, ids[0], id)
+		require.NotEqual(t, uuid.Nil, id)
+	}
+	read, err := bareClient(t, cluster.URL(nil)).ReadStream(within(t, 10*time.Second), "drover-log.default", esdb.ReadStreamOptions{}, 10)
+	require.NoError(t, err)
+	_, err = read.Recv()
+	require.NoError(t, err)
+	_, err = read.Recv()
+	require.ErrorIs(t, err, io.EOF, "a second one wrote an id")
+}
+
+func TestALogOfANewerFormatIsRefused(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	write(t, cluster, "drover-log.default", `{"format":2,"id":"`+uuid.NewString()+`"}`)
+	_, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil), eventstoredb.Config{})
+	require.ErrorIs(t, err, eventlog.ErrForeign)
+	require.ErrorContains(t, err, "it has format 2 and this drover knows formats up to 1; use a newer drover")
+}
+
+// write appends an event as another program would.
+func write(t testing.TB, cluster *eventstoredbtest.Cluster, stream, data string) {
+	t.Helper()
+	_, err := bareClient(t, cluster.URL(nil)).AppendToStream(within(t, 10*time.Second), stream, esdb.AppendToStreamOptions{},
+		esdb.EventData{EventID: uuid.New(), EventType: "x", ContentType: esdb.ContentTypeJson, Data: []byte(data)})
+	require.NoError(t, err)
+}
+
+func TestAnEventThatAnotherProgramWroteIntoTheLogIsDamage(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	put(t, log, "a", eventlog.NoStream, event("a"))
+	write(t, cluster, "drover.default.a", `{}`)
+	n, err := readStream(within(t, 10*time.Second), log, "a")
+	require.Equal(t, 1, n)
+	require.ErrorIs(t, err, eventlog.ErrDamaged)
+	require.ErrorContains(t, err, "stream a, revision 1, position")
+	_, err = eventlog.Verify(within(t, 10*time.Second), log, nil)
+	require.ErrorIs(t, err, eventlog.ErrDamaged)
+}
+
+func TestEventsOfOthersAreNotSeen(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	write(t, cluster, "orders-1", `{}`)
+	write(t, cluster, "drover.defaultish.a", `{}`)
+	put(t, log, "a", eventlog.NoStream, event("a"))
+	write(t, cluster, "orders-2", `{}`)
+	all := readAll(t, log)
+	require.Len(t, all, 1)
+	head, err := log.Head(within(t, 10*time.Second))
+	require.NoError(t, err)
+	require.Equal(t, all[0].Position, head)
+}
+
+func TestTheHeadIsFoundBehindManyEventsOfOthers(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	appended := put(t, log, "a", eventlog.NoStream, event("a"))
+	cluster.Fill("orders", 5000)
+	for _, log := range []eventlog.Log{log, with(t, cluster, eventstoredb.Config{})} {
+		for range 2 {
+			head, err := log.Head(within(t, 10*time.Second))
+			require.NoError(t, err)
+			require.Equal(t, appended.Position, head)
+		}
+	}
+	fresh, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil, "log=empty"), eventstoredb.Config{})
+	require.NoError(t, err)
+	defer fresh.Close()
+	head, err := fresh.Head(within(t, 10*time.Second))
+	require.NoError(t, err)
+	require.Zero(t, head)
+}
+
+func TestTheHeadIsLookedForInWhatCameSinceAlone(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	put(t, log, "a", eventlog.NoStream, event("a"))
+	cluster.Fill("orders", 1000)
+	readAll(t, log)
+	before := cluster.Sent()
+	_, err := log.Head(within(t, 10*time.Second))
+	require.NoError(t, err)
+	// The server sends some more than the client takes before it learns that this was enough.
+	require.Less(t, cluster.Sent()-before, 900)
+}
+
+func TestTheHeadGoesBackWithARestoredBackup(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	first := put(t, log, "a", eventlog.NoStream, event("a"))
+	cluster.Fill("orders", 3)
+	backup := cluster.Records()
+	put(t, log, "a", 0, events(20, "later")...)
+	_, err := log.Head(within(t, 10*time.Second))
+	require.NoError(t, err)
+	cluster.Restore(backup)
+	head, err := log.Head(within(t, 10*time.Second))
+	require.NoError(t, err)
+	require.Equal(t, first.Position, head)
+	cluster.Fill("orders", 200) // now $all ends behind where the log ended before
+	head, err = log.Head(within(t, 10*time.Second))
+	require.NoError(t, err)
+	require.Equal(t, first.Position, head)
+	require.Len(t, readAll(t, log), 1)
+}
+
+func TestEventsOfOneAppendHavePositionsOfTheirOwn(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	put(t, log, "a", eventlog.NoStream, events(5, "a")...)
+	all := readAll(t, log)
+	for i := range all {
+		n := 0
+		for recorded, err := range log.ReadAll(within(t, 10*time.Second), all[i].Position, 0) {
+			require.NoError(t, err)
+			require.Greater(t, recorded.Position, all[i].Position)
+			n++
+		}
+		require.Equal(t, len(all)-1-i, n)
+	}
+}

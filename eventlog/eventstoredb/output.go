@@ -1,0 +1,297 @@
+package eventstoredb
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/google/uuid"
+
+	"github.com/droverhq/drover/eventlog"
+)
+
+// part names the output of one machine in one deployment.
+type part struct {
+	Deployment uuid.UUID `json:"deployment"`
+	Machine    string    `json:"machine"`
+}
+
+// outputs is what this process knows of the output. The chunks of a part are a stream of
+// their own, in the order in which they came; a directory stream names the parts, so that
+// they can be pruned.
+type outputs struct {
+	mu sync.Mutex
+	// entered are parts that this process has put into the directory.
+	entered map[part]bool
+	// places say where a reader of a part goes on.
+	places map[part]place
+}
+
+// place says that all chunks of a part before revision next have a sequence of at most after.
+type place struct {
+	after int64
+	next  uint64
+}
+
+// manyParts is how many parts are remembered. Forgetting one costs a line in the directory, or a longer read.
+const manyParts = 4096
+
+// Types of the events beside the log that tell of output.
+const (
+	outputChunk   = "output.chunk/v1"
+	outputEntered = "output.entered/v1"
+)
+
+// chunkNote is a chunk's metadata.
+type chunkNote struct {
+	Sequence int64     `json:"sequence"`
+	Time     time.Time `json:"time"`
+}
+
+// entry is a line of the directory.
+type entry struct {
+	part
+	// Time is that of the chunk that was written first.
+	Time time.Time `json:"time"`
+}
+
+// AppendOutput keeps chunk unless its sequence is there already. A chunk that is sent twice
+// may stand in the stream twice; readers take the first.
+func (l *Log) AppendOutput(ctx context.Context, deployment uuid.UUID, machine string, chunk eventlog.Chunk) error {
+	checked, err := eventlog.CheckChunk(machine, chunk)
+	if err != nil {
+		return err
+	}
+	if err = l.ready(ctx); err == nil {
+		err = l.putChunk(ctx, part{deployment, machine}, checked)
+	}
+	if err != nil {
+		return fmt.Errorf("append output of %s: %w", machine, err)
+	}
+	return nil
+}
+
+func (l *Log) putChunk(ctx context.Context, p part, chunk eventlog.Chunk) error {
+	if err := l.enterPart(ctx, p, chunk.Time); err != nil {
+		return err
+	}
+	note, err := json.Marshal(chunkNote{Sequence: chunk.Sequence, Time: chunk.Time})
+	if err != nil {
+		return err
+	}
+	id := uuid.NewSHA1(p.Deployment, fmt.Appendf(nil, "%s\x00%d", p.Machine, chunk.Sequence))
+	_, err = l.put(ctx, l.names.output(p), esdb.Any{}, esdb.EventData{EventID: id, EventType: outputChunk, Data: chunk.Data, Metadata: note})
+	return err
+}
+
+// enterPart writes a part into the directory, once in this process.
+func (l *Log) enterPart(ctx context.Context, p part, at time.Time) error {
+	l.output.mu.Lock()
+	entered := l.output.entered[p]
+	l.output.mu.Unlock()
+	if entered {
+		return nil
+	}
+	line, err := json.Marshal(entry{p, at})
+	if err != nil {
+		return err
+	}
+	if _, err := l.put(ctx, l.names.outputs(), esdb.Any{}, esdb.EventData{EventID: uuid.New(), EventType: outputEntered, Data: line}); err != nil {
+		return err
+	}
+	l.output.mu.Lock()
+	defer l.output.mu.Unlock()
+	if l.output.entered == nil || len(l.output.entered) >= manyParts {
+		l.output.entered = map[part]bool{}
+	}
+	l.output.entered[p] = true
+	return nil
+}
+
+func bySequence(chunk eventlog.Chunk, sequence int64) int {
+	return cmp.Compare(chunk.Sequence, sequence)
+}
+
+// run is some chunks of a part in order of sequence.
+type run []eventlog.Chunk
+
+// add puts a chunk in its place, unless its sequence is there.
+func (r *run) add(chunk eventlog.Chunk) {
+	at, there := slices.BinarySearchFunc(*r, chunk.Sequence, bySequence)
+	if !there {
+		*r = slices.Insert(*r, at, chunk)
+	}
+}
+
+// closed says that the first n chunks after a sequence are there and none can come between.
+func (r run) closed(after int64, n int) bool {
+	return n > 0 && len(r) >= n && r[n-1].Sequence == after+int64(n)
+}
+
+// ReadOutput yields the chunks of one machine above sequence after.
+func (l *Log) ReadOutput(ctx context.Context, deployment uuid.UUID, machine string, after int64, limit int) iter.Seq2[eventlog.Chunk, error] {
+	return func(yield func(eventlog.Chunk, error) bool) {
+		err := eventlog.CheckLimit(limit)
+		if err == nil {
+			err = l.ready(ctx)
+		}
+		var found run
+		if err == nil {
+			found, err = l.chunks(ctx, part{deployment, machine}, max(after, 0), limit)
+		}
+		for _, chunk := range found {
+			if err == nil {
+				err = ended(ctx)
+			}
+			if err != nil || !yield(chunk, nil) {
+				break
+			}
+		}
+		if err != nil {
+			yield(eventlog.Chunk{}, fmt.Errorf("read output of %s: %w", machine, err))
+		}
+	}
+}
+
+// chunks reads the chunks of a part above a sequence. Chunks may stand in any order, so the
+// stream is read to its end, unless the first ones have no gap.
+func (l *Log) chunks(ctx context.Context, p part, after int64, limit int) (run, error) {
+	start := l.output.place(p, after)
+	found, next := run{}, start.next
+	var damaged error
+	err := l.walk(ctx, l.names.output(p), start.next, func(event *esdb.RecordedEvent) bool {
+		var chunk eventlog.Chunk
+		if chunk, damaged = decodeChunk(event); damaged != nil {
+			return true
+		}
+		if chunk.Sequence > after {
+			found.add(chunk)
+		}
+		next = event.EventNumber + 1
+		return found.closed(after, limit)
+	})
+	if err == nil {
+		err = damaged
+	}
+	if err != nil {
+		return nil, err
+	}
+	if limit > 0 && len(found) > limit {
+		return found[:limit], nil
+	}
+	if len(found) > 0 {
+		l.output.reached(p, place{after: found[len(found)-1].Sequence, next: next})
+	}
+	return found, nil
+}
+
+// place returns where a read of a part above a sequence begins.
+func (o *outputs) place(p part, after int64) place {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if known := o.places[p]; known.after <= after {
+		return known
+	}
+	return place{}
+}
+
+func (o *outputs) reached(p part, at place) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.places == nil || len(o.places) >= manyParts {
+		o.places = map[part]place{}
+	}
+	o.places[p] = at
+}
+
+func decodeChunk(event *esdb.RecordedEvent) (eventlog.Chunk, error) {
+	var note chunkNote
+	if err := json.Unmarshal(event.UserMetadata, &note); err != nil {
+		return eventlog.Chunk{}, fmt.Errorf("%w: chunk at revision %d of %s: %w", eventlog.ErrDamaged, event.EventNumber, event.StreamID, err)
+	}
+	return eventlog.Chunk{Sequence: note.Sequence, Time: note.Time, Data: event.Data}, nil
+}
+
+// PruneOutput deletes the chunks older than before, from the oldest of each part on: one
+// that stands behind a newer one, because two servers' clocks differ, goes with that one.
+func (l *Log) PruneOutput(ctx context.Context, before time.Time) (int, error) {
+	err := l.ready(ctx)
+	pruned := 0
+	if err == nil {
+		pruned, err = l.prune(ctx, before)
+	}
+	if err != nil {
+		return pruned, fmt.Errorf("prune output: %w", err)
+	}
+	return pruned, nil
+}
+
+// prune goes through the directory, and cuts off the part of it whose output has gone.
+func (l *Log) prune(ctx context.Context, before time.Time) (int, error) {
+	var entries []entry
+	var revisions []uint64
+	err := l.walk(ctx, l.names.outputs(), 0, func(event *esdb.RecordedEvent) bool {
+		var line entry
+		if json.Unmarshal(event.Data, &line) == nil {
+			entries, revisions = append(entries, line), append(revisions, event.EventNumber)
+		}
+		return false
+	})
+	pruned, gone := 0, 0
+	done := map[part]bool{}
+	for i := range entries {
+		if err != nil {
+			return pruned, err
+		}
+		if !entries[i].Time.Before(before) {
+			continue
+		}
+		var n int
+		n, done[entries[i].part], err = l.prunePart(ctx, entries[i].part, before)
+		pruned += n
+		if done[entries[i].part] && gone == i {
+			gone++
+		}
+	}
+	if err == nil && gone > 0 {
+		err = l.cut(ctx, l.names.outputs(), revisions[gone-1]+1)
+	}
+	l.output.mu.Lock()
+	defer l.output.mu.Unlock()
+	l.output.entered = nil // what was cut off must be entered again by a late chunk
+	return pruned, err
+}
+
+// prunePart hides the old chunks of one part, and says how many there were and whether none is left.
+func (l *Log) prunePart(ctx context.Context, p part, before time.Time) (n int, empty bool, err error) {
+	stream := l.names.output(p)
+	next, left := uint64(0), false
+	seen := map[int64]bool{}
+	err = l.walk(ctx, stream, 0, func(event *esdb.RecordedEvent) bool {
+		chunk, damaged := decodeChunk(event)
+		if damaged == nil && !chunk.Time.Before(before) {
+			left = true
+			return true
+		}
+		next = event.EventNumber + 1
+		seen[chunk.Sequence] = true
+		return false
+	})
+	if err == nil && next > 0 {
+		err = l.cut(ctx, stream, next)
+	}
+	return len(seen), !left, err
+}
+
+// cut hides the events of a stream before a revision; the server takes them off its disks when it is scavenged.
+func (l *Log) cut(ctx context.Context, stream string, before uint64) error {
+	var limits esdb.StreamMetadata
+	limits.SetTruncateBefore(before)
+	return l.limit(ctx, stream, limits)
+}

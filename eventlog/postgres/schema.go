@@ -1,0 +1,66 @@
+package postgres
+
+import (
+	_ "embed"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+//go:embed schema.sql
+var formatOne string
+
+// formats are the statements that lead from each format of the schema to the next, the
+// first from nothing. A change that an older drover could not work with adds one.
+var formats = []string{formatOne}
+
+// The queries of a log; {schema} is replaced by its schema.
+const (
+	sqlState = `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1),
+		EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1),
+		EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'info'),
+		current_setting('server_encoding'), current_setting('fsync')`
+	sqlInfo = `SELECT log_id, format FROM {schema}.info`
+
+	sqlAppend = `SELECT lasts, places, found_owners, found_ids, found_places FROM {schema}.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
+	sqlHead   = `SELECT coalesce(max(position), 0) FROM {schema}.events`
+
+	// A page is a range of positions or revisions, which have no gaps, and not a LIMIT: before
+	// PostgreSQL has looked at a new table it would sort the whole rest of it for each page.
+	// Every row says where the log and what is read end; one comes even without an event.
+	columns = `h.head, h.last, e.position, e.stream, e.revision, e.id, e.type, e.time, e.command, e.causes, e.data, e.checksum`
+	sqlAll  = `SELECT ` + columns + ` FROM (SELECT coalesce(max(position), 0) AS head, coalesce(max(position), 0) AS last FROM {schema}.events) h
+		LEFT JOIN {schema}.events e ON e.position BETWEEN $1 AND $2 AND e.position <= $3 ORDER BY e.position`
+	sqlStream = `SELECT ` + columns + ` FROM (SELECT (SELECT coalesce(max(position), 0) FROM {schema}.events) AS head,
+			(SELECT coalesce(max(revision), -1) FROM {schema}.events WHERE stream = $4 AND position <= $3) AS last) h
+		LEFT JOIN {schema}.events e ON e.stream = $4 AND e.revision BETWEEN $1 AND $2 AND e.position <= $3 ORDER BY e.revision`
+
+	sqlPutLease  = `SELECT {schema}.put_lease($1, $2)`
+	sqlLeases    = `SELECT server, value FROM {schema}.leases`
+	sqlDropLease = `SELECT {schema}.drop_lease($1)`
+	sqlPutChunk  = `SELECT {schema}.put_output($1, $2, $3, $4, $5)`
+	sqlChunks    = `SELECT sequence, time, data FROM {schema}.output
+		WHERE deployment = $1 AND machine = $2 AND sequence > $3 ORDER BY sequence LIMIT $4`
+	sqlPrune = `SELECT {schema}.prune_output($1)`
+)
+
+// queries are the statements of one log.
+type queries struct {
+	append, head, all, stream                            string
+	putLease, leases, dropLease, putChunk, chunks, prune string
+}
+
+func queriesOf(schema string) queries {
+	in := func(query string) string { return inSchema(query, schema) }
+	return queries{
+		append: in(sqlAppend), head: in(sqlHead), all: in(sqlAll), stream: in(sqlStream),
+		putLease: in(sqlPutLease), leases: in(sqlLeases), dropLease: in(sqlDropLease),
+		putChunk: in(sqlPutChunk), chunks: in(sqlChunks), prune: in(sqlPrune),
+	}
+}
+
+// inSchema writes the quoted name of schema into statements. No search path is used: it
+// would be state of a session.
+func inSchema(statements, schema string) string {
+	return strings.ReplaceAll(statements, "{schema}", pgx.Identifier{schema}.Sanitize())
+}

@@ -1,0 +1,210 @@
+package postgres_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/postgres"
+	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
+)
+
+// session is a connection of another program, as the superuser.
+func session(t *testing.T, server *postgrestest.Server) *pgx.Conn {
+	conn, err := pgx.Connect(context.Background(), server.URL())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, conn.Close(context.Background())) })
+	return conn
+}
+
+func TestTheLogIsAppendOnlyForEveryToolAndItsOwner(t *testing.T) {
+	ctx := context.Background()
+	server := postgrestest.Shared(t)
+	schema := server.Name()
+	log := open(t, server.URL("schema="+schema))
+	defer log.Close()
+	_, err := log.Append(ctx, "a", eventlog.NoStream, sample(1), sample(2))
+	require.NoError(t, err)
+	conn := session(t, server)
+	for operation, statement := range map[string]string{
+		"UPDATE":   `UPDATE events SET data = '{}' WHERE position = 1`,
+		"DELETE":   `DELETE FROM events`,
+		"TRUNCATE": `TRUNCATE events`,
+		"UPDATE ":  `INSERT INTO events SELECT * FROM events ON CONFLICT (position) DO UPDATE SET data = '{}'`,
+	} {
+		for _, role := range []string{"origin", "replica"} { // replica switches usual triggers off
+			_, err := conn.Exec(ctx, `SET search_path = `+schema+`; SET session_replication_role = `+role+`; `+statement)
+			require.ErrorContains(t, err, "the log is append-only: "+operation)
+		}
+	}
+	verified, err := eventlog.Verify(ctx, log, nil)
+	require.NoError(t, err)
+	require.Equal(t, 2, verified.Events)
+}
+
+func TestAUserWhoMayOnlyReadAndCallTheFunctionsIsEnoughOnceTheSchemaIsThere(t *testing.T) {
+	ctx := context.Background()
+	server := postgrestest.Shared(t)
+	schema, role := made(t, server), server.Name()
+	server.Exec(t, `CREATE ROLE `+role+` LOGIN PASSWORD 's3cret';
+		GRANT USAGE ON SCHEMA `+schema+` TO `+role+`;
+		GRANT SELECT ON ALL TABLES IN SCHEMA `+schema+` TO `+role+`;
+		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA `+schema+` TO `+role)
+	url := server.URLAs(role, "s3cret", postgrestest.Database, "schema="+schema)
+	log := open(t, url)
+	defer log.Close()
+	_, err := log.Append(ctx, "a", eventlog.NoStream, sample(1))
+	require.NoError(t, err)
+	require.NoError(t, log.PutLease(ctx, uuid.New(), []byte("x")))
+	require.NoError(t, log.DropLease(ctx, uuid.New()))
+	require.NoError(t, log.AppendOutput(ctx, uuid.New(), "m", eventlog.Chunk{Sequence: 1, Data: []byte("x")}))
+	_, err = log.PruneOutput(ctx, sample(1).Time)
+	require.NoError(t, err)
+	_, err = log.Leases(ctx)
+	require.NoError(t, err)
+	_, err = eventlog.Verify(ctx, log, nil)
+	require.NoError(t, err)
+
+	_, err = postgres.Open(ctx, url, postgres.WithFormats(`CREATE TABLE {schema}.two ()`))
+	sentence(t, err, "let its owner open the log once with this drover")
+	plain(t, err)
+
+	conn, err := pgx.Connect(ctx, url[:len(url)-len("&schema="+schema)])
+	require.NoError(t, err)
+	defer conn.Close(ctx)
+	for _, statement := range []string{
+		`INSERT INTO events SELECT 7, 'z', 0, id, type, time, command, causes, data, checksum FROM events`,
+		`UPDATE events SET type = 'x'`, `DELETE FROM events`, `TRUNCATE events`, `DELETE FROM leases`, `UPDATE info SET format = 0`,
+		`LOCK TABLE turn IN EXCLUSIVE MODE`, `ALTER TABLE events DISABLE TRIGGER ALL`, `DROP TABLE events`,
+	} {
+		_, err := conn.Exec(ctx, `SET search_path = `+schema+`; `+statement)
+		require.Error(t, err, statement)
+		require.Regexp(t, "permission denied|must be owner", err.Error(), statement)
+	}
+}
+
+func TestManyServersThatMakeOneLogAtOnceAllGetIt(t *testing.T) {
+	url := fresh(postgrestest.Shared(t))
+	ids := make([]uuid.UUID, 8)
+	failures := make([]error, len(ids))
+	var opening sync.WaitGroup
+	for i := range ids {
+		opening.Go(func() {
+			log, err := postgres.Open(context.Background(), url, postgres.Config{})
+			if failures[i] = err; err != nil {
+				return
+			}
+			ids[i], _ = log.ID(context.Background())
+			failures[i] = log.Close()
+		})
+	}
+	opening.Wait()
+	for i, id := range ids {
+		require.NoError(t, failures[i])
+		require.Equal(t, ids[0], id)
+	}
+}
+
+func TestManyServersThatMigrateOneLogAtOnceMigrateItOnce(t *testing.T) {
+	ctx := context.Background()
+	server := postgrestest.Shared(t)
+	schema := server.Name()
+	url := server.URL("schema=" + schema)
+	old := open(t, url)
+	defer old.Close()
+	_, err := old.Append(ctx, "a", eventlog.NoStream, sample(1))
+	require.NoError(t, err)
+	newer := postgres.WithFormats(`CREATE TABLE {schema}.two ()`, `CREATE TABLE {schema}.three ()`)
+	failures := make([]error, 8)
+	var opening sync.WaitGroup
+	for i := range failures {
+		opening.Go(func() {
+			log, err := postgres.Open(ctx, url, newer)
+			if failures[i] = err; err == nil {
+				failures[i] = log.Close()
+			}
+		})
+	}
+	opening.Wait()
+	for _, err := range failures {
+		require.NoError(t, err)
+	}
+	var format int
+	require.NoError(t, session(t, server).QueryRow(ctx, `SELECT format FROM `+schema+`.info`).Scan(&format))
+	require.Equal(t, 3, format)
+	sentence(t, refused(t, url), "the log has format 3 and this drover knows formats up to 1")
+	verified, err := eventlog.Verify(ctx, old, nil)
+	require.NoError(t, err)
+	require.Equal(t, 1, verified.Events)
+}
+
+func TestAMigrationThatFailsLeavesTheLogAsItWas(t *testing.T) {
+	ctx := context.Background()
+	server := postgrestest.Shared(t)
+	schema := made(t, server)
+	_, err := postgres.Open(ctx, server.URL("schema="+schema), postgres.WithFormats(`CREATE TABLE {schema}.two (); SELECT 1/0`))
+	sentence(t, err, "division by zero")
+	open(t, server.URL("schema="+schema)).Close()
+	var tables int
+	require.NoError(t, session(t, server).QueryRow(ctx, `SELECT count(*) FROM pg_tables WHERE schemaname = $1 AND tablename = 'two'`, schema).Scan(&tables))
+	require.Zero(t, tables)
+}
+
+func TestSeveralLogsLiveInOneDatabase(t *testing.T) {
+	ctx := context.Background()
+	server := postgrestest.Shared(t)
+	odd := open(t, server.URL("schema="+"Odd%22%20name"+server.Name()))
+	defer odd.Close()
+	other := open(t, fresh(server))
+	defer other.Close()
+	_, err := odd.Append(ctx, "a", eventlog.NoStream, sample(1))
+	require.NoError(t, err)
+	head, err := other.Head(ctx)
+	require.NoError(t, err)
+	require.Zero(t, head)
+}
+
+func TestASchemaThatAnAdministratorMadeIsFilled(t *testing.T) {
+	server := postgrestest.Shared(t)
+	schema, role := server.Name(), server.Name()
+	server.Exec(t, `CREATE ROLE `+role+` LOGIN PASSWORD 's3cret'; CREATE SCHEMA `+schema+` AUTHORIZATION `+role)
+	log := open(t, server.URLAs(role, "s3cret", postgrestest.Database, "schema="+schema))
+	defer log.Close()
+	_, err := log.Append(context.Background(), "a", eventlog.NoStream, sample(1))
+	require.NoError(t, err)
+}
+
+// TestAnAppendIsDurableHoweverItsSessionIsSet calls the function as a session does whose
+// commits do not wait for the disk.
+func TestAnAppendIsDurableHoweverItsSessionIsSet(t *testing.T) {
+	ctx := context.Background()
+	server := postgrestest.Shared(t)
+	schema := server.Name()
+	log := open(t, server.URL("schema="+schema))
+	defer log.Close()
+	id, err := log.ID(ctx)
+	require.NoError(t, err)
+	for set, want := range map[string]string{"off": "on", "local": "on", "remote_write": "on", "on": "on", "remote_apply": "remote_apply"} {
+		conn := session(t, server)
+		tx, err := conn.Begin(ctx)
+		require.NoError(t, err)
+		_, err = tx.Exec(ctx, `SET synchronous_commit = `+set)
+		require.NoError(t, err)
+		_, err = tx.Exec(ctx, `SELECT * FROM `+schema+`.append('`+id.String()+`', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')`)
+		require.NoError(t, err)
+		var got string
+		require.NoError(t, tx.QueryRow(ctx, `SHOW synchronous_commit`).Scan(&got))
+		require.Equal(t, want, got)
+		require.NoError(t, tx.Rollback(ctx))
+	}
+	conn := session(t, server)
+	_, err = conn.Exec(ctx, `SET default_transaction_isolation = 'repeatable read'`)
+	require.NoError(t, err)
+	_, err = conn.Exec(ctx, `SELECT * FROM `+schema+`.append('`+id.String()+`', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')`)
+	require.ErrorContains(t, err, "appends need the isolation level read committed")
+}

@@ -1,0 +1,63 @@
+package faults
+
+import (
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/stretchr/testify/require"
+)
+
+// TestAStepThatRunsTwiceIsCounted runs the very script of the yard's project for one part of one machine again.
+func TestAStepThatRunsTwiceIsCounted(t *testing.T) {
+	y := &yard{t: t, ran: t.TempDir() + "/ran"}
+	run := func(deployment, machine string) {
+		step := exec.Command("/bin/sh", "-c", script(t))
+		step.Env = append(os.Environ(), "RAN="+y.ran, "DROVER_DEPLOYMENT="+deployment, "DROVER_MACHINE="+machine, "DROVER_RELEASE=1.0")
+		out, err := step.CombinedOutput()
+		require.NoError(t, err, string(out))
+	}
+	run("one", "m-00")
+	run("one", "m-01")
+	run("two", "m-00")
+	require.Empty(t, twice(y.lines()))
+	run("one", "m-01")
+	require.Equal(t, []string{"part/one/m-01 ran twice"}, twice(y.lines()))
+	lines := y.lines()
+	lines[1], lines[4] = lines[4], lines[1] // two parts began before either ended
+	require.Contains(t, strings.Join(twice(lines), "\n"), "ended while")
+}
+
+// script is what the project's step runs.
+func script(t *testing.T) string {
+	for _, text := range strings.Split(shop, "\n---\n") {
+		var document struct {
+			Kind string
+			Spec struct{ Steps []struct{ Run string } }
+		}
+		require.NoError(t, yaml.Unmarshal([]byte(text), &document))
+		if document.Kind == "Project" {
+			return document.Spec.Steps[0].Run
+		}
+	}
+	t.Fatal("there is no project")
+	return ""
+}
+
+// TestAnAcknowledgedCommandThatTheDatabaseForgotIsCounted takes the newest event out of a real database.
+func TestAnAcknowledgedCommandThatTheDatabaseForgotIsCounted(t *testing.T) {
+	needsTime(t)
+	y := newYard(t, shape{servers: 1})
+	y.apply(shop)
+	p := &people{y: y}
+	random := rand.New(rand.NewPCG(1, 1))
+	for range 3 {
+		p.release(random, 1)
+	}
+	require.Empty(t, lost(p.orders, y.events()))
+	y.pg.Exec(t, `ALTER TABLE drover.events DISABLE TRIGGER ALL; DELETE FROM drover.events WHERE position = (SELECT max(position) FROM drover.events)`)
+	require.Len(t, lost(p.orders, y.events()), 1)
+}

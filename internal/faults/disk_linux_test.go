@@ -1,0 +1,46 @@
+package faults
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
+)
+
+// diskBytes is how much fits on the small disk.
+const diskBytes = "size=400m"
+
+// smallDisk makes a disk in memory, on which what is made in the temporary folder from now on lies.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	disk, err := os.MkdirTemp("", "drover-disk-")
+	if err == nil {
+		t.Cleanup(func() { os.Remove(disk) })
+		err = syscall.Mount("tmpfs", disk, "tmpfs", 0, diskBytes)
+	}
+	postgrestest.Missing(t, "the right to mount a disk in memory", err)
+	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
+	if err := os.Chmod(disk, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("TMPDIR", disk)
+	return disk
+}
+
+// fill leaves no room on the disk; what it returns gives it back.
+func fill(disk string) (empty func()) {
+	path := filepath.Join(disk, "filler")
+	file, err := os.Create(path)
+	if err != nil {
+		return func() {}
+	}
+	defer file.Close()
+	for size := 1 << 20; size >= 512; {
+		if _, err := file.Write(make([]byte, size)); err != nil {
+			size /= 2
+		}
+	}
+	return func() { os.Remove(path) }
+}

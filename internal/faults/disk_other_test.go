@@ -1,0 +1,18 @@
+//go:build !linux
+
+package faults
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
+)
+
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	postgrestest.Missing(t, "a disk in memory", errors.New("one is mounted on Linux alone"))
+	return ""
+}
+
+func fill(string) (empty func()) { return func() {} }

@@ -1,0 +1,37 @@
+package faults
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
+)
+
+// TestAServerWhoseDatabaseWasFullIsReadyAgainAlthoughNobodyWrites fills the disk of PostgreSQL until a command is
+// refused, and sends none after that: who spreads requests over ready servers would send none either.
+func TestAServerWhoseDatabaseWasFullIsReadyAgainAlthoughNobodyWrites(t *testing.T) {
+	needsTime(t)
+	y := newYard(t, shape{servers: 1, small: true, program: shipped})
+	y.apply(shop)
+	s := y.servers[0]
+	empty := fill(y.disk)
+	n := 0
+	y.until("a command is refused for want of room", func() error {
+		n++
+		_, err := s.client.Write(context.Background(), "/projects/shop/releases", uuid.NewString(), object{"version": fmt.Sprint("1.", n)})
+		if err == nil || !strings.Contains(err.Error(), "no space left") {
+			return errors.Join(errors.New("it was not"), err)
+		}
+		return nil
+	})
+	y.until("the server says so", func() error { return y.refuses(s, "until there is room in the database") })
+	empty()
+	y.stopLog(postgrestest.Immediate) // it may have ended itself
+	y.startLog()
+	y.until("the server is ready again", y.ready)
+}
