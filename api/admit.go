@@ -17,6 +17,7 @@ import (
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/triggers"
 )
 
 // joiner is an agent that wants in, by whatever door.
@@ -231,9 +232,9 @@ func (a *API) clone(ctx context.Context, j joiner) *client.Refused {
 		_ = old.conn.CloseNow()
 	}
 	elsewhere := false
-	a.cfg.Engine.Read(func(v *projections.View) {
+	a.cfg.Engine.Judge(func(v *projections.View, age triggers.Age) {
 		m := v.Machines[j.machine]
-		if m == nil || !m.Online || m.Instance != j.instance || m.Session == j.session {
+		if m == nil || !m.Online || m.Instance != j.instance || m.Session == j.session || a.cfg.Engine.Abandoned(m, age(m.Connected)) {
 			return
 		}
 		elsewhere = m.Server != a.cfg.Engine.Server()

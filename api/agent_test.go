@@ -16,6 +16,7 @@ import (
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/policies"
 	"github.com/droverhq/drover/projections"
 )
 
@@ -334,6 +335,28 @@ func TestTheNewerOfTwoLiveSessionsOfOneIdentityIsRefused(t *testing.T) {
 	_ = first.conn.CloseNow() // it dies; a new session of the same disk is no clone any more
 	third := y.dial(h)
 	hears(third, welcome)
+}
+
+func TestAnAgentThatWasRestartedNeedsNotWaitForASessionWhoseServerIsGone(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	require.NoError(t, y.engine.Lease(t.Context(), y.log))
+	h := hello("web-01", y.join(1))
+	first := y.dial(h)
+	hears(first, welcome)
+	other := newYardOn(t, y.log, y.clock)
+	require.NoError(t, other.engine.Lease(t.Context(), y.log))
+	_ = first.conn.CloseNow()
+	h.Session = uuid.NewString()
+	refused := hears(other.dial(h), refusal)
+	require.Contains(t, refused.Reason, "has not ended")
+
+	y.clock.move(policies.LeaseStale + time.Second) // less than offlineAfter
+	require.NoError(t, other.engine.Lease(t.Context(), y.log))
+	other.tick()
+	require.Equal(t, "online", other.machine("web-01").Presence)
+	hears(other.dial(h), welcome)
+	require.Equal(t, 1, other.events("MachineCameOnline"))
 }
 
 func TestAnotherInstanceGetsANameOnlyWhenTheFirstIsOffline(t *testing.T) {

@@ -131,6 +131,15 @@ func (p *presence) contacts(v *projections.View, self domain.ID, now time.Durati
 	return list
 }
 
+// Abandoned says whether nobody keeps a machine's session any more, as far as this server sees: the server that held it
+// has been gone since. age is that of the machine's session.
+func (e *Engine) Abandoned(m *projections.Machine, age time.Duration) bool {
+	p := &e.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.isReady && m.Server != e.cfg.Server && p.stale(m.Server, e.cfg.Clock.Elapsed()-age) > 0
+}
+
 // stale is how long a server has been gone: since its lease stood still for policies.LeaseStale, at the earliest since
 // this server was ready, or since it read that a session began there: that was a sign of life. Negative while it lives. It
 // counts up to the last look at the leases: a server that does not see them must not take its own blindness for the

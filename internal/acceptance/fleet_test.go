@@ -168,7 +168,7 @@ func (m machine) release() string {
 
 func (f *fleet) eventually(what string, done func() bool) {
 	f.t.Helper()
-	require.Eventually(f.t, done, 60*time.Second, 150*time.Millisecond, what)
+	require.Eventually(f.t, done, 120*time.Second, 150*time.Millisecond, what)
 }
 
 type why struct{ Wanted, Actual, Verdict, Reason string }
