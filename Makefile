@@ -82,5 +82,7 @@ docs: ## read the packages' documentation in a browser
 	$(GO) doc -http
 
 .PHONY: demo
-demo: ## the quick start with everything it prints: a server, an agent, a release
-	$(GO) test -count=1 -v ./internal/cli -run 'TestTerminalSessions/quick-start'
+demo: ## a fleet of its own with a story that is checked as it is told; ONCE=1 ends with the story
+	@echo "building drover (the first time it fetches and compiles its libraries, which takes a minute or two) ..."
+	@$(MAKE) --no-print-directory build
+	@bin/drover demo $(if $(ONCE),--once)

@@ -92,7 +92,7 @@ var chapters = []struct {
 	id, title string
 	verbs     []func(*shell) *cobra.Command
 }{
-	{"run", "Run:", []func(*shell) *cobra.Command{serverVerb, agentVerb}},
+	{"run", "Run:", []func(*shell) *cobra.Command{serverVerb, agentVerb, demoVerb}},
 	{"say", "Say what should be:", []func(*shell) *cobra.Command{applyVerb, diffVerb, deleteVerb, enableVerbs("machine"), enableVerbs("project"), enableVerbs("trigger")}},
 	{"deploy", "Deploy:", []func(*shell) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb, pinVerb, unpinVerb, holdVerb, unholdVerb}},
 	{"see", "See:", []func(*shell) *cobra.Command{getVerb, describeVerb, whyVerb, logsVerb, eventsVerb}},

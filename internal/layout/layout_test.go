@@ -50,6 +50,7 @@ var table = []rule{
 		reason: "an agent speaks the protocol and knows nothing of what is decided; it must stay small"},
 	{folder: "scenario", may: []string{"domain", "eventlog", "projections", "policies", "triggers", "rollout", "engine", "explain", "api/resource"},
 		never: []string{"testing"}, reason: "scenarios run the real engine on a log in memory, and are shipped"},
+	{folder: "examples", reason: "examples are files, carried along for the demo"},
 	{folder: "cmd", may: []string{"internal", ""}, reason: "main is one call"},
 	{folder: "internal", may: []string{""}, reason: "wiring may know everything"},
 }

@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/internal/demo"
+)
+
+func demoVerb(s *shell) *cobra.Command {
+	c := demo.Config{}
+	cmd := verb{
+		use: "demo", short: "Show what drover does, on a fleet of its own",
+		long: "Show what drover does: start a server, its agents and an example project as real processes on this computer,\n" +
+			"tell what happens line by line, and look whether each line is so. Then the fleet stays up to look around, until Ctrl-C.\n\n" +
+			"It needs no network beyond loopback and no root, and has a temporary folder of its own (TMPDIR says where) that is\n" +
+			"removed at the end. Contexts, config file and servers of the user are not touched. Exit code 1 if a line was not so.",
+		example: "drover demo\ndrover demo --once\ndrover demo --tick 15s --keep",
+	}.command()
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := s.foreign(cmd, "server", "token", "ca", "output"); err != nil {
+			return err
+		}
+		if c.Tick != 0 && (c.Tick < time.Second || c.Tick%time.Second != 0) {
+			return usage("--tick %s cannot be kept; use whole seconds, at least 1s", c.Tick)
+		}
+		c.Out = s.Out
+		return s.demoFailure(demo.Run(cmd.Context(), c))
+	}
+	cmd.Flags().BoolVar(&c.Once, "once", false, "end with the story; exit code 0 only if all of it was so")
+	cmd.Flags().BoolVar(&c.Keep, "keep", false, "leave the folder with pages and logs at the end")
+	cmd.Flags().DurationVar(&c.Tick, "tick", 0, "let the server decide every `DURATION`, in whole seconds; default: "+demo.DefaultTick.String()+", with --once "+demo.QuickTick.String())
+	return cmd
+}
+
+// demoFailure is how a demo ended, in one sentence with a hint.
+func (s *shell) demoFailure(err error) error {
+	var unexpected *demo.Unexpected
+	if !errors.As(err, &unexpected) {
+		return err
+	}
+	f := &failure{code: exitError, kind: client.Internal, text: err.Error(), hint: "the logs are in " + unexpected.Folder}
+	if unexpected.Folder == "" {
+		s.say("%s", unexpected.Logs)
+		f.hint = "above is how the logs end; `drover demo --keep` leaves all of them"
+	}
+	return f
+}

@@ -1,0 +1,179 @@
+//go:build unix
+
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/explain"
+)
+
+// The words of the example.
+const (
+	serverName  = "server"
+	environment = "production"
+	project     = "site"
+)
+
+func (y *yard) machine(ctx context.Context, name string) (m explain.Machine, err error) {
+	_, err = y.client.Get(ctx, client.Path("machines", name), nil, &m)
+	return m, err
+}
+
+// installed is what the machine's last success proves; with a star if a later attempt did not succeed.
+func installed(m explain.Machine) string {
+	for _, i := range m.Installed {
+		switch {
+		case i.Project == project && i.Dirty:
+			return i.Release + "*"
+		case i.Project == project:
+			return i.Release
+		}
+	}
+	return "nothing"
+}
+
+// wanted is what should be on the machine, and whether a hold says so.
+func wanted(m explain.Machine) (release string, held bool) {
+	for _, w := range m.Wanted {
+		if w.Project == project {
+			return w.Release, w.Held
+		}
+	}
+	return "nothing", false
+}
+
+func (y *yard) why(ctx context.Context, machine string) (explain.Why, error) {
+	var list explain.List[explain.Why]
+	_, err := y.client.Get(ctx, "/why", url.Values{"machine": {machine}, "project": {project}}, &list)
+	if err == nil && len(list.Items) != 1 {
+		err = fmt.Errorf("why %s has %d answers", machine, len(list.Items))
+	}
+	if err != nil {
+		return explain.Why{}, err
+	}
+	return list.Items[0], nil
+}
+
+// deployments are all of them, the newest first.
+func (y *yard) deployments(ctx context.Context) ([]explain.Deployment, error) {
+	var list explain.List[explain.Deployment]
+	_, err := y.client.Get(ctx, "/deployments", url.Values{"project": {project}}, &list)
+	return list.Items, err
+}
+
+// automatic are the automatic deployments that name a machine, the oldest first.
+func (y *yard) automatic(ctx context.Context, machine, release string) ([]explain.Deployment, error) {
+	all, err := y.deployments(ctx)
+	all = slices.DeleteFunc(all, func(d explain.Deployment) bool {
+		return d.Kind != "automatic" || d.Release != release || part(d, machine) == nil
+	})
+	slices.Reverse(all)
+	return all, err
+}
+
+// part is a machine's share of a deployment, nil if it has none.
+func part(d explain.Deployment, machine string) *explain.DeploymentMachine {
+	for i := range d.Machines {
+		if d.Machines[i].Name == machine {
+			return &d.Machines[i]
+		}
+	}
+	return nil
+}
+
+// counted says how the parts of a deployment ended: "3 succeeded, 1 failed".
+func counted(d explain.Deployment) string {
+	var texts []string
+	for _, state := range []string{"queued", "released", "running", "succeeded", "failed", "skipped", "cancelled", "lost"} {
+		n := 0
+		for _, m := range d.Machines {
+			if m.State == state {
+				n++
+			}
+		}
+		if n > 0 {
+			texts = append(texts, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	return strings.Join(texts, ", ")
+}
+
+// last is the newest event of a type in a machine's history; false if there is none.
+func (y *yard) last(ctx context.Context, machine, typeName string) (found explain.Event, ok bool, err error) {
+	for after := ""; ; {
+		var page explain.List[explain.Event]
+		if _, err := y.client.Get(ctx, "/events", url.Values{"after": {after}, "limit": {"5000"}}, &page); err != nil {
+			return found, ok, err
+		}
+		for _, e := range page.Items {
+			if e.Stream == "machine/"+machine && e.Type == typeName {
+				found, ok = e, true
+			}
+		}
+		if after = page.Next; after == "" {
+			return found, ok, nil
+		}
+	}
+}
+
+// ticks is how many the server has done.
+func (y *yard) ticks(ctx context.Context) (int, error) {
+	var text string
+	if _, err := y.client.Get(ctx, "/metrics", nil, &text); err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(text) {
+		if count, ok := strings.CutPrefix(line, "drover_tick_duration_seconds_count "); ok {
+			return strconv.Atoi(strings.TrimSpace(count))
+		}
+	}
+	return 0, errors.New("the server does not say how many ticks it has done")
+}
+
+// note is one line that a step left: it ran.
+type note struct{ release, deployment string }
+
+// notes are what the steps on a machine wrote, which no server can invent or forget.
+func (y *yard) notes(machine string) ([]note, error) {
+	text, err := os.ReadFile(y.site(machine, "attempts.txt"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read what the steps on %s wrote: %w", machine, err)
+	}
+	var all []note
+	for line := range strings.Lines(string(text)) {
+		release, deployment, _ := strings.Cut(strings.TrimSpace(line), " ")
+		all = append(all, note{release, deployment})
+	}
+	return all, nil
+}
+
+// tried are the releases of the notes in their order: "1.0 1.1 1.1".
+func (y *yard) tried(machine string) (string, error) {
+	all, err := y.notes(machine)
+	var releases []string
+	for _, n := range all {
+		releases = append(releases, n.release)
+	}
+	return strings.Join(releases, " "), err
+}
+
+// page is what the machine serves: "1.1 on web-01".
+func (y *yard) page(machine string) string {
+	text, err := os.ReadFile(y.site(machine, "index.html"))
+	if err != nil {
+		return "no page"
+	}
+	_, rest, _ := strings.Cut(string(text), "<h1>"+project+" ")
+	title, _, _ := strings.Cut(rest, "</h1>")
+	return title
+}

@@ -1,0 +1,86 @@
+//go:build unix
+
+package demo
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+const (
+	// patience is how long a condition may take to come. What is waited for takes seconds on an idle computer.
+	patience = time.Minute
+	// lookEvery is the time between two looks.
+	lookEvery = 50 * time.Millisecond
+)
+
+// Unexpected is a sentence of the story that was not so.
+type Unexpected struct {
+	Expected, Seen string
+	// Logs is what the logs of server and agents end with.
+	Logs string
+	// Folder is where the logs are; empty: they are gone with the demo's folder.
+	Folder string
+}
+
+// Error says what was expected and what was seen.
+func (e *Unexpected) Error() string {
+	return fmt.Sprintf("the demo expected %s, and saw that %s", e.Expected, e.Seen)
+}
+
+// expect is nil if a sentence is so.
+func expect(is bool, expected, seen string, args ...any) error {
+	if is {
+		return nil
+	}
+	return &Unexpected{Expected: expected, Seen: fmt.Sprintf(seen, args...)}
+}
+
+// until looks again and again until the condition has come. Each look says what it saw. An error of a look is one.
+func (y *yard) until(ctx context.Context, expected string, look func() (come bool, seen string, err error)) error {
+	for end := time.Now().Add(patience); ; {
+		come, seen, err := look()
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case come:
+			return nil
+		}
+		if err := y.allRun(expected); err != nil {
+			return err
+		}
+		if time.Now().After(end) {
+			if err != nil {
+				seen = err.Error()
+			}
+			return &Unexpected{Expected: expected, Seen: fmt.Sprintf("for %s %s", patience, seen)}
+		}
+		if err := rest(ctx, lookEvery); err != nil {
+			return err
+		}
+	}
+}
+
+// allRun refuses to wait for what cannot come because a program has gone.
+func (y *yard) allRun(expected string) error {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	for _, p := range y.processes {
+		if p.died() {
+			return &Unexpected{Expected: expected, Seen: fmt.Sprintf("%s ended by itself: %s", p, p.how())}
+		}
+	}
+	return nil
+}
+
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
