@@ -23,7 +23,7 @@ help: ## list what there is
 .PHONY: build
 build: ## bin/drover: server, agent and command line in one static program
 	@mkdir -p bin
-	$(GO) build -trimpath -ldflags "-s -w -X github.com/droverhq/drover/internal/cli.version=$(VERSION)" -o bin/drover ./cmd/drover
+	$(GO) build $(BUILD_FLAGS) -trimpath -ldflags "-s -w -X github.com/droverhq/drover/internal/cli.version=$(VERSION)" -o bin/drover ./cmd/drover
 
 .PHONY: test
 test: ## all tests; what this machine lacks is skipped and said
@@ -83,6 +83,6 @@ docs: ## read the packages' documentation in a browser
 
 .PHONY: demo
 demo: ## a fleet of its own with a story that is checked as it is told; ONCE=1 ends with the story
-	@echo "building drover (the first time it fetches and compiles its libraries, which takes a minute or two) ..."
-	@$(MAKE) --no-print-directory build
+	@echo "building drover; the first time its libraries are fetched and compiled, which takes some minutes"
+	@$(MAKE) --no-print-directory build BUILD_FLAGS=-v
 	@bin/drover demo $(if $(ONCE),--once)

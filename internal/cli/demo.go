@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -39,8 +40,11 @@ func demoVerb(s *shell) *cobra.Command {
 // demoFailure is how a demo ended, in one sentence with a hint.
 func (s *shell) demoFailure(err error) error {
 	var unexpected *demo.Unexpected
-	if !errors.As(err, &unexpected) {
+	switch {
+	case err == nil || errors.Is(err, context.Canceled):
 		return err
+	case !errors.As(err, &unexpected):
+		return invalid("%v", err)
 	}
 	f := &failure{code: exitError, kind: client.Internal, text: err.Error(), hint: "the logs are in " + unexpected.Folder}
 	if unexpected.Folder == "" {

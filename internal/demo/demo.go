@@ -1,5 +1,3 @@
-//go:build unix
-
 package demo
 
 import (
@@ -51,19 +49,29 @@ func (c Config) withDefaults() Config {
 func Run(ctx context.Context, c Config) (err error) {
 	c = c.withDefaults()
 	// As long as these are caught, a second one does not cut the cleaning up short.
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	ctx, stop := signal.NotifyContext(ctx, ends()...)
 	defer stop()
 	defer catchBrokenPipes()()
-	y, err := newYard()
+	y, err := newYard(c.Tick)
 	if err != nil {
 		return err
 	}
 	s := &story{yard: y, config: c, begun: time.Now()}
+	y.waiting = func(expected string) { s.say("... waiting for %s", expected) }
 	defer func() { err = s.end(err) }()
 	if err := s.tell(ctx); err != nil || c.Once {
 		return err
 	}
 	return s.stay(ctx)
+}
+
+// ends are the signals that end a demo; one that was started by nohup outlives its terminal.
+func ends() []os.Signal {
+	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
 }
 
 // catchBrokenPipes makes a write to a reader that has gone an error instead of the end of the program.

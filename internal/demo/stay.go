@@ -1,5 +1,3 @@
-//go:build unix
-
 package demo
 
 import (
@@ -19,7 +17,7 @@ The fleet stays up until you stop it with Ctrl-C. To look around, in another ter
   drover get machines
   drover why web-02
   drover get deployments
-  drover events -f
+  drover events                                    # everything; with -f it goes on
   cat $DEMO/machines/*/site/attempts.txt
 
 and to go on with the story:

@@ -1,8 +1,7 @@
-//go:build unix
-
 package demo
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,7 +48,7 @@ func (s *story) tell(ctx context.Context) error {
 	for i, chapter := range chapters {
 		s.write("\n%d. %s\n", i+1, chapter.title)
 		if err := chapter.tell(s, ctx); err != nil {
-			return err
+			return s.told(ctx, chapter.title, err)
 		}
 		if s.fault != nil {
 			return fmt.Errorf("tell the story: %w", s.fault)
@@ -57,6 +56,21 @@ func (s *story) tell(ctx context.Context) error {
 	}
 	s.write("\nThe story is over after %s, and every sentence of it was looked at.\n", time.Since(s.begun).Round(time.Second))
 	return s.fault
+}
+
+// told is why a chapter could not be told to its end. A program that has gone explains more than what it did not answer.
+func (s *story) told(ctx context.Context, title string, err error) error {
+	var unexpected *Unexpected
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case !errors.As(err, &unexpected):
+		unexpected = &Unexpected{Expected: fmt.Sprintf("to tell of %q", title), Seen: err.Error()}
+	}
+	if gone := s.allRun(unexpected.Expected); gone != nil {
+		return gone
+	}
+	return unexpected
 }
 
 func (s *story) write(format string, args ...any) {
@@ -400,7 +414,7 @@ func (s *story) failsOnce(ctx context.Context) error {
 		return failed.State == "failed", "it was " + failed.State, err
 	})
 	if err == nil {
-		s.say("The tick gave it release 1.1, and that failed: %s.", strings.TrimSuffix(failed.Reason+": "+failed.Detail, ": "))
+		s.say("The tick gave it release 1.1, and that failed: %s.", cmp.Or(failed.Detail, failed.Reason))
 	}
 	return err
 }

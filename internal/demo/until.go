@@ -1,5 +1,3 @@
-//go:build unix
-
 package demo
 
 import (
@@ -9,8 +7,10 @@ import (
 )
 
 const (
-	// patience is how long a condition may take to come. What is waited for takes seconds on an idle computer.
+	// patience is how long a condition may take to come, with ten ticks more. What is waited for takes seconds on an idle computer.
 	patience = time.Minute
+	// quietFor is how long the story may stand still before it says what it waits for.
+	quietFor = 2 * time.Second
 	// lookEvery is the time between two looks.
 	lookEvery = 50 * time.Millisecond
 )
@@ -39,7 +39,8 @@ func expect(is bool, expected, seen string, args ...any) error {
 
 // until looks again and again until the condition has come. Each look says what it saw. An error of a look is one.
 func (y *yard) until(ctx context.Context, expected string, look func() (come bool, seen string, err error)) error {
-	for end := time.Now().Add(patience); ; {
+	told := false
+	for begun := time.Now(); ; {
 		come, seen, err := look()
 		switch {
 		case ctx.Err() != nil:
@@ -50,11 +51,16 @@ func (y *yard) until(ctx context.Context, expected string, look func() (come boo
 		if err := y.allRun(expected); err != nil {
 			return err
 		}
-		if time.Now().After(end) {
-			if err != nil {
-				seen = err.Error()
-			}
-			return &Unexpected{Expected: expected, Seen: fmt.Sprintf("for %s %s", patience, seen)}
+		if err != nil {
+			seen = err.Error()
+		}
+		waited := time.Since(begun)
+		if waited > y.patience {
+			return &Unexpected{Expected: expected, Seen: fmt.Sprintf("for %s %s", y.patience, seen)}
+		}
+		if waited > quietFor && !told {
+			told = true
+			y.waiting(expected)
 		}
 		if err := rest(ctx, lookEvery); err != nil {
 			return err

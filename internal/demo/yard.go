@@ -1,5 +1,3 @@
-//go:build unix
-
 package demo
 
 import (
@@ -30,6 +28,9 @@ type yard struct {
 	env      []string
 	client   *client.Client
 	launcher *launcher
+	// patience bounds each wait; waiting is told of those that take long.
+	patience time.Duration
+	waiting  func(expected string)
 
 	mu        sync.Mutex
 	processes map[string]*process // by name; the newest of each
@@ -37,7 +38,7 @@ type yard struct {
 }
 
 // newYard makes the folder and what lies in it before anything runs.
-func newYard() (*yard, error) {
+func newYard(tick time.Duration) (*yard, error) {
 	place, err := filepath.Abs(os.TempDir())
 	if err != nil {
 		return nil, fmt.Errorf("find the temporary folder: %w", err)
@@ -46,7 +47,8 @@ func newYard() (*yard, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make a folder for the demo: %w; name another place with TMPDIR", bare(place, err))
 	}
-	y := &yard{folder: folder, launcher: newLauncher(), processes: map[string]*process{}}
+	y := &yard{folder: folder, launcher: newLauncher(), processes: map[string]*process{},
+		patience: patience + 10*tick, waiting: func(string) {}}
 	if err := y.furnish(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}

@@ -1,0 +1,46 @@
+package cli_test
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestServerAndAgentsEndWithADemoThatIsKilled(t *testing.T) {
+	t.Parallel()
+	s := newShow(t, program)
+	s.until("web-03 is online")
+	require.GreaterOrEqual(t, len(s.processes()), 5, "demo, server and three agents")
+	require.NoError(t, s.cmd.Process.Kill())
+	s.end()
+	require.Eventually(t, func() bool { return len(s.processes()) == 0 }, patience, 50*time.Millisecond, "processes that belong to the demo")
+}
+
+func TestADemoWithoutRoomOnTheDiskSaysSo(t *testing.T) {
+	t.Parallel()
+	small := func(size string) string {
+		place := t.TempDir()
+		if err := syscall.Mount("tmpfs", place, "tmpfs", 0, "size="+size); err != nil {
+			without(t, "the right to mount a small disk: %v", err)
+		}
+		t.Cleanup(func() { _ = syscall.Unmount(place, syscall.MNT_DETACH) })
+		return place
+	}
+	s := newShowIn(t, small("2m"), program, "--once")
+	require.Equal(t, 1, s.end(), "exit code")
+	require.Regexp(t, "the demo needs 16 MB in the temporary folder: /.*: no space left on device; name another place with TMPDIR", s.words.String())
+	s.leftNothing()
+
+	s = newShowIn(t, small("20m"), program, "--once")
+	s.until("web-03 is online")
+	filler := filepath.Join(s.temporary, "filler")
+	fill(t, filler)
+	require.Equal(t, 1, s.end(), "exit code")
+	require.Contains(t, s.words.String(), "no space left on device")
+	require.NoError(t, os.Remove(filler))
+	s.leftNothing()
+}

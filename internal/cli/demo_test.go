@@ -1,0 +1,258 @@
+package cli_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// show is a demo as a real process. Its temporary folder and its home are of its own, and should be empty at the end.
+type show struct {
+	t         *testing.T
+	cmd       *exec.Cmd
+	out       io.Closer
+	lines     *bufio.Scanner
+	told      strings.Builder // what it has printed so far
+	words     bytes.Buffer
+	temporary string
+	home      string
+	folder    string
+}
+
+// newShow starts a demo in a folder that nobody may write in, with settings that would lead it astray.
+func newShow(t *testing.T, binary string, args ...string) *show {
+	t.Helper()
+	return newShowIn(t, t.TempDir(), binary, args...)
+}
+
+// newShowIn starts a demo whose temporary folder is to be in this place.
+func newShowIn(t *testing.T, temporary, binary string, args ...string) *show {
+	t.Helper()
+	s := &show{t: t, temporary: temporary, home: t.TempDir()}
+	s.cmd = exec.Command(binary, append([]string{"demo"}, args...)...)
+	s.cmd.Dir = t.TempDir()
+	require.NoError(t, os.Chmod(s.cmd.Dir, 0o555))
+	for _, pair := range os.Environ() {
+		if name, _, _ := strings.Cut(pair, "="); !strings.HasPrefix(name, "DROVER_") && !strings.HasPrefix(name, "XDG_") && name != "HOME" {
+			s.cmd.Env = append(s.cmd.Env, pair)
+		}
+	}
+	s.cmd.Env = append(s.cmd.Env, "HOME=", "XDG_CONFIG_HOME="+s.home, "XDG_DATA_HOME="+s.home, "TMPDIR="+s.temporary, "NO_COLOR=1",
+		"DROVER_SERVER=http://127.0.0.1:1", "DROVER_TOKEN=none", "DROVER_LOG=postgres://127.0.0.1:1/none", "DROVER_NAME=astray", "DROVER_OUTPUT=json", "SITE=/nowhere")
+	out, err := s.cmd.StdoutPipe()
+	require.NoError(t, err)
+	s.out, s.lines = out, bufio.NewScanner(io.TeeReader(out, &s.told))
+	s.cmd.Stderr = &s.words
+	require.NoError(t, s.cmd.Start())
+	t.Cleanup(func() {
+		_ = s.cmd.Process.Kill()
+		_ = s.cmd.Wait()
+		if t.Failed() {
+			t.Logf("the demo said:\n%s\n%s", &s.told, &s.words)
+		}
+	})
+	return s
+}
+
+var folderLine = regexp.MustCompile(`^All files are in (/.*), which is removed at the end\.$`)
+
+// until reads the story up to a line that matches, and returns its groups.
+func (s *show) until(pattern string) []string {
+	s.t.Helper()
+	wanted := regexp.MustCompile(pattern)
+	for s.lines.Scan() {
+		if found := folderLine.FindStringSubmatch(s.lines.Text()); found != nil {
+			s.folder = found[1]
+		}
+		if found := wanted.FindStringSubmatch(s.lines.Text()); found != nil {
+			return found
+		}
+	}
+	require.FailNow(s.t, "the story has no line "+pattern)
+	return nil
+}
+
+// end reads the rest of the story and returns the exit code.
+func (s *show) end() int {
+	s.t.Helper()
+	for s.lines.Scan() {
+		if found := folderLine.FindStringSubmatch(s.lines.Text()); found != nil {
+			s.folder = found[1]
+		}
+	}
+	err := s.cmd.Wait()
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		require.NoError(s.t, err)
+	}
+	return s.cmd.ProcessState.ExitCode()
+}
+
+// leftNothing says that no file and no process of the demo is left.
+func (s *show) leftNothing() {
+	s.t.Helper()
+	for _, folder := range []string{s.temporary, s.home, s.cmd.Dir} {
+		left, err := os.ReadDir(folder)
+		require.NoError(s.t, err)
+		require.Empty(s.t, left, "files in %s", folder)
+	}
+	require.Empty(s.t, s.processes(), "processes that belong to the demo")
+}
+
+// processes are those that have the demo's temporary folder in their arguments or environment, where the system tells.
+func (s *show) processes() (found []string) {
+	all, _ := filepath.Glob("/proc/[0-9]*")
+	for _, process := range all {
+		arguments, _ := os.ReadFile(filepath.Join(process, "cmdline"))
+		environ, _ := os.ReadFile(filepath.Join(process, "environ")) // none of a zombie
+		if bytes.Contains(append(arguments, environ...), []byte(s.temporary)) {
+			found = append(found, filepath.Base(process)+" "+string(bytes.ReplaceAll(arguments, []byte{0}, []byte(" "))))
+		}
+	}
+	return found
+}
+
+// TestTheDemoTellsItsStoryAndLeavesNothing runs it without a home, while its own program is deleted.
+func TestTheDemoTellsItsStoryAndLeavesNothing(t *testing.T) {
+	t.Parallel()
+	binary := filepath.Join(t.TempDir(), "drover")
+	text, err := os.ReadFile(program)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(binary, text, 0o700))
+	s := newShow(t, binary, "--once")
+	s.until(`^1\. `)
+	require.NotEmpty(t, s.folder)
+	if runtime.GOOS == "linux" {
+		require.NoError(t, os.Remove(binary))
+		require.NotEmpty(t, s.processes(), "the test sees the demo's processes")
+	}
+	require.Zero(t, s.end(), "exit code")
+	require.Empty(t, s.words.String())
+	for _, part := range []string{`"1.0 on web-01"`, "nothing was deployed to it", "tried three times", "held at 1.2", "verdict  wait: held", "web-02  production", "The story is over"} {
+		require.Contains(t, s.told.String(), part)
+	}
+	s.leftNothing()
+}
+
+// TestADemoWhoseStoryIsNotSoFailsAndSaysWhy spoils one thing from outside.
+func TestADemoWhoseStoryIsNotSoFailsAndSaysWhy(t *testing.T) {
+	for name, test := range map[string]struct {
+		line  string // after this one
+		spoil func(s *show, found []string) error
+		says  string
+	}{
+		"an agent dies": {`web-01 is online: its agent is process (\d+)`, func(_ *show, found []string) error {
+			id, err := strconv.Atoi(found[1])
+			return errors.Join(err, syscall.Kill(id, syscall.SIGKILL))
+		}, `the agent of web-01 \(process \d+\) ended by itself: signal: killed`},
+		"a step cannot write": {`A server runs at`, func(s *show, _ []string) error {
+			site := filepath.Join(s.folder, "machines", "web-02", "site")
+			return errors.Join(os.MkdirAll(site, 0o700), os.WriteFile(filepath.Join(site, "disk-is-full"), nil, 0o600))
+		}, "expected `drover deploy site 1.0 .*` to end with exit code 0, and saw that it ended with 3: "},
+		"a machine is deployed to twice": {`web-04 serves its page`, func(s *show, _ []string) error {
+			file, err := os.OpenFile(filepath.Join(s.folder, "machines", "web-02", "site", "attempts.txt"), os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(file, "1.0 another-deployment")
+			return errors.Join(err, file.Close())
+		}, "expected the steps on web-02 to have run for 1.0, and saw that they ran for 1.0 1.0"},
+		"the server dies": {`A server runs at .* \(process (\d+)\)`, func(_ *show, found []string) error {
+			id, err := strconv.Atoi(found[1])
+			return errors.Join(err, syscall.Kill(id, syscall.SIGKILL))
+		}, `the server \(process \d+\) ended by itself: signal: killed`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newShow(t, program, "--once")
+			require.NoError(t, test.spoil(s, s.until(test.line)))
+			require.Equal(t, 1, s.end(), "exit code")
+			require.Regexp(t, test.says, s.words.String())
+			require.Contains(t, s.words.String(), "server.log:", "the end of the logs is shown")
+			require.NotContains(t, s.told.String(), "The story is over")
+			s.leftNothing()
+		})
+	}
+}
+
+// TestWhatADemoSaysAboutLookingAroundWorksWordForWord runs each of the commands that it prints.
+func TestWhatADemoSaysAboutLookingAroundWorksWordForWord(t *testing.T) {
+	t.Parallel()
+	s := newShow(t, program, "--tick", "1s")
+	s.until(`^The fleet stays up until`)
+	s.until(`^  \. `)
+	door := strings.TrimSpace(s.lines.Text())
+	var commands []string
+	for s.lines.Scan() && !strings.HasPrefix(s.lines.Text(), "Pages, logs") {
+		if line, ok := strings.CutPrefix(s.lines.Text(), "  "); ok {
+			commands = append(commands, line)
+		}
+	}
+	require.Len(t, commands, 8)
+	for _, command := range commands {
+		run := exec.Command("sh", "-e", "-c", door+"\n"+command)
+		run.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.home}
+		out, err := run.CombinedOutput()
+		require.NoError(t, err, "%s\n%s", command, out)
+		require.True(t, len(out) > 0 || strings.HasPrefix(command, "kill"), "%s prints nothing", command)
+	}
+	s.until(`^the agent of web-03 \(process \d+\) has ended \(signal: killed\); it is started again`)
+	s.until(`^the agent of web-03 \(process \d+\) is started\.`)
+	require.NoError(t, s.cmd.Process.Signal(os.Interrupt))
+	require.Zero(t, s.end(), "exit code")
+	s.leftNothing()
+}
+
+func TestADemoThatIsInterruptedStopsAllThatItStarted(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(signal.String(), func(t *testing.T) {
+			t.Parallel()
+			s := newShow(t, program)
+			s.until("web-03 is online")
+			require.NoError(t, s.cmd.Process.Signal(signal))
+			require.NoError(t, s.cmd.Process.Signal(signal), "the second does not cut the cleaning up short")
+			require.Equal(t, 1, s.end(), "exit code")
+			require.Contains(t, s.words.String(), "interrupted")
+			s.leftNothing()
+		})
+	}
+}
+
+func TestADemoWhoseReaderHasGoneStopsAllThatItStarted(t *testing.T) {
+	t.Parallel()
+	s := newShow(t, program)
+	s.until("web-01 is online")
+	require.NoError(t, s.out.Close())
+	require.Equal(t, 1, s.end(), "exit code")
+	require.Contains(t, s.words.String(), "tell the story")
+	s.leftNothing()
+}
+
+func TestADemoThatCannotHaveAFolderSaysSo(t *testing.T) {
+	t.Parallel()
+	file := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	for place, says := range map[string]string{
+		file:              file + ": not a directory",
+		file + "-missing": file + "-missing: no such file or directory",
+	} {
+		run := exec.Command(program, "demo", "--once")
+		run.Env = append(os.Environ(), "TMPDIR="+place)
+		out, err := run.CombinedOutput()
+		require.Error(t, err)
+		require.Equal(t, 1, run.ProcessState.ExitCode())
+		require.Equal(t, "drover: make a folder for the demo: "+says+"; name another place with TMPDIR\n", string(out))
+	}
+}
