@@ -67,7 +67,7 @@ func newShowIn(t *testing.T, temporary, binary string, args ...string) *show {
 	return s
 }
 
-var folderLine = regexp.MustCompile(`^All files are in (/.*), which is removed at the end\.$`)
+var folderLine = regexp.MustCompile(`^All files are in (/.*), which (?:is removed|stays) at the end\.$`)
 
 // until reads the story up to a line that matches, and returns its groups.
 func (s *show) until(pattern string) []string {
@@ -228,6 +228,21 @@ func TestADemoThatIsInterruptedStopsAllThatItStarted(t *testing.T) {
 			s.leftNothing()
 		})
 	}
+}
+
+func TestAKeptFolderShowsThatAllEndedInOrder(t *testing.T) {
+	t.Parallel()
+	s := newShow(t, program, "--keep")
+	s.until("web-01 is online")
+	require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
+	require.Equal(t, 1, s.end(), "exit code")
+	require.Contains(t, s.told.String(), "The folder is left: "+s.folder)
+	for _, name := range []string{"server", "web-01"} {
+		text, err := os.ReadFile(filepath.Join(s.folder, "logs", name+".log"))
+		require.NoError(t, err)
+		require.Contains(t, string(text), `"msg":"stopping`, name)
+	}
+	require.Empty(t, s.processes(), "processes that belong to the demo")
 }
 
 func TestADemoWhoseReaderHasGoneStopsAllThatItStarted(t *testing.T) {

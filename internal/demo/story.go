@@ -42,9 +42,13 @@ var chapters = []struct {
 }
 
 func (s *story) tell(ctx context.Context) error {
+	becomes := "is removed"
+	if s.config.Keep {
+		becomes = "stays"
+	}
 	s.write("drover demo: one server and its machines, all on this computer and over loopback.\n"+
-		"All files are in %s, which is removed at the end.\n"+
-		"The server decides every %s here; 15s is usual. Lines with $ are commands, run as they are shown.\n", s.folder, s.config.Tick)
+		"All files are in %s, which %s at the end.\n"+
+		"The server decides every %s here; 15s is usual. Lines with $ are commands, run as they are shown.\n", s.folder, becomes, s.config.Tick)
 	for i, chapter := range chapters {
 		s.write("\n%d. %s\n", i+1, chapter.title)
 		if err := chapter.tell(s, ctx); err != nil {
@@ -121,11 +125,14 @@ func (s *story) release(ctx context.Context) error {
 	if err := s.openDoor(); err != nil {
 		return err
 	}
+	log, err := os.Stat(s.path("server", "drover.db"))
+	if err := expect(err == nil && log.Mode().IsRegular(), "the log in one SQLite file", "there is none: %v", err); err != nil {
+		return err
+	}
 	s.say("A server runs at %s (process %d), with its log in one SQLite file.", s.client.Servers[0], s.process(serverName).id())
 	if err := s.apply(ctx); err != nil {
 		return err
 	}
-	var err error
 	if s.join, err = s.do(ctx, 0, "token", "create", "--join", "--uses", "4", "--environment", environment); err != nil {
 		return err
 	}
@@ -298,6 +305,9 @@ func (s *story) flap(ctx context.Context) error {
 	}
 	went, err := s.event(ctx, "web-02", "MachineWentOffline")
 	if err != nil {
+		return err
+	}
+	if err := expect(strings.Contains(string(went.Data), `"silent"`), "web-02 to be offline for its silence", "the event says %s", went.Data); err != nil {
 		return err
 	}
 	s.say("It was silent for too long, so web-02 is offline (#%s). Its agent is started again.", went.Position)
