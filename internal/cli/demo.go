@@ -21,8 +21,10 @@ func demoVerb(s *shell) *cobra.Command {
 			"removed at the end. Contexts, config file and servers of the user are not touched. Exit code 1 if a line was not so.",
 		example: "drover demo\ndrover demo --once\ndrover demo --tick 15s --keep",
 	}.command()
+	// A demo reads nothing of the user's, so a config file that is wrong does not keep anybody from it.
+	cmd.PersistentPreRunE = func(*cobra.Command, []string) error { return nil }
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := s.foreign(cmd, "server", "token", "ca", "output"); err != nil {
+		if err := s.foreign(cmd, "server", "token", "ca", "config", "output"); err != nil {
 			return err
 		}
 		if c.Tick != 0 && (c.Tick < time.Second || c.Tick%time.Second != 0) {

@@ -51,7 +51,7 @@ func newShowIn(t *testing.T, temporary, binary string, args ...string) *show {
 		}
 	}
 	s.cmd.Env = append(s.cmd.Env, "HOME=", "XDG_CONFIG_HOME="+s.home, "XDG_DATA_HOME="+s.home, "TMPDIR="+s.temporary, "NO_COLOR=1",
-		"DROVER_SERVER=http://127.0.0.1:1", "DROVER_TOKEN=none", "DROVER_LOG=postgres://127.0.0.1:1/none", "DROVER_NAME=astray", "DROVER_OUTPUT=json", "SITE=/nowhere")
+		"DROVER_SERVER=http://127.0.0.1:1", "DROVER_TOKEN=none", "DROVER_LOG=postgres://127.0.0.1:1/none", "DROVER_NAME=astray", "DROVER_OUTPUT=json", "DROVER_CONFIG=/nowhere/config.yaml", "SITE=/nowhere")
 	out, err := s.cmd.StdoutPipe()
 	require.NoError(t, err)
 	s.out, s.lines = out, bufio.NewScanner(io.TeeReader(out, &s.told))
