@@ -24,6 +24,7 @@ require (
 	google.golang.org/grpc v1.85.0
 	modernc.org/sqlite v1.61.1
 	pgregory.net/rapid v1.3.0
+	mvdan.cc/sh/v3 v3.12.0
 )
 
 require (

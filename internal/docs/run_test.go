@@ -1,0 +1,327 @@
+package docs_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// program is the real drover, built once.
+var program string
+
+func TestMain(m *testing.M) {
+	code, err := withProgram(m.Run)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func withProgram(run func() int) (int, error) {
+	folder, err := os.MkdirTemp("", "drover-docs-*")
+	if err != nil {
+		return 1, err
+	}
+	defer os.RemoveAll(folder)
+	program = filepath.Join(folder, "drover")
+	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, "github.com/droverhq/drover/cmd/drover")
+	if out, err := build.CombinedOutput(); err != nil {
+		return 1, fmt.Errorf("build drover: %w\n%s", err, out)
+	}
+	return run(), nil
+}
+
+// patience is how long a block may take, and how long one is repeated that waits for something.
+const patience = 90 * time.Second
+
+func number(n int) string { return strconv.Itoa(n) }
+
+// TestEveryCommandBlockDoesWhatThePageSays runs the pages as doc.go says.
+func TestEveryCommandBlockDoesWhatThePageSays(t *testing.T) {
+	for _, p := range pages(t) {
+		if p.runs() {
+			t.Run(p.name, func(t *testing.T) {
+				t.Parallel()
+				s := openShell(t)
+				for _, b := range p.blocks {
+					s.block(b)
+				}
+			})
+		}
+	}
+}
+
+// runs says whether there is anything to run on the page.
+func (p *page) runs() bool {
+	for _, b := range p.blocks {
+		if b.run() && b.marks["before"] == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// run says whether the block is to be run. The quick start is run by a test of its own.
+func (b *block) run() bool {
+	return b.lang == "sh" && !b.isFile() && b.marks["not run"] == "" && b.marks["quick start"] == ""
+}
+
+// isFile says whether the block is (more of) a file.
+func (b *block) isFile() bool { return b.marks["file"]+b.marks["more of"] != "" }
+
+// shell is the one that a page's blocks are run in.
+type shell struct {
+	t      *testing.T
+	folder string
+	port   string
+	cmd    *exec.Cmd
+	in     io.WriteCloser
+	out    chan string // lines; closed at the shell's end
+	count  int
+}
+
+func openShell(t *testing.T) *shell {
+	t.Helper()
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip("missing: bash")
+	}
+	s := &shell{t: t, folder: t.TempDir(), port: freePort(t), out: make(chan string)}
+	root, err := filepath.Abs(repository)
+	require.NoError(t, err)
+	for _, name := range []string{"examples", "testdata"} {
+		require.NoError(t, os.Symlink(filepath.Join(root, name), filepath.Join(s.folder, name)))
+	}
+	s.cmd = exec.Command("bash", "--noprofile", "--norc")
+	s.cmd.Dir, s.cmd.Env = s.folder, s.environment()
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.in, err = s.cmd.StdinPipe()
+	require.NoError(t, err)
+	read, write, err := os.Pipe()
+	require.NoError(t, err)
+	s.cmd.Stdout, s.cmd.Stderr = write, write
+	require.NoError(t, s.cmd.Start())
+	_ = write.Close()
+	go s.listen(read)
+	t.Cleanup(s.close)
+	s.say("set -eu -o pipefail; trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT")
+	return s
+}
+
+// environment has nothing of the user who runs the tests.
+func (s *shell) environment() (env []string) {
+	for _, pair := range os.Environ() {
+		if !strings.HasPrefix(pair, "DROVER_") && !strings.HasPrefix(pair, "XDG_") && !strings.HasPrefix(pair, "HOME=") && !strings.HasPrefix(pair, "PATH=") {
+			env = append(env, pair)
+		}
+	}
+	home := s.t.TempDir()
+	return append(env, "HOME="+home, "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"), "TZ=UTC",
+		"DROVER_DATA="+filepath.Join(home, "data"), "DROVER_LISTEN=127.0.0.1:"+s.port, "DROVER_TICK=1s")
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	require.NoError(t, err)
+	return port
+}
+
+func (s *shell) say(line string) {
+	s.t.Helper()
+	_, err := io.WriteString(s.in, line+"\n")
+	require.NoError(s.t, err)
+}
+
+func (s *shell) listen(read *os.File) {
+	defer close(s.out)
+	defer read.Close()
+	lines := bufio.NewReader(read)
+	for {
+		line, err := lines.ReadString('\n')
+		if line != "" {
+			s.out <- line
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// close stops the shell and all that it started.
+func (s *shell) close() {
+	_ = s.in.Close()
+	late := time.AfterFunc(30*time.Second, func() { _ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) })
+	defer late.Stop()
+	go func() {
+		_ = s.cmd.Wait()
+		_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+	}()
+	for range s.out { // until nobody is left who could write
+	}
+}
+
+// here puts the page's own address into a text.
+func (s *shell) here(text string) string {
+	return strings.ReplaceAll(text, "127.0.0.1:7070", "127.0.0.1:"+s.port)
+}
+
+// block writes or runs one block and compares what it prints.
+func (s *shell) block(b *block) {
+	s.t.Helper()
+	if b.isFile() {
+		s.file(b)
+		return
+	}
+	if !b.run() {
+		return
+	}
+	_, repeated := b.marks["again"]
+	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+		out, code := s.source(b, repeated)
+		problem := b.compare(s.here, out, code)
+		if problem == "" {
+			return
+		}
+		if !repeated || time.Now().After(end) {
+			s.t.Fatalf("%s: %s\n--- it printed:\n%s%s", b.place(), problem, out, s.logs())
+		}
+	}
+}
+
+// file writes a block into the file that it is, or to the end of it.
+func (s *shell) file(b *block) {
+	s.t.Helper()
+	path, text := filepath.Join(s.folder, b.marks["file"]+b.marks["more of"]), s.here(b.text)
+	if b.marks["more of"] != "" {
+		before, err := os.ReadFile(path)
+		require.NoError(s.t, err, b.place())
+		text = string(before) + "\n" + text
+	}
+	require.NoError(s.t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(s.t, os.WriteFile(path, []byte(text), 0o755))
+}
+
+// source runs a block in the page's shell, or one that only asks in a shell below it.
+func (s *shell) source(b *block, below bool) (out, code string) {
+	s.t.Helper()
+	s.count++
+	file := filepath.Join(s.t.TempDir(), "block.sh")
+	require.NoError(s.t, os.WriteFile(file, []byte(s.here(b.text)), 0o600))
+	sign := fmt.Sprintf("end of block %d: ", s.count)
+	if below || b.marks["exits"] != "" {
+		s.say(fmt.Sprintf("set +e; ( set -e; . %s ) </dev/null; printf '\\n%%s\\n' '%s'$?; set -e", file, sign))
+	} else {
+		s.say(fmt.Sprintf(". %s </dev/null; printf '\\n%%s\\n' '%s'$?", file, sign))
+	}
+	timeout := time.After(patience)
+	for {
+		select {
+		case line, open := <-s.out:
+			if !open {
+				return out, "that ended the shell"
+			}
+			if code, found := strings.CutPrefix(line, sign); found {
+				return out, strings.TrimSpace(code)
+			}
+			out += line
+		case <-timeout:
+			_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+			return out, "that did not come within " + patience.String()
+		}
+	}
+}
+
+// compare says what is not as the page says.
+func (b *block) compare(here func(string) string, out, code string) string {
+	wanted := "0"
+	if exits := b.marks["exits"]; exits != "" {
+		wanted = exits
+	}
+	if code != wanted {
+		return fmt.Sprintf("it ended with exit code %s, not %s", code, wanted)
+	}
+	if b.shows == nil {
+		return ""
+	}
+	lines := strings.Split(out, "\n")
+	for i, wanted := range strings.Split(strings.TrimRight(here(b.shows.text), "\n"), "\n") {
+		if strings.TrimSpace(wanted) == "" {
+			continue
+		}
+		pattern := asPattern(wanted)
+		for len(lines) > 0 && !pattern.MatchString(plain(lines[0])) {
+			lines = lines[1:]
+		}
+		if len(lines) == 0 {
+			return fmt.Sprintf("it does not print line %d of %s:\n%s", i+1, b.shows.place(), wanted)
+		}
+		lines = lines[1:]
+	}
+	return ""
+}
+
+// asPattern takes … for anything, also nothing, and white space for any other.
+func asPattern(line string) *regexp.Regexp {
+	pattern := "^"
+	for _, word := range strings.Fields(line) {
+		if word == "…" {
+			pattern += "(.* )?"
+			continue
+		}
+		pattern += strings.ReplaceAll(regexp.QuoteMeta(word), "…", ".*") + " "
+	}
+	return regexp.MustCompile(pattern + "$")
+}
+
+// plain is a line with one space after each word.
+func plain(line string) string { return strings.Join(append(strings.Fields(line), ""), " ") }
+
+// logs are the ends of the log files that the page's processes wrote.
+func (s *shell) logs() (text string) {
+	files, _ := filepath.Glob(filepath.Join(s.folder, "*.log"))
+	for _, file := range files {
+		if content, err := os.ReadFile(file); err == nil {
+			text += "--- " + filepath.Base(file) + ":\n" + string(content[max(0, len(content)-4000):])
+		}
+	}
+	return text
+}
+
+func TestABlockThatDoesSomethingElseIsNoticed(t *testing.T) {
+	t.Parallel()
+	s := openShell(t)
+	shows := func(text string) *block { return &block{text: text} }
+	for _, c := range []struct {
+		b       *block
+		problem string
+	}{
+		{&block{text: "echo one; echo two; echo three", shows: shows("one\nthree\n")}, ""},
+		{&block{text: "printf 'a\\tb c\\n'", shows: shows("a   b …\n")}, ""},
+		{&block{text: "echo one; echo two", shows: shows("two\none\n")}, "it does not print line 2"},
+		{&block{text: "echo ones", shows: shows("one\n")}, "it does not print line 1"},
+		{&block{text: "exit 3", marks: map[string]string{"exits": "3"}}, ""},
+		{&block{text: "exit 3", marks: map[string]string{"exits": "1"}}, "it ended with exit code 3, not 1"},
+		{&block{text: "false; true"}, "it ended with exit code that ended the shell"},
+	} {
+		out, code := s.source(c.b, false)
+		problem := c.b.compare(s.here, out, code)
+		require.Contains(t, problem, c.problem, c.b.text)
+		require.Equal(t, c.problem == "", problem == "", "%s: %s", c.b.text, problem)
+	}
+}
