@@ -96,6 +96,9 @@ type shell struct {
 func openShell(t *testing.T) *shell {
 	t.Helper()
 	if _, err := exec.LookPath("bash"); err != nil {
+		if os.Getenv("DROVER_TEST_REQUIRE") == "all" {
+			t.Fatal("missing: bash")
+		}
 		t.Skip("missing: bash")
 	}
 	s := &shell{t: t, folder: t.TempDir(), port: freePort(t), out: make(chan string)}
