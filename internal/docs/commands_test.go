@@ -51,7 +51,21 @@ func TestTheQuickStartHasATestOfItsOwn(t *testing.T) {
 	require.Contains(t, string(text), "func TestTheQuickStartOfTheReadmeWorksWordForWord(")
 }
 
-var inline = regexp.MustCompile("`(drover [^`]+)`")
+var (
+	inline = regexp.MustCompile("`(drover [^`]+)`")
+	// unit is what a systemd unit in a page starts.
+	unit   = regexp.MustCompile(`(?m)^ *ExecStart=(\S*drover .*)$`)
+	target = regexp.MustCompile("(?m)(?:`|^)make ([a-z][a-z-]*)")
+)
+
+func TestEveryMakeTargetThatAPageNamesIsThere(t *testing.T) {
+	makefile := sources(t, "Makefile", false)
+	for _, p := range pages(t) {
+		for _, found := range target.FindAllStringSubmatch(p.text, -1) {
+			require.Containsf(t, makefile, "\n"+found[1]+":", "%s: make %s", p.name, found[1])
+		}
+	}
+}
 
 // TestEveryDroverCommandLineIsOneThatDroverTakes asks the real command line about verbs and flags, also of blocks that are not
 // run and of commands in sentences.
@@ -63,6 +77,9 @@ func TestEveryDroverCommandLineIsOneThatDroverTakes(t *testing.T) {
 			if b.lang == "sh" {
 				texts = append(texts, b.text)
 			}
+		}
+		for _, found := range unit.FindAllStringSubmatch(p.text, -1) {
+			texts = append(texts, found[1])
 		}
 		for _, found := range inline.FindAllStringSubmatch(withoutBlocks(p), -1) {
 			texts = append(texts, strings.NewReplacer("[", "", "]", "", "…", "").Replace(found[1]))
