@@ -24,7 +24,8 @@
 //	<!-- before: …            what a reader has done when coming to this page or place: the comment's further lines are
 //	                          run; no block belongs to it
 //
-// What is not run is listed in testdata/not-run.txt, so that a change of it is seen (-rewrite writes it). A test also takes
+// The examples of docs/reference/commands.md, which is generated from the helps, are parsed and not run.
+// What else is not run is listed in testdata/not-run.txt, so that a change of it is seen (-rewrite writes it). A test also takes
 // each drover command line, in blocks and in sentences, to the real command line for its verb and flags, and follows each link to a file.
 //
 // # Field lists

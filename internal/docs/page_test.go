@@ -37,6 +37,9 @@ type block struct {
 
 func (b *block) place() string { return b.page + ":" + number(b.line) }
 
+// generated is made from the helps: its examples are of any fleet, so they are parsed and not run.
+const generated = "docs/reference/commands.md"
+
 // knownMarks are the comments that say something to the tests.
 var knownMarks = []string{"file", "more of", "again", "exits", "not run", "before", "quick start"}
 

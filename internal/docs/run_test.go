@@ -76,7 +76,7 @@ func (p *page) runs() bool {
 
 // run says whether the block is to be run. The quick start is run by a test of its own.
 func (b *block) run() bool {
-	return b.lang == "sh" && !b.isFile() && b.marks["not run"] == "" && b.marks["quick start"] == ""
+	return b.lang == "sh" && b.page != generated && !b.isFile() && b.marks["not run"] == "" && b.marks["quick start"] == ""
 }
 
 // isFile says whether the block is (more of) a file.
