@@ -8,10 +8,9 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
+	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
@@ -22,6 +21,8 @@ import (
 type caller struct {
 	name  string       // as the log tells it, "token 0123456789ab"
 	scope domain.Scope // of a person's token; empty for others
+	// token is the id of the token that was sent, a person's or one to join with.
+	token string
 	// join is the id of a join token; it is good for joining alone.
 	join string
 	// machine and instance are those of an agent with its own secret; good for its own machine alone.
@@ -44,6 +45,8 @@ const agentPrefix = "agent:"
 var (
 	errNoToken  = problem(client.Unauthorised, "the request carries no token", "send Authorization: Bearer TOKEN; `drover token create` makes one")
 	errBadToken = problem(client.Unauthorised, "the token is not known, was revoked or has expired", "`drover token create` makes another one")
+	errTooFast  = problem(client.Unavailable, "too many requests with a bad token came from this address", "wait a minute; a good token is taken at any time").
+			status(http.StatusTooManyRequests)
 )
 
 // caller finds out who sent a request.
@@ -53,11 +56,15 @@ func (a *API) caller(r *http.Request) (caller, *Problem) {
 		return caller{}, errNoToken
 	}
 	c, ok := a.bearer(text)
+	if !ok && a.failures.spent(r.RemoteAddr) { // it costs nothing more; whoever has a good token is let in all the same
+		return caller{}, errTooFast
+	}
 	if !ok && a.cfg.Engine.CatchUp(r.Context()) == nil {
 		c, ok = a.bearer(text) // another server may have made the token a moment ago
 	}
 	if !ok {
-		return caller{}, a.refuse(r)
+		a.failures.note(r.RemoteAddr)
+		return caller{}, errBadToken
 	}
 	return c, nil
 }
@@ -70,24 +77,55 @@ func (a *API) bearer(text string) (caller, bool) {
 	return a.tokenCaller(text)
 }
 
-// refuse answers a bad credential; one that comes too fast is told so, and costs nothing more.
-func (a *API) refuse(r *http.Request) *Problem {
-	if a.failures.tooFast(r.RemoteAddr) {
-		return problem(client.Unavailable, "too many requests with a bad token came from this address", "wait a minute").status(http.StatusTooManyRequests)
-	}
-	return errBadToken
-}
-
 func (a *API) tokenCaller(text string) (c caller, ok bool) {
 	token, ok := a.findToken(text)
-	if !ok || token.Revoked || token.Settings.Until != nil && !a.cfg.Clock.Now().Before(*token.Settings.Until) {
+	if !ok || !a.isGood(&token) {
 		return caller{}, false
 	}
-	c = caller{name: "token " + token.ID, scope: token.Settings.Scope}
+	c = caller{name: "token " + token.ID, scope: token.Settings.Scope, token: token.ID}
 	if token.Settings.Join {
 		c.scope, c.join = "", token.ID
 	}
 	return c, true
+}
+
+// isGood says that a token was neither revoked nor has expired.
+func (a *API) isGood(t *domain.Token) bool {
+	return !t.Revoked && (t.Settings.Until == nil || a.cfg.Clock.Now().Before(*t.Settings.Until))
+}
+
+// stands says whether what let a caller in would let it in now. Whoever came without a token was let in by its address.
+func (a *API) stands(c caller) (ok bool) {
+	if c.token == "" {
+		return true
+	}
+	a.cfg.Engine.Read(func(v *projections.View) {
+		t := v.Tokens[c.token]
+		ok = t != nil && a.isGood(t)
+	})
+	return ok
+}
+
+// expiryEvery bounds how late it is noticed that the token of an open stream has expired.
+const expiryEvery = time.Second
+
+// whileItStands calls end when a caller's token is revoked, by whatever server, or expires; it returns then, or with ctx.
+func (a *API) whileItStands(ctx context.Context, c caller, end func()) {
+	ticker := time.NewTicker(expiryEvery)
+	defer ticker.Stop()
+	for {
+		changed := a.cfg.Engine.Changed()
+		if !a.stands(c) {
+			end()
+			return
+		}
+		select {
+		case <-changed:
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // findToken finds the token that a text proves, be it revoked or expired. It takes as long for an id that
@@ -143,37 +181,6 @@ func (a *API) uses(instance domain.ID) (found []use) {
 	return found
 }
 
-// failures bounds how fast one address may fail to prove itself.
-type failures struct {
-	mu sync.Mutex
-	by map[string]*rate.Limiter
-}
-
-const (
-	failuresAtOnce = 20
-	failuresEvery  = 3 * time.Second
-	// maxAddresses bounds the memory; beyond it all begin anew.
-	maxAddresses = 10_000
-)
-
-func (f *failures) tooFast(remote string) bool {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		host = remote
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.by == nil || len(f.by) >= maxAddresses {
-		f.by = map[string]*rate.Limiter{}
-	}
-	limiter := f.by[host]
-	if limiter == nil {
-		limiter = rate.NewLimiter(rate.Every(failuresEvery), failuresAtOnce)
-		f.by[host] = limiter
-	}
-	return !limiter.Allow()
-}
-
 // may says whether a caller may use a route that takes this scope.
 func (c caller) may(scope domain.Scope) *Problem {
 	switch {
@@ -185,6 +192,19 @@ func (c caller) may(scope domain.Scope) *Problem {
 		return problem(client.Forbidden, "a join token is good for joining alone", "use a token with the scope "+string(scope))
 	}
 	return problem(client.Forbidden, "the token's scope "+string(c.scope)+" does not go so far", "this takes the scope "+string(scope))
+}
+
+// enters says whether a caller may use an operation. An agent comes in for the machine that the path names if that is its
+// own; where it names none, the route looks at what is sent.
+func (c caller) enters(op *huma.Operation, machine string) *Problem {
+	scope, _ := op.Metadata[scopeOf].(domain.Scope)
+	switch {
+	case op.Metadata[joinsIn] != nil && (c.join != "" || c.machine != ""):
+		return nil
+	case op.Metadata[agentsIn] != nil && c.machine != "":
+		return c.isAgentOf(machine)
+	}
+	return c.may(scope)
 }
 
 // isAgentOf says whether a caller may speak for a machine: its own agent, or an admin.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
@@ -73,6 +72,9 @@ func (a *API) admit(ctx context.Context, conn *websocket.Conn, remote string, h 
 	if err != nil {
 		return nil, &client.Refused{Reason: err.Error(), Final: true}
 	}
+	if a.failures.spent(remote) && !a.knows(j) { // it costs nothing more
+		return nil, refusedBy(errTooFast)
+	}
 	lock := a.hub.admission(j.machine)
 	lock.Lock()
 	defer lock.Unlock()
@@ -130,11 +132,32 @@ func (a *API) prove(ctx context.Context, j joiner) error {
 	return a.refuseAgent(j, fmt.Sprintf("machine %s has not joined as this instance", j.machine), "start the agent with --join TOKEN; `drover token create --join` makes one")
 }
 
+// knows says whether a joiner's own secret or its token is known here already.
+func (a *API) knows(j joiner) bool {
+	_, known := a.findToken(j.join)
+	return known || slices.ContainsFunc(a.uses(j.instance), func(u use) bool { return sameHash(u.Secret, j.secret) })
+}
+
+// mine refuses an instance that another secret speaks for. The ids of instances are no secrets: whoever may read sees them.
+func (a *API) mine(j joiner) error {
+	uses := a.uses(j.instance)
+	if slices.ContainsFunc(uses, func(u use) bool { return sameHash(u.Secret, j.secret) }) {
+		return nil
+	}
+	taken := len(uses) > 0
+	a.cfg.Engine.Read(func(v *projections.View) {
+		m := v.Machines[j.machine]
+		taken = taken || m != nil && m.Instance == j.instance
+	})
+	if taken {
+		return problem(client.Forbidden, fmt.Sprintf("instance %s has joined with another secret", j.instance), "a new machine needs an empty --data folder")
+	}
+	return nil
+}
+
 // refuseAgent answers a bad credential of an agent.
 func (a *API) refuseAgent(j joiner, reason, hint string) error {
-	if p := a.refuse(&http.Request{RemoteAddr: j.remote}); p.Status == http.StatusTooManyRequests {
-		return p
-	}
+	a.failures.note(j.remote)
 	if log := a.cfg.Engine.LogID().String(); j.log != "" && j.log != log {
 		hint = fmt.Sprintf("this agent has joined log %.80q, and this server keeps log %s: does --server name servers of two clusters?", j.log, log)
 	}
@@ -177,6 +200,10 @@ func (a *API) joinWith(ctx context.Context, j joiner) error {
 		return a.refuseAgent(j, "the join token is not known", "`drover token create --join` makes another one")
 	case token.Revoked:
 		return errRevoked
+	}
+	if err := a.mine(j); err != nil {
+		a.failures.note(j.remote)
+		return err
 	}
 	environment, roles, exists := a.as(j)
 	if !exists {

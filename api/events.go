@@ -164,6 +164,7 @@ func (a *API) page(ctx context.Context, after eventlog.Position) (page []eventlo
 // sse is one live stream of server-sent events.
 type sse struct {
 	w        http.ResponseWriter
+	life     context.Context // ends with the reader, or with its token
 	control  *http.ResponseController
 	draining <-chan struct{}
 	spoke    time.Time
@@ -187,10 +188,13 @@ func (a *API) stream(at string, run func(context.Context, *sse) error) (*huma.St
 		r, w := humago.Unwrap(ctx)
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.Header().Set("X-Accel-Buffering", "no")
-		s := &sse{w: w, control: http.NewResponseController(w), draining: a.draining}
+		life, end := context.WithCancel(r.Context())
+		defer end()
+		s := &sse{w: w, life: life, control: http.NewResponseController(w), draining: a.draining}
 		_ = s.control.SetReadDeadline(time.Time{})
+		go a.whileItStands(life, callerOf(ctx.Context()), end)
 		if s.begin(at) == nil {
-			_ = run(r.Context(), s) // it ends with its reader; there is nobody left to tell
+			_ = run(life, s) // it ends with its reader; one that was refused asks again and is told why
 		}
 		_ = s.control.SetWriteDeadline(time.Time{}) // the connection may serve other requests
 	}}, nil
@@ -198,6 +202,9 @@ func (a *API) stream(at string, run func(context.Context, *sse) error) (*huma.St
 
 // send writes one message. A reader that does not take it in time is dropped.
 func (s *sse) send(id, kind string, data any) error {
+	if err := s.life.Err(); err != nil {
+		return err
+	}
 	_ = s.control.SetWriteDeadline(time.Now().Add(takeWithin))
 	if id != "" {
 		fmt.Fprintf(s.w, "id: %s\n", id)

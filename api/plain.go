@@ -186,7 +186,7 @@ type endInput struct {
 
 // routePlain registers what any program needs to be an agent.
 func (a *API) routePlain() {
-	huma.Register(a.router, forAgents(route(http.MethodPost, "/machines", "Add a machine; with a join token, join as one", domain.AdminScope)), a.postMachine)
+	huma.Register(a.router, forJoins(route(http.MethodPost, "/machines", "Add a machine; with a join token, join as one", domain.AdminScope)), a.postMachine)
 	huma.Register(a.router, forAgents(route(http.MethodPost, "/machines/{name}/reports", "What a machine's agent says of it", domain.AdminScope)), a.postReport)
 	huma.Register(a.router, forAgents(route(http.MethodGet, "/machines/{name}/work", "The part that the machine should claim now", domain.AdminScope)), a.getWork)
 	huma.Register(a.router, forAgents(route(http.MethodPost, "/deployments/{id}/machines/{name}/claim", "Claim a part; start only if it counts", domain.AdminScope)), a.postClaim)
@@ -231,8 +231,11 @@ func (a *API) joinPlain(ctx context.Context, c caller, b MachineBody) (client.Wr
 	lock := a.hub.admission(j.machine)
 	lock.Lock()
 	defer lock.Unlock()
+	if err = a.cfg.Engine.CatchUp(ctx); err == nil { // another server may have let its like in a moment ago
+		err = a.mine(j)
+	}
 	environment, roles, exists := a.as(j)
-	if !exists {
+	if err == nil && !exists {
 		err = a.canAdd(j)
 	}
 	if err == nil {

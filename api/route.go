@@ -32,7 +32,8 @@ const (
 // Keys of what a route says of itself.
 const (
 	scopeOf  = "scope"  // domain.Scope that a token needs
-	agentsIn = "agents" // true: agents and joins come in; the route itself says which
+	agentsIn = "agents" // true: the agent of the machine that the path names comes in too
+	joinsIn  = "joins"  // true: so do join tokens and agents; the route says what for
 	freeHere = "free"   // true: no token is needed on loopback
 	probed   = "probed" // true: whoever has no token is told the status alone, as a load balancer needs it
 )
@@ -46,9 +47,15 @@ func route(method, path, summary string, scope domain.Scope) huma.Operation {
 		Metadata: map[string]any{scopeOf: scope}}
 }
 
-// forAgents lets agents in.
+// forAgents lets the agent of the machine in the path in.
 func forAgents(op huma.Operation) huma.Operation {
 	op.Metadata[agentsIn] = true
+	return op
+}
+
+// forJoins lets join tokens and agents in.
+func forJoins(op huma.Operation) huma.Operation {
+	op.Metadata[joinsIn] = true
 	return op
 }
 
@@ -61,9 +68,8 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 		return
 	}
 	c, refused := a.caller(r)
-	scope, _ := op.Metadata[scopeOf].(domain.Scope)
-	if refused == nil && op.Metadata[agentsIn] == nil {
-		refused = c.may(scope)
+	if refused == nil {
+		refused = c.enters(op, ctx.Param("name"))
 	}
 	if refused != nil && op.Metadata[freeHere] != nil && loopback(r) {
 		refused = nil

@@ -93,9 +93,11 @@ func (s *session) connectedAs(connect domain.ID) {
 	}
 }
 
-// revoked says that no token is left that the agent joined with.
+// revoked says that no token is left that the agent joined with as this machine.
 func (s *session) revoked() bool {
-	return !slices.ContainsFunc(s.api.uses(s.instance), func(u use) bool { return !u.revoked && u.Secret == s.secret })
+	return !slices.ContainsFunc(s.api.uses(s.instance), func(u use) bool {
+		return !u.revoked && u.Machine == s.machine && u.Secret == s.secret
+	})
 }
 
 // comeBack says that a machine which the log calls offline is online, if its agent was heard of lately; a

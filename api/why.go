@@ -132,8 +132,11 @@ func (a *API) routeExport() {
 	huma.Register(a.router, op, func(context.Context, *empty) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {
 			ctx.SetHeader("Content-Type", "application/jsonl")
-			_, err := eventlog.Export(ctx.Context(), a.cfg.Log, ctx.BodyWriter(), nil)
-			if err != nil && ctx.Context().Err() == nil {
+			life, end := context.WithCancel(ctx.Context())
+			defer end()
+			go a.whileItStands(life, callerOf(ctx.Context()), end)
+			_, err := eventlog.Export(life, a.cfg.Log, ctx.BodyWriter(), nil)
+			if err != nil && life.Err() == nil {
 				a.log.Error("export ended early", zap.Error(err))
 			}
 		}}, nil

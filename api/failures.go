@@ -1,0 +1,78 @@
+package api
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// failures bounds how fast one address may fail to prove itself. Its secrets cannot be guessed at any speed; what is
+// saved is the work: a credential that is not known makes a server read the log once more. Whoever is known is never
+// asked, so a proxy that all come through locks nobody out.
+type failures struct {
+	mu sync.Mutex
+	by map[netip.Prefix]*rate.Limiter
+}
+
+const (
+	failuresAtOnce = 20
+	failuresEvery  = 3 * time.Second
+	// maxAddresses bounds the memory. Beyond it those who have failed long ago are forgotten, and if there are none, all.
+	maxAddresses = 10_000
+	// ownerBits is how much of an IPv6 address one owner has been given: the rest is theirs to choose.
+	ownerBits = 64
+)
+
+// ownerOf is the address that failures are counted by.
+func ownerOf(remote string) netip.Prefix {
+	at, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	address, bits := at.Addr().Unmap().WithZone(""), ownerBits
+	if address.Is4() {
+		bits = address.BitLen()
+	}
+	owner, _ := address.Prefix(bits)
+	return owner
+}
+
+// spent says whether an address has failed too often lately.
+func (f *failures) spent(remote string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	limiter := f.by[ownerOf(remote)]
+	return limiter != nil && limiter.Tokens() < 1
+}
+
+// note counts a failure.
+func (f *failures) note(remote string) {
+	owner := ownerOf(remote)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.by[owner] == nil {
+		f.room()
+		f.by[owner] = rate.NewLimiter(rate.Every(failuresEvery), failuresAtOnce)
+	}
+	f.by[owner].Allow()
+}
+
+// room makes room for one more address.
+func (f *failures) room() {
+	if f.by == nil {
+		f.by = map[netip.Prefix]*rate.Limiter{}
+	}
+	if len(f.by) < maxAddresses {
+		return
+	}
+	for owner, limiter := range f.by {
+		if limiter.Tokens() >= failuresAtOnce {
+			delete(f.by, owner)
+		}
+	}
+	if len(f.by) >= maxAddresses {
+		clear(f.by)
+	}
+}
