@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -55,6 +56,8 @@ type API struct {
 const (
 	maxStreams = 512
 	maxReplays = 2
+	// takenWithin bounds how long an answer may take to be made and taken; streams and archives set it anew as they go.
+	takenWithin = 5 * time.Minute
 )
 
 // New makes an API. It is ready at once; Handler serves it.
@@ -113,6 +116,7 @@ func (a *API) routes() {
 func (a *API) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer a.recover(w, r)
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(takenWithin))
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		a.mux.ServeHTTP(w, r)

@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/domain"
@@ -131,16 +133,28 @@ func (a *API) routeExport() {
 	op := route(http.MethodGet, "/log/export", "The whole log as an archive, a line of JSON for each event", domain.AdminScope)
 	huma.Register(a.router, op, func(context.Context, *empty) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {
+			_, w := humago.Unwrap(ctx)
 			ctx.SetHeader("Content-Type", "application/jsonl")
 			life, end := context.WithCancel(ctx.Context())
 			defer end()
 			go a.whileItStands(life, callerOf(ctx.Context()), end)
-			_, err := eventlog.Export(life, a.cfg.Log, ctx.BodyWriter(), nil)
+			_, err := eventlog.Export(life, a.cfg.Log, taken{ctx.BodyWriter(), http.NewResponseController(w)}, nil)
 			if err != nil && life.Err() == nil {
 				a.log.Error("export ended early", zap.Error(err))
 			}
 		}}, nil
 	})
+}
+
+// taken is an answer of any length whose reader takes each piece in time, or is dropped.
+type taken struct {
+	io.Writer
+	control *http.ResponseController
+}
+
+func (t taken) Write(p []byte) (int, error) {
+	_ = t.control.SetWriteDeadline(time.Now().Add(takeWithin))
+	return t.Writer.Write(p)
 }
 
 func (a *API) routeVerify() {

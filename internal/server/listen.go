@@ -2,7 +2,6 @@ package server
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -17,6 +16,8 @@ import (
 type endpoint struct {
 	listener net.Listener
 	tls      *tls.Config // nil: plain
+	// certificate is what tls shows; nil without TLS.
+	certificate *certificate
 	// address is the URL for clients on this machine.
 	address string
 	// afar is the URL for everybody else: agents that another server sends here.
@@ -32,8 +33,11 @@ func listen(c Config) (*endpoint, error) {
 		return nil, fmt.Errorf("listen address %.200q is none: write HOST:PORT, such as %s", c.Listen, DefaultListen)
 	}
 	e := &endpoint{}
-	if e.tls, err = c.certificate(); err != nil {
+	if e.certificate, err = c.certificate(); err != nil {
 		return nil, err
+	}
+	if e.certificate != nil {
+		e.tls = e.certificate.config()
 	}
 	if e.tls == nil && !c.Insecure && !Loopback(host) {
 		return nil, fmt.Errorf("listen address %s can be reached from other machines, and without TLS all can be read on the way: "+
@@ -67,18 +71,14 @@ func taken(err error) error {
 	return err
 }
 
-func (c Config) certificate() (*tls.Config, error) {
+func (c Config) certificate() (*certificate, error) {
 	switch {
 	case c.TLSCert == "" && c.TLSKey == "":
 		return nil, nil
 	case c.TLSCert == "" || c.TLSKey == "":
 		return nil, errors.New("TLS takes both a certificate and its key: name --tls-cert and --tls-key")
 	}
-	pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-	if err != nil {
-		return nil, fmt.Errorf("read certificate %s and key %s: %w", c.TLSCert, c.TLSKey, err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}, nil
+	return loadCertificate(c.TLSCert, c.TLSKey)
 }
 
 // Loopback says whether a host can be reached from this machine alone.
@@ -128,9 +128,9 @@ func (c Config) afar(e *endpoint, host string) (string, error) {
 
 // certified is host if the certificate is good for it, else the first name it is good for.
 func (e *endpoint) certified(host string) string {
-	leaf, err := x509.ParseCertificate(e.tls.Certificates[0].Certificate[0])
+	leaf := e.certificate.now().Leaf
 	switch {
-	case err != nil || leaf.VerifyHostname(host) == nil:
+	case leaf.VerifyHostname(host) == nil:
 		return host
 	case len(leaf.DNSNames) > 0:
 		return leaf.DNSNames[0]

@@ -32,6 +32,9 @@ func (r *run) loops(ctx context.Context) (wait func()) {
 	all.Go(func() { r.keep(ctx, beatEvery, r.watchdog.beat) })
 	all.Go(func() { r.keep(ctx, leaseEvery, func() { r.lease(ctx) }) })
 	all.Go(func() { r.keep(ctx, outputEvery, func() { r.prune(ctx) }) })
+	if r.endpoint.certificate != nil {
+		all.Go(func() { r.keep(ctx, certificateEvery, r.follow) })
+	}
 	all.Go(func() { r.react(ctx) })
 	all.Go(func() { r.ticks(ctx) })
 	return all.Wait

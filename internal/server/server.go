@@ -52,7 +52,7 @@ type Config struct {
 	Data string
 	// Tick is the time between two passes of the projector, in whole seconds; 0: DefaultTick.
 	Tick time.Duration
-	// TLSCert and TLSKey are PEM files; empty: no TLS.
+	// TLSCert and TLSKey are PEM files; empty: no TLS. When they change, new connections get what stands there then.
 	TLSCert, TLSKey string
 	// Insecure lets a server without TLS listen beyond loopback.
 	Insecure bool
@@ -210,8 +210,8 @@ func (r *run) serve(ctx context.Context) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
 	wait := r.loops(life)
-	door := &http.Server{Handler: r.api.Handler(), TLSConfig: r.endpoint.tls, ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout: 2 * time.Minute, ErrorLog: zap.NewStdLog(r.logger.Named("http"))}
+	door := &http.Server{Handler: r.api.Handler(), TLSConfig: r.endpoint.tls, ReadHeaderTimeout: headersWithin,
+		IdleTimeout: idleWithin, MaxHeaderBytes: maxHeaderBytes, ErrorLog: zap.NewStdLog(r.logger.Named("http"))}
 	seamDoor(door)
 	failed := make(chan error, 1)
 	go func() { failed <- r.accept(door) }()
@@ -235,9 +235,9 @@ func (r *run) serve(ctx context.Context) error {
 
 func (r *run) accept(door *http.Server) error {
 	if r.endpoint.tls != nil {
-		return door.ServeTLS(r.endpoint.listener, "", "")
+		return door.ServeTLS(r.bounded(), "", "")
 	}
-	return door.Serve(r.endpoint.listener)
+	return door.Serve(r.bounded())
 }
 
 // stop gives agents and streams away, takes nothing in any more, and lets what was taken in end.

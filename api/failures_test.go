@@ -1,0 +1,23 @@
+package api
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestASprayOfAddressesTakesBoundedMemory(t *testing.T) {
+	var f failures
+	for i := range 3 * maxAddresses {
+		f.note(fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255))
+		require.LessOrEqual(t, len(f.by), maxAddresses)
+	}
+	for range failuresAtOnce {
+		f.note("192.0.2.1:1")
+	}
+	require.True(t, f.spent("192.0.2.1:2"))
+	require.True(t, f.spent("[::ffff:192.0.2.1]:2"), "the same address in another spelling")
+	require.False(t, f.spent("192.0.2.2:1"))
+	require.False(t, f.spent("nonsense"))
+}

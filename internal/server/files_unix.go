@@ -1,0 +1,14 @@
+//go:build unix
+
+package server
+
+import "golang.org/x/sys/unix"
+
+// files is how many files the system lets this process have open.
+func files() int {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return maxConnections
+	}
+	return int(min(uint64(limit.Cur), maxConnections+sparedFiles))
+}
