@@ -6,7 +6,10 @@ export CGO_ENABLED ?= 0
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LINT_VERSION := v2.15.0
+VULN_VERSION := v1.8.0
 FUZZ_TIME ?= 30s
+FUZZ ?= .
+VULN_DB ?=
 SEED ?= $(shell date +%s)
 TICKS ?= 10000
 DAYS ?= 1000
@@ -34,10 +37,15 @@ race: ## all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m ./...
 
 .PHONY: lint
-lint: ## gofmt, go vet, golangci-lint
+lint: ## gofmt, go vet, golangci-lint (with gosec), govulncheck
 	@unformatted="$$(gofmt -l .)"; if [ -n "$$unformatted" ]; then echo "not formatted (make fmt does it):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION) run ./...
+	@$(MAKE) --no-print-directory vulnerabilities
+
+.PHONY: vulnerabilities
+vulnerabilities: ## known vulnerabilities in what we build on; the list comes from vuln.go.dev (VULN_DB=URL for a mirror)
+	@GO='$(GO)' VERSION='$(VULN_VERSION)' DB='$(VULN_DB)' .ci/vulnerabilities
 
 .PHONY: fmt
 fmt: ## format all files
@@ -66,12 +74,8 @@ faults: ## servers, agents and PostgreSQL as real processes, and what can go wro
 	$(GO) test -count=1 -timeout 3h ./internal/faults -v -args -seed=$(SEED) -time=$(TIME)
 
 .PHONY: fuzz
-fuzz: ## each fuzz test for FUZZ_TIME
-	@for package in $$($(GO) list ./...); do \
-		for fuzz in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
-			echo "$$package $$fuzz"; $(GO) test -run '^$$' -fuzz "^$$fuzz$$" -fuzztime $(FUZZ_TIME) $$package || exit 1; \
-		done; \
-	done
+fuzz: ## each fuzz test for FUZZ_TIME (FUZZ=pattern for some)
+	@GO='$(GO)' TIME='$(FUZZ_TIME)' PATTERN='$(FUZZ)' .ci/fuzz
 
 .PHONY: bench
 bench: ## benchmarks (BENCH=pattern)
