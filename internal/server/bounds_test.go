@@ -114,6 +114,6 @@ func TestOneOwnerOfManyIPv6AddressesIsOneAddress(t *testing.T) {
 }
 
 func TestTheBoundIsBelowTheFilesThatTheProcessMayHave(t *testing.T) {
-	require.Greater(t, files(), 0)
+	require.Positive(t, files())
 	require.LessOrEqual(t, files()-sparedFiles, maxConnections)
 }

@@ -1,0 +1,70 @@
+package output_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/agent/output"
+)
+
+// plainly masks a whole text at once, as slowly and as simply as it can be said: every place at which a value stands is
+// covered, and each run of covered places begins with stars, as does each value that begins where another ends.
+func plainly(secrets []string, text string) string {
+	var b strings.Builder
+	covered := 0
+	for at := range len(text) {
+		longest := 0
+		for _, secret := range secrets {
+			if strings.HasPrefix(text[at:], secret) {
+				longest = max(longest, len(secret))
+			}
+		}
+		if longest > 0 && at >= covered {
+			b.WriteString("***")
+		}
+		if covered = max(covered, at+longest); at >= covered {
+			b.WriteByte(text[at])
+		}
+	}
+	return b.String()
+}
+
+// FuzzMaskNeverLetsASecretPass looks for secrets, texts and cuts with which a secret shows, or anything else is lost.
+func FuzzMaskNeverLetsASecretPass(f *testing.F) {
+	f.Add("hunter2", "login with hunter2, then hunter2hunter2; hunter", []byte{1})
+	f.Add("abcd\ncdef\nab\nbc", "<abcdef>abc", []byte{1, 2, 3})
+	f.Add("aaaa\naaab\naab", "aaaaaaabaaabaa", []byte{5, 1})
+	f.Add("\xff\xfe\n\x00", "\x00\xff\xff\xfe", []byte{1})
+	f.Add("first line of a key", "first line of a key\r\nfirst line of a ", []byte{7})
+	f.Add(strings.Repeat("k", 300), strings.Repeat("k", 299)+"x"+strings.Repeat("k", 601), []byte{64})
+	f.Fuzz(func(t *testing.T, values, text string, cuts []byte) {
+		if len(values) > 2000 || len(text) > 4000 {
+			t.Skip("nothing new is in more of it")
+		}
+		secrets := strings.FieldsFunc(values, func(r rune) bool { return r == '\n' })
+		var b bytes.Buffer
+		w := output.NewMask(secrets).Writer(&b)
+		rest := text
+		for i := 0; len(rest) > 0; i++ {
+			n := len(rest)
+			if len(cuts) > 0 {
+				n = min(int(cuts[i%len(cuts)])+1, n)
+			}
+			count, err := w.Write([]byte(rest[:n]))
+			require.NoError(t, err)
+			require.Equal(t, n, count)
+			rest = rest[n:]
+		}
+		require.NoError(t, w.Flush())
+		require.Equal(t, plainly(secrets, text), b.String())
+		for _, secret := range secrets {
+			if !strings.Contains(secret, "*") { // stars may spell it
+				require.NotContains(t, b.String(), secret)
+			}
+		}
+		require.LessOrEqual(t, b.Len(), 3*len(text))
+	})
+}
