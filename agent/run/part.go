@@ -139,6 +139,7 @@ func (r *runner) step(ctx context.Context, index int, step client.Step) *client.
 	for attempt := 1; ; attempt++ {
 		script.Environ = append(r.environ[:len(r.environ):len(r.environ)],
 			"DROVER_STEP="+step.Name, fmt.Sprintf("DROVER_ATTEMPT=%d", attempt))
+		r.newLine()
 		exit := script.Run(ctx)
 		_ = r.out.Flush()
 		r.sayLeft(step, exit)
@@ -237,13 +238,18 @@ func (r *runner) sayLeft(step client.Step, exit Exit) {
 	}
 }
 
+// newLine ends a line that the last attempt left open. What it held back was passed on at its end, and without this two
+// steps could spell a secret together.
+func (r *runner) newLine() {
+	if r.last.Open() {
+		_, _ = r.out.Write([]byte("\n"))
+	}
+}
+
 // say writes a line of drover's own into the output.
 func (r *runner) say(format string, values ...any) {
-	line := "drover: " + fmt.Sprintf(format, values...) + "\n"
-	if r.last.Open() {
-		line = "\n" + line
-	}
-	_, _ = r.out.Write([]byte(line))
+	r.newLine()
+	_, _ = fmt.Fprintf(r.out, "drover: "+format+"\n", values...)
 	_ = r.out.Flush()
 }
 

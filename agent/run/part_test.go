@@ -360,3 +360,13 @@ func TestADetailIsOneShortSentenceOfValidText(t *testing.T) {
 	require.Equal(t, strings.ToValidUTF8(end.Detail, ""), end.Detail)
 	require.Contains(t, end.Detail, "exit code 4: ")
 }
+
+func TestTwoStepsCannotSpellASecretTogether(t *testing.T) {
+	again := client.Step{Name: "install", Run: "printf hun; printf ter; test -e again && exit 0; touch again; exit 1", Retries: 1}
+	p, out := part(t, step("printf 'hunt'"), step("printf 'er2'; printf 'hunter2'; printf 'hunter2\\n' >&2"), again, step("printf '2 hunter2'"))
+	p.Work.Secrets = []string{"PASSWORD"}
+	require.NoError(t, os.WriteFile(p.SecretsFile, []byte("PASSWORD=hunter2\n"), 0o600))
+	require.Equal(t, run.Succeeded, p.Run(context.Background()).State)
+	require.NotContains(t, out.String(), "hunter2")
+	require.Equal(t, 3, strings.Count(out.String(), "***"))
+}
