@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -47,16 +48,38 @@ func dialWebSocket(c Config) (dialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure}
-	options := &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}}
+	t := &trust{config: c, now: secure, carrier: carrier(secure)}
 	return func(ctx context.Context, address string) (line, error) {
-		conn, answer, err := websocket.Dial(ctx, address, options)
+		conn, answer, err := websocket.Dial(ctx, address, &websocket.DialOptions{HTTPClient: t.renewed()})
 		if err != nil {
 			return nil, dialError(answer, err)
 		}
 		conn.SetReadLimit(client.MaxMessageBytes)
 		return &webSocketLine{conn: conn, log: c.Logger}, nil
 	}, nil
+}
+
+// trust follows the file of authorities: an agent runs for longer than certificates are good for.
+type trust struct {
+	config  Config
+	now     *tls.Config
+	carrier *http.Client
+}
+
+func carrier(secure *tls.Config) *http.Client {
+	return &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure}}
+}
+
+// renewed trusts what the file holds now; if that is nothing, what it held before.
+func (t *trust) renewed() *http.Client {
+	secure, err := t.config.tlsConfig()
+	switch {
+	case err != nil:
+		t.config.Logger.Warn("the authorities are those from before", zap.Error(err))
+	case secure.RootCAs != nil && !secure.RootCAs.Equal(t.now.RootCAs):
+		t.now, t.carrier = secure, carrier(secure)
+	}
+	return t.carrier
 }
 
 // dialError is what is worth telling of why there is no connection.

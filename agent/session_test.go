@@ -1,7 +1,12 @@
 package agent_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/pem"
+	"math/big"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -231,4 +236,24 @@ func TestHealthIsReportedWhenItChangesAndAfterEachWelcome(t *testing.T) {
 	settings.HeartbeatEvery = client.Duration(time.Hour)
 	c.send(t, client.ToAgent{Settings: &settings})
 	require.Equal(t, client.Health{Status: "unhealthy", Detail: "the check took longer than its time-out of 50ms"}, *expect(t, c, aHealth))
+}
+
+func TestAnAgentTrustsWhatItsFileOfAuthoritiesHoldsNow(t *testing.T) {
+	server := startServer(t, (*httptest.Server).StartTLS)
+	right := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(7), NotAfter: time.Now().Add(time.Hour)}
+	wrong, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	require.NoError(t, err)
+	config := configuration(t, server)
+	config.CA = inFolder(t, "ca.pem")
+	require.NoError(t, os.WriteFile(config.CA, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: wrong}), 0o600))
+	a := startAgent(t, config)
+	require.Eventually(t, func() bool { return a.log.FilterMessage("not connected; trying again").Len() > 0 }, patience, 10*time.Millisecond)
+	require.NoError(t, os.WriteFile(config.CA, right, 0o600))
+	c := server.welcome(t)
+	require.NoError(t, os.WriteFile(config.CA, []byte("half"), 0o600))
+	c.drop()
+	expect(t, server.welcome(t), aHeartbeat)
 }

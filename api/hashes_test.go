@@ -1,0 +1,45 @@
+package api_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+)
+
+func TestNoHashIsShownToWhoMayRead(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	hears(y.dial(hello("web-01", y.join(1))), welcome)
+	reader := y.token(domain.TokenSettings{Scope: domain.ReadScope})
+	var hashes []string
+	for rec, err := range y.log.ReadAll(t.Context(), 0, 0) {
+		require.NoError(t, err)
+		fact, err := domain.Decode(rec.Type, rec.Data)
+		require.NoError(t, err)
+		switch e := fact.(type) {
+		case domain.TokenCreated:
+			hashes = append(hashes, e.Hash)
+		case domain.TokenUsed:
+			hashes = append(hashes, e.Secret)
+		}
+	}
+	require.Len(t, hashes, 4)
+	for _, path := range []string{"/events?limit=5000", "/tokens", "/machines", "/machines/web-01", "/why?machine=web-01", "/servers", "/log/verify"} {
+		r, err := http.NewRequest(http.MethodGet, y.door.URL+"/api/v1"+path, nil)
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+reader)
+		answer := y.raw(r)
+		require.Equal(t, 200, answer.StatusCode, path)
+		text, err := io.ReadAll(answer.Body)
+		require.NoError(t, err)
+		for _, hash := range hashes {
+			require.NotContains(t, string(text), hash, path)
+		}
+		require.NotContains(t, string(text), strings.Repeat("5e", 32), path)
+	}
+}
