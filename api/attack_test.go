@@ -270,9 +270,10 @@ func TestManyBadTokensFromOneAddressCostNothingMoreAndLockNobodyOut(t *testing.T
 	for range 20 {
 		require.Equal(t, http.StatusUnauthorized, bad("192.0.2.1:1"))
 	}
-	before := log.reads.Load()
+	before, events := log.reads.Load(), y.engine.Position()
 	require.Equal(t, http.StatusTooManyRequests, bad("192.0.2.1:2"))
 	require.Equal(t, before, log.reads.Load(), "the log is not read for it")
+	require.Equal(t, events, y.engine.Position(), "a refused token is no event")
 	require.Equal(t, http.StatusUnauthorized, bad("192.0.2.2:1"), "another address is another")
 	require.Equal(t, 200, y.sendFrom("192.0.2.1:3", "GET", "/api/v1/machines", y.admin.Token, "").Code, "a good token is taken at any time")
 	for i := range 21 { // one owner has many IPv6 addresses

@@ -1,0 +1,47 @@
+package server_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/internal/server"
+)
+
+func TestNoTokenAndNoSecretIsLogged(t *testing.T) {
+	core, said := observer.New(zap.DebugLevel)
+	r := start(t, server.Config{Data: home(t), Logger: zap.New(core)})
+	defer r.stopped(t)
+	as := func(token string) *client.Client {
+		return &client.Client{Servers: []string{r.address}, Token: token}
+	}
+	admin := contexts(t).List[0].Token
+	var minted struct{ Token string }
+	require.NoError(t, as(admin).Post(t.Context(), "/tokens", "", map[string]any{"join": true, "uses": 0}, &minted))
+	apply := map[string]any{"documents": []map[string]string{{"file": "a", "text": "apiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: e}\nspec: {}\n"}}}
+	require.NoError(t, as(admin).Post(t.Context(), "/apply", "", apply, nil))
+	secret, instance := strings.Repeat("5ec7e7", 8), uuid.NewString()
+	body := map[string]any{"name": "box-01", "environment": "e", "instance": instance, "secret": secret}
+	_, err := as(minted.Token).Write(t.Context(), "/machines", "", body)
+	require.NoError(t, err)
+	_, err = as("agent:"+instance+":"+secret).Write(t.Context(), "/machines/box-01/reports", "", map[string]any{"status": "online"})
+	require.NoError(t, err)
+	for _, bad := range []string{"0123456789ab.a-guessed-secret", "agent:" + instance + ":a-guessed-secret"} {
+		_, err := as(bad).Get(context.Background(), "/machines", nil, nil)
+		require.Equal(t, client.Unauthorised, client.KindOf(err))
+	}
+	require.NotZero(t, said.Len())
+	for _, entry := range said.All() {
+		line := fmt.Sprint(entry.Message, entry.ContextMap())
+		for _, hidden := range []string{admin[13:], minted.Token[13:], secret, "a-guessed-secret"} {
+			require.NotContains(t, line, hidden)
+		}
+	}
+}
