@@ -218,6 +218,12 @@ func FuzzNoTextBreaksARun(f *testing.F) {
 		if err != nil {
 			var mistake *scenario.Error
 			require.True(t, errors.As(err, &mistake) || ctx.Err() != nil, "%v", err)
+			if mistake != nil {
+				require.Equal(t, "fuzz.txt", mistake.File)
+				require.NotEmpty(t, mistake.Reason)
+				require.True(t, mistake.Line > 0 && mistake.Line <= strings.Count(text, "\n")+2, "line %d is in the file", mistake.Line)
+				require.Less(t, len(mistake.Error()), 4000)
+			}
 			return
 		}
 		again, err := scenario.Run(ctx, "fuzz.txt", result.Text, scenario.Options{Replay: true})

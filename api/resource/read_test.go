@@ -353,6 +353,15 @@ func FuzzRead(f *testing.F) {
 		if err != nil {
 			require.Nil(t, docs)
 			require.NotContains(t, err.Error(), "cannot be read", "a panic was caught")
+			var problems Problems
+			require.ErrorAs(t, err, &problems)
+			require.LessOrEqual(t, len(problems), MaxProblems)
+			lines := strings.Count(string(data), "\n") + strings.Count(string(data), "\r") + 2
+			for _, p := range problems {
+				require.Equal(t, name, p.File)
+				require.LessOrEqual(t, p.Line, lines, "the place is in the file")
+				require.Less(t, len(p.Error()), 2000+2*len(name))
+			}
 			return
 		}
 		for _, doc := range docs {

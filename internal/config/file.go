@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
@@ -154,10 +155,19 @@ func at(path string, node ast.Node) string {
 	return fmt.Sprintf("%s:%d:%d", path, place.Line, place.Column)
 }
 
+// maxQuoted is how much of a parser's sentence is told: it quotes what it did not understand, however long that is.
+const maxQuoted = 200
+
 // firstLine is a parser's own sentence without the picture that it draws.
 func firstLine(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
-	return line
+	line = strings.Map(func(c rune) rune {
+		if unicode.IsPrint(c) {
+			return c
+		}
+		return '\uFFFD'
+	}, line)
+	return fmt.Sprintf("%.*s", maxQuoted, line)
 }
 
 // meant ends a sentence with the known word that is most like the one that was used.

@@ -12,7 +12,8 @@ import (
 // when what was read is written down again.
 func FuzzConfigFile(f *testing.F) {
 	for _, seed := range []string{"listen: 127.0.0.1:7070\ntick: 15s\n", "server: [https://a:1, 'https://b:1']\nrole:\n- web\n- db\n", "insecure: true # for once\n",
-		"---\ntoken: |\n  abc\n---\noutput: json\n", "data: &a /srv\nlog: *a\n", "listn: x\n", "tick: 1.10\n", "\"listen\": \"\\u0000\"", "- a\n", "? a\n: b\n", "listen: !!binary x", "a: {b: [", "\t", "<<: {listen: x}\n"} {
+		"---\ntoken: |\n  abc\n---\noutput: json\n", "data: &a /srv\nlog: *a\n", "listn: x\n", "tick: 1.10\n", "\"listen\": \"\\u0000\"", "- a\n", "? a\n: b\n", "listen: !!binary x", "a: {b: [", "\t", "<<: {listen: x}\n",
+		">5+" + strings.Repeat("Z", 2000), ">\x1b[2J"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
