@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
@@ -313,4 +314,31 @@ func TestABodyOrALineThatIsTooLongIsRefusedWithASentence(t *testing.T) {
 	d.closes()
 	stranger := y.dial(client.Hello{Version: strings.Repeat("x", 1<<20)}) // who is not known yet may say less
 	stranger.closes()
+}
+
+func TestAStreamTooManyIsToldSoAndOneThatEndsMakesRoom(t *testing.T) {
+	y := newYard(t)
+	const most = 512
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
+	first, endFirst := context.WithCancel(ctx)
+	var all sync.WaitGroup
+	for i := range most {
+		with := ctx
+		if i == 0 {
+			with = first
+		}
+		r := httptest.NewRequestWithContext(with, http.MethodGet, "/api/v1/events/stream", nil)
+		r.Header.Set("Authorization", "Bearer "+y.admin.Token)
+		all.Go(func() { y.api.Handler().ServeHTTP(httptest.NewRecorder(), r) })
+	}
+	ask := func() *httptest.ResponseRecorder {
+		return y.sendFrom("192.0.2.1:1", http.MethodGet, "/api/v1/events/stream", y.admin.Token, "")
+	}
+	y.eventually("all places are taken", func() bool { return ask().Code == http.StatusServiceUnavailable })
+	require.Contains(t, ask().Body.String(), "512 live streams already")
+	endFirst()
+	y.eventually("there is room for one", func() bool { return ask().Code == http.StatusOK })
+	end()
+	all.Wait()
 }

@@ -36,6 +36,7 @@ func plainly(secrets []string, text string) string {
 func FuzzMaskNeverLetsASecretPass(f *testing.F) {
 	f.Add("hunter2", "login with hunter2, then hunter2hunter2; hunter", []byte{1})
 	f.Add("abcd\ncdef\nab\nbc", "<abcdef>abc", []byte{1, 2, 3})
+	f.Add("ab\nabcdef\nbc", "<abcdef>", []byte{2})
 	f.Add("aaaa\naaab\naab", "aaaaaaabaaabaa", []byte{5, 1})
 	f.Add("\xff\xfe\n\x00", "\x00\xff\xff\xfe", []byte{1})
 	f.Add("first line of a key", "first line of a key\r\nfirst line of a ", []byte{7})
