@@ -2,10 +2,13 @@ package server_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/coder/websocket"
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
@@ -37,7 +40,17 @@ func TestNoTokenAndNoSecretIsLogged(t *testing.T) {
 		_, err := as(bad).Get(context.Background(), "/machines", nil, nil)
 		require.Equal(t, client.Unauthorised, client.KindOf(err))
 	}
-	require.NotZero(t, said.Len())
+	conn, _, err := websocket.Dial(t.Context(), r.address+client.AgentPath, nil)
+	require.NoError(t, err)
+	defer conn.CloseNow()
+	hello, err := json.Marshal(client.FromAgent{Hello: &client.Hello{Machine: "box-02", Instance: uuid.NewString(), Session: uuid.NewString(),
+		Secret: secret, Join: "0123456789ab.a-guessed-secret", Environment: "e"}})
+	require.NoError(t, err)
+	require.NoError(t, conn.Write(t.Context(), websocket.MessageText, hello))
+	_, refusal, err := conn.Read(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, string(refusal), "not known")
+	require.Eventually(t, func() bool { return said.FilterMessage("agent refused").Len() > 0 }, patience, time.Millisecond)
 	for _, entry := range said.All() {
 		line := fmt.Sprint(entry.Message, entry.ContextMap())
 		for _, hidden := range []string{admin[13:], minted.Token[13:], secret, "a-guessed-secret"} {
