@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
@@ -65,15 +66,23 @@ func (e *Engine) doubted() error {
 	return fmt.Errorf("%w: %s, and it is not there; was a backup restored, or did an old copy take over?", ErrDoubted, e.doubt.says)
 }
 
-// lease is what this server shows the others: a count that rises, and its doubt.
+// lease is what this server shows the others: a count that rises, its wall clock, which is only shown, and its doubt.
 func (e *Engine) lease(beat int64) []byte {
-	text := strconv.FormatInt(beat, 10)
+	text := strconv.FormatInt(beat, 10) + " " + e.cfg.Clock.Now().UTC().Format(time.RFC3339Nano)
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	if e.doubted() != nil {
 		text += "\n" + e.doubt.log.String() + "\n" + e.doubt.says
 	}
 	return []byte(text)
+}
+
+// writtenAt is the wall clock of the server that wrote a lease; older ones do not tell it.
+func writtenAt(lease []byte) (time.Time, bool) {
+	line, _, _ := strings.Cut(string(lease), "\n")
+	_, text, _ := strings.Cut(line, " ")
+	at, err := time.Parse(time.RFC3339Nano, text)
+	return at, err == nil
 }
 
 // hear takes the doubts of others over, so that no server decides on a log that one of them doubts.

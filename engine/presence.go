@@ -37,6 +37,10 @@ type change struct {
 	value string
 	at    time.Duration
 	gone  bool // it has no lease at all
+	// ahead is by how much the clock of the server that wrote the lease was ahead when it was seen: up to the time between
+	// two looks too little.
+	ahead time.Duration
+	timed bool // the lease said what time it was
 }
 
 func (p *presence) begin() {
@@ -170,7 +174,7 @@ func (e *Engine) Lease(ctx context.Context, beside eventlog.Ephemera) error {
 		return err
 	}
 	e.faults.append(ctx, nil)
-	p.compare(leases, e.cfg.Clock.Elapsed())
+	p.compare(leases, e.cfg.Clock.Elapsed(), e.cfg.Clock.Now())
 	e.hear(leases)
 	for _, server := range p.forgotten() {
 		if err := beside.DropLease(ctx, uuid.UUID(server)); err != nil {
@@ -200,13 +204,17 @@ func (p *presence) forgotten() (servers []domain.ID) {
 }
 
 // compare notes which leases have changed.
-func (p *presence) compare(leases map[uuid.UUID][]byte, now time.Duration) {
+func (p *presence) compare(leases map[uuid.UUID][]byte, now time.Duration, wall time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.looked = now
 	for id, value := range leases {
 		if c, known := p.leases[domain.ID(id)]; !known || c.value != string(value) || c.gone {
-			p.leases[domain.ID(id)] = change{value: string(value), at: now}
+			seen := change{value: string(value), at: now}
+			if at, ok := writtenAt(value); ok && known { // the first one seen may be old
+				seen.ahead, seen.timed = at.Sub(wall), true
+			}
+			p.leases[domain.ID(id)] = seen
 		}
 	}
 	for id, c := range p.leases {
@@ -214,4 +222,39 @@ func (p *presence) compare(leases map[uuid.UUID][]byte, now time.Duration) {
 			p.leases[id] = change{at: now, gone: true}
 		}
 	}
+}
+
+// Pulse is what this server has seen of the lease of another.
+type Pulse struct {
+	Server domain.ID
+	// Still is for how long the lease has not changed.
+	Still time.Duration
+	// Alive says that it has changed a moment ago.
+	Alive bool
+	// Ahead is by how much the other's clock is ahead of this one, within a few seconds; it counts if Timed.
+	Ahead time.Duration
+	Timed bool
+}
+
+// Pulses are the leases of other servers, those that were killed included, until nobody needs them any more.
+func (e *Engine) Pulses() (list []Pulse) {
+	p := &e.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for server, c := range p.leases {
+		if server == e.cfg.Server || c.gone {
+			continue
+		}
+		still := max(0, p.looked-c.at)
+		list = append(list, Pulse{Server: server, Still: still, Alive: still <= policies.LeaseStale, Ahead: c.ahead, Timed: c.timed})
+	}
+	slices.SortFunc(list, func(a, b Pulse) int { return strings.Compare(a.Server.String(), b.Server.String()) })
+	return list
+}
+
+// Back is a place to read the end of the log from: about most events before the last one folded, and never between two.
+func (e *Engine) Back(most int) eventlog.Position {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.ages.AtOrBelow(e.view.Position - min(e.view.Position, eventlog.Position(most)))
 }

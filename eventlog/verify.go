@@ -47,6 +47,28 @@ func Verify(ctx context.Context, log Log, progress func(events int)) (Verified, 
 	return found, nil
 }
 
+// VerifyTail is Verify for the events after a position, at most limit of them: quick enough to be done now and then. A
+// stream is taken to begin right where the tail first meets it, and Streams counts those of the tail.
+func VerifyTail(ctx context.Context, log Log, after Position, limit int) (Verified, error) {
+	found := Verified{Head: after}
+	next := map[string]Revision{}
+	for recorded, err := range log.ReadAll(ctx, after, limit) {
+		if err == nil {
+			expected, met := next[recorded.Stream]
+			if !met {
+				expected = recorded.Revision
+			}
+			err = checkPlace(recorded, found.Head, expected)
+		}
+		if err != nil {
+			return found, fmt.Errorf("verify: %w", err)
+		}
+		next[recorded.Stream] = recorded.Revision + 1
+		found = Verified{Events: found.Events + 1, Streams: len(next), Head: recorded.Position}
+	}
+	return found, nil
+}
+
 // checkPlace compares where an event stands with where the one before it stood.
 func checkPlace(recorded Recorded, before Position, next Revision) error {
 	if recorded.Position <= before {

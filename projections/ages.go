@@ -48,6 +48,16 @@ func (a *Ages) thin() {
 	a.marks = kept
 }
 
+// AtOrBelow is the newest place at or below position at which a fold paused: a position that an event has; 0 where
+// none is known. A log's end can be read again from there.
+func (a *Ages) AtOrBelow(position eventlog.Position) eventlog.Position {
+	i := sort.Search(len(a.marks), func(i int) bool { return a.marks[i].position > position })
+	if i == 0 {
+		return 0
+	}
+	return a.marks[i-1].position
+}
+
 // Restart forgets how long ago anything was: all of it counts from now. A server whose own clock was
 // stopped must not judge by the time it did not see.
 func (a *Ages) Restart(now time.Duration) {

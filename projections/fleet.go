@@ -15,6 +15,8 @@ type Machine struct {
 	// Added is where this machine began; a name used again begins elsewhere.
 	Added     eventlog.Position
 	AddedTime time.Time
+	// StandsTime is when it last came to its environment, roles and instance; only what is shown goes by it.
+	StandsTime time.Time
 	// Connected is where its newest session began, 0 before the first.
 	Connected eventlog.Position
 	// Offline is where it last went offline, 0 if it never did.
@@ -84,6 +86,9 @@ func (v *View) foldMachine(name string, f Fact) error {
 		m.Ready = f.Position
 	}
 	anew := moved(before, m.Machine)
+	if anew {
+		m.StandsTime = f.Time
+	}
 	switch f.Event.(type) {
 	case domain.MachineDeleted:
 		v.deleteMachine(m)
@@ -120,7 +125,7 @@ func (v *View) addMachine(name string, f Fact) error {
 	if v.Machines[name] != nil {
 		return fmt.Errorf("machine %s is added twice", name)
 	}
-	m := &Machine{Machine: domain.Machine{Name: name}, Added: f.Position, AddedTime: f.Time,
+	m := &Machine{Machine: domain.Machine{Name: name}, Added: f.Position, AddedTime: f.Time, StandsTime: f.Time,
 		Installed: map[string]*Installed{}, candidates: map[candidateKey]*Candidate{}}
 	if err := m.Evolve(f.id(), f.Event); err != nil {
 		return err

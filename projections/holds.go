@@ -16,7 +16,7 @@ func (v *View) setHold(p *Project, e domain.HoldSet, f Fact) {
 
 func (v *View) holdAs(p *Project, m *Machine, h *domain.Hold, f Fact) {
 	i := m.installed(p.Name)
-	i.Hold, i.HoldAt = h, f.Position
+	i.Hold, i.HoldAt, i.HoldTime = h, f.Position, f.Time
 	v.touch(m.Name)
 	v.settle(p, m)
 }

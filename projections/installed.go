@@ -26,8 +26,9 @@ type Installed struct {
 	Tried Tried
 	// Hold keeps automation away; nil for none.
 	Hold *domain.Hold
-	// HoldAt is where the hold was set.
-	HoldAt eventlog.Position
+	// HoldAt is where the hold was set, HoldTime when; what waits for a person for long is shown by it.
+	HoldAt   eventlog.Position
+	HoldTime time.Time
 }
 
 // Tried counts attempts for one wanted release on one instance.

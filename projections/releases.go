@@ -1,6 +1,8 @@
 package projections
 
 import (
+	"time"
+
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 )
@@ -13,6 +15,8 @@ type Project struct {
 	Open []*Deployment
 	// Enabled is where it was last enabled, or defined.
 	Enabled eventlog.Position
+	// PinnedTime is when each environment's pin was set; only what is shown goes by it.
+	PinnedTime map[string]time.Time
 	// Gone says that the project was deleted: its open deployments only finish what was claimed.
 	Gone bool
 
@@ -61,6 +65,7 @@ func (v *View) foldProject(name string, f Fact) error {
 	case domain.PartsReleased, domain.PartsWithdrawn, domain.DeploymentCancelled, domain.DeploymentEnded:
 		v.foldDeployment(f)
 	case domain.PinSet:
+		p.PinnedTime[e.Environment] = f.Time
 		v.repin(p, e.Environment)
 	case domain.PinLifted:
 		v.repin(p, e.Environment)
@@ -79,7 +84,7 @@ func (v *View) foldWithoutProject(name string, f Fact) error {
 		return nil
 	}
 	p := &Project{Project: *domain.NewProject(name), Defined: f.Position, Enabled: f.Position,
-		candidates: map[candidateKey]*Candidate{}, sweep: map[string]struct{}{}, released: map[string]int{}}
+		candidates: map[candidateKey]*Candidate{}, sweep: map[string]struct{}{}, released: map[string]int{}, PinnedTime: map[string]time.Time{}}
 	if err := p.Evolve(f.id(), f.Event); err != nil {
 		return err
 	}

@@ -1,0 +1,269 @@
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/triggers"
+)
+
+// references finds names of things that do not exist. A command is refused where it names one, so these come about where two
+// people were at it at once; what names them is inert.
+func references(v *projections.View, _ triggers.Age, _ Vitals) (found []Finding) {
+	for _, name := range namesAfter(v.Machines, "") {
+		found = append(found, machineReferences(v, v.Machines[name])...)
+	}
+	roles := rolesIn(v)
+	for _, p := range projectsOf(v) {
+		found = append(found, roleReferences("project "+p.Name, p.Settings.Roles, roles, "project "+shellWord(p.Name))...)
+		for _, name := range namesAfter(p.Triggers, "") {
+			found = append(found, triggerReferences(v, p, p.Triggers[name], roles)...)
+		}
+		for _, environment := range namesAfter(p.Environments, "") {
+			found = append(found, pinReferences(v, p, environment)...)
+		}
+	}
+	for _, id := range namesAfter(v.Tokens, "") {
+		found = append(found, tokenReferences(v, v.Tokens[id])...)
+	}
+	return bounded(found)
+}
+
+// maxReferences bounds what is listed of one check.
+const maxReferences = 50
+
+func bounded(found []Finding) []Finding {
+	if len(found) <= maxReferences {
+		return found
+	}
+	more := Finding{Severity: Warn, Seen: fmt.Sprintf("%d more names of what does not exist", len(found)-maxReferences), Do: "mend those above, and look again: drover doctor"}
+	return append(found[:maxReferences:maxReferences], more)
+}
+
+func machineReferences(v *projections.View, m *projections.Machine) (found []Finding) {
+	edit := fmt.Sprintf("drover get machine %s -o yaml > machine.yaml (mend it, then: drover apply -f machine.yaml)", shellWord(m.Name))
+	if v.Environments[m.Environment] == nil {
+		found = append(found, Finding{Severity: Bad, Seen: fmt.Sprintf("machine %s stands in environment %s, which does not exist: nothing is deployed to it", m.Name, m.Environment), Do: edit})
+	}
+	if m.Policy != domain.DefaultPolicy && v.Policies[m.Policy] == nil {
+		found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("machine %s names policy %s, which does not exist: the default one counts", m.Name, m.Policy), Do: edit})
+	}
+	return found
+}
+
+func rolesIn(v *projections.View) map[string]bool {
+	roles := map[string]bool{}
+	for _, m := range v.Machines {
+		for _, role := range m.Roles {
+			roles[role] = true
+		}
+	}
+	return roles
+}
+
+// roleReferences are roles that no machine has; a fleet without machines has none, and that is no mistake.
+func roleReferences(who string, wanted []string, roles map[string]bool, thing string) (found []Finding) {
+	for _, role := range wanted {
+		if len(roles) == 0 || roles[role] {
+			continue
+		}
+		found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("%s is for role %s, which no machine has (machines have %s)", who, role, some(slices.Sorted(maps.Keys(roles)))),
+			Do: fmt.Sprintf("drover get %s -o yaml > file.yaml (mend it, then: drover apply -f file.yaml)", thing)})
+	}
+	return found
+}
+
+func triggerReferences(v *projections.View, p *projections.Project, t *domain.Trigger, roles map[string]bool) (found []Finding) {
+	thing := "trigger " + shellWord(p.Name+"/"+t.Name)
+	for _, environment := range trigger(v, p, t, 0).Missing {
+		found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("trigger %s/%s names environment %s, which does not exist", p.Name, t.Name, environment),
+			Do: fmt.Sprintf("drover get %s -o yaml > file.yaml (mend it, then: drover apply -f file.yaml)", thing)})
+	}
+	return append(found, roleReferences("trigger "+p.Name+"/"+t.Name, t.Settings.Roles, roles, thing)...)
+}
+
+func pinReferences(v *projections.View, p *projections.Project, environment string) []Finding {
+	pin := p.PinIn(environment)
+	if pin == nil {
+		return nil
+	}
+	do := fmt.Sprintf("drover unpin %s --in %s", shellWord(p.Name), shellWord(environment))
+	switch {
+	case v.Environments[environment] == nil:
+		return []Finding{{Severity: Warn, Seen: fmt.Sprintf("project %s is pinned in environment %s, which does not exist", p.Name, environment), Do: do}}
+	case p.Releases[pin.Release] == nil:
+		return []Finding{{Severity: Bad, Seen: fmt.Sprintf("project %s is pinned in %s at release %s, which does not exist", p.Name, environment, pin.Release), Do: do}}
+	}
+	return nil
+}
+
+func tokenReferences(v *projections.View, t *domain.Token) (found []Finding) {
+	for _, environment := range t.Settings.Environments {
+		if !t.Revoked && v.Environments[environment] == nil {
+			found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("join token %s is for environment %s, which does not exist", t.ID, environment), Do: "drover token revoke " + t.ID})
+		}
+	}
+	return found
+}
+
+// late are the machines that are behind for long for one reason.
+type late struct {
+	project  string
+	reason   triggers.Reason
+	names    []string
+	longest  time.Duration
+	sentence string // on the one that is behind for the longest
+}
+
+// alone are the reasons for which automation does not go on by itself.
+var alone = map[triggers.Reason]bool{triggers.RetriesExhausted: true, triggers.MadeUnhealthy: true}
+
+// machinesBehind finds machines that are behind for long, a line for each project and reason. What a person holds is told
+// with the choices, and what the next tick deploys is on its way.
+func machinesBehind(v *projections.View, age triggers.Age, s Vitals) (found []Finding) {
+	all := map[string]*late{}
+	for _, p := range projectsOf(v) {
+		since := wantedSince(v, p)
+		for _, m := range v.Machines {
+			behind := s.Now.Sub(behindSince(v, p, m, since[m.Environment]))
+			if !inScope(p, m) || !v.Behind(p, m) || behind < behindWarn {
+				continue
+			}
+			if verdict := triggers.Judge(v, p, m, age); verdict.Kind != triggers.Deploy && verdict.Reason != triggers.Held {
+				noteLate(all, v, age, verdict, behind)
+			}
+		}
+	}
+	for _, key := range namesAfter(all, "") {
+		found = append(found, all[key].finding())
+	}
+	return found
+}
+
+func noteLate(all map[string]*late, v *projections.View, age triggers.Age, verdict triggers.Verdict, behind time.Duration) {
+	key := verdict.Project + "/" + string(verdict.Reason)
+	l := all[key]
+	if l == nil {
+		l = &late{project: verdict.Project, reason: verdict.Reason}
+		all[key] = l
+	}
+	l.names = append(l.names, verdict.Machine)
+	if behind > l.longest || behind == l.longest && verdict.Machine == slices.Min(l.names) {
+		l.longest, l.sentence = behind, Sentence(v, age, verdict)
+	}
+}
+
+func (l *late) finding() Finding {
+	slices.Sort(l.names)
+	f := Finding{Severity: Warn, Do: fmt.Sprintf("drover why %s --project %s", shellWord(l.names[0]), shellWord(l.project))}
+	if alone[l.reason] {
+		f.Severity = Bad
+		f.Do += fmt.Sprintf("; then: drover retry %s --project %s", shellWord(l.names[0]), shellWord(l.project))
+	}
+	f.Seen = fmt.Sprintf("%s behind with project %s for up to %s: %s (%s). %s", are(len(l.names), "machine"), l.project, span(l.longest), l.reason, some(l.names), l.sentence)
+	return f
+}
+
+// are counts things with their verb: "1 machine is", "3 machines are".
+func are(n int, word string) string {
+	if n == 1 {
+		return counting(n, word) + " is"
+	}
+	return counting(n, word) + " are"
+}
+
+// wantedSince is when each environment began to want what it wants of a project.
+func wantedSince(v *projections.View, p *projections.Project) map[string]time.Time {
+	since := map[string]time.Time{}
+	for environment := range p.Environments {
+		if p.PinIn(environment) != nil {
+			since[environment] = p.PinnedTime[environment]
+		}
+	}
+	for _, d := range v.Deployments {
+		if d.Project == p && d.Kind == domain.EnvironmentWide && d.State == domain.DeploymentSucceeded && p.PinIn(d.Environment) == nil &&
+			d.Release == p.ReleaseIn(d.Environment) && d.EndedTime.After(since[d.Environment]) {
+			since[d.Environment] = d.EndedTime
+		}
+	}
+	return since
+}
+
+// behindSince is when the machine could first have been behind as it is now: it stands as it does and this is wanted, and if
+// it has what is wanted but for a later attempt, since that attempt.
+func behindSince(v *projections.View, p *projections.Project, m *projections.Machine, wanted time.Time) time.Time {
+	since := m.StandsTime
+	if wanted.After(since) {
+		since = wanted
+	}
+	if i := m.Installed[p.Name]; i != nil && i.Last != nil && v.Actual(p, m) == v.Wanted(p, m) && i.Last.StartedTime.After(since) {
+		since = i.Last.StartedTime
+	}
+	return since
+}
+
+// choices finds what people hold or pin for long without an end.
+func choices(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
+	for _, p := range projectsOf(v) {
+		for _, environment := range namesAfter(p.Environments, "") {
+			pin := p.PinIn(environment)
+			if since := s.Now.Sub(p.PinnedTime[environment]); pin != nil && pin.Until == nil && since > heldLong {
+				found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("project %s is pinned in %s at %s since %s%s", p.Name, environment, pin.Release, span(since), because(pin.By, pin.Reason)),
+					Do: fmt.Sprintf("drover unpin %s --in %s", shellWord(p.Name), shellWord(environment))})
+			}
+		}
+		found = append(found, heldFindings(v, p, s.Now)...)
+	}
+	return found
+}
+
+// heldFindings is one line for the machines of a project that are held for long.
+func heldFindings(v *projections.View, p *projections.Project, now time.Time) []Finding {
+	var names []string
+	var longest time.Duration
+	var who string
+	for _, name := range namesAfter(v.Machines, "") {
+		i := v.Machines[name].Installed[p.Name]
+		if i == nil || i.Hold == nil || i.Hold.Until != nil || now.Sub(i.HoldTime) <= heldLong {
+			continue
+		}
+		names = append(names, name)
+		if since := now.Sub(i.HoldTime); since > longest {
+			longest, who = since, heldBy(i.Hold)
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	return []Finding{{Severity: Warn, Seen: fmt.Sprintf("%s held by project %s for up to %s%s: %s", are(len(names), "machine"), p.Name, span(longest), who, some(names)),
+		Do: fmt.Sprintf("drover unhold %s --project %s", shellWord(names[0]), shellWord(p.Name))}}
+}
+
+func heldBy(h *domain.Hold) string {
+	if !h.ByVerb() {
+		return " (by deployment " + h.Deployment.String() + ")"
+	}
+	return because(h.By, h.Reason)
+}
+
+func because(by, reason string) string {
+	text := strings.Join(slices.DeleteFunc([]string{by, reason}, func(s string) bool { return s == "" }), ": ")
+	if text == "" {
+		return ""
+	}
+	return " (" + text + ")"
+}
+
+// some names a few, and counts the rest.
+func some(names []string) string {
+	if len(names) <= named {
+		return cmp.Or(strings.Join(names, ", "), "none")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:named], ", "), len(names)-named)
+}

@@ -1,0 +1,184 @@
+package explain
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+)
+
+// soon is a moment after everything in a ledger; well is a server that lacks nothing.
+var soon = time.Date(2026, 1, 1, 9, 2, 0, 0, time.UTC)
+
+func well() Vitals {
+	return Vitals{Now: soon, Self: server, Version: "v1", Agents: map[string]int{"v1": 1},
+		Place: Place{Kind: "sqlite", Folder: "/srv/drover", Bytes: 5 << 20, Free: 50 << 30, Total: 100 << 30}, Log: LogVitals{Head: 8, Read: 8}}
+}
+
+// about are the findings of one check, as "severity: seen → do".
+func about(t *testing.T, l *ledger, s Vitals, check string) string {
+	t.Helper()
+	var lines []string
+	for _, f := range Examine(l.View, old, s).Findings {
+		if f.Check == check {
+			lines = append(lines, string(f.Severity)+": "+f.Seen+" → "+f.Do)
+		}
+	}
+	require.NotEmpty(t, lines, "each check says something")
+	return strings.Join(lines, "\n")
+}
+
+func TestAFleetThatIsWellHasOneFineFindingForEachCheck(t *testing.T) {
+	l := shop(t)
+	l.attempt("1.0", domain.PartSucceeded, "")
+	checkup := Examine(l.View, old, well())
+	require.Equal(t, Fine, Worst(checkup.Findings))
+	var checks []string
+	for _, f := range checkup.Findings {
+		checks = append(checks, f.Check)
+		require.Empty(t, f.Do)
+	}
+	require.Equal(t, []string{"clock", "disk", "log", "servers", "versions", "references", "machines", "agents", "tokens", "choices"}, checks)
+	require.Contains(t, about(t, l, well(), "log"), "ok: sqlite, 5.0 MiB, head #12, the newest 8 events are whole, it takes writes")
+	text, err := json.Marshal(Examine(shop(t).View, old, Vitals{}))
+	require.NoError(t, err)
+	require.NotContains(t, string(text), "null")
+}
+
+func TestWhatIsWrongWithAServerIsToldWithWhatToDo(t *testing.T) {
+	other := domain.ID{3: 2}
+	for name, test := range map[string]struct {
+		change func(l *ledger, s *Vitals)
+		check  string
+		want   string
+	}{
+		"another clock": {func(_ *ledger, s *Vitals) {
+			s.Others = []Pulse{{Server: other, Alive: true, Timed: true, Ahead: -time.Minute}}
+		}, "clock", "warn: the clock of server http://b:7070 is 1m behind that of server http://a:7070"},
+		"a clock that is far off": {func(_ *ledger, s *Vitals) {
+			s.Others = []Pulse{{Server: other, Alive: true, Timed: true, Ahead: time.Hour}}
+		}, "clock", "bad: the clock of server http://b:7070 is 1h ahead of"},
+		"a lease as old as leases may be": {func(_ *ledger, s *Vitals) {
+			s.Others = []Pulse{{Server: other, Alive: true, Timed: true, Ahead: -3 * time.Second}}
+		}, "clock", "ok: the clocks of 1 other server and of this one agree"},
+		"a clock that was set back": {func(_ *ledger, s *Vitals) { s.Now = s.Now.Add(-time.Hour) },
+			"clock", "warn: the newest event of the log is dated 58m"},
+		"little room": {func(_ *ledger, s *Vitals) { s.Place.Free = 100 << 20 },
+			"disk", "warn: 100.0 MiB of 100.0 GiB are free in /srv/drover → du -xh /srv/drover"},
+		"next to no room": {func(_ *ledger, s *Vitals) { s.Place.Free = 1 << 20 }, "disk", "bad: 1.0 MiB of"},
+		"a small share of a large disk": {func(_ *ledger, s *Vitals) { s.Place.Free, s.Place.Total = 100<<30, 10<<40 },
+			"disk", "ok: 100.0 GiB of 10.0 TiB are free"},
+		"a damaged log": {func(_ *ledger, s *Vitals) { s.Log.Damaged = "verify: event 7 does not match" },
+			"log", "bad: verify: event 7 does not match → drover log verify"},
+		"a full disk": {func(_ *ledger, s *Vitals) { s.Against = []string{"no space left: writes are refused"} }, "log", "bad: no space left"},
+		"a restored log": {func(_ *ledger, s *Vitals) { s.Doubt = "this log has lost events" },
+			"log", "bad: this log has lost events → drover log accept-restore"},
+		"a stream that is set aside": {func(l *ledger, _ *Vitals) { l.now("machine/web-01", domain.MachineAdded{Environment: "production"}) },
+			"log", "→ drover log clear machine/web-01"},
+		"a server that was killed": {func(_ *ledger, s *Vitals) { s.Others = []Pulse{{Server: other, Still: 4 * time.Minute}} },
+			"servers", "warn: server http://b:7070 has gone without a word 4m ago"},
+		"a server of another version": {func(_ *ledger, s *Vitals) { s.Others = []Pulse{{Server: other, Alive: true}} },
+			"versions", "warn: server http://b:7070: version v2, while server http://a:7070 has v1"},
+		"agents of another version": {func(_ *ledger, s *Vitals) { s.Agents["v0"] = 3 },
+			"versions", "warn: 3 connected agents: version v0, while server http://a:7070 has v1"},
+		"somebody at the door": {func(_ *ledger, s *Vitals) {
+			s.Refused = []Refused{{Address: "10.0.0.9", Machine: "web-07", Reason: "the join token is not known", Times: 40, Last: s.Now.Add(-time.Second)}}
+		}, "agents", "warn: the agent of machine web-07 at 10.0.0.9 was refused 40 times, the last time 1s ago: the join token is not known → drover agent --join"},
+		"somebody who mistyped": {func(_ *ledger, s *Vitals) { s.Refused = []Refused{{Address: "10.0.0.9", Times: 2}} },
+			"agents", "ok: nobody is refused again and again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, s := shop(t), well()
+			l.now("server/"+server.String(), domain.ServerStarted{Version: "v1", Address: "http://a:7070"})
+			l.now("server/"+other.String(), domain.ServerStarted{Version: "v2", Address: "http://b:7070"})
+			test.change(l, &s)
+			require.Contains(t, about(t, l, s, test.check), test.want)
+		})
+	}
+}
+
+func TestWhatIsWrongInTheLogIsToldWithWhatToDo(t *testing.T) {
+	later := soon.Add(30 * 24 * time.Hour)
+	expires := later.Add(5 * time.Hour)
+	for name, test := range map[string]struct {
+		facts func(l *ledger)
+		check string
+		want  string
+	}{
+		"a machine without its environment": {func(l *ledger) { l.now("environment/production", domain.EnvironmentDeleted{}) }, "references",
+			"bad: machine web-01 stands in environment production, which does not exist"},
+		"a machine without its policy": {func(l *ledger) {
+			l.now("machine/web-02", domain.MachineAdded{Environment: "production", Policy: "lost"})
+		}, "references", "warn: machine web-02 names policy lost, which does not exist: the default one counts"},
+		"a trigger without its environment": {func(l *ledger) {
+			l.now("project/shop", domain.TriggerDefined{Trigger: "b", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"gone"}}})
+		}, "references", "warn: trigger shop/b names environment gone, which does not exist → drover get trigger shop/b -o yaml"},
+		"a role that no machine has": {func(l *ledger) {
+			l.now("machine/web-02", domain.MachineAdded{Environment: "production", Roles: []string{"web"}})
+			l.now("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{Roles: []string{"wbe"}}})
+		}, "references", "warn: project shop is for role wbe, which no machine has (machines have web)"},
+		"a token for what is gone": {func(l *ledger) {
+			l.now("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 1, Environments: []string{"gone"}}})
+		}, "references", "warn: join token 0123456789ab is for environment gone, which does not exist → drover token revoke 0123456789ab"},
+		"a machine that nobody can reach": {func(l *ledger) {
+			l.now("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
+		}, "machines",
+			"warn: 1 machine is behind with project shop for up to 30 days: machine-unavailable (web-01)."},
+		"a machine that was given up": {func(l *ledger) {
+			for range 3 {
+				l.attempt("1.0", domain.PartFailed, "step-failed")
+			}
+		}, "machines", "bad: 1 machine is behind with project shop for up to 30 days: retries-exhausted (web-01)."},
+		"a join token without bounds": {func(l *ledger) {
+			l.now("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}})
+		}, "tokens", "warn: join token 0123456789ab lets any number of agents join, for ever → drover token revoke 0123456789ab"},
+		"a token that expires": {func(l *ledger) {
+			l.now("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.DeployScope, Until: &expires}})
+		}, "tokens", "warn: token 0123456789ab with the scope deploy expires in 5h → drover token create --scope deploy"},
+		"a token that was revoked": {func(l *ledger) {
+			l.now("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}}, domain.TokenRevoked{})
+		}, "tokens", "ok: "},
+		"a pin that was forgotten": {func(l *ledger) {
+			l.now("project/shop", domain.PinSet{Environment: "production", Release: "1.0", By: "ann", Reason: "sale"})
+		}, "choices", "warn: project shop is pinned in production at 1.0 since 30 days (ann: sale) → drover unpin shop --in production"},
+		"a pin that ends by itself": {func(l *ledger) {
+			l.now("project/shop", domain.PinSet{Environment: "production", Release: "1.0", Until: &expires})
+		}, "choices", "ok: "},
+		"a hold that was forgotten": {func(l *ledger) {
+			l.now("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, By: "ann"})
+		}, "choices", "warn: 1 machine is held by project shop for up to 30 days (ann): web-01 → drover unhold web-01 --project shop"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, s := shop(t), well()
+			s.Now = later
+			test.facts(l)
+			require.Contains(t, about(t, l, s, test.check), test.want)
+		})
+	}
+}
+
+func TestAMachineThatHasJustComeIsNotBehindForLong(t *testing.T) {
+	l, s := shop(t), well()
+	l.now("machine/web-01", domain.MachineDisabled{})
+	require.Contains(t, about(t, l, s, "machines"), "ok: ")
+	s.Now = soon.Add(2 * time.Hour)
+	require.Contains(t, about(t, l, s, "machines"), "warn: ")
+}
+
+func TestTenThousandWrongNamesAreOneScreen(t *testing.T) {
+	l := newLedger(t)
+	for i := range 300 {
+		l.now("machine/web-"+strings.Repeat("x", i%9)+string(rune('a'+i%26))+strings.Repeat("y", i/26), domain.MachineAdded{Environment: "gone"})
+	}
+	require.Less(t, len(Examine(l.View, old, well()).Findings), 80)
+}
+
+func TestWhatIsTypedAgainIsOneWordToAShell(t *testing.T) {
+	for text, want := range map[string]string{"web-01": "web-01", "shop/joins": "shop/joins", "a b": "'a b'", "a'; rm -rf /": `'a'\''; rm -rf /'`, "": "''"} {
+		require.Equal(t, want, shellWord(text))
+	}
+}
