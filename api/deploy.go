@@ -5,7 +5,10 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
 )
 
@@ -77,10 +80,9 @@ func (a *API) routeDeploy() {
 	write(a, route(http.MethodPost, "/deployments", "Deploy a release to an environment", domain.DeployScope),
 		func(in *deployInput) string { return in.Key.Key },
 		func(_ context.Context, in *deployInput, by string) (domain.Command, error) {
-			b := in.Body
-			return domain.Deploy{Project: b.Project, Release: b.Release, Environment: b.Environment, Machines: b.Machines, Exclude: b.Exclude,
-				MaxParallel: b.MaxParallel, StopAfterFailures: b.StopAfterFailures, Reason: b.Reason, By: by}, nil
+			return in.command(by), nil
 		})
+	a.routeReach()
 	write(a, route(http.MethodPost, "/rollback", "Deploy the release before", domain.DeployScope),
 		func(in *rollbackInput) string { return in.Key.Key },
 		func(_ context.Context, in *rollbackInput, by string) (domain.Command, error) {
@@ -94,6 +96,28 @@ func (a *API) routeDeploy() {
 	write(a, route(http.MethodPost, "/deployments/{name}/cancel", "Stop a deployment; what runs finishes", domain.DeployScope),
 		func(in *WriteNamed) string { return in.Key.Key }, a.cancel)
 	a.routeChoices()
+}
+
+func (in *deployInput) command(by string) domain.Deploy {
+	b := in.Body
+	return domain.Deploy{Project: b.Project, Release: b.Release, Environment: b.Environment, Machines: b.Machines, Exclude: b.Exclude,
+		MaxParallel: b.MaxParallel, StopAfterFailures: b.StopAfterFailures, Reason: b.Reason, By: by}
+}
+
+// routeReach registers the question that goes before a deployment: the same wish, of which nothing is written.
+func (a *API) routeReach() {
+	op := route(http.MethodPost, "/deployments/reach", "Which machines a deployment would go to now; nothing is written", domain.ReadScope)
+	huma.Register(a.router, op, func(ctx context.Context, in *deployInput) (out *answer[explain.Reach], err error) {
+		wish := in.command(callerOf(ctx).name)
+		a.cfg.Engine.Read(func(v *projections.View) {
+			if _, rejection := wish.Decide(v.World()); rejection != nil {
+				err = problemOf(rejection)
+				return
+			}
+			out = &answer[explain.Reach]{Position: v.Position.String(), Body: explain.ReachOf(v, wish)}
+		})
+		return out, err
+	})
 }
 
 // cancel finds the project that a deployment belongs to; its stream guards the command.

@@ -40,11 +40,13 @@ type deployment struct {
 func deployVerb(s *shell) *cobra.Command {
 	d := deployment{Machines: []string{}, Exclude: []string{}}
 	var parallel, stopAfter int
+	var yes bool
 	w := &waiting{shell: s}
 	cmd := verb{
 		use: "deploy PROJECT VERSION --to ENV", short: "Deploy a release to an environment",
 		long: "Deploy a release to an environment: to all of its machines in the project's scope, whether or\nnot they are up to date. " +
-			"Its success makes the release the one that is wanted there.\n\nWith --machine only these get it, and keep it (a hold). Prints the deployment's id.",
+			"Its success makes the release the one that is wanted there.\n\nWith --machine only these get it, and keep it (a hold). Prints the deployment's id.\n\n" +
+			"Where none of the machines is online you are told so before anything is written. On a terminal you are also\nasked, unless --yes is given; without an answer of y nothing is deployed, and the exit code is 1.",
 		example: "drover deploy shop 1.4.3 --to production --wait --timeout 20m\ndrover deploy shop 1.4.3 --to production --machine web-01\ndrover deploy shop 1.4.3 --to production --exclude web-09 --max-parallel 5",
 	}
 	c := cmd.command()
@@ -56,6 +58,12 @@ func deployVerb(s *shell) *cobra.Command {
 		if c.Flags().Changed("stop-after-failures") {
 			d.StopAfter = &stopAfter
 		}
+		if err := w.check(); err != nil {
+			return err
+		}
+		if err := s.confirm(c.Context(), d, yes); err != nil {
+			return err
+		}
 		return s.deploy(c.Context(), w, client.Path("deployments"), d, "release "+args[1]+" of "+args[0]+" goes to "+d.Environment)
 	}
 	flags := c.Flags()
@@ -65,6 +73,7 @@ func deployVerb(s *shell) *cobra.Command {
 	flags.IntVar(&parallel, "max-parallel", 0, "at most `N` machines at once; 0: no bound; default: the project's")
 	flags.IntVar(&stopAfter, "stop-after-failures", 0, "cancel the rest after `N` failed machines; 0: never; default: the project's")
 	flags.StringVar(&d.Reason, "reason", "", "why, in a `TEXT` that stays in the log")
+	flags.BoolVar(&yes, "yes", false, "do not ask, even if none of the machines is online")
 	w.flags(c)
 	return c
 }

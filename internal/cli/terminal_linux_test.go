@@ -1,0 +1,58 @@
+package cli_test
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// atTerminal runs a command whose stdin and stderr are a terminal at which somebody has typed what is typed.
+func (s *stand) atTerminal(typed string, args ...string) (shown string, code int) {
+	s.t.Helper()
+	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		without(s.t, "terminals to open: %v", err)
+	}
+	defer keyboard.Close()
+	require.NoError(s.t, unix.IoctlSetPointerInt(int(keyboard.Fd()), unix.TIOCSPTLCK, 0))
+	number, err := unix.IoctlGetInt(int(keyboard.Fd()), unix.TIOCGPTN)
+	require.NoError(s.t, err)
+	terminal, err := os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|unix.O_NOCTTY, 0)
+	require.NoError(s.t, err)
+	cmd := exec.Command(program, args...)
+	cmd.Env, cmd.Dir, cmd.Stdin, cmd.Stderr = s.env, s.root, terminal, terminal
+	require.NoError(s.t, cmd.Start())
+	require.NoError(s.t, terminal.Close())
+	_, err = io.WriteString(keyboard, typed)
+	require.NoError(s.t, err)
+	var text strings.Builder
+	_, _ = io.Copy(&text, keyboard) // ends with an error once nobody has the terminal open
+	_ = cmd.Wait()
+	return text.String(), cmd.ProcessState.ExitCode()
+}
+
+func TestADeploymentThatNobodyCanTakeIsAskedForAtATerminal(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	s.server()
+	s.shop()
+	require.NoError(t, os.WriteFile(s.root+"/machine.yaml", []byte("apiVersion: drover.dev/v1\nkind: Machine\nmetadata: {name: web-01}\nspec: {environment: production}\n"), 0o600))
+	s.ok("apply", "-f", s.root+"/machine.yaml")
+	s.ok("release", "create", "shop", "1.0")
+	for typed, deployed := range map[string]bool{"y\n": true, "YES\n": true, "n\n": false, "\n": false, "\x04": false} {
+		before := s.ok("get", "deployments", "-o", "name")
+		shown, code := s.atTerminal(typed, "deploy", "shop", "1.0", "--to", "production")
+		require.Contains(t, shown, "the only machine of project shop in production is offline: it is skipped now\r\nDeploy all the same? [y/N]")
+		require.Equal(t, deployed, code == 0, "%q: %s", typed, shown)
+		require.Equal(t, deployed, before != s.ok("get", "deployments", "-o", "name"), "%q: %s", typed, shown)
+	}
+	shown, code := s.atTerminal("", "deploy", "shop", "1.0", "--to", "production", "--yes")
+	require.Zero(t, code)
+	require.NotContains(t, shown, "[y/N]")
+}
