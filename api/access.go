@@ -57,6 +57,7 @@ func (a *API) caller(r *http.Request) (caller, *Problem) {
 	}
 	c, ok := a.bearer(text)
 	if !ok && a.failures.spent(r.RemoteAddr) { // it costs nothing more; whoever has a good token is let in all the same
+		a.refusals.note(r.RemoteAddr, "", errTooFast.Detail, a.cfg.Clock.Now())
 		return caller{}, errTooFast
 	}
 	if !ok && a.cfg.Engine.CatchUp(r.Context()) == nil {
@@ -64,6 +65,7 @@ func (a *API) caller(r *http.Request) (caller, *Problem) {
 	}
 	if !ok {
 		a.failures.note(r.RemoteAddr)
+		a.refusals.note(r.RemoteAddr, "", errBadToken.Detail, a.cfg.Clock.Now())
 		return caller{}, errBadToken
 	}
 	return c, nil

@@ -89,7 +89,7 @@ func (a *API) admit(ctx context.Context, conn *websocket.Conn, remote string, h 
 	if refused := a.clone(ctx, j); refused != nil {
 		return nil, refused
 	}
-	s := &session{api: a, conn: conn, machine: j.machine, instance: j.instance, id: j.session, secret: hashOf(j.secret), told: eventlog.NoStream, pushing: true}
+	s := &session{api: a, conn: conn, machine: j.machine, instance: j.instance, id: j.session, secret: hashOf(j.secret), version: bounded(h.Version), told: eventlog.NoStream, pushing: true}
 	warnings, err := a.connect(ctx, j)
 	if err == nil {
 		err = a.compare(ctx, j.machine, h.Memory)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/explain"
 )
 
 // Config says what an API stands on. Engine, Log and Clock are required.
@@ -29,6 +30,8 @@ type Config struct {
 	Kick func()
 	// Ready says what else keeps this server from its work; nil: nothing does.
 	Ready func() error
+	// Place says where the log lies, and how much room there is; nil: nobody knows.
+	Place func() explain.Place
 	// Version is that of this program, for /api/openapi.json.
 	Version string
 }
@@ -41,6 +44,7 @@ type API struct {
 	router   huma.API
 	metrics  *metrics
 	failures failures
+	refusals refusals
 	hub      hub
 	output   watchers
 	counts   counts
@@ -70,6 +74,9 @@ func New(cfg Config) *API {
 	}
 	if cfg.Ready == nil {
 		cfg.Ready = func() error { return nil }
+	}
+	if cfg.Place == nil {
+		cfg.Place = func() explain.Place { return explain.Place{} }
 	}
 	a := &API{cfg: cfg, log: cfg.Logger, mux: http.NewServeMux(), draining: make(chan struct{}),
 		replays: make(chan struct{}, maxReplays), streams: make(chan struct{}, maxStreams)}
@@ -106,6 +113,7 @@ func (a *API) routes() {
 	a.routeOutput()
 	a.routePlain()
 	a.routeHealth()
+	a.routeDoctor()
 	a.mux.HandleFunc("GET /api/v1/agent", a.serveAgent)
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		missing("there is no route %.20s %.200s", r.Method, r.URL.Path).hint("/api/openapi.json lists the routes").write(w)

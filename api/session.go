@@ -28,6 +28,7 @@ type session struct {
 	machine      string
 	instance, id domain.ID
 	secret       string // hash
+	version      string // of its drover, as it says
 
 	// settings and told belong to the one that pushes.
 	settings client.Settings
@@ -298,9 +299,11 @@ func (a *API) serveAgent(w http.ResponseWriter, r *http.Request) {
 		s, refused = a.admit(ctx, conn, r.RemoteAddr, hello)
 	}
 	if refused != nil {
+		a.refusals.note(r.RemoteAddr, hello.Machine, refused.Reason, a.cfg.Clock.Now())
 		a.turnAway(ctx, conn, hello.Machine, *refused)
 		return
 	}
+	a.refusals.forgive(s.machine)
 	defer a.hub.drop(s)
 	defer s.leave()
 	conn.SetReadLimit(client.MaxMessageBytes)
