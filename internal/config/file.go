@@ -34,6 +34,11 @@ type value struct {
 	line  int
 }
 
+// Has says whether the file gives one of the keys a value.
+func (f File) Has(keys ...string) bool {
+	return slices.ContainsFunc(keys, func(key string) bool { return len(f.values[key].texts) > 0 })
+}
+
 // maxFileBytes bounds a config file.
 const maxFileBytes = 1 << 20
 
