@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -52,7 +53,7 @@ func dialWebSocket(c Config) (dialer, error) {
 	return func(ctx context.Context, address string) (line, error) {
 		conn, answer, err := websocket.Dial(ctx, address, &websocket.DialOptions{HTTPClient: t.renewed()})
 		if err != nil {
-			return nil, dialError(answer, err)
+			return nil, dialError(address, answer, err)
 		}
 		conn.SetReadLimit(client.MaxMessageBytes)
 		return &webSocketLine{conn: conn, log: c.Logger}, nil
@@ -83,7 +84,16 @@ func (t *trust) renewed() *http.Client {
 }
 
 // dialError is what is worth telling of why there is no connection.
-func dialError(answer *http.Response, err error) error {
+func dialError(address string, answer *http.Response, err error) error {
+	server := strings.TrimSuffix("http"+strings.TrimPrefix(address, "ws"), client.AgentPath)
+	if answer != nil && answer.Body != nil {
+		if start, _ := io.ReadAll(io.LimitReader(answer.Body, 200)); client.PlainToTLS(string(start)) {
+			return fmt.Errorf("%s speaks TLS; write https:// instead of http:// in --server", server)
+		}
+	}
+	if detail, hint := client.Misled(server, err); detail != "" {
+		return fmt.Errorf("%s; %s", detail, hint)
+	}
 	if answer != nil && answer.StatusCode != http.StatusSwitchingProtocols {
 		return fmt.Errorf("the server answered %s; is it a drover server?", answer.Status)
 	}

@@ -111,7 +111,11 @@ func (c *Client) write(ctx context.Context, method, path, key string, body, into
 func Path(segments ...string) string {
 	var b strings.Builder
 	for _, segment := range segments {
-		b.WriteString("/" + url.PathEscape(segment))
+		escaped := url.PathEscape(segment)
+		if strings.Trim(segment, ".") == "" {
+			escaped = strings.Repeat("%2E", len(segment)) // or it would be a way to another place
+		}
+		b.WriteString("/" + escaped)
 	}
 	return b.String()
 }

@@ -119,14 +119,11 @@ func asProblem(server string, answer *http.Response, body []byte) *Problem {
 			Detail: fmt.Sprintf("%s answered %s", server, answer.Status),
 			Hint:   "what answers there may be no drover server"}
 	}
+	if better := misplaced(server, answer, body, p); better != nil {
+		p = better
+	}
 	p.Status = answer.StatusCode
 	return p
-}
-
-// unreached is a Problem without an answer.
-func unreached(server string, err error) *Problem {
-	return &Problem{Title: "No server answers", Kind: Unavailable, Detail: fmt.Sprintf("%s does not answer: %v", server, bare(err)),
-		Hint: "is `drover server` running there?", cause: err}
 }
 
 // bare takes away what net/http puts before the reason: method and address, which the sentence has already.

@@ -117,7 +117,7 @@ func (s *source) compose(c chunk, found *findings) *value {
 // tooMuch refuses what the parser would need too long or too deep a stack for.
 func tooMuch(tokens token.Tokens) string {
 	if len(tokens) > maxTokens {
-		return "the document holds too many values"
+		return fmt.Sprintf("the document holds too many values: more than about %d", maxTokens/2)
 	}
 	flow := 0
 	for _, t := range tokens {

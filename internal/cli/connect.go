@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/droverhq/drover/api/client"
@@ -39,6 +40,10 @@ func (s *shell) connect(ctx context.Context) (*client.Client, error) {
 	if c.Token == "" {
 		return nil, &failure{code: exitDenied, kind: client.Unauthorised, text: "no token is known for " + c.Servers[0],
 			hint: "start `drover server` as this user, or use --token or DROVER_TOKEN"}
+	}
+	if strings.ContainsFunc(c.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return nil, &failure{code: exitDenied, kind: client.Unauthorised, text: "the token holds a character that no token has, such as a line break",
+			hint: "give --token or DROVER_TOKEN the text that `drover token create` printed, and nothing else"}
 	}
 	carrier, err := carrier(ca)
 	c.HTTP = carrier
@@ -86,11 +91,11 @@ func carrier(ca string) (*http.Client, error) {
 	if ca != "" {
 		pem, err := os.ReadFile(ca)
 		if err != nil {
-			return nil, invalid("read the authorities: %v", err)
+			return nil, invalid("--ca %s cannot be read: %v", quoted(ca), config.Reason(err))
 		}
 		pool := x509.NewCertPool()
 		if !pool.AppendCertsFromPEM(pem) {
-			return nil, invalid("%s holds no certificate in PEM form", ca)
+			return nil, invalid("--ca %s holds no certificate in PEM form", quoted(ca))
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}

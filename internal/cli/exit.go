@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
+	"unicode"
 
 	"github.com/droverhq/drover/agent"
 	"github.com/droverhq/drover/api/client"
@@ -71,6 +74,7 @@ func asFailure(err error) *failure {
 	var problem *client.Problem
 	var rejection *domain.Rejection
 	var ended *agent.Error
+	var file *fs.PathError
 	switch {
 	case errors.As(err, &own):
 		return own
@@ -84,6 +88,8 @@ func asFailure(err error) *failure {
 		return &failure{code: codeOf(string(rejection.Kind)), kind: string(rejection.Kind), text: rejection.Reason, hint: rejection.Hint}
 	case errors.As(err, &ended):
 		return &failure{code: codeOf(string(ended.Kind)), kind: string(ended.Kind), text: err.Error()}
+	case errors.As(err, &file) && file.Path == os.Stdout.Name():
+		return &failure{code: exitError, kind: client.Unavailable, text: "stdout takes no more: " + file.Err.Error()}
 	case errors.Is(err, context.Canceled):
 		return &failure{code: exitError, kind: "interrupted", text: "interrupted"}
 	}
@@ -102,10 +108,20 @@ func codeOf(kind string) int {
 	return exitError
 }
 
+// harmless takes out of a text what would move a terminal's cursor or colour it: it may quote what others wrote.
+func harmless(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\uFFFD"))
+}
+
 // tell writes a failure: a sentence for people, one JSON object for scripts.
 func (f *failure) tell(w io.Writer, asJSON bool) {
 	if !asJSON {
-		fmt.Fprintf(w, "drover: %s\n", strings.ReplaceAll(f.Error(), "\n", "\n  "))
+		fmt.Fprintf(w, "drover: %s\n", strings.ReplaceAll(harmless(f.Error()), "\n", "\n  "))
 		return
 	}
 	text, err := json.Marshal(map[string]any{"error": struct {

@@ -42,15 +42,34 @@ func Run(ctx context.Context, p Program) int {
 	root := s.root()
 	root.SetArgs(p.Args)
 	root.SetIn(p.In)
-	root.SetOut(p.Out)
+	help := &remembering{to: p.Out}
+	root.SetOut(help) // cobra passes over what went wrong there
 	root.SetErr(p.Err)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = help.err
+	}
 	if err == nil {
 		return exitOK
 	}
 	f := asFailure(wrongUse(err))
 	f.tell(p.Err, s.output == formatJSON || s.output == formatLines || s.output == "" && asksForJSON(p.Args))
 	return f.code
+}
+
+// remembering is a stream that knows why something could not be written.
+type remembering struct {
+	to  io.Writer
+	err error
+}
+
+// Write notes the first fault.
+func (r *remembering) Write(p []byte) (int, error) {
+	n, err := r.to.Write(p)
+	if err != nil && r.err == nil {
+		r.err = err
+	}
+	return n, err
 }
 
 // root is the tree of all commands.
@@ -141,7 +160,7 @@ func (s *shell) fill(cmd *cobra.Command, names []string) (err error) {
 func flagError(err error) error {
 	var wrong *pflag.InvalidValueError
 	if errors.As(err, &wrong) {
-		return errors.New("flag --" + wrong.GetFlag().Name + ": " + quoted(wrong.GetValue()) + " is no value for it: " + wrong.Unwrap().Error())
+		return errors.New("flag --" + wrong.GetFlag().Name + ": " + quoted(wrong.GetValue()) + " is no value for it: " + config.Takes(wrong.GetFlag()))
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,6 +47,8 @@ func count(cmd *cobra.Command, arguments string, args []string) error {
 	}
 	path := cmd.CommandPath()
 	switch {
+	case slices.Contains(args, ""):
+		return usage("an argument of `%s` is empty; is a variable of the shell not set?", path)
 	case len(args) > most && most == 0:
 		return usage("`%s` takes no argument, and %s was given", path, quoted(args[0]))
 	case len(args) > most:

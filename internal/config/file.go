@@ -64,17 +64,40 @@ func ReadFile(path string) (File, error) {
 func readFile(path string) (File, error) {
 	opened, err := os.Open(path)
 	if err != nil {
-		return File{}, fmt.Errorf("read the config file: %w", err)
+		return File{}, unreadable{path, err}
 	}
 	defer opened.Close()
 	text, err := io.ReadAll(io.LimitReader(opened, maxFileBytes+1))
 	if err != nil {
-		return File{}, fmt.Errorf("read the config file: %w", err)
+		return File{}, unreadable{path, err}
 	}
 	if len(text) > maxFileBytes {
 		return File{}, fmt.Errorf("config file %s is longer than %d bytes; is it another file?", path, maxFileBytes)
 	}
 	return parse(path, text)
+}
+
+// unreadable is a config file that cannot be read.
+type unreadable struct {
+	path  string
+	cause error
+}
+
+// Error says which file it is, and why.
+func (u unreadable) Error() string {
+	return fmt.Sprintf("config file %.200q cannot be read: %v; name another with --config", u.path, Reason(u.cause))
+}
+
+// Unwrap is the cause.
+func (u unreadable) Unwrap() error { return u.cause }
+
+// Reason is why a file could not be used, without the words that repeat its name.
+func Reason(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return at.Err
+	}
+	return err
 }
 
 // parse takes keys and values letter by letter, so that 1.10 stays 1.10; flags know their own types.

@@ -60,7 +60,10 @@ func listen(c Config) (*endpoint, error) {
 // taken says what to do about an address that cannot be had.
 func taken(err error) error {
 	var system *net.OpError
+	var address *net.AddrError
 	switch {
+	case errors.As(err, &address):
+		return fmt.Errorf("%s (%s); write HOST:PORT with a port from 0 to 65535", address.Err, address.Addr)
 	case errors.Is(err, syscall.EADDRINUSE):
 		return errors.New("the address is in use, perhaps by another drover server; stop that, or listen elsewhere with --listen")
 	case errors.Is(err, syscall.EACCES):
