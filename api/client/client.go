@@ -86,10 +86,27 @@ func (c *Client) Download(ctx context.Context, path string, out io.Writer) error
 		return err
 	}
 	defer answer.Body.Close()
-	if _, err := io.Copy(out, answer.Body); err != nil {
+	to := &taker{Writer: out}
+	_, err = io.Copy(to, answer.Body)
+	switch {
+	case to.err != nil:
+		return fmt.Errorf("write what %s answers: %w", server, to.err)
+	case err != nil:
 		return unreached(server, err)
 	}
 	return nil
+}
+
+// taker remembers why it took no more: that is no fault of the server.
+type taker struct {
+	io.Writer
+	err error
+}
+
+// Write passes p on.
+func (t *taker) Write(p []byte) (n int, err error) {
+	n, t.err = t.Writer.Write(p)
+	return n, t.err
 }
 
 func (c *Client) write(ctx context.Context, method, path, key string, body, into any) (string, error) {

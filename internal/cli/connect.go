@@ -91,11 +91,11 @@ func carrier(ca string) (*http.Client, error) {
 	if ca != "" {
 		pem, err := os.ReadFile(ca)
 		if err != nil {
-			return nil, invalid("--ca %s cannot be read: %v", quoted(ca), config.Reason(err))
+			return nil, invalid("--ca %.300q cannot be read: %v", ca, config.Reason(err))
 		}
 		pool := x509.NewCertPool()
 		if !pool.AppendCertsFromPEM(pem) {
-			return nil, invalid("--ca %s holds no certificate in PEM form", quoted(ca))
+			return nil, invalid("--ca %.300q holds no certificate in PEM form", ca)
 		}
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}

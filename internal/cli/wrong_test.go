@@ -1,0 +1,363 @@
+package cli_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"database/sql"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/stretchr/testify/require"
+	_ "modernc.org/sqlite" // a log is altered behind drover's back
+)
+
+// wrong is one wrong use: what is typed, and what becomes of it. $NAME is what wrongYard has under that name.
+type wrong struct {
+	// typed is what stands after `drover`, words parted by spaces, '…' around those that hold some. `<FILE` at the end feeds a file.
+	typed string
+	code  int
+	says  string // the sentence, or its beginning
+	hint  string // what it says to do; empty: the sentence says it
+}
+
+// wrongUses is the table. One row is one wrong use; the whole stderr must begin with "drover: SAYS" and hold HINT.
+var wrongUses = map[string][]wrong{
+	"words": {
+		{"deploi", 2, `unknown command "deploi" for "drover"`, `did you mean "deploy"?`},
+		{"token mint", 2, `unknown command "mint" for "drover token"`, "`drover token --help` lists them"},
+		{"get machnes", 2, `unknown kind "machnes"`, `did you mean "machines"?`},
+		{"get machines --stat online", 2, "unknown flag: --stat", ""},
+		{"get", 2, "`drover get` takes KIND [NAME]", "`drover get --help`"},
+		{"get machines a b", 2, "`drover get` takes KIND [NAME], and \"b\" is too much", ""},
+		{"deploy shop 1.0", 2, "`drover deploy` needs --to ENV", "`drover deploy --help`"},
+		{"why ''", 2, "an argument of `drover why` is empty", "is a variable of the shell not set?"},
+		{"get machines -o xml", 2, `-o "xml" is no format`, "use table, wide, json, yaml, name, jsonl"},
+		{"get machines --limit -1", 2, "--limit -1 is none", "use 1 or more, or 0 for all"},
+		{"get machines --limit many", 2, `flag --limit: "many" is no value for it`, "it takes a whole number, such as 10"},
+		{"get machines --state lost", 1, `state "lost" is none that this list knows`, "use one of online, offline"},
+		{"get trigger joins", 2, "a trigger is named by its project too", "write trigger PROJECT/joins, or add --project"},
+		{"delete release shop/1.0", 2, "a release cannot be deleted", "what happened stays in the log"},
+		{"completion tcsh", 2, `shell "tcsh" is not known`, "use bash, zsh, fish or powershell"},
+		{"test $DIR/nowhere.txt", 1, "there is no file ", ""},
+		{"doctor now", 2, "`drover doctor` takes no argument", ""},
+	},
+	"times and numbers": {
+		{"token create --for 5x", 2, `flag --for: "5x" is no value for it`, "it takes a duration, such as 30s, 10m or 24h"},
+		{"token create --for -5h", 2, "--for -5h0m0s lies in the past", "use a duration such as 2h"},
+		{"pin shop 1.0 --in production --for 10", 2, `flag --for: "10" is no value for it`, "such as 30s"},
+		{"token create --join --uses -1", 1, "uses is -1", "0 is no limit"},
+		{"deploy shop 1.0 --to production --max-parallel -1", 1, "a bound is negative", "0 is no bound"},
+		{"deploy shop 1.0 --to production --timeout 5s", 2, "--timeout is for --wait", ""},
+		{"why web-01 --at yesterday", 1, `at="yesterday" is neither a position nor a time`, "write 12, or 2026-01-31T09:00:00Z"},
+		{"events --after soon", 1, `"soon" is no position`, "use a position as an event has it"},
+		{"server --tick 1500ms", 1, "a tick every 1.5s cannot be kept", "use whole seconds, at least 1s"},
+		{"server --tick 0s", 1, "a tick every 0s cannot be kept", "use whole seconds, at least 1s"},
+	},
+	"tokens": {
+		{"--token 0123456789ab.wrong get machines", 4, "the token is not known, was revoked or has expired", "`drover token create` makes another one"},
+		{"--token nonsense get machines", 4, "the token is not known, was revoked or has expired", ""},
+		{"--token $REVOKED get machines", 4, "the token is not known, was revoked or has expired", ""},
+		{"--token $EXPIRED get machines", 4, "the token is not known, was revoked or has expired", ""},
+		{"--token $READ release create shop 2.0", 4, "the token's scope read does not go so far", "this takes the scope deploy"},
+		{"--token $JOIN get machines", 4, "a join token is good for joining alone", "use a token with the scope read"},
+		{"--token 'a\nb' get machines", 4, "the token holds a character that no token has", "the text that `drover token create` printed"},
+		{"token create --scope all", 2, `--scope "all" is none`, "use admin, deploy or read"},
+		{"token create --uses 3", 2, "--uses, --environment and --role are for --join", ""},
+		{"token create --join --environment gone", 5, `environment "gone" does not exist`, "`drover get environments` lists them"},
+		{"token revoke 0123456789ab", 5, `token "0123456789ab" does not exist`, "`drover token list` lists them"},
+	},
+	"the way to the server": {
+		{"--server https://127.0.0.1:$PORT get machines", 1, "https://127.0.0.1:$PORT speaks HTTP without TLS", "write http:// instead of https://"},
+		{"--server http://127.0.0.1:$TLSPORT get machines", 1, "http://127.0.0.1:$TLSPORT speaks TLS", "write https:// instead of http://"},
+		{"--server https://127.0.0.1:$TLSPORT get machines", 1, "the certificate of https://127.0.0.1:$TLSPORT is from an authority that this machine does not know", "--ca FILE"},
+		{"--server https://127.0.0.1:$TLSPORT --ca $DIR/other.pem get machines", 1, "the certificate of https://127.0.0.1:$TLSPORT is from an authority", "--ca FILE"},
+		{"--server https://localhost:$TLSPORT --ca $DIR/cert.pem get machines", 1, "the certificate of https://localhost:$TLSPORT is good for 127.0.0.1, not for \"localhost\"", "use such a name in --server"},
+		{"--ca $DIR/nowhere.pem get machines", 1, `--ca "$DIR/nowhere.pem" cannot be read: no such file or directory`, ""},
+		{"--ca $DIR/key.pem get machines", 1, `--ca "$DIR/key.pem" holds no certificate in PEM form`, ""},
+		{"--server ftp://localhost get machines", 1, `"ftp://localhost" is no server's address`, "write it as http://HOST:PORT or https://HOST:PORT"},
+		{"--server 127.0.0.1:7070 get machines", 1, `"127.0.0.1:7070" is no server's address`, "write it as http://HOST:PORT"},
+		{"--server http://127.0.0.1:1 get machines", 1, "http://127.0.0.1:1 does not answer: connection refused", "is `drover server` running there?"},
+		{"--server http://drover.invalid:7070 get machines", 1, `no host with the name "drover.invalid" is known`, "is --server spelt right?"},
+		{"--server http://127.0.0.1:$PORT/drover get machines", 1, "there is no API of drover at http://127.0.0.1:$PORT/drover", "use http://127.0.0.1:$PORT"},
+		{"--server $STRANGER get machines", 1, "$STRANGER answered what this client cannot read", "are client and server of one version?"},
+		{"--server $OLDER doctor", 1, "something is bad", "its line says what to do"},
+		{"--server $OLDER get machines", 1, "$OLDER does not know what it was asked for", "it is of another version than this program"},
+		{"--server $HOSTILE get machines", 1, "a detail  [31mwith colours [0m", ""},
+	},
+	"settings": {
+		{"--config $DIR/unknown.yaml get machines", 1, `$DIR/unknown.yaml:2:1: key "listne" is unknown`, `did you mean "listen"?`},
+		{"--config $DIR/half.yaml get machines", 1, "config file $DIR/half.yaml is no YAML: [1:9] sequence end token ']' not found", ""},
+		{"--config $DIR/twice.yaml get machines", 1, "", `"listen"`},
+		{"--config $DIR/nowhere.yaml get machines", 1, `config file "$DIR/nowhere.yaml" cannot be read: no such file or directory`, "name another with --config"},
+		{"--config $DIR get machines", 1, `config file "$DIR" cannot be read: is a directory`, "name another with --config"},
+		{"--config $DIR/tick.yaml server", 1, `$DIR/tick.yaml:1: key "tick": "soon" is no value for it`, "it takes a duration"},
+	},
+	"starting": {
+		{"server --data $DIR/file", 1, "make data folder $DIR/file: not a directory", "name another with --data"},
+		{"server --data /proc/nowhere", 1, "make data folder /proc/nowhere: no such file or directory", "name another with --data"},
+		{"server --listen 127.0.0.1:$PORT --data $DIR/b", 1, "listen on 127.0.0.1:$PORT: the address is in use, perhaps by another drover server", "listen elsewhere with --listen"},
+		{"server --listen 127.0.0.1:99999 --data $DIR/b", 1, "listen on 127.0.0.1:99999: invalid port (99999)", "with a port from 0 to 65535"},
+		{"server --listen here", 1, `listen address "here" is none`, "write HOST:PORT"},
+		{"server --listen 0.0.0.0:0", 1, "listen address 0.0.0.0:0 can be reached from other machines", "or say --insecure"},
+		{"server --log sqlite:$DIR/newer.db", 1, "open log $DIR/newer.db: ", "use a newer drover"},
+		{"server --log sqlite:$DIR/shop.yaml", 1, "open log $DIR/shop.yaml: not a log this drover can use", ""},
+		{"server --log sqlite:$DIR", 1, "open log $DIR: not a log this drover can use: it is a folder", "name a file in it"},
+		{"server --log mysql://db", 1, `log "mysql://db" is none that is known`, "write it as sqlite:PATH"},
+		{"log verify --log sqlite:$DIR/nowhere.db", 1, `there is no log at "$DIR/nowhere.db"`, ""},
+		{"log import $DIR/shop.yaml --log sqlite:$DIR/c.db", 1, "$DIR/shop.yaml: ", "it is no archive of a log"},
+		{"agent --server ftp://host --name a", 1, "", "drover speaks http and https, not ftp"},
+		{"agent --server http://127.0.0.1:$PORT --name a --data $DIR/file", 1, "", "not a directory"},
+	},
+	"names": {
+		{"get machine \x1b[31mred", 5, `machine "\x1b[31mred" does not exist`, "`drover get machines` lists them"},
+		{"get machine \xff\xfe", 5, `machine "\xff\xfe" does not exist`, ""},
+		{"get machine ../../tokens", 5, `machine "../../tokens" does not exist`, ""},
+		{"delete machine ..", 5, `machine ".." does not exist`, ""},
+		{"release create shop ../1", 1, `version "../1" has '.' at character 1`, `use letters, digits and "._-+"`},
+		{"deploy shop 1.0 --to prodction", 5, `environment "prodction" does not exist`, "`drover get environments` lists them"},
+		{"deploy shop 9.9 --to production", 5, `project shop has no release "9.9"`, "`drover release create shop VERSION` makes one"},
+		{"deploy shop 1.0 --to production --machine web-09", 5, `machine "web-09" does not exist`, "`drover get machines` lists them"},
+		{"log clear machine/web-01", 5, `stream "machine/web-01" is not set aside`, "`/readyz` names those that are"},
+	},
+	"what others chose": {
+		{"release create shop 1.1", 6, "release 1.1 of project shop exists with other", ""},
+		{"deploy shop 1.1 --to staging", 6, "project shop is pinned to 1.0 in staging", "`drover unpin shop --in staging` first"},
+		{"delete environment production", 6, "environment production is still named by", "delete or move these first"},
+		{"delete policy default", 6, "policy default cannot be deleted", "apply it with other settings instead"},
+		{"rollback shop --to production", 6, "project shop has no release to go back to in production", ""},
+		{"log accept-restore", 6, "there is nothing to accept", ""},
+		{"deploy shop 1.0 --to production --machine web-01 --exclude web-01", 1, "machines are both named and excluded", "use --machine or --exclude"},
+	},
+	"files": {
+		{"apply", 2, "`drover apply` needs -f FILE|DIR|-", ""},
+		{"apply shop.yaml", 2, "`drover apply` takes no argument, and \"shop.yaml\" was given", ""},
+		{"apply -f $DIR/nowhere.yaml", 1, "", "nowhere.yaml"},
+		{"apply -f $DIR/empty", 1, "folder $DIR/empty holds no *.yaml and no *.yml file", ""},
+		{"apply -f -", 1, "the files hold no document", "write one that begins with apiVersion: drover.dev/v1"},
+		{"apply -f - <$DIR/key-unknown.yaml", 1, "stdin:4:8: ", "    4 | spec: {stepps: []}\n      |        ^"},
+		{"apply -f $DIR/key-twice.yaml", 1, `$DIR/key-twice.yaml:3:1: "kind" is there twice, first in line 2 (keep one of the two)`, "    3 | kind: Project\n      | ^"},
+		{"apply -f $DIR/two.yaml", 1, "$DIR/two.yaml:7:18: Environment blue is there twice, first at $DIR/two.yaml:1 (keep one of the two)", "      |                  ^"},
+		{"apply -f $DIR/kind.yaml", 1, `$DIR/kind.yaml:2:7: kind "Enviroment" is not known (did you mean "Environment"?)`, "      |       ^"},
+		{"apply -f $DIR/version.yaml", 1, `$DIR/version.yaml:1:13: apiVersion "v1" is not known (write drover.dev/v1)`, "^"},
+		{"apply -f $DIR/tab.yaml", 1, "$DIR/tab.yaml:3:1: a tab indents this line (use spaces)", "^"},
+		{"apply -f $DIR/duration.yaml", 1, `$DIR/duration.yaml:4:22: spec.offlineAfter wants a duration, not text "soon" (such as 30s, 10m or 24h)`, "^"},
+		{"apply -f $DIR/negative.yaml", 1, "$DIR/negative.yaml:4:21: maxParallel is -1 (0 is no bound)", "^"},
+		{"apply -f $DIR/ansi.yaml", 1, `$DIR/ansi.yaml:3:18: environment "\x1b[31mred" has '\x1b' at character 1`, "^"},
+		{"apply -f $DIR/path.yaml", 1, `$DIR/path.yaml:3:18: environment "../../etc" has '.' at character 1`, "^"},
+		{"apply -f $DIR/empty-name.yaml", 1, "$DIR/empty-name.yaml:3:18: environment is empty", "give it a name of letters, digits"},
+		{"apply -f $DIR/long-name.yaml", 1, "$DIR/long-name.yaml:3:18: environment \"aaaa", "has 1000000 characters (use at most 63)"},
+		{"apply -f $DIR/latin.yaml", 1, "$DIR/latin.yaml:3:18: byte 0xfc is no text", "a file holds YAML or JSON in UTF-8"},
+		{"apply -f $DIR/roles.yaml", 1, "$DIR/roles.yaml:1:1: the document holds too many values", ""},
+		{"apply -f $DIR/big.yaml", 1, "$DIR/big.yaml: the input is longer than 8 MiB (split it into several files)", ""},
+		{"diff -f $DIR/reference.yaml", 1, "the files hold a mistake; nothing was written", `$DIR/reference.yaml:4:21: Machine web-02: environment "lost" does not exist`},
+	},
+}
+
+// wrongFiles are what the rows name below $DIR.
+var wrongFiles = map[string]string{
+	"shop.yaml":        "apiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: production}\n---\napiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: staging}\n---\n" + wrongShop("one") + "---\napiVersion: drover.dev/v1\nkind: Machine\nmetadata: {name: web-01}\nspec: {environment: production}\n",
+	"other.yaml":       wrongShop("two"),
+	"unknown.yaml":     "tick: 5s\nlistne: x\n",
+	"half.yaml":        "listen: [\n",
+	"twice.yaml":       "listen: a:1\nlisten: b:1\n",
+	"tick.yaml":        "tick: soon\n",
+	"file":             "this is a file\n",
+	"key-unknown.yaml": "apiVersion: drover.dev/v1\nkind: Project\nmetadata: {name: shop}\nspec: {stepps: []}\n",
+	"key-twice.yaml":   "apiVersion: drover.dev/v1\nkind: Environment\nkind: Project\nmetadata: {name: shop}\n",
+	"two.yaml":         "apiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: blue}\n---\napiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: blue}\n",
+	"kind.yaml":        "apiVersion: drover.dev/v1\nkind: Enviroment\nmetadata: {name: blue}\n",
+	"version.yaml":     "apiVersion: v1\nkind: Environment\nmetadata: {name: blue}\n",
+	"tab.yaml":         "apiVersion: drover.dev/v1\nkind: Environment\n\tmetadata: {name: blue}\n",
+	"duration.yaml":    "apiVersion: drover.dev/v1\nkind: MachinePolicy\nmetadata: {name: a}\nspec: {offlineAfter: soon}\n",
+	"negative.yaml":    "apiVersion: drover.dev/v1\nkind: Project\nmetadata: {name: a}\nspec: {maxParallel: -1}\n",
+	"ansi.yaml":        "apiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: \"\\x1b[31mred\"}\n",
+	"path.yaml":        "apiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: ../../etc}\n",
+	"empty-name.yaml":  "apiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: ''}\n",
+	"long-name.yaml":   "apiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: " + strings.Repeat("a", 1_000_000) + "}\n",
+	"latin.yaml":       "apiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: \xfcber}\n",
+	"roles.yaml":       "apiVersion: drover.dev/v1\nkind: Project\nmetadata: {name: a}\nspec: {roles: [" + strings.Repeat("r, ", 10_000) + "r]}\n",
+	"reference.yaml":   "apiVersion: drover.dev/v1\nkind: Machine\nmetadata: {name: web-02}\nspec: {environment: lost}\n",
+	"empty/README":     "no YAML here\n",
+}
+
+func wrongShop(says string) string {
+	return "apiVersion: drover.dev/v1\nkind: Project\nmetadata: {name: shop}\nspec: {steps: [{name: say, run: echo " + says + "}]}\n"
+}
+
+func TestEveryWrongUseHasItsSentenceItsHintAndItsExitCode(t *testing.T) {
+	t.Parallel()
+	y := newWrongYard(t)
+	count := 0
+	for group, rows := range wrongUses {
+		count += len(rows)
+		for _, row := range rows {
+			t.Run(group+"/"+row.typed, func(t *testing.T) { y.check(t, row) })
+		}
+	}
+	require.GreaterOrEqual(t, count, 60)
+}
+
+// wrongYard is a stand with all that can be wrong in it.
+type wrongYard struct {
+	*stand
+	names *strings.Replacer
+}
+
+func newWrongYard(t *testing.T) *wrongYard {
+	s := newStand(t)
+	dir := filepath.Join(s.root, "w")
+	for name, text := range wrongFiles {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	big, err := os.Create(filepath.Join(dir, "big.yaml"))
+	require.NoError(t, err)
+	require.NoError(t, big.Truncate(100<<20))
+	require.NoError(t, big.Close())
+	selfSigned(t, dir, "", "127.0.0.1")
+	selfSigned(t, dir, "other", "elsewhere")
+
+	s.server()
+	context := s.ok("token", "create")
+	secured := &stand{t: t, root: filepath.Join(s.root, "tls"), port: freePort(t)}
+	secured.env = append(append([]string{}, s.env...), "HOME="+secured.root, "DROVER_LISTEN=127.0.0.1:"+secured.port)
+	require.NoError(t, os.MkdirAll(secured.root, 0o700))
+	secured.process("server", "--data", filepath.Join(secured.root, "data"), "--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", filepath.Join(dir, "key.pem"))
+	secured.ok("get", "servers") // it is there
+
+	// What people did before.
+	s.ok("apply", "-f", filepath.Join(dir, "shop.yaml"))
+	s.ok("release", "create", "shop", "1.0")
+	s.ok("release", "create", "shop", "1.1")
+	s.ok("pin", "shop", "1.0", "--in", "staging")
+	s.ok("apply", "-f", filepath.Join(dir, "other.yaml")) // 1.1 is now another one
+	revoked, expired := s.ok("token", "create"), s.ok("token", "create", "--scope", "read", "--for", "1s")
+	s.ok("token", "revoke", strings.Split(revoked, ".")[0])
+	s.eventually("the token expires", func() bool { _, _, code := s.run("--token", expired, "get", "machines"); return code == 4 })
+	newer := filepath.Join(dir, "newer.db")
+	s.ok("log", "export", filepath.Join(dir, "archive.jsonl"))
+	s.ok("log", "import", filepath.Join(dir, "archive.jsonl"), "--log", "sqlite:"+newer)
+	alterLog(t, newer, "PRAGMA user_version = 99")
+
+	s.env = slices.DeleteFunc(s.env, func(pair string) bool { return strings.HasPrefix(pair, "DROVER_TICK=") })
+	s.env = append(s.env, "DROVER_TOKEN="+context, "DROVER_LISTEN=127.0.0.1:0", "DROVER_DATA="+filepath.Join(s.root, "b"))
+	return &wrongYard{stand: s, names: strings.NewReplacer("$DIR", dir, "$PORT", s.port, "$TLSPORT", secured.port,
+		"$REVOKED", revoked, "$EXPIRED", expired, "$READ", s.ok("token", "create", "--scope", "read"), "$JOIN", s.ok("token", "create", "--join"),
+		"$STRANGER", answering(t, http.StatusOK, "text/html", "<html>welcome</html>"),
+		"$OLDER", answering(t, http.StatusNotFound, "application/problem+json", `{"kind":"not-found","detail":"there is no route GET /api/v1/machines"}`),
+		"$HOSTILE", answering(t, http.StatusConflict, "application/problem+json", `{"kind":"invalid","detail":"a detail \u001b[31mwith colours\u001b[0m"}`))}
+}
+
+// answering is a server that is not drover's, or not of this version: it answers everything alike.
+func answering(t *testing.T, status int, kind, body string) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", kind)
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// selfSigned makes NAMEcert.pem and NAMEkey.pem, or NAME.pem where only the first is wanted.
+func selfSigned(t *testing.T, dir, name string, hosts ...string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	form := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: hosts[0]}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			form.IPAddresses = append(form.IPAddresses, ip)
+		} else {
+			form.DNSNames = append(form.DNSNames, host)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, form, form, key.Public(), key)
+	require.NoError(t, err)
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	require.NoError(t, err)
+	write := func(file, kind string, text []byte) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, file), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: text}), 0o600))
+	}
+	if name != "" {
+		write(name+".pem", "CERTIFICATE", der)
+		return
+	}
+	write("cert.pem", "CERTIFICATE", der)
+	write("key.pem", "PRIVATE KEY", secret)
+}
+
+// alterLog changes a log's file as nobody should.
+func alterLog(t *testing.T, path, statement string) {
+	t.Helper()
+	file, err := sql.Open("sqlite", path)
+	require.NoError(t, err)
+	defer file.Close()
+	_, err = file.ExecContext(t.Context(), statement)
+	require.NoError(t, err)
+}
+
+// stray is what no sentence for people holds: the insides of Go, of a stack, of JSON.
+var stray = regexp.MustCompile(`strconv\.|goroutine |panic|0x[0-9a-f]{8}|\{"|%!|<nil>|failed to|\.go:\d`)
+
+func (y *wrongYard) check(t *testing.T, row wrong) {
+	typed, fed, _ := strings.Cut(y.names.Replace(row.typed), " <")
+	cmd := exec.CommandContext(t.Context(), program, words(typed)...)
+	cmd.Env, cmd.Dir = y.env, y.root
+	if fed != "" {
+		file, err := os.Open(fed)
+		require.NoError(t, err)
+		defer file.Close()
+		cmd.Stdin = file
+	}
+	var said strings.Builder
+	cmd.Stderr = &said
+	_ = cmd.Run()
+	lines := strings.Split(said.String(), "\n")
+	for len(lines) > 1 && !strings.HasPrefix(lines[0], "drover: ") {
+		lines = lines[1:] // words on the way there
+	}
+	text := strings.Join(lines, "\n")
+	require.Equal(t, row.code, cmd.ProcessState.ExitCode(), text)
+	require.True(t, strings.HasPrefix(text, "drover: "+y.names.Replace(row.says)), "%s\nwanted: drover: %s", text, y.names.Replace(row.says))
+	require.Contains(t, text, y.names.Replace(row.hint))
+	require.NotRegexp(t, stray, text)
+	require.Less(t, len(text), 2000, "a sentence can be read")
+	require.NotContains(t, strings.Map(func(r rune) rune {
+		if r != '\n' && unicode.IsControl(r) {
+			return '\x00'
+		}
+		return r
+	}, text), "\x00", "no control bytes reach a terminal")
+}
+
+// words parts a command line as a shell would: spaces part, '…' holds together.
+func words(line string) (all []string) {
+	for i, part := range strings.Split(line, "'") {
+		if i%2 == 1 {
+			all = append(all, part)
+			continue
+		}
+		all = append(all, strings.Fields(part)...)
+	}
+	return all
+}
