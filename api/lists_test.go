@@ -45,7 +45,7 @@ func TestWhatIsNotThereIsSaidWithAHint(t *testing.T) {
 	y := newYard(t)
 	y.shop()
 	for _, path := range []string{"/machines/nobody", "/environments/x", "/policies/x", "/projects/x", "/triggers/shop/x", "/releases/shop/9", "/servers/x",
-		"/tokens/x", "/deployments/x", "/resources/machine/x", "/resources/pod/x", "/why?machine=nobody", "/deployments/x/output", "/nowhere", "/machines/a%2Fb"} {
+		"/tokens/x", "/deployments/x", "/resources/machine/x", "/resources/pod/x", "/why?machine=nobody", "/deployments/x/output", "/machines/a%2Fb"} {
 		var p *client.Problem
 		_, err := y.admin.Get(context.Background(), strings.Split(path, "?")[0], query(path), nil)
 		require.ErrorAs(t, err, &p, path)
@@ -53,6 +53,11 @@ func TestWhatIsNotThereIsSaidWithAHint(t *testing.T) {
 		require.Equal(t, "not-found", p.Kind, path)
 		require.NotEmpty(t, p.Detail, path)
 	}
+	var p *client.Problem
+	_, err := y.admin.Get(context.Background(), "/nowhere", nil, nil)
+	require.ErrorAs(t, err, &p)
+	require.Equal(t, "invalid", p.Kind, "a client that asks for what there is no route for is of another version: nothing is missing")
+	require.Contains(t, p.Hint, "another version")
 }
 
 func TestAListComesInPagesThatMissNothing(t *testing.T) {

@@ -25,7 +25,8 @@ func logsVerb(s *shell) *cobra.Command {
 	var follow bool
 	cmd := verb{
 		use: "logs DEPLOYMENT [MACHINE]", short: "Show what the steps of a deployment printed",
-		long:    "Show what the steps of a deployment printed, on one machine or on all; with several machines each\nline begins with its machine. Output is kept for 14 days.",
+		long: "Show what the steps of a deployment printed, on one machine or on all; with several machines each\nline begins with its machine. Output is kept for 14 days.\n\n" +
+			"On a terminal colours are shown, and every other control sequence as text. In a pipe all is as it was printed.",
 		example: "drover logs 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 web-01 -f\ndrover logs $(drover deploy shop 1.4.3 --to production) -f",
 		run: func(ctx context.Context, args []string) error {
 			machine := ""
@@ -44,7 +45,7 @@ func (s *shell) logs(ctx context.Context, deployment, machine string, follow boo
 	if err := s.read(ctx, client.Path("deployments", deployment), nil, &d); err != nil {
 		return err
 	}
-	p := &printer{shell: s, named: machine == "" && len(d.Machines) > 1, open: map[string][]byte{}}
+	p := &printer{shell: s, named: machine == "" && len(d.Machines) > 1, open: map[string][]byte{}, tamed: map[string]*tame{}}
 	path, q := client.Path("deployments", deployment, "output"), query("machine", machine)
 	if !follow {
 		if err := s.readOutput(ctx, d, machine, path, p); err != nil {
@@ -106,13 +107,20 @@ type printer struct {
 	shell *shell
 	named bool
 	open  map[string][]byte // lines that have not ended, by machine
+	tamed map[string]*tame  // on a terminal: what each machine may do to it
 }
 
 func (p *printer) take(c chunk) error {
 	switch {
 	case p.shell.structured():
 		return p.shell.line(c)
-	case !p.named:
+	case isTerminal(p.shell.Out):
+		if p.tamed[c.Machine] == nil {
+			p.tamed[c.Machine] = &tame{}
+		}
+		c.Data = p.tamed[c.Machine].pass(c.Data)
+	}
+	if !p.named {
 		return p.shell.print(string(c.Data))
 	}
 	text := append(p.open[c.Machine], c.Data...)
