@@ -10,6 +10,7 @@ func TestWhatAStepPrintsCannotSteerTheTerminalOfWhoReadsIt(t *testing.T) {
 	for printed, shown := range map[string]string{
 		"plain\ttext\r\n":      "plain\ttext\r\n",
 		"\x1b[1;31mred\x1b[0m": "\x1b[1;31mred\x1b[0m",
+		"\x1bm\x1b[mx":         "^[m\x1b[mx",
 		"\x1b[2J\x1b[H":        "^[[2J^[[H",
 		"\x1b]0;title\x07":     "^[]0;title^G",
 		"\x1b\x1b[31mx":        "^[\x1b[31mx",
