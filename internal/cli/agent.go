@@ -19,7 +19,8 @@ var agentFlags = []string{"join", "name", "environment", "role", "data", "epheme
 func agentVerb(s *shell) *cobra.Command {
 	c := agent.Config{}
 	cmd := verb{
-		use: "agent", short: "Run the agent of this machine",
+		exits: alone(exits{exitOK: "it was told to stop", exitDenied: "the servers refuse this agent: its join token or its own secret"}),
+		use:   "agent", short: "Run the agent of this machine",
 		long: "Run the agent of this machine: it reports that the machine is there and carries out its parts of deployments.\n\n" +
 			"--join is needed once; --environment and --role count at that first join. The first SIGTERM lets the running step\nend, the second kills it. " +
 			"Each flag is also DROVER_FLAG in the environment and a key of the config file.",

@@ -13,7 +13,8 @@ import (
 func describeVerb(s *shell) *cobra.Command {
 	var project string
 	cmd := verb{
-		use: "describe KIND NAME", short: "Show all about one thing",
+		exits: asks(exits{exitMissing: "there is nothing of that name"}),
+		use:   "describe KIND NAME", short: "Show all about one thing",
 		long:    "Show all about one thing; of a machine also why it has what it has, of a deployment each machine.",
 		example: "drover describe machine web-01\ndrover describe deployment 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10",
 		run: func(ctx context.Context, args []string) error {

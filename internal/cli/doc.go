@@ -2,7 +2,8 @@
 // code the program ends.
 //
 //	program.go  Run: the tree of commands, from arguments to an exit code
-//	exit.go     the exit codes, and how an error is told
+//	exits.go    the exit codes, and what each means for a command
+//	exit.go     how an error becomes a code, and how it is told
 //	verb.go     what all commands share: help with an example, arguments, flags from elsewhere
 //	connect.go  which server is asked, with which token
 //	write.go    one wish under one key, sent again where no server answered

@@ -16,7 +16,8 @@ func eventsVerb(s *shell) *cobra.Command {
 	var after string
 	var limit int
 	cmd := verb{
-		use: "events", short: "Show what happened",
+		exits: asks(exits{exitConflict: "the log ends before the position of --after: was it restored from a backup?"}),
+		use:   "events", short: "Show what happened",
 		long:    "Show what happened: every fact and every decision, in the order of the log.",
 		example: "drover events --after '#100'\ndrover events -f -o jsonl",
 		run: func(ctx context.Context, _ []string) error {

@@ -13,29 +13,6 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// The exit codes; every help lists them.
-const (
-	exitOK       = 0
-	exitError    = 1
-	exitUsage    = 2
-	exitFailed   = 3
-	exitDenied   = 4
-	exitMissing  = 5
-	exitConflict = 6
-	exitPending  = 8
-)
-
-// exitHelp ends every help.
-const exitHelp = `Exit codes:
-  0  ok
-  1  error, or invalid input
-  2  wrong use: unknown command, flag or kind
-  3  the deployment failed
-  4  not authorised
-  5  a named thing is missing
-  6  conflict: pinned, still referenced, or differs
-  8  still pending`
-
 // failure is an error that knows its exit code.
 type failure struct {
 	code int

@@ -13,7 +13,8 @@ func getVerb(s *shell) *cobra.Command {
 	var project, environment, role, state string
 	var limit int
 	cmd := verb{
-		use: "get KIND [NAME]", short: "List what there is, or show one of it",
+		exits: asks(exits{exitOK: "ok; a list may be empty", exitMissing: "there is nothing of that name"}),
+		use:   "get KIND [NAME]", short: "List what there is, or show one of it",
 		long: "List what there is, or show one of it.\n\nKinds: machines, environments, policies, projects, triggers, releases, deployments,\n" +
 			"servers, candidates. With -o yaml, one environment, policy, project, trigger or machine\nis shown as the file that `drover apply` takes.",
 		example: "drover get machines --environment production --state behind\ndrover get project shop -o yaml\ndrover get deployments --project shop --limit 5 -o json",

@@ -24,7 +24,8 @@ type chunk struct {
 func logsVerb(s *shell) *cobra.Command {
 	var follow bool
 	cmd := verb{
-		use: "logs DEPLOYMENT [MACHINE]", short: "Show what the steps of a deployment printed",
+		exits: asks(exits{exitMissing: "there is no such deployment, or it has no part on the machine"}),
+		use:   "logs DEPLOYMENT [MACHINE]", short: "Show what the steps of a deployment printed",
 		long:    "Show what the steps of a deployment printed, on one machine or on all; with several machines each\nline begins with its machine. Output is kept for 14 days.",
 		example: "drover logs 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 web-01 -f\ndrover logs $(drover deploy shop 1.4.3 --to production) -f",
 		run: func(ctx context.Context, args []string) error {

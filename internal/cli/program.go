@@ -62,8 +62,10 @@ func (s *shell) root() *cobra.Command {
 			"One program is server, agent and command line. Start with `drover server`, then `drover apply`.",
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return s.fill(cmd, config.ClientFlags) },
+		Example:           indented("drover server &\ndrover apply -f examples/shop\ndrover release create shop 1.0 && drover deploy shop 1.0 --to production --wait\ndrover get machines\ndrover why web-01"),
 		Args:              cobra.ArbitraryArgs, RunE: group,
 	}
+	groupExits.keep(root)
 	flags := root.PersistentFlags()
 	flags.StringSliceVar(&s.servers, "server", nil, "server `URL`, several with commas; default: that of the client context")
 	flags.StringVar(&s.token, "token", "", "API `TOKEN`; default: that of the client context")
@@ -101,8 +103,10 @@ var chapters = []struct {
 
 const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
 
-{{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}
-` + exitHelp + "\n"
+{{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}{{with index .Annotations "` + exitsKey + `"}}
+Exit codes:
+{{.}}
+{{end}}`
 
 // group is what a command does that only holds others: it helps, and knows no other word.
 func group(cmd *cobra.Command, args []string) error {

@@ -15,7 +15,8 @@ const maxScenarioBytes = 1 << 20
 
 func testVerb(s *shell) *cobra.Command {
 	return verb{
-		use: "test FILE…", short: "Run scenario files",
+		exits: alone(exits{exitOK: "all went as the files say", exitError: "something went otherwise, or a file cannot be read"}),
+		use:   "test FILE…", short: "Run scenario files",
 		long:    "Run scenario files: commands and reports with the times at which they come, and what drover does then.\nNo server is needed; each file has a log and a clock of its own.",
 		example: "drover test testdata/*.txt",
 		run: func(ctx context.Context, args []string) error {

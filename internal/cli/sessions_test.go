@@ -95,6 +95,9 @@ func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, not %d", got, want)
 	}
+	if args[1] == "drover" && !listed(args[2:], got) {
+		ts.Fatalf("exit code %d is none that the command's help lists", got)
+	}
 }
 
 // patience is how long a session waits for what must come.

@@ -23,6 +23,15 @@ type waiting struct {
 	seen    map[string]string
 }
 
+// waits are the codes of a command that queues a deployment, with its own ones.
+func waits(own exits) exits {
+	all := writes(exits{exitOK: "the deployment is queued; with --wait: it succeeded",
+		exitFailed:  "with --wait: the deployment failed or was cancelled",
+		exitPending: "with --wait: it had not ended after --timeout, or the command was interrupted; it goes on"})
+	maps.Copy(all, own)
+	return all
+}
+
 // lookEvery is how often a waiting command looks.
 const lookEvery = 300 * time.Millisecond
 

@@ -13,7 +13,8 @@ import (
 func whyVerb(s *shell) *cobra.Command {
 	var project, at string
 	cmd := verb{
-		use: "why MACHINE", short: "Explain why a machine has, gets or does not get a release",
+		exits: asks(exits{exitMissing: "machine or project does not exist"}),
+		use:   "why MACHINE", short: "Explain why a machine has, gets or does not get a release",
 		long: "Explain why a machine has, gets or does not get a release: what is wanted there, what is there, what\nhappens next and because of which events. " +
 			"With --at, as it was at a past position or moment.",
 		example: "drover why web-01\ndrover why web-01 --project shop --at 2026-03-01T09:00:30Z\ndrover why web-01 --at '#120' -o json",

@@ -1,0 +1,18 @@
+package cli
+
+import (
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Tree is the tree of all commands, for tests.
+func Tree() *cobra.Command {
+	root := (&shell{Program: Program{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}}).root()
+	root.InitDefaultHelpCmd()
+	return root
+}
+
+// ExitsKey is where a command keeps its exit codes.
+const ExitsKey = exitsKey
