@@ -26,7 +26,7 @@ func logExportVerb(s *shell) *cobra.Command {
 		example: "drover log export drover.jsonl\ndrover log export - --log sqlite:/var/lib/drover/drover.db | gzip > drover.jsonl.gz",
 		run: func(ctx context.Context, args []string) error {
 			if args[0] == "-" {
-				return s.export(ctx, log, s.Out)
+				return s.export(ctx, log, words(s.Out))
 			}
 			return s.exportTo(ctx, log, args[0])
 		},

@@ -69,7 +69,7 @@ func (s *shell) describeDeployment(ctx context.Context, path string) error {
 	var b strings.Builder
 	for _, row := range rows {
 		if row[1] != "" {
-			fmt.Fprintf(&b, "%-12s %s\n", row[0], oneLine(row[1]))
+			fmt.Fprintf(&b, "%-12s %s\n", row[0], explain.Line(row[1]))
 		}
 	}
 	if err := s.print(b.String() + "\n"); err != nil {
@@ -78,5 +78,6 @@ func (s *shell) describeDeployment(ctx context.Context, path string) error {
 	if len(d.Machines) == 0 {
 		return nil
 	}
-	return explain.PartsTable(d.Machines).Write(s.Out, width(s.Out))
+	t := sheet{style: s.style()}
+	return s.drawn(t.draw(explain.PartsTable(d.Machines)))
 }

@@ -7,7 +7,9 @@
 //	verb.go     what all commands share: help with an example, arguments, flags from elsewhere
 //	connect.go  which server is asked, with which token
 //	write.go    one wish under one key, sent again where no server answered
-//	print.go    table, wide, json, yaml, name, jsonl
+//	print.go    json, yaml and what else goes to stdout
+//	list.go     a list of any length, in each format, page by page
+//	screen.go   what a terminal gets: tables that fit it, colour, nothing that it would obey
 //	kinds.go    the kinds of `get`, `describe` and `delete`
 //	*.go        one file for each verb
 //

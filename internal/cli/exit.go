@@ -11,6 +11,7 @@ import (
 	"github.com/droverhq/drover/agent"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/explain"
 )
 
 // failure is an error that knows its exit code.
@@ -82,7 +83,7 @@ func codeOf(kind string) int {
 // tell writes a failure: a sentence for people, one JSON object for scripts.
 func (f *failure) tell(w io.Writer, asJSON bool) {
 	if !asJSON {
-		fmt.Fprintf(w, "drover: %s\n", strings.ReplaceAll(f.Error(), "\n", "\n  "))
+		fmt.Fprintf(w, "drover: %s\n", strings.ReplaceAll(explain.Text(f.Error()), "\n", "\n  "))
 		return
 	}
 	text, err := json.Marshal(map[string]any{"error": struct {
@@ -95,5 +96,5 @@ func (f *failure) tell(w io.Writer, asJSON bool) {
 	if err != nil { // it holds texts alone
 		text = []byte(`{"error":{"kind":"internal"}}`)
 	}
-	fmt.Fprintf(w, "%s\n", text)
+	fmt.Fprintln(w, explain.Text(string(text)))
 }

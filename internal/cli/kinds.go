@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/droverhq/drover/api/client"
@@ -30,27 +29,16 @@ type kind struct {
 	all func(ctx context.Context, s *shell, path string) error
 }
 
-// pageSize is how many items are asked for at once.
-const pageSize = 1000
-
 // kindOf gives a kind its list and its table. id is the name of an item, as `get KIND NAME` takes it.
 func kindOf[T any](k kind, id func(T) string, table func(list []T, wide bool) explain.Table) kind {
-	k.list = func(ctx context.Context, s *shell, q url.Values, limit int) error {
-		list, err := pages[T](ctx, s, "/"+k.plural, q, limit)
-		if err != nil {
-			return err
-		}
-		return showList(s, k, id, table, list)
-	}
+	l := listed[T]{kind: k, id: id, table: table}
+	k.list = l.show
 	k.one = func(ctx context.Context, s *shell, path string) error {
 		var item T
 		if err := s.read(ctx, path, nil, &item); err != nil {
 			return err
 		}
-		if s.structured() {
-			return s.value(item)
-		}
-		return showList(s, k, id, table, explain.List[T]{Items: []T{item}})
+		return l.one(s, item)
 	}
 	k.all = func(ctx context.Context, s *shell, path string) error {
 		var item T
@@ -64,49 +52,6 @@ func kindOf[T any](k kind, id func(T) string, table func(list []T, wide bool) ex
 		return s.print(string(text))
 	}
 	return k
-}
-
-// pages asks for page after page until limit items are there; limit 0 is all.
-func pages[T any](ctx context.Context, s *shell, path string, q url.Values, limit int) (explain.List[T], error) {
-	all := explain.List[T]{Items: []T{}}
-	for {
-		size := pageSize
-		if limit > 0 {
-			size = min(size, limit-len(all.Items))
-		}
-		q.Set("limit", strconv.Itoa(size))
-		var page explain.List[T]
-		if err := s.read(ctx, path, q, &page); err != nil {
-			return all, err
-		}
-		all.Items = append(all.Items, page.Items...)
-		all.Next, all.Position = page.Next, page.Position
-		if page.Next == "" || len(page.Items) == 0 || limit > 0 && len(all.Items) >= limit {
-			return all, nil
-		}
-		q.Set("next", page.Next)
-	}
-}
-
-func showList[T any](s *shell, k kind, id func(T) string, table func([]T, bool) explain.Table, list explain.List[T]) error {
-	switch s.output {
-	case formatJSON, formatYAML:
-		return s.value(list)
-	case formatLines:
-		return each(list.Items, func(item T) error { return s.line(item) })
-	case formatName:
-		return each(list.Items, func(item T) error { return s.print(k.name + "/" + id(item) + "\n") })
-	}
-	if len(list.Items) == 0 {
-		s.say("no %s", k.plural)
-	}
-	if err := s.table(table(list.Items, s.output == formatWide)); err != nil {
-		return err
-	}
-	if list.Next != "" {
-		s.say("there are more; use a larger --limit")
-	}
-	return nil
 }
 
 // kinds are all that `get` knows, in the order of its help.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,7 +46,7 @@ func (s *shell) logs(ctx context.Context, deployment, machine string, follow boo
 	if err := s.read(ctx, client.Path("deployments", deployment), nil, &d); err != nil {
 		return err
 	}
-	p := &printer{shell: s, named: machine == "" && len(d.Machines) > 1, open: map[string][]byte{}}
+	p := &printer{shell: s, out: words(s.Out), named: machine == "" && len(d.Machines) > 1, open: map[string][]byte{}}
 	path, q := client.Path("deployments", deployment, "output"), query("machine", machine)
 	if !follow {
 		if err := s.readOutput(ctx, d, machine, path, p); err != nil {
@@ -105,6 +106,7 @@ func (s *shell) readOutput(ctx context.Context, d explain.Deployment, machine, p
 // printer writes output as it is, or line by line behind the machine's name.
 type printer struct {
 	shell *shell
+	out   io.Writer // raw in a pipe
 	named bool
 	open  map[string][]byte // lines that have not ended, by machine
 }
@@ -114,7 +116,7 @@ func (p *printer) take(c chunk) error {
 	case p.shell.structured():
 		return p.shell.line(c)
 	case !p.named:
-		return p.shell.print(string(c.Data))
+		return p.write(c.Data)
 	}
 	text := append(p.open[c.Machine], c.Data...)
 	end := bytes.LastIndexByte(text, '\n') + 1
@@ -127,7 +129,14 @@ func (p *printer) lines(machine string, text []byte) error {
 	for line := range bytes.Lines(text) {
 		fmt.Fprintf(&b, "%s | %s", machine, line)
 	}
-	return p.shell.print(b.String())
+	return p.write(b.Bytes())
+}
+
+func (p *printer) write(text []byte) error {
+	if _, err := p.out.Write(text); err != nil {
+		return fmt.Errorf("write to stdout: %w", err)
+	}
+	return nil
 }
 
 // flush ends the lines that had no end.

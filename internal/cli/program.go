@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -49,7 +50,7 @@ func Run(ctx context.Context, p Program) int {
 		return exitOK
 	}
 	f := asFailure(wrongUse(err))
-	f.tell(p.Err, s.output == formatJSON || s.output == formatLines || s.output == "" && asksForJSON(p.Args))
+	f.tell(p.Err, s.errorsAsJSON())
 	return f.code
 }
 
@@ -160,15 +161,36 @@ func wrongUse(err error) error {
 	return err
 }
 
-// asksForJSON is for errors that come before the flags are read.
-func asksForJSON(args []string) bool {
-	for i, arg := range args {
-		switch {
-		case arg == "-ojson" || arg == "-o=json" || arg == "--output=json" || arg == "-ojsonl" || arg == "--output=jsonl":
-			return true
-		case (arg == "-o" || arg == "--output") && i+1 < len(args) && strings.HasPrefix(args[i+1], "json"):
-			return true
+// errorsAsJSON says whether an error is one JSON object. It may come before the flags and the config file are read, so
+// they are looked for here too.
+func (s *shell) errorsAsJSON() bool {
+	format := s.output
+	if format == "" {
+		format = cmp.Or(outputOf(s.Args), getenv(config.Variable("output")))
+	}
+	if format == "" {
+		if file, err := config.ReadFile(cmp.Or(s.config, getenv("DROVER_CONFIG"))); err == nil {
+			format = file.Text("output")
 		}
 	}
-	return strings.HasPrefix(getenv("DROVER_OUTPUT"), "json")
+	return format == formatJSON || format == formatLines
+}
+
+// outputOf finds -o among arguments that could not be understood.
+func outputOf(args []string) (format string) {
+	for i, arg := range args {
+		value, joined := strings.CutPrefix(arg, "--output=")
+		short, isShort := strings.CutPrefix(arg, "-o")
+		switch {
+		case arg == "--":
+			return format
+		case joined:
+			format = value
+		case (arg == "-o" || arg == "--output") && i+1 < len(args):
+			format = args[i+1]
+		case isShort:
+			format = strings.TrimPrefix(short, "=")
+		}
+	}
+	return format
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/droverhq/drover/explain"
 )
 
 // verb is one command as its file describes it.
@@ -113,8 +115,12 @@ func deadline(d time.Duration) (*time.Time, error) {
 	return &until, nil
 }
 
-// say writes words to stderr.
-func (s *shell) say(format string, args ...any) { fmt.Fprintf(s.Err, format+"\n", args...) }
+// say writes words to stderr. Where scripts read errors as JSON, nothing else stands there.
+func (s *shell) say(format string, args ...any) {
+	if !s.errorsAsJSON() {
+		fmt.Fprintln(s.Err, explain.Text(fmt.Sprintf(format, args...)))
+	}
+}
 
 // plural writes a number with its word: "1 machine", "3 machines".
 func plural(n int, word string) string {

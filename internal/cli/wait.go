@@ -89,7 +89,7 @@ func (w *waiting) tell(d explain.Deployment) {
 	for _, m := range d.Machines {
 		text := strings.TrimSuffix(m.State+": "+m.Reason, ": ")
 		if m.Detail != "" {
-			text += " (" + oneLine(m.Detail) + ")"
+			text += " (" + explain.Line(m.Detail) + ")"
 		}
 		if w.seen[m.Name] != text {
 			w.seen[m.Name] = text
