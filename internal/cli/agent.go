@@ -33,7 +33,7 @@ func agentVerb(s *shell) *cobra.Command {
 		if err := config.Fill(cmd.Flags(), agentFlags, s.files); err != nil {
 			return invalid("%v", err)
 		}
-		if err := s.complete(cmd.Context(), &c); err != nil {
+		if err := s.settle(cmd.Context(), &c); err != nil {
 			return err
 		}
 		hurry := make(chan struct{})
@@ -52,8 +52,8 @@ func agentVerb(s *shell) *cobra.Command {
 	return cmd
 }
 
-// complete fills in what was not said: the servers of the client context, the host's name, the data folder.
-func (s *shell) complete(ctx context.Context, c *agent.Config) (err error) {
+// settle fills in what was not said: the servers of the client context, the host's name, the data folder.
+func (s *shell) settle(ctx context.Context, c *agent.Config) (err error) {
 	c.Servers, c.CA = s.servers, s.ca
 	if len(c.Servers) == 0 {
 		c.Servers = []string{"http://" + server.DefaultListen}

@@ -16,13 +16,13 @@ var (
 		func(t explain.Trigger) string { return t.Project + "/" + t.Name }, narrow(explain.TriggersTable))
 	releaseKind = kindOf(kind{name: "release", plural: "releases", short: []string{"r"}, inProject: true},
 		func(r explain.Release) string { return r.Project + "/" + r.Version }, narrow(explain.ReleasesTable))
-	deploymentKind = kindOf(kind{name: "deployment", plural: "deployments", short: []string{"d"}},
+	deploymentKind = kindOf(kind{opaque: true, name: "deployment", plural: "deployments", short: []string{"d"}},
 		func(d explain.Deployment) string { return d.ID }, explain.DeploymentsTable)
-	serverKind = kindOf(kind{name: "server", plural: "servers", short: []string{"s"}},
+	serverKind = kindOf(kind{opaque: true, name: "server", plural: "servers", short: []string{"s"}},
 		func(s explain.Server) string { return s.ID }, narrow(explain.ServersTable))
 	candidateKind = kindOf(kind{name: "candidate", plural: "candidates", short: []string{"c"}},
 		func(c explain.Candidate) string { return c.Project + "/" + c.Trigger + "/" + c.Machine }, narrow(explain.CandidatesTable))
-	tokenKind = kindOf(kind{name: "token", plural: "tokens"},
+	tokenKind = kindOf(kind{opaque: true, name: "token", plural: "tokens"},
 		func(t explain.Token) string { return t.ID }, narrow(explain.TokensTable))
 )
 

@@ -62,7 +62,7 @@ func (s *shell) context(ctx context.Context) (*config.Context, error) {
 			return nil, invalid("%v", err)
 		}
 		found := all.For(named)
-		if found != nil || !starting(named) || time.Now().After(end) {
+		if found != nil || s.hasty || !starting(named) || time.Now().After(end) {
 			return found, nil
 		}
 		if err := rest(ctx, 100*time.Millisecond); err != nil {

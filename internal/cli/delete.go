@@ -27,7 +27,6 @@ func deleteVerb(s *shell) *cobra.Command {
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of the trigger")
-	cmd.ValidArgsFunction = completeKinds
 	return cmd
 }
 

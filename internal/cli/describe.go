@@ -38,7 +38,6 @@ func describeVerb(s *shell) *cobra.Command {
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of a trigger or release")
-	cmd.ValidArgsFunction = completeKinds
 	return cmd
 }
 

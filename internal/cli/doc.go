@@ -10,6 +10,8 @@
 //	print.go    json, yaml and what else goes to stdout
 //	list.go     a list of any length, in each format, page by page
 //	screen.go   what a terminal gets: tables that fit it, colour, nothing that it would obey
+//	completion.go  names for a shell that completes them: words, and what the server knows
+//	manual.go   man pages, and the command reference in docs
 //	kinds.go    the kinds of `get`, `describe` and `delete`
 //	*.go        one file for each verb
 //

@@ -16,3 +16,9 @@ func Tree() *cobra.Command {
 
 // ExitsKey is where a command keeps its exit codes.
 const ExitsKey = exitsKey
+
+// Commands are all that people may know of.
+func Commands() []*cobra.Command { return tree(Tree()) }
+
+// Reference is docs/reference/commands.md.
+func Reference() string { return reference(Tree()) }

@@ -37,7 +37,6 @@ func getVerb(s *shell) *cobra.Command {
 	cmd.Flags().StringVar(&role, "role", "", "only machines with this `ROLE`")
 	cmd.Flags().StringVar(&state, "state", "", "only in this `STATE`: online, behind, held, …, or of deployments running, failed, …")
 	cmd.Flags().IntVar(&limit, "limit", 0, "at most `N`; 0: all")
-	cmd.ValidArgsFunction = completeKinds
 	return cmd
 }
 
@@ -66,15 +65,4 @@ func (s *shell) getFile(ctx context.Context, k kind, name, project string) error
 		return err
 	}
 	return s.print(text)
-}
-
-func completeKinds(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	var all []string
-	for _, k := range kinds() {
-		all = append(all, k.plural)
-	}
-	return all, cobra.ShellCompDirectiveNoFileComp
 }

@@ -23,8 +23,12 @@ type kind struct {
 	file bool
 	// deletable says that `delete` knows it.
 	deletable bool
-	list      func(ctx context.Context, s *shell, query url.Values, limit int) error
-	one       func(ctx context.Context, s *shell, path string) error
+	// opaque says that names of this kind say nothing to people: ids.
+	opaque bool
+	list   func(ctx context.Context, s *shell, query url.Values, limit int) error
+	// names are what a shell may complete: a page of names, each with what is to be said of it.
+	names func(q *asking, query url.Values) []string
+	one   func(ctx context.Context, s *shell, path string) error
 	// all shows every key of one.
 	all func(ctx context.Context, s *shell, path string) error
 }
@@ -32,7 +36,7 @@ type kind struct {
 // kindOf gives a kind its list and its table. id is the name of an item, as `get KIND NAME` takes it.
 func kindOf[T any](k kind, id func(T) string, table func(list []T, wide bool) explain.Table) kind {
 	l := listed[T]{kind: k, id: id, table: table}
-	k.list = l.show
+	k.list, k.names = l.show, l.names
 	k.one = func(ctx context.Context, s *shell, path string) error {
 		var item T
 		if err := s.read(ctx, path, nil, &item); err != nil {

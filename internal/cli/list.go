@@ -66,6 +66,23 @@ func (l listed[T]) one(s *shell, item T) error {
 	return p.end()
 }
 
+// names are those of one page, for a shell that completes them.
+func (l listed[T]) names(q *asking, parameters url.Values) (all []string) {
+	var list explain.List[T]
+	if !q.get("/"+l.kind.plural, parameters, &list) {
+		return nil
+	}
+	rows := l.table(list.Items, false).Rows
+	for i, item := range list.Items {
+		name := l.id(item)
+		if l.kind.opaque {
+			name += "\t" + explain.Line(strings.Join(rows[i][1:min(len(rows[i]), 6)], " "))
+		}
+		all = append(all, name)
+	}
+	return all
+}
+
 // pouring is a list on its way out.
 type pouring[T any] struct {
 	listed[T]

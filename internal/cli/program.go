@@ -30,6 +30,8 @@ type shell struct {
 	ca      string
 	output  string
 	config  string
+	// hasty is set where nothing is waited for, and nothing said: a shell asks for names.
+	hasty bool
 	// files is set once the config file was read.
 	files config.File
 }
@@ -87,6 +89,7 @@ func (s *shell) root() *cobra.Command {
 		}
 	}
 	root.SetHelpCommandGroupID("self")
+	s.complete(root)
 	return root
 }
 
@@ -99,7 +102,7 @@ var chapters = []struct {
 	{"say", "Say what should be:", []func(*shell) *cobra.Command{applyVerb, diffVerb, deleteVerb, enableVerbs("machine"), enableVerbs("project"), enableVerbs("trigger")}},
 	{"deploy", "Deploy:", []func(*shell) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb, pinVerb, unpinVerb, holdVerb, unholdVerb}},
 	{"see", "See:", []func(*shell) *cobra.Command{getVerb, describeVerb, whyVerb, logsVerb, eventsVerb}},
-	{"self", "Look after drover:", []func(*shell) *cobra.Command{tokenVerb, logVerb, testVerb, versionVerb, completionVerb}},
+	{"self", "Look after drover:", []func(*shell) *cobra.Command{tokenVerb, logVerb, testVerb, versionVerb, completionVerb, manVerb}},
 }
 
 const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}

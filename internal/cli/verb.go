@@ -42,6 +42,8 @@ func count(cmd *cobra.Command, arguments string, args []string) error {
 	least, most := 0, 0
 	for _, word := range strings.Fields(arguments) {
 		switch {
+		case strings.HasPrefix(word, "[") && strings.HasSuffix(word, "…"):
+			most += 1000
 		case strings.HasPrefix(word, "["):
 			most++
 		case strings.HasSuffix(word, "…"):
@@ -117,7 +119,7 @@ func deadline(d time.Duration) (*time.Time, error) {
 
 // say writes words to stderr. Where scripts read errors as JSON, nothing else stands there.
 func (s *shell) say(format string, args ...any) {
-	if !s.errorsAsJSON() {
+	if !s.hasty && !s.errorsAsJSON() {
 		fmt.Fprintln(s.Err, explain.Text(fmt.Sprintf(format, args...)))
 	}
 }
