@@ -23,8 +23,8 @@ const patience = 5 * time.Second
 
 // connect finds out which servers are asked, and with which token: those of the flags, else those of
 // the client context. A server that is named changes the address, never the token.
-func (s *shell) connect(ctx context.Context) (*client.Client, error) {
-	c := &client.Client{Servers: s.servers, Token: s.token}
+func (s *shell) connect(ctx context.Context) (c *client.Client, err error) {
+	c = &client.Client{Servers: s.servers, Token: s.token}
 	ca := s.ca
 	if c.Token == "" || len(c.Servers) == 0 {
 		found, err := s.context(ctx)
@@ -40,9 +40,13 @@ func (s *shell) connect(ctx context.Context) (*client.Client, error) {
 		return nil, &failure{code: exitDenied, kind: client.Unauthorised, text: "no token is known for " + c.Servers[0],
 			hint: "start `drover server` as this user, or use --token or DROVER_TOKEN"}
 	}
-	carrier, err := carrier(ca)
-	c.HTTP = carrier
-	return c, err
+	if s.carriers[ca] == nil {
+		if s.carriers[ca], err = carrier(ca); err != nil {
+			return nil, err
+		}
+	}
+	c.HTTP = s.carriers[ca]
+	return c, nil
 }
 
 // context is the one to use, nil if there is none. A server that was started a moment ago is given
@@ -102,7 +106,7 @@ func (s *shell) patiently(ctx context.Context, try func() error) error {
 	told := false
 	for begun := time.Now(); ; {
 		err := try()
-		if err == nil || !unreached(err) || ctx.Err() != nil || time.Since(begun) > patience {
+		if err == nil || !unreached(err) || ctx.Err() != nil || s.impatient || time.Since(begun) > patience {
 			return err
 		}
 		if !told && time.Since(begun) > time.Second {

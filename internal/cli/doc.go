@@ -13,6 +13,7 @@
 //	completion.go  names for a shell that completes them: words, and what the server knows
 //	manual.go   man pages, and the command reference in docs
 //	kinds.go    the kinds of `get`, `describe` and `delete`
+//	watch.go    -w: shown again whenever it changes
 //	*.go        one file for each verb
 //
 // # What it promises

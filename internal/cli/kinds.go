@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -29,8 +28,11 @@ type kind struct {
 	// names are what a shell may complete: a page of names, each with what is to be said of it.
 	names func(q *asking, query url.Values) []string
 	one   func(ctx context.Context, s *shell, path string) error
-	// all shows every key of one.
-	all func(ctx context.Context, s *shell, path string) error
+	// all is every key of one, as text.
+	all func(ctx context.Context, s *shell, path, after string) (text, position string, err error)
+	// sight and sightOf look at a list, or at one, to watch it.
+	sight   func(ctx context.Context, s *shell, query url.Values, limit int) (sight, error)
+	sightOf func(ctx context.Context, s *shell, path, after string) (sight, error)
 }
 
 // kindOf gives a kind its list and its table. id is the name of an item, as `get KIND NAME` takes it.
@@ -44,17 +46,16 @@ func kindOf[T any](k kind, id func(T) string, table func(list []T, wide bool) ex
 		}
 		return l.one(s, item)
 	}
-	k.all = func(ctx context.Context, s *shell, path string) error {
+	k.all = func(ctx context.Context, s *shell, path, after string) (string, string, error) {
 		var item T
-		if err := s.read(ctx, path, nil, &item); err != nil {
-			return err
+		position, err := s.readAt(ctx, path, query("after", after), &item)
+		if err != nil {
+			return "", "", err
 		}
 		text, err := toYAML(item)
-		if err != nil {
-			return fmt.Errorf("encode the answer: %w", err)
-		}
-		return s.print(string(text))
+		return string(text), position, err
 	}
+	k.sight, k.sightOf = l.sight, l.sightOf
 	return k
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -32,6 +33,10 @@ type shell struct {
 	config  string
 	// hasty is set where nothing is waited for, and nothing said: a shell asks for names.
 	hasty bool
+	// impatient is set where a server that does not answer is told at once, and waited for elsewhere.
+	impatient bool
+	// carriers are the HTTP clients by their authorities, so that connections are used again.
+	carriers map[string]*http.Client
 	// files is set once the config file was read.
 	files config.File
 }
@@ -40,7 +45,7 @@ type shell struct {
 func Run(ctx context.Context, p Program) int {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	s := &shell{Program: p}
+	s := &shell{Program: p, carriers: map[string]*http.Client{}}
 	context.AfterFunc(ctx, stop) // the second signal ends the program at once
 	root := s.root()
 	root.SetArgs(p.Args)

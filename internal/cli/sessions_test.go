@@ -75,6 +75,11 @@ func setUp(e *testscript.Env) error {
 	e.Setenv("DROVER_TICK", "1s")
 	e.Setenv("CONTEXTS", filepath.Join(home, ".config", "drover", "contexts.json"))
 	e.Setenv("TZ", "UTC")
+	port, err := openPort()
+	if err != nil {
+		return err
+	}
+	e.Setenv("PORT", port) // for a server that comes back to the same address
 	return os.MkdirAll(home, 0o700)
 }
 
