@@ -46,6 +46,7 @@ func withProgram(run func() int) (int, error) {
 //
 //	code N COMMAND…       runs a command that must end with exit code N
 //	until REGEXP COMMAND… runs a command again and again until it succeeds and its stdout matches
+//	seed N                makes the log of a server that is not started yet, with N machines in it
 //	keep NAME             keeps the stdout of the last command, trimmed, in the variable NAME
 func TestTerminalSessions(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -53,7 +54,7 @@ func TestTerminalSessions(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup:               setUp,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": cmdCode, "until": cmdUntil, "keep": cmdKeep,
+			"code": cmdCode, "until": cmdUntil, "keep": cmdKeep, "seed": cmdSeed,
 		},
 	})
 }
