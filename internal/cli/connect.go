@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/droverhq/drover/api/client"
@@ -30,6 +31,10 @@ func (s *shell) connect(ctx context.Context) (c *client.Client, err error) {
 		found, err := s.context(ctx)
 		if err != nil {
 			return nil, err
+		}
+		if found != nil && c.Token == "" && len(s.servers) > 0 && !slices.Contains(found.Servers, s.servers[0]) && !s.lent {
+			s.lent = true
+			s.say("server %s is in none of your contexts; it gets the token of the current one (name another with --token)", s.servers[0])
 		}
 		if found != nil {
 			c.Servers, c.Token, ca = or(c.Servers, found.Servers), cmp.Or(c.Token, found.Token), cmp.Or(ca, found.CA)

@@ -35,6 +35,8 @@ type shell struct {
 	hasty bool
 	// impatient is set where a server that does not answer is told at once, and waited for elsewhere.
 	impatient bool
+	// lent is set once it was said that a token goes to a server that it was not made for.
+	lent bool
 	// carriers are the HTTP clients by their authorities, so that connections are used again.
 	carriers map[string]*http.Client
 	// files is set once the config file was read.
@@ -94,6 +96,7 @@ func (s *shell) root() *cobra.Command {
 		}
 	}
 	root.SetHelpCommandGroupID("self")
+	root.InitDefaultHelpCmd() // before its arguments are looked at
 	s.complete(root)
 	return root
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/explain"
 )
 
@@ -106,9 +107,12 @@ func (w *waiting) end(d explain.Deployment) error {
 		}
 	}
 	what := fmt.Sprintf("deployment %s of %s %s to %s %s", d.ID, d.Project, d.Release, d.Environment, d.State)
-	if len(d.Machines) == 0 {
+	switch {
+	case len(d.Machines) == 0:
 		what += ": there is no machine yet; those that join get this release"
-	} else {
+	case d.State == "succeeded" && !slices.ContainsFunc(d.Machines, func(m explain.DeploymentMachine) bool { return m.State == "succeeded" }):
+		what += ", but nothing was deployed: " + passedOver(d)
+	default:
 		what += ": " + counted(d)
 	}
 	if d.State == "succeeded" {
@@ -132,4 +136,17 @@ func counted(d explain.Deployment) string {
 		texts = append(texts, fmt.Sprintf("%d %s", count[state], state))
 	}
 	return strings.Join(texts, ", ")
+}
+
+// passedOver says of a deployment that reached no machine how many were left out and why.
+func passedOver(d explain.Deployment) string {
+	count := map[string]int{}
+	for _, m := range d.Machines {
+		count[m.State+": "+explain.PartWords(domain.PartReason(m.Reason))]++
+	}
+	var texts []string
+	for _, why := range slices.Sorted(maps.Keys(count)) {
+		texts = append(texts, plural(count[why], "machine")+" "+why)
+	}
+	return strings.Join(texts, "; ")
 }
