@@ -143,32 +143,41 @@ func numeric(rows [][]string) map[int]bool {
 	return right
 }
 
-// fit narrows the columns, the rightmost first, down to their headers; those that do not fit then are left out.
-// The first one names the row, and is narrowed only where it stands alone.
+// fit leaves out the rightmost columns that have no room even when all are narrow, and narrows the others, always the
+// widest, down to their headers. The first one names the row, and is narrowed only where it stands alone.
 func (d *sheet) fit() []int {
 	widths := append([]int{}, d.widths...)
-	over := -d.columns - gap
-	for _, w := range widths {
-		over += w + gap
-	}
 	if d.columns == explain.Unlimited {
 		return widths
 	}
-	for i := len(widths) - 1; i > 0 && over > 0; i-- {
-		least := 4
-		if i < len(d.header) {
-			least = max(least, explain.Columns(d.header[i]))
-		}
-		give := max(min(over, widths[i]-least), 0)
-		widths[i] -= give
-		over -= give
+	least := append([]int{}, widths...)
+	for i := 1; i < len(least) && i < len(d.header); i++ {
+		least[i] = min(widths[i], max(explain.Columns(d.header[i]), 4))
 	}
-	for len(widths) > 1 && over > 0 {
-		over -= widths[len(widths)-1] + gap
-		widths = widths[:len(widths)-1]
+	for len(least) > 1 && total(least) > d.columns {
+		least = least[:len(least)-1]
+	}
+	widths = widths[:len(least)]
+	for total(widths) > d.columns && len(widths) > 1 {
+		widest := len(widths) - 1
+		for i := widest; i > 0; i-- {
+			if widths[i]-least[i] > 0 && (widths[i] > widths[widest] || widths[widest] == least[widest]) {
+				widest = i
+			}
+		}
+		widths[widest]--
 	}
 	widths[0] = min(widths[0], d.columns)
 	return widths
+}
+
+// total is how wide columns are, with the gaps between them.
+func total(widths []int) int {
+	sum := gap * (len(widths) - 1)
+	for _, w := range widths {
+		sum += w
+	}
+	return sum
 }
 
 // line writes one row in the columns that are shown.
