@@ -171,7 +171,7 @@ func ofFirst(q *asking) []string {
 // releasesOf are the versions of the project that the first argument says, the newest first.
 func releasesOf(q *asking) []string {
 	var list explain.List[explain.Release]
-	if !q.get(client.Path("releases"), query("project", q.args[0], "limit", "1000"), &list) {
+	if !q.get(client.Path("releases"), query("project", q.args[0], "limit", "5000"), &list) {
 		return nil
 	}
 	var versions []string

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,6 +31,9 @@ func getVerb(s *shell) *cobra.Command {
 			}
 			if limit < 0 {
 				return usage("--limit %d is none; use 1 or more, or 0 for all", limit)
+			}
+			if err := k.accepts(map[string]string{"project": project, "environment": environment, "role": role, "state": state}); err != nil {
+				return err
 			}
 			q := query("project", project, "environment", environment, "role", role, "state", state)
 			if !watch {
@@ -77,4 +82,21 @@ func (s *shell) getFile(ctx context.Context, k kind, name, project string) error
 		return err
 	}
 	return s.print(text)
+}
+
+// accepts refuses a filter that would pick nothing and be passed over.
+func (k kind) accepts(given map[string]string) error {
+	for _, flag := range slices.Sorted(maps.Keys(given)) {
+		if given[flag] == "" || slices.Contains(k.filters, flag) {
+			continue
+		}
+		var others []string
+		for _, other := range kinds() {
+			if slices.Contains(other.filters, flag) {
+				others = append(others, other.plural)
+			}
+		}
+		return usage("%s cannot be picked by --%s; it is for %s", k.plural, flag, strings.Join(others, ", "))
+	}
+	return nil
 }

@@ -22,6 +22,8 @@ type kind struct {
 	file bool
 	// deletable says that `delete` knows it.
 	deletable bool
+	// filters are the flags that a list of this kind can be narrowed by.
+	filters []string
 	// opaque says that names of this kind say nothing to people: ids.
 	opaque bool
 	list   func(ctx context.Context, s *shell, query url.Values, limit int) error

@@ -63,6 +63,15 @@ func (s *shell) line(v any) error {
 	return s.print(string(text) + "\n")
 }
 
+// document writes one of several YAML documents.
+func (s *shell) document(value any) error {
+	text, err := toYAML(value)
+	if err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	return s.print("---\n" + strings.TrimSuffix(string(text), "\n") + "\n")
+}
+
 // toYAML goes by way of JSON, so that both have the same keys in the same order.
 func toYAML(v any) ([]byte, error) {
 	text, err := json.Marshal(v)

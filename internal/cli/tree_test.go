@@ -1,10 +1,12 @@
 package cli_test
 
 import (
+	"net"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
@@ -67,4 +69,20 @@ func listed(args []string, code int) bool {
 	}
 	found, _, err := cli.Tree().Find(args)
 	return err != nil || strings.Contains("\n"+found.Annotations[cli.ExitsKey], "\n  "+string(rune('0'+code))+"  ")
+}
+
+func TestCompletionDoesNotWaitForAServerThatSaysNothing(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and never answers
+	require.NoError(t, err)
+	defer l.Close()
+	s := newStand(t)
+	cmd := s.process("__complete", "--server", "http://"+l.Addr().String(), "--token", "abc", "why", "")
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		require.NoError(t, err)
+	case <-time.After(20 * time.Second): // other commands give a server 45 s
+		t.Fatal("a shell hangs while it completes a name")
+	}
 }

@@ -237,15 +237,6 @@ func (w *watching) add(header []string, changed []seen, left []string) error {
 	return w.drawn(w.sheet.draw(t))
 }
 
-// document writes one of several YAML documents.
-func (w *watching) document(value any) error {
-	text, err := toYAML(value)
-	if err != nil {
-		return fmt.Errorf("encode the answer: %w", err)
-	}
-	return w.print("---\n" + strings.TrimSuffix(string(text), "\n") + "\n")
-}
-
 // screen draws all anew from the terminal's first line, as much as it has lines for.
 func (w *watching) screen(now sight) error {
 	d := sheet{style: w.style()}
