@@ -17,9 +17,9 @@ func Text(text string) string {
 		return text
 	}
 	var b strings.Builder
-	for at, size := 0, 0; at < len(text); at += size {
-		var r rune
-		r, size = utf8.DecodeRuneInString(text[at:])
+	for at := 0; at < len(text); {
+		r, size := utf8.DecodeRuneInString(text[at:])
+		next := at + size
 		switch {
 		case r == utf8.RuneError && size <= 1:
 			fmt.Fprintf(&b, `\x%02x`, text[at])
@@ -36,6 +36,7 @@ func Text(text string) string {
 		default:
 			fmt.Fprintf(&b, `\u%04x`, r)
 		}
+		at = next
 	}
 	return b.String()
 }

@@ -49,6 +49,6 @@ func TestWideAndCombiningLettersAreCountedAsATerminalDrawsThem(t *testing.T) {
 	require.Equal(t, "日…", Cut("日本語", 4))
 	require.Equal(t, "abc", Cut("abc", 3))
 	require.Equal(t, "ab…", Cut("abcd", 3))
-	require.Equal(t, "", Cut("abcd", 0))
+	require.Empty(t, Cut("abcd", 0))
 	require.LessOrEqual(t, Columns(Cut(strings.Repeat("語", 9), 6)), 6)
 }
