@@ -81,6 +81,10 @@ fuzz: ## each fuzz test for FUZZ_TIME (FUZZ=pattern for some)
 bench: ## benchmarks (BENCH=pattern)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
+.PHONY: reference
+reference: ## docs/reference/commands.md anew, from the program
+	$(GO) test -count=1 ./internal/cli -run '^TestTheCommandReferenceIsUpToDate$$' -args -rewrite
+
 .PHONY: docs
 docs: ## read the packages' documentation in a browser
 	$(GO) doc -http

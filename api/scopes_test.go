@@ -63,6 +63,7 @@ var doors = map[string][]who{
 	"GET /api/v1/events": readers, "GET /api/v1/events/stream": readers,
 	"GET /api/v1/why": readers, "GET /api/v1/log/verify": readers,
 	"GET /api/v1/resources/{kind}/{name}": readers, "GET /api/v1/due": readers,
+	"GET /api/v1/doctor": readers, "POST /api/v1/deployments/reach": readers,
 
 	"POST /api/v1/projects/{project}/releases": deployers, "POST /api/v1/deployments": deployers,
 	"POST /api/v1/deployments/{name}/cancel": deployers, "POST /api/v1/rollback": deployers, "POST /api/v1/retry": deployers,

@@ -90,8 +90,8 @@ func TestATokenShowsEachUseThatItHasLost(t *testing.T) {
 func TestATableIsAlignedForPeopleAndTabbedForPrograms(t *testing.T) {
 	table := Table{Header: []string{"NAME", "NOTE"}, Rows: [][]string{{"web-01", "a\x1b[31mb\nc"}, {"ü", "é…"}}}
 	for width, want := range map[int]string{
-		0:         "NAME\tNOTE\nweb-01\ta [31mb c\nü\té…\n",
-		Unlimited: "NAME    NOTE\nweb-01  a [31mb c\nü       é…\n",
+		0:         "NAME\tNOTE\nweb-01\ta\\u001b[31mb c\nü\té…\n",
+		Unlimited: "NAME    NOTE\nweb-01  a\\u001b[31mb c\nü       é…\n",
 		10:        "NAME    N…\nweb-01  a…\nü       é…\n",
 	} {
 		var b strings.Builder

@@ -6,8 +6,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Table is a list as people read it.
@@ -31,7 +29,7 @@ func (t Table) Write(w io.Writer, width int) error {
 			text = aligned(line, widths)
 		}
 		if width > 0 {
-			text = cut(text, width)
+			text = Cut(text, width)
 		}
 		if _, err := out.WriteString(text + "\n"); err != nil {
 			return err
@@ -49,7 +47,7 @@ func (t Table) cells() [][]string {
 	for _, row := range t.Rows {
 		line := make([]string, len(row))
 		for i, cell := range row {
-			line[i] = clean(cell)
+			line[i] = Line(cell)
 		}
 		lines = append(lines, line)
 	}
@@ -63,7 +61,7 @@ func columnWidths(lines [][]string) []int {
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			widths[i] = max(widths[i], Columns(cell))
 		}
 	}
 	return widths
@@ -74,27 +72,10 @@ func aligned(line []string, widths []int) string {
 	for i, cell := range line {
 		b.WriteString(cell)
 		if i < len(line)-1 {
-			b.WriteString(strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell)+2))
+			b.WriteString(strings.Repeat(" ", widths[i]-Columns(cell)+2))
 		}
 	}
 	return strings.TrimRight(b.String(), " ")
-}
-
-func cut(text string, width int) string {
-	if utf8.RuneCountInString(text) <= width {
-		return text
-	}
-	return string([]rune(text)[:max(width-1, 0)]) + "…"
-}
-
-// clean takes away what would move a terminal's cursor or break a line.
-func clean(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r == utf8.RuneError || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return ' '
-		}
-		return r
-	}, text)
 }
 
 func yes(b bool, then, otherwise string) string {

@@ -83,21 +83,21 @@ func (w Why) Text(out io.Writer) error {
 	if w.Dirty {
 		actual += " (dirty)"
 	}
-	fmt.Fprintf(&b, "machine  %s\nproject  %s\nwanted   %s\nactual   %s\nverdict  %s: %s\n", clean(w.Machine), clean(w.Project),
+	fmt.Fprintf(&b, "machine  %s\nproject  %s\nwanted   %s\nactual   %s\nverdict  %s: %s\n", Line(w.Machine), Line(w.Project),
 		orNone(w.Wanted), actual, w.Verdict, w.Reason)
-	fmt.Fprintf(&b, "         %s\n", clean(w.Sentence))
+	fmt.Fprintf(&b, "         %s\n", Line(w.Sentence))
 	for i, cause := range w.Causes {
 		label := "causes "
 		if i > 0 {
 			label = "       "
 		}
-		fmt.Fprintf(&b, "%s  %s\n", label, cause)
+		fmt.Fprintf(&b, "%s  %s\n", label, Line(cause))
 	}
 	if len(w.History) > 0 {
 		fmt.Fprintf(&b, "history\n")
 		columns := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 		for _, h := range w.History {
-			fmt.Fprintf(columns, "  #%s\t%s\t%s\t%s\n", h.Position, h.Time.UTC().Format("15:04:05"), h.Type, clean(h.Text))
+			fmt.Fprintf(columns, "  #%s\t%s\t%s\t%s\n", h.Position, h.Time.UTC().Format("15:04:05"), h.Type, Line(h.Text))
 		}
 		_ = columns.Flush()
 	}
@@ -109,5 +109,5 @@ func orNone(text string) string {
 	if text == "" {
 		return "none"
 	}
-	return clean(text)
+	return Line(text)
 }

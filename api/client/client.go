@@ -38,6 +38,9 @@ type Client struct {
 	// Silence is how long a server may take to begin its answer before the next one is asked, and a live stream
 	// may bring nothing before Follow connects anew; 0: 45 s.
 	Silence time.Duration
+	// Lost is told by Follow whenever its stream has broken off, before it connects anew; err is nil where the server
+	// ended it in order. May be nil.
+	Lost func(err error)
 
 	last atomic.Int64 // index of the server that answered last
 }

@@ -110,13 +110,15 @@ func TestAStreamThatBreaksIsTakenUpAfterTheLastMessage(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var texts []string
-	c := &client.Client{Servers: []string{server}}
+	lost := 0
+	c := &client.Client{Servers: []string{server}, Lost: func(error) { lost++ }}
 	require.NoError(t, c.Follow(ctx, "/events/stream", url.Values{}, "", func(m client.Message) error {
 		texts = append(texts, m.ID+" "+m.Data)
 		return nil
 	}))
 	require.Equal(t, []string{"1 number\n1", "2 number\n2", "3 number\n3", "4 number\n4", "5 number\n5"}, texts)
 	require.Equal(t, []string{"", "2", "4"}, resumed)
+	require.Equal(t, 2, lost, "it is told each time that the stream breaks off")
 	stop := errors.New("enough")
 	require.ErrorIs(t, c.Follow(ctx, "/x", nil, "", func(client.Message) error { return stop }), stop)
 	require.NoError(t, c.Follow(ctx, "/x", nil, "", func(client.Message) error { return client.ErrEnded }))

@@ -49,6 +49,9 @@ func (c *Client) Follow(ctx context.Context, path string, query url.Values, last
 		case lastID != before:
 			wait = 100 * time.Millisecond
 		}
+		if c.Lost != nil {
+			c.Lost(err)
+		}
 		timer := time.NewTimer(wait/2 + rand.N(wait/2+1))
 		wait = min(2*wait, 5*time.Second)
 		select {

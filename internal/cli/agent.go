@@ -19,7 +19,8 @@ var agentFlags = []string{"join", "name", "environment", "role", "data", "epheme
 func agentVerb(s *shell) *cobra.Command {
 	c := agent.Config{}
 	cmd := verb{
-		use: "agent", short: "Run the agent of this machine",
+		exits: alone(exits{exitOK: "it was told to stop", exitDenied: "the servers refuse this agent: its join token or its own secret"}),
+		use:   "agent", short: "Run the agent of this machine",
 		long: "Run the agent of this machine: it reports that the machine is there and carries out its parts of deployments.\n\n" +
 			"--join is needed once; --environment and --role count at that first join. The first SIGTERM lets the running step\nend, the second kills it. " +
 			"Each flag is also DROVER_FLAG in the environment and a key of the config file.",
@@ -32,7 +33,7 @@ func agentVerb(s *shell) *cobra.Command {
 		if err := config.Fill(cmd.Flags(), agentFlags, s.files); err != nil {
 			return invalid("%v", err)
 		}
-		if err := s.complete(cmd.Context(), &c); err != nil {
+		if err := s.settle(cmd.Context(), &c); err != nil {
 			return err
 		}
 		hurry := make(chan struct{})
@@ -51,8 +52,8 @@ func agentVerb(s *shell) *cobra.Command {
 	return cmd
 }
 
-// complete fills in what was not said: the servers of the client context, the host's name, the data folder.
-func (s *shell) complete(ctx context.Context, c *agent.Config) (err error) {
+// settle fills in what was not said: the servers of the client context, the host's name, the data folder.
+func (s *shell) settle(ctx context.Context, c *agent.Config) (err error) {
 	c.Servers, c.CA = s.servers, s.ca
 	if len(c.Servers) == 0 {
 		c.Servers = []string{"http://" + server.DefaultListen}

@@ -37,7 +37,8 @@ type appliedResult struct {
 
 func applyVerb(s *shell) *cobra.Command {
 	return filesVerb(s, verb{
-		use: "apply -f FILE|DIR|-", short: "Bring what is kept in files into the log",
+		exits: writes(exits{exitError: "a file holds a mistake, or no server answers", exitMissing: "something that a file names was deleted meanwhile"}),
+		use:   "apply -f FILE|DIR|-", short: "Bring what is kept in files into the log",
 		long: "Bring environments, machine policies, projects, triggers and machines to what files say.\n\n" +
 			"All documents are checked, in any order and against each other, before the first is written.\nYou are told what becomes due by it.",
 		example: "drover apply -f examples/shop\ncat shop.yaml | drover apply -f -",
@@ -46,7 +47,8 @@ func applyVerb(s *shell) *cobra.Command {
 
 func diffVerb(s *shell) *cobra.Command {
 	return filesVerb(s, verb{
-		use: "diff -f FILE|DIR|-", short: "Show what apply would change",
+		exits: asks(exits{exitError: "a file holds a mistake, or no server answers"}),
+		use:   "diff -f FILE|DIR|-", short: "Show what apply would change",
 		long: "Show what `drover apply` would change and make due. Nothing is written.", example: "drover diff -f examples/shop",
 	}, true)
 }

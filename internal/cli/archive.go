@@ -18,14 +18,15 @@ import (
 func logExportVerb(s *shell) *cobra.Command {
 	var log string
 	cmd := verb{
-		use: "export FILE", short: "Write the whole log as an archive",
+		exits: asks(exits{exitError: "a file or log cannot be read or written, or no server answers"}),
+		use:   "export FILE", short: "Write the whole log as an archive",
 		long: "Write the whole log as an archive: text, a line of JSON for each event, in order. `drover log import` brings it into\n" +
 			"any other kind of log. A server is asked for it; with --log the log is opened directly. - is standard output.\n" +
 			"Its servers may go on; the archive ends where the log stood when it began, or a little later.",
 		example: "drover log export drover.jsonl\ndrover log export - --log sqlite:/var/lib/drover/drover.db | gzip > drover.jsonl.gz",
 		run: func(ctx context.Context, args []string) error {
 			if args[0] == "-" {
-				return s.export(ctx, log, s.Out)
+				return s.export(ctx, log, words(s.Out))
 			}
 			return s.exportTo(ctx, log, args[0])
 		},
@@ -107,7 +108,8 @@ func openAgain(file io.ReadSeeker) (*eventlog.Archive, error) {
 func logImportVerb(s *shell) *cobra.Command {
 	var log string
 	cmd := verb{
-		use: "import FILE", short: "Bring an archive into an empty log",
+		exits: alone(exits{exitError: "the archive is damaged, the log is not empty, or one of them cannot be opened"}),
+		use:   "import FILE", short: "Bring an archive into an empty log",
 		long: "Bring an archive into a log of any kind, in its order and under its ids, the log's own too: drover goes on there as if\n" +
 			"nothing had happened. No server may use the log meanwhile. An import that was cut off is simply repeated.",
 		example: "drover log import drover.jsonl --log 'postgres://drover@db/drover'",

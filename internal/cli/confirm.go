@@ -36,7 +36,7 @@ func (s *shell) confirm(ctx context.Context, d deployment, yes bool) error {
 	case !isTerminal(s.Err): // somebody is there, and would not see the question
 		return notDeployed()
 	}
-	return s.ask("Deploy all the same?")
+	return s.allTheSame("Deploy all the same?")
 }
 
 // isAnswer says that a server has answered, although with a problem.
@@ -70,8 +70,8 @@ func nobodyThere(r explain.Reach, d deployment) string {
 	return them + ": they are skipped now"
 }
 
-// ask wants a y from whoever sits at the terminal.
-func (s *shell) ask(question string) error {
+// allTheSame wants a y from whoever sits at the terminal.
+func (s *shell) allTheSame(question string) error {
 	if _, err := fmt.Fprint(s.Err, question+" [y/N] "); err != nil {
 		return fmt.Errorf("ask on the terminal: %w", err)
 	}

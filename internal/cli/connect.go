@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,13 +25,17 @@ const patience = 5 * time.Second
 
 // connect finds out which servers are asked, and with which token: those of the flags, else those of
 // the client context. A server that is named changes the address, never the token.
-func (s *shell) connect(ctx context.Context) (*client.Client, error) {
-	c := &client.Client{Servers: s.servers, Token: s.token}
+func (s *shell) connect(ctx context.Context) (c *client.Client, err error) {
+	c = &client.Client{Servers: s.servers, Token: s.token}
 	ca := s.ca
 	if c.Token == "" || len(c.Servers) == 0 {
 		found, err := s.context(ctx)
 		if err != nil {
 			return nil, err
+		}
+		if found != nil && c.Token == "" && len(s.servers) > 0 && !slices.Contains(found.Servers, s.servers[0]) && !s.lent {
+			s.lent = true
+			s.say("server %s is in none of your contexts; it gets the token of the current one (name another with --token)", s.servers[0])
 		}
 		if found != nil {
 			c.Servers, c.Token, ca = or(c.Servers, found.Servers), cmp.Or(c.Token, found.Token), cmp.Or(ca, found.CA)
@@ -45,9 +50,13 @@ func (s *shell) connect(ctx context.Context) (*client.Client, error) {
 		return nil, &failure{code: exitDenied, kind: client.Unauthorised, text: "the token holds a character that no token has, such as a line break",
 			hint: "give --token or DROVER_TOKEN the text that `drover token create` printed, and nothing else"}
 	}
-	carrier, err := carrier(ca)
-	c.HTTP = carrier
-	return c, err
+	if s.carriers[ca] == nil {
+		if s.carriers[ca], err = carrier(ca); err != nil {
+			return nil, err
+		}
+	}
+	c.HTTP = s.carriers[ca]
+	return c, nil
 }
 
 // context is the one to use, nil if there is none. A server that was started a moment ago is given
@@ -67,7 +76,7 @@ func (s *shell) context(ctx context.Context) (*config.Context, error) {
 			return nil, invalid("%v", err)
 		}
 		found := all.For(named)
-		if found != nil || !starting(named) || time.Now().After(end) {
+		if found != nil || s.hasty || !starting(named) || time.Now().After(end) {
 			return found, nil
 		}
 		if err := rest(ctx, 100*time.Millisecond); err != nil {
@@ -107,7 +116,7 @@ func (s *shell) patiently(ctx context.Context, try func() error) error {
 	told := false
 	for begun := time.Now(); ; {
 		err := try()
-		if err == nil || !unreached(err) || ctx.Err() != nil || time.Since(begun) > patience {
+		if err == nil || !unreached(err) || ctx.Err() != nil || s.impatient || time.Since(begun) > patience {
 			return err
 		}
 		if !told && time.Since(begun) > time.Second {

@@ -11,7 +11,8 @@ import (
 func deleteVerb(s *shell) *cobra.Command {
 	var project string
 	cmd := verb{
-		use: "delete KIND NAME…", short: "Delete what should not be any more",
+		exits: writes(exits{exitMissing: "there is nothing of that name", exitConflict: "it is still referenced, or online: nothing was deleted"}),
+		use:   "delete KIND NAME…", short: "Delete what should not be any more",
 		long:    "Delete machines, environments, policies, projects or triggers.\n\nWhat is still referenced is refused. A name that is created again starts empty.",
 		example: "drover delete machine web-01\ndrover delete trigger shop/shop-joins",
 		run: func(ctx context.Context, args []string) error {
@@ -26,7 +27,6 @@ func deleteVerb(s *shell) *cobra.Command {
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of the trigger")
-	cmd.ValidArgsFunction = completeKinds
 	return cmd
 }
 
@@ -59,7 +59,8 @@ func switchVerb(s *shell, k kind, to string) *cobra.Command {
 		"trigger": "A disabled trigger opens no candidates and starts nothing. Before and after it is enabled\nyou are told what becomes due.",
 	}[k.name]
 	cmd := verb{
-		use: to + " NAME", short: map[string]string{"enable": "Enable a ", "disable": "Disable a "}[to] + k.name,
+		exits: writes(exits{exitMissing: "there is no " + k.name + " of that name"}),
+		use:   to + " NAME", short: map[string]string{"enable": "Enable a ", "disable": "Disable a "}[to] + k.name,
 		long: map[string]string{"enable": "Enable a ", "disable": "Disable a "}[to] + k.name + ".\n\n" + long, example: "drover " + k.name + " " + to + " " + example,
 		run: func(ctx context.Context, args []string) error {
 			path, err := k.path(args[0], project)

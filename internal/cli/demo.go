@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -14,15 +15,19 @@ import (
 func demoVerb(s *shell) *cobra.Command {
 	c := demo.Config{}
 	cmd := verb{
-		use: "demo", short: "Show what drover does, on a fleet of its own",
+		exits: alone(exits{exitOK: "each line of the story was so", exitError: "a line was not so, or the fleet could not be started"}),
+		use:   "demo", short: "Show what drover does, on a fleet of its own",
 		long: "Show what drover does: start a server, its agents and an example project as real processes on this computer,\n" +
 			"tell what happens line by line, and look whether each line is so. Then the fleet stays up to look around, until Ctrl-C.\n\n" +
 			"It needs no network beyond loopback and no root, and has a temporary folder of its own (TMPDIR says where) that is\n" +
-			"removed at the end. Contexts, config file and servers of the user are not touched. Exit code 1 if a line was not so.",
+			"removed at the end. Contexts, config file and servers of the user are not touched.",
 		example: "drover demo\ndrover demo --once\ndrover demo --tick 15s --keep",
 	}.command()
 	// A demo reads nothing of the user's, so a config file that is wrong does not keep anybody from it.
-	cmd.PersistentPreRunE = func(*cobra.Command, []string) error { return nil }
+	cmd.PersistentPreRunE = func(*cobra.Command, []string) error {
+		s.output = cmp.Or(s.output, formatTable)
+		return nil
+	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := s.foreign(cmd, "server", "token", "ca", "config", "output"); err != nil {
 			return err

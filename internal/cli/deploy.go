@@ -11,7 +11,8 @@ import (
 
 func releaseVerb(s *shell) *cobra.Command {
 	create := verb{
-		use: "create PROJECT VERSION", short: "Create a release",
+		exits: writes(exits{exitMissing: "there is no such project", exitConflict: "the version exists with other steps or variables, or the project has no steps"}),
+		use:   "create PROJECT VERSION", short: "Create a release",
 		long:    "Create a release: an immutable copy of the project's steps and variables as they are now.\n\nThe same again is ok; a version that exists with other steps is a conflict.",
 		example: "drover release create shop 1.4.3",
 		run: func(ctx context.Context, args []string) error {
@@ -43,6 +44,8 @@ func deployVerb(s *shell) *cobra.Command {
 	var yes bool
 	w := &waiting{shell: s}
 	cmd := verb{
+		exits: waits(exits{exitMissing: "project, release, environment or machine does not exist",
+			exitConflict: "another release is pinned there, or a named machine is not in the project's scope"}),
 		use: "deploy PROJECT VERSION --to ENV", short: "Deploy a release to an environment",
 		long: "Deploy a release to an environment: to all of its machines in the project's scope, whether or\nnot they are up to date. " +
 			"Its success makes the release the one that is wanted there.\n\nWith --machine only these get it, and keep it (a hold). Prints the deployment's id.\n\n" +
@@ -112,7 +115,8 @@ func rollbackVerb(s *shell) *cobra.Command {
 	var environment string
 	w := &waiting{shell: s}
 	cmd := verb{
-		use: "rollback PROJECT --to ENV", short: "Deploy the release that was there before",
+		exits: waits(exits{exitMissing: "project or environment does not exist", exitConflict: "there is no release to go back to, or another one is pinned"}),
+		use:   "rollback PROJECT --to ENV", short: "Deploy the release that was there before",
 		long: "Deploy the release that was there before: the environment's own, if a deployment of another one is open\nthere or has failed; " +
 			"else the last different one. Prints the deployment's id.",
 		example: "drover rollback shop --to production --wait",
@@ -130,7 +134,8 @@ func retryVerb(s *shell) *cobra.Command {
 	var project string
 	w := &waiting{shell: s}
 	cmd := verb{
-		use: "retry MACHINE --project P", short: "Try again on one machine",
+		exits: waits(exits{exitMissing: "project or machine does not exist", exitConflict: "there is nothing to try, or another release is pinned"}),
+		use:   "retry MACHINE --project P", short: "Try again on one machine",
 		long:    "Try again on one machine: the release that the last attempt there did not finish, else the wanted one.\nPrints the deployment's id.",
 		example: "drover retry web-01 --project shop --wait",
 		run: func(ctx context.Context, args []string) error {
@@ -145,7 +150,8 @@ func retryVerb(s *shell) *cobra.Command {
 
 func cancelVerb(s *shell) *cobra.Command {
 	return verb{
-		use: "cancel DEPLOYMENT", short: "Cancel a deployment",
+		exits: writes(exits{exitMissing: "there is no such deployment", exitConflict: "it has succeeded or failed already"}),
+		use:   "cancel DEPLOYMENT", short: "Cancel a deployment",
 		long:    "Cancel a deployment: machines that have started finish, all others do not start.",
 		example: "drover cancel 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10",
 		run: func(ctx context.Context, args []string) error {

@@ -12,10 +12,12 @@ import (
 
 func describeVerb(s *shell) *cobra.Command {
 	var project string
+	var watch bool
 	cmd := verb{
-		use: "describe KIND NAME", short: "Show all about one thing",
+		exits: asks(exits{exitMissing: "there is nothing of that name"}),
+		use:   "describe KIND NAME", short: "Show all about one thing",
 		long:    "Show all about one thing; of a machine also why it has what it has, of a deployment each machine.",
-		example: "drover describe machine web-01\ndrover describe deployment 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10",
+		example: "drover describe machine web-01 -w\ndrover describe deployment 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10",
 		run: func(ctx context.Context, args []string) error {
 			k, err := findKind(args[0])
 			if err != nil {
@@ -25,40 +27,60 @@ func describeVerb(s *shell) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			switch {
-			case s.structured():
-				return k.one(ctx, s, path)
-			case k.name == "machine":
-				return s.describeMachine(ctx, k, path, args[1])
-			case k.name == "deployment":
-				return s.describeDeployment(ctx, path)
+			if s.structured() {
+				return s.getOne(ctx, k, id(args[1]), project, watch)
 			}
-			return k.all(ctx, s, path)
+			if watch {
+				return s.watch(ctx, s.described(k, path, args[1]))
+			}
+			now, err := s.described(k, path, args[1])(ctx, "")
+			if err != nil {
+				return err
+			}
+			return s.drawn(now.items[0].text)
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of a trigger or release")
-	cmd.ValidArgsFunction = completeKinds
+	watchFlag(cmd, &watch)
 	return cmd
 }
 
-func (s *shell) describeMachine(ctx context.Context, k kind, path, name string) error {
-	if err := k.all(ctx, s, path); err != nil {
-		return err
+// described looks at all about one thing.
+func (s *shell) described(k kind, path, name string) look {
+	return func(ctx context.Context, after string) (now sight, err error) {
+		var text string
+		switch k.name {
+		case deploymentKind.name:
+			text, now.position, err = s.describedDeployment(ctx, path, after)
+		default:
+			text, now.position, err = k.all(ctx, s, path, after)
+			text = explain.Text(text)
+		}
+		if err == nil && k.name == machineKind.name {
+			text, err = s.withWhy(ctx, text, name, now.position)
+		}
+		now.items = []seen{{key: name, name: k.name + "/" + name, text: text}}
+		return now, err
 	}
-	list, err := s.why(ctx, name, "", "")
-	if err != nil {
-		return err
-	}
-	if err := s.print("\n"); err != nil {
-		return err
-	}
-	return s.tellWhy(list.Items)
 }
 
-func (s *shell) describeDeployment(ctx context.Context, path string) error {
+// withWhy adds what a machine has, gets or does not get, and why.
+func (s *shell) withWhy(ctx context.Context, text, machine, after string) (string, error) {
+	list, _, err := s.why(ctx, query("machine", machine, "after", after))
+	if err != nil {
+		return "", err
+	}
+	for _, why := range list.Items {
+		text += "\n" + whyText(why)
+	}
+	return text, nil
+}
+
+func (s *shell) describedDeployment(ctx context.Context, path, after string) (text, position string, err error) {
 	var d explain.Deployment
-	if err := s.read(ctx, path, nil, &d); err != nil {
-		return err
+	position, err = s.readAt(ctx, path, query("after", after), &d)
+	if err != nil {
+		return "", "", err
 	}
 	rows := [][2]string{
 		{"deployment", d.ID}, {"project", d.Project}, {"release", d.Release}, {"environment", d.Environment},
@@ -68,14 +90,13 @@ func (s *shell) describeDeployment(ctx context.Context, path string) error {
 	var b strings.Builder
 	for _, row := range rows {
 		if row[1] != "" {
-			fmt.Fprintf(&b, "%-12s %s\n", row[0], oneLine(row[1]))
+			fmt.Fprintf(&b, "%-12s %s\n", row[0], explain.Line(row[1]))
 		}
 	}
-	if err := s.print(b.String() + "\n"); err != nil {
-		return err
+	b.WriteString("\n")
+	if len(d.Machines) > 0 {
+		t := sheet{style: s.style()}
+		b.WriteString(t.draw(explain.PartsTable(d.Machines)))
 	}
-	if len(d.Machines) == 0 {
-		return nil
-	}
-	return explain.PartsTable(d.Machines).Write(s.Out, width(s.Out))
+	return b.String(), position, nil
 }

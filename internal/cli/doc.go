@@ -2,12 +2,18 @@
 // code the program ends.
 //
 //	program.go  Run: the tree of commands, from arguments to an exit code
-//	exit.go     the exit codes, and how an error is told
+//	exits.go    the exit codes, and what each means for a command
+//	exit.go     how an error becomes a code, and how it is told
 //	verb.go     what all commands share: help with an example, arguments, flags from elsewhere
 //	connect.go  which server is asked, with which token
 //	write.go    one wish under one key, sent again where no server answered
-//	print.go    table, wide, json, yaml, name, jsonl
+//	print.go    json, yaml and what else goes to stdout
+//	list.go     a list of any length, in each format, page by page
+//	screen.go   what a terminal gets: tables that fit it, colour, nothing that it would obey
+//	completion.go  names for a shell that completes them: words, and what the server knows
+//	manual.go   man pages, and the command reference in docs
 //	kinds.go    the kinds of `get`, `describe` and `delete`
+//	watch.go    -w: shown again whenever it changes
 //	*.go        one file for each verb
 //
 // # What it promises

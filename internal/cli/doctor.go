@@ -30,7 +30,8 @@ type examined struct {
 func doctorVerb(s *shell) *cobra.Command {
 	var log, data string
 	cmd := verb{
-		use: "doctor", short: "Look for what is wrong, and say what to do",
+		exits: alone(exits{exitOK: "nothing is bad", exitError: "something is bad, or the findings could not be written"}),
+		use:   "doctor", short: "Look for what is wrong, and say what to do",
 		long: "Look for what is wrong, and say what to do: the way to the servers, TLS, clocks, disk, the log, versions, servers that\n" +
 			"have gone, names of what does not exist, machines that are behind for long, agents that are refused again and again,\n" +
 			"tokens that expire or have no bounds, and what is pinned or held for long. Nothing is changed.\n\n" +

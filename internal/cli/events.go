@@ -16,7 +16,8 @@ func eventsVerb(s *shell) *cobra.Command {
 	var after string
 	var limit int
 	cmd := verb{
-		use: "events", short: "Show what happened",
+		exits: asks(exits{exitConflict: "the log ends before the position of --after: was it restored from a backup?"}),
+		use:   "events", short: "Show what happened",
 		long:    "Show what happened: every fact and every decision, in the order of the log.",
 		example: "drover events --after '#100'\ndrover events -f -o jsonl",
 		run: func(ctx context.Context, _ []string) error {
@@ -26,7 +27,7 @@ func eventsVerb(s *shell) *cobra.Command {
 			if limit < 0 {
 				return usage("--limit %d is none; use 1 or more, or 0 for all", limit)
 			}
-			return s.events(ctx, position(after), limit)
+			return eventsListed.show(ctx, s, query("after", position(after)), limit)
 		},
 	}.command()
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "stay, and show what happens next")
@@ -35,51 +36,9 @@ func eventsVerb(s *shell) *cobra.Command {
 	return cmd
 }
 
-// events reads page after page, and shows each when it is there. An event's page goes on after the
-// position of its last one.
-func (s *shell) events(ctx context.Context, after string, limit int) error {
-	all := explain.List[explain.Event]{Items: []explain.Event{}}
-	whole := s.output == formatJSON || s.output == formatYAML
-	for shown := 0; limit == 0 || shown < limit; {
-		size := pageSize
-		if limit > 0 {
-			size = min(size, limit-shown)
-		}
-		var page explain.List[explain.Event]
-		if err := s.read(ctx, client.Path("events"), query("after", after, "limit", fmt.Sprint(size)), &page); err != nil {
-			return err
-		}
-		if whole {
-			all.Items = append(all.Items, page.Items...)
-		} else if err := s.showEvents(page.Items, shown == 0); err != nil {
-			return err
-		}
-		all.Next, all.Position = page.Next, page.Position
-		shown += len(page.Items)
-		if len(page.Items) < size {
-			break
-		}
-		after = page.Items[len(page.Items)-1].Position
-	}
-	if whole {
-		return s.value(all)
-	}
-	return nil
-}
-
-func (s *shell) showEvents(items []explain.Event, first bool) error {
-	switch s.output {
-	case formatLines, formatJSON, formatYAML:
-		return each(items, func(e explain.Event) error { return s.line(e) })
-	case formatName:
-		return each(items, func(e explain.Event) error { return s.print("event/" + e.Position + "\n") })
-	}
-	t := explain.EventsTable(items)
-	if !first {
-		t.Header = nil
-	}
-	return s.table(t)
-}
+// eventsListed is how events are written; a list of them is one of the log in its order.
+var eventsListed = listed[explain.Event]{kind: kind{name: "event", plural: "events"},
+	id: func(e explain.Event) string { return e.Position }, table: narrow(explain.EventsTable)}
 
 // followEvents shows event after event until the program is told to stop.
 func (s *shell) followEvents(ctx context.Context, after string) error {
@@ -87,18 +46,28 @@ func (s *shell) followEvents(ctx context.Context, after string) error {
 	if err != nil {
 		return err
 	}
-	first := true
+	d := sheet{style: s.style()}
 	err = c.Follow(ctx, client.Path("events", "stream"), query("after", after), "", func(m client.Message) error {
 		var e explain.Event
 		if err := json.Unmarshal([]byte(m.Data), &e); err != nil {
 			return fmt.Errorf("read event %s: %w", m.ID, err)
 		}
-		err := s.showEvents([]explain.Event{e}, first)
-		first = false
-		return err
+		return s.showEvent(&d, e)
 	})
 	if ctx.Err() != nil {
 		return nil // told to stop: that is how following ends
 	}
 	return err
+}
+
+func (s *shell) showEvent(d *sheet, e explain.Event) error {
+	switch {
+	case s.structured():
+		return s.line(e)
+	case s.output == formatName:
+		return s.print("event/" + e.Position + "\n")
+	case s.output == "" && !isTerminal(s.Out):
+		return explain.Table{Rows: explain.EventsTable([]explain.Event{e}).Rows}.Write(s.Out, 0)
+	}
+	return s.drawn(d.draw(explain.EventsTable([]explain.Event{e})))
 }

@@ -9,35 +9,12 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"unicode"
 
 	"github.com/droverhq/drover/agent"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/explain"
 )
-
-// The exit codes; every help lists them.
-const (
-	exitOK       = 0
-	exitError    = 1
-	exitUsage    = 2
-	exitFailed   = 3
-	exitDenied   = 4
-	exitMissing  = 5
-	exitConflict = 6
-	exitPending  = 8
-)
-
-// exitHelp ends every help.
-const exitHelp = `Exit codes:
-  0  ok
-  1  error, or invalid input
-  2  wrong use: unknown command, flag or kind
-  3  the deployment failed
-  4  not authorised
-  5  a named thing is missing
-  6  conflict: pinned, still referenced, or differs
-  8  still pending`
 
 // failure is an error that knows its exit code.
 type failure struct {
@@ -108,20 +85,10 @@ func codeOf(kind string) int {
 	return exitError
 }
 
-// harmless takes out of a text what would move a terminal's cursor or colour it: it may quote what others wrote.
-func harmless(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r != '\n' && (unicode.IsControl(r) || unicode.Is(unicode.Cf, r)) {
-			return ' '
-		}
-		return r
-	}, strings.ToValidUTF8(text, "\uFFFD"))
-}
-
 // tell writes a failure: a sentence for people, one JSON object for scripts.
 func (f *failure) tell(w io.Writer, asJSON bool) {
 	if !asJSON {
-		fmt.Fprintf(w, "drover: %s\n", strings.ReplaceAll(harmless(f.Error()), "\n", "\n  "))
+		fmt.Fprintf(w, "drover: %s\n", strings.ReplaceAll(explain.Text(f.Error()), "\n", "\n  "))
 		return
 	}
 	text, err := json.Marshal(map[string]any{"error": struct {
@@ -134,5 +101,5 @@ func (f *failure) tell(w io.Writer, asJSON bool) {
 	if err != nil { // it holds texts alone
 		text = []byte(`{"error":{"kind":"internal"}}`)
 	}
-	fmt.Fprintf(w, "%s\n", text)
+	fmt.Fprintln(w, explain.Text(string(text)))
 }

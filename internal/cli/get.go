@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,23 +14,35 @@ import (
 func getVerb(s *shell) *cobra.Command {
 	var project, environment, role, state string
 	var limit int
+	var watch bool
 	cmd := verb{
-		use: "get KIND [NAME]", short: "List what there is, or show one of it",
+		exits: asks(exits{exitOK: "ok; a list may be empty", exitMissing: "there is nothing of that name"}),
+		use:   "get KIND [NAME]", short: "List what there is, or show one of it",
 		long: "List what there is, or show one of it.\n\nKinds: machines, environments, policies, projects, triggers, releases, deployments,\n" +
 			"servers, candidates. With -o yaml, one environment, policy, project, trigger or machine\nis shown as the file that `drover apply` takes.",
-		example: "drover get machines --environment production --state behind\ndrover get project shop -o yaml\ndrover get deployments --project shop --limit 5 -o json",
+		example: "drover get machines --environment production --state behind\ndrover get project shop -o yaml\ndrover get deployments --project shop --limit 5 -o json\ndrover get machines -w",
 		run: func(ctx context.Context, args []string) error {
 			k, err := findKind(args[0])
 			if err != nil {
 				return err
 			}
 			if len(args) == 2 {
-				return s.getOne(ctx, k, args[1], project)
+				return s.getOne(ctx, k, id(args[1]), project, watch)
 			}
 			if limit < 0 {
 				return usage("--limit %d is none; use 1 or more, or 0 for all", limit)
 			}
-			return k.list(ctx, s, query("project", project, "environment", environment, "role", role, "state", state), limit)
+			if err := k.accepts(map[string]string{"project": project, "environment": environment, "role": role, "state": state}); err != nil {
+				return err
+			}
+			q := query("project", project, "environment", environment, "role", role, "state", state)
+			if !watch {
+				return k.list(ctx, s, q, limit)
+			}
+			return s.watch(ctx, func(ctx context.Context, after string) (sight, error) {
+				q.Set("after", after)
+				return k.sight(ctx, s, q, limit)
+			})
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "only of this `PROJECT`")
@@ -36,14 +50,17 @@ func getVerb(s *shell) *cobra.Command {
 	cmd.Flags().StringVar(&role, "role", "", "only machines with this `ROLE`")
 	cmd.Flags().StringVar(&state, "state", "", "only in this `STATE`: online, behind, held, …, or of deployments running, failed, …")
 	cmd.Flags().IntVar(&limit, "limit", 0, "at most `N`; 0: all")
-	cmd.ValidArgsFunction = completeKinds
+	watchFlag(cmd, &watch)
 	return cmd
 }
 
-func (s *shell) getOne(ctx context.Context, k kind, name, project string) error {
+func (s *shell) getOne(ctx context.Context, k kind, name, project string, watch bool) error {
 	path, err := k.path(name, project)
 	if err != nil {
 		return err
+	}
+	if watch {
+		return s.watch(ctx, func(ctx context.Context, after string) (sight, error) { return k.sightOf(ctx, s, path, after) })
 	}
 	if k.file && s.output == formatYAML {
 		return s.getFile(ctx, k, name, project)
@@ -67,13 +84,19 @@ func (s *shell) getFile(ctx context.Context, k kind, name, project string) error
 	return s.print(text)
 }
 
-func completeKinds(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+// accepts refuses a filter that would pick nothing and be passed over.
+func (k kind) accepts(given map[string]string) error {
+	for _, flag := range slices.Sorted(maps.Keys(given)) {
+		if given[flag] == "" || slices.Contains(k.filters, flag) {
+			continue
+		}
+		var others []string
+		for _, other := range kinds() {
+			if slices.Contains(other.filters, flag) {
+				others = append(others, other.plural)
+			}
+		}
+		return usage("%s cannot be picked by --%s; it is for %s", k.plural, flag, strings.Join(others, ", "))
 	}
-	var all []string
-	for _, k := range kinds() {
-		all = append(all, k.plural)
-	}
-	return all, cobra.ShellCompDirectiveNoFileComp
+	return nil
 }

@@ -2,10 +2,8 @@ package cli
 
 import (
 	"context"
-	"fmt"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/droverhq/drover/api/client"
@@ -24,89 +22,43 @@ type kind struct {
 	file bool
 	// deletable says that `delete` knows it.
 	deletable bool
-	list      func(ctx context.Context, s *shell, query url.Values, limit int) error
-	one       func(ctx context.Context, s *shell, path string) error
-	// all shows every key of one.
-	all func(ctx context.Context, s *shell, path string) error
+	// filters are the flags that a list of this kind can be narrowed by.
+	filters []string
+	// opaque says that names of this kind say nothing to people: ids.
+	opaque bool
+	list   func(ctx context.Context, s *shell, query url.Values, limit int) error
+	// names are what a shell may complete: a page of names, each with what is to be said of it.
+	names func(q *asking, query url.Values) []string
+	one   func(ctx context.Context, s *shell, path string) error
+	// all is every key of one, as text.
+	all func(ctx context.Context, s *shell, path, after string) (text, position string, err error)
+	// sight and sightOf look at a list, or at one, to watch it.
+	sight   func(ctx context.Context, s *shell, query url.Values, limit int) (sight, error)
+	sightOf func(ctx context.Context, s *shell, path, after string) (sight, error)
 }
-
-// pageSize is how many items are asked for at once.
-const pageSize = 1000
 
 // kindOf gives a kind its list and its table. id is the name of an item, as `get KIND NAME` takes it.
 func kindOf[T any](k kind, id func(T) string, table func(list []T, wide bool) explain.Table) kind {
-	k.list = func(ctx context.Context, s *shell, q url.Values, limit int) error {
-		list, err := pages[T](ctx, s, "/"+k.plural, q, limit)
-		if err != nil {
-			return err
-		}
-		return showList(s, k, id, table, list)
-	}
+	l := listed[T]{kind: k, id: id, table: table}
+	k.list, k.names = l.show, l.names
 	k.one = func(ctx context.Context, s *shell, path string) error {
 		var item T
 		if err := s.read(ctx, path, nil, &item); err != nil {
 			return err
 		}
-		if s.structured() {
-			return s.value(item)
-		}
-		return showList(s, k, id, table, explain.List[T]{Items: []T{item}})
+		return l.one(s, item)
 	}
-	k.all = func(ctx context.Context, s *shell, path string) error {
+	k.all = func(ctx context.Context, s *shell, path, after string) (string, string, error) {
 		var item T
-		if err := s.read(ctx, path, nil, &item); err != nil {
-			return err
+		position, err := s.readAt(ctx, path, query("after", after), &item)
+		if err != nil {
+			return "", "", err
 		}
 		text, err := toYAML(item)
-		if err != nil {
-			return fmt.Errorf("encode the answer: %w", err)
-		}
-		return s.print(string(text))
+		return string(text), position, err
 	}
+	k.sight, k.sightOf = l.sight, l.sightOf
 	return k
-}
-
-// pages asks for page after page until limit items are there; limit 0 is all.
-func pages[T any](ctx context.Context, s *shell, path string, q url.Values, limit int) (explain.List[T], error) {
-	all := explain.List[T]{Items: []T{}}
-	for {
-		size := pageSize
-		if limit > 0 {
-			size = min(size, limit-len(all.Items))
-		}
-		q.Set("limit", strconv.Itoa(size))
-		var page explain.List[T]
-		if err := s.read(ctx, path, q, &page); err != nil {
-			return all, err
-		}
-		all.Items = append(all.Items, page.Items...)
-		all.Next, all.Position = page.Next, page.Position
-		if page.Next == "" || len(page.Items) == 0 || limit > 0 && len(all.Items) >= limit {
-			return all, nil
-		}
-		q.Set("next", page.Next)
-	}
-}
-
-func showList[T any](s *shell, k kind, id func(T) string, table func([]T, bool) explain.Table, list explain.List[T]) error {
-	switch s.output {
-	case formatJSON, formatYAML:
-		return s.value(list)
-	case formatLines:
-		return each(list.Items, func(item T) error { return s.line(item) })
-	case formatName:
-		return each(list.Items, func(item T) error { return s.print(k.name + "/" + id(item) + "\n") })
-	}
-	if len(list.Items) == 0 {
-		s.say("no %s", k.plural)
-	}
-	if err := s.table(table(list.Items, s.output == formatWide)); err != nil {
-		return err
-	}
-	if list.Next != "" {
-		s.say("there are more; use a larger --limit")
-	}
-	return nil
 }
 
 // kinds are all that `get` knows, in the order of its help.

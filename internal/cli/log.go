@@ -26,7 +26,8 @@ type verified struct {
 func logVerifyVerb(s *shell) *cobra.Command {
 	var log string
 	cmd := verb{
-		use: "verify", short: "Check that every event is whole",
+		exits: asks(exits{exitOK: "the log is whole", exitError: "an event is damaged or missing, or no server answers"}),
+		use:   "verify", short: "Check that every event is whole",
 		long:    "Read the whole log and check that every event matches its checksum and none is missing. A server is\nasked to do it; with --log the log is opened directly.",
 		example: "drover log verify\ndrover log verify --log sqlite:/var/lib/drover/drover.db",
 		run: func(ctx context.Context, _ []string) error {
@@ -82,7 +83,8 @@ func (s *shell) openLog(ctx context.Context, address string) (eventlog.Backend, 
 
 func logAcceptVerb(s *shell) *cobra.Command {
 	return verb{
-		use: "accept-restore", short: "Go on with a log that has lost its newest events",
+		exits: writes(exits{exitConflict: "there is nothing to accept"}),
+		use:   "accept-restore", short: "Go on with a log that has lost its newest events",
 		long: "Go on with a log that was restored from a backup, or that an old copy took over. Servers stop deciding when an\n" +
 			"agent or a server remembers events that the log does not have; `/readyz` says so. From here on the log goes by\n" +
 			"another id, and each machine whose last success the log has lost is held as it is, until `drover unhold`.",
@@ -99,7 +101,8 @@ func logAcceptVerb(s *shell) *cobra.Command {
 
 func logClearVerb(s *shell) *cobra.Command {
 	return verb{
-		use: "clear STREAM", short: "Let a stream that was set aside go on",
+		exits: writes(exits{exitMissing: "the stream is not set aside"}),
+		use:   "clear STREAM", short: "Let a stream that was set aside go on",
 		long: "Let a stream that was set aside go on, as if the event that cannot be folded were not there.\n\n" +
 			"A stream is set aside when one of its events cannot be understood: its machine or project waits, all others\ngo on. `/readyz` and `drover why` name it.",
 		example: "drover log clear machine/web-01",

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,9 +25,10 @@ type chunk struct {
 func logsVerb(s *shell) *cobra.Command {
 	var follow bool
 	cmd := verb{
-		use: "logs DEPLOYMENT [MACHINE]", short: "Show what the steps of a deployment printed",
+		exits: asks(exits{exitMissing: "there is no such deployment, or it has no part on the machine"}),
+		use:   "logs DEPLOYMENT [MACHINE]", short: "Show what the steps of a deployment printed",
 		long: "Show what the steps of a deployment printed, on one machine or on all; with several machines each\nline begins with its machine. Output is kept for 14 days.\n\n" +
-			"On a terminal colours are shown, and every other control sequence as text. In a pipe all is as it was printed.",
+			"On a terminal colours are shown, and what else a terminal would obey as text. In a pipe all is as it was printed.",
 		example: "drover logs 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 web-01 -f\ndrover logs $(drover deploy shop 1.4.3 --to production) -f",
 		run: func(ctx context.Context, args []string) error {
 			machine := ""
@@ -45,7 +47,7 @@ func (s *shell) logs(ctx context.Context, deployment, machine string, follow boo
 	if err := s.read(ctx, client.Path("deployments", deployment), nil, &d); err != nil {
 		return err
 	}
-	p := &printer{shell: s, named: machine == "" && len(d.Machines) > 1, open: map[string][]byte{}, tamed: map[string]*tame{}}
+	p := &printer{shell: s, out: coloured(s.Out), named: machine == "" && len(d.Machines) > 1, open: map[string][]byte{}}
 	path, q := client.Path("deployments", deployment, "output"), query("machine", machine)
 	if !follow {
 		if err := s.readOutput(ctx, d, machine, path, p); err != nil {
@@ -105,23 +107,17 @@ func (s *shell) readOutput(ctx context.Context, d explain.Deployment, machine, p
 // printer writes output as it is, or line by line behind the machine's name.
 type printer struct {
 	shell *shell
+	out   io.Writer // raw in a pipe
 	named bool
 	open  map[string][]byte // lines that have not ended, by machine
-	tamed map[string]*tame  // on a terminal: what each machine may do to it
 }
 
 func (p *printer) take(c chunk) error {
 	switch {
 	case p.shell.structured():
 		return p.shell.line(c)
-	case isTerminal(p.shell.Out):
-		if p.tamed[c.Machine] == nil {
-			p.tamed[c.Machine] = &tame{}
-		}
-		c.Data = p.tamed[c.Machine].pass(c.Data)
-	}
-	if !p.named {
-		return p.shell.print(string(c.Data))
+	case !p.named:
+		return p.write(c.Data)
 	}
 	text := append(p.open[c.Machine], c.Data...)
 	end := bytes.LastIndexByte(text, '\n') + 1
@@ -134,7 +130,14 @@ func (p *printer) lines(machine string, text []byte) error {
 	for line := range bytes.Lines(text) {
 		fmt.Fprintf(&b, "%s | %s", machine, line)
 	}
-	return p.shell.print(b.String())
+	return p.write(b.Bytes())
+}
+
+func (p *printer) write(text []byte) error {
+	if _, err := p.out.Write(text); err != nil {
+		return fmt.Errorf("write to stdout: %w", err)
+	}
+	return nil
 }
 
 // flush ends the lines that had no end.

@@ -12,7 +12,8 @@ func pinVerb(s *shell) *cobra.Command {
 	var environment string
 	l := &lasting{}
 	cmd := verb{
-		use: "pin PROJECT VERSION --in ENV", short: "Pin a release for an environment",
+		exits: writes(exits{exitMissing: "project, release or environment does not exist"}),
+		use:   "pin PROJECT VERSION --in ENV", short: "Pin a release for an environment",
 		long:    "Pin a release for an environment: it is what is wanted there, and no other release can be deployed\nuntil the pin is lifted or has expired.",
 		example: `drover pin shop 1.4.2 --in production --for 48h --reason "sale weekend"`,
 		run: func(ctx context.Context, args []string) error {
@@ -28,7 +29,8 @@ func pinVerb(s *shell) *cobra.Command {
 func unpinVerb(s *shell) *cobra.Command {
 	var environment string
 	cmd := verb{
-		use: "unpin PROJECT --in ENV", short: "Lift a pin",
+		exits: writes(exits{exitMissing: "project or environment does not exist, or nothing is pinned there"}),
+		use:   "unpin PROJECT --in ENV", short: "Lift a pin",
 		long: "Lift a pin. What the environment's own last success put there is wanted again.", example: "drover unpin shop --in production",
 		run: func(ctx context.Context, args []string) error {
 			written, err := s.remove(ctx, client.Path("pins", args[0], environment))
@@ -46,7 +48,8 @@ func holdVerb(s *shell) *cobra.Command {
 	var project string
 	l := &lasting{}
 	cmd := verb{
-		use: "hold MACHINE --project P", short: "Keep a machine as it is",
+		exits: writes(exits{exitMissing: "project or machine does not exist"}),
+		use:   "hold MACHINE --project P", short: "Keep a machine as it is",
 		long:    "Keep a machine as it is: no automation and no deployment to the whole environment changes this project\nthere until the hold is lifted or has expired.",
 		example: `drover hold web-01 --project shop --for 2h --reason "looking at a leak"`,
 		run: func(ctx context.Context, args []string) error {
@@ -62,7 +65,8 @@ func holdVerb(s *shell) *cobra.Command {
 func unholdVerb(s *shell) *cobra.Command {
 	var project string
 	cmd := verb{
-		use: "unhold MACHINE --project P", short: "Lift a hold",
+		exits: writes(exits{exitMissing: "project or machine does not exist, or the machine is not held"}),
+		use:   "unhold MACHINE --project P", short: "Lift a hold",
 		long: "Lift a hold. The machine gets what is wanted at the next tick.", example: "drover unhold web-01 --project shop",
 		run: func(ctx context.Context, args []string) error {
 			written, err := s.remove(ctx, client.Path("holds", project, args[0]))

@@ -4,13 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/goccy/go-yaml"
-	"golang.org/x/term"
 
 	"github.com/droverhq/drover/explain"
 )
@@ -66,6 +63,15 @@ func (s *shell) line(v any) error {
 	return s.print(string(text) + "\n")
 }
 
+// document writes one of several YAML documents.
+func (s *shell) document(value any) error {
+	text, err := toYAML(value)
+	if err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	return s.print("---\n" + strings.TrimSuffix(string(text), "\n") + "\n")
+}
+
 // toYAML goes by way of JSON, so that both have the same keys in the same order.
 func toYAML(v any) ([]byte, error) {
 	text, err := json.Marshal(v)
@@ -75,55 +81,19 @@ func toYAML(v any) ([]byte, error) {
 	return yaml.JSONToYAML(text)
 }
 
-// print writes to stdout. A reader that has gone, as after `| head`, is an error that ends the program.
+// print writes to stdout; what a terminal would obey is escaped there. A reader that has gone, as after `| head`, is an
+// error that ends the program.
 func (s *shell) print(text string) error {
+	if isTerminal(s.Out) {
+		text = explain.Text(text)
+	}
+	return s.drawn(text)
+}
+
+// drawn writes to stdout what a sheet has drawn.
+func (s *shell) drawn(text string) error {
 	if _, err := io.WriteString(s.Out, text); err != nil {
 		return fmt.Errorf("write to stdout: %w", err)
 	}
 	return nil
-}
-
-// table draws a table for people. In a pipe its rows are separated by tabs and have no header.
-func (s *shell) table(t explain.Table) error {
-	columns := explain.Unlimited
-	switch {
-	case len(t.Rows) == 0:
-		return nil
-	case isTerminal(s.Out):
-		columns = width(s.Out)
-	case s.output == "":
-		columns, t.Header = 0, nil
-	}
-	if err := t.Write(s.Out, columns); err != nil {
-		return fmt.Errorf("write to stdout: %w", err)
-	}
-	return nil
-}
-
-// oneLine takes out of a text what would break its line or move the cursor.
-func oneLine(text string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}, text)
-}
-
-func isTerminal(stream any) bool {
-	file, ok := stream.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd()))
-}
-
-// width is that of the terminal.
-func width(w io.Writer) int {
-	file, ok := w.(*os.File)
-	if !ok {
-		return explain.Unlimited
-	}
-	columns, _, err := term.GetSize(int(file.Fd()))
-	if err != nil || columns < 1 {
-		return explain.Unlimited
-	}
-	return columns
 }

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -29,6 +31,14 @@ type shell struct {
 	ca      string
 	output  string
 	config  string
+	// hasty is set where nothing is waited for, and nothing said: a shell asks for names.
+	hasty bool
+	// impatient is set where a server that does not answer is told at once, and waited for elsewhere.
+	impatient bool
+	// lent is set once it was said that a token goes to a server that it was not made for.
+	lent bool
+	// carriers are the HTTP clients by their authorities, so that connections are used again.
+	carriers map[string]*http.Client
 	// files is set once the config file was read.
 	files config.File
 }
@@ -37,7 +47,7 @@ type shell struct {
 func Run(ctx context.Context, p Program) int {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	s := &shell{Program: p}
+	s := &shell{Program: p, carriers: map[string]*http.Client{}}
 	context.AfterFunc(ctx, stop) // the second signal ends the program at once
 	root := s.root()
 	root.SetArgs(p.Args)
@@ -53,7 +63,7 @@ func Run(ctx context.Context, p Program) int {
 		return exitOK
 	}
 	f := asFailure(wrongUse(err))
-	f.tell(p.Err, s.output == formatJSON || s.output == formatLines || s.output == "" && asksForJSON(p.Args))
+	f.tell(p.Err, s.errorsAsJSON())
 	return f.code
 }
 
@@ -81,8 +91,10 @@ func (s *shell) root() *cobra.Command {
 			"One program is server, agent and command line. Start with `drover server`, then `drover apply`.",
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return s.fill(cmd, config.ClientFlags) },
+		Example:           indented("drover server &\ndrover apply -f examples/shop\ndrover release create shop 1.0 && drover deploy shop 1.0 --to production --wait\ndrover get machines\ndrover why web-01"),
 		Args:              cobra.ArbitraryArgs, RunE: group,
 	}
+	groupExits.keep(root)
 	flags := root.PersistentFlags()
 	flags.StringSliceVar(&s.servers, "server", nil, "server `URL`, several with commas; default: that of the client context")
 	flags.StringVar(&s.token, "token", "", "API `TOKEN`; default: that of the client context")
@@ -103,6 +115,8 @@ func (s *shell) root() *cobra.Command {
 		}
 	}
 	root.SetHelpCommandGroupID("self")
+	root.InitDefaultHelpCmd() // before its arguments are looked at
+	s.complete(root)
 	return root
 }
 
@@ -115,13 +129,15 @@ var chapters = []struct {
 	{"say", "Say what should be:", []func(*shell) *cobra.Command{applyVerb, diffVerb, deleteVerb, enableVerbs("machine"), enableVerbs("project"), enableVerbs("trigger")}},
 	{"deploy", "Deploy:", []func(*shell) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb, pinVerb, unpinVerb, holdVerb, unholdVerb}},
 	{"see", "See:", []func(*shell) *cobra.Command{getVerb, describeVerb, whyVerb, logsVerb, eventsVerb}},
-	{"self", "Look after drover:", []func(*shell) *cobra.Command{doctorVerb, tokenVerb, logVerb, testVerb, versionVerb, completionVerb}},
+	{"self", "Look after drover:", []func(*shell) *cobra.Command{doctorVerb, tokenVerb, logVerb, testVerb, versionVerb, completionVerb, manVerb}},
 }
 
 const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
 
-{{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}
-` + exitHelp + "\n"
+{{end}}{{if or .Runnable .HasSubCommands}}{{.UsageString}}{{end}}{{with index .Annotations "` + exitsKey + `"}}
+Exit codes:
+{{.}}
+{{end}}`
 
 // group is what a command does that only holds others: it helps, and knows no other word.
 func group(cmd *cobra.Command, args []string) error {
@@ -175,15 +191,36 @@ func wrongUse(err error) error {
 	return err
 }
 
-// asksForJSON is for errors that come before the flags are read.
-func asksForJSON(args []string) bool {
-	for i, arg := range args {
-		switch {
-		case arg == "-ojson" || arg == "-o=json" || arg == "--output=json" || arg == "-ojsonl" || arg == "--output=jsonl":
-			return true
-		case (arg == "-o" || arg == "--output") && i+1 < len(args) && strings.HasPrefix(args[i+1], "json"):
-			return true
+// errorsAsJSON says whether an error is one JSON object. It may come before the flags and the config file are read, so
+// they are looked for here too.
+func (s *shell) errorsAsJSON() bool {
+	format := s.output
+	if format == "" {
+		format = cmp.Or(outputOf(s.Args), getenv(config.Variable("output")))
+	}
+	if format == "" {
+		if file, err := config.ReadFile(cmp.Or(s.config, getenv("DROVER_CONFIG"))); err == nil {
+			format = file.Text("output")
 		}
 	}
-	return strings.HasPrefix(getenv("DROVER_OUTPUT"), "json")
+	return format == formatJSON || format == formatLines
+}
+
+// outputOf finds -o among arguments that could not be understood.
+func outputOf(args []string) (format string) {
+	for i, arg := range args {
+		value, joined := strings.CutPrefix(arg, "--output=")
+		short, isShort := strings.CutPrefix(arg, "-o")
+		switch {
+		case arg == "--":
+			return format
+		case joined:
+			format = value
+		case (arg == "-o" || arg == "--output") && i+1 < len(args):
+			format = args[i+1]
+		case isShort:
+			format = strings.TrimPrefix(short, "=")
+		}
+	}
+	return format
 }

@@ -15,8 +15,9 @@ const maxScenarioBytes = 1 << 20
 
 func testVerb(s *shell) *cobra.Command {
 	return verb{
-		use: "test FILE…", short: "Run scenario files",
-		long:    "Run scenario files: commands and reports with the times at which they come, and what drover does then.\nNo server is needed; each file has a log and a clock of its own.",
+		exits: alone(exits{exitOK: "all went as the files say", exitError: "something went otherwise, or a file cannot be read"}),
+		use:   "test FILE…", short: "Run scenario files",
+		long:    "Run scenario files: commands and reports with the times at which they come, and what drover does then.\nNo server is needed; each file has a log and a clock of its own.\nWith -o json or jsonl one object a file, in one line.",
 		example: "drover test testdata/*.txt",
 		run: func(ctx context.Context, args []string) error {
 			failed := 0
@@ -54,13 +55,31 @@ func (s *shell) runScenario(ctx context.Context, file string) (bool, error) {
 	if err != nil {
 		return false, invalid("%v", err)
 	}
+	return len(result.Failures) == 0, s.ran(file, result)
+}
+
+// ran is what is told of one file to scripts.
+type ran struct {
+	File     string   `json:"file"`
+	OK       bool     `json:"ok"`
+	Blocks   int      `json:"blocks"`
+	Failures []string `json:"failures"`
+}
+
+func (s *shell) ran(file string, result scenario.Result) error {
+	told := ran{File: file, OK: len(result.Failures) == 0, Blocks: result.Blocks, Failures: []string{}}
+	text := ""
 	for _, f := range result.Failures {
-		if err := s.print(f.String()); err != nil {
-			return false, err
-		}
+		told.Failures = append(told.Failures, f.String())
+		text += f.String()
 	}
-	if len(result.Failures) == 0 {
-		return true, s.print("ok\t" + file + "\t" + plural(result.Blocks, "block") + "\n")
+	switch {
+	case s.output == formatYAML:
+		return s.document(told)
+	case s.structured():
+		return s.line(told)
+	case told.OK:
+		text = "ok\t" + file + "\t" + plural(result.Blocks, "block") + "\n"
 	}
-	return false, nil
+	return s.print(text)
 }

@@ -24,7 +24,8 @@ func Version() string {
 
 func versionVerb(s *shell) *cobra.Command {
 	return verb{
-		use: "version", short: "Show the version of this program", long: "Show the version of this program.", example: "drover version -o json",
+		exits: alone(nil),
+		use:   "version", short: "Show the version of this program", long: "Show the version of this program.", example: "drover version -o json",
 		run: func(context.Context, []string) error {
 			v := map[string]string{"version": Version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
 			if s.structured() {
@@ -37,7 +38,8 @@ func versionVerb(s *shell) *cobra.Command {
 
 func completionVerb(s *shell) *cobra.Command {
 	cmd := verb{
-		use: "completion SHELL", short: "Print a script that completes commands", long: "Print a script that completes commands in bash, zsh, fish or powershell.",
+		exits: alone(nil),
+		use:   "completion SHELL", short: "Print a script that completes commands", long: "Print a script that completes commands in bash, zsh, fish or powershell.",
 		example: "source <(drover completion bash)\ndrover completion fish > ~/.config/fish/completions/drover.fish",
 	}.command()
 	cmd.ValidArgs = []string{"bash", "zsh", "fish", "powershell"}
@@ -60,8 +62,8 @@ func completionVerb(s *shell) *cobra.Command {
 
 // helpVerb is `drover help COMMAND…`; cobra's own ends with code 0 for a command that is not there.
 func helpVerb() *cobra.Command {
-	return &cobra.Command{
-		Use: "help [COMMAND]…", Short: "Show the help of a command", Args: cobra.ArbitraryArgs, DisableFlagsInUseLine: true,
+	cmd := &cobra.Command{
+		Use: "help [COMMAND]…", Short: "Show the help of a command", Long: "Show the help of a command, as --help does.", Example: indented("drover help deploy"), Args: cobra.ArbitraryArgs, DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			found, left, err := cmd.Root().Find(args)
 			if err != nil || len(left) > 0 {
@@ -70,4 +72,6 @@ func helpVerb() *cobra.Command {
 			return found.Help()
 		},
 	}
+	groupExits.keep(cmd)
+	return cmd
 }

@@ -14,7 +14,8 @@ var serverFlags = []string{"listen", "address", "log", "tick", "data", "tls-cert
 func serverVerb(s *shell) *cobra.Command {
 	c := server.Config{}
 	cmd := verb{
-		use: "server", short: "Run a server",
+		exits: alone(exits{exitOK: "it was told to stop", exitError: "it cannot start, or had to stop"}),
+		use:   "server", short: "Run a server",
 		long: "Run a server: it keeps the log, decides every --tick, and gives agents their work.\n\n" +
 			"The first start leaves a client context with an admin token for the user who started it, so that the\nother commands work at once. Each flag is also DROVER_FLAG in the environment and a key of the config file.",
 		example: "drover server\ndrover server --listen 0.0.0.0:7070 --tls-cert cert.pem --tls-key key.pem --data /srv/drover",
@@ -82,5 +83,5 @@ func (s *shell) logger() *zap.Logger {
 		settings.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(settings)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(s.Err)), zapcore.InfoLevel))
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(words(s.Err))), zapcore.InfoLevel))
 }

@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -46,6 +47,8 @@ func withProgram(run func() int) (int, error) {
 //
 //	code N COMMAND…       runs a command that must end with exit code N
 //	until REGEXP COMMAND… runs a command again and again until it succeeds and its stdout matches
+//	object KIND N         the stderr of the last command is one JSON object with an error of this kind and exit code
+//	seed N                makes the log of a server that is not started yet, with N machines in it
 //	keep NAME             keeps the stdout of the last command, trimmed, in the variable NAME
 func TestTerminalSessions(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -53,7 +56,7 @@ func TestTerminalSessions(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup:               setUp,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": cmdCode, "until": cmdUntil, "keep": cmdKeep,
+			"code": cmdCode, "until": cmdUntil, "keep": cmdKeep, "seed": cmdSeed, "object": cmdObject,
 		},
 	})
 }
@@ -75,6 +78,11 @@ func setUp(e *testscript.Env) error {
 	e.Setenv("DROVER_TICK", "1s")
 	e.Setenv("CONTEXTS", filepath.Join(home, ".config", "drover", "contexts.json"))
 	e.Setenv("TZ", "UTC")
+	port, err := openPort()
+	if err != nil {
+		return err
+	}
+	e.Setenv("PORT", port) // for a server that comes back to the same address
 	return os.MkdirAll(home, 0o700)
 }
 
@@ -94,6 +102,9 @@ func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, not %d", got, want)
+	}
+	if args[1] == "drover" && !listed(args[2:], got) {
+		ts.Fatalf("exit code %d is none that the command's help lists", got)
 	}
 }
 
@@ -122,4 +133,22 @@ func cmdKeep(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: keep NAME")
 	}
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
+}
+
+func cmdObject(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: object KIND N")
+	}
+	var said struct {
+		Error struct {
+			Kind, Message string
+			ExitCode      int
+		}
+	}
+	var raw map[string]map[string]any
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stderr")), &raw))
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stderr")), &said))
+	if len(raw) != 1 || said.Error.Message == "" || args[0] != "" && said.Error.Kind != args[0] || fmt.Sprint(said.Error.ExitCode) != args[1] {
+		ts.Fatalf("stderr is not one error of kind %s with exit code %s", args[0], args[1])
+	}
 }

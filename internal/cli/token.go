@@ -32,7 +32,8 @@ func tokenCreateVerb(s *shell) *cobra.Command {
 	var uses int
 	var log string
 	cmd := verb{
-		use: "create", short: "Create a token, and print it alone",
+		exits: writes(nil),
+		use:   "create", short: "Create a token, and print it alone",
 		long: "Create a token for people and programs (--scope), or one for agents to join with (--join), and print it\nalone. It is not shown again: only its hash is kept.\n\n" +
 			"With --log the log is opened directly, while its server is stopped: the way back when no token is left.",
 		example: "drover token create --scope deploy --for 720h\ndrover agent --join \"$(drover token create --join)\" --name web-01 --environment production --role web\n" +
@@ -109,14 +110,16 @@ func (s *shell) tokenInLog(ctx context.Context, log string, wish tokenWish) erro
 
 func tokenListVerb(s *shell) *cobra.Command {
 	return verb{
-		use: "list", short: "List tokens, never their secrets", long: "List tokens. Their secrets are kept nowhere.", example: "drover token list",
+		exits: asks(nil),
+		use:   "list", short: "List tokens, never their secrets", long: "List tokens. Their secrets are kept nowhere.", example: "drover token list",
 		run: func(ctx context.Context, _ []string) error { return tokenKind.list(ctx, s, query(), 0) },
 	}.command()
 }
 
 func tokenRevokeVerb(s *shell) *cobra.Command {
 	return verb{
-		use: "revoke ID…", short: "Revoke tokens",
+		exits: writes(exits{exitMissing: "there is no such token"}),
+		use:   "revoke ID…", short: "Revoke tokens",
 		long:    "Revoke tokens, by the ID that `drover token list` shows. A revoked join token also ends the agents that joined with it.",
 		example: "drover token revoke 4f1c09a2b3d4",
 		run: func(ctx context.Context, args []string) error {

@@ -10,23 +10,29 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/droverhq/drover/explain"
 )
 
 // verb is one command as its file describes it.
 type verb struct {
 	// use is the name and the arguments: "pin PROJECT VERSION", "logs DEPLOYMENT [MACHINE]", "test FILE…".
 	use, short, long, example string
-	run                       func(ctx context.Context, args []string) error
+	// exits are the codes that it can end with.
+	exits exits
+	run   func(ctx context.Context, args []string) error
 }
 
 // command builds the cobra command. The arguments are counted by what use says.
 func (v verb) command() *cobra.Command {
 	_, arguments, _ := strings.Cut(v.use, " ")
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use: v.use, Short: v.short, Long: v.long, Example: indented(v.example), DisableFlagsInUseLine: true,
 		Args: func(cmd *cobra.Command, args []string) error { return count(cmd, " "+arguments, args) },
 		RunE: func(cmd *cobra.Command, args []string) error { return v.run(cmd.Context(), args) },
 	}
+	v.exits.keep(cmd)
+	return cmd
 }
 
 // count compares arguments with those that the command's line names, NAME, [NAME] or NAME…, and finds the
@@ -37,6 +43,8 @@ func count(cmd *cobra.Command, arguments string, args []string) error {
 	least, most := 0, 0
 	for _, word := range strings.Fields(arguments) {
 		switch {
+		case strings.HasPrefix(word, "[") && strings.HasSuffix(word, "…"):
+			most += 1000
 		case strings.HasPrefix(word, "["):
 			most++
 		case strings.HasSuffix(word, "…"):
@@ -70,12 +78,21 @@ func given(cmd *cobra.Command, flag string) bool {
 	return found != nil && found.Changed
 }
 
-// parent is a command that only holds others.
+// parent is a command that only holds others. Its examples are the first of each of them.
 func parent(use, short string, children ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{Use: use, Short: short, RunE: group}
+	var examples []string
+	for _, child := range children {
+		first, _, _ := strings.Cut(strings.TrimSpace(child.Example), "\n")
+		examples = append(examples, first)
+	}
+	cmd := &cobra.Command{Use: use, Short: short, Long: short + ".", Example: indented(strings.Join(examples, "\n")), RunE: group}
+	groupExits.keep(cmd)
 	cmd.AddCommand(children...)
 	return cmd
 }
+
+// groupExits are the codes of a command that only holds others.
+var groupExits = exits{exitOK: "the help was shown", exitError: "the config file is wrong", exitUsage: "wrong use: a command or flag that is unknown"}
 
 func indented(example string) string {
 	return "  " + strings.ReplaceAll(strings.TrimSpace(example), "\n", "\n  ")
@@ -103,8 +120,12 @@ func deadline(d time.Duration) (*time.Time, error) {
 	return &until, nil
 }
 
-// say writes words to stderr.
-func (s *shell) say(format string, args ...any) { fmt.Fprintf(s.Err, format+"\n", args...) }
+// say writes words to stderr. Where scripts read errors as JSON, nothing else stands there.
+func (s *shell) say(format string, args ...any) {
+	if !s.hasty && !s.errorsAsJSON() {
+		fmt.Fprintln(s.Err, explain.Text(fmt.Sprintf(format, args...)))
+	}
+}
 
 // plural writes a number with its word: "1 machine", "3 machines".
 func plural(n int, word string) string {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/explain"
 )
 
@@ -21,6 +22,15 @@ type waiting struct {
 	wait    bool
 	timeout time.Duration
 	seen    map[string]string
+}
+
+// waits are the codes of a command that queues a deployment, with its own ones.
+func waits(own exits) exits {
+	all := writes(exits{exitOK: "the deployment is queued; with --wait: it succeeded",
+		exitFailed:  "with --wait: the deployment failed or was cancelled",
+		exitPending: "with --wait: it had not ended after --timeout, or the command was interrupted; it goes on"})
+	maps.Copy(all, own)
+	return all
 }
 
 // lookEvery is how often a waiting command looks.
@@ -80,7 +90,7 @@ func (w *waiting) tell(d explain.Deployment) {
 	for _, m := range d.Machines {
 		text := strings.TrimSuffix(m.State+": "+m.Reason, ": ")
 		if m.Detail != "" {
-			text += " (" + oneLine(m.Detail) + ")"
+			text += " (" + explain.Line(m.Detail) + ")"
 		}
 		if w.seen[m.Name] != text {
 			w.seen[m.Name] = text
@@ -97,9 +107,12 @@ func (w *waiting) end(d explain.Deployment) error {
 		}
 	}
 	what := fmt.Sprintf("deployment %s of %s %s to %s %s", d.ID, d.Project, d.Release, d.Environment, d.State)
-	if len(d.Machines) == 0 {
+	switch {
+	case len(d.Machines) == 0:
 		what += ": there is no machine yet; those that join get this release"
-	} else {
+	case d.State == "succeeded" && !slices.ContainsFunc(d.Machines, func(m explain.DeploymentMachine) bool { return m.State == "succeeded" }):
+		what += ", but nothing was deployed: " + passedOver(d)
+	default:
 		what += ": " + counted(d)
 	}
 	if d.State == "succeeded" {
@@ -123,4 +136,17 @@ func counted(d explain.Deployment) string {
 		texts = append(texts, fmt.Sprintf("%d %s", count[state], state))
 	}
 	return strings.Join(texts, ", ")
+}
+
+// passedOver says of a deployment that reached no machine how many were left out and why.
+func passedOver(d explain.Deployment) string {
+	count := map[string]int{}
+	for _, m := range d.Machines {
+		count[m.State+": "+explain.PartWords(domain.PartReason(m.Reason))]++
+	}
+	var texts []string
+	for _, why := range slices.Sorted(maps.Keys(count)) {
+		texts = append(texts, plural(count[why], "machine")+" "+why)
+	}
+	return strings.Join(texts, "; ")
 }

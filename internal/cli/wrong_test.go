@@ -98,7 +98,7 @@ var wrongUses = map[string][]wrong{
 		{"--server $STRANGER get machines", 1, "$STRANGER answered what this client cannot read", "are client and server of one version?"},
 		{"--server $OLDER doctor", 1, "something is bad", "its line says what to do"},
 		{"--server $OLDER get machines", 1, "$OLDER does not know what it was asked for", "it is of another version than this program"},
-		{"--server $HOSTILE get machines", 1, "a detail  [31mwith colours [0m", ""},
+		{"--server $HOSTILE get machines", 1, `a detail \u001b[31mwith colours\u001b[0m`, ""},
 	},
 	"settings": {
 		{"--config $DIR/unknown.yaml get machines", 1, `$DIR/unknown.yaml:2:1: key "listne" is unknown`, `did you mean "listen"?`},
@@ -321,7 +321,7 @@ var stray = regexp.MustCompile(`strconv\.|goroutine |panic|0x[0-9a-f]{8}|\{"|%!|
 
 func (y *wrongYard) check(t *testing.T, row wrong) {
 	typed, fed, _ := strings.Cut(y.names.Replace(row.typed), " <")
-	cmd := exec.CommandContext(t.Context(), program, words(typed)...)
+	cmd := exec.CommandContext(t.Context(), program, typedWords(typed)...)
 	cmd.Env, cmd.Dir = y.env, y.root
 	if fed != "" {
 		file, err := os.Open(fed)
@@ -350,8 +350,8 @@ func (y *wrongYard) check(t *testing.T, row wrong) {
 	}, text), "\x00", "no control bytes reach a terminal")
 }
 
-// words parts a command line as a shell would: spaces part, '…' holds together.
-func words(line string) (all []string) {
+// typedWords parts a command line as a shell would: spaces part, '…' holds together.
+func typedWords(line string) (all []string) {
 	for i, part := range strings.Split(line, "'") {
 		if i%2 == 1 {
 			all = append(all, part)

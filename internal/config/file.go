@@ -29,6 +29,14 @@ type File struct {
 	values map[string]value
 }
 
+// Text is the value of a key; empty where the file does not have it.
+func (f File) Text(key string) string {
+	if found := f.values[key]; len(found.texts) > 0 {
+		return found.texts[0]
+	}
+	return ""
+}
+
 type value struct {
 	texts []string
 	line  int

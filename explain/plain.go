@@ -1,0 +1,89 @@
+package explain
+
+import (
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/width"
+)
+
+// Text makes text fit for a terminal, wherever it comes from: names, reasons and the output of steps are written by
+// others. Line ends and tabs stay; what a terminal would obey or hide (escapes, control characters, signs that turn the
+// direction of writing, bytes that are no UTF-8) is shown as \u001b or \xff. All that reaches a terminal goes through here.
+func Text(text string) string {
+	if strings.IndexFunc(text, unfit) < 0 && utf8.ValidString(text) {
+		return text
+	}
+	var b strings.Builder
+	for at := 0; at < len(text); {
+		r, size := utf8.DecodeRuneInString(text[at:])
+		next := at + size
+		switch {
+		case r == utf8.RuneError && size <= 1:
+			fmt.Fprintf(&b, `\x%02x`, text[at])
+		case r == '\r':
+			if !strings.HasPrefix(text[at:], "\r\n") {
+				b.WriteByte('\n') // what would be written over the line's beginning is a line of its own
+			}
+		case unicode.Is(unicode.Zs, r):
+			b.WriteByte(' ')
+		case !unfit(r):
+			b.WriteRune(r)
+		case r > 0xffff:
+			fmt.Fprintf(&b, `\U%08x`, r)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+		at = next
+	}
+	return b.String()
+}
+
+func unfit(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }
+
+// Line is Text in one line.
+func Line(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' {
+			return ' '
+		}
+		return r
+	}, Text(text))
+}
+
+// Columns is how many columns of a terminal a line takes.
+func Columns(line string) (columns int) {
+	for _, r := range line {
+		columns += columnsOf(r)
+	}
+	return columns
+}
+
+func columnsOf(r rune) int {
+	switch {
+	case unicode.In(r, unicode.Mn, unicode.Me):
+		return 0 // drawn onto the one before
+	case r < 0x1100:
+		return 1
+	}
+	if kind := width.LookupRune(r).Kind(); kind == width.EastAsianWide || kind == width.EastAsianFullwidth {
+		return 2
+	}
+	return 1
+}
+
+// Cut shortens a line to some columns, and ends it with … where something is missing.
+func Cut(line string, columns int) string {
+	if Columns(line) <= columns {
+		return line
+	}
+	taken := 0
+	for at, r := range line {
+		if taken += columnsOf(r); taken > columns-1 {
+			return line[:at] + strings.Repeat("…", min(columns, 1))
+		}
+	}
+	return line
+}

@@ -1,0 +1,201 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/droverhq/drover/explain"
+)
+
+// pageSize is how many items are asked for at once.
+const pageSize = 1000
+
+// listed is how a kind's items are written in each format.
+type listed[T any] struct {
+	kind  kind
+	id    func(T) string
+	table func(list []T, wide bool) explain.Table
+}
+
+// pages asks for page after page until limit items are there, and hands each to take; limit 0 is all.
+func pages[T any](ctx context.Context, s *shell, path string, q url.Values, limit int, take func(explain.List[T]) error) error {
+	for count := 0; ; {
+		asked := pageSize
+		if limit > 0 {
+			asked = min(asked, limit-count)
+		}
+		q.Set("limit", strconv.Itoa(asked))
+		var page explain.List[T]
+		if err := s.read(ctx, path, q, &page); err != nil {
+			return err
+		}
+		count += len(page.Items)
+		enough := page.Next == "" || len(page.Items) == 0 || limit > 0 && count >= limit
+		if page.Items == nil {
+			page.Items = []T{}
+		}
+		if err := take(page); err != nil || enough {
+			return err
+		}
+		q.Set("next", page.Next)
+	}
+}
+
+// show writes a list of any length page by page, so that its reader can begin, or end, before all of it is read.
+func (l listed[T]) show(ctx context.Context, s *shell, q url.Values, limit int) error {
+	p := &pouring[T]{listed: l, shell: s}
+	if err := pages(ctx, s, "/"+l.kind.plural, q, limit, p.page); err != nil {
+		return err
+	}
+	return p.end()
+}
+
+// one writes a single item.
+func (l listed[T]) one(s *shell, item T) error {
+	if s.structured() {
+		return s.value(item)
+	}
+	p := &pouring[T]{listed: l, shell: s}
+	if err := p.page(explain.List[T]{Items: []T{item}}); err != nil {
+		return err
+	}
+	return p.end()
+}
+
+// names are those of one page, for a shell that completes them.
+func (l listed[T]) names(q *asking, parameters url.Values) (all []string) {
+	var list explain.List[T]
+	if !q.get("/"+l.kind.plural, parameters, &list) {
+		return nil
+	}
+	rows := l.table(list.Items, false).Rows
+	for i, item := range list.Items {
+		name := l.id(item)
+		if l.kind.opaque {
+			name += "\t" + explain.Line(strings.Join(rows[i][1:min(len(rows[i]), 6)], " "))
+		}
+		all = append(all, name)
+	}
+	return all
+}
+
+// pouring is a list on its way out.
+type pouring[T any] struct {
+	listed[T]
+	*shell
+	count int
+	// last is the page before, without its items.
+	last explain.List[T]
+	// all are the rows of a table that is drawn: only its end tells how wide its columns are.
+	all explain.Table
+}
+
+func (p *pouring[T]) page(list explain.List[T]) error {
+	var b strings.Builder
+	err := p.pour(&b, list.Items)
+	p.count += len(list.Items)
+	p.last = explain.List[T]{Next: list.Next, Position: list.Position}
+	if err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	return p.print(b.String())
+}
+
+func (p *pouring[T]) pour(b *strings.Builder, items []T) error {
+	switch p.output {
+	case formatJSON:
+		for i, item := range items {
+			text, err := json.MarshalIndent(item, "    ", "  ")
+			if err != nil {
+				return err
+			}
+			b.WriteString(pick(p.count+i == 0, "{\n  \"items\": [\n    ", ",\n    ") + string(text))
+		}
+	case formatYAML:
+		for i, item := range items {
+			text, err := toYAML([]T{item})
+			if err != nil {
+				return err
+			}
+			b.WriteString(pick(p.count+i == 0, "items:\n", "") + strings.TrimSuffix(string(text), "\n") + "\n")
+		}
+	case formatLines:
+		for _, item := range items {
+			text, err := json.Marshal(item)
+			if err != nil {
+				return err
+			}
+			b.WriteString(string(text) + "\n")
+		}
+	case formatName:
+		for _, item := range items {
+			b.WriteString(p.kind.name + "/" + p.id(item) + "\n")
+		}
+	default:
+		return p.rows(b, p.table(items, p.output == formatWide))
+	}
+	return nil
+}
+
+// rows writes rows at once where they are separated by tabs, and keeps them where they are drawn.
+func (p *pouring[T]) rows(b *strings.Builder, t explain.Table) error {
+	if p.output == "" && !isTerminal(p.Out) {
+		t.Header = nil
+		return t.Write(b, 0)
+	}
+	p.all.Header, p.all.Rows = t.Header, append(p.all.Rows, t.Rows...)
+	return nil
+}
+
+// end writes what comes after the last item.
+func (p *pouring[T]) end() error {
+	switch p.output {
+	case formatJSON:
+		foot := fmt.Sprintf("  \"next\": %s,\n  \"position\": %s\n}\n", asJSON(p.last.Next), asJSON(p.last.Position))
+		return p.print(pick(p.count == 0, "{\n  \"items\": [],\n", "\n  ],\n") + foot)
+	case formatYAML:
+		text, err := toYAML(struct {
+			Next     string `json:"next"`
+			Position string `json:"position"`
+		}{p.last.Next, p.last.Position})
+		if err != nil {
+			return fmt.Errorf("encode the answer: %w", err)
+		}
+		return p.print(pick(p.count == 0, "items: []\n", "") + string(text))
+	case formatLines, formatName:
+		return nil
+	}
+	if p.count == 0 {
+		p.say("no %s", p.kind.plural)
+	}
+	if len(p.all.Rows) > 0 {
+		d := sheet{style: p.style()}
+		if err := p.drawn(d.draw(p.all)); err != nil {
+			return err
+		}
+	}
+	if p.last.Next != "" {
+		p.say("there are more; use a larger --limit")
+	}
+	return nil
+}
+
+// asJSON is a text as JSON writes it.
+func asJSON(text string) string {
+	quoted, err := json.Marshal(text)
+	if err != nil { // no text fails
+		return `""`
+	}
+	return string(quoted)
+}
+
+func pick(b bool, then, otherwise string) string {
+	if b {
+		return then
+	}
+	return otherwise
+}

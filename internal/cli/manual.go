@@ -1,0 +1,197 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/cpuguy83/go-md2man/v2/md2man"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+func manVerb(s *shell) *cobra.Command {
+	var dir string
+	cmd := verb{
+		exits: alone(exits{exitError: "a file cannot be written"}),
+		use:   "man [COMMAND]…", short: "Print the man page of a command",
+		long: "Print the man page of a command, or of drover itself. With --dir all pages are written into a folder, such as\n" +
+			"/usr/local/share/man/man1.",
+		example: "drover man deploy | man -l -\ndrover man --dir /usr/local/share/man/man1",
+	}.command()
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		found, left, err := cmd.Root().Find(args)
+		switch {
+		case err != nil || len(left) > 0:
+			return group(found, left)
+		case dir == "":
+			return s.print(string(manPage(found)))
+		case len(args) > 0:
+			return usage("--dir writes the pages of all commands; leave %s out", quoted(args[0]))
+		}
+		return s.manPages(cmd.Context(), cmd.Root(), dir)
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "write the pages of all commands into this `FOLDER`")
+	return cmd
+}
+
+// manPages writes a page for each command of the tree.
+func (s *shell) manPages(ctx context.Context, root *cobra.Command, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return invalid("the folder cannot be made: %v", err)
+	}
+	for _, cmd := range tree(root) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		path := filepath.Join(dir, pageName(cmd)+".1")
+		if err := os.WriteFile(path, manPage(cmd), 0o644); err != nil {
+			return invalid("the page cannot be written: %v", err)
+		}
+	}
+	s.say("%s are in %s", plural(len(tree(root)), "page"), dir)
+	return nil
+}
+
+// tree is a command and all below it that people may know of, in the order of the help.
+func tree(cmd *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{cmd}
+	for _, child := range cmd.Commands() {
+		if child.IsAvailableCommand() {
+			all = append(all, tree(child)...)
+		}
+	}
+	return all
+}
+
+func pageName(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.CommandPath(), " ", "-") }
+
+// manPage is the page of one command, in the language of man. It has no date, so that the same program gives the same page.
+func manPage(cmd *cobra.Command) []byte {
+	var b strings.Builder
+	name := pageName(cmd)
+	fmt.Fprintf(&b, "%% \"%s\" \"1\" \"\" \"drover %s\" \"drover\"\n", strings.ToUpper(name), Version())
+	fmt.Fprintf(&b, "# NAME\n%s - %s\n\n# SYNOPSIS\n**%s**%s\n\n", name, marked(cmd.Short), cmd.CommandPath(), marked(strings.TrimPrefix(usageLine(cmd), cmd.CommandPath())))
+	fmt.Fprintf(&b, "# DESCRIPTION\n%s\n\n", marked(cmd.Long))
+	section := func(title string, flags *pflag.FlagSet) {
+		if flags.HasAvailableFlags() {
+			fmt.Fprintf(&b, "# %s\n", title)
+			eachFlag(flags, func(spelling, value, words string) {
+				fmt.Fprintf(&b, "**%s**", spelling)
+				if value != "" {
+					fmt.Fprintf(&b, " *%s*", value)
+				}
+				fmt.Fprintf(&b, "\n: %s\n\n", marked(words))
+			})
+		}
+	}
+	section("OPTIONS", cmd.NonInheritedFlags())
+	section("OPTIONS OF ALL COMMANDS", cmd.InheritedFlags())
+	fmt.Fprintf(&b, "# EXAMPLES\n```\n%s\n```\n\n# EXIT STATUS\n", unindented(cmd.Example))
+	for _, line := range strings.Split(cmd.Annotations[exitsKey], "\n") {
+		code, words, _ := strings.Cut(strings.TrimSpace(line), "  ")
+		fmt.Fprintf(&b, "**%s**\n: %s\n\n", code, marked(words))
+	}
+	if others := related(cmd); len(others) > 0 {
+		fmt.Fprintf(&b, "# SEE ALSO\n%s\n", strings.Join(others, ", "))
+	}
+	return md2man.Render([]byte(b.String()))
+}
+
+// related are the pages of the command above and of those below.
+func related(cmd *cobra.Command) (pages []string) {
+	if cmd.HasParent() {
+		pages = append(pages, "**"+pageName(cmd.Parent())+"**(1)")
+	}
+	for _, child := range cmd.Commands() {
+		if child.IsAvailableCommand() {
+			pages = append(pages, "**"+pageName(child)+"**(1)")
+		}
+	}
+	return pages
+}
+
+// usageLine is how a command is typed.
+func usageLine(cmd *cobra.Command) string {
+	switch {
+	case cmd.HasAvailableSubCommands():
+		return cmd.CommandPath() + " COMMAND"
+	case cmd.HasAvailableLocalFlags():
+		return cmd.UseLine() + " [FLAG]…"
+	}
+	return cmd.UseLine()
+}
+
+// eachFlag tells of each flag how it is spelled, the word for its value, and what it is for.
+func eachFlag(flags *pflag.FlagSet, see func(spelling, value, words string)) {
+	flags.VisitAll(func(flag *pflag.Flag) {
+		if flag.Hidden {
+			return
+		}
+		spelling := "--" + flag.Name
+		if flag.Shorthand != "" {
+			spelling = "-" + flag.Shorthand + ", " + spelling
+		}
+		value, words := pflag.UnquoteUsage(flag)
+		if !slices.Contains([]string{"", "0", "0s", "false", "[]"}, flag.DefValue) && !strings.Contains(words, "default") {
+			words += " (default: " + flag.DefValue + ")"
+		}
+		see(spelling, value, words)
+	})
+}
+
+// marked escapes what Markdown would take as a mark, but for `code`.
+func marked(text string) string {
+	parts := strings.Split(text, "`")
+	for i := 0; i < len(parts); i += 2 {
+		for _, mark := range []string{"\\", "*", "_", "[", "]", "<", ">", "|", "#"} {
+			parts[i] = strings.ReplaceAll(parts[i], mark, "\\"+mark)
+		}
+	}
+	return strings.Join(parts, "`")
+}
+
+func unindented(text string) string {
+	return strings.ReplaceAll(strings.TrimPrefix(text, "  "), "\n  ", "\n")
+}
+
+// reference is the page of all commands for the docs, in Markdown.
+func reference(root *cobra.Command) string {
+	var b strings.Builder
+	b.WriteString("# Commands\n\nGenerated from the program by `make reference`; `drover COMMAND --help` and `drover man COMMAND` say the same.\n\n")
+	b.WriteString("Flags of all commands:\n\n")
+	flagRows(&b, root.PersistentFlags())
+	b.WriteString("\nEach of them is also `DROVER_FLAG` in the environment and, but for `--config`, a key of the config file; so are all flags\n" +
+		"of `server` and `agent`. What was asked for goes to stdout, words go to stderr. On a terminal a list is a table that fits it, in\n" +
+		"a pipe its cells are separated by tabs, without a header. With `-o json` or `-o jsonl` an error is one JSON object on stderr,\n" +
+		"`{\"error\": {\"kind\", \"message\", \"hint\", \"errors\", \"exitCode\"}}`, and nothing else stands there.\n\n")
+	for _, cmd := range tree(root)[1:] {
+		fmt.Fprintf(&b, "- [%s](#%s): %s\n", cmd.CommandPath(), pageName(cmd), marked(cmd.Short))
+	}
+	for _, cmd := range tree(root)[1:] {
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n```\n%s\n```\n\n", cmd.CommandPath(), marked(cmd.Long), usageLine(cmd))
+		if cmd.LocalNonPersistentFlags().HasAvailableFlags() {
+			flagRows(&b, cmd.LocalNonPersistentFlags())
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "Examples:\n\n```sh\n%s\n```\n\nExit codes:\n\n", unindented(cmd.Example))
+		for _, line := range strings.Split(cmd.Annotations[exitsKey], "\n") {
+			code, words, _ := strings.Cut(strings.TrimSpace(line), "  ")
+			fmt.Fprintf(&b, "- `%s` %s\n", code, marked(words))
+		}
+	}
+	return b.String()
+}
+
+func flagRows(b *strings.Builder, flags *pflag.FlagSet) {
+	b.WriteString("| flag | |\n|---|---|\n")
+	eachFlag(flags, func(spelling, value, words string) {
+		if strings.HasSuffix(spelling, "--help") {
+			return
+		}
+		fmt.Fprintf(b, "| `%s` | %s |\n", strings.TrimSpace(spelling+" "+value), marked(words))
+	})
+}
