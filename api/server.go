@@ -26,6 +26,8 @@ type Config struct {
 	Logger *zap.Logger
 	// Kick is called after each accepted command: Engine.React is due. It must not block. Nil: nobody reacts.
 	Kick func()
+	// Backup makes a copy of the log's file; nil: the log is in none.
+	Backup func(context.Context) (*Copy, error)
 	// Ready says what else keeps this server from its work; nil: nothing does.
 	Ready func() error
 	// Version is that of this program, for /api/openapi.json.
@@ -102,6 +104,7 @@ func (a *API) routes() {
 	a.routeEvents()
 	a.routeOutput()
 	a.routePlain()
+	a.routeBackup()
 	a.routeHealth()
 	a.mux.HandleFunc("GET /api/v1/agent", a.serveAgent)
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

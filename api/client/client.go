@@ -86,11 +86,35 @@ func (c *Client) Download(ctx context.Context, path string, out io.Writer) error
 		return err
 	}
 	defer answer.Body.Close()
-	if _, err := io.Copy(out, answer.Body); err != nil {
-		return unreached(server, err)
+	stalled := time.AfterFunc(stall, func() { _ = answer.Body.Close() })
+	defer stalled.Stop()
+	var lost error // what reading came to; a full disk here is not the server's fault
+	read := readerFunc(func(p []byte) (int, error) {
+		n, err := answer.Body.Read(p)
+		stalled.Reset(stall)
+		if lost = err; errors.Is(err, io.EOF) {
+			lost = nil
+		}
+		return n, err
+	})
+	n, err := io.Copy(out, read)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case lost != nil:
+		return &Problem{Title: "Cut off", Kind: Unavailable, Detail: fmt.Sprintf("the answer of %s was cut off after %d bytes: %v", server, n, bare(lost)),
+			Hint: "try again; the server's own log may say more", cause: lost}
 	}
-	return nil
+	return err
 }
+
+// stall is how long a download may stand still before it counts as cut off.
+const stall = 2 * time.Minute
+
+type readerFunc func(p []byte) (int, error)
+
+// Read is the function itself.
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func (c *Client) write(ctx context.Context, method, path, key string, body, into any) (string, error) {
 	if key == "" {
@@ -208,7 +232,7 @@ func (c *Client) sendTo(ctx context.Context, server string, r request) (*http.Re
 }
 
 // slow are the paths on which a server may work for long before it answers.
-var slow = map[string]bool{"/log/verify": true, "/log/export": true, "/apply": true}
+var slow = map[string]bool{"/log/verify": true, "/log/export": true, "/log/backup": true, "/apply": true}
 
 // body is that of an answer; closing it frees what the request held.
 type body struct {

@@ -84,6 +84,7 @@ type run struct {
 	clock    engine.Clock
 	endpoint *endpoint
 	log      *room
+	copies   func(context.Context) (*api.Copy, error) // nil: the log is no file
 	engine   *engine.Engine
 	api      *api.API
 	watchdog *watchdog
@@ -147,7 +148,7 @@ func (r *run) openLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.log = &room{Backend: seamLog(opened)}
+	r.log, r.copies = &room{Backend: seamLog(opened)}, r.backups(opened)
 	if file, ok := LogFile(addressOf(r.config.Log, r.config.Data)); ok {
 		r.log.folder = filepath.Dir(file)
 	}
@@ -200,7 +201,7 @@ func (r *run) open(ctx context.Context) (err error) {
 		r.engine.RestartSilence()
 		r.logger.Warn("this server was stopped for a while; it counts all silence anew", zap.Duration("late", by))
 	}}
-	r.api = api.New(api.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Logger: r.logger.Named("api"), Kick: r.kick, Ready: r.log.Ready, Version: r.config.Version})
+	r.api = api.New(api.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Logger: r.logger.Named("api"), Kick: r.kick, Ready: r.log.Ready, Backup: r.copies, Version: r.config.Version})
 	r.leaveContext(ctx)
 	return nil
 }
