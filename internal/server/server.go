@@ -176,6 +176,9 @@ func makeData(folder string) error {
 
 // open folds the log, says in it that this server runs, and prepares the door.
 func (r *run) open(ctx context.Context) (err error) {
+	if err := eventlog.Importing(ctx, r.log); err != nil {
+		return err
+	}
 	begun := r.clock.Elapsed()
 	r.engine, err = engine.Open(ctx, engine.Config{
 		Log: r.log, Clock: r.clock, Server: ids.New(), Version: r.config.Version, Address: r.endpoint.afar,
@@ -190,6 +193,9 @@ func (r *run) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := r.engine.Start(ctx); err != nil {
+		return err
+	}
+	if err := eventlog.Importing(ctx, r.log); err != nil { // begun at the same moment
 		return err
 	}
 	if err := r.engine.Lease(ctx, r.log); err != nil { // before the first decision: another server may doubt this log
