@@ -6,6 +6,12 @@ export CGO_ENABLED ?= 0
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LINT_VERSION := v2.15.0
+NFPM_VERSION := v2.45.0
+GORELEASER_VERSION := v2.15.1
+PACKAGES ?= deb rpm
+IMAGE_ENV := $(if $(filter dev,$(ENV)),dev,prod)
+BUILDKIT ?= 0
+IMAGE_TAG ?= $(subst +,-,$(VERSION))
 FUZZ_TIME ?= 30s
 SEED ?= $(shell date +%s)
 TICKS ?= 10000
@@ -80,6 +86,16 @@ bench: ## benchmarks (BENCH=pattern)
 .PHONY: docs
 docs: ## read the packages' documentation in a browser
 	$(GO) doc -http
+
+.PHONY: image
+image: build ## the images drover and drover-agent, FROM scratch, by the Docker engine that `docker` speaks to
+	packaging/image/make-context bin/image "$$(command -v busybox || true)"
+	DOCKER_BUILDKIT=$(BUILDKIT) docker build --build-arg ENV=$(IMAGE_ENV) -f packaging/Dockerfile --target prebuilt -t drover:latest -t drover:$(IMAGE_TAG) bin/image
+	DOCKER_BUILDKIT=$(BUILDKIT) docker build --build-arg ENV=$(IMAGE_ENV) -f packaging/Dockerfile --target prebuilt-agent -t drover-agent:latest -t drover-agent:$(IMAGE_TAG) bin/image
+
+.PHONY: packages
+packages: build ## dist/: deb and rpm with man pages, completion and systemd units (PACKAGES="deb rpm")
+	GO="$(GO)" VERSION="$(VERSION)" NFPM_VERSION=$(NFPM_VERSION) packaging/packages $(PACKAGES)
 
 .PHONY: demo
 demo: ## the quick start with everything it prints: a server, an agent, a release

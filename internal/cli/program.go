@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -126,7 +127,7 @@ func group(cmd *cobra.Command, args []string) error {
 // fill gives flags that were not given their values from environment and config file.
 func (s *shell) fill(cmd *cobra.Command, names []string) (err error) {
 	if s.config == "" {
-		s.config = getenv("DROVER_CONFIG")
+		s.config = os.ExpandEnv(getenv("DROVER_CONFIG")) // /etc/drover/${ENV}.yaml, in images
 	}
 	if s.files, err = config.ReadFile(s.config); err != nil {
 		return invalid("%v", err)
