@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -127,7 +126,7 @@ func group(cmd *cobra.Command, args []string) error {
 // fill gives flags that were not given their values from environment and config file.
 func (s *shell) fill(cmd *cobra.Command, names []string) (err error) {
 	if s.config == "" {
-		s.config = os.ExpandEnv(getenv("DROVER_CONFIG")) // /etc/drover/${ENV}.yaml, in images
+		s.config = expanded("DROVER_CONFIG")
 	}
 	if s.files, err = config.ReadFile(s.config); err != nil {
 		return invalid("%v", err)
