@@ -11,7 +11,8 @@ GORELEASER_VERSION := v2.15.1
 PACKAGES ?= deb rpm
 IMAGE_ENV := $(if $(filter dev,$(ENV)),dev,prod)
 BUILDKIT ?= 0
-IMAGE_TAG ?= $(subst +,-,$(VERSION))
+IMAGE ?= drover
+IMAGE_TAG ?= latest
 FUZZ_TIME ?= 30s
 SEED ?= $(shell date +%s)
 TICKS ?= 10000
@@ -90,8 +91,12 @@ docs: ## read the packages' documentation in a browser
 .PHONY: image
 image: build ## the images drover and drover-agent, FROM scratch, by the Docker engine that `docker` speaks to
 	packaging/image/make-context bin/image "$$(command -v busybox || true)"
-	DOCKER_BUILDKIT=$(BUILDKIT) docker build --build-arg ENV=$(IMAGE_ENV) -f packaging/Dockerfile --target prebuilt -t drover:latest -t drover:$(IMAGE_TAG) bin/image
-	DOCKER_BUILDKIT=$(BUILDKIT) docker build --build-arg ENV=$(IMAGE_ENV) -f packaging/Dockerfile --target prebuilt-agent -t drover-agent:latest -t drover-agent:$(IMAGE_TAG) bin/image
+	DOCKER_BUILDKIT=$(BUILDKIT) docker build --build-arg ENV=$(IMAGE_ENV) -f packaging/Dockerfile --target prebuilt -t $(IMAGE):$(IMAGE_TAG) bin/image
+	DOCKER_BUILDKIT=$(BUILDKIT) docker build --build-arg ENV=$(IMAGE_ENV) -f packaging/Dockerfile --target prebuilt-agent -t $(IMAGE)-agent:$(IMAGE_TAG) bin/image
+
+.PHONY: image-test
+image-test: ## build the images in a real Docker engine, and run the demo in one; says so where no engine can be had
+	packaging/image/try
 
 .PHONY: packages
 packages: build ## dist/: deb and rpm with man pages, completion and systemd units (PACKAGES="deb rpm")
