@@ -102,6 +102,18 @@ image-test: ## build the images in a real Docker engine, and run the demo in one
 packages: build ## dist/: deb and rpm with man pages, completion and systemd units (PACKAGES="deb rpm")
 	GO="$(GO)" VERSION="$(VERSION)" NFPM_VERSION=$(NFPM_VERSION) packaging/packages $(PACKAGES)
 
+.PHONY: packages-test
+packages-test: packages ## look into the packages, install the deb in a root of its own, check the units
+	packaging/packages check
+
+.PHONY: release-check
+release-check: ## check .goreleaser.yaml
+	$(GO) run github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION) check
+
+.PHONY: release-try
+release-try: ## dist/: all that a release has, from this commit and without publishing anything
+	$(GO) run github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION) release --snapshot --clean
+
 .PHONY: demo
 demo: ## the quick start with everything it prints: a server, an agent, a release
 	$(GO) test -count=1 -v ./internal/cli -run 'TestTerminalSessions/quick-start'
