@@ -91,8 +91,8 @@ docs: ## read the packages' documentation in a browser
 .PHONY: image
 image: build ## the images drover and drover-agent, FROM scratch, by the Docker engine that `docker` speaks to
 	packaging/image/make-context bin/image "$$(command -v busybox || true)"
-	DOCKER_BUILDKIT=$(BUILDKIT) docker build --build-arg ENV=$(IMAGE_ENV) -f packaging/Dockerfile --target prebuilt -t $(IMAGE):$(IMAGE_TAG) bin/image
-	DOCKER_BUILDKIT=$(BUILDKIT) docker build --build-arg ENV=$(IMAGE_ENV) -f packaging/Dockerfile --target prebuilt-agent -t $(IMAGE)-agent:$(IMAGE_TAG) bin/image
+	DOCKER_BUILDKIT=$(BUILDKIT) docker build --build-arg ENV=$(IMAGE_ENV) -f packaging/image/Dockerfile --target server -t $(IMAGE):$(IMAGE_TAG) bin/image
+	DOCKER_BUILDKIT=$(BUILDKIT) docker build --build-arg ENV=$(IMAGE_ENV) -f packaging/image/Dockerfile --target agent -t $(IMAGE)-agent:$(IMAGE_TAG) bin/image
 
 .PHONY: image-test
 image-test: ## build the images in a real Docker engine, and run the demo in one; says so where no engine can be had
