@@ -7,6 +7,13 @@ export CGO_ENABLED ?= 0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 LINT_VERSION := v2.15.0
 VULN_VERSION := v1.8.0
+NFPM_VERSION := v2.45.0
+GORELEASER_VERSION := v2.15.1
+PACKAGES ?= deb rpm
+IMAGE_ENV := $(if $(filter dev,$(ENV)),dev,prod)
+BUILDKIT ?= 0
+IMAGE ?= drover
+IMAGE_TAG ?= latest
 FUZZ_TIME ?= 30s
 FUZZ ?= .
 VULN_DB ?=
@@ -88,6 +95,32 @@ reference: ## docs/reference/commands.md anew, from the program
 .PHONY: docs
 docs: ## read the packages' documentation in a browser
 	$(GO) doc -http
+
+.PHONY: image
+image: build ## the images drover and drover-agent, FROM scratch, by the Docker engine that `docker` speaks to
+	packaging/image/make-context bin/image "$$(command -v busybox || true)"
+	DOCKER_BUILDKIT=$(BUILDKIT) docker build --build-arg ENV=$(IMAGE_ENV) -f packaging/image/Dockerfile --target server -t $(IMAGE):$(IMAGE_TAG) bin/image
+	DOCKER_BUILDKIT=$(BUILDKIT) docker build --build-arg ENV=$(IMAGE_ENV) -f packaging/image/Dockerfile --target agent -t $(IMAGE)-agent:$(IMAGE_TAG) bin/image
+
+.PHONY: image-test
+image-test: ## build the images in a real Docker engine, and run the demo in one; says so where no engine can be had
+	packaging/image/try
+
+.PHONY: packages
+packages: build ## dist/: deb and rpm with man pages, completion and systemd units (PACKAGES="deb rpm")
+	GO="$(GO)" VERSION="$(VERSION)" NFPM_VERSION=$(NFPM_VERSION) packaging/packages $(PACKAGES)
+
+.PHONY: packages-test
+packages-test: packages ## look into the packages, install the deb in a root of its own, check the units
+	packaging/packages check
+
+.PHONY: release-check
+release-check: ## check .goreleaser.yaml
+	$(GO) run github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION) check
+
+.PHONY: release-try
+release-try: ## dist/: all that a release has, from this commit and without publishing anything
+	$(GO) run github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION) release --snapshot --clean
 
 .PHONY: demo
 demo: ## a fleet of its own with a story that is checked as it is told; ONCE=1 ends with the story

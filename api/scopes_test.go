@@ -70,7 +70,7 @@ var doors = map[string][]who{
 	"POST /api/v1/pins": deployers, "DELETE /api/v1/pins/{project}/{name}": deployers,
 	"POST /api/v1/holds": deployers, "DELETE /api/v1/holds/{project}/{name}": deployers,
 
-	"POST /api/v1/apply": admins, "POST /api/v1/tokens": admins, "DELETE /api/v1/tokens/{name}": admins,
+	"GET /api/v1/log/backup": admins, "POST /api/v1/apply": admins, "POST /api/v1/tokens": admins, "DELETE /api/v1/tokens/{name}": admins,
 	"DELETE /api/v1/environments/{name}": admins, "DELETE /api/v1/policies/{name}": admins,
 	"DELETE /api/v1/projects/{name}": admins, "DELETE /api/v1/machines/{name}": admins, "DELETE /api/v1/triggers/{project}/{name}": admins,
 	"POST /api/v1/machines/{name}/enable": admins, "POST /api/v1/machines/{name}/disable": admins,

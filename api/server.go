@@ -28,6 +28,8 @@ type Config struct {
 	Logger *zap.Logger
 	// Kick is called after each accepted command: Engine.React is due. It must not block. Nil: nobody reacts.
 	Kick func()
+	// Backup makes a copy of the log's file; nil: the log is in none.
+	Backup func(context.Context) (*Copy, error)
 	// Ready says what else keeps this server from its work; nil: nothing does.
 	Ready func() error
 	// Place says where the log lies, and how much room there is; nil: nobody knows.
@@ -112,6 +114,7 @@ func (a *API) routes() {
 	a.routeEvents()
 	a.routeOutput()
 	a.routePlain()
+	a.routeBackup()
 	a.routeHealth()
 	a.routeDoctor()
 	a.mux.HandleFunc("GET /api/v1/agent", a.serveAgent)

@@ -243,10 +243,7 @@ func (e *archiveEvent) event() Event {
 // that wraps ErrForeign if log is another one, ErrDamaged if the archive is not whole. progress, which may be nil, is
 // told the number of events that are there now and then.
 func (a *Archive) Import(ctx context.Context, log Log, progress func(events int)) (added int, err error) {
-	if id, err := log.ID(ctx); err != nil || id != a.id {
-		return 0, errors.Join(err, fmt.Errorf("%w: it is log %s, and the archive is of log %s", ErrForeign, id, a.id))
-	}
-	if err := a.passOver(ctx, log); err != nil {
+	if err := a.fits(ctx, log); err != nil {
 		return 0, err
 	}
 	for told := 0; ; {

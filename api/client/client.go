@@ -89,28 +89,37 @@ func (c *Client) Download(ctx context.Context, path string, out io.Writer) error
 		return err
 	}
 	defer answer.Body.Close()
-	to := &taker{Writer: out}
-	_, err = io.Copy(to, answer.Body)
+	stalled := time.AfterFunc(stall, func() { _ = answer.Body.Close() })
+	defer stalled.Stop()
+	var lost error // what reading came to; a full disk here is not the server's fault
+	read := readerFunc(func(p []byte) (int, error) {
+		n, err := answer.Body.Read(p)
+		stalled.Reset(stall)
+		if lost = err; errors.Is(err, io.EOF) {
+			lost = nil
+		}
+		return n, err
+	})
+	n, err := io.Copy(out, read)
 	switch {
-	case to.err != nil:
-		return fmt.Errorf("write what %s answers: %w", server, to.err)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case lost != nil:
+		return &Problem{Title: "Cut off", Kind: Unavailable, Detail: fmt.Sprintf("the answer of %s was cut off after %d bytes: %v", server, n, bare(lost)),
+			Hint: "try again; the server's own log may say more", cause: lost}
 	case err != nil:
-		return unreached(server, err)
+		return fmt.Errorf("write what %s answers: %w", server, err)
 	}
 	return nil
 }
 
-// taker remembers why it took no more: that is no fault of the server.
-type taker struct {
-	io.Writer
-	err error
-}
+// stall is how long a download may stand still before it counts as cut off.
+const stall = 2 * time.Minute
 
-// Write passes p on.
-func (t *taker) Write(p []byte) (n int, err error) {
-	n, t.err = t.Writer.Write(p)
-	return n, t.err
-}
+type readerFunc func(p []byte) (int, error)
+
+// Read is the function itself.
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func (c *Client) write(ctx context.Context, method, path, key string, body, into any) (string, error) {
 	if key == "" {
@@ -232,7 +241,7 @@ func (c *Client) sendTo(ctx context.Context, server string, r request) (*http.Re
 }
 
 // slow are the paths on which a server may work for long before it answers.
-var slow = map[string]bool{"/log/verify": true, "/log/export": true, "/apply": true}
+var slow = map[string]bool{"/log/verify": true, "/log/export": true, "/log/backup": true, "/apply": true}
 
 // body is that of an answer; closing it frees what the request held.
 type body struct {

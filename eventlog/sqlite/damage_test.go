@@ -40,6 +40,8 @@ func TestADamagedEventIsNamedAndWhatStandsBeforeItIsRead(t *testing.T) {
 		"its time":     {`UPDATE events SET time = 'noon' WHERE position = 11`, "stream machine/a, revision 5, position 11"},
 		"its causes":   {`UPDATE events SET causes = '[' WHERE position = 11`, "stream machine/a, revision 5, position 11"},
 		"its command":  {`UPDATE events SET command = 'x' WHERE position = 11`, "stream machine/a, revision 5, position 11"},
+		"its checksum": {`UPDATE events SET checksum = replace(checksum, substr(checksum, 1, 1), 'x') WHERE position = 11`, "stream machine/a, revision 5, position 11"},
+		"its position": {`UPDATE events SET position = position + 64 WHERE position = 11`, "position 11 is missing"},
 		"it is gone":   {`DELETE FROM events WHERE position = 11`, "position 11 is missing"},
 		"the end gone": {`DELETE FROM events WHERE position > 10; INSERT INTO events VALUES (12, 'z', 0, '', '', '', '', '', '', '')`, "position"},
 	} {

@@ -111,7 +111,7 @@ func logImportVerb(s *shell) *cobra.Command {
 		exits: alone(exits{exitError: "the archive is damaged, the log is not empty, or one of them cannot be opened"}),
 		use:   "import FILE", short: "Bring an archive into an empty log",
 		long: "Bring an archive into a log of any kind, in its order and under its ids, the log's own too: drover goes on there as if\n" +
-			"nothing had happened. No server may use the log meanwhile. An import that was cut off is simply repeated.",
+			"nothing had happened. Until the import has come to its end no server starts on the log. One that was cut off is simply repeated.",
 		example: "drover log import drover.jsonl --log 'postgres://drover@db/drover'",
 		run: func(ctx context.Context, args []string) error {
 			if log == "" {
@@ -142,10 +142,11 @@ func (s *shell) importFrom(ctx context.Context, path, log string) error {
 		return invalid("%v", err)
 	}
 	defer opened.Close()
-	added, err := archive.Import(ctx, opened, s.counting("%d events are there"))
+	again := func() (*eventlog.Archive, error) { return openAgain(file) }
+	there, added, err := eventlog.ImportAlone(ctx, again, opened, s.counting("%d events are there"))
 	if err != nil {
 		return invalid("import %s: %v", path, err)
 	}
-	s.say("%d events are there, %d of them new", archive.Events(), added)
+	s.say("%d events are there, %d of them new", there, added)
 	return nil
 }

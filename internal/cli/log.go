@@ -13,7 +13,7 @@ import (
 )
 
 func logVerb(s *shell) *cobra.Command {
-	return parent("log", "Look after the log", logVerifyVerb(s), logExportVerb(s), logImportVerb(s), logClearVerb(s), logAcceptVerb(s))
+	return parent("log", "Look after the log", logVerifyVerb(s), logExportVerb(s), logImportVerb(s), logBackupVerb(s), logClearVerb(s), logAcceptVerb(s))
 }
 
 // verified is what `log verify` prints.

@@ -161,7 +161,7 @@ func group(cmd *cobra.Command, args []string) error {
 // fill gives flags that were not given their values from environment and config file.
 func (s *shell) fill(cmd *cobra.Command, names []string) (err error) {
 	if s.config == "" {
-		s.config = getenv("DROVER_CONFIG")
+		s.config = expanded("DROVER_CONFIG")
 	}
 	if s.files, err = config.ReadFile(s.config); err != nil {
 		return invalid("%v", err)

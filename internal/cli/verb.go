@@ -108,6 +108,9 @@ func quoted(text string) string {
 
 func getenv(name string) string { return os.Getenv(name) }
 
+// expanded is getenv with the variables in it: DROVER_CONFIG is /etc/drover/${ENV}.yaml in images.
+func expanded(name string) string { return os.ExpandEnv(getenv(name)) }
+
 // deadline is the moment that `--for D` means, for pins, holds and tokens; nil: never.
 func deadline(d time.Duration) (*time.Time, error) {
 	switch {

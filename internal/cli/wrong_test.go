@@ -260,21 +260,25 @@ func newWrongYard(t *testing.T) *wrongYard {
 	s.env = append(s.env, "DROVER_TOKEN="+context, "DROVER_LISTEN=127.0.0.1:0", "DROVER_DATA="+filepath.Join(s.root, "b"))
 	return &wrongYard{stand: s, names: strings.NewReplacer("$DIR", dir, "$PORT", s.port, "$TLSPORT", secured.port,
 		"$REVOKED", revoked, "$EXPIRED", expired, "$READ", s.ok("token", "create", "--scope", "read"), "$JOIN", s.ok("token", "create", "--join"),
-		"$STRANGER", answering(t, http.StatusOK, "text/html", "<html>welcome</html>"),
-		"$OLDER", answering(t, http.StatusNotFound, "application/problem+json", `{"kind":"not-found","detail":"there is no route GET /api/v1/machines"}`),
-		"$HOSTILE", answering(t, http.StatusConflict, "application/problem+json", `{"kind":"invalid","detail":"a detail \u001b[31mwith colours\u001b[0m"}`))}
+		"$STRANGER", answering(t, always(http.StatusOK, "text/html", "<html>welcome</html>")),
+		"$OLDER", answering(t, always(http.StatusNotFound, "application/problem+json", `{"kind":"not-found","detail":"there is no route GET /api/v1/machines"}`)),
+		"$HOSTILE", answering(t, always(http.StatusConflict, "application/problem+json", `{"kind":"invalid","detail":"a detail \u001b[31mwith colours\u001b[0m"}`)))}
 }
 
-// answering is a server that is not drover's, or not of this version: it answers everything alike.
-func answering(t *testing.T, status int, kind, body string) string {
-	t.Helper()
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+// answering is the address of something that is no server of today's drover.
+func answering(t *testing.T, answer http.HandlerFunc) (address string) {
+	s := httptest.NewServer(answer)
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// always answers every request alike.
+func always(status int, kind, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)
-	}))
-	t.Cleanup(s.Close)
-	return s.URL
+	}
 }
 
 // selfSigned makes NAMEcert.pem and NAMEkey.pem, or NAME.pem where only the first is wanted.

@@ -14,6 +14,7 @@ import (
 
 // Context is what a client needs to speak to the servers of one log.
 type Context struct {
+	// Log is the id that the log was made with; it outlives restores.
 	Log     string   `json:"log"`
 	Servers []string `json:"servers"`
 	Token   string   `json:"token"`

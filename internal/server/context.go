@@ -2,7 +2,9 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/droverhq/drover/internal/clock"
 	"github.com/droverhq/drover/internal/config"
 	"github.com/droverhq/drover/internal/ids"
+	"github.com/droverhq/drover/projections"
 )
 
 // leaveContext makes sure that the user who runs this server can use it as a client. A log without
@@ -29,17 +32,31 @@ func (r *run) leaveContext(ctx context.Context) {
 	r.logger.Info("client context is there", zap.String("file", path))
 }
 
+// enter keys the context by the id that the log was made with: the one it goes by changes when a restore is accepted, and
+// the token stays good. A token that the log has lost with its newest events is replaced.
 func (r *run) enter(ctx context.Context, all *config.Contexts) (changed bool, err error) {
-	log := r.engine.LogID().String()
-	if all.Find(log) == nil {
+	log := r.engine.Made().String()
+	c := all.Find(log)
+	if c == nil || !r.knows(c.Token) {
 		text, err := Mint(ctx, r.engine, domain.TokenSettings{Scope: domain.AdminScope}, "server")
-		if err != nil {
+		switch {
+		case err == nil && c != nil:
+			c.Token, changed = text, true
+		case err == nil:
+			all.Add(config.Context{Log: log, Token: text})
+			changed = true
+		case c == nil || !errors.Is(err, engine.ErrDoubted):
 			return false, err
 		}
-		all.Add(config.Context{Log: log, Token: text})
-		changed = true
 	}
 	return all.Serve(log, r.endpoint.address, r.endpoint.ca) || changed, nil
+}
+
+// knows says whether the log has heard of a token, be it revoked since.
+func (r *run) knows(token string) (known bool) {
+	id, _, _ := strings.Cut(token, ".")
+	r.engine.Read(func(v *projections.View) { known = v.Tokens[id] != nil })
+	return known
 }
 
 // Mint makes a token and returns its text, which nothing else will ever show again.
@@ -54,6 +71,9 @@ func Mint(ctx context.Context, e *engine.Engine, settings domain.TokenSettings, 
 
 // MintIn makes a token in a log that no server needs to have open.
 func MintIn(ctx context.Context, log eventlog.Backend, settings domain.TokenSettings, by string) (string, error) {
+	if err := eventlog.Importing(ctx, log); err != nil {
+		return "", err
+	}
 	e, err := engine.Open(ctx, engine.Config{Log: log, Clock: clock.New(), Server: ids.New()})
 	if err != nil {
 		return "", err

@@ -60,7 +60,8 @@ func openSQLite(ctx context.Context, address string, c LogConfig) (eventlog.Back
 	if !ok {
 		return nil, fmt.Errorf("log %s names no file; write it as sqlite:PATH", redacted(address))
 	}
-	if _, err := os.Stat(path); c.Existing && errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Stat(path)
+	if c.Existing && (errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0) {
 		return nil, fmt.Errorf("there is no log at %.200q", path)
 	}
 	return opened(sqlite.Open(ctx, path, sqlite.Config{Logger: c.Logger, ID: c.ID}))

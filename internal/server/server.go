@@ -85,6 +85,7 @@ type run struct {
 	clock    engine.Clock
 	endpoint *endpoint
 	log      *room
+	copies   func(context.Context) (*api.Copy, error) // nil: the log is no file
 	engine   *engine.Engine
 	api      *api.API
 	watchdog *watchdog
@@ -148,7 +149,7 @@ func (r *run) openLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.log = &room{Backend: seamLog(opened)}
+	r.log, r.copies = &room{Backend: seamLog(opened)}, r.backups(opened)
 	if file, ok := LogFile(addressOf(r.config.Log, r.config.Data)); ok {
 		r.log.folder = filepath.Dir(file)
 	}
@@ -176,6 +177,9 @@ func makeData(folder string) error {
 
 // open folds the log, says in it that this server runs, and prepares the door.
 func (r *run) open(ctx context.Context) (err error) {
+	if err := eventlog.Importing(ctx, r.log); err != nil {
+		return err
+	}
 	begun := r.clock.Elapsed()
 	r.engine, err = engine.Open(ctx, engine.Config{
 		Log: r.log, Clock: r.clock, Server: ids.New(), Version: r.config.Version, Address: r.endpoint.afar,
@@ -192,6 +196,9 @@ func (r *run) open(ctx context.Context) (err error) {
 	if err := r.engine.Start(ctx); err != nil {
 		return err
 	}
+	if err := eventlog.Importing(ctx, r.log); err != nil { // begun at the same moment
+		return err
+	}
 	if err := r.engine.Lease(ctx, r.log); err != nil { // before the first decision: another server may doubt this log
 		return fmt.Errorf("look at the leases of the other servers: %w", err)
 	}
@@ -202,7 +209,7 @@ func (r *run) open(ctx context.Context) (err error) {
 		r.logger.Warn("this server was stopped for a while; it counts all silence anew", zap.Duration("late", by))
 	}}
 	r.api = api.New(api.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Logger: r.logger.Named("api"), Kick: r.kick, Ready: r.log.Ready, Version: r.config.Version,
-		Place: func() explain.Place { return PlaceOf(r.config.Log, r.config.Data) }})
+		Backup: r.copies, Place: func() explain.Place { return PlaceOf(r.config.Log, r.config.Data) }})
 	r.leaveContext(ctx)
 	return nil
 }

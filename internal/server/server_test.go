@@ -202,3 +202,22 @@ func TestAServerSaysInTheLogHowAgentsElsewhereReachIt(t *testing.T) {
 	err = server.Run(context.Background(), server.Config{Data: home(t), Listen: "127.0.0.1:0", Address: "drover.example"})
 	require.ErrorContains(t, err, "write it as https://HOST:PORT")
 }
+
+func TestATokenThatTheLogHasLostIsReplacedAtTheNextStart(t *testing.T) {
+	data := home(t)
+	start(t, server.Config{Data: data}).stopped(t)
+	left := contexts(t)
+	path, err := config.ContextsPath()
+	require.NoError(t, err)
+	require.NoError(t, config.ChangeContexts(path, func(all *config.Contexts) (bool, error) {
+		all.List[0].Token = "0123456789ab.lost"
+		return true, nil
+	}))
+	start(t, server.Config{Data: data}).stopped(t)
+	after := contexts(t)
+	require.Len(t, after.List, 1)
+	require.Equal(t, left.Current, after.Current)
+	require.NotEqual(t, "0123456789ab.lost", after.List[0].Token)
+	start(t, server.Config{Data: data}).stopped(t)
+	require.Equal(t, after.List[0].Token, contexts(t).List[0].Token, "one that is known is kept")
+}

@@ -1,0 +1,14 @@
+//go:build linux || darwin
+
+package sqlite
+
+import "golang.org/x/sys/unix"
+
+// freeIn is how many bytes may still be written in folder.
+var freeIn = func(folder string) (uint64, error) {
+	var found unix.Statfs_t
+	if err := unix.Statfs(folder, &found); err != nil {
+		return 0, err
+	}
+	return found.Bavail * uint64(found.Bsize), nil //nolint:gosec // a block has a size
+}

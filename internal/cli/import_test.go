@@ -1,0 +1,83 @@
+package cli_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/sqlite"
+)
+
+// killedImport imports archive into a log at path and kills that in the middle; ok says that it was still at work.
+func (s *stand) killedImport(archive, path string) (ok bool) {
+	ctx := context.Background()
+	importing := s.process("log", "import", archive, "--log", "sqlite:"+path)
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = importing.Wait() }()
+	for begun := false; !begun; {
+		select {
+		case <-ended:
+			return false
+		default:
+			info, err := os.Stat(path + "-wal") // it grows with each append
+			begun = err == nil && info.Size() > 200<<10
+		}
+	}
+	_ = importing.Process.Kill() // it may have ended just now
+	<-ended
+	log, err := sqlite.Open(ctx, path, sqlite.Config{})
+	require.NoError(s.t, err)
+	defer log.Close()
+	head, err := log.Head(ctx)
+	require.NoError(s.t, err)
+	return head > 0 && eventlog.Importing(ctx, log) != nil
+}
+
+func TestAnImportKilledHalfWayKeepsServersOffAndIsRepeated(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	source := newStand(t)
+	source.server()
+	var many strings.Builder
+	for n := range 1500 {
+		fmt.Fprintf(&many, "---\napiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: e-%d}\n", n)
+	}
+	file := filepath.Join(source.root, "many.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(many.String()), 0o600))
+	source.ok("apply", "-f", file)
+	archive := filepath.Join(source.root, "log.jsonl")
+	source.ok("log", "export", archive)
+
+	path := ""
+	for try := 0; path == ""; try++ {
+		require.Less(t, try, 20, "the import is never caught at work")
+		if to := filepath.Join(s.root, fmt.Sprint("try-", try), "drover.db"); s.killedImport(archive, to) {
+			path = to
+		}
+	}
+	log := "sqlite:" + path
+	for _, command := range [][]string{{"server", "--log", log}, {"token", "create", "--log", log}} {
+		_, words, code := s.run(command...)
+		require.Equal(t, 1, code, words)
+		require.Contains(t, words, "an import into this log has not come to its end")
+		require.Contains(t, words, "run the same `drover log import` again")
+	}
+	_, words, code := s.run("log", "import", archive, "--log", log)
+	require.Zero(t, code, words)
+	require.NotContains(t, words, " 0 of them new")
+	copied := filepath.Join(s.root, "again.jsonl")
+	s.ok("log", "export", copied, "--log", log)
+	want, err := os.ReadFile(archive)
+	require.NoError(t, err)
+	got, err := os.ReadFile(copied)
+	require.NoError(t, err)
+	require.Equal(t, string(want), string(got), "complete, in order, and nothing twice")
+	s.process("server", "--log", log)
+	require.Contains(t, s.ok("get", "environment", "e-1499", "--token", source.contexts().List[0].Token), "e-1499")
+}

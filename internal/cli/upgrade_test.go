@@ -1,0 +1,174 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/sqlite"
+	"github.com/droverhq/drover/explain"
+)
+
+// keptLogs holds a folder for each format of the log that ever was: drover.db as that drover left it, its archive log.jsonl,
+// and why.json, what it said of each machine at the end.
+const keptLogs = "../../testdata/logs"
+
+var keep = flag.String("keep", "", "make a folder of this name in testdata/logs from the drover of today")
+
+// whys are the answers for each machine at a position, less their sentences, which may become better ones.
+func (s *stand) whys(at string) (all []explain.Why) {
+	s.t.Helper()
+	for _, machine := range []string{"web-01", "web-02"} {
+		var list explain.List[explain.Why]
+		require.NoError(s.t, json.Unmarshal([]byte(s.ok("why", machine, "--at", at, "-o", "json")), &list))
+		require.NotEmpty(s.t, list.Items)
+		for _, w := range list.Items {
+			w.Sentence, w.History = "", nil
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+const keptShop = `
+apiVersion: drover.dev/v1
+kind: Environment
+metadata: {name: production}
+---
+apiVersion: drover.dev/v1
+kind: Project
+metadata: {name: shop}
+spec: {steps: [{name: install, run: "echo installed"}]}
+---
+apiVersion: drover.dev/v1
+kind: Trigger
+metadata: {name: joins}
+spec: {project: shop, events: [MachineAvailable], environments: [production]}
+`
+
+// keptWhy is the content of why.json.
+type keptWhy struct {
+	At  string        `json:"at"`
+	Why []explain.Why `json:"why"`
+}
+
+// TestKeepALog is the way to a new folder: go test ./internal/cli -run TestKeepALog -keep sqlite-2.
+func TestKeepALog(t *testing.T) {
+	if *keep == "" {
+		t.Skip("nothing is to be kept")
+	}
+	s := newStand(t)
+	s.server()
+	file := filepath.Join(s.root, "shop.yaml")
+	require.NoError(t, os.WriteFile(file, []byte(keptShop), 0o600))
+	s.ok("apply", "-f", file)
+	s.ok("release", "create", "shop", "1.0")
+	s.ok("deploy", "shop", "1.0", "--to", "production", "--wait", "--timeout", "60s")
+	s.agent("web-01")
+	s.eventually("web-01 has 1.0", func() bool { return s.has("web-01", "1.0") })
+	s.agent("web-02")
+	s.eventually("web-02 has 1.0", func() bool { return s.has("web-02", "1.0") })
+	s.ok("release", "create", "shop", "1.1")
+	s.ok("hold", "web-02", "--project", "shop", "--reason", "somebody looks at it")
+	s.ok("deploy", "shop", "1.1", "--to", "production", "--wait", "--timeout", "60s")
+	s.ok("pin", "shop", "1.1", "--in", "production", "--for", "1h")
+	s.ok("unpin", "shop", "--in", "production")
+	s.ok("machine", "disable", "web-01")
+	s.ok("machine", "enable", "web-01")
+	folder, err := filepath.Abs(filepath.Join(keptLogs, *keep))
+	require.NoError(t, err)
+	require.NoError(t, os.MkdirAll(folder, 0o755))
+	s.ok("log", "backup", filepath.Join(folder, "drover.db"))
+	s.ok("log", "export", filepath.Join(folder, "log.jsonl"), "--log", "sqlite:"+filepath.Join(folder, "drover.db"))
+	require.NoError(t, os.Remove(filepath.Join(folder, "drover.db.ephemera")))
+	head := strings.TrimPrefix(strings.Fields(s.ok("log", "verify", "--log", "sqlite:"+filepath.Join(folder, "drover.db")))[3], "#")
+	require.NoError(t, os.Remove(filepath.Join(folder, "drover.db.ephemera")))
+	text, err := json.MarshalIndent(keptWhy{At: head, Why: s.whys(head)}, "", "  ")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(folder, "why.json"), append(text, '\n'), 0o600))
+}
+
+func TestALogOfEveryFormatIsReadToldAndGoneOnWith(t *testing.T) {
+	t.Parallel()
+	folders, err := filepath.Glob(filepath.Join(keptLogs, "*"))
+	require.NoError(t, err)
+	require.NotEmpty(t, folders)
+	for _, folder := range folders {
+		folder, err := filepath.Abs(folder)
+		require.NoError(t, err)
+		var said keptWhy
+		text, err := os.ReadFile(filepath.Join(folder, "why.json"))
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(text, &said))
+		for way, fill := range map[string]func(s *stand){
+			"its file": func(s *stand) {
+				content, err := os.ReadFile(filepath.Join(folder, "drover.db"))
+				require.NoError(s.t, err)
+				require.NoError(s.t, os.MkdirAll(s.data, 0o700))
+				require.NoError(s.t, os.WriteFile(filepath.Join(s.data, "drover.db"), content, 0o600))
+				s.ok("log", "verify", "--log", "sqlite:"+filepath.Join(s.data, "drover.db"))
+			},
+			"its archive": func(s *stand) {
+				s.ok("log", "import", filepath.Join(folder, "log.jsonl"), "--log", "sqlite:"+filepath.Join(s.data, "drover.db"))
+			},
+		} {
+			t.Run(filepath.Base(folder)+" "+way, func(t *testing.T) {
+				s := newStand(t)
+				fill(s)
+				s.goesOn(said)
+			})
+		}
+	}
+}
+
+// goesOn starts a server on a log that was kept, and sees it decide there.
+func (s *stand) goesOn(said keptWhy) {
+	s.t.Helper()
+	s.server()
+	require.Equal(s.t, said.Why, s.whys(said.At), "why says what it said then")
+	s.ok("log", "verify")
+	s.agent("web-03")
+	s.eventually("a newcomer gets what was wanted then", func() bool { return s.has("web-03", "1.1") })
+	s.ok("release", "create", "shop", "1.2")
+}
+
+func TestALogOfANewerDroverIsRefusedWithASentence(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	path := filepath.Join(s.root, "newer.db")
+	log, err := sqlite.Open(context.Background(), path, sqlite.Config{})
+	require.NoError(t, err)
+	var archive strings.Builder
+	_, err = eventlog.Export(context.Background(), log, &archive, nil)
+	require.NoError(t, err)
+	require.NoError(t, log.Close())
+	content, err := os.ReadFile(path)
+	require.NoError(t, err)
+	content[63]++ // the last byte of user_version
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	newer := filepath.Join(s.root, "newer.jsonl")
+	require.NoError(t, os.WriteFile(newer, []byte(strings.Replace(archive.String(), `"archive":1`, `"archive":2`, 1)), 0o600))
+	for _, c := range []struct {
+		words   string
+		command []string
+	}{
+		{"the file has format 2 and this drover knows formats up to 1; use a newer drover", []string{"server", "--log", "sqlite:" + path}},
+		{"the file has format 2 and this drover knows formats up to 1; use a newer drover", []string{"log", "verify", "--log", "sqlite:" + path}},
+		{"the archive has form 2, and 1 is the newest that is known; use a newer drover", []string{"log", "import", newer, "--log", "sqlite:" + filepath.Join(s.root, "new.db")}},
+	} {
+		_, words, code := s.run(c.command...)
+		require.Equal(t, 1, code)
+		require.Contains(t, words, c.words)
+	}
+	require.NoFileExists(t, filepath.Join(s.root, "new.db"))
+	after, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, content, after, "it was left as it was")
+}
