@@ -3,57 +3,136 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
-	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/eventlog/memory"
+	"github.com/droverhq/drover/eventlog/sqlite"
 )
 
+// shape is how large a fleet is.
+type shape struct{ machines, triggers int }
+
+func (s shape) String() string { return fmt.Sprintf("machines=%d/triggers=%d", s.machines, s.triggers) }
+
+// shapes show how cost grows with machines and with triggers.
+var shapes = []shape{{1_000, 1}, {10_000, 1}, {100_000, 1}, {10_000, 1_000}, {100_000, 1_000}}
+
 // BenchmarkBurst measures the tick after n machines came online at once, half of which match one trigger:
-// reading, folding, deciding and appending to the log in memory. It reports the time per decision.
+// reading, folding, deciding and appending to the log in memory. It reports the CPU per decision.
 func BenchmarkBurst(b *testing.B) {
-	for _, n := range []int{1_000, 10_000, 100_000} {
-		b.Run(fmt.Sprintf("machines=%d", n), func(b *testing.B) {
-			for range b.N {
-				b.StopTimer()
-				e := burst(b, n, 1)[0]
-				b.StartTimer()
-				report, err := e.Tick(context.Background())
-				if err != nil || len(report.Appended) == 0 {
-					b.Fatal(err, len(report.Appended))
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/float64(n/2), "µs/decision")
+	for _, s := range shapes {
+		b.Run(s.String(), func(b *testing.B) {
+			burst(b, s, func() eventlog.Log { return memory.New() })
 		})
 	}
 }
 
-// BenchmarkIdleTick measures a tick in which nothing has happened.
+// BenchmarkBurstDurable is BenchmarkBurst on a log on disk.
+func BenchmarkBurstDurable(b *testing.B) {
+	b.Run(shape{10_000, 1}.String(), func(b *testing.B) {
+		burst(b, shape{10_000, 1}, func() eventlog.Log { return onDisk(b) })
+	})
+}
+
+func onDisk(b *testing.B) eventlog.Log {
+	b.Helper()
+	log, err := sqlite.Open(context.Background(), filepath.Join(b.TempDir(), "drover.db"), sqlite.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = log.Close() })
+	return log
+}
+
+func burst(b *testing.B, s shape, open func() eventlog.Log) {
+	b.Helper()
+	b.ReportAllocs()
+	var used time.Duration
+	for range b.N {
+		b.StopTimer()
+		f := newFleet(b, open(), s.triggers, 1)
+		f.arrive(s.machines)
+		runtime.GC()
+		before := cpu(b)
+		b.StartTimer()
+		if report := f.tick(); len(report.Appended) == 0 {
+			b.Fatal("nothing was decided")
+		}
+		used += cpu(b) - before
+	}
+	b.ReportMetric(float64(used.Nanoseconds())/1e3/float64(b.N)/float64(s.machines/2), "cpu-µs/decision")
+}
+
+// BenchmarkIdleTick measures a tick in which nothing has happened, of a fleet that has what is wanted.
 func BenchmarkIdleTick(b *testing.B) {
-	for _, n := range []int{1_000, 100_000} {
-		b.Run(fmt.Sprintf("machines=%d", n), func(b *testing.B) {
-			e := burst(b, n, 1)[0]
-			for range 3 {
-				if _, err := e.Tick(context.Background()); err != nil {
-					b.Fatal(err)
-				}
-			}
+	for _, s := range shapes {
+		b.Run(s.String(), func(b *testing.B) {
+			f := settled(b, memory.New(), s)
+			f.heartbeats()
+			b.ReportAllocs()
 			b.ResetTimer()
 			for range b.N {
-				if _, err := e.Tick(context.Background()); err != nil {
-					b.Fatal(err)
-				}
+				f.tick()
 			}
 		})
 	}
+}
+
+// settled is a fleet that has what is wanted.
+func settled(b *testing.B, log eventlog.Log, s shape) *fleet {
+	b.Helper()
+	f := newFleet(b, log, s.triggers, 1)
+	f.arrive(s.machines)
+	f.tick()
+	f.work()
+	if report := f.tick(); len(report.Appended)+len(report.Verdicts) > 0 {
+		b.Fatal("something is left to do", len(report.Appended), len(report.Verdicts))
+	}
+	return f
+}
+
+// BenchmarkJoin measures the tick after one machine has joined a fleet that has what is wanted.
+func BenchmarkJoin(b *testing.B) {
+	for _, s := range shapes {
+		b.Run(s.String()+"/log=memory", func(b *testing.B) { join(b, memory.New(), s) })
+	}
+	b.Run(shape{10_000, 1}.String()+"/log=sqlite", func(b *testing.B) { join(b, onDisk(b), shape{10_000, 1}) })
+}
+
+func join(b *testing.B, log eventlog.Log, s shape) {
+	b.Helper()
+	f := settled(b, log, s)
+	runtime.GC()
+	var took []time.Duration
+	var used time.Duration
+	b.ReportAllocs()
+	b.ResetTimer()
+	for range b.N {
+		b.StopTimer()
+		f.next += f.next % 2 // the shop's
+		f.arrive(1)
+		before, begun := cpu(b), time.Now()
+		b.StartTimer()
+		if report := f.tick(); len(report.Appended) != 1 {
+			b.Fatal("not deployed", len(report.Appended))
+		}
+		took, used = append(took, time.Since(begun)), used+cpu(b)-before
+		b.StopTimer()
+		f.work()
+		b.StartTimer()
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+	b.ReportMetric(float64(used.Microseconds())/float64(b.N), "cpu-µs/join")
 }
 
 // BenchmarkServers measures the tick of one server, and of three at the same moment, after 10 000 machines came online at
@@ -64,20 +143,11 @@ func BenchmarkServers(b *testing.B) {
 			var used time.Duration
 			var passes atomic.Int64
 			for range b.N {
-				servers := burst(b, 10_000, n)
+				f := newFleet(b, memory.New(), 1, n)
+				f.arrive(10_000)
 				runtime.GC()
 				before := cpu(b)
-				var all sync.WaitGroup
-				for _, e := range servers {
-					all.Go(func() {
-						report, err := e.Tick(context.Background())
-						if err != nil {
-							b.Error(err)
-						}
-						passes.Add(int64(report.Passes))
-					})
-				}
-				all.Wait()
+				passes.Add(tickAll(b, f.servers))
 				used += cpu(b) - before
 			}
 			b.ReportMetric(float64(used.Milliseconds())/float64(b.N*n), "cpu-ms/server")
@@ -86,56 +156,19 @@ func BenchmarkServers(b *testing.B) {
 	}
 }
 
-// burst is some servers that have folded a shop with a release, and their log, in which n machines have come online since.
-func burst(b *testing.B, n, servers int) (all []*engine.Engine) {
-	b.Helper()
-	log, clock := memory.New(), &handClock{}
-	steps := []domain.Step{{Name: "install", Run: "true"}}
-	commands := []domain.Command{
-		domain.ApplyEnvironment{Name: "production"},
-		domain.ApplyProject{Name: "shop", Settings: domain.ProjectSettings{Steps: steps, Roles: []string{"web"}}},
-		domain.ApplyTrigger{Project: "shop", Name: "joins", Settings: domain.TriggerSettings{
-			Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}}},
-		domain.CreateRelease{Project: "shop", Version: "1.0"},
-		domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"},
-	}
-	for server := range servers {
-		e, err := engine.Open(context.Background(), engine.Config{Log: log, Clock: clock, Server: domain.ID{15: byte(server + 1)}})
-		if err == nil {
-			err = e.Start(context.Background())
-		}
-		for i, c := range commands {
-			if err == nil {
-				_, err = e.Handle(context.Background(), domain.ID{0: 0xc0, 15: byte(i + 1)}, c)
+// tickAll lets servers tick at the same moment and counts their passes.
+func tickAll(b *testing.B, servers []*engine.Engine) int64 {
+	var all sync.WaitGroup
+	var passes atomic.Int64
+	for _, e := range servers {
+		all.Go(func() {
+			report, err := e.Tick(context.Background())
+			if err != nil {
+				b.Error(err)
 			}
-		}
-		if err == nil {
-			_, err = e.Tick(context.Background())
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
-		all = append(all, e)
+			passes.Add(int64(report.Passes))
+		})
 	}
-	for i := range n {
-		arrive(b, log, all[0].Server(), i, []string{"db", "web"}[i%2])
-	}
-	return all
-}
-
-func arrive(b *testing.B, log eventlog.Log, server domain.ID, i int, role string) {
-	id := domain.ID{0: byte(i >> 16), 1: byte(i >> 8), 2: byte(i), 15: 1}
-	facts := []domain.Event{domain.MachineAdded{Environment: "production", Roles: []string{role}},
-		domain.MachineCameOnline{Server: server, Session: id, Instance: id}}
-	var events []eventlog.Event
-	for _, fact := range facts {
-		typeName, data, err := domain.Encode(fact)
-		if err != nil {
-			b.Fatal(err)
-		}
-		events = append(events, eventlog.Event{ID: uuid.New(), Type: typeName, Data: data, Time: time.Unix(0, 0).UTC()})
-	}
-	if _, err := log.Append(context.Background(), domain.MachineStream(fmt.Sprintf("web-%06d", i)), eventlog.NoStream, events...); err != nil {
-		b.Fatal(err)
-	}
+	all.Wait()
+	return passes.Load()
 }
