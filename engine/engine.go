@@ -183,6 +183,7 @@ func (e *Engine) fold(page []eventlog.Recorded) {
 func (e *Engine) announce() {
 	e.mu.Lock()
 	touched := e.view.Touched()
+	e.presence.began(e.view, e.cfg.Server, e.cfg.Clock.Elapsed())
 	close(e.changed)
 	e.changed = make(chan struct{})
 	e.mu.Unlock()

@@ -20,17 +20,12 @@ import (
 // when the lease of each other server stands still. None of it is in the log.
 type presence struct {
 	mu      sync.Mutex
-	heard   map[string]contact   // by machine
+	heard   silence              // of the sessions here
 	leases  map[domain.ID]change // of other servers
 	looked  time.Duration        // when the leases were last seen
 	readyAt time.Duration
 	isReady bool
 	beat    int64
-}
-
-type contact struct {
-	connect domain.ID
-	at      time.Duration
 }
 
 type change struct {
@@ -44,13 +39,14 @@ type change struct {
 }
 
 func (p *presence) begin() {
-	p.heard, p.leases = map[string]contact{}, map[domain.ID]change{}
+	p.heard, p.leases = newSilence(), map[domain.ID]change{}
 }
 
 func (p *presence) ready(now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.readyAt, p.isReady = now, true
+	p.heard.move(func(time.Duration) time.Duration { return now })
 }
 
 // Heard notes that the session which began with connect was heard of now. Heartbeats end here: they
@@ -59,7 +55,23 @@ func (e *Engine) Heard(machine string, connect domain.ID) {
 	p := &e.presence
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.heard[machine] = contact{connect, e.cfg.Clock.Elapsed()}
+	p.heard.heard(machine, connect, e.cfg.Clock.Elapsed())
+}
+
+// began counts the silence of sessions from where they were folded, until they are heard of: an agent may have connected
+// a moment ago, and its first heartbeat be on the way.
+func (p *presence) began(v *projections.View, self domain.ID, now time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name := range v.Begun() {
+		m := v.Machines[name]
+		if m == nil || !m.Online || m.Server != self {
+			continue
+		}
+		if _, known := p.heard.last(name, m.Connect); !known {
+			p.heard.heard(name, m.Connect, now)
+		}
+	}
 }
 
 // Holds says whether this server holds the session that began with connect and has heard of it within d.
@@ -67,8 +79,8 @@ func (e *Engine) Holds(machine string, connect domain.ID, d time.Duration) bool 
 	p := &e.presence
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	c, ok := p.heard[machine]
-	return ok && c.connect == connect && e.cfg.Clock.Elapsed()-c.at <= d
+	at, known := p.heard.last(machine, connect)
+	return known && e.cfg.Clock.Elapsed()-at <= d
 }
 
 // RestartSilence begins every count of silence anew. A server whose own watchdog was late was stopped; it
@@ -91,9 +103,7 @@ func (e *Engine) Paused(d time.Duration) {
 func (p *presence) move(later func(at time.Duration) time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for machine, c := range p.heard {
-		p.heard[machine] = contact{c.connect, later(c.at)}
-	}
+	p.heard.move(later)
 	for server, c := range p.leases {
 		c.at = later(c.at)
 		p.leases[server] = c
@@ -108,28 +118,23 @@ func (p *presence) decide(v *projections.View, self domain.ID, now time.Duration
 	if !p.isReady {
 		return nil
 	}
-	all := policies.Offline(v, p.contacts(v, self, now, age))
-	return append(all, policies.Orphans(v, self, func(m *projections.Machine) time.Duration {
+	all := policies.Offline(v, p.contacts(v, self, now))
+	gone := func(server domain.ID) bool { return p.stale(server, 0) > 0 }
+	return append(all, policies.Orphans(v, self, gone, func(m *projections.Machine) time.Duration {
 		return p.stale(m.Server, now-age(m.Connected))
 	})...)
 }
 
-// contacts are the sessions that the log says this server holds and that it has not heard of for a moment. One that
-// it never heard of counts from its beginning: it may have connected a moment ago, and its first heartbeat be on the way.
-func (p *presence) contacts(v *projections.View, self domain.ID, now time.Duration, age triggers.Age) []policies.Contact {
+// contacts are the sessions that the log says this server holds and that have been silent for longer than the strictest
+// policy allows. What it has heard of and the log says otherwise of is forgotten.
+func (p *presence) contacts(v *projections.View, self domain.ID, now time.Duration) []policies.Contact {
+	held := func(c contact) bool {
+		m := v.Machines[c.machine]
+		return m != nil && m.Online && m.Server == self && m.Connect == c.connect
+	}
 	var list []policies.Contact
-	for name, m := range v.Machines {
-		if !m.Online || m.Server != self {
-			continue
-		}
-		silent := min(now-p.readyAt, age(m.Connected))
-		if c, ok := p.heard[name]; ok && c.connect == m.Connect {
-			silent = now - c.at
-		}
-		if silent <= time.Duration(domain.MinOfflineAfter) {
-			continue // no policy is that strict
-		}
-		list = append(list, policies.Contact{Machine: name, Connect: m.Connect, Silent: silent})
+	for _, c := range p.heard.since(now-v.StrictestOfflineAfter(), held) {
+		list = append(list, policies.Contact{Machine: c.machine, Connect: c.connect, Silent: now - c.at})
 	}
 	slices.SortFunc(list, func(a, b policies.Contact) int { return strings.Compare(a.Machine, b.Machine) })
 	return list

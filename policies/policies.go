@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -16,44 +17,30 @@ const LeaseStale = 10 * time.Second
 // Expired lifts the pins and holds whose wall-clock deadline has passed. A clock that is wrong can only be
 // late or early by as much; until the event the fold says pinned or held.
 func Expired(v *projections.View, now time.Time) []domain.Decision {
-	var all []domain.Decision
-	for _, name := range names(v.Projects) {
-		p := v.Projects[name]
-		stream := domain.ProjectStream(name)
-		for _, environment := range names(p.Environments) {
-			if pin := p.Environments[environment].Pin; pin != nil && past(pin.Until, now) {
-				all = append(all, domain.Decision{Kind: "expire-pin", Stream: stream,
-					Events: []domain.Event{domain.PinLifted{Environment: environment, Reason: domain.Expired}}})
-			}
+	var past []projections.Deadline
+	for d := range v.Deadlines() {
+		if !now.Before(d.Until) {
+			past = append(past, d)
 		}
 	}
-	return append(all, expiredHolds(v, now)...)
-}
-
-func expiredHolds(v *projections.View, now time.Time) []domain.Decision {
+	slices.SortFunc(past, func(a, b projections.Deadline) int { // pins, then holds by machine
+		return cmp.Or(cmp.Compare(a.Machine, b.Machine), cmp.Compare(a.Project, b.Project), cmp.Compare(a.Environment, b.Environment))
+	})
 	var all []domain.Decision
-	for _, m := range machines(v, func(m *projections.Machine) bool { return len(expiredOn(m, now)) > 0 }) {
-		for _, project := range expiredOn(m, now) {
-			all = append(all, domain.Decision{Kind: "expire-hold", Stream: domain.ProjectStream(project),
-				Events: []domain.Event{domain.HoldLifted{Machine: m.Name, Reason: domain.Expired}}})
-		}
+	for _, d := range past {
+		all = append(all, lift(d))
 	}
 	return all
 }
 
-// expiredOn are the projects whose hold on the machine is past its deadline, sorted.
-func expiredOn(m *projections.Machine, now time.Time) []string {
-	var projects []string
-	for project, i := range m.Installed {
-		if i.Hold != nil && past(i.Hold.Until, now) {
-			projects = append(projects, project)
-		}
+func lift(d projections.Deadline) domain.Decision {
+	if d.Machine == "" {
+		return domain.Decision{Kind: "expire-pin", Stream: domain.ProjectStream(d.Project),
+			Events: []domain.Event{domain.PinLifted{Environment: d.Environment, Reason: domain.Expired}}}
 	}
-	slices.Sort(projects)
-	return projects
+	return domain.Decision{Kind: "expire-hold", Stream: domain.ProjectStream(d.Project),
+		Events: []domain.Event{domain.HoldLifted{Machine: d.Machine, Reason: domain.Expired}}}
 }
-
-func past(until *time.Time, now time.Time) bool { return until != nil && !now.Before(*until) }
 
 // Contact is what a server knows of a session: for how long it has heard nothing.
 type Contact struct {
@@ -88,12 +75,21 @@ func offline(m *projections.Machine, reason string) domain.Decision {
 
 // Orphans ends the sessions of servers that are gone. stale is how long ago the lease of a session's server was known to
 // stand still (LeaseStale after its last change), counted at the earliest from the watcher's own readiness and from
-// the session's beginning; negative while the server lives.
-func Orphans(v *projections.View, self domain.ID, stale func(*projections.Machine) time.Duration) []domain.Decision {
+// the session's beginning; negative while the server lives. Only servers that are gone are asked for their sessions.
+func Orphans(v *projections.View, self domain.ID, gone func(domain.ID) bool, stale func(*projections.Machine) time.Duration) []domain.Decision {
+	var orphans []*projections.Machine
+	for server, machines := range v.Sessions() {
+		if server == self || !gone(server) {
+			continue
+		}
+		for _, m := range machines {
+			if stale(m) > time.Duration(v.PolicyOf(m).OfflineAfter) {
+				orphans = append(orphans, m)
+			}
+		}
+	}
 	var all []domain.Decision
-	for _, m := range machines(v, func(m *projections.Machine) bool {
-		return m.Online && m.Server != self && stale(m) > time.Duration(v.PolicyOf(m).OfflineAfter)
-	}) {
+	for _, m := range byName(orphans) {
 		all = append(all, offline(m, ServerGone))
 	}
 	return all
@@ -120,8 +116,8 @@ func Watch(v *projections.View, self domain.ID, age func(eventlog.Position) time
 // watchSpan is a tenth of the shortest clean-up time of the offline machines, 1 to 10 minutes; 0 if none is under one.
 func watchSpan(v *projections.View) time.Duration {
 	var shortest time.Duration
-	for _, m := range v.Machines {
-		if cleanUp := v.PolicyOf(m).CleanUp; cleanUp != nil && !m.Online && m.Offline > 0 {
+	for policy := range v.Away() {
+		if cleanUp := policy.CleanUp; cleanUp != nil {
 			if after := time.Duration(cleanUp.After); shortest == 0 || after < shortest {
 				shortest = after
 			}
@@ -136,19 +132,13 @@ func watchSpan(v *projections.View) time.Duration {
 // CleanUp deletes the machines that were watched being absent for as long as their policy says, unless more
 // than its share of their environment is absent so long at once: then it says so, once for each absence.
 func CleanUp(v *projections.View) []domain.Decision {
-	absent, total := map[string]int{}, map[string]int{}
-	due := machines(v, func(m *projections.Machine) bool {
-		total[m.Environment]++
-		cleanUp := v.PolicyOf(m).CleanUp
-		if cleanUp == nil || m.Online || m.Offline == 0 || m.Absence < time.Duration(cleanUp.After) {
-			return false
-		}
-		absent[m.Environment]++
-		return true
-	})
+	due, away := absent(v), map[string]int{}
+	for _, m := range due {
+		away[m.Environment]++
+	}
 	var all []domain.Decision
 	for _, m := range due {
-		here, of := absent[m.Environment], total[m.Environment]
+		here, of := away[m.Environment], len(v.Standing(m.Environment))
 		var e domain.Event = domain.MachineDeleted{Reason: "clean-up"}
 		if here > max(1, of*v.PolicyOf(m).CleanUp.MaxShare/100) {
 			if m.CleanUpHeld {
@@ -162,23 +152,23 @@ func CleanUp(v *projections.View) []domain.Decision {
 	return all
 }
 
-// machines are those that keep wants, by name. It asks first and sorts the few that are left.
-func machines(v *projections.View, keep func(*projections.Machine) bool) []*projections.Machine {
-	var kept []*projections.Machine
-	for _, m := range v.Machines {
-		if keep(m) {
-			kept = append(kept, m)
+// absent are the machines that were watched being absent for as long as their policy says, by name.
+func absent(v *projections.View) []*projections.Machine {
+	var found []*projections.Machine
+	for policy, away := range v.Away() {
+		if policy.CleanUp == nil {
+			continue
+		}
+		for _, m := range away {
+			if m.Absence >= time.Duration(policy.CleanUp.After) {
+				found = append(found, m)
+			}
 		}
 	}
-	slices.SortFunc(kept, func(a, b *projections.Machine) int { return strings.Compare(a.Name, b.Name) })
-	return kept
+	return byName(found)
 }
 
-func names[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
+func byName(machines []*projections.Machine) []*projections.Machine {
+	slices.SortFunc(machines, func(a, b *projections.Machine) int { return strings.Compare(a.Name, b.Name) })
+	return machines
 }

@@ -38,6 +38,9 @@ func (c *Candidate) key() candidateKey {
 }
 
 func (c *Candidate) addCause(cause Cause) {
+	if slices.Contains(c.Causes, cause) {
+		return
+	}
 	if len(c.Causes) == MaxCauses {
 		c.Causes = slices.Delete(c.Causes, 1, 2)
 	}
@@ -63,7 +66,7 @@ func (v *View) openCandidates(m *Machine, f Fact, redeploy bool) {
 		return
 	}
 	cause := Cause{ID: f.id(), Category: category, Position: f.Position}
-	for _, at := range v.triggersIn(m.Environment) {
+	for _, at := range v.listeners(m, category) {
 		p, t := at.project, at.trigger
 		if p.Disabled || t.Disabled || !slices.Contains(t.Opens, category) || !t.Matches(&m.Machine, p.Settings.Roles) {
 			continue
@@ -121,12 +124,18 @@ func (v *View) settle(p *Project, m *Machine) {
 			left++
 		}
 	}
-	if left == 0 && domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil) &&
-		v.Behind(p, m) && !m.HeldHere(p.Name) && !v.Exhausted(p, m) {
+	if left == 0 && v.sweepable(p, m) {
 		p.sweep[m.Name] = struct{}{}
 	} else {
 		delete(p.sweep, m.Name)
 	}
+	v.shelves.asks(p)
+}
+
+// sweepable says that the sweep would look at a machine without a candidate.
+func (v *View) sweepable(p *Project, m *Machine) bool {
+	return domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil) &&
+		v.Behind(p, m) && !m.HeldHere(p.Name) && !v.Exhausted(p, m)
 }
 
 func (v *View) settled(p *Project, m *Machine, c *Candidate) bool {
@@ -144,21 +153,24 @@ func (v *View) settled(p *Project, m *Machine, c *Candidate) bool {
 	return !v.PersonAtWork(p, m)
 }
 
-// settleMachine settles a machine with the projects that have candidates on it; anew, with every project.
-func (v *View) settleMachine(m *Machine, anew bool) {
-	if anew {
-		for _, p := range v.Projects {
+// settleMachine settles a machine with the projects that have candidates on it, and with these.
+func (v *View) settleMachine(m *Machine, also []*Project) {
+	settled := make(map[*Project]struct{}, len(also)) // a project has a candidate for each of its triggers
+	for _, c := range m.candidates {
+		also = append(also, c.Project)
+	}
+	for _, p := range also {
+		if _, done := settled[p]; !done {
+			settled[p] = struct{}{}
 			v.settle(p, m)
 		}
-		return
 	}
-	var settled []*Project // a project has a candidate for each of its triggers
-	for _, c := range m.candidates {
-		if !slices.Contains(settled, c.Project) {
-			settled = append(settled, c.Project)
-			v.settle(c.Project, m)
-		}
-	}
+}
+
+// concerned are the projects that may think otherwise of a machine that has moved: those it was in scope of, as they may
+// have found it behind, and those it is in scope of now.
+func (v *View) concerned(before, after domain.Machine) []*Project {
+	return append(v.projectsFor(before.Roles), v.projectsFor(after.Roles)...)
 }
 
 // settleProject settles a project on every machine.
@@ -166,62 +178,4 @@ func (v *View) settleProject(p *Project) {
 	for _, m := range v.Machines {
 		v.settle(p, m)
 	}
-}
-
-// triggerIndex finds the triggers that look at an environment without asking every project.
-type triggerIndex struct {
-	fresh bool
-	in    map[string][]indexedTrigger
-	all   []indexedTrigger // environments: ["*"]
-}
-
-type indexedTrigger struct {
-	project *Project
-	trigger *domain.Trigger
-}
-
-// triggersIn are the triggers that look at an environment, in the order of project and trigger names.
-func (v *View) triggersIn(environment string) []indexedTrigger {
-	if !v.triggers.fresh {
-		v.indexTriggers()
-	}
-	if found, ok := v.triggers.in[environment]; ok {
-		return found
-	}
-	return v.triggers.all
-}
-
-func (v *View) indexTriggers() {
-	named := map[string][]indexedTrigger{}
-	var all, every []indexedTrigger
-	for _, project := range sortedKeys(v.Projects) {
-		p := v.Projects[project]
-		for _, name := range sortedKeys(p.Triggers) {
-			at := indexedTrigger{p, p.Triggers[name]}
-			every = append(every, at)
-			if slices.Contains(at.trigger.Settings.Environments, "*") {
-				all = append(all, at)
-			}
-			for _, environment := range at.trigger.Settings.Environments {
-				named[environment] = nil
-			}
-		}
-	}
-	for _, at := range every {
-		for environment := range named {
-			if slices.Contains(at.trigger.Settings.Environments, "*") || slices.Contains(at.trigger.Settings.Environments, environment) {
-				named[environment] = append(named[environment], at)
-			}
-		}
-	}
-	v.triggers = triggerIndex{fresh: true, in: named, all: all}
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }

@@ -92,9 +92,7 @@ func (d *Deployment) Excludes(machine string) bool {
 
 // WideOpen says whether an environment-wide deployment of the project is queued or running in an environment.
 func (p *Project) WideOpen(environment string) bool {
-	return slices.ContainsFunc(p.Open, func(d *Deployment) bool {
-		return d.Kind == domain.EnvironmentWide && d.Environment == environment && !d.adrift
-	})
+	return slices.ContainsFunc(p.wide, func(d *Deployment) bool { return d.Environment == environment && !d.adrift })
 }
 
 // OpenParts counts the parts that have not ended.
@@ -127,6 +125,9 @@ func (v *View) queue(p *Project, e domain.DeploymentQueued, f Fact) {
 	slices.Sort(d.Order)
 	v.Deployments[d.ID] = d
 	p.Open = append(p.Open, d)
+	if d.Kind == domain.EnvironmentWide {
+		p.wide = append(p.wide, d)
+	}
 	v.open = append(v.open, d)
 	v.releaseAtOnce(d)
 	if d.Kind == domain.EnvironmentWide {
@@ -136,8 +137,8 @@ func (v *View) queue(p *Project, e domain.DeploymentQueued, f Fact) {
 
 // supersede ends what nobody has claimed of the environment-wide deployments before this one, wherever it is.
 func (v *View) supersede(p *Project, d *Deployment, f Fact) {
-	for _, older := range p.Open {
-		if older.Kind == domain.EnvironmentWide && older.Environment == d.Environment {
+	for _, older := range p.wide {
+		if older.Environment == d.Environment {
 			older.Superseded = true
 			v.withdraw(older, nil, domain.Superseded, f)
 		}
@@ -157,7 +158,7 @@ func (v *View) replace(p *Project, machine string, f Fact) (replaced []domain.ID
 }
 
 func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
-	for _, m := range v.Machines {
+	for _, m := range v.Standing(d.Environment) {
 		if !domain.InScope(&m.Machine, d.Environment, p.Settings.Roles, nil) {
 			continue
 		}
@@ -321,7 +322,7 @@ func (v *View) endDeployment(e domain.DeploymentEnded, f Fact) {
 	}
 	p := d.Project
 	d.Ended, d.State, d.EndedAt, d.EndedTime = true, e.State, f.Position, f.Time
-	p.Open = without(p.Open, d)
+	p.Open, p.wide = without(p.Open, d), without(p.wide, d)
 	v.open = without(v.open, d)
 	v.holdAfter(d, f)
 	switch {
@@ -338,10 +339,8 @@ func without(list []*Deployment, d *Deployment) []*Deployment {
 }
 
 func (v *View) settleEnvironment(p *Project, environment string) {
-	for _, m := range v.Machines {
-		if m.Environment == environment {
-			v.settle(p, m)
-		}
+	for _, m := range v.Standing(environment) {
+		v.settle(p, m)
 	}
 }
 

@@ -35,6 +35,7 @@ type Machine struct {
 	// busyAway says that a part was open at some time since it last went offline.
 	busyAway   bool
 	candidates map[candidateKey]*Candidate
+	filed      label
 }
 
 // Presence is the word for people: online, offline, or unknown before the first session.
@@ -49,14 +50,25 @@ func (m *Machine) Presence() string {
 }
 
 // PolicyOf is the policy that counts for a machine: its own, else the default one.
-func (v *View) PolicyOf(m *Machine) domain.PolicySettings {
-	if p := v.Policies[m.Policy]; p != nil {
+func (v *View) PolicyOf(m *Machine) domain.PolicySettings { return v.policy(m.Policy) }
+
+func (v *View) policy(name string) domain.PolicySettings {
+	if p := v.Policies[name]; p != nil {
 		return p.Settings
 	}
 	if p := v.Policies[domain.DefaultPolicy]; p != nil {
 		return p.Settings
 	}
 	return domain.PolicySettings{}.WithDefaults()
+}
+
+// StrictestOfflineAfter is the shortest silence that any policy takes for offline.
+func (v *View) StrictestOfflineAfter() time.Duration {
+	shortest := v.policy(domain.DefaultPolicy).OfflineAfter
+	for _, p := range v.Policies {
+		shortest = min(shortest, p.Settings.OfflineAfter)
+	}
+	return time.Duration(shortest)
 }
 
 // Deployable says whether a part can run on the machine now, and why not.
@@ -82,12 +94,16 @@ func (v *View) foldMachine(name string, f Fact) error {
 	}
 	v.touch(name)
 	v.place(m, before, f)
+	v.shelves.file(m)
 	if ready, _ := v.Deployable(m); ready && !wasReady {
 		m.Ready = f.Position
 	}
-	anew := moved(before, m.Machine)
-	if anew {
+	if moved(before, m.Machine) {
 		m.StandsTime = f.Time
+	}
+	var anew []*Project
+	if _, enabled := f.Event.(domain.MachineEnabled); enabled || moved(before, m.Machine) {
+		anew = v.concerned(before, m.Machine)
 	}
 	switch f.Event.(type) {
 	case domain.MachineDeleted:
@@ -95,7 +111,6 @@ func (v *View) foldMachine(name string, f Fact) error {
 		return nil
 	case domain.MachineEnabled:
 		m.forgiveAll()
-		anew = true
 	}
 	v.openCandidates(m, f, redeployDue(m, before, f, absent))
 	v.settleMachine(m, anew)
@@ -106,6 +121,7 @@ func (v *View) foldMachine(name string, f Fact) error {
 func (v *View) place(m *Machine, before domain.Machine, f Fact) {
 	if m.Connect != before.Connect {
 		m.Connected, m.Absence = f.Position, 0
+		v.shelves.begun[m.Name] = struct{}{}
 	}
 	if before.Online && !m.Online {
 		m.Offline, m.busyAway = f.Position, len(v.parts[m.Name]) > 0
@@ -117,8 +133,7 @@ func (v *View) place(m *Machine, before domain.Machine, f Fact) {
 
 // moved says that what a project thinks of the machine may be another thing now.
 func moved(before, after domain.Machine) bool {
-	return before.Environment != after.Environment || before.Instance != after.Instance ||
-		fmt.Sprint(before.Roles) != fmt.Sprint(after.Roles)
+	return before.Environment != after.Environment || before.Instance != after.Instance || !slices.Equal(before.Roles, after.Roles)
 }
 
 func (v *View) addMachine(name string, f Fact) error {
@@ -131,9 +146,10 @@ func (v *View) addMachine(name string, f Fact) error {
 		return err
 	}
 	v.Machines[name] = m
+	v.shelves.file(m)
 	v.touch(name)
 	v.openCandidates(m, f, true)
-	v.settleMachine(m, true)
+	v.settleMachine(m, v.projectsFor(m.Roles))
 	return nil
 }
 
@@ -142,9 +158,14 @@ func (v *View) deleteMachine(m *Machine) {
 	for _, c := range m.candidates {
 		v.close(c)
 	}
-	for _, p := range v.Projects {
+	for _, p := range v.shelves.asking {
 		delete(p.sweep, m.Name)
+		v.shelves.asks(p)
 	}
+	for project := range m.Installed {
+		v.shelves.due(term{project: project, machine: m.Name}, nil)
+	}
+	v.shelves.unfile(m)
 	delete(v.Machines, m.Name)
 }
 
@@ -172,6 +193,7 @@ func (v *View) leaveEnvironment(p *Project, name string, f Fact) {
 		}
 	}
 	delete(p.Environments, name)
+	v.shelves.due(term{project: p.Name, environment: name}, nil)
 	v.settleProject(p)
 }
 
@@ -280,9 +302,11 @@ func (v *View) watched(e domain.WatchPassed, f Fact) {
 		return
 	}
 	v.Watch.Last, v.Watch.Position = f.id(), f.Position
-	for _, m := range v.Machines {
-		if !m.Online && m.Offline > 0 && m.Offline < since {
-			m.Absence += time.Duration(e.Span)
+	for _, machines := range v.shelves.away {
+		for _, m := range machines {
+			if m.Offline < since {
+				m.Absence += time.Duration(e.Span)
+			}
 		}
 	}
 }

@@ -17,6 +17,7 @@ func (v *View) setHold(p *Project, e domain.HoldSet, f Fact) {
 func (v *View) holdAs(p *Project, m *Machine, h *domain.Hold, f Fact) {
 	i := m.installed(p.Name)
 	i.Hold, i.HoldAt, i.HoldTime = h, f.Position, f.Time
+	v.shelves.due(term{project: p.Name, machine: m.Name}, h.Until)
 	v.touch(m.Name)
 	v.settle(p, m)
 }
@@ -28,6 +29,7 @@ func (v *View) liftHold(p *Project, machine string, forgive bool) {
 		return
 	}
 	m.installed(p.Name).Hold = nil
+	v.shelves.due(term{project: p.Name, machine: machine}, nil)
 	if forgive {
 		m.forgive(p.Name)
 	}
@@ -71,9 +73,9 @@ func (v *View) holdAfter(d *Deployment, f Fact) {
 
 // freeEnvironment ends the holds that deployments queued earlier had set, where this one excluded nothing.
 func (v *View) freeEnvironment(d *Deployment) {
-	for _, m := range v.Machines {
+	for _, m := range v.Standing(d.Environment) {
 		h := m.hold(d.Project.Name)
-		if m.Environment != d.Environment || h == nil || h.ByVerb() || d.Excludes(m.Name) {
+		if h == nil || h.ByVerb() || d.Excludes(m.Name) {
 			continue
 		}
 		if by := v.Deployments[h.Deployment]; by == nil || by.Queued < d.Queued {

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"slices"
 	"time"
 
 	"github.com/droverhq/drover/domain"
@@ -122,12 +123,9 @@ func (v *View) PersonAtWork(p *Project, m *Machine) bool {
 	if p.WideOpen(m.Environment) {
 		return true
 	}
-	for _, d := range p.Open {
-		if part := d.Parts[m.Name]; d.Kind != domain.Automatic && part != nil && part.Open() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(v.parts[m.Name], func(part *Part) bool {
+		return part.Deployment.Project == p && part.Deployment.Kind != domain.Automatic
+	})
 }
 
 // tried counts one automatic attempt that did not succeed.

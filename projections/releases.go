@@ -20,6 +20,7 @@ type Project struct {
 	// Gone says that the project was deleted: its open deployments only finish what was claimed.
 	Gone bool
 
+	wide       []*Deployment // those of Open that are environment-wide
 	candidates map[candidateKey]*Candidate
 	sweep      map[string]struct{}
 	released   map[string]int // open released and running parts by environment
@@ -52,7 +53,7 @@ func (v *View) foldProject(name string, f Fact) error {
 	case domain.ProjectDeleted:
 		v.deleteProject(p, f)
 	case domain.ProjectDefined, domain.TriggerDefined, domain.TriggerDeleted:
-		v.triggers.fresh = false
+		v.audience.fresh = false
 		v.settleProject(p)
 		v.touchOpen(p)
 	case domain.ProjectEnabled:
@@ -66,9 +67,9 @@ func (v *View) foldProject(name string, f Fact) error {
 		v.foldDeployment(f)
 	case domain.PinSet:
 		p.PinnedTime[e.Environment] = f.Time
-		v.repin(p, e.Environment)
+		v.repin(p, e.Environment, e.Until)
 	case domain.PinLifted:
-		v.repin(p, e.Environment)
+		v.repin(p, e.Environment, nil)
 	case domain.HoldSet:
 		v.setHold(p, e, f)
 	case domain.HoldLifted:
@@ -89,7 +90,7 @@ func (v *View) foldWithoutProject(name string, f Fact) error {
 		return err
 	}
 	v.Projects[name] = p
-	v.triggers.fresh = false
+	v.audience.fresh = false
 	return nil
 }
 
@@ -104,19 +105,23 @@ func (v *View) deleteProject(p *Project, f Fact) {
 	for _, c := range p.candidates {
 		v.close(c)
 	}
-	for _, m := range v.Machines {
+	for name, m := range v.Machines {
 		delete(m.Installed, p.Name)
+		v.shelves.due(term{project: p.Name, machine: name}, nil)
 	}
+	for environment := range p.Environments {
+		v.shelves.due(term{project: p.Name, environment: environment}, nil)
+	}
+	v.shelves.asks(p)
 	delete(v.Projects, p.Name)
-	v.triggers.fresh = false
+	v.audience.fresh = false
 }
 
 // repin looks anew at every machine of an environment; another wanted release is tried from the start.
-func (v *View) repin(p *Project, environment string) {
-	for _, m := range v.Machines {
-		if m.Environment == environment {
-			m.forgive(p.Name)
-			v.settle(p, m)
-		}
+func (v *View) repin(p *Project, environment string, until *time.Time) {
+	v.shelves.due(term{project: p.Name, environment: environment}, until)
+	for _, m := range v.Standing(environment) {
+		m.forgive(p.Name)
+		v.settle(p, m)
 	}
 }

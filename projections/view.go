@@ -3,6 +3,7 @@ package projections
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/droverhq/drover/domain"
@@ -40,8 +41,9 @@ type View struct {
 	joined    map[domain.ID][]*domain.Token // by the instance that used them
 	open      []*Deployment                 // all that have not ended
 	parts     map[string][]*Part            // open parts by machine, in the order they were queued
-	triggers  triggerIndex
+	audience  audience
 	touched   map[string]struct{}
+	shelves   shelves
 }
 
 // Environment is where machines stand.
@@ -109,6 +111,7 @@ func New() *View {
 		joined:       map[domain.ID][]*domain.Token{},
 		parts:        map[string][]*Part{},
 		touched:      map[string]struct{}{},
+		shelves:      newShelves(),
 	}
 }
 
@@ -265,4 +268,13 @@ func (v *View) Touched() map[string]struct{} {
 	touched := v.touched
 	v.touched = map[string]struct{}{}
 	return touched
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
 }

@@ -91,8 +91,7 @@ func (b *Batch) Settled(v *projections.View, age Age) []Verdict {
 		if m == nil {
 			continue
 		}
-		for _, name := range projectNames(v) {
-			p := v.Projects[name]
+		for _, p := range v.Watching(m) {
 			if len(v.Candidates(p, m)) == 0 && watched(p, m) {
 				if verdict := Judge(v, p, m, age); verdict.Kind == None && verdict.Reason == UpToDate {
 					all = append(all, verdict)

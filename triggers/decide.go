@@ -67,8 +67,7 @@ func causes(candidates []*projections.Candidate) []projections.Cause {
 // and returns them in the order of projects and machines.
 func Decide(v *projections.View, age Age) []Verdict {
 	var all []Verdict
-	for _, name := range projectNames(v) {
-		p := v.Projects[name]
+	for _, p := range v.Asking() {
 		for _, machine := range due(p) {
 			if m := v.Machines[machine]; m != nil {
 				all = append(all, Judge(v, p, m, age))
@@ -76,15 +75,6 @@ func Decide(v *projections.View, age Age) []Verdict {
 		}
 	}
 	return all
-}
-
-func projectNames(v *projections.View) []string {
-	names := make([]string, 0, len(v.Projects))
-	for name := range v.Projects {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }
 
 // due are the machines to look at: what waits, and what the sweep found if a trigger can serve it.

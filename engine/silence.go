@@ -1,0 +1,70 @@
+package engine
+
+import (
+	"container/list"
+	"time"
+
+	"github.com/droverhq/drover/domain"
+)
+
+// silence knows when each session was last heard of, and which ones have been silent for longest. Noting a heartbeat
+// and finding that nobody is silent cost the same however many sessions there are.
+type silence struct {
+	of    map[string]*list.Element // by machine
+	order *list.List               // of contacts, the longest silent first
+}
+
+// contact is when a session was last heard of.
+type contact struct {
+	machine string
+	connect domain.ID
+	at      time.Duration
+}
+
+func newSilence() silence { return silence{of: map[string]*list.Element{}, order: list.New()} }
+
+// heard notes that a session was heard of; no contact was noted later than now.
+func (s *silence) heard(machine string, connect domain.ID, now time.Duration) {
+	e, known := s.of[machine]
+	if !known {
+		s.of[machine] = s.order.PushBack(&contact{machine, connect, now})
+		return
+	}
+	c := e.Value.(*contact)
+	c.connect, c.at = connect, now
+	s.order.MoveToBack(e)
+}
+
+// last is the newest contact with a machine's session.
+func (s *silence) last(machine string, connect domain.ID) (at time.Duration, known bool) {
+	if e := s.of[machine]; e != nil && e.Value.(*contact).connect == connect {
+		return e.Value.(*contact).at, true
+	}
+	return 0, false
+}
+
+// move puts all contacts later; it must keep their order.
+func (s *silence) move(later func(time.Duration) time.Duration) {
+	for e := s.order.Front(); e != nil; e = e.Next() {
+		c := e.Value.(*contact)
+		c.at = later(c.at)
+	}
+}
+
+// since are the contacts before a moment, longest silent first. Those that live does not want any more are forgotten.
+func (s *silence) since(before time.Duration, live func(contact) bool) (silent []contact) {
+	for e := s.order.Front(); e != nil; {
+		c, next := *e.Value.(*contact), e.Next()
+		if c.at >= before {
+			break
+		}
+		if live(c) {
+			silent = append(silent, c)
+		} else {
+			s.order.Remove(e)
+			delete(s.of, c.machine)
+		}
+		e = next
+	}
+	return silent
+}

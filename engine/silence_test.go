@@ -1,0 +1,57 @@
+package engine
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/droverhq/drover/domain"
+)
+
+// TestTheSilentAreThoseThatAWalkOverAllSessionsFinds guards: however sessions come, are heard of, are forgiven and end,
+// the ones found silent are all that are, longest first.
+func TestTheSilentAreThoseThatAWalkOverAllSessionsFinds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		kept, walked, now := newSilence(), map[string]contact{}, time.Duration(0)
+		t.Repeat(map[string]func(*rapid.T){
+			"heard": func(t *rapid.T) {
+				c := contact{fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "machine")), domain.ID{15: rapid.Byte().Draw(t, "session")}, now}
+				kept.heard(c.machine, c.connect, now)
+				walked[c.machine] = c
+			},
+			"pass": func(t *rapid.T) { now += time.Duration(rapid.IntRange(1, 60).Draw(t, "seconds")) * time.Second },
+			"stopped": func(*rapid.T) {
+				later := func(at time.Duration) time.Duration { return min(at+5*time.Second, now) }
+				kept.move(later)
+				for name, c := range walked {
+					c.at = later(c.at)
+					walked[name] = c
+				}
+			},
+			"ended": func(t *rapid.T) { delete(walked, fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "machine"))) },
+			"": func(t *rapid.T) {
+				var want []contact
+				for _, c := range walked {
+					if c.at < now-30*time.Second {
+						want = append(want, c)
+					}
+				}
+				live := func(c contact) bool { _, lives := walked[c.machine]; return lives }
+				require.ElementsMatch(t, want, kept.since(now-30*time.Second, live))
+			},
+		})
+	})
+}
+
+func TestSessionsThatEndedAreForgotten(t *testing.T) {
+	kept := newSilence()
+	for i := range 1000 {
+		kept.heard(fmt.Sprint(i), domain.ID{}, 0)
+	}
+	kept.since(time.Minute, func(contact) bool { return false })
+	require.Empty(t, kept.of)
+	require.Zero(t, kept.order.Len())
+}

@@ -1,0 +1,103 @@
+package projections
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/droverhq/drover/domain"
+)
+
+// audience finds the triggers and projects that may concern a machine without asking every one of them. It is made
+// anew when a project or trigger is, and may find too many, never too few: who asks it still checks each.
+type audience struct {
+	fresh    bool
+	triggers map[spot][]listener
+	projects map[string][]*Project // by each of their roles; "" for those of every machine
+}
+
+// spot is where a trigger listens: for one category in one environment, or "*", at machines of one role, or "" for every one.
+type spot struct {
+	category          domain.Category
+	environment, role string
+}
+
+type listener struct {
+	project *Project
+	trigger *domain.Trigger
+}
+
+// listeners are the triggers that may open a candidate when this happens to the machine, some of them twice.
+func (v *View) listeners(m *Machine, category domain.Category) []listener {
+	v.gather()
+	var found []listener
+	for _, environment := range []string{m.Environment, "*"} {
+		found = append(found, v.audience.triggers[spot{category, environment, ""}]...)
+		for _, role := range m.Roles {
+			found = append(found, v.audience.triggers[spot{category, environment, role}]...)
+		}
+	}
+	return found
+}
+
+// projectsFor are the projects that a machine of one of these roles is in scope of, some of them twice.
+func (v *View) projectsFor(roles []string) []*Project {
+	v.gather()
+	found := slices.Clone(v.audience.projects[""])
+	for _, role := range roles {
+		found = append(found, v.audience.projects[role]...)
+	}
+	return found
+}
+
+// Watching are the projects that may have the machine in scope, by name: all of them as long as they are not gathered.
+func (v *View) Watching(m *Machine) []*Project {
+	if !v.audience.fresh { // asked by a reader, who must not change the view
+		return slices.SortedFunc(maps.Values(v.Projects), byName)
+	}
+	found := v.projectsFor(m.Roles)
+	slices.SortFunc(found, byName)
+	return slices.Compact(found)
+}
+
+func byName(a, b *Project) int { return strings.Compare(a.Name, b.Name) }
+
+func (v *View) gather() {
+	if v.audience.fresh {
+		return
+	}
+	a := audience{fresh: true, triggers: map[spot][]listener{}, projects: map[string][]*Project{}}
+	for _, project := range sortedKeys(v.Projects) { // equal logs give equal views
+		p := v.Projects[project]
+		for _, role := range orAny(p.Settings.Roles) {
+			a.projects[role] = append(a.projects[role], p)
+		}
+		for _, name := range sortedKeys(p.Triggers) {
+			a.listen(p, p.Triggers[name])
+		}
+	}
+	v.audience = a
+}
+
+func (a *audience) listen(p *Project, t *domain.Trigger) {
+	roles := orAny(p.Settings.Roles)
+	if len(t.Settings.Roles) > 0 {
+		roles = t.Settings.Roles
+	}
+	for _, category := range t.Opens {
+		for _, environment := range t.Settings.Environments {
+			for _, role := range roles {
+				at := spot{category, environment, role}
+				a.triggers[at] = append(a.triggers[at], listener{p, t})
+			}
+		}
+	}
+}
+
+// orAny stands "" for no roles, which is every machine.
+func orAny(roles []string) []string {
+	if len(roles) == 0 {
+		return []string{""}
+	}
+	return roles
+}
