@@ -15,6 +15,7 @@ type witness struct {
 	before eventlog.Position // of the event before; a read after it begins with the witness
 	at     eventlog.Position // zero: nothing was folded yet
 	id     uuid.UUID
+	page   []eventlog.Recorded // the last one's room
 }
 
 // errRewound means that the log does not have the witness where it was.
@@ -34,9 +35,11 @@ func (w *witness) readOn(ctx context.Context, log eventlog.Log, take func(page [
 	}
 }
 
-// read returns a page of what stands behind the witness. A page shorter than pageSize is the last one.
+// read returns a page of what stands behind the witness, good until the next one. A page shorter than pageSize is the last one.
 func (w *witness) read(ctx context.Context, log eventlog.Log) (page []eventlog.Recorded, err error) {
 	limit, met := pageSize, w.at == 0
+	page = w.page[:0]
+	defer func() { w.page = page[:0] }()
 	if !met {
 		limit++
 	}

@@ -85,10 +85,10 @@ func (v *View) openCandidates(m *Machine, f Fact, redeploy bool) {
 // candidate finds or begins that of a trigger on a machine.
 func (v *View) candidate(p *Project, trigger string, m *Machine) *Candidate {
 	key := candidateKey{p.Name, trigger, m.Name}
-	c := m.candidates[key]
+	c := p.candidates[key]
 	if c == nil {
 		c = &Candidate{Project: p, Trigger: trigger, Machine: m.Name}
-		m.candidates[key] = c
+		m.candidates = append(m.candidates, c)
 		p.candidates[key] = c
 	}
 	return c
@@ -97,15 +97,18 @@ func (v *View) candidate(p *Project, trigger string, m *Machine) *Candidate {
 func (v *View) close(c *Candidate) {
 	delete(c.Project.candidates, c.key())
 	if m := v.Machines[c.Machine]; m != nil {
-		delete(m.candidates, c.key())
+		m.candidates = slices.DeleteFunc(m.candidates, func(o *Candidate) bool { return o == c })
+		if len(m.candidates) == 0 {
+			m.candidates = nil
+		}
 	}
 }
 
 // Candidates are the open ones of a project on a machine, by trigger.
 func (v *View) Candidates(p *Project, m *Machine) []*Candidate {
 	var open []*Candidate
-	for key, c := range m.candidates {
-		if key.project == p.Name {
+	for _, c := range m.candidates {
+		if c.Project == p {
 			open = append(open, c)
 		}
 	}

@@ -209,7 +209,7 @@ func (v *View) queueNamed(p *Project, d *Deployment, named domain.DeploymentMach
 // consume closes a candidate because the part names it, and lets the part remember it. A sweep has
 // no candidate: the part remembers one that begins here, so that a failure is tried again.
 func (v *View) consume(p *Project, part *Part, m *Machine, trigger string) {
-	c := m.candidates[candidateKey{p.Name, trigger, m.Name}]
+	c := p.candidates[candidateKey{p.Name, trigger, m.Name}]
 	if c == nil {
 		c = &Candidate{Project: p, Trigger: trigger, Machine: m.Name, Opened: part.Deployment.Queued}
 	}

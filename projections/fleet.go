@@ -34,7 +34,7 @@ type Machine struct {
 
 	// busyAway says that a part was open at some time since it last went offline.
 	busyAway   bool
-	candidates map[candidateKey]*Candidate
+	candidates []*Candidate
 	filed      label
 }
 
@@ -141,7 +141,7 @@ func (v *View) addMachine(name string, f Fact) error {
 		return fmt.Errorf("machine %s is added twice", name)
 	}
 	m := &Machine{Machine: domain.Machine{Name: name}, Added: f.Position, AddedTime: f.Time, StandsTime: f.Time,
-		Installed: map[string]*Installed{}, candidates: map[candidateKey]*Candidate{}}
+		Installed: map[string]*Installed{}}
 	if err := m.Evolve(f.id(), f.Event); err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (v *View) addMachine(name string, f Fact) error {
 
 // deleteMachine forgets the machine and its candidates. Its parts stay until a server ends them.
 func (v *View) deleteMachine(m *Machine) {
-	for _, c := range m.candidates {
+	for _, c := range slices.Clone(m.candidates) {
 		v.close(c)
 	}
 	for _, p := range v.shelves.asking {
