@@ -135,6 +135,31 @@ func join(b *testing.B, log eventlog.Log, s shape) {
 	b.ReportMetric(float64(used.Microseconds())/float64(b.N), "cpu-µs/join")
 }
 
+// BenchmarkReact measures what follows from one machine's claim while half of a fleet has its part open.
+func BenchmarkReact(b *testing.B) {
+	for _, s := range []shape{{1_000, 1}, {10_000, 1}, {100_000, 1}} {
+		b.Run(s.String(), func(b *testing.B) {
+			f := newFleet(b, memory.New(), s.triggers, 1)
+			f.arrive(s.machines)
+			f.tick()
+			claims := f.shares()
+			if len(claims) != s.machines/2 {
+				b.Fatal("not deployed", len(claims))
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for i := range b.N {
+				b.StopTimer()
+				f.claim(claims[i%len(claims)])
+				b.StartTimer()
+				if _, err := f.servers[0].React(context.Background()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // BenchmarkServers measures the tick of one server, and of three at the same moment, after 10 000 machines came online at
 // once. It reports the CPU that each server took, which the budget bounds to 1.5 times that of one alone.
 func BenchmarkServers(b *testing.B) {

@@ -5,6 +5,7 @@
 //	tick.go    Tick: read, fold, decide, append; React: what follows at once
 //	append.go  ids of decisions, repeats after an unknown outcome
 //	presence.go who was heard when, leases, sessions whose server is gone
+//	silence.go which of the sessions here have been silent for longest
 //
 // # The way of a decision
 //

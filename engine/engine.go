@@ -13,6 +13,7 @@ import (
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/rollout"
 	"github.com/droverhq/drover/triggers"
 )
 
@@ -68,6 +69,7 @@ type Engine struct {
 
 	faults   faults
 	presence presence
+	rounds   rollout.Rounds // changed by who holds mu, or reads under it and holds deciding
 }
 
 // Open folds the whole log and returns an engine that has not yet said that it started.
@@ -155,7 +157,7 @@ func (e *Engine) refold(ctx context.Context) error {
 	}
 	e.newest = newest
 	e.mu.Lock()
-	e.view, e.batch, e.ages = view, triggers.Batch{}, projections.Ages{}
+	e.view, e.batch, e.ages, e.rounds = view, triggers.Batch{}, projections.Ages{}, rollout.Rounds{}
 	e.ages.Mark(view.Position, e.cfg.Clock.Elapsed())
 	e.mu.Unlock()
 	e.announce()
@@ -183,6 +185,7 @@ func (e *Engine) fold(page []eventlog.Recorded) {
 func (e *Engine) announce() {
 	e.mu.Lock()
 	touched := e.view.Touched()
+	e.rounds.Touched(e.view, touched)
 	e.presence.began(e.view, e.cfg.Server, e.cfg.Clock.Elapsed())
 	close(e.changed)
 	e.changed = make(chan struct{})

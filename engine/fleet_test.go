@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -108,11 +109,32 @@ func (f *fleet) leave(first int) {
 // work lets every machine claim what is released for it and succeed, and ends the deployments.
 func (f *fleet) work() {
 	f.b.Helper()
-	type share struct {
-		stream            string
-		session, instance domain.ID
+	for _, s := range f.shares() {
+		f.append(s.stream, eventlog.NoStream, s.claimed(), domain.PartEnded{Project: "shop", Session: s.session, State: domain.PartSucceeded})
 	}
-	var shares []share
+	f.tick()
+}
+
+// share is a part that a machine may claim.
+type share struct {
+	stream            string
+	session, instance domain.ID
+}
+
+func (s share) claimed() domain.Event {
+	return domain.PartClaimed{Project: "shop", Session: s.session, Instance: s.instance}
+}
+
+// claim lets a machine claim its part, if it has not.
+func (f *fleet) claim(s share) {
+	f.b.Helper()
+	at := eventlog.NoStream
+	f.servers[0].Read(func(v *projections.View) { at = v.Revision(s.stream) })
+	f.append(s.stream, at, s.claimed())
+}
+
+// shares are the open parts, by machine.
+func (f *fleet) shares() (shares []share) {
 	f.servers[0].Read(func(v *projections.View) {
 		for _, d := range v.OpenDeployments() {
 			for name := range d.Parts {
@@ -121,12 +143,8 @@ func (f *fleet) work() {
 			}
 		}
 	})
-	slices.SortFunc(shares, func(a, b share) int { return slices.Compare([]byte(a.stream), []byte(b.stream)) })
-	for _, s := range shares {
-		f.append(s.stream, eventlog.NoStream, domain.PartClaimed{Project: "shop", Session: s.session, Instance: s.instance},
-			domain.PartEnded{Project: "shop", Session: s.session, State: domain.PartSucceeded})
-	}
-	f.tick()
+	slices.SortFunc(shares, func(a, b share) int { return strings.Compare(a.stream, b.stream) })
+	return shares
 }
 
 // heartbeats lets every machine be heard of, five seconds ago.

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"fmt"
+	"reflect"
 	"slices"
 
 	"github.com/google/uuid"
@@ -93,7 +95,7 @@ func (p *Pass) Decide() {
 		decisions = append(decisions, e.presence.decide(v, e.cfg.Server, now, age)...)
 		decisions = append(decisions, policies.Watch(v, e.cfg.Server, age)...)
 		decisions = append(decisions, policies.CleanUp(v)...)
-		decisions = append(decisions, rollout.Decide(v, rollout.Age(age))...)
+		decisions = append(decisions, e.rounds.Decide(v, rollout.Age(age), now)...)
 		if decisions = foldable(v, decisions); len(decisions) > 0 {
 			return // what to deploy is decided on a view in which nothing else is due
 		}
@@ -214,7 +216,7 @@ func (e *Engine) React(ctx context.Context) ([]Written, error) {
 		var decisions []domain.Decision
 		now := e.cfg.Clock.Elapsed()
 		e.Judge(func(v *projections.View, age triggers.Age) {
-			decisions = foldable(v, append(e.presence.decide(v, e.cfg.Server, now, age), rollout.Decide(v, rollout.Age(age))...))
+			decisions = foldable(v, append(e.presence.decide(v, e.cfg.Server, now, age), e.rounds.Decide(v, rollout.Age(age), now)...))
 		})
 		if len(decisions) == 0 {
 			break
@@ -226,6 +228,20 @@ func (e *Engine) React(ctx context.Context) ([]Written, error) {
 		}
 	}
 	return report.Appended, e.CatchUp(ctx)
+}
+
+// Overlooked says what a reaction would not see that a look at every part does; empty: nothing. It is for tests.
+func (e *Engine) Overlooked() (what string) {
+	e.deciding.Lock()
+	defer e.deciding.Unlock()
+	now := e.cfg.Clock.Elapsed()
+	e.Judge(func(v *projections.View, age triggers.Age) {
+		seen, due := e.rounds.Decide(v, rollout.Age(age), now), rollout.Decide(v, rollout.Age(age))
+		if !reflect.DeepEqual(seen, due) {
+			what = fmt.Sprintf("decided is %v, due is %v", seen, due)
+		}
+	})
+	return what
 }
 
 func (e *Engine) report(r *Report, done []plan) {

@@ -119,6 +119,9 @@ func (v *View) Candidates(p *Project, m *Machine) []*Candidate {
 // settle closes the candidates of a project on a machine that need nothing any more, and keeps the
 // set that the sweep reads. It is called wherever what is wanted, actual or in scope may have changed.
 func (v *View) settle(p *Project, m *Machine) {
+	if len(v.parts[m.Name]) > 0 {
+		v.touch(m.Name) // a part may have lost its reason
+	}
 	left := 0
 	for _, c := range v.Candidates(p, m) {
 		if v.settled(p, m, c) {

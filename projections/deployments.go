@@ -40,6 +40,7 @@ type Deployment struct {
 
 	// adrift says that its project or environment is gone: what was claimed finishes and means nothing more.
 	adrift bool
+	next   int // the first of Order that may be queued still; no part goes back to that
 	open   int // parts that have not ended
 	failed int
 }
@@ -95,6 +96,16 @@ func (p *Project) WideOpen(environment string) bool {
 	return slices.ContainsFunc(p.wide, func(d *Deployment) bool { return d.Environment == environment && !d.adrift })
 }
 
+// Unreleased are the machines among which those of the queued parts are, sorted.
+func (d *Deployment) Unreleased() []string { return d.Order[d.next:] }
+
+// released passes over the parts at the front that are queued no more.
+func (d *Deployment) released() {
+	for d.next < len(d.Order) && d.Parts[d.Order[d.next]].State != domain.PartQueued {
+		d.next++
+	}
+}
+
 // OpenParts counts the parts that have not ended.
 func (d *Deployment) OpenParts() int { return d.open }
 
@@ -130,6 +141,7 @@ func (v *View) queue(p *Project, e domain.DeploymentQueued, f Fact) {
 	}
 	v.open = append(v.open, d)
 	v.releaseAtOnce(d)
+	d.released()
 	if d.Kind == domain.EnvironmentWide {
 		v.settleEnvironment(p, d.Environment)
 	}
@@ -301,6 +313,7 @@ func (v *View) releaseMore(e domain.PartsReleased, f Fact) {
 			v.release(part, f.Position)
 		}
 	}
+	d.released()
 }
 
 // withdraw ends the named parts, or all, that nobody has claimed at this position.

@@ -10,6 +10,8 @@
 //	holds.go       the holds that people and their deployments leave
 //	installed.go   wanted, actual, dirty, attempts: one project on one machine
 //	candidates.go  what events have made due, and the set that the sweep reads
+//	audience.go    which triggers and projects may concern a machine
+//	shelves.go     machines, deadlines and projects by what a tick asks for; misfiled.go is the walk they equal
 //
 // # What it relies on
 //

@@ -89,6 +89,7 @@ func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason,
 	if state == domain.PartFailed {
 		d.failed++
 	}
+	d.released()
 	v.drop(part)
 	m := v.Machines[part.Machine]
 	if m == nil {
@@ -106,6 +107,7 @@ func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason,
 	if d.Kind == domain.Automatic && state != domain.PartSucceeded {
 		v.reopen(part, m, claimed, f)
 	}
+	part.candidates = nil // they are open again, or need nothing any more
 	v.settle(d.Project, m)
 }
 

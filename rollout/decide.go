@@ -14,13 +14,18 @@ type Age func(eventlog.Position) time.Duration
 
 // Decide returns all that follows now for the open deployments of every project, in a fixed order.
 func Decide(v *projections.View, age Age) []domain.Decision {
+	return decide(v, age, func(d *projections.Deployment) []string { return d.Order })
+}
+
+// decide looks at those parts of each deployment that look names, which are in order.
+func decide(v *projections.View, age Age, look func(*projections.Deployment) []string) []domain.Decision {
 	var all []domain.Decision
 	for _, p := range projects(v) {
 		for _, d := range p.Open {
 			if v.SetAside(domain.ProjectStream(p.Name)) {
 				continue // fails closed until a person clears it
 			}
-			all = append(all, deployment(v, d, age)...)
+			all = append(all, deployment(v, d, look(d), age)...)
 		}
 		all = append(all, releases(v, p, age)...)
 	}
@@ -38,7 +43,7 @@ func projects(v *projections.View) []*projections.Project {
 	return found
 }
 
-func deployment(v *projections.View, d *projections.Deployment, age Age) []domain.Decision {
+func deployment(v *projections.View, d *projections.Deployment, names []string, age Age) []domain.Decision {
 	if d.OpenParts() == 0 {
 		return []domain.Decision{end(d)}
 	}
@@ -47,25 +52,46 @@ func deployment(v *projections.View, d *projections.Deployment, age Age) []domai
 	}
 	var all []domain.Decision
 	gone := map[domain.PartReason][]string{}
-	for _, name := range d.Order {
+	for _, name := range names {
 		part := d.Parts[name]
-		switch {
-		case !part.Open():
+		switch reason := due(v, part, age); {
+		case reason == "":
 		case part.State == domain.PartRunning:
-			if reason := lost(v, part, age); reason != "" {
-				all = append(all, endPart(part, domain.PartLost, reason))
-			}
+			all = append(all, endPart(part, domain.PartLost, reason))
 		case d.Kind == domain.Automatic:
-			if reason := withdrawn(v, part, age); reason != "" {
-				gone[reason] = append(gone[reason], name)
-			}
+			gone[reason] = append(gone[reason], name)
 		default:
-			if reason := skipped(v, part, age); reason != "" {
-				all = append(all, endPart(part, domain.PartSkipped, reason))
-			}
+			all = append(all, endPart(part, domain.PartSkipped, reason))
 		}
 	}
 	return append(all, withdrawals(d, gone)...)
+}
+
+// due says why an open part is not to go on; empty if it is.
+func due(v *projections.View, part *projections.Part, age Age) domain.PartReason {
+	switch {
+	case !part.Open():
+		return ""
+	case part.State == domain.PartRunning:
+		return lost(v, part, age)
+	case part.Deployment.Kind == domain.Automatic:
+		return withdrawn(v, part, age)
+	}
+	return skipped(v, part, age)
+}
+
+// patience is how much longer a part is waited for if nothing happens to it. It has no bound where it waits for no agent.
+func patience(v *projections.View, part *projections.Part, age Age) (left time.Duration, bounded bool) {
+	m := v.Machines[part.Machine]
+	switch {
+	case m == nil:
+		return 0, false
+	case part.State == domain.PartRunning:
+		return longest(part) + time.Duration(v.PolicyOf(m).LostAfter) - age(part.Claimed), true
+	case part.State == domain.PartReleased:
+		return time.Duration(v.PolicyOf(m).LostAfter) - age(couldClaim(part, m)), true
+	}
+	return 0, false
 }
 
 func withdrawals(d *projections.Deployment, gone map[domain.PartReason][]string) []domain.Decision {
@@ -114,11 +140,15 @@ func unheard(v *projections.View, part *projections.Part, m *projections.Machine
 	if part.State != domain.PartReleased || m.Claimed != nil {
 		return ""
 	}
-	since := max(part.Released, m.Ready, part.Deployment.Project.Enabled)
-	if age(since) <= time.Duration(v.PolicyOf(m).LostAfter) {
+	if age(couldClaim(part, m)) <= time.Duration(v.PolicyOf(m).LostAfter) {
 		return ""
 	}
 	return domain.NotClaimed
+}
+
+// couldClaim is since when the machine could have claimed the part.
+func couldClaim(part *projections.Part, m *projections.Machine) eventlog.Position {
+	return max(part.Released, m.Ready, part.Deployment.Project.Enabled)
 }
 
 // withdrawn says why an automatic part can no longer be claimed. A wait that ends by itself is no reason.
@@ -220,9 +250,12 @@ func releases(v *projections.View, p *projections.Project, age Age) []domain.Dec
 		}
 		room := min(d.Room()-given[d.Environment], domain.MaxNamedMachines)
 		var machines []string
-		for _, name := range d.Order {
+		for _, name := range d.Unreleased() {
 			part := d.Parts[name]
-			if len(machines) < room && part.State == domain.PartQueued && (d.Kind != domain.Automatic || withdrawn(v, part, age) == "") {
+			if len(machines) >= room {
+				break
+			}
+			if part.State == domain.PartQueued && (d.Kind != domain.Automatic || withdrawn(v, part, age) == "") {
 				machines = append(machines, name)
 			}
 		}
