@@ -84,8 +84,37 @@ func (h *hub) isPlain(machine string, session domain.ID) bool {
 	return h.plain[machine] == session
 }
 
+// forgetPlain drops the sessions by plain HTTP that have ended: machines come and go for as long as the server runs.
+func (h *hub) forgetPlain(a *API, machines map[string]struct{}) {
+	ended := map[string]domain.ID{}
+	h.mu.Lock()
+	for machine := range machines {
+		if session, ok := h.plain[machine]; ok {
+			ended[machine] = session
+		}
+	}
+	h.mu.Unlock()
+	if len(ended) == 0 {
+		return
+	}
+	a.cfg.Engine.Read(func(v *projections.View) {
+		maps.DeleteFunc(ended, func(machine string, session domain.ID) bool {
+			m := v.Machines[machine]
+			return m != nil && m.Online && m.Session == session
+		})
+	})
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for machine, session := range ended {
+		if h.plain[machine] == session {
+			delete(h.plain, machine)
+		}
+	}
+}
+
 // touched looks after the agents of these machines, each by itself: nobody is told of what is not theirs.
 func (h *hub) touched(a *API, machines map[string]struct{}) {
+	h.forgetPlain(a, machines)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(machines) > len(h.sessions) {

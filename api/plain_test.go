@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -229,4 +230,20 @@ func TestAClaimThatIsOvertakenIsVoidAndSaysWhy(t *testing.T) {
 	require.False(t, claimed.Counts)
 	require.NotEmpty(t, claimed.Reason)
 	require.Nil(t, log.by)
+}
+
+func TestASessionByPlainHTTPIsForgottenOnceItHasEnded(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	join := y.join(0)
+	for _, name := range []string{"box-01", "box-02"} {
+		p := y.plain(name, join)
+		r, err := p.report("online")
+		require.NoError(t, err)
+		p.session = r.Session
+		require.Equal(t, 1, y.api.PlainSessions())
+		_, err = p.report("offline")
+		require.NoError(t, err)
+		require.Eventually(t, func() bool { return y.api.PlainSessions() == 0 }, 10*time.Second, time.Millisecond)
+	}
 }
