@@ -34,16 +34,21 @@ type View struct {
 	// Restores are the restores that people accepted, oldest first.
 	Restores []Restore
 
-	revisions map[string]eventlog.Revision
-	newest    map[string]domain.ID
-	receipts  receipts
-	proofs    proofs
-	joined    map[domain.ID][]*domain.Token // by the instance that used them
-	open      []*Deployment                 // all that have not ended
-	parts     map[string][]*Part            // open parts by machine, in the order they were queued
-	audience  audience
-	touched   map[string]struct{}
-	shelves   shelves
+	heads    map[string]head // of the streams
+	receipts receipts
+	proofs   proofs
+	joined   map[domain.ID][]*domain.Token // by the instance that used them
+	open     []*Deployment                 // all that have not ended
+	parts    map[string][]*Part            // open parts by machine, in the order they were queued
+	audience audience
+	touched  map[string]struct{}
+	shelves  shelves
+}
+
+// head is where a stream stands.
+type head struct {
+	revision eventlog.Revision
+	newest   domain.ID
 }
 
 // Environment is where machines stand.
@@ -103,8 +108,7 @@ func New() *View {
 		Tokens:       map[string]*domain.Token{},
 		Servers:      map[domain.ID]*Server{},
 		Aside:        map[string]*Aside{},
-		revisions:    map[string]eventlog.Revision{},
-		newest:       map[string]domain.ID{},
+		heads:        map[string]head{},
 		Watch:        Watch{starts: map[domain.ID]eventlog.Position{}},
 		receipts:     newReceipts(),
 		proofs:       proofs{},
@@ -126,8 +130,7 @@ func (v *View) Apply(rec eventlog.Recorded) domain.Event {
 	if rec.Time.After(v.Time) {
 		v.Time = rec.Time
 	}
-	v.revisions[rec.Stream] = rec.Revision
-	v.newest[rec.Stream] = domain.ID(rec.ID)
+	v.heads[rec.Stream] = head{rec.Revision, domain.ID(rec.ID)}
 	v.receipts.note(rec, v.Time.Sub(before))
 	if aside := v.Aside[rec.Stream]; aside != nil && !clears(rec) {
 		aside.waiting = append(aside.waiting, rec)
@@ -208,14 +211,14 @@ func (v *View) route(f Fact) error {
 
 // Revision is where a stream stands, eventlog.NoStream if it has no event.
 func (v *View) Revision(stream string) eventlog.Revision {
-	if r, ok := v.revisions[stream]; ok {
-		return r
+	if h, ok := v.heads[stream]; ok {
+		return h.revision
 	}
 	return eventlog.NoStream
 }
 
 // Newest is the id of a stream's last event; the zero id if it has none.
-func (v *View) Newest(stream string) domain.ID { return v.newest[stream] }
+func (v *View) Newest(stream string) domain.ID { return v.heads[stream].newest }
 
 // SetAside says whether a stream cannot be folded.
 func (v *View) SetAside(stream string) bool { return v.Aside[stream] != nil }

@@ -68,7 +68,9 @@ func causes(candidates []*projections.Candidate) []projections.Cause {
 func Decide(v *projections.View, age Age) []Verdict {
 	var all []Verdict
 	for _, p := range v.Asking() {
-		for _, machine := range due(p) {
+		machines := due(p)
+		all = slices.Grow(all, len(machines))
+		for _, machine := range machines {
 			if m := v.Machines[machine]; m != nil {
 				all = append(all, Judge(v, p, m, age))
 			}
