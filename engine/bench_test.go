@@ -86,6 +86,27 @@ func BenchmarkIdleTick(b *testing.B) {
 	}
 }
 
+// BenchmarkWaitingTick measures a tick in which nothing has happened while a tenth of a fleet waits: its machines were
+// disabled before they got what is wanted.
+func BenchmarkWaitingTick(b *testing.B) {
+	for _, s := range []shape{{10_000, 1}, {100_000, 1}} {
+		b.Run(s.String(), func(b *testing.B) {
+			f := settled(b, memory.New(), s)
+			first := f.next
+			f.arrive(s.machines / 10)
+			f.disable(first)
+			if report := f.tick(); len(report.Verdicts) != s.machines/20 {
+				b.Fatal("not waiting", len(report.Verdicts))
+			}
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				f.tick()
+			}
+		})
+	}
+}
+
 // settled is a fleet that has what is wanted.
 func settled(b *testing.B, log eventlog.Log, s shape) *fleet {
 	b.Helper()

@@ -106,6 +106,14 @@ func (f *fleet) leave(first int) {
 	}
 }
 
+// disable disables the machines from number first on.
+func (f *fleet) disable(first int) {
+	f.b.Helper()
+	for i := first; i < f.next; i++ {
+		f.append(domain.MachineStream(fmt.Sprintf("web-%07d", i)), 1, domain.MachineDisabled{})
+	}
+}
+
 // work lets every machine claim what is released for it and succeed, and ends the deployments.
 func (f *fleet) work() {
 	f.b.Helper()
