@@ -258,8 +258,8 @@ func (e *Engine) Pulses() (list []Pulse) {
 }
 
 // Back is a place to read the end of the log from: about most events before the last one folded, and never between two.
-func (e *Engine) Back(most int) eventlog.Position {
+func (e *Engine) Back(most eventlog.Position) eventlog.Position {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.ages.AtOrBelow(e.view.Position - min(e.view.Position, eventlog.Position(most)))
+	return e.ages.AtOrBelow(e.view.Position - min(e.view.Position, most))
 }
