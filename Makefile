@@ -37,7 +37,7 @@ build: ## bin/drover: server, agent and command line in one static program
 
 .PHONY: test
 test: ## all tests; what this machine lacks is skipped and said
-	$(GO) test -timeout 10m ./...
+	$(GO) test -timeout 15m ./...
 
 .PHONY: race
 race: ## all tests under the race detector (needs a C compiler)

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	_ "github.com/droverhq/drover/internal/cli" // the program is built of it: the result of older code is not today's
 )
 
 // fleet is a server and its agents as real processes, in folders of their own.

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	_ "github.com/droverhq/drover/internal/cli" // the program is built of it: the result of older code is not today's
 )
 
 // program is the real drover, built once.
