@@ -25,15 +25,15 @@ const (
 	greetWithin = 20 * time.Second
 )
 
-// backoff is the wait before each attempt to connect; the zero value does not wait at first.
-type backoff struct {
+// Backoff is the wait before each attempt to connect; the zero value does not wait at first.
+type Backoff struct {
 	begun bool
 	last  time.Duration
 }
 
-// next is the wait before the next attempt: none, then up to 200 ms, then doubled up to limit;
+// Next is the wait before the next attempt: none, then up to 200 ms, then doubled up to limit;
 // of each up to half is taken off by chance, so that agents do not come back all at once.
-func (b *backoff) next(limit time.Duration) time.Duration {
+func (b *Backoff) Next(limit time.Duration) time.Duration {
 	if !b.begun {
 		b.begun = true
 		return 0
@@ -42,9 +42,9 @@ func (b *backoff) next(limit time.Duration) time.Duration {
 	return b.last - rand.N(b.last/2+1)
 }
 
-// lived begins anew if a connection lived longer than the wait for it. A server that ends
+// Lived begins anew if a connection lived longer than the wait for it. A server that ends
 // each connection as soon as it stands does not make an agent come back without a pause.
-func (b *backoff) lived(span time.Duration) {
+func (b *Backoff) Lived(span time.Duration) {
 	if span >= b.last {
 		b.last = 0
 	}
@@ -68,7 +68,7 @@ type connector struct {
 
 	tries   int
 	ahead   string // the server that a refusal named
-	backoff backoff
+	backoff Backoff
 	said    map[string]string // the last complaint of each server, so that an outage does not fill the log
 }
 
@@ -85,7 +85,7 @@ func shuffled(servers []string) []string {
 func (c *connector) connect(ctx context.Context, hello client.Hello, limit time.Duration) (*link, error) {
 	for {
 		select {
-		case <-time.After(c.backoff.next(limit)):
+		case <-time.After(c.backoff.Next(limit)):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}

@@ -57,15 +57,15 @@ func TestAPolicyWithAShortAbsenceMakesAttemptsMoreFrequent(t *testing.T) {
 }
 
 func TestAConnectionThatLivedMakesTheNextAttemptQuickAgain(t *testing.T) {
-	var b backoff
-	require.Zero(t, b.next(time.Minute))
+	var b Backoff
+	require.Zero(t, b.Next(time.Minute))
 	for range 10 {
-		b.next(time.Minute)
+		b.Next(time.Minute)
 	}
-	b.lived(0)
-	require.Greater(t, b.next(time.Minute), 10*time.Second, "a server that ends each connection at once is not stormed")
-	b.lived(time.Hour)
-	require.LessOrEqual(t, b.next(time.Minute), firstDelay)
+	b.Lived(0)
+	require.Greater(t, b.Next(time.Minute), 10*time.Second, "a server that ends each connection at once is not stormed")
+	b.Lived(time.Hour)
+	require.LessOrEqual(t, b.Next(time.Minute), firstDelay)
 }
 
 func TestAgentsSpreadOverTheirServers(t *testing.T) {

@@ -282,7 +282,7 @@ func (s *session) disconnected(err error) {
 	s.log.Warn("disconnected", zap.String("server", s.link.server), zap.Error(err))
 	close(s.link.over)
 	s.link.Drop()
-	s.connector.backoff.lived(time.Since(s.link.since))
+	s.connector.backoff.Lived(time.Since(s.link.since))
 	s.link = nil
 	if s.checker != nil {
 		s.checker.reported = ""
