@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/droverhq/drover/domain"
@@ -82,6 +83,7 @@ func (a *API) setAside() []string {
 type metrics struct {
 	registry *prometheus.Registry
 	ticks    prometheus.Histogram
+	begun    prometheus.Gauge
 	faults   prometheus.Counter
 	read     prometheus.Counter
 	appended *prometheus.CounterVec
@@ -94,13 +96,15 @@ func newMetrics(a *API) *metrics {
 		registry: prometheus.NewRegistry(),
 		ticks: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "drover_tick_duration_seconds", Help: "How long ticks took.",
 			Buckets: []float64{.001, .005, .02, .1, .5, 2, 10, 60}}),
+		begun: prometheus.NewGauge(prometheus.GaugeOpts{Name: "drover_tick_begun_timestamp_seconds",
+			Help: "When the last tick that has ended began, in seconds since 1970."}),
 		faults:   prometheus.NewCounter(prometheus.CounterOpts{Name: "drover_tick_faults_total", Help: "Ticks that ended with a fault."}),
 		read:     prometheus.NewCounter(prometheus.CounterOpts{Name: "drover_tick_events_total", Help: "Events that ticks found new."}),
-		appended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "drover_decisions_total", Help: "Decisions that ticks appended, by event."}, []string{"event"}),
+		appended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "drover_decisions_total", Help: "Decisions that ticks and reactions appended, by event."}, []string{"event"}),
 		verdicts: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "drover_verdicts", Help: "Verdicts of the last tick."}, []string{"verdict", "reason"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "drover_agent_messages_total", Help: "Messages of agents, by kind."}, []string{"kind"}),
 	}
-	m.registry.MustRegister(m.ticks, m.faults, m.read, m.appended, m.verdicts, m.requests,
+	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m.ticks, m.begun, m.faults, m.read, m.appended, m.verdicts, m.requests,
 		gauge("drover_agents_connected", "Agents that are connected to this server.", func() float64 { return float64(a.hub.count()) }),
 		gauge("drover_log_position", "Position of the last event folded.", func() float64 { return float64(a.cfg.Engine.Position()) }),
 		gauge("drover_log_lag", "Head of the log less the position of the last event folded; -1 if the log cannot be read.", a.lag),
@@ -137,18 +141,26 @@ func (m *metrics) handler() http.Handler {
 // Ticked notes what a tick saw and did, for /metrics, and gives agents away that this server has no work for any
 // more. The wiring calls it after each.
 func (a *API) Ticked(r engine.Report, took time.Duration, err error) {
-	a.giveAway()
 	m := a.metrics
+	m.begun.Set(float64(a.cfg.Clock.Now().Add(-took).UnixMicro()) / 1e6)
+	a.giveAway()
 	m.ticks.Observe(took.Seconds())
 	m.read.Add(float64(r.Batch.Events))
 	if err != nil {
 		m.faults.Inc()
 	}
-	for _, written := range r.Appended {
-		m.appended.WithLabelValues(domain.Name(written.Event)).Inc()
-	}
+	m.count(r.Appended)
 	m.verdicts.Reset()
 	for _, verdict := range r.Verdicts {
 		m.verdicts.WithLabelValues(string(verdict.Kind), string(verdict.Reason)).Inc()
+	}
+}
+
+// Reacted notes what a reaction appended, for /metrics. The wiring calls it after each.
+func (a *API) Reacted(written []engine.Written) { a.metrics.count(written) }
+
+func (m *metrics) count(written []engine.Written) {
+	for _, w := range written {
+		m.appended.WithLabelValues(domain.Name(w.Event)).Inc()
 	}
 }

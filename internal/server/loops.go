@@ -82,7 +82,8 @@ func (r *run) react(ctx context.Context) {
 			return
 		}
 		r.watchdog.beat()
-		_, err := r.engine.React(ctx)
+		written, err := r.engine.React(ctx)
+		r.api.Reacted(written)
 		r.complain(ctx, "reaction did not end", err)
 	}
 }

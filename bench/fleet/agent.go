@@ -1,0 +1,213 @@
+package fleet
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/droverhq/drover/agent"
+	"github.com/droverhq/drover/api/client"
+)
+
+// dialWithin bounds the way to a welcome, as that of the real agent.
+const dialWithin = 30 * time.Second
+
+// longestDelay bounds the real agent's wait between two attempts: half of the default policy's offlineAfter.
+const longestDelay = 15 * time.Second
+
+// Agent is one agent of a fleet.
+type Agent struct {
+	fleet *Fleet
+	hello client.Hello
+	from  net.Addr
+
+	mu       sync.Mutex // guards what follows
+	wire     *wire      // nil: not connected
+	offer    *client.Work
+	offered  time.Time
+	claimed  string
+	welcomed time.Time
+	attempts int
+}
+
+// newAgent is the agent of the machine with a number. Its identity follows from the number and the fleet's own salt.
+func newAgent(f *Fleet, number int) *Agent {
+	id := func(kind string) string {
+		return uuid.NewSHA1(f.salt, fmt.Append(nil, kind, number)).String()
+	}
+	return &Agent{fleet: f, from: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+number/portsEach))}, hello: client.Hello{
+		Machine: fmt.Sprintf("m-%06d", number), Instance: id("instance"), Session: id("session"), Secret: id("secret") + id("more"),
+		Join: f.cfg.Join, Environment: f.cfg.Environment, Roles: []string{f.cfg.Roles[number%len(f.cfg.Roles)]}, Version: "bench"}}
+}
+
+// live is an agent's life: connected, and connected again whenever the connection is lost, until ctx ends.
+func (a *Agent) live(ctx context.Context) {
+	var backoff agent.Backoff
+	for {
+		select {
+		case <-time.After(backoff.Next(longestDelay)):
+		case <-ctx.Done():
+			return
+		}
+		begun := time.Now()
+		w, err := a.greet(ctx)
+		if err == nil {
+			err = a.listen(w)
+			a.lost(w)
+			backoff.Lived(time.Since(begun))
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		a.fleet.complain(err)
+	}
+}
+
+// greet opens a connection and returns once the server has welcomed the agent.
+func (a *Agent) greet(ctx context.Context) (*wire, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialWithin)
+	defer cancel()
+	a.mu.Lock()
+	a.attempts++
+	a.mu.Unlock()
+	w, err := open(ctx, a.fleet.cfg.Address, a.fleet.cfg.TLS, a.from)
+	if err != nil {
+		return nil, err
+	}
+	hello := a.hello
+	if err := errors.Join(w.send(message(client.FromAgent{Hello: &hello})), a.welcome(w)); err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (a *Agent) welcome(w *wire) error {
+	_ = w.conn.SetReadDeadline(time.Now().Add(dialWithin))
+	defer func() { _ = w.conn.SetReadDeadline(time.Time{}) }()
+	text, err := w.receive()
+	if err != nil {
+		return err
+	}
+	var m client.ToAgent
+	if err := json.Unmarshal(text, &m); err != nil {
+		return err
+	}
+	switch {
+	case m.Refused != nil:
+		return errors.New("refused: " + m.Refused.Reason)
+	case m.Welcome == nil:
+		return fmt.Errorf("no welcome: %.80q", text)
+	}
+	if a.hello.Memory == nil {
+		a.hello.Memory = &client.Memory{Machine: a.hello.Machine, Successes: map[string]string{}, Deployments: map[string]string{}}
+	}
+	a.hello.Memory.Log, a.hello.Memory.Made = m.Welcome.Log, m.Welcome.Made
+	a.mu.Lock()
+	a.wire, a.welcomed, a.offer = w, time.Now(), nil
+	a.mu.Unlock()
+	a.fleet.connected.Add(1)
+	for _, part := range m.Welcome.Unfinished { // what was claimed before the connection was lost has succeeded
+		if err := w.send(message(client.FromAgent{End: &client.End{Deployment: part.Deployment, State: "succeeded"}})); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listen takes what the server says until the connection ends.
+func (a *Agent) listen(w *wire) error {
+	for {
+		text, err := w.receive()
+		if err != nil {
+			return err
+		}
+		var m client.ToAgent
+		if err := json.Unmarshal(text, &m); err != nil {
+			return err
+		}
+		if err := a.take(w, m); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *Agent) take(w *wire, m client.ToAgent) error {
+	switch {
+	case m.Told != nil:
+		a.hello.Memory.Revision, a.hello.Memory.Event = m.Told.Revision, m.Told.Event
+	case m.Offer != nil:
+		a.mu.Lock()
+		a.offer, a.offered = m.Offer, time.Now()
+		a.mu.Unlock()
+		a.fleet.offers.Add(1)
+		if a.fleet.claims.Load() {
+			return a.claim()
+		}
+	case m.Claimed != nil && m.Claimed.Counts:
+		return w.send(message(client.FromAgent{End: &client.End{Deployment: m.Claimed.Deployment, State: "succeeded"}}))
+	case m.Ended != nil:
+		a.succeeded(*m.Ended)
+	case m.Refused != nil:
+		return errors.New("refused: " + m.Refused.Reason)
+	}
+	return nil
+}
+
+// claim asks for the part that was offered, if one was.
+func (a *Agent) claim() error {
+	a.mu.Lock()
+	w, offer := a.wire, a.offer
+	if w == nil || offer == nil {
+		a.mu.Unlock()
+		return nil
+	}
+	a.claimed = offer.Project
+	a.mu.Unlock()
+	return w.send(message(client.FromAgent{Claim: &client.Claim{Deployment: offer.Deployment}}))
+}
+
+// succeeded remembers a success, as the real agent does.
+func (a *Agent) succeeded(e client.Ended) {
+	a.mu.Lock()
+	project := a.claimed
+	a.mu.Unlock()
+	if project != "" {
+		a.hello.Memory.Successes[project], a.hello.Memory.Deployments[project] = e.Event, e.Deployment
+	}
+	a.fleet.ended.Add(1)
+}
+
+func (a *Agent) lost(w *wire) {
+	w.close()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.wire == w {
+		a.wire = nil
+		a.fleet.connected.Add(-1)
+	}
+}
+
+// say sends a message that was encoded before, if there is a connection.
+func (a *Agent) say(frame []byte) {
+	a.mu.Lock()
+	w := a.wire
+	a.mu.Unlock()
+	if w != nil && w.send(frame) != nil {
+		w.close()
+	}
+}
+
+func message(m client.FromAgent) []byte {
+	text, err := json.Marshal(m)
+	if err != nil {
+		panic(err) // all of these types can be encoded
+	}
+	return frame(opText, text)
+}

@@ -1,0 +1,170 @@
+package floor
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Fleet is the floor program in a process of its own, and its agents in this one.
+type Fleet struct {
+	cmd     *exec.Cmd
+	orders  io.WriteCloser
+	answers *bufio.Scanner
+	address string
+	secure  *tls.Config
+
+	mu    sync.Mutex
+	conns []net.Conn
+	came  []time.Time // when orders arrived
+}
+
+// Start runs the program; this very binary does it if its first argument is word. secure is nil for plain connections;
+// else folder holds the certificate.
+func Start(word, folder string, secure *tls.Config) (*Fleet, error) {
+	f := &Fleet{cmd: exec.Command(os.Args[0], word, folder), secure: secure}
+	f.cmd.Stderr = os.Stderr
+	in, err := f.cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := f.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	f.orders, f.answers = in, bufio.NewScanner(out)
+	if err := f.cmd.Start(); err != nil {
+		return nil, err
+	}
+	if !f.answers.Scan() {
+		return nil, fmt.Errorf("the floor did not start: %w", f.answers.Err())
+	}
+	f.address = strings.TrimSpace(f.answers.Text())
+	return f, nil
+}
+
+// PID is that of the program.
+func (f *Fleet) PID() int { return f.cmd.Process.Pid }
+
+// Connect brings machines from..to online, so many at a time; every second one is due.
+func (f *Fleet) Connect(from, to, atOnce int) error {
+	var all sync.WaitGroup
+	room, failed := make(chan struct{}, atOnce), make(chan error, to-from)
+	for number := from; number < to; number++ {
+		room <- struct{}{}
+		all.Go(func() {
+			defer func() { <-room }()
+			if err := f.connect(number); err != nil {
+				failed <- err
+			}
+		})
+	}
+	all.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+func (f *Fleet) connect(number int) error {
+	dialer := net.Dialer{KeepAlive: -1, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 2, byte(1+number/20_000))}}
+	conn, err := dialer.Dial("tcp", f.address)
+	if err != nil {
+		return err
+	}
+	if f.secure != nil {
+		conn = tls.Client(conn, f.secure)
+	}
+	hello, err := json.Marshal(machine{Name: fmt.Sprintf("m-%06d", number), Role: []string{"db", "web"}[number%2]})
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Write(append(hello, '\n')); err != nil {
+		return err
+	}
+	in := bufio.NewReaderSize(conn, 256)
+	if _, err := in.ReadSlice('\n'); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.conns = append(f.conns, conn)
+	f.mu.Unlock()
+	go f.receive(in)
+	return nil
+}
+
+func (f *Fleet) receive(in *bufio.Reader) {
+	for {
+		if _, err := in.ReadSlice('\n'); err != nil {
+			return
+		}
+		f.mu.Lock()
+		f.came = append(f.came, time.Now())
+		f.mu.Unlock()
+	}
+}
+
+// Pass lets the program decide on all that came online since the last pass, and returns also when each order arrived
+// after the pass began.
+func (f *Fleet) Pass(due int) (p Pass, after []time.Duration, err error) {
+	f.mu.Lock()
+	f.came = nil
+	f.mu.Unlock()
+	if _, err := fmt.Fprintln(f.orders, "pass"); err != nil {
+		return p, nil, err
+	}
+	if !f.answers.Scan() {
+		return p, nil, fmt.Errorf("the floor gave no answer: %w", f.answers.Err())
+	}
+	if err := json.Unmarshal(f.answers.Bytes(), &p); err != nil {
+		return p, nil, err
+	}
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		f.mu.Lock()
+		arrived := len(f.came)
+		f.mu.Unlock()
+		if arrived >= due {
+			break
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, at := range f.came {
+		after = append(after, at.Sub(p.Begun))
+	}
+	return p, after, nil
+}
+
+// Beat sends heartbeats of all agents over an interval, so often.
+func (f *Fleet) Beat(interval time.Duration, times int) {
+	const slots = 200
+	ticker := time.NewTicker(interval / slots)
+	defer ticker.Stop()
+	for range times {
+		for slot := range slots {
+			for i := slot; i < len(f.conns); i += slots {
+				_, _ = f.conns[i].Write([]byte("beat\n"))
+			}
+			<-ticker.C
+		}
+	}
+}
+
+// Stop ends the program and all connections.
+func (f *Fleet) Stop() {
+	for _, conn := range f.conns {
+		conn.Close()
+	}
+	f.orders.Close()
+	_ = f.cmd.Wait()
+}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// table is what a row found.
+type table struct {
+	head []string
+	rows [][]string
+	// notes stand below the table, a sentence each.
+	notes []string
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+func (t *table) note(format string, values ...any) {
+	t.notes = append(t.notes, fmt.Sprintf(format, values...))
+}
+
+// against is a new table of figures against budgets, beside the floor or a peer of the same run.
+func against(beside string) *table {
+	return &table{head: []string{"what", "figure", beside, "times that", "budget", "met"}}
+}
+
+// figure adds a number. A floor of 0 is none; a budget of 0 is none.
+func (t *table) figure(what, format string, value, floor, budget float64) {
+	show := func(v float64) string {
+		if v == 0 {
+			return "–"
+		}
+		return fmt.Sprintf(format, v)
+	}
+	times, met := "–", "–"
+	if floor > 0 {
+		times = fmt.Sprintf("%.1f", value/floor)
+	}
+	if budget > 0 {
+		met = map[bool]string{true: "yes", false: "**no**"}[value <= budget]
+	}
+	bound := "–"
+	if budget > 0 {
+		bound = "≤ " + fmt.Sprintf(format, budget)
+	}
+	t.add(what, fmt.Sprintf(format, value), show(floor), times, bound, met)
+}
+
+// atLeast adds a number that must not be below its budget.
+func (t *table) atLeast(what, format string, value, budget float64) {
+	t.add(what, fmt.Sprintf(format, value), "–", "–", "≥ "+fmt.Sprintf(format, budget), map[bool]string{true: "yes", false: "**no**"}[value >= budget])
+}
+
+// markdown is the table as it stands in the page.
+func (t *table) markdown() string {
+	var b strings.Builder
+	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
+	line(t.head)
+	line(strings.Split(strings.Repeat("---,", len(t.head)-1)+"---", ","))
+	for _, row := range t.rows {
+		line(row)
+	}
+	for _, note := range t.notes {
+		fmt.Fprintf(&b, "\n%s\n", note)
+	}
+	return b.String()
+}
+
+// where says on what a figure was taken.
+func where(command string) string {
+	model, cores := "unknown", runtime.NumCPU()
+	text, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			model = strings.TrimSpace(value)
+			break
+		}
+	}
+	commit, err := exec.Command("git", "describe", "--always", "--dirty").Output()
+	if err != nil {
+		commit = []byte("unknown")
+	}
+	load, _ := os.ReadFile("/proc/loadavg")
+	first, _, _ := strings.Cut(string(load), " ")
+	return fmt.Sprintf("`%s` · commit %s · %s · %d × %s · %s · load at the end %s", command, strings.TrimSpace(string(commit)),
+		time.Now().UTC().Format("2006-01-02"), cores, model, runtime.Version(), first)
+}
+
+func markers(row string) (begin, end string) {
+	return "<!-- figures of " + row + ": written by the command -->", "<!-- end of " + row + " -->"
+}
+
+// enter puts what a row found between its markers in the page.
+func enter(path, row, text string) error {
+	page, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	begin, end := markers(row)
+	before, rest, ok := bytes.Cut(page, []byte(begin))
+	_, after, closed := bytes.Cut(rest, []byte(end))
+	if !ok || !closed {
+		return errors.New(path + " has no place for " + row + ": " + begin + " … " + end)
+	}
+	return os.WriteFile(path, fmt.Appendf(nil, "%s%s\n\n%s\n%s%s", before, begin, text, end, after), 0o644)
+}

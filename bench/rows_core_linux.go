@@ -1,0 +1,301 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/droverhq/drover/bench/process"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/sqlite"
+	"github.com/droverhq/drover/internal/ids"
+	"github.com/droverhq/drover/projections"
+)
+
+// median is of several runs of what gives a number.
+func median(times int, run func() (float64, error)) (float64, error) {
+	var all []float64
+	for range times {
+		value, err := run()
+		if err != nil {
+			return 0, err
+		}
+		all = append(all, value)
+	}
+	slices.Sort(all)
+	return all[len(all)/2], nil
+}
+
+func decideRow(ctx context.Context, o options) (*table, error) {
+	n, times := o.size(10_000, 2_000), pick(o, 5, 3)
+	var bytes int64
+	durable, err := median(times, func() (v float64, err error) { v, bytes, err = decide(ctx, o.onDisk, n, 1); return v, err })
+	if err != nil {
+		return nil, err
+	}
+	alone, err := median(times, func() (v float64, err error) { v, _, err = decide(ctx, inMemory, n, 1); return v, err })
+	if err != nil {
+		return nil, err
+	}
+	least, err := median(times, func() (float64, error) {
+		pass, _, err := o.floorBurst(n)
+		return µs(pass.Durable, max(pass.Decisions, 1)), err
+	})
+	if err != nil {
+		return nil, err
+	}
+	t := against("floor")
+	t.figure("CPU per decision, read, folded, decided and durable, µs", "%.1f", durable, least, 40)
+	t.figure("… with the log in memory, µs", "%.1f", alone, least, 0)
+	t.figure("bytes written in the tick, MB", "%.2f", float64(bytes)/1e6, 0, 8)
+	t.note("The tick after %d machines came online, half of which match one trigger; median of %d runs. The engine alone, on SQLite. The floor is told of machines when they "+
+		"connect; the engine reads and folds what happened to them within the tick, which is two events a machine.", n, times)
+	return t, nil
+}
+
+func growthRow(ctx context.Context, o options) (*table, error) {
+	t := &table{head: []string{"machines", "triggers", "CPU per decision, µs", "times the first", "budget", "met"}}
+	first := 0.0
+	take := func(machines, triggers, times int, of float64) (float64, error) {
+		v, err := median(times, func() (float64, error) { v, _, err := decide(ctx, inMemory, machines, triggers); return v, err })
+		if err != nil {
+			return 0, err
+		}
+		if of == 0 {
+			of = v
+		}
+		t.add(fmt.Sprint(machines), fmt.Sprint(triggers), fmt.Sprintf("%.1f", v), fmt.Sprintf("%.2f", v/of), "≤ 1.25", map[bool]string{true: "yes", false: "**no**"}[v/of <= 1.25])
+		return v, nil
+	}
+	var err error
+	for _, n := range pick(o, []int{1_000, 10_000, 100_000}, []int{1_000, 10_000}) {
+		v, err := take(n, 1, max(3, min(15, 30_000/n)), first)
+		if err != nil {
+			return nil, err
+		}
+		if first == 0 {
+			first = v
+		}
+	}
+	if first, err = take(10_000, 1, 3, 0); err != nil {
+		return nil, err
+	}
+	_, err = take(10_000, 1_000, 3, first)
+	t.note("The engine alone, with the log in memory, so that only reading, folding and deciding count; medians.")
+	return t, err
+}
+
+// idleTicks adds what a tick costs in which nothing happened.
+func idleTicks(ctx context.Context, o options, t *table) error {
+	n := pick(o, 100_000, 10_000)
+	log, err := inMemory(ctx)
+	if err != nil {
+		return err
+	}
+	c, err := newCore(ctx, log, 1_000)
+	if err != nil {
+		return err
+	}
+	if err := c.arrive(ctx, n); err != nil {
+		return err
+	}
+	if _, err := c.tick(ctx, n); err != nil {
+		return err
+	}
+	if err := c.carryOut(ctx); err != nil {
+		return err
+	}
+	took, err := median(31, func() (float64, error) {
+		c.clock.elapsed.Add(int64(defaultHeartbeat / 2))
+		c.hearAll()
+		c.clock.elapsed.Add(int64(defaultHeartbeat / 2)) // all were heard of lately, and none a moment ago
+		before := process.CPU(os.Getpid())
+		report, err := c.Tick(ctx)
+		if err == nil && len(report.Appended) > 0 {
+			err = fmt.Errorf("a tick in which nothing happened appended %d events", len(report.Appended))
+		}
+		return ms(process.CPU(os.Getpid()) - before), err
+	})
+	t.figure("CPU of a tick in which nothing happened, ms", "%.3f", took, 0, 1)
+	t.note("The idle tick is that of the engine alone, with %d machines online, half of them deployed to, and 1 000 triggers.", n)
+	return err
+}
+
+// hearAll is a heartbeat of every machine.
+func (c *core) hearAll() {
+	type session struct {
+		machine string
+		connect domain.ID
+	}
+	var all []session
+	c.Read(func(v *projections.View) {
+		for name, m := range v.Machines {
+			all = append(all, session{name, m.Connect})
+		}
+	})
+	for _, s := range all {
+		c.Heard(s.machine, s.connect)
+	}
+}
+
+// sample is an event of the usual size.
+func sample() eventlog.Event {
+	event, err := written(domain.MachineCameOnline{Server: ids.New(), Session: ids.New(), Instance: ids.New()})
+	if err != nil {
+		panic(err) // it can be encoded
+	}
+	return event
+}
+
+func appendsRow(ctx context.Context, o options) (*table, error) {
+	span := pick(o, 5*time.Second, 2*time.Second)
+	raw, err := o.rawWrites(span)
+	if err != nil {
+		return nil, err
+	}
+	rates := map[int]float64{}
+	for _, writers := range []int{1, 64} {
+		log, err := o.onDisk(ctx)
+		if err != nil {
+			return nil, err
+		}
+		rates[writers], err = appendRate(ctx, log, writers, span)
+		log.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	again, err := o.rawWrites(span)
+	if err != nil {
+		return nil, err
+	}
+	mean := (raw + again) / 2
+	t := against("raw")
+	t.atLeast("one writer, times raw write and fsync", "%.2f", rates[1]/mean, 0.9)
+	t.atLeast("64 writers, times raw write and fsync", "%.2f", rates[64]/mean, 4)
+	t.note("Raw: %.0f writes with fsync a second before, %.0f after; one writer appends %.0f events a second, 64 writers %.0f.", raw, again, rates[1], rates[64])
+	return t, nil
+}
+
+// rawWrites is how often a second an event's bytes are written and synced, one after another.
+func (o options) rawWrites(span time.Duration) (float64, error) {
+	file, err := os.CreateTemp(o.folder, "raw-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	text, count, begun := append(sample().Data, '\n'), 0, time.Now()
+	for time.Since(begun) < span {
+		if _, err := file.Write(text); err != nil {
+			return 0, err
+		}
+		if err := file.Sync(); err != nil {
+			return 0, err
+		}
+		count++
+	}
+	return float64(count) / time.Since(begun).Seconds(), nil
+}
+
+func appendRate(ctx context.Context, log eventlog.Log, writers int, span time.Duration) (float64, error) {
+	var count atomic.Int64
+	done, begun := make(chan error, writers), time.Now()
+	for w := range writers {
+		go func() {
+			for revision := eventlog.NoStream; time.Since(begun) < span; revision++ {
+				if _, err := log.Append(ctx, fmt.Sprint("machine/m-", w), revision, sample()); err != nil {
+					done <- err
+					return
+				}
+				count.Add(1)
+			}
+			done <- nil
+		}()
+	}
+	for range writers {
+		if err := <-done; err != nil {
+			return 0, err
+		}
+	}
+	return float64(count.Load()) / time.Since(begun).Seconds(), nil
+}
+
+func startupRow(ctx context.Context, o options) (*table, error) {
+	events, machines := pick(o, 1_000_000, 100_000), pick(o, 10_000, 1_000)
+	folder, err := os.MkdirTemp(o.folder, "server-")
+	if err != nil {
+		return nil, err
+	}
+	log, err := sqlite.Open(ctx, filepath.Join(folder, "drover.db"), sqlite.Config{})
+	if err != nil {
+		return nil, err
+	}
+	if err := comeAndGo(ctx, log, machines, events/machines); err != nil {
+		return nil, err
+	}
+	plain := time.Now()
+	count := 0
+	for _, err := range log.ReadAll(ctx, 0, 0) {
+		if err != nil {
+			return nil, err
+		}
+		count++
+	}
+	read := time.Since(plain)
+	if err := log.Close(); err != nil {
+		return nil, err
+	}
+	t := against("reading alone")
+	for _, when := range []string{"first start", "second start"} {
+		begun := time.Now()
+		s, err := process.Start(process.Config{Binary: o.binary, Folder: folder, Tick: 15 * time.Second})
+		if err != nil {
+			return nil, err
+		}
+		took, used, memory := time.Since(begun), process.CPU(s.PID()), process.MemoryOf(s.PID())
+		s.Stop()
+		budget := 3 * float64(events) / 1_000_000
+		t.figure(when+", until ready, s", "%.2f", took.Seconds(), read.Seconds(), budget)
+		t.figure("… CPU, s", "%.2f", used.Seconds(), 0, 0)
+		t.figure("… resident memory, MB", "%.0f", float64(memory.RSS)/1e6, 0, 0)
+	}
+	t.note("A log of %d events: %d machines that come and go. The budget is for 1 000 000 events, and here in proportion.", count, machines)
+	return t, nil
+}
+
+// comeAndGo writes that machines were added and then came and went, so many events each.
+func comeAndGo(ctx context.Context, log eventlog.Log, machines, each int) error {
+	server := ids.New()
+	for i := range machines {
+		stream, instance := domain.MachineStream(fmt.Sprintf("m-%06d", i)), ids.New()
+		facts := []domain.Event{domain.MachineAdded{Environment: "production", Roles: []string{"web"}}}
+		var batch []eventlog.Event
+		var connect domain.ID
+		for len(batch) < each {
+			if n := len(batch); n > 0 && n%2 == 1 {
+				facts = []domain.Event{domain.MachineCameOnline{Server: server, Session: ids.New(), Instance: instance}}
+			} else if n > 0 {
+				facts = []domain.Event{domain.MachineWentOffline{Connect: connect, Reason: "said-goodbye"}}
+			}
+			event, err := written(facts[0])
+			if err != nil {
+				return err
+			}
+			event.ID = uuid.New()
+			connect = domain.ID(event.ID)
+			batch = append(batch, event)
+		}
+		if _, err := log.Append(ctx, stream, eventlog.NoStream, batch...); err != nil {
+			return err
+		}
+	}
+	return nil
+}

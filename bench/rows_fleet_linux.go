@@ -1,0 +1,347 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/droverhq/drover/bench/fleet"
+	"github.com/droverhq/drover/bench/floor"
+	"github.com/droverhq/drover/bench/process"
+)
+
+// deployed is a fleet of which every machine is connected and has the release.
+func (o options) deployed(ctx context.Context, s setting) (*stage, error) {
+	s.roles, s.wanted = []string{"web"}, true
+	st, err := o.open(s)
+	if err != nil {
+		return nil, err
+	}
+	if err := st.join(ctx); err != nil {
+		return nil, st.closed(err)
+	}
+	if err := st.settled(s.machines); err != nil {
+		return nil, st.closed(err)
+	}
+	return st, nil
+}
+
+// floorFleet is the floor with all its agents connected.
+func (o options) floorFleet(n int, secure bool) (*floor.Fleet, error) {
+	folder, err := os.MkdirTemp(o.folder, "floor-")
+	if err != nil {
+		return nil, err
+	}
+	trust, err := process.Certify(folder)
+	if err != nil {
+		return nil, err
+	}
+	if !secure {
+		trust = nil
+		_ = os.Remove(folder + "/key.pem")
+	}
+	f, err := floor.Start(floorWord, folder, trust)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Connect(0, n, atOnce); err != nil {
+		f.Stop()
+		return nil, err
+	}
+	return f, nil
+}
+
+func memoryRow(ctx context.Context, o options) (*table, error) {
+	n := o.size(10_000, 2_000)
+	t := against("floor")
+	for _, secure := range []bool{false, true} {
+		name, budget := "plain", 350.0
+		if secure {
+			name, budget = "TLS", 600
+		}
+		m, heap, err := o.memory(ctx, n, secure)
+		if err != nil {
+			return nil, err
+		}
+		f, err := o.floorFleet(n, secure)
+		if err != nil {
+			return nil, err
+		}
+		least := process.MemoryOf(f.PID())
+		f.Stop()
+		t.figure(name+": resident memory, MB", "%.0f", float64(m.RSS)/1e6, float64(least.RSS)/1e6, budget*float64(n)/10_000)
+		t.figure(name+": its fair share (PSS), MB", "%.0f", float64(m.PSS)/1e6, float64(least.PSS)/1e6, 0)
+		t.figure(name+": KB per agent", "%.1f", float64(m.RSS)/1e3/float64(n), float64(least.RSS)/1e3/float64(n), 0)
+		t.figure(name+": live heap of Go, MB", "%.0f", heap/1e6, 0, 0)
+	}
+	t.note("%d agents connected, each of them deployed to; after %s of heartbeats, so that what the joining took is given back.", n, pick(o, longSettle, shortSettle))
+	return t, nil
+}
+
+// After a storm the runtime of Go gives memory back within minutes.
+const (
+	longSettle  = 90 * time.Second
+	shortSettle = 5 * time.Second
+)
+
+func (o options) memory(ctx context.Context, n int, secure bool) (m process.Memory, heap float64, err error) {
+	s, err := o.deployed(ctx, setting{machines: n, tick: 2 * time.Second, tls: secure, heartbeat: defaultHeartbeat})
+	if err != nil {
+		return m, 0, err
+	}
+	defer s.close()
+	time.Sleep(pick(o, longSettle, shortSettle))
+	heap, err = s.metric("go_memstats_heap_alloc_bytes")
+	return process.MemoryOf(s.PID()), heap, err
+}
+
+func idleRow(ctx context.Context, o options) (*table, error) {
+	n, span := o.size(10_000, 2_000), pick(o, 30*time.Second, 10*time.Second)
+	s, err := o.deployed(ctx, setting{machines: n, tick: 15 * time.Second, heartbeat: defaultHeartbeat})
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	time.Sleep(3 * time.Second) // the ends of deployments
+	position, err := s.position()
+	if err != nil {
+		return nil, err
+	}
+	before, beats := process.CPU(s.PID()), s.Beats()
+	time.Sleep(span)
+	used, sent := process.CPU(s.PID())-before, s.Beats()-beats
+	after, err := s.position()
+	if err != nil {
+		return nil, err
+	}
+	s.close()
+	least, err := o.floorIdle(n, span)
+	if err != nil {
+		return nil, err
+	}
+	t := against("floor")
+	share := func(d time.Duration) float64 { return 100 * d.Seconds() / span.Seconds() }
+	t.figure("share of one core, %", "%.1f", share(used), share(least), 8*float64(n)/10_000)
+	t.figure("CPU per heartbeat, µs", "%.0f", µs(used, sent), µs(least, sent), 0)
+	appended := 0.0
+	if position != after {
+		appended = 1
+	}
+	t.add("events appended meanwhile", map[bool]string{true: "none", false: position + " → " + after}[appended == 0], "–", "–", "none", map[bool]string{true: "yes", false: "**no**"}[appended == 0])
+	t.note("%d agents with a heartbeat every %s, for %s.", n, defaultHeartbeat, span)
+	return t, idleTicks(ctx, o, t)
+}
+
+func (o options) floorIdle(n int, span time.Duration) (time.Duration, error) {
+	f, err := o.floorFleet(n, false)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Stop()
+	before := process.CPU(f.PID())
+	f.Beat(defaultHeartbeat, int(span/defaultHeartbeat))
+	return process.CPU(f.PID()) - before, nil
+}
+
+func reconnectRow(ctx context.Context, o options) (*table, error) {
+	n := o.size(10_000, 2_000)
+	s, err := o.deployed(ctx, setting{machines: n, tick: 5 * time.Second, tls: true, heartbeat: defaultHeartbeat})
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	position, err := s.position()
+	if err != nil {
+		return nil, err
+	}
+	offers, attempts := s.Offers(), s.Attempts()
+	killed := time.Now()
+	if err := s.Restart(true); err != nil {
+		return nil, err
+	}
+	ready := time.Now()
+	if err := fleet.Until(patience, func() bool { return len(s.Welcomed(killed)) == n }); err != nil {
+		return nil, fmt.Errorf("%d of %d came back: %w; %s", len(s.Welcomed(killed)), n, err, s.Faults())
+	}
+	back, used := time.Now(), process.CPU(s.PID())
+	if err := s.afterTick(); err != nil {
+		return nil, err
+	}
+	byType, _, err := s.written(position)
+	if err != nil {
+		return nil, err
+	}
+	handshakes, cpu, err := o.handshakes(n)
+	if err != nil {
+		return nil, err
+	}
+	t := against("handshakes alone")
+	t.figure("all back, from the moment the server is ready, s", "%.1f", back.Sub(ready).Seconds(), handshakes.Seconds(), 15)
+	t.figure("… from the moment it was killed, s", "%.1f", back.Sub(killed).Seconds(), 0, 0)
+	t.figure("CPU of the server per agent, its start included, µs", "%.0f", µs(used, n), µs(cpu, n), 0)
+	t.figure("attempts per agent", "%.2f", float64(s.Attempts()-attempts)/float64(n), 1, 0)
+	twice := s.Offers() - offers + byType["DeploymentQueued"]
+	t.add("deployed twice", fmt.Sprint(twice), "–", "–", "0", map[bool]string{true: "yes", false: "**no**"}[twice == 0])
+	t.add("came back within", spread(s.Welcomed(killed), killed), "–", "–", "–", "–")
+	t.note("%d agents, all deployed to; the server is killed (SIGKILL) and started again at once.", n)
+	return t, nil
+}
+
+// spread is when things happened, counted by the second.
+func spread(when []time.Time, since time.Time) string {
+	counts, text := map[int]int{}, ""
+	for _, at := range when {
+		counts[int(at.Sub(since).Seconds())]++
+	}
+	for second, seen := 0, 0; seen < len(when); second++ {
+		if counts[second] > 0 {
+			text += fmt.Sprintf("%d s: %d, ", second+1, counts[second])
+		}
+		seen += counts[second]
+	}
+	return text[:max(0, len(text)-2)]
+}
+
+// handshakes is what the TLS connections alone take.
+func (o options) handshakes(n int) (took, cpu time.Duration, err error) {
+	begun := time.Now()
+	f, err := o.floorFleet(n, true)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Stop()
+	return time.Since(begun), process.CPU(f.PID()), nil
+}
+
+func flapsRow(ctx context.Context, o options) (*table, error) {
+	n, times := o.size(10_000, 1_000), pick(o, 10, 3)
+	s, err := o.deployed(ctx, setting{machines: n, tick: 15 * time.Second, heartbeat: defaultHeartbeat})
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	offers := s.Offers()
+	var down, up time.Duration
+	var memory []float64
+	t := against("first")
+	for range times {
+		before := process.CPU(s.PID())
+		s.Goodbye()
+		middle := process.CPU(s.PID())
+		if err := s.join(ctx); err != nil {
+			return nil, err
+		}
+		down, up = down+middle-before, up+process.CPU(s.PID())-middle
+		memory = append(memory, float64(process.MemoryOf(s.PID()).RSS)/1e6)
+	}
+	t.figure("CPU per machine that goes, µs", "%.0f", µs(down, n*times), 0, 30)
+	t.figure("CPU per machine that comes, µs", "%.0f", µs(up, n*times), 0, 100)
+	last := memory[len(memory)-1]
+	t.figure("resident memory after the last, MB", "%.0f", last, memory[0], memory[0]*1.1)
+	t.add("deployed again", fmt.Sprint(s.Offers()-offers), "–", "–", "0", map[bool]string{true: "yes", false: "**no**"}[s.Offers() == offers])
+	t.note("%d machines go and come %d times, each time with a new connection; both figures hold the closing and opening of it. Memory after each: %.0f MB.", n, times, memory)
+	return t, nil
+}
+
+func loneRow(ctx context.Context, o options) (*table, error) {
+	n, lone := o.size(10_000, 1_000), pick(o, 100, 10)
+	s, err := o.open(setting{machines: n + 2*lone, tick: time.Second, roles: []string{"web"}, wanted: true, offlineAfter: time.Hour})
+	if err != nil {
+		return nil, err
+	}
+	defer s.close()
+	if err := s.Connect(ctx, 0, n, atOnce); err != nil {
+		return nil, err
+	}
+	if err := s.settled(n); err != nil {
+		return nil, err
+	}
+	time.Sleep(3 * time.Second) // the ends of deployments
+	var after []time.Duration
+	for i := n; i < n+lone; i++ {
+		took, err := s.joinAlone(ctx, i)
+		if err != nil {
+			return nil, err
+		}
+		after = append(after, took)
+	}
+	cpu, err := s.costAlone(ctx, n+lone, lone)
+	if err != nil {
+		return nil, err
+	}
+	f, least, err := o.floorLone(n, lone)
+	if err != nil {
+		return nil, err
+	}
+	t := against("floor")
+	t.figure("order delivered after the tick began, p50, ms", "%.2f", ms(process.Quantile(after, .5)), ms(process.Quantile(least, .5)), 2)
+	t.figure("… p99, ms", "%.2f", ms(process.Quantile(after, .99)), ms(process.Quantile(least, .99)), 10)
+	t.figure("CPU from its connection to the end of its part, ms", "%.2f", ms(cpu), ms(f), 0.5)
+	t.note("%d machines one after another, each alone in its tick, among %d that are connected and deployed to.", lone, n)
+	return t, nil
+}
+
+// joinAlone lets one machine join, and returns how long after the tick's start it was given its order.
+func (s *stage) joinAlone(ctx context.Context, number int) (time.Duration, error) {
+	begun, ended := time.Now(), s.Ended()
+	if err := s.Connect(ctx, number, number+1, 1); err != nil {
+		return 0, err
+	}
+	if err := s.settled(ended + 1); err != nil {
+		return 0, err
+	}
+	time.Sleep(20 * time.Millisecond) // the tick notes its own end
+	ticked, err := s.tickBegun()
+	if err != nil {
+		return 0, err
+	}
+	offered := s.Offered(begun)
+	if len(offered) != 1 {
+		return 0, fmt.Errorf("%d orders came where one machine joined", len(offered))
+	}
+	return offered[0].Sub(ticked), nil
+}
+
+// costAlone is the processor time of one join, less what the server does anyway.
+func (s *stage) costAlone(ctx context.Context, from, lone int) (time.Duration, error) {
+	span := time.Duration(lone) * time.Second / 2
+	before := process.CPU(s.PID())
+	time.Sleep(span)
+	anyway := process.CPU(s.PID()) - before
+	before, begun := process.CPU(s.PID()), time.Now()
+	for i := from; i < from+lone; i++ {
+		ended := s.Ended()
+		if err := s.Connect(ctx, i, i+1, 1); err != nil {
+			return 0, err
+		}
+		if err := s.settled(ended + 1); err != nil {
+			return 0, err
+		}
+	}
+	used := process.CPU(s.PID()) - before
+	return (used - time.Duration(float64(anyway)*time.Since(begun).Seconds()/span.Seconds())) / time.Duration(lone), nil
+}
+
+func (o options) floorLone(n, lone int) (cpu time.Duration, after []time.Duration, err error) {
+	f, err := o.floorFleet(n, false)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer f.Stop()
+	if _, _, err := f.Pass(n / 2); err != nil {
+		return 0, nil, err
+	}
+	before := process.CPU(f.PID())
+	for i := range lone {
+		if err := f.Connect(n+2*i+1, n+2*i+2, 1); err != nil {
+			return 0, nil, err
+		}
+		_, arrived, err := f.Pass(1)
+		if err != nil {
+			return 0, nil, err
+		}
+		after = append(after, arrived...)
+	}
+	return (process.CPU(f.PID()) - before) / time.Duration(lone), after, nil
+}
