@@ -34,6 +34,7 @@ type Agent struct {
 	claimed  string
 	welcomed time.Time
 	attempts int
+	first    func() // is called at the first welcome of a life
 }
 
 // newAgent is the agent of the machine with a number. Its identity follows from the number and the fleet's own salt.
@@ -111,7 +112,12 @@ func (a *Agent) welcome(w *wire) error {
 	a.hello.Memory.Log, a.hello.Memory.Made = m.Welcome.Log, m.Welcome.Made
 	a.mu.Lock()
 	a.wire, a.welcomed, a.offer = w, time.Now(), nil
+	first := a.first
+	a.first = nil
 	a.mu.Unlock()
+	if first != nil {
+		first()
+	}
 	a.fleet.connected.Add(1)
 	for _, part := range m.Welcome.Unfinished { // what was claimed before the connection was lost has succeeded
 		if err := w.send(message(client.FromAgent{End: &client.End{Deployment: part.Deployment, State: "succeeded"}})); err != nil {

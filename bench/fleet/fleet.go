@@ -78,17 +78,13 @@ func (f *Fleet) Connect(ctx context.Context, from, to, atOnce int) error {
 		case <-ctx.Done():
 			return f.short(ctx, to-from)
 		}
-		before := a.since()
 		life := f.life
+		a.mu.Lock()
+		a.first = func() { <-room }
+		a.mu.Unlock()
 		f.all.Go(func() { a.live(life) })
-		go func() {
-			defer func() { <-room }()
-			for a.since().Equal(before) && life.Err() == nil {
-				time.Sleep(time.Millisecond)
-			}
-		}()
 	}
-	for range cap(room) {
+	for range cap(room) { // all places are free again
 		select {
 		case room <- struct{}{}:
 		case <-ctx.Done():
@@ -213,7 +209,7 @@ func (f *Fleet) Attempts() (sum int) {
 
 // Until waits until the condition holds, or for patience.
 func Until(patience time.Duration, condition func() bool) error {
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(2 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); !condition(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("it did not come about within %s", patience)
 		}
