@@ -214,6 +214,9 @@ func (a *API) joinWith(ctx context.Context, j joiner) error {
 	if err := a.free(j); err != nil {
 		return err
 	}
+	turn := a.hub.turn(token.ID)
+	turn.Lock()
+	defer turn.Unlock()
 	_, err := a.handle(ctx, domain.ID{}, domain.UseToken{ID: token.ID, Instance: j.instance, Machine: j.machine, Secret: hashOf(j.secret),
 		Environment: environment, Roles: roles, Now: a.cfg.Clock.Now()})
 	return err

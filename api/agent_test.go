@@ -3,7 +3,9 @@ package api_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/sqlite"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/policies"
 	"github.com/droverhq/drover/projections"
@@ -155,6 +158,26 @@ func TestAnAgentJoinsGetsWorkAndReportsItsEnd(t *testing.T) {
 	d.say(client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "failed"}})
 	require.Equal(t, first, hears(d, ended), "an end that is said twice is recorded once")
 	require.Equal(t, 1, y.events("PartEnded"))
+}
+
+func TestMachinesThatJoinAtOnceWithOneTokenAreAllLetInAtTheirFirstTry(t *testing.T) {
+	log, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "drover.db"), sqlite.Config{})
+	require.NoError(t, err)
+	t.Cleanup(func() { log.Close() })
+	y := newYardOn(t, log, &handClock{})
+	y.shop()
+	token := y.join(0)
+	var all []*double
+	for n := range 64 {
+		all = append(all, y.dial(hello(fmt.Sprintf("web-%02d", n), token)))
+	}
+	for _, d := range all {
+		hears(d, func(m client.ToAgent) *client.Welcome {
+			require.Nil(t, m.Refused)
+			return m.Welcome
+		})
+	}
+	require.Equal(t, 64, y.events("TokenUsed"))
 }
 
 func TestAClaimThatDoesNotCountIsAnsweredWithItsReason(t *testing.T) {

@@ -26,7 +26,9 @@ type hub struct {
 	plain map[string]domain.ID
 	// admitting lets one agent of a name in at a time.
 	admitting [64]sync.Mutex
-	seed      maphash.Seed
+	// using lets one agent at a time use a join token.
+	using [16]sync.Mutex
+	seed  maphash.Seed
 }
 
 func (h *hub) begin() {
@@ -36,6 +38,12 @@ func (h *hub) begin() {
 // admission is the lock under which agents of a machine's name are let in.
 func (h *hub) admission(machine string) *sync.Mutex {
 	return &h.admitting[maphash.String(h.seed, machine)%uint64(len(h.admitting))]
+}
+
+// turn is the lock under which a join token is used: each use is an append to the token's stream, and of many at one
+// moment all but one would be refused there, again and again.
+func (h *hub) turn(token string) *sync.Mutex {
+	return &h.using[maphash.String(h.seed, token)%uint64(len(h.using))]
 }
 
 func (h *hub) count() int {
