@@ -85,7 +85,16 @@ fuzz: ## each fuzz test for FUZZ_TIME (FUZZ=pattern for some)
 	@GO='$(GO)' TIME='$(FUZZ_TIME)' PATTERN='$(FUZZ)' .ci/fuzz
 
 .PHONY: bench
-bench: ## benchmarks (BENCH=pattern)
+bench: ## each budget's figure in its short form, under five minutes, into bin/performance.md
+	@mkdir -p bin
+	$(GO) run ./bench -short -page bin/performance.md all
+
+.PHONY: bench-long
+bench-long: ## each budget's figure whole, about an hour, into docs/performance.md
+	$(GO) run ./bench all
+
+.PHONY: gobench
+gobench: ## benchmarks of Go (BENCH=pattern), as benchstat reads them
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: reference

@@ -104,14 +104,21 @@ func newMetrics(a *API) *metrics {
 		verdicts: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "drover_verdicts", Help: "Verdicts of the last tick."}, []string{"verdict", "reason"}),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "drover_agent_messages_total", Help: "Messages of agents, by kind."}, []string{"kind"}),
 	}
+	for _, kind := range kindsOfMessages {
+		m.requests.WithLabelValues(kind)
+	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m.ticks, m.begun, m.faults, m.read, m.appended, m.verdicts, m.requests,
 		gauge("drover_agents_connected", "Agents that are connected to this server.", func() float64 { return float64(a.hub.count()) }),
+		gauge("drover_streams_open", "Live streams that this server writes.", func() float64 { return float64(len(a.streams)) }),
 		gauge("drover_log_position", "Position of the last event folded.", func() float64 { return float64(a.cfg.Engine.Position()) }),
 		gauge("drover_log_lag", "Head of the log less the position of the last event folded; -1 if the log cannot be read.", a.lag),
 		gauge("drover_ready", "1 if this server does its work.", func() float64 { return ready(cmp.Or(a.cfg.Engine.Ready(), a.cfg.Ready())) }),
 		gauge("drover_log_doubted", "1 if the log has lost events and nobody has accepted that.", func() float64 { return 1 - ready(a.cfg.Engine.Doubted()) }))
 	return m
 }
+
+// kindsOfMessages are there from the start, so that what never came reads 0.
+var kindsOfMessages = []string{"heartbeat", "health", "claim", "output", "end", "answer", "goodbye"}
 
 func gauge(name, help string, read func() float64) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)

@@ -1,6 +1,6 @@
 module github.com/droverhq/drover/bench/swarmkit
 
-go 1.26.8
+go 1.26.0
 
 require (
 	github.com/moby/swarmkit/v2 v2.0.0

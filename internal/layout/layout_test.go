@@ -52,6 +52,7 @@ var table = []rule{
 		never: []string{"testing"}, reason: "scenarios run the real engine on a log in memory, and are shipped"},
 	{folder: "examples", reason: "examples are files, carried along for the demo"},
 	{folder: "cmd", may: []string{"internal", ""}, reason: "main is one call"},
+	{folder: "bench", may: []string{""}, reason: "what measures may know everything, and nothing knows it"},
 	{folder: "internal", may: []string{""}, reason: "wiring may know everything"},
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
@@ -96,10 +97,15 @@ func markers(row string) (begin, end string) {
 	return "<!-- figures of " + row + ": written by the command -->", "<!-- end of " + row + " -->"
 }
 
-// enter puts what a row found between its markers in the page.
+// enter puts what a row found between its markers in the page; a page that is not there is begun.
 func enter(path, row, text string) error {
 	page, err := os.ReadFile(path)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		for _, r := range rows {
+			begin, end := markers(r.name)
+			page = fmt.Appendf(page, "## %s: %s\n\n%s\n%s\n\n", r.name, r.summary, begin, end)
+		}
+	} else if err != nil {
 		return err
 	}
 	begin, end := markers(row)
