@@ -52,6 +52,14 @@ func (o options) floorFleet(n int, secure bool) (*floor.Fleet, error) {
 	return f, nil
 }
 
+// whole is a budget for 10 000 machines, which says nothing about fewer.
+func whole(n int, budget float64) float64 {
+	if n < 10_000 {
+		return 0
+	}
+	return budget
+}
+
 func memoryRow(ctx context.Context, o options) (*table, error) {
 	n := o.size(10_000, 2_000)
 	t := against("floor")
@@ -70,7 +78,7 @@ func memoryRow(ctx context.Context, o options) (*table, error) {
 		}
 		least := process.MemoryOf(f.PID())
 		f.Stop()
-		t.figure(name+": resident memory, MB", "%.0f", float64(m.RSS)/1e6, float64(least.RSS)/1e6, budget*float64(n)/10_000)
+		t.figure(name+": resident memory, MB", "%.0f", float64(m.RSS)/1e6, float64(least.RSS)/1e6, whole(n, budget))
 		t.figure(name+": its fair share (PSS), MB", "%.0f", float64(m.PSS)/1e6, float64(least.PSS)/1e6, 0)
 		t.figure(name+": KB per agent", "%.1f", float64(m.RSS)/1e3/float64(n), float64(least.RSS)/1e3/float64(n), 0)
 		t.figure(name+": live heap of Go, MB", "%.0f", heap/1e6, 0, 0)
@@ -122,7 +130,7 @@ func idleRow(ctx context.Context, o options) (*table, error) {
 	}
 	t := against("floor")
 	share := func(d time.Duration) float64 { return 100 * d.Seconds() / span.Seconds() }
-	t.figure("share of one core, %", "%.1f", share(used), share(least), 8*float64(n)/10_000)
+	t.figure("share of one core, %", "%.1f", share(used), share(least), whole(n, 8))
 	t.figure("CPU per heartbeat, µs", "%.0f", µs(used, sent), µs(least, sent), 0)
 	appended := 0.0
 	if position != after {
@@ -177,7 +185,7 @@ func reconnectRow(ctx context.Context, o options) (*table, error) {
 		return nil, err
 	}
 	t := against("handshakes alone")
-	t.figure("all back, from the moment the server is ready, s", "%.1f", back.Sub(ready).Seconds(), handshakes.Seconds(), 15)
+	t.figure("all back, from the moment the server is ready, s", "%.1f", back.Sub(ready).Seconds(), handshakes.Seconds(), whole(n, 15))
 	t.figure("… from the moment it was killed, s", "%.1f", back.Sub(killed).Seconds(), 0, 0)
 	t.figure("CPU of the server per agent, its start included, µs", "%.0f", µs(used, n), µs(cpu, n), 0)
 	t.figure("attempts per agent", "%.2f", float64(s.Attempts()-attempts)/float64(n), 1, 0)
