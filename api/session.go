@@ -1,9 +1,11 @@
 package api
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
@@ -279,35 +281,77 @@ func (s *session) complain(what string, err error) {
 	}
 }
 
-// serveAgent is the WebSocket of an agent, from its hello to its end.
+// serveAgent opens the WebSocket of an agent. The session goes on in a goroutine of its own, so that nothing of the
+// request is kept for it: agents are many, and most of them say for hours only that they live.
 func (a *API) serveAgent(w http.ResponseWriter, r *http.Request) {
 	if !a.enter() {
 		problem(client.Unavailable, "this server is about to stop", "").write(w)
 		return
 	}
-	defer a.open.Done()
-	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
+	conn, err := websocket.Accept(lean{w}, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
+		a.open.Done()
 		return // Accept has answered
 	}
+	go a.attend(conn, r.RemoteAddr)
+}
+
+// attend is a session from its hello to its end.
+func (a *API) attend(conn *websocket.Conn, remote string) {
+	defer a.open.Done()
 	defer conn.CloseNow()
+	defer a.survive(remote)
 	conn.SetReadLimit(maxHelloBytes)
-	ctx := context.WithoutCancel(r.Context())
-	hello, refused := a.hello(ctx, conn)
-	var s *session
-	if refused == nil {
-		s, refused = a.admit(ctx, conn, r.RemoteAddr, hello)
-	}
-	if refused != nil {
-		a.refusals.note(r.RemoteAddr, hello.Machine, refused.Reason, a.cfg.Clock.Now())
-		a.turnAway(ctx, conn, hello.Machine, *refused)
+	ctx := context.Background()
+	s := a.receive(ctx, conn, remote)
+	if s == nil {
 		return
 	}
-	a.refusals.forgive(s.machine)
 	defer a.hub.drop(s)
 	defer s.leave()
 	conn.SetReadLimit(client.MaxMessageBytes)
 	s.listen(ctx)
+}
+
+// receive lets an agent in, or says why not.
+func (a *API) receive(ctx context.Context, conn *websocket.Conn, remote string) *session {
+	hello, refused := a.hello(ctx, conn)
+	var s *session
+	if refused == nil {
+		s, refused = a.admit(ctx, conn, remote, hello)
+	}
+	if refused != nil {
+		a.refusals.note(remote, hello.Machine, refused.Reason, a.cfg.Clock.Now())
+		a.turnAway(ctx, conn, hello.Machine, *refused)
+		return nil
+	}
+	a.refusals.forgive(s.machine)
+	return s
+}
+
+// survive ends one session by a fault of this server; the others go on.
+func (a *API) survive(remote string) {
+	if fault := recover(); fault != nil {
+		a.log.Error("session failed by a fault of this server", zap.String("remote", remote), zap.Any("fault", fault), zap.Stack("stack"))
+	}
+}
+
+// Buffers of an agent's connection: what agents and servers say to each other is short.
+const (
+	readBuffer  = 512
+	writeBuffer = 1 << 10
+)
+
+// lean gives a connection to the agents' door with buffers of that size, instead of 4 KB each.
+type lean struct{ http.ResponseWriter }
+
+// Hijack takes the connection over.
+func (l lean) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buffered, err := http.NewResponseController(l.ResponseWriter).Hijack()
+	if err != nil || buffered.Reader.Buffered() > 0 { // what was read ahead must not be lost
+		return conn, buffered, err
+	}
+	return conn, bufio.NewReadWriter(bufio.NewReaderSize(conn, readBuffer), bufio.NewWriterSize(conn, writeBuffer)), nil
 }
 
 // A connection that has not said who it is may take no longer and send no more than this.
