@@ -42,9 +42,17 @@ func newAgent(f *Fleet, number int) *Agent {
 	id := func(kind string) string {
 		return uuid.NewSHA1(f.salt, fmt.Append(nil, kind, number)).String()
 	}
-	return &Agent{fleet: f, from: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(1+number/portsEach))}, hello: client.Hello{
+	return &Agent{fleet: f, from: from(number), hello: client.Hello{
 		Machine: fmt.Sprintf("m-%06d", number), Instance: id("instance"), Session: id("session"), Secret: id("secret") + id("more"),
 		Join: f.cfg.Join, Environment: f.cfg.Environment, Roles: []string{f.cfg.Roles[number%len(f.cfg.Roles)]}, Version: "bench"}}
+}
+
+// from is where a connection leaves from: the usual address, and others when its ports are used up.
+func from(number int) net.Addr {
+	if number < portsEach {
+		return nil
+	}
+	return &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(number/portsEach))}
 }
 
 // live is an agent's life: connected, and connected again whenever the connection is lost, until ctx ends.

@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// portsEach is how many connections leave from one loopback address.
+const portsEach = 20_000
+
 // Fleet is the floor program in a process of its own, and its agents in this one.
 type Fleet struct {
 	cmd     *exec.Cmd
@@ -77,7 +80,10 @@ func (f *Fleet) Connect(from, to, atOnce int) error {
 }
 
 func (f *Fleet) connect(number int) error {
-	dialer := net.Dialer{KeepAlive: -1, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 2, byte(1+number/20_000))}}
+	dialer := net.Dialer{KeepAlive: -1}
+	if number >= portsEach {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 2, byte(number/portsEach))}
+	}
 	conn, err := dialer.Dial("tcp", f.address)
 	if err != nil {
 		return err
