@@ -79,11 +79,11 @@ func (b *burst) comeOnline(ctx context.Context, s *stage) error {
 	}
 	record.End()
 	b.written = process.Written(s.PID()) - written
-	ticked, err := s.tickBegun()
+	offered := s.Offered(begun)
+	ticked, err := s.tickOf(offered[0])
 	if err != nil {
 		return err
 	}
-	offered := s.Offered(ticked)
 	b.online, b.onlineCPU = online.Sub(begun), record.Between(begun, online)
 	b.cpu = record.Between(ticked, offered[len(offered)-1])
 	for _, at := range offered {

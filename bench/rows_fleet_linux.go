@@ -299,16 +299,12 @@ func (s *stage) joinAlone(ctx context.Context, number int) (time.Duration, error
 	if err := s.settled(ended + 1); err != nil {
 		return 0, err
 	}
-	time.Sleep(20 * time.Millisecond) // the tick notes its own end
-	ticked, err := s.tickBegun()
-	if err != nil {
-		return 0, err
-	}
 	offered := s.Offered(begun)
 	if len(offered) != 1 {
 		return 0, fmt.Errorf("%d orders came where one machine joined", len(offered))
 	}
-	return offered[0].Sub(ticked), nil
+	ticked, err := s.tickOf(offered[0])
+	return offered[0].Sub(ticked), err
 }
 
 // costAlone is the processor time of one join, less what the server does anyway.

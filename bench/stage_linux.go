@@ -147,10 +147,17 @@ func (s *stage) afterTick() error {
 	})
 }
 
-// tickBegun is when the last tick began, and how long it took.
-func (s *stage) tickBegun() (time.Time, error) {
-	seconds, err := s.metric("drover_tick_begun_timestamp_seconds")
-	return time.UnixMicro(int64(seconds * 1e6)), err
+// tickOf is when the tick began that gave an order at a moment. The server says so only when that tick has ended.
+func (s *stage) tickOf(order time.Time) (begun time.Time, err error) {
+	err = fleet.Until(s.Tick+10*time.Second, func() bool {
+		seconds, failure := s.metric("drover_tick_begun_timestamp_seconds")
+		begun = time.UnixMicro(int64(seconds * 1e6))
+		return failure == nil && order.Sub(begun) < s.Tick
+	})
+	if err == nil && begun.After(order) {
+		err = fmt.Errorf("the next tick began %s after the order", begun.Sub(order))
+	}
+	return begun, err
 }
 
 // position is the end of the log.
