@@ -253,7 +253,7 @@ func flapsRow(ctx context.Context, o options) (*table, error) {
 }
 
 func loneRow(ctx context.Context, o options) (*table, error) {
-	n, lone := o.size(10_000, 1_000), pick(o, 100, 10)
+	n, lone := o.size(10_000, 1_000), pick(o, 60, 10)
 	s, err := o.open(setting{machines: n + 2*lone, tick: time.Second, roles: []string{"web"}, wanted: true, offlineAfter: time.Hour})
 	if err != nil {
 		return nil, err
@@ -267,12 +267,13 @@ func loneRow(ctx context.Context, o options) (*table, error) {
 	}
 	time.Sleep(3 * time.Second) // the ends of deployments
 	var after []time.Duration
+	var decided time.Duration
 	for i := n; i < n+lone; i++ {
-		took, err := s.joinAlone(ctx, i)
+		took, used, err := s.joinAlone(ctx, i)
 		if err != nil {
 			return nil, err
 		}
-		after = append(after, took)
+		after, decided = append(after, took), decided+used
 	}
 	cpu, err := s.costAlone(ctx, n+lone, lone)
 	if err != nil {
@@ -285,26 +286,30 @@ func loneRow(ctx context.Context, o options) (*table, error) {
 	t := against("floor")
 	t.figure("order delivered after the tick began, p50, ms", "%.2f", ms(process.Quantile(after, .5)), ms(process.Quantile(least, .5)), 2)
 	t.figure("… p99, ms", "%.2f", ms(process.Quantile(after, .99)), ms(process.Quantile(least, .99)), 10)
+	t.figure("CPU from the tick's start to the order, ms", "%.2f", ms(decided)/float64(lone), 0, 0.5)
 	t.figure("CPU from its connection to the end of its part, ms", "%.2f", ms(cpu), ms(f), 0.5)
 	t.note("%d machines one after another, each alone in its tick, among %d that are connected and deployed to.", lone, n)
 	return t, nil
 }
 
-// joinAlone lets one machine join, and returns how long after the tick's start it was given its order.
-func (s *stage) joinAlone(ctx context.Context, number int) (time.Duration, error) {
-	begun, ended := time.Now(), s.Ended()
-	if err := s.Connect(ctx, number, number+1, 1); err != nil {
-		return 0, err
+// joinAlone lets one machine join, and returns how long after the tick's start it was given its order, and the processor
+// time until then.
+func (s *stage) joinAlone(ctx context.Context, number int) (took, used time.Duration, err error) {
+	record, begun, ended := process.Begin(s.PID()), time.Now(), s.Ended()
+	err = s.Connect(ctx, number, number+1, 1)
+	if err == nil {
+		err = s.settled(ended + 1)
 	}
-	if err := s.settled(ended + 1); err != nil {
-		return 0, err
+	record.End()
+	if err != nil {
+		return 0, 0, err
 	}
 	offered := s.Offered(begun)
 	if len(offered) != 1 {
-		return 0, fmt.Errorf("%d orders came where one machine joined", len(offered))
+		return 0, 0, fmt.Errorf("%d orders came where one machine joined", len(offered))
 	}
 	ticked, err := s.tickOf(offered[0])
-	return offered[0].Sub(ticked), err
+	return offered[0].Sub(ticked), record.Between(ticked, offered[0]), err
 }
 
 // costAlone is the processor time of one join, less what the server does anyway.
