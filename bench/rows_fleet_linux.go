@@ -89,7 +89,7 @@ func memoryRow(ctx context.Context, o options) (*table, error) {
 
 // After a storm the runtime of Go gives memory back within minutes.
 const (
-	longSettle  = 90 * time.Second
+	longSettle  = 60 * time.Second
 	shortSettle = 5 * time.Second
 )
 
