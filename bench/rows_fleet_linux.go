@@ -180,6 +180,8 @@ func reconnectRow(ctx context.Context, o options) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
+	came, tried, offered := s.Welcomed(killed), s.Attempts()-attempts, s.Offers()-offers
+	s.close() // its connections and those of the floor are more files than one process may have open
 	handshakes, cpu, err := o.handshakes(n)
 	if err != nil {
 		return nil, err
@@ -188,10 +190,10 @@ func reconnectRow(ctx context.Context, o options) (*table, error) {
 	t.figure("all back, from the moment the server is ready, s", "%.1f", back.Sub(ready).Seconds(), handshakes.Seconds(), whole(n, 15))
 	t.figure("… from the moment it was killed, s", "%.1f", back.Sub(killed).Seconds(), 0, 0)
 	t.figure("CPU of the server per agent, its start included, µs", "%.0f", µs(used, n), µs(cpu, n), 0)
-	t.figure("attempts per agent", "%.2f", float64(s.Attempts()-attempts)/float64(n), 1, 0)
-	twice := s.Offers() - offers + byType["DeploymentQueued"]
+	t.figure("attempts per agent", "%.2f", float64(tried)/float64(n), 1, 0)
+	twice := offered + byType["DeploymentQueued"]
 	t.add("deployed twice", fmt.Sprint(twice), "–", "–", "0", map[bool]string{true: "yes", false: "**no**"}[twice == 0])
-	t.add("came back within", spread(s.Welcomed(killed), killed), "–", "–", "–", "–")
+	t.add("came back within", spread(came, killed), "–", "–", "–", "–")
 	t.note("%d agents, all deployed to; the server is killed (SIGKILL) and started again at once.", n)
 	return t, nil
 }
@@ -279,6 +281,7 @@ func loneRow(ctx context.Context, o options) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.close() // as in reconnectRow
 	f, least, err := o.floorLone(n, lone)
 	if err != nil {
 		return nil, err
