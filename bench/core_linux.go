@@ -66,18 +66,15 @@ func newCore(ctx context.Context, log eventlog.Backend, triggers int) (*core, er
 // triggersEach is how many triggers a project has where there are many.
 const triggersEach = 10
 
-// triggerFor makes one trigger, and its project before the first of that. All but those of the first project are for
-// roles that no machine has.
+// triggerFor makes one trigger, and its project before the first of that. All but the first are for roles that no
+// machine has.
 func triggerFor(i int) (all []domain.Command) {
 	project, role := fmt.Sprintf("p-%d", i/triggersEach), "web"
-	if i >= triggersEach {
+	if i > 0 {
 		role = fmt.Sprintf("role-%d", i)
 	}
 	if i%triggersEach == 0 {
-		all = append(all, domain.ApplyProject{Name: project, Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "install", Run: "true"}}}})
-	}
-	if i > 0 && i < triggersEach {
-		role = fmt.Sprintf("other-%d", i)
+		all = append(all, domain.ApplyProject{Name: project, Settings: domain.ProjectSettings{Roles: []string{role}, Steps: []domain.Step{{Name: "install", Run: "true"}}}})
 	}
 	return append(all, domain.ApplyTrigger{Project: project, Name: fmt.Sprintf("t-%d", i), Settings: domain.TriggerSettings{
 		Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}, Roles: []string{role}}})

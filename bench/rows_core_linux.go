@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -116,6 +117,7 @@ func idleTicks(ctx context.Context, o options, t *table) error {
 		c.clock.elapsed.Add(int64(defaultHeartbeat / 2))
 		c.hearAll()
 		c.clock.elapsed.Add(int64(defaultHeartbeat / 2)) // all were heard of lately, and none a moment ago
+		runtime.GC()                                     // else that of the heartbeats above counts
 		before := process.CPU(os.Getpid())
 		report, err := c.Tick(ctx)
 		if err == nil && len(report.Appended) > 0 {
