@@ -1,0 +1,47 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestEveryRowHasItsPlaceOnThePage(t *testing.T) {
+	text, err := os.ReadFile("../docs/performance.md")
+	require.NoError(t, err)
+	page := filepath.Join(t.TempDir(), "page.md")
+	require.NoError(t, os.WriteFile(page, text, 0o600))
+	for _, r := range rows {
+		require.NoError(t, enter(page, r.name, "found: "+r.name))
+		require.NoError(t, enter(page, r.name, "found again: "+r.name), "a row is written anew as often as it is measured")
+	}
+	after, err := os.ReadFile(page)
+	require.NoError(t, err)
+	for _, r := range rows {
+		require.Equal(t, 1, strings.Count(string(after), "found again: "+r.name+"\n"))
+		require.NotContains(t, string(after), "found: "+r.name+"\n")
+	}
+	require.Equal(t, strings.Split(string(text), "<!--")[0], strings.Split(string(after), "<!--")[0], "what people wrote stays")
+}
+
+func TestAPageThatIsNotThereIsBegun(t *testing.T) {
+	page := filepath.Join(t.TempDir(), "performance.md")
+	require.NoError(t, enter(page, "burst", "found"))
+	text, err := os.ReadFile(page)
+	require.NoError(t, err)
+	require.Contains(t, string(text), "## burst: ")
+	require.Contains(t, string(text), "found\n")
+}
+
+func TestAFigureIsMetUpToItsBudgetAndNotBeyond(t *testing.T) {
+	table := against("floor")
+	table.figure("below", "%.0f", 100, 50, 100)
+	table.figure("above", "%.0f", 101, 0, 100)
+	table.atLeast("too slow", "%.1f", 0.8, 0.9)
+	require.Equal(t, []string{"below", "100", "50", "2.0", "≤ 100", "yes"}, table.rows[0])
+	require.Equal(t, []string{"above", "101", "–", "–", "≤ 100", "**no**"}, table.rows[1])
+	require.Equal(t, "**no**", table.rows[2][5])
+}
