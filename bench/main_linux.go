@@ -99,7 +99,7 @@ func run(ctx context.Context) error {
 	flag.StringVar(&o.page, "page", "docs/performance.md", "write the tables into this page; empty: only print them")
 	flag.StringVar(&o.binary, "binary", "", "measure this drover; empty: build this checkout")
 	flag.DurationVar(&o.interval, "interval", 0, "restarts: time between two restarts; 0: a minute, short 10 s")
-	flag.DurationVar(&o.length, "length", 0, "restarts: how long; 0: twenty minutes, short 40 s")
+	flag.DurationVar(&o.length, "length", 0, "restarts: how long; 0: twenty minutes, short 30 s")
 	flag.BoolVar(&o.tls, "tls", false, "burst: with TLS")
 	flag.Usage = usage
 	flag.Parse()

@@ -164,7 +164,7 @@ func sizesRow(ctx context.Context, o options) (*table, error) {
 	t := &table{head: []string{"machines", "CPU per decision with delivery, µs", "p50, ms", "p99, ms", "CPU per online, µs", "CPU per part claimed and ended, µs", "RSS, MB", "written, MB"}}
 	may := int(process.RaiseFiles(manyFiles)) - 500
 	most := min(30_000, may)
-	for _, n := range pick(o, []int{1_000, 10_000, most}, []int{500, 2_000}) {
+	for _, n := range pick(o, []int{1_000, 10_000, most}, []int{500}) {
 		b, err := o.measureBurst(ctx, n, false)
 		if err != nil {
 			return nil, fmt.Errorf("%d machines: %w", n, err)

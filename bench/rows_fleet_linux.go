@@ -255,7 +255,7 @@ func flapsRow(ctx context.Context, o options) (*table, error) {
 }
 
 func loneRow(ctx context.Context, o options) (*table, error) {
-	n, lone := o.size(10_000, 1_000), pick(o, 60, 10)
+	n, lone := o.size(10_000, 1_000), pick(o, 60, 6)
 	s, err := o.open(setting{machines: n + 2*lone, tick: time.Second, roles: []string{"web"}, wanted: true, offlineAfter: time.Hour})
 	if err != nil {
 		return nil, err

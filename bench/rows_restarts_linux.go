@@ -12,7 +12,7 @@ import (
 // restartsRow restarts the server again and again under a fleet, and looks at what it holds each time all are back.
 func restartsRow(ctx context.Context, o options) (*table, error) {
 	n := o.size(10_000, 2_000)
-	interval, length := pick(o, time.Minute, 10*time.Second), pick(o, 20*time.Minute, 40*time.Second)
+	interval, length := pick(o, time.Minute, 10*time.Second), pick(o, 20*time.Minute, 30*time.Second)
 	if o.interval > 0 {
 		interval = o.interval
 	}
