@@ -272,7 +272,7 @@ func (a *API) clone(ctx context.Context, j joiner) *client.Refused {
 			refused.Server = server.Facts.Address
 		}
 		if !elsewhere && a.hub.isPlain(j.machine, m.Session) {
-			elsewhere = a.cfg.Engine.Holds(j.machine, m.Connect, time.Duration(v.PolicyOf(m).OfflineAfter))
+			elsewhere = a.cfg.Engine.Holds(m.Connect, time.Duration(v.PolicyOf(m).OfflineAfter))
 		}
 	})
 	if !elsewhere {

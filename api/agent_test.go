@@ -587,7 +587,7 @@ func TestASilentAgentGoesOfflineAndOneThatWasOnlySlowComesBack(t *testing.T) {
 	y.eventually("the heartbeat was heard", func() bool {
 		var connect domain.ID
 		y.engine.Read(func(v *projections.View) { connect = v.Machines["web-01"].Connect })
-		return y.engine.Holds("web-01", connect, time.Second)
+		return y.engine.Holds(connect, time.Second)
 	})
 	y.clock.move(20 * time.Second)
 	y.tick()

@@ -68,18 +68,18 @@ func (p *presence) began(v *projections.View, self domain.ID, now time.Duration)
 		if m == nil || !m.Online || m.Server != self {
 			continue
 		}
-		if _, known := p.heard.last(name, m.Connect); !known {
+		if _, known := p.heard.last(m.Connect); !known {
 			p.heard.heard(name, m.Connect, now)
 		}
 	}
 }
 
 // Holds says whether this server holds the session that began with connect and has heard of it within d.
-func (e *Engine) Holds(machine string, connect domain.ID, d time.Duration) bool {
+func (e *Engine) Holds(connect domain.ID, d time.Duration) bool {
 	p := &e.presence
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at, known := p.heard.last(machine, connect)
+	at, known := p.heard.last(connect)
 	return known && e.cfg.Clock.Elapsed()-at <= d
 }
 

@@ -275,3 +275,21 @@ func TestTheLeaseOfAServerThatWasKilledIsForgottenAfterAnHour(t *testing.T) {
 	renew(dead, y.Engine)
 	require.True(t, y.Alive(dead.Server()))
 }
+
+func TestALateWordOfASessionThatWasReplacedHidesNoSilence(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	y.join("web-01", 1)
+	old := y.connect("web-01")
+	y.Heard("web-01", old)
+	y.do(domain.ConnectMachine{Name: "web-01", Server: y.Server(), Session: domain.ID{1: 2}, Instance: domain.ID{2: 1}})
+	require.NotEqual(t, old, y.connect("web-01"))
+	y.pass(5 * time.Second)
+	y.Heard("web-01", old) // its connection was still being read from
+	y.pass(24 * time.Second)
+	require.True(t, y.online("web-01"))
+	y.pass(2 * time.Second)
+	require.False(t, y.online("web-01"), "31 s after the new session began")
+	y.pass(time.Hour)
+	require.False(t, y.online("web-01"))
+}

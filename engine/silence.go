@@ -8,10 +8,11 @@ import (
 )
 
 // silence knows when each session was last heard of, and which ones have been silent for longest. Noting a heartbeat
-// and finding that nobody is silent cost the same however many sessions there are.
+// and finding that nobody is silent cost the same however many sessions there are. A machine may have two for a moment: a
+// late word of the one that was replaced must not stand for the other.
 type silence struct {
-	of    map[string]*list.Element // by machine
-	order *list.List               // of contacts, the longest silent first
+	of    map[domain.ID]*list.Element // by the event that began the session
+	order *list.List                  // of contacts, the longest silent first
 }
 
 // contact is when a session was last heard of.
@@ -21,23 +22,22 @@ type contact struct {
 	at      time.Duration
 }
 
-func newSilence() silence { return silence{of: map[string]*list.Element{}, order: list.New()} }
+func newSilence() silence { return silence{of: map[domain.ID]*list.Element{}, order: list.New()} }
 
 // heard notes that a session was heard of; no contact was noted later than now.
 func (s *silence) heard(machine string, connect domain.ID, now time.Duration) {
-	e, known := s.of[machine]
+	e, known := s.of[connect]
 	if !known {
-		s.of[machine] = s.order.PushBack(&contact{machine, connect, now})
+		s.of[connect] = s.order.PushBack(&contact{machine, connect, now})
 		return
 	}
-	c := e.Value.(*contact)
-	c.connect, c.at = connect, now
+	e.Value.(*contact).at = now
 	s.order.MoveToBack(e)
 }
 
-// last is the newest contact with a machine's session.
-func (s *silence) last(machine string, connect domain.ID) (at time.Duration, known bool) {
-	if e := s.of[machine]; e != nil && e.Value.(*contact).connect == connect {
+// last is the newest contact with a session.
+func (s *silence) last(connect domain.ID) (at time.Duration, known bool) {
+	if e := s.of[connect]; e != nil {
 		return e.Value.(*contact).at, true
 	}
 	return 0, false
@@ -62,7 +62,7 @@ func (s *silence) since(before time.Duration, live func(contact) bool) (silent [
 			silent = append(silent, c)
 		} else {
 			s.order.Remove(e)
-			delete(s.of, c.machine)
+			delete(s.of, c.connect)
 		}
 		e = next
 	}

@@ -15,23 +15,25 @@ import (
 // the ones found silent are all that are, longest first.
 func TestTheSilentAreThoseThatAWalkOverAllSessionsFinds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		kept, walked, now := newSilence(), map[string]contact{}, time.Duration(0)
+		kept, walked, now := newSilence(), map[domain.ID]contact{}, time.Duration(0)
+		session := func(t *rapid.T) domain.ID { return domain.ID{15: rapid.Byte().Draw(t, "session") % 10} }
 		t.Repeat(map[string]func(*rapid.T){
 			"heard": func(t *rapid.T) {
-				c := contact{fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "machine")), domain.ID{15: rapid.Byte().Draw(t, "session")}, now}
+				id := session(t)
+				c := contact{fmt.Sprint(id[15] % 5), id, now} // two sessions a machine
 				kept.heard(c.machine, c.connect, now)
-				walked[c.machine] = c
+				walked[c.connect] = c
 			},
 			"pass": func(t *rapid.T) { now += time.Duration(rapid.IntRange(1, 60).Draw(t, "seconds")) * time.Second },
 			"stopped": func(*rapid.T) {
 				later := func(at time.Duration) time.Duration { return min(at+5*time.Second, now) }
 				kept.move(later)
-				for name, c := range walked {
+				for id, c := range walked {
 					c.at = later(c.at)
-					walked[name] = c
+					walked[id] = c
 				}
 			},
-			"ended": func(t *rapid.T) { delete(walked, fmt.Sprint(rapid.IntRange(0, 9).Draw(t, "machine"))) },
+			"ended": func(t *rapid.T) { delete(walked, session(t)) },
 			"": func(t *rapid.T) {
 				var want []contact
 				for _, c := range walked {
@@ -39,7 +41,7 @@ func TestTheSilentAreThoseThatAWalkOverAllSessionsFinds(t *testing.T) {
 						want = append(want, c)
 					}
 				}
-				live := func(c contact) bool { _, lives := walked[c.machine]; return lives }
+				live := func(c contact) bool { _, lives := walked[c.connect]; return lives }
 				require.ElementsMatch(t, want, kept.since(now-30*time.Second, live))
 			},
 		})
@@ -49,7 +51,7 @@ func TestTheSilentAreThoseThatAWalkOverAllSessionsFinds(t *testing.T) {
 func TestSessionsThatEndedAreForgotten(t *testing.T) {
 	kept := newSilence()
 	for i := range 1000 {
-		kept.heard(fmt.Sprint(i), domain.ID{}, 0)
+		kept.heard(fmt.Sprint(i), domain.ID{14: byte(i >> 8), 15: byte(i)}, 0)
 	}
 	kept.since(time.Minute, func(contact) bool { return false })
 	require.Empty(t, kept.of)
