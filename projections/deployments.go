@@ -157,16 +157,17 @@ func (v *View) supersede(p *Project, d *Deployment, f Fact) {
 	}
 }
 
-// replace ends what nobody has claimed of the project on a machine that a person's deployment covers. It is folded, not
-// written: who has claimed by then is only certain at the deployment's own position, and no append could name it all.
-func (v *View) replace(p *Project, machine string, f Fact) (replaced []domain.ID) {
-	for _, part := range slices.Clone(v.parts[machine]) {
-		if part.Deployment.Project == p && part.Unclaimed() {
-			v.end(part, domain.PartCancelled, domain.Superseded, f)
-			replaced = append(replaced, part.Deployment.ID)
+// replace ends what nobody has claimed of the project on the machine that a part of a person's deployment is for. It is
+// folded, not written: who has claimed by then is only certain at the deployment's own position, and no append could name
+// it all. The part is there already: between the two a person would seem to be done with the machine, and what waits
+// for that would be taken for settled.
+func (v *View) replace(part *Part, f Fact) {
+	for _, older := range slices.Clone(v.parts[part.Machine]) {
+		if older != part && older.Deployment.Project == part.Deployment.Project && older.Unclaimed() {
+			v.end(older, domain.PartCancelled, domain.Superseded, f)
+			part.Replaced = append(part.Replaced, older.Deployment.ID)
 		}
 	}
-	return replaced
 }
 
 func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
@@ -178,31 +179,26 @@ func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
 			v.keep(d, m.Name, f)
 			continue
 		}
-		held := m.hold(p.Name).ByVerb()
-		var replaced []domain.ID
-		if !held {
-			replaced = v.replace(p, m.Name, f)
-		}
 		part := v.addPart(d, m.Name)
-		part.Replaced = replaced
 		m.forgive(p.Name)
-		if held {
-			part.State, part.Reason = domain.PartSkipped, domain.MachineIsHeld
-			part.EndedAt, part.EndedTime = f.Position, f.Time
-			v.drop(part)
+		if !m.hold(p.Name).ByVerb() {
+			v.replace(part, f)
+			continue
 		}
+		part.State, part.Reason = domain.PartSkipped, domain.MachineIsHeld
+		part.EndedAt, part.EndedTime = f.Position, f.Time
+		v.drop(part)
 	}
 }
 
 // queueNamed adds the part of a machine that a person or the engine named. It settles the machine's candidates
 // if the engine did.
 func (v *View) queueNamed(p *Project, d *Deployment, named domain.DeploymentMachine, f Fact) {
-	var replaced []domain.ID
-	if d.Kind != domain.Automatic {
-		replaced = v.replace(p, named.Name, f)
-	}
 	part, m := v.addPart(d, named.Name), v.Machines[named.Name]
-	part.Triggers, part.Verdict, part.Replaced = named.Triggers, named.Reason, replaced
+	part.Triggers, part.Verdict = named.Triggers, named.Reason
+	if d.Kind != domain.Automatic {
+		v.replace(part, f)
+	}
 	if m == nil {
 		return
 	}
