@@ -196,3 +196,20 @@ history
   #8  09:00:08  MachineCameOnline  came online, instance 00000100, session 00010000
 `, b.String())
 }
+
+// TestWhatEnablingWouldMakeDueIsWhatWaitsForIt guards what `drover trigger enable` says before it is done.
+func TestWhatEnablingWouldMakeDueIsWhatWaitsForIt(t *testing.T) {
+	wanted := []Due{{Project: "shop", Environment: "production", Release: "1.0", Machines: []string{"web-01"}}}
+	l := shop(t)
+	l.now("project/shop", domain.TriggerDisabled{Trigger: "joins"})
+	require.Empty(t, DueNow(l.View, old))
+	require.Equal(t, wanted, DueIfEnabled(l.View, old, "shop", "joins"))
+
+	l = shop(t)
+	l.now("project/shop", domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{
+		Events: []domain.Category{domain.CameOnline}, Environments: []string{"production"}}}) // no sweep serves it
+	l.now("project/shop", domain.TriggerDisabled{Trigger: "joins"})
+	require.Equal(t, wanted, DueIfEnabled(l.View, old, "shop", "joins"))
+	l.now("project/shop", domain.TriggerEnabled{Trigger: "joins"}, domain.ProjectDisabled{})
+	require.Equal(t, wanted, DueIfEnabled(l.View, old, "shop", ""))
+}

@@ -108,7 +108,7 @@ func (v *View) close(c *Candidate) {
 func (v *View) Candidates(p *Project, m *Machine) []*Candidate {
 	var open []*Candidate
 	for _, c := range m.candidates {
-		if c.Project == p {
+		if c.Project.Name == p.Name { // p may be a copy, with which somebody asks what would be if
 			open = append(open, c)
 		}
 	}
