@@ -74,7 +74,9 @@ func DueIfEnabled(v *projections.View, age triggers.Age, project, trigger string
 	}
 	p = asIfEnabled(p, trigger)
 	var verdicts []triggers.Verdict
-	for _, name := range append(p.Waiting(), p.Sweep()...) {
+	names := append(p.Waiting(), p.Sweep()...) // what only a disabled trigger waits for is in both
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
 		m := v.Machines[name]
 		if m == nil || hasOpenPart(v, project, name) {
 			continue // a part is open here; the copy of the project would not see it

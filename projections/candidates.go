@@ -122,15 +122,12 @@ func (v *View) settle(p *Project, m *Machine) {
 	if len(v.parts[m.Name]) > 0 {
 		v.touch(m.Name) // a part may have lost its reason
 	}
-	left := 0
 	for _, c := range v.Candidates(p, m) {
 		if v.settled(p, m, c) {
 			v.close(c)
-		} else {
-			left++
 		}
 	}
-	if left == 0 && v.sweepable(p, m) {
+	if v.sweepable(p, m) {
 		p.sweep[m.Name] = struct{}{}
 	} else {
 		delete(p.sweep, m.Name)
@@ -138,9 +135,11 @@ func (v *View) settle(p *Project, m *Machine) {
 	v.shelves.asks(p)
 }
 
-// sweepable says that the sweep would look at a machine without a candidate.
+// sweepable says that the sweep looks at a machine: it is behind, and no enabled trigger asks. What a disabled one waits for
+// must not hide the machine from the sweep that serves another (law 20).
 func (v *View) sweepable(p *Project, m *Machine) bool {
-	return domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil) &&
+	asks := func(c *Candidate) bool { t := p.Triggers[c.Trigger]; return c.Project == p && t != nil && !t.Disabled }
+	return !slices.ContainsFunc(m.candidates, asks) && domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil) &&
 		v.Behind(p, m) && !m.HeldHere(p.Name) && !v.Exhausted(p, m)
 }
 

@@ -65,8 +65,8 @@ func (v *View) misfiledSweep() string {
 	for project, p := range v.Projects {
 		for name, m := range v.Machines {
 			_, swept := p.sweep[name]
-			if due := len(v.Candidates(p, m)) == 0 && v.sweepable(p, m); due != swept {
-				return fmt.Sprintf("project %s on machine %s: behind without a candidate is %v, swept is %v", project, name, due, swept)
+			if due := v.sweepable(p, m); due != swept {
+				return fmt.Sprintf("project %s on machine %s: behind and not asked for is %v, swept is %v", project, name, due, swept)
 			}
 		}
 	}

@@ -35,7 +35,7 @@ func (p *Project) Waiting() []string {
 	return sortedKeys(set)
 }
 
-// Sweep lists the machines that are behind and have no open candidate, are not held and not exhausted, sorted.
+// Sweep lists the machines that are behind, for which no enabled trigger asks, and that are not held and not exhausted, sorted.
 func (p *Project) Sweep() []string { return sortedKeys(p.sweep) }
 
 // Released counts the parts of the project in an environment that may run now: released and running ones.
@@ -59,8 +59,12 @@ func (v *View) foldProject(name string, f Fact) error {
 	case domain.ProjectEnabled:
 		p.Enabled = f.Position
 		v.touchOpen(p)
-	case domain.ProjectDisabled, domain.TriggerEnabled, domain.TriggerDisabled:
+	case domain.ProjectDisabled:
 		v.touchOpen(p)
+	case domain.TriggerEnabled:
+		v.switched(p, e.Trigger)
+	case domain.TriggerDisabled:
+		v.switched(p, e.Trigger)
 	case domain.DeploymentQueued:
 		v.queue(p, e, f)
 	case domain.PartsReleased, domain.PartsWithdrawn, domain.DeploymentCancelled, domain.DeploymentEnded:
@@ -76,6 +80,16 @@ func (v *View) foldProject(name string, f Fact) error {
 		v.liftHold(p, e.Machine, e.Reason == domain.Lifted)
 	}
 	return nil
+}
+
+// switched looks anew at the machines that a trigger waits for: the sweep looks at those for which only disabled ones do.
+func (v *View) switched(p *Project, trigger string) {
+	v.touchOpen(p)
+	for _, machine := range p.Waiting() {
+		if m := v.Machines[machine]; m != nil && p.candidates[candidateKey{p.Name, trigger, machine}] != nil {
+			v.settle(p, m)
+		}
+	}
 }
 
 // foldWithoutProject begins a project, or lets the deployments of a deleted one end.

@@ -26,13 +26,14 @@ type Verdict struct {
 // Judge gives the verdict on one machine for one project, whether or not anything is due.
 func Judge(v *projections.View, p *projections.Project, m *projections.Machine, age Age) Verdict {
 	c := Case{View: v, Project: p, Machine: m, Candidates: v.Candidates(p, m), Age: age}
-	if len(c.Candidates) == 0 {
+	asking := c.asking()
+	if len(asking) == 0 {
 		c.Sweeping = sweeping(p, m)
 	}
 	kind, reason := judge(c)
 	verdict := Verdict{Project: p.Name, Machine: m.Name, Kind: kind, Reason: reason, Environment: m.Environment,
-		Release: v.Wanted(p, m), Triggers: c.asking(), Causes: causes(c.heard())}
-	if len(c.Candidates) == 0 {
+		Release: v.Wanted(p, m), Triggers: asking, Causes: causes(c.heard())}
+	if len(asking) == 0 {
 		verdict.Triggers = c.Sweeping
 	}
 	return verdict
@@ -85,6 +86,7 @@ func due(p *projections.Project) []string {
 	if slices.ContainsFunc(triggersOf(p), func(t *domain.Trigger) bool { return t.Sweeps && !t.Disabled }) {
 		machines = append(machines, p.Sweep()...)
 		slices.Sort(machines)
+		machines = slices.Compact(machines) // what only a disabled trigger waits for is swept too
 	}
 	return machines
 }

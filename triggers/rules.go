@@ -96,7 +96,7 @@ var rules = []rule{
 	{None, NoCause, func(c Case) bool { return len(c.Candidates) == 0 && len(c.Sweeping) == 0 }},
 	{Deploy, Retry, func(c Case) bool { return c.attempts() > 0 }},
 	{Deploy, Redeploy, func(c Case) bool { return !c.behind() }},
-	{Deploy, Behind, func(c Case) bool { return len(c.Candidates) > 0 }},
+	{Deploy, Behind, func(c Case) bool { return len(c.Sweeping) == 0 }},
 	{Deploy, Sweep, func(Case) bool { return true }},
 }
 
@@ -120,9 +120,9 @@ func (c Case) outOfScope() bool {
 	return c.View.Environments[m.Environment] == nil || !domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil)
 }
 
-// triggerDisabled says that all that asks is disabled.
+// triggerDisabled says that all that asks is disabled, and that no sweep looks after the machine instead.
 func (c Case) triggerDisabled() bool {
-	return len(c.Candidates) > 0 && len(c.asking()) == 0
+	return len(c.Candidates) > 0 && len(c.asking()) == 0 && len(c.Sweeping) == 0
 }
 
 // asking are the enabled triggers whose candidates are open.
@@ -136,11 +136,15 @@ func (c Case) asking() []string {
 	return names
 }
 
-// heard are the candidates that the verdict is about: those of enabled triggers, or all where every one that asks is disabled.
+// heard are the candidates that the verdict is about: those of enabled triggers; none where the sweep acts; or all where every
+// one that asks is disabled.
 // What a disabled trigger waits for is no cause of what another one does; it stays open (laws 19, 20).
 func (c Case) heard() []*projections.Candidate {
 	names := c.asking()
-	if len(names) == 0 {
+	switch {
+	case len(c.Sweeping) > 0:
+		return nil
+	case len(names) == 0:
 		return c.Candidates
 	}
 	var heard []*projections.Candidate
