@@ -18,9 +18,12 @@ import (
 )
 
 // claim asks to start a part. It counts only if the fold, read back from the log, says that this session runs it.
-// An error other than a rejection means that nobody knows yet: ask again.
-func (a *API) claim(ctx context.Context, c domain.ClaimPart) (client.Claimed, error) {
-	_, err := a.handle(ctx, domain.ID{}, c)
+// An error other than a rejection means that nobody knows yet: ask again. Two agents by plain HTTP that share an identity
+// share its session too; with an id of its own for each claim, only the claim that is in the log counts, however often
+// it is repeated.
+func (a *API) claim(ctx context.Context, id domain.ID, c domain.ClaimPart) (client.Claimed, error) {
+	written, err := a.handle(ctx, id, c)
+	own := id.IsZero() || err == nil && (written.Repeat || len(written.Events) > 0)
 	claimed := client.Claimed{Deployment: c.Deployment.String()}
 	a.cfg.Engine.Read(func(v *projections.View) {
 		d := v.Deployments[c.Deployment]
@@ -29,7 +32,10 @@ func (a *API) claim(ctx context.Context, c domain.ClaimPart) (client.Claimed, er
 		}
 		part := d.Parts[c.Machine]
 		claimed.Counts = part.State == domain.PartRunning && part.Session == c.Session
-		if !claimed.Counts {
+		switch {
+		case claimed.Counts && !own:
+			claimed.Counts, claimed.Reason = false, string(domain.AlreadyClaimed)
+		case !claimed.Counts:
 			claimed.Reason = string(v.Gate(part, c.Session))
 		}
 	})
@@ -156,6 +162,7 @@ type WorkAnswer struct {
 type claimInput struct {
 	ID   string `path:"id"`
 	Name string `path:"name"`
+	Key  string `header:"Idempotency-Key" doc:"A UUID; a repeated claim counts only under the key of the first. Without one, all claims of the session count."`
 	Body struct {
 		Session string `json:"session"`
 	}
@@ -434,11 +441,18 @@ func (a *API) partOf(ctx context.Context, id, name, session string) (domain.ID, 
 func (a *API) postClaim(ctx context.Context, in *claimInput) (*answer[client.Claimed], error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
+	var key domain.ID // zero: none
+	if in.Key != "" {
+		var p *Problem
+		if key, p = commandID(in.Key); p != nil {
+			return nil, p
+		}
+	}
 	id, s, err := a.partOf(ctx, in.ID, in.Name, in.Body.Session)
 	if err != nil {
 		return nil, problemOf(err)
 	}
-	claimed, err := a.claim(ctx, domain.ClaimPart{Deployment: id, Machine: in.Name, Session: s.machine.Session, Instance: s.instance})
+	claimed, err := a.claim(ctx, key, domain.ClaimPart{Deployment: id, Machine: in.Name, Session: s.machine.Session, Instance: s.instance})
 	if err != nil {
 		return nil, problemOf(err)
 	}

@@ -75,10 +75,9 @@ func TestAnyProgramCanBeAnAgent(t *testing.T) {
 	y.tick()
 	work := p.work()
 	require.Equal(t, "1.0", work.Release)
-	var claimed client.Claimed
-	for range 2 {
-		require.NoError(t, p.part(work.Deployment, "claim", object{"session": p.session}, &claimed))
-		require.True(t, claimed.Counts)
+	for range 2 { // without a key a repeat counts too: the answer may have been lost
+		answer := y.sendFrom("127.0.0.1:1", "POST", "/api/v1/deployments/"+work.Deployment+"/machines/box-01/claim", p.Token, `{"session":"`+p.session+`"}`)
+		require.Contains(t, answer.Body.String(), `"counts":true`)
 	}
 	require.Equal(t, 1, y.events("PartClaimed"))
 	for range 2 {
@@ -100,6 +99,33 @@ func TestAnyProgramCanBeAnAgent(t *testing.T) {
 	require.Equal(t, "offline", y.machine("box-01").Presence)
 	_, err = p.Get(context.Background(), "/machines/box-01/work", nil, nil)
 	require.Equal(t, client.Conflict, client.KindOf(err), "who is offline reports online first")
+}
+
+func TestOfTwoAgentsByPlainHTTPWithOneIdentityOneMayRunThePart(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	p := y.plain("box-01", y.join(1))
+	r, err := p.report("online")
+	require.NoError(t, err)
+	copied, err := p.report("online")
+	require.NoError(t, err)
+	require.Equal(t, r.Session, copied.Session, "they cannot be told apart by it")
+	y.tick()
+	work := p.work()
+	claim := func(key string) (c client.Claimed) {
+		path := client.Path("deployments", work.Deployment, "machines", "box-01", "claim")
+		require.NoError(t, p.Post(t.Context(), path, key, object{"session": r.Session}, &c))
+		return c
+	}
+	first, second := uuid.NewString(), uuid.NewString()
+	require.True(t, claim(first).Counts)
+	for range 2 {
+		other := claim(second)
+		require.False(t, other.Counts)
+		require.Equal(t, "already-claimed", other.Reason)
+	}
+	require.True(t, claim(first).Counts, "the answer to the first may have been lost")
+	require.Equal(t, 1, y.events("PartClaimed"))
 }
 
 func TestAnAgentsOwnSecretIsGoodForItsOwnMachineAlone(t *testing.T) {

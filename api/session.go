@@ -217,7 +217,7 @@ func (s *session) claim(ctx context.Context, deployment string) {
 		s.send(client.ToAgent{Claimed: &client.Claimed{Deployment: deployment, Reason: err.Error()}})
 		return
 	}
-	claimed, err := s.api.claim(ctx, domain.ClaimPart{Deployment: id, Machine: s.machine, Session: s.id, Instance: s.instance})
+	claimed, err := s.api.claim(ctx, domain.ID{}, domain.ClaimPart{Deployment: id, Machine: s.machine, Session: s.id, Instance: s.instance})
 	if err != nil {
 		s.complain("claim not answered", err) // the agent asks again
 		return
