@@ -6,14 +6,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/explain"
 )
 
 func deleteVerb(s *shell) *cobra.Command {
 	var project string
 	cmd := verb{
-		exits: writes(exits{exitMissing: "there is nothing of that name", exitConflict: "it is still referenced, or online: nothing was deleted"}),
+		exits: writes(exits{exitMissing: "there is nothing of that name", exitConflict: "it is still referenced: it was not deleted"}),
 		use:   "delete KIND NAME…", short: "Delete what should not be any more",
-		long:    "Delete machines, environments, policies, projects or triggers.\n\nWhat is still referenced is refused. A name that is created again starts empty.",
+		long:    "Delete machines, environments, policies, projects or triggers.\n\nWhat is still referenced is refused. A name that is created again starts empty.\n" +
+			"A machine whose agent is connected is added again by its agent at once.",
 		example: "drover delete machine web-01\ndrover delete trigger shop/shop-joins",
 		run: func(ctx context.Context, args []string) error {
 			k, err := findKind(args[0])
@@ -35,11 +37,32 @@ func (s *shell) deleteOne(ctx context.Context, k kind, name, project string) err
 	if err != nil {
 		return err
 	}
+	comesBack := false
+	if k.name == machineKind.name {
+		if comesBack, err = s.isOnline(ctx, path); err != nil {
+			return err
+		}
+	}
 	written, err := s.remove(ctx, path)
 	if err != nil {
 		return err
 	}
-	return s.wrote(written, k.name+" "+name+" is deleted")
+	if err := s.wrote(written, k.name+" "+name+" is deleted"); err != nil {
+		return err
+	}
+	if comesBack {
+		s.say("machine %s was online: its agent adds it again; stop the agent, or revoke the token that it joined with, and delete it then", name)
+	}
+	return nil
+}
+
+// isOnline says whether an agent speaks for a machine. What a server answers but that, it says again to the deletion.
+func (s *shell) isOnline(ctx context.Context, path string) (bool, error) {
+	var m explain.Machine
+	if err := s.read(ctx, path, nil, &m); err != nil && !isAnswer(err) {
+		return false, err
+	}
+	return m.Presence == "online", nil
 }
 
 // enableVerbs are `KIND enable NAME` and `KIND disable NAME`.
