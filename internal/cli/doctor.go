@@ -154,16 +154,17 @@ func (s *shell) known() (servers []string, token, ca string, found []explain.Fin
 
 // examineLog opens a log and looks at it as a server would.
 func (s *shell) examineLog(ctx context.Context, address string) []explain.Finding {
+	verify := "drover log verify --log " + server.Redacted(address) // findings are pasted into other people's windows
 	opened, err := s.openLog(ctx, address)
 	if err != nil {
-		f := explain.Unreadable(asFailure(err).text, "drover log verify --log "+address)
+		f := explain.Unreadable(asFailure(err).text, verify)
 		f.Check = "log"
 		return []explain.Finding{f}
 	}
 	defer opened.Close()
 	e, err := engine.Open(ctx, engine.Config{Log: opened, Clock: clock.New(), Server: ids.New()})
 	if err != nil {
-		f := explain.Unreadable(err.Error(), "drover log verify --log "+address)
+		f := explain.Unreadable(err.Error(), verify)
 		f.Check = "log"
 		return []explain.Finding{f}
 	}

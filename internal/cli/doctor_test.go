@@ -37,3 +37,17 @@ func TestTheDoctorSeesACertificateThatEnds(t *testing.T) {
 	require.Zero(t, code, stdout)
 	require.Regexp(t, `(?m)^warn\ttls\tthe certificate of https://127.0.0.1:\d+ is good for another (24h|23h.*)\tput a new certificate`, stdout)
 }
+
+func TestTheDoctorShowsNoPasswordOfALog(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	for _, log := range []string{"postgres://drover:hunter2@127.0.0.1:1/drover", "postgres://drover@127.0.0.1:1/drover?sslmode=disable&password=hunter2",
+		"postgress://drover:hunter2@127.0.0.1:1/drover?sslPassword=hunter2", "postgres://drover:hunter2 @127.0.0.1:1/drover"} {
+		for _, format := range []string{"table", "json"} {
+			stdout, stderr, code := s.run("doctor", "--log", log, "--data", s.data, "-o", format)
+			require.Equal(t, 1, code, log)
+			require.Contains(t, stdout, "drover log verify --log ", log)
+			require.NotContains(t, stdout+stderr, "hunter2", log)
+		}
+	}
+}

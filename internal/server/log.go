@@ -97,11 +97,30 @@ func LogFile(address string) (path string, ok bool) {
 	return path, ok && strings.Trim(path, "/") != ""
 }
 
-// redacted is a log's URL without its password.
+// redacted is a log's URL as a sentence quotes it.
 func redacted(address string) string {
+	shown := Redacted(address)
+	if shown == "URL" {
+		return shown
+	}
+	return fmt.Sprintf("%.200q", shown)
+}
+
+// Redacted is a log's URL without its password, which may stand in its query too; URL where none can be told apart in it.
+func Redacted(address string) string {
+	if _, isFile := LogFile(address); isFile {
+		return address
+	}
 	u, err := url.Parse(address)
 	if err != nil {
 		return "URL"
 	}
-	return fmt.Sprintf("%.200q", u.Redacted())
+	query := u.Query()
+	for name := range query {
+		if strings.Contains(strings.ToLower(name), "password") {
+			query.Set(name, "xxxxx")
+			u.RawQuery = query.Encode()
+		}
+	}
+	return u.Redacted()
 }
