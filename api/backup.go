@@ -60,9 +60,15 @@ func (a *API) sendCopy(ctx huma.Context, made *Copy) {
 	w.Header().Set("Content-Type", "application/vnd.sqlite3")
 	w.Header().Set("Content-Length", strconv.FormatInt(made.Size, 10))
 	control := http.NewResponseController(w)
+	life, end := context.WithCancel(ctx.Context())
+	defer end()
+	go a.whileItStands(life, callerOf(ctx.Context()), end)
 	var sent int64
 	var err error
 	for err == nil {
+		if err = life.Err(); err != nil { // its reader has gone, or the token was revoked
+			break
+		}
 		var n int64
 		_ = control.SetWriteDeadline(time.Now().Add(takeWithin))
 		n, err = io.CopyN(w, made, copyStep)
