@@ -21,12 +21,13 @@ func TestWhatATerminalWouldObeyIsShownAndNotSent(t *testing.T) {
 		"\a\b\x7f\x00":           `\u0007\u0008\u007f\u0000`,
 		"one\r\ntwo\rthree\t4\n": "one\ntwo\nthree\t4\n",
 		"no\u00a0break":          "no break",
-		"\U000e0041tag":          `\U000e0041tag`,
+		"\U000e0041tag":          `\udb40\udc41tag`,
 		"\ufffd":                 "\ufffd",
 	} {
 		require.Equal(t, want, Text(text))
 	}
 	require.Equal(t, `a b c \u001b`, Line("a\nb\tc \x1b"))
+	require.JSONEq(t, `{"name": "a\u202eb\udb40\udc41"}`, Text("{\"name\": \"a\u202eb\U000e0041\"}"), "JSON stays JSON")
 }
 
 func FuzzTextForATerminal(f *testing.F) {
