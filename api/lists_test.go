@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -134,5 +136,29 @@ func TestTheContractIsPublishedWithoutAPageOfDocumentation(t *testing.T) {
 		require.NoError(t, err)
 		answer.Body.Close()
 		require.Equal(t, 404, answer.StatusCode, path)
+	}
+}
+
+// timed remembers until when an answer could be written.
+type timed struct {
+	*httptest.ResponseRecorder
+	until time.Time
+}
+
+// SetWriteDeadline is what the server's connection would be told.
+func (w *timed) SetWriteDeadline(until time.Time) error {
+	w.until = until
+	return nil
+}
+
+func TestALogMayTakeAsLongToVerifyAsItIs(t *testing.T) {
+	y := newYard(t)
+	for path, bounded := range map[string]bool{"/api/v1/machines": true, "/api/v1/log/verify": false} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil)
+		r.Header.Set("Authorization", "Bearer "+y.admin.Token)
+		w := &timed{ResponseRecorder: httptest.NewRecorder()}
+		y.api.Handler().ServeHTTP(w, r)
+		require.Equal(t, http.StatusOK, w.Code, path)
+		require.Equal(t, bounded, !w.until.IsZero(), path)
 	}
 }

@@ -157,8 +157,16 @@ func (t taken) Write(p []byte) (int, error) {
 	return t.Writer.Write(p)
 }
 
+// atLeisure lets an answer take as long as it takes to make: a log may be long. It is small, so nobody can be slow to take it.
+func atLeisure(ctx huma.Context, next func(huma.Context)) {
+	_, w := humago.Unwrap(ctx)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	next(ctx)
+}
+
 func (a *API) routeVerify() {
 	op := route(http.MethodGet, "/log/verify", "Read the whole log and check every event", domain.ReadScope)
+	op.Middlewares = huma.Middlewares{atLeisure}
 	huma.Register(a.router, op, func(ctx context.Context, _ *empty) (*answer[Verified], error) {
 		select {
 		case a.replays <- struct{}{}:
