@@ -199,7 +199,7 @@ func (s *shell) errorsAsJSON() bool {
 		format = cmp.Or(outputOf(s.Args), getenv(config.Variable("output")))
 	}
 	if format == "" {
-		if file, err := config.ReadFile(cmp.Or(s.config, getenv("DROVER_CONFIG"))); err == nil {
+		if file, err := config.ReadFile(cmp.Or(s.config, expanded("DROVER_CONFIG"))); err == nil {
 			format = file.Text("output")
 		}
 	}
