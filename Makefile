@@ -21,7 +21,6 @@ SEED ?= $(shell date +%s)
 TICKS ?= 10000
 DAYS ?= 1000
 BENCH ?= .
-SEED ?= 0
 TIME ?= 10m
 
 .DEFAULT_GOAL := help
