@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/droverhq/drover/api"
@@ -65,12 +65,11 @@ func copyOf(ctx context.Context, log Copier, folder string) (c *api.Copy, err er
 
 // forgetStale deletes copies that a server left when it was killed.
 func forgetStale(folder string) {
-	left, _ := filepath.Glob(filepath.Join(folder, backupName+"*")) // the pattern is well formed
-	for _, path := range left {
-		info, err := os.Stat(path)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && time.Since(info.ModTime()) < staleAfter {
-			continue
+	left, _ := os.ReadDir(folder) // what cannot be read or deleted now is tried again with the next copy
+	for _, entry := range left {
+		info, err := entry.Info()
+		if strings.HasPrefix(entry.Name(), backupName) && err == nil && time.Since(info.ModTime()) >= staleAfter {
+			_ = os.RemoveAll(filepath.Join(folder, entry.Name()))
 		}
-		_ = os.RemoveAll(path) // what cannot be deleted now is tried again with the next copy
 	}
 }
