@@ -14,7 +14,7 @@ func deleteVerb(s *shell) *cobra.Command {
 	cmd := verb{
 		exits: writes(exits{exitMissing: "there is nothing of that name", exitConflict: "it is still referenced: it was not deleted"}),
 		use:   "delete KIND NAME…", short: "Delete what should not be any more",
-		long:    "Delete machines, environments, policies, projects or triggers.\n\nWhat is still referenced is refused. A name that is created again starts empty.\n" +
+		long: "Delete machines, environments, policies, projects or triggers.\n\nWhat is still referenced is refused. A name that is created again starts empty.\n" +
 			"A machine whose agent is connected is added again by its agent at once.",
 		example: "drover delete machine web-01\ndrover delete trigger shop/shop-joins",
 		run: func(ctx context.Context, args []string) error {
