@@ -25,8 +25,9 @@ const (
 	ownerBits = 64
 )
 
-// ownerOf is the address that failures are counted by.
-func ownerOf(remote string) netip.Prefix {
+// OwnerOf is what a caller is counted by: the IPv4 address of a HOST:PORT, or the part of an IPv6 one that its owner cannot
+// choose. What is no such text has the zero prefix.
+func OwnerOf(remote string) netip.Prefix {
 	at, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Prefix{}
@@ -43,13 +44,13 @@ func ownerOf(remote string) netip.Prefix {
 func (f *failures) spent(remote string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	limiter := f.by[ownerOf(remote)]
+	limiter := f.by[OwnerOf(remote)]
 	return limiter != nil && limiter.Tokens() < 1
 }
 
 // note counts a failure.
 func (f *failures) note(remote string) {
-	owner := ownerOf(remote)
+	owner := OwnerOf(remote)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.by[owner] == nil {

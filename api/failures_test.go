@@ -21,3 +21,10 @@ func TestASprayOfAddressesTakesBoundedMemory(t *testing.T) {
 	require.False(t, f.spent("192.0.2.2:1"))
 	require.False(t, f.spent("nonsense"))
 }
+
+func TestOneOwnerOfManyIPv6AddressesIsOneAddress(t *testing.T) {
+	at := func(from string) string { return OwnerOf(from).String() }
+	require.Equal(t, at("[2001:db8::1]:1"), at("[2001:db8::ffff:2]:9"))
+	require.NotEqual(t, at("[2001:db8::1]:1"), at("[2001:db8:0:1::1]:1"))
+	require.NotEqual(t, at("192.0.2.1:1"), at("192.0.2.2:1"))
+}

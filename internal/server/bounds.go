@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/droverhq/drover/api"
 	"github.com/droverhq/drover/api/client"
 )
 
@@ -32,8 +33,6 @@ const (
 	// sayWithin bounds the sentence with which a connection is turned away, and sayToMost how many are told at a time.
 	sayWithin = time.Second
 	sayToMost = 64
-	// ownerBits is how much of an IPv6 address one owner has been given: the rest is theirs to choose.
-	ownerBits = 64
 )
 
 // bounded is a listener that takes so many connections at a time.
@@ -70,7 +69,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		from := ownerOf(conn)
+		from := api.OwnerOf(conn.RemoteAddr().String())
 		if full := b.enter(from); full != nil {
 			b.complain(full)
 			b.turnAway(conn, full)
@@ -78,14 +77,6 @@ func (b *bounded) Accept() (net.Conn, error) {
 		}
 		return &counted{Conn: conn, leave: sync.OnceFunc(func() { b.leave(from) })}, nil
 	}
-}
-
-// ownerOf is the address that connections are counted by.
-func ownerOf(conn net.Conn) netip.Prefix {
-	at, _ := netip.ParseAddrPort(conn.RemoteAddr().String())
-	address := at.Addr().Unmap().WithZone("")
-	owner, _ := address.Prefix(min(address.BitLen(), ownerBits))
-	return owner
 }
 
 // enter counts a connection in, or says why there is no room for it.

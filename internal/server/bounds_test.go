@@ -106,13 +106,6 @@ func TestWhatComesFromThisMachineIsNotBoundedAsOneAddress(t *testing.T) {
 	}
 }
 
-func TestOneOwnerOfManyIPv6AddressesIsOneAddress(t *testing.T) {
-	at := func(from string) string { return ownerOf(elsewhere{nil, from}).String() }
-	require.Equal(t, at("[2001:db8::1]:1"), at("[2001:db8::ffff:2]:9"))
-	require.NotEqual(t, at("[2001:db8::1]:1"), at("[2001:db8:0:1::1]:1"))
-	require.NotEqual(t, at("192.0.2.1:1"), at("192.0.2.2:1"))
-}
-
 func TestTheBoundIsBelowTheFilesThatTheProcessMayHave(t *testing.T) {
 	require.Positive(t, files())
 	require.LessOrEqual(t, files()-sparedFiles, maxConnections)
