@@ -219,7 +219,7 @@ func (s *shell) file(b *block) {
 		text = string(before) + "\n" + text
 	}
 	require.NoError(s.t, os.MkdirAll(filepath.Dir(path), 0o755))
-	require.NoError(s.t, os.WriteFile(path, []byte(text), 0o755))
+	require.NoError(s.t, os.WriteFile(path, []byte(text), 0o644))
 }
 
 // source runs a block in the page's shell, or one that only asks in a shell below it.
