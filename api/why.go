@@ -68,7 +68,7 @@ func (a *API) why(ctx context.Context, in *whyInput) (Whys, error) {
 
 // whyThen answers from the log as it was.
 func (a *API) whyThen(ctx context.Context, in *whyInput) (Whys, error) {
-	until, p := moment(in.At)
+	until, p := a.moment(ctx, in.At)
 	if p != nil {
 		return Whys{}, p
 	}
@@ -79,7 +79,7 @@ func (a *API) whyThen(ctx context.Context, in *whyInput) (Whys, error) {
 	whys := Whys{Items: []explain.Why{}, Position: v.Position.String()}
 	projects, p := projectsAsked(v, in)
 	if p != nil {
-		return Whys{}, p
+		return Whys{}, a.notThen(p, in)
 	}
 	for _, project := range projects {
 		past, err := engine.PastOf(ctx, a.cfg.Log, v, in.Machine, project)
@@ -105,10 +105,26 @@ func projectsAsked(v *projections.View, in *whyInput) ([]string, *Problem) {
 	return []string{in.Project}, nil
 }
 
+// notThen says of what is there now, or was once, that it was not there at the moment asked for.
+func (a *API) notThen(p *Problem, in *whyInput) *Problem {
+	var unknown *Problem
+	a.cfg.Engine.Read(func(v *projections.View) { _, unknown = projectsAsked(v, in) })
+	if unknown != nil {
+		return unknown
+	}
+	return missing("%s", strings.Replace(p.Detail, "does not exist", "did not exist", 1)+" at "+in.At).
+		hint("`drover events` shows when it came; ask for that moment or a later one")
+}
+
 // moment reads a position or a time, and says until where the log is to be folded.
-func moment(text string) (func(eventlog.Recorded) bool, *Problem) {
+func (a *API) moment(ctx context.Context, text string) (func(eventlog.Recorded) bool, *Problem) {
 	text = strings.TrimPrefix(text, "#")
 	if position, err := eventlog.ParsePosition(text); err == nil {
+		if head, err := a.cfg.Log.Head(ctx); err != nil {
+			return nil, problemOf(err)
+		} else if position > head {
+			return nil, invalid("at=%s is beyond the end of the log, #%s", position, head).hint("leave it out to ask about now")
+		}
 		return func(rec eventlog.Recorded) bool { return rec.Position <= position }, nil
 	}
 	at, err := time.Parse(time.RFC3339, text)
