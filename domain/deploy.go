@@ -235,7 +235,10 @@ func (c LiftPin) Decide(w World) ([]Event, *Rejection) {
 	if p == nil {
 		return nil, noProject(c.Project)
 	}
-	if p.PinIn(c.Environment) == nil {
+	if p.PinIn(c.Environment) == nil { // a pin outlives its environment
+		if !w.Environment(c.Environment) {
+			return nil, noEnvironment(c.Environment)
+		}
 		return nil, notFound("project %s is not pinned in %.80q", c.Project, c.Environment)
 	}
 	return []Event{PinLifted{Environment: c.Environment, Reason: Lifted, By: c.By}}, nil
@@ -277,6 +280,9 @@ func (c LiftHold) Decide(w World) ([]Event, *Rejection) {
 		return nil, noProject(c.Project)
 	}
 	if w.Hold(c.Project, c.Machine) == nil {
+		if w.Machine(c.Machine) == nil {
+			return nil, noMachine(c.Machine)
+		}
 		return nil, notFound("machine %.80q is not held for project %s", c.Machine, c.Project)
 	}
 	return []Event{HoldLifted{Machine: c.Machine, Reason: Lifted, By: c.By}}, nil

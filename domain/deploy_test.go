@@ -103,6 +103,7 @@ func TestUnderAPinOnlyThePinnedReleaseIsDeployed(t *testing.T) {
 	w.do(LiftPin{Project: "shop", Environment: "production"})
 	w.do(Deploy{Project: "shop", Release: "3", Environment: "production"})
 	w.refuses(LiftPin{Project: "shop", Environment: "production"}, NotFound, "not pinned")
+	w.refuses(LiftPin{Project: "shop", Environment: "prod"}, NotFound, `environment "prod" does not exist`, "drover get environments")
 }
 
 func TestAPinIsWantedWhateverSucceeds(t *testing.T) {
@@ -233,6 +234,7 @@ func TestAHoldKeepsWhatTheMachineHas(t *testing.T) {
 	w.refuses(SetHold{Project: "shop", Machine: "nix"}, NotFound, `"nix"`)
 	w.refuses(SetHold{Project: "blog", Machine: "web-01"}, NotFound, `"blog"`)
 	w.refuses(LiftHold{Project: "shop", Machine: "web-02"}, NotFound, "not held")
+	w.refuses(LiftHold{Project: "shop", Machine: "web-77"}, NotFound, `machine "web-77" does not exist`, "drover get machines")
 
 	w.holds["shop web-01"] = &Hold{Instance: instance, Release: "1", Reason: "noisy"}
 	t.Run("the same hold again is nothing", func(t *testing.T) { require.Empty(t, w.do(hold)) })
