@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -17,8 +18,9 @@ import (
 
 func logExportVerb(s *shell) *cobra.Command {
 	var log string
+	var force bool
 	cmd := verb{
-		exits: asks(exits{exitError: "a file or log cannot be read or written, or no server answers"}),
+		exits: asks(exits{exitError: "the file is there already, or cannot be written; the log cannot be read; or no server answers"}),
 		use:   "export FILE", short: "Write the whole log as an archive",
 		long: "Write the whole log as an archive: text, a line of JSON for each event, in order. `drover log import` brings it into\n" +
 			"any other kind of log. A server is asked for it; with --log the log is opened directly. - is standard output.\n" +
@@ -28,10 +30,11 @@ func logExportVerb(s *shell) *cobra.Command {
 			if args[0] == "-" {
 				return s.export(ctx, log, words(s.Out))
 			}
-			return s.exportTo(ctx, log, args[0])
+			return s.exportTo(ctx, log, args[0], force)
 		},
 	}.command()
 	cmd.Flags().StringVar(&log, "log", "", "open the log at this `URL` instead of asking a server")
+	cmd.Flags().BoolVar(&force, "force", false, "replace the file if it is there")
 	return cmd
 }
 
@@ -62,7 +65,10 @@ func (s *shell) export(ctx context.Context, log string, out io.Writer) error {
 }
 
 // exportTo writes an archive beside the file's name and puts it in its place once it is known to be whole.
-func (s *shell) exportTo(ctx context.Context, log, path string) (err error) {
+func (s *shell) exportTo(ctx context.Context, log, path string, force bool) (err error) {
+	if err := checkTarget(path, force); err != nil {
+		return err
+	}
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
 	if err != nil {
 		return invalid("the archive cannot be written: %v", err)
@@ -82,7 +88,10 @@ func (s *shell) exportTo(ctx context.Context, log, path string) (err error) {
 	if err != nil {
 		return fmt.Errorf("the archive that was written is not whole: %w", err)
 	}
-	if err := os.Rename(file.Name(), path); err != nil {
+	if err := place(file.Name(), path, force); err != nil {
+		return err
+	}
+	if err := os.Remove(file.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) { // its other name
 		return err
 	}
 	s.say("%d events are in %s", archive.Events(), path)
