@@ -136,7 +136,7 @@ func (c ApplyPolicy) Decide(w World) ([]Event, *Rejection) {
 		return nil, r
 	}
 	if settings.LostAfter < MinLostAfter { // no rule of Check, which also says what can be folded
-		return nil, invalid("lostAfter is %s, and no agent claims a part that fast", settings.LostAfter).hint("use %s or more", MinLostAfter)
+		return nil, invalid("lostAfter is %s, and no agent claims a part that fast", settings.LostAfter).hint("use %s to %s", MinLostAfter, MaxAnyDuration)
 	}
 	if old := w.Policy(c.Name); old != nil && reflect.DeepEqual(*old, settings) {
 		return nil, nil

@@ -106,7 +106,7 @@ func (s ProjectSettings) Check() *Rejection {
 	case s.Attempts < 0 || s.Attempts > MaxAttempts:
 		return invalid("automatic.attempts is %d", s.Attempts).hint("use 1 to %d", MaxAttempts)
 	case s.Backoff < 0 || s.Backoff > MaxBackoff:
-		return invalid("automatic.backoff is %s", s.Backoff).hint("use at most %s", MaxBackoff)
+		return invalid("automatic.backoff is %s", s.Backoff).hint("use more than 0s, at most %s", MaxBackoff)
 	}
 	if r := checkVariables(s.Variables, s.Secrets); r != nil {
 		return r
@@ -196,7 +196,7 @@ func (s Step) check(i int) *Rejection {
 	case containsNUL(s.Run) || !utf8.ValidString(s.Run):
 		return invalid("step %s is not UTF-8 text", s.Name).hint("a step is a shell script")
 	case s.Timeout < 0 || s.Timeout > MaxAnyDuration:
-		return invalid("step %s has the time-out %s", s.Name, s.Timeout).hint("use 1s to %s", MaxAnyDuration)
+		return invalid("step %s has the time-out %s", s.Name, s.Timeout).hint("use more than 0s, at most %s", MaxAnyDuration)
 	case s.Retries < 0 || s.Retries > MaxAttempts:
 		return invalid("step %s has %d retries", s.Name, s.Retries).hint("use 0 to %d", MaxAttempts)
 	case containsNUL(s.Folder) || !utf8.ValidString(s.Folder) || len(s.Folder) > 4096:
@@ -271,7 +271,7 @@ func (s PolicySettings) Check() *Rejection {
 	case s.OfflineAfter < MinOfflineAfter || s.OfflineAfter > MaxAnyDuration:
 		return invalid("offlineAfter is %s", s.OfflineAfter).hint("use %s to %s", MinOfflineAfter, MaxAnyDuration)
 	case s.LostAfter <= 0 || s.LostAfter > MaxAnyDuration:
-		return invalid("lostAfter is %s", s.LostAfter).hint("use more than 0s, at most %s", MaxAnyDuration)
+		return invalid("lostAfter is %s", s.LostAfter).hint("use %s to %s", MinLostAfter, MaxAnyDuration)
 	}
 	if c := s.HealthCheck; c != nil {
 		switch {
@@ -280,15 +280,15 @@ func (s PolicySettings) Check() *Rejection {
 		case len(c.Script) > MaxScriptBytes || containsNUL(c.Script) || !utf8.ValidString(c.Script):
 			return invalid("healthCheck.script is %d bytes or no text", len(c.Script)).hint("at most %d bytes of text", MaxScriptBytes)
 		case c.Every < Duration(time.Second) || c.Every > MaxAnyDuration:
-			return invalid("healthCheck.every is %s", c.Every).hint("use 1s or more")
+			return invalid("healthCheck.every is %s", c.Every).hint("use 1s to %s", MaxAnyDuration)
 		case c.Timeout <= 0 || c.Timeout > MaxAnyDuration:
-			return invalid("healthCheck.timeout is %s", c.Timeout).hint("use more than 0s")
+			return invalid("healthCheck.timeout is %s", c.Timeout).hint("use more than 0s, at most %s", MaxAnyDuration)
 		}
 	}
 	if c := s.CleanUp; c != nil {
 		switch {
 		case c.After < Duration(time.Minute) || c.After > 10*MaxAnyDuration:
-			return invalid("cleanUp.after is %s", c.After).hint("use 1m or more")
+			return invalid("cleanUp.after is %s", c.After).hint("use 1m to %s", 10*MaxAnyDuration)
 		case c.MaxShare < 1 || c.MaxShare > 100:
 			return invalid("cleanUp.maxShare is %d%%", c.MaxShare).hint("use 1%% to 100%%")
 		}

@@ -142,7 +142,7 @@ func whole(to *int) into {
 		case v.shape != number:
 			return d.wants(v, path, "a whole number", "")
 		case errors.Is(err, strconv.ErrRange) || n > maxWhole || n < -maxWhole:
-			return d.report(v.at, fmt.Sprintf("%s is beyond any bound: %.40s", path, v.text), "")
+			return d.report(v.at, fmt.Sprintf("%s is beyond any bound: %.40s", path, v.text), fmt.Sprintf("use at most %d", maxWhole))
 		case err != nil:
 			return d.wants(v, path, "a whole number in decimal digits", "")
 		}

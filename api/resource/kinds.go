@@ -108,7 +108,7 @@ func (d *decoder) policy(v *value) domain.PolicySettings {
 	var s domain.PolicySettings
 	object(
 		slot{"offlineAfter", span(&s.OfflineAfter).and(policyWith(func(p *domain.PolicySettings) { p.OfflineAfter = s.OfflineAfter })), ""},
-		slot{"lostAfter", span(&s.LostAfter).and(policyWith(func(p *domain.PolicySettings) { p.LostAfter = s.LostAfter })), ""},
+		slot{"lostAfter", span(&s.LostAfter).and(lostAfter(&s.LostAfter)).and(policyWith(func(p *domain.PolicySettings) { p.LostAfter = s.LostAfter })), ""},
 		slot{"healthCheck", healthCheck(&s.HealthCheck), ""},
 		slot{"cleanUp", cleanUp(&s.CleanUp), ""},
 	)(d, v, "spec")
@@ -179,7 +179,7 @@ func (d *decoder) project(v *value, disabled *bool) domain.ProjectSettings {
 	automatic := object(
 		slot{"attempts", whole(&s.Attempts).and(notZero("automatic.attempts", &s.Attempts, "use 1 or more; a disabled trigger deploys nothing by itself")).
 			and(func() *domain.Rejection { return domain.ProjectSettings{Attempts: s.Attempts}.Check() }), ""},
-		slot{"backoff", span(&s.Backoff).and(notZero("automatic.backoff", &s.Backoff, "use 1s or more")).
+		slot{"backoff", span(&s.Backoff).and(notZero("automatic.backoff", &s.Backoff, "use more than 0s, at most "+domain.MaxBackoff.String())).
 			and(func() *domain.Rejection { return domain.ProjectSettings{Backoff: s.Backoff}.Check() }), ""},
 	)
 	object(
@@ -202,6 +202,17 @@ func (d *decoder) project(v *value, disabled *bool) domain.ProjectSettings {
 	)(d, v, "spec")
 	d.settled(s.WithDefaults().Check)
 	return s
+}
+
+// lostAfter refuses at its place what the domain would refuse of the policy as a whole.
+func lostAfter(to *domain.Duration) func() *domain.Rejection {
+	return func() *domain.Rejection {
+		if *to <= 0 || *to >= domain.MinLostAfter {
+			return nil
+		}
+		return &domain.Rejection{Kind: domain.Invalid, Reason: fmt.Sprintf("lostAfter is %s, and no agent claims a part that fast", *to),
+			Hint: fmt.Sprintf("use %s to %s", domain.MinLostAfter, domain.MaxAnyDuration)}
+	}
 }
 
 // checkUnavailable refuses written emptiness too, which the domain takes for left out.
@@ -232,7 +243,7 @@ func step(to *domain.Step) into {
 			slot{"name", words(&to.Name).and(func() *domain.Rejection { return domain.CheckName("step name", to.Name) }), "give each step a name"},
 			slot{"run", words(&to.Run).and(with(func(s *domain.Step) { s.Run = to.Run })), "give it run: a shell script"},
 			slot{"folder", words(&to.Folder).and(with(func(s *domain.Step) { s.Folder = to.Folder })), ""},
-			slot{"timeout", span(&to.Timeout).and(notZero("a step's timeout", &to.Timeout, "use 1s or more")).and(with(func(s *domain.Step) { s.Timeout = to.Timeout })), ""},
+			slot{"timeout", span(&to.Timeout).and(notZero("a step's timeout", &to.Timeout, "use more than 0s, at most "+domain.MaxAnyDuration.String())).and(with(func(s *domain.Step) { s.Timeout = to.Timeout })), ""},
 			slot{"retries", whole(&to.Retries).and(with(func(s *domain.Step) { s.Retries = to.Retries })), ""},
 		)(d, v, path)
 	}
