@@ -183,6 +183,9 @@ func flagError(err error) error {
 
 // wrongUse marks the few errors of cobra that it does not hand to its own hooks.
 func wrongUse(err error) error {
+	if own := (*failure)(nil); errors.As(err, &own) {
+		return err
+	}
 	for _, sign := range []string{"unknown command ", "required flag(s) ", "if any flags in the group "} {
 		if strings.HasPrefix(err.Error(), sign) {
 			return usage("%s", strings.ReplaceAll(err.Error(), "\n", " "))
