@@ -24,11 +24,11 @@ const (
 
 var formats = []string{formatTable, formatWide, formatJSON, formatYAML, formatName, formatLines}
 
-func checkFormat(format string) error {
+func checkFormat(format, from string) error {
 	if format == "" || slices.Contains(formats, format) {
 		return nil
 	}
-	return usage("-o %s is no format; use %s", quoted(format), strings.Join(formats, ", "))
+	return usage("%s %s is no format; use %s", from, quoted(format), strings.Join(formats, ", "))
 }
 
 // structured says whether the output is for programs.

@@ -166,10 +166,22 @@ func (s *shell) fill(cmd *cobra.Command, names []string) (err error) {
 	if s.files, err = config.ReadFile(s.config); err != nil {
 		return invalid("%v", err)
 	}
+	from := s.formatFrom(cmd)
 	if err := config.Fill(cmd.Flags(), names, s.files); err != nil {
 		return invalid("%v", err)
 	}
-	return checkFormat(s.output)
+	return checkFormat(s.output, from)
+}
+
+// formatFrom names the place that the format comes from, before it is filled in.
+func (s *shell) formatFrom(cmd *cobra.Command) string {
+	switch variable := config.Variable("output"); {
+	case cmd.Flags().Changed("output"):
+		return "-o"
+	case getenv(variable) != "":
+		return "environment variable " + variable + ":"
+	}
+	return s.files.Place("output") + ":"
 }
 
 // flagError shortens pflag's sentences.

@@ -37,6 +37,11 @@ func (f File) Text(key string) string {
 	return ""
 }
 
+// Place is where a key that the file has stands in it, for messages.
+func (f File) Place(key string) string {
+	return fmt.Sprintf("%s:%d: key %q", f.Path, f.values[key].line, key)
+}
+
 type value struct {
 	texts []string
 	line  int
