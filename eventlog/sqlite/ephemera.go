@@ -18,11 +18,23 @@ type ephemera struct {
 	db *sql.DB
 }
 
+// inMemory is SQLite's name for a database without a file.
+const inMemory = ":memory:"
+
+func ephemeraOf(ctx context.Context, log string, config Config) (*ephemera, error) {
+	if config.EventsOnly {
+		return openEphemera(ctx, inMemory)
+	}
+	return openEphemera(ctx, log+".ephemera")
+}
+
 // openEphemera makes the file where it is missing. It has no fsync, because it may be
 // lost, and gives the room of pruned output back to the disk.
 func openEphemera(ctx context.Context, path string) (*ephemera, error) {
-	if err := makeFile(path); err != nil {
-		return nil, err
+	if path != inMemory {
+		if err := makeFile(path); err != nil {
+			return nil, err
+		}
 	}
 	db, err := connect(path, 1, "_txlock=immediate", "_pragma=auto_vacuum(FULL)", "_pragma=synchronous(OFF)")
 	if err != nil {

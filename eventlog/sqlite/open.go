@@ -28,6 +28,8 @@ type Config struct {
 	Logger *zap.Logger
 	// ID is the id of a log that is made now; the zero id stands for one chosen at random. A log that is there keeps its own.
 	ID uuid.UUID
+	// EventsOnly keeps leases and output in memory, for who reads events alone: no file is made beside the log.
+	EventsOnly bool
 	// Readers is how many reads may run at once; 0 is 4.
 	Readers int
 	// synchronous replaces FULL in the test that shows why it must be FULL.
@@ -81,7 +83,7 @@ func open(ctx context.Context, path string, config Config) (*Log, error) {
 	if err := l.prepareReads(ctx); err != nil {
 		return nil, errors.Join(explain(err), l.readers.Close())
 	}
-	if l.ephemera, err = openEphemera(ctx, path+".ephemera"); err != nil {
+	if l.ephemera, err = ephemeraOf(ctx, path, config); err != nil {
 		return nil, errors.Join(err, l.readers.Close())
 	}
 	if l.writer, err = startWriter(ctx, path, config); err != nil {
@@ -156,6 +158,9 @@ func checkFolder(folder string) error {
 // process's lock. fullfsync asks macOS for what fsync means elsewhere.
 func connectorTo(path string, more ...string) (driver.Connector, error) {
 	name := url.URL{Scheme: "file", Path: filepath.ToSlash(path)}
+	if path == inMemory {
+		name = url.URL{Scheme: "file", Opaque: inMemory}
+	}
 	settings := append([]string{"_busy_timeout=5000", "_pragma=fullfsync(1)", "_pragma=checkpoint_fullfsync(1)"}, more...)
 	name.RawQuery = strings.Join(settings, "&")
 	return modernc.NewConnector(name.String())

@@ -55,7 +55,7 @@ func (s *shell) export(ctx context.Context, log string, out io.Writer) error {
 		}
 		return c.Download(ctx, client.Path("log", "export"), out)
 	}
-	opened, err := s.openLog(ctx, log)
+	opened, err := s.readLog(ctx, log)
 	if err != nil {
 		return err
 	}

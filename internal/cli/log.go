@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +16,9 @@ import (
 func logVerb(s *shell) *cobra.Command {
 	return parent("log", "Look after the log", logVerifyVerb(s), logExportVerb(s), logImportVerb(s), logBackupVerb(s), logClearVerb(s), logAcceptVerb(s))
 }
+
+// restoreIt is the hint for a damaged log; the logs themselves say it of some damage.
+const restoreIt = "restore a backup"
 
 // verified is what `log verify` prints.
 type verified struct {
@@ -43,7 +47,8 @@ func logVerifyVerb(s *shell) *cobra.Command {
 				return err
 			}
 			if found.Damaged != nil {
-				return &failure{code: exitError, kind: "damaged", text: *found.Damaged, hint: "restore a backup"}
+				hint := pick(strings.Contains(*found.Damaged, restoreIt), "", restoreIt)
+				return &failure{code: exitError, kind: "damaged", text: *found.Damaged, hint: hint}
 			}
 			s.say("the log is whole")
 			return nil
@@ -58,7 +63,7 @@ func (s *shell) verify(ctx context.Context, log string) (found verified, err err
 		err = s.read(ctx, client.Path("log", "verify"), nil, &found)
 		return found, err
 	}
-	opened, err := s.openLog(ctx, log)
+	opened, err := s.readLog(ctx, log)
 	if err != nil {
 		return found, err
 	}
@@ -74,7 +79,16 @@ func (s *shell) verify(ctx context.Context, log string) (found verified, err err
 
 // openLog opens a log that must be there; opening one to look at must not make one.
 func (s *shell) openLog(ctx context.Context, address string) (eventlog.Backend, error) {
-	log, err := server.OpenLog(ctx, server.LogConfig{Address: address, Existing: true})
+	return s.opened(ctx, server.LogConfig{Address: address, Existing: true})
+}
+
+// readLog is openLog for who reads events alone: nothing is left beside the log.
+func (s *shell) readLog(ctx context.Context, address string) (eventlog.Backend, error) {
+	return s.opened(ctx, server.LogConfig{Address: address, Existing: true, EventsOnly: true})
+}
+
+func (s *shell) opened(ctx context.Context, c server.LogConfig) (eventlog.Backend, error) {
+	log, err := server.OpenLog(ctx, c)
 	if err != nil {
 		return nil, invalid("%v", err)
 	}

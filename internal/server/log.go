@@ -27,6 +27,8 @@ type LogConfig struct {
 	ID uuid.UUID
 	// Existing says that the log must be there already: one that is only looked at is not made.
 	Existing bool
+	// EventsOnly says that neither leases nor output are asked for, so nothing is made beside the log.
+	EventsOnly bool
 	// Logger hears what happens to the log; nil: nobody does.
 	Logger *zap.Logger
 }
@@ -64,7 +66,7 @@ func openSQLite(ctx context.Context, address string, c LogConfig) (eventlog.Back
 	if c.Existing && (errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0) {
 		return nil, fmt.Errorf("there is no log at %.200q", path)
 	}
-	return opened(sqlite.Open(ctx, path, sqlite.Config{Logger: c.Logger, ID: c.ID}))
+	return opened(sqlite.Open(ctx, path, sqlite.Config{Logger: c.Logger, ID: c.ID, EventsOnly: c.EventsOnly}))
 }
 
 func openPostgres(ctx context.Context, address string, c LogConfig) (eventlog.Backend, error) {
