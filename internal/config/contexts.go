@@ -112,30 +112,55 @@ func (all *Contexts) For(server string) *Context {
 	return all.Find(all.Current)
 }
 
-// maxServers is how many addresses a context keeps; those that were served last.
+// maxServers is how many addresses a context keeps: the first one, and those that were served last.
 const maxServers = 8
 
-// Serve notes that address belongs to the servers of log now, and to no other log any more. It is the
-// first that clients of the log try. The log becomes the current one if none is, or if the current one has lost its
-// last address by that.
-func (all *Contexts) Serve(log, address, ca string) (changed bool) {
+// Serve notes that address belongs to the servers of log now, and to no other log any more. An address that is new to the
+// log comes behind those that are there, so that what clients speak to does not change under them; with first it comes
+// before them. The log becomes the current one if none is, or if the current one has lost its last address by that.
+func (all *Contexts) Serve(log, address, ca string, first bool) (changed bool) {
 	for i := range all.List {
 		c := &all.List[i]
-		before := slices.Clone(c.Servers)
-		c.Servers = slices.DeleteFunc(c.Servers, func(s string) bool { return s == address })
-		if c.Log == log {
-			c.Servers = slices.Insert(c.Servers, 0, address)
-			c.Servers = c.Servers[:min(len(c.Servers), maxServers)]
-			if ca != "" && c.CA != ca {
-				c.CA, changed = ca, true
-			}
+		switch {
+		case c.Log != log:
+			changed = c.drop(address) || changed
+			continue
+		case !slices.Contains(c.Servers, address):
+			c.enlist(address, first)
+			changed = true
 		}
-		changed = changed || !slices.Equal(before, c.Servers)
+		if ca != "" && c.CA != ca {
+			c.CA, changed = ca, true
+		}
 	}
 	if current := all.Find(all.Current); current == nil || len(current.Servers) == 0 && current.Log != log {
 		all.Current, changed = log, true
 	}
 	return changed
+}
+
+func (c *Context) enlist(address string, first bool) {
+	place := len(c.Servers)
+	if first {
+		place = 0
+	}
+	c.Servers = slices.Insert(c.Servers, place, address)
+	if over := len(c.Servers) - maxServers; over > 0 {
+		c.Servers = slices.Delete(c.Servers, 1, 1+over)
+	}
+}
+
+func (c *Context) drop(address string) (changed bool) {
+	before := len(c.Servers)
+	c.Servers = slices.DeleteFunc(c.Servers, func(s string) bool { return s == address })
+	return len(c.Servers) < before
+}
+
+// Leave takes address out of the context of log, unless it is the first one there: a log is never left without the
+// address that its clients know it by.
+func (all *Contexts) Leave(log, address string) (changed bool) {
+	c := all.Find(log)
+	return c != nil && slices.Index(c.Servers, address) > 0 && c.drop(address)
 }
 
 // Add keeps a new context and makes it the current one.

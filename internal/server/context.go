@@ -23,7 +23,8 @@ import (
 func (r *run) leaveContext(ctx context.Context) {
 	path, err := config.ContextsPath()
 	if err == nil {
-		err = config.ChangeContexts(path, func(all *config.Contexts) (bool, error) { return r.enter(ctx, all) })
+		double, first := r.doubles(ctx, path)
+		err = config.ChangeContexts(path, func(all *config.Contexts) (bool, error) { return r.enter(ctx, all, double, first) })
 	}
 	if err != nil {
 		r.logger.Warn("no client context was written; `drover token create --log URL` makes a token while the server is stopped", zap.Error(err))
@@ -33,10 +34,19 @@ func (r *run) leaveContext(ctx context.Context) {
 }
 
 // enter keys the context by the id that the log was made with: the one it goes by changes when a restore is accepted, and
-// the token stays good. A token that the log has lost with its newest events is replaced.
-func (r *run) enter(ctx context.Context, all *config.Contexts) (changed bool, err error) {
+// the token stays good. A token that the log has lost with its newest events is replaced. Where a server of a double of this
+// log is listed before this one, the context stays the double's.
+func (r *run) enter(ctx context.Context, all *config.Contexts, double map[string]bool, first bool) (changed bool, err error) {
 	log := r.engine.Made().String()
 	c := all.Find(log)
+	if other := ahead(c, r.endpoint.address, double); other != "" {
+		r.logger.Warn("another log that was copied from this one, or that this one was copied from, is served at "+other+
+			", and the client context stays with that; name this server with --server "+r.endpoint.address, zap.String("other", other))
+		return all.Leave(log, r.endpoint.address), nil
+	}
+	for other := range double { // listed behind this server, which its clients speak to
+		changed = all.Leave(log, other) || changed
+	}
 	if c == nil || !r.knows(c.Token) {
 		text, err := Mint(ctx, r.engine, domain.TokenSettings{Scope: domain.AdminScope}, "server")
 		switch {
@@ -49,7 +59,7 @@ func (r *run) enter(ctx context.Context, all *config.Contexts) (changed bool, er
 			return false, err
 		}
 	}
-	return all.Serve(log, r.endpoint.address, r.endpoint.ca) || changed, nil
+	return all.Serve(log, r.endpoint.address, r.endpoint.ca, first) || changed, nil
 }
 
 // knows says whether the log has heard of a token, be it revoked since.

@@ -234,6 +234,7 @@ func (r *run) serve(ctx context.Context) error {
 		err = fmt.Errorf("serve %s: %w", r.endpoint.address, err)
 	case <-ctx.Done():
 		r.logger.Info("stopping")
+		r.quitContext()
 	}
 	r.stop(door)
 	end()
