@@ -382,15 +382,25 @@ func tokens(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
 
 // span is a duration as people say it, with its two largest units at most.
 func span(d time.Duration) string {
+	if d < time.Minute {
+		d = d.Round(time.Second)
+	}
 	switch {
 	case d < time.Minute:
-		return d.Round(time.Second).String()
+		return fmt.Sprint(int(d/time.Second), "s")
 	case d < time.Hour:
-		return strings.TrimSuffix(d.Truncate(time.Second).String(), "0s")
+		return units(int(d/time.Minute), "m", int(d%time.Minute/time.Second), "s")
 	case d < 48*time.Hour:
-		return strings.TrimSuffix(strings.TrimSuffix(d.Truncate(time.Minute).String(), "0s"), "0m")
+		return units(int(d/time.Hour), "h", int(d%time.Hour/time.Minute), "m")
 	}
 	return fmt.Sprintf("%d days", d/(24*time.Hour))
+}
+
+func units(large int, unit string, small int, part string) string {
+	if small == 0 {
+		return fmt.Sprint(large, unit)
+	}
+	return fmt.Sprint(large, unit, small, part)
 }
 
 // bytes is a size as people say it.
