@@ -24,6 +24,22 @@ func SilentServer(address, sentence, hint string, others bool) Finding {
 	return f
 }
 
+// TwoLogs says that two addresses that a client takes for servers of one log are not. path is the file that lists them;
+// empty: a person has.
+func TwoLogs(one, other, path string) Finding {
+	f := Finding{Severity: Bad, Check: "server", Seen: fmt.Sprintf("%s and %s serve two logs, such as one and its copy: a command may go to either", one, other),
+		Do: "name one of them alone with --server"}
+	if path != "" {
+		f.Do = "stop the server that is not meant; if it is " + other + ", then: " + Forget(other, path) + "; else the same with " + one
+	}
+	return f
+}
+
+// Forget is the command that takes a server's address out of the file with a client's contexts.
+func Forget(address, path string) string {
+	return fmt.Sprintf("(umask 077; jq %s %s > %[3]s && mv %[3]s %[2]s)", shellWord(`.contexts[].servers -= ["`+address+`"]`), shellWord(path), shellWord(path+".new"))
+}
+
 // AnsweringServer is one that has answered.
 func AnsweringServer(address, version string, took time.Duration) Finding {
 	return Finding{Severity: Fine, Check: "server", Seen: fmt.Sprintf("%s answers within %s, version %s", address, took.Round(time.Millisecond), version)}

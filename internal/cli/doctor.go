@@ -114,9 +114,14 @@ func (s *shell) examineServers(ctx context.Context) (found []explain.Finding) {
 	}
 	all.Wait()
 	others := slices.ContainsFunc(visits, func(v visit) bool { return v.answered() })
+	listed := "" // where the addresses come from
+	if len(s.servers) == 0 {
+		listed, _ = config.ContextsPath()
+	}
+	found = append(found, doubles(visits, listed)...)
 	var told []explain.Finding // by servers, each once
 	for _, v := range visits {
-		found = append(found, v.findings(Version(), others)...)
+		found = append(found, v.findings(Version(), others, listed)...)
 		for _, f := range v.checkup.Findings {
 			switch {
 			case slices.Contains(told, f):

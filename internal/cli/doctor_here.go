@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/droverhq/drover/api/client"
@@ -23,6 +24,7 @@ type visit struct {
 	address      string
 	asked, ended time.Time
 	checkup      explain.Checkup
+	known        explain.List[explain.Server] // those that have begun in its log
 	problem      error
 	lives        bool      // it says so itself, whatever else it says
 	until        time.Time // the end of its certificate; zero: none was seen
@@ -50,6 +52,8 @@ func (s *shell) visit(ctx context.Context, address, token, ca string) (v visit) 
 	if v.problem != nil {
 		_, err := c.Get(ctx, "/healthz", nil, nil)
 		v.lives = err == nil
+	} else {
+		_, _ = c.Get(ctx, client.Path("servers"), url.Values{"state": {"all"}}, &v.known)
 	}
 	v.until = certificateEnd(ctx, address, carrier)
 	return v
@@ -78,13 +82,33 @@ func certificateEnd(ctx context.Context, address string, carrier *http.Client) t
 	return time.Time{}
 }
 
+// knows says whether a server has heard of another one; one that cannot say is believed to.
+func (v visit) knows(server string) bool {
+	return len(v.known.Items) == 0 || slices.ContainsFunc(v.known.Items, func(s explain.Server) bool { return s.ID == server })
+}
+
+// doubles finds addresses behind which there are two logs, although a client takes them for one. path is the file that
+// lists them; empty: a person has.
+func doubles(visits []visit, path string) (found []explain.Finding) {
+	visits = slices.DeleteFunc(slices.Clone(visits), func(v visit) bool { return !v.answered() })
+	for i, v := range visits {
+		if i > 0 && (!v.knows(visits[0].checkup.Server) || !visits[0].knows(v.checkup.Server)) {
+			found = append(found, explain.TwoLogs(visits[0].address, v.address, path))
+		}
+	}
+	return found
+}
+
 // findings are those about the way to the server; others says whether another server has answered.
-func (v visit) findings(version string, others bool) (found []explain.Finding) {
+func (v visit) findings(version string, others bool, path string) (found []explain.Finding) {
 	u, err := url.Parse(v.address)
 	if v.problem != nil {
 		f := asFailure(v.problem)
 		if unreached(v.problem) {
 			f.hint = "drover server (on that machine), or name another one with --server URL"
+		}
+		if unreached(v.problem) && others && path != "" {
+			f.hint = "drover server (on that machine); if it is gone for good: " + explain.Forget(v.address, path)
 		}
 		silent := explain.SilentServer(v.address, f.text, f.hint, others && !v.lives)
 		if v.lives && f.kind == client.NotFound {

@@ -1,10 +1,15 @@
 package cli_test
 
 import (
+	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/internal/config"
 )
 
 func TestTheDoctorSeesADamagedLogWithItsServerAndWithout(t *testing.T) {
@@ -50,4 +55,46 @@ func TestTheDoctorShowsNoPasswordOfALog(t *testing.T) {
 			require.NotContains(t, stdout+stderr, "hunter2", log)
 		}
 	}
+}
+
+func TestTheDoctorSeesTwoLogsBehindOneContextAndItsCommandTakesOneOut(t *testing.T) {
+	t.Parallel()
+	s := newStand(t)
+	serving := s.server()
+	s.shop()
+	backup := filepath.Join(s.root, "backup.db")
+	s.ok("log", "backup", backup)
+	mine, copied := "http://127.0.0.1:"+s.port, "http://127.0.0.1:"+freePort(t)
+	s.process("server", "--log", "sqlite:"+backup, "--data", filepath.Join(s.root, "look"), "--listen", strings.TrimPrefix(copied, "http://"))
+	s.eventually("the copy is served", func() bool { _, _, code := s.run("--server", copied, "get", "machines"); return code == 0 })
+	require.Equal(t, []string{mine}, s.contexts().List[0].Servers)
+
+	path := filepath.Join(s.root, ".config", "drover", "contexts.json")
+	require.NoError(t, config.ChangeContexts(path, func(all *config.Contexts) (bool, error) {
+		all.List[0].Servers = append(all.List[0].Servers, copied)
+		return true, nil
+	}))
+	stdout, _, code := s.run("doctor")
+	require.Equal(t, 1, code, stdout)
+	require.Contains(t, stdout, "bad\tserver\t"+mine+" and "+copied+" serve two logs")
+
+	require.NoError(t, serving.Process.Kill())
+	_ = serving.Wait()
+	stdout, _, code = s.run("doctor")
+	require.Zero(t, code, stdout)
+	_, do, found := strings.Cut(stdout, "if it is gone for good: ")
+	require.True(t, found, stdout)
+	do, _, _ = strings.Cut(do, "\n")
+	if _, err := exec.LookPath("jq"); err != nil {
+		if os.Getenv("DROVER_TEST_REQUIRE") == "all" {
+			t.Fatal("jq is missing")
+		}
+		t.Skip("jq is missing")
+	}
+	out, err := exec.Command("sh", "-c", do).CombinedOutput()
+	require.NoError(t, err, "%s: %s", do, out)
+	require.Equal(t, []string{copied}, s.contexts().List[0].Servers)
+	stdout, _, code = s.run("doctor")
+	require.Zero(t, code, stdout)
+	require.NotRegexp(t, `(?m)^(warn|bad)\t(server|files)`, stdout)
 }
