@@ -131,6 +131,7 @@ func Examine(v *projections.View, age triggers.Age, s Vitals) Checkup {
 		{"versions", versions, fineVersions},
 		{"references", references, always("everything that is named exists")},
 		{"machines", machinesBehind, always("no machine is behind for longer than " + span(behindWarn))},
+		{"environments", takers, always("where a release is wanted, a machine can take it, and no machine is offline for longer than " + span(offlineLong))},
 		{"agents", refusedAgents, always("nobody is refused again and again")},
 		{"tokens", tokens, always("no token expires within " + span(tokenSoon) + " or lets any number of agents join for long")},
 		{"choices", choices, always("nothing is held or pinned for longer than " + span(heldLong))},

@@ -42,7 +42,7 @@ func TestAFleetThatIsWellHasOneFineFindingForEachCheck(t *testing.T) {
 		checks = append(checks, f.Check)
 		require.Empty(t, f.Do)
 	}
-	require.Equal(t, []string{"clock", "disk", "log", "servers", "versions", "references", "machines", "agents", "tokens", "choices"}, checks)
+	require.Equal(t, []string{"clock", "disk", "log", "servers", "versions", "references", "machines", "environments", "agents", "tokens", "choices"}, checks)
 	require.Contains(t, about(t, l, well(), "log"), "ok: sqlite, 5.0 MiB, head #12, the newest 8 events are whole, it takes writes")
 	text, err := json.Marshal(Examine(shop(t).View, old, Vitals{}))
 	require.NoError(t, err)
@@ -128,6 +128,24 @@ func TestWhatIsWrongInTheLogIsToldWithWhatToDo(t *testing.T) {
 			l.now("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
 		}, "machines",
 			"warn: 1 machine is behind with project shop for up to 30 days: machine-unavailable (web-01)."},
+		"a machine that is offline for long": {func(l *ledger) {
+			l.now("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
+		}, "environments", "warn: 1 machine is offline, for up to 30 days (since 2026-01-01 09:00 UTC): web-01 → systemctl status drover-agent (on the machine), or drover machine disable web-01"},
+		"an environment whose only machine is offline": {func(l *ledger) {
+			l.now("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
+		}, "environments", "warn: no machine in production can take release 1.0 of project shop now: 0 disabled, 1 offline, 0 not healthy → drover get machines --environment production"},
+		"an environment whose machine is disabled": {func(l *ledger) { l.now("machine/web-01", domain.MachineDisabled{}) },
+			"environments", "warn: no machine in production can take release 1.0 of project shop now: 1 disabled, 0 offline"},
+		"an environment that wants a release and has no machine": {func(l *ledger) { l.now("machine/web-01", domain.MachineDeleted{}) },
+			"environments", "warn: environment production wants release 1.0 of project shop, which has no machine there → drover agent --join"},
+		"a trigger on an environment without machines": {func(l *ledger) {
+			l.now("environment/empty", domain.EnvironmentDefined{})
+			l.now("project/shop", domain.TriggerDefined{Trigger: "b", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"empty"}}})
+		}, "environments", "warn: trigger shop/b names environment empty, where project shop has no machine → drover agent --join"},
+		"a trigger on all environments, some without machines": {func(l *ledger) {
+			l.now("environment/empty", domain.EnvironmentDefined{})
+			l.now("project/shop", domain.TriggerDefined{Trigger: "b", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
+		}, "environments", "ok: where a release is wanted"},
 		"a machine that was given up": {func(l *ledger) {
 			for range 3 {
 				l.attempt("1.0", domain.PartFailed, "step-failed")

@@ -21,6 +21,8 @@ type Machine struct {
 	Connected eventlog.Position
 	// Offline is where it last went offline, 0 if it never did.
 	Offline eventlog.Position
+	// OfflineTime is when that was; only what is shown goes by it.
+	OfflineTime time.Time
 	// HealthSince is where its health last changed.
 	HealthSince eventlog.Position
 	// Ready is where it last became deployable or became free of a claimed part.
@@ -124,7 +126,7 @@ func (v *View) place(m *Machine, before domain.Machine, f Fact) {
 		v.shelves.begun[m.Name] = struct{}{}
 	}
 	if before.Online && !m.Online {
-		m.Offline, m.busyAway = f.Position, len(v.parts[m.Name]) > 0
+		m.Offline, m.OfflineTime, m.busyAway = f.Position, f.Time, len(v.parts[m.Name]) > 0
 	}
 	if m.Health != before.Health {
 		m.HealthSince = f.Position

@@ -33,8 +33,9 @@ func doctorVerb(s *shell) *cobra.Command {
 		exits: alone(exits{exitOK: "nothing is bad", exitError: "something is bad, or the findings could not be written"}),
 		use:   "doctor", short: "Look for what is wrong, and say what to do",
 		long: "Look for what is wrong, and say what to do: the way to the servers, TLS, clocks, disk, the log, versions, servers that\n" +
-			"have gone, names of what does not exist, machines that are behind for long, agents that are refused again and again,\n" +
-			"tokens that expire or have no bounds, and what is pinned or held for long. Nothing is changed.\n\n" +
+			"have gone, names of what does not exist, machines that are behind or offline for long, releases that no machine\n" +
+			"can take, agents that are refused again and again, tokens that expire or have no bounds, and what is\n" +
+			"pinned or held for long. Nothing is changed.\n\n" +
 			"Each line is ok, warn or bad, what was seen, and a command that mends it. The exit code is 1 if something is bad, else 0.\n" +
 			"A server that does not answer is said, and what can be seen from here is looked at. With --log the log itself is\n" +
 			"looked at, while its server is stopped.",
