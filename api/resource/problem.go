@@ -11,6 +11,17 @@ import (
 // MaxProblems is how many problems are told at once.
 const MaxProblems = 20
 
+// maxReason bounds a reason in characters: the YAML parser's own sentences quote as much of the text as there is.
+const maxReason = 500
+
+// told is a reason as people are shown it.
+func told(reason string) string {
+	if runes := []rune(reason); len(runes) > maxReason {
+		return string(runes[:maxReason]) + "…"
+	}
+	return reason
+}
+
 // maxQuote is how many characters of a line are quoted around the caret.
 const maxQuote = 160
 

@@ -348,6 +348,7 @@ func FuzzRead(f *testing.F) {
 	f.Add("f.json", []byte(`{"apiVersion":"drover.dev/v1","kind":"Machine","metadata":{"name":"a"},"spec":{"environment":"e"}}`))
 	f.Add("f", []byte("a: &a [*a, <<: {b: !!str 1}]\n--- |\n x\n...\n? q\n: 'it''s'\n"))
 	f.Add("f", []byte(spec("Trigger", `{project: p, events: [Machine], environments: ["*"]}`)))
+	f.Add("0", []byte(">n: x"+strings.Repeat("`", 1800)))
 	f.Fuzz(func(t *testing.T, name string, data []byte) {
 		docs, err := Read(name, strings.NewReader(string(data)))
 		if err != nil {

@@ -89,7 +89,7 @@ func (s *source) placeOf(offset int) place {
 
 // problem is a sentence about a place in the text.
 func (s *source) problem(at place, reason, hint string) Problem {
-	p := Problem{File: s.name, Line: at.line, Column: at.column, Reason: reason, Hint: hint}
+	p := Problem{File: s.name, Line: at.line, Column: at.column, Reason: told(reason), Hint: hint}
 	p.Quote, p.Caret = quote(s.line(at.line), at.column)
 	return p
 }
