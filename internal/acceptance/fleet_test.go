@@ -18,7 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	_ "github.com/droverhq/drover/internal/cli" // the program is built of it: the result of older code is not today's
+	"github.com/droverhq/drover/internal/built"
 )
 
 // fleet is a server and its agents as real processes, in folders of their own.
@@ -38,9 +38,7 @@ func newFleet(t *testing.T) *fleet {
 	t.Helper()
 	f := &fleet{t: t, folder: t.TempDir(), agents: map[string]*exec.Cmd{}, address: freeAddress(t)}
 	f.binary = filepath.Join(f.folder, "drover")
-	build := exec.Command("go", "build", "-o", f.binary, "github.com/droverhq/drover/cmd/drover")
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, string(out))
+	require.NoError(t, built.Program(f.binary))
 	f.env = []string{"HOME=" + f.folder, "PATH=" + f.folder + ":" + os.Getenv("PATH"), "YARD=" + f.folder}
 	t.Cleanup(f.stop)
 	f.startServer()

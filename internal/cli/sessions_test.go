@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/droverhq/drover/internal/built"
 )
 
 // program is the real drover, built once for all tests of this package.
@@ -35,9 +37,8 @@ func withProgram(run func() int) (int, error) {
 	}
 	defer os.RemoveAll(folder)
 	program = filepath.Join(folder, "drover")
-	build := exec.Command("go", "build", "-buildvcs=false", "-ldflags", "-X github.com/droverhq/drover/internal/cli.version=v0-test", "-o", program, "github.com/droverhq/drover/cmd/drover")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("build drover: %w\n%s", err, out)
+	if err := built.Program(program, "-ldflags", "-X github.com/droverhq/drover/internal/cli.version=v0-test"); err != nil {
+		return 1, err
 	}
 	return run(), nil
 }

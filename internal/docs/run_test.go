@@ -17,7 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	_ "github.com/droverhq/drover/internal/cli" // the program is built of it: the result of older code is not today's
+	"github.com/droverhq/drover/internal/built"
 )
 
 // program is the real drover, built once.
@@ -39,9 +39,8 @@ func withProgram(run func() int) (int, error) {
 	}
 	defer os.RemoveAll(folder)
 	program = filepath.Join(folder, "drover")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", program, "github.com/droverhq/drover/cmd/drover")
-	if out, err := build.CombinedOutput(); err != nil {
-		return 1, fmt.Errorf("build drover: %w\n%s", err, out)
+	if err := built.Program(program); err != nil {
+		return 1, err
 	}
 	return run(), nil
 }

@@ -4,7 +4,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -12,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	_ "github.com/droverhq/drover/internal/cli" // the program is built of it: the result of older code is not today's
+	"github.com/droverhq/drover/internal/built"
 )
 
 var (
@@ -62,11 +61,7 @@ var (
 
 func build(name string, args ...string) (string, error) {
 	program := filepath.Join(folder, name)
-	args = append(append([]string{"build", "-buildvcs=false"}, args...), "-o", program, "github.com/droverhq/drover/cmd/drover")
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build %s: %w\n%s", name, err, out)
-	}
-	return program, nil
+	return program, built.Program(program, args...)
 }
 
 func program(t testing.TB, built func() (string, error)) string {
