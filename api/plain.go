@@ -68,7 +68,7 @@ func (a *API) end(ctx context.Context, c domain.EndPart) (client.Ended, error) {
 			return ended, fmt.Errorf("read the end of %s: %w", c.Stream(), err)
 		}
 		fact, _ := domain.Decode(rec.Type, rec.Data)
-		if e, ok := fact.(domain.PartEnded); ok && (e.State == domain.PartSucceeded || e.State == domain.PartFailed) {
+		if e, ok := fact.(domain.PartEnded); ok && e.ByAgent() {
 			ended.Event = rec.ID.String()
 		}
 	}

@@ -36,6 +36,9 @@ type (
 	}
 )
 
+// ByAgent says that the end is the agent's own result, and no server's judgement.
+func (e PartEnded) ByAgent() bool { return e.State == PartSucceeded || e.State == PartFailed }
+
 // Stream is the part's.
 func (c ClaimPart) Stream() string { return PartStream(c.Deployment, c.Machine) }
 

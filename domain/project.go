@@ -63,6 +63,14 @@ func (s *Standing) Release() string {
 	return ""
 }
 
+// Origin is the deployment that Release comes from; the zero id if there is none.
+func (s *Standing) Origin() ID {
+	if i := s.succeeded(); i >= 0 {
+		return s.History[i].Deployment
+	}
+	return ID{}
+}
+
 func (s *Standing) succeeded() int {
 	for i := len(s.History) - 1; i >= 0; i-- {
 		if s.History[i].State == DeploymentSucceeded {

@@ -123,15 +123,16 @@ func TestWhatAnAgentRemembersIsLookedUp(t *testing.T) {
 	y.join("web-01", 1)
 	y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
 	require.True(t, y.work("web-01", domain.PartSucceeded))
-	var newest, success domain.ID
+	var newest, deployment, success domain.ID
 	var revision eventlog.Revision
 	y.Read(func(v *projections.View) {
 		newest, revision = v.Newest("machine/web-01"), v.Revision("machine/web-01")
 		for id := range v.Deployments {
-			success = v.Newest(domain.PartStream(id, "web-01"))
+			deployment, success = id, v.Newest(domain.PartStream(id, "web-01"))
 		}
 	})
-	same := engine.Memory{Log: y.LogID(), Revision: revision, Event: newest, Successes: map[string]domain.ID{"shop": success}}
+	same := engine.Memory{Log: y.LogID(), Revision: revision, Event: newest, Successes: map[string]domain.ID{"shop": success},
+		Deployments: map[string]domain.ID{"shop": deployment}}
 	for name, c := range map[string]struct {
 		change func(*engine.Memory)
 		doubt  bool

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,9 @@ type Config struct {
 	// Decision is the version of the rules that this server says it decides by; 0 is DecisionVersion. Only what rehearses
 	// an upgrade sets it.
 	Decision int
+	// Kept is how many ended deployments of a project the view keeps; 0 is projections.KeptDeployments. Only what rehearses
+	// forgetting sets it.
+	Kept int
 	// Version and Address are what this server says of itself in the log.
 	Version, Address string
 	// Parallel is how many streams are appended to at once; 0 is one after the other.
@@ -81,15 +85,23 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Decision == 0 {
 		cfg.Decision = DecisionVersion
 	}
-	e := &Engine{cfg: cfg, made: id, log: cfg.Logger, view: projections.New(), changed: make(chan struct{})}
+	e := &Engine{cfg: cfg, made: id, log: cfg.Logger, changed: make(chan struct{})}
 	if e.log == nil {
 		e.log = zap.NewNop()
 	}
+	e.view = e.empty()
 	e.presence.begin()
 	if err := e.CatchUp(ctx); err != nil {
 		return nil, err
 	}
 	return e, nil
+}
+
+// empty is the view of an empty log.
+func (e *Engine) empty() *projections.View {
+	v := projections.New()
+	v.Kept = cmp.Or(e.cfg.Kept, v.Kept)
+	return v
 }
 
 // Start says in the log that this server runs. From then on it may decide.
@@ -146,7 +158,7 @@ func (e *Engine) CatchUp(ctx context.Context) error {
 
 // refold folds the log from its beginning, beside the view that is there until the new one is whole.
 func (e *Engine) refold(ctx context.Context) error {
-	view, newest := projections.New(), witness{}
+	view, newest := e.empty(), witness{}
 	err := newest.readOn(ctx, e.cfg.Log, func(page []eventlog.Recorded) {
 		for _, rec := range page {
 			view.Apply(rec)

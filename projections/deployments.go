@@ -341,6 +341,7 @@ func (v *View) endDeployment(e domain.DeploymentEnded, f Fact) {
 	default:
 		v.settleNamed(p, d)
 	}
+	v.retire(d)
 }
 
 func without(list []*Deployment, d *Deployment) []*Deployment {

@@ -5,6 +5,7 @@
 //	fleet.go       machines, environments, policies, tokens, servers, watched absence
 //	releases.go    projects: what their own stream says, and the pins that follow
 //	deployments.go deployments and their parts: queued, released, withdrawn, ended
+//	retired.go     which ended deployments stay, and when one is forgotten
 //	parts.go       claims and ends, and what they leave on a machine
 //	gate.go        why a claim is void: the only gate between a part and its start
 //	holds.go       the holds that people and their deployments leave

@@ -165,6 +165,7 @@ func (v *View) deleteMachine(m *Machine) {
 		v.shelves.asks(p)
 	}
 	for project := range m.Installed {
+		v.proofs.drop(m.Name, project)
 		v.shelves.due(term{project: project, machine: m.Name}, nil)
 	}
 	v.shelves.unfile(m)

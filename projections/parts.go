@@ -12,9 +12,12 @@ func (v *View) foldPart(name string, f Fact) error {
 	if err != nil {
 		return err
 	}
-	v.proofs.note(machine, f)
+	if m := v.Machines[machine]; m != nil {
+		v.proofs.note(m, f)
+	}
 	d := v.Deployments[id]
 	if d == nil || d.Parts[machine] == nil {
+		v.foldForgotten(f)
 		return nil
 	}
 	part := d.Parts[machine]
@@ -53,7 +56,7 @@ func (v *View) claim(part *Part, e domain.PartClaimed, f Fact) {
 
 // endClaimed folds what an agent or a server says of a part's end.
 func (v *View) endClaimed(part *Part, e domain.PartEnded, f Fact) {
-	byAgent := e.State == domain.PartSucceeded || e.State == domain.PartFailed
+	byAgent := e.ByAgent()
 	switch {
 	case part.State == domain.PartRunning && (byAgent || e.State == domain.PartLost):
 		part.Reported, part.Detail = byAgent, e.Detail

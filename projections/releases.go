@@ -121,6 +121,7 @@ func (v *View) deleteProject(p *Project, f Fact) {
 	}
 	for name, m := range v.Machines {
 		delete(m.Installed, p.Name)
+		v.proofs.drop(name, p.Name)
 		v.shelves.due(term{project: p.Name, machine: name}, nil)
 	}
 	for environment := range p.Environments {

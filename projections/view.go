@@ -22,10 +22,11 @@ type View struct {
 	Policies     map[string]*Policy
 	Machines     map[string]*Machine
 	Projects     map[string]*Project
-	Deployments  map[domain.ID]*Deployment
-	Tokens       map[string]*domain.Token
-	Servers      map[domain.ID]*Server
-	Watch        Watch
+	// Deployments are the open ones, the last Kept that ended of each project and kind, and those that something goes back to.
+	Deployments map[domain.ID]*Deployment
+	Tokens      map[string]*domain.Token
+	Servers     map[domain.ID]*Server
+	Watch       Watch
 
 	// Aside are the streams that cannot be folded, by name.
 	Aside map[string]*Aside
@@ -34,7 +35,12 @@ type View struct {
 	// Restores are the restores that people accepted, oldest first.
 	Restores []Restore
 
-	heads    map[string]head // of the streams
+	// Kept is how many ended deployments stay; New sets it to KeptDeployments.
+	Kept int
+
+	heads    map[string]head // of the streams, less those of forgotten parts
+	retired  map[ledgerKey]retired
+	owed     map[string]*domain.Part // lost parts of forgotten deployments, by stream: their agents may report still
 	receipts receipts
 	proofs   proofs
 	joined   map[domain.ID][]*domain.Token // by the instance that used them
@@ -108,7 +114,10 @@ func New() *View {
 		Tokens:       map[string]*domain.Token{},
 		Servers:      map[domain.ID]*Server{},
 		Aside:        map[string]*Aside{},
+		Kept:         KeptDeployments,
 		heads:        map[string]head{},
+		retired:      map[ledgerKey]retired{},
+		owed:         map[string]*domain.Part{},
 		Watch:        Watch{starts: map[domain.ID]eventlog.Position{}},
 		receipts:     newReceipts(),
 		proofs:       proofs{},

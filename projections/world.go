@@ -120,12 +120,10 @@ func (w world) part(deployment domain.ID, machine string) *Part {
 }
 
 func (w world) Part(deployment domain.ID, machine string) *domain.Part {
-	p := w.part(deployment, machine)
-	if p == nil {
-		return nil
+	if p := w.part(deployment, machine); p != nil {
+		return p.facts()
 	}
-	return &domain.Part{Project: p.Deployment.Project.Name, State: p.State, Claimed: p.Claimed > 0,
-		Instance: p.Instance, Session: p.Session, Reported: p.Reported}
+	return w.v.owed[domain.PartStream(deployment, machine)]
 }
 
 func (w world) Gate(deployment domain.ID, machine string, session domain.ID) domain.PartReason {

@@ -107,7 +107,7 @@ func (a *agent) told(s *server) {
 // welcomed begins to remember the log that the server has.
 func (a *agent) welcomed(log uuid.UUID) {
 	if !a.memory.known || a.memory.Log != log {
-		a.memory = agentMemory{known: true, Memory: engine.Memory{Log: log, Successes: map[string]domain.ID{}}}
+		a.memory = agentMemory{known: true, Memory: engine.Memory{Log: log, Successes: map[string]domain.ID{}, Deployments: map[string]domain.ID{}}}
 	}
 }
 
@@ -119,7 +119,7 @@ func (a *agent) remembers(s *server, id domain.ID) {
 		project = d.Project.Name
 	}
 	if project != "" && !proof.IsZero() && a.memory.known {
-		a.memory.Successes[project] = proof
+		a.memory.Successes[project], a.memory.Deployments[project] = proof, id
 	}
 }
 

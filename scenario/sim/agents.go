@@ -233,6 +233,18 @@ func (a *agent) answer(part *projections.Part) {
 	a.report(e)
 }
 
+// reported says that the log has a result of a part: then a repeat of it may be refused, as the part may be forgotten.
+func (p *plant) reported(stream string) bool {
+	for rec := range p.log.ReadStream(p.ctx, stream, 0, 0) {
+		if fact, err := domain.Decode(rec.Type, rec.Data); err == nil {
+			if e, ok := fact.(domain.PartEnded); ok && e.ByAgent() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // report tells the result of an execution that has ended.
 func (a *agent) report(e *execution) {
 	words := map[domain.PartState]string{domain.PartSucceeded: "succeeds", domain.PartFailed: "fails"}
@@ -240,13 +252,14 @@ func (a *agent) report(e *execution) {
 	s := a.server
 	accepted, known := a.tell(domain.EndPart{Deployment: e.deployment, Machine: a.machine, Session: a.session,
 		Instance: e.instance, State: e.result})
-	if stream := domain.PartStream(e.deployment, e.machine); !known || !accepted && s.view().SetAside(stream) {
+	stream := domain.PartStream(e.deployment, e.machine)
+	if !known || !accepted && s.view().SetAside(stream) {
 		if !slices.Contains(a.unheard, e) {
 			a.unheard = append(a.unheard, e)
 		}
 		return
 	}
-	if !accepted {
+	if !accepted && !a.plant.reported(stream) {
 		a.plant.breaks("nothing is lost", "the result of %s on %s was refused", e.deployment, a.machine)
 	}
 	a.unheard = slices.DeleteFunc(a.unheard, func(o *execution) bool { return o == e })

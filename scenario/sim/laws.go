@@ -36,7 +36,7 @@ func (l *ledger) checkFence(rec eventlog.Recorded, fact domain.Event) {
 	if o.server == nil || max(1, o.rules) >= l.fence || o.from < l.fencedAt {
 		return
 	}
-	if e, result := fact.(domain.PartEnded); result && (e.State == domain.PartSucceeded || e.State == domain.PartFailed) {
+	if e, result := fact.(domain.PartEnded); result && e.ByAgent() {
 		return
 	}
 	l.plant.breaks("law 7: a server that has read of newer rules decides nothing", "server %s, which decides by rules %d, wrote #%s %s", o.server.name, max(1, o.rules), rec.Position, domain.Name(fact))
@@ -378,7 +378,7 @@ func (p *plant) compare() {
 			p.same("server "+s.name, s.view())
 		}
 	}
-	fresh := projections.New()
+	fresh := emptyView()
 	for rec := range p.log.ReadAll(p.ctx, 0, 0) {
 		fresh.Apply(rec)
 	}

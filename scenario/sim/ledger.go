@@ -577,7 +577,7 @@ func (l *ledger) noteClaim(w *wave, machine string, e domain.PartClaimed) {
 }
 
 func (l *ledger) noteEnd(s *share, e domain.PartEnded) {
-	byAgent := e.State == domain.PartSucceeded || e.State == domain.PartFailed
+	byAgent := e.ByAgent()
 	here := l.hosts[s.host.Name] == s.host && !s.wave.app.gone
 	r := l.record(s.wave.app, s.host)
 	switch {

@@ -85,7 +85,7 @@ var day = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func newPlant(s setting) *plant {
 	p := &plant{ctx: context.Background(), setting: s, log: memory.New(), now: 9 * time.Hour,
-		agents: map[string]*agent{}, ran: map[place]*execution{}, audit: projections.New(),
+		agents: map[string]*agent{}, ran: map[place]*execution{}, audit: emptyView(),
 		faults: map[string]int{}, origins: map[uuid.UUID]origin{}, ids: map[string]int{}, versions: map[string]int{}, story: &story{}}
 	p.ledger = newLedger(p)
 	for i := range max(1, s.servers) {
@@ -102,6 +102,16 @@ func newPlant(s setting) *plant {
 	p.build()
 	p.check()
 	return p
+}
+
+// kept is how many ended deployments of a project the servers keep: as few as can be, so that what a decision still needs is
+// missed at once.
+const kept = 1
+
+func emptyView() *projections.View {
+	v := projections.New()
+	v.Kept = kept
+	return v
 }
 
 // apart is how wrong the wall clocks of the servers are when a day begins.

@@ -89,7 +89,7 @@ func (p *plant) open(s *server) {
 func (p *plant) reopen(s *server) {
 	s.doing = origin{server: s, rules: s.rules}
 	s.wire = newWire(p.log, func(e eventlog.Event) { p.origins[e.ID] = s.doing })
-	e, err := engine.Open(p.ctx, engine.Config{Log: s.wire, Clock: s, Server: p.id("server", s.name), Decision: s.rules, Version: "sim"})
+	e, err := engine.Open(p.ctx, engine.Config{Log: s.wire, Clock: s, Server: p.id("server", s.name), Decision: s.rules, Version: "sim", Kept: kept})
 	if err == nil {
 		err = e.Lease(p.ctx, p.log)
 	}

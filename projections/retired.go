@@ -1,0 +1,103 @@
+package projections
+
+import (
+	"slices"
+
+	"github.com/droverhq/drover/domain"
+)
+
+// KeptDeployments is how many ended deployments of a project the view keeps, those of people and those of the engine
+// counted apart: a burst of joins must not push out what a person did. The log has the others.
+const KeptDeployments = 100
+
+// retired are the ended deployments of one project and kind that the view still has, oldest first.
+type retired struct {
+	recent []*Deployment
+	// lingering are older, and something went back to each of them when it was last looked at.
+	lingering []*Deployment
+}
+
+// ledgerKey is whose deployments are counted together. A project of a name that is used again goes on counting.
+type ledgerKey struct {
+	project   string
+	automatic bool
+}
+
+// looksPerEnd is how many lingering deployments are looked at again with each one that ends. Two go and one comes, so
+// what nothing goes back to any more is gone before as many again have ended.
+const looksPerEnd = 2
+
+// retire notes that a deployment has ended, and forgets older ones that nothing goes back to.
+func (v *View) retire(d *Deployment) {
+	key := ledgerKey{d.Project.Name, d.Kind == domain.Automatic}
+	r := v.retired[key]
+	r.recent = append(r.recent, d)
+	if len(r.recent) > v.Kept {
+		r.lingering = append(r.lingering, r.recent[0])
+		r.recent = slices.Delete(r.recent, 0, 1)
+	}
+	for range min(looksPerEnd, len(r.lingering)) {
+		oldest := r.lingering[0]
+		r.lingering = slices.Delete(r.lingering, 0, 1)
+		if v.goesBackTo(oldest) {
+			r.lingering = append(r.lingering, oldest)
+		} else {
+			v.forget(oldest)
+		}
+	}
+	v.retired[key] = r
+}
+
+// goesBackTo says that something which counts now began with the deployment: what its environment wants, the last
+// attempt on a machine (whose result may still come), the hold that it left, or the order among people's deployments.
+func (v *View) goesBackTo(d *Deployment) bool {
+	p := d.Project
+	switch s := p.Environments[d.Environment]; {
+	case d.open > 0:
+		return true
+	case p.Gone:
+		return false
+	case s != nil && s.Origin() == d.ID:
+		return true
+	}
+	here := func(machine string) bool {
+		m := v.Machines[machine]
+		return m != nil && m.Installed[p.Name].goesBackTo(d)
+	}
+	return slices.ContainsFunc(d.Order, here) || slices.ContainsFunc(d.Facts.Exclude, here)
+}
+
+func (i *Installed) goesBackTo(d *Deployment) bool {
+	return i != nil && (i.Last != nil && i.Last.Deployment == d || i.Person == d || i.Hold != nil && i.Hold.Deployment == d.ID)
+}
+
+// forget drops a deployment. What comes for its parts is inert from here on. Of those that were called lost, the result is
+// still taken down when it comes: an agent may have been cut off for long.
+func (v *View) forget(d *Deployment) {
+	delete(v.Deployments, d.ID)
+	for _, machine := range d.Order {
+		stream, part := domain.PartStream(d.ID, machine), d.Parts[machine]
+		if part.Claimed > 0 && !part.Reported {
+			v.owed[stream] = part.facts()
+		} else {
+			delete(v.heads, stream)
+		}
+	}
+}
+
+// facts is the part as commands ask it.
+func (p *Part) facts() *domain.Part {
+	return &domain.Part{Project: p.Deployment.Project.Name, State: p.State, Claimed: p.Claimed > 0,
+		Instance: p.Instance, Session: p.Session, Reported: p.Reported}
+}
+
+// foldForgotten folds a fact about a part that the view does not have: only a result that was owed means something.
+func (v *View) foldForgotten(f Fact) {
+	e, ended := f.Event.(domain.PartEnded)
+	switch owed := v.owed[f.Stream]; {
+	case owed == nil:
+		delete(v.heads, f.Stream) // nobody may append to it
+	case ended && e.ByAgent():
+		owed.Reported = true
+	}
+}
