@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/triggers"
@@ -136,13 +135,7 @@ func (a *API) routeOnes() {
 	one(a, "/tokens", "token", "token list", explain.TokenOf)
 	one(a, "/environments", "environment", "get environments", explain.EnvironmentOf)
 	one(a, "/policies", "policy", "get policies", explain.PolicyOf)
-	one(a, "/deployments", "deployment", "get deployments", func(v *projections.View, name string) (explain.Deployment, bool) {
-		id, err := domain.ParseID(name)
-		if err != nil {
-			return explain.Deployment{}, false
-		}
-		return explain.DeploymentOf(v, id)
-	})
+	get(a, "/deployments/{name}", "One deployment; one that ended long ago is read from the log", func(in *Named) string { return in.After.After }, a.oneDeployment)
 	one(a, "/servers", "server", "get servers", func(v *projections.View, name string) (explain.Server, bool) {
 		return explain.ServerOf(v, a.cfg.Engine.Server(), a.cfg.Engine.Alive, name)
 	})

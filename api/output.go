@@ -62,7 +62,7 @@ func (a *API) routeOutput() {
 		func(ctx context.Context, in *OutputOf) (*answer[Pieces], error) {
 			ctx, cancel := context.WithTimeout(ctx, answerWithin)
 			defer cancel()
-			r, p := a.outputReader(*in, in.After)
+			r, p := a.outputReader(ctx, *in, in.After)
 			if p != nil {
 				return nil, p
 			}
@@ -84,12 +84,12 @@ func (a *API) routeOutput() {
 			return &answer[Pieces]{Position: pieces.Position, Body: pieces}, nil
 		})
 	op := route(http.MethodGet, "/deployments/{id}/output/stream", "The same as it comes (server-sent events); event: end is its last", domain.ReadScope)
-	huma.Register(a.router, op, func(_ context.Context, in *outputStreamInput) (*huma.StreamResponse, error) {
+	huma.Register(a.router, op, func(ctx context.Context, in *outputStreamInput) (*huma.StreamResponse, error) {
 		after := in.After
 		if in.LastEventID != "" {
 			after = in.LastEventID
 		}
-		r, p := a.outputReader(in.OutputOf, after)
+		r, p := a.outputReader(ctx, in.OutputOf, after)
 		if p != nil {
 			return nil, p
 		}
@@ -101,23 +101,28 @@ func (a *API) routeOutput() {
 type outputReader struct {
 	api        *API
 	deployment domain.ID
-	only       string           // machine, empty: all
-	all        int64            // the sequence that every machine begins after
-	after      map[string]int64 // by machine
-	machines   []string         // that may have more
-	finished   map[string]bool  // ended and read to the end
+	past       *projections.View // has the deployment where the view of now has forgotten it; else nil
+	only       string            // machine, empty: all
+	all        int64             // the sequence that every machine begins after
+	after      map[string]int64  // by machine
+	machines   []string          // that may have more
+	finished   map[string]bool   // ended and read to the end
 }
 
-func (a *API) outputReader(in OutputOf, after string) (*outputReader, *Problem) {
+func (a *API) outputReader(ctx context.Context, in OutputOf, after string) (*outputReader, *Problem) {
 	r := &outputReader{api: a, only: in.Machine, finished: map[string]bool{}}
 	id, err := domain.ParseID(in.ID)
+	past, failure := a.longAgo(ctx, id)
+	r.past = past
 	known, hasPart := false, false
-	a.cfg.Engine.Read(func(v *projections.View) {
+	r.see(func(v *projections.View) {
 		if d := v.Deployments[id]; d != nil && err == nil {
 			known, hasPart = true, in.Machine == "" || d.Parts[in.Machine] != nil
 		}
 	})
 	switch {
+	case failure != nil:
+		return nil, problemOf(failure)
 	case !known:
 		return nil, missing("deployment %.80q does not exist", in.ID).hint("`drover get deployments` lists them")
 	case !hasPart:
@@ -128,6 +133,15 @@ func (a *API) outputReader(in OutputOf, after string) (*outputReader, *Problem) 
 		return nil, invalid("after=%.60q is no sequence", after).hint("write 12, or web-01=12,web-02=3")
 	}
 	return r, nil
+}
+
+// see calls look with the view that has the deployment.
+func (r *outputReader) see(look func(*projections.View)) {
+	if r.past != nil {
+		look(r.past)
+		return
+	}
+	r.api.cfg.Engine.Read(look)
 }
 
 // readCursor reads what cursor wrote, or one sequence for all machines.
@@ -169,7 +183,7 @@ func (r *outputReader) cursor() string {
 // refresh finds the machines that may have more to tell, and says whether the deployment has ended.
 func (r *outputReader) refresh() (ended bool) {
 	r.machines = r.machines[:0]
-	r.api.cfg.Engine.Read(func(v *projections.View) {
+	r.see(func(v *projections.View) {
 		d := v.Deployments[r.deployment]
 		if d == nil {
 			ended = true

@@ -3,6 +3,7 @@
 //	engine.go  opening a log and folding it; reading the view
 //	handle.go  Handle: one command, checked against the fold, appended at an expected revision
 //	tick.go    Tick: read, fold, decide, append; React: what follows at once
+//	snapshot.go what a start begins with instead of the log's beginning, if it fits
 //	append.go  ids of decisions, repeats after an unknown outcome
 //	presence.go who was heard when, leases, sessions whose server is gone
 //	silence.go which of the sessions here have been silent for longest

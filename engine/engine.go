@@ -47,6 +47,10 @@ type Config struct {
 	Parallel int
 	// Jitter bounds the pause before something is decided again after a conflict, once for each conflict before it; 0 is none.
 	Jitter time.Duration
+	// Snapshots keep the view from one start to the next; nil: each start folds the whole log.
+	Snapshots Snapshots
+	// Program names this program to the letter: a snapshot by another one is not used.
+	Program string
 	// OnTouched hears, after each read, of the machines whose work may have changed. It must not block.
 	OnTouched func(machines map[string]struct{})
 	// Logger gets one line per decision; nil is silence.
@@ -70,13 +74,14 @@ type Engine struct {
 	batch   triggers.Batch
 	own     map[uuid.UUID]struct{} // what the tick that runs has appended
 	changed chan struct{}
+	unsaved int // events folded since the last snapshot
 
 	faults   faults
 	presence presence
 	rounds   rollout.Rounds // changed by who holds mu, or reads under it and holds deciding
 }
 
-// Open folds the whole log and returns an engine that has not yet said that it started.
+// Open folds the log, from a snapshot on if there is one that fits, and returns an engine that has not yet said that it started.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	id, err := cfg.Log.ID(ctx)
 	if err != nil {
@@ -91,7 +96,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	e.view = e.empty()
 	e.presence.begin()
-	if err := e.CatchUp(ctx); err != nil {
+	if err := e.openLog(ctx); err != nil {
 		return nil, err
 	}
 	return e, nil
@@ -188,6 +193,7 @@ func (e *Engine) fold(page []eventlog.Recorded) {
 			e.batch.Add(rec, fact)
 		}
 	}
+	e.unsaved += len(page)
 	e.ages.Mark(e.view.Position, e.cfg.Clock.Elapsed())
 	e.mu.Unlock()
 	e.announce()

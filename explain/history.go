@@ -16,13 +16,13 @@ const MaxHistory = 50
 
 // history turns what was read into the newest lines that matter to a machine and a project.
 func history(v *projections.View, project, machine string, past []eventlog.Recorded) []History {
-	lines := []History{}
+	lines, worked := []History{}, workedOn(machine, past)
 	for _, rec := range past {
 		fact, err := domain.Decode(rec.Type, rec.Data)
 		if rec.Position > v.Position || err != nil {
 			continue
 		}
-		if text := (teller{v, project, machine, rec}).tell(fact); text != "" {
+		if text := (teller{v, project, machine, worked, rec}).tell(fact); text != "" {
 			lines = append(lines, History{Position: rec.Position.String(), Time: rec.Time.UTC(), Type: domain.Name(fact), Text: text})
 		}
 	}
@@ -34,10 +34,23 @@ func history(v *projections.View, project, machine string, past []eventlog.Recor
 	return lines[max(0, len(lines)-MaxHistory):]
 }
 
+// workedOn are the deployments of which what was read tells that the machine had a part.
+func workedOn(machine string, past []eventlog.Recorded) map[domain.ID]bool {
+	worked := map[domain.ID]bool{}
+	for _, rec := range past {
+		if kind, name := domain.SplitStream(rec.Stream); kind == domain.PartStreams {
+			id, on, err := domain.ParsePartStream(name)
+			worked[id] = worked[id] || err == nil && on == machine
+		}
+	}
+	return worked
+}
+
 // teller says one event in words, as it matters to a machine and a project.
 type teller struct {
 	v                *projections.View
 	project, machine string
+	worked           map[domain.ID]bool // see workedOn; all that is known of deployments that the view has forgotten
 	rec              eventlog.Recorded
 }
 
@@ -126,11 +139,11 @@ func (t teller) deploymentWords(fact domain.Event) string {
 	case domain.PartsWithdrawn:
 		return t.withdrawn(e)
 	case domain.DeploymentCancelled:
-		if t.partOf(e.Deployment) != nil {
+		if t.concerns(e.Deployment) {
 			return fmt.Sprintf("deployment %s cancelled%s", short(e.Deployment), by(e.By))
 		}
 	case domain.DeploymentEnded:
-		if t.partOf(e.Deployment) != nil {
+		if t.concerns(e.Deployment) {
 			return fmt.Sprintf("deployment %s ended: %s%s", short(e.Deployment), e.State, detail(e.Reason))
 		}
 	}
@@ -139,10 +152,10 @@ func (t teller) deploymentWords(fact domain.Event) string {
 
 func (t teller) queued(e domain.DeploymentQueued) string {
 	d := t.v.Deployments[domain.ID(t.rec.ID)]
+	what := fmt.Sprintf("deployment %s of %s to %s", short(domain.ID(t.rec.ID)), e.Release, e.Environment)
 	if d == nil {
-		return ""
+		return t.queuedLongAgo(what, e)
 	}
-	what := fmt.Sprintf("deployment %s of %s to %s", short(d.ID), e.Release, e.Environment)
 	part := d.Parts[t.machine]
 	switch {
 	case d.Excludes(t.machine):
@@ -157,6 +170,20 @@ func (t teller) queued(e domain.DeploymentQueued) string {
 		return what + " queued, this machine skipped: " + PartWords(part.Reason) + by(e.By)
 	}
 	return what + " queued" + detail(e.Reason) + inPlaceOf(part.Replaced) + by(e.By)
+}
+
+// queuedLongAgo tells of a deployment that the view has forgotten what the event itself says.
+func (t teller) queuedLongAgo(what string, e domain.DeploymentQueued) string {
+	here := slices.IndexFunc(e.Machines, func(m domain.DeploymentMachine) bool { return m.Name == t.machine })
+	switch {
+	case slices.Contains(e.Exclude, t.machine):
+		return what + " queued without this machine" + by(e.By)
+	case here >= 0 && e.Kind == domain.Automatic:
+		return fmt.Sprintf("%s queued: %s, asked by trigger %s", what, e.Machines[here].Reason, listed(e.Machines[here].Triggers))
+	case here >= 0 || t.worked[domain.ID(t.rec.ID)]:
+		return what + " queued" + detail(e.Reason) + by(e.By)
+	}
+	return ""
 }
 
 func inPlaceOf(deployments []domain.ID) string {
@@ -190,6 +217,9 @@ func (t teller) partOf(id domain.ID) *projections.Part {
 	return nil
 }
 
+// concerns says that the machine had a part in a deployment, as far as the view or what was read knows.
+func (t teller) concerns(id domain.ID) bool { return t.partOf(id) != nil || t.worked[id] }
+
 // choiceWords tells of pins where the machine stands, and of its holds.
 func (t teller) choiceWords(fact domain.Event) string {
 	switch e := fact.(type) {
@@ -214,12 +244,15 @@ func (t teller) choiceWords(fact domain.Event) string {
 }
 
 func (t teller) part(id domain.ID, fact domain.Event) string {
+	what := fmt.Sprintf("part of deployment %s", short(id))
 	d := t.v.Deployments[id]
-	if d == nil || d.Project.Name != t.project {
+	if d == nil {
+		return t.partLongAgo(what, fact)
+	}
+	if d.Project.Name != t.project {
 		return ""
 	}
 	part := d.Parts[t.machine]
-	what := fmt.Sprintf("part of deployment %s", short(id))
 	switch e := fact.(type) {
 	case domain.PartClaimed:
 		if part != nil && part.Claimed == t.rec.Position {
@@ -227,12 +260,27 @@ func (t teller) part(id domain.ID, fact domain.Event) string {
 		}
 		return "a claim of the " + what + " was void"
 	case domain.PartEnded:
-		return t.endWords(what, part, e)
+		return endWords(what, part == nil || part.EndedAt != t.rec.Position, e)
 	}
 	return ""
 }
 
-func (t teller) endWords(what string, part *projections.Part, e domain.PartEnded) string {
+// partLongAgo tells of a part that the view has forgotten what the event itself says.
+func (t teller) partLongAgo(what string, fact domain.Event) string {
+	switch e := fact.(type) {
+	case domain.PartClaimed:
+		if e.Project == t.project {
+			return what + " claimed"
+		}
+	case domain.PartEnded:
+		if e.Project == t.project {
+			return endWords(what, e.Reason == domain.LateReportOfResult, e)
+		}
+	}
+	return ""
+}
+
+func endWords(what string, late bool, e domain.PartEnded) string {
 	text := fmt.Sprintf("%s %s", what, e.State)
 	if e.Reason != "" {
 		text += ": " + PartWords(e.Reason)
@@ -243,7 +291,7 @@ func (t teller) endWords(what string, part *projections.Part, e domain.PartEnded
 	if e.ExitCode != 0 {
 		text += fmt.Sprintf(", exit code %d", e.ExitCode)
 	}
-	if part == nil || part.EndedAt != t.rec.Position {
+	if late {
 		text += ", reported late"
 	}
 	return text + detail(e.Detail)

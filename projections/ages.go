@@ -58,6 +58,27 @@ func (a *Ages) AtOrBelow(position eventlog.Position) eventlog.Position {
 	return a.marks[i-1].position
 }
 
+// Pauses are the newest places at which a fold paused, oldest first.
+func (a *Ages) Pauses() []eventlog.Position {
+	newest := a.marks[max(0, len(a.marks)-maxPauses):]
+	places := make([]eventlog.Position, len(newest))
+	for i, m := range newest {
+		places[i] = m.position
+	}
+	return places
+}
+
+// maxPauses is how many places Pauses remembers: enough to read the end of a log from.
+const maxPauses = 1024
+
+// Resume begins with places at which an earlier fold paused. How long ago that was nobody knows: it counts from now.
+func (a *Ages) Resume(pauses []eventlog.Position, now time.Duration) {
+	a.marks = make([]mark, len(pauses))
+	for i, position := range pauses {
+		a.marks[i] = mark{position, now}
+	}
+}
+
 // Restart forgets how long ago anything was: all of it counts from now. A server whose own clock was
 // stopped must not judge by the time it did not see.
 func (a *Ages) Restart(now time.Duration) {

@@ -10,7 +10,7 @@ import (
 
 // Candidate is a (trigger, machine) that an event made due and that is not settled yet.
 type Candidate struct {
-	Project *Project
+	Project *Project `cbor:"-"`
 	Trigger string
 	Machine string
 	// Opened is where the first of its causes stands.

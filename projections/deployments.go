@@ -13,9 +13,9 @@ import (
 type Deployment struct {
 	ID domain.ID
 	// Project is the project as it was when this was queued; it may be gone since.
-	Project     *Project
+	Project     *Project `cbor:"-"`
 	Release     string
-	Content     *domain.Release // nil if the release did not exist
+	Content     *domain.Release `cbor:"-"` // nil if the release did not exist
 	Environment string
 	Facts       domain.DeploymentQueued
 	Kind        domain.DeploymentKind
@@ -23,8 +23,8 @@ type Deployment struct {
 	QueuedTime  time.Time
 	Command     domain.ID
 
-	Parts map[string]*Part
-	Order []string // machine names, sorted
+	Parts map[string]*Part `cbor:"-"`
+	Order []string         // machine names, sorted
 
 	// Cancelled says that a person, or the deletion of project or environment, stopped it; CancelledFor which of these did first.
 	Cancelled    bool
@@ -47,7 +47,7 @@ type Deployment struct {
 
 // Part is one machine's share of a deployment.
 type Part struct {
-	Deployment *Deployment
+	Deployment *Deployment `cbor:"-"`
 	Machine    string
 	State      domain.PartState
 	Reason     domain.PartReason
@@ -344,8 +344,12 @@ func (v *View) endDeployment(e domain.DeploymentEnded, f Fact) {
 	v.retire(d)
 }
 
+// without is the list less one of it; nil if nothing is left.
 func without(list []*Deployment, d *Deployment) []*Deployment {
-	return slices.DeleteFunc(list, func(o *Deployment) bool { return o == d })
+	if list = slices.DeleteFunc(list, func(o *Deployment) bool { return o == d }); len(list) > 0 {
+		return list
+	}
+	return nil
 }
 
 func (v *View) settleEnvironment(p *Project, environment string) {

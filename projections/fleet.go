@@ -30,9 +30,9 @@ type Machine struct {
 	// Absence is how long servers watched it being offline.
 	Absence time.Duration
 	// Installed is what each project has done here, by project name.
-	Installed map[string]*Installed
+	Installed map[string]*Installed `cbor:"-"`
 	// Claimed is the part that runs here, nil for none.
-	Claimed *Part
+	Claimed *Part `cbor:"-"`
 
 	// busyAway says that a part was open at some time since it last went offline.
 	busyAway   bool

@@ -20,9 +20,9 @@ type Installed struct {
 	// Dirty says that a later attempt was started and did not succeed.
 	Dirty bool
 	// Last is the part that was claimed last; nil before the first.
-	Last *Part
+	Last *Part `cbor:"-"`
 	// Person is the last-queued person's deployment that started here.
-	Person *Deployment
+	Person *Deployment `cbor:"-"`
 	// Tried counts automatic attempts that did not succeed.
 	Tried Tried
 	// Hold keeps automation away; nil for none.

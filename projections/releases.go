@@ -12,7 +12,7 @@ type Project struct {
 	domain.Project
 	Defined eventlog.Position
 	// Open are its deployments that have not ended, in the order they were queued.
-	Open []*Deployment
+	Open []*Deployment `cbor:"-"`
 	// Enabled is where it was last enabled, or defined.
 	Enabled eventlog.Position
 	// PinnedTime is when each environment's pin was set; only what is shown goes by it.
@@ -53,7 +53,7 @@ func (v *View) foldProject(name string, f Fact) error {
 	case domain.ProjectDeleted:
 		v.deleteProject(p, f)
 	case domain.ProjectDefined, domain.TriggerDefined, domain.TriggerDeleted:
-		v.audience.fresh = false
+		v.audience = audience{}
 		v.settleProject(p)
 		v.touchOpen(p)
 	case domain.ProjectEnabled:
@@ -104,7 +104,7 @@ func (v *View) foldWithoutProject(name string, f Fact) error {
 		return err
 	}
 	v.Projects[name] = p
-	v.audience.fresh = false
+	v.audience = audience{}
 	return nil
 }
 
@@ -129,7 +129,7 @@ func (v *View) deleteProject(p *Project, f Fact) {
 	}
 	v.shelves.asks(p)
 	delete(v.Projects, p.Name)
-	v.audience.fresh = false
+	v.audience = audience{}
 }
 
 // repin looks anew at every machine of an environment; another wanted release is tried from the start.

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
 )
 
 // KeptDeployments is how many ended deployments of a project the view keeps, those of people and those of the engine
@@ -34,11 +35,11 @@ func (v *View) retire(d *Deployment) {
 	r.recent = append(r.recent, d)
 	if len(r.recent) > v.Kept {
 		r.lingering = append(r.lingering, r.recent[0])
-		r.recent = slices.Delete(r.recent, 0, 1)
+		r.recent = without(r.recent, r.recent[0])
 	}
 	for range min(looksPerEnd, len(r.lingering)) {
 		oldest := r.lingering[0]
-		r.lingering = slices.Delete(r.lingering, 0, 1)
+		r.lingering = without(r.lingering, oldest)
 		if v.goesBackTo(oldest) {
 			r.lingering = append(r.lingering, oldest)
 		} else {
@@ -75,6 +76,7 @@ func (i *Installed) goesBackTo(d *Deployment) bool {
 // still taken down when it comes: an agent may have been cut off for long.
 func (v *View) forget(d *Deployment) {
 	delete(v.Deployments, d.ID)
+	v.forgotten[d.ID] = d.EndedAt
 	for _, machine := range d.Order {
 		stream, part := domain.PartStream(d.ID, machine), d.Parts[machine]
 		if part.Claimed > 0 && !part.Reported {
@@ -83,6 +85,12 @@ func (v *View) forget(d *Deployment) {
 			delete(v.heads, stream)
 		}
 	}
+}
+
+// Forgotten is where a deployment ended that the view has no more. A fold up to there has it.
+func (v *View) Forgotten(deployment domain.ID) (ended eventlog.Position, forgotten bool) {
+	ended, forgotten = v.forgotten[deployment]
+	return ended, forgotten
 }
 
 // facts is the part as commands ask it.

@@ -38,17 +38,18 @@ type View struct {
 	// Kept is how many ended deployments stay; New sets it to KeptDeployments.
 	Kept int
 
-	heads    map[string]head // of the streams, less those of forgotten parts
-	retired  map[ledgerKey]retired
-	owed     map[string]*domain.Part // lost parts of forgotten deployments, by stream: their agents may report still
-	receipts receipts
-	proofs   proofs
-	joined   map[domain.ID][]*domain.Token // by the instance that used them
-	open     []*Deployment                 // all that have not ended
-	parts    map[string][]*Part            // open parts by machine, in the order they were queued
-	audience audience
-	touched  map[string]struct{}
-	shelves  shelves
+	heads     map[string]head // of the streams, less those of forgotten parts
+	retired   map[ledgerKey]retired
+	forgotten map[domain.ID]eventlog.Position // where each deployment ended that is here no more
+	owed      map[string]*domain.Part         // lost parts of forgotten deployments, by stream: their agents may report still
+	receipts  receipts
+	proofs    proofs
+	joined    map[domain.ID][]*domain.Token // by the instance that used them
+	open      []*Deployment                 // all that have not ended
+	parts     map[string][]*Part            // open parts by machine, in the order they were queued
+	audience  audience
+	touched   map[string]struct{}
+	shelves   shelves
 }
 
 // head is where a stream stands.
@@ -117,6 +118,7 @@ func New() *View {
 		Kept:         KeptDeployments,
 		heads:        map[string]head{},
 		retired:      map[ledgerKey]retired{},
+		forgotten:    map[domain.ID]eventlog.Position{},
 		owed:         map[string]*domain.Part{},
 		Watch:        Watch{starts: map[domain.ID]eventlog.Position{}},
 		receipts:     newReceipts(),

@@ -64,6 +64,9 @@ func (r *run) ticks(ctx context.Context) {
 		if len(report.Appended) > 0 {
 			r.logger.Info("tick", zap.Int("decisions", len(report.Appended)), zap.Stringer("position", r.engine.Position()))
 		}
+		if r.engine.SnapshotDue() {
+			r.complain(ctx, "no snapshot was stored", r.engine.Snapshot())
+		}
 	})
 	if err != nil {
 		r.logger.Error("no ticks run", zap.Error(err)) // the schedule was checked before

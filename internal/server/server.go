@@ -181,9 +181,10 @@ func (r *run) open(ctx context.Context) (err error) {
 		return err
 	}
 	begun := r.clock.Elapsed()
+	kept, program := snapshots(r.config.Data)
 	r.engine, err = engine.Open(ctx, engine.Config{
 		Log: r.log, Clock: r.clock, Server: ids.New(), Version: r.config.Version, Address: r.endpoint.afar,
-		Logger: r.logger.Named("engine"), Parallel: appendsAtOnce, Jitter: jitter,
+		Logger: r.logger.Named("engine"), Parallel: appendsAtOnce, Jitter: jitter, Snapshots: kept, Program: program,
 		OnTouched: func(machines map[string]struct{}) {
 			if r.api != nil { // nobody is connected while the log is folded
 				r.api.Touched(machines)
@@ -239,6 +240,7 @@ func (r *run) serve(ctx context.Context) error {
 	r.stop(door)
 	end()
 	wait()
+	r.complain(context.Background(), "no snapshot was stored", r.engine.Snapshot())
 	r.complain(context.Background(), "lease was not dropped", r.dropLease())
 	return err
 }

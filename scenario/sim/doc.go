@@ -9,6 +9,7 @@
 //	damage.go     events that nobody can fold, and the words that clear their streams
 //	agents.go     machines: joins, flaps, new disks, claims, ends, deaths in the middle of a part
 //	people.go     what owners and operators command
+//	snapshots.go  what a server keeps of its view over a restart, held against the view
 //	wire.go       one server's way to the log, with its faults
 //	ledger.go     the reference: what the log and the agents' own memory say, folded the plain way
 //	laws.go       never: what must hold after each event

@@ -18,6 +18,7 @@ type server struct {
 	plant  *plant
 	engine *engine.Engine
 	wire   *wire
+	shelf  shelf
 	// offset is how wrong its wall clock is, standing when it stands still; nil while it goes.
 	offset   time.Duration
 	standing *time.Time
@@ -89,7 +90,8 @@ func (p *plant) open(s *server) {
 func (p *plant) reopen(s *server) {
 	s.doing = origin{server: s, rules: s.rules}
 	s.wire = newWire(p.log, func(e eventlog.Event) { p.origins[e.ID] = s.doing })
-	e, err := engine.Open(p.ctx, engine.Config{Log: s.wire, Clock: s, Server: p.id("server", s.name), Decision: s.rules, Version: "sim", Kept: kept})
+	e, err := engine.Open(p.ctx, engine.Config{Log: s.wire, Clock: s, Server: p.id("server", s.name), Decision: s.rules, Version: "sim",
+		Kept: kept, Snapshots: &s.shelf})
 	if err == nil {
 		err = e.Lease(p.ctx, p.log)
 	}
@@ -217,7 +219,9 @@ func (p *plant) tick(st step) {
 	p.acts(s, p.now)
 	p.ticks++
 	_, err := s.engine.Tick(p.ctx)
-	p.survived(s, "tick", err)
+	if p.survived(s, "tick", err) {
+		p.picture(s)
+	}
 }
 
 // begin takes a tick as far as a step.
@@ -311,7 +315,9 @@ func (p *plant) finish(s *server) {
 		return
 	}
 	_, err := pass.Finish(p.ctx)
-	p.survived(s, "tick", err)
+	if p.survived(s, "tick", err) {
+		p.picture(s)
+	}
 }
 
 func (p *plant) crash(st step) {

@@ -1,0 +1,38 @@
+package api
+
+import (
+	"context"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/projections"
+)
+
+// longAgo folds the log up to the end of a deployment that the view has forgotten. It returns nil for any other.
+func (a *API) longAgo(ctx context.Context, id domain.ID) (*projections.View, error) {
+	var ended eventlog.Position
+	var forgotten bool
+	a.cfg.Engine.Read(func(v *projections.View) { ended, forgotten = v.Forgotten(id) })
+	if !forgotten {
+		return nil, nil //nolint:nilnil // both are answers
+	}
+	v, _, err := a.replay(ctx, func(rec eventlog.Recorded) bool { return rec.Position <= ended })
+	return v, err
+}
+
+// oneDeployment is a deployment that is there, or was once.
+func (a *API) oneDeployment(ctx context.Context, in *Named) (shown explain.Deployment, err error) {
+	id, malformed := domain.ParseID(in.Name)
+	found := false
+	a.cfg.Engine.Read(func(v *projections.View) { shown, found = explain.DeploymentOf(v, id) })
+	if past, err := a.longAgo(ctx, id); err != nil {
+		return shown, err
+	} else if past != nil {
+		shown, found = explain.DeploymentOf(past, id)
+	}
+	if !found || malformed != nil {
+		return shown, missing("deployment %.80q does not exist", in.Name).hint("`drover get deployments` lists them")
+	}
+	return shown, nil
+}

@@ -1,0 +1,176 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// Snapshots keep the last snapshot of the view from one run of a server to the next. A snapshot is a cache: without one, or
+// with one that does not fit, the whole log is folded, and comes to the same.
+type Snapshots interface {
+	// Load returns what was stored last; nothing and no error if there is none.
+	Load() ([]byte, error)
+	// Store puts data in the place of what was there, whole or not at all.
+	Store(data []byte) error
+}
+
+// snapshot is the view with what it stands for. It is good for one log, as folded by one program, and as long as the log
+// has the event that was folded last.
+type snapshot struct {
+	Made     uuid.UUID // the id that the log was made with
+	Log      uuid.UUID // the id that it went by
+	Decision int
+	Program  string
+	Before   eventlog.Position // the witness
+	At       eventlog.Position
+	ID       uuid.UUID
+	Pauses   []eventlog.Position // see projections.Ages
+	View     []byte
+}
+
+// errOther means that a snapshot is of another log, or was made by another program.
+var errOther = errors.New("it is of another log or another program")
+
+// sealed is how a snapshot is kept: its checksum, and what that is over.
+func sealed(s *snapshot) ([]byte, error) {
+	data, err := cbor.Marshal(s)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(data)
+	return append(sum[:], data...), nil
+}
+
+func unsealed(data []byte) (*snapshot, error) {
+	if len(data) < sha256.Size {
+		return nil, errors.New("it is cut short")
+	}
+	if sum := sha256.Sum256(data[sha256.Size:]); !bytes.Equal(sum[:], data[:sha256.Size]) {
+		return nil, errors.New("its checksum is not that of its content")
+	}
+	s := &snapshot{}
+	return s, cbor.Unmarshal(data[sha256.Size:], s)
+}
+
+// snapshotAfter is how many events are folded anew after a start at the most, about; twice the number of machines if that
+// is more, as a snapshot takes the longer the more there are.
+const snapshotAfter = 20_000
+
+// SnapshotDue says that so much has happened since the last snapshot that another one is worth it.
+func (e *Engine) SnapshotDue() bool {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	return e.cfg.Snapshots != nil && e.unsaved > max(snapshotAfter, 2*len(e.view.Machines))
+}
+
+// Snapshot stores the view as it is, if anything has happened since the last time. While it is taken nothing is folded: that is
+// some microseconds for each machine. A log that is doubted, or that a newer drover writes to, is none to remember.
+func (e *Engine) Snapshot() error {
+	if e.cfg.Snapshots == nil || e.Stopped() != nil {
+		return nil
+	}
+	data, err := e.takeSnapshot()
+	if err != nil || data == nil {
+		return err
+	}
+	return e.cfg.Snapshots.Store(data)
+}
+
+func (e *Engine) takeSnapshot() ([]byte, error) {
+	e.reading.Lock()
+	defer e.reading.Unlock()
+	s := &snapshot{Made: e.made, Decision: e.cfg.Decision, Program: e.cfg.Program, Before: e.newest.before, At: e.newest.at, ID: e.newest.id}
+	var err error
+	e.mu.Lock()
+	taken := e.unsaved
+	e.unsaved = 0
+	e.mu.Unlock()
+	if taken == 0 {
+		return nil, nil
+	}
+	e.Read(func(v *projections.View) {
+		s.Log, s.Pauses = e.logID(), e.ages.Pauses()
+		s.View, err = v.Save()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("take a snapshot at position %s: %w", s.At, err)
+	}
+	return sealed(s)
+}
+
+// resume begins with the snapshot that is there, if it is one of this log by this program. It returns nil where the log
+// is to be folded from its beginning.
+func (e *Engine) resume() *snapshot {
+	if e.cfg.Snapshots == nil {
+		return nil
+	}
+	s, view, err := e.loadSnapshot()
+	if err != nil {
+		e.log.Warn("the snapshot is not used; the whole log is folded", zap.Error(err))
+	}
+	if view == nil {
+		return nil
+	}
+	e.view, e.newest = view, witness{before: s.Before, at: s.At, id: s.ID}
+	e.ages.Resume(s.Pauses, e.cfg.Clock.Elapsed())
+	return s
+}
+
+func (e *Engine) loadSnapshot() (*snapshot, *projections.View, error) {
+	data, err := e.cfg.Snapshots.Load()
+	if err != nil || len(data) == 0 {
+		return nil, nil, err
+	}
+	s, err := unsealed(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	if s.Made != e.made || s.Decision != e.cfg.Decision || s.Program != e.cfg.Program {
+		return nil, nil, errOther
+	}
+	view, err := projections.Load(s.View)
+	return s, view, err
+}
+
+// openLog folds the log: what came after the snapshot, or all of it.
+func (e *Engine) openLog(ctx context.Context) error {
+	s := e.resume()
+	err := e.newest.readOn(ctx, e.cfg.Log, e.fold)
+	if errors.Is(err, errRewound) {
+		err = e.distrust(ctx, s)
+	}
+	if err != nil {
+		return fmt.Errorf("read the log after position %s: %w", e.view.Position, err)
+	}
+	e.announce()
+	return nil
+}
+
+// distrust folds the whole log, as it does not have where it was the event that a snapshot ends with. If it has it nowhere, and goes
+// by the same id, it has lost it: an older copy took its place while this server was down.
+func (e *Engine) distrust(ctx context.Context, s *snapshot) error {
+	e.log.Warn("the snapshot is not used: the log does not have its last event there; the whole log is folded", zap.Stringer("position", s.At))
+	found := false
+	e.view, e.newest, e.ages = e.empty(), witness{}, projections.Ages{}
+	err := e.newest.readOn(ctx, e.cfg.Log, func(page []eventlog.Recorded) {
+		for _, rec := range page {
+			found = found || rec.ID == s.ID
+		}
+		e.fold(page)
+	})
+	if err == nil && !found && e.logID() == s.Log {
+		e.Doubt(fmt.Sprintf("a server that ran before has read event %s at position %s", domain.ID(s.ID), s.At))
+	}
+	return err
+}
