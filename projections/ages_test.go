@@ -43,3 +43,16 @@ func TestThinningMakesEventsYoungerAndNeverOlder(t *testing.T) {
 		}
 	})
 }
+
+func TestAFoldThatGoesOnFromASnapshotCountsAgesFromThereAndKnowsWhereToReadTheLogsEnd(t *testing.T) {
+	var before, after Ages
+	for position := range 3000 {
+		before.Mark(eventlog.Position(position+1), time.Duration(position))
+	}
+	after.Resume(before.Pauses(), time.Hour)
+	after.Mark(3005, time.Hour+time.Second)
+	require.Equal(t, time.Minute, after.Since(2999, time.Hour+time.Minute))
+	require.Equal(t, 59*time.Second, after.Since(3001, time.Hour+time.Minute))
+	require.Equal(t, eventlog.Position(2500), after.AtOrBelow(2500))
+	require.Zero(t, after.AtOrBelow(100), "what is older is read from the beginning")
+}

@@ -1,0 +1,180 @@
+package engine_test
+
+import (
+	"context"
+	"iter"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/memory"
+	"github.com/droverhq/drover/projections"
+)
+
+// shelf keeps a snapshot.
+type shelf struct {
+	data   []byte
+	stored int
+}
+
+func (s *shelf) Load() ([]byte, error) { return s.data, nil }
+func (s *shelf) Store(data []byte) error {
+	s.data, s.stored = data, s.stored+1
+	return nil
+}
+
+// counted is a log that counts the events it hands out.
+type counted struct {
+	eventlog.Log
+	read int
+}
+
+func (c *counted) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded, error] {
+	return func(yield func(eventlog.Recorded, error) bool) {
+		for rec, err := range c.Log.ReadAll(ctx, after, limit) {
+			c.read++
+			if !yield(rec, err) {
+				return
+			}
+		}
+	}
+}
+
+// begins is a start of a server with what an earlier one has stored, and how many events it read.
+func (y *yard) begins(s *shelf, change func(*engine.Config)) (*engine.Engine, int) {
+	y.t.Helper()
+	log := &counted{Log: y.log}
+	c := engine.Config{Log: log, Clock: y.clock, Server: domain.ID{15: 9}, Snapshots: s, Program: "this"}
+	if change != nil {
+		change(&c)
+	}
+	e, err := engine.Open(context.Background(), c)
+	require.NoError(y.t, err)
+	return e, log.read
+}
+
+// pictured is a yard with machines that were deployed to, and a snapshot of it; more has happened since.
+func pictured(t *testing.T) (*yard, *shelf) {
+	y, s := newYard(t), &shelf{}
+	y.shop()
+	y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+	for n, name := range []string{"web-01", "web-02", "web-03"} {
+		y.join(name, byte(n))
+	}
+	y.tick()
+	require.True(t, y.work("web-01", domain.PartSucceeded))
+	require.True(t, y.work("web-02", domain.PartFailed))
+	e, _ := y.begins(s, nil)
+	require.NoError(t, e.Snapshot())
+	require.NoError(t, e.Snapshot())
+	require.Equal(t, 1, s.stored, "nothing has happened since the first")
+	require.True(t, y.work("web-03", domain.PartSucceeded))
+	y.join("web-04", 4)
+	return y, s
+}
+
+func TestAStartFromASnapshotReadsWhatCameSinceAndComesToTheSameView(t *testing.T) {
+	y, s := pictured(t)
+	afresh, all := y.begins(&shelf{}, nil)
+	e, read := y.begins(s, nil)
+	require.Less(t, read, all/2)
+	require.Equal(t, see(afresh), see(e))
+	require.NoError(t, e.Start(context.Background()))
+	report, err := e.Tick(context.Background())
+	require.NoError(t, err)
+	require.Len(t, report.Appended, 1, "web-04 gets what is wanted")
+}
+
+// see is the view of an engine.
+func see(e *engine.Engine) (view *projections.View) {
+	e.Read(func(v *projections.View) { view = v })
+	return view
+}
+
+func TestASnapshotThatDoesNotFitIsNotUsed(t *testing.T) {
+	y, s := pictured(t)
+	for name, c := range map[string]struct {
+		change func(*engine.Config)
+		spoil  func(data []byte) []byte
+	}{
+		"another program":   {change: func(c *engine.Config) { c.Program = "that" }},
+		"other rules":       {change: func(c *engine.Config) { c.Decision = engine.DecisionVersion + 1 }},
+		"a flipped bit":     {spoil: func(data []byte) []byte { data[len(data)/2] ^= 4; return data }},
+		"another checksum":  {spoil: func(data []byte) []byte { data[0] ^= 4; return data }},
+		"half of it":        {spoil: func(data []byte) []byte { return data[:len(data)/2] }},
+		"a few bytes of it": {spoil: func(data []byte) []byte { return data[:7] }},
+		"something else":    {spoil: func([]byte) []byte { return make([]byte, 1000) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			spoilt := &shelf{data: append([]byte(nil), s.data...)}
+			if c.spoil != nil {
+				spoilt.data = c.spoil(spoilt.data)
+			}
+			afresh, all := y.begins(&shelf{}, c.change)
+			e, read := y.begins(spoilt, c.change)
+			require.Equal(t, all, read)
+			require.Equal(t, see(afresh), see(e))
+			require.NoError(t, e.Doubted())
+		})
+	}
+	t.Run("of another log", func(t *testing.T) {
+		other := memory.Open(memory.Config{ID: uuid.New()})
+		e, err := engine.Open(context.Background(), engine.Config{Log: other, Clock: y.clock, Server: y.Server(), Snapshots: s, Program: "this"})
+		require.NoError(t, err)
+		require.Zero(t, e.Position())
+		require.NoError(t, e.Doubted())
+	})
+}
+
+func TestALogThatWasPutBackWhileItsServerWasDownIsNoticedBySnapshot(t *testing.T) {
+	y, s := pictured(t)
+	y.log = until(t, y.log, 5)
+	e, _ := y.begins(s, nil)
+	require.ErrorIs(t, e.Doubted(), engine.ErrDoubted)
+	require.Equal(t, eventlog.Position(5), e.Position(), "the view is that of the log as it is")
+	kept := s.data
+	require.NoError(t, e.Snapshot())
+	require.Equal(t, kept, s.data, "the witness stays until somebody accepts the restore")
+	_, err := e.Handle(context.Background(), y.id(), domain.AcceptRestore{Was: domain.ID(e.LogID())})
+	require.NoError(t, err)
+	again, _ := y.begins(s, nil)
+	require.NoError(t, again.Doubted(), "an accepted restore is doubted no more")
+}
+
+func TestALogWhoseEventsMovedToOtherPositionsIsNotDoubtedBySnapshot(t *testing.T) {
+	y, s := pictured(t)
+	moved := memory.Open(memory.Config{ID: y.Made()})
+	var last []eventlog.Recorded // the servers' starts go to the end
+	for rec, err := range y.log.ReadAll(context.Background(), 0, 0) {
+		require.NoError(t, err)
+		if kind, _ := domain.SplitStream(rec.Stream); kind == domain.ServerStreams {
+			last = append(last, rec)
+			continue
+		}
+		_, err = moved.Append(context.Background(), rec.Stream, rec.Revision-1, rec.Event)
+		require.NoError(t, err)
+	}
+	for _, rec := range last {
+		_, err := moved.Append(context.Background(), rec.Stream, rec.Revision-1, rec.Event)
+		require.NoError(t, err)
+	}
+	y.log = moved
+	afresh, _ := y.begins(&shelf{}, nil)
+	e, _ := y.begins(s, nil)
+	require.NoError(t, e.Doubted())
+	require.Equal(t, see(afresh), see(e))
+}
+
+func TestALogThatANewerDroverWritesToLeavesNoSnapshot(t *testing.T) {
+	y := newYard(t)
+	_, err := y.log.Append(context.Background(), "machine/web-01", eventlog.NoStream, eventlog.Event{ID: uuid.New(), Type: "machine.sang/v1", Data: []byte(`{}`)})
+	require.NoError(t, err)
+	s := &shelf{}
+	e, _ := y.begins(s, nil)
+	require.NoError(t, e.Snapshot())
+	require.Zero(t, s.stored)
+}

@@ -1,0 +1,34 @@
+package explain
+
+import (
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
+)
+
+// TestTheHistoryTellsOfDeploymentsThatTheViewHasForgotten: what `why` says of them comes from their events alone.
+func TestTheHistoryTellsOfDeploymentsThatTheViewHasForgotten(t *testing.T) {
+	l := shop(t)
+	l.attempt("1.0", domain.PartFailed, "step-failed")
+	first := len(l.past)
+	for range 2 * projections.KeptDeployments {
+		l.attempt("1.0", domain.PartSucceeded, "")
+	}
+	long := l.past[:first]
+	_, forgotten := l.Forgotten(domain.ID(long[first-1].ID))
+	require.False(t, forgotten, "an end is no deployment")
+	var told []string
+	for _, line := range history(l.View, "shop", "web-01", long) {
+		told = append(told, regexp.MustCompile(`[0-9a-f]{8}`).ReplaceAllString(line.Text, "ID"))
+	}
+	require.Subset(t, told, []string{
+		"deployment ID of 1.0 to production queued: behind, asked by trigger joins",
+		"part of deployment ID claimed",
+		"part of deployment ID failed: a step failed",
+		"deployment ID ended: failed",
+	})
+}
