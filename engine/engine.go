@@ -99,6 +99,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err := e.openLog(ctx); err != nil {
 		return nil, err
 	}
+	e.takeBatch() // what happened before is no news, and may be the whole fleet
 	return e, nil
 }
 
