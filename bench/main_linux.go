@@ -64,6 +64,7 @@ var rows = []row{
 	{"flaps", "all down and up ten times", flapsRow},
 	{"appends", "durable appends beside raw writes", appendsRow},
 	{"startup", "start from a log of 1 000 000 events", startupRow},
+	{"million", "1 000 000 machines and 10 000 000 events, through the engine alone", millionRow},
 	{"sizes", "1 000 and 10 000 connections, and as many as this machine lets one process have", sizesRow},
 	{"restarts", "a server restart every minute under 10 000 agents", restartsRow},
 	{"peer", "the same work by the orchestrator of Docker Swarm", peerRow},

@@ -104,7 +104,7 @@ func idleTicks(ctx context.Context, o options, t *table) error {
 	if err != nil {
 		return err
 	}
-	if err := c.arrive(ctx, n); err != nil {
+	if err := c.arrive(ctx, 0, n); err != nil {
 		return err
 	}
 	if _, err := c.tick(ctx, n); err != nil {
@@ -113,21 +113,24 @@ func idleTicks(ctx context.Context, o options, t *table) error {
 	if err := c.carryOut(ctx); err != nil {
 		return err
 	}
-	took, err := median(31, func() (float64, error) {
-		c.clock.elapsed.Add(int64(defaultHeartbeat / 2))
-		c.hearAll()
-		c.clock.elapsed.Add(int64(defaultHeartbeat / 2)) // all were heard of lately, and none a moment ago
-		runtime.GC()                                     // else that of the heartbeats above counts
-		before := process.CPU(os.Getpid())
-		report, err := c.Tick(ctx)
-		if err == nil && len(report.Appended) > 0 {
-			err = fmt.Errorf("a tick in which nothing happened appended %d events", len(report.Appended))
-		}
-		return ms(process.CPU(os.Getpid()) - before), err
-	})
+	took, err := median(31, func() (float64, error) { return c.idleTick(ctx) })
 	t.figure("CPU of a tick in which nothing happened, ms", "%.3f", took, 0, 1)
 	t.note("The idle tick is that of the engine alone, with %d machines online, half of them deployed to, and 1 000 triggers.", n)
 	return err
+}
+
+// idleTick is the processor time, in ms, of a tick in which nothing happened.
+func (c *core) idleTick(ctx context.Context) (float64, error) {
+	c.clock.elapsed.Add(int64(defaultHeartbeat / 2))
+	c.hearAll()
+	c.clock.elapsed.Add(int64(defaultHeartbeat / 2)) // all were heard of lately, and none a moment ago
+	runtime.GC()                                     // else that of the heartbeats above counts
+	before := process.CPU(os.Getpid())
+	report, err := c.Tick(ctx)
+	if err == nil && len(report.Appended) > 0 {
+		err = fmt.Errorf("a tick in which nothing happened appended %d events", len(report.Appended))
+	}
+	return ms(process.CPU(os.Getpid()) - before), err
 }
 
 // hearAll is a heartbeat of every machine.
@@ -277,7 +280,7 @@ func startupRow(ctx context.Context, o options) (*table, error) {
 func comeAndGo(ctx context.Context, log eventlog.Log, machines, each int) error {
 	server := ids.New()
 	for i := range machines {
-		stream, instance := domain.MachineStream(fmt.Sprintf("m-%06d", i)), ids.New()
+		stream, instance := domain.MachineStream(machine(i)), ids.New()
 		facts := []domain.Event{domain.MachineAdded{Environment: "production", Roles: []string{"web"}}}
 		var batch []eventlog.Event
 		var connect domain.ID

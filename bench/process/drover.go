@@ -242,8 +242,11 @@ func ParseMetrics(text io.Reader) map[string]float64 {
 func (s *Server) Client() *client.Client { return s.client }
 
 // LogBytes is the size of the log's file, with what waits beside it to be moved there.
-func (s *Server) LogBytes() (sum int64) {
-	files, _ := filepath.Glob(s.file("drover.db*"))
+func (s *Server) LogBytes() int64 { return LogBytes(s.Folder) }
+
+// LogBytes is the size of the log that SQLite keeps in a folder, with what waits beside it.
+func LogBytes(folder string) (sum int64) {
+	files, _ := filepath.Glob(filepath.Join(folder, "drover.db*"))
 	for _, file := range files {
 		if info, err := os.Stat(file); err == nil {
 			sum += info.Size()
