@@ -84,7 +84,7 @@ func memoryRow(ctx context.Context, o options) (*table, error) {
 		t.figure(name+": live heap of Go, MB", "%.0f", heap/1e6, 0, 0)
 	}
 	t.note("%d agents connected, each of them deployed to; after %s of heartbeats, so that what the joining took is given back.", n, pick(o, longSettle, shortSettle))
-	return t, nil
+	return t, o.foldMemory(ctx, t)
 }
 
 // After a storm the runtime of Go gives memory back within minutes.
