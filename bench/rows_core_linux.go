@@ -72,7 +72,7 @@ func growthRow(ctx context.Context, o options) (*table, error) {
 		if of == 0 {
 			of = v
 		}
-		t.add(fmt.Sprint(machines), fmt.Sprint(triggers), fmt.Sprintf("%.1f", v), fmt.Sprintf("%.2f", v/of), "≤ 1.25", map[bool]string{true: "yes", false: "**no**"}[v/of <= 1.25])
+		t.add(fmt.Sprint(machines), fmt.Sprint(triggers), fmt.Sprintf("%.1f", v), fmt.Sprintf("%.2f", v/of), "≤ 1.25", metOrNot(v/of <= 1.25))
 		return v, nil
 	}
 	var err error
@@ -181,8 +181,7 @@ func appendsRow(ctx context.Context, o options) (*table, error) {
 	mean := (raw + again) / 2
 	t := against("plain SQLite")
 	beside := func(what string, of float64, n int, budget float64) {
-		met := map[bool]string{true: "yes", false: "**no**"}[ours[n]/mean >= budget]
-		t.add(what+", times raw write and fsync", fmt.Sprintf("%.2f", ours[n]/mean), fmt.Sprintf("%.2f", plain[n]/mean), fmt.Sprintf("%.1f", of), fmt.Sprintf("≥ %.2f", budget), met)
+		t.add(what+", times raw write and fsync", fmt.Sprintf("%.2f", ours[n]/mean), fmt.Sprintf("%.2f", plain[n]/mean), fmt.Sprintf("%.1f", of), fmt.Sprintf("≥ %.2f", budget), metOrNot(ours[n]/mean >= budget))
 	}
 	beside("one writer", ours[1]/plain[1], 1, 0.9)
 	beside("64 writers", ours[writers]/plain[writers], writers, 4)
