@@ -45,7 +45,7 @@ func (o options) measureBurst(ctx context.Context, n int, secure bool) (b burst,
 	}
 	b.joined = time.Since(begun)
 	s.Goodbye()
-	if _, err := s.Command("pin", "shop", "1.0", "--in", "production"); err != nil {
+	if err := s.want(); err != nil {
 		return b, err
 	}
 	s.Claims(false)

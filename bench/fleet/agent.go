@@ -31,7 +31,10 @@ type Agent struct {
 	wire     *wire      // nil: not connected
 	offer    *client.Work
 	offered  time.Time
+	latest   string // the deployment offered last, over all connections
 	claimed  string
+	orders   int // deployments that it was given work of; one that is offered once more counts once
+	carried  int // parts that the server has confirmed the end of
 	welcomed time.Time
 	attempts int
 	first    func() // is called at the first welcome of a life
@@ -158,6 +161,10 @@ func (a *Agent) take(w *wire, m client.ToAgent) error {
 		a.hello.Memory.Revision, a.hello.Memory.Event = m.Told.Revision, m.Told.Event
 	case m.Offer != nil:
 		a.mu.Lock()
+		if m.Offer.Deployment != a.latest {
+			a.latest = m.Offer.Deployment
+			a.orders++
+		}
 		a.offer, a.offered = m.Offer, time.Now()
 		a.mu.Unlock()
 		a.fleet.offers.Add(1)
@@ -191,6 +198,7 @@ func (a *Agent) claim() error {
 func (a *Agent) succeeded(e client.Ended) {
 	a.mu.Lock()
 	project := a.claimed
+	a.carried++
 	a.mu.Unlock()
 	if project != "" {
 		a.hello.Memory.Successes[project], a.hello.Memory.Deployments[project] = e.Event, e.Deployment

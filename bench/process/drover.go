@@ -34,6 +34,8 @@ type Config struct {
 	Binary, Folder string
 	Tick           time.Duration
 	TLS            bool
+	// Log is the URL of the log; empty: a file in Folder.
+	Log string
 	// Environment is added to that of the process.
 	Environment []string
 }
@@ -124,6 +126,9 @@ func (s *Server) url() string {
 
 func (s *Server) run() error {
 	args := []string{"server", "--listen", s.Address, "--data", s.Folder, "--tick", s.Tick.String()}
+	if s.Log != "" {
+		args = append(args, "--log", s.Log)
+	}
 	if s.TLS {
 		args = append(args, "--tls-cert", s.file("cert.pem"), "--tls-key", s.file("key.pem"))
 	}
