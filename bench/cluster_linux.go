@@ -104,8 +104,8 @@ func (c *cluster) state() (sum fleet.State, err error) {
 		one, err := s.State()
 		mu.Lock()
 		defer mu.Unlock()
-		sum.Connected, sum.Offers, sum.Ended, sum.Again = sum.Connected+one.Connected, sum.Offers+one.Offers, sum.Ended+one.Ended, sum.Again+one.Again
-		sum.Faults += one.Faults
+		sum.Connected, sum.Offers, sum.Orders = sum.Connected+one.Connected, sum.Offers+one.Offers, sum.Orders+one.Orders
+		sum.Ended, sum.Again, sum.Faults = sum.Ended+one.Ended, sum.Again+one.Again, sum.Faults+one.Faults
 		return err
 	})
 	return sum, err
@@ -126,7 +126,7 @@ func (c *cluster) until(what string, reached func(fleet.State) bool) error {
 	return errors.Join(err, fault)
 }
 
-// offered are the moments at which parts were handed over since, in order.
+// offered are the moments at which parts were handed over since, for the first time, in order.
 func (c *cluster) offered(since time.Time) (all []time.Time, err error) {
 	var mu sync.Mutex
 	err = c.all(func(s *fleet.Share) error {

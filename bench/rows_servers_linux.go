@@ -81,7 +81,7 @@ func (c *cluster) deploy(t *table, due int) error {
 	if err := c.servers[0].want(); err != nil {
 		return err
 	}
-	if err := c.until(fmt.Sprintf("%d orders", due), func(s fleet.State) bool { return s.Offers >= due }); err != nil {
+	if err := c.until(fmt.Sprintf("%d orders", due), func(s fleet.State) bool { return s.Orders >= due }); err != nil {
 		return err
 	}
 	byPostgres := c.used().postgres - used.postgres
@@ -157,6 +157,6 @@ func (c *cluster) carryOut(t *table, due int) error {
 	}
 	t.add("agents connected at the end", fmt.Sprint(last.Connected), "–")
 	t.add("deployed twice, over all agents", fmt.Sprintf("%d, met: %s", last.Again, metOrNot(last.Again == 0)), "–")
-	t.add("orders that came once more to whoever had not claimed them", fmt.Sprint(last.Offers-due), "–")
+	t.add("orders that came once more to whoever had not claimed them", fmt.Sprint(last.Offers-last.Orders), "–")
 	return nil
 }

@@ -164,8 +164,10 @@ func (a *Agent) take(w *wire, m client.ToAgent) error {
 		if m.Offer.Deployment != a.latest {
 			a.latest = m.Offer.Deployment
 			a.orders++
+			a.offered = time.Now()
+			a.fleet.orders.Add(1)
 		}
-		a.offer, a.offered = m.Offer, time.Now()
+		a.offer = m.Offer
 		a.mu.Unlock()
 		a.fleet.offers.Add(1)
 		if a.fleet.claims.Load() {

@@ -40,8 +40,8 @@ type Fleet struct {
 	salt   uuid.UUID
 	agents []*Agent
 
-	connected, offers, ended, beats atomic.Int64
-	claims                          atomic.Bool
+	connected, offers, orders, ended, beats atomic.Int64
+	claims                                  atomic.Bool
 
 	life context.Context
 	end  context.CancelFunc
@@ -157,6 +157,9 @@ func (f *Fleet) Connected() int { return int(f.connected.Load()) }
 // Offers is how many parts were handed over so far, Ended how many of them are in the log as succeeded.
 func (f *Fleet) Offers() int { return int(f.offers.Load()) }
 
+// Orders is how many parts were handed over for the first time: what is not claimed is offered again with the next heartbeat.
+func (f *Fleet) Orders() int { return int(f.orders.Load()) }
+
 // Ended is how many parts the server has confirmed the end of.
 func (f *Fleet) Ended() int { return int(f.ended.Load()) }
 
@@ -183,7 +186,7 @@ func (f *Fleet) ClaimAll() {
 	}
 }
 
-// Offered are the moments at which parts were handed over since, in order.
+// Offered are the moments at which parts were handed over since, for the first time, in order.
 func (f *Fleet) Offered(since time.Time) []time.Time {
 	var when []time.Time
 	for _, a := range f.agents {

@@ -41,8 +41,8 @@ type order struct {
 
 // State is where a share stands; the names are those of Fleet's methods.
 type State struct {
-	Connected, Offers, Ended, Again int
-	Faults                          string
+	Connected, Offers, Orders, Ended, Again int
+	Faults                                  string
 }
 
 // answer is what follows each order.
@@ -114,7 +114,7 @@ func (s *Share) State() (State, error) {
 	return a.State, err
 }
 
-// Offered are the moments at which parts were handed over since, in order.
+// Offered are the moments at which parts were handed over since, for the first time, in order.
 func (s *Share) Offered(since time.Time) ([]time.Time, error) {
 	a, err := s.tell(order{Verb: offeredVerb, Since: since})
 	return a.Offered, err
@@ -164,7 +164,7 @@ func (f *Fleet) obey(o order) (a answer) {
 	case claimAllVerb:
 		f.ClaimAll()
 	case stateVerb:
-		a.State = State{Connected: f.Connected(), Offers: f.Offers(), Ended: f.Ended(), Again: f.Again(), Faults: f.Faults()}
+		a.State = State{Connected: f.Connected(), Offers: f.Offers(), Orders: f.Orders(), Ended: f.Ended(), Again: f.Again(), Faults: f.Faults()}
 	case offeredVerb:
 		a.Offered = f.Offered(o.Since)
 	default:
