@@ -206,8 +206,16 @@ func (o options) onDisk(ctx context.Context) (eventlog.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sqlite.Open(ctx, filepath.Join(folder, "drover.db"), sqlite.Config{})
+	return logIn(ctx, folder)
 }
+
+// logIn is the log that a server finds in a folder.
+func logIn(ctx context.Context, folder string) (eventlog.Backend, error) {
+	return sqlite.Open(ctx, filepath.Join(folder, logFile), sqlite.Config{})
+}
+
+// logFile is the log's file in a server's folder.
+const logFile = "drover.db"
 
 func inMemory(context.Context) (eventlog.Backend, error) { return memory.New(), nil }
 

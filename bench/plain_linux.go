@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -42,18 +43,18 @@ func (o options) plainAppends(ctx context.Context, writers int, span time.Durati
 	if _, err := db.ExecContext(ctx, plainSchema); err != nil {
 		return 0, err
 	}
-	insert, err := db.PrepareContext(ctx, plainInsert)
+	insert, err := db.PrepareContext(ctx, plainInsert) //nolint:sqlclosecheck // it is closed below; a function that uses it hides that
 	if err != nil {
 		return 0, err
 	}
-	defer insert.Close()
 	checksum := ids.New().String()
-	return rate(writers, span, func(writer, revision int) error {
+	perSecond, err := rate(writers, span, func(writer, revision int) error {
 		event := sample()
 		_, err := insert.ExecContext(ctx, domain.MachineStream(machine(writer)), revision, event.ID.String(), event.Type, event.Time.Format(time.RFC3339Nano),
 			"", "[]", string(event.Data), checksum)
 		return err
 	})
+	return perSecond, errors.Join(err, insert.Close())
 }
 
 // plainRead reads all rows of a log's file, each as its columns, and checks none. It returns how many there are.

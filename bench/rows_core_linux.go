@@ -15,7 +15,6 @@ import (
 	"github.com/droverhq/drover/bench/process"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
-	"github.com/droverhq/drover/eventlog/sqlite"
 	"github.com/droverhq/drover/internal/ids"
 	"github.com/droverhq/drover/projections"
 )
@@ -255,7 +254,7 @@ func startupRow(ctx context.Context, o options) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	read, plain, err := readAlone(ctx, filepath.Join(folder, "drover.db"), machines, events/machines)
+	read, plain, err := readAlone(ctx, folder, machines, events/machines)
 	if err != nil {
 		return nil, err
 	}
@@ -280,8 +279,8 @@ func startupRow(ctx context.Context, o options) (*table, error) {
 }
 
 // readAlone fills a log, and returns how long it takes to read all of it through the log and by plain SQLite.
-func readAlone(ctx context.Context, path string, machines, each int) (read, plain time.Duration, err error) {
-	log, err := sqlite.Open(ctx, path, sqlite.Config{})
+func readAlone(ctx context.Context, folder string, machines, each int) (read, plain time.Duration, err error) {
+	log, err := logIn(ctx, folder)
 	if err != nil {
 		return 0, 0, err
 	}
@@ -297,7 +296,7 @@ func readAlone(ctx context.Context, path string, machines, each int) (read, plai
 		count++
 	}
 	read = lap()
-	rows, err := plainRead(ctx, path)
+	rows, err := plainRead(ctx, filepath.Join(folder, logFile))
 	if err == nil && rows != count {
 		err = fmt.Errorf("plain SQLite reads %d rows where the log has %d events", rows, count)
 	}

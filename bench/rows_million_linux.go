@@ -4,12 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/droverhq/drover/bench/process"
-	"github.com/droverhq/drover/eventlog/sqlite"
 )
 
 // scale is what a fleet of one size costs.
@@ -29,7 +27,7 @@ func millionRow(ctx context.Context, o options) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	log, err := sqlite.Open(ctx, filepath.Join(folder, "drover.db"), sqlite.Config{})
+	log, err := logIn(ctx, folder)
 	if err != nil {
 		return nil, err
 	}
