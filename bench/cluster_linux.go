@@ -21,7 +21,7 @@ type cluster struct {
 }
 
 // clusterPatience is how long a share may take to connect. All of them share the cores with all servers.
-const clusterPatience = 10 * time.Minute
+const clusterPatience = 20 * time.Minute
 
 // openCluster starts servers and shares of so many agents each, which are not connected yet.
 func (o options) openCluster(servers, each int, s setting) (c *cluster, err error) {
