@@ -126,6 +126,10 @@ func (c *cluster) record() (all []*process.Record) {
 
 // carryOut lets all claim and end their parts, and looks at what was deployed twice.
 func (c *cluster) carryOut(t *table, due int) error {
+	position, err := c.servers[0].position()
+	if err != nil {
+		return err
+	}
 	spent, took, err := c.spend(func() error {
 		err := c.all(func(s *fleet.Share) error {
 			if err := s.Claims(true); err != nil {
@@ -155,8 +159,14 @@ func (c *cluster) carryOut(t *table, due int) error {
 	if err != nil {
 		return err
 	}
+	byType, _, err := c.servers[0].written(position)
+	if err != nil {
+		return err
+	}
+	ended := byType["PartEnded"]
 	t.add("agents connected at the end", fmt.Sprint(last.Connected), "–")
 	t.add("deployed twice, over all agents", fmt.Sprintf("%d, met: %s", last.Again, metOrNot(last.Again == 0)), "–")
+	t.add("parts ended in the log, of so many that were due", fmt.Sprintf("%d of %d, met: %s", ended, due, metOrNot(ended == due)), "–")
 	t.add("orders that came once more to whoever had not claimed them", fmt.Sprint(last.Offers-last.Orders), "–")
 	return nil
 }

@@ -33,8 +33,9 @@ type Agent struct {
 	offered  time.Time
 	latest   string // the deployment offered last, over all connections
 	claimed  string
-	orders   int // deployments that it was given work of; one that is offered once more counts once
-	carried  int // parts that the server has confirmed the end of
+	orders   int    // deployments that it was given work of; one that is offered once more counts once
+	last     string // the deployment whose end was confirmed last
+	carried  int    // parts that ended; one whose end was confirmed once more counts once
 	welcomed time.Time
 	attempts int
 	first    func() // is called at the first welcome of a life
@@ -199,9 +200,14 @@ func (a *Agent) claim() error {
 // succeeded remembers a success, as the real agent does.
 func (a *Agent) succeeded(e client.Ended) {
 	a.mu.Lock()
-	project := a.claimed
-	a.carried++
+	project, known := a.claimed, a.last == e.Deployment
+	if a.last = e.Deployment; !known {
+		a.carried++
+	}
 	a.mu.Unlock()
+	if known {
+		return
+	}
 	if project != "" {
 		a.hello.Memory.Successes[project], a.hello.Memory.Deployments[project] = e.Event, e.Deployment
 	}
