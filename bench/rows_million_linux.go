@@ -109,7 +109,9 @@ var scaleLines = []scaleLine{
 	{"replay from the beginning, s", "%.2f", func(s scale) float64 { return s.replay.took.Seconds() }},
 	{"… events a second", "%.0f", func(s scale) float64 { return float64(s.replay.events) / s.replay.took.Seconds() }},
 	{"… resident memory right after it, MB", "%.0f", func(s scale) float64 { return float64(s.replay.resident) / 1e6 }},
-	{"… the first tick then, ms", "%.0f", func(s scale) float64 { return ms(s.replay.first) }},
+	{"… the first tick then, CPU, ms", "%.0f", func(s scale) float64 { return ms(s.replay.first.cpu) }},
+	{"… … deciding, which holds the view, ms", "%.0f", func(s scale) float64 { return ms(s.replay.first.deciding) }},
+	{"… … the longest that a reader of the view waits, ms", "%.0f", func(s scale) float64 { return ms(s.replay.first.waited) }},
 	{"burst: CPU per decision, decided and durable, µs", "%.1f", func(s scale) float64 {
 		return µs(s.middle(func(b step) time.Duration { return b.cpu }), s.due)
 	}},
