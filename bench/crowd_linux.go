@@ -205,10 +205,11 @@ func (c *crowd) open() (count int) {
 
 // replay is what a start from the log takes.
 type replay struct {
-	events int
-	took   time.Duration
-	// kept is the live heap that the fold holds, resident what the process holds right after it, in bytes.
-	kept, resident int64
+	events    int
+	took, cpu time.Duration
+	// kept is the live heap that the fold holds once the first tick has let go of what it found new, and at first what it holds
+	// before that; resident is what the process holds right after the fold. All in bytes.
+	kept, keptAtFirst, resident int64
 	// first is the first tick after that. It finds the whole fleet new.
 	first step
 }
@@ -217,16 +218,17 @@ type replay struct {
 func (c *crowd) again(ctx context.Context) (r replay, err error) {
 	server := c.Server()
 	c.Engine = nil
-	before, lap := liveHeap(), stopwatch()
+	before, used, lap := liveHeap(), process.CPU(os.Getpid()), stopwatch()
 	if err := c.fold(ctx, server); err != nil {
 		return r, err
 	}
-	r.took, r.resident = lap(), process.MemoryOf(os.Getpid()).RSS
-	r.kept, r.events = liveHeap()-before, int(c.Position())
+	r.took, r.cpu, r.resident = lap(), process.CPU(os.Getpid())-used, process.MemoryOf(os.Getpid()).RSS
+	r.keptAtFirst, r.events = liveHeap()-before, int(c.Position())
 	if err := c.Start(ctx); err != nil {
 		return r, err
 	}
 	r.first, err = c.burstTick(ctx, 0)
+	r.kept = liveHeap() - before
 	return r, err
 }
 

@@ -106,8 +106,10 @@ type scaleLine struct {
 var scaleLines = []scaleLine{
 	{"events", "%.0f", func(s scale) float64 { return float64(s.replay.events) }},
 	{"live heap of the fold, bytes per machine", "%.0f", func(s scale) float64 { return float64(s.replay.kept) / float64(s.machines) }},
+	{"… before the first tick", "%.0f", func(s scale) float64 { return float64(s.replay.keptAtFirst) / float64(s.machines) }},
 	{"replay from the beginning, s", "%.2f", func(s scale) float64 { return s.replay.took.Seconds() }},
 	{"… events a second", "%.0f", func(s scale) float64 { return float64(s.replay.events) / s.replay.took.Seconds() }},
+	{"… CPU per event, µs", "%.1f", func(s scale) float64 { return µs(s.replay.cpu, s.replay.events) }},
 	{"… resident memory right after it, MB", "%.0f", func(s scale) float64 { return float64(s.replay.resident) / 1e6 }},
 	{"… the first tick then, CPU, ms", "%.0f", func(s scale) float64 { return ms(s.replay.first.cpu) }},
 	{"… … deciding, which holds the view, ms", "%.0f", func(s scale) float64 { return ms(s.replay.first.deciding) }},
