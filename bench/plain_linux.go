@@ -4,7 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -33,28 +33,78 @@ func plainSQLite(path string) (*sql.DB, error) {
 	return db, err
 }
 
+// plainRows is a new file of plain SQLite that rows are written into.
+type plainRows struct {
+	db       *sql.DB
+	checksum string
+}
+
+func (o options) plainRows(ctx context.Context) (*plainRows, error) {
+	folder, err := os.MkdirTemp(o.folder, "plain-")
+	if err != nil {
+		return nil, err
+	}
+	db, err := plainSQLite(filepath.Join(folder, "plain.db"))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := db.ExecContext(ctx, plainSchema); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &plainRows{db, ids.New().String()}, nil
+}
+
+// insert writes an event as the row that a log makes of it.
+func (p *plainRows) insert(ctx context.Context, with *sql.Stmt, writer, revision int) error {
+	event := sample()
+	_, err := with.ExecContext(ctx, domain.MachineStream(machine(writer)), revision, event.ID.String(), event.Type, event.Time.Format(time.RFC3339Nano),
+		"", "[]", string(event.Data), p.checksum)
+	return err
+}
+
 // plainAppends is how many rows a second plain SQLite makes durable, one a transaction.
 func (o options) plainAppends(ctx context.Context, writers int, span time.Duration) (float64, error) {
-	db, err := plainSQLite(filepath.Join(o.folder, fmt.Sprintf("plain-%d.db", writers)))
+	p, err := o.plainRows(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer db.Close()
-	if _, err := db.ExecContext(ctx, plainSchema); err != nil {
-		return 0, err
-	}
-	insert, err := db.PrepareContext(ctx, plainInsert) //nolint:sqlclosecheck // it is closed below; a function that uses it hides that
+	defer p.db.Close()
+	with, err := p.db.PrepareContext(ctx, plainInsert) //nolint:sqlclosecheck // it is closed below; a function that uses it hides that
 	if err != nil {
 		return 0, err
 	}
-	checksum := ids.New().String()
-	perSecond, err := rate(writers, span, func(writer, revision int) error {
-		event := sample()
-		_, err := insert.ExecContext(ctx, domain.MachineStream(machine(writer)), revision, event.ID.String(), event.Type, event.Time.Format(time.RFC3339Nano),
-			"", "[]", string(event.Data), checksum)
+	perSecond, err := rate(writers, span, func(writer, revision int) error { return p.insert(ctx, with, writer, revision) })
+	return perSecond, errors.Join(err, with.Close())
+}
+
+// plainBatches is how many rows a second plain SQLite makes durable where one writer puts so many into each transaction: what a
+// log could do at most that has as many writers and commits for all of them at once.
+func (o options) plainBatches(ctx context.Context, rows int, span time.Duration) (float64, error) {
+	p, err := o.plainRows(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer p.db.Close()
+	batches, err := rate(1, span, func(_, batch int) error { return p.batch(ctx, rows, batch) })
+	return batches * float64(rows), err
+}
+
+func (p *plainRows) batch(ctx context.Context, rows, revision int) error {
+	tx, err := p.db.BeginTx(ctx, nil)
+	if err != nil {
 		return err
-	})
-	return perSecond, errors.Join(err, insert.Close())
+	}
+	defer tx.Rollback()
+	with, err := tx.PrepareContext(ctx, plainInsert) //nolint:sqlclosecheck // the end of the transaction closes it
+	if err != nil {
+		return err
+	}
+	for writer := range rows {
+		if err := p.insert(ctx, with, writer, revision); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
 }
 
 // plainRead reads all rows of a log's file, each as its columns, and checks none. It returns how many there are.
