@@ -69,7 +69,7 @@ func (o options) plainAppends(ctx context.Context, writers int, span time.Durati
 		return 0, err
 	}
 	defer p.db.Close()
-	with, err := p.db.PrepareContext(ctx, plainInsert) //nolint:sqlclosecheck // it is closed below; a function that uses it hides that
+	with, err := p.db.PrepareContext(ctx, plainInsert)
 	if err != nil {
 		return 0, err
 	}
@@ -95,7 +95,7 @@ func (p *plainRows) batch(ctx context.Context, rows, revision int) error {
 		return err
 	}
 	defer tx.Rollback()
-	with, err := tx.PrepareContext(ctx, plainInsert) //nolint:sqlclosecheck // the end of the transaction closes it
+	with, err := tx.PrepareContext(ctx, plainInsert) // the end of the transaction closes it
 	if err != nil {
 		return err
 	}
