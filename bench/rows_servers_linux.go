@@ -29,7 +29,7 @@ func serversRow(_ context.Context, o options) (*table, error) {
 	}
 	t.note("%d real `drover server` processes share one log in PostgreSQL with its usual fsync, each with %d agents that a process of its own holds: %d agents in all, known before, of which half match one trigger. "+
 		"All are online before the release is wanted, and the times count from the start of the tick that decides; each server looks into the log once a second by itself, so the agents of the servers that did not "+
-		"decide wait for that. Processor time is that of all servers together. All share the cores.", servers, each, n)
+		"decide wait for that. Processor time is that of all servers together; that of PostgreSQL for the decisions counts from the wanting of the release. All share the cores.", servers, each, n)
 	t.note("A process may open %d files here, which bounds the connections of one server; where that is more than 30 000, the row `sizes` gives all of them to one.", limit)
 	return t, nil
 }
