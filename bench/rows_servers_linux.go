@@ -11,8 +11,9 @@ import (
 
 // serversRow is the burst of a fleet that is larger than what one process may have open: several servers share a log.
 func serversRow(_ context.Context, o options) (*table, error) {
-	n, limit := o.size(30_000, 600), int(process.RaiseFiles(manyFiles))
-	servers := max(3, (n+limit-1)/(limit-sparedFiles))
+	n, limit := o.size(30_000, 300), int(process.RaiseFiles(manyFiles))
+	room := limit - sparedFiles
+	servers := max(3, (n+room-1)/room)
 	each := n / servers
 	n = each * servers
 	c, err := o.openCluster(servers, each, setting{tick: clusterTick, roles: half, heartbeat: defaultHeartbeat, offlineAfter: 2 * time.Minute})
