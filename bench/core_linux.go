@@ -41,9 +41,7 @@ const appendsAtOnce = 16
 // newCore is an engine with a shop and so many triggers, of which one matches machines with the role web.
 func newCore(ctx context.Context, log eventlog.Backend, triggers int) (*core, error) {
 	c := &core{log: log, clock: &clock{}}
-	var err error
-	c.Engine, err = engine.Open(ctx, engine.Config{Log: log, Clock: c.clock, Server: ids.New(), Parallel: appendsAtOnce})
-	if err != nil {
+	if err := c.fold(ctx, ids.New()); err != nil {
 		return nil, err
 	}
 	if err := c.Start(ctx); err != nil {
@@ -59,8 +57,14 @@ func newCore(ctx context.Context, log eventlog.Backend, triggers int) (*core, er
 			return nil, err
 		}
 	}
-	_, err = c.Tick(ctx)
+	_, err := c.Tick(ctx)
 	return c, err
+}
+
+// fold gives the core an engine that has folded the whole log.
+func (c *core) fold(ctx context.Context, server domain.ID) (err error) {
+	c.Engine, err = engine.Open(ctx, engine.Config{Log: c.log, Clock: c.clock, Server: server, Parallel: appendsAtOnce})
+	return err
 }
 
 // triggersEach is how many triggers a project has where there are many.
@@ -80,19 +84,19 @@ func triggerFor(i int) (all []domain.Command) {
 		Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}, Roles: []string{role}}})
 }
 
-// arrive writes that n machines were added and came online, every second of them with the role web.
-func (c *core) arrive(ctx context.Context, n int) error {
+// writers is how many append at the same time where a log is filled.
+const writers = 64
+
+// sideBySide does something for each number from..to, by as many as write at once. It returns the first fault.
+func sideBySide(from, to int, do func(number int) error) error {
 	var next atomic.Int64
+	next.Store(int64(from))
 	var all sync.WaitGroup
-	failed := make(chan error, 64)
-	for range cap(failed) {
+	failed := make(chan error, writers)
+	for range writers {
 		all.Go(func() {
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				if err := c.arriveOne(ctx, i); err != nil {
+			for number := int(next.Add(1)) - 1; number < to; number = int(next.Add(1)) - 1 {
+				if err := do(number); err != nil {
 					failed <- err
 					return
 				}
@@ -108,18 +112,32 @@ func (c *core) arrive(ctx context.Context, n int) error {
 	}
 }
 
-func (c *core) arriveOne(ctx context.Context, i int) error {
+// arrive writes that machines from..to were added and came online, every second of them with the role web.
+func (c *core) arrive(ctx context.Context, from, to int) error {
+	return sideBySide(from, to, func(number int) error { return c.arriveOne(ctx, number) })
+}
+
+func (c *core) arriveOne(ctx context.Context, number int) error {
 	session := ids.New()
+	return c.append(ctx, domain.MachineStream(machine(number)), eventlog.NoStream,
+		domain.MachineAdded{Environment: "production", Roles: half[number%2 : number%2+1]},
+		domain.MachineCameOnline{Server: c.Server(), Session: session, Instance: session})
+}
+
+// machine is the name of the machine with a number.
+func machine(number int) string { return fmt.Sprintf("m-%06d", number) }
+
+// append writes facts as whoever saw them would have.
+func (c *core) append(ctx context.Context, stream string, expected eventlog.Revision, facts ...domain.Event) error {
 	var events []eventlog.Event
-	for _, fact := range []domain.Event{domain.MachineAdded{Environment: "production", Roles: half[i%2 : i%2+1]},
-		domain.MachineCameOnline{Server: c.Server(), Session: session, Instance: session}} {
+	for _, fact := range facts {
 		event, err := written(fact)
 		if err != nil {
 			return err
 		}
 		events = append(events, event)
 	}
-	_, err := c.log.Append(ctx, domain.MachineStream(fmt.Sprintf("m-%06d", i)), eventlog.NoStream, events...)
+	_, err := c.log.Append(ctx, stream, expected, events...)
 	return err
 }
 
@@ -137,16 +155,21 @@ func (c *core) tick(ctx context.Context, n int) (cpu time.Duration, err error) {
 	if err != nil {
 		return 0, err
 	}
+	return cpu, queued(report, n/2)
+}
+
+// queued is a fault unless so many parts were queued.
+func queued(report engine.Report, want int) error {
 	parts := 0
 	for _, w := range report.Appended {
 		if q, ok := w.Event.(domain.DeploymentQueued); ok {
 			parts += len(q.Machines)
 		}
 	}
-	if parts != n/2 {
-		return 0, fmt.Errorf("%d parts were queued for %d machines", parts, n/2)
+	if parts != want {
+		return fmt.Errorf("%d parts were queued for %d machines", parts, want)
 	}
-	return cpu, nil
+	return nil
 }
 
 // carryOut claims and ends all parts, as their agents would.
@@ -183,8 +206,16 @@ func (o options) onDisk(ctx context.Context) (eventlog.Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sqlite.Open(ctx, filepath.Join(folder, "drover.db"), sqlite.Config{})
+	return logIn(ctx, folder)
 }
+
+// logIn is the log that a server finds in a folder.
+func logIn(ctx context.Context, folder string) (eventlog.Backend, error) {
+	return sqlite.Open(ctx, filepath.Join(folder, logFile), sqlite.Config{})
+}
+
+// logFile is the log's file in a server's folder.
+const logFile = "drover.db"
 
 func inMemory(context.Context) (eventlog.Backend, error) { return memory.New(), nil }
 
@@ -199,7 +230,7 @@ func decide(ctx context.Context, open func(context.Context) (eventlog.Backend, e
 	if err != nil {
 		return 0, 0, err
 	}
-	if err := c.arrive(ctx, machines); err != nil {
+	if err := c.arrive(ctx, 0, machines); err != nil {
 		return 0, 0, err
 	}
 	before := process.Written(os.Getpid())

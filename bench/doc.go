@@ -11,6 +11,9 @@
 //
 //	rows_*.go   one function a row
 //	stage_*.go  a server and its fleet, ready to be measured
+//	core.go     the engine alone; crowd.go grows a fleet of it to a million machines
+//	cluster.go  several servers on one log in PostgreSQL, and a fleet that several processes hold
+//	plain.go    plain SQLite, beside the log; fold.go what the engine's own benchmarks say of memory
 //	page.go     tables, and their place in the page
 //	fleet       ten thousand agents in one process
 //	floor       the floor

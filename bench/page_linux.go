@@ -44,7 +44,7 @@ func (t *table) figure(what, format string, value, floor, budget float64) {
 		times = fmt.Sprintf("%.1f", value/floor)
 	}
 	if budget > 0 {
-		met = map[bool]string{true: "yes", false: "**no**"}[value <= budget]
+		met = metOrNot(value <= budget)
 	}
 	bound := "–"
 	if budget > 0 {
@@ -53,9 +53,17 @@ func (t *table) figure(what, format string, value, floor, budget float64) {
 	t.add(what, fmt.Sprintf(format, value), show(floor), times, bound, met)
 }
 
+// metOrNot is how a table says whether a budget was met.
+func metOrNot(met bool) string {
+	if met {
+		return "yes"
+	}
+	return "**no**"
+}
+
 // atLeast adds a number that must not be below its budget.
 func (t *table) atLeast(what, format string, value, budget float64) {
-	t.add(what, fmt.Sprintf(format, value), "–", "–", "≥ "+fmt.Sprintf(format, budget), map[bool]string{true: "yes", false: "**no**"}[value >= budget])
+	t.add(what, fmt.Sprintf(format, value), "–", "–", "≥ "+fmt.Sprintf(format, budget), metOrNot(value >= budget))
 }
 
 // markdown is the table as it stands in the page.

@@ -45,3 +45,10 @@ func TestAFigureIsMetUpToItsBudgetAndNotBeyond(t *testing.T) {
 	require.Equal(t, []string{"above", "101", "–", "–", "≤ 100", "**no**"}, table.rows[1])
 	require.Equal(t, "**no**", table.rows[2][5])
 }
+
+func TestFiguresAreReadOffTheBenchmarksOfGo(t *testing.T) {
+	found := map[string]float64{}
+	readBenchmarks([]byte("goos: linux\nBenchmarkMemory/machines=10/triggers=1-2 \t 1 \t 52 ns/op\t 1834.5 B/machine\nBenchmarkEphemeral \t 1\t 9 ns/op\t -7 B/join\nPASS\n"), found)
+	require.Equal(t, map[string]float64{"BenchmarkMemory/machines=10/triggers=1 ns/op": 52, "BenchmarkMemory/machines=10/triggers=1 B/machine": 1834.5,
+		"BenchmarkEphemeral ns/op": 9, "BenchmarkEphemeral B/join": -7}, found)
+}

@@ -84,7 +84,7 @@ func memoryRow(ctx context.Context, o options) (*table, error) {
 		t.figure(name+": live heap of Go, MB", "%.0f", heap/1e6, 0, 0)
 	}
 	t.note("%d agents connected, each of them deployed to; after %s of heartbeats, so that what the joining took is given back.", n, pick(o, longSettle, shortSettle))
-	return t, nil
+	return t, o.foldMemory(ctx, t)
 }
 
 // After a storm the runtime of Go gives memory back within minutes.
@@ -200,10 +200,7 @@ func reconnectRow(ctx context.Context, o options) (*table, error) {
 
 // spread is when things happened, counted by the second.
 func spread(when []time.Time, since time.Time) string {
-	counts, text := map[int]int{}, ""
-	for _, at := range when {
-		counts[int(at.Sub(since).Seconds())]++
-	}
+	counts, text := bySecond(when, since), ""
 	for second, seen := 0, 0; seen < len(when); second++ {
 		if counts[second] > 0 {
 			text += fmt.Sprintf("%d s: %d, ", second+1, counts[second])
@@ -211,6 +208,15 @@ func spread(when []time.Time, since time.Time) string {
 		seen += counts[second]
 	}
 	return text[:max(0, len(text)-2)]
+}
+
+// bySecond counts how much happened within each second.
+func bySecond(when []time.Time, since time.Time) map[int]int {
+	counts := map[int]int{}
+	for _, at := range when {
+		counts[int(at.Sub(since).Seconds())]++
+	}
+	return counts
 }
 
 // handshakes is what the TLS connections alone take.

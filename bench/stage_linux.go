@@ -76,29 +76,42 @@ func (o options) open(s setting) (*stage, error) {
 		return nil, err
 	}
 	st := &stage{Server: server, machines: s.machines}
-	offlineAfter := s.offlineAfter
-	if offlineAfter == 0 {
-		offlineAfter = 30 * time.Second
-	}
-	if _, err := server.CommandWith(fmt.Sprintf(shop, offlineAfter), "apply", "-f", "-"); err != nil {
+	if err := st.furnish(s); err != nil {
 		return nil, st.closed(err)
 	}
-	verbs := [][]string{{"release", "create", "shop", "1.0"}}
-	if s.wanted {
-		verbs = append(verbs, []string{"pin", "shop", "1.0", "--in", "production"})
-	}
-	for _, verb := range verbs {
-		if _, err := server.Command(verb...); err != nil {
-			return nil, st.closed(err)
-		}
-	}
-	token, err := server.Command("token", "create", "--join", "--uses", "0", "--for", "24h")
+	token, err := st.joinToken()
 	if err != nil {
 		return nil, st.closed(err)
 	}
 	st.Fleet = fleet.New(fleet.Config{Machines: s.machines, Address: server.Address, TLS: server.Secure, Join: token,
 		Environment: "production", Roles: s.roles, Heartbeat: s.heartbeat})
 	return st, nil
+}
+
+// furnish puts the shop into a server's log.
+func (s *stage) furnish(with setting) error {
+	offlineAfter := with.offlineAfter
+	if offlineAfter == 0 {
+		offlineAfter = 30 * time.Second
+	}
+	if _, err := s.CommandWith(fmt.Sprintf(shop, offlineAfter), "apply", "-f", "-"); err != nil {
+		return err
+	}
+	if _, err := s.Command("release", "create", "shop", "1.0"); err != nil || !with.wanted {
+		return err
+	}
+	return s.want()
+}
+
+// want says that the release is wanted.
+func (s *stage) want() error {
+	_, err := s.Command("pin", "shop", "1.0", "--in", "production")
+	return err
+}
+
+// joinToken is a token that any number of agents may join with.
+func (s *stage) joinToken() (string, error) {
+	return s.Command("token", "create", "--join", "--uses", "0", "--for", "24h")
 }
 
 // close ends everything.

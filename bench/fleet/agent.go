@@ -31,7 +31,11 @@ type Agent struct {
 	wire     *wire      // nil: not connected
 	offer    *client.Work
 	offered  time.Time
+	latest   string // the deployment offered last, over all connections
 	claimed  string
+	orders   int    // deployments that it was given work of; one that is offered once more counts once
+	last     string // the deployment whose end was confirmed last
+	carried  int    // parts that ended; one whose end was confirmed once more counts once
 	welcomed time.Time
 	attempts int
 	first    func() // is called at the first welcome of a life
@@ -158,7 +162,13 @@ func (a *Agent) take(w *wire, m client.ToAgent) error {
 		a.hello.Memory.Revision, a.hello.Memory.Event = m.Told.Revision, m.Told.Event
 	case m.Offer != nil:
 		a.mu.Lock()
-		a.offer, a.offered = m.Offer, time.Now()
+		if m.Offer.Deployment != a.latest {
+			a.latest = m.Offer.Deployment
+			a.orders++
+			a.offered = time.Now()
+			a.fleet.orders.Add(1)
+		}
+		a.offer = m.Offer
 		a.mu.Unlock()
 		a.fleet.offers.Add(1)
 		if a.fleet.claims.Load() {
@@ -190,8 +200,14 @@ func (a *Agent) claim() error {
 // succeeded remembers a success, as the real agent does.
 func (a *Agent) succeeded(e client.Ended) {
 	a.mu.Lock()
-	project := a.claimed
+	project, known := a.claimed, a.last == e.Deployment
+	if a.last = e.Deployment; !known {
+		a.carried++
+	}
 	a.mu.Unlock()
+	if known {
+		return
+	}
 	if project != "" {
 		a.hello.Memory.Successes[project], a.hello.Memory.Deployments[project] = e.Event, e.Deployment
 	}

@@ -3,6 +3,7 @@
 //
 //	fleet.go  the agents together: connect, heartbeat, what was handed over and when
 //	agent.go  one agent: hello, claim, end, and coming back with the real agent's patience
+//	share.go  a fleet in a process of its own, where one process may not open files for all
 //	wire.go   the little of a WebSocket that a client needs
 //
 // An agent here is one goroutine and about 10 KB. It shares the cores with the server that is measured, so it does no

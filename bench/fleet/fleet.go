@@ -20,9 +20,11 @@ const portsEach = 20_000
 // Config says what agents there are. Address, Join, Environment and Roles are required.
 type Config struct {
 	Machines int
+	// First is the number of the first machine, where several fleets make one.
+	First int
 	// Address is HOST:PORT of the server; TLS is nil for plain connections.
 	Address string
-	TLS     *tls.Config
+	TLS     *tls.Config `json:"-"`
 	// Join is the text of a join token without a limit of uses.
 	Join        string
 	Environment string
@@ -38,8 +40,8 @@ type Fleet struct {
 	salt   uuid.UUID
 	agents []*Agent
 
-	connected, offers, ended, beats atomic.Int64
-	claims                          atomic.Bool
+	connected, offers, orders, ended, beats atomic.Int64
+	claims                                  atomic.Bool
 
 	life context.Context
 	end  context.CancelFunc
@@ -53,7 +55,7 @@ type Fleet struct {
 func New(cfg Config) *Fleet {
 	f := &Fleet{cfg: cfg, salt: uuid.New(), faults: map[string]int{}}
 	for number := range cfg.Machines {
-		f.agents = append(f.agents, newAgent(f, number))
+		f.agents = append(f.agents, newAgent(f, cfg.First+number))
 	}
 	f.claims.Store(true)
 	f.begin()
@@ -155,8 +157,21 @@ func (f *Fleet) Connected() int { return int(f.connected.Load()) }
 // Offers is how many parts were handed over so far, Ended how many of them are in the log as succeeded.
 func (f *Fleet) Offers() int { return int(f.offers.Load()) }
 
+// Orders is how many parts were handed over for the first time: what is not claimed is offered again with the next heartbeat.
+func (f *Fleet) Orders() int { return int(f.orders.Load()) }
+
 // Ended is how many parts the server has confirmed the end of.
 func (f *Fleet) Ended() int { return int(f.ended.Load()) }
+
+// Again is how often a machine was given work of another deployment than its first, or carried out a part after its first.
+func (f *Fleet) Again() (sum int) {
+	for _, a := range f.agents {
+		a.mu.Lock()
+		sum += max(0, a.orders-1, a.carried-1)
+		a.mu.Unlock()
+	}
+	return sum
+}
 
 // Beats is how many heartbeats were sent.
 func (f *Fleet) Beats() int { return int(f.beats.Load()) }
@@ -171,7 +186,7 @@ func (f *Fleet) ClaimAll() {
 	}
 }
 
-// Offered are the moments at which parts were handed over since, in order.
+// Offered are the moments at which parts were handed over since, for the first time, in order.
 func (f *Fleet) Offered(since time.Time) []time.Time {
 	var when []time.Time
 	for _, a := range f.agents {

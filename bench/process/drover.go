@@ -34,6 +34,8 @@ type Config struct {
 	Binary, Folder string
 	Tick           time.Duration
 	TLS            bool
+	// Log is the URL of the log; empty: a file in Folder.
+	Log string
 	// Environment is added to that of the process.
 	Environment []string
 }
@@ -124,6 +126,9 @@ func (s *Server) url() string {
 
 func (s *Server) run() error {
 	args := []string{"server", "--listen", s.Address, "--data", s.Folder, "--tick", s.Tick.String()}
+	if s.Log != "" {
+		args = append(args, "--log", s.Log)
+	}
 	if s.TLS {
 		args = append(args, "--tls-cert", s.file("cert.pem"), "--tls-key", s.file("key.pem"))
 	}
@@ -242,8 +247,11 @@ func ParseMetrics(text io.Reader) map[string]float64 {
 func (s *Server) Client() *client.Client { return s.client }
 
 // LogBytes is the size of the log's file, with what waits beside it to be moved there.
-func (s *Server) LogBytes() (sum int64) {
-	files, _ := filepath.Glob(s.file("drover.db*"))
+func (s *Server) LogBytes() int64 { return LogBytes(s.Folder) }
+
+// LogBytes is the size of the log that SQLite keeps in a folder, with what waits beside it.
+func LogBytes(folder string) (sum int64) {
+	files, _ := filepath.Glob(filepath.Join(folder, "drover.db*"))
 	for _, file := range files {
 		if info, err := os.Stat(file); err == nil {
 			sum += info.Size()

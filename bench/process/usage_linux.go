@@ -44,6 +44,21 @@ func Files(pid int) int {
 	return len(all)
 }
 
+// Family is a process and all that it has started, and they in turn.
+func Family(pid int) []int {
+	all := []int{pid}
+	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+	for _, thread := range threads {
+		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, thread.Name()))
+		for _, word := range strings.Fields(string(children)) {
+			if child, err := strconv.Atoi(word); err == nil {
+				all = append(all, Family(child)...)
+			}
+		}
+	}
+	return all
+}
+
 // fields reads a file of the form "Name: number …"; what it has not is 0.
 func fields(path string) map[string]int64 {
 	text, _ := os.ReadFile(path)

@@ -9,6 +9,9 @@ import (
 	"slices"
 )
 
+// ErrMissing says that there is no PostgreSQL on this machine.
+var ErrMissing = errors.New("there is no PostgreSQL here")
+
 // places are where distributions put the server's programs beside PATH.
 var places = []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin"}
 
@@ -31,7 +34,7 @@ func programs() (string, error) {
 			}
 		}
 	}
-	return "", errors.New("initdb is neither on PATH nor where PostgreSQL is usually installed; install the package postgresql")
+	return "", fmt.Errorf("%w: initdb is neither on PATH nor where it is usually installed; install the package postgresql", ErrMissing)
 }
 
 // run runs one program to its end, as the user that the server runs as.

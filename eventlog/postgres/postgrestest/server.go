@@ -60,11 +60,11 @@ func Missing(t testing.TB, what string, err error) {
 // Start starts a server, which stops with t.
 func Start(t testing.TB, config Config) *Server {
 	t.Helper()
-	bin, err := programs()
+	_, err := programs()
 	Missing(t, "PostgreSQL", err)
-	s, err := start(bin, func(s *Server) error { return s.init(config) })
+	s, err := Run(config)
 	if s != nil {
-		t.Cleanup(s.remove)
+		t.Cleanup(s.Remove)
 	}
 	if err != nil {
 		t.Fatalf("start PostgreSQL: %v", err)
@@ -72,12 +72,18 @@ func Start(t testing.TB, config Config) *Server {
 	return s
 }
 
-var shared = sync.OnceValues(func() (*Server, error) {
+// Run is Start for a program that is no test. It returns ErrMissing where there is no PostgreSQL. The caller calls Remove,
+// also where a server comes with an error.
+func Run(config Config) (*Server, error) {
 	bin, err := programs()
 	if err != nil {
 		return nil, err
 	}
-	return start(bin, func(s *Server) error { return s.init(Config{Unsafe: true}) })
+	return start(bin, func(s *Server) error { return s.init(config) })
+}
+
+var shared = sync.OnceValues(func() (*Server, error) {
+	return Run(Config{Unsafe: true})
 })
 
 // Shared returns the one server of this process, which is Unsafe, for tests that do it no
@@ -124,8 +130,8 @@ func freePort() (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
-// remove stops the server and forgets what it held.
-func (s *Server) remove() {
+// Remove stops the server and forgets what it held.
+func (s *Server) Remove() {
 	_ = s.Stop(Immediate)
 	_ = os.RemoveAll(s.folder)
 }
@@ -179,7 +185,7 @@ func (s *Server) Replica(t testing.TB) *Server {
 		return replica.place()
 	})
 	if replica != nil {
-		t.Cleanup(replica.remove)
+		t.Cleanup(replica.Remove)
 	}
 	if err != nil {
 		t.Fatalf("start a replica: %v", err)

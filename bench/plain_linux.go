@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	_ "modernc.org/sqlite" // the driver of the log
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/internal/ids"
+)
+
+// plainSchema has the columns of a log, and of its rules the index alone that finds a stream's events.
+const plainSchema = `CREATE TABLE events (position INTEGER PRIMARY KEY, stream TEXT NOT NULL, revision INTEGER NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL,
+	time TEXT NOT NULL, command TEXT NOT NULL, causes TEXT NOT NULL, data TEXT NOT NULL, checksum TEXT NOT NULL, UNIQUE (stream, revision))`
+
+const (
+	plainInsert = `INSERT INTO events (stream, revision, id, type, time, command, causes, data, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	plainSelect = `SELECT position, stream, revision, id, type, time, command, causes, data, checksum FROM events ORDER BY position`
+)
+
+// plainSQLite opens a file as any program would, with the driver and the durability of a log. It has one connection, which
+// writers take turns at: with more of them SQLite lets all but one wait for its lock, and that is slower.
+func plainSQLite(path string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+	if err == nil {
+		db.SetMaxOpenConns(1)
+	}
+	return db, err
+}
+
+// plainRows is a new file of plain SQLite that rows are written into.
+type plainRows struct {
+	db       *sql.DB
+	checksum string
+}
+
+func (o options) plainRows(ctx context.Context) (*plainRows, error) {
+	folder, err := os.MkdirTemp(o.folder, "plain-")
+	if err != nil {
+		return nil, err
+	}
+	db, err := plainSQLite(filepath.Join(folder, "plain.db"))
+	if err != nil {
+		return nil, err
+	}
+	if _, err := db.ExecContext(ctx, plainSchema); err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &plainRows{db, ids.New().String()}, nil
+}
+
+// insert writes an event as the row that a log makes of it.
+func (p *plainRows) insert(ctx context.Context, with *sql.Stmt, writer, revision int) error {
+	event := sample()
+	_, err := with.ExecContext(ctx, domain.MachineStream(machine(writer)), revision, event.ID.String(), event.Type, event.Time.Format(time.RFC3339Nano),
+		"", "[]", string(event.Data), p.checksum)
+	return err
+}
+
+// plainAppends is how many rows a second plain SQLite makes durable, one a transaction.
+func (o options) plainAppends(ctx context.Context, writers int, span time.Duration) (float64, error) {
+	p, err := o.plainRows(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer p.db.Close()
+	with, err := p.db.PrepareContext(ctx, plainInsert)
+	if err != nil {
+		return 0, err
+	}
+	perSecond, err := rate(writers, span, func(writer, revision int) error { return p.insert(ctx, with, writer, revision) })
+	return perSecond, errors.Join(err, with.Close())
+}
+
+// plainBatches is how many rows a second plain SQLite makes durable where one writer puts so many into each transaction: what a
+// log could do at most that has as many writers and commits for all of them at once.
+func (o options) plainBatches(ctx context.Context, rows int, span time.Duration) (float64, error) {
+	p, err := o.plainRows(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer p.db.Close()
+	batches, err := rate(1, span, func(_, batch int) error { return p.batch(ctx, rows, batch) })
+	return batches * float64(rows), err
+}
+
+func (p *plainRows) batch(ctx context.Context, rows, revision int) error {
+	tx, err := p.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	with, err := tx.PrepareContext(ctx, plainInsert) // the end of the transaction closes it
+	if err != nil {
+		return err
+	}
+	for writer := range rows {
+		if err := p.insert(ctx, with, writer, revision); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// plainRead reads all rows of a log's file, each as its columns, and checks none. It returns how many there are.
+func plainRead(ctx context.Context, path string) (count int, err error) {
+	db, err := plainSQLite(path)
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(ctx, plainSelect)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	var position, revision int64
+	var stream, id, name, at, command, causes, data, checksum string
+	for rows.Next() {
+		if err := rows.Scan(&position, &stream, &revision, &id, &name, &at, &command, &causes, &data, &checksum); err != nil {
+			return 0, err
+		}
+		count++
+	}
+	return count, rows.Err()
+}
