@@ -33,6 +33,20 @@ type core struct {
 	*engine.Engine
 	log   eventlog.Backend
 	clock *clock
+	// snapshot is what the engine stored last; none is stored unless a row asks for it.
+	snapshot inHand
+}
+
+// inHand is a snapshot in memory.
+type inHand struct{ data []byte }
+
+// Load is what was stored.
+func (s *inHand) Load() ([]byte, error) { return s.data, nil }
+
+// Store keeps data.
+func (s *inHand) Store(data []byte) error {
+	s.data = data
+	return nil
 }
 
 // appendsAtOnce is that of a server.
@@ -63,7 +77,7 @@ func newCore(ctx context.Context, log eventlog.Backend, triggers int) (*core, er
 
 // fold gives the core an engine that has folded the whole log.
 func (c *core) fold(ctx context.Context, server domain.ID) (err error) {
-	c.Engine, err = engine.Open(ctx, engine.Config{Log: c.log, Clock: c.clock, Server: server, Parallel: appendsAtOnce})
+	c.Engine, err = engine.Open(ctx, engine.Config{Log: c.log, Clock: c.clock, Server: server, Parallel: appendsAtOnce, Snapshots: &c.snapshot})
 	return err
 }
 

@@ -212,6 +212,10 @@ type replay struct {
 	kept, keptAtFirst, resident int64
 	// first is the first tick after that. It finds the whole fleet new.
 	first step
+	// taking is how long it took to take a snapshot then, which holds the view, and resumed a start from it.
+	taking, resumed time.Duration
+	// snapshot is its size, in bytes.
+	snapshot int
 }
 
 // again lets the engine go and starts another one on the log, as the same server, so that its sessions go on.
@@ -229,7 +233,29 @@ func (c *crowd) again(ctx context.Context) (r replay, err error) {
 	}
 	r.first, err = c.burstTick(ctx, 0)
 	r.kept = liveHeap() - before
-	return r, err
+	if err != nil {
+		return r, err
+	}
+	return r, c.resume(ctx, &r)
+}
+
+// resume takes a snapshot and starts another engine from it, which goes on.
+func (c *crowd) resume(ctx context.Context, r *replay) error {
+	server, lap := c.Server(), stopwatch()
+	if err := c.Snapshot(); err != nil {
+		return err
+	}
+	r.taking, r.snapshot = lap(), len(c.snapshot.data)
+	c.Engine = nil
+	liveHeap() // else what the engine before leaves counts
+	lap = stopwatch()
+	err := c.fold(ctx, server)
+	r.resumed = lap()
+	c.snapshot.data = nil // the next start reads the log again
+	if err != nil {
+		return err
+	}
+	return c.Start(ctx)
 }
 
 // liveHeap is how much of Go's heap is in use, once what is not has been given up.

@@ -114,6 +114,9 @@ var scaleLines = []scaleLine{
 	{"… the first tick then, CPU, ms", "%.0f", func(s scale) float64 { return ms(s.replay.first.cpu) }},
 	{"… … deciding, which holds the view, ms", "%.0f", func(s scale) float64 { return ms(s.replay.first.deciding) }},
 	{"… … the longest that a reader of the view waits, ms", "%.0f", func(s scale) float64 { return ms(s.replay.first.waited) }},
+	{"start from a snapshot, s", "%.2f", func(s scale) float64 { return s.replay.resumed.Seconds() }},
+	{"… taking it, which holds the view, ms", "%.0f", func(s scale) float64 { return ms(s.replay.taking) }},
+	{"… its size, bytes per machine", "%.0f", func(s scale) float64 { return float64(s.replay.snapshot) / float64(s.machines) }},
 	{"burst: CPU per decision, decided and durable, µs", "%.1f", func(s scale) float64 {
 		return µs(s.middle(func(b step) time.Duration { return b.cpu }), s.due)
 	}},

@@ -63,15 +63,20 @@ func unsealed(data []byte) (*snapshot, error) {
 	return s, cbor.Unmarshal(data[sha256.Size:], s)
 }
 
-// snapshotAfter is how many events are folded anew after a start at the most, about; twice the number of machines if that
-// is more, as a snapshot takes the longer the more there are.
-const snapshotAfter = 20_000
+// snapshotAfter is after how many events a snapshot is worth it, or after twice as many as there are machines if that is more, as
+// it takes the longer the more there are. A server that is busy waits for a quiet moment until there are snapshotLate times as many.
+const (
+	snapshotAfter = 20_000
+	snapshotLate  = 5
+)
 
-// SnapshotDue says that so much has happened since the last snapshot that another one is worth it.
-func (e *Engine) SnapshotDue() bool {
+// SnapshotDue says that so much has happened since the last snapshot that another one should be taken. quiet says that nothing was
+// decided just now: agents do not wait for anything.
+func (e *Engine) SnapshotDue(quiet bool) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.cfg.Snapshots != nil && e.unsaved > max(snapshotAfter, 2*len(e.view.Machines))
+	enough := max(snapshotAfter, 2*len(e.view.Machines))
+	return e.cfg.Snapshots != nil && (quiet && e.unsaved > enough || e.unsaved > snapshotLate*enough)
 }
 
 // Snapshot stores the view as it is, if anything has happened since the last time. While it is taken nothing is folded: that is

@@ -95,6 +95,25 @@ func see(e *engine.Engine) (view *projections.View) {
 	return view
 }
 
+func TestASnapshotIsDueOnceEnoughHasHappenedAndWaitsForAQuietMoment(t *testing.T) {
+	y, s := newYard(t), &shelf{}
+	y.do(domain.ApplyEnvironment{Name: "production"})
+	e, _ := y.begins(s, nil)
+	require.False(t, e.SnapshotDue(true))
+	typeName, data, err := domain.Encode(domain.PolicyDeleted{})
+	require.NoError(t, err)
+	for i := range 20_100 {
+		event := eventlog.Event{ID: uuid.New(), Type: typeName, Data: data}
+		_, err := y.log.Append(context.Background(), "policy/default", eventlog.Revision(i-1), event)
+		require.NoError(t, err)
+	}
+	require.NoError(t, e.CatchUp(context.Background()))
+	require.True(t, e.SnapshotDue(true))
+	require.False(t, e.SnapshotDue(false))
+	require.NoError(t, e.Snapshot())
+	require.False(t, e.SnapshotDue(true), "it counts anew")
+}
+
 func TestASnapshotThatDoesNotFitIsNotUsed(t *testing.T) {
 	y, s := pictured(t)
 	for name, c := range map[string]struct {

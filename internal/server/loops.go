@@ -64,7 +64,7 @@ func (r *run) ticks(ctx context.Context) {
 		if len(report.Appended) > 0 {
 			r.logger.Info("tick", zap.Int("decisions", len(report.Appended)), zap.Stringer("position", r.engine.Position()))
 		}
-		if r.engine.SnapshotDue() {
+		if r.engine.SnapshotDue(len(report.Appended) == 0) {
 			r.complain(ctx, "no snapshot was stored", r.engine.Snapshot())
 		}
 	})
