@@ -110,7 +110,7 @@ func (v *View) Away() iter.Seq2[domain.PolicySettings, Machines] {
 // part of the view's value.
 func (v *View) Begun() map[string]struct{} {
 	begun := v.shelves.begun
-	v.shelves.begun = map[string]struct{}{}
+	v.shelves.begun = make(map[string]struct{}, len(begun)) // in a burst the next page begins as many
 	return begun
 }
 
