@@ -53,8 +53,8 @@ func (c *cursor) page(ctx context.Context) (events []eventlog.Recorded, more boo
 	return events, full && (c.limit == 0 || c.read < c.limit), explain(err)
 }
 
-// errFull ends a page that has all it may hold.
-var errFull = errors.New("page is full")
+// errPageFull ends a page that has all it may hold.
+var errPageFull = errors.New("page is full")
 
 // collect reads events until want are there or they fill a page. No read transaction is left behind.
 func (c *cursor) collect(ctx context.Context, r *reader, want int) (events []eventlog.Recorded, full bool, err error) {
@@ -71,13 +71,13 @@ func (c *cursor) collect(ctx context.Context, r *reader, want int) (events []eve
 		events = append(events, event)
 		bytes += len(event.Data)
 		if len(events) == want || bytes >= pageBytes {
-			return errFull
+			return errPageFull
 		}
 		return nil
 	}
 	query, values := c.query(r, c.end, want)
 	err = query.eachUntil(ctx, take, values...)
-	if full = errors.Is(err, errFull); full {
+	if full = errors.Is(err, errPageFull); full {
 		err = nil
 	}
 	return events, full, err
