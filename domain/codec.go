@@ -65,8 +65,9 @@ var kinds = []kind{
 }
 
 var (
-	kindByName = map[string]kind{}
-	nameByType = map[reflect.Type]string{}
+	kindByName  = map[string]kind{}
+	nameByType  = map[reflect.Type]string{}
+	plainByName = map[string]form{} // how the data of a type is read where it is plain
 )
 
 func init() {
@@ -74,6 +75,7 @@ func init() {
 		kindByName[k.name] = k
 		if k.upcast == nil {
 			nameByType[reflect.TypeOf(k.zero)] = k.name
+			plainByName[k.name] = formOf(reflect.TypeOf(k.zero))
 		}
 	}
 }
@@ -124,6 +126,11 @@ func Decode(typeName string, data []byte) (Event, error) {
 	if !ok {
 		return nil, fmt.Errorf("decode %.80q: %w", typeName, ErrUnknownType)
 	}
+	v := reflect.New(reflect.TypeOf(k.zero))
+	if readPlain(plainByName[typeName], data, v.Elem()) {
+		return v.Elem().Interface().(Event), nil //nolint:forcetypeassert // the table holds events alone
+	}
+	v.Elem().SetZero()
 	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
 		return nil, fmt.Errorf("decode %s: the data is no JSON object", typeName)
 	}
@@ -135,7 +142,6 @@ func Decode(typeName string, data []byte) (Event, error) {
 		k.upcast(fields)
 		data, _ = json.Marshal(fields)
 	}
-	v := reflect.New(reflect.TypeOf(k.zero))
 	if err := json.Unmarshal(data, v.Interface()); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", typeName, err)
 	}

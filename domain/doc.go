@@ -6,6 +6,7 @@
 // # The map
 //
 //	events_*.go   every fact, with the JSON it has on disk     codec.go     its hand-written name and version
+//	plain.go      how the data of most facts is read without encoding/json
 //	machine.go    a machine: settings, session, health         category.go  what triggers name, groups, signs
 //	project.go    a project: triggers, releases, standings     scope.go     which machines are a project's
 //	deploy.go     a person's deployment, rollback, retry,      part.go      one machine's share: claim and end

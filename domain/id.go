@@ -26,16 +26,36 @@ func (id ID) String() string {
 }
 
 // ParseID reads what String wrote, in either case.
-func ParseID(text string) (ID, error) {
-	var id ID
-	if len(text) != 36 || text[8] != '-' || text[13] != '-' || text[18] != '-' || text[23] != '-' {
-		return ID{}, fmt.Errorf("%.40q is not an id: want 8-4-4-4-12 hex digits", text)
+func ParseID(text string) (ID, error) { return parseID(text) }
+
+// digits are where the two digits of each byte begin in the text of an id.
+var digits = [16]int{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
+
+// parseID is ParseID, without a copy of what a longer text holds.
+func parseID[T string | []byte](text T) (id ID, err error) {
+	ok := len(text) == 36 && text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-'
+	for i := 0; ok && i < len(id); i++ {
+		high, low := hexDigit(text[digits[i]]), hexDigit(text[digits[i]+1])
+		ok = high|low <= 0xf
+		id[i] = high<<4 | low
 	}
-	digits := text[0:8] + text[9:13] + text[14:18] + text[19:23] + text[24:36]
-	if _, err := hex.Decode(id[:], []byte(digits)); err != nil {
+	if !ok {
 		return ID{}, fmt.Errorf("%.40q is not an id: want 8-4-4-4-12 hex digits", text)
 	}
 	return id, nil
+}
+
+// hexDigit is the value of a hex digit in either case, 0xff for anything else.
+func hexDigit(b byte) byte {
+	switch {
+	case '0' <= b && b <= '9':
+		return b - '0'
+	case 'a' <= b && b <= 'f':
+		return b - 'a' + 10
+	case 'A' <= b && b <= 'F':
+		return b - 'A' + 10
+	}
+	return 0xff
 }
 
 // MarshalText writes the zero id as empty text.

@@ -142,8 +142,9 @@ func (e *Engine) logID() uuid.UUID {
 // Server is this server's id.
 func (e *Engine) Server() domain.ID { return e.cfg.Server }
 
-// pageSize is how many events are folded at a time, so that readers of the view get their turn.
-const pageSize = 2000
+// pageSize is how many events are folded at a time, so that readers of the view get their turn. It is what a log reads
+// ahead, so that neither waits for the other.
+const pageSize = 1000
 
 // CatchUp folds what was appended since the last read, by anyone. If the log has lost what was folded before, it
 // is folded afresh, and doubted from then on.

@@ -119,9 +119,9 @@ func foldable(v *projections.View, decisions []domain.Decision) []domain.Decisio
 // see notes what was found when it was first decided what to deploy.
 func (p *Pass) see(v *projections.View, verdicts []triggers.Verdict, age triggers.Age) {
 	p.Report.Verdicts = append(verdicts, p.Report.Batch.Settled(v, age)...)
-	p.Report.Ready = map[string]bool{}
-	for _, balance := range p.Report.Batch.Balances() {
-		if m := v.Machines[balance.Machine]; m != nil {
+	p.Report.Ready = make(map[string]bool, len(p.Report.Verdicts))
+	for machine := range p.Report.Batch.Machines() {
+		if m := v.Machines[machine]; m != nil {
 			p.Report.Ready[m.Name], _ = v.Deployable(m)
 		}
 	}

@@ -24,40 +24,44 @@ var errRewound = errors.New("the log has lost what was read from it")
 // readOn hands over page by page what stands behind the witness, until the log has no more, and moves it along.
 func (w *witness) readOn(ctx context.Context, log eventlog.Log, take func(page []eventlog.Recorded)) error {
 	for {
-		page, err := w.read(ctx, log)
-		take(page)
-		for _, rec := range page {
-			w.before, w.at, w.id = w.at, rec.Position, rec.ID
-		}
-		if err != nil || len(page) < pageSize {
+		read, err := w.read(ctx, log, take)
+		if err != nil || read < pageSize {
 			return err
 		}
 	}
 }
 
-// read returns a page of what stands behind the witness, good until the next one. A page shorter than pageSize is the last one.
-func (w *witness) read(ctx context.Context, log eventlog.Log) (page []eventlog.Recorded, err error) {
-	limit, met := pageSize, w.at == 0
-	page = w.page[:0]
-	defer func() { w.page = page[:0] }()
-	if !met {
-		limit++
+// read hands over what stands behind the witness when it begins, or more, and counts it. All of it is one read, so that a
+// log which reads ahead does so while a page is folded; a page is good until the next one.
+func (w *witness) read(ctx context.Context, log eventlog.Log, take func(page []eventlog.Recorded)) (read int, err error) {
+	page, met := w.page[:0], w.at == 0
+	hand := func() {
+		take(page)
+		for _, rec := range page {
+			w.before, w.at, w.id = w.at, rec.Position, rec.ID
+		}
+		read += len(page)
+		w.page, page = page, page[:0]
 	}
-	for rec, err := range log.ReadAll(ctx, w.before, limit) {
+	for rec, err := range log.ReadAll(ctx, w.before, 0) {
 		switch {
 		case err != nil:
-			return page, err
+			hand()
+			return read, err
 		case rec.Position < w.at: // delivered once more
 		case met:
-			page = append(page, rec)
+			if page = append(page, rec); len(page) == pageSize {
+				hand()
+			}
 		case rec.Position != w.at || rec.ID != w.id:
-			return nil, errRewound
+			return read, errRewound
 		default:
 			met = true
 		}
 	}
 	if !met {
-		return nil, errRewound
+		return read, errRewound
 	}
-	return page, nil
+	hand()
+	return read, nil
 }

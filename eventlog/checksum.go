@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strconv"
+
+	"github.com/google/uuid"
 )
 
 // Checksum is what a backend stores beside an event and compares when it reads: it
@@ -15,11 +17,34 @@ import (
 // event.Data must be canonical already. The result is 32 hexadecimal digits: the first
 // half of a SHA-256 over the parts, each ended by a zero byte, which no part contains.
 func Checksum(stream string, revision Revision, event Event) string {
+	text := checksum(stream, revision, event)
+	return string(text[:])
+}
+
+// Matches says whether sum is the Checksum of an event, for readers who compare one after another.
+func Matches(sum []byte, stream string, revision Revision, event Event) bool {
+	text := checksum(stream, revision, event)
+	return string(sum) == string(text[:])
+}
+
+func checksum(stream string, revision Revision, event Event) (text [32]byte) {
 	buffer := append(make([]byte, 0, 512), stream...)
 	buffer = strconv.AppendInt(append(buffer, 0), int64(revision), 10)
-	buffer = append(append(buffer, 0), event.ID.String()...)
+	buffer = appendID(append(buffer, 0), event.ID)
 	buffer = append(append(buffer, 0), event.Type...)
 	buffer = append(append(buffer, 0), event.Data...)
 	sum := sha256.Sum256(buffer)
-	return hex.EncodeToString(sum[:16])
+	hex.Encode(text[:], sum[:16])
+	return text
+}
+
+// appendID writes what id.String returns.
+func appendID(buffer []byte, id uuid.UUID) []byte {
+	for i, b := range id {
+		if i == 4 || i == 6 || i == 8 || i == 10 {
+			buffer = append(buffer, '-')
+		}
+		buffer = hex.AppendEncode(buffer, []byte{b})
+	}
+	return buffer
 }

@@ -45,11 +45,11 @@ func (s *shelves) file(m *Machine) {
 	if now == m.filed {
 		return
 	}
-	s.unfile(m)
+	was, filed := m.filed, m.filed != label{}
 	m.filed = now
-	shelve(s.standing, now.environment, m, true)
-	shelve(s.sessions, now.server, m, now.online)
-	shelve(s.away, now.policy, m, now.away)
+	reshelve(s.standing, m, was.environment, filed, now.environment, true)
+	reshelve(s.sessions, m, was.server, was.online, now.server, now.online)
+	reshelve(s.away, m, was.policy, was.away, now.policy, now.away)
 }
 
 // unfile takes a machine out from wherever it is.
@@ -57,6 +57,18 @@ func (s *shelves) unfile(m *Machine) {
 	unshelve(s.standing, m.filed.environment, m)
 	unshelve(s.sessions, m.filed.server, m)
 	unshelve(s.away, m.filed.policy, m)
+}
+
+// reshelve moves a machine from where it was to where it is now. Most that happens to a machine leaves it where it is on
+// most shelves, and to take it out and put it back is what a replay would spend its time on.
+func reshelve[K comparable](shelf map[K]Machines, m *Machine, was K, there bool, now K, belongs bool) {
+	if was == now && there == belongs {
+		return
+	}
+	if there {
+		unshelve(shelf, was, m)
+	}
+	shelve(shelf, now, m, belongs)
 }
 
 func shelve[K comparable](shelf map[K]Machines, key K, m *Machine, belongs bool) {
@@ -98,7 +110,7 @@ func (v *View) Away() iter.Seq2[domain.PolicySettings, Machines] {
 // part of the view's value.
 func (v *View) Begun() map[string]struct{} {
 	begun := v.shelves.begun
-	v.shelves.begun = map[string]struct{}{}
+	v.shelves.begun = make(map[string]struct{}, len(begun)) // in a burst the next page begins as many
 	return begun
 }
 

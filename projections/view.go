@@ -280,7 +280,7 @@ func (v *View) touchOpen(p *Project) {
 // It is no part of the view's value: it only saves its reader from asking about every machine.
 func (v *View) Touched() map[string]struct{} {
 	touched := v.touched
-	v.touched = map[string]struct{}{}
+	v.touched = make(map[string]struct{}, len(touched)) // in a burst the next page touches as many
 	return touched
 }
 

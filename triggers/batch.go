@@ -2,6 +2,8 @@ package triggers
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -15,7 +17,7 @@ import (
 type Batch struct {
 	First, Last eventlog.Position
 	Events      int
-	balance     map[string]Balance
+	balance     map[string]*Balance
 }
 
 // Balance is the signed count of a machine's events in one batch.
@@ -60,24 +62,29 @@ func (b *Batch) Add(rec eventlog.Recorded, fact domain.Event) {
 
 func (b *Batch) count(machine string, sign int) {
 	if b.balance == nil {
-		b.balance = map[string]Balance{}
+		b.balance = map[string]*Balance{}
 	}
 	sum := b.balance[machine]
-	sum.Machine = machine
+	if sum == nil {
+		sum = &Balance{Machine: machine}
+		b.balance[machine] = sum
+	}
 	switch {
 	case sign > 0:
 		sum.Positive++
 	case sign < 0:
 		sum.Negative++
 	}
-	b.balance[machine] = sum
 }
+
+// Machines yields the machines with events in the batch, in no order.
+func (b *Batch) Machines() iter.Seq[string] { return maps.Keys(b.balance) }
 
 // Balances are those of the machines with events in the batch, by name.
 func (b *Batch) Balances() []Balance {
 	list := make([]Balance, 0, len(b.balance))
 	for _, sum := range b.balance {
-		list = append(list, sum)
+		list = append(list, *sum)
 	}
 	slices.SortFunc(list, func(x, y Balance) int { return strings.Compare(x.Machine, y.Machine) })
 	return list

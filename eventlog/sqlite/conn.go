@@ -170,7 +170,12 @@ func (s statement) exec(values ...driver.Value) error {
 
 // each calls visit with every row found.
 func (s statement) each(visit func(found []driver.Value) error, values ...driver.Value) (err error) {
-	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(context.Background(), named(values)) //nolint:forcetypeassert // this driver's statements are both
+	return s.eachUntil(context.Background(), visit, values...)
+}
+
+// eachUntil is each that also ends with ctx, with its error.
+func (s statement) eachUntil(ctx context.Context, visit func(found []driver.Value) error, values ...driver.Value) (err error) {
+	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, named(values)) //nolint:forcetypeassert // this driver's statements are both
 	if err != nil {
 		return err
 	}

@@ -20,8 +20,7 @@ type Log struct {
 	config Config
 
 	writer   *writer
-	readers  *sql.DB
-	reads    reads
+	readers  *sql.DB // of connections that are readers
 	ephemera *ephemera
 
 	closed  atomic.Bool
@@ -80,7 +79,10 @@ func (l *Log) Head(ctx context.Context) (eventlog.Position, error) {
 }
 
 func (l *Log) head(ctx context.Context) (head eventlog.Position, err error) {
-	err = l.reads.head.QueryRowContext(ctx).Scan(&head)
+	err = l.lend(ctx, func(r *reader) error {
+		head, err = r.end(ctx)
+		return err
+	})
 	return head, err
 }
 

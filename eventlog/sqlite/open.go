@@ -77,11 +77,8 @@ func open(ctx context.Context, path string, config Config) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{path: path, id: id, config: config, done: make(chan struct{})}
-	if l.readers, err = connect(path, config.Readers, "_query_only=1"); err != nil {
-		return nil, err
-	}
-	if err := l.prepareReads(ctx); err != nil {
-		return nil, errors.Join(explain(err), l.readers.Close())
+	if l.readers, err = openReaders(ctx, path, config.Readers); err != nil {
+		return nil, explain(err)
 	}
 	if l.ephemera, err = ephemeraOf(ctx, path, config); err != nil {
 		return nil, errors.Join(err, l.readers.Close())
@@ -172,10 +169,14 @@ func connect(path string, n int, more ...string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	pool := sql.OpenDB(connector)
-	pool.SetMaxOpenConns(n)
-	pool.SetMaxIdleConns(n)
-	return pool, nil
+	return pool(connector, n), nil
+}
+
+func pool(connector driver.Connector, n int) *sql.DB {
+	made := sql.OpenDB(connector)
+	made.SetMaxOpenConns(n)
+	made.SetMaxIdleConns(n)
+	return made
 }
 
 // prepare makes sure that the file is a drover log that this program can use, and makes

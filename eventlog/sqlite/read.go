@@ -2,7 +2,8 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"iter"
 	"math"
@@ -16,33 +17,18 @@ const (
 	pageBytes  = 1 << 20
 )
 
-// reads are the statements of the readers, prepared once for every connection.
-type reads struct {
-	head, all, stream *sql.Stmt
-}
-
-func (l *Log) prepareReads(ctx context.Context) (err error) {
-	for statement, query := range map[**sql.Stmt]string{
-		&l.reads.head: sqlHead, &l.reads.all: sqlAll, &l.reads.stream: sqlStream,
-	} {
-		if *statement, err = l.readers.PrepareContext(ctx, query); err != nil { //nolint:sqlclosecheck // lives as long as the log
-			return err
-		}
-	}
-	return nil
-}
-
 // cursor is a read under way: it fetches pages until limit or until the end that stood
 // when the first page turned out not to be the last.
 type cursor struct {
 	log   *Log
-	fetch func(ctx context.Context, end eventlog.Position, limit int) (*sql.Rows, error)
+	query func(r *reader, end eventlog.Position, limit int) (statement, []driver.Value)
 	// advance checks that an event is the next one and moves the cursor behind it.
 	advance func(eventlog.Recorded) error
 	// end bounds the read, so that it comes to one even if its consumer appends.
 	end   eventlog.Position
 	limit int // 0 is none
 	read  int
+	room  int // that the page before took
 }
 
 // page returns the next events; more says that there may be others behind them.
@@ -54,41 +40,47 @@ func (c *cursor) page(ctx context.Context) (events []eventlog.Recorded, more boo
 	if c.limit > 0 {
 		want = min(want, c.limit-c.read)
 	}
-	rows, err := c.fetch(ctx, c.end, want)
-	if err != nil {
-		return nil, false, explain(err)
-	}
-	events, full, err := c.collect(rows, want)
-	if err == nil && full && c.end == math.MaxInt64 {
-		c.end, err = c.log.head(ctx)
-	}
+	full := false
+	err = c.log.lend(ctx, func(r *reader) (err error) {
+		events, full, err = c.collect(ctx, r, want)
+		if err == nil && full && c.end == math.MaxInt64 {
+			c.end, err = r.end(ctx)
+		}
+		return err
+	})
 	c.read += len(events)
-	return events, full && (c.limit == 0 || c.read < c.limit), err
+	c.room = len(events)
+	return events, full && (c.limit == 0 || c.read < c.limit), explain(err)
 }
 
-// collect reads events off rows until want are there or they fill a page, and closes
-// rows, which ends the read transaction.
-func (c *cursor) collect(rows *sql.Rows, want int) (events []eventlog.Recorded, full bool, err error) {
-	defer rows.Close()
+// errPageFull ends a page that has all it may hold.
+var errPageFull = errors.New("page is full")
+
+// collect reads events until want are there or they fill a page. No read transaction is left behind.
+func (c *cursor) collect(ctx context.Context, r *reader, want int) (events []eventlog.Recorded, full bool, err error) {
 	bytes := 0
-	for rows.Next() {
-		event, err := scan(rows)
+	events = make([]eventlog.Recorded, 0, min(c.room, want))
+	take := func(found []driver.Value) error {
+		event, err := scan(found)
 		if err == nil {
 			err = c.advance(event)
 		}
 		if err != nil {
-			return events, false, err
+			return err
 		}
 		events = append(events, event)
 		bytes += len(event.Data)
 		if len(events) == want || bytes >= pageBytes {
-			return events, true, nil
+			return errPageFull
 		}
+		return nil
 	}
-	if err := rows.Err(); err != nil {
-		return events, false, explain(err)
+	query, values := c.query(r, c.end, want)
+	err = query.eachUntil(ctx, take, values...)
+	if full = errors.Is(err, errPageFull); full {
+		err = nil
 	}
-	return events, false, nil
+	return events, full, err
 }
 
 // all yields all that the cursor has to read.
@@ -110,8 +102,8 @@ func (l *Log) ReadStream(ctx context.Context, stream string, from eventlog.Revis
 	return func(yield func(eventlog.Recorded, error) bool) {
 		next := max(from, 0)
 		c := &cursor{log: l, limit: limit, end: math.MaxInt64}
-		c.fetch = func(ctx context.Context, end eventlog.Position, limit int) (*sql.Rows, error) {
-			return l.reads.stream.QueryContext(ctx, stream, int64(next), int64(end), limit)
+		c.query = func(r *reader, end eventlog.Position, limit int) (statement, []driver.Value) {
+			return r.stream, []driver.Value{stream, int64(next), int64(end), int64(limit)}
 		}
 		c.advance = func(event eventlog.Recorded) error {
 			if event.Revision != next {
@@ -129,8 +121,8 @@ func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) i
 	return func(yield func(eventlog.Recorded, error) bool) {
 		last := min(after, math.MaxInt64)
 		c := &cursor{log: l, limit: limit, end: math.MaxInt64}
-		c.fetch = func(ctx context.Context, end eventlog.Position, limit int) (*sql.Rows, error) {
-			return l.reads.all.QueryContext(ctx, int64(last), int64(end), limit)
+		c.query = func(r *reader, end eventlog.Position, limit int) (statement, []driver.Value) {
+			return r.all, []driver.Value{int64(last), int64(end), int64(limit)}
 		}
 		c.advance = func(event eventlog.Recorded) error {
 			if event.Position != last+1 {

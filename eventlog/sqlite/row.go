@@ -1,7 +1,8 @@
 package sqlite
 
 import (
-	"database/sql"
+	"bytes"
+	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -52,49 +53,63 @@ func encodeCauses(causes []uuid.UUID) string {
 
 // separator stands between the texts of a row in what columns yields. Names hold no
 // control character, and data, which might if the file is damaged, comes last.
-const separator = "\x1f"
+var separator = []byte{0x1f}
 
-// scan reads one event off rows and compares it with its checksum.
-func scan(rows *sql.Rows) (eventlog.Recorded, error) {
-	var found eventlog.Recorded
-	var joined string
-	if err := rows.Scan(&found.Position, &found.Revision, &joined); err != nil {
-		return eventlog.Recorded{}, explain(err)
+// found are the parts of a row as columns yields them. Data is all that an event keeps of the memory they share.
+type found struct {
+	stream, id, typ, time, command, causes, checksum, data []byte
+}
+
+// split finds the parts in what columns joined; whole is false if there are fewer.
+func split(joined []byte) (parts found, whole bool) {
+	for _, part := range []*[]byte{&parts.stream, &parts.id, &parts.typ, &parts.time, &parts.command, &parts.causes, &parts.checksum} {
+		if *part, joined, whole = bytes.Cut(joined, separator); !whole {
+			return found{}, false
+		}
 	}
-	texts := strings.SplitN(joined, separator, 8)
-	if len(texts) < 8 {
-		return eventlog.Recorded{}, fmt.Errorf("%w: position %s lacks a part; restore a backup", eventlog.ErrDamaged, found.Position)
+	parts.data = joined
+	return parts, true
+}
+
+// scan reads one event off a row and compares it with its checksum.
+func scan(row []driver.Value) (event eventlog.Recorded, err error) {
+	position, _ := row[0].(int64)
+	revision, _ := row[1].(int64)
+	joined, _ := row[2].([]byte)
+	event.Position, event.Revision = eventlog.Position(position), eventlog.Revision(revision)
+	parts, whole := split(joined)
+	if !whole {
+		return eventlog.Recorded{}, fmt.Errorf("%w: position %s lacks a part; restore a backup", eventlog.ErrDamaged, event.Position)
 	}
-	found.Stream = texts[0]
-	r := row{id: texts[1], typ: texts[2], time: texts[3], command: texts[4], causes: texts[5], checksum: texts[6], data: texts[7]}
-	err := r.decode(&found.Event)
-	if err == nil && eventlog.Checksum(found.Stream, found.Revision, found.Event) != r.checksum {
-		err = fmt.Errorf("it does not match its checksum %s", r.checksum)
+	event.Stream = string(parts.stream)
+	err = parts.decode(&event.Event)
+	if err == nil && !eventlog.Matches(parts.checksum, event.Stream, event.Revision, event.Event) {
+		err = fmt.Errorf("it does not match its checksum %s", parts.checksum)
 	}
 	if err != nil {
 		return eventlog.Recorded{}, fmt.Errorf("%w: stream %s, revision %d, position %s: %w; restore a backup",
-			eventlog.ErrDamaged, found.Stream, found.Revision, found.Position, err)
+			eventlog.ErrDamaged, event.Stream, event.Revision, event.Position, err)
 	}
-	return found, nil
+	return event, nil
 }
 
-func (r row) decode(event *eventlog.Event) (err error) {
-	if event.ID, err = uuid.Parse(r.id); err != nil {
-		return fmt.Errorf("id %q: %w", r.id, err)
+func (f found) decode(event *eventlog.Event) (err error) {
+	if event.ID, err = uuid.ParseBytes(f.id); err != nil {
+		return fmt.Errorf("id %q: %w", f.id, err)
 	}
-	if event.Time, err = time.Parse(time.RFC3339Nano, r.time); err != nil {
+	if event.Time, err = time.Parse(time.RFC3339Nano, string(f.time)); err != nil {
 		return err
 	}
-	if r.command != "" {
-		if event.Command, err = uuid.Parse(r.command); err != nil {
-			return fmt.Errorf("command %q: %w", r.command, err)
+	if len(f.command) > 0 {
+		if event.Command, err = uuid.ParseBytes(f.command); err != nil {
+			return fmt.Errorf("command %q: %w", f.command, err)
 		}
 	}
-	if r.causes != "[]" {
-		if err := json.Unmarshal([]byte(r.causes), &event.Causes); err != nil {
+	if string(f.causes) != "[]" {
+		if err := json.Unmarshal(f.causes, &event.Causes); err != nil {
 			return fmt.Errorf("causes: %w", err)
 		}
 	}
-	event.Type, event.Data = r.typ, json.RawMessage(r.data)
+	event.Type, event.Data = string(f.typ), json.RawMessage(f.data)
 	return nil
 }

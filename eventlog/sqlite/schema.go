@@ -61,8 +61,9 @@ const (
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
 	// columns joins the texts of a row to one, because SQLite takes longer to hand over a
-	// column than to join two. No text but the last can hold the separator.
-	columns   = `position, revision, concat_ws(char(31), stream, id, type, time, command, causes, checksum, data)`
+	// column than to join two. No text but the last can hold the separator. As a blob they come in bytes, of which data
+	// is the end.
+	columns   = `position, revision, CAST(concat_ws(char(31), stream, id, type, time, command, causes, checksum, data) AS BLOB)`
 	sqlAll    = `SELECT ` + columns + ` FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?`
 	sqlStream = `SELECT ` + columns + ` FROM events WHERE stream = ? AND revision >= ? AND position <= ? ORDER BY revision LIMIT ?`
 
