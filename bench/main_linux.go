@@ -69,15 +69,18 @@ var rows = []row{
 	{"peer", "the same work by the orchestrator of Docker Swarm", peerRow},
 }
 
-// floorWord makes this binary the floor program.
-const floorWord = "floor-server"
+// These words make this binary one of the floor programs.
+const (
+	floorWord = "floor-server"
+	doorWord  = "floor-door"
+)
 
 // manyFiles is what 30 000 connections take.
 const manyFiles = 70_000
 
 func main() {
-	if len(os.Args) == 3 && os.Args[1] == floorWord {
-		if err := floor.Serve(os.Args[2], os.Stdin, os.Stdout); err != nil {
+	if len(os.Args) == 3 && (os.Args[1] == floorWord || os.Args[1] == doorWord) {
+		if err := serveFloor(os.Args[1], os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, "floor:", err)
 			os.Exit(1)
 		}
@@ -90,6 +93,14 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+func serveFloor(word, folder string) error {
+	process.RaiseFiles(manyFiles)
+	if word == doorWord {
+		return floor.ServeDoor(os.Stdin, os.Stdout)
+	}
+	return floor.Serve(folder, os.Stdin, os.Stdout)
 }
 
 func run(ctx context.Context) error {

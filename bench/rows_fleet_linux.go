@@ -231,27 +231,61 @@ func flapsRow(ctx context.Context, o options) (*table, error) {
 		return nil, err
 	}
 	defer s.close()
+	time.Sleep(3 * time.Second) // the ends of deployments
 	offers := s.Offers()
-	var down, up time.Duration
-	var memory []float64
-	t := against("first")
-	for range times {
-		before := process.CPU(s.PID())
-		s.Goodbye()
-		middle := process.CPU(s.PID())
-		if err := s.join(ctx); err != nil {
-			return nil, err
-		}
-		down, up = down+middle-before, up+process.CPU(s.PID())-middle
-		memory = append(memory, float64(process.MemoryOf(s.PID()).RSS)/1e6)
+	down, up, memory, err := flap(ctx, s.Fleet, s.PID(), n, times)
+	if err != nil {
+		return nil, err
 	}
-	t.figure("CPU per machine that goes, µs", "%.0f", µs(down, n*times), 0, 30)
-	t.figure("CPU per machine that comes, µs", "%.0f", µs(up, n*times), 0, 100)
+	again := s.Offers() - offers
+	s.close() // as in reconnectRow
+	leastDown, leastUp, err := o.floorFlaps(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	t := against("bare WebSocket")
+	t.figure("CPU per machine that goes, µs", "%.0f", µs(down, n*times), µs(leastDown, n*doorTimes), 30)
+	t.figure("CPU per machine that comes, µs", "%.0f", µs(up, n*times), µs(leastUp, n*doorTimes), 100)
 	last := memory[len(memory)-1]
-	t.figure("resident memory after the last, MB", "%.0f", last, memory[0], memory[0]*1.1)
-	t.add("deployed again", fmt.Sprint(s.Offers()-offers), "–", "–", "0", map[bool]string{true: "yes", false: "**no**"}[s.Offers() == offers])
+	t.figure("resident memory after the last, MB", "%.0f", last, 0, memory[0]*1.1)
+	t.add("deployed again", fmt.Sprint(again), "–", "–", "0", map[bool]string{true: "yes", false: "**no**"}[again == 0])
 	t.note("%d machines go and come %d times, each time with a new connection; both figures hold the closing and opening of it. Memory after each: %.0f MB.", n, times, memory)
+	t.note("Beside it: the same agents and a server that does nothing but open their WebSockets with the same libraries, answer one message with an empty one, and close at the next.")
 	return t, nil
+}
+
+// flap lets a whole fleet go and come back, so often, and returns the processor time of its server for each way.
+func flap(ctx context.Context, f *fleet.Fleet, pid, n, times int) (down, up time.Duration, memory []float64, err error) {
+	for range times {
+		before := process.CPU(pid)
+		f.Goodbye()
+		middle := process.CPU(pid)
+		if err := f.Connect(ctx, 0, n, atOnce); err != nil {
+			return 0, 0, nil, err
+		}
+		down, up = down+middle-before, up+process.CPU(pid)-middle
+		memory = append(memory, float64(process.MemoryOf(pid).RSS)/1e6)
+	}
+	return down, up, memory, nil
+}
+
+// doorTimes is how often the fleet goes and comes where there is nothing behind the door.
+const doorTimes = 3
+
+// floorFlaps is what coming and going takes where there is nothing behind the door.
+func (o options) floorFlaps(ctx context.Context, n int) (down, up time.Duration, err error) {
+	door, err := floor.Start(doorWord, o.folder, nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer door.Stop()
+	agents := fleet.New(fleet.Config{Machines: n, Address: door.Address(), Roles: half})
+	defer agents.Stop()
+	if err := agents.Connect(ctx, 0, n, atOnce); err != nil {
+		return 0, 0, err
+	}
+	down, up, _, err = flap(ctx, agents, door.PID(), n, doorTimes)
+	return down, up, err
 }
 
 func loneRow(ctx context.Context, o options) (*table, error) {
