@@ -75,13 +75,18 @@ func (r *run) react(ctx context.Context) {
 	ticker := time.NewTicker(reactEvery)
 	defer ticker.Stop()
 	for {
+		kicked := false
 		select {
 		case <-r.kicks:
+			kicked = true
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
 		r.watchdog.beat()
+		if kicked && !r.engine.Due() {
+			continue
+		}
 		written, err := r.engine.React(ctx)
 		r.api.Reacted(written)
 		r.complain(ctx, "reaction did not end", err)
