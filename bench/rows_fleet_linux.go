@@ -311,7 +311,7 @@ func loneRow(ctx context.Context, o options) (*table, error) {
 		}
 		after, decided = append(after, took), decided+used
 	}
-	cpu, err := s.costAlone(ctx, n+lone, lone)
+	cpu, anyway, err := s.costAlone(ctx, n+lone, lone)
 	if err != nil {
 		return nil, err
 	}
@@ -325,6 +325,7 @@ func loneRow(ctx context.Context, o options) (*table, error) {
 	t.figure("… p99, ms", "%.2f", ms(process.Quantile(after, .99)), ms(process.Quantile(least, .99)), 10)
 	t.figure("CPU from the tick's start to the order, ms", "%.2f", ms(decided)/float64(lone), 0, 0.5)
 	t.figure("CPU from its connection to the end of its part, ms", "%.2f", ms(cpu), ms(f), 0.5)
+	t.figure("… what the server does anyway in a second, which is taken off that, ms", "%.2f", ms(anyway), 0, 0)
 	t.note("%d machines one after another, each alone in its tick, among %d that are connected and deployed to.", lone, n)
 	return t, nil
 }
@@ -349,24 +350,24 @@ func (s *stage) joinAlone(ctx context.Context, number int) (took, used time.Dura
 	return offered[0].Sub(ticked), record.Between(ticked, offered[0]), err
 }
 
-// costAlone is the processor time of one join, less what the server does anyway.
-func (s *stage) costAlone(ctx context.Context, from, lone int) (time.Duration, error) {
+// costAlone is the processor time of one join, less what the server does anyway, and that in a second.
+func (s *stage) costAlone(ctx context.Context, from, lone int) (each, anyway time.Duration, err error) {
 	span := time.Duration(lone) * time.Second / 2
 	before := process.CPU(s.PID())
 	time.Sleep(span)
-	anyway := process.CPU(s.PID()) - before
+	anyway = time.Duration(float64(process.CPU(s.PID())-before) / span.Seconds())
 	before, begun := process.CPU(s.PID()), time.Now()
 	for i := from; i < from+lone; i++ {
 		ended := s.Ended()
 		if err := s.Connect(ctx, i, i+1, 1); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if err := s.settled(ended + 1); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 	used := process.CPU(s.PID()) - before
-	return (used - time.Duration(float64(anyway)*time.Since(begun).Seconds()/span.Seconds())) / time.Duration(lone), nil
+	return (used - time.Duration(float64(anyway)*time.Since(begun).Seconds())) / time.Duration(lone), anyway, nil
 }
 
 func (o options) floorLone(n, lone int) (cpu time.Duration, after []time.Duration, err error) {

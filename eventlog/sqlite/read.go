@@ -59,12 +59,13 @@ func (c *cursor) page(ctx context.Context) (events []eventlog.Recorded, more boo
 	if err != nil {
 		return nil, false, explain(err)
 	}
-	events, full, err := c.collect(rows, want)
-	if err == nil && full && c.end == math.MaxInt64 {
+	events, more, err = c.collect(rows, want)
+	c.read += len(events)
+	more = more && (c.limit == 0 || c.read < c.limit)
+	if err == nil && more && c.end == math.MaxInt64 {
 		c.end, err = c.log.head(ctx)
 	}
-	c.read += len(events)
-	return events, full && (c.limit == 0 || c.read < c.limit), err
+	return events, more, err
 }
 
 // collect reads events off rows until want are there or they fill a page, and closes
