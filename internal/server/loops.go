@@ -70,7 +70,8 @@ func (r *run) ticks(ctx context.Context) {
 	}
 }
 
-// react does what follows at once, on each kick and every second. Kicks that come meanwhile are one.
+// react does what follows at once, on each kick and every second. Kicks that come meanwhile are one. A kick says that this
+// server has folded something, and most often nothing follows from it.
 func (r *run) react(ctx context.Context) {
 	ticker := time.NewTicker(reactEvery)
 	defer ticker.Stop()
