@@ -30,6 +30,7 @@ type joiner struct {
 	roles       []string
 	remote      string
 	log         string // id of the log that the agent was welcomed to last; empty: none yet
+	came        engine.Moment
 }
 
 func joinerOf(h client.Hello, remote string) (joiner, error) {
@@ -80,7 +81,8 @@ func (a *API) admit(ctx context.Context, conn *websocket.Conn, remote string, h 
 	defer lock.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	if err := a.cfg.Engine.CatchUp(ctx); err != nil { // another server may have let it in a moment ago
+	j.came = a.cfg.Engine.Moment()
+	if err := a.cfg.Engine.See(ctx, j.came); err != nil { // another server may have let it in a moment ago
 		return nil, refusedBy(err)
 	}
 	if err := a.prove(ctx, j); err != nil {
@@ -92,7 +94,7 @@ func (a *API) admit(ctx context.Context, conn *websocket.Conn, remote string, h 
 	s := &session{api: a, conn: conn, machine: j.machine, instance: j.instance, id: j.session, secret: hashOf(j.secret), version: bounded(h.Version), told: eventlog.NoStream, pushing: true}
 	warnings, err := a.connect(ctx, j)
 	if err == nil {
-		err = a.compare(ctx, j.machine, h.Memory)
+		err = a.compare(ctx, j, h.Memory)
 	}
 	if err != nil {
 		return nil, refusedBy(err)
@@ -217,7 +219,7 @@ func (a *API) joinWith(ctx context.Context, j joiner) error {
 	turn := a.hub.turn(token.ID)
 	turn.Lock()
 	defer turn.Unlock()
-	_, err := a.handle(ctx, domain.ID{}, domain.UseToken{ID: token.ID, Instance: j.instance, Machine: j.machine, Secret: hashOf(j.secret),
+	_, err := a.handleAsOf(ctx, j.came, domain.ID{}, domain.UseToken{ID: token.ID, Instance: j.instance, Machine: j.machine, Secret: hashOf(j.secret),
 		Environment: environment, Roles: roles, Now: a.cfg.Clock.Now()})
 	return err
 }
@@ -293,13 +295,13 @@ func (s *session) lives(ctx context.Context) bool {
 func (a *API) connect(ctx context.Context, j joiner) (warnings []string, err error) {
 	environment, roles, exists := a.as(j)
 	if !exists {
-		if _, err := a.handle(ctx, domain.ID{}, j.machineCommand()); err != nil {
+		if _, err := a.handleAsOf(ctx, j.came, domain.ID{}, j.machineCommand()); err != nil {
 			return nil, err
 		}
 	} else {
 		warnings = j.differs(environment, roles)
 	}
-	_, err = a.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: j.machine, Server: a.cfg.Engine.Server(), Session: j.session, Instance: j.instance})
+	_, err = a.handleAsOf(ctx, j.came, domain.ID{}, domain.ConnectMachine{Name: j.machine, Server: a.cfg.Engine.Server(), Session: j.session, Instance: j.instance})
 	return warnings, err
 }
 
@@ -315,8 +317,8 @@ func (j joiner) differs(environment string, roles []string) (warnings []string) 
 }
 
 // compare lets the engine see what the agent remembers as this machine. It happens before the agent is told anything of this log.
-func (a *API) compare(ctx context.Context, machine string, remembered *client.Memory) error {
-	if remembered == nil || remembered.Machine != machine {
+func (a *API) compare(ctx context.Context, j joiner, remembered *client.Memory) error {
+	if remembered == nil || remembered.Machine != j.machine {
 		return nil
 	}
 	log, err := uuid.Parse(remembered.Log)
@@ -324,7 +326,7 @@ func (a *API) compare(ctx context.Context, machine string, remembered *client.Me
 		return invalid("memory of log %.80q: it is no UUID", remembered.Log)
 	}
 	made, _ := uuid.Parse(remembered.Made) // none: it may be of this log
-	m := engine.Memory{Log: log, Made: made, Revision: eventlog.Revision(max(remembered.Revision, 0))}
+	m := engine.Memory{Log: log, Made: made, Revision: eventlog.Revision(max(remembered.Revision, 0)), Came: j.came}
 	if remembered.Event != "" {
 		if m.Event, err = domain.ParseID(remembered.Event); err != nil {
 			return invalid("memory of event %.80q: it is no UUID", remembered.Event)
@@ -336,7 +338,7 @@ func (a *API) compare(ctx context.Context, machine string, remembered *client.Me
 	if m.Deployments, err = remembers("deployment", remembered.Deployments); err != nil {
 		return err
 	}
-	return a.cfg.Engine.Compare(ctx, machine, m)
+	return a.cfg.Engine.Compare(ctx, j.machine, m)
 }
 
 // remembers reads what an agent remembers of each project.

@@ -178,9 +178,14 @@ func commandID(key string) (domain.ID, *Problem) {
 
 // handle sends a command on, and says that something may follow from it.
 func (a *API) handle(ctx context.Context, id domain.ID, c domain.Command) (client.Written, error) {
+	return a.handleAsOf(ctx, a.cfg.Engine.Moment(), id, c)
+}
+
+// handleAsOf is handle for one of the commands that belong to what came at a moment.
+func (a *API) handleAsOf(ctx context.Context, came engine.Moment, id domain.ID, c domain.Command) (client.Written, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	result, err := a.cfg.Engine.Handle(ctx, id, c)
+	result, err := a.cfg.Engine.HandleAsOf(ctx, came, id, c)
 	if err != nil {
 		return client.Written{}, err
 	}

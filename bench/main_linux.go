@@ -73,9 +73,10 @@ var rows = []row{
 	{"peer", "the same work by the orchestrator of Docker Swarm", peerRow},
 }
 
-// The words that make this binary another program: the floor, and a share of a fleet.
+// The words that make this binary another program: one of the floors, and a share of a fleet.
 const (
 	floorWord = "floor-server"
+	doorWord  = "floor-door"
 	shareWord = "fleet-share"
 )
 
@@ -83,6 +84,7 @@ const (
 const manyFiles = 70_000
 
 func main() {
+	process.RaiseFiles(manyFiles)
 	if other, err := another(os.Args[1:]); other {
 		if err != nil {
 			fmt.Fprintln(os.Stderr, os.Args[1]+":", err)
@@ -104,6 +106,8 @@ func another(args []string) (other bool, err error) {
 	switch {
 	case len(args) == 2 && args[0] == floorWord:
 		return true, floor.Serve(args[1], os.Stdin, os.Stdout)
+	case len(args) == 2 && args[0] == doorWord:
+		return true, floor.ServeDoor(os.Stdin, os.Stdout)
 	case len(args) == 1 && args[0] == shareWord:
 		return true, fleet.Serve(os.Stdin, os.Stdout)
 	}
@@ -129,7 +133,6 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(o.folder)
-	process.RaiseFiles(manyFiles)
 	if o.binary == "" {
 		if o.binary, err = process.Build(o.folder); err != nil {
 			return err

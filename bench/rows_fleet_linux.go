@@ -237,27 +237,61 @@ func flapsRow(ctx context.Context, o options) (*table, error) {
 		return nil, err
 	}
 	defer s.close()
+	time.Sleep(3 * time.Second) // the ends of deployments
 	offers := s.Offers()
-	var down, up time.Duration
-	var memory []float64
-	t := against("first")
-	for range times {
-		before := process.CPU(s.PID())
-		s.Goodbye()
-		middle := process.CPU(s.PID())
-		if err := s.join(ctx); err != nil {
-			return nil, err
-		}
-		down, up = down+middle-before, up+process.CPU(s.PID())-middle
-		memory = append(memory, float64(process.MemoryOf(s.PID()).RSS)/1e6)
+	down, up, memory, err := flap(ctx, s.Fleet, s.PID(), n, times)
+	if err != nil {
+		return nil, err
 	}
-	t.figure("CPU per machine that goes, µs", "%.0f", µs(down, n*times), 0, 30)
-	t.figure("CPU per machine that comes, µs", "%.0f", µs(up, n*times), 0, 100)
+	again := s.Offers() - offers
+	s.close() // as in reconnectRow
+	leastDown, leastUp, err := o.floorFlaps(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	t := against("bare WebSocket")
+	t.figure("CPU per machine that goes, µs", "%.0f", µs(down, n*times), µs(leastDown, n*doorTimes), 30)
+	t.figure("CPU per machine that comes, µs", "%.0f", µs(up, n*times), µs(leastUp, n*doorTimes), 100)
 	last := memory[len(memory)-1]
-	t.figure("resident memory after the last, MB", "%.0f", last, memory[0], memory[0]*1.1)
-	t.add("deployed again", fmt.Sprint(s.Offers()-offers), "–", "–", "0", map[bool]string{true: "yes", false: "**no**"}[s.Offers() == offers])
+	t.figure("resident memory after the last, MB", "%.0f", last, 0, memory[0]*1.1)
+	t.add("deployed again", fmt.Sprint(again), "–", "–", "0", map[bool]string{true: "yes", false: "**no**"}[again == 0])
 	t.note("%d machines go and come %d times, each time with a new connection; both figures hold the closing and opening of it. Memory after each: %.0f MB.", n, times, memory)
+	t.note("Beside it: the same agents and a server that does nothing but open their WebSockets with the same libraries, answer one message with an empty one, and close at the next.")
 	return t, nil
+}
+
+// flap lets a whole fleet go and come back, so often, and returns the processor time of its server for each way.
+func flap(ctx context.Context, f *fleet.Fleet, pid, n, times int) (down, up time.Duration, memory []float64, err error) {
+	for range times {
+		before := process.CPU(pid)
+		f.Goodbye()
+		middle := process.CPU(pid)
+		if err := f.Connect(ctx, 0, n, atOnce); err != nil {
+			return 0, 0, nil, err
+		}
+		down, up = down+middle-before, up+process.CPU(pid)-middle
+		memory = append(memory, float64(process.MemoryOf(pid).RSS)/1e6)
+	}
+	return down, up, memory, nil
+}
+
+// doorTimes is how often the fleet goes and comes where there is nothing behind the door.
+const doorTimes = 3
+
+// floorFlaps is what coming and going takes where there is nothing behind the door.
+func (o options) floorFlaps(ctx context.Context, n int) (down, up time.Duration, err error) {
+	door, err := floor.Start(doorWord, o.folder, nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer door.Stop()
+	agents := fleet.New(fleet.Config{Machines: n, Address: door.Address(), Roles: half})
+	defer agents.Stop()
+	if err := agents.Connect(ctx, 0, n, atOnce); err != nil {
+		return 0, 0, err
+	}
+	down, up, _, err = flap(ctx, agents, door.PID(), n, doorTimes)
+	return down, up, err
 }
 
 func loneRow(ctx context.Context, o options) (*table, error) {
@@ -283,7 +317,7 @@ func loneRow(ctx context.Context, o options) (*table, error) {
 		}
 		after, decided = append(after, took), decided+used
 	}
-	cpu, err := s.costAlone(ctx, n+lone, lone)
+	cpu, anyway, err := s.costAlone(ctx, n+lone, lone)
 	if err != nil {
 		return nil, err
 	}
@@ -297,6 +331,7 @@ func loneRow(ctx context.Context, o options) (*table, error) {
 	t.figure("… p99, ms", "%.2f", ms(process.Quantile(after, .99)), ms(process.Quantile(least, .99)), 10)
 	t.figure("CPU from the tick's start to the order, ms", "%.2f", ms(decided)/float64(lone), 0, 0.5)
 	t.figure("CPU from its connection to the end of its part, ms", "%.2f", ms(cpu), ms(f), 0.5)
+	t.figure("… what the server does anyway in a second, which is taken off that, ms", "%.2f", ms(anyway), 0, 0)
 	t.note("%d machines one after another, each alone in its tick, among %d that are connected and deployed to.", lone, n)
 	return t, nil
 }
@@ -321,24 +356,24 @@ func (s *stage) joinAlone(ctx context.Context, number int) (took, used time.Dura
 	return offered[0].Sub(ticked), record.Between(ticked, offered[0]), err
 }
 
-// costAlone is the processor time of one join, less what the server does anyway.
-func (s *stage) costAlone(ctx context.Context, from, lone int) (time.Duration, error) {
+// costAlone is the processor time of one join, less what the server does anyway, and that in a second.
+func (s *stage) costAlone(ctx context.Context, from, lone int) (each, anyway time.Duration, err error) {
 	span := time.Duration(lone) * time.Second / 2
 	before := process.CPU(s.PID())
 	time.Sleep(span)
-	anyway := process.CPU(s.PID()) - before
+	anyway = time.Duration(float64(process.CPU(s.PID())-before) / span.Seconds())
 	before, begun := process.CPU(s.PID()), time.Now()
 	for i := from; i < from+lone; i++ {
 		ended := s.Ended()
 		if err := s.Connect(ctx, i, i+1, 1); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if err := s.settled(ended + 1); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 	used := process.CPU(s.PID()) - before
-	return (used - time.Duration(float64(anyway)*time.Since(begun).Seconds()/span.Seconds())) / time.Duration(lone), nil
+	return (used - time.Duration(float64(anyway)*time.Since(begun).Seconds())) / time.Duration(lone), anyway, nil
 }
 
 func (o options) floorLone(n, lone int) (cpu time.Duration, after []time.Duration, err error) {

@@ -39,6 +39,8 @@ type Memory struct {
 	Successes map[string]domain.ID
 	// Deployments maps a project to the deployment that this success was a part of.
 	Deployments map[string]domain.ID
+	// Came is when the agent told it: what it remembers was there before. The zero value is now.
+	Came Moment
 }
 
 // Doubt stops this server from deciding, because of what somebody says to remember. The others hear of it by its lease.
@@ -103,7 +105,7 @@ func (e *Engine) Compare(ctx context.Context, machine string, m Memory) error {
 	if m.Log == uuid.Nil || m.Made != uuid.Nil && m.Made != e.made {
 		return nil
 	}
-	if err := e.CatchUp(ctx); err != nil {
+	if err := e.See(ctx, m.Came); err != nil {
 		return err
 	}
 	switch e.epoch(m.Log) {

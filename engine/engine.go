@@ -63,9 +63,9 @@ type Engine struct {
 	made uuid.UUID // the id that the log was made with; LogID is the one it goes by
 	log  *zap.Logger
 
-	reading  sync.Mutex // one reader of the log at a time
+	reads    reads
 	deciding sync.Mutex // one tick or reaction at a time
-	newest   witness    // guarded by reading
+	newest   witness    // belongs to who reads
 
 	mu      sync.RWMutex // guards what follows
 	view    *projections.View
@@ -90,7 +90,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Decision == 0 {
 		cfg.Decision = DecisionVersion
 	}
-	e := &Engine{cfg: cfg, made: id, log: cfg.Logger, changed: make(chan struct{})}
+	e := &Engine{cfg: cfg, made: id, log: cfg.Logger, changed: make(chan struct{}), reads: newReads()}
 	if e.log == nil {
 		e.log = zap.NewNop()
 	}
@@ -146,11 +146,12 @@ func (e *Engine) Server() domain.ID { return e.cfg.Server }
 // ahead, so that neither waits for the other.
 const pageSize = 1000
 
-// CatchUp folds what was appended since the last read, by anyone. If the log has lost what was folded before, it
+// CatchUp folds what was appended before the call, by anyone. If the log has lost what was folded before, it
 // is folded afresh, and doubted from then on.
-func (e *Engine) CatchUp(ctx context.Context) error {
-	e.reading.Lock()
-	defer e.reading.Unlock()
+func (e *Engine) CatchUp(ctx context.Context) error { return e.See(ctx, e.Moment()) }
+
+// readOn folds what was appended since the last read. One at a time does.
+func (e *Engine) readOn(ctx context.Context) error {
 	err := e.newest.readOn(ctx, e.cfg.Log, e.fold)
 	if errors.Is(err, errRewound) {
 		e.Doubt(fmt.Sprintf("server %s has read event %s at position %s", e.cfg.Server, e.newest.id, e.newest.at))

@@ -36,8 +36,14 @@ const conflictTries = 5
 // *domain.Rejection if the answer is no, ErrFenced, or the log's error; after the log's error the same
 // command under the same id may be sent again.
 func (e *Engine) Handle(ctx context.Context, id domain.ID, command domain.Command) (Result, error) {
+	return e.HandleAsOf(ctx, e.Moment(), id, command)
+}
+
+// HandleAsOf is Handle for one of several commands that belong together, of which the first came at a moment. What was
+// appended since may be left out of what it is decided on; its own stream refuses it then, and it is decided anew.
+func (e *Engine) HandleAsOf(ctx context.Context, came Moment, id domain.ID, command domain.Command) (Result, error) {
 	for try := 1; ; try++ {
-		if err := e.CatchUp(ctx); err != nil {
+		if err := e.See(ctx, came); err != nil {
 			return Result{}, err
 		}
 		result, p, err := e.decide(id, command)
@@ -57,6 +63,7 @@ func (e *Engine) Handle(ctx context.Context, id domain.ID, command domain.Comman
 		if err := e.pause(ctx, try); err != nil {
 			return Result{}, err
 		}
+		came = e.Moment() // the conflict is seen
 	}
 }
 

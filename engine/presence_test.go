@@ -37,6 +37,22 @@ func TestASilentMachineIsOfflineAfterItsPolicysGraceAndNoSooner(t *testing.T) {
 	require.False(t, y.online("web-01"))
 }
 
+func TestAReactionIsDueOnceSomethingFollowsFromWhatIsFolded(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	y.join("web-01", 1)
+	y.Heard("web-01", y.connect("web-01"))
+	require.False(t, y.Due())
+	y.clock.now += 31 * time.Second
+	require.True(t, y.Due())
+	require.True(t, y.Due(), "to ask changes nothing")
+	require.True(t, y.online("web-01"))
+	written, err := y.React(context.Background())
+	require.NoError(t, err)
+	require.Len(t, written, 1)
+	require.False(t, y.Due())
+}
+
 func TestAMachineThatConnectsToAServerThatRunsForLongIsNotSilentAtOnce(t *testing.T) {
 	y := newYard(t)
 	y.shop()

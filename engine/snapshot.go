@@ -93,8 +93,8 @@ func (e *Engine) Snapshot() error {
 }
 
 func (e *Engine) takeSnapshot() ([]byte, error) {
-	e.reading.Lock()
-	defer e.reading.Unlock()
+	e.reads.turn <- struct{}{} // nothing is folded meanwhile
+	defer func() { <-e.reads.turn }()
 	s := &snapshot{Made: e.made, Decision: e.cfg.Decision, Program: e.cfg.Program, Before: e.newest.before, At: e.newest.at, ID: e.newest.id}
 	var err error
 	e.mu.Lock()

@@ -213,13 +213,9 @@ func (e *Engine) React(ctx context.Context) ([]Written, error) {
 		if e.Stopped() != nil {
 			break
 		}
-		var decisions []domain.Decision
-		now := e.cfg.Clock.Elapsed()
-		e.Judge(func(v *projections.View, age triggers.Age) {
-			decisions = foldable(v, append(e.presence.decide(v, e.cfg.Server, now, age), e.rounds.Decide(v, rollout.Age(age), now)...))
-		})
+		decisions := e.reaction()
 		if len(decisions) == 0 {
-			break
+			return report.Appended, nil
 		}
 		done, err := e.appendAll(ctx, e.planned(decisions))
 		e.report(&report, done)
@@ -228,6 +224,23 @@ func (e *Engine) React(ctx context.Context) ([]Written, error) {
 		}
 	}
 	return report.Appended, e.CatchUp(ctx)
+}
+
+// reaction is what follows at once from the fold as it stands. The caller holds deciding.
+func (e *Engine) reaction() (decisions []domain.Decision) {
+	now := e.cfg.Clock.Elapsed()
+	e.Judge(func(v *projections.View, age triggers.Age) {
+		decisions = foldable(v, append(e.presence.decide(v, e.cfg.Server, now, age), e.rounds.Decide(v, rollout.Age(age), now)...))
+	})
+	return decisions
+}
+
+// Due says whether a reaction would find something to do in what is folded already. It reads nothing, so it costs little
+// after the many commands that nothing follows from; what other servers wrote is for React to see.
+func (e *Engine) Due() bool {
+	e.deciding.Lock()
+	defer e.deciding.Unlock()
+	return e.Stopped() == nil && len(e.reaction()) > 0
 }
 
 // Overlooked says what a reaction would not see that a look at every part does; empty: nothing. It is for tests.

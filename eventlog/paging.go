@@ -8,13 +8,20 @@ import (
 // page is some events, and what ended the read behind the last of them.
 type page struct {
 	events []Recorded
+	more   bool
 	err    error
 }
 
 // ReadAhead yields page after page for a backend; next returns the events of one, and whether there may be more.
 // While the consumer works on one page the next is read and checked, so that a long replay uses two cores and no
-// transaction waits for the consumer. Nothing of the read outlives the call.
+// transaction waits for the consumer. Nothing of the read outlives the call. A read of one page, which most are, takes no
+// goroutine: to wake one costs more than to read it.
 func ReadAhead(ctx context.Context, next func(context.Context) (events []Recorded, more bool, err error), yield func(Recorded, error) bool) {
+	p := read(ctx, next)
+	if !p.more {
+		p.yield(ctx, yield)
+		return
+	}
 	reading, stop := context.WithCancel(ctx)
 	pages := fetch(reading, next)
 	defer func() {
@@ -22,21 +29,32 @@ func ReadAhead(ctx context.Context, next func(context.Context) (events []Recorde
 		for range pages {
 		}
 	}()
-	for page := range pages {
-		for _, event := range page.events {
-			if err := ctx.Err(); err != nil {
-				page.err = err
-				break
-			}
-			if !yield(event, nil) {
-				return
-			}
+	for more := true; more && p.yield(ctx, yield); {
+		p, more = <-pages
+	}
+}
+
+func read(ctx context.Context, next func(context.Context) ([]Recorded, bool, error)) (p page) {
+	p.events, p.more, p.err = next(ctx)
+	p.more = p.more && p.err == nil
+	return p
+}
+
+// yield hands a page over, and says whether its consumer wants another.
+func (p page) yield(ctx context.Context, yield func(Recorded, error) bool) bool {
+	for _, event := range p.events {
+		if err := ctx.Err(); err != nil {
+			p.err = err
+			break
 		}
-		if page.err != nil {
-			yield(Recorded{}, page.err)
-			return
+		if !yield(event, nil) {
+			return false
 		}
 	}
+	if p.err != nil {
+		yield(Recorded{}, p.err)
+	}
+	return p.err == nil
 }
 
 // fetch reads one page ahead of its consumer, who must receive all of them.
@@ -45,9 +63,8 @@ func fetch(ctx context.Context, next func(context.Context) ([]Recorded, bool, er
 	go func() {
 		defer close(pages)
 		for more := true; more; {
-			var p page
-			p.events, more, p.err = next(ctx)
-			more = more && p.err == nil
+			p := read(ctx, next)
+			more = p.more
 			pages <- p
 		}
 	}()

@@ -54,6 +54,9 @@ func Start(word, folder string, secure *tls.Config) (*Fleet, error) {
 	return f, nil
 }
 
+// Address is where the program listens.
+func (f *Fleet) Address() string { return f.address }
+
 // PID is that of the program.
 func (f *Fleet) PID() int { return f.cmd.Process.Pid }
 

@@ -4,4 +4,5 @@
 //
 //	server.go  the program, a process of its own
 //	client.go  its agents, and the way to tell it what to do
+//	door.go    another program: a WebSocket that is opened and closed, and nothing behind it
 package floor

@@ -40,17 +40,17 @@ func (c *cursor) page(ctx context.Context) (events []eventlog.Recorded, more boo
 	if c.limit > 0 {
 		want = min(want, c.limit-c.read)
 	}
-	full := false
 	err = c.log.lend(ctx, func(r *reader) (err error) {
-		events, full, err = c.collect(ctx, r, want)
-		if err == nil && full && c.end == math.MaxInt64 {
+		events, more, err = c.collect(ctx, r, want)
+		c.read += len(events)
+		c.room = len(events)
+		more = more && (c.limit == 0 || c.read < c.limit)
+		if err == nil && more && c.end == math.MaxInt64 {
 			c.end, err = r.end(ctx)
 		}
 		return err
 	})
-	c.read += len(events)
-	c.room = len(events)
-	return events, full && (c.limit == 0 || c.read < c.limit), explain(err)
+	return events, more, explain(err)
 }
 
 // errPageFull ends a page that has all it may hold.
@@ -76,7 +76,8 @@ func (c *cursor) collect(ctx context.Context, r *reader, want int) (events []eve
 		return nil
 	}
 	query, values := c.query(r, c.end, want)
-	err = query.eachUntil(ctx, take, values...)
+	// A page is read to its end: a query that could be interrupted takes two goroutines, which cost more than it does.
+	err = query.eachUntil(context.WithoutCancel(ctx), take, values...)
 	if full = errors.Is(err, errPageFull); full {
 		err = nil
 	}

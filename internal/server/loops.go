@@ -73,18 +73,24 @@ func (r *run) ticks(ctx context.Context) {
 	}
 }
 
-// react does what follows at once, on each kick and every second. Kicks that come meanwhile are one.
+// react does what follows at once, on each kick and every second. Kicks that come meanwhile are one. A kick says that this
+// server has folded something, and most often nothing follows from it.
 func (r *run) react(ctx context.Context) {
 	ticker := time.NewTicker(reactEvery)
 	defer ticker.Stop()
 	for {
+		kicked := false
 		select {
 		case <-r.kicks:
+			kicked = true
 		case <-ticker.C:
 		case <-ctx.Done():
 			return
 		}
 		r.watchdog.beat()
+		if kicked && !r.engine.Due() {
+			continue
+		}
 		written, err := r.engine.React(ctx)
 		r.api.Reacted(written)
 		r.complain(ctx, "reaction did not end", err)
