@@ -212,7 +212,7 @@ func TestHealthIsReportedWhenItChangesAndAfterEachWelcome(t *testing.T) {
 	set("0")
 	check := &client.HealthCheck{
 		Every: client.Duration(20 * time.Millisecond), Timeout: client.Duration(10 * time.Second),
-		Script: "echo first line; echo of $DROVER_MACHINE: $(cat " + code + "); exit $(cat " + code + ")",
+		Script: "code=$(cat " + code + "); echo first line; echo of $DROVER_MACHINE: $code; exit $code",
 	}
 	welcome := client.ToAgent{Welcome: &client.Welcome{Log: "log-1", Settings: quick(check)}}
 	startAgent(t, configuration(t, server))

@@ -56,7 +56,7 @@ func (e *Engine) plan(d domain.Decision, expected eventlog.Revision, newest doma
 		if err != nil {
 			return plan{}, err
 		}
-		event.ID = e.decisionID(d.Kind, d.Stream, newest, i, event.Data)
+		event.ID = e.decisionID(d.Kind, d.Stream, newest, i, event)
 		p.events = append(p.events, event)
 	}
 	return p, nil
@@ -78,11 +78,11 @@ func (e *Engine) event(fact domain.Event, causes []domain.ID) (eventlog.Event, e
 }
 
 // decisionID is a pure function of what was decided on, so that two servers which decide the same write
-// the same event, and the same decision taken again later is another one.
-func (e *Engine) decisionID(kind, stream string, newest domain.ID, index int, data []byte) uuid.UUID {
+// the same event, and the same decision taken again later is another one. Facts of two types may have the same data.
+func (e *Engine) decisionID(kind, stream string, newest domain.ID, index int, event eventlog.Event) uuid.UUID {
 	var name strings.Builder
-	fmt.Fprintf(&name, "%d\x00%s\x00%s\x00%s\x00%d\x00", e.cfg.Decision, kind, stream, newest, index)
-	name.Write(data)
+	fmt.Fprintf(&name, "%d\x00%s\x00%s\x00%s\x00%d\x00%s\x00", e.cfg.Decision, kind, stream, newest, index, event.Type)
+	name.Write(event.Data)
 	return uuid.NewSHA1(e.logID(), []byte(name.String()))
 }
 

@@ -168,7 +168,7 @@ func (e *Engine) planCommand(v *projections.View, id, first domain.ID, stream st
 		event.Command = uuid.UUID(id)
 		switch {
 		case id.IsZero():
-			event.ID = e.decisionID("report", stream, v.Newest(stream), i, event.Data)
+			event.ID = e.decisionID("report", stream, v.Newest(stream), i, event)
 		case i == 0:
 			event.ID = uuid.UUID(first)
 		default:

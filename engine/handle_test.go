@@ -184,3 +184,36 @@ func TestADeploymentThatNamesAMachineTwiceHasOnePartThereAndEnds(t *testing.T) {
 	require.True(t, y.work("web-01", domain.PartSucceeded))
 	y.Read(func(v *projections.View) { require.Empty(t, v.OpenDeployments()) })
 }
+
+// overtaken is a log in which something else is appended right before the first append.
+type overtaken struct {
+	eventlog.Log
+	by func()
+}
+
+func (o *overtaken) Append(ctx context.Context, stream string, expected eventlog.Revision, events ...eventlog.Event) (eventlog.Appended, error) {
+	if by := o.by; by != nil {
+		o.by = nil
+		by()
+	}
+	return o.Log.Append(ctx, stream, expected, events...)
+}
+
+func TestTwoReportsWithTheSameDataAreNotTakenForOne(t *testing.T) {
+	y := newYard(t)
+	y.do(domain.ApplyEnvironment{Name: "production"})
+	y.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})
+	log := &overtaken{Log: y.log}
+	e, err := engine.Open(context.Background(), engine.Config{Log: log, Clock: y.clock, Server: domain.ID{15: 2}})
+	require.NoError(t, err)
+	log.by = func() {
+		_, err := y.Handle(context.Background(), domain.ID{}, domain.SetMachineEnabled{Name: "web-01"})
+		require.NoError(t, err)
+	}
+	result, err := e.Handle(context.Background(), domain.ID{}, domain.DeleteMachine{Name: "web-01"})
+	require.NoError(t, err)
+	require.False(t, result.Repeat)
+	e.Read(func(v *projections.View) {
+		require.Nil(t, v.Machines["web-01"], "it is deleted, and was disabled before")
+	})
+}
