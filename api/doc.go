@@ -6,7 +6,7 @@
 //	access.go   who asks: tokens, agents' own secrets, refusals that come too fast
 //	lists.go    what is kept, as package explain shows it
 //	commands.go, deploy.go, apply.go   wishes: each is one domain.Command, or several in order
-//	why.go, events.go, output.go       the past, and what happens now
+//	why.go, events.go, output.go       the past, and what happens now; past.go has deployments of long ago
 //	health.go   /healthz, /readyz, /metrics
 //	hub.go      the sessions of agents that this server holds; work is routed by machine
 //	admit.go    whether an agent is let in, and as what

@@ -1,6 +1,7 @@
 // Package engine is the tick, and the only place that appends to the log.
 //
 //	engine.go  opening a log and folding it; reading the view
+//	moment.go  one read of the log for all who wait; witness.go is how it notices that the log has lost something
 //	handle.go  Handle: one command, checked against the fold, appended at an expected revision
 //	tick.go    Tick: read, fold, decide, append; React: what follows at once
 //	snapshot.go what a start begins with instead of the log's beginning, if it fits

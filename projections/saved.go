@@ -2,9 +2,7 @@ package projections
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -113,10 +111,7 @@ type savedProof struct {
 	Successes        [2]domain.ID
 }
 
-var (
-	saving  = must(cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.EncMode())
-	loading = must(cbor.DecOptions{MaxArrayElements: math.MaxInt32, MaxMapPairs: math.MaxInt32}.DecMode())
-)
+var saving = must(cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.EncMode())
 
 func must[M any](mode M, err error) M {
 	if err != nil {
@@ -255,183 +250,4 @@ func (s *saver) machine(m *Machine) {
 		out.Candidates = append(out.Candidates, savedCandidate{c, s.project(c.Project)})
 	}
 	s.out.Machines = append(s.out.Machines, out)
-}
-
-// Load is the view that Save wrote. An error means that the bytes are not what this program wrote.
-func Load(data []byte) (*View, error) {
-	l := &loader{view: New()}
-	if err := loading.Unmarshal(data, &l.in); err != nil {
-		return nil, fmt.Errorf("read a saved view: %w", err)
-	}
-	l.lists()
-	for _, p := range l.in.Projects {
-		l.project(p)
-	}
-	for _, d := range l.in.Deployments {
-		l.deployment(d)
-	}
-	for _, m := range l.in.Machines {
-		l.machine(m)
-	}
-	l.retired()
-	if l.problem != nil {
-		return nil, fmt.Errorf("read a saved view: %w", l.problem)
-	}
-	l.view.shelves = *l.view.walk()
-	for _, m := range l.view.Machines {
-		m.filed = labelOf(m)
-	}
-	if l.in.Gathered {
-		l.view.gather()
-	}
-	return l.view, nil
-}
-
-// loader makes a view of what was saved.
-type loader struct {
-	view     *View
-	in       saved
-	projects []*Project
-	problem  error
-}
-
-// errNameless means that something saved goes back to what was not.
-var errNameless = errors.New("it goes back to what it does not hold")
-
-func (l *loader) lists() {
-	v, in := l.view, &l.in
-	v.Position, v.Time, v.Fence, v.Restores, v.Kept = in.Position, in.Time, in.Fence, in.Restores, in.Kept
-	v.Environments, v.Policies, v.Tokens, v.Servers = in.Environments, in.Policies, in.Tokens, in.Servers
-	v.Watch, v.Watch.starts, v.forgotten, v.owed = in.Watch, in.Starts, in.Forgotten, in.Owed
-	for _, aside := range in.Aside {
-		aside.Aside.waiting = aside.Waiting
-		v.Aside[aside.Aside.Stream] = aside.Aside
-	}
-	v.heads = make(map[string]head, len(in.Heads))
-	for stream, h := range in.Heads {
-		v.heads[stream] = head{h.Revision, h.Newest}
-	}
-	v.receipts.now = in.ReceiptsNow
-	for _, r := range in.Receipts {
-		r.Receipt.at = r.At
-		v.receipts.order = append(v.receipts.order, r.Command)
-		v.receipts.byCommand[r.Command] = r.Receipt
-	}
-	for _, p := range in.Proofs {
-		v.proofs[place{p.Machine, p.Project}] = p.Successes
-	}
-	for instance, ids := range in.Joined {
-		for _, id := range ids {
-			v.joined[instance] = append(v.joined[instance], v.Tokens[id])
-		}
-	}
-}
-
-func (l *loader) project(s savedProject) {
-	p := s.Project
-	p.sweep, p.released, p.candidates = make(map[string]struct{}, len(s.Sweep)), s.Released, map[candidateKey]*Candidate{}
-	for _, machine := range s.Sweep {
-		p.sweep[machine] = struct{}{}
-	}
-	l.projects = append(l.projects, p)
-	if !p.Gone {
-		l.view.Projects[p.Name] = p
-	}
-}
-
-func (l *loader) projectAt(i int) *Project {
-	if i < 0 || i >= len(l.projects) {
-		l.problem = errNameless
-		return l.projects[0]
-	}
-	return l.projects[i]
-}
-
-func (l *loader) deployment(s savedDeployment) {
-	v, d := l.view, s.Deployment
-	d.Project, d.Parts, d.adrift = l.projectAt(s.Project), make(map[string]*Part, len(s.Parts)), s.Adrift
-	if s.Content {
-		d.Content = d.Project.Releases[d.Release]
-	}
-	v.Deployments[d.ID] = d
-	for _, part := range s.Parts {
-		l.part(d, part)
-	}
-	d.released()
-	if d.Ended {
-		return
-	}
-	v.open, d.Project.Open = append(v.open, d), append(d.Project.Open, d)
-	if d.Kind == domain.EnvironmentWide {
-		d.Project.wide = append(d.Project.wide, d)
-	}
-}
-
-func (l *loader) part(d *Deployment, s savedPart) {
-	part := s.Part
-	part.Deployment, part.added = d, s.Added
-	for _, c := range s.Candidates {
-		c.Candidate.Project = l.projectAt(c.Project)
-		part.candidates = append(part.candidates, *c.Candidate)
-	}
-	d.Parts[part.Machine] = part
-	l.view.touch(part.Machine)
-	if part.State == domain.PartFailed {
-		d.failed++
-	}
-	if part.Open() {
-		d.open++
-		l.view.parts[part.Machine] = append(l.view.parts[part.Machine], part)
-	}
-}
-
-func (l *loader) machine(s savedMachine) {
-	v, m := l.view, s.Machine
-	m.busyAway, m.Installed = s.BusyAway, make(map[string]*Installed, len(s.Installed))
-	m.Claimed = l.partOf(s.Claimed, m.Name)
-	for _, work := range s.Installed {
-		i := work.Installed
-		i.Last, i.Person = l.partOf(work.Last, m.Name), l.find(work.Person)
-		m.Installed[work.Project] = i
-	}
-	for _, c := range s.Candidates {
-		c.Candidate.Project = l.projectAt(c.Project)
-		m.candidates = append(m.candidates, c.Candidate)
-		c.Candidate.Project.candidates[c.Candidate.key()] = c.Candidate
-	}
-	v.Machines[m.Name] = m
-	v.touch(m.Name)
-}
-
-// find is a deployment by its id; nil for the zero id.
-func (l *loader) find(id domain.ID) *Deployment {
-	d := l.view.Deployments[id]
-	if d == nil && !id.IsZero() {
-		l.problem = errNameless
-	}
-	return d
-}
-
-func (l *loader) partOf(id domain.ID, machine string) *Part {
-	d := l.find(id)
-	if d == nil {
-		return nil
-	}
-	if d.Parts[machine] == nil {
-		l.problem = errNameless
-	}
-	return d.Parts[machine]
-}
-
-func (l *loader) retired() {
-	for _, s := range l.in.Retired {
-		r := retired{}
-		for _, id := range s.Recent {
-			r.recent = append(r.recent, l.find(id))
-		}
-		for _, id := range s.Lingering {
-			r.lingering = append(r.lingering, l.find(id))
-		}
-		l.view.retired[ledgerKey{s.Project, s.Automatic}] = r
-	}
 }

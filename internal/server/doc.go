@@ -5,6 +5,7 @@
 //	log.go      which backend a log's URL means
 //	room.go     a full disk, and when there is room again
 //	loops.go    what runs beside the door: tick, reactions, lease, watchdog, pruning of output
+//	snapshot.go the view on the disk, for the next start
 //	listen.go   where it listens, with TLS or not, and what address others reach it by
 //	seam.go     where fault tests get between a server and its log, its callers and its clock
 //	context.go  the client context that a first start leaves for the person who started it
