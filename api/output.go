@@ -101,25 +101,29 @@ func (a *API) routeOutput() {
 type outputReader struct {
 	api        *API
 	deployment domain.ID
-	past       *projections.View // has the deployment where the view of now has forgotten it; else nil
-	only       string            // machine, empty: all
-	all        int64             // the sequence that every machine begins after
-	after      map[string]int64  // by machine
-	machines   []string          // that may have more
-	finished   map[string]bool   // ended and read to the end
+	only       string           // machine, empty: all
+	claimed    []string         // the machines that had claimed a part when the view last had the deployment
+	all        int64            // the sequence that every machine begins after
+	after      map[string]int64 // by machine
+	machines   []string         // that may have more
+	finished   map[string]bool  // ended and read to the end
 }
 
 func (a *API) outputReader(ctx context.Context, in OutputOf, after string) (*outputReader, *Problem) {
 	r := &outputReader{api: a, only: in.Machine, finished: map[string]bool{}}
 	id, err := domain.ParseID(in.ID)
-	past, failure := a.longAgo(ctx, id)
-	r.past = past
 	known, hasPart := false, false
-	r.see(func(v *projections.View) {
+	look := func(v *projections.View) {
 		if d := v.Deployments[id]; d != nil && err == nil {
 			known, hasPart = true, in.Machine == "" || d.Parts[in.Machine] != nil
+			r.look(d)
 		}
-	})
+	}
+	a.cfg.Engine.Read(look)
+	past, failure := a.longAgo(ctx, id)
+	if past != nil {
+		look(past)
+	}
 	switch {
 	case failure != nil:
 		return nil, problemOf(failure)
@@ -133,15 +137,6 @@ func (a *API) outputReader(ctx context.Context, in OutputOf, after string) (*out
 		return nil, invalid("after=%.60q is no sequence", after).hint("write 12, or web-01=12,web-02=3")
 	}
 	return r, nil
-}
-
-// see calls look with the view that has the deployment.
-func (r *outputReader) see(look func(*projections.View)) {
-	if r.past != nil {
-		look(r.past)
-		return
-	}
-	r.api.cfg.Engine.Read(look)
 }
 
 // readCursor reads what cursor wrote, or one sequence for all machines.
@@ -183,22 +178,30 @@ func (r *outputReader) cursor() string {
 // refresh finds the machines that may have more to tell, and says whether the deployment has ended.
 func (r *outputReader) refresh() (ended bool) {
 	r.machines = r.machines[:0]
-	r.see(func(v *projections.View) {
+	r.api.cfg.Engine.Read(func(v *projections.View) {
 		d := v.Deployments[r.deployment]
-		if d == nil {
-			ended = true
-			return
+		ended = d == nil || d.Ended // the view has forgotten it long after it ended
+		if d != nil {
+			r.look(d)
 		}
-		ended = d.Ended
-		for _, name := range d.Order {
-			part := d.Parts[name]
-			if part.Claimed > 0 && !r.finished[name] && (r.only == "" || r.only == name) {
+		for _, name := range r.claimed {
+			if !r.finished[name] {
 				r.machines = append(r.machines, name)
-				r.finished[name] = part.EndedAt > 0 // once it is read now
+				r.finished[name] = d == nil || d.Parts[name].EndedAt > 0 // once it is read now
 			}
 		}
 	})
 	return ended
+}
+
+// look notes the machines that have claimed.
+func (r *outputReader) look(d *projections.Deployment) {
+	r.claimed = r.claimed[:0]
+	for _, name := range d.Order {
+		if d.Parts[name].Claimed > 0 && (r.only == "" || r.only == name) {
+			r.claimed = append(r.claimed, name)
+		}
+	}
 }
 
 // read hands over what is new; take says whether to go on. complete says that nothing is left now.

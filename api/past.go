@@ -23,16 +23,19 @@ func (a *API) longAgo(ctx context.Context, id domain.ID) (*projections.View, err
 
 // oneDeployment is a deployment that is there, or was once.
 func (a *API) oneDeployment(ctx context.Context, in *Named) (shown explain.Deployment, err error) {
-	id, malformed := domain.ParseID(in.Name)
+	id, _ := domain.ParseID(in.Name) // what is none has the zero id, as no deployment has
 	found := false
 	a.cfg.Engine.Read(func(v *projections.View) { shown, found = explain.DeploymentOf(v, id) })
-	if past, err := a.longAgo(ctx, id); err != nil {
-		return shown, err
-	} else if past != nil {
-		shown, found = explain.DeploymentOf(past, id)
+	if found {
+		return shown, nil
 	}
-	if !found || malformed != nil {
+	past, err := a.longAgo(ctx, id)
+	if err != nil {
+		return shown, err
+	}
+	if past == nil {
 		return shown, missing("deployment %.80q does not exist", in.Name).hint("`drover get deployments` lists them")
 	}
+	shown, _ = explain.DeploymentOf(past, id)
 	return shown, nil
 }

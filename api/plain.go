@@ -101,10 +101,8 @@ func bounded(text string) string {
 func (a *API) takeOutput(ctx context.Context, id domain.ID, machine string, instance domain.ID, sequence int64, data []byte) error {
 	claimed := false
 	a.cfg.Engine.Read(func(v *projections.View) {
-		if d := v.Deployments[id]; d != nil && d.Parts[machine] != nil {
-			part := d.Parts[machine]
-			claimed = part.Claimed > 0 && part.Instance == instance
-		}
+		part := v.World().Part(id, machine)
+		claimed = part != nil && part.Claimed && part.Instance == instance
 	})
 	switch {
 	case !claimed:

@@ -149,6 +149,8 @@ func (e *Engine) lacks(ctx context.Context, machine string, m Memory) (says stri
 	if err != nil {
 		return "", err
 	}
+	// Without its deployment a success cannot be looked up: that the view does not prove it says nothing.
+	lost = slices.DeleteFunc(lost, func(project string) bool { return m.Deployments[project].IsZero() })
 	if len(lost) > 0 {
 		return "its success " + m.Successes[lost[0]].String() + " for project " + lost[0], nil
 	}

@@ -137,15 +137,18 @@ func TestWhatAnAgentRemembersIsLookedUp(t *testing.T) {
 		change func(*engine.Memory)
 		doubt  bool
 	}{
-		"what the log has":              {func(*engine.Memory) {}, false},
-		"nothing":                       {func(m *engine.Memory) { *m = engine.Memory{} }, false},
-		"an event beyond the stream":    {func(m *engine.Memory) { m.Revision += 5 }, true},
-		"another event at that place":   {func(m *engine.Memory) { m.Event = domain.ID{9} }, true},
-		"a success that is not there":   {func(m *engine.Memory) { m.Successes = map[string]domain.ID{"shop": {9}} }, true},
-		"a success of a lost project":   {func(m *engine.Memory) { m.Successes = map[string]domain.ID{"gone": success} }, true},
-		"an id the log never went by":   {func(m *engine.Memory) { m.Log = uuid.New() }, true},
-		"a log that was made elsewhere": {func(m *engine.Memory) { m.Log, m.Made = uuid.New(), uuid.New() }, false},
-		"a restore that was lost again": {func(m *engine.Memory) { m.Log, m.Made = uuid.New(), y.Made() }, true},
+		"what the log has":            {func(*engine.Memory) {}, false},
+		"nothing":                     {func(m *engine.Memory) { *m = engine.Memory{} }, false},
+		"an event beyond the stream":  {func(m *engine.Memory) { m.Revision += 5 }, true},
+		"another event at that place": {func(m *engine.Memory) { m.Event = domain.ID{9} }, true},
+		"a success that is not there": {func(m *engine.Memory) { m.Successes = map[string]domain.ID{"shop": {9}} }, true},
+		"a success of a lost project": {func(m *engine.Memory) {
+			m.Successes, m.Deployments = map[string]domain.ID{"gone": success}, map[string]domain.ID{"gone": {9}}
+		}, true},
+		"a success that cannot be looked up": {func(m *engine.Memory) { m.Successes = map[string]domain.ID{"gone": success} }, false},
+		"an id the log never went by":        {func(m *engine.Memory) { m.Log = uuid.New() }, true},
+		"a log that was made elsewhere":      {func(m *engine.Memory) { m.Log, m.Made = uuid.New(), uuid.New() }, false},
+		"a restore that was lost again":      {func(m *engine.Memory) { m.Log, m.Made = uuid.New(), y.Made() }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := y.server(7)

@@ -154,14 +154,19 @@ func (e *Engine) CatchUp(ctx context.Context) error { return e.See(ctx, e.Moment
 func (e *Engine) readOn(ctx context.Context) error {
 	err := e.newest.readOn(ctx, e.cfg.Log, e.fold)
 	if errors.Is(err, errRewound) {
-		e.Doubt(fmt.Sprintf("server %s has read event %s at position %s", e.cfg.Server, e.newest.id, e.newest.at))
-		err = e.refold(ctx)
+		err = e.rewound(ctx)
 	}
 	e.faults.read(ctx, err)
 	if err != nil {
 		return fmt.Errorf("read the log after position %s: %w", e.Position(), err)
 	}
 	return nil
+}
+
+// rewound doubts the log, as it has lost what was folded of it, and folds what is there.
+func (e *Engine) rewound(ctx context.Context) error {
+	e.Doubt(fmt.Sprintf("server %s has read event %s at position %s", e.cfg.Server, e.newest.id, e.newest.at))
+	return e.refold(ctx)
 }
 
 // refold folds the log from its beginning, beside the view that is there until the new one is whole.

@@ -44,12 +44,14 @@ var errOther = errors.New("it is of another log or another program")
 
 // sealed is how a snapshot is kept: its checksum, and what that is over.
 func sealed(s *snapshot) ([]byte, error) {
-	data, err := cbor.Marshal(s)
-	if err != nil {
+	out := bytes.NewBuffer(make([]byte, sha256.Size, len(s.View)+4096))
+	if err := cbor.MarshalToBuffer(s, out); err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(data)
-	return append(sum[:], data...), nil
+	data := out.Bytes()
+	sum := sha256.Sum256(data[sha256.Size:])
+	copy(data, sum[:])
+	return data, nil
 }
 
 func unsealed(data []byte) (*snapshot, error) {
@@ -82,36 +84,41 @@ func (e *Engine) SnapshotDue(quiet bool) bool {
 // Snapshot stores the view as it is, if anything has happened since the last time. While it is taken nothing is folded: that is
 // some microseconds for each machine. A log that is doubted, or that a newer drover writes to, is none to remember.
 func (e *Engine) Snapshot() error {
-	if e.cfg.Snapshots == nil || e.Stopped() != nil {
+	if e.cfg.Snapshots == nil {
 		return nil
 	}
-	data, err := e.takeSnapshot()
-	if err != nil || data == nil {
+	s, taken, err := e.takeSnapshot()
+	if err != nil || s == nil {
 		return err
 	}
-	return e.cfg.Snapshots.Store(data)
+	data, err := sealed(s)
+	if err == nil {
+		err = e.cfg.Snapshots.Store(data)
+	}
+	if err == nil {
+		e.mu.Lock()
+		e.unsaved -= taken // what was not stored is still to be
+		e.mu.Unlock()
+	}
+	return err
 }
 
-func (e *Engine) takeSnapshot() ([]byte, error) {
+// takeSnapshot returns nil where there is nothing to take, and how many events are in it that no earlier one has.
+func (e *Engine) takeSnapshot() (s *snapshot, taken int, err error) {
 	e.reads.turn <- struct{}{} // nothing is folded meanwhile
 	defer func() { <-e.reads.turn }()
-	s := &snapshot{Made: e.made, Decision: e.cfg.Decision, Program: e.cfg.Program, Before: e.newest.before, At: e.newest.at, ID: e.newest.id}
-	var err error
-	e.mu.Lock()
-	taken := e.unsaved
-	e.unsaved = 0
-	e.mu.Unlock()
-	if taken == 0 {
-		return nil, nil
-	}
 	e.Read(func(v *projections.View) {
-		s.Log, s.Pauses = e.logID(), e.ages.Pauses()
+		if e.unsaved == 0 || e.doubted() != nil || e.fencedBy(v) != nil { // a read that ended a moment ago may have found that out
+			return
+		}
+		s, taken = &snapshot{Made: e.made, Log: e.logID(), Decision: e.cfg.Decision, Program: e.cfg.Program,
+			Before: e.newest.before, At: e.newest.at, ID: e.newest.id, Pauses: e.ages.Pauses()}, e.unsaved
 		s.View, err = v.Save()
 	})
 	if err != nil {
-		return nil, fmt.Errorf("take a snapshot at position %s: %w", s.At, err)
+		return nil, 0, fmt.Errorf("take a snapshot at position %s: %w", s.At, err)
 	}
-	return sealed(s)
+	return s, taken, nil
 }
 
 // resume begins with the snapshot that is there, if it is one of this log by this program. It returns nil where the log
@@ -152,8 +159,12 @@ func (e *Engine) loadSnapshot() (*snapshot, *projections.View, error) {
 func (e *Engine) openLog(ctx context.Context) error {
 	s := e.resume()
 	err := e.newest.readOn(ctx, e.cfg.Log, e.fold)
-	if errors.Is(err, errRewound) {
+	switch {
+	case !errors.Is(err, errRewound):
+	case s != nil && e.newest.at == s.At:
 		err = e.distrust(ctx, s)
+	default: // it is this very run that has read what is lost
+		err = e.rewound(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("read the log after position %s: %w", e.view.Position, err)

@@ -2,8 +2,11 @@ package engine_test
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -19,10 +22,14 @@ import (
 type shelf struct {
 	data   []byte
 	stored int
+	full   bool
 }
 
 func (s *shelf) Load() ([]byte, error) { return s.data, nil }
 func (s *shelf) Store(data []byte) error {
+	if s.full {
+		return eventlog.ErrFull
+	}
 	s.data, s.stored = data, s.stored+1
 	return nil
 }
@@ -110,8 +117,50 @@ func TestASnapshotIsDueOnceEnoughHasHappenedAndWaitsForAQuietMoment(t *testing.T
 	require.NoError(t, e.CatchUp(context.Background()))
 	require.True(t, e.SnapshotDue(true))
 	require.False(t, e.SnapshotDue(false))
+	s.full = true
+	require.Error(t, e.Snapshot())
+	require.True(t, e.SnapshotDue(true), "one that was not stored is none")
+	s.full = false
 	require.NoError(t, e.Snapshot())
 	require.False(t, e.SnapshotDue(true), "it counts anew")
+}
+
+func TestABusyServerAndALargeFleetWaitLongerForTheirSnapshots(t *testing.T) {
+	y := newYard(t)
+	e, _ := y.begins(&shelf{}, nil)
+	machine := func(n int, facts ...domain.Event) {
+		at := eventlog.NoStream
+		e.Read(func(v *projections.View) { at = v.Revision(fmt.Sprintf("machine/web-%05d", n)) })
+		for _, fact := range facts {
+			typeName, data, err := domain.Encode(fact)
+			require.NoError(t, err)
+			_, err = y.log.Append(context.Background(), fmt.Sprintf("machine/web-%05d", n), at, eventlog.Event{ID: uuid.New(), Type: typeName, Data: data})
+			require.NoError(t, err)
+			at++
+		}
+	}
+	for n := range 11_000 {
+		machine(n, domain.MachineAdded{Environment: "production"})
+	}
+	require.NoError(t, e.CatchUp(context.Background()))
+	for n := range 10_900 {
+		machine(n, domain.MachineDisabled{})
+	}
+	require.NoError(t, e.CatchUp(context.Background()))
+	require.False(t, e.SnapshotDue(true), "21 901 events, 11 000 machines")
+	for n := range 200 {
+		machine(n, domain.MachineEnabled{})
+	}
+	require.NoError(t, e.CatchUp(context.Background()))
+	require.True(t, e.SnapshotDue(true))
+	require.False(t, e.SnapshotDue(false), "a server that decides has better things to do")
+	for range 4 {
+		for n := range 11_000 {
+			machine(n, domain.MachineEnabled{}, domain.MachineDisabled{})
+		}
+		require.NoError(t, e.CatchUp(context.Background()))
+	}
+	require.True(t, e.SnapshotDue(false), "but not for ever")
 }
 
 func TestASnapshotThatDoesNotFitIsNotUsed(t *testing.T) {
@@ -162,6 +211,101 @@ func TestALogThatWasPutBackWhileItsServerWasDownIsNoticedBySnapshot(t *testing.T
 	require.NoError(t, err)
 	again, _ := y.begins(s, nil)
 	require.NoError(t, again.Doubted(), "an accepted restore is doubted no more")
+}
+
+// replaced is a log in whose place another is put after its first read.
+type replaced struct {
+	eventlog.Log
+	by eventlog.Log
+}
+
+func (r *replaced) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded, error] {
+	return func(yield func(eventlog.Recorded, error) bool) {
+		for rec, err := range r.Log.ReadAll(ctx, after, limit) {
+			if !yield(rec, err) {
+				return
+			}
+		}
+		if r.by != nil {
+			r.Log, r.by = r.by, nil
+		}
+	}
+}
+
+func TestALogThatIsPutBackDuringAStartIsDoubted(t *testing.T) {
+	y := newYard(t)
+	for i := range 1500 { // more than one read takes
+		_, err := y.log.Append(context.Background(), "policy/default", eventlog.Revision(i-1), eventlog.Event{ID: uuid.New(), Type: "policy.deleted/v1", Data: []byte(`{}`)})
+		require.NoError(t, err)
+	}
+	log := &replaced{Log: y.log, by: until(t, y.log, 700)}
+	for name, s := range map[string]*shelf{"without a snapshot": {}, "from a snapshot of before": nil} {
+		t.Run(name, func(t *testing.T) {
+			if s == nil {
+				s = &shelf{}
+				e, err := engine.Open(context.Background(), engine.Config{Log: until(t, y.log, 300), Clock: y.clock, Server: domain.ID{15: 9}, Snapshots: s})
+				require.NoError(t, err)
+				require.NoError(t, e.Snapshot())
+			}
+			put := *log
+			e, err := engine.Open(context.Background(), engine.Config{Log: &put, Clock: y.clock, Server: domain.ID{15: 9}, Snapshots: s})
+			require.NoError(t, err)
+			require.ErrorIs(t, e.Doubted(), engine.ErrDoubted)
+			require.Equal(t, eventlog.Position(700), e.Position())
+		})
+	}
+}
+
+// held is a log whose reads wait to be let go on.
+type held struct {
+	eventlog.Log
+	goOn chan struct{}
+}
+
+func (h *held) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded, error] {
+	if h.goOn != nil {
+		<-h.goOn
+	}
+	return h.Log.ReadAll(ctx, after, limit)
+}
+
+func TestASnapshotThatWaitsForAReadWhichFindsTheLogPutBackIsNotTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		y, s := newYard(t), &shelf{}
+		y.shop()
+		y.join("web-01", 1)
+		log := &held{Log: y.log}
+		e, err := engine.Open(context.Background(), engine.Config{Log: log, Clock: y.clock, Server: domain.ID{15: 9}, Snapshots: s})
+		require.NoError(t, err)
+		require.NoError(t, e.Snapshot())
+		witness := s.data
+		y.join("web-02", 2)
+		require.NoError(t, e.CatchUp(context.Background()))
+		log.Log, log.goOn = until(t, y.log, 5), make(chan struct{})
+		go func() { _ = e.CatchUp(context.Background()) }()
+		synctest.Wait()
+		go func() { _ = e.Snapshot() }()
+		synctest.Wait()
+		close(log.goOn)
+		synctest.Wait()
+		require.ErrorIs(t, e.Doubted(), engine.ErrDoubted)
+		require.Equal(t, witness, s.data)
+	})
+}
+
+func TestAStartFromASnapshotCanReadTheEndOfTheLogWithoutItsBeginning(t *testing.T) {
+	y, s := newYard(t), &shelf{}
+	e, _ := y.begins(s, nil)
+	for _, name := range []string{"lab", "staging", "production"} {
+		y.clock.now += time.Second
+		y.do(domain.ApplyEnvironment{Name: name})
+		require.NoError(t, e.CatchUp(context.Background()))
+	}
+	require.NoError(t, e.Snapshot())
+	y.clock.now += time.Second
+	again, _ := y.begins(s, nil)
+	require.Equal(t, e.Back(2), again.Back(2))
+	require.NotZero(t, again.Back(2))
 }
 
 func TestALogWhoseEventsMovedToOtherPositionsIsNotDoubtedBySnapshot(t *testing.T) {

@@ -18,6 +18,8 @@ const (
 	pastOfMachine = 300
 	pastOfProject = 1000
 	pastOfParts   = 50
+	// mostLooks bounds how many deployments are asked for a part that they may not have had.
+	mostLooks = 4 * pastOfParts
 )
 
 // thread is a stream, where to begin in it, and how many events to read at most.
@@ -31,29 +33,48 @@ type thread struct {
 // project's parts on the machine. They come stream by stream; what the view has not folded may be among them.
 func (e *Engine) Past(ctx context.Context, machine, project string) ([]eventlog.Recorded, error) {
 	var own []thread
-	var parts map[domain.ID]eventlog.Position
-	e.Read(func(v *projections.View) { own, parts = threadsOf(v, machine, project) })
-	return readThreads(ctx, e.cfg.Log, machine, own, parts)
+	e.Read(func(v *projections.View) { own = threadsOf(v, machine, project) })
+	past, err := readThreads(ctx, e.cfg.Log, own)
+	if err != nil {
+		return nil, err
+	}
+	var parts []domain.ID
+	e.Read(func(v *projections.View) { parts = partsOf(v, machine, project, past) })
+	return readParts(ctx, e.cfg.Log, machine, parts, past)
 }
 
 // PastOf is Past for a view that nobody else uses, such as Replay's.
 func PastOf(ctx context.Context, log eventlog.Log, v *projections.View, machine, project string) ([]eventlog.Recorded, error) {
-	own, parts := threadsOf(v, machine, project)
-	return readThreads(ctx, log, machine, own, parts)
+	past, err := readThreads(ctx, log, threadsOf(v, machine, project))
+	if err != nil {
+		return nil, err
+	}
+	return readParts(ctx, log, machine, partsOf(v, machine, project, past), past)
 }
 
-// threadsOf are the own streams of both, and where each deployment of which the view knows a part on the machine was queued.
-func threadsOf(v *projections.View, machine, project string) ([]thread, map[domain.ID]eventlog.Position) {
+// threadsOf are the own streams of both.
+func threadsOf(v *projections.View, machine, project string) []thread {
 	last := func(stream string, most int) thread {
 		return thread{stream, max(0, v.Revision(stream)+1-eventlog.Revision(most)), most}
 	}
-	parts := map[domain.ID]eventlog.Position{}
+	return []thread{last(domain.MachineStream(machine), pastOfMachine), last(domain.ProjectStream(project), pastOfProject)}
+}
+
+// partsOf are the deployments, newest first, of which the view knows a part on the machine, and those which it has forgotten
+// and which may have had one, as far as what was read of the project tells.
+func partsOf(v *projections.View, machine, project string, past []eventlog.Recorded) []domain.ID {
+	queued := map[domain.ID]eventlog.Position{}
 	for _, d := range v.Deployments {
 		if d.Parts[machine] != nil && d.Project.Name == project {
-			parts[d.ID] = d.Queued
+			queued[d.ID] = d.Queued
 		}
 	}
-	return []thread{last(domain.MachineStream(machine), pastOfMachine), last(domain.ProjectStream(project), pastOfProject)}, parts
+	for _, rec := range past {
+		if _, forgotten := v.Forgotten(domain.ID(rec.ID)); forgotten && mayConcern(machine, rec) {
+			queued[domain.ID(rec.ID)] = rec.Position
+		}
+	}
+	return slices.SortedFunc(maps.Keys(queued), func(a, b domain.ID) int { return cmp.Compare(queued[b], queued[a]) })
 }
 
 // Alive says whether a server runs, as far as this one has seen its lease change.
@@ -65,23 +86,28 @@ func (e *Engine) Alive(server domain.ID) bool {
 	return server == e.cfg.Server || known && !lease.gone && e.cfg.Clock.Elapsed()-lease.at <= policies.LeaseStale
 }
 
-// readThreads reads the own streams, and then the parts: those that the view knows, and those of deployments it has forgotten
-// that the project's stream tells of.
-func readThreads(ctx context.Context, log eventlog.Log, machine string, own []thread, parts map[domain.ID]eventlog.Position) (past []eventlog.Recorded, err error) {
-	for _, t := range own {
+func readThreads(ctx context.Context, log eventlog.Log, threads []thread) (past []eventlog.Recorded, err error) {
+	for _, t := range threads {
 		if past, err = t.read(ctx, log, past); err != nil {
 			return nil, err
 		}
 	}
-	for _, rec := range past {
-		if mayConcern(machine, rec) {
-			parts[domain.ID(rec.ID)] = rec.Position
-		}
-	}
-	newest := slices.SortedFunc(maps.Keys(parts), func(a, b domain.ID) int { return cmp.Compare(parts[b], parts[a]) })
-	for _, id := range newest[:min(len(newest), pastOfParts)] {
+	return past, nil
+}
+
+// readParts adds the parts on the machine that the newest of these deployments had, as many as it finds and pastOfParts allows.
+func readParts(ctx context.Context, log eventlog.Log, machine string, deployments []domain.ID, past []eventlog.Recorded) (_ []eventlog.Recorded, err error) {
+	found := 0
+	for _, id := range deployments[:min(len(deployments), mostLooks)] {
+		before := len(past)
 		if past, err = (thread{domain.PartStream(id, machine), 0, pastOfParts}).read(ctx, log, past); err != nil {
 			return nil, err
+		}
+		if len(past) > before {
+			found++
+		}
+		if found == pastOfParts {
+			break
 		}
 	}
 	return past, nil

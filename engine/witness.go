@@ -41,6 +41,7 @@ func (w *witness) read(ctx context.Context, log eventlog.Log, take func(page []e
 			w.before, w.at, w.id = w.at, rec.Position, rec.ID
 		}
 		read += len(page)
+		clear(page) // what an event holds is not kept until the next one comes
 		w.page, page = page, page[:0]
 	}
 	for rec, err := range log.ReadAll(ctx, w.before, 0) {

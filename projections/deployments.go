@@ -135,15 +135,20 @@ func (v *View) queue(p *Project, e domain.DeploymentQueued, f Fact) {
 	}
 	slices.Sort(d.Order)
 	v.Deployments[d.ID] = d
-	p.Open = append(p.Open, d)
-	if d.Kind == domain.EnvironmentWide {
-		p.wide = append(p.wide, d)
-	}
-	v.open = append(v.open, d)
+	v.list(d)
 	v.releaseAtOnce(d)
 	d.released()
 	if d.Kind == domain.EnvironmentWide {
 		v.settleEnvironment(p, d.Environment)
+	}
+}
+
+// list puts a deployment on the lists of open ones.
+func (v *View) list(d *Deployment) {
+	p := d.Project
+	v.open, p.Open = append(v.open, d), append(p.Open, d)
+	if d.Kind == domain.EnvironmentWide {
+		p.wide = append(p.wide, d)
 	}
 }
 

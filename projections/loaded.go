@@ -57,7 +57,7 @@ func (l *loader) lists() {
 	v, in := l.view, &l.in
 	v.Position, v.Time, v.Fence, v.Restores, v.Kept = in.Position, in.Time, in.Fence, in.Restores, in.Kept
 	v.Environments, v.Policies, v.Tokens, v.Servers = in.Environments, in.Policies, in.Tokens, in.Servers
-	v.Watch, v.Watch.starts, v.forgotten, v.owed = in.Watch, in.Starts, in.Forgotten, in.Owed
+	v.Watch, v.Watch.starts, v.forgotten, v.owed = in.Watch, in.Starts, in.Forgotten, owed{in.Owed, in.OwedOrder}
 	for _, aside := range in.Aside {
 		aside.Aside.waiting = aside.Waiting
 		v.Aside[aside.Aside.Stream] = aside.Aside
@@ -113,12 +113,8 @@ func (l *loader) deployment(s savedDeployment) {
 		l.part(d, part)
 	}
 	d.released()
-	if d.Ended {
-		return
-	}
-	v.open, d.Project.Open = append(v.open, d), append(d.Project.Open, d)
-	if d.Kind == domain.EnvironmentWide {
-		d.Project.wide = append(d.Project.wide, d)
+	if !d.Ended {
+		v.list(d)
 	}
 }
 

@@ -35,11 +35,11 @@ func (v *View) retire(d *Deployment) {
 	r.recent = append(r.recent, d)
 	if len(r.recent) > v.Kept {
 		r.lingering = append(r.lingering, r.recent[0])
-		r.recent = without(r.recent, r.recent[0])
+		r.recent = lessFirst(r.recent)
 	}
 	for range min(looksPerEnd, len(r.lingering)) {
 		oldest := r.lingering[0]
-		r.lingering = without(r.lingering, oldest)
+		r.lingering = lessFirst(r.lingering)
 		if v.goesBackTo(oldest) {
 			r.lingering = append(r.lingering, oldest)
 		} else {
@@ -47,6 +47,15 @@ func (v *View) retire(d *Deployment) {
 		}
 	}
 	v.retired[key] = r
+}
+
+// lessFirst is the list without its first; nil if nothing is left.
+func lessFirst(list []*Deployment) []*Deployment {
+	if len(list) == 1 {
+		return nil
+	}
+	list[0] = nil
+	return list[1:]
 }
 
 // goesBackTo says that something which counts now began with the deployment: what its environment wants, the last
@@ -80,10 +89,29 @@ func (v *View) forget(d *Deployment) {
 	for _, machine := range d.Order {
 		stream, part := domain.PartStream(d.ID, machine), d.Parts[machine]
 		if part.Claimed > 0 && !part.Reported {
-			v.owed[stream] = part.facts()
+			v.owe(stream, part.facts())
 		} else {
 			delete(v.heads, stream)
 		}
+	}
+}
+
+// maxOwed bounds the results that are still taken: most agents that are cut off for so long are gone with their machines.
+const maxOwed = 1000
+
+// owed are lost parts of forgotten deployments, whose agents may report still.
+type owed struct {
+	parts map[string]*domain.Part // by stream
+	order []string                // of the streams, oldest first
+}
+
+func (v *View) owe(stream string, part *domain.Part) {
+	v.owed.parts[stream] = part
+	v.owed.order = append(v.owed.order, stream)
+	if oldest := v.owed.order[0]; len(v.owed.order) > maxOwed {
+		v.owed.order = v.owed.order[1:]
+		delete(v.owed.parts, oldest)
+		delete(v.heads, oldest)
 	}
 }
 
@@ -102,10 +130,10 @@ func (p *Part) facts() *domain.Part {
 // foldForgotten folds a fact about a part that the view does not have: only a result that was owed means something.
 func (v *View) foldForgotten(f Fact) {
 	e, ended := f.Event.(domain.PartEnded)
-	switch owed := v.owed[f.Stream]; {
-	case owed == nil:
+	switch part := v.owed.parts[f.Stream]; {
+	case part == nil:
 		delete(v.heads, f.Stream) // nobody may append to it
 	case ended && e.ByAgent():
-		owed.Reported = true
+		part.Reported = true
 	}
 }

@@ -15,7 +15,7 @@ import (
 
 // book folds facts that a test writes.
 type book struct {
-	t *testing.T
+	t testing.TB
 	*projections.View
 }
 
@@ -57,13 +57,13 @@ func (b *book) narrowed(end domain.PartEnded, machines ...string) domain.ID {
 	return d
 }
 
-func newBook(t *testing.T, machines int) *book {
+func newBook(t testing.TB, machines int) *book {
 	b := &book{t, projections.New()}
 	b.now("environment/production", domain.EnvironmentDefined{})
 	b.now("project/shop", domain.ProjectDefined{}, domain.ReleaseCreated{Version: "1.0"})
 	for n := range machines {
 		b.now(fmt.Sprintf("machine/web-%02d", n), domain.MachineAdded{Environment: "production"},
-			domain.MachineCameOnline{Session: domain.ID{1: byte(n)}, Instance: domain.ID{2: byte(n)}})
+			domain.MachineCameOnline{Session: domain.ID{1: byte(n), 3: byte(n >> 8)}, Instance: domain.ID{2: byte(n), 3: byte(n >> 8)}})
 	}
 	return b
 }
@@ -113,6 +113,22 @@ func TestADeploymentStaysWhileSomethingGoesBackToIt(t *testing.T) {
 		"the hold that a failure left": {
 			func(b *book) domain.ID { return b.narrowed(domain.PartEnded{State: domain.PartFailed}, "web-01") },
 			func(b *book) { b.now("machine/web-01", domain.MachineDeleted{}) }},
+		"the hold on a machine that it left out": {
+			func(b *book) domain.ID {
+				d := b.now("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", Exclude: []string{"web-01"}})
+				b.works(d, "web-00", domain.PartEnded{State: domain.PartFailed})
+				b.now("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentFailed})
+				return d
+			},
+			func(b *book) { b.now("project/shop", domain.HoldLifted{Machine: "web-01", Reason: domain.Lifted}) }},
+		"a part that is open though it is said to have ended": {
+			func(b *book) domain.ID {
+				d := b.now("project/shop", domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0",
+					Machines: []domain.DeploymentMachine{{Name: "web-01"}}})
+				b.now("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentSucceeded})
+				return d
+			},
+			func(b *book) { b.narrowed(succeeded, "web-01") }},
 		"what an environment wants": {
 			func(b *book) domain.ID {
 				b.now("machine/web-01", domain.MachineDisabled{})
@@ -144,6 +160,18 @@ func TestADeploymentStaysWhileSomethingGoesBackToIt(t *testing.T) {
 	}
 }
 
+func TestAFactOfAForgottenPartLeavesNothingBehind(t *testing.T) {
+	b := newBook(t, 1)
+	first := b.narrowed(succeeded, "web-00")
+	for range 2 * projections.KeptDeployments {
+		b.narrowed(succeeded, "web-00")
+	}
+	require.Nil(t, b.Deployments[first])
+	stream := domain.PartStream(first, "web-00")
+	b.now(stream, domain.PartClaimed{Project: "shop"})
+	require.Equal(t, eventlog.NoStream, b.Revision(stream))
+}
+
 func TestTheResultOfALostPartIsTakenDownThoughItsDeploymentIsForgotten(t *testing.T) {
 	b := newBook(t, 2)
 	lost := b.narrowed(domain.PartEnded{State: domain.PartLost, Reason: domain.NoEndReported}, "web-01")
@@ -160,4 +188,21 @@ func TestTheResultOfALostPartIsTakenDownThoughItsDeploymentIsForgotten(t *testin
 	facts, rejection = report.Decide(b.World())
 	require.Nil(t, rejection)
 	require.Empty(t, facts, "once")
+}
+
+// BenchmarkLoneDeployments measures a deployment to one machine, from its queueing to its end, of a fleet in which each machine had
+// one of its own that stays.
+func BenchmarkLoneDeployments(b *testing.B) {
+	for _, n := range []int{1_000, 10_000} {
+		b.Run(fmt.Sprintf("machines=%d", n), func(b *testing.B) {
+			l := newBook(b, n)
+			for i := range n {
+				l.narrowed(succeeded, fmt.Sprintf("web-%02d", i))
+			}
+			b.ResetTimer()
+			for i := range b.N {
+				l.narrowed(succeeded, fmt.Sprintf("web-%02d", i%n))
+			}
+		})
+	}
 }

@@ -36,6 +36,7 @@ type saved struct {
 	Retired      []savedRetired
 	Forgotten    map[domain.ID]eventlog.Position
 	Owed         map[string]*domain.Part
+	OwedOrder    []string
 	Heads        map[string]savedHead
 	Receipts     []savedReceipt // oldest first
 	ReceiptsNow  time.Duration
@@ -126,7 +127,7 @@ func (v *View) Save() ([]byte, error) {
 	s := &saver{view: v, projects: map[*Project]int{}}
 	s.out = saved{Position: v.Position, Time: v.Time, Fence: v.Fence, Restores: v.Restores, Kept: v.Kept, Gathered: v.audience.fresh,
 		Environments: v.Environments, Policies: v.Policies, Tokens: v.Tokens, Servers: v.Servers, Watch: v.Watch, Starts: v.Watch.starts,
-		Forgotten: v.forgotten, Owed: v.owed, ReceiptsNow: v.receipts.now}
+		Forgotten: v.forgotten, Owed: v.owed.parts, OwedOrder: v.owed.order, ReceiptsNow: v.receipts.now}
 	s.lists()
 	for _, name := range sortedKeys(v.Projects) {
 		s.project(v.Projects[name])

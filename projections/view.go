@@ -41,7 +41,7 @@ type View struct {
 	heads     map[string]head // of the streams, less those of forgotten parts
 	retired   map[ledgerKey]retired
 	forgotten map[domain.ID]eventlog.Position // where each deployment ended that is here no more
-	owed      map[string]*domain.Part         // lost parts of forgotten deployments, by stream: their agents may report still
+	owed      owed
 	receipts  receipts
 	proofs    proofs
 	joined    map[domain.ID][]*domain.Token // by the instance that used them
@@ -119,7 +119,7 @@ func New() *View {
 		heads:        map[string]head{},
 		retired:      map[ledgerKey]retired{},
 		forgotten:    map[domain.ID]eventlog.Position{},
-		owed:         map[string]*domain.Part{},
+		owed:         owed{parts: map[string]*domain.Part{}},
 		Watch:        Watch{starts: map[domain.ID]eventlog.Position{}},
 		receipts:     newReceipts(),
 		proofs:       proofs{},

@@ -123,7 +123,7 @@ func (w world) Part(deployment domain.ID, machine string) *domain.Part {
 	if p := w.part(deployment, machine); p != nil {
 		return p.facts()
 	}
-	return w.v.owed[domain.PartStream(deployment, machine)]
+	return w.v.owed.parts[domain.PartStream(deployment, machine)]
 }
 
 func (w world) Gate(deployment domain.ID, machine string, session domain.ID) domain.PartReason {

@@ -76,7 +76,8 @@ func (c *cursor) collect(ctx context.Context, r *reader, want int) (events []eve
 		return nil
 	}
 	query, values := c.query(r, c.end, want)
-	// A page is read to its end: a query that could be interrupted takes two goroutines, which cost more than it does.
+	// A page is read to its end: a query that could be interrupted takes two goroutines, which cost more than it does. Where
+	// another connection holds the file, that may last as long as the busy time-out.
 	err = query.eachUntil(context.WithoutCancel(ctx), take, values...)
 	if full = errors.Is(err, errPageFull); full {
 		err = nil

@@ -19,7 +19,7 @@
 // # The order
 //
 //	listen ─▶ open the log ─▶ fold it ─▶ ServerStarted ─▶ client context ─▶ serve, loops
-//	not ready, agents and streams go ─▶ stop taking in ─▶ end what runs ─▶ end the loops ─▶ drop the lease ─▶ close the log
+//	not ready, agents and streams go ─▶ stop taking in ─▶ end what runs ─▶ end the loops ─▶ drop the lease ─▶ snapshot ─▶ close the log
 //
 // The address is taken first, so a second server on it writes nothing. A server that is told to stop while others
 // run says so at /readyz for a moment before it takes no more connections. Beyond loopback nothing is

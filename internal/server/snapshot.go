@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"sync"
 
+	"go.uber.org/zap"
+
 	"github.com/droverhq/drover/engine"
 )
 
@@ -31,40 +33,47 @@ func (s snapshotFile) Load() ([]byte, error) {
 
 // Store writes a file beside it and puts that in its place once it is on the disk.
 func (s snapshotFile) Store(data []byte) (err error) {
-	file, err := os.CreateTemp(filepath.Dir(s.path), snapshotName+"-") // for its owner alone
+	beside := s.path + ".new" // one name: what a server that was killed has left of it is written over
+	file, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("write a snapshot: %w", err)
 	}
 	_, err = file.Write(data)
 	err = errors.Join(err, file.Sync(), file.Close())
 	if err == nil {
-		err = os.Rename(file.Name(), s.path)
+		err = os.Rename(beside, s.path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("write a snapshot: %w", err), os.Remove(file.Name()))
+		return errors.Join(fmt.Errorf("write a snapshot: %w", err), os.Remove(beside))
 	}
 	return nil
 }
 
 // snapshots are where a server keeps its snapshot, and the name of the program that may read it. A server without a data
 // folder, or that cannot read its own program, has none.
-func snapshots(data string) (engine.Snapshots, string) {
-	program, err := programSum()
-	if data == "" || err != nil {
+func (r *run) snapshots() (engine.Snapshots, string) {
+	if r.config.Data == "" {
 		return nil, ""
 	}
-	return snapshotFile{filepath.Join(data, snapshotName)}, program
+	program, err := programSum()
+	if err != nil {
+		r.logger.Warn("no snapshots are kept: this program cannot be read", zap.Error(err))
+		return nil, ""
+	}
+	return snapshotFile{filepath.Join(r.config.Data, snapshotName)}, program
 }
 
 // programSum is the checksum of the program that runs: whatever changes the fold, if only by a compiler, changes it.
 var programSum = sync.OnceValues(func() (string, error) {
-	path, err := os.Executable()
+	file, err := os.Open("/proc/self/exe") // what runs, whatever has its name by now
 	if err != nil {
-		return "", err
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return "", err
+		path, failure := os.Executable()
+		if failure != nil {
+			return "", failure
+		}
+		if file, err = os.Open(path); err != nil {
+			return "", err
+		}
 	}
 	defer file.Close()
 	sum := sha256.New()

@@ -1,0 +1,56 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/projections"
+)
+
+// claims counts the events of a machine's parts that the past tells of.
+func (y *yard) claims(e *engine.Engine) (n int) {
+	past, err := e.Past(context.Background(), "web-01", "shop")
+	require.NoError(y.t, err)
+	for _, rec := range past {
+		if kind, _ := domain.SplitStream(rec.Stream); kind == domain.PartStreams {
+			n++
+		}
+	}
+	return n
+}
+
+// TestThePastOfAMachineHoldsItsPartsWhateverTheViewHasForgotten: deployments that went elsewhere do not use up the room.
+func TestThePastOfAMachineHoldsItsPartsWhateverTheViewHasForgotten(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	y.do(domain.ApplyEnvironment{Name: "staging"})
+	y.join("web-01", 1)
+	wide := domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}
+	for range 3 {
+		y.do(wide)
+		require.True(t, y.work("web-01", domain.PartSucceeded))
+	}
+	for range 60 {
+		y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "staging"})
+	}
+	require.Equal(t, 6, y.claims(y.Engine))
+	forgetful, err := engine.Open(context.Background(), engine.Config{Log: y.log, Clock: y.clock, Server: domain.ID{15: 3}, Kept: 1})
+	require.NoError(t, err)
+	forgetful.Read(func(v *projections.View) { require.Less(t, len(v.Deployments), 4) })
+	require.Equal(t, 6, y.claims(forgetful))
+}
+
+func TestAServerThatDoubtsItsLogHasNothingToReactTo(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	y.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})
+	_, err := y.Handle(context.Background(), y.id(), domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+	require.NoError(t, err)
+	require.True(t, y.Due(), "the part of a machine that is offline is skipped")
+	y.Doubt("an agent remembers more")
+	require.False(t, y.Due())
+}
