@@ -2,13 +2,11 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
@@ -124,17 +122,13 @@ func (a *API) routeReach() {
 
 // cancel finds the project that a deployment belongs to; its stream guards the command.
 func (a *API) cancel(_ context.Context, in *WriteNamed, by string) (domain.Command, error) {
-	project, forgotten := "", false
+	project := ""
 	id, err := domain.ParseID(in.Name)
 	a.cfg.Engine.Read(func(v *projections.View) {
-		_, forgotten = v.Forgotten(id)
-		if d := v.Deployments[id]; err == nil && d != nil {
-			project = d.Project.Name
+		if d := v.World().Deployment(id); err == nil && d != nil {
+			project = d.Project
 		}
 	})
-	if forgotten {
-		return nil, problem(client.Conflict, fmt.Sprintf("deployment %s has ended", id), "`drover describe deployment "+id.String()+"` says how")
-	}
 	if project == "" {
 		return nil, missing("deployment %.80q does not exist", in.Name).hint("`drover get deployments` lists them")
 	}

@@ -11,13 +11,13 @@ import (
 
 // longAgo folds the log up to the end of a deployment that the view has forgotten. It returns nil for any other.
 func (a *API) longAgo(ctx context.Context, id domain.ID) (*projections.View, error) {
-	var ended eventlog.Position
+	var known projections.Forgotten
 	var forgotten bool
-	a.cfg.Engine.Read(func(v *projections.View) { ended, forgotten = v.Forgotten(id) })
+	a.cfg.Engine.Read(func(v *projections.View) { known, forgotten = v.Forgotten(id) })
 	if !forgotten {
 		return nil, nil //nolint:nilnil // both are answers
 	}
-	v, _, err := a.replay(ctx, func(rec eventlog.Recorded) bool { return rec.Position <= ended })
+	v, _, err := a.replay(ctx, func(rec eventlog.Recorded) bool { return rec.Position <= known.Ended })
 	return v, err
 }
 

@@ -1,8 +1,11 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"io"
+	"net/http"
 	"testing"
 
 	"github.com/google/uuid"
@@ -56,4 +59,33 @@ func TestADeploymentThatTheViewHasForgottenIsReadFromTheLog(t *testing.T) {
 	var never explain.Deployment
 	_, err := y.admin.Get(context.Background(), fmt.Sprintf("/deployments/%s", uuid.New()), nil, &never)
 	require.ErrorContains(t, err, "does not exist")
+}
+
+// A cancel that was accepted is sent again under its key once its deployment is forgotten: the first answer is no longer given.
+func TestACancelThatIsSentAgainLongAfterHasItsFirstAnswer(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	y.do(domain.ApplyMachine{Name: "web-09", Environment: "production"})
+	y.do(domain.ConnectMachine{Name: "web-09", Server: y.engine.Server(), Session: domain.ID{1: 9}, Instance: domain.ID{2: 9}})
+	d := y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production", Machines: []string{"web-09"}}).Deployment
+	key := uuid.NewString()
+	cancel := func() (int, string) {
+		req, err := http.NewRequest(http.MethodPost, y.door.URL+"/api/v1/deployments/"+d.String()+"/cancel", bytes.NewReader([]byte("{}")))
+		require.NoError(t, err)
+		req.Header.Set("Idempotency-Key", key)
+		req.Header.Set("Authorization", "Bearer "+y.admin.Token)
+		req.Header.Set("Content-Type", "application/json")
+		res := y.raw(req)
+		text, _ := io.ReadAll(res.Body)
+		return res.StatusCode, string(text)
+	}
+	code, text := cancel()
+	require.Equal(t, 200, code, text)
+	code, text = cancel()
+	require.Equal(t, 200, code, "sent again: %s", text)
+	for range projections.KeptDeployments + 1 {
+		y.deploysTo("web-09")
+	}
+	code, text = cancel()
+	require.Equal(t, 200, code, "sent again later: %s", text)
 }

@@ -57,12 +57,13 @@ func (a *API) claim(ctx context.Context, id domain.ID, c domain.ClaimPart) (clie
 
 // end records how a part ended, once, and names the event.
 func (a *API) end(ctx context.Context, c domain.EndPart) (client.Ended, error) {
-	if _, err := a.handle(ctx, domain.ID{}, c); err != nil {
-		return client.Ended{}, err
+	ended := client.Ended{Deployment: c.Deployment.String()}
+	_, refused := a.handle(ctx, domain.ID{}, c)
+	if refused != nil && problemOf(refused).Kind != client.NotFound {
+		return client.Ended{}, refused
 	}
 	a.output.wake(c.Deployment)
 	a.counts.forget(countKey{c.Deployment, c.Machine})
-	ended := client.Ended{Deployment: c.Deployment.String()}
 	for rec, err := range a.cfg.Log.ReadStream(ctx, c.Stream(), 0, 0) {
 		if err != nil {
 			return ended, fmt.Errorf("read the end of %s: %w", c.Stream(), err)
@@ -72,7 +73,10 @@ func (a *API) end(ctx context.Context, c domain.EndPart) (client.Ended, error) {
 			ended.Event = rec.ID.String()
 		}
 	}
-	return ended, nil
+	if refused != nil && ended.Event == "" {
+		return client.Ended{}, refused
+	}
+	return ended, nil // a part that is forgotten has its result all the same: an agent must not remember another
 }
 
 // knownReason is what a reason of an agent must look like to be kept.

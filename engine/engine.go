@@ -64,8 +64,9 @@ type Engine struct {
 	log  *zap.Logger
 
 	reads    reads
-	deciding sync.Mutex // one tick or reaction at a time
-	newest   witness    // belongs to who reads
+	deciding sync.Mutex        // one tick or reaction at a time
+	newest   witness           // belongs to who reads
+	resumed  eventlog.Position // see Resumed
 
 	mu      sync.RWMutex // guards what follows
 	view    *projections.View
@@ -165,12 +166,13 @@ func (e *Engine) readOn(ctx context.Context) error {
 
 // rewound doubts the log, as it has lost what was folded of it, and folds what is there.
 func (e *Engine) rewound(ctx context.Context) error {
-	e.Doubt(fmt.Sprintf("server %s has read event %s at position %s", e.cfg.Server, e.newest.id, e.newest.at))
-	return e.refold(ctx)
+	says := fmt.Sprintf("server %s has read event %s at position %s", e.cfg.Server, e.newest.id, e.newest.at)
+	e.Doubt(says)
+	return e.refold(ctx, says)
 }
 
 // refold folds the log from its beginning, beside the view that is there until the new one is whole.
-func (e *Engine) refold(ctx context.Context) error {
+func (e *Engine) refold(ctx context.Context, says string) error {
 	view, newest := e.empty(), witness{}
 	err := newest.readOn(ctx, e.cfg.Log, func(page []eventlog.Recorded) {
 		for _, rec := range page {
@@ -182,8 +184,12 @@ func (e *Engine) refold(ctx context.Context) error {
 	}
 	e.newest = newest
 	e.mu.Lock()
+	was := e.logID()
 	e.view, e.batch, e.ages, e.rounds = view, triggers.Batch{}, projections.Ages{}, rollout.Rounds{}
 	e.ages.Mark(view.Position, e.cfg.Clock.Elapsed())
+	if !view.World().Restored(domain.ID(was)) { // else somebody has accepted that
+		e.doubt = doubt{log: e.logID(), says: says} // it may go by an earlier id now
+	}
 	e.mu.Unlock()
 	e.announce()
 	return nil

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/google/uuid"
@@ -35,17 +36,30 @@ type snapshot struct {
 	Before   eventlog.Position // the witness
 	At       eventlog.Position
 	ID       uuid.UUID
+	Time     time.Time
 	Pauses   []eventlog.Position // see projections.Ages
 	View     []byte
 }
 
-// errOther means that a snapshot is of another log, or was made by another program.
-var errOther = errors.New("it is of another log or another program")
+// What a snapshot is not used for: it is of another log, or was made by another program or by other rules.
+var (
+	errOtherLog     = errors.New("it is of another log")
+	errOtherProgram = errors.New("it is by another program")
+)
+
+// sealing writes times to the nanosecond.
+var sealing = func() cbor.UserBufferEncMode {
+	mode, err := cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.UserBufferEncMode()
+	if err != nil {
+		panic(err) // the option is ours
+	}
+	return mode
+}()
 
 // sealed is how a snapshot is kept: its checksum, and what that is over.
 func sealed(s *snapshot) ([]byte, error) {
 	out := bytes.NewBuffer(make([]byte, sha256.Size, len(s.View)+4096))
-	if err := cbor.MarshalToBuffer(s, out); err != nil {
+	if err := sealing.MarshalToBuffer(s, out); err != nil {
 		return nil, err
 	}
 	data := out.Bytes()
@@ -112,7 +126,7 @@ func (e *Engine) takeSnapshot() (s *snapshot, taken int, err error) {
 			return
 		}
 		s, taken = &snapshot{Made: e.made, Log: e.logID(), Decision: e.cfg.Decision, Program: e.cfg.Program,
-			Before: e.newest.before, At: e.newest.at, ID: e.newest.id, Pauses: e.ages.Pauses()}, e.unsaved
+			Before: e.newest.before, At: e.newest.at, ID: e.newest.id, Time: e.newest.time, Pauses: e.ages.Pauses()}, e.unsaved
 		s.View, err = v.Save()
 	})
 	if err != nil {
@@ -121,21 +135,22 @@ func (e *Engine) takeSnapshot() (s *snapshot, taken int, err error) {
 	return s, taken, nil
 }
 
-// resume begins with the snapshot that is there, if it is one of this log by this program. It returns nil where the log
-// is to be folded from its beginning.
+// resume begins with the snapshot that is there, if it is one of this log by this program. It returns what the snapshot
+// remembers of this log, which holds whichever program made it; nil for nothing.
 func (e *Engine) resume() *snapshot {
 	if e.cfg.Snapshots == nil {
 		return nil
 	}
 	s, view, err := e.loadSnapshot()
-	if err != nil {
+	switch {
+	case errors.Is(err, errOtherProgram):
+		e.log.Info("the snapshot is by another program, or another build of this one; the whole log is folded")
+	case err != nil:
 		e.log.Warn("the snapshot is not used; the whole log is folded", zap.Error(err))
+	case view != nil:
+		e.view, e.newest, e.resumed = view, witness{before: s.Before, at: s.At, id: s.ID, time: s.Time}, s.At
+		e.ages.Resume(s.Pauses, e.cfg.Clock.Elapsed())
 	}
-	if view == nil {
-		return nil
-	}
-	e.view, e.newest = view, witness{before: s.Before, at: s.At, id: s.ID}
-	e.ages.Resume(s.Pauses, e.cfg.Clock.Elapsed())
 	return s
 }
 
@@ -145,11 +160,13 @@ func (e *Engine) loadSnapshot() (*snapshot, *projections.View, error) {
 		return nil, nil, err
 	}
 	s, err := unsealed(data)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, nil, err
-	}
-	if s.Made != e.made || s.Decision != e.cfg.Decision || s.Program != e.cfg.Program {
-		return nil, nil, errOther
+	case s.Made != e.made:
+		return nil, nil, errOtherLog
+	case s.Decision != e.cfg.Decision || s.Program != e.cfg.Program:
+		return s, nil, errOtherProgram
 	}
 	view, err := projections.Load(s.View)
 	return s, view, err
@@ -157,13 +174,8 @@ func (e *Engine) loadSnapshot() (*snapshot, *projections.View, error) {
 
 // openLog folds the log: what came after the snapshot, or all of it.
 func (e *Engine) openLog(ctx context.Context) error {
-	s := e.resume()
-	err := e.newest.readOn(ctx, e.cfg.Log, e.fold)
-	switch {
-	case !errors.Is(err, errRewound):
-	case s != nil && e.newest.at == s.At:
-		err = e.distrust(ctx, s)
-	default: // it is this very run that has read what is lost
+	err := e.begin(ctx, e.resume())
+	if errors.Is(err, errRewound) { // it is this very run that has read what is lost
 		err = e.rewound(ctx)
 	}
 	if err != nil {
@@ -173,20 +185,33 @@ func (e *Engine) openLog(ctx context.Context) error {
 	return nil
 }
 
-// distrust folds the whole log, as it does not have where it was the event that a snapshot ends with. If it has it nowhere, and goes
-// by the same id, it has lost it: an older copy took its place while this server was down.
-func (e *Engine) distrust(ctx context.Context, s *snapshot) error {
-	e.log.Warn("the snapshot is not used: the log does not have its last event there; the whole log is folded", zap.Stringer("position", s.At))
+func (e *Engine) begin(ctx context.Context, s *snapshot) error {
+	if s == nil || e.resumed > 0 {
+		err := e.newest.readOn(ctx, e.cfg.Log, e.fold)
+		if !errors.Is(err, errRewound) || s == nil || e.newest.at != s.At {
+			return err
+		}
+		e.log.Warn("the snapshot is not used: the log does not have its last event there; the whole log is folded", zap.Stringer("position", s.At))
+	}
+	return e.lookFor(ctx, s)
+}
+
+// lookFor folds the whole log and looks for the event that a snapshot ends with. If the log has it nowhere, and nobody has accepted a
+// restore since, it has lost it: an older copy took its place while this server was down.
+func (e *Engine) lookFor(ctx context.Context, s *snapshot) error {
 	found := false
-	e.view, e.newest, e.ages = e.empty(), witness{}, projections.Ages{}
+	e.view, e.newest, e.ages, e.resumed = e.empty(), witness{}, projections.Ages{}, 0
 	err := e.newest.readOn(ctx, e.cfg.Log, func(page []eventlog.Recorded) {
 		for _, rec := range page {
-			found = found || rec.ID == s.ID
+			found = found || rec.ID == s.ID && rec.Time.Equal(s.Time)
 		}
 		e.fold(page)
 	})
-	if err == nil && !found && e.logID() == s.Log {
+	if err == nil && !found && !e.view.World().Restored(domain.ID(s.Log)) {
 		e.Doubt(fmt.Sprintf("a server that ran before has read event %s at position %s", domain.ID(s.ID), s.At))
 	}
 	return err
 }
+
+// Resumed is the position of the snapshot that this start went on from; 0 if it folded the whole log.
+func (e *Engine) Resumed() eventlog.Position { return e.resumed }

@@ -204,6 +204,8 @@ func TestALogThatWasPutBackWhileItsServerWasDownIsNoticedBySnapshot(t *testing.T
 	e, _ := y.begins(s, nil)
 	require.ErrorIs(t, e.Doubted(), engine.ErrDoubted)
 	require.Equal(t, eventlog.Position(5), e.Position(), "the view is that of the log as it is")
+	renewed, _ := y.begins(s, func(c *engine.Config) { c.Program = "the next version" })
+	require.ErrorIs(t, renewed.Doubted(), engine.ErrDoubted, "by whichever program")
 	kept := s.data
 	require.NoError(t, e.Snapshot())
 	require.Equal(t, kept, s.data, "the witness stays until somebody accepts the restore")

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -15,6 +16,7 @@ type witness struct {
 	before eventlog.Position // of the event before; a read after it begins with the witness
 	at     eventlog.Position // zero: nothing was folded yet
 	id     uuid.UUID
+	time   time.Time           // ids of reports and decisions derive from their own stream: after a restore one may be given again
 	page   []eventlog.Recorded // the last one's room
 }
 
@@ -38,7 +40,7 @@ func (w *witness) read(ctx context.Context, log eventlog.Log, take func(page []e
 	hand := func() {
 		take(page)
 		for _, rec := range page {
-			w.before, w.at, w.id = w.at, rec.Position, rec.ID
+			w.before, w.at, w.id, w.time = w.at, rec.Position, rec.ID, rec.Time
 		}
 		read += len(page)
 		clear(page) // what an event holds is not kept until the next one comes
@@ -54,7 +56,7 @@ func (w *witness) read(ctx context.Context, log eventlog.Log, take func(page []e
 			if page = append(page, rec); len(page) == pageSize {
 				hand()
 			}
-		case rec.Position != w.at || rec.ID != w.id:
+		case rec.Position != w.at || rec.ID != w.id || !rec.Time.Equal(w.time):
 			return read, errRewound
 		default:
 			met = true

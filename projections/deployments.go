@@ -40,6 +40,7 @@ type Deployment struct {
 
 	// adrift says that its project or environment is gone: what was claimed finishes and means nothing more.
 	adrift bool
+	turn   int // by which it was folded among all; a stream that was set aside brings its own late
 	next   int // the first of Order that may be queued still; no part goes back to that
 	open   int // parts that have not ended
 	failed int
@@ -134,6 +135,8 @@ func (v *View) queue(p *Project, e domain.DeploymentQueued, f Fact) {
 		}
 	}
 	slices.Sort(d.Order)
+	v.turns++
+	d.turn = v.turns
 	v.Deployments[d.ID] = d
 	v.list(d)
 	v.releaseAtOnce(d)

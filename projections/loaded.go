@@ -55,7 +55,7 @@ var errNameless = errors.New("it goes back to what it does not hold")
 
 func (l *loader) lists() {
 	v, in := l.view, &l.in
-	v.Position, v.Time, v.Fence, v.Restores, v.Kept = in.Position, in.Time, in.Fence, in.Restores, in.Kept
+	v.Position, v.Time, v.Fence, v.Restores, v.Kept, v.turns = in.Position, in.Time, in.Fence, in.Restores, in.Kept, in.Turns
 	v.Environments, v.Policies, v.Tokens, v.Servers = in.Environments, in.Policies, in.Tokens, in.Servers
 	v.Watch, v.Watch.starts, v.forgotten, v.owed = in.Watch, in.Starts, in.Forgotten, owed{in.Owed, in.OwedOrder}
 	for _, aside := range in.Aside {
@@ -105,6 +105,7 @@ func (l *loader) projectAt(i int) *Project {
 func (l *loader) deployment(s savedDeployment) {
 	v, d := l.view, s.Deployment
 	d.Project, d.Parts, d.adrift = l.projectAt(s.Project), make(map[string]*Part, len(s.Parts)), s.Adrift
+	d.turn = s.Turn
 	if s.Content {
 		d.Content = d.Project.Releases[d.Release]
 	}

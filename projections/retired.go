@@ -85,7 +85,7 @@ func (i *Installed) goesBackTo(d *Deployment) bool {
 // still taken down when it comes: an agent may have been cut off for long.
 func (v *View) forget(d *Deployment) {
 	delete(v.Deployments, d.ID)
-	v.forgotten[d.ID] = d.EndedAt
+	v.forgotten[d.ID] = Forgotten{d.Project.Name, d.EndedAt, d.State, d.Cancelled}
 	for _, machine := range d.Order {
 		stream, part := domain.PartStream(d.ID, machine), d.Parts[machine]
 		if part.Claimed > 0 && !part.Reported {
@@ -115,10 +115,18 @@ func (v *View) owe(stream string, part *domain.Part) {
 	}
 }
 
-// Forgotten is where a deployment ended that the view has no more. A fold up to there has it.
-func (v *View) Forgotten(deployment domain.ID) (ended eventlog.Position, forgotten bool) {
-	ended, forgotten = v.forgotten[deployment]
-	return ended, forgotten
+// Forgotten is what the view knows of a deployment that it has no more. A fold of the log up to Ended has it.
+type Forgotten struct {
+	Project   string
+	Ended     eventlog.Position
+	State     domain.DeploymentState
+	Cancelled bool
+}
+
+// Forgotten says what is known of a deployment that was forgotten; false for any other.
+func (v *View) Forgotten(deployment domain.ID) (Forgotten, bool) {
+	f, forgotten := v.forgotten[deployment]
+	return f, forgotten
 }
 
 // facts is the part as commands ask it.

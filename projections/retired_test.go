@@ -80,7 +80,7 @@ func TestTheLastHundredDeploymentsOfAProjectStayAndOlderOnesGo(t *testing.T) {
 	for i, id := range all {
 		ended, forgotten := b.Forgotten(id)
 		require.Equal(t, i < 50, forgotten, "deployment %d", i)
-		require.Equal(t, i < 50, ended > 0)
+		require.Equal(t, i < 50, ended.Ended > 0)
 		require.Equal(t, i >= 50, b.Deployments[id] != nil)
 		require.Equal(t, i >= 50, b.Revision(domain.PartStream(id, "web-00")) >= 0, "nobody may append to its parts")
 	}

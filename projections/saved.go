@@ -22,6 +22,7 @@ type saved struct {
 	Restores []Restore
 	Kept     int
 	Gathered bool
+	Turns    int
 
 	Environments map[string]*Environment
 	Policies     map[string]*Policy
@@ -34,7 +35,7 @@ type saved struct {
 	Deployments  []savedDeployment // in the order they were queued
 	Machines     []savedMachine
 	Retired      []savedRetired
-	Forgotten    map[domain.ID]eventlog.Position
+	Forgotten    map[domain.ID]Forgotten
 	Owed         map[string]*domain.Part
 	OwedOrder    []string
 	Heads        map[string]savedHead
@@ -61,6 +62,7 @@ type savedDeployment struct {
 	Content    bool
 	Parts      []savedPart
 	Adrift     bool
+	Turn       int
 }
 
 type savedPart struct {
@@ -125,7 +127,7 @@ func must[M any](mode M, err error) M {
 // is not to be saved.
 func (v *View) Save() ([]byte, error) {
 	s := &saver{view: v, projects: map[*Project]int{}}
-	s.out = saved{Position: v.Position, Time: v.Time, Fence: v.Fence, Restores: v.Restores, Kept: v.Kept, Gathered: v.audience.fresh,
+	s.out = saved{Position: v.Position, Time: v.Time, Fence: v.Fence, Restores: v.Restores, Kept: v.Kept, Gathered: v.audience.fresh, Turns: v.turns,
 		Environments: v.Environments, Policies: v.Policies, Tokens: v.Tokens, Servers: v.Servers, Watch: v.Watch, Starts: v.Watch.starts,
 		Forgotten: v.forgotten, Owed: v.owed.parts, OwedOrder: v.owed.order, ReceiptsNow: v.receipts.now}
 	s.lists()
@@ -150,7 +152,7 @@ func (v *View) queued() []*Deployment {
 	for _, d := range v.Deployments {
 		all = append(all, d)
 	}
-	slices.SortFunc(all, func(a, b *Deployment) int { return cmp.Compare(a.Queued, b.Queued) })
+	slices.SortFunc(all, func(a, b *Deployment) int { return cmp.Compare(a.turn, b.turn) })
 	return all
 }
 
@@ -220,7 +222,7 @@ func (s *saver) project(p *Project) int {
 }
 
 func (s *saver) deployment(d *Deployment) {
-	out := savedDeployment{Deployment: d, Project: s.project(d.Project), Content: d.Content != nil, Adrift: d.adrift}
+	out := savedDeployment{Deployment: d, Project: s.project(d.Project), Content: d.Content != nil, Adrift: d.adrift, Turn: d.turn}
 	for _, name := range d.Order {
 		part := d.Parts[name]
 		out.Parts = append(out.Parts, savedPart{part, part.added, s.candidates(part.candidates)})

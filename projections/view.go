@@ -40,13 +40,14 @@ type View struct {
 
 	heads     map[string]head // of the streams, less those of forgotten parts
 	retired   map[ledgerKey]retired
-	forgotten map[domain.ID]eventlog.Position // where each deployment ended that is here no more
+	forgotten map[domain.ID]Forgotten
 	owed      owed
 	receipts  receipts
 	proofs    proofs
 	joined    map[domain.ID][]*domain.Token // by the instance that used them
 	open      []*Deployment                 // all that have not ended
 	parts     map[string][]*Part            // open parts by machine, in the order they were queued
+	turns     int                           // deployments that were queued
 	audience  audience
 	touched   map[string]struct{}
 	shelves   shelves
@@ -118,7 +119,7 @@ func New() *View {
 		Kept:         KeptDeployments,
 		heads:        map[string]head{},
 		retired:      map[ledgerKey]retired{},
-		forgotten:    map[domain.ID]eventlog.Position{},
+		forgotten:    map[domain.ID]Forgotten{},
 		owed:         owed{parts: map[string]*domain.Part{}},
 		Watch:        Watch{starts: map[domain.ID]eventlog.Position{}},
 		receipts:     newReceipts(),

@@ -106,6 +106,9 @@ func (w world) Unfinished(project, machine string) string {
 
 func (w world) Deployment(id domain.ID) *domain.DeploymentFacts {
 	d := w.v.Deployments[id]
+	if f, forgotten := w.v.forgotten[id]; forgotten {
+		return &domain.DeploymentFacts{Project: f.Project, Ended: true, Cancelled: f.Cancelled, State: f.State}
+	}
 	if d == nil {
 		return nil
 	}

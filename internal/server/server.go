@@ -204,7 +204,7 @@ func (r *run) open(ctx context.Context) (err error) {
 		return fmt.Errorf("look at the leases of the other servers: %w", err)
 	}
 	r.logger.Info("log is folded", zap.Stringer("log", r.engine.LogID()), zap.Stringer("position", r.engine.Position()),
-		zap.Duration("took", r.clock.Elapsed()-begun))
+		zap.Stringer("snapshot", r.engine.Resumed()), zap.Duration("took", r.clock.Elapsed()-begun))
 	r.watchdog = &watchdog{elapsed: r.clock.Elapsed, last: r.clock.Elapsed(), paused: r.engine.Paused, late: func(by time.Duration) {
 		r.engine.RestartSilence()
 		r.logger.Warn("this server was stopped for a while; it counts all silence anew", zap.Duration("late", by))

@@ -24,11 +24,16 @@ type snapshotFile struct{ path string }
 
 // Load reads the file; one that is not there is none.
 func (s snapshotFile) Load() ([]byte, error) {
-	data, err := os.ReadFile(s.path)
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Stat(s.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular(): // a pipe would be waited for
+		return nil, fmt.Errorf("%s is no file; delete it", s.path)
 	}
-	return data, err
+	return os.ReadFile(s.path)
 }
 
 // Store writes a file beside it and puts that in its place once it is on the disk.
@@ -44,7 +49,7 @@ func (s snapshotFile) Store(data []byte) (err error) {
 		err = os.Rename(beside, s.path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("write a snapshot: %w", err), os.Remove(beside))
+		return errors.Join(fmt.Errorf("write a snapshot: %w; delete %s if it is no file", err, s.path), os.Remove(beside))
 	}
 	return nil
 }

@@ -1,0 +1,134 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// A log that was put back, accepted, and then put back again to before the acceptance: the server's snapshot has the id of the
+// acceptance, which the log has never heard of.
+func TestALogThatIsPutBackBehindAnAcceptedRestoreIsNoticedBySnapshot(t *testing.T) {
+	y, s := pictured(t)
+	cut := eventlog.Position(5)
+	backup := until(t, y.log, cut)
+	y.log = until(t, backup, cut)
+	e, _ := y.begins(s, nil)
+	require.ErrorIs(t, e.Doubted(), engine.ErrDoubted)
+	_, err := e.Handle(context.Background(), y.id(), domain.AcceptRestore{Was: domain.ID(e.LogID()), At: y.clock.Now(), By: "ann"})
+	require.NoError(t, err)
+	require.NoError(t, e.Start(context.Background()))
+	_, err = e.Tick(context.Background())
+	require.NoError(t, err)
+	require.NoError(t, e.Snapshot()) // it stops in order
+	// the same backup is put back once more
+	y.log = until(t, backup, cut)
+	again, _ := y.begins(s, nil)
+	require.ErrorIs(t, again.Doubted(), engine.ErrDoubted, "the snapshot's server has read events that the log has lost")
+}
+
+// The same under a server that runs.
+func TestALogThatIsPutBackBehindAnAcceptedRestoreIsNoticedByWhoRunsThroughIt(t *testing.T) {
+	y, s := restored(t)
+	require.Empty(t, y.tick().Appended)
+	require.ErrorIs(t, y.Doubted(), engine.ErrDoubted)
+	head, err := y.log.Head(context.Background())
+	require.NoError(t, err)
+	backup := until(t, y.log, head)
+	_, err = y.Handle(context.Background(), y.id(), domain.AcceptRestore{Was: domain.ID(y.LogID()), At: y.clock.Now(), By: "ann"})
+	require.NoError(t, err)
+	y.join("web-07", 7)
+	s.Log = until(t, backup, head)
+	y.log = s.Log
+	y.tick()
+	require.ErrorIs(t, y.Doubted(), engine.ErrDoubted, "this very process has read events that the log has lost")
+}
+
+// The witness is a position and an id, and ids of what agents report and servers decide are derived from their own stream alone:
+// a log that was put back and has grown again may have the very same event in the very same place, behind other events.
+func TestAReportThatIsWrittenAgainAfterARestoreIsNotTakenForTheOneOfBefore(t *testing.T) {
+	y, s := newYard(t), &shelf{}
+	y.shop()
+	y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+	y.join("web-01", 1)
+	y.join("web-02", 2)
+	y.tick()
+	claim := func(e *engine.Engine, machine string) domain.ID {
+		var d, session, instance domain.ID
+		e.Read(func(v *projections.View) {
+			part := v.OpenPartsOn(machine)[0]
+			d, session, instance = part.Deployment.ID, v.Machines[machine].Session, v.Machines[machine].Instance
+		})
+		_, err := e.Handle(context.Background(), domain.ID{}, domain.ClaimPart{Deployment: d, Machine: machine, Session: session, Instance: instance})
+		require.NoError(t, err)
+		return d
+	}
+	d := claim(y.Engine, "web-01")
+	claim(y.Engine, "web-02")
+	backup := until(t, y.log, y.Position())
+	y.log = until(t, backup, y.Position())
+	// a person disables web-02; web-01 reports its success; the server stops in order
+	a, _ := y.begins(&shelf{}, nil)
+	_, err := a.Handle(context.Background(), y.id(), domain.SetMachineEnabled{Name: "web-02", Enabled: false, By: "ann"})
+	require.NoError(t, err)
+	report := domain.EndPart{Deployment: d, Machine: "web-01", Session: see(a).Machines["web-01"].Session, Instance: see(a).Machines["web-01"].Instance, State: domain.PartSucceeded}
+	_, err = a.Handle(context.Background(), domain.ID{}, report)
+	require.NoError(t, err)
+	kept, _ := y.begins(s, nil)
+	require.NoError(t, kept.Snapshot())
+	y.clock.now += time.Minute
+	// the log is put back; a server elsewhere, that has no snapshot, takes it up, and web-01 reports from its journal
+	y.log = until(t, backup, 1<<30)
+	b, _ := y.begins(&shelf{}, nil)
+	require.NoError(t, b.Start(context.Background()))
+	_, err = b.Handle(context.Background(), domain.ID{}, report)
+	require.NoError(t, err)
+	// the first server comes back with its data folder
+	again, _ := y.begins(s, nil)
+	afresh, _ := y.begins(&shelf{}, nil)
+	require.Equal(t, see(afresh).Machines["web-02"].Disabled, see(again).Machines["web-02"].Disabled, "what the log says of web-02")
+	require.Equal(t, see(afresh), see(again))
+}
+
+// The same, and the event that was written again stands elsewhere: that is taken for an import, and nobody doubts the log.
+func TestAReportThatIsWrittenAgainElsewhereDoesNotMakeALossAnImport(t *testing.T) {
+	y, s := newYard(t), &shelf{}
+	y.shop()
+	y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+	y.join("web-01", 1)
+	y.join("web-02", 2)
+	y.tick()
+	var d, session, instance domain.ID
+	y.Read(func(v *projections.View) {
+		d, session, instance = v.OpenPartsOn("web-01")[0].Deployment.ID, v.Machines["web-01"].Session, v.Machines["web-01"].Instance
+	})
+	_, err := y.Handle(context.Background(), domain.ID{}, domain.ClaimPart{Deployment: d, Machine: "web-01", Session: session, Instance: instance})
+	require.NoError(t, err)
+	backup := until(t, y.log, y.Position())
+	y.log = until(t, backup, 1<<30)
+	a, _ := y.begins(&shelf{}, nil)
+	for _, c := range []domain.Command{domain.SetMachineEnabled{Name: "web-02", Enabled: false, By: "ann"}, domain.SetHold{Project: "shop", Machine: "web-02", By: "ann"}} {
+		_, err = a.Handle(context.Background(), y.id(), c)
+		require.NoError(t, err)
+	}
+	report := domain.EndPart{Deployment: d, Machine: "web-01", Session: session, Instance: instance, State: domain.PartSucceeded}
+	_, err = a.Handle(context.Background(), domain.ID{}, report)
+	require.NoError(t, err)
+	kept, _ := y.begins(s, nil)
+	require.NoError(t, kept.Snapshot())
+	y.clock.now += time.Minute
+	y.log = until(t, backup, 1<<30)
+	b, _ := y.begins(&shelf{}, nil) // a server without a snapshot, or of another program, is the first
+	require.NoError(t, b.Start(context.Background()))
+	_, err = b.Handle(context.Background(), domain.ID{}, report)
+	require.NoError(t, err)
+	again, _ := y.begins(s, nil)
+	require.ErrorIs(t, again.Doubted(), engine.ErrDoubted, "ann's words are lost, and this server has read them")
+}
