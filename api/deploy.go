@@ -130,7 +130,7 @@ func (a *API) cancel(_ context.Context, in *WriteNamed, by string) (domain.Comma
 		}
 	})
 	if project == "" {
-		return nil, missing("deployment %.80q does not exist", in.Name).hint("`drover get deployments` lists them")
+		return nil, noDeployment(in.Name)
 	}
 	return domain.CancelDeployment{Project: project, Deployment: id, By: by}, nil
 }

@@ -128,7 +128,7 @@ func (a *API) outputReader(ctx context.Context, in OutputOf, after string) (*out
 	case failure != nil:
 		return nil, problemOf(failure)
 	case !known:
-		return nil, missing("deployment %.80q does not exist", in.ID).hint("`drover get deployments` lists them")
+		return nil, noDeployment(in.ID)
 	case !hasPart:
 		return nil, missing("deployment %s has no part on machine %.80q", id, in.Machine).hint("`drover describe deployment " + id.String() + "` lists its machines")
 	}

@@ -34,8 +34,17 @@ func (a *API) oneDeployment(ctx context.Context, in *Named) (shown explain.Deplo
 		return shown, err
 	}
 	if past == nil {
-		return shown, missing("deployment %.80q does not exist", in.Name).hint("`drover get deployments` lists them")
+		return shown, noDeployment(in.Name)
 	}
 	shown, _ = explain.DeploymentOf(past, id)
 	return shown, nil
+}
+
+// noDeployment refuses an id that no deployment ever had. What people read in a history is only its beginning.
+func noDeployment(id string) *Problem {
+	hint := "`drover get deployments` lists them"
+	if _, err := domain.ParseID(id); err != nil {
+		hint += "; write the whole id"
+	}
+	return missing("deployment %.80q does not exist", id).hint(hint)
 }

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -118,7 +120,7 @@ func run(ctx context.Context) error {
 	var o options
 	flag.BoolVar(&o.short, "short", false, "the short form: fewer machines, less time")
 	flag.IntVar(&o.machines, "machines", 0, "so many machines; 0: what the row asks for")
-	flag.StringVar(&o.page, "page", "docs/performance.md", "write the tables into this page; empty: only print them")
+	flag.StringVar(&o.page, "page", "docs/performance.md", "write the tables into this page; empty: only print them, as -short does unless a page is named")
 	flag.StringVar(&o.binary, "binary", "", "measure this drover; empty: build this checkout")
 	flag.DurationVar(&o.interval, "interval", 0, "restarts: time between two restarts; 0: a minute, short 10 s")
 	flag.DurationVar(&o.length, "length", 0, "restarts: how long; 0: twenty minutes, short 30 s")
@@ -127,6 +129,9 @@ func run(ctx context.Context) error {
 	flag.Parse()
 	chosen, err := choose(flag.Args())
 	if err != nil {
+		return err
+	}
+	if err := o.choosePage(); err != nil {
 		return err
 	}
 	if o.folder, err = os.MkdirTemp("", "drover-bench-"); err != nil {
@@ -139,6 +144,24 @@ func run(ctx context.Context) error {
 		}
 	}
 	return measure(ctx, o, chosen)
+}
+
+// choosePage keeps the short form off the page that holds the whole one, and finds out before anything is measured that a page
+// is not there.
+func (o *options) choosePage() error {
+	named := false
+	flag.Visit(func(f *flag.Flag) { named = named || f.Name == "page" })
+	if o.short && !named {
+		o.page = ""
+	}
+	if o.page == "" {
+		return nil
+	}
+	_, err := os.Stat(o.page)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err = os.Stat(filepath.Dir(o.page)) // a new page is made
+	}
+	return err
 }
 
 func usage() {
@@ -156,7 +179,7 @@ func choose(names []string) (chosen []row, err error) {
 		}
 		i := slices.IndexFunc(rows, func(r row) bool { return r.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no row %q; `go run ./bench -h` lists them", name)
+			return nil, fmt.Errorf("there is no row %q; `go run ./bench -h` lists them, and flags come before rows", name)
 		}
 		chosen = append(chosen, rows[i])
 	}
