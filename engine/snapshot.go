@@ -38,7 +38,7 @@ type snapshot struct {
 	ID       uuid.UUID
 	Time     time.Time
 	Pauses   []eventlog.Position // see projections.Ages
-	View     []byte
+	view     []byte
 }
 
 // What a snapshot is not used for: it is of another log, or was made by another program or by other rules.
@@ -56,27 +56,32 @@ var sealing = func() cbor.UserBufferEncMode {
 	return mode
 }()
 
-// sealed is how a snapshot is kept: its checksum, and what that is over.
-func sealed(s *snapshot) ([]byte, error) {
-	out := bytes.NewBuffer(make([]byte, sha256.Size, len(s.View)+4096))
+// A snapshot is kept as a checksum and what that is over: what it stands for, and then the view.
+
+// write puts a snapshot into out, behind the place of its checksum.
+func (s *snapshot) write(v *projections.View, out *bytes.Buffer) error {
+	out.Write(make([]byte, sha256.Size))
 	if err := sealing.MarshalToBuffer(s, out); err != nil {
-		return nil, err
+		return err
 	}
-	data := out.Bytes()
-	sum := sha256.Sum256(data[sha256.Size:])
-	copy(data, sum[:])
-	return data, nil
+	return v.Save(out)
 }
 
-func unsealed(data []byte) (*snapshot, error) {
+func seal(data []byte) {
+	sum := sha256.Sum256(data[sha256.Size:])
+	copy(data, sum[:])
+}
+
+func unsealed(data []byte) (s *snapshot, err error) {
 	if len(data) < sha256.Size {
 		return nil, errors.New("it is cut short")
 	}
 	if sum := sha256.Sum256(data[sha256.Size:]); !bytes.Equal(sum[:], data[:sha256.Size]) {
 		return nil, errors.New("its checksum is not that of its content")
 	}
-	s := &snapshot{}
-	return s, cbor.Unmarshal(data[sha256.Size:], s)
+	s = &snapshot{}
+	s.view, err = cbor.UnmarshalFirst(data[sha256.Size:], s)
+	return s, err
 }
 
 // snapshotAfter is after how many events a snapshot is worth it, or after twice as many as there are machines if that is more, as
@@ -101,39 +106,43 @@ func (e *Engine) Snapshot() error {
 	if e.cfg.Snapshots == nil {
 		return nil
 	}
-	s, taken, err := e.takeSnapshot()
-	if err != nil || s == nil {
+	data, taken, err := e.takeSnapshot()
+	if err != nil || taken == 0 {
 		return err
 	}
-	data, err := sealed(s)
-	if err == nil {
-		err = e.cfg.Snapshots.Store(data)
+	seal(data)
+	if err := e.cfg.Snapshots.Store(data); err != nil {
+		return err
 	}
-	if err == nil {
-		e.mu.Lock()
-		e.unsaved -= taken // what was not stored is still to be
-		e.mu.Unlock()
-	}
-	return err
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.unsaved -= taken // what was not stored is still to be
+	return nil
 }
 
-// takeSnapshot returns nil where there is nothing to take, and how many events are in it that no earlier one has.
-func (e *Engine) takeSnapshot() (s *snapshot, taken int, err error) {
+// takeSnapshot returns a snapshot, not sealed yet, and how many events are in it that no earlier one has: none where there is nothing
+// to take.
+func (e *Engine) takeSnapshot() (data []byte, taken int, err error) {
 	e.reads.turn <- struct{}{} // nothing is folded meanwhile
 	defer func() { <-e.reads.turn }()
 	e.Read(func(v *projections.View) {
 		if e.unsaved == 0 || e.doubted() != nil || e.fencedBy(v) != nil { // a read that ended a moment ago may have found that out
 			return
 		}
-		s, taken = &snapshot{Made: e.made, Log: e.logID(), Decision: e.cfg.Decision, Program: e.cfg.Program,
-			Before: e.newest.before, At: e.newest.at, ID: e.newest.id, Time: e.newest.time, Pauses: e.ages.Pauses()}, e.unsaved
-		s.View, err = v.Save()
+		s := &snapshot{Made: e.made, Log: e.logID(), Decision: e.cfg.Decision, Program: e.cfg.Program,
+			Before: e.newest.before, At: e.newest.at, ID: e.newest.id, Time: e.newest.time, Pauses: e.ages.Pauses()}
+		out := bytes.NewBuffer(make([]byte, 0, bytesPerMachine*(len(v.Machines)+len(v.Deployments))))
+		if err = s.write(v, out); err != nil {
+			err = fmt.Errorf("take a snapshot at position %s: %w", s.At, err)
+			return
+		}
+		data, taken = out.Bytes(), e.unsaved
 	})
-	if err != nil {
-		return nil, 0, fmt.Errorf("take a snapshot at position %s: %w", s.At, err)
-	}
-	return s, taken, nil
+	return data, taken, err
 }
+
+// bytesPerMachine is about what a machine or a deployment takes in a snapshot: room that is made at once need not be made anew.
+const bytesPerMachine = 1200
 
 // resume begins with the snapshot that is there, if it is one of this log by this program. It returns what the snapshot
 // remembers of this log, which holds whichever program made it; nil for nothing.
@@ -168,7 +177,7 @@ func (e *Engine) loadSnapshot() (*snapshot, *projections.View, error) {
 	case s.Decision != e.cfg.Decision || s.Program != e.cfg.Program:
 		return s, nil, errOtherProgram
 	}
-	view, err := projections.Load(s.View)
+	view, err := projections.Load(s.view)
 	return s, view, err
 }
 

@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/droverhq/drover/eventlog/memory"
@@ -12,20 +13,19 @@ func BenchmarkSnapshot(b *testing.B) {
 	s := shape{10_000, 1}
 	f := settled(b, memory.New(), s)
 	view := see(f.servers[0])
-	var data []byte
+	var saved bytes.Buffer
 	b.Run("save/"+s.String(), func(b *testing.B) {
 		b.ReportAllocs()
 		for range b.N {
-			var err error
-			data, err = view.Save()
-			f.must(err)
+			saved.Reset()
+			f.must(view.Save(&saved))
 		}
-		b.ReportMetric(float64(len(data))/float64(s.machines), "B/machine")
+		b.ReportMetric(float64(saved.Len())/float64(s.machines), "B/machine")
 	})
 	b.Run("load/"+s.String(), func(b *testing.B) {
 		b.ReportAllocs()
 		for range b.N {
-			_, err := projections.Load(data)
+			_, err := projections.Load(saved.Bytes())
 			f.must(err)
 		}
 	})

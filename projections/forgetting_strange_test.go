@@ -1,6 +1,7 @@
 package projections_test
 
 import (
+	"bytes"
 	"maps"
 	"slices"
 	"time"
@@ -131,11 +132,11 @@ func (d *day) restart(newest bool) {
 }
 
 func (d *day) save(v *projections.View) []byte {
-	data, err := v.Save()
-	if err != nil {
+	var data bytes.Buffer
+	if err := v.Save(&data); err != nil {
 		d.differ("the view is not saved: %s", err)
 	}
-	return data
+	return data.Bytes()
 }
 
 func (d *day) load(data []byte) *projections.View {

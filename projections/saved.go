@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"slices"
@@ -114,7 +115,7 @@ type savedProof struct {
 	Successes        [2]domain.ID
 }
 
-var saving = must(cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.EncMode())
+var saving = must(cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.UserBufferEncMode())
 
 func must[M any](mode M, err error) M {
 	if err != nil {
@@ -125,7 +126,7 @@ func must[M any](mode M, err error) M {
 
 // Save writes the view as bytes that Load reads. It returns an error where the view holds what cannot be named: then it
 // is not to be saved.
-func (v *View) Save() ([]byte, error) {
+func (v *View) Save(out *bytes.Buffer) error {
 	s := &saver{view: v, projects: map[*Project]int{}}
 	s.out = saved{Position: v.Position, Time: v.Time, Fence: v.Fence, Restores: v.Restores, Kept: v.Kept, Gathered: v.audience.fresh, Turns: v.turns,
 		Environments: v.Environments, Policies: v.Policies, Tokens: v.Tokens, Servers: v.Servers, Watch: v.Watch, Starts: v.Watch.starts,
@@ -141,9 +142,9 @@ func (v *View) Save() ([]byte, error) {
 		s.machine(m)
 	}
 	if s.problem != nil {
-		return nil, s.problem
+		return s.problem
 	}
-	return saving.Marshal(&s.out)
+	return saving.MarshalToBuffer(&s.out, out)
 }
 
 // queued are all deployments in the order they were queued.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"reflect"
 
 	"github.com/droverhq/drover/projections"
@@ -25,12 +26,12 @@ func (p *plant) picture(s *server) {
 		return
 	}
 	was := s.view()
-	data, err := was.Save()
-	if err != nil {
+	var data bytes.Buffer
+	if err := was.Save(&data); err != nil {
 		p.breaks("law 19: a snapshot is the fold", "the view of server %s cannot be saved: %v", s.name, err)
 		return
 	}
-	loaded, err := projections.Load(data)
+	loaded, err := projections.Load(data.Bytes())
 	if err != nil {
 		p.breaks("law 19: a snapshot is the fold", "the view of server %s cannot be loaded: %v", s.name, err)
 		return
