@@ -97,7 +97,7 @@ func (l *loader) project(s savedProject) {
 func (l *loader) projectAt(i int) *Project {
 	if i < 0 || i >= len(l.projects) {
 		l.problem = errNameless
-		return l.projects[0]
+		return &Project{candidates: map[candidateKey]*Candidate{}}
 	}
 	return l.projects[i]
 }
