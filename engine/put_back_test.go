@@ -51,6 +51,19 @@ func TestALogThatIsPutBackBehindAnAcceptedRestoreIsNoticedByWhoRunsThroughIt(t *
 	require.ErrorIs(t, y.Doubted(), engine.ErrDoubted, "this very process has read events that the log has lost")
 }
 
+// starts lets a machine claim its part, and returns the report of success that it will make.
+func (y *yard) starts(machine string) domain.EndPart {
+	y.t.Helper()
+	end := domain.EndPart{Machine: machine, State: domain.PartSucceeded}
+	y.Read(func(v *projections.View) {
+		m := v.Machines[machine]
+		end.Deployment, end.Session, end.Instance = v.OpenPartsOn(machine)[0].Deployment.ID, m.Session, m.Instance
+	})
+	_, err := y.Handle(context.Background(), domain.ID{}, domain.ClaimPart{Deployment: end.Deployment, Machine: machine, Session: end.Session, Instance: end.Instance})
+	require.NoError(y.t, err)
+	return end
+}
+
 // The witness is a position and an id, and ids of what agents report and servers decide are derived from their own stream alone:
 // a log that was put back and has grown again may have the very same event in the very same place, behind other events.
 func TestAReportThatIsWrittenAgainAfterARestoreIsNotTakenForTheOneOfBefore(t *testing.T) {
@@ -60,25 +73,14 @@ func TestAReportThatIsWrittenAgainAfterARestoreIsNotTakenForTheOneOfBefore(t *te
 	y.join("web-01", 1)
 	y.join("web-02", 2)
 	y.tick()
-	claim := func(e *engine.Engine, machine string) domain.ID {
-		var d, session, instance domain.ID
-		e.Read(func(v *projections.View) {
-			part := v.OpenPartsOn(machine)[0]
-			d, session, instance = part.Deployment.ID, v.Machines[machine].Session, v.Machines[machine].Instance
-		})
-		_, err := e.Handle(context.Background(), domain.ID{}, domain.ClaimPart{Deployment: d, Machine: machine, Session: session, Instance: instance})
-		require.NoError(t, err)
-		return d
-	}
-	d := claim(y.Engine, "web-01")
-	claim(y.Engine, "web-02")
+	report := y.starts("web-01")
+	y.starts("web-02")
 	backup := until(t, y.log, y.Position())
 	y.log = until(t, backup, y.Position())
 	// a person disables web-02; web-01 reports its success; the server stops in order
 	a, _ := y.begins(&shelf{}, nil)
 	_, err := a.Handle(context.Background(), y.id(), domain.SetMachineEnabled{Name: "web-02", Enabled: false, By: "ann"})
 	require.NoError(t, err)
-	report := domain.EndPart{Deployment: d, Machine: "web-01", Session: see(a).Machines["web-01"].Session, Instance: see(a).Machines["web-01"].Instance, State: domain.PartSucceeded}
 	_, err = a.Handle(context.Background(), domain.ID{}, report)
 	require.NoError(t, err)
 	kept, _ := y.begins(s, nil)
@@ -105,20 +107,15 @@ func TestAReportThatIsWrittenAgainElsewhereDoesNotMakeALossAnImport(t *testing.T
 	y.join("web-01", 1)
 	y.join("web-02", 2)
 	y.tick()
-	var d, session, instance domain.ID
-	y.Read(func(v *projections.View) {
-		d, session, instance = v.OpenPartsOn("web-01")[0].Deployment.ID, v.Machines["web-01"].Session, v.Machines["web-01"].Instance
-	})
-	_, err := y.Handle(context.Background(), domain.ID{}, domain.ClaimPart{Deployment: d, Machine: "web-01", Session: session, Instance: instance})
-	require.NoError(t, err)
+	report := y.starts("web-01")
 	backup := until(t, y.log, y.Position())
 	y.log = until(t, backup, 1<<30)
 	a, _ := y.begins(&shelf{}, nil)
+	var err error
 	for _, c := range []domain.Command{domain.SetMachineEnabled{Name: "web-02", Enabled: false, By: "ann"}, domain.SetHold{Project: "shop", Machine: "web-02", By: "ann"}} {
 		_, err = a.Handle(context.Background(), y.id(), c)
 		require.NoError(t, err)
 	}
-	report := domain.EndPart{Deployment: d, Machine: "web-01", Session: session, Instance: instance, State: domain.PartSucceeded}
 	_, err = a.Handle(context.Background(), domain.ID{}, report)
 	require.NoError(t, err)
 	kept, _ := y.begins(s, nil)

@@ -184,6 +184,6 @@ func (l *loader) retired() {
 		for _, id := range s.Lingering {
 			r.lingering = append(r.lingering, l.find(id))
 		}
-		l.view.retired[ledgerKey{s.Project, s.Automatic}] = r
+		l.view.retired[retiredKey{s.Project, s.Automatic}] = r
 	}
 }

@@ -18,8 +18,8 @@ type retired struct {
 	lingering []*Deployment
 }
 
-// ledgerKey is whose deployments are counted together. A project of a name that is used again goes on counting.
-type ledgerKey struct {
+// retiredKey says whose deployments are counted together. A project of a name that is used again goes on counting.
+type retiredKey struct {
 	project   string
 	automatic bool
 }
@@ -30,7 +30,7 @@ const looksPerEnd = 2
 
 // retire notes that a deployment has ended, and forgets older ones that nothing goes back to.
 func (v *View) retire(d *Deployment) {
-	key := ledgerKey{d.Project.Name, d.Kind == domain.Automatic}
+	key := retiredKey{d.Project.Name, d.Kind == domain.Automatic}
 	r := v.retired[key]
 	r.recent = append(r.recent, d)
 	if len(r.recent) > v.Kept {

@@ -39,7 +39,7 @@ type View struct {
 	Kept int
 
 	heads     map[string]head // of the streams, less those of forgotten parts
-	retired   map[ledgerKey]retired
+	retired   map[retiredKey]retired
 	forgotten map[domain.ID]Forgotten
 	owed      owed
 	receipts  receipts
@@ -118,7 +118,7 @@ func New() *View {
 		Aside:        map[string]*Aside{},
 		Kept:         KeptDeployments,
 		heads:        map[string]head{},
-		retired:      map[ledgerKey]retired{},
+		retired:      map[retiredKey]retired{},
 		forgotten:    map[domain.ID]Forgotten{},
 		owed:         owed{parts: map[string]*domain.Part{}},
 		Watch:        Watch{starts: map[domain.ID]eventlog.Position{}},
