@@ -235,7 +235,7 @@ func (a *API) canAdd(j joiner) (err error) {
 }
 
 func (j joiner) machineCommand() domain.ApplyMachine {
-	return domain.ApplyMachine{Name: j.machine, Environment: j.environment, Roles: j.roles, By: "agent"}
+	return domain.ApplyMachine{Name: j.machine, Environment: j.environment, Roles: j.roles, Origin: domain.By("agent")}
 }
 
 // free refuses another instance while the machine is online: its name is taken.

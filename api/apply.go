@@ -210,7 +210,7 @@ func (a *API) dueIfApplied(ctx context.Context, docs []resource.Document) ([]exp
 			return nil, rejection
 		}
 		for _, fact := range facts {
-			if err := pretend(v, c.Stream(), fact); err != nil {
+			if err := pretend(v, c.Stream(v.World()), fact); err != nil {
 				return nil, err
 			}
 		}

@@ -60,12 +60,12 @@ func (a *API) routeCommands() {
 	write(a, route(http.MethodPost, "/log/clear", "Let a stream that was set aside go on", domain.AdminScope),
 		func(in *clearInput) string { return in.Key.Key },
 		func(_ context.Context, in *clearInput, by string) (domain.Command, error) {
-			return domain.ClearStream{Name: in.Body.Stream, By: by}, nil
+			return domain.ClearStream{Name: in.Body.Stream, Origin: domain.By(by)}, nil
 		})
 	write(a, route(http.MethodPost, "/log/accept-restore", "Go on with a log that has lost its newest events", domain.AdminScope),
 		func(in *acceptInput) string { return in.Key.Key },
 		func(_ context.Context, _ *acceptInput, by string) (domain.Command, error) {
-			return domain.AcceptRestore{Was: domain.ID(a.cfg.Engine.LogID()), At: a.cfg.Clock.Now(), By: by}, nil
+			return domain.AcceptRestore{Was: domain.ID(a.cfg.Engine.LogID()), At: a.cfg.Clock.Now(), Origin: domain.By(by)}, nil
 		})
 }
 
@@ -80,18 +80,18 @@ type clearInput struct {
 
 func (a *API) routeDeletes() {
 	named(a, http.MethodDelete, "/environments/{name}", "Delete an environment that nothing names", domain.AdminScope,
-		func(name, by string) domain.Command { return domain.DeleteEnvironment{Name: name, By: by} })
+		func(name, by string) domain.Command { return domain.DeleteEnvironment{Name: name, Origin: domain.By(by)} })
 	named(a, http.MethodDelete, "/policies/{name}", "Delete a machine policy that no machine names", domain.AdminScope,
-		func(name, by string) domain.Command { return domain.DeletePolicy{Name: name, By: by} })
+		func(name, by string) domain.Command { return domain.DeletePolicy{Name: name, Origin: domain.By(by)} })
 	named(a, http.MethodDelete, "/projects/{name}", "Delete a project with its triggers, releases and deployments", domain.AdminScope,
-		func(name, by string) domain.Command { return domain.DeleteProject{Name: name, By: by} })
+		func(name, by string) domain.Command { return domain.DeleteProject{Name: name, Origin: domain.By(by)} })
 	named(a, http.MethodDelete, "/machines/{name}", "Delete a machine", domain.AdminScope,
-		func(name, by string) domain.Command { return domain.DeleteMachine{Name: name, By: by} })
+		func(name, by string) domain.Command { return domain.DeleteMachine{Name: name, Origin: domain.By(by)} })
 	named(a, http.MethodDelete, "/tokens/{name}", "Revoke a token, and the agents that joined with it", domain.AdminScope,
-		func(name, by string) domain.Command { return domain.RevokeToken{ID: name, By: by} })
+		func(name, by string) domain.Command { return domain.RevokeToken{ID: name, Origin: domain.By(by)} })
 	ofProject(a, http.MethodDelete, "/triggers/{project}/{name}", "Delete a trigger", domain.AdminScope,
 		func(project, name, by string) domain.Command {
-			return domain.DeleteTrigger{Project: project, Name: name, By: by}
+			return domain.DeleteTrigger{Project: project, Name: name, Origin: domain.By(by)}
 		})
 }
 
@@ -103,15 +103,15 @@ func (a *API) routeSwitches() {
 		}
 		named(a, http.MethodPost, "/machines/{name}/"+word, summary, domain.AdminScope,
 			func(name, by string) domain.Command {
-				return domain.SetMachineEnabled{Name: name, Enabled: enabled, By: by}
+				return domain.SetMachineEnabled{Name: name, Enabled: enabled, Origin: domain.By(by)}
 			})
 		named(a, http.MethodPost, "/projects/{name}/"+word, summary, domain.AdminScope,
 			func(name, by string) domain.Command {
-				return domain.SetProjectEnabled{Name: name, Enabled: enabled, By: by}
+				return domain.SetProjectEnabled{Name: name, Enabled: enabled, Origin: domain.By(by)}
 			})
 		ofProject(a, http.MethodPost, "/triggers/{project}/{name}/"+word, summary, domain.AdminScope,
 			func(project, name, by string) domain.Command {
-				return domain.SetTriggerEnabled{Project: project, Name: name, Enabled: enabled, By: by}
+				return domain.SetTriggerEnabled{Project: project, Name: name, Enabled: enabled, Origin: domain.By(by)}
 			})
 	}
 }
@@ -153,7 +153,7 @@ func (a *API) routeTokens() {
 				return nil, err
 			}
 			token := ids.NewToken()
-			written, err := a.handle(ctx, id, domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(), By: callerOf(ctx).name})
+			written, err := a.handle(ctx, id, domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(), Origin: domain.By(callerOf(ctx).name)})
 			if err != nil {
 				return nil, problemOf(err)
 			}
@@ -191,5 +191,5 @@ func (a *API) addMachine(ctx context.Context, id domain.ID, b MachineBody) (clie
 		return client.Written{}, invalid("instance and secret are those of a joining agent").hint("send them with a join token")
 	}
 	return a.handle(ctx, id, domain.ApplyMachine{Name: b.Name, Environment: b.Environment, Roles: b.Roles, Policy: b.Policy,
-		Disabled: b.Disabled, By: callerOf(ctx).name})
+		Disabled: b.Disabled, Origin: domain.By(callerOf(ctx).name)})
 }

@@ -75,7 +75,7 @@ func (a *API) routeDeploy() {
 	write(a, route(http.MethodPost, "/projects/{project}/releases", "Make an immutable release of a project", domain.DeployScope),
 		func(in *releaseInput) string { return in.Key.Key },
 		func(_ context.Context, in *releaseInput, by string) (domain.Command, error) {
-			return domain.CreateRelease{Project: in.Project, Version: in.Body.Version, By: by}, nil
+			return domain.CreateRelease{Project: in.Project, Version: in.Body.Version, Origin: domain.By(by)}, nil
 		})
 	write(a, route(http.MethodPost, "/deployments", "Deploy a release to an environment", domain.DeployScope),
 		func(in *deployInput) string { return in.Key.Key },
@@ -86,22 +86,22 @@ func (a *API) routeDeploy() {
 	write(a, route(http.MethodPost, "/rollback", "Deploy the release before", domain.DeployScope),
 		func(in *rollbackInput) string { return in.Key.Key },
 		func(_ context.Context, in *rollbackInput, by string) (domain.Command, error) {
-			return domain.Rollback{Project: in.Body.Project, Environment: in.Body.Environment, By: by}, nil
+			return domain.Rollback{Project: in.Body.Project, Environment: in.Body.Environment, Origin: domain.By(by)}, nil
 		})
 	write(a, route(http.MethodPost, "/retry", "Try a machine again", domain.DeployScope),
 		func(in *retryInput) string { return in.Key.Key },
 		func(_ context.Context, in *retryInput, by string) (domain.Command, error) {
-			return domain.Retry{Project: in.Body.Project, Machine: in.Body.Machine, By: by}, nil
+			return domain.Retry{Project: in.Body.Project, Machine: in.Body.Machine, Origin: domain.By(by)}, nil
 		})
 	write(a, route(http.MethodPost, "/deployments/{name}/cancel", "Stop a deployment; what runs finishes", domain.DeployScope),
-		func(in *WriteNamed) string { return in.Key.Key }, a.cancel)
+		func(in *WriteNamed) string { return in.Key.Key }, cancel)
 	a.routeChoices()
 }
 
 func (in *deployInput) command(by string) domain.Deploy {
 	b := in.Body
 	return domain.Deploy{Project: b.Project, Release: b.Release, Environment: b.Environment, Machines: b.Machines, Exclude: b.Exclude,
-		MaxParallel: b.MaxParallel, StopAfterFailures: b.StopAfterFailures, Reason: b.Reason, By: by}
+		MaxParallel: b.MaxParallel, StopAfterFailures: b.StopAfterFailures, Reason: b.Reason, Origin: domain.By(by)}
 }
 
 // routeReach registers the question that goes before a deployment: the same wish, of which nothing is written.
@@ -120,19 +120,13 @@ func (a *API) routeReach() {
 	})
 }
 
-// cancel finds the project that a deployment belongs to; its stream guards the command.
-func (a *API) cancel(_ context.Context, in *WriteNamed, by string) (domain.Command, error) {
-	project := ""
+// cancel refuses text that is no deployment's id, with the hint that people need who typed half of one.
+func cancel(_ context.Context, in *WriteNamed, by string) (domain.Command, error) {
 	id, err := domain.ParseID(in.Name)
-	a.cfg.Engine.Read(func(v *projections.View) {
-		if d := v.World().Deployment(id); err == nil && d != nil {
-			project = d.Project
-		}
-	})
-	if project == "" {
+	if err != nil {
 		return nil, noDeployment(in.Name)
 	}
-	return domain.CancelDeployment{Project: project, Deployment: id, By: by}, nil
+	return domain.CancelDeployment{Deployment: id, Origin: domain.By(by)}, nil
 }
 
 // routeChoices are pins and holds: what a person chose and automation does not undo.
@@ -141,21 +135,21 @@ func (a *API) routeChoices() {
 		func(in *pinInput) string { return in.Key.Key },
 		func(_ context.Context, in *pinInput, by string) (domain.Command, error) {
 			b := in.Body
-			return domain.SetPin{Project: b.Project, Release: b.Release, Environment: b.Environment, Until: b.Until, Reason: b.Reason, By: by}, a.toCome(b.Until)
+			return domain.SetPin{Project: b.Project, Release: b.Release, Environment: b.Environment, Until: b.Until, Reason: b.Reason, Origin: domain.By(by)}, a.toCome(b.Until)
 		})
 	ofProject(a, http.MethodDelete, "/pins/{project}/{name}", "Lift the pin of an environment", domain.DeployScope,
 		func(project, name, by string) domain.Command {
-			return domain.LiftPin{Project: project, Environment: name, By: by}
+			return domain.LiftPin{Project: project, Environment: name, Origin: domain.By(by)}
 		})
 	write(a, route(http.MethodPost, "/holds", "Hold a machine as it is", domain.DeployScope),
 		func(in *holdInput) string { return in.Key.Key },
 		func(_ context.Context, in *holdInput, by string) (domain.Command, error) {
 			b := in.Body
-			return domain.SetHold{Project: b.Project, Machine: b.Machine, Until: b.Until, Reason: b.Reason, By: by}, a.toCome(b.Until)
+			return domain.SetHold{Project: b.Project, Machine: b.Machine, Until: b.Until, Reason: b.Reason, Origin: domain.By(by)}, a.toCome(b.Until)
 		})
 	ofProject(a, http.MethodDelete, "/holds/{project}/{name}", "Lift the hold of a machine", domain.DeployScope,
 		func(project, name, by string) domain.Command {
-			return domain.LiftHold{Project: project, Machine: name, By: by}
+			return domain.LiftHold{Project: project, Machine: name, Origin: domain.By(by)}
 		})
 }
 

@@ -64,9 +64,10 @@ func (a *API) end(ctx context.Context, c domain.EndPart) (client.Ended, error) {
 	}
 	a.output.wake(c.Deployment)
 	a.counts.forget(countKey{c.Deployment, c.Machine})
-	for rec, err := range a.cfg.Log.ReadStream(ctx, c.Stream(), 0, 0) {
+	stream := domain.PartStream(c.Deployment, c.Machine)
+	for rec, err := range a.cfg.Log.ReadStream(ctx, stream, 0, 0) {
 		if err != nil {
-			return ended, fmt.Errorf("read the end of %s: %w", c.Stream(), err)
+			return ended, fmt.Errorf("read the end of %s: %w", stream, err)
 		}
 		fact, _ := domain.Decode(rec.Type, rec.Data)
 		if e, ok := fact.(domain.PartEnded); ok && e.ByAgent() {

@@ -269,7 +269,7 @@ func (s *session) goodbye(ctx context.Context, g client.Goodbye) {
 	s.api.hub.drop(s)
 	_, err := s.api.handle(ctx, domain.ID{}, domain.DisconnectMachine{Name: s.machine, Connect: connect, Reason: "said-goodbye"})
 	if err == nil && g.Delete {
-		_, err = s.api.handle(ctx, domain.ID{}, domain.DeleteMachine{Name: s.machine, Reason: "ephemeral", By: "agent", Session: s.id})
+		_, err = s.api.handle(ctx, domain.ID{}, domain.DeleteMachine{Name: s.machine, Reason: "ephemeral", Origin: domain.By("agent"), Session: s.id})
 	}
 	s.complain("goodbye not recorded", err)
 	_ = s.conn.Close(websocket.StatusNormalClosure, "")

@@ -1,6 +1,9 @@
 package domain
 
-import "slices"
+import (
+	"reflect"
+	"slices"
+)
 
 // Category is what a trigger names: a machine event's name, with health split by its status.
 type Category string
@@ -53,25 +56,21 @@ func Expand(named []Category) (members []Category, unknown Category) {
 	return slices.Compact(members), ""
 }
 
+// category is which category an event of one type belongs to.
+type category func(Event) (Category, bool)
+
+func always(c Category) category {
+	return func(Event) (Category, bool) { return c, true }
+}
+
+func byHealth(e Event) (Category, bool) {
+	return healthCategory(e.(MachineHealthChanged).Status) //nolint:forcetypeassert // the row has the type
+}
+
 // CategoryOf says which category an event belongs to; none for facts that no trigger can name.
 func CategoryOf(e Event) (Category, bool) {
-	switch e := e.(type) {
-	case MachineAdded:
-		return Added, true
-	case MachineChanged:
-		return Changed, true
-	case MachineEnabled:
-		return Enabled, true
-	case MachineDisabled:
-		return Disabled, true
-	case MachineCameOnline:
-		return CameOnline, true
-	case MachineWentOffline:
-		return WentOffline, true
-	case MachineDeleted:
-		return Deleted, true
-	case MachineHealthChanged:
-		return healthCategory(e.Status)
+	if of := categoryOf[reflect.TypeOf(e)]; of != nil {
+		return of(e)
 	}
 	return "", false
 }

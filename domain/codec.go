@@ -11,63 +11,66 @@ import (
 // ErrUnknownType means that a newer drover wrote the event: this one may read on, but must not decide.
 var ErrUnknownType = errors.New("event type is unknown")
 
-// kind is one row of the codec: a type and version as the log has it, and the Go type that this
-// drover folds it as. An older version keeps its row with an upcast that adds defaults, never meaning.
+// kind is one row of the codec: a type and version as the log has it, the Go type that this drover folds it as, and what
+// people are told of it. An older version keeps its row with an upcast that adds defaults, never meaning.
 type kind struct {
-	name   string
-	zero   Event
-	upcast func(map[string]any) // nil for the newest version
+	name     string
+	zero     Event
+	upcast   func(map[string]any) // nil for the newest version
+	category category             // what triggers name; nil for facts that no trigger can name
+	words    words
 }
 
 // kinds is the table of all that was ever written. Rows are added, never changed or removed.
 var kinds = []kind{
-	{"machine.added/v1", MachineAdded{}, nil},
-	{"machine.changed/v1", MachineChanged{}, nil},
-	{"machine.enabled/v1", MachineEnabled{}, nil},
-	{"machine.disabled/v1", MachineDisabled{}, nil},
-	{"machine.came-online/v1", MachineCameOnline{}, nil},
-	{"machine.went-offline/v1", MachineWentOffline{}, nil},
-	{"machine.agent-connected/v1", AgentConnected{}, nil},
-	{"machine.health-changed/v1", MachineHealthChanged{}, nil},
-	{"machine.deleted/v1", MachineDeleted{}, nil},
-	{"machine.clean-up-held/v1", MachineCleanUpHeld{}, nil},
-	{"project.defined/v1", ProjectDefined{}, nil},
-	{"project.enabled/v1", ProjectEnabled{}, nil},
-	{"project.disabled/v1", ProjectDisabled{}, nil},
-	{"project.deleted/v1", ProjectDeleted{}, nil},
-	{"trigger.defined/v1", TriggerDefined{}, nil},
-	{"trigger.enabled/v1", TriggerEnabled{}, nil},
-	{"trigger.disabled/v1", TriggerDisabled{}, nil},
-	{"trigger.deleted/v1", TriggerDeleted{}, nil},
-	{"release.created/v1", ReleaseCreated{}, nil},
-	{"deployment.queued/v1", DeploymentQueued{}, nil},
-	{"deployment.parts-released/v1", PartsReleased{}, nil},
-	{"deployment.parts-withdrawn/v1", PartsWithdrawn{}, nil},
-	{"deployment.cancelled/v1", DeploymentCancelled{}, nil},
-	{"deployment.ended/v1", DeploymentEnded{}, nil},
-	{"pin.set/v1", PinSet{}, nil},
-	{"pin.lifted/v1", PinLifted{}, nil},
-	{"hold.set/v1", HoldSet{}, nil},
-	{"hold.lifted/v1", HoldLifted{}, nil},
-	{"part.claimed/v1", PartClaimed{}, nil},
-	{"part.ended/v1", PartEnded{}, nil},
-	{"environment.defined/v1", EnvironmentDefined{}, nil},
-	{"environment.deleted/v1", EnvironmentDeleted{}, nil},
-	{"policy.defined/v1", PolicyDefined{}, nil},
-	{"policy.deleted/v1", PolicyDeleted{}, nil},
-	{"token.created/v1", TokenCreated{}, nil},
-	{"token.used/v1", TokenUsed{}, nil},
-	{"token.revoked/v1", TokenRevoked{}, nil},
-	{"server.started/v1", ServerStarted{}, nil},
-	{"watch.passed/v1", WatchPassed{}, nil},
-	{"stream.cleared/v1", StreamCleared{}, nil},
-	{"log.restored/v1", LogRestored{}, nil},
+	{"machine.added/v1", MachineAdded{}, nil, always(Added), say(sayMachineAdded)},
+	{"machine.changed/v1", MachineChanged{}, nil, always(Changed), say(sayMachineChanged)},
+	{"machine.enabled/v1", MachineEnabled{}, nil, always(Enabled), say(sayMachineEnabled)},
+	{"machine.disabled/v1", MachineDisabled{}, nil, always(Disabled), say(sayMachineDisabled)},
+	{"machine.came-online/v1", MachineCameOnline{}, nil, always(CameOnline), say(sayMachineCameOnline)},
+	{"machine.went-offline/v1", MachineWentOffline{}, nil, always(WentOffline), say(sayMachineWentOffline)},
+	{"machine.agent-connected/v1", AgentConnected{}, nil, nil, say(sayAgentConnected)},
+	{"machine.health-changed/v1", MachineHealthChanged{}, nil, byHealth, say(sayMachineHealthChanged)},
+	{"machine.deleted/v1", MachineDeleted{}, nil, always(Deleted), say(sayMachineDeleted)},
+	{"machine.clean-up-held/v1", MachineCleanUpHeld{}, nil, nil, say(sayMachineCleanUpHeld)},
+	{"project.defined/v1", ProjectDefined{}, nil, nil, say(sayProjectDefined)},
+	{"project.enabled/v1", ProjectEnabled{}, nil, nil, say(sayProjectEnabled)},
+	{"project.disabled/v1", ProjectDisabled{}, nil, nil, say(sayProjectDisabled)},
+	{"project.deleted/v1", ProjectDeleted{}, nil, nil, say(sayProjectDeleted)},
+	{"trigger.defined/v1", TriggerDefined{}, nil, nil, say(sayTriggerDefined)},
+	{"trigger.enabled/v1", TriggerEnabled{}, nil, nil, say(sayTriggerEnabled)},
+	{"trigger.disabled/v1", TriggerDisabled{}, nil, nil, say(sayTriggerDisabled)},
+	{"trigger.deleted/v1", TriggerDeleted{}, nil, nil, say(sayTriggerDeleted)},
+	{"release.created/v1", ReleaseCreated{}, nil, nil, say(sayReleaseCreated)},
+	{"deployment.queued/v1", DeploymentQueued{}, nil, nil, say(sayDeploymentQueued)},
+	{"deployment.parts-released/v1", PartsReleased{}, nil, nil, say(sayPartsReleased)},
+	{"deployment.parts-withdrawn/v1", PartsWithdrawn{}, nil, nil, say(sayPartsWithdrawn)},
+	{"deployment.cancelled/v1", DeploymentCancelled{}, nil, nil, say(sayDeploymentCancelled)},
+	{"deployment.ended/v1", DeploymentEnded{}, nil, nil, say(sayDeploymentEnded)},
+	{"pin.set/v1", PinSet{}, nil, nil, say(sayPinSet)},
+	{"pin.lifted/v1", PinLifted{}, nil, nil, say(sayPinLifted)},
+	{"hold.set/v1", HoldSet{}, nil, nil, say(sayHoldSet)},
+	{"hold.lifted/v1", HoldLifted{}, nil, nil, say(sayHoldLifted)},
+	{"part.claimed/v1", PartClaimed{}, nil, nil, say(sayPartClaimed)},
+	{"part.ended/v1", PartEnded{}, nil, nil, say(sayPartEnded)},
+	{"environment.defined/v1", EnvironmentDefined{}, nil, nil, say(sayEnvironmentDefined)},
+	{"environment.deleted/v1", EnvironmentDeleted{}, nil, nil, say(sayEnvironmentDeleted)},
+	{"policy.defined/v1", PolicyDefined{}, nil, nil, say(sayPolicyDefined)},
+	{"policy.deleted/v1", PolicyDeleted{}, nil, nil, say(sayPolicyDeleted)},
+	{"token.created/v1", TokenCreated{}, nil, nil, say(sayTokenCreated)},
+	{"token.used/v1", TokenUsed{}, nil, nil, say(sayTokenUsed)},
+	{"token.revoked/v1", TokenRevoked{}, nil, nil, say(sayTokenRevoked)},
+	{"server.started/v1", ServerStarted{}, nil, nil, say(sayServerStarted)},
+	{"watch.passed/v1", WatchPassed{}, nil, nil, say(sayWatchPassed)},
+	{"stream.cleared/v1", StreamCleared{}, nil, nil, say(sayStreamCleared)},
+	{"log.restored/v1", LogRestored{}, nil, nil, say(sayLogRestored)},
 }
 
 var (
 	kindByName  = map[string]kind{}
 	nameByType  = map[reflect.Type]string{}
 	plainByName = map[string]form{} // how the data of a type is read where it is plain
+	categoryOf  = map[reflect.Type]category{}
 )
 
 func init() {
@@ -76,6 +79,9 @@ func init() {
 		if k.upcast == nil {
 			nameByType[reflect.TypeOf(k.zero)] = k.name
 			plainByName[k.name] = formOf(reflect.TypeOf(k.zero))
+			if k.category != nil {
+				categoryOf[reflect.TypeOf(k.zero)] = k.category
+			}
 		}
 	}
 }

@@ -1,51 +1,111 @@
 package domain
 
-// Command is a wish in the imperative. It is checked against the World, and what it decides is
+import (
+	"encoding"
+	"encoding/json"
+	"reflect"
+	"strings"
+)
+
+// Command is a request in the imperative. It is checked against the World, and the events that it decides on are
 // appended to its one stream at the revision that the World was folded to.
 type Command interface {
-	// Stream is the stream that guards the command.
-	Stream() string
-	// Decide returns the events that the wish comes to: none if all is so already.
+	// Stream is the stream that guards the command in this world.
+	Stream(World) string
+	// Decide returns the events that the command leads to, none if nothing would change.
 	// It is a pure function of the command and the world.
 	Decide(World) ([]Event, *Rejection)
 }
 
-// World is what a command may ask. Every value is what the fold says at one position.
-// Methods return nil or zero for what does not exist.
-type World interface {
-	Machine(name string) *Machine
-	Environment(name string) bool
-	// Policy finds a written policy, and the default one, which needs no writing.
-	Policy(name string) *PolicySettings
-	Token(id string) *Token
-	Project(name string) *Project
-	// References lists what still names an environment or policy, as "machine web-01".
-	References(kind, name string) []string
-
-	// Hold is the hold of a project on a machine.
-	Hold(project, machine string) *Hold
-	// Wanted is the release that the machine should have: hold, else pin, else the environment's.
-	Wanted(project, machine string) string
-	// Actual is the release that the machine's own last success proves.
-	Actual(project, machine string) string
-	// Unfinished is the release that the last attempt there tried and did not finish.
-	Unfinished(project, machine string) string
-	// Deployment finds an open or ended deployment.
-	Deployment(id ID) *DeploymentFacts
-	// Part finds one machine's share of a deployment.
-	Part(deployment ID, machine string) *Part
-	// Gate says why a claim by this session would be void now; empty: it would count.
-	Gate(deployment ID, machine string, session ID) PartReason
-	// Restored says whether a restore of the log that had this id was accepted.
-	Restored(was ID) bool
-	// SetAside says why a stream cannot be folded, if so.
-	SetAside(stream string) (reason string, aside bool)
+// commands is the table of commands and their names. A name is part of the ids of the events that its command leads to:
+// rows are added, never changed.
+var commands = []struct {
+	name string
+	zero Command
+}{
+	{"machine.apply", ApplyMachine{}},
+	{"machine.set-enabled", SetMachineEnabled{}},
+	{"machine.delete", DeleteMachine{}},
+	{"machine.connect", ConnectMachine{}},
+	{"machine.disconnect", DisconnectMachine{}},
+	{"machine.report-health", ReportHealth{}},
+	{"project.apply", ApplyProject{}},
+	{"project.set-enabled", SetProjectEnabled{}},
+	{"project.delete", DeleteProject{}},
+	{"trigger.apply", ApplyTrigger{}},
+	{"trigger.set-enabled", SetTriggerEnabled{}},
+	{"trigger.delete", DeleteTrigger{}},
+	{"release.create", CreateRelease{}},
+	{"deployment.deploy", Deploy{}},
+	{"deployment.roll-back", Rollback{}},
+	{"deployment.retry", Retry{}},
+	{"deployment.cancel", CancelDeployment{}},
+	{"pin.set", SetPin{}},
+	{"pin.lift", LiftPin{}},
+	{"hold.set", SetHold{}},
+	{"hold.lift", LiftHold{}},
+	{"part.claim", ClaimPart{}},
+	{"part.end", EndPart{}},
+	{"environment.apply", ApplyEnvironment{}},
+	{"environment.delete", DeleteEnvironment{}},
+	{"policy.apply", ApplyPolicy{}},
+	{"policy.delete", DeletePolicy{}},
+	{"token.create", CreateToken{}},
+	{"token.revoke", RevokeToken{}},
+	{"token.use", UseToken{}},
+	{"stream.clear", ClearStream{}},
+	{"log.accept-restore", AcceptRestore{}},
 }
 
-// DeploymentFacts is what a command needs to know of a deployment.
-type DeploymentFacts struct {
-	Project   string
-	Ended     bool
-	Cancelled bool
-	State     DeploymentState
+var nameByCommand = map[reflect.Type]string{}
+
+func init() {
+	for _, row := range commands {
+		nameByCommand[reflect.TypeOf(row.zero)] = row.name
+	}
+}
+
+// CommandName is the hand-written name of c, such as "machine.apply"; empty for a command that is not in the table.
+func CommandName(c Command) string { return nameByCommand[reflect.TypeOf(c)] }
+
+// CommandContent is what c asks for as canonical JSON: members in the order of their names, zero fields left out, and
+// without its origin. Two commands with equal names and contents ask for the same, whoever sends them, and a field
+// that is added later changes no content in which it is zero.
+func CommandContent(c Command) []byte {
+	data, err := json.Marshal(canonical(reflect.ValueOf(c))) // map keys are sorted
+	if err != nil {
+		panic("domain: a command cannot be encoded: " + err.Error()) // its fields are plain data
+	}
+	return data
+}
+
+// canonical is v as a value that encoding/json writes in one spelling, whatever the order of its fields.
+func canonical(v reflect.Value) any {
+	if _, ok := v.Interface().(encoding.TextMarshaler); ok {
+		return v.Interface()
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		return canonical(v.Elem())
+	case reflect.Struct:
+		return canonicalFields(v)
+	case reflect.Slice:
+		list := make([]any, v.Len())
+		for i := range list {
+			list[i] = canonical(v.Index(i))
+		}
+		return list
+	}
+	return v.Interface()
+}
+
+func canonicalFields(v reflect.Value) map[string]any {
+	members := map[string]any{}
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		if name != "" && name != "-" && !v.Field(i).IsZero() { // Origin is embedded and has no name
+			members[name] = canonical(v.Field(i))
+		}
+	}
+	return members
 }

@@ -25,65 +25,95 @@ func (h *Hold) ByVerb() bool { return h != nil && h.Deployment.IsZero() }
 type (
 	// Deploy queues a person's deployment: narrowed if it names machines, else environment-wide.
 	Deploy struct {
-		Project, Release, Environment string
-		Machines, Exclude             []string
+		Project     string   `json:"project"`
+		Release     string   `json:"release"`
+		Environment string   `json:"environment"`
+		Machines    []string `json:"machines"`
+		Exclude     []string `json:"exclude"`
 		// MaxParallel and StopAfterFailures replace the project's; nil keeps them.
-		MaxParallel, StopAfterFailures *int
-		Reason, By                     string
+		MaxParallel       *int   `json:"maxParallel"`
+		StopAfterFailures *int   `json:"stopAfterFailures"`
+		Reason            string `json:"reason"`
+		Origin
 	}
 	// Rollback queues an environment-wide deployment of the release before.
-	Rollback struct{ Project, Environment, By string }
+	Rollback struct {
+		Project     string `json:"project"`
+		Environment string `json:"environment"`
+		Origin
+	}
 	// Retry queues a narrowed deployment of what the machine's last attempt did not finish, else of the wanted release.
-	Retry struct{ Project, Machine, By string }
+	Retry struct {
+		Project string `json:"project"`
+		Machine string `json:"machine"`
+		Origin
+	}
 	// CancelDeployment stops what nobody has claimed.
 	CancelDeployment struct {
-		Project    string
-		Deployment ID
-		By         string
+		Deployment ID `json:"deployment"`
+		Origin
 	}
 	// SetPin pins a release in an environment.
 	SetPin struct {
-		Project, Release, Environment string
-		Until                         *time.Time
-		Reason, By                    string
+		Project     string     `json:"project"`
+		Release     string     `json:"release"`
+		Environment string     `json:"environment"`
+		Until       *time.Time `json:"until"`
+		Reason      string     `json:"reason"`
+		Origin
 	}
 	// LiftPin lifts a pin.
-	LiftPin struct{ Project, Environment, By string }
+	LiftPin struct {
+		Project     string `json:"project"`
+		Environment string `json:"environment"`
+		Origin
+	}
 	// SetHold holds a machine as it is.
 	SetHold struct {
-		Project, Machine string
+		Project string `json:"project"`
+		Machine string `json:"machine"`
 		// Unproven says that the machine's last success is not in the log.
-		Unproven   bool
-		Until      *time.Time
-		Reason, By string
+		Unproven bool       `json:"unproven"`
+		Until    *time.Time `json:"until"`
+		Reason   string     `json:"reason"`
+		Origin
 	}
 	// LiftHold lifts any hold of a machine.
-	LiftHold struct{ Project, Machine, By string }
+	LiftHold struct {
+		Project string `json:"project"`
+		Machine string `json:"machine"`
+		Origin
+	}
 )
 
 // Stream is the project's.
-func (c Deploy) Stream() string { return ProjectStream(c.Project) }
+func (c Deploy) Stream(World) string { return ProjectStream(c.Project) }
 
 // Stream is the project's.
-func (c Rollback) Stream() string { return ProjectStream(c.Project) }
+func (c Rollback) Stream(World) string { return ProjectStream(c.Project) }
 
 // Stream is the project's.
-func (c Retry) Stream() string { return ProjectStream(c.Project) }
+func (c Retry) Stream(World) string { return ProjectStream(c.Project) }
+
+// Stream is that of the deployment's project.
+func (c CancelDeployment) Stream(w World) string {
+	if d := w.Deployment(c.Deployment); d != nil {
+		return ProjectStream(d.Project)
+	}
+	return ProjectStream("")
+}
 
 // Stream is the project's.
-func (c CancelDeployment) Stream() string { return ProjectStream(c.Project) }
+func (c SetPin) Stream(World) string { return ProjectStream(c.Project) }
 
 // Stream is the project's.
-func (c SetPin) Stream() string { return ProjectStream(c.Project) }
+func (c LiftPin) Stream(World) string { return ProjectStream(c.Project) }
 
 // Stream is the project's.
-func (c LiftPin) Stream() string { return ProjectStream(c.Project) }
+func (c SetHold) Stream(World) string { return ProjectStream(c.Project) }
 
 // Stream is the project's.
-func (c SetHold) Stream() string { return ProjectStream(c.Project) }
-
-// Stream is the project's.
-func (c LiftHold) Stream() string { return ProjectStream(c.Project) }
+func (c LiftHold) Stream(World) string { return ProjectStream(c.Project) }
 
 // Decide queues the deployment. What it replaces is folded at its own position.
 func (c Deploy) Decide(w World) ([]Event, *Rejection) {
@@ -93,7 +123,7 @@ func (c Deploy) Decide(w World) ([]Event, *Rejection) {
 	}
 	q := DeploymentQueued{Kind: EnvironmentWide, Environment: c.Environment, Release: c.Release, Exclude: Names(c.Exclude),
 		MaxParallel: p.Settings.MaxParallel, StopAfterFailures: p.Settings.StopAfterFailures,
-		Unavailable: p.Settings.Unavailable, Reason: c.Reason, By: c.By}
+		Unavailable: p.Settings.Unavailable, Reason: c.Reason, Origin: c.Origin}
 	if c.MaxParallel != nil {
 		q.MaxParallel = *c.MaxParallel
 	}
@@ -169,7 +199,7 @@ func (c Rollback) Decide(w World) ([]Event, *Rejection) {
 		return nil, conflict("project %s has no release to go back to in %s", c.Project, c.Environment).
 			hint("a rollback needs an earlier environment-wide deployment that succeeded")
 	}
-	return Deploy{Project: c.Project, Release: release, Environment: c.Environment, Reason: "rollback", By: c.By}.Decide(w)
+	return Deploy{Project: c.Project, Release: release, Environment: c.Environment, Reason: "rollback", Origin: c.Origin}.Decide(w)
 }
 
 // Decide turns into a narrowed deployment to the machine.
@@ -190,21 +220,21 @@ func (c Retry) Decide(w World) ([]Event, *Rejection) {
 			hint("deploy a release to %s first", m.Environment)
 	}
 	return Deploy{Project: c.Project, Release: release, Environment: m.Environment, Machines: []string{c.Machine},
-		Reason: "retry", By: c.By}.Decide(w)
+		Reason: "retry", Origin: c.Origin}.Decide(w)
 }
 
 // Decide cancels an open deployment; an ended one is as its sender wished if it was cancelled.
 func (c CancelDeployment) Decide(w World) ([]Event, *Rejection) {
 	d := w.Deployment(c.Deployment)
 	switch {
-	case d == nil || d.Project != c.Project:
+	case d == nil:
 		return nil, notFound("deployment %s does not exist", c.Deployment).hint("`drover get deployments` lists them")
 	case d.Cancelled:
 		return nil, nil
 	case d.Ended:
 		return nil, conflict("deployment %s has ended: %s", c.Deployment, d.State)
 	}
-	return []Event{DeploymentCancelled{Deployment: c.Deployment, By: c.By}}, nil
+	return []Event{DeploymentCancelled{Deployment: c.Deployment, Origin: c.Origin}}, nil
 }
 
 // Decide pins, or changes the pin.
@@ -222,7 +252,7 @@ func (c SetPin) Decide(w World) ([]Event, *Rejection) {
 	if r := checkReason(c.Reason); r != nil {
 		return nil, r
 	}
-	pin := PinSet{Environment: c.Environment, Release: c.Release, Until: c.Until, Reason: c.Reason, By: c.By}
+	pin := PinSet{Environment: c.Environment, Release: c.Release, Until: c.Until, Reason: c.Reason, Origin: c.Origin}
 	if old := p.PinIn(c.Environment); old != nil && old.Release == pin.Release && old.Reason == pin.Reason && sameTime(old.Until, pin.Until) {
 		return nil, nil
 	}
@@ -241,7 +271,7 @@ func (c LiftPin) Decide(w World) ([]Event, *Rejection) {
 		}
 		return nil, notFound("project %s is not pinned in %.80q", c.Project, c.Environment)
 	}
-	return []Event{PinLifted{Environment: c.Environment, Reason: Lifted, By: c.By}}, nil
+	return []Event{PinLifted{Environment: c.Environment, Reason: Lifted, Origin: c.Origin}}, nil
 }
 
 // How pins and holds end.
@@ -263,7 +293,7 @@ func (c SetHold) Decide(w World) ([]Event, *Rejection) {
 		return nil, r
 	}
 	hold := HoldSet{Machine: c.Machine, Instance: m.Instance, Release: w.Actual(c.Project, c.Machine),
-		Until: c.Until, Reason: c.Reason, By: c.By}
+		Until: c.Until, Reason: c.Reason, Origin: c.Origin}
 	if c.Unproven {
 		hold.Release, hold.Unproven = "", true
 	}
@@ -285,7 +315,7 @@ func (c LiftHold) Decide(w World) ([]Event, *Rejection) {
 		}
 		return nil, notFound("machine %.80q is not held for project %s", c.Machine, c.Project)
 	}
-	return []Event{HoldLifted{Machine: c.Machine, Reason: Lifted, By: c.By}}, nil
+	return []Event{HoldLifted{Machine: c.Machine, Reason: Lifted, Origin: c.Origin}}, nil
 }
 
 func sameTime(a, b *time.Time) bool {

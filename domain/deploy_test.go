@@ -64,7 +64,7 @@ func TestRollbackGoesTo(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := shopWorld(t)
 			w.history(strings.Fields(c.history)...)
-			rollback := Rollback{Project: "shop", Environment: "production", By: "ann"}
+			rollback := Rollback{Project: "shop", Environment: "production", Origin: By("ann")}
 			if c.want == "" {
 				w.refuses(rollback, Conflict, "shop has no release to go back to in production")
 				return
@@ -121,7 +121,7 @@ func TestTheSamePinAgainIsNothingAndAnotherReplacesIt(t *testing.T) {
 	w := shopWorld(t)
 	until := time.Date(2026, 5, 1, 9, 0, 0, 0, time.UTC)
 	elsewhere := until.In(time.FixedZone("there", 7200))
-	pin := SetPin{Project: "shop", Release: "2", Environment: "production", Until: &until, Reason: "fair", By: "ann"}
+	pin := SetPin{Project: "shop", Release: "2", Environment: "production", Until: &until, Reason: "fair", Origin: By("ann")}
 	require.Len(t, w.do(pin), 1)
 	pin.By, pin.Until = "bob", &elsewhere
 	require.Empty(t, w.do(pin))
@@ -135,8 +135,8 @@ func TestTheSamePinAgainIsNothingAndAnotherReplacesIt(t *testing.T) {
 func TestADeploymentTakesTheProjectsBoundsUnlessToldOthers(t *testing.T) {
 	w := shopWorld(t)
 	require.Equal(t, []Event{DeploymentQueued{Kind: EnvironmentWide, Environment: "production", Release: "1", MaxParallel: 4,
-		StopAfterFailures: 2, Unavailable: FailUnavailable, By: "ann", Reason: "monday"}},
-		w.do(Deploy{Project: "shop", Release: "1", Environment: "production", By: "ann", Reason: "monday"}))
+		StopAfterFailures: 2, Unavailable: FailUnavailable, Origin: By("ann"), Reason: "monday"}},
+		w.do(Deploy{Project: "shop", Release: "1", Environment: "production", Origin: By("ann"), Reason: "monday"}))
 	zero, nine := 0, 9
 	require.Equal(t, []Event{DeploymentQueued{Kind: Narrowed, Environment: "production", Release: "1", MaxParallel: 0, StopAfterFailures: 9,
 		Unavailable: FailUnavailable, Machines: []DeploymentMachine{{Name: "web-01"}, {Name: "web-02"}}}},
@@ -192,7 +192,7 @@ func TestRetryTries(t *testing.T) {
 			w.history(strings.Fields(c.history)...)
 			w.unfinished["shop web-01"] = c.unfinished
 			w.holds["shop web-01"] = c.hold
-			retry := Retry{Project: "shop", Machine: "web-01", By: "ann"}
+			retry := Retry{Project: "shop", Machine: "web-01", Origin: By("ann")}
 			if c.want == "" {
 				w.refuses(retry, Conflict, "nothing of project shop to try on machine web-01")
 				return
@@ -216,11 +216,13 @@ func TestCancelStopsWhatIsOpenOnce(t *testing.T) {
 	w.deployments[ended] = &DeploymentFacts{Project: "shop", Ended: true, State: DeploymentSucceeded}
 	w.deployments[cancelled] = &DeploymentFacts{Project: "shop", Ended: true, Cancelled: true, State: DeploymentCancelledAs}
 	w.deployments[other] = &DeploymentFacts{Project: "blog"}
-	cancel := func(id ID) CancelDeployment { return CancelDeployment{Project: "shop", Deployment: id, By: "ann"} }
-	require.Equal(t, []Event{DeploymentCancelled{Deployment: open, By: "ann"}}, w.do(cancel(open)))
+	cancel := func(id ID) CancelDeployment {
+		return CancelDeployment{Deployment: id, Origin: By("ann")}
+	}
+	require.Equal(t, []Event{DeploymentCancelled{Deployment: open, Origin: By("ann")}}, w.do(cancel(open)))
 	require.Empty(t, w.do(cancel(cancelled)))
 	w.refuses(cancel(ended), Conflict, "has ended: succeeded")
-	w.refuses(cancel(other), NotFound, other.String())
+	require.Equal(t, "project/blog", cancel(other).Stream(w), "the stream of the deployment's own project guards it")
 	w.refuses(cancel(number(5)), NotFound, "drover get deployments")
 }
 
@@ -229,8 +231,8 @@ func TestAHoldKeepsWhatTheMachineHas(t *testing.T) {
 	instance := number(50)
 	w.do(ConnectMachine{Name: "web-01", Server: number(1), Session: number(2), Instance: instance})
 	w.actual["shop web-01"] = "1"
-	hold := SetHold{Project: "shop", Machine: "web-01", Reason: "noisy", By: "ann"}
-	require.Equal(t, []Event{HoldSet{Machine: "web-01", Instance: instance, Release: "1", Reason: "noisy", By: "ann"}}, w.do(hold))
+	hold := SetHold{Project: "shop", Machine: "web-01", Reason: "noisy", Origin: By("ann")}
+	require.Equal(t, []Event{HoldSet{Machine: "web-01", Instance: instance, Release: "1", Reason: "noisy", Origin: By("ann")}}, w.do(hold))
 	w.refuses(SetHold{Project: "shop", Machine: "nix"}, NotFound, `"nix"`)
 	w.refuses(SetHold{Project: "blog", Machine: "web-01"}, NotFound, `"blog"`)
 	w.refuses(LiftHold{Project: "shop", Machine: "web-02"}, NotFound, "not held")
@@ -250,13 +252,13 @@ func TestAHoldKeepsWhatTheMachineHas(t *testing.T) {
 	t.Run("after a new disk, the hold is for the new instance", func(t *testing.T) {
 		w.do(DisconnectMachine{Name: "web-01"}, ConnectMachine{Name: "web-01", Server: number(1), Session: number(3), Instance: number(51)})
 		w.actual["shop web-01"] = ""
-		require.Equal(t, []Event{HoldSet{Machine: "web-01", Instance: number(51), Reason: "noisy", By: "ann"}}, w.do(hold))
+		require.Equal(t, []Event{HoldSet{Machine: "web-01", Instance: number(51), Reason: "noisy", Origin: By("ann")}}, w.do(hold))
 		w.holds["shop web-01"] = &Hold{Instance: number(51), Reason: "noisy"}
 		require.Empty(t, w.do(hold))
 		w.do(DisconnectMachine{Name: "web-01"}, ConnectMachine{Name: "web-01", Server: number(1), Session: number(4), Instance: number(52)})
 		require.Len(t, w.do(hold), 1, "held as it is, twice, on two disks")
 	})
-	require.Equal(t, []Event{HoldLifted{Machine: "web-01", Reason: Lifted, By: "ann"}}, w.do(LiftHold{Project: "shop", Machine: "web-01", By: "ann"}))
+	require.Equal(t, []Event{HoldLifted{Machine: "web-01", Reason: Lifted, Origin: By("ann")}}, w.do(LiftHold{Project: "shop", Machine: "web-01", Origin: By("ann")}))
 }
 
 func TestManyMachinesAreNamedInOneDeployment(t *testing.T) {

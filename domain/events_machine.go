@@ -11,22 +11,22 @@ type (
 		Environment string   `json:"environment"`
 		Roles       []string `json:"roles,omitempty"`  // sorted
 		Policy      string   `json:"policy,omitempty"` // empty: default
-		By          string   `json:"by,omitempty"`     // who asked, "agent" for a join
+		Origin               // who asked, "agent" for a join
 	}
 	// MachineChanged replaces a machine's settings.
 	MachineChanged struct {
 		Environment string   `json:"environment"`
 		Roles       []string `json:"roles,omitempty"`
 		Policy      string   `json:"policy,omitempty"`
-		By          string   `json:"by,omitempty"`
+		Origin
 	}
 	// MachineEnabled lets a machine be deployed to again.
 	MachineEnabled struct {
-		By string `json:"by,omitempty"`
+		Origin
 	}
 	// MachineDisabled keeps a machine from being deployed to.
 	MachineDisabled struct {
-		By string `json:"by,omitempty"`
+		Origin
 	}
 	// MachineCameOnline says that a session began on a machine that was not online.
 	MachineCameOnline struct {
@@ -57,7 +57,7 @@ type (
 	// MachineDeleted ends a machine; its name added again starts empty.
 	MachineDeleted struct {
 		Reason string `json:"reason,omitempty"` // clean-up, ephemeral, or a person's words
-		By     string `json:"by,omitempty"`
+		Origin
 	}
 	// MachineCleanUpHeld says that a machine's clean-up was due and was not done,
 	// because too much of its environment is absent at once.

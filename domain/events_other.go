@@ -6,26 +6,26 @@ import "time"
 type (
 	// EnvironmentDefined begins an environment.
 	EnvironmentDefined struct {
-		By string `json:"by,omitempty"`
+		Origin
 	}
 	// EnvironmentDeleted ends an environment and cancels the deployments there.
 	EnvironmentDeleted struct {
-		By string `json:"by,omitempty"`
+		Origin
 	}
 	// PolicyDefined begins a machine policy or replaces its settings.
 	PolicyDefined struct {
 		Settings PolicySettings `json:"settings"`
-		By       string         `json:"by,omitempty"`
+		Origin
 	}
 	// PolicyDeleted ends a machine policy; machines that name it fall back to the default.
 	PolicyDeleted struct {
-		By string `json:"by,omitempty"`
+		Origin
 	}
 	// TokenCreated makes a token; its text is never written, only its hash.
 	TokenCreated struct {
 		Settings TokenSettings `json:"settings"`
 		Hash     string        `json:"hash"` // SHA-256 of the secret half, hex
-		By       string        `json:"by,omitempty"`
+		Origin
 	}
 	// TokenUsed is one use of a join token, and from then on what that agent proves itself with.
 	TokenUsed struct {
@@ -35,7 +35,7 @@ type (
 	}
 	// TokenRevoked ends a token, and the agents that joined with it.
 	TokenRevoked struct {
-		By string `json:"by,omitempty"`
+		Origin
 	}
 	// ServerStarted says that a server began to run with this decision version.
 	ServerStarted struct {
@@ -51,13 +51,13 @@ type (
 	// StreamCleared lets a stream that was set aside go on as if the bad event were not there.
 	StreamCleared struct {
 		Stream string `json:"stream"`
-		By     string `json:"by,omitempty"`
+		Origin
 	}
 	// LogRestored accepts that this log is a restored one that has lost its newest events.
 	LogRestored struct {
 		Was ID        `json:"was"` // the log id before; the id of this event is the one from here on
 		At  time.Time `json:"at"`
-		By  string    `json:"by,omitempty"`
+		Origin
 	}
 )
 

@@ -7,48 +7,52 @@ type (
 	// ProjectDefined begins a project or replaces its settings.
 	ProjectDefined struct {
 		Settings ProjectSettings `json:"settings"`
-		By       string          `json:"by,omitempty"`
+		Origin
 	}
 	// ProjectEnabled lets a project act again.
 	ProjectEnabled struct {
-		By string `json:"by,omitempty"`
+		Origin
 	}
 	// ProjectDisabled stops all claims and automatic decisions of a project.
 	ProjectDisabled struct {
-		By string `json:"by,omitempty"`
+		Origin
 	}
 	// ProjectDeleted ends a project and cancels its deployments; its name starts empty again.
 	ProjectDeleted struct {
-		By string `json:"by,omitempty"`
+		Origin
 	}
 	// TriggerDefined begins a trigger or replaces its settings.
 	TriggerDefined struct {
 		Trigger  string          `json:"trigger"`
 		Settings TriggerSettings `json:"settings"`
-		By       string          `json:"by,omitempty"`
+		Origin
 	}
 	// TriggerEnabled lets a trigger act again.
 	TriggerEnabled struct {
 		Trigger string `json:"trigger"`
-		By      string `json:"by,omitempty"`
+		Origin
 	}
 	// TriggerDisabled stops a trigger; what it had made due waits.
 	TriggerDisabled struct {
 		Trigger string `json:"trigger"`
-		By      string `json:"by,omitempty"`
+		Origin
 	}
 	// TriggerDeleted ends a trigger and closes its candidates.
 	TriggerDeleted struct {
 		Trigger string `json:"trigger"`
-		By      string `json:"by,omitempty"`
+		Origin
 	}
-	// ReleaseCreated makes an immutable version with its own copy of steps and variables.
+	// ReleaseCreated makes an immutable version with its own copy of steps and variables; stream
+	// release/PROJECT/INCARNATION/VERSION. Until decision version 2 it was written to the project's stream.
 	ReleaseCreated struct {
-		Version   string            `json:"version"`
-		Steps     []Step            `json:"steps,omitempty"`
-		Variables map[string]string `json:"variables,omitempty"`
-		Secrets   []string          `json:"secrets,omitempty"`
-		By        string            `json:"by,omitempty"`
+		// Incarnation is that of the project that the release belongs to, and of no later one by its name; zero in
+		// the project's own stream.
+		Incarnation ID                `json:"incarnation,omitzero"`
+		Version     string            `json:"version"`
+		Steps       []Step            `json:"steps,omitempty"`
+		Variables   map[string]string `json:"variables,omitempty"`
+		Secrets     []string          `json:"secrets,omitempty"`
+		Origin
 	}
 	// DeploymentQueued begins a deployment; its event id is the deployment's id. The parts of
 	// an environment-wide one are the machines in scope at its own position, less Exclude. A person's
@@ -66,7 +70,7 @@ type (
 		StopAfterFailures int         `json:"stopAfterFailures,omitempty"`
 		Unavailable       Unavailable `json:"unavailableMachines,omitempty"`
 		Reason            string      `json:"reason,omitempty"` // rollback, retry; of an automatic one: the verdicts' reasons
-		By                string      `json:"by,omitempty"`     // empty for an automatic one
+		Origin                        // empty for an automatic one
 	}
 	// PartsReleased lets more parts of a deployment be claimed.
 	PartsReleased struct {
@@ -81,8 +85,8 @@ type (
 	}
 	// DeploymentCancelled is a person's wish to stop a deployment; claimed parts finish.
 	DeploymentCancelled struct {
-		Deployment ID     `json:"deployment"`
-		By         string `json:"by,omitempty"`
+		Deployment ID `json:"deployment"`
+		Origin
 	}
 	// DeploymentEnded says that all parts have ended, and how.
 	DeploymentEnded struct {
@@ -96,13 +100,13 @@ type (
 		Release     string     `json:"release"`
 		Until       *time.Time `json:"until,omitempty"`
 		Reason      string     `json:"reason,omitempty"`
-		By          string     `json:"by,omitempty"`
+		Origin
 	}
 	// PinLifted ends a pin.
 	PinLifted struct {
 		Environment string `json:"environment"`
 		Reason      string `json:"reason"` // lifted, expired
-		By          string `json:"by,omitempty"`
+		Origin
 	}
 	// HoldSet keeps automation from one machine.
 	HoldSet struct {
@@ -113,13 +117,13 @@ type (
 		Unproven bool       `json:"unproven,omitempty"`
 		Until    *time.Time `json:"until,omitempty"`
 		Reason   string     `json:"reason,omitempty"`
-		By       string     `json:"by,omitempty"`
+		Origin
 	}
 	// HoldLifted ends a hold.
 	HoldLifted struct {
 		Machine string `json:"machine"`
 		Reason  string `json:"reason"` // lifted, expired
-		By      string `json:"by,omitempty"`
+		Origin
 	}
 )
 

@@ -95,61 +95,66 @@ func (m *Machine) Deployable(checked bool) (bool, PartReason) {
 type (
 	// ApplyMachine adds a machine or brings it to these settings.
 	ApplyMachine struct {
-		Name, Environment string
-		Roles             []string
-		Policy            string
-		Disabled          bool
-		By                string
+		Name        string   `json:"name"`
+		Environment string   `json:"environment"`
+		Roles       []string `json:"roles"`
+		Policy      string   `json:"policy"`
+		Disabled    bool     `json:"disabled"`
+		Origin
 	}
 	// SetMachineEnabled enables or disables a machine.
 	SetMachineEnabled struct {
-		Name    string
-		Enabled bool
-		By      string
+		Name    string `json:"name"`
+		Enabled bool   `json:"enabled"`
+		Origin
 	}
 	// DeleteMachine ends a machine.
 	DeleteMachine struct {
-		Name, Reason, By string
+		Name   string `json:"name"`
+		Reason string `json:"reason"`
+		Origin
 		// Session, if set, must be the newest: an agent that leaves does not delete what a later one has joined.
-		Session ID
+		Session ID `json:"session"`
 	}
 	// ConnectMachine begins a session, or moves it to another server.
 	ConnectMachine struct {
-		Name                      string
-		Server, Session, Instance ID
+		Name     string `json:"name"`
+		Server   ID     `json:"server"`
+		Session  ID     `json:"session"`
+		Instance ID     `json:"instance"`
 	}
 	// DisconnectMachine ends the session that began with Connect; the zero id ends the newest one.
 	DisconnectMachine struct {
-		Name    string
-		Connect ID
-		Reason  string
+		Name    string `json:"name"`
+		Connect ID     `json:"connect"`
+		Reason  string `json:"reason"`
 	}
 	// ReportHealth says what the machine's own check found.
 	ReportHealth struct {
-		Name    string
-		Session ID // zero: the newest
-		Status  Health
-		Detail  string
+		Name    string `json:"name"`
+		Session ID     `json:"session"` // zero: the newest
+		Status  Health `json:"status"`
+		Detail  string `json:"detail"`
 	}
 )
 
 // Stream is the machine's.
-func (c ApplyMachine) Stream() string { return MachineStream(c.Name) }
+func (c ApplyMachine) Stream(World) string { return MachineStream(c.Name) }
 
 // Stream is the machine's.
-func (c SetMachineEnabled) Stream() string { return MachineStream(c.Name) }
+func (c SetMachineEnabled) Stream(World) string { return MachineStream(c.Name) }
 
 // Stream is the machine's.
-func (c DeleteMachine) Stream() string { return MachineStream(c.Name) }
+func (c DeleteMachine) Stream(World) string { return MachineStream(c.Name) }
 
 // Stream is the machine's.
-func (c ConnectMachine) Stream() string { return MachineStream(c.Name) }
+func (c ConnectMachine) Stream(World) string { return MachineStream(c.Name) }
 
 // Stream is the machine's.
-func (c DisconnectMachine) Stream() string { return MachineStream(c.Name) }
+func (c DisconnectMachine) Stream(World) string { return MachineStream(c.Name) }
 
 // Stream is the machine's.
-func (c ReportHealth) Stream() string { return MachineStream(c.Name) }
+func (c ReportHealth) Stream(World) string { return MachineStream(c.Name) }
 
 // Decide adds or changes what differs.
 func (c ApplyMachine) Decide(w World) ([]Event, *Rejection) {
@@ -163,13 +168,13 @@ func (c ApplyMachine) Decide(w World) ([]Event, *Rejection) {
 	var events []Event
 	switch {
 	case m == nil:
-		events = append(events, MachineAdded{Environment: c.Environment, Roles: roles, Policy: policy, By: c.By})
+		events = append(events, MachineAdded{Environment: c.Environment, Roles: roles, Policy: policy, Origin: c.Origin})
 		m = &Machine{}
 	case m.Environment != c.Environment || m.Policy != policy || !slices.Equal(m.Roles, roles):
-		events = append(events, MachineChanged{Environment: c.Environment, Roles: roles, Policy: policy, By: c.By})
+		events = append(events, MachineChanged{Environment: c.Environment, Roles: roles, Policy: policy, Origin: c.Origin})
 	}
 	if c.Disabled != m.Disabled {
-		events = append(events, enabling(!c.Disabled, c.By))
+		events = append(events, enabling(!c.Disabled, c.Origin))
 	}
 	return events, nil
 }
@@ -190,11 +195,11 @@ func (c ApplyMachine) check(w World) *Rejection {
 	return nil
 }
 
-func enabling(enabled bool, by string) Event {
+func enabling(enabled bool, origin Origin) Event {
 	if enabled {
-		return MachineEnabled{By: by}
+		return MachineEnabled{Origin: origin}
 	}
-	return MachineDisabled{By: by}
+	return MachineDisabled{Origin: origin}
 }
 
 // Decide changes nothing where nothing differs.
@@ -206,7 +211,7 @@ func (c SetMachineEnabled) Decide(w World) ([]Event, *Rejection) {
 	if m.Disabled == !c.Enabled {
 		return nil, nil
 	}
-	return []Event{enabling(c.Enabled, c.By)}, nil
+	return []Event{enabling(c.Enabled, c.Origin)}, nil
 }
 
 // Decide deletes what is there.
@@ -221,7 +226,7 @@ func (c DeleteMachine) Decide(w World) ([]Event, *Rejection) {
 	if !c.Session.IsZero() && c.Session != m.Session {
 		return nil, nil
 	}
-	return []Event{MachineDeleted{Reason: c.Reason, By: c.By}}, nil
+	return []Event{MachineDeleted{Reason: c.Reason, Origin: c.Origin}}, nil
 }
 
 // Decide lets the first session of an absent machine come online, and lets a known instance move.

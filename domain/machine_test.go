@@ -9,13 +9,13 @@ import (
 
 func TestAMachineIsWrittenOnlyWhereItDiffers(t *testing.T) {
 	w := shopWorld(t)
-	apply := ApplyMachine{Name: "web-03", Environment: "production", Roles: []string{"web", "api", "web"}, By: "ann"}
-	require.Equal(t, []Event{MachineAdded{Environment: "production", Roles: []string{"api", "web"}, Policy: DefaultPolicy, By: "ann"}}, w.do(apply))
+	apply := ApplyMachine{Name: "web-03", Environment: "production", Roles: []string{"web", "api", "web"}, Origin: By("ann")}
+	require.Equal(t, []Event{MachineAdded{Environment: "production", Roles: []string{"api", "web"}, Policy: DefaultPolicy, Origin: By("ann")}}, w.do(apply))
 	require.Empty(t, w.do(apply))
 	apply.Disabled = true
-	require.Equal(t, []Event{MachineDisabled{By: "ann"}}, w.do(apply))
+	require.Equal(t, []Event{MachineDisabled{Origin: By("ann")}}, w.do(apply))
 	apply.Disabled, apply.Environment = false, "staging"
-	require.Equal(t, []Event{MachineChanged{Environment: "staging", Roles: []string{"api", "web"}, Policy: DefaultPolicy, By: "ann"}, MachineEnabled{By: "ann"}}, w.do(apply))
+	require.Equal(t, []Event{MachineChanged{Environment: "staging", Roles: []string{"api", "web"}, Policy: DefaultPolicy, Origin: By("ann")}, MachineEnabled{Origin: By("ann")}}, w.do(apply))
 	require.Equal(t, []Event{MachineDisabled{}}, w.do(SetMachineEnabled{Name: "web-03"}))
 	require.Empty(t, w.do(SetMachineEnabled{Name: "web-03"}))
 	require.Equal(t, []Event{MachineEnabled{}}, w.do(SetMachineEnabled{Name: "web-03", Enabled: true}))
@@ -40,7 +40,7 @@ func TestAMachineAddedAgainStartsEmpty(t *testing.T) {
 	w := shopWorld(t)
 	w.do(ConnectMachine{Name: "web-01", Server: number(1), Session: number(2), Instance: number(3)}, ReportHealth{Name: "web-01", Status: Unhealthy},
 		SetMachineEnabled{Name: "web-01"})
-	require.Equal(t, []Event{MachineDeleted{Reason: "sold", By: "ann"}}, w.do(DeleteMachine{Name: "web-01", Reason: "sold", By: "ann"}))
+	require.Equal(t, []Event{MachineDeleted{Reason: "sold", Origin: By("ann")}}, w.do(DeleteMachine{Name: "web-01", Reason: "sold", Origin: By("ann")}))
 	require.Nil(t, w.Machine("web-01"))
 	w.do(ApplyMachine{Name: "web-01", Environment: "staging"})
 	require.Equal(t, &Machine{Name: "web-01", Environment: "staging", Policy: DefaultPolicy, Health: HealthUnknown}, w.Machine("web-01"))

@@ -16,6 +16,7 @@ const (
 const (
 	MachineStreams     = "machine"
 	ProjectStreams     = "project"
+	ReleaseStreams     = "release"
 	EnvironmentStreams = "environment"
 	PolicyStreams      = "policy"
 	TokenStreams       = "token"
@@ -29,6 +30,12 @@ func MachineStream(name string) string { return MachineStreams + "/" + name }
 
 // ProjectStream is the boundary of consistency: all that is decided about one project.
 func ProjectStream(name string) string { return ProjectStreams + "/" + name }
+
+// ReleaseStream is where one release of a project is created. incarnation tells projects apart that had the same name one
+// after another: it is the id of the first ProjectDefined since the project was created.
+func ReleaseStream(project string, incarnation ID, version string) string {
+	return ReleaseStreams + "/" + project + "/" + incarnation.String() + "/" + version
+}
 
 // EnvironmentStream is where an environment is defined and deleted.
 func EnvironmentStream(name string) string { return EnvironmentStreams + "/" + name }
@@ -58,6 +65,14 @@ func ParsePartStream(name string) (deployment ID, machine string, err error) {
 	id, machine, _ := strings.Cut(name, "/")
 	deployment, err = ParseID(id)
 	return deployment, machine, err
+}
+
+// ParseReleaseStream reads what ReleaseStream wrote, less the kind.
+func ParseReleaseStream(name string) (project string, incarnation ID, version string, err error) {
+	project, rest, _ := strings.Cut(name, "/")
+	id, version, _ := strings.Cut(rest, "/")
+	incarnation, err = ParseID(id)
+	return project, incarnation, version, err
 }
 
 // CheckName refuses a name that could not be a stream's, a file's or a label's.

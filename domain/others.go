@@ -37,72 +37,87 @@ func (t *Token) Evolve(e Event) {
 // Commands of environments, policies, tokens and the log.
 type (
 	// ApplyEnvironment begins an environment.
-	ApplyEnvironment struct{ Name, By string }
+	ApplyEnvironment struct {
+		Name string `json:"name"`
+		Origin
+	}
 	// DeleteEnvironment ends an environment that nothing names.
-	DeleteEnvironment struct{ Name, By string }
+	DeleteEnvironment struct {
+		Name string `json:"name"`
+		Origin
+	}
 	// ApplyPolicy begins a machine policy or brings it to these settings.
 	ApplyPolicy struct {
-		Name     string
-		Settings PolicySettings
-		By       string
+		Name     string         `json:"name"`
+		Settings PolicySettings `json:"settings"`
+		Origin
 	}
 	// DeletePolicy ends a machine policy that no machine names.
-	DeletePolicy struct{ Name, By string }
+	DeletePolicy struct {
+		Name string `json:"name"`
+		Origin
+	}
 	// CreateToken makes a token whose secret half has this hash.
 	CreateToken struct {
-		ID       string
-		Settings TokenSettings
-		Hash     string
-		By       string
+		ID       string        `json:"id"`
+		Settings TokenSettings `json:"settings"`
+		Hash     string        `json:"hash"`
+		Origin
 	}
 	// RevokeToken ends a token.
-	RevokeToken struct{ ID, By string }
+	RevokeToken struct {
+		ID string `json:"id"`
+		Origin
+	}
 	// UseToken joins an agent. The same instance again uses nothing.
 	UseToken struct {
-		ID          string
-		Instance    ID
-		Machine     string
-		Secret      string // hash
-		Environment string
-		Roles       []string
-		Now         time.Time // the server's wall clock, for the token's expiry alone
+		ID          string    `json:"id"`
+		Instance    ID        `json:"instance"`
+		Machine     string    `json:"machine"`
+		Secret      string    `json:"secret"` // hash
+		Environment string    `json:"environment"`
+		Roles       []string  `json:"roles"`
+		Now         time.Time `json:"-"` // the server's wall clock, for the token's expiry alone
 	}
 	// ClearStream lets a stream that was set aside go on.
-	ClearStream struct{ Name, By string }
+	ClearStream struct {
+		Name string `json:"name"`
+		Origin
+	}
 	// AcceptRestore says that a person knows that the log with the id Was has lost its newest events.
 	AcceptRestore struct {
-		Was ID
+		Was ID        `json:"was"`
 		At  time.Time `json:"-"` // no part of what is wished: sent again later, it is the same wish
-		By  string
+		Origin
 	}
 )
 
 // Stream is the environment's.
-func (c ApplyEnvironment) Stream() string { return EnvironmentStream(c.Name) }
+func (c ApplyEnvironment) Stream(World) string { return EnvironmentStream(c.Name) }
 
 // Stream is the environment's.
-func (c DeleteEnvironment) Stream() string { return EnvironmentStream(c.Name) }
+func (c DeleteEnvironment) Stream(World) string { return EnvironmentStream(c.Name) }
 
 // Stream is the policy's.
-func (c ApplyPolicy) Stream() string { return PolicyStream(c.Name) }
+func (c ApplyPolicy) Stream(World) string { return PolicyStream(c.Name) }
 
 // Stream is the policy's.
-func (c DeletePolicy) Stream() string { return PolicyStream(c.Name) }
+func (c DeletePolicy) Stream(World) string { return PolicyStream(c.Name) }
 
 // Stream is the token's.
-func (c CreateToken) Stream() string { return TokenStream(c.ID) }
+func (c CreateToken) Stream(World) string { return TokenStream(c.ID) }
 
 // Stream is the token's.
-func (c RevokeToken) Stream() string { return TokenStream(c.ID) }
+func (c RevokeToken) Stream(World) string { return TokenStream(c.ID) }
 
 // Stream is the token's.
-func (c UseToken) Stream() string { return TokenStream(c.ID) }
+func (c UseToken) Stream(World) string { return TokenStream(c.ID) }
 
 // Stream is the watch.
-func (c ClearStream) Stream() string { return WatchStream }
+func (c ClearStream) Stream(World) string { return WatchStream }
 
 // Stream is the watch.
-func (c AcceptRestore) Stream() string { return WatchStream }
+func (c AcceptRestore) Stream(World) string { return WatchStream }
 
 // Decide defines what is not there.
 func (c ApplyEnvironment) Decide(w World) ([]Event, *Rejection) {
@@ -112,7 +127,7 @@ func (c ApplyEnvironment) Decide(w World) ([]Event, *Rejection) {
 	if w.Environment(c.Name) {
 		return nil, nil
 	}
-	return []Event{EnvironmentDefined{By: c.By}}, nil
+	return []Event{EnvironmentDefined{Origin: c.Origin}}, nil
 }
 
 // Decide refuses while something names the environment.
@@ -123,7 +138,7 @@ func (c DeleteEnvironment) Decide(w World) ([]Event, *Rejection) {
 	if refs := w.References(EnvironmentStreams, c.Name); len(refs) > 0 {
 		return nil, conflict("environment %s is still named by %s", c.Name, few(refs)).hint("delete or move these first")
 	}
-	return []Event{EnvironmentDeleted{By: c.By}}, nil
+	return []Event{EnvironmentDeleted{Origin: c.Origin}}, nil
 }
 
 // Decide writes what differs.
@@ -141,7 +156,7 @@ func (c ApplyPolicy) Decide(w World) ([]Event, *Rejection) {
 	if old := w.Policy(c.Name); old != nil && reflect.DeepEqual(*old, settings) {
 		return nil, nil
 	}
-	return []Event{PolicyDefined{Settings: settings, By: c.By}}, nil
+	return []Event{PolicyDefined{Settings: settings, Origin: c.Origin}}, nil
 }
 
 // Decide refuses while a machine names the policy.
@@ -155,7 +170,7 @@ func (c DeletePolicy) Decide(w World) ([]Event, *Rejection) {
 	if refs := w.References(PolicyStreams, c.Name); len(refs) > 0 {
 		return nil, conflict("policy %s is still named by %s", c.Name, few(refs)).hint("give these another policy first")
 	}
-	return []Event{PolicyDeleted{By: c.By}}, nil
+	return []Event{PolicyDeleted{Origin: c.Origin}}, nil
 }
 
 // Decide makes a token that can be used for something.
@@ -178,7 +193,7 @@ func (c CreateToken) Decide(w World) ([]Event, *Rejection) {
 	if r := checkRoles(s.Roles); r != nil {
 		return nil, r
 	}
-	return []Event{TokenCreated{Settings: s, Hash: c.Hash, By: c.By}}, nil
+	return []Event{TokenCreated{Settings: s, Hash: c.Hash, Origin: c.Origin}}, nil
 }
 
 // Decide revokes once.
@@ -190,7 +205,7 @@ func (c RevokeToken) Decide(w World) ([]Event, *Rejection) {
 	if t.Revoked {
 		return nil, nil
 	}
-	return []Event{TokenRevoked{By: c.By}}, nil
+	return []Event{TokenRevoked{Origin: c.Origin}}, nil
 }
 
 // Decide counts the use, of which N racers get one by the stream's revision.
@@ -255,7 +270,7 @@ func (c ClearStream) Decide(w World) ([]Event, *Rejection) {
 	if _, aside := w.SetAside(c.Name); !aside {
 		return nil, notFound("stream %.120q is not set aside", c.Name).hint("`/readyz` names those that are")
 	}
-	return []Event{StreamCleared{Stream: c.Name, By: c.By}}, nil
+	return []Event{StreamCleared{Stream: c.Name, Origin: c.Origin}}, nil
 }
 
 // Decide accepts a restore of one log once.
@@ -263,7 +278,7 @@ func (c AcceptRestore) Decide(w World) ([]Event, *Rejection) {
 	if w.Restored(c.Was) {
 		return nil, nil
 	}
-	return []Event{LogRestored{Was: c.Was, At: c.At.UTC().Truncate(time.Microsecond), By: c.By}}, nil
+	return []Event{LogRestored{Was: c.Was, At: c.At.UTC().Truncate(time.Microsecond), Origin: c.Origin}}, nil
 }
 
 // few names at most three of refs.

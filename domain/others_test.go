@@ -14,7 +14,7 @@ func TestEnvironmentsAndPoliciesEndOnlyWhenNothingNamesThem(t *testing.T) {
 	w.refuses(DeleteEnvironment{Name: "qa"}, NotFound, `"qa"`)
 	w.do(DeleteMachine{Name: "web-09"}, DeleteEnvironment{Name: "staging"})
 	require.False(t, w.Environment("staging"))
-	require.Equal(t, []Event{EnvironmentDefined{By: "ann"}}, w.do(ApplyEnvironment{Name: "staging", By: "ann"}))
+	require.Equal(t, []Event{EnvironmentDefined{Origin: By("ann")}}, w.do(ApplyEnvironment{Name: "staging", Origin: By("ann")}))
 
 	w.do(ApplyPolicy{Name: "tame"}, ApplyMachine{Name: "web-01", Environment: "production", Roles: []string{"web"}, Policy: "tame"})
 	w.refuses(DeletePolicy{Name: "tame"}, Conflict, "still named by machine web-01")
@@ -196,6 +196,6 @@ func TestEachScopeContainsTheNext(t *testing.T) {
 func TestOnlyAStreamThatIsSetAsideIsCleared(t *testing.T) {
 	w := newWorld(t)
 	w.aside["project/shop"] = "it cannot be folded"
-	require.Equal(t, []Event{StreamCleared{Stream: "project/shop", By: "ann"}}, w.do(ClearStream{Name: "project/shop", By: "ann"}))
+	require.Equal(t, []Event{StreamCleared{Stream: "project/shop", Origin: By("ann")}}, w.do(ClearStream{Name: "project/shop", Origin: By("ann")}))
 	w.refuses(ClearStream{Name: "project/blog"}, NotFound, `"project/blog" is not set aside`)
 }

@@ -16,23 +16,23 @@ type Part struct {
 type (
 	// ClaimPart asks to start a part.
 	ClaimPart struct {
-		Deployment ID
-		Machine    string
-		Session    ID
-		Instance   ID
+		Deployment ID     `json:"deployment"`
+		Machine    string `json:"machine"`
+		Session    ID     `json:"session"`
+		Instance   ID     `json:"instance"`
 	}
 	// EndPart reports the result of a claimed part. A part that was called lost takes a late result:
 	// it says what the machine has and reopens nothing.
 	EndPart struct {
-		Deployment ID
-		Machine    string
-		Session    ID
-		Instance   ID
-		State      PartState // succeeded or failed
-		Reason     PartReason
-		Step       string
-		ExitCode   int
-		Detail     string
+		Deployment ID         `json:"deployment"`
+		Machine    string     `json:"machine"`
+		Session    ID         `json:"session"`
+		Instance   ID         `json:"instance"`
+		State      PartState  `json:"state"` // succeeded or failed
+		Reason     PartReason `json:"reason"`
+		Step       string     `json:"step"`
+		ExitCode   int        `json:"exitCode"`
+		Detail     string     `json:"detail"`
 	}
 )
 
@@ -40,10 +40,10 @@ type (
 func (e PartEnded) ByAgent() bool { return e.State == PartSucceeded || e.State == PartFailed }
 
 // Stream is the part's.
-func (c ClaimPart) Stream() string { return PartStream(c.Deployment, c.Machine) }
+func (c ClaimPart) Stream(World) string { return PartStream(c.Deployment, c.Machine) }
 
 // Stream is the part's.
-func (c EndPart) Stream() string { return PartStream(c.Deployment, c.Machine) }
+func (c EndPart) Stream(World) string { return PartStream(c.Deployment, c.Machine) }
 
 // Decide appends a claim that would count. Only the fold says whether it did.
 func (c ClaimPart) Decide(w World) ([]Event, *Rejection) {

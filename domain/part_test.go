@@ -11,7 +11,7 @@ func TestAClaimIsWrittenOnlyIfItWouldCount(t *testing.T) {
 	claim := ClaimPart{Deployment: number(7), Machine: "web-01", Session: number(2), Instance: number(3)}
 	w.refuses(claim, NotFound, "no part on machine", "web-01")
 	part := &Part{Project: "shop", State: PartReleased}
-	w.parts[claim.Stream()] = part
+	w.parts[claim.Stream(w)] = part
 	require.Equal(t, []Event{PartClaimed{Project: "shop", Session: number(2), Instance: number(3)}}, w.do(claim))
 	for _, reason := range []PartReason{NotReleased, MachineIsHeld, OldSession, AlreadyClaimed} {
 		w.gate = reason
@@ -28,7 +28,7 @@ func TestAnEndIsTakenOnceFromTheInstanceThatClaimed(t *testing.T) {
 	end := EndPart{Deployment: number(7), Machine: "web-01", Session: number(2), Instance: number(3), State: PartSucceeded}
 	w.refuses(end, NotFound, "no part")
 	part := &Part{Project: "shop", State: PartReleased}
-	w.parts[end.Stream()] = part
+	w.parts[end.Stream(w)] = part
 	w.refuses(end, Conflict, "never claimed")
 	*part = Part{Project: "shop", State: PartRunning, Claimed: true, Instance: number(3), Session: number(2)}
 	require.Equal(t, []Event{PartEnded{Project: "shop", State: PartSucceeded, Session: number(2)}}, w.do(end))

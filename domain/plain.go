@@ -117,10 +117,10 @@ func listOf(element form) form {
 	}
 }
 
-// member is a field by its name in JSON.
+// member is a field by its name in JSON. Fields of embedded structs are members too.
 type member struct {
 	name  string
-	index int
+	index []int
 	read  form
 }
 
@@ -138,7 +138,7 @@ func objectOf(t reflect.Type) form {
 			for at < len(members) && members[at].name != string(name) {
 				at++ // never back, so no name is taken twice
 			}
-			if !ok || !p.next(':') || at == len(members) || members[at].read == nil || !members[at].read(p, into.Field(members[at].index)) {
+			if !ok || !p.next(':') || at == len(members) || members[at].read == nil || !members[at].read(p, into.FieldByIndex(members[at].index)) {
 				return false
 			}
 			if !p.next(',') {
@@ -151,14 +151,14 @@ func objectOf(t reflect.Type) form {
 // membersOf are the fields of a struct with a name in JSON, by that name. A field without one is not found in plain data.
 func membersOf(t reflect.Type) []member {
 	var members []member
-	for i := range t.NumField() {
-		name, how, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
-		if name == "" || name == "-" || !t.Field(i).IsExported() {
+	for _, field := range reflect.VisibleFields(t) {
+		name, how, _ := strings.Cut(field.Tag.Get("json"), ",")
+		if name == "" || name == "-" || !field.IsExported() {
 			continue
 		}
-		m := member{name: name, index: i}
-		if how == "" || how == "omitempty" {
-			m.read = formOf(t.Field(i).Type)
+		m := member{name: name, index: field.Index}
+		if how == "" || how == "omitempty" || how == "omitzero" {
+			m.read = formOf(field.Type)
 		}
 		members = append(members, m)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// canonical is an event's data as logs give it back; samples have no number that a float would change.
-func canonical(t testing.TB, e Event) (typeName string, data []byte) {
+// stored is an event's data as logs give it back; samples have no number that a float would change.
+func stored(t testing.TB, e Event) (typeName string, data []byte) {
 	t.Helper()
 	typeName, encoded, err := Encode(e)
 	require.NoError(t, err)
@@ -23,7 +23,7 @@ func canonical(t testing.TB, e Event) (typeName string, data []byte) {
 // TestTheMostFrequentFactsAreReadWithoutEncodingJSON turns red when a field or a spelling sends them the slow way.
 func TestTheMostFrequentFactsAreReadWithoutEncodingJSON(t *testing.T) {
 	for _, event := range []Event{
-		MachineAdded{Environment: "production", Roles: []string{"api", "web"}, By: "agent"},
+		MachineAdded{Environment: "production", Roles: []string{"api", "web"}, Origin: By("agent")},
 		MachineCameOnline{number(1), number(2), number(3)}, AgentConnected{number(1), number(2), number(3)},
 		MachineWentOffline{Connect: number(1), Reason: "silent"}, TokenUsed{number(3), "web-01", "cd"},
 		PartClaimed{"shop", number(2), number(3)}, PartEnded{Project: "shop", State: PartSucceeded, Session: number(2)},
@@ -31,7 +31,7 @@ func TestTheMostFrequentFactsAreReadWithoutEncodingJSON(t *testing.T) {
 			Machines: []DeploymentMachine{{"web-01", []string{"a", "b"}, []ID{number(5), number(6)}, "behind"}, {Name: "web-02"}}},
 		DeploymentEnded{number(7), DeploymentSucceeded, ""}, PartsReleased{number(7), []string{"web-01"}},
 	} {
-		typeName, data := canonical(t, event)
+		typeName, data := stored(t, event)
 		v := reflect.New(reflect.TypeOf(event)).Elem()
 		require.True(t, readPlain(plainByName[typeName], data, v), "%s", data)
 		require.Equal(t, event, v.Interface())
@@ -87,7 +87,7 @@ func compare(t *testing.T, typeName string, data []byte) {
 // FuzzPlain: whatever the bytes, reading them without encoding/json gives what encoding/json gives.
 func FuzzPlain(f *testing.F) {
 	for _, event := range samples() {
-		typeName, data := canonical(f, event)
+		typeName, data := stored(f, event)
 		f.Add(typeName, data)
 		_, data, _ = Encode(event)
 		f.Add(typeName, data)
@@ -104,7 +104,7 @@ func FuzzPlain(f *testing.F) {
 func BenchmarkDecode(b *testing.B) {
 	for _, event := range []Event{MachineCameOnline{number(1), number(2), number(3)}, MachineAdded{Environment: "production", Roles: []string{"web"}}} {
 		b.Run(Name(event), func(b *testing.B) {
-			typeName, data := canonical(b, event)
+			typeName, data := stored(b, event)
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := Decode(typeName, data); err != nil {

@@ -8,11 +8,13 @@ import (
 
 // Project is what a project's own stream tells, less its deployments' parts.
 type Project struct {
-	Name     string
-	Settings ProjectSettings
-	Disabled bool
-	Triggers map[string]*Trigger
-	Releases map[string]*Release
+	Name string
+	// Incarnation is the id of the ProjectDefined that created the project; a project created again has another.
+	Incarnation ID
+	Settings    ProjectSettings
+	Disabled    bool
+	Triggers    map[string]*Trigger
+	Releases    map[string]*Release
 	// Versions are the releases in the order they were created.
 	Versions []string
 	// Environments holds what the project's deployments made of each environment.
@@ -156,6 +158,9 @@ func (p *Project) WantedIn(environment string) string {
 func (p *Project) Evolve(id ID, e Event) error {
 	switch e := e.(type) {
 	case ProjectDefined:
+		if p.Incarnation.IsZero() {
+			p.Incarnation = id
+		}
 		p.Settings = e.Settings.WithDefaults()
 	case ProjectEnabled:
 		p.Disabled = false

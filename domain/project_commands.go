@@ -50,58 +50,76 @@ func (s TriggerSettings) normal() TriggerSettings {
 type (
 	// ApplyProject begins a project or brings it to these settings.
 	ApplyProject struct {
-		Name     string
-		Settings ProjectSettings
-		Disabled bool
-		By       string
+		Name     string          `json:"name"`
+		Settings ProjectSettings `json:"settings"`
+		Disabled bool            `json:"disabled"`
+		Origin
 	}
 	// SetProjectEnabled enables or disables a project.
 	SetProjectEnabled struct {
-		Name    string
-		Enabled bool
-		By      string
+		Name    string `json:"name"`
+		Enabled bool   `json:"enabled"`
+		Origin
 	}
 	// DeleteProject ends a project with its triggers, releases and deployments.
-	DeleteProject struct{ Name, By string }
+	DeleteProject struct {
+		Name string `json:"name"`
+		Origin
+	}
 	// ApplyTrigger begins a trigger or brings it to these settings.
 	ApplyTrigger struct {
-		Project, Name string
-		Settings      TriggerSettings
-		Disabled      bool
-		By            string
+		Project  string          `json:"project"`
+		Name     string          `json:"name"`
+		Settings TriggerSettings `json:"settings"`
+		Disabled bool            `json:"disabled"`
+		Origin
 	}
 	// SetTriggerEnabled enables or disables a trigger.
 	SetTriggerEnabled struct {
-		Project, Name string
-		Enabled       bool
-		By            string
+		Project string `json:"project"`
+		Name    string `json:"name"`
+		Enabled bool   `json:"enabled"`
+		Origin
 	}
 	// DeleteTrigger ends a trigger.
-	DeleteTrigger struct{ Project, Name, By string }
+	DeleteTrigger struct {
+		Project string `json:"project"`
+		Name    string `json:"name"`
+		Origin
+	}
 	// CreateRelease copies the project's steps and variables under a version.
-	CreateRelease struct{ Project, Version, By string }
+	CreateRelease struct {
+		Project string `json:"project"`
+		Version string `json:"version"`
+		Origin
+	}
 )
 
 // Stream is the project's.
-func (c ApplyProject) Stream() string { return ProjectStream(c.Name) }
+func (c ApplyProject) Stream(World) string { return ProjectStream(c.Name) }
 
 // Stream is the project's.
-func (c SetProjectEnabled) Stream() string { return ProjectStream(c.Name) }
+func (c SetProjectEnabled) Stream(World) string { return ProjectStream(c.Name) }
 
 // Stream is the project's.
-func (c DeleteProject) Stream() string { return ProjectStream(c.Name) }
+func (c DeleteProject) Stream(World) string { return ProjectStream(c.Name) }
 
 // Stream is the project's.
-func (c ApplyTrigger) Stream() string { return ProjectStream(c.Project) }
+func (c ApplyTrigger) Stream(World) string { return ProjectStream(c.Project) }
 
 // Stream is the project's.
-func (c SetTriggerEnabled) Stream() string { return ProjectStream(c.Project) }
+func (c SetTriggerEnabled) Stream(World) string { return ProjectStream(c.Project) }
 
 // Stream is the project's.
-func (c DeleteTrigger) Stream() string { return ProjectStream(c.Project) }
+func (c DeleteTrigger) Stream(World) string { return ProjectStream(c.Project) }
 
-// Stream is the project's.
-func (c CreateRelease) Stream() string { return ProjectStream(c.Project) }
+// Stream is the release's own: creating one does not wait for what is decided about the project meanwhile.
+func (c CreateRelease) Stream(w World) string {
+	if p := w.Project(c.Project); p != nil {
+		return ReleaseStream(c.Project, p.Incarnation, c.Version)
+	}
+	return ProjectStream(c.Project)
+}
 
 // Decide writes what differs.
 func (c ApplyProject) Decide(w World) ([]Event, *Rejection) {
@@ -116,21 +134,21 @@ func (c ApplyProject) Decide(w World) ([]Event, *Rejection) {
 	p := w.Project(c.Name)
 	if p == nil {
 		p = NewProject(c.Name)
-		events = append(events, ProjectDefined{Settings: settings, By: c.By})
+		events = append(events, ProjectDefined{Settings: settings, Origin: c.Origin})
 	} else if !reflect.DeepEqual(p.Settings, settings) {
-		events = append(events, ProjectDefined{Settings: settings, By: c.By})
+		events = append(events, ProjectDefined{Settings: settings, Origin: c.Origin})
 	}
 	if p.Disabled != c.Disabled {
-		events = append(events, projectEnabling(!c.Disabled, c.By))
+		events = append(events, projectEnabling(!c.Disabled, c.Origin))
 	}
 	return events, nil
 }
 
-func projectEnabling(enabled bool, by string) Event {
+func projectEnabling(enabled bool, origin Origin) Event {
 	if enabled {
-		return ProjectEnabled{By: by}
+		return ProjectEnabled{Origin: origin}
 	}
-	return ProjectDisabled{By: by}
+	return ProjectDisabled{Origin: origin}
 }
 
 // Decide changes nothing where nothing differs.
@@ -142,7 +160,7 @@ func (c SetProjectEnabled) Decide(w World) ([]Event, *Rejection) {
 	if p.Disabled == !c.Enabled {
 		return nil, nil
 	}
-	return []Event{projectEnabling(c.Enabled, c.By)}, nil
+	return []Event{projectEnabling(c.Enabled, c.Origin)}, nil
 }
 
 // Decide deletes what is there.
@@ -150,7 +168,7 @@ func (c DeleteProject) Decide(w World) ([]Event, *Rejection) {
 	if w.Project(c.Name) == nil {
 		return nil, noProject(c.Name)
 	}
-	return []Event{ProjectDeleted{By: c.By}}, nil
+	return []Event{ProjectDeleted{Origin: c.Origin}}, nil
 }
 
 // Decide writes what differs.
@@ -176,19 +194,19 @@ func (c ApplyTrigger) Decide(w World) ([]Event, *Rejection) {
 		return nil, conflict("project %s has %d triggers", c.Project, len(p.Triggers)).hint("one trigger may name several events and environments")
 	}
 	if t == nil || !reflect.DeepEqual(t.Settings, settings) {
-		events = append(events, TriggerDefined{Trigger: c.Name, Settings: settings, By: c.By})
+		events = append(events, TriggerDefined{Trigger: c.Name, Settings: settings, Origin: c.Origin})
 	}
 	if c.Disabled != (t != nil && t.Disabled) {
-		events = append(events, triggerEnabling(c.Name, !c.Disabled, c.By))
+		events = append(events, triggerEnabling(c.Name, !c.Disabled, c.Origin))
 	}
 	return events, nil
 }
 
-func triggerEnabling(name string, enabled bool, by string) Event {
+func triggerEnabling(name string, enabled bool, origin Origin) Event {
 	if enabled {
-		return TriggerEnabled{Trigger: name, By: by}
+		return TriggerEnabled{Trigger: name, Origin: origin}
 	}
-	return TriggerDisabled{Trigger: name, By: by}
+	return TriggerDisabled{Trigger: name, Origin: origin}
 }
 
 // Decide changes nothing where nothing differs.
@@ -197,7 +215,7 @@ func (c SetTriggerEnabled) Decide(w World) ([]Event, *Rejection) {
 	if r != nil || t.Disabled == !c.Enabled {
 		return nil, r
 	}
-	return []Event{triggerEnabling(c.Name, c.Enabled, c.By)}, nil
+	return []Event{triggerEnabling(c.Name, c.Enabled, c.Origin)}, nil
 }
 
 // Decide deletes what is there.
@@ -205,7 +223,7 @@ func (c DeleteTrigger) Decide(w World) ([]Event, *Rejection) {
 	if _, r := findTrigger(w, c.Project, c.Name); r != nil {
 		return nil, r
 	}
-	return []Event{TriggerDeleted{Trigger: c.Name, By: c.By}}, nil
+	return []Event{TriggerDeleted{Trigger: c.Name, Origin: c.Origin}}, nil
 }
 
 func findTrigger(w World, project, name string) (*Trigger, *Rejection) {
@@ -239,8 +257,8 @@ func (c CreateRelease) Decide(w World) ([]Event, *Rejection) {
 	if len(p.Settings.Steps) == 0 {
 		return nil, conflict("project %s has no steps to release", c.Project).hint("give it steps and apply it")
 	}
-	return []Event{ReleaseCreated{Version: c.Version, Steps: p.Settings.Steps, Variables: p.Settings.Variables,
-		Secrets: p.Settings.Secrets, By: c.By}}, nil
+	return []Event{ReleaseCreated{Incarnation: p.Incarnation, Version: c.Version, Steps: p.Settings.Steps, Variables: p.Settings.Variables,
+		Secrets: p.Settings.Secrets, Origin: c.Origin}}, nil
 }
 
 func noProject(name string) *Rejection {

@@ -12,9 +12,9 @@ import (
 
 func TestAReleaseAgainIsNothingIfEqualAndAConflictElse(t *testing.T) {
 	w := shopWorld(t)
-	release := CreateRelease{Project: "shop", Version: "1.4.3", By: "ann"}
-	require.Equal(t, []Event{ReleaseCreated{Version: "1.4.3", Steps: []Step{{Name: "install", Run: "./install.sh"}},
-		Variables: map[string]string{"PORT": "80"}, By: "ann"}}, w.do(release))
+	release := CreateRelease{Project: "shop", Version: "1.4.3", Origin: By("ann")}
+	require.Equal(t, []Event{ReleaseCreated{Incarnation: w.Project("shop").Incarnation, Version: "1.4.3", Steps: []Step{{Name: "install", Run: "./install.sh"}},
+		Variables: map[string]string{"PORT": "80"}, Origin: By("ann")}}, w.do(release))
 	release.By = "bob"
 	require.Empty(t, w.do(release))
 
@@ -52,13 +52,13 @@ func TestAReleaseNeedsAProjectWithStepsAndAVersion(t *testing.T) {
 
 func TestAProjectIsWrittenOnlyWhereItDiffers(t *testing.T) {
 	w := newWorld(t)
-	apply := ApplyProject{Name: "shop", Settings: ProjectSettings{Roles: []string{"web", "api", "web"}, Secrets: []string{"B", "A"}}, By: "ann"}
+	apply := ApplyProject{Name: "shop", Settings: ProjectSettings{Roles: []string{"web", "api", "web"}, Secrets: []string{"B", "A"}}, Origin: By("ann")}
 	defined := w.do(apply)
 	require.Equal(t, []Event{ProjectDefined{Settings: ProjectSettings{Roles: []string{"api", "web"}, Secrets: []string{"A", "B"},
-		Unavailable: SkipUnavailable, Attempts: 3, Backoff: DefaultBackoff}, By: "ann"}}, defined)
+		Unavailable: SkipUnavailable, Attempts: 3, Backoff: DefaultBackoff}, Origin: By("ann")}}, defined)
 	require.Empty(t, w.do(apply))
 	apply.Disabled = true
-	require.Equal(t, []Event{ProjectDisabled{By: "ann"}}, w.do(apply))
+	require.Equal(t, []Event{ProjectDisabled{Origin: By("ann")}}, w.do(apply))
 	require.Equal(t, []Event{ProjectEnabled{}}, w.do(SetProjectEnabled{Name: "shop", Enabled: true}))
 	require.Empty(t, w.do(SetProjectEnabled{Name: "shop", Enabled: true}))
 	w.do(DeleteProject{Name: "shop"})
@@ -137,7 +137,7 @@ func TestATriggerIsWrittenOnlyWhereItDiffers(t *testing.T) {
 	apply.Disabled = true
 	require.Equal(t, []Event{TriggerDisabled{Trigger: "t"}}, w.do(apply))
 	require.Empty(t, w.do(SetTriggerEnabled{Project: "shop", Name: "t"}))
-	require.Equal(t, []Event{TriggerEnabled{Trigger: "t", By: "ann"}}, w.do(SetTriggerEnabled{Project: "shop", Name: "t", Enabled: true, By: "ann"}))
+	require.Equal(t, []Event{TriggerEnabled{Trigger: "t", Origin: By("ann")}}, w.do(SetTriggerEnabled{Project: "shop", Name: "t", Enabled: true, Origin: By("ann")}))
 	w.do(DeleteTrigger{Project: "shop", Name: "t"})
 	w.refuses(DeleteTrigger{Project: "shop", Name: "t"}, NotFound, `no trigger "t"`)
 	w.refuses(SetTriggerEnabled{Project: "shop", Name: "t"}, NotFound, `no trigger "t"`)
@@ -288,7 +288,7 @@ func TestWhatTheDomainTakesFitsIntoOneAppend(t *testing.T) {
 		}
 		require.Nil(t, settings.Check())
 		w := newWorld(t)
-		for _, events := range [][]Event{w.do(ApplyProject{Name: "shop", Settings: settings, By: strings.Repeat("b", 100), Disabled: true}),
+		for _, events := range [][]Event{w.do(ApplyProject{Name: "shop", Settings: settings, Origin: By(strings.Repeat("b", 100)), Disabled: true}),
 			w.do(CreateRelease{Project: "shop", Version: "1"})} {
 			sum := 0
 			for _, e := range events {

@@ -1,8 +1,10 @@
 package domain
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -89,7 +91,7 @@ func (w *smallWorld) do(commands ...Command) (events []Event) {
 		var r *Rejection
 		events, r = c.Decide(w)
 		require.Nil(w.t, r, "%T is rejected: %v", c, r)
-		w.append(c.Stream(), len(w.streams[c.Stream()]), events)
+		w.append(c.Stream(w), len(w.streams[c.Stream(w)]), events)
 	}
 	return events
 }
@@ -141,7 +143,24 @@ func (w *smallWorld) Project(name string) *Project {
 		}
 		require.NoError(w.t, p.Evolve(r.id, r.event))
 	}
+	for _, r := range w.releases(p) {
+		require.NoError(w.t, p.Evolve(r.id, r.event))
+	}
 	return p
+}
+
+// releases are what the streams of a project's releases hold, oldest first.
+func (w *smallWorld) releases(p *Project) (all []recorded) {
+	if p == nil {
+		return nil
+	}
+	for stream, events := range w.streams {
+		if strings.HasPrefix(stream, ReleaseStream(p.Name, p.Incarnation, "")) {
+			all = append(all, events...)
+		}
+	}
+	slices.SortFunc(all, func(a, b recorded) int { return bytes.Compare(a.id[:], b.id[:]) })
+	return all
 }
 
 func (w *smallWorld) Environment(name string) bool {

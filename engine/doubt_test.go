@@ -79,7 +79,7 @@ func TestALogThatGrewDifferentlySinceItWasPutBackIsNoticedToo(t *testing.T) {
 func TestARestoreIsAcceptedOnceAndTheLogGoesByAnotherId(t *testing.T) {
 	y, _ := restored(t)
 	was := y.LogID()
-	accept := domain.AcceptRestore{Was: domain.ID(was), At: y.clock.Now(), By: "ann"}
+	accept := domain.AcceptRestore{Was: domain.ID(was), At: y.clock.Now(), Origin: domain.By("ann")}
 	require.ErrorContains(t, newYard(t).tries(accept), "nothing to accept")
 	id := y.id()
 	_, err := y.Handle(context.Background(), id, accept)

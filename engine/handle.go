@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -71,20 +70,20 @@ func (e *Engine) HandleAsOf(ctx context.Context, came Moment, id domain.ID, comm
 func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p plan, err error) {
 	e.Read(func(v *projections.View) {
 		result = Result{Position: v.Position}
-		first, failure := commandID(e.made, id, command)
-		if receipt, ok := v.Receipt(id); ok && failure == nil {
+		world, first := v.World(), commandID(e.made, id, command)
+		if receipt, ok := v.Receipt(id); ok {
 			result, err = repeated(receipt, first)
 			return
 		}
-		if err = errors.Join(failure, e.open(v, command)); err != nil {
+		if err = e.open(v, command, command.Stream(world)); err != nil {
 			return
 		}
-		facts, rejection := command.Decide(v.World())
+		facts, rejection := command.Decide(world)
 		if rejection != nil {
 			err = rejection
 			return
 		}
-		p, err = e.planCommand(v, id, first, command.Stream(), facts)
+		p, err = e.planCommand(v, id, first, command.Stream(world), facts)
 	})
 	return result, p, err
 }
@@ -97,8 +96,8 @@ func repeated(receipt projections.Receipt, first domain.ID) (Result, error) {
 	return Result{Position: receipt.Position, Deployment: receipt.Deployment, Repeat: true}, nil
 }
 
-// open says whether such a command is taken now. The caller holds mu.
-func (e *Engine) open(v *projections.View, command domain.Command) error {
+// open says whether such a command is accepted for a stream now. The caller holds mu.
+func (e *Engine) open(v *projections.View, command domain.Command, stream string) error {
 	if err := e.fencedBy(v); err != nil && !isResult(command) {
 		return err
 	}
@@ -112,7 +111,7 @@ func (e *Engine) open(v *projections.View, command domain.Command) error {
 	if _, clears := command.(domain.ClearStream); clears || isAcceptance(command) {
 		return nil // the way back must stay open, also where its own stream is set aside
 	}
-	if aside := v.Aside[command.Stream()]; aside != nil {
+	if aside := v.Aside[stream]; aside != nil {
 		return &SetAside{&domain.Rejection{Kind: domain.Conflict,
 			Reason: fmt.Sprintf("stream %s is set aside since position %s: %s", aside.Stream, aside.Position, aside.Reason),
 			Hint:   "`drover log clear " + aside.Stream + "` lets it go on without that event"}}
@@ -148,14 +147,11 @@ type SetAside struct{ *domain.Rejection }
 // Unwrap is the rejection.
 func (s *SetAside) Unwrap() error { return s.Rejection }
 
-// commandID is the id of a command's first event. It derives from the sender's id and the whole command.
-func commandID(log uuid.UUID, id domain.ID, command domain.Command) (domain.ID, error) {
-	content, err := json.Marshal(command)
-	if err != nil {
-		return domain.ID{}, fmt.Errorf("encode the command: %w", err)
-	}
-	name := append([]byte(fmt.Sprintf("%s\x00%T\x00", id, command)), content...)
-	return domain.ID(uuid.NewSHA1(log, name)), nil
+// commandID is the id of a command's first event. It derives from the sender's id and from what is asked for: the same
+// command sent again has the same id, and another command under the sender's id has another.
+func commandID(log uuid.UUID, id domain.ID, command domain.Command) domain.ID {
+	name := fmt.Appendf(nil, "%s\x00%s\x00%s", id, domain.CommandName(command), domain.CommandContent(command))
+	return domain.ID(uuid.NewSHA1(log, name))
 }
 
 func (e *Engine) planCommand(v *projections.View, id, first domain.ID, stream string, facts []domain.Event) (plan, error) {

@@ -153,7 +153,7 @@ func TestACommandOfAnEarlierMomentIsDecidedAnewIfItsStreamMovedOn(t *testing.T) 
 	require.NoError(t, do(e, domain.ApplyMachine{Name: "web-01", Environment: "production"}))
 	came := e.Moment()
 	require.NoError(t, e.See(t.Context(), came))
-	log.before = func() { require.NoError(t, do(other, domain.DeleteMachine{Name: "web-01", By: "ann"})) }
+	log.before = func() { require.NoError(t, do(other, domain.DeleteMachine{Name: "web-01", Origin: domain.By("ann")})) }
 	_, err = e.HandleAsOf(t.Context(), came, domain.ID{}, domain.SetMachineEnabled{Name: "web-01", Enabled: false})
 	var rejection *domain.Rejection
 	require.True(t, errors.As(err, &rejection), err)

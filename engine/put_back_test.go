@@ -22,7 +22,7 @@ func TestALogThatIsPutBackBehindAnAcceptedRestoreIsNoticedBySnapshot(t *testing.
 	y.log = until(t, backup, cut)
 	e, _ := y.begins(s, nil)
 	require.ErrorIs(t, e.Doubted(), engine.ErrDoubted)
-	_, err := e.Handle(context.Background(), y.id(), domain.AcceptRestore{Was: domain.ID(e.LogID()), At: y.clock.Now(), By: "ann"})
+	_, err := e.Handle(context.Background(), y.id(), domain.AcceptRestore{Was: domain.ID(e.LogID()), At: y.clock.Now(), Origin: domain.By("ann")})
 	require.NoError(t, err)
 	require.NoError(t, e.Start(context.Background()))
 	_, err = e.Tick(context.Background())
@@ -42,7 +42,7 @@ func TestALogThatIsPutBackBehindAnAcceptedRestoreIsNoticedByWhoRunsThroughIt(t *
 	head, err := y.log.Head(context.Background())
 	require.NoError(t, err)
 	backup := until(t, y.log, head)
-	_, err = y.Handle(context.Background(), y.id(), domain.AcceptRestore{Was: domain.ID(y.LogID()), At: y.clock.Now(), By: "ann"})
+	_, err = y.Handle(context.Background(), y.id(), domain.AcceptRestore{Was: domain.ID(y.LogID()), At: y.clock.Now(), Origin: domain.By("ann")})
 	require.NoError(t, err)
 	y.join("web-07", 7)
 	s.Log = until(t, backup, head)
@@ -79,7 +79,7 @@ func TestAReportThatIsWrittenAgainAfterARestoreIsNotTakenForTheOneOfBefore(t *te
 	y.log = until(t, backup, y.Position())
 	// a person disables web-02; web-01 reports its success; the server stops in order
 	a, _ := y.begins(&shelf{}, nil)
-	_, err := a.Handle(context.Background(), y.id(), domain.SetMachineEnabled{Name: "web-02", Enabled: false, By: "ann"})
+	_, err := a.Handle(context.Background(), y.id(), domain.SetMachineEnabled{Name: "web-02", Enabled: false, Origin: domain.By("ann")})
 	require.NoError(t, err)
 	_, err = a.Handle(context.Background(), domain.ID{}, report)
 	require.NoError(t, err)
@@ -112,7 +112,7 @@ func TestAReportThatIsWrittenAgainElsewhereDoesNotMakeALossAnImport(t *testing.T
 	y.log = until(t, backup, 1<<30)
 	a, _ := y.begins(&shelf{}, nil)
 	var err error
-	for _, c := range []domain.Command{domain.SetMachineEnabled{Name: "web-02", Enabled: false, By: "ann"}, domain.SetHold{Project: "shop", Machine: "web-02", By: "ann"}} {
+	for _, c := range []domain.Command{domain.SetMachineEnabled{Name: "web-02", Enabled: false, Origin: domain.By("ann")}, domain.SetHold{Project: "shop", Machine: "web-02", Origin: domain.By("ann")}} {
 		_, err = a.Handle(context.Background(), y.id(), c)
 		require.NoError(t, err)
 	}

@@ -15,9 +15,10 @@ import (
 
 // How much of the past of a machine and a project is read, newest first.
 const (
-	pastOfMachine = 300
-	pastOfProject = 1000
-	pastOfParts   = 50
+	pastOfMachine  = 300
+	pastOfProject  = 1000
+	pastOfParts    = 50
+	pastOfReleases = 50
 	// mostLooks bounds how many deployments are asked for a part that they may not have had.
 	mostLooks = 4 * pastOfParts
 )
@@ -29,27 +30,33 @@ type thread struct {
 	most   int
 }
 
-// Past reads the newest events that tell of a machine and a project: their own streams, and those of the
-// project's parts on the machine. They come stream by stream; what the view has not folded may be among them.
+// Past reads the newest events that tell of a machine and a project: their own streams, those of the project's releases,
+// and those of its parts on the machine. They come stream by stream; what the view has not folded may be among them.
 func (e *Engine) Past(ctx context.Context, machine, project string) ([]eventlog.Recorded, error) {
-	var own []thread
-	e.Read(func(v *projections.View) { own = threadsOf(v, machine, project) })
-	past, err := readThreads(ctx, e.cfg.Log, own)
-	if err != nil {
-		return nil, err
-	}
-	var parts []domain.ID
-	e.Read(func(v *projections.View) { parts = partsOf(v, machine, project, past) })
-	return readParts(ctx, e.cfg.Log, machine, parts, past)
+	return past(ctx, e.cfg.Log, e.Read, machine, project)
 }
 
 // PastOf is Past for a view that nobody else uses, such as Replay's.
 func PastOf(ctx context.Context, log eventlog.Log, v *projections.View, machine, project string) ([]eventlog.Recorded, error) {
-	past, err := readThreads(ctx, log, threadsOf(v, machine, project))
+	return past(ctx, log, func(see func(*projections.View)) { see(v) }, machine, project)
+}
+
+// past reads what Past says; look shows it the view, which is not held while the log is read.
+func past(ctx context.Context, log eventlog.Log, look func(func(*projections.View)), machine, project string) ([]eventlog.Recorded, error) {
+	var own, releases []thread
+	var parts []domain.ID
+	look(func(v *projections.View) { own = threadsOf(v, machine, project) })
+	found, err := readThreads(ctx, log, own, nil)
 	if err != nil {
 		return nil, err
 	}
-	return readParts(ctx, log, machine, partsOf(v, machine, project, past), past)
+	look(func(v *projections.View) {
+		releases, parts = releasesOf(v, project, found), partsOf(v, machine, project, found)
+	})
+	if found, err = readThreads(ctx, log, releases, found); err != nil {
+		return nil, err
+	}
+	return readParts(ctx, log, machine, parts, found)
 }
 
 // threadsOf are the own streams of both.
@@ -58,6 +65,39 @@ func threadsOf(v *projections.View, machine, project string) []thread {
 		return thread{stream, max(0, v.Revision(stream)+1-eventlog.Revision(most)), most}
 	}
 	return []thread{last(domain.MachineStream(machine), pastOfMachine), last(domain.ProjectStream(project), pastOfProject)}
+}
+
+// releasesOf are the streams of the newest releases of a project, and of the releases that an earlier project of that name
+// deployed, as far as what was read of it tells.
+func releasesOf(v *projections.View, project string, past []eventlog.Recorded) (streams []thread) {
+	add := func(incarnation domain.ID, version string) {
+		t := thread{domain.ReleaseStream(project, incarnation, version), 0, 1}
+		if !incarnation.IsZero() && !slices.Contains(streams, t) {
+			streams = append(streams, t)
+		}
+	}
+	var incarnation domain.ID
+	for _, rec := range past {
+		if rec.Stream != domain.ProjectStream(project) {
+			continue
+		}
+		switch fact, _ := domain.Decode(rec.Type, rec.Data); e := fact.(type) {
+		case domain.ProjectDefined:
+			if incarnation.IsZero() {
+				incarnation = domain.ID(rec.ID)
+			}
+		case domain.ProjectDeleted:
+			incarnation = domain.ID{}
+		case domain.DeploymentQueued:
+			add(incarnation, e.Release)
+		}
+	}
+	if p := v.Projects[project]; p != nil {
+		for _, version := range p.Versions {
+			add(p.Incarnation, version)
+		}
+	}
+	return streams[max(0, len(streams)-pastOfReleases):]
 }
 
 // partsOf are the deployments, newest first, of which the view knows a part on the machine, and those which it has forgotten
@@ -86,7 +126,8 @@ func (e *Engine) Alive(server domain.ID) bool {
 	return server == e.cfg.Server || known && !lease.gone && e.cfg.Clock.Elapsed()-lease.at <= policies.LeaseStale
 }
 
-func readThreads(ctx context.Context, log eventlog.Log, threads []thread) (past []eventlog.Recorded, err error) {
+// readThreads adds what the threads hold to past.
+func readThreads(ctx context.Context, log eventlog.Log, threads []thread, past []eventlog.Recorded) (_ []eventlog.Recorded, err error) {
 	for _, t := range threads {
 		if past, err = t.read(ctx, log, past); err != nil {
 			return nil, err

@@ -161,13 +161,13 @@ func TestWhatIsWrongInTheLogIsToldWithWhatToDo(t *testing.T) {
 			l.now("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}}, domain.TokenRevoked{})
 		}, "tokens", "ok: "},
 		"a pin that was forgotten": {func(l *ledger) {
-			l.now("project/shop", domain.PinSet{Environment: "production", Release: "1.0", By: "ann", Reason: "sale"})
+			l.now("project/shop", domain.PinSet{Environment: "production", Release: "1.0", Origin: domain.By("ann"), Reason: "sale"})
 		}, "choices", "warn: project shop is pinned in production at 1.0 since 30 days (ann: sale) → drover unpin shop --in production"},
 		"a pin that ends by itself": {func(l *ledger) {
 			l.now("project/shop", domain.PinSet{Environment: "production", Release: "1.0", Until: &expires})
 		}, "choices", "ok: "},
 		"a hold that was forgotten": {func(l *ledger) {
-			l.now("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, By: "ann"})
+			l.now("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Origin: domain.By("ann")})
 		}, "choices", "warn: 1 machine is held by project shop for up to 30 days (ann): web-01 → drover unhold web-01 --project shop"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -52,14 +52,14 @@ func shop(t *testing.T) *ledger {
 		domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}}},
 		domain.ReleaseCreated{Version: "1.0", Steps: []domain.Step{{Name: "install", Run: "true"}}})
 	l.deploy("1.0")
-	l.now("machine/web-01", domain.MachineAdded{Environment: "production", By: "agent"},
+	l.now("machine/web-01", domain.MachineAdded{Environment: "production", Origin: domain.By("agent")},
 		domain.MachineCameOnline{Server: server, Session: session, Instance: instance})
 	return l
 }
 
 // deploy is an environment-wide deployment that succeeds at once.
 func (l *ledger) deploy(release string) domain.ID {
-	d := l.now("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: release, By: "ann"})
+	d := l.now("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: release, Origin: domain.By("ann")})
 	l.now("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentSucceeded})
 	return d
 }

@@ -2,7 +2,6 @@ package explain
 
 import (
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/droverhq/drover/domain"
@@ -69,7 +68,7 @@ func (a asked) outOfScope() string {
 		return fmt.Sprintf("Machine %s is in environment %s, which does not exist; define it or move the machine.", a.m.Name, a.m.Environment)
 	}
 	return fmt.Sprintf("Machine %s has the roles %s, and project %s is for %s; change either to bring it into scope.",
-		a.m.Name, listed(a.m.Roles), a.p.Name, listed(a.p.Settings.Roles))
+		a.m.Name, domain.Listed(a.m.Roles), a.p.Name, domain.Listed(a.p.Settings.Roles))
 }
 
 func (a asked) projectDisabled() string {
@@ -81,7 +80,7 @@ func (a asked) triggerDisabled() string {
 	for _, c := range a.v.Candidates(a.p, a.m) {
 		names = append(names, c.Trigger)
 	}
-	return fmt.Sprintf("What asked for a deployment is disabled: trigger %s of project %s; enable it to let it act again.", listed(names), a.p.Name)
+	return fmt.Sprintf("What asked for a deployment is disabled: trigger %s of project %s; enable it to let it act again.", domain.Listed(names), a.p.Name)
 }
 
 func (a asked) nothingReleased() string {
@@ -200,17 +199,17 @@ func (a asked) retry() string {
 }
 
 func (a asked) redeploy() string {
-	return fmt.Sprintf("Trigger %s asks for a deployment although machine %s has %s; the next tick deploys it.", listed(a.verdict.Triggers), a.m.Name, a.verdict.Release)
+	return fmt.Sprintf("Trigger %s asks for a deployment although machine %s has %s; the next tick deploys it.", domain.Listed(a.verdict.Triggers), a.m.Name, a.verdict.Release)
 }
 
 func (a asked) behind() string {
 	return fmt.Sprintf("Machine %s has %s and should have %s; trigger %s asked, and the next tick deploys it.",
-		a.m.Name, a.actual(), a.verdict.Release, listed(a.verdict.Triggers))
+		a.m.Name, a.actual(), a.verdict.Release, domain.Listed(a.verdict.Triggers))
 }
 
 func (a asked) sweep() string {
 	return fmt.Sprintf("Machine %s has %s and should have %s, and no event is left to say so; the next tick's sweep deploys it for trigger %s.",
-		a.m.Name, a.actual(), a.verdict.Release, listed(a.verdict.Triggers))
+		a.m.Name, a.actual(), a.verdict.Release, domain.Listed(a.verdict.Triggers))
 }
 
 func (a asked) actual() string {
@@ -231,57 +230,9 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-func listed(names []string) string {
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
-}
-
 func orSomebody(by string) string {
 	if by == "" {
 		return "somebody"
 	}
 	return by
-}
-
-// partWords says every reason of a part in words, to follow "skipped:" or "cannot be claimed:".
-var partWords = map[domain.PartReason]string{
-	domain.NotReleased:        "there was no room under maxParallel yet",
-	domain.PartHasEnded:       "the part had ended",
-	domain.AlreadyClaimed:     "it was claimed already",
-	domain.StreamSetAside:     "a stream of its machine or project is set aside",
-	domain.DeploymentStopped:  "the deployment was cancelled",
-	domain.ProjectIsDisabled:  "the project is disabled",
-	domain.MachineGone:        "the machine was deleted",
-	domain.OutOfScope:         "the machine left the environment or the project's roles",
-	domain.MachineIsDisabled:  "the machine is disabled",
-	domain.MachineIsOffline:   "the machine is offline",
-	domain.HealthNotKnown:     "the machine's health is not known yet",
-	domain.OldSession:         "another session of the machine's agent is newer",
-	domain.MachineIsBusy:      "another part runs on the machine",
-	domain.TriggerGone:        "no enabled trigger asks for it any more",
-	domain.MachineIsHeld:      "the machine is held",
-	domain.NotWantedAnyMore:   "the release is not the wanted one any more",
-	domain.Superseded:         "a later deployment took its place",
-	domain.TooManyFailures:    "as many parts failed as stopAfterFailures allows",
-	domain.NotClaimed:         "the machine did not claim it within its policy's lostAfter",
-	domain.MachineReplaced:    "the machine came back as another instance",
-	domain.NoEndReported:      "no end was reported in time",
-	domain.ProjectGone:        "the project was deleted",
-	domain.EnvironmentGone:    "the environment was deleted",
-	domain.StepFailed:         "a step failed",
-	domain.StepTimedOut:       "a step used up its time-out",
-	domain.AgentInterrupted:   "the agent was interrupted and cannot know how far it came",
-	domain.SecretMissing:      "a secret is missing on the machine",
-	domain.OtherAgentFailure:  "the agent could not run it",
-	domain.LateReportOfResult: "the result came after the part had been given up",
-}
-
-// PartWords says why a part ended, or cannot be claimed, in words; a reason that is not known is returned as it is.
-func PartWords(reason domain.PartReason) string {
-	if words, ok := partWords[reason]; ok {
-		return words
-	}
-	return string(reason)
 }

@@ -41,7 +41,7 @@ func constants(t *testing.T, file, typeName string) (values []string) {
 func TestEveryReasonOfAVerdictHasASentence(t *testing.T) {
 	l := shop(t)
 	l.now("machine/web-01", domain.MachineWentOffline{Connect: id(int(l.Position)), Session: session, Instance: instance, Reason: "silent"})
-	l.now("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Reason: "lab", By: "ann"})
+	l.now("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Reason: "lab", Origin: domain.By("ann")})
 	for _, reason := range constants(t, "../triggers/rules.go", "Reason") {
 		require.Contains(t, sentences, triggers.Reason(reason))
 		sentence := Sentence(l.View, old, triggers.Verdict{Project: "shop", Machine: "web-01", Reason: triggers.Reason(reason), Release: "1.0", Triggers: []string{"joins"}})
@@ -52,7 +52,7 @@ func TestEveryReasonOfAVerdictHasASentence(t *testing.T) {
 
 func TestEveryReasonOfAPartHasWords(t *testing.T) {
 	for _, reason := range constants(t, "../domain/reasons.go", "PartReason") {
-		require.Contains(t, partWords, domain.PartReason(reason))
+		require.NotEqual(t, reason, domain.PartReason(reason).Words())
 	}
 }
 
@@ -73,13 +73,13 @@ func TestWhySaysWhatIsSoAndWhatWouldChangeIt(t *testing.T) {
 			l.now("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{Roles: []string{"db"}}})
 		}, "out-of-scope", []string{"the roles none", "is for db"}},
 		"held": {func(l *ledger) {
-			l.now("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, By: "ann", Reason: "lab"})
+			l.now("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Origin: domain.By("ann"), Reason: "lab"})
 		}, "held", []string{"as it is", "by ann (lab)", "drover unhold web-01 --project shop"}},
 		"running": {func(l *ledger) {
-			l.now("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", By: "ann"})
+			l.now("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", Origin: domain.By("ann")})
 		}, "deployment-running", []string{"its part on web-01 is released"}},
 		"almost ended": {func(l *ledger) {
-			d := l.now("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", By: "ann"})
+			d := l.now("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", Origin: domain.By("ann")})
 			l.now("part/"+d.String()+"/web-01", domain.PartClaimed{Project: "shop", Session: session, Instance: instance},
 				domain.PartEnded{Project: "shop", State: domain.PartSucceeded, Session: session})
 		}, "deployment-running", []string{"all of its parts have ended"}},
@@ -130,10 +130,10 @@ func full(t *testing.T) *ledger {
 	l := shop(t)
 	until := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
 	l.now("machine/web-01", domain.AgentConnected{Server: server, Session: session, Instance: instance},
-		domain.MachineChanged{Environment: "production", Roles: []string{"web"}}, domain.MachineDisabled{By: "ann"}, domain.MachineEnabled{By: "ann"},
+		domain.MachineChanged{Environment: "production", Roles: []string{"web"}}, domain.MachineDisabled{Origin: domain.By("ann")}, domain.MachineEnabled{Origin: domain.By("ann")},
 		domain.MachineHealthChanged{Status: domain.Warning, Detail: "disk 91 %", Session: session}, domain.MachineCleanUpHeld{Absent: 4, Machines: 10})
 	l.now("project/shop", domain.ProjectDisabled{}, domain.ProjectEnabled{}, domain.TriggerDisabled{Trigger: "joins"}, domain.TriggerEnabled{Trigger: "joins"},
-		domain.PinSet{Environment: "production", Release: "1.0", Until: &until, By: "ann"}, domain.PinLifted{Environment: "production", Reason: "expired"},
+		domain.PinSet{Environment: "production", Release: "1.0", Until: &until, Origin: domain.By("ann")}, domain.PinLifted{Environment: "production", Reason: "expired"},
 		domain.HoldSet{Machine: "web-01", Instance: instance, Reason: "lab"}, domain.HoldLifted{Machine: "web-01", Reason: "lifted"})
 	l.attempt("1.0", domain.PartFailed, domain.StepFailed)
 	bounded := domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0", Machines: []domain.DeploymentMachine{{Name: "web-01"}}, MaxParallel: 1}
@@ -141,7 +141,7 @@ func full(t *testing.T) *ledger {
 	l.now("project/shop", domain.PartsWithdrawn{Deployment: first, Reason: domain.TooManyFailures}, domain.DeploymentEnded{Deployment: first, State: domain.DeploymentCancelledAs})
 	l.now("project/shop", bounded)
 	second := l.now("project/shop", bounded)
-	l.now("project/shop", domain.PartsReleased{Deployment: second, Machines: []string{"web-01"}}, domain.DeploymentCancelled{Deployment: second, By: "ann"})
+	l.now("project/shop", domain.PartsReleased{Deployment: second, Machines: []string{"web-01"}}, domain.DeploymentCancelled{Deployment: second, Origin: domain.By("ann")})
 	l.now("project/shop", domain.TriggerDeleted{Trigger: "joins"})
 	l.now("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect, Session: session, Instance: instance, Reason: "silent"})
 	return l

@@ -163,19 +163,19 @@ func (d *day) command(c domain.Command) {
 			d.differ("%T %+v is refused as %v, by %s as %v", c, c, refusal, otherNames[n], otherRefusal)
 		}
 	}
-	if len(facts) == 0 || d.keeping.SetAside(c.Stream()) {
+	if len(facts) == 0 || d.keeping.SetAside(c.Stream(d.keeping.World())) {
 		return
 	}
 	for n, v := range d.others() {
-		if kept, other := d.keeping.Revision(c.Stream()), v.Revision(c.Stream()); kept != other {
-			d.differ("%T appends to %s at revision %d, by %s at %d", c, c.Stream(), kept, otherNames[n], other)
+		if kept, other := d.keeping.Revision(c.Stream(d.keeping.World())), v.Revision(c.Stream(v.World())); kept != other {
+			d.differ("%T appends to %s at revision %d, by %s at %d", c, c.Stream(d.keeping.World()), kept, otherNames[n], other)
 		}
 	}
 	if end, ends := c.(domain.EndPart); ends && d.forgetting.Deployments[end.Deployment] == nil {
 		d.owed++
 	}
 	for _, fact := range facts {
-		d.now(c.Stream(), fact)
+		d.now(c.Stream(d.keeping.World()), fact)
 	}
 }
 
@@ -192,17 +192,17 @@ func (d *day) deploying() domain.Command {
 	project, environment, release := pick(d, projects), pick(d, environments), pick(d, releases)
 	switch d.IntN(10) {
 	case 0, 1:
-		return domain.Deploy{Project: project, Release: release, Environment: environment, By: "ann"}
+		return domain.Deploy{Project: project, Release: release, Environment: environment, Origin: domain.By("ann")}
 	case 2:
-		return domain.Deploy{Project: project, Release: release, Environment: environment, By: "ann", Exclude: d.some(machines)}
+		return domain.Deploy{Project: project, Release: release, Environment: environment, Origin: domain.By("ann"), Exclude: d.some(machines)}
 	case 3, 4, 5:
-		return domain.Deploy{Project: project, Release: release, Environment: environment, By: "ann", Machines: d.some(machines)}
+		return domain.Deploy{Project: project, Release: release, Environment: environment, Origin: domain.By("ann"), Machines: d.some(machines)}
 	case 6:
-		return domain.Rollback{Project: project, Environment: environment, By: "ann"}
+		return domain.Rollback{Project: project, Environment: environment, Origin: domain.By("ann")}
 	case 7:
-		return domain.CancelDeployment{Project: project, Deployment: d.deployment(), By: "ann"}
+		return domain.CancelDeployment{Deployment: d.deployment(), Origin: domain.By("ann")}
 	default:
-		return domain.Retry{Project: project, Machine: pick(d, machines), By: "ann"}
+		return domain.Retry{Project: project, Machine: pick(d, machines), Origin: domain.By("ann")}
 	}
 }
 
@@ -233,7 +233,7 @@ func (d *day) arranging() domain.Command {
 	case 1:
 		return domain.LiftPin{Project: project, Environment: environment}
 	case 2:
-		return domain.SetHold{Project: project, Machine: machine, Unproven: d.oneIn(3), By: "ann"}
+		return domain.SetHold{Project: project, Machine: machine, Unproven: d.oneIn(3), Origin: domain.By("ann")}
 	case 3, 4:
 		return domain.LiftHold{Project: project, Machine: machine}
 	case 5:

@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/droverhq/drover/domain"
@@ -90,6 +91,22 @@ func (v *View) switched(p *Project, trigger string) {
 			v.settle(p, m)
 		}
 	}
+}
+
+// foldRelease folds a release from its own stream. One of a project that is gone, or was created again since, is inert.
+func (v *View) foldRelease(name string, f Fact) error {
+	project, incarnation, version, err := domain.ParseReleaseStream(name)
+	if err != nil {
+		return err
+	}
+	e, ok := f.Event.(domain.ReleaseCreated)
+	if !ok || e.Version != version || e.Incarnation != incarnation {
+		return fmt.Errorf("%s is not the creation of release %.140s", domain.Name(f.Event), version)
+	}
+	if p := v.Projects[project]; p != nil && p.Incarnation == incarnation {
+		return p.Evolve(f.id(), e)
+	}
+	return nil
 }
 
 // foldWithoutProject begins a project, or lets the deployments of a deleted one end.

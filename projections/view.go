@@ -203,6 +203,8 @@ func (v *View) route(f Fact) error {
 		return v.foldMachine(name, f)
 	case domain.ProjectStreams:
 		return v.foldProject(name, f)
+	case domain.ReleaseStreams:
+		return v.foldRelease(name, f)
 	case domain.PartStreams:
 		return v.foldPart(name, f)
 	case domain.EnvironmentStreams:

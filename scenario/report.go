@@ -123,7 +123,7 @@ func (st *stage) joins(s *server, a *agent, line []string) ([]string, error) {
 			environment = sortedKeys(v.Environments)[0]
 		}
 		_, err := s.Handle(st.ctx, domain.ID{}, domain.ApplyMachine{Name: a.machine, Environment: environment,
-			Roles: w.flags["role"], Policy: w.flag("policy"), By: "agent"})
+			Roles: w.flags["role"], Policy: w.flag("policy"), Origin: domain.By("agent")})
 		if answer, refused := refusal(err); refused {
 			return []string{answer}, nil
 		}

@@ -22,77 +22,73 @@ type verb struct {
 func verbs() []verb {
 	return []verb{
 		{"release create PROJECT VERSION", func(w *words) domain.Command {
-			return domain.CreateRelease{Project: w.arg(0), Version: w.arg(1), By: by}
+			return domain.CreateRelease{Project: w.arg(0), Version: w.arg(1), Origin: domain.By(by)}
 		}},
 		{"deploy PROJECT VERSION --to ENVIRONMENT --machine M… --exclude M… --max-parallel N --stop-after-failures N", deployCommand},
 		{"rollback PROJECT --to ENVIRONMENT", func(w *words) domain.Command {
-			return domain.Rollback{Project: w.arg(0), Environment: w.need("to"), By: by}
+			return domain.Rollback{Project: w.arg(0), Environment: w.need("to"), Origin: domain.By(by)}
 		}},
 		{"retry MACHINE --project P", func(w *words) domain.Command {
-			return domain.Retry{Project: w.need("project"), Machine: w.arg(0), By: by}
+			return domain.Retry{Project: w.need("project"), Machine: w.arg(0), Origin: domain.By(by)}
 		}},
 		{"cancel DEPLOYMENT", cancelCommand},
 		{"pin PROJECT VERSION --in ENVIRONMENT --for DURATION --reason TEXT", func(w *words) domain.Command {
-			return domain.SetPin{Project: w.arg(0), Release: w.arg(1), Environment: w.need("in"), Until: w.until(), Reason: w.flag("reason"), By: by}
+			return domain.SetPin{Project: w.arg(0), Release: w.arg(1), Environment: w.need("in"), Until: w.until(), Reason: w.flag("reason"), Origin: domain.By(by)}
 		}},
 		{"unpin PROJECT --in ENVIRONMENT", func(w *words) domain.Command {
-			return domain.LiftPin{Project: w.arg(0), Environment: w.need("in"), By: by}
+			return domain.LiftPin{Project: w.arg(0), Environment: w.need("in"), Origin: domain.By(by)}
 		}},
 		{"hold MACHINE --project P --for DURATION --reason TEXT", func(w *words) domain.Command {
-			return domain.SetHold{Project: w.need("project"), Machine: w.arg(0), Until: w.until(), Reason: w.flag("reason"), By: by}
+			return domain.SetHold{Project: w.need("project"), Machine: w.arg(0), Until: w.until(), Reason: w.flag("reason"), Origin: domain.By(by)}
 		}},
 		{"unhold MACHINE --project P", func(w *words) domain.Command {
-			return domain.LiftHold{Project: w.need("project"), Machine: w.arg(0), By: by}
+			return domain.LiftHold{Project: w.need("project"), Machine: w.arg(0), Origin: domain.By(by)}
 		}},
 		{"machine enable NAME", func(w *words) domain.Command {
-			return domain.SetMachineEnabled{Name: w.arg(0), Enabled: true, By: by}
+			return domain.SetMachineEnabled{Name: w.arg(0), Enabled: true, Origin: domain.By(by)}
 		}},
-		{"machine disable NAME", func(w *words) domain.Command { return domain.SetMachineEnabled{Name: w.arg(0), By: by} }},
+		{"machine disable NAME", func(w *words) domain.Command { return domain.SetMachineEnabled{Name: w.arg(0), Origin: domain.By(by)} }},
 		{"project enable NAME", func(w *words) domain.Command {
-			return domain.SetProjectEnabled{Name: w.arg(0), Enabled: true, By: by}
+			return domain.SetProjectEnabled{Name: w.arg(0), Enabled: true, Origin: domain.By(by)}
 		}},
-		{"project disable NAME", func(w *words) domain.Command { return domain.SetProjectEnabled{Name: w.arg(0), By: by} }},
+		{"project disable NAME", func(w *words) domain.Command { return domain.SetProjectEnabled{Name: w.arg(0), Origin: domain.By(by)} }},
 		{"trigger enable PROJECT/NAME", func(w *words) domain.Command { return w.trigger(true) }},
 		{"trigger disable PROJECT/NAME", func(w *words) domain.Command { return w.trigger(false) }},
 		{"delete KIND NAME", deleteCommand},
 		{"log accept-restore", func(w *words) domain.Command {
-			return domain.AcceptRestore{Was: domain.ID(w.server.LogID()), At: w.server.clock.Now(), By: by}
+			return domain.AcceptRestore{Was: domain.ID(w.server.LogID()), At: w.server.clock.Now(), Origin: domain.By(by)}
 		}},
 		{"log clear STREAM", func(w *words) domain.Command {
-			return domain.ClearStream{Name: w.stage.names.stream(w.arg(0)), By: by}
+			return domain.ClearStream{Name: w.stage.names.stream(w.arg(0)), Origin: domain.By(by)}
 		}},
 	}
 }
 
 func deployCommand(w *words) domain.Command {
 	return domain.Deploy{Project: w.arg(0), Release: w.arg(1), Environment: w.need("to"), Machines: w.flags["machine"],
-		Exclude: w.flags["exclude"], MaxParallel: w.number("max-parallel"), StopAfterFailures: w.number("stop-after-failures"), By: by}
+		Exclude: w.flags["exclude"], MaxParallel: w.number("max-parallel"), StopAfterFailures: w.number("stop-after-failures"), Origin: domain.By(by)}
 }
 
 func cancelCommand(w *words) domain.Command {
 	id, err := w.stage.deployment(w.arg(0))
 	w.note(err)
-	c := domain.CancelDeployment{Deployment: id, By: by}
-	if d := w.server.fold().Deployments[id]; d != nil {
-		c.Project = d.Project.Name
-	}
-	return c
+	return domain.CancelDeployment{Deployment: id, Origin: domain.By(by)}
 }
 
 func deleteCommand(w *words) domain.Command {
 	name := w.arg(1)
 	switch w.arg(0) {
 	case "machine":
-		return domain.DeleteMachine{Name: name, By: by}
+		return domain.DeleteMachine{Name: name, Origin: domain.By(by)}
 	case "project":
-		return domain.DeleteProject{Name: name, By: by}
+		return domain.DeleteProject{Name: name, Origin: domain.By(by)}
 	case "environment":
-		return domain.DeleteEnvironment{Name: name, By: by}
+		return domain.DeleteEnvironment{Name: name, Origin: domain.By(by)}
 	case "policy":
-		return domain.DeletePolicy{Name: name, By: by}
+		return domain.DeletePolicy{Name: name, Origin: domain.By(by)}
 	case "trigger":
 		project, trigger, _ := strings.Cut(name, "/")
-		return domain.DeleteTrigger{Project: project, Name: trigger, By: by}
+		return domain.DeleteTrigger{Project: project, Name: trigger, Origin: domain.By(by)}
 	}
 	w.note(w.stage.wrong("use machine, project, trigger, environment or policy", "%.40q is no kind that can be deleted", w.arg(0)))
 	return nil
@@ -168,7 +164,7 @@ func (w *words) trigger(enabled bool) domain.Command {
 	if !ok {
 		w.note(w.stage.wrong("write: "+w.usage, "%.40q names no project", w.arg(0)))
 	}
-	return domain.SetTriggerEnabled{Project: project, Name: name, Enabled: enabled, By: by}
+	return domain.SetTriggerEnabled{Project: project, Name: name, Enabled: enabled, Origin: domain.By(by)}
 }
 
 // command reads a line as a verb of the command line.

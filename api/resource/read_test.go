@@ -47,7 +47,7 @@ spec:
 `
 
 func shopCommand() domain.ApplyProject {
-	return domain.ApplyProject{Name: "shop", By: "ann", Disabled: true, Settings: domain.ProjectSettings{
+	return domain.ApplyProject{Name: "shop", Origin: domain.By("ann"), Disabled: true, Settings: domain.ProjectSettings{
 		Roles: []string{"api", "web"}, MaxParallel: 10, StopAfterFailures: 1, Unavailable: domain.FailUnavailable,
 		Attempts: 5, Backoff: domain.Duration(2 * time.Minute),
 		Variables: map[string]string{"PORT": "8080", "VERSION": "1.10", "DEBUG": "true", "NOTE": ""},
@@ -79,18 +79,18 @@ func TestEveryKeyOfEveryKindIsRead(t *testing.T) {
 		want domain.Command
 	}{
 		"an environment needs no spec": {"apiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: x}\n",
-			domain.ApplyEnvironment{Name: "x", By: "ann"}},
-		"an environment with an empty spec": {spec("Environment", "{}"), domain.ApplyEnvironment{Name: "x", By: "ann"}},
+			domain.ApplyEnvironment{Name: "x", Origin: domain.By("ann")}},
+		"an environment with an empty spec": {spec("Environment", "{}"), domain.ApplyEnvironment{Name: "x", Origin: domain.By("ann")}},
 		"a policy": {spec("MachinePolicy", "{offlineAfter: 45s, lostAfter: 5m, healthCheck: {every: 2m, timeout: 3s, script: ./ok}, cleanUp: {after: 24h, maxShare: 30%}}"),
-			domain.ApplyPolicy{Name: "x", By: "ann", Settings: domain.PolicySettings{
+			domain.ApplyPolicy{Name: "x", Origin: domain.By("ann"), Settings: domain.PolicySettings{
 				OfflineAfter: domain.Duration(45 * time.Second), LostAfter: domain.Duration(5 * time.Minute),
 				HealthCheck: &domain.HealthCheck{Every: domain.Duration(2 * time.Minute), Timeout: domain.Duration(3 * time.Second), Script: "./ok"},
 				CleanUp:     &domain.CleanUp{After: domain.Duration(24 * time.Hour), MaxShare: 30}}}},
 		"a trigger": {spec("Trigger", `{project: shop, events: [MachineAvailable, MachineDeleted], environments: ["*", a], roles: [web], redeploy: true, disabled: true}`),
-			domain.ApplyTrigger{Name: "x", Project: "shop", By: "ann", Disabled: true, Settings: domain.TriggerSettings{
+			domain.ApplyTrigger{Name: "x", Project: "shop", Origin: domain.By("ann"), Disabled: true, Settings: domain.TriggerSettings{
 				Events: []domain.Category{domain.AvailableGroup, domain.Deleted}, Environments: []string{"*", "a"}, Roles: []string{"web"}, Redeploy: true}}},
 		"a machine": {spec("Machine", "{environment: production, roles: [web, api, web], policy: tame, disabled: true}"),
-			domain.ApplyMachine{Name: "x", Environment: "production", Roles: []string{"api", "web"}, Policy: "tame", Disabled: true, By: "ann"}},
+			domain.ApplyMachine{Name: "x", Environment: "production", Roles: []string{"api", "web"}, Policy: "tame", Disabled: true, Origin: domain.By("ann")}},
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, readOne(t, "f.yaml", c.text).Command("ann")) })
 	}

@@ -142,7 +142,7 @@ func counted(d explain.Deployment) string {
 func passedOver(d explain.Deployment) string {
 	count := map[string]int{}
 	for _, m := range d.Machines {
-		count[m.State+": "+explain.PartWords(domain.PartReason(m.Reason))]++
+		count[m.State+": "+domain.PartReason(m.Reason).Words()]++
 	}
 	var texts []string
 	for _, why := range slices.Sorted(maps.Keys(count)) {

@@ -394,7 +394,7 @@ func (p *plant) join(st step) {
 }
 
 func (p *plant) machineSettings(name string, n int) domain.ApplyMachine {
-	c := domain.ApplyMachine{Name: name, Environment: environments[max(0, n/3%6-3)], Roles: [][]string{{"web"}, {"db", "web"}, {"db"}}[n%3], By: "agent"}
+	c := domain.ApplyMachine{Name: name, Environment: environments[max(0, n/3%6-3)], Roles: [][]string{{"web"}, {"db", "web"}, {"db"}}[n%3], Origin: domain.By("agent")}
 	if c.Policy = map[int]string{3: fleeting, 7: "checked"}[n%8]; p.setting.absent {
 		c.Policy = fleeting
 	}
@@ -483,9 +483,9 @@ func (p *plant) reimage(st step) {
 
 func (p *plant) switchMachine(st step) {
 	m, on := p.machine(st.b), st.a%4 > 0
-	p.do(p.serving(st.a), domain.SetMachineEnabled{Name: m, Enabled: on, By: by}, "machine", onOff(on), m)
+	p.do(p.serving(st.a), domain.SetMachineEnabled{Name: m, Enabled: on, Origin: domain.By(by)}, "machine", onOff(on), m)
 	if st.a%9 == 0 {
-		p.do(p.serving(st.a), domain.SetMachineEnabled{Name: m, Enabled: !on, By: by}, "machine", onOff(!on), m)
+		p.do(p.serving(st.a), domain.SetMachineEnabled{Name: m, Enabled: !on, Origin: domain.By(by)}, "machine", onOff(!on), m)
 	}
 }
 
@@ -504,7 +504,7 @@ func (p *plant) removeMachine(st step) {
 		a.say("silent")
 		a.server = nil
 	}
-	p.do(p.serving(st.a), domain.DeleteMachine{Name: name, By: by}, "delete machine", name)
+	p.do(p.serving(st.a), domain.DeleteMachine{Name: name, Origin: domain.By(by)}, "delete machine", name)
 }
 
 func (p *plant) health(st step) {

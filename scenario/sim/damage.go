@@ -52,7 +52,7 @@ func (p *plant) victim(st step) string {
 func (p *plant) clear(st step) {
 	if aside := slices.Sorted(maps.Keys(p.audit.Aside)); len(aside) > 0 {
 		stream := aside[st.b%len(aside)]
-		p.do(p.serving(st.a), domain.ClearStream{Name: stream, By: by}, "log clear", p.story.stream(stream))
+		p.do(p.serving(st.a), domain.ClearStream{Name: stream, Origin: domain.By(by)}, "log clear", p.story.stream(stream))
 	}
 }
 

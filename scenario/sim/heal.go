@@ -70,11 +70,11 @@ func (p *plant) enable(name string) {
 		return
 	}
 	if project.Disabled {
-		p.do(s, domain.SetProjectEnabled{Name: name, Enabled: true, By: by}, "project enable", name)
+		p.do(s, domain.SetProjectEnabled{Name: name, Enabled: true, Origin: domain.By(by)}, "project enable", name)
 	}
 	for _, t := range triggerNames {
 		if rule := project.Triggers[t]; rule != nil && rule.Disabled {
-			p.do(s, domain.SetTriggerEnabled{Project: name, Name: t, Enabled: true, By: by}, "trigger enable", name+"/"+t)
+			p.do(s, domain.SetTriggerEnabled{Project: name, Name: t, Enabled: true, Origin: domain.By(by)}, "trigger enable", name+"/"+t)
 		}
 	}
 	p.check()
@@ -89,7 +89,7 @@ func (p *plant) gather() {
 		}
 		a, s := p.agent(name), p.serving(i)
 		if m.Disabled {
-			p.do(s, domain.SetMachineEnabled{Name: name, Enabled: true, By: by}, "machine enable", name)
+			p.do(s, domain.SetMachineEnabled{Name: name, Enabled: true, Origin: domain.By(by)}, "machine enable", name)
 		}
 		if !a.talks() || !m.Online || m.Session != a.session {
 			a.connectTo(s)

@@ -55,7 +55,7 @@ const by = "person"
 func (p *plant) release(s *server, project string) {
 	p.versions[project]++
 	version := fmt.Sprintf("1.%d", p.versions[project])
-	p.do(s, domain.CreateRelease{Project: project, Version: version, By: by}, "release create", project, version)
+	p.do(s, domain.CreateRelease{Project: project, Version: version, Origin: domain.By(by)}, "release create", project, version)
 }
 
 // version picks a release of a project, mostly the newest, or makes one.
@@ -77,7 +77,7 @@ func (p *plant) pick(st step) (s *server, project, environment string) {
 func (p *plant) deployWide(st step) {
 	s, project, environment := p.pick(st)
 	version := p.version(s, project, st.b)
-	c := domain.Deploy{Project: project, Release: version, Environment: environment, By: by}
+	c := domain.Deploy{Project: project, Release: version, Environment: environment, Origin: domain.By(by)}
 	words := []string{"deploy", project, version, "--to", environment}
 	if st.b%7 == 3 {
 		n := st.b / 7 % 3
@@ -119,7 +119,7 @@ func (p *plant) deployNarrowed(st step) {
 	for _, m := range machines {
 		words = append(words, "--machine", m)
 	}
-	p.do(s, domain.Deploy{Project: project, Release: version, Environment: environment, Machines: machines, By: by}, words...)
+	p.do(s, domain.Deploy{Project: project, Release: version, Environment: environment, Machines: machines, Origin: domain.By(by)}, words...)
 }
 
 func (p *plant) deployExcluding(st step) {
@@ -130,18 +130,18 @@ func (p *plant) deployExcluding(st step) {
 	for _, m := range machines {
 		words = append(words, "--exclude", m)
 	}
-	p.do(s, domain.Deploy{Project: project, Release: version, Environment: environment, Exclude: machines, By: by}, words...)
+	p.do(s, domain.Deploy{Project: project, Release: version, Environment: environment, Exclude: machines, Origin: domain.By(by)}, words...)
 }
 
 func (p *plant) rollback(st step) {
 	s, project, environment := p.pick(st)
-	p.do(s, domain.Rollback{Project: project, Environment: environment, By: by}, "rollback", project, "--to", environment)
+	p.do(s, domain.Rollback{Project: project, Environment: environment, Origin: domain.By(by)}, "rollback", project, "--to", environment)
 }
 
 func (p *plant) retry(st step) {
 	s, project, _ := p.pick(st)
 	m := p.machine(st.b)
-	p.do(s, domain.Retry{Project: project, Machine: m, By: by}, "retry", m, "--project", project)
+	p.do(s, domain.Retry{Project: project, Machine: m, Origin: domain.By(by)}, "retry", m, "--project", project)
 }
 
 // cancel cancels one of the open deployments.
@@ -152,7 +152,7 @@ func (p *plant) cancel(st step) {
 		return
 	}
 	d := open[st.b%len(open)]
-	p.do(s, domain.CancelDeployment{Project: d.Project.Name, Deployment: d.ID, By: by}, "cancel", p.story.deployment(d.ID))
+	p.do(s, domain.CancelDeployment{Deployment: d.ID, Origin: domain.By(by)}, "cancel", p.story.deployment(d.ID))
 }
 
 // until is a deadline for what a person sets: none, soon or later.
@@ -169,27 +169,27 @@ func (p *plant) pin(st step) {
 	s, project, environment := p.pick(st)
 	version := fmt.Sprintf("1.%d", 1+st.b%max(1, p.versions[project]))
 	until, words := p.until(s, st.b/16)
-	p.do(s, domain.SetPin{Project: project, Release: version, Environment: environment, Until: until, By: by},
+	p.do(s, domain.SetPin{Project: project, Release: version, Environment: environment, Until: until, Origin: domain.By(by)},
 		append([]string{"pin", project, version, "--in", environment}, words...)...)
 }
 
 func (p *plant) unpin(st step) {
 	s, project, environment := p.pick(st)
-	p.do(s, domain.LiftPin{Project: project, Environment: environment, By: by}, "unpin", project, "--in", environment)
+	p.do(s, domain.LiftPin{Project: project, Environment: environment, Origin: domain.By(by)}, "unpin", project, "--in", environment)
 }
 
 func (p *plant) hold(st step) {
 	s, project, _ := p.pick(st)
 	m := p.machine(st.b)
 	until, words := p.until(s, st.b/16)
-	p.do(s, domain.SetHold{Project: project, Machine: m, Until: until, By: by},
+	p.do(s, domain.SetHold{Project: project, Machine: m, Until: until, Origin: domain.By(by)},
 		append([]string{"hold", m, "--project", project}, words...)...)
 }
 
 func (p *plant) unhold(st step) {
 	s, project, _ := p.pick(st)
 	m := p.machine(st.b)
-	p.do(s, domain.LiftHold{Project: project, Machine: m, By: by}, "unhold", m, "--project", project)
+	p.do(s, domain.LiftHold{Project: project, Machine: m, Origin: domain.By(by)}, "unhold", m, "--project", project)
 }
 
 // onOff is the word for a switch.
@@ -203,13 +203,13 @@ func onOff(on bool) string {
 func (p *plant) switchProject(st step) {
 	s, project, _ := p.pick(st)
 	on := st.b%3 > 0
-	p.do(s, domain.SetProjectEnabled{Name: project, Enabled: on, By: by}, "project", onOff(on), project)
+	p.do(s, domain.SetProjectEnabled{Name: project, Enabled: on, Origin: domain.By(by)}, "project", onOff(on), project)
 }
 
 func (p *plant) switchTrigger(st step) {
 	s, project, _ := p.pick(st)
 	t, on := triggerNames[st.b/3%len(triggerNames)], st.b%3 > 0
-	p.do(s, domain.SetTriggerEnabled{Project: project, Name: t, Enabled: on, By: by}, "trigger", onOff(on), project+"/"+t)
+	p.do(s, domain.SetTriggerEnabled{Project: project, Name: t, Enabled: on, Origin: domain.By(by)}, "trigger", onOff(on), project+"/"+t)
 }
 
 func (p *plant) changeProject(st step) {
@@ -226,7 +226,7 @@ func (p *plant) changeTrigger(st step) {
 	switch {
 	case p.audit.Projects[projects[i]] == nil || triggerNames[t] == "again" && p.setting.calm:
 	case st.b%5 == 4:
-		p.do(p.serving(st.a), domain.DeleteTrigger{Project: projects[i], Name: triggerNames[t], By: by},
+		p.do(p.serving(st.a), domain.DeleteTrigger{Project: projects[i], Name: triggerNames[t], Origin: domain.By(by)},
 			"delete trigger", projects[i]+"/"+triggerNames[t])
 	default:
 		p.apply(p.serving(st.a), p.rule(i, t, st.b/5))
@@ -241,7 +241,7 @@ func (p *plant) dropProject(st step) {
 		return
 	}
 	if st.b%2 == 1 {
-		p.do(p.serving(st.a), domain.DeleteProject{Name: projects[i], By: by}, "delete project", projects[i])
+		p.do(p.serving(st.a), domain.DeleteProject{Name: projects[i], Origin: domain.By(by)}, "delete project", projects[i])
 	}
 }
 
@@ -252,5 +252,5 @@ func (p *plant) switchEnvironment(st step) {
 		p.apply(s, domain.ApplyEnvironment{Name: name})
 		return
 	}
-	p.do(s, domain.DeleteEnvironment{Name: name, By: by}, "delete environment", name)
+	p.do(s, domain.DeleteEnvironment{Name: name, Origin: domain.By(by)}, "delete environment", name)
 }

@@ -268,7 +268,7 @@ func (p *plant) build() {
 	}
 	for _, project := range projects {
 		for _, environment := range environments {
-			p.do(s, domain.Deploy{Project: project, Release: "1.1", Environment: environment, By: by}, "deploy", project, "1.1", "--to", environment)
+			p.do(s, domain.Deploy{Project: project, Release: "1.1", Environment: environment, Origin: domain.By(by)}, "deploy", project, "1.1", "--to", environment)
 		}
 	}
 }

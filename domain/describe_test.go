@@ -1,0 +1,59 @@
+package domain
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// placeOf is a place where such an event could stand.
+func placeOf(e Event) Place {
+	kind := map[string]string{"machine": MachineStream("web-01"), "project": ProjectStream("shop"), "trigger": ProjectStream("shop"),
+		"release": ReleaseStream("shop", number(10), "1.4.3"), "deployment": ProjectStream("shop"), "pin": ProjectStream("shop"),
+		"hold": ProjectStream("shop"), "part": PartStream(number(7), "web-01"), "environment": EnvironmentStream("production"),
+		"policy": PolicyStream("tame"), "token": TokenStream("0123456789ab"), "server": ServerStream(number(1)),
+		"watch": WatchStream, "stream": WatchStream, "log": WatchStream}
+	prefix, _, _ := strings.Cut(TypeName(e), ".")
+	return Place{Stream: kind[prefix], ID: number(99)}
+}
+
+func TestEveryEventIsToldInASentence(t *testing.T) {
+	for _, e := range samples() {
+		at := placeOf(e)
+		require.NotEmpty(t, at.Stream, "%T", e)
+		d := Describe(e, at)
+		require.Equal(t, Name(e), d.Name)
+		require.NotEmpty(t, d.Sentence, d.Name)
+		require.NotContains(t, d.Sentence, "%!", d.Name)
+		require.NotContains(t, d.Details, "%!", d.Name)
+		require.NotEmpty(t, d.Subject.Kind, d.Name)
+	}
+}
+
+func TestAnEventTellsWhoAskedWhereItRecordsThat(t *testing.T) {
+	for _, e := range samples() {
+		_, data := stored(t, e)
+		d := Describe(e, placeOf(e))
+		require.Equal(t, bytes.Contains(data, []byte(`"by":`)), d.Origin.By != "", "%s records who asked, and its description drops it", d.Name)
+	}
+}
+
+func TestASubjectNamesWhatTheEventIsAbout(t *testing.T) {
+	for _, c := range []struct {
+		event  Event
+		stream string
+		want   Subject
+	}{
+		{MachineEnabled{}, MachineStream("web-01"), Subject{Kind: "machine", Name: "web-01", Machine: "web-01"}},
+		{ReleaseCreated{Version: "1.0"}, ReleaseStream("shop", number(3), "1.0"), Subject{Kind: "release", Name: "1.0", Project: "shop", Release: "1.0"}},
+		{ReleaseCreated{Version: "1.0"}, ProjectStream("shop"), Subject{Kind: "project", Name: "shop", Project: "shop", Release: "1.0"}},
+		{DeploymentQueued{Environment: "production", Release: "1.0"}, ProjectStream("shop"),
+			Subject{Kind: "project", Name: "shop", Project: "shop", Environment: "production", Release: "1.0", Deployment: number(9)}},
+		{PartEnded{Project: "shop"}, PartStream(number(7), "web-01"),
+			Subject{Kind: "part", Name: "web-01", Project: "shop", Machine: "web-01", Deployment: number(7)}},
+	} {
+		require.Equal(t, c.want, Describe(c.event, Place{Stream: c.stream, ID: number(9)}).Subject)
+	}
+}
