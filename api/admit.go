@@ -16,7 +16,6 @@ import (
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
-	"github.com/droverhq/drover/triggers"
 )
 
 // joiner is an agent that wants in, by whatever door.
@@ -264,7 +263,7 @@ func (a *API) clone(ctx context.Context, j joiner) *client.Refused {
 		_ = old.conn.CloseNow()
 	}
 	elsewhere := false
-	a.cfg.Engine.Judge(func(v *projections.View, age triggers.Age) {
+	a.cfg.Engine.Judge(func(v *projections.View, age projections.Age) {
 		m := v.Machines[j.machine]
 		if m == nil || !m.Online || m.Instance != j.instance || m.Session == j.session || a.cfg.Engine.Abandoned(m, age(m.Connected)) {
 			return

@@ -18,7 +18,6 @@ import (
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
-	"github.com/droverhq/drover/triggers"
 )
 
 // maxApplyBytes bounds the files of one apply, as JSON.
@@ -116,7 +115,7 @@ func (a *API) checkFiles(docs []resource.Document) error {
 func (a *API) apply(ctx context.Context, id domain.ID, docs []resource.Document, dryRun bool) (Applied, error) {
 	applied := Applied{Results: []Change{}, Due: []string{}, Position: a.cfg.Engine.Position().String()}
 	var before []explain.Due
-	a.cfg.Engine.Judge(func(v *projections.View, age triggers.Age) {
+	a.cfg.Engine.Judge(func(v *projections.View, age projections.Age) {
 		before = explain.DueNow(v, age)
 		for _, d := range docs {
 			applied.Results = append(applied.Results, changeOf(v, d))
@@ -127,7 +126,7 @@ func (a *API) apply(ctx context.Context, id domain.ID, docs []resource.Document,
 	if dryRun {
 		after, err = a.dueIfApplied(ctx, docs)
 	} else if err = a.writeAll(ctx, id, docs, &applied); err == nil {
-		a.cfg.Engine.Judge(func(v *projections.View, age triggers.Age) { after = explain.DueNow(v, age) })
+		a.cfg.Engine.Judge(func(v *projections.View, age projections.Age) { after = explain.DueNow(v, age) })
 	}
 	for _, d := range explain.Newly(before, after) {
 		applied.Due = append(applied.Due, d.String())
@@ -230,7 +229,7 @@ func pretend(v *projections.View, stream string, fact domain.Event) error {
 }
 
 // replay folds the log again in a place of its own, which is dear: few do at once.
-func (a *API) replay(ctx context.Context, take func(eventlog.Recorded) bool) (*projections.View, triggers.Age, error) {
+func (a *API) replay(ctx context.Context, take func(eventlog.Recorded) bool) (*projections.View, projections.Age, error) {
 	select {
 	case a.replays <- struct{}{}:
 		defer func() { <-a.replays }()
@@ -304,7 +303,7 @@ func (a *API) routeDue() {
 			if in.Trigger != "" && in.Project == "" {
 				return DueList{}, invalid("a trigger is one of a project").hint("add ?project=NAME")
 			}
-			return seeing(a, func(v *projections.View, age triggers.Age) DueList {
+			return seeing(a, func(v *projections.View, age projections.Age) DueList {
 				due := explain.DueNow(v, age)
 				if in.Project != "" {
 					due = explain.DueIfEnabled(v, age, in.Project, in.Trigger)

@@ -80,7 +80,9 @@ type clearInput struct {
 
 func (a *API) routeDeletes() {
 	named(a, http.MethodDelete, "/environments/{name}", "Delete an environment that nothing names", domain.AdminScope,
-		func(name, by string) domain.Command { return domain.DeleteEnvironment{Name: name, Origin: domain.By(by)} })
+		func(name, by string) domain.Command {
+			return domain.DeleteEnvironment{Name: name, Origin: domain.By(by)}
+		})
 	named(a, http.MethodDelete, "/policies/{name}", "Delete a machine policy that no machine names", domain.AdminScope,
 		func(name, by string) domain.Command { return domain.DeletePolicy{Name: name, Origin: domain.By(by)} })
 	named(a, http.MethodDelete, "/projects/{name}", "Delete a project with its triggers, releases and deployments", domain.AdminScope,

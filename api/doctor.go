@@ -9,7 +9,6 @@ import (
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
-	"github.com/droverhq/drover/triggers"
 )
 
 const (
@@ -26,7 +25,7 @@ func (a *API) routeDoctor() {
 		func(ctx context.Context, _ *After) (explain.Checkup, error) {
 			vitals := a.vitals(ctx, callerOf(ctx).scope.Allows(domain.AdminScope))
 			var found explain.Checkup
-			a.cfg.Engine.Judge(func(v *projections.View, age triggers.Age) { found = explain.Examine(v, age, vitals) })
+			a.cfg.Engine.Judge(func(v *projections.View, age projections.Age) { found = explain.Examine(v, age, vitals) })
 			found.Time = a.cfg.Clock.Now().UTC() // whoever asked compares it with a clock of its own
 			return found, nil
 		})

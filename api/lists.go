@@ -8,7 +8,6 @@ import (
 
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
-	"github.com/droverhq/drover/triggers"
 )
 
 const (
@@ -45,20 +44,20 @@ func (l *List) filter(states []string) (explain.Filter, error) {
 }
 
 // seeing calls see with the view and the ages of this moment.
-func seeing[T any](a *API, see func(*projections.View, triggers.Age) T) (shown T) {
-	a.cfg.Engine.Judge(func(v *projections.View, age triggers.Age) { shown = see(v, age) })
+func seeing[T any](a *API, see func(*projections.View, projections.Age) T) (shown T) {
+	a.cfg.Engine.Judge(func(v *projections.View, age projections.Age) { shown = see(v, age) })
 	return shown
 }
 
 // list registers a collection.
-func list[T any](a *API, path, summary string, states []string, see func(*projections.View, triggers.Age, explain.Filter) explain.List[T]) {
+func list[T any](a *API, path, summary string, states []string, see func(*projections.View, projections.Age, explain.Filter) explain.List[T]) {
 	get(a, path, summary, func(in *List) string { return in.After.After },
 		func(_ context.Context, in *List) (explain.List[T], error) {
 			f, err := in.filter(states)
 			if err != nil {
 				return explain.List[T]{}, err
 			}
-			return seeing(a, func(v *projections.View, age triggers.Age) explain.List[T] { return see(v, age, f) }), nil
+			return seeing(a, func(v *projections.View, age projections.Age) explain.List[T] { return see(v, age, f) }), nil
 		})
 }
 
@@ -89,43 +88,43 @@ func found[T any](a *API, see func(*projections.View) (T, bool), miss, list stri
 func (a *API) routeLists() {
 	type view = projections.View
 	list(a, "/machines", "Machines, by name", explain.MachineStates,
-		func(v *view, _ triggers.Age, f explain.Filter) explain.List[explain.Machine] {
+		func(v *view, _ projections.Age, f explain.Filter) explain.List[explain.Machine] {
 			return explain.Machines(v, f)
 		})
 	list(a, "/environments", "Environments, by name", nil,
-		func(v *view, _ triggers.Age, f explain.Filter) explain.List[explain.Environment] {
+		func(v *view, _ projections.Age, f explain.Filter) explain.List[explain.Environment] {
 			return explain.Environments(v, f)
 		})
 	list(a, "/policies", "Machine policies, by name", nil,
-		func(v *view, _ triggers.Age, f explain.Filter) explain.List[explain.Policy] {
+		func(v *view, _ projections.Age, f explain.Filter) explain.List[explain.Policy] {
 			return explain.Policies(v, f)
 		})
 	list(a, "/projects", "Projects, by name", nil,
-		func(v *view, _ triggers.Age, f explain.Filter) explain.List[explain.Project] {
+		func(v *view, _ projections.Age, f explain.Filter) explain.List[explain.Project] {
 			return explain.Projects(v, f)
 		})
 	list(a, "/triggers", "Triggers, by project and name", nil,
-		func(v *view, _ triggers.Age, f explain.Filter) explain.List[explain.Trigger] {
+		func(v *view, _ projections.Age, f explain.Filter) explain.List[explain.Trigger] {
 			return explain.Triggers(v, f)
 		})
 	list(a, "/releases", "Releases, by project, the newest last", nil,
-		func(v *view, _ triggers.Age, f explain.Filter) explain.List[explain.Release] {
+		func(v *view, _ projections.Age, f explain.Filter) explain.List[explain.Release] {
 			return explain.Releases(v, f)
 		})
 	list(a, "/deployments", "Deployments, the newest first", explain.DeploymentStates,
-		func(v *view, _ triggers.Age, f explain.Filter) explain.List[explain.Deployment] {
+		func(v *view, _ projections.Age, f explain.Filter) explain.List[explain.Deployment] {
 			return explain.Deployments(v, f)
 		})
 	list(a, "/candidates", "What waits, and for what", explain.CandidateStates, explain.Candidates)
 	list(a, "/tokens", "Tokens, by id; never their secrets", nil,
-		func(v *view, _ triggers.Age, f explain.Filter) explain.List[explain.Token] {
+		func(v *view, _ projections.Age, f explain.Filter) explain.List[explain.Token] {
 			return explain.Tokens(v, f)
 		})
 	list(a, "/servers", "Servers that run, the newest first; state=gone or all for the others", explain.ServerStates, a.servers)
 	a.routeOnes()
 }
 
-func (a *API) servers(v *projections.View, _ triggers.Age, f explain.Filter) explain.List[explain.Server] {
+func (a *API) servers(v *projections.View, _ projections.Age, f explain.Filter) explain.List[explain.Server] {
 	return explain.Servers(v, a.cfg.Engine.Server(), a.cfg.Engine.Alive, f)
 }
 

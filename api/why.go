@@ -16,7 +16,6 @@ import (
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
-	"github.com/droverhq/drover/triggers"
 )
 
 type whyInput struct {
@@ -54,7 +53,7 @@ func (a *API) why(ctx context.Context, in *whyInput) (Whys, error) {
 		if err != nil {
 			return whys, err
 		}
-		a.cfg.Engine.Judge(func(v *projections.View, age triggers.Age) {
+		a.cfg.Engine.Judge(func(v *projections.View, age projections.Age) {
 			whys.Items = append(whys.Items, explain.WhyOf(v, age, project, in.Machine, past))
 		})
 	}

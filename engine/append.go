@@ -81,7 +81,7 @@ func (e *Engine) event(fact domain.Event, causes []domain.ID) (eventlog.Event, e
 // the same event, and the same decision taken again later is another one. Facts of two types may have the same data.
 func (e *Engine) decisionID(kind, stream string, newest domain.ID, index int, event eventlog.Event) uuid.UUID {
 	var name strings.Builder
-	fmt.Fprintf(&name, "%d\x00%s\x00%s\x00%s\x00%d\x00%s\x00", e.cfg.Decision, kind, stream, newest, index, event.Type)
+	fmt.Fprintf(&name, "%d\x00%s\x00%s\x00%s\x00%d\x00%s\x00", e.cfg.Rules.Version, kind, stream, newest, index, event.Type)
 	name.Write(event.Data)
 	return uuid.NewSHA1(e.logID(), []byte(name.String()))
 }

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,13 +13,8 @@ import (
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
-	"github.com/droverhq/drover/rollout"
 	"github.com/droverhq/drover/triggers"
 )
-
-// DecisionVersion counts the changes of the rules that decide. A server that folds the start of one
-// with a higher version stops deciding.
-const DecisionVersion = 1
 
 // Clock is where an engine gets the time from.
 type Clock interface {
@@ -35,12 +29,9 @@ type Config struct {
 	Log    eventlog.Log
 	Clock  Clock
 	Server domain.ID // new at every start
-	// Decision is the version of the rules that this server says it decides by; 0 is DecisionVersion. Only what rehearses
-	// an upgrade sets it.
-	Decision int
-	// Kept is how many ended deployments of a project the view keeps; 0 is projections.KeptDeployments. Only what rehearses
-	// forgetting sets it.
-	Kept int
+	// Rules are what the engine folds and decides by; the zero value is CurrentRules. Scenarios and the simulation
+	// run servers with other rules.
+	Rules Rules
 	// Version and Address are what this server says of itself in the log.
 	Version, Address string
 	// Parallel is how many streams are appended to at once; 0 is one after the other.
@@ -79,7 +70,7 @@ type Engine struct {
 
 	faults   faults
 	presence presence
-	rounds   rollout.Rounds // changed by who holds mu, or reads under it and holds deciding
+	work     openWork // changed by who holds mu, or reads under it and holds deciding
 }
 
 // Open folds the log, from a snapshot on if there is one that fits, and returns an engine that has not yet said that it started.
@@ -88,8 +79,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the log's id: %w", err)
 	}
-	if cfg.Decision == 0 {
-		cfg.Decision = DecisionVersion
+	if cfg.Rules.Version == 0 {
+		cfg.Rules = CurrentRules()
 	}
 	e := &Engine{cfg: cfg, made: id, log: cfg.Logger, changed: make(chan struct{}), reads: newReads()}
 	if e.log == nil {
@@ -105,15 +96,11 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 }
 
 // empty is the view of an empty log.
-func (e *Engine) empty() *projections.View {
-	v := projections.New()
-	v.Kept = cmp.Or(e.cfg.Kept, v.Kept)
-	return v
-}
+func (e *Engine) empty() *projections.View { return e.cfg.Rules.Empty() }
 
 // Start says in the log that this server runs. From then on it may decide.
 func (e *Engine) Start(ctx context.Context) error {
-	started := domain.ServerStarted{DecisionVersion: e.cfg.Decision, Version: e.cfg.Version, Address: e.cfg.Address}
+	started := domain.ServerStarted{DecisionVersion: e.cfg.Rules.Version, Version: e.cfg.Version, Address: e.cfg.Address}
 	d := domain.Decision{Kind: "start", Stream: domain.ServerStream(e.cfg.Server), Events: []domain.Event{started}}
 	if _, err := e.appendAll(ctx, e.planned([]domain.Decision{d})); err != nil {
 		return fmt.Errorf("say in the log that this server started: %w", err)
@@ -185,7 +172,7 @@ func (e *Engine) refold(ctx context.Context, says string) error {
 	e.newest = newest
 	e.mu.Lock()
 	was := e.logID()
-	e.view, e.batch, e.ages, e.rounds = view, triggers.Batch{}, projections.Ages{}, rollout.Rounds{}
+	e.view, e.batch, e.ages, e.work = view, triggers.Batch{}, projections.Ages{}, openWork{}
 	e.ages.Mark(view.Position, e.cfg.Clock.Elapsed())
 	if !view.World().Restored(domain.ID(was)) { // else somebody has accepted that
 		e.doubt = doubt{log: e.logID(), says: says} // it may go by an earlier id now
@@ -217,7 +204,7 @@ func (e *Engine) fold(page []eventlog.Recorded) {
 func (e *Engine) announce() {
 	e.mu.Lock()
 	touched := e.view.Touched()
-	e.rounds.Touched(e.view, touched)
+	e.work.touch(e.view, touched)
 	e.presence.began(e.view, e.cfg.Server, e.cfg.Clock.Elapsed())
 	close(e.changed)
 	e.changed = make(chan struct{})
@@ -242,16 +229,14 @@ func (e *Engine) Read(see func(*projections.View)) {
 }
 
 // Judge calls see with the view and the ages that a decision would be taken on now.
-func (e *Engine) Judge(see func(*projections.View, triggers.Age)) {
+func (e *Engine) Judge(see func(*projections.View, projections.Age)) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	see(e.view, e.age(e.cfg.Clock.Elapsed()))
 }
 
 // age is the age of positions at one moment. The caller holds mu.
-func (e *Engine) age(now time.Duration) triggers.Age {
-	return func(p eventlog.Position) time.Duration { return e.ages.Since(p, now) }
-}
+func (e *Engine) age(now time.Duration) projections.Age { return e.ages.At(now) }
 
 // Changed is closed when the view moves on.
 func (e *Engine) Changed() <-chan struct{} {

@@ -72,9 +72,9 @@ func (e *Engine) fencedBy(v *projections.View) error {
 	case v.Fence.Type != "":
 		return fmt.Errorf("%w: the event type %s at position %s is not known here; upgrade this server",
 			ErrFenced, v.Fence.Type, v.Fence.Position)
-	case v.Fence.Decision > e.cfg.Decision:
+	case v.Fence.Decision > e.cfg.Rules.Version:
 		return fmt.Errorf("%w: decision version %d, this one has %d; upgrade this server",
-			ErrFenced, v.Fence.Decision, e.cfg.Decision)
+			ErrFenced, v.Fence.Decision, e.cfg.Rules.Version)
 	}
 	return nil
 }

@@ -38,7 +38,9 @@ func TestThePastOfAMachineHoldsItsPartsWhateverTheViewHasForgotten(t *testing.T)
 		y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "staging"})
 	}
 	require.Equal(t, 6, y.claims(y.Engine))
-	forgetful, err := engine.Open(context.Background(), engine.Config{Log: y.log, Clock: y.clock, Server: domain.ID{15: 3}, Kept: 1})
+	rules := engine.CurrentRules()
+	rules.Kept = 1
+	forgetful, err := engine.Open(context.Background(), engine.Config{Log: y.log, Clock: y.clock, Server: domain.ID{15: 3}, Rules: rules})
 	require.NoError(t, err)
 	forgetful.Read(func(v *projections.View) { require.Less(t, len(v.Deployments), 4) })
 	require.Equal(t, 6, y.claims(forgetful))

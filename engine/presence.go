@@ -13,7 +13,6 @@ import (
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/policies"
 	"github.com/droverhq/drover/projections"
-	"github.com/droverhq/drover/triggers"
 )
 
 // presence is what one server has measured itself: when it last heard of each session it holds, and since
@@ -112,7 +111,7 @@ func (p *presence) move(later func(at time.Duration) time.Duration) {
 }
 
 // decide ends the sessions of this server that are silent, and those of servers that are gone.
-func (p *presence) decide(v *projections.View, self domain.ID, now time.Duration, age triggers.Age) []domain.Decision {
+func (p *presence) decide(v *projections.View, self domain.ID, now time.Duration, age projections.Age) []domain.Decision {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.isReady {

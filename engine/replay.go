@@ -7,13 +7,12 @@ import (
 
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
-	"github.com/droverhq/drover/triggers"
 )
 
 // Replay folds a log from its beginning for as long as take says so, and returns the view as it was then. Ages
 // are by the wall clocks in the log, the only ones that are known of the past.
-func Replay(ctx context.Context, log eventlog.Log, take func(eventlog.Recorded) bool) (*projections.View, triggers.Age, error) {
-	v := projections.New()
+func Replay(ctx context.Context, log eventlog.Log, take func(eventlog.Recorded) bool) (*projections.View, projections.Age, error) {
+	v := CurrentRules().Empty()
 	var ages projections.Ages
 	for rec, err := range log.ReadAll(ctx, 0, 0) {
 		if err != nil {
@@ -25,6 +24,5 @@ func Replay(ctx context.Context, log eventlog.Log, take func(eventlog.Recorded) 
 		v.Apply(rec)
 		ages.Mark(rec.Position, v.Time.Sub(time.Time{}))
 	}
-	now := v.Time.Sub(time.Time{})
-	return v, func(p eventlog.Position) time.Duration { return ages.Since(p, now) }, nil
+	return v, ages.At(v.Time.Sub(time.Time{})), nil
 }

@@ -129,7 +129,7 @@ func (e *Engine) takeSnapshot() (data []byte, taken int, err error) {
 		if e.unsaved == 0 || e.doubted() != nil || e.fencedBy(v) != nil { // a read that ended a moment ago may have found that out
 			return
 		}
-		s := &snapshot{Made: e.made, Log: e.logID(), Decision: e.cfg.Decision, Program: e.cfg.Program,
+		s := &snapshot{Made: e.made, Log: e.logID(), Decision: e.cfg.Rules.Version, Program: e.cfg.Program,
 			Before: e.newest.before, At: e.newest.at, ID: e.newest.id, Time: e.newest.time, Pauses: e.ages.Pauses()}
 		out := bytes.NewBuffer(make([]byte, 0, bytesPerMachine*(len(v.Machines)+len(v.Deployments))))
 		if err = s.write(v, out); err != nil {
@@ -174,10 +174,10 @@ func (e *Engine) loadSnapshot() (*snapshot, *projections.View, error) {
 		return nil, nil, err
 	case s.Made != e.made:
 		return nil, nil, errOtherLog
-	case s.Decision != e.cfg.Decision || s.Program != e.cfg.Program:
+	case s.Decision != e.cfg.Rules.Version || s.Program != e.cfg.Program:
 		return s, nil, errOtherProgram
 	}
-	view, err := projections.Load(s.view)
+	view, err := e.cfg.Rules.load(s.view)
 	return s, view, err
 }
 

@@ -170,7 +170,7 @@ func TestASnapshotThatDoesNotFitIsNotUsed(t *testing.T) {
 		spoil  func(data []byte) []byte
 	}{
 		"another program":   {change: func(c *engine.Config) { c.Program = "that" }},
-		"other rules":       {change: func(c *engine.Config) { c.Decision = engine.DecisionVersion + 1 }},
+		"other rules":       {change: func(c *engine.Config) { c.Rules = engine.CurrentRules(); c.Rules.Version++ }},
 		"a flipped bit":     {spoil: func(data []byte) []byte { data[len(data)/2] ^= 4; return data }},
 		"another checksum":  {spoil: func(data []byte) []byte { data[0] ^= 4; return data }},
 		"half of it":        {spoil: func(data []byte) []byte { return data[:len(data)/2] }},

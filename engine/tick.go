@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"slices"
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/domain"
-	"github.com/droverhq/drover/policies"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/rollout"
 	"github.com/droverhq/drover/triggers"
@@ -89,35 +87,30 @@ func (p *Pass) Decide() {
 		return
 	}
 	var decisions []domain.Decision
-	now := e.cfg.Clock.Elapsed()
-	e.Judge(func(v *projections.View, age triggers.Age) {
-		decisions = append(decisions, policies.Expired(v, e.cfg.Clock.Now())...)
-		decisions = append(decisions, e.presence.decide(v, e.cfg.Server, now, age)...)
-		decisions = append(decisions, policies.Watch(v, e.cfg.Server, age)...)
-		decisions = append(decisions, policies.CleanUp(v)...)
-		decisions = append(decisions, e.rounds.Decide(v, rollout.Age(age), now)...)
-		if decisions = foldable(v, decisions); len(decisions) > 0 {
-			return // what to deploy is decided on a view in which nothing else is due
+	e.situation(func(s *Situation) {
+		if decisions = e.cfg.Rules.decide(s, AtOnce, EachTick); len(decisions) > 0 {
+			return // rows that need a settled view wait for one
 		}
-		verdicts := triggers.Decide(v, age)
-		decisions = foldable(v, triggers.Plan(v, verdicts))
+		decisions = e.cfg.Rules.decide(s, Settled)
 		if p.Report.Ready == nil {
-			p.see(v, verdicts, age)
+			p.see(s.View, s.Verdicts, s.Age)
 		} else {
-			p.seeMore(verdicts)
+			p.seeMore(s.Verdicts)
 		}
 	})
 	p.plans = e.planned(decisions)
 }
 
-// foldable leaves out what would go to a stream that is set aside: nobody would fold it, so it would be decided
-// again at every pass, for ever, and keep everything else from being decided (law 18).
-func foldable(v *projections.View, decisions []domain.Decision) []domain.Decision {
-	return slices.DeleteFunc(decisions, func(d domain.Decision) bool { return v.SetAside(d.Stream) })
+// situation calls see with what a decision taken now sees. The caller holds deciding.
+func (e *Engine) situation(see func(*Situation)) {
+	now := e.cfg.Clock.Elapsed()
+	e.Judge(func(v *projections.View, age projections.Age) {
+		see(&Situation{View: v, Age: age, Now: e.cfg.Clock.Now(), Server: e.cfg.Server, elapsed: now, presence: &e.presence, work: &e.work})
+	})
 }
 
 // see notes what was found when it was first decided what to deploy.
-func (p *Pass) see(v *projections.View, verdicts []triggers.Verdict, age triggers.Age) {
+func (p *Pass) see(v *projections.View, verdicts []triggers.Verdict, age projections.Age) {
 	p.Report.Verdicts = append(verdicts, p.Report.Batch.Settled(v, age)...)
 	p.Report.Ready = make(map[string]bool, len(p.Report.Verdicts))
 	for machine := range p.Report.Batch.Machines() {
@@ -228,10 +221,7 @@ func (e *Engine) React(ctx context.Context) ([]Written, error) {
 
 // reaction is what follows at once from the fold as it stands. The caller holds deciding.
 func (e *Engine) reaction() (decisions []domain.Decision) {
-	now := e.cfg.Clock.Elapsed()
-	e.Judge(func(v *projections.View, age triggers.Age) {
-		decisions = foldable(v, append(e.presence.decide(v, e.cfg.Server, now, age), e.rounds.Decide(v, rollout.Age(age), now)...))
-	})
+	e.situation(func(s *Situation) { decisions = e.cfg.Rules.decide(s, AtOnce) })
 	return decisions
 }
 
@@ -248,8 +238,8 @@ func (e *Engine) Overlooked() (what string) {
 	e.deciding.Lock()
 	defer e.deciding.Unlock()
 	now := e.cfg.Clock.Elapsed()
-	e.Judge(func(v *projections.View, age triggers.Age) {
-		seen, due := e.rounds.Decide(v, rollout.Age(age), now), rollout.Decide(v, rollout.Age(age))
+	e.Judge(func(v *projections.View, age projections.Age) {
+		seen, due := e.work.decide(v, age, now), rollout.Decide(v, age)
 		if !reflect.DeepEqual(seen, due) {
 			what = fmt.Sprintf("decided is %v, due is %v", seen, due)
 		}

@@ -12,7 +12,7 @@ import (
 )
 
 // Candidates lists what waits and for what, by project, trigger and machine.
-func Candidates(v *projections.View, age triggers.Age, f Filter) List[Candidate] {
+func Candidates(v *projections.View, age projections.Age, f Filter) List[Candidate] {
 	found := map[string]Candidate{}
 	for _, p := range projectsOf(v) {
 		if f.Project != "" && p.Name != f.Project {
@@ -27,7 +27,7 @@ func Candidates(v *projections.View, age triggers.Age, f Filter) List[Candidate]
 	return page(v, f.Limit, namesAfter(found, f.After), func(key string) (Candidate, bool) { return found[key], true }, nil)
 }
 
-func candidatesOn(v *projections.View, p *projections.Project, m *projections.Machine, age triggers.Age, f Filter) []Candidate {
+func candidatesOn(v *projections.View, p *projections.Project, m *projections.Machine, age projections.Age, f Filter) []Candidate {
 	if m == nil || f.Machine != "" && m.Name != f.Machine || f.Environment != "" && m.Environment != f.Environment ||
 		f.Role != "" && !slices.Contains(m.Roles, f.Role) {
 		return nil
@@ -62,12 +62,12 @@ func (d Due) String() string {
 }
 
 // DueNow lists what the next tick would deploy.
-func DueNow(v *projections.View, age triggers.Age) []Due {
+func DueNow(v *projections.View, age projections.Age) []Due {
 	return dueOf(triggers.Decide(v, age))
 }
 
 // DueIfEnabled lists what would be due for a project if it, or the one trigger of it that is named, were enabled.
-func DueIfEnabled(v *projections.View, age triggers.Age, project, trigger string) []Due {
+func DueIfEnabled(v *projections.View, age projections.Age, project, trigger string) []Due {
 	p := v.Projects[project]
 	if p == nil || trigger != "" && p.Triggers[trigger] == nil {
 		return []Due{}

@@ -10,7 +10,6 @@ import (
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
-	"github.com/droverhq/drover/triggers"
 )
 
 // Severity says how much a finding matters.
@@ -117,11 +116,11 @@ const (
 )
 
 // Examine gives a server's findings: at least one for each check, so that one can see what was looked at.
-func Examine(v *projections.View, age triggers.Age, s Vitals) Checkup {
+func Examine(v *projections.View, age projections.Age, s Vitals) Checkup {
 	c := Checkup{Time: s.Now.UTC(), Server: s.Self.String(), Findings: []Finding{}, Version: s.Version, Position: v.Position.String()}
 	for _, check := range []struct {
 		name string
-		find func(*projections.View, triggers.Age, Vitals) []Finding
+		find func(*projections.View, projections.Age, Vitals) []Finding
 		fine func(*projections.View, Vitals) string
 	}{
 		{"clock", clocks, fineClocks},
@@ -198,7 +197,7 @@ func ClockFinding(whose, to string, ahead, give time.Duration) (Finding, bool) {
 // leaseGive is how old a lease may be when another server sees it.
 const leaseGive = 2500 * time.Millisecond
 
-func clocks(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
+func clocks(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	for _, other := range s.Others {
 		if !other.Alive || !other.Timed {
 			continue
@@ -227,7 +226,7 @@ func fineClocks(v *projections.View, s Vitals) string {
 	return fmt.Sprintf("the clocks of %s and of this one agree", counting(timed, "other server"))
 }
 
-func disk(_ *projections.View, _ triggers.Age, s Vitals) []Finding {
+func disk(_ *projections.View, _ projections.Age, s Vitals) []Finding {
 	if s.Place.Folder == "" || s.Place.Total == 0 {
 		return nil
 	}
@@ -257,7 +256,7 @@ func fineDisk(_ *projections.View, s Vitals) string {
 	return fmt.Sprintf("%s of %s are free in %s", bytes(s.Place.Free), bytes(s.Place.Total), s.Place.Folder)
 }
 
-func logFindings(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
+func logFindings(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	add := func(seen, do string) { found = append(found, Finding{Severity: Bad, Seen: seen, Do: do}) }
 	if s.Log.Damaged != "" {
 		add(s.Log.Damaged, "drover log verify (names the first bad event; then restore a backup)")
@@ -289,7 +288,7 @@ func fineLog(v *projections.View, s Vitals) string {
 	return strings.Join(parts, ", ")
 }
 
-func servers(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
+func servers(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	for _, other := range s.Others {
 		if !other.Alive {
 			found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("%s has gone without a word %s ago", serverName(v, other.Server), span(other.Still)),
@@ -312,7 +311,7 @@ func serverName(v *projections.View, id domain.ID) string {
 	return name
 }
 
-func versions(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
+func versions(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	for _, other := range s.Others {
 		if o := v.Servers[other.Server]; other.Alive && o != nil && o.Facts.Version != s.Version {
 			found = append(found, VersionFinding(serverName(v, other.Server), o.Facts.Version, serverName(v, s.Self), s.Version))
@@ -340,7 +339,7 @@ func fineVersions(_ *projections.View, s Vitals) string {
 	return fmt.Sprintf("all servers and the %s are of version %s", counting(agents, "connected agent"), cmp.Or(s.Version, "unknown"))
 }
 
-func refusedAgents(_ *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
+func refusedAgents(_ *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	list := slices.Clone(s.Refused)
 	slices.SortFunc(list, func(a, b Refused) int { return cmp.Compare(b.Times, a.Times) })
 	for _, r := range list {
@@ -360,7 +359,7 @@ func refusedAgents(_ *projections.View, _ triggers.Age, s Vitals) (found []Findi
 	return found
 }
 
-func tokens(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
+func tokens(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	for _, id := range namesAfter(v.Tokens, "") {
 		t := v.Tokens[id]
 		until := t.Settings.Until

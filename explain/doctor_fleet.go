@@ -15,7 +15,7 @@ import (
 
 // references finds names of things that do not exist. A command is refused where it names one, so these come about where two
 // people were at it at once; what names them is inert.
-func references(v *projections.View, _ triggers.Age, _ Vitals) (found []Finding) {
+func references(v *projections.View, _ projections.Age, _ Vitals) (found []Finding) {
 	for _, name := range namesAfter(v.Machines, "") {
 		found = append(found, machineReferences(v, v.Machines[name])...)
 	}
@@ -126,7 +126,7 @@ var alone = map[triggers.Reason]bool{triggers.RetriesExhausted: true, triggers.M
 
 // machinesBehind finds machines that are behind for long, a line for each project and reason. What a person holds is told
 // with the choices, and what the next tick deploys is on its way.
-func machinesBehind(v *projections.View, age triggers.Age, s Vitals) (found []Finding) {
+func machinesBehind(v *projections.View, age projections.Age, s Vitals) (found []Finding) {
 	all := map[string]*late{}
 	for _, p := range projectsOf(v) {
 		since := wantedSince(v, p)
@@ -146,7 +146,7 @@ func machinesBehind(v *projections.View, age triggers.Age, s Vitals) (found []Fi
 	return found
 }
 
-func noteLate(all map[string]*late, v *projections.View, age triggers.Age, verdict triggers.Verdict, behind time.Duration) {
+func noteLate(all map[string]*late, v *projections.View, age projections.Age, verdict triggers.Verdict, behind time.Duration) {
 	key := verdict.Project + "/" + string(verdict.Reason)
 	l := all[key]
 	if l == nil {
@@ -209,7 +209,7 @@ func behindSince(v *projections.View, p *projections.Project, m *projections.Mac
 }
 
 // choices finds what people hold or pin for long without an end.
-func choices(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
+func choices(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	for _, p := range projectsOf(v) {
 		for _, environment := range namesAfter(p.Environments, "") {
 			pin := p.PinIn(environment)

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/droverhq/drover/projections"
-	"github.com/droverhq/drover/triggers"
 )
 
 // offlineLong is for how long a machine may be offline before that is worth a word.
@@ -14,7 +13,7 @@ const offlineLong = time.Hour
 
 // takers finds environments where nobody can take what is wanted or what a trigger is to bring, and machines that are
 // offline for long.
-func takers(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
+func takers(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	in := map[string][]*projections.Machine{}
 	for _, m := range v.Machines {
 		in[m.Environment] = append(in[m.Environment], m)

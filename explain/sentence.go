@@ -15,7 +15,7 @@ type asked struct {
 	p       *projections.Project
 	m       *projections.Machine
 	verdict triggers.Verdict
-	age     triggers.Age
+	age     projections.Age
 }
 
 // sentences has one for every reason of a verdict. Each says what is so and what would change it.
@@ -41,7 +41,7 @@ var sentences = map[triggers.Reason]func(asked) string{
 }
 
 // Sentence says a verdict's reason in words, with the place and what would change it.
-func Sentence(v *projections.View, age triggers.Age, verdict triggers.Verdict) string {
+func Sentence(v *projections.View, age projections.Age, verdict triggers.Verdict) string {
 	p, m := v.Projects[verdict.Project], v.Machines[verdict.Machine]
 	say := sentences[verdict.Reason]
 	if p == nil || m == nil || say == nil {

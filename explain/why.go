@@ -14,7 +14,7 @@ import (
 
 // WhyOf answers why a machine has, gets or does not get what a project wants. past is what the log holds
 // of both (engine.Past); what lies beyond the view is passed over.
-func WhyOf(v *projections.View, age triggers.Age, project, machine string, past []eventlog.Recorded) Why {
+func WhyOf(v *projections.View, age projections.Age, project, machine string, past []eventlog.Recorded) Why {
 	why := Why{Machine: machine, Project: project, Causes: []string{}, At: v.Position.String(), History: history(v, project, machine, past)}
 	p, m := v.Projects[project], v.Machines[machine]
 	if p == nil || m == nil {

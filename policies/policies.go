@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/droverhq/drover/domain"
-	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
 )
 
@@ -97,7 +96,7 @@ func Orphans(v *projections.View, self domain.ID, gone func(domain.ID) bool, sta
 
 // Watch says that this server has watched for a span, if a machine under a clean-up policy is offline and
 // the span is full. age is how long the server has run without a break since it folded a position.
-func Watch(v *projections.View, self domain.ID, age func(eventlog.Position) time.Duration) []domain.Decision {
+func Watch(v *projections.View, self domain.ID, age projections.Age) []domain.Decision {
 	span, server := watchSpan(v), v.Servers[self]
 	if span == 0 || server == nil {
 		return nil

@@ -7,6 +7,9 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
+// Age is how long ago the event at a position was folded, on one clock that only rises; 0 for one that was not.
+type Age func(eventlog.Position) time.Duration
+
 // Ages says how long ago events were folded, on one clock that only rises. Durations are counted from
 // there: a restart counts anew, and clocks that differ or jump can only delay.
 type Ages struct {
@@ -85,6 +88,11 @@ func (a *Ages) Restart(now time.Duration) {
 	if n := len(a.marks); n > 0 {
 		a.marks = []mark{{a.marks[n-1].position, now}}
 	}
+}
+
+// At is the age of positions at one moment. The ages must not be marked while it is used.
+func (a *Ages) At(now time.Duration) Age {
+	return func(p eventlog.Position) time.Duration { return a.Since(p, now) }
 }
 
 // Since is how long ago the event at position was folded; 0 if it was not.

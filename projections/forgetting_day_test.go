@@ -326,9 +326,9 @@ func (d *day) comeAndGo(name string) {
 // engine writes most of what it decides; some of it is lost to a conflict.
 func (d *day) engine() {
 	older := pick(d, d.ages)
-	decided := rollout.Decide(d.keeping, rollout.Age(ages(d.keeping, older)))
+	decided := rollout.Decide(d.keeping, projections.Age(ages(d.keeping, older)))
 	if len(decided) == 0 || d.oneIn(3) {
-		decided = append(decided, triggers.Plan(d.keeping, triggers.Decide(d.keeping, triggers.Age(ages(d.keeping, older))))...)
+		decided = append(decided, triggers.Plan(d.keeping, triggers.Decide(d.keeping, projections.Age(ages(d.keeping, older))))...)
 	}
 	for _, decision := range decided {
 		if d.oneIn(5) || d.keeping.SetAside(decision.Stream) {

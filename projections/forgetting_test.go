@@ -168,10 +168,10 @@ func (d *day) sameView(what string, v *projections.View) {
 // decisions are what the engine would do. Each position makes a fact older: ages are the same for all views then.
 func decisions(older time.Duration) func(*projections.View) said {
 	return func(v *projections.View) (lines said) {
-		for _, decision := range rollout.Decide(v, rollout.Age(ages(v, older))) {
+		for _, decision := range rollout.Decide(v, projections.Age(ages(v, older))) {
 			lines.say("%+v", decision)
 		}
-		verdicts := triggers.Decide(v, triggers.Age(ages(v, older)))
+		verdicts := triggers.Decide(v, projections.Age(ages(v, older)))
 		for _, verdict := range verdicts {
 			lines.say("%+v", verdict)
 		}

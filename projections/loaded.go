@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -12,52 +13,60 @@ import (
 
 var loading = must(cbor.DecOptions{MaxArrayElements: math.MaxInt32, MaxMapPairs: math.MaxInt32}.DecMode())
 
-// Load is the view that Save wrote. An error means that the bytes are not what this program wrote.
-func Load(data []byte) (*View, error) {
-	l := &loader{view: New()}
-	if err := loading.Unmarshal(data, &l.in); err != nil {
-		return nil, fmt.Errorf("read a saved view: %w", err)
-	}
-	l.lists()
-	for _, p := range l.in.Projects {
-		l.project(p)
-	}
-	for _, d := range l.in.Deployments {
-		l.deployment(d)
-	}
-	for _, m := range l.in.Machines {
-		l.machine(m)
-	}
-	l.retired()
-	if l.problem != nil {
-		return nil, fmt.Errorf("read a saved view: %w", l.problem)
-	}
-	l.view.shelves = *l.view.walk()
-	for _, m := range l.view.Machines {
-		m.filed = labelOf(m)
-	}
-	if l.in.Gathered {
-		l.view.gather()
-	}
-	return l.view, nil
-}
+// Loading is a snapshot on its way into a view.
+type Loading struct {
+	View *View
 
-// loader makes a view of what was saved.
-type loader struct {
-	view     *View
-	in       saved
+	data     []byte // what is not decoded yet
 	projects []*Project
 	problem  error
 }
 
-// errNameless means that something saved goes back to what was not.
-var errNameless = errors.New("it goes back to what it does not hold")
+// Load is the view that Save wrote, with the same rows. An error means that the bytes are not what this program wrote.
+func Load(data []byte, more ...Fold) (*View, error) {
+	l := &Loading{View: New(more...), data: data}
+	gathered := l.header()
+	for _, row := range l.View.rows.all {
+		if row.Load != nil && l.problem == nil {
+			row.Load(l)
+		}
+	}
+	if l.problem == nil && len(l.data) > 0 {
+		l.problem = fmt.Errorf("%d bytes behind its end", len(l.data))
+	}
+	if l.problem != nil {
+		return nil, fmt.Errorf("read a saved view: %w", l.problem)
+	}
+	l.View.shelves = *l.View.walk()
+	for _, m := range l.View.Machines {
+		m.filed = labelOf(m)
+	}
+	if gathered {
+		l.View.gather()
+	}
+	return l.View, nil
+}
 
-func (l *loader) lists() {
-	v, in := l.view, &l.in
+// errDangling means that something saved refers to what was not.
+var errDangling = errors.New("dangling reference")
+
+// Decode reads the next item into a pointer. After the first failure it does nothing.
+func (l *Loading) Decode(into any) {
+	if l.problem == nil {
+		l.data, l.problem = loading.UnmarshalFirst(l.data, into)
+	}
+}
+
+// header reads what belongs to no row. gathered says that the listeners had been collected.
+func (l *Loading) header() (gathered bool) {
+	var in saved
+	l.Decode(&in)
+	v := l.View
+	if l.problem == nil && !slices.Equal(in.Rows, v.savedRows()) {
+		l.problem = fmt.Errorf("it has the rows %v, and %v are wanted", in.Rows, v.savedRows())
+	}
 	v.Position, v.Time, v.Fence, v.Restores, v.Kept, v.turns = in.Position, in.Time, in.Fence, in.Restores, in.Kept, in.Turns
-	v.Environments, v.Policies, v.Tokens, v.Servers = in.Environments, in.Policies, in.Tokens, in.Servers
-	v.Watch, v.Watch.starts, v.forgotten, v.owed = in.Watch, in.Starts, in.Forgotten, owed{in.Owed, in.OwedOrder}
+	v.Ignored, v.receipts.now = in.Ignored, in.ReceiptsNow
 	for _, aside := range in.Aside {
 		aside.Aside.waiting = aside.Waiting
 		v.Aside[aside.Aside.Stream] = aside.Aside
@@ -66,23 +75,63 @@ func (l *loader) lists() {
 	for stream, h := range in.Heads {
 		v.heads[stream] = head{h.Revision, h.Newest}
 	}
-	v.receipts.now = in.ReceiptsNow
 	for _, r := range in.Receipts {
 		r.Receipt.at = r.At
 		v.receipts.order = append(v.receipts.order, r.Command)
 		v.receipts.byCommand[r.Command] = r.Receipt
 	}
-	for _, p := range in.Proofs {
-		v.proofs[place{p.Machine, p.Project}] = p.Successes
-	}
+	return in.Gathered
+}
+
+func loadTokens(l *Loading) {
+	var in savedTokens
+	l.Decode(&in)
+	l.View.Tokens = in.Tokens
 	for instance, ids := range in.Joined {
 		for _, id := range ids {
-			v.joined[instance] = append(v.joined[instance], v.Tokens[id])
+			l.View.joined[instance] = append(l.View.joined[instance], in.Tokens[id])
 		}
 	}
 }
 
-func (l *loader) project(s savedProject) {
+func loadWatch(l *Loading) {
+	var in savedWatch
+	l.Decode(&in)
+	l.View.Watch, l.View.Watch.starts = in.Watch, in.Starts
+}
+
+func loadProjects(l *Loading) {
+	var in []savedProject
+	l.Decode(&in)
+	for _, p := range in {
+		l.project(p)
+	}
+}
+
+func loadDeployments(l *Loading) {
+	var in savedDeployments
+	l.Decode(&in)
+	l.View.forgotten, l.View.owed = in.Forgotten, owed{in.Owed, in.OwedOrder}
+	for _, d := range in.Deployments {
+		l.deployment(d)
+	}
+	for _, r := range in.Retired {
+		l.retired(r)
+	}
+}
+
+func loadMachines(l *Loading) {
+	var in savedMachines
+	l.Decode(&in)
+	for _, m := range in.Machines {
+		l.machine(m)
+	}
+	for _, p := range in.Proofs {
+		l.View.proofs[place{p.Machine, p.Project}] = p.Successes
+	}
+}
+
+func (l *Loading) project(s savedProject) {
 	p := s.Project
 	p.sweep, p.released, p.candidates = make(map[string]struct{}, len(s.Sweep)), s.Released, map[candidateKey]*Candidate{}
 	for _, machine := range s.Sweep {
@@ -90,20 +139,20 @@ func (l *loader) project(s savedProject) {
 	}
 	l.projects = append(l.projects, p)
 	if !p.Gone {
-		l.view.Projects[p.Name] = p
+		l.View.Projects[p.Name] = p
 	}
 }
 
-func (l *loader) projectAt(i int) *Project {
+func (l *Loading) projectAt(i int) *Project {
 	if i < 0 || i >= len(l.projects) {
-		l.problem = errNameless
+		l.problem = errDangling
 		return &Project{candidates: map[candidateKey]*Candidate{}}
 	}
 	return l.projects[i]
 }
 
-func (l *loader) deployment(s savedDeployment) {
-	v, d := l.view, s.Deployment
+func (l *Loading) deployment(s savedDeployment) {
+	v, d := l.View, s.Deployment
 	d.Project, d.Parts, d.adrift = l.projectAt(s.Project), make(map[string]*Part, len(s.Parts)), s.Adrift
 	d.turn = s.Turn
 	if s.Content {
@@ -119,7 +168,7 @@ func (l *loader) deployment(s savedDeployment) {
 	}
 }
 
-func (l *loader) part(d *Deployment, s savedPart) {
+func (l *Loading) part(d *Deployment, s savedPart) {
 	part := s.Part
 	part.Deployment, part.added = d, s.Added
 	for _, c := range s.Candidates {
@@ -127,18 +176,18 @@ func (l *loader) part(d *Deployment, s savedPart) {
 		part.candidates = append(part.candidates, *c.Candidate)
 	}
 	d.Parts[part.Machine] = part
-	l.view.touch(part.Machine)
+	l.View.touch(part.Machine)
 	if part.State == domain.PartFailed {
 		d.failed++
 	}
 	if part.Open() {
 		d.open++
-		l.view.parts[part.Machine] = append(l.view.parts[part.Machine], part)
+		l.View.parts[part.Machine] = append(l.View.parts[part.Machine], part)
 	}
 }
 
-func (l *loader) machine(s savedMachine) {
-	v, m := l.view, s.Machine
+func (l *Loading) machine(s savedMachine) {
+	v, m := l.View, s.Machine
 	m.busyAway, m.Installed = s.BusyAway, make(map[string]*Installed, len(s.Installed))
 	m.Claimed = l.partOf(s.Claimed, m.Name)
 	for _, work := range s.Installed {
@@ -156,34 +205,32 @@ func (l *loader) machine(s savedMachine) {
 }
 
 // find is a deployment by its id; nil for the zero id.
-func (l *loader) find(id domain.ID) *Deployment {
-	d := l.view.Deployments[id]
+func (l *Loading) find(id domain.ID) *Deployment {
+	d := l.View.Deployments[id]
 	if d == nil && !id.IsZero() {
-		l.problem = errNameless
+		l.problem = errDangling
 	}
 	return d
 }
 
-func (l *loader) partOf(id domain.ID, machine string) *Part {
+func (l *Loading) partOf(id domain.ID, machine string) *Part {
 	d := l.find(id)
 	if d == nil {
 		return nil
 	}
 	if d.Parts[machine] == nil {
-		l.problem = errNameless
+		l.problem = errDangling
 	}
 	return d.Parts[machine]
 }
 
-func (l *loader) retired() {
-	for _, s := range l.in.Retired {
-		r := retired{}
-		for _, id := range s.Recent {
-			r.recent = append(r.recent, l.find(id))
-		}
-		for _, id := range s.Lingering {
-			r.lingering = append(r.lingering, l.find(id))
-		}
-		l.view.retired[retiredKey{s.Project, s.Automatic}] = r
+func (l *Loading) retired(s savedRetired) {
+	r := retired{}
+	for _, id := range s.Recent {
+		r.recent = append(r.recent, l.find(id))
 	}
+	for _, id := range s.Lingering {
+		r.lingering = append(r.lingering, l.find(id))
+	}
+	l.View.retired[retiredKey{s.Project, s.Automatic}] = r
 }

@@ -13,37 +13,49 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// saved is a view as bytes: a cache, never truth. It has what the fold knows; what points from one thing to another is
-// written as a name, and what can be found again (the shelves, who listens, the lists of open parts) is left out. Only the
-// program that wrote it reads it, so it has no versions.
+// A saved view is a cache, never truth: a header, and then what each row of the fold saves, as a sequence of CBOR items. It
+// has all that the fold knows. What points from one thing to another is written as a name, and what can be derived (indexes,
+// listeners, the lists of open parts) is left out. Only the program that wrote it reads it, so it has no versions.
+
+// saved is the header: what belongs to no row.
 type saved struct {
+	Rows     []string // names of those that follow
 	Position eventlog.Position
 	Time     time.Time
 	Fence    Fence
+	Ignored  map[string]Ignored
 	Restores []Restore
 	Kept     int
 	Gathered bool
 	Turns    int
 
-	Environments map[string]*Environment
-	Policies     map[string]*Policy
-	Tokens       map[string]*domain.Token
-	Servers      map[domain.ID]*Server
-	Watch        Watch
-	Starts       map[domain.ID]eventlog.Position
-	Aside        []savedAside
-	Projects     []savedProject
-	Deployments  []savedDeployment // in the order they were queued
-	Machines     []savedMachine
-	Retired      []savedRetired
-	Forgotten    map[domain.ID]Forgotten
-	Owed         map[string]*domain.Part
-	OwedOrder    []string
-	Heads        map[string]savedHead
-	Receipts     []savedReceipt // oldest first
-	ReceiptsNow  time.Duration
-	Proofs       []savedProof
-	Joined       map[domain.ID][]string // token ids
+	Aside       []savedAside
+	Heads       map[string]savedHead
+	Receipts    []savedReceipt // oldest first
+	ReceiptsNow time.Duration
+}
+
+type savedTokens struct {
+	Tokens map[string]*domain.Token
+	Joined map[domain.ID][]string // token ids
+}
+
+type savedWatch struct {
+	Watch  Watch
+	Starts map[domain.ID]eventlog.Position
+}
+
+type savedDeployments struct {
+	Deployments []savedDeployment // in the order they were queued
+	Retired     []savedRetired
+	Forgotten   map[domain.ID]Forgotten
+	Owed        map[string]*domain.Part
+	OwedOrder   []string
+}
+
+type savedMachines struct {
+	Machines []savedMachine
+	Proofs   []savedProof
 }
 
 type savedAside struct {
@@ -59,7 +71,7 @@ type savedProject struct {
 
 type savedDeployment struct {
 	Deployment *Deployment
-	Project    int // index in saved.Projects
+	Project    int // index in the list of projects
 	Content    bool
 	Parts      []savedPart
 	Adrift     bool
@@ -74,7 +86,7 @@ type savedPart struct {
 
 type savedCandidate struct {
 	Candidate *Candidate
-	Project   int // index in saved.Projects
+	Project   int // index in the list of projects
 }
 
 type savedMachine struct {
@@ -124,27 +136,52 @@ func must[M any](mode M, err error) M {
 	return mode
 }
 
-// Save writes the view as bytes that Load reads. It returns an error where the view holds what cannot be named: then it
-// is not to be saved.
+// Saving is a view on its way into a snapshot.
+type Saving struct {
+	View *View
+
+	projects []*Project // those that are gone included, live ones first
+	index    map[*Project]int
+	problem  error
+}
+
+// Save writes the view as bytes that Load reads. It returns an error where the view holds what cannot be named: such a view
+// must not be saved.
 func (v *View) Save(out *bytes.Buffer) error {
-	s := &saver{view: v, projects: map[*Project]int{}}
-	s.out = saved{Position: v.Position, Time: v.Time, Fence: v.Fence, Restores: v.Restores, Kept: v.Kept, Gathered: v.audience.fresh, Turns: v.turns,
-		Environments: v.Environments, Policies: v.Policies, Tokens: v.Tokens, Servers: v.Servers, Watch: v.Watch, Starts: v.Watch.starts,
-		Forgotten: v.forgotten, Owed: v.owed.parts, OwedOrder: v.owed.order, ReceiptsNow: v.receipts.now}
-	s.lists()
-	for _, name := range sortedKeys(v.Projects) {
-		s.project(v.Projects[name])
+	s := &Saving{View: v, projects: v.allProjects(), index: map[*Project]int{}}
+	for i, p := range s.projects {
+		s.index[p] = i
 	}
-	for _, d := range v.queued() {
-		s.deployment(d)
-	}
-	for _, m := range v.Machines {
-		s.machine(m)
+	items := []any{s.header()}
+	for _, row := range v.rows.all {
+		if row.Save != nil {
+			items = append(items, row.Save(s))
+		}
 	}
 	if s.problem != nil {
 		return s.problem
 	}
-	return saving.MarshalToBuffer(&s.out, out)
+	for _, item := range items {
+		if err := saving.MarshalToBuffer(item, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// allProjects are the projects by name, and then those that are gone and have deployments.
+func (v *View) allProjects() (all []*Project) {
+	for _, name := range sortedKeys(v.Projects) {
+		all = append(all, v.Projects[name])
+	}
+	known := make(map[*Project]struct{}, len(all))
+	for _, d := range v.queued() {
+		if _, there := known[d.Project]; !there && d.Project.Gone {
+			known[d.Project] = struct{}{}
+			all = append(all, d.Project)
+		}
+	}
+	return all
 }
 
 // queued are all deployments in the order they were queued.
@@ -157,43 +194,79 @@ func (v *View) queued() []*Deployment {
 	return all
 }
 
-// saver gathers what a view is saved as.
-type saver struct {
-	view     *View
-	out      saved
-	projects map[*Project]int // those that are gone included
-	problem  error
-}
-
-// lists are what needs no names.
-func (s *saver) lists() {
-	v := s.view
+// header is what belongs to no row.
+func (s *Saving) header() *saved {
+	v := s.View
+	out := &saved{Rows: v.savedRows(), Position: v.Position, Time: v.Time, Fence: v.Fence, Ignored: v.Ignored, Restores: v.Restores,
+		Kept: v.Kept, Gathered: v.audience.fresh, Turns: v.turns, ReceiptsNow: v.receipts.now}
 	for _, aside := range v.Aside {
-		s.out.Aside = append(s.out.Aside, savedAside{aside, aside.waiting})
+		out.Aside = append(out.Aside, savedAside{aside, aside.waiting})
 	}
-	s.out.Heads = make(map[string]savedHead, len(v.heads))
+	out.Heads = make(map[string]savedHead, len(v.heads))
 	for stream, h := range v.heads {
-		s.out.Heads[stream] = savedHead{Revision: h.revision, Newest: h.newest}
+		out.Heads[stream] = savedHead{Revision: h.revision, Newest: h.newest}
 	}
 	for _, command := range v.receipts.order {
 		r := v.receipts.byCommand[command]
-		s.out.Receipts = append(s.out.Receipts, savedReceipt{command, r, r.at})
+		out.Receipts = append(out.Receipts, savedReceipt{command, r, r.at})
 	}
-	for at, two := range v.proofs {
-		s.out.Proofs = append(s.out.Proofs, savedProof{at.machine, at.project, two})
-	}
-	s.out.Joined = make(map[domain.ID][]string, len(v.joined))
-	for instance, tokens := range v.joined {
-		for _, t := range tokens {
-			s.out.Joined[instance] = append(s.out.Joined[instance], t.ID)
-		}
-	}
-	for key, r := range v.retired {
-		s.out.Retired = append(s.out.Retired, savedRetired{key.project, key.automatic, s.names(r.recent), s.names(r.lingering)})
-	}
+	return out
 }
 
-func (s *saver) names(deployments []*Deployment) (ids []domain.ID) {
+// savedRows are the names of the rows that have something to save.
+func (v *View) savedRows() (names []string) {
+	for _, row := range v.rows.all {
+		if row.Save != nil {
+			names = append(names, row.Name)
+		}
+	}
+	return names
+}
+
+func saveTokens(s *Saving) any {
+	out := savedTokens{Tokens: s.View.Tokens, Joined: make(map[domain.ID][]string, len(s.View.joined))}
+	for instance, tokens := range s.View.joined {
+		for _, t := range tokens {
+			out.Joined[instance] = append(out.Joined[instance], t.ID)
+		}
+	}
+	return out
+}
+
+func saveWatch(s *Saving) any { return savedWatch{s.View.Watch, s.View.Watch.starts} }
+
+func saveProjects(s *Saving) any {
+	out := make([]savedProject, len(s.projects))
+	for i, p := range s.projects {
+		out[i] = savedProject{p, p.Sweep(), p.released}
+	}
+	return out
+}
+
+func saveDeployments(s *Saving) any {
+	v := s.View
+	out := savedDeployments{Forgotten: v.forgotten, Owed: v.owed.parts, OwedOrder: v.owed.order}
+	for _, d := range v.queued() {
+		out.Deployments = append(out.Deployments, s.deployment(d))
+	}
+	for key, r := range v.retired {
+		out.Retired = append(out.Retired, savedRetired{key.project, key.automatic, s.names(r.recent), s.names(r.lingering)})
+	}
+	return out
+}
+
+func saveMachines(s *Saving) any {
+	out := savedMachines{Machines: make([]savedMachine, 0, len(s.View.Machines))}
+	for _, m := range s.View.Machines {
+		out.Machines = append(out.Machines, s.machine(m))
+	}
+	for at, two := range s.View.proofs {
+		out.Proofs = append(out.Proofs, savedProof{at.machine, at.project, two})
+	}
+	return out
+}
+
+func (s *Saving) names(deployments []*Deployment) (ids []domain.ID) {
 	for _, d := range deployments {
 		ids = append(ids, s.name(d))
 	}
@@ -201,44 +274,42 @@ func (s *saver) names(deployments []*Deployment) (ids []domain.ID) {
 }
 
 // name is how a deployment is found again; the zero id for none.
-func (s *saver) name(d *Deployment) domain.ID {
+func (s *Saving) name(d *Deployment) domain.ID {
 	if d == nil {
 		return domain.ID{}
 	}
-	if s.view.Deployments[d.ID] != d {
-		s.problem = fmt.Errorf("deployment %s is forgotten, and something goes back to it", d.ID)
+	if s.View.Deployments[d.ID] != d {
+		s.problem = fmt.Errorf("dangling reference to deployment %s, which was forgotten", d.ID)
 	}
 	return d.ID
 }
 
-// project saves a project once, and returns its index.
-func (s *saver) project(p *Project) int {
-	i, known := s.projects[p]
+// project is a project's index in the list of projects.
+func (s *Saving) project(p *Project) int {
+	i, known := s.index[p]
 	if !known {
-		i = len(s.out.Projects)
-		s.projects[p] = i
-		s.out.Projects = append(s.out.Projects, savedProject{p, p.Sweep(), p.released})
+		s.problem = fmt.Errorf("dangling reference to project %s", p.Name)
 	}
 	return i
 }
 
-func (s *saver) deployment(d *Deployment) {
+func (s *Saving) deployment(d *Deployment) savedDeployment {
 	out := savedDeployment{Deployment: d, Project: s.project(d.Project), Content: d.Content != nil, Adrift: d.adrift, Turn: d.turn}
 	for _, name := range d.Order {
 		part := d.Parts[name]
 		out.Parts = append(out.Parts, savedPart{part, part.added, s.candidates(part.candidates)})
 	}
-	s.out.Deployments = append(s.out.Deployments, out)
+	return out
 }
 
-func (s *saver) candidates(list []Candidate) (out []savedCandidate) {
+func (s *Saving) candidates(list []Candidate) (out []savedCandidate) {
 	for i := range list {
 		out = append(out, savedCandidate{&list[i], s.project(list[i].Project)})
 	}
 	return out
 }
 
-func (s *saver) machine(m *Machine) {
+func (s *Saving) machine(m *Machine) savedMachine {
 	out := savedMachine{Machine: m, BusyAway: m.busyAway}
 	if m.Claimed != nil {
 		out.Claimed = s.name(m.Claimed.Deployment)
@@ -253,5 +324,5 @@ func (s *saver) machine(m *Machine) {
 	for _, c := range m.candidates {
 		out.Candidates = append(out.Candidates, savedCandidate{c, s.project(c.Project)})
 	}
-	s.out.Machines = append(s.out.Machines, out)
+	return out
 }

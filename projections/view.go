@@ -2,7 +2,6 @@ package projections
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -32,11 +31,16 @@ type View struct {
 	Aside map[string]*Aside
 	// Fence says that a newer drover writes to this log; its zero value, that none does.
 	Fence Fence
+	// Ignored are the event types that this drover does not know, on streams that restrict and decide nothing, by type.
+	Ignored map[string]Ignored
 	// Restores are the restores that people accepted, oldest first.
 	Restores []Restore
 
 	// Kept is how many ended deployments stay; New sets it to KeptDeployments.
 	Kept int
+
+	rows   *rows
+	states map[string]any // of the rows that have one, by name
 
 	heads     map[string]head // of the streams, less those of forgotten parts
 	retired   map[retiredKey]retired
@@ -98,6 +102,13 @@ type Fence struct {
 	Decision int
 }
 
+// Ignored is an event type that this drover does not know and need not know: it restricts and decides nothing.
+type Ignored struct {
+	// First is where the first event of the type stands.
+	First eventlog.Position
+	Count int
+}
+
 // Restore is a moment from which the log goes by another id, because it had lost its newest events.
 type Restore struct {
 	// Was is the id before, ID the one from then on.
@@ -105,9 +116,9 @@ type Restore struct {
 	Position eventlog.Position
 }
 
-// New is the view of an empty log.
-func New() *View {
-	return &View{
+// New is the view of an empty log, with the rows of core and these.
+func New(more ...Fold) *View {
+	v := &View{
 		Environments: map[string]*Environment{},
 		Policies:     map[string]*Policy{},
 		Machines:     map[string]*Machine{},
@@ -116,7 +127,9 @@ func New() *View {
 		Tokens:       map[string]*domain.Token{},
 		Servers:      map[domain.ID]*Server{},
 		Aside:        map[string]*Aside{},
+		Ignored:      map[string]Ignored{},
 		Kept:         KeptDeployments,
+		states:       map[string]any{},
 		heads:        map[string]head{},
 		retired:      map[retiredKey]retired{},
 		forgotten:    map[domain.ID]Forgotten{},
@@ -129,6 +142,8 @@ func New() *View {
 		touched:      map[string]struct{}{},
 		shelves:      newShelves(),
 	}
+	v.setRows(more)
+	return v
 }
 
 // Apply folds the next event of the log. An event at or below Position is passed over, so a page
@@ -163,6 +178,9 @@ func clears(rec eventlog.Recorded) bool {
 func (v *View) fold(rec eventlog.Recorded) domain.Event {
 	e, err := domain.Decode(rec.Type, rec.Data)
 	switch {
+	case errors.Is(err, domain.ErrUnknownType) && v.informs(rec.Stream):
+		v.ignore(rec)
+		return nil
 	case errors.Is(err, domain.ErrUnknownType):
 		if v.Fence.Type == "" {
 			v.Fence.Type, v.Fence.Position = rec.Type, rec.Position
@@ -177,6 +195,22 @@ func (v *View) fold(rec eventlog.Recorded) domain.Event {
 	}
 	return e
 }
+
+// ignore counts an event that this drover does not know and need not know.
+func (v *View) ignore(rec eventlog.Recorded) {
+	seen, known := v.Ignored[rec.Type]
+	if !known {
+		if len(v.Ignored) == maxIgnored {
+			return
+		}
+		seen.First = rec.Position
+	}
+	seen.Count++
+	v.Ignored[rec.Type] = seen
+}
+
+// maxIgnored bounds how many unknown types are remembered; they are only shown.
+const maxIgnored = 100
 
 func (v *View) setAside(rec eventlog.Recorded, because error) {
 	if aside := v.Aside[rec.Stream]; aside != nil {
@@ -195,33 +229,6 @@ type Fact struct {
 
 // id is the event's id as the domain has it.
 func (f Fact) id() domain.ID { return domain.ID(f.ID) }
-
-func (v *View) route(f Fact) error {
-	kind, name := domain.SplitStream(f.Stream)
-	switch kind {
-	case domain.MachineStreams:
-		return v.foldMachine(name, f)
-	case domain.ProjectStreams:
-		return v.foldProject(name, f)
-	case domain.ReleaseStreams:
-		return v.foldRelease(name, f)
-	case domain.PartStreams:
-		return v.foldPart(name, f)
-	case domain.EnvironmentStreams:
-		v.foldEnvironment(name, f)
-	case domain.PolicyStreams:
-		return v.foldPolicy(name, f)
-	case domain.TokenStreams:
-		v.foldToken(name, f)
-	case domain.ServerStreams:
-		v.foldServer(f)
-	case domain.WatchStream:
-		v.foldWatch(f)
-	default:
-		return fmt.Errorf("stream kind %.40q is none that is known", kind)
-	}
-	return nil
-}
 
 // Revision is where a stream stands, eventlog.NoStream if it has no event.
 func (v *View) Revision(stream string) eventlog.Revision {

@@ -9,16 +9,13 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Age is how long ago the event at a position was folded, on the deciding server's monotonic clock.
-type Age func(eventlog.Position) time.Duration
-
 // Decide returns all that follows now for the open deployments of every project, in a fixed order.
-func Decide(v *projections.View, age Age) []domain.Decision {
-	return decide(v, age, func(d *projections.Deployment) []string { return d.Order })
+func Decide(v *projections.View, age projections.Age) []domain.Decision {
+	return DecideOn(v, age, func(d *projections.Deployment) []string { return d.Order })
 }
 
-// decide looks at those parts of each deployment that look names, which are in order.
-func decide(v *projections.View, age Age, look func(*projections.Deployment) []string) []domain.Decision {
+// DecideOn is Decide for those parts of each deployment that look names, sorted by machine.
+func DecideOn(v *projections.View, age projections.Age, look func(*projections.Deployment) []string) []domain.Decision {
 	var all []domain.Decision
 	for _, p := range projects(v) {
 		for _, d := range p.Open {
@@ -43,7 +40,7 @@ func projects(v *projections.View) []*projections.Project {
 	return found
 }
 
-func deployment(v *projections.View, d *projections.Deployment, names []string, age Age) []domain.Decision {
+func deployment(v *projections.View, d *projections.Deployment, names []string, age projections.Age) []domain.Decision {
 	if d.OpenParts() == 0 {
 		return []domain.Decision{end(d)}
 	}
@@ -54,7 +51,7 @@ func deployment(v *projections.View, d *projections.Deployment, names []string, 
 	gone := map[domain.PartReason][]string{}
 	for _, name := range names {
 		part := d.Parts[name]
-		switch reason := due(v, part, age); {
+		switch reason := Due(v, part, age); {
 		case reason == "":
 		case part.State == domain.PartRunning:
 			all = append(all, endPart(part, domain.PartLost, reason))
@@ -67,8 +64,8 @@ func deployment(v *projections.View, d *projections.Deployment, names []string, 
 	return append(all, withdrawals(d, gone)...)
 }
 
-// due says why an open part is not to go on; empty if it is.
-func due(v *projections.View, part *projections.Part, age Age) domain.PartReason {
+// Due says why an open part must not go on; empty if it may.
+func Due(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
 	switch {
 	case !part.Open():
 		return ""
@@ -80,8 +77,8 @@ func due(v *projections.View, part *projections.Part, age Age) domain.PartReason
 	return skipped(v, part, age)
 }
 
-// patience is how much longer a part is waited for if nothing happens to it. It has no bound where it waits for no agent.
-func patience(v *projections.View, part *projections.Part, age Age) (left time.Duration, bounded bool) {
+// Patience is how much longer a part may wait if nothing happens to it. It is bounded only while an agent is waited for.
+func Patience(v *projections.View, part *projections.Part, age projections.Age) (left time.Duration, bounded bool) {
 	m := v.Machines[part.Machine]
 	switch {
 	case m == nil:
@@ -119,7 +116,7 @@ func unclaimed(d *projections.Deployment) bool {
 
 // skipped says why a released part of a person's deployment will not run. While its project is disabled
 // it waits, and that time does not count against it.
-func skipped(v *projections.View, part *projections.Part, age Age) domain.PartReason {
+func skipped(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
 	m, p := v.Machines[part.Machine], part.Deployment.Project
 	switch {
 	case part.State != domain.PartReleased || p.Disabled:
@@ -136,7 +133,7 @@ func skipped(v *projections.View, part *projections.Part, age Age) domain.PartRe
 }
 
 // unheard says that a machine which could claim the part has not done so for its policy's lostAfter.
-func unheard(v *projections.View, part *projections.Part, m *projections.Machine, age Age) domain.PartReason {
+func unheard(v *projections.View, part *projections.Part, m *projections.Machine, age projections.Age) domain.PartReason {
 	if part.State != domain.PartReleased || m.Claimed != nil {
 		return ""
 	}
@@ -152,7 +149,7 @@ func couldClaim(part *projections.Part, m *projections.Machine) eventlog.Positio
 }
 
 // withdrawn says why an automatic part can no longer be claimed. A wait that ends by itself is no reason.
-func withdrawn(v *projections.View, part *projections.Part, age Age) domain.PartReason {
+func withdrawn(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
 	m := v.Machines[part.Machine]
 	if m == nil {
 		return domain.MachineGone
@@ -168,7 +165,7 @@ func withdrawn(v *projections.View, part *projections.Part, age Age) domain.Part
 }
 
 // lost says why a claimed part will not be waited for any longer, be its machine online or not.
-func lost(v *projections.View, part *projections.Part, age Age) domain.PartReason {
+func lost(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
 	m := v.Machines[part.Machine]
 	switch {
 	case !part.MeansMachine(m):
@@ -241,7 +238,7 @@ func withdrawal(d *projections.Deployment) string {
 
 // releases lets queued parts be claimed wherever room has appeared under maxParallel, oldest deployment first. What is
 // withdrawn in this pass is not released in it.
-func releases(v *projections.View, p *projections.Project, age Age) []domain.Decision {
+func releases(v *projections.View, p *projections.Project, age projections.Age) []domain.Decision {
 	var all []domain.Decision
 	given := map[string]int{} // by environment, in this pass
 	for _, d := range p.Open {

@@ -5,6 +5,6 @@
 // returns what any server may write; two servers that see the same view return the same. What it
 // wants is void or repeated harmlessly if the log has moved on: a withdrawal touches only parts that
 // nobody has claimed at its own position, and the end of a part excludes a claim by the part's own
-// stream. Rounds decides the same and remembers which parts it need not look at: a reaction to one machine's
-// report costs the same however many others are at work. Whether a claim counts is not decided here but in the fold (projections.View.Gate).
+// stream. DecideOn looks at some parts alone: the engine keeps track of those that may have something due, so a
+// reaction to one machine's report costs the same however many others are at work. Whether a claim counts is not decided here but in the fold (projections.View.Gate).
 package rollout

@@ -8,7 +8,6 @@ import (
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
-	"github.com/droverhq/drover/triggers"
 )
 
 // why prints what `drover why` prints, for now or for a moment in the past.
@@ -26,7 +25,7 @@ func (st *stage) why(b *block) ([]string, error) {
 	}
 	if values["at"] == "" {
 		var lines []string
-		s.Judge(func(v *projections.View, age triggers.Age) { lines, err = st.answer(v, age, words) })
+		s.Judge(func(v *projections.View, age projections.Age) { lines, err = st.answer(v, age, words) })
 		return lines, err
 	}
 	take, err := st.until(values["at"])
@@ -61,7 +60,7 @@ func (st *stage) until(text string) (func(eventlog.Recorded) bool, error) {
 	return func(rec eventlog.Recorded) bool { return rec.Position <= position }, nil
 }
 
-func (st *stage) answer(v *projections.View, age triggers.Age, words []string) ([]string, error) {
+func (st *stage) answer(v *projections.View, age projections.Age, words []string) ([]string, error) {
 	projects := explain.ProjectsFor(v, words[0])
 	if len(words) == 2 {
 		projects = words[1:]
@@ -107,7 +106,7 @@ func (st *stage) view(b *block) ([]string, error) {
 		d, _ := explain.DeploymentOf(v, id)
 		table = explain.PartsTable(d.Machines)
 	case len(words) == 1 && words[0] == "candidates":
-		s.Judge(func(v *projections.View, age triggers.Age) {
+		s.Judge(func(v *projections.View, age projections.Age) {
 			table = explain.CandidatesTable(explain.Candidates(v, age, explain.Filter{}).Items)
 		})
 	default:

@@ -37,7 +37,7 @@ type server struct {
 	*engine.Engine
 	name   string
 	clock  *serverClock
-	rules  int // the version of the rules that it decides by; 0 is that of this drover
+	rules  int // the version of the rules that it decides by; 0 and 1 are those of this drover
 	starts int
 	down   bool
 	// stopped says since when the whole process stands still, as after SIGSTOP; nil while it runs.
@@ -231,7 +231,9 @@ func (st *stage) open(s *server) error {
 	s.starts++
 	id := st.id("server", s.name, s.starts)
 	st.names.add(id, s.name)
-	e, err := engine.Open(st.ctx, engine.Config{Log: st.log, Clock: s.clock, Server: id, Decision: s.rules, Version: "scenario"})
+	rules := engine.CurrentRules()
+	rules.Version = max(1, s.rules)
+	e, err := engine.Open(st.ctx, engine.Config{Log: st.log, Clock: s.clock, Server: id, Rules: rules, Version: "scenario"})
 	if err != nil {
 		return err
 	}

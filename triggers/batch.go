@@ -91,7 +91,7 @@ func (b *Batch) Balances() []Balance {
 }
 
 // Settled gives the verdicts on the batch's machines that nothing is due for: they are shown as "none".
-func (b *Batch) Settled(v *projections.View, age Age) []Verdict {
+func (b *Batch) Settled(v *projections.View, age projections.Age) []Verdict {
 	var all []Verdict
 	for _, balance := range b.Balances() {
 		m := v.Machines[balance.Machine]

@@ -24,7 +24,7 @@ type Verdict struct {
 }
 
 // Judge gives the verdict on one machine for one project, whether or not anything is due.
-func Judge(v *projections.View, p *projections.Project, m *projections.Machine, age Age) Verdict {
+func Judge(v *projections.View, p *projections.Project, m *projections.Machine, age projections.Age) Verdict {
 	c := Case{View: v, Project: p, Machine: m, Candidates: v.Candidates(p, m), Age: age}
 	asking := c.asking()
 	if len(asking) == 0 {
@@ -66,7 +66,7 @@ func causes(candidates []*projections.Candidate) []projections.Cause {
 
 // Decide gives a verdict on every machine with an open candidate and on every one that the sweep found,
 // and returns them in the order of projects and machines.
-func Decide(v *projections.View, age Age) []Verdict {
+func Decide(v *projections.View, age projections.Age) []Verdict {
 	var all []Verdict
 	for _, p := range v.Asking() {
 		machines := due(p)

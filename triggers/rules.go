@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/droverhq/drover/domain"
-	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
 )
 
@@ -44,9 +43,6 @@ const (
 	Sweep              Reason = "sweep"
 )
 
-// Age is how long ago the event at a position was folded, on the deciding server's monotonic clock.
-type Age func(eventlog.Position) time.Duration
-
 // Case is what a verdict is given on: one machine, for one project.
 type Case struct {
 	View    *projections.View
@@ -56,7 +52,7 @@ type Case struct {
 	Candidates []*projections.Candidate
 	// Sweeping are the triggers that may act for the sweep.
 	Sweeping []string
-	Age      Age
+	Age      projections.Age
 }
 
 // rule is one row of the table: when it applies, the verdict is kind for reason.

@@ -18,7 +18,6 @@ import (
 	"github.com/droverhq/drover/internal/ids"
 	"github.com/droverhq/drover/internal/server"
 	"github.com/droverhq/drover/projections"
-	"github.com/droverhq/drover/triggers"
 )
 
 // examined is what `doctor -o json` prints.
@@ -177,6 +176,6 @@ func (s *shell) examineLog(ctx context.Context, address string) []explain.Findin
 	vitals := explain.Vitals{Now: clock.New().Now(), Self: domain.ID{}, Version: Version(), Place: server.PlaceOf(address, ""),
 		Log: api.TailOf(ctx, opened, e.Back(1000))}
 	var checkup explain.Checkup
-	e.Judge(func(v *projections.View, age triggers.Age) { checkup = explain.Examine(v, age, vitals) })
+	e.Judge(func(v *projections.View, age projections.Age) { checkup = explain.Examine(v, age, vitals) })
 	return checkup.Findings
 }

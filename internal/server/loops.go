@@ -10,7 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/engine"
-	"github.com/droverhq/drover/projections"
 )
 
 const (
@@ -56,7 +55,7 @@ func (r *run) keep(ctx context.Context, every time.Duration, do func()) {
 }
 
 func (r *run) ticks(ctx context.Context) {
-	err := projections.Run(ctx, r.config.Tick, func(ctx context.Context) {
+	err := schedule(ctx, r.config.Tick, func(ctx context.Context) {
 		r.watchdog.beat()
 		begun := r.clock.Elapsed()
 		report, err := r.engine.Tick(ctx)

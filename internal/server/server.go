@@ -97,8 +97,8 @@ type run struct {
 // end, and returns nil. An error is one sentence on why it could not start or go on.
 func Run(ctx context.Context, c Config) (err error) {
 	c = c.withDefaults()
-	if c.Tick < projections.MinTick || c.Tick%time.Second != 0 {
-		return fmt.Errorf("a tick every %s cannot be kept: use whole seconds, at least %s", c.Tick, projections.MinTick)
+	if err := checkTick(c.Tick); err != nil {
+		return err
 	}
 	r := &run{config: c, logger: c.Logger, clock: wallClock(), kicks: make(chan struct{}, 1)}
 	if r.endpoint, err = listen(c); err != nil {

@@ -108,10 +108,13 @@ func newPlant(s setting) *plant {
 // missed at once.
 const kept = 1
 
-func emptyView() *projections.View {
-	v := projections.New()
-	v.Kept = kept
-	return v
+func emptyView() *projections.View { return rulesOf(&server{}).Empty() }
+
+// rulesOf are the rules that a server folds and decides by.
+func rulesOf(s *server) engine.Rules {
+	rules := engine.CurrentRules()
+	rules.Version, rules.Kept = max(1, s.rules), kept
+	return rules
 }
 
 // apart is how wrong the wall clocks of the servers are when a day begins.

@@ -23,7 +23,7 @@ type server struct {
 	offset   time.Duration
 	standing *time.Time
 	down     bool
-	// rules is the version of the rules that it decides by; 0 is that of this drover.
+	// rules is the version of the rules that it decides by; 0 and 1 are those of this drover.
 	rules int
 	// pass is the tick in whose middle it is, nil for none; done says after which step.
 	pass *engine.Pass
@@ -90,8 +90,8 @@ func (p *plant) open(s *server) {
 func (p *plant) reopen(s *server) {
 	s.doing = origin{server: s, rules: s.rules}
 	s.wire = newWire(p.log, func(e eventlog.Event) { p.origins[e.ID] = s.doing })
-	e, err := engine.Open(p.ctx, engine.Config{Log: s.wire, Clock: s, Server: p.id("server", s.name), Decision: s.rules, Version: "sim",
-		Kept: kept, Snapshots: &s.shelf})
+	e, err := engine.Open(p.ctx, engine.Config{Log: s.wire, Clock: s, Server: p.id("server", s.name), Rules: rulesOf(s), Version: "sim",
+		Snapshots: &s.shelf})
 	if err == nil {
 		err = e.Lease(p.ctx, p.log)
 	}

@@ -1,4 +1,4 @@
-package projections
+package server
 
 import (
 	"context"
@@ -14,7 +14,7 @@ func TestATickComesAtTheStartAndThenOnTime(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ticks := 0
 		done := make(chan error, 1)
-		go func() { done <- Run(ctx, 15*time.Second, func(context.Context) { ticks++ }) }()
+		go func() { done <- schedule(ctx, 15*time.Second, func(context.Context) { ticks++ }) }()
 		time.Sleep(61 * time.Second)
 		cancel()
 		require.NoError(t, <-done)
@@ -28,7 +28,7 @@ func TestATickThatIsStillRunningIsSkippedAndNeverStacked(t *testing.T) {
 		running, most, ticks := 0, 0, 0
 		done := make(chan error, 1)
 		go func() {
-			done <- Run(ctx, time.Second, func(context.Context) {
+			done <- schedule(ctx, time.Second, func(context.Context) {
 				running, ticks = running+1, ticks+1
 				most = max(most, running)
 				time.Sleep(3500 * time.Millisecond)
@@ -40,12 +40,12 @@ func TestATickThatIsStillRunningIsSkippedAndNeverStacked(t *testing.T) {
 		require.NoError(t, <-done)
 		require.Equal(t, 1, most)
 		require.Greater(t, ticks, 3)
-		require.Zero(t, running, "Run returns when the last tick has")
+		require.Zero(t, running, "schedule returns when the last tick has")
 	})
 }
 
 func TestATickThatNoClockCanKeepIsRefused(t *testing.T) {
 	for _, every := range []time.Duration{0, time.Millisecond, 1500 * time.Millisecond} {
-		require.ErrorContains(t, Run(t.Context(), every, func(context.Context) {}), "whole seconds")
+		require.ErrorContains(t, schedule(t.Context(), every, func(context.Context) {}), "whole seconds")
 	}
 }

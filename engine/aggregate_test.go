@@ -1,0 +1,79 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/projections"
+)
+
+// enablings is an aggregate of this test: it counts how often each machine was enabled, and disables a machine at the third
+// time. It is one row in the folds and one in the deciders.
+type enablings struct{ Count map[string]int }
+
+func enablingsOf(v *projections.View) *enablings { return v.State("enablings").(*enablings) }
+
+var countEnablings = projections.Fold{Name: "enablings", Streams: []string{domain.MachineStreams},
+	New: func() any { return &enablings{Count: map[string]int{}} },
+	Apply: func(v *projections.View, name string, f projections.Fact) error {
+		if _, enabled := f.Event.(domain.MachineEnabled); enabled {
+			enablingsOf(v).Count[name]++
+		}
+		return nil
+	},
+	Save: func(s *projections.Saving) any { return enablingsOf(s.View) },
+	Load: func(l *projections.Loading) { l.Decode(enablingsOf(l.View)) },
+}
+
+var stopEnablings = engine.Decider{Name: "stop enablings", Phase: engine.AtOnce, Decide: func(s *engine.Situation) (all []domain.Decision) {
+	for name, count := range enablingsOf(s.View).Count {
+		if m := s.View.Machines[name]; count >= 3 && m != nil && !m.Disabled {
+			all = append(all, domain.Decision{Kind: "stop-enablings", Stream: domain.MachineStream(name), Events: []domain.Event{domain.MachineDisabled{}}})
+		}
+	}
+	return all
+}}
+
+func TestAnAggregateIsOneRowInTheFoldsAndOneInTheDeciders(t *testing.T) {
+	y := newYard(t)
+	rules := engine.CurrentRules()
+	rules.Folds, rules.Deciders = append(rules.Folds, countEnablings), append(rules.Deciders, stopEnablings)
+	kept := &shelf{}
+	open := func() *engine.Engine {
+		e, err := engine.Open(context.Background(), engine.Config{Log: y.log, Clock: y.clock, Server: domain.ID{15: 7}, Rules: rules, Snapshots: kept, Program: "this"})
+		require.NoError(t, err)
+		require.NoError(t, e.Start(context.Background()))
+		return e
+	}
+	e := open()
+	do := func(c domain.Command) {
+		_, err := e.Handle(context.Background(), domain.ID{}, c)
+		require.NoError(t, err)
+	}
+	do(domain.ApplyEnvironment{Name: "lab"})
+	do(domain.ApplyMachine{Name: "m1", Environment: "lab"})
+	for range 2 {
+		do(domain.SetMachineEnabled{Name: "m1"})
+		do(domain.SetMachineEnabled{Name: "m1", Enabled: true})
+	}
+	written, err := e.React(context.Background())
+	require.NoError(t, err)
+	require.Empty(t, written)
+
+	require.NoError(t, e.Snapshot())
+	e = open() // with the count from the snapshot
+	require.Positive(t, e.Resumed())
+	do(domain.SetMachineEnabled{Name: "m1"})
+	do(domain.SetMachineEnabled{Name: "m1", Enabled: true})
+	written, err = e.React(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, []engine.Written{{Stream: "machine/m1", Event: domain.MachineDisabled{}}}, written)
+	e.Read(func(v *projections.View) {
+		require.Equal(t, 3, enablingsOf(v).Count["m1"])
+		require.True(t, v.Machines["m1"].Disabled)
+	})
+}

@@ -1,0 +1,111 @@
+package engine
+
+import (
+	"container/heap"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/rollout"
+)
+
+// openWork decides what rollout.Decide does, and looks only at the parts whose machine was touched since it last looked and
+// at those whose deadline has passed. For every other part nothing was due when it was last looked at, and nothing has
+// changed since. It is a cache beside the view: the zero value works, and is told of every machine that a new view touched.
+type openWork struct {
+	active    map[*projections.Deployment]map[string]*projections.Part // parts to look at
+	deadlines map[*projections.Part]time.Duration                      // the valid entry of queue for each part
+	queue     deadlineQueue
+}
+
+// touch notes the machines whose work may have changed, see View.Touched.
+func (w *openWork) touch(v *projections.View, machines map[string]struct{}) {
+	for machine := range machines {
+		for _, part := range v.OpenPartsOn(machine) {
+			w.wake(part)
+		}
+	}
+}
+
+func (w *openWork) wake(part *projections.Part) {
+	if w.active == nil {
+		w.active = map[*projections.Deployment]map[string]*projections.Part{}
+	}
+	if w.active[part.Deployment] == nil {
+		w.active[part.Deployment] = map[string]*projections.Part{}
+	}
+	w.active[part.Deployment][part.Machine] = part
+}
+
+// decide is rollout.Decide. now is the moment that age counts from, or one shortly before.
+func (w *openWork) decide(v *projections.View, age projections.Age, now time.Duration) []domain.Decision {
+	w.expire(now)
+	maps.DeleteFunc(w.active, func(d *projections.Deployment, _ map[string]*projections.Part) bool { return d.Ended })
+	return rollout.DecideOn(v, age, func(d *projections.Deployment) []string {
+		names := slices.Sorted(maps.Keys(w.active[d]))
+		for name, part := range w.active[d] {
+			if !part.Open() || rollout.Due(v, part, age) == "" {
+				w.sleep(v, part, age, now)
+				delete(w.active[d], name)
+			}
+		}
+		return names
+	})
+}
+
+// expire wakes the parts whose deadline has passed.
+func (w *openWork) expire(now time.Duration) {
+	for len(w.queue) > 0 && w.queue[0].at <= now {
+		next := heap.Pop(&w.queue).(deadline)
+		if w.deadlines[next.part] == next.at {
+			delete(w.deadlines, next.part)
+			if next.part.Open() {
+				w.wake(next.part)
+			}
+		}
+	}
+}
+
+// sleep leaves a part alone until the moment at which something may be due although nothing has happened.
+func (w *openWork) sleep(v *projections.View, part *projections.Part, age projections.Age, now time.Duration) {
+	left, bounded := rollout.Patience(v, part, age)
+	if !bounded || left < 0 { // it does not wait for time
+		return
+	}
+	at := now + left + 1 // patience is over once it is exceeded
+	if before, waits := w.deadlines[part]; waits && before <= at {
+		return // it is looked at no later than it must be
+	}
+	if w.deadlines == nil {
+		w.deadlines = map[*projections.Part]time.Duration{}
+	}
+	w.deadlines[part] = at
+	heap.Push(&w.queue, deadline{at, part})
+}
+
+// deadline is when a part must be looked at.
+type deadline struct {
+	at   time.Duration
+	part *projections.Part
+}
+
+// deadlineQueue is a heap for container/heap; the earliest deadline is the first.
+type deadlineQueue []deadline
+
+// Len, Less, Swap, Push and Pop are those of heap.Interface.
+func (q deadlineQueue) Len() int           { return len(q) }
+func (q deadlineQueue) Less(i, j int) bool { return q[i].at < q[j].at }
+func (q deadlineQueue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }
+
+// Push adds a deadline.
+func (q *deadlineQueue) Push(x any) { *q = append(*q, x.(deadline)) }
+
+// Pop removes the last deadline.
+func (q *deadlineQueue) Pop() any {
+	last := (*q)[len(*q)-1]
+	(*q)[len(*q)-1] = deadline{}
+	*q = (*q)[:len(*q)-1]
+	return last
+}

@@ -1,0 +1,55 @@
+package projections_test
+
+import (
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// unknown is an event of a type that this drover does not know.
+func unknown(position eventlog.Position, stream string) eventlog.Recorded {
+	return eventlog.Recorded{Stream: stream, Position: position,
+		Event: eventlog.Event{ID: uuid.New(), Type: "future.happened/v1", Data: []byte(`{}`)}}
+}
+
+func TestAnUnknownEventIsIgnoredAndShownWhereNothingIsDecided(t *testing.T) {
+	for name, stream := range map[string]string{
+		"a stream of a server":            "server/00000000-0000-0000-0000-000000000001",
+		"a kind of stream that is newer":  "subscription/shop",
+		"a stream without a kind of note": "notes",
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := projections.New()
+			v.Apply(unknown(1, stream))
+			v.Apply(unknown(2, stream))
+			require.Equal(t, map[string]projections.Ignored{"future.happened/v1": {First: 1, Count: 2}}, v.Ignored)
+			require.Equal(t, projections.Fence{}, v.Fence)
+			require.Empty(t, v.Aside)
+		})
+	}
+}
+
+func TestAnUnknownEventStopsDecidingWhereItCouldForbidSomething(t *testing.T) {
+	for _, stream := range []string{"machine/web-01", "project/shop", "release/shop/x/1.0", "part/x/web-01", "environment/lab", "policy/tame",
+		"token/0123456789ab", domain.WatchStream} {
+		v := projections.New()
+		v.Apply(unknown(1, stream))
+		require.Equal(t, projections.Fence{Type: "future.happened/v1", Position: 1}, v.Fence, stream)
+		require.Empty(t, v.Ignored)
+	}
+}
+
+func TestHowManyUnknownTypesAreRememberedIsBounded(t *testing.T) {
+	v := projections.New()
+	for i := range 1000 {
+		rec := unknown(eventlog.Position(i+1), "notes")
+		rec.Type = uuid.NewString()
+		v.Apply(rec)
+	}
+	require.Len(t, v.Ignored, 100)
+}
