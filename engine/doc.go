@@ -1,22 +1,42 @@
 // Package engine is the tick, and the only place that appends to the log.
 //
-//	engine.go  opening a log and folding it; reading the view
-//	moment.go  one read of the log for all who wait; witness.go is how it notices that the log has lost something
-//	handle.go  Handle: one command, checked against the fold, appended at an expected revision
-//	tick.go    Tick: read, fold, decide, append; React: what follows at once
-//	snapshot.go what a start begins with instead of the log's beginning, if it fits
-//	append.go  ids of decisions, repeats after an unknown outcome
-//	presence.go who was heard when, leases, sessions whose server is gone
-//	silence.go which of the sessions here have been silent for longest
+//	engine.go   opening a log and folding it; reading the view
+//	rules.go    what an engine folds and decides by: the table of deciders, the decision version
+//	handle.go   Handle: one command, checked against the fold, appended at an expected revision
+//	tick.go     Tick: read, fold, decide, append; React: what follows at once
+//	openwork.go which parts of open deployments have to be looked at
+//	append.go   ids of decisions, repeats after an unknown outcome
+//	follow.go   Follow: the events after a position, those that are there and those that come
+//	why.go      the events that tell of a machine and a project; replay.go folds the log as it was
+//	moment.go   one read of the log for all who wait
+//	witness.go  how a read notices that the log has lost events; doubt.go is what follows from that
+//	snapshot.go the saved view that a start begins with, if it fits the log
+//	presence.go when each session was last heard of, leases, sessions whose server is gone
+//	silence.go  which of the sessions here have been silent for longest
 //
-// # The way of a decision
+// # How a decision is made
 //
-// Every server folds the same log. A decision is a pure function of that fold (policies, rollout,
-// triggers) and is appended at the revision of its stream that was folded; its event ids derive from
-// the log, the decision version, the stream's last event and the content. So two servers that decide the
-// same write the same events, and of two that saw different prefixes the log refuses one, which reads on
-// and decides again. There is no leader and no lock.
+// Every server folds the same log. A decision is a pure function of that fold (the rows of Rules) and is appended at the
+// revision of its stream that was folded. Its event ids derive from the log, the decision version, the stream's last event
+// and the content. Two servers that decide the same thing write the same events. Of two that saw different prefixes of the
+// log, the log refuses one, which reads on and decides again. There is no leader and no lock between servers.
 //
-// Nothing is done because an append succeeded. What was appended is read back from the log and folded
-// like anybody else's, and only the fold hands out work.
+// Nothing is done because an append succeeded. What was appended is read back from the log and folded like anybody else's
+// events, and only the fold hands out work.
+//
+// # Locks
+//
+// They are taken in this order, and none is taken while a later one is held:
+//
+//	Engine.deciding    one tick or reaction at a time; held while it appends
+//	reads.turn         one read of the log at a time; guards newest and reads.ended, and keeps the view still for a snapshot
+//	Engine.mu          the view, batch, ages, doubt, own, changed, unsaved and work
+//	presence.mu        heard, leases and what was measured of them
+//	faults.mu          the last faults of reading and appending; nothing is called under it
+//
+// work (openWork) is changed either under mu, or under a read lock of mu by whoever holds deciding.
+//
+// Config.OnTouched is called under reads.turn and no other lock: it may read the view, and must not wait for a read of the
+// log. Packages above this one take their own locks before any of these, and hold none while they call Handle, Tick, React
+// or CatchUp, except those that say so (package agents).
 package engine

@@ -1,0 +1,90 @@
+package engine_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
+)
+
+// environments applies many environments, so that the log has more events than a page holds.
+func environments(t *testing.T, y *yard, n int) {
+	t.Helper()
+	for i := range n {
+		_, err := y.Handle(context.Background(), domain.ID{}, domain.ApplyEnvironment{Name: fmt.Sprintf("env-%04d", i)})
+		require.NoError(t, err)
+	}
+}
+
+func logOf(t *testing.T, y *yard) (all []eventlog.Recorded) {
+	t.Helper()
+	for rec, err := range y.log.ReadAll(context.Background(), 0, 0) {
+		require.NoError(t, err)
+		all = append(all, rec)
+	}
+	return all
+}
+
+func TestAFollowerGetsEveryEventOnceAndInOrderWhereverItBegins(t *testing.T) {
+	y := newYard(t)
+	environments(t, y, 450)
+	all := logOf(t, y)
+	for _, begin := range []int{0, 1, 199, 200, 201, len(all) - 1} {
+		follower := y.Follow(positionBehind(all, begin), nil)
+		var got []eventlog.Recorded
+		for len(got) < len(all)-begin {
+			page, err := follower.Next(t.Context())
+			require.NoError(t, err)
+			got = append(got, page...)
+		}
+		require.Equal(t, all[begin:], got)
+		require.Equal(t, all[len(all)-1].Position, follower.Position())
+	}
+}
+
+// positionBehind is the position of the nth event; 0 for none.
+func positionBehind(all []eventlog.Recorded, n int) eventlog.Position {
+	if n == 0 {
+		return 0
+	}
+	return all[n-1].Position
+}
+
+func TestAFollowerIsWokenByWhatComes(t *testing.T) {
+	y := newYard(t)
+	follower := y.Follow(y.Position(), func(rec eventlog.Recorded) bool { return rec.Stream == "environment/lab" })
+	ended, end := context.WithCancel(t.Context())
+	end()
+	_, err := follower.Next(ended)
+	require.ErrorIs(t, err, context.Canceled, "nothing is there yet")
+
+	got := make(chan []eventlog.Recorded)
+	go func() {
+		page, _ := follower.Next(t.Context())
+		got <- page
+	}()
+	environments(t, y, 250) // a page and more that the filter does not want
+	_, err = y.Handle(t.Context(), y.id(), domain.ApplyEnvironment{Name: "lab"})
+	require.NoError(t, err)
+	select {
+	case page := <-got:
+		require.Len(t, page, 1)
+		require.Equal(t, "environment/lab", page[0].Stream)
+	case <-time.After(time.Minute):
+		t.Fatal("the follower sleeps on")
+	}
+}
+
+func TestAFollowerBehindTheEndOfTheLogIsToldThatTheLogLostWhatItHasRead(t *testing.T) {
+	y := newYard(t)
+	follower := y.Follow(y.Position()+1, nil)
+	_, err := follower.Next(t.Context())
+	require.ErrorIs(t, err, engine.ErrBeyond)
+	require.ErrorContains(t, err, "restored from a backup")
+}
