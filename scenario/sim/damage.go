@@ -14,6 +14,7 @@ import (
 var damaged = map[string]eventlog.Event{
 	domain.MachineStreams: {Type: "machine.changed/v1", Data: []byte(`{"environment":7}`)},
 	domain.ProjectStreams: {Type: "project.defined/v1", Data: []byte(`{"settings":7}`)},
+	domain.ReleaseStreams: {Type: "release.created/v1", Data: []byte(`{"version":7}`)},
 	domain.PartStreams:    {Type: "part.claimed/v1", Data: []byte(`{"project":7}`)},
 	domain.WatchStream:    {Type: "watch.passed/v1", Data: []byte(`{"since":7}`)},
 }
@@ -44,6 +45,10 @@ func (p *plant) victim(st step) string {
 		return domain.ProjectStream(projects[st.b%len(projects)])
 	case st.a%7 == 0:
 		return domain.WatchStream
+	case st.a%11 == 0:
+		if a := p.ledger.apps[projects[st.b%len(projects)]]; a != nil {
+			return domain.ReleaseStream(a.name, a.incarnation, "1.0")
+		}
 	}
 	return domain.MachineStream(p.machine(st.b))
 }

@@ -55,15 +55,16 @@ type host struct {
 
 // app is a project as its own stream tells it.
 type app struct {
-	name     string
-	life     eventlog.Position
-	settings domain.ProjectSettings
-	disabled bool
-	gone     bool
-	triggers map[string]*rule
-	releases map[string][]domain.Step
-	pins     map[string]string
-	waves    []*wave // in the order they were queued
+	name        string
+	life        eventlog.Position
+	incarnation domain.ID // that its releases name
+	settings    domain.ProjectSettings
+	disabled    bool
+	gone        bool
+	triggers    map[string]*rule
+	releases    map[string][]domain.Step
+	pins        map[string]string
+	waves       []*wave // in the order they were queued
 	// unsteady says that a trigger was switched, changed or deleted.
 	unsteady bool
 }
@@ -235,6 +236,8 @@ func (l *ledger) note(rec eventlog.Recorded, fact domain.Event) {
 		l.noteMachine(name, rec, fact)
 	case domain.ProjectStreams:
 		l.noteProject(name, rec, fact)
+	case domain.ReleaseStreams:
+		l.noteRelease(name, fact)
 	case domain.EnvironmentStreams:
 		l.noteEnvironment(name, fact)
 	case domain.PartStreams:
@@ -329,10 +332,18 @@ func (l *ledger) forgiveHost(h *host) {
 	}
 }
 
+// noteRelease notes a release of a project that is there under the name and is the one that was meant.
+func (l *ledger) noteRelease(name string, fact domain.Event) {
+	project, incarnation, _, _ := domain.ParseReleaseStream(name)
+	if a, e := l.apps[project], fact.(domain.ReleaseCreated); a != nil && a.incarnation == incarnation {
+		a.releases[e.Version] = e.Steps
+	}
+}
+
 func (l *ledger) noteProject(name string, rec eventlog.Recorded, fact domain.Event) {
 	a := l.apps[name]
 	if e, ok := fact.(domain.ProjectDefined); ok && a == nil {
-		a = &app{name: name, life: rec.Position, settings: e.Settings, triggers: map[string]*rule{}, releases: map[string][]domain.Step{}, pins: map[string]string{}}
+		a = &app{name: name, life: rec.Position, incarnation: domain.ID(rec.ID), settings: e.Settings, triggers: map[string]*rule{}, releases: map[string][]domain.Step{}, pins: map[string]string{}}
 		l.apps[name] = a
 	}
 	if a == nil {
@@ -349,8 +360,6 @@ func (l *ledger) noteProject(name string, rec eventlog.Recorded, fact domain.Eve
 	case domain.ProjectDeleted:
 		a.gone = true
 		delete(l.apps, name)
-	case domain.ReleaseCreated:
-		a.releases[e.Version] = e.Steps
 	case domain.PinSet:
 		a.pins[e.Environment] = e.Release
 		l.forgive(a, e.Environment)
