@@ -107,7 +107,7 @@ func TestEveryListHasATable(t *testing.T) {
 		CandidatesTable(Candidates(v, old, f).Items), ProjectsTable(Projects(v, f).Items, true), TriggersTable(Triggers(v, f).Items),
 		ReleasesTable(Releases(v, f).Items), EnvironmentsTable(Environments(v, f).Items), PoliciesTable(Policies(v, f).Items),
 		ServersTable(Servers(v, domain.ID{}, nobody, f).Items), TokensTable(Tokens(v, f).Items), PartsTable(Deployments(v, f).Items[0].Machines),
-		EventsTable([]Event{EventOf(full(t).past[0])})} {
+		EventsTable([]Event{EventOf(full(t).past[0])}, true)} {
 		for _, row := range table.Rows {
 			require.Len(t, row, len(table.Header), table.Header)
 		}

@@ -75,6 +75,10 @@ func EventOf(rec eventlog.Recorded) Event {
 	if id := domain.ID(rec.Command); !id.IsZero() {
 		shown.Command = id.String()
 	}
+	if fact, err := domain.Decode(rec.Type, rec.Data); err == nil {
+		told := domain.Describe(fact, domain.Place{Stream: rec.Stream, ID: domain.ID(rec.ID)})
+		shown.Category, shown.Text = string(told.Category), told.Sentence+by(told.Origin)
+	}
 	if kind, _ := domain.SplitStream(rec.Stream); kind == domain.TokenStreams {
 		shown.Data = withoutHashes(rec.Data)
 	}

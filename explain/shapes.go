@@ -92,15 +92,19 @@ type Candidate struct {
 
 // Event is a recorded event.
 type Event struct {
-	Position string          `json:"position"`
-	Stream   string          `json:"stream"`
-	Revision int64           `json:"revision"`
-	ID       string          `json:"id"`
-	Type     string          `json:"type"` // MachineCameOnline
-	Time     time.Time       `json:"time"`
-	Causes   []string        `json:"causes"`
-	Command  string          `json:"command,omitempty"`
-	Data     json.RawMessage `json:"data"`
+	Position string `json:"position"`
+	Stream   string `json:"stream"`
+	Revision int64  `json:"revision"`
+	ID       string `json:"id"`
+	Type     string `json:"type"` // MachineCameOnline
+	// Category is what triggers name, such as MachineBecameHealthy; empty for what no trigger can name.
+	Category string `json:"category,omitempty"`
+	// Text is the event in words; empty for a type that this drover does not know.
+	Text    string          `json:"text,omitempty"`
+	Time    time.Time       `json:"time"`
+	Causes  []string        `json:"causes"`
+	Command string          `json:"command,omitempty"`
+	Data    json.RawMessage `json:"data"`
 }
 
 // Why is the answer to `drover why`, one for each project that looks at the machine.

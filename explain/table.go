@@ -240,8 +240,12 @@ func TokensTable(list []Token) Table {
 }
 
 // EventsTable is `events`.
-func EventsTable(list []Event) Table {
-	return table("POSITION TIME TYPE STREAM DATA", list, func(e Event) []string {
-		return []string{"#" + e.Position, e.Time.UTC().Format("15:04:05"), e.Type, e.Stream, string(e.Data)}
+func EventsTable(list []Event, wide bool) Table {
+	return table("POSITION TIME TYPE STREAM DATA"+yes(wide, " TEXT", ""), list, func(e Event) []string {
+		row := []string{"#" + e.Position, e.Time.UTC().Format("15:04:05"), e.Type, e.Stream, string(e.Data)}
+		if wide {
+			row = append(row, dash(e.Text))
+		}
+		return row
 	})
 }

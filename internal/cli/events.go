@@ -38,7 +38,7 @@ func eventsVerb(s *shell) *cobra.Command {
 
 // eventsListed is how events are written; a list of them is one of the log in its order.
 var eventsListed = listed[explain.Event]{kind: kind{name: "event", plural: "events"},
-	id: func(e explain.Event) string { return e.Position }, table: narrow(explain.EventsTable)}
+	id: func(e explain.Event) string { return e.Position }, table: explain.EventsTable}
 
 // followEvents shows event after event until the program is told to stop.
 func (s *shell) followEvents(ctx context.Context, after string) error {
@@ -61,13 +61,14 @@ func (s *shell) followEvents(ctx context.Context, after string) error {
 }
 
 func (s *shell) showEvent(d *sheet, e explain.Event) error {
+	shown := explain.EventsTable([]explain.Event{e}, s.output == formatWide)
 	switch {
 	case s.structured():
 		return s.line(e)
 	case s.output == formatName:
 		return s.print("event/" + e.Position + "\n")
 	case s.output == "" && !isTerminal(s.Out):
-		return explain.Table{Rows: explain.EventsTable([]explain.Event{e}).Rows}.Write(s.Out, 0)
+		return explain.Table{Rows: shown.Rows}.Write(s.Out, 0)
 	}
-	return s.drawn(d.draw(explain.EventsTable([]explain.Event{e})))
+	return s.drawn(d.draw(shown))
 }

@@ -130,6 +130,10 @@ func fieldsOf(typ reflect.Type, path string, elsewhere []reflect.Type) (names []
 		field := typ.Field(i)
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		below := field.Type
+		if field.Anonymous {
+			names = append(names, fieldsOf(below, path, elsewhere)...)
+			continue
+		}
 		names = append(names, path+name)
 		if below.Kind() == reflect.Pointer {
 			below = below.Elem()
@@ -153,7 +157,7 @@ func TestWhatIsNotAppliedFromFilesIsListedWithItsFields(t *testing.T) {
 
 func TestEveryEventIsListedWithItsFields(t *testing.T) {
 	elsewhere := []reflect.Type{reflect.TypeFor[domain.ProjectSettings](), reflect.TypeFor[domain.PolicySettings](), reflect.TypeFor[domain.TriggerSettings](),
-		reflect.TypeFor[domain.TokenSettings](), reflect.TypeFor[domain.Step]()}
+		reflect.TypeFor[domain.TokenSettings](), reflect.TypeFor[domain.Step](), reflect.TypeFor[domain.Actor]()}
 	for _, name := range domain.TypeNames() {
 		event, err := domain.Decode(name, []byte("{}"))
 		require.NoError(t, err)
@@ -164,6 +168,7 @@ func TestEveryEventIsListedWithItsFields(t *testing.T) {
 		require.Contains(t, text, "`"+name+"`")
 		require.ElementsMatchf(t, fieldsOf(reflect.TypeOf(event), "", elsewhere), listed(text), "the fields of %s in docs/reference/events.md", domain.Name(event))
 	}
+	require.ElementsMatch(t, fieldsOf(reflect.TypeFor[domain.Actor](), "", nil), listed(section(t, "reference/events.md", "## Who asked")))
 	text, err := os.ReadFile(filepath.Join(repository, "docs/reference/events.md"))
 	require.NoError(t, err)
 	require.Equal(t, len(domain.TypeNames()), strings.Count(string(text), "\n### "), "events that are not there any more")
