@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
 )
 
 // TestCommandIDsNeverChange holds the ids of some commands' first events. If one changes, a command that is sent again after an
@@ -41,4 +42,13 @@ func TestAnotherSenderIDOrCommandIsAnotherID(t *testing.T) {
 	other := enable
 	other.Origin = domain.By("bob")
 	require.Equal(t, commandID(log, key, enable), commandID(log, key, other))
+}
+
+func TestACommandThatWasSentBeforeAnUpgradeIsRecognisedByItsKey(t *testing.T) {
+	before := projections.Receipt{First: domain.ID{1}, Position: 7}
+	result, err := repeated(before, domain.ID{2}, 9)
+	require.NoError(t, err)
+	require.True(t, result.Repeat)
+	_, err = repeated(before, domain.ID{2}, 5)
+	require.ErrorContains(t, err, "was used for another command")
 }

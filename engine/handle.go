@@ -72,7 +72,7 @@ func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p 
 		result = Result{Position: v.Position}
 		world, first := v.World(), commandID(e.made, id, command)
 		if receipt, ok := v.Receipt(id); ok {
-			result, err = repeated(receipt, first)
+			result, err = repeated(receipt, first, v.Fence.Raised)
 			return
 		}
 		if err = e.open(v, command, command.Stream(world)); err != nil {
@@ -88,8 +88,10 @@ func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p 
 	return result, p, err
 }
 
-func repeated(receipt projections.Receipt, first domain.ID) (Result, error) {
-	if receipt.First != first {
+// repeated answers a command whose sender has used its id before. What servers wrote before the decision version was raised
+// may have ids that were made in another way: there the sender's id alone says that it is the same command.
+func repeated(receipt projections.Receipt, first domain.ID, raised eventlog.Position) (Result, error) {
+	if receipt.First != first && receipt.Position > raised {
 		return Result{}, &domain.Rejection{Kind: domain.Conflict, Reason: "the command's id was used for another command",
 			Hint: "send each command under an id of its own"}
 	}

@@ -268,7 +268,9 @@ func (v *View) foldServer(f Fact) {
 	}
 	v.Servers[id] = &Server{ID: id, Event: f.id(), Started: f.Position, Time: f.Time, Facts: e}
 	v.Watch.starts[f.id()] = f.Position
-	v.Fence.Decision = max(v.Fence.Decision, e.DecisionVersion)
+	if e.DecisionVersion > v.Fence.Decision {
+		v.Fence.Decision, v.Fence.Raised = e.DecisionVersion, f.Position
+	}
 }
 
 // Watch is what servers have watched so far; machines count their absence by it.

@@ -98,8 +98,9 @@ type Fence struct {
 	Type string
 	// Position is where it stands.
 	Position eventlog.Position
-	// Decision is the highest decision version of any server that started.
+	// Decision is the highest decision version of any server that started, Raised where the first server with it did.
 	Decision int
+	Raised   eventlog.Position
 }
 
 // Ignored is an event type that this drover does not know and need not know: it restricts and decides nothing.
