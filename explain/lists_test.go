@@ -59,7 +59,7 @@ func TestAPartThatCannotBeClaimedYetSaysWhy(t *testing.T) {
 func TestAMachineSaysWhatItHasAndWhatItShouldHave(t *testing.T) {
 	l := shop(t)
 	l.attempt("1.0", domain.PartSucceeded, "")
-	l.Release("1.1")
+	l.Release("shop", "1.1")
 	l.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.1"})
 	m, ok := MachineOf(l.View, "web-01")
 	require.True(t, ok)

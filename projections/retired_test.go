@@ -130,8 +130,7 @@ func TestADeploymentStaysWhileSomethingGoesBackToIt(t *testing.T) {
 			require.NotNil(t, f.Deployments[d])
 			c.end(f)
 			if f.Projects["shop"] == nil { // the name begins anew, and goes on counting
-				f.Add("project/shop", domain.ProjectDefined{})
-				f.Release("1.0")
+				f.Project("shop", domain.ProjectSettings{})
 			}
 			others()
 			require.Nil(t, f.Deployments[d])

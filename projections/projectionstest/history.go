@@ -77,21 +77,27 @@ func (h *History) Age(position eventlog.Position) time.Duration {
 	return h.ages.Since(position, h.elapsed)
 }
 
-// Shop defines environment production and project shop with these triggers and release 1.0, whose steps are the project's.
+// Shop defines environment production and project shop with these triggers and release 1.0.
 func (h *History) Shop(settings domain.ProjectSettings, triggers ...domain.TriggerDefined) {
 	h.t.Helper()
 	h.Add("environment/production", domain.EnvironmentDefined{})
-	h.Add("project/shop", domain.ProjectDefined{Settings: settings})
-	for _, trigger := range triggers {
-		h.Add("project/shop", trigger)
-	}
-	h.Release("1.0", settings.Steps...)
+	h.Project("shop", settings, triggers...)
 }
 
-// Release creates a release of project shop.
-func (h *History) Release(version string, steps ...domain.Step) {
+// Project defines a project with these triggers and release 1.0, whose steps are the project's.
+func (h *History) Project(name string, settings domain.ProjectSettings, triggers ...domain.TriggerDefined) {
 	h.t.Helper()
-	h.Add("project/shop", domain.ReleaseCreated{Version: version, Steps: steps})
+	h.Add(domain.ProjectStream(name), domain.ProjectDefined{Settings: settings})
+	for _, trigger := range triggers {
+		h.Add(domain.ProjectStream(name), trigger)
+	}
+	h.Release(name, "1.0", settings.Steps...)
+}
+
+// Release creates a release of a project.
+func (h *History) Release(project, version string, steps ...domain.Step) {
+	h.t.Helper()
+	h.Add(domain.ProjectStream(project), domain.ReleaseCreated{Version: version, Steps: steps})
 }
 
 // Want makes a release of project shop the one that production wants, by a person's deployment that succeeds at once.
