@@ -204,6 +204,14 @@ func TestLostAfterIsThatOfTheMachinesOwnPolicy(t *testing.T) {
 	require.Equal(t, []domain.Decision{ended(d, "web-02", domain.PartLost, domain.NoEndReported)}, f.decide())
 }
 
+func TestAutomaticPartThatWaitsForRoomIsNotGivenUp(t *testing.T) {
+	f := newFleet(t, "web-01", "web-02")
+	d := f.queue(bounded(1, automatic("web-01", "web-02")))
+	f.Claim(d, "web-01")
+	f.Wait(timeout)
+	require.Empty(t, f.decide())
+}
+
 func TestPartIsNotGivenUpWhileItsMachineRunsAnotherOne(t *testing.T) {
 	f := newFleet(t, "web-01")
 	f.queue(wide())
@@ -225,6 +233,7 @@ func TestRunningPartIsLostOnceItsStepsAndLostAfterAreOver(t *testing.T) {
 			t.Run(kind+" "+name, func(t *testing.T) {
 				f := newFleet(t, "web-01")
 				d := f.queue(queued)
+				f.Wait(lostAfter)
 				f.Claim(d, "web-01")
 				happens(f)
 				f.Wait(timeout + lostAfter)

@@ -39,14 +39,14 @@ func TestDeploymentsInOneEnvironmentShareTheRoomAndTheOldestTakesItFirst(t *test
 }
 
 func TestRoomThatAnOlderDeploymentTakesIsNotGivenTwice(t *testing.T) {
-	f := newFleet(t, "web-01", "web-02", "web-03", "web-04", "web-05")
-	first := f.queue(bounded(2, narrowed("web-01", "web-02")))
-	second := f.queue(bounded(2, automatic("web-03")))
-	third := f.queue(bounded(2, narrowed("web-04", "web-05")))
+	f := newFleet(t, "web-01", "web-02", "web-03", "web-04", "web-05", "web-06", "web-07")
+	first := f.queue(bounded(3, narrowed("web-01", "web-02", "web-03")))
+	second := f.queue(bounded(3, automatic("web-04", "web-05")))
+	third := f.queue(bounded(3, narrowed("web-06", "web-07")))
 	f.run(first, domain.PartSucceeded, "web-01")
-	require.Equal(t, []domain.Decision{released(second, "web-03")}, f.decide())
-	f.run(first, domain.PartSucceeded, "web-02")
-	require.Equal(t, []domain.Decision{finished(first, domain.DeploymentSucceeded, ""), released(second, "web-03"), released(third, "web-04")}, f.decide())
+	require.Equal(t, []domain.Decision{released(second, "web-04")}, f.decide())
+	f.run(first, domain.PartSucceeded, "web-02", "web-03")
+	require.Equal(t, []domain.Decision{finished(first, domain.DeploymentSucceeded, ""), released(second, "web-04", "web-05"), released(third, "web-06")}, f.decide())
 }
 
 func TestEachEnvironmentHasRoomOfItsOwn(t *testing.T) {
@@ -79,10 +79,11 @@ func TestPartThatIsWithdrawnIsNotReleasedInTheSamePass(t *testing.T) {
 
 func TestPartsThatEndedBeforeTheirTurnArePassedOver(t *testing.T) {
 	f := newFleet(t, "web-01", "web-02", "web-03", "web-04", "web-05")
-	d := f.queue(bounded(2, automatic("web-01", "web-02", "web-03", "web-04", "web-05")))
-	f.Add("project/shop", domain.PartsWithdrawn{Deployment: d, Machines: []string{"web-04"}, Reason: domain.MachineIsOffline})
+	d := f.queue(bounded(2, narrowed("web-01", "web-02", "web-03", "web-04", "web-05")))
+	later := f.queue(narrowed("web-04"))
+	f.run(later, domain.PartSucceeded, "web-04")
 	f.run(d, domain.PartSucceeded, "web-01", "web-02")
-	require.Equal(t, []domain.Decision{released(d, "web-03", "web-05")}, f.decide())
+	require.Equal(t, []domain.Decision{finished(later, domain.DeploymentSucceeded, ""), released(d, "web-03", "web-05")}, f.decide())
 }
 
 func TestOneDecisionReleasesAsManyPartsAsADeploymentMayName(t *testing.T) {

@@ -41,6 +41,7 @@ func TestMachineIsOfferedItsOldestReleasedPart(t *testing.T) {
 func TestMachineIsOfferedNothingThatItsClaimWouldNotGet(t *testing.T) {
 	for name, happens := range map[string]func(f *fleet, d domain.ID){
 		"disabled":  func(f *fleet, _ domain.ID) { f.Add("machine/web-01", domain.MachineDisabled{}) },
+		"deleted":   func(f *fleet, _ domain.ID) { f.Add("machine/web-01", domain.MachineDeleted{}) },
 		"offline":   func(f *fleet, _ domain.ID) { f.Disconnect("web-01") },
 		"moved":     func(f *fleet, _ domain.ID) { f.Add("machine/web-01", domain.MachineChanged{Environment: "staging"}) },
 		"cancelled": func(f *fleet, d domain.ID) { f.Add("project/shop", domain.DeploymentCancelled{Deployment: d}) },
