@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections/projectionstest"
 )
 
 // soon is a moment after everything in a ledger; well is a server that lacks nothing.
@@ -77,7 +78,7 @@ func TestWhatIsWrongWithAServerIsToldWithWhatToDo(t *testing.T) {
 		"a full disk": {func(_ *ledger, s *Vitals) { s.Against = []string{"no space left: writes are refused"} }, "log", "bad: no space left"},
 		"a restored log": {func(_ *ledger, s *Vitals) { s.Doubt = "this log has lost events" },
 			"log", "bad: this log has lost events → drover log accept-restore"},
-		"a stream that is set aside": {func(l *ledger, _ *Vitals) { l.now("machine/web-01", domain.MachineAdded{Environment: "production"}) },
+		"a stream that is set aside": {func(l *ledger, _ *Vitals) { l.SetAsideStream("machine/web-01") },
 			"log", "→ drover log clear machine/web-01"},
 		"a server that was killed": {func(_ *ledger, s *Vitals) { s.Others = []Pulse{{Server: other, Still: 4 * time.Minute}} },
 			"servers", "warn: server http://b:7070 has gone without a word 4m ago"},
@@ -93,8 +94,8 @@ func TestWhatIsWrongWithAServerIsToldWithWhatToDo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, s := shop(t), well()
-			l.now("server/"+server.String(), domain.ServerStarted{Version: "v1", Address: "http://a:7070"})
-			l.now("server/"+other.String(), domain.ServerStarted{Version: "v2", Address: "http://b:7070"})
+			l.Add("server/"+server.String(), domain.ServerStarted{Version: "v1", Address: "http://a:7070"})
+			l.Add("server/"+other.String(), domain.ServerStarted{Version: "v2", Address: "http://b:7070"})
 			test.change(l, &s)
 			require.Contains(t, about(t, l, s, test.check), test.want)
 		})
@@ -109,42 +110,42 @@ func TestWhatIsWrongInTheLogIsToldWithWhatToDo(t *testing.T) {
 		check string
 		want  string
 	}{
-		"a machine without its environment": {func(l *ledger) { l.now("environment/production", domain.EnvironmentDeleted{}) }, "references",
+		"a machine without its environment": {func(l *ledger) { l.Add("environment/production", domain.EnvironmentDeleted{}) }, "references",
 			"bad: machine web-01 stands in environment production, which does not exist"},
 		"a machine without its policy": {func(l *ledger) {
-			l.now("machine/web-02", domain.MachineAdded{Environment: "production", Policy: "lost"})
+			l.Add("machine/web-02", domain.MachineAdded{Environment: "production", Policy: "lost"})
 		}, "references", "warn: machine web-02 names policy lost, which does not exist: the default one counts"},
 		"a trigger without its environment": {func(l *ledger) {
-			l.now("project/shop", domain.TriggerDefined{Trigger: "b", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"gone"}}})
+			l.Add("project/shop", domain.TriggerDefined{Trigger: "b", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"gone"}}})
 		}, "references", "warn: trigger shop/b names environment gone, which does not exist → drover get trigger shop/b -o yaml"},
 		"a role that no machine has": {func(l *ledger) {
-			l.now("machine/web-02", domain.MachineAdded{Environment: "production", Roles: []string{"web"}})
-			l.now("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{Roles: []string{"wbe"}}})
+			l.Add("machine/web-02", domain.MachineAdded{Environment: "production", Roles: []string{"web"}})
+			l.Add("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{Roles: []string{"wbe"}}})
 		}, "references", "warn: project shop is for role wbe, which no machine has (machines have web)"},
 		"a token for what is gone": {func(l *ledger) {
-			l.now("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 1, Environments: []string{"gone"}}})
+			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 1, Environments: []string{"gone"}}})
 		}, "references", "warn: join token 0123456789ab is for environment gone, which does not exist → drover token revoke 0123456789ab"},
 		"a machine that nobody can reach": {func(l *ledger) {
-			l.now("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
+			l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
 		}, "machines",
 			"warn: 1 machine is behind with project shop for up to 30 days: machine-unavailable (web-01)."},
 		"a machine that is offline for long": {func(l *ledger) {
-			l.now("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
+			l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
 		}, "environments", "warn: 1 machine is offline, for up to 30 days (since 2026-01-01 09:00 UTC): web-01 → systemctl status drover-agent (on the machine), or drover machine disable web-01"},
 		"an environment whose only machine is offline": {func(l *ledger) {
-			l.now("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
+			l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
 		}, "environments", "warn: no machine in production can take release 1.0 of project shop now: 0 disabled, 1 offline, 0 not healthy → drover get machines --environment production"},
-		"an environment whose machine is disabled": {func(l *ledger) { l.now("machine/web-01", domain.MachineDisabled{}) },
+		"an environment whose machine is disabled": {func(l *ledger) { l.Add("machine/web-01", domain.MachineDisabled{}) },
 			"environments", "warn: no machine in production can take release 1.0 of project shop now: 1 disabled, 0 offline"},
-		"an environment that wants a release and has no machine": {func(l *ledger) { l.now("machine/web-01", domain.MachineDeleted{}) },
+		"an environment that wants a release and has no machine": {func(l *ledger) { l.Add("machine/web-01", domain.MachineDeleted{}) },
 			"environments", "warn: environment production wants release 1.0 of project shop, which has no machine there → drover agent --join"},
 		"a trigger on an environment without machines": {func(l *ledger) {
-			l.now("environment/empty", domain.EnvironmentDefined{})
-			l.now("project/shop", domain.TriggerDefined{Trigger: "b", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"empty"}}})
+			l.Add("environment/empty", domain.EnvironmentDefined{})
+			l.Add("project/shop", domain.TriggerDefined{Trigger: "b", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"empty"}}})
 		}, "environments", "warn: trigger shop/b names environment empty, where project shop has no machine → drover agent --join"},
 		"a trigger on all environments, some without machines": {func(l *ledger) {
-			l.now("environment/empty", domain.EnvironmentDefined{})
-			l.now("project/shop", domain.TriggerDefined{Trigger: "b", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
+			l.Add("environment/empty", domain.EnvironmentDefined{})
+			l.Add("project/shop", domain.TriggerDefined{Trigger: "b", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
 		}, "environments", "ok: where a release is wanted"},
 		"a machine that was given up": {func(l *ledger) {
 			for range 3 {
@@ -152,22 +153,22 @@ func TestWhatIsWrongInTheLogIsToldWithWhatToDo(t *testing.T) {
 			}
 		}, "machines", "bad: 1 machine is behind with project shop for up to 30 days: retries-exhausted (web-01)."},
 		"a join token without bounds": {func(l *ledger) {
-			l.now("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}})
+			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}})
 		}, "tokens", "warn: join token 0123456789ab lets any number of agents join, for ever → drover token revoke 0123456789ab"},
 		"a token that expires": {func(l *ledger) {
-			l.now("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.DeployScope, Until: &expires}})
+			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.DeployScope, Until: &expires}})
 		}, "tokens", "warn: token 0123456789ab with the scope deploy expires in 5h → drover token create --scope deploy"},
 		"a token that was revoked": {func(l *ledger) {
-			l.now("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}}, domain.TokenRevoked{})
+			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}}, domain.TokenRevoked{})
 		}, "tokens", "ok: "},
 		"a pin that was forgotten": {func(l *ledger) {
-			l.now("project/shop", domain.PinSet{Environment: "production", Release: "1.0", Origin: domain.By("ann"), Reason: "sale"})
+			l.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.0", Origin: domain.By("ann"), Reason: "sale"})
 		}, "choices", "warn: project shop is pinned in production at 1.0 since 30 days (ann: sale) → drover unpin shop --in production"},
 		"a pin that ends by itself": {func(l *ledger) {
-			l.now("project/shop", domain.PinSet{Environment: "production", Release: "1.0", Until: &expires})
+			l.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.0", Until: &expires})
 		}, "choices", "ok: "},
 		"a hold that was forgotten": {func(l *ledger) {
-			l.now("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Origin: domain.By("ann")})
+			l.Add("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Origin: domain.By("ann")})
 		}, "choices", "warn: 1 machine is held by project shop for up to 30 days (ann): web-01 → drover unhold web-01 --project shop"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -181,16 +182,16 @@ func TestWhatIsWrongInTheLogIsToldWithWhatToDo(t *testing.T) {
 
 func TestAMachineThatHasJustComeIsNotBehindForLong(t *testing.T) {
 	l, s := shop(t), well()
-	l.now("machine/web-01", domain.MachineDisabled{})
+	l.Add("machine/web-01", domain.MachineDisabled{})
 	require.Contains(t, about(t, l, s, "machines"), "ok: ")
 	s.Now = soon.Add(2 * time.Hour)
 	require.Contains(t, about(t, l, s, "machines"), "warn: ")
 }
 
 func TestTenThousandWrongNamesAreOneScreen(t *testing.T) {
-	l := newLedger(t)
+	l := projectionstest.New(t)
 	for i := range 300 {
-		l.now("machine/web-"+strings.Repeat("x", i%9)+string(rune('a'+i%26))+strings.Repeat("y", i/26), domain.MachineAdded{Environment: "gone"})
+		l.Add("machine/web-"+strings.Repeat("x", i%9)+string(rune('a'+i%26))+strings.Repeat("y", i/26), domain.MachineAdded{Environment: "gone"})
 	}
 	require.Less(t, len(Examine(l.View, old, well()).Findings), 80)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/projections/projectionstest"
 )
 
 func TestNoListIsEverNull(t *testing.T) {
@@ -17,7 +18,7 @@ func TestNoListIsEverNull(t *testing.T) {
 		f := Filter{}
 		why := WhyOf(v, old, "shop", "web-01", nil)
 		text, err := json.Marshal([]any{Machines(v, f), Environments(v, f), Policies(v, f), Projects(v, f), Triggers(v, f), Releases(v, f),
-			Deployments(v, f), Candidates(v, old, f), Servers(v, domain.ID{}, nobody, f), Tokens(v, f), why, DueNow(v, old), EventOf(full(t).past[0])})
+			Deployments(v, f), Candidates(v, old, f), Servers(v, domain.ID{}, nobody, f), Tokens(v, f), why, DueNow(v, old), EventOf(full(t).Log[0])})
 		require.NoError(t, err)
 		text = []byte(strings.NewReplacer(`"startedAt":null`, "", `"finishedAt":null`, "").Replace(string(text)))
 		require.NotContains(t, string(text), "null")
@@ -27,7 +28,7 @@ func TestNoListIsEverNull(t *testing.T) {
 func TestAPageBoundsAndContinuesWhereItEnded(t *testing.T) {
 	l := shop(t)
 	for range 4 {
-		l.deploy("1.0")
+		l.Want("1.0")
 	}
 	var seen []string
 	f := Filter{Limit: 2}
@@ -46,11 +47,11 @@ func TestAPageBoundsAndContinuesWhereItEnded(t *testing.T) {
 
 func TestAPartThatCannotBeClaimedYetSaysWhy(t *testing.T) {
 	l := shop(t)
-	d := l.now("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0"})
+	d := l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0"})
 	shown, ok := DeploymentOf(l.View, d)
 	require.True(t, ok)
 	require.Equal(t, DeploymentMachine{Name: "web-01", State: "released"}, shown.Machines[0])
-	l.now("project/shop", domain.ProjectDisabled{})
+	l.Add("project/shop", domain.ProjectDisabled{})
 	shown, _ = DeploymentOf(l.View, d)
 	require.Equal(t, "project-disabled", shown.Machines[0].Reason)
 }
@@ -58,30 +59,31 @@ func TestAPartThatCannotBeClaimedYetSaysWhy(t *testing.T) {
 func TestAMachineSaysWhatItHasAndWhatItShouldHave(t *testing.T) {
 	l := shop(t)
 	l.attempt("1.0", domain.PartSucceeded, "")
-	l.now("project/shop", domain.ReleaseCreated{Version: "1.1"}, domain.PinSet{Environment: "production", Release: "1.1"})
+	l.Release("shop", "1.1")
+	l.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.1"})
 	m, ok := MachineOf(l.View, "web-01")
 	require.True(t, ok)
-	require.Equal(t, []Installed{{Project: "shop", Release: "1.0", Since: l.past[10].Time}}, m.Installed)
+	require.Equal(t, []Installed{{Project: "shop", Release: "1.0", Since: l.Log[10].Time}}, m.Installed)
 	require.Equal(t, []Wanted{{Project: "shop", Release: "1.1", Pinned: true}}, m.Wanted)
 	require.Len(t, Machines(l.View, Filter{State: "behind"}).Items, 1)
-	l.now("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Release: "1.0"})
+	l.Add("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Release: "1.0"})
 	m, _ = MachineOf(l.View, "web-01")
 	require.Equal(t, []Wanted{{Project: "shop", Release: "1.0", Held: true}}, m.Wanted)
 }
 
 func TestSecretsOfTokensAreNotShownEvenHashed(t *testing.T) {
-	l := newLedger(t)
-	l.now("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}, Hash: "d00d"}, domain.TokenUsed{Instance: instance, Machine: "web-01", Secret: "feed"})
-	for _, rec := range l.past {
+	l := projectionstest.New(t)
+	l.Add("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}, Hash: "d00d"}, domain.TokenUsed{Instance: instance, Machine: "web-01", Secret: "feed"})
+	for _, rec := range l.Log {
 		require.NotContains(t, string(EventOf(rec).Data), "d00d")
 		require.NotContains(t, string(EventOf(rec).Data), "feed")
 	}
-	require.Contains(t, string(EventOf(l.past[1]).Data), "web-01")
+	require.Contains(t, string(EventOf(l.Log[1]).Data), "web-01")
 }
 
 func TestATokenShowsEachUseThatItHasLost(t *testing.T) {
-	l := newLedger(t)
-	l.now("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 2}},
+	l := projectionstest.New(t)
+	l.Add("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 2}},
 		domain.TokenUsed{Instance: instance, Machine: "web-01"}, domain.TokenUsed{Instance: instance, Machine: "web-02"})
 	shown, _ := TokenOf(l.View, "abc")
 	require.Equal(t, 2, shown.Used, "one instance under two names")
@@ -107,7 +109,7 @@ func TestEveryListHasATable(t *testing.T) {
 		CandidatesTable(Candidates(v, old, f).Items), ProjectsTable(Projects(v, f).Items, true), TriggersTable(Triggers(v, f).Items),
 		ReleasesTable(Releases(v, f).Items), EnvironmentsTable(Environments(v, f).Items), PoliciesTable(Policies(v, f).Items),
 		ServersTable(Servers(v, domain.ID{}, nobody, f).Items), TokensTable(Tokens(v, f).Items), PartsTable(Deployments(v, f).Items[0].Machines),
-		EventsTable([]Event{EventOf(full(t).past[0])}, true)} {
+		EventsTable([]Event{EventOf(full(t).Log[0])}, true)} {
 		for _, row := range table.Rows {
 			require.Len(t, row, len(table.Header), table.Header)
 		}

@@ -14,11 +14,11 @@ import (
 func TestTheHistoryTellsOfDeploymentsThatTheViewHasForgotten(t *testing.T) {
 	l := shop(t)
 	d := l.attempt("1.0", domain.PartFailed, "step-failed")
-	first := len(l.past)
+	first := len(l.Log)
 	for range 2 * projections.KeptDeployments {
 		l.attempt("1.0", domain.PartSucceeded, "")
 	}
-	long := l.past[:first]
+	long := l.Log[:first]
 	_, forgotten := l.Forgotten(d)
 	require.True(t, forgotten)
 	var told []string

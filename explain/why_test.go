@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections/projectionstest"
 	"github.com/droverhq/drover/triggers"
 )
 
@@ -40,8 +41,8 @@ func constants(t *testing.T, file, typeName string) (values []string) {
 
 func TestEveryReasonOfAVerdictHasASentence(t *testing.T) {
 	l := shop(t)
-	l.now("machine/web-01", domain.MachineWentOffline{Connect: id(int(l.Position)), Session: session, Instance: instance, Reason: "silent"})
-	l.now("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Reason: "lab", Origin: domain.By("ann")})
+	l.Add("machine/web-01", domain.MachineWentOffline{Connect: projectionstest.ID(l.Position), Session: session, Instance: instance, Reason: "silent"})
+	l.Add("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Reason: "lab", Origin: domain.By("ann")})
 	for _, reason := range constants(t, "../triggers/rules.go", "Reason") {
 		require.Contains(t, sentences, triggers.Reason(reason))
 		sentence := Sentence(l.View, old, triggers.Verdict{Project: "shop", Machine: "web-01", Reason: triggers.Reason(reason), Release: "1.0", Triggers: []string{"joins"}})
@@ -65,28 +66,28 @@ func TestWhySaysWhatIsSoAndWhatWouldChangeIt(t *testing.T) {
 	}{
 		"due":           {func(*ledger) {}, "behind", []string{"no release that is known", "should have 1.0", "joins"}},
 		"up to date":    {func(l *ledger) { l.attempt("1.0", domain.PartSucceeded, "") }, "up-to-date", []string{"web-01 has 1.0"}},
-		"disabled":      {func(l *ledger) { l.now("machine/web-01", domain.MachineDisabled{}) }, "machine-unavailable", []string{"drover machine enable web-01"}},
-		"project off":   {func(l *ledger) { l.now("project/shop", domain.ProjectDisabled{}) }, "project-disabled", []string{"drover project enable shop"}},
-		"trigger off":   {func(l *ledger) { l.now("project/shop", domain.TriggerDisabled{Trigger: "joins"}) }, "trigger-disabled", []string{"trigger joins"}},
-		"another place": {func(l *ledger) { l.now("machine/web-01", domain.MachineChanged{Environment: "moon"}) }, "out-of-scope", []string{"moon, which does not exist"}},
+		"disabled":      {func(l *ledger) { l.Add("machine/web-01", domain.MachineDisabled{}) }, "machine-unavailable", []string{"drover machine enable web-01"}},
+		"project off":   {func(l *ledger) { l.Add("project/shop", domain.ProjectDisabled{}) }, "project-disabled", []string{"drover project enable shop"}},
+		"trigger off":   {func(l *ledger) { l.Add("project/shop", domain.TriggerDisabled{Trigger: "joins"}) }, "trigger-disabled", []string{"trigger joins"}},
+		"another place": {func(l *ledger) { l.Add("machine/web-01", domain.MachineChanged{Environment: "moon"}) }, "out-of-scope", []string{"moon, which does not exist"}},
 		"other roles": {func(l *ledger) {
-			l.now("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{Roles: []string{"db"}}})
+			l.Add("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{Roles: []string{"db"}}})
 		}, "out-of-scope", []string{"the roles none", "is for db"}},
 		"held": {func(l *ledger) {
-			l.now("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Origin: domain.By("ann"), Reason: "lab"})
+			l.Add("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Origin: domain.By("ann"), Reason: "lab"})
 		}, "held", []string{"as it is", "by ann (lab)", "drover unhold web-01 --project shop"}},
 		"running": {func(l *ledger) {
-			l.now("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", Origin: domain.By("ann")})
+			l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", Origin: domain.By("ann")})
 		}, "deployment-running", []string{"its part on web-01 is released"}},
 		"almost ended": {func(l *ledger) {
-			d := l.now("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", Origin: domain.By("ann")})
-			l.now("part/"+d.String()+"/web-01", domain.PartClaimed{Project: "shop", Session: session, Instance: instance},
+			d := l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", Origin: domain.By("ann")})
+			l.Add("part/"+d.String()+"/web-01", domain.PartClaimed{Project: "shop", Session: session, Instance: instance},
 				domain.PartEnded{Project: "shop", State: domain.PartSucceeded, Session: session})
 		}, "deployment-running", []string{"all of its parts have ended"}},
-		"unchecked": {func(l *ledger) { l.now("policy/default", checked) }, "health-unknown", []string{"Policy default has a health check"}},
+		"unchecked": {func(l *ledger) { l.Add("policy/default", checked) }, "health-unknown", []string{"Policy default has a health check"}},
 		"sick": {func(l *ledger) {
 			l.attempt("1.0", domain.PartFailed, domain.StepFailed)
-			l.now("machine/web-01", domain.MachineHealthChanged{Status: domain.Unhealthy, Session: session})
+			l.Add("machine/web-01", domain.MachineHealthChanged{Status: domain.Unhealthy, Session: session})
 		}, "made-unhealthy", []string{"since it tried release 1.0"}},
 		"exhausted": {func(l *ledger) {
 			for range 3 {
@@ -94,13 +95,13 @@ func TestWhySaysWhatIsSoAndWhatWouldChangeIt(t *testing.T) {
 			}
 		}, "retries-exhausted", []string{"3 times", "drover retry web-01 --project shop"}},
 		"retry":        {func(l *ledger) { l.attempt("1.0", domain.PartFailed, domain.StepFailed) }, "retry", []string{"tried once"}},
-		"not released": {func(l *ledger) { l.now("machine/web-01", domain.MachineChanged{Environment: "staging"}) }, "nothing-released", []string{"drover deploy shop VERSION --to staging"}},
+		"not released": {func(l *ledger) { l.Add("machine/web-01", domain.MachineChanged{Environment: "staging"}) }, "nothing-released", []string{"drover deploy shop VERSION --to staging"}},
 	} {
 		l := shop(t)
-		l.now("environment/staging", domain.EnvironmentDefined{})
-		l.now("project/shop", domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
+		l.Add("environment/staging", domain.EnvironmentDefined{})
+		l.Add("project/shop", domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
 		c.happens(l)
-		why := WhyOf(l.View, old, "shop", "web-01", l.past)
+		why := WhyOf(l.View, old, "shop", "web-01", l.Log)
 		require.Equal(t, c.reason, why.Reason, name)
 		for _, words := range c.words {
 			require.Contains(t, why.Sentence, words, name)
@@ -111,15 +112,15 @@ func TestWhySaysWhatIsSoAndWhatWouldChangeIt(t *testing.T) {
 func TestAWaitForTheNextAttemptSaysHowLong(t *testing.T) {
 	l := shop(t)
 	l.attempt("1.0", domain.PartFailed, domain.StepFailed)
-	why := WhyOf(l.View, fresh, "shop", "web-01", l.past)
+	why := WhyOf(l.View, fresh, "shop", "web-01", l.Log)
 	require.Equal(t, "backing-off", why.Reason)
 	require.Contains(t, why.Sentence, "due in 1m0s")
 }
 
 func TestWhatIsNotThereIsAnsweredWithItsHistory(t *testing.T) {
 	l := shop(t)
-	l.now("machine/web-01", domain.MachineDeleted{Reason: "clean-up"})
-	why := WhyOf(l.View, old, "shop", "web-01", l.past)
+	l.Add("machine/web-01", domain.MachineDeleted{Reason: "clean-up"})
+	why := WhyOf(l.View, old, "shop", "web-01", l.Log)
 	require.Contains(t, why.Sentence, "no machine web-01")
 	require.Equal(t, "deleted (clean-up)", why.History[len(why.History)-1].Text)
 	require.Contains(t, WhyOf(l.View, old, "nothing", "web-01", nil).Sentence, "no project nothing")
@@ -129,27 +130,27 @@ func TestWhatIsNotThereIsAnsweredWithItsHistory(t *testing.T) {
 func full(t *testing.T) *ledger {
 	l := shop(t)
 	until := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
-	l.now("machine/web-01", domain.AgentConnected{Server: server, Session: session, Instance: instance},
+	l.Add("machine/web-01", domain.AgentConnected{Server: server, Session: session, Instance: instance},
 		domain.MachineChanged{Environment: "production", Roles: []string{"web"}}, domain.MachineDisabled{Origin: domain.By("ann")}, domain.MachineEnabled{Origin: domain.By("ann")},
 		domain.MachineHealthChanged{Status: domain.Warning, Detail: "disk 91 %", Session: session}, domain.MachineCleanUpHeld{Absent: 4, Machines: 10})
-	l.now("project/shop", domain.ProjectDisabled{}, domain.ProjectEnabled{}, domain.TriggerDisabled{Trigger: "joins"}, domain.TriggerEnabled{Trigger: "joins"},
+	l.Add("project/shop", domain.ProjectDisabled{}, domain.ProjectEnabled{}, domain.TriggerDisabled{Trigger: "joins"}, domain.TriggerEnabled{Trigger: "joins"},
 		domain.PinSet{Environment: "production", Release: "1.0", Until: &until, Origin: domain.By("ann")}, domain.PinLifted{Environment: "production", Reason: "expired"},
 		domain.HoldSet{Machine: "web-01", Instance: instance, Reason: "lab"}, domain.HoldLifted{Machine: "web-01", Reason: "lifted"})
 	l.attempt("1.0", domain.PartFailed, domain.StepFailed)
 	bounded := domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0", Machines: []domain.DeploymentMachine{{Name: "web-01"}}, MaxParallel: 1}
-	first := l.now("project/shop", bounded)
-	l.now("project/shop", domain.PartsWithdrawn{Deployment: first, Reason: domain.TooManyFailures}, domain.DeploymentEnded{Deployment: first, State: domain.DeploymentCancelledAs})
-	l.now("project/shop", bounded)
-	second := l.now("project/shop", bounded)
-	l.now("project/shop", domain.PartsReleased{Deployment: second, Machines: []string{"web-01"}}, domain.DeploymentCancelled{Deployment: second, Origin: domain.By("ann")})
-	l.now("project/shop", domain.TriggerDeleted{Trigger: "joins"})
-	l.now("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect, Session: session, Instance: instance, Reason: "silent"})
+	first := l.Add("project/shop", bounded)
+	l.Add("project/shop", domain.PartsWithdrawn{Deployment: first, Reason: domain.TooManyFailures}, domain.DeploymentEnded{Deployment: first, State: domain.DeploymentCancelledAs})
+	l.Add("project/shop", bounded)
+	second := l.Add("project/shop", bounded)
+	l.Add("project/shop", domain.PartsReleased{Deployment: second, Machines: []string{"web-01"}}, domain.DeploymentCancelled{Deployment: second, Origin: domain.By("ann")})
+	l.Add("project/shop", domain.TriggerDeleted{Trigger: "joins"})
+	l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect, Session: session, Instance: instance, Reason: "silent"})
 	return l
 }
 
 func TestEveryTypeOfEventThatMattersIsALineOfHistory(t *testing.T) {
 	l := full(t)
-	lines := history(l.View, "shop", "web-01", l.past)
+	lines := history(l.View, "shop", "web-01", l.Log)
 	told := map[string]bool{"ProjectDeleted": true, "MachineDeleted": true} // after them there is nothing left to ask about
 	for _, line := range lines {
 		told[line.Type] = true
@@ -165,20 +166,20 @@ func TestEveryTypeOfEventThatMattersIsALineOfHistory(t *testing.T) {
 
 func TestHistoryTellsNothingOfOtherMachines(t *testing.T) {
 	l := full(t)
-	l.now("machine/web-02", domain.MachineAdded{Environment: "production"})
-	l.now("project/shop", domain.HoldSet{Machine: "web-02"}, domain.PinSet{Environment: "staging", Release: "1.0"})
-	before := history(l.View, "shop", "web-01", l.past[:len(l.past)-3])
-	require.Equal(t, before, history(l.View, "shop", "web-01", l.past))
+	l.Add("machine/web-02", domain.MachineAdded{Environment: "production"})
+	l.Add("project/shop", domain.HoldSet{Machine: "web-02"}, domain.PinSet{Environment: "staging", Release: "1.0"})
+	before := history(l.View, "shop", "web-01", l.Log[:len(l.Log)-3])
+	require.Equal(t, before, history(l.View, "shop", "web-01", l.Log))
 	for range 60 {
-		l.now("machine/web-01", domain.MachineDisabled{}, domain.MachineEnabled{})
+		l.Add("machine/web-01", domain.MachineDisabled{}, domain.MachineEnabled{})
 	}
-	require.Len(t, history(l.View, "shop", "web-01", l.past), MaxHistory)
+	require.Len(t, history(l.View, "shop", "web-01", l.Log), MaxHistory)
 }
 
 func TestTheTextOfWhyIsWhatPeopleRead(t *testing.T) {
 	l := shop(t)
 	var b strings.Builder
-	require.NoError(t, WhyOf(l.View, old, "shop", "web-01", l.past).Text(&b))
+	require.NoError(t, WhyOf(l.View, old, "shop", "web-01", l.Log).Text(&b))
 	require.Equal(t, `machine  web-01
 project  shop
 wanted   1.0
@@ -201,15 +202,15 @@ history
 func TestWhatEnablingWouldMakeDueIsWhatWaitsForIt(t *testing.T) {
 	wanted := []Due{{Project: "shop", Environment: "production", Release: "1.0", Machines: []string{"web-01"}}}
 	l := shop(t)
-	l.now("project/shop", domain.TriggerDisabled{Trigger: "joins"})
+	l.Add("project/shop", domain.TriggerDisabled{Trigger: "joins"})
 	require.Empty(t, DueNow(l.View, old))
 	require.Equal(t, wanted, DueIfEnabled(l.View, old, "shop", "joins"))
 
 	l = shop(t)
-	l.now("project/shop", domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{
+	l.Add("project/shop", domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{
 		Events: []domain.Category{domain.CameOnline}, Environments: []string{"production"}}}) // no sweep serves it
-	l.now("project/shop", domain.TriggerDisabled{Trigger: "joins"})
+	l.Add("project/shop", domain.TriggerDisabled{Trigger: "joins"})
 	require.Equal(t, wanted, DueIfEnabled(l.View, old, "shop", "joins"))
-	l.now("project/shop", domain.TriggerEnabled{Trigger: "joins"}, domain.ProjectDisabled{})
+	l.Add("project/shop", domain.TriggerEnabled{Trigger: "joins"}, domain.ProjectDisabled{})
 	require.Equal(t, wanted, DueIfEnabled(l.View, old, "shop", ""))
 }

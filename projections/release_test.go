@@ -8,63 +8,49 @@ import (
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
-	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/projections/projectionstest"
 )
 
-// releaseView is a view in which a test tells of projects and their releases.
-type releaseView struct {
-	*projections.View
-	t *testing.T
-}
-
-func (r releaseView) tell(stream string, e domain.Event) domain.ID {
-	typeName, data, err := domain.Encode(e)
-	require.NoError(r.t, err)
-	id := uuid.New()
-	r.Apply(eventlog.Recorded{Stream: stream, Revision: r.Revision(stream) + 1, Position: r.Position + 1,
-		Event: eventlog.Event{ID: id, Type: typeName, Data: data}})
-	return domain.ID(id)
-}
-
-func (r releaseView) project() (incarnation domain.ID) {
-	return r.tell("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: "b"}}}})
+// defineShop creates project shop, or gives it other settings.
+func defineShop(h *projectionstest.History) domain.ID {
+	return h.Add("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: "b"}}}})
 }
 
 func TestAReleaseBelongsToTheProjectThatItNames(t *testing.T) {
-	r := releaseView{projections.New(), t}
-	first := r.project()
+	r := projectionstest.New(t)
+	first := defineShop(r)
 	late := domain.ReleaseCreated{Incarnation: first, Version: "1.1"}
-	r.tell(domain.ReleaseStream("shop", first, "1.0"), domain.ReleaseCreated{Incarnation: first, Version: "1.0"})
+	r.Add(domain.ReleaseStream("shop", first, "1.0"), domain.ReleaseCreated{Incarnation: first, Version: "1.0"})
 	require.Equal(t, []string{"1.0"}, r.Projects["shop"].Versions)
-	r.project() // other settings: the same project
+	defineShop(r) // other settings: the same project
 	require.Equal(t, first, r.Projects["shop"].Incarnation)
 
-	r.tell("project/shop", domain.ProjectDeleted{})
-	second := r.project()
+	r.Add("project/shop", domain.ProjectDeleted{})
+	second := defineShop(r)
 	require.Equal(t, second, r.Projects["shop"].Incarnation)
-	r.tell(domain.ReleaseStream("shop", first, "1.1"), late) // it was decided before the deletion, and came after
+	r.Add(domain.ReleaseStream("shop", first, "1.1"), late) // it was decided before the deletion, and came after
 	require.Empty(t, r.Projects["shop"].Versions, "a release of a project that is gone is none of the next one")
 	require.Empty(t, r.Aside)
 }
 
 func TestAVersionInTheOldFormStaysTaken(t *testing.T) {
-	r := releaseView{projections.New(), t}
-	incarnation := r.project()
-	r.tell("project/shop", domain.ReleaseCreated{Version: "1.0", Steps: []domain.Step{{Name: "old", Run: "old"}}})
-	r.tell(domain.ReleaseStream("shop", incarnation, "1.0"), domain.ReleaseCreated{Incarnation: incarnation, Version: "1.0"})
+	r := projectionstest.New(t)
+	incarnation := defineShop(r)
+	r.Add("project/shop", domain.ReleaseCreated{Version: "1.0", Steps: []domain.Step{{Name: "old", Run: "old"}}})
+	r.Add(domain.ReleaseStream("shop", incarnation, "1.0"), domain.ReleaseCreated{Incarnation: incarnation, Version: "1.0"})
 	require.Equal(t, "old", r.Projects["shop"].Releases["1.0"].Steps[0].Name)
 	_, refused := domain.CreateRelease{Project: "shop", Version: "1.0"}.Decide(r.World())
 	require.Equal(t, domain.Conflict, refused.Kind)
 }
 
 func TestADeploymentTakesTheReleaseThatWasThereAtItsOwnPosition(t *testing.T) {
-	r := releaseView{projections.New(), t}
-	incarnation := r.project()
-	r.tell("environment/lab", domain.EnvironmentDefined{})
+	r := projectionstest.New(t)
+	incarnation := defineShop(r)
+	r.Add("environment/lab", domain.EnvironmentDefined{})
 	queued := domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "lab", Release: "1.0"}
-	before := r.tell("project/shop", queued)
-	r.tell(domain.ReleaseStream("shop", incarnation, "1.0"), domain.ReleaseCreated{Incarnation: incarnation, Version: "1.0"})
-	after := r.tell("project/shop", queued)
+	before := r.Add("project/shop", queued)
+	r.Add(domain.ReleaseStream("shop", incarnation, "1.0"), domain.ReleaseCreated{Incarnation: incarnation, Version: "1.0"})
+	after := r.Add("project/shop", queued)
 	require.Nil(t, r.Deployments[before].Content)
 	require.Equal(t, "1.0", r.Deployments[after].Content.Version)
 }
@@ -79,16 +65,23 @@ func TestAReleaseStreamThatContradictsItsNameIsSetAside(t *testing.T) {
 		"another event":       {"1.0", domain.ProjectEnabled{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := releaseView{projections.New(), t}
-			incarnation := r.project()
+			r := projectionstest.New(t)
+			incarnation := defineShop(r)
 			if e, ok := c.event.(domain.ReleaseCreated); ok && e.Incarnation.IsZero() {
 				e.Incarnation, c.event = incarnation, domain.ReleaseCreated{Version: e.Version, Incarnation: incarnation}
 			}
 			stream := domain.ReleaseStream("shop", incarnation, c.stream)
-			r.tell(stream, c.event)
+			r.Apply(recorded(t, stream, r.Position+1, c.event))
 			require.True(t, r.SetAside(stream))
 			require.False(t, r.SetAside("project/shop"), "the project goes on without that release")
 			require.Empty(t, r.Projects["shop"].Versions)
 		})
 	}
+}
+
+// recorded is an event that may not fold.
+func recorded(t *testing.T, stream string, position eventlog.Position, e domain.Event) eventlog.Recorded {
+	typeName, data, err := domain.Encode(e)
+	require.NoError(t, err)
+	return eventlog.Recorded{Stream: stream, Position: position, Event: eventlog.Event{ID: uuid.New(), Type: typeName, Data: data}}
 }

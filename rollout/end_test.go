@@ -1,0 +1,193 @@
+package rollout_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+)
+
+func TestDeploymentEndsWithTheStateAndReasonThatItsPartsGiveIt(t *testing.T) {
+	failing := func(d domain.DeploymentQueued) domain.DeploymentQueued {
+		d.Unavailable = domain.FailUnavailable
+		return d
+	}
+	for name, c := range map[string]struct {
+		happens func(f *fleet) domain.ID
+		state   domain.DeploymentState
+		reason  string
+	}{
+		"no machine is in scope": {func(f *fleet) domain.ID {
+			d := wide()
+			d.Environment = "staging"
+			return f.queue(d)
+		}, domain.DeploymentSucceeded, ""},
+		"all parts succeeded": {func(f *fleet) domain.ID {
+			d := f.queue(wide())
+			f.run(d, domain.PartSucceeded, "web-01", "web-02")
+			return d
+		}, domain.DeploymentSucceeded, ""},
+		"one part failed": {func(f *fleet) domain.ID {
+			d := f.queue(wide())
+			f.run(d, domain.PartSucceeded, "web-01")
+			f.run(d, domain.PartFailed, "web-02")
+			return d
+		}, domain.DeploymentFailed, "parts-failed"},
+		"a failed part counts before a skipped one and a cancellation": {func(f *fleet) domain.ID {
+			d := f.queue(failing(wide()))
+			f.run(d, domain.PartFailed, "web-01")
+			f.End(d, "web-02", domain.PartSkipped, domain.MachineIsOffline)
+			f.Add("project/shop", domain.DeploymentCancelled{Deployment: d})
+			return d
+		}, domain.DeploymentFailed, "parts-failed"},
+		"an unavailable machine is skipped": {func(f *fleet) domain.ID {
+			d := f.queue(wide())
+			f.run(d, domain.PartSucceeded, "web-01")
+			f.End(d, "web-02", domain.PartSkipped, domain.MachineIsOffline)
+			return d
+		}, domain.DeploymentSucceeded, ""},
+		"a skipped machine fails a deployment that needs all": {func(f *fleet) domain.ID {
+			d := f.queue(failing(wide()))
+			f.run(d, domain.PartSucceeded, "web-01")
+			f.End(d, "web-02", domain.PartSkipped, domain.MachineIsOffline)
+			return d
+		}, domain.DeploymentFailed, "machines-unavailable"},
+		"a lost machine fails a deployment that needs all": {func(f *fleet) domain.ID {
+			d := f.queue(failing(wide()))
+			f.run(d, domain.PartSucceeded, "web-01")
+			f.run(d, domain.PartLost, "web-02")
+			return d
+		}, domain.DeploymentFailed, "machines-unavailable"},
+		"a held machine is not unavailable": {func(f *fleet) domain.ID {
+			f.Add("project/shop", domain.HoldSet{Machine: "web-02"})
+			d := f.queue(failing(wide()))
+			f.run(d, domain.PartSucceeded, "web-01")
+			return d
+		}, domain.DeploymentSucceeded, ""},
+		"an unavailable machine counts before a cancellation": {func(f *fleet) domain.ID {
+			d := f.queue(failing(wide()))
+			f.End(d, "web-02", domain.PartSkipped, domain.MachineIsOffline)
+			f.Add("project/shop", domain.DeploymentCancelled{Deployment: d})
+			return d
+		}, domain.DeploymentFailed, "machines-unavailable"},
+		"a person cancelled it": {func(f *fleet) domain.ID {
+			d := f.queue(wide())
+			f.run(d, domain.PartSucceeded, "web-01")
+			f.Add("project/shop", domain.DeploymentCancelled{Deployment: d})
+			return d
+		}, domain.DeploymentCancelledAs, "cancelled"},
+		"its project was deleted": {func(f *fleet) domain.ID {
+			d := f.queue(wide())
+			f.Claim(d, "web-01")
+			f.Add("project/shop", domain.ProjectDeleted{})
+			f.End(d, "web-01", domain.PartSucceeded, "")
+			return d
+		}, domain.DeploymentCancelledAs, "project-deleted"},
+		"its environment was deleted": {func(f *fleet) domain.ID {
+			d := f.queue(wide())
+			f.Add("environment/production", domain.EnvironmentDeleted{})
+			return d
+		}, domain.DeploymentCancelledAs, "environment-deleted"},
+		"a later environment-wide deployment took its place": {func(f *fleet) domain.ID {
+			d := f.queue(wide())
+			f.run(d, domain.PartSucceeded, "web-01")
+			f.queue(wide())
+			return d
+		}, domain.DeploymentCancelledAs, "superseded"},
+		"it was cancelled before another took its place": {func(f *fleet) domain.ID {
+			d := f.queue(wide())
+			f.Add("project/shop", domain.DeploymentCancelled{Deployment: d})
+			f.queue(wide())
+			return d
+		}, domain.DeploymentCancelledAs, "cancelled"},
+		"all parts of an automatic one were withdrawn": {func(f *fleet) domain.ID {
+			d := f.queue(automatic("web-01", "web-02"))
+			f.Add("project/shop", domain.PartsWithdrawn{Deployment: d, Reason: domain.NotClaimed})
+			return d
+		}, domain.DeploymentCancelledAs, "withdrawn"},
+		"an automatic one was withdrawn because its machine is held": {func(f *fleet) domain.ID {
+			d := f.queue(automatic("web-01"))
+			f.Add("project/shop", domain.PartsWithdrawn{Deployment: d, Reason: domain.MachineIsHeld})
+			return d
+		}, domain.DeploymentCancelledAs, "withdrawn"},
+		"some parts of an automatic one were withdrawn": {func(f *fleet) domain.ID {
+			d := f.queue(automatic("web-01", "web-02"))
+			f.run(d, domain.PartSucceeded, "web-01")
+			f.Add("project/shop", domain.PartsWithdrawn{Deployment: d, Reason: domain.NotClaimed})
+			return d
+		}, domain.DeploymentSucceeded, ""},
+		"later ones took all machines of a narrowed one": {func(f *fleet) domain.ID {
+			d := f.queue(narrowed("web-01", "web-02"))
+			f.queue(narrowed("web-01"))
+			f.queue(narrowed("web-02"))
+			return d
+		}, domain.DeploymentCancelledAs, "superseded"},
+		"a later one took one machine of a narrowed one": {func(f *fleet) domain.ID {
+			d := f.queue(narrowed("web-01", "web-02"))
+			f.run(d, domain.PartSucceeded, "web-01")
+			f.queue(narrowed("web-02"))
+			return d
+		}, domain.DeploymentSucceeded, ""},
+		"every machine of a narrowed one was skipped": {func(f *fleet) domain.ID {
+			d := f.queue(narrowed("web-01"))
+			f.End(d, "web-01", domain.PartSkipped, domain.MachineIsOffline)
+			return d
+		}, domain.DeploymentSucceeded, ""},
+		"narrowed ones took all machines of an environment-wide one": {func(f *fleet) domain.ID {
+			d := f.queue(wide())
+			f.queue(narrowed("web-01", "web-02"))
+			return d
+		}, domain.DeploymentSucceeded, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(t, "web-01", "web-02")
+			d := c.happens(f)
+			require.Equal(t, []domain.Decision{finished(d, c.state, c.reason)}, f.decide())
+			f.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: c.state, Reason: c.reason})
+			require.Empty(t, f.decide(), "it ends once")
+		})
+	}
+}
+
+func TestDeploymentDoesNotEndWhileOneOfItsPartsIsOpen(t *testing.T) {
+	f := newFleet(t, "web-01", "web-02")
+	d := f.queue(bounded(1, wide()))
+	require.Empty(t, f.decide(), "one part is released, one waits for room")
+	f.run(d, domain.PartFailed, "web-01")
+	require.Equal(t, []domain.Decision{released(d, "web-02")}, f.decide())
+	f.Add("project/shop", f.decide()[0].Events...)
+	f.Claim(d, "web-02")
+	require.Empty(t, f.decide())
+	f.End(d, "web-02", domain.PartSucceeded, "")
+	require.Equal(t, []domain.Decision{finished(d, domain.DeploymentFailed, "parts-failed")}, f.decide())
+}
+
+func TestPartsThatNobodyClaimedAreWithdrawnAfterStopAfterFailures(t *testing.T) {
+	for name, kind := range map[string]func(...string) domain.DeploymentQueued{"narrowed": narrowed, "automatic": automatic} {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(t, "web-01", "web-02", "web-03", "web-04", "web-05")
+			queued := bounded(4, kind("web-01", "web-02", "web-03", "web-04", "web-05"))
+			queued.StopAfterFailures = 2
+			d := f.queue(queued)
+			f.Claim(d, "web-03")
+			f.run(d, domain.PartFailed, "web-01")
+			require.Equal(t, []domain.Decision{released(d, "web-05")}, f.decide(), "one failure is allowed")
+
+			f.run(d, domain.PartFailed, "web-02")
+			stop := withdrawn(d, domain.TooManyFailures)
+			require.Equal(t, []domain.Decision{stop}, f.decide(), "and nothing more is released")
+			f.Add(stop.Stream, stop.Events...)
+			require.Empty(t, f.decide(), "what runs is waited for")
+			f.End(d, "web-03", domain.PartSucceeded, "")
+			require.Equal(t, []domain.Decision{finished(d, domain.DeploymentFailed, "parts-failed")}, f.decide())
+		})
+	}
+}
+
+func TestDeploymentWithoutStopAfterFailuresGoesOnHoweverManyFail(t *testing.T) {
+	f := newFleet(t, "web-01", "web-02", "web-03")
+	d := f.queue(bounded(2, wide()))
+	f.run(d, domain.PartFailed, "web-01", "web-02")
+	require.Equal(t, []domain.Decision{released(d, "web-03")}, f.decide())
+}

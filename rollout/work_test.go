@@ -1,0 +1,79 @@
+package rollout_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/rollout"
+)
+
+// work is the deployment whose part a machine is offered; zero for none.
+func (f *fleet) work(machine string) domain.ID {
+	if part := rollout.Work(f.View, machine); part != nil {
+		return part.Deployment.ID
+	}
+	return domain.ID{}
+}
+
+func TestMachineIsOfferedItsOldestReleasedPart(t *testing.T) {
+	f := newFleet(t, "web-01", "web-02")
+	require.Zero(t, f.work("web-01"), "nothing is queued")
+	require.Zero(t, f.work("unknown"))
+	f.Project("blog", settings)
+	f.Project("mail", settings)
+	shop := f.queue(bounded(1, wide()))
+	blog := f.Add("project/blog", wide())
+	mail := f.Add("project/mail", wide())
+	require.Equal(t, shop, f.work("web-01"))
+	require.Equal(t, blog, f.work("web-02"), "its part of shop waits for room")
+
+	f.Claim(shop, "web-01")
+	require.Zero(t, f.work("web-01"), "a machine runs one part at a time")
+	f.End(shop, "web-01", domain.PartSucceeded, "")
+	require.Equal(t, blog, f.work("web-01"))
+	f.Add("project/blog", domain.ProjectDisabled{})
+	require.Equal(t, mail, f.work("web-01"), "a part that cannot be claimed now does not stand in the way")
+}
+
+func TestMachineIsOfferedNothingThatItsClaimWouldNotGet(t *testing.T) {
+	for name, happens := range map[string]func(f *fleet, d domain.ID){
+		"disabled":  func(f *fleet, _ domain.ID) { f.Add("machine/web-01", domain.MachineDisabled{}) },
+		"deleted":   func(f *fleet, _ domain.ID) { f.Add("machine/web-01", domain.MachineDeleted{}) },
+		"offline":   func(f *fleet, _ domain.ID) { f.Disconnect("web-01") },
+		"moved":     func(f *fleet, _ domain.ID) { f.Add("machine/web-01", domain.MachineChanged{Environment: "staging"}) },
+		"cancelled": func(f *fleet, d domain.ID) { f.Add("project/shop", domain.DeploymentCancelled{Deployment: d}) },
+		"skipped":   func(f *fleet, d domain.ID) { f.End(d, "web-01", domain.PartSkipped, domain.MachineIsOffline) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(t, "web-01")
+			d := f.queue(wide())
+			require.Equal(t, d, f.work("web-01"))
+			happens(f, d)
+			require.Zero(t, f.work("web-01"))
+		})
+	}
+}
+
+func TestMachineThatReconnectsIsOfferedItsPartInTheNewSession(t *testing.T) {
+	f := newFleet(t, "web-01")
+	d := f.queue(wide())
+	f.Add("machine/web-01", domain.AgentConnected{Session: domain.ID{1: 99}, Instance: f.Machines["web-01"].Instance})
+	require.Equal(t, d, f.work("web-01"))
+}
+
+func TestAgentMustAnswerForThePartsThatItClaimedAndDidNotEnd(t *testing.T) {
+	f := newFleet(t, "web-01")
+	f.Project("blog", settings)
+	shop := f.queue(wide())
+	f.Add("project/blog", wide())
+	require.Empty(t, rollout.Unfinished(f.View, "web-01"), "what is only released was not claimed")
+	require.Empty(t, rollout.Unfinished(f.View, "unknown"))
+	f.Claim(shop, "web-01")
+	f.Disconnect("web-01")
+	require.Equal(t, []*projections.Part{f.Deployments[shop].Parts["web-01"]}, rollout.Unfinished(f.View, "web-01"))
+	f.End(shop, "web-01", domain.PartSucceeded, "")
+	require.Empty(t, rollout.Unfinished(f.View, "web-01"))
+}
