@@ -1,0 +1,49 @@
+package rollout_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/rollout"
+)
+
+func TestPartIsDueOnceItsPatienceIsExceededAndNotBefore(t *testing.T) {
+	for name, prepare := range map[string]func(f *fleet) domain.ID{
+		"a released part of a person": func(f *fleet) domain.ID { return f.queue(narrowed("web-01")) },
+		"a released automatic part":   func(f *fleet) domain.ID { return f.queue(automatic("web-01")) },
+		"a running part": func(f *fleet) domain.ID {
+			d := f.queue(narrowed("web-01"))
+			f.Claim(d, "web-01")
+			return d
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFleet(t, "web-01")
+			part := f.Deployments[prepare(f)].Parts["web-01"]
+			f.Wait(time.Minute)
+			left, bounded := rollout.Patience(f.View, part, f.Age)
+			require.True(t, bounded)
+			require.Positive(t, left)
+			f.Wait(left)
+			require.Empty(t, rollout.Due(f.View, part, f.Age))
+			f.Wait(1)
+			require.NotEmpty(t, rollout.Due(f.View, part, f.Age))
+		})
+	}
+}
+
+func TestPartThatWaitsForNoAgentHasNoDeadline(t *testing.T) {
+	f := newFleet(t, "web-01", "web-02")
+	d := narrowed("web-01", "web-02")
+	d.MaxParallel = 1
+	queued := f.Deployments[f.queue(d)].Parts["web-02"]
+	_, bounded := rollout.Patience(f.View, queued, f.Age)
+	require.False(t, bounded, "it waits for room")
+	released := queued.Deployment.Parts["web-01"]
+	f.Add("machine/web-01", domain.MachineDeleted{})
+	_, bounded = rollout.Patience(f.View, released, f.Age)
+	require.False(t, bounded, "its machine is gone, so it is due at once")
+}
