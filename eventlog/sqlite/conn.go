@@ -34,7 +34,7 @@ type conn struct {
 const maxRemembered = 100_000
 
 // emptyPatience is how long the writer lets appends wait while it empties the write-ahead log only to erase what it holds.
-const emptyPatience = 200 * time.Millisecond
+const emptyPatience = 50 * time.Millisecond
 
 // openConn opens a connection and proves, by taking the lock once, that it may write.
 func openConn(ctx context.Context, path, synchronous string) (*conn, error) {

@@ -75,8 +75,10 @@ type writer struct {
 
 	// conn belongs to the goroutine; it is nil after an error, until a request opens it anew.
 	conn *conn
-	// unemptied says that the write-ahead log may still hold what was erased. It belongs to the goroutine.
+	// unemptied says that the write-ahead log may still hold what was erased, eraseAt when that is to be looked after. They
+	// belong to the goroutine.
 	unemptied bool
+	eraseAt   time.Time
 }
 
 // startWriter opens the connection and starts the goroutine. It first empties the
@@ -141,6 +143,7 @@ func (w *writer) do(ctx context.Context, r *request) (eventlog.Appended, error) 
 func (w *writer) close() error {
 	close(w.stop)
 	<-w.stopped
+	w.eraseAt = time.Time{}
 	w.erase()
 	return w.disconnect()
 }
@@ -155,7 +158,7 @@ func (w *writer) run() {
 		}
 		var again <-chan time.Time
 		if w.unemptied {
-			again = time.After(eraseAgain)
+			again = time.After(time.Until(w.eraseAt))
 		}
 		select {
 		case <-w.stop:
@@ -168,16 +171,18 @@ func (w *writer) run() {
 	}
 }
 
-// eraseAgain is how long the writer waits before it tries again to erase what others kept it from erasing.
+// eraseAgain is how long the writer waits before it tries again to erase what others kept it from erasing. It must not try
+// after each append: a backup may be in the way for minutes.
 const eraseAgain = time.Second
 
 // erase empties the write-ahead log if it may hold what was erased from the file, as far as no other connection is in
 // the way.
 func (w *writer) erase() {
-	if !w.unemptied || w.conn == nil {
+	if !w.unemptied || w.conn == nil || time.Now().Before(w.eraseAt) {
 		return
 	}
 	busy, err := w.conn.tryEmpty()
+	w.eraseAt = time.Now().Add(eraseAgain)
 	if err != nil {
 		w.fail(err)
 		return
