@@ -178,7 +178,7 @@ const eraseAgain = time.Second
 // erase empties the write-ahead log if it may hold what was erased from the file, as far as no other connection is in
 // the way.
 func (w *writer) erase() {
-	if !w.unemptied || w.conn == nil || time.Now().Before(w.eraseAt) {
+	if !w.unemptied || time.Now().Before(w.eraseAt) {
 		return
 	}
 	busy, err := w.conn.tryEmpty()
@@ -299,17 +299,18 @@ func (w *writer) reconnect() error {
 	if err != nil {
 		return errors.Join(err, opened.close())
 	}
-	w.conn, w.unemptied = opened, false
+	w.conn = opened
 	w.config.Logger.Info("log opened anew for writing", zap.String("log", w.path))
 	return nil
 }
 
-// disconnect closes the connection, which also rolls back what it had begun.
+// disconnect closes the connection, which also rolls back what it had begun. What was still to be erased is erased when it
+// is opened anew.
 func (w *writer) disconnect() error {
 	if w.conn == nil {
 		return nil
 	}
 	closing := w.conn
-	w.conn = nil
+	w.conn, w.unemptied = nil, false
 	return closing.close()
 }
