@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -43,12 +45,30 @@ func holds(t *testing.T, path, text string) bool {
 }
 
 func TestALogOfAnEarlierVersionGetsTheTableOfItemsWhenItIsOpened(t *testing.T) {
-	path := filled(t)
-	alter(t, path, `DROP TABLE items`)
+	path := filepath.Join(t.TempDir(), "drover.db")
+	content, err := os.ReadFile("../../testdata/logs/sqlite-1/drover.db")
+	require.NoError(t, err)
+	require.NotContains(t, string(content), "CREATE TABLE items")
+	require.NoError(t, os.WriteFile(path, content, 0o600))
+	var opening sync.WaitGroup
+	for range 4 {
+		opening.Go(func() {
+			log, err := sqlite.Open(context.Background(), path, sqlite.Config{})
+			if err == nil {
+				err = log.Close()
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	opening.Wait()
 	log := open(t, path)
 	defer log.Close()
 	putPerson(t, log, "p-1", "Ada")
 	require.Equal(t, map[string]eventlog.Item{"p-1": person("p-1", "Ada")}, people(t, log))
+	_, err = eventlog.Verify(context.Background(), log, nil)
+	require.NoError(t, err)
 }
 
 func TestServersOfTheVersionBeforeSeeLeasesAndOutputWhereTheyWere(t *testing.T) {
