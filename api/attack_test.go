@@ -66,7 +66,7 @@ func TestAnAgentCanNeitherReadNorChangeWhatIsAnotherMachines(t *testing.T) {
 	thief.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
 	require.False(t, hears(thief, claimed).Counts)
 	require.Zero(t, y.events("PartEnded"))
-	for chunk, err := range y.log.ReadOutput(context.Background(), uuid.MustParse(work.Deployment), "web-01", 0, 0) {
+	for chunk, err := range y.log.Items(context.Background(), eventlog.Output, work.Deployment+"/web-01", 0, 0) {
 		require.NoError(t, err)
 		require.Fail(t, "output was forged", "%s", chunk.Data)
 	}

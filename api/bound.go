@@ -63,7 +63,7 @@ func (a *API) room(ctx context.Context, key countKey, sequence int64, size int) 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.begun { // another server, or this one before it was started anew, may have taken some
-		for chunk, err := range a.cfg.Log.ReadOutput(ctx, uuid.UUID(key.deployment), key.machine, 0, 0) {
+		for chunk, err := range a.cfg.Log.Items(ctx, eventlog.Output, eventlog.OutputKey(uuid.UUID(key.deployment), key.machine), 0, 0) {
 			if err != nil {
 				return false, fmt.Errorf("count the output of machine %s: %w", key.machine, err)
 			}

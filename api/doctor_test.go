@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
 )
 
@@ -74,5 +74,5 @@ func TestTwoServersSeeEachOthersClocks(t *testing.T) {
 	found := a.finding(a.admin, "clock")
 	require.Equal(t, explain.Warn, found.Severity)
 	require.Contains(t, found.Seen, "is 1m ahead of that of server")
-	require.NoError(t, a.log.DropLease(context.Background(), uuid.UUID(b.engine.Server())))
+	require.NoError(t, a.log.Drop(context.Background(), eventlog.Leases, b.engine.Server().String()))
 }

@@ -228,8 +228,9 @@ func (r *outputReader) read(ctx context.Context, take func(Piece) bool) (complet
 }
 
 // page reads some chunks into memory, so that no slow reader keeps the log waiting.
-func (r *outputReader) page(ctx context.Context, machine string) (page []eventlog.Chunk, err error) {
-	for chunk, err := range r.api.cfg.Log.ReadOutput(ctx, uuid.UUID(r.deployment), machine, r.after[machine], 32) {
+func (r *outputReader) page(ctx context.Context, machine string) (page []eventlog.Item, err error) {
+	key := eventlog.OutputKey(uuid.UUID(r.deployment), machine)
+	for chunk, err := range r.api.cfg.Log.Items(ctx, eventlog.Output, key, r.after[machine], 32) {
 		if err != nil {
 			return nil, err
 		}

@@ -38,7 +38,8 @@ func TestADeploymentThatTheViewHasForgottenIsReadFromTheLog(t *testing.T) {
 	y.do(domain.ApplyMachine{Name: "web-09", Environment: "production"})
 	y.do(domain.ConnectMachine{Name: "web-09", Server: y.engine.Server(), Session: domain.ID{1: 9}, Instance: domain.ID{2: 9}})
 	first := y.deploysTo("web-09")
-	require.NoError(t, y.log.AppendOutput(context.Background(), uuid.UUID(first), "web-09", eventlog.Chunk{Sequence: 1, Data: []byte("hello\n")}))
+	hello := eventlog.Item{Key: eventlog.OutputKey(uuid.UUID(first), "web-09"), Sequence: 1, Data: []byte("hello\n")}
+	require.NoError(t, y.log.Add(context.Background(), eventlog.Output, hello))
 	var before, after explain.Deployment
 	y.get("/deployments/"+first.String(), &before)
 	for range projections.KeptDeployments {

@@ -127,8 +127,8 @@ func (a *API) takeOutput(ctx context.Context, id domain.ID, machine string, inst
 	if err != nil {
 		return err
 	}
-	err = a.cfg.Log.AppendOutput(ctx, uuid.UUID(id), machine, eventlog.Chunk{Sequence: sequence, Time: a.cfg.Clock.Now().UTC(), Data: data})
-	if err != nil {
+	chunk := eventlog.Item{Key: eventlog.OutputKey(uuid.UUID(id), machine), Sequence: sequence, Time: a.cfg.Clock.Now().UTC(), Data: data}
+	if err := a.cfg.Log.Add(ctx, eventlog.Output, chunk); err != nil {
 		return fmt.Errorf("keep output of machine %s: %w", machine, err)
 	}
 	a.output.wake(id)

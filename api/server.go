@@ -21,7 +21,7 @@ import (
 // Config says what an API stands on. Engine, Log and Clock are required.
 type Config struct {
 	Engine *engine.Engine
-	// Log is the one that Engine folds, with its ephemera: output is kept there.
+	// Log is the one that Engine folds. Output is stored beside it.
 	Log   eventlog.Backend
 	Clock engine.Clock
 	// Logger hears of agents and faults; nil is silence.

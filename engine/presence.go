@@ -163,17 +163,17 @@ func (p *presence) stale(server domain.ID, begun time.Duration) time.Duration {
 }
 
 // Lease renews this server's lease and looks at those of the others.
-func (e *Engine) Lease(ctx context.Context, beside eventlog.Ephemera) error {
+func (e *Engine) Lease(ctx context.Context, beside eventlog.Store) error {
 	p := &e.presence
 	p.mu.Lock()
 	p.beat++
 	beat := p.beat
 	p.mu.Unlock()
-	if err := beside.PutLease(ctx, uuid.UUID(e.cfg.Server), e.lease(beat)); err != nil {
+	if err := beside.Put(ctx, eventlog.Leases, eventlog.Lease(uuid.UUID(e.cfg.Server), e.lease(beat))); err != nil {
 		e.faults.append(ctx, err)
 		return err
 	}
-	leases, err := beside.Leases(ctx)
+	leases, err := eventlog.ReadLeases(ctx, beside)
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func (e *Engine) Lease(ctx context.Context, beside eventlog.Ephemera) error {
 	p.compare(leases, e.cfg.Clock.Elapsed(), e.cfg.Clock.Now())
 	e.hear(leases)
 	for _, server := range p.forgotten() {
-		if err := beside.DropLease(ctx, uuid.UUID(server)); err != nil {
+		if err := beside.Drop(ctx, eventlog.Leases, server.String()); err != nil {
 			return err
 		}
 	}

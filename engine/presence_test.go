@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/domain"
@@ -132,7 +131,9 @@ func TestTheSuccessorOfAKilledServerEndsItsSessionsOnlyAfterLeaseAndGrace(t *tes
 // blind is a log whose leases cannot be reached.
 type blind struct{ *memory.Log }
 
-func (blind) PutLease(context.Context, uuid.UUID, []byte) error { return eventlog.ErrUnavailable }
+func (blind) Put(context.Context, eventlog.Collection, eventlog.Item) error {
+	return eventlog.ErrUnavailable
+}
 
 func TestAServerThatDoesNotSeeTheLeasesCallsNobodyGone(t *testing.T) {
 	y := newYard(t)
@@ -274,7 +275,7 @@ func TestTheLeaseOfAServerThatWasKilledIsForgottenAfterAnHour(t *testing.T) {
 		for _, e := range servers {
 			require.NoError(t, e.Lease(context.Background(), y.log))
 		}
-		left, err := y.log.Leases(context.Background())
+		left, err := y.log.Newest(context.Background(), eventlog.Leases)
 		require.NoError(t, err)
 		return len(left)
 	}

@@ -18,8 +18,6 @@ const (
 	MaxAppendCauses = 8192
 	// MaxDepth is how deep the objects and arrays of data may nest.
 	MaxDepth = 100
-	// MaxLeaseBytes is the largest value of a lease.
-	MaxLeaseBytes = 4 << 10
 )
 
 // Check returns the events of an append as every backend stores them: data canonical,
@@ -151,33 +149,4 @@ func CheckLimit(limit int) error {
 		return fmt.Errorf("limit %d is below 0", limit)
 	}
 	return nil
-}
-
-// CheckLease refuses a lease beyond MaxLeaseBytes with ErrTooLarge.
-func CheckLease(server uuid.UUID, value []byte) error {
-	if len(value) > MaxLeaseBytes {
-		return fmt.Errorf("put lease of server %s: %d bytes, at most %d: %w", server, len(value), MaxLeaseBytes, ErrTooLarge)
-	}
-	return nil
-}
-
-// CheckChunk returns chunk as every backend stores it, its time in UTC and cut to
-// microseconds, nothing shared with the caller. It returns ErrTooLarge beyond
-// MaxChunkBytes, and ErrInvalid without a machine or with a sequence below 1.
-func CheckChunk(machine string, chunk Chunk) (Chunk, error) {
-	if err := checkName(machine); err != nil {
-		return Chunk{}, fmt.Errorf("append output of %.80q: %w: the machine's name %w", machine, ErrInvalid, err)
-	}
-	if chunk.Sequence < 1 {
-		return Chunk{}, fmt.Errorf("append output of %s: %w: sequence %d, the first is 1", machine, ErrInvalid, chunk.Sequence)
-	}
-	if len(chunk.Data) > MaxChunkBytes {
-		return Chunk{}, fmt.Errorf("append output of %s: chunk %d has %d bytes, at most %d: %w",
-			machine, chunk.Sequence, len(chunk.Data), MaxChunkBytes, ErrTooLarge)
-	}
-	at, err := cut(chunk.Time)
-	if err != nil {
-		return Chunk{}, fmt.Errorf("append output of %s: %w: %w", machine, ErrInvalid, err)
-	}
-	return Chunk{Sequence: chunk.Sequence, Time: at, Data: slices.Clone(chunk.Data)}, nil
 }

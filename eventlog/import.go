@@ -16,8 +16,8 @@ var importMark = uuid.NewSHA1(uuid.Nil, []byte("drover: an import is under way")
 
 // Importing returns ErrImporting if an import into the log has begun and not ended. Who writes to the log asks before the first
 // append, and again after it: the import may have begun in between.
-func Importing(ctx context.Context, log Ephemera) error {
-	leases, err := log.Leases(ctx)
+func Importing(ctx context.Context, log Store) error {
+	leases, err := ReadLeases(ctx, log)
 	if err != nil {
 		return fmt.Errorf("look whether something is imported: %w", err)
 	}
@@ -34,7 +34,7 @@ func ImportAlone(ctx context.Context, open func() (*Archive, error), log Backend
 	if err := withArchive(open, func(a *Archive) error { return a.fits(ctx, log) }); err != nil {
 		return 0, 0, err
 	}
-	if err := log.PutLease(ctx, importMark, []byte("import")); err != nil {
+	if err := log.Put(ctx, Leases, Lease(importMark, []byte("import"))); err != nil {
 		return 0, 0, fmt.Errorf("mark the log as one that is imported into: %w", err)
 	}
 	err = withArchive(open, func(a *Archive) (err error) {
@@ -48,7 +48,7 @@ func ImportAlone(ctx context.Context, open func() (*Archive, error), log Backend
 	if err != nil {
 		return there, added, err
 	}
-	if err := log.DropLease(ctx, importMark); err != nil {
+	if err := log.Drop(ctx, Leases, importMark.String()); err != nil {
 		return there, added, fmt.Errorf("everything is there, but servers are still kept off: %w; run the import again", err)
 	}
 	return there, added, nil

@@ -2,7 +2,6 @@ package eventlog
 
 import (
 	"context"
-	"fmt"
 )
 
 // page is some events, and what ended the read behind the last of them.
@@ -71,32 +70,33 @@ func fetch(ctx context.Context, next func(context.Context) ([]Recorded, bool, er
 	return pages
 }
 
-// chunkPage is how many chunks a read holds in memory, at most 1 MiB.
-const chunkPage = 16
+// itemPage is how many items a read holds in memory, at most 1 MiB.
+const itemPage = 16
 
-// ReadChunks yields the chunks of machine above sequence after for a backend; read returns at most limit of them, in order.
-func ReadChunks(machine string, after int64, limit int, read func(after int64, limit int) ([]Chunk, error), yield func(Chunk, error) bool) {
-	err := CheckLimit(limit)
+// ReadItems yields the items of key above sequence after for a backend; read returns at most limit of them, in order.
+func ReadItems(c Collection, key string, after int64, limit int, read func(after int64, limit int) ([]Item, error), yield func(Item, error) bool) {
+	err := CheckItems(c, key, limit)
 	done := 0
 	for more := err == nil; more; {
-		want := chunkPage
+		want := itemPage
 		if limit > 0 {
 			want = min(want, limit-done)
 		}
-		var chunks []Chunk
-		if chunks, err = read(after, want); err != nil {
+		var items []Item
+		if items, err = read(after, want); err != nil {
+			err = OpItems.Wrap(c, key, err)
 			break
 		}
-		for _, chunk := range chunks {
-			if !yield(chunk, nil) {
+		for _, item := range items {
+			if !yield(item, nil) {
 				return
 			}
-			after = chunk.Sequence
+			after = item.Sequence
 		}
-		done += len(chunks)
-		more = len(chunks) == want && done != limit
+		done += len(items)
+		more = len(items) == want && done != limit
 	}
 	if err != nil {
-		yield(Chunk{}, fmt.Errorf("read output of %s: %w", machine, err))
+		yield(Item{}, err)
 	}
 }

@@ -1,6 +1,10 @@
 package eventlog
 
-import "github.com/google/uuid"
+import (
+	"bytes"
+
+	"github.com/google/uuid"
+)
 
 // Judge is the rule of repeats, the one that EventStoreDB has, for every backend. The
 // stream stands at actual; the append was made at expected; stored are the ids that the
@@ -32,4 +36,20 @@ func sameIDs(events []Event, stored []uuid.UUID) bool {
 		}
 	}
 	return true
+}
+
+// JudgeSwap is the rule of Swap for every backend. there is what is stored under the key of item, the zero Item for
+// nothing; was is the sequence that the caller expects there.
+//
+//   - what is stored equals item: the Swap is a repeat of one that was done, and succeeds;
+//   - what is stored has the sequence was: the Swap is to be done;
+//   - anything else is *Moved.
+func JudgeSwap(c Collection, item, there Item, was int64) (repeat bool, err error) {
+	switch {
+	case there.Sequence == item.Sequence && there.Time.Equal(item.Time) && bytes.Equal(there.Data, item.Data):
+		return true, nil
+	case there.Sequence == was:
+		return false, nil
+	}
+	return false, &Moved{Collection: c, Key: item.Key, Sequence: there.Sequence}
 }

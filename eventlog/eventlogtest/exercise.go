@@ -41,7 +41,7 @@ type bench struct {
 }
 
 // laws are all there are, in the order of the table.
-var laws = [][]law{appendLaws, repeatLaws, raceLaws, readLaws, refuseLaws, lifeLaws, leaseLaws, outputLaws}
+var laws = [][]law{appendLaws, repeatLaws, raceLaws, readLaws, refuseLaws, lifeLaws, leaseLaws, outputLaws, itemLaws, storeLaws}
 
 // Exercise proves every law on backend, each on a log of its own.
 func Exercise(t *testing.T, backend Backend) {

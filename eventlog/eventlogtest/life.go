@@ -18,12 +18,16 @@ func calls(ctx context.Context, t testing.TB, log eventlog.Backend) map[string]f
 		"ReadAll":      func() error { return firstError(t, log.ReadAll(ctx, 0, 0)) },
 		"Head":         func() error { _, err := log.Head(ctx); return err },
 		"ID":           func() error { _, err := log.ID(ctx); return err },
-		"PutLease":     func() error { return log.PutLease(ctx, id("s"), []byte("x")) },
-		"Leases":       func() error { _, err := log.Leases(ctx); return err },
-		"DropLease":    func() error { return log.DropLease(ctx, id("s")) },
-		"AppendOutput": func() error { return log.AppendOutput(ctx, id("d"), "m", chunk(1, "x")) },
-		"ReadOutput":   func() error { return firstError(t, log.ReadOutput(ctx, id("d"), "m", 0, 0)) },
-		"PruneOutput":  func() error { _, err := log.PruneOutput(ctx, time.Now()); return err },
+		"Add":          func() error { return log.Add(ctx, eventlog.Output, chunk(1, "x")) },
+		"Put a lease":  func() error { return log.Put(ctx, eventlog.Leases, eventlog.Lease(id("s"), []byte("x"))) },
+		"Put":          func() error { return log.Put(ctx, eventlog.Cursors, item("k", 1, "x")) },
+		"Swap":         func() error { return log.Swap(ctx, eventlog.Cursors, item("k", 1, "x"), 0) },
+		"Newest lease": func() error { _, err := log.Newest(ctx, eventlog.Leases); return err },
+		"Newest":       func() error { _, err := log.Newest(ctx, eventlog.Cursors); return err },
+		"Items":        func() error { return firstError(t, log.Items(ctx, eventlog.Output, chunk(1, "").Key, 0, 0)) },
+		"Drop a lease": func() error { return log.Drop(ctx, eventlog.Leases, id("s").String()) },
+		"Drop":         func() error { return log.Drop(ctx, eventlog.Cursors, "k") },
+		"Prune":        func() error { _, err := log.Prune(ctx, eventlog.Output, time.Now()); return err },
 	}
 }
 
@@ -37,9 +41,9 @@ var lifeLaws = []law{
 			require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome, name)
 		}
 		require.Empty(t, readAll(t, b.log))
-		leases, err := b.log.Leases(bounded(t))
-		require.NoError(t, err)
-		require.Empty(t, leases)
+		require.Empty(t, leases(t, b.log))
+		require.Empty(t, newest(t, b.log, eventlog.Cursors))
+		require.Empty(t, output(t, b.log, "m", 0, 0))
 	}},
 	{"a read ends with the context that ends under way", func(t testing.TB, b bench) {
 		put(t, b.log, "a", eventlog.NoStream, events(100, "a")...)

@@ -42,7 +42,7 @@ var readLaws = []law{
 		put(t, b.log, "a", eventlog.NoStream, event("a"))
 		require.ErrorContains(t, firstError(t, b.log.ReadAll(bounded(t), 0, -1)), "limit -1 is below 0")
 		require.ErrorContains(t, firstError(t, b.log.ReadStream(bounded(t), "a", 0, -1)), "limit -1 is below 0")
-		require.ErrorContains(t, firstError(t, b.log.ReadOutput(bounded(t), id("d"), "m", 0, -1)), "limit -1 is below 0")
+		require.ErrorContains(t, firstError(t, b.log.Items(bounded(t), eventlog.Output, chunk(1, "").Key, 0, -1)), "limit -1 is below 0")
 	}},
 	{"resuming after any position gives exactly the rest", proveResume},
 	{"a stream keeps its order in the whole log", func(t testing.TB, b bench) {

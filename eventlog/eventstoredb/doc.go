@@ -3,7 +3,7 @@
 //
 // It decides how drover's log lies in a database that others may use too. The stream S of
 // the log L is the stream "drover.L.S"; the whole log is $all, filtered by that prefix. The
-// log's id, the leases and the output lie in streams without the dot ("drover-log.L" and so
+// log's id and what is stored beside it lie in streams without the dot ("drover-log.L" and so
 // on), which that filter leaves out. An event's time, command, causes and checksum are its
 // metadata, its data is the canonical JSON, byte by byte.
 //
@@ -43,6 +43,10 @@
 // began: the protocol has filtered reads too, but the client filters subscriptions alone.
 // For the same reason Head reads $all unfiltered, backwards, as far as it was not read
 // before. The user needs the right to read $all, which by default only $admins have.
+//
+// An item of a durable collection is the last event of a stream of its own, changed at an
+// exact expected revision; items.go says how the directory of these streams stays true. What
+// is replaced or dropped is hidden at once, and leaves the disks when the cluster is scavenged.
 //
 // Leases and output may be lost. A chunk of output that is older than the limit but stands
 // behind a newer one, because the clocks of two servers differ, is pruned with that one.

@@ -92,9 +92,17 @@ func namesOf(log string) names { return names{log: log, events: "drover." + log 
 // meets them.
 
 func (n names) identity() string              { return "drover-log." + n.log }
-func (n names) leases() string                { return "drover-leases." + n.log }
+func (n names) leaseDirectory() string        { return "drover-leases." + n.log }
 func (n names) lease(server uuid.UUID) string { return "drover-lease." + n.log + "." + server.String() }
-func (n names) outputs() string               { return "drover-outputs." + n.log }
+func (n names) outputDirectory() string       { return "drover-outputs." + n.log }
 func (n names) output(p part) string {
 	return "drover-output." + n.log + "." + p.Deployment.String() + "." + p.Machine
+}
+
+func (n names) itemDirectory(c eventlog.Collection) string {
+	return "drover-items." + n.log + "." + string(c)
+}
+
+func (n names) item(c eventlog.Collection, key string) string {
+	return "drover-item." + n.log + "." + string(c) + "." + key
 }

@@ -2,7 +2,6 @@ package eventstoredb
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -35,28 +34,13 @@ const (
 	leaseDropped = "lease.dropped/v1"
 )
 
-// PutLease replaces the lease of server with value.
-func (l *Log) PutLease(ctx context.Context, server uuid.UUID, value []byte) error {
-	if err := eventlog.CheckLease(server, value); err != nil {
-		return err
-	}
-	err := l.ready(ctx)
-	if err == nil {
-		err = l.putLease(ctx, server, value)
-	}
-	if err != nil {
-		return fmt.Errorf("put lease of server %s: %w", server, err)
-	}
-	return nil
-}
-
 func (l *Log) putLease(ctx context.Context, server uuid.UUID, value []byte) error {
 	stream := l.names.lease(server)
 	event := esdb.EventData{EventID: uuid.New(), EventType: leasePut, Data: value}
-	if last, ok := l.lease.revision(server); ok {
+	if last, ok := l.leases.revision(server); ok {
 		revision, err := l.put(ctx, stream, esdb.Revision(last), event)
 		if err == nil {
-			l.lease.keep(server, revision)
+			l.leases.keep(server, revision)
 			return nil
 		}
 		if upshotOf(err) != wrong {
@@ -73,7 +57,7 @@ func (l *Log) putLease(ctx context.Context, server uuid.UUID, value []byte) erro
 	if err != nil {
 		return err
 	}
-	l.lease.keep(server, revision)
+	l.leases.keep(server, revision)
 	return nil
 }
 
@@ -87,7 +71,7 @@ func onlyLast() esdb.StreamMetadata {
 // enter writes a line into the directory.
 func (l *Log) enter(ctx context.Context, kind string, server uuid.UUID) error {
 	line := esdb.EventData{EventID: uuid.New(), EventType: kind, Data: []byte(server.String())}
-	_, err := l.put(ctx, l.names.leases(), esdb.Any{}, line)
+	_, err := l.put(ctx, l.names.leaseDirectory(), esdb.Any{}, line)
 	return err
 }
 
@@ -108,25 +92,12 @@ func (l *leases) keep(server uuid.UUID, revision uint64) {
 	l.mine[server] = revision
 }
 
-// Leases returns the last value of each server.
-func (l *Log) Leases(ctx context.Context) (map[uuid.UUID][]byte, error) {
-	err := l.ready(ctx)
-	var found map[uuid.UUID][]byte
-	if err == nil {
-		found, err = l.readLeases(ctx)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read leases: %w", err)
-	}
-	return found, nil
-}
-
-func (l *Log) readLeases(ctx context.Context) (map[uuid.UUID][]byte, error) {
+func (l *Log) readLeases(ctx context.Context) (map[string]eventlog.Item, error) {
 	servers, err := l.directory(ctx)
 	if err != nil {
 		return nil, err
 	}
-	found := map[uuid.UUID][]byte{}
+	found := map[string]eventlog.Item{}
 	for _, server := range servers {
 		event, err := l.last(ctx, l.names.lease(server))
 		switch {
@@ -134,7 +105,7 @@ func (l *Log) readLeases(ctx context.Context) (map[uuid.UUID][]byte, error) {
 		case err != nil:
 			return nil, err
 		case event.EventType == leasePut:
-			found[server] = event.Data
+			found[server.String()] = eventlog.Lease(server, event.Data)
 		}
 	}
 	return found, nil
@@ -142,13 +113,13 @@ func (l *Log) readLeases(ctx context.Context) (map[uuid.UUID][]byte, error) {
 
 // directory returns the servers that have a lease. It reads what was written since the last time.
 func (l *Log) directory(ctx context.Context) ([]uuid.UUID, error) {
-	l.lease.mu.Lock()
-	listed, next := maps.Clone(l.lease.listed), l.lease.next
-	l.lease.mu.Unlock()
+	l.leases.mu.Lock()
+	listed, next := maps.Clone(l.leases.listed), l.leases.next
+	l.leases.mu.Unlock()
 	if listed == nil {
 		listed = map[uuid.UUID]bool{}
 	}
-	err := l.walk(ctx, l.names.leases(), next, func(event *esdb.RecordedEvent) bool {
+	err := l.walk(ctx, l.names.leaseDirectory(), next, func(event *esdb.RecordedEvent) bool {
 		next = event.EventNumber + 1
 		if server, err := uuid.ParseBytes(event.Data); err == nil && event.EventType == leasePut {
 			listed[server] = true
@@ -160,24 +131,12 @@ func (l *Log) directory(ctx context.Context) ([]uuid.UUID, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.lease.mu.Lock()
-	defer l.lease.mu.Unlock()
-	if next >= l.lease.next {
-		l.lease.listed, l.lease.next = listed, next
+	l.leases.mu.Lock()
+	defer l.leases.mu.Unlock()
+	if next >= l.leases.next {
+		l.leases.listed, l.leases.next = listed, next
 	}
 	return slices.Collect(maps.Keys(listed)), nil
-}
-
-// DropLease forgets the lease of server.
-func (l *Log) DropLease(ctx context.Context, server uuid.UUID) error {
-	err := l.ready(ctx)
-	if err == nil {
-		err = l.dropLease(ctx, server)
-	}
-	if err != nil {
-		return fmt.Errorf("drop lease of server %s: %w", server, err)
-	}
-	return nil
 }
 
 func (l *Log) dropLease(ctx context.Context, server uuid.UUID) error {

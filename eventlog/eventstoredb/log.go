@@ -21,7 +21,7 @@ type Log struct {
 	config     Config
 	connection *connection
 	frontier   frontier
-	lease      leases
+	leases     leases
 	output     outputs
 
 	closed  atomic.Bool
@@ -66,23 +66,30 @@ type request[T any] func(ctx context.Context, client *esdb.Client) (T, error)
 // ask makes a request, again and again until it is answered, refused, or ctx has ended. It
 // is for requests that do no harm when they are made twice.
 func ask[T any](ctx context.Context, l *Log, r request[T]) (T, error) {
+	value, _, err := insist(ctx, l, r)
+	return value, err
+}
+
+// insist is ask for those who must know, after an error, whether an attempt may have been carried out.
+func insist[T any](ctx context.Context, l *Log, r request[T]) (value T, doubt bool, err error) {
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	for failures := 0; ; failures++ {
 		value, meaning, err := try(ctx, l, r)
-		if err == nil {
-			return value, nil
-		}
 		switch meaning {
+		case done:
+			return value, false, nil
 		case wrong, missing:
-			return value, err
+			return value, false, err
 		case refused:
-			return value, l.explain(err)
+			return value, doubt, l.explain(err)
 		case unsent:
-			return value, l.gone(ctx, err)
+			return value, doubt, l.gone(ctx, err)
+		case lost, late:
+			doubt = true
 		}
 		if err := l.wait(ctx, failures, err); err != nil {
-			return value, err
+			return value, doubt, err
 		}
 	}
 }

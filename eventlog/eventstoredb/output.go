@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"iter"
 	"slices"
 	"sync"
 	"time"
@@ -20,6 +19,12 @@ import (
 type part struct {
 	Deployment uuid.UUID `json:"deployment"`
 	Machine    string    `json:"machine"`
+}
+
+// partOf returns the part whose output has that key, which was checked.
+func partOf(key string) (part, error) {
+	deployment, machine, err := eventlog.ParseOutputKey(key)
+	return part{deployment, machine}, err
 }
 
 // outputs is what this process knows of the output. The chunks of a part are a stream of
@@ -48,8 +53,8 @@ const (
 	outputEntered = "output.entered/v1"
 )
 
-// chunkNote is a chunk's metadata.
-type chunkNote struct {
+// itemNote is the metadata of a chunk of output and of an item of a durable collection.
+type itemNote struct {
 	Sequence int64     `json:"sequence"`
 	Time     time.Time `json:"time"`
 }
@@ -61,27 +66,16 @@ type entry struct {
 	Time time.Time `json:"time"`
 }
 
-// AppendOutput keeps chunk unless its sequence is there already. A chunk that is sent twice
-// may stand in the stream twice; readers take the first.
-func (l *Log) AppendOutput(ctx context.Context, deployment uuid.UUID, machine string, chunk eventlog.Chunk) error {
-	checked, err := eventlog.CheckChunk(machine, chunk)
+// putChunk stores a chunk. One that is sent twice may stand in the stream twice; readers take the first.
+func (l *Log) putChunk(ctx context.Context, chunk eventlog.Item) error {
+	p, err := partOf(chunk.Key)
 	if err != nil {
 		return err
 	}
-	if err = l.ready(ctx); err == nil {
-		err = l.putChunk(ctx, part{deployment, machine}, checked)
-	}
-	if err != nil {
-		return fmt.Errorf("append output of %s: %w", machine, err)
-	}
-	return nil
-}
-
-func (l *Log) putChunk(ctx context.Context, p part, chunk eventlog.Chunk) error {
 	if err := l.enterPart(ctx, p, chunk.Time); err != nil {
 		return err
 	}
-	note, err := json.Marshal(chunkNote{Sequence: chunk.Sequence, Time: chunk.Time})
+	note, err := json.Marshal(itemNote{Sequence: chunk.Sequence, Time: chunk.Time})
 	if err != nil {
 		return err
 	}
@@ -102,7 +96,7 @@ func (l *Log) enterPart(ctx context.Context, p part, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.put(ctx, l.names.outputs(), esdb.Any{}, esdb.EventData{EventID: uuid.New(), EventType: outputEntered, Data: line}); err != nil {
+	if _, err := l.put(ctx, l.names.outputDirectory(), esdb.Any{}, esdb.EventData{EventID: uuid.New(), EventType: outputEntered, Data: line}); err != nil {
 		return err
 	}
 	l.output.mu.Lock()
@@ -114,15 +108,15 @@ func (l *Log) enterPart(ctx context.Context, p part, at time.Time) error {
 	return nil
 }
 
-func bySequence(chunk eventlog.Chunk, sequence int64) int {
+func bySequence(chunk eventlog.Item, sequence int64) int {
 	return cmp.Compare(chunk.Sequence, sequence)
 }
 
 // run is some chunks of a part in order of sequence.
-type run []eventlog.Chunk
+type run []eventlog.Item
 
 // add puts a chunk in its place, unless its sequence is there.
-func (r *run) add(chunk eventlog.Chunk) {
+func (r *run) add(chunk eventlog.Item) {
 	at, there := slices.BinarySearchFunc(*r, chunk.Sequence, bySequence)
 	if !there {
 		*r = slices.Insert(*r, at, chunk)
@@ -134,43 +128,22 @@ func (r run) closed(after int64, n int) bool {
 	return n > 0 && len(r) >= n && r[n-1].Sequence == after+int64(n)
 }
 
-// ReadOutput yields the chunks of one machine above sequence after.
-func (l *Log) ReadOutput(ctx context.Context, deployment uuid.UUID, machine string, after int64, limit int) iter.Seq2[eventlog.Chunk, error] {
-	return func(yield func(eventlog.Chunk, error) bool) {
-		err := eventlog.CheckLimit(limit)
-		if err == nil {
-			err = l.ready(ctx)
-		}
-		var found run
-		if err == nil {
-			found, err = l.chunks(ctx, part{deployment, machine}, max(after, 0), limit)
-		}
-		for _, chunk := range found {
-			if err == nil {
-				err = ended(ctx)
-			}
-			if err != nil || !yield(chunk, nil) {
-				break
-			}
-		}
-		if err != nil {
-			yield(eventlog.Chunk{}, fmt.Errorf("read output of %s: %w", machine, err))
-		}
-	}
-}
-
 // chunks reads the chunks of a part above a sequence. Chunks may stand in any order, so the
 // stream is read to its end, unless the first ones have no gap.
-func (l *Log) chunks(ctx context.Context, p part, after int64, limit int) (run, error) {
+func (l *Log) chunks(ctx context.Context, key string, after int64, limit int) (run, error) {
+	p, err := partOf(key)
+	if err != nil {
+		return nil, err
+	}
 	start := l.output.place(p, after)
 	found, next := run{}, start.next
 	var damaged error
-	err := l.walk(ctx, l.names.output(p), start.next, func(event *esdb.RecordedEvent) bool {
-		var chunk eventlog.Chunk
+	err = l.walk(ctx, l.names.output(p), start.next, func(event *esdb.RecordedEvent) bool {
+		var chunk eventlog.Item
 		if chunk, damaged = decodeChunk(event); damaged != nil {
 			return true
 		}
-		if chunk.Sequence > after {
+		if chunk.Key = key; chunk.Sequence > after {
 			found.add(chunk)
 		}
 		next = event.EventNumber + 1
@@ -210,33 +183,21 @@ func (o *outputs) reached(p part, at place) {
 	o.places[p] = at
 }
 
-func decodeChunk(event *esdb.RecordedEvent) (eventlog.Chunk, error) {
-	var note chunkNote
+func decodeChunk(event *esdb.RecordedEvent) (eventlog.Item, error) {
+	var note itemNote
 	if err := json.Unmarshal(event.UserMetadata, &note); err != nil {
-		return eventlog.Chunk{}, fmt.Errorf("%w: chunk at revision %d of %s: %w", eventlog.ErrDamaged, event.EventNumber, event.StreamID, err)
+		return eventlog.Item{}, fmt.Errorf("%w: chunk at revision %d of %s: %w", eventlog.ErrDamaged, event.EventNumber, event.StreamID, err)
 	}
-	return eventlog.Chunk{Sequence: note.Sequence, Time: note.Time, Data: event.Data}, nil
+	return eventlog.Item{Sequence: note.Sequence, Time: note.Time, Data: event.Data}, nil
 }
 
-// PruneOutput deletes the chunks older than before, from the oldest of each part on: one
-// that stands behind a newer one, because two servers' clocks differ, goes with that one.
-func (l *Log) PruneOutput(ctx context.Context, before time.Time) (int, error) {
-	err := l.ready(ctx)
-	pruned := 0
-	if err == nil {
-		pruned, err = l.prune(ctx, before)
-	}
-	if err != nil {
-		return pruned, fmt.Errorf("prune output: %w", err)
-	}
-	return pruned, nil
-}
-
-// prune goes through the directory, and cuts off the part of it whose output has gone.
+// prune deletes the chunks older than before, from the oldest of each part on: one that stands behind a newer one, because
+// two servers' clocks differ, goes with that one. It goes through the directory, and cuts off the part of it
+// whose output has gone.
 func (l *Log) prune(ctx context.Context, before time.Time) (int, error) {
 	var entries []entry
 	var revisions []uint64
-	err := l.walk(ctx, l.names.outputs(), 0, func(event *esdb.RecordedEvent) bool {
+	err := l.walk(ctx, l.names.outputDirectory(), 0, func(event *esdb.RecordedEvent) bool {
 		var line entry
 		if json.Unmarshal(event.Data, &line) == nil {
 			entries, revisions = append(entries, line), append(revisions, event.EventNumber)
@@ -260,7 +221,7 @@ func (l *Log) prune(ctx context.Context, before time.Time) (int, error) {
 		}
 	}
 	if err == nil && gone > 0 {
-		err = l.cut(ctx, l.names.outputs(), revisions[gone-1]+1)
+		err = l.cut(ctx, l.names.outputDirectory(), revisions[gone-1]+1)
 	}
 	l.output.mu.Lock()
 	defer l.output.mu.Unlock()

@@ -29,8 +29,7 @@ type Log struct {
 	closed  bool
 	events  []eventlog.Recorded // the event at position p is events[p-1]
 	streams map[string][]int    // indices into events, by revision
-
-	ephemera
+	store   map[eventlog.Collection]items
 }
 
 var _ eventlog.Backend = (*Log)(nil)
@@ -44,7 +43,7 @@ func Open(config Config) *Log {
 	if id == uuid.Nil {
 		id = fixedID
 	}
-	return &Log{id: id, streams: map[string][]int{}, ephemera: newEphemera()}
+	return &Log{id: id, streams: map[string][]int{}, store: map[eventlog.Collection]items{}}
 }
 
 // ready returns the error that every call gives once ctx has ended or the log is closed.
@@ -77,7 +76,7 @@ func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revis
 	}
 	last := expected + eventlog.Revision(len(prepared))
 	if !repeat {
-		l.write(stream, expected, prepared)
+		l.insert(stream, expected, prepared)
 	}
 	return eventlog.Appended{
 		Revision: last,
@@ -101,7 +100,7 @@ func (l *Log) idsAfter(at []int, expected eventlog.Revision, n int) []uuid.UUID 
 	return ids
 }
 
-func (l *Log) write(stream string, expected eventlog.Revision, events []eventlog.Event) {
+func (l *Log) insert(stream string, expected eventlog.Revision, events []eventlog.Event) {
 	for i, event := range events {
 		l.streams[stream] = append(l.streams[stream], len(l.events))
 		l.events = append(l.events, eventlog.Recorded{
@@ -202,6 +201,6 @@ func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.closed = true
-	l.events, l.streams, l.ephemera = nil, nil, ephemera{}
+	l.events, l.streams, l.store = nil, nil, nil
 	return nil
 }

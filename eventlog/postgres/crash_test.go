@@ -18,9 +18,10 @@ import (
 // are rows of the table of laws, as those of TestBackend are.
 func TestBackendOnBadDays(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) {
-		t.Run("an acknowledged event survives kill -9 of the database under load", func(t *testing.T) { testKill(t, time.Minute) })
+		t.Run("an acknowledged event or item survives kill -9 of the database under load", func(t *testing.T) { testKill(t, time.Minute) })
 		t.Run("an append whose caller left in an outage is settled by appending it again", func(t *testing.T) { testKill(t, 30*time.Millisecond) })
 		t.Run("an append whose answer was lost is settled by appending it again", testLostAnswer)
+		t.Run("a swap whose answer was lost is settled by swapping again", testLostSwap)
 		t.Run("a server that hangs holds no call beyond its context", testHangingServer)
 		t.Run("a database that was away is found again by itself", testOutage)
 		t.Run("a database that holds another log than it did is neither read nor written", testOtherLog)
@@ -115,6 +116,10 @@ func testOtherLog(t *testing.T) {
 	sentence(t, err, "another log stands where this one stood")
 	require.ErrorIs(t, err, eventlog.ErrForeign)
 	require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome)
+	err = log.Put(ctx, eventlog.People, eventlog.Item{Key: "p-1", Sequence: 1})
+	sentence(t, err, "another log stands where this one stood")
+	require.ErrorIs(t, err, eventlog.ErrForeign)
+	require.ErrorIs(t, log.Drop(ctx, eventlog.People, "p-1"), eventlog.ErrForeign)
 
 	server.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '"+schema+"'")
 	eventually(t, func() bool { _, err = log.Head(ctx); return errors.Is(err, eventlog.ErrForeign) })

@@ -44,6 +44,9 @@
 //	GRANT SELECT ON ALL TABLES IN SCHEMA drover TO app;
 //	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA drover TO app;
 //
-// Leases and output live in tables of the same schema, without the append-only rule and
-// without waiting for the disk: a crash of the server may lose the last of them.
+// What is stored beside the log lies in tables of the same schema, without the append-only
+// rule. Leases and output do not wait for the disk: a crash of the server may lose the last of
+// them. The durable collections do; their table and functions (items.sql) came later, do not
+// raise the format, and are added when a log is opened by a user who may. They take over the
+// rights that are granted on output. A dropped item leaves the table's files with VACUUM.
 package postgres

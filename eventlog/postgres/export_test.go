@@ -28,5 +28,8 @@ func Waiting(l *Log) int { return len(l.writer.queue) }
 // WithFormats returns a config of a drover whose schema has more formats.
 func WithFormats(more ...string) Config { return Config{formats: append(formats[:1:1], more...)} }
 
+// FormatOne are the statements that make the tables of a log as the first version did.
+func FormatOne(schema string) string { return inSchema(formatOne, schema) }
+
 // Batches returns how many round trips the writer of l made of what it took.
 func Batches(l *Log) int64 { return l.writer.batches.Load() }

@@ -40,14 +40,16 @@ type load struct {
 
 	mu        sync.Mutex
 	places    map[string]uuid.UUID // "stream revision" of acknowledged events
+	cursors   map[string]int64     // the highest sequence that was acknowledged, by key
+	swapped   map[string]bool      // "key sequence" of acknowledged swaps
 	withdrawn []uuid.UUID          // of appends that were said not to be in the log
 	problems  []error
 }
 
 // begin starts writers, each of which appends in turn to a stream of its own and to one
-// that all share.
+// that all share, and moves a cursor of the same name now and then.
 func begin(writers int, patience time.Duration, logs ...eventlog.Backend) *load {
-	l := &load{logs: logs, patience: patience, stop: make(chan struct{}), places: map[string]uuid.UUID{}}
+	l := &load{logs: logs, patience: patience, stop: make(chan struct{}), places: map[string]uuid.UUID{}, cursors: map[string]int64{}, swapped: map[string]bool{}}
 	for w := range writers {
 		l.working.Go(func() { l.write(w, logs[w%len(logs)]) })
 	}
@@ -68,7 +70,10 @@ func (l *load) write(w int, log eventlog.Backend) {
 		}
 		stream := streams[turn%2]
 		var err error
-		if last[stream], err = l.append(log, stream, last[stream], turn%3+1); err != nil {
+		if last[stream], err = l.append(log, stream, last[stream], turn%3+1); err == nil && turn%8 < 2 {
+			err = l.swap(log, stream)
+		}
+		if err != nil {
 			l.mu.Lock()
 			l.problems = append(l.problems, err)
 			l.mu.Unlock()
@@ -115,6 +120,49 @@ func (l *load) append(log eventlog.Backend, stream string, expected eventlog.Rev
 	}
 }
 
+// swap moves a cursor on as a careful caller does: the same Swap again after an unknown outcome or a refusal, further on
+// where another was first.
+func (l *load) swap(log eventlog.Backend, key string) error {
+	l.mu.Lock()
+	was := l.cursors[key]
+	l.mu.Unlock()
+	mine := []byte(uuid.NewString())
+	for {
+		ctx, cancel := context.WithTimeout(context.Background(), l.patience)
+		err := log.Swap(ctx, eventlog.Cursors, eventlog.Item{Key: key, Sequence: was + 1, Data: mine}, was)
+		cancel()
+		var moved *eventlog.Moved
+		switch {
+		case err == nil:
+			return l.acknowledgeSwap(key, was+1)
+		case errors.As(err, &moved):
+			if moved.Sequence <= was {
+				return fmt.Errorf("the cursor has moved back: %w", err)
+			}
+			was = moved.Sequence
+		case errors.Is(err, eventlog.ErrUnknownOutcome):
+			l.unknown.Add(1)
+		case errors.Is(err, eventlog.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+			l.refused.Add(1)
+			time.Sleep(5 * time.Millisecond) // not to spin while the database is away
+		default:
+			return err
+		}
+	}
+}
+
+func (l *load) acknowledgeSwap(key string, sequence int64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	place := fmt.Sprint(key, " ", sequence)
+	if l.swapped[place] {
+		return fmt.Errorf("two writers were told that they moved cursor %s to %d", key, sequence)
+	}
+	l.swapped[place] = true
+	l.cursors[key] = max(l.cursors[key], sequence)
+	return nil
+}
+
 func renamed(n int) []eventlog.Event {
 	events := make([]eventlog.Event, n)
 	for i := range events {
@@ -148,8 +196,9 @@ func (l *load) reach(t *testing.T, n int64) {
 }
 
 // end stops the writers and compares what they were told with what log holds: every
-// acknowledged event once and at its place, no withdrawn one, and nothing else.
-func (l *load) end(t *testing.T, log eventlog.Log) {
+// acknowledged event once and at its place, no withdrawn one, and nothing else, and no cursor
+// before where it was said to be.
+func (l *load) end(t *testing.T, log eventlog.Backend) {
 	close(l.stop)
 	l.working.Wait()
 	require.Empty(t, l.problems)
@@ -167,6 +216,11 @@ func (l *load) end(t *testing.T, log eventlog.Log) {
 		require.False(t, ids[id], "event %s is in the log although its append was refused", id)
 	}
 	require.Len(t, l.places, verified.Events, "acknowledged events are lost")
+	cursors, err := log.Newest(context.Background(), eventlog.Cursors)
+	require.NoError(t, err)
+	for key, sequence := range l.cursors {
+		require.GreaterOrEqual(t, cursors[key].Sequence, sequence, "cursor %s is lost", key)
+	}
 }
 
 // noise is text that does not compress.

@@ -24,6 +24,7 @@ type state struct {
 	schema bool // it exists
 	filled bool // it holds a table, whosever
 	log    bool // it holds the table that drover's logs have
+	items  bool // it holds the table of the durable collections
 	id     uuid.UUID
 	format int // 0 without a log
 }
@@ -42,6 +43,12 @@ func (m migration) run(ctx context.Context) (uuid.UUID, error) {
 			return uuid.Nil, m.refused(failure, before)
 		}
 	}
+	if err == nil && !found.items {
+		failure := m.change(ctx, found, addItems)
+		if found, err = m.look(ctx); err == nil && !found.items {
+			return uuid.Nil, m.refused(failure, found)
+		}
+	}
 	if err != nil {
 		return uuid.Nil, err
 	}
@@ -54,7 +61,7 @@ func (m migration) run(ctx context.Context) (uuid.UUID, error) {
 // look reads what the schema holds, and refuses what is no log this program can use.
 func (m migration) look(ctx context.Context) (found state, err error) {
 	var encoding, fsync string
-	err = m.conn.QueryRow(ctx, sqlState, m.schema).Scan(&found.schema, &found.filled, &found.log, &encoding, &fsync)
+	err = m.conn.QueryRow(ctx, sqlState, m.schema).Scan(&found.schema, &found.filled, &found.log, &found.items, &encoding, &fsync)
 	switch {
 	case err != nil:
 		return found, err
@@ -84,20 +91,10 @@ func (m migration) look(ctx context.Context) (found state, err error) {
 // digits.
 const turnstile = 0x64726F766572
 
-// step leads from one format to the next in one transaction, which is sent as a whole: a
-// server that is stopped in the middle holds no lock.
+// step leads from one format to the next.
 func (m migration) step(ctx context.Context, from state) error {
 	m.config.Logger.Info("log schema is brought to the next format", zap.String("schema", m.schema), zap.Int("format", from.format+1))
-	statements := fmt.Sprintf(`SET LOCAL lock_timeout = '10s'; SELECT pg_catalog.pg_advisory_xact_lock(%d);`, turnstile)
-	if !from.schema {
-		statements += `CREATE SCHEMA IF NOT EXISTS {schema};`
-	}
-	if from.format > 0 {
-		statements += fmt.Sprintf(`DO $$ BEGIN
-			IF (SELECT format FROM {schema}.info) <> %d THEN RAISE EXCEPTION 'another server was first'; END IF;
-		END $$;`, from.format)
-	}
-	statements += m.config.formats[from.format]
+	statements := m.config.formats[from.format]
 	if from.format == 0 {
 		id := m.config.ID
 		if id == uuid.Nil {
@@ -107,7 +104,22 @@ func (m migration) step(ctx context.Context, from state) error {
 	} else {
 		statements += fmt.Sprintf(`; UPDATE {schema}.info SET format = %d;`, from.format+1)
 	}
-	_, err := m.conn.PgConn().Exec(ctx, inSchema(statements, m.schema)).ReadAll()
+	return m.change(ctx, from, statements)
+}
+
+// change runs statements in one transaction, which is sent as a whole: a server that is stopped in the middle holds no
+// lock. Of several servers that make the same change one does, and the others get an error.
+func (m migration) change(ctx context.Context, from state, statements string) error {
+	first := fmt.Sprintf(`SET LOCAL lock_timeout = '10s'; SELECT pg_catalog.pg_advisory_xact_lock(%d);`, turnstile)
+	if !from.schema {
+		first += `CREATE SCHEMA IF NOT EXISTS {schema};`
+	}
+	if from.format > 0 {
+		first += fmt.Sprintf(`DO $$ BEGIN
+			IF (SELECT format FROM {schema}.info) <> %d THEN RAISE EXCEPTION 'another server was first'; END IF;
+		END $$;`, from.format)
+	}
+	_, err := m.conn.PgConn().Exec(ctx, inSchema(first+statements, m.schema)).ReadAll()
 	return err
 }
 
@@ -117,7 +129,10 @@ func (m migration) refused(err error, from state) error {
 		return err
 	}
 	words := fmt.Sprintf("the user may not make the schema %q; let an owner of the database open the log once, or GRANT CREATE ON DATABASE to the user", m.schema)
-	if from.format > 0 {
+	switch {
+	case from.format == len(m.config.formats):
+		words = fmt.Sprintf("the user may not add a table to the schema %q; let its owner open the log once with this drover", m.schema)
+	case from.format > 0:
 		words = fmt.Sprintf("the user may not bring the schema %q to format %d; let its owner open the log once with this drover", m.schema, from.format+1)
 	}
 	return &refusal{fault{nil, words}, innermost(err)}

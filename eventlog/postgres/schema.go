@@ -14,11 +14,18 @@ var formatOne string
 // first from nothing. A change that an older drover could not work with adds one.
 var formats = []string{formatOne}
 
+// addItems are the statements that add the durable collections to a schema that lacks them. They raise no format, because
+// older drovers go on beside them while servers are replaced one after the other.
+//
+//go:embed items.sql
+var addItems string
+
 // The queries of a log; {schema} is replaced by its schema.
 const (
 	sqlState = `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1),
 		EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1),
 		EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'info'),
+		EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = 'items'),
 		current_setting('server_encoding'), current_setting('fsync')`
 	sqlInfo = `SELECT log_id, format FROM {schema}.info`
 
@@ -42,12 +49,17 @@ const (
 	sqlChunks    = `SELECT sequence, time, data FROM {schema}.output
 		WHERE deployment = $1 AND machine = $2 AND sequence > $3 ORDER BY sequence LIMIT $4`
 	sqlPrune = `SELECT {schema}.prune_output($1)`
+
+	sqlPutItem  = `SELECT stored, there_sequence, there_time, there_data FROM {schema}.put_item($1, $2, $3, $4, $5, $6, $7)`
+	sqlDropItem = `SELECT {schema}.drop_item($1, $2, $3)`
+	sqlItems    = `SELECT key, sequence, time, data FROM {schema}.items WHERE collection = $1`
 )
 
 // queries are the statements of one log.
 type queries struct {
 	append, head, all, stream                            string
 	putLease, leases, dropLease, putChunk, chunks, prune string
+	putItem, dropItem, items                             string
 }
 
 func queriesOf(schema string) queries {
@@ -56,6 +68,7 @@ func queriesOf(schema string) queries {
 		append: in(sqlAppend), head: in(sqlHead), all: in(sqlAll), stream: in(sqlStream),
 		putLease: in(sqlPutLease), leases: in(sqlLeases), dropLease: in(sqlDropLease),
 		putChunk: in(sqlPutChunk), chunks: in(sqlChunks), prune: in(sqlPrune),
+		putItem: in(sqlPutItem), dropItem: in(sqlDropItem), items: in(sqlItems),
 	}
 }
 

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	neturl "net/url"
 	"sync"
 	"testing"
 
@@ -60,13 +61,14 @@ func TestAUserWhoMayOnlyReadAndCallTheFunctionsIsEnoughOnceTheSchemaIsThere(t *t
 	defer log.Close()
 	_, err := log.Append(ctx, "a", eventlog.NoStream, sample(1))
 	require.NoError(t, err)
-	require.NoError(t, log.PutLease(ctx, uuid.New(), []byte("x")))
-	require.NoError(t, log.DropLease(ctx, uuid.New()))
-	require.NoError(t, log.AppendOutput(ctx, uuid.New(), "m", eventlog.Chunk{Sequence: 1, Data: []byte("x")}))
-	_, err = log.PruneOutput(ctx, sample(1).Time)
+	require.NoError(t, log.Put(ctx, eventlog.Leases, eventlog.Lease(uuid.New(), []byte("x"))))
+	require.NoError(t, log.Drop(ctx, eventlog.Leases, uuid.NewString()))
+	require.NoError(t, log.Add(ctx, eventlog.Output, eventlog.Item{Key: eventlog.OutputKey(uuid.New(), "m"), Sequence: 1, Data: []byte("x")}))
+	_, err = log.Prune(ctx, eventlog.Output, sample(1).Time)
 	require.NoError(t, err)
-	_, err = log.Leases(ctx)
+	_, err = log.Newest(ctx, eventlog.Leases)
 	require.NoError(t, err)
+	changesItems(t, log)
 	_, err = eventlog.Verify(ctx, log, nil)
 	require.NoError(t, err)
 
@@ -79,13 +81,107 @@ func TestAUserWhoMayOnlyReadAndCallTheFunctionsIsEnoughOnceTheSchemaIsThere(t *t
 	defer conn.Close(ctx)
 	for _, statement := range []string{
 		`INSERT INTO events SELECT 7, 'z', 0, id, type, time, command, causes, data, checksum FROM events`,
-		`UPDATE events SET type = 'x'`, `DELETE FROM events`, `TRUNCATE events`, `DELETE FROM leases`, `UPDATE info SET format = 0`,
+		`UPDATE events SET type = 'x'`, `DELETE FROM events`, `TRUNCATE events`, `DELETE FROM leases`, `DELETE FROM items`, `UPDATE items SET sequence = 9`, `UPDATE info SET format = 0`,
 		`LOCK TABLE turn IN EXCLUSIVE MODE`, `ALTER TABLE events DISABLE TRIGGER ALL`, `DROP TABLE events`,
 	} {
 		_, err := conn.Exec(ctx, `SET search_path = `+schema+`; `+statement)
 		require.Error(t, err, statement)
 		require.Regexp(t, "permission denied|must be owner", err.Error(), statement)
 	}
+}
+
+// changesItems does with the durable collections all that can be done.
+func changesItems(t *testing.T, log *postgres.Log) {
+	t.Helper()
+	ctx := context.Background()
+	require.NoError(t, log.Put(ctx, eventlog.Cursors, eventlog.Item{Key: "k", Sequence: 1}))
+	require.NoError(t, log.Swap(ctx, eventlog.Cursors, eventlog.Item{Key: "k", Sequence: 2}, 1))
+	found, err := log.Newest(ctx, eventlog.Cursors)
+	require.NoError(t, err)
+	require.EqualValues(t, 2, found["k"].Sequence)
+	require.NoError(t, log.Drop(ctx, eventlog.Cursors, "k"))
+}
+
+// earlier makes a log as the version before the durable collections did, and the role that a server with few rights uses
+// there.
+func earlier(t *testing.T, server *postgrestest.Server, schema string) (role, url string) {
+	role = server.Name()
+	quoted := pgx.Identifier{schema}.Sanitize()
+	server.Exec(t, `CREATE SCHEMA `+quoted+`; `+postgres.FormatOne(schema)+`;
+		INSERT INTO `+quoted+`.info (log_id, format) VALUES (gen_random_uuid(), 1);
+		CREATE ROLE `+role+` LOGIN PASSWORD 's3cret';
+		GRANT USAGE ON SCHEMA `+quoted+` TO `+role+`;
+		GRANT SELECT ON ALL TABLES IN SCHEMA `+quoted+` TO `+role+`;
+		GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA `+quoted+` TO `+role)
+	return role, server.URLAs(role, "s3cret", postgrestest.Database, "schema="+neturl.QueryEscape(schema))
+}
+
+func TestALogOfAnEarlierVersionGetsTheTableOfItemsAndTheRightsToIt(t *testing.T) {
+	ctx := context.Background()
+	server := postgrestest.Shared(t)
+	for _, schema := range []string{server.Name(), `Odd" %s' name` + server.Name()} {
+		_, url := earlier(t, server, schema)
+		err := refused(t, url)
+		sentence(t, err, "may not add a table to the schema", "let its owner open the log once with this drover")
+		plain(t, err)
+
+		opened := make([]*postgres.Log, 4)
+		var opening sync.WaitGroup
+		for i := range opened {
+			opening.Go(func() {
+				var err error
+				if opened[i], err = postgres.Open(ctx, server.URL("schema="+neturl.QueryEscape(schema)), postgres.Config{}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		opening.Wait()
+		for _, log := range opened {
+			require.NoError(t, log.Close())
+		}
+		log := open(t, url)
+		changesItems(t, log)
+		require.NoError(t, log.Close())
+		var format int
+		require.NoError(t, session(t, server).QueryRow(ctx, `SELECT format FROM `+pgx.Identifier{schema}.Sanitize()+`.info`).Scan(&format))
+		require.Equal(t, 1, format, "servers of the version before would refuse the log")
+	}
+}
+
+func TestServersOfTheVersionBeforeSeeLeasesAndOutputWhereTheyWere(t *testing.T) {
+	ctx := context.Background()
+	server := postgrestest.Shared(t)
+	schema := server.Name()
+	earlier(t, server, schema)
+	log := open(t, server.URL("schema="+schema))
+	defer log.Close()
+	one, before, deployment := uuid.New(), uuid.New(), uuid.New()
+	require.NoError(t, log.Put(ctx, eventlog.Leases, eventlog.Lease(one, []byte("new"))))
+	chunk := eventlog.Item{Key: eventlog.OutputKey(deployment, "a/b"), Sequence: 1, Time: sample(1).Time, Data: []byte("line")}
+	require.NoError(t, log.Add(ctx, eventlog.Output, chunk))
+
+	old := session(t, server) // asks as the version before does
+	var data []byte
+	require.NoError(t, old.QueryRow(ctx, `SELECT value FROM `+schema+`.leases WHERE server = $1`, one.String()).Scan(&data))
+	require.Equal(t, "new", string(data))
+	require.NoError(t, old.QueryRow(ctx, `SELECT data FROM `+schema+`.output WHERE deployment = $1 AND machine = 'a/b' AND sequence > 0`, deployment.String()).Scan(&data))
+	require.Equal(t, "line", string(data))
+	for _, statement := range []string{
+		`SELECT ` + schema + `.put_lease('` + before.String() + `', 'old')`,
+		`SELECT ` + schema + `.put_output('` + deployment.String() + `', 'a/b', 2, '2027-01-15 08:00:00+00', 'old')`,
+	} {
+		_, err := old.Exec(ctx, statement)
+		require.NoError(t, err)
+	}
+	leases, err := eventlog.ReadLeases(ctx, log)
+	require.NoError(t, err)
+	require.Equal(t, map[uuid.UUID][]byte{one: []byte("new"), before: []byte("old")}, leases)
+	var all []string
+	for item, err := range log.Items(ctx, eventlog.Output, chunk.Key, 0, 0) {
+		require.NoError(t, err)
+		all = append(all, string(item.Data))
+	}
+	require.Equal(t, []string{"line", "old"}, all)
 }
 
 func TestManyServersThatMakeOneLogAtOnceAllGetIt(t *testing.T) {
@@ -196,6 +292,16 @@ func TestAnAppendIsDurableHoweverItsSessionIsSet(t *testing.T) {
 		_, err = tx.Exec(ctx, `SET synchronous_commit = `+set)
 		require.NoError(t, err)
 		_, err = tx.Exec(ctx, `SELECT * FROM `+schema+`.append('`+id.String()+`', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')`)
+		require.NoError(t, err)
+		var got string
+		require.NoError(t, tx.QueryRow(ctx, `SHOW synchronous_commit`).Scan(&got))
+		require.Equal(t, want, got)
+		require.NoError(t, tx.Rollback(ctx))
+	}
+	for set, want := range map[string]string{"off": "on", "remote_apply": "remote_apply"} {
+		tx, err := session(t, server).Begin(ctx)
+		require.NoError(t, err)
+		_, err = tx.Exec(ctx, `SET synchronous_commit = `+set+`; SELECT `+schema+`.put_item('`+id.String()+`', 'people', 'p-1', NULL, 1, now(), 'x')`)
 		require.NoError(t, err)
 		var got string
 		require.NoError(t, tx.QueryRow(ctx, `SHOW synchronous_commit`).Scan(&got))

@@ -183,6 +183,30 @@ func testLostAnswer(t *testing.T) {
 	require.Equal(t, 6, verified.Events)
 }
 
+func testLostSwap(t *testing.T) {
+	server := postgrestest.Shared(t)
+	between, log := through(t, server, postgres.Config{})
+	ctx := context.Background()
+	require.NoError(t, log.Put(ctx, eventlog.Cursors, eventlog.Item{Key: "k", Sequence: 1}))
+	between.losing.Store(true)
+	before := between.swallowed.Load()
+	next := eventlog.Item{Key: "k", Sequence: 2, Time: sample(1).Time, Data: []byte("mine")}
+	answer := make(chan error, 1)
+	go func() { answer <- log.Swap(ctx, eventlog.Cursors, next, 1) }()
+	eventually(t, func() bool { return between.swallowed.Load() > before }) // the commit was answered
+	between.losing.Store(false)
+	between.cut()
+	err := <-answer
+	sentence(t, err, "outcome of the write is unknown")
+	require.ErrorIs(t, err, eventlog.ErrUnknownOutcome)
+	other := next
+	other.Data = []byte("another's")
+	var moved *eventlog.Moved
+	require.ErrorAs(t, log.Swap(ctx, eventlog.Cursors, other, 1), &moved)
+	require.EqualValues(t, 2, moved.Sequence, "it was done")
+	require.NoError(t, log.Swap(ctx, eventlog.Cursors, next, 1))
+}
+
 func testHangingServer(t *testing.T) {
 	server := postgrestest.Shared(t)
 	between, log := through(t, server, postgres.Config{})
@@ -222,7 +246,7 @@ func TestAServerThatHangsIsUnavailableToCallersWhoWouldWaitForEver(t *testing.T)
 	sentence(t, err, "the server does not answer in time")
 	require.ErrorIs(t, err, eventlog.ErrUnavailable)
 	_, err = log.Append(context.Background(), "a", 0, sample(2))
-	sentence(t, err, "outcome of the append is unknown", "the server does not answer in time")
+	sentence(t, err, "outcome of the write is unknown", "the server does not answer in time")
 	require.ErrorIs(t, err, eventlog.ErrUnknownOutcome)
 	_, err = log.Append(context.Background(), "b", eventlog.NoStream, sample(3))
 	sentence(t, err, "the server does not answer in time")

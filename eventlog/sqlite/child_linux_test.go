@@ -58,7 +58,8 @@ func childOpen() error {
 }
 
 // childWrite appends one to three events at a time, in turn to a stream of its own and
-// to one that it shares, and prints a line for each event once it is acknowledged.
+// to one that it shares, and moves a cursor of the same name after each append. It prints a
+// line for each event and each cursor once it is acknowledged.
 func childWrite() error {
 	log, err := childLog()
 	if err != nil {
@@ -82,6 +83,9 @@ func childWrite() error {
 	for turn := range turns {
 		stream := streams[turn%2]
 		if last[stream], err = appendSurely(log, stream, last[stream], turn%3+1); err != nil {
+			return err
+		}
+		if err := swapSurely(log, stream); err != nil {
 			return err
 		}
 	}
@@ -122,9 +126,41 @@ func appendSurely(log eventlog.Log, stream string, expected eventlog.Revision, n
 	return 0, err
 }
 
+// swapSurely moves a cursor on as a careful caller does: the same Swap again after an unknown outcome.
+func swapSurely(log eventlog.Store, key string) error {
+	there, err := log.Newest(context.Background(), eventlog.Cursors)
+	was := there[key].Sequence
+	for range 1000 {
+		if err != nil {
+			return err
+		}
+		next := eventlog.Item{Key: key, Sequence: was + 1, Data: []byte(os.Getenv("DROVER_LOG_NAME"))}
+		err = log.Swap(context.Background(), eventlog.Cursors, next, was)
+		var moved *eventlog.Moved
+		switch {
+		case err == nil:
+			fmt.Println("cursor", key, next.Sequence)
+			return nil
+		case errors.As(err, &moved):
+			was, err = moved.Sequence, nil
+		case errors.Is(err, eventlog.ErrUnknownOutcome):
+			fmt.Println("unknown", err)
+			if err = nil; os.Getenv("DROVER_LOG_DIE") != "" {
+				return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			}
+		default:
+			fmt.Println("refused", err)
+			err = nil
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return errors.New("the cursor does not move")
+}
+
 // told is what the children of one test have told their parent.
 type told struct {
 	acks    map[string]string // "stream revision" to id
+	cursors map[string]int64  // key to the highest sequence that was acknowledged
 	unknown int
 	other   []string
 }
@@ -160,12 +196,26 @@ func (p *process) listen(n int) {
 		case len(words) == 4 && words[0] == "ack":
 			p.told.acks[words[1]+" "+words[2]] = words[3]
 			n--
+		case len(words) == 3 && words[0] == "cursor":
+			p.told.moved(words[1], words[2])
 		case len(words) > 0 && words[0] == "unknown":
 			p.told.unknown++
 		default:
 			p.told.other = append(p.told.other, p.lines.Text())
 		}
 	}
+}
+
+// moved takes note of a cursor that was acknowledged.
+func (told *told) moved(key, text string) {
+	sequence, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	if told.cursors == nil {
+		told.cursors = map[string]int64{}
+	}
+	told.cursors[key] = max(told.cursors[key], sequence)
 }
 
 // finish listens to the end and returns how the child ended.
@@ -183,7 +233,8 @@ func (p *process) kill(t *testing.T) {
 }
 
 // lost opens the log at path, checks that it is whole, and returns how many of the
-// acknowledged events are not where they were said to be.
+// acknowledged events are not where they were said to be, and how many cursors stand before
+// where they were said to be.
 func (told *told) lost(t *testing.T, path string) int {
 	t.Helper()
 	log := open(t, path)
@@ -198,6 +249,13 @@ func (told *told) lost(t *testing.T, path string) int {
 	lost := 0
 	for place, id := range told.acks {
 		if found[place] != id {
+			lost++
+		}
+	}
+	cursors, err := log.Newest(context.Background(), eventlog.Cursors)
+	require.NoError(t, err)
+	for key, sequence := range told.cursors {
+		if cursors[key].Sequence < sequence {
 			lost++
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -22,6 +23,7 @@ type conn struct {
 
 	begin, commit, undo, checkpoint         statement
 	version, position, last, stored, insert statement
+	item, putItem, dropItem                 statement
 
 	seen  int64 // the data version at which the rest was read
 	head  eventlog.Position
@@ -31,10 +33,13 @@ type conn struct {
 // maxRemembered bounds lasts; beyond it conn forgets and asks anew.
 const maxRemembered = 100_000
 
+// emptyPatience is how long the writer lets appends wait while it empties the write-ahead log only to erase what it holds.
+const emptyPatience = 50 * time.Millisecond
+
 // openConn opens a connection and proves, by taking the lock once, that it may write.
 func openConn(ctx context.Context, path, synchronous string) (*conn, error) {
 	connector, err := connectorTo(path, "_pragma=journal_mode(WAL)", "_pragma=synchronous("+synchronous+")",
-		"_pragma=journal_size_limit(67108864)")
+		"_pragma=journal_size_limit(67108864)", "_pragma=secure_delete(1)")
 	if err != nil {
 		return nil, err
 	}
@@ -64,6 +69,7 @@ func (c *conn) prepare() (err error) {
 		{&c.begin, `BEGIN IMMEDIATE`}, {&c.commit, `COMMIT`}, {&c.undo, `ROLLBACK`},
 		{&c.checkpoint, `PRAGMA wal_checkpoint(TRUNCATE)`}, {&c.version, `PRAGMA data_version`},
 		{&c.position, sqlHead}, {&c.last, sqlLast}, {&c.stored, sqlIDs}, {&c.insert, sqlInsert},
+		{&c.item, sqlItem}, {&c.putItem, sqlPutItem}, {&c.dropItem, sqlDropItem},
 	} {
 		if s.statement.Stmt, err = c.driver.Prepare(s.query); err != nil {
 			return err
@@ -142,9 +148,39 @@ func (c *conn) empty() (busy bool, err error) {
 	return refused != 0, err
 }
 
+// tryEmpty is empty for one that can be tried again later: it waits for other connections only briefly.
+func (c *conn) tryEmpty() (busy bool, err error) {
+	if err := c.wait(emptyPatience); err != nil {
+		return false, err
+	}
+	busy, err = c.empty()
+	return busy, errors.Join(err, c.wait(busyTimeout))
+}
+
+// wait sets how long the connection waits for locks of others. SQLite does that when it prepares the statement.
+func (c *conn) wait(d time.Duration) error {
+	prepared, err := c.driver.Prepare(fmt.Sprintf(`PRAGMA busy_timeout = %d`, d.Milliseconds()))
+	if err != nil {
+		return err
+	}
+	s := statement{prepared}
+	return errors.Join(s.exec(), s.Close())
+}
+
+// itemOf returns the item under key, the zero Item if there is none.
+func (c *conn) itemOf(collection eventlog.Collection, key string) (found eventlog.Item, err error) {
+	err = c.item.each(func(row []driver.Value) (err error) {
+		found, err = scanItem(row)
+		return err
+	}, string(collection), key)
+	return found, err
+}
+
 func (c *conn) close() error {
 	var err error
-	for _, s := range []statement{c.begin, c.commit, c.undo, c.checkpoint, c.version, c.position, c.last, c.stored, c.insert} {
+	for _, s := range []statement{
+		c.begin, c.commit, c.undo, c.checkpoint, c.version, c.position, c.last, c.stored, c.insert, c.item, c.putItem, c.dropItem,
+	} {
 		err = errors.Join(err, s.Close())
 	}
 	return errors.Join(err, c.driver.Close())

@@ -25,12 +25,12 @@ import (
 // Its subtests are rows of the table of laws, as those of TestBackend are.
 func TestBackendOnBadDays(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
-		t.Run("an acknowledged event survives kill -9 of every writer", testKill)
-		t.Run("an acknowledged event survives kill -9 at any write or fsync", testKillAtSyscall)
-		t.Run("an acknowledged event survives a power cut", func(t *testing.T) {
+		t.Run("an acknowledged event or item survives kill -9 of every writer", testKill)
+		t.Run("an acknowledged event or item survives kill -9 at any write or fsync", testKillAtSyscall)
+		t.Run("an acknowledged event or item survives a power cut", func(t *testing.T) {
 			require.Zero(t, cutPower(t, 0, ""))
 		})
-		t.Run("an acknowledged event survives a power cut after a failed fsync", func(t *testing.T) {
+		t.Run("an acknowledged event or item survives a power cut after a failed fsync", func(t *testing.T) {
 			for _, failing := range []float64{0.05, 0.1, 0.2, 0.3} {
 				require.Zero(t, cutPower(t, failing, ""))
 			}
@@ -86,11 +86,15 @@ func testKill(t *testing.T) {
 				require.NotContains(t, all.acks, place, "two acknowledged events have one place")
 				all.acks[place] = id
 			}
+			for key, sequence := range two[i].cursors {
+				all.moved(key, fmt.Sprint(sequence))
+			}
 			require.Empty(t, two[i].other)
 		}
 		require.Zero(t, all.lost(t, path))
 	}
 	integrity(t, path)
+	require.Len(t, all.cursors, 3)
 	t.Logf("%d acknowledged events, 20 kills, 0 lost", len(all.acks))
 }
 

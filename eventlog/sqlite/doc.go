@@ -24,6 +24,13 @@
 // opens it anew and first moves the write-ahead log into the file: what a failed fsync
 // may have lost must not lie beneath what is acknowledged later.
 //
-// Leases and output live in a second file beside the log, NAME.ephemera, without fsync:
-// they may be lost, and neither slows the log down nor swells it.
+// The durable collections are the table items in the log's file, which logs of earlier
+// versions get when they are opened. They are changed by the writer, like appends. What is
+// dropped is overwritten in the file (secure_delete); then the writer empties the write-ahead
+// log, which still holds it. Where a reader is in the way it tries again every second, and so
+// does the next start of a process that died before. What remains is what the file system
+// has not overwritten of the blocks it freed.
+//
+// The lossy ones, leases and output, live in a second file beside the log, NAME.ephemera,
+// without fsync: they may be lost, and neither slows the log down nor swells it.
 package sqlite

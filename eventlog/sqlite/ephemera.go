@@ -5,15 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"iter"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/droverhq/drover/eventlog"
 )
 
-// ephemera is the file beside the log.
+// ephemera is the file beside the log, which holds the lossy collections.
 type ephemera struct {
 	db *sql.DB
 }
@@ -52,126 +49,78 @@ func openEphemera(ctx context.Context, path string) (*ephemera, error) {
 
 func (e *ephemera) close() error { return e.db.Close() }
 
-// exec runs one statement on the file beside the log and returns how many rows it met.
-func (l *Log) exec(ctx context.Context, query string, arguments ...any) (int, error) {
-	if err := l.ready(ctx); err != nil {
-		return 0, err
-	}
-	result, err := l.ephemera.db.ExecContext(ctx, query, arguments...)
+// exec runs one statement and returns how many rows it met.
+func (e *ephemera) exec(ctx context.Context, query string, arguments ...any) (int, error) {
+	result, err := e.db.ExecContext(ctx, query, arguments...)
 	if err != nil {
-		return 0, l.ended(explain(err))
+		return 0, err
 	}
 	n, err := result.RowsAffected()
 	return int(n), err
 }
 
-// PutLease replaces the lease of server with value.
-func (l *Log) PutLease(ctx context.Context, server uuid.UUID, value []byte) error {
-	if err := eventlog.CheckLease(server, value); err != nil {
-		return err
-	}
-	if value == nil {
-		value = []byte{}
-	}
-	if _, err := l.exec(ctx, sqlPutLease, server.String(), value); err != nil {
-		return fmt.Errorf("put lease of server %s: %w", server, err)
-	}
-	return nil
+func (e *ephemera) putLease(ctx context.Context, lease eventlog.Item) error {
+	_, err := e.exec(ctx, sqlPutLease, lease.Key, lease.Data)
+	return err
 }
 
-// Leases returns the last value of each server.
-func (l *Log) Leases(ctx context.Context) (map[uuid.UUID][]byte, error) {
-	if err := l.ready(ctx); err != nil {
-		return nil, fmt.Errorf("read leases: %w", err)
-	}
-	leases, err := l.leases(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read leases: %w", l.ended(explain(err)))
-	}
-	return leases, nil
-}
-
-func (l *Log) leases(ctx context.Context) (map[uuid.UUID][]byte, error) {
-	rows, err := l.ephemera.db.QueryContext(ctx, sqlLeases)
+func (e *ephemera) leases(ctx context.Context) (map[string]eventlog.Item, error) {
+	rows, err := e.db.QueryContext(ctx, sqlLeases)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	leases := map[uuid.UUID][]byte{}
+	leases := map[string]eventlog.Item{}
 	for rows.Next() {
-		var server uuid.UUID
-		var value []byte
-		if err := rows.Scan(&server, &value); err != nil {
+		var lease eventlog.Item
+		if err := rows.Scan(&lease.Key, &lease.Data); err != nil {
 			return nil, err
 		}
-		leases[server] = value
+		leases[lease.Key] = lease
 	}
 	return leases, rows.Err()
 }
 
-// DropLease forgets the lease of server.
-func (l *Log) DropLease(ctx context.Context, server uuid.UUID) error {
-	if _, err := l.exec(ctx, sqlDropLease, server.String()); err != nil {
-		return fmt.Errorf("drop lease of server %s: %w", server, err)
-	}
-	return nil
+func (e *ephemera) dropLease(ctx context.Context, server string) error {
+	_, err := e.exec(ctx, sqlDropLease, server)
+	return err
 }
 
-// AppendOutput keeps chunk unless its sequence is there already.
-func (l *Log) AppendOutput(ctx context.Context, deployment uuid.UUID, machine string, chunk eventlog.Chunk) error {
-	checked, err := eventlog.CheckChunk(machine, chunk)
+// addChunk stores one chunk of output. Its key was checked.
+func (e *ephemera) addChunk(ctx context.Context, chunk eventlog.Item) error {
+	deployment, machine, err := eventlog.ParseOutputKey(chunk.Key)
 	if err != nil {
 		return err
 	}
-	if checked.Data == nil {
-		checked.Data = []byte{}
-	}
-	_, err = l.exec(ctx, sqlPutChunk, deployment.String(), machine, checked.Sequence, checked.Time.Format(timeLayout), checked.Data)
-	if err != nil {
-		return fmt.Errorf("append output of %s: %w", machine, err)
-	}
-	return nil
-}
-
-// ReadOutput yields the chunks of one machine above sequence after.
-func (l *Log) ReadOutput(ctx context.Context, deployment uuid.UUID, machine string, after int64, limit int) iter.Seq2[eventlog.Chunk, error] {
-	return func(yield func(eventlog.Chunk, error) bool) {
-		eventlog.ReadChunks(machine, after, limit, func(after int64, limit int) ([]eventlog.Chunk, error) {
-			return l.chunks(ctx, deployment, machine, after, limit)
-		}, yield)
-	}
+	_, err = e.exec(ctx, sqlPutChunk, deployment.String(), machine, chunk.Sequence, chunk.Time.Format(timeLayout), chunk.Data)
+	return err
 }
 
 // chunks reads one page of output.
-func (l *Log) chunks(ctx context.Context, deployment uuid.UUID, machine string, after int64, limit int) ([]eventlog.Chunk, error) {
-	if err := l.ready(ctx); err != nil {
+func (e *ephemera) chunks(ctx context.Context, key string, after int64, limit int) ([]eventlog.Item, error) {
+	deployment, machine, err := eventlog.ParseOutputKey(key)
+	if err != nil {
 		return nil, err
 	}
-	rows, err := l.ephemera.db.QueryContext(ctx, sqlChunks, deployment.String(), machine, after, limit)
+	rows, err := e.db.QueryContext(ctx, sqlChunks, deployment.String(), machine, after, limit)
 	if err != nil {
-		return nil, l.ended(explain(err))
+		return nil, err
 	}
 	defer rows.Close()
-	var chunks []eventlog.Chunk
+	var chunks []eventlog.Item
 	for rows.Next() {
-		var chunk eventlog.Chunk
-		var at string
+		chunk, at := eventlog.Item{Key: key}, ""
 		if err := rows.Scan(&chunk.Sequence, &at, &chunk.Data); err != nil {
-			return nil, l.ended(explain(err))
+			return nil, err
 		}
 		if chunk.Time, err = time.Parse(time.RFC3339Nano, at); err != nil {
 			return nil, fmt.Errorf("%w: chunk %d: %w", eventlog.ErrDamaged, chunk.Sequence, err)
 		}
 		chunks = append(chunks, chunk)
 	}
-	return chunks, l.ended(explain(rows.Err()))
+	return chunks, rows.Err()
 }
 
-// PruneOutput deletes every chunk older than before.
-func (l *Log) PruneOutput(ctx context.Context, before time.Time) (int, error) {
-	n, err := l.exec(ctx, sqlPrune, before.UTC().Format(timeLayout))
-	if err != nil {
-		return 0, fmt.Errorf("prune output: %w", err)
-	}
-	return n, nil
+func (e *ephemera) prune(ctx context.Context, before time.Time) (int, error) {
+	return e.exec(ctx, sqlPrune, before.UTC().Format(timeLayout))
 }

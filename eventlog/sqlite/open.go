@@ -151,14 +151,16 @@ func checkFolder(folder string) error {
 	return fmt.Errorf("%w: nothing can be written in folder %s: %w", eventlog.ErrUnavailable, folder, err)
 }
 
-// connectorTo makes connections to the file at path. Each waits up to 5 s for another
-// process's lock. fullfsync asks macOS for what fsync means elsewhere.
+// busyTimeout is how long a connection waits for another process's lock.
+const busyTimeout = 5 * time.Second
+
+// connectorTo makes connections to the file at path. fullfsync asks macOS for what fsync means elsewhere.
 func connectorTo(path string, more ...string) (driver.Connector, error) {
 	name := url.URL{Scheme: "file", Path: filepath.ToSlash(path)}
 	if path == inMemory {
 		name = url.URL{Scheme: "file", Opaque: inMemory}
 	}
-	settings := append([]string{"_busy_timeout=5000", "_pragma=fullfsync(1)", "_pragma=checkpoint_fullfsync(1)"}, more...)
+	settings := append([]string{fmt.Sprint("_busy_timeout=", busyTimeout.Milliseconds()), "_pragma=fullfsync(1)", "_pragma=checkpoint_fullfsync(1)"}, more...)
 	name.RawQuery = strings.Join(settings, "&")
 	return modernc.NewConnector(name.String())
 }
@@ -200,6 +202,9 @@ func prepare(ctx context.Context, path string, wanted uuid.UUID) (uuid.UUID, err
 		}
 	}
 	if err := retryBusy(ctx, func() error { _, err := db.ExecContext(ctx, `PRAGMA journal_mode = WAL`); return err }); err != nil {
+		return uuid.Nil, explain(err)
+	}
+	if err := retryBusy(ctx, func() error { _, err := db.ExecContext(ctx, itemsSchema); return err }); err != nil {
 		return uuid.Nil, explain(err)
 	}
 	var text string

@@ -30,7 +30,7 @@ func TestANewLogIsReadableForItsOwnerAlone(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "var", "drover")
 	log := open(t, filepath.Join(folder, "drover.db"))
 	defer log.Close()
-	require.NoError(t, log.PutLease(context.Background(), uuid.New(), []byte("x")))
+	require.NoError(t, log.Put(context.Background(), eventlog.Leases, eventlog.Lease(uuid.New(), []byte("x"))))
 	for _, made := range []string{folder, filepath.Dir(folder)} {
 		info, err := os.Stat(made)
 		require.NoError(t, err)

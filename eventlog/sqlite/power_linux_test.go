@@ -201,7 +201,7 @@ func cutPower(t *testing.T, failing float64, environment string) int {
 		integrity(t, filepath.Join(copied, "drover.db"))
 		total += len(heard.acks)
 		if lost += gone; gone > 0 {
-			heard.acks = map[string]string{} // their places are given out anew
+			heard.acks, heard.cursors = map[string]string{}, nil // their places are given out anew
 		}
 	}
 	require.Positive(t, total, "nothing was acknowledged")

@@ -13,7 +13,7 @@ import (
 // driver itself, as those of conn do: on their way through database/sql each would cost a tenth more.
 type reader struct {
 	driver.Conn
-	head, all, stream statement
+	head, all, stream, items statement
 }
 
 // readersAt makes readers of the connections to a file.
@@ -44,10 +44,12 @@ func (at readersAt) Connect(ctx context.Context) (driver.Conn, error) {
 	for _, s := range []struct {
 		statement *statement
 		query     string
-	}{{&r.head, sqlHead}, {&r.all, sqlAll}, {&r.stream, sqlStream}} {
-		if s.statement.Stmt, err = opened.Prepare(s.query); err != nil {
+	}{{&r.head, sqlHead}, {&r.all, sqlAll}, {&r.stream, sqlStream}, {&r.items, sqlItems}} {
+		prepared, err := opened.Prepare(s.query)
+		if err != nil {
 			return nil, errors.Join(err, r.Close())
 		}
+		s.statement.Stmt = prepared
 	}
 	return r, nil
 }
@@ -55,7 +57,7 @@ func (at readersAt) Connect(ctx context.Context) (driver.Conn, error) {
 // Close ends the statements with their connection, which SQLite would keep open for them.
 func (r *reader) Close() error {
 	var err error
-	for _, s := range []statement{r.head, r.all, r.stream} {
+	for _, s := range []statement{r.head, r.all, r.stream, r.items} {
 		if s.Stmt != nil {
 			err = errors.Join(err, s.Close())
 		}

@@ -1,7 +1,7 @@
 package sqlite
 
 // What marks a file as a drover log, and says which format it has. A change that an
-// older drover could not read raises format.
+// older drover could not read raises format; the table items, which came later, does not.
 const (
 	applicationID = 0x64726F76 // "drov"
 	format        = 1
@@ -36,6 +36,17 @@ CREATE TRIGGER events_are_never_replaced BEFORE INSERT ON events
 	BEGIN SELECT RAISE(ABORT, 'the log is append-only: events are never replaced'); END;
 `
 
+// itemsSchema makes the table of the durable collections. Logs of earlier versions get it when they are opened.
+const itemsSchema = `
+CREATE TABLE IF NOT EXISTS items (
+	collection TEXT    NOT NULL,
+	key        TEXT    NOT NULL,
+	sequence   INTEGER NOT NULL CHECK (sequence > 0),
+	time       TEXT    NOT NULL,
+	data       BLOB    NOT NULL,
+	PRIMARY KEY (collection, key)
+) STRICT, WITHOUT ROWID`
+
 // ephemeraSchema makes the file beside the log. It is made anew where it is missing.
 const ephemeraSchema = `
 CREATE TABLE IF NOT EXISTS leases (
@@ -66,6 +77,11 @@ const (
 	columns   = `position, revision, CAST(concat_ws(char(31), stream, id, type, time, command, causes, checksum, data) AS BLOB)`
 	sqlAll    = `SELECT ` + columns + ` FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?`
 	sqlStream = `SELECT ` + columns + ` FROM events WHERE stream = ? AND revision >= ? AND position <= ? ORDER BY revision LIMIT ?`
+
+	sqlItems    = `SELECT key, sequence, time, data FROM items WHERE collection = ?`
+	sqlItem     = sqlItems + ` AND key = ?`
+	sqlPutItem  = `INSERT OR REPLACE INTO items (collection, key, sequence, time, data) VALUES (?, ?, ?, ?, ?)`
+	sqlDropItem = `DELETE FROM items WHERE collection = ? AND key = ?`
 
 	sqlPutLease  = `INSERT INTO leases (server, value) VALUES (?, ?) ON CONFLICT (server) DO UPDATE SET value = excluded.value`
 	sqlLeases    = `SELECT server, value FROM leases`

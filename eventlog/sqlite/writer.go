@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
@@ -19,30 +20,48 @@ const (
 	batchRows   = 4 * eventlog.MaxAppendEvents
 )
 
-// request is one append on its way through the writer.
+// request is one change of the file on its way through the writer.
 type request struct {
-	stream   string
-	expected eventlog.Revision
-	events   []eventlog.Event
-	rows     []row
+	change
+	rows int
 	// taken is set by the writer when it begins, or by the caller when it leaves before.
 	taken  atomic.Bool
 	answer chan answer
 }
 
+// change is what a request asks for.
+type change interface {
+	// judge answers the change on what those before it left, and makes it where it fits. The error is one of SQLite,
+	// never the refusal of this change.
+	judge(c *conn) (answer, error)
+}
+
 type answer struct {
 	appended eventlog.Appended
 	err      error
+	// written says that the change wrote something, erased that it deleted what must not be left in the write-ahead log.
+	written, erased bool
 }
 
-// newRequest does what needs no lock in the caller's own goroutine.
-func newRequest(stream string, expected eventlog.Revision, events []eventlog.Event) *request {
-	r := &request{stream: stream, expected: expected, events: events, answer: make(chan answer, 1)}
-	r.rows = make([]row, len(events))
+func newRequest(c change, rows int) *request {
+	return &request{change: c, rows: rows, answer: make(chan answer, 1)}
+}
+
+// addition is an append.
+type addition struct {
+	stream   string
+	expected eventlog.Revision
+	events   []eventlog.Event
+	rows     []row
+}
+
+// newAddition does what needs no lock in the caller's own goroutine.
+func newAddition(stream string, expected eventlog.Revision, events []eventlog.Event) *addition {
+	a := &addition{stream: stream, expected: expected, events: events, rows: make([]row, len(events))}
 	for i, event := range events {
-		r.rows[i] = encode(stream, expected+1+eventlog.Revision(i), event)
+		a.rows[i] = encode(stream, expected+1+eventlog.Revision(i), event)
 	}
-	return r
+	return a
 }
 
 // writer is the one goroutine of a process that writes to the file.
@@ -52,10 +71,14 @@ type writer struct {
 	queue   chan *request
 	stop    chan struct{}
 	stopped chan struct{}
-	taken   atomic.Int64 // appends taken off the queue since the start
+	taken   atomic.Int64 // requests taken off the queue since the start
 
-	// conn belongs to the goroutine; it is nil after an error, until an append opens it anew.
+	// conn belongs to the goroutine; it is nil after an error, until a request opens it anew.
 	conn *conn
+	// unemptied says that the write-ahead log may still hold what was erased, eraseAt when that is to be looked after. They
+	// belong to the goroutine.
+	unemptied bool
+	eraseAt   time.Time
 }
 
 // startWriter opens the connection and starts the goroutine. It first empties the
@@ -79,7 +102,7 @@ func startWriter(ctx context.Context, path string, config Config) (*writer, erro
 	return w, nil
 }
 
-// fail closes the connection; the next append opens it anew.
+// fail closes the connection; the next request opens it anew.
 func (w *writer) fail(cause error) {
 	w.config.Logger.Error("log stops writing until an append succeeds", zap.String("log", w.path), zap.Error(cause))
 	if err := w.disconnect(); err != nil {
@@ -87,8 +110,8 @@ func (w *writer) fail(cause error) {
 	}
 }
 
-// append hands r to the goroutine and waits for its answer.
-func (w *writer) append(ctx context.Context, r *request) (eventlog.Appended, error) {
+// do hands r to the goroutine and waits for its answer.
+func (w *writer) do(ctx context.Context, r *request) (eventlog.Appended, error) {
 	select {
 	case w.queue <- r:
 	case <-ctx.Done():
@@ -120,6 +143,8 @@ func (w *writer) append(ctx context.Context, r *request) (eventlog.Appended, err
 func (w *writer) close() error {
 	close(w.stop)
 	<-w.stopped
+	w.eraseAt = time.Time{}
+	w.erase()
 	return w.disconnect()
 }
 
@@ -131,13 +156,38 @@ func (w *writer) run() {
 			return
 		default:
 		}
+		var again <-chan time.Time
+		if w.unemptied {
+			again = time.After(time.Until(w.eraseAt))
+		}
 		select {
 		case <-w.stop:
 			return
 		case first := <-w.queue:
 			w.write(w.gather(first))
+		case <-again:
+			w.erase()
 		}
 	}
+}
+
+// eraseAgain is how long the writer waits before it tries again to erase what others kept it from erasing. It must not try
+// after each append: a backup may be in the way for minutes.
+const eraseAgain = time.Second
+
+// erase empties the write-ahead log if it may hold what was erased from the file, as far as no other connection is in
+// the way.
+func (w *writer) erase() {
+	if !w.unemptied || time.Now().Before(w.eraseAt) {
+		return
+	}
+	busy, err := w.conn.tryEmpty()
+	w.eraseAt = time.Now().Add(eraseAgain)
+	if err != nil {
+		w.fail(err)
+		return
+	}
+	w.unemptied = busy
 }
 
 // gather takes what waits, without waiting for more.
@@ -148,7 +198,7 @@ func (w *writer) gather(first *request) []*request {
 		if next.taken.CompareAndSwap(false, true) {
 			batch = append(batch, next)
 			w.taken.Add(1)
-			rows += len(next.rows)
+			rows += next.rows
 		}
 		if rows >= batchRows {
 			return batch
@@ -161,7 +211,7 @@ func (w *writer) gather(first *request) []*request {
 	}
 }
 
-// write makes batch durable with one commit and answers each of its appends.
+// write makes batch durable with one commit and answers each of its requests.
 func (w *writer) write(batch []*request) {
 	answers, err := w.transact(batch)
 	if err != nil {
@@ -173,10 +223,12 @@ func (w *writer) write(batch []*request) {
 			continue
 		}
 		r.answer <- answers[i]
+		w.unemptied = w.unemptied || answers[i].erased
 	}
+	w.erase()
 }
 
-// transact returns the answer to each append of batch once they are durable. An error is
+// transact returns the answer to each request of batch once they are durable. An error is
 // the answer to all of them: none was acknowledged, and a conflict with an append of the
 // same batch proves nothing.
 func (w *writer) transact(batch []*request) ([]answer, error) {
@@ -186,15 +238,16 @@ func (w *writer) transact(batch []*request) ([]answer, error) {
 	if err := w.conn.start(); err != nil {
 		return nil, explain(err)
 	}
-	start := w.conn.head
+	written := false
 	answers := make([]answer, len(batch))
 	for i, r := range batch {
 		var err error
-		if answers[i], err = w.judge(r); err != nil {
+		if answers[i], err = r.judge(w.conn); err != nil {
 			return nil, explain(err)
 		}
+		written = written || answers[i].written
 	}
-	if w.conn.head == start {
+	if !written {
 		return answers, explain(w.conn.undo.exec())
 	}
 	if err := w.conn.commit.exec(); err != nil {
@@ -203,32 +256,30 @@ func (w *writer) transact(batch []*request) ([]answer, error) {
 	return answers, nil
 }
 
-// judge answers one append on what the appends before it left, and inserts it if it is
-// new. The error is one of SQLite, never the refusal of this append.
-func (w *writer) judge(r *request) (answer, error) {
-	actual, err := w.conn.lastOf(r.stream)
+func (a *addition) judge(c *conn) (answer, error) {
+	actual, err := c.lastOf(a.stream)
 	if err != nil {
 		return answer{}, err
 	}
 	var stored []uuid.UUID
 	var position eventlog.Position
-	if r.expected < actual {
-		if stored, position, err = w.conn.idsAfter(r.stream, r.expected, len(r.events)); err != nil {
+	if a.expected < actual {
+		if stored, position, err = c.idsAfter(a.stream, a.expected, len(a.events)); err != nil {
 			return answer{}, err
 		}
 	}
-	repeat, refusal := eventlog.Judge(r.stream, r.expected, actual, r.events, stored)
+	repeat, refusal := eventlog.Judge(a.stream, a.expected, actual, a.events, stored)
 	if refusal != nil {
 		return answer{err: refusal}, nil //nolint:nilerr // the refusal is the answer
 	}
 	if !repeat {
-		if err := w.conn.append(r.stream, r.expected, r.rows); err != nil {
+		if err := c.append(a.stream, a.expected, a.rows); err != nil {
 			return answer{}, err
 		}
-		position = w.conn.head
+		position = c.head
 	}
-	last := r.expected + eventlog.Revision(len(r.rows))
-	return answer{appended: eventlog.Appended{Revision: last, Position: position, Repeat: repeat}}, nil
+	last := a.expected + eventlog.Revision(len(a.rows))
+	return answer{appended: eventlog.Appended{Revision: last, Position: position, Repeat: repeat}, written: !repeat}, nil
 }
 
 // reconnect opens the file anew after an error, and first empties the write-ahead log,
@@ -253,12 +304,13 @@ func (w *writer) reconnect() error {
 	return nil
 }
 
-// disconnect closes the connection, which also rolls back what it had begun.
+// disconnect closes the connection, which also rolls back what it had begun. What was still to be erased is erased when it
+// is opened anew.
 func (w *writer) disconnect() error {
 	if w.conn == nil {
 		return nil
 	}
 	closing := w.conn
-	w.conn = nil
+	w.conn, w.unemptied = nil, false
 	return closing.close()
 }

@@ -450,7 +450,7 @@ func TestAServerThatMeetsANewerOneDecidesNothingMoreAndStillRecordsResults(t *te
 // beat shows until the end of over that a server runs.
 func (y *yard) beat(id uuid.UUID, over <-chan struct{}) {
 	for n := 0; ; n++ {
-		_ = y.log.PutLease(context.Background(), id, fmt.Appendf(nil, `{"beat":%d}`, n))
+		_ = y.log.Put(context.Background(), eventlog.Leases, eventlog.Lease(id, fmt.Appendf(nil, `{"beat":%d}`, n)))
 		select {
 		case <-over:
 			return

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/domain"
@@ -79,16 +78,16 @@ func TestAServerThatStartsDecidesNothingOnALogThatAnotherDoubts(t *testing.T) {
 	require.True(t, first.doubts(t))
 	first.stopped(t)
 
-	require.NoError(t, log.DropLease(t.Context(), uuid.UUID(doubting)))
+	require.NoError(t, log.Drop(t.Context(), eventlog.Leases, doubting.String()))
 	second := start(t, server.Config{Data: data})
 	require.True(t, second.doubts(t), "the one that heard of the doubt has left it when it stopped")
 	second.stopped(t)
 	require.Equal(t, 1, queued(t, log))
 
-	all, err := log.Leases(t.Context())
+	all, err := log.Newest(t.Context(), eventlog.Leases)
 	require.NoError(t, err)
-	for id := range all {
-		require.NoError(t, log.DropLease(t.Context(), id))
+	for server := range all {
+		require.NoError(t, log.Drop(t.Context(), eventlog.Leases, server))
 	}
 	require.False(t, start(t, server.Config{Data: data}).doubts(t))
 	require.Eventually(t, func() bool { return queued(t, log) == 2 }, 20*time.Second, 20*time.Millisecond, "it was the doubt that kept them from it")

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
 )
 
 const (
@@ -112,7 +113,7 @@ func (r *run) lease(ctx context.Context) {
 }
 
 func (r *run) prune(ctx context.Context) {
-	deleted, err := r.log.PruneOutput(ctx, time.Now().Add(-outputKept))
+	deleted, err := r.log.Prune(ctx, eventlog.Output, time.Now().Add(-outputKept))
 	r.complain(ctx, "old output was not deleted", err)
 	if deleted > 0 {
 		r.logger.Info("old output deleted", zap.Int("chunks", deleted))

@@ -41,7 +41,7 @@ func undoubted(t *testing.T, tick time.Duration) (running, eventlog.Backend) {
 	t.Helper()
 	data := home(t)
 	log, doubting := due(t, data)
-	require.NoError(t, log.DropLease(t.Context(), uuid.UUID(doubting)))
+	require.NoError(t, log.Drop(t.Context(), eventlog.Leases, doubting.String()))
 	return start(t, server.Config{Data: data, Tick: tick}), log
 }
 

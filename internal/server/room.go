@@ -83,5 +83,5 @@ func (r *room) tryFolder() error {
 func (r *room) tryOutput(ctx context.Context) error {
 	data := make([]byte, trialBytes)
 	_, _ = rand.Read(data) // never fails: crypto/rand ends the program instead
-	return r.AppendOutput(ctx, uuid.New(), "room", eventlog.Chunk{Sequence: 1, Time: time.Now(), Data: data})
+	return r.Add(ctx, eventlog.Output, eventlog.Item{Key: eventlog.OutputKey(uuid.New(), "room"), Sequence: 1, Time: time.Now(), Data: data})
 }

@@ -287,5 +287,5 @@ func (r *run) dropLease() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	return r.log.DropLease(ctx, [16]byte(r.engine.Server()))
+	return r.log.Drop(ctx, eventlog.Leases, r.engine.Server().String())
 }

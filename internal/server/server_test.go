@@ -120,7 +120,7 @@ func TestAStoppedServerHasDroppedItsLease(t *testing.T) {
 
 func leases(t *testing.T, log eventlog.Backend) int {
 	t.Helper()
-	all, err := log.Leases(context.Background())
+	all, err := log.Newest(context.Background(), eventlog.Leases)
 	require.NoError(t, err)
 	return len(all)
 }

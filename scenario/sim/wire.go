@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"iter"
 
-	"github.com/google/uuid"
-
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/eventlog/memory"
 )
@@ -48,16 +46,16 @@ func (w *wire) mend() {
 	w.cuts, w.breaks, w.again, w.out, w.blind, w.deaf, w.last = nil, false, 0, 0, 0, 0, -1
 }
 
-// PutLease fails while leases cannot be reached. So does the whole look at them, which begins with it.
-func (w *wire) PutLease(ctx context.Context, server uuid.UUID, value []byte) error {
+// Put fails for leases while they cannot be reached. So does the whole look at them, which begins with it.
+func (w *wire) Put(ctx context.Context, c eventlog.Collection, item eventlog.Item) error {
 	switch {
 	case w.dead:
 		return errDead
-	case w.blind > 0:
+	case w.blind > 0 && c == eventlog.Leases:
 		w.blind--
-		return fmt.Errorf("renew the lease of %s: %w", server, eventlog.ErrUnavailable)
+		return fmt.Errorf("put %s into %s: %w", item.Key, c, eventlog.ErrUnavailable)
 	}
-	return w.Log.PutLease(ctx, server, value)
+	return w.Log.Put(ctx, c, item)
 }
 
 // away says whether this call finds the log unavailable.

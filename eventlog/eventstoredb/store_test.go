@@ -16,14 +16,14 @@ func TestAServerWhoseLeaseAnotherDroppedGetsItBackWithItsNextOne(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	one, two := with(t, cluster, eventstoredb.Config{}), with(t, cluster, eventstoredb.Config{})
 	ctx, server := within(t, 10*time.Second), uuid.New()
-	require.NoError(t, one.PutLease(ctx, server, []byte("1")))
-	require.NoError(t, two.DropLease(ctx, server))
-	leases, err := one.Leases(ctx)
+	require.NoError(t, one.Put(ctx, eventlog.Leases, eventlog.Lease(server, []byte("1"))))
+	require.NoError(t, two.Drop(ctx, eventlog.Leases, server.String()))
+	leases, err := eventlog.ReadLeases(ctx, one)
 	require.NoError(t, err)
 	require.Empty(t, leases)
-	require.NoError(t, one.PutLease(ctx, server, []byte("2")))
+	require.NoError(t, one.Put(ctx, eventlog.Leases, eventlog.Lease(server, []byte("2"))))
 	for _, log := range []*eventstoredb.Log{one, two, with(t, cluster, eventstoredb.Config{})} {
-		leases, err = log.Leases(ctx)
+		leases, err = eventlog.ReadLeases(ctx, log)
 		require.NoError(t, err)
 		require.Equal(t, map[uuid.UUID][]byte{server: []byte("2")}, leases)
 	}
@@ -33,10 +33,10 @@ func TestALeaseThatIsPutAgainCostsOneAppend(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	ctx, server := within(t, 10*time.Second), uuid.New()
-	require.NoError(t, log.PutLease(ctx, server, []byte("1")))
+	require.NoError(t, log.Put(ctx, eventlog.Leases, eventlog.Lease(server, []byte("1"))))
 	appends, reads := cluster.Seen(eventstoredbtest.Append), cluster.Seen(eventstoredbtest.Read)
 	for range 10 {
-		require.NoError(t, log.PutLease(ctx, server, []byte("again")))
+		require.NoError(t, log.Put(ctx, eventlog.Leases, eventlog.Lease(server, []byte("again"))))
 	}
 	require.Equal(t, 10, cluster.Seen(eventstoredbtest.Append)-appends)
 	require.Equal(t, reads, cluster.Seen(eventstoredbtest.Read))
@@ -46,18 +46,18 @@ func TestLeasesAndOutputOutliveLostReplies(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	ctx, server := within(t, 20*time.Second), uuid.New()
-	require.NoError(t, log.PutLease(ctx, server, []byte("1")))
+	require.NoError(t, log.Put(ctx, eventlog.Leases, eventlog.Lease(server, []byte("1"))))
 	cluster.Fail(eventstoredbtest.Append, eventstoredbtest.LoseReply, eventstoredbtest.Refuse)
-	require.NoError(t, log.PutLease(ctx, server, []byte("2")))
+	require.NoError(t, log.Put(ctx, eventlog.Leases, eventlog.Lease(server, []byte("2"))))
 	cluster.Fail(eventstoredbtest.Append, eventstoredbtest.LoseReply)
 	for sequence := range int64(5) {
-		require.NoError(t, log.AppendOutput(ctx, server, "m", eventlog.Chunk{Sequence: sequence + 1, Time: time.Now(), Data: []byte("x")}))
+		require.NoError(t, log.Add(ctx, eventlog.Output, eventlog.Item{Key: eventlog.OutputKey(server, "m"), Sequence: sequence + 1, Time: time.Now(), Data: []byte("x")}))
 	}
-	leases, err := log.Leases(ctx)
+	leases, err := eventlog.ReadLeases(ctx, log)
 	require.NoError(t, err)
 	require.Equal(t, []byte("2"), leases[server])
 	n := 0
-	for _, err := range log.ReadOutput(ctx, server, "m", 0, 0) {
+	for _, err := range log.Items(ctx, eventlog.Output, eventlog.OutputKey(server, "m"), 0, 0) {
 		require.NoError(t, err)
 		n++
 	}
@@ -69,16 +69,16 @@ func TestAChunkThatTheServerTookTwiceIsReadOnce(t *testing.T) {
 	log := with(t, cluster, eventstoredb.Config{})
 	ctx, deployment := within(t, 10*time.Second), uuid.New()
 	for _, text := range []string{"first", "again"} {
-		require.NoError(t, log.AppendOutput(ctx, deployment, "m", eventlog.Chunk{Sequence: 1, Time: time.Now(), Data: []byte(text)}))
+		require.NoError(t, log.Add(ctx, eventlog.Output, eventlog.Item{Key: eventlog.OutputKey(deployment, "m"), Sequence: 1, Time: time.Now(), Data: []byte(text)}))
 		cluster.ForgetIDs()
 	}
 	var got []string
-	for chunk, err := range log.ReadOutput(ctx, deployment, "m", 0, 0) {
+	for chunk, err := range log.Items(ctx, eventlog.Output, eventlog.OutputKey(deployment, "m"), 0, 0) {
 		require.NoError(t, err)
 		got = append(got, string(chunk.Data))
 	}
 	require.Equal(t, []string{"first"}, got)
-	pruned, err := log.PruneOutput(ctx, time.Now().Add(time.Hour))
+	pruned, err := log.Prune(ctx, eventlog.Output, time.Now().Add(time.Hour))
 	require.NoError(t, err)
 	require.Equal(t, 1, pruned)
 }
@@ -88,11 +88,11 @@ func TestAFollowerOfOutputReadsWhatIsNewAlone(t *testing.T) {
 	log := with(t, cluster, eventstoredb.Config{})
 	ctx, deployment := within(t, 20*time.Second), uuid.New()
 	chunk := func(sequence int64) {
-		require.NoError(t, log.AppendOutput(ctx, deployment, "m", eventlog.Chunk{Sequence: sequence, Time: time.Now()}))
+		require.NoError(t, log.Add(ctx, eventlog.Output, eventlog.Item{Key: eventlog.OutputKey(deployment, "m"), Sequence: sequence, Time: time.Now()}))
 	}
 	after := int64(0)
 	follow := func() (got []int64) {
-		for chunk, err := range log.ReadOutput(ctx, deployment, "m", after, 32) {
+		for chunk, err := range log.Items(ctx, eventlog.Output, eventlog.OutputKey(deployment, "m"), after, 32) {
 			require.NoError(t, err)
 			after = chunk.Sequence
 			got = append(got, after)

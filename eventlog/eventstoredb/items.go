@@ -1,0 +1,206 @@
+package eventstoredb
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+
+	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+	"github.com/google/uuid"
+
+	"github.com/droverhq/drover/eventlog"
+)
+
+// The item under a key of a durable collection is the last event of a stream of its own, which keeps no other. That event
+// may also be a mark that the item was dropped. Every change expects the revision that it has read, so the server decides
+// which of several comes first.
+//
+// A directory stream says which keys there are. Its lines are compared by the revision of the key's stream that they name,
+// not by their order: whoever makes an item where there is none first lists the key as there from the revision it expects
+// on, and whoever drops an item then lists the revision of its mark. A key is there if its last listing is no older than
+// its last mark. So a process that dies between two writes can leave a key in the directory that has no item, which
+// readers pass over, and never an item that is not in the directory.
+
+// Types of the events beside the log that tell of items, and of the lines of their directory.
+const (
+	itemPut     = "item.put/v1"
+	itemDropped = "item.dropped/v1"
+)
+
+// noRevision is the revision of a stream that is not there.
+const noRevision = -1
+
+// itemLine is a line of the directory.
+type itemLine struct {
+	Key string `json:"key"`
+	// Revision is, in a line of a put, the one that the writer found at the end of the key's stream, and in a line of a
+	// drop that of the mark.
+	Revision int64 `json:"revision"`
+}
+
+// held is what is at the end of a key's stream.
+type held struct {
+	eventlog.Item // the zero Item if there is none
+	revision      int64
+}
+
+// expected is the revision at which the next change of the stream is made.
+func (h held) expected() esdb.ExpectedRevision {
+	if h.revision == noRevision {
+		return esdb.NoStream{}
+	}
+	return esdb.Revision(uint64(h.revision))
+}
+
+// readItem returns what is under a key.
+func (l *Log) readItem(ctx context.Context, c eventlog.Collection, key string) (held, error) {
+	options := esdb.ReadStreamOptions{Direction: esdb.Backwards, From: esdb.End{}, RequiresLeader: true}
+	event, err := ask(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
+		return first(client.ReadStream(ctx, l.names.item(c, key), options, 1))
+	})
+	switch {
+	case err != nil && upshotOf(err) == missing:
+		return held{revision: noRevision}, nil
+	case err != nil:
+		return held{}, err
+	case event.EventType != itemPut:
+		return held{revision: int64(event.EventNumber)}, nil
+	}
+	item, err := decodeItem(key, event)
+	return held{item, int64(event.EventNumber)}, err
+}
+
+// putItem stores item where settled, which looks at what is there, does not say that nothing is to be done.
+func (l *Log) putItem(ctx context.Context, c eventlog.Collection, item eventlog.Item, settled func(there eventlog.Item) (bool, error)) error {
+	note, err := json.Marshal(itemNote{Sequence: item.Sequence, Time: item.Time})
+	if err != nil {
+		return err
+	}
+	event := esdb.EventData{EventID: uuid.New(), EventType: itemPut, Data: item.Data, Metadata: note}
+	for {
+		there, err := l.readItem(ctx, c, item.Key)
+		if err != nil {
+			return err
+		}
+		if done, err := settled(there.Item); err != nil || done {
+			return err
+		}
+		if there.Sequence == 0 {
+			if err := l.listItem(ctx, c, itemPut, itemLine{item.Key, there.revision}); err != nil {
+				return err
+			}
+			if err := l.limit(ctx, l.names.item(c, item.Key), onlyLast()); err != nil {
+				return err
+			}
+		}
+		if err := l.change(ctx, c, item.Key, there, event); err == nil || upshotOf(err) != wrong {
+			return err
+		}
+	}
+}
+
+// dropItem puts a mark in the place of an item.
+func (l *Log) dropItem(ctx context.Context, c eventlog.Collection, key string) error {
+	mark := esdb.EventData{EventID: uuid.New(), EventType: itemDropped}
+	for {
+		there, err := l.readItem(ctx, c, key)
+		if err != nil || there.Sequence == 0 {
+			return err
+		}
+		err = l.change(ctx, c, key, there, mark)
+		if err == nil {
+			return l.listItem(ctx, c, itemDropped, itemLine{key, there.revision + 1})
+		}
+		if upshotOf(err) != wrong {
+			return err
+		}
+	}
+}
+
+// change appends event to a key's stream, which must stand where it was read. upshotOf calls its error wrong if it does not.
+func (l *Log) change(ctx context.Context, c eventlog.Collection, key string, there held, event esdb.EventData) error {
+	options := esdb.AppendToStreamOptions{ExpectedRevision: there.expected(), RequiresLeader: true}
+	_, doubt, err := insist(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.WriteResult, error) {
+		return client.AppendToStream(ctx, l.names.item(c, key), options, event)
+	})
+	if doubt {
+		return fmt.Errorf("%w: %w", eventlog.ErrUnknownOutcome, err)
+	}
+	return err
+}
+
+// listItem writes a line into the directory of a collection.
+func (l *Log) listItem(ctx context.Context, c eventlog.Collection, kind string, line itemLine) error {
+	data, err := json.Marshal(line)
+	if err != nil {
+		return err
+	}
+	event := esdb.EventData{EventID: uuid.New(), EventType: kind, ContentType: esdb.ContentTypeJson, Data: data}
+	_, err = l.put(ctx, l.names.itemDirectory(c), esdb.Any{}, event)
+	return err
+}
+
+// readItems returns the item under each key of a collection.
+func (l *Log) readItems(ctx context.Context, c eventlog.Collection) (map[string]eventlog.Item, error) {
+	keys, err := l.itemKeys(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]eventlog.Item{}
+	for _, key := range keys {
+		there, err := l.readItem(ctx, c, key)
+		if err != nil {
+			return nil, err
+		}
+		if there.Sequence > 0 {
+			found[key] = there.Item
+		}
+	}
+	return found, nil
+}
+
+// itemKeys reads the directory of a collection from its beginning: after a restore of the cluster it may be shorter than it was.
+func (l *Log) itemKeys(ctx context.Context, c eventlog.Collection) (keys []string, err error) {
+	type last struct{ put, dropped int64 }
+	lasts := map[string]last{}
+	var damaged error
+	err = l.walk(ctx, l.names.itemDirectory(c), 0, func(event *esdb.RecordedEvent) (enough bool) {
+		var line itemLine
+		if damaged = json.Unmarshal(event.Data, &line); damaged != nil {
+			damaged = fmt.Errorf("%w: revision %d of %s: %w", eventlog.ErrDamaged, event.EventNumber, event.StreamID, damaged)
+			return true
+		}
+		at, known := lasts[line.Key]
+		if !known {
+			at = last{put: math.MinInt64, dropped: math.MinInt64}
+		}
+		if event.EventType == itemPut {
+			at.put = max(at.put, line.Revision)
+		} else {
+			at.dropped = max(at.dropped, line.Revision)
+		}
+		lasts[line.Key] = at
+		return false
+	})
+	if err == nil {
+		err = damaged
+	}
+	if err != nil {
+		return nil, err
+	}
+	for key, at := range lasts {
+		if at.put >= at.dropped {
+			keys = append(keys, key)
+		}
+	}
+	return keys, nil
+}
+
+func decodeItem(key string, event *esdb.RecordedEvent) (eventlog.Item, error) {
+	var note itemNote
+	if err := json.Unmarshal(event.UserMetadata, &note); err != nil || note.Sequence < 1 {
+		return eventlog.Item{}, fmt.Errorf("%w: revision %d of %s has no sequence", eventlog.ErrDamaged, event.EventNumber, event.StreamID)
+	}
+	return eventlog.Item{Key: key, Sequence: note.Sequence, Time: note.Time, Data: append([]byte{}, event.Data...)}, nil
+}

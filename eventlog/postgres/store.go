@@ -1,0 +1,190 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/droverhq/drover/eventlog"
+)
+
+func uuidOf(id uuid.UUID) pgtype.UUID { return pgtype.UUID{Bytes: id, Valid: true} }
+
+// call runs one of the functions of the schema that return a number.
+func (l *Log) call(ctx context.Context, query string, arguments ...any) (n int, err error) {
+	err = l.ask(ctx, func(ctx context.Context) error { return l.readers.QueryRow(ctx, query, arguments...).Scan(&n) })
+	return n, err
+}
+
+// durably runs one of the functions that change a durable collection. An error that leaves open whether it did is
+// ErrUnknownOutcome.
+func (l *Log) durably(ctx context.Context, query string, arguments []any, results ...any) error {
+	doubt := false
+	err := l.ask(ctx, func(ctx context.Context) error {
+		conn, err := l.readers.Acquire(ctx)
+		if err != nil {
+			return &unsent{err}
+		}
+		defer conn.Release()
+		err = conn.QueryRow(ctx, query, arguments...).Scan(results...)
+		doubt = err != nil && sent(err)
+		return err
+	})
+	if doubt {
+		return fmt.Errorf("%w: %w", eventlog.ErrUnknownOutcome, err)
+	}
+	return err
+}
+
+// Add stores item unless its sequence is there, see eventlog.Store.
+func (l *Log) Add(ctx context.Context, c eventlog.Collection, item eventlog.Item) error {
+	checked, err := eventlog.CheckItem(eventlog.OpAdd, c, item)
+	if err != nil {
+		return err
+	}
+	deployment, machine, err := eventlog.ParseOutputKey(item.Key)
+	if err == nil {
+		_, err = l.call(ctx, l.queries.putChunk, uuidOf(deployment), machine, checked.Sequence, checked.Time, checked.Data)
+	}
+	return eventlog.OpAdd.Wrap(c, item.Key, err)
+}
+
+// Put makes item the only one under its key, see eventlog.Store.
+func (l *Log) Put(ctx context.Context, c eventlog.Collection, item eventlog.Item) error {
+	checked, err := eventlog.CheckItem(eventlog.OpPut, c, item)
+	if err != nil {
+		return err
+	}
+	if c == eventlog.Leases {
+		_, err = l.call(ctx, l.queries.putLease, checked.Key, checked.Data)
+	} else {
+		_, _, err = l.putItem(ctx, c, checked, nil)
+	}
+	return eventlog.OpPut.Wrap(c, item.Key, err)
+}
+
+// Swap is Put if the newest item has the sequence was, see eventlog.Store.
+func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, was int64) error {
+	checked, err := eventlog.CheckSwap(c, item, was)
+	if err != nil {
+		return err
+	}
+	return eventlog.OpSwap.Wrap(c, item.Key, l.swap(ctx, c, checked, was))
+}
+
+// swap asks again where what was expected has come back between the change that did not find it and the look at what
+// is there.
+func (l *Log) swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, was int64) error {
+	for {
+		stored, there, err := l.putItem(ctx, c, item, &was)
+		if err != nil || stored {
+			return err
+		}
+		if repeat, err := eventlog.JudgeSwap(c, item, there, was); err != nil || repeat {
+			return err
+		}
+	}
+}
+
+// putItem stores an item of a durable collection. If it was not stored, there is what stands in its place.
+func (l *Log) putItem(ctx context.Context, c eventlog.Collection, item eventlog.Item, was *int64) (stored bool, there eventlog.Item, err error) {
+	var sequence pgtype.Int8
+	var at pgtype.Timestamptz
+	err = l.durably(ctx, l.queries.putItem, []any{uuidOf(l.id), string(c), item.Key, was, item.Sequence, item.Time, item.Data},
+		&stored, &sequence, &at, &there.Data)
+	there.Key, there.Sequence, there.Time = item.Key, sequence.Int64, at.Time
+	return stored, there, err
+}
+
+// Newest returns the newest item of each key.
+func (l *Log) Newest(ctx context.Context, c eventlog.Collection) (map[string]eventlog.Item, error) {
+	if err := eventlog.CheckCollection(eventlog.OpNewest, c); err != nil {
+		return nil, err
+	}
+	query, scan, arguments := l.queries.items, scanItem, []any{string(c)}
+	if c == eventlog.Leases {
+		query, scan, arguments = l.queries.leases, scanLease, nil
+	}
+	list, err := collect(ctx, l, scan, query, arguments...)
+	if err != nil {
+		return nil, eventlog.OpNewest.Wrap(c, "", err)
+	}
+	found := make(map[string]eventlog.Item, len(list))
+	for _, item := range list {
+		found[item.Key] = item
+	}
+	return found, nil
+}
+
+// collect returns the items that a query finds.
+func collect(ctx context.Context, l *Log, scan pgx.RowToFunc[eventlog.Item], query string, arguments ...any) (list []eventlog.Item, err error) {
+	err = l.ask(ctx, func(ctx context.Context) error {
+		rows, err := l.readers.Query(ctx, query, arguments...)
+		if err == nil {
+			list, err = pgx.CollectRows(rows, scan)
+		}
+		return err
+	})
+	return list, err
+}
+
+func scanLease(row pgx.CollectableRow) (lease eventlog.Item, err error) {
+	var server pgtype.UUID
+	err = row.Scan(&server, &lease.Data)
+	lease.Key = uuid.UUID(server.Bytes).String()
+	return lease, err
+}
+
+func scanItem(row pgx.CollectableRow) (item eventlog.Item, err error) {
+	err = row.Scan(&item.Key, &item.Sequence, &item.Time, &item.Data)
+	item.Time = item.Time.UTC()
+	return item, err
+}
+
+// Items yields the items of key above sequence after.
+func (l *Log) Items(ctx context.Context, c eventlog.Collection, key string, after int64, limit int) iter.Seq2[eventlog.Item, error] {
+	return func(yield func(eventlog.Item, error) bool) {
+		eventlog.ReadItems(c, key, after, limit, func(after int64, limit int) ([]eventlog.Item, error) {
+			deployment, machine, err := eventlog.ParseOutputKey(key)
+			if err != nil {
+				return nil, err
+			}
+			scan := func(row pgx.CollectableRow) (eventlog.Item, error) {
+				chunk := eventlog.Item{Key: key}
+				err := row.Scan(&chunk.Sequence, &chunk.Time, &chunk.Data)
+				chunk.Time = chunk.Time.UTC()
+				return chunk, err
+			}
+			return collect(ctx, l, scan, l.queries.chunks, uuidOf(deployment), machine, after, limit)
+		}, yield)
+	}
+}
+
+// Drop deletes all items under key.
+func (l *Log) Drop(ctx context.Context, c eventlog.Collection, key string) error {
+	if err := eventlog.CheckKey(eventlog.OpDrop, c, key); err != nil {
+		return err
+	}
+	var err error
+	if c == eventlog.Leases {
+		_, err = l.call(ctx, l.queries.dropLease, key)
+	} else {
+		var dropped int
+		err = l.durably(ctx, l.queries.dropItem, []any{uuidOf(l.id), string(c), key}, &dropped)
+	}
+	return eventlog.OpDrop.Wrap(c, key, err)
+}
+
+// Prune deletes every item older than before.
+func (l *Log) Prune(ctx context.Context, c eventlog.Collection, before time.Time) (int, error) {
+	if err := eventlog.CheckCollection(eventlog.OpPrune, c); err != nil {
+		return 0, err
+	}
+	n, err := l.call(ctx, l.queries.prune, before)
+	return n, eventlog.OpPrune.Wrap(c, "", err)
+}

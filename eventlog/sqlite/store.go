@@ -1,0 +1,178 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/droverhq/drover/eventlog"
+)
+
+// putting is a Put or a Swap of a durable collection.
+type putting struct {
+	collection eventlog.Collection
+	item       eventlog.Item
+	swap       bool
+	was        int64
+}
+
+func (p putting) judge(c *conn) (answer, error) {
+	if p.swap {
+		there, err := c.itemOf(p.collection, p.item.Key)
+		if err != nil {
+			return answer{}, err
+		}
+		repeat, refusal := eventlog.JudgeSwap(p.collection, p.item, there, p.was)
+		if repeat || refusal != nil {
+			return answer{err: refusal}, nil //nolint:nilerr // the refusal is the answer
+		}
+	}
+	err := c.putItem.exec(string(p.collection), p.item.Key, p.item.Sequence, p.item.Time.Format(timeLayout), p.item.Data)
+	return answer{written: true}, err
+}
+
+// dropping is a Drop of a durable collection.
+type dropping struct {
+	collection eventlog.Collection
+	key        string
+}
+
+func (d dropping) judge(c *conn) (answer, error) {
+	there, err := c.itemOf(d.collection, d.key)
+	if err != nil || there.Sequence == 0 {
+		return answer{}, err
+	}
+	return answer{written: true, erased: true}, c.dropItem.exec(string(d.collection), d.key)
+}
+
+// durably makes a change of a durable collection through the writer.
+func (l *Log) durably(ctx context.Context, c change) error {
+	_, err := l.writer.do(ctx, newRequest(c, 1))
+	return err
+}
+
+// use runs one operation on the store, and returns its error in words that callers of the log know.
+func (l *Log) use(ctx context.Context, op eventlog.Operation, c eventlog.Collection, key string, run func() error) error {
+	err := l.ready(ctx)
+	if err == nil {
+		err = run()
+	}
+	return op.Wrap(c, key, l.ended(err))
+}
+
+// Add stores item unless its sequence is there, see eventlog.Store.
+func (l *Log) Add(ctx context.Context, c eventlog.Collection, item eventlog.Item) error {
+	checked, err := eventlog.CheckItem(eventlog.OpAdd, c, item)
+	if err != nil {
+		return err
+	}
+	return l.use(ctx, eventlog.OpAdd, c, item.Key, func() error { return explain(l.ephemera.addChunk(ctx, checked)) })
+}
+
+// Put makes item the only one under its key, see eventlog.Store.
+func (l *Log) Put(ctx context.Context, c eventlog.Collection, item eventlog.Item) error {
+	checked, err := eventlog.CheckItem(eventlog.OpPut, c, item)
+	if err != nil {
+		return err
+	}
+	return l.use(ctx, eventlog.OpPut, c, item.Key, func() error {
+		if c == eventlog.Leases {
+			return explain(l.ephemera.putLease(ctx, checked))
+		}
+		return l.durably(ctx, putting{collection: c, item: checked})
+	})
+}
+
+// Swap is Put if the newest item has the sequence was, see eventlog.Store.
+func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, was int64) error {
+	checked, err := eventlog.CheckSwap(c, item, was)
+	if err != nil {
+		return err
+	}
+	return l.use(ctx, eventlog.OpSwap, c, item.Key, func() error {
+		return l.durably(ctx, putting{collection: c, item: checked, swap: true, was: was})
+	})
+}
+
+// Newest returns the newest item of each key.
+func (l *Log) Newest(ctx context.Context, c eventlog.Collection) (found map[string]eventlog.Item, err error) {
+	if err := eventlog.CheckCollection(eventlog.OpNewest, c); err != nil {
+		return nil, err
+	}
+	err = l.use(ctx, eventlog.OpNewest, c, "", func() (err error) {
+		if c == eventlog.Leases {
+			found, err = l.ephemera.leases(ctx)
+		} else {
+			found, err = l.items(ctx, c)
+		}
+		return explain(err)
+	})
+	return found, err
+}
+
+// items reads a durable collection.
+func (l *Log) items(ctx context.Context, c eventlog.Collection) (map[string]eventlog.Item, error) {
+	found := map[string]eventlog.Item{}
+	err := l.lend(ctx, func(r *reader) error {
+		return r.items.eachUntil(ctx, func(row []driver.Value) error {
+			item, err := scanItem(row)
+			found[item.Key] = item
+			return err
+		}, string(c))
+	})
+	return found, err
+}
+
+// scanItem reads one item off a row of the table items.
+func scanItem(row []driver.Value) (item eventlog.Item, err error) {
+	item.Key, _ = row[0].(string)
+	item.Sequence, _ = row[1].(int64)
+	at, _ := row[2].(string)
+	data, _ := row[3].([]byte)
+	item.Data = append([]byte{}, data...)
+	if item.Time, err = time.Parse(time.RFC3339Nano, at); err != nil {
+		return eventlog.Item{}, fmt.Errorf("%w: item %q: %w", eventlog.ErrDamaged, item.Key, err)
+	}
+	return item, nil
+}
+
+// Items yields the items of key above sequence after.
+func (l *Log) Items(ctx context.Context, c eventlog.Collection, key string, after int64, limit int) iter.Seq2[eventlog.Item, error] {
+	return func(yield func(eventlog.Item, error) bool) {
+		eventlog.ReadItems(c, key, after, limit, func(after int64, limit int) ([]eventlog.Item, error) {
+			if err := l.ready(ctx); err != nil {
+				return nil, err
+			}
+			chunks, err := l.ephemera.chunks(ctx, key, after, limit)
+			return chunks, l.ended(explain(err))
+		}, yield)
+	}
+}
+
+// Drop deletes all items under key. What a durable collection held is overwritten in the file, and leaves the write-ahead
+// log as soon as no other connection keeps that from being emptied.
+func (l *Log) Drop(ctx context.Context, c eventlog.Collection, key string) error {
+	if err := eventlog.CheckKey(eventlog.OpDrop, c, key); err != nil {
+		return err
+	}
+	return l.use(ctx, eventlog.OpDrop, c, key, func() error {
+		if c == eventlog.Leases {
+			return explain(l.ephemera.dropLease(ctx, key))
+		}
+		return l.durably(ctx, dropping{collection: c, key: key})
+	})
+}
+
+// Prune deletes every item older than before.
+func (l *Log) Prune(ctx context.Context, c eventlog.Collection, before time.Time) (pruned int, err error) {
+	if err := eventlog.CheckCollection(eventlog.OpPrune, c); err != nil {
+		return 0, err
+	}
+	err = l.use(ctx, eventlog.OpPrune, c, "", func() (err error) {
+		pruned, err = l.ephemera.prune(ctx, before)
+		return explain(err)
+	})
+	return pruned, err
+}
