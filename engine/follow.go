@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/droverhq/drover/eventlog"
+	"github.com/google/uuid"
 )
 
 // Filter says which events a follower wants; nil wants all.
@@ -16,8 +17,10 @@ type Filter func(eventlog.Recorded) bool
 // goroutine.
 type Follower struct {
 	engine *Engine
-	after  eventlog.Position
 	filter Filter
+	// after is the last event that was looked at, event its id, and before the one in front of it.
+	before, after eventlog.Position
+	event         uuid.UUID
 }
 
 // Follow begins behind a position; 0 is the beginning of the log.
@@ -75,7 +78,7 @@ func (f *Follower) read(ctx context.Context) (page []eventlog.Recorded, err erro
 		case rec.Position > folded:
 			return page, nil
 		}
-		f.after = rec.Position
+		f.before, f.after, f.event = f.after, rec.Position, rec.ID
 		if f.filter == nil || f.filter(rec) {
 			page = append(page, rec)
 		}

@@ -196,12 +196,5 @@ func (e *Engine) pause(ctx context.Context, conflicts int) error {
 	if e.cfg.Jitter <= 0 {
 		return ctx.Err()
 	}
-	timer := time.NewTimer(time.Duration(conflicts) * rand.N(e.cfg.Jitter))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return sleep(ctx, time.Duration(conflicts)*rand.N(e.cfg.Jitter))
 }

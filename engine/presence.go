@@ -148,6 +148,14 @@ func (e *Engine) Abandoned(m *projections.Machine, age time.Duration) bool {
 	return p.isReady && m.Server != e.cfg.Server && p.stale(m.Server, e.cfg.Clock.Elapsed()-age) > 0
 }
 
+// gone says whether a server has been gone for so long that others do its work.
+func (e *Engine) gone(server domain.ID) bool {
+	p := &e.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.isReady && p.stale(server, 0) > 0
+}
+
 // stale is how long a server has been gone: since its lease stood still for policies.LeaseStale, at the earliest since
 // this server was ready, or since it read that a session began there: that was a sign of life. Negative while it lives. It
 // counts up to the last look at the leases: a server that does not see them must not take its own blindness for the

@@ -1,0 +1,194 @@
+package engine_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/memory"
+	"github.com/droverhq/drover/eventlog/sqlite"
+)
+
+// bubbleClock is the clock of a synctest bubble.
+type bubbleClock struct{ start time.Time }
+
+func (c bubbleClock) Now() time.Time         { return time.Now() }
+func (c bubbleClock) Elapsed() time.Duration { return time.Since(c.start) }
+
+// handled is what consumers of one name were told, over all servers.
+type handled struct {
+	mu  sync.Mutex
+	ids []uuid.UUID
+}
+
+func (h *handled) note(_ context.Context, page []eventlog.Recorded) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, rec := range page {
+		h.ids = append(h.ids, rec.ID)
+	}
+	return nil
+}
+
+// consumerServer is a server that runs a consumer.
+type consumerServer struct {
+	*engine.Engine
+	// end ends the server; freeze only what shows others that it lives, as if its process stood still.
+	end, freeze func()
+}
+
+func startConsumer(t *testing.T, log eventlog.Backend, n byte, c engine.Consumer) consumerServer {
+	ctx, end := context.WithCancel(t.Context())
+	e, err := engine.Open(ctx, engine.Config{Log: log, Clock: bubbleClock{time.Now()}, Server: domain.ID{15: n}})
+	require.NoError(t, err)
+	require.NoError(t, e.Start(ctx))
+	require.NoError(t, e.Lease(ctx, log))
+	alive, freeze := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() {
+		for ticker := time.NewTicker(2 * time.Second); ; {
+			select {
+			case <-ticker.C:
+				_ = e.Lease(alive, log)
+				_ = e.CatchUp(alive)
+			case <-alive.Done():
+				return
+			}
+		}
+	})
+	running.Go(func() {
+		if err := e.Consume(ctx, log, c); !errors.Is(err, context.Canceled) {
+			t.Errorf("server %d: %v", n, err)
+		}
+	})
+	return consumerServer{e, func() { end(); running.Wait() }, freeze}
+}
+
+func (s consumerServer) environments(t *testing.T, from, to int) {
+	for i := from; i < to; i++ {
+		_, err := s.Handle(t.Context(), domain.ID{}, domain.ApplyEnvironment{Name: fmt.Sprintf("env-%04d", i)})
+		require.NoError(t, err)
+	}
+}
+
+func onlyEnvironments(rec eventlog.Recorded) bool {
+	kind, _ := domain.SplitStream(rec.Stream)
+	return kind == domain.EnvironmentStreams
+}
+
+// environmentIDs are the ids of the events that the consumers here want, in the order of the log.
+func environmentIDs(t *testing.T, log eventlog.Log) (ids []uuid.UUID) {
+	for rec, err := range log.ReadAll(t.Context(), 0, 0) {
+		require.NoError(t, err)
+		if onlyEnvironments(rec) {
+			ids = append(ids, rec.ID)
+		}
+	}
+	return ids
+}
+
+func TestAConsumerThatIsStartedAgainGoesOnWithExactlyTheNextEvent(t *testing.T) {
+	folder := t.TempDir()
+	var got handled
+	c := engine.Consumer{Name: "test", Filter: onlyEnvironments, Handle: got.note}
+	for run := range 3 { // a process of its own each time, on a file
+		log, err := sqlite.Open(t.Context(), filepath.Join(folder, "drover.db"), sqlite.Config{})
+		require.NoError(t, err)
+		before := len(environmentIDs(t, log))
+		s := startConsumer(t, log, byte(run+1), c)
+		require.Eventually(t, func() bool { items, _ := log.Newest(t.Context(), eventlog.Cursors); return len(items) == 1 }, time.Minute, time.Millisecond)
+		s.environments(t, before, before+230)
+		require.Eventually(t, func() bool { got.mu.Lock(); defer got.mu.Unlock(); return len(got.ids) >= before+230 }, time.Minute, time.Millisecond)
+		s.end()
+		require.NoError(t, log.Drop(t.Context(), eventlog.Leases, s.Server().String()))
+		require.Equal(t, environmentIDs(t, log), got.ids)
+		require.NoError(t, log.Close())
+	}
+}
+
+func TestOneServerAtATimeConsumesAndAnotherTakesOverWhenItIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := memory.New()
+		var got handled
+		c := engine.Consumer{Name: "test", Filter: onlyEnvironments, Handle: got.note}
+		a := startConsumer(t, log, 1, c)
+		synctest.Wait()
+		b := startConsumer(t, log, 2, c)
+		a.environments(t, 0, 50)
+		time.Sleep(5 * time.Second)
+		require.Equal(t, environmentIDs(t, log), got.ids, "each event was handled once, although two servers run the consumer")
+
+		a.end() // killed: its lease stands still
+		b.environments(t, 50, 100)
+		time.Sleep(time.Minute)
+		require.Equal(t, environmentIDs(t, log), got.ids)
+		b.end()
+	})
+}
+
+func TestAServerThatWakesAfterItsWorkWasTakenOverAdvancesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := memory.New()
+		var got handled
+		wake := make(chan struct{})
+		a := startConsumer(t, log, 1, engine.Consumer{Name: "test", Filter: onlyEnvironments, Handle: func(context.Context, []eventlog.Recorded) error {
+			<-wake // it stands still in the middle of a page
+			return nil
+		}})
+		synctest.Wait()
+		a.environments(t, 0, 3)
+		synctest.Wait()
+		a.freeze()
+		b := startConsumer(t, log, 2, engine.Consumer{Name: "test", Filter: onlyEnvironments, Handle: got.note})
+		time.Sleep(time.Minute)
+		b.environments(t, 3, 5)
+		synctest.Wait()
+		require.Equal(t, environmentIDs(t, log), got.ids, "what the first server had in hand is handled by the second")
+		before := cursorOf(t, log)
+		close(wake)
+		synctest.Wait()
+		require.Equal(t, before, cursorOf(t, log))
+		b.end()
+		a.end()
+	})
+}
+
+func cursorOf(t *testing.T, log eventlog.Store) eventlog.Item {
+	items, err := log.Newest(t.Context(), eventlog.Cursors)
+	require.NoError(t, err)
+	return items["test"]
+}
+
+func TestAPageThatCouldNotBeHandledIsHandledAgain(t *testing.T) {
+	log := memory.New()
+	var got handled
+	var fails = errors.New("the endpoint is down")
+	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: bubbleClock{time.Now()}, Server: domain.ID{15: 1}})
+	require.NoError(t, err)
+	require.NoError(t, e.Start(t.Context()))
+	s := consumerServer{Engine: e}
+	c := engine.Consumer{Name: "test", Filter: onlyEnvironments, Handle: func(context.Context, []eventlog.Recorded) error { return fails }}
+	failed := make(chan error)
+	go func() { failed <- e.Consume(t.Context(), log, c) }()
+	require.Eventually(t, func() bool { return cursorOf(t, log).Sequence > 0 }, time.Minute, time.Millisecond)
+	s.environments(t, 0, 3)
+	require.ErrorIs(t, <-failed, fails)
+	c.Handle = got.note
+	ctx, end := context.WithCancel(t.Context())
+	go func() { failed <- e.Consume(ctx, log, c) }()
+	require.Eventually(t, func() bool { got.mu.Lock(); defer got.mu.Unlock(); return len(got.ids) == 3 }, time.Minute, time.Millisecond)
+	end()
+	require.ErrorIs(t, <-failed, context.Canceled)
+	require.Equal(t, environmentIDs(t, log), got.ids)
+}
