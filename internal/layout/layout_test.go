@@ -53,6 +53,9 @@ var table = []rule{
 	{folder: "examples", reason: "examples are files, carried along for the demo"},
 	{folder: "cmd", may: []string{"internal", ""}, reason: "main is one call"},
 	{folder: "bench", may: []string{""}, reason: "what measures may know everything, and nothing knows it"},
+	{folder: "internal/harness/harnesstest", may: []string{""}, reason: "it builds the program, so a test's result depends on all of it"},
+	{folder: "internal/harness", never: []string{"testing"},
+		reason: "it starts the program as a process and knows nothing of its inside; the demo ships it"},
 	{folder: "internal", may: []string{""}, reason: "wiring may know everything"},
 }
 
@@ -104,6 +107,8 @@ func TestTheTableRefusesWhatIsNotInIt(t *testing.T) {
 		{path: "scenario", deps: []string{module + "eventlog/sqlite"}},
 		{path: "api", deps: []string{module + "internal/server"}},
 		{path: "engine", deps: []string{module + "eventlog/sqlite"}},
+		{path: "internal/harness", deps: []string{"testing"}},
+		{path: "internal/harness", deps: []string{module + "internal/cli"}},
 	} {
 		rule, _ := ruleFor(p.path)
 		require.NotEmpty(t, rule.check(p), "%s must not import %s", p.path, p.deps)
