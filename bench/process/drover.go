@@ -2,7 +2,6 @@ package process
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -17,15 +16,13 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"syscall"
 	"time"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/internal/harness"
 )
 
 // Config says how a server runs.
@@ -36,119 +33,65 @@ type Config struct {
 	TLS            bool
 	// Log is the URL of the log; empty: a file in Folder.
 	Log string
-	// Environment is added to that of the process.
-	Environment []string
 }
 
-// Server is a drover server in a process of its own.
+// Server is a drover server in a process of its own. What it prints goes through a pipe, as under a service manager.
 type Server struct {
 	Config
 	Address string      // HOST:PORT
 	Secure  *tls.Config // what its clients trust; nil: plain
 
-	cmd    *exec.Cmd
-	client *client.Client
-	tail   tail
+	host    *harness.Host
+	spec    harness.Server
+	process *harness.Process
+	client  *client.Client
 }
 
-// tail keeps the end of what a process prints. To the process it is a pipe, as that of a service manager.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-// tailBytes is enough for the last words of a server that could not go on.
-const tailBytes = 8 << 10
-
-// Write keeps the end of what was written.
-func (t *tail) Write(text []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.text = append(t.text, text[max(0, len(text)-tailBytes):]...)
-	t.text = t.text[max(0, len(t.text)-tailBytes):]
-	return len(text), nil
-}
-
-// String is the end of what was written.
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.text)
-}
+const (
+	// readyWithin bounds the wait for a server that starts; the longest log takes a fraction of it.
+	readyWithin = 2 * time.Minute
+	// stopWithin bounds the wait for a server that was asked to end.
+	stopWithin = 2 * time.Minute
+)
 
 // Build makes the drover binary out of this checkout.
 func Build(folder string) (string, error) {
 	binary := filepath.Join(folder, "drover")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, "github.com/droverhq/drover/cmd/drover")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build drover: %w: %s", err, out)
-	}
-	return binary, nil
+	return binary, harness.Build(binary, "-trimpath", "-ldflags", "-s -w")
 }
 
 // Start runs a server and returns once it is ready.
 func Start(c Config) (*Server, error) {
-	s := &Server{Config: c}
+	s := &Server{Config: c, host: &harness.Host{Program: c.Binary, Env: harness.Environment(c.Folder)}}
 	var err error
-	if s.Address, err = freeAddress(); err != nil {
+	if s.Address, err = harness.FreeAddress(); err != nil {
 		return nil, err
 	}
+	s.spec = harness.Server{Listen: s.Address, Data: c.Folder, Tick: c.Tick, Log: c.Log}
 	if c.TLS {
 		if s.Secure, err = Certify(c.Folder); err != nil {
 			return nil, err
 		}
+		s.spec.Cert, s.spec.Key = s.file("cert.pem"), s.file("key.pem")
 	}
-	s.client = &client.Client{Servers: []string{s.url()}, HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: s.Secure}}}
-	if err := s.run(); err != nil {
+	s.client = &client.Client{Servers: []string{s.spec.URL()}, HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: s.Secure}}}
+	if err = s.run(); err == nil {
+		s.client.Token, err = s.Command("token", "create", "--scope", "admin")
+	}
+	if err != nil {
+		s.host.Close()
 		return nil, err
 	}
-	token, err := s.Command("token", "create", "--scope", "admin")
-	s.client.Token = token
-	return s, err
+	return s, nil
 }
 
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
-
-func (s *Server) url() string {
-	if s.TLS {
-		return "https://" + s.Address
-	}
-	return "http://" + s.Address
-}
-
-func (s *Server) run() error {
-	args := []string{"server", "--listen", s.Address, "--data", s.Folder, "--tick", s.Tick.String()}
-	if s.Log != "" {
-		args = append(args, "--log", s.Log)
-	}
-	if s.TLS {
-		args = append(args, "--tls-cert", s.file("cert.pem"), "--tls-key", s.file("key.pem"))
-	}
-	s.cmd = exec.Command(s.Binary, args...)
-	s.cmd.Env = append(s.environment(), s.Environment...)
-	s.cmd.Stdout, s.cmd.Stderr = &s.tail, &s.tail
-	if err := s.cmd.Start(); err != nil {
+func (s *Server) run() (err error) {
+	if s.process, err = s.host.Start(s.spec.Spec()); err != nil {
 		return err
 	}
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		var text string
-		if _, err := s.client.Get(context.Background(), "/readyz", nil, &text); err == nil {
-			return nil
-		}
-	}
-	return fmt.Errorf("the server did not become ready: %s", &s.tail)
-}
-
-func (s *Server) environment() []string {
-	return append(os.Environ(), "HOME="+s.Folder, "XDG_CONFIG_HOME=", "XDG_DATA_HOME=")
+	return s.process.Await(context.Background(), readyWithin, "become ready", func(ctx context.Context) error {
+		return harness.Ready(ctx, s.client.HTTP, s.spec.URL())
+	})
 }
 
 func (s *Server) file(name string) string { return filepath.Join(s.Folder, name) }
@@ -178,19 +121,13 @@ func Certify(folder string) (*tls.Config, error) {
 }
 
 // PID is that of the process now.
-func (s *Server) PID() int { return s.cmd.Process.Pid }
+func (s *Server) PID() int { return s.process.PID() }
 
 // Kill ends the process as a power cut would.
-func (s *Server) Kill() {
-	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
-}
+func (s *Server) Kill() { s.process.Kill() }
 
 // Stop ends the process in order.
-func (s *Server) Stop() {
-	_ = s.cmd.Process.Signal(syscall.SIGTERM)
-	_ = s.cmd.Wait()
-}
+func (s *Server) Stop() { harness.Stop(stopWithin, s.process) }
 
 // Restart stops the server, in order or not, and returns when it is ready again.
 func (s *Server) Restart(kill bool) error {
@@ -209,14 +146,14 @@ func (s *Server) Command(args ...string) (string, error) {
 
 // CommandWith is Command with a text on its standard input.
 func (s *Server) CommandWith(input string, args ...string) (string, error) {
-	cmd := exec.Command(s.Binary, args...)
-	var words bytes.Buffer
-	cmd.Env, cmd.Stdin, cmd.Stderr = s.environment(), strings.NewReader(input), &words
-	out, err := cmd.Output()
+	result, err := s.host.Run(context.Background(), input, args...)
 	if err != nil {
-		return "", fmt.Errorf("drover %s: %w: %s", strings.Join(args, " "), err, &words)
+		return "", err
 	}
-	return strings.TrimSpace(string(out)), nil
+	if result.Code != 0 {
+		return "", fmt.Errorf("drover %s: exit code %d: %s", strings.Join(args, " "), result.Code, result.Stderr)
+	}
+	return strings.TrimSpace(result.Stdout), nil
 }
 
 // Metrics reads /metrics; the keys are names with their labels as they stand there.

@@ -1,140 +1,63 @@
 package acceptance
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/droverhq/drover/internal/built"
+	"github.com/droverhq/drover/internal/harness"
+	"github.com/droverhq/drover/internal/harness/harnesstest"
 )
 
-// fleet is a server and its agents as real processes, in folders of their own.
+var program = harnesstest.NewProgram()
+
+func TestMain(m *testing.M) { os.Exit(harnesstest.Run(m)) }
+
+// fleet is a server and its agents as real processes.
 type fleet struct {
-	t       *testing.T
-	folder  string
-	binary  string
-	address string
-	env     []string
-
-	mu     sync.Mutex
-	server *exec.Cmd
-	agents map[string]*exec.Cmd
+	*harnesstest.Host
+	t      *testing.T
+	server harness.Server
+	agents map[string]*harness.Process
 }
 
-func newFleet(t *testing.T) *fleet {
+// newFleet starts a server; the returned process is the server's.
+func newFleet(t *testing.T) (*fleet, *harness.Process) {
 	t.Helper()
-	f := &fleet{t: t, folder: t.TempDir(), agents: map[string]*exec.Cmd{}, address: freeAddress(t)}
-	f.binary = filepath.Join(f.folder, "drover")
-	require.NoError(t, built.Program(f.binary))
-	f.env = []string{"HOME=" + f.folder, "PATH=" + f.folder + ":" + os.Getenv("PATH"), "YARD=" + f.folder}
-	t.Cleanup(f.stop)
-	f.startServer()
-	return f
-}
-
-func freeAddress(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// start runs drover in the background; what it prints goes to a file that a failed test shows.
-func (f *fleet) start(name string, args ...string) *exec.Cmd {
-	out, err := os.OpenFile(filepath.Join(f.folder, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	require.NoError(f.t, err)
-	defer out.Close()
-	cmd := exec.Command(f.binary, args...)
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = f.env, f.folder, out, out
-	require.NoError(f.t, cmd.Start())
-	return cmd
-}
-
-func (f *fleet) startServer() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.server = f.start("server", "server", "--listen", f.address, "--data", filepath.Join(f.folder, "server"), "--tick", "1s")
-}
-
-// killServer is kill -9 and a restart, the moment it is dead.
-func (f *fleet) killServer() {
-	f.mu.Lock()
-	dead := f.server
-	f.mu.Unlock()
-	_ = dead.Process.Kill()
-	_ = dead.Wait()
-	f.startServer()
+	f := &fleet{Host: harnesstest.NewHost(t, program), t: t, agents: map[string]*harness.Process{}}
+	f.Env = append(f.Env, "FLEET="+f.Folder)
+	f.server = harness.Server{Listen: harnesstest.FreeAddress(t), Tick: time.Second,
+		Data: filepath.Join(f.Folder, "server")}
+	server := f.Start(f.server.Spec())
+	f.AwaitReady(server, f.server.URL())
+	return f, server
 }
 
 func (f *fleet) startAgent(name, token string) {
-	f.agents[name] = f.start(name, "agent", "--server", "http://"+f.address, "--join", token, "--name", name,
-		"--environment", "production", "--role", "web", "--data", filepath.Join(f.folder, "agent-"+name))
-}
-
-// stopAgent stops an agent in order, as a service manager does.
-func (f *fleet) stopAgent(name string) {
-	_ = f.agents[name].Process.Signal(syscall.SIGTERM)
-	_ = f.agents[name].Wait()
-}
-
-func (f *fleet) stop() {
-	for _, agent := range f.agents {
-		_ = agent.Process.Kill()
-		_ = agent.Wait()
-	}
-	_ = f.server.Process.Kill()
-	_ = f.server.Wait()
-	if !f.t.Failed() {
-		return
-	}
-	logs, _ := filepath.Glob(filepath.Join(f.folder, "*.log"))
-	for _, path := range logs {
-		text, _ := os.ReadFile(path)
-		f.t.Logf("%s:\n%s", filepath.Base(path), text[max(0, len(text)-4000):])
-	}
-}
-
-// run is one command line; it returns what was printed and the exit code.
-func (f *fleet) run(stdin string, args ...string) (stdout, stderr string, code int) {
-	cmd := exec.Command(f.binary, args...)
-	var out, words bytes.Buffer
-	cmd.Env, cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = f.env, f.folder, strings.NewReader(stdin), &out, &words
-	err := cmd.Run()
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		f.t.Fatalf("drover %v: %v", args, err)
-	}
-	return out.String(), words.String(), cmd.ProcessState.ExitCode()
+	f.agents[name] = f.Start(harness.Agent{Name: name, Environment: "production", Roles: []string{"web"},
+		Servers: []string{f.server.URL()}, Join: token, Data: filepath.Join(f.Folder, "agent-"+name)}.Spec())
 }
 
 // ok is a command line that must succeed. A server that is being killed may answer nothing for a moment.
-func (f *fleet) ok(stdin string, args ...string) string {
+func (f *fleet) ok(stdin string, args ...string) (stdout string) {
 	f.t.Helper()
-	var stdout, stderr string
-	require.Eventually(f.t, func() bool {
-		var code int
-		stdout, stderr, code = f.run(stdin, args...)
-		return code == 0
-	}, 30*time.Second, 100*time.Millisecond, "drover %v: %s", args, lazy{&stderr})
+	harnesstest.Until(f.t, "drover "+strings.Join(args, " ")+" succeeds", func() error {
+		result := f.Run(stdin, args...)
+		stdout = result.Stdout
+		if result.Code != 0 {
+			return fmt.Errorf("exit code %d: %s", result.Code, result.Stderr)
+		}
+		return nil
+	})
 	return stdout
 }
-
-// lazy is a text that is read when a failure is printed.
-type lazy struct{ text *string }
-
-func (l lazy) String() string { return *l.text }
 
 type machine struct {
 	Name      string
@@ -144,13 +67,13 @@ type machine struct {
 
 // machines are what get says; nil if the server does not answer.
 func (f *fleet) machines() map[string]machine {
-	out, _, code := f.run("", "get", "machines", "-o", "json")
-	if code != 0 {
+	result := f.Run("", "get", "machines", "-o", "json")
+	if result.Code != 0 {
 		return nil
 	}
 	var list struct{ Items []machine }
-	if json.Unmarshal([]byte(out), &list) != nil || list.Items == nil {
-		require.NoError(f.t, json.Unmarshal([]byte(out), &list.Items), out)
+	if json.Unmarshal([]byte(result.Stdout), &list) != nil || list.Items == nil {
+		require.NoError(f.t, json.Unmarshal([]byte(result.Stdout), &list.Items), result.Stdout)
 	}
 	byName := map[string]machine{}
 	for _, m := range list.Items {
@@ -190,7 +113,7 @@ func (f *fleet) why(name string) why {
 
 // ran are the lines that the steps themselves wrote: what really happened on the machines.
 func (f *fleet) ran() []string {
-	text, err := os.ReadFile(filepath.Join(f.folder, "ran"))
+	text, err := os.ReadFile(filepath.Join(f.Folder, "ran"))
 	if os.IsNotExist(err) {
 		return nil
 	}
@@ -222,8 +145,8 @@ spec:
   steps:
     - name: install
       run: |
-        echo "$DROVER_MACHINE $DROVER_RELEASE $DROVER_DEPLOYMENT $DROVER_ATTEMPT" >> "$YARD/ran"
-        test ! -e "$YARD/broken-$DROVER_MACHINE"
+        echo "$DROVER_MACHINE $DROVER_RELEASE $DROVER_DEPLOYMENT $DROVER_ATTEMPT" >> "$FLEET/ran"
+        test ! -e "$FLEET/broken-$DROVER_MACHINE"
 ---
 apiVersion: drover.dev/v1
 kind: Trigger
@@ -233,7 +156,7 @@ spec: {project: shop, events: [MachineAvailable], environments: [production]}
 
 // TestAFleetIsKeptAtItsReleaseWhileTheServerIsKilledTwentyTimes is the main job, end to end.
 func TestAFleetIsKeptAtItsReleaseWhileTheServerIsKilledTwentyTimes(t *testing.T) {
-	f := newFleet(t)
+	f, server := newFleet(t)
 	f.ok(shop, "apply", "-f", "-")
 	token := strings.TrimSpace(f.ok("", "token", "create", "--join", "--uses", "0"))
 	for n := 1; n <= 3; n++ {
@@ -244,15 +167,15 @@ func TestAFleetIsKeptAtItsReleaseWhileTheServerIsKilledTwentyTimes(t *testing.T)
 	f.ok("", "deploy", "shop", "1.0", "--to", "production", "--wait", "--timeout", "30s")
 	require.Equal(t, 3, count(f.machines(), "online", "1.0"))
 
-	kills := f.killAtRandom(20)
+	kills := f.killAtRandom(server, 20)
 
 	f.startAgent("web-04", token)
 	f.eventually("the fourth machine has the release", func() bool { return f.machines()["web-04"].release() == "1.0" })
-	f.stopAgent("web-04")
+	require.Zero(t, harnesstest.Stop(f.agents["web-04"]), "exit code")
 	f.startAgent("web-04", token)
 	f.eventually("the fourth machine is back", func() bool { return f.machines()["web-04"].Presence == "online" })
 
-	require.NoError(t, os.WriteFile(filepath.Join(f.folder, "broken-web-04"), nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(f.Folder, "broken-web-04"), nil, 0o600))
 	f.ok("", "release", "create", "shop", "1.1")
 	f.ok("", "pin", "shop", "1.1", "--in", "production")
 	f.eventually("the others have the pinned release", func() bool { return count(f.machines(), "online", "1.1") == 3 })
@@ -283,8 +206,9 @@ func count(machines map[string]machine, presence, release string) (n int) {
 	return n
 }
 
-// killAtRandom kills the server n times while the test goes on; the channel is closed after the last.
-func (f *fleet) killAtRandom(n int) <-chan struct{} {
+// killAtRandom kills the server n times while the test goes on, and starts it again the moment it is dead. The channel
+// is closed after the last start.
+func (f *fleet) killAtRandom(server *harness.Process, n int) <-chan struct{} {
 	seed := rand.Uint64()
 	f.t.Logf("the server is killed with seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -292,10 +216,19 @@ func (f *fleet) killAtRandom(n int) <-chan struct{} {
 	go func() {
 		defer close(done)
 		for range n {
-			pause := time.NewTimer(time.Duration(200+random.IntN(1300)) * time.Millisecond)
-			<-pause.C
-			f.killServer()
+			select {
+			case <-time.After(time.Duration(200+random.IntN(1300)) * time.Millisecond):
+			case <-f.t.Context().Done():
+				return
+			}
+			server.Kill()
+			var err error
+			if server, err = f.Host.Host.Start(f.server.Spec()); err != nil {
+				f.t.Error(err)
+				return
+			}
 		}
 	}()
+	f.t.Cleanup(func() { <-done }) // or it would start a server after the test
 	return done
 }

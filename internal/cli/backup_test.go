@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -19,11 +18,12 @@ import (
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/eventlog/sqlite"
 	"github.com/droverhq/drover/internal/config"
+	"github.com/droverhq/drover/internal/harness/harnesstest"
 )
 
-func (s *stand) contexts() config.Contexts {
+func (s *fixture) contexts() config.Contexts {
 	s.t.Helper()
-	all, err := config.ReadContexts(filepath.Join(s.root, ".config", "drover", "contexts.json"))
+	all, err := config.ReadContexts(filepath.Join(s.Folder, ".config", "drover", "contexts.json"))
 	require.NoError(s.t, err)
 	return all
 }
@@ -36,10 +36,10 @@ func lines(t *testing.T, ran, machine string) int {
 }
 
 // eightWriters create releases until stop is called.
-func (s *stand) eightWriters() (acknowledged *atomic.Int64, stop func()) {
+func (s *fixture) eightWriters() (acknowledged *atomic.Int64, stop func()) {
 	acknowledged = &atomic.Int64{}
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &client.Client{Servers: []string{"http://127.0.0.1:" + s.port}, Token: s.contexts().List[0].Token}
+	c := &client.Client{Servers: []string{s.url()}, Token: s.contexts().List[0].Token}
 	var all sync.WaitGroup
 	for w := range 8 {
 		all.Go(func() {
@@ -71,7 +71,7 @@ func releases(t *testing.T, path string) (count int64) {
 }
 
 // restore puts a backup in the place of the log.
-func (s *stand) restore(backup string) {
+func (s *fixture) restore(backup string) {
 	s.t.Helper()
 	log := filepath.Join(s.data, "drover.db")
 	for _, end := range []string{"-wal", "-shm", ".ephemera"} {
@@ -86,7 +86,7 @@ func (s *stand) restore(backup string) {
 
 func TestABackupTakenWhileServersWriteIsRestoredAndRedeploysNothing(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	serving := s.server()
 	ran := s.shop()
 	s.ok("release", "create", "shop", "1.0")
@@ -94,7 +94,7 @@ func TestABackupTakenWhileServersWriteIsRestoredAndRedeploysNothing(t *testing.T
 	s.agent("web-01")
 	s.eventually("web-01 has 1.0", func() bool { return s.has("web-01", "1.0") })
 
-	backup := filepath.Join(s.root, "backup.db")
+	backup := filepath.Join(s.Folder, "backup.db")
 	acknowledged, stop := s.eightWriters()
 	defer stop()
 	s.eventually("they write", func() bool { return acknowledged.Load() > 50 })
@@ -113,10 +113,9 @@ func TestABackupTakenWhileServersWriteIsRestoredAndRedeploysNothing(t *testing.T
 	s.ok("release", "create", "shop", "2.0")
 	s.ok("deploy", "shop", "2.0", "--to", "production", "--wait", "--timeout", "60s")
 	require.Equal(t, 2, lines(t, ran, "web-01"))
-	require.NoError(t, serving.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, serving.Wait())
+	require.Zero(t, harnesstest.Stop(serving), "exit code")
 	s.restore(backup)
-	serving = s.server()
+	serving = s.startServer()
 	s.eventually("the agent tells what the log has lost", func() bool {
 		_, words, code := s.run("release", "create", "shop", "3.0")
 		return code == 6 && strings.Contains(words, "this log has lost events")
@@ -128,8 +127,7 @@ func TestABackupTakenWhileServersWriteIsRestoredAndRedeploysNothing(t *testing.T
 	require.Equal(t, 2, lines(t, ran, "web-01"), "what runs on web-01 was left alone")
 
 	contexts := s.contexts()
-	require.NoError(t, serving.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, serving.Wait())
+	require.Zero(t, harnesstest.Stop(serving), "exit code")
 	s.server()
 	s.ok("get", "servers")
 	require.Equal(t, contexts, s.contexts(), "no second context of the same log")
@@ -138,10 +136,10 @@ func TestABackupTakenWhileServersWriteIsRestoredAndRedeploysNothing(t *testing.T
 
 func TestABackupThatWasCutOffIsNoticedAndLeavesNothing(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	s.server()
 	s.shop()
-	whole := filepath.Join(s.root, "whole.db")
+	whole := filepath.Join(s.Folder, "whole.db")
 	s.ok("log", "backup", whole)
 	content, err := os.ReadFile(whole)
 	require.NoError(t, err)

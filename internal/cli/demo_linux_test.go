@@ -12,7 +12,7 @@ import (
 
 func TestServerAndAgentsEndWithADemoThatIsKilled(t *testing.T) {
 	t.Parallel()
-	s := newShow(t, program)
+	s := startDemo(t, program.Path(t))
 	s.until("web-03 is online")
 	require.GreaterOrEqual(t, len(s.processes()), 5, "demo, server and three agents")
 	require.NoError(t, s.cmd.Process.Kill())
@@ -30,12 +30,12 @@ func TestADemoWithoutRoomOnTheDiskSaysSo(t *testing.T) {
 		t.Cleanup(func() { _ = syscall.Unmount(place, syscall.MNT_DETACH) })
 		return place
 	}
-	s := newShowIn(t, small("2m"), program, "--once")
+	s := startDemoIn(t, small("2m"), program.Path(t), "--once")
 	require.Equal(t, 1, s.end(), "exit code")
 	require.Regexp(t, "the demo needs 16 MB in the temporary folder: /.*: no space left on device; name another place with TMPDIR", s.words.String())
 	s.leftNothing()
 
-	s = newShowIn(t, small("20m"), program, "--once")
+	s = startDemoIn(t, small("20m"), program.Path(t), "--once")
 	s.until("web-03 is online")
 	filler := filepath.Join(s.temporary, "filler")
 	fill(t, filler)

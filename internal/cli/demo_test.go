@@ -18,10 +18,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/internal/harness"
 )
 
-// show is a demo as a real process. Its temporary folder and its home are of its own, and should be empty at the end.
-type show struct {
+// demoRun is a demo as a real process. Its temporary folder and its home are its own, and should be empty at the end.
+type demoRun struct {
 	t         *testing.T
 	cmd       *exec.Cmd
 	out       io.Closer
@@ -33,31 +35,26 @@ type show struct {
 	folder    string
 }
 
-// newShow starts a demo in a folder that nobody may write in, with settings that would lead it astray.
-func newShow(t *testing.T, binary string, args ...string) *show {
+// startDemo starts a demo in a folder that nobody may write in, with settings that would lead it astray.
+func startDemo(t *testing.T, binary string, args ...string) *demoRun {
 	t.Helper()
-	return newShowIn(t, t.TempDir(), binary, args...)
+	return startDemoIn(t, t.TempDir(), binary, args...)
 }
 
-// newShowIn starts a demo whose temporary folder is to be in this place.
-func newShowIn(t *testing.T, temporary, binary string, args ...string) *show {
+// startDemoIn starts a demo whose temporary folder is to be in this place.
+func startDemoIn(t *testing.T, temporary, binary string, args ...string) *demoRun {
 	t.Helper()
-	s := &show{t: t, temporary: temporary, home: t.TempDir()}
+	s := &demoRun{t: t, temporary: temporary, home: t.TempDir()}
 	s.cmd = exec.Command(binary, append([]string{"demo"}, args...)...)
 	s.cmd.Dir = t.TempDir()
 	require.NoError(t, os.Chmod(s.cmd.Dir, 0o555))
-	for _, pair := range os.Environ() {
-		if name, _, _ := strings.Cut(pair, "="); !strings.HasPrefix(name, "DROVER_") && !strings.HasPrefix(name, "XDG_") && name != "HOME" {
-			s.cmd.Env = append(s.cmd.Env, pair)
-		}
-	}
-	s.cmd.Env = append(s.cmd.Env, "HOME=", "XDG_CONFIG_HOME="+s.home, "XDG_DATA_HOME="+s.home, "TMPDIR="+s.temporary, "NO_COLOR=1",
+	s.cmd.Env = harness.Environment("", "XDG_CONFIG_HOME="+s.home, "XDG_DATA_HOME="+s.home, "TMPDIR="+s.temporary, "NO_COLOR=1",
 		"DROVER_SERVER=http://127.0.0.1:1", "DROVER_TOKEN=none", "DROVER_LOG=postgres://127.0.0.1:1/none", "DROVER_NAME=astray", "DROVER_OUTPUT=json", "DROVER_CONFIG=/nowhere/config.yaml", "SITE=/nowhere")
 	out, err := s.cmd.StdoutPipe()
 	require.NoError(t, err)
 	s.out, s.lines = out, bufio.NewScanner(io.TeeReader(out, &s.told))
 	s.cmd.Stderr = &s.words
-	require.NoError(t, s.cmd.Start())
+	require.NoError(t, harness.Launch(s.cmd))
 	t.Cleanup(func() {
 		_ = s.cmd.Process.Kill()
 		_ = s.cmd.Wait()
@@ -71,7 +68,7 @@ func newShowIn(t *testing.T, temporary, binary string, args ...string) *show {
 var folderLine = regexp.MustCompile(`^All files are in (/.*), which (?:is removed|stays) at the end\.$`)
 
 // until reads the story up to a line that matches, and returns its groups.
-func (s *show) until(pattern string) []string {
+func (s *demoRun) until(pattern string) []string {
 	s.t.Helper()
 	wanted := regexp.MustCompile(pattern)
 	for s.lines.Scan() {
@@ -87,7 +84,7 @@ func (s *show) until(pattern string) []string {
 }
 
 // end reads the rest of the story and returns the exit code.
-func (s *show) end() int {
+func (s *demoRun) end() int {
 	s.t.Helper()
 	for s.lines.Scan() {
 		if found := folderLine.FindStringSubmatch(s.lines.Text()); found != nil {
@@ -102,7 +99,7 @@ func (s *show) end() int {
 }
 
 // leftNothing says that no file and no process of the demo is left.
-func (s *show) leftNothing() {
+func (s *demoRun) leftNothing() {
 	s.t.Helper()
 	for _, folder := range []string{s.temporary, s.home, s.cmd.Dir} {
 		left, err := os.ReadDir(folder)
@@ -113,7 +110,7 @@ func (s *show) leftNothing() {
 }
 
 // processes are those that have the demo's temporary folder in their arguments or environment, where the system tells.
-func (s *show) processes() (found []string) {
+func (s *demoRun) processes() (found []string) {
 	all, _ := filepath.Glob("/proc/[0-9]*")
 	for _, process := range all {
 		arguments, _ := os.ReadFile(filepath.Join(process, "cmdline"))
@@ -129,10 +126,10 @@ func (s *show) processes() (found []string) {
 func TestTheDemoTellsItsStoryAndLeavesNothing(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "drover")
-	text, err := os.ReadFile(program)
+	text, err := os.ReadFile(program.Path(t))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(binary, text, 0o700))
-	s := newShow(t, binary, "--once")
+	s := startDemo(t, binary, "--once")
 	s.until(`^1\. `)
 	require.NotEmpty(t, s.folder)
 	if runtime.GOOS == "linux" {
@@ -151,18 +148,18 @@ func TestTheDemoTellsItsStoryAndLeavesNothing(t *testing.T) {
 func TestADemoWhoseStoryIsNotSoFailsAndSaysWhy(t *testing.T) {
 	for name, test := range map[string]struct {
 		line  string // after this one
-		spoil func(s *show, found []string) error
+		spoil func(s *demoRun, found []string) error
 		says  string
 	}{
-		"an agent dies": {`web-01 is online: its agent is process (\d+)`, func(_ *show, found []string) error {
+		"an agent dies": {`web-01 is online: its agent is process (\d+)`, func(_ *demoRun, found []string) error {
 			id, err := strconv.Atoi(found[1])
 			return errors.Join(err, syscall.Kill(id, syscall.SIGKILL))
 		}, `the agent of web-01 \(process \d+\) ended by itself: signal: killed`},
-		"a step cannot write": {`A server runs at`, func(s *show, _ []string) error {
+		"a step cannot write": {`A server runs at`, func(s *demoRun, _ []string) error {
 			site := filepath.Join(s.folder, "machines", "web-02", "site")
 			return errors.Join(os.MkdirAll(site, 0o700), os.WriteFile(filepath.Join(site, "disk-is-full"), nil, 0o600))
 		}, "expected `drover deploy site 1.0 .*` to end with exit code 0, and saw that it ended with 3: "},
-		"a machine is deployed to twice": {`web-04 serves its page`, func(s *show, _ []string) error {
+		"a machine is deployed to twice": {`web-04 serves its page`, func(s *demoRun, _ []string) error {
 			file, err := os.OpenFile(filepath.Join(s.folder, "machines", "web-02", "site", "attempts.txt"), os.O_APPEND|os.O_WRONLY, 0)
 			if err != nil {
 				return err
@@ -170,14 +167,14 @@ func TestADemoWhoseStoryIsNotSoFailsAndSaysWhy(t *testing.T) {
 			_, err = fmt.Fprintln(file, "1.0 another-deployment")
 			return errors.Join(err, file.Close())
 		}, "expected the steps on web-02 to have run for 1.0, and saw that they ran for 1.0 1.0"},
-		"the server dies": {`A server runs at .* \(process (\d+)\)`, func(_ *show, found []string) error {
+		"the server dies": {`A server runs at .* \(process (\d+)\)`, func(_ *demoRun, found []string) error {
 			id, err := strconv.Atoi(found[1])
 			return errors.Join(err, syscall.Kill(id, syscall.SIGKILL))
 		}, `the server \(process \d+\) ended by itself: signal: killed`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newShow(t, program, "--once")
+			s := startDemo(t, program.Path(t), "--once")
 			require.NoError(t, test.spoil(s, s.until(test.line)))
 			require.Equal(t, 1, s.end(), "exit code")
 			require.Regexp(t, test.says, s.words.String())
@@ -191,7 +188,7 @@ func TestADemoWhoseStoryIsNotSoFailsAndSaysWhy(t *testing.T) {
 // TestWhatADemoSaysAboutLookingAroundWorksWordForWord runs each of the commands that it prints.
 func TestWhatADemoSaysAboutLookingAroundWorksWordForWord(t *testing.T) {
 	t.Parallel()
-	s := newShow(t, program, "--tick", "1s")
+	s := startDemo(t, program.Path(t), "--tick", "1s")
 	s.until(`^The fleet stays up until`)
 	s.until(`^  \. `)
 	door := strings.TrimSpace(s.lines.Text())
@@ -223,7 +220,7 @@ func TestADemoThatIsInterruptedStopsAllThatItStarted(t *testing.T) {
 			if end == syscall.SIGHUP && signal.Ignored(end) {
 				t.Skip("these tests were started by nohup, and so is the demo: it outlives its terminal")
 			}
-			s := newShow(t, program)
+			s := startDemo(t, program.Path(t))
 			s.until("web-03 is online")
 			require.NoError(t, s.cmd.Process.Signal(end))
 			require.NoError(t, s.cmd.Process.Signal(end), "the second does not cut the cleaning up short")
@@ -236,7 +233,7 @@ func TestADemoThatIsInterruptedStopsAllThatItStarted(t *testing.T) {
 
 func TestAKeptFolderShowsThatAllEndedInOrder(t *testing.T) {
 	t.Parallel()
-	s := newShow(t, program, "--keep")
+	s := startDemo(t, program.Path(t), "--keep")
 	s.until("web-01 is online")
 	require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
 	require.Equal(t, 1, s.end(), "exit code")
@@ -251,7 +248,7 @@ func TestAKeptFolderShowsThatAllEndedInOrder(t *testing.T) {
 
 func TestADemoWhoseReaderHasGoneStopsAllThatItStarted(t *testing.T) {
 	t.Parallel()
-	s := newShow(t, program)
+	s := startDemo(t, program.Path(t))
 	s.until("web-01 is online")
 	require.NoError(t, s.out.Close())
 	require.Equal(t, 1, s.end(), "exit code")
@@ -267,7 +264,7 @@ func TestADemoThatCannotHaveAFolderSaysSo(t *testing.T) {
 		file:              file + ": not a directory",
 		file + "-missing": file + "-missing: no such file or directory",
 	} {
-		run := exec.Command(program, "demo", "--once")
+		run := exec.Command(program.Path(t), "demo", "--once")
 		run.Env = append(os.Environ(), "TMPDIR="+place)
 		out, err := run.CombinedOutput()
 		require.Error(t, err)

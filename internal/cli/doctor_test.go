@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -10,11 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/internal/config"
+	"github.com/droverhq/drover/internal/harness/harnesstest"
 )
 
 func TestTheDoctorSeesADamagedLogWithItsServerAndWithout(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	server := s.server()
 	s.shop()
 	path := filepath.Join(s.data, "drover.db")
@@ -23,8 +23,7 @@ func TestTheDoctorSeesADamagedLogWithItsServerAndWithout(t *testing.T) {
 	require.Equal(t, 1, code, stdout)
 	require.Regexp(t, `(?m)^bad\tlog\tverify: .*environment/production.*\tdrover log verify`, stdout)
 
-	require.NoError(t, server.Process.Kill())
-	_ = server.Wait()
+	server.Kill()
 	stdout, stderr, code := s.run("doctor", "--log", "sqlite:"+path)
 	require.Equal(t, 1, code, stdout)
 	require.Regexp(t, `(?m)^bad\tlog\t.*environment/production`, stdout)
@@ -33,7 +32,7 @@ func TestTheDoctorSeesADamagedLogWithItsServerAndWithout(t *testing.T) {
 
 func TestTheDoctorSeesACertificateThatEnds(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	dir := t.TempDir()
 	selfSigned(t, dir, "", "127.0.0.1") // good for a day
 	s.process("server", "--data", s.data, "--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", filepath.Join(dir, "key.pem"))
@@ -45,7 +44,7 @@ func TestTheDoctorSeesACertificateThatEnds(t *testing.T) {
 
 func TestTheDoctorShowsNoPasswordOfALog(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	for _, log := range []string{"postgres://drover:hunter2@127.0.0.1:1/drover", "postgres://drover@127.0.0.1:1/drover?sslmode=disable&password=hunter2",
 		"postgress://drover:hunter2@127.0.0.1:1/drover?sslPassword=hunter2", "postgres://drover:hunter2 @127.0.0.1:1/drover"} {
 		for _, format := range []string{"table", "json"} {
@@ -59,17 +58,17 @@ func TestTheDoctorShowsNoPasswordOfALog(t *testing.T) {
 
 func TestTheDoctorSeesTwoLogsBehindOneContextAndItsCommandTakesOneOut(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	serving := s.server()
 	s.shop()
-	backup := filepath.Join(s.root, "backup.db")
+	backup := filepath.Join(s.Folder, "backup.db")
 	s.ok("log", "backup", backup)
-	mine, copied := "http://127.0.0.1:"+s.port, "http://127.0.0.1:"+freePort(t)
-	s.process("server", "--log", "sqlite:"+backup, "--data", filepath.Join(s.root, "look"), "--listen", strings.TrimPrefix(copied, "http://"))
+	mine, copied := s.url(), "http://"+harnesstest.FreeAddress(t)
+	s.process("server", "--log", "sqlite:"+backup, "--data", filepath.Join(s.Folder, "look"), "--listen", strings.TrimPrefix(copied, "http://"))
 	s.eventually("the copy is served", func() bool { _, _, code := s.run("--server", copied, "get", "machines"); return code == 0 })
 	require.Equal(t, []string{mine}, s.contexts().List[0].Servers)
 
-	path := filepath.Join(s.root, ".config", "drover", "contexts.json")
+	path := filepath.Join(s.Folder, ".config", "drover", "contexts.json")
 	require.NoError(t, config.ChangeContexts(path, func(all *config.Contexts) (bool, error) {
 		all.List[0].Servers = append(all.List[0].Servers, copied)
 		return true, nil
@@ -78,18 +77,14 @@ func TestTheDoctorSeesTwoLogsBehindOneContextAndItsCommandTakesOneOut(t *testing
 	require.Equal(t, 1, code, stdout)
 	require.Contains(t, stdout, "bad\tserver\t"+mine+" and "+copied+" serve two logs")
 
-	require.NoError(t, serving.Process.Kill())
-	_ = serving.Wait()
+	serving.Kill()
 	stdout, _, code = s.run("doctor")
 	require.Zero(t, code, stdout)
 	_, do, found := strings.Cut(stdout, "if it is gone for good: ")
 	require.True(t, found, stdout)
 	do, _, _ = strings.Cut(do, "\n")
 	if _, err := exec.LookPath("jq"); err != nil {
-		if os.Getenv("DROVER_TEST_REQUIRE") == "all" {
-			t.Fatal("jq is missing")
-		}
-		t.Skip("jq is missing")
+		without(t, "jq")
 	}
 	out, err := exec.Command("sh", "-c", do).CombinedOutput()
 	require.NoError(t, err, "%s: %s", do, out)

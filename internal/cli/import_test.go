@@ -15,22 +15,19 @@ import (
 )
 
 // killedImport imports archive into a log at path and kills that in the middle; ok says that it was still at work.
-func (s *stand) killedImport(archive, path string) (ok bool) {
+func (s *fixture) killedImport(archive, path string) (ok bool) {
 	ctx := context.Background()
 	importing := s.process("log", "import", archive, "--log", "sqlite:"+path)
-	ended := make(chan struct{})
-	go func() { defer close(ended); _ = importing.Wait() }()
 	for begun := false; !begun; {
 		select {
-		case <-ended:
+		case <-importing.Ended():
 			return false
 		default:
 			info, err := os.Stat(path + "-wal") // it grows with each append
 			begun = err == nil && info.Size() > 200<<10
 		}
 	}
-	_ = importing.Process.Kill() // it may have ended just now
-	<-ended
+	importing.Kill() // it may have ended just now
 	log, err := sqlite.Open(ctx, path, sqlite.Config{})
 	require.NoError(s.t, err)
 	defer log.Close()
@@ -41,23 +38,23 @@ func (s *stand) killedImport(archive, path string) (ok bool) {
 
 func TestAnImportKilledHalfWayKeepsServersOffAndIsRepeated(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
-	source := newStand(t)
+	s := newFixture(t)
+	source := newFixture(t)
 	source.server()
 	var many strings.Builder
 	for n := range 1500 {
 		fmt.Fprintf(&many, "---\napiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: e-%d}\n", n)
 	}
-	file := filepath.Join(source.root, "many.yaml")
+	file := filepath.Join(source.Folder, "many.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(many.String()), 0o600))
 	source.ok("apply", "-f", file)
-	archive := filepath.Join(source.root, "log.jsonl")
+	archive := filepath.Join(source.Folder, "log.jsonl")
 	source.ok("log", "export", archive)
 
 	path := ""
 	for try := 0; path == ""; try++ {
 		require.Less(t, try, 20, "the import is never caught at work")
-		if to := filepath.Join(s.root, fmt.Sprint("try-", try), "drover.db"); s.killedImport(archive, to) {
+		if to := filepath.Join(s.Folder, fmt.Sprint("try-", try), "drover.db"); s.killedImport(archive, to) {
 			path = to
 		}
 	}
@@ -71,7 +68,7 @@ func TestAnImportKilledHalfWayKeepsServersOffAndIsRepeated(t *testing.T) {
 	_, words, code := s.run("log", "import", archive, "--log", log)
 	require.Zero(t, code, words)
 	require.NotContains(t, words, " 0 of them new")
-	copied := filepath.Join(s.root, "again.jsonl")
+	copied := filepath.Join(s.Folder, "again.jsonl")
 	s.ok("log", "export", copied, "--log", log)
 	want, err := os.ReadFile(archive)
 	require.NoError(t, err)

@@ -1,133 +1,77 @@
 package cli_test
 
 import (
-	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/internal/harness"
+	"github.com/droverhq/drover/internal/harness/harnesstest"
 )
 
-// stand is a home of its own with a server in it; agents and commands run as processes.
-type stand struct {
-	t    *testing.T
-	root string
-	data string
-	port string
-	env  []string
+// fixture is a home of its own for one server; agents and commands run in it as processes.
+type fixture struct {
+	*harnesstest.Host
+	t       *testing.T
+	data    string // the server's folder
+	address string // HOST:PORT of the server
 }
 
-func newStand(t *testing.T) *stand {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	s := &stand{t: t, root: t.TempDir(), port: freePort(t)}
-	s.data = filepath.Join(s.root, "data")
-	for _, pair := range os.Environ() {
-		if !strings.HasPrefix(pair, "DROVER_") && !strings.HasPrefix(pair, "XDG_") && !strings.HasPrefix(pair, "HOME=") {
-			s.env = append(s.env, pair)
-		}
-	}
-	s.env = append(s.env, "HOME="+s.root, "DROVER_TICK=1s", "DROVER_LISTEN=127.0.0.1:"+s.port)
-	return s
+	address := harnesstest.FreeAddress(t)
+	host := harnesstest.NewHost(t, program, "DROVER_TICK=1s", "DROVER_LISTEN="+address)
+	return &fixture{Host: host, t: t, data: filepath.Join(host.Folder, "data"), address: address}
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	port, err := openPort()
-	require.NoError(t, err)
-	return port
-}
+func (s *fixture) url() string { return "http://" + s.address }
 
-func openPort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, err
-}
-
-// process starts drover in the background. It is killed at the end of the test; what it wrote to stderr is
-// shown if the test failed.
-func (s *stand) process(args ...string) *exec.Cmd {
+// process starts drover in the background.
+func (s *fixture) process(args ...string) *harness.Process {
 	s.t.Helper()
-	cmd := exec.Command(program, args...)
-	cmd.Env, cmd.Dir = s.env, s.root
-	said := &tail{}
-	cmd.Stderr, cmd.Stdout = said, said
-	require.NoError(s.t, cmd.Start())
-	s.t.Cleanup(func() {
-		if cmd.ProcessState == nil {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-		if s.t.Failed() {
-			s.t.Logf("drover %s:\n%s", strings.Join(args, " "), said)
-		}
-	})
-	return cmd
-}
-
-// tail keeps the end of what is written.
-type tail struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-func (b *tail) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.text = append(b.text, p...)
-	b.text = b.text[max(0, len(b.text)-20_000):]
-	return len(p), nil
-}
-
-func (b *tail) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return string(b.text)
+	return s.Start(harness.Spec{Name: "drover " + strings.Join(args, " "), Args: args})
 }
 
 // run runs one command to its end.
-func (s *stand) run(args ...string) (stdout, stderr string, code int) {
+func (s *fixture) run(args ...string) (stdout, stderr string, code int) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
-	defer cancel()
-	var out, words bytes.Buffer
-	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = s.env, s.root, &out, &words
-	_ = cmd.Run()
-	return out.String(), words.String(), cmd.ProcessState.ExitCode()
+	result := s.Run("", args...)
+	return result.Stdout, result.Stderr, result.Code
 }
 
 // ok runs one command that must succeed.
-func (s *stand) ok(args ...string) string {
+func (s *fixture) ok(args ...string) string {
 	s.t.Helper()
 	stdout, stderr, code := s.run(args...)
 	require.Zero(s.t, code, "drover %s: %s", strings.Join(args, " "), stderr)
 	return strings.TrimSpace(stdout)
 }
 
-func (s *stand) server() *exec.Cmd { return s.process("server", "--data", s.data) }
+// server starts the server and returns when it is ready.
+func (s *fixture) server() *harness.Process {
+	s.t.Helper()
+	p := s.startServer()
+	s.AwaitReady(p, s.url())
+	return p
+}
+
+// startServer starts the server. The commands that follow meet one that may not be ready yet.
+func (s *fixture) startServer() *harness.Process { return s.process("server", "--data", s.data) }
 
 // shop is an environment and a project whose step leaves a line for each time that it runs.
-func (s *stand) shop() (ran string) {
+func (s *fixture) shop() (ran string) {
 	s.t.Helper()
-	ran = filepath.Join(s.root, "ran")
+	ran = filepath.Join(s.Folder, "ran")
 	text := fmt.Sprintf(`
 apiVersion: drover.dev/v1
 kind: Environment
@@ -148,27 +92,26 @@ kind: Trigger
 metadata: {name: joins}
 spec: {project: shop, events: [MachineAvailable], environments: [production]}
 `, ran)
-	file := filepath.Join(s.root, "shop.yaml")
+	file := filepath.Join(s.Folder, "shop.yaml")
 	require.NoError(s.t, os.WriteFile(file, []byte(text), 0o600))
 	s.ok("apply", "-f", file)
 	return ran
 }
 
-func (s *stand) agent(name string) *exec.Cmd {
+func (s *fixture) agent(name string) *harness.Process {
 	s.t.Helper()
-	join := s.ok("token", "create", "--join")
-	return s.process("agent", "--server", "http://127.0.0.1:"+s.port, "--join", join, "--name", name, "--environment", "production",
-		"--data", filepath.Join(s.root, name))
+	return s.Start(harness.Agent{Name: name, Environment: "production", Servers: []string{s.url()}, Join: s.ok("token", "create", "--join"),
+		Data: filepath.Join(s.Folder, name)}.Spec())
 }
 
 // eventually waits for what must come.
-func (s *stand) eventually(what string, come func() bool) {
+func (s *fixture) eventually(what string, come func() bool) {
 	s.t.Helper()
 	require.Eventually(s.t, come, patience, 100*time.Millisecond, what)
 }
 
 // has says whether the last success of shop on a machine is of this release.
-func (s *stand) has(machine, release string) bool {
+func (s *fixture) has(machine, release string) bool {
 	stdout, _, code := s.run("get", "machine", machine, "-o", "json")
 	var m explain.Machine
 	if code != 0 || json.Unmarshal([]byte(stdout), &m) != nil {
@@ -184,7 +127,7 @@ func (s *stand) has(machine, release string) bool {
 
 func TestAServerKilledAgainAndAgainForgetsNothingAndRunsNothingTwice(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	server := s.server()
 	ran := s.shop()
 	s.ok("release", "create", "shop", "1.0")
@@ -198,9 +141,8 @@ func TestAServerKilledAgainAndAgainForgetsNothingAndRunsNothingTwice(t *testing.
 		release := fmt.Sprint("1.", round)
 		s.ok("release", "create", "shop", release)
 		acknowledged = append(acknowledged, s.ok("deploy", "shop", release, "--to", "production"))
-		require.NoError(t, server.Process.Kill())
-		_ = server.Wait()
-		server = s.server()
+		server.Kill()
+		server = s.startServer()
 	}
 	for _, name := range machines {
 		s.eventually(name+" has the last release", func() bool { return s.has(name, "1.5") })
@@ -220,25 +162,22 @@ func TestAServerKilledAgainAndAgainForgetsNothingAndRunsNothingTwice(t *testing.
 
 func TestAServerThatIsAskedToStopEndsInOrder(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	server := s.server()
 	s.shop()
 	agent := s.agent("web-01")
 	s.eventually("the agent is online", func() bool { return strings.Contains(s.ok("get", "machines"), "online") })
-	require.NoError(t, server.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, server.Wait(), "exit code 0")
-	server = s.server()
+	require.Zero(t, harnesstest.Stop(server), "exit code")
+	server = s.startServer()
 	s.ok("get", "machines")
-	require.NoError(t, agent.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, agent.Wait(), "exit code 0")
+	require.Zero(t, harnesstest.Stop(agent), "exit code")
 	s.eventually("the machine is offline at once", func() bool { return strings.Contains(s.ok("get", "machines"), "offline") })
-	require.NoError(t, server.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, server.Wait())
+	require.Zero(t, harnesstest.Stop(server), "exit code")
 }
 
 func TestAnAnswerThatWasLostDoesNothingTwice(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	s.server()
 	s.ok("get", "servers")
 	before := strings.Count(s.ok("token", "list", "-o", "name"), "token/")
@@ -246,7 +185,7 @@ func TestAnAnswerThatWasLostDoesNothingTwice(t *testing.T) {
 	// The first answer is lost on the way: the connection ends after the server has done its work.
 	lost := 0
 	broken := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		passed, err := http.NewRequest(r.Method, "http://127.0.0.1:"+s.port+r.URL.String(), r.Body)
+		passed, err := http.NewRequest(r.Method, s.url()+r.URL.String(), r.Body)
 		if err == nil {
 			passed.Header = r.Header
 			if answer, err := http.DefaultClient.Do(passed); err == nil {

@@ -23,7 +23,7 @@ func TestTheQuickStartOfTheReadmeWorksWordForWord(t *testing.T) {
 	lines := quickStart(t)
 	require.LessOrEqual(t, len(lines), 6, "the quick start has at most six lines")
 
-	s := newStand(t)
+	s := newFixture(t)
 	repository, err := filepath.Abs("../..")
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -31,7 +31,7 @@ func TestTheQuickStartOfTheReadmeWorksWordForWord(t *testing.T) {
 	script := "set -eu\n" + strings.Join(lines, "\n") + "\nkill %1 %2; wait\n"
 	shell := exec.CommandContext(ctx, "bash", "-m", "-c", script)
 	shell.Dir = repository
-	shell.Env = append(s.env, "DROVER_DATA="+s.data, "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"), "GOPATH="+goEnv(t, "GOPATH"))
+	shell.Env = append(s.Env, "DROVER_DATA="+s.data, "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"), "GOPATH="+goEnv(t, "GOPATH"))
 	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	shell.Cancel = func() error { return syscall.Kill(-shell.Process.Pid, syscall.SIGKILL) }
 	shell.WaitDelay = 10 * time.Second

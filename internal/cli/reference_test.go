@@ -28,11 +28,11 @@ func TestTheCommandReferenceIsUpToDate(t *testing.T) {
 }
 
 func TestEveryCommandHasAManPage(t *testing.T) {
-	s := newStand(t)
+	s := newFixture(t)
 	s.ok("man", "--dir", "pages")
 	for _, cmd := range cli.Commands() {
 		path := strings.Fields(cmd.CommandPath())
-		page, err := os.ReadFile(filepath.Join(s.root, "pages", strings.Join(path, "-")+".1"))
+		page, err := os.ReadFile(filepath.Join(s.Folder, "pages", strings.Join(path, "-")+".1"))
 		require.NoError(t, err)
 		for _, section := range []string{".TH", ".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION", ".SH EXAMPLES", ".SH EXIT STATUS"} {
 			require.Contains(t, string(page), section, cmd.CommandPath())

@@ -14,17 +14,17 @@ import (
 // An agent is not told once and for all: it tries again, for its token may be mended. Only a revoked token ends it.
 func TestAnAgentThatIsRefusedSaysWhyAndTriesAgain(t *testing.T) {
 	t.Parallel()
-	y := newWrongYard(t)
-	file := func(name string) string { return y.names.Replace("$DIR/" + name) }
-	y.ok("apply", "-f", file("shop.yaml"))
-	usedUp := y.ok("token", "create", "--join")
-	y.process("agent", "--server", "http://127.0.0.1:"+y.port, "--join", usedUp, "--name", "first", "--environment", "production", "--data", filepath.Join(y.root, "first"))
-	y.eventually("the first agent joins", func() bool { _, _, code := y.run("get", "machine", "first"); return code == 0 })
-	revoked := y.ok("token", "create", "--join", "--uses", "5")
-	y.ok("token", "revoke", strings.Split(revoked, ".")[0])
-	expired := y.ok("token", "create", "--join", "--for", "1s")
+	m := newMisuse(t)
+	file := func(name string) string { return m.names.Replace("$DIR/" + name) }
+	m.ok("apply", "-f", file("shop.yaml"))
+	usedUp := m.ok("token", "create", "--join")
+	m.process("agent", "--server", m.url(), "--join", usedUp, "--name", "first", "--environment", "production", "--data", filepath.Join(m.Folder, "first"))
+	m.eventually("the first agent joins", func() bool { _, _, code := m.run("get", "machine", "first"); return code == 0 })
+	revoked := m.ok("token", "create", "--join", "--uses", "5")
+	m.ok("token", "revoke", strings.Split(revoked, ".")[0])
+	expired := m.ok("token", "create", "--join", "--for", "1s")
 	made := time.Now()
-	y.eventually("the token expires", func() bool { return time.Since(made) > time.Second })
+	m.eventually("the token expires", func() bool { return time.Since(made) > time.Second })
 	for name, test := range map[string]struct {
 		join, server string
 		more         []string
@@ -36,39 +36,35 @@ func TestAnAgentThatIsRefusedSaysWhyAndTriesAgain(t *testing.T) {
 		"used up":            {usedUp, "", nil, "the join token has no use left of 1 (ask for another one)", -1},
 		"expired":            {expired, "", nil, "the join token expired at ", -1},
 		"revoked":            {revoked, "", nil, "was revoked", 4},
-		"for people":         {y.names.Replace("$READ"), "", nil, "the join token is not known", -1},
-		"another place":      {y.ok("token", "create", "--join", "--environment", "staging"), "", nil, "is not good for environment", -1},
-		"another role":       {y.ok("token", "create", "--join", "--role", "db"), "", []string{"--role", "web"}, "is not good for role", -1},
-		"no such place":      {y.ok("token", "create", "--join"), "", []string{"--environment", "prodction"}, `environment \"prodction\" does not exist`, -1},
+		"for people":         {m.names.Replace("$READ"), "", nil, "the join token is not known", -1},
+		"another place":      {m.ok("token", "create", "--join", "--environment", "staging"), "", nil, "is not good for environment", -1},
+		"another role":       {m.ok("token", "create", "--join", "--role", "db"), "", []string{"--role", "web"}, "is not good for role", -1},
+		"no such place":      {m.ok("token", "create", "--join"), "", []string{"--environment", "prodction"}, `environment \"prodction\" does not exist`, -1},
 		"plain to TLS":       {"x.y", "http://127.0.0.1:$TLSPORT", nil, "http://127.0.0.1:$TLSPORT speaks TLS; write https:// instead of http://", -1},
-		"TLS to plain":       {"x.y", "https://127.0.0.1:" + y.port, nil, "speaks HTTP without TLS; write http:// instead of https://", -1},
+		"TLS to plain":       {"x.y", "https://" + m.address, nil, "speaks HTTP without TLS; write http:// instead of https://", -1},
 		"unknown authority":  {"x.y", "https://127.0.0.1:$TLSPORT", nil, "is from an authority that this machine does not know; name the authority", -1},
 		"an unknown host":    {"x.y", "http://drover.invalid:7070", nil, `no host with the name \"drover.invalid\" is known`, -1},
 		"no server of ours":  {"x.y", "$STRANGER", nil, "is it a drover server?", -1},
-		"a name with colour": {y.ok("token", "create", "--join"), "", []string{"--name", "\x1b[31mred"}, `machine \"`, 4},
+		"a name with colour": {m.ok("token", "create", "--join"), "", []string{"--name", "\x1b[31mred"}, `machine \"`, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
-			server := "http://127.0.0.1:" + y.port
+			server := m.url()
 			if test.server != "" {
-				server = y.names.Replace(test.server)
+				server = m.names.Replace(test.server)
 			}
 			args := append([]string{"agent", "--server", server, "--name", "late", "--environment", "production", "--data", t.TempDir()}, test.more...)
 			if test.join != "" {
 				args = append(args, "--join", test.join)
 			}
-			cmd := exec.Command(program, args...)
-			cmd.Env, cmd.Dir = y.env, y.root
-			said := &tail{}
-			cmd.Stderr = said
-			require.NoError(t, cmd.Start())
-			defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
-			y.eventually("it says why", func() bool { return strings.Contains(said.String(), y.names.Replace(test.says)) })
+			agent := m.process(args...)
+			defer agent.Kill()
+			said := func() string { return agent.Tail(20_000) }
+			m.eventually("it says why", func() bool { return strings.Contains(said(), m.names.Replace(test.says)) })
 			if test.code >= 0 {
-				_ = cmd.Wait()
-				require.Equal(t, test.code, cmd.ProcessState.ExitCode(), said.String())
+				require.Equal(t, test.code, agent.State().ExitCode(), said())
 			}
-			require.NotContains(t, said.String(), "\x1b")
-			require.NotRegexp(t, `goroutine |failed to`, said.String())
+			require.NotContains(t, said(), "\x1b")
+			require.NotRegexp(t, `goroutine |failed to`, said())
 		})
 	}
 }
@@ -80,13 +76,13 @@ func TestOutputThatNobodyTakesIsSaidAndIsAnError(t *testing.T) {
 		without(t, "/dev/full: %v", err)
 	}
 	defer full.Close()
-	s := newStand(t)
+	s := newFixture(t)
 	s.server()
 	s.shop()
 	for _, typed := range []string{"get projects", "get projects -o json", "events", "log export -", "--help", "deploy --help", "completion bash", "version", "doctor", "diff -f shop.yaml -o json"} {
-		cmd := exec.Command(program, strings.Fields(typed)...)
+		cmd := s.Command(t.Context(), strings.Fields(typed)...)
 		var said strings.Builder
-		cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = s.env, s.root, full, &said
+		cmd.Stdout, cmd.Stderr = full, &said
 		_ = cmd.Run()
 		require.Equal(t, 1, cmd.ProcessState.ExitCode(), "%s: %s", typed, said.String())
 		require.Contains(t, said.String(), "stdout takes no more: no space left on device", typed)
@@ -96,9 +92,9 @@ func TestOutputThatNobodyTakesIsSaidAndIsAnError(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	require.NoError(t, r.Close())
-	cmd := exec.Command(program, "events", "-o", "jsonl")
+	cmd := s.Command(t.Context(), "events", "-o", "jsonl")
 	var said strings.Builder
-	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = s.env, s.root, w, &said
+	cmd.Stdout, cmd.Stderr = w, &said
 	require.Error(t, cmd.Run())
 	require.NoError(t, w.Close())
 	require.NotContains(t, said.String(), "goroutine")
@@ -106,11 +102,11 @@ func TestOutputThatNobodyTakesIsSaidAndIsAnError(t *testing.T) {
 
 func TestAClosedStdinIsAnEmptyOne(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	s.server()
 	s.ok("get", "servers")
-	cmd := exec.Command("sh", "-c", program+" apply -f - <&-")
-	cmd.Env, cmd.Dir = s.env, s.root
+	cmd := exec.Command("sh", "-c", s.Program+" apply -f - <&-")
+	cmd.Env, cmd.Dir = s.Env, s.Folder
 	text, err := cmd.CombinedOutput()
 	require.Error(t, err)
 	require.Equal(t, 1, cmd.ProcessState.ExitCode())

@@ -15,33 +15,13 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/droverhq/drover/internal/built"
+	"github.com/droverhq/drover/internal/harness"
+	"github.com/droverhq/drover/internal/harness/harnesstest"
 )
 
-// program is the real drover, built once for all tests of this package.
-var program string
+var program = harnesstest.NewProgram("-ldflags", "-X github.com/droverhq/drover/internal/cli.version=v0-test")
 
-func TestMain(m *testing.M) {
-	code, err := withProgram(m.Run)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func withProgram(run func() int) (int, error) {
-	folder, err := os.MkdirTemp("", "drover-cli-*")
-	if err != nil {
-		return 1, err
-	}
-	defer os.RemoveAll(folder)
-	program = filepath.Join(folder, "drover")
-	if err := built.Program(program, "-ldflags", "-X github.com/droverhq/drover/internal/cli.version=v0-test"); err != nil {
-		return 1, err
-	}
-	return run(), nil
-}
+func TestMain(m *testing.M) { os.Exit(harnesstest.Run(m)) }
 
 // TestTerminalSessions runs the files in testdata/sessions, each with a home, a data folder and a port of
 // its own. Servers and agents in them are processes.
@@ -55,37 +35,36 @@ func TestTerminalSessions(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/sessions",
 		RequireExplicitExec: true,
-		Setup:               setUp,
+		Setup:               setUp(t),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "until": cmdUntil, "keep": cmdKeep, "seed": cmdSeed, "object": cmdObject,
 		},
 	})
 }
 
-// setUp gives a session nothing of the user who runs the tests.
-func setUp(e *testscript.Env) error {
-	home := filepath.Join(e.WorkDir, "home")
-	var kept []string
-	for _, pair := range e.Vars {
-		if !strings.HasPrefix(pair, "DROVER_") && !strings.HasPrefix(pair, "XDG_") {
-			kept = append(kept, pair)
+// setUp gives a session a home, a data folder and an address of its own.
+func setUp(t *testing.T) func(*testscript.Env) error {
+	path := filepath.Dir(program.Path(t)) + string(os.PathListSeparator) + os.Getenv("PATH")
+	return func(e *testscript.Env) error {
+		home := filepath.Join(e.WorkDir, "home")
+		e.Setenv("HOME", home)
+		e.Setenv("PATH", path)
+		e.Setenv("DROVER_DATA", filepath.Join(e.WorkDir, "data"))
+		e.Setenv("DROVER_LISTEN", "127.0.0.1:0")
+		e.Setenv("DROVER_TICK", "1s")
+		e.Setenv("CONTEXTS", filepath.Join(home, ".config", "drover", "contexts.json"))
+		e.Setenv("TZ", "UTC")
+		address, err := harness.FreeAddress()
+		if err != nil {
+			return err
 		}
+		e.Setenv("PORT", portOf(address)) // for a server that comes back to the same address
+		return os.MkdirAll(home, 0o700)
 	}
-	e.Vars = kept
-	e.Setenv("HOME", home)
-	e.Setenv("PATH", filepath.Dir(program)+string(os.PathListSeparator)+os.Getenv("PATH"))
-	e.Setenv("DROVER_DATA", filepath.Join(e.WorkDir, "data"))
-	e.Setenv("DROVER_LISTEN", "127.0.0.1:0")
-	e.Setenv("DROVER_TICK", "1s")
-	e.Setenv("CONTEXTS", filepath.Join(home, ".config", "drover", "contexts.json"))
-	e.Setenv("TZ", "UTC")
-	port, err := openPort()
-	if err != nil {
-		return err
-	}
-	e.Setenv("PORT", port) // for a server that comes back to the same address
-	return os.MkdirAll(home, 0o700)
 }
+
+// portOf returns the port of an address on loopback.
+func portOf(address string) string { return strings.TrimPrefix(address, "127.0.0.1:") }
 
 func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -13,7 +12,7 @@ import (
 )
 
 // atTerminal runs a command whose stdin and stderr are a terminal at which somebody has typed what is typed.
-func (s *stand) atTerminal(typed string, args ...string) (shown string, code int) {
+func (s *fixture) atTerminal(typed string, args ...string) (shown string, code int) {
 	s.t.Helper()
 	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
@@ -25,8 +24,8 @@ func (s *stand) atTerminal(typed string, args ...string) (shown string, code int
 	require.NoError(s.t, err)
 	terminal, err := os.OpenFile(fmt.Sprint("/dev/pts/", number), os.O_RDWR|unix.O_NOCTTY, 0)
 	require.NoError(s.t, err)
-	cmd := exec.Command(program, args...)
-	cmd.Env, cmd.Dir, cmd.Stdin, cmd.Stderr = s.env, s.root, terminal, terminal
+	cmd := s.Command(s.t.Context(), args...)
+	cmd.Stdin, cmd.Stderr = terminal, terminal
 	require.NoError(s.t, cmd.Start())
 	require.NoError(s.t, terminal.Close())
 	_, err = io.WriteString(keyboard, typed)
@@ -39,11 +38,11 @@ func (s *stand) atTerminal(typed string, args ...string) (shown string, code int
 
 func TestADeploymentThatNobodyCanTakeIsAskedForAtATerminal(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	s.server()
 	s.shop()
-	require.NoError(t, os.WriteFile(s.root+"/machine.yaml", []byte("apiVersion: drover.dev/v1\nkind: Machine\nmetadata: {name: web-01}\nspec: {environment: production}\n"), 0o600))
-	s.ok("apply", "-f", s.root+"/machine.yaml")
+	require.NoError(t, os.WriteFile(s.Folder+"/machine.yaml", []byte("apiVersion: drover.dev/v1\nkind: Machine\nmetadata: {name: web-01}\nspec: {environment: production}\n"), 0o600))
+	s.ok("apply", "-f", s.Folder+"/machine.yaml")
 	s.ok("release", "create", "shop", "1.0")
 	for typed, deployed := range map[string]bool{"y\n": true, "YES\n": true, "n\n": false, "\n": false, "\x04": false} {
 		before := s.ok("get", "deployments", "-o", "name")

@@ -75,13 +75,11 @@ func TestCompletionDoesNotWaitForAServerThatSaysNothing(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and never answers
 	require.NoError(t, err)
 	defer l.Close()
-	s := newStand(t)
+	s := newFixture(t)
 	cmd := s.process("__complete", "--server", "http://"+l.Addr().String(), "--token", "abc", "why", "")
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
 	select {
-	case err := <-ended:
-		require.NoError(t, err)
+	case <-cmd.Ended():
+		require.True(t, cmd.State().Success())
 	case <-time.After(20 * time.Second): // other commands give a server 45 s
 		t.Fatal("a shell hangs while it completes a name")
 	}

@@ -23,7 +23,7 @@ const keptLogs = "../../testdata/logs"
 var keep = flag.String("keep", "", "make a folder of this name in testdata/logs from the drover of today")
 
 // whys are the answers for each machine at a position, less their sentences, which may become better ones.
-func (s *stand) whys(at string) (all []explain.Why) {
+func (s *fixture) whys(at string) (all []explain.Why) {
 	s.t.Helper()
 	for _, machine := range []string{"web-01", "web-02"} {
 		var list explain.List[explain.Why]
@@ -64,9 +64,9 @@ func TestKeepALog(t *testing.T) {
 	if *keep == "" {
 		t.Skip("nothing is to be kept")
 	}
-	s := newStand(t)
+	s := newFixture(t)
 	s.server()
-	file := filepath.Join(s.root, "shop.yaml")
+	file := filepath.Join(s.Folder, "shop.yaml")
 	require.NoError(t, os.WriteFile(file, []byte(keptShop), 0o600))
 	s.ok("apply", "-f", file)
 	s.ok("release", "create", "shop", "1.0")
@@ -107,20 +107,20 @@ func TestALogOfEveryFormatIsReadToldAndGoneOnWith(t *testing.T) {
 		text, err := os.ReadFile(filepath.Join(folder, "why.json"))
 		require.NoError(t, err)
 		require.NoError(t, json.Unmarshal(text, &said))
-		for way, fill := range map[string]func(s *stand){
-			"its file": func(s *stand) {
+		for way, fill := range map[string]func(s *fixture){
+			"its file": func(s *fixture) {
 				content, err := os.ReadFile(filepath.Join(folder, "drover.db"))
 				require.NoError(s.t, err)
 				require.NoError(s.t, os.MkdirAll(s.data, 0o700))
 				require.NoError(s.t, os.WriteFile(filepath.Join(s.data, "drover.db"), content, 0o600))
 				s.ok("log", "verify", "--log", "sqlite:"+filepath.Join(s.data, "drover.db"))
 			},
-			"its archive": func(s *stand) {
+			"its archive": func(s *fixture) {
 				s.ok("log", "import", filepath.Join(folder, "log.jsonl"), "--log", "sqlite:"+filepath.Join(s.data, "drover.db"))
 			},
 		} {
 			t.Run(filepath.Base(folder)+" "+way, func(t *testing.T) {
-				s := newStand(t)
+				s := newFixture(t)
 				fill(s)
 				s.goesOn(said)
 			})
@@ -129,7 +129,7 @@ func TestALogOfEveryFormatIsReadToldAndGoneOnWith(t *testing.T) {
 }
 
 // goesOn starts a server on a log that was kept, and sees it decide there.
-func (s *stand) goesOn(said keptWhy) {
+func (s *fixture) goesOn(said keptWhy) {
 	s.t.Helper()
 	s.server()
 	require.Equal(s.t, said.Why, s.whys(said.At), "why says what it said then")
@@ -141,8 +141,8 @@ func (s *stand) goesOn(said keptWhy) {
 
 func TestALogOfANewerDroverIsRefusedWithASentence(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
-	path := filepath.Join(s.root, "newer.db")
+	s := newFixture(t)
+	path := filepath.Join(s.Folder, "newer.db")
 	log, err := sqlite.Open(context.Background(), path, sqlite.Config{})
 	require.NoError(t, err)
 	var archive strings.Builder
@@ -153,7 +153,7 @@ func TestALogOfANewerDroverIsRefusedWithASentence(t *testing.T) {
 	require.NoError(t, err)
 	content[63]++ // the last byte of user_version
 	require.NoError(t, os.WriteFile(path, content, 0o600))
-	newer := filepath.Join(s.root, "newer.jsonl")
+	newer := filepath.Join(s.Folder, "newer.jsonl")
 	require.NoError(t, os.WriteFile(newer, []byte(strings.Replace(archive.String(), `"archive":1`, `"archive":2`, 1)), 0o600))
 	for _, c := range []struct {
 		words   string
@@ -161,13 +161,13 @@ func TestALogOfANewerDroverIsRefusedWithASentence(t *testing.T) {
 	}{
 		{"the file has format 2 and this drover knows formats up to 1; use a newer drover", []string{"server", "--log", "sqlite:" + path}},
 		{"the file has format 2 and this drover knows formats up to 1; use a newer drover", []string{"log", "verify", "--log", "sqlite:" + path}},
-		{"the archive has form 2, and 1 is the newest that is known; use a newer drover", []string{"log", "import", newer, "--log", "sqlite:" + filepath.Join(s.root, "new.db")}},
+		{"the archive has form 2, and 1 is the newest that is known; use a newer drover", []string{"log", "import", newer, "--log", "sqlite:" + filepath.Join(s.Folder, "new.db")}},
 	} {
 		_, words, code := s.run(c.command...)
 		require.Equal(t, 1, code)
 		require.Contains(t, words, c.words)
 	}
-	require.NoFileExists(t, filepath.Join(s.root, "new.db"))
+	require.NoFileExists(t, filepath.Join(s.Folder, "new.db"))
 	after, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, content, after, "it was left as it was")

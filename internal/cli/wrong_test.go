@@ -14,7 +14,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -27,7 +26,7 @@ import (
 	_ "modernc.org/sqlite" // a log is altered behind drover's back
 )
 
-// wrong is one wrong use: what is typed, and what becomes of it. $NAME is what wrongYard has under that name.
+// wrong is one wrong use: what is typed, and what becomes of it. $NAME is what misuse has under that name.
 type wrong struct {
 	// typed is what stands after `drover`, words parted by spaces, '…' around those that hold some. `<FILE` at the end feeds a file.
 	typed string
@@ -202,26 +201,26 @@ func wrongShop(says string) string {
 
 func TestEveryWrongUseHasItsSentenceItsHintAndItsExitCode(t *testing.T) {
 	t.Parallel()
-	y := newWrongYard(t)
+	m := newMisuse(t)
 	count := 0
 	for group, rows := range wrongUses {
 		count += len(rows)
 		for _, row := range rows {
-			t.Run(group+"/"+row.typed, func(t *testing.T) { y.check(t, row) })
+			t.Run(group+"/"+row.typed, func(t *testing.T) { m.check(t, row) })
 		}
 	}
 	require.GreaterOrEqual(t, count, 60)
 }
 
-// wrongYard is a stand with all that can be wrong in it.
-type wrongYard struct {
-	*stand
+// misuse is a fixture with everything that can be used wrongly.
+type misuse struct {
+	*fixture
 	names *strings.Replacer
 }
 
-func newWrongYard(t *testing.T) *wrongYard {
-	s := newStand(t)
-	dir := filepath.Join(s.root, "w")
+func newMisuse(t *testing.T) *misuse {
+	s := newFixture(t)
+	dir := filepath.Join(s.Folder, "w")
 	for name, text := range wrongFiles {
 		path := filepath.Join(dir, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
@@ -236,10 +235,8 @@ func newWrongYard(t *testing.T) *wrongYard {
 
 	s.server()
 	context := s.ok("token", "create")
-	secured := &stand{t: t, root: filepath.Join(s.root, "tls"), port: freePort(t)}
-	secured.env = append(append([]string{}, s.env...), "HOME="+secured.root, "DROVER_LISTEN=127.0.0.1:"+secured.port)
-	require.NoError(t, os.MkdirAll(secured.root, 0o700))
-	secured.process("server", "--data", filepath.Join(secured.root, "data"), "--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", filepath.Join(dir, "key.pem"))
+	secured := newFixture(t)
+	secured.process("server", "--data", secured.data, "--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", filepath.Join(dir, "key.pem"))
 	secured.ok("get", "servers") // it is there
 
 	// What people did before.
@@ -256,9 +253,9 @@ func newWrongYard(t *testing.T) *wrongYard {
 	s.ok("log", "import", filepath.Join(dir, "archive.jsonl"), "--log", "sqlite:"+newer)
 	alterLog(t, newer, "PRAGMA user_version = 99")
 
-	s.env = slices.DeleteFunc(s.env, func(pair string) bool { return strings.HasPrefix(pair, "DROVER_TICK=") })
-	s.env = append(s.env, "DROVER_TOKEN="+context, "DROVER_LISTEN=127.0.0.1:0", "DROVER_DATA="+filepath.Join(s.root, "b"))
-	return &wrongYard{stand: s, names: strings.NewReplacer("$DIR", dir, "$PORT", s.port, "$TLSPORT", secured.port,
+	s.Env = slices.DeleteFunc(s.Env, func(pair string) bool { return strings.HasPrefix(pair, "DROVER_TICK=") })
+	s.Env = append(s.Env, "DROVER_TOKEN="+context, "DROVER_LISTEN=127.0.0.1:0", "DROVER_DATA="+filepath.Join(s.Folder, "b"))
+	return &misuse{fixture: s, names: strings.NewReplacer("$DIR", dir, "$PORT", portOf(s.address), "$TLSPORT", portOf(secured.address),
 		"$REVOKED", revoked, "$EXPIRED", expired, "$READ", s.ok("token", "create", "--scope", "read"), "$JOIN", s.ok("token", "create", "--join"),
 		"$STRANGER", answering(t, always(http.StatusOK, "text/html", "<html>welcome</html>")),
 		"$OLDER", answering(t, always(http.StatusNotFound, "application/problem+json", `{"kind":"not-found","detail":"there is no route GET /api/v1/machines"}`)),
@@ -323,10 +320,9 @@ func alterLog(t *testing.T, path, statement string) {
 // stray is what no sentence for people holds: the insides of Go, of a stack, of JSON.
 var stray = regexp.MustCompile(`strconv\.|goroutine |panic|0x[0-9a-f]{8}|\{"|%!|<nil>|failed to|\.go:\d`)
 
-func (y *wrongYard) check(t *testing.T, row wrong) {
-	typed, fed, _ := strings.Cut(y.names.Replace(row.typed), " <")
-	cmd := exec.CommandContext(t.Context(), program, typedWords(typed)...)
-	cmd.Env, cmd.Dir = y.env, y.root
+func (m *misuse) check(t *testing.T, row wrong) {
+	typed, fed, _ := strings.Cut(m.names.Replace(row.typed), " <")
+	cmd := m.Command(t.Context(), typedWords(typed)...)
 	if fed != "" {
 		file, err := os.Open(fed)
 		require.NoError(t, err)
@@ -342,8 +338,8 @@ func (y *wrongYard) check(t *testing.T, row wrong) {
 	}
 	text := strings.Join(lines, "\n")
 	require.Equal(t, row.code, cmd.ProcessState.ExitCode(), text)
-	require.True(t, strings.HasPrefix(text, "drover: "+y.names.Replace(row.says)), "%s\nwanted: drover: %s", text, y.names.Replace(row.says))
-	require.Contains(t, text, y.names.Replace(row.hint))
+	require.True(t, strings.HasPrefix(text, "drover: "+m.names.Replace(row.says)), "%s\nwanted: drover: %s", text, m.names.Replace(row.says))
+	require.Contains(t, text, m.names.Replace(row.hint))
 	require.NotRegexp(t, stray, text)
 	require.Less(t, len(text), 2000, "a sentence can be read")
 	require.NotContains(t, strings.Map(func(r rune) rune {

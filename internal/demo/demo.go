@@ -52,12 +52,12 @@ func Run(ctx context.Context, c Config) (err error) {
 	ctx, stop := signal.NotifyContext(ctx, ends()...)
 	defer stop()
 	defer catchBrokenPipes()()
-	y, err := newYard(c.Tick)
+	f, err := newFleet(c.Tick)
 	if err != nil {
 		return err
 	}
-	s := &story{yard: y, config: c, begun: time.Now()}
-	y.waiting = func(expected string) { s.say("... waiting for %s", expected) }
+	s := &story{fleet: f, config: c, begun: time.Now()}
+	f.waiting = func(expected string) { s.say("... waiting for %s", expected) }
 	defer func() { err = s.end(err) }()
 	if err := s.tell(ctx); err != nil || c.Once {
 		return err
@@ -85,17 +85,17 @@ func catchBrokenPipes() (stop func()) {
 func (s *story) end(err error) error {
 	var unexpected *Unexpected
 	if errors.As(err, &unexpected) {
-		unexpected.Logs = s.yard.ends()
+		unexpected.Logs = s.host.Logs(logTail)
 		if s.config.Keep {
-			unexpected.Folder = s.yard.path("logs")
+			unexpected.Folder = s.path("logs")
 		}
 	}
-	s.yard.close()
+	s.close()
 	if s.config.Keep {
-		fmt.Fprintf(s.config.Out, "\nEverything is stopped. The folder is left: %s\n", s.yard.folder)
+		fmt.Fprintf(s.config.Out, "\nEverything is stopped. The folder is left: %s\n", s.folder)
 		return err
 	}
-	if removed := s.yard.remove(); removed != nil {
+	if removed := s.remove(); removed != nil {
 		return errors.Join(err, removed)
 	}
 	if err == nil {

@@ -22,8 +22,8 @@ const (
 	project     = "site"
 )
 
-func (y *yard) machine(ctx context.Context, name string) (m explain.Machine, err error) {
-	_, err = y.client.Get(ctx, client.Path("machines", name), nil, &m)
+func (f *fleet) machine(ctx context.Context, name string) (m explain.Machine, err error) {
+	_, err = f.client.Get(ctx, client.Path("machines", name), nil, &m)
 	return m, err
 }
 
@@ -50,9 +50,9 @@ func wanted(m explain.Machine) (release string, held bool) {
 	return "nothing", false
 }
 
-func (y *yard) why(ctx context.Context, machine string) (explain.Why, error) {
+func (f *fleet) why(ctx context.Context, machine string) (explain.Why, error) {
 	var list explain.List[explain.Why]
-	_, err := y.client.Get(ctx, "/why", url.Values{"machine": {machine}, "project": {project}}, &list)
+	_, err := f.client.Get(ctx, "/why", url.Values{"machine": {machine}, "project": {project}}, &list)
 	if err == nil && len(list.Items) != 1 {
 		err = fmt.Errorf("why %s has %d answers", machine, len(list.Items))
 	}
@@ -63,15 +63,15 @@ func (y *yard) why(ctx context.Context, machine string) (explain.Why, error) {
 }
 
 // deployments are all of them, the newest first.
-func (y *yard) deployments(ctx context.Context) ([]explain.Deployment, error) {
+func (f *fleet) deployments(ctx context.Context) ([]explain.Deployment, error) {
 	var list explain.List[explain.Deployment]
-	_, err := y.client.Get(ctx, "/deployments", url.Values{"project": {project}}, &list)
+	_, err := f.client.Get(ctx, "/deployments", url.Values{"project": {project}}, &list)
 	return list.Items, err
 }
 
 // automatic are the automatic deployments that name a machine, the oldest first.
-func (y *yard) automatic(ctx context.Context, machine, release string) ([]explain.Deployment, error) {
-	all, err := y.deployments(ctx)
+func (f *fleet) automatic(ctx context.Context, machine, release string) ([]explain.Deployment, error) {
+	all, err := f.deployments(ctx)
 	all = slices.DeleteFunc(all, func(d explain.Deployment) bool {
 		return d.Kind != "automatic" || d.Release != release || part(d, machine) == nil
 	})
@@ -107,10 +107,10 @@ func counted(d explain.Deployment) string {
 }
 
 // last is the newest event of a type in a machine's history; false if there is none.
-func (y *yard) last(ctx context.Context, machine, typeName string) (found explain.Event, ok bool, err error) {
+func (f *fleet) last(ctx context.Context, machine, typeName string) (found explain.Event, ok bool, err error) {
 	for after := ""; ; {
 		var page explain.List[explain.Event]
-		if _, err := y.client.Get(ctx, "/events", url.Values{"after": {after}, "limit": {"5000"}}, &page); err != nil {
+		if _, err := f.client.Get(ctx, "/events", url.Values{"after": {after}, "limit": {"5000"}}, &page); err != nil {
 			return found, ok, err
 		}
 		for _, e := range page.Items {
@@ -125,9 +125,9 @@ func (y *yard) last(ctx context.Context, machine, typeName string) (found explai
 }
 
 // ticks is how many the server has done.
-func (y *yard) ticks(ctx context.Context) (int, error) {
+func (f *fleet) ticks(ctx context.Context) (int, error) {
 	var text string
-	if _, err := y.client.Get(ctx, "/metrics", nil, &text); err != nil {
+	if _, err := f.client.Get(ctx, "/metrics", nil, &text); err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(text) {
@@ -142,8 +142,8 @@ func (y *yard) ticks(ctx context.Context) (int, error) {
 type note struct{ release, deployment string }
 
 // notes are what the steps on a machine wrote, which no server can invent or forget.
-func (y *yard) notes(machine string) ([]note, error) {
-	text, err := os.ReadFile(y.site(machine, "attempts.txt"))
+func (f *fleet) notes(machine string) ([]note, error) {
+	text, err := os.ReadFile(f.site(machine, "attempts.txt"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read what the steps on %s wrote: %w", machine, err)
 	}
@@ -156,8 +156,8 @@ func (y *yard) notes(machine string) ([]note, error) {
 }
 
 // tried are the releases of the notes in their order: "1.0 1.1 1.1".
-func (y *yard) tried(machine string) (string, error) {
-	all, err := y.notes(machine)
+func (f *fleet) tried(machine string) (string, error) {
+	all, err := f.notes(machine)
 	var releases []string
 	for _, n := range all {
 		releases = append(releases, n.release)
@@ -166,8 +166,8 @@ func (y *yard) tried(machine string) (string, error) {
 }
 
 // page is what the machine serves: "1.1 on web-01".
-func (y *yard) page(machine string) string {
-	text, err := os.ReadFile(y.site(machine, "index.html"))
+func (f *fleet) page(machine string) string {
+	text, err := os.ReadFile(f.site(machine, "index.html"))
 	if err != nil {
 		return "no page"
 	}

@@ -31,13 +31,13 @@ Pages, logs and settings: %[4]s
 
 // stay keeps the fleet up until ctx ends.
 func (s *story) stay(ctx context.Context) error {
-	s.write(lookAround, quoted(s.path("env")), s.process("web-03").id(), restartAfter, s.folder)
+	s.write(lookAround, quoted(s.path("env")), s.processes["web-03"].PID(), restartAfter, s.folder)
 	if s.fault != nil {
 		return fmt.Errorf("tell the story: %w", s.fault)
 	}
 	for ctx.Err() == nil {
-		if p := s.process(serverName); !p.running() {
-			return expect(false, "the server to run until the demo is stopped", "%s ended by itself: %s", p, p.how())
+		if p := s.processes[serverName]; !p.Running() {
+			return expect(false, "the server to run until the demo is stopped", "%s ended by itself: %s", p, p.State())
 		}
 		if err := s.revive(ctx); err != nil && ctx.Err() == nil {
 			return err
@@ -51,11 +51,11 @@ func (s *story) stay(ctx context.Context) error {
 // revive starts agents again that somebody ended, as a service manager does.
 func (s *story) revive(ctx context.Context) error {
 	for _, machine := range []string{"web-01", "web-02", "web-03", "web-04"} {
-		ended := s.process(machine)
-		if ended.running() {
+		ended := s.processes[machine]
+		if ended.Running() {
 			continue
 		}
-		s.write("\n%s has ended (%s); it is started again in %s.\n", ended, ended.how(), restartAfter)
+		s.write("\n%s has ended (%s); it is started again in %s.\n", ended, ended.State(), restartAfter)
 		if err := rest(ctx, restartAfter); err != nil {
 			return err
 		}

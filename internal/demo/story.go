@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/internal/harness"
 )
 
 // lateness is how much later than its time a tick may come on a busy computer before the story calls it forgotten.
@@ -20,7 +20,7 @@ const lateness = 15 * time.Second
 
 // story is a demo while it is told.
 type story struct {
-	*yard
+	*fleet
 	config Config
 	begun  time.Time
 	join   string // the token that agents join with
@@ -94,19 +94,15 @@ func (s *story) do(ctx context.Context, code int, args ...string) (string, error
 	}
 	line := "drover " + strings.Join(shown, " ")
 	s.write("   $ %s\n", line)
-	cmd := s.command(ctx, nil, args...)
-	var words strings.Builder
-	cmd.Stderr = &words
-	printed, err := s.output(cmd)
+	result, err := s.host.Run(ctx, "", args...)
 	if ctx.Err() != nil {
 		return "", ctx.Err()
 	}
-	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
-		return "", fmt.Errorf("run %s: %w", line, err)
+	if err != nil {
+		return "", err
 	}
-	got := cmd.ProcessState.ExitCode()
-	return printed, expect(got == code, fmt.Sprintf("`%s` to end with exit code %d", line, code),
-		"it ended with %d: %s", got, strings.TrimSpace(words.String()))
+	return result.Stdout, expect(result.Code == code, fmt.Sprintf("`%s` to end with exit code %d", line, code),
+		"it ended with %d: %s", result.Code, strings.TrimSpace(result.Stderr))
 }
 
 // show runs a command and prints what it printed.
@@ -122,14 +118,14 @@ func (s *story) release(ctx context.Context) error {
 	if err := s.startServer(ctx, s.config.Tick); err != nil {
 		return err
 	}
-	if err := s.openDoor(); err != nil {
+	if err := s.shareEnvironment(); err != nil {
 		return err
 	}
 	log, err := os.Stat(s.path("server", "drover.db"))
 	if err := expect(err == nil && log.Mode().IsRegular(), "the log in one SQLite file", "there is none: %v", err); err != nil {
 		return err
 	}
-	s.say("A server runs at %s (process %d), with its log in one SQLite file.", s.client.Servers[0], s.process(serverName).id())
+	s.say("A server runs at %s (process %d), with its log in one SQLite file.", s.client.Servers[0], s.processes[serverName].PID())
 	if err := s.apply(ctx); err != nil {
 		return err
 	}
@@ -182,17 +178,17 @@ func (s *story) on(ctx context.Context, machine string) error {
 	if err := s.presence(ctx, machine, "online"); err != nil {
 		return err
 	}
-	s.say("%s is online: its agent is process %d.", machine, p.id())
+	s.say("%s is online: its agent is process %d.", machine, p.PID())
 	return nil
 }
 
 // off stops the agents of machines in order, as a service manager does, and waits until the machines are offline.
 func (s *story) off(ctx context.Context, machines ...string) error {
-	var all []*process
+	var all []*harness.Process
 	for _, machine := range machines {
-		all = append(all, s.process(machine))
+		all = append(all, s.processes[machine])
 	}
-	stopAll(all...)
+	harness.Stop(graceful, all...)
 	for _, machine := range machines {
 		if err := s.presence(ctx, machine, "offline"); err != nil {
 			return err
@@ -297,9 +293,9 @@ func (s *story) twoTicks(ctx context.Context) error {
 }
 
 func (s *story) flap(ctx context.Context) error {
-	agent := s.process("web-02")
-	agent.kill()
-	s.say("The agent of web-02 is killed: kill -9 %d.", agent.id())
+	agent := s.processes["web-02"]
+	agent.Kill()
+	s.say("The agent of web-02 is killed: kill -9 %d.", agent.PID())
 	if err := s.presence(ctx, "web-02", "offline"); err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func expect(is bool, expected, seen string, args ...any) error {
 }
 
 // until looks again and again until the condition has come. Each look says what it saw. An error of a look is one.
-func (y *yard) until(ctx context.Context, expected string, look func() (come bool, seen string, err error)) error {
+func (f *fleet) until(ctx context.Context, expected string, look func() (come bool, seen string, err error)) error {
 	told := false
 	for begun := time.Now(); ; {
 		come, seen, err := look()
@@ -48,19 +48,19 @@ func (y *yard) until(ctx context.Context, expected string, look func() (come boo
 		case come:
 			return nil
 		}
-		if err := y.allRun(expected); err != nil {
+		if err := f.allRun(expected); err != nil {
 			return err
 		}
 		if err != nil {
 			seen = err.Error()
 		}
 		waited := time.Since(begun)
-		if waited > y.patience {
-			return &Unexpected{Expected: expected, Seen: fmt.Sprintf("for %s %s", y.patience, seen)}
+		if waited > f.patience {
+			return &Unexpected{Expected: expected, Seen: fmt.Sprintf("for %s %s", f.patience, seen)}
 		}
 		if waited > quietFor && !told {
 			told = true
-			y.waiting(expected)
+			f.waiting(expected)
 		}
 		if err := rest(ctx, lookEvery); err != nil {
 			return err
@@ -68,13 +68,11 @@ func (y *yard) until(ctx context.Context, expected string, look func() (come boo
 	}
 }
 
-// allRun refuses to wait for what cannot come because a program has gone.
-func (y *yard) allRun(expected string) error {
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	for _, p := range y.processes {
-		if p.died() {
-			return &Unexpected{Expected: expected, Seen: fmt.Sprintf("%s ended by itself: %s", p, p.how())}
+// allRun returns an error if a program has ended by itself: what is waited for cannot come then.
+func (f *fleet) allRun(expected string) error {
+	for _, p := range f.processes {
+		if p.Died() {
+			return &Unexpected{Expected: expected, Seen: fmt.Sprintf("%s ended by itself: %s", p, p.State())}
 		}
 	}
 	return nil

@@ -93,7 +93,7 @@ func TestEveryCommandLineVerbHasAnExampleAndIsSeenAtWork(t *testing.T) {
 	verbs := verbsBelow(t)
 	require.Greater(t, len(verbs), 30)
 	for _, verb := range verbs {
-		help, err := exec.Command(program, append(strings.Fields(verb), "--help")...).Output()
+		help, err := exec.Command(program.Path(t), append(strings.Fields(verb), "--help")...).Output()
 		require.NoError(t, err)
 		require.Regexpf(t, `Examples:\n  .*drover `, string(help), "drover %s --help has no example", verb)
 		require.NotRegexpf(t, `^Usage:`, string(help), "drover %s --help does not say what it does", verb)
@@ -105,7 +105,7 @@ func TestEveryCommandLineVerbHasAnExampleAndIsSeenAtWork(t *testing.T) {
 // verbsBelow walks through the command line by its helps.
 func verbsBelow(t *testing.T, words ...string) (verbs []string) {
 	t.Helper()
-	help, err := exec.Command(program, append(slices.Clone(words), "--help")...).Output()
+	help, err := exec.Command(program.Path(t), append(slices.Clone(words), "--help")...).Output()
 	require.NoError(t, err)
 	usage, _, _ := strings.Cut(string(help), "\nFlags:\n")
 	if !strings.Contains(usage, "[command]\n") {

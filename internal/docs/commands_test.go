@@ -90,7 +90,7 @@ func TestEveryDroverCommandLineIsOneThatDroverTakes(t *testing.T) {
 			for _, line := range lines {
 				key := strings.Join(line, "\x00")
 				if _, done := asked[key]; !done {
-					asked[key] = takes(line)
+					asked[key] = takes(t, line)
 				}
 				if asked[key] != "" {
 					t.Errorf("%s: drover %s: %s", p.name, strings.Join(line, " "), asked[key])
@@ -146,9 +146,9 @@ func wordOf(word *syntax.Word) string {
 }
 
 // takes says what is wrong with the arguments of drover; empty if it takes them. With --help it parses all and does nothing.
-func takes(args []string) string {
+func takes(t *testing.T, args []string) string {
 	args = slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == "--" })
-	out, err := exec.Command(program, append(args, "--help")...).CombinedOutput()
+	out, err := exec.Command(program.Path(t), append(args, "--help")...).CombinedOutput()
 	if err != nil {
 		return strings.TrimSpace(string(out))
 	}
@@ -166,9 +166,9 @@ func TestACommandLineThatDroverDoesNotTakeIsNoticed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, [][]string{{"token", "create", "--join"}, {"get", "machines"}, {"apply", "-f", "-"}}, lines)
 	for _, line := range lines {
-		require.Empty(t, takes(line))
+		require.Empty(t, takes(t, line))
 	}
-	require.NotEmpty(t, takes([]string{"deploy", "shop", "1.0", "--into", "production"}))
-	require.NotEmpty(t, takes([]string{"frobnicate"}))
-	require.NotEmpty(t, takes([]string{"log", "frobnicate"}))
+	require.NotEmpty(t, takes(t, []string{"deploy", "shop", "1.0", "--into", "production"}))
+	require.NotEmpty(t, takes(t, []string{"frobnicate"}))
+	require.NotEmpty(t, takes(t, []string{"log", "frobnicate"}))
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,33 +16,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/droverhq/drover/internal/built"
+	"github.com/droverhq/drover/internal/harness"
+	"github.com/droverhq/drover/internal/harness/harnesstest"
 )
 
-// program is the real drover, built once.
-var program string
+var program = harnesstest.NewProgram()
 
-func TestMain(m *testing.M) {
-	code, err := withProgram(m.Run)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func withProgram(run func() int) (int, error) {
-	folder, err := os.MkdirTemp("", "drover-docs-*")
-	if err != nil {
-		return 1, err
-	}
-	defer os.RemoveAll(folder)
-	program = filepath.Join(folder, "drover")
-	if err := built.Program(program); err != nil {
-		return 1, err
-	}
-	return run(), nil
-}
+func TestMain(m *testing.M) { os.Exit(harnesstest.Run(m)) }
 
 // patience is how long a block may take, and how long one is repeated that waits for something.
 const patience = 90 * time.Second
@@ -85,13 +64,13 @@ func (b *block) isFile() bool { return b.marks["file"]+b.marks["more of"] != "" 
 
 // shell is the one that a page's blocks are run in.
 type shell struct {
-	t      *testing.T
-	folder string
-	port   string
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	out    chan string // lines; closed at the shell's end
-	count  int
+	t       *testing.T
+	folder  string
+	address string // of the page's server
+	cmd     *exec.Cmd
+	in      io.WriteCloser
+	out     chan string // lines; closed at the shell's end
+	count   int
 }
 
 func openShell(t *testing.T) *shell {
@@ -102,7 +81,7 @@ func openShell(t *testing.T) *shell {
 		}
 		t.Skip("missing: bash")
 	}
-	s := &shell{t: t, folder: t.TempDir(), port: freePort(t), out: make(chan string)}
+	s := &shell{t: t, folder: t.TempDir(), address: harnesstest.FreeAddress(t), out: make(chan string)}
 	root, err := filepath.Abs(repository)
 	require.NoError(t, err)
 	for _, name := range []string{"examples", "testdata"} {
@@ -125,25 +104,10 @@ func openShell(t *testing.T) *shell {
 }
 
 // environment has nothing of the user who runs the tests.
-func (s *shell) environment() (env []string) {
-	for _, pair := range os.Environ() {
-		if !strings.HasPrefix(pair, "DROVER_") && !strings.HasPrefix(pair, "XDG_") && !strings.HasPrefix(pair, "HOME=") && !strings.HasPrefix(pair, "PATH=") {
-			env = append(env, pair)
-		}
-	}
+func (s *shell) environment() []string {
 	home := s.t.TempDir()
-	return append(env, "HOME="+home, "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"), "TZ=UTC",
-		"DROVER_DATA="+filepath.Join(home, "data"), "DROVER_LISTEN=127.0.0.1:"+s.port, "DROVER_TICK=1s")
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	require.NoError(t, err)
-	return port
+	return harness.Environment(home, "PATH="+filepath.Dir(program.Path(s.t))+":"+os.Getenv("PATH"), "TZ=UTC",
+		"DROVER_DATA="+filepath.Join(home, "data"), "DROVER_LISTEN="+s.address, "DROVER_TICK=1s")
 }
 
 func (s *shell) say(line string) {
@@ -182,7 +146,7 @@ func (s *shell) close() {
 
 // here puts the page's own address into a text.
 func (s *shell) here(text string) string {
-	return strings.ReplaceAll(text, "127.0.0.1:7070", "127.0.0.1:"+s.port)
+	return strings.ReplaceAll(text, "127.0.0.1:7070", s.address)
 }
 
 // block writes or runs one block and compares what it prints.

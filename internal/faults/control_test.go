@@ -11,22 +11,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAStepThatRunsTwiceIsCounted runs the very script of the yard's project for one part of one machine again.
+// TestAStepThatRunsTwiceIsCounted runs the very script of the cluster's project for one part of one machine again.
 func TestAStepThatRunsTwiceIsCounted(t *testing.T) {
-	y := &yard{t: t, ran: t.TempDir() + "/ran"}
+	c := &cluster{t: t, ran: t.TempDir() + "/ran"}
 	run := func(deployment, machine string) {
 		step := exec.Command("/bin/sh", "-c", script(t))
-		step.Env = append(os.Environ(), "RAN="+y.ran, "DROVER_DEPLOYMENT="+deployment, "DROVER_MACHINE="+machine, "DROVER_RELEASE=1.0")
+		step.Env = append(os.Environ(), "RAN="+c.ran, "DROVER_DEPLOYMENT="+deployment, "DROVER_MACHINE="+machine, "DROVER_RELEASE=1.0")
 		out, err := step.CombinedOutput()
 		require.NoError(t, err, string(out))
 	}
 	run("one", "m-00")
 	run("one", "m-01")
 	run("two", "m-00")
-	require.Empty(t, twice(y.lines()))
+	require.Empty(t, twice(c.lines()))
 	run("one", "m-01")
-	require.Equal(t, []string{"part/one/m-01 ran twice"}, twice(y.lines()))
-	lines := y.lines()
+	require.Equal(t, []string{"part/one/m-01 ran twice"}, twice(c.lines()))
+	lines := c.lines()
 	lines[1], lines[4] = lines[4], lines[1] // two parts began before either ended
 	require.Contains(t, strings.Join(twice(lines), "\n"), "ended while")
 }
@@ -50,14 +50,14 @@ func script(t *testing.T) string {
 // TestAnAcknowledgedCommandThatTheDatabaseForgotIsCounted takes the newest event out of a real database.
 func TestAnAcknowledgedCommandThatTheDatabaseForgotIsCounted(t *testing.T) {
 	needsTime(t)
-	y := newYard(t, shape{servers: 1})
-	y.apply(shop)
-	p := &people{y: y}
+	c := newCluster(t, shape{servers: 1})
+	c.apply(shop)
+	p := &people{c: c}
 	random := rand.New(rand.NewPCG(1, 1))
 	for range 3 {
 		p.release(random, 1)
 	}
-	require.Empty(t, lost(p.orders, y.events()))
-	y.pg.Exec(t, `ALTER TABLE drover.events DISABLE TRIGGER ALL; DELETE FROM drover.events WHERE position = (SELECT max(position) FROM drover.events)`)
-	require.Len(t, lost(p.orders, y.events()), 1)
+	require.Empty(t, lost(p.orders, c.events()))
+	c.pg.Exec(t, `ALTER TABLE drover.events DISABLE TRIGGER ALL; DELETE FROM drover.events WHERE position = (SELECT max(position) FROM drover.events)`)
+	require.Len(t, lost(p.orders, c.events()), 1)
 }

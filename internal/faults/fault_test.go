@@ -17,7 +17,7 @@ type fault struct {
 	// span is how long it lasts; 0: it is over at once.
 	span func(*rand.Rand) time.Duration
 	// do makes it happen; what it returns undoes it.
-	do func(y *yard, random *rand.Rand) (undo func())
+	do func(c *cluster, random *rand.Rand) (undo func())
 }
 
 // seconds is a span of so many seconds.
@@ -41,8 +41,8 @@ func nothing() {}
 
 // onLog is a fault of the line between one server and its log.
 func onLog(name string, span func(*rand.Rand) time.Duration, w weather) fault {
-	return fault{name, "log line", span, func(y *yard, random *rand.Rand) func() {
-		line := y.servers[random.IntN(len(y.servers))].toLog
+	return fault{name, "log line", span, func(c *cluster, random *rand.Rand) func() {
+		line := c.servers[random.IntN(len(c.servers))].toLog
 		line.set(w)
 		if w.refuse {
 			line.cut()
@@ -58,12 +58,12 @@ func onLog(name string, span func(*rand.Rand) time.Duration, w weather) fault {
 
 // onAgents is a fault of the lines between one server and some agents.
 func onAgents(name string, span func(*rand.Rand) time.Duration, w weather) fault {
-	return fault{name, "agents", span, func(y *yard, random *rand.Rand) func() {
-		server := random.IntN(len(y.servers))
+	return fault{name, "agents", span, func(c *cluster, random *rand.Rand) func() {
+		server := random.IntN(len(c.servers))
 		var lines []*wire
-		for n := range y.agents {
+		for n := range c.agents {
 			if random.IntN(2) == 0 {
-				lines = append(lines, y.wireTo(n, server))
+				lines = append(lines, c.wireTo(n, server))
 			}
 		}
 		for _, line := range lines {
@@ -82,8 +82,8 @@ func onAgents(name string, span func(*rand.Rand) time.Duration, w weather) fault
 
 // onPeople is a fault of the line on which a server is commanded.
 func onPeople(name string, w weather) fault {
-	return fault{name, "people", seconds(1, 3), func(y *yard, random *rand.Rand) func() {
-		line := y.servers[random.IntN(len(y.servers))].people
+	return fault{name, "people", seconds(1, 3), func(c *cluster, random *rand.Rand) func() {
+		line := c.servers[random.IntN(len(c.servers))].people
 		line.set(w)
 		return line.clear
 	}}
@@ -91,12 +91,12 @@ func onPeople(name string, w weather) fault {
 
 // faults are all that is done, each as often as the others.
 var faults = []fault{
-	{"server killed", "server", atOnce, func(y *yard, random *rand.Rand) func() {
-		y.servers[random.IntN(len(y.servers))].signal(syscall.SIGKILL)
+	{"server killed", "server", atOnce, func(c *cluster, random *rand.Rand) func() {
+		c.servers[random.IntN(len(c.servers))].signal(syscall.SIGKILL)
 		return nothing
 	}},
-	{"server told to stop", "server", atOnce, func(y *yard, random *rand.Rand) func() {
-		s := y.servers[random.IntN(len(y.servers))]
+	{"server told to stop", "server", atOnce, func(c *cluster, random *rand.Rand) func() {
+		s := c.servers[random.IntN(len(c.servers))]
 		s.stop(syscall.SIGTERM)
 		s.start()
 		return nothing
@@ -104,13 +104,13 @@ var faults = []fault{
 	{"server killed before an append", "server", atOnce, atPoint("before-append")},
 	{"server killed after an append", "server", atOnce, atPoint("after-append")},
 	{"server killed after an answer", "server", atOnce, atPoint("after-answer")},
-	{"server stopped", "server", seconds(3, 8), func(y *yard, random *rand.Rand) func() {
-		s := y.servers[random.IntN(len(y.servers))]
+	{"server stopped", "server", seconds(3, 8), func(c *cluster, random *rand.Rand) func() {
+		s := c.servers[random.IntN(len(c.servers))]
 		s.signal(syscall.SIGSTOP)
 		return func() { s.signal(syscall.SIGCONT) }
 	}},
-	{"server stopped before an append", "server", seconds(3, 8), func(y *yard, random *rand.Rand) func() {
-		s := y.servers[random.IntN(len(y.servers))]
+	{"server stopped before an append", "server", seconds(3, 8), func(c *cluster, random *rand.Rand) func() {
+		s := c.servers[random.IntN(len(c.servers))]
 		s.with(fmt.Sprintf("DROVER_FAILPOINT=before-append:%d:stop", 2+random.IntN(20)))
 		deadline := time.Now().Add(10 * time.Second)
 		for !s.stopped() && time.Now().Before(deadline) {
@@ -120,7 +120,7 @@ var faults = []fault{
 			s.signal(syscall.SIGKILL) // or it would stop some time later, and nobody would wake it
 			return nothing
 		}
-		y.hits.Add(1)
+		c.hits.Add(1)
 		return func() { s.signal(syscall.SIGCONT) }
 	}},
 	onLog("log cut off", seconds(1, 6), weather{refuse: true}),
@@ -134,14 +134,14 @@ var faults = []fault{
 	onAgents("agents are not heard", seconds(2, 8), weather{deafUp: true}),
 	onPeople("answers to people lost", weather{deafDown: true}),
 	onPeople("people half-open", weather{still: true}),
-	{"agents killed", "agents", atOnce, func(y *yard, random *rand.Rand) func() {
-		for _, a := range someAgents(y, random) {
+	{"agents killed", "agents", atOnce, func(c *cluster, random *rand.Rand) func() {
+		for _, a := range someAgents(c, random) {
 			a.signal(syscall.SIGKILL)
 		}
 		return nothing
 	}},
-	{"agents away", "agents", seconds(1, 8), func(y *yard, random *rand.Rand) func() {
-		gone := someAgents(y, random)
+	{"agents away", "agents", seconds(1, 8), func(c *cluster, random *rand.Rand) func() {
+		gone := someAgents(c, random)
 		for _, a := range gone {
 			a.stop(syscall.SIGKILL)
 		}
@@ -151,37 +151,37 @@ var faults = []fault{
 			}
 		}
 	}},
-	{"PostgreSQL restarted", "PostgreSQL", atOnce, func(y *yard, _ *rand.Rand) func() {
-		y.stopLog(postgrestest.Immediate)
-		y.startLog()
+	{"PostgreSQL restarted", "PostgreSQL", atOnce, func(c *cluster, _ *rand.Rand) func() {
+		c.stopLog(postgrestest.Immediate)
+		c.startLog()
 		return nothing
 	}},
-	{"PostgreSQL killed", "PostgreSQL", atOnce, func(y *yard, _ *rand.Rand) func() {
-		y.stopLog(postgrestest.Kill)
-		y.startLog()
+	{"PostgreSQL killed", "PostgreSQL", atOnce, func(c *cluster, _ *rand.Rand) func() {
+		c.stopLog(postgrestest.Kill)
+		c.startLog()
 		return nothing
 	}},
-	{"PostgreSQL away", "PostgreSQL", away, func(y *yard, _ *rand.Rand) func() {
-		y.stopLog(postgrestest.Immediate)
-		return y.startLog
+	{"PostgreSQL away", "PostgreSQL", away, func(c *cluster, _ *rand.Rand) func() {
+		c.stopLog(postgrestest.Immediate)
+		return c.startLog
 	}},
-	{"disk full", "PostgreSQL", seconds(2, 6), func(y *yard, _ *rand.Rand) func() {
-		if y.disk == "" {
+	{"disk full", "PostgreSQL", seconds(2, 6), func(c *cluster, _ *rand.Rand) func() {
+		if c.disk == "" {
 			return nothing
 		}
-		empty := fill(y.disk)
+		empty := fill(c.disk)
 		return func() {
 			empty()
-			y.stopLog(postgrestest.Immediate) // it may have ended itself
-			y.startLog()
+			c.stopLog(postgrestest.Immediate) // it may have ended itself
+			c.startLog()
 		}
 	}},
 }
 
 // atPoint is the end of a server at a named point, a few times after its next start.
-func atPoint(name string) func(*yard, *rand.Rand) func() {
-	return func(y *yard, random *rand.Rand) func() {
-		s := y.servers[random.IntN(len(y.servers))]
+func atPoint(name string) func(*cluster, *rand.Rand) func() {
+	return func(c *cluster, random *rand.Rand) func() {
+		s := c.servers[random.IntN(len(c.servers))]
 		before := s.started()
 		s.with(fmt.Sprintf("DROVER_FAILPOINT=%s:%d", name, 2+random.IntN(20)))
 		deadline := time.Now().Add(10 * time.Second)
@@ -189,14 +189,14 @@ func atPoint(name string) func(*yard, *rand.Rand) func() {
 			time.Sleep(20 * time.Millisecond)
 		}
 		if s.started() >= before+2 {
-			y.hits.Add(1)
+			c.hits.Add(1)
 		}
 		return nothing
 	}
 }
 
-func someAgents(y *yard, random *rand.Rand) (some []*agent) {
-	for _, a := range y.agents {
+func someAgents(c *cluster, random *rand.Rand) (some []*agent) {
+	for _, a := range c.agents {
 		if random.IntN(3) == 0 {
 			some = append(some, a)
 		}
@@ -204,19 +204,19 @@ func someAgents(y *yard, random *rand.Rand) (some []*agent) {
 	return some
 }
 
-func (y *yard) stopLog(mode postgrestest.Mode) {
-	if err := y.pg.Stop(mode); err != nil {
-		y.t.Errorf("stop PostgreSQL: %v", err)
+func (c *cluster) stopLog(mode postgrestest.Mode) {
+	if err := c.pg.Stop(mode); err != nil {
+		c.t.Errorf("stop PostgreSQL: %v", err)
 	}
 }
 
 // startLog starts PostgreSQL. After a kill -9 the rest of its processes take a moment to go, and until then it does not start.
-func (y *yard) startLog() {
+func (c *cluster) startLog() {
 	var err error
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if err = y.pg.Start(); err == nil {
+		if err = c.pg.Start(); err == nil {
 			return
 		}
 	}
-	y.t.Errorf("start PostgreSQL: %v", err)
+	c.t.Errorf("start PostgreSQL: %v", err)
 }

@@ -16,12 +16,12 @@ import (
 // refused, and sends none after that: who spreads requests over ready servers would send none either.
 func TestAServerWhoseDatabaseWasFullIsReadyAgainAlthoughNobodyWrites(t *testing.T) {
 	needsTime(t)
-	y := newYard(t, shape{servers: 1, small: true, program: shipped})
-	y.apply(shop)
-	s := y.servers[0]
-	empty := fill(y.disk)
+	c := newCluster(t, shape{servers: 1, small: true, program: shipped})
+	c.apply(shop)
+	s := c.servers[0]
+	empty := fill(c.disk)
 	n := 0
-	y.until("a command is refused for want of room", func() error {
+	c.until("a command is refused for want of room", func() error {
 		n++
 		_, err := s.client.Write(context.Background(), "/projects/shop/releases", uuid.NewString(), object{"version": fmt.Sprint("1.", n)})
 		if err == nil || !strings.Contains(err.Error(), "no space left") {
@@ -29,9 +29,9 @@ func TestAServerWhoseDatabaseWasFullIsReadyAgainAlthoughNobodyWrites(t *testing.
 		}
 		return nil
 	})
-	y.until("the server says so", func() error { return y.refuses(s, "until there is room in the database") })
+	c.until("the server says so", func() error { return c.refuses(s, "until there is room in the database") })
 	empty()
-	y.stopLog(postgrestest.Immediate) // it may have ended itself
-	y.startLog()
-	y.until("the server is ready again", y.ready)
+	c.stopLog(postgrestest.Immediate) // it may have ended itself
+	c.startLog()
+	c.until("the server is ready again", c.ready)
 }

@@ -25,7 +25,7 @@ type order struct {
 
 // people send commands and write down what they were answered.
 type people struct {
-	y    *yard
+	c    *cluster
 	over chan struct{}
 
 	mu      sync.Mutex
@@ -51,9 +51,9 @@ const answerWithin = 6 * time.Second
 // send sends a command under one key to one server after another until one answers it.
 func (p *people) send(random *rand.Rand, w wish) order {
 	o := order{key: uuid.New(), what: w.String()}
-	first, deadline := random.IntN(len(p.y.servers)), time.Now().Add(patience)
+	first, deadline := random.IntN(len(p.c.servers)), time.Now().Add(patience)
 	for ; !o.acked && !o.refused && time.Now().Before(deadline); o.tries++ {
-		answer, err := p.try(p.y.servers[(first+o.tries)%len(p.y.servers)], w, o.key)
+		answer, err := p.try(p.c.servers[(first+o.tries)%len(p.c.servers)], w, o.key)
 		switch kind := client.KindOf(err); {
 		case err == nil:
 			o.answer, o.acked = answer, true
@@ -95,7 +95,7 @@ func (p *people) deploy(random *rand.Rand, who int, machines ...string) order {
 	environment := []string{"production", "staging"}[random.IntN(2)]
 	body := object{"project": "shop", "release": p.release(random, who), "environment": environment}
 	if len(machines) > 0 {
-		for _, a := range p.y.agents {
+		for _, a := range p.c.agents {
 			if a.name == machines[0] {
 				body["environment"] = a.environment
 			}
@@ -108,7 +108,7 @@ func (p *people) deploy(random *rand.Rand, who int, machines ...string) order {
 // work is what one person does until the others stop.
 func (p *people) work(random *rand.Rand, who int) {
 	for {
-		machine := p.y.agents[random.IntN(len(p.y.agents))]
+		machine := p.c.agents[random.IntN(len(p.c.agents))]
 		switch n := random.IntN(20); {
 		case n < 4:
 			p.deploy(random, who)
@@ -141,8 +141,8 @@ func (p *people) work(random *rand.Rand, who int) {
 }
 
 // begin lets so many people work; stop returns when they have ended what they do.
-func begin(y *yard, seed uint64, persons int) (p *people, stop func()) {
-	p = &people{y: y, over: make(chan struct{})}
+func begin(c *cluster, seed uint64, persons int) (p *people, stop func()) {
+	p = &people{c: c, over: make(chan struct{})}
 	var all sync.WaitGroup
 	for n := range persons {
 		all.Go(func() { p.work(rand.New(rand.NewPCG(seed, uint64(n))), n) })

@@ -2,16 +2,13 @@ package faults
 
 import (
 	"flag"
-	"fmt"
 	"os"
-	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/droverhq/drover/internal/built"
+	"github.com/droverhq/drover/internal/harness/harnesstest"
 )
 
 var (
@@ -38,43 +35,18 @@ func needsTime(t *testing.T) {
 	}
 }
 
-var folder string
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	os.Exit(func() int {
-		var err error
-		if folder, err = os.MkdirTemp("", "drover-faults-"); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		defer os.RemoveAll(folder)
-		return m.Run()
-	}())
-}
+func TestMain(m *testing.M) { os.Exit(harnesstest.Run(m)) }
 
 // shipped is the program as people run it, fragile the one that can end itself at named points.
 var (
-	shipped = sync.OnceValues(func() (string, error) { return build("drover") })
-	fragile = sync.OnceValues(func() (string, error) { return build("drover-failpoints", "-tags", "failpoints") })
+	shipped = harnesstest.NewProgram()
+	fragile = harnesstest.NewProgram("-tags", "failpoints")
 )
-
-func build(name string, args ...string) (string, error) {
-	program := filepath.Join(folder, name)
-	return program, built.Program(program, args...)
-}
-
-func program(t testing.TB, built func() (string, error)) string {
-	t.Helper()
-	path, err := built()
-	require.NoError(t, err)
-	return path
-}
 
 func TestTheProgramThatPeopleRunHasNoFailpoints(t *testing.T) {
 	needsTime(t)
-	for built, has := range map[string]bool{program(t, shipped): false, program(t, fragile): true} {
-		text, err := os.ReadFile(built)
+	for program, has := range map[*harnesstest.Program]bool{shipped: false, fragile: true} {
+		text, err := os.ReadFile(program.Path(t))
 		require.NoError(t, err)
 		for _, name := range []string{"DROVER_FAILPOINT", "DROVER_CLOCK_OFFSET"} {
 			if has {

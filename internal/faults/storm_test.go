@@ -23,9 +23,9 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// storm does faults to a yard, and measures how long it takes afterwards until all work again.
+// storm does faults to a cluster, and measures how long it takes afterwards until all work again.
 type storm struct {
-	y        *yard
+	c        *cluster
 	people   *people
 	random   *rand.Rand
 	done     map[string]int
@@ -36,15 +36,15 @@ type storm struct {
 func TestMachinesGetTheirReleasesOnceWhateverGoesWrong(t *testing.T) {
 	needsTime(t)
 	chosen := seed(t)
-	y := newYard(t, shape{servers: 3, agents: 30, apart: 10 * time.Minute, small: true})
-	y.apply(shop)
-	for _, a := range y.agents {
+	c := newCluster(t, shape{servers: 3, agents: 30, apart: 10 * time.Minute, small: true})
+	c.apply(shop)
+	for _, a := range c.agents {
 		a.start()
 	}
-	y.until("all machines are online", y.online)
+	c.until("all machines are online", c.online)
 
-	p, stop := begin(y, chosen, 3)
-	s := &storm{y: y, people: p, random: rand.New(rand.NewPCG(chosen, 1<<32)), done: map[string]int{}}
+	p, stop := begin(c, chosen, 3)
+	s := &storm{c: c, people: p, random: rand.New(rand.NewPCG(chosen, 1<<32)), done: map[string]int{}}
 	s.blow(*timeFlag)
 	stop()
 
@@ -55,7 +55,7 @@ func TestMachinesGetTheirReleasesOnceWhateverGoesWrong(t *testing.T) {
 // blow does one fault or two at a time until the time is over.
 func (s *storm) blow(span time.Duration) {
 	order := []int{}
-	for end := time.Now().Add(span); time.Now().Before(end) && !s.y.t.Failed(); {
+	for end := time.Now().Add(span); time.Now().Before(end) && !s.c.t.Failed(); {
 		if len(order) == 0 { // each comes once before any comes again
 			order = s.random.Perm(len(faults))
 		}
@@ -77,7 +77,7 @@ func (s *storm) do(now []fault) {
 	for _, f := range now {
 		s.done[f.name]++
 		span = max(span, f.span(s.random))
-		undo = append(undo, f.do(s.y, s.random))
+		undo = append(undo, f.do(s.c, s.random))
 	}
 	time.Sleep(span)
 	for _, u := range undo {
@@ -97,13 +97,13 @@ func names(now []fault) (all []string) {
 
 // recover waits until each server is ready and takes a command, and all machines are online.
 func (s *storm) recover(after string) {
-	y := s.y
-	y.t.Helper()
-	y.until("after "+after+" each server works and each machine is online", func() error {
-		if err := errors.Join(y.ready(), y.online()); err != nil {
+	c := s.c
+	c.t.Helper()
+	c.until("after "+after+" each server works and each machine is online", func() error {
+		if err := errors.Join(c.ready(), c.online()); err != nil {
 			return err
 		}
-		for n, at := range y.servers {
+		for n, at := range c.servers {
 			key := s.people.note("probe")
 			answer, err := s.people.try(at, post("/projects/shop/releases", object{"version": "probe-" + key.String()}), key)
 			if err != nil {
@@ -116,10 +116,10 @@ func (s *storm) recover(after string) {
 }
 
 // online says which machine a server does not see online, if there is one.
-func (y *yard) online() error {
-	for n, s := range y.servers {
+func (c *cluster) online() error {
+	for n, s := range c.servers {
 		machines := s.machines()
-		for _, a := range y.agents {
+		for _, a := range c.agents {
 			if machines[a.name].Presence != "online" {
 				return fmt.Errorf("server %d sees machine %s %s", n, a.name, machines[a.name].Presence)
 			}
@@ -130,21 +130,21 @@ func (y *yard) online() error {
 
 // settle waits until nothing is open, and brings one last release everywhere.
 func (s *storm) settle() {
-	y := s.y
-	y.until("no deployment is open", func() error { return y.idle(y.servers[0]) })
-	y.until("each machine has what it should have, or is left alone with a reason", func() error { return y.behind(y.servers[1]) })
+	c := s.c
+	c.until("no deployment is open", func() error { return c.idle(c.servers[0]) })
+	c.until("each machine has what it should have, or is left alone with a reason", func() error { return c.behind(c.servers[1]) })
 	for _, environment := range []string{"production", "staging"} {
 		body := object{"project": "shop", "release": s.people.release(s.random, 99), "environment": environment}
 		o := s.people.send(s.random, post("/deployments", body))
-		require.True(y.t, o.acked, o.what)
+		require.True(c.t, o.acked, o.what)
 	}
-	y.until("the last release is everywhere", func() error { return y.has(y.servers[2], "99.") })
+	c.until("the last release is everywhere", func() error { return c.has(c.servers[2], "99.") })
 }
 
 // has says which machine has no release that begins so, or wants another.
-func (y *yard) has(s *droverServer, release string) error {
+func (c *cluster) has(s *droverServer, release string) error {
 	machines := s.machines()
-	for _, a := range y.agents {
+	for _, a := range c.agents {
 		m, ok := machines[a.name]
 		if !ok || len(m.Installed) != 1 || len(m.Wanted) != 1 {
 			return fmt.Errorf("machine %s has %v and should have %v", a.name, m.Installed, m.Wanted)
@@ -157,7 +157,7 @@ func (y *yard) has(s *droverServer, release string) error {
 }
 
 // idle says which deployment is open, if one is.
-func (y *yard) idle(s *droverServer) error {
+func (c *cluster) idle(s *droverServer) error {
 	items, _, err := list[explain.Deployment](s, "/deployments", whole)
 	for _, d := range items {
 		if d.State == "queued" || d.State == "running" {
@@ -168,8 +168,8 @@ func (y *yard) idle(s *droverServer) error {
 }
 
 // behind says which machine has not what it should have, and is not left alone with a reason.
-func (y *yard) behind(s *droverServer) error {
-	for _, a := range y.agents {
+func (c *cluster) behind(s *droverServer) error {
+	for _, a := range c.agents {
 		items, _, err := list[explain.Why](s, "/why", url.Values{"machine": {a.name}, "project": {"shop"}})
 		if err != nil || len(items) != 1 {
 			return fmt.Errorf("why %s: %d answers, %w", a.name, len(items), err)
@@ -183,39 +183,39 @@ func (y *yard) behind(s *droverServer) error {
 
 // judge checks what must hold and prints the figures.
 func (s *storm) judge() {
-	y := s.y
-	for _, server := range y.servers {
+	c := s.c
+	for _, server := range c.servers {
 		server.stop(syscall.SIGTERM)
 		server.start()
 	}
-	y.until("all servers are back", y.ready)
-	y.until("the servers fold the log to the same", y.same)
+	c.until("all servers are back", c.ready)
+	c.until("the servers fold the log to the same", c.same)
 
-	_, err := eventlog.Verify(context.Background(), y.log, nil)
-	require.NoError(y.t, err)
-	y.calm()
-	events, lines := y.events(), y.lines()
+	_, err := eventlog.Verify(context.Background(), c.log, nil)
+	require.NoError(c.t, err)
+	c.calm()
+	events, lines := c.events(), c.lines()
 	zeros := map[string][]string{"lost": lost(s.people.orders, events), "doubled": doubled(s.people.orders, events), "holes": holes(events),
 		"twice": twice(lines), "unfounded": unfounded(lines, events)}
 	s.print(events, lines, zeros)
 	for what, found := range zeros {
-		require.Empty(y.t, found, what)
+		require.Empty(c.t, found, what)
 	}
 	s.control(events, lines)
 }
 
 // calm checks that no program broke down by itself, whatever was done to it.
-func (y *yard) calm() {
-	logs, err := filepath.Glob(filepath.Join(y.folder, "*.log"))
-	require.NoError(y.t, err)
-	require.NotEmpty(y.t, logs)
+func (c *cluster) calm() {
+	logs, err := filepath.Glob(filepath.Join(c.folder, "*.log"))
+	require.NoError(c.t, err)
+	require.NotEmpty(c.t, logs)
 	for _, path := range logs {
 		text, err := os.ReadFile(path)
-		require.NoError(y.t, err)
+		require.NoError(c.t, err)
 		for row := range strings.Lines(string(text)) {
 			for _, word := range []string{"panic: ", "fatal error: ", "by a fault of this server"} {
 				if strings.Contains(row, word) {
-					y.t.Errorf("%s: %s", filepath.Base(path), row)
+					c.t.Errorf("%s: %s", filepath.Base(path), row)
 				}
 			}
 		}
@@ -224,7 +224,7 @@ func (y *yard) calm() {
 
 // control shows for each zero that it would not be one if a single thing were otherwise.
 func (s *storm) control(events []eventlog.Recorded, lines []line) {
-	t, orders := s.y.t, s.people.orders
+	t, orders := s.c.t, s.people.orders
 	written := slices.IndexFunc(events, func(e eventlog.Recorded) bool {
 		return slices.ContainsFunc(orders, func(o order) bool { return o.acked && o.key == e.Command && len(o.answer.Events) > 0 })
 	})
@@ -242,21 +242,21 @@ func (s *storm) control(events []eventlog.Recorded, lines []line) {
 }
 
 // lines are what the steps wrote.
-func (y *yard) lines() []line {
-	text, err := os.ReadFile(y.ran)
+func (c *cluster) lines() []line {
+	text, err := os.ReadFile(c.ran)
 	if !errors.Is(err, fs.ErrNotExist) { // nothing has run yet
-		require.NoError(y.t, err)
+		require.NoError(c.t, err)
 	}
 	return readLines(string(text))
 }
 
 // same says where the servers answer differently at one position.
-func (y *yard) same() error {
-	head, err := y.log.Head(context.Background())
+func (c *cluster) same() error {
+	head, err := c.log.Head(context.Background())
 	for _, path := range []string{"/machines", "/deployments", "/projects", "/triggers", "/releases", "/environments", "/policies"} {
 		var first string
-		for n, s := range y.servers {
-			text, failure := y.raw(s, path, head)
+		for n, s := range c.servers {
+			text, failure := c.raw(s, path, head)
 			if err = errors.Join(err, failure); err != nil {
 				return err
 			}
@@ -270,7 +270,7 @@ func (y *yard) same() error {
 }
 
 // raw reads one collection as it stands at a position.
-func (y *yard) raw(s *droverServer, path string, at eventlog.Position) (text string, err error) {
+func (c *cluster) raw(s *droverServer, path string, at eventlog.Position) (text string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	position, err := s.client.Get(ctx, path, url.Values{"limit": {"5000"}, "after": {at.String()}}, &text)
@@ -303,12 +303,12 @@ func (s *storm) print(events []eventlog.Recorded, lines []line, zeros map[string
 			executions++
 		}
 	}
-	y := s.y
-	y.t.Logf("operations: %d commands acknowledged, %d refused, %d tries of unknown outcome; %d events; %d executions on machines", acked, refused, s.people.unknown, len(events), executions)
-	y.t.Logf("faults: %d (%s); %d servers ended themselves at a named point", total, strings.Join(kinds, ", "), y.hits.Load())
-	y.t.Logf("lost %d, done twice %d, holes %d, ran twice %d, ran without a claim or counted without a run %d",
+	c := s.c
+	c.t.Logf("operations: %d commands acknowledged, %d refused, %d tries of unknown outcome; %d events; %d executions on machines", acked, refused, s.people.unknown, len(events), executions)
+	c.t.Logf("faults: %d (%s); %d servers ended themselves at a named point", total, strings.Join(kinds, ", "), c.hits.Load())
+	c.t.Logf("lost %d, done twice %d, holes %d, ran twice %d, ran without a claim or counted without a run %d",
 		len(zeros["lost"]), len(zeros["doubled"]), len(zeros["holes"]), len(zeros["twice"]), len(zeros["unfounded"]))
-	y.t.Logf("recovery after healing: p50 %s, p99 %s, longest %s", percentile(s.recovery, 50), percentile(s.recovery, 99), percentile(s.recovery, 100))
+	c.t.Logf("recovery after healing: p50 %s, p99 %s, longest %s", percentile(s.recovery, 50), percentile(s.recovery, 99), percentile(s.recovery, 100))
 }
 
 func percentile(all []time.Duration, p int) time.Duration {

@@ -57,6 +57,9 @@ var table = []rule{
 	{folder: "examples", reason: "examples are files, carried along for the demo"},
 	{folder: "cmd", may: []string{"internal", ""}, reason: "main is one call"},
 	{folder: "bench", may: []string{""}, reason: "what measures may know everything, and nothing knows it"},
+	{folder: "internal/harness/harnesstest", may: []string{""}, reason: "it builds the program, so a test's result depends on all of it"},
+	{folder: "internal/harness", never: []string{"testing"},
+		reason: "it starts the program as a process and knows nothing of its inside; the demo ships it"},
 	{folder: "internal", may: []string{""}, reason: "wiring may know everything"},
 }
 
@@ -110,6 +113,8 @@ func TestTheTableRefusesWhatIsNotInIt(t *testing.T) {
 		{path: "engine", deps: []string{module + "eventlog/sqlite"}},
 		{path: "rollout", deps: []string{module + "projections/projectionstest"}},
 		{path: "internal/server", deps: []string{module + "eventlog/eventlogtest"}},
+		{path: "internal/harness", deps: []string{"testing"}},
+		{path: "internal/harness", deps: []string{module + "internal/cli"}},
 	} {
 		rule, _ := ruleFor(p.path)
 		require.NotEmpty(t, rule.check(p), "%s must not import %s", p.path, p.deps)

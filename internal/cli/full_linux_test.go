@@ -16,7 +16,7 @@ import (
 
 func TestAServerWithoutRoomRefusesWritesSaysSoAndGoesOn(t *testing.T) {
 	t.Parallel()
-	s := newStand(t)
+	s := newFixture(t)
 	require.NoError(t, os.MkdirAll(s.data, 0o700))
 	if err := syscall.Mount("tmpfs", s.data, "tmpfs", 0, "size=1500k"); err != nil {
 		without(t, "the right to mount a small disk: %v", err)
@@ -56,8 +56,8 @@ func fill(t *testing.T, path string) {
 	}
 }
 
-func (s *stand) readyz() string {
-	answer, err := http.Get("http://127.0.0.1:" + s.port + "/readyz")
+func (s *fixture) readyz() string {
+	answer, err := http.Get(s.url() + "/readyz")
 	require.NoError(s.t, err)
 	defer answer.Body.Close()
 	var text bytes.Buffer

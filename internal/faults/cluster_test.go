@@ -1,0 +1,292 @@
+package faults
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/postgres"
+	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
+	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/internal/harness"
+	"github.com/droverhq/drover/internal/harness/harnesstest"
+	"github.com/droverhq/drover/internal/server"
+)
+
+const (
+	tick  = time.Second
+	grace = 3 * time.Second // offlineAfter of every machine
+	// patience is how long anything may take that must come at last. Nothing is said by it about speed.
+	patience = harnesstest.Patience
+)
+
+// cluster is servers on one PostgreSQL and agents, all of them processes, and the lines between them.
+type cluster struct {
+	t          *testing.T
+	folder     string        // has a home and a log for each process
+	serverHost *harness.Host // runs the servers
+	agentHost  *harness.Host // runs agents and single commands: the program as people run it
+	pg         *postgrestest.Server
+	disk       string // the small disk that PostgreSQL stands on; empty: it stands on the machine's own
+	log        eventlog.Backend
+	token      string
+	join       string
+	ran        string // the file to which each step appends a line when it begins and when it ends
+	servers    []*droverServer
+	agents     []*agent
+	hits       atomic.Int64 // servers that ended themselves at a named point
+}
+
+type droverServer struct {
+	*supervised
+	address string
+	toLog   *wire
+	people  *wire // the line of those who command
+	client  *client.Client
+}
+
+type agent struct {
+	*supervised
+	name, environment string
+	wires             []*wire // one to each server
+}
+
+// shape says what a cluster consists of.
+type shape struct {
+	servers, agents int
+	// apart is by how much the wall clock of each server is ahead of that of the one before.
+	apart time.Duration
+	// small puts PostgreSQL on a disk that can be filled, where one can be had.
+	small bool
+	// program is the build that the servers run; nil: fragile.
+	program *harnesstest.Program
+}
+
+func newCluster(t *testing.T, s shape) *cluster {
+	t.Helper()
+	c := &cluster{t: t, folder: t.TempDir()}
+	c.ran = filepath.Join(c.folder, "ran")
+	if s.program == nil {
+		s.program = fragile
+	}
+	// Their environment is made before that of this process names the small disk as the place of temporary files.
+	c.serverHost = harnesstest.NewHost(t, s.program, "RAN="+c.ran).Host
+	c.agentHost = harnesstest.NewHost(t, shipped, "RAN="+c.ran).Host
+	if s.small {
+		c.disk = smallDisk(t)
+	}
+	c.pg = postgrestest.Start(t, postgrestest.Config{})
+	var err error
+	c.log, err = postgres.Open(context.Background(), c.pg.URL(), postgres.Config{})
+	require.NoError(t, err)
+	t.Cleanup(func() { c.log.Close() })
+	c.token = c.mint(domain.TokenSettings{Scope: domain.AdminScope})
+	c.join = c.mint(domain.TokenSettings{Join: true})
+	for n := range s.servers {
+		c.addServer(n, time.Duration(n)*s.apart)
+	}
+	c.until("all servers are ready", c.ready)
+	for n := range s.agents {
+		c.addAgent(n)
+	}
+	return c
+}
+
+func (c *cluster) mint(settings domain.TokenSettings) string {
+	text, err := server.MintIn(context.Background(), c.log, settings, "test")
+	require.NoError(c.t, err)
+	return text
+}
+
+// home makes a folder for a process.
+func (c *cluster) home(name string) string {
+	home := filepath.Join(c.folder, name)
+	require.NoError(c.t, os.MkdirAll(home, 0o700))
+	return home
+}
+
+// supervise keeps a process running with a home and a log of its own.
+func (c *cluster) supervise(host *harness.Host, name, home string, spec harness.Spec, env ...string) *supervised {
+	spec.Name, spec.Log = name, filepath.Join(c.folder, name+".log")
+	spec.Env = append(append(spec.Env, "HOME="+home), env...)
+	return supervise(c.t, host, spec)
+}
+
+func (c *cluster) addServer(n int, ahead time.Duration) {
+	name := fmt.Sprintf("server-%d", n)
+	s := &droverServer{address: harnesstest.FreeAddress(c.t), toLog: newWire(c.t, c.pg.Address())}
+	log := url.URL{Scheme: "postgres", User: url.UserPassword(postgrestest.User, postgrestest.Password),
+		Host: s.toLog.address(), Path: "/" + postgrestest.Database, RawQuery: "sslmode=disable"}
+	home := c.home(name)
+	spec := harness.Server{Listen: s.address, Data: home, Tick: tick, Log: log.String()}.Spec()
+	s.supervised = c.supervise(c.serverHost, name, home, spec, "DROVER_CLOCK_OFFSET="+ahead.String())
+	s.people = newWire(c.t, s.address)
+	s.client = c.clientAt(s.people.address())
+	c.servers = append(c.servers, s)
+	s.start()
+}
+
+// clientAt is a person's client that asks these servers.
+func (c *cluster) clientAt(addresses ...string) *client.Client {
+	asking := &client.Client{Token: c.token, HTTP: &http.Client{Transport: &http.Transport{}}}
+	for _, address := range addresses {
+		asking.Servers = append(asking.Servers, "http://"+address)
+	}
+	return asking
+}
+
+func (c *cluster) addAgent(n int) {
+	a := &agent{name: fmt.Sprintf("m-%02d", n), environment: []string{"production", "production", "staging"}[n%3]}
+	var servers []string
+	for i := range c.servers {
+		w := newWire(c.t, c.servers[(n+i)%len(c.servers)].address)
+		a.wires = append(a.wires, w)
+		servers = append(servers, "http://"+w.address())
+	}
+	home := c.home(a.name)
+	described := harness.Agent{Name: a.name, Environment: a.environment, Roles: []string{"web"},
+		Servers: servers, Join: c.join, Data: home}
+	a.supervised = c.supervise(c.agentHost, a.name, home, described.Spec())
+	c.agents = append(c.agents, a)
+}
+
+// wireTo is an agent's line to a server.
+func (c *cluster) wireTo(n, server int) *wire {
+	return c.agents[n].wires[(server-n%len(c.servers)+len(c.servers))%len(c.servers)]
+}
+
+// until waits for what must come; is says why it is not there yet.
+func (c *cluster) until(what string, is func() error) {
+	c.t.Helper()
+	harnesstest.Until(c.t, what, is)
+}
+
+// ready says which server is not ready, if one is not.
+func (c *cluster) ready() error {
+	asking := &http.Client{Timeout: 2 * time.Second}
+	for _, s := range c.servers {
+		if err := harness.Ready(context.Background(), asking, "http://"+s.address); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// whole asks for a collection in one page.
+var whole = url.Values{"limit": {"5000"}}
+
+// list reads a collection from a server.
+func list[T any](s *droverServer, path string, query url.Values) ([]T, string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var all explain.List[T]
+	position, err := s.client.Get(ctx, path, query, &all)
+	return all.Items, position, err
+}
+
+func (s *droverServer) machines() map[string]explain.Machine {
+	items, _, err := list[explain.Machine](s, "/machines", whole)
+	if err != nil {
+		return nil
+	}
+	byName := map[string]explain.Machine{}
+	for _, m := range items {
+		byName[m.Name] = m
+	}
+	return byName
+}
+
+// events are all there are, read from the log itself.
+func (c *cluster) events() []eventlog.Recorded {
+	c.t.Helper()
+	var all []eventlog.Recorded
+	for recorded, err := range c.log.ReadAll(context.Background(), 0, 0) {
+		require.NoError(c.t, err)
+		all = append(all, recorded)
+	}
+	return all
+}
+
+// apply brings things to what text says, through any server and past the lines of people.
+func (c *cluster) apply(text string) {
+	c.t.Helper()
+	body := map[string]any{"documents": []map[string]string{{"file": "stdin", "text": text}}}
+	var answer json.RawMessage
+	var addresses []string
+	for _, s := range c.servers {
+		addresses = append(addresses, s.address)
+	}
+	require.NoError(c.t, c.clientAt(addresses...).Post(context.Background(), "/apply", "", body, &answer))
+}
+
+// shop is what is deployed. Each step says when it begins and when it ends, where it happens.
+const shop = `
+apiVersion: drover.dev/v1
+kind: Environment
+metadata: {name: production}
+spec: {}
+---
+apiVersion: drover.dev/v1
+kind: Environment
+metadata: {name: staging}
+spec: {}
+---
+apiVersion: drover.dev/v1
+kind: MachinePolicy
+metadata: {name: default}
+spec: {offlineAfter: 3s, lostAfter: 10s}
+---
+apiVersion: drover.dev/v1
+kind: Project
+metadata: {name: shop}
+spec:
+  roles: [web]
+  automatic: {attempts: 50, backoff: 1s}
+  steps:
+    - name: install
+      timeout: 10s
+      run: |
+        echo "begin $DROVER_DEPLOYMENT $DROVER_MACHINE $DROVER_RELEASE $$ $(date +%s%N)" >> "$RAN"
+        sleep 0.05
+        echo "end $DROVER_DEPLOYMENT $DROVER_MACHINE $DROVER_RELEASE $$ $(date +%s%N)" >> "$RAN"
+---
+apiVersion: drover.dev/v1
+kind: Trigger
+metadata: {name: joins}
+spec: {project: shop, events: [MachineAvailable], environments: ["*"]}
+`
+
+// written is what the steps wrote.
+func (c *cluster) written() string {
+	text, _ := os.ReadFile(c.ran)
+	return string(text)
+}
+
+// refuses returns nil if a server is unready with these words, on a new connection.
+func (c *cluster) refuses(s *droverServer, words string) error {
+	answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + s.address + "/readyz")
+	if err != nil {
+		return err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if answer.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(text), words) {
+		return errors.Join(err, fmt.Errorf("%d %s", answer.StatusCode, text))
+	}
+	return nil
+}

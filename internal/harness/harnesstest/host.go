@@ -1,0 +1,114 @@
+package harnesstest
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/droverhq/drover/internal/harness"
+)
+
+const (
+	// Patience bounds every wait for something that must happen. It says nothing about speed.
+	Patience = 2 * time.Minute
+	// Grace is how long Stop waits before it kills a process.
+	Grace = 40 * time.Second
+
+	pollEvery = 50 * time.Millisecond
+	// shown is how much of each log a failed test shows.
+	shown = 4000
+)
+
+// Host is a harness.Host that belongs to a test. Its processes are killed at the end of the test; if it failed, the
+// ends of their logs are shown.
+type Host struct {
+	*harness.Host
+	// Folder is the working directory and the home of all processes.
+	Folder string
+	t      testing.TB
+}
+
+// NewHost makes a host for a program, in a temporary folder. Its environment is harness.Environment with env added.
+func NewHost(t testing.TB, program *Program, env ...string) *Host {
+	t.Helper()
+	folder := t.TempDir()
+	processes := &harness.Host{Program: program.Path(t), Dir: folder, Env: harness.Environment(folder, env...)}
+	h := &Host{Host: processes, Folder: folder, t: t}
+	t.Cleanup(func() {
+		h.Close()
+		if t.Failed() {
+			t.Logf("the logs of the processes end with:\n%s", h.Logs(shown))
+		}
+	})
+	return h
+}
+
+// Start starts a process.
+func (h *Host) Start(s harness.Spec) *harness.Process {
+	h.t.Helper()
+	p, err := h.Host.Start(s)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return p
+}
+
+// AwaitReady waits until the server at a URL without TLS is ready; p is its process.
+func (h *Host) AwaitReady(p *harness.Process, url string) {
+	h.t.Helper()
+	ready := func(ctx context.Context) error { return harness.Ready(ctx, http.DefaultClient, url) }
+	if err := p.Await(h.t.Context(), Patience, "become ready", ready); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// Run runs one command to its end; an empty stdin is none.
+func (h *Host) Run(stdin string, args ...string) harness.Result {
+	h.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	result, err := h.Host.Run(ctx, stdin, args...)
+	if err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		h.t.Fatalf("drover %s: %v: %s", strings.Join(args, " "), err, result.Stderr)
+	}
+	return result
+}
+
+// Stop asks a process to end as a service manager does, and returns its exit code: -1 if it had to be killed.
+func Stop(p *harness.Process) int {
+	harness.Stop(Grace, p)
+	return p.State().ExitCode()
+}
+
+// Until waits until is returns nil; the test fails with its last error if it does not come to that.
+func Until(t testing.TB, what string, is func() error) {
+	t.Helper()
+	deadline, ticker := time.After(Patience), time.NewTicker(pollEvery)
+	defer ticker.Stop()
+	for {
+		err := is()
+		if err == nil {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-deadline:
+			t.Fatalf("not within %s: %s: %v", Patience, what, err)
+		}
+	}
+}
+
+// FreeAddress returns a HOST:PORT on loopback at which nothing listens at the moment.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	address, err := harness.FreeAddress()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return address
+}
