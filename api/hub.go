@@ -178,14 +178,10 @@ func (a *API) newsOf(name string) (n news) {
 }
 
 // longestHeartbeat bounds the interval whatever the policy says.
-const longestHeartbeat = 10 * time.Second
+const longestHeartbeat = domain.Duration(10 * time.Second)
 
 func settingsOf(p domain.PolicySettings) client.Settings {
-	s := client.Settings{OfflineAfter: client.Duration(p.OfflineAfter), HeartbeatEvery: client.Duration(min(time.Duration(p.OfflineAfter)/3, longestHeartbeat))}
-	if c := p.HealthCheck; c != nil {
-		s.HealthCheck = &client.HealthCheck{Every: client.Duration(c.Every), Timeout: client.Duration(c.Timeout), Script: c.Script}
-	}
-	return s
+	return client.Settings{OfflineAfter: p.OfflineAfter, HeartbeatEvery: min(p.OfflineAfter/3, longestHeartbeat), HealthCheck: p.HealthCheck}
 }
 
 // workOf is a released part with all that is needed to run it; nil if its release is not there any more.
@@ -196,9 +192,9 @@ func workOf(v *projections.View, part *projections.Part) *client.Work {
 	}
 	work := &client.Work{Deployment: d.ID.String(), Project: d.Project.Name, Environment: d.Environment, Machine: part.Machine,
 		Release: d.Release, PreviousRelease: v.Actual(d.Project, v.Machines[part.Machine]), Cause: causeOf(part),
-		Variables: d.Content.Variables, Secrets: d.Content.Secrets, Steps: []client.Step{}}
-	for _, s := range d.Content.Steps {
-		work.Steps = append(work.Steps, client.Step{Name: s.Name, Run: s.Run, Folder: s.Folder, Timeout: client.Duration(s.Timeout), Retries: s.Retries})
+		Variables: d.Content.Variables, Secrets: d.Content.Secrets, Steps: d.Content.Steps}
+	if work.Steps == nil {
+		work.Steps = []domain.Step{}
 	}
 	return work
 }

@@ -84,9 +84,9 @@ var knownReason = regexp.MustCompile(`^[a-z][a-z-]{0,39}$`)
 
 // endOf is an agent's word as a command, within bounds.
 func endOf(e client.End, id domain.ID, machine string, session, instance domain.ID) domain.EndPart {
-	c := domain.EndPart{Deployment: id, Machine: machine, Session: session, Instance: instance, State: domain.PartState(e.State),
-		Reason: domain.PartReason(e.Reason), Step: bounded(e.Step), ExitCode: e.ExitCode, Detail: bounded(e.Detail)}
-	if e.Reason != "" && !knownReason.MatchString(e.Reason) {
+	c := domain.EndPart{Deployment: id, Machine: machine, Session: session, Instance: instance, State: e.State,
+		Reason: e.Reason, Step: bounded(e.Step), ExitCode: e.ExitCode, Detail: bounded(e.Detail)}
+	if e.Reason != "" && !knownReason.MatchString(string(e.Reason)) {
 		c.Reason = domain.OtherAgentFailure
 	}
 	return c
@@ -153,7 +153,7 @@ type reportInput struct {
 type Reported struct {
 	Session        string          `json:"session"`
 	Position       string          `json:"position"`
-	HeartbeatEvery client.Duration `json:"heartbeatEvery"`
+	HeartbeatEvery domain.Duration `json:"heartbeatEvery"`
 }
 
 // WorkAnswer is what there is to do.
@@ -184,12 +184,12 @@ type endInput struct {
 	ID   string `path:"id"`
 	Name string `path:"name"`
 	Body struct {
-		Session  string `json:"session"`
-		State    string `json:"state" enum:"succeeded,failed"`
-		Reason   string `json:"reason,omitempty"`
-		Step     string `json:"step,omitempty"`
-		ExitCode int    `json:"exitCode,omitempty"`
-		Detail   string `json:"detail,omitempty"`
+		Session  string            `json:"session"`
+		State    domain.PartState  `json:"state" enum:"succeeded,failed"`
+		Reason   domain.PartReason `json:"reason,omitempty"`
+		Step     string            `json:"step,omitempty"`
+		ExitCode int               `json:"exitCode,omitempty"`
+		Detail   string            `json:"detail,omitempty"`
 	}
 }
 

@@ -63,7 +63,7 @@ func TestAnyProgramCanBeAnAgent(t *testing.T) {
 	r, err := p.report("online")
 	require.NoError(t, err)
 	p.session = r.Session
-	require.Equal(t, client.Duration(10e9), r.HeartbeatEvery)
+	require.Equal(t, domain.Duration(10e9), r.HeartbeatEvery)
 	again, err := p.report("online")
 	require.NoError(t, err)
 	require.Equal(t, r.Session, again.Session)

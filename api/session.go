@@ -179,7 +179,7 @@ func (s *session) take(ctx context.Context, m client.FromAgent) bool {
 
 // health records a report, and keeps it for healthAgain.
 func (s *session) health(ctx context.Context, h client.Health) {
-	_, err := s.api.handle(ctx, domain.ID{}, domain.ReportHealth{Name: s.machine, Session: s.id, Status: domain.Health(h.Status), Detail: bounded(h.Detail)})
+	_, err := s.api.handle(ctx, domain.ID{}, domain.ReportHealth{Name: s.machine, Session: s.id, Status: h.Status, Detail: bounded(h.Detail)})
 	if err == nil || problemOf(err).Kind != client.Invalid {
 		s.find(&h)
 	}
@@ -204,7 +204,7 @@ func (s *session) healthAgain(ctx context.Context) {
 	differs := false
 	s.api.cfg.Engine.Read(func(v *projections.View) {
 		m := v.Machines[s.machine]
-		differs = m != nil && string(m.Health) != found.Status && v.PolicyOf(m).HealthCheck != nil
+		differs = m != nil && m.Health != found.Status && v.PolicyOf(m).HealthCheck != nil
 	})
 	if differs {
 		s.health(ctx, *found)
