@@ -5,9 +5,9 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
-	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/triggers"
 )
@@ -23,20 +23,20 @@ const (
 func (a *API) routeDoctor() {
 	get(a, "/doctor", "What this server finds about itself, its log and the fleet",
 		func(in *After) string { return in.After },
-		func(ctx context.Context, _ *After) (explain.Checkup, error) {
+		func(ctx context.Context, _ *After) (doctor.Checkup, error) {
 			vitals := a.vitals(ctx, callerOf(ctx).scope.Allows(domain.AdminScope))
-			var found explain.Checkup
-			a.cfg.Engine.Judge(func(v *projections.View, age triggers.Age) { found = explain.Examine(v, age, vitals) })
+			var found doctor.Checkup
+			a.cfg.Engine.Judge(func(v *projections.View, age triggers.Age) { found = doctor.Examine(v, age, vitals) })
 			found.Time = a.cfg.Clock.Now().UTC() // whoever asked compares it with a clock of its own
 			return found, nil
 		})
 }
 
-func (a *API) vitals(ctx context.Context, admin bool) explain.Vitals {
-	s := explain.Vitals{Now: a.cfg.Clock.Now(), Self: a.cfg.Engine.Server(), Version: a.cfg.Version, Agents: a.hub.versions(),
+func (a *API) vitals(ctx context.Context, admin bool) doctor.Vitals {
+	s := doctor.Vitals{Now: a.cfg.Clock.Now(), Self: a.cfg.Engine.Server(), Version: a.cfg.Version, Agents: a.hub.versions(),
 		Place: a.cfg.Place(), Log: a.tail(ctx)}
 	for _, p := range a.cfg.Engine.Pulses() {
-		s.Others = append(s.Others, explain.Pulse{Server: p.Server, Alive: p.Alive, Still: p.Still, Ahead: p.Ahead, Timed: p.Timed})
+		s.Others = append(s.Others, doctor.Pulse{Server: p.Server, Alive: p.Alive, Still: p.Still, Ahead: p.Ahead, Timed: p.Timed})
 	}
 	for _, err := range []error{a.cfg.Engine.Ready(), a.cfg.Ready()} {
 		if err != nil {
@@ -56,14 +56,14 @@ func (a *API) vitals(ctx context.Context, admin bool) explain.Vitals {
 }
 
 // tail reads the end of the log again.
-func (a *API) tail(ctx context.Context) explain.LogVitals {
+func (a *API) tail(ctx context.Context) doctor.LogVitals {
 	return TailOf(ctx, a.cfg.Log, a.cfg.Engine.Back(tailEvents))
 }
 
 // TailOf reads a log again from a position on, not far beyond.
-func TailOf(ctx context.Context, log eventlog.Log, after eventlog.Position) explain.LogVitals {
+func TailOf(ctx context.Context, log eventlog.Log, after eventlog.Position) doctor.LogVitals {
 	found, err := eventlog.VerifyTail(ctx, log, after, tailMost)
-	vitals := explain.LogVitals{Head: found.Head, Read: found.Events}
+	vitals := doctor.LogVitals{Head: found.Head, Read: found.Events}
 	switch {
 	case errors.Is(err, eventlog.ErrDamaged):
 		vitals.Damaged = err.Error()

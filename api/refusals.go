@@ -5,13 +5,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/doctor"
 )
 
 // refusals remembers who was refused again and again, for `drover doctor`. It is no part of who may come in.
 type refusals struct {
 	mu sync.Mutex
-	by map[refusedKey]*explain.Refused
+	by map[refusedKey]*doctor.Refused
 }
 
 type refusedKey struct{ address, machine string }
@@ -32,12 +32,12 @@ func (r *refusals) note(remote, machine, reason string, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.by == nil || len(r.by) >= refusalsKept {
-		r.by = map[refusedKey]*explain.Refused{}
+		r.by = map[refusedKey]*doctor.Refused{}
 	}
 	key := refusedKey{host, bounded(machine)}
 	seen := r.by[key]
 	if seen == nil || now.Sub(seen.Last) > refusalsFor {
-		seen = &explain.Refused{Address: host, Machine: key.machine}
+		seen = &doctor.Refused{Address: host, Machine: key.machine}
 		r.by[key] = seen
 	}
 	seen.Times++
@@ -55,7 +55,7 @@ func (r *refusals) forgive(machine string) {
 	}
 }
 
-func (r *refusals) list(now time.Time) (list []explain.Refused) {
+func (r *refusals) list(now time.Time) (list []doctor.Refused) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, seen := range r.by {

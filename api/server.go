@@ -13,9 +13,9 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
+	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
-	"github.com/droverhq/drover/explain"
 )
 
 // Config says what an API stands on. Engine, Log and Clock are required.
@@ -33,7 +33,7 @@ type Config struct {
 	// Ready says what else keeps this server from its work; nil: nothing does.
 	Ready func() error
 	// Place says where the log lies, and how much room there is; nil: nobody knows.
-	Place func() explain.Place
+	Place func() doctor.Place
 	// Version is that of this program, for /api/openapi.json.
 	Version string
 }
@@ -78,7 +78,7 @@ func New(cfg Config) *API {
 		cfg.Ready = func() error { return nil }
 	}
 	if cfg.Place == nil {
-		cfg.Place = func() explain.Place { return explain.Place{} }
+		cfg.Place = func() doctor.Place { return doctor.Place{} }
 	}
 	a := &API{cfg: cfg, log: cfg.Logger, mux: http.NewServeMux(), draining: make(chan struct{}),
 		replays: make(chan struct{}, maxReplays), streams: make(chan struct{}, maxStreams)}

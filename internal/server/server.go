@@ -14,9 +14,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/api"
+	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
-	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/internal/ids"
 	"github.com/droverhq/drover/projections"
 )
@@ -210,7 +210,7 @@ func (r *run) open(ctx context.Context) (err error) {
 		r.logger.Warn("this server was stopped for a while; it counts all silence anew", zap.Duration("late", by))
 	}}
 	r.api = api.New(api.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Logger: r.logger.Named("api"), Kick: r.kick, Ready: r.log.Ready, Version: r.config.Version,
-		Backup: r.copies, Place: func() explain.Place { return PlaceOf(r.config.Log, r.config.Data) }})
+		Backup: r.copies, Place: func() doctor.Place { return PlaceOf(r.config.Log, r.config.Data) }})
 	r.leaveContext(ctx)
 	return nil
 }

@@ -1,10 +1,11 @@
-package explain
+package doctor
 
 import (
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/triggers"
 )
@@ -19,8 +20,9 @@ func takers(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
 	for _, m := range v.Machines {
 		in[m.Environment] = append(in[m.Environment], m)
 	}
-	for _, p := range projectsOf(v) {
-		for _, environment := range namesAfter(v.Environments, "") {
+	for _, name := range sorted(v.Projects) {
+		p := v.Projects[name]
+		for _, environment := range sorted(v.Environments) {
 			wanted, watched := p.WantedIn(environment), watching(p, environment)
 			if wanted == "" && watched == "" {
 				continue
@@ -36,7 +38,7 @@ func takers(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
 // watching is the first trigger of a project that names an environment; empty: none does. One for all of them means
 // those that have machines.
 func watching(p *projections.Project, environment string) string {
-	for _, name := range namesAfter(p.Triggers, "") {
+	for _, name := range sorted(p.Triggers) {
 		if slices.Contains(p.Triggers[name].Settings.Environments, environment) {
 			return name
 		}
@@ -47,7 +49,7 @@ func watching(p *projections.Project, environment string) string {
 func noTaker(v *projections.View, p *projections.Project, machines []*projections.Machine, environment, wanted, watched string) (Finding, bool) {
 	var all, disabled, offline, unfit int
 	for _, m := range machines {
-		if !inScope(p, m) {
+		if !domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil) {
 			continue
 		}
 		all++
@@ -79,7 +81,7 @@ func noTaker(v *projections.View, p *projections.Project, machines []*projection
 func offlineFindings(v *projections.View, now time.Time) []Finding {
 	var names []string
 	var since time.Time
-	for _, name := range namesAfter(v.Machines, "") {
+	for _, name := range sorted(v.Machines) {
 		m := v.Machines[name]
 		if m.Online || m.Disabled || m.OfflineTime.IsZero() || now.Sub(m.OfflineTime) < offlineLong {
 			continue

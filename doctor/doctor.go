@@ -1,14 +1,16 @@
-package explain
+package doctor
 
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/triggers"
 )
@@ -170,10 +172,12 @@ func Worst(findings []Finding) Severity {
 }
 
 // FindingsTable is `drover doctor`.
-func FindingsTable(list []Finding) Table {
-	return table("SEVERITY CHECK SEEN DO", list, func(f Finding) []string {
-		return []string{string(f.Severity), f.Check, f.Seen, dash(f.Do)}
-	})
+func FindingsTable(list []Finding) explain.Table {
+	t := explain.Table{Header: []string{"SEVERITY", "CHECK", "SEEN", "DO"}}
+	for _, f := range list {
+		t.Rows = append(t.Rows, []string{string(f.Severity), f.Check, f.Seen, cmp.Or(f.Do, "-")})
+	}
+	return t
 }
 
 // ClockFinding compares two clocks: ahead is by how much whose clock is ahead of the clock of to, within about give.
@@ -271,8 +275,8 @@ func logFindings(v *projections.View, _ triggers.Age, s Vitals) (found []Finding
 	if s.Doubt != "" {
 		add(s.Doubt, "drover log accept-restore (after a look at which backup was restored)")
 	}
-	for _, stream := range namesAfter(v.Aside, "") {
-		add(setAside(v.Aside[stream]), "drover log clear "+shellWord(stream))
+	for _, stream := range sorted(v.Aside) {
+		add(explain.SetAside(v.Aside[stream]), "drover log clear "+shellWord(stream))
 	}
 	return found
 }
@@ -282,7 +286,7 @@ func fineLog(v *projections.View, s Vitals) string {
 	if s.Place.Bytes > 0 {
 		parts = append(parts, bytes(s.Place.Bytes))
 	}
-	parts = append(parts, "head "+at(max(s.Log.Head, v.Position)), fmt.Sprintf("the newest %s are whole", counting(s.Log.Read, "event")))
+	parts = append(parts, "head "+"#"+max(s.Log.Head, v.Position).String(), fmt.Sprintf("the newest %s are whole", counting(s.Log.Read, "event")))
 	if !s.Self.IsZero() {
 		parts = append(parts, "it takes writes")
 	}
@@ -303,6 +307,9 @@ func fineServers(_ *projections.View, s Vitals) string {
 	return fmt.Sprintf("%s of this log, each with a lease of a moment ago", counting(1+len(s.Others), "server"))
 }
 
+// sorted returns the keys of m in order.
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
 // serverName is a server as people know it.
 func serverName(v *projections.View, id domain.ID) string {
 	name := "server " + id.String()
@@ -318,7 +325,7 @@ func versions(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
 			found = append(found, VersionFinding(serverName(v, other.Server), o.Facts.Version, serverName(v, s.Self), s.Version))
 		}
 	}
-	for _, version := range namesAfter(s.Agents, "") {
+	for _, version := range sorted(s.Agents) {
 		if version != s.Version {
 			found = append(found, VersionFinding(counting(s.Agents[version], "connected agent"), version, serverName(v, s.Self), s.Version))
 		}
@@ -361,7 +368,7 @@ func refusedAgents(_ *projections.View, _ triggers.Age, s Vitals) (found []Findi
 }
 
 func tokens(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
-	for _, id := range namesAfter(v.Tokens, "") {
+	for _, id := range sorted(v.Tokens) {
 		t := v.Tokens[id]
 		until := t.Settings.Until
 		switch {
