@@ -5,9 +5,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
-	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/access"
+	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/internal/ids"
 )
@@ -116,12 +115,6 @@ func (a *API) routeSwitches() {
 	}
 }
 
-// Defaults of a join token.
-const (
-	defaultUses    = 1
-	defaultJoinFor = time.Hour
-)
-
 type tokenInput struct {
 	Key
 	Body struct {
@@ -142,54 +135,33 @@ type Minted struct {
 }
 
 func (a *API) routeTokens() {
-	huma.Register(a.router, route(http.MethodPost, "/tokens", "Make a token; its text is told this once", domain.AdminScope),
-		func(ctx context.Context, in *tokenInput) (*answer[Minted], error) {
-			id, p := commandID(in.Key.Key)
-			if p != nil {
-				return nil, p
-			}
-			settings, err := a.tokenSettings(in)
-			if err != nil {
-				return nil, err
-			}
-			token := ids.NewToken()
-			written, err := a.handle(ctx, id, domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(), By: callerOf(ctx).name})
-			if err != nil {
-				return nil, problemOf(err)
-			}
-			return &answer[Minted]{Position: written.Position, Body: Minted{ID: token.ID, Token: token.Text(), Position: written.Position}}, nil
-		})
+	register(a, route(http.MethodPost, "/tokens", "Make a token; its text is told this once", domain.AdminScope), a.postToken)
 }
 
-func (a *API) tokenSettings(in *tokenInput) (domain.TokenSettings, error) {
+func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], error) {
+	id, err := commandID(in.Key.Key)
+	if err != nil {
+		return nil, err
+	}
 	b := in.Body
-	s := domain.TokenSettings{Join: b.Join, Scope: b.Scope, Until: b.Until, Environments: b.Environments, Roles: b.Roles}
-	switch {
-	case !b.Join && (b.Uses != nil || len(b.Environments)+len(b.Roles) > 0):
-		return s, invalid("uses, environments and roles are those of a join token").hint("send join: true, or leave them out")
-	case b.Join && b.Scope != "":
-		return s, invalid("a join token has no scope").hint("leave scope out, or send join: false")
-	case b.Until != nil && !a.cfg.Clock.Now().Before(*b.Until):
-		return s, invalid("until %s has passed", b.Until.UTC().Format(time.RFC3339)).hint("name a time to come")
-	case !b.Join:
-		return s, nil
+	asked := access.NewToken{Join: b.Join, Scope: b.Scope, Uses: b.Uses, Until: b.Until, Environments: b.Environments, Roles: b.Roles}
+	settings, err := asked.Settings(a.cfg.Clock.Now())
+	if err != nil {
+		return nil, err
 	}
-	s.Uses = defaultUses
-	if b.Uses != nil {
-		s.Uses = *b.Uses
+	token := ids.NewToken()
+	result, err := a.handle(ctx, id, domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(), By: callerOf(ctx).Name})
+	if err != nil {
+		return nil, err
 	}
-	if s.Until == nil {
-		until := a.cfg.Clock.Now().Add(defaultJoinFor).UTC().Truncate(time.Second)
-		s.Until = &until
-	}
-	return s, nil
+	position := result.Position.String()
+	return &answer[Minted]{Position: position, Body: Minted{ID: token.ID, Token: token.Text(), Position: position}}, nil
 }
 
 // addMachine is POST /machines of a person.
-func (a *API) addMachine(ctx context.Context, id domain.ID, b MachineBody) (client.Written, error) {
+func (b MachineBody) addMachine(by string) (domain.Command, error) {
 	if b.Instance != "" || b.Secret != "" {
-		return client.Written{}, invalid("instance and secret are those of a joining agent").hint("send them with a join token")
+		return nil, problem.Invalid("instance and secret are those of a joining agent").WithHint("send them with a join token")
 	}
-	return a.handle(ctx, id, domain.ApplyMachine{Name: b.Name, Environment: b.Environment, Roles: b.Roles, Policy: b.Policy,
-		Disabled: b.Disabled, By: callerOf(ctx).name})
+	return domain.ApplyMachine{Name: b.Name, Environment: b.Environment, Roles: b.Roles, Policy: b.Policy, Disabled: b.Disabled, By: by}, nil
 }

@@ -5,11 +5,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
+	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/explain"
-	"github.com/droverhq/drover/projections"
 )
 
 type releaseInput struct {
@@ -107,32 +105,16 @@ func (in *deployInput) command(by string) domain.Deploy {
 // routeReach registers the question that goes before a deployment: the same wish, of which nothing is written.
 func (a *API) routeReach() {
 	op := route(http.MethodPost, "/deployments/reach", "Which machines a deployment would go to now; nothing is written", domain.ReadScope)
-	huma.Register(a.router, op, func(ctx context.Context, in *deployInput) (out *answer[explain.Reach], err error) {
-		wish := in.command(callerOf(ctx).name)
-		a.cfg.Engine.Read(func(v *projections.View) {
-			if _, rejection := wish.Decide(v.World()); rejection != nil {
-				err = problemOf(rejection)
-				return
-			}
-			out = &answer[explain.Reach]{Position: v.Position.String(), Body: explain.ReachOf(v, wish)}
-		})
-		return out, err
+	register(a, op, func(ctx context.Context, in *deployInput) (*answer[explain.Reach], error) {
+		reach, position, err := a.cfg.Queries.Reach(in.command(callerOf(ctx).Name))
+		return &answer[explain.Reach]{Position: position.String(), Body: reach}, err
 	})
 }
 
 // cancel finds the project that a deployment belongs to; its stream guards the command.
 func (a *API) cancel(_ context.Context, in *WriteNamed, by string) (domain.Command, error) {
-	project := ""
-	id, err := domain.ParseID(in.Name)
-	a.cfg.Engine.Read(func(v *projections.View) {
-		if d := v.World().Deployment(id); err == nil && d != nil {
-			project = d.Project
-		}
-	})
-	if project == "" {
-		return nil, noDeployment(in.Name)
-	}
-	return domain.CancelDeployment{Project: project, Deployment: id, By: by}, nil
+	project, id, err := a.cfg.Queries.ProjectOfDeployment(in.Name)
+	return domain.CancelDeployment{Project: project, Deployment: id, By: by}, err
 }
 
 // routeChoices are pins and holds: what a person chose and automation does not undo.
@@ -141,7 +123,7 @@ func (a *API) routeChoices() {
 		func(in *pinInput) string { return in.Key.Key },
 		func(_ context.Context, in *pinInput, by string) (domain.Command, error) {
 			b := in.Body
-			return domain.SetPin{Project: b.Project, Release: b.Release, Environment: b.Environment, Until: b.Until, Reason: b.Reason, By: by}, a.toCome(b.Until)
+			return domain.SetPin{Project: b.Project, Release: b.Release, Environment: b.Environment, Until: b.Until, Reason: b.Reason, By: by}, problem.CheckDeadline(a.cfg.Clock.Now(), b.Until)
 		})
 	ofProject(a, http.MethodDelete, "/pins/{project}/{name}", "Lift the pin of an environment", domain.DeployScope,
 		func(project, name, by string) domain.Command {
@@ -151,18 +133,10 @@ func (a *API) routeChoices() {
 		func(in *holdInput) string { return in.Key.Key },
 		func(_ context.Context, in *holdInput, by string) (domain.Command, error) {
 			b := in.Body
-			return domain.SetHold{Project: b.Project, Machine: b.Machine, Until: b.Until, Reason: b.Reason, By: by}, a.toCome(b.Until)
+			return domain.SetHold{Project: b.Project, Machine: b.Machine, Until: b.Until, Reason: b.Reason, By: by}, problem.CheckDeadline(a.cfg.Clock.Now(), b.Until)
 		})
 	ofProject(a, http.MethodDelete, "/holds/{project}/{name}", "Lift the hold of a machine", domain.DeployScope,
 		func(project, name, by string) domain.Command {
 			return domain.LiftHold{Project: project, Machine: name, By: by}
 		})
-}
-
-// toCome refuses a deadline that has passed.
-func (a *API) toCome(until *time.Time) error {
-	if until != nil && !a.cfg.Clock.Now().Before(*until) {
-		return invalid("until %s has passed", until.UTC().Format(time.RFC3339)).hint("name a time to come")
-	}
-	return nil
 }

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -90,6 +91,22 @@ type LogVitals struct {
 	Read int
 	// Damaged is what is wrong with the next one; Fault is why the log could not be read.
 	Damaged, Fault string
+}
+
+// A checkup reads TailEvents of the newest events again, and TailMost at most: it begins at a position where the fold
+// paused.
+const TailEvents, TailMost = 1000, 5000
+
+// LogOf are the vitals of a log whose end was read with eventlog.VerifyTail.
+func LogOf(found eventlog.Verified, err error) LogVitals {
+	vitals := LogVitals{Head: found.Head, Read: found.Events}
+	switch {
+	case errors.Is(err, eventlog.ErrDamaged):
+		vitals.Damaged = err.Error()
+	case err != nil:
+		vitals.Fault = err.Error()
+	}
+	return vitals
 }
 
 // Refused is an address from which agents or people are refused again and again.

@@ -9,10 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/droverhq/drover/api"
 	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/internal/clock"
 	"github.com/droverhq/drover/internal/config"
@@ -176,7 +176,7 @@ func (s *shell) examineLog(ctx context.Context, address string) []doctor.Finding
 		return []doctor.Finding{f}
 	}
 	vitals := doctor.Vitals{Now: clock.New().Now(), Self: domain.ID{}, Version: Version(), Place: server.PlaceOf(address, ""),
-		Log: api.TailOf(ctx, opened, e.Back(1000))}
+		Log: doctor.LogOf(eventlog.VerifyTail(ctx, opened, e.Back(doctor.TailEvents), doctor.TailMost))}
 	var checkup doctor.Checkup
 	e.Judge(func(v *projections.View, age triggers.Age) { checkup = doctor.Examine(v, age, vitals) })
 	return checkup.Findings

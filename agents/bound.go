@@ -1,4 +1,4 @@
-package api
+package agents
 
 import (
 	"context"
@@ -22,7 +22,7 @@ const (
 
 // counts knows how much output of each part is kept, whatever its agent says.
 type counts struct {
-	mu sync.Mutex
+	mu sync.Mutex // guards by
 	by map[countKey]*count
 }
 
@@ -33,7 +33,7 @@ type countKey struct {
 
 // count is the output of one part: its bytes, and a bit for each piece in them.
 type count struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards what follows
 	begun bool
 	bytes int
 	seen  []uint64
@@ -58,12 +58,12 @@ func (c *counts) forget(key countKey) {
 }
 
 // room says whether one more piece of a part's output may be kept. One that came before always may: it is kept once.
-func (a *API) room(ctx context.Context, key countKey, sequence int64, size int) (bool, error) {
-	c := a.counts.of(key)
+func (h *Hub) room(ctx context.Context, key countKey, sequence int64, size int) (bool, error) {
+	c := h.counts.of(key)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.begun { // another server, or this one before it was started anew, may have taken some
-		for chunk, err := range a.cfg.Log.ReadOutput(ctx, uuid.UUID(key.deployment), key.machine, 0, 0) {
+		for chunk, err := range h.cfg.Log.ReadOutput(ctx, uuid.UUID(key.deployment), key.machine, 0, 0) {
 			if err != nil {
 				return false, fmt.Errorf("count the output of machine %s: %w", key.machine, err)
 			}

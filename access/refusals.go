@@ -1,4 +1,4 @@
-package api
+package access
 
 import (
 	"net"
@@ -8,20 +8,40 @@ import (
 	"github.com/droverhq/drover/doctor"
 )
 
-// refusals remembers who was refused again and again, for `drover doctor`. It is no part of who may come in.
+// refusals remembers who was refused again and again, for `drover doctor`. It does not decide who may come in.
 type refusals struct {
-	mu sync.Mutex
+	mu sync.Mutex // guards by
 	by map[refusedKey]*doctor.Refused
 }
 
 type refusedKey struct{ address, machine string }
 
 const (
-	// refusalsKept bounds the memory; beyond it all begin anew.
+	// refusalsKept bounds the memory; beyond it counting starts over.
 	refusalsKept = 1000
 	// refusalsFor is how long a refusal that was not followed by another counts.
 	refusalsFor = 15 * time.Minute
 )
+
+// Refused remembers that a caller at an address was refused. machine is the name that an agent gave, empty for others.
+// Both texts are kept as they are: bound what a stranger sent.
+func (a *Access) Refused(remote, machine, reason string) {
+	a.refusals.note(remote, machine, reason, a.clock.Now())
+}
+
+// Forgive forgets the refusals of a machine's agent: it is connected now.
+func (a *Access) Forgive(machine string) { a.refusals.forgive(machine) }
+
+// Refusals lists who was refused lately. Only an admin sees the addresses.
+func (a *Access) Refusals(admin bool) []doctor.Refused {
+	list := a.refusals.list(a.clock.Now())
+	for i := range list {
+		if !admin {
+			list[i].Address = ""
+		}
+	}
+	return list
+}
 
 // note counts a refusal. machine is empty where no agent asked.
 func (r *refusals) note(remote, machine, reason string, now time.Time) {
@@ -34,17 +54,17 @@ func (r *refusals) note(remote, machine, reason string, now time.Time) {
 	if r.by == nil || len(r.by) >= refusalsKept {
 		r.by = map[refusedKey]*doctor.Refused{}
 	}
-	key := refusedKey{host, bounded(machine)}
+	key := refusedKey{host, machine}
 	seen := r.by[key]
 	if seen == nil || now.Sub(seen.Last) > refusalsFor {
 		seen = &doctor.Refused{Address: host, Machine: key.machine}
 		r.by[key] = seen
 	}
 	seen.Times++
-	seen.Last, seen.Reason = now, bounded(reason)
+	seen.Last, seen.Reason = now, reason
 }
 
-// forgive forgets what an agent was refused for: it is in.
+// forgive forgets the refusals of a machine's agent.
 func (r *refusals) forgive(machine string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

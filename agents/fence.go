@@ -1,4 +1,4 @@
-package api
+package agents
 
 import (
 	"errors"
@@ -10,16 +10,16 @@ import (
 	"github.com/droverhq/drover/rollout"
 )
 
-// giveAway ends the sessions of agents that a newer server could give work to, and this one no more. Who runs a part
-// stays until its end is recorded; with no newer server running, all stay.
-func (a *API) giveAway() {
-	if !errors.Is(a.cfg.Engine.Ready(), engine.ErrFenced) {
+// GiveAway ends the sessions of agents that a newer server could give work to, while this one no longer can. An agent
+// that runs a part stays until its end is recorded; if no newer server runs, all stay. It is called after each tick.
+func (h *Hub) GiveAway() {
+	if !errors.Is(h.cfg.Engine.Ready(), engine.ErrFenced) {
 		return
 	}
-	sessions := a.hub.all()
+	sessions := h.sessions.all()
 	var idle []*session
-	a.cfg.Engine.Read(func(v *projections.View) {
-		if !a.newerRuns(v) {
+	h.cfg.Engine.Read(func(v *projections.View) {
+		if !h.newerRuns(v) {
 			return
 		}
 		for _, s := range sessions {
@@ -34,9 +34,9 @@ func (a *API) giveAway() {
 }
 
 // newerRuns says whether a server runs that decides by later rules than this one.
-func (a *API) newerRuns(v *projections.View) bool {
+func (h *Hub) newerRuns(v *projections.View) bool {
 	for id, server := range v.Servers {
-		if server.Facts.DecisionVersion > engine.DecisionVersion && a.cfg.Engine.Alive(id) {
+		if server.Facts.DecisionVersion > engine.DecisionVersion && h.cfg.Engine.Alive(id) {
 			return true
 		}
 	}

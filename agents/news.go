@@ -1,11 +1,7 @@
-package api
+package agents
 
 import (
-	"hash/maphash"
-	"maps"
 	"reflect"
-	"slices"
-	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -17,137 +13,6 @@ import (
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/rollout"
 )
-
-// hub holds the sessions of agents that are connected to this server.
-type hub struct {
-	mu       sync.Mutex
-	sessions map[string]*session // by machine
-	// plain are the sessions by plain HTTP, which nobody can ping.
-	plain map[string]domain.ID
-	// admitting lets one agent of a name in at a time.
-	admitting [64]sync.Mutex
-	// using lets one agent at a time use a join token.
-	using [16]sync.Mutex
-	seed  maphash.Seed
-}
-
-func (h *hub) begin() {
-	h.sessions, h.plain, h.seed = map[string]*session{}, map[string]domain.ID{}, maphash.MakeSeed()
-}
-
-// admission is the lock under which agents of a machine's name are let in.
-func (h *hub) admission(machine string) *sync.Mutex {
-	return &h.admitting[maphash.String(h.seed, machine)%uint64(len(h.admitting))]
-}
-
-// turn is the lock under which a join token is used: each use is an append to the token's stream, and of many at one
-// moment all but one would be refused there, again and again.
-func (h *hub) turn(token string) *sync.Mutex {
-	return &h.using[maphash.String(h.seed, token)%uint64(len(h.using))]
-}
-
-func (h *hub) count() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.sessions)
-}
-
-func (h *hub) all() []*session {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return slices.Collect(maps.Values(h.sessions))
-}
-
-func (h *hub) of(machine string) *session {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.sessions[machine]
-}
-
-func (h *hub) put(s *session) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.sessions[s.machine] = s
-	delete(h.plain, s.machine)
-}
-
-// drop forgets a session, unless another has its place.
-func (h *hub) drop(s *session) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.sessions[s.machine] == s {
-		delete(h.sessions, s.machine)
-	}
-}
-
-func (h *hub) setPlain(machine string, session domain.ID) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.plain[machine] = session
-}
-
-func (h *hub) isPlain(machine string, session domain.ID) bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.plain[machine] == session
-}
-
-// forgetPlain drops the sessions by plain HTTP that have ended: machines come and go for as long as the server runs.
-func (h *hub) forgetPlain(a *API, machines map[string]struct{}) {
-	ended := map[string]domain.ID{}
-	h.mu.Lock()
-	for machine := range machines {
-		if session, ok := h.plain[machine]; ok {
-			ended[machine] = session
-		}
-	}
-	h.mu.Unlock()
-	if len(ended) == 0 {
-		return
-	}
-	a.cfg.Engine.Read(func(v *projections.View) {
-		maps.DeleteFunc(ended, func(machine string, session domain.ID) bool {
-			m := v.Machines[machine]
-			return m != nil && m.Online && m.Session == session
-		})
-	})
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for machine, session := range ended {
-		if h.plain[machine] == session {
-			delete(h.plain, machine)
-		}
-	}
-}
-
-// touched looks after the agents of these machines, each by itself: nobody is told of what is not theirs.
-func (h *hub) touched(a *API, machines map[string]struct{}) {
-	h.forgetPlain(a, machines)
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(machines) > len(h.sessions) {
-		for machine, s := range h.sessions {
-			if _, ok := machines[machine]; ok {
-				s.look()
-			}
-		}
-		return
-	}
-	for machine := range machines {
-		if s := h.sessions[machine]; s != nil {
-			s.look()
-		}
-	}
-}
-
-// closeAll ends every connection, so that the agents go to another server, or come back to this one's next start.
-func (h *hub) closeAll() {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, s := range h.sessions {
-		go s.conn.Close(websocket.StatusGoingAway, "the server stops")
-	}
-}
 
 // news is what the view says of an agent's machine.
 type news struct {
@@ -161,9 +26,9 @@ type news struct {
 }
 
 // newsOf reads what there is to tell the agent of a machine.
-func (a *API) newsOf(name string) (n news) {
-	n.log, n.doubted = a.cfg.Engine.LogID(), a.cfg.Engine.Doubted() != nil
-	a.cfg.Engine.Read(func(v *projections.View) {
+func (h *Hub) newsOf(name string) (n news) {
+	n.log, n.doubted = h.cfg.Engine.LogID(), h.cfg.Engine.Doubted() != nil
+	h.cfg.Engine.Read(func(v *projections.View) {
 		m := v.Machines[name]
 		if m == nil {
 			return
@@ -231,13 +96,13 @@ func (s *session) push() {
 		}
 		s.again = false
 		s.mu.Unlock()
-		s.tell(s.api.newsOf(s.machine))
+		s.tell(s.hub.newsOf(s.machine))
 	}
 }
 
 // tell sends what differs from what was told before.
 func (s *session) tell(n news) {
-	self := s.api.cfg.Engine.Server()
+	self := s.hub.cfg.Engine.Server()
 	switch m := n.machine; {
 	case m == nil:
 		s.refuse(client.Refused{Reason: "machine " + s.machine + " was deleted"})

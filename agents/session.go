@@ -1,12 +1,9 @@
-package api
+package agents
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -15,7 +12,9 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
+	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
@@ -25,7 +24,7 @@ import (
 
 // session is one connection of an agent.
 type session struct {
-	api          *API
+	hub          *Hub
 	conn         *websocket.Conn
 	machine      string
 	instance, id domain.ID
@@ -79,10 +78,10 @@ func (s *session) end(code websocket.StatusCode, reason string) { go s.conn.Clos
 // hear notes that the agent lives.
 func (s *session) hear() {
 	s.mu.Lock()
-	s.heard = s.api.cfg.Clock.Elapsed()
+	s.heard = s.hub.cfg.Clock.Elapsed()
 	connect := s.connect
 	s.mu.Unlock()
-	s.api.cfg.Engine.Heard(s.machine, connect)
+	s.hub.cfg.Engine.Heard(s.machine, connect)
 }
 
 // connectedAs takes over the event that the session counts from now.
@@ -92,14 +91,14 @@ func (s *session) connectedAs(connect domain.ID) {
 	s.connect = connect
 	s.mu.Unlock()
 	if changed {
-		s.api.cfg.Engine.Heard(s.machine, connect)
+		s.hub.cfg.Engine.Heard(s.machine, connect)
 	}
 }
 
 // revoked says that no token is left that the agent joined with as this machine.
 func (s *session) revoked() bool {
-	return !slices.ContainsFunc(s.api.uses(s.instance), func(u use) bool {
-		return !u.revoked && u.Machine == s.machine && u.Secret == s.secret
+	return !slices.ContainsFunc(s.hub.cfg.Access.Uses(s.instance), func(u access.Use) bool {
+		return !u.Revoked && u.Machine == s.machine && u.Secret == s.secret
 	})
 }
 
@@ -107,20 +106,20 @@ func (s *session) revoked() bool {
 // connection over which nothing comes is given up.
 func (s *session) comeBack(n news) {
 	s.mu.Lock()
-	silent, left := s.api.cfg.Clock.Elapsed()-s.heard, s.left
+	silent, left := s.hub.cfg.Clock.Elapsed()-s.heard, s.left
 	s.mu.Unlock()
 	if left { // that is why the log calls it offline
 		return
 	}
-	if silent > time.Duration(n.settings.OfflineAfter) || s.api.isDraining() {
+	if silent > time.Duration(n.settings.OfflineAfter) || s.hub.gate.IsClosed() {
 		s.end(websocket.StatusGoingAway, "nothing was heard for too long")
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
-	_, err := s.api.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: s.machine, Server: s.api.cfg.Engine.Server(), Session: s.id, Instance: s.instance})
+	_, err := s.hub.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: s.machine, Server: s.hub.cfg.Engine.Server(), Session: s.id, Instance: s.instance})
 	if err != nil {
-		s.api.log.Warn("agent dropped", zap.String("machine", s.machine), zap.Error(err))
+		s.hub.log.Warn("agent dropped", zap.String("machine", s.machine), zap.Error(err))
 		s.end(websocket.StatusTryAgainLater, "the machine cannot come online now")
 	}
 }
@@ -148,7 +147,7 @@ func (s *session) listen(ctx context.Context) {
 func (s *session) take(ctx context.Context, m client.FromAgent) bool {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	count := func(kind string) { s.api.metrics.requests.WithLabelValues(kind).Inc() }
+	count := func(kind string) { s.hub.messages[kind].Add(1) }
 	switch {
 	case m.Heartbeat != nil:
 		count("heartbeat")
@@ -168,7 +167,7 @@ func (s *session) take(ctx context.Context, m client.FromAgent) bool {
 		s.ended(ctx, *m.End)
 	case m.Answer != nil:
 		count("answer")
-		s.api.log.Info("part still runs", zap.String("machine", s.machine), zap.String("deployment", m.Answer.Deployment), zap.Bool("running", m.Answer.Running))
+		s.hub.log.Info("part still runs", zap.String("machine", s.machine), zap.String("deployment", m.Answer.Deployment), zap.Bool("running", m.Answer.Running))
 	case m.Goodbye != nil:
 		count("goodbye")
 		s.goodbye(ctx, *m.Goodbye)
@@ -179,8 +178,8 @@ func (s *session) take(ctx context.Context, m client.FromAgent) bool {
 
 // health records a report, and keeps it for healthAgain.
 func (s *session) health(ctx context.Context, h client.Health) {
-	_, err := s.api.handle(ctx, domain.ID{}, domain.ReportHealth{Name: s.machine, Session: s.id, Status: h.Status, Detail: bounded(h.Detail)})
-	if err == nil || problemOf(err).Kind != client.Invalid {
+	_, err := s.hub.handle(ctx, domain.ID{}, domain.ReportHealth{Name: s.machine, Session: s.id, Status: h.Status, Detail: bounded(h.Detail)})
+	if err == nil || problem.Of(err).Kind != client.Invalid {
 		s.find(&h)
 	}
 	s.complain("health report not taken", err)
@@ -202,7 +201,7 @@ func (s *session) healthAgain(ctx context.Context) {
 		return
 	}
 	differs := false
-	s.api.cfg.Engine.Read(func(v *projections.View) {
+	s.hub.cfg.Engine.Read(func(v *projections.View) {
 		m := v.Machines[s.machine]
 		differs = m != nil && m.Health != found.Status && v.PolicyOf(m).HealthCheck != nil
 	})
@@ -217,7 +216,7 @@ func (s *session) claim(ctx context.Context, deployment string) {
 		s.send(client.ToAgent{Claimed: &client.Claimed{Deployment: deployment, Reason: err.Error()}})
 		return
 	}
-	claimed, err := s.api.claim(ctx, domain.ID{}, domain.ClaimPart{Deployment: id, Machine: s.machine, Session: s.id, Instance: s.instance})
+	claimed, err := s.hub.claim(ctx, domain.ID{}, domain.ClaimPart{Deployment: id, Machine: s.machine, Session: s.id, Instance: s.instance})
 	if err != nil {
 		s.complain("claim not answered", err) // the agent asks again
 		return
@@ -231,7 +230,7 @@ func (s *session) claim(ctx context.Context, deployment string) {
 func (s *session) output(ctx context.Context, o client.Output) {
 	id, err := domain.ParseID(o.Deployment)
 	if err == nil {
-		err = s.api.takeOutput(ctx, id, s.machine, s.instance, o.Sequence, o.Data)
+		err = s.hub.takeOutput(ctx, id, s.machine, s.instance, o.Sequence, o.Data)
 	}
 	s.complain("output not kept", err)
 }
@@ -241,7 +240,7 @@ func (s *session) ended(ctx context.Context, e client.End) {
 	id, err := domain.ParseID(e.Deployment)
 	ended := client.Ended{Deployment: e.Deployment}
 	if err == nil {
-		ended, err = s.api.end(ctx, endOf(e, id, s.machine, s.id, s.instance))
+		ended, err = s.hub.end(ctx, endOf(e, id, s.machine, s.id, s.instance))
 	}
 	var never *domain.Rejection
 	var aside *engine.SetAside
@@ -266,10 +265,10 @@ func (s *session) goodbye(ctx context.Context, g client.Goodbye) {
 	s.mu.Lock()
 	connect := s.connect
 	s.mu.Unlock()
-	s.api.hub.drop(s)
-	_, err := s.api.handle(ctx, domain.ID{}, domain.DisconnectMachine{Name: s.machine, Connect: connect, Reason: "said-goodbye"})
+	s.hub.sessions.drop(s)
+	_, err := s.hub.handle(ctx, domain.ID{}, domain.DisconnectMachine{Name: s.machine, Connect: connect, Reason: "said-goodbye"})
 	if err == nil && g.Delete {
-		_, err = s.api.handle(ctx, domain.ID{}, domain.DeleteMachine{Name: s.machine, Reason: "ephemeral", By: "agent", Session: s.id})
+		_, err = s.hub.handle(ctx, domain.ID{}, domain.DeleteMachine{Name: s.machine, Reason: "ephemeral", By: "agent", Session: s.id})
 	}
 	s.complain("goodbye not recorded", err)
 	_ = s.conn.Close(websocket.StatusNormalClosure, "")
@@ -277,109 +276,7 @@ func (s *session) goodbye(ctx context.Context, g client.Goodbye) {
 
 func (s *session) complain(what string, err error) {
 	if err != nil {
-		s.api.log.Warn(what, zap.String("machine", s.machine), zap.Error(err))
-	}
-}
-
-// serveAgent opens the WebSocket of an agent. The session goes on in a goroutine of its own, so that nothing of the
-// request is kept for it: agents are many, and most of them say for hours only that they live.
-func (a *API) serveAgent(w http.ResponseWriter, r *http.Request) {
-	if !a.enter() {
-		problem(client.Unavailable, "this server is about to stop", "").write(w)
-		return
-	}
-	conn, err := websocket.Accept(lean{w}, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
-	if err != nil {
-		a.open.Done()
-		return // Accept has answered
-	}
-	go a.attend(conn, r.RemoteAddr)
-}
-
-// attend is a session from its hello to its end.
-func (a *API) attend(conn *websocket.Conn, remote string) {
-	defer a.open.Done()
-	defer conn.CloseNow()
-	defer a.survive(remote)
-	conn.SetReadLimit(maxHelloBytes)
-	ctx := context.Background()
-	s := a.receive(ctx, conn, remote)
-	if s == nil {
-		return
-	}
-	defer a.hub.drop(s)
-	defer s.leave()
-	conn.SetReadLimit(client.MaxMessageBytes)
-	s.listen(ctx)
-}
-
-// receive lets an agent in, or says why not.
-func (a *API) receive(ctx context.Context, conn *websocket.Conn, remote string) *session {
-	hello, refused := a.hello(ctx, conn)
-	var s *session
-	if refused == nil {
-		s, refused = a.admit(ctx, conn, remote, hello)
-	}
-	if refused != nil {
-		a.refusals.note(remote, hello.Machine, refused.Reason, a.cfg.Clock.Now())
-		a.turnAway(ctx, conn, hello.Machine, *refused)
-		return nil
-	}
-	a.refusals.forgive(s.machine)
-	return s
-}
-
-// survive ends one session by a fault of this server; the others go on.
-func (a *API) survive(remote string) {
-	if fault := recover(); fault != nil {
-		a.log.Error("session failed by a fault of this server", zap.String("remote", remote), zap.Any("fault", fault), zap.Stack("stack"))
-	}
-}
-
-// Buffers of an agent's connection: what agents and servers say to each other is short.
-const (
-	readBuffer  = 512
-	writeBuffer = 1 << 10
-)
-
-// lean gives a connection to the agents' door with buffers of that size, instead of 4 KB each.
-type lean struct{ http.ResponseWriter }
-
-// Hijack takes the connection over.
-func (l lean) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, buffered, err := http.NewResponseController(l.ResponseWriter).Hijack()
-	if err != nil || buffered.Reader.Buffered() > 0 { // what was read ahead must not be lost
-		return conn, buffered, err
-	}
-	return conn, bufio.NewReadWriter(bufio.NewReaderSize(conn, readBuffer), bufio.NewWriterSize(conn, writeBuffer)), nil
-}
-
-// A connection that has not said who it is may take no longer and send no more than this.
-const (
-	helloWithin   = 15 * time.Second
-	maxHelloBytes = 1 << 20
-)
-
-func (a *API) hello(ctx context.Context, conn *websocket.Conn) (client.Hello, *client.Refused) {
-	ctx, cancel := context.WithTimeout(ctx, helloWithin)
-	defer cancel()
-	_, text, err := conn.Read(ctx)
-	var m client.FromAgent
-	if err == nil {
-		err = json.Unmarshal(text, &m)
-	}
-	if err != nil || m.Hello == nil {
-		return client.Hello{}, &client.Refused{Reason: "the first message must be a hello"}
-	}
-	return *m.Hello, nil
-}
-
-func (a *API) turnAway(ctx context.Context, conn *websocket.Conn, machine string, r client.Refused) {
-	ctx, cancel := context.WithTimeout(ctx, sendWithin)
-	defer cancel()
-	a.log.Info("agent refused", zap.String("machine", bounded(machine)), zap.String("reason", r.Reason), zap.Bool("final", r.Final))
-	if sendTo(ctx, conn, client.ToAgent{Refused: &r}) == nil {
-		_ = conn.Close(websocket.StatusPolicyViolation, "refused")
+		s.hub.log.Warn(what, zap.String("machine", s.machine), zap.Error(err))
 	}
 }
 

@@ -1,4 +1,4 @@
-package api
+package agents
 
 import (
 	"context"
@@ -11,7 +11,9 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
+	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
@@ -68,38 +70,38 @@ func (j joiner) check() error {
 var errRevoked = errors.New("the token that this agent joined with was revoked")
 
 // admit lets an agent in: it proves who it is, its machine comes online, and it is welcomed.
-func (a *API) admit(ctx context.Context, conn *websocket.Conn, remote string, h client.Hello) (*session, *client.Refused) {
-	j, err := joinerOf(h, remote)
+func (h *Hub) admit(ctx context.Context, conn *websocket.Conn, remote string, hello client.Hello) (*session, *client.Refused) {
+	j, err := joinerOf(hello, remote)
 	if err != nil {
 		return nil, &client.Refused{Reason: err.Error(), Final: true}
 	}
-	if a.failures.spent(remote) && !a.knows(j) { // it costs nothing more
-		return nil, refusedBy(errTooFast)
+	if h.cfg.Access.TooFast(remote) && !h.knows(j) { // it costs nothing more
+		return nil, refusedBy(access.ErrTooFast)
 	}
-	lock := a.hub.admission(j.machine)
+	lock := h.sessions.admission(j.machine)
 	lock.Lock()
 	defer lock.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	j.came = a.cfg.Engine.Moment()
-	if err := a.cfg.Engine.See(ctx, j.came); err != nil { // another server may have let it in a moment ago
+	j.came = h.cfg.Engine.Moment()
+	if err := h.cfg.Engine.See(ctx, j.came); err != nil { // another server may have let it in a moment ago
 		return nil, refusedBy(err)
 	}
-	if err := a.prove(ctx, j); err != nil {
+	if err := h.prove(ctx, j); err != nil {
 		return nil, refusedBy(err)
 	}
-	if refused := a.clone(ctx, j); refused != nil {
+	if refused := h.clone(ctx, j); refused != nil {
 		return nil, refused
 	}
-	s := &session{api: a, conn: conn, machine: j.machine, instance: j.instance, id: j.session, secret: hashOf(j.secret), version: bounded(h.Version), told: eventlog.NoStream, pushing: true}
-	warnings, err := a.connect(ctx, j)
+	s := &session{hub: h, conn: conn, machine: j.machine, instance: j.instance, id: j.session, secret: access.Hash(j.secret), version: bounded(hello.Version), told: eventlog.NoStream, pushing: true}
+	warnings, err := h.connect(ctx, j)
 	if err == nil {
-		err = a.compare(ctx, j, h.Memory)
+		err = h.compare(ctx, j, hello.Memory)
 	}
 	if err != nil {
 		return nil, refusedBy(err)
 	}
-	a.welcome(s, warnings)
+	h.welcome(s, warnings)
 	return s, nil
 }
 
@@ -107,69 +109,69 @@ func refusedBy(err error) *client.Refused {
 	if errors.Is(err, errRevoked) {
 		return &client.Refused{Reason: err.Error(), Final: true}
 	}
-	return &client.Refused{Reason: problemOf(err).Problem.Error()}
+	return &client.Refused{Reason: problem.Of(err).Error()}
 }
 
 // prove checks an agent's own secret, or joins it with its token.
-func (a *API) prove(ctx context.Context, j joiner) error {
+func (h *Hub) prove(ctx context.Context, j joiner) error {
 	revoked := false
-	for _, use := range a.uses(j.instance) {
-		if use.Machine != j.machine || !sameHash(use.Secret, j.secret) {
+	for _, use := range h.cfg.Access.Uses(j.instance) {
+		if use.Machine != j.machine || !access.Matches(use.Secret, j.secret) {
 			continue
 		}
-		if !use.revoked {
-			if err := a.mayBecome(use.settings, j); err != nil {
+		if !use.Revoked {
+			if err := h.mayBecome(use.Settings, j); err != nil {
 				return err
 			}
-			return a.free(j)
+			return h.free(j)
 		}
 		revoked = true
 	}
 	if j.join != "" {
-		return a.joinWith(ctx, j)
+		return h.joinWith(ctx, j)
 	}
 	if revoked {
 		return errRevoked
 	}
-	return a.refuseAgent(j, fmt.Sprintf("machine %s has not joined as this instance", j.machine), "start the agent with --join TOKEN; `drover token create --join` makes one")
+	return h.refuseAgent(j, fmt.Sprintf("machine %s has not joined as this instance", j.machine), "start the agent with --join TOKEN; `drover token create --join` makes one")
 }
 
 // knows says whether a joiner's own secret or its token is known here already.
-func (a *API) knows(j joiner) bool {
-	_, known := a.findToken(j.join)
-	return known || slices.ContainsFunc(a.uses(j.instance), func(u use) bool { return sameHash(u.Secret, j.secret) })
+func (h *Hub) knows(j joiner) bool {
+	_, known := h.cfg.Access.Token(j.join)
+	return known || slices.ContainsFunc(h.cfg.Access.Uses(j.instance), func(u access.Use) bool { return access.Matches(u.Secret, j.secret) })
 }
 
 // mine refuses an instance that another secret speaks for. The ids of instances are no secrets: whoever may read sees them.
-func (a *API) mine(j joiner) error {
-	uses := a.uses(j.instance)
-	if slices.ContainsFunc(uses, func(u use) bool { return sameHash(u.Secret, j.secret) }) {
+func (h *Hub) mine(j joiner) error {
+	uses := h.cfg.Access.Uses(j.instance)
+	if slices.ContainsFunc(uses, func(u access.Use) bool { return access.Matches(u.Secret, j.secret) }) {
 		return nil
 	}
 	taken := len(uses) > 0
-	a.cfg.Engine.Read(func(v *projections.View) {
+	h.cfg.Engine.Read(func(v *projections.View) {
 		m := v.Machines[j.machine]
 		taken = taken || m != nil && m.Instance == j.instance
 	})
 	if taken {
-		return problem(client.Forbidden, fmt.Sprintf("instance %s has joined with another secret", j.instance), "a new machine needs an empty --data folder")
+		return problem.New(client.Forbidden, fmt.Sprintf("instance %s has joined with another secret", j.instance), "a new machine needs an empty --data folder")
 	}
 	return nil
 }
 
 // refuseAgent answers a bad credential of an agent.
-func (a *API) refuseAgent(j joiner, reason, hint string) error {
-	a.failures.note(j.remote)
-	if log := a.cfg.Engine.LogID().String(); j.log != "" && j.log != log {
+func (h *Hub) refuseAgent(j joiner, reason, hint string) error {
+	h.cfg.Access.Failed(j.remote)
+	if log := h.cfg.Engine.LogID().String(); j.log != "" && j.log != log {
 		hint = fmt.Sprintf("this agent has joined log %.80q, and this server keeps log %s: does --server name servers of two clusters?", j.log, log)
 	}
-	return problem(client.Unauthorised, reason, hint)
+	return problem.New(client.Unauthorised, reason, hint)
 }
 
 // as is what the joiner is or will be: the machine in the log counts, what the agent says only where there is none.
-func (a *API) as(j joiner) (environment string, roles []string, exists bool) {
+func (h *Hub) as(j joiner) (environment string, roles []string, exists bool) {
 	environment, roles = j.environment, domain.Names(j.roles)
-	a.cfg.Engine.Read(func(v *projections.View) {
+	h.cfg.Engine.Read(func(v *projections.View) {
 		if m := v.Machines[j.machine]; m != nil {
 			environment, roles, exists = m.Environment, m.Roles, true
 		}
@@ -178,55 +180,55 @@ func (a *API) as(j joiner) (environment string, roles []string, exists bool) {
 }
 
 // mayBecome refuses an agent whose machine is gone and which asks to be another than its token allows.
-func (a *API) mayBecome(s domain.TokenSettings, j joiner) error {
-	environment, roles, exists := a.as(j)
+func (h *Hub) mayBecome(s domain.TokenSettings, j joiner) error {
+	environment, roles, exists := h.as(j)
 	if exists {
 		return nil
 	}
 	if len(s.Environments) > 0 && !slices.Contains(s.Environments, environment) {
-		return problem(client.Forbidden, fmt.Sprintf("the join token is not good for environment %.80q", environment), fmt.Sprintf("it is good for %v", s.Environments))
+		return problem.New(client.Forbidden, fmt.Sprintf("the join token is not good for environment %.80q", environment), fmt.Sprintf("it is good for %v", s.Environments))
 	}
 	for _, role := range roles {
 		if len(s.Roles) > 0 && !slices.Contains(s.Roles, role) {
-			return problem(client.Forbidden, fmt.Sprintf("the join token is not good for role %.80q", role), fmt.Sprintf("it is good for %v", s.Roles))
+			return problem.New(client.Forbidden, fmt.Sprintf("the join token is not good for role %.80q", role), fmt.Sprintf("it is good for %v", s.Roles))
 		}
 	}
 	return nil
 }
 
 // joinWith uses a join token. Nothing is used up before it is clear that the agent can be let in.
-func (a *API) joinWith(ctx context.Context, j joiner) error {
-	token, ok := a.findToken(j.join)
+func (h *Hub) joinWith(ctx context.Context, j joiner) error {
+	token, ok := h.cfg.Access.Token(j.join)
 	switch {
 	case !ok || !token.Settings.Join:
-		return a.refuseAgent(j, "the join token is not known", "`drover token create --join` makes another one")
+		return h.refuseAgent(j, "the join token is not known", "`drover token create --join` makes another one")
 	case token.Revoked:
 		return errRevoked
 	}
-	if err := a.mine(j); err != nil {
-		a.failures.note(j.remote)
+	if err := h.mine(j); err != nil {
+		h.cfg.Access.Failed(j.remote)
 		return err
 	}
-	environment, roles, exists := a.as(j)
+	environment, roles, exists := h.as(j)
 	if !exists {
-		if err := a.canAdd(j); err != nil {
+		if err := h.canAdd(j); err != nil {
 			return err
 		}
 	}
-	if err := a.free(j); err != nil {
+	if err := h.free(j); err != nil {
 		return err
 	}
-	turn := a.hub.turn(token.ID)
+	turn := h.sessions.turn(token.ID)
 	turn.Lock()
 	defer turn.Unlock()
-	_, err := a.handleAsOf(ctx, j.came, domain.ID{}, domain.UseToken{ID: token.ID, Instance: j.instance, Machine: j.machine, Secret: hashOf(j.secret),
-		Environment: environment, Roles: roles, Now: a.cfg.Clock.Now()})
+	_, err := h.handleAsOf(ctx, j.came, domain.ID{}, domain.UseToken{ID: token.ID, Instance: j.instance, Machine: j.machine, Secret: access.Hash(j.secret),
+		Environment: environment, Roles: roles, Now: h.cfg.Clock.Now()})
 	return err
 }
 
 // canAdd asks whether the machine could be added as the agent says.
-func (a *API) canAdd(j joiner) (err error) {
-	a.cfg.Engine.Read(func(v *projections.View) {
+func (h *Hub) canAdd(j joiner) (err error) {
+	h.cfg.Engine.Read(func(v *projections.View) {
 		if _, rejection := j.machineCommand().Decide(v.World()); rejection != nil {
 			err = rejection
 		}
@@ -239,10 +241,10 @@ func (j joiner) machineCommand() domain.ApplyMachine {
 }
 
 // free refuses another instance while the machine is online: its name is taken.
-func (a *API) free(j joiner) (err error) {
-	a.cfg.Engine.Read(func(v *projections.View) {
+func (h *Hub) free(j joiner) (err error) {
+	h.cfg.Engine.Read(func(v *projections.View) {
 		if m := v.Machines[j.machine]; m != nil && m.Online && m.Instance != j.instance {
-			err = problem(client.Conflict, fmt.Sprintf("machine %s is online as another instance", j.machine),
+			err = problem.New(client.Conflict, fmt.Sprintf("machine %s is online as another instance", j.machine),
 				"give this agent another name; this one is free once the other has been silent beyond its policy's offlineAfter")
 		}
 	})
@@ -253,28 +255,28 @@ func (a *API) free(j joiner) (err error) {
 const pingWithin = 3 * time.Second
 
 // clone refuses the newer of two live sessions of one instance: somebody copied its disk.
-func (a *API) clone(ctx context.Context, j joiner) *client.Refused {
+func (h *Hub) clone(ctx context.Context, j joiner) *client.Refused {
 	refused := &client.Refused{Reason: fmt.Sprintf("an agent with this identity is connected as machine %s already; was its disk copied? "+
 		"an agent needs a --data of its own", j.machine)}
-	if old := a.hub.of(j.machine); old != nil {
+	if old := h.sessions.of(j.machine); old != nil {
 		if old.id != j.session && old.instance == j.instance && old.lives(ctx) {
 			return refused
 		}
-		a.hub.drop(old)
+		h.sessions.drop(old)
 		_ = old.conn.CloseNow()
 	}
 	elsewhere := false
-	a.cfg.Engine.Judge(func(v *projections.View, age triggers.Age) {
+	h.cfg.Engine.Judge(func(v *projections.View, age triggers.Age) {
 		m := v.Machines[j.machine]
-		if m == nil || !m.Online || m.Instance != j.instance || m.Session == j.session || a.cfg.Engine.Abandoned(m, age(m.Connected)) {
+		if m == nil || !m.Online || m.Instance != j.instance || m.Session == j.session || h.cfg.Engine.Abandoned(m, age(m.Connected)) {
 			return
 		}
-		elsewhere = m.Server != a.cfg.Engine.Server()
+		elsewhere = m.Server != h.cfg.Engine.Server()
 		if server := v.Servers[m.Server]; elsewhere && server != nil {
 			refused.Server = server.Facts.Address
 		}
-		if !elsewhere && a.hub.isPlain(j.machine, m.Session) {
-			elsewhere = a.cfg.Engine.Holds(m.Connect, time.Duration(v.PolicyOf(m).OfflineAfter))
+		if !elsewhere && h.sessions.isPlain(j.machine, m.Session) {
+			elsewhere = h.cfg.Engine.Holds(m.Connect, time.Duration(v.PolicyOf(m).OfflineAfter))
 		}
 	})
 	if !elsewhere {
@@ -292,16 +294,16 @@ func (s *session) lives(ctx context.Context) bool {
 }
 
 // connect adds the machine if it is not there, and brings it online. It warns where the agent's flags differ.
-func (a *API) connect(ctx context.Context, j joiner) (warnings []string, err error) {
-	environment, roles, exists := a.as(j)
+func (h *Hub) connect(ctx context.Context, j joiner) (warnings []string, err error) {
+	environment, roles, exists := h.as(j)
 	if !exists {
-		if _, err := a.handleAsOf(ctx, j.came, domain.ID{}, j.machineCommand()); err != nil {
+		if _, err := h.handleAsOf(ctx, j.came, domain.ID{}, j.machineCommand()); err != nil {
 			return nil, err
 		}
 	} else {
 		warnings = j.differs(environment, roles)
 	}
-	_, err = a.handleAsOf(ctx, j.came, domain.ID{}, domain.ConnectMachine{Name: j.machine, Server: a.cfg.Engine.Server(), Session: j.session, Instance: j.instance})
+	_, err = h.handleAsOf(ctx, j.came, domain.ID{}, domain.ConnectMachine{Name: j.machine, Server: h.cfg.Engine.Server(), Session: j.session, Instance: j.instance})
 	return warnings, err
 }
 
@@ -317,19 +319,19 @@ func (j joiner) differs(environment string, roles []string) (warnings []string) 
 }
 
 // compare lets the engine see what the agent remembers as this machine. It happens before the agent is told anything of this log.
-func (a *API) compare(ctx context.Context, j joiner, remembered *client.Memory) error {
+func (h *Hub) compare(ctx context.Context, j joiner, remembered *client.Memory) error {
 	if remembered == nil || remembered.Machine != j.machine {
 		return nil
 	}
 	log, err := uuid.Parse(remembered.Log)
 	if err != nil {
-		return invalid("memory of log %.80q: it is no UUID", remembered.Log)
+		return problem.Invalid("memory of log %.80q: it is no UUID", remembered.Log)
 	}
 	made, _ := uuid.Parse(remembered.Made) // none: it may be of this log
 	m := engine.Memory{Log: log, Made: made, Revision: eventlog.Revision(max(remembered.Revision, 0)), Came: j.came}
 	if remembered.Event != "" {
 		if m.Event, err = domain.ParseID(remembered.Event); err != nil {
-			return invalid("memory of event %.80q: it is no UUID", remembered.Event)
+			return problem.Invalid("memory of event %.80q: it is no UUID", remembered.Event)
 		}
 	}
 	if m.Successes, err = remembers("success", remembered.Successes); err != nil {
@@ -338,7 +340,7 @@ func (a *API) compare(ctx context.Context, j joiner, remembered *client.Memory) 
 	if m.Deployments, err = remembers("deployment", remembered.Deployments); err != nil {
 		return err
 	}
-	return a.cfg.Engine.Compare(ctx, j.machine, m)
+	return h.cfg.Engine.Compare(ctx, j.machine, m)
 }
 
 // remembers reads what an agent remembers of each project.
@@ -347,7 +349,7 @@ func remembers(what string, texts map[string]string) (map[string]domain.ID, erro
 	for project, text := range texts {
 		id, err := domain.ParseID(text)
 		if err != nil {
-			return nil, invalid("memory of %s %.80q: it is no UUID", what, text)
+			return nil, problem.Invalid("memory of %s %.80q: it is no UUID", what, text)
 		}
 		found[project] = id
 	}
@@ -355,28 +357,28 @@ func remembers(what string, texts map[string]string) (map[string]domain.ID, erro
 }
 
 // welcome tells the agent that it is in, and from then on what is new.
-func (a *API) welcome(s *session, warnings []string) {
-	n := a.newsOf(s.machine)
+func (h *Hub) welcome(s *session, warnings []string) {
+	n := h.newsOf(s.machine)
 	s.log = n.log
-	w := client.Welcome{Log: n.log.String(), Made: a.cfg.Engine.Made().String(), Server: a.cfg.Engine.Server().String(), Settings: n.settings, Warnings: warnings}
-	if err := a.cfg.Engine.Doubted(); err != nil {
-		w.Warnings = append(w.Warnings, err.Error()+"; "+doubtHint)
+	w := client.Welcome{Log: n.log.String(), Made: h.cfg.Engine.Made().String(), Server: h.cfg.Engine.Server().String(), Settings: n.settings, Warnings: warnings}
+	if err := h.cfg.Engine.Doubted(); err != nil {
+		w.Warnings = append(w.Warnings, err.Error()+"; "+problem.DoubtHint)
 	}
-	a.cfg.Engine.Read(func(v *projections.View) { w.Unfinished = unfinishedOf(v, s.machine) })
+	h.cfg.Engine.Read(func(v *projections.View) { w.Unfinished = unfinishedOf(v, s.machine) })
 	s.settings = n.settings
-	s.heard = a.cfg.Clock.Elapsed()
+	s.heard = h.cfg.Clock.Elapsed()
 	if n.machine != nil {
 		s.connectedAs(n.machine.Connect)
 	}
-	a.log.Info("agent connected", zap.String("machine", s.machine), zap.Stringer("session", s.id), zap.Int("unfinished", len(w.Unfinished)))
+	h.log.Info("agent connected", zap.String("machine", s.machine), zap.Stringer("session", s.id), zap.Int("unfinished", len(w.Unfinished)))
 	s.send(client.ToAgent{Welcome: &w})
 	s.begin()
 }
 
 // begin makes the session one that is told news.
 func (s *session) begin() {
-	s.api.hub.put(s)
-	if s.api.isDraining() {
+	s.hub.sessions.put(s)
+	if s.hub.gate.IsClosed() {
 		s.end(websocket.StatusGoingAway, "the server stops")
 	}
 	s.mu.Lock()
