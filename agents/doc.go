@@ -26,7 +26,7 @@
 //
 // # Locks
 //
-// In the order in which they are taken; a lock is only ever taken while locks above it are held:
+// While a lock of this list is held, only locks below it may be taken:
 //
 //	sessions.admitting  one of 64, by machine: one agent of a name is let in at a time. Held over a whole admission,
 //	                    with its appends, a ping to an earlier session and the welcome
