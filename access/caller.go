@@ -28,11 +28,14 @@ func (c Caller) May(scope domain.Scope) error {
 	case c.Scope.Allows(scope):
 		return nil
 	case c.Machine != "":
-		return problem.Forbidden("an agent's own secret is good for its own machine's reports and work alone").WithHint("use a token")
+		return problem.Forbidden("an agent's own secret is good for its own machine's reports and work alone").
+			WithHint("use a token")
 	case c.Join != "":
-		return problem.Forbidden("a join token is good for joining alone").WithHint("use a token with the scope %s", scope)
+		return problem.Forbidden("a join token is good for joining alone").
+			WithHint("use a token with the scope %s", scope)
 	}
-	return problem.Forbidden("the token's scope %s does not go so far", c.Scope).WithHint("this takes the scope %s", scope)
+	return problem.Forbidden("the token's scope %s does not go so far", c.Scope).
+		WithHint("this takes the scope %s", scope)
 }
 
 // IsAgentOf returns a problem unless the caller may speak for a machine: its own agent, or an admin.
@@ -41,7 +44,8 @@ func (c Caller) IsAgentOf(machine string) error {
 	case c.Scope.Allows(domain.AdminScope):
 		return nil
 	case c.Machine == "":
-		return problem.Forbidden("only the agent of machine %s may do this", machine).WithHint("use its own secret, or an admin token")
+		return problem.Forbidden("only the agent of machine %s may do this", machine).
+			WithHint("use its own secret, or an admin token")
 	case c.Machine != machine:
 		return problem.Forbidden("this agent is the one of machine %s, not of %s", c.Machine, machine)
 	}

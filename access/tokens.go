@@ -27,10 +27,12 @@ type NewToken struct {
 
 // Settings checks what is asked of a token and fills in the defaults.
 func (n NewToken) Settings(now time.Time) (domain.TokenSettings, error) {
-	s := domain.TokenSettings{Join: n.Join, Scope: n.Scope, Until: n.Until, Environments: n.Environments, Roles: n.Roles}
+	s := domain.TokenSettings{Join: n.Join, Scope: n.Scope, Until: n.Until, Environments: n.Environments,
+		Roles: n.Roles}
 	switch {
 	case !n.Join && (n.Uses != nil || len(n.Environments)+len(n.Roles) > 0):
-		return s, problem.Invalid("uses, environments and roles are those of a join token").WithHint("send join: true, or leave them out")
+		return s, problem.Invalid("uses, environments and roles are those of a join token").
+			WithHint("send join: true, or leave them out")
 	case n.Join && n.Scope != "":
 		return s, problem.Invalid("a join token has no scope").WithHint("leave scope out, or send join: false")
 	}

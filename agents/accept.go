@@ -67,7 +67,8 @@ func (h *Hub) receive(ctx context.Context, conn *websocket.Conn, remote string) 
 // survive ends one session by a fault of this server; the others go on.
 func (h *Hub) survive(remote string) {
 	if fault := recover(); fault != nil {
-		h.log.Error("session failed by a fault of this server", zap.String("remote", remote), zap.Any("fault", fault), zap.Stack("stack"))
+		h.log.Error("session failed by a fault of this server", zap.String("remote", remote),
+			zap.Any("fault", fault), zap.Stack("stack"))
 	}
 }
 
@@ -112,7 +113,8 @@ func (h *Hub) hello(ctx context.Context, conn *websocket.Conn) (client.Hello, *c
 func (h *Hub) turnAway(ctx context.Context, conn *websocket.Conn, machine string, r client.Refused) {
 	ctx, cancel := context.WithTimeout(ctx, sendWithin)
 	defer cancel()
-	h.log.Info("agent refused", zap.String("machine", bounded(machine)), zap.String("reason", r.Reason), zap.Bool("final", r.Final))
+	h.log.Info("agent refused", zap.String("machine", bounded(machine)), zap.String("reason", r.Reason),
+		zap.Bool("final", r.Final))
 	if sendTo(ctx, conn, client.ToAgent{Refused: &r}) == nil {
 		_ = conn.Close(websocket.StatusPolicyViolation, "refused")
 	}

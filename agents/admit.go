@@ -36,7 +36,8 @@ type joiner struct {
 }
 
 func joinerOf(h client.Hello, remote string) (joiner, error) {
-	j := joiner{machine: h.Machine, secret: h.Secret, join: h.Join, environment: h.Environment, roles: h.Roles, remote: remote}
+	j := joiner{machine: h.Machine, secret: h.Secret, join: h.Join, environment: h.Environment, roles: h.Roles,
+		remote: remote}
 	if h.Memory != nil {
 		j.log = h.Memory.Log
 	}
@@ -93,7 +94,8 @@ func (h *Hub) admit(ctx context.Context, conn *websocket.Conn, remote string, he
 	if refused := h.clone(ctx, j); refused != nil {
 		return nil, refused
 	}
-	s := &session{hub: h, conn: conn, machine: j.machine, instance: j.instance, id: j.session, secret: access.Hash(j.secret), version: bounded(hello.Version), told: eventlog.NoStream, pushing: true}
+	s := &session{hub: h, conn: conn, machine: j.machine, instance: j.instance, id: j.session,
+		secret: access.Hash(j.secret), version: bounded(hello.Version), told: eventlog.NoStream, pushing: true}
 	warnings, err := h.connect(ctx, j)
 	if err == nil {
 		err = h.compare(ctx, j, hello.Memory)
@@ -139,7 +141,8 @@ func (h *Hub) prove(ctx context.Context, j joiner) error {
 // knows says whether a joiner's own secret or its token is known here already.
 func (h *Hub) knows(j joiner) bool {
 	_, known := h.cfg.Access.Token(j.join)
-	return known || slices.ContainsFunc(h.cfg.Access.Uses(j.instance), func(u access.Use) bool { return access.Matches(u.Secret, j.secret) })
+	return known || slices.ContainsFunc(h.cfg.Access.Uses(j.instance),
+		func(u access.Use) bool { return access.Matches(u.Secret, j.secret) })
 }
 
 // mine refuses an instance that another secret speaks for. The ids of instances are no secrets: whoever may read sees them.
@@ -154,7 +157,8 @@ func (h *Hub) mine(j joiner) error {
 		taken = taken || m != nil && m.Instance == j.instance
 	})
 	if taken {
-		return problem.New(client.Forbidden, fmt.Sprintf("instance %s has joined with another secret", j.instance), "a new machine needs an empty --data folder")
+		return problem.Forbidden("instance %s has joined with another secret", j.instance).
+			WithHint("a new machine needs an empty --data folder")
 	}
 	return nil
 }
@@ -186,11 +190,13 @@ func (h *Hub) mayBecome(s domain.TokenSettings, j joiner) error {
 		return nil
 	}
 	if len(s.Environments) > 0 && !slices.Contains(s.Environments, environment) {
-		return problem.New(client.Forbidden, fmt.Sprintf("the join token is not good for environment %.80q", environment), fmt.Sprintf("it is good for %v", s.Environments))
+		return problem.Forbidden("the join token is not good for environment %.80q", environment).
+			WithHint("it is good for %v", s.Environments)
 	}
 	for _, role := range roles {
 		if len(s.Roles) > 0 && !slices.Contains(s.Roles, role) {
-			return problem.New(client.Forbidden, fmt.Sprintf("the join token is not good for role %.80q", role), fmt.Sprintf("it is good for %v", s.Roles))
+			return problem.Forbidden("the join token is not good for role %.80q", role).
+				WithHint("it is good for %v", s.Roles)
 		}
 	}
 	return nil
@@ -221,8 +227,9 @@ func (h *Hub) joinWith(ctx context.Context, j joiner) error {
 	turn := h.sessions.turn(token.ID)
 	turn.Lock()
 	defer turn.Unlock()
-	_, err := h.handleAsOf(ctx, j.came, domain.ID{}, domain.UseToken{ID: token.ID, Instance: j.instance, Machine: j.machine, Secret: access.Hash(j.secret),
-		Environment: environment, Roles: roles, Now: h.cfg.Clock.Now()})
+	_, err := h.handleAsOf(ctx, j.came, domain.ID{},
+		domain.UseToken{ID: token.ID, Instance: j.instance, Machine: j.machine, Secret: access.Hash(j.secret),
+			Environment: environment, Roles: roles, Now: h.cfg.Clock.Now()})
 	return err
 }
 
@@ -244,8 +251,8 @@ func (j joiner) machineCommand() domain.ApplyMachine {
 func (h *Hub) free(j joiner) (err error) {
 	h.cfg.Engine.Read(func(v *projections.View) {
 		if m := v.Machines[j.machine]; m != nil && m.Online && m.Instance != j.instance {
-			err = problem.New(client.Conflict, fmt.Sprintf("machine %s is online as another instance", j.machine),
-				"give this agent another name; this one is free once the other has been silent beyond its policy's offlineAfter")
+			err = problem.Conflict("machine %s is online as another instance", j.machine).
+				WithHint("give this agent another name; this one is free once the other has been silent beyond its policy's offlineAfter")
 		}
 	})
 	return err
@@ -303,7 +310,8 @@ func (h *Hub) connect(ctx context.Context, j joiner) (warnings []string, err err
 	} else {
 		warnings = j.differs(environment, roles)
 	}
-	_, err = h.handleAsOf(ctx, j.came, domain.ID{}, domain.ConnectMachine{Name: j.machine, Server: h.cfg.Engine.Server(), Session: j.session, Instance: j.instance})
+	_, err = h.handleAsOf(ctx, j.came, domain.ID{},
+		domain.ConnectMachine{Name: j.machine, Server: h.cfg.Engine.Server(), Session: j.session, Instance: j.instance})
 	return warnings, err
 }
 
@@ -360,7 +368,8 @@ func remembers(what string, texts map[string]string) (map[string]domain.ID, erro
 func (h *Hub) welcome(s *session, warnings []string) {
 	n := h.newsOf(s.machine)
 	s.log = n.log
-	w := client.Welcome{Log: n.log.String(), Made: h.cfg.Engine.Made().String(), Server: h.cfg.Engine.Server().String(), Settings: n.settings, Warnings: warnings}
+	w := client.Welcome{Log: n.log.String(), Made: h.cfg.Engine.Made().String(),
+		Server: h.cfg.Engine.Server().String(), Settings: n.settings, Warnings: warnings}
 	if err := h.cfg.Engine.Doubted(); err != nil {
 		w.Warnings = append(w.Warnings, err.Error()+"; "+problem.DoubtHint)
 	}
@@ -370,7 +379,8 @@ func (h *Hub) welcome(s *session, warnings []string) {
 	if n.machine != nil {
 		s.connectedAs(n.machine.Connect)
 	}
-	h.log.Info("agent connected", zap.String("machine", s.machine), zap.Stringer("session", s.id), zap.Int("unfinished", len(w.Unfinished)))
+	h.log.Info("agent connected", zap.String("machine", s.machine), zap.Stringer("session", s.id),
+		zap.Int("unfinished", len(w.Unfinished)))
 	s.send(client.ToAgent{Welcome: &w})
 	s.begin()
 }

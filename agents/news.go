@@ -46,7 +46,8 @@ func (h *Hub) newsOf(name string) (n news) {
 const longestHeartbeat = domain.Duration(10 * time.Second)
 
 func settingsOf(p domain.PolicySettings) client.Settings {
-	return client.Settings{OfflineAfter: p.OfflineAfter, HeartbeatEvery: min(p.OfflineAfter/3, longestHeartbeat), HealthCheck: p.HealthCheck}
+	return client.Settings{OfflineAfter: p.OfflineAfter, HeartbeatEvery: min(p.OfflineAfter/3, longestHeartbeat),
+		HealthCheck: p.HealthCheck}
 }
 
 // workOf is a released part with all that is needed to run it; nil if its release is not there any more.
@@ -55,9 +56,9 @@ func workOf(v *projections.View, part *projections.Part) *client.Work {
 	if d.Content == nil {
 		return nil
 	}
-	work := &client.Work{Deployment: d.ID.String(), Project: d.Project.Name, Environment: d.Environment, Machine: part.Machine,
-		Release: d.Release, PreviousRelease: v.Actual(d.Project, v.Machines[part.Machine]), Cause: causeOf(part),
-		Variables: d.Content.Variables, Secrets: d.Content.Secrets, Steps: d.Content.Steps}
+	work := &client.Work{Deployment: d.ID.String(), Project: d.Project.Name, Environment: d.Environment,
+		Machine: part.Machine, Release: d.Release, PreviousRelease: v.Actual(d.Project, v.Machines[part.Machine]),
+		Cause: causeOf(part), Variables: d.Content.Variables, Secrets: d.Content.Secrets, Steps: d.Content.Steps}
 	if work.Steps == nil {
 		work.Steps = []domain.Step{}
 	}

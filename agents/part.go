@@ -124,11 +124,14 @@ func (h *Hub) takeOutput(ctx context.Context, id domain.ID, machine string, inst
 	})
 	switch {
 	case !claimed:
-		return problem.New(client.Conflict, fmt.Sprintf("machine %s has not claimed a part of deployment %s", machine, id), "claim it first")
+		return problem.Conflict("machine %s has not claimed a part of deployment %s", machine, id).
+			WithHint("claim it first")
 	case sequence < 1 || sequence > maxSequence:
-		return problem.Invalid("sequence is %d", sequence).WithHint("count the pieces of a part from 1, at most %d", maxSequence)
+		return problem.Invalid("sequence is %d", sequence).
+			WithHint("count the pieces of a part from 1, at most %d", maxSequence)
 	case len(data) > eventlog.MaxChunkBytes:
-		return problem.Invalid("the piece of output is %d bytes", len(data)).WithHint("send at most %d at once", eventlog.MaxChunkBytes)
+		return problem.Invalid("the piece of output is %d bytes", len(data)).
+			WithHint("send at most %d at once", eventlog.MaxChunkBytes)
 	case len(data) == 0:
 		return nil
 	}
@@ -140,7 +143,8 @@ func (h *Hub) takeOutput(ctx context.Context, id domain.ID, machine string, inst
 	if err != nil {
 		return err
 	}
-	err = h.cfg.Log.AppendOutput(ctx, uuid.UUID(id), machine, eventlog.Chunk{Sequence: sequence, Time: h.cfg.Clock.Now().UTC(), Data: data})
+	err = h.cfg.Log.AppendOutput(ctx, uuid.UUID(id), machine,
+		eventlog.Chunk{Sequence: sequence, Time: h.cfg.Clock.Now().UTC(), Data: data})
 	if err != nil {
 		return fmt.Errorf("keep output of machine %s: %w", machine, err)
 	}

@@ -36,7 +36,8 @@ func (h *Hub) join(ctx context.Context, c access.Caller, in JoinInput) (engine.R
 		err = j.check()
 	}
 	if err != nil {
-		return engine.Result{}, problem.Invalid("%s", err.Error()).WithHint("an agent joins with an instance, a UUID, and a secret of its own")
+		return engine.Result{}, problem.Invalid("%s", err.Error()).
+			WithHint("an agent joins with an instance, a UUID, and a secret of its own")
 	}
 	lock := h.sessions.admission(j.machine)
 	lock.Lock()
@@ -54,8 +55,8 @@ func (h *Hub) join(ctx context.Context, c access.Caller, in JoinInput) (engine.R
 	if err != nil {
 		return engine.Result{}, err
 	}
-	result, err := h.handle(ctx, domain.ID{}, domain.UseToken{ID: c.Join, Instance: j.instance, Machine: j.machine, Secret: access.Hash(j.secret),
-		Environment: environment, Roles: roles, Now: h.cfg.Clock.Now()})
+	result, err := h.handle(ctx, domain.ID{}, domain.UseToken{ID: c.Join, Instance: j.instance, Machine: j.machine,
+		Secret: access.Hash(j.secret), Environment: environment, Roles: roles, Now: h.cfg.Clock.Now()})
 	if err != nil || exists {
 		return result, err
 	}
@@ -99,13 +100,15 @@ func (h *Hub) speaker(c access.Caller, name, instance string) (speaker, error) {
 			return s, problem.Invalid("instance: %s", err.Error())
 		}
 		if c.Machine != "" && id != c.Instance {
-			return s, problem.Forbidden("the instance is not the one that this secret belongs to").WithHint("leave it out")
+			return s, problem.Forbidden("the instance is not the one that this secret belongs to").
+				WithHint("leave it out")
 		}
 		s.instance = id
 	}
 	n := h.newsOf(name)
 	if n.machine == nil {
-		return s, problem.NotFound("machine %.80q does not exist", name).WithHint("POST /api/v1/machines first, with a join token or the agent's own secret")
+		return s, problem.NotFound("machine %.80q does not exist", name).
+			WithHint("POST /api/v1/machines first, with a join token or the agent's own secret")
 	}
 	s.machine, s.settings = *n.machine, n.settings
 	if s.instance.IsZero() {
@@ -122,7 +125,8 @@ func (h *Hub) inSession(ctx context.Context, c access.Caller, name, session stri
 	}
 	m := s.machine
 	if !m.Online || m.Instance != s.instance || session != "" && session != m.Session.String() {
-		return s, problem.Conflict("machine %s is not online in this session", name).WithHint("report online first, and send the session of the answer")
+		return s, problem.Conflict("machine %s is not online in this session", name).
+			WithHint("report online first, and send the session of the answer")
 	}
 	return s, h.beat(ctx, m)
 }
@@ -192,7 +196,8 @@ func (h *Hub) Report(ctx context.Context, c access.Caller, in ReportInput) (r Re
 // comeOnline begins a session by plain HTTP, or finds the one that is open.
 func (h *Hub) comeOnline(ctx context.Context, s speaker, session domain.ID) (domain.ID, engine.Result, error) {
 	if s.instance.IsZero() {
-		return session, engine.Result{}, problem.Invalid("the report names no instance").WithHint("send a UUID that the machine keeps")
+		return session, engine.Result{}, problem.Invalid("the report names no instance").
+			WithHint("send a UUID that the machine keeps")
 	}
 	lock := h.sessions.admission(s.machine.Name)
 	lock.Lock()
@@ -208,9 +213,11 @@ func (h *Hub) comeOnline(ctx context.Context, s speaker, session domain.ID) (dom
 		return session, engine.Result{}, err
 	}
 	if refused := h.clone(ctx, j); refused != nil {
-		return session, engine.Result{}, problem.New(client.Conflict, refused.Reason, "send the session that the first answer gave")
+		return session, engine.Result{}, problem.Conflict("%s", refused.Reason).
+			WithHint("send the session that the first answer gave")
 	}
-	result, err := h.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: s.machine.Name, Server: h.cfg.Engine.Server(), Session: session, Instance: s.instance})
+	result, err := h.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: s.machine.Name,
+		Server: h.cfg.Engine.Server(), Session: session, Instance: s.instance})
 	if err != nil {
 		return session, result, err
 	}
@@ -224,9 +231,11 @@ func (h *Hub) comeOnline(ctx context.Context, s speaker, session domain.ID) (dom
 // goOffline ends the newest session of the speaker; one that was replaced has nothing to end.
 func (h *Hub) goOffline(ctx context.Context, s speaker, session string) (engine.Result, error) {
 	if s.machine.Instance != s.instance || session != "" && session != s.machine.Session.String() {
-		return engine.Result{}, problem.Conflict("this is not the newest session of machine %s", s.machine.Name).WithHint("there is nothing to end")
+		return engine.Result{}, problem.Conflict("this is not the newest session of machine %s", s.machine.Name).
+			WithHint("there is nothing to end")
 	}
-	return h.handle(ctx, domain.ID{}, domain.DisconnectMachine{Name: s.machine.Name, Connect: s.machine.Connect, Reason: "reported"})
+	return h.handle(ctx, domain.ID{}, domain.DisconnectMachine{Name: s.machine.Name, Connect: s.machine.Connect,
+		Reason: "reported"})
 }
 
 // Work is the part that a machine should claim now; nil: none.
@@ -267,7 +276,8 @@ func (h *Hub) Claim(ctx context.Context, c access.Caller, key domain.ID, in Part
 	if err != nil {
 		return client.Claimed{}, err
 	}
-	return h.claim(ctx, key, domain.ClaimPart{Deployment: id, Machine: in.Machine, Session: s.machine.Session, Instance: s.instance})
+	return h.claim(ctx, key, domain.ClaimPart{Deployment: id, Machine: in.Machine, Session: s.machine.Session,
+		Instance: s.instance})
 }
 
 // TakeOutput stores a piece of a part's output, once for each sequence.

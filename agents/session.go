@@ -117,7 +117,8 @@ func (s *session) comeBack(n news) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
-	_, err := s.hub.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: s.machine, Server: s.hub.cfg.Engine.Server(), Session: s.id, Instance: s.instance})
+	_, err := s.hub.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: s.machine,
+		Server: s.hub.cfg.Engine.Server(), Session: s.id, Instance: s.instance})
 	if err != nil {
 		s.hub.log.Warn("agent dropped", zap.String("machine", s.machine), zap.Error(err))
 		s.end(websocket.StatusTryAgainLater, "the machine cannot come online now")
@@ -167,7 +168,8 @@ func (s *session) take(ctx context.Context, m client.FromAgent) bool {
 		s.ended(ctx, *m.End)
 	case m.Answer != nil:
 		count("answer")
-		s.hub.log.Info("part still runs", zap.String("machine", s.machine), zap.String("deployment", m.Answer.Deployment), zap.Bool("running", m.Answer.Running))
+		s.hub.log.Info("part still runs", zap.String("machine", s.machine),
+			zap.String("deployment", m.Answer.Deployment), zap.Bool("running", m.Answer.Running))
 	case m.Goodbye != nil:
 		count("goodbye")
 		s.goodbye(ctx, *m.Goodbye)
@@ -178,7 +180,8 @@ func (s *session) take(ctx context.Context, m client.FromAgent) bool {
 
 // health records a report, and keeps it for healthAgain.
 func (s *session) health(ctx context.Context, h client.Health) {
-	_, err := s.hub.handle(ctx, domain.ID{}, domain.ReportHealth{Name: s.machine, Session: s.id, Status: h.Status, Detail: bounded(h.Detail)})
+	_, err := s.hub.handle(ctx, domain.ID{}, domain.ReportHealth{Name: s.machine, Session: s.id, Status: h.Status,
+		Detail: bounded(h.Detail)})
 	if err == nil || problem.Of(err).Kind != client.Invalid {
 		s.find(&h)
 	}
@@ -216,7 +219,8 @@ func (s *session) claim(ctx context.Context, deployment string) {
 		s.send(client.ToAgent{Claimed: &client.Claimed{Deployment: deployment, Reason: err.Error()}})
 		return
 	}
-	claimed, err := s.hub.claim(ctx, domain.ID{}, domain.ClaimPart{Deployment: id, Machine: s.machine, Session: s.id, Instance: s.instance})
+	claimed, err := s.hub.claim(ctx, domain.ID{}, domain.ClaimPart{Deployment: id, Machine: s.machine,
+		Session: s.id, Instance: s.instance})
 	if err != nil {
 		s.complain("claim not answered", err) // the agent asks again
 		return
@@ -266,9 +270,11 @@ func (s *session) goodbye(ctx context.Context, g client.Goodbye) {
 	connect := s.connect
 	s.mu.Unlock()
 	s.hub.sessions.drop(s)
-	_, err := s.hub.handle(ctx, domain.ID{}, domain.DisconnectMachine{Name: s.machine, Connect: connect, Reason: "said-goodbye"})
+	_, err := s.hub.handle(ctx, domain.ID{}, domain.DisconnectMachine{Name: s.machine, Connect: connect,
+		Reason: "said-goodbye"})
 	if err == nil && g.Delete {
-		_, err = s.hub.handle(ctx, domain.ID{}, domain.DeleteMachine{Name: s.machine, Reason: "ephemeral", By: "agent", Session: s.id})
+		_, err = s.hub.handle(ctx, domain.ID{}, domain.DeleteMachine{Name: s.machine, Reason: "ephemeral",
+			By: "agent", Session: s.id})
 	}
 	s.complain("goodbye not recorded", err)
 	_ = s.conn.Close(websocket.StatusNormalClosure, "")
@@ -284,7 +290,8 @@ func (s *session) complain(what string, err error) {
 func unfinishedOf(v *projections.View, machine string) []client.Unfinished {
 	list := []client.Unfinished{}
 	for _, part := range rollout.Unfinished(v, machine) {
-		list = append(list, client.Unfinished{Deployment: part.Deployment.ID.String(), Project: part.Deployment.Project.Name, Session: part.Session.String()})
+		list = append(list, client.Unfinished{Deployment: part.Deployment.ID.String(),
+			Project: part.Deployment.Project.Name, Session: part.Session.String()})
 	}
 	return list
 }

@@ -82,7 +82,8 @@ func readFiles(files []File) ([]resource.Document, error) {
 		return nil, wrong[:min(len(wrong), resource.MaxProblems)]
 	}
 	if len(docs) == 0 {
-		return nil, problem.Invalid("the files hold no document").WithHint("write one that begins with apiVersion: %s", resource.APIVersion)
+		return nil, problem.Invalid("the files hold no document").
+			WithHint("write one that begins with apiVersion: %s", resource.APIVersion)
 	}
 	return docs, nil
 }

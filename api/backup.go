@@ -41,7 +41,8 @@ func (a *API) routeBackup() {
 		select {
 		case making <- struct{}{}:
 		default:
-			return nil, problem.Unavailable("this server is making a backup already").WithHint("wait until it has ended")
+			return nil, problem.Unavailable("this server is making a backup already").
+				WithHint("wait until it has ended")
 		}
 		made, err := a.cfg.Backup(ctx)
 		if err != nil {
@@ -79,7 +80,8 @@ func (a *API) sendCopy(ctx huma.Context, made *Copy) {
 		a.log.Warn("a copy of the log was not deleted", zap.Error(closed))
 	}
 	if sent < made.Size {
-		a.log.Warn("a backup was cut off", zap.String("by", fmt.Sprint(err)), zap.Int64("sent", sent), zap.Int64("of", made.Size))
+		a.log.Warn("a backup was cut off", zap.String("by", fmt.Sprint(err)), zap.Int64("sent", sent),
+			zap.Int64("of", made.Size))
 		panic(http.ErrAbortHandler) // cuts the connection, so that its reader learns of it at once
 	}
 }

@@ -61,7 +61,8 @@ func (a *API) routeCommands() {
 		func(_ context.Context, in *clearInput, by string) (domain.Command, error) {
 			return domain.ClearStream{Name: in.Body.Stream, By: by}, nil
 		})
-	write(a, route(http.MethodPost, "/log/accept-restore", "Go on with a log that has lost its newest events", domain.AdminScope),
+	write(a, route(http.MethodPost, "/log/accept-restore", "Go on with a log that has lost its newest events",
+		domain.AdminScope),
 		func(in *acceptInput) string { return in.Key.Key },
 		func(_ context.Context, _ *acceptInput, by string) (domain.Command, error) {
 			return domain.AcceptRestore{Was: domain.ID(a.cfg.Engine.LogID()), At: a.cfg.Clock.Now(), By: by}, nil
@@ -82,11 +83,13 @@ func (a *API) routeDeletes() {
 		func(name, by string) domain.Command { return domain.DeleteEnvironment{Name: name, By: by} })
 	named(a, http.MethodDelete, "/policies/{name}", "Delete a machine policy that no machine names", domain.AdminScope,
 		func(name, by string) domain.Command { return domain.DeletePolicy{Name: name, By: by} })
-	named(a, http.MethodDelete, "/projects/{name}", "Delete a project with its triggers, releases and deployments", domain.AdminScope,
+	named(a, http.MethodDelete, "/projects/{name}", "Delete a project with its triggers, releases and deployments",
+		domain.AdminScope,
 		func(name, by string) domain.Command { return domain.DeleteProject{Name: name, By: by} })
 	named(a, http.MethodDelete, "/machines/{name}", "Delete a machine", domain.AdminScope,
 		func(name, by string) domain.Command { return domain.DeleteMachine{Name: name, By: by} })
-	named(a, http.MethodDelete, "/tokens/{name}", "Revoke a token, and the agents that joined with it", domain.AdminScope,
+	named(a, http.MethodDelete, "/tokens/{name}", "Revoke a token, and the agents that joined with it",
+		domain.AdminScope,
 		func(name, by string) domain.Command { return domain.RevokeToken{ID: name, By: by} })
 	ofProject(a, http.MethodDelete, "/triggers/{project}/{name}", "Delete a trigger", domain.AdminScope,
 		func(project, name, by string) domain.Command {
@@ -135,7 +138,8 @@ type Minted struct {
 }
 
 func (a *API) routeTokens() {
-	register(a, route(http.MethodPost, "/tokens", "Make a token; its text is told this once", domain.AdminScope), a.postToken)
+	register(a, route(http.MethodPost, "/tokens", "Make a token; its text is told this once", domain.AdminScope),
+		a.postToken)
 }
 
 func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], error) {
@@ -144,13 +148,15 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 		return nil, err
 	}
 	b := in.Body
-	asked := access.NewToken{Join: b.Join, Scope: b.Scope, Uses: b.Uses, Until: b.Until, Environments: b.Environments, Roles: b.Roles}
+	asked := access.NewToken{Join: b.Join, Scope: b.Scope, Uses: b.Uses, Until: b.Until,
+		Environments: b.Environments, Roles: b.Roles}
 	settings, err := asked.Settings(a.cfg.Clock.Now())
 	if err != nil {
 		return nil, err
 	}
 	token := ids.NewToken()
-	result, err := a.handle(ctx, id, domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(), By: callerOf(ctx).Name})
+	result, err := a.handle(ctx, id, domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(),
+		By: callerOf(ctx).Name})
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +167,8 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 // addMachine is POST /machines of a person.
 func (b MachineBody) addMachine(by string) (domain.Command, error) {
 	if b.Instance != "" || b.Secret != "" {
-		return nil, problem.Invalid("instance and secret are those of a joining agent").WithHint("send them with a join token")
+		return nil, problem.Invalid("instance and secret are those of a joining agent").
+			WithHint("send them with a join token")
 	}
 	return domain.ApplyMachine{Name: b.Name, Environment: b.Environment, Roles: b.Roles, Policy: b.Policy, Disabled: b.Disabled, By: by}, nil
 }

@@ -70,7 +70,8 @@ type holdInput struct {
 }
 
 func (a *API) routeDeploy() {
-	write(a, route(http.MethodPost, "/projects/{project}/releases", "Make an immutable release of a project", domain.DeployScope),
+	write(a, route(http.MethodPost, "/projects/{project}/releases", "Make an immutable release of a project",
+		domain.DeployScope),
 		func(in *releaseInput) string { return in.Key.Key },
 		func(_ context.Context, in *releaseInput, by string) (domain.Command, error) {
 			return domain.CreateRelease{Project: in.Project, Version: in.Body.Version, By: by}, nil
@@ -91,20 +92,22 @@ func (a *API) routeDeploy() {
 		func(_ context.Context, in *retryInput, by string) (domain.Command, error) {
 			return domain.Retry{Project: in.Body.Project, Machine: in.Body.Machine, By: by}, nil
 		})
-	write(a, route(http.MethodPost, "/deployments/{name}/cancel", "Stop a deployment; what runs finishes", domain.DeployScope),
+	write(a, route(http.MethodPost, "/deployments/{name}/cancel", "Stop a deployment; what runs finishes",
+		domain.DeployScope),
 		func(in *WriteNamed) string { return in.Key.Key }, a.cancel)
 	a.routeChoices()
 }
 
 func (in *deployInput) command(by string) domain.Deploy {
 	b := in.Body
-	return domain.Deploy{Project: b.Project, Release: b.Release, Environment: b.Environment, Machines: b.Machines, Exclude: b.Exclude,
-		MaxParallel: b.MaxParallel, StopAfterFailures: b.StopAfterFailures, Reason: b.Reason, By: by}
+	return domain.Deploy{Project: b.Project, Release: b.Release, Environment: b.Environment, Machines: b.Machines,
+		Exclude: b.Exclude, MaxParallel: b.MaxParallel, StopAfterFailures: b.StopAfterFailures, Reason: b.Reason, By: by}
 }
 
 // routeReach registers the question that goes before a deployment: the same wish, of which nothing is written.
 func (a *API) routeReach() {
-	op := route(http.MethodPost, "/deployments/reach", "Which machines a deployment would go to now; nothing is written", domain.ReadScope)
+	op := route(http.MethodPost, "/deployments/reach",
+		"Which machines a deployment would go to now; nothing is written", domain.ReadScope)
 	register(a, op, func(ctx context.Context, in *deployInput) (*answer[explain.Reach], error) {
 		reach, position, err := a.cfg.Queries.Reach(in.command(callerOf(ctx).Name))
 		return &answer[explain.Reach]{Position: position.String(), Body: reach}, err

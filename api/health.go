@@ -19,8 +19,10 @@ import (
 
 // routeHealth registers what watches this server; on loopback no token is needed.
 func (a *API) routeHealth() {
-	a.outside("/healthz", "200 while the server lives", probed, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
-	a.outside("/readyz", "200 if the server does its work, else 503; a sentence a line for who has a token", probed, a.readyz)
+	a.outside("/healthz", "200 while the server lives", probed,
+		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
+	a.outside("/readyz", "200 if the server does its work, else 503; a sentence a line for who has a token", probed,
+		a.readyz)
 	a.outside("/metrics", "Metrics as Prometheus reads them", freeHere, a.metrics.handler().ServeHTTP)
 }
 
@@ -70,26 +72,37 @@ type metrics struct {
 func newMetrics(a *API) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		ticks: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "drover_tick_duration_seconds", Help: "How long ticks took.",
+		ticks: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "drover_tick_duration_seconds",
+			Help:    "How long ticks took.",
 			Buckets: []float64{.001, .005, .02, .1, .5, 2, 10, 60}}),
 		begun: prometheus.NewGauge(prometheus.GaugeOpts{Name: "drover_tick_begun_timestamp_seconds",
 			Help: "When the last tick that has ended began, in seconds since 1970."}),
-		faults:   prometheus.NewCounter(prometheus.CounterOpts{Name: "drover_tick_faults_total", Help: "Ticks that ended with a fault."}),
-		read:     prometheus.NewCounter(prometheus.CounterOpts{Name: "drover_tick_events_total", Help: "Events that ticks found new."}),
-		appended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "drover_decisions_total", Help: "Decisions that ticks and reactions appended, by event."}, []string{"event"}),
-		verdicts: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "drover_verdicts", Help: "Verdicts of the last tick."}, []string{"verdict", "reason"}),
+		faults: prometheus.NewCounter(prometheus.CounterOpts{Name: "drover_tick_faults_total",
+			Help: "Ticks that ended with a fault."}),
+		read: prometheus.NewCounter(prometheus.CounterOpts{Name: "drover_tick_events_total",
+			Help: "Events that ticks found new."}),
+		appended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "drover_decisions_total",
+			Help: "Decisions that ticks and reactions appended, by event."}, []string{"event"}),
+		verdicts: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "drover_verdicts",
+			Help: "Verdicts of the last tick."}, []string{"verdict", "reason"}),
 	}
 	for _, kind := range agents.Kinds { // what never came reads 0
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "drover_agent_messages_total", Help: "Messages of agents, by kind.",
 			ConstLabels: prometheus.Labels{"kind": kind}}, func() float64 { return float64(a.cfg.Agents.Messages(kind)) }))
 	}
-	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m.ticks, m.begun, m.faults, m.read, m.appended, m.verdicts,
-		gauge("drover_agents_connected", "Agents that are connected to this server.", func() float64 { return float64(a.cfg.Agents.Connected()) }),
-		gauge("drover_streams_open", "Live streams that this server writes.", func() float64 { return float64(len(a.streams)) }),
-		gauge("drover_log_position", "Position of the last event folded.", func() float64 { return float64(a.cfg.Engine.Position()) }),
+	m.registry.MustRegister(m.ticks, m.begun, m.faults, m.read, m.appended, m.verdicts,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		gauge("drover_agents_connected", "Agents that are connected to this server.",
+			func() float64 { return float64(a.cfg.Agents.Connected()) }),
+		gauge("drover_streams_open", "Live streams that this server writes.",
+			func() float64 { return float64(len(a.streams)) }),
+		gauge("drover_log_position", "Position of the last event folded.",
+			func() float64 { return float64(a.cfg.Engine.Position()) }),
 		gauge("drover_log_lag", "Head of the log less the position of the last event folded; -1 if the log cannot be read.", a.lag),
-		gauge("drover_ready", "1 if this server does its work.", func() float64 { return yes(len(a.cfg.Queries.Against()) == 0) }),
-		gauge("drover_log_doubted", "1 if the log has lost events and nobody has accepted that.", func() float64 { return yes(a.cfg.Engine.Doubted() != nil) }))
+		gauge("drover_ready", "1 if this server does its work.",
+			func() float64 { return yes(len(a.cfg.Queries.Against()) == 0) }),
+		gauge("drover_log_doubted", "1 if the log has lost events and nobody has accepted that.",
+			func() float64 { return yes(a.cfg.Engine.Doubted() != nil) }))
 	return m
 }
 

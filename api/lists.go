@@ -19,8 +19,8 @@ type List struct {
 }
 
 func (l *List) filter() explain.Filter {
-	return explain.Filter{Project: l.Project, Environment: l.Environment, Machine: l.Machine, Role: l.Role, State: l.State,
-		After: l.Next, Limit: l.Limit}
+	return explain.Filter{Project: l.Project, Environment: l.Environment, Machine: l.Machine, Role: l.Role,
+		State: l.State, After: l.Next, Limit: l.Limit}
 }
 
 // list registers a collection.

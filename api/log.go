@@ -24,7 +24,8 @@ func (a *API) routeLog() {
 		found, err := a.cfg.Queries.Verify(ctx)
 		return &answer[query.Verified]{Position: found.Head, Body: found}, err
 	})
-	export := route(http.MethodGet, "/log/export", "The whole log as an archive, a line of JSON for each event", domain.AdminScope)
+	export := route(http.MethodGet, "/log/export", "The whole log as an archive, a line of JSON for each event",
+		domain.AdminScope)
 	register(a, export, func(context.Context, *empty) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: a.export}, nil
 	})

@@ -23,8 +23,10 @@ type outputStreamInput struct {
 }
 
 func (a *API) routeOutput() {
-	register(a, route(http.MethodGet, "/deployments/{id}/output", "What the parts of a deployment have put out", domain.ReadScope), a.getOutput)
-	op := route(http.MethodGet, "/deployments/{id}/output/stream", "The same as it comes (server-sent events); event: end is its last", domain.ReadScope)
+	register(a, route(http.MethodGet, "/deployments/{id}/output", "What the parts of a deployment have put out",
+		domain.ReadScope), a.getOutput)
+	op := route(http.MethodGet, "/deployments/{id}/output/stream",
+		"The same as it comes (server-sent events); event: end is its last", domain.ReadScope)
 	register(a, op, a.streamOutput)
 }
 

@@ -85,7 +85,8 @@ func (a *API) postMachine(ctx context.Context, in *machineInput) (*answer[client
 	}
 	c, b := callerOf(ctx), in.Body
 	if c.Join != "" || c.Machine != "" {
-		result, err := a.cfg.Agents.Join(ctx, c, agents.JoinInput{Machine: b.Name, Environment: b.Environment, Roles: b.Roles, Instance: b.Instance, Secret: b.Secret})
+		result, err := a.cfg.Agents.Join(ctx, c, agents.JoinInput{Machine: b.Name, Environment: b.Environment,
+			Roles: b.Roles, Instance: b.Instance, Secret: b.Secret})
 		return writtenAs(result), err
 	}
 	if err := c.May(domain.AdminScope); err != nil {
@@ -103,9 +104,12 @@ func (a *API) postReport(ctx context.Context, in *reportInput) (*answer[Reported
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	b := in.Body
-	r, err := a.cfg.Agents.Report(ctx, callerOf(ctx), agents.ReportInput{Machine: in.Name, Status: b.Status, Instance: b.Instance, Session: b.Session, Detail: b.Detail})
+	r, err := a.cfg.Agents.Report(ctx, callerOf(ctx),
+		agents.ReportInput{Machine: in.Name, Status: b.Status, Instance: b.Instance, Session: b.Session,
+			Detail: b.Detail})
 	position := r.Position.String()
-	return &answer[Reported]{Position: position, Body: Reported{Session: r.Session.String(), Position: position, HeartbeatEvery: r.HeartbeatEvery}}, err
+	return &answer[Reported]{Position: position, Body: Reported{Session: r.Session.String(), Position: position,
+		HeartbeatEvery: r.HeartbeatEvery}}, err
 }
 
 func (a *API) getWork(ctx context.Context, in *Named) (*answer[WorkAnswer], error) {
@@ -128,7 +132,8 @@ func (a *API) postClaim(ctx context.Context, in *claimInput) (*answer[client.Cla
 			return nil, err
 		}
 	}
-	claimed, err := a.cfg.Agents.Claim(ctx, callerOf(ctx), key, agents.PartInput{Deployment: in.ID, Machine: in.Name, Session: in.Body.Session})
+	claimed, err := a.cfg.Agents.Claim(ctx, callerOf(ctx), key,
+		agents.PartInput{Deployment: in.ID, Machine: in.Name, Session: in.Body.Session})
 	return &answer[client.Claimed]{Position: a.position(), Body: claimed}, err
 }
 

@@ -53,7 +53,8 @@ func fromHuma(status int, message string, errs ...error) huma.StatusError {
 		place := client.ProblemPlace{Message: err.Error()}
 		var detail *huma.ErrorDetail
 		if errors.As(err, &detail) {
-			place = client.ProblemPlace{Message: strings.TrimSpace(detail.Location + ": " + detail.Message), Location: detail.Location}
+			place = client.ProblemPlace{Message: strings.TrimSpace(detail.Location + ": " + detail.Message),
+				Location: detail.Location}
 		}
 		p.Places = append(p.Places, place)
 	}

@@ -12,17 +12,20 @@ import (
 // routeReads registers the reads that are neither lists nor things of one.
 func (a *API) routeReads() {
 	q := a.cfg.Queries
-	get(a, "/why", "Why a machine has, gets or does not get what a project wants", func(in *whyInput) string { return in.After.After },
+	get(a, "/why", "Why a machine has, gets or does not get what a project wants",
+		func(in *whyInput) string { return in.After.After },
 		func(ctx context.Context, in *whyInput) (query.Whys, error) {
 			return q.Why(ctx, query.WhyInput{Machine: in.Machine, Project: in.Project, At: in.At})
 		})
 	get(a, "/due", "What the next tick would deploy", func(in *dueInput) string { return in.After.After },
 		func(_ context.Context, in *dueInput) (query.DueList, error) { return q.Due(in.Project, in.Trigger) })
-	get(a, "/doctor", "What this server finds about itself, its log and the fleet", func(in *After) string { return in.After },
+	get(a, "/doctor", "What this server finds about itself, its log and the fleet",
+		func(in *After) string { return in.After },
 		func(ctx context.Context, _ *After) (doctor.Checkup, error) {
 			return q.Doctor(ctx, callerOf(ctx).Scope.Allows(domain.AdminScope)), nil
 		})
-	register(a, route(http.MethodGet, "/resources/{kind}/{name}", "One thing as the file that makes it", domain.ReadScope), a.getResource)
+	register(a, route(http.MethodGet, "/resources/{kind}/{name}", "One thing as the file that makes it",
+		domain.ReadScope), a.getResource)
 }
 
 type whyInput struct {

@@ -63,7 +63,8 @@ func New(cfg Config) *API {
 	if cfg.Kick == nil {
 		cfg.Kick = func() {}
 	}
-	a := &API{cfg: cfg, log: cfg.Logger, mux: http.NewServeMux(), streams: make(chan struct{}, maxStreams), gate: drain.New()}
+	a := &API{cfg: cfg, log: cfg.Logger, mux: http.NewServeMux(), streams: make(chan struct{}, maxStreams),
+		gate: drain.New()}
 	a.metrics = newMetrics(a)
 	a.router = humago.New(a.mux, routerConfig(cfg.Version))
 	a.router.UseMiddleware(a.guard)
@@ -100,7 +101,8 @@ func (a *API) routes() {
 	a.routeHealth()
 	a.mux.HandleFunc("GET /api/v1/agent", a.serveAgent)
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, problem.NotFound("there is no route %.20s %.200s", r.Method, r.URL.Path).WithHint("/api/openapi.json lists the routes"))
+		writeProblem(w, problem.NotFound("there is no route %.20s %.200s", r.Method, r.URL.Path).
+			WithHint("/api/openapi.json lists the routes"))
 	})
 }
 
@@ -131,7 +133,8 @@ func (a *API) recover(w http.ResponseWriter, r *http.Request) {
 	if fault == http.ErrAbortHandler {
 		panic(fault)
 	}
-	a.log.Error("request failed by a fault of this server", zap.String("method", r.Method), zap.String("path", r.URL.Path),
+	a.log.Error("request failed by a fault of this server", zap.String("method", r.Method),
+		zap.String("path", r.URL.Path),
 		zap.Any("fault", fault), zap.Stack("stack"))
 	writeProblem(w, problem.New(client.Internal, "a fault of this server", "its own log says more"))
 }

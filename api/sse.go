@@ -40,7 +40,8 @@ func (a *API) stream(at string, run func(context.Context, *sse) error) (*huma.St
 	case a.streams <- struct{}{}:
 	default:
 		a.gate.Leave()
-		return nil, problem.Unavailable("this server has %d live streams already", maxStreams).WithHint("end some, or ask another server")
+		return nil, problem.Unavailable("this server has %d live streams already", maxStreams).
+			WithHint("end some, or ask another server")
 	}
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		defer a.gate.Leave()

@@ -12,7 +12,8 @@ import (
 // Doctor examines this server, its log and the fleet. Only an admin sees the addresses of those who were refused.
 func (q *Queries) Doctor(ctx context.Context, admin bool) doctor.Checkup {
 	vitals := q.vitals(ctx, admin)
-	found := judged(q, func(v *projections.View, age triggers.Age) doctor.Checkup { return doctor.Examine(v, age, vitals) })
+	var found doctor.Checkup
+	q.cfg.Engine.Judge(func(v *projections.View, age triggers.Age) { found = doctor.Examine(v, age, vitals) })
 	found.Time = q.cfg.Clock.Now().UTC() // the caller compares it with a clock of its own
 	return found
 }
@@ -20,9 +21,11 @@ func (q *Queries) Doctor(ctx context.Context, admin bool) doctor.Checkup {
 func (q *Queries) vitals(ctx context.Context, admin bool) doctor.Vitals {
 	e := q.cfg.Engine
 	s := doctor.Vitals{Now: q.cfg.Clock.Now(), Self: e.Server(), Version: q.cfg.Version, Agents: q.cfg.Versions(),
-		Place: q.cfg.Place(), Log: doctor.LogOf(eventlog.VerifyTail(ctx, q.cfg.Log, e.Back(doctor.TailEvents), doctor.TailMost)), Against: q.Against(), Refused: q.cfg.Access.Refusals(admin)}
+		Place: q.cfg.Place(), Against: q.Against(), Refused: q.cfg.Access.Refusals(admin)}
+	s.Log = doctor.LogOf(eventlog.VerifyTail(ctx, q.cfg.Log, e.Back(doctor.TailEvents), doctor.TailMost))
 	for _, p := range e.Pulses() {
-		s.Others = append(s.Others, doctor.Pulse{Server: p.Server, Alive: p.Alive, Still: p.Still, Ahead: p.Ahead, Timed: p.Timed})
+		s.Others = append(s.Others, doctor.Pulse{Server: p.Server, Alive: p.Alive, Still: p.Still, Ahead: p.Ahead,
+			Timed: p.Timed})
 	}
 	if err := e.Doubted(); err != nil {
 		s.Doubt = err.Error()

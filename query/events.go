@@ -67,7 +67,8 @@ func (q *Queries) Newest(ctx context.Context) eventlog.Position {
 func (q *Queries) Reached(ctx context.Context, after eventlog.Position) error {
 	head, err := q.cfg.Log.Head(ctx)
 	if err == nil && after > head {
-		return problem.Conflict("the log ends at position %s, before %s: was it restored from a backup?", head, after).WithHint("begin again after %s", head)
+		return problem.Conflict("the log ends at position %s, before %s: was it restored from a backup?", head, after).
+			WithHint("begin again after %s", head)
 	}
 	return nil // a log that cannot be read now is waited for
 }

@@ -21,7 +21,8 @@ func list[T any](q *Queries, f explain.Filter, states []string, build func(*proj
 		if len(states) == 0 {
 			return explain.List[T]{}, problem.Invalid("this list has no states, so state=%.40q picks nothing", f.State)
 		}
-		return explain.List[T]{}, problem.Invalid("state %.40q is none that this list knows", f.State).WithHint("use one of %s", strings.Join(states, ", "))
+		return explain.List[T]{}, problem.Invalid("state %.40q is none that this list knows", f.State).
+			WithHint("use one of %s", strings.Join(states, ", "))
 	}
 	if f.Limit == 0 {
 		f.Limit = defaultLimit
@@ -99,7 +100,8 @@ func one[T any](q *Queries, find func(*projections.View) (T, bool), miss *proble
 
 // named finds one thing by its name.
 func named[T any](q *Queries, what, name, verb string, find func(*projections.View, string) (T, bool)) (T, error) {
-	return one(q, func(v *projections.View) (T, bool) { return find(v, name) }, problem.NotFound("%s %.80q does not exist", what, name), verb)
+	return one(q, func(v *projections.View) (T, bool) { return find(v, name) },
+		problem.NotFound("%s %.80q does not exist", what, name), verb)
 }
 
 // Machine is one machine.

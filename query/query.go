@@ -78,7 +78,8 @@ func (q *Queries) See(ctx context.Context, after string) error {
 	ctx, cancel := context.WithTimeout(ctx, seeWithin)
 	defer cancel()
 	if err := q.cfg.Engine.WaitFor(ctx, position); err != nil {
-		return problem.Unavailable("position %s was not seen within %s; this server stands at %s", position, seeWithin, q.Position()).
+		return problem.Unavailable("position %s was not seen within %s; this server stands at %s", position,
+			seeWithin, q.Position()).
 			WithHint("ask later, or the server that answered the write")
 	}
 	return nil

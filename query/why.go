@@ -115,13 +115,15 @@ func (q *Queries) moment(ctx context.Context, text string) (func(eventlog.Record
 		if head, err := q.cfg.Log.Head(ctx); err != nil {
 			return nil, err
 		} else if position > head {
-			return nil, problem.Invalid("at=%s is beyond the end of the log, #%s", position, head).WithHint("leave it out to ask about now")
+			return nil, problem.Invalid("at=%s is beyond the end of the log, #%s", position, head).
+				WithHint("leave it out to ask about now")
 		}
 		return func(rec eventlog.Recorded) bool { return rec.Position <= position }, nil
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return nil, problem.Invalid("at=%.40q is neither a position nor a time", text).WithHint("write 12, or 2026-01-31T09:00:00Z")
+		return nil, problem.Invalid("at=%.40q is neither a position nor a time", text).
+			WithHint("write 12, or 2026-01-31T09:00:00Z")
 	}
 	return func(rec eventlog.Recorded) bool { return !rec.Time.After(at) }, nil
 }
