@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/api/resource"
 	"github.com/droverhq/drover/domain"
@@ -107,12 +105,11 @@ func (a *API) apply(ctx context.Context, id domain.ID, docs []resource.Document,
 	return applied, err
 }
 
-// writeAll sends each document's command under an id that derives from the sender's, so that the whole apply may be repeated.
+// writeAll sends the command of each document, in order.
 func (a *API) writeAll(ctx context.Context, id domain.ID, docs []resource.Document, applied *Applied) error {
 	by := callerOf(ctx).Name
 	for i, d := range docs {
-		each := domain.ID(uuid.NewSHA1(uuid.UUID(id), []byte(d.String())))
-		result, err := a.handle(ctx, each, d.Command(by))
+		result, err := a.handle(ctx, d.CommandID(id), d.Command(by))
 		if err != nil {
 			p := *problem.Of(err)
 			p.Detail = fmt.Sprintf("%s: %s; %d of %d documents were written before it", d, p.Detail, i, len(docs))

@@ -93,9 +93,13 @@ type LogVitals struct {
 	Damaged, Fault string
 }
 
-// A checkup reads TailEvents of the newest events again, and TailMost at most: it begins at a position where the fold
-// paused.
-const TailEvents, TailMost = 1000, 5000
+// How much of the end of a log a checkup reads again.
+const (
+	// TailEvents is how many of the newest events are to be read.
+	TailEvents = 1000
+	// TailMost is how many are read at most: the read begins at a position where the fold paused.
+	TailMost = 5000
+)
 
 // LogOf are the vitals of a log whose end was read with eventlog.VerifyTail.
 func LogOf(found eventlog.Verified, err error) LogVitals {

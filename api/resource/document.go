@@ -3,6 +3,8 @@ package resource
 import (
 	"slices"
 
+	"github.com/google/uuid"
+
 	"github.com/droverhq/drover/domain"
 )
 
@@ -34,6 +36,12 @@ type Document struct {
 	command domain.Command // with what was left out filled in, sets in their one form
 	src     *source
 	places  map[string]place
+}
+
+// CommandID derives the id of the document's command from the id of the apply that it belongs to, so that a repeated
+// apply repeats each of its commands.
+func (d Document) CommandID(apply domain.ID) domain.ID {
+	return domain.ID(uuid.NewSHA1(uuid.UUID(apply), []byte(d.String())))
 }
 
 // Command is the wish that the thing be as the document says.
