@@ -16,8 +16,8 @@ import (
 )
 
 // Accept opens the WebSocket of an agent. The session goes on in a goroutine of its own, so that nothing of the
-// request is kept for it: agents are many, and most of them say for hours only that they live. An error is returned
-// only where nothing was answered.
+// request stays in memory: agents are many, and most of them send only heartbeats for hours. It returns an error only if
+// nothing was answered.
 func (h *Hub) Accept(w http.ResponseWriter, r *http.Request) error {
 	if !h.gate.Enter() {
 		return problem.Unavailable("this server is about to stop")
@@ -31,7 +31,7 @@ func (h *Hub) Accept(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// attend is a session from its hello to its end.
+// attend runs a session from its hello to its end.
 func (h *Hub) attend(conn *websocket.Conn, remote string) {
 	defer h.gate.Leave()
 	defer conn.CloseNow()
@@ -64,7 +64,7 @@ func (h *Hub) receive(ctx context.Context, conn *websocket.Conn, remote string) 
 	return s
 }
 
-// survive ends one session by a fault of this server; the others go on.
+// survive keeps a panic in one session from ending the server.
 func (h *Hub) survive(remote string) {
 	if fault := recover(); fault != nil {
 		h.log.Error("session failed by a fault of this server", zap.String("remote", remote),
@@ -72,13 +72,13 @@ func (h *Hub) survive(remote string) {
 	}
 }
 
-// Buffers of an agent's connection: what agents and servers say to each other is short.
+// Buffers of an agent's connection: messages are short.
 const (
 	readBuffer  = 512
 	writeBuffer = 1 << 10
 )
 
-// lean gives a connection to the agents' door with buffers of that size, instead of 4 KB each.
+// lean hijacks a connection with buffers of that size, instead of 4 KB each.
 type lean struct{ http.ResponseWriter }
 
 // Hijack takes the connection over.
@@ -90,7 +90,7 @@ func (l lean) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, bufio.NewReadWriter(bufio.NewReaderSize(conn, readBuffer), bufio.NewWriterSize(conn, writeBuffer)), nil
 }
 
-// A connection that has not said who it is may take no longer and send no more than this.
+// Bounds of the first message of a connection, which says who the agent is.
 const (
 	helloWithin   = 15 * time.Second
 	maxHelloBytes = 1 << 20

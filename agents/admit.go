@@ -21,7 +21,7 @@ import (
 	"github.com/droverhq/drover/triggers"
 )
 
-// joiner is an agent that wants in, by whatever door.
+// joiner is an agent that asks to be let in, over the WebSocket or plain HTTP.
 type joiner struct {
 	machine     string
 	instance    domain.ID
@@ -138,14 +138,14 @@ func (h *Hub) prove(ctx context.Context, j joiner) error {
 	return h.refuseAgent(j, fmt.Sprintf("machine %s has not joined as this instance", j.machine), "start the agent with --join TOKEN; `drover token create --join` makes one")
 }
 
-// knows says whether a joiner's own secret or its token is known here already.
+// knows says whether this server already knows the joiner's own secret or its token.
 func (h *Hub) knows(j joiner) bool {
 	_, known := h.cfg.Access.Token(j.join)
 	return known || slices.ContainsFunc(h.cfg.Access.Uses(j.instance),
 		func(u access.Use) bool { return access.Matches(u.Secret, j.secret) })
 }
 
-// mine refuses an instance that another secret speaks for. The ids of instances are no secrets: whoever may read sees them.
+// mine refuses an instance that has joined with another secret. Ids of instances are no secrets: every reader sees them.
 func (h *Hub) mine(j joiner) error {
 	uses := h.cfg.Access.Uses(j.instance)
 	if slices.ContainsFunc(uses, func(u access.Use) bool { return access.Matches(u.Secret, j.secret) }) {
@@ -163,7 +163,7 @@ func (h *Hub) mine(j joiner) error {
 	return nil
 }
 
-// refuseAgent answers a bad credential of an agent.
+// refuseAgent counts a bad credential of an agent and returns its problem.
 func (h *Hub) refuseAgent(j joiner, reason, hint string) error {
 	h.cfg.Access.Failed(j.remote)
 	if log := h.cfg.Engine.LogID().String(); j.log != "" && j.log != log {
@@ -172,7 +172,7 @@ func (h *Hub) refuseAgent(j joiner, reason, hint string) error {
 	return problem.New(client.Unauthorised, reason, hint)
 }
 
-// as is what the joiner is or will be: the machine in the log counts, what the agent says only where there is none.
+// as returns the environment and roles of the joiner: those of the machine in the log if it exists, else its own.
 func (h *Hub) as(j joiner) (environment string, roles []string, exists bool) {
 	environment, roles = j.environment, domain.Names(j.roles)
 	h.cfg.Engine.Read(func(v *projections.View) {
@@ -183,7 +183,7 @@ func (h *Hub) as(j joiner) (environment string, roles []string, exists bool) {
 	return environment, roles, exists
 }
 
-// mayBecome refuses an agent whose machine is gone and which asks to be another than its token allows.
+// mayBecome refuses an agent whose machine does not exist and whose environment or roles its token does not allow.
 func (h *Hub) mayBecome(s domain.TokenSettings, j joiner) error {
 	environment, roles, exists := h.as(j)
 	if exists {
@@ -233,7 +233,7 @@ func (h *Hub) joinWith(ctx context.Context, j joiner) error {
 	return err
 }
 
-// canAdd asks whether the machine could be added as the agent says.
+// canAdd returns the rejection of adding the machine as the agent asks; nil if it can be added.
 func (h *Hub) canAdd(j joiner) (err error) {
 	h.cfg.Engine.Read(func(v *projections.View) {
 		if _, rejection := j.machineCommand().Decide(v.World()); rejection != nil {
@@ -293,7 +293,7 @@ func (h *Hub) clone(ctx context.Context, j joiner) *client.Refused {
 	return refused
 }
 
-// lives asks the agent of a session for a sign of life.
+// lives pings the agent of a session.
 func (s *session) lives(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, pingWithin)
 	defer cancel()
@@ -315,7 +315,7 @@ func (h *Hub) connect(ctx context.Context, j joiner) (warnings []string, err err
 	return warnings, err
 }
 
-// differs says where the agent's flags are not what the log has; the log counts.
+// differs returns a warning for each flag of the agent that differs from the machine in the log, which counts.
 func (j joiner) differs(environment string, roles []string) (warnings []string) {
 	if j.environment != "" && j.environment != environment {
 		warnings = append(warnings, fmt.Sprintf("--environment %.80s does not count: machine %s is in %s since its first join; apply a Machine to move it", j.environment, j.machine, environment))
@@ -326,7 +326,8 @@ func (j joiner) differs(environment string, roles []string) (warnings []string) 
 	return warnings
 }
 
-// compare lets the engine see what the agent remembers as this machine. It happens before the agent is told anything of this log.
+// compare checks what the agent remembers as this machine against the log. It must come before the agent is told
+// anything of this log.
 func (h *Hub) compare(ctx context.Context, j joiner, remembered *client.Memory) error {
 	if remembered == nil || remembered.Machine != j.machine {
 		return nil
@@ -351,7 +352,7 @@ func (h *Hub) compare(ctx context.Context, j joiner, remembered *client.Memory) 
 	return h.cfg.Engine.Compare(ctx, j.machine, m)
 }
 
-// remembers reads what an agent remembers of each project.
+// remembers parses the ids that an agent remembers by project.
 func remembers(what string, texts map[string]string) (map[string]domain.ID, error) {
 	found := map[string]domain.ID{}
 	for project, text := range texts {
@@ -364,7 +365,7 @@ func remembers(what string, texts map[string]string) (map[string]domain.ID, erro
 	return found, nil
 }
 
-// welcome tells the agent that it is in, and from then on what is new.
+// welcome accepts the session; from then on the agent is told what is new.
 func (h *Hub) welcome(s *session, warnings []string) {
 	n := h.newsOf(s.machine)
 	s.log = n.log
@@ -385,7 +386,7 @@ func (h *Hub) welcome(s *session, warnings []string) {
 	s.begin()
 }
 
-// begin makes the session one that is told news.
+// begin registers the session and sends it what is new.
 func (s *session) begin() {
 	s.hub.sessions.put(s)
 	if s.hub.gate.IsClosed() {

@@ -33,7 +33,7 @@ func (h *Hub) GiveAway() {
 	}
 }
 
-// newerRuns says whether a server runs that decides by later rules than this one.
+// newerRuns says whether a server with a higher decision version runs.
 func (h *Hub) newerRuns(v *projections.View) bool {
 	for id, server := range v.Servers {
 		if server.Facts.DecisionVersion > engine.DecisionVersion && h.cfg.Engine.Alive(id) {

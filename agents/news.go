@@ -25,7 +25,7 @@ type news struct {
 	work     *client.Work
 }
 
-// newsOf reads what there is to tell the agent of a machine.
+// newsOf reads from the view what the agent of a machine should know.
 func (h *Hub) newsOf(name string) (n news) {
 	n.log, n.doubted = h.cfg.Engine.LogID(), h.cfg.Engine.Doubted() != nil
 	h.cfg.Engine.Read(func(v *projections.View) {
@@ -50,7 +50,7 @@ func settingsOf(p domain.PolicySettings) client.Settings {
 		HealthCheck: p.HealthCheck}
 }
 
-// workOf is a released part with all that is needed to run it; nil if its release is not there any more.
+// workOf is a released part with all that is needed to run it; nil if its release no longer exists.
 func workOf(v *projections.View, part *projections.Part) *client.Work {
 	d := part.Deployment
 	if d.Content == nil {
@@ -86,7 +86,7 @@ func (s *session) look() {
 	}
 }
 
-// push tells the agent what is new until nothing is. One goroutine at a time pushes; without news, none is there.
+// push tells the agent what is new until nothing is. At most one goroutine per session pushes, and none without news.
 func (s *session) push() {
 	for {
 		s.mu.Lock()
@@ -153,7 +153,7 @@ func (s *session) offer(work *client.Work) {
 	}
 }
 
-// offerAgain forgets what was offered, so that it is offered once more if it is still there.
+// offerAgain forgets what was offered, so that it is offered once more if it is still to be done.
 func (s *session) offerAgain() {
 	s.mu.Lock()
 	waiting := s.offered != ""

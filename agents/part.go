@@ -17,9 +17,9 @@ import (
 )
 
 // claim asks to start a part. It counts only if the fold, read back from the log, says that this session runs it.
-// An error other than a rejection means that nobody knows yet: ask again. Two agents by plain HTTP that share an identity
-// share its session too; with an id of its own for each claim, only the claim that is in the log counts, however often
-// it is repeated.
+// An error other than a rejection means that the outcome is unknown: the agent asks again. Two agents by plain HTTP that
+// share an identity share its session too; with an id of its own for each claim, only the claim that is in the log
+// counts, however often it is repeated.
 func (h *Hub) claim(ctx context.Context, id domain.ID, c domain.ClaimPart) (client.Claimed, error) {
 	result, err := h.handle(ctx, id, c)
 	own := id.IsZero() || err == nil && (result.Repeat || len(result.Events) > 0)
@@ -93,10 +93,10 @@ func (h *Hub) recordedEnd(ctx context.Context, stream string) (event domain.ID, 
 	return event, nil
 }
 
-// knownReason is what a reason of an agent must look like to be kept.
+// knownReason is the form that a reason of an agent must have to be recorded.
 var knownReason = regexp.MustCompile(`^[a-z][a-z-]{0,39}$`)
 
-// endOf is an agent's word as a command, within bounds.
+// endOf turns the end that an agent reports into a command, within bounds.
 func endOf(e client.End, id domain.ID, machine string, session, instance domain.ID) domain.EndPart {
 	c := domain.EndPart{Deployment: id, Machine: machine, Session: session, Instance: instance, State: e.State,
 		Reason: e.Reason, Step: bounded(e.Step), ExitCode: e.ExitCode, Detail: bounded(e.Detail)}
@@ -115,7 +115,7 @@ func bounded(text string) string {
 	return strings.ReplaceAll(text, "\x00", "")
 }
 
-// takeOutput keeps a piece of output of a part that this instance claimed.
+// takeOutput stores a piece of output of a part that this instance claimed.
 func (h *Hub) takeOutput(ctx context.Context, id domain.ID, machine string, instance domain.ID, sequence int64, data []byte) error {
 	claimed := false
 	h.cfg.Engine.Read(func(v *projections.View) {
@@ -135,8 +135,8 @@ func (h *Hub) takeOutput(ctx context.Context, id domain.ID, machine string, inst
 	case len(data) == 0:
 		return nil
 	}
-	room, err := h.room(ctx, countKey{id, machine}, sequence, len(data))
-	if err == nil && !room {
+	fits, err := h.fits(ctx, countKey{id, machine}, sequence, len(data))
+	if err == nil && !fits {
 		err = problem.Invalid("machine %s has put out more than %d bytes for deployment %s", machine, maxPartBytes, id).
 			WithHint("keep the beginning and the end of it, and cut the middle").WithStatus(http.StatusRequestEntityTooLarge)
 	}

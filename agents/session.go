@@ -31,7 +31,7 @@ type session struct {
 	secret       string // hash
 	version      string // of its drover, as it says
 
-	// settings and told belong to the one that pushes.
+	// settings, told and log are used by the pushing goroutine alone.
 	settings client.Settings
 	told     eventlog.Revision
 	log      uuid.UUID // the id that the log went by at the welcome
@@ -42,14 +42,14 @@ type session struct {
 	offered        string
 	pushing, again bool
 	left           bool // the agent said goodbye, or its connection has ended
-	// found is what the policy's health check found last, as the agent said once; nil: nothing yet.
+	// found is the last result of the policy's health check, which the agent reports once; nil: none yet.
 	found *client.Health
 }
 
 // sendWithin bounds one message to an agent; one that does not take it is dropped.
 const sendWithin = 10 * time.Second
 
-// send sends a message, or gives the connection up.
+// send sends a message. If that fails the connection is closed.
 func (s *session) send(m client.ToAgent) {
 	ctx, cancel := context.WithTimeout(context.Background(), sendWithin)
 	defer cancel()
@@ -75,7 +75,7 @@ func (s *session) refuse(r client.Refused) {
 // end closes the connection; the agent has a moment to agree.
 func (s *session) end(code websocket.StatusCode, reason string) { go s.conn.Close(code, reason) }
 
-// hear notes that the agent lives.
+// hear notes that the agent was heard.
 func (s *session) hear() {
 	s.mu.Lock()
 	s.heard = s.hub.cfg.Clock.Elapsed()
@@ -84,7 +84,7 @@ func (s *session) hear() {
 	s.hub.cfg.Engine.Heard(s.machine, connect)
 }
 
-// connectedAs takes over the event that the session counts from now.
+// connectedAs notes the connect event that the session belongs to from now on.
 func (s *session) connectedAs(connect domain.ID) {
 	s.mu.Lock()
 	changed := s.connect != connect
@@ -95,15 +95,15 @@ func (s *session) connectedAs(connect domain.ID) {
 	}
 }
 
-// revoked says that no token is left that the agent joined with as this machine.
+// revoked says that every token that the agent joined with as this machine was revoked.
 func (s *session) revoked() bool {
 	return !slices.ContainsFunc(s.hub.cfg.Access.Uses(s.instance), func(u access.Use) bool {
 		return !u.Revoked && u.Machine == s.machine && u.Secret == s.secret
 	})
 }
 
-// comeBack says that a machine which the log calls offline is online, if its agent was heard of lately; a
-// connection over which nothing comes is given up.
+// comeBack brings a machine online again that is offline in the log although its agent was heard lately. If the agent
+// was silent for too long the connection is closed.
 func (s *session) comeBack(n news) {
 	s.mu.Lock()
 	silent, left := s.hub.cfg.Clock.Elapsed()-s.heard, s.left
@@ -144,7 +144,7 @@ func (s *session) listen(ctx context.Context) {
 	}
 }
 
-// take does what a message asks for; false ends the session.
+// take handles a message; false ends the session.
 func (s *session) take(ctx context.Context, m client.FromAgent) bool {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
@@ -194,8 +194,8 @@ func (s *session) find(h *client.Health) {
 	s.found = h
 }
 
-// healthAgain records the last report if the log has it not, though the policy has a check: it could not take it
-// then, or a policy without a check came and went. The agent says a result once.
+// healthAgain records the last report if the log does not have it and the policy has a check: the log could not take it
+// then, or the machine had a policy without a check meanwhile. The agent reports a result once.
 func (s *session) healthAgain(ctx context.Context) {
 	s.mu.Lock()
 	found := s.found
@@ -239,7 +239,7 @@ func (s *session) output(ctx context.Context, o client.Output) {
 	s.complain("output not kept", err)
 }
 
-// ended answers the end of a part. One that the log can never take is answered too, so that the agent forgets it.
+// ended answers the end of a part. An end that the log can never take is answered too, so that the agent forgets it.
 func (s *session) ended(ctx context.Context, e client.End) {
 	id, err := domain.ParseID(e.Deployment)
 	ended := client.Ended{Deployment: e.Deployment}
@@ -257,7 +257,7 @@ func (s *session) ended(ctx context.Context, e client.End) {
 	s.send(client.ToAgent{Ended: &ended})
 }
 
-// leave notes that nobody is there any more. It comes before the log is told, so that the news of that finds it so.
+// leave notes that the agent has left. It is called before the log is told, so that the resulting news is ignored.
 func (s *session) leave() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,9 +20,9 @@ type sessions struct {
 	open map[string]*session
 	// plain are the sessions by plain HTTP, which nobody can ping.
 	plain map[string]domain.ID
-	// admitting lets one agent of a name in at a time.
+	// admitting is held while an agent of a machine's name is let in.
 	admitting [64]sync.Mutex
-	// using lets one agent at a time use a join token.
+	// using is held while an agent uses a join token.
 	using [16]sync.Mutex
 	seed  maphash.Seed
 }
@@ -36,8 +36,8 @@ func (s *sessions) admission(machine string) *sync.Mutex {
 	return &s.admitting[maphash.String(s.seed, machine)%uint64(len(s.admitting))]
 }
 
-// turn is the lock under which a join token is used: each use is an append to the token's stream, and of many at one
-// moment all but one would be refused there, again and again.
+// turn is the lock under which a join token is used. Each use is an append to the token's stream; of many at one moment
+// all but one would conflict there, again and again.
 func (s *sessions) turn(token string) *sync.Mutex {
 	return &s.using[maphash.String(s.seed, token)%uint64(len(s.using))]
 }
@@ -67,7 +67,7 @@ func (s *sessions) put(each *session) {
 	delete(s.plain, each.machine)
 }
 
-// drop forgets a session, unless another has its place.
+// drop removes a session, unless another has replaced it.
 func (s *sessions) drop(each *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,7 +144,7 @@ func (s *sessions) closeAll() {
 	}
 }
 
-// versions counts the connected agents by what they say to be.
+// versions counts the connected agents by the version that they report.
 func (s *sessions) versions() map[string]int {
 	count := map[string]int{}
 	for _, each := range s.all() {

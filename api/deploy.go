@@ -104,7 +104,7 @@ func (in *deployInput) command(by string) domain.Deploy {
 		Exclude: b.Exclude, MaxParallel: b.MaxParallel, StopAfterFailures: b.StopAfterFailures, Reason: b.Reason, By: by}
 }
 
-// routeReach registers the question that goes before a deployment: the same wish, of which nothing is written.
+// routeReach registers the preview of a deployment: it takes the same input and writes nothing.
 func (a *API) routeReach() {
 	op := route(http.MethodPost, "/deployments/reach",
 		"Which machines a deployment would go to now; nothing is written", domain.ReadScope)

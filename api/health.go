@@ -17,7 +17,7 @@ import (
 	"github.com/droverhq/drover/engine"
 )
 
-// routeHealth registers what watches this server; on loopback no token is needed.
+// routeHealth registers the routes for monitoring; on loopback no token is needed.
 func (a *API) routeHealth() {
 	a.outside("/healthz", "200 while the server lives", probed,
 		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
@@ -26,7 +26,7 @@ func (a *API) routeHealth() {
 	a.outside("/metrics", "Metrics as Prometheus reads them", freeHere, a.metrics.handler().ServeHTTP)
 }
 
-// outside registers what is not under /api/v1; open says how far no token is needed, which on loopback it never is.
+// outside registers a route that is not under /api/v1. open is freeHere or probed; on loopback it never needs a token.
 func (a *API) outside(path, summary, open string, serve http.HandlerFunc) {
 	op := route(http.MethodGet, path, summary, domain.ReadScope)
 	op.Path, op.Metadata[freeHere], op.Metadata[open] = path, true, true

@@ -19,16 +19,16 @@ import (
 )
 
 const (
-	// answerWithin bounds a command, and every read that is no stream.
+	// answerWithin bounds a command, and every read except streams.
 	answerWithin = 30 * time.Second
 	// maxBodyBytes bounds a body that holds no files.
 	maxBodyBytes = 1 << 20
-	// readWithin bounds the reading of a body. It must be longer than an answer takes: what is late on the
-	// connection ends the request's context.
+	// readWithin bounds the reading of a body. It must be longer than an answer takes: its deadline ends the request's
+	// context.
 	readWithin = 2 * time.Minute
 )
 
-// Keys of what a route says of itself.
+// Keys of the metadata of a route.
 const (
 	scopeOf  = "scope"  // domain.Scope that a token needs
 	agentsIn = "agents" // true: the agent of the machine that the path names comes in too
@@ -127,7 +127,7 @@ type After struct {
 	After string `query:"after" doc:"Wait until this position is seen, at most 10 s."`
 }
 
-// answer is what a read comes to.
+// answer is a JSON body with the position at which it was given.
 type answer[T any] struct {
 	Position string `header:"Drover-Position"`
 	Body     T
@@ -168,7 +168,7 @@ type Key struct {
 	Key string `header:"Idempotency-Key" doc:"A UUID; the same write under the same key is done once."`
 }
 
-// command is what a body asks for.
+// command turns a request into a command.
 type command[I any] func(ctx context.Context, in *I, by string) (domain.Command, error)
 
 // write registers a route that comes to one command. key finds the sender's key in the input.

@@ -32,7 +32,7 @@ type Config struct {
 	Logger *zap.Logger
 	// Kick is called after each accepted command: Engine.React is due. It must not block. Nil: nobody reacts.
 	Kick func()
-	// Backup makes a copy of the log's file; nil: the log is in none.
+	// Backup makes a copy of the log's file; nil: the log is not a file.
 	Backup func(context.Context) (*Copy, error)
 	// Version is that of this program, for /api/openapi.json.
 	Version string
@@ -51,7 +51,7 @@ type API struct {
 
 const (
 	maxStreams = 512
-	// takenWithin bounds how long an answer may take to be made and taken; streams and archives set it anew as they go.
+	// takenWithin bounds how long it may take to make and send an answer; streams and archives extend it as they go.
 	takenWithin = 5 * time.Minute
 )
 

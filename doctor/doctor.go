@@ -47,10 +47,10 @@ type Checkup struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Vitals are what a server knows beside its view. The zero value of each field is one that nobody has found out.
+// Vitals are what a server knows besides its view. The zero value of a field means unknown.
 type Vitals struct {
 	Now time.Time
-	// Self is the server that looks; zero: none runs, and a person looks at the log itself.
+	// Self is the server that examines; zero: no server runs, and a person examines the log itself.
 	Self    domain.ID
 	Version string
 	Others  []Pulse
@@ -75,10 +75,10 @@ type Pulse struct {
 	Timed bool
 }
 
-// Place is where a log lies.
+// Place is where a log is stored.
 type Place struct {
 	Kind string // sqlite, postgres, esdb, …
-	// Folder is that of the log's file; empty: it is kept elsewhere.
+	// Folder is that of the log's file; empty: the log is stored elsewhere.
 	Folder string
 	// Bytes is how much the log takes, Free and Total are of its disk; 0: not known.
 	Bytes, Free, Total uint64
@@ -122,7 +122,7 @@ type Refused struct {
 	Last    time.Time
 }
 
-// How much is too much. People are told at these, and can act before it hurts.
+// Thresholds of findings. They leave time to act before something fails.
 const (
 	clockWarn  = 5 * time.Second
 	clockBad   = 5 * time.Minute
@@ -139,7 +139,7 @@ const (
 	named = 3
 )
 
-// Examine gives a server's findings: at least one for each check, so that one can see what was looked at.
+// Examine returns a server's findings: at least one for each check, so that readers see what was checked.
 func Examine(v *projections.View, age triggers.Age, s Vitals) Checkup {
 	c := Checkup{Time: s.Now.UTC(), Server: s.Self.String(), Findings: []Finding{}, Version: s.Version, Position: v.Position.String()}
 	for _, check := range []struct {
@@ -174,7 +174,7 @@ func Examine(v *projections.View, age triggers.Age, s Vitals) Checkup {
 	return c
 }
 
-// running are the checks of which only a server that runs can say something.
+// running are the checks that only a running server can make.
 var running = []string{"servers", "versions", "agents"}
 
 func always(sentence string) func(*projections.View, Vitals) string {
@@ -202,7 +202,7 @@ func FindingsTable(list []Finding) explain.Table {
 }
 
 // ClockFinding compares two clocks: ahead is by how much whose clock is ahead of the clock of to, within about give.
-// It is false where nothing is worth a word.
+// It is false if they agree well enough.
 func ClockFinding(whose, to string, ahead, give time.Duration) (Finding, bool) {
 	off := ahead.Abs() - give
 	if off <= clockWarn {
@@ -259,7 +259,7 @@ func disk(_ *projections.View, _ triggers.Age, s Vitals) []Finding {
 	return DiskFindings(s.Place.Folder, s.Place.Free, s.Place.Total)
 }
 
-// DiskFindings judges the disk that a folder is on; none where there is room.
+// DiskFindings judges the disk that a folder is on; it returns none if there is room.
 func DiskFindings(folder string, free, total uint64) []Finding {
 	f := Finding{Severity: Warn, Seen: fmt.Sprintf("%s of %s are free in %s", bytes(free), bytes(total), folder),
 		Do: "du -xh " + shellWord(folder) + " | sort -h | tail (shows what takes the room)"}

@@ -14,8 +14,8 @@ import (
 	"github.com/droverhq/drover/triggers"
 )
 
-// references finds names of things that do not exist. A command is refused where it names one, so these come about where two
-// people were at it at once; what names them is inert.
+// references finds dangling references. A command that names something that does not exist is refused, so these come
+// about when two people change things at once. What has a dangling reference does nothing.
 func references(v *projections.View, _ triggers.Age, _ Vitals) (found []Finding) {
 	for _, name := range sorted(v.Machines) {
 		found = append(found, machineReferences(v, v.Machines[name])...)
@@ -69,7 +69,7 @@ func rolesIn(v *projections.View) map[string]bool {
 	return roles
 }
 
-// roleReferences are roles that no machine has; a fleet without machines has none, and that is no mistake.
+// roleReferences are roles that no machine has. In a fleet without machines that is no mistake.
 func roleReferences(who string, wanted []string, roles map[string]bool, thing string) (found []Finding) {
 	for _, role := range wanted {
 		if len(roles) == 0 || roles[role] {
@@ -114,7 +114,7 @@ func tokenReferences(v *projections.View, t *domain.Token) (found []Finding) {
 	return found
 }
 
-// late are the machines that are behind for long for one reason.
+// late are the machines of a project that have been behind for long for one reason.
 type late struct {
 	project  string
 	reason   triggers.Reason
@@ -126,8 +126,8 @@ type late struct {
 // alone are the reasons for which automation does not go on by itself.
 var alone = map[triggers.Reason]bool{triggers.RetriesExhausted: true, triggers.MadeUnhealthy: true}
 
-// machinesBehind finds machines that are behind for long, a line for each project and reason. What a person holds is told
-// with the choices, and what the next tick deploys is on its way.
+// machinesBehind finds machines that have been behind for long, a line for each project and reason. Machines that a
+// person holds are findings of choices, and those that the next tick deploys to need none.
 func machinesBehind(v *projections.View, age triggers.Age, s Vitals) (found []Finding) {
 	all := map[string]*late{}
 	for _, name := range sorted(v.Projects) {
@@ -198,8 +198,8 @@ func wantedSince(v *projections.View, p *projections.Project) map[string]time.Ti
 	return since
 }
 
-// behindSince is when the machine could first have been behind as it is now: it stands as it does and this is wanted, and if
-// it has what is wanted but for a later attempt, since that attempt.
+// behindSince is the earliest time at which the machine can have been behind as it is now: both it and what is wanted
+// were as they are, and if it has what is wanted but for a later attempt, that attempt had begun.
 func behindSince(v *projections.View, p *projections.Project, m *projections.Machine, wanted time.Time) time.Time {
 	since := m.StandsTime
 	if wanted.After(since) {
@@ -211,7 +211,7 @@ func behindSince(v *projections.View, p *projections.Project, m *projections.Mac
 	return since
 }
 
-// choices finds what people hold or pin for long without an end.
+// choices finds pins and holds without an end that are old.
 func choices(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
 	for _, name := range sorted(v.Projects) {
 		p := v.Projects[name]

@@ -10,11 +10,11 @@ import (
 	"github.com/droverhq/drover/triggers"
 )
 
-// offlineLong is for how long a machine may be offline before that is worth a word.
+// offlineLong is how long a machine may be offline before that is a finding.
 const offlineLong = time.Hour
 
-// takers finds environments where nobody can take what is wanted or what a trigger is to bring, and machines that are
-// offline for long.
+// takers finds environments where no machine can take what is wanted or what a trigger would deploy, and machines that
+// have been offline for long.
 func takers(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
 	in := map[string][]*projections.Machine{}
 	for _, m := range v.Machines {
@@ -35,8 +35,8 @@ func takers(v *projections.View, _ triggers.Age, s Vitals) (found []Finding) {
 	return append(bounded(found), offlineFindings(v, s.Now)...)
 }
 
-// watching is the first trigger of a project that names an environment; empty: none does. One for all of them means
-// those that have machines.
+// watching is the first trigger of a project that names an environment; empty: none does. A trigger for all environments
+// means those that have machines.
 func watching(p *projections.Project, environment string) string {
 	for _, name := range sorted(p.Triggers) {
 		if slices.Contains(p.Triggers[name].Settings.Environments, environment) {
@@ -77,7 +77,7 @@ func noTaker(v *projections.View, p *projections.Project, machines []*projection
 	return f, all == 0 || wanted != ""
 }
 
-// offlineFindings is one line for the machines that are offline for long. Who disabled a machine knows of it.
+// offlineFindings is one line for the machines that have been offline for long and are not disabled.
 func offlineFindings(v *projections.View, now time.Time) []Finding {
 	var names []string
 	var since time.Time

@@ -28,7 +28,7 @@ type Piece struct {
 // Pieces is what a deployment has put out, machine by machine.
 type Pieces struct {
 	Items []Piece `json:"items"`
-	// Ended says that the deployment has: no more will come but what agents report late.
+	// Ended says that the deployment has ended: only output that agents send late may still come.
 	Ended bool `json:"ended"`
 	// Next is the after that asks for the rest; empty if this is all there is now.
 	Next     string `json:"next"`
@@ -47,10 +47,10 @@ type OutputInput struct {
 const (
 	// maxPiecesBytes bounds one answer.
 	maxPiecesBytes = 16 << 20
-	// pollEvery is how often output that another server took is looked for.
+	// pollEvery is how often FollowOutput looks for output that another server stored.
 	pollEvery = time.Second
-	// maxCursor is how many machines a cursor can tell the sequence of. Beyond it, a reader that comes back
-	// begins anew and drops what it has by machine and sequence.
+	// maxCursor is how many machines a cursor can hold. Beyond it, a reader that reconnects starts over, and drops what
+	// it has by machine and sequence.
 	maxCursor = 100
 )
 
@@ -161,7 +161,7 @@ func readCursor(text string) (all int64, after map[string]int64, err error) {
 	return all, after, nil
 }
 
-// cursor is where the reader stands; empty beyond maxCursor machines.
+// cursor is the After that resumes here; empty beyond maxCursor machines.
 func (r *outputReader) cursor() string {
 	if len(r.after) > maxCursor {
 		return ""
@@ -173,7 +173,7 @@ func (r *outputReader) cursor() string {
 	return strings.Join(parts, ",")
 }
 
-// refresh finds the machines that may have more to tell, and says whether the deployment has ended.
+// refresh finds the machines that may have more output, and says whether the deployment has ended.
 func (r *outputReader) refresh() (ended bool) {
 	r.machines = r.machines[:0]
 	r.queries.cfg.Engine.Read(func(v *projections.View) {
@@ -202,7 +202,7 @@ func (r *outputReader) look(d *projections.Deployment) {
 	}
 }
 
-// read hands over what is new; take says whether to go on. complete says that nothing is left now.
+// read passes new pieces to take until it returns false. complete says that nothing is left now.
 func (r *outputReader) read(ctx context.Context, take func(Piece) bool) (complete bool, err error) {
 	for _, machine := range r.machines {
 		if _, seen := r.after[machine]; !seen && r.all > 0 {
@@ -225,7 +225,7 @@ func (r *outputReader) read(ctx context.Context, take func(Piece) bool) (complet
 	return true, nil
 }
 
-// page reads some chunks into memory, so that no slow reader keeps the log waiting.
+// page reads some chunks into memory, so that a slow reader does not keep the log waiting.
 func (r *outputReader) page(ctx context.Context, machine string) (page []eventlog.Chunk, err error) {
 	for chunk, err := range r.queries.cfg.Log.ReadOutput(ctx, uuid.UUID(r.deployment), machine, r.after[machine], 32) {
 		if err != nil {
