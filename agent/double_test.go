@@ -26,6 +26,7 @@ import (
 
 	"github.com/droverhq/drover/agent"
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 )
 
 // patience bounds every wait of these tests; nothing is expected to take so long.
@@ -125,9 +126,9 @@ func (s *scriptedServer) welcome(t *testing.T, unfinished ...client.Unfinished) 
 }
 
 // quick are settings with which nothing is waited for long.
-func quick(check *client.HealthCheck) client.Settings {
+func quick(check *domain.HealthCheck) client.Settings {
 	return client.Settings{
-		HeartbeatEvery: client.Duration(50 * time.Millisecond), OfflineAfter: client.Duration(time.Second), HealthCheck: check,
+		HeartbeatEvery: domain.Duration(50 * time.Millisecond), OfflineAfter: domain.Duration(time.Second), HealthCheck: check,
 	}
 }
 
@@ -214,7 +215,7 @@ func work(deployment string, scripts ...string) client.Work {
 		Deployment: deployment, Project: "shop", Environment: "production", Machine: "web-01", Release: "1.4.3", Cause: "person",
 	}
 	for i, script := range scripts {
-		w.Steps = append(w.Steps, client.Step{Name: fmt.Sprintf("step-%d", i+1), Run: script})
+		w.Steps = append(w.Steps, domain.Step{Name: fmt.Sprintf("step-%d", i+1), Run: script})
 	}
 	return w
 }

@@ -10,25 +10,13 @@ import (
 
 	"github.com/droverhq/drover/agent/run"
 	"github.com/droverhq/drover/api/client"
-)
-
-// What a policy's health check finds.
-const (
-	healthy   = "healthy"
-	warning   = "warning"
-	unhealthy = "unhealthy"
-)
-
-// Times of a health check whose policy does not say them.
-const (
-	defaultCheckEvery   = time.Minute
-	defaultCheckTimeout = 30 * time.Second
+	"github.com/droverhq/drover/domain"
 )
 
 // checker runs the policy's health check, one run at a time, the first at once.
 type checker struct {
-	asked   client.HealthCheck // as the policy has it
-	check   client.HealthCheck // with its defaults
+	asked   domain.HealthCheck // as the policy has it
+	check   domain.HealthCheck // with its defaults
 	folder  string
 	environ []string
 	results chan client.Health
@@ -37,17 +25,17 @@ type checker struct {
 	// last is the newest result, reported the status that this connection's server was told;
 	// both belong to the session.
 	last     *client.Health
-	reported string
+	reported domain.Health
 }
 
 // newChecker prepares a check in a folder of its own.
-func newChecker(check client.HealthCheck, folder, machine string) *checker {
+func newChecker(check domain.HealthCheck, folder, machine string) *checker {
 	asked := check
 	if check.Every <= 0 {
-		check.Every = client.Duration(defaultCheckEvery)
+		check.Every = domain.DefaultHealthEvery
 	}
 	if check.Timeout <= 0 {
-		check.Timeout = client.Duration(defaultCheckTimeout)
+		check.Timeout = domain.DefaultHealthTimeout
 	}
 	return &checker{
 		asked: asked, check: check, folder: folder, results: make(chan client.Health),
@@ -77,11 +65,11 @@ func (c *checker) run(ctx context.Context) {
 // once runs the script once: exit code 0 is healthy, 1 a warning, anything else unhealthy.
 func (c *checker) once(ctx context.Context) client.Health {
 	if err := os.MkdirAll(c.folder, 0o700); err != nil {
-		return client.Health{Status: unhealthy, Detail: run.Sentence("the check was not started: " + err.Error())}
+		return client.Health{Status: domain.Unhealthy, Detail: run.Sentence("the check was not started: " + err.Error())}
 	}
 	path := filepath.Join(c.folder, "check.sh")
 	if err := os.WriteFile(path, []byte(c.check.Script), 0o700); err != nil {
-		return client.Health{Status: unhealthy, Detail: run.Sentence("the check was not started: " + err.Error())}
+		return client.Health{Status: domain.Unhealthy, Detail: run.Sentence("the check was not started: " + err.Error())}
 	}
 	var last run.LastLine
 	exit := run.Script{
@@ -95,16 +83,16 @@ func (c *checker) once(ctx context.Context) client.Health {
 func judge(exit run.Exit, line string) client.Health {
 	switch {
 	case exit.Err != nil:
-		return client.Health{Status: unhealthy, Detail: run.Sentence("the check was not started: " + exit.Err.Error())}
+		return client.Health{Status: domain.Unhealthy, Detail: run.Sentence("the check was not started: " + exit.Err.Error())}
 	case exit.TimedOut:
-		return client.Health{Status: unhealthy, Detail: fmt.Sprintf("the check took longer than its time-out of %s", exit.Timeout)}
+		return client.Health{Status: domain.Unhealthy, Detail: fmt.Sprintf("the check took longer than its time-out of %s", exit.Timeout)}
 	case exit.Code == 0:
-		return client.Health{Status: healthy, Detail: line}
+		return client.Health{Status: domain.Healthy, Detail: line}
 	case exit.Code == 1:
-		return client.Health{Status: warning, Detail: line}
+		return client.Health{Status: domain.Warning, Detail: line}
 	}
 	if line == "" {
 		line = fmt.Sprintf("the check ended with exit code %d", exit.Code)
 	}
-	return client.Health{Status: unhealthy, Detail: line}
+	return client.Health{Status: domain.Unhealthy, Detail: line}
 }

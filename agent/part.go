@@ -13,6 +13,7 @@ import (
 	"github.com/droverhq/drover/agent/output"
 	"github.com/droverhq/drover/agent/run"
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 )
 
 const (
@@ -20,8 +21,6 @@ const (
 	longestQueue = 16
 	// denialHolds is how long a part whose claim did not count is not claimed again.
 	denialHolds = time.Second
-	// alreadyClaimed is the reason of a claim that does not count because one does already.
-	alreadyClaimed = "already-claimed"
 )
 
 // part is the share of this machine in a deployment, from its claim to its confirmed end.
@@ -163,10 +162,10 @@ func (s *session) ranBefore(deployment string) (client.End, bool) {
 	if !before {
 		return end, false
 	}
-	if older && end.State == run.Succeeded {
+	if older && end.State == domain.PartSucceeded {
 		end = run.InterruptedEnd(deployment, "", "it was run here before the log was restored, and another part of the project since")
 	}
-	s.log.Warn("this part was run before; the log was restored since, and is told the result again", zap.String("deployment", deployment), zap.String("state", end.State))
+	s.log.Warn("this part was run before; the log was restored since, and is told the result again", zap.String("deployment", deployment), zap.String("state", string(end.State)))
 	return end, true
 }
 
@@ -231,7 +230,7 @@ func (s *session) claimed(c client.Claimed) {
 	if p == nil || p.running() || p.entry.Deployment != c.Deployment {
 		return
 	}
-	if c.Counts || p.named && c.Reason == alreadyClaimed {
+	if c.Counts || p.named && c.Reason == string(domain.AlreadyClaimed) {
 		s.start(p)
 		return
 	}
@@ -307,7 +306,7 @@ func (s *session) finish(p *part, end client.End) {
 		Deployment: p.entry.Deployment, Project: p.entry.Project, Release: p.entry.Release,
 		State: journal.Ended, Since: time.Now(), End: &end, Ran: p.entry.State == journal.Running,
 	}
-	s.log.Info("ended", zap.String("deployment", end.Deployment), zap.String("state", end.State), zap.String("reason", end.Reason), zap.String("detail", end.Detail))
+	s.log.Info("ended", zap.String("deployment", end.Deployment), zap.String("state", string(end.State)), zap.String("reason", string(end.Reason)), zap.String("detail", end.Detail))
 	s.note(s.journal.Put(p.entry))
 	p.done = nil
 	s.ended = append(s.ended, p)
@@ -327,7 +326,7 @@ func (s *session) confirmed(c client.Ended) {
 		return
 	}
 	p := s.ended[i]
-	if p.entry.End.State == run.Succeeded {
+	if p.entry.End.State == domain.PartSucceeded {
 		if c.Event == "" { // the log does not know the deployment: it has lost it, and no event will ever prove this success
 			c.Event = c.Deployment
 		}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/droverhq/drover/agent/journal"
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 )
 
 // Settings that hold until a server has said its own.
@@ -114,7 +115,7 @@ func newSession(c Config, j *journal.Journal, dial dialer) *session {
 		heartbeat: time.NewTicker(defaultHeartbeat),
 		repeat:    time.NewTicker(longestRepeat),
 		settings: client.Settings{
-			HeartbeatEvery: client.Duration(defaultHeartbeat), OfflineAfter: client.Duration(defaultOfflineAfter),
+			HeartbeatEvery: domain.Duration(defaultHeartbeat), OfflineAfter: domain.Duration(defaultOfflineAfter),
 		},
 	}
 }
@@ -368,12 +369,12 @@ func (s *session) note(err error) {
 // apply takes the settings of the policy.
 func (s *session) apply(settings client.Settings) {
 	if settings.HeartbeatEvery <= 0 {
-		settings.HeartbeatEvery = client.Duration(defaultHeartbeat)
+		settings.HeartbeatEvery = domain.Duration(defaultHeartbeat)
 	}
 	if settings.OfflineAfter <= 0 {
-		settings.OfflineAfter = client.Duration(defaultOfflineAfter)
+		settings.OfflineAfter = domain.Duration(defaultOfflineAfter)
 	}
-	settings.OfflineAfter = max(settings.OfflineAfter, client.Duration(shortestOfflineAfter))
+	settings.OfflineAfter = max(settings.OfflineAfter, domain.Duration(shortestOfflineAfter))
 	every := max(time.Duration(settings.HeartbeatEvery), shortestHeartbeat)
 	s.heartbeat.Reset(every)
 	s.repeat.Reset(min(2*every, longestRepeat))
@@ -394,7 +395,7 @@ func (s *session) beat() {
 }
 
 // watchHealth runs the check that the policy asks for, if it is another than before.
-func (s *session) watchHealth(check *client.HealthCheck) {
+func (s *session) watchHealth(check *domain.HealthCheck) {
 	if s.checker != nil && check != nil && s.checker.asked == *check {
 		return
 	}

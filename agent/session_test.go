@@ -17,6 +17,7 @@ import (
 
 	"github.com/droverhq/drover/agent"
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 )
 
 func TestAnAgentSaysThatItLives(t *testing.T) {
@@ -210,8 +211,8 @@ func TestHealthIsReportedWhenItChangesAndAfterEachWelcome(t *testing.T) {
 		require.NoError(t, os.Rename(code+".new", code))
 	}
 	set("0")
-	check := &client.HealthCheck{
-		Every: client.Duration(20 * time.Millisecond), Timeout: client.Duration(10 * time.Second),
+	check := &domain.HealthCheck{
+		Every: domain.Duration(20 * time.Millisecond), Timeout: domain.Duration(10 * time.Second),
 		Script: "code=$(cat " + code + "); echo first line; echo of $DROVER_MACHINE: $code; exit $code",
 	}
 	welcome := client.ToAgent{Welcome: &client.Welcome{Log: "log-1", Settings: quick(check)}}
@@ -222,18 +223,18 @@ func TestHealthIsReportedWhenItChangesAndAfterEachWelcome(t *testing.T) {
 	set("1")
 	require.Equal(t, client.Health{Status: "warning", Detail: "of web-01: 1"}, *expect(t, c, aHealth))
 	set("2")
-	require.Equal(t, "unhealthy", expect(t, c, aHealth).Status, "only a change is told, and it is told")
+	require.Equal(t, domain.Unhealthy, expect(t, c, aHealth).Status, "only a change is told, and it is told")
 	c.drop()
 
 	c = server.accept(t)
 	c.send(t, welcome)
 	require.Equal(t, client.Health{Status: "unhealthy", Detail: "of web-01: 2"}, *expect(t, c, aHealth))
 
-	slow := &client.HealthCheck{
-		Every: client.Duration(time.Hour), Timeout: client.Duration(50 * time.Millisecond), Script: "sleep 60; sleep 60",
+	slow := &domain.HealthCheck{
+		Every: domain.Duration(time.Hour), Timeout: domain.Duration(50 * time.Millisecond), Script: "sleep 60; sleep 60",
 	}
 	settings := quick(slow)
-	settings.HeartbeatEvery = client.Duration(time.Hour)
+	settings.HeartbeatEvery = domain.Duration(time.Hour)
 	c.send(t, client.ToAgent{Settings: &settings})
 	late := client.Health{Status: "unhealthy", Detail: "the check took longer than its time-out of 50ms"}
 	expect(t, c, func(m client.FromAgent) *client.Health { // a check that the welcome overtook is told after it

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 )
 
 func TestAPartGoesItsWholeWay(t *testing.T) {
@@ -109,7 +110,7 @@ func TestAPartThatARestoredLogOffersOnceMoreIsNotRunAgain(t *testing.T) {
 	offered := work("d-1", "echo once >> "+count, "exit 3")
 	c.give(t, offered)
 	end := expect(t, c, anEnd)
-	require.Equal(t, "failed", end.State)
+	require.Equal(t, domain.PartFailed, end.State)
 	c.confirm(t, "d-1")
 	vanishes(t, entry(config, "d-1"))
 	first.stop()
@@ -122,7 +123,7 @@ func TestAPartThatARestoredLogOffersOnceMoreIsNotRunAgain(t *testing.T) {
 	require.Equal(t, "once\n", read(t, count))
 	c.confirm(t, "d-1")
 	c.give(t, work("d-2", "echo other >> "+count))
-	require.Equal(t, "succeeded", expect(t, c, anEnd).State)
+	require.Equal(t, domain.PartSucceeded, expect(t, c, anEnd).State)
 	require.Equal(t, "once\nother\n", read(t, count))
 }
 
@@ -133,7 +134,7 @@ func TestAPartThatARestoredLogCallsUnfinishedIsToldItsEndAgain(t *testing.T) {
 	c := server.welcome(t)
 	for _, deployment := range []string{"d-1", "d-2"} {
 		c.give(t, work(deployment, "true"))
-		require.Equal(t, "succeeded", expect(t, c, anEnd).State)
+		require.Equal(t, domain.PartSucceeded, expect(t, c, anEnd).State)
 		c.confirm(t, deployment)
 		vanishes(t, entry(config, deployment))
 	}
@@ -145,7 +146,7 @@ func TestAPartThatARestoredLogCallsUnfinishedIsToldItsEndAgain(t *testing.T) {
 	require.Equal(t, client.End{Deployment: "d-2", State: "succeeded"}, *expect(t, c, anEnd))
 	older := *expect(t, c, anEnd)
 	require.Equal(t, "d-1", older.Deployment)
-	require.Equal(t, "failed", older.State, "the machine does not have what that part brought any more")
+	require.Equal(t, domain.PartFailed, older.State, "the machine does not have what that part brought any more")
 }
 
 func TestWhatAServerMustNotSendIsPassedOver(t *testing.T) {
@@ -191,7 +192,7 @@ func TestAHugeMessageCostsTheConnectionNotTheAgent(t *testing.T) {
 	c.send(t, client.ToAgent{Offer: &w})
 	c = server.welcome(t)
 	c.give(t, work("d-2", strings.Repeat("# a long step\n", 3<<20/14)+"true"))
-	require.Equal(t, "succeeded", expect(t, c, anEnd).State)
+	require.Equal(t, domain.PartSucceeded, expect(t, c, anEnd).State)
 }
 
 func TestStepsGoOnWithoutAConnectionAndAllIsToldLater(t *testing.T) {
@@ -209,7 +210,7 @@ func TestStepsGoOnWithoutAConnectionAndAllIsToldLater(t *testing.T) {
 	c = server.welcome(t, client.Unfinished{Deployment: "d-1", Project: "shop"})
 	output, end := outputAndEnd(t, c)
 	require.Equal(t, "before\nmeanwhile\n", output)
-	require.Equal(t, "succeeded", end.State)
+	require.Equal(t, domain.PartSucceeded, end.State)
 	c.drop()
 
 	c = server.welcome(t, client.Unfinished{Deployment: "d-1", Project: "shop"})
@@ -232,7 +233,7 @@ func TestAServerThatAsksForARunningPartIsAnswered(t *testing.T) {
 	c = server.welcome(t, client.Unfinished{Deployment: "d-1"})
 	require.Equal(t, client.PartAnswer{Deployment: "d-1", Running: true}, *expect(t, c, anAnswer))
 	require.NoError(t, os.WriteFile(folder+"/on", nil, 0o600))
-	require.Equal(t, "succeeded", expect(t, c, anEnd).State)
+	require.Equal(t, domain.PartSucceeded, expect(t, c, anEnd).State)
 }
 
 func TestAClaimWhoseAnswerWasLostIsAskedForAgainAndRunsOnce(t *testing.T) {
@@ -256,7 +257,7 @@ func TestAClaimWhoseAnswerWasLostIsAskedForAgainAndRunsOnce(t *testing.T) {
 			talk = server.welcome(t, c.unfinished...)
 			require.Equal(t, "d-1", expect(t, talk, aClaim).Deployment)
 			talk.send(t, client.ToAgent{Claimed: &c.answer})
-			require.Equal(t, "succeeded", expect(t, talk, anEnd).State)
+			require.Equal(t, domain.PartSucceeded, expect(t, talk, anEnd).State)
 			require.Equal(t, "ran\n", read(t, count))
 		})
 	}
@@ -291,7 +292,7 @@ func TestAPartThatTheAgentKnowsNothingOfEndsInterrupted(t *testing.T) {
 	c.confirm(t, "d-1")
 	c.confirm(t, "../../x")
 	c.give(t, work("d-2", "true"))
-	require.Equal(t, "succeeded", expect(t, c, func(m client.FromAgent) *client.End {
+	require.Equal(t, domain.PartSucceeded, expect(t, c, func(m client.FromAgent) *client.End {
 		if m.End != nil && m.End.Deployment == "d-2" {
 			return m.End
 		}
@@ -340,7 +341,7 @@ func TestTheValueOfASecretNeverLeavesTheMachine(t *testing.T) {
 		}
 		return nil
 	})
-	require.Equal(t, "secret-missing", end.Reason)
+	require.Equal(t, domain.SecretMissing, end.Reason)
 }
 
 func TestAStepThatPrintsAGigabyteCostsTheAgentLittleMemory(t *testing.T) {
@@ -350,7 +351,7 @@ func TestAStepThatPrintsAGigabyteCostsTheAgentLittleMemory(t *testing.T) {
 	c := server.welcome(t)
 	c.give(t, work("d-1", "echo first; head -c 1000000000 /dev/zero; echo; echo last"))
 	output, end := outputAndEnd(t, c)
-	require.Equal(t, "succeeded", end.State)
+	require.Equal(t, domain.PartSucceeded, end.State)
 	require.Less(t, len(output), 17<<20)
 	require.True(t, strings.HasPrefix(output, "first\n"))
 	require.True(t, strings.HasSuffix(output, "\nlast\n"))

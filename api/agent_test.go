@@ -133,7 +133,7 @@ func TestAnAgentJoinsGetsWorkAndReportsItsEnd(t *testing.T) {
 	d := y.dial(hello("web-01", y.join(1)))
 	w := hears(d, welcome)
 	require.Equal(t, y.engine.LogID().String(), w.Log)
-	require.Equal(t, client.Duration(10*time.Second), w.Settings.HeartbeatEvery)
+	require.Equal(t, domain.Duration(10*time.Second), w.Settings.HeartbeatEvery)
 	require.Empty(t, w.Unfinished)
 	require.Equal(t, "online", y.machine("web-01").Presence)
 
@@ -141,7 +141,7 @@ func TestAnAgentJoinsGetsWorkAndReportsItsEnd(t *testing.T) {
 	work := hears(d, offer)
 	require.Equal(t, "1.0", work.Release)
 	require.Equal(t, "trigger", work.Cause)
-	require.Equal(t, []client.Step{{Name: "install", Run: "true"}}, work.Steps)
+	require.Equal(t, []domain.Step{{Name: "install", Run: "true"}}, work.Steps)
 	d.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
 	require.True(t, hears(d, claimed).Counts)
 	d.say(client.FromAgent{Output: &client.Output{Deployment: work.Deployment, Sequence: 1, Data: []byte("installed\n")}})
@@ -504,7 +504,7 @@ func TestAnAgentIsToldWhatItNeedsToRememberAndItsPolicy(t *testing.T) {
 	y.do(domain.ApplyPolicy{Name: "default", Settings: domain.PolicySettings{OfflineAfter: domain.Duration(6 * time.Second),
 		HealthCheck: &domain.HealthCheck{Script: "true"}}})
 	changed := hears(d, settings)
-	require.Equal(t, client.Duration(2*time.Second), changed.HeartbeatEvery)
+	require.Equal(t, domain.Duration(2*time.Second), changed.HeartbeatEvery)
 	require.Equal(t, "true", changed.HealthCheck.Script)
 	y.do(domain.SetMachineEnabled{Name: "web-01"})
 	after := hears(d, told)

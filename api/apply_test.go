@@ -10,6 +10,7 @@ import (
 	"github.com/droverhq/drover/api"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/query"
 )
 
 const shopFile = `apiVersion: drover.dev/v1
@@ -95,7 +96,7 @@ func TestWhatAChangeMakesDueIsSaidBeforeAndAfter(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, applied.Due, "dry run: %v", dryRun)
 	}
-	var due api.DueList
+	var due query.DueList
 	y.get("/due", &due)
 	require.Len(t, due.Items, 1)
 	require.Equal(t, []string{"web-01", "web-02"}, due.Items[0].Machines)
@@ -108,7 +109,7 @@ func TestEnablingATriggerSaysFirstWhatItWouldMakeDue(t *testing.T) {
 	y.do(domain.ConnectMachine{Name: "web-01", Server: y.engine.Server(), Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}})
 	for _, switchOff := range []domain.Command{domain.SetTriggerEnabled{Project: "shop", Name: "joins"}, domain.SetProjectEnabled{Name: "shop"}} {
 		y.do(switchOff)
-		var now, then api.DueList
+		var now, then query.DueList
 		y.get("/due", &now)
 		require.Empty(t, now.Items)
 		path := "/due?project=shop"

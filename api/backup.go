@@ -12,7 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"go.uber.org/zap"
 
-	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 )
 
@@ -33,20 +33,21 @@ const copyStep = 256 << 10
 func (a *API) routeBackup() {
 	op := route(http.MethodGet, "/log/backup", "A copy of the log's file as it stands now (SQLite)", domain.AdminScope)
 	making := make(chan struct{}, 1)
-	huma.Register(a.router, op, func(ctx context.Context, _ *empty) (*huma.StreamResponse, error) {
+	register(a, op, func(ctx context.Context, _ *empty) (*huma.StreamResponse, error) {
 		if a.cfg.Backup == nil {
-			return nil, problem(client.Invalid, "the log of this server is no file, so there is nothing to copy",
-				"use the database's own tools for a backup, or `drover log export FILE` for an archive")
+			return nil, problem.Invalid("the log of this server is no file, so there is nothing to copy").
+				WithHint("use the database's own tools for a backup, or `drover log export FILE` for an archive")
 		}
 		select {
 		case making <- struct{}{}:
 		default:
-			return nil, problem(client.Unavailable, "this server is making a backup already", "wait until it has ended")
+			return nil, problem.Unavailable("this server is making a backup already").
+				WithHint("wait until it has ended")
 		}
 		made, err := a.cfg.Backup(ctx)
 		if err != nil {
 			<-making
-			return nil, problemOf(err)
+			return nil, err
 		}
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {
 			defer func() { <-making }()
@@ -62,7 +63,7 @@ func (a *API) sendCopy(ctx huma.Context, made *Copy) {
 	control := http.NewResponseController(w)
 	life, end := context.WithCancel(ctx.Context())
 	defer end()
-	go a.whileItStands(life, callerOf(ctx.Context()), end)
+	go a.cfg.Access.Watch(life, callerOf(ctx.Context()), end)
 	var sent int64
 	var err error
 	for err == nil {
@@ -79,7 +80,8 @@ func (a *API) sendCopy(ctx huma.Context, made *Copy) {
 		a.log.Warn("a copy of the log was not deleted", zap.Error(closed))
 	}
 	if sent < made.Size {
-		a.log.Warn("a backup was cut off", zap.String("by", fmt.Sprint(err)), zap.Int64("sent", sent), zap.Int64("of", made.Size))
+		a.log.Warn("a backup was cut off", zap.String("by", fmt.Sprint(err)), zap.Int64("sent", sent),
+			zap.Int64("of", made.Size))
 		panic(http.ErrAbortHandler) // cuts the connection, so that its reader learns of it at once
 	}
 }

@@ -44,10 +44,11 @@ func (act once) Write(p []byte) (int, error) {
 func TestARevokedTokenEndsTheBackupThatItsBearerTakes(t *testing.T) {
 	y := newYard(t)
 	closed := make(chan struct{})
-	other := api.New(api.Config{Engine: y.engine, Log: y.log, Clock: y.clock, Backup: func(context.Context) (*api.Copy, error) {
+	config := y.config
+	config.Backup = func(context.Context) (*api.Copy, error) {
 		return &api.Copy{Reader: endless{}, Size: 1 << 50, Close: func() error { close(closed); return nil }}, nil
-	}})
-	door := httptest.NewServer(other.Handler())
+	}
+	door := httptest.NewServer(api.New(config).Handler())
 	defer door.Close()
 	text := y.token(domain.TokenSettings{Scope: domain.AdminScope})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

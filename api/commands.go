@@ -5,9 +5,8 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
-	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/access"
+	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/internal/ids"
 )
@@ -38,17 +37,17 @@ type MachineBody struct {
 }
 
 // named registers a write that takes a name alone.
-func named(a *API, method, path, summary string, scope domain.Scope, wish func(name, by string) domain.Command) {
+func named(a *API, method, path, summary string, scope domain.Scope, wish func(name string, by domain.Origin) domain.Command) {
 	write(a, route(method, path, summary, scope), func(in *WriteNamed) string { return in.Key.Key },
-		func(_ context.Context, in *WriteNamed, by string) (domain.Command, error) {
+		func(_ context.Context, in *WriteNamed, by domain.Origin) (domain.Command, error) {
 			return wish(in.Name, by), nil
 		})
 }
 
 // ofProject registers a write that takes a project and a name alone.
-func ofProject(a *API, method, path, summary string, scope domain.Scope, wish func(project, name, by string) domain.Command) {
+func ofProject(a *API, method, path, summary string, scope domain.Scope, wish func(project, name string, by domain.Origin) domain.Command) {
 	write(a, route(method, path, summary, scope), func(in *WriteInProject) string { return in.Key.Key },
-		func(_ context.Context, in *WriteInProject, by string) (domain.Command, error) {
+		func(_ context.Context, in *WriteInProject, by domain.Origin) (domain.Command, error) {
 			return wish(in.Project, in.Name, by), nil
 		})
 }
@@ -59,13 +58,14 @@ func (a *API) routeCommands() {
 	a.routeTokens()
 	write(a, route(http.MethodPost, "/log/clear", "Let a stream that was set aside go on", domain.AdminScope),
 		func(in *clearInput) string { return in.Key.Key },
-		func(_ context.Context, in *clearInput, by string) (domain.Command, error) {
-			return domain.ClearStream{Name: in.Body.Stream, Origin: domain.By(by)}, nil
+		func(_ context.Context, in *clearInput, by domain.Origin) (domain.Command, error) {
+			return domain.ClearStream{Name: in.Body.Stream, Origin: by}, nil
 		})
-	write(a, route(http.MethodPost, "/log/accept-restore", "Go on with a log that has lost its newest events", domain.AdminScope),
+	write(a, route(http.MethodPost, "/log/accept-restore", "Go on with a log that has lost its newest events",
+		domain.AdminScope),
 		func(in *acceptInput) string { return in.Key.Key },
-		func(_ context.Context, _ *acceptInput, by string) (domain.Command, error) {
-			return domain.AcceptRestore{Was: domain.ID(a.cfg.Engine.LogID()), At: a.cfg.Clock.Now(), Origin: domain.By(by)}, nil
+		func(_ context.Context, _ *acceptInput, by domain.Origin) (domain.Command, error) {
+			return domain.AcceptRestore{Was: domain.ID(a.cfg.Engine.LogID()), At: a.cfg.Clock.Now(), Origin: by}, nil
 		})
 }
 
@@ -80,20 +80,26 @@ type clearInput struct {
 
 func (a *API) routeDeletes() {
 	named(a, http.MethodDelete, "/environments/{name}", "Delete an environment that nothing names", domain.AdminScope,
-		func(name, by string) domain.Command {
-			return domain.DeleteEnvironment{Name: name, Origin: domain.By(by)}
+		func(name string, by domain.Origin) domain.Command {
+			return domain.DeleteEnvironment{Name: name, Origin: by}
 		})
 	named(a, http.MethodDelete, "/policies/{name}", "Delete a machine policy that no machine names", domain.AdminScope,
-		func(name, by string) domain.Command { return domain.DeletePolicy{Name: name, Origin: domain.By(by)} })
-	named(a, http.MethodDelete, "/projects/{name}", "Delete a project with its triggers, releases and deployments", domain.AdminScope,
-		func(name, by string) domain.Command { return domain.DeleteProject{Name: name, Origin: domain.By(by)} })
+		func(name string, by domain.Origin) domain.Command { return domain.DeletePolicy{Name: name, Origin: by} })
+	named(a, http.MethodDelete, "/projects/{name}", "Delete a project with its triggers, releases and deployments",
+		domain.AdminScope,
+		func(name string, by domain.Origin) domain.Command {
+			return domain.DeleteProject{Name: name, Origin: by}
+		})
 	named(a, http.MethodDelete, "/machines/{name}", "Delete a machine", domain.AdminScope,
-		func(name, by string) domain.Command { return domain.DeleteMachine{Name: name, Origin: domain.By(by)} })
-	named(a, http.MethodDelete, "/tokens/{name}", "Revoke a token, and the agents that joined with it", domain.AdminScope,
-		func(name, by string) domain.Command { return domain.RevokeToken{ID: name, Origin: domain.By(by)} })
+		func(name string, by domain.Origin) domain.Command {
+			return domain.DeleteMachine{Name: name, Origin: by}
+		})
+	named(a, http.MethodDelete, "/tokens/{name}", "Revoke a token, and the agents that joined with it",
+		domain.AdminScope,
+		func(name string, by domain.Origin) domain.Command { return domain.RevokeToken{ID: name, Origin: by} })
 	ofProject(a, http.MethodDelete, "/triggers/{project}/{name}", "Delete a trigger", domain.AdminScope,
-		func(project, name, by string) domain.Command {
-			return domain.DeleteTrigger{Project: project, Name: name, Origin: domain.By(by)}
+		func(project, name string, by domain.Origin) domain.Command {
+			return domain.DeleteTrigger{Project: project, Name: name, Origin: by}
 		})
 }
 
@@ -104,25 +110,19 @@ func (a *API) routeSwitches() {
 			summary = "Stop it from acting"
 		}
 		named(a, http.MethodPost, "/machines/{name}/"+word, summary, domain.AdminScope,
-			func(name, by string) domain.Command {
-				return domain.SetMachineEnabled{Name: name, Enabled: enabled, Origin: domain.By(by)}
+			func(name string, by domain.Origin) domain.Command {
+				return domain.SetMachineEnabled{Name: name, Enabled: enabled, Origin: by}
 			})
 		named(a, http.MethodPost, "/projects/{name}/"+word, summary, domain.AdminScope,
-			func(name, by string) domain.Command {
-				return domain.SetProjectEnabled{Name: name, Enabled: enabled, Origin: domain.By(by)}
+			func(name string, by domain.Origin) domain.Command {
+				return domain.SetProjectEnabled{Name: name, Enabled: enabled, Origin: by}
 			})
 		ofProject(a, http.MethodPost, "/triggers/{project}/{name}/"+word, summary, domain.AdminScope,
-			func(project, name, by string) domain.Command {
-				return domain.SetTriggerEnabled{Project: project, Name: name, Enabled: enabled, Origin: domain.By(by)}
+			func(project, name string, by domain.Origin) domain.Command {
+				return domain.SetTriggerEnabled{Project: project, Name: name, Enabled: enabled, Origin: by}
 			})
 	}
 }
-
-// Defaults of a join token.
-const (
-	defaultUses    = 1
-	defaultJoinFor = time.Hour
-)
 
 type tokenInput struct {
 	Key
@@ -144,54 +144,37 @@ type Minted struct {
 }
 
 func (a *API) routeTokens() {
-	huma.Register(a.router, route(http.MethodPost, "/tokens", "Make a token; its text is told this once", domain.AdminScope),
-		func(ctx context.Context, in *tokenInput) (*answer[Minted], error) {
-			id, p := commandID(in.Key.Key)
-			if p != nil {
-				return nil, p
-			}
-			settings, err := a.tokenSettings(in)
-			if err != nil {
-				return nil, err
-			}
-			token := ids.NewToken()
-			written, err := a.handle(ctx, id, domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(), Origin: domain.By(callerOf(ctx).name)})
-			if err != nil {
-				return nil, problemOf(err)
-			}
-			return &answer[Minted]{Position: written.Position, Body: Minted{ID: token.ID, Token: token.Text(), Position: written.Position}}, nil
-		})
+	register(a, route(http.MethodPost, "/tokens", "Make a token; its text is told this once", domain.AdminScope),
+		a.postToken)
 }
 
-func (a *API) tokenSettings(in *tokenInput) (domain.TokenSettings, error) {
+func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], error) {
+	id, err := commandID(in.Key.Key)
+	if err != nil {
+		return nil, err
+	}
 	b := in.Body
-	s := domain.TokenSettings{Join: b.Join, Scope: b.Scope, Until: b.Until, Environments: b.Environments, Roles: b.Roles}
-	switch {
-	case !b.Join && (b.Uses != nil || len(b.Environments)+len(b.Roles) > 0):
-		return s, invalid("uses, environments and roles are those of a join token").hint("send join: true, or leave them out")
-	case b.Join && b.Scope != "":
-		return s, invalid("a join token has no scope").hint("leave scope out, or send join: false")
-	case b.Until != nil && !a.cfg.Clock.Now().Before(*b.Until):
-		return s, invalid("until %s has passed", b.Until.UTC().Format(time.RFC3339)).hint("name a time to come")
-	case !b.Join:
-		return s, nil
+	asked := access.NewToken{Join: b.Join, Scope: b.Scope, Uses: b.Uses, Until: b.Until,
+		Environments: b.Environments, Roles: b.Roles}
+	settings, err := asked.Settings(a.cfg.Clock.Now())
+	if err != nil {
+		return nil, err
 	}
-	s.Uses = defaultUses
-	if b.Uses != nil {
-		s.Uses = *b.Uses
+	token := ids.NewToken()
+	result, err := a.handle(ctx, id, domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(),
+		Origin: callerOf(ctx).Origin})
+	if err != nil {
+		return nil, err
 	}
-	if s.Until == nil {
-		until := a.cfg.Clock.Now().Add(defaultJoinFor).UTC().Truncate(time.Second)
-		s.Until = &until
-	}
-	return s, nil
+	position := result.Position.String()
+	return &answer[Minted]{Position: position, Body: Minted{ID: token.ID, Token: token.Text(), Position: position}}, nil
 }
 
 // addMachine is POST /machines of a person.
-func (a *API) addMachine(ctx context.Context, id domain.ID, b MachineBody) (client.Written, error) {
+func (b MachineBody) addMachine(by domain.Origin) (domain.Command, error) {
 	if b.Instance != "" || b.Secret != "" {
-		return client.Written{}, invalid("instance and secret are those of a joining agent").hint("send them with a join token")
+		return nil, problem.Invalid("instance and secret are those of a joining agent").
+			WithHint("send them with a join token")
 	}
-	return a.handle(ctx, id, domain.ApplyMachine{Name: b.Name, Environment: b.Environment, Roles: b.Roles, Policy: b.Policy,
-		Disabled: b.Disabled, Origin: domain.By(callerOf(ctx).name)})
+	return domain.ApplyMachine{Name: b.Name, Environment: b.Environment, Roles: b.Roles, Policy: b.Policy, Disabled: b.Disabled, Origin: by}, nil
 }

@@ -5,11 +5,10 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
+	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/explain"
-	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/query"
 )
 
 type releaseInput struct {
@@ -72,91 +71,75 @@ type holdInput struct {
 }
 
 func (a *API) routeDeploy() {
-	write(a, route(http.MethodPost, "/projects/{project}/releases", "Make an immutable release of a project", domain.DeployScope),
+	write(a, route(http.MethodPost, "/projects/{project}/releases", "Make an immutable release of a project",
+		domain.DeployScope),
 		func(in *releaseInput) string { return in.Key.Key },
-		func(_ context.Context, in *releaseInput, by string) (domain.Command, error) {
-			return domain.CreateRelease{Project: in.Project, Version: in.Body.Version, Origin: domain.By(by)}, nil
+		func(_ context.Context, in *releaseInput, by domain.Origin) (domain.Command, error) {
+			return domain.CreateRelease{Project: in.Project, Version: in.Body.Version, Origin: by}, nil
 		})
 	write(a, route(http.MethodPost, "/deployments", "Deploy a release to an environment", domain.DeployScope),
 		func(in *deployInput) string { return in.Key.Key },
-		func(_ context.Context, in *deployInput, by string) (domain.Command, error) {
+		func(_ context.Context, in *deployInput, by domain.Origin) (domain.Command, error) {
 			return in.command(by), nil
 		})
 	a.routeReach()
 	write(a, route(http.MethodPost, "/rollback", "Deploy the release before", domain.DeployScope),
 		func(in *rollbackInput) string { return in.Key.Key },
-		func(_ context.Context, in *rollbackInput, by string) (domain.Command, error) {
-			return domain.Rollback{Project: in.Body.Project, Environment: in.Body.Environment, Origin: domain.By(by)}, nil
+		func(_ context.Context, in *rollbackInput, by domain.Origin) (domain.Command, error) {
+			return domain.Rollback{Project: in.Body.Project, Environment: in.Body.Environment, Origin: by}, nil
 		})
 	write(a, route(http.MethodPost, "/retry", "Try a machine again", domain.DeployScope),
 		func(in *retryInput) string { return in.Key.Key },
-		func(_ context.Context, in *retryInput, by string) (domain.Command, error) {
-			return domain.Retry{Project: in.Body.Project, Machine: in.Body.Machine, Origin: domain.By(by)}, nil
+		func(_ context.Context, in *retryInput, by domain.Origin) (domain.Command, error) {
+			return domain.Retry{Project: in.Body.Project, Machine: in.Body.Machine, Origin: by}, nil
 		})
-	write(a, route(http.MethodPost, "/deployments/{name}/cancel", "Stop a deployment; what runs finishes", domain.DeployScope),
+	write(a, route(http.MethodPost, "/deployments/{name}/cancel", "Stop a deployment; what runs finishes",
+		domain.DeployScope),
 		func(in *WriteNamed) string { return in.Key.Key }, cancel)
 	a.routeChoices()
 }
 
-func (in *deployInput) command(by string) domain.Deploy {
+func (in *deployInput) command(by domain.Origin) domain.Deploy {
 	b := in.Body
-	return domain.Deploy{Project: b.Project, Release: b.Release, Environment: b.Environment, Machines: b.Machines, Exclude: b.Exclude,
-		MaxParallel: b.MaxParallel, StopAfterFailures: b.StopAfterFailures, Reason: b.Reason, Origin: domain.By(by)}
+	return domain.Deploy{Project: b.Project, Release: b.Release, Environment: b.Environment, Machines: b.Machines,
+		Exclude: b.Exclude, MaxParallel: b.MaxParallel, StopAfterFailures: b.StopAfterFailures, Reason: b.Reason, Origin: by}
 }
 
-// routeReach registers the question that goes before a deployment: the same wish, of which nothing is written.
+// routeReach registers the preview of a deployment: it takes the same input and writes nothing.
 func (a *API) routeReach() {
-	op := route(http.MethodPost, "/deployments/reach", "Which machines a deployment would go to now; nothing is written", domain.ReadScope)
-	huma.Register(a.router, op, func(ctx context.Context, in *deployInput) (out *answer[explain.Reach], err error) {
-		wish := in.command(callerOf(ctx).name)
-		a.cfg.Engine.Read(func(v *projections.View) {
-			if _, rejection := wish.Decide(v.World()); rejection != nil {
-				err = problemOf(rejection)
-				return
-			}
-			out = &answer[explain.Reach]{Position: v.Position.String(), Body: explain.ReachOf(v, wish)}
-		})
-		return out, err
+	op := route(http.MethodPost, "/deployments/reach",
+		"Which machines a deployment would go to now; nothing is written", domain.ReadScope)
+	register(a, op, func(ctx context.Context, in *deployInput) (*answer[explain.Reach], error) {
+		reach, position, err := a.cfg.Queries.Reach(in.command(callerOf(ctx).Origin))
+		return &answer[explain.Reach]{Position: position.String(), Body: reach}, err
 	})
 }
 
-// cancel refuses text that is no deployment's id, with the hint that people need who typed half of one.
-func cancel(_ context.Context, in *WriteNamed, by string) (domain.Command, error) {
-	id, err := domain.ParseID(in.Name)
-	if err != nil {
-		return nil, noDeployment(in.Name)
-	}
-	return domain.CancelDeployment{Deployment: id, Origin: domain.By(by)}, nil
+func cancel(_ context.Context, in *WriteNamed, by domain.Origin) (domain.Command, error) {
+	id, err := query.ParseDeployment(in.Name)
+	return domain.CancelDeployment{Deployment: id, Origin: by}, err
 }
 
 // routeChoices are pins and holds: what a person chose and automation does not undo.
 func (a *API) routeChoices() {
 	write(a, route(http.MethodPost, "/pins", "Pin a release in an environment", domain.DeployScope),
 		func(in *pinInput) string { return in.Key.Key },
-		func(_ context.Context, in *pinInput, by string) (domain.Command, error) {
+		func(_ context.Context, in *pinInput, by domain.Origin) (domain.Command, error) {
 			b := in.Body
-			return domain.SetPin{Project: b.Project, Release: b.Release, Environment: b.Environment, Until: b.Until, Reason: b.Reason, Origin: domain.By(by)}, a.toCome(b.Until)
+			return domain.SetPin{Project: b.Project, Release: b.Release, Environment: b.Environment, Until: b.Until, Reason: b.Reason, Origin: by}, problem.CheckDeadline(a.cfg.Clock.Now(), b.Until)
 		})
 	ofProject(a, http.MethodDelete, "/pins/{project}/{name}", "Lift the pin of an environment", domain.DeployScope,
-		func(project, name, by string) domain.Command {
-			return domain.LiftPin{Project: project, Environment: name, Origin: domain.By(by)}
+		func(project, name string, by domain.Origin) domain.Command {
+			return domain.LiftPin{Project: project, Environment: name, Origin: by}
 		})
 	write(a, route(http.MethodPost, "/holds", "Hold a machine as it is", domain.DeployScope),
 		func(in *holdInput) string { return in.Key.Key },
-		func(_ context.Context, in *holdInput, by string) (domain.Command, error) {
+		func(_ context.Context, in *holdInput, by domain.Origin) (domain.Command, error) {
 			b := in.Body
-			return domain.SetHold{Project: b.Project, Machine: b.Machine, Until: b.Until, Reason: b.Reason, Origin: domain.By(by)}, a.toCome(b.Until)
+			return domain.SetHold{Project: b.Project, Machine: b.Machine, Until: b.Until, Reason: b.Reason, Origin: by}, problem.CheckDeadline(a.cfg.Clock.Now(), b.Until)
 		})
 	ofProject(a, http.MethodDelete, "/holds/{project}/{name}", "Lift the hold of a machine", domain.DeployScope,
-		func(project, name, by string) domain.Command {
-			return domain.LiftHold{Project: project, Machine: name, Origin: domain.By(by)}
+		func(project, name string, by domain.Origin) domain.Command {
+			return domain.LiftHold{Project: project, Machine: name, Origin: by}
 		})
-}
-
-// toCome refuses a deadline that has passed.
-func (a *API) toCome(until *time.Time) error {
-	if until != nil && !a.cfg.Clock.Now().Before(*until) {
-		return invalid("until %s has passed", until.UTC().Format(time.RFC3339)).hint("name a time to come")
-	}
-	return nil
 }

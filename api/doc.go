@@ -1,30 +1,25 @@
-// Package api is the door: drover's HTTP API, its live streams, and the WebSocket of agents.
+// Package api is drover's HTTP API: routes, problems, live streams, metrics and backups. It parses requests, asks the
+// packages behind it, and writes what they answer.
 //
-//	server.go   Config, API: what the wiring starts, tells and drains
-//	route.go    how a route is registered: scope, bounds, position, problems
+//	server.go   Config, API: what the wiring starts and drains
+//	route.go    how a route is registered: scope, bounds, position, key
 //	problem.go  every refusal and fault as one RFC 9457 problem
-//	access.go   who asks: tokens, agents' own secrets, refusals that come too fast
-//	lists.go    what is kept, as package explain shows it
-//	commands.go, deploy.go, apply.go   wishes: each is one domain.Command, or several in order
-//	why.go, events.go, output.go       the past, and what happens now; past.go has deployments of long ago
+//	commands.go, deploy.go, apply.go   writes: each is one domain.Command, or several in order
+//	lists.go, reads.go, log.go         reads, which package query answers
+//	events.go, output.go, sse.go       events and output, at once or as server-sent events
+//	plain.go    agents by plain HTTP, which package agents serves, as it does the WebSocket
 //	health.go   /healthz, /readyz, /metrics
-//	hub.go      the sessions of agents that this server holds; work is routed by machine
-//	admit.go    whether an agent is let in, and as what
-//	session.go  what an agent says and is told while it is connected
-//	plain.go    the same by plain HTTP: any program can be an agent
-//	bound.go    how much output of a part is kept
+//	backup.go   a copy of the log's file
 //
-// # What it relies on
-//
-// The engine decides and appends; nothing here writes to the log by itself. What is answered is read
-// from the engine's fold, never concluded from an append that went well: a claim counts only if the fold,
-// read back from the log, says so.
+// Package access says who a caller is, query answers reads, agents serves agents, and the engine takes commands. Their
+// errors are of package api/problem or become one; only this package writes them to HTTP.
 //
 // # What it promises
 //
-// Every body, header, list and stream is bounded; a reader that is too slow is dropped and never holds
-// up a tick. A write under the same Idempotency-Key is done once. A read with ?after= sees what was written
-// at that position, or says that it cannot. Tokens are compared by hash in constant time; an agent's own
-// secret is good for its own machine alone. After each accepted command the wiring is told (Kick), so that what
-// follows is done at once.
+// Every body, header, list and stream is bounded; a reader that is too slow is dropped and never holds up a tick. A write
+// under the same Idempotency-Key is done once. A read with ?after= sees what was written at that position, or says that
+// it cannot. A live stream ends with the token of its caller. After each accepted command the wiring is told (Kick), so
+// that what follows is done at once.
+//
+// The one lock, of a live stream, is held while a message is written: nothing else is locked under it.
 package api

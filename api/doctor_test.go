@@ -9,15 +9,15 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
-	"github.com/droverhq/drover/explain"
 )
 
 // finding is the one of a check.
-func (y *yard) finding(c *client.Client, check string) explain.Finding {
+func (y *yard) finding(c *client.Client, check string) doctor.Finding {
 	y.t.Helper()
-	var found explain.Checkup
+	var found doctor.Checkup
 	_, err := c.Get(context.Background(), "/doctor", nil, &found)
 	require.NoError(y.t, err)
 	for _, f := range found.Findings {
@@ -26,7 +26,7 @@ func (y *yard) finding(c *client.Client, check string) explain.Finding {
 		}
 	}
 	y.t.Fatalf("nothing is said of %s", check)
-	return explain.Finding{}
+	return doctor.Finding{}
 }
 
 func TestWhoIsRefusedAgainAndAgainIsSeenAndOnlyAnAdminSeesFromWhere(t *testing.T) {
@@ -40,7 +40,7 @@ func TestWhoIsRefusedAgainAndAgainIsSeenAndOnlyAnAdminSeesFromWhere(t *testing.T
 	require.Contains(t, y.finding(y.admin, "agents").Seen, "somebody at 127.0.0.1 was refused 6 times")
 	require.Contains(t, y.finding(reader, "agents").Seen, "somebody was refused 6 times")
 	y.clock.move(time.Hour)
-	require.Equal(t, explain.Fine, y.finding(y.admin, "agents").Severity, "what has stopped is no finding")
+	require.Equal(t, doctor.Fine, y.finding(y.admin, "agents").Severity, "what has stopped is no finding")
 }
 
 func TestACheckupTellsNoSecretAndTakesAToken(t *testing.T) {
@@ -68,11 +68,11 @@ func TestTwoServersSeeEachOthersClocks(t *testing.T) {
 		require.NoError(t, a.engine.Lease(context.Background(), a.log))
 	}
 	renew()
-	require.Equal(t, explain.Fine, a.finding(a.admin, "clock").Severity, "a lease that was there before may be old")
+	require.Equal(t, doctor.Fine, a.finding(a.admin, "clock").Severity, "a lease that was there before may be old")
 	renew()
 	require.NoError(t, a.engine.CatchUp(context.Background()))
 	found := a.finding(a.admin, "clock")
-	require.Equal(t, explain.Warn, found.Severity)
+	require.Equal(t, doctor.Warn, found.Severity)
 	require.Contains(t, found.Seen, "is 1m ahead of that of server")
 	require.NoError(t, a.log.Drop(context.Background(), eventlog.Leases, b.engine.Server().String()))
 }

@@ -17,11 +17,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/droverhq/drover/api"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/query"
 )
 
 func TestEventsAreReadInPagesFromAnyPosition(t *testing.T) {
@@ -123,7 +123,7 @@ func TestOutputIsFollowedWhileItComesUntilTheDeploymentEnds(t *testing.T) {
 	var text, last string
 	follow := func(take func()) error {
 		return y.admin.Follow(ctx, "/deployments/"+work.Deployment+"/output/stream", nil, last, func(m client.Message) error {
-			var p api.Piece
+			var p query.Piece
 			require.NoError(t, json.Unmarshal([]byte(m.Data), &p))
 			text += string(p.Data)
 			last = m.ID
@@ -147,7 +147,7 @@ func TestOutputIsFollowedWhileItComesUntilTheDeploymentEnds(t *testing.T) {
 		next = append(next[1:], func() {})
 	}))
 	require.Equal(t, "one two three ", text)
-	var pieces api.Pieces
+	var pieces query.Pieces
 	y.get("/deployments/"+work.Deployment+"/output?machine=web-01&after=2", &pieces)
 	require.Len(t, pieces.Items, 1)
 	require.Empty(t, pieces.Next)
@@ -155,9 +155,9 @@ func TestOutputIsFollowedWhileItComesUntilTheDeploymentEnds(t *testing.T) {
 		y.get("/deployments/"+work.Deployment+"/output", &pieces)
 		return pieces.Ended
 	})
-	_, err := y.admin.Get(ctx, "/deployments/"+work.Deployment+"/output", query("/?machine=web-99"), nil)
+	_, err := y.admin.Get(ctx, "/deployments/"+work.Deployment+"/output", queryOf("/?machine=web-99"), nil)
 	require.Equal(t, client.NotFound, client.KindOf(err))
-	_, err = y.admin.Get(ctx, "/deployments/"+work.Deployment+"/output", query("/?after=x"), nil)
+	_, err = y.admin.Get(ctx, "/deployments/"+work.Deployment+"/output", queryOf("/?after=x"), nil)
 	require.Equal(t, client.Invalid, client.KindOf(err))
 }
 
@@ -180,17 +180,17 @@ func TestWhyAnswersNowAndAsItWas(t *testing.T) {
 		require.Contains(t, then.Sentence, "never been online", at)
 		require.Equal(t, before.String(), then.At, at)
 	}
-	_, err := y.admin.Get(context.Background(), "/why", query("/?machine=web-01&at=noon"), nil)
+	_, err := y.admin.Get(context.Background(), "/why", queryOf("/?machine=web-01&at=noon"), nil)
 	require.Equal(t, client.Invalid, client.KindOf(err))
-	_, err = y.admin.Get(context.Background(), "/why", query("/?machine=web-01&at=1"), nil)
+	_, err = y.admin.Get(context.Background(), "/why", queryOf("/?machine=web-01&at=1"), nil)
 	require.Equal(t, client.NotFound, client.KindOf(err))
 	require.ErrorContains(t, err, `machine "web-01" did not exist at 1`)
-	_, err = y.admin.Get(context.Background(), "/why", query("/?machine=nobody&at=1"), nil)
+	_, err = y.admin.Get(context.Background(), "/why", queryOf("/?machine=nobody&at=1"), nil)
 	require.ErrorContains(t, err, `machine "nobody" does not exist`)
-	_, err = y.admin.Get(context.Background(), "/why", query("/?machine=web-01&at=99999"), nil)
+	_, err = y.admin.Get(context.Background(), "/why", queryOf("/?machine=web-01&at=99999"), nil)
 	require.Equal(t, client.Invalid, client.KindOf(err))
 	require.ErrorContains(t, err, "beyond the end of the log, #"+y.engine.Position().String())
-	_, err = y.admin.Get(context.Background(), "/why", query("/?machine=web-01&project=nothing"), nil)
+	_, err = y.admin.Get(context.Background(), "/why", queryOf("/?machine=web-01&project=nothing"), nil)
 	require.Equal(t, client.NotFound, client.KindOf(err))
 	_, err = y.admin.Get(context.Background(), "/why", nil, nil)
 	require.Equal(t, client.Invalid, client.KindOf(err))
@@ -198,7 +198,7 @@ func TestWhyAnswersNowAndAsItWas(t *testing.T) {
 
 func (y *yard) why(path string) explain.Why {
 	y.t.Helper()
-	var whys api.Whys
+	var whys query.Whys
 	y.get(path, &whys)
 	require.Len(y.t, whys.Items, 1)
 	return whys.Items[0]
@@ -250,7 +250,7 @@ func TestAStreamThatIsSetAsideIsNamedAndCleared(t *testing.T) {
 	require.Equal(t, []string{"StreamCleared"}, y.post("/log/clear", object{"stream": "machine/web-01"}).Events)
 	require.Equal(t, 404, y.refused("/log/clear", object{"stream": "machine/web-01"}).Status)
 	y.post("/machines/web-01/disable", nil)
-	var verified api.Verified
+	var verified query.Verified
 	y.get("/log/verify", &verified)
 	require.Nil(t, verified.Damaged)
 	require.Equal(t, y.engine.Position().String(), verified.Head)

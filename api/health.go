@@ -1,12 +1,9 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -15,23 +12,25 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/droverhq/drover/agents"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
-	"github.com/droverhq/drover/projections"
 )
 
-// routeHealth registers what watches this server; on loopback no token is needed.
+// routeHealth registers the routes for monitoring; on loopback no token is needed.
 func (a *API) routeHealth() {
-	a.outside("/healthz", "200 while the server lives", probed, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
-	a.outside("/readyz", "200 if the server does its work, else 503; a sentence a line for who has a token", probed, a.readyz)
+	a.outside("/healthz", "200 while the server lives", probed,
+		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
+	a.outside("/readyz", "200 if the server does its work, else 503; a sentence a line for who has a token", probed,
+		a.readyz)
 	a.outside("/metrics", "Metrics as Prometheus reads them", freeHere, a.metrics.handler().ServeHTTP)
 }
 
-// outside registers what is not under /api/v1; open says how far no token is needed, which on loopback it never is.
+// outside registers a route that is not under /api/v1. open is freeHere or probed; on loopback it never needs a token.
 func (a *API) outside(path, summary, open string, serve http.HandlerFunc) {
 	op := route(http.MethodGet, path, summary, domain.ReadScope)
 	op.Path, op.Metadata[freeHere], op.Metadata[open] = path, true, true
-	huma.Register(a.router, op, func(context.Context, *empty) (*huma.StreamResponse, error) {
+	register(a, op, func(context.Context, *empty) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {
 			r, w := humago.Unwrap(ctx)
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -42,14 +41,10 @@ func (a *API) outside(path, summary, open string, serve http.HandlerFunc) {
 
 func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
 	var against []string
-	if a.isDraining() {
+	if a.gate.IsClosed() {
 		against = append(against, "this server is about to stop")
 	}
-	for _, err := range []error{a.cfg.Engine.Ready(), a.cfg.Ready()} {
-		if err != nil {
-			against = append(against, strings.Split(err.Error(), "\n")...)
-		}
-	}
+	against = append(against, a.cfg.Queries.Against()...)
 	if len(against) > 0 {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	} else {
@@ -58,25 +53,9 @@ func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
 	if r.Context().Value(strangerKey{}) != nil {
 		return
 	}
-	if err := a.cfg.Engine.Doubted(); err != nil { // no reason to stay away: agents and people need a server to talk to
-		against = append(against, err.Error()+"; "+doubtHint)
-	}
-	for _, sentence := range append(against, a.setAside()...) {
+	for _, sentence := range append(against, a.cfg.Queries.Notes()...) {
 		fmt.Fprintln(w, sentence)
 	}
-}
-
-// setAside are the streams that wait for a person; the server does its work for all others.
-func (a *API) setAside() []string {
-	var sentences []string
-	a.cfg.Engine.Read(func(v *projections.View) {
-		for _, aside := range v.Aside {
-			sentences = append(sentences, fmt.Sprintf("stream %s is set aside since position %s: %s; `drover log clear %s` lets it go on",
-				aside.Stream, aside.Position, aside.Reason, aside.Stream))
-		}
-	})
-	slices.Sort(sentences)
-	return sentences
 }
 
 // metrics are what Prometheus is told.
@@ -88,69 +67,75 @@ type metrics struct {
 	read     prometheus.Counter
 	appended *prometheus.CounterVec
 	verdicts *prometheus.GaugeVec
-	requests *prometheus.CounterVec
 }
 
 func newMetrics(a *API) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
-		ticks: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "drover_tick_duration_seconds", Help: "How long ticks took.",
+		ticks: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "drover_tick_duration_seconds",
+			Help:    "How long ticks took.",
 			Buckets: []float64{.001, .005, .02, .1, .5, 2, 10, 60}}),
 		begun: prometheus.NewGauge(prometheus.GaugeOpts{Name: "drover_tick_begun_timestamp_seconds",
 			Help: "When the last tick that has ended began, in seconds since 1970."}),
-		faults:   prometheus.NewCounter(prometheus.CounterOpts{Name: "drover_tick_faults_total", Help: "Ticks that ended with a fault."}),
-		read:     prometheus.NewCounter(prometheus.CounterOpts{Name: "drover_tick_events_total", Help: "Events that ticks found new."}),
-		appended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "drover_decisions_total", Help: "Decisions that ticks and reactions appended, by event."}, []string{"event"}),
-		verdicts: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "drover_verdicts", Help: "Verdicts of the last tick."}, []string{"verdict", "reason"}),
-		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "drover_agent_messages_total", Help: "Messages of agents, by kind."}, []string{"kind"}),
+		faults: prometheus.NewCounter(prometheus.CounterOpts{Name: "drover_tick_faults_total",
+			Help: "Ticks that ended with a fault."}),
+		read: prometheus.NewCounter(prometheus.CounterOpts{Name: "drover_tick_events_total",
+			Help: "Events that ticks found new."}),
+		appended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "drover_decisions_total",
+			Help: "Decisions that ticks and reactions appended, by event."}, []string{"event"}),
+		verdicts: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "drover_verdicts",
+			Help: "Verdicts of the last tick."}, []string{"verdict", "reason"}),
 	}
-	for _, kind := range kindsOfMessages {
-		m.requests.WithLabelValues(kind)
+	for _, kind := range agents.Kinds { // what never came reads 0
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "drover_agent_messages_total", Help: "Messages of agents, by kind.",
+			ConstLabels: prometheus.Labels{"kind": kind}}, func() float64 { return float64(a.cfg.Agents.Messages(kind)) }))
 	}
-	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), m.ticks, m.begun, m.faults, m.read, m.appended, m.verdicts, m.requests,
-		gauge("drover_agents_connected", "Agents that are connected to this server.", func() float64 { return float64(a.hub.count()) }),
-		gauge("drover_streams_open", "Live streams that this server writes.", func() float64 { return float64(len(a.streams)) }),
-		gauge("drover_log_position", "Position of the last event folded.", func() float64 { return float64(a.cfg.Engine.Position()) }),
+	m.registry.MustRegister(m.ticks, m.begun, m.faults, m.read, m.appended, m.verdicts,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		gauge("drover_agents_connected", "Agents that are connected to this server.",
+			func() float64 { return float64(a.cfg.Agents.Connected()) }),
+		gauge("drover_streams_open", "Live streams that this server writes.",
+			func() float64 { return float64(len(a.streams)) }),
+		gauge("drover_log_position", "Position of the last event folded.",
+			func() float64 { return float64(a.cfg.Engine.Position()) }),
 		gauge("drover_log_lag", "Head of the log less the position of the last event folded; -1 if the log cannot be read.", a.lag),
-		gauge("drover_ready", "1 if this server does its work.", func() float64 { return ready(cmp.Or(a.cfg.Engine.Ready(), a.cfg.Ready())) }),
-		gauge("drover_log_doubted", "1 if the log has lost events and nobody has accepted that.", func() float64 { return 1 - ready(a.cfg.Engine.Doubted()) }))
+		gauge("drover_ready", "1 if this server does its work.",
+			func() float64 { return yes(len(a.cfg.Queries.Against()) == 0) }),
+		gauge("drover_log_doubted", "1 if the log has lost events and nobody has accepted that.",
+			func() float64 { return yes(a.cfg.Engine.Doubted() != nil) }))
 	return m
 }
-
-// kindsOfMessages are there from the start, so that what never came reads 0.
-var kindsOfMessages = []string{"heartbeat", "health", "claim", "output", "end", "answer", "goodbye"}
 
 func gauge(name, help string, read func() float64) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)
 }
 
-func ready(against error) float64 {
-	if against != nil {
-		return 0
+// yes is a condition as a metric writes it.
+func yes(so bool) float64 {
+	if so {
+		return 1
 	}
-	return 1
+	return 0
 }
 
 func (a *API) lag() float64 {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	head, err := a.cfg.Log.Head(ctx)
+	behind, err := a.cfg.Queries.Lag(ctx)
 	if err != nil {
 		return -1
 	}
-	return float64(head) - float64(min(head, a.cfg.Engine.Position()))
+	return float64(behind)
 }
 
 func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// Ticked notes what a tick saw and did, for /metrics, and gives agents away that this server has no work for any
-// more. The wiring calls it after each.
+// Ticked notes what a tick saw and did, for /metrics. The wiring calls it after each.
 func (a *API) Ticked(r engine.Report, took time.Duration, err error) {
 	m := a.metrics
 	m.begun.Set(float64(a.cfg.Clock.Now().Add(-took).UnixMicro()) / 1e6)
-	a.giveAway()
 	m.ticks.Observe(took.Seconds())
 	m.read.Add(float64(r.Batch.Events))
 	if err != nil {

@@ -49,7 +49,7 @@ func TestWhatIsNotThereIsSaidWithAHint(t *testing.T) {
 	for _, path := range []string{"/machines/nobody", "/environments/x", "/policies/x", "/projects/x", "/triggers/shop/x", "/releases/shop/9", "/servers/x",
 		"/tokens/x", "/deployments/x", "/resources/machine/x", "/resources/pod/x", "/why?machine=nobody", "/deployments/x/output", "/machines/a%2Fb"} {
 		var p *client.Problem
-		_, err := y.admin.Get(context.Background(), strings.Split(path, "?")[0], query(path), nil)
+		_, err := y.admin.Get(context.Background(), strings.Split(path, "?")[0], queryOf(path), nil)
 		require.ErrorAs(t, err, &p, path)
 		require.Equal(t, 404, p.Status, path)
 		require.Equal(t, "not-found", p.Kind, path)
@@ -95,7 +95,7 @@ func TestMachinesAreFilteredByWhatPeopleAskFor(t *testing.T) {
 	}
 	for _, filter := range []string{"state=sleeping", "limit=0", "limit=99999", "colour=red"} {
 		var p *client.Problem
-		_, err := y.admin.Get(context.Background(), "/machines", query("/machines?"+filter), nil)
+		_, err := y.admin.Get(context.Background(), "/machines", queryOf("/machines?"+filter), nil)
 		require.ErrorAs(t, err, &p, filter)
 		require.Equal(t, 422, p.Status, filter)
 	}
@@ -109,7 +109,7 @@ func TestAReadSeesTheWriteThatItNames(t *testing.T) {
 	y.get("/machines/web-01?after="+written.Position, &m)
 	require.Equal(t, "web-01", m.Name)
 	var p *client.Problem
-	_, err := y.admin.Get(context.Background(), "/machines/web-01", query("/?after=soon"), nil)
+	_, err := y.admin.Get(context.Background(), "/machines/web-01", queryOf("/?after=soon"), nil)
 	require.ErrorAs(t, err, &p)
 	require.Equal(t, 422, p.Status)
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/droverhq/drover/api"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/query"
 )
 
 // deploysTo is a person's deployment to a machine that succeeds.
@@ -49,7 +49,7 @@ func TestADeploymentThatTheViewHasForgottenIsReadFromTheLog(t *testing.T) {
 
 	y.get("/deployments/"+first.String(), &after)
 	require.Equal(t, before, after)
-	var pieces api.Pieces
+	var pieces query.Pieces
 	y.get("/deployments/"+first.String()+"/output", &pieces)
 	require.Len(t, pieces.Items, 1)
 	require.True(t, pieces.Ended)

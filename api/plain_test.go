@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -14,6 +13,7 @@ import (
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/eventlog/memory"
+	"github.com/droverhq/drover/query"
 )
 
 // plainAgent is an agent that speaks plain HTTP.
@@ -63,7 +63,7 @@ func TestAnyProgramCanBeAnAgent(t *testing.T) {
 	r, err := p.report("online")
 	require.NoError(t, err)
 	p.session = r.Session
-	require.Equal(t, client.Duration(10e9), r.HeartbeatEvery)
+	require.Equal(t, domain.Duration(10e9), r.HeartbeatEvery)
 	again, err := p.report("online")
 	require.NoError(t, err)
 	require.Equal(t, r.Session, again.Session)
@@ -89,7 +89,7 @@ func TestAnyProgramCanBeAnAgent(t *testing.T) {
 	require.NoError(t, p.part(work.Deployment, "end", end, &second))
 	require.Equal(t, first, second)
 	require.Equal(t, 1, y.events("PartEnded"))
-	var pieces api.Pieces
+	var pieces query.Pieces
 	y.get("/deployments/"+work.Deployment+"/output", &pieces)
 	require.Len(t, pieces.Items, 1)
 	require.Equal(t, "hello", string(pieces.Items[0].Data))
@@ -256,20 +256,4 @@ func TestAClaimThatIsOvertakenIsVoidAndSaysWhy(t *testing.T) {
 	require.False(t, claimed.Counts)
 	require.NotEmpty(t, claimed.Reason)
 	require.Nil(t, log.by)
-}
-
-func TestASessionByPlainHTTPIsForgottenOnceItHasEnded(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	join := y.join(0)
-	for _, name := range []string{"box-01", "box-02"} {
-		p := y.plain(name, join)
-		r, err := p.report("online")
-		require.NoError(t, err)
-		p.session = r.Session
-		require.Equal(t, 1, y.api.PlainSessions())
-		_, err = p.report("offline")
-		require.NoError(t, err)
-		require.Eventually(t, func() bool { return y.api.PlainSessions() == 0 }, 10*time.Second, time.Millisecond)
-	}
 }

@@ -2,8 +2,8 @@ package api_test
 
 import "net/url"
 
-// query is that of a path.
-func query(path string) url.Values {
+// queryOf is that of a path.
+func queryOf(path string) url.Values {
 	u, err := url.Parse(path)
 	if err != nil {
 		panic(err)

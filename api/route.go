@@ -2,7 +2,7 @@ package api
 
 import (
 	"context"
-	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -11,25 +11,24 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/google/uuid"
 
+	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
-	"github.com/droverhq/drover/eventlog"
 )
 
 const (
-	// answerWithin bounds a command, and every read that is no stream.
+	// answerWithin bounds a command, and every read except streams.
 	answerWithin = 30 * time.Second
-	// seeWithin is how long a read waits for the position that it is to see.
-	seeWithin = 10 * time.Second
 	// maxBodyBytes bounds a body that holds no files.
 	maxBodyBytes = 1 << 20
-	// readWithin bounds the reading of a body. It must be longer than an answer takes: what is late on the
-	// connection ends the request's context.
+	// readWithin bounds the reading of a body. It must be longer than an answer takes: its deadline ends the request's
+	// context.
 	readWithin = 2 * time.Minute
 )
 
-// Keys of what a route says of itself.
+// Keys of the metadata of a route.
 const (
 	scopeOf  = "scope"  // domain.Scope that a token needs
 	agentsIn = "agents" // true: the agent of the machine that the path names comes in too
@@ -67,21 +66,68 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 		next(huma.WithValue(ctx, strangerKey{}, true))
 		return
 	}
-	c, refused := a.caller(r)
-	if refused == nil {
-		refused = c.enters(op, ctx.Param("name"))
+	c, err := a.cfg.Access.Caller(r.Context(), bearer(r), r.RemoteAddr)
+	if err == nil {
+		err = enters(c, op, ctx.Param("name"))
 	}
-	if refused != nil && op.Metadata[freeHere] != nil && loopback(r) {
-		refused = nil
+	if err != nil && op.Metadata[freeHere] != nil && loopback(r) {
+		err = nil
 	}
-	if refused != nil {
-		if refused.Status == http.StatusUnauthorized {
+	if err != nil {
+		if problem.Of(err).Kind == client.Unauthorised {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
-		refused.write(w)
+		writeProblem(w, err)
 		return
 	}
+	if c.Token != "" {
+		c.Origin.Actor.Via = via(r)
+	}
 	next(huma.WithValue(ctx, callerKey{}, c))
+}
+
+// via is the way by which a request came, as its sender says: it is recorded, and nothing is decided by it.
+func via(r *http.Request) domain.Via {
+	if said := domain.Via(r.Header.Get(client.ViaHeader)); said == domain.ViaCLI {
+		return said
+	}
+	return domain.ViaAPI
+}
+
+// bearer is the credential that a request carries; empty if it has none.
+func bearer(r *http.Request) string {
+	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok {
+		return ""
+	}
+	return text
+}
+
+// enters returns a problem unless a caller may use an operation. An agent may use it for the machine that the path
+// names if that is its own; where the path names none, the route checks the body.
+func enters(c access.Caller, op *huma.Operation, machine string) error {
+	scope, _ := op.Metadata[scopeOf].(domain.Scope)
+	switch {
+	case op.Metadata[joinsIn] != nil && (c.Join != "" || c.Machine != ""):
+		return nil
+	case op.Metadata[agentsIn] != nil && c.Machine != "":
+		return c.IsAgentOf(machine)
+	}
+	return c.May(scope)
+}
+
+func loopback(r *http.Request) bool {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
+}
+
+// callerKey is where the context of a request has its caller.
+type callerKey struct{}
+
+func callerOf(ctx context.Context) access.Caller {
+	c, _ := ctx.Value(callerKey{}).(access.Caller)
+	return c
 }
 
 // strangerKey marks the context of a probe that is told the status alone.
@@ -92,108 +138,95 @@ type After struct {
 	After string `query:"after" doc:"Wait until this position is seen, at most 10 s."`
 }
 
-// answer is what a read comes to.
+// answer is a JSON body with the position at which it was given.
 type answer[T any] struct {
 	Position string `header:"Drover-Position"`
 	Body     T
 }
 
-// see waits for the position that a read names.
-func (a *API) see(ctx context.Context, after string) *Problem {
-	if after == "" {
-		return nil
-	}
-	position, err := eventlog.ParsePosition(after)
-	if err != nil {
-		return invalid("after=%.40q is no position", after).hint("use a position as a write answered it")
-	}
-	if a.cfg.Engine.Position() >= position {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, seeWithin)
-	defer cancel()
-	if err := a.cfg.Engine.WaitFor(ctx, position); err != nil {
-		return problem(client.Unavailable, fmt.Sprintf("position %s was not seen within %s; this server stands at %s", position, seeWithin, a.cfg.Engine.Position()),
-			"ask later, or the server that answered the write")
-	}
-	return nil
-}
-
-// get registers a read. read gets its input after the position was seen.
-func get[I, T any](a *API, path, summary string, after func(*I) string, read func(context.Context, *I) (T, error)) {
-	op := route(http.MethodGet, path, summary, domain.ReadScope)
-	huma.Register(a.router, op, func(ctx context.Context, in *I) (*answer[T], error) {
-		ctx, cancel := context.WithTimeout(ctx, answerWithin)
-		defer cancel()
-		if p := a.see(ctx, after(in)); p != nil {
-			return nil, p
-		}
-		out := &answer[T]{Position: a.cfg.Engine.Position().String()}
-		var err error
-		if out.Body, err = read(ctx, in); err != nil {
+// register adds an operation; whatever error run returns is answered as a problem.
+func register[I, O any](a *API, op huma.Operation, run func(context.Context, *I) (*O, error)) {
+	huma.Register(a.router, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := run(ctx, in)
+		if err != nil {
 			return nil, problemOf(err)
 		}
 		return out, nil
 	})
 }
 
+// get registers a read. read gets its input after the position was seen.
+func get[I, T any](a *API, path, summary string, after func(*I) string, read func(context.Context, *I) (T, error)) {
+	op := route(http.MethodGet, path, summary, domain.ReadScope)
+	register(a, op, func(ctx context.Context, in *I) (*answer[T], error) {
+		ctx, cancel := context.WithTimeout(ctx, answerWithin)
+		defer cancel()
+		if err := a.cfg.Queries.See(ctx, after(in)); err != nil {
+			return nil, err
+		}
+		out := &answer[T]{Position: a.position()}
+		var err error
+		out.Body, err = read(ctx, in)
+		return out, err
+	})
+}
+
+// position is where the view stands now, as answers write it.
+func (a *API) position() string { return a.cfg.Queries.Position().String() }
+
 // Key is the id that the sender of a write chose.
 type Key struct {
 	Key string `header:"Idempotency-Key" doc:"A UUID; the same write under the same key is done once."`
 }
 
-// command is what a body asks for.
-type command[I any] func(ctx context.Context, in *I, by string) (domain.Command, error)
+// command turns a request into a command.
+type command[I any] func(ctx context.Context, in *I, by domain.Origin) (domain.Command, error)
 
 // write registers a route that comes to one command. key finds the sender's key in the input.
 func write[I any](a *API, op huma.Operation, key func(*I) string, wish command[I]) {
-	huma.Register(a.router, op, func(ctx context.Context, in *I) (*answer[client.Written], error) {
-		id, p := commandID(key(in))
-		if p != nil {
-			return nil, p
-		}
-		c, err := wish(ctx, in, callerOf(ctx).name)
+	register(a, op, func(ctx context.Context, in *I) (*answer[client.Written], error) {
+		id, err := commandID(key(in))
 		if err != nil {
-			return nil, problemOf(err)
+			return nil, err
 		}
-		written, err := a.handle(ctx, id, c)
+		c, err := wish(ctx, in, callerOf(ctx).Origin)
 		if err != nil {
-			return nil, problemOf(err)
+			return nil, err
 		}
-		return &answer[client.Written]{Position: written.Position, Body: written}, nil
+		result, err := a.handle(ctx, id, c)
+		if err != nil {
+			return nil, err
+		}
+		return writtenAs(result), nil
 	})
 }
 
 // commandID reads the key of a write, or chooses one.
-func commandID(key string) (domain.ID, *Problem) {
+func commandID(key string) (domain.ID, error) {
 	if key == "" {
-		key = newKey()
+		key = uuid.NewString()
 	}
 	id, err := uuid.Parse(key)
 	if err != nil || id == uuid.Nil {
-		return domain.ID{}, invalid("%s %.60q is no UUID", client.KeyHeader, key).hint("send a new UUID with each write, and the same one when the write is repeated")
+		return domain.ID{}, problem.Invalid("%s %.60q is no UUID", client.KeyHeader, key).
+			WithHint("send a new UUID with each write, and the same one when the write is repeated")
 	}
 	return domain.ID(id), nil
 }
 
-// handle sends a command on, and says that something may follow from it.
-func (a *API) handle(ctx context.Context, id domain.ID, c domain.Command) (client.Written, error) {
-	return a.handleAsOf(ctx, a.cfg.Engine.Moment(), id, c)
-}
-
-// handleAsOf is handle for one of the commands that belong to what came at a moment.
-func (a *API) handleAsOf(ctx context.Context, came engine.Moment, id domain.ID, c domain.Command) (client.Written, error) {
+// handle sends a command to the engine, and tells the wiring that something may follow from it.
+func (a *API) handle(ctx context.Context, id domain.ID, c domain.Command) (engine.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	result, err := a.cfg.Engine.HandleAsOf(ctx, came, id, c)
-	if err != nil {
-		return client.Written{}, err
+	result, err := a.cfg.Engine.Handle(ctx, id, c)
+	if err == nil {
+		a.cfg.Kick()
 	}
-	a.cfg.Kick()
-	return writtenAs(result), nil
+	return result, err
 }
 
-func writtenAs(r engine.Result) client.Written {
+// writtenAs is the answer to an accepted command.
+func writtenAs(r engine.Result) *answer[client.Written] {
 	written := client.Written{Position: r.Position.String(), Events: r.Events, Repeat: r.Repeat}
 	if written.Events == nil {
 		written.Events = []string{}
@@ -201,5 +234,5 @@ func writtenAs(r engine.Result) client.Written {
 	if !r.Deployment.IsZero() {
 		written.Deployment = r.Deployment.String()
 	}
-	return written
+	return &answer[client.Written]{Position: written.Position, Body: written}
 }

@@ -39,7 +39,7 @@ var (
 	readers   = []who{reader, deployer, admin}
 	deployers = []who{deployer, admin}
 	admins    = []who{admin}
-	agents    = []who{admin, itself}
+	ownAgents = []who{admin, itself}
 	joiners   = []who{admin, joinToken, itself}
 	probes    = []who{nobody, reader, deployer, admin}
 )
@@ -79,10 +79,10 @@ var doors = map[string][]who{
 	"POST /api/v1/log/clear": admins, "POST /api/v1/log/accept-restore": admins, "GET /api/v1/log/export": admins,
 
 	"POST /api/v1/machines":                joiners, // another machine's agent is told that it is not this one
-	"POST /api/v1/machines/{name}/reports": agents, "GET /api/v1/machines/{name}/work": agents,
-	"POST /api/v1/deployments/{id}/machines/{name}/claim":  agents,
-	"POST /api/v1/deployments/{id}/machines/{name}/output": agents,
-	"POST /api/v1/deployments/{id}/machines/{name}/end":    agents,
+	"POST /api/v1/machines/{name}/reports": ownAgents, "GET /api/v1/machines/{name}/work": ownAgents,
+	"POST /api/v1/deployments/{id}/machines/{name}/claim":  ownAgents,
+	"POST /api/v1/deployments/{id}/machines/{name}/output": ownAgents,
+	"POST /api/v1/deployments/{id}/machines/{name}/end":    ownAgents,
 }
 
 // mine is the machine that paths name.

@@ -2,67 +2,56 @@ package api
 
 import (
 	"context"
-	"encoding/json"
-	"io"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
-	"github.com/google/uuid"
 	"go.uber.org/zap"
 
+	"github.com/droverhq/drover/access"
+	"github.com/droverhq/drover/agents"
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/engine"
-	"github.com/droverhq/drover/eventlog"
-	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/internal/drain"
+	"github.com/droverhq/drover/query"
 )
 
-// Config says what an API stands on. Engine, Log and Clock are required.
+// Config says what an API works with. Engine, Clock, Access, Queries and Agents are required.
 type Config struct {
+	// Engine takes commands.
 	Engine *engine.Engine
-	// Log is the one that Engine folds. Output is stored beside it.
-	Log   eventlog.Backend
-	Clock engine.Clock
-	// Logger hears of agents and faults; nil is silence.
+	Clock  engine.Clock
+	// Access says who the caller of a request is, Queries answers reads, Agents serves agents.
+	Access  *access.Access
+	Queries *query.Queries
+	Agents  *agents.Hub
+	// Logger gets faults; nil: nothing does.
 	Logger *zap.Logger
 	// Kick is called after each accepted command: Engine.React is due. It must not block. Nil: nobody reacts.
 	Kick func()
-	// Backup makes a copy of the log's file; nil: the log is in none.
+	// Backup makes a copy of the log's file; nil: the log is not a file.
 	Backup func(context.Context) (*Copy, error)
-	// Ready says what else keeps this server from its work; nil: nothing does.
-	Ready func() error
-	// Place says where the log lies, and how much room there is; nil: nobody knows.
-	Place func() explain.Place
 	// Version is that of this program, for /api/openapi.json.
 	Version string
 }
 
-// API is drover's door: the handler of its HTTP routes and the hub of its agents.
+// API is the handler of drover's HTTP routes.
 type API struct {
-	cfg      Config
-	log      *zap.Logger
-	mux      *http.ServeMux
-	router   huma.API
-	metrics  *metrics
-	failures failures
-	refusals refusals
-	hub      hub
-	output   watchers
-	counts   counts
-	replays  chan struct{} // a place in it is the right to fold the log anew
-	streams  chan struct{} // a place in it is the right to a live stream
-
-	draining chan struct{} // closed when nothing is taken in any more
-	drain    sync.Once
-	open     sync.WaitGroup // live streams and agents
-	mu       sync.Mutex     // guards adding to open against draining
+	cfg     Config
+	log     *zap.Logger
+	mux     *http.ServeMux
+	router  huma.API
+	metrics *metrics
+	streams chan struct{} // a place in it is the right to a live stream
+	gate    *drain.Gate   // every live stream is in it
 }
 
 const (
 	maxStreams = 512
-	maxReplays = 2
-	// takenWithin bounds how long an answer may take to be made and taken; streams and archives set it anew as they go.
+	// takenWithin bounds how long it may take to make and send an answer; streams and archives extend it as they go.
 	takenWithin = 5 * time.Minute
 )
 
@@ -74,15 +63,8 @@ func New(cfg Config) *API {
 	if cfg.Kick == nil {
 		cfg.Kick = func() {}
 	}
-	if cfg.Ready == nil {
-		cfg.Ready = func() error { return nil }
-	}
-	if cfg.Place == nil {
-		cfg.Place = func() explain.Place { return explain.Place{} }
-	}
-	a := &API{cfg: cfg, log: cfg.Logger, mux: http.NewServeMux(), draining: make(chan struct{}),
-		replays: make(chan struct{}, maxReplays), streams: make(chan struct{}, maxStreams)}
-	a.hub.begin()
+	a := &API{cfg: cfg, log: cfg.Logger, mux: http.NewServeMux(), streams: make(chan struct{}, maxStreams),
+		gate: drain.New()}
 	a.metrics = newMetrics(a)
 	a.router = humago.New(a.mux, routerConfig(cfg.Version))
 	a.router.UseMiddleware(a.guard)
@@ -107,20 +89,28 @@ func routerConfig(version string) huma.Config {
 
 func (a *API) routes() {
 	a.routeLists()
+	a.routeReads()
 	a.routeCommands()
 	a.routeDeploy()
 	a.routeApply()
-	a.routeWhy()
 	a.routeEvents()
 	a.routeOutput()
 	a.routePlain()
+	a.routeLog()
 	a.routeBackup()
 	a.routeHealth()
-	a.routeDoctor()
 	a.mux.HandleFunc("GET /api/v1/agent", a.serveAgent)
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		missing("there is no route %.20s %.200s", r.Method, r.URL.Path).hint("/api/openapi.json lists the routes").write(w)
+		writeProblem(w, problem.NotFound("there is no route %.20s %.200s", r.Method, r.URL.Path).
+			WithHint("/api/openapi.json lists the routes"))
 	})
+}
+
+// serveAgent opens the WebSocket of an agent.
+func (a *API) serveAgent(w http.ResponseWriter, r *http.Request) {
+	if err := a.cfg.Agents.Accept(w, r); err != nil {
+		writeProblem(w, err)
+	}
 }
 
 // Handler serves all routes.
@@ -143,57 +133,14 @@ func (a *API) recover(w http.ResponseWriter, r *http.Request) {
 	if fault == http.ErrAbortHandler {
 		panic(fault)
 	}
-	a.log.Error("request failed by a fault of this server", zap.String("method", r.Method), zap.String("path", r.URL.Path),
+	a.log.Error("request failed by a fault of this server", zap.String("method", r.Method),
+		zap.String("path", r.URL.Path),
 		zap.Any("fault", fault), zap.Stack("stack"))
-	problem("internal", "a fault of this server", "its own log says more").write(w)
+	writeProblem(w, problem.New(client.Internal, "a fault of this server", "its own log says more"))
 }
 
-// Touched is for engine.Config.OnTouched: it looks after the agents of these machines. It does not block.
-func (a *API) Touched(machines map[string]struct{}) { a.hub.touched(a, machines) }
-
-// Drain takes no agents and streams in any more, ends those that are there, and waits for that or for ctx.
-// Agents come back to another server, or to the next start of this one.
+// Drain takes no live streams any more, ends the open ones, and waits for their end or for ctx.
 func (a *API) Drain(ctx context.Context) {
-	a.drain.Do(func() {
-		a.mu.Lock()
-		close(a.draining)
-		a.mu.Unlock()
-	})
-	a.hub.closeAll()
-	done := make(chan struct{})
-	go func() { a.open.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-ctx.Done():
-	}
-}
-
-// enter counts a stream or an agent in, unless the server drains.
-func (a *API) enter() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	select {
-	case <-a.draining:
-		return false
-	default:
-		a.open.Add(1)
-		return true
-	}
-}
-
-func (a *API) isDraining() bool {
-	select {
-	case <-a.draining:
-		return true
-	default:
-		return false
-	}
-}
-
-func newKey() string { return uuid.NewString() }
-
-func writeJSON(w io.Writer, value any) {
-	encoder := json.NewEncoder(w)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(value) // its reader is gone, or the value is ours and can be encoded
+	a.gate.Close()
+	a.gate.Wait(ctx)
 }

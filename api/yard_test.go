@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/droverhq/drover/access"
+	"github.com/droverhq/drover/agents"
 	"github.com/droverhq/drover/api"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
@@ -20,6 +22,7 @@ import (
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/internal/ids"
 	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/query"
 )
 
 // patience is how long a test waits for what must come; nothing takes so long unless it never comes.
@@ -53,6 +56,8 @@ type yard struct {
 	clock  *handClock
 	log    eventlog.Backend
 	engine *engine.Engine
+	agents *agents.Hub
+	config api.Config
 	api    *api.API
 	door   *httptest.Server
 	admin  *client.Client
@@ -68,30 +73,40 @@ func newYardOn(t *testing.T, log eventlog.Backend, clock *handClock) *yard {
 	var err error
 	y.engine, err = engine.Open(context.Background(), engine.Config{Log: y.log, Clock: y.clock, Server: ids.New(), Address: "http://here",
 		OnTouched: func(machines map[string]struct{}) {
-			if y.api != nil {
-				y.api.Touched(machines)
+			if y.agents != nil {
+				y.agents.Touched(machines)
 			}
 		}})
 	require.NoError(t, err)
 	require.NoError(t, y.engine.Start(context.Background()))
-	y.api = api.New(api.Config{Engine: y.engine, Log: y.log, Clock: y.clock, Version: "test", Ready: func() error { return y.ready },
-		Kick: func() {
-			select {
-			case kicks <- struct{}{}:
-			default:
-			}
-		}})
+	y.doors(func() {
+		select {
+		case kicks <- struct{}{}:
+		default:
+		}
+	})
 	go y.react(kicks, over)
 	y.door = httptest.NewServer(y.api.Handler())
 	y.admin = y.as(y.token(domain.TokenSettings{Scope: domain.AdminScope}))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
+		y.agents.Drain(ctx)
 		y.api.Drain(ctx)
 		y.door.Close()
 		close(over)
 	})
 	return y
+}
+
+// doors prepares what the wiring does.
+func (y *yard) doors(kick func()) {
+	callers := access.New(y.engine, y.clock)
+	queries := query.New(query.Config{Engine: y.engine, Log: y.log, Clock: y.clock, Access: callers, Ready: func() error { return y.ready },
+		Version: "test", Versions: func() map[string]int { return y.agents.Versions() }})
+	y.agents = agents.New(agents.Config{Engine: y.engine, Log: y.log, Clock: y.clock, Access: callers, Kick: kick, OutputArrived: queries.OutputArrived})
+	y.config = api.Config{Engine: y.engine, Clock: y.clock, Access: callers, Queries: queries, Agents: y.agents, Kick: kick, Version: "test"}
+	y.api = api.New(y.config)
 }
 
 // react does what the wiring does after each kick.

@@ -53,7 +53,7 @@ func samples() []Event {
 		PartClaimed{"shop", number(2), number(3)},
 		PartEnded{"shop", PartFailed, StepFailed, "install", 3, "exit status 3", number(2)},
 		EnvironmentDefined{ann}, EnvironmentDeleted{ann}, PolicyDefined{policy, ann}, PolicyDeleted{ann},
-		TokenCreated{TokenSettings{true, DeployScope, 3, &at, []string{"production"}, []string{"web"}}, strings.Repeat("ab", 32), ann},
+		TokenCreated{TokenSettings{true, DeployScope, "p-1", 3, &at, []string{"production"}, []string{"web"}}, strings.Repeat("ab", 32), ann},
 		TokenUsed{number(3), "web-01", strings.Repeat("cd", 32)}, TokenRevoked{ann},
 		ServerStarted{1, "0.1.0", "http://127.0.0.1:7070"}, WatchPassed{number(8), Duration(time.Minute)},
 		StreamCleared{"project/shop", ann}, LogRestored{number(9), at, ann},

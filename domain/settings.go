@@ -300,6 +300,8 @@ func (s PolicySettings) Check() *Rejection {
 type TokenSettings struct {
 	Join  bool  `json:"join,omitempty"`  // for agents to join with; otherwise Scope counts
 	Scope Scope `json:"scope,omitempty"` // of a person's token
+	// Person is the id of the person whom the token belongs to; empty: nobody in particular.
+	Person string `json:"person,omitempty"`
 	// Uses bounds a join token; 0: no limit.
 	Uses int `json:"uses,omitempty"`
 	// Until is when the token expires on a server's wall clock; nil: never.

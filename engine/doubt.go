@@ -203,7 +203,7 @@ func (e *Engine) holdLost(ctx context.Context, machine string, m Memory) error {
 		return err
 	}
 	for _, project := range lost {
-		_, err := e.Handle(ctx, domain.ID{}, domain.SetHold{Project: project, Machine: machine, Unproven: true, Origin: domain.By("drover"),
+		_, err := e.Handle(ctx, domain.ID{}, domain.SetHold{Project: project, Machine: machine, Unproven: true, Origin: domain.ServerOrigin("drover", e.cfg.Server),
 			Reason: "the log was restored and has lost what this machine got last"})
 		var rejection *domain.Rejection
 		var aside *SetAside

@@ -21,6 +21,8 @@ type Result struct {
 	Position eventlog.Position
 	// Events are the names of what was written, such as MachineEnabled; empty if all was so already.
 	Events []string
+	// IDs are the ids of Events, in the same order. Of a repeat that a receipt answers only the first is known.
+	IDs []domain.ID
 	// Deployment is the one that was queued; the zero id if none was.
 	Deployment domain.ID
 	// Repeat says that the same command had been accepted before; this is the first answer.
@@ -95,7 +97,7 @@ func repeated(receipt projections.Receipt, first domain.ID, raised eventlog.Posi
 		return Result{}, &domain.Rejection{Kind: domain.Conflict, Reason: "the command's id was used for another command",
 			Hint: "send each command under an id of its own"}
 	}
-	return Result{Position: receipt.Position, Deployment: receipt.Deployment, Repeat: true}, nil
+	return Result{Position: receipt.Position, IDs: []domain.ID{first}, Deployment: receipt.Deployment, Repeat: true}, nil
 }
 
 // open says whether such a command is accepted for a stream now. The caller holds mu.
@@ -182,6 +184,7 @@ func (e *Engine) done(ctx context.Context, p plan, appended eventlog.Appended) (
 	result := Result{Position: appended.Position, Repeat: appended.Repeat}
 	for i, fact := range p.facts {
 		result.Events = append(result.Events, domain.Name(fact))
+		result.IDs = append(result.IDs, domain.ID(p.events[i].ID))
 		if _, ok := fact.(domain.DeploymentQueued); ok {
 			result.Deployment = domain.ID(p.events[i].ID)
 		}

@@ -36,6 +36,28 @@ func TestACommandSentTwiceIsDoneOnceAndAnsweredAlike(t *testing.T) {
 	require.Equal(t, first.Deployment, elsewhere.Deployment, "another server answers alike")
 }
 
+func TestAcceptedCommandNamesTheEventsThatItWrote(t *testing.T) {
+	y := newYard(t)
+	y.shop()
+	id, command := y.id(), domain.SetProjectEnabled{Name: "shop"}
+	result, err := y.Handle(context.Background(), id, command)
+	require.NoError(t, err)
+	require.Len(t, result.IDs, len(result.Events))
+	var last eventlog.Recorded
+	for rec, err := range y.log.ReadStream(context.Background(), domain.ProjectStream("shop"), 0, 0) {
+		require.NoError(t, err)
+		last = rec
+	}
+	require.Equal(t, []domain.ID{domain.ID(last.ID)}, result.IDs)
+	again, err := y.Handle(context.Background(), id, command)
+	require.NoError(t, err)
+	require.True(t, again.Repeat)
+	require.Equal(t, result.IDs, again.IDs)
+	unchanged, err := y.Handle(context.Background(), y.id(), command)
+	require.NoError(t, err)
+	require.Empty(t, unchanged.IDs)
+}
+
 func TestAnotherCommandUnderAUsedIDIsRefused(t *testing.T) {
 	y := newYard(t)
 	id := y.id()

@@ -227,12 +227,18 @@ func trigger(v *projections.View, p *projections.Project, t *domain.Trigger, wai
 	for _, category := range t.Settings.Events {
 		shown.Events = append(shown.Events, string(category))
 	}
+	shown.Missing = MissingEnvironments(v, t)
+	return shown
+}
+
+// MissingEnvironments returns the environments that a trigger names and that do not exist.
+func MissingEnvironments(v *projections.View, t *domain.Trigger) (missing []string) {
 	for _, environment := range t.Settings.Environments {
 		if environment != "*" && v.Environments[environment] == nil {
-			shown.Missing = append(shown.Missing, environment)
+			missing = append(missing, environment)
 		}
 	}
-	return shown
+	return missing
 }
 
 // Releases lists releases by project, the newest of each last.

@@ -27,12 +27,7 @@ func shop(t *testing.T) *ledger {
 
 // attempt is an automatic deployment to web-01 that ends so.
 func (l *ledger) attempt(release string, state domain.PartState, reason domain.PartReason) domain.ID {
-	d := l.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production", Release: release, Reason: "behind",
-		Machines: []domain.DeploymentMachine{{Name: "web-01", Triggers: []string{"joins"}, Reason: "behind"}}})
-	l.Claim(d, "web-01")
-	l.End(d, "web-01", state, reason)
-	l.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentState(state)})
-	return d
+	return l.Attempt("web-01", release, state, reason)
 }
 
 func old(eventlog.Position) time.Duration { return 24 * time.Hour }

@@ -96,7 +96,7 @@ func machine(v *projections.View, projects []*projections.Project, m *projection
 func note(v *projections.View, m *projections.Machine) string {
 	var notes []string
 	if aside := v.Aside[domain.MachineStream(m.Name)]; aside != nil {
-		notes = append(notes, setAside(aside))
+		notes = append(notes, SetAside(aside))
 	}
 	if v.Environments[m.Environment] == nil {
 		notes = append(notes, fmt.Sprintf("environment %s does not exist", m.Environment))
@@ -110,7 +110,8 @@ func note(v *projections.View, m *projections.Machine) string {
 	return strings.Join(notes, "; ")
 }
 
-func setAside(aside *projections.Aside) string {
+// SetAside says that a stream is set aside, since when and why.
+func SetAside(aside *projections.Aside) string {
 	return fmt.Sprintf("stream %s is set aside since %s: %s", aside.Stream, at(aside.Position), aside.Reason)
 }
 

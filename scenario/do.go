@@ -176,7 +176,7 @@ func (st *stage) apply(b *block) ([]string, error) {
 func (st *stage) applyAll(s *server, docs []resource.Document) ([]string, error) {
 	var output []string
 	for _, doc := range resource.Ordered(docs) {
-		command := doc.Command(by)
+		command := doc.Command(domain.By(by))
 		answer, err := st.send(s, st.nextCommand(command), command)
 		if err != nil {
 			return nil, err

@@ -12,28 +12,11 @@ import (
 
 	"github.com/droverhq/drover/agent/output"
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 )
 
-// Times that hold where the part says nothing.
-const (
-	DefaultTimeout = 30 * time.Minute
-	DefaultGrace   = 5 * time.Second
-)
-
-// How a part ends, as the server knows it.
-const (
-	Succeeded = "succeeded"
-	Failed    = "failed"
-)
-
-// Reasons for a failed end, as the server knows them.
-const (
-	StepFailed    = "step-failed"
-	TimedOut      = "timed-out"
-	Interrupted   = "interrupted"
-	SecretMissing = "secret-missing"
-	AgentError    = "agent-error"
-)
+// DefaultGrace is the time between SIGTERM and SIGKILL of a part that says nothing.
+const DefaultGrace = 5 * time.Second
 
 // Part is one machine's share of a deployment, ready to be run.
 type Part struct {
@@ -72,7 +55,7 @@ func (p Part) Run(ctx context.Context) client.End {
 
 // InterruptedEnd is the end of a part of which the agent cannot say how it ended.
 func InterruptedEnd(deployment, step, detail string) client.End {
-	return client.End{Deployment: deployment, State: Failed, Reason: Interrupted, Step: step, Detail: Sentence(detail)}
+	return client.End{Deployment: deployment, State: domain.PartFailed, Reason: domain.AgentInterrupted, Step: step, Detail: Sentence(detail)}
 }
 
 // runner is the state of one run of a part.
@@ -96,14 +79,14 @@ func (r *runner) run(ctx context.Context) client.End {
 			return *end
 		}
 	}
-	return client.End{State: Succeeded}
+	return client.End{State: domain.PartSucceeded}
 }
 
 // prepare does what must be right before the first step; a non-nil end says what is not.
 func (r *runner) prepare() *client.End {
 	secrets, err := ReadSecrets(r.SecretsFile, r.Work.Secrets)
 	if err != nil {
-		return &client.End{State: Failed, Reason: SecretMissing, Detail: err.Error()}
+		return &client.End{State: domain.PartFailed, Reason: domain.SecretMissing, Detail: err.Error()}
 	}
 	values := make([]string, 0, len(secrets))
 	for _, value := range secrets {
@@ -126,11 +109,11 @@ func (r *runner) prepare() *client.End {
 }
 
 func agentError(step string, err error) *client.End {
-	return &client.End{State: Failed, Reason: AgentError, Step: step, Detail: err.Error()}
+	return &client.End{State: domain.PartFailed, Reason: domain.OtherAgentFailure, Step: step, Detail: err.Error()}
 }
 
 // step runs one step with its retries; nil means that it succeeded.
-func (r *runner) step(ctx context.Context, index int, step client.Step) *client.End {
+func (r *runner) step(ctx context.Context, index int, step domain.Step) *client.End {
 	script, err := r.script(index, step)
 	if err != nil {
 		return agentError(step.Name, err)
@@ -144,7 +127,7 @@ func (r *runner) step(ctx context.Context, index int, step client.Step) *client.
 		_ = r.out.Flush()
 		r.sayLeft(step, exit)
 		end := r.judge(step, exit)
-		if end == nil || end.Reason == Interrupted || attempt == attempts || r.stopping() {
+		if end == nil || end.Reason == domain.AgentInterrupted || attempt == attempts || r.stopping() {
 			return end
 		}
 		r.say("%s; attempt %d of %d", end.Detail, attempt+1, attempts)
@@ -152,7 +135,7 @@ func (r *runner) step(ctx context.Context, index int, step client.Step) *client.
 }
 
 // script writes the step's script to a file, so that its size does not matter.
-func (r *runner) script(index int, step client.Step) (Script, error) {
+func (r *runner) script(index int, step domain.Step) (Script, error) {
 	folder, err := r.workingFolder(step)
 	if err != nil {
 		return Script{}, err
@@ -169,14 +152,14 @@ func (r *runner) script(index int, step client.Step) (Script, error) {
 		s.Starting = func(g Group) error { return r.Starting(step.Name, g) }
 	}
 	if s.Timeout <= 0 {
-		s.Timeout = DefaultTimeout
+		s.Timeout = time.Duration(domain.DefaultStepTimeout)
 	}
 	return s, nil
 }
 
 // workingFolder is where the step works: below the part's own folder, or at the absolute
 // path that it names, which must be there.
-func (r *runner) workingFolder(step client.Step) (string, error) {
+func (r *runner) workingFolder(step domain.Step) (string, error) {
 	own := filepath.Join(r.Folder, "work")
 	switch {
 	case filepath.IsAbs(step.Folder):
@@ -201,17 +184,17 @@ func (r *runner) workingFolder(step client.Step) (string, error) {
 }
 
 // judge says how the part ends after an attempt of a step; nil: the step succeeded.
-func (r *runner) judge(step client.Step, exit Exit) *client.End {
-	end := client.End{State: Failed, Step: step.Name, ExitCode: exit.Code}
+func (r *runner) judge(step domain.Step, exit Exit) *client.End {
+	end := client.End{State: domain.PartFailed, Step: step.Name, ExitCode: exit.Code}
 	switch {
 	case exit.Stopped:
-		end.Reason, end.Detail = Interrupted, fmt.Sprintf("step %q was killed because the agent was stopped", step.Name)
+		end.Reason, end.Detail = domain.AgentInterrupted, fmt.Sprintf("step %q was killed because the agent was stopped", step.Name)
 	case exit.Err != nil:
-		end.Reason, end.Detail = AgentError, fmt.Sprintf("step %q was not started: %s", step.Name, reason(exit.Err))
+		end.Reason, end.Detail = domain.OtherAgentFailure, fmt.Sprintf("step %q was not started: %s", step.Name, reason(exit.Err))
 	case exit.TimedOut:
-		end.Reason, end.Detail = TimedOut, fmt.Sprintf("step %q took longer than its time-out of %s", step.Name, exit.Timeout)
+		end.Reason, end.Detail = domain.StepTimedOut, fmt.Sprintf("step %q took longer than its time-out of %s", step.Name, exit.Timeout)
 	case exit.Code != 0:
-		end.Reason, end.Detail = StepFailed, fmt.Sprintf("step %q ended with exit code %d", step.Name, exit.Code)
+		end.Reason, end.Detail = domain.StepFailed, fmt.Sprintf("step %q ended with exit code %d", step.Name, exit.Code)
 		if line := r.last.String(); line != "" {
 			end.Detail += ": " + line
 		}
@@ -229,7 +212,7 @@ func reason(err error) string {
 	return err.Error()
 }
 
-func (r *runner) sayLeft(step client.Step, exit Exit) {
+func (r *runner) sayLeft(step domain.Step, exit Exit) {
 	if exit.Left > 0 {
 		r.say("step %q left %d processes running; they were stopped (start services with the system's service manager)", step.Name, exit.Left)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/droverhq/drover/agent/output"
 	"github.com/droverhq/drover/agent/run"
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 )
 
 // lockedBuffer can be read while a part writes to it.
@@ -40,7 +41,7 @@ func (l *lockedBuffer) String() string {
 }
 
 // part is a part with these steps in a folder of its own.
-func part(t *testing.T, steps ...client.Step) (run.Part, *lockedBuffer) {
+func part(t *testing.T, steps ...domain.Step) (run.Part, *lockedBuffer) {
 	t.Helper()
 	out := &lockedBuffer{}
 	folder := t.TempDir()
@@ -56,7 +57,7 @@ func part(t *testing.T, steps ...client.Step) (run.Part, *lockedBuffer) {
 	}, out
 }
 
-func step(script string) client.Step { return client.Step{Name: "install", Run: script} }
+func step(script string) domain.Step { return domain.Step{Name: "install", Run: script} }
 
 // runIt runs the part; the test fails when it takes absurdly long.
 func runIt(t *testing.T, p run.Part) client.End {
@@ -90,7 +91,7 @@ func TestAStepSeesWhatItIsPartOf(t *testing.T) {
 	p, out := part(t, step(`env | grep -e DROVER_ -e LANG_OF -e COLOUR | sort`))
 	p.Work.Variables = map[string]string{"COLOUR": "green = blue"}
 
-	require.Equal(t, client.End{Deployment: "d-1", State: run.Succeeded}, runIt(t, p))
+	require.Equal(t, client.End{Deployment: "d-1", State: domain.PartSucceeded}, runIt(t, p))
 	require.Equal(t, strings.TrimSpace(`
 COLOUR=green = blue
 DROVER_ATTEMPT=1
@@ -107,27 +108,27 @@ LANG_OF_MACHINE=inherited`), strings.TrimSpace(out.String()))
 
 func TestStepsRunInOrderAndTheFirstFailureEndsThePart(t *testing.T) {
 	p, out := part(t,
-		client.Step{Name: "fetch", Run: "echo fetched > file"},
-		client.Step{Name: "check", Run: "cat file; echo to standard error >&2; false; echo not reached"},
-		client.Step{Name: "start", Run: "echo not reached"})
+		domain.Step{Name: "fetch", Run: "echo fetched > file"},
+		domain.Step{Name: "check", Run: "cat file; echo to standard error >&2; false; echo not reached"},
+		domain.Step{Name: "start", Run: "echo not reached"})
 
 	require.Equal(t, client.End{
-		Deployment: "d-1", State: run.Failed, Reason: run.StepFailed, Step: "check", ExitCode: 1,
+		Deployment: "d-1", State: domain.PartFailed, Reason: domain.StepFailed, Step: "check", ExitCode: 1,
 		Detail: `step "check" ended with exit code 1: to standard error`,
 	}, runIt(t, p))
 	require.Equal(t, "fetched\nto standard error\n", out.String())
 }
 
 func TestAFailedStepIsTriedAgainAsOftenAsAsked(t *testing.T) {
-	p, out := part(t, client.Step{Name: "install", Retries: 2, Run: `printf "try $DROVER_ATTEMPT"; [ $DROVER_ATTEMPT = 3 ]`})
-	require.Equal(t, run.Succeeded, runIt(t, p).State)
+	p, out := part(t, domain.Step{Name: "install", Retries: 2, Run: `printf "try $DROVER_ATTEMPT"; [ $DROVER_ATTEMPT = 3 ]`})
+	require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
 	require.Equal(t, `try 1
 drover: step "install" ended with exit code 1: try 1; attempt 2 of 3
 try 2
 drover: step "install" ended with exit code 1: try 2; attempt 3 of 3
 try 3`, out.String())
 
-	p, _ = part(t, client.Step{Name: "install", Retries: 1, Run: `echo x >> count; exit 7`})
+	p, _ = part(t, domain.Step{Name: "install", Retries: 1, Run: `echo x >> count; exit 7`})
 	require.Equal(t, 7, runIt(t, p).ExitCode)
 	count, err := os.ReadFile(filepath.Join(p.Folder, "work", "count"))
 	require.NoError(t, err)
@@ -135,13 +136,13 @@ try 3`, out.String())
 }
 
 func TestAStepThatNeverEndsIsStoppedAndNothingOfItSurvives(t *testing.T) {
-	p, out := part(t, client.Step{Name: "install", Timeout: client.Duration(300 * time.Millisecond), Run: `
+	p, out := part(t, domain.Step{Name: "install", Timeout: domain.Duration(300 * time.Millisecond), Run: `
 		trap "" TERM
 		sh -c 'trap "" TERM; echo $$ > child; sleep 60; sleep 60' &
 		sleep 60; sleep 60`})
 
 	require.Equal(t, client.End{
-		Deployment: "d-1", State: run.Failed, Reason: run.TimedOut, Step: "install", ExitCode: 128 + int(syscall.SIGKILL),
+		Deployment: "d-1", State: domain.PartFailed, Reason: domain.StepTimedOut, Step: "install", ExitCode: 128 + int(syscall.SIGKILL),
 		Detail: `step "install" took longer than its time-out of 300ms`,
 	}, runIt(t, p))
 	require.Empty(t, out.String())
@@ -149,12 +150,12 @@ func TestAStepThatNeverEndsIsStoppedAndNothingOfItSurvives(t *testing.T) {
 }
 
 func TestAStepThatTakesTooLongMayCleanUp(t *testing.T) {
-	p, out := part(t, client.Step{Name: "install", Timeout: client.Duration(300 * time.Millisecond), Run: `
+	p, out := part(t, domain.Step{Name: "install", Timeout: domain.Duration(300 * time.Millisecond), Run: `
 		trap 'echo cleaned up; exit 3' TERM
 		while :; do sleep 0.01; done`})
 	p.Grace = 20 * time.Second
 	end := runIt(t, p)
-	require.Equal(t, run.TimedOut, end.Reason)
+	require.Equal(t, domain.StepTimedOut, end.Reason)
 	require.Equal(t, 3, end.ExitCode)
 	require.Contains(t, out.String(), "cleaned up\n")
 }
@@ -167,7 +168,7 @@ func TestAChildThatIsLeftInTheBackgroundIsStoppedAndHoldsUpNothing(t *testing.T)
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, out := part(t, step(background))
-			require.Equal(t, run.Succeeded, runIt(t, p).State)
+			require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
 			require.Contains(t, out.String(), "left 1 processes running")
 			gone(t, filepath.Join(p.Folder, "work", "child"))
 		})
@@ -182,14 +183,14 @@ func TestAChildInAGroupOfItsOwnIsStoppedToo(t *testing.T) {
 		t.Skip("needs /bin/bash, whose jobs have groups of their own")
 	}
 	p, out := part(t, step("#!/bin/bash\nset -m; sleep 100 & echo $! > child\n"))
-	require.Equal(t, run.Succeeded, runIt(t, p).State)
+	require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
 	require.Contains(t, out.String(), "left 1 processes running")
 	gone(t, filepath.Join(p.Folder, "work", "child"))
 }
 
 func TestAServiceThatLeftTheSessionStaysAndHoldsUpNothing(t *testing.T) {
 	p, _ := part(t, step(`setsid sh -c 'echo $$ > child.new; mv child.new child; exec sleep 100' & while ! [ -e child ]; do sleep 0.01; done`))
-	require.Equal(t, run.Succeeded, runIt(t, p).State)
+	require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
 	content, err := os.ReadFile(filepath.Join(p.Folder, "work", "child"))
 	require.NoError(t, err)
 	id, err := strconv.Atoi(strings.TrimSpace(string(content)))
@@ -200,7 +201,7 @@ func TestAServiceThatLeftTheSessionStaysAndHoldsUpNothing(t *testing.T) {
 
 func TestAStopKillsAtOnceAndSaysInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
-	p, _ := part(t, client.Step{Name: "install", Retries: 3, Run: `trap "" TERM; echo $$ > child; sleep 60; sleep 60`})
+	p, _ := part(t, domain.Step{Name: "install", Retries: 3, Run: `trap "" TERM; echo $$ > child; sleep 60; sleep 60`})
 	p.Grace = time.Hour
 	go func() {
 		for range time.Tick(5 * time.Millisecond) {
@@ -211,28 +212,28 @@ func TestAStopKillsAtOnceAndSaysInterrupted(t *testing.T) {
 		}
 	}()
 	end := p.Run(ctx)
-	require.Equal(t, run.Interrupted, end.Reason)
+	require.Equal(t, domain.AgentInterrupted, end.Reason)
 	require.Equal(t, `step "install" was killed because the agent was stopped`, end.Detail)
 	gone(t, filepath.Join(p.Folder, "work", "child"))
 }
 
 func TestWhenTheAgentIsAskedToStopTheRunningStepIsTheLast(t *testing.T) {
 	stopping := make(chan struct{})
-	p, out := part(t, client.Step{Name: "one", Run: "echo one"}, client.Step{Name: "two", Run: "echo two"})
+	p, out := part(t, domain.Step{Name: "one", Run: "echo one"}, domain.Step{Name: "two", Run: "echo two"})
 	p.Stopping = stopping
 	p.Starting = func(string, run.Group) error { close(stopping); return nil }
 	end := runIt(t, p)
 	require.Equal(t, run.InterruptedEnd("d-1", "two", `the agent was stopped before step "two"`), end)
 	require.Equal(t, "one\n", out.String())
 
-	p, out = part(t, client.Step{Name: "only", Retries: 5, Run: "echo tried; exit 1"})
+	p, out = part(t, domain.Step{Name: "only", Retries: 5, Run: "echo tried; exit 1"})
 	p.Stopping = stopping
-	require.Equal(t, run.StepFailed, runIt(t, p).Reason)
+	require.Equal(t, domain.StepFailed, runIt(t, p).Reason)
 	require.Equal(t, "tried\n", out.String(), "no further attempt is begun")
 
-	p, _ = part(t, client.Step{Name: "only", Run: "echo only"})
+	p, _ = part(t, domain.Step{Name: "only", Run: "echo only"})
 	p.Stopping = stopping
-	require.Equal(t, run.Succeeded, runIt(t, p).State, "the last step ended well, so did the part")
+	require.Equal(t, domain.PartSucceeded, runIt(t, p).State, "the last step ended well, so did the part")
 }
 
 func TestNoLineRunsBeforeItsGroupWasWrittenDown(t *testing.T) {
@@ -244,32 +245,32 @@ func TestNoLineRunsBeforeItsGroupWasWrittenDown(t *testing.T) {
 		return errors.New("journal: no space left on device")
 	}
 	end := runIt(t, p)
-	require.Equal(t, run.AgentError, end.Reason)
+	require.Equal(t, domain.OtherAgentFailure, end.Reason)
 	require.Equal(t, `step "install" was not started: journal: no space left on device`, end.Detail)
 	require.NoFileExists(t, filepath.Join(p.Folder, "work", "ran"))
 }
 
 func TestAThreeMegabyteStepRuns(t *testing.T) {
 	p, out := part(t, step(strings.Repeat("# a long comment\n", 3<<20/17)+"echo the end"))
-	require.Equal(t, run.Succeeded, runIt(t, p).State)
+	require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
 	require.Equal(t, "the end\n", out.String())
 }
 
 func TestAScriptMayNameItsInterpreter(t *testing.T) {
 	p, out := part(t, step("#!/bin/cat\nfalse\n"))
-	require.Equal(t, run.Succeeded, runIt(t, p).State)
+	require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
 	require.Equal(t, "#!/bin/cat\nfalse\n", out.String())
 
 	p, _ = part(t, step("#!/no/such/interpreter\n"))
 	end := runIt(t, p)
-	require.Equal(t, run.StepFailed, end.Reason)
+	require.Equal(t, domain.StepFailed, end.Reason)
 	require.Contains(t, []int{126, 127}, end.ExitCode)
 }
 
 func TestInputIsEmptyAndThereIsNoTerminal(t *testing.T) {
 	p, out := part(t, step(`cat; if (: < /dev/tty) 2> /dev/null; then echo terminal; fi
 		if [ -e /proc/$$/stat ] && [ "$(cut -d " " -f 6 /proc/$$/stat)" != $$ ]; then echo session of another; fi; echo done`))
-	require.Equal(t, run.Succeeded, runIt(t, p).State)
+	require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
 	require.Equal(t, "done\n", out.String())
 }
 
@@ -279,7 +280,7 @@ func TestAStepThatPrintsAGigabyteEndsAndCostsTheLimit(t *testing.T) {
 	require.NoError(t, err)
 	defer spool.Close()
 	p.Output = spool
-	require.Equal(t, run.Succeeded, runIt(t, p).State)
+	require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
 	require.NoError(t, spool.Finish())
 
 	kept := []byte{}
@@ -306,10 +307,10 @@ func TestAStepWorksWhereItSays(t *testing.T) {
 		{folder: "/no/such", detail: "no such file or directory"},
 		{folder: "/dev/null", detail: "/dev/null is no folder"},
 	} {
-		p, out := part(t, client.Step{Name: "install", Run: "pwd", Folder: c.folder})
+		p, out := part(t, domain.Step{Name: "install", Run: "pwd", Folder: c.folder})
 		end := runIt(t, p)
 		if c.detail != "" {
-			require.Equal(t, run.AgentError, end.Reason)
+			require.Equal(t, domain.OtherAgentFailure, end.Reason)
 			require.Contains(t, end.Detail, c.detail)
 			continue
 		}
@@ -325,7 +326,7 @@ func TestWhatCannotRunIsRefusedBeforeTheFirstStep(t *testing.T) {
 		change func(*client.Work)
 		detail string
 	}{
-		"a step of an unknown kind": {func(w *client.Work) { w.Steps = append(w.Steps, client.Step{Name: "compose"}) },
+		"a step of an unknown kind": {func(w *client.Work) { w.Steps = append(w.Steps, domain.Step{Name: "compose"}) },
 			`step "compose" is of no kind that this agent knows; update the agent`},
 		"a variable without a possible name": {func(w *client.Work) { w.Variables = map[string]string{"A=B": "c"} },
 			`variable "A=B": not a name that an environment variable can have`},
@@ -338,7 +339,7 @@ func TestWhatCannotRunIsRefusedBeforeTheFirstStep(t *testing.T) {
 			p, out := part(t, step("echo ran"))
 			c.change(&p.Work)
 			end := runIt(t, p)
-			require.Equal(t, run.AgentError, end.Reason)
+			require.Equal(t, domain.OtherAgentFailure, end.Reason)
 			require.Equal(t, c.detail, end.Detail)
 			require.Empty(t, out.String())
 		})
@@ -349,7 +350,7 @@ func TestAVariableTooLargeForTheSystemIsSaidSo(t *testing.T) {
 	p, _ := part(t, step("echo ran"))
 	p.Work.Variables = map[string]string{"BIG": strings.Repeat("x", 1<<20)}
 	end := runIt(t, p)
-	require.Equal(t, run.AgentError, end.Reason)
+	require.Equal(t, domain.OtherAgentFailure, end.Reason)
 	require.Contains(t, end.Detail, "argument list too long (a variable or secret may have 128 KiB)")
 }
 
@@ -362,11 +363,11 @@ func TestADetailIsOneShortSentenceOfValidText(t *testing.T) {
 }
 
 func TestTwoStepsCannotSpellASecretTogether(t *testing.T) {
-	again := client.Step{Name: "install", Run: "printf hun; printf ter; test -e again && exit 0; touch again; exit 1", Retries: 1}
+	again := domain.Step{Name: "install", Run: "printf hun; printf ter; test -e again && exit 0; touch again; exit 1", Retries: 1}
 	p, out := part(t, step("printf 'hunt'"), step("printf 'er2'; printf 'hunter2'; printf 'hunter2\\n' >&2"), again, step("printf '2 hunter2'"))
 	p.Work.Secrets = []string{"PASSWORD"}
 	require.NoError(t, os.WriteFile(p.SecretsFile, []byte("PASSWORD=hunter2\n"), 0o600))
-	require.Equal(t, run.Succeeded, p.Run(context.Background()).State)
+	require.Equal(t, domain.PartSucceeded, p.Run(context.Background()).State)
 	require.NotContains(t, out.String(), "hunter2")
 	require.Equal(t, 3, strings.Count(out.String(), "***"))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/agent/run"
+	"github.com/droverhq/drover/domain"
 )
 
 func secrets(t *testing.T, p run.Part, content string, mode os.FileMode) {
@@ -47,7 +48,7 @@ func TestWhatIsWrongWithSecretsIsSaidBeforeTheFirstStep(t *testing.T) {
 				secrets(t, p, c.content, c.mode)
 			}
 			end := runIt(t, p)
-			require.Equal(t, run.SecretMissing, end.Reason)
+			require.Equal(t, domain.SecretMissing, end.Reason)
 			require.Equal(t, c.detail, strings.ReplaceAll(end.Detail, p.SecretsFile, "FILE"))
 			require.Empty(t, out.String())
 		})

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/droverhq/drover/domain"
 	"github.com/google/uuid"
 )
 
@@ -24,6 +25,9 @@ const PositionHeader = "Drover-Position"
 // key is done once.
 const KeyHeader = "Idempotency-Key"
 
+// ViaHeader says what the sender of a request is, such as "cli".
+const ViaHeader = "Drover-Via"
+
 // maxAnswerBytes bounds what is read of one answer.
 const maxAnswerBytes = 256 << 20
 
@@ -33,6 +37,8 @@ type Client struct {
 	Servers []string
 	// Token is sent with every request; empty: none.
 	Token string
+	// Via is what the sender is, such as domain.ViaCLI; events record it. Empty: any program.
+	Via domain.Via
 	// HTTP carries the requests; nil: http.DefaultClient. Redirects are never followed.
 	HTTP *http.Client
 	// Silence is how long a server may take to begin its answer before the next one is asked, and a live stream
@@ -273,7 +279,7 @@ func (c *Client) request(ctx context.Context, server string, r request) (*http.R
 	if err != nil {
 		return nil, &Problem{Title: "Bad request", Kind: Invalid, Detail: err.Error(), cause: err}
 	}
-	for header, value := range map[string]string{KeyHeader: r.key, "Accept": r.accept, "Last-Event-ID": r.lastEvent} {
+	for header, value := range map[string]string{KeyHeader: r.key, "Accept": r.accept, "Last-Event-ID": r.lastEvent, ViaHeader: string(c.Via)} {
 		if value != "" {
 			req.Header.Set(header, value)
 		}

@@ -1,6 +1,6 @@
 package client
 
-import "time"
+import "github.com/droverhq/drover/domain"
 
 // The protocol between agent and server: one WebSocket at AgentPath, JSON text messages, each an
 // envelope with exactly one field set. The agent speaks first (Hello); the server answers Welcome or
@@ -68,8 +68,8 @@ type Heartbeat struct{}
 
 // Health is the result of the policy's health check, sent when it changed and after each welcome.
 type Health struct {
-	Status string `json:"status"`           // healthy, warning or unhealthy
-	Detail string `json:"detail,omitempty"` // last line of the check's output, at most 500 bytes
+	Status domain.Health `json:"status"`           // healthy, warning or unhealthy
+	Detail string        `json:"detail,omitempty"` // last line of the check's output, at most 500 bytes
 }
 
 // Claim asks to start a part; the agent has written its journal before.
@@ -86,12 +86,12 @@ type Output struct {
 
 // End reports how a claimed part ended. It is repeated until Ended answers it.
 type End struct {
-	Deployment string `json:"deployment"`
-	State      string `json:"state"`            // succeeded or failed
-	Reason     string `json:"reason,omitempty"` // step-failed, timed-out, interrupted, secret-missing, …
-	Step       string `json:"step,omitempty"`
-	ExitCode   int    `json:"exitCode,omitempty"`
-	Detail     string `json:"detail,omitempty"` // one sentence, at most 500 bytes, masked
+	Deployment string            `json:"deployment"`
+	State      domain.PartState  `json:"state"`            // succeeded or failed
+	Reason     domain.PartReason `json:"reason,omitempty"` // one of the agent's, such as domain.StepFailed
+	Step       string            `json:"step,omitempty"`
+	ExitCode   int               `json:"exitCode,omitempty"`
+	Detail     string            `json:"detail,omitempty"` // one sentence, at most 500 bytes, masked
 }
 
 // PartAnswer answers one of Welcome.Unfinished that the agent is still running; a part that ended is answered with End.
@@ -135,16 +135,9 @@ type Refused struct {
 
 // Settings are what the machine's policy asks of the agent; sent again when they change.
 type Settings struct {
-	HeartbeatEvery Duration     `json:"heartbeatEvery"`
-	OfflineAfter   Duration     `json:"offlineAfter"`
-	HealthCheck    *HealthCheck `json:"healthCheck,omitempty"`
-}
-
-// HealthCheck is the script of a machine policy: exit code 0 is healthy, 1 is warning, anything else or a time-out unhealthy.
-type HealthCheck struct {
-	Every   Duration `json:"every"`
-	Timeout Duration `json:"timeout"`
-	Script  string   `json:"script"`
+	HeartbeatEvery domain.Duration     `json:"heartbeatEvery"`
+	OfflineAfter   domain.Duration     `json:"offlineAfter"`
+	HealthCheck    *domain.HealthCheck `json:"healthCheck,omitempty"`
 }
 
 // Work is a released part, offered to its machine, with all that is needed to run it.
@@ -156,18 +149,9 @@ type Work struct {
 	Release         string            `json:"release"`
 	PreviousRelease string            `json:"previousRelease,omitempty"` // actual before this part
 	Cause           string            `json:"cause"`                     // person, trigger or sweep
-	Steps           []Step            `json:"steps"`
+	Steps           []domain.Step     `json:"steps"`
 	Variables       map[string]string `json:"variables,omitempty"`
 	Secrets         []string          `json:"secrets,omitempty"` // names, looked up on the machine
-}
-
-// Step is one named step of a release; its kind is the field that is set.
-type Step struct {
-	Name    string   `json:"name"`
-	Run     string   `json:"run,omitempty"`     // shell script
-	Folder  string   `json:"folder,omitempty"`  // working folder; empty: a folder of the part's own
-	Timeout Duration `json:"timeout,omitempty"` // of one attempt; 0: 30m
-	Retries int      `json:"retries,omitempty"` // further attempts after a failed one
 }
 
 // Claimed answers a Claim. Only if Counts may the agent start.
@@ -188,17 +172,4 @@ type Told struct {
 	Log      string `json:"log"`
 	Revision int64  `json:"revision"`
 	Event    string `json:"event"`
-}
-
-// Duration is a time.Duration whose JSON form is Go's text, "30s".
-type Duration time.Duration
-
-// MarshalText writes d as Go's duration text.
-func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
-
-// UnmarshalText reads Go's duration text.
-func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	*d = Duration(v)
-	return err
 }

@@ -3,6 +3,8 @@ package resource
 import (
 	"slices"
 
+	"github.com/google/uuid"
+
 	"github.com/droverhq/drover/domain"
 )
 
@@ -36,23 +38,29 @@ type Document struct {
 	places  map[string]place
 }
 
-// Command is the wish that the thing be as the document says.
-func (d Document) Command(by string) domain.Command {
+// CommandID derives the id of the document's command from the id of the apply that it belongs to, so that a repeated
+// apply repeats each of its commands.
+func (d Document) CommandID(apply domain.ID) domain.ID {
+	return domain.ID(uuid.NewSHA1(uuid.UUID(apply), []byte(d.String())))
+}
+
+// Command brings the thing to what the document says.
+func (d Document) Command(origin domain.Origin) domain.Command {
 	switch c := d.command.(type) {
 	case domain.ApplyEnvironment:
-		c.By = by
+		c.Origin = origin
 		return c
 	case domain.ApplyPolicy:
-		c.By = by
+		c.Origin = origin
 		return c
 	case domain.ApplyProject:
-		c.By = by
+		c.Origin = origin
 		return c
 	case domain.ApplyTrigger:
-		c.By = by
+		c.Origin = origin
 		return c
 	case domain.ApplyMachine:
-		c.By = by
+		c.Origin = origin
 		return c
 	}
 	return nil

@@ -73,7 +73,7 @@ func spec(kind, spec string) string {
 }
 
 func TestEveryKeyOfEveryKindIsRead(t *testing.T) {
-	require.Equal(t, shopCommand(), readOne(t, "shop.yaml", shop).Command("ann"))
+	require.Equal(t, shopCommand(), readOne(t, "shop.yaml", shop).Command(domain.By("ann")))
 	for name, c := range map[string]struct {
 		text string
 		want domain.Command
@@ -92,22 +92,22 @@ func TestEveryKeyOfEveryKindIsRead(t *testing.T) {
 		"a machine": {spec("Machine", "{environment: production, roles: [web, api, web], policy: tame, disabled: true}"),
 			domain.ApplyMachine{Name: "x", Environment: "production", Roles: []string{"api", "web"}, Policy: "tame", Disabled: true, Origin: domain.By("ann")}},
 	} {
-		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, readOne(t, "f.yaml", c.text).Command("ann")) })
+		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, readOne(t, "f.yaml", c.text).Command(domain.By("ann"))) })
 	}
 }
 
 func TestWhatIsLeftOutIsTheDocumentedDefault(t *testing.T) {
-	project := readOne(t, "f", spec("Project", "{roles: , steps: }")).Command("").(domain.ApplyProject)
+	project := readOne(t, "f", spec("Project", "{roles: , steps: }")).Command(domain.Origin{}).(domain.ApplyProject)
 	require.Equal(t, domain.ProjectSettings{Unavailable: domain.SkipUnavailable, Attempts: 3, Backoff: domain.Duration(time.Minute)}, project.Settings)
 	require.False(t, project.Disabled)
 
-	policy := readOne(t, "f", spec("MachinePolicy", "{healthCheck: {script: ./ok}, cleanUp: {after: 1h}}")).Command("").(domain.ApplyPolicy).Settings
+	policy := readOne(t, "f", spec("MachinePolicy", "{healthCheck: {script: ./ok}, cleanUp: {after: 1h}}")).Command(domain.Origin{}).(domain.ApplyPolicy).Settings
 	require.Equal(t, domain.Duration(30*time.Second), policy.OfflineAfter)
 	require.Equal(t, domain.Duration(10*time.Minute), policy.LostAfter)
 	require.Equal(t, &domain.HealthCheck{Every: domain.Duration(time.Minute), Timeout: domain.Duration(30 * time.Second), Script: "./ok"}, policy.HealthCheck)
 	require.Equal(t, &domain.CleanUp{After: domain.Duration(time.Hour), MaxShare: 20}, policy.CleanUp)
 
-	machine := readOne(t, "f", spec("Machine", "{environment: e}")).Command("").(domain.ApplyMachine)
+	machine := readOne(t, "f", spec("Machine", "{environment: e}")).Command(domain.Origin{}).(domain.ApplyMachine)
 	require.Equal(t, domain.DefaultPolicy, machine.Policy)
 }
 
@@ -120,13 +120,13 @@ func TestManyWaysToWriteTheSameAreTheSame(t *testing.T) {
 		"between markers":                 "%YAML 1.2\n---\n" + shop + "...\n",
 		"behind a comment and two breaks": "# hello\n---\n\n---\n# nothing here\n---\n" + shop + "---\n",
 	} {
-		t.Run(name, func(t *testing.T) { require.Equal(t, want, readOne(t, "f.yaml", text).Command("ann")) })
+		t.Run(name, func(t *testing.T) { require.Equal(t, want, readOne(t, "f.yaml", text).Command(domain.By("ann"))) })
 	}
 	t.Run("with an anchor, an alias and a merge", func(t *testing.T) {
 		doc := readOne(t, "f", spec("Project", "{variables: &v {A: 1, B: 2}, steps: [&s {name: a, run: ./a, timeout: 1m}, {<<: *s, name: b}]}"))
 		require.Equal(t, []domain.Step{
 			{Name: "a", Run: "./a", Timeout: domain.Duration(time.Minute)}, {Name: "b", Run: "./a", Timeout: domain.Duration(time.Minute)},
-		}, doc.Command("").(domain.ApplyProject).Settings.Steps)
+		}, doc.Command(domain.Origin{}).(domain.ApplyProject).Settings.Steps)
 	})
 }
 
@@ -146,7 +146,7 @@ func TestJSONIsReadAsYAMLIs(t *testing.T) {
 }
 `
 	for _, name := range []string{"shop.json", "stdin"} {
-		require.Equal(t, shopCommand(), readOne(t, name, text).Command("ann"))
+		require.Equal(t, shopCommand(), readOne(t, name, text).Command(domain.By("ann")))
 	}
 	docs, err := Read("two.json", strings.NewReader(text+strings.Replace(text, "shop", "blog", 1)))
 	require.NoError(t, err)
@@ -367,7 +367,7 @@ func FuzzRead(f *testing.F) {
 		}
 		for _, doc := range docs {
 			require.NotEmpty(t, doc.Name)
-			require.Equal(t, doc.Command(""), again(t, doc).Command(""))
+			require.Equal(t, doc.Command(domain.Origin{}), again(t, doc).Command(domain.Origin{}))
 		}
 	})
 }

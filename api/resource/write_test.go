@@ -90,7 +90,7 @@ func TestWhatIsWrittenIsReadAsTheSame(t *testing.T) {
 					t.Skip("the domain refuses it")
 				}
 				read := again(t, doc)
-				require.Equal(t, doc.Command("ann"), read.Command("ann"))
+				require.Equal(t, doc.Command(domain.By("ann")), read.Command(domain.By("ann")))
 				require.Equal(t, kind, read.Kind)
 				require.Empty(t, Diff(doc, read))
 			})
@@ -100,7 +100,7 @@ func TestWhatIsWrittenIsReadAsTheSame(t *testing.T) {
 
 // valid says whether the domain takes the document; control characters in steps are not text for it.
 func valid(doc Document) bool {
-	switch c := doc.Command("").(type) {
+	switch c := doc.Command(domain.Origin{}).(type) {
 	case domain.ApplyProject:
 		return c.Settings.Check() == nil
 	case domain.ApplyPolicy:

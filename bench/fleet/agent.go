@@ -13,6 +13,7 @@ import (
 
 	"github.com/droverhq/drover/agent"
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 )
 
 // dialWithin bounds the way to a welcome, as that of the real agent.
@@ -132,7 +133,7 @@ func (a *Agent) welcome(w *wire) error {
 	}
 	a.fleet.connected.Add(1)
 	for _, part := range m.Welcome.Unfinished { // what was claimed before the connection was lost has succeeded
-		if err := w.send(message(client.FromAgent{End: &client.End{Deployment: part.Deployment, State: "succeeded"}})); err != nil {
+		if err := w.send(message(client.FromAgent{End: &client.End{Deployment: part.Deployment, State: domain.PartSucceeded}})); err != nil {
 			return err
 		}
 	}
@@ -175,7 +176,7 @@ func (a *Agent) take(w *wire, m client.ToAgent) error {
 			return a.claim()
 		}
 	case m.Claimed != nil && m.Claimed.Counts:
-		return w.send(message(client.FromAgent{End: &client.End{Deployment: m.Claimed.Deployment, State: "succeeded"}}))
+		return w.send(message(client.FromAgent{End: &client.End{Deployment: m.Claimed.Deployment, State: domain.PartSucceeded}}))
 	case m.Ended != nil:
 		a.succeeded(*m.Ended)
 	case m.Refused != nil:

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/internal/config"
 	"github.com/droverhq/drover/internal/server"
 )
@@ -26,7 +27,7 @@ const patience = 5 * time.Second
 // connect finds out which servers are asked, and with which token: those of the flags, else those of
 // the client context. A server that is named changes the address, never the token.
 func (s *shell) connect(ctx context.Context) (c *client.Client, err error) {
-	c = &client.Client{Servers: s.servers, Token: s.token}
+	c = &client.Client{Servers: s.servers, Token: s.token, Via: domain.ViaCLI}
 	ca := s.ca
 	if c.Token == "" || len(c.Servers) == 0 {
 		found, err := s.context(ctx)

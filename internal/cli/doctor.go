@@ -9,9 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/droverhq/drover/api"
+	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/internal/clock"
 	"github.com/droverhq/drover/internal/config"
@@ -22,8 +23,8 @@ import (
 
 // examined is what `doctor -o json` prints.
 type examined struct {
-	Worst    explain.Severity  `json:"worst"`
-	Findings []explain.Finding `json:"findings"`
+	Worst    doctor.Severity  `json:"worst"`
+	Findings []doctor.Finding `json:"findings"`
 }
 
 func doctorVerb(s *shell) *cobra.Command {
@@ -61,7 +62,7 @@ func doctorVerb(s *shell) *cobra.Command {
 }
 
 // once leaves out what two of them found alike: a server on this machine sees the same disk.
-func once(found []explain.Finding) (kept []explain.Finding) {
+func once(found []doctor.Finding) (kept []doctor.Finding) {
 	for _, f := range found {
 		if !slices.Contains(kept, f) {
 			kept = append(kept, f)
@@ -71,8 +72,8 @@ func once(found []explain.Finding) (kept []explain.Finding) {
 }
 
 // examined prints the findings, and fails the command if one of them is bad.
-func (s *shell) examined(found []explain.Finding) error {
-	worst := explain.Worst(found)
+func (s *shell) examined(found []doctor.Finding) error {
+	worst := doctor.Worst(found)
 	if s.structured() {
 		if err := s.value(examined{Worst: worst, Findings: found}); err != nil {
 			return err
@@ -80,12 +81,12 @@ func (s *shell) examined(found []explain.Finding) error {
 	} else if err := s.findings(found); err != nil {
 		return err
 	}
-	if worst != explain.Bad {
+	if worst != doctor.Bad {
 		return nil
 	}
 	bad := 0
 	for _, f := range found {
-		if f.Severity == explain.Bad {
+		if f.Severity == doctor.Bad {
 			bad++
 		}
 	}
@@ -93,8 +94,8 @@ func (s *shell) examined(found []explain.Finding) error {
 }
 
 // findings draws them as a table of which nothing is cut: what is to be done stands at the end of a line.
-func (s *shell) findings(found []explain.Finding) error {
-	t, columns := explain.FindingsTable(found), explain.Unlimited
+func (s *shell) findings(found []doctor.Finding) error {
+	t, columns := doctor.FindingsTable(found), explain.Unlimited
 	if s.output == "" && !isTerminal(s.Out) {
 		columns, t.Header = 0, nil
 	}
@@ -105,7 +106,7 @@ func (s *shell) findings(found []explain.Finding) error {
 }
 
 // examineServers asks every server that is known, all at once, and looks at the way to them.
-func (s *shell) examineServers(ctx context.Context) (found []explain.Finding) {
+func (s *shell) examineServers(ctx context.Context) (found []doctor.Finding) {
 	servers, token, ca, found := s.known()
 	visits := make([]visit, len(servers))
 	var all sync.WaitGroup
@@ -119,7 +120,7 @@ func (s *shell) examineServers(ctx context.Context) (found []explain.Finding) {
 		listed, _ = config.ContextsPath()
 	}
 	found = append(found, doubles(visits, listed)...)
-	var told []explain.Finding // by servers, each once
+	var told []doctor.Finding // by servers, each once
 	for _, v := range visits {
 		found = append(found, v.findings(Version(), others, listed)...)
 		for _, f := range v.checkup.Findings {
@@ -137,7 +138,7 @@ func (s *shell) examineServers(ctx context.Context) (found []explain.Finding) {
 
 // known are the servers, the token and the authorities that another command would use, without any wait for a server that
 // is only just starting.
-func (s *shell) known() (servers []string, token, ca string, found []explain.Finding) {
+func (s *shell) known() (servers []string, token, ca string, found []doctor.Finding) {
 	servers, token, ca = s.servers, s.token, s.ca
 	if path, err := config.ContextsPath(); err == nil {
 		all, err := config.ReadContexts(path)
@@ -147,35 +148,35 @@ func (s *shell) known() (servers []string, token, ca string, found []explain.Fin
 		}
 		switch c := all.For(named); {
 		case err != nil:
-			found = append(found, explain.Unreadable(err.Error(), "mv "+path+" "+path+".bad && drover server"))
+			found = append(found, doctor.Unreadable(err.Error(), "mv "+path+" "+path+".bad && drover server"))
 		case c != nil:
 			servers, token, ca = or(servers, c.Servers), cmp.Or(token, c.Token), cmp.Or(ca, c.CA)
 		case token == "":
-			found = append(found, explain.NoContext(path))
+			found = append(found, doctor.NoContext(path))
 		}
 	}
 	return or(servers, []string{"http://" + server.DefaultListen}), token, ca, found
 }
 
 // examineLog opens a log and looks at it as a server would.
-func (s *shell) examineLog(ctx context.Context, address string) []explain.Finding {
+func (s *shell) examineLog(ctx context.Context, address string) []doctor.Finding {
 	verify := "drover log verify --log " + server.Redacted(address) // findings are pasted into other people's windows
 	opened, err := s.openLog(ctx, address)
 	if err != nil {
-		f := explain.Unreadable(asFailure(err).text, verify)
+		f := doctor.Unreadable(asFailure(err).text, verify)
 		f.Check = "log"
-		return []explain.Finding{f}
+		return []doctor.Finding{f}
 	}
 	defer opened.Close()
 	e, err := engine.Open(ctx, engine.Config{Log: opened, Clock: clock.New(), Server: ids.New()})
 	if err != nil {
-		f := explain.Unreadable(err.Error(), verify)
+		f := doctor.Unreadable(err.Error(), verify)
 		f.Check = "log"
-		return []explain.Finding{f}
+		return []doctor.Finding{f}
 	}
-	vitals := explain.Vitals{Now: clock.New().Now(), Self: domain.ID{}, Version: Version(), Place: server.PlaceOf(address, ""),
-		Log: api.TailOf(ctx, opened, e.Back(1000))}
-	var checkup explain.Checkup
-	e.Judge(func(v *projections.View, age projections.Age) { checkup = explain.Examine(v, age, vitals) })
+	vitals := doctor.Vitals{Now: clock.New().Now(), Self: domain.ID{}, Version: Version(), Place: server.PlaceOf(address, ""),
+		Log: doctor.LogOf(eventlog.VerifyTail(ctx, opened, e.Back(doctor.TailEvents), doctor.TailMost))}
+	var checkup doctor.Checkup
+	e.Judge(func(v *projections.View, age projections.Age) { checkup = doctor.Examine(v, age, vitals) })
 	return checkup.Findings
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/internal/config"
 	"github.com/droverhq/drover/internal/server"
@@ -23,7 +24,7 @@ import (
 type visit struct {
 	address      string
 	asked, ended time.Time
-	checkup      explain.Checkup
+	checkup      doctor.Checkup
 	known        explain.List[explain.Server] // those that have begun in its log
 	problem      error
 	lives        bool      // it says so itself, whatever else it says
@@ -89,18 +90,18 @@ func (v visit) knows(server string) bool {
 
 // doubles finds addresses behind which there are two logs, although a client takes them for one. path is the file that
 // lists them; empty: a person has.
-func doubles(visits []visit, path string) (found []explain.Finding) {
+func doubles(visits []visit, path string) (found []doctor.Finding) {
 	visits = slices.DeleteFunc(slices.Clone(visits), func(v visit) bool { return !v.answered() })
 	for i, v := range visits {
 		if i > 0 && (!v.knows(visits[0].checkup.Server) || !visits[0].knows(v.checkup.Server)) {
-			found = append(found, explain.TwoLogs(visits[0].address, v.address, path))
+			found = append(found, doctor.TwoLogs(visits[0].address, v.address, path))
 		}
 	}
 	return found
 }
 
 // findings are those about the way to the server; others says whether another server has answered.
-func (v visit) findings(version string, others bool, path string) (found []explain.Finding) {
+func (v visit) findings(version string, others bool, path string) (found []doctor.Finding) {
 	u, err := url.Parse(v.address)
 	if v.problem != nil {
 		f := asFailure(v.problem)
@@ -108,25 +109,25 @@ func (v visit) findings(version string, others bool, path string) (found []expla
 			f.hint = "drover server (on that machine), or name another one with --server URL"
 		}
 		if unreached(v.problem) && others && path != "" {
-			f.hint = "drover server (on that machine); if it is gone for good: " + explain.Forget(v.address, path)
+			f.hint = "drover server (on that machine); if it is gone for good: " + doctor.Forget(v.address, path)
 		}
-		silent := explain.SilentServer(v.address, f.text, f.hint, others && !v.lives)
+		silent := doctor.SilentServer(v.address, f.text, f.hint, others && !v.lives)
 		if v.lives && f.kind == client.NotFound {
-			silent = explain.VersionFinding("server "+v.address, "older than this program's (it cannot examine itself)", "this program", version)
+			silent = doctor.VersionFinding("server "+v.address, "older than this program's (it cannot examine itself)", "this program", version)
 			silent.Check = "versions"
 		}
-		return []explain.Finding{silent}
+		return []doctor.Finding{silent}
 	}
-	found = append(found, explain.AnsweringServer(v.address, v.checkup.Version, v.ended.Sub(v.asked)))
+	found = append(found, doctor.AnsweringServer(v.address, v.checkup.Version, v.ended.Sub(v.asked)))
 	switch {
 	case !v.until.IsZero():
-		found = append(found, explain.CertificateFinding(v.address, v.until, v.ended))
+		found = append(found, doctor.CertificateFinding(v.address, v.until, v.ended))
 	case err == nil && u.Scheme == "http":
-		found = append(found, explain.NoTLS(v.address, server.Loopback(u.Hostname())))
+		found = append(found, doctor.NoTLS(v.address, server.Loopback(u.Hostname())))
 	}
-	found = append(found, explain.HereClock(v.address, v.asked, v.ended, v.checkup.Time))
+	found = append(found, doctor.HereClock(v.address, v.asked, v.ended, v.checkup.Time))
 	if v.checkup.Version != version {
-		f := explain.VersionFinding("this program", version, "server "+v.address, v.checkup.Version)
+		f := doctor.VersionFinding("this program", version, "server "+v.address, v.checkup.Version)
 		f.Check = "versions"
 		found = append(found, f)
 	}
@@ -134,7 +135,7 @@ func (v visit) findings(version string, others bool, path string) (found []expla
 }
 
 // examineFiles looks at drover's files on this machine: what holds secrets is its owner's alone, and there is room.
-func (s *shell) examineFiles(data string) (found []explain.Finding) {
+func (s *shell) examineFiles(data string) (found []doctor.Finding) {
 	if path, err := config.ContextsPath(); err == nil {
 		found = append(found, secretFile(path, "tokens")...)
 	}
@@ -148,19 +149,19 @@ func (s *shell) examineFiles(data string) (found []explain.Finding) {
 		return found
 	}
 	if free, total := server.Free(data); total > 0 {
-		found = append(found, explain.HereDisk(data, free, total)...)
+		found = append(found, doctor.HereDisk(data, free, total)...)
 	}
 	return append(found, secretFile(filepath.Join(data, "secrets.env"), "secrets of steps")...)
 }
 
 // secretFile looks at a file with secrets; nothing where there is none.
-func secretFile(path, what string) []explain.Finding {
+func secretFile(path, what string) []doctor.Finding {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return []explain.Finding{explain.Unreadable(err.Error(), "ls -l "+path)}
+		return []doctor.Finding{doctor.Unreadable(err.Error(), "ls -l "+path)}
 	}
-	return []explain.Finding{explain.SecretFile(path, what, info.Mode())}
+	return []doctor.Finding{doctor.SecretFile(path, what, info.Mode())}
 }

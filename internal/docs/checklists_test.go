@@ -70,11 +70,11 @@ var wordless = map[string]string{
 
 func TestEveryWishHasATestADoorAndAWord(t *testing.T) {
 	tests := sources(t, "domain/*_test.go", true) + sources(t, "engine/*_test.go", true)
-	doors := sources(t, "api/*.go", false) + sources(t, "api/resource/*.go", false)
+	doors := sources(t, "api/*.go", false) + sources(t, "api/resource/*.go", false) + sources(t, "agents/*.go", false)
 	words := sources(t, "scenario/*.go", false)
 	for _, command := range found(sources(t, "domain/*.go", false), `(?m)^func \(c (\w+)\) Decide\(`) {
 		require.Containsf(t, tests, command+"{", "domain.%s is in no test of domain", command)
-		require.Containsf(t, doors, "domain."+command+"{", "nobody can send a domain.%s: give it a route in api", command)
+		require.Containsf(t, doors, "domain."+command+"{", "nobody can send a domain.%s: give it a route in api, or send it in agents", command)
 		if wordless[command] == "" {
 			require.Containsf(t, words, "domain."+command+"{", "scenario/verbs.go has no word for domain.%s", command)
 		}

@@ -45,12 +45,22 @@ var table = []rule{
 		reason: "the engine is the only place that appends, and knows no door"},
 	{folder: "explain", may: []string{"domain", "eventlog", "projections", "policies", "triggers", "rollout"},
 		reason: "what people are shown is a pure function of views and verdicts"},
-	{folder: "api/client", may: []string{"explain", "domain", "eventlog", "projections", "policies", "triggers", "rollout"},
-		reason: "a client knows shapes, and nothing of a server"},
+	{folder: "doctor", may: []string{"domain", "eventlog", "projections", "policies", "triggers", "rollout", "explain"},
+		never:  []string{"net/http", "os/exec", "database/sql", "go.uber.org/zap"},
+		reason: "a finding is a pure function of a view and of vitals that others collected"},
+	{folder: "api/client", may: []string{"domain"}, reason: "a client shares the types of the wire with a server, and nothing else"},
 	{folder: "api/resource", may: []string{"domain"}, reason: "files are commands of the domain in another spelling"},
-	{folder: "api", may: []string{"engine", "projections", "domain", "explain", "rollout", "triggers", "policies", "eventlog"},
-		reason: "the door asks the engine, and no backend"},
-	{folder: "agent", may: []string{"api/client"}, never: []string{"database/sql"},
+	{folder: "api/problem", may: []string{"api/client", "api/resource", "domain", "engine", "eventlog", "projections", "policies", "triggers", "rollout"},
+		reason: "a problem is made of errors of the domain, the engine and the log, and of no transport"},
+	{folder: "access", may: behindTheDoors("api/client", "api/resource", "api/problem", "doctor"),
+		reason: "who a caller is depends on tokens in the view, and on no route"},
+	{folder: "query", may: behindTheDoors("api/client", "api/resource", "api/problem", "doctor", "access"), never: []string{huma},
+		reason: "reads are answered with plain values, whoever asks; HTTP is the business of api"},
+	{folder: "agents", may: behindTheDoors("api/client", "api/resource", "api/problem", "doctor", "access"), never: []string{huma},
+		reason: "agents are served over two ways by one code; the routes of plain HTTP are the business of api"},
+	{folder: "api", may: behindTheDoors("doctor", "access", "query", "agents"),
+		reason: "routes ask access, query, agents and the engine, and no backend"},
+	{folder: "agent", may: []string{"api/client", "domain"}, never: []string{"database/sql"},
 		reason: "an agent speaks the protocol and knows nothing of what is decided; it must stay small"},
 	{folder: "scenario", may: []string{"domain", "eventlog", "projections", "policies", "triggers", "rollout", "engine", "explain", "api/resource"},
 		never: []string{"testing"}, reason: "scenarios run the real engine on a log in memory, and are shipped"},
@@ -65,9 +75,17 @@ var table = []rule{
 
 // aside are imports that the table allows one package alone.
 var aside = map[string][]string{
-	"agent":    {"explain", "domain", "eventlog", "projections", "policies", "triggers", "rollout"}, // what api/client brings along
 	"scenario": {"eventlog/memory"},
-	"api":      {"internal/ids"}, // tokens are made in one place
+	"api":      {"internal/ids", "internal/drain"}, // tokens are made in one place, streams are drained as agents are
+	"agents":   {"internal/ids", "internal/drain"}, // sessions by plain HTTP get their id from the server
+}
+
+// huma is the library of HTTP routes.
+const huma = "github.com/danielgtaylor/huma/v2"
+
+// behindTheDoors are the folders that whatever serves callers may reach, with more.
+func behindTheDoors(more ...string) []string {
+	return append([]string{"engine", "explain", "domain", "eventlog", "projections", "policies", "triggers", "rollout"}, more...)
 }
 
 type listed struct {
@@ -107,9 +125,15 @@ func TestTheTableRefusesWhatIsNotInIt(t *testing.T) {
 		{path: "triggers", deps: []string{module + "engine"}},
 		{path: "eventlog/sqlite", deps: []string{module + "domain"}},
 		{path: "agent/run", deps: []string{module + "engine"}},
+		{path: "agent", deps: []string{module + "projections"}},
+		{path: "explain", deps: []string{module + "doctor"}},
 		{path: "scenario", deps: []string{"testing"}},
 		{path: "scenario", deps: []string{module + "eventlog/sqlite"}},
 		{path: "api", deps: []string{module + "internal/server"}},
+		{path: "query", deps: []string{module + "api"}},
+		{path: "query", deps: []string{huma}},
+		{path: "agents", deps: []string{module + "query"}},
+		{path: "access", deps: []string{module + "agents"}},
 		{path: "engine", deps: []string{module + "eventlog/sqlite"}},
 		{path: "rollout", deps: []string{module + "projections/projectionstest"}},
 		{path: "internal/server", deps: []string{module + "eventlog/eventlogtest"}},

@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/droverhq/drover/api"
+	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/api/client"
 )
 
@@ -69,7 +69,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		from := api.OwnerOf(conn.RemoteAddr().String())
+		from := access.OwnerOf(conn.RemoteAddr().String())
 		if full := b.enter(from); full != nil {
 			b.complain(full)
 			b.turnAway(conn, full)

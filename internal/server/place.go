@@ -5,13 +5,13 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/doctor"
 )
 
 // PlaceOf says where the log at a URL lies, and how much room there is.
-func PlaceOf(address, data string) explain.Place {
+func PlaceOf(address, data string) doctor.Place {
 	address = addressOf(address, data)
-	place := explain.Place{}
+	place := doctor.Place{}
 	place.Kind, _, _ = strings.Cut(address, ":")
 	path, ok := LogFile(address)
 	if !ok {

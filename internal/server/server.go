@@ -9,16 +9,20 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/droverhq/drover/access"
+	"github.com/droverhq/drover/agents"
 	"github.com/droverhq/drover/api"
+	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
-	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/internal/ids"
 	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/query"
 )
 
 // What a server does unless it is told otherwise.
@@ -87,6 +91,7 @@ type run struct {
 	log      *room
 	copies   func(context.Context) (*api.Copy, error) // nil: the log is no file
 	engine   *engine.Engine
+	agents   *agents.Hub
 	api      *api.API
 	watchdog *watchdog
 	kicks    chan struct{}
@@ -186,8 +191,8 @@ func (r *run) open(ctx context.Context) (err error) {
 		Log: r.log, Clock: r.clock, Server: ids.New(), Version: r.config.Version, Address: r.endpoint.afar,
 		Logger: r.logger.Named("engine"), Parallel: appendsAtOnce, Jitter: jitter, Snapshots: kept, Program: program,
 		OnTouched: func(machines map[string]struct{}) {
-			if r.api != nil { // nobody is connected while the log is folded
-				r.api.Touched(machines)
+			if r.agents != nil { // no agent is connected while the log is folded
+				r.agents.Touched(machines)
 			}
 		},
 	})
@@ -209,10 +214,20 @@ func (r *run) open(ctx context.Context) (err error) {
 		r.engine.RestartSilence()
 		r.logger.Warn("this server was stopped for a while; it counts all silence anew", zap.Duration("late", by))
 	}}
-	r.api = api.New(api.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Logger: r.logger.Named("api"), Kick: r.kick, Ready: r.log.Ready, Version: r.config.Version,
-		Backup: r.copies, Place: func() explain.Place { return PlaceOf(r.config.Log, r.config.Data) }})
+	r.doors()
 	r.leaveContext(ctx)
 	return nil
+}
+
+// doors prepares what agents and people talk to.
+func (r *run) doors() {
+	logger, callers := r.logger.Named("api"), access.New(r.engine, r.clock)
+	queries := query.New(query.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, Ready: r.log.Ready, Version: r.config.Version,
+		Place: func() doctor.Place { return PlaceOf(r.config.Log, r.config.Data) }, Versions: func() map[string]int { return r.agents.Versions() }})
+	r.agents = agents.New(agents.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, Logger: logger, Kick: r.kick,
+		OutputArrived: queries.OutputArrived})
+	r.api = api.New(api.Config{Engine: r.engine, Clock: r.clock, Access: callers, Queries: queries, Agents: r.agents, Logger: logger, Kick: r.kick,
+		Version: r.config.Version, Backup: r.copies})
 }
 
 // serve is the time in which the server works.
@@ -260,13 +275,21 @@ func (r *run) stop(door *http.Server) {
 	if r.accompanied() {
 		notice = time.After(noticeFor)
 	}
-	r.api.Drain(ctx)
+	r.drain(ctx)
 	<-notice
 	r.endpoint.close()
 	if err := door.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) { // the listener was closed above
 		r.logger.Warn("some requests were cut off", zap.Error(err))
 		_ = door.Close()
 	}
+}
+
+// drain ends live streams and agents' connections, and takes no more of them.
+func (r *run) drain(ctx context.Context) {
+	var both sync.WaitGroup
+	both.Go(func() { r.api.Drain(ctx) })
+	both.Go(func() { r.agents.Drain(ctx) })
+	both.Wait()
 }
 
 // accompanied says whether another server of this log runs.

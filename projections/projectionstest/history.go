@@ -149,3 +149,14 @@ func (h *History) End(deployment domain.ID, machine string, state domain.PartSta
 	}
 	h.Add(domain.PartStream(deployment, machine), end)
 }
+
+// Attempt is an automatic deployment of a release of project shop to one machine, whose part ends so.
+func (h *History) Attempt(machine, release string, state domain.PartState, reason domain.PartReason) domain.ID {
+	h.t.Helper()
+	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production", Release: release, Reason: "behind",
+		Machines: []domain.DeploymentMachine{{Name: machine, Triggers: []string{"joins"}, Reason: "behind"}}})
+	h.Claim(d, machine)
+	h.End(d, machine, state, reason)
+	h.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentState(state)})
+	return d
+}

@@ -1,4 +1,4 @@
-package api
+package agents
 
 import (
 	"context"
@@ -12,17 +12,17 @@ import (
 )
 
 const (
-	// maxPartBytes bounds the output of a part: what an agent cuts its own to, and a piece for the lines that say so.
+	// maxPartBytes bounds the output of a part: the bound of agents themselves, and a piece for their note about the cut.
 	maxPartBytes = 16<<20 + eventlog.MaxChunkBytes
 	// maxSequence bounds how many pieces that may be. A step that prints little at a time makes ten a second.
 	maxSequence = 1 << 20
-	// maxCounted bounds the memory; beyond it all are counted anew.
+	// maxCounted bounds the memory; beyond it all are counted again from the log.
 	maxCounted = 4096
 )
 
-// counts knows how much output of each part is kept, whatever its agent says.
+// counts knows how much output of each part is stored, whatever its agent says.
 type counts struct {
-	mu sync.Mutex
+	mu sync.Mutex // guards by
 	by map[countKey]*count
 }
 
@@ -33,7 +33,7 @@ type countKey struct {
 
 // count is the output of one part: its bytes, and a bit for each piece in them.
 type count struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards what follows
 	begun bool
 	bytes int
 	seen  []uint64
@@ -57,13 +57,14 @@ func (c *counts) forget(key countKey) {
 	delete(c.by, key)
 }
 
-// room says whether one more piece of a part's output may be kept. One that came before always may: it is kept once.
-func (a *API) room(ctx context.Context, key countKey, sequence int64, size int) (bool, error) {
-	c := a.counts.of(key)
+// fits says whether one more piece of a part's output may be stored. A repeated piece always may: it is stored once.
+func (h *Hub) fits(ctx context.Context, key countKey, sequence int64, size int) (bool, error) {
+	c := h.counts.of(key)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.begun { // another server, or this one before it was started anew, may have taken some
-		for chunk, err := range a.cfg.Log.Items(ctx, eventlog.Output, eventlog.OutputKey(uuid.UUID(key.deployment), key.machine), 0, 0) {
+		stored := eventlog.OutputKey(uuid.UUID(key.deployment), key.machine)
+		for chunk, err := range h.cfg.Log.Items(ctx, eventlog.Output, stored, 0, 0) {
 			if err != nil {
 				return false, fmt.Errorf("count the output of machine %s: %w", key.machine, err)
 			}
@@ -74,7 +75,7 @@ func (a *API) room(ctx context.Context, key countKey, sequence int64, size int) 
 	return c.add(sequence, size), nil
 }
 
-// add counts a piece if there is room for it and says whether there is.
+// add counts a piece if it fits, and says whether it does.
 func (c *count) add(sequence int64, size int) bool {
 	word, bit := int(sequence/64), uint64(1)<<(sequence%64)
 	if word < len(c.seen) && c.seen[word]&bit != 0 {

@@ -1,4 +1,4 @@
-package explain
+package doctor
 
 import (
 	"fmt"
@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// What `drover doctor` finds on the machine that it runs on, and about the way to the servers. The servers' own findings are
-// those of Examine.
+// These findings are about the machine that `drover doctor` runs on, and the connection to the servers. The servers' own
+// findings are those of Examine.
 
-// certificateSoon is when a certificate's end is worth a word, and when it is worth a louder one.
+// certificateSoon is how long before its end a certificate is a warning.
 const certificateSoon = 14 * 24 * time.Hour
 
 // SilentServer is a server that was asked and has not answered as one; others says whether another one has.
@@ -24,8 +24,8 @@ func SilentServer(address, sentence, hint string, others bool) Finding {
 	return f
 }
 
-// TwoLogs says that two addresses that a client takes for servers of one log are not. path is the file that lists them;
-// empty: a person has.
+// TwoLogs says that two addresses that a client takes for servers of one log serve two. path is the file that lists
+// them; empty: a person named them.
 func TwoLogs(one, other, path string) Finding {
 	f := Finding{Severity: Bad, Check: "server", Seen: fmt.Sprintf("%s and %s serve two logs, such as one and its copy: a command may go to either", one, other),
 		Do: "name one of them alone with --server"}
@@ -61,7 +61,7 @@ func CertificateFinding(address string, end, now time.Time) Finding {
 	return f
 }
 
-// NoTLS says that what goes to a server can be read on the way; nothing can be read on the way to this machine itself.
+// NoTLS says that traffic to a server is not encrypted. On loopback it does not have to be.
 func NoTLS(address string, loopback bool) Finding {
 	if loopback {
 		return Finding{Severity: Fine, Check: "tls", Seen: address + " is on this machine and needs no TLS"}

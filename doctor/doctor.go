@@ -1,14 +1,17 @@
-package explain
+package doctor
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
 )
 
@@ -43,10 +46,10 @@ type Checkup struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Vitals are what a server knows beside its view. The zero value of each field is one that nobody has found out.
+// Vitals are what a server knows besides its view. The zero value of a field means unknown.
 type Vitals struct {
 	Now time.Time
-	// Self is the server that looks; zero: none runs, and a person looks at the log itself.
+	// Self is the server that examines; zero: no server runs, and a person examines the log itself.
 	Self    domain.ID
 	Version string
 	Others  []Pulse
@@ -71,10 +74,10 @@ type Pulse struct {
 	Timed bool
 }
 
-// Place is where a log lies.
+// Place is where a log is stored.
 type Place struct {
 	Kind string // sqlite, postgres, esdb, …
-	// Folder is that of the log's file; empty: it is kept elsewhere.
+	// Folder is that of the log's file; empty: the log is stored elsewhere.
 	Folder string
 	// Bytes is how much the log takes, Free and Total are of its disk; 0: not known.
 	Bytes, Free, Total uint64
@@ -89,6 +92,26 @@ type LogVitals struct {
 	Damaged, Fault string
 }
 
+// How much of the end of a log a checkup reads again.
+const (
+	// TailEvents is how many of the newest events are to be read.
+	TailEvents = 1000
+	// TailMost is how many are read at most: the read begins at a position where the fold paused.
+	TailMost = 5000
+)
+
+// LogOf are the vitals of a log whose end was read with eventlog.VerifyTail.
+func LogOf(found eventlog.Verified, err error) LogVitals {
+	vitals := LogVitals{Head: found.Head, Read: found.Events}
+	switch {
+	case errors.Is(err, eventlog.ErrDamaged):
+		vitals.Damaged = err.Error()
+	case err != nil:
+		vitals.Fault = err.Error()
+	}
+	return vitals
+}
+
 // Refused is an address from which agents or people are refused again and again.
 type Refused struct {
 	Address string // empty: whoever asks may not know
@@ -98,7 +121,7 @@ type Refused struct {
 	Last    time.Time
 }
 
-// How much is too much. People are told at these, and can act before it hurts.
+// Thresholds of findings. They leave time to act before something fails.
 const (
 	clockWarn  = 5 * time.Second
 	clockBad   = 5 * time.Minute
@@ -115,7 +138,7 @@ const (
 	named = 3
 )
 
-// Examine gives a server's findings: at least one for each check, so that one can see what was looked at.
+// Examine returns a server's findings: at least one for each check, so that readers see what was checked.
 func Examine(v *projections.View, age projections.Age, s Vitals) Checkup {
 	c := Checkup{Time: s.Now.UTC(), Server: s.Self.String(), Findings: []Finding{}, Version: s.Version, Position: v.Position.String()}
 	for _, check := range []struct {
@@ -150,7 +173,7 @@ func Examine(v *projections.View, age projections.Age, s Vitals) Checkup {
 	return c
 }
 
-// running are the checks of which only a server that runs can say something.
+// running are the checks that only a running server can make.
 var running = []string{"servers", "versions", "agents"}
 
 func always(sentence string) func(*projections.View, Vitals) string {
@@ -169,14 +192,16 @@ func Worst(findings []Finding) Severity {
 }
 
 // FindingsTable is `drover doctor`.
-func FindingsTable(list []Finding) Table {
-	return table("SEVERITY CHECK SEEN DO", list, func(f Finding) []string {
-		return []string{string(f.Severity), f.Check, f.Seen, dash(f.Do)}
-	})
+func FindingsTable(list []Finding) explain.Table {
+	t := explain.Table{Header: []string{"SEVERITY", "CHECK", "SEEN", "DO"}}
+	for _, f := range list {
+		t.Rows = append(t.Rows, []string{string(f.Severity), f.Check, f.Seen, cmp.Or(f.Do, "-")})
+	}
+	return t
 }
 
 // ClockFinding compares two clocks: ahead is by how much whose clock is ahead of the clock of to, within about give.
-// It is false where nothing is worth a word.
+// It is false if they agree well enough.
 func ClockFinding(whose, to string, ahead, give time.Duration) (Finding, bool) {
 	off := ahead.Abs() - give
 	if off <= clockWarn {
@@ -233,7 +258,7 @@ func disk(_ *projections.View, _ projections.Age, s Vitals) []Finding {
 	return DiskFindings(s.Place.Folder, s.Place.Free, s.Place.Total)
 }
 
-// DiskFindings judges the disk that a folder is on; none where there is room.
+// DiskFindings judges the disk that a folder is on; it returns none if there is room.
 func DiskFindings(folder string, free, total uint64) []Finding {
 	f := Finding{Severity: Warn, Seen: fmt.Sprintf("%s of %s are free in %s", bytes(free), bytes(total), folder),
 		Do: "du -xh " + shellWord(folder) + " | sort -h | tail (shows what takes the room)"}
@@ -270,8 +295,8 @@ func logFindings(v *projections.View, _ projections.Age, s Vitals) (found []Find
 	if s.Doubt != "" {
 		add(s.Doubt, "drover log accept-restore (after a look at which backup was restored)")
 	}
-	for _, stream := range namesAfter(v.Aside, "") {
-		add(setAside(v.Aside[stream]), "drover log clear "+shellWord(stream))
+	for _, stream := range sorted(v.Aside) {
+		add(explain.SetAside(v.Aside[stream]), "drover log clear "+shellWord(stream))
 	}
 	return found
 }
@@ -281,7 +306,7 @@ func fineLog(v *projections.View, s Vitals) string {
 	if s.Place.Bytes > 0 {
 		parts = append(parts, bytes(s.Place.Bytes))
 	}
-	parts = append(parts, "head "+at(max(s.Log.Head, v.Position)), fmt.Sprintf("the newest %s are whole", counting(s.Log.Read, "event")))
+	parts = append(parts, "head "+"#"+max(s.Log.Head, v.Position).String(), fmt.Sprintf("the newest %s are whole", counting(s.Log.Read, "event")))
 	if !s.Self.IsZero() {
 		parts = append(parts, "it takes writes")
 	}
@@ -302,6 +327,9 @@ func fineServers(_ *projections.View, s Vitals) string {
 	return fmt.Sprintf("%s of this log, each with a lease of a moment ago", counting(1+len(s.Others), "server"))
 }
 
+// sorted returns the keys of m in order.
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
 // serverName is a server as people know it.
 func serverName(v *projections.View, id domain.ID) string {
 	name := "server " + id.String()
@@ -317,7 +345,7 @@ func versions(v *projections.View, _ projections.Age, s Vitals) (found []Finding
 			found = append(found, VersionFinding(serverName(v, other.Server), o.Facts.Version, serverName(v, s.Self), s.Version))
 		}
 	}
-	for _, version := range namesAfter(s.Agents, "") {
+	for _, version := range sorted(s.Agents) {
 		if version != s.Version {
 			found = append(found, VersionFinding(counting(s.Agents[version], "connected agent"), version, serverName(v, s.Self), s.Version))
 		}
@@ -360,7 +388,7 @@ func refusedAgents(_ *projections.View, _ projections.Age, s Vitals) (found []Fi
 }
 
 func tokens(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
-	for _, id := range namesAfter(v.Tokens, "") {
+	for _, id := range sorted(v.Tokens) {
 		t := v.Tokens[id]
 		until := t.Settings.Until
 		switch {

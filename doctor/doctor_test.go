@@ -1,4 +1,4 @@
-package explain
+package doctor
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package explain
+package doctor
 
 import (
 	"cmp"
@@ -9,27 +9,29 @@ import (
 	"time"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/triggers"
 )
 
-// references finds names of things that do not exist. A command is refused where it names one, so these come about where two
-// people were at it at once; what names them is inert.
+// references finds dangling references. A command that names something that does not exist is refused, so these come
+// about when two people change things at once. What has a dangling reference does nothing.
 func references(v *projections.View, _ projections.Age, _ Vitals) (found []Finding) {
-	for _, name := range namesAfter(v.Machines, "") {
+	for _, name := range sorted(v.Machines) {
 		found = append(found, machineReferences(v, v.Machines[name])...)
 	}
 	roles := rolesIn(v)
-	for _, p := range projectsOf(v) {
+	for _, name := range sorted(v.Projects) {
+		p := v.Projects[name]
 		found = append(found, roleReferences("project "+p.Name, p.Settings.Roles, roles, "project "+shellWord(p.Name))...)
-		for _, name := range namesAfter(p.Triggers, "") {
+		for _, name := range sorted(p.Triggers) {
 			found = append(found, triggerReferences(v, p, p.Triggers[name], roles)...)
 		}
-		for _, environment := range namesAfter(p.Environments, "") {
+		for _, environment := range sorted(p.Environments) {
 			found = append(found, pinReferences(v, p, environment)...)
 		}
 	}
-	for _, id := range namesAfter(v.Tokens, "") {
+	for _, id := range sorted(v.Tokens) {
 		found = append(found, tokenReferences(v, v.Tokens[id])...)
 	}
 	return bounded(found)
@@ -67,7 +69,7 @@ func rolesIn(v *projections.View) map[string]bool {
 	return roles
 }
 
-// roleReferences are roles that no machine has; a fleet without machines has none, and that is no mistake.
+// roleReferences are roles that no machine has. In a fleet without machines that is no mistake.
 func roleReferences(who string, wanted []string, roles map[string]bool, thing string) (found []Finding) {
 	for _, role := range wanted {
 		if len(roles) == 0 || roles[role] {
@@ -81,7 +83,7 @@ func roleReferences(who string, wanted []string, roles map[string]bool, thing st
 
 func triggerReferences(v *projections.View, p *projections.Project, t *domain.Trigger, roles map[string]bool) (found []Finding) {
 	thing := "trigger " + shellWord(p.Name+"/"+t.Name)
-	for _, environment := range trigger(v, p, t, 0).Missing {
+	for _, environment := range explain.MissingEnvironments(v, t) {
 		found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("trigger %s/%s names environment %s, which does not exist", p.Name, t.Name, environment),
 			Do: fmt.Sprintf("drover get %s -o yaml > file.yaml (mend it, then: drover apply -f file.yaml)", thing)})
 	}
@@ -112,7 +114,7 @@ func tokenReferences(v *projections.View, t *domain.Token) (found []Finding) {
 	return found
 }
 
-// late are the machines that are behind for long for one reason.
+// late are the machines of a project that have been behind for long for one reason.
 type late struct {
 	project  string
 	reason   triggers.Reason
@@ -124,15 +126,16 @@ type late struct {
 // alone are the reasons for which automation does not go on by itself.
 var alone = map[triggers.Reason]bool{triggers.RetriesExhausted: true, triggers.MadeUnhealthy: true}
 
-// machinesBehind finds machines that are behind for long, a line for each project and reason. What a person holds is told
-// with the choices, and what the next tick deploys is on its way.
+// machinesBehind finds machines that have been behind for long, a line for each project and reason. Machines that a
+// person holds are findings of choices, and those that the next tick deploys to need none.
 func machinesBehind(v *projections.View, age projections.Age, s Vitals) (found []Finding) {
 	all := map[string]*late{}
-	for _, p := range projectsOf(v) {
+	for _, name := range sorted(v.Projects) {
+		p := v.Projects[name]
 		since := wantedSince(v, p)
 		for _, m := range v.Machines {
 			behind := s.Now.Sub(behindSince(v, p, m, since[m.Environment]))
-			if !inScope(p, m) || !v.Behind(p, m) || behind < behindWarn {
+			if !domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil) || !v.Behind(p, m) || behind < behindWarn {
 				continue
 			}
 			if verdict := triggers.Judge(v, p, m, age); verdict.Kind != triggers.Deploy && verdict.Reason != triggers.Held {
@@ -140,7 +143,7 @@ func machinesBehind(v *projections.View, age projections.Age, s Vitals) (found [
 			}
 		}
 	}
-	for _, key := range namesAfter(all, "") {
+	for _, key := range sorted(all) {
 		found = append(found, all[key].finding())
 	}
 	return found
@@ -155,7 +158,7 @@ func noteLate(all map[string]*late, v *projections.View, age projections.Age, ve
 	}
 	l.names = append(l.names, verdict.Machine)
 	if behind > l.longest || behind == l.longest && verdict.Machine == slices.Min(l.names) {
-		l.longest, l.sentence = behind, Sentence(v, age, verdict)
+		l.longest, l.sentence = behind, explain.Sentence(v, age, verdict)
 	}
 }
 
@@ -195,8 +198,8 @@ func wantedSince(v *projections.View, p *projections.Project) map[string]time.Ti
 	return since
 }
 
-// behindSince is when the machine could first have been behind as it is now: it stands as it does and this is wanted, and if
-// it has what is wanted but for a later attempt, since that attempt.
+// behindSince is the earliest time at which the machine can have been behind as it is now: both it and what is wanted
+// were as they are, and if it has what is wanted but for a later attempt, that attempt had begun.
 func behindSince(v *projections.View, p *projections.Project, m *projections.Machine, wanted time.Time) time.Time {
 	since := m.StandsTime
 	if wanted.After(since) {
@@ -208,10 +211,11 @@ func behindSince(v *projections.View, p *projections.Project, m *projections.Mac
 	return since
 }
 
-// choices finds what people hold or pin for long without an end.
+// choices finds pins and holds without an end that are old.
 func choices(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
-	for _, p := range projectsOf(v) {
-		for _, environment := range namesAfter(p.Environments, "") {
+	for _, name := range sorted(v.Projects) {
+		p := v.Projects[name]
+		for _, environment := range sorted(p.Environments) {
 			pin := p.PinIn(environment)
 			if since := s.Now.Sub(p.PinnedTime[environment]); pin != nil && pin.Until == nil && since > heldLong {
 				found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("project %s is pinned in %s at %s since %s%s", p.Name, environment, pin.Release, span(since), because(pin.By, pin.Reason)),
@@ -228,7 +232,7 @@ func heldFindings(v *projections.View, p *projections.Project, now time.Time) []
 	var names []string
 	var longest time.Duration
 	var who string
-	for _, name := range namesAfter(v.Machines, "") {
+	for _, name := range sorted(v.Machines) {
 		i := v.Machines[name].Installed[p.Name]
 		if i == nil || i.Hold == nil || i.Hold.Until != nil || now.Sub(i.HoldTime) <= heldLong {
 			continue

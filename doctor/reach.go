@@ -1,25 +1,27 @@
-package explain
+package doctor
 
 import (
 	"fmt"
 	"slices"
 	"time"
 
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/projections"
 )
 
-// offlineLong is for how long a machine may be offline before that is worth a word.
+// offlineLong is how long a machine may be offline before that is a finding.
 const offlineLong = time.Hour
 
-// takers finds environments where nobody can take what is wanted or what a trigger is to bring, and machines that are
-// offline for long.
+// takers finds environments where no machine can take what is wanted or what a trigger would deploy, and machines that
+// have been offline for long.
 func takers(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	in := map[string][]*projections.Machine{}
 	for _, m := range v.Machines {
 		in[m.Environment] = append(in[m.Environment], m)
 	}
-	for _, p := range projectsOf(v) {
-		for _, environment := range namesAfter(v.Environments, "") {
+	for _, name := range sorted(v.Projects) {
+		p := v.Projects[name]
+		for _, environment := range sorted(v.Environments) {
 			wanted, watched := p.WantedIn(environment), watching(p, environment)
 			if wanted == "" && watched == "" {
 				continue
@@ -32,10 +34,10 @@ func takers(v *projections.View, _ projections.Age, s Vitals) (found []Finding) 
 	return append(bounded(found), offlineFindings(v, s.Now)...)
 }
 
-// watching is the first trigger of a project that names an environment; empty: none does. One for all of them means
-// those that have machines.
+// watching is the first trigger of a project that names an environment; empty: none does. A trigger for all environments
+// means those that have machines.
 func watching(p *projections.Project, environment string) string {
-	for _, name := range namesAfter(p.Triggers, "") {
+	for _, name := range sorted(p.Triggers) {
 		if slices.Contains(p.Triggers[name].Settings.Environments, environment) {
 			return name
 		}
@@ -46,7 +48,7 @@ func watching(p *projections.Project, environment string) string {
 func noTaker(v *projections.View, p *projections.Project, machines []*projections.Machine, environment, wanted, watched string) (Finding, bool) {
 	var all, disabled, offline, unfit int
 	for _, m := range machines {
-		if !inScope(p, m) {
+		if !domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil) {
 			continue
 		}
 		all++
@@ -74,11 +76,11 @@ func noTaker(v *projections.View, p *projections.Project, machines []*projection
 	return f, all == 0 || wanted != ""
 }
 
-// offlineFindings is one line for the machines that are offline for long. Who disabled a machine knows of it.
+// offlineFindings is one line for the machines that have been offline for long and are not disabled.
 func offlineFindings(v *projections.View, now time.Time) []Finding {
 	var names []string
 	var since time.Time
-	for _, name := range namesAfter(v.Machines, "") {
+	for _, name := range sorted(v.Machines) {
 		m := v.Machines[name]
 		if m.Online || m.Disabled || m.OfflineTime.IsZero() || now.Sub(m.OfflineTime) < offlineLong {
 			continue

@@ -1,0 +1,44 @@
+package access
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/problem"
+	"github.com/droverhq/drover/domain"
+)
+
+func TestCallerMayDoWhatItsCredentialIsGoodForAndNoMore(t *testing.T) {
+	reader, admin := Caller{Scope: domain.ReadScope}, Caller{Scope: domain.AdminScope}
+	join, agent := Caller{Join: "0123456789ab"}, Caller{Machine: "web-01"}
+	require.NoError(t, reader.May(domain.ReadScope))
+	require.NoError(t, admin.May(domain.DeployScope))
+	require.NoError(t, admin.IsAgentOf("web-01"))
+	require.NoError(t, agent.IsAgentOf("web-01"))
+	for name, err := range map[string]error{
+		"a scope that is too small": reader.May(domain.DeployScope), "a join token": join.May(domain.ReadScope), "an agent": agent.May(domain.ReadScope),
+		"another machine's agent": agent.IsAgentOf("web-02"), "a reader as an agent": reader.IsAgentOf("web-01"), "nobody": Caller{}.May(domain.ReadScope),
+	} {
+		require.Error(t, err, name)
+		require.Equal(t, client.Forbidden, problem.Of(err).Kind, name)
+	}
+}
+
+func TestNewTokenHasItsDefaultsAndIsCheckedBeforeItIsMade(t *testing.T) {
+	now := time.Date(2026, 1, 1, 9, 0, 0, 500, time.UTC)
+	s, err := NewToken{Join: true}.Settings(now)
+	require.NoError(t, err)
+	require.Equal(t, 1, s.Uses)
+	require.Equal(t, now.Truncate(time.Second).Add(time.Hour), *s.Until)
+	s, err = NewToken{Scope: domain.ReadScope}.Settings(now)
+	require.NoError(t, err)
+	require.Nil(t, s.Until)
+	uses := 3
+	for _, wrong := range []NewToken{{Scope: domain.ReadScope, Uses: &uses}, {Join: true, Scope: domain.ReadScope}, {Scope: domain.ReadScope, Until: &now}} {
+		_, err := wrong.Settings(now)
+		require.Equal(t, client.Invalid, problem.Of(err).Kind)
+	}
+}

@@ -1,0 +1,42 @@
+package problem_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/problem"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
+)
+
+func TestEveryErrorBecomesAProblemOfItsKind(t *testing.T) {
+	for kind, err := range map[string]error{
+		client.NotFound:    &domain.Rejection{Kind: domain.NotFound, Reason: "r", Hint: "h"},
+		client.Conflict:    fmt.Errorf("handle: %w", engine.ErrDoubted),
+		client.Unavailable: fmt.Errorf("append: %w", eventlog.ErrFull),
+		client.Invalid:     fmt.Errorf("append: %w", eventlog.ErrTooLarge),
+		client.Internal:    errors.New("a fault"),
+	} {
+		p := problem.Of(err)
+		require.Equal(t, kind, p.Kind)
+		require.NotEmpty(t, p.Detail)
+		require.NotEmpty(t, p.Hint)
+	}
+	own := problem.Forbidden("no").WithHint("ask %s", "ann")
+	require.Same(t, own, problem.Of(fmt.Errorf("wrapped: %w", own)))
+	require.EqualError(t, own, "no (ask ann)")
+}
+
+func TestDeadlineThatHasPassedIsInvalid(t *testing.T) {
+	now := time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC)
+	later := now.Add(time.Second)
+	require.NoError(t, problem.CheckDeadline(now, nil))
+	require.NoError(t, problem.CheckDeadline(now, &later))
+	require.ErrorContains(t, problem.CheckDeadline(now, &now), "until 2026-01-01T09:00:00Z has passed")
+}

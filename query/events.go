@@ -1,0 +1,130 @@
+package query
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/droverhq/drover/api/problem"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/explain"
+)
+
+const (
+	// maxPageBytes bounds the data in one page of events; the page ends early.
+	maxPageBytes = 8 << 20
+	// followPage is how many events FollowEvents reads from the log at a time, maxFollowBytes how many bytes of them.
+	followPage, maxFollowBytes = 200, maxPageBytes / 8
+	// lookEvery is how often FollowEvents looks whether the log still has what it has yielded, if nothing new comes.
+	lookEvery = 15 * time.Second
+	// newestWithin bounds how long Newest waits for the log.
+	newestWithin = 30 * time.Second
+)
+
+// ParsePosition reads the first of texts that is not empty; if all are, it is the beginning of the log.
+func ParsePosition(texts ...string) (eventlog.Position, error) {
+	for _, text := range texts {
+		if text == "" {
+			continue
+		}
+		p, err := eventlog.ParsePosition(text)
+		if err != nil {
+			return 0, problem.Invalid("%.40q is no position", text).WithHint("use a position as an event has it")
+		}
+		return p, nil
+	}
+	return 0, nil
+}
+
+// Events returns up to limit events after a position. A page also ends when it is large.
+func (q *Queries) Events(ctx context.Context, after eventlog.Position, limit int) (explain.List[explain.Event], error) {
+	list := explain.List[explain.Event]{Items: []explain.Event{}, Position: q.Position().String()}
+	size := 0
+	for rec, err := range q.cfg.Log.ReadAll(ctx, after, limit+1) {
+		if err != nil {
+			return list, fmt.Errorf("read events after position %s: %w", after, err)
+		}
+		if size += len(rec.Data); len(list.Items) == limit || size > maxPageBytes && len(list.Items) > 0 {
+			list.Next = list.Items[len(list.Items)-1].Position
+			break
+		}
+		list.Items = append(list.Items, explain.EventOf(rec))
+	}
+	return list, nil
+}
+
+// Newest is the position of the last event that any server has written, as far as it can be known now.
+func (q *Queries) Newest(ctx context.Context) eventlog.Position {
+	ctx, cancel := context.WithTimeout(ctx, newestWithin)
+	defer cancel()
+	_ = q.cfg.Engine.CatchUp(ctx) // with a log that cannot be read now, what this server has seen is all there is
+	return q.Position()
+}
+
+// Reached returns a problem if the log ends before a position: it has lost what the caller read there, and the caller
+// would miss whatever is written up to it.
+func (q *Queries) Reached(ctx context.Context, after eventlog.Position) error {
+	head, err := q.cfg.Log.Head(ctx)
+	if err == nil && after > head {
+		return problem.Conflict("the log ends at position %s, before %s: was it restored from a backup?", head, after).
+			WithHint("begin again after %s", head)
+	}
+	return nil // a log that cannot be read now is waited for
+}
+
+// FollowEvents yields what the log holds after a position, and what is appended from then on, until ctx ends or an
+// error. It reads the log itself, page by page, so its reader gets every event once and in order however slow it is,
+// and a slow reader does not keep the log waiting.
+func (q *Queries) FollowEvents(ctx context.Context, after eventlog.Position) iter.Seq2[explain.Event, error] {
+	return func(yield func(explain.Event, error) bool) {
+		for {
+			changed := q.cfg.Engine.Changed()
+			page, err := q.page(ctx, after)
+			for _, rec := range page {
+				if !yield(explain.EventOf(rec), nil) {
+					return
+				}
+				after = rec.Position
+			}
+			if err == nil && len(page) == 0 {
+				if err = q.Reached(ctx, after); err == nil {
+					err = wait(ctx, changed, lookEvery)
+				}
+			}
+			if err != nil {
+				yield(explain.Event{}, err)
+				return
+			}
+		}
+	}
+}
+
+// page reads some events into memory.
+func (q *Queries) page(ctx context.Context, after eventlog.Position) (page []eventlog.Recorded, err error) {
+	size := 0
+	for rec, err := range q.cfg.Log.ReadAll(ctx, after, followPage) {
+		if err != nil {
+			return nil, err
+		}
+		page = append(page, rec)
+		if size += len(rec.Data); size > maxFollowBytes {
+			break
+		}
+	}
+	return page, nil
+}
+
+// wait returns when changed is closed, after limit, or with ctx's error.
+func wait(ctx context.Context, changed <-chan struct{}, limit time.Duration) error {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-changed:
+		return nil
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

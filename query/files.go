@@ -1,0 +1,188 @@
+package query
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/droverhq/drover/api/problem"
+	"github.com/droverhq/drover/api/resource"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/projections"
+)
+
+// Change is what becomes of one resource.
+type Change struct {
+	Kind   string   `json:"kind"`
+	Name   string   `json:"name"`   // of a trigger PROJECT/NAME
+	Change string   `json:"change"` // created, changed, unchanged
+	Diff   []string `json:"diff"`
+}
+
+// CheckFiles returns every reference of documents that does not exist, as resource.Problems.
+func (q *Queries) CheckFiles(docs []resource.Document) error {
+	var wrong resource.Problems
+	q.cfg.Engine.Read(func(v *projections.View) { wrong = resource.Check(docs, v.World()) })
+	if len(wrong) > 0 {
+		return wrong
+	}
+	return nil
+}
+
+// Changes compares documents with what exists, and returns what is due now with it.
+func (q *Queries) Changes(docs []resource.Document) (changes []Change, due []explain.Due) {
+	changes = []Change{}
+	q.cfg.Engine.Judge(func(v *projections.View, age projections.Age) {
+		due = explain.DueNow(v, age)
+		for _, d := range docs {
+			changes = append(changes, changeOf(v, d))
+		}
+	})
+	return changes, due
+}
+
+// changeOf compares a document with what exists.
+func changeOf(v *projections.View, d resource.Document) Change {
+	old, exists := current(v, string(d.Kind), d.Project(), d.Name)
+	change := Change{Kind: string(d.Kind), Name: d.Name, Change: "changed", Diff: resource.Diff(old, d)}
+	if d.Project() != "" {
+		change.Name = d.Project() + "/" + d.Name
+	}
+	switch {
+	case !exists:
+		change.Change = "created"
+	case len(change.Diff) == 0:
+		change.Change = "unchanged"
+	}
+	if change.Diff == nil {
+		change.Diff = []string{}
+	}
+	return change
+}
+
+// current is a resource as a document; false if it does not exist. kind is as files or as the API write it.
+func current(v *projections.View, kind, project, name string) (d resource.Document, ok bool) {
+	switch strings.ToLower(kind) {
+	case "environment":
+		return resource.FromEnvironment(name), v.Environments[name] != nil
+	case "machinepolicy", "policy":
+		settings := v.World().Policy(name)
+		if settings == nil {
+			return d, false
+		}
+		return resource.FromPolicy(name, *settings), v.Policies[name] != nil || name == domain.DefaultPolicy
+	case "project":
+		if p := v.Projects[name]; p != nil {
+			return resource.FromProject(&p.Project), true
+		}
+	case "trigger":
+		if p := v.Projects[project]; p != nil && p.Triggers[name] != nil {
+			return resource.FromTrigger(project, p.Triggers[name]), true
+		}
+	case "machine":
+		if m := v.Machines[name]; m != nil {
+			return resource.FromMachine(&m.Machine), true
+		}
+	}
+	return d, false
+}
+
+var resourceKinds = []string{"environment", "machinepolicy", "project", "trigger", "machine"}
+
+// ResourceFile is one resource as the YAML file that makes it. project is that of a trigger.
+func (q *Queries) ResourceFile(kind, project, name string) (text []byte, err error) {
+	if !slices.Contains(append(resourceKinds, "policy"), kind) {
+		return nil, problem.NotFound("kind %.40q is none that files have", kind).
+			WithHint("use one of %s", strings.Join(resourceKinds, ", "))
+	}
+	if kind == "trigger" && project == "" {
+		return nil, errNoProject()
+	}
+	var out bytes.Buffer
+	found := false
+	q.cfg.Engine.Read(func(v *projections.View) {
+		var d resource.Document
+		if d, found = current(v, kind, project, name); found {
+			err = resource.Write(&out, d)
+		}
+	})
+	if err == nil && !found {
+		err = problem.NotFound("%s %.80q does not exist", kind, name)
+	}
+	return out.Bytes(), err
+}
+
+// errNoProject refuses a trigger without its project.
+func errNoProject() error {
+	return problem.Invalid("a trigger is one of a project").WithHint("add ?project=NAME")
+}
+
+// DueList is what would be deployed.
+type DueList struct {
+	Items    []explain.Due `json:"items"`
+	Position string        `json:"position"`
+}
+
+// Due is what the next tick would deploy. With a project it is what the project, or one trigger of it, would deploy if
+// it were enabled.
+func (q *Queries) Due(project, trigger string) (DueList, error) {
+	if trigger != "" && project == "" {
+		return DueList{}, errNoProject()
+	}
+	return judged(q, func(v *projections.View, age projections.Age) DueList {
+		due := explain.DueNow(v, age)
+		if project != "" {
+			due = explain.DueIfEnabled(v, age, project, trigger)
+		}
+		return DueList{Items: due, Position: v.Position.String()}
+	}), nil
+}
+
+// DueIfApplied is what would be due after documents were written: it folds the log again, then what they would write.
+func (q *Queries) DueIfApplied(ctx context.Context, docs []resource.Document) ([]explain.Due, error) {
+	v, age, err := q.replay(ctx, func(eventlog.Recorded) bool { return true })
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range docs {
+		c := d.Command(domain.Origin{})
+		facts, rejection := c.Decide(v.World())
+		if rejection != nil {
+			return nil, rejection
+		}
+		for _, fact := range facts {
+			if err := pretend(v, c.Stream(v.World()), fact); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return explain.DueNow(v, age), nil
+}
+
+// pretend folds a fact that is not in the log into a view that nobody else uses.
+func pretend(v *projections.View, stream string, fact domain.Event) error {
+	typeName, data, err := domain.Encode(fact)
+	if err != nil {
+		return err
+	}
+	v.Apply(eventlog.Recorded{Event: eventlog.Event{ID: uuid.New(), Type: typeName, Time: v.Time, Data: data},
+		Stream: stream, Revision: v.Revision(stream) + 1, Position: v.Position + 1})
+	return nil
+}
+
+// Reach says which machines a deployment would go to now. A deployment that would be rejected is that rejection.
+func (q *Queries) Reach(wish domain.Deploy) (reach explain.Reach, position eventlog.Position, err error) {
+	q.cfg.Engine.Read(func(v *projections.View) {
+		if _, rejection := wish.Decide(v.World()); rejection != nil {
+			err = rejection
+			return
+		}
+		reach, position = explain.ReachOf(v, wish), v.Position
+	})
+	return reach, position, err
+}

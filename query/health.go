@@ -1,0 +1,45 @@
+package query
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/droverhq/drover/api/problem"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// Against are the sentences on what keeps this server from its work; none if it does its work.
+func (q *Queries) Against() (sentences []string) {
+	for _, err := range []error{q.cfg.Engine.Ready(), q.cfg.Ready()} {
+		if err != nil {
+			sentences = append(sentences, strings.Split(err.Error(), "\n")...)
+		}
+	}
+	return sentences
+}
+
+// Notes are sentences on what a person should look at although this server does its work: a doubted log, and streams
+// that are set aside. Agents and people still need a server to talk to.
+func (q *Queries) Notes() (sentences []string) {
+	if err := q.cfg.Engine.Doubted(); err != nil {
+		sentences = append(sentences, err.Error()+"; "+problem.DoubtHint)
+	}
+	var aside []string
+	q.cfg.Engine.Read(func(v *projections.View) {
+		for _, a := range v.Aside {
+			aside = append(aside, fmt.Sprintf("stream %s is set aside since position %s: %s; `drover log clear %s` lets it go on",
+				a.Stream, a.Position, a.Reason, a.Stream))
+		}
+	})
+	slices.Sort(aside)
+	return append(sentences, aside...)
+}
+
+// Lag is how far the fold is behind the head of the log. A log that is shorter than what was folded has no lag.
+func (q *Queries) Lag(ctx context.Context) (eventlog.Position, error) {
+	head, err := q.cfg.Log.Head(ctx)
+	return head - min(head, q.Position()), err
+}

@@ -1,0 +1,148 @@
+package query
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/droverhq/drover/api/problem"
+	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/projections"
+)
+
+const (
+	defaultLimit = 500
+	maxLimit     = 5000
+)
+
+// list builds a list from the view; states are those that its filter knows, none if it takes none.
+func list[T any](q *Queries, f explain.Filter, states []string, build func(*projections.View, projections.Age, explain.Filter) explain.List[T]) (explain.List[T], error) {
+	if f.State != "" && !slices.Contains(states, f.State) {
+		if len(states) == 0 {
+			return explain.List[T]{}, problem.Invalid("this list has no states, so state=%.40q picks nothing", f.State)
+		}
+		return explain.List[T]{}, problem.Invalid("state %.40q is none that this list knows", f.State).
+			WithHint("use one of %s", strings.Join(states, ", "))
+	}
+	if f.Limit == 0 {
+		f.Limit = defaultLimit
+	}
+	f.Limit = min(f.Limit, maxLimit)
+	return judged(q, func(v *projections.View, age projections.Age) explain.List[T] { return build(v, age, f) }), nil
+}
+
+// unaged is a list that does not depend on ages.
+func unaged[T any](build func(*projections.View, explain.Filter) explain.List[T]) func(*projections.View, projections.Age, explain.Filter) explain.List[T] {
+	return func(v *projections.View, _ projections.Age, f explain.Filter) explain.List[T] { return build(v, f) }
+}
+
+// Machines lists machines by name.
+func (q *Queries) Machines(f explain.Filter) (explain.List[explain.Machine], error) {
+	return list(q, f, explain.MachineStates, unaged(explain.Machines))
+}
+
+// Environments lists environments by name.
+func (q *Queries) Environments(f explain.Filter) (explain.List[explain.Environment], error) {
+	return list(q, f, nil, unaged(explain.Environments))
+}
+
+// Policies lists machine policies by name.
+func (q *Queries) Policies(f explain.Filter) (explain.List[explain.Policy], error) {
+	return list(q, f, nil, unaged(explain.Policies))
+}
+
+// Projects lists projects by name.
+func (q *Queries) Projects(f explain.Filter) (explain.List[explain.Project], error) {
+	return list(q, f, nil, unaged(explain.Projects))
+}
+
+// Triggers lists triggers by project and name.
+func (q *Queries) Triggers(f explain.Filter) (explain.List[explain.Trigger], error) {
+	return list(q, f, nil, unaged(explain.Triggers))
+}
+
+// Releases lists releases by project, the newest last.
+func (q *Queries) Releases(f explain.Filter) (explain.List[explain.Release], error) {
+	return list(q, f, nil, unaged(explain.Releases))
+}
+
+// Deployments lists deployments, the newest first.
+func (q *Queries) Deployments(f explain.Filter) (explain.List[explain.Deployment], error) {
+	return list(q, f, explain.DeploymentStates, unaged(explain.Deployments))
+}
+
+// Candidates lists what waits to be deployed, and for what.
+func (q *Queries) Candidates(f explain.Filter) (explain.List[explain.Candidate], error) {
+	return list(q, f, explain.CandidateStates, explain.Candidates)
+}
+
+// Tokens lists tokens by id, without their secrets.
+func (q *Queries) Tokens(f explain.Filter) (explain.List[explain.Token], error) {
+	return list(q, f, nil, unaged(explain.Tokens))
+}
+
+// Servers lists servers, the newest first.
+func (q *Queries) Servers(f explain.Filter) (explain.List[explain.Server], error) {
+	return list(q, f, explain.ServerStates, unaged(func(v *projections.View, f explain.Filter) explain.List[explain.Server] {
+		return explain.Servers(v, q.cfg.Engine.Server(), q.cfg.Engine.Alive, f)
+	}))
+}
+
+// one finds one thing in the view. what and verb tell a miss: the thing, and the command that lists its kind.
+func one[T any](q *Queries, find func(*projections.View) (T, bool), miss *problem.Problem, verb string) (thing T, err error) {
+	found := false
+	q.cfg.Engine.Read(func(v *projections.View) { thing, found = find(v) })
+	if !found {
+		return thing, miss.WithHint("`drover %s` lists them", verb)
+	}
+	return thing, nil
+}
+
+// named finds one thing by its name.
+func named[T any](q *Queries, what, name, verb string, find func(*projections.View, string) (T, bool)) (T, error) {
+	return one(q, func(v *projections.View) (T, bool) { return find(v, name) },
+		problem.NotFound("%s %.80q does not exist", what, name), verb)
+}
+
+// Machine is one machine.
+func (q *Queries) Machine(name string) (explain.Machine, error) {
+	return named(q, "machine", name, "get machines", explain.MachineOf)
+}
+
+// Project is one project.
+func (q *Queries) Project(name string) (explain.Project, error) {
+	return named(q, "project", name, "get projects", explain.ProjectOf)
+}
+
+// Token is one token, without its secret.
+func (q *Queries) Token(id string) (explain.Token, error) {
+	return named(q, "token", id, "token list", explain.TokenOf)
+}
+
+// Environment is one environment.
+func (q *Queries) Environment(name string) (explain.Environment, error) {
+	return named(q, "environment", name, "get environments", explain.EnvironmentOf)
+}
+
+// Policy is one machine policy.
+func (q *Queries) Policy(name string) (explain.Policy, error) {
+	return named(q, "policy", name, "get policies", explain.PolicyOf)
+}
+
+// Server is one server by its id.
+func (q *Queries) Server(id string) (explain.Server, error) {
+	return named(q, "server", id, "get servers", func(v *projections.View, id string) (explain.Server, bool) {
+		return explain.ServerOf(v, q.cfg.Engine.Server(), q.cfg.Engine.Alive, id)
+	})
+}
+
+// Trigger is one trigger of a project.
+func (q *Queries) Trigger(project, name string) (explain.Trigger, error) {
+	find := func(v *projections.View) (explain.Trigger, bool) { return explain.TriggerOf(v, project, name) }
+	return one(q, find, problem.NotFound("project %.80q has no trigger %.80q", project, name), "get triggers")
+}
+
+// Release is one release of a project.
+func (q *Queries) Release(project, version string) (explain.Release, error) {
+	find := func(v *projections.View) (explain.Release, bool) { return explain.ReleaseOf(v, project, version) }
+	return one(q, find, problem.NotFound("project %.80q has no release %.140q", project, version), "get releases")
+}

@@ -1,0 +1,291 @@
+package query
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/droverhq/drover/api/problem"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// Piece is a piece of a part's output. Machine and sequence together name it.
+type Piece struct {
+	Machine  string    `json:"machine"`
+	Sequence int64     `json:"sequence"`
+	Time     time.Time `json:"time"`
+	Data     []byte    `json:"data"`
+}
+
+// Pieces is what a deployment has put out, machine by machine.
+type Pieces struct {
+	Items []Piece `json:"items"`
+	// Ended says that the deployment has ended: only output that agents send late may still come.
+	Ended bool `json:"ended"`
+	// Next is the after that asks for the rest; empty if this is all there is now.
+	Next     string `json:"next"`
+	Position string `json:"position"`
+}
+
+// OutputInput names the output of a deployment.
+type OutputInput struct {
+	Deployment string
+	// Machine is the one to read; empty: every machine of the deployment.
+	Machine string
+	// After asks for the pieces after a sequence, or after MACHINE=SEQUENCE,MACHINE=SEQUENCE; empty: from the beginning.
+	After string
+}
+
+const (
+	// maxPiecesBytes bounds one answer.
+	maxPiecesBytes = 16 << 20
+	// pollEvery is how often FollowOutput looks for output that another server stored.
+	pollEvery = time.Second
+	// maxCursor is how many machines a cursor can hold. Beyond it, a reader that reconnects starts over, and drops what
+	// it has by machine and sequence.
+	maxCursor = 100
+)
+
+// Output returns what the parts of a deployment have put out.
+func (q *Queries) Output(ctx context.Context, in OutputInput) (Pieces, error) {
+	r, err := q.outputReader(ctx, in)
+	if err != nil {
+		return Pieces{}, err
+	}
+	pieces := Pieces{Items: []Piece{}, Position: q.Position().String(), Ended: r.refresh()}
+	size := 0
+	complete, err := r.read(ctx, func(piece Piece) bool {
+		pieces.Items = append(pieces.Items, piece)
+		size += len(piece.Data)
+		return size < maxPiecesBytes
+	})
+	if err != nil || complete {
+		return pieces, err
+	}
+	if pieces.Next = r.cursor(); pieces.Next == "" {
+		return pieces, problem.Invalid("the output of deployment %s is more than one answer holds", in.Deployment).
+			WithHint("ask for one machine after the other with ?machine=NAME, or for the stream")
+	}
+	return pieces, nil
+}
+
+// Followed is a piece of output with the After that resumes behind it; empty beyond maxCursor machines.
+type Followed struct {
+	Piece
+	Cursor string
+}
+
+// FollowOutput finds the output of a deployment. follow yields it as it comes, until the deployment has ended and all
+// was yielded, life ends, or an error; it may be called once.
+func (q *Queries) FollowOutput(ctx context.Context, in OutputInput) (follow func(life context.Context) iter.Seq2[Followed, error], err error) {
+	r, err := q.outputReader(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	return func(life context.Context) iter.Seq2[Followed, error] {
+		return func(yield func(Followed, error) bool) { r.follow(life, yield) }
+	}, nil
+}
+
+// outputReader reads the output of a deployment, each piece once.
+type outputReader struct {
+	queries    *Queries
+	deployment domain.ID
+	only       string           // machine, empty: all
+	claimed    []string         // the machines that had claimed a part when the view last had the deployment
+	all        int64            // the sequence that every machine begins after
+	after      map[string]int64 // by machine
+	machines   []string         // that may have more
+	finished   map[string]bool  // ended and read to the end
+}
+
+func (q *Queries) outputReader(ctx context.Context, in OutputInput) (*outputReader, error) {
+	r := &outputReader{queries: q, only: in.Machine, finished: map[string]bool{}}
+	id, err := domain.ParseID(in.Deployment)
+	known, hasPart := false, false
+	look := func(v *projections.View) {
+		if d := v.Deployments[id]; d != nil && err == nil {
+			known, hasPart = true, in.Machine == "" || d.Parts[in.Machine] != nil
+			r.look(d)
+		}
+	}
+	q.cfg.Engine.Read(look)
+	past, failure := q.forgotten(ctx, id)
+	if past != nil {
+		look(past)
+	}
+	switch {
+	case failure != nil:
+		return nil, failure
+	case !known:
+		return nil, noDeployment(in.Deployment)
+	case !hasPart:
+		return nil, problem.NotFound("deployment %s has no part on machine %.80q", id, in.Machine).WithHint("`drover describe deployment %s` lists its machines", id)
+	}
+	r.deployment = id
+	if r.all, r.after, err = readCursor(in.After); err != nil {
+		return nil, problem.Invalid("after=%.60q is no sequence", in.After).WithHint("write 12, or web-01=12,web-02=3")
+	}
+	return r, nil
+}
+
+// readCursor reads what cursor wrote, or one sequence for all machines.
+func readCursor(text string) (all int64, after map[string]int64, err error) {
+	after = map[string]int64{}
+	if text == "" {
+		return 0, after, nil
+	}
+	for _, each := range strings.Split(text, ",") {
+		machine, number, named := strings.Cut(each, "=")
+		if !named {
+			number = machine
+		}
+		sequence, err := strconv.ParseInt(number, 10, 64)
+		if err != nil || sequence < 0 {
+			return 0, nil, fmt.Errorf("%q is no sequence", number)
+		}
+		if !named {
+			all = sequence
+			continue
+		}
+		after[machine] = sequence
+	}
+	return all, after, nil
+}
+
+// cursor is the After that resumes here; empty beyond maxCursor machines.
+func (r *outputReader) cursor() string {
+	if len(r.after) > maxCursor {
+		return ""
+	}
+	var parts []string
+	for machine, sequence := range r.after {
+		parts = append(parts, fmt.Sprintf("%s=%d", machine, sequence))
+	}
+	return strings.Join(parts, ",")
+}
+
+// refresh finds the machines that may have more output, and says whether the deployment has ended.
+func (r *outputReader) refresh() (ended bool) {
+	r.machines = r.machines[:0]
+	r.queries.cfg.Engine.Read(func(v *projections.View) {
+		d := v.Deployments[r.deployment]
+		ended = d == nil || d.Ended // the view has forgotten it long after it ended
+		if d != nil {
+			r.look(d)
+		}
+		for _, name := range r.claimed {
+			if !r.finished[name] {
+				r.machines = append(r.machines, name)
+				r.finished[name] = d == nil || d.Parts[name].EndedAt > 0 // once it is read now
+			}
+		}
+	})
+	return ended
+}
+
+// look notes the machines that have claimed.
+func (r *outputReader) look(d *projections.Deployment) {
+	r.claimed = r.claimed[:0]
+	for _, name := range d.Order {
+		if d.Parts[name].Claimed > 0 && (r.only == "" || r.only == name) {
+			r.claimed = append(r.claimed, name)
+		}
+	}
+}
+
+// read passes new pieces to take until it returns false. complete says that nothing is left now.
+func (r *outputReader) read(ctx context.Context, take func(Piece) bool) (complete bool, err error) {
+	for _, machine := range r.machines {
+		if _, seen := r.after[machine]; !seen && r.all > 0 {
+			r.after[machine] = r.all
+		}
+		page, err := r.page(ctx, machine)
+		for len(page) > 0 && err == nil {
+			for _, chunk := range page {
+				r.after[machine] = chunk.Sequence
+				if !take(Piece{Machine: machine, Sequence: chunk.Sequence, Time: chunk.Time.UTC(), Data: chunk.Data}) {
+					return false, nil
+				}
+			}
+			page, err = r.page(ctx, machine)
+		}
+		if err != nil {
+			return false, fmt.Errorf("read the output of machine %s: %w", machine, err)
+		}
+	}
+	return true, nil
+}
+
+// page reads some chunks into memory, so that a slow reader does not keep the log waiting.
+func (r *outputReader) page(ctx context.Context, machine string) (page []eventlog.Item, err error) {
+	key := eventlog.OutputKey(uuid.UUID(r.deployment), machine)
+	for chunk, err := range r.queries.cfg.Log.Items(ctx, eventlog.Output, key, r.after[machine], 32) {
+		if err != nil {
+			return nil, err
+		}
+		page = append(page, chunk)
+	}
+	return page, nil
+}
+
+// follow is the iterator of FollowOutput.
+func (r *outputReader) follow(ctx context.Context, yield func(Followed, error) bool) {
+	for {
+		changed := r.queries.arrived.next(r.deployment)
+		ended, stopped := r.refresh(), false
+		_, err := r.read(ctx, func(piece Piece) bool {
+			stopped = !yield(Followed{piece, r.cursor()}, nil)
+			return !stopped
+		})
+		if stopped || err == nil && ended {
+			return
+		}
+		if err == nil {
+			err = wait(ctx, changed, pollEvery)
+		}
+		if err != nil {
+			yield(Followed{}, err)
+			return
+		}
+	}
+}
+
+// OutputArrived wakes those who follow the output of a deployment: this server has stored a piece of it.
+func (q *Queries) OutputArrived(deployment domain.ID) { q.arrived.wake(deployment) }
+
+// arrivals wakes those who follow the output that comes to this server.
+type arrivals struct {
+	mu sync.Mutex // guards by
+	by map[domain.ID]chan struct{}
+}
+
+// next is closed when there is more output of a deployment.
+func (a *arrivals) next(deployment domain.ID) <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.by == nil {
+		a.by = map[domain.ID]chan struct{}{}
+	}
+	if a.by[deployment] == nil {
+		a.by[deployment] = make(chan struct{})
+	}
+	return a.by[deployment]
+}
+
+func (a *arrivals) wake(deployment domain.ID) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if more := a.by[deployment]; more != nil {
+		close(more)
+		delete(a.by, deployment)
+	}
+}

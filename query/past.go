@@ -1,0 +1,62 @@
+package query
+
+import (
+	"context"
+
+	"github.com/droverhq/drover/api/problem"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/projections"
+)
+
+// forgotten folds the log up to the end of a deployment that the view has forgotten. It returns nil for any other.
+func (q *Queries) forgotten(ctx context.Context, id domain.ID) (*projections.View, error) {
+	var known projections.Forgotten
+	var isForgotten bool
+	q.cfg.Engine.Read(func(v *projections.View) { known, isForgotten = v.Forgotten(id) })
+	if !isForgotten {
+		return nil, nil //nolint:nilnil // both are answers
+	}
+	v, _, err := q.replay(ctx, func(rec eventlog.Recorded) bool { return rec.Position <= known.Ended })
+	return v, err
+}
+
+// Deployment is one deployment. One that ended long ago is read from the log.
+func (q *Queries) Deployment(ctx context.Context, id string) (shown explain.Deployment, err error) {
+	parsed, _ := domain.ParseID(id) // an invalid text has the zero id, as no deployment has
+	found := false
+	q.cfg.Engine.Read(func(v *projections.View) { shown, found = explain.DeploymentOf(v, parsed) })
+	if found {
+		return shown, nil
+	}
+	past, err := q.forgotten(ctx, parsed)
+	if err != nil {
+		return shown, err
+	}
+	if past == nil {
+		return shown, noDeployment(id)
+	}
+	shown, _ = explain.DeploymentOf(past, parsed)
+	return shown, nil
+}
+
+// ParseDeployment reads the id of a deployment. Text that is no id is refused like the id of a deployment that does not exist.
+func ParseDeployment(text string) (domain.ID, error) {
+	id, err := domain.ParseID(text)
+	if err != nil {
+		return id, noDeployment(text)
+	}
+	return id, nil
+}
+
+// noDeployment refuses an id that no deployment ever had. People often copy only the beginning of an id.
+func noDeployment(id string) *problem.Problem {
+	hint := "`drover get deployments` lists them"
+	if _, err := domain.ParseID(id); err != nil {
+		hint += "; write the whole id"
+	}
+	p := problem.NotFound("deployment %.80q does not exist", id)
+	p.Hint = hint
+	return p
+}

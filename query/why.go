@@ -1,0 +1,128 @@
+package query
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/droverhq/drover/api/problem"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/projections"
+)
+
+// WhyInput is what is asked about a machine.
+type WhyInput struct {
+	Machine string
+	// Project is the one to answer for; empty: every project that looks at the machine.
+	Project string
+	// At is a position or an RFC 3339 time, to answer as it was then; empty: now.
+	At string
+}
+
+// Whys is the answer to Why.
+type Whys struct {
+	Items    []explain.Why `json:"items"`
+	Position string        `json:"position"`
+}
+
+// Why says why a machine has, gets or does not get what a project wants.
+func (q *Queries) Why(ctx context.Context, in WhyInput) (Whys, error) {
+	if in.At != "" {
+		return q.whyThen(ctx, in)
+	}
+	var projects []string
+	var err error
+	q.cfg.Engine.Read(func(v *projections.View) { projects, err = in.projects(v) })
+	if err != nil {
+		return Whys{}, err
+	}
+	whys := Whys{Items: []explain.Why{}, Position: q.Position().String()}
+	for _, project := range projects {
+		past, err := q.cfg.Engine.Past(ctx, in.Machine, project)
+		if err != nil {
+			return whys, err
+		}
+		q.cfg.Engine.Judge(func(v *projections.View, age projections.Age) {
+			whys.Items = append(whys.Items, explain.WhyOf(v, age, project, in.Machine, past))
+		})
+	}
+	if err := q.cfg.Engine.Stopped(); err != nil {
+		for i := range whys.Items {
+			whys.Items[i].Sentence += " But this server decides nothing now: " + err.Error() + "."
+		}
+	}
+	return whys, nil
+}
+
+// whyThen answers from the log as it was.
+func (q *Queries) whyThen(ctx context.Context, in WhyInput) (Whys, error) {
+	until, err := q.moment(ctx, in.At)
+	if err != nil {
+		return Whys{}, err
+	}
+	v, age, err := q.replay(ctx, until)
+	if err != nil {
+		return Whys{}, err
+	}
+	whys := Whys{Items: []explain.Why{}, Position: v.Position.String()}
+	projects, err := in.projects(v)
+	if err != nil {
+		return Whys{}, q.notThen(err, in)
+	}
+	for _, project := range projects {
+		past, err := engine.PastOf(ctx, q.cfg.Log, v, in.Machine, project)
+		if err != nil {
+			return whys, err
+		}
+		whys.Items = append(whys.Items, explain.WhyOf(v, age, project, in.Machine, past))
+	}
+	return whys, nil
+}
+
+// projects are the projects to answer for; a name that the log has never had is a problem.
+func (in WhyInput) projects(v *projections.View) ([]string, error) {
+	if v.Revision(domain.MachineStream(in.Machine)) == eventlog.NoStream {
+		return nil, problem.NotFound("machine %.80q does not exist", in.Machine).WithHint("`drover get machines` lists them")
+	}
+	if in.Project == "" {
+		return explain.ProjectsFor(v, in.Machine), nil
+	}
+	if v.Revision(domain.ProjectStream(in.Project)) == eventlog.NoStream {
+		return nil, problem.NotFound("project %.80q does not exist", in.Project).WithHint("`drover get projects` lists them")
+	}
+	return []string{in.Project}, nil
+}
+
+// notThen says of what exists now, or once existed, that it did not at the moment asked for.
+func (q *Queries) notThen(missing error, in WhyInput) error {
+	var unknown error
+	q.cfg.Engine.Read(func(v *projections.View) { _, unknown = in.projects(v) })
+	if unknown != nil {
+		return unknown
+	}
+	detail := strings.Replace(problem.Of(missing).Detail, "does not exist", "did not exist", 1)
+	return problem.NotFound("%s at %s", detail, in.At).WithHint("`drover events` shows when it came; ask for that moment or a later one")
+}
+
+// moment reads a position or a time, and returns until where the log is to be folded.
+func (q *Queries) moment(ctx context.Context, text string) (func(eventlog.Recorded) bool, error) {
+	text = strings.TrimPrefix(text, "#")
+	if position, err := eventlog.ParsePosition(text); err == nil {
+		if head, err := q.cfg.Log.Head(ctx); err != nil {
+			return nil, err
+		} else if position > head {
+			return nil, problem.Invalid("at=%s is beyond the end of the log, #%s", position, head).
+				WithHint("leave it out to ask about now")
+		}
+		return func(rec eventlog.Recorded) bool { return rec.Position <= position }, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil {
+		return nil, problem.Invalid("at=%.40q is neither a position nor a time", text).
+			WithHint("write 12, or 2026-01-31T09:00:00Z")
+	}
+	return func(rec eventlog.Recorded) bool { return !rec.Time.After(at) }, nil
+}
