@@ -89,6 +89,8 @@ func TestAServerThatStartsDecidesNothingOnALogThatAnotherDoubts(t *testing.T) {
 	for server := range all {
 		require.NoError(t, log.Drop(t.Context(), eventlog.Leases, server))
 	}
-	require.False(t, start(t, server.Config{Data: data}).doubts(t))
+	third := start(t, server.Config{Data: data})
+	require.False(t, third.doubts(t))
 	require.Eventually(t, func() bool { return queued(t, log) == 2 }, 20*time.Second, 20*time.Millisecond, "it was the doubt that kept them from it")
+	third.stopped(t) // it writes to the folder until it has ended
 }
