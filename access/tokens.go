@@ -17,6 +17,8 @@ const (
 type NewToken struct {
 	Join  bool
 	Scope domain.Scope
+	// Person is the id of the person whom the token belongs to; empty: nobody in particular.
+	Person string
 	// Uses bounds a join token; nil: once, 0: no limit.
 	Uses *int
 	// Until is when the token expires; nil: never, or in an hour for a join token.
@@ -27,12 +29,14 @@ type NewToken struct {
 
 // Settings checks what is asked of a token and fills in the defaults.
 func (n NewToken) Settings(now time.Time) (domain.TokenSettings, error) {
-	s := domain.TokenSettings{Join: n.Join, Scope: n.Scope, Until: n.Until, Environments: n.Environments,
+	s := domain.TokenSettings{Join: n.Join, Scope: n.Scope, Person: n.Person, Until: n.Until, Environments: n.Environments,
 		Roles: n.Roles}
 	switch {
 	case !n.Join && (n.Uses != nil || len(n.Environments)+len(n.Roles) > 0):
 		return s, problem.Invalid("uses, environments and roles are those of a join token").
 			WithHint("send join: true, or leave them out")
+	case n.Join && n.Person != "":
+		return s, problem.Invalid("a join token belongs to no person").WithHint("leave person out, or send join: false")
 	case n.Join && n.Scope != "":
 		return s, problem.Invalid("a join token has no scope").WithHint("leave scope out, or send join: false")
 	}

@@ -129,6 +129,7 @@ type tokenInput struct {
 	Body struct {
 		Join         bool         `json:"join,omitempty"`
 		Scope        domain.Scope `json:"scope,omitempty" doc:"admin, deploy or read; none for a join token."`
+		Person       string       `json:"person,omitempty" doc:"The id of the person whom it belongs to, as GET /people lists them."`
 		Uses         *int         `json:"uses,omitempty" doc:"Of a join token; 0: no limit. Default 1."`
 		Until        *time.Time   `json:"until,omitempty" doc:"Default: in an hour for a join token, else never."`
 		Environments []string     `json:"environments,omitempty"`
@@ -154,9 +155,12 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 		return nil, err
 	}
 	b := in.Body
-	asked := access.NewToken{Join: b.Join, Scope: b.Scope, Uses: b.Uses, Until: b.Until,
+	asked := access.NewToken{Join: b.Join, Scope: b.Scope, Person: b.Person, Uses: b.Uses, Until: b.Until,
 		Environments: b.Environments, Roles: b.Roles}
 	settings, err := asked.Settings(a.cfg.Clock.Now())
+	if err == nil {
+		err = a.cfg.People.Known(ctx, b.Person)
+	}
 	if err != nil {
 		return nil, err
 	}

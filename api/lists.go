@@ -24,9 +24,9 @@ func (l *List) filter() explain.Filter {
 }
 
 // list registers a collection.
-func list[T any](a *API, path, summary string, read func(explain.Filter) (explain.List[T], error)) {
+func list[T any](a *API, path, summary string, read func(context.Context, explain.Filter) (explain.List[T], error)) {
 	get(a, path, summary, func(in *List) string { return in.After.After },
-		func(_ context.Context, in *List) (explain.List[T], error) { return read(in.filter()) })
+		func(ctx context.Context, in *List) (explain.List[T], error) { return read(ctx, in.filter()) })
 }
 
 // Named is a read of one thing.
@@ -42,8 +42,8 @@ func one[T any](a *API, path, summary string, read func(context.Context, string)
 }
 
 // here is a read that needs no context: it is answered from the view alone.
-func here[T any](read func(string) (T, error)) func(context.Context, string) (T, error) {
-	return func(_ context.Context, name string) (T, error) { return read(name) }
+func here[I, T any](read func(I) (T, error)) func(context.Context, I) (T, error) {
+	return func(_ context.Context, in I) (T, error) { return read(in) }
 }
 
 // InProject is a read of one thing of a project.
@@ -61,16 +61,16 @@ func oneOf[T any](a *API, path, summary string, read func(project, name string) 
 
 func (a *API) routeLists() {
 	q := a.cfg.Queries
-	list(a, "/machines", "Machines, by name", q.Machines)
-	list(a, "/environments", "Environments, by name", q.Environments)
-	list(a, "/policies", "Machine policies, by name", q.Policies)
-	list(a, "/projects", "Projects, by name", q.Projects)
-	list(a, "/triggers", "Triggers, by project and name", q.Triggers)
-	list(a, "/releases", "Releases, by project, the newest last", q.Releases)
+	list(a, "/machines", "Machines, by name", here(q.Machines))
+	list(a, "/environments", "Environments, by name", here(q.Environments))
+	list(a, "/policies", "Machine policies, by name", here(q.Policies))
+	list(a, "/projects", "Projects, by name", here(q.Projects))
+	list(a, "/triggers", "Triggers, by project and name", here(q.Triggers))
+	list(a, "/releases", "Releases, by project, the newest last", here(q.Releases))
 	list(a, "/deployments", "Deployments, the newest first", q.Deployments)
-	list(a, "/candidates", "What waits, and for what", q.Candidates)
-	list(a, "/tokens", "Tokens, by id; never their secrets", q.Tokens)
-	list(a, "/servers", "Servers that run, the newest first; state=gone or all for the others", q.Servers)
+	list(a, "/candidates", "What waits, and for what", here(q.Candidates))
+	list(a, "/tokens", "Tokens, by id; never their secrets", here(q.Tokens))
+	list(a, "/servers", "Servers that run, the newest first; state=gone or all for the others", here(q.Servers))
 	one(a, "/machines", "One machine", here(q.Machine))
 	one(a, "/projects", "One project", here(q.Project))
 	one(a, "/tokens", "One token", here(q.Token))

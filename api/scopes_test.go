@@ -58,7 +58,7 @@ var doors = map[string][]who{
 	"GET /api/v1/releases": readers, "GET /api/v1/releases/{project}/{name}": readers,
 	"GET /api/v1/deployments": readers, "GET /api/v1/deployments/{name}": readers,
 	"GET /api/v1/deployments/{id}/output": readers, "GET /api/v1/deployments/{id}/output/stream": readers,
-	"GET /api/v1/candidates": readers, "GET /api/v1/tokens": readers, "GET /api/v1/tokens/{name}": readers,
+	"GET /api/v1/candidates": readers, "GET /api/v1/tokens": readers, "GET /api/v1/tokens/{name}": readers, "GET /api/v1/people": readers,
 	"GET /api/v1/servers": readers, "GET /api/v1/servers/{name}": readers,
 	"GET /api/v1/events": readers, "GET /api/v1/events/stream": readers,
 	"GET /api/v1/why": readers, "GET /api/v1/log/verify": readers,
@@ -71,6 +71,7 @@ var doors = map[string][]who{
 	"POST /api/v1/holds": deployers, "DELETE /api/v1/holds/{project}/{name}": deployers,
 
 	"GET /api/v1/log/backup": admins, "POST /api/v1/apply": admins, "POST /api/v1/tokens": admins, "DELETE /api/v1/tokens/{name}": admins,
+	"POST /api/v1/people": admins, "DELETE /api/v1/people/{name}": admins,
 	"DELETE /api/v1/environments/{name}": admins, "DELETE /api/v1/policies/{name}": admins,
 	"DELETE /api/v1/projects/{name}": admins, "DELETE /api/v1/machines/{name}": admins, "DELETE /api/v1/triggers/{project}/{name}": admins,
 	"POST /api/v1/machines/{name}/enable": admins, "POST /api/v1/machines/{name}/disable": admins,

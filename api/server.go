@@ -19,7 +19,7 @@ import (
 	"github.com/droverhq/drover/query"
 )
 
-// Config says what an API works with. Engine, Clock, Access, Queries and Agents are required.
+// Config says what an API works with. Engine, Clock, Access, Queries, Agents and People are required.
 type Config struct {
 	// Engine takes commands.
 	Engine *engine.Engine
@@ -28,6 +28,8 @@ type Config struct {
 	Access  *access.Access
 	Queries *query.Queries
 	Agents  *agents.Hub
+	// People knows what persons are called.
+	People *access.People
 	// Logger gets faults; nil: nothing does.
 	Logger *zap.Logger
 	// Kick is called after each accepted command: Engine.React is due. It must not block. Nil: nobody reacts.
@@ -89,6 +91,7 @@ func routerConfig(version string) huma.Config {
 
 func (a *API) routes() {
 	a.routeLists()
+	a.routePeople()
 	a.routeReads()
 	a.routeCommands()
 	a.routeDeploy()

@@ -101,11 +101,11 @@ func newYardOn(t *testing.T, log eventlog.Backend, clock *handClock) *yard {
 
 // doors prepares what the wiring does.
 func (y *yard) doors(kick func()) {
-	callers := access.New(y.engine, y.clock)
-	queries := query.New(query.Config{Engine: y.engine, Log: y.log, Clock: y.clock, Access: callers, Ready: func() error { return y.ready },
+	callers, people := access.New(y.engine, y.clock), access.NewPeople(y.log, y.clock)
+	queries := query.New(query.Config{Engine: y.engine, Log: y.log, Clock: y.clock, Access: callers, People: people, Ready: func() error { return y.ready },
 		Version: "test", Versions: func() map[string]int { return y.agents.Versions() }})
 	y.agents = agents.New(agents.Config{Engine: y.engine, Log: y.log, Clock: y.clock, Access: callers, Kick: kick, OutputArrived: queries.OutputArrived})
-	y.config = api.Config{Engine: y.engine, Clock: y.clock, Access: callers, Queries: queries, Agents: y.agents, Kick: kick, Version: "test"}
+	y.config = api.Config{Engine: y.engine, Clock: y.clock, Access: callers, Queries: queries, Agents: y.agents, People: people, Kick: kick, Version: "test"}
 	y.api = api.New(y.config)
 }
 

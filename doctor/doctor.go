@@ -61,6 +61,8 @@ type Vitals struct {
 	Against []string
 	Doubt   string
 	Refused []Refused
+	// Names are what persons are called.
+	Names explain.Names
 }
 
 // Pulse is the lease of another server as this one has seen it.
@@ -297,6 +299,11 @@ func logFindings(v *projections.View, _ projections.Age, s Vitals) (found []Find
 	}
 	for _, stream := range sorted(v.Aside) {
 		add(explain.SetAside(v.Aside[stream]), "drover log clear "+shellWord(stream))
+	}
+	for _, typeName := range sorted(v.Ignored) {
+		ignored := v.Ignored[typeName]
+		found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("%s of the unknown type %s ignored, the first at #%s: a newer drover writes to this log",
+			are(ignored.Count, "event"), typeName, ignored.First), Do: "drover version (on each server; bring the older ones up)"})
 	}
 	return found
 }

@@ -139,7 +139,7 @@ func machinesBehind(v *projections.View, age projections.Age, s Vitals) (found [
 				continue
 			}
 			if verdict := triggers.Judge(v, p, m, age); verdict.Kind != triggers.Deploy && verdict.Reason != triggers.Held {
-				noteLate(all, v, age, verdict, behind)
+				noteLate(all, v, age, verdict, behind, s.Names)
 			}
 		}
 	}
@@ -149,7 +149,7 @@ func machinesBehind(v *projections.View, age projections.Age, s Vitals) (found [
 	return found
 }
 
-func noteLate(all map[string]*late, v *projections.View, age projections.Age, verdict triggers.Verdict, behind time.Duration) {
+func noteLate(all map[string]*late, v *projections.View, age projections.Age, verdict triggers.Verdict, behind time.Duration, names explain.Names) {
 	key := verdict.Project + "/" + string(verdict.Reason)
 	l := all[key]
 	if l == nil {
@@ -158,7 +158,7 @@ func noteLate(all map[string]*late, v *projections.View, age projections.Age, ve
 	}
 	l.names = append(l.names, verdict.Machine)
 	if behind > l.longest || behind == l.longest && verdict.Machine == slices.Min(l.names) {
-		l.longest, l.sentence = behind, explain.Sentence(v, age, verdict)
+		l.longest, l.sentence = behind, explain.Sentence(v, age, verdict, names)
 	}
 }
 
@@ -218,28 +218,28 @@ func choices(v *projections.View, _ projections.Age, s Vitals) (found []Finding)
 		for _, environment := range sorted(p.Environments) {
 			pin := p.PinIn(environment)
 			if since := s.Now.Sub(p.PinnedTime[environment]); pin != nil && pin.Until == nil && since > heldLong {
-				found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("project %s is pinned in %s at %s since %s%s", p.Name, environment, pin.Release, span(since), because(pin.By, pin.Reason)),
+				found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("project %s is pinned in %s at %s since %s%s", p.Name, environment, pin.Release, span(since), because(s.Names.Who(pin.Origin), pin.Reason)),
 					Do: fmt.Sprintf("drover unpin %s --in %s", shellWord(p.Name), shellWord(environment))})
 			}
 		}
-		found = append(found, heldFindings(v, p, s.Now)...)
+		found = append(found, heldFindings(v, p, s)...)
 	}
 	return found
 }
 
 // heldFindings is one line for the machines of a project that are held for long.
-func heldFindings(v *projections.View, p *projections.Project, now time.Time) []Finding {
+func heldFindings(v *projections.View, p *projections.Project, s Vitals) []Finding {
 	var names []string
 	var longest time.Duration
 	var who string
 	for _, name := range sorted(v.Machines) {
 		i := v.Machines[name].Installed[p.Name]
-		if i == nil || i.Hold == nil || i.Hold.Until != nil || now.Sub(i.HoldTime) <= heldLong {
+		if i == nil || i.Hold == nil || i.Hold.Until != nil || s.Now.Sub(i.HoldTime) <= heldLong {
 			continue
 		}
 		names = append(names, name)
-		if since := now.Sub(i.HoldTime); since > longest {
-			longest, who = since, heldBy(i.Hold)
+		if since := s.Now.Sub(i.HoldTime); since > longest {
+			longest, who = since, heldBy(i.Hold, s.Names)
 		}
 	}
 	if len(names) == 0 {
@@ -249,11 +249,11 @@ func heldFindings(v *projections.View, p *projections.Project, now time.Time) []
 		Do: fmt.Sprintf("drover unhold %s --project %s", shellWord(names[0]), shellWord(p.Name))}}
 }
 
-func heldBy(h *domain.Hold) string {
+func heldBy(h *domain.Hold, names explain.Names) string {
 	if !h.ByVerb() {
 		return " (by deployment " + h.Deployment.String() + ")"
 	}
-	return because(h.By, h.Reason)
+	return because(names.Who(h.Origin), h.Reason)
 }
 
 func because(by, reason string) string {

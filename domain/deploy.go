@@ -13,9 +13,10 @@ type Hold struct {
 	Release string
 	Until   *time.Time
 	Reason  string
-	By      string
 	// Deployment is the one that set it; zero for the verb hold.
 	Deployment ID
+	// Origin is who asked for it with the verb.
+	Origin
 }
 
 // ByVerb says that a person set the hold with the verb hold.

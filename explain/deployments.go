@@ -10,7 +10,7 @@ import (
 )
 
 // Deployments lists deployments, the newest first.
-func Deployments(v *projections.View, f Filter) List[Deployment] {
+func Deployments(v *projections.View, f Filter, names Names) List[Deployment] {
 	byKey, keys := map[string]*projections.Deployment{}, []string{}
 	before, _ := eventlog.ParsePosition(f.After)
 	found := []*projections.Deployment{}
@@ -24,17 +24,17 @@ func Deployments(v *projections.View, f Filter) List[Deployment] {
 		key := d.Queued.String()
 		keys, byKey[key] = append(keys, key), d
 	}
-	return page(v, f.Limit, keys, func(key string) (Deployment, bool) { return deployment(v, byKey[key]), true },
+	return page(v, f.Limit, keys, func(key string) (Deployment, bool) { return deployment(v, byKey[key], names), true },
 		func(d Deployment) int { return len(d.Machines) })
 }
 
 // DeploymentOf is one deployment; false if there is none of that id.
-func DeploymentOf(v *projections.View, id domain.ID) (Deployment, bool) {
+func DeploymentOf(v *projections.View, id domain.ID, names Names) (Deployment, bool) {
 	d := v.Deployments[id]
 	if d == nil {
 		return Deployment{}, false
 	}
-	return deployment(v, d), true
+	return deployment(v, d, names), true
 }
 
 func deploymentFits(d *projections.Deployment, f Filter) bool {
@@ -44,9 +44,9 @@ func deploymentFits(d *projections.Deployment, f Filter) bool {
 		(f.State == "" || string(d.State) == f.State)
 }
 
-func deployment(v *projections.View, d *projections.Deployment) Deployment {
+func deployment(v *projections.View, d *projections.Deployment, names Names) Deployment {
 	shown := Deployment{ID: d.ID.String(), Project: d.Project.Name, Release: d.Release, Environment: d.Environment,
-		Kind: string(d.Kind), State: string(d.State), Cause: deploymentCause(d), Machines: []DeploymentMachine{},
+		Kind: string(d.Kind), State: string(d.State), Cause: deploymentCause(d, names), Machines: []DeploymentMachine{},
 		CreatedAt: d.QueuedTime.UTC(), EndedAt: moment(d.EndedTime), Position: d.Queued.String()}
 	for _, name := range d.Order {
 		shown.Machines = append(shown.Machines, deploymentMachine(v, d.Parts[name]))
@@ -54,8 +54,8 @@ func deployment(v *projections.View, d *projections.Deployment) Deployment {
 	return shown
 }
 
-func deploymentCause(d *projections.Deployment) DeploymentCause {
-	cause := DeploymentCause{By: d.Facts.By, Triggers: []string{}, Reason: d.Facts.Reason, Events: []string{}}
+func deploymentCause(d *projections.Deployment, names Names) DeploymentCause {
+	cause := DeploymentCause{By: names.Who(d.Facts.Origin), Triggers: []string{}, Reason: d.Facts.Reason, Events: []string{}}
 	for _, named := range d.Facts.Machines {
 		cause.Triggers = append(cause.Triggers, named.Triggers...)
 		for _, id := range named.Causes {

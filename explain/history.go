@@ -14,14 +14,14 @@ import (
 const MaxHistory = 50
 
 // history turns what was read into the newest lines that matter to a machine and a project.
-func history(v *projections.View, project, machine string, past []eventlog.Recorded) []History {
+func history(v *projections.View, project, machine string, past []eventlog.Recorded, names Names) []History {
 	lines, worked := []History{}, workedOn(machine, past)
 	for _, rec := range past {
 		fact, err := domain.Decode(rec.Type, rec.Data)
 		if rec.Position > v.Position || err != nil {
 			continue
 		}
-		if text := (teller{v, project, machine, worked, rec}).tell(fact); text != "" {
+		if text := (teller{v, project, machine, worked, rec, names}).tell(fact); text != "" {
 			lines = append(lines, History{Position: rec.Position.String(), Time: rec.Time.UTC(), Type: domain.Name(fact), Text: text})
 		}
 	}
@@ -51,6 +51,7 @@ type teller struct {
 	project, machine string
 	worked           map[domain.ID]bool // see workedOn; all that is known of deployments that the view has forgotten
 	rec              eventlog.Recorded
+	names            Names
 }
 
 // tell is the words for a fact; empty if it does not matter here.
@@ -59,9 +60,9 @@ func (t teller) tell(fact domain.Event) string {
 	about := told.Subject
 	switch {
 	case about.Kind == domain.MachineStreams && about.Machine == t.machine:
-		return told.Sentence + by(told.Origin)
+		return told.Sentence + t.names.by(told.Origin)
 	case about.Kind == domain.ReleaseStreams && about.Project == t.project:
-		return told.Sentence + by(told.Origin)
+		return told.Sentence + t.names.by(told.Origin)
 	case about.Kind == domain.ProjectStreams && about.Project == t.project:
 		return t.projectWords(fact, told)
 	case about.Kind == domain.PartStreams && about.Machine == t.machine:
@@ -90,7 +91,7 @@ func (t teller) projectWords(fact domain.Event, told domain.Description) string 
 		about.Machine != "" && about.Machine != t.machine:       // a hold of another machine
 		return ""
 	}
-	return told.Sentence + by(told.Origin)
+	return told.Sentence + t.names.by(told.Origin)
 }
 
 // queued tells of a deployment that has a part on the machine, or left it out by name.
@@ -104,17 +105,17 @@ func (t teller) queued(e domain.DeploymentQueued, told domain.Description) strin
 	part := d.Parts[t.machine]
 	switch {
 	case d.Excludes(t.machine):
-		return what + " queued without this machine" + by(e.Origin)
+		return what + " queued without this machine" + t.names.by(e.Origin)
 	case part == nil && e.Kind == domain.EnvironmentWide && t.stands(e.Environment):
-		return what + " queued while this machine was not in scope" + by(e.Origin)
+		return what + " queued while this machine was not in scope" + t.names.by(e.Origin)
 	case part == nil:
 		return ""
 	case e.Kind == domain.Automatic:
 		return fmt.Sprintf("%s queued: %s, asked by trigger %s", what, part.Verdict, domain.Listed(part.Triggers))
 	case part.State == domain.PartSkipped && part.EndedAt == d.Queued:
-		return what + " queued, this machine skipped: " + part.Reason.Words() + by(e.Origin)
+		return what + " queued, this machine skipped: " + part.Reason.Words() + t.names.by(e.Origin)
 	}
-	return what + " queued" + domain.InBrackets(e.Reason) + inPlaceOf(part.Replaced) + by(e.Origin)
+	return what + " queued" + domain.InBrackets(e.Reason) + inPlaceOf(part.Replaced) + t.names.by(e.Origin)
 }
 
 // queuedLongAgo tells of a deployment that the view has forgotten what the event itself says.
@@ -122,11 +123,11 @@ func (t teller) queuedLongAgo(what string, e domain.DeploymentQueued, told domai
 	here := slices.IndexFunc(e.Machines, func(m domain.DeploymentMachine) bool { return m.Name == t.machine })
 	switch {
 	case slices.Contains(e.Exclude, t.machine):
-		return what + " queued without this machine" + by(e.Origin)
+		return what + " queued without this machine" + t.names.by(e.Origin)
 	case here >= 0 && e.Kind == domain.Automatic:
 		return fmt.Sprintf("%s queued: %s, asked by trigger %s", what, e.Machines[here].Reason, domain.Listed(e.Machines[here].Triggers))
 	case here >= 0 || t.worked[told.Subject.Deployment]:
-		return told.Sentence + by(e.Origin)
+		return told.Sentence + t.names.by(e.Origin)
 	}
 	return ""
 }
@@ -186,12 +187,4 @@ func (t teller) part(id domain.ID, fact domain.Event, told domain.Description) s
 		return e.EndWords(id, part == nil || part.EndedAt != t.rec.Position)
 	}
 	return ""
-}
-
-// by says who asked; empty where nobody did.
-func by(o domain.Origin) string {
-	if o.By == "" {
-		return ""
-	}
-	return ", by " + o.By
 }

@@ -16,9 +16,9 @@ func TestNoListIsEverNull(t *testing.T) {
 	nobody := func(domain.ID) bool { return false }
 	for _, v := range []*projections.View{projections.New(), full(t).View} {
 		f := Filter{}
-		why := WhyOf(v, old, "shop", "web-01", nil)
+		why := WhyOf(v, old, "shop", "web-01", nil, nil)
 		text, err := json.Marshal([]any{Machines(v, f), Environments(v, f), Policies(v, f), Projects(v, f), Triggers(v, f), Releases(v, f),
-			Deployments(v, f), Candidates(v, old, f), Servers(v, domain.ID{}, nobody, f), Tokens(v, f), why, DueNow(v, old), EventOf(full(t).Log[0])})
+			Deployments(v, f, nil), Candidates(v, old, f), Servers(v, domain.ID{}, nobody, f), Tokens(v, f), why, DueNow(v, old), EventOf(full(t).Log[0], nil)})
 		require.NoError(t, err)
 		text = []byte(strings.NewReplacer(`"startedAt":null`, "", `"finishedAt":null`, "").Replace(string(text)))
 		require.NotContains(t, string(text), "null")
@@ -33,7 +33,7 @@ func TestAPageBoundsAndContinuesWhereItEnded(t *testing.T) {
 	var seen []string
 	f := Filter{Limit: 2}
 	for {
-		page := Deployments(l.View, f)
+		page := Deployments(l.View, f, nil)
 		for _, d := range page.Items {
 			seen = append(seen, d.Position)
 		}
@@ -48,11 +48,11 @@ func TestAPageBoundsAndContinuesWhereItEnded(t *testing.T) {
 func TestAPartThatCannotBeClaimedYetSaysWhy(t *testing.T) {
 	l := shop(t)
 	d := l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0"})
-	shown, ok := DeploymentOf(l.View, d)
+	shown, ok := DeploymentOf(l.View, d, nil)
 	require.True(t, ok)
 	require.Equal(t, DeploymentMachine{Name: "web-01", State: "released"}, shown.Machines[0])
 	l.Add("project/shop", domain.ProjectDisabled{})
-	shown, _ = DeploymentOf(l.View, d)
+	shown, _ = DeploymentOf(l.View, d, nil)
 	require.Equal(t, "project-disabled", shown.Machines[0].Reason)
 }
 
@@ -75,10 +75,10 @@ func TestSecretsOfTokensAreNotShownEvenHashed(t *testing.T) {
 	l := projectionstest.New(t)
 	l.Add("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}, Hash: "d00d"}, domain.TokenUsed{Instance: instance, Machine: "web-01", Secret: "feed"})
 	for _, rec := range l.Log {
-		require.NotContains(t, string(EventOf(rec).Data), "d00d")
-		require.NotContains(t, string(EventOf(rec).Data), "feed")
+		require.NotContains(t, string(EventOf(rec, nil).Data), "d00d")
+		require.NotContains(t, string(EventOf(rec, nil).Data), "feed")
 	}
-	require.Contains(t, string(EventOf(l.Log[1]).Data), "web-01")
+	require.Contains(t, string(EventOf(l.Log[1], nil).Data), "web-01")
 }
 
 func TestATokenShowsEachUseThatItHasLost(t *testing.T) {
@@ -105,11 +105,11 @@ func TestATableIsAlignedForPeopleAndTabbedForPrograms(t *testing.T) {
 func TestEveryListHasATable(t *testing.T) {
 	v, nobody := full(t).View, func(domain.ID) bool { return false }
 	f := Filter{}
-	for _, table := range []Table{MachinesTable(Machines(v, f).Items, true), MachinesTable(Machines(v, f).Items, false), DeploymentsTable(Deployments(v, f).Items, true),
+	for _, table := range []Table{MachinesTable(Machines(v, f).Items, true), MachinesTable(Machines(v, f).Items, false), DeploymentsTable(Deployments(v, f, nil).Items, true),
 		CandidatesTable(Candidates(v, old, f).Items), ProjectsTable(Projects(v, f).Items, true), TriggersTable(Triggers(v, f).Items),
 		ReleasesTable(Releases(v, f).Items), EnvironmentsTable(Environments(v, f).Items), PoliciesTable(Policies(v, f).Items),
-		ServersTable(Servers(v, domain.ID{}, nobody, f).Items), TokensTable(Tokens(v, f).Items), PartsTable(Deployments(v, f).Items[0].Machines),
-		EventsTable([]Event{EventOf(full(t).Log[0])}, true)} {
+		ServersTable(Servers(v, domain.ID{}, nobody, f).Items), TokensTable(Tokens(v, f).Items), PartsTable(Deployments(v, f, nil).Items[0].Machines),
+		EventsTable([]Event{EventOf(full(t).Log[0], nil)}, true)} {
 		for _, row := range table.Rows {
 			require.Len(t, row, len(table.Header), table.Header)
 		}

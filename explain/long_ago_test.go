@@ -22,7 +22,7 @@ func TestTheHistoryTellsOfDeploymentsThatTheViewHasForgotten(t *testing.T) {
 	_, forgotten := l.Forgotten(d)
 	require.True(t, forgotten)
 	var told []string
-	for _, line := range history(l.View, "shop", "web-01", long) {
+	for _, line := range history(l.View, "shop", "web-01", long, nil) {
 		told = append(told, regexp.MustCompile(`[0-9a-f]{8}`).ReplaceAllString(line.Text, "ID"))
 	}
 	require.Subset(t, told, []string{

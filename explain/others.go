@@ -61,12 +61,12 @@ func token(t *domain.Token) Token {
 	if s.Join {
 		kind = "join"
 	}
-	return Token{ID: t.ID, Kind: kind, Uses: s.Uses, Used: t.Spent, Until: utc(s.Until), Environments: orEmpty(s.Environments),
+	return Token{ID: t.ID, Kind: kind, Person: s.Person, Uses: s.Uses, Used: t.Spent, Until: utc(s.Until), Environments: orEmpty(s.Environments),
 		Roles: orEmpty(s.Roles), Revoked: t.Revoked}
 }
 
 // EventOf is a recorded event as people and scripts read it. What proves who somebody is, even hashed, is left out.
-func EventOf(rec eventlog.Recorded) Event {
+func EventOf(rec eventlog.Recorded, names Names) Event {
 	shown := Event{Position: rec.Position.String(), Stream: rec.Stream, Revision: int64(rec.Revision), ID: rec.ID.String(),
 		Type: domain.NameOfType(rec.Type), Time: rec.Time.UTC(), Causes: []string{}, Data: rec.Data}
 	for _, cause := range rec.Causes {
@@ -77,7 +77,7 @@ func EventOf(rec eventlog.Recorded) Event {
 	}
 	if fact, err := domain.Decode(rec.Type, rec.Data); err == nil {
 		told := domain.Describe(fact, domain.Place{Stream: rec.Stream, ID: domain.ID(rec.ID)})
-		shown.Category, shown.Text = string(told.Category), told.Sentence+by(told.Origin)
+		shown.Category, shown.Text = string(told.Category), told.Sentence+names.by(told.Origin)
 	}
 	if kind, _ := domain.SplitStream(rec.Stream); kind == domain.TokenStreams {
 		shown.Data = withoutHashes(rec.Data)

@@ -16,6 +16,7 @@ type asked struct {
 	m       *projections.Machine
 	verdict triggers.Verdict
 	age     projections.Age
+	names   Names
 }
 
 // sentences has one for every reason of a verdict. Each says what is so and what would change it.
@@ -41,13 +42,13 @@ var sentences = map[triggers.Reason]func(asked) string{
 }
 
 // Sentence says a verdict's reason in words, with the place and what would change it.
-func Sentence(v *projections.View, age projections.Age, verdict triggers.Verdict) string {
+func Sentence(v *projections.View, age projections.Age, verdict triggers.Verdict, names Names) string {
 	p, m := v.Projects[verdict.Project], v.Machines[verdict.Machine]
 	say := sentences[verdict.Reason]
 	if p == nil || m == nil || say == nil {
 		return ""
 	}
-	return say(asked{v, p, m, verdict, age})
+	return say(asked{v, p, m, verdict, age, names})
 }
 
 func (a asked) setAside() string {
@@ -130,7 +131,7 @@ func (a asked) heldBecause(h *domain.Hold) string {
 		}
 		return "since a person's deployment"
 	}
-	because := "by " + orSomebody(h.By)
+	because := "by " + orSomebody(a.names.Who(h.Origin))
 	if h.Until != nil {
 		because += " until " + h.Until.UTC().Format(time.RFC3339)
 	}

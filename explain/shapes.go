@@ -199,11 +199,18 @@ type Server struct {
 	Alive    bool      `json:"alive"`
 }
 
+// Person is what `person list` shows.
+type Person struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+}
+
 // Token is what `token list` shows; never the secret.
 type Token struct {
 	ID           string     `json:"id"`
-	Kind         string     `json:"kind"` // join, or the scope: admin, deploy, read
-	Uses         int        `json:"uses"` // allowed; 0: no limit
+	Kind         string     `json:"kind"`             // join, or the scope: admin, deploy, read
+	Person       string     `json:"person,omitempty"` // the id of the person whom it belongs to
+	Uses         int        `json:"uses"`             // allowed; 0: no limit
 	Used         int        `json:"used"`
 	Until        *time.Time `json:"until,omitempty"`
 	Environments []string   `json:"environments"`

@@ -239,6 +239,11 @@ func TokensTable(list []Token) Table {
 	})
 }
 
+// PeopleTable is `person list`.
+func PeopleTable(list []Person) Table {
+	return table("ID NAME", list, func(p Person) []string { return []string{p.ID, p.Name} })
+}
+
 // EventsTable is `events`.
 func EventsTable(list []Event, wide bool) Table {
 	return table("POSITION TIME TYPE STREAM DATA"+yes(wide, " TEXT", ""), list, func(e Event) []string {

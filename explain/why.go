@@ -14,8 +14,8 @@ import (
 
 // WhyOf answers why a machine has, gets or does not get what a project wants. past is what the log holds
 // of both (engine.Past); what lies beyond the view is passed over.
-func WhyOf(v *projections.View, age projections.Age, project, machine string, past []eventlog.Recorded) Why {
-	why := Why{Machine: machine, Project: project, Causes: []string{}, At: v.Position.String(), History: history(v, project, machine, past)}
+func WhyOf(v *projections.View, age projections.Age, project, machine string, past []eventlog.Recorded, names Names) Why {
+	why := Why{Machine: machine, Project: project, Causes: []string{}, At: v.Position.String(), History: history(v, project, machine, past, names)}
 	p, m := v.Projects[project], v.Machines[machine]
 	if p == nil || m == nil {
 		why.Verdict, why.Reason, why.Sentence = string(triggers.None), string(triggers.OutOfScope), missing(v, project, machine)
@@ -23,7 +23,7 @@ func WhyOf(v *projections.View, age projections.Age, project, machine string, pa
 	}
 	verdict := triggers.Judge(v, p, m, age)
 	why.Wanted, why.Actual, why.Dirty = v.Wanted(p, m), v.Actual(p, m), v.Dirty(p, m)
-	why.Verdict, why.Reason, why.Sentence = string(verdict.Kind), string(verdict.Reason), Sentence(v, age, verdict)
+	why.Verdict, why.Reason, why.Sentence = string(verdict.Kind), string(verdict.Reason), Sentence(v, age, verdict, names)
 	why.Causes = causesOf(verdict.Causes)
 	if len(verdict.Causes) == 0 {
 		why.Causes = settledCauses(v, project, machine)

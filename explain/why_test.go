@@ -45,7 +45,7 @@ func TestEveryReasonOfAVerdictHasASentence(t *testing.T) {
 	l.Add("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Reason: "lab", Origin: domain.By("ann")})
 	for _, reason := range constants(t, "../triggers/rules.go", "Reason") {
 		require.Contains(t, sentences, triggers.Reason(reason))
-		sentence := Sentence(l.View, old, triggers.Verdict{Project: "shop", Machine: "web-01", Reason: triggers.Reason(reason), Release: "1.0", Triggers: []string{"joins"}})
+		sentence := Sentence(l.View, old, triggers.Verdict{Project: "shop", Machine: "web-01", Reason: triggers.Reason(reason), Release: "1.0", Triggers: []string{"joins"}}, nil)
 		require.Regexp(t, `^[A-Z].*\.$`, sentence, reason)
 		require.NotContains(t, sentence, "%!", reason)
 	}
@@ -101,7 +101,7 @@ func TestWhySaysWhatIsSoAndWhatWouldChangeIt(t *testing.T) {
 		l.Add("environment/staging", domain.EnvironmentDefined{})
 		l.Add("project/shop", domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
 		c.happens(l)
-		why := WhyOf(l.View, old, "shop", "web-01", l.Log)
+		why := WhyOf(l.View, old, "shop", "web-01", l.Log, nil)
 		require.Equal(t, c.reason, why.Reason, name)
 		for _, words := range c.words {
 			require.Contains(t, why.Sentence, words, name)
@@ -112,7 +112,7 @@ func TestWhySaysWhatIsSoAndWhatWouldChangeIt(t *testing.T) {
 func TestAWaitForTheNextAttemptSaysHowLong(t *testing.T) {
 	l := shop(t)
 	l.attempt("1.0", domain.PartFailed, domain.StepFailed)
-	why := WhyOf(l.View, fresh, "shop", "web-01", l.Log)
+	why := WhyOf(l.View, fresh, "shop", "web-01", l.Log, nil)
 	require.Equal(t, "backing-off", why.Reason)
 	require.Contains(t, why.Sentence, "due in 1m0s")
 }
@@ -120,10 +120,10 @@ func TestAWaitForTheNextAttemptSaysHowLong(t *testing.T) {
 func TestWhatIsNotThereIsAnsweredWithItsHistory(t *testing.T) {
 	l := shop(t)
 	l.Add("machine/web-01", domain.MachineDeleted{Reason: "clean-up"})
-	why := WhyOf(l.View, old, "shop", "web-01", l.Log)
+	why := WhyOf(l.View, old, "shop", "web-01", l.Log, nil)
 	require.Contains(t, why.Sentence, "no machine web-01")
 	require.Equal(t, "deleted (clean-up)", why.History[len(why.History)-1].Text)
-	require.Contains(t, WhyOf(l.View, old, "nothing", "web-01", nil).Sentence, "no project nothing")
+	require.Contains(t, WhyOf(l.View, old, "nothing", "web-01", nil, nil).Sentence, "no project nothing")
 }
 
 // full is a history with at least one event of every type that a machine and a project have.
@@ -150,7 +150,7 @@ func full(t *testing.T) *ledger {
 
 func TestEveryTypeOfEventThatMattersIsALineOfHistory(t *testing.T) {
 	l := full(t)
-	lines := history(l.View, "shop", "web-01", l.Log)
+	lines := history(l.View, "shop", "web-01", l.Log, nil)
 	told := map[string]bool{"ProjectDeleted": true, "MachineDeleted": true} // after them there is nothing left to ask about
 	for _, line := range lines {
 		told[line.Type] = true
@@ -168,18 +168,18 @@ func TestHistoryTellsNothingOfOtherMachines(t *testing.T) {
 	l := full(t)
 	l.Add("machine/web-02", domain.MachineAdded{Environment: "production"})
 	l.Add("project/shop", domain.HoldSet{Machine: "web-02"}, domain.PinSet{Environment: "staging", Release: "1.0"})
-	before := history(l.View, "shop", "web-01", l.Log[:len(l.Log)-3])
-	require.Equal(t, before, history(l.View, "shop", "web-01", l.Log))
+	before := history(l.View, "shop", "web-01", l.Log[:len(l.Log)-3], nil)
+	require.Equal(t, before, history(l.View, "shop", "web-01", l.Log, nil))
 	for range 60 {
 		l.Add("machine/web-01", domain.MachineDisabled{}, domain.MachineEnabled{})
 	}
-	require.Len(t, history(l.View, "shop", "web-01", l.Log), MaxHistory)
+	require.Len(t, history(l.View, "shop", "web-01", l.Log, nil), MaxHistory)
 }
 
 func TestTheTextOfWhyIsWhatPeopleRead(t *testing.T) {
 	l := shop(t)
 	var b strings.Builder
-	require.NoError(t, WhyOf(l.View, old, "shop", "web-01", l.Log).Text(&b))
+	require.NoError(t, WhyOf(l.View, old, "shop", "web-01", l.Log, nil).Text(&b))
 	require.Equal(t, `machine  web-01
 project  shop
 wanted   1.0

@@ -11,7 +11,7 @@ func (v *View) setHold(p *Project, e domain.HoldSet, f Fact) {
 	if e.Unproven {
 		m.installed(p.Name).forget()
 	}
-	v.holdAs(p, m, &domain.Hold{Instance: e.Instance, Release: e.Release, Until: e.Until, Reason: e.Reason, By: e.By}, f)
+	v.holdAs(p, m, &domain.Hold{Instance: e.Instance, Release: e.Release, Until: e.Until, Reason: e.Reason, Origin: e.Origin}, f)
 }
 
 func (v *View) holdAs(p *Project, m *Machine, h *domain.Hold, f Fact) {

@@ -2,11 +2,13 @@ package query
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
 
 	"github.com/droverhq/drover/api/problem"
+	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
 )
@@ -14,10 +16,6 @@ import (
 const (
 	// maxPageBytes bounds the data in one page of events; the page ends early.
 	maxPageBytes = 8 << 20
-	// followPage is how many events FollowEvents reads from the log at a time, maxFollowBytes how many bytes of them.
-	followPage, maxFollowBytes = 200, maxPageBytes / 8
-	// lookEvery is how often FollowEvents looks whether the log still has what it has yielded, if nothing new comes.
-	lookEvery = 15 * time.Second
 	// newestWithin bounds how long Newest waits for the log.
 	newestWithin = 30 * time.Second
 )
@@ -40,6 +38,10 @@ func ParsePosition(texts ...string) (eventlog.Position, error) {
 // Events returns up to limit events after a position. A page also ends when it is large.
 func (q *Queries) Events(ctx context.Context, after eventlog.Position, limit int) (explain.List[explain.Event], error) {
 	list := explain.List[explain.Event]{Items: []explain.Event{}, Position: q.Position().String()}
+	names, err := q.names(ctx)
+	if err != nil {
+		return list, err
+	}
 	size := 0
 	for rec, err := range q.cfg.Log.ReadAll(ctx, after, limit+1) {
 		if err != nil {
@@ -49,7 +51,7 @@ func (q *Queries) Events(ctx context.Context, after eventlog.Position, limit int
 			list.Next = list.Items[len(list.Items)-1].Position
 			break
 		}
-		list.Items = append(list.Items, explain.EventOf(rec))
+		list.Items = append(list.Items, explain.EventOf(rec, names))
 	}
 	return list, nil
 }
@@ -73,58 +75,42 @@ func (q *Queries) Reached(ctx context.Context, after eventlog.Position) error {
 	return nil // a log that cannot be read now is waited for
 }
 
-// FollowEvents yields what the log holds after a position, and what is appended from then on, until ctx ends or an
-// error. It reads the log itself, page by page, so its reader gets every event once and in order however slow it is,
-// and a slow reader does not keep the log waiting.
+// FollowEvents yields what the log holds after a position, and what is appended from then on, until ctx ends or an error.
+// Its reader gets every event once and in order however slow it is, and does not keep the log waiting.
 func (q *Queries) FollowEvents(ctx context.Context, after eventlog.Position) iter.Seq2[explain.Event, error] {
 	return func(yield func(explain.Event, error) bool) {
+		follower := q.cfg.Engine.Follow(after, nil)
 		for {
-			changed := q.cfg.Engine.Changed()
-			page, err := q.page(ctx, after)
-			for _, rec := range page {
-				if !yield(explain.EventOf(rec), nil) {
-					return
-				}
-				after = rec.Position
-			}
-			if err == nil && len(page) == 0 {
-				if err = q.Reached(ctx, after); err == nil {
-					err = wait(ctx, changed, lookEvery)
-				}
-			}
+			page, err := q.nextEvents(ctx, follower)
 			if err != nil {
 				yield(explain.Event{}, err)
 				return
 			}
+			for _, event := range page {
+				if !yield(event, nil) {
+					return
+				}
+			}
 		}
 	}
 }
 
-// page reads some events into memory.
-func (q *Queries) page(ctx context.Context, after eventlog.Position) (page []eventlog.Recorded, err error) {
-	size := 0
-	for rec, err := range q.cfg.Log.ReadAll(ctx, after, followPage) {
-		if err != nil {
-			return nil, err
-		}
-		page = append(page, rec)
-		if size += len(rec.Data); size > maxFollowBytes {
-			break
-		}
+// nextEvents are the next events of a follower, as they are shown.
+func (q *Queries) nextEvents(ctx context.Context, follower *engine.Follower) ([]explain.Event, error) {
+	page, err := follower.Next(ctx)
+	if errors.Is(err, engine.ErrBeyond) {
+		return nil, q.Reached(ctx, follower.Position())
 	}
-	return page, nil
-}
-
-// wait returns when changed is closed, after limit, or with ctx's error.
-func wait(ctx context.Context, changed <-chan struct{}, limit time.Duration) error {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-changed:
-		return nil
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+	if err != nil {
+		return nil, err
 	}
+	names, err := q.names(ctx)
+	if err != nil {
+		return nil, err
+	}
+	events := make([]explain.Event, len(page))
+	for i, rec := range page {
+		events[i] = explain.EventOf(rec, names)
+	}
+	return events, nil
 }

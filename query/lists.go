@@ -1,6 +1,7 @@
 package query
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -66,8 +67,14 @@ func (q *Queries) Releases(f explain.Filter) (explain.List[explain.Release], err
 }
 
 // Deployments lists deployments, the newest first.
-func (q *Queries) Deployments(f explain.Filter) (explain.List[explain.Deployment], error) {
-	return list(q, f, explain.DeploymentStates, unaged(explain.Deployments))
+func (q *Queries) Deployments(ctx context.Context, f explain.Filter) (explain.List[explain.Deployment], error) {
+	names, err := q.names(ctx)
+	if err != nil {
+		return explain.List[explain.Deployment]{}, err
+	}
+	return list(q, f, explain.DeploymentStates, func(v *projections.View, _ projections.Age, f explain.Filter) explain.List[explain.Deployment] {
+		return explain.Deployments(v, f, names)
+	})
 }
 
 // Candidates lists what waits to be deployed, and for what.
@@ -78,6 +85,17 @@ func (q *Queries) Candidates(f explain.Filter) (explain.List[explain.Candidate],
 // Tokens lists tokens by id, without their secrets.
 func (q *Queries) Tokens(f explain.Filter) (explain.List[explain.Token], error) {
 	return list(q, f, nil, unaged(explain.Tokens))
+}
+
+// People lists everybody whose name is known, by id.
+func (q *Queries) People(ctx context.Context, f explain.Filter) (explain.List[explain.Person], error) {
+	names, err := q.names(ctx)
+	if err != nil {
+		return explain.List[explain.Person]{}, err
+	}
+	return list(q, f, nil, func(v *projections.View, _ projections.Age, f explain.Filter) explain.List[explain.Person] {
+		return explain.People(v, names, f)
+	})
 }
 
 // Servers lists servers, the newest first.

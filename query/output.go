@@ -289,3 +289,17 @@ func (a *arrivals) wake(deployment domain.ID) {
 		delete(a.by, deployment)
 	}
 }
+
+// wait returns when changed is closed, after limit, or with ctx's error.
+func wait(ctx context.Context, changed <-chan struct{}, limit time.Duration) error {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-changed:
+		return nil
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -24,9 +24,13 @@ func (q *Queries) forgotten(ctx context.Context, id domain.ID) (*projections.Vie
 
 // Deployment is one deployment. One that ended long ago is read from the log.
 func (q *Queries) Deployment(ctx context.Context, id string) (shown explain.Deployment, err error) {
+	names, err := q.names(ctx)
+	if err != nil {
+		return shown, err
+	}
 	parsed, _ := domain.ParseID(id) // an invalid text has the zero id, as no deployment has
 	found := false
-	q.cfg.Engine.Read(func(v *projections.View) { shown, found = explain.DeploymentOf(v, parsed) })
+	q.cfg.Engine.Read(func(v *projections.View) { shown, found = explain.DeploymentOf(v, parsed, names) })
 	if found {
 		return shown, nil
 	}
@@ -37,7 +41,7 @@ func (q *Queries) Deployment(ctx context.Context, id string) (shown explain.Depl
 	if past == nil {
 		return shown, noDeployment(id)
 	}
-	shown, _ = explain.DeploymentOf(past, parsed)
+	shown, _ = explain.DeploymentOf(past, parsed, names)
 	return shown, nil
 }
 

@@ -9,10 +9,11 @@ import (
 	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
 )
 
-// Config says what Queries read. Engine, Log, Clock and Access are required.
+// Config says what Queries read. Engine, Log, Clock, Access and People are required.
 type Config struct {
 	Engine *engine.Engine
 	// Log is the one that Engine folds, with the output of parts.
@@ -20,6 +21,8 @@ type Config struct {
 	Clock engine.Clock
 	// Access knows who was refused.
 	Access *access.Access
+	// People knows what persons are called.
+	People *access.People
 	// Versions counts the connected agents by their version; nil: none.
 	Versions func() map[string]int
 	// Ready says what else keeps this server from its work; nil: nothing does.
@@ -83,6 +86,9 @@ func (q *Queries) See(ctx context.Context, after string) error {
 	}
 	return nil
 }
+
+// names returns what persons are called.
+func (q *Queries) names(ctx context.Context) (explain.Names, error) { return q.cfg.People.Names(ctx) }
 
 // judged calls see with the view and the ages of this moment.
 func judged[T any](q *Queries, see func(*projections.View, projections.Age) T) (shown T) {

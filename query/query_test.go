@@ -38,7 +38,7 @@ func newFixture(t *testing.T) *fixture {
 	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: wall, Server: ids.New()})
 	require.NoError(t, err)
 	require.NoError(t, e.Start(t.Context()))
-	return &fixture{Queries: query.New(query.Config{Engine: e, Log: log, Clock: wall, Access: access.New(e, wall)}), t: t, log: log, engine: e}
+	return &fixture{Queries: query.New(query.Config{Engine: e, Log: log, Clock: wall, Access: access.New(e, wall), People: access.NewPeople(log, wall)}), t: t, log: log, engine: e}
 }
 
 func (f *fixture) do(c domain.Command) engine.Result {

@@ -39,6 +39,10 @@ func (q *Queries) Why(ctx context.Context, in WhyInput) (Whys, error) {
 	if err != nil {
 		return Whys{}, err
 	}
+	names, err := q.names(ctx)
+	if err != nil {
+		return Whys{}, err
+	}
 	whys := Whys{Items: []explain.Why{}, Position: q.Position().String()}
 	for _, project := range projects {
 		past, err := q.cfg.Engine.Past(ctx, in.Machine, project)
@@ -46,7 +50,7 @@ func (q *Queries) Why(ctx context.Context, in WhyInput) (Whys, error) {
 			return whys, err
 		}
 		q.cfg.Engine.Judge(func(v *projections.View, age projections.Age) {
-			whys.Items = append(whys.Items, explain.WhyOf(v, age, project, in.Machine, past))
+			whys.Items = append(whys.Items, explain.WhyOf(v, age, project, in.Machine, past, names))
 		})
 	}
 	if err := q.cfg.Engine.Stopped(); err != nil {
@@ -72,12 +76,16 @@ func (q *Queries) whyThen(ctx context.Context, in WhyInput) (Whys, error) {
 	if err != nil {
 		return Whys{}, q.notThen(err, in)
 	}
+	names, err := q.names(ctx)
+	if err != nil {
+		return Whys{}, err
+	}
 	for _, project := range projects {
 		past, err := engine.PastOf(ctx, q.cfg.Log, v, in.Machine, project)
 		if err != nil {
 			return whys, err
 		}
-		whys.Items = append(whys.Items, explain.WhyOf(v, age, project, in.Machine, past))
+		whys.Items = append(whys.Items, explain.WhyOf(v, age, project, in.Machine, past, names))
 	}
 	return whys, nil
 }

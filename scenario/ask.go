@@ -71,7 +71,7 @@ func (st *stage) answer(v *projections.View, age projections.Age, words []string
 		if err != nil {
 			return nil, err
 		}
-		if err := explain.WhyOf(v, age, project, words[0], past).Text(&out); err != nil {
+		if err := explain.WhyOf(v, age, project, words[0], past, nil).Text(&out); err != nil {
 			return nil, err
 		}
 	}
@@ -103,7 +103,7 @@ func (st *stage) view(b *block) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		d, _ := explain.DeploymentOf(v, id)
+		d, _ := explain.DeploymentOf(v, id, nil)
 		table = explain.PartsTable(d.Machines)
 	case len(words) == 1 && words[0] == "candidates":
 		s.Judge(func(v *projections.View, age projections.Age) {
@@ -123,7 +123,7 @@ func (st *stage) view(b *block) ([]string, error) {
 // deployments is the table with stand-ins for ids, put there before its columns are measured.
 func (st *stage) deployments(v *projections.View) explain.Table {
 	st.learn()
-	list := explain.Deployments(v, explain.Filter{}).Items
+	list := explain.Deployments(v, explain.Filter{}, nil).Items
 	for i := range list {
 		list[i].ID = st.names.replace(list[i].ID)
 	}

@@ -24,6 +24,8 @@ var (
 		func(c explain.Candidate) string { return c.Project + "/" + c.Trigger + "/" + c.Machine }, narrow(explain.CandidatesTable))
 	tokenKind = kindOf(kind{opaque: true, name: "token", plural: "tokens"},
 		func(t explain.Token) string { return t.ID }, narrow(explain.TokensTable))
+	personKind = kindOf(kind{opaque: true, name: "person", plural: "people"},
+		func(p explain.Person) string { return p.ID }, narrow(explain.PeopleTable))
 )
 
 // narrow is a table that is the same with -o wide.

@@ -41,8 +41,8 @@ var argumentNames = map[string][]names{
 	"cancel": {openDeployments}, "retry": {ofKind(&machineKind)}, "logs": {ofKind(&deploymentKind), machinesOf},
 	"pin": {ofKind(&projectKind), releasesOf}, "unpin": {ofKind(&projectKind)},
 	"hold": {ofKind(&machineKind)}, "unhold": {ofKind(&machineKind)}, "why": {ofKind(&machineKind)},
-	"token revoke": {ofKind(&tokenKind)}, "completion": {fixed(shells...)}, "help": {commandsOf}, "man": {commandsOf},
-	"server": {}, "agent": {}, "apply": {}, "diff": {}, "events": {}, "version": {}, "token create": {}, "token list": {},
+	"token revoke": {ofKind(&tokenKind)}, "person erase": {ofKind(&personKind)}, "completion": {fixed(shells...)}, "help": {commandsOf}, "man": {commandsOf},
+	"server": {}, "agent": {}, "apply": {}, "diff": {}, "events": {}, "version": {}, "token create": {}, "token list": {}, "person add": {}, "person list": {},
 	"log verify": {}, "log clear": {}, "log accept-restore": {},
 }
 

@@ -129,7 +129,7 @@ var chapters = []struct {
 	{"say", "Say what should be:", []func(*shell) *cobra.Command{applyVerb, diffVerb, deleteVerb, enableVerbs("machine"), enableVerbs("project"), enableVerbs("trigger")}},
 	{"deploy", "Deploy:", []func(*shell) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb, pinVerb, unpinVerb, holdVerb, unholdVerb}},
 	{"see", "See:", []func(*shell) *cobra.Command{getVerb, describeVerb, whyVerb, logsVerb, eventsVerb}},
-	{"self", "Look after drover:", []func(*shell) *cobra.Command{doctorVerb, tokenVerb, logVerb, testVerb, versionVerb, completionVerb, manVerb}},
+	{"self", "Look after drover:", []func(*shell) *cobra.Command{doctorVerb, tokenVerb, personVerb, logVerb, testVerb, versionVerb, completionVerb, manVerb}},
 }
 
 const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}

@@ -20,7 +20,8 @@ func tokenVerb(s *shell) *cobra.Command {
 type tokenWish struct {
 	Join         bool       `json:"join"`
 	Scope        string     `json:"scope,omitempty"`
-	Uses         *int       `json:"uses,omitempty"` // of a join token
+	Person       string     `json:"person,omitempty"` // of a token that somebody owns
+	Uses         *int       `json:"uses,omitempty"`   // of a join token
 	Until        *time.Time `json:"until,omitempty"`
 	Environments []string   `json:"environments,omitempty"`
 	Roles        []string   `json:"roles,omitempty"`
@@ -57,6 +58,7 @@ func tokenCreateVerb(s *shell) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&wish.Join, "join", false, "a token that agents join with")
 	flags.StringVar(&wish.Scope, "scope", "admin", "what its bearer may do, a `SCOPE`: admin, deploy or read")
+	flags.StringVar(&wish.Person, "person", "", "it belongs to this person, an `ID` as drover person list shows it")
 	flags.IntVar(&uses, "uses", 1, "how many agents may join with it, `N`; 0: any number")
 	flags.DurationVar(&lasts, "for", 0, "good for this `DURATION`; default: 1h for joining, else for ever")
 	flags.StringSliceVar(&wish.Environments, "environment", nil, "an agent may join only this `ENVIRONMENT`; may be repeated")
@@ -72,8 +74,10 @@ const joinFor = time.Hour
 func (w *tokenWish) complete(cmd *cobra.Command, uses int, lasts time.Duration) (err error) {
 	given := cmd.Flags().Changed
 	switch {
-	case w.Join && given("scope"):
-		return usage("--scope is for people's tokens; a join token has none")
+	case w.Join && (given("scope") || given("person")):
+		return usage("--scope and --person are for people's tokens; a join token has neither")
+	case given("log") && given("person"):
+		return usage("--person needs a server, which knows who that is; leave out --log")
 	case !w.Join && (given("uses") || given("environment") || given("role")):
 		return usage("--uses, --environment and --role are for --join")
 	case !slices.Contains([]string{"admin", "deploy", "read"}, w.Scope):

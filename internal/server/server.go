@@ -222,11 +222,12 @@ func (r *run) open(ctx context.Context) (err error) {
 // doors prepares what agents and people talk to.
 func (r *run) doors() {
 	logger, callers := r.logger.Named("api"), access.New(r.engine, r.clock)
-	queries := query.New(query.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, Ready: r.log.Ready, Version: r.config.Version,
+	people := access.NewPeople(r.log, r.clock)
+	queries := query.New(query.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, People: people, Ready: r.log.Ready, Version: r.config.Version,
 		Place: func() doctor.Place { return PlaceOf(r.config.Log, r.config.Data) }, Versions: func() map[string]int { return r.agents.Versions() }})
 	r.agents = agents.New(agents.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, Logger: logger, Kick: r.kick,
 		OutputArrived: queries.OutputArrived})
-	r.api = api.New(api.Config{Engine: r.engine, Clock: r.clock, Access: callers, Queries: queries, Agents: r.agents, Logger: logger, Kick: r.kick,
+	r.api = api.New(api.Config{Engine: r.engine, Clock: r.clock, Access: callers, Queries: queries, Agents: r.agents, People: people, Logger: logger, Kick: r.kick,
 		Version: r.config.Version, Backup: r.copies})
 }
 
