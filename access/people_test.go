@@ -21,7 +21,9 @@ import (
 // stepClock is a clock that a test moves.
 type stepClock struct{ elapsed time.Duration }
 
-func (c *stepClock) Now() time.Time         { return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(c.elapsed) }
+func (c *stepClock) Now() time.Time {
+	return time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(c.elapsed)
+}
 func (c *stepClock) Elapsed() time.Duration { return c.elapsed }
 
 func TestAPersonIsKnownByNameUntilThatIsErased(t *testing.T) {
