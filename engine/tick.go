@@ -2,15 +2,12 @@ package engine
 
 import (
 	"context"
-	"fmt"
-	"reflect"
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/projections"
-	"github.com/droverhq/drover/rollout"
 	"github.com/droverhq/drover/triggers"
 )
 
@@ -231,20 +228,6 @@ func (e *Engine) Due() bool {
 	e.deciding.Lock()
 	defer e.deciding.Unlock()
 	return e.Stopped() == nil && len(e.reaction()) > 0
-}
-
-// Overlooked says what a reaction would not see that a look at every part does; empty: nothing. It is for tests.
-func (e *Engine) Overlooked() (what string) {
-	e.deciding.Lock()
-	defer e.deciding.Unlock()
-	now := e.cfg.Clock.Elapsed()
-	e.Judge(func(v *projections.View, age projections.Age) {
-		seen, due := e.work.decide(v, age, now), rollout.Decide(v, age)
-		if !reflect.DeepEqual(seen, due) {
-			what = fmt.Sprintf("decided is %v, due is %v", seen, due)
-		}
-	})
-	return what
 }
 
 func (e *Engine) report(r *Report, done []plan) {

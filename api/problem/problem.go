@@ -51,9 +51,6 @@ func Conflict(format string, args ...any) *Problem { return of(client.Conflict, 
 // Forbidden says that the caller may not do this.
 func Forbidden(format string, args ...any) *Problem { return of(client.Forbidden, format, args) }
 
-// Unauthorised says that the caller has not proved who it is.
-func Unauthorised(format string, args ...any) *Problem { return of(client.Unauthorised, format, args) }
-
 // Unavailable says that the server cannot answer now; a later attempt may succeed.
 func Unavailable(format string, args ...any) *Problem { return of(client.Unavailable, format, args) }
 

@@ -26,12 +26,6 @@ var schemes = map[string]string{
 	"kurrent": "esdb", "kurrent+discover": "esdb+discover",
 }
 
-// Knows says whether a URL is a connection string, by its scheme alone.
-func Knows(address string) bool {
-	scheme, _, _ := strings.Cut(address, "://")
-	return schemes[scheme] != ""
-}
-
 // parameters are those that the client knows; it would pass over others, and over slips, in silence.
 var parameters = []string{
 	"tls", "tlsverifycert", "tlscafile", "usercertfile", "userkeyfile", "nodepreference", "maxdiscoverattempts",

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,6 +15,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/eventlog/memory"
 	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/rollout"
 )
 
 // setting is the frame of a day. The zero value of a field is the smallest that makes sense.
@@ -108,12 +111,27 @@ func newPlant(s setting) *plant {
 // missed at once.
 const kept = 1
 
-func emptyView() *projections.View { return rulesOf(&server{}).Empty() }
+func emptyView() *projections.View {
+	rules := engine.CurrentRules()
+	rules.Kept = kept
+	return rules.Empty()
+}
 
-// rulesOf are the rules that a server folds and decides by.
-func rulesOf(s *server) engine.Rules {
+// rulesOf are the rules that a server folds and decides by. What it decides for open deployments is compared with a look at
+// every part: the engine looks only at those that may have something due.
+func (p *plant) rulesOf(s *server) engine.Rules {
 	rules := engine.CurrentRules()
 	rules.Version, rules.Kept = max(1, s.rules), kept
+	rules.Deciders = slices.Clone(rules.Deciders)
+	row := &rules.Deciders[slices.IndexFunc(rules.Deciders, func(d engine.Decider) bool { return d.Name == "rollout" })]
+	decide := row.Decide
+	row.Decide = func(on *engine.Situation) []domain.Decision {
+		decided := decide(on)
+		if due := rollout.Decide(on.View, on.Age); !reflect.DeepEqual(decided, due) {
+			p.breaks("law 21: a reaction sees every part that is to end", "server %s: decided is %v, due is %v", s.name, decided, due)
+		}
+		return decided
+	}
 	return rules
 }
 

@@ -90,7 +90,7 @@ func (p *plant) open(s *server) {
 func (p *plant) reopen(s *server) {
 	s.doing = origin{server: s, rules: s.rules}
 	s.wire = newWire(p.log, func(e eventlog.Event) { p.origins[e.ID] = s.doing })
-	e, err := engine.Open(p.ctx, engine.Config{Log: s.wire, Clock: s, Server: p.id("server", s.name), Rules: rulesOf(s), Version: "sim",
+	e, err := engine.Open(p.ctx, engine.Config{Log: s.wire, Clock: s, Server: p.id("server", s.name), Rules: p.rulesOf(s), Version: "sim",
 		Snapshots: &s.shelf})
 	if err == nil {
 		err = e.Lease(p.ctx, p.log)
