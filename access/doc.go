@@ -5,11 +5,12 @@
 //	tokens.go    settings of a new token and their defaults
 //	failures.go  how fast one address may fail to prove itself
 //	refusals.go  who was refused again and again, for `drover doctor`
+//	people.go    what persons are called, which is stored beside the log
 //
-// It reads tokens from the engine's fold and writes nothing. Secrets are compared by their hash in constant time, and a
+// It reads tokens from the engine's fold, and writes nothing but the names of people. Secrets are compared by their hash in constant time, and a
 // token that does not exist takes as long as a wrong one. An agent's own secret is good for its own machine alone. What
 // is refused says nothing about which tokens exist.
 //
-// Errors are of package api/problem. Its two locks, those of failures and of refusals, are leaves: nothing else is
-// locked while one of them is held.
+// Errors are of package api/problem. The locks of failures and of refusals are leaves: nothing else is locked while one of them
+// is held. That of People is held while names are read from the store, and no other lock of drover is taken under it.
 package access

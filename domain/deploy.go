@@ -235,7 +235,7 @@ func (c CancelDeployment) Decide(w World) ([]Event, *Rejection) {
 	case d.Ended:
 		return nil, conflict("deployment %s has ended: %s", c.Deployment, d.State)
 	}
-	return []Event{DeploymentCancelled{Deployment: c.Deployment, Origin: c.Origin}}, nil
+	return []Event{DeploymentCancelled(c)}, nil // both name the deployment and who asked
 }
 
 // Decide pins, or changes the pin.
