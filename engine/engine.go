@@ -217,13 +217,13 @@ func (e *Engine) fold(page []eventlog.Recorded) {
 func (e *Engine) announce() {
 	e.mu.Lock()
 	touched := e.view.Touched()
-	e.rounds.Touched(e.view, touched)
+	e.rounds.Touched(touched)
 	e.presence.began(e.view, e.cfg.Server, e.cfg.Clock.Elapsed())
 	close(e.changed)
 	e.changed = make(chan struct{})
 	e.mu.Unlock()
-	if e.cfg.OnTouched != nil && len(touched) > 0 {
-		e.cfg.OnTouched(touched)
+	if e.cfg.OnTouched != nil && touched.Len() > 0 {
+		e.cfg.OnTouched(touched.Names())
 	}
 }
 

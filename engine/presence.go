@@ -63,13 +63,9 @@ func (e *Engine) Heard(machine string, connect domain.ID) {
 func (p *presence) began(v *projections.View, self domain.ID, now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for name := range v.Begun() {
-		m := v.Machines[name]
-		if m == nil || !m.Online || m.Server != self {
-			continue
-		}
-		if _, known := p.heard.last(m.Connect); !known {
-			p.heard.heard(name, m.Connect, now)
+	for _, m := range v.Begun() {
+		if m.Online && m.Server == self {
+			p.heard.begin(m.Name, m.Connect, now)
 		}
 	}
 }

@@ -11,7 +11,7 @@
 //	holds.go       the holds that people and their deployments leave
 //	installed.go   wanted, actual, dirty, attempts: one project on one machine
 //	candidates.go  what events have made due, and the set that the sweep reads
-//	audience.go    which triggers and projects may concern a machine
+//	listening.go    which triggers and projects may concern a machine
 //	saved.go       the view as bytes; loaded.go is the way back
 //	shelves.go     machines, deadlines and projects by what a tick asks for; misfiled.go is the walk they equal
 //

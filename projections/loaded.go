@@ -1,9 +1,11 @@
 package projections
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/fxamacker/cbor/v2"
 
@@ -29,12 +31,9 @@ func Load(data []byte) (*View, error) {
 		l.machine(m)
 	}
 	l.retired()
+	l.lateLists()
 	if l.problem != nil {
 		return nil, fmt.Errorf("read a saved view: %w", l.problem)
-	}
-	l.view.shelves = *l.view.walk()
-	for _, m := range l.view.Machines {
-		m.filed = labelOf(m)
 	}
 	if l.in.Gathered {
 		l.view.gather()
@@ -72,9 +71,6 @@ func (l *loader) lists() {
 		v.receipts.order = append(v.receipts.order, r.Command)
 		v.receipts.byCommand[r.Command] = r.Receipt
 	}
-	for _, p := range in.Proofs {
-		v.proofs[place{p.Machine, p.Project}] = p.Successes
-	}
 	for instance, ids := range in.Joined {
 		for _, id := range ids {
 			v.joined[instance] = append(v.joined[instance], v.Tokens[id])
@@ -84,10 +80,7 @@ func (l *loader) lists() {
 
 func (l *loader) project(s savedProject) {
 	p := s.Project
-	p.sweep, p.released, p.candidates = make(map[string]struct{}, len(s.Sweep)), s.Released, map[candidateKey]*Candidate{}
-	for _, machine := range s.Sweep {
-		p.sweep[machine] = struct{}{}
-	}
+	p.sweep, p.released = make(map[string]*Machine, len(s.Sweep)), s.Released
 	l.projects = append(l.projects, p)
 	if !p.Gone {
 		l.view.Projects[p.Name] = p
@@ -97,7 +90,7 @@ func (l *loader) project(s savedProject) {
 func (l *loader) projectAt(i int) *Project {
 	if i < 0 || i >= len(l.projects) {
 		l.problem = errNameless
-		return &Project{candidates: map[candidateKey]*Candidate{}}
+		return &Project{}
 	}
 	return l.projects[i]
 }
@@ -127,32 +120,48 @@ func (l *loader) part(d *Deployment, s savedPart) {
 		part.candidates = append(part.candidates, *c.Candidate)
 	}
 	d.Parts[part.Machine] = part
-	l.view.touch(part.Machine)
 	if part.State == domain.PartFailed {
 		d.failed++
 	}
 	if part.Open() {
 		d.open++
-		l.view.parts[part.Machine] = append(l.view.parts[part.Machine], part)
+		l.view.openPart(part)
+		l.view.touch(part.record)
 	}
 }
 
 func (l *loader) machine(s savedMachine) {
 	v, m := l.view, s.Machine
-	m.busyAway, m.Installed = s.BusyAway, make(map[string]*Installed, len(s.Installed))
+	m.busyAway, m.places, m.Installed = s.BusyAway, s.Places, make(map[string]*Installed, len(s.Installed))
 	m.Claimed = l.partOf(s.Claimed, m.Name)
 	for _, work := range s.Installed {
 		i := work.Installed
-		i.Last, i.Person = l.partOf(work.Last, m.Name), l.find(work.Person)
+		i.Last, i.Person, i.successes = l.partOf(work.Last, m.Name), l.find(work.Person), work.Successes
 		m.Installed[work.Project] = i
 	}
 	for _, c := range s.Candidates {
-		c.Candidate.Project = l.projectAt(c.Project)
-		m.candidates = append(m.candidates, c.Candidate)
-		c.Candidate.Project.candidates[c.Candidate.key()] = c.Candidate
+		p, open := l.projectAt(c.Project), c.Candidate
+		open.Project, open.machine, open.place = p, m, c.Place
+		m.candidates, p.waiting = append(m.candidates, open), append(p.waiting, open)
 	}
-	v.Machines[m.Name] = m
-	v.touch(m.Name)
+	v.add(m)
+	v.touch(m.record)
+}
+
+// lateLists are what is found again once all machines are there.
+func (l *loader) lateLists() {
+	for i, p := range l.projects {
+		for _, name := range l.in.Projects[i].Sweep {
+			if p.sweep[name] = l.view.Machines[name]; p.sweep[name] == nil {
+				l.problem = errNameless
+			}
+		}
+		slices.SortFunc(p.waiting, func(a, b *Candidate) int { return cmp.Compare(a.place, b.place) })
+	}
+	l.view.index = *l.view.indexAnew()
+	for _, m := range l.view.Machines {
+		m.indexed = keysOf(m)
+	}
 }
 
 // find is a deployment by its id; nil for the zero id.

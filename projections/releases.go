@@ -1,6 +1,9 @@
 package projections
 
 import (
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/droverhq/drover/domain"
@@ -20,19 +23,33 @@ type Project struct {
 	// Gone says that the project was deleted: its open deployments only finish what was claimed.
 	Gone bool
 
-	wide       []*Deployment // those of Open that are environment-wide
-	candidates map[candidateKey]*Candidate
-	sweep      map[string]struct{}
-	released   map[string]int // open released and running parts by environment
+	wide     []*Deployment // those of Open that are environment-wide
+	waiting  []*Candidate  // open ones, in no order; each knows its place
+	sweep    map[string]*Machine
+	released map[string]int // open released and running parts by environment
 }
 
 // Waiting lists the machines with an open candidate of the project, sorted.
 func (p *Project) Waiting() []string {
-	set := map[string]struct{}{}
-	for key := range p.candidates {
-		set[key.machine] = struct{}{}
+	names := make([]string, len(p.waiting))
+	for i, c := range p.waiting {
+		names[i] = c.Machine
 	}
-	return sortedKeys(set)
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Due lists the machines with an open candidate of the project, and with sweep also those of Sweep, each once and by name.
+func (p *Project) Due(sweep bool) []*Machine {
+	machines := make([]*Machine, len(p.waiting), len(p.waiting)+len(p.sweep))
+	for i, c := range p.waiting {
+		machines[i] = c.machine
+	}
+	if sweep {
+		machines = slices.AppendSeq(machines, maps.Values(p.sweep))
+	}
+	slices.SortFunc(machines, func(a, b *Machine) int { return strings.Compare(a.Name, b.Name) })
+	return slices.Compact(machines)
 }
 
 // Sweep lists the machines that are behind, for which no enabled trigger asks, and that are not held and not exhausted, sorted.
@@ -53,7 +70,7 @@ func (v *View) foldProject(name string, f Fact) error {
 	case domain.ProjectDeleted:
 		v.deleteProject(p, f)
 	case domain.ProjectDefined, domain.TriggerDefined, domain.TriggerDeleted:
-		v.audience = audience{}
+		v.listening = listening{}
 		v.settleProject(p)
 		v.touchOpen(p)
 	case domain.ProjectEnabled:
@@ -86,7 +103,7 @@ func (v *View) foldProject(name string, f Fact) error {
 func (v *View) switched(p *Project, trigger string) {
 	v.touchOpen(p)
 	for _, machine := range p.Waiting() {
-		if m := v.Machines[machine]; m != nil && p.candidates[candidateKey{p.Name, trigger, machine}] != nil {
+		if m := v.Machines[machine]; m != nil && m.candidate(p, trigger) != nil {
 			v.settle(p, m)
 		}
 	}
@@ -99,12 +116,12 @@ func (v *View) foldWithoutProject(name string, f Fact) error {
 		return nil
 	}
 	p := &Project{Project: *domain.NewProject(name), Defined: f.Position, Enabled: f.Position,
-		candidates: map[candidateKey]*Candidate{}, sweep: map[string]struct{}{}, released: map[string]int{}, PinnedTime: map[string]time.Time{}}
+		sweep: map[string]*Machine{}, released: map[string]int{}, PinnedTime: map[string]time.Time{}}
 	if err := p.Evolve(f.id(), f.Event); err != nil {
 		return err
 	}
 	v.Projects[name] = p
-	v.audience = audience{}
+	v.listening = listening{}
 	return nil
 }
 
@@ -116,25 +133,25 @@ func (v *View) deleteProject(p *Project, f Fact) {
 		d.cancel(domain.ProjectGone)
 		v.withdraw(d, nil, domain.ProjectGone, f)
 	}
-	for _, c := range p.candidates {
+	for _, c := range slices.Clone(p.waiting) {
 		v.close(c)
 	}
+	clear(p.sweep)
 	for name, m := range v.Machines {
 		delete(m.Installed, p.Name)
-		v.proofs.drop(name, p.Name)
-		v.shelves.due(term{project: p.Name, machine: name}, nil)
+		v.index.due(term{project: p.Name, machine: name}, nil)
 	}
 	for environment := range p.Environments {
-		v.shelves.due(term{project: p.Name, environment: environment}, nil)
+		v.index.due(term{project: p.Name, environment: environment}, nil)
 	}
-	v.shelves.asks(p)
+	v.index.asks(p)
 	delete(v.Projects, p.Name)
-	v.audience = audience{}
+	v.listening = listening{}
 }
 
 // repin looks anew at every machine of an environment; another wanted release is tried from the start.
 func (v *View) repin(p *Project, environment string, until *time.Time) {
-	v.shelves.due(term{project: p.Name, environment: environment}, until)
+	v.index.due(term{project: p.Name, environment: environment}, until)
 	for _, m := range v.Standing(environment) {
 		m.forgive(p.Name)
 		v.settle(p, m)

@@ -14,7 +14,7 @@ import (
 )
 
 // saved is a view as bytes: a cache, never truth. It has what the fold knows; what points from one thing to another is
-// written as a name, and what can be found again (the shelves, who listens, the lists of open parts) is left out. Only the
+// written as a name, and what can be found again (the indexes, who listens, the lists of open parts) is left out. Only the
 // program that wrote it reads it, so it has no versions.
 type saved struct {
 	Position eventlog.Position
@@ -42,7 +42,6 @@ type saved struct {
 	Heads        map[string]savedHead
 	Receipts     []savedReceipt // oldest first
 	ReceiptsNow  time.Duration
-	Proofs       []savedProof
 	Joined       map[domain.ID][]string // token ids
 }
 
@@ -75,11 +74,13 @@ type savedPart struct {
 type savedCandidate struct {
 	Candidate *Candidate
 	Project   int // index in saved.Projects
+	Place     int // among those of the project that are open
 }
 
 type savedMachine struct {
 	Machine    *Machine
 	BusyAway   bool
+	Places     [machineIndexes]int
 	Claimed    domain.ID // the deployment
 	Installed  []savedInstalled
 	Candidates []savedCandidate
@@ -90,6 +91,7 @@ type savedInstalled struct {
 	Installed *Installed
 	// Last and Person are deployments; zero for none.
 	Last, Person domain.ID
+	Successes    [2]domain.ID
 }
 
 type savedRetired struct {
@@ -110,11 +112,6 @@ type savedReceipt struct {
 	At      time.Duration
 }
 
-type savedProof struct {
-	Machine, Project string
-	Successes        [2]domain.ID
-}
-
 var saving = must(cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.UserBufferEncMode())
 
 func must[M any](mode M, err error) M {
@@ -128,7 +125,7 @@ func must[M any](mode M, err error) M {
 // is not to be saved.
 func (v *View) Save(out *bytes.Buffer) error {
 	s := &saver{view: v, projects: map[*Project]int{}}
-	s.out = saved{Position: v.Position, Time: v.Time, Fence: v.Fence, Restores: v.Restores, Kept: v.Kept, Gathered: v.audience.fresh, Turns: v.turns,
+	s.out = saved{Position: v.Position, Time: v.Time, Fence: v.Fence, Restores: v.Restores, Kept: v.Kept, Gathered: v.listening.fresh, Turns: v.turns,
 		Environments: v.Environments, Policies: v.Policies, Tokens: v.Tokens, Servers: v.Servers, Watch: v.Watch, Starts: v.Watch.starts,
 		Forgotten: v.forgotten, Owed: v.owed.parts, OwedOrder: v.owed.order, ReceiptsNow: v.receipts.now}
 	s.lists()
@@ -178,9 +175,6 @@ func (s *saver) lists() {
 	for _, command := range v.receipts.order {
 		r := v.receipts.byCommand[command]
 		s.out.Receipts = append(s.out.Receipts, savedReceipt{command, r, r.at})
-	}
-	for at, two := range v.proofs {
-		s.out.Proofs = append(s.out.Proofs, savedProof{at.machine, at.project, two})
 	}
 	s.out.Joined = make(map[domain.ID][]string, len(v.joined))
 	for instance, tokens := range v.joined {
@@ -233,25 +227,25 @@ func (s *saver) deployment(d *Deployment) {
 
 func (s *saver) candidates(list []Candidate) (out []savedCandidate) {
 	for i := range list {
-		out = append(out, savedCandidate{&list[i], s.project(list[i].Project)})
+		out = append(out, savedCandidate{Candidate: &list[i], Project: s.project(list[i].Project)})
 	}
 	return out
 }
 
 func (s *saver) machine(m *Machine) {
-	out := savedMachine{Machine: m, BusyAway: m.busyAway}
+	out := savedMachine{Machine: m, BusyAway: m.busyAway, Places: m.places}
 	if m.Claimed != nil {
 		out.Claimed = s.name(m.Claimed.Deployment)
 	}
 	for project, i := range m.Installed {
-		work := savedInstalled{Project: project, Installed: i, Person: s.name(i.Person)}
+		work := savedInstalled{Project: project, Installed: i, Person: s.name(i.Person), Successes: i.successes}
 		if i.Last != nil {
 			work.Last = s.name(i.Last.Deployment)
 		}
 		out.Installed = append(out.Installed, work)
 	}
 	for _, c := range m.candidates {
-		out.Candidates = append(out.Candidates, savedCandidate{c, s.project(c.Project)})
+		out.Candidates = append(out.Candidates, savedCandidate{c, s.project(c.Project), c.place})
 	}
 	s.out.Machines = append(s.out.Machines, out)
 }

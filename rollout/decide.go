@@ -14,11 +14,20 @@ type Age func(eventlog.Position) time.Duration
 
 // Decide returns all that follows now for the open deployments of every project, in a fixed order.
 func Decide(v *projections.View, age Age) []domain.Decision {
-	return decide(v, age, func(d *projections.Deployment) []string { return d.Order })
+	return decide(v, age, parts)
 }
 
-// decide looks at those parts of each deployment that look names, which are in order.
-func decide(v *projections.View, age Age, look func(*projections.Deployment) []string) []domain.Decision {
+// parts are those of a deployment, by machine.
+func parts(d *projections.Deployment) []*projections.Part {
+	list := make([]*projections.Part, len(d.Order))
+	for i, name := range d.Order {
+		list[i] = d.Parts[name]
+	}
+	return list
+}
+
+// decide looks at those parts of each deployment that look returns, which are in the order of machines.
+func decide(v *projections.View, age Age, look func(*projections.Deployment) []*projections.Part) []domain.Decision {
 	var all []domain.Decision
 	for _, p := range projects(v) {
 		for _, d := range p.Open {
@@ -43,7 +52,7 @@ func projects(v *projections.View) []*projections.Project {
 	return found
 }
 
-func deployment(v *projections.View, d *projections.Deployment, names []string, age Age) []domain.Decision {
+func deployment(v *projections.View, d *projections.Deployment, parts []*projections.Part, age Age) []domain.Decision {
 	if d.OpenParts() == 0 {
 		return []domain.Decision{end(d)}
 	}
@@ -52,14 +61,13 @@ func deployment(v *projections.View, d *projections.Deployment, names []string, 
 	}
 	var all []domain.Decision
 	gone := map[domain.PartReason][]string{}
-	for _, name := range names {
-		part := d.Parts[name]
+	for _, part := range parts {
 		switch reason := due(v, part, age); {
 		case reason == "":
 		case part.State == domain.PartRunning:
 			all = append(all, endPart(part, domain.PartLost, reason))
 		case d.Kind == domain.Automatic:
-			gone[reason] = append(gone[reason], name)
+			gone[reason] = append(gone[reason], part.Machine)
 		default:
 			all = append(all, endPart(part, domain.PartSkipped, reason))
 		}
@@ -82,7 +90,7 @@ func due(v *projections.View, part *projections.Part, age Age) domain.PartReason
 
 // patience is how much longer a part is waited for if nothing happens to it. It has no bound where it waits for no agent.
 func patience(v *projections.View, part *projections.Part, age Age) (left time.Duration, bounded bool) {
-	m := v.Machines[part.Machine]
+	m := v.MachineOf(part)
 	switch {
 	case m == nil:
 		return 0, false
@@ -120,7 +128,7 @@ func unclaimed(d *projections.Deployment) bool {
 // skipped says why a released part of a person's deployment will not run. While its project is disabled
 // it waits, and that time does not count against it.
 func skipped(v *projections.View, part *projections.Part, age Age) domain.PartReason {
-	m, p := v.Machines[part.Machine], part.Deployment.Project
+	m, p := v.MachineOf(part), part.Deployment.Project
 	switch {
 	case part.State != domain.PartReleased || p.Disabled:
 		return ""
@@ -153,7 +161,7 @@ func couldClaim(part *projections.Part, m *projections.Machine) eventlog.Positio
 
 // withdrawn says why an automatic part can no longer be claimed. A wait that ends by itself is no reason.
 func withdrawn(v *projections.View, part *projections.Part, age Age) domain.PartReason {
-	m := v.Machines[part.Machine]
+	m := v.MachineOf(part)
 	if m == nil {
 		return domain.MachineGone
 	}
@@ -169,7 +177,7 @@ func withdrawn(v *projections.View, part *projections.Part, age Age) domain.Part
 
 // lost says why a claimed part will not be waited for any longer, be its machine online or not.
 func lost(v *projections.View, part *projections.Part, age Age) domain.PartReason {
-	m := v.Machines[part.Machine]
+	m := v.MachineOf(part)
 	switch {
 	case !part.MeansMachine(m):
 		return domain.MachineGone

@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/droverhq/drover/domain"
@@ -14,43 +15,41 @@ import (
 // whose time has come. A part that it leaves alone is one that nothing was to be said of, and of which nothing has
 // changed. It is a cache beside the view: the zero value works, and is told of every machine that a new view touched.
 type Rounds struct {
-	restless map[*projections.Deployment]map[string]*projections.Part
+	restless map[*projections.Deployment]map[*projections.Part]struct{}
 	waking   map[*projections.Part]time.Duration // what of alarms counts
 	alarms   alarms
 }
 
 // Touched notes the machines whose work may have changed, see View.Touched.
-func (r *Rounds) Touched(v *projections.View, machines map[string]struct{}) {
-	for machine := range machines {
-		for _, part := range v.OpenPartsOn(machine) {
-			r.wake(part)
-		}
+func (r *Rounds) Touched(machines projections.Touched) {
+	for part := range machines.OpenParts() {
+		r.wake(part)
 	}
 }
 
 func (r *Rounds) wake(part *projections.Part) {
 	if r.restless == nil {
-		r.restless = map[*projections.Deployment]map[string]*projections.Part{}
+		r.restless = map[*projections.Deployment]map[*projections.Part]struct{}{}
 	}
 	if r.restless[part.Deployment] == nil {
-		r.restless[part.Deployment] = map[string]*projections.Part{}
+		r.restless[part.Deployment] = map[*projections.Part]struct{}{}
 	}
-	r.restless[part.Deployment][part.Machine] = part
+	r.restless[part.Deployment][part] = struct{}{}
 }
 
 // Decide is the function of that name. now is the moment that age counts from, or one shortly before.
 func (r *Rounds) Decide(v *projections.View, age Age, now time.Duration) []domain.Decision {
 	r.ring(now)
-	maps.DeleteFunc(r.restless, func(d *projections.Deployment, _ map[string]*projections.Part) bool { return d.Ended })
-	return decide(v, age, func(d *projections.Deployment) []string {
-		names := slices.Sorted(maps.Keys(r.restless[d]))
-		for name, part := range r.restless[d] {
+	maps.DeleteFunc(r.restless, func(d *projections.Deployment, _ map[*projections.Part]struct{}) bool { return d.Ended })
+	return decide(v, age, func(d *projections.Deployment) []*projections.Part {
+		parts := slices.SortedFunc(maps.Keys(r.restless[d]), func(a, b *projections.Part) int { return strings.Compare(a.Machine, b.Machine) })
+		for _, part := range parts {
 			if !part.Open() || due(v, part, age) == "" {
 				r.rest(v, part, age, now)
-				delete(r.restless[d], name)
+				delete(r.restless[d], part)
 			}
 		}
-		return names
+		return parts
 	})
 }
 
