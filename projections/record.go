@@ -32,10 +32,11 @@ func (v *View) record(name string) *record {
 
 // add gives a machine the record of its name.
 func (v *View) add(m *Machine) {
-	m.record = v.record(m.Name)
-	m.record.machine = m
+	if m.record = v.vacant[m.Name]; m.record == nil {
+		m.record = &record{name: m.Name}
+	}
 	delete(v.vacant, m.Name)
-	v.Machines[m.Name] = m
+	m.record.machine, v.Machines[m.Name] = m, m
 }
 
 // remove leaves the record of a machine to its open parts.
