@@ -87,14 +87,6 @@ func (m *Machine) search(project, trigger string) (place int, open bool) {
 	})
 }
 
-// candidate is the open one of a trigger on a machine, nil for none.
-func (m *Machine) candidate(p *Project, trigger string) *Candidate {
-	if i, open := m.search(p.Name, trigger); open {
-		return m.candidates[i]
-	}
-	return nil
-}
-
 // candidate finds or begins that of a trigger on a machine.
 func (v *View) candidate(p *Project, trigger string, m *Machine) *Candidate {
 	i, open := m.search(p.Name, trigger)
@@ -140,7 +132,7 @@ func (v *View) Candidates(p *Project, m *Machine) []*Candidate {
 // settle closes the candidates of a project on a machine that need nothing any more, and keeps the
 // set that the sweep reads. It is called wherever what is wanted, actual or in scope may have changed.
 func (v *View) settle(p *Project, m *Machine) {
-	if len(m.record.parts) > 0 {
+	if len(m.record.Parts) > 0 {
 		v.touch(m.record) // a part may have lost its reason
 	}
 	for _, c := range slices.Backward(v.Candidates(p, m)) { // to close one moves those behind it

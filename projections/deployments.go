@@ -71,7 +71,7 @@ type Part struct {
 
 	added      eventlog.Position // of the machine that was meant
 	candidates []Candidate       // that this part settled, to be opened again
-	record     *record           // of the machine's name, while the part is open
+	record     *Record           // of the machine's name, while the part is open
 }
 
 // Open says whether the part has not ended.
@@ -168,7 +168,7 @@ func (v *View) supersede(p *Project, d *Deployment, f Fact) {
 // it all. The part is there already: between the two a person would seem to be done with the machine, and what waits
 // for that would be taken for settled.
 func (v *View) replace(part *Part, f Fact) {
-	for _, older := range slices.Clone(part.record.parts) {
+	for _, older := range slices.Clone(part.record.Parts) {
 		if older != part && older.Deployment.Project == part.Deployment.Project && older.Unclaimed() {
 			v.end(older, domain.PartCancelled, domain.Superseded, f)
 			part.Replaced = append(part.Replaced, older.Deployment.ID)
@@ -201,7 +201,7 @@ func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
 // if the engine did.
 func (v *View) queueNamed(p *Project, d *Deployment, named domain.DeploymentMachine, f Fact) {
 	part := v.addPart(d, named.Name)
-	m := part.record.machine
+	m := part.record.Machine
 	part.Triggers, part.Verdict = named.Triggers, named.Reason
 	if d.Kind != domain.Automatic {
 		v.replace(part, f)
@@ -224,10 +224,9 @@ func (v *View) queueNamed(p *Project, d *Deployment, named domain.DeploymentMach
 // consume closes a candidate because the part names it, and lets the part remember it. A sweep has
 // no candidate: the part remembers one that begins here, so that a failure is tried again.
 func (v *View) consume(p *Project, part *Part, m *Machine, trigger string) {
-	c := m.candidate(p, trigger)
-	if c == nil {
-		c = &Candidate{Project: p, Trigger: trigger, Machine: m.Name, Opened: part.Deployment.Queued}
-	} else {
+	c := &Candidate{Project: p, Trigger: trigger, Machine: m.Name, Opened: part.Deployment.Queued}
+	if i, open := m.search(p.Name, trigger); open {
+		c = m.candidates[i]
 		v.close(c)
 	}
 	part.candidates = append(part.candidates, *c)
@@ -241,7 +240,7 @@ func (v *View) consume(p *Project, part *Part, m *Machine, trigger string) {
 func (v *View) addPart(d *Deployment, machine string) *Part {
 	part := &Part{Deployment: d, Machine: machine, State: domain.PartQueued}
 	v.openPart(part)
-	if m := part.record.machine; m != nil {
+	if m := part.record.Machine; m != nil {
 		part.added = m.Added
 		m.busyAway = m.busyAway || !m.Online
 	}

@@ -37,7 +37,7 @@ type Machine struct {
 	// busyAway says that a part was open at some time since it last went offline.
 	busyAway   bool
 	candidates []*Candidate // open ones, by project and trigger
-	record     *record
+	record     *Record
 	indexed    keys
 	places     [machineIndexes]int
 }
@@ -125,10 +125,9 @@ func (v *View) foldMachine(name string, f Fact) error {
 func (v *View) place(m *Machine, before domain.Machine, f Fact) {
 	if m.Connect != before.Connect {
 		m.Connected, m.Absence = f.Position, 0
-		v.begin(m)
 	}
 	if before.Online && !m.Online {
-		m.Offline, m.OfflineTime, m.busyAway = f.Position, f.Time, len(m.record.parts) > 0
+		m.Offline, m.OfflineTime, m.busyAway = f.Position, f.Time, len(m.record.Parts) > 0
 	}
 	if m.Health != before.Health {
 		m.HealthSince = f.Position

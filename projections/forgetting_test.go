@@ -158,7 +158,6 @@ func (d *day) sameView(what string, v *projections.View) {
 	d.t.Helper()
 	for _, v := range []*projections.View{d.forgetting, v} {
 		v.Touched()
-		v.Begun()
 	}
 	if !reflect.DeepEqual(d.forgetting, v) {
 		d.differ("%s: the views differ in %s", what, where(reflect.ValueOf(d.forgetting), reflect.ValueOf(v), map[[2]uintptr]bool{}))

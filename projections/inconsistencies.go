@@ -89,12 +89,12 @@ func (v *View) wrongRecord() string {
 		}
 	}
 	for name, r := range v.vacant {
-		if r.machine != nil || open[name] == 0 {
-			return fmt.Sprintf("record %s is vacant, with machine %v and %d open parts", name, r.machine, open[name])
+		if r.Machine != nil || open[name] == 0 {
+			return fmt.Sprintf("record %s is vacant, with machine %v and %d open parts", name, r.Machine, open[name])
 		}
 	}
 	for name, m := range v.Machines {
-		if m.record.machine != m || m.record.name != name || len(m.record.parts) != open[name] {
+		if m.record.Machine != m || m.record.Name != name || len(m.record.Parts) != open[name] {
 			return fmt.Sprintf("machine %s has the wrong record", name)
 		}
 	}

@@ -127,7 +127,7 @@ func (v *View) PersonAtWork(p *Project, m *Machine) bool {
 	if p.WideOpen(m.Environment) {
 		return true
 	}
-	return slices.ContainsFunc(m.record.parts, func(part *Part) bool {
+	return slices.ContainsFunc(m.record.Parts, func(part *Part) bool {
 		return part.Deployment.Project == p && part.Deployment.Kind != domain.Automatic
 	})
 }

@@ -30,13 +30,11 @@ type Project struct {
 }
 
 // Waiting lists the machines with an open candidate of the project, sorted.
-func (p *Project) Waiting() []string {
-	names := make([]string, len(p.waiting))
-	for i, c := range p.waiting {
-		names[i] = c.Machine
+func (p *Project) Waiting() (names []string) {
+	for _, m := range p.Due(false) {
+		names = append(names, m.Name)
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	return names
 }
 
 // Due lists the machines with an open candidate of the project, and with sweep also those of Sweep, each once and by name.
@@ -102,8 +100,8 @@ func (v *View) foldProject(name string, f Fact) error {
 // switched looks anew at the machines that a trigger waits for: the sweep looks at those for which only disabled ones do.
 func (v *View) switched(p *Project, trigger string) {
 	v.touchOpen(p)
-	for _, machine := range p.Waiting() {
-		if m := v.Machines[machine]; m != nil && m.candidate(p, trigger) != nil {
+	for _, m := range p.Due(false) {
+		if _, open := m.search(p.Name, trigger); open {
 			v.settle(p, m)
 		}
 	}

@@ -45,12 +45,11 @@ type View struct {
 	receipts  receipts
 	joined    map[domain.ID][]*domain.Token // by the instance that used them
 	open      []*Deployment                 // all that have not ended
-	vacant    map[string]*record            // of the names without a machine for which parts are open
+	vacant    map[string]*Record            // of the names without a machine for which parts are open
 	turns     int                           // deployments that were queued
 	listening listening
 	index     index
-	touched   []*record
-	begun     []*record
+	touched   []*Record
 }
 
 // head is where a stream stands.
@@ -124,7 +123,7 @@ func New() *View {
 		Watch:        Watch{starts: map[domain.ID]eventlog.Position{}},
 		receipts:     newReceipts(),
 		joined:       map[domain.ID][]*domain.Token{},
-		vacant:       map[string]*record{},
+		vacant:       map[string]*Record{},
 		index:        newIndex(),
 	}
 }

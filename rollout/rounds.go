@@ -21,9 +21,11 @@ type Rounds struct {
 }
 
 // Touched notes the machines whose work may have changed, see View.Touched.
-func (r *Rounds) Touched(machines projections.Touched) {
-	for part := range machines.OpenParts() {
-		r.wake(part)
+func (r *Rounds) Touched(machines []*projections.Record) {
+	for _, machine := range machines {
+		for _, part := range machine.Parts {
+			r.wake(part)
+		}
 	}
 }
 

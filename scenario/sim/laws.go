@@ -383,7 +383,6 @@ func (p *plant) compare() {
 		fresh.Apply(rec)
 	}
 	fresh.Touched()
-	fresh.Begun()
 	p.same("a fold from the beginning", fresh)
 }
 
