@@ -80,7 +80,7 @@ func (v *View) openCandidates(m *Machine, f Fact, redeploy bool) {
 	}
 }
 
-// search is where the candidate of a trigger is on a machine, or would be.
+// search returns the place of a trigger's candidate in the machine's list, or where it would be inserted.
 func (m *Machine) search(project, trigger string) (place int, open bool) {
 	return slices.BinarySearchFunc(m.candidates, trigger, func(c *Candidate, trigger string) int {
 		return cmp.Or(strings.Compare(c.Project.Name, project), strings.Compare(c.Trigger, trigger))
@@ -99,7 +99,7 @@ func (v *View) candidate(p *Project, trigger string, m *Machine) *Candidate {
 	return c
 }
 
-// close takes an open candidate off the lists of its project and its machine.
+// close removes an open candidate from the lists of its project and its machine.
 func (v *View) close(c *Candidate) {
 	p, m, end := c.Project, c.machine, len(c.Project.waiting)-1
 	moved := p.waiting[end]
@@ -111,7 +111,7 @@ func (v *View) close(c *Candidate) {
 	c.machine, c.place = nil, 0
 }
 
-// orNil is a list, nil if it is empty: equal views have equal lists.
+// orNil returns nil for an empty list, so that equal views have equal lists.
 func orNil[T any](list []T) []T {
 	if len(list) == 0 {
 		return nil
@@ -119,7 +119,8 @@ func orNil[T any](list []T) []T {
 	return list
 }
 
-// Candidates are the open ones of a project on a machine, by trigger. The list is good until the next event is folded.
+// Candidates returns the open candidates of a project on a machine, by trigger. The list is valid until the next event is
+// folded.
 func (v *View) Candidates(p *Project, m *Machine) []*Candidate {
 	first, _ := m.search(p.Name, "") // p may be a copy, with which somebody asks what would be if
 	end := first

@@ -11,9 +11,10 @@
 //	holds.go       the holds that people and their deployments leave
 //	installed.go   wanted, actual, dirty, attempts: one project on one machine
 //	candidates.go  what events have made due, and the set that the sweep reads
-//	listening.go    which triggers and projects may concern a machine
+//	listeners.go   which triggers and projects may concern a machine
+//	record.go      what is known under a machine's name: the machine, its open parts, whether it was touched
 //	saved.go       the view as bytes; loaded.go is the way back
-//	shelves.go     machines, deadlines and projects by what a tick asks for; misfiled.go is the walk they equal
+//	index.go       machines, deadlines and projects by what a tick asks for; inconsistencies.go is the walk they equal
 //
 // # What it relies on
 //

@@ -8,7 +8,7 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// Inconsistencies says where an index or a list is not what a walk over everything finds; empty if it is nowhere.
+// Inconsistencies describes the first difference between an index and a walk over the whole view; empty if there is none.
 // It is for tests.
 func (v *View) Inconsistencies() string {
 	for _, found := range []string{v.indexAnew().differ(&v.index), v.wrongSweep(), v.wrongRecord(), v.unheard()} {
@@ -19,7 +19,7 @@ func (v *View) Inconsistencies() string {
 	return ""
 }
 
-// indexAnew indexes everything. Machines keep the places that they have.
+// indexAnew builds the index from the view. Machines keep their stored places.
 func (v *View) indexAnew() *index {
 	walked := newIndex()
 	for name, m := range v.Machines {
@@ -46,7 +46,7 @@ func (v *View) indexAnew() *index {
 	return &walked
 }
 
-// enter adds a machine to the list where it belongs and leaves it the place that it has.
+// enter appends a machine to a list, if it belongs there, and keeps its stored place.
 func (x machineIndex[K]) enter(m *Machine, key K, belongs bool) {
 	if belongs {
 		x.lists[key] = append(x.lists[key], m)
@@ -70,7 +70,7 @@ func (x *index) differ(from *index) string {
 	return ""
 }
 
-// wrongRecord says where a machine's record and what points to it do not agree.
+// wrongRecord describes a record that does not match its machine or its open parts.
 func (v *View) wrongRecord() string {
 	open := map[string]int{}
 	for _, d := range v.Deployments {
@@ -116,7 +116,7 @@ func (v *View) wrongSweep() string {
 
 // unheard says which trigger an event would not reach, and which project a machine.
 func (v *View) unheard() string {
-	if !v.listening.fresh {
+	if !v.listenerIndex.fresh {
 		return ""
 	}
 	for name, m := range v.Machines {

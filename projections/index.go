@@ -10,8 +10,8 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// index finds the machines, deadlines and projects that a tick asks for, so that it looks only at those that may concern
-// it. Inconsistencies says what each of them holds.
+// index finds the machines, deadlines and projects that a tick has to look at. Inconsistencies compares it with a walk over
+// the whole view.
 type index struct {
 	standing machineIndex[string]    // all, by environment
 	sessions machineIndex[domain.ID] // those online, by the server that holds the session
@@ -28,8 +28,8 @@ func newIndex() index {
 // machineIndexes is how many indexes of machines there are.
 const machineIndexes = 3
 
-// machineIndex lists machines by a key. Each machine knows its place in the list, so that adding and removing one costs
-// the same however many there are. The order says nothing, but equal logs give equal orders.
+// machineIndex lists machines by a key. Each machine stores its place in the list, so adding and removing take constant
+// time. The order has no meaning, but equal logs give equal orders.
 type machineIndex[K comparable] struct {
 	number int // of the place in Machine.places
 	lists  map[K][]*Machine
@@ -44,7 +44,7 @@ func (x machineIndex[K]) add(key K, m *Machine) {
 	x.lists[key] = append(x.lists[key], m)
 }
 
-// remove drops a list with its last machine: servers and environments come and go.
+// remove deletes the list with its last machine: servers and environments come and go.
 func (x machineIndex[K]) remove(key K, m *Machine) {
 	list := x.lists[key]
 	place, end := m.places[x.number], len(list)-1
@@ -56,8 +56,8 @@ func (x machineIndex[K]) remove(key K, m *Machine) {
 	}
 }
 
-// move takes a machine from the list where it was, if it was on any, to the one where it belongs now. Most events leave a
-// machine where it is.
+// move transfers a machine from its former list, if listed, to its new one, if it belongs to any. Most events do not move
+// a machine.
 func (x machineIndex[K]) move(m *Machine, was K, listed bool, now K, belongs bool) {
 	if was == now && listed == belongs {
 		return
@@ -70,14 +70,14 @@ func (x machineIndex[K]) move(m *Machine, was K, listed bool, now K, belongs boo
 	}
 }
 
-// sort puts machines that were added in any order where their places say.
+// sort orders the lists by the places that the machines store.
 func (x machineIndex[K]) sort() {
 	for _, list := range x.lists {
 		slices.SortFunc(list, func(a, b *Machine) int { return cmp.Compare(a.places[x.number], b.places[x.number]) })
 	}
 }
 
-// keys are what a machine is indexed by.
+// keys are the values a machine is indexed by.
 type keys struct {
 	environment  string
 	server       domain.ID
@@ -89,7 +89,7 @@ func keysOf(m *Machine) keys {
 	return keys{m.Environment, m.Server, m.Policy, m.Online, !m.Online && m.Offline > 0}
 }
 
-// update puts a machine where it belongs now.
+// update moves a machine to the lists of its current keys.
 func (x *index) update(m *Machine) {
 	was, now, added := m.indexed, keysOf(m), m.indexed != keys{}
 	if was == now {
@@ -101,7 +101,7 @@ func (x *index) update(m *Machine) {
 	x.away.move(m, was.policy, was.away, now.policy, now.away)
 }
 
-// remove takes a machine out from wherever it is.
+// remove takes a machine off all lists.
 func (x *index) remove(m *Machine) {
 	x.standing.remove(m.indexed.environment, m)
 	x.sessions.move(m, m.indexed.server, m.indexed.online, m.indexed.server, false)
@@ -111,7 +111,7 @@ func (x *index) remove(m *Machine) {
 // Standing are the machines of an environment, in no order.
 func (v *View) Standing(environment string) []*Machine { return v.index.standing.lists[environment] }
 
-// everyMachine yields all machines in an order that only the log decides.
+// everyMachine yields all machines in an order that depends on the log alone.
 func (v *View) everyMachine() iter.Seq[*Machine] {
 	return func(yield func(*Machine) bool) {
 		for _, environment := range sortedKeys(v.index.standing.lists) {

@@ -148,7 +148,7 @@ func (l *loader) machine(s savedMachine) {
 	v.touch(m.record)
 }
 
-// lateLists are what is found again once all machines are there.
+// lateLists rebuilds the lists that need all machines.
 func (l *loader) lateLists() {
 	for i, p := range l.projects {
 		for _, name := range l.in.Projects[i].Sweep {

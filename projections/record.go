@@ -2,23 +2,23 @@ package projections
 
 import "slices"
 
-// Record is what the fold knows under the name of a machine. All that is kept for a machine points to it, so that only
-// the name in an event is ever looked up.
+// Record is everything the fold knows under one machine name. Other parts of the view point to it, so that a name is
+// looked up only where an event carries it.
 //
-// A record begins with the machine, or with the first part that is queued for its name, and ends when there is neither.
-// A machine that is deleted while parts are open leaves its record, and the next machine of that name takes it over: it is
-// another machine, and the parts of the former are still in its way until they have ended.
+// A record exists while there is a machine of the name or an open part for it. If a machine is deleted while parts are
+// open, its record stays. A later machine of the same name takes the record over: it is a different machine, but the open
+// parts of the former one still block it until they end.
 type Record struct {
 	Name string
-	// Machine is the one that has the name now; nil for none.
+	// Machine is the current machine of the name, nil if there is none.
 	Machine *Machine
-	// Parts are the open ones, of all projects, in the order they were queued.
+	// Parts are the open parts of all projects, in the order they were queued.
 	Parts []*Part
 
-	touched bool // it is in the view's list of these
+	touched bool // listed in View.touched
 }
 
-// record finds what is known under a name, or makes one that nothing points to yet.
+// record returns the record of a name, or a new one that is not stored yet.
 func (v *View) record(name string) *Record {
 	if m := v.Machines[name]; m != nil {
 		return m.record
@@ -29,7 +29,7 @@ func (v *View) record(name string) *Record {
 	return &Record{Name: name}
 }
 
-// add gives a machine the record of its name.
+// add stores a new machine under its name and connects it with the record of the name.
 func (v *View) add(m *Machine) {
 	if m.record = v.vacant[m.Name]; m.record == nil {
 		m.record = &Record{Name: m.Name}
@@ -38,7 +38,7 @@ func (v *View) add(m *Machine) {
 	m.record.Machine, v.Machines[m.Name] = m, m
 }
 
-// remove leaves the record of a machine to its open parts.
+// remove deletes a machine. Its record stays as vacant while parts are open.
 func (v *View) remove(m *Machine) {
 	delete(v.Machines, m.Name)
 	m.record.Machine = nil
@@ -47,7 +47,7 @@ func (v *View) remove(m *Machine) {
 	}
 }
 
-// openPart puts a part on the record of its machine's name.
+// openPart adds a part to the record of its machine name.
 func (v *View) openPart(part *Part) {
 	r := v.record(part.Machine)
 	part.record, r.Parts = r, append(r.Parts, part)
@@ -56,7 +56,7 @@ func (v *View) openPart(part *Part) {
 	}
 }
 
-// closePart takes a part that ended off its record.
+// closePart removes a part that ended from its record, and the record if nothing is left.
 func (v *View) closePart(part *Part) {
 	r := part.record
 	r.Parts = slices.DeleteFunc(r.Parts, func(o *Part) bool { return o == part })
@@ -69,11 +69,11 @@ func (v *View) closePart(part *Part) {
 	}
 }
 
-// OpenPartsOn are the open parts on a machine, of all projects, in the order they were queued.
+// OpenPartsOn returns the open parts of all projects on a machine, in the order they were queued.
 func (v *View) OpenPartsOn(machine string) []*Part { return v.record(machine).Parts }
 
-// MachineOf is the machine that has the name which a part was queued for, nil if there is none. Part.MeansMachine says
-// whether it is the same one.
+// MachineOf returns the current machine of the name that a part was queued for, nil if there is none.
+// Part.MeansMachine says whether it is still the same machine.
 func (v *View) MachineOf(part *Part) *Machine {
 	if part.record != nil {
 		return part.record.Machine
@@ -88,8 +88,9 @@ func (v *View) touch(r *Record) {
 	}
 }
 
-// Touched returns the machines whose work may have changed since the last call, and forgets them; one that was deleted and
-// added again may be there twice. It is no part of the view's value: it only saves its reader from asking about every machine.
+// Touched returns the machines whose work may have changed since the last call, and clears the list. A name that was
+// deleted and added again may appear twice. The list is not part of the view's value: it only saves callers from checking
+// every machine.
 func (v *View) Touched() []*Record {
 	touched := v.touched
 	v.touched = nil

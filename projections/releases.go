@@ -37,7 +37,8 @@ func (p *Project) Waiting() (names []string) {
 	return names
 }
 
-// Due lists the machines with an open candidate of the project, and with sweep also those of Sweep, each once and by name.
+// Due lists the machines with an open candidate of the project and, if sweep is set, those of Sweep; sorted by name, without
+// duplicates.
 func (p *Project) Due(sweep bool) []*Machine {
 	machines := make([]*Machine, len(p.waiting), len(p.waiting)+len(p.sweep))
 	for i, c := range p.waiting {
@@ -68,7 +69,7 @@ func (v *View) foldProject(name string, f Fact) error {
 	case domain.ProjectDeleted:
 		v.deleteProject(p, f)
 	case domain.ProjectDefined, domain.TriggerDefined, domain.TriggerDeleted:
-		v.listening = listening{}
+		v.listenerIndex = listenerIndex{}
 		v.settleProject(p)
 		v.touchOpen(p)
 	case domain.ProjectEnabled:
@@ -119,7 +120,7 @@ func (v *View) foldWithoutProject(name string, f Fact) error {
 		return err
 	}
 	v.Projects[name] = p
-	v.listening = listening{}
+	v.listenerIndex = listenerIndex{}
 	return nil
 }
 
@@ -144,7 +145,7 @@ func (v *View) deleteProject(p *Project, f Fact) {
 	}
 	v.index.asks(p)
 	delete(v.Projects, p.Name)
-	v.listening = listening{}
+	v.listenerIndex = listenerIndex{}
 }
 
 // repin looks anew at every machine of an environment; another wanted release is tried from the start.

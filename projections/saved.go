@@ -125,7 +125,7 @@ func must[M any](mode M, err error) M {
 // is not to be saved.
 func (v *View) Save(out *bytes.Buffer) error {
 	s := &saver{view: v, projects: map[*Project]int{}}
-	s.out = saved{Position: v.Position, Time: v.Time, Fence: v.Fence, Restores: v.Restores, Kept: v.Kept, Gathered: v.listening.fresh, Turns: v.turns,
+	s.out = saved{Position: v.Position, Time: v.Time, Fence: v.Fence, Restores: v.Restores, Kept: v.Kept, Gathered: v.listenerIndex.fresh, Turns: v.turns,
 		Environments: v.Environments, Policies: v.Policies, Tokens: v.Tokens, Servers: v.Servers, Watch: v.Watch, Starts: v.Watch.starts,
 		Forgotten: v.forgotten, Owed: v.owed.parts, OwedOrder: v.owed.order, ReceiptsNow: v.receipts.now}
 	s.lists()

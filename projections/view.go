@@ -38,18 +38,18 @@ type View struct {
 	// Kept is how many ended deployments stay; New sets it to KeptDeployments.
 	Kept int
 
-	heads     map[string]head // of the streams, less those of forgotten parts
-	retired   map[retiredKey]retired
-	forgotten map[domain.ID]Forgotten
-	owed      owed
-	receipts  receipts
-	joined    map[domain.ID][]*domain.Token // by the instance that used them
-	open      []*Deployment                 // all that have not ended
-	vacant    map[string]*Record            // of the names without a machine for which parts are open
-	turns     int                           // deployments that were queued
-	listening listening
-	index     index
-	touched   []*Record
+	heads         map[string]head // of the streams, less those of forgotten parts
+	retired       map[retiredKey]retired
+	forgotten     map[domain.ID]Forgotten
+	owed          owed
+	receipts      receipts
+	joined        map[domain.ID][]*domain.Token // by the instance that used them
+	open          []*Deployment                 // all that have not ended
+	vacant        map[string]*Record            // of the names without a machine for which parts are open
+	turns         int                           // deployments that were queued
+	listenerIndex listenerIndex
+	index         index
+	touched       []*Record
 }
 
 // head is where a stream stands.
