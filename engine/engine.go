@@ -204,14 +204,22 @@ func (e *Engine) fold(page []eventlog.Recorded) {
 func (e *Engine) announce() {
 	e.mu.Lock()
 	touched := e.view.Touched()
-	e.work.touch(e.view, touched)
-	e.presence.began(e.view, e.cfg.Server, e.cfg.Clock.Elapsed())
+	e.work.touch(touched)
+	e.presence.began(touched, e.cfg.Server, e.cfg.Clock.Elapsed())
 	close(e.changed)
 	e.changed = make(chan struct{})
 	e.mu.Unlock()
 	if e.cfg.OnTouched != nil && len(touched) > 0 {
-		e.cfg.OnTouched(touched)
+		e.cfg.OnTouched(namesOf(touched))
 	}
+}
+
+func namesOf(machines []*projections.Record) map[string]struct{} {
+	names := make(map[string]struct{}, len(machines))
+	for _, machine := range machines {
+		names[machine.Name] = struct{}{}
+	}
+	return names
 }
 
 // Position is that of the last event folded.

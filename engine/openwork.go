@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/droverhq/drover/domain"
@@ -15,15 +16,15 @@ import (
 // at those whose deadline has passed. For every other part nothing was due when it was last looked at, and nothing has
 // changed since. It is a cache beside the view: the zero value works, and is told of every machine that a new view touched.
 type openWork struct {
-	active    map[*projections.Deployment]map[string]*projections.Part // parts to look at
-	deadlines map[*projections.Part]time.Duration                      // the valid entry of queue for each part
+	active    map[*projections.Deployment]map[*projections.Part]struct{} // parts to look at
+	deadlines map[*projections.Part]time.Duration                        // the valid entry of queue for each part
 	queue     deadlineQueue
 }
 
 // touch notes the machines whose work may have changed, see View.Touched.
-func (w *openWork) touch(v *projections.View, machines map[string]struct{}) {
-	for machine := range machines {
-		for _, part := range v.OpenPartsOn(machine) {
+func (w *openWork) touch(machines []*projections.Record) {
+	for _, machine := range machines {
+		for _, part := range machine.Parts {
 			w.wake(part)
 		}
 	}
@@ -31,27 +32,27 @@ func (w *openWork) touch(v *projections.View, machines map[string]struct{}) {
 
 func (w *openWork) wake(part *projections.Part) {
 	if w.active == nil {
-		w.active = map[*projections.Deployment]map[string]*projections.Part{}
+		w.active = map[*projections.Deployment]map[*projections.Part]struct{}{}
 	}
 	if w.active[part.Deployment] == nil {
-		w.active[part.Deployment] = map[string]*projections.Part{}
+		w.active[part.Deployment] = map[*projections.Part]struct{}{}
 	}
-	w.active[part.Deployment][part.Machine] = part
+	w.active[part.Deployment][part] = struct{}{}
 }
 
 // decide is rollout.Decide. now is the moment that age counts from, or one shortly before.
 func (w *openWork) decide(v *projections.View, age projections.Age, now time.Duration) []domain.Decision {
 	w.expire(now)
-	maps.DeleteFunc(w.active, func(d *projections.Deployment, _ map[string]*projections.Part) bool { return d.Ended })
-	return rollout.DecideOn(v, age, func(d *projections.Deployment) []string {
-		names := slices.Sorted(maps.Keys(w.active[d]))
-		for name, part := range w.active[d] {
+	maps.DeleteFunc(w.active, func(d *projections.Deployment, _ map[*projections.Part]struct{}) bool { return d.Ended })
+	return rollout.DecideOn(v, age, func(d *projections.Deployment) []*projections.Part {
+		parts := slices.SortedFunc(maps.Keys(w.active[d]), func(a, b *projections.Part) int { return strings.Compare(a.Machine, b.Machine) })
+		for _, part := range parts {
 			if !part.Open() || rollout.Due(v, part, age) == "" {
 				w.sleep(v, part, age, now)
-				delete(w.active[d], name)
+				delete(w.active[d], part)
 			}
 		}
-		return names
+		return parts
 	})
 }
 

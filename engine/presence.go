@@ -59,16 +59,12 @@ func (e *Engine) Heard(machine string, connect domain.ID) {
 
 // began counts the silence of sessions from where they were folded, until they are heard of: an agent may have connected
 // a moment ago, and its first heartbeat be on the way.
-func (p *presence) began(v *projections.View, self domain.ID, now time.Duration) {
+func (p *presence) began(touched []*projections.Record, self domain.ID, now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for name := range v.Begun() {
-		m := v.Machines[name]
-		if m == nil || !m.Online || m.Server != self {
-			continue
-		}
-		if _, known := p.heard.last(m.Connect); !known {
-			p.heard.heard(name, m.Connect, now)
+	for _, r := range touched {
+		if m := r.Machine; m != nil && m.Online && m.Server == self {
+			p.heard.begin(m.Name, m.Connect, now)
 		}
 	}
 }

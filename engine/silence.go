@@ -26,13 +26,20 @@ func newSilence() silence { return silence{of: map[domain.ID]*list.Element{}, or
 
 // heard notes that a session was heard of; no contact was noted later than now.
 func (s *silence) heard(machine string, connect domain.ID, now time.Duration) {
-	e, known := s.of[connect]
-	if !known {
-		s.of[connect] = s.order.PushBack(&contact{machine, connect, now})
+	e := s.of[connect]
+	if e == nil {
+		s.begin(machine, connect, now)
 		return
 	}
 	e.Value.(*contact).at = now
 	s.order.MoveToBack(e)
+}
+
+// begin notes that a session was heard of, if it never was.
+func (s *silence) begin(machine string, connect domain.ID, now time.Duration) {
+	if s.of[connect] == nil {
+		s.of[connect] = s.order.PushBack(&contact{machine, connect, now})
+	}
 }
 
 // last is the newest contact with a session.

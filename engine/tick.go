@@ -17,8 +17,8 @@ type Report struct {
 	Batch triggers.Batch
 	// Verdicts are those on machines with candidates, those that the sweep found, and those of the batch that need nothing.
 	Verdicts []triggers.Verdict
-	// Ready tells for each machine of the batch whether it was deployable at the end of it.
-	Ready map[string]bool
+	// Standings are those of the machines of the batch; nil until it was first decided what to deploy.
+	Standings []triggers.Standing
 	// Appended are the decisions that are in the log now, in the order they were sent.
 	Appended []Written
 	// Passes counts how often the tick read and decided, conflicts included.
@@ -89,7 +89,7 @@ func (p *Pass) Decide() {
 			return // rows that need a settled view wait for one
 		}
 		decisions = e.cfg.Rules.decide(s, Settled)
-		if p.Report.Ready == nil {
+		if p.Report.Standings == nil {
 			p.see(s.View, s.Verdicts, s.Age)
 		} else {
 			p.seeMore(s.Verdicts)
@@ -108,13 +108,8 @@ func (e *Engine) situation(see func(*Situation)) {
 
 // see notes what was found when it was first decided what to deploy.
 func (p *Pass) see(v *projections.View, verdicts []triggers.Verdict, age projections.Age) {
-	p.Report.Verdicts = append(verdicts, p.Report.Batch.Settled(v, age)...)
-	p.Report.Ready = make(map[string]bool, len(p.Report.Verdicts))
-	for machine := range p.Report.Batch.Machines() {
-		if m := v.Machines[machine]; m != nil {
-			p.Report.Ready[m.Name], _ = v.Deployable(m)
-		}
-	}
+	standings, settled := p.Report.Batch.Close(v, age)
+	p.Report.Standings, p.Report.Verdicts = standings, append(verdicts, settled...)
 }
 
 // seeMore adds the machines that a later pass deploys to because they came in the meantime.

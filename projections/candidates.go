@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -19,6 +20,9 @@ type Candidate struct {
 	Redeploy eventlog.Position
 	// Causes are the events that made it due, at most MaxCauses: the first and the newest ones.
 	Causes []Cause
+
+	machine *Machine // while it is open
+	place   int      // in Project.waiting
 }
 
 // Cause is an event that made a candidate due.
@@ -30,12 +34,6 @@ type Cause struct {
 
 // MaxCauses bounds what a candidate remembers of its causes.
 const MaxCauses = 8
-
-type candidateKey struct{ project, trigger, machine string }
-
-func (c *Candidate) key() candidateKey {
-	return candidateKey{c.Project.Name, c.Trigger, c.Machine}
-}
 
 func (c *Candidate) addCause(cause Cause) {
 	if slices.Contains(c.Causes, cause) {
@@ -82,57 +80,73 @@ func (v *View) openCandidates(m *Machine, f Fact, redeploy bool) {
 	}
 }
 
+// search returns the place of a trigger's candidate in the machine's list, or where it would be inserted.
+func (m *Machine) search(project, trigger string) (place int, open bool) {
+	return slices.BinarySearchFunc(m.candidates, trigger, func(c *Candidate, trigger string) int {
+		return cmp.Or(strings.Compare(c.Project.Name, project), strings.Compare(c.Trigger, trigger))
+	})
+}
+
 // candidate finds or begins that of a trigger on a machine.
 func (v *View) candidate(p *Project, trigger string, m *Machine) *Candidate {
-	key := candidateKey{p.Name, trigger, m.Name}
-	c := p.candidates[key]
-	if c == nil {
-		c = &Candidate{Project: p, Trigger: trigger, Machine: m.Name}
-		m.candidates = append(m.candidates, c)
-		p.candidates[key] = c
+	i, open := m.search(p.Name, trigger)
+	if open {
+		return m.candidates[i]
 	}
+	c := &Candidate{Project: p, Trigger: trigger, Machine: m.Name, machine: m, place: len(p.waiting)}
+	m.candidates = slices.Insert(m.candidates, i, c)
+	p.waiting = append(p.waiting, c)
 	return c
 }
 
+// close removes an open candidate from the lists of its project and its machine.
 func (v *View) close(c *Candidate) {
-	delete(c.Project.candidates, c.key())
-	if m := v.Machines[c.Machine]; m != nil {
-		m.candidates = slices.DeleteFunc(m.candidates, func(o *Candidate) bool { return o == c })
-		if len(m.candidates) == 0 {
-			m.candidates = nil
-		}
-	}
+	p, m, end := c.Project, c.machine, len(c.Project.waiting)-1
+	moved := p.waiting[end]
+	p.waiting[c.place], moved.place = moved, c.place
+	p.waiting[end] = nil
+	p.waiting = orNil(p.waiting[:end])
+	i, _ := m.search(p.Name, c.Trigger)
+	m.candidates = orNil(slices.Delete(m.candidates, i, i+1))
+	c.machine, c.place = nil, 0
 }
 
-// Candidates are the open ones of a project on a machine, by trigger.
-func (v *View) Candidates(p *Project, m *Machine) []*Candidate {
-	var open []*Candidate
-	for _, c := range m.candidates {
-		if c.Project.Name == p.Name { // p may be a copy, with which somebody asks what would be if
-			open = append(open, c)
-		}
+// orNil returns nil for an empty list, so that equal views have equal lists.
+func orNil[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
 	}
-	slices.SortFunc(open, func(a, b *Candidate) int { return strings.Compare(a.Trigger, b.Trigger) })
-	return open
+	return list
+}
+
+// Candidates returns the open candidates of a project on a machine, by trigger. The list is valid until the next event is
+// folded.
+func (v *View) Candidates(p *Project, m *Machine) []*Candidate {
+	first, _ := m.search(p.Name, "") // p may be a copy, with which somebody asks what would be if
+	end := first
+	for end < len(m.candidates) && m.candidates[end].Project.Name == p.Name {
+		end++
+	}
+	return m.candidates[first:end:end]
 }
 
 // settle closes the candidates of a project on a machine that need nothing any more, and keeps the
 // set that the sweep reads. It is called wherever what is wanted, actual or in scope may have changed.
 func (v *View) settle(p *Project, m *Machine) {
-	if len(v.parts[m.Name]) > 0 {
-		v.touch(m.Name) // a part may have lost its reason
+	if len(m.record.Parts) > 0 {
+		v.touch(m.record) // a part may have lost its reason
 	}
-	for _, c := range v.Candidates(p, m) {
+	for _, c := range slices.Backward(v.Candidates(p, m)) { // to close one moves those behind it
 		if v.settled(p, m, c) {
 			v.close(c)
 		}
 	}
 	if v.sweepable(p, m) {
-		p.sweep[m.Name] = struct{}{}
+		p.sweep[m.Name] = m
 	} else {
 		delete(p.sweep, m.Name)
 	}
-	v.shelves.asks(p)
+	v.index.asks(p)
 }
 
 // sweepable says that the sweep looks at a machine: it is behind, and no enabled trigger asks. What a disabled one waits for
@@ -180,7 +194,7 @@ func (v *View) concerned(before, after domain.Machine) []*Project {
 
 // settleProject settles a project on every machine.
 func (v *View) settleProject(p *Project) {
-	for _, m := range v.Machines {
+	for m := range v.everyMachine() {
 		v.settle(p, m)
 	}
 }

@@ -71,6 +71,7 @@ type Part struct {
 
 	added      eventlog.Position // of the machine that was meant
 	candidates []Candidate       // that this part settled, to be opened again
+	record     *Record           // of the machine's name, while the part is open
 }
 
 // Open says whether the part has not ended.
@@ -113,9 +114,6 @@ func (d *Deployment) OpenParts() int { return d.open }
 // FailedParts counts those that failed.
 func (d *Deployment) FailedParts() int { return d.failed }
 
-// OpenPartsOn are the open parts on a machine, of all projects, in the order they were queued.
-func (v *View) OpenPartsOn(machine string) []*Part { return v.parts[machine] }
-
 // OpenDeployments are all that have not ended, those of deleted projects included, in the order they were queued.
 func (v *View) OpenDeployments() []*Deployment { return v.open }
 
@@ -123,7 +121,7 @@ func (v *View) OpenDeployments() []*Deployment { return v.open }
 func (v *View) queue(p *Project, e domain.DeploymentQueued, f Fact) {
 	d := &Deployment{ID: f.id(), Project: p, Release: e.Release, Content: p.Releases[e.Release], Environment: e.Environment,
 		Facts: e, Kind: e.Kind, Queued: f.Position, QueuedTime: f.Time, Command: domain.ID(f.Command),
-		Parts: map[string]*Part{}, State: domain.DeploymentQueuedState}
+		Parts: make(map[string]*Part, len(e.Machines)), State: domain.DeploymentQueuedState}
 	if e.Kind == domain.EnvironmentWide {
 		v.supersede(p, d, f)
 		v.queueWide(p, d, f)
@@ -170,7 +168,7 @@ func (v *View) supersede(p *Project, d *Deployment, f Fact) {
 // it all. The part is there already: between the two a person would seem to be done with the machine, and what waits
 // for that would be taken for settled.
 func (v *View) replace(part *Part, f Fact) {
-	for _, older := range slices.Clone(v.parts[part.Machine]) {
+	for _, older := range slices.Clone(part.record.Parts) {
 		if older != part && older.Deployment.Project == part.Deployment.Project && older.Unclaimed() {
 			v.end(older, domain.PartCancelled, domain.Superseded, f)
 			part.Replaced = append(part.Replaced, older.Deployment.ID)
@@ -202,7 +200,8 @@ func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
 // queueNamed adds the part of a machine that a person or the engine named. It settles the machine's candidates
 // if the engine did.
 func (v *View) queueNamed(p *Project, d *Deployment, named domain.DeploymentMachine, f Fact) {
-	part, m := v.addPart(d, named.Name), v.Machines[named.Name]
+	part := v.addPart(d, named.Name)
+	m := part.record.Machine
 	part.Triggers, part.Verdict = named.Triggers, named.Reason
 	if d.Kind != domain.Automatic {
 		v.replace(part, f)
@@ -225,9 +224,10 @@ func (v *View) queueNamed(p *Project, d *Deployment, named domain.DeploymentMach
 // consume closes a candidate because the part names it, and lets the part remember it. A sweep has
 // no candidate: the part remembers one that begins here, so that a failure is tried again.
 func (v *View) consume(p *Project, part *Part, m *Machine, trigger string) {
-	c := p.candidates[candidateKey{p.Name, trigger, m.Name}]
-	if c == nil {
-		c = &Candidate{Project: p, Trigger: trigger, Machine: m.Name, Opened: part.Deployment.Queued}
+	c := &Candidate{Project: p, Trigger: trigger, Machine: m.Name, Opened: part.Deployment.Queued}
+	if i, open := m.search(p.Name, trigger); open {
+		c = m.candidates[i]
+		v.close(c)
 	}
 	part.candidates = append(part.candidates, *c)
 	for _, cause := range c.Causes {
@@ -235,20 +235,19 @@ func (v *View) consume(p *Project, part *Part, m *Machine, trigger string) {
 			part.Causes = append(part.Causes, cause)
 		}
 	}
-	v.close(c)
 }
 
 func (v *View) addPart(d *Deployment, machine string) *Part {
 	part := &Part{Deployment: d, Machine: machine, State: domain.PartQueued}
-	if m := v.Machines[machine]; m != nil {
+	v.openPart(part)
+	if m := part.record.Machine; m != nil {
 		part.added = m.Added
 		m.busyAway = m.busyAway || !m.Online
 	}
 	d.Parts[machine] = part
 	d.Order = append(d.Order, machine)
 	d.open++
-	v.parts[machine] = append(v.parts[machine], part)
-	v.touch(machine)
+	v.touch(part.record)
 	return part
 }
 
@@ -275,7 +274,7 @@ func (d *Deployment) Room() int {
 func (v *View) release(part *Part, at eventlog.Position) {
 	part.State, part.Released = domain.PartReleased, at
 	part.Deployment.Project.released[part.Deployment.Environment]++
-	v.touch(part.Machine)
+	v.touch(part.record)
 }
 
 // foldDeployment folds what happens to a deployment that was queued, also after its project is gone.
@@ -354,10 +353,7 @@ func (v *View) endDeployment(e domain.DeploymentEnded, f Fact) {
 
 // without is the list less one of it; nil if nothing is left.
 func without(list []*Deployment, d *Deployment) []*Deployment {
-	if list = slices.DeleteFunc(list, func(o *Deployment) bool { return o == d }); len(list) > 0 {
-		return list
-	}
-	return nil
+	return orNil(slices.DeleteFunc(list, func(o *Deployment) bool { return o == d }))
 }
 
 func (v *View) settleEnvironment(p *Project, environment string) {

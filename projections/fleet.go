@@ -36,8 +36,10 @@ type Machine struct {
 
 	// busyAway says that a part was open at some time since it last went offline.
 	busyAway   bool
-	candidates []*Candidate
-	filed      label
+	candidates []*Candidate // open ones, by project and trigger
+	record     *Record
+	indexed    keys
+	places     [machineIndexes]int
 }
 
 // Presence is the word for people: online, offline, or unknown before the first session.
@@ -94,9 +96,9 @@ func (v *View) foldMachine(name string, f Fact) error {
 	if checked && !v.checked(m) {
 		m.Health = domain.HealthUnknown
 	}
-	v.touch(name)
+	v.touch(m.record)
 	v.place(m, before, f)
-	v.shelves.file(m)
+	v.index.update(m)
 	if ready, _ := v.Deployable(m); ready && !wasReady {
 		m.Ready = f.Position
 	}
@@ -123,10 +125,9 @@ func (v *View) foldMachine(name string, f Fact) error {
 func (v *View) place(m *Machine, before domain.Machine, f Fact) {
 	if m.Connect != before.Connect {
 		m.Connected, m.Absence = f.Position, 0
-		v.shelves.begun[m.Name] = struct{}{}
 	}
 	if before.Online && !m.Online {
-		m.Offline, m.OfflineTime, m.busyAway = f.Position, f.Time, len(v.parts[m.Name]) > 0
+		m.Offline, m.OfflineTime, m.busyAway = f.Position, f.Time, len(m.record.Parts) > 0
 	}
 	if m.Health != before.Health {
 		m.HealthSince = f.Position
@@ -147,9 +148,9 @@ func (v *View) addMachine(name string, f Fact) error {
 	if err := m.Evolve(f.id(), f.Event); err != nil {
 		return err
 	}
-	v.Machines[name] = m
-	v.shelves.file(m)
-	v.touch(name)
+	v.add(m)
+	v.index.update(m)
+	v.touch(m.record)
 	v.openCandidates(m, f, true)
 	v.settleMachine(m, v.projectsFor(m.Roles))
 	return nil
@@ -160,16 +161,15 @@ func (v *View) deleteMachine(m *Machine) {
 	for _, c := range slices.Clone(m.candidates) {
 		v.close(c)
 	}
-	for _, p := range v.shelves.asking {
+	for _, p := range v.index.asking {
 		delete(p.sweep, m.Name)
-		v.shelves.asks(p)
+		v.index.asks(p)
 	}
 	for project := range m.Installed {
-		v.proofs.drop(m.Name, project)
-		v.shelves.due(term{project: project, machine: m.Name}, nil)
+		v.index.due(term{project: project, machine: m.Name}, nil)
 	}
-	v.shelves.unfile(m)
-	delete(v.Machines, m.Name)
+	v.index.remove(m)
+	v.remove(m)
 }
 
 func (v *View) foldEnvironment(name string, f Fact) {
@@ -196,7 +196,7 @@ func (v *View) leaveEnvironment(p *Project, name string, f Fact) {
 		}
 	}
 	delete(p.Environments, name)
-	v.shelves.due(term{project: p.Name, environment: name}, nil)
+	v.index.due(term{project: p.Name, environment: name}, nil)
 	v.settleProject(p)
 }
 
@@ -224,7 +224,7 @@ func (v *View) foldPolicy(name string, f Fact) error {
 	}
 	for _, m := range v.Machines {
 		if m.Policy == name || name == domain.DefaultPolicy {
-			v.touch(m.Name)
+			v.touch(m.record)
 		}
 	}
 	return nil
@@ -248,7 +248,7 @@ func (v *View) foldToken(id string, f Fact) {
 		}
 	case domain.TokenRevoked:
 		for _, use := range t.Used {
-			v.touch(use.Machine) // its agent is to be told
+			v.touch(v.record(use.Machine)) // its agent is to be told
 		}
 	}
 }
@@ -290,8 +290,8 @@ func (v *View) foldWatch(f Fact) {
 		v.clear(e.Stream)
 	case domain.LogRestored:
 		v.Restores = append(v.Restores, Restore{Was: e.Was, ID: f.id(), Position: f.Position})
-		for name := range v.Machines {
-			v.touch(name)
+		for _, m := range v.Machines {
+			v.touch(m.record)
 		}
 	}
 }
@@ -307,7 +307,7 @@ func (v *View) watched(e domain.WatchPassed, f Fact) {
 		return
 	}
 	v.Watch.Last, v.Watch.Position = f.id(), f.Position
-	for _, machines := range v.shelves.away {
+	for _, machines := range v.index.away.lists {
 		for _, m := range machines {
 			if m.Offline < since {
 				m.Absence += time.Duration(e.Span)

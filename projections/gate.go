@@ -44,7 +44,7 @@ func (v *View) Gate(part *Part, session domain.ID) domain.PartReason {
 }
 
 func (v *View) firstClosed(rules []gateRule, part *Part, session domain.ID) domain.PartReason {
-	m := v.Machines[part.Machine]
+	m := v.MachineOf(part)
 	for _, rule := range rules {
 		if rule.closed(v, part, m, session) {
 			return rule.reason

@@ -17,8 +17,8 @@ func (v *View) setHold(p *Project, e domain.HoldSet, f Fact) {
 func (v *View) holdAs(p *Project, m *Machine, h *domain.Hold, f Fact) {
 	i := m.installed(p.Name)
 	i.Hold, i.HoldAt, i.HoldTime = h, f.Position, f.Time
-	v.shelves.due(term{project: p.Name, machine: m.Name}, h.Until)
-	v.touch(m.Name)
+	v.index.due(term{project: p.Name, machine: m.Name}, h.Until)
+	v.touch(m.record)
 	v.settle(p, m)
 }
 
@@ -29,7 +29,7 @@ func (v *View) liftHold(p *Project, machine string, forgive bool) {
 		return
 	}
 	m.installed(p.Name).Hold = nil
-	v.shelves.due(term{project: p.Name, machine: machine}, nil)
+	v.index.due(term{project: p.Name, machine: machine}, nil)
 	if forgive {
 		m.forgive(p.Name)
 	}

@@ -30,6 +30,10 @@ type Installed struct {
 	// HoldAt is where the hold was set, HoldTime when; what waits for a person for long is shown by it.
 	HoldAt   eventlog.Position
 	HoldTime time.Time
+
+	// successes are the last two that agents reported. An agent is seldom more than one success behind the log; the engine
+	// looks an older one up, and what became of a machine or project that is gone.
+	successes [2]domain.ID
 }
 
 // Tried counts attempts for one wanted release on one instance.
@@ -123,9 +127,27 @@ func (v *View) PersonAtWork(p *Project, m *Machine) bool {
 	if p.WideOpen(m.Environment) {
 		return true
 	}
-	return slices.ContainsFunc(v.parts[m.Name], func(part *Part) bool {
+	return slices.ContainsFunc(m.record.Parts, func(part *Part) bool {
 		return part.Deployment.Project == p && part.Deployment.Kind != domain.Automatic
 	})
+}
+
+// prove notes a success that an agent reported.
+func (m *Machine) prove(f Fact) {
+	if e, ok := f.Event.(domain.PartEnded); ok && e.State == domain.PartSucceeded {
+		if i := m.Installed[e.Project]; i != nil {
+			i.successes = [2]domain.ID{f.id(), i.successes[0]}
+		}
+	}
+}
+
+// Proves says whether this is one of the last two successes, a PartEnded of the project on the machine.
+func (v *View) Proves(machine, project string, success domain.ID) bool {
+	var two [2]domain.ID
+	if m := v.Machines[machine]; m != nil && m.Installed[project] != nil {
+		two = m.Installed[project].successes
+	}
+	return success == two[0] || success == two[1]
 }
 
 // tried counts one automatic attempt that did not succeed.

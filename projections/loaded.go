@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -19,6 +20,7 @@ type Loading struct {
 
 	data     []byte // what is not decoded yet
 	projects []*Project
+	sweeps   [][]string // of the projects: names of machines, which are loaded after them
 	problem  error
 }
 
@@ -36,10 +38,6 @@ func Load(data []byte, more ...Fold) (*View, error) {
 	}
 	if l.problem != nil {
 		return nil, fmt.Errorf("read a saved view: %w", l.problem)
-	}
-	l.View.shelves = *l.View.walk()
-	for _, m := range l.View.Machines {
-		m.filed = labelOf(m)
 	}
 	if gathered {
 		l.View.gather()
@@ -126,18 +124,13 @@ func loadMachines(l *Loading) {
 	for _, m := range in.Machines {
 		l.machine(m)
 	}
-	for _, p := range in.Proofs {
-		l.View.proofs[place{p.Machine, p.Project}] = p.Successes
-	}
+	l.lists()
 }
 
 func (l *Loading) project(s savedProject) {
 	p := s.Project
-	p.sweep, p.released, p.candidates = make(map[string]struct{}, len(s.Sweep)), s.Released, map[candidateKey]*Candidate{}
-	for _, machine := range s.Sweep {
-		p.sweep[machine] = struct{}{}
-	}
-	l.projects = append(l.projects, p)
+	p.sweep, p.released = make(map[string]*Machine, len(s.Sweep)), s.Released
+	l.projects, l.sweeps = append(l.projects, p), append(l.sweeps, s.Sweep)
 	if !p.Gone {
 		l.View.Projects[p.Name] = p
 	}
@@ -146,7 +139,7 @@ func (l *Loading) project(s savedProject) {
 func (l *Loading) projectAt(i int) *Project {
 	if i < 0 || i >= len(l.projects) {
 		l.problem = errDangling
-		return &Project{candidates: map[candidateKey]*Candidate{}}
+		return &Project{}
 	}
 	return l.projects[i]
 }
@@ -176,32 +169,48 @@ func (l *Loading) part(d *Deployment, s savedPart) {
 		part.candidates = append(part.candidates, *c.Candidate)
 	}
 	d.Parts[part.Machine] = part
-	l.View.touch(part.Machine)
 	if part.State == domain.PartFailed {
 		d.failed++
 	}
 	if part.Open() {
 		d.open++
-		l.View.parts[part.Machine] = append(l.View.parts[part.Machine], part)
+		l.View.openPart(part)
+		l.View.touch(part.record)
 	}
 }
 
 func (l *Loading) machine(s savedMachine) {
 	v, m := l.View, s.Machine
-	m.busyAway, m.Installed = s.BusyAway, make(map[string]*Installed, len(s.Installed))
+	m.busyAway, m.places, m.Installed = s.BusyAway, s.Places, make(map[string]*Installed, len(s.Installed))
 	m.Claimed = l.partOf(s.Claimed, m.Name)
 	for _, work := range s.Installed {
 		i := work.Installed
-		i.Last, i.Person = l.partOf(work.Last, m.Name), l.find(work.Person)
+		i.Last, i.Person, i.successes = l.partOf(work.Last, m.Name), l.find(work.Person), work.Successes
 		m.Installed[work.Project] = i
 	}
 	for _, c := range s.Candidates {
-		c.Candidate.Project = l.projectAt(c.Project)
-		m.candidates = append(m.candidates, c.Candidate)
-		c.Candidate.Project.candidates[c.Candidate.key()] = c.Candidate
+		p, open := l.projectAt(c.Project), c.Candidate
+		open.Project, open.machine, open.place = p, m, c.Place
+		m.candidates, p.waiting = append(m.candidates, open), append(p.waiting, open)
 	}
-	v.Machines[m.Name] = m
-	v.touch(m.Name)
+	v.add(m)
+	v.touch(m.record)
+}
+
+// lists rebuilds the lists that point to machines.
+func (l *Loading) lists() {
+	for i, p := range l.projects {
+		for _, name := range l.sweeps[i] {
+			if p.sweep[name] = l.View.Machines[name]; p.sweep[name] == nil {
+				l.problem = errDangling
+			}
+		}
+		slices.SortFunc(p.waiting, func(a, b *Candidate) int { return cmp.Compare(a.place, b.place) })
+	}
+	l.View.index = *l.View.indexAnew()
+	for _, m := range l.View.Machines {
+		m.indexed = keysOf(m)
+	}
 }
 
 // find is a deployment by its id; nil for the zero id.

@@ -13,7 +13,7 @@ func (v *View) foldPart(name string, f Fact) error {
 		return err
 	}
 	if m := v.Machines[machine]; m != nil {
-		v.proofs.note(m, f)
+		m.prove(f)
 	}
 	d := v.Deployments[id]
 	if d == nil || d.Parts[machine] == nil {
@@ -21,7 +21,7 @@ func (v *View) foldPart(name string, f Fact) error {
 		return nil
 	}
 	part := d.Parts[machine]
-	v.touch(machine)
+	v.touch(v.record(machine))
 	switch e := f.Event.(type) {
 	case domain.PartClaimed:
 		v.claim(part, e, f)
@@ -36,7 +36,7 @@ func (v *View) claim(part *Part, e domain.PartClaimed, f Fact) {
 	if v.Gate(part, e.Session) != "" {
 		return
 	}
-	d, m := part.Deployment, v.Machines[part.Machine]
+	d, m := part.Deployment, v.MachineOf(part)
 	part.State, part.Claimed, part.StartedTime = domain.PartRunning, f.Position, f.Time
 	part.Session, part.Instance, part.Previous = e.Session, e.Instance, v.Actual(d.Project, m)
 	d.State = domain.DeploymentRunning
@@ -72,7 +72,7 @@ func (v *View) endClaimed(part *Part, e domain.PartEnded, f Fact) {
 // late takes a result that came after the part was called lost. A success says what the machine has,
 // unless something newer has started there; the part stays ended.
 func (v *View) late(part *Part, e domain.PartEnded, f Fact) {
-	p, m := part.Deployment.Project, v.Machines[part.Machine]
+	p, m := part.Deployment.Project, v.MachineOf(part)
 	if p.Gone || !part.MeansMachine(m) || e.State != domain.PartSucceeded {
 		return
 	}
@@ -93,8 +93,8 @@ func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason,
 		d.failed++
 	}
 	d.released()
+	m := v.MachineOf(part)
 	v.drop(part)
-	m := v.Machines[part.Machine]
 	if m == nil {
 		return
 	}
@@ -117,13 +117,8 @@ func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason,
 // drop takes a part that ended off the lists of open ones.
 func (v *View) drop(part *Part) {
 	part.Deployment.open--
-	left := slices.DeleteFunc(v.parts[part.Machine], func(o *Part) bool { return o == part })
-	if len(left) == 0 {
-		delete(v.parts, part.Machine)
-	} else {
-		v.parts[part.Machine] = left
-	}
-	v.touch(part.Machine)
+	v.touch(part.record)
+	v.closePart(part)
 }
 
 // outcome notes what a part that had started left on its machine.

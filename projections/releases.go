@@ -2,6 +2,9 @@ package projections
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/droverhq/drover/domain"
@@ -21,19 +24,32 @@ type Project struct {
 	// Gone says that the project was deleted: its open deployments only finish what was claimed.
 	Gone bool
 
-	wide       []*Deployment // those of Open that are environment-wide
-	candidates map[candidateKey]*Candidate
-	sweep      map[string]struct{}
-	released   map[string]int // open released and running parts by environment
+	wide     []*Deployment // those of Open that are environment-wide
+	waiting  []*Candidate  // open ones, in no order; each knows its place
+	sweep    map[string]*Machine
+	released map[string]int // open released and running parts by environment
 }
 
 // Waiting lists the machines with an open candidate of the project, sorted.
-func (p *Project) Waiting() []string {
-	set := map[string]struct{}{}
-	for key := range p.candidates {
-		set[key.machine] = struct{}{}
+func (p *Project) Waiting() (names []string) {
+	for _, m := range p.Due(false) {
+		names = append(names, m.Name)
 	}
-	return sortedKeys(set)
+	return names
+}
+
+// Due lists the machines with an open candidate of the project and, if sweep is set, those of Sweep; sorted by name, without
+// duplicates.
+func (p *Project) Due(sweep bool) []*Machine {
+	machines := make([]*Machine, len(p.waiting), len(p.waiting)+len(p.sweep))
+	for i, c := range p.waiting {
+		machines[i] = c.machine
+	}
+	if sweep {
+		machines = slices.AppendSeq(machines, maps.Values(p.sweep))
+	}
+	slices.SortFunc(machines, func(a, b *Machine) int { return strings.Compare(a.Name, b.Name) })
+	return slices.Compact(machines)
 }
 
 // Sweep lists the machines that are behind, for which no enabled trigger asks, and that are not held and not exhausted, sorted.
@@ -54,7 +70,7 @@ func (v *View) foldProject(name string, f Fact) error {
 	case domain.ProjectDeleted:
 		v.deleteProject(p, f)
 	case domain.ProjectDefined, domain.TriggerDefined, domain.TriggerDeleted:
-		v.audience = audience{}
+		v.listenerIndex = listenerIndex{}
 		v.settleProject(p)
 		v.touchOpen(p)
 	case domain.ProjectEnabled:
@@ -86,8 +102,8 @@ func (v *View) foldProject(name string, f Fact) error {
 // switched looks anew at the machines that a trigger waits for: the sweep looks at those for which only disabled ones do.
 func (v *View) switched(p *Project, trigger string) {
 	v.touchOpen(p)
-	for _, machine := range p.Waiting() {
-		if m := v.Machines[machine]; m != nil && p.candidates[candidateKey{p.Name, trigger, machine}] != nil {
+	for _, m := range p.Due(false) {
+		if _, open := m.search(p.Name, trigger); open {
 			v.settle(p, m)
 		}
 	}
@@ -116,12 +132,12 @@ func (v *View) foldWithoutProject(name string, f Fact) error {
 		return nil
 	}
 	p := &Project{Project: *domain.NewProject(name), Defined: f.Position, Enabled: f.Position,
-		candidates: map[candidateKey]*Candidate{}, sweep: map[string]struct{}{}, released: map[string]int{}, PinnedTime: map[string]time.Time{}}
+		sweep: map[string]*Machine{}, released: map[string]int{}, PinnedTime: map[string]time.Time{}}
 	if err := p.Evolve(f.id(), f.Event); err != nil {
 		return err
 	}
 	v.Projects[name] = p
-	v.audience = audience{}
+	v.listenerIndex = listenerIndex{}
 	return nil
 }
 
@@ -133,25 +149,25 @@ func (v *View) deleteProject(p *Project, f Fact) {
 		d.cancel(domain.ProjectGone)
 		v.withdraw(d, nil, domain.ProjectGone, f)
 	}
-	for _, c := range p.candidates {
+	for _, c := range slices.Clone(p.waiting) {
 		v.close(c)
 	}
+	clear(p.sweep)
 	for name, m := range v.Machines {
 		delete(m.Installed, p.Name)
-		v.proofs.drop(name, p.Name)
-		v.shelves.due(term{project: p.Name, machine: name}, nil)
+		v.index.due(term{project: p.Name, machine: name}, nil)
 	}
 	for environment := range p.Environments {
-		v.shelves.due(term{project: p.Name, environment: environment}, nil)
+		v.index.due(term{project: p.Name, environment: environment}, nil)
 	}
-	v.shelves.asks(p)
+	v.index.asks(p)
 	delete(v.Projects, p.Name)
-	v.audience = audience{}
+	v.listenerIndex = listenerIndex{}
 }
 
 // repin looks anew at every machine of an environment; another wanted release is tried from the start.
 func (v *View) repin(p *Project, environment string, until *time.Time) {
-	v.shelves.due(term{project: p.Name, environment: environment}, until)
+	v.index.due(term{project: p.Name, environment: environment}, until)
 	for _, m := range v.Standing(environment) {
 		m.forgive(p.Name)
 		v.settle(p, m)

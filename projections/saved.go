@@ -55,7 +55,6 @@ type savedDeployments struct {
 
 type savedMachines struct {
 	Machines []savedMachine
-	Proofs   []savedProof
 }
 
 type savedAside struct {
@@ -87,11 +86,13 @@ type savedPart struct {
 type savedCandidate struct {
 	Candidate *Candidate
 	Project   int // index in the list of projects
+	Place     int // among those of the project that are open
 }
 
 type savedMachine struct {
 	Machine    *Machine
 	BusyAway   bool
+	Places     [machineIndexes]int
 	Claimed    domain.ID // the deployment
 	Installed  []savedInstalled
 	Candidates []savedCandidate
@@ -102,6 +103,7 @@ type savedInstalled struct {
 	Installed *Installed
 	// Last and Person are deployments; zero for none.
 	Last, Person domain.ID
+	Successes    [2]domain.ID
 }
 
 type savedRetired struct {
@@ -120,11 +122,6 @@ type savedReceipt struct {
 	Command domain.ID
 	Receipt Receipt
 	At      time.Duration
-}
-
-type savedProof struct {
-	Machine, Project string
-	Successes        [2]domain.ID
 }
 
 var saving = must(cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.UserBufferEncMode())
@@ -198,7 +195,7 @@ func (v *View) queued() []*Deployment {
 func (s *Saving) header() *saved {
 	v := s.View
 	out := &saved{Rows: v.savedRows(), Position: v.Position, Time: v.Time, Fence: v.Fence, Ignored: v.Ignored, Restores: v.Restores,
-		Kept: v.Kept, Gathered: v.audience.fresh, Turns: v.turns, ReceiptsNow: v.receipts.now}
+		Kept: v.Kept, Gathered: v.listenerIndex.fresh, Turns: v.turns, ReceiptsNow: v.receipts.now}
 	for _, aside := range v.Aside {
 		out.Aside = append(out.Aside, savedAside{aside, aside.waiting})
 	}
@@ -260,9 +257,6 @@ func saveMachines(s *Saving) any {
 	for _, m := range s.View.Machines {
 		out.Machines = append(out.Machines, s.machine(m))
 	}
-	for at, two := range s.View.proofs {
-		out.Proofs = append(out.Proofs, savedProof{at.machine, at.project, two})
-	}
 	return out
 }
 
@@ -304,25 +298,25 @@ func (s *Saving) deployment(d *Deployment) savedDeployment {
 
 func (s *Saving) candidates(list []Candidate) (out []savedCandidate) {
 	for i := range list {
-		out = append(out, savedCandidate{&list[i], s.project(list[i].Project)})
+		out = append(out, savedCandidate{Candidate: &list[i], Project: s.project(list[i].Project)})
 	}
 	return out
 }
 
 func (s *Saving) machine(m *Machine) savedMachine {
-	out := savedMachine{Machine: m, BusyAway: m.busyAway}
+	out := savedMachine{Machine: m, BusyAway: m.busyAway, Places: m.places}
 	if m.Claimed != nil {
 		out.Claimed = s.name(m.Claimed.Deployment)
 	}
 	for project, i := range m.Installed {
-		work := savedInstalled{Project: project, Installed: i, Person: s.name(i.Person)}
+		work := savedInstalled{Project: project, Installed: i, Person: s.name(i.Person), Successes: i.successes}
 		if i.Last != nil {
 			work.Last = s.name(i.Last.Deployment)
 		}
 		out.Installed = append(out.Installed, work)
 	}
 	for _, c := range m.candidates {
-		out.Candidates = append(out.Candidates, savedCandidate{c, s.project(c.Project)})
+		out.Candidates = append(out.Candidates, savedCandidate{c, s.project(c.Project), c.place})
 	}
 	return out
 }

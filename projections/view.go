@@ -42,19 +42,18 @@ type View struct {
 	rows   *rows
 	states map[string]any // of the rows that have one, by name
 
-	heads     map[string]head // of the streams, less those of forgotten parts
-	retired   map[retiredKey]retired
-	forgotten map[domain.ID]Forgotten
-	owed      owed
-	receipts  receipts
-	proofs    proofs
-	joined    map[domain.ID][]*domain.Token // by the instance that used them
-	open      []*Deployment                 // all that have not ended
-	parts     map[string][]*Part            // open parts by machine, in the order they were queued
-	turns     int                           // deployments that were queued
-	audience  audience
-	touched   map[string]struct{}
-	shelves   shelves
+	heads         map[string]head // of the streams, less those of forgotten parts
+	retired       map[retiredKey]retired
+	forgotten     map[domain.ID]Forgotten
+	owed          owed
+	receipts      receipts
+	joined        map[domain.ID][]*domain.Token // by the instance that used them
+	open          []*Deployment                 // all that have not ended
+	vacant        map[string]*Record            // of the names without a machine for which parts are open
+	turns         int                           // deployments that were queued
+	listenerIndex listenerIndex
+	index         index
+	touched       []*Record
 }
 
 // head is where a stream stands.
@@ -137,11 +136,9 @@ func New(more ...Fold) *View {
 		owed:         owed{parts: map[string]*domain.Part{}},
 		Watch:        Watch{starts: map[domain.ID]eventlog.Position{}},
 		receipts:     newReceipts(),
-		proofs:       proofs{},
 		joined:       map[domain.ID][]*domain.Token{},
-		parts:        map[string][]*Part{},
-		touched:      map[string]struct{}{},
-		shelves:      newShelves(),
+		vacant:       map[string]*Record{},
+		index:        newIndex(),
 	}
 	v.setRows(more)
 	return v
@@ -262,13 +259,11 @@ func (v *View) clear(stream string) {
 	}
 }
 
-func (v *View) touch(machine string) { v.touched[machine] = struct{}{} }
-
 func (v *View) touchStream(stream string) {
 	kind, name := domain.SplitStream(stream)
 	switch kind {
 	case domain.MachineStreams:
-		v.touch(name)
+		v.touch(v.record(name))
 	case domain.ProjectStreams:
 		if p := v.Projects[name]; p != nil {
 			v.touchOpen(p)
@@ -281,18 +276,10 @@ func (v *View) touchOpen(p *Project) {
 	for _, d := range p.Open {
 		for _, part := range d.Parts {
 			if part.Open() {
-				v.touch(part.Machine)
+				v.touch(part.record)
 			}
 		}
 	}
-}
-
-// Touched returns the machines whose work may have changed since the last call, and forgets them.
-// It is no part of the view's value: it only saves its reader from asking about every machine.
-func (v *View) Touched() map[string]struct{} {
-	touched := v.touched
-	v.touched = make(map[string]struct{}, len(touched)) // in a burst the next page touches as many
-	return touched
 }
 
 func sortedKeys[V any](m map[string]V) []string {

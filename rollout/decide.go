@@ -11,11 +11,20 @@ import (
 
 // Decide returns all that follows now for the open deployments of every project, in a fixed order.
 func Decide(v *projections.View, age projections.Age) []domain.Decision {
-	return DecideOn(v, age, func(d *projections.Deployment) []string { return d.Order })
+	return DecideOn(v, age, parts)
 }
 
-// DecideOn is Decide for those parts of each deployment that look names, sorted by machine.
-func DecideOn(v *projections.View, age projections.Age, look func(*projections.Deployment) []string) []domain.Decision {
+// parts are those of a deployment, by machine.
+func parts(d *projections.Deployment) []*projections.Part {
+	list := make([]*projections.Part, len(d.Order))
+	for i, name := range d.Order {
+		list[i] = d.Parts[name]
+	}
+	return list
+}
+
+// DecideOn is Decide for those parts of each deployment that look returns, sorted by machine.
+func DecideOn(v *projections.View, age projections.Age, look func(*projections.Deployment) []*projections.Part) []domain.Decision {
 	var all []domain.Decision
 	for _, p := range projects(v) {
 		for _, d := range p.Open {
@@ -40,7 +49,7 @@ func projects(v *projections.View) []*projections.Project {
 	return found
 }
 
-func deployment(v *projections.View, d *projections.Deployment, names []string, age projections.Age) []domain.Decision {
+func deployment(v *projections.View, d *projections.Deployment, parts []*projections.Part, age projections.Age) []domain.Decision {
 	if d.OpenParts() == 0 {
 		return []domain.Decision{end(d)}
 	}
@@ -49,14 +58,13 @@ func deployment(v *projections.View, d *projections.Deployment, names []string, 
 	}
 	var all []domain.Decision
 	gone := map[domain.PartReason][]string{}
-	for _, name := range names {
-		part := d.Parts[name]
+	for _, part := range parts {
 		switch reason := Due(v, part, age); {
 		case reason == "":
 		case part.State == domain.PartRunning:
 			all = append(all, endPart(part, domain.PartLost, reason))
 		case d.Kind == domain.Automatic:
-			gone[reason] = append(gone[reason], name)
+			gone[reason] = append(gone[reason], part.Machine)
 		default:
 			all = append(all, endPart(part, domain.PartSkipped, reason))
 		}
@@ -79,7 +87,7 @@ func Due(v *projections.View, part *projections.Part, age projections.Age) domai
 
 // Patience is how much longer a part may wait if nothing happens to it. It is bounded only while an agent is waited for.
 func Patience(v *projections.View, part *projections.Part, age projections.Age) (left time.Duration, bounded bool) {
-	m := v.Machines[part.Machine]
+	m := v.MachineOf(part)
 	switch {
 	case m == nil:
 		return 0, false
@@ -117,7 +125,7 @@ func unclaimed(d *projections.Deployment) bool {
 // skipped says why a released part of a person's deployment will not run. While its project is disabled
 // it waits, and that time does not count against it.
 func skipped(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
-	m, p := v.Machines[part.Machine], part.Deployment.Project
+	m, p := v.MachineOf(part), part.Deployment.Project
 	switch {
 	case part.State != domain.PartReleased || p.Disabled:
 		return ""
@@ -150,7 +158,7 @@ func couldClaim(part *projections.Part, m *projections.Machine) eventlog.Positio
 
 // withdrawn says why an automatic part can no longer be claimed. A wait that ends by itself is no reason.
 func withdrawn(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
-	m := v.Machines[part.Machine]
+	m := v.MachineOf(part)
 	if m == nil {
 		return domain.MachineGone
 	}
@@ -166,7 +174,7 @@ func withdrawn(v *projections.View, part *projections.Part, age projections.Age)
 
 // lost says why a claimed part will not be waited for any longer, be its machine online or not.
 func lost(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
-	m := v.Machines[part.Machine]
+	m := v.MachineOf(part)
 	switch {
 	case !part.MeansMachine(m):
 		return domain.MachineGone

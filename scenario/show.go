@@ -84,7 +84,6 @@ func foldAfresh(ctx context.Context, log eventlog.Log, cut int) *projections.Vie
 			v.Apply(rec)
 		}
 		v.Touched()
-		v.Begun()
 		if v.Position == before {
 			return v
 		}

@@ -160,15 +160,15 @@ func readLine(batch triggers.Batch) string {
 // verdicts prints the balance of each machine and the verdict on it, once for a tick.
 func (st *stage) verdicts(s *server, p *paused) []string {
 	report := &p.pass.Report
-	if p.seen || report.Ready == nil {
+	if p.seen || report.Standings == nil {
 		return nil
 	}
 	p.seen = true
 	var lines []string
-	for _, b := range report.Batch.Balances() {
+	for _, b := range report.Standings {
 		state := "deleted"
-		if ready, there := report.Ready[b.Machine]; there {
-			state = map[bool]string{true: "deployable", false: "not deployable"}[ready]
+		if b.Exists {
+			state = map[bool]string{true: "deployable", false: "not deployable"}[b.Deployable]
 		}
 		lines = append(lines, fmt.Sprintf("balance  %s  %s  %s", b.Machine, b, state))
 	}

@@ -2,8 +2,6 @@ package triggers
 
 import (
 	"fmt"
-	"iter"
-	"maps"
 	"slices"
 	"strings"
 
@@ -77,9 +75,6 @@ func (b *Batch) count(machine string, sign int) {
 	}
 }
 
-// Machines yields the machines with events in the batch, in no order.
-func (b *Batch) Machines() iter.Seq[string] { return maps.Keys(b.balance) }
-
 // Balances are those of the machines with events in the batch, by name.
 func (b *Batch) Balances() []Balance {
 	list := make([]Balance, 0, len(b.balance))
@@ -90,23 +85,39 @@ func (b *Batch) Balances() []Balance {
 	return list
 }
 
-// Settled gives the verdicts on the batch's machines that nothing is due for: they are shown as "none".
-func (b *Batch) Settled(v *projections.View, age projections.Age) []Verdict {
-	var all []Verdict
+// Standing is the balance of a machine, and what the machine is at the end of the batch.
+type Standing struct {
+	Balance
+	// Exists is false if the machine is deleted; then it is not deployable either.
+	Exists, Deployable bool
+}
+
+// Close returns where the machines of the batch stand, by name, and the verdicts on those of them that nothing is due for:
+// they are shown as "none".
+func (b *Batch) Close(v *projections.View, age projections.Age) (standings []Standing, settled []Verdict) {
+	standings = make([]Standing, 0, len(b.balance))
 	for _, balance := range b.Balances() {
-		m := v.Machines[balance.Machine]
-		if m == nil {
-			continue
+		at := Standing{Balance: balance}
+		if m := v.Machines[balance.Machine]; m != nil {
+			at.Exists = true
+			at.Deployable, _ = v.Deployable(m)
+			settled = append(settled, upToDate(v, m, age)...)
 		}
-		for _, p := range v.Watching(m) {
-			if len(v.Candidates(p, m)) == 0 && watched(p, m) {
-				if verdict := Judge(v, p, m, age); verdict.Kind == None && verdict.Reason == UpToDate {
-					all = append(all, verdict)
-				}
+		standings = append(standings, at)
+	}
+	return standings, settled
+}
+
+// upToDate are the verdicts on a machine for the projects that have nothing to do on it.
+func upToDate(v *projections.View, m *projections.Machine, age projections.Age) (verdicts []Verdict) {
+	for _, p := range v.Watching(m) {
+		if len(v.Candidates(p, m)) == 0 && watched(p, m) {
+			if verdict := Judge(v, p, m, age); verdict.Kind == None && verdict.Reason == UpToDate {
+				verdicts = append(verdicts, verdict)
 			}
 		}
 	}
-	return all
+	return verdicts
 }
 
 // watched says that a trigger of the project looks at the machine.

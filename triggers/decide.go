@@ -69,26 +69,13 @@ func causes(candidates []*projections.Candidate) []projections.Cause {
 func Decide(v *projections.View, age projections.Age) []Verdict {
 	var all []Verdict
 	for _, p := range v.Asking() {
-		machines := due(p)
-		all = slices.Grow(all, len(machines))
-		for _, machine := range machines {
-			if m := v.Machines[machine]; m != nil {
-				all = append(all, Judge(v, p, m, age))
-			}
+		// what the sweep found counts if a trigger can serve it
+		sweeps := slices.ContainsFunc(triggersOf(p), func(t *domain.Trigger) bool { return t.Sweeps && !t.Disabled })
+		for _, m := range p.Due(sweeps) {
+			all = append(all, Judge(v, p, m, age))
 		}
 	}
 	return all
-}
-
-// due are the machines to look at: what waits, and what the sweep found if a trigger can serve it.
-func due(p *projections.Project) []string {
-	machines := p.Waiting()
-	if slices.ContainsFunc(triggersOf(p), func(t *domain.Trigger) bool { return t.Sweeps && !t.Disabled }) {
-		machines = append(machines, p.Sweep()...)
-		slices.Sort(machines)
-		machines = slices.Compact(machines) // what only a disabled trigger waits for is swept too
-	}
-	return machines
 }
 
 func triggersOf(p *projections.Project) []*domain.Trigger {

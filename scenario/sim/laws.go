@@ -275,7 +275,7 @@ func (l *ledger) countCauses(s *share) {
 // never looks at what the fold says against what is known without it.
 func (p *plant) never() {
 	v := p.audit
-	if found := v.Misfiled(); found != "" {
+	if found := v.Inconsistencies(); found != "" {
 		p.breaks("law 2: a tick looks at all that a walk over everything would find", "%s", found)
 	}
 	p.checkAside()
@@ -375,7 +375,6 @@ func (p *plant) compare() {
 		fresh.Apply(rec)
 	}
 	fresh.Touched()
-	fresh.Begun()
 	p.same("a fold from the beginning", fresh)
 }
 

@@ -174,7 +174,6 @@ func (p *plant) check() {
 		}
 		fact := p.audit.Apply(rec)
 		p.audit.Touched()
-		p.audit.Begun()
 		p.story.learn(rec)
 		p.ledger.note(rec, fact)
 		if p.broken != nil {

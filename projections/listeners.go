@@ -8,9 +8,9 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// audience finds the triggers and projects that may concern a machine without asking every one of them. It is made
+// listenerIndex finds the triggers and projects that may concern a machine without asking every one of them. It is made
 // anew when a project or trigger is, and may find too many, never too few: who asks it still checks each.
-type audience struct {
+type listenerIndex struct {
 	fresh    bool
 	triggers map[spot][]listener
 	projects map[string][]*Project // by each of their roles; "" for those of every machine
@@ -32,9 +32,9 @@ func (v *View) listeners(m *Machine, category domain.Category) []listener {
 	v.gather()
 	var found []listener
 	for _, environment := range []string{m.Environment, "*"} {
-		found = append(found, v.audience.triggers[spot{category, environment, ""}]...)
+		found = append(found, v.listenerIndex.triggers[spot{category, environment, ""}]...)
 		for _, role := range m.Roles {
-			found = append(found, v.audience.triggers[spot{category, environment, role}]...)
+			found = append(found, v.listenerIndex.triggers[spot{category, environment, role}]...)
 		}
 	}
 	return found
@@ -43,16 +43,16 @@ func (v *View) listeners(m *Machine, category domain.Category) []listener {
 // projectsFor are the projects that a machine of one of these roles is in scope of, some of them twice.
 func (v *View) projectsFor(roles []string) []*Project {
 	v.gather()
-	found := slices.Clone(v.audience.projects[""])
+	found := slices.Clone(v.listenerIndex.projects[""])
 	for _, role := range roles {
-		found = append(found, v.audience.projects[role]...)
+		found = append(found, v.listenerIndex.projects[role]...)
 	}
 	return found
 }
 
 // Watching are the projects that may have the machine in scope, by name: all of them as long as they are not gathered.
 func (v *View) Watching(m *Machine) []*Project {
-	if !v.audience.fresh { // asked by a reader, who must not change the view
+	if !v.listenerIndex.fresh { // asked by a reader, who must not change the view
 		return slices.SortedFunc(maps.Values(v.Projects), byName)
 	}
 	found := v.projectsFor(m.Roles)
@@ -63,10 +63,10 @@ func (v *View) Watching(m *Machine) []*Project {
 func byName(a, b *Project) int { return strings.Compare(a.Name, b.Name) }
 
 func (v *View) gather() {
-	if v.audience.fresh {
+	if v.listenerIndex.fresh {
 		return
 	}
-	a := audience{fresh: true, triggers: map[spot][]listener{}, projects: map[string][]*Project{}}
+	a := listenerIndex{fresh: true, triggers: map[spot][]listener{}, projects: map[string][]*Project{}}
 	for _, project := range sortedKeys(v.Projects) { // equal logs give equal views
 		p := v.Projects[project]
 		for _, role := range orAny(p.Settings.Roles) {
@@ -76,10 +76,10 @@ func (v *View) gather() {
 			a.listen(p, p.Triggers[name])
 		}
 	}
-	v.audience = a
+	v.listenerIndex = a
 }
 
-func (a *audience) listen(p *Project, t *domain.Trigger) {
+func (a *listenerIndex) listen(p *Project, t *domain.Trigger) {
 	roles := orAny(p.Settings.Roles)
 	if len(t.Settings.Roles) > 0 {
 		roles = t.Settings.Roles

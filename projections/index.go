@@ -1,0 +1,202 @@
+package projections
+
+import (
+	"cmp"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/droverhq/drover/domain"
+)
+
+// index finds the machines, deadlines and projects that a tick has to look at. Inconsistencies compares it with a walk over
+// the whole view.
+type index struct {
+	standing machineIndex[string]    // all, by environment
+	sessions machineIndex[domain.ID] // those online, by the server that holds the session
+	away     machineIndex[string]    // those that went offline and are not back, by the name of their policy
+	deadline map[term]struct{}       // pins and holds with a wall-clock deadline
+	asking   map[string]*Project     // projects with an open candidate or something to sweep
+}
+
+func newIndex() index {
+	return index{standing: newMachineIndex[string](0), sessions: newMachineIndex[domain.ID](1), away: newMachineIndex[string](2),
+		deadline: map[term]struct{}{}, asking: map[string]*Project{}}
+}
+
+// machineIndexes is how many indexes of machines there are.
+const machineIndexes = 3
+
+// machineIndex lists machines by a key. Each machine stores its place in the list, so adding and removing take constant
+// time. The order has no meaning, but equal logs give equal orders.
+type machineIndex[K comparable] struct {
+	number int // of the place in Machine.places
+	lists  map[K][]*Machine
+}
+
+func newMachineIndex[K comparable](number int) machineIndex[K] {
+	return machineIndex[K]{number, map[K][]*Machine{}}
+}
+
+func (x machineIndex[K]) add(key K, m *Machine) {
+	m.places[x.number] = len(x.lists[key])
+	x.lists[key] = append(x.lists[key], m)
+}
+
+// remove deletes the list with its last machine: servers and environments come and go.
+func (x machineIndex[K]) remove(key K, m *Machine) {
+	list := x.lists[key]
+	place, end := m.places[x.number], len(list)-1
+	moved := list[end]
+	list[place], moved.places[x.number] = moved, place
+	list[end], m.places[x.number] = nil, 0
+	if x.lists[key] = list[:end]; end == 0 {
+		delete(x.lists, key)
+	}
+}
+
+// move transfers a machine from its former list, if listed, to its new one, if it belongs to any. Most events do not move
+// a machine.
+func (x machineIndex[K]) move(m *Machine, was K, listed bool, now K, belongs bool) {
+	if was == now && listed == belongs {
+		return
+	}
+	if listed {
+		x.remove(was, m)
+	}
+	if belongs {
+		x.add(now, m)
+	}
+}
+
+// sort orders the lists by the places that the machines store.
+func (x machineIndex[K]) sort() {
+	for _, list := range x.lists {
+		slices.SortFunc(list, func(a, b *Machine) int { return cmp.Compare(a.places[x.number], b.places[x.number]) })
+	}
+}
+
+// keys are the values a machine is indexed by.
+type keys struct {
+	environment  string
+	server       domain.ID
+	policy       string
+	online, away bool
+}
+
+func keysOf(m *Machine) keys {
+	return keys{m.Environment, m.Server, m.Policy, m.Online, !m.Online && m.Offline > 0}
+}
+
+// update moves a machine to the lists of its current keys.
+func (x *index) update(m *Machine) {
+	was, now, added := m.indexed, keysOf(m), m.indexed != keys{}
+	if was == now {
+		return
+	}
+	m.indexed = now
+	x.standing.move(m, was.environment, added, now.environment, true)
+	x.sessions.move(m, was.server, was.online, now.server, now.online)
+	x.away.move(m, was.policy, was.away, now.policy, now.away)
+}
+
+// remove takes a machine off all lists.
+func (x *index) remove(m *Machine) {
+	x.standing.remove(m.indexed.environment, m)
+	x.sessions.move(m, m.indexed.server, m.indexed.online, m.indexed.server, false)
+	x.away.move(m, m.indexed.policy, m.indexed.away, m.indexed.policy, false)
+}
+
+// Standing are the machines of an environment, in no order.
+func (v *View) Standing(environment string) []*Machine { return v.index.standing.lists[environment] }
+
+// everyMachine yields all machines in an order that depends on the log alone.
+func (v *View) everyMachine() iter.Seq[*Machine] {
+	return func(yield func(*Machine) bool) {
+		for _, environment := range sortedKeys(v.index.standing.lists) {
+			for _, m := range v.Standing(environment) {
+				if !yield(m) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Sessions yields each server that holds sessions, with the machines they are on.
+func (v *View) Sessions() iter.Seq2[domain.ID, []*Machine] { return maps.All(v.index.sessions.lists) }
+
+// Away yields the policies of the machines that went offline and are not back, with these machines.
+func (v *View) Away() iter.Seq2[domain.PolicySettings, []*Machine] {
+	return func(yield func(domain.PolicySettings, []*Machine) bool) {
+		for policy, machines := range v.index.away.lists {
+			if !yield(v.policy(policy), machines) {
+				return
+			}
+		}
+	}
+}
+
+// term is a pin or a hold that has a deadline; a pin has no machine, a hold no environment.
+type term struct{ project, environment, machine string }
+
+func (x *index) due(t term, until *time.Time) {
+	if until == nil {
+		delete(x.deadline, t)
+	} else {
+		x.deadline[t] = struct{}{}
+	}
+}
+
+// Deadline is a pin or a hold of a project that ends by itself.
+type Deadline struct {
+	Project string
+	// Environment is where a pin is; Machine, where a hold is. One of them is empty.
+	Environment, Machine string
+	Until                time.Time
+}
+
+// Deadlines yields the pins and holds that end by themselves, in no order.
+func (v *View) Deadlines() iter.Seq[Deadline] {
+	return func(yield func(Deadline) bool) {
+		for t := range v.index.deadline {
+			if until := v.until(t); until != nil && !yield(Deadline{t.project, t.environment, t.machine, *until}) {
+				return
+			}
+		}
+	}
+}
+
+// until is when a pin or hold ends by itself; nil: it is gone, or does not.
+func (v *View) until(t term) *time.Time {
+	if p := v.Projects[t.project]; p != nil && t.machine == "" {
+		if s := p.Environments[t.environment]; s != nil && s.Pin != nil {
+			return s.Pin.Until
+		}
+	} else if m := v.Machines[t.machine]; p != nil && m != nil {
+		if h := m.hold(t.project); h != nil {
+			return h.Until
+		}
+	}
+	return nil
+}
+
+// Asking are the projects with an open candidate or something to sweep, by name.
+func (v *View) Asking() []*Project {
+	projects := make([]*Project, 0, len(v.index.asking))
+	for _, name := range sortedKeys(v.index.asking) {
+		projects = append(projects, v.index.asking[name])
+	}
+	return projects
+}
+
+// asks files a project by whether a tick has to look at it. Whatever opens or closes a candidate settles after it, which calls this.
+func (x *index) asks(p *Project) {
+	switch {
+	case len(p.waiting)+len(p.sweep) > 0 && !p.Gone:
+		x.asking[p.Name] = p
+	case x.asking[p.Name] == p: // another one may go by the name by now
+		delete(x.asking, p.Name)
+	}
+}
