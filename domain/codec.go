@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
+	"strings"
 )
 
 // ErrUnknownType means that a newer drover wrote the event: this one may read on, but must not decide.
@@ -98,6 +100,12 @@ func NameOfType(typeName string) string {
 		return Name(k.zero)
 	}
 	return typeName
+}
+
+// Knows says whether some version of a type is known: what a newer version of it says could matter to whoever knows the older.
+func Knows(typeName string) bool {
+	name, _, _ := strings.Cut(typeName, "/")
+	return slices.ContainsFunc(kinds, func(k kind) bool { return strings.HasPrefix(k.name, name+"/") })
 }
 
 // TypeNames lists every type and version that was ever written, in the table's order.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
+	"time"
 )
 
 // Command is a request in the imperative. It is checked against the World, and the events that it decides on are
@@ -15,6 +16,14 @@ type Command interface {
 	// Decide returns the events that the command leads to, none if nothing would change.
 	// It is a pure function of the command and the world.
 	Decide(World) ([]Event, *Rejection)
+}
+
+// Relying is a Command whose decision rests on further streams. It is refused while one of them cannot be folded, as it would
+// be while its own is: what it read there may be old.
+type Relying interface {
+	Command
+	// Relies are the streams, less the command's own.
+	Relies(World) []string
 }
 
 // commands is the table of commands and their names. A name is part of the ids of the events that its command leads to:
@@ -81,12 +90,16 @@ func CommandContent(c Command) []byte {
 
 // canonical is v as a value that encoding/json writes in one spelling, whatever the order of its fields.
 func canonical(v reflect.Value) any {
+	if v.Kind() == reflect.Pointer {
+		return canonical(v.Elem())
+	}
+	if at, ok := v.Interface().(time.Time); ok {
+		return at.UTC()
+	}
 	if _, ok := v.Interface().(encoding.TextMarshaler); ok {
 		return v.Interface()
 	}
 	switch v.Kind() {
-	case reflect.Pointer:
-		return canonical(v.Elem())
 	case reflect.Struct:
 		return canonicalFields(v)
 	case reflect.Slice:
@@ -103,9 +116,18 @@ func canonicalFields(v reflect.Value) map[string]any {
 	members := map[string]any{}
 	for i := range v.NumField() {
 		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
-		if name != "" && name != "-" && !v.Field(i).IsZero() { // Origin is embedded and has no name
+		if name != "" && name != "-" && !empty(v.Field(i)) { // Origin is embedded and has no name
 			members[name] = canonical(v.Field(i))
 		}
 	}
 	return members
+}
+
+// empty says that a field asks for nothing: a pointer to zero does ask for zero.
+func empty(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Slice, reflect.Map:
+		return v.Len() == 0
+	}
+	return v.IsZero()
 }

@@ -121,6 +121,9 @@ func (c CreateRelease) Stream(w World) string {
 	return ProjectStream(c.Project)
 }
 
+// Relies are the project's stream: the release copies its steps, variables and secrets.
+func (c CreateRelease) Relies(World) []string { return []string{ProjectStream(c.Project)} }
+
 // Decide writes what differs.
 func (c ApplyProject) Decide(w World) ([]Event, *Rejection) {
 	settings := c.Settings.WithDefaults()

@@ -2,6 +2,8 @@ package engine_test
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -11,27 +13,27 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// enablings is an aggregate of this test: it counts how often each machine was enabled, and disables a machine at the third
-// time. It is one row in the folds and one in the deciders.
+// enablings is an aggregate of this test: it follows machines, counts how often each was enabled, and disables a machine at the
+// third time. It is one row in the folds and one in the deciders.
 type enablings struct{ Count map[string]int }
 
 func enablingsOf(v *projections.View) *enablings { return v.State("enablings").(*enablings) }
 
-var countEnablings = projections.Fold{Name: "enablings", Streams: []string{domain.MachineStreams},
+var countEnablings = projections.Fold{Name: "enablings", Follows: []string{domain.MachineStreams},
 	New: func() any { return &enablings{Count: map[string]int{}} },
-	Apply: func(v *projections.View, name string, f projections.Fact) error {
+	Follow: func(v *projections.View, name string, f projections.Fact) {
 		if _, enabled := f.Event.(domain.MachineEnabled); enabled {
 			enablingsOf(v).Count[name]++
 		}
-		return nil
 	},
 	Save: func(s *projections.Saving) any { return enablingsOf(s.View) },
 	Load: func(l *projections.Loading) { l.Decode(enablingsOf(l.View)) },
 }
 
 var stopEnablings = engine.Decider{Name: "stop enablings", Phase: engine.AtOnce, Decide: func(s *engine.Situation) (all []domain.Decision) {
-	for name, count := range enablingsOf(s.View).Count {
-		if m := s.View.Machines[name]; count >= 3 && m != nil && !m.Disabled {
+	counts := enablingsOf(s.View).Count
+	for _, name := range slices.Sorted(maps.Keys(counts)) { // servers that see the same decide the same
+		if m := s.View.Machines[name]; counts[name] >= 3 && m != nil && !m.Disabled {
 			all = append(all, domain.Decision{Kind: "stop-enablings", Stream: domain.MachineStream(name), Events: []domain.Event{domain.MachineDisabled{}}})
 		}
 	}

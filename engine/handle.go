@@ -77,7 +77,7 @@ func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p 
 			result, err = repeated(receipt, first, v.Fence.Raised)
 			return
 		}
-		if err = e.open(v, command, command.Stream(world)); err != nil {
+		if err = e.open(v, command, streamsOf(command, world)); err != nil {
 			return
 		}
 		facts, rejection := command.Decide(world)
@@ -97,11 +97,20 @@ func repeated(receipt projections.Receipt, first domain.ID, raised eventlog.Posi
 		return Result{}, &domain.Rejection{Kind: domain.Conflict, Reason: "the command's id was used for another command",
 			Hint: "send each command under an id of its own"}
 	}
-	return Result{Position: receipt.Position, IDs: []domain.ID{first}, Deployment: receipt.Deployment, Repeat: true}, nil
+	return Result{Position: receipt.Position, IDs: []domain.ID{receipt.First}, Deployment: receipt.Deployment, Repeat: true}, nil
 }
 
-// open says whether such a command is accepted for a stream now. The caller holds mu.
-func (e *Engine) open(v *projections.View, command domain.Command, stream string) error {
+// streamsOf are the streams that a command is decided on: its own, and those that it relies on.
+func streamsOf(command domain.Command, world domain.World) []string {
+	streams := []string{command.Stream(world)}
+	if relying, ok := command.(domain.Relying); ok {
+		streams = append(streams, relying.Relies(world)...)
+	}
+	return streams
+}
+
+// open says whether a command that is decided on these streams is accepted now. The caller holds mu.
+func (e *Engine) open(v *projections.View, command domain.Command, streams []string) error {
 	if err := e.fencedBy(v); err != nil && !isResult(command) {
 		return err
 	}
@@ -115,10 +124,12 @@ func (e *Engine) open(v *projections.View, command domain.Command, stream string
 	if _, clears := command.(domain.ClearStream); clears || isAcceptance(command) {
 		return nil // the way back must stay open, also where its own stream is set aside
 	}
-	if aside := v.Aside[stream]; aside != nil {
-		return &SetAside{&domain.Rejection{Kind: domain.Conflict,
-			Reason: fmt.Sprintf("stream %s is set aside since position %s: %s", aside.Stream, aside.Position, aside.Reason),
-			Hint:   "`drover log clear " + aside.Stream + "` lets it go on without that event"}}
+	for _, stream := range streams {
+		if aside := v.Aside[stream]; aside != nil {
+			return &SetAside{&domain.Rejection{Kind: domain.Conflict,
+				Reason: fmt.Sprintf("stream %s is set aside since position %s: %s", aside.Stream, aside.Position, aside.Reason),
+				Hint:   "`drover log clear " + aside.Stream + "` lets it go on without that event"}}
+		}
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package projections
 
 import (
-	"fmt"
 	"sync"
 
 	"github.com/droverhq/drover/domain"
@@ -12,16 +11,18 @@ import (
 type Fold struct {
 	// Name names the row's part of a snapshot.
 	Name string
-	// Streams are the kinds of streams whose facts are applied. The first row that names a kind owns it: an error of that
-	// row sets the stream aside. Rows behind it follow the same facts and must not fail on them.
+	// Streams are the kinds of streams that the row owns: Apply folds their facts. Each kind has one owner.
 	Streams []string
-	// Informs says that the streams restrict and decide nothing. An event of an unknown type there is ignored, and shown;
-	// elsewhere it stops this server from deciding.
+	// Informs says that these streams restrict and decide nothing. An event of an unknown type there is ignored, and
+	// shown; elsewhere it stops this server from deciding. A newer version of a known type stops it everywhere.
 	Informs bool
 	// New makes the state for an empty log, which Apply finds by View.State; nil where the state is in the View itself.
 	New func() any
-	// Apply folds a fact of the stream KIND/name. An error means content that cannot be folded.
+	// Apply folds a fact of the stream KIND/name. An error means content that cannot be folded: the stream is set aside.
 	Apply func(v *View, name string, f Fact) error
+	// Follows are kinds of streams of other rows. Follow is told their facts once the owner has folded them.
+	Follows []string
+	Follow  func(v *View, name string, f Fact)
 	// Save returns what a snapshot holds of the row's state, to be encoded as CBOR. Load decodes that into an empty View in
 	// which the rows before this one are loaded. Both are nil for a row without a state of its own.
 	Save func(*Saving) any
@@ -53,17 +54,31 @@ func never(apply func(v *View, name string, f Fact)) func(*View, string, Fact) e
 	}
 }
 
-// rows are the rows of a view, and which of them follow a kind of streams. They do not change.
+// rows are the rows of a view, and which of them own and follow a kind of streams. They do not change.
 type rows struct {
-	all    []Fold
-	byKind map[string][]*Fold
+	all       []Fold
+	owner     map[string]*Fold
+	followers map[string][]*Fold
 }
 
+// newRows panics where the rows contradict each other: that is a mistake of a program, and no log can lead to it.
 func newRows(more []Fold) *rows {
-	r := &rows{all: append(core[:len(core):len(core)], more...), byKind: map[string][]*Fold{}}
+	r := &rows{all: append(core[:len(core):len(core)], more...), owner: map[string]*Fold{}, followers: map[string][]*Fold{}}
+	names := map[string]bool{}
 	for i := range r.all {
-		for _, kind := range r.all[i].Streams {
-			r.byKind[kind] = append(r.byKind[kind], &r.all[i])
+		row := &r.all[i]
+		if names[row.Name] || (row.Save == nil) != (row.Load == nil) || row.New != nil && row.Save == nil {
+			panic("projections: the fold " + row.Name + " has a name that is taken, or does not save and load its state")
+		}
+		names[row.Name] = true
+		for _, kind := range row.Streams {
+			if r.owner[kind] != nil {
+				panic("projections: the folds " + r.owner[kind].Name + " and " + row.Name + " both own streams of the kind " + kind)
+			}
+			r.owner[kind] = row
+		}
+		for _, kind := range row.Follows {
+			r.followers[kind] = append(r.followers[kind], row)
 		}
 	}
 	return r
@@ -87,25 +102,26 @@ func (v *View) setRows(more []Fold) {
 // State is the state of the row with this name, as its New made it; nil for a view without such a row.
 func (v *View) State(name string) any { return v.states[name] }
 
-// route applies a fact by each row that follows its stream.
+// route applies a fact by the row that owns its stream, and then by those that follow it.
 func (v *View) route(f Fact) error {
 	kind, name := domain.SplitStream(f.Stream)
-	rows := v.rows.byKind[kind]
-	if len(rows) == 0 {
-		return fmt.Errorf("unknown stream kind %.40q", kind)
+	if err := v.rows.owner[kind].Apply(v, name, f); err != nil {
+		return err
 	}
-	for _, row := range rows {
-		if err := row.Apply(v, name, f); err != nil {
-			return err
-		}
+	for _, row := range v.rows.followers[kind] {
+		row.Follow(v, name, f)
 	}
 	return nil
 }
 
-// informs says that a stream restricts and decides nothing: its row says so, or no row follows it, because a newer drover
-// began it. What can forbid or decide something raises the decision version as well, and that stops this server.
+// unknown says that no row owns a stream: a newer drover began it, with an aggregate that this one does not have.
+func (v *View) unknown(stream string) bool {
+	kind, _ := domain.SplitStream(stream)
+	return v.rows.owner[kind] == nil
+}
+
+// informs says that a stream restricts and decides nothing.
 func (v *View) informs(stream string) bool {
 	kind, _ := domain.SplitStream(stream)
-	rows := v.rows.byKind[kind]
-	return len(rows) == 0 || rows[0].Informs
+	return v.rows.owner[kind].Informs
 }

@@ -53,3 +53,35 @@ func TestHowManyUnknownTypesAreRememberedIsBounded(t *testing.T) {
 	}
 	require.Len(t, v.Ignored, 100)
 }
+
+func TestANewerVersionOfAKnownTypeStopsDecidingEverywhere(t *testing.T) {
+	rec := unknown(1, "server/00000000-0000-0000-0000-000000000001")
+	rec.Type = "server.started/v2" // it may say that this drover must not decide any more
+	v := projections.New()
+	v.Apply(rec)
+	require.Equal(t, projections.Fence{Type: "server.started/v2", Position: 1}, v.Fence)
+	require.Empty(t, v.Ignored)
+}
+
+func TestAKindOfStreamThatNobodyOwnsIsIgnoredWhateverItsEventsAre(t *testing.T) {
+	rec := unknown(1, "subscription/shop")
+	rec.Type, rec.Data = domain.TypeName(domain.MachineEnabled{}), []byte(`{}`)
+	v := projections.New()
+	v.Apply(rec)
+	require.Equal(t, 1, v.Ignored[rec.Type].Count)
+	require.Empty(t, v.Aside)
+	require.Equal(t, projections.Fence{}, v.Fence)
+}
+
+func TestRowsThatContradictEachOtherAreRefused(t *testing.T) {
+	state := func() any { return 1 }
+	save, load := func(*projections.Saving) any { return nil }, func(*projections.Loading) {}
+	for name, row := range map[string]projections.Fold{
+		"a name that is taken":               {Name: "machines"},
+		"a state that no snapshot holds":     {Name: "new", New: state},
+		"a state that is saved and not read": {Name: "new", New: state, Save: save},
+		"a second owner of a kind":           {Name: "new", New: state, Save: save, Load: load, Streams: []string{domain.MachineStreams}},
+	} {
+		require.Panics(t, func() { projections.New(row) }, name)
+	}
+}

@@ -174,9 +174,13 @@ func clears(rec eventlog.Recorded) bool {
 
 // fold brings one event of a stream that is in order into the view, or sets the stream aside.
 func (v *View) fold(rec eventlog.Recorded) domain.Event {
+	if v.unknown(rec.Stream) {
+		v.ignore(rec)
+		return nil
+	}
 	e, err := domain.Decode(rec.Type, rec.Data)
 	switch {
-	case errors.Is(err, domain.ErrUnknownType) && v.informs(rec.Stream):
+	case errors.Is(err, domain.ErrUnknownType) && v.informs(rec.Stream) && !domain.Knows(rec.Type):
 		v.ignore(rec)
 		return nil
 	case errors.Is(err, domain.ErrUnknownType):
