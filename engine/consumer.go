@@ -12,13 +12,12 @@ import (
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
-	"github.com/droverhq/drover/projections"
 )
 
 // Consumer is work that follows the log and remembers how far it has come. Every server runs it; one at a time does the work.
 //
-// Its position is durable: it is a cursor beside the log, which names the last event that was handled. After a restart it
-// goes on with exactly the next one. A cursor is advanced by comparing and swapping, so two servers never both advance it.
+// Its position is durable: it is a cursor beside the log, which names the last event that was looked at. After a restart it
+// goes on with exactly the next one. A log that does not have that event is refused with ErrLost. A cursor is advanced by comparing and swapping, so two servers never both advance it.
 // A page that was handled and whose cursor could not be advanced, because the server died or was taken for dead, is
 // handled again: a consumer must recognise by an event's id what it has done.
 type Consumer struct {
@@ -34,8 +33,6 @@ type Consumer struct {
 type cursor struct {
 	// Server does the work; another one takes over once it is gone.
 	Server domain.ID `json:"server"`
-	// Log is the id that the log went by.
-	Log uuid.UUID `json:"log"`
 	// After is the last event that was handled or passed over, Event its id, and Before the one in front of it.
 	Before eventlog.Position `json:"before"`
 	After  eventlog.Position `json:"after"`
@@ -56,7 +53,7 @@ func (e *Engine) Consume(ctx context.Context, store eventlog.Store, c Consumer) 
 			return fmt.Errorf("consumer %s: %w", c.Name, err)
 		}
 		if mine {
-			if err := e.consume(ctx, store, c, at); !errors.As(err, new(*eventlog.Moved)) {
+			if err := e.consume(ctx, store, c, at); !errors.Is(err, errTakenOver) {
 				return fmt.Errorf("consumer %s: %w", c.Name, err)
 			}
 			e.log.Warn("another server has taken a consumer over", zap.String("consumer", c.Name))
@@ -78,27 +75,39 @@ func (e *Engine) takeCursor(ctx context.Context, store eventlog.Store, c Consume
 			return at, false, fmt.Errorf("read its cursor: %w", err)
 		}
 		at.sequence = item.Sequence
-	} else {
-		at.After, at.Log = e.Position(), e.LogID()
+	} else if at, err = e.cursorHere(ctx); err != nil {
+		return at, false, err
 	}
 	if at.Server != e.cfg.Server && !at.Server.IsZero() && !e.gone(at.Server) {
 		return at, false, nil
 	}
 	at.Server = e.cfg.Server
 	at, err = e.advance(ctx, store, c.Name, at)
-	if errors.As(err, new(*eventlog.Moved)) {
+	if errors.Is(err, errTakenOver) {
 		return at, false, nil
 	}
 	return at, err == nil, err
 }
 
-// consume handles page after page. It returns *eventlog.Moved once another server has taken over.
-func (e *Engine) consume(ctx context.Context, store eventlog.Store, c Consumer, at cursor) error {
-	after, err := e.resumeAt(ctx, at)
-	if err != nil {
-		return err
+// cursorHere is a cursor at the last event that was folded.
+func (e *Engine) cursorHere(ctx context.Context) (cursor, error) {
+	select {
+	case e.reads.turn <- struct{}{}: // nobody reads meanwhile
+		defer func() { <-e.reads.turn }()
+		return cursor{Before: e.newest.before, After: e.newest.at, Event: e.newest.id}, nil
+	case <-ctx.Done():
+		return cursor{}, ctx.Err()
 	}
-	f := e.Follow(after, c.Filter)
+}
+
+// errTakenOver means that another server has advanced a consumer's cursor.
+var errTakenOver = errors.New("another server has advanced the cursor")
+
+// consume handles page after page, until another server has taken over. The follower begins with the cursor's event, and so
+// notices a log that does not have it: log and cursors are restored together, from one backup.
+func (e *Engine) consume(ctx context.Context, store eventlog.Store, c Consumer, at cursor) error {
+	f := e.Follow(at.After, c.Filter)
+	f.before, f.event = at.Before, at.Event
 	for {
 		page, err := f.Next(ctx)
 		if err != nil {
@@ -107,7 +116,7 @@ func (e *Engine) consume(ctx context.Context, store eventlog.Store, c Consumer, 
 		if err := c.Handle(ctx, page); err != nil {
 			return err
 		}
-		at.Log, at.Before, at.After, at.Event = e.LogID(), f.before, f.after, f.event
+		at.Before, at.After, at.Event = f.before, f.after, f.event
 		if at, err = e.advance(ctx, store, c.Name, at); err != nil {
 			return err
 		}
@@ -128,35 +137,13 @@ func (e *Engine) advance(ctx context.Context, store eventlog.Store, name string,
 			at.sequence++
 			return at, nil
 		}
+		if errors.As(err, new(*eventlog.Moved)) {
+			return at, errTakenOver
+		}
 		if !errors.Is(err, eventlog.ErrUnknownOutcome) || try == unknownTries || ctx.Err() != nil {
 			return at, fmt.Errorf("store its cursor: %w", err)
 		}
 	}
-}
-
-// resumeAt is the position behind which the work goes on. A log that was put back to an older state does not have the
-// cursor's event: then the work goes on behind the restore that a person has accepted.
-func (e *Engine) resumeAt(ctx context.Context, at cursor) (eventlog.Position, error) {
-	if at.Event == uuid.Nil {
-		return at.After, nil
-	}
-	for rec, err := range e.cfg.Log.ReadAll(ctx, at.Before, 1) {
-		if err != nil || rec.Position == at.After && rec.ID == at.Event {
-			return at.After, err
-		}
-	}
-	var restored eventlog.Position
-	e.Read(func(v *projections.View) {
-		for _, r := range v.Restores {
-			if r.Was == domain.ID(at.Log) {
-				restored = r.Position
-			}
-		}
-	})
-	if restored == 0 {
-		return 0, fmt.Errorf("%w: it has handled event %s at position %s, which is not there", ErrDoubted, at.Event, at.After)
-	}
-	return restored, nil
 }
 
 // sleep waits for d or for the end of ctx, whose error it returns.

@@ -192,3 +192,41 @@ func TestAPageThatCouldNotBeHandledIsHandledAgain(t *testing.T) {
 	require.ErrorIs(t, <-failed, context.Canceled)
 	require.Equal(t, environmentIDs(t, log), got.ids)
 }
+
+func TestAConsumerWhoseHandlerReportsAConflictFailsWithIt(t *testing.T) {
+	log := memory.New()
+	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: bubbleClock{time.Now()}, Server: domain.ID{15: 1}})
+	require.NoError(t, err)
+	require.NoError(t, e.Start(t.Context()))
+	own := &eventlog.Moved{Collection: eventlog.People, Key: "p-1"}
+	c := engine.Consumer{Name: "test", Filter: onlyEnvironments, Handle: func(context.Context, []eventlog.Recorded) error { return own }}
+	failed := make(chan error)
+	go func() { failed <- e.Consume(t.Context(), log, c) }()
+	require.Eventually(t, func() bool { return cursorOf(t, log).Sequence > 0 }, time.Minute, time.Millisecond)
+	consumerServer{Engine: e}.environments(t, 0, 1)
+	require.ErrorAs(t, <-failed, &own, "it is the handler's own, and no take-over")
+}
+
+func TestAConsumerRefusesALogThatDoesNotHaveItsLastEvent(t *testing.T) {
+	y := newYard(t)
+	environments(t, y, 5)
+	ctx, end := context.WithCancel(t.Context())
+	c := engine.Consumer{Name: "test", Handle: func(context.Context, []eventlog.Recorded) error { return nil }}
+	failed := make(chan error)
+	go func() { failed <- y.Consume(ctx, y.log, c) }()
+	require.Eventually(t, func() bool { return cursorOf(t, y.log).Sequence > 0 }, time.Minute, time.Millisecond)
+	end()
+	<-failed
+
+	other := until(t, y.log, 3) // and grows in another way
+	e, err := engine.Open(t.Context(), engine.Config{Log: other, Clock: y.clock, Server: domain.ID{15: 9}})
+	require.NoError(t, err)
+	require.NoError(t, e.Start(t.Context()))
+	for i := range 9 {
+		_, err := e.Handle(t.Context(), domain.ID{}, domain.ApplyEnvironment{Name: fmt.Sprintf("new-%d", i)})
+		require.NoError(t, err)
+	}
+	y.clock.now += time.Minute // the server that had the cursor is gone
+	require.NoError(t, e.Lease(t.Context(), y.log))
+	require.ErrorIs(t, e.Consume(t.Context(), y.log, c), engine.ErrLost)
+}

@@ -12,8 +12,8 @@ import (
 // Filter says which events a follower wants; nil wants all.
 type Filter func(eventlog.Recorded) bool
 
-// Follower hands out the events after a position in log order, each once, those that are there and those that come. It is
-// the only way to consume the log. What it hands out is folded: the view has it, or has passed it. A Follower belongs to one
+// Follower hands out the events after a position in log order, each once, those that are there and those that come. Whatever
+// keeps up with the log does so by a Follower; pages of the past are read from the log itself. What it hands out is folded: the view has it, or has passed it. A Follower belongs to one
 // goroutine.
 type Follower struct {
 	engine *Engine
@@ -34,13 +34,13 @@ const (
 	followBytes  = 1 << 20
 )
 
-// ErrBeyond means that a follower asks for what comes after a position that the log does not reach: the log has lost what
-// stood there, and its next events would be missed.
-var ErrBeyond = errors.New("the position is beyond the end of the log")
+// ErrLost means that the log does not have the event any more behind which a follower is to go on, or ends before it: what was
+// written in its place would be missed.
+var ErrLost = errors.New("the log has lost what was read from it")
 
 // Next returns the next events that the filter wants, at least one. It waits until there are some, and returns ctx's error
-// when ctx ends before; the follower can then be asked again. It returns ErrBeyond where the log ends before the
-// position that was asked for, and the log's own error where it cannot be read.
+// when ctx ends before; the follower can then be asked again. It returns ErrLost where the log does not have the last event
+// that was read, or ends before the position that was asked for, and the log's own error where it cannot be read.
 func (f *Follower) Next(ctx context.Context) ([]eventlog.Recorded, error) {
 	for {
 		changed, before := f.engine.Changed(), f.after
@@ -65,16 +65,25 @@ func (f *Follower) Next(ctx context.Context) ([]eventlog.Recorded, error) {
 // Position is behind the last event that was looked at, wanted or not.
 func (f *Follower) Position() eventlog.Position { return f.after }
 
-// read reads one page into memory, so that a slow consumer keeps no read of the log open.
+// read reads one page into memory, so that a slow consumer keeps no read of the log open. It begins with the last event that
+// was looked at: a log that was put back to an older state and has grown since has another one in its place.
 func (f *Follower) read(ctx context.Context) (page []eventlog.Recorded, err error) {
-	folded, size := f.engine.Position(), 0
+	folded, size, from, met := f.engine.Position(), 0, f.before, false
 	if f.after >= folded {
 		return nil, nil
 	}
-	for rec, err := range f.engine.cfg.Log.ReadAll(ctx, f.after, followEvents) {
+	if f.event == uuid.Nil { // nothing was looked at yet
+		from, met = f.after, true
+	}
+	for rec, err := range f.engine.cfg.Log.ReadAll(ctx, from, followEvents) {
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("read the log after position %s: %w", f.after, err)
+		case !met && (rec.Position != f.after || rec.ID != f.event):
+			return nil, f.lost()
+		case !met:
+			met = true
+			continue
 		case rec.Position > folded:
 			return page, nil
 		}
@@ -86,14 +95,21 @@ func (f *Follower) read(ctx context.Context) (page []eventlog.Recorded, err erro
 			return page, nil
 		}
 	}
+	if !met {
+		return nil, f.lost()
+	}
 	return page, nil
 }
 
-// reached returns ErrBeyond where the log ends before the follower's position. A log that cannot be read now is waited for.
+func (f *Follower) lost() error {
+	return fmt.Errorf("%w: the event that was read at %s is not there any more; was the log restored from a backup?", ErrLost, f.after)
+}
+
+// reached returns ErrLost where the log ends before the follower's position. A log that cannot be read now is waited for.
 func (f *Follower) reached(ctx context.Context) error {
 	head, err := f.engine.cfg.Log.Head(ctx)
 	if err == nil && f.after > head {
-		return fmt.Errorf("%w: it ends at %s, before %s; was it restored from a backup?", ErrBeyond, head, f.after)
+		return fmt.Errorf("%w: it ends at position %s, before %s; was it restored from a backup?", ErrLost, head, f.after)
 	}
 	return nil
 }

@@ -85,6 +85,31 @@ func TestAFollowerBehindTheEndOfTheLogIsToldThatTheLogLostWhatItHasRead(t *testi
 	y := newYard(t)
 	follower := y.Follow(y.Position()+1, nil)
 	_, err := follower.Next(t.Context())
-	require.ErrorIs(t, err, engine.ErrBeyond)
+	require.ErrorIs(t, err, engine.ErrLost)
 	require.ErrorContains(t, err, "restored from a backup")
+}
+
+func TestAFollowerIsToldWhenTheLogWasPutBackAndHasGrownSince(t *testing.T) {
+	y := newYard(t)
+	environments(t, y, 5)
+	older := until(t, y.log, 3)
+	log := &swapped{y.log}
+	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: y.clock, Server: domain.ID{15: 9}})
+	require.NoError(t, err)
+	follower := e.Follow(0, nil)
+	page, err := follower.Next(t.Context())
+	require.NoError(t, err)
+	require.Len(t, page, 6)
+
+	log.Log = older
+	require.NoError(t, e.CatchUp(t.Context()))
+	_, err = e.Handle(t.Context(), domain.ID{}, domain.AcceptRestore{Was: domain.ID(e.LogID()), At: y.clock.Now()})
+	require.NoError(t, err)
+	for i := range 6 {
+		_, err := e.Handle(t.Context(), domain.ID{}, domain.ApplyEnvironment{Name: fmt.Sprintf("new-%d", i)})
+		require.NoError(t, err)
+	}
+	require.Greater(t, e.Position(), follower.Position(), "the log is longer than it was")
+	_, err = follower.Next(t.Context())
+	require.ErrorIs(t, err, engine.ErrLost)
 }

@@ -98,8 +98,8 @@ func (q *Queries) FollowEvents(ctx context.Context, after eventlog.Position) ite
 // nextEvents are the next events of a follower, as they are shown.
 func (q *Queries) nextEvents(ctx context.Context, follower *engine.Follower) ([]explain.Event, error) {
 	page, err := follower.Next(ctx)
-	if errors.Is(err, engine.ErrBeyond) {
-		return nil, q.Reached(ctx, follower.Position())
+	if errors.Is(err, engine.ErrLost) {
+		return nil, problem.Conflict("%s", err.Error()).WithHint("begin again after %s", q.Position())
 	}
 	if err != nil {
 		return nil, err
