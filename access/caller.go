@@ -34,7 +34,7 @@ func (c Caller) May(scope domain.Scope) error {
 		return problem.Forbidden("a join token is good for joining alone").
 			WithHint("use a token with the scope %s", scope)
 	}
-	return problem.Forbidden("the token's scope %s does not go so far", c.Scope).
+	return problem.Forbidden("the token's scope is %s", c.Scope).
 		WithHint("this takes the scope %s", scope)
 }
 

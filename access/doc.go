@@ -11,6 +11,6 @@
 // token that does not exist takes as long as a wrong one. An agent's own secret is good for its own machine alone. What
 // is refused says nothing about which tokens exist.
 //
-// Errors are of package api/problem. The locks of failures and of refusals are leaves: nothing else is locked while one of them
-// is held. That of People is held while names are read from the store, and no other lock of drover is taken under it.
+// Errors are of package api/problem. Its locks, those of failures, of refusals and of people, are leaves: nothing else is locked and
+// no store is read while one of them is held.
 package access

@@ -38,9 +38,7 @@ func TestAPersonIsKnownByNameUntilThatIsErased(t *testing.T) {
 
 	did := domain.Origin{By: "token 1", Actor: domain.Actor{Kind: domain.PersonActor, ID: ada.ID}}
 	who := func(p *access.People) string {
-		names, err := p.Names(t.Context())
-		require.NoError(t, err)
-		return names.Who(did)
+		return p.Names(t.Context()).Who(did)
 	}
 	require.Equal(t, "Ada Lovelace", who(people))
 	require.Equal(t, "Ada Lovelace", who(elsewhere))
@@ -49,6 +47,26 @@ func TestAPersonIsKnownByNameUntilThatIsErased(t *testing.T) {
 	clock.elapsed += time.Minute
 	require.Equal(t, explain.ErasedPerson, who(elsewhere), "another server forgets it soon after")
 	require.Equal(t, client.NotFound, problem.Of(people.Erase(t.Context(), ada.ID)).Kind)
+	_, err = people.Add(t.Context(), domain.ID{1}, "Ada Lovelace")
+	require.Equal(t, client.Conflict, problem.Of(err).Kind, "a request that comes late brings no erased name back")
+}
+
+func TestAKeyThatWasUsedForSomebodyElseIsRefused(t *testing.T) {
+	people := access.NewPeople(memory.New(), &stepClock{})
+	ada, err := people.Add(t.Context(), domain.ID{1}, "Ada")
+	require.NoError(t, err)
+	_, err = people.Add(t.Context(), domain.ID{1}, "Bob")
+	require.Equal(t, client.Conflict, problem.Of(err).Kind)
+	require.Equal(t, "Ada", people.Names(t.Context())[ada.ID])
+}
+
+func TestAPersonThatAnotherServerHasJustAddedIsKnown(t *testing.T) {
+	log, clock := memory.New(), &stepClock{}
+	here, elsewhere := access.NewPeople(log, clock), access.NewPeople(log, clock)
+	require.Empty(t, elsewhere.Names(t.Context()))
+	ada, err := here.Add(t.Context(), domain.ID{1}, "Ada")
+	require.NoError(t, err)
+	require.NoError(t, elsewhere.Known(t.Context(), ada.ID))
 }
 
 func TestAnIDThatNobodyHasIsRefused(t *testing.T) {
@@ -65,14 +83,30 @@ func TestANameThatCannotBeShownIsRefused(t *testing.T) {
 	}
 }
 
-// brokenStore is a store that cannot be read.
-type brokenStore struct{ eventlog.Store }
-
-func (brokenStore) Newest(context.Context, eventlog.Collection) (map[string]eventlog.Item, error) {
-	return nil, errors.New("the disk is gone")
+// brokenStore is a store that may fail to be read.
+type brokenStore struct {
+	eventlog.Store
+	fails bool
 }
 
-func TestPeopleAreNotTakenForErasedWhenTheirNamesCannotBeRead(t *testing.T) {
-	_, err := access.NewPeople(brokenStore{}, &stepClock{}).Names(t.Context())
-	require.ErrorContains(t, err, "the disk is gone")
+func (s *brokenStore) Newest(ctx context.Context, c eventlog.Collection) (map[string]eventlog.Item, error) {
+	if s.fails {
+		return nil, errors.New("the disk is gone")
+	}
+	return s.Store.Newest(ctx, c)
+}
+
+func TestPeopleAreNotTakenForErasedWhileTheirNamesCannotBeRead(t *testing.T) {
+	store, clock := &brokenStore{Store: memory.New()}, &stepClock{}
+	people := access.NewPeople(store, clock)
+	ada, err := people.Add(t.Context(), domain.ID{1}, "Ada")
+	require.NoError(t, err)
+	did := domain.Origin{By: "token 1", Actor: domain.Actor{Kind: domain.PersonActor, ID: ada.ID}}
+	store.fails = true
+	require.Equal(t, "person "+ada.ID, people.Names(t.Context()).Who(did), "nothing was read yet")
+	store.fails = false
+	require.Equal(t, "Ada", people.Names(t.Context()).Who(did))
+	store.fails, clock.elapsed = true, time.Minute
+	require.Equal(t, "Ada", people.Names(t.Context()).Who(did), "what was read last is shown")
+	require.Error(t, people.Known(t.Context(), ada.ID))
 }

@@ -42,6 +42,6 @@
 // What only the pushing goroutine of a session uses (settings, told, log) has no lock: session.pushing says that there
 // is one, so there is never a second.
 //
-// The engine calls Touched after it has released its own locks, and Touched does not block: it takes sessions.mu and
-// session.mu, and starts a goroutine for each session that has news.
+// The engine calls Touched while it holds the right to read the log, and perhaps to decide (package engine, Locks). Touched does not
+// block: it reads the view, takes sessions.mu and session.mu, and starts a goroutine for each session that has news.
 package agents

@@ -7,12 +7,14 @@
 //	openwork.go which parts of open deployments have to be looked at
 //	append.go   ids of decisions, repeats after an unknown outcome
 //	follow.go   Follow: the events after a position, those that are there and those that come
+//	consumer.go Consume: work that follows the log and remembers how far it has come
 //	why.go      the events that tell of a machine and a project; replay.go folds the log as it was
 //	moment.go   one read of the log for all who wait
 //	witness.go  how a read notices that the log has lost events; doubt.go is what follows from that
 //	snapshot.go the saved view that a start begins with, if it fits the log
 //	presence.go when each session was last heard of, leases, sessions whose server is gone
 //	silence.go  which of the sessions here have been silent for longest
+//	faults.go   what keeps this server from reading, appending or deciding
 //
 // # How a decision is made
 //
@@ -36,7 +38,7 @@
 //
 // work (openWork) is changed either under mu, or under a read lock of mu by whoever holds deciding.
 //
-// Config.OnTouched is called under reads.turn and no other lock: it may read the view, and must not wait for a read of the
-// log. Packages above this one take their own locks before any of these, and hold none while they call Handle, Tick, React
-// or CatchUp, except those that say so (package agents).
+// Config.OnTouched is called under reads.turn, and under deciding too where a tick or a reaction reads. It may read the view; it
+// must not call Handle, Tick, React, CatchUp or anything else that waits for a read of the log. A lock of another package that it
+// takes must never be held over a call of these. Package agents lists its own; those of access and query are leaves.
 package engine

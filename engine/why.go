@@ -67,15 +67,36 @@ func threadsOf(v *projections.View, machine, project string) []thread {
 	return []thread{last(domain.MachineStream(machine), pastOfMachine), last(domain.ProjectStream(project), pastOfProject)}
 }
 
-// releasesOf are the streams of the newest releases of a project, and of the releases that an earlier project of that name
-// deployed, as far as what was read of it tells.
+// releasesOf are the streams of the newest releases of a project, and of the last ones that an earlier project of that name
+// deployed, as far as what was read of it tells; at most pastOfReleases of them.
 func releasesOf(v *projections.View, project string, past []eventlog.Recorded) (streams []thread) {
+	known := map[string]bool{}
 	add := func(incarnation domain.ID, version string) {
-		t := thread{domain.ReleaseStream(project, incarnation, version), 0, 1}
-		if !incarnation.IsZero() && !slices.Contains(streams, t) {
-			streams = append(streams, t)
+		stream := domain.ReleaseStream(project, incarnation, version)
+		if !incarnation.IsZero() && !known[stream] && len(streams) < pastOfReleases {
+			known[stream] = true
+			streams = append(streams, thread{stream, 0, 1})
 		}
 	}
+	if p := v.Projects[project]; p != nil {
+		for _, version := range slices.Backward(p.Versions[max(0, len(p.Versions)-pastOfReleases):]) {
+			add(p.Incarnation, version)
+		}
+	}
+	for _, deployed := range slices.Backward(deployedOf(project, past)) {
+		add(deployed.incarnation, deployed.version)
+	}
+	return streams
+}
+
+// deployed is a release that was deployed, and the project that it belonged to.
+type deployed struct {
+	incarnation domain.ID
+	version     string
+}
+
+// deployedOf are the releases that the project's own stream tells of, in its order.
+func deployedOf(project string, past []eventlog.Recorded) (all []deployed) {
 	var incarnation domain.ID
 	for _, rec := range past {
 		if rec.Stream != domain.ProjectStream(project) {
@@ -89,15 +110,10 @@ func releasesOf(v *projections.View, project string, past []eventlog.Recorded) (
 		case domain.ProjectDeleted:
 			incarnation = domain.ID{}
 		case domain.DeploymentQueued:
-			add(incarnation, e.Release)
+			all = append(all, deployed{incarnation, e.Release})
 		}
 	}
-	if p := v.Projects[project]; p != nil {
-		for _, version := range p.Versions {
-			add(p.Incarnation, version)
-		}
-	}
-	return streams[max(0, len(streams)-pastOfReleases):]
+	return all
 }
 
 // partsOf are the deployments, newest first, of which the view knows a part on the machine, and those which it has forgotten

@@ -5,8 +5,8 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Names are what persons are called, by their ids. They are not in the log: they are stored beside it, where they can be
-// erased.
+// Names are what persons are called, by their ids; an erased name is empty. They are not in the log: they are stored beside it,
+// where they can be erased. Nil says that nobody knows any: then ids are shown.
 type Names map[string]string
 
 // ErasedPerson stands for a person whose name was erased, or never known.
@@ -17,10 +17,14 @@ func (n Names) Who(o domain.Origin) string {
 	if o.Actor.Kind != domain.PersonActor {
 		return o.By
 	}
-	if name := n[o.Actor.ID]; name != "" {
-		return name
+	name, known := n[o.Actor.ID]
+	switch {
+	case !known && n == nil:
+		return "person " + o.Actor.ID
+	case name == "":
+		return ErasedPerson
 	}
-	return ErasedPerson
+	return name
 }
 
 // by says who asked, at the end of a sentence; empty where nobody did.
@@ -34,6 +38,6 @@ func (n Names) by(o domain.Origin) string {
 // People lists everybody whose name is known, by id.
 func People(v *projections.View, names Names, f Filter) List[Person] {
 	return page(v, f.Limit, namesAfter(names, f.After), func(id string) (Person, bool) {
-		return Person{ID: id, Name: names[id]}, true
+		return Person{ID: id, Name: names[id]}, names[id] != ""
 	}, nil)
 }

@@ -26,7 +26,7 @@ func (q *Queries) vitals(ctx context.Context, admin bool) doctor.Vitals {
 		s.Others = append(s.Others, doctor.Pulse{Server: p.Server, Alive: p.Alive, Still: p.Still, Ahead: p.Ahead,
 			Timed: p.Timed})
 	}
-	s.Names, _ = q.names(ctx) // without the store a person is shown as erased, and the findings say more
+	s.Names = q.cfg.People.Names(ctx)
 	if err := e.Doubted(); err != nil {
 		s.Doubt = err.Error()
 	}

@@ -38,10 +38,7 @@ func ParsePosition(texts ...string) (eventlog.Position, error) {
 // Events returns up to limit events after a position. A page also ends when it is large.
 func (q *Queries) Events(ctx context.Context, after eventlog.Position, limit int) (explain.List[explain.Event], error) {
 	list := explain.List[explain.Event]{Items: []explain.Event{}, Position: q.Position().String()}
-	names, err := q.names(ctx)
-	if err != nil {
-		return list, err
-	}
+	names := q.cfg.People.Names(ctx)
 	size := 0
 	for rec, err := range q.cfg.Log.ReadAll(ctx, after, limit+1) {
 		if err != nil {
@@ -104,10 +101,7 @@ func (q *Queries) nextEvents(ctx context.Context, follower *engine.Follower) ([]
 	if err != nil {
 		return nil, err
 	}
-	names, err := q.names(ctx)
-	if err != nil {
-		return nil, err
-	}
+	names := q.cfg.People.Names(ctx)
 	events := make([]explain.Event, len(page))
 	for i, rec := range page {
 		events[i] = explain.EventOf(rec, names)

@@ -97,7 +97,7 @@ var resourceKinds = []string{"environment", "machinepolicy", "project", "trigger
 // ResourceFile is one resource as the YAML file that makes it. project is that of a trigger.
 func (q *Queries) ResourceFile(kind, project, name string) (text []byte, err error) {
 	if !slices.Contains(append(resourceKinds, "policy"), kind) {
-		return nil, problem.NotFound("kind %.40q is none that files have", kind).
+		return nil, problem.NotFound("unknown kind %.40q", kind).
 			WithHint("use one of %s", strings.Join(resourceKinds, ", "))
 	}
 	if kind == "trigger" && project == "" {

@@ -21,7 +21,7 @@ func list[T any](q *Queries, f explain.Filter, states []string, build func(*proj
 		if len(states) == 0 {
 			return explain.List[T]{}, problem.Invalid("this list has no states, so state=%.40q picks nothing", f.State)
 		}
-		return explain.List[T]{}, problem.Invalid("state %.40q is none that this list knows", f.State).
+		return explain.List[T]{}, problem.Invalid("unknown state %.40q", f.State).
 			WithHint("use one of %s", strings.Join(states, ", "))
 	}
 	if f.Limit == 0 {
@@ -68,10 +68,7 @@ func (q *Queries) Releases(f explain.Filter) (explain.List[explain.Release], err
 
 // Deployments lists deployments, the newest first.
 func (q *Queries) Deployments(ctx context.Context, f explain.Filter) (explain.List[explain.Deployment], error) {
-	names, err := q.names(ctx)
-	if err != nil {
-		return explain.List[explain.Deployment]{}, err
-	}
+	names := q.cfg.People.Names(ctx)
 	return list(q, f, explain.DeploymentStates, func(v *projections.View, _ projections.Age, f explain.Filter) explain.List[explain.Deployment] {
 		return explain.Deployments(v, f, names)
 	})
@@ -89,10 +86,7 @@ func (q *Queries) Tokens(f explain.Filter) (explain.List[explain.Token], error) 
 
 // People lists everybody whose name is known, by id.
 func (q *Queries) People(ctx context.Context, f explain.Filter) (explain.List[explain.Person], error) {
-	names, err := q.names(ctx)
-	if err != nil {
-		return explain.List[explain.Person]{}, err
-	}
+	names := q.cfg.People.Names(ctx)
 	return list(q, f, nil, func(v *projections.View, _ projections.Age, f explain.Filter) explain.List[explain.Person] {
 		return explain.People(v, names, f)
 	})

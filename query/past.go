@@ -24,10 +24,7 @@ func (q *Queries) forgotten(ctx context.Context, id domain.ID) (*projections.Vie
 
 // Deployment is one deployment. One that ended long ago is read from the log.
 func (q *Queries) Deployment(ctx context.Context, id string) (shown explain.Deployment, err error) {
-	names, err := q.names(ctx)
-	if err != nil {
-		return shown, err
-	}
+	names := q.cfg.People.Names(ctx)
 	parsed, _ := domain.ParseID(id) // an invalid text has the zero id, as no deployment has
 	found := false
 	q.cfg.Engine.Read(func(v *projections.View) { shown, found = explain.DeploymentOf(v, parsed, names) })

@@ -9,7 +9,6 @@ import (
 	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
-	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
 )
 
@@ -86,9 +85,6 @@ func (q *Queries) See(ctx context.Context, after string) error {
 	}
 	return nil
 }
-
-// names returns what persons are called.
-func (q *Queries) names(ctx context.Context) (explain.Names, error) { return q.cfg.People.Names(ctx) }
 
 // judged calls see with the view and the ages of this moment.
 func judged[T any](q *Queries, see func(*projections.View, projections.Age) T) (shown T) {

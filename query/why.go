@@ -39,10 +39,7 @@ func (q *Queries) Why(ctx context.Context, in WhyInput) (Whys, error) {
 	if err != nil {
 		return Whys{}, err
 	}
-	names, err := q.names(ctx)
-	if err != nil {
-		return Whys{}, err
-	}
+	names := q.cfg.People.Names(ctx)
 	whys := Whys{Items: []explain.Why{}, Position: q.Position().String()}
 	for _, project := range projects {
 		past, err := q.cfg.Engine.Past(ctx, in.Machine, project)
@@ -76,10 +73,7 @@ func (q *Queries) whyThen(ctx context.Context, in WhyInput) (Whys, error) {
 	if err != nil {
 		return Whys{}, q.notThen(err, in)
 	}
-	names, err := q.names(ctx)
-	if err != nil {
-		return Whys{}, err
-	}
+	names := q.cfg.People.Names(ctx)
 	for _, project := range projects {
 		past, err := engine.PastOf(ctx, q.cfg.Log, v, in.Machine, project)
 		if err != nil {
