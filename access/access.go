@@ -30,7 +30,7 @@ func New(e *engine.Engine, clock engine.Clock) *Access { return &Access{engine: 
 // agentPrefix begins the bearer text of an agent's own secret: agent:INSTANCE:SECRET.
 const agentPrefix = "agent:"
 
-// Why a credential is refused. None says whether a token of that id exists.
+// Why a credential is refused. No error reveals whether a token with that id exists.
 var (
 	errNoToken  = problem.New(client.Unauthorised, "the request carries no token", "send Authorization: Bearer TOKEN; `drover token create` makes one")
 	errBadToken = problem.New(client.Unauthorised, "the token is not known, was revoked or has expired", "`drover token create` makes another one")
@@ -61,7 +61,7 @@ func (a *Access) Caller(ctx context.Context, bearer, remote string) (Caller, err
 	return c, nil
 }
 
-// proven returns the caller that a text proves its sender to be.
+// proven returns the caller that a credential identifies.
 func (a *Access) proven(text string) (Caller, bool) {
 	if identity, isAgent := strings.CutPrefix(text, agentPrefix); isAgent {
 		return a.agentCaller(identity)
@@ -109,7 +109,7 @@ func (a *Access) isGood(t *domain.Token) bool {
 	return !t.Revoked && (t.Settings.Until == nil || a.clock.Now().Before(*t.Settings.Until))
 }
 
-// stands says whether what let a caller in would let it in now. A caller without a token was let in by its address.
+// stands reports whether the caller's token is still valid. A caller without a token was admitted by its address.
 func (a *Access) stands(c Caller) (ok bool) {
 	if c.Token == "" {
 		return true
@@ -143,8 +143,8 @@ func (a *Access) Watch(ctx context.Context, c Caller, end func()) {
 	}
 }
 
-// Token finds the token that a text proves, also if it was revoked or has expired. It takes as long for an id that
-// does not exist as for a wrong secret.
+// Token returns the token that text authenticates, even if it was revoked or has expired. An unknown id takes as long as
+// a wrong secret.
 func (a *Access) Token(text string) (token domain.Token, ok bool) {
 	id, secret, _ := strings.Cut(text, ".")
 	a.engine.Read(func(v *projections.View) {

@@ -19,8 +19,8 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// People knows what persons are called. Events name a person by an opaque id alone; the name is stored beside the log, where
-// it can be erased: an item without data under the id says that it was. Its methods may be called from many goroutines.
+// People stores the names of people. Events name a person by an opaque id alone; the name is stored beside the log, where it
+// can be erased: an item without data under the id says that it was. Its methods may be called from many goroutines.
 type People struct {
 	store eventlog.Store
 	clock engine.Clock
@@ -39,7 +39,7 @@ func NewPeople(store eventlog.Store, clock engine.Clock) *People {
 const (
 	// maxPersonName is the largest length of a name, in bytes.
 	maxPersonName = 200
-	// namesFor is how long names may be shown that another server has changed.
+	// namesFor is how long this server may show a name after another server changed or erased it.
 	namesFor = 2 * time.Second
 	// namesWithin is how long an answer waits for names.
 	namesWithin = 2 * time.Second
@@ -54,7 +54,7 @@ func (p *People) Add(ctx context.Context, key domain.ID, name string) (explain.P
 		return explain.Person{}, problem.Invalid("the name has %d bytes", len(name)).
 			WithHint("use 1 to %d bytes of UTF-8", maxPersonName)
 	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return explain.Person{}, problem.Invalid("the name %.200q has a character that cannot be printed", name)
+		return explain.Person{}, problem.Invalid("the name %.200q has an unprintable character", name)
 	}
 	sum := uuid.NewSHA1(uuid.UUID(key), []byte("person"))
 	person := explain.Person{ID: "p-" + hex.EncodeToString(sum[:6]), Name: name}
@@ -76,7 +76,7 @@ func (p *People) again(ctx context.Context, person explain.Person) (explain.Pers
 	return person, err
 }
 
-// Known returns a problem unless id is that of somebody whose name is known; an empty id is nobody's.
+// Known returns a problem if no name is stored under id. An empty id means nobody and is accepted.
 func (p *People) Known(ctx context.Context, id string) error {
 	if id == "" {
 		return nil
@@ -100,8 +100,8 @@ func (p *People) Erase(ctx context.Context, id string) error {
 	return p.changed(err)
 }
 
-// Names returns what persons are called, at most namesFor old. Where the store does not answer, they are what was read last; nil:
-// nothing was. They must not be changed.
+// Names returns the names of people, at most namesFor old. If the store does not answer, it returns those that were read last,
+// or nil if none were. Callers must not change the map.
 func (p *People) Names(ctx context.Context) explain.Names {
 	if names, fresh := p.last(); fresh {
 		return names

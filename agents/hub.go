@@ -22,7 +22,7 @@ type Config struct {
 	Clock engine.Clock
 	// Access proves agents and remembers who was refused.
 	Access *access.Access
-	// Logger gets what happens to agents; nil: nothing does.
+	// Logger receives messages about agents; nil discards them.
 	Logger *zap.Logger
 	// Kick is called after each accepted command: Engine.React is due. It must not block. Nil: nobody reacts.
 	Kick func()
@@ -81,8 +81,8 @@ func (h *Hub) Versions() map[string]int { return h.sessions.versions() }
 // Messages is how many messages of one of Kinds have come.
 func (h *Hub) Messages(kind string) int64 { return h.messages[kind].Load() }
 
-// Drain takes no agents any more, ends the connections that are open, and waits for their end or for ctx. The agents
-// connect to another server, or to the next start of this one.
+// Drain stops accepting agents, closes the open connections, and waits until they have ended or ctx ends. The agents
+// connect to another server, or to this one when it starts again.
 func (h *Hub) Drain(ctx context.Context) {
 	h.gate.Close()
 	h.sessions.closeAll()
@@ -94,7 +94,7 @@ func (h *Hub) handle(ctx context.Context, id domain.ID, c domain.Command) (engin
 	return h.handleAsOf(ctx, h.cfg.Engine.Moment(), id, c)
 }
 
-// handleAsOf is handle for one of several commands that belong to what came at one moment.
+// handleAsOf is handle for a command that is one of several caused by a message that came at one moment.
 func (h *Hub) handleAsOf(ctx context.Context, came engine.Moment, id domain.ID, c domain.Command) (engine.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()

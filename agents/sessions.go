@@ -36,8 +36,8 @@ func (s *sessions) admission(machine string) *sync.Mutex {
 	return &s.admitting[maphash.String(s.seed, machine)%uint64(len(s.admitting))]
 }
 
-// turn is the lock under which a join token is used. Each use is an append to the token's stream; of many at one moment
-// all but one would conflict there, again and again.
+// turn returns the lock that serializes uses of a join token. Each use appends to the token's stream, so concurrent uses
+// would conflict again and again.
 func (s *sessions) turn(token string) *sync.Mutex {
 	return &s.using[maphash.String(s.seed, token)%uint64(len(s.using))]
 }

@@ -5,7 +5,7 @@
 //	route.go    how a route is registered: scope, bounds, position, key
 //	problem.go  every refusal and fault as one RFC 9457 problem
 //	commands.go, deploy.go, apply.go   writes: each is one domain.Command, or several in order
-//	people.go   what persons are called
+//	people.go   the names of people, stored beside the log
 //	lists.go, reads.go, log.go         reads, which package query answers
 //	events.go, output.go, sse.go       events and output, at once or as server-sent events
 //	plain.go    agents by plain HTTP, which package agents serves, as it does the WebSocket

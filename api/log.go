@@ -55,7 +55,8 @@ func (t taken) Write(p []byte) (int, error) {
 	return t.Writer.Write(p)
 }
 
-// unhurried lets an answer take as long as it takes to make: a log may be long. It is small, so nobody can be slow to take it.
+// unhurried removes the write deadline of an answer, because reading a long log takes time. The answer itself is small,
+// so a slow reader cannot hold it up.
 func unhurried(ctx huma.Context, next func(huma.Context)) {
 	_, w := humago.Unwrap(ctx)
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})

@@ -30,7 +30,7 @@ type Config struct {
 	Agents  *agents.Hub
 	// People knows what persons are called.
 	People *access.People
-	// Logger gets faults; nil: nothing does.
+	// Logger receives faults; nil discards them.
 	Logger *zap.Logger
 	// Kick is called after each accepted command: Engine.React is due. It must not block. Nil: nobody reacts.
 	Kick func()

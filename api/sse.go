@@ -30,8 +30,8 @@ type sse struct {
 	spoke time.Time
 }
 
-// stream makes the answer of a live stream. run writes it; its context ends with the reader, with the caller's token, or
-// when the server drains. at is the id that a reader resumes with who has not had a message yet; empty: it begins anew.
+// stream returns the answer of a live stream. run writes it; its context ends with the reader, with the caller's token, or
+// when the server drains. A reader that has received no message yet resumes at the id at; empty: from the beginning.
 func (a *API) stream(at string, run func(context.Context, *sse) error) (*huma.StreamResponse, error) {
 	if !a.gate.Enter() {
 		return nil, problem.Unavailable("this server is about to stop").WithHint("ask another, or this one later")

@@ -94,11 +94,11 @@ type LogVitals struct {
 	Damaged, Fault string
 }
 
-// How much of the end of a log a checkup reads again.
+// How many of the newest events a checkup reads again.
 const (
-	// TailEvents is how many of the newest events are to be read.
+	// TailEvents is the number that is wanted.
 	TailEvents = 1000
-	// TailMost is how many are read at most: the read begins at a position where the fold paused.
+	// TailMost is the limit. A read can cover more than TailEvents, because it begins where the fold once paused.
 	TailMost = 5000
 )
 
@@ -302,8 +302,8 @@ func logFindings(v *projections.View, _ projections.Age, s Vitals) (found []Find
 	}
 	for _, typeName := range sorted(v.Ignored) {
 		ignored := v.Ignored[typeName]
-		found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("%s of the unknown type %s ignored, the first at #%s: a newer drover writes to this log",
-			are(ignored.Count, "event"), typeName, ignored.First), Do: "drover version (on each server; bring the older ones up)"})
+		found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("%s of unknown type %s ignored, the first at #%s: a newer drover writes to this log",
+			counting(ignored.Count, "event"), typeName, ignored.First), Do: "drover version (on each server; bring the older ones up)"})
 	}
 	return found
 }

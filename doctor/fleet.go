@@ -198,8 +198,9 @@ func wantedSince(v *projections.View, p *projections.Project) map[string]time.Ti
 	return since
 }
 
-// behindSince is the earliest time at which the machine can have been behind as it is now: both it and what is wanted
-// were as they are, and if it has what is wanted but for a later attempt, that attempt had begun.
+// behindSince returns the earliest time since which the machine can have been behind: since then neither the machine
+// nor the wanted release has changed. If it has the wanted release but a later attempt failed, it is not before the
+// start of that attempt.
 func behindSince(v *projections.View, p *projections.Project, m *projections.Machine, wanted time.Time) time.Time {
 	since := m.StandsTime
 	if wanted.After(since) {

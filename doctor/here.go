@@ -24,8 +24,8 @@ func SilentServer(address, sentence, hint string, others bool) Finding {
 	return f
 }
 
-// TwoLogs says that two addresses that a client takes for servers of one log serve two. path is the file that lists
-// them; empty: a person named them.
+// TwoLogs is the finding that two addresses in one client context serve different logs. path is the file that lists them;
+// empty: a person named them.
 func TwoLogs(one, other, path string) Finding {
 	f := Finding{Severity: Bad, Check: "server", Seen: fmt.Sprintf("%s and %s serve two logs, such as one and its copy: a command may go to either", one, other),
 		Do: "name one of them alone with --server"}

@@ -77,9 +77,9 @@ func init() {
 // CommandName is the hand-written name of c, such as "machine.apply"; empty for a command that is not in the table.
 func CommandName(c Command) string { return nameByCommand[reflect.TypeOf(c)] }
 
-// CommandContent is what c asks for as canonical JSON: members in the order of their names, zero fields left out, and
-// without its origin. Two commands with equal names and contents ask for the same, whoever sends them, and a field
-// that is added later changes no content in which it is zero.
+// CommandContent returns what c asks for as canonical JSON: members are sorted by name, and zero fields and the origin
+// are left out. Two commands with equal names and contents ask for the same, whoever sends them. A field that is added
+// later does not change the content of a command in which it is zero.
 func CommandContent(c Command) []byte {
 	data, err := json.Marshal(canonical(reflect.ValueOf(c))) // map keys are sorted
 	if err != nil {

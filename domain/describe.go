@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Description is an event in words, for people. It says what the event itself says; what the fold made of it (a claim that
-// was void, say) is known to package explain alone.
+// Description is an event in words, for people. It tells only what the event itself holds. What the fold made of the
+// event, such as a claim that was void, is known to package explain alone.
 type Description struct {
 	// Name is the event's name, such as MachineCameOnline.
 	Name string
@@ -45,7 +45,7 @@ type Place struct {
 // words describes one event; it fills in Details, Sentence, Origin and what the event adds to the Subject.
 type words func(e Event, d *Description)
 
-// say makes words of a function that takes the event as what it is.
+// say adapts a function for events of one type to words.
 func say[E Event](tell func(e E, d *Description)) words {
 	return func(e Event, d *Description) { tell(e.(E), d) } //nolint:forcetypeassert // the row has the type
 }

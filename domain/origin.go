@@ -36,7 +36,7 @@ const (
 	PipelineActor ActorKind = "pipeline"
 )
 
-// Via is the way by which a request came.
+// Via is the channel by which a request came: the command line, another API client or a web page.
 type Via string
 
 // The ways by which requests come.
@@ -51,7 +51,7 @@ func AgentOrigin(instance ID) Origin {
 	return Origin{By: "agent", Actor: Actor{Kind: AgentActor, ID: instance.String()}}
 }
 
-// ServerOrigin is the origin of what a server asks for by itself; words say in which role it does.
+// ServerOrigin is the origin of what a server asks for by itself. words name the role in which it asks.
 func ServerOrigin(words string, server ID) Origin {
 	return Origin{By: words, Actor: Actor{Kind: ServerActor, ID: server.String()}}
 }

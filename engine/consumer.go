@@ -16,10 +16,10 @@ import (
 
 // Consumer is work that follows the log and remembers how far it has come. Every server runs it; one at a time does the work.
 //
-// Its position is durable: it is a cursor beside the log, which names the last event that was looked at. After a restart it
-// goes on with exactly the next one. A log that does not have that event is refused with ErrLost. A cursor is advanced by comparing and swapping, so two servers never both advance it.
-// A page that was handled and whose cursor could not be advanced, because the server died or was taken for dead, is
-// handled again: a consumer must recognise by an event's id what it has done.
+// Its position is durable: a cursor beside the log names the last event that was handled or passed over, and a restart
+// continues with the next one. A log that does not have that event is refused with ErrLost. The cursor advances by
+// compare-and-swap, so two servers never both advance it. If a server dies, or is considered dead, after it handled a page and
+// before it advanced the cursor, the page is handled again. Handle must therefore be idempotent, by the ids of the events.
 type Consumer struct {
 	// Name is the cursor's key. It is never used for other work.
 	Name string
@@ -123,8 +123,8 @@ func (e *Engine) consume(ctx context.Context, store eventlog.Store, c Consumer, 
 	}
 }
 
-// advance stores a cursor in the place of the one that it came from. The same swap is repeated as long as nobody can say
-// whether it was done; the answer to a repeat is exact.
+// advance replaces the stored cursor by compare-and-swap. It repeats the same swap while the outcome is unknown, which is
+// safe: a swap that was already done succeeds.
 func (e *Engine) advance(ctx context.Context, store eventlog.Store, name string, at cursor) (cursor, error) {
 	data, err := json.Marshal(at)
 	if err != nil {

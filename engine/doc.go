@@ -7,7 +7,7 @@
 //	openwork.go which parts of open deployments have to be looked at
 //	append.go   ids of decisions, repeats after an unknown outcome
 //	follow.go   Follow: the events after a position, those that are there and those that come
-//	consumer.go Consume: work that follows the log and remembers how far it has come
+//	consumer.go Consume: work that follows the log with a durable cursor, on one server at a time
 //	why.go      the events that tell of a machine and a project; replay.go folds the log as it was
 //	moment.go   one read of the log for all who wait
 //	witness.go  how a read notices that the log has lost events; doubt.go is what follows from that

@@ -12,9 +12,9 @@ import (
 // Filter says which events a follower wants; nil wants all.
 type Filter func(eventlog.Recorded) bool
 
-// Follower hands out the events after a position in log order, each once, those that are there and those that come. Whatever
-// keeps up with the log does so by a Follower; pages of the past are read from the log itself. What it hands out is folded: the view has it, or has passed it. A Follower belongs to one
-// goroutine.
+// Follower returns the events after a position in log order, each once: first the stored ones, then new ones as they are
+// appended. It returns an event only after the engine has folded it. Everything that keeps up with the log uses a Follower;
+// pages of the past are read from the log itself. A Follower must not be used by several goroutines.
 type Follower struct {
 	engine *Engine
 	filter Filter
@@ -34,8 +34,8 @@ const (
 	followBytes  = 1 << 20
 )
 
-// ErrLost means that the log does not have the event any more behind which a follower is to go on, or ends before it: what was
-// written in its place would be missed.
+// ErrLost means that the log no longer has the event after which a follower is to continue, or ends before it. A follower that
+// went on would miss what was written in its place.
 var ErrLost = errors.New("the log has lost what was read from it")
 
 // Next returns the next events that the filter wants, at least one. It waits until there are some, and returns ctx's error

@@ -12,9 +12,9 @@ import (
 	"github.com/droverhq/drover/rollout"
 )
 
-// openWork decides what rollout.Decide does, and looks only at the parts whose machine was touched since it last looked and
-// at those whose deadline has passed. For every other part nothing was due when it was last looked at, and nothing has
-// changed since. It is a cache beside the view: the zero value works, and is told of every machine that a new view touched.
+// openWork makes the same decisions as rollout.Decide, but examines only parts whose machine was touched since the last
+// call and parts whose deadline has passed. Nothing was due for any other part when it was last examined, and nothing has
+// changed since. It is a cache beside the view. The zero value works; touch must be called for every touched machine.
 type openWork struct {
 	active    map[*projections.Deployment]map[*projections.Part]struct{} // parts to look at
 	deadlines map[*projections.Part]time.Duration                        // the valid entry of queue for each part

@@ -67,8 +67,8 @@ func threadsOf(v *projections.View, machine, project string) []thread {
 	return []thread{last(domain.MachineStream(machine), pastOfMachine), last(domain.ProjectStream(project), pastOfProject)}
 }
 
-// releasesOf are the streams of the newest releases of a project, and of the last ones that an earlier project of that name
-// deployed, as far as what was read of it tells; at most pastOfReleases of them.
+// releasesOf returns the streams of the newest releases of a project, and of the releases that an earlier project of the
+// same name deployed according to the events in past; at most pastOfReleases of them.
 func releasesOf(v *projections.View, project string, past []eventlog.Recorded) (streams []thread) {
 	known := map[string]bool{}
 	add := func(incarnation domain.ID, version string) {

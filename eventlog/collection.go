@@ -34,7 +34,7 @@ const (
 	OpPrune  Operation = "prune"
 )
 
-// traits are what a collection is like.
+// traits are the properties of a collection.
 type traits struct {
 	durable bool
 	// bare items have neither sequence nor time.
@@ -151,7 +151,7 @@ func CheckSwap(c Collection, item Item, was int64) (Item, error) {
 	case err != nil:
 		return Item{}, err
 	case was < 0:
-		err = fmt.Errorf("%w: %d is no expected sequence; where there is no item it is 0", ErrInvalid, was)
+		err = fmt.Errorf("%w: invalid expected sequence %d: use 0 where there is no item", ErrInvalid, was)
 	case item.Sequence <= was:
 		err = fmt.Errorf("%w: sequence %d is not above the expected %d", ErrInvalid, item.Sequence, was)
 	}

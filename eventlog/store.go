@@ -45,7 +45,7 @@ const (
 // Every method may return an error that wraps ErrUnavailable or the context's error. In a durable collection Put, Swap and Drop
 // may return ErrUnknownOutcome: the same call again settles it. Methods may be called from many goroutines.
 type Store interface {
-	// Add stores item unless its key has an item of that sequence: an item sent twice is stored once, as it came first.
+	// Add stores item unless its key already has an item with that sequence. Of an item sent twice the first is kept.
 	Add(ctx context.Context, c Collection, item Item) error
 	// Put makes item the only one under its key, whatever was there.
 	Put(ctx context.Context, c Collection, item Item) error
@@ -57,7 +57,7 @@ type Store interface {
 	Newest(ctx context.Context, c Collection) (map[string]Item, error)
 	// Items yields the items of key whose sequence is above after, in order of sequence, at most limit; limit 0 is no limit.
 	Items(ctx context.Context, c Collection, key string, after int64, limit int) iter.Seq2[Item, error]
-	// Drop deletes all items under key; that there are none is no error.
+	// Drop deletes all items under key. It is not an error if there are none.
 	Drop(ctx context.Context, c Collection, key string) error
 	// Prune deletes every item older than before and returns how many there were.
 	Prune(ctx context.Context, c Collection, before time.Time) (int, error)

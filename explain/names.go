@@ -5,8 +5,8 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Names are what persons are called, by their ids; an erased name is empty. They are not in the log: they are stored beside it,
-// where they can be erased. Nil says that nobody knows any: then ids are shown.
+// Names maps the ids of people to their names; an erased name is empty. They are not in the log: they are stored beside it,
+// where they can be erased. Nil means that names could not be read: ids are shown then.
 type Names map[string]string
 
 // ErasedPerson stands for a person whose name was erased, or never known.
@@ -35,7 +35,7 @@ func (n Names) by(o domain.Origin) string {
 	return ""
 }
 
-// People lists everybody whose name is known, by id.
+// People lists the people whose names are stored, by id.
 func People(v *projections.View, names Names, f Filter) List[Person] {
 	return page(v, f.Limit, namesAfter(names, f.After), func(id string) (Person, bool) {
 		return Person{ID: id, Name: names[id]}, names[id] != ""

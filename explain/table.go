@@ -246,11 +246,11 @@ func PeopleTable(list []Person) Table {
 
 // EventsTable is `events`.
 func EventsTable(list []Event, wide bool) Table {
-	return table("POSITION TIME TYPE STREAM DATA"+yes(wide, " TEXT", ""), list, func(e Event) []string {
-		row := []string{"#" + e.Position, e.Time.UTC().Format("15:04:05"), e.Type, e.Stream, string(e.Data)}
+	return table("POSITION TIME TYPE STREAM "+yes(wide, "TEXT ", "")+"DATA", list, func(e Event) []string {
+		row := []string{"#" + e.Position, e.Time.UTC().Format("15:04:05"), e.Type, e.Stream}
 		if wide {
 			row = append(row, dash(e.Text))
 		}
-		return row
+		return append(row, string(e.Data))
 	})
 }

@@ -2,7 +2,7 @@
 // event and never fails. Equal logs give equal views, on every server.
 //
 //	view.go        the fold's entry, streams that are set aside, the fence against newer servers
-//	folds.go       the rows of the fold: which streams each follows, how it applies, saves and loads
+//	folds.go       the rows of the fold: which streams each applies, and how it is saved
 //	fleet.go       machines, environments, policies, tokens, servers, watched absence
 //	record.go      what is known under one machine's name; the indexes point to it
 //	releases.go    projects, their releases, and the pins that follow

@@ -46,7 +46,7 @@ var core = []Fold{
 	{Name: "machines", Streams: []string{domain.MachineStreams}, Apply: (*View).foldMachine, Save: saveMachines, Load: loadMachines},
 }
 
-// never is an apply function that finds no content it could not fold.
+// never adapts a fold that cannot fail to Fold.Apply.
 func never(apply func(v *View, name string, f Fact)) func(*View, string, Fact) error {
 	return func(v *View, name string, f Fact) error {
 		apply(v, name, f)

@@ -102,7 +102,7 @@ type Fence struct {
 	Raised   eventlog.Position
 }
 
-// Ignored is an event type that this drover does not know and need not know: it restricts and decides nothing.
+// Ignored counts the events of one unknown type that may be ignored, because they neither restrict nor decide anything.
 type Ignored struct {
 	// First is where the first event of the type stands.
 	First eventlog.Position
@@ -198,7 +198,7 @@ func (v *View) fold(rec eventlog.Recorded) domain.Event {
 	return e
 }
 
-// ignore counts an event that this drover does not know and need not know.
+// ignore counts an event of an unknown type that may be ignored.
 func (v *View) ignore(rec eventlog.Recorded) {
 	seen, known := v.Ignored[rec.Type]
 	if !known {

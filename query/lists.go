@@ -84,7 +84,7 @@ func (q *Queries) Tokens(f explain.Filter) (explain.List[explain.Token], error) 
 	return list(q, f, nil, unaged(explain.Tokens))
 }
 
-// People lists everybody whose name is known, by id.
+// People lists the people whose names are stored, by id.
 func (q *Queries) People(ctx context.Context, f explain.Filter) (explain.List[explain.Person], error) {
 	names := q.cfg.People.Names(ctx)
 	return list(q, f, nil, func(v *projections.View, _ projections.Age, f explain.Filter) explain.List[explain.Person] {
@@ -99,7 +99,7 @@ func (q *Queries) Servers(f explain.Filter) (explain.List[explain.Server], error
 	}))
 }
 
-// one finds one thing in the view. what and verb tell a miss: the thing, and the command that lists its kind.
+// one finds one thing in the view. If find does not, one returns miss, with the hint that verb lists what exists.
 func one[T any](q *Queries, find func(*projections.View) (T, bool), miss *problem.Problem, verb string) (thing T, err error) {
 	found := false
 	q.cfg.Engine.Read(func(v *projections.View) { thing, found = find(v) })

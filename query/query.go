@@ -92,7 +92,8 @@ func judged[T any](q *Queries, see func(*projections.View, projections.Age) T) (
 	return shown
 }
 
-// replay folds the log again, apart from the engine's view, as far as take says so. That is expensive: few may at once.
+// replay folds the log again into a view of its own, up to the event for which take returns false. It is expensive, so
+// only maxReplays run at once.
 func (q *Queries) replay(ctx context.Context, take func(eventlog.Recorded) bool) (*projections.View, projections.Age, error) {
 	release, err := q.wholeLog(ctx)
 	if err != nil {

@@ -98,7 +98,7 @@ func (in WhyInput) projects(v *projections.View) ([]string, error) {
 	return []string{in.Project}, nil
 }
 
-// notThen says of what exists now, or once existed, that it did not at the moment asked for.
+// notThen returns the problem of a machine or project that the log knows but that did not exist at in.At.
 func (q *Queries) notThen(missing error, in WhyInput) error {
 	var unknown error
 	q.cfg.Engine.Read(func(v *projections.View) { _, unknown = in.projects(v) })

@@ -87,7 +87,7 @@ func Of(err error) *Problem {
 	case errors.As(err, &wrong):
 		return ofFiles(wrong)
 	case errors.Is(err, engine.ErrFenced):
-		return New(client.Unavailable, err.Error(), "upgrade this server, or ask one that is newer")
+		return New(client.Unavailable, err.Error(), "or use a server that is newer")
 	case errors.Is(err, engine.ErrDoubted):
 		return New(client.Conflict, err.Error(), DoubtHint)
 	case errors.Is(err, eventlog.ErrFull):

@@ -16,11 +16,11 @@ import (
 // may also be a mark that the item was dropped. Every change expects the revision that it has read, so the server decides
 // which of several comes first.
 //
-// A directory stream says which keys there are. Its lines are compared by the revision of the key's stream that they name,
-// not by their order: whoever makes an item where there is none first lists the key as there from the revision it expects
-// on, and whoever drops an item then lists the revision of its mark. A key is there if its last listing is no older than
-// its last mark. So a process that dies between two writes can leave a key in the directory that has no item, which
-// readers pass over, and never an item that is not in the directory.
+// A directory stream lists the keys of a collection. Each line names a revision of the key's stream, and lines are
+// compared by that revision, not by their order. A writer lists a new key, with the revision that it expects, before it
+// writes the item. A writer that drops an item writes the mark first and then lists the mark's revision. A key exists
+// if its newest listing is not older than its newest mark. A process that dies between two writes can therefore leave a
+// listed key without an item, which readers skip, but never an item that is not listed.
 
 // Types of the events beside the log that tell of items, and of the lines of their directory.
 const (
@@ -118,7 +118,8 @@ func (l *Log) dropItem(ctx context.Context, c eventlog.Collection, key string) e
 	}
 }
 
-// change appends event to a key's stream, which must stand where it was read. upshotOf calls its error wrong if it does not.
+// change appends event to a key's stream at the revision that was read. If the stream has moved on, upshotOf classifies
+// the error as wrong.
 func (l *Log) change(ctx context.Context, c eventlog.Collection, key string, there held, event esdb.EventData) error {
 	options := esdb.AppendToStreamOptions{ExpectedRevision: there.expected(), RequiresLeader: true}
 	_, doubt, err := insist(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.WriteResult, error) {

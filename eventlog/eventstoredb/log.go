@@ -70,7 +70,7 @@ func ask[T any](ctx context.Context, l *Log, r request[T]) (T, error) {
 	return value, err
 }
 
-// insist is ask for those who must know, after an error, whether an attempt may have been carried out.
+// insist is ask for writes: after an error, doubt reports whether an attempt may have been carried out.
 func insist[T any](ctx context.Context, l *Log, r request[T]) (value T, doubt bool, err error) {
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()

@@ -77,8 +77,8 @@ func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Ite
 	return eventlog.OpSwap.Wrap(c, item.Key, l.swap(ctx, c, checked, was))
 }
 
-// swap asks again where what was expected has come back between the change that did not find it and the look at what
-// is there.
+// swap retries if the expected item reappears between the attempt that did not find it and the read of what is
+// stored.
 func (l *Log) swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, was int64) error {
 	for {
 		stored, there, err := l.putItem(ctx, c, item, &was)
@@ -91,7 +91,7 @@ func (l *Log) swap(ctx context.Context, c eventlog.Collection, item eventlog.Ite
 	}
 }
 
-// putItem stores an item of a durable collection. If it was not stored, there is what stands in its place.
+// putItem stores an item of a durable collection. If it was not stored, there is the item that was found instead.
 func (l *Log) putItem(ctx context.Context, c eventlog.Collection, item eventlog.Item, was *int64) (stored bool, there eventlog.Item, err error) {
 	var sequence pgtype.Int8
 	var at pgtype.Timestamptz

@@ -73,7 +73,7 @@ func (s *shell) arguments(cmd *cobra.Command) {
 var flagNames = map[string]names{
 	"output": fixed(formats...), "environment": ofKind(&environmentKind), "to": ofKind(&environmentKind), "in": ofKind(&environmentKind),
 	"project": ofKind(&projectKind), "machine": ofKind(&machineKind), "exclude": ofKind(&machineKind),
-	"scope": fixed("admin", "deploy", "read"), "state": statesOf, "role": rolesSeen, "server": addresses,
+	"person": ofKind(&personKind), "scope": fixed("admin", "deploy", "read"), "state": statesOf, "role": rolesSeen, "server": addresses,
 }
 
 // flagFiles are the flags whose values are files or folders; all others complete nothing that is not in flagNames.

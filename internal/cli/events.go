@@ -18,7 +18,7 @@ func eventsVerb(s *shell) *cobra.Command {
 	cmd := verb{
 		exits: asks(exits{exitConflict: "the log ends before the position of --after: was it restored from a backup?"}),
 		use:   "events", short: "Show what happened",
-		long:    "Show what happened: every fact and every decision, in the order of the log.",
+		long:    "Show what happened: every fact and every decision, in the order of the log. With -o wide each\nline also tells the event in words.",
 		example: "drover events --after '#100'\ndrover events -f -o jsonl",
 		run: func(ctx context.Context, _ []string) error {
 			if follow {

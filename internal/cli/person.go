@@ -10,15 +10,15 @@ import (
 )
 
 func personVerb(s *shell) *cobra.Command {
-	return parent("person", "Store, list and erase what people are called", personAddVerb(s), personListVerb(s), personEraseVerb(s))
+	return parent("person", "Store, list and erase the names of people", personAddVerb(s), personListVerb(s), personEraseVerb(s))
 }
 
 func personAddVerb(s *shell) *cobra.Command {
 	return verb{
-		exits: writes(nil),
-		use:   "add NAME", short: "Store a person's name, and print the new id alone",
-		long: "Store what a person is called, and print the id that stands for the person in the log. Give it to\n" +
-			"`drover token create --person ID`. The name itself is never in the log: it is stored beside it, where\n`drover person erase` deletes it.",
+		exits: asks(exits{exitDenied: "no token is known, or its scope does not allow this"}),
+		use:   "add NAME", short: "Store a person's name and print the new ID",
+		long: "Store a person's name and print a new ID for the person. Events hold this ID and never the name, which is\n" +
+			"stored beside the log. `drover token create --person ID` makes a token that belongs to the person.\n`drover person erase` deletes the name.",
 		example: "drover person add \"Ada Lovelace\"\ndrover token create --scope deploy --person \"$(drover person add 'Ada Lovelace')\"",
 		run: func(ctx context.Context, args []string) error {
 			var added explain.Person
@@ -36,17 +36,18 @@ func personAddVerb(s *shell) *cobra.Command {
 func personListVerb(s *shell) *cobra.Command {
 	return verb{
 		exits: asks(nil),
-		use:   "list", short: "List people whose name is known", long: "List people whose name is known, by id.", example: "drover person list",
+		use:   "list", short: "List people", long: "List the people whose names are stored, by ID.", example: "drover person list",
 		run: func(ctx context.Context, _ []string) error { return personKind.list(ctx, s, query(), 0) },
 	}.command()
 }
 
 func personEraseVerb(s *shell) *cobra.Command {
 	return verb{
-		exits: writes(exits{exitMissing: "there is no such person, or the name was erased before"}),
-		use:   "erase ID…", short: "Erase what people are called",
-		long: "Erase what people are called, by the ID that `drover person list` shows. What they did stays in the log\n" +
-			"under that id, and is shown as done by an erased person. Their tokens stay good: revoke those with\n`drover token revoke`. Older backups still hold the name.",
+		exits: asks(exits{exitDenied: "no token is known, or its scope does not allow this",
+			exitMissing: "there is no such person, or the name was erased before"}),
+		use: "erase ID…", short: "Erase the names of people",
+		long: "Erase the names of people, by the ID that `drover person list` shows. Their events stay in the log and are\n" +
+			"shown as by “erased person”. Their tokens stay valid: revoke them with `drover token revoke`.\nBackups made earlier still hold the name.",
 		example: "drover person erase p-4f1c09a2b3d4",
 		run: func(ctx context.Context, args []string) error {
 			return each(args, func(id string) error {

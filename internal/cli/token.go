@@ -20,7 +20,7 @@ func tokenVerb(s *shell) *cobra.Command {
 type tokenWish struct {
 	Join         bool       `json:"join"`
 	Scope        string     `json:"scope,omitempty"`
-	Person       string     `json:"person,omitempty"` // of a token that somebody owns
+	Person       string     `json:"person,omitempty"` // id of the owner; empty: nobody
 	Uses         *int       `json:"uses,omitempty"`   // of a join token
 	Until        *time.Time `json:"until,omitempty"`
 	Environments []string   `json:"environments,omitempty"`
@@ -33,7 +33,7 @@ func tokenCreateVerb(s *shell) *cobra.Command {
 	var uses int
 	var log string
 	cmd := verb{
-		exits: writes(nil),
+		exits: writes(exits{exitMissing: "the person does not exist, or was erased"}),
 		use:   "create", short: "Create a token, and print it alone",
 		long: "Create a token for people and programs (--scope), or one for agents to join with (--join), and print it\nalone. It is not shown again: only its hash is kept.\n\n" +
 			"With --log the log is opened directly, while its server is stopped: the way back when no token is left.",
@@ -58,7 +58,7 @@ func tokenCreateVerb(s *shell) *cobra.Command {
 	flags := cmd.Flags()
 	flags.BoolVar(&wish.Join, "join", false, "a token that agents join with")
 	flags.StringVar(&wish.Scope, "scope", "admin", "what its bearer may do, a `SCOPE`: admin, deploy or read")
-	flags.StringVar(&wish.Person, "person", "", "it belongs to this person, an `ID` as drover person list shows it")
+	flags.StringVar(&wish.Person, "person", "", "`ID` of the person whom the token belongs to; see drover person list")
 	flags.IntVar(&uses, "uses", 1, "how many agents may join with it, `N`; 0: any number")
 	flags.DurationVar(&lasts, "for", 0, "good for this `DURATION`; default: 1h for joining, else for ever")
 	flags.StringSliceVar(&wish.Environments, "environment", nil, "an agent may join only this `ENVIRONMENT`; may be repeated")
@@ -76,8 +76,10 @@ func (w *tokenWish) complete(cmd *cobra.Command, uses int, lasts time.Duration) 
 	switch {
 	case w.Join && (given("scope") || given("person")):
 		return usage("--scope and --person are for people's tokens; a join token has neither")
+	case given("person") && w.Person == "":
+		return usage("--person is empty; is a variable of the shell not set?")
 	case given("log") && given("person"):
-		return usage("--person needs a server, which knows who that is; leave out --log")
+		return usage("--person cannot be combined with --log: only a server can check that the person exists")
 	case !w.Join && (given("uses") || given("environment") || given("role")):
 		return usage("--uses, --environment and --role are for --join")
 	case !slices.Contains([]string{"admin", "deploy", "read"}, w.Scope):

@@ -59,7 +59,7 @@ func TestServerThatNeverBecomesReadyIsNamedWithTheEndOfItsLog(t *testing.T) {
 			err = p.Await(t.Context(), 300*time.Millisecond, "become ready", func(ctx context.Context) error {
 				return harness.Ready(ctx, http.DefaultClient, "http://"+address)
 			})
-			require.ErrorContains(t, err, fmt.Sprintf("the server (process %d) did not become ready: not within 300ms: Get", p.PID()))
+			require.ErrorContains(t, err, fmt.Sprintf("the server (process %d) did not become ready: timed out after 300ms: Get", p.PID()))
 			require.ErrorContains(t, err, "connection refused; its log ends with:\nwaiting for the log to open\n")
 		})
 	}

@@ -57,7 +57,8 @@ type Result struct {
 	Code           int // the exit code; -1 if a signal ended the command
 }
 
-// Run runs a command to its end; an empty stdin is none. An exit code other than 0 is not an error.
+// Run runs a command and waits until it has ended. An empty stdin means no input. An exit code other than 0 is not an
+// error.
 func (h *Host) Run(ctx context.Context, stdin string, args ...string) (Result, error) {
 	cmd := h.Command(ctx, args...)
 	var stdout, stderr strings.Builder

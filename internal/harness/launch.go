@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// starts takes orders for the one thread that starts all processes. A kernel that kills a process together with its
-// parent means the thread that started it, and Go ends threads when it likes; this one is locked and never ends.
+// starts sends work to the one thread that starts all processes. Linux kills a child when the thread that started it
+// ends, not when the program ends, and Go may end any thread. This goroutine is locked to its thread and never returns.
 var starts = sync.OnceValue(func() chan<- func() {
 	orders := make(chan func())
 	go func() {

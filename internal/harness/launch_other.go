@@ -4,5 +4,5 @@ package harness
 
 import "syscall"
 
-// attributes cannot ask for an end together with this program here.
+// attributes puts a process in a group of its own. This system cannot end it together with this program.
 func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -102,13 +102,13 @@ func Stop(grace time.Duration, all ...*Process) {
 	}
 }
 
-// Await polls until ready returns nil. It gives up when the process has ended, after within, and when ctx ends; the
-// context of ready ends with it. The error says that the process did not do what, with the last error of ready and
-// the end of the log.
+// Await polls until ready returns nil. It gives up when the process ends, after within, or when ctx ends, and cancels the
+// context of ready then. The error reads "PROCESS did not WHAT", followed by the last error of ready and the end of the
+// log.
 func (p *Process) Await(
 	ctx context.Context, within time.Duration, what string, ready func(context.Context) error,
 ) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("not within %s", within))
+	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("timed out after %s", within))
 	defer cancel()
 	go func() {
 		select {

@@ -72,7 +72,7 @@ func (r *run) knows(token string) (known bool) {
 // Mint makes a token and returns its text, which nothing else will ever show again.
 func Mint(ctx context.Context, e *engine.Engine, settings domain.TokenSettings, by string) (string, error) {
 	token := ids.NewToken()
-	command := domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(), Origin: domain.By(by)}
+	command := domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(), Origin: domain.ServerOrigin(by, e.Server())}
 	if _, err := e.Handle(ctx, ids.New(), command); err != nil {
 		return "", fmt.Errorf("make a token: %w", err)
 	}

@@ -150,7 +150,8 @@ func (h *History) End(deployment domain.ID, machine string, state domain.PartSta
 	h.Add(domain.PartStream(deployment, machine), end)
 }
 
-// Attempt is an automatic deployment of a release of project shop to one machine, whose part ends so.
+// Attempt adds an automatic deployment of a release of project shop to one machine, and ends its part with state and
+// reason.
 func (h *History) Attempt(machine, release string, state domain.PartState, reason domain.PartReason) domain.ID {
 	h.t.Helper()
 	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production", Release: release, Reason: "behind",

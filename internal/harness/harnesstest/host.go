@@ -64,7 +64,7 @@ func (h *Host) AwaitReady(p *harness.Process, url string) {
 	}
 }
 
-// Run runs one command to its end; an empty stdin is none.
+// Run runs one command and waits until it has ended. An empty stdin means no input.
 func (h *Host) Run(stdin string, args ...string) harness.Result {
 	h.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
@@ -85,7 +85,7 @@ func Stop(p *harness.Process) int {
 	return p.State().ExitCode()
 }
 
-// Until waits until is returns nil; the test fails with its last error if it does not come to that.
+// Until polls until is returns nil. After Patience it fails the test with the last error of is.
 func Until(t testing.TB, what string, is func() error) {
 	t.Helper()
 	deadline, ticker := time.After(Patience), time.NewTicker(pollEvery)
@@ -98,7 +98,7 @@ func Until(t testing.TB, what string, is func() error) {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			t.Fatalf("not within %s: %s: %v", Patience, what, err)
+			t.Fatalf("timed out after %s: %s: %v", Patience, what, err)
 		}
 	}
 }

@@ -89,7 +89,7 @@ func TestServerWhoseLogNeverOpensIsNotReady(t *testing.T) {
 	err = p.Await(t.Context(), 2*time.Second, "become ready", func(ctx context.Context) error {
 		return harness.Ready(ctx, http.DefaultClient, s.URL())
 	})
-	require.ErrorContains(t, err, p.String()+" did not become ready: not within 2s: ")
+	require.ErrorContains(t, err, p.String()+" did not become ready: timed out after 2s: ")
 	require.ErrorContains(t, err, "; its log ends with:\n")
 }
 
