@@ -24,6 +24,9 @@ type Relying interface {
 	Command
 	// Relies are the streams, less the command's own.
 	Relies(World) []string
+	// Void says why what the command wrote has no effect, in the world that it was folded into; nil if it has. The log guards the
+	// command's own stream alone: what the command relies on may have changed between the decision and the append.
+	Void(World) *Rejection
 }
 
 // commands is the table of commands and their names. A name is part of the ids of the events that its command leads to:

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"bytes"
+	"cmp"
 	"strings"
 	"testing"
 
@@ -16,7 +17,7 @@ func placeOf(e Event) Place {
 		"policy": PolicyStream("tame"), "token": TokenStream("0123456789ab"), "server": ServerStream(number(1)),
 		"watch": WatchStream, "stream": WatchStream, "log": WatchStream}
 	prefix, _, _ := strings.Cut(TypeName(e), ".")
-	return Place{Stream: kind[prefix], ID: number(99)}
+	return Place{Stream: cmp.Or(kind[prefix], prefix+"/a-name"), ID: number(99)}
 }
 
 func TestEveryEventIsToldInASentence(t *testing.T) {

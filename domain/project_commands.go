@@ -264,6 +264,18 @@ func (c CreateRelease) Decide(w World) ([]Event, *Rejection) {
 		Secrets: p.Settings.Secrets, Origin: c.Origin}}, nil
 }
 
+// Void refuses a release whose project was deleted between the decision and the append.
+func (c CreateRelease) Void(w World) *Rejection {
+	switch p := w.Project(c.Project); {
+	case p == nil:
+		return noProject(c.Project)
+	case p.Releases[c.Version] == nil:
+		return conflict("project %s was deleted and created again while its release %s was created", c.Project, c.Version).
+			hint("create the release again")
+	}
+	return nil
+}
+
 func noProject(name string) *Rejection {
 	return notFound("project %.80q does not exist", name).hint("`drover get projects` lists them")
 }

@@ -240,6 +240,8 @@ func (w *smallWorld) Restored(was ID) bool {
 	return false
 }
 
+func (w *smallWorld) State(string) any { return nil }
+
 func (w *smallWorld) SetAside(stream string) (string, bool) {
 	reason, aside := w.aside[stream]
 	return reason, aside

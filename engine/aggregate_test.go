@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -67,8 +68,25 @@ func TestAnAggregateIsOneRowInTheFoldsAndOneInTheDeciders(t *testing.T) {
 	require.Empty(t, written)
 
 	require.NoError(t, e.Snapshot())
+	before := e
 	e = open() // with the count from the snapshot
 	require.Positive(t, e.Resumed())
+	afresh, err := engine.Open(context.Background(), engine.Config{Log: y.log, Clock: y.clock, Server: domain.ID{15: 8}, Rules: rules})
+	require.NoError(t, err)
+	require.NoError(t, before.CatchUp(context.Background()))
+	require.NoError(t, afresh.CatchUp(context.Background()))
+	for _, other := range []*engine.Engine{before, afresh} {
+		e.Read(func(v *projections.View) {
+			other.Read(func(w *projections.View) {
+				v.Touched()
+				w.Touched()
+				require.True(t, reflect.DeepEqual(v, w), "views of equal logs are equal, whatever rows they have")
+			})
+		})
+	}
+	e.Read(func(v *projections.View) {
+		require.Equal(t, enablingsOf(v), v.World().State("enablings"), "commands see it too")
+	})
 	do(domain.SetMachineEnabled{Name: "m1"})
 	do(domain.SetMachineEnabled{Name: "m1", Enabled: true})
 	written, err = e.React(context.Background())

@@ -9,7 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/projections/projectionstest"
 )
 
 // TestCommandIDsNeverChange holds the ids of some commands' first events. If one changes, a command that is sent again after an
@@ -45,10 +47,33 @@ func TestAnotherSenderIDOrCommandIsAnotherID(t *testing.T) {
 }
 
 func TestACommandThatWasSentBeforeAnUpgradeIsRecognisedByItsKey(t *testing.T) {
-	before := projections.Receipt{First: domain.ID{1}, Position: 7}
-	result, err := repeated(before, domain.ID{2}, 9)
-	require.NoError(t, err)
-	require.True(t, result.Repeat)
-	_, err = repeated(before, domain.ID{2}, 5)
-	require.ErrorContains(t, err, "was used for another command")
+	create := domain.CreateRelease{Project: "shop", Version: "1.0"}
+	by := func(version int, signed bool, position eventlog.Position, stream string) projections.Receipt {
+		return projections.Receipt{First: domain.ID{byte(version)}, Type: "release.created/v1", Stream: stream, Signed: signed, Position: position}
+	}
+	for _, c := range []struct {
+		receipt projections.Receipt
+		command domain.Command
+		repeat  bool
+	}{
+		{by(1, false, 7, "project/shop"), create, true},
+		{by(1, true, 7, "project/shop"), create, true},   // of a project with a variable named actor
+		{by(1, false, 11, "project/shop"), create, true}, // that server was about to write when the newer one started
+		{by(2, true, 11, "project/shop"), create, false},
+		{by(1, false, 7, "project/other"), create, false},
+		{by(1, false, 7, "project/shop"), domain.DeleteProject{Name: "shop"}, false},
+		{by(1, false, 7, "project/shop"), domain.DeleteProject{Name: "gone"}, false},
+	} {
+		h := projectionstest.New(t)
+		h.Add(domain.ProjectStream("shop"), domain.ProjectDefined{Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: "true"}}}})
+		h.Fence.Raised = 9
+		result, err := repeated(h.View, c.receipt, domain.ID{9}, c.command)
+		require.Equal(t, c.repeat, result.Repeat, "%+v", c)
+		if !c.repeat {
+			require.ErrorContains(t, err, "was used for another command")
+		}
+		h.Fence.Raised = 0 // no earlier version has ever written
+		_, err = repeated(h.View, c.receipt, domain.ID{9}, c.command)
+		require.ErrorContains(t, err, "was used for another command")
+	}
 }

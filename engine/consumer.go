@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -45,18 +46,18 @@ type cursor struct {
 const takeOverEvery = time.Second
 
 // Consume runs a consumer until ctx ends or something fails: the log, the store, or Handle. A consumer that has no cursor yet
-// begins with what happens from now on.
+// begins with what happens from now on. A server that must not decide, see Stopped, leaves the work to others.
 func (e *Engine) Consume(ctx context.Context, store eventlog.Store, c Consumer) error {
+	var seen holder
 	for {
-		at, mine, err := e.takeCursor(ctx, store, c)
-		if err != nil {
-			return fmt.Errorf("consumer %s: %w", c.Name, err)
-		}
-		if mine {
-			if err := e.consume(ctx, store, c, at); !errors.Is(err, errTakenOver) {
+		if e.Stopped() == nil {
+			err := e.consumeIfFree(ctx, store, c, &seen)
+			if err != nil && !errors.Is(err, errTakenOver) && !errors.Is(err, errLeft) {
 				return fmt.Errorf("consumer %s: %w", c.Name, err)
 			}
-			e.log.Warn("another server has taken a consumer over", zap.String("consumer", c.Name))
+			if err != nil {
+				e.log.Warn("a consumer is left to another server", zap.String("consumer", c.Name), zap.Error(err))
+			}
 		}
 		if err := sleep(ctx, takeOverEvery); err != nil {
 			return err
@@ -64,8 +65,32 @@ func (e *Engine) Consume(ctx context.Context, store eventlog.Store, c Consumer) 
 	}
 }
 
+// consumeIfFree handles pages, unless another server does.
+func (e *Engine) consumeIfFree(ctx context.Context, store eventlog.Store, c Consumer, seen *holder) error {
+	at, mine, err := e.takeCursor(ctx, store, c, seen)
+	if err != nil || !mine {
+		return err
+	}
+	return e.consume(ctx, store, c, at)
+}
+
+// holder is the server that was last seen to do a consumer's work, and since when. The lease of a server that started a moment
+// ago may not have been read yet: such a server is gone only if leases were read since.
+type holder struct {
+	server domain.ID
+	since  time.Duration
+}
+
+// gone says whether the server that does the work is gone.
+func (h *holder) gone(e *Engine, server domain.ID) bool {
+	if server != h.server {
+		*h = holder{server, e.cfg.Clock.Elapsed()}
+	}
+	return e.gone(server, h.since)
+}
+
 // takeCursor makes this server the one that does the work, unless another one does.
-func (e *Engine) takeCursor(ctx context.Context, store eventlog.Store, c Consumer) (at cursor, mine bool, err error) {
+func (e *Engine) takeCursor(ctx context.Context, store eventlog.Store, c Consumer, seen *holder) (at cursor, mine bool, err error) {
 	cursors, err := store.Newest(ctx, eventlog.Cursors)
 	if err != nil {
 		return at, false, err
@@ -78,7 +103,7 @@ func (e *Engine) takeCursor(ctx context.Context, store eventlog.Store, c Consume
 	} else if at, err = e.cursorHere(ctx); err != nil {
 		return at, false, err
 	}
-	if at.Server != e.cfg.Server && !at.Server.IsZero() && !e.gone(at.Server) {
+	if at.Server != e.cfg.Server && !at.Server.IsZero() && !seen.gone(e, at.Server) {
 		return at, false, nil
 	}
 	at.Server = e.cfg.Server
@@ -100,8 +125,10 @@ func (e *Engine) cursorHere(ctx context.Context) (cursor, error) {
 	}
 }
 
-// errTakenOver means that another server has advanced a consumer's cursor.
-var errTakenOver = errors.New("another server has advanced the cursor")
+var (
+	errTakenOver = errors.New("another server has advanced the cursor")
+	errLeft      = errors.New("this server must not decide")
+)
 
 // consume handles page after page, until another server has taken over. The follower begins with the cursor's event, and so
 // notices a log that does not have it: log and cursors are restored together, from one backup.
@@ -112,6 +139,11 @@ func (e *Engine) consume(ctx context.Context, store eventlog.Store, c Consumer, 
 		page, err := f.Next(ctx)
 		if err != nil {
 			return err
+		}
+		if e.Stopped() != nil {
+			at.Server = domain.ID{} // another one need not wait until this one is gone
+			_, err := e.advance(ctx, store, c.Name, at)
+			return cmp.Or(err, errLeft)
 		}
 		if err := c.Handle(ctx, page); err != nil {
 			return err

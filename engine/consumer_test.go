@@ -49,8 +49,12 @@ type consumerServer struct {
 }
 
 func startConsumer(t *testing.T, log eventlog.Backend, n byte, c engine.Consumer) consumerServer {
+	return startConsumerBy(t, log, n, engine.CurrentRules(), c)
+}
+
+func startConsumerBy(t *testing.T, log eventlog.Backend, n byte, rules engine.Rules, c engine.Consumer) consumerServer {
 	ctx, end := context.WithCancel(t.Context())
-	e, err := engine.Open(ctx, engine.Config{Log: log, Clock: bubbleClock{time.Now()}, Server: domain.ID{15: n}})
+	e, err := engine.Open(ctx, engine.Config{Log: log, Clock: bubbleClock{time.Now()}, Server: domain.ID{15: n}, Rules: rules})
 	require.NoError(t, err)
 	require.NoError(t, e.Start(ctx))
 	require.NoError(t, e.Lease(ctx, log))
@@ -218,15 +222,65 @@ func TestAConsumerRefusesALogThatDoesNotHaveItsLastEvent(t *testing.T) {
 	end()
 	<-failed
 
-	other := until(t, y.log, 3) // and grows in another way
-	e, err := engine.Open(t.Context(), engine.Config{Log: other, Clock: y.clock, Server: domain.ID{15: 9}})
+	other := until(t, y.log, 3)                                                                       // and grows in another way
+	e, err := engine.Open(t.Context(), engine.Config{Log: other, Clock: y.clock, Server: y.Server()}) // nobody waits for it to be gone
 	require.NoError(t, err)
 	require.NoError(t, e.Start(t.Context()))
 	for i := range 9 {
 		_, err := e.Handle(t.Context(), domain.ID{}, domain.ApplyEnvironment{Name: fmt.Sprintf("new-%d", i)})
 		require.NoError(t, err)
 	}
-	y.clock.now += time.Minute // the server that had the cursor is gone
-	require.NoError(t, e.Lease(t.Context(), y.log))
 	require.ErrorIs(t, e.Consume(t.Context(), y.log, c), engine.ErrLost)
+}
+
+func TestServersThatOnlyJustStartedAreNotTakenForGone(t *testing.T) {
+	for late := 50 * time.Millisecond; late < 2*time.Second; late += 150 * time.Millisecond {
+		synctest.Test(t, func(t *testing.T) {
+			log := memory.New()
+			var got handled
+			c := engine.Consumer{Name: "test", Filter: onlyEnvironments, Handle: got.note}
+			first := startConsumer(t, log, 9, c)
+			synctest.Wait()
+			time.Sleep(500 * time.Millisecond)
+			old := startConsumer(t, log, 1, c)
+			time.Sleep(20*time.Second + late)
+			first.environments(t, 0, 5)
+			synctest.Wait()
+			first.end() // in order: it drops its lease
+			require.NoError(t, log.Drop(t.Context(), eventlog.Leases, first.Server().String()))
+			young := startConsumer(t, log, 2, c) // takes over before the old one has read its lease
+			for i := range 60 {
+				young.environments(t, 5+i, 6+i)
+				_ = old.CatchUp(t.Context())
+				time.Sleep(100 * time.Millisecond)
+			}
+			time.Sleep(20 * time.Second)
+			require.Equal(t, environmentIDs(t, log), got.ids, "each event was handled once, as no server died")
+			old.end()
+			young.end()
+		})
+	}
+}
+
+func TestAServerThatMustNotDecideLeavesItsConsumersToAnother(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log := memory.New()
+		var byOld, byNew handled
+		consumer := func(h *handled) engine.Consumer {
+			return engine.Consumer{Name: "test", Filter: onlyEnvironments, Handle: h.note}
+		}
+		old := startConsumer(t, log, 1, consumer(&byOld))
+		time.Sleep(5 * time.Second)
+		rules := engine.CurrentRules()
+		rules.Version++
+		newer := startConsumerBy(t, log, 2, rules, consumer(&byNew))
+		time.Sleep(5 * time.Second)
+		require.ErrorIs(t, old.Stopped(), engine.ErrFenced)
+		newer.environments(t, 0, 3)
+		time.Sleep(5 * time.Second)
+		require.Empty(t, byOld.ids)
+		require.Equal(t, environmentIDs(t, log), byNew.ids, "while the older server is alive")
+		old.end()
+		newer.end()
+	})
 }

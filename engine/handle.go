@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,7 +56,7 @@ func (e *Engine) HandleAsOf(ctx context.Context, came Moment, id domain.ID, comm
 		var conflict *eventlog.Conflict
 		switch {
 		case err == nil:
-			return e.done(ctx, p, appended)
+			return e.done(ctx, command, p, appended)
 		case !errors.As(err, &conflict):
 			return Result{}, err // it names the stream
 		case try == conflictTries:
@@ -74,7 +75,7 @@ func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p 
 		result = Result{Position: v.Position}
 		world, first := v.World(), commandID(e.made, id, command)
 		if receipt, ok := v.Receipt(id); ok {
-			result, err = repeated(receipt, first, v.Fence.Raised)
+			result, err = repeated(v, receipt, first, command)
 			return
 		}
 		if err = e.open(v, command, streamsOf(command, world)); err != nil {
@@ -90,14 +91,25 @@ func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p 
 	return result, p, err
 }
 
-// repeated answers a command whose sender has used its id before. What servers wrote before the decision version was raised
-// may have ids that were made in another way: there the sender's id alone says that it is the same command.
-func repeated(receipt projections.Receipt, first domain.ID, raised eventlog.Position) (Result, error) {
-	if receipt.First != first && receipt.Position > raised {
+// repeated answers a command whose sender has used its id before.
+func repeated(v *projections.View, receipt projections.Receipt, first domain.ID, command domain.Command) (Result, error) {
+	if receipt.First != first && !sentBeforeAnUpgrade(v, receipt, command) {
 		return Result{}, &domain.Rejection{Kind: domain.Conflict, Reason: "the command's id was used for another command",
 			Hint: "send each command under an id of its own"}
 	}
 	return Result{Position: receipt.Position, IDs: []domain.ID{receipt.First}, Deployment: receipt.Deployment, Repeat: true}, nil
+}
+
+// sentBeforeAnUpgrade says that a receipt may be that of this command, sent to a server of an earlier version: such a server
+// made the ids of events in another way. It may have written after the first server of this version started, what it was
+// about to write. So the receipt has to name the command's stream, and the command must not come to anything else now.
+func sentBeforeAnUpgrade(v *projections.View, receipt projections.Receipt, command domain.Command) bool {
+	world := v.World()
+	if v.Fence.Raised == 0 || receipt.Signed && receipt.Position > v.Fence.Raised || !slices.Contains(streamsOf(command, world), receipt.Stream) {
+		return false
+	}
+	facts, _ := command.Decide(world)
+	return len(facts) == 0 || domain.TypeName(facts[0]) == receipt.Type
 }
 
 // streamsOf are the streams that a command is decided on: its own, and those that it relies on.
@@ -191,7 +203,7 @@ func (e *Engine) planCommand(v *projections.View, id, first domain.ID, stream st
 }
 
 // done reads back what was appended: only what the log holds counts.
-func (e *Engine) done(ctx context.Context, p plan, appended eventlog.Appended) (Result, error) {
+func (e *Engine) done(ctx context.Context, command domain.Command, p plan, appended eventlog.Appended) (Result, error) {
 	result := Result{Position: appended.Position, Repeat: appended.Repeat}
 	for i, fact := range p.facts {
 		result.Events = append(result.Events, domain.Name(fact))
@@ -202,7 +214,17 @@ func (e *Engine) done(ctx context.Context, p plan, appended eventlog.Appended) (
 	}
 	e.log.Info("command accepted", zap.String("stream", p.stream), zap.Strings("events", result.Events),
 		zap.Stringer("position", appended.Position))
-	return result, e.WaitFor(ctx, appended.Position)
+	if err := e.WaitFor(ctx, appended.Position); err != nil {
+		return result, err
+	}
+	if relying, ok := command.(domain.Relying); ok && !appended.Repeat {
+		var void *domain.Rejection
+		e.Read(func(v *projections.View) { void = relying.Void(v.World()) })
+		if void != nil {
+			return Result{}, void
+		}
+	}
+	return result, nil
 }
 
 // pause lets others go first after a conflict.

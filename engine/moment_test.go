@@ -159,3 +159,30 @@ func TestACommandOfAnEarlierMomentIsDecidedAnewIfItsStreamMovedOn(t *testing.T) 
 	require.True(t, errors.As(err, &rejection), err)
 	require.Equal(t, domain.NotFound, rejection.Kind)
 }
+
+func TestAReleaseWhoseProjectWasReplacedMeanwhileIsNotAnsweredAsCreated(t *testing.T) {
+	log := &rival{Log: memory.New()}
+	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: &handClock{}, Server: domain.ID{15: 1}})
+	require.NoError(t, err)
+	require.NoError(t, e.Start(t.Context()))
+	other, err := engine.Open(t.Context(), engine.Config{Log: log.Log, Clock: &handClock{}, Server: domain.ID{15: 2}})
+	require.NoError(t, err)
+	do := func(c domain.Command) {
+		_, err := other.Handle(t.Context(), domain.ID{}, c)
+		require.NoError(t, err)
+	}
+	project := func(run string) domain.Command {
+		return domain.ApplyProject{Name: "shop", Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "start", Run: run}}}}
+	}
+	do(project("one"))
+	create := domain.CreateRelease{Project: "shop", Version: "1.0"}
+	log.before = func() { do(domain.DeleteProject{Name: "shop"}); do(project("two")) }
+	_, err = e.Handle(t.Context(), domain.ID{1}, create)
+	require.ErrorContains(t, err, "project shop was deleted and created again while its release 1.0 was created")
+	result, err := e.Handle(t.Context(), domain.ID{2}, create)
+	require.NoError(t, err)
+	require.Equal(t, []string{"ReleaseCreated"}, result.Events)
+	log.before = func() { do(domain.DeleteProject{Name: "shop"}) }
+	_, err = e.Handle(t.Context(), domain.ID{3}, domain.CreateRelease{Project: "shop", Version: "2.0"})
+	require.ErrorContains(t, err, "project \"shop\" does not exist")
+}

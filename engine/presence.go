@@ -144,12 +144,13 @@ func (e *Engine) Abandoned(m *projections.Machine, age time.Duration) bool {
 	return p.isReady && m.Server != e.cfg.Server && p.stale(m.Server, e.cfg.Clock.Elapsed()-age) > 0
 }
 
-// gone says whether a server has been gone for so long that others do its work.
-func (e *Engine) gone(server domain.ID) bool {
+// gone says whether a server has been gone for so long that others do its work. seen is when it showed a sign of life other
+// than its lease, on this server's clock.
+func (e *Engine) gone(server domain.ID, seen time.Duration) bool {
 	p := &e.presence
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.isReady && p.stale(server, 0) > 0
+	return p.isReady && p.stale(server, seen) > 0
 }
 
 // stale is how long a server has been gone: since its lease stood still for policies.LeaseStale, at the earliest since

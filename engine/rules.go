@@ -116,7 +116,7 @@ func (r Rules) Empty() *projections.View {
 	return v
 }
 
-// load is the view that Save wrote.
-func (r Rules) load(data []byte) (*projections.View, error) {
+// Load is the view that View.Save wrote.
+func (r Rules) Load(data []byte) (*projections.View, error) {
 	return projections.Load(data, r.Folds...)
 }

@@ -177,7 +177,7 @@ func (e *Engine) loadSnapshot() (*snapshot, *projections.View, error) {
 	case s.Decision != e.cfg.Rules.Version || s.Program != e.cfg.Program:
 		return s, nil, errOtherProgram
 	}
-	view, err := e.cfg.Rules.load(s.view)
+	view, err := e.cfg.Rules.Load(s.view)
 	return s, view, err
 }
 

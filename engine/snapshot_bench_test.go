@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"testing"
 
+	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog/memory"
-	"github.com/droverhq/drover/projections"
 )
 
 // BenchmarkSnapshot measures what a snapshot takes to be made of a view, and a view of it.
@@ -25,7 +25,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	b.Run("load/"+s.String(), func(b *testing.B) {
 		b.ReportAllocs()
 		for range b.N {
-			_, err := projections.Load(saved.Bytes())
+			_, err := engine.CurrentRules().Load(saved.Bytes())
 			f.must(err)
 		}
 	})

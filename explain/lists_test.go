@@ -14,7 +14,7 @@ import (
 
 func TestNoListIsEverNull(t *testing.T) {
 	nobody := func(domain.ID) bool { return false }
-	for _, v := range []*projections.View{projections.New(), full(t).View} {
+	for _, v := range []*projections.View{projectionstest.New(t).View, full(t).View} {
 		f := Filter{}
 		why := WhyOf(v, old, "shop", "web-01", nil, nil)
 		text, err := json.Marshal([]any{Machines(v, f), Environments(v, f), Policies(v, f), Projects(v, f), Triggers(v, f), Releases(v, f),

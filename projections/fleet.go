@@ -269,7 +269,10 @@ func (v *View) foldServer(f Fact) {
 	v.Servers[id] = &Server{ID: id, Event: f.id(), Started: f.Position, Time: f.Time, Facts: e}
 	v.Watch.starts[f.id()] = f.Position
 	if e.DecisionVersion > v.Fence.Decision {
-		v.Fence.Decision, v.Fence.Raised = e.DecisionVersion, f.Position
+		if v.Fence.Decision > 0 {
+			v.Fence.Raised = f.Position
+		}
+		v.Fence.Decision = e.DecisionVersion
 	}
 }
 

@@ -23,6 +23,10 @@ type Fold struct {
 	// Follows are kinds of streams of other rows. Follow is told their facts once the owner has folded them.
 	Follows []string
 	Follow  func(v *View, name string, f Fact)
+	// Forbids says why the row's state forbids a part to start on its machine; empty: it does not. The gate asks it after its own
+	// rows. When the answer may have changed, Apply or Follow calls View.Touch for each machine that it may have changed for. Nil
+	// forbids nothing.
+	Forbids func(v *View, part *Part, m *Machine) domain.PartReason
 	// Save returns what a snapshot holds of the row's state, to be encoded as CBOR. Load decodes that into an empty View in
 	// which the rows before this one are loaded. Both are nil for a row without a state of its own.
 	Save func(*Saving) any
@@ -56,17 +60,23 @@ func never(apply func(v *View, name string, f Fact)) func(*View, string, Fact) e
 
 // rows are the rows of a view, and which of them own and follow a kind of streams. They do not change.
 type rows struct {
-	all       []Fold
-	owner     map[string]*Fold
-	followers map[string][]*Fold
+	all        []*Fold // those of core and of the caller, as they stand there: functions are equal only to themselves
+	owner      map[string]*Fold
+	followers  map[string][]*Fold
+	forbidding []*Fold
 }
 
 // newRows panics where the rows contradict each other: that is a mistake of a program, and no log can lead to it.
 func newRows(more []Fold) *rows {
-	r := &rows{all: append(core[:len(core):len(core)], more...), owner: map[string]*Fold{}, followers: map[string][]*Fold{}}
+	r := &rows{owner: map[string]*Fold{}, followers: map[string][]*Fold{}}
+	for i := range core {
+		r.all = append(r.all, &core[i])
+	}
+	for i := range more {
+		r.all = append(r.all, &more[i])
+	}
 	names := map[string]bool{}
-	for i := range r.all {
-		row := &r.all[i]
+	for _, row := range r.all {
 		if names[row.Name] || (row.Save == nil) != (row.Load == nil) || row.New != nil && row.Save == nil {
 			panic("projections: the fold " + row.Name + " has a name that is taken, or does not save and load its state")
 		}
@@ -76,6 +86,9 @@ func newRows(more []Fold) *rows {
 				panic("projections: the folds " + r.owner[kind].Name + " and " + row.Name + " both own streams of the kind " + kind)
 			}
 			r.owner[kind] = row
+		}
+		if row.Forbids != nil {
+			r.forbidding = append(r.forbidding, row)
 		}
 		for _, kind := range row.Follows {
 			r.followers[kind] = append(r.followers[kind], row)

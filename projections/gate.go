@@ -50,6 +50,11 @@ func (v *View) firstClosed(rules []gateRule, part *Part, session domain.ID) doma
 			return rule.reason
 		}
 	}
+	for _, row := range v.rows.forbidding {
+		if reason := row.Forbids(v, part, m); reason != "" {
+			return reason
+		}
+	}
 	return ""
 }
 

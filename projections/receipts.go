@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"bytes"
 	"time"
 
 	"github.com/droverhq/drover/domain"
@@ -22,6 +23,10 @@ type Receipt struct {
 	// First is the id of the command's first event; it derives from the whole command, so
 	// another command under the same id is told from a repeat.
 	First domain.ID
+	// Type is the type of its first event, and Signed says that this event records an actor, as those of commands do since there
+	// are actors. A variable with the name actor passes for one.
+	Type   string
+	Signed bool
 	// Position is that of its last event.
 	Position eventlog.Position
 	// Deployment is the one that the command queued; the zero id if it queued none.
@@ -47,7 +52,8 @@ func (r *receipts) note(rec eventlog.Recorded, passed time.Duration) {
 	}
 	receipt, known := r.byCommand[command]
 	if !known {
-		receipt = Receipt{Stream: rec.Stream, First: domain.ID(rec.ID), at: r.now}
+		receipt = Receipt{Stream: rec.Stream, First: domain.ID(rec.ID), Type: rec.Type, at: r.now}
+		receipt.Signed = bytes.Contains(rec.Data, []byte(`"actor":`))
 		r.order = append(r.order, command)
 	}
 	receipt.Position = rec.Position

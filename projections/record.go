@@ -81,6 +81,9 @@ func (v *View) MachineOf(part *Part) *Machine {
 	return v.Machines[part.Machine]
 }
 
+// Touch says that the work of a machine may have changed.
+func (v *View) Touch(machine string) { v.touch(v.record(machine)) }
+
 func (v *View) touch(r *Record) {
 	if !r.touched {
 		r.touched = true

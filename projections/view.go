@@ -97,7 +97,8 @@ type Fence struct {
 	Type string
 	// Position is where it stands.
 	Position eventlog.Position
-	// Decision is the highest decision version of any server that started, Raised where the first server with it did.
+	// Decision is the highest decision version of any server that started. Raised is where the first server with it did; 0
+	// where no server with a lower one had started before.
 	Decision int
 	Raised   eventlog.Position
 }

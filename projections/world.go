@@ -137,6 +137,8 @@ func (w world) Gate(deployment domain.ID, machine string, session domain.ID) dom
 	return w.v.Gate(p, session)
 }
 
+func (w world) State(name string) any { return w.v.State(name) }
+
 func (w world) SetAside(stream string) (string, bool) {
 	aside := w.v.Aside[stream]
 	if aside == nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
 )
@@ -74,7 +75,7 @@ func (st *stage) strayed() []string {
 }
 
 func foldAfresh(ctx context.Context, log eventlog.Log, cut int) *projections.View {
-	v := projections.New()
+	v := engine.CurrentRules().Empty()
 	for {
 		before := v.Position
 		for rec, err := range log.ReadAll(ctx, v.Position, cut) {

@@ -37,7 +37,7 @@ type server struct {
 	*engine.Engine
 	name   string
 	clock  *serverClock
-	rules  int // the version of the rules that it decides by; 0 and 1 are those of this drover
+	rules  int // scenarios count the versions of the rules from 1, those of this drover; 0 is 1
 	starts int
 	down   bool
 	// stopped says since when the whole process stands still, as after SIGSTOP; nil while it runs.

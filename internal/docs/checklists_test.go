@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
 )
 
 // These tests hold the steps of CONTRIBUTING.md that no other test would miss.
@@ -46,7 +48,7 @@ func TestEveryEventHasAName(t *testing.T) {
 	for _, name := range domain.TypeNames() {
 		named = append(named, domain.NameOfType(name))
 	}
-	for _, event := range found(sources(t, "domain/events_*.go", false), `(?m)^func \((\w+)\) event\(\)`) {
+	for _, event := range found(sources(t, "domain/*.go", false), `(?m)^func \((\w+)\) event\(\)`) {
 		require.Containsf(t, named, event, "%s has no row in domain/codec.go", event)
 	}
 }
@@ -71,13 +73,26 @@ var wordless = map[string]string{
 func TestEveryWishHasATestADoorAndAWord(t *testing.T) {
 	tests := sources(t, "domain/*_test.go", true) + sources(t, "engine/*_test.go", true)
 	doors := sources(t, "api/*.go", false) + sources(t, "api/resource/*.go", false) + sources(t, "agents/*.go", false)
-	words := sources(t, "scenario/*.go", false)
+	words, table := sources(t, "scenario/*.go", false), sources(t, "domain/command.go", false)
 	for _, command := range found(sources(t, "domain/*.go", false), `(?m)^func \(c (\w+)\) Decide\(`) {
-		require.Containsf(t, tests, command+"{", "domain.%s is in no test of domain", command)
-		require.Containsf(t, doors, "domain."+command+"{", "nobody can send a domain.%s: give it a route in api, or send it in agents", command)
+		require.Truef(t, strings.Contains(table, "\", "+command+"{}}"), "domain.%s has no row in domain/command.go", command)
+		require.Truef(t, strings.Contains(tests, command+"{"), "domain.%s is in no test of domain", command)
+		require.Truef(t, strings.Contains(doors, "domain."+command+"{"), "nobody can send a domain.%s: give it a route in api, or send it in agents", command)
 		if wordless[command] == "" {
-			require.Containsf(t, words, "domain."+command+"{", "scenario/verbs.go has no word for domain.%s", command)
+			require.Truef(t, strings.Contains(words, "domain."+command+"{"), "scenario/verbs.go has no word for domain.%s", command)
 		}
+	}
+}
+
+func TestEveryKindOfStreamThatCommandsWriteHasARow(t *testing.T) {
+	kinds := found(sources(t, "domain/*.go", false), `(?m)^(?:const |\t)\w+Streams += "([a-z]+)"`)
+	require.Greater(t, len(kinds), 6)
+	typeName, data, err := domain.Encode(domain.MachineEnabled{})
+	require.NoError(t, err)
+	for _, kind := range kinds {
+		v := engine.CurrentRules().Empty()
+		v.Apply(eventlog.Recorded{Stream: kind + "/a-name", Position: 1, Event: eventlog.Event{Type: typeName, Data: data}})
+		require.Empty(t, v.Ignored, "no row of the fold owns streams of the kind %s: add one in engine/rules.go", kind)
 	}
 }
 

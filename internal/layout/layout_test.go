@@ -3,8 +3,10 @@ package layout_test
 import (
 	"go/parser"
 	"go/token"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -28,6 +30,14 @@ type rule struct {
 // pure is what a package that decides must not reach: no clock, no I/O, no randomness.
 var pure = []string{"net", "net/http", "os/exec", "database/sql", "math/rand", "math/rand/v2", "crypto/rand", "go.uber.org/zap"}
 
+// decides are the packages that decide from a view. A package for a new aggregate is added here and as a row of the table.
+var decides = []string{"policies", "triggers", "rollout"}
+
+// decided is what every package above the engine may reach, with more.
+func decided(more ...string) []string {
+	return slices.Concat([]string{"domain", "eventlog", "projections"}, decides, more)
+}
+
 // table is the import table. The first row whose folder a package is in counts. A folder may always
 // import what is below itself.
 var table = []rule{
@@ -41,16 +51,16 @@ var table = []rule{
 	{folder: "policies", may: []string{"domain", "projections", "eventlog"}, reason: "what becomes of machines is decided from a view alone"},
 	{folder: "triggers", may: []string{"domain", "projections", "eventlog"}, reason: "what to deploy is decided from a view alone"},
 	{folder: "rollout", may: []string{"domain", "projections", "eventlog"}, reason: "how a deployment is carried out is decided from a view alone"},
-	{folder: "engine", may: []string{"domain", "eventlog", "projections", "policies", "triggers", "rollout"},
+	{folder: "engine", may: decided(),
 		reason: "the engine is the only place that appends, and knows no door"},
-	{folder: "explain", may: []string{"domain", "eventlog", "projections", "policies", "triggers", "rollout"},
+	{folder: "explain", may: decided(),
 		reason: "what people are shown is a pure function of views and verdicts"},
-	{folder: "doctor", may: []string{"domain", "eventlog", "projections", "policies", "triggers", "rollout", "explain"},
+	{folder: "doctor", may: decided("explain"),
 		never:  []string{"net/http", "os/exec", "database/sql", "go.uber.org/zap"},
 		reason: "a finding is a pure function of a view and of vitals that others collected"},
 	{folder: "api/client", may: []string{"domain"}, reason: "a client shares the types of the wire with a server, and nothing else"},
 	{folder: "api/resource", may: []string{"domain"}, reason: "files are commands of the domain in another spelling"},
-	{folder: "api/problem", may: []string{"api/client", "api/resource", "domain", "engine", "eventlog", "projections", "policies", "triggers", "rollout"},
+	{folder: "api/problem", may: decided("api/client", "api/resource", "engine"),
 		reason: "a problem is made of errors of the domain, the engine and the log, and of no transport"},
 	{folder: "access", may: behindTheDoors("api/client", "api/resource", "api/problem", "doctor"),
 		reason: "who a caller is depends on tokens in the view, and on no route"},
@@ -62,7 +72,7 @@ var table = []rule{
 		reason: "routes ask access, query, agents and the engine, and no backend"},
 	{folder: "agent", may: []string{"api/client", "domain"}, never: []string{"database/sql"},
 		reason: "an agent speaks the protocol and knows nothing of what is decided; it must stay small"},
-	{folder: "scenario", may: []string{"domain", "eventlog", "projections", "policies", "triggers", "rollout", "engine", "explain", "api/resource"},
+	{folder: "scenario", may: decided("engine", "explain", "api/resource"),
 		never: []string{"testing"}, reason: "scenarios run the real engine on a log in memory, and are shipped"},
 	{folder: "examples", reason: "examples are files, carried along for the demo"},
 	{folder: "cmd", may: []string{"internal", ""}, reason: "main is one call"},
@@ -85,7 +95,7 @@ const huma = "github.com/danielgtaylor/huma/v2"
 
 // behindTheDoors are the folders that whatever serves callers may reach, with more.
 func behindTheDoors(more ...string) []string {
-	return append([]string{"engine", "explain", "domain", "eventlog", "projections", "policies", "triggers", "rollout"}, more...)
+	return decided(append([]string{"engine", "explain"}, more...)...)
 }
 
 type listed struct {
@@ -179,6 +189,23 @@ func (r rule) allows(path, own string) bool {
 		}
 		return within(own, folder)
 	})
+}
+
+// TestViewsAreMadeByRulesAlone: a view without the rows of the engine folds another log than the servers do.
+func TestViewsAreMadeByRulesAlone(t *testing.T) {
+	made := regexp.MustCompile(`\bprojections\.(New|Load)\(`)
+	for _, p := range packages(t) {
+		if within(p.path, "projections") || p.path == "engine" {
+			continue
+		}
+		files, err := filepath.Glob(filepath.Join(p.folder, "*.go"))
+		require.NoError(t, err)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			require.NoError(t, err)
+			require.False(t, made.Match(text), "%s makes a view: use engine.Rules", file)
+		}
+	}
 }
 
 func within(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }

@@ -28,9 +28,9 @@ type History struct {
 	ages      projections.Ages
 }
 
-// New returns an empty history.
-func New(t testing.TB) *History {
-	return &History{View: projections.New(), t: t, revisions: map[string]eventlog.Revision{}}
+// New returns an empty history that is folded by the rows of every view and these.
+func New(t testing.TB, more ...projections.Fold) *History {
+	return &History{View: projections.New(more...), t: t, revisions: map[string]eventlog.Revision{}}
 }
 
 // ID is the id of the event at a position.

@@ -23,7 +23,7 @@ type server struct {
 	offset   time.Duration
 	standing *time.Time
 	down     bool
-	// rules is the version of the rules that it decides by; 0 and 1 are those of this drover.
+	// rules is the version of the rules that it decides by. They are counted from 1, those of this drover; 0 is 1.
 	rules int
 	// pass is the tick in whose middle it is, nil for none; done says after which step.
 	pass *engine.Pass

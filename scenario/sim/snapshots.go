@@ -3,8 +3,6 @@ package sim
 import (
 	"bytes"
 	"reflect"
-
-	"github.com/droverhq/drover/projections"
 )
 
 // shelf keeps a server's snapshot over its restarts.
@@ -31,7 +29,7 @@ func (p *plant) picture(s *server) {
 		p.breaks("law 19: a snapshot is the fold", "the view of server %s cannot be saved: %v", s.name, err)
 		return
 	}
-	loaded, err := projections.Load(data.Bytes())
+	loaded, err := p.rulesOf(s).Load(data.Bytes())
 	if err != nil {
 		p.breaks("law 19: a snapshot is the fold", "the view of server %s cannot be loaded: %v", s.name, err)
 		return

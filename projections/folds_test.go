@@ -1,0 +1,54 @@
+package projections_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/projections/projectionstest"
+)
+
+// calm is an aggregate of these tests: while there is a policy with the name calm, nothing may start.
+var calm = projections.Fold{Name: "calm", Follows: []string{domain.PolicyStreams},
+	New: func() any { return new(bool) },
+	Follow: func(v *projections.View, name string, f projections.Fact) {
+		if name != "calm" {
+			return
+		}
+		_, *isCalm(v) = f.Event.(domain.PolicyDefined)
+		for machine := range v.Machines {
+			v.Touch(machine)
+		}
+	},
+	Forbids: func(v *projections.View, _ *projections.Part, _ *projections.Machine) domain.PartReason {
+		if *isCalm(v) {
+			return "calm"
+		}
+		return ""
+	},
+	Save: func(s *projections.Saving) any { return isCalm(s.View) },
+	Load: func(l *projections.Loading) { l.Decode(isCalm(l.View)) },
+}
+
+func isCalm(v *projections.View) *bool { return v.State("calm").(*bool) }
+
+func TestARowCanForbidWhatTheGateAllowsAndSaysWhoseWorkThatChanges(t *testing.T) {
+	h := projectionstest.New(t, calm)
+	h.Shop(domain.ProjectSettings{Steps: []domain.Step{{Name: "start", Run: "true"}}})
+	h.Join("web-01")
+	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0",
+		Machines: []domain.DeploymentMachine{{Name: "web-01"}}})
+	part, session := h.Deployments[d].Parts["web-01"], h.Machines["web-01"].Session
+	require.Empty(t, h.GateOnceReleased(part, session))
+	h.Touched()
+
+	h.Add("policy/calm", domain.PolicyDefined{})
+	require.EqualValues(t, "calm", h.GateOnceReleased(part, session))
+	require.Equal(t, "web-01", h.Touched()[0].Name)
+
+	h.Add("policy/calm", domain.PolicyDeleted{})
+	require.Empty(t, h.GateOnceReleased(part, session))
+	require.Equal(t, "web-01", h.Touched()[0].Name)
+}
