@@ -11,17 +11,17 @@ import (
 )
 
 // consistent checks the indexes of the view, and that a saved copy equals it.
-func (b *fleet) consistent(t *testing.T) {
+func (f *fleet) consistent(t *testing.T) {
 	t.Helper()
-	require.Empty(t, b.Inconsistencies())
-	b.Touched()
+	require.Empty(t, f.Inconsistencies())
+	f.Touched()
 	var data bytes.Buffer
-	require.NoError(t, b.Save(&data))
+	require.NoError(t, f.Save(&data))
 	loaded, err := projections.Load(data.Bytes())
 	require.NoError(t, err)
 	loaded.Touched()
 	require.Empty(t, loaded.Inconsistencies())
-	require.Equal(t, b.View, loaded)
+	require.Equal(t, f.View, loaded)
 }
 
 func TestOpenPartOfADeletedMachineBlocksTheNextMachineOfThatName(t *testing.T) {
