@@ -27,8 +27,23 @@ func sampleSettings() ProjectSettings {
 		Steps: []Step{{Name: "install", Run: "set -e\n./install.sh \"$PORT\"\n", Folder: "/srv/shop", Timeout: Duration(10 * time.Minute), Retries: 2}}}
 }
 
-// samples is one event of each type with every field set, as the newest version is written.
+// samples is one event of each type with every field set, as the newest version is written: one of chosen, else one with made-up
+// values.
 func samples() []Event {
+	all := chosen()
+	for _, k := range kinds {
+		ofType := func(e Event) bool { return reflect.TypeOf(e) == reflect.TypeOf(k.zero) }
+		if k.upcast == nil && !slices.ContainsFunc(all, ofType) {
+			v := reflect.New(reflect.TypeOf(k.zero)).Elem()
+			fill(v)
+			all = append(all, v.Interface().(Event))
+		}
+	}
+	return all
+}
+
+// chosen are events whose values are as in a log of today.
+func chosen() []Event {
 	settings, policy := sampleSettings(), PolicySettings{OfflineAfter: Duration(30 * time.Second), LostAfter: Duration(10 * time.Minute),
 		HealthCheck: &HealthCheck{Every: Duration(time.Minute), Timeout: Duration(30 * time.Second), Script: "./healthy.sh\n"},
 		CleanUp:     &CleanUp{After: Duration(24 * time.Hour), MaxShare: 20}}
