@@ -2,6 +2,7 @@ package explain
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -228,14 +229,14 @@ func ServersTable(list []Server) Table {
 	})
 }
 
-// TokensTable is `token list`.
+// TokensTable is `token list`. A person without a readable name is shown by id.
 func TokensTable(list []Token) Table {
-	return table("ID KIND USES UNTIL ENVIRONMENTS ROLES REVOKED", list, func(t Token) []string {
+	return table("ID KIND PERSON USES UNTIL ENVIRONMENTS ROLES REVOKED", list, func(t Token) []string {
 		uses := "-"
 		if t.Kind == "join" {
 			uses = fmt.Sprintf("%d of %s", t.Used, yes(t.Uses == 0, "any", fmt.Sprint(t.Uses)))
 		}
-		return []string{t.ID, t.Kind, uses, instant(t.Until), joined(t.Environments), joined(t.Roles), yes(t.Revoked, "yes", "no")}
+		return []string{t.ID, t.Kind, dash(cmp.Or(t.PersonName, t.Person)), uses, instant(t.Until), joined(t.Environments), joined(t.Roles), yes(t.Revoked, "yes", "no")}
 	})
 }
 
