@@ -18,7 +18,7 @@ type Table struct {
 // Unlimited as the width of a table aligns its columns and cuts nothing.
 const Unlimited = -1
 
-// Write writes the table: width 0 is no limit and tabs between the cells, for programs; Unlimited aligns the
+// Write writes the table: width use 1 or more, or 0 for no limit and tabs between the cells, for programs; Unlimited aligns the
 // columns; any other width also cuts each line to it.
 func (t Table) Write(w io.Writer, width int) error {
 	out := bufio.NewWriter(w)
