@@ -70,7 +70,7 @@ func (c Config) check() (Config, error) {
 func webSocketURL(server string) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(server))
 	if err != nil || u.Host == "" {
-		return "", fmt.Errorf("server %.160q is no URL; write it like https://drover.example.com:7070", server)
+		return "", fmt.Errorf("invalid server URL %.160q: write it like https://drover.example.com:7070", server)
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return "", fmt.Errorf("server %.160q: leave out what is not scheme, host, port or path", u.Redacted())

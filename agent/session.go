@@ -274,7 +274,7 @@ func (s *session) arrived(a arrival) {
 // refuse takes a final refusal: what runs may come to the end of its step, then the agent ends.
 func (s *session) refuse(err error) {
 	s.refused, s.stopping, s.queue = err, true, nil
-	s.log.Error("refused for ever", zap.Error(err))
+	s.log.Error("permanently refused", zap.Error(err))
 	s.stopAfterStep()
 }
 

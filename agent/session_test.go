@@ -161,7 +161,7 @@ func TestWhatIsWrongWithTheConfigurationIsSaidAtOnce(t *testing.T) {
 		sentence string
 	}{
 		"no server":        {func(c *agent.Config) { c.Servers = nil }, "no server to connect to; name one with --server URL"},
-		"no URL":           {func(c *agent.Config) { c.Servers = []string{"drover:7070"} }, `server "drover:7070" is no URL; write it like https://drover.example.com:7070`},
+		"no URL":           {func(c *agent.Config) { c.Servers = []string{"drover:7070"} }, `invalid server URL "drover:7070": write it like https://drover.example.com:7070`},
 		"not HTTP":         {func(c *agent.Config) { c.Servers = []string{"ftp://drover"} }, `server "ftp://drover": drover speaks http and https, not ftp`},
 		"a password":       {func(c *agent.Config) { c.Servers = []string{"http://me:secret@drover"} }, `server "http://me:xxxxx@drover": leave out what is not scheme, host, port or path`},
 		"no name":          {func(c *agent.Config) { c.Name = "" }, "the machine has no name; give it one with --name NAME"},

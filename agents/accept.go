@@ -20,7 +20,7 @@ import (
 // nothing was answered.
 func (h *Hub) Accept(w http.ResponseWriter, r *http.Request) error {
 	if !h.gate.Enter() {
-		return problem.Unavailable("this server is about to stop")
+		return problem.Unavailable("this server is shutting down")
 	}
 	conn, err := websocket.Accept(lean{w}, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
 	if err != nil {

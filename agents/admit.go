@@ -333,13 +333,13 @@ func (h *Hub) compare(ctx context.Context, j joiner, remembered *client.Memory) 
 	}
 	log, err := uuid.Parse(remembered.Log)
 	if err != nil {
-		return problem.Invalid("memory of log %.80q: it is no UUID", remembered.Log)
+		return problem.Invalid("invalid log %.80q in the memory: use a UUID", remembered.Log)
 	}
 	made, _ := uuid.Parse(remembered.Made) // none: it may be of this log
 	m := engine.Memory{Log: log, Made: made, Revision: eventlog.Revision(max(remembered.Revision, 0)), Came: j.came}
 	if remembered.Event != "" {
 		if m.Event, err = domain.ParseID(remembered.Event); err != nil {
-			return problem.Invalid("memory of event %.80q: it is no UUID", remembered.Event)
+			return problem.Invalid("invalid event %.80q in the memory: use a UUID", remembered.Event)
 		}
 	}
 	if m.Successes, err = remembers("success", remembered.Successes); err != nil {
@@ -357,7 +357,7 @@ func remembers(what string, texts map[string]string) (map[string]domain.ID, erro
 	for project, text := range texts {
 		id, err := domain.ParseID(text)
 		if err != nil {
-			return nil, problem.Invalid("memory of %s %.80q: it is no UUID", what, text)
+			return nil, problem.Invalid("invalid %s %.80q in the memory: use a UUID", what, text)
 		}
 		found[project] = id
 	}

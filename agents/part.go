@@ -127,7 +127,7 @@ func (h *Hub) takeOutput(ctx context.Context, id domain.ID, machine string, inst
 		return problem.Conflict("machine %s has not claimed a part of deployment %s", machine, id).
 			WithHint("claim it first")
 	case sequence < 1 || sequence > maxSequence:
-		return problem.Invalid("sequence is %d", sequence).
+		return problem.Invalid("invalid sequence %d", sequence).
 			WithHint("count the pieces of a part from 1, at most %d", maxSequence)
 	case len(data) > eventlog.MaxChunkBytes:
 		return problem.Invalid("the piece of output is %d bytes", len(data)).

@@ -21,7 +21,7 @@ func TestALogThatIsNoFileSaysWithWhatItIsBackedUp(t *testing.T) {
 	admin := y.as(y.token(domain.TokenSettings{Scope: domain.AdminScope}))
 	err := admin.Download(t.Context(), "/log/backup", &out)
 	require.Equal(t, client.Invalid, client.KindOf(err))
-	require.ErrorContains(t, err, "the log of this server is no file")
+	require.ErrorContains(t, err, "the log of this server is not a file")
 	require.ErrorContains(t, err, "use the database's own tools")
 	require.Zero(t, out.Len())
 	reader := y.as(y.token(domain.TokenSettings{Scope: domain.ReadScope}))

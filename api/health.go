@@ -42,7 +42,7 @@ func (a *API) outside(path, summary, open string, serve http.HandlerFunc) {
 func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
 	var against []string
 	if a.gate.IsClosed() {
-		against = append(against, "this server is about to stop")
+		against = append(against, "this server is shutting down")
 	}
 	against = append(against, a.cfg.Queries.Against()...)
 	if len(against) > 0 {

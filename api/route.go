@@ -208,7 +208,7 @@ func commandID(key string) (domain.ID, error) {
 	}
 	id, err := uuid.Parse(key)
 	if err != nil || id == uuid.Nil {
-		return domain.ID{}, problem.Invalid("%s %.60q is no UUID", client.KeyHeader, key).
+		return domain.ID{}, problem.Invalid("invalid %s %.60q", client.KeyHeader, key).
 			WithHint("send a new UUID with each write, and the same one when the write is repeated")
 	}
 	return domain.ID(id), nil

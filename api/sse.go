@@ -34,7 +34,7 @@ type sse struct {
 // when the server drains. A reader that has received no message yet resumes at the id at; empty: from the beginning.
 func (a *API) stream(at string, run func(context.Context, *sse) error) (*huma.StreamResponse, error) {
 	if !a.gate.Enter() {
-		return nil, problem.Unavailable("this server is about to stop").WithHint("ask another, or this one later")
+		return nil, problem.Unavailable("this server is shutting down").WithHint("ask another, or this one later")
 	}
 	select {
 	case a.streams <- struct{}{}:

@@ -401,7 +401,7 @@ func tokens(v *projections.View, _ projections.Age, s Vitals) (found []Finding) 
 		switch {
 		case t.Revoked || until != nil && !s.Now.Before(*until):
 		case t.Settings.Join && t.Settings.Uses == 0 && (until == nil || until.Sub(s.Now) > joinLong):
-			long := "for ever"
+			long := "and never expires"
 			if until != nil {
 				long = "for another " + span(until.Sub(s.Now))
 			}

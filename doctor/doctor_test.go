@@ -154,7 +154,7 @@ func TestWhatIsWrongInTheLogIsToldWithWhatToDo(t *testing.T) {
 		}, "machines", "bad: 1 machine is behind with project shop for up to 30 days: retries-exhausted (web-01)."},
 		"a join token without bounds": {func(l *ledger) {
 			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}})
-		}, "tokens", "warn: join token 0123456789ab lets any number of agents join, for ever → drover token revoke 0123456789ab"},
+		}, "tokens", "warn: join token 0123456789ab lets any number of agents join, and never expires → drover token revoke 0123456789ab"},
 		"a token that expires": {func(l *ledger) {
 			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.DeployScope, Until: &expires}})
 		}, "tokens", "warn: token 0123456789ab with the scope deploy expires in 5h → drover token create --scope deploy"},

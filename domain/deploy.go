@@ -166,8 +166,10 @@ func (c Deploy) checkMachines(w World, p *Project) *Rejection {
 		return invalid("machines are both named and excluded").hint("use --machine or --exclude")
 	case len(c.Machines) > MaxNamedMachines || len(c.Exclude) > MaxNamedMachines:
 		return invalid("more than %d machines are named", MaxNamedMachines).hint("deploy environment-wide, or in several steps")
-	case c.MaxParallel != nil && *c.MaxParallel < 0, c.StopAfterFailures != nil && *c.StopAfterFailures < 0:
-		return invalid("a bound is negative").hint("0 is no bound")
+	case c.MaxParallel != nil && *c.MaxParallel < 0:
+		return invalid("invalid maxParallel %d", *c.MaxParallel).hint("use 1 or more, or 0 for no limit")
+	case c.StopAfterFailures != nil && *c.StopAfterFailures < 0:
+		return invalid("invalid stopAfterFailures %d", *c.StopAfterFailures).hint("use 1 or more, or 0 for never")
 	}
 	for _, name := range slices.Concat(c.Machines, c.Exclude) {
 		m := w.Machine(name)

@@ -164,7 +164,7 @@ func TestADeploymentOfWhatIsNotThereIsRefused(t *testing.T) {
 		"a machine without the role":      {func(d *Deploy) { d.Machines = []string{"db-01"} }, Conflict, "db-01 has none of the roles [web]"},
 		"machines named and excluded":     {func(d *Deploy) { d.Machines, d.Exclude = []string{"web-01"}, []string{"web-02"} }, Invalid, "both named and excluded"},
 		"501 machines":                    {func(d *Deploy) { d.Machines = make([]string, 501) }, Invalid, "more than 500"},
-		"a negative bound":                {func(d *Deploy) { d.MaxParallel = &minus }, Invalid, "negative"},
+		"a negative bound":                {func(d *Deploy) { d.MaxParallel = &minus }, Invalid, "invalid maxParallel"},
 		"a reason of 501 bytes":           {func(d *Deploy) { d.Reason = strings.Repeat("x", 501) }, Invalid, "501 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {

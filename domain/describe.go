@@ -17,7 +17,7 @@ type Description struct {
 	Subject Subject
 	// Details is the event in a few words, to follow its name: "web-01 in production".
 	Details string
-	// Sentence is the event as one sentence without a full stop and without who asked: "added to production, roles none".
+	// Sentence is the event as one sentence without a full stop and without who asked: "machine web-01 enabled".
 	Sentence string
 	// Origin is who asked; empty where nobody did.
 	Origin Origin
@@ -180,9 +180,10 @@ func (r PartReason) Words() string {
 	return string(r)
 }
 
-// EndWords says how a part ended; late says that its result came after it had been given up.
-func (e PartEnded) EndWords(deployment ID, late bool) string {
-	text := fmt.Sprintf("part of deployment %s %s", deployment.Short(), e.State)
+// EndWords says how a part ended. part is the subject of the sentence; late says that the result came after the part had
+// been given up.
+func (e PartEnded) EndWords(part string, late bool) string {
+	text := fmt.Sprintf("%s %s", part, e.State)
 	if e.Reason != "" {
 		text += ": " + e.Reason.Words()
 	}

@@ -6,59 +6,69 @@ import (
 	"strings"
 )
 
-// The words of each event, in the order of the codec's table.
+// The words of each event, in the order of the codec's table. A sentence names its subject: lists of events show it alone.
+
+// machineWords is the machine that an event is about, as the subject of a sentence.
+func machineWords(d *Description) string { return "machine " + d.Subject.Machine }
+
+// partSubject is the part that an event is about, as the subject of a sentence.
+func partSubject(d *Description) string {
+	return fmt.Sprintf("part of deployment %s on %s", d.Subject.Deployment.Short(), machineWords(d))
+}
 
 func sayMachineAdded(e MachineAdded, d *Description) {
 	d.Origin, d.Subject.Environment = e.Origin, e.Environment
 	d.Details += settingsWords(e.Environment, e.Roles, e.Policy)
-	d.Sentence = fmt.Sprintf("added to %s, roles %s", e.Environment, Listed(e.Roles))
+	d.Sentence = fmt.Sprintf("%s added to %s, roles %s", machineWords(d), e.Environment, Listed(e.Roles))
 }
 
 func sayMachineChanged(e MachineChanged, d *Description) {
 	d.Origin, d.Subject.Environment = e.Origin, e.Environment
 	d.Details += settingsWords(e.Environment, e.Roles, e.Policy)
-	d.Sentence = fmt.Sprintf("now in %s, roles %s, policy %s", e.Environment, Listed(e.Roles), cmp.Or(e.Policy, DefaultPolicy))
+	d.Sentence = fmt.Sprintf("%s changed: now in %s, roles %s, policy %s",
+		machineWords(d), e.Environment, Listed(e.Roles), cmp.Or(e.Policy, DefaultPolicy))
 }
 
 func sayMachineEnabled(e MachineEnabled, d *Description) {
-	d.Origin, d.Sentence = e.Origin, "enabled"
+	d.Origin, d.Sentence = e.Origin, machineWords(d)+" enabled"
 }
 
 func sayMachineDisabled(e MachineDisabled, d *Description) {
-	d.Origin, d.Sentence = e.Origin, "disabled"
+	d.Origin, d.Sentence = e.Origin, machineWords(d)+" disabled"
 }
 
 func sayMachineCameOnline(e MachineCameOnline, d *Description) {
-	d.Sentence = fmt.Sprintf("came online, instance %s, session %s", e.Instance.Short(), e.Session.Short())
+	d.Sentence = fmt.Sprintf("%s came online, instance %s, session %s", machineWords(d), e.Instance.Short(), e.Session.Short())
 }
 
 func sayMachineWentOffline(e MachineWentOffline, d *Description) {
 	d.Details += InBrackets(e.Reason)
-	d.Sentence = "went offline: " + cmp.Or(offlineWords[e.Reason], e.Reason)
+	d.Sentence = machineWords(d) + " went offline: " + cmp.Or(offlineWords[e.Reason], e.Reason)
 }
 
 func sayAgentConnected(e AgentConnected, d *Description) {
-	d.Sentence = fmt.Sprintf("its agent connected to server %s, session %s", e.Server.Short(), e.Session.Short())
+	d.Sentence = fmt.Sprintf("agent of %s connected to server %s, session %s", machineWords(d), e.Server.Short(), e.Session.Short())
 }
 
 func sayMachineHealthChanged(e MachineHealthChanged, d *Description) {
 	d.Details += " " + string(e.Status)
-	d.Sentence = fmt.Sprintf("became %s%s", e.Status, InBrackets(e.Detail))
+	d.Sentence = fmt.Sprintf("%s became %s%s", machineWords(d), e.Status, InBrackets(e.Detail))
 }
 
 func sayMachineDeleted(e MachineDeleted, d *Description) {
 	d.Origin = e.Origin
 	d.Details += InBrackets(e.Reason)
-	d.Sentence = "deleted" + InBrackets(e.Reason)
+	d.Sentence = machineWords(d) + " deleted" + InBrackets(e.Reason)
 }
 
 func sayMachineCleanUpHeld(e MachineCleanUpHeld, d *Description) {
 	d.Details += fmt.Sprintf(" (%d of %d absent)", e.Absent, e.Machines)
-	d.Sentence = fmt.Sprintf("not cleaned up: %d of %d machines of its environment are absent at once", e.Absent, e.Machines)
+	d.Sentence = fmt.Sprintf("%s not cleaned up: %d of %d machines of its environment are absent at once",
+		machineWords(d), e.Absent, e.Machines)
 }
 
 func sayProjectDefined(e ProjectDefined, d *Description) {
-	d.Origin, d.Sentence = e.Origin, "settings of the project"
+	d.Origin, d.Sentence = e.Origin, "project defined"
 }
 
 func sayProjectEnabled(e ProjectEnabled, d *Description) {
@@ -75,7 +85,7 @@ func sayProjectDeleted(e ProjectDeleted, d *Description) {
 
 func sayTriggerDefined(e TriggerDefined, d *Description) {
 	d.Origin, d.Details = e.Origin, d.Details+"/"+e.Trigger
-	d.Sentence = fmt.Sprintf("settings of trigger %s", e.Trigger)
+	d.Sentence = fmt.Sprintf("trigger %s defined", e.Trigger)
 }
 
 func sayTriggerEnabled(e TriggerEnabled, d *Description) {
@@ -141,36 +151,36 @@ func sayDeploymentEnded(e DeploymentEnded, d *Description) {
 func sayPinSet(e PinSet, d *Description) {
 	d.Origin, d.Subject.Environment, d.Subject.Release = e.Origin, e.Environment, e.Release
 	d.Details += " " + e.Release + " in " + e.Environment
-	d.Sentence = fmt.Sprintf("%s pinned to %s%s%s", e.Environment, e.Release, untilWords(e.Until), InBrackets(e.Reason))
+	d.Sentence = fmt.Sprintf("environment %s pinned to %s%s%s", e.Environment, e.Release, untilWords(e.Until), InBrackets(e.Reason))
 }
 
 func sayPinLifted(e PinLifted, d *Description) {
 	d.Origin, d.Subject.Environment = e.Origin, e.Environment
 	d.Details += " in " + e.Environment + InBrackets(e.Reason)
-	d.Sentence = fmt.Sprintf("pin of %s %s", e.Environment, e.Reason)
+	d.Sentence = fmt.Sprintf("pin of environment %s %s", e.Environment, e.Reason)
 }
 
 func sayHoldSet(e HoldSet, d *Description) {
 	d.Origin, d.Subject.Machine, d.Subject.Release = e.Origin, e.Machine, e.Release
 	d.Details += " on " + e.Machine
-	d.Sentence = fmt.Sprintf("held at %s%s%s", cmp.Or(e.Release, "what it has"), untilWords(e.Until), InBrackets(e.Reason))
+	d.Sentence = fmt.Sprintf("%s held at %s%s%s", machineWords(d), cmp.Or(e.Release, "what it has"), untilWords(e.Until), InBrackets(e.Reason))
 }
 
 func sayHoldLifted(e HoldLifted, d *Description) {
 	d.Origin, d.Subject.Machine = e.Origin, e.Machine
 	d.Details += " on " + e.Machine + InBrackets(e.Reason)
-	d.Sentence = "hold " + e.Reason
+	d.Sentence = fmt.Sprintf("hold of %s %s", machineWords(d), e.Reason)
 }
 
 func sayPartClaimed(e PartClaimed, d *Description) {
 	d.Subject.Project = e.Project
-	d.Sentence = fmt.Sprintf("part of deployment %s claimed", d.Subject.Deployment.Short())
+	d.Sentence = partSubject(d) + " claimed"
 }
 
 func sayPartEnded(e PartEnded, d *Description) {
 	d.Subject.Project = e.Project
 	d.Details += " " + string(e.State) + InBrackets(string(e.Reason))
-	d.Sentence = e.EndWords(d.Subject.Deployment, e.Reason == LateReportOfResult)
+	d.Sentence = e.EndWords(partSubject(d), e.Reason == LateReportOfResult)
 }
 
 func sayEnvironmentDefined(e EnvironmentDefined, d *Description) {
@@ -182,7 +192,7 @@ func sayEnvironmentDeleted(e EnvironmentDeleted, d *Description) {
 }
 
 func sayPolicyDefined(e PolicyDefined, d *Description) {
-	d.Origin, d.Sentence = e.Origin, "settings of the machine policy"
+	d.Origin, d.Sentence = e.Origin, "machine policy defined"
 }
 
 func sayPolicyDeleted(e PolicyDeleted, d *Description) {
@@ -194,12 +204,16 @@ func sayTokenCreated(e TokenCreated, d *Description) {
 	if e.Settings.Join {
 		kind = "join token"
 	}
-	d.Origin, d.Sentence = e.Origin, kind+" created"+untilWords(e.Settings.Until)
+	valid := untilWords(e.Settings.Until)
+	if valid != "" {
+		valid = ", valid" + valid
+	}
+	d.Origin, d.Sentence = e.Origin, kind+" created"+valid
 }
 
 func sayTokenUsed(e TokenUsed, d *Description) {
 	d.Subject.Machine = e.Machine
-	d.Sentence = fmt.Sprintf("used by machine %s, instance %s", e.Machine, e.Instance.Short())
+	d.Sentence = fmt.Sprintf("token used by %s, instance %s", machineWords(d), e.Instance.Short())
 }
 
 func sayTokenRevoked(e TokenRevoked, d *Description) {
@@ -217,7 +231,7 @@ func sayWatchPassed(e WatchPassed, d *Description) {
 
 func sayStreamCleared(e StreamCleared, d *Description) {
 	d.Origin, d.Details = e.Origin, e.Stream
-	d.Sentence = fmt.Sprintf("stream %s goes on without the event that could not be folded", e.Stream)
+	d.Sentence = fmt.Sprintf("stream %s cleared: it continues without the event that could not be folded", e.Stream)
 }
 
 func sayLogRestored(e LogRestored, d *Description) {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -30,6 +31,34 @@ func TestEveryEventIsToldInASentence(t *testing.T) {
 		require.NotContains(t, d.Sentence, "%!", d.Name)
 		require.NotContains(t, d.Details, "%!", d.Name)
 		require.NotEmpty(t, d.Subject.Kind, d.Name)
+	}
+}
+
+func TestTheSentenceOfAnEventNamesItsSubject(t *testing.T) {
+	for _, e := range samples() {
+		d := Describe(e, placeOf(e))
+		require.Regexp(t, `^(machine|agent of machine|project|trigger|release|deployment|parts? of deployment|environment|pin of|hold of|`+
+			`machine policy|(join )?token|server|absent machines|stream|restore of log) `, d.Sentence, d.Name)
+		require.NotRegexp(t, "settings of", d.Sentence, d.Name)
+		if d.Subject.Machine != "" {
+			require.Contains(t, d.Sentence, "machine "+d.Subject.Machine, d.Name)
+		}
+	}
+	until := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	for want, e := range map[string]Event{
+		"machine web-01 enabled":                                  MachineEnabled{},
+		"machine web-01 held at what it has":                      HoldSet{Machine: "web-01"},
+		"hold of machine web-01 lifted":                           HoldLifted{Machine: "web-01", Reason: Lifted},
+		"environment production pinned to 1.0":                    PinSet{Environment: "production", Release: "1.0"},
+		"project defined":                                         ProjectDefined{},
+		"trigger joins defined":                                   TriggerDefined{Trigger: "joins"},
+		"machine policy defined":                                  PolicyDefined{},
+		"join token created, valid until 2026-03-01T09:00:00Z":    TokenCreated{Settings: TokenSettings{Join: true, Until: &until}},
+		"part of deployment 00000000 on machine web-01 claimed":   PartClaimed{},
+		"token used by machine web-01, instance 00000000":         TokenUsed{Machine: "web-01"},
+		"part of deployment 00000000 on machine web-01 succeeded": PartEnded{State: PartSucceeded},
+	} {
+		require.Equal(t, want, Describe(e, placeOf(e)).Sentence)
 	}
 }
 

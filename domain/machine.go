@@ -52,7 +52,7 @@ func (m *Machine) Evolve(id ID, e Event) error {
 		}
 	case MachineHealthChanged:
 		if _, ok := healthCategory(e.Status); !ok {
-			return fmt.Errorf("health %.40q is none that is known", e.Status)
+			return fmt.Errorf("unknown health %.40q", e.Status)
 		}
 		m.Health = e.Status
 	case MachineCleanUpHeld:
@@ -265,7 +265,7 @@ func (c ReportHealth) Decide(w World) ([]Event, *Rejection) {
 		return nil, noMachine(c.Name)
 	}
 	if _, ok := healthCategory(c.Status); !ok {
-		return nil, invalid("health %.40q is none that is known", c.Status).hint("use healthy, warning or unhealthy")
+		return nil, invalid("unknown health %.40q", c.Status).hint("use healthy, warning or unhealthy")
 	}
 	session := c.Session
 	if session.IsZero() {

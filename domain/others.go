@@ -151,7 +151,7 @@ func (c ApplyPolicy) Decide(w World) ([]Event, *Rejection) {
 		return nil, r
 	}
 	if settings.LostAfter < MinLostAfter { // no rule of Check, which also says what can be folded
-		return nil, invalid("lostAfter is %s, and no agent claims a part that fast", settings.LostAfter).hint("use %s to %s", MinLostAfter, MaxAnyDuration)
+		return nil, invalid("invalid lostAfter %s: no agent claims a part that fast", settings.LostAfter).hint("use %s to %s", MinLostAfter, MaxAnyDuration)
 	}
 	if old := w.Policy(c.Name); old != nil && reflect.DeepEqual(*old, settings) {
 		return nil, nil
@@ -181,9 +181,9 @@ func (c CreateToken) Decide(w World) ([]Event, *Rejection) {
 	case w.Token(c.ID) != nil:
 		return nil, conflict("token %s exists", c.ID)
 	case !s.Join && !s.Scope.Allows(ReadScope):
-		return nil, invalid("scope %.40q is none that is known", s.Scope).hint("use admin, deploy or read")
+		return nil, invalid("unknown scope %.40q", s.Scope).hint("use admin, deploy or read")
 	case s.Join && s.Uses < 0:
-		return nil, invalid("uses is %d", s.Uses).hint("0 is no limit")
+		return nil, invalid("invalid uses %d", s.Uses).hint("use 1 or more, or 0 for no limit")
 	}
 	for _, environment := range s.Environments {
 		if !w.Environment(environment) {

@@ -46,7 +46,7 @@ func TestAPolicyIsWrittenWithItsDefaultsAndOnlyWhereItDiffers(t *testing.T) {
 
 func TestAPolicyLeavesTimeToClaimAPart(t *testing.T) {
 	w := newWorld(t)
-	w.refuses(ApplyPolicy{Name: "hasty", Settings: PolicySettings{LostAfter: Duration(999 * time.Millisecond)}}, Invalid, "lostAfter is 999ms", "1s")
+	w.refuses(ApplyPolicy{Name: "hasty", Settings: PolicySettings{LostAfter: Duration(999 * time.Millisecond)}}, Invalid, "invalid lostAfter 999ms", "1s")
 	w.do(ApplyPolicy{Name: "hasty", Settings: PolicySettings{LostAfter: Duration(time.Second)}})
 }
 
@@ -174,7 +174,7 @@ func TestATokenThatIsGoodForNothingIsRefused(t *testing.T) {
 	w := shopWorld(t)
 	w.refuses(CreateToken{ID: "a", Settings: TokenSettings{Scope: "god"}}, Invalid, "use admin, deploy or read")
 	w.refuses(CreateToken{ID: "a", Settings: TokenSettings{}}, Invalid, "scope")
-	w.refuses(CreateToken{ID: "a", Settings: TokenSettings{Join: true, Uses: -1}}, Invalid, "uses is -1")
+	w.refuses(CreateToken{ID: "a", Settings: TokenSettings{Join: true, Uses: -1}}, Invalid, "invalid uses -1")
 	w.refuses(CreateToken{ID: "a", Settings: TokenSettings{Join: true, Environments: []string{"qa"}}}, NotFound, `"qa"`)
 	w.refuses(CreateToken{ID: "a", Settings: TokenSettings{Join: true, Roles: []string{"a/b"}}}, Invalid, "role")
 	w.do(CreateToken{ID: "a", Settings: TokenSettings{Scope: ReadScope}})

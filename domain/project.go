@@ -235,7 +235,7 @@ func (p *Project) queue(id ID, e DeploymentQueued) error {
 		s.History = append(s.History, Wide{Deployment: id, Release: e.Release, State: DeploymentQueuedState})
 	case Narrowed, Automatic:
 	default:
-		return fmt.Errorf("deployment kind %.40q is none that is known", e.Kind)
+		return fmt.Errorf("unknown deployment kind %.40q", e.Kind)
 	}
 	return nil
 }
@@ -244,7 +244,7 @@ func (p *Project) end(e DeploymentEnded) error {
 	switch e.State {
 	case DeploymentSucceeded, DeploymentFailed, DeploymentCancelledAs:
 	default:
-		return fmt.Errorf("deployment state %.40q is none that ends", e.State)
+		return fmt.Errorf("deployment state %.40q is not a terminal state", e.State)
 	}
 	for _, s := range p.Environments {
 		for i := range s.History {

@@ -20,7 +20,7 @@ func (s TriggerSettings) Check() *Rejection {
 	case len(s.Events) == 0:
 		return invalid("the trigger names no events").hint("use events: [MachineAvailable]")
 	case unknown != "":
-		return invalid("event %.80q is none that is known", unknown).hint("use one of %v", Categories())
+		return invalid("unknown event %.80q", unknown).hint("use one of %v", Categories())
 	case !slices.ContainsFunc(members, Category.Opens):
 		return invalid("the trigger names only events after which a machine is not available").
 			hint("a deployment needs one of %v", groups[AvailableGroup])

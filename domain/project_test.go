@@ -92,7 +92,7 @@ func TestATriggerThatCouldNeverFireIsRefused(t *testing.T) {
 	}{
 		"no events":               {func(s *TriggerSettings) { s.Events = nil }, Invalid, "names no events"},
 		"only negative events":    {func(s *TriggerSettings) { s.Events = []Category{Deleted, UnavailableGroup} }, Invalid, "only events after which a machine is not available"},
-		"an unknown event":        {func(s *TriggerSettings) { s.Events = []Category{Added, "MachineSang"} }, Invalid, `"MachineSang" is none that is known`},
+		"an unknown event":        {func(s *TriggerSettings) { s.Events = []Category{Added, "MachineSang"} }, Invalid, `unknown event "MachineSang"`},
 		"no environments":         {func(s *TriggerSettings) { s.Environments = nil }, Invalid, "names no environments"},
 		"an unknown environment":  {func(s *TriggerSettings) { s.Environments = []string{"production", "qa"} }, NotFound, `environment "qa" does not exist`},
 		"an environment with a /": {func(s *TriggerSettings) { s.Environments = []string{"a/b"} }, Invalid, "'/' at character 2"},
@@ -225,12 +225,12 @@ func TestSettingsThatCouldNotBeCarriedOutAreRefused(t *testing.T) {
 		settings ProjectSettings
 		words    string
 	}{
-		"a bound below zero":        {ProjectSettings{MaxParallel: -1}, "maxParallel is -1"},
-		"failures below zero":       {ProjectSettings{StopAfterFailures: -1}, "stopAfterFailures is -1"},
+		"a bound below zero":        {ProjectSettings{MaxParallel: -1}, "invalid maxParallel -1"},
+		"failures below zero":       {ProjectSettings{StopAfterFailures: -1}, "invalid stopAfterFailures -1"},
 		"an unknown word":           {ProjectSettings{Unavailable: "wait"}, "use skip or fail"},
-		"101 attempts":              {ProjectSettings{Attempts: 101}, "automatic.attempts is 101"},
-		"attempts below zero":       {ProjectSettings{Attempts: -1}, "automatic.attempts is -1"},
-		"a backoff beyond the cap":  {ProjectSettings{Backoff: Duration(2 * time.Hour)}, "automatic.backoff is 2h0m0s"},
+		"101 attempts":              {ProjectSettings{Attempts: 101}, "invalid automatic.attempts 101"},
+		"attempts below zero":       {ProjectSettings{Attempts: -1}, "invalid automatic.attempts -1"},
+		"a backoff beyond the cap":  {ProjectSettings{Backoff: Duration(2 * time.Hour)}, "invalid automatic.backoff 2h0m0s"},
 		"a role that is no name":    {ProjectSettings{Roles: []string{"a/b"}}, "role"},
 		"a variable of our own":     {ProjectSettings{Variables: map[string]string{"DROVER_X": ""}}, "drover's own"},
 		"a variable no shell knows": {ProjectSettings{Variables: map[string]string{"1A": ""}}, "not one a shell knows"},
@@ -239,12 +239,12 @@ func TestSettingsThatCouldNotBeCarriedOutAreRefused(t *testing.T) {
 		"both":                      {ProjectSettings{Variables: map[string]string{"A": ""}, Secrets: []string{"A"}}, "A is both a variable and a secret"},
 		"501 secrets":               {ProjectSettings{Secrets: make([]string, 501)}, "501 variables and secrets"},
 		"101 steps":                 {ProjectSettings{Steps: make([]Step, 101)}, "101 steps"},
-		"a step twice":              {ProjectSettings{Steps: []Step{{Name: "a", Run: "b"}, {Name: "a", Run: "c"}}}, "step a is there twice"},
+		"a step twice":              {ProjectSettings{Steps: []Step{{Name: "a", Run: "b"}, {Name: "a", Run: "c"}}}, "duplicate step a"},
 		"a step without a name":     {step(func(s *Step) { s.Name = "" }), "steps[0]"},
 		"a step without a script":   {step(func(s *Step) { s.Run = "" }), "step install says nothing to do"},
 		"a step of 3 MB":            {step(func(s *Step) { s.Run = strings.Repeat("echo 12\n", 3<<17) }), "step install is 3145728 bytes long (at most 131072; put large files where the machine can fetch them)"},
 		"a step that is no text":    {step(func(s *Step) { s.Run = "\xff" }), "not UTF-8"},
-		"a negative time-out":       {step(func(s *Step) { s.Timeout = -1 }), "time-out"},
+		"a negative time-out":       {step(func(s *Step) { s.Timeout = -1 }), "invalid timeout"},
 		"101 retries":               {step(func(s *Step) { s.Retries = 101 }), "101 retries"},
 		"a folder of 5000 bytes":    {step(func(s *Step) { s.Folder = strings.Repeat("/a", 2500) }), "folder that no machine can have"},
 		"a folder that is no text":  {step(func(s *Step) { s.Folder = "\xff" }), "folder that no machine can have"},
@@ -306,7 +306,7 @@ func TestPoliciesThatCouldNotBeKeptAreRefused(t *testing.T) {
 		change func(*PolicySettings)
 		words  string
 	}{
-		"offline at once":           {func(s *PolicySettings) { s.OfflineAfter = Duration(999 * time.Millisecond) }, "offlineAfter is 999ms"},
+		"offline at once":           {func(s *PolicySettings) { s.OfflineAfter = Duration(999 * time.Millisecond) }, "invalid offlineAfter 999ms"},
 		"never offline":             {func(s *PolicySettings) { s.OfflineAfter = MaxAnyDuration + 1 }, "offlineAfter"},
 		"lost before it began":      {func(s *PolicySettings) { s.LostAfter = -1 }, "lostAfter"},
 		"a check without a script":  {func(s *PolicySettings) { s.HealthCheck.Script = "" }, "healthCheck has no script"},
@@ -314,8 +314,8 @@ func TestPoliciesThatCouldNotBeKeptAreRefused(t *testing.T) {
 		"a check that is no text":   {func(s *PolicySettings) { s.HealthCheck.Script = "\xff" }, "healthCheck.script"},
 		"a check without rest":      {func(s *PolicySettings) { s.HealthCheck.Every = 1 }, "healthCheck.every"},
 		"a check without time":      {func(s *PolicySettings) { s.HealthCheck.Timeout = -1 }, "healthCheck.timeout"},
-		"clean-up within a minute":  {func(s *PolicySettings) { s.CleanUp.After = Duration(59 * time.Second) }, "cleanUp.after is 59s"},
-		"a share of more than all":  {func(s *PolicySettings) { s.CleanUp.MaxShare = 101 }, "cleanUp.maxShare is 101%"},
+		"clean-up within a minute":  {func(s *PolicySettings) { s.CleanUp.After = Duration(59 * time.Second) }, "invalid cleanUp.after 59s"},
+		"a share of more than all":  {func(s *PolicySettings) { s.CleanUp.MaxShare = 101 }, "invalid cleanUp.maxShare 101%"},
 		"a share of less than none": {func(s *PolicySettings) { s.CleanUp.MaxShare = -1 }, "cleanUp.maxShare"},
 	} {
 		t.Run(name, func(t *testing.T) {

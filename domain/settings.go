@@ -98,15 +98,15 @@ func (s ProjectSettings) Check() *Rejection {
 	}
 	switch {
 	case s.MaxParallel < 0:
-		return invalid("maxParallel is %d", s.MaxParallel).hint("0 is no bound")
+		return invalid("invalid maxParallel %d", s.MaxParallel).hint("use 1 or more, or 0 for no limit")
 	case s.StopAfterFailures < 0:
-		return invalid("stopAfterFailures is %d", s.StopAfterFailures).hint("0 is never")
+		return invalid("invalid stopAfterFailures %d", s.StopAfterFailures).hint("use 1 or more, or 0 for never")
 	case s.Unavailable != SkipUnavailable && s.Unavailable != FailUnavailable && s.Unavailable != "":
-		return invalid("unavailableMachines is %.40q", s.Unavailable).hint("use skip or fail")
+		return invalid("invalid unavailableMachines %.40q", s.Unavailable).hint("use skip or fail")
 	case s.Attempts < 0 || s.Attempts > MaxAttempts:
-		return invalid("automatic.attempts is %d", s.Attempts).hint("use 1 to %d", MaxAttempts)
+		return invalid("invalid automatic.attempts %d", s.Attempts).hint("use 1 to %d", MaxAttempts)
 	case s.Backoff < 0 || s.Backoff > MaxBackoff:
-		return invalid("automatic.backoff is %s", s.Backoff).hint("use more than 0s, at most %s", MaxBackoff)
+		return invalid("invalid automatic.backoff %s", s.Backoff).hint("use more than 0s, at most %s", MaxBackoff)
 	}
 	if r := checkVariables(s.Variables, s.Secrets); r != nil {
 		return r
@@ -177,7 +177,7 @@ func checkSteps(steps []Step) *Rejection {
 			return r
 		}
 		if seen[s.Name] {
-			return invalid("step %s is there twice", s.Name).hint("give each step a name of its own")
+			return invalid("duplicate step %s", s.Name).hint("give each step a name of its own")
 		}
 		seen[s.Name] = true
 	}
@@ -196,7 +196,7 @@ func (s Step) check(i int) *Rejection {
 	case containsNUL(s.Run) || !utf8.ValidString(s.Run):
 		return invalid("step %s is not UTF-8 text", s.Name).hint("a step is a shell script")
 	case s.Timeout < 0 || s.Timeout > MaxAnyDuration:
-		return invalid("step %s has the time-out %s", s.Name, s.Timeout).hint("use more than 0s, at most %s", MaxAnyDuration)
+		return invalid("invalid timeout %[2]s of step %[1]s", s.Name, s.Timeout).hint("use more than 0s, at most %s", MaxAnyDuration)
 	case s.Retries < 0 || s.Retries > MaxAttempts:
 		return invalid("step %s has %d retries", s.Name, s.Retries).hint("use 0 to %d", MaxAttempts)
 	case containsNUL(s.Folder) || !utf8.ValidString(s.Folder) || len(s.Folder) > 4096:
@@ -269,9 +269,9 @@ func (s PolicySettings) WithDefaults() PolicySettings {
 func (s PolicySettings) Check() *Rejection {
 	switch {
 	case s.OfflineAfter < MinOfflineAfter || s.OfflineAfter > MaxAnyDuration:
-		return invalid("offlineAfter is %s", s.OfflineAfter).hint("use %s to %s", MinOfflineAfter, MaxAnyDuration)
+		return invalid("invalid offlineAfter %s", s.OfflineAfter).hint("use %s to %s", MinOfflineAfter, MaxAnyDuration)
 	case s.LostAfter <= 0 || s.LostAfter > MaxAnyDuration:
-		return invalid("lostAfter is %s", s.LostAfter).hint("use %s to %s", MinLostAfter, MaxAnyDuration)
+		return invalid("invalid lostAfter %s", s.LostAfter).hint("use %s to %s", MinLostAfter, MaxAnyDuration)
 	}
 	if c := s.HealthCheck; c != nil {
 		switch {
@@ -280,17 +280,17 @@ func (s PolicySettings) Check() *Rejection {
 		case len(c.Script) > MaxScriptBytes || containsNUL(c.Script) || !utf8.ValidString(c.Script):
 			return invalid("healthCheck.script is %d bytes or no text", len(c.Script)).hint("at most %d bytes of text", MaxScriptBytes)
 		case c.Every < Duration(time.Second) || c.Every > MaxAnyDuration:
-			return invalid("healthCheck.every is %s", c.Every).hint("use 1s to %s", MaxAnyDuration)
+			return invalid("invalid healthCheck.every %s", c.Every).hint("use 1s to %s", MaxAnyDuration)
 		case c.Timeout <= 0 || c.Timeout > MaxAnyDuration:
-			return invalid("healthCheck.timeout is %s", c.Timeout).hint("use more than 0s, at most %s", MaxAnyDuration)
+			return invalid("invalid healthCheck.timeout %s", c.Timeout).hint("use more than 0s, at most %s", MaxAnyDuration)
 		}
 	}
 	if c := s.CleanUp; c != nil {
 		switch {
 		case c.After < Duration(time.Minute) || c.After > 10*MaxAnyDuration:
-			return invalid("cleanUp.after is %s", c.After).hint("use 1m to %s", 10*MaxAnyDuration)
+			return invalid("invalid cleanUp.after %s", c.After).hint("use 1m to %s", 10*MaxAnyDuration)
 		case c.MaxShare < 1 || c.MaxShare > 100:
-			return invalid("cleanUp.maxShare is %d%%", c.MaxShare).hint("use 1%% to 100%%")
+			return invalid("invalid cleanUp.maxShare %d%%", c.MaxShare).hint("use 1%% to 100%%")
 		}
 	}
 	return nil

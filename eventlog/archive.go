@@ -130,7 +130,7 @@ func OpenArchive(in io.Reader) (*Archive, error) {
 	}
 	var head archiveHead
 	if json.Unmarshal(text, &head) != nil || head.Archive == 0 || head.Log == uuid.Nil {
-		return nil, fmt.Errorf("line 1: %w: it is no archive of a log", ErrForeign)
+		return nil, fmt.Errorf("line 1: %w: it is not an archive of a log", ErrForeign)
 	}
 	if head.Archive > archiveForm {
 		return nil, fmt.Errorf("line 1: %w: the archive has form %d, and %d is the newest that is known; use a newer drover", ErrForeign, head.Archive, archiveForm)

@@ -176,15 +176,15 @@ func (t teller) part(id domain.ID, fact domain.Event, told domain.Description) s
 		return ""
 	}
 	part := d.Parts[t.machine]
+	what := "part of deployment " + id.Short()
 	switch e := fact.(type) {
 	case domain.PartClaimed:
-		what := "part of deployment " + id.Short()
 		if part != nil && part.Claimed == t.rec.Position {
 			return fmt.Sprintf("%s started: release %s", what, d.Release)
 		}
 		return "a claim of the " + what + " was void"
 	case domain.PartEnded:
-		return e.EndWords(id, part == nil || part.EndedAt != t.rec.Position)
+		return e.EndWords(what, part == nil || part.EndedAt != t.rec.Position)
 	}
 	return ""
 }

@@ -18,7 +18,7 @@ func TestNoListIsEverNull(t *testing.T) {
 		f := Filter{}
 		why := WhyOf(v, old, "shop", "web-01", nil, nil)
 		text, err := json.Marshal([]any{Machines(v, f), Environments(v, f), Policies(v, f), Projects(v, f), Triggers(v, f), Releases(v, f),
-			Deployments(v, f, nil), Candidates(v, old, f), Servers(v, domain.ID{}, nobody, f), Tokens(v, f), why, DueNow(v, old), EventOf(full(t).Log[0], nil)})
+			Deployments(v, f, nil), Candidates(v, old, f), Servers(v, domain.ID{}, nobody, f), Tokens(v, nil, f), why, DueNow(v, old), EventOf(full(t).Log[0], nil)})
 		require.NoError(t, err)
 		text = []byte(strings.NewReplacer(`"startedAt":null`, "", `"finishedAt":null`, "").Replace(string(text)))
 		require.NotContains(t, string(text), "null")
@@ -85,8 +85,40 @@ func TestATokenShowsEachUseThatItHasLost(t *testing.T) {
 	l := projectionstest.New(t)
 	l.Add("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 2}},
 		domain.TokenUsed{Instance: instance, Machine: "web-01"}, domain.TokenUsed{Instance: instance, Machine: "web-02"})
-	shown, _ := TokenOf(l.View, "abc")
+	shown, _ := TokenOf(l.View, nil, "abc")
 	require.Equal(t, 2, shown.Used, "one instance under two names")
+}
+
+func TestTokensAreListedWithThePersonWhomTheyBelongTo(t *testing.T) {
+	l := projectionstest.New(t)
+	l.Add("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.AdminScope, Person: "p-1"}})
+	l.Add("token/def", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}})
+	for name, c := range map[string]struct {
+		names Names
+		want  string
+	}{
+		"a stored name": {Names{"p-1": "Ada"}, "Ada"}, "an erased name": {Names{"p-1": ""}, "p-1"}, "names that cannot be read": {nil, "p-1"},
+	} {
+		table := TokensTable(Tokens(l.View, c.names, Filter{}).Items)
+		require.Equal(t, "PERSON", table.Header[2])
+		require.Equal(t, c.want, table.Rows[0][2], name)
+		require.Equal(t, "-", table.Rows[1][2], name)
+	}
+}
+
+func TestTheCauseOfADeploymentIdentifiesWhoAsked(t *testing.T) {
+	l := shop(t)
+	ada := domain.Actor{Kind: domain.PersonActor, ID: "p-1", Via: "cli", Token: "abc"}
+	ask := func(o domain.Origin) DeploymentCause {
+		d := l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", Origin: o})
+		shown, ok := DeploymentOf(l.View, d, Names{"p-1": ""})
+		require.True(t, ok)
+		return shown.Cause
+	}
+	cause := ask(domain.Origin{By: "token abc", Actor: ada})
+	require.Equal(t, ErasedPerson, cause.By)
+	require.Equal(t, &ada, cause.Actor)
+	require.Nil(t, ask(domain.By("ann")).Actor, "an event from before there were actors")
 }
 
 func TestATableIsAlignedForPeopleAndTabbedForPrograms(t *testing.T) {
@@ -108,7 +140,7 @@ func TestEveryListHasATable(t *testing.T) {
 	for _, table := range []Table{MachinesTable(Machines(v, f).Items, true), MachinesTable(Machines(v, f).Items, false), DeploymentsTable(Deployments(v, f, nil).Items, true),
 		CandidatesTable(Candidates(v, old, f).Items), ProjectsTable(Projects(v, f).Items, true), TriggersTable(Triggers(v, f).Items),
 		ReleasesTable(Releases(v, f).Items), EnvironmentsTable(Environments(v, f).Items), PoliciesTable(Policies(v, f).Items),
-		ServersTable(Servers(v, domain.ID{}, nobody, f).Items), TokensTable(Tokens(v, f).Items), PartsTable(Deployments(v, f, nil).Items[0].Machines),
+		ServersTable(Servers(v, domain.ID{}, nobody, f).Items), TokensTable(Tokens(v, nil, f).Items), PartsTable(Deployments(v, f, nil).Items[0].Machines),
 		EventsTable([]Event{EventOf(full(t).Log[0], nil)}, true)} {
 		for _, row := range table.Rows {
 			require.Len(t, row, len(table.Header), table.Header)

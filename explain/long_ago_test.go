@@ -27,8 +27,8 @@ func TestTheHistoryTellsOfDeploymentsThatTheViewHasForgotten(t *testing.T) {
 	}
 	require.Subset(t, told, []string{
 		"deployment ID of 1.0 to production queued: behind, asked by trigger joins",
-		"part of deployment ID claimed",
-		"part of deployment ID failed: a step failed",
+		"part of deployment ID on machine web-01 claimed",
+		"part of deployment ID on machine web-01 failed: a step failed",
 		"deployment ID ended: failed",
 	})
 }

@@ -1,6 +1,8 @@
 package explain
 
 import (
+	"cmp"
+
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/projections"
 )
@@ -17,14 +19,10 @@ func (n Names) Who(o domain.Origin) string {
 	if o.Actor.Kind != domain.PersonActor {
 		return o.By
 	}
-	name, known := n[o.Actor.ID]
-	switch {
-	case !known && n == nil:
+	if n == nil {
 		return "person " + o.Actor.ID
-	case name == "":
-		return ErasedPerson
 	}
-	return name
+	return cmp.Or(n[o.Actor.ID], ErasedPerson)
 }
 
 // by says who asked, at the end of a sentence; empty where nobody did.

@@ -40,29 +40,29 @@ func ServerOf(v *projections.View, self domain.ID, alive func(domain.ID) bool, i
 }
 
 // Tokens lists tokens by id.
-func Tokens(v *projections.View, f Filter) List[Token] {
+func Tokens(v *projections.View, names Names, f Filter) List[Token] {
 	return page(v, f.Limit, namesAfter(v.Tokens, f.After), func(id string) (Token, bool) {
-		return token(v.Tokens[id]), true
+		return token(v.Tokens[id], names), true
 	}, nil)
 }
 
 // TokenOf is one token; false if there is none of that id.
-func TokenOf(v *projections.View, id string) (Token, bool) {
+func TokenOf(v *projections.View, names Names, id string) (Token, bool) {
 	t := v.Tokens[id]
 	if t == nil {
 		return Token{}, false
 	}
-	return token(t), true
+	return token(t, names), true
 }
 
-func token(t *domain.Token) Token {
+func token(t *domain.Token, names Names) Token {
 	s := t.Settings
 	kind := string(s.Scope)
 	if s.Join {
 		kind = "join"
 	}
-	return Token{ID: t.ID, Kind: kind, Person: s.Person, Uses: s.Uses, Used: t.Spent, Until: utc(s.Until), Environments: orEmpty(s.Environments),
-		Roles: orEmpty(s.Roles), Revoked: t.Revoked}
+	return Token{ID: t.ID, Kind: kind, Person: s.Person, PersonName: names[s.Person], Uses: s.Uses, Used: t.Spent, Until: utc(s.Until),
+		Environments: orEmpty(s.Environments), Roles: orEmpty(s.Roles), Revoked: t.Revoked}
 }
 
 // EventOf is a recorded event as people and scripts read it. What proves who somebody is, even hashed, is left out.

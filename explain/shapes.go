@@ -3,6 +3,8 @@ package explain
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/droverhq/drover/domain"
 )
 
 // List is a collection as the API answers it. Items is never null.
@@ -63,10 +65,12 @@ type Deployment struct {
 
 // DeploymentCause is why a deployment is.
 type DeploymentCause struct {
-	By       string   `json:"by"` // empty for an automatic one
-	Triggers []string `json:"triggers"`
-	Reason   string   `json:"reason"`
-	Events   []string `json:"events"` // ids
+	By string `json:"by"` // for people; empty for an automatic one
+	// Actor identifies who asked; nil for an automatic one and for one from before there were actors.
+	Actor    *domain.Actor `json:"actor,omitempty"`
+	Triggers []string      `json:"triggers"`
+	Reason   string        `json:"reason"`
+	Events   []string      `json:"events"` // ids
 }
 
 // DeploymentMachine is one part.
@@ -207,10 +211,12 @@ type Person struct {
 
 // Token is what `token list` shows; never the secret.
 type Token struct {
-	ID           string     `json:"id"`
-	Kind         string     `json:"kind"`             // join, or the scope: admin, deploy, read
-	Person       string     `json:"person,omitempty"` // the id of the person whom it belongs to
-	Uses         int        `json:"uses"`             // allowed; 0: no limit
+	ID     string `json:"id"`
+	Kind   string `json:"kind"`             // join, or the scope: admin, deploy, read
+	Person string `json:"person,omitempty"` // the id of the person whom it belongs to
+	// PersonName is that person's name; empty if it was erased or could not be read.
+	PersonName   string     `json:"personName,omitempty"`
+	Uses         int        `json:"uses"` // allowed; 0: no limit
 	Used         int        `json:"used"`
 	Until        *time.Time `json:"until,omitempty"`
 	Environments []string   `json:"environments"`

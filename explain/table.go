@@ -2,6 +2,7 @@ package explain
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -17,7 +18,7 @@ type Table struct {
 // Unlimited as the width of a table aligns its columns and cuts nothing.
 const Unlimited = -1
 
-// Write writes the table: width 0 is no limit and tabs between the cells, for programs; Unlimited aligns the
+// Write writes the table: width use 1 or more, or 0 for no limit and tabs between the cells, for programs; Unlimited aligns the
 // columns; any other width also cuts each line to it.
 func (t Table) Write(w io.Writer, width int) error {
 	out := bufio.NewWriter(w)
@@ -228,14 +229,14 @@ func ServersTable(list []Server) Table {
 	})
 }
 
-// TokensTable is `token list`.
+// TokensTable is `token list`. A person without a readable name is shown by id.
 func TokensTable(list []Token) Table {
-	return table("ID KIND USES UNTIL ENVIRONMENTS ROLES REVOKED", list, func(t Token) []string {
+	return table("ID KIND PERSON USES UNTIL ENVIRONMENTS ROLES REVOKED", list, func(t Token) []string {
 		uses := "-"
 		if t.Kind == "join" {
 			uses = fmt.Sprintf("%d of %s", t.Used, yes(t.Uses == 0, "any", fmt.Sprint(t.Uses)))
 		}
-		return []string{t.ID, t.Kind, uses, instant(t.Until), joined(t.Environments), joined(t.Roles), yes(t.Revoked, "yes", "no")}
+		return []string{t.ID, t.Kind, dash(cmp.Or(t.PersonName, t.Person)), uses, instant(t.Until), joined(t.Environments), joined(t.Roles), yes(t.Revoked, "yes", "no")}
 	})
 }
 

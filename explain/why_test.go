@@ -122,7 +122,7 @@ func TestWhatIsNotThereIsAnsweredWithItsHistory(t *testing.T) {
 	l.Add("machine/web-01", domain.MachineDeleted{Reason: "clean-up"})
 	why := WhyOf(l.View, old, "shop", "web-01", l.Log, nil)
 	require.Contains(t, why.Sentence, "no machine web-01")
-	require.Equal(t, "deleted (clean-up)", why.History[len(why.History)-1].Text)
+	require.Equal(t, "machine web-01 deleted (clean-up)", why.History[len(why.History)-1].Text)
 	require.Contains(t, WhyOf(l.View, old, "nothing", "web-01", nil, nil).Sentence, "no project nothing")
 }
 
@@ -189,12 +189,12 @@ verdict  deploy: behind
 causes   #7 MachineAdded
          #8 MachineCameOnline
 history
-  #2  09:00:02  ProjectDefined     settings of the project
-  #3  09:00:03  TriggerDefined     settings of trigger joins
+  #2  09:00:02  ProjectDefined     project defined
+  #3  09:00:03  TriggerDefined     trigger joins defined
   #4  09:00:04  ReleaseCreated     release 1.0 created
   #5  09:00:05  DeploymentQueued   deployment e0000000 of 1.0 to production queued while this machine was not in scope, by ann
-  #7  09:00:07  MachineAdded       added to production, roles none, by agent
-  #8  09:00:08  MachineCameOnline  came online, instance 00000100, session 00010000
+  #7  09:00:07  MachineAdded       machine web-01 added to production, roles none, by agent
+  #8  09:00:08  MachineCameOnline  machine web-01 came online, instance 00000100, session 00010000
 `, b.String())
 }
 

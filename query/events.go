@@ -28,7 +28,7 @@ func ParsePosition(texts ...string) (eventlog.Position, error) {
 		}
 		p, err := eventlog.ParsePosition(text)
 		if err != nil {
-			return 0, problem.Invalid("%.40q is no position", text).WithHint("use a position as an event has it")
+			return 0, problem.Invalid("invalid position %.40q", text).WithHint("use the position of an event, such as 12")
 		}
 		return p, nil
 	}

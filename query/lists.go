@@ -80,8 +80,11 @@ func (q *Queries) Candidates(f explain.Filter) (explain.List[explain.Candidate],
 }
 
 // Tokens lists tokens by id, without their secrets.
-func (q *Queries) Tokens(f explain.Filter) (explain.List[explain.Token], error) {
-	return list(q, f, nil, unaged(explain.Tokens))
+func (q *Queries) Tokens(ctx context.Context, f explain.Filter) (explain.List[explain.Token], error) {
+	names := q.cfg.People.Names(ctx)
+	return list(q, f, nil, unaged(func(v *projections.View, f explain.Filter) explain.List[explain.Token] {
+		return explain.Tokens(v, names, f)
+	}))
 }
 
 // People lists the people whose names are stored, by id.
@@ -126,8 +129,11 @@ func (q *Queries) Project(name string) (explain.Project, error) {
 }
 
 // Token is one token, without its secret.
-func (q *Queries) Token(id string) (explain.Token, error) {
-	return named(q, "token", id, "token list", explain.TokenOf)
+func (q *Queries) Token(ctx context.Context, id string) (explain.Token, error) {
+	names := q.cfg.People.Names(ctx)
+	return named(q, "token", id, "token list", func(v *projections.View, id string) (explain.Token, bool) {
+		return explain.TokenOf(v, names, id)
+	})
 }
 
 // Environment is one environment.

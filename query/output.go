@@ -132,7 +132,7 @@ func (q *Queries) outputReader(ctx context.Context, in OutputInput) (*outputRead
 	}
 	r.deployment = id
 	if r.all, r.after, err = readCursor(in.After); err != nil {
-		return nil, problem.Invalid("after=%.60q is no sequence", in.After).WithHint("write 12, or web-01=12,web-02=3")
+		return nil, problem.Invalid("invalid sequence %.60q", in.After).WithHint("use 12, or web-01=12,web-02=3")
 	}
 	return r, nil
 }
@@ -150,7 +150,7 @@ func readCursor(text string) (all int64, after map[string]int64, err error) {
 		}
 		sequence, err := strconv.ParseInt(number, 10, 64)
 		if err != nil || sequence < 0 {
-			return 0, nil, fmt.Errorf("%q is no sequence", number)
+			return 0, nil, fmt.Errorf("invalid sequence %q", number)
 		}
 		if !named {
 			all = sequence

@@ -71,7 +71,7 @@ func (q *Queries) See(ctx context.Context, after string) error {
 	}
 	position, err := eventlog.ParsePosition(after)
 	if err != nil {
-		return problem.Invalid("after=%.40q is no position", after).WithHint("use a position as a write answered it")
+		return problem.Invalid("invalid position %.40q", after).WithHint("use the position from the answer to a write")
 	}
 	if q.Position() >= position {
 		return nil

@@ -123,8 +123,8 @@ func (q *Queries) moment(ctx context.Context, text string) (func(eventlog.Record
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return nil, problem.Invalid("at=%.40q is neither a position nor a time", text).
-			WithHint("write 12, or 2026-01-31T09:00:00Z")
+		return nil, problem.Invalid("invalid position or time %.40q", text).
+			WithHint("use a position such as 12, or a time such as 2026-01-31T09:00:00Z")
 	}
 	return func(rec eventlog.Recorded) bool { return !rec.Time.After(at) }, nil
 }

@@ -55,7 +55,7 @@ func (st *stage) until(text string) (func(eventlog.Recorded) bool, error) {
 	}
 	position, err := eventlog.ParsePosition(strings.TrimPrefix(text, "#"))
 	if err != nil {
-		return nil, st.wrong("write at=#12 or at=09:00:30", "at=%.40s is no moment", text)
+		return nil, st.wrong("write at=#12 or at=09:00:30", "invalid at=%.40s", text)
 	}
 	return func(rec eventlog.Recorded) bool { return rec.Position <= position }, nil
 }
@@ -110,7 +110,7 @@ func (st *stage) view(b *block) ([]string, error) {
 			table = explain.CandidatesTable(explain.Candidates(v, age, explain.Filter{}).Items)
 		})
 	default:
-		return nil, st.wrong("write: "+blockOf(b.name).usage, "there is no such view")
+		return nil, st.wrong("write: "+blockOf(b.name).usage, "unknown view")
 	}
 	if len(table.Rows) == 0 {
 		return []string{"none"}, nil

@@ -71,7 +71,7 @@ func wentOffline(w *words, m *projections.Machine) domain.Event {
 		e.Connect = domain.ID(w.stage.after(p - 1)[0].ID)
 		return e
 	}
-	w.note(w.stage.wrong("name an event as #12", "--connect %.40q is no event", text))
+	w.note(w.stage.wrong("name an event as #12", "invalid --connect %.40q", text))
 	return e
 }
 
@@ -93,7 +93,7 @@ func (w *words) session(m *projections.Machine) domain.ID {
 	}
 	id, ok := w.stage.names.byName[name]
 	if !ok {
-		w.note(w.stage.wrong("write it as web-01/session1", "--session %.40q is none that there was", name))
+		w.note(w.stage.wrong("write it as web-01/session1", "unknown --session %.40q", name))
 	}
 	return id
 }
@@ -131,7 +131,7 @@ func (st *stage) put(s *server, line []string) (note []string, err error) {
 	all := facts()
 	i := slices.IndexFunc(all, func(f fact) bool { return strings.Fields(f.usage)[0] == line[0] })
 	if i < 0 {
-		return nil, st.wrong("use one of: "+factNames(), "%.40q is no fact that can be written here", line[0])
+		return nil, st.wrong("use one of: "+factNames(), "unknown event %.40q", line[0])
 	}
 	w, err := st.words(s, all[i].usage, line[1:])
 	if err != nil {
@@ -170,7 +170,7 @@ func (st *stage) putRaw(s *server, line []string) error {
 	st.learn()
 	data := st.names.restore(strings.Join(line[3:], " "))
 	if !json.Valid([]byte(data)) {
-		return st.wrong("quote it with '…'", "%.60q is no JSON", data)
+		return st.wrong("quote it with '…'", "invalid JSON %.60q", data)
 	}
 	return st.appendRaw(s, st.names.stream(line[1]), line[2], []byte(data))
 }

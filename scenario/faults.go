@@ -19,7 +19,7 @@ func (st *stage) stopAfter(b *block, crashes bool) ([]string, error) {
 	}
 	after := step(values["after"])
 	if after != afterRead && after != afterDecide && after != afterAppend {
-		return nil, st.wrong("write: "+blockOf(b.name).usage, "after=%.40s is no step of a tick", after)
+		return nil, st.wrong("write: "+blockOf(b.name).usage, "invalid after=%.40s", after)
 	}
 	s, err := st.running(values["server"])
 	if err != nil {
@@ -90,7 +90,7 @@ func (st *stage) start(b *block) ([]string, error) {
 	}
 	if text := values["rules"]; text != "" {
 		if s.rules, err = strconv.Atoi(text); err != nil || s.rules < 1 {
-			return nil, st.wrong("write a whole number from 1", "rules=%.40q is no version", text)
+			return nil, st.wrong("write a whole number from 1", "invalid rules=%.40q", text)
 		}
 	}
 	return st.reopen(s)

@@ -137,7 +137,7 @@ func (s *script) block(first int, lines []string) (*block, error) {
 	}
 	b.name, b.args = words[0], words[1:]
 	if blockOf(b.name) == nil {
-		return nil, s.fail(b.line, "use one of: "+blockNames()+"; a blank line ends a block", "%.40q is no block", b.name)
+		return nil, s.fail(b.line, "use one of: "+blockNames()+"; a blank line ends a block", "unknown block %.40q", b.name)
 	}
 	b.raw = lines
 	for i, text := range lines[1:] {

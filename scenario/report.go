@@ -57,7 +57,7 @@ func (st *stage) report(b *block) ([]string, error) {
 		all := reportWords()
 		i := slices.IndexFunc(all, func(w word) bool { return strings.Fields(w.usage)[0] == words[1] })
 		if i < 0 {
-			return nil, st.wrong("use one of: "+reportNames(), "%.40q is no word of an agent", words[1])
+			return nil, st.wrong("use one of: "+reportNames(), "unknown report %.40q", words[1])
 		}
 		a := st.agent(words[0])
 		if len(b.args) == 0 && a.server != nil && a.server.works() {

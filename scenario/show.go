@@ -21,7 +21,7 @@ func (st *stage) show(b *block) ([]string, error) {
 	var from eventlog.Position
 	if text := values["from"]; text != "" {
 		if from, err = eventlog.ParsePosition(strings.TrimPrefix(text, "#")); err != nil || from == 0 {
-			return nil, st.wrong("write from=#12", "from=%.40s is no position", text)
+			return nil, st.wrong("write from=#12", "invalid position from=%.40s", text)
 		}
 		from--
 	}

@@ -164,7 +164,7 @@ func (st *stage) header(b *block, positional int, keys ...string) (words []strin
 func (st *stage) at(text string) error {
 	at, ok := parseTime(text)
 	if !ok {
-		return st.wrong("write it as HH:MM:SS", "%.40q is no time", text)
+		return st.wrong("write it as HH:MM:SS", "invalid time %.40q", text)
 	}
 	return st.advance(at)
 }
@@ -204,7 +204,7 @@ func (st *stage) server(name string) (*server, error) {
 		}
 	}
 	if r := domain.CheckName("server", name); r != nil || len(st.servers) == 20 {
-		return nil, st.wrong("name it a, b, c and so on, at most 20 of them", "%.40q is no server", name)
+		return nil, st.wrong("name it a, b, c and so on, at most 20 of them", "unknown server %.40q", name)
 	}
 	s := &server{name: name, down: true, clock: &serverClock{clock: st.clock}}
 	st.servers = append(st.servers, s)

@@ -242,7 +242,7 @@ func (st *stage) manyTicks(b *block) ([]string, error) {
 	until, ok := parseTime(values["until"])
 	every, err := time.ParseDuration(orElse(values["every"], "15s"))
 	if !ok || err != nil || every < time.Second {
-		return nil, st.wrong("write: "+blockOf(b.name).usage, "until is no time, or every no duration of at least 1s")
+		return nil, st.wrong("write: "+blockOf(b.name).usage, "invalid until or every: every is at least 1s")
 	}
 	servers, err := st.named(values)
 	if err != nil {

@@ -90,7 +90,7 @@ func deleteCommand(w *words) domain.Command {
 		project, trigger, _ := strings.Cut(name, "/")
 		return domain.DeleteTrigger{Project: project, Name: trigger, Origin: domain.By(by)}
 	}
-	w.note(w.stage.wrong("use machine, project, trigger, environment or policy", "%.40q is no kind that can be deleted", w.arg(0)))
+	w.note(w.stage.wrong("use machine, project, trigger, environment or policy", "unknown kind %.40q", w.arg(0)))
 	return nil
 }
 
@@ -140,7 +140,7 @@ func (w *words) number(name string) *int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		w.note(w.stage.wrong("", "--%s %.40q is no whole number", name, text))
+		w.note(w.stage.wrong("", "invalid --%s %.40q", name, text))
 	}
 	return &n
 }
@@ -153,7 +153,7 @@ func (w *words) until() *time.Time {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
-		w.note(w.stage.wrong("write it as 90m or 2h30m", "--for %.40q is no duration", text))
+		w.note(w.stage.wrong("write it as 90m or 2h30m", "invalid --for %.40q", text))
 	}
 	until := w.server.clock.Now().Add(d)
 	return &until
@@ -179,7 +179,7 @@ func (st *stage) command(s *server, line []string) (domain.Command, error) {
 		command := v.command(w)
 		return command, w.err
 	}
-	return nil, st.wrong("use one of: "+verbNames()+", again", "%.40q is no verb", strings.Join(line[:min(2, len(line))], " "))
+	return nil, st.wrong("use one of: "+verbNames()+", again", "unknown command %.40q", strings.Join(line[:min(2, len(line))], " "))
 }
 
 // read parts arguments from flags, as far as the usage has them.
@@ -192,7 +192,7 @@ func (w *words) read(line []string) {
 		}
 		name, value, given := strings.Cut(name, "=")
 		if !strings.Contains(w.usage+" ", " --"+name+" ") || name == "" {
-			w.note(w.stage.wrong("write: "+w.usage, "--%.40s is no flag here", name))
+			w.note(w.stage.wrong("write: "+w.usage, "unknown flag --%.40s", name))
 			return
 		}
 		if !given {

@@ -168,7 +168,7 @@ func (r *runner) workingFolder(step domain.Step) (string, error) {
 			return "", fmt.Errorf("working folder of step %q: %w", step.Name, err)
 		}
 		if !info.IsDir() {
-			return "", fmt.Errorf("working folder of step %q: %s is no folder", step.Name, step.Folder)
+			return "", fmt.Errorf("working folder of step %q: %s is not a folder", step.Name, step.Folder)
 		}
 		return step.Folder, nil
 	case step.Folder == "":

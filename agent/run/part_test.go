@@ -305,7 +305,7 @@ func TestAStepWorksWhereItSays(t *testing.T) {
 		{folder: elsewhere, want: elsewhere},
 		{folder: "../../..", detail: `"../../.." leads out of the part's own folder; name an absolute path`},
 		{folder: "/no/such", detail: "no such file or directory"},
-		{folder: "/dev/null", detail: "/dev/null is no folder"},
+		{folder: "/dev/null", detail: "/dev/null is not a folder"},
 	} {
 		p, out := part(t, domain.Step{Name: "install", Run: "pwd", Folder: c.folder})
 		end := runIt(t, p)

@@ -49,7 +49,7 @@ func readPrivate(path string) (string, error) {
 		return "", fmt.Errorf("read secrets: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("secrets file %s is no regular file", path)
+		return "", fmt.Errorf("secrets file %s is not a regular file", path)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
 		return "", fmt.Errorf("secrets file %s can be used by others (mode %04o); run: chmod 600 %s", path, mode, path)
@@ -82,7 +82,7 @@ func parseSecrets(path, content string) (map[string]string, error) {
 			return nil, fmt.Errorf("line %d of secrets file %s is not KEY=VALUE", number, path)
 		}
 		if checkVariable(key, value) != nil {
-			return nil, fmt.Errorf("line %d of secrets file %s: what is before = is no name of a variable, or begins with DROVER_", number, path)
+			return nil, fmt.Errorf("line %d of secrets file %s: the text before = is not a valid variable name, or begins with DROVER_", number, path)
 		}
 		all[key] = value
 	}

@@ -38,7 +38,7 @@ func TestWhatIsWrongWithSecretsIsSaidBeforeTheFirstStep(t *testing.T) {
 		"missing":            {"KEY=x\n", 0o600, "secret DB_PASSWORD is not in FILE on this machine; add a line DB_PASSWORD=…"},
 		"readable by others": {"DB_PASSWORD=x\nKEY=y\n", 0o644, "secrets file FILE can be used by others (mode 0644); run: chmod 600 FILE"},
 		"no KEY=VALUE":       {"KEY=x\nhunter2\n", 0o600, "line 2 of secrets file FILE is not KEY=VALUE"},
-		"no name":            {"export KEY=hunter2\n", 0o600, "line 1 of secrets file FILE: what is before = is no name of a variable, or begins with DROVER_"},
+		"no name":            {"export KEY=hunter2\n", 0o600, "line 1 of secrets file FILE: the text before = is not a valid variable name, or begins with DROVER_"},
 		"too long":           {strings.Repeat("#", 2<<20), 0o600, "secrets file FILE is longer than 1048576 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -57,7 +57,7 @@ func TestWhatIsWrongWithSecretsIsSaidBeforeTheFirstStep(t *testing.T) {
 
 func TestASecretsFileThatIsNoFileIsRefused(t *testing.T) {
 	_, err := run.ReadSecrets(t.TempDir(), []string{"KEY"})
-	require.ErrorContains(t, err, "is no regular file")
+	require.ErrorContains(t, err, "is not a regular file")
 	none, err := run.ReadSecrets(filepath.Join(t.TempDir(), "none"), nil)
 	require.NoError(t, err, "with no names the file is not looked at")
 	require.Empty(t, none)

@@ -55,7 +55,7 @@ type Client struct {
 type Written struct {
 	// Position is that of the last event written; pass it as ?after= to see it on any server.
 	Position string   `json:"position"`
-	Events   []string `json:"events"` // empty: all was so already
+	Events   []string `json:"events"` // empty: no change
 	Repeat   bool     `json:"repeat"` // the same write had been accepted before
 	// Deployment is the one that was queued, if any.
 	Deployment string `json:"deployment,omitempty"`
@@ -264,7 +264,7 @@ func (b *body) Close() error {
 func (c *Client) request(ctx context.Context, server string, r request) (*http.Request, error) {
 	base, err := url.Parse(server)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, &Problem{Title: "Bad address", Kind: Invalid, Detail: fmt.Sprintf("%.200q is no server's address", server),
+		return nil, &Problem{Title: "Bad address", Kind: Invalid, Detail: fmt.Sprintf("invalid server address %.200q", server),
 			Hint: "write it as http://HOST:PORT or https://HOST:PORT", cause: errors.Join(err)}
 	}
 	path := r.path

@@ -120,7 +120,7 @@ func ofFiles(wrong resource.Problems) *Problem {
 // CheckDeadline returns a problem if until has passed; nil is no deadline.
 func CheckDeadline(now time.Time, until *time.Time) error {
 	if until != nil && !now.Before(*until) {
-		return Invalid("until %s has passed", until.UTC().Format(time.RFC3339)).WithHint("name a time to come")
+		return Invalid("invalid until %s", until.UTC().Format(time.RFC3339)).WithHint("use a time in the future")
 	}
 	return nil
 }

@@ -38,5 +38,5 @@ func TestDeadlineThatHasPassedIsInvalid(t *testing.T) {
 	later := now.Add(time.Second)
 	require.NoError(t, problem.CheckDeadline(now, nil))
 	require.NoError(t, problem.CheckDeadline(now, &later))
-	require.ErrorContains(t, problem.CheckDeadline(now, &now), "until 2026-01-01T09:00:00Z has passed")
+	require.ErrorContains(t, problem.CheckDeadline(now, &now), "invalid until 2026-01-01T09:00:00Z")
 }

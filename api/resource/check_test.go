@@ -113,5 +113,5 @@ func TestCheckTellsWhatTheDomainRefuses(t *testing.T) {
 
 func TestCheckTellsWhatIsThereTwice(t *testing.T) {
 	docs := []Document{FromEnvironment("a"), FromEnvironment("a")}
-	require.ErrorContains(t, Check(docs, smallWorld{}), "Environment a is there twice")
+	require.ErrorContains(t, Check(docs, smallWorld{}), "duplicate Environment a")
 }

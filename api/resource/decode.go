@@ -78,13 +78,13 @@ func object(slots ...slot) into {
 func (d *decoder) unknown(key, path string) string {
 	switch {
 	case path == "":
-		return fmt.Sprintf("%.80q is no key of a document", key)
+		return fmt.Sprintf("unknown key %.80q in a document", key)
 	case d.kind == "":
-		return fmt.Sprintf("%.80q is no key of %s", key, path)
+		return fmt.Sprintf("unknown key %.80q in %s", key, path)
 	case d.kind == Environment && path == "spec":
-		return fmt.Sprintf("%.80q is no key of an Environment, whose spec is empty", key)
+		return fmt.Sprintf("unknown key %.80q: the spec of an Environment is empty", key)
 	}
-	return fmt.Sprintf("%.80q is no key of %s in a %s", key, path, d.kind)
+	return fmt.Sprintf("unknown key %.80q in %s of a %s", key, path, d.kind)
 }
 
 func join(path, key string) string {
@@ -115,7 +115,7 @@ func notZero[T int | domain.Duration](name string, to *T, hint string) func() *d
 		if *to != 0 {
 			return nil
 		}
-		return &domain.Rejection{Kind: domain.Invalid, Reason: name + " is 0", Hint: hint}
+		return &domain.Rejection{Kind: domain.Invalid, Reason: "invalid " + name + " 0", Hint: hint}
 	}
 }
 
@@ -142,7 +142,7 @@ func whole(to *int) into {
 		case v.shape != number:
 			return d.wants(v, path, "a whole number", "")
 		case errors.Is(err, strconv.ErrRange) || n > maxWhole || n < -maxWhole:
-			return d.report(v.at, fmt.Sprintf("%s is beyond any bound: %.40s", path, v.text), fmt.Sprintf("use at most %d", maxWhole))
+			return d.report(v.at, fmt.Sprintf("invalid %s %.40s", path, v.text), fmt.Sprintf("use at most %d", maxWhole))
 		case err != nil:
 			return d.wants(v, path, "a whole number in decimal digits", "")
 		}

@@ -55,7 +55,7 @@ func (r *jsonReader) report(err error) {
 	var wrong *json.SyntaxError
 	if errors.As(err, &wrong) && wrong.Offset > 0 {
 		// between tokens the offset is that of the wrong byte, inside one it is behind it
-		reason, offset = "this is no JSON: "+wrong.Error(), int(wrong.Offset)
+		reason, offset = "invalid JSON: "+wrong.Error(), int(wrong.Offset)
 		if wrong.Offset != r.dec.InputOffset() {
 			offset--
 		}
@@ -129,7 +129,7 @@ func (r *jsonReader) mapping(v *value, depth int) error {
 		}
 		name, _ := key.(string)
 		if first := v.get(name); first != nil {
-			return r.refuse(at, fmt.Sprintf("%.80q is there twice, first in line %d", name, first.at.line), "keep one of the two")
+			return r.refuse(at, fmt.Sprintf("duplicate key %.80q, first in line %d", name, first.at.line), "keep one of the two")
 		}
 		v.set(field{name: name, at: at, value: held})
 		if v.size > maxValues {

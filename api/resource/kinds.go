@@ -42,7 +42,7 @@ func checkAPIVersion(version string) *domain.Rejection {
 	if version == APIVersion {
 		return nil
 	}
-	return &domain.Rejection{Kind: domain.Invalid, Reason: fmt.Sprintf("apiVersion %.80q is not known", version), Hint: "write " + APIVersion}
+	return &domain.Rejection{Kind: domain.Invalid, Reason: fmt.Sprintf("unsupported apiVersion %.80q", version), Hint: "write " + APIVersion}
 }
 
 func kindNames() []string {
@@ -57,7 +57,7 @@ func checkKind(kind Kind) *domain.Rejection {
 	if slices.Contains(Kinds(), kind) {
 		return nil
 	}
-	return &domain.Rejection{Kind: domain.Invalid, Reason: fmt.Sprintf("kind %.80q is not known", kind), Hint: didYouMean(string(kind), kindNames())}
+	return &domain.Rejection{Kind: domain.Invalid, Reason: fmt.Sprintf("unknown kind %.80q", kind), Hint: didYouMean(string(kind), kindNames())}
 }
 
 // checkName asks the domain with the word that its own commands use.
@@ -210,7 +210,7 @@ func lostAfter(to *domain.Duration) func() *domain.Rejection {
 		if *to <= 0 || *to >= domain.MinLostAfter {
 			return nil
 		}
-		return &domain.Rejection{Kind: domain.Invalid, Reason: fmt.Sprintf("lostAfter is %s, and no agent claims a part that fast", *to),
+		return &domain.Rejection{Kind: domain.Invalid, Reason: fmt.Sprintf("invalid lostAfter %s: no agent claims a part that fast", *to),
 			Hint: fmt.Sprintf("use %s to %s", domain.MinLostAfter, domain.MaxAnyDuration)}
 	}
 }
@@ -243,7 +243,7 @@ func step(to *domain.Step) into {
 			slot{"name", words(&to.Name).and(func() *domain.Rejection { return domain.CheckName("step name", to.Name) }), "give each step a name"},
 			slot{"run", words(&to.Run).and(with(func(s *domain.Step) { s.Run = to.Run })), "give it run: a shell script"},
 			slot{"folder", words(&to.Folder).and(with(func(s *domain.Step) { s.Folder = to.Folder })), ""},
-			slot{"timeout", span(&to.Timeout).and(notZero("a step's timeout", &to.Timeout, "use more than 0s, at most "+domain.MaxAnyDuration.String())).and(with(func(s *domain.Step) { s.Timeout = to.Timeout })), ""},
+			slot{"timeout", span(&to.Timeout).and(notZero("timeout", &to.Timeout, "use more than 0s, at most "+domain.MaxAnyDuration.String())).and(with(func(s *domain.Step) { s.Timeout = to.Timeout })), ""},
 			slot{"retries", whole(&to.Retries).and(with(func(s *domain.Step) { s.Retries = to.Retries })), ""},
 		)(d, v, path)
 	}
@@ -273,7 +273,7 @@ func checkCategory(name string) *domain.Rejection {
 	for _, c := range domain.Categories() {
 		known = append(known, string(c))
 	}
-	return &domain.Rejection{Kind: domain.Invalid, Reason: fmt.Sprintf("event %.80q is not known", name), Hint: didYouMean(name, known)}
+	return &domain.Rejection{Kind: domain.Invalid, Reason: fmt.Sprintf("unknown event %.80q", name), Hint: didYouMean(name, known)}
 }
 
 func (d *decoder) machine(name string, v *value) domain.Command {

@@ -164,7 +164,7 @@ func repeats(docs []Document, found *findings) {
 	for _, doc := range docs {
 		name := doc.String()
 		if before, twice := first[name]; twice {
-			found.add(doc.problem("metadata.name", fmt.Sprintf("%s is there twice, first at %s:%d", name, before.File, before.Line), "keep one of the two"))
+			found.add(doc.problem("metadata.name", fmt.Sprintf("duplicate %s, first at %s:%d", name, before.File, before.Line), "keep one of the two"))
 			continue
 		}
 		first[name] = doc

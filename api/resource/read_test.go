@@ -205,8 +205,8 @@ func TestInputThatIsNoTextGetsOneSentence(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ text, want string }{
 		"more than 8 MiB":             {strings.Repeat("a: b\n", 2<<20), "f: the input is longer than 8 MiB (split it into several files)"},
-		"bytes":                       {"a: b\nc: \x00\xff", "f:2:4: byte 0x00 is no text (a file holds YAML or JSON in UTF-8)"},
-		"Latin-1":                     {"a: b\xfcro\n", "f:1:5: byte 0xfc is no text (a file holds YAML or JSON in UTF-8)"},
+		"bytes":                       {"a: b\nc: \x00\xff", "f:2:4: invalid byte 0x00 (a file holds YAML or JSON in UTF-8)"},
+		"Latin-1":                     {"a: b\xfcro\n", "f:1:5: invalid byte 0xfc (a file holds YAML or JSON in UTF-8)"},
 		"UTF-16":                      {"\xff\xfea\x00", "f: the input is UTF-16 (save it as UTF-8)"},
 		"flow lists without an end":   {deep, "nested too deep"},
 		"blocks in blocks":            {strings.Repeat("- ", 9_000), "nested too deep"},
@@ -287,7 +287,7 @@ func TestLoadReadsFilesFoldersAndStdin(t *testing.T) {
 	t.Run("a thing that two files describe is told with both places", func(t *testing.T) {
 		again := write("sub/a.yaml", "Environment", "a")
 		_, err := Load([]string{folder, again}, nil)
-		require.ErrorContains(t, err, again+":3:18: Environment a is there twice, first at "+a+":1 (keep one of the two)")
+		require.ErrorContains(t, err, again+":3:18: duplicate Environment a, first at "+a+":1 (keep one of the two)")
 	})
 	t.Run("problems are told file after file, each in the order of its lines", func(t *testing.T) {
 		bad := t.TempDir()
@@ -324,7 +324,7 @@ func TestTriggersOfTwoProjectsMayShareAName(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "Trigger blog/x", docs[1].String())
 	_, err = Read("f", strings.NewReader(trigger("shop")+trigger("shop")))
-	require.ErrorContains(t, err, "Trigger shop/x is there twice, first at f:2")
+	require.ErrorContains(t, err, "duplicate Trigger shop/x, first at f:2")
 }
 
 func TestNamesThatCouldBeNoStreamAreRefused(t *testing.T) {

@@ -43,7 +43,7 @@ func newSource(name string, data []byte) (*source, *Problem) {
 	s.text = text
 	s.index()
 	if at := notText(text); at >= 0 {
-		p := s.problem(s.placeOf(at), fmt.Sprintf("byte 0x%02x is no text", text[at]), "a file holds YAML or JSON in UTF-8")
+		p := s.problem(s.placeOf(at), fmt.Sprintf("invalid byte 0x%02x", text[at]), "a file holds YAML or JSON in UTF-8")
 		p.Quote = ""
 		return s, &p
 	}

@@ -138,7 +138,7 @@ func tooMuch(tokens token.Tokens) string {
 func (s *source) syntax(above int, err error) Problem {
 	var at yaml.Error
 	if !errors.As(err, &at) || at.GetToken() == nil || at.GetToken().Position == nil {
-		return s.problem(place{above + 1, 1}, "this is no YAML: "+err.Error(), "")
+		return s.problem(place{above + 1, 1}, "invalid YAML: "+err.Error(), "")
 	}
 	p := at.GetToken().Position
 	reason, hint := at.GetMessage(), ""
@@ -206,7 +206,7 @@ func (c *composer) scalar(v *value, n ast.Node) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
 		v.shape, v.text = number, n.GetToken().Value
 	default:
-		c.fault(v.at, "this is none of text, number, list or mapping", "")
+		c.fault(v.at, "unsupported value", "use text, a number, a list or a mapping")
 	}
 }
 
@@ -231,11 +231,11 @@ func (c *composer) mapping(v *value, pairs []*ast.MappingValueNode, depth int) {
 		}
 		name, ok := keyText(pair.Key)
 		if !ok {
-			c.fault(at, "this key is no text", "")
+			c.fault(at, "a key is not text", "use text as the key")
 			continue
 		}
 		if first := v.get(name); first != nil {
-			c.fault(at, fmt.Sprintf("%.80q is there twice, first in line %d", name, first.at.line), "keep one of the two")
+			c.fault(at, fmt.Sprintf("duplicate key %.80q, first in line %d", name, first.at.line), "keep one of the two")
 			continue
 		}
 		v.set(field{name: name, at: at, value: held})
@@ -292,7 +292,7 @@ func (c *composer) alias(n *ast.AliasNode, at place) *value {
 func (c *composer) tag(n *ast.TagNode, at place, depth int) *value {
 	v := c.value(n.Value, depth+1)
 	if n.Start.Value != "!!str" || v.shape == list || v.shape == mapping {
-		return c.fault(at, fmt.Sprintf("tag %.40q is not known", n.Start.Value), "leave it out")
+		return c.fault(at, fmt.Sprintf("unsupported tag %.40q", n.Start.Value), "leave it out")
 	}
 	held := *v
 	held.shape = text

@@ -19,13 +19,13 @@ var agentFlags = []string{"join", "name", "environment", "role", "data", "epheme
 func agentVerb(s *shell) *cobra.Command {
 	c := agent.Config{}
 	cmd := verb{
-		exits: alone(exits{exitOK: "it was told to stop", exitDenied: "the servers refuse this agent for ever: its join token is revoked, or its name can be no machine's"}),
+		exits: alone(exits{exitOK: "it was told to stop", exitDenied: "the agent is permanently refused: its join token is revoked, or its name can be no machine's"}),
 		use:   "agent", short: "Run the agent of this machine",
 		long: "Run the agent of this machine: it reports that the machine is there and carries out its parts of deployments.\n\n" +
 			"--join is needed once; --environment and --role count at that first join. The first SIGTERM lets the running step\nend, the second kills it. " +
 			"Each flag is also DROVER_FLAG in the environment and a key of the config file.\n\n" +
 			"An agent that is refused, such as for a join token that is used up, says why on stderr and asks again, since that may be\n" +
-			"mended; only a refusal for ever ends it.",
+			"mended; only a permanent refusal ends it.",
 		example: "drover agent --server https://drover.example.com:7070 --join TOKEN --name web-01 --environment production --role web",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

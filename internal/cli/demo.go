@@ -33,7 +33,7 @@ func demoVerb(s *shell) *cobra.Command {
 			return err
 		}
 		if c.Tick != 0 && (c.Tick < time.Second || c.Tick%time.Second != 0) {
-			return usage("--tick %s cannot be kept; use whole seconds, at least 1s", c.Tick)
+			return usage("invalid --tick %s: use whole seconds, at least 1s", c.Tick)
 		}
 		c.Out = s.Out
 		return s.demoFailure(demo.Run(cmd.Context(), c))

@@ -25,7 +25,7 @@ func eventsVerb(s *shell) *cobra.Command {
 				return s.followEvents(ctx, position(after))
 			}
 			if limit < 0 {
-				return usage("--limit %d is none; use 1 or more, or 0 for all", limit)
+				return usage("invalid --limit %d: use 1 or more, or 0 for all", limit)
 			}
 			return eventsListed.show(ctx, s, query("after", position(after)), limit)
 		},

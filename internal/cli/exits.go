@@ -26,7 +26,7 @@ type exits map[int]string
 
 // alone are the codes of a command that asks no server, with its own ones.
 func alone(own exits) exits {
-	all := exits{exitOK: "ok", exitError: "error, or invalid input", exitUsage: "wrong use: an argument or flag that is unknown, missing or no value"}
+	all := exits{exitOK: "ok", exitError: "error, or invalid input", exitUsage: "wrong use: an unknown, missing or invalid argument or flag"}
 	maps.Copy(all, own)
 	return all
 }

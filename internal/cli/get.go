@@ -30,7 +30,7 @@ func getVerb(s *shell) *cobra.Command {
 				return s.getOne(ctx, k, id(args[1]), project, watch)
 			}
 			if limit < 0 {
-				return usage("--limit %d is none; use 1 or more, or 0 for all", limit)
+				return usage("invalid --limit %d: use 1 or more, or 0 for all", limit)
 			}
 			if err := k.accepts(map[string]string{"project": project, "environment": environment, "role": role, "state": state}); err != nil {
 				return err

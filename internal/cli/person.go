@@ -47,7 +47,8 @@ func personEraseVerb(s *shell) *cobra.Command {
 			exitMissing: "there is no such person, or the name was erased before"}),
 		use: "erase ID…", short: "Erase the names of people",
 		long: "Erase the names of people, by the ID that `drover person list` shows. Their events stay in the log and are\n" +
-			"shown as by “erased person”. Their tokens stay valid: revoke them with `drover token revoke`.\nBackups made earlier still hold the name.",
+			"shown as by “erased person”. Their tokens stay valid: find them with `drover token list`, in the column\n" +
+			"PERSON, and revoke them with `drover token revoke`. Backups made earlier still hold the name.",
 		example: "drover person erase p-4f1c09a2b3d4",
 		run: func(ctx context.Context, args []string) error {
 			return each(args, func(id string) error {

@@ -28,7 +28,11 @@ func checkFormat(format, from string) error {
 	if format == "" || slices.Contains(formats, format) {
 		return nil
 	}
-	return usage("%s %s is no format; use %s", from, quoted(format), strings.Join(formats, ", "))
+	wrong := from + " invalid value"
+	if from == "-o" {
+		wrong = "invalid -o"
+	}
+	return usage("%s %s: use %s", wrong, quoted(format), strings.Join(formats, ", "))
 }
 
 // structured says whether the output is for programs.

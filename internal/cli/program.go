@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os/signal"
@@ -188,7 +189,7 @@ func (s *shell) formatFrom(cmd *cobra.Command) string {
 func flagError(err error) error {
 	var wrong *pflag.InvalidValueError
 	if errors.As(err, &wrong) {
-		return errors.New("flag --" + wrong.GetFlag().Name + ": " + quoted(wrong.GetValue()) + " is no value for it: " + config.Takes(wrong.GetFlag()))
+		return fmt.Errorf("invalid --%s %s: %s", wrong.GetFlag().Name, quoted(wrong.GetValue()), config.Takes(wrong.GetFlag()))
 	}
 	return err
 }

@@ -55,7 +55,7 @@ func completionVerb(s *shell) *cobra.Command {
 		case "powershell":
 			return root.GenPowerShellCompletionWithDesc(s.Out)
 		}
-		return usage("shell %s is not known; use bash, zsh, fish or powershell", quoted(args[0]))
+		return usage("unknown shell %s: use bash, zsh, fish or powershell", quoted(args[0]))
 	}
 	return cmd
 }

@@ -33,7 +33,7 @@ func serverVerb(s *shell) *cobra.Command {
 			}
 		}
 		if c.Tick == 0 { // to the server that would be its default
-			return invalid("a tick every 0s cannot be kept: use whole seconds, at least 1s")
+			return invalid("invalid tick 0s: use whole seconds, at least 1s")
 		}
 		c.Version, c.Logger = Version(), s.logger()
 		if err := server.Run(cmd.Context(), c); err != nil {

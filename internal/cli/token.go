@@ -60,7 +60,7 @@ func tokenCreateVerb(s *shell) *cobra.Command {
 	flags.StringVar(&wish.Scope, "scope", "admin", "what its bearer may do, a `SCOPE`: admin, deploy or read")
 	flags.StringVar(&wish.Person, "person", "", "`ID` of the person whom the token belongs to; see drover person list")
 	flags.IntVar(&uses, "uses", 1, "how many agents may join with it, `N`; 0: any number")
-	flags.DurationVar(&lasts, "for", 0, "good for this `DURATION`; default: 1h for joining, else for ever")
+	flags.DurationVar(&lasts, "for", 0, "good for this `DURATION`; default: 1h for joining, else it never expires")
 	flags.StringSliceVar(&wish.Environments, "environment", nil, "an agent may join only this `ENVIRONMENT`; may be repeated")
 	flags.StringSliceVar(&wish.Roles, "role", nil, "an agent may join only with this `ROLE`; may be repeated")
 	flags.StringVar(&log, "log", "", "open the log at this `URL` instead of asking a server")
@@ -83,7 +83,7 @@ func (w *tokenWish) complete(cmd *cobra.Command, uses int, lasts time.Duration) 
 	case !w.Join && (given("uses") || given("environment") || given("role")):
 		return usage("--uses, --environment and --role are for --join")
 	case !slices.Contains([]string{"admin", "deploy", "read"}, w.Scope):
-		return usage("--scope %s is none; use admin, deploy or read", quoted(w.Scope))
+		return usage("unknown scope %s: use admin, deploy or read", quoted(w.Scope))
 	}
 	if w.Join {
 		w.Scope, w.Uses = "", &uses

@@ -58,9 +58,9 @@ func count(cmd *cobra.Command, arguments string, args []string) error {
 	case slices.Contains(args, ""):
 		return usage("an argument of `%s` is empty; is a variable of the shell not set?", path)
 	case len(args) > most && most == 0:
-		return usage("`%s` takes no argument, and %s was given", path, quoted(args[0]))
+		return usage("`%s` takes no arguments: unexpected argument %s", path, quoted(args[0]))
 	case len(args) > most:
-		return usage("`%s` takes %s, and %s is too much", path, arguments, quoted(args[most]))
+		return usage("`%s` takes %s: unexpected argument %s", path, arguments, quoted(args[most]))
 	case len(args) < least:
 		return usage("`%s` takes %s; see `%s --help`", path, arguments, path)
 	case required != "" && !given(cmd, strings.Fields(required)[0]):
@@ -117,7 +117,7 @@ func deadline(d time.Duration) (*time.Time, error) {
 	case d == 0:
 		return nil, nil
 	case d < 0:
-		return nil, usage("--for %s lies in the past; use a duration such as 2h", d)
+		return nil, usage("invalid --for %s: use a duration such as 2h", d)
 	}
 	until := time.Now().Add(d).UTC().Truncate(time.Second)
 	return &until, nil

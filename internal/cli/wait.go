@@ -46,7 +46,7 @@ func (w *waiting) check() error {
 	case w.timeout != 0 && !w.wait:
 		return usage("--timeout is for --wait")
 	case w.timeout < 0:
-		return usage("--timeout %s is none; use a duration such as 10m", w.timeout)
+		return usage("invalid --timeout %s: use a duration such as 10m", w.timeout)
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func (s *shell) wrote(w client.Written, sentence string) error {
 	}
 	switch {
 	case len(w.Events) == 0 && !w.Repeat:
-		s.say("%s: it was so already", sentence)
+		s.say("%s: no change", sentence)
 	default:
 		s.say("%s (#%s)", sentence, w.Position)
 	}

@@ -51,12 +51,12 @@ func TestAFlagWinsOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
 
 func TestAWrongSettingIsToldWithItsPlace(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"unknown key":   {"listen: x\nlsten: y\n", `:2:1: key "lsten" is unknown; did you mean "listen"?`},
-		"nothing alike": {"zzzzzzzz: y\n", `:1:1: key "zzzzzzzz" is unknown; known are listen, address, log,`},
+		"unknown key":   {"listen: x\nlsten: y\n", `:2:1: unknown key "lsten"; did you mean "listen"?`},
+		"nothing alike": {"zzzzzzzz: y\n", `:1:1: unknown key "zzzzzzzz"; known are listen, address, log,`},
 		"twice":         {"listen: x\nlisten: y\n", "listen"},
 		"a map":         {"listen: {a: 1}\n", `:1:1: key "listen" takes a text`},
 		"a list":        {"- listen\n", `does not hold keys and values`},
-		"no YAML":       {"listen: [\n", "is no YAML: "},
+		"no YAML":       {"listen: [\n", ": invalid YAML: "},
 		"wrong type":    {"a: 1\n", "unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -72,10 +72,10 @@ func TestAValueThatItsFlagDoesNotTakeIsToldWithItsPlace(t *testing.T) {
 	path := write(t, "\ntick: soon\n")
 	file, err := config.ReadFile(path)
 	require.NoError(t, err)
-	require.ErrorContains(t, config.Fill(flags(), names, file), path+`:2: key "tick": "soon" is no value for it`)
+	require.ErrorContains(t, config.Fill(flags(), names, file), path+`:2: key "tick": invalid value "soon"`)
 
 	t.Setenv("DROVER_TICK", "later")
-	require.ErrorContains(t, config.Fill(flags(), names, file), `environment variable DROVER_TICK: "later" is no value for it`)
+	require.ErrorContains(t, config.Fill(flags(), names, file), `environment variable DROVER_TICK: invalid value "later"`)
 
 	file, err = config.ReadFile(write(t, "listen: [a, b]\n"))
 	require.NoError(t, err)

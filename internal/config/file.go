@@ -118,7 +118,7 @@ func parse(path string, text []byte) (File, error) {
 	file := File{Path: path, values: map[string]value{}}
 	tree, err := parser.ParseBytes(text, 0)
 	if err != nil {
-		return File{}, fmt.Errorf("config file %s is no YAML: %s", path, firstLine(err))
+		return File{}, fmt.Errorf("config file %s: invalid YAML: %s", path, firstLine(err))
 	}
 	for _, doc := range tree.Docs {
 		if doc.Body == nil {
@@ -154,10 +154,10 @@ func (f *File) add(pair *ast.MappingValueNode) error {
 	place := at(f.Path, pair.Key)
 	key := pair.Key.GetToken().Value
 	if !slices.Contains(keys, key) {
-		return fmt.Errorf("%s: key %.80q is unknown%s", place, key, meant(key, keys))
+		return fmt.Errorf("%s: unknown key %.80q%s", place, key, meant(key, keys))
 	}
 	if _, twice := f.values[key]; twice {
-		return fmt.Errorf("%s: key %q is there twice", place, key)
+		return fmt.Errorf("%s: duplicate key %q", place, key)
 	}
 	texts, ok := scalars(pair.Value)
 	if !ok {

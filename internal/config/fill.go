@@ -60,7 +60,7 @@ func (f File) fill(flags *pflag.FlagSet, name string) error {
 func cause(err error) error {
 	var invalid *pflag.InvalidValueError
 	if errors.As(err, &invalid) {
-		return fmt.Errorf("%.80q is no value for it: %s", invalid.GetValue(), Takes(invalid.GetFlag()))
+		return fmt.Errorf("invalid value %.80q: %s", invalid.GetValue(), Takes(invalid.GetFlag()))
 	}
 	return err
 }
@@ -69,11 +69,11 @@ func cause(err error) error {
 func Takes(flag *pflag.Flag) string {
 	switch flag.Value.Type() {
 	case "int":
-		return "it takes a whole number, such as 10"
+		return "use a whole number, such as 10"
 	case "duration":
-		return "it takes a duration, such as 30s, 10m or 24h"
+		return "use a duration, such as 30s, 10m or 24h"
 	case "bool":
-		return "it takes true or false"
+		return "use true or false"
 	}
-	return "it takes a " + flag.Value.Type()
+	return "use a " + flag.Value.Type()
 }

@@ -308,7 +308,7 @@ func drains(t *testing.T, c *cluster) {
 	status, finish := c.underWay(s)
 	ended := make(chan struct{})
 	go func() { s.stop(syscall.SIGTERM); close(ended) }()
-	c.until("the server says that it is about to stop", func() error { return c.refuses(s, "about to stop") })
+	c.until("the server says that it is shutting down", func() error { return c.refuses(s, "shutting down") })
 	c.movedFrom(s)
 	finish()
 	require.Equal(t, http.StatusOK, <-status, "what was under way is done, and has its answer")

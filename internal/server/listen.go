@@ -30,7 +30,7 @@ type endpoint struct {
 func listen(c Config) (*endpoint, error) {
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen address %.200q is none: write HOST:PORT, such as %s", c.Listen, DefaultListen)
+		return nil, fmt.Errorf("invalid listen address %.200q: write HOST:PORT, such as %s", c.Listen, DefaultListen)
 	}
 	e := &endpoint{}
 	if e.certificate, err = c.certificate(); err != nil {
@@ -124,7 +124,7 @@ func (c Config) afar(e *endpoint, host string) (string, error) {
 	}
 	u, err := url.Parse(c.Address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" {
-		return "", fmt.Errorf("address %.200q is no server's address: write it as https://HOST:PORT", c.Address)
+		return "", fmt.Errorf("invalid address %.200q: write it as https://HOST:PORT", c.Address)
 	}
 	return strings.TrimSuffix(c.Address, "/"), nil
 }

@@ -39,7 +39,7 @@ func OpenLog(ctx context.Context, c LogConfig) (eventlog.Backend, error) {
 	kind, _, _ := strings.Cut(address, ":")
 	open := openers[kind]
 	if open == nil {
-		return nil, fmt.Errorf("log %s is none that is known; write it as sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or esdb://HOST:2113", redacted(address))
+		return nil, fmt.Errorf("unsupported log URL %s: write it as sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or esdb://HOST:2113", redacted(address))
 	}
 	return open(ctx, address, c)
 }

@@ -14,7 +14,7 @@ const minTick = time.Second
 // checkTick refuses a time between two ticks that the schedule cannot keep.
 func checkTick(every time.Duration) error {
 	if every < minTick || every%time.Second != 0 {
-		return fmt.Errorf("a tick every %s cannot be kept: use whole seconds, at least %s", every, minTick)
+		return fmt.Errorf("invalid tick %s: use whole seconds, at least %s", every, minTick)
 	}
 	return nil
 }

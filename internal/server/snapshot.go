@@ -31,7 +31,7 @@ func (s snapshotFile) Load() ([]byte, error) {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular(): // a pipe would be waited for
-		return nil, fmt.Errorf("%s is no file; delete it", s.path)
+		return nil, fmt.Errorf("%s is not a file; delete it", s.path)
 	}
 	return os.ReadFile(s.path)
 }
@@ -49,7 +49,7 @@ func (s snapshotFile) Store(data []byte) (err error) {
 		err = os.Rename(beside, s.path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("write a snapshot: %w; delete %s if it is no file", err, s.path), os.Remove(beside))
+		return errors.Join(fmt.Errorf("write a snapshot: %w; delete %s if it is not a file", err, s.path), os.Remove(beside))
 	}
 	return nil
 }
