@@ -322,7 +322,7 @@ func TestAStreamTooManyIsToldSoAndOneThatEndsMakesRoom(t *testing.T) {
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
 	first, endFirst := context.WithCancel(ctx)
-	var all sync.WaitGroup
+	var all, taken sync.WaitGroup
 	for i := range most {
 		with := ctx
 		if i == 0 {
@@ -330,12 +330,14 @@ func TestAStreamTooManyIsToldSoAndOneThatEndsMakesRoom(t *testing.T) {
 		}
 		r := httptest.NewRequestWithContext(with, http.MethodGet, "/api/v1/events/stream", nil)
 		r.Header.Set("Authorization", "Bearer "+y.admin.Token)
-		all.Go(func() { y.api.Handler().ServeHTTP(httptest.NewRecorder(), r) })
+		taken.Add(1)
+		all.Go(func() { y.api.Handler().ServeHTTP(answered{httptest.NewRecorder(), sync.OnceFunc(taken.Done)}, r) })
 	}
+	taken.Wait() // who asked before would hold the place of one of them
 	ask := func() *httptest.ResponseRecorder {
 		return y.sendFrom("192.0.2.1:1", http.MethodGet, "/api/v1/events/stream", y.admin.Token, "")
 	}
-	y.eventually("all places are taken", func() bool { return ask().Code == http.StatusServiceUnavailable })
+	require.Equal(t, http.StatusServiceUnavailable, ask().Code)
 	require.Contains(t, ask().Body.String(), "512 live streams already")
 	endFirst()
 	y.eventually("there is room for one", func() bool { return ask().Code == http.StatusOK })
