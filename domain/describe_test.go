@@ -38,7 +38,7 @@ func TestTheSentenceOfAnEventNamesItsSubject(t *testing.T) {
 	for _, e := range samples() {
 		d := Describe(e, placeOf(e))
 		require.Regexp(t, `^(machine|agent of machine|project|trigger|release|deployment|parts? of deployment|environment|pin of|hold of|`+
-			`machine policy|(join )?token|server|absent machines|stream|restore of log) `, d.Sentence, d.Name)
+			`machine policy|(join )?token|server|absent machines|stream|restore of log|`+d.Subject.Kind+`) `, d.Sentence, d.Name)
 		require.NotRegexp(t, "settings of", d.Sentence, d.Name)
 		if d.Subject.Machine != "" {
 			require.Contains(t, d.Sentence, "machine "+d.Subject.Machine, d.Name)
