@@ -12,6 +12,9 @@
 //	project.go   a project: triggers, releases, standings    scope.go     which machines are a project's
 //	deploy.go    deployments, rollback, retry, pins, holds   part.go      one machine's share: claim and end
 //	others.go    environments, policies, tokens, the log     settings.go  what people write, and its bounds
+//	names.go     names of streams, and what a name may be    reasons.go   why a part cannot start, or how it ended
+//	decision.go  what a server decides by itself             rejection.go why a command was refused
+//	id.go, text.go  ids, and text within bounds
 //
 // # How an event comes about
 //

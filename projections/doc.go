@@ -15,6 +15,7 @@
 //	candidates.go  what events have made due, and the set that the sweep reads
 //	listeners.go   which triggers and projects may concern a machine
 //	index.go       machines, deadlines and projects by what a tick asks for; inconsistencies.go compares them with a full walk
+//	world.go       the view as commands ask it
 //	saved.go       the view as bytes; loaded.go is the way back
 //	ages.go        how long ago events were folded
 //	receipts.go    what accepted commands led to, by the ids that their senders chose
