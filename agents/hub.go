@@ -24,8 +24,6 @@ type Config struct {
 	Access *access.Access
 	// Logger receives messages about agents; nil discards them.
 	Logger *zap.Logger
-	// Kick is called after each accepted command: Engine.React is due. It must not block. Nil: nobody reacts.
-	Kick func()
 	// OutputArrived hears of the deployment of each piece of output that was stored. It must not block. May be nil.
 	OutputArrived func(deployment domain.ID)
 }
@@ -49,9 +47,6 @@ const answerWithin = 30 * time.Second
 
 // New returns a hub that is ready for agents.
 func New(cfg Config) *Hub {
-	if cfg.Kick == nil {
-		cfg.Kick = func() {}
-	}
 	if cfg.OutputArrived == nil {
 		cfg.OutputArrived = func(domain.ID) {}
 	}
@@ -89,7 +84,7 @@ func (h *Hub) Drain(ctx context.Context) {
 	h.gate.Wait(ctx)
 }
 
-// handle sends a command to the engine, and tells the wiring that something may follow from it.
+// handle sends a command to the engine, within bounds.
 func (h *Hub) handle(ctx context.Context, id domain.ID, c domain.Command) (engine.Result, error) {
 	return h.handleAsOf(ctx, h.cfg.Engine.Moment(), id, c)
 }
@@ -98,9 +93,5 @@ func (h *Hub) handle(ctx context.Context, id domain.ID, c domain.Command) (engin
 func (h *Hub) handleAsOf(ctx context.Context, came engine.Moment, id domain.ID, c domain.Command) (engine.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	result, err := h.cfg.Engine.HandleAsOf(ctx, came, id, c)
-	if err == nil {
-		h.cfg.Kick()
-	}
-	return result, err
+	return h.cfg.Engine.HandleAsOf(ctx, came, id, c)
 }

@@ -19,8 +19,8 @@
 //
 // Every body, header, list and stream is bounded; a reader that is too slow is dropped and never holds up a tick. A write
 // under the same Idempotency-Key is done once. A read with ?after= sees what was written at that position, or says that
-// it cannot. A live stream ends with the token of its caller. After each accepted command the wiring is told (Kick), so
-// that what follows is done at once.
+// it cannot. A live stream ends with the token of its caller. What follows from a
+// command is done at once (engine.Config.OnAccepted).
 //
 // The one lock, of a live stream, is held while a message is written: nothing else is locked under it.
 package api

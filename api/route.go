@@ -214,15 +214,11 @@ func commandID(key string) (domain.ID, error) {
 	return domain.ID(id), nil
 }
 
-// handle sends a command to the engine, and tells the wiring that something may follow from it.
+// handle sends a command to the engine, within bounds.
 func (a *API) handle(ctx context.Context, id domain.ID, c domain.Command) (engine.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	result, err := a.cfg.Engine.Handle(ctx, id, c)
-	if err == nil {
-		a.cfg.Kick()
-	}
-	return result, err
+	return a.cfg.Engine.Handle(ctx, id, c)
 }
 
 // writtenAs is the answer to an accepted command.

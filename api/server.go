@@ -32,8 +32,6 @@ type Config struct {
 	People *access.People
 	// Logger receives faults; nil discards them.
 	Logger *zap.Logger
-	// Kick is called after each accepted command: Engine.React is due. It must not block. Nil: nobody reacts.
-	Kick func()
 	// Backup makes a copy of the log's file; nil: the log is not a file.
 	Backup func(context.Context) (*Copy, error)
 	// Version is that of this program, for /api/openapi.json.
@@ -61,9 +59,6 @@ const (
 func New(cfg Config) *API {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
-	}
-	if cfg.Kick == nil {
-		cfg.Kick = func() {}
 	}
 	a := &API{cfg: cfg, log: cfg.Logger, mux: http.NewServeMux(), streams: make(chan struct{}, maxStreams),
 		gate: drain.New()}

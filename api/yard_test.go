@@ -72,6 +72,12 @@ func newYardOn(t *testing.T, log eventlog.Backend, clock *handClock) *yard {
 	kicks, over := make(chan struct{}, 1), make(chan struct{})
 	var err error
 	y.engine, err = engine.Open(context.Background(), engine.Config{Log: y.log, Clock: y.clock, Server: ids.New(), Address: "http://here",
+		OnAccepted: func() {
+			select {
+			case kicks <- struct{}{}:
+			default:
+			}
+		},
 		OnTouched: func(machines map[string]struct{}) {
 			if y.agents != nil {
 				y.agents.Touched(machines)
@@ -79,15 +85,11 @@ func newYardOn(t *testing.T, log eventlog.Backend, clock *handClock) *yard {
 		}})
 	require.NoError(t, err)
 	require.NoError(t, y.engine.Start(context.Background()))
-	y.doors(func() {
-		select {
-		case kicks <- struct{}{}:
-		default:
-		}
-	})
-	go y.react(kicks, over)
+	y.doors()
 	y.door = httptest.NewServer(y.api.Handler())
 	y.admin = y.as(y.token(domain.TokenSettings{Scope: domain.AdminScope}))
+	<-kicks // of that token: the server has read nothing of what others write from now on
+	go y.react(kicks, over)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
@@ -100,12 +102,12 @@ func newYardOn(t *testing.T, log eventlog.Backend, clock *handClock) *yard {
 }
 
 // doors prepares what the wiring does.
-func (y *yard) doors(kick func()) {
+func (y *yard) doors() {
 	callers, people := access.New(y.engine, y.clock), access.NewPeople(y.log, y.clock)
 	queries := query.New(query.Config{Engine: y.engine, Log: y.log, Clock: y.clock, Access: callers, People: people, Ready: func() error { return y.ready },
 		Version: "test", Versions: func() map[string]int { return y.agents.Versions() }})
-	y.agents = agents.New(agents.Config{Engine: y.engine, Log: y.log, Clock: y.clock, Access: callers, Kick: kick, OutputArrived: queries.OutputArrived})
-	y.config = api.Config{Engine: y.engine, Clock: y.clock, Access: callers, Queries: queries, Agents: y.agents, People: people, Kick: kick, Version: "test"}
+	y.agents = agents.New(agents.Config{Engine: y.engine, Log: y.log, Clock: y.clock, Access: callers, OutputArrived: queries.OutputArrived})
+	y.config = api.Config{Engine: y.engine, Clock: y.clock, Access: callers, Queries: queries, Agents: y.agents, People: people, Version: "test"}
 	y.api = api.New(y.config)
 }
 

@@ -44,6 +44,8 @@ type Config struct {
 	Program string
 	// OnTouched hears, after each read, of the machines whose work may have changed. It must not block.
 	OnTouched func(machines map[string]struct{})
+	// OnAccepted is called after each accepted command: React is due. It must not block. Nil: nobody reacts.
+	OnAccepted func()
 	// Logger gets one line per decision; nil is silence.
 	Logger *zap.Logger
 }

@@ -44,6 +44,14 @@ func (e *Engine) Handle(ctx context.Context, id domain.ID, command domain.Comman
 // HandleAsOf is Handle for one of several commands that belong together, of which the first came at a moment. What was
 // appended since may be left out of what it is decided on; its own stream refuses it then, and it is decided anew.
 func (e *Engine) HandleAsOf(ctx context.Context, came Moment, id domain.ID, command domain.Command) (Result, error) {
+	result, err := e.handle(ctx, came, id, command)
+	if err == nil && e.cfg.OnAccepted != nil {
+		e.cfg.OnAccepted()
+	}
+	return result, err
+}
+
+func (e *Engine) handle(ctx context.Context, came Moment, id domain.ID, command domain.Command) (Result, error) {
 	for try := 1; ; try++ {
 		if err := e.See(ctx, came); err != nil {
 			return Result{}, err

@@ -189,7 +189,7 @@ func (r *run) open(ctx context.Context) (err error) {
 	kept, program := r.snapshots()
 	r.engine, err = engine.Open(ctx, engine.Config{
 		Log: r.log, Clock: r.clock, Server: ids.New(), Version: r.config.Version, Address: r.endpoint.afar,
-		Logger: r.logger.Named("engine"), Parallel: appendsAtOnce, Jitter: jitter, Snapshots: kept, Program: program,
+		Logger: r.logger.Named("engine"), Parallel: appendsAtOnce, Jitter: jitter, Snapshots: kept, Program: program, OnAccepted: r.kick,
 		OnTouched: func(machines map[string]struct{}) {
 			if r.agents != nil { // no agent is connected while the log is folded
 				r.agents.Touched(machines)
@@ -225,9 +225,8 @@ func (r *run) doors() {
 	people := access.NewPeople(r.log, r.clock)
 	queries := query.New(query.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, People: people, Ready: r.log.Ready, Version: r.config.Version,
 		Place: func() doctor.Place { return PlaceOf(r.config.Log, r.config.Data) }, Versions: func() map[string]int { return r.agents.Versions() }})
-	r.agents = agents.New(agents.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, Logger: logger, Kick: r.kick,
-		OutputArrived: queries.OutputArrived})
-	r.api = api.New(api.Config{Engine: r.engine, Clock: r.clock, Access: callers, Queries: queries, Agents: r.agents, People: people, Logger: logger, Kick: r.kick,
+	r.agents = agents.New(agents.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, Logger: logger, OutputArrived: queries.OutputArrived})
+	r.api = api.New(api.Config{Engine: r.engine, Clock: r.clock, Access: callers, Queries: queries, Agents: r.agents, People: people, Logger: logger,
 		Version: r.config.Version, Backup: r.copies})
 }
 
