@@ -21,7 +21,7 @@ func well() Vitals {
 }
 
 // about are the findings of one check, as "severity: seen → do".
-func about(t *testing.T, l *ledger, s Vitals, check string) string {
+func about(t *testing.T, l *projectionstest.History, s Vitals, check string) string {
 	t.Helper()
 	var lines []string
 	for _, f := range Examine(l.View, old, s).Findings {
@@ -35,7 +35,7 @@ func about(t *testing.T, l *ledger, s Vitals, check string) string {
 
 func TestAFleetThatIsWellHasOneFineFindingForEachCheck(t *testing.T) {
 	l := shop(t)
-	l.attempt("1.0", domain.PartSucceeded, "")
+	l.Attempt("web-01", "1.0", domain.PartSucceeded, "")
 	checkup := Examine(l.View, old, well())
 	require.Equal(t, Fine, Worst(checkup.Findings))
 	var checks []string
@@ -53,43 +53,45 @@ func TestAFleetThatIsWellHasOneFineFindingForEachCheck(t *testing.T) {
 func TestWhatIsWrongWithAServerIsToldWithWhatToDo(t *testing.T) {
 	other := domain.ID{3: 2}
 	for name, test := range map[string]struct {
-		change func(l *ledger, s *Vitals)
+		change func(l *projectionstest.History, s *Vitals)
 		check  string
 		want   string
 	}{
-		"another clock": {func(_ *ledger, s *Vitals) {
+		"another clock": {func(_ *projectionstest.History, s *Vitals) {
 			s.Others = []Pulse{{Server: other, Alive: true, Timed: true, Ahead: -time.Minute}}
 		}, "clock", "warn: the clock of server http://b:7070 is 1m behind that of server http://a:7070"},
-		"a clock that is far off": {func(_ *ledger, s *Vitals) {
+		"a clock that is far off": {func(_ *projectionstest.History, s *Vitals) {
 			s.Others = []Pulse{{Server: other, Alive: true, Timed: true, Ahead: time.Hour}}
 		}, "clock", "bad: the clock of server http://b:7070 is 1h ahead of"},
-		"a lease as old as leases may be": {func(_ *ledger, s *Vitals) {
+		"a lease as old as leases may be": {func(_ *projectionstest.History, s *Vitals) {
 			s.Others = []Pulse{{Server: other, Alive: true, Timed: true, Ahead: -3 * time.Second}}
 		}, "clock", "ok: the clocks of 1 other server and of this one agree"},
-		"a clock that was set back": {func(_ *ledger, s *Vitals) { s.Now = s.Now.Add(-time.Hour) },
+		"a clock that was set back": {func(_ *projectionstest.History, s *Vitals) { s.Now = s.Now.Add(-time.Hour) },
 			"clock", "warn: the newest event of the log is dated 58m"},
-		"little room": {func(_ *ledger, s *Vitals) { s.Place.Free = 100 << 20 },
+		"little room": {func(_ *projectionstest.History, s *Vitals) { s.Place.Free = 100 << 20 },
 			"disk", "warn: 100.0 MiB of 100.0 GiB are free in /srv/drover → du -xh /srv/drover"},
-		"next to no room": {func(_ *ledger, s *Vitals) { s.Place.Free = 1 << 20 }, "disk", "bad: 1.0 MiB of"},
-		"a small share of a large disk": {func(_ *ledger, s *Vitals) { s.Place.Free, s.Place.Total = 100<<30, 10<<40 },
+		"next to no room": {func(_ *projectionstest.History, s *Vitals) { s.Place.Free = 1 << 20 }, "disk", "bad: 1.0 MiB of"},
+		"a small share of a large disk": {func(_ *projectionstest.History, s *Vitals) { s.Place.Free, s.Place.Total = 100<<30, 10<<40 },
 			"disk", "ok: 100.0 GiB of 10.0 TiB are free"},
-		"a damaged log": {func(_ *ledger, s *Vitals) { s.Log.Damaged = "verify: event 7 does not match" },
+		"a damaged log": {func(_ *projectionstest.History, s *Vitals) { s.Log.Damaged = "verify: event 7 does not match" },
 			"log", "bad: verify: event 7 does not match → drover log verify"},
-		"a full disk": {func(_ *ledger, s *Vitals) { s.Against = []string{"no space left: writes are refused"} }, "log", "bad: no space left"},
-		"a restored log": {func(_ *ledger, s *Vitals) { s.Doubt = "this log has lost events" },
+		"a full disk": {func(_ *projectionstest.History, s *Vitals) { s.Against = []string{"no space left: writes are refused"} }, "log", "bad: no space left"},
+		"a restored log": {func(_ *projectionstest.History, s *Vitals) { s.Doubt = "this log has lost events" },
 			"log", "bad: this log has lost events → drover log accept-restore"},
-		"a stream that is set aside": {func(l *ledger, _ *Vitals) { l.SetAsideStream("machine/web-01") },
+		"a stream that is set aside": {func(l *projectionstest.History, _ *Vitals) { l.SetAsideStream("machine/web-01") },
 			"log", "→ drover log clear machine/web-01"},
-		"a server that was killed": {func(_ *ledger, s *Vitals) { s.Others = []Pulse{{Server: other, Still: 4 * time.Minute}} },
+		"a server that was killed": {func(_ *projectionstest.History, s *Vitals) {
+			s.Others = []Pulse{{Server: other, Still: 4 * time.Minute}}
+		},
 			"servers", "warn: server http://b:7070 has gone without a word 4m ago"},
-		"a server of another version": {func(_ *ledger, s *Vitals) { s.Others = []Pulse{{Server: other, Alive: true}} },
+		"a server of another version": {func(_ *projectionstest.History, s *Vitals) { s.Others = []Pulse{{Server: other, Alive: true}} },
 			"versions", "warn: server http://b:7070: version v2, while server http://a:7070 has v1"},
-		"agents of another version": {func(_ *ledger, s *Vitals) { s.Agents["v0"] = 3 },
+		"agents of another version": {func(_ *projectionstest.History, s *Vitals) { s.Agents["v0"] = 3 },
 			"versions", "warn: 3 connected agents: version v0, while server http://a:7070 has v1"},
-		"somebody at the door": {func(_ *ledger, s *Vitals) {
+		"somebody at the door": {func(_ *projectionstest.History, s *Vitals) {
 			s.Refused = []Refused{{Address: "10.0.0.9", Machine: "web-07", Reason: "the join token is not known", Times: 40, Last: s.Now.Add(-time.Second)}}
 		}, "agents", "warn: the agent of machine web-07 at 10.0.0.9 was refused 40 times, the last time 1s ago: the join token is not known → drover agent --join"},
-		"somebody who mistyped": {func(_ *ledger, s *Vitals) { s.Refused = []Refused{{Address: "10.0.0.9", Times: 2}} },
+		"somebody who mistyped": {func(_ *projectionstest.History, s *Vitals) { s.Refused = []Refused{{Address: "10.0.0.9", Times: 2}} },
 			"agents", "ok: nobody is refused again and again"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -106,68 +108,68 @@ func TestWhatIsWrongInTheLogIsToldWithWhatToDo(t *testing.T) {
 	later := soon.Add(30 * 24 * time.Hour)
 	expires := later.Add(5 * time.Hour)
 	for name, test := range map[string]struct {
-		facts func(l *ledger)
+		facts func(l *projectionstest.History)
 		check string
 		want  string
 	}{
-		"a machine without its environment": {func(l *ledger) { l.Add("environment/production", domain.EnvironmentDeleted{}) }, "references",
+		"a machine without its environment": {func(l *projectionstest.History) { l.Add("environment/production", domain.EnvironmentDeleted{}) }, "references",
 			"bad: machine web-01 stands in environment production, which does not exist"},
-		"a machine without its policy": {func(l *ledger) {
+		"a machine without its policy": {func(l *projectionstest.History) {
 			l.Add("machine/web-02", domain.MachineAdded{Environment: "production", Policy: "lost"})
 		}, "references", "warn: machine web-02 names policy lost, which does not exist: the default one counts"},
-		"a trigger without its environment": {func(l *ledger) {
+		"a trigger without its environment": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.TriggerDefined{Trigger: "b", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"gone"}}})
 		}, "references", "warn: trigger shop/b names environment gone, which does not exist → drover get trigger shop/b -o yaml"},
-		"a role that no machine has": {func(l *ledger) {
+		"a role that no machine has": {func(l *projectionstest.History) {
 			l.Add("machine/web-02", domain.MachineAdded{Environment: "production", Roles: []string{"web"}})
 			l.Add("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{Roles: []string{"wbe"}}})
 		}, "references", "warn: project shop is for role wbe, which no machine has (machines have web)"},
-		"a token for what is gone": {func(l *ledger) {
+		"a token for what is gone": {func(l *projectionstest.History) {
 			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 1, Environments: []string{"gone"}}})
 		}, "references", "warn: join token 0123456789ab is for environment gone, which does not exist → drover token revoke 0123456789ab"},
-		"a machine that nobody can reach": {func(l *ledger) {
+		"a machine that nobody can reach": {func(l *projectionstest.History) {
 			l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
 		}, "machines",
 			"warn: 1 machine is behind with project shop for up to 30 days: machine-unavailable (web-01)."},
-		"a machine that is offline for long": {func(l *ledger) {
+		"a machine that is offline for long": {func(l *projectionstest.History) {
 			l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
 		}, "environments", "warn: 1 machine is offline, for up to 30 days (since 2026-01-01 09:00 UTC): web-01 → systemctl status drover-agent (on the machine), or drover machine disable web-01"},
-		"an environment whose only machine is offline": {func(l *ledger) {
+		"an environment whose only machine is offline": {func(l *projectionstest.History) {
 			l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
 		}, "environments", "warn: no machine in production can take release 1.0 of project shop now: 0 disabled, 1 offline, 0 not healthy → drover get machines --environment production"},
-		"an environment whose machine is disabled": {func(l *ledger) { l.Add("machine/web-01", domain.MachineDisabled{}) },
+		"an environment whose machine is disabled": {func(l *projectionstest.History) { l.Add("machine/web-01", domain.MachineDisabled{}) },
 			"environments", "warn: no machine in production can take release 1.0 of project shop now: 1 disabled, 0 offline"},
-		"an environment that wants a release and has no machine": {func(l *ledger) { l.Add("machine/web-01", domain.MachineDeleted{}) },
+		"an environment that wants a release and has no machine": {func(l *projectionstest.History) { l.Add("machine/web-01", domain.MachineDeleted{}) },
 			"environments", "warn: environment production wants release 1.0 of project shop, which has no machine there → drover agent --join"},
-		"a trigger on an environment without machines": {func(l *ledger) {
+		"a trigger on an environment without machines": {func(l *projectionstest.History) {
 			l.Add("environment/empty", domain.EnvironmentDefined{})
 			l.Add("project/shop", domain.TriggerDefined{Trigger: "b", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"empty"}}})
 		}, "environments", "warn: trigger shop/b names environment empty, where project shop has no machine → drover agent --join"},
-		"a trigger on all environments, some without machines": {func(l *ledger) {
+		"a trigger on all environments, some without machines": {func(l *projectionstest.History) {
 			l.Add("environment/empty", domain.EnvironmentDefined{})
 			l.Add("project/shop", domain.TriggerDefined{Trigger: "b", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
 		}, "environments", "ok: where a release is wanted"},
-		"a machine that was given up": {func(l *ledger) {
+		"a machine that was given up": {func(l *projectionstest.History) {
 			for range 3 {
-				l.attempt("1.0", domain.PartFailed, "step-failed")
+				l.Attempt("web-01", "1.0", domain.PartFailed, "step-failed")
 			}
 		}, "machines", "bad: 1 machine is behind with project shop for up to 30 days: retries-exhausted (web-01)."},
-		"a join token without bounds": {func(l *ledger) {
+		"a join token without bounds": {func(l *projectionstest.History) {
 			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}})
 		}, "tokens", "warn: join token 0123456789ab lets any number of agents join, and never expires → drover token revoke 0123456789ab"},
-		"a token that expires": {func(l *ledger) {
+		"a token that expires": {func(l *projectionstest.History) {
 			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.DeployScope, Until: &expires}})
 		}, "tokens", "warn: token 0123456789ab with the scope deploy expires in 5h → drover token create --scope deploy"},
-		"a token that was revoked": {func(l *ledger) {
+		"a token that was revoked": {func(l *projectionstest.History) {
 			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}}, domain.TokenRevoked{})
 		}, "tokens", "ok: "},
-		"a pin that was forgotten": {func(l *ledger) {
+		"a pin that was forgotten": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.0", Origin: domain.By("ann"), Reason: "sale"})
 		}, "choices", "warn: project shop is pinned in production at 1.0 since 30 days (ann: sale) → drover unpin shop --in production"},
-		"a pin that ends by itself": {func(l *ledger) {
+		"a pin that ends by itself": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.0", Until: &expires})
 		}, "choices", "ok: "},
-		"a hold that was forgotten": {func(l *ledger) {
+		"a hold that was forgotten": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Origin: domain.By("ann")})
 		}, "choices", "warn: 1 machine is held by project shop for up to 30 days (ann): web-01 → drover unhold web-01 --project shop"},
 	} {

@@ -58,7 +58,7 @@ func TestAPartThatCannotBeClaimedYetSaysWhy(t *testing.T) {
 
 func TestAMachineSaysWhatItHasAndWhatItShouldHave(t *testing.T) {
 	l := shop(t)
-	l.attempt("1.0", domain.PartSucceeded, "")
+	l.Attempt("web-01", "1.0", domain.PartSucceeded, "")
 	l.Release("shop", "1.1")
 	l.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.1"})
 	m, ok := MachineOf(l.View, "web-01")

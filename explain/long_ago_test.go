@@ -13,10 +13,10 @@ import (
 // TestTheHistoryTellsOfDeploymentsThatTheViewHasForgotten: what `why` says of them comes from their events alone.
 func TestTheHistoryTellsOfDeploymentsThatTheViewHasForgotten(t *testing.T) {
 	l := shop(t)
-	d := l.attempt("1.0", domain.PartFailed, "step-failed")
+	d := l.Attempt("web-01", "1.0", domain.PartFailed, "step-failed")
 	first := len(l.Log)
 	for range 2 * projections.KeptDeployments {
-		l.attempt("1.0", domain.PartSucceeded, "")
+		l.Attempt("web-01", "1.0", domain.PartSucceeded, "")
 	}
 	long := l.Log[:first]
 	_, forgotten := l.Forgotten(d)

@@ -60,42 +60,44 @@ func TestEveryReasonOfAPartHasWords(t *testing.T) {
 func TestWhySaysWhatIsSoAndWhatWouldChangeIt(t *testing.T) {
 	checked := domain.PolicyDefined{Settings: domain.PolicySettings{HealthCheck: &domain.HealthCheck{Script: "true"}}}
 	for name, c := range map[string]struct {
-		happens func(l *ledger)
+		happens func(l *projectionstest.History)
 		reason  string
 		words   []string
 	}{
-		"due":           {func(*ledger) {}, "behind", []string{"no release that is known", "should have 1.0", "joins"}},
-		"up to date":    {func(l *ledger) { l.attempt("1.0", domain.PartSucceeded, "") }, "up-to-date", []string{"web-01 has 1.0"}},
-		"disabled":      {func(l *ledger) { l.Add("machine/web-01", domain.MachineDisabled{}) }, "machine-unavailable", []string{"drover machine enable web-01"}},
-		"project off":   {func(l *ledger) { l.Add("project/shop", domain.ProjectDisabled{}) }, "project-disabled", []string{"drover project enable shop"}},
-		"trigger off":   {func(l *ledger) { l.Add("project/shop", domain.TriggerDisabled{Trigger: "joins"}) }, "trigger-disabled", []string{"trigger joins"}},
-		"another place": {func(l *ledger) { l.Add("machine/web-01", domain.MachineChanged{Environment: "moon"}) }, "out-of-scope", []string{"moon, which does not exist"}},
-		"other roles": {func(l *ledger) {
+		"due":           {func(*projectionstest.History) {}, "behind", []string{"no release that is known", "should have 1.0", "joins"}},
+		"up to date":    {func(l *projectionstest.History) { l.Attempt("web-01", "1.0", domain.PartSucceeded, "") }, "up-to-date", []string{"web-01 has 1.0"}},
+		"disabled":      {func(l *projectionstest.History) { l.Add("machine/web-01", domain.MachineDisabled{}) }, "machine-unavailable", []string{"drover machine enable web-01"}},
+		"project off":   {func(l *projectionstest.History) { l.Add("project/shop", domain.ProjectDisabled{}) }, "project-disabled", []string{"drover project enable shop"}},
+		"trigger off":   {func(l *projectionstest.History) { l.Add("project/shop", domain.TriggerDisabled{Trigger: "joins"}) }, "trigger-disabled", []string{"trigger joins"}},
+		"another place": {func(l *projectionstest.History) { l.Add("machine/web-01", domain.MachineChanged{Environment: "moon"}) }, "out-of-scope", []string{"moon, which does not exist"}},
+		"other roles": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{Roles: []string{"db"}}})
 		}, "out-of-scope", []string{"the roles none", "is for db"}},
-		"held": {func(l *ledger) {
+		"held": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Origin: domain.By("ann"), Reason: "lab"})
 		}, "held", []string{"as it is", "by ann (lab)", "drover unhold web-01 --project shop"}},
-		"running": {func(l *ledger) {
+		"running": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", Origin: domain.By("ann")})
 		}, "deployment-running", []string{"its part on web-01 is released"}},
-		"almost ended": {func(l *ledger) {
+		"almost ended": {func(l *projectionstest.History) {
 			d := l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", Origin: domain.By("ann")})
 			l.Add("part/"+d.String()+"/web-01", domain.PartClaimed{Project: "shop", Session: session, Instance: instance},
 				domain.PartEnded{Project: "shop", State: domain.PartSucceeded, Session: session})
 		}, "deployment-running", []string{"all of its parts have ended"}},
-		"unchecked": {func(l *ledger) { l.Add("policy/default", checked) }, "health-unknown", []string{"Policy default has a health check"}},
-		"sick": {func(l *ledger) {
-			l.attempt("1.0", domain.PartFailed, domain.StepFailed)
+		"unchecked": {func(l *projectionstest.History) { l.Add("policy/default", checked) }, "health-unknown", []string{"Policy default has a health check"}},
+		"sick": {func(l *projectionstest.History) {
+			l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed)
 			l.Add("machine/web-01", domain.MachineHealthChanged{Status: domain.Unhealthy, Session: session})
 		}, "made-unhealthy", []string{"since it tried release 1.0"}},
-		"exhausted": {func(l *ledger) {
+		"exhausted": {func(l *projectionstest.History) {
 			for range 3 {
-				l.attempt("1.0", domain.PartFailed, domain.StepFailed)
+				l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed)
 			}
 		}, "retries-exhausted", []string{"3 times", "drover retry web-01 --project shop"}},
-		"retry":        {func(l *ledger) { l.attempt("1.0", domain.PartFailed, domain.StepFailed) }, "retry", []string{"tried once"}},
-		"not released": {func(l *ledger) { l.Add("machine/web-01", domain.MachineChanged{Environment: "staging"}) }, "nothing-released", []string{"drover deploy shop VERSION --to staging"}},
+		"retry": {func(l *projectionstest.History) { l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed) }, "retry", []string{"tried once"}},
+		"not released": {func(l *projectionstest.History) {
+			l.Add("machine/web-01", domain.MachineChanged{Environment: "staging"})
+		}, "nothing-released", []string{"drover deploy shop VERSION --to staging"}},
 	} {
 		l := shop(t)
 		l.Add("environment/staging", domain.EnvironmentDefined{})
@@ -111,7 +113,7 @@ func TestWhySaysWhatIsSoAndWhatWouldChangeIt(t *testing.T) {
 
 func TestAWaitForTheNextAttemptSaysHowLong(t *testing.T) {
 	l := shop(t)
-	l.attempt("1.0", domain.PartFailed, domain.StepFailed)
+	l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed)
 	why := WhyOf(l.View, fresh, "shop", "web-01", l.Log, nil)
 	require.Equal(t, "backing-off", why.Reason)
 	require.Contains(t, why.Sentence, "due in 1m0s")
@@ -127,7 +129,7 @@ func TestWhatIsNotThereIsAnsweredWithItsHistory(t *testing.T) {
 }
 
 // full is a history with at least one event of every type that a machine and a project have.
-func full(t *testing.T) *ledger {
+func full(t *testing.T) *projectionstest.History {
 	l := shop(t)
 	until := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
 	l.Add("machine/web-01", domain.AgentConnected{Server: server, Session: session, Instance: instance},
@@ -136,7 +138,7 @@ func full(t *testing.T) *ledger {
 	l.Add("project/shop", domain.ProjectDisabled{}, domain.ProjectEnabled{}, domain.TriggerDisabled{Trigger: "joins"}, domain.TriggerEnabled{Trigger: "joins"},
 		domain.PinSet{Environment: "production", Release: "1.0", Until: &until, Origin: domain.By("ann")}, domain.PinLifted{Environment: "production", Reason: "expired"},
 		domain.HoldSet{Machine: "web-01", Instance: instance, Reason: "lab"}, domain.HoldLifted{Machine: "web-01", Reason: "lifted"})
-	l.attempt("1.0", domain.PartFailed, domain.StepFailed)
+	l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed)
 	bounded := domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0", Machines: []domain.DeploymentMachine{{Name: "web-01"}}, MaxParallel: 1}
 	first := l.Add("project/shop", bounded)
 	l.Add("project/shop", domain.PartsWithdrawn{Deployment: first, Reason: domain.TooManyFailures}, domain.DeploymentEnded{Deployment: first, State: domain.DeploymentCancelledAs})

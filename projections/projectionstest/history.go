@@ -84,6 +84,26 @@ func (h *History) Shop(settings domain.ProjectSettings, triggers ...domain.Trigg
 	h.Project("shop", settings, triggers...)
 }
 
+// Of the machine in Rolled.
+var (
+	Session  = domain.ID{1: 1}
+	Instance = domain.ID{2: 1}
+	Server   = domain.ID{3: 1}
+)
+
+// Rolled returns a history in which production wants release 1.0 of project shop, whose trigger joins looks at machines that
+// become available, and machine web-01 is online there.
+func Rolled(t testing.TB) *History {
+	t.Helper()
+	h := New(t)
+	h.Shop(domain.ProjectSettings{Steps: []domain.Step{{Name: "install", Run: "true"}}},
+		domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}}})
+	h.Want("1.0")
+	h.Add("machine/web-01", domain.MachineAdded{Environment: "production", Origin: domain.By("agent")},
+		domain.MachineCameOnline{Server: Server, Session: Session, Instance: Instance})
+	return h
+}
+
 // Project defines a project with these triggers and release 1.0, whose steps are the project's.
 func (h *History) Project(name string, settings domain.ProjectSettings, triggers ...domain.TriggerDefined) {
 	h.t.Helper()
