@@ -19,7 +19,7 @@ type failures struct {
 const (
 	failuresAtOnce = 20
 	failuresEvery  = 3 * time.Second
-	// maxAddresses bounds the memory. Beyond it addresses that failed long ago are forgotten, or all if there are none.
+	// maxAddresses bounds the memory. Beyond it addresses that failed long ago are forgotten; if no address did, all are.
 	maxAddresses = 10_000
 	// ownerBits is how much of an IPv6 address one owner has been given: the rest is theirs to choose.
 	ownerBits = 64

@@ -18,7 +18,7 @@ import (
 type news struct {
 	log      uuid.UUID // the id that the log goes by
 	doubted  bool
-	machine  *domain.Machine // nil: there is none
+	machine  *domain.Machine // nil if it does not exist
 	settings client.Settings
 	revision eventlog.Revision
 	newest   domain.ID

@@ -79,7 +79,7 @@ func (h *Hub) end(ctx context.Context, c domain.EndPart) (client.Ended, error) {
 	return ended, nil // a part that is forgotten has its result all the same: an agent must not remember another
 }
 
-// recordedEnd finds the end that an agent reported earlier in the stream of a part; zero: there is none.
+// recordedEnd finds the end that an agent reported earlier in the stream of a part; the zero ID if there was no report.
 func (h *Hub) recordedEnd(ctx context.Context, stream string) (event domain.ID, err error) {
 	for rec, err := range h.cfg.Log.ReadStream(ctx, stream, 0, 0) {
 		if err != nil {

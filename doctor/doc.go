@@ -1,5 +1,5 @@
 // Package doctor judges a server, its log, the fleet and a client's machine: what `drover doctor` prints. Each finding
-// has a severity, one sentence on what was seen, and a command that mends it. Everything is a pure function of a view,
+// has a severity, one sentence on what was seen, and a command that fixes it. Everything is a pure function of a view,
 // of the vitals that the caller collected, and of times that it passes in.
 //
 //	doctor.go  Examine: the checks of a server, its log, its peers and its tokens; Finding, Vitals and the table

@@ -28,7 +28,7 @@ type World interface {
 	Gate(deployment ID, machine string, session ID) PartReason
 	// Restored says whether a restore of the log that had this id was accepted.
 	Restored(was ID) bool
-	// State is the state of an aggregate with a package of its own, by the name of its row in the fold; nil if there is none.
+	// State is the state of an aggregate with a package of its own, by the name of its row in the fold; nil for an unknown name.
 	// Its type is declared beside the commands that ask for it.
 	State(name string) any
 	// SetAside says why a stream cannot be folded, if so.

@@ -39,7 +39,7 @@ type cursor struct {
 	After  eventlog.Position `json:"after"`
 	Event  uuid.UUID         `json:"event"`
 
-	sequence int64 // of the item; 0: there is none
+	sequence int64 // of the stored item; 0 before the first
 }
 
 // takeOverEvery is how often a server looks whether it has to do another one's work.

@@ -138,13 +138,19 @@ func (r *rival) Append(ctx context.Context, stream string, expected eventlog.Rev
 	return r.Log.Append(ctx, stream, expected, events...)
 }
 
-func TestACommandOfAnEarlierMomentIsDecidedAnewIfItsStreamMovedOn(t *testing.T) {
-	log := &rival{Log: memory.New()}
+// rivals are a server, the log by which others can write right before it, and one of these others.
+func rivals(t *testing.T) (log *rival, e, other *engine.Engine) {
+	log = &rival{Log: memory.New()}
 	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: &handClock{}, Server: domain.ID{15: 1}})
 	require.NoError(t, err)
 	require.NoError(t, e.Start(t.Context()))
-	other, err := engine.Open(t.Context(), engine.Config{Log: log.Log, Clock: &handClock{}, Server: domain.ID{15: 2}})
+	other, err = engine.Open(t.Context(), engine.Config{Log: log.Log, Clock: &handClock{}, Server: domain.ID{15: 2}})
 	require.NoError(t, err)
+	return log, e, other
+}
+
+func TestACommandOfAnEarlierMomentIsDecidedAnewIfItsStreamMovedOn(t *testing.T) {
+	log, e, other := rivals(t)
 	do := func(e *engine.Engine, c domain.Command) error {
 		_, err := e.Handle(t.Context(), domain.ID{}, c)
 		return err
@@ -154,19 +160,14 @@ func TestACommandOfAnEarlierMomentIsDecidedAnewIfItsStreamMovedOn(t *testing.T) 
 	came := e.Moment()
 	require.NoError(t, e.See(t.Context(), came))
 	log.before = func() { require.NoError(t, do(other, domain.DeleteMachine{Name: "web-01", Origin: domain.By("ann")})) }
-	_, err = e.HandleAsOf(t.Context(), came, domain.ID{}, domain.SetMachineEnabled{Name: "web-01", Enabled: false})
+	_, err := e.HandleAsOf(t.Context(), came, domain.ID{}, domain.SetMachineEnabled{Name: "web-01", Enabled: false})
 	var rejection *domain.Rejection
 	require.True(t, errors.As(err, &rejection), err)
 	require.Equal(t, domain.NotFound, rejection.Kind)
 }
 
 func TestAReleaseWhoseProjectWasReplacedMeanwhileIsNotAnsweredAsCreated(t *testing.T) {
-	log := &rival{Log: memory.New()}
-	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: &handClock{}, Server: domain.ID{15: 1}})
-	require.NoError(t, err)
-	require.NoError(t, e.Start(t.Context()))
-	other, err := engine.Open(t.Context(), engine.Config{Log: log.Log, Clock: &handClock{}, Server: domain.ID{15: 2}})
-	require.NoError(t, err)
+	log, e, other := rivals(t)
 	do := func(c domain.Command) {
 		_, err := other.Handle(t.Context(), domain.ID{}, c)
 		require.NoError(t, err)
@@ -177,7 +178,7 @@ func TestAReleaseWhoseProjectWasReplacedMeanwhileIsNotAnsweredAsCreated(t *testi
 	do(project("one"))
 	create := domain.CreateRelease{Project: "shop", Version: "1.0"}
 	log.before = func() { do(domain.DeleteProject{Name: "shop"}); do(project("two")) }
-	_, err = e.Handle(t.Context(), domain.ID{1}, create)
+	_, err := e.Handle(t.Context(), domain.ID{1}, create)
 	require.ErrorContains(t, err, "project shop was deleted and created again while its release 1.0 was created")
 	result, err := e.Handle(t.Context(), domain.ID{2}, create)
 	require.NoError(t, err)

@@ -43,7 +43,7 @@ func (c *Conflict) Error() string {
 type Moved struct {
 	Collection Collection
 	Key        string
-	// Sequence is that of the newest item under Key, 0 if there is none.
+	// Sequence is that of the newest item under Key, 0 if the key has no item.
 	Sequence int64
 }
 

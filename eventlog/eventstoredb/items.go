@@ -41,7 +41,7 @@ type itemLine struct {
 
 // held is what is at the end of a key's stream.
 type held struct {
-	eventlog.Item // the zero Item if there is none
+	eventlog.Item // the zero Item if the key has no item
 	revision      int64
 }
 

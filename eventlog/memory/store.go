@@ -84,7 +84,7 @@ func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Ite
 	})
 }
 
-// newest returns the last of the items of one key, the zero Item if there is none.
+// newest returns the last of the items of one key, the zero Item if the key has no item.
 func newest(list []eventlog.Item) eventlog.Item {
 	if len(list) == 0 {
 		return eventlog.Item{}

@@ -167,7 +167,7 @@ func (c *conn) wait(d time.Duration) error {
 	return errors.Join(s.exec(), s.Close())
 }
 
-// itemOf returns the item under key, the zero Item if there is none.
+// itemOf returns the item under key, the zero Item if the key has no item.
 func (c *conn) itemOf(collection eventlog.Collection, key string) (found eventlog.Item, err error) {
 	err = c.item.each(func(row []driver.Value) (err error) {
 		found, err = scanItem(row)

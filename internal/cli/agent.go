@@ -25,7 +25,7 @@ func agentVerb(s *shell) *cobra.Command {
 			"--join is needed once; --environment and --role count at that first join. The first SIGTERM lets the running step\nend, the second kills it. " +
 			"Each flag is also DROVER_FLAG in the environment and a key of the config file.\n\n" +
 			"An agent that is refused, such as for a join token that is used up, says why on stderr and asks again, since that may be\n" +
-			"mended; only a permanent refusal ends it.",
+			"fixed; only a permanent refusal ends it.",
 		example: "drover agent --server https://drover.example.com:7070 --join TOKEN --name web-01 --environment production --role web",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

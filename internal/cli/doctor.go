@@ -36,7 +36,7 @@ func doctorVerb(s *shell) *cobra.Command {
 			"have gone, names of what does not exist, machines that are behind or offline for long, releases that no machine\n" +
 			"can take, agents that are refused again and again, tokens that expire or have no bounds, and what is\n" +
 			"pinned or held for long. Nothing is changed.\n\n" +
-			"Each line is ok, warn or bad, what was seen, and a command that mends it. The exit code is 1 if something is bad, else 0.\n" +
+			"Each line is ok, warn or bad, what was seen, and a command that fixes it. The exit code is 1 if something is bad, else 0.\n" +
 			"A server that does not answer is said, and what can be seen from here is looked at. With --log the log itself is\n" +
 			"looked at, while its server is stopped.",
 		example: "drover doctor\ndrover doctor -o json | jq -r '.findings[] | select(.severity != \"ok\") | .do'\ndrover doctor --log sqlite:/var/lib/drover/drover.db",
