@@ -89,7 +89,7 @@ bench: ## each budget's figure in its short form, under five minutes, into bin/p
 	$(GO) run ./bench -short -page bin/performance.md all
 
 .PHONY: bench-long
-bench-long: ## each budget's figure whole, about an hour and a half, into docs/performance.md
+bench-long: ## each budget's figure whole, about an hour and a half, into docs/performance/measurements.md
 	$(GO) run ./bench all
 
 .PHONY: gobench

@@ -1,10 +1,10 @@
-// The bench command measures drover against its budgets, one row of the table in docs/performance.md at a time.
+// The bench command measures drover against its budgets, one row of the table in docs/performance at a time.
 //
 //	go run ./bench burst          # one row
 //	go run ./bench -short all     # the short form of every row, under five minutes (make bench)
 //	go run ./bench all            # the whole (make bench-long)
 //
-// Each row prints a table and writes it into docs/performance.md with the machine, the commit and the command. What is
+// Each row prints a table and writes it into docs/performance/measurements.md with the machine, the commit and the command. What is
 // measured runs as a real process with a durable log; beside it, in the same run, stands the floor: the least work
 // that the same job needs. Ratios carry over to other machines, absolute figures do not. Processor time is read off
 // the kernel (Linux).

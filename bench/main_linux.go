@@ -120,7 +120,7 @@ func run(ctx context.Context) error {
 	var o options
 	flag.BoolVar(&o.short, "short", false, "the short form: fewer machines, less time")
 	flag.IntVar(&o.machines, "machines", 0, "so many machines; 0: what the row asks for")
-	flag.StringVar(&o.page, "page", "docs/performance.md", "write the tables into this page; empty: only print them, as -short does unless a page is named")
+	flag.StringVar(&o.page, "page", "docs/performance/measurements.md", "write the tables into this page; empty: only print them, as -short does unless a page is named")
 	flag.StringVar(&o.binary, "binary", "", "measure this drover; empty: build this checkout")
 	flag.DurationVar(&o.interval, "interval", 0, "restarts: time between two restarts; 0: a minute, short 10 s")
 	flag.DurationVar(&o.length, "length", 0, "restarts: how long; 0: twenty minutes, short 30 s")

@@ -10,7 +10,7 @@ import (
 )
 
 func TestEveryRowHasItsPlaceOnThePage(t *testing.T) {
-	text, err := os.ReadFile("../docs/performance.md")
+	text, err := os.ReadFile("../docs/performance/measurements.md")
 	require.NoError(t, err)
 	page := filepath.Join(t.TempDir(), "page.md")
 	require.NoError(t, os.WriteFile(page, text, 0o600))
