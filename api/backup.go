@@ -36,7 +36,7 @@ func (a *API) routeBackup() {
 	register(a, op, func(ctx context.Context, _ *empty) (*huma.StreamResponse, error) {
 		if a.cfg.Backup == nil {
 			return nil, problem.Invalid("the log of this server is not a file, so it cannot be copied").
-				WithHint("use the database's own tools for a backup, or `drover log export FILE` for an archive")
+				WithHint("use the database's own tools for a backup, or `drover eventlog export FILE` for an archive")
 		}
 		select {
 		case making <- struct{}{}:

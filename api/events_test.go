@@ -244,7 +244,7 @@ func TestAStreamThatIsSetAsideIsNamedAndCleared(t *testing.T) {
 	defer answer.Body.Close()
 	text, _ := io.ReadAll(answer.Body)
 	require.Equal(t, 200, answer.StatusCode, "all others go on")
-	require.Contains(t, string(text), "drover log clear machine/web-01")
+	require.Contains(t, string(text), "drover eventlog clear machine/web-01")
 	require.Equal(t, client.Conflict, y.refused("/machines/web-01/disable", nil).Kind)
 	require.Equal(t, "set-aside", y.why("/why?machine=web-01").Reason)
 	require.Equal(t, []string{"StreamCleared"}, y.post("/log/clear", object{"stream": "machine/web-01"}).Events)

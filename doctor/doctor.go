@@ -286,19 +286,19 @@ func fineDisk(_ *projections.View, s Vitals) string {
 func logFindings(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	add := func(seen, do string) { found = append(found, Finding{Severity: Bad, Seen: seen, Do: do}) }
 	if s.Log.Damaged != "" {
-		add(s.Log.Damaged, "drover log verify (names the first bad event; then restore a backup)")
+		add(s.Log.Damaged, "drover eventlog verify (names the first bad event; then restore a backup)")
 	}
 	if s.Log.Fault != "" {
-		add("the log cannot be read: "+s.Log.Fault, "drover log verify")
+		add("the log cannot be read: "+s.Log.Fault, "drover eventlog verify")
 	}
 	for _, sentence := range s.Against {
 		add(sentence, "curl -s SERVER/readyz (the same sentence, until it is mended)")
 	}
 	if s.Doubt != "" {
-		add(s.Doubt, "drover log accept-restore (after a look at which backup was restored)")
+		add(s.Doubt, "drover eventlog accept-restore (after a look at which backup was restored)")
 	}
 	for _, stream := range sorted(v.Aside) {
-		add(explain.SetAside(v.Aside[stream]), "drover log clear "+shellWord(stream))
+		add(explain.SetAside(v.Aside[stream]), "drover eventlog clear "+shellWord(stream))
 	}
 	for _, typeName := range sorted(v.Ignored) {
 		ignored := v.Ignored[typeName]

@@ -74,12 +74,12 @@ func TestWhatIsWrongWithAServerIsToldWithWhatToDo(t *testing.T) {
 		"a small share of a large disk": {func(_ *projectionstest.History, s *Vitals) { s.Place.Free, s.Place.Total = 100<<30, 10<<40 },
 			"disk", "ok: 100.0 GiB of 10.0 TiB are free"},
 		"a damaged log": {func(_ *projectionstest.History, s *Vitals) { s.Log.Damaged = "verify: event 7 does not match" },
-			"log", "bad: verify: event 7 does not match → drover log verify"},
+			"log", "bad: verify: event 7 does not match → drover eventlog verify"},
 		"a full disk": {func(_ *projectionstest.History, s *Vitals) { s.Against = []string{"no space left: writes are refused"} }, "log", "bad: no space left"},
 		"a restored log": {func(_ *projectionstest.History, s *Vitals) { s.Doubt = "this log has lost events" },
-			"log", "bad: this log has lost events → drover log accept-restore"},
+			"log", "bad: this log has lost events → drover eventlog accept-restore"},
 		"a stream that is set aside": {func(l *projectionstest.History, _ *Vitals) { l.SetAsideStream("machine/web-01") },
-			"log", "→ drover log clear machine/web-01"},
+			"log", "→ drover eventlog clear machine/web-01"},
 		"a server that was killed": {func(_ *projectionstest.History, s *Vitals) {
 			s.Others = []Pulse{{Server: other, Still: 4 * time.Minute}}
 		},

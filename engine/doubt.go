@@ -49,7 +49,7 @@ func (e *Engine) Doubt(says string) {
 	defer e.mu.Unlock()
 	if e.doubted() == nil {
 		e.doubt = doubt{log: e.logID(), says: says}
-		e.log.Error("the log has lost events; nothing is decided until `drover log accept-restore`", zap.String("witness", says))
+		e.log.Error("the log has lost events; nothing is decided until `drover eventlog accept-restore`", zap.String("witness", says))
 	}
 }
 

@@ -148,7 +148,7 @@ func (e *Engine) open(v *projections.View, command domain.Command, streams []str
 		if aside := v.Aside[stream]; aside != nil {
 			return &SetAside{&domain.Rejection{Kind: domain.Conflict,
 				Reason: fmt.Sprintf("stream %s is set aside since position %s: %s", aside.Stream, aside.Position, aside.Reason),
-				Hint:   "`drover log clear " + aside.Stream + "` lets it go on without that event"}}
+				Hint:   "`drover eventlog clear " + aside.Stream + "` lets it go on without that event"}}
 		}
 	}
 	return nil

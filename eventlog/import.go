@@ -22,7 +22,7 @@ func Importing(ctx context.Context, log Store) error {
 		return fmt.Errorf("look whether something is imported: %w", err)
 	}
 	if _, marked := leases[importMark]; marked {
-		return fmt.Errorf("%w: wait for it, or run the same `drover log import` again if it was cut off", ErrImporting)
+		return fmt.Errorf("%w: wait for it, or run the same `drover eventlog import` again if it was cut off", ErrImporting)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func (a asked) setAside() string {
 	}
 	for _, stream := range streams {
 		if aside := a.v.Aside[stream]; aside != nil {
-			return fmt.Sprintf("Nothing is decided here because %s; `drover log clear %s` lets it go on without that event.", SetAside(aside), stream)
+			return fmt.Sprintf("Nothing is decided here because %s; `drover eventlog clear %s` lets it go on without that event.", SetAside(aside), stream)
 		}
 	}
 	return "A stream of this machine or project is set aside; `/readyz` names it."

@@ -30,7 +30,7 @@ func (q *Queries) Notes() (sentences []string) {
 	var aside []string
 	q.cfg.Engine.Read(func(v *projections.View) {
 		for _, a := range v.Aside {
-			aside = append(aside, fmt.Sprintf("stream %s is set aside since position %s: %s; `drover log clear %s` lets it go on",
+			aside = append(aside, fmt.Sprintf("stream %s is set aside since position %s: %s; `drover eventlog clear %s` lets it go on",
 				a.Stream, a.Position, a.Reason, a.Stream))
 		}
 	})

@@ -71,7 +71,7 @@ func (p *Problem) WithStatus(status int) *Problem {
 }
 
 // DoubtHint says what a person does about a log that has lost events.
-const DoubtHint = "nothing is decided until `drover log accept-restore`"
+const DoubtHint = "nothing is decided until `drover eventlog accept-restore`"
 
 // Of turns any error of the engine, the log, the domain or of files that were sent into a problem. A *Problem in err
 // is returned as it is; an unknown error is a fault of this server.

@@ -194,7 +194,7 @@ func TestAFleetIsKeptAtItsReleaseWhileTheServerIsKilledTwentyTimes(t *testing.T)
 		require.False(t, seen[line], "a part ran twice: %s", line)
 		seen[line] = true
 	}
-	f.ok("", "log", "verify")
+	f.ok("", "eventlog", "verify")
 }
 
 func count(machines map[string]machine, presence, release string) (n int) {

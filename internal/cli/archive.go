@@ -22,10 +22,10 @@ func logExportVerb(s *shell) *cobra.Command {
 	cmd := verb{
 		exits: asks(exits{exitError: "the file is there already, or cannot be written; the log cannot be read; or no server answers"}),
 		use:   "export FILE", short: "Write the whole log as an archive",
-		long: "Write the whole log as an archive: text, a line of JSON for each event, in order. `drover log import` brings it into\n" +
+		long: "Write the whole log as an archive: text, a line of JSON for each event, in order. `drover eventlog import` brings it into\n" +
 			"any other kind of log. A server is asked for it; with --log the log is opened directly. - is standard output.\n" +
 			"Its servers may go on; the archive ends where the log stood when it began, or a little later.",
-		example: "drover log export drover.jsonl\ndrover log export - --log sqlite:/var/lib/drover/drover.db | gzip > drover.jsonl.gz",
+		example: "drover eventlog export drover.jsonl\ndrover eventlog export - --log sqlite:/var/lib/drover/drover.db | gzip > drover.jsonl.gz",
 		run: func(ctx context.Context, args []string) error {
 			if args[0] == "-" {
 				return s.export(ctx, log, words(s.Out))
@@ -121,7 +121,7 @@ func logImportVerb(s *shell) *cobra.Command {
 		use:   "import FILE", short: "Bring an archive into an empty log",
 		long: "Bring an archive into a log of any kind, in its order and under its ids, the log's own too: drover goes on there as if\n" +
 			"nothing had happened. Until the import has come to its end no server starts on the log. One that was cut off is simply repeated.",
-		example: "drover log import drover.jsonl --log 'postgres://drover@db/drover'",
+		example: "drover eventlog import drover.jsonl --log 'postgres://drover@db/drover'",
 		run: func(ctx context.Context, args []string) error {
 			if log == "" {
 				return usage("--log URL is missing: it says which log the archive is brought into")

@@ -26,9 +26,9 @@ func logBackupVerb(s *shell) *cobra.Command {
 			"It holds every event that was acknowledged before, is read whole and checked event by event, and only then gets its name.\n" +
 			"The server needs room for a second log on its disk meanwhile.\n\n" +
 			"To restore it: stop the servers, put the copy in the log's place, delete NAME-wal, NAME-shm and NAME.ephemera beside it, and\n" +
-			"start them. They notice what the log has lost and decide nothing until `drover log accept-restore`. What the steps of\n" +
+			"start them. They notice what the log has lost and decide nothing until `drover eventlog accept-restore`. What the steps of\n" +
 			"deployments have printed is not in a backup. A log in a database is backed up with the database's own tools.",
-		example: "drover log backup /backup/drover-$(date +%F).db\ndrover log backup copy.db --force --log sqlite:/var/lib/drover/drover.db",
+		example: "drover eventlog backup /backup/drover-$(date +%F).db\ndrover eventlog backup copy.db --force --log sqlite:/var/lib/drover/drover.db",
 		run: func(ctx context.Context, args []string) error {
 			return s.backupTo(ctx, log, args[0], force)
 		},
@@ -55,7 +55,7 @@ func (s *shell) backupTo(ctx context.Context, log, path string, force bool) (err
 	found, err := s.wholeCopy(ctx, part)
 	if err != nil {
 		return &failure{code: exitError, kind: "damaged", text: fmt.Sprintf("the copy is not whole and was thrown away: %v", err),
-			hint: "if `drover log verify` finds the same, the log itself is damaged: restore an older backup"}
+			hint: "if `drover eventlog verify` finds the same, the log itself is damaged: restore an older backup"}
 	}
 	info, err := os.Stat(part)
 	if err != nil {
@@ -109,7 +109,7 @@ func (s *shell) copyLog(ctx context.Context, log, path string) error {
 // noFile is what is said of a log that is in a database.
 func noFile() error {
 	return &failure{code: exitError, kind: client.Invalid, text: "this log is in no SQLite file, so there is nothing to copy",
-		hint: "use the database's own tools for a backup, or `drover log export FILE` for an archive"}
+		hint: "use the database's own tools for a backup, or `drover eventlog export FILE` for an archive"}
 }
 
 func (s *shell) downloadLog(ctx context.Context, path string) error {

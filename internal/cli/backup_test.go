@@ -99,7 +99,7 @@ func TestABackupTakenWhileServersWriteIsRestoredAndRedeploysNothing(t *testing.T
 	defer stop()
 	s.eventually("they write", func() bool { return acknowledged.Load() > 50 })
 	before := acknowledged.Load()
-	_, words, code := s.run("log", "backup", backup)
+	_, words, code := s.run("eventlog", "backup", backup)
 	require.Zero(t, code, words)
 	require.Contains(t, words, "every event is whole")
 	after := acknowledged.Load()
@@ -120,7 +120,7 @@ func TestABackupTakenWhileServersWriteIsRestoredAndRedeploysNothing(t *testing.T
 		_, words, code := s.run("release", "create", "shop", "3.0")
 		return code == 6 && strings.Contains(words, "this log has lost events")
 	})
-	s.ok("log", "accept-restore")
+	s.ok("eventlog", "accept-restore")
 	s.eventually("web-01 is held", func() bool { return strings.Contains(s.ok("get", "machine", "web-01", "-o", "json"), `"held": true`) })
 	s.agent("web-02")
 	s.eventually("drover decides again", func() bool { return s.has("web-02", "1.0") })
@@ -140,7 +140,7 @@ func TestABackupThatWasCutOffIsNoticedAndLeavesNothing(t *testing.T) {
 	s.server()
 	s.shop()
 	whole := filepath.Join(s.Folder, "whole.db")
-	s.ok("log", "backup", whole)
+	s.ok("eventlog", "backup", whole)
 	content, err := os.ReadFile(whole)
 	require.NoError(t, err)
 	half := len(content) / 2
@@ -167,7 +167,7 @@ func TestABackupThatWasCutOffIsNoticedAndLeavesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
-			_, words, code := s.run("log", "backup", filepath.Join(folder, "copy.db"), "--server", answering(t, c.answer), "--token", "x", "-o", "json")
+			_, words, code := s.run("eventlog", "backup", filepath.Join(folder, "copy.db"), "--server", answering(t, c.answer), "--token", "x", "-o", "json")
 			require.Equal(t, 1, code, words)
 			require.Contains(t, words, c.words)
 			require.True(t, json.Valid([]byte(words)), words)

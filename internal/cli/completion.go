@@ -43,7 +43,7 @@ var argumentNames = map[string][]names{
 	"hold": {ofKind(&machineKind)}, "unhold": {ofKind(&machineKind)}, "why": {ofKind(&machineKind)},
 	"token revoke": {ofKind(&tokenKind)}, "person erase": {ofKind(&personKind)}, "completion": {fixed(shells...)}, "help": {commandsOf}, "man": {commandsOf},
 	"server": {}, "agent": {}, "apply": {}, "diff": {}, "events": {}, "version": {}, "token create": {}, "token list": {}, "person add": {}, "person list": {},
-	"log verify": {}, "log clear": {}, "log accept-restore": {},
+	"eventlog verify": {}, "eventlog clear": {}, "eventlog accept-restore": {},
 }
 
 // arguments completes what comes after the command.

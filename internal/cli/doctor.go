@@ -160,7 +160,7 @@ func (s *shell) known() (servers []string, token, ca string, found []doctor.Find
 
 // examineLog opens a log and looks at it as a server would.
 func (s *shell) examineLog(ctx context.Context, address string) []doctor.Finding {
-	verify := "drover log verify --log " + server.Redacted(address) // findings are pasted into other people's windows
+	verify := "drover eventlog verify --log " + server.Redacted(address) // findings are pasted into other people's windows
 	opened, err := s.openLog(ctx, address)
 	if err != nil {
 		f := doctor.Unreadable(asFailure(err).text, verify)

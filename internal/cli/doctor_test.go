@@ -21,7 +21,7 @@ func TestTheDoctorSeesADamagedLogWithItsServerAndWithout(t *testing.T) {
 	alterLog(t, path, "DROP TRIGGER events_are_never_changed; UPDATE events SET data = '{\"by\":\"nobody\"}' WHERE stream = 'environment/production'")
 	stdout, _, code := s.run("doctor")
 	require.Equal(t, 1, code, stdout)
-	require.Regexp(t, `(?m)^bad\tlog\tverify: .*environment/production.*\tdrover log verify`, stdout)
+	require.Regexp(t, `(?m)^bad\tlog\tverify: .*environment/production.*\tdrover eventlog verify`, stdout)
 
 	server.Kill()
 	stdout, stderr, code := s.run("doctor", "--log", "sqlite:"+path)
@@ -50,7 +50,7 @@ func TestTheDoctorShowsNoPasswordOfALog(t *testing.T) {
 		for _, format := range []string{"table", "json"} {
 			stdout, stderr, code := s.run("doctor", "--log", log, "--data", s.data, "-o", format)
 			require.Equal(t, 1, code, log)
-			require.Contains(t, stdout, "drover log verify --log ", log)
+			require.Contains(t, stdout, "drover eventlog verify --log ", log)
 			require.NotContains(t, stdout+stderr, "hunter2", log)
 		}
 	}
@@ -62,7 +62,7 @@ func TestTheDoctorSeesTwoLogsBehindOneContextAndItsCommandTakesOneOut(t *testing
 	serving := s.server()
 	s.shop()
 	backup := filepath.Join(s.Folder, "backup.db")
-	s.ok("log", "backup", backup)
+	s.ok("eventlog", "backup", backup)
 	mine, copied := s.url(), "http://"+harnesstest.FreeAddress(t)
 	s.process("server", "--log", "sqlite:"+backup, "--data", filepath.Join(s.Folder, "look"), "--listen", strings.TrimPrefix(copied, "http://"))
 	s.eventually("the copy is served", func() bool { _, _, code := s.run("--server", copied, "get", "machines"); return code == 0 })

@@ -40,7 +40,7 @@ func TestAServerWithoutRoomRefusesWritesSaysSoAndGoesOn(t *testing.T) {
 	require.NoError(t, os.Remove(filler))
 	s.eventually("the server is ready again by itself", func() bool { return strings.HasPrefix(s.readyz(), "ready") })
 	s.ok("release", "create", "shop", "2.0")
-	require.Contains(t, s.ok("log", "verify"), "events, head")
+	require.Contains(t, s.ok("eventlog", "verify"), "events, head")
 }
 
 // fill takes all room on a disk.

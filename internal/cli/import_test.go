@@ -17,7 +17,7 @@ import (
 // killedImport imports archive into a log at path and kills that in the middle; ok says that it was still at work.
 func (s *fixture) killedImport(archive, path string) (ok bool) {
 	ctx := context.Background()
-	importing := s.process("log", "import", archive, "--log", "sqlite:"+path)
+	importing := s.process("eventlog", "import", archive, "--log", "sqlite:"+path)
 	for begun := false; !begun; {
 		select {
 		case <-importing.Ended():
@@ -49,7 +49,7 @@ func TestAnImportKilledHalfWayKeepsServersOffAndIsRepeated(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(many.String()), 0o600))
 	source.ok("apply", "-f", file)
 	archive := filepath.Join(source.Folder, "log.jsonl")
-	source.ok("log", "export", archive)
+	source.ok("eventlog", "export", archive)
 
 	path := ""
 	for try := 0; path == ""; try++ {
@@ -63,13 +63,13 @@ func TestAnImportKilledHalfWayKeepsServersOffAndIsRepeated(t *testing.T) {
 		_, words, code := s.run(command...)
 		require.Equal(t, 1, code, words)
 		require.Contains(t, words, "an import into this log has not come to its end")
-		require.Contains(t, words, "run the same `drover log import` again")
+		require.Contains(t, words, "run the same `drover eventlog import` again")
 	}
-	_, words, code := s.run("log", "import", archive, "--log", log)
+	_, words, code := s.run("eventlog", "import", archive, "--log", log)
 	require.Zero(t, code, words)
 	require.NotContains(t, words, " 0 of them new")
 	copied := filepath.Join(s.Folder, "again.jsonl")
-	s.ok("log", "export", copied, "--log", log)
+	s.ok("eventlog", "export", copied, "--log", log)
 	want, err := os.ReadFile(archive)
 	require.NoError(t, err)
 	got, err := os.ReadFile(copied)

@@ -13,14 +13,17 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-func logVerb(s *shell) *cobra.Command {
-	return parent("log", "Look after the log", logVerifyVerb(s), logExportVerb(s), logImportVerb(s), logBackupVerb(s), logClearVerb(s), logAcceptVerb(s))
+func eventlogVerb(s *shell) *cobra.Command {
+	cmd := parent("eventlog", "Verify, back up, move and repair the event log",
+		logVerifyVerb(s), logExportVerb(s), logImportVerb(s), logBackupVerb(s), logClearVerb(s), logAcceptVerb(s))
+	cmd.Aliases = []string{"log"} // the name in earlier versions; withoutAliases keeps it out of the help
+	return cmd
 }
 
 // restoreIt is the hint for a damaged log; the logs themselves say it of some damage.
 const restoreIt = "restore a backup"
 
-// verified is what `log verify` prints.
+// verified is what `eventlog verify` prints.
 type verified struct {
 	Events  int     `json:"events"`
 	Head    string  `json:"head"`
@@ -33,7 +36,7 @@ func logVerifyVerb(s *shell) *cobra.Command {
 		exits: asks(exits{exitOK: "the log is whole", exitError: "an event is damaged or missing, or no server answers"}),
 		use:   "verify", short: "Check that every event is whole",
 		long:    "Read the whole log and check that every event matches its checksum and none is missing. A server is\nasked to do it; with --log the log is opened directly.",
-		example: "drover log verify\ndrover log verify --log sqlite:/var/lib/drover/drover.db",
+		example: "drover eventlog verify\ndrover eventlog verify --log sqlite:/var/lib/drover/drover.db",
 		run: func(ctx context.Context, _ []string) error {
 			found, err := s.verify(ctx, log)
 			if err != nil {
@@ -102,7 +105,7 @@ func logAcceptVerb(s *shell) *cobra.Command {
 		long: "Go on with a log that was restored from a backup, or that an old copy took over. Servers stop deciding when an\n" +
 			"agent or a server remembers events that the log does not have; `/readyz` says so. From here on the log goes by\n" +
 			"another id, and each machine whose last success the log has lost is held as it is, until `drover unhold`.",
-		example: "drover log accept-restore",
+		example: "drover eventlog accept-restore",
 		run: func(ctx context.Context, _ []string) error {
 			written, err := s.command(ctx, client.Path("log", "accept-restore"), nil)
 			if err != nil {
@@ -119,7 +122,7 @@ func logClearVerb(s *shell) *cobra.Command {
 		use:   "clear STREAM", short: "Let a stream that was set aside go on",
 		long: "Let a stream that was set aside go on, as if the event that cannot be folded were not there.\n\n" +
 			"A stream is set aside when one of its events cannot be understood: its machine or project waits, all others\ngo on. `/readyz` and `drover why` name it.",
-		example: "drover log clear machine/web-01",
+		example: "drover eventlog clear machine/web-01",
 		run: func(ctx context.Context, args []string) error {
 			written, err := s.command(ctx, client.Path("log", "clear"), map[string]string{"stream": args[0]})
 			if err != nil {

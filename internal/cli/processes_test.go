@@ -150,7 +150,7 @@ func TestAServerKilledAgainAndAgainForgetsNothingAndRunsNothingTwice(t *testing.
 	for _, id := range acknowledged {
 		s.ok("get", "deployment", id)
 	}
-	require.Contains(t, s.ok("log", "verify"), "events, head")
+	require.Contains(t, s.ok("eventlog", "verify"), "events, head")
 	text, err := os.ReadFile(ran)
 	require.NoError(t, err)
 	seen := map[string]bool{}

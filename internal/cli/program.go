@@ -104,6 +104,7 @@ func (s *shell) root() *cobra.Command {
 	flags.StringVar(&s.config, "config", "", "config `FILE`; default: config.yaml in drover's folder of the user, then /etc/drover")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", flagError(err)) })
 	root.SetHelpTemplate(helpTemplate)
+	root.SetUsageTemplate(withoutAliases(root.UsageTemplate()))
 	root.CompletionOptions.DisableDefaultCmd = true
 	cobra.EnableCommandSorting = false // the chapters have an order of their own
 	root.SetHelpCommand(helpVerb())
@@ -130,7 +131,7 @@ var chapters = []struct {
 	{"say", "Say what should be:", []func(*shell) *cobra.Command{applyVerb, diffVerb, deleteVerb, enableVerbs("machine"), enableVerbs("project"), enableVerbs("trigger")}},
 	{"deploy", "Deploy:", []func(*shell) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb, pinVerb, unpinVerb, holdVerb, unholdVerb}},
 	{"see", "See:", []func(*shell) *cobra.Command{getVerb, describeVerb, whyVerb, logsVerb, eventsVerb}},
-	{"self", "Look after drover:", []func(*shell) *cobra.Command{doctorVerb, tokenVerb, personVerb, logVerb, testVerb, versionVerb, completionVerb, manVerb}},
+	{"self", "Look after drover:", []func(*shell) *cobra.Command{doctorVerb, tokenVerb, personVerb, eventlogVerb, testVerb, versionVerb, completionVerb, manVerb}},
 }
 
 const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
@@ -139,6 +140,17 @@ const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
 Exit codes:
 {{.}}
 {{end}}`
+
+// withoutAliases removes the section of a usage template that lists aliases: they are old names that still work.
+func withoutAliases(template string) string {
+	const begin, end = "{{if gt (len .Aliases) 0}}", "{{end}}"
+	before, rest, found := strings.Cut(template, begin)
+	if !found {
+		return template
+	}
+	_, after, _ := strings.Cut(rest, end)
+	return before + after
+}
 
 // group is what a command does that only holds others: it helps, and knows no other word.
 func group(cmd *cobra.Command, args []string) error {

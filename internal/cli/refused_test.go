@@ -79,7 +79,7 @@ func TestOutputThatNobodyTakesIsSaidAndIsAnError(t *testing.T) {
 	s := newFixture(t)
 	s.server()
 	s.shop()
-	for _, typed := range []string{"get projects", "get projects -o json", "events", "log export -", "--help", "deploy --help", "completion bash", "version", "doctor", "diff -f shop.yaml -o json"} {
+	for _, typed := range []string{"get projects", "get projects -o json", "events", "eventlog export -", "--help", "deploy --help", "completion bash", "version", "doctor", "diff -f shop.yaml -o json"} {
 		cmd := s.Command(t.Context(), strings.Fields(typed)...)
 		var said strings.Builder
 		cmd.Stdout, cmd.Stderr = full, &said

@@ -85,10 +85,10 @@ func TestKeepALog(t *testing.T) {
 	folder, err := filepath.Abs(filepath.Join(keptLogs, *keep))
 	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll(folder, 0o755))
-	s.ok("log", "backup", filepath.Join(folder, "drover.db"))
-	s.ok("log", "export", filepath.Join(folder, "log.jsonl"), "--log", "sqlite:"+filepath.Join(folder, "drover.db"))
+	s.ok("eventlog", "backup", filepath.Join(folder, "drover.db"))
+	s.ok("eventlog", "export", filepath.Join(folder, "log.jsonl"), "--log", "sqlite:"+filepath.Join(folder, "drover.db"))
 	require.NoError(t, os.Remove(filepath.Join(folder, "drover.db.ephemera")))
-	head := strings.TrimPrefix(strings.Fields(s.ok("log", "verify", "--log", "sqlite:"+filepath.Join(folder, "drover.db")))[3], "#")
+	head := strings.TrimPrefix(strings.Fields(s.ok("eventlog", "verify", "--log", "sqlite:"+filepath.Join(folder, "drover.db")))[3], "#")
 	require.NoError(t, os.Remove(filepath.Join(folder, "drover.db.ephemera")))
 	text, err := json.MarshalIndent(keptWhy{At: head, Why: s.whys(head)}, "", "  ")
 	require.NoError(t, err)
@@ -113,10 +113,10 @@ func TestALogOfEveryFormatIsReadToldAndGoneOnWith(t *testing.T) {
 				require.NoError(s.t, err)
 				require.NoError(s.t, os.MkdirAll(s.data, 0o700))
 				require.NoError(s.t, os.WriteFile(filepath.Join(s.data, "drover.db"), content, 0o600))
-				s.ok("log", "verify", "--log", "sqlite:"+filepath.Join(s.data, "drover.db"))
+				s.ok("eventlog", "verify", "--log", "sqlite:"+filepath.Join(s.data, "drover.db"))
 			},
 			"its archive": func(s *fixture) {
-				s.ok("log", "import", filepath.Join(folder, "log.jsonl"), "--log", "sqlite:"+filepath.Join(s.data, "drover.db"))
+				s.ok("eventlog", "import", filepath.Join(folder, "log.jsonl"), "--log", "sqlite:"+filepath.Join(s.data, "drover.db"))
 			},
 		} {
 			t.Run(filepath.Base(folder)+" "+way, func(t *testing.T) {
@@ -133,7 +133,7 @@ func (s *fixture) goesOn(said keptWhy) {
 	s.t.Helper()
 	s.server()
 	require.Equal(s.t, said.Why, s.whys(said.At), "why says what it said then")
-	s.ok("log", "verify")
+	s.ok("eventlog", "verify")
 	s.agent("web-03")
 	s.eventually("a newcomer gets what was wanted then", func() bool { return s.has("web-03", "1.1") })
 	s.ok("release", "create", "shop", "1.2")
@@ -160,8 +160,8 @@ func TestALogOfANewerDroverIsRefusedWithASentence(t *testing.T) {
 		command []string
 	}{
 		{"the file has format 2 and this drover knows formats up to 1; use a newer drover", []string{"server", "--log", "sqlite:" + path}},
-		{"the file has format 2 and this drover knows formats up to 1; use a newer drover", []string{"log", "verify", "--log", "sqlite:" + path}},
-		{"the archive has form 2, and 1 is the newest that is known; use a newer drover", []string{"log", "import", newer, "--log", "sqlite:" + filepath.Join(s.Folder, "new.db")}},
+		{"the file has format 2 and this drover knows formats up to 1; use a newer drover", []string{"eventlog", "verify", "--log", "sqlite:" + path}},
+		{"the archive has form 2, and 1 is the newest that is known; use a newer drover", []string{"eventlog", "import", newer, "--log", "sqlite:" + filepath.Join(s.Folder, "new.db")}},
 	} {
 		_, words, code := s.run(c.command...)
 		require.Equal(t, 1, code)

@@ -118,8 +118,8 @@ var wrongUses = map[string][]wrong{
 		{"server --log sqlite:$DIR/shop.yaml", 1, "open log $DIR/shop.yaml: not a log this drover can use", ""},
 		{"server --log sqlite:$DIR", 1, "open log $DIR: not a log this drover can use: it is a folder", "name a file in it"},
 		{"server --log mysql://db", 1, `unsupported log URL "mysql://db"`, "write it as sqlite:PATH"},
-		{"log verify --log sqlite:$DIR/nowhere.db", 1, `there is no log at "$DIR/nowhere.db"`, ""},
-		{"log import $DIR/shop.yaml --log sqlite:$DIR/c.db", 1, "$DIR/shop.yaml: ", "it is not an archive of a log"},
+		{"eventlog verify --log sqlite:$DIR/nowhere.db", 1, `there is no log at "$DIR/nowhere.db"`, ""},
+		{"eventlog import $DIR/shop.yaml --log sqlite:$DIR/c.db", 1, "$DIR/shop.yaml: ", "it is not an archive of a log"},
 		{"agent --server ftp://host --name a", 1, "", "drover speaks http and https, not ftp"},
 		{"agent --server http://127.0.0.1:$PORT --name a --data $DIR/file", 1, "", "not a directory"},
 	},
@@ -132,7 +132,7 @@ var wrongUses = map[string][]wrong{
 		{"deploy shop 1.0 --to prodction", 5, `environment "prodction" does not exist`, "`drover get environments` lists them"},
 		{"deploy shop 9.9 --to production", 5, `project shop has no release "9.9"`, "`drover release create shop VERSION` makes one"},
 		{"deploy shop 1.0 --to production --machine web-09", 5, `machine "web-09" does not exist`, "`drover get machines` lists them"},
-		{"log clear machine/web-01", 5, `stream "machine/web-01" is not set aside`, "`/readyz` names those that are"},
+		{"eventlog clear machine/web-01", 5, `stream "machine/web-01" is not set aside`, "`/readyz` names those that are"},
 	},
 	"what others chose": {
 		{"release create shop 1.1", 6, "release 1.1 of project shop exists with other", ""},
@@ -140,7 +140,7 @@ var wrongUses = map[string][]wrong{
 		{"delete environment production", 6, "environment production is still named by", "delete or move these first"},
 		{"delete policy default", 6, "policy default cannot be deleted", "apply it with other settings instead"},
 		{"rollback shop --to production", 6, "project shop has no release to go back to in production", ""},
-		{"log accept-restore", 6, "there is nothing to accept", ""},
+		{"eventlog accept-restore", 6, "there is nothing to accept", ""},
 		{"deploy shop 1.0 --to production --machine web-01 --exclude web-01", 1, "machines are both named and excluded", "use --machine or --exclude"},
 	},
 	"files": {
@@ -249,8 +249,8 @@ func newMisuse(t *testing.T) *misuse {
 	s.ok("token", "revoke", strings.Split(revoked, ".")[0])
 	s.eventually("the token expires", func() bool { _, _, code := s.run("--token", expired, "get", "machines"); return code == 4 })
 	newer := filepath.Join(dir, "newer.db")
-	s.ok("log", "export", filepath.Join(dir, "archive.jsonl"))
-	s.ok("log", "import", filepath.Join(dir, "archive.jsonl"), "--log", "sqlite:"+newer)
+	s.ok("eventlog", "export", filepath.Join(dir, "archive.jsonl"))
+	s.ok("eventlog", "import", filepath.Join(dir, "archive.jsonl"), "--log", "sqlite:"+newer)
 	alterLog(t, newer, "PRAGMA user_version = 99")
 
 	s.Env = slices.DeleteFunc(s.Env, func(pair string) bool { return strings.HasPrefix(pair, "DROVER_TICK=") })

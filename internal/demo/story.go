@@ -565,7 +565,7 @@ func (s *story) sum(ctx context.Context) error {
 		}
 		total += len(strings.Fields(releases))
 	}
-	if _, err := s.show(ctx, "log", "verify"); err != nil {
+	if _, err := s.show(ctx, "eventlog", "verify"); err != nil {
 		return err
 	}
 	s.say("The steps ran %d times on four machines, as often as this story says, and never twice for one deployment.", total)

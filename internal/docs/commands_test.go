@@ -170,5 +170,5 @@ func TestACommandLineThatDroverDoesNotTakeIsNoticed(t *testing.T) {
 	}
 	require.NotEmpty(t, takes(t, []string{"deploy", "shop", "1.0", "--into", "production"}))
 	require.NotEmpty(t, takes(t, []string{"frobnicate"}))
-	require.NotEmpty(t, takes(t, []string{"log", "frobnicate"}))
+	require.NotEmpty(t, takes(t, []string{"eventlog", "frobnicate"}))
 }
