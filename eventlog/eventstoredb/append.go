@@ -11,25 +11,26 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// maxServerBytes is what servers take in one append unless they are told otherwise. They
-// count metadata too, and a type twice.
+// maxServerBytes is the default limit of a server for one append. Metadata counts as well, and the type counts
+// twice.
 const maxServerBytes = 1 << 20
 
-// attempt is one call of Append on its way.
+// attempt is the state of one call of Append.
 type attempt struct {
 	log      *Log
 	stream   string
 	expected eventlog.Revision
 	events   []esdb.EventData
-	// id marks what this call wrote.
+	// id marks the events that this call wrote.
 	id uuid.UUID
-	// sent says that an attempt was made whose outcome is not known.
+	// sent reports that the outcome of an earlier attempt is unknown.
 	sent bool
 }
 
-// Append writes all events or none, see eventlog.Log. Where an attempt gets no answer, the
-// same ids are sent again at the same expected revision, for which the server's answer is exact.
-func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revision, events ...eventlog.Event) (eventlog.Appended, error) {
+// Append writes all events or none, see eventlog.Log. If an attempt gets no answer, Append sends the same ids again
+// at the same expected revision. The server's answer then tells whether the first attempt succeeded.
+func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revision,
+	events ...eventlog.Event) (eventlog.Appended, error) {
 	prepared, err := eventlog.Check(stream, expected, events)
 	if err != nil {
 		return eventlog.Appended{}, err
@@ -51,7 +52,8 @@ func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revis
 }
 
 func (l *Log) attempt(stream string, expected eventlog.Revision, events []eventlog.Event) (*attempt, error) {
-	a := &attempt{log: l, stream: stream, expected: expected, id: uuid.New(), events: make([]esdb.EventData, len(events))}
+	a := &attempt{log: l, stream: stream, expected: expected, id: uuid.New(),
+		events: make([]esdb.EventData, len(events))}
 	size := 0
 	for i, event := range events {
 		var err error
@@ -61,18 +63,19 @@ func (l *Log) attempt(stream string, expected eventlog.Revision, events []eventl
 		size += len(a.events[i].Data) + len(a.events[i].Metadata) + 2*len(event.Type)
 	}
 	if size > maxServerBytes {
-		return nil, fmt.Errorf("%w: %d bytes with types, causes and checksums, the server takes %d", eventlog.ErrTooLarge, size, maxServerBytes)
+		return nil, fmt.Errorf("%w: %d bytes including types, causes and checksums; the server accepts at most %d",
+			eventlog.ErrTooLarge, size, maxServerBytes)
 	}
 	return a, nil
 }
 
-// run sends the append until its outcome is known or ctx has ended.
+// run sends the append until its outcome is known or ctx ends.
 func (a *attempt) run(ctx context.Context) (eventlog.Appended, error) {
 	for failures := 0; ; failures++ {
 		_, meaning, err := try(ctx, a.log, a.send)
 		switch meaning {
 		case done:
-			return a.place(ctx)
+			return a.readBack(ctx)
 		case wrong:
 			if refusal := a.conflict(ctx); refusal != nil {
 				return eventlog.Appended{}, refusal
@@ -81,7 +84,7 @@ func (a *attempt) run(ctx context.Context) (eventlog.Appended, error) {
 		case refused:
 			return eventlog.Appended{}, a.unknown(a.log.explain(err))
 		case unsent:
-			return eventlog.Appended{}, a.unknown(a.log.gone(ctx, err))
+			return eventlog.Appended{}, a.unknown(a.log.noClient(ctx, err))
 		case lost, late:
 			a.sent = true
 		}
@@ -99,7 +102,7 @@ func (a *attempt) send(ctx context.Context, client *esdb.Client) (*esdb.WriteRes
 	return client.AppendToStream(ctx, a.log.names.events+a.stream, options, a.events...)
 }
 
-// unknown says that nobody knows the outcome, if an attempt may have come through.
+// unknown wraps err in ErrUnknownOutcome if an attempt may have succeeded.
 func (a *attempt) unknown(err error) error {
 	if a.sent {
 		return fmt.Errorf("%w: %w", eventlog.ErrUnknownOutcome, err)
@@ -107,13 +110,13 @@ func (a *attempt) unknown(err error) error {
 	return err
 }
 
-// place reads back the last event of the append, which the server says is in the log. That
-// it bears another mark says that somebody else wrote it before.
-func (a *attempt) place(ctx context.Context) (eventlog.Appended, error) {
+// readBack reads the last event of a successful append. If the event has the mark of another call, another writer
+// wrote the same ids first.
+func (a *attempt) readBack(ctx context.Context) (eventlog.Appended, error) {
 	a.sent = true
 	last := a.expected + eventlog.Revision(len(a.events))
 	options := esdb.ReadStreamOptions{From: esdb.Revision(uint64(last)), RequiresLeader: true}
-	resolved, err := ask(ctx, a.log, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
+	resolved, err := retry(ctx, a.log, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
 		return first(client.ReadStream(ctx, a.log.names.events+a.stream, options, 1))
 	})
 	if err != nil {
@@ -124,22 +127,23 @@ func (a *attempt) place(ctx context.Context) (eventlog.Appended, error) {
 		return eventlog.Appended{}, err
 	}
 	if recorded.Revision != last || recorded.ID != a.events[len(a.events)-1].EventID {
-		return eventlog.Appended{}, fmt.Errorf("%w: stream %s holds event %s at revision %d, where the server says that %s is",
-			eventlog.ErrDamaged, a.stream, recorded.ID, recorded.Revision, a.events[len(a.events)-1].EventID)
+		return eventlog.Appended{},
+			fmt.Errorf("%w: stream %s has event %s at revision %d, but the server confirmed event %s there",
+				eventlog.ErrDamaged, a.stream, recorded.ID, recorded.Revision, a.events[len(a.events)-1].EventID)
 	}
-	a.log.frontier.saw(recorded.Position)
+	a.log.frontier.observe(recorded.Position)
 	return eventlog.Appended{Revision: last, Position: recorded.Position, Repeat: e.Append != a.id}, nil
 }
 
-// conflict reads where the stream stands, which the client tells in prose alone. It is nil
-// if the stream has come to stand where it was expected meanwhile.
+// conflict reads the actual revision of the stream, because the client reports it only inside a message text. It
+// returns nil if the stream has reached the expected revision in the meantime.
 func (a *attempt) conflict(ctx context.Context) error {
 	actual := eventlog.NoStream
 	event, err := a.log.last(ctx, a.log.names.events+a.stream)
 	switch {
 	case err == nil:
 		actual = eventlog.Revision(event.EventNumber)
-	case upshotOf(err) != missing:
+	case outcomeOf(err) != missing:
 		return err
 	}
 	if actual == a.expected {
@@ -148,8 +152,8 @@ func (a *attempt) conflict(ctx context.Context) error {
 	return &eventlog.Conflict{Stream: a.stream, Expected: a.expected, Actual: actual}
 }
 
-// gone is the error of a call that found no client.
-func (l *Log) gone(ctx context.Context, err error) error {
+// noClient returns the error of a call that got no client.
+func (l *Log) noClient(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), eventlog.ErrClosed) {
 		return eventlog.ErrClosed
 	}

@@ -15,68 +15,68 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Waits between two attempts to connect or to call; each doubles up to the longest, and
-// half of it is drawn by lot, so that servers that lost the cluster together come back apart.
+// Waits between two attempts to connect or to make a call. Each wait doubles up to the longest. Half of it is
+// random, so that servers that lost the cluster together do not reconnect together.
 const (
 	firstWait   = 20 * time.Millisecond
 	longestWait = 3 * time.Second
 )
 
-// backoff is the wait after a number of failures in a row.
+// backoff returns the wait after a number of consecutive failures.
 func backoff(failures int) time.Duration {
 	wait := min(firstWait<<min(failures, 10), longestWait)
 	return wait/2 + rand.N(wait/2)
 }
 
-// Bounds on clients, each of which has a connection of its own.
+// Limits on clients. Each client has its own connection.
 const (
-	// mostIdle is how many are kept while nobody needs them.
-	mostIdle = 8
-	// mostRequests is how many requests are under way at once; reads that yield events are not counted.
-	mostRequests = 32
+	// maxIdle is how many unused clients are kept open.
+	maxIdle = 8
+	// maxRequests is how many requests may run at once. Reads that yield events do not count.
+	maxRequests = 32
 )
 
-// connection hands out clients that have found their node, each to one call at a time.
+// connection pools clients that have found their node and gives each to one call at a time.
 //
-// The client finds its node when it is first used, and again after it lost it, and all its
-// calls queue behind that. If it gives up it is dead for ever, and those in the queue, and
-// those that report an error then, block for ever. A call that is alone on its client has
-// nobody to wait for: it comes back when the search does. So no two calls share a client; a
-// client searches once and is thrown away at the first sign of trouble, with all that were
-// made before.
+// A client looks for its node when it is first used and again after it has lost it. All its calls queue behind that
+// search. If the search fails, the client is permanently closed, and the queued calls block forever, like any call that
+// reports an error at that moment. A call that has the client to itself returns when the search ends. Therefore
+// no two calls share a client, a client searches only once, and after any sign of trouble it is discarded together
+// with all older clients.
 type connection struct {
 	target target
 	logger *zap.Logger
-	// patience is how long a new client may take to find the leader.
-	patience time.Duration
-	// requests has room for each request under way.
+	// timeout limits how long a new client may take to find the leader.
+	timeout time.Duration
+	// requests has one slot for each running request.
 	requests chan struct{}
 
 	mu   sync.Mutex
-	idle []*dialled
-	// generation counts how often all clients were thrown away.
+	idle []*pooled
+	// generation counts how often all clients were discarded.
 	generation int
-	// connecting is closed when the attempt under way has ended; nil if there is none.
+	// connecting is closed when the current connection attempt has ended; nil without an attempt.
 	connecting chan struct{}
-	// failures are those in a row, failure what the last one was; nil if the last attempt did not fail.
+	// failures counts consecutive failures; failure is the last one, nil after a success.
 	failures int
 	failure  error
 	closed   bool
 }
 
-// dialled is one client that has found its node.
-type dialled struct {
+// pooled is a client that has found its node.
+type pooled struct {
 	client     *esdb.Client
 	generation int
 }
 
 func newConnection(t target, config Config) *connection {
-	return &connection{target: t, logger: config.Logger, patience: config.Answer, requests: make(chan struct{}, mostRequests)}
+	return &connection{target: t, logger: config.Logger, timeout: config.AttemptTimeout,
+		requests: make(chan struct{}, maxRequests)}
 }
 
-// client returns a client that has found its node. It waits for one until the context
-// ends; the error then wraps ErrUnavailable and says what is wrong.
-func (c *connection) client(ctx context.Context) (*dialled, error) {
+// client returns a client that has found its node. It waits for one until the context ends; the error then wraps
+// ErrUnavailable and states the reason.
+func (c *connection) client(ctx context.Context) (*pooled, error) {
 	for {
 		s, connecting, err := c.take()
 		if s != nil || err != nil {
@@ -90,8 +90,8 @@ func (c *connection) client(ctx context.Context) (*dialled, error) {
 	}
 }
 
-// take returns an idle client, or what to wait for until there is one.
-func (c *connection) take() (*dialled, <-chan struct{}, error) {
+// take returns an idle client, or a channel that is closed when the caller should try again.
+func (c *connection) take() (*pooled, <-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -103,7 +103,7 @@ func (c *connection) take() (*dialled, <-chan struct{}, error) {
 		return s, nil, nil
 	}
 	if c.connecting == nil {
-		if hopeless(c.failure) {
+		if permanent(c.failure) {
 			err := c.failure
 			c.failure = nil // the next call tries again
 			return nil, nil, err
@@ -114,7 +114,7 @@ func (c *connection) take() (*dialled, <-chan struct{}, error) {
 	return nil, c.connecting, nil
 }
 
-// unreachable is the error of a caller whose context ended while there was no client.
+// unreachable returns the error of a call whose context ended before it got a client.
 func (c *connection) unreachable(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -124,7 +124,7 @@ func (c *connection) unreachable(ctx context.Context) error {
 	return fmt.Errorf("%w: %w", c.failure, context.Cause(ctx))
 }
 
-// connect makes a client and wakes all who wait.
+// connect creates a client and wakes all waiting calls.
 func (c *connection) connect(failures, generation int) {
 	if failures > 0 {
 		time.Sleep(backoff(failures - 1))
@@ -137,25 +137,26 @@ func (c *connection) connect(failures, generation int) {
 	c.failure = err
 	if err != nil {
 		if c.failures++; c.failures == 1 {
-			c.logger.Warn("event store cannot be reached", zap.String("server", c.target.shown), zap.Error(err))
+			c.logger.Warn("event store unreachable", zap.String("server", c.target.shown), zap.Error(err))
 		}
 		return
 	}
 	if c.failures > 0 {
-		c.logger.Info("event store is reached again", zap.String("server", c.target.shown), zap.Int("failures", c.failures))
+		c.logger.Info("event store reachable again", zap.String("server", c.target.shown),
+			zap.Int("failures", c.failures))
 	}
 	c.failures = 0
-	c.keep(&dialled{client: client, generation: generation})
+	c.keep(&pooled{client: client, generation: generation})
 }
 
 // dial returns a client that has found its node.
 func (c *connection) dial() (*esdb.Client, error) {
 	configuration := c.target.configuration
 	configuration.MaxDiscoverAttempts = 1
-	configuration.Logger = c.hear
+	configuration.Logger = c.logClient
 	client, err := esdb.NewClient(&configuration)
 	if err != nil {
-		return nil, hopelessError{fmt.Errorf("%w: %s: %w", eventlog.ErrUnavailable, c.target.shown, err)}
+		return nil, permanentError{fmt.Errorf("%w: %s: %w", eventlog.ErrUnavailable, c.target.shown, err)}
 	}
 	if err := c.try(client); err != nil {
 		_ = client.Close()
@@ -164,30 +165,32 @@ func (c *connection) dial() (*esdb.Client, error) {
 	return client, nil
 }
 
-// try makes sure that a client has found a server that we can use, and the leader. Where it
-// found another node, that node has named the leader, and the client has turned there.
+// try checks that a client has found a supported server and its leader. A node that is not the leader names the
+// leader, and the client then reconnects to it.
 //
-// It is done here, by one goroutine, because the client leaves a connection behind each time
-// that it is sent to a leader who cannot be reached.
+// This happens here, in one goroutine, because the client leaks a connection each time it is redirected to a leader
+// that it cannot reach.
 func (c *connection) try(client *esdb.Client) error {
 	version, err := client.GetServerVersion()
 	if err != nil {
 		return explain(err, c.target.shown)
 	}
 	if version.Major < 23 || version.Major == 23 && version.Minor < 10 {
-		return fmt.Errorf("%w: %s has version %d.%d; 23.10 is the first that tells when a read of the whole log has caught up",
+		return fmt.Errorf(
+			"%w: %s has version %d.%d; use 23.10 or newer, which report when a read of the whole log has caught up",
 			eventlog.ErrForeign, c.target.shown, version.Major, version.Minor)
 	}
-	look := func() answer[*esdb.RecordedEvent] {
-		ctx, cancel := context.WithTimeout(toLeader(context.Background()), c.patience)
+	probe := func() answer[*esdb.RecordedEvent] {
+		ctx, cancel := context.WithTimeout(toLeader(context.Background()), c.timeout)
 		defer cancel()
 		return guarded(ctx, client, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
-			return first(client.ReadStream(ctx, namesOf(c.target.log).identity(), esdb.ReadStreamOptions{From: esdb.Start{}, RequiresLeader: true}, 1))
+			return first(client.ReadStream(ctx, namesOf(c.target.log).identity(),
+				esdb.ReadStreamOptions{From: esdb.Start{}, RequiresLeader: true}, 1))
 		})
 	}
-	a := look()
+	a := probe()
 	if a.meaning == moved {
-		a = look()
+		a = probe()
 	}
 	if a.meaning == done || a.meaning == missing {
 		return nil
@@ -195,23 +198,24 @@ func (c *connection) try(client *esdb.Client) error {
 	return explain(a.err, c.target.shown)
 }
 
-// hear logs what the client says.
-func (c *connection) hear(level esdb.LogLevel, format string, arguments ...any) {
-	c.logger.Debug("event store client", zap.String("level", level), zap.String("says", fmt.Sprintf(format, arguments...)))
+// logClient logs a message of the client at debug level.
+func (c *connection) logClient(level esdb.LogLevel, format string, arguments ...any) {
+	c.logger.Debug("event store client", zap.String("level", level),
+		zap.String("message", fmt.Sprintf(format, arguments...)))
 }
 
-// keep puts a client by for the next call, or closes it. The lock is held.
-func (c *connection) keep(s *dialled) {
-	if c.closed || s.generation != c.generation || len(c.idle) == mostIdle {
+// keep returns a client to the pool or closes it. The caller holds the lock.
+func (c *connection) keep(s *pooled) {
+	if c.closed || s.generation != c.generation || len(c.idle) == maxIdle {
 		_ = s.client.Close()
 		return
 	}
 	c.idle = append(c.idle, s)
 }
 
-// release gives a client back after a call; in doubt it is thrown away with all of its
-// generation, which have the same node.
-func (c *connection) release(s *dialled, doubt bool) {
+// release returns a client after a call. If doubt is set, it discards the client and all of its generation, because
+// they are connected to the same node.
+func (c *connection) release(s *pooled, doubt bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if doubt {
@@ -220,15 +224,14 @@ func (c *connection) release(s *dialled, doubt bool) {
 	c.keep(s)
 }
 
-// suspect throws away all clients of a generation but that of the call under way, which
-// follows when it is released.
-func (c *connection) suspect(s *dialled) {
+// suspect discards all clients of a generation. The client of the current call follows when it is released.
+func (c *connection) suspect(s *pooled) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lose(s)
 }
 
-func (c *connection) lose(s *dialled) {
+func (c *connection) lose(s *pooled) {
 	if s.generation == c.generation {
 		c.generation++
 		c.drain()
@@ -242,7 +245,7 @@ func (c *connection) drain() {
 	c.idle = nil
 }
 
-// close lets go of the cluster; calls under way close their clients when they end.
+// close discards all idle clients. A running call closes its client when it ends.
 func (c *connection) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -250,20 +253,19 @@ func (c *connection) close() {
 	c.drain()
 }
 
-// errPanicked is a panic inside the client.
+// errPanicked reports a panic inside the client.
 var errPanicked = errors.New("the client panicked")
 
-// answer is what a call came back with.
+// answer is the result of a call.
 type answer[T any] struct {
 	value   T
-	meaning upshot
+	meaning outcome
 	err     error
 }
 
-// start runs call on a client in a goroutine of its own, because the client may block
-// whatever the context says, and panics at messages that it does not know. The client is
-// given back when the goroutine ends.
-func start[T any](ctx context.Context, c *connection, s *dialled, call request[T]) <-chan answer[T] {
+// start makes a call in its own goroutine, because the client may block even after the context has ended, and
+// panics on unknown messages. The client is released when the goroutine ends.
+func start[T any](ctx context.Context, c *connection, s *pooled, call request[T]) <-chan answer[T] {
 	ctx = toLeader(ctx)
 	answers := make(chan answer[T], 1)
 	go func() {
@@ -274,8 +276,8 @@ func start[T any](ctx context.Context, c *connection, s *dialled, call request[T
 	return answers
 }
 
-// toLeader puts requires-leader into the outgoing metadata, because the client puts it where
-// it never leaves the process; without it a node that no longer leads answers with old data.
+// toLeader adds requires-leader to the outgoing metadata. The client sets it where it never reaches the server.
+// Without it, a node that is no longer the leader answers with stale data.
 func toLeader(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "requires-leader", "true")
 }
@@ -284,10 +286,10 @@ func guarded[T any](ctx context.Context, client *esdb.Client, call request[T]) (
 	defer func() {
 		if fault := recover(); fault != nil {
 			a.err = fmt.Errorf("%w: %v", errPanicked, fault)
-			a.meaning = upshotOf(a.err)
+			a.meaning = outcomeOf(a.err)
 		}
 	}()
 	a.value, a.err = call(ctx, client)
-	a.meaning = upshotOf(a.err)
+	a.meaning = outcomeOf(a.err)
 	return a
 }

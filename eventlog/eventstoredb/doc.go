@@ -1,53 +1,71 @@
-// Package eventstoredb keeps the log in an EventStoreDB or KurrentDB cluster, through the
-// client github.com/EventStore/EventStore-Client-Go.
+// Package eventstoredb stores the event log in an EventStoreDB or KurrentDB cluster. It uses the client
+// github.com/EventStore/EventStore-Client-Go.
 //
-// It decides how drover's log lies in a database that others may use too. The stream S of
-// the log L is the stream "drover.L.S"; the whole log is $all, filtered by that prefix. The
-// log's id and what is stored beside it lie in streams without the dot ("drover-log.L" and so
-// on), which that filter leaves out. An event's time, command, causes and checksum are its
-// metadata, its data is the canonical JSON, byte by byte.
+//	open.go, target.go  Open, Config, the connection string, the identity of a log
+//	log.go              Log; how a call is tried and retried
+//	connection.go       a pool of clients, each used by one call at a time
+//	append.go, event.go appends, and how an event is encoded
+//	read.go, head.go    reads of one stream and of the whole log; the head
+//	store.go            the collections of package eventlog: items.go, lease.go and output.go, on top of streams.go
+//	fault.go            what each error of the client means
 //
-//	Append ─▶ try ─▶ connection ─▶ a client of its own ─▶ node that leads
-//	  ▲                  ▲ kept for the next call               │
-//	  └─ place: read back └─────────── upshotOf ◀───────────────┘ answer or error
-//	                       in doubt: throw all clients away, wait, send again
+// # Layout in the database
 //
-// It relies on the following behaviour of servers 23.10 and newer, read in their source and
-// not tried on a real cluster in our tests, which run on a double (eventstoredbtest):
+// Other applications may use the same database. Stream S of log L is the stream "drover.L.S", and the whole log is
+// $all filtered by the prefix "drover.L.". The id of the log and its collections are in auxiliary streams
+// ("drover-log.L" and so on), which the prefix does not match. The data of an event is its canonical JSON, byte for
+// byte. Its metadata holds the time, the command, the causes and a checksum.
 //
-//   - every event that is appended over gRPC has a place of its own in the transaction log,
-//     and $all gives that as commit and as prepare position; so the commit position rises
-//     strictly, also inside one append, and a subscription can go on behind any event. An
-//     event whose two positions differ is refused as damaged;
-//   - reads of a stream tell that position too;
-//   - an append at an exact expected revision is answered with success if the same ids are
-//     there at that very place, otherwise refused; both answers are exact;
-//   - with requires-leader, only the leader answers, with what a majority holds;
-//   - a filtered subscription sends a checkpoint or says that it has caught up when it comes
-//     to the end of $all.
+// # How an append works
 //
-// It promises the laws of package eventlog. Two appends of the same ids are answered alike by
-// the server; a mark in the metadata, drawn for every call, tells which of them wrote. That,
-// and the position, is read back after each append: it costs one more round trip.
+//	Append ─▶ try ─▶ connection ─▶ exclusive client ─▶ leader node
+//	  ▲                  ▲ returned after the call         │
+//	  └─ readBack        └─────────── outcomeOf ◀──────────┘ answer or error
+//	                       in doubt: discard all clients, wait, send again
 //
-// It fails like this. The client has faults of its own: it is dead for ever when it does
-// not find its node in time, blocks others while it searches, whatever their contexts say,
-// and panics at what it does not know. So each call has a client for itself, in a goroutine
-// that is left behind when the context ends; clients are kept for the next call, and thrown
-// away at the first sign of trouble. An append without an answer is sent again, the same ids
-// at the same expected revision, until the context or Config.Patience ends; then the error
-// is ErrUnknownOutcome. A goroutine that is left behind ends when its client has searched
-// once, after seconds.
+// An append without an answer is sent again with the same ids at the same expected revision, until the context or
+// Config.Timeout ends. Then it returns ErrUnknownOutcome. The server confirms a repeated append like the first one.
+// So each call writes a random mark into the metadata and reads the last event back to learn its position and which
+// call wrote it. That costs one more round trip.
 //
-// The whole log is read by a subscription, up to the end of $all that stood when the read
-// began: the protocol has filtered reads too, but the client filters subscriptions alone.
-// For the same reason Head reads $all unfiltered, backwards, as far as it was not read
-// before. The user needs the right to read $all, which by default only $admins have.
+// # Requirements on the server
 //
-// An item of a durable collection is the last event of a stream of its own, changed at an
-// exact expected revision; items.go says how the directory of these streams stays true. What
-// is replaced or dropped is hidden at once, and leaves the disks when the cluster is scavenged.
+// The package relies on this behaviour of servers 23.10 and newer. It was read in their source code; the tests of this
+// package use a test server (eventstoredbtest).
 //
-// Leases and output may be lost. A chunk of output that is older than the limit but stands
-// behind a newer one, because the clocks of two servers differ, is pruned with that one.
+//   - Each event that is appended over gRPC has its own place in the transaction log. $all and stream reads report it
+//     both as commit and as prepare position. So the commit position strictly increases, even within one append, and
+//     a subscription can continue after any event. An event whose two positions differ is reported as damaged.
+//   - An append at an exact expected revision succeeds if the same ids are at that very place, and is otherwise
+//     refused.
+//   - With requires-leader, only the leader answers, and only with events that a majority has.
+//   - A filtered subscription sends a checkpoint, or reports that it has caught up, when it reaches the end of $all.
+//
+// # Faults of the client
+//
+// The client has faults that the connection pool works around:
+//
+//   - A client that does not find its node after a number of attempts closes itself permanently, even if the server
+//     comes back. A new client must replace it. So a pooled client makes one attempt, and is discarded if that fails.
+//   - While a client looks for its node, all its calls block, whatever their contexts say, and some never return. So no
+//     two calls share a client. Each call runs in its own goroutine; when the context ends first, that goroutine is
+//     abandoned and ends when the client's search does, after seconds.
+//   - The client sets requires-leader in a place that is never sent. Without it, a node that has lost the leadership
+//     answers with stale data. So toLeader adds it to the outgoing metadata.
+//   - The client panics on messages that it does not know. So each call recovers from panics.
+//   - The client leaks a connection each time it is redirected to a leader that it cannot reach. So one goroutine
+//     connects at a time, with a wait after each failure.
+//   - The actual revision after a conflict is only part of a message text. So Append reads it from the stream.
+//   - The client silently ignores unknown parameters of a connection string. So Open rejects them.
+//
+// Only subscriptions can be filtered, although the protocol also has filtered reads. So ReadAll uses a subscription, up
+// to the position that was the end of $all when the read began. Head reads $all unfiltered and backwards, as far as
+// it was not read before. The user needs permission to read $all; by default only $admins have it.
+//
+// # Collections
+//
+// An item of a durable collection is the last event of a separate stream, changed at an exact expected revision.
+// items.go explains how the directory of these streams stays consistent. A replaced or dropped item is hidden at
+// once; the server removes it from disk during a scavenge. Leases and output are not durable: losing them is
+// harmless. Pruning deletes output chunks in the order of arrival, because the clocks of two servers may differ.
 package eventstoredb

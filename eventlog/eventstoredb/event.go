@@ -12,20 +12,21 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// envelope is what the log keeps in an event's metadata; id and type have places of their own.
+// envelope is the metadata of an event. The id and the type have their own fields in the protocol.
 type envelope struct {
 	Time     time.Time   `json:"time"`
 	Command  *uuid.UUID  `json:"command,omitempty"`
 	Causes   []uuid.UUID `json:"causes,omitempty"`
 	Checksum string      `json:"checksum"`
-	// Append is drawn by lot for each call of Append, so that the one that wrote can tell
-	// itself from those that repeated: the server answers both alike.
+	// Append is a random mark of each call of Append. The server confirms a write and its repetition alike; the
+	// mark tells which call wrote the events.
 	Append uuid.UUID `json:"append"`
 }
 
-// encode returns an event as the client takes it.
+// encode converts an event for the client.
 func encode(stream string, revision eventlog.Revision, event eventlog.Event, call uuid.UUID) (esdb.EventData, error) {
-	e := envelope{Time: event.Time, Causes: event.Causes, Checksum: eventlog.Checksum(stream, revision, event), Append: call}
+	e := envelope{Time: event.Time, Causes: event.Causes, Checksum: eventlog.Checksum(stream, revision, event),
+		Append: call}
 	if event.Command != uuid.Nil {
 		e.Command = &event.Command
 	}
@@ -34,14 +35,16 @@ func encode(stream string, revision eventlog.Revision, event eventlog.Event, cal
 		return esdb.EventData{}, err
 	}
 	return esdb.EventData{
-		EventID: event.ID, EventType: event.Type, ContentType: esdb.ContentTypeJson, Data: event.Data, Metadata: metadata,
+		EventID: event.ID, EventType: event.Type, ContentType: esdb.ContentTypeJson, Data: event.Data,
+		Metadata: metadata,
 	}, nil
 }
 
-// decode returns what the server holds, compared with its checksum.
+// decode converts an event from the server and verifies its checksum.
 func (n names) decode(resolved *esdb.ResolvedEvent) (eventlog.Recorded, envelope, error) {
 	if resolved == nil || resolved.Event == nil {
-		return eventlog.Recorded{}, envelope{}, fmt.Errorf("%w: the server sent an event without content", eventlog.ErrDamaged)
+		return eventlog.Recorded{}, envelope{}, fmt.Errorf("%w: the server sent an event without content",
+			eventlog.ErrDamaged)
 	}
 	held := resolved.Event
 	found := eventlog.Recorded{
@@ -66,30 +69,30 @@ func (n names) decode(resolved *esdb.ResolvedEvent) (eventlog.Recorded, envelope
 	return found, e, nil
 }
 
-// check compares an event with its checksum, and its place with what the log rests on: an
-// event that was appended over gRPC has a position of its own, its commit position.
+// check verifies the checksum of an event and its position. An event that was appended over gRPC has its own commit
+// position, which equals its prepare position.
 func check(held *esdb.RecordedEvent, found eventlog.Recorded, e envelope) error {
 	if eventlog.Checksum(found.Stream, found.Revision, found.Event) != e.Checksum {
-		return fmt.Errorf("it does not match its checksum %q", e.Checksum)
+		return fmt.Errorf("content does not match its checksum %q", e.Checksum)
 	}
 	if held.Position.Commit != held.Position.Prepare || int64(held.Position.Commit) < 0 {
-		return fmt.Errorf("its position %d/%d is none that an append over gRPC gets", held.Position.Commit, held.Position.Prepare)
+		return fmt.Errorf("position %d/%d is invalid: commit and prepare position of an event must be equal",
+			held.Position.Commit, held.Position.Prepare)
 	}
 	return nil
 }
 
-// names are the streams of one log.
+// names returns the stream names of one log.
 type names struct {
-	// log is the log's name.
+	// log is the name of the log.
 	log string
-	// events is what the streams of the log's events begin with.
+	// events is the common prefix of the log's event streams.
 	events string
 }
 
 func namesOf(log string) names { return names{log: log, events: "drover." + log + "."} }
 
-// The streams beside the log have no dot behind "drover", so no filter for a log's events
-// meets them.
+// The auxiliary streams have no dot after "drover", so the prefix filter for a log's events never matches them.
 
 func (n names) identity() string              { return "drover-log." + n.log }
 func (n names) leaseDirectory() string        { return "drover-leases." + n.log }

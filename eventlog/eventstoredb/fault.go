@@ -13,33 +13,33 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// upshot says what an error of the client means for the call that got it.
-type upshot int
+// outcome classifies an error of the client by its meaning for the call.
+type outcome int
 
 const (
-	// lost: the node is gone or in doubt, the work may be done; try again, all clients are new.
-	lost upshot = iota
-	// late: the work may be done; try again.
+	// lost: the node is gone or in doubt and the request may have taken effect. Retry with new clients.
+	lost outcome = iota
+	// late: the request may have taken effect. Retry.
 	late
-	// moved: nothing was done, because another node leads; try again, all clients are new.
+	// moved: nothing was done, because another node is the leader. Retry with new clients.
 	moved
-	// wrong: the stream stands elsewhere.
+	// wrong: the stream is not at the expected revision.
 	wrong
-	// missing: there is no such stream.
+	// missing: the stream does not exist.
 	missing
-	// refused: nothing was done, and nothing will be.
+	// refused: nothing was done, and a retry would not help.
 	refused
-	// unsent: there is no client to make the call with.
+	// unsent: no client was available for the call.
 	unsent
-	// done: there is no error.
+	// done: no error.
 	done
 )
 
-// errEmpty is a read that found no event.
-var errEmpty = errors.New("there is no event")
+// errEmpty reports a read that found no event.
+var errEmpty = errors.New("no event found")
 
-// upshotOf says what err means. What it does not know may have been done.
-func upshotOf(err error) upshot {
+// outcomeOf classifies err. An unknown error counts as one after which the request may have taken effect.
+func outcomeOf(err error) outcome {
 	if err == nil {
 		return done
 	}
@@ -72,7 +72,7 @@ func upshotOf(err error) upshot {
 	return lost
 }
 
-// unwrapped is the error beneath those of the client, which is one of gRPC if the server or the transport made it.
+// unwrapped returns the gRPC error inside an error of the client; without one it returns the innermost error.
 func unwrapped(err error) error {
 	for {
 		if hasStatus(err) {
@@ -91,53 +91,63 @@ func hasStatus(err error) bool {
 	return ok
 }
 
-// sentences are what an error of the transport or the server means to a user, by words in it.
-var sentences = []struct {
-	words, sentence string
-	heals           bool // with time alone
+// explanations maps texts in errors of the transport and the server to messages for users.
+var explanations = []struct {
+	text, message string
+	transient     bool // a retry may succeed
 }{
-	{words: "first record does not look like a TLS handshake", sentence: "the server does not speak TLS; give it a certificate, or add tls=false to the connection string"},
-	{words: "error reading server preface", sentence: "the server closes the connection before it answers; if it wants TLS, remove tls=false from the connection string", heals: true},
-	{words: "signed by unknown authority", sentence: "the server's certificate is signed by an authority that is not known here; name it by tlsCaFile=FILE"},
-	{words: "certificate is not valid for", sentence: "the server's certificate is made out to another name; use a name that it holds"},
-	{words: "certificate is valid for", sentence: "the server's certificate is made out to another name; use a name that it holds"},
-	{words: "certificate has expired", sentence: "the server's certificate has expired"},
-	{words: "certificate required", sentence: "the server wants a certificate of the client; name it by userCertFile=FILE and userKeyFile=FILE"},
-	{words: "invalid EventStoreDB server version format", sentence: "the server is a pre-release, whose version the client cannot read; use a release"},
-	{words: "produced zero addresses", sentence: "the host's name is not known", heals: true},
-	{words: "connection refused", sentence: "nobody listens there; is the server up, and the port right (2113 by default)?", heals: true},
-	{words: "to be a candidate", sentence: "the cluster has no node that works", heals: true},
+	{text: "first record does not look like a TLS handshake",
+		message: "the server does not use TLS; configure a certificate or set tls=false"},
+	{text: "error reading server preface",
+		message:   "the server closed the connection without an answer; remove tls=false if it requires TLS",
+		transient: true},
+	{text: "signed by unknown authority",
+		message: "the server's certificate is signed by an unknown authority; set tlsCaFile=FILE"},
+	{text: "certificate is not valid for",
+		message: "the server's certificate is for another name; use a host name that it contains"},
+	{text: "certificate is valid for",
+		message: "the server's certificate is for another name; use a host name that it contains"},
+	{text: "certificate has expired", message: "the server's certificate has expired"},
+	{text: "certificate required",
+		message: "the server requires a client certificate; set userCertFile=FILE and userKeyFile=FILE"},
+	{text: "invalid EventStoreDB server version format",
+		message: "the server is a pre-release, whose version the client cannot parse; use a release"},
+	{text: "produced zero addresses", message: "unknown host name", transient: true},
+	{text: "connection refused",
+		message: "connection refused; check that the server is running and the port (default 2113)", transient: true},
+	{text: "to be a candidate", message: "the cluster has no available node", transient: true},
 }
 
-// hopelessError is a failure that time does not heal.
-type hopelessError struct{ error }
+// permanentError is a failure that a retry cannot resolve.
+type permanentError struct{ error }
 
-// Unwrap returns what the failure wraps.
-func (h hopelessError) Unwrap() error { return h.error }
+// Unwrap returns the wrapped error.
+func (h permanentError) Unwrap() error { return h.error }
 
-func hopeless(err error) bool {
-	var h hopelessError
+func permanent(err error) bool {
+	var h permanentError
 	return errors.As(err, &h) || errors.Is(err, eventlog.ErrForeign)
 }
 
-// explain turns an error of the client into one of eventlog, in a sentence that names shown
-// and what to do.
+// explain converts an error of the client into one of eventlog, with a message that names the server and suggests a
+// fix.
 func explain(err error, shown string) error {
-	text := err.Error()
-	for _, s := range sentences {
-		if strings.Contains(text, s.words) {
-			explained := fmt.Errorf("%w: %s: %s", eventlog.ErrUnavailable, shown, s.sentence)
-			if s.heals {
+	full := err.Error()
+	for _, s := range explanations {
+		if strings.Contains(full, s.text) {
+			explained := fmt.Errorf("%w: %s: %s", eventlog.ErrUnavailable, shown, s.message)
+			if s.transient {
 				return explained
 			}
-			return hopelessError{explained}
+			return permanentError{explained}
 		}
 	}
 	switch grpcError := unwrapped(err); status.Code(grpcError) {
 	case codes.Unauthenticated:
-		return hopelessError{fmt.Errorf("%w: %s: user or password is wrong", eventlog.ErrUnavailable, shown)}
+		return permanentError{fmt.Errorf("%w: %s: wrong user or password", eventlog.ErrUnavailable, shown)}
 	case codes.PermissionDenied:
-		return hopelessError{fmt.Errorf("%w: %s: access denied; the user needs the right to read $all (be in $admins, or named in the $acl of $all) and to read and write streams that begin with \"drover\"",
+		return permanentError{fmt.Errorf("%w: %s: access denied; the user needs permission to read $all "+
+			"($admins or the $acl of $all) and to read and write streams that begin with \"drover\"",
 			eventlog.ErrUnavailable, shown)}
 	case codes.Unknown:
 		return fmt.Errorf("%w: %s: %w", eventlog.ErrUnavailable, shown, err)
@@ -146,7 +156,7 @@ func explain(err error, shown string) error {
 	}
 }
 
-// ended says whether ctx has ended, and with what.
+// ended returns the cause if ctx has ended, otherwise nil.
 func ended(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return nil

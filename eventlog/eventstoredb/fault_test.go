@@ -24,8 +24,7 @@ import (
 	"github.com/droverhq/drover/eventlog/eventstoredb/eventstoredbtest"
 )
 
-// grace is how much later than its context a call may return. It bounds behaviour, and is
-// far above what a call takes.
+// grace is how much later than its context a call may return. It is far more than a call needs.
 const grace = time.Second
 
 func event(words ...any) eventlog.Event {
@@ -43,7 +42,7 @@ func events(n int, words ...any) []eventlog.Event {
 	return made
 }
 
-// within returns a context of that length.
+// within returns a context with a timeout.
 func within(t testing.TB, length time.Duration) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), length)
@@ -51,7 +50,7 @@ func within(t testing.TB, length time.Duration) context.Context {
 	return ctx
 }
 
-// punctual runs call and expects it to return at most grace after its context.
+// punctual runs call and fails the test if it returns later than grace after its context.
 func punctual(ctx context.Context, t testing.TB, call func() error) error {
 	t.Helper()
 	done := make(chan error, 1)
@@ -61,12 +60,13 @@ func punctual(ctx context.Context, t testing.TB, call func() error) error {
 	case err := <-done:
 		return err
 	case <-time.After(time.Until(deadline) + grace):
-		t.Fatal("the call outlives its context")
+		t.Fatal("the call did not return after its context ended")
 		return nil
 	}
 }
 
-func put(t testing.TB, log eventlog.Log, stream string, expected eventlog.Revision, events ...eventlog.Event) eventlog.Appended {
+func put(t testing.TB, log eventlog.Log, stream string, expected eventlog.Revision,
+	events ...eventlog.Event) eventlog.Appended {
 	t.Helper()
 	appended, err := log.Append(within(t, 20*time.Second), stream, expected, events...)
 	require.NoError(t, err)
@@ -101,13 +101,13 @@ func with(t testing.TB, cluster *eventstoredbtest.Cluster, config eventstoredb.C
 	return log
 }
 
-func TestAClientThatGaveUpIsReplacedWhenTheServerIsBack(t *testing.T) {
+func TestClosedClientIsReplacedWhenServerReturns(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	put(t, log, "a", eventlog.NoStream, event("before"))
 	cluster.Node(0).Kill()
 
-	t.Run("the bare client stays dead", func(t *testing.T) {
+	t.Run("a bare client stays closed", func(t *testing.T) {
 		bare := bareClient(t, cluster.URL(nil, "maxDiscoverAttempts=1"))
 		_, err := bare.ReadStream(within(t, time.Second), "x", esdb.ReadStreamOptions{}, 1)
 		require.Error(t, err)
@@ -138,7 +138,7 @@ func bareClient(t testing.TB, url string) *esdb.Client {
 	return client
 }
 
-func TestOfManyCallersOnADeadServerNoneOutlivesItsContext(t *testing.T) {
+func TestConcurrentCallsToDeadServerEndWithTheirContexts(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	cluster.Node(0).Kill()
@@ -166,7 +166,7 @@ func TestOfManyCallersOnADeadServerNoneOutlivesItsContext(t *testing.T) {
 					t.Errorf("call %d: %v", i, err)
 				}
 			case <-time.After(700*time.Millisecond + grace):
-				t.Errorf("call %d outlives its context", i)
+				t.Errorf("call %d did not return after its context ended", i)
 			}
 		})
 	}
@@ -175,7 +175,7 @@ func TestOfManyCallersOnADeadServerNoneOutlivesItsContext(t *testing.T) {
 	put(t, log, "a", eventlog.NoStream, event("after"))
 }
 
-func TestAContextEndsTheSearchForANode(t *testing.T) {
+func TestContextEndsSearchForNode(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{Nodes: 3})
 	log := with(t, cluster, eventstoredb.Config{})
 	for i := range 3 {
@@ -186,7 +186,7 @@ func TestAContextEndsTheSearchForANode(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
-func TestEveryCallSaysThatItWantsTheLeader(t *testing.T) {
+func TestEveryCallRequiresLeader(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	put(t, log, "a", eventlog.NoStream, event("a"))
@@ -195,7 +195,7 @@ func TestEveryCallSaysThatItWantsTheLeader(t *testing.T) {
 	require.Positive(t, leader)
 	require.Zero(t, anyNode)
 
-	t.Run("the bare client does not, though it is asked to", func(t *testing.T) {
+	t.Run("a bare client does not send the option", func(t *testing.T) {
 		bare := bareClient(t, cluster.URL(nil))
 		read, err := bare.ReadStream(within(t, time.Second), "x", esdb.ReadStreamOptions{RequiresLeader: true}, 1)
 		require.NoError(t, err)
@@ -205,7 +205,7 @@ func TestEveryCallSaysThatItWantsTheLeader(t *testing.T) {
 	})
 }
 
-func TestANodeThatNoLongerLeadsIsNotRead(t *testing.T) {
+func TestFormerLeaderIsNotRead(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{Nodes: 3})
 	one, two := with(t, cluster, eventstoredb.Config{}), with(t, cluster, eventstoredb.Config{})
 	put(t, one, "a", eventlog.NoStream, event("before"))
@@ -218,7 +218,7 @@ func TestANodeThatNoLongerLeadsIsNotRead(t *testing.T) {
 	require.Equal(t, 2, n)
 }
 
-func TestAURLThatNamesAFollowerAloneLeadsToTheLeader(t *testing.T) {
+func TestURLOfFollowerReachesLeader(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{Nodes: 2})
 	cluster.Lead(0)
 	log, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URLOf(1), eventstoredb.Config{})
@@ -228,7 +228,7 @@ func TestAURLThatNamesAFollowerAloneLeadsToTheLeader(t *testing.T) {
 	require.Len(t, readAll(t, log), 1)
 }
 
-func TestAnAppendThatIsRefusedWhileItIsSentIsSentAgain(t *testing.T) {
+func TestAppendRefusedDuringTransmissionIsSentAgain(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	large := make([]eventlog.Event, 400)
@@ -238,7 +238,7 @@ func TestAnAppendThatIsRefusedWhileItIsSentIsSentAgain(t *testing.T) {
 	}
 	cluster.Fail(eventstoredbtest.Append, eventstoredbtest.RefuseEarly)
 	appended, err := log.Append(within(t, 20*time.Second), "a", eventlog.NoStream, large...)
-	if err != nil { // the status came through: then it is a refusal
+	if err != nil { // the client received the status, so the append was refused
 		require.ErrorContains(t, err, "access denied")
 		appended = put(t, log, "a", eventlog.NoStream, large...)
 	}
@@ -246,7 +246,7 @@ func TestAnAppendThatIsRefusedWhileItIsSentIsSentAgain(t *testing.T) {
 	require.Len(t, readAll(t, log), len(large))
 }
 
-func TestAnAppendThatNoServerTakesIsRefusedBeforeItIsSent(t *testing.T) {
+func TestTooLargeAppendIsRefusedBeforeItIsSent(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	huge := events(eventlog.MaxAppendEvents, "a")
@@ -256,17 +256,18 @@ func TestAnAppendThatNoServerTakesIsRefusedBeforeItIsSent(t *testing.T) {
 	before := cluster.Seen(eventstoredbtest.Append)
 	_, err := log.Append(within(t, 10*time.Second), "a", eventlog.NoStream, huge...)
 	require.ErrorIs(t, err, eventlog.ErrTooLarge)
-	require.ErrorContains(t, err, "bytes with types, causes and checksums, the server takes 1048576")
+	require.ErrorContains(t, err, "bytes including types, causes and checksums; the server accepts at most 1048576")
 	require.Equal(t, before, cluster.Seen(eventstoredbtest.Append))
 }
 
-func TestTheLargestAppendOfOrdinaryEventsIsTaken(t *testing.T) {
+func TestLargestAppendOfOrdinaryEventsSucceeds(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	large := events(eventlog.MaxAppendEvents, "a")
 	for i := range large {
 		large[i].Type, large[i].Command = "deployment.parts-released-to-machines/v1", uuid.New()
-		large[i].Data = json.RawMessage(`{"a":"` + strings.Repeat("x", eventlog.MaxAppendBytes/eventlog.MaxAppendEvents-8) + `"}`)
+		large[i].Data = json.RawMessage(`{"a":"` + strings.Repeat("x",
+			eventlog.MaxAppendBytes/eventlog.MaxAppendEvents-8) + `"}`)
 		for range eventlog.MaxAppendCauses / eventlog.MaxAppendEvents {
 			large[i].Causes = append(large[i].Causes, uuid.New())
 		}
@@ -275,20 +276,20 @@ func TestTheLargestAppendOfOrdinaryEventsIsTaken(t *testing.T) {
 	require.Len(t, readAll(t, log), eventlog.MaxAppendEvents)
 }
 
-func TestAPreReleaseServerIsRefusedWithASentence(t *testing.T) {
+func TestPreReleaseServerIsRefused(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{Version: "26.2.0-prerelease"})
 	_, err := eventstoredb.Open(within(t, 20*time.Second), cluster.URL(nil), eventstoredb.Config{})
-	require.ErrorContains(t, err, "the server is a pre-release, whose version the client cannot read; use a release")
+	require.ErrorContains(t, err, "the server is a pre-release, whose version the client cannot parse; use a release")
 }
 
-func TestAnOldServerIsRefusedWithASentence(t *testing.T) {
+func TestOldServerIsRefused(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{Version: "22.10.4"})
 	_, err := eventstoredb.Open(within(t, 20*time.Second), cluster.URL(nil), eventstoredb.Config{})
 	require.ErrorIs(t, err, eventlog.ErrForeign)
-	require.ErrorContains(t, err, "has version 22.10; 23.10 is the first")
+	require.ErrorContains(t, err, "has version 22.10; use 23.10 or newer")
 }
 
-func TestAMessageThatTheClientDoesNotKnowEndsNoProcess(t *testing.T) {
+func TestUnknownMessageDoesNotCrashProcess(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	put(t, log, "a", eventlog.NoStream, events(3, "a")...)
@@ -300,14 +301,13 @@ func TestAMessageThatTheClientDoesNotKnowEndsNoProcess(t *testing.T) {
 	require.Len(t, readAll(t, log), 3)
 }
 
-func TestTheSuccessorOfTheClientIsNotLinked(t *testing.T) {
+func TestSuccessorOfClientIsNotLinked(t *testing.T) {
 	text, err := os.ReadFile("../../go.mod")
 	require.NoError(t, err)
-	require.NotContains(t, string(text), "KurrentDB-Client-Go", "both in one program panic when it starts")
+	require.NotContains(t, string(text), "KurrentDB-Client-Go", "a program that links both clients panics at start")
 }
 
-// TestAnAppendWithoutAnAnswerIsSentAgain has a subtest for each way to get none.
-func TestAnAppendWithoutAnAnswerIsSentAgain(t *testing.T) {
+func TestAppendWithoutAnswerIsSentAgain(t *testing.T) {
 	for name, fault := range map[string]eventstoredbtest.Fault{
 		"reply lost after the commit": eventstoredbtest.LoseReply,
 		"timed out after the commit":  eventstoredbtest.TimeOut,
@@ -318,13 +318,13 @@ func TestAnAppendWithoutAnAnswerIsSentAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster := start(t, eventstoredbtest.Config{})
-			log := with(t, cluster, eventstoredb.Config{Answer: 300 * time.Millisecond})
+			log := with(t, cluster, eventstoredb.Config{AttemptTimeout: 300 * time.Millisecond})
 			put(t, log, "a", eventlog.NoStream, event("first"))
 			cluster.Fail(eventstoredbtest.Append, fault, fault)
 			before := cluster.Seen(eventstoredbtest.Append)
 			appended := put(t, log, "a", 0, events(3, "a")...)
 			require.Equal(t, eventlog.Revision(3), appended.Revision)
-			require.False(t, appended.Repeat, "this call wrote them")
+			require.False(t, appended.Repeat, "this call wrote the events")
 			require.Equal(t, 3, cluster.Seen(eventstoredbtest.Append)-before)
 			all := readAll(t, log)
 			require.Len(t, all, 4)
@@ -333,16 +333,20 @@ func TestAnAppendWithoutAnAnswerIsSentAgain(t *testing.T) {
 	}
 }
 
-func TestAnAppendWhoseReplyIsLostForGoodHasAnUnknownOutcome(t *testing.T) {
+func TestAppendWithoutAnyReplyHasUnknownOutcome(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
-	log := with(t, cluster, eventstoredb.Config{Answer: 100 * time.Millisecond})
+	log := with(t, cluster, eventstoredb.Config{AttemptTimeout: 100 * time.Millisecond})
 	lost := make([]eventstoredbtest.Fault, 1000)
 	for i := range lost {
 		lost[i] = eventstoredbtest.LoseReply
 	}
 	cluster.Fail(eventstoredbtest.Append, lost...)
 	ctx := within(t, 500*time.Millisecond)
-	err := punctual(ctx, t, func() error { _, err := log.Append(ctx, "a", eventlog.NoStream, events(2, "a")...); return err })
+	err := punctual(ctx, t, func() error {
+		_, err := log.Append(ctx, "a", eventlog.NoStream,
+			events(2, "a")...)
+		return err
+	})
 	require.ErrorIs(t, err, eventlog.ErrUnknownOutcome)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	cluster.Heal()
@@ -351,18 +355,18 @@ func TestAnAppendWhoseReplyIsLostForGoodHasAnUnknownOutcome(t *testing.T) {
 	require.Len(t, readAll(t, log), 2)
 }
 
-func TestAnAppendThatNeverReachedTheServerHasAKnownOutcome(t *testing.T) {
+func TestAppendThatNeverReachedServerHasKnownOutcome(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
-	log := with(t, cluster, eventstoredb.Config{Patience: time.Second})
+	log := with(t, cluster, eventstoredb.Config{Timeout: time.Second})
 	cluster.Node(0).Kill()
-	// The first one may have found the old connection open; after it there is none.
+	// The first append may use the old connection; the second finds none.
 	_, _ = log.Append(within(t, 10*time.Second), "a", eventlog.NoStream, event("a"))
 	_, err := log.Append(within(t, 10*time.Second), "a", eventlog.NoStream, event("a"))
 	require.ErrorIs(t, err, eventlog.ErrUnavailable)
 	require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome)
 }
 
-func TestAnAppendThatNoNodeTakesHasAKnownOutcome(t *testing.T) {
+func TestAppendRefusedByAllNodesHasKnownOutcome(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	faults := make([]eventstoredbtest.Fault, 1000)
@@ -376,7 +380,7 @@ func TestAnAppendThatNoNodeTakesHasAKnownOutcome(t *testing.T) {
 	require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome)
 }
 
-func TestAnAppendIsTriedAgainWhenTheStreamHasComeToStandWhereItWasExpected(t *testing.T) {
+func TestAppendIsRetriedWhenStreamReachesExpectedRevision(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	put(t, log, "a", eventlog.NoStream, event("a"))
@@ -384,27 +388,27 @@ func TestAnAppendIsTriedAgainWhenTheStreamHasComeToStandWhereItWasExpected(t *te
 	put(t, log, "a", 0, event("b"))
 }
 
-func TestACheckpointBeforeAnEventHidesItNot(t *testing.T) {
+func TestCheckpointBeforeEventDoesNotHideIt(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	for cluster.Records() < 4096 {
 		cluster.Fill("orders", 1)
 	}
-	require.Equal(t, 4096, cluster.Records(), "the next event is the first behind the window of a checkpoint")
+	require.Equal(t, 4096, cluster.Records(), "the next event must be the first after a checkpoint")
 	put(t, log, "a", eventlog.NoStream, event("a"))
 	require.Len(t, readAll(t, log), 1)
 	cluster.Fail(eventstoredbtest.Subscribe, eventstoredbtest.BreakAtCheckpoint)
-	require.Len(t, readAll(t, log), 1, "it is where a read goes on that broke at the checkpoint")
+	require.Len(t, readAll(t, log), 1, "a read that broke at the checkpoint must continue with the event")
 }
 
-func TestAReadEndsThoughOthersWriteFasterThanItReads(t *testing.T) {
+func TestReadEndsWhileOthersWriteFasterThanItReads(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
-	const batch, batches = 500, 8 // more than what is under way between server and reader
+	const batch, batches = 500, 8 // more than the buffers between server and reader hold
 	for i := range batches {
 		put(t, log, "a", eventlog.Revision(i*batch-1), events(batch, "a", i)...)
 	}
-	cluster.Fill("orders", 1) // so that the end is no event of the log
+	cluster.Fill("orders", 1) // so that the last event of $all is not one of the log
 	read, written := 0, 0
 	for _, err := range log.ReadAll(within(t, 20*time.Second), 0, 0) {
 		require.NoError(t, err)
@@ -416,9 +420,10 @@ func TestAReadEndsThoughOthersWriteFasterThanItReads(t *testing.T) {
 	require.Equal(t, batch*batches, read)
 }
 
-func TestAppendsGoOnWhenTheLeaderHangsAndAnotherLeads(t *testing.T) {
+func TestAppendsContinueWhenLeaderHangs(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{Nodes: 3})
-	log, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil, "gossipTimeout=1"), eventstoredb.Config{Answer: 300 * time.Millisecond})
+	log, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil, "gossipTimeout=1"),
+		eventstoredb.Config{AttemptTimeout: 300 * time.Millisecond})
 	require.NoError(t, err)
 	defer log.Close()
 	put(t, log, "a", eventlog.NoStream, event(0))
@@ -429,9 +434,9 @@ func TestAppendsGoOnWhenTheLeaderHangsAndAnotherLeads(t *testing.T) {
 	require.Len(t, readAll(t, log), 2)
 }
 
-func TestAReadGoesOnWhereItsConnectionBroke(t *testing.T) {
+func TestReadContinuesAfterBrokenConnection(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
-	log := with(t, cluster, eventstoredb.Config{Answer: 300 * time.Millisecond})
+	log := with(t, cluster, eventstoredb.Config{AttemptTimeout: 300 * time.Millisecond})
 	put(t, log, "a", eventlog.NoStream, events(40, "a")...)
 	for name, fault := range map[string]eventstoredbtest.Fault{
 		"broken":         eventstoredbtest.Break,
@@ -454,7 +459,7 @@ func TestAReadGoesOnWhereItsConnectionBroke(t *testing.T) {
 	}
 }
 
-func TestAStalledReadEndsWithItsContext(t *testing.T) {
+func TestStalledReadEndsWithItsContext(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	put(t, log, "a", eventlog.NoStream, event("a"))
@@ -464,7 +469,7 @@ func TestAStalledReadEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 }
 
-func TestAppendsGoOnWhileTheServerClosesConnectionsPolitely(t *testing.T) {
+func TestAppendsContinueWhenServerSendsGoAway(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	for i := range 30 {
@@ -476,7 +481,7 @@ func TestAppendsGoOnWhileTheServerClosesConnectionsPolitely(t *testing.T) {
 	require.Len(t, readAll(t, log), 30)
 }
 
-func TestAppendsGoOnWhenTheServerIsKilledAndStartedAgain(t *testing.T) {
+func TestAppendsContinueWhenServerIsKilledAndRestarted(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	const n = 300
@@ -504,7 +509,7 @@ func TestAppendsGoOnWhenTheServerIsKilledAndStartedAgain(t *testing.T) {
 	}
 }
 
-func TestAppendsGoOnWhenTheLeaderDiesAndAnotherLeads(t *testing.T) {
+func TestAppendsContinueWhenLeaderDies(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{Nodes: 3})
 	log := with(t, cluster, eventstoredb.Config{})
 	put(t, log, "a", eventlog.NoStream, event(0))
@@ -516,24 +521,26 @@ func TestAppendsGoOnWhenTheLeaderDiesAndAnotherLeads(t *testing.T) {
 	require.Len(t, readAll(t, log), 3)
 }
 
-// ours are the goroutines of the client, of its transport and of this package, by their numbers.
-func ours() map[string]string {
+// goroutines returns the stacks of the goroutines of the client, its transport and this package, by goroutine
+// number.
+func goroutines() map[string]string {
 	stacks := make([]byte, 4<<20)
 	all := map[string]string{}
 	for _, stack := range strings.Split(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
 		number, _, _ := strings.Cut(stack, " [")
-		if strings.Contains(stack, "/esdb.") || strings.Contains(stack, "grpc") || strings.Contains(stack, "eventstoredb.") {
+		if strings.Contains(stack, "/esdb.") || strings.Contains(stack, "grpc") ||
+			strings.Contains(stack, "eventstoredb.") {
 			all[number] = stack
 		}
 	}
 	return all
 }
 
-// settled expects that none of them remains but those that were there before.
-func settled(t *testing.T, before map[string]string) {
+// requireNoneSince waits until all goroutines that are not in before have ended.
+func requireNoneSince(t *testing.T, before map[string]string) {
 	t.Helper()
 	left := func() []string {
-		now := ours()
+		now := goroutines()
 		maps.DeleteFunc(now, func(number, _ string) bool { return before[number] != "" })
 		return slices.Collect(maps.Values(now))
 	}
@@ -542,15 +549,17 @@ func settled(t *testing.T, before map[string]string) {
 	}
 }
 
-func TestNoGoroutineIsLeftBehind(t *testing.T) {
-	before := ours()
+func TestNoGoroutineLeaks(t *testing.T) {
+	before := goroutines()
 	cluster, err := eventstoredbtest.Start(eventstoredbtest.Config{Nodes: 3})
 	require.NoError(t, err)
-	log, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil), eventstoredb.Config{Answer: 100 * time.Millisecond})
+	log, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil),
+		eventstoredb.Config{AttemptTimeout: 100 * time.Millisecond})
 	require.NoError(t, err)
 	put(t, log, "a", eventlog.NoStream, events(100, "a")...)
 	for _, fault := range []eventstoredbtest.Fault{
-		eventstoredbtest.LoseReply, eventstoredbtest.Stall, eventstoredbtest.NotLeader, eventstoredbtest.Refuse, eventstoredbtest.StallAfter,
+		eventstoredbtest.LoseReply, eventstoredbtest.Stall, eventstoredbtest.NotLeader, eventstoredbtest.Refuse,
+		eventstoredbtest.StallAfter,
 	} {
 		cluster.Fail(eventstoredbtest.Append, fault)
 		cluster.Fail(eventstoredbtest.Subscribe, fault)
@@ -572,5 +581,5 @@ func TestNoGoroutineIsLeftBehind(t *testing.T) {
 	calling.Wait()
 	require.NoError(t, log.Close())
 	cluster.Stop()
-	settled(t, before)
+	requireNoneSince(t, before)
 }

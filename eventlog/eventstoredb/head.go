@@ -13,13 +13,13 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// frontier is what is known of the end of the log, so that only what came since is looked
-// at: $all holds the events of all streams, and the client filters no read from the end.
+// frontier caches what this process knows about the end of the log, so that Head reads only newer events. $all
+// contains the events of all streams, and the client cannot filter a backward read.
 type frontier struct {
 	mu sync.Mutex
-	// head is the position of the last event of the log that was seen.
+	// head is the position of the last known event of the log.
 	head eventlog.Position
-	// scanned is a position in $all up to which no event of the log is later than head.
+	// scanned is the position in $all up to which the log has no event after head.
 	scanned eventlog.Position
 }
 
@@ -30,44 +30,44 @@ func (f *frontier) known() (head, scanned eventlog.Position) {
 	return f.head, f.scanned
 }
 
-// saw takes note of an event of the log.
-func (f *frontier) saw(position eventlog.Position) {
+// observe records the position of an event of the log.
+func (f *frontier) observe(position eventlog.Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.head = max(f.head, position)
 }
 
-// covered takes note that the log was read from one position to another, last the event at head.
+// covered records that the log was read from after to end and that its last event is at head.
 func (f *frontier) covered(after, head, end eventlog.Position) {
 	if _, scanned := f.known(); after <= scanned {
-		f.reached(head, end)
+		f.advance(head, end)
 	}
 }
 
-// reached takes note that head is the last event of the log up to end.
-func (f *frontier) reached(head, end eventlog.Position) {
+// advance records that head is the position of the log's last event up to end.
+func (f *frontier) advance(head, end eventlog.Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.head, f.scanned = max(f.head, head), max(f.scanned, end)
 }
 
-// forget is for a cluster whose end lies before what was seen: a backup was restored.
-func (f *frontier) forget() {
+// reset forgets both positions. The cluster ends before them, because an older backup was restored.
+func (f *frontier) reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.head, f.scanned = 0, 0
 }
 
-// farBack is how many events Head looks through from the end of $all before it goes the
-// other way, which is longer but gets on even if it is broken off.
-const farBack = 4096
+// headSearchLimit is how many events of $all Head reads backwards. Beyond it, Head reads forwards: that takes
+// longer, but an interrupted read continues where it stopped.
+const headSearchLimit = 4096
 
 // Head returns the position of the last event.
 func (l *Log) Head(ctx context.Context) (eventlog.Position, error) {
 	if err := l.ready(ctx); err != nil {
 		return 0, fmt.Errorf("read head: %w", err)
 	}
-	head, err := ask(ctx, l, l.head)
+	head, err := retry(ctx, l, l.head)
 	if errors.Is(err, errTooFar) {
 		_, scanned := l.frontier.known()
 		err = nil
@@ -82,12 +82,12 @@ func (l *Log) Head(ctx context.Context) (eventlog.Position, error) {
 	return head, nil
 }
 
-// errTooFar says that the head was not found among the last events of $all.
-var errTooFar = fmt.Errorf("%w: the log's last event lies far from the end", eventlog.ErrUnavailable)
+// errTooFar reports that the last events of $all include none of the log.
+var errTooFar = fmt.Errorf("%w: the log's last event is too far from the end of $all", eventlog.ErrUnavailable)
 
-// head reads $all backwards until an event of the log, or what was read before.
+// head reads $all backwards to the last event of the log, or to what was read before.
 func (l *Log) head(ctx context.Context, client *esdb.Client) (eventlog.Position, error) {
-	read, err := client.ReadAll(ctx, fromTheEnd, farBack)
+	read, err := client.ReadAll(ctx, fromTheEnd, headSearchLimit)
 	if err != nil {
 		return 0, err
 	}
@@ -96,7 +96,7 @@ func (l *Log) head(ctx context.Context, client *esdb.Client) (eventlog.Position,
 	end := eventlog.Position(0)
 	for n := 0; ; n++ {
 		resolved, err := read.Recv()
-		if errors.Is(err, io.EOF) && n == farBack {
+		if errors.Is(err, io.EOF) && n == headSearchLimit {
 			return 0, errTooFar
 		}
 		if errors.Is(err, io.EOF) {
@@ -110,7 +110,7 @@ func (l *Log) head(ctx context.Context, client *esdb.Client) (eventlog.Position,
 		if n == 0 {
 			end = position
 			if end < scanned {
-				l.frontier.forget()
+				l.frontier.reset()
 				head, scanned = 0, 0
 			}
 		}
@@ -119,7 +119,7 @@ func (l *Log) head(ctx context.Context, client *esdb.Client) (eventlog.Position,
 		} else if position > scanned {
 			continue
 		}
-		l.frontier.reached(head, end)
+		l.frontier.advance(head, end)
 		return head, nil
 	}
 }
@@ -127,12 +127,12 @@ func (l *Log) head(ctx context.Context, client *esdb.Client) (eventlog.Position,
 // fromTheEnd reads $all backwards.
 var fromTheEnd = esdb.ReadAllOptions{Direction: esdb.Backwards, From: esdb.End{}, RequiresLeader: true}
 
-// tail returns the position of the last event of $all, whosever it is; 0 if there is none.
+// tail returns the position of the last event of $all in any stream; 0 if $all is empty.
 func (l *Log) tail(ctx context.Context) (eventlog.Position, error) {
-	event, err := ask(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
+	event, err := retry(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
 		return first(client.ReadAll(ctx, fromTheEnd, 1))
 	})
-	if err != nil && upshotOf(err) == missing {
+	if err != nil && outcomeOf(err) == missing {
 		return 0, nil
 	}
 	if err != nil {

@@ -12,9 +12,9 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// The item under a key of a durable collection is the last event of a stream of its own, which keeps no other. That event
-// may also be a mark that the item was dropped. Every change expects the revision that it has read, so the server decides
-// which of several comes first.
+// The item under a key of a durable collection is the last event of that key's own stream, which retains no other
+// event. That event may also be a mark that the item was dropped. Every change expects the revision that it has
+// read, so the server decides which of several concurrent changes comes first.
 //
 // A directory stream lists the keys of a collection. Each line names a revision of the key's stream, and lines are
 // compared by that revision, not by their order. A writer lists a new key, with the revision that it expects, before it
@@ -22,57 +22,58 @@ import (
 // if its newest listing is not older than its newest mark. A process that dies between two writes can therefore leave a
 // listed key without an item, which readers skip, but never an item that is not listed.
 
-// Types of the events beside the log that tell of items, and of the lines of their directory.
+// Types of the auxiliary events for items and of the lines in their directory.
 const (
 	itemPut     = "item.put/v1"
 	itemDropped = "item.dropped/v1"
 )
 
-// noRevision is the revision of a stream that is not there.
+// noRevision is the revision of a stream that does not exist.
 const noRevision = -1
 
 // itemLine is a line of the directory.
 type itemLine struct {
 	Key string `json:"key"`
-	// Revision is, in a line of a put, the one that the writer found at the end of the key's stream, and in a line of a
-	// drop that of the mark.
+	// Revision is, for a put, the revision at which the writer found the end of the key's stream; for a drop, the
+	// revision of the mark.
 	Revision int64 `json:"revision"`
 }
 
-// held is what is at the end of a key's stream.
-type held struct {
+// lastItem is the end of a key's stream.
+type lastItem struct {
 	eventlog.Item // the zero Item if the key has no item
 	revision      int64
 }
 
-// expected is the revision at which the next change of the stream is made.
-func (h held) expected() esdb.ExpectedRevision {
+// expected returns the revision that the next change of the stream expects.
+func (h lastItem) expected() esdb.ExpectedRevision {
 	if h.revision == noRevision {
 		return esdb.NoStream{}
 	}
 	return esdb.Revision(uint64(h.revision))
 }
 
-// readItem returns what is under a key.
-func (l *Log) readItem(ctx context.Context, c eventlog.Collection, key string) (held, error) {
+// readItem returns the item under a key.
+func (l *Log) readItem(ctx context.Context, c eventlog.Collection, key string) (lastItem, error) {
 	options := esdb.ReadStreamOptions{Direction: esdb.Backwards, From: esdb.End{}, RequiresLeader: true}
-	event, err := ask(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
+	event, err := retry(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
 		return first(client.ReadStream(ctx, l.names.item(c, key), options, 1))
 	})
 	switch {
-	case err != nil && upshotOf(err) == missing:
-		return held{revision: noRevision}, nil
+	case err != nil && outcomeOf(err) == missing:
+		return lastItem{revision: noRevision}, nil
 	case err != nil:
-		return held{}, err
+		return lastItem{}, err
 	case event.EventType != itemPut:
-		return held{revision: int64(event.EventNumber)}, nil
+		return lastItem{revision: int64(event.EventNumber)}, nil
 	}
 	item, err := decodeItem(key, event)
-	return held{item, int64(event.EventNumber)}, err
+	return lastItem{item, int64(event.EventNumber)}, err
 }
 
-// putItem stores item where settled, which looks at what is there, does not say that nothing is to be done.
-func (l *Log) putItem(ctx context.Context, c eventlog.Collection, item eventlog.Item, settled func(there eventlog.Item) (bool, error)) error {
+// putItem stores item unless skip returns true or an error for the current item.
+func (l *Log) putItem(ctx context.Context, c eventlog.Collection, item eventlog.Item,
+	skip func(there eventlog.Item) (bool, error)) error {
 	note, err := json.Marshal(itemNote{Sequence: item.Sequence, Time: item.Time})
 	if err != nil {
 		return err
@@ -83,24 +84,24 @@ func (l *Log) putItem(ctx context.Context, c eventlog.Collection, item eventlog.
 		if err != nil {
 			return err
 		}
-		if done, err := settled(there.Item); err != nil || done {
+		if done, err := skip(there.Item); err != nil || done {
 			return err
 		}
 		if there.Sequence == 0 {
 			if err := l.listItem(ctx, c, itemPut, itemLine{item.Key, there.revision}); err != nil {
 				return err
 			}
-			if err := l.limit(ctx, l.names.item(c, item.Key), onlyLast()); err != nil {
+			if err := l.setMetadata(ctx, l.names.item(c, item.Key), onlyLast()); err != nil {
 				return err
 			}
 		}
-		if err := l.change(ctx, c, item.Key, there, event); err == nil || upshotOf(err) != wrong {
+		if err := l.change(ctx, c, item.Key, there, event); err == nil || outcomeOf(err) != wrong {
 			return err
 		}
 	}
 }
 
-// dropItem puts a mark in the place of an item.
+// dropItem replaces an item by a mark.
 func (l *Log) dropItem(ctx context.Context, c eventlog.Collection, key string) error {
 	mark := esdb.EventData{EventID: uuid.New(), EventType: itemDropped}
 	for {
@@ -112,17 +113,18 @@ func (l *Log) dropItem(ctx context.Context, c eventlog.Collection, key string) e
 		if err == nil {
 			return l.listItem(ctx, c, itemDropped, itemLine{key, there.revision + 1})
 		}
-		if upshotOf(err) != wrong {
+		if outcomeOf(err) != wrong {
 			return err
 		}
 	}
 }
 
-// change appends event to a key's stream at the revision that was read. If the stream has moved on, upshotOf classifies
-// the error as wrong.
-func (l *Log) change(ctx context.Context, c eventlog.Collection, key string, there held, event esdb.EventData) error {
+// change appends event to a key's stream at the revision that was read. If the stream has changed since, outcomeOf
+// classifies the error as wrong.
+func (l *Log) change(ctx context.Context, c eventlog.Collection, key string, there lastItem,
+	event esdb.EventData) error {
 	options := esdb.AppendToStreamOptions{ExpectedRevision: there.expected(), RequiresLeader: true}
-	_, doubt, err := insist(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.WriteResult, error) {
+	_, doubt, err := retryWrite(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.WriteResult, error) {
 		return client.AppendToStream(ctx, l.names.item(c, key), options, event)
 	})
 	if doubt {
@@ -161,7 +163,8 @@ func (l *Log) readItems(ctx context.Context, c eventlog.Collection) (map[string]
 	return found, nil
 }
 
-// itemKeys reads the directory of a collection from its beginning: after a restore of the cluster it may be shorter than it was.
+// itemKeys reads the directory of a collection from its beginning: it may be shorter than before, if the cluster
+// was restored.
 func (l *Log) itemKeys(ctx context.Context, c eventlog.Collection) (keys []string, err error) {
 	type last struct{ put, dropped int64 }
 	lasts := map[string]last{}
@@ -169,7 +172,8 @@ func (l *Log) itemKeys(ctx context.Context, c eventlog.Collection) (keys []strin
 	err = l.walk(ctx, l.names.itemDirectory(c), 0, func(event *esdb.RecordedEvent) (enough bool) {
 		var line itemLine
 		if damaged = json.Unmarshal(event.Data, &line); damaged != nil {
-			damaged = fmt.Errorf("%w: revision %d of %s: %w", eventlog.ErrDamaged, event.EventNumber, event.StreamID, damaged)
+			damaged = fmt.Errorf("%w: revision %d of %s: %w", eventlog.ErrDamaged, event.EventNumber, event.StreamID,
+				damaged)
 			return true
 		}
 		at, known := lasts[line.Key]
@@ -201,7 +205,8 @@ func (l *Log) itemKeys(ctx context.Context, c eventlog.Collection) (keys []strin
 func decodeItem(key string, event *esdb.RecordedEvent) (eventlog.Item, error) {
 	var note itemNote
 	if err := json.Unmarshal(event.UserMetadata, &note); err != nil || note.Sequence < 1 {
-		return eventlog.Item{}, fmt.Errorf("%w: revision %d of %s has no sequence", eventlog.ErrDamaged, event.EventNumber, event.StreamID)
+		return eventlog.Item{}, fmt.Errorf("%w: revision %d of %s has no sequence", eventlog.ErrDamaged,
+			event.EventNumber, event.StreamID)
 	}
 	return eventlog.Item{Key: key, Sequence: note.Sequence, Time: note.Time, Data: append([]byte{}, event.Data...)}, nil
 }

@@ -26,7 +26,7 @@ func cursors(t *testing.T, log eventlog.Store) map[string]eventlog.Item {
 	return found
 }
 
-// raw is a client of another program.
+// raw returns a client like that of another application.
 func raw(t *testing.T, cluster *eventstoredbtest.Cluster) *esdb.Client {
 	settings, err := esdb.ParseConnectionString(cluster.URL(nil))
 	require.NoError(t, err)
@@ -40,7 +40,8 @@ func raw(t *testing.T, cluster *eventstoredbtest.Cluster) *esdb.Client {
 func appendRaw(t *testing.T, client *esdb.Client, stream, kind, data, metadata string) {
 	t.Helper()
 	event := esdb.EventData{EventID: uuid.New(), EventType: kind, Data: []byte(data), Metadata: []byte(metadata)}
-	_, err := client.AppendToStream(within(t, 10*time.Second), stream, esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, event)
+	_, err := client.AppendToStream(within(t, 10*time.Second), stream,
+		esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}}, event)
 	require.NoError(t, err)
 }
 
@@ -59,12 +60,13 @@ func kinds(t *testing.T, client *esdb.Client, stream string) (all [][2]string) {
 	}
 }
 
-func TestASwapOutlivesLostRepliesAndIsDoneOnce(t *testing.T) {
+func TestSwapSurvivesLostRepliesAndHappensOnce(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	ctx := within(t, 30*time.Second)
 	for sequence := range int64(3) {
-		cluster.Fail(eventstoredbtest.Append, eventstoredbtest.LoseReply, eventstoredbtest.Refuse, eventstoredbtest.TimeOut)
+		cluster.Fail(eventstoredbtest.Append, eventstoredbtest.LoseReply, eventstoredbtest.Refuse,
+			eventstoredbtest.TimeOut)
 		require.NoError(t, log.Swap(ctx, eventlog.Cursors, cursor(sequence+1, "x"), sequence))
 		cluster.Heal()
 	}
@@ -75,7 +77,7 @@ func TestASwapOutlivesLostRepliesAndIsDoneOnce(t *testing.T) {
 	require.Empty(t, cursors(t, log))
 }
 
-func TestASwapWhoseCallerLeftIsSettledBySwappingAgain(t *testing.T) {
+func TestRepeatedSwapResolvesUnknownOutcome(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	require.NoError(t, log.Put(within(t, 10*time.Second), eventlog.Cursors, cursor(1, "first")))
@@ -91,32 +93,35 @@ func TestASwapWhoseCallerLeftIsSettledBySwappingAgain(t *testing.T) {
 	}
 }
 
-// TestAProcessThatDiesBetweenTwoWritesLeavesNothingThatMisleads lets the second or third write of a change fail for good.
-func TestAProcessThatDiesBetweenTwoWritesLeavesNothingThatMisleads(t *testing.T) {
+// TestProcessDyingBetweenTwoWritesLeavesConsistentState makes the second or third write of a change fail
+// permanently.
+func TestProcessDyingBetweenTwoWritesLeavesConsistentState(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	dying, log := with(t, cluster, eventstoredb.Config{}), with(t, cluster, eventstoredb.Config{})
-	for ok := range 3 { // of the directory, the limit of the stream, the item
+	for ok := range 3 { // the directory, the metadata of the stream, the item
 		cluster.Fail(eventstoredbtest.Append, append(make([]eventstoredbtest.Fault, ok), eventstoredbtest.Stall)...)
 		require.Error(t, dying.Put(within(t, 300*time.Millisecond), eventlog.Cursors, cursor(1, "x")))
 		cluster.Heal()
 		require.Empty(t, cursors(t, log))
 	}
 	require.NoError(t, log.Swap(within(t, 10*time.Second), eventlog.Cursors, cursor(1, "x"), 0))
-	cluster.Fail(eventstoredbtest.Append, 0, eventstoredbtest.Stall) // the mark, and not the directory
+	// Writes the mark but not the line in the directory.
+	cluster.Fail(eventstoredbtest.Append, 0, eventstoredbtest.Stall)
 	require.Error(t, dying.Drop(within(t, 300*time.Millisecond), eventlog.Cursors, "k"))
 	cluster.Heal()
 	require.Empty(t, cursors(t, log))
 	require.NoError(t, log.Drop(within(t, 10*time.Second), eventlog.Cursors, "k"))
 	require.NoError(t, log.Swap(within(t, 10*time.Second), eventlog.Cursors, cursor(1, "again"), 0))
 
-	// The line of the drop comes after the key is used again, as from a process that was stopped before it wrote it.
+	// The drop's line is written after the key is in use again, as by a process that was suspended before the
+	// write.
 	late, err := json.Marshal(map[string]any{"key": "k", "revision": 1})
 	require.NoError(t, err)
 	appendRaw(t, raw(t, cluster), "drover-items.default.cursors", "item.dropped/v1", string(late), "")
 	require.Equal(t, map[string]eventlog.Item{"k": cursor(1, "again")}, cursors(t, log))
 }
 
-func TestItemsAreFoundInARestoredClusterThatIsOlder(t *testing.T) {
+func TestItemsAreFoundInRestoredCluster(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	ctx := within(t, 20*time.Second)
@@ -132,7 +137,7 @@ func TestItemsAreFoundInARestoredClusterThatIsOlder(t *testing.T) {
 	require.Len(t, cursors(t, log), 2)
 }
 
-func TestWhatWasReplacedOrDroppedIsNotReadAnyMore(t *testing.T) {
+func TestReplacedAndDroppedItemsAreHidden(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log, client := with(t, cluster, eventstoredb.Config{}), raw(t, cluster)
 	ctx := within(t, 20*time.Second)
@@ -143,14 +148,15 @@ func TestWhatWasReplacedOrDroppedIsNotReadAnyMore(t *testing.T) {
 	require.Equal(t, [][2]string{{"item.dropped/v1", ""}}, kinds(t, client, "drover-item.default.cursors.k"))
 }
 
-func TestServersOfTheVersionBeforeSeeLeasesAndOutputWhereTheyWere(t *testing.T) {
+func TestLeasesAndOutputKeepLayoutOfPreviousVersion(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log, client := with(t, cluster, eventstoredb.Config{}), raw(t, cluster)
 	ctx, one, before, deployment := within(t, 20*time.Second), uuid.New(), uuid.New(), uuid.New()
 	require.NoError(t, log.Put(ctx, eventlog.Leases, eventlog.Lease(one, []byte("new"))))
 	require.Equal(t, [][2]string{{"lease.put/v1", one.String()}}, kinds(t, client, "drover-leases.default"))
 	require.Equal(t, [][2]string{{"lease.put/v1", "new"}}, kinds(t, client, "drover-lease.default."+one.String()))
-	chunk := eventlog.Item{Key: eventlog.OutputKey(deployment, "a/b"), Sequence: 1, Time: time.Unix(1_800_000_000, 0).UTC(), Data: []byte("line")}
+	chunk := eventlog.Item{Key: eventlog.OutputKey(deployment, "a/b"), Sequence: 1,
+		Time: time.Unix(1_800_000_000, 0).UTC(), Data: []byte("line")}
 	require.NoError(t, log.Add(ctx, eventlog.Output, chunk))
 	line := `{"deployment":"` + deployment.String() + `","machine":"a/b","time":"2027-01-15T08:00:00Z"}`
 	require.Equal(t, [][2]string{{"output.entered/v1", line}}, kinds(t, client, "drover-outputs.default"))

@@ -12,23 +12,21 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// leases is what this process knows of the leases. A lease is the last event of a stream of
-// its own, which keeps no other; a directory stream says which servers have one.
+// leases caches what this process knows about leases. A lease is the last event of the server's own stream, which
+// retains no other event. A directory stream lists the servers that have a lease.
 //
-// A drop is a mark in the directory and then one in the lease's stream, so that a server
-// that was dropped by another and still lives finds its stream elsewhere than it left it,
-// and enters itself into the directory again.
+// A drop writes a mark to the directory and then one to the lease's stream. If another process drops the lease of a
+// running server, that server finds its stream changed and enters itself into the directory again.
 type leases struct {
 	mu sync.Mutex
-	// mine are the revisions of the leases that this process put.
+	// mine holds the revisions of the leases that this process wrote.
 	mine map[uuid.UUID]uint64
-	// listed are the servers in the directory up to next.
+	// listed holds the servers in the directory up to revision next.
 	listed map[uuid.UUID]bool
 	next   uint64
 }
 
-// Types of the events beside the log that tell of leases. The first two stand in the
-// directory too, where their data is the server's id.
+// Types of the auxiliary events for leases. Both also occur in the directory, where the data is the server's id.
 const (
 	leasePut     = "lease.put/v1"
 	leaseDropped = "lease.dropped/v1"
@@ -43,11 +41,11 @@ func (l *Log) putLease(ctx context.Context, server uuid.UUID, value []byte) erro
 			l.leases.keep(server, revision)
 			return nil
 		}
-		if upshotOf(err) != wrong {
+		if outcomeOf(err) != wrong {
 			return err
 		}
 	}
-	if err := l.limit(ctx, stream, onlyLast()); err != nil {
+	if err := l.setMetadata(ctx, stream, onlyLast()); err != nil {
 		return err
 	}
 	if err := l.enter(ctx, leasePut, server); err != nil {
@@ -61,7 +59,7 @@ func (l *Log) putLease(ctx context.Context, server uuid.UUID, value []byte) erro
 	return nil
 }
 
-// onlyLast is the metadata of a stream that keeps its last event alone.
+// onlyLast returns the metadata of a stream that retains only its last event.
 func onlyLast() esdb.StreamMetadata {
 	var limits esdb.StreamMetadata
 	limits.SetMaxCount(1)
@@ -75,7 +73,7 @@ func (l *Log) enter(ctx context.Context, kind string, server uuid.UUID) error {
 	return err
 }
 
-// revision returns where this process left the lease of server.
+// revision returns the revision at which this process last wrote the lease of server.
 func (l *leases) revision(server uuid.UUID) (uint64, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,7 +99,7 @@ func (l *Log) readLeases(ctx context.Context) (map[string]eventlog.Item, error) 
 	for _, server := range servers {
 		event, err := l.last(ctx, l.names.lease(server))
 		switch {
-		case err != nil && upshotOf(err) == missing:
+		case err != nil && outcomeOf(err) == missing:
 		case err != nil:
 			return nil, err
 		case event.EventType == leasePut:
@@ -111,7 +109,7 @@ func (l *Log) readLeases(ctx context.Context) (map[string]eventlog.Item, error) 
 	return found, nil
 }
 
-// directory returns the servers that have a lease. It reads what was written since the last time.
+// directory returns the servers that have a lease. It reads only the lines written since the previous call.
 func (l *Log) directory(ctx context.Context) ([]uuid.UUID, error) {
 	l.leases.mu.Lock()
 	listed, next := maps.Clone(l.leases.listed), l.leases.next

@@ -14,7 +14,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Log is an eventlog.Backend in an EventStoreDB or KurrentDB cluster.
+// Log is an eventlog.Backend that uses an EventStoreDB or KurrentDB cluster.
 type Log struct {
 	names
 	id         uuid.UUID
@@ -32,7 +32,7 @@ type Log struct {
 
 var _ eventlog.Backend = (*Log)(nil)
 
-// ready returns the error that a call gives at once, whatever it asks.
+// ready returns the error of a call on a closed log or with an ended context.
 func (l *Log) ready(ctx context.Context) error {
 	if err := ended(ctx); err != nil {
 		return err
@@ -43,35 +43,34 @@ func (l *Log) ready(ctx context.Context) error {
 	return nil
 }
 
-// bounded returns a context that ends with ctx, with the log, and when patience is over.
+// bounded returns a context that ends with ctx, when the log is closed, or after Config.Timeout.
 func (l *Log) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := l.living(ctx)
-	ctx, stop := context.WithTimeoutCause(ctx, l.config.Patience, errPatience)
+	ctx, cancel := l.untilClosed(ctx)
+	ctx, stop := context.WithTimeoutCause(ctx, l.config.Timeout, errTimeout)
 	return ctx, func() { stop(); cancel() }
 }
 
-// living returns a context that ends with ctx and with the log.
-func (l *Log) living(ctx context.Context) (context.Context, context.CancelFunc) {
+// untilClosed returns a context that ends with ctx or when the log is closed.
+func (l *Log) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	unhook := context.AfterFunc(l.alive, func() { cancel(eventlog.ErrClosed) })
 	return ctx, func() { unhook(); cancel(nil) }
 }
 
-// errPatience ends calls whose own context would let them try for ever.
-var errPatience = errors.New("no answer in time")
+// errTimeout ends calls whose own context has no earlier deadline.
+var errTimeout = errors.New("no answer in time")
 
-// request is one call of the client.
+// request is one call to the client.
 type request[T any] func(ctx context.Context, client *esdb.Client) (T, error)
 
-// ask makes a request, again and again until it is answered, refused, or ctx has ended. It
-// is for requests that do no harm when they are made twice.
-func ask[T any](ctx context.Context, l *Log, r request[T]) (T, error) {
-	value, _, err := insist(ctx, l, r)
+// retry makes a request until it is answered or refused, or until ctx ends. Use it for idempotent requests only.
+func retry[T any](ctx context.Context, l *Log, r request[T]) (T, error) {
+	value, _, err := retryWrite(ctx, l, r)
 	return value, err
 }
 
-// insist is ask for writes: after an error, doubt reports whether an attempt may have been carried out.
-func insist[T any](ctx context.Context, l *Log, r request[T]) (value T, doubt bool, err error) {
+// retryWrite is retry for writes. After an error, doubt reports whether an attempt may have taken effect.
+func retryWrite[T any](ctx context.Context, l *Log, r request[T]) (value T, doubt bool, err error) {
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	for failures := 0; ; failures++ {
@@ -84,7 +83,7 @@ func insist[T any](ctx context.Context, l *Log, r request[T]) (value T, doubt bo
 		case refused:
 			return value, doubt, l.explain(err)
 		case unsent:
-			return value, doubt, l.gone(ctx, err)
+			return value, doubt, l.noClient(ctx, err)
 		case lost, late:
 			doubt = true
 		}
@@ -94,9 +93,8 @@ func insist[T any](ctx context.Context, l *Log, r request[T]) (value T, doubt bo
 	}
 }
 
-// try makes a request once. A node that is silent may be one that others have left behind,
-// so its clients are thrown away.
-func try[T any](ctx context.Context, l *Log, r request[T]) (value T, meaning upshot, err error) {
+// try makes a request once. A silent node may be cut off from the cluster, so its clients are discarded.
+func try[T any](ctx context.Context, l *Log, r request[T]) (value T, meaning outcome, err error) {
 	select {
 	case l.connection.requests <- struct{}{}:
 		defer func() { <-l.connection.requests }()
@@ -107,7 +105,7 @@ func try[T any](ctx context.Context, l *Log, r request[T]) (value T, meaning ups
 	if err != nil {
 		return value, unsent, err
 	}
-	limited, cancel := context.WithTimeout(ctx, l.config.Answer)
+	limited, cancel := context.WithTimeout(ctx, l.config.AttemptTimeout)
 	defer cancel()
 	select {
 	case a := <-start(limited, l.connection, s, r):
@@ -120,7 +118,7 @@ func try[T any](ctx context.Context, l *Log, r request[T]) (value T, meaning ups
 	}
 }
 
-// wait waits before the next attempt. It returns the error of the call if ctx ends before.
+// wait waits before the next attempt. It returns the error of the call if ctx ends first.
 func (l *Log) wait(ctx context.Context, failures int, last error) error {
 	timer := time.NewTimer(backoff(failures))
 	defer timer.Stop()
@@ -128,12 +126,12 @@ func (l *Log) wait(ctx context.Context, failures int, last error) error {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
-		return l.gaveUp(ctx, last)
+		return l.timedOut(ctx, last)
 	}
 }
 
-// gaveUp is the error of a call whose context ended while it tried.
-func (l *Log) gaveUp(ctx context.Context, last error) error {
+// timedOut returns the error of a call whose context ended while it retried.
+func (l *Log) timedOut(ctx context.Context, last error) error {
 	cause := context.Cause(ctx)
 	if errors.Is(cause, eventlog.ErrClosed) || errors.Is(cause, context.Canceled) {
 		return cause
@@ -146,7 +144,8 @@ func (l *Log) gaveUp(ctx context.Context, last error) error {
 
 func (l *Log) explain(err error) error {
 	switch {
-	case errors.Is(err, eventlog.ErrDamaged), errors.Is(err, eventlog.ErrClosed), errors.Is(err, eventlog.ErrForeign), errors.Is(err, eventlog.ErrUnavailable):
+	case errors.Is(err, eventlog.ErrDamaged), errors.Is(err, eventlog.ErrClosed), errors.Is(err, eventlog.ErrForeign),
+		errors.Is(err, eventlog.ErrUnavailable):
 		return err
 	}
 	return explain(err, l.connection.target.shown)
@@ -160,7 +159,7 @@ func (l *Log) ID(ctx context.Context) (uuid.UUID, error) {
 	return l.id, nil
 }
 
-// Close ends all calls and lets go of the cluster.
+// Close ends all calls and closes the connections to the cluster.
 func (l *Log) Close() error {
 	l.closing.Do(func() {
 		l.closed.Store(true)

@@ -32,9 +32,8 @@ func open(t testing.TB, url string) *eventstoredb.Log {
 	return log
 }
 
-// exercise proves the laws on logs of their own in one cluster, whose URL is made by of
-// from a parameter.
-func exercise(t *testing.T, name string, of func(parameter string) string) {
+// exercise runs the conformance suite. Each log is in the same cluster; urlOf returns its URL from a parameter.
+func exercise(t *testing.T, name string, urlOf func(parameter string) string) {
 	var urls sync.Map // by log
 	openAt := func(t testing.TB, url string) eventlog.Backend {
 		log := open(t, url)
@@ -47,7 +46,7 @@ func exercise(t *testing.T, name string, of func(parameter string) string) {
 	}
 	eventlogtest.Exercise(t, eventlogtest.Backend{
 		Name:   name,
-		Open:   func(t testing.TB) eventlog.Backend { return openAt(t, of("log=test-"+uuid.NewString())) },
+		Open:   func(t testing.TB) eventlog.Backend { return openAt(t, urlOf("log=test-"+uuid.NewString())) },
 		Reopen: again,
 		Second: again,
 	})
@@ -55,10 +54,10 @@ func exercise(t *testing.T, name string, of func(parameter string) string) {
 
 func TestBackend(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
-	exercise(t, "eventstoredb (test double)", func(parameter string) string { return cluster.URL(nil, parameter) })
+	exercise(t, "eventstoredb (test server)", func(parameter string) string { return cluster.URL(nil, parameter) })
 }
 
-// TestBackendOnRealCluster runs the same laws on the cluster that the environment names.
+// TestBackendOnRealCluster runs the conformance suite on the cluster that DROVER_TEST_EVENTSTOREDB names.
 func TestBackendOnRealCluster(t *testing.T) {
 	url := os.Getenv("DROVER_TEST_EVENTSTOREDB")
 	if url == "" {

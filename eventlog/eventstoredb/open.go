@@ -15,52 +15,50 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Config says how a log is kept; the zero value works.
+// Config configures a Log. The zero value works.
 type Config struct {
-	// Logger hears when the cluster is lost and found; nil is silence.
+	// Logger reports when the cluster becomes unreachable and reachable again; nil disables logging.
 	Logger *zap.Logger
-	// ID is the id of a log that is made now; zero draws one by lot. For a log that is there
-	// it must be its id.
+	// ID is the id of a log that Open creates; the zero id means a random one. An existing log must have this id.
 	ID uuid.UUID
-	// Existing refuses with ErrForeign to make a log where there is none, for those who only look at one.
+	// Existing makes Open return ErrForeign instead of creating a missing log. Read-only tools set it.
 	Existing bool
-	// Patience is how long a call goes on trying while the cluster does not answer, unless
-	// its context ends before; 0 is 30 s.
-	Patience time.Duration
-	// Answer is how long one attempt of a call waits for its answer; 0 is 5 s.
-	Answer time.Duration
+	// Timeout limits how long a call retries while the cluster does not answer; 0 means 30 s. A context that ends
+	// earlier takes precedence.
+	Timeout time.Duration
+	// AttemptTimeout limits how long one attempt of a call waits for an answer; 0 means 5 s.
+	AttemptTimeout time.Duration
 }
 
 func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
-	if c.Patience <= 0 {
-		c.Patience = 30 * time.Second
+	if c.Timeout <= 0 {
+		c.Timeout = 30 * time.Second
 	}
-	if c.Answer <= 0 {
-		c.Answer = 5 * time.Second
+	if c.AttemptTimeout <= 0 {
+		c.AttemptTimeout = 5 * time.Second
 	}
 	return c
 }
 
-// openPatience is how long Open tries to reach the cluster. Somebody waits for it.
-const openPatience = 10 * time.Second
+// openTimeout limits how long Open tries to reach the cluster. It is short because a person usually waits for it.
+const openTimeout = 10 * time.Second
 
-// format is the newest layout of a log that this program knows.
+// format is the newest log layout that this program supports.
 const format = 1
 
-// identity is the one event in the stream that says that there is a log, and which.
+// identity is the only event in the identity stream. It marks the log as existing and holds its id.
 type identity struct {
 	Format int       `json:"format"`
 	ID     uuid.UUID `json:"id"`
 }
 
-// Open opens the log that a connection string means, and makes it where it is missing:
-// esdb://[USER:PASSWORD@]HOST:2113[,HOST:2113]... or esdb+discover://NAME:2113, with the
-// client's parameters (tls, tlsCaFile, ...) and log=NAME, without which the name is "default".
-// It returns ErrForeign for a log of another id than Config.ID or of a newer format, and
-// for a server older than 23.10.
+// Open opens the log that a connection string names and creates it if it does not exist. The string is
+// esdb://[USER:PASSWORD@]HOST:2113[,HOST:2113]... or esdb+discover://NAME:2113, with the client's parameters (tls,
+// tlsCaFile, ...) and log=NAME. The default name is "default". Open returns ErrForeign for a log whose id differs
+// from Config.ID, for a newer log format, and for a server older than 23.10.
 func Open(ctx context.Context, connectionString string, config Config) (*Log, error) {
 	t, err := parse(connectionString)
 	if err != nil {
@@ -69,7 +67,7 @@ func Open(ctx context.Context, connectionString string, config Config) (*Log, er
 	config = config.withDefaults()
 	l := &Log{names: namesOf(t.log), config: config, connection: newConnection(t, config)}
 	l.alive, l.end = context.WithCancel(context.Background())
-	ctx, cancel := context.WithTimeoutCause(ctx, min(config.Patience, openPatience), errPatience)
+	ctx, cancel := context.WithTimeoutCause(ctx, min(config.Timeout, openTimeout), errTimeout)
 	defer cancel()
 	if err := l.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open log %s: %w", t.log, err), l.Close())
@@ -77,7 +75,7 @@ func Open(ctx context.Context, connectionString string, config Config) (*Log, er
 	return l, nil
 }
 
-// prepare finds the log's id and tries what every server must be able to do.
+// prepare finds the log's id and checks that the user may read $all.
 func (l *Log) prepare(ctx context.Context) error {
 	held, err := l.identify(ctx)
 	if err != nil {
@@ -85,27 +83,30 @@ func (l *Log) prepare(ctx context.Context) error {
 	}
 	switch {
 	case held.Format > format:
-		return fmt.Errorf("%w: it has format %d and this drover knows formats up to %d; use a newer drover", eventlog.ErrForeign, held.Format, format)
+		return fmt.Errorf("%w: the log has format %d, but this drover supports formats up to %d; use a newer drover",
+			eventlog.ErrForeign, held.Format, format)
 	case held.ID == uuid.Nil:
-		return fmt.Errorf("%w: stream %s holds no id", eventlog.ErrForeign, l.names.identity())
+		return fmt.Errorf("%w: stream %s has no log id", eventlog.ErrForeign, l.names.identity())
 	case l.config.ID != uuid.Nil && held.ID != l.config.ID:
-		return fmt.Errorf("%w: %s holds the log %s, not %s; is it another cluster?", eventlog.ErrForeign, l.connection.target.shown, held.ID, l.config.ID)
+		return fmt.Errorf("%w: %s holds the log %s, not %s; check that the URL names the right cluster",
+			eventlog.ErrForeign, l.connection.target.shown, held.ID, l.config.ID)
 	}
 	l.id = held.ID
 	_, err = l.tail(ctx)
 	return err
 }
 
-// identify reads the log's id, and writes one where there is none. Of several that do so at
-// once one wins, because each expects an empty stream.
+// identify reads the log's id and writes one if the log does not exist. If several processes do so at once, one
+// wins, because each expects an empty stream.
 func (l *Log) identify(ctx context.Context) (identity, error) {
 	for {
 		held, err := l.readIdentity(ctx)
-		if err == nil || upshotOf(err) != missing {
+		if err == nil || outcomeOf(err) != missing {
 			return held, err
 		}
 		if l.config.Existing {
-			return identity{}, fmt.Errorf("%w: %s has no log of that name", eventlog.ErrForeign, l.connection.target.shown)
+			return identity{}, fmt.Errorf("%w: %s has no log with this name", eventlog.ErrForeign,
+				l.connection.target.shown)
 		}
 		id := l.config.ID
 		if id == uuid.Nil {
@@ -116,38 +117,39 @@ func (l *Log) identify(ctx context.Context) (identity, error) {
 			return identity{}, err
 		}
 		event := esdb.EventData{EventID: id, EventType: "log.created/v1", ContentType: esdb.ContentTypeJson, Data: data}
-		_, err = ask(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.WriteResult, error) {
-			return client.AppendToStream(ctx, l.names.identity(), esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, event)
+		_, err = retry(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.WriteResult, error) {
+			return client.AppendToStream(ctx, l.names.identity(),
+				esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, event)
 		})
-		if err != nil && upshotOf(err) != wrong {
+		if err != nil && outcomeOf(err) != wrong {
 			return identity{}, err
 		}
 	}
 }
 
 func (l *Log) readIdentity(ctx context.Context) (held identity, err error) {
-	event, err := ask(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
+	event, err := retry(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
 		return first(client.ReadStream(ctx, l.names.identity(), esdb.ReadStreamOptions{From: esdb.Start{}}, 1))
 	})
 	if err != nil {
 		return identity{}, err
 	}
 	if err := json.Unmarshal(event.Data, &held); err != nil {
-		return identity{}, fmt.Errorf("%w: stream %s holds no id: %w", eventlog.ErrForeign, l.names.identity(), err)
+		return identity{}, fmt.Errorf("%w: stream %s has no log id: %w", eventlog.ErrForeign, l.names.identity(), err)
 	}
 	return held, nil
 }
 
-// last returns the last event of a stream, whatever it is for. upshotOf calls its error missing if there is none.
+// last returns the last event of any stream. If the stream is empty, outcomeOf classifies the error as missing.
 func (l *Log) last(ctx context.Context, stream string) (*esdb.RecordedEvent, error) {
 	options := esdb.ReadStreamOptions{Direction: esdb.Backwards, From: esdb.End{}}
-	return ask(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
+	return retry(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
 		return first(client.ReadStream(ctx, stream, options, 1))
 	})
 }
 
-// first returns the event of a read of one, errEmpty if there is none. It reads to the end,
-// because a call that is broken off costs the connection more than that.
+// first returns the only event of a read that is limited to one event, or errEmpty. It reads to the end, because
+// cancelling a read puts the connection in doubt.
 func first(read *esdb.ReadStream, err error) (*esdb.RecordedEvent, error) {
 	if err != nil {
 		return nil, err

@@ -30,10 +30,10 @@ import (
 	"github.com/droverhq/drover/eventlog/eventstoredb/eventstoredbtest"
 )
 
-// secret is a password that must never be shown.
+// secret is a password that must not appear in errors and logs.
 const secret = "s3cr3t-word"
 
-// certified returns a server's certificate for this host, and the file of its authority.
+// certified returns a server certificate for this host and the file of its certificate authority.
 func certified(t testing.TB) (config *tls.Config, authority string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -46,7 +46,8 @@ func certified(t testing.TB) (config *tls.Config, authority string) {
 	require.NoError(t, err)
 	authority = filepath.Join(t.TempDir(), "ca.pem")
 	require.NoError(t, os.WriteFile(authority, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw}), 0o600))
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{raw}, PrivateKey: key}}, NextProtos: []string{"h2"}}, authority
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{raw}, PrivateKey: key}},
+		NextProtos: []string{"h2"}}, authority
 }
 
 // guarded starts a cluster with TLS and two users.
@@ -59,7 +60,7 @@ func guarded(t testing.TB) (cluster *eventstoredbtest.Cluster, authority string)
 	}}), authority
 }
 
-func TestALogIsKeptBehindTLSAndPassword(t *testing.T) {
+func TestLogWithTLSAndPassword(t *testing.T) {
 	cluster, authority := guarded(t)
 	for _, discover := range []bool{false, true} {
 		address := cluster.URL(url.UserPassword("admin", secret), "tlsCaFile="+authority)
@@ -74,52 +75,59 @@ func TestALogIsKeptBehindTLSAndPassword(t *testing.T) {
 	}
 }
 
-// TestWhatCannotBeOpenedIsRefusedWithASentence has the words that a user sees. None holds the password.
-func TestWhatCannotBeOpenedIsRefusedWithASentence(t *testing.T) {
+// TestOpenErrorsAreExplained checks the messages that a user reads. None may contain the password.
+func TestOpenErrorsAreExplained(t *testing.T) {
 	locked, authority := guarded(t)
 	plain := start(t, eventstoredbtest.Config{})
 	down := start(t, eventstoredbtest.Config{})
 	down.Stop()
 	who := func(name, password string) *url.Userinfo { return url.UserPassword(name, password) }
 	for name, try := range map[string]struct {
-		url, words string
-		kind       error
+		url, message string
+		kind         error
 	}{
 		"wrong password": {locked.URL(who("admin", secret+"x"), "tlsCaFile="+authority),
-			"user or password is wrong", eventlog.ErrUnavailable},
-		"no right to read $all": {locked.URL(who("writer", secret), "tlsCaFile="+authority),
-			"access denied; the user needs the right to read $all (be in $admins, or named in the $acl of $all)", eventlog.ErrUnavailable},
+			"wrong user or password", eventlog.ErrUnavailable},
+		"no permission to read $all": {locked.URL(who("writer", secret), "tlsCaFile="+authority),
+			"access denied; the user needs permission to read $all ($admins or the $acl of $all)",
+			eventlog.ErrUnavailable},
 		"no user": {locked.URL(nil, "tlsCaFile="+authority), "access denied", eventlog.ErrUnavailable},
 		"host down": {down.URL(who("admin", secret)),
-			"nobody listens there; is the server up", eventlog.ErrUnavailable},
-		"unknown host": {"esdb://admin:" + secret + "@nowhere.invalid:2113?tls=false", "the host's name is not known", eventlog.ErrUnavailable},
-		"TLS to a server without": {strings.ReplaceAll(plain.URL(who("admin", secret)), "tls=false", "tls=true"),
-			"the server does not speak TLS; give it a certificate, or add tls=false", eventlog.ErrUnavailable},
-		"no TLS to a server with": {locked.URL(who("admin", secret), "tls=false"),
-			"if it wants TLS, remove tls=false", eventlog.ErrUnavailable},
+			"connection refused; check that the server is running", eventlog.ErrUnavailable},
+		"unknown host": {"esdb://admin:" + secret + "@nowhere.invalid:2113?tls=false", "unknown host name",
+			eventlog.ErrUnavailable},
+		"TLS to a server without TLS": {strings.ReplaceAll(plain.URL(who("admin", secret)), "tls=false", "tls=true"),
+			"the server does not use TLS; configure a certificate or set tls=false", eventlog.ErrUnavailable},
+		"no TLS to a server with TLS": {locked.URL(who("admin", secret), "tls=false"),
+			"remove tls=false if it requires TLS", eventlog.ErrUnavailable},
 		"unknown authority": {locked.URL(who("admin", secret)),
-			"signed by an authority that is not known here; name it by tlsCaFile=FILE", eventlog.ErrUnavailable},
-		"missing file":        {plain.URL(who("admin", secret), "tlsCaFile=/no/such/file"), "/no/such/file", nil},
-		"another scheme":      {"mysql://admin:" + secret + "@db/x", "is no connection string; write it as esdb://HOST:2113", nil},
-		"no host":             {"esdb://", "names no host", nil},
-		"unknown parameter":   {plain.URL(who("admin", secret), "tsl=false"), `has the parameter "tsl", which is unknown`, nil},
-		"bad parameter":       {plain.URL(who("admin", secret), "gossipTimeout=soon"), "gossipTimeout", nil},
-		"bad name of a log":   {plain.URL(who("admin", secret), "log=a.b"), `"a.b" is no name of a log; use at most 64 of a-z, 0-9, - and _`, nil},
-		"slash in password":   {"esdb://admin:" + secret + "/more@db:2113", "write special characters of the password as %XX", nil},
-		"hash in password":    {"esdb://admin:" + secret + "#more@db:2113", "", nil},
-		"percent in password": {"esdb://admin:" + secret + "%zz@db:2113", "write special characters of the password as %XX", nil},
-		"bad port":            {"esdb://admin:" + secret + "@db:port", "", nil},
+			"signed by an unknown authority; set tlsCaFile=FILE", eventlog.ErrUnavailable},
+		"missing file": {plain.URL(who("admin", secret), "tlsCaFile=/no/such/file"), "/no/such/file", nil},
+		"another scheme": {"mysql://admin:" + secret + "@db/x",
+			"is not a valid connection string: use esdb://HOST:2113", nil},
+		"no host":           {"esdb://", "has no host", nil},
+		"unknown parameter": {plain.URL(who("admin", secret), "tsl=false"), `has the unknown parameter "tsl"`, nil},
+		"bad parameter":     {plain.URL(who("admin", secret), "gossipTimeout=soon"), "gossipTimeout", nil},
+		"bad log name": {plain.URL(who("admin", secret), "log=a.b"),
+			`invalid log name "a.b": use at most 64 characters of a-z, 0-9, - and _`, nil},
+		"slash in password": {"esdb://admin:" + secret + "/more@db:2113",
+			"percent-encode special characters in the password (%XX)", nil},
+		"hash in password": {"esdb://admin:" + secret + "#more@db:2113", "", nil},
+		"percent in password": {"esdb://admin:" + secret + "%zz@db:2113",
+			"percent-encode special characters in the password (%XX)", nil},
+		"bad port": {"esdb://admin:" + secret + "@db:port", "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			core, logged := observer.New(zap.DebugLevel)
-			_, err := eventstoredb.Open(within(t, 10*time.Second), try.url, eventstoredb.Config{Logger: zap.New(core), Patience: time.Second})
+			_, err := eventstoredb.Open(within(t, 10*time.Second), try.url,
+				eventstoredb.Config{Logger: zap.New(core), Timeout: time.Second})
 			require.Error(t, err)
 			if try.kind != nil {
 				require.ErrorIs(t, err, try.kind)
 			}
-			require.ErrorContains(t, err, try.words)
+			require.ErrorContains(t, err, try.message)
 			require.NotContains(t, err.Error(), secret)
-			require.Less(t, len(err.Error()), 600, "the refusal is no sentence: %v", err)
+			require.Less(t, len(err.Error()), 600, "the message is too long: %v", err)
 			for _, entry := range logged.All() {
 				require.NotContains(t, entry.Message, secret)
 				for _, value := range entry.ContextMap() {
@@ -131,7 +139,7 @@ func TestWhatCannotBeOpenedIsRefusedWithASentence(t *testing.T) {
 	}
 }
 
-func TestALogKeepsTheIDItWasMadeWith(t *testing.T) {
+func TestLogRetainsItsID(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	mine := uuid.New()
 	first := with(t, cluster, eventstoredb.Config{ID: mine})
@@ -147,19 +155,20 @@ func TestALogKeepsTheIDItWasMadeWith(t *testing.T) {
 	require.ErrorContains(t, err, mine.String())
 }
 
-func TestALogThatIsOnlyLookedAtIsNotMade(t *testing.T) {
+func TestExistingDoesNotCreateLog(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	before := cluster.Records()
-	_, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil, "log=slip"), eventstoredb.Config{Existing: true})
+	_, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil, "log=slip"),
+		eventstoredb.Config{Existing: true})
 	require.ErrorIs(t, err, eventlog.ErrForeign)
 	require.ErrorContains(t, err, "open log slip: ")
-	require.ErrorContains(t, err, "has no log of that name")
+	require.ErrorContains(t, err, "has no log with this name")
 	require.Equal(t, before, cluster.Records())
 	with(t, cluster, eventstoredb.Config{})
 	with(t, cluster, eventstoredb.Config{Existing: true})
 }
 
-func TestOfManyWhoMakeALogAtOnceAllGetOneID(t *testing.T) {
+func TestConcurrentCreatorsGetSameID(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	ids := make([]uuid.UUID, 8)
 	var opening sync.WaitGroup
@@ -179,31 +188,33 @@ func TestOfManyWhoMakeALogAtOnceAllGetOneID(t *testing.T) {
 		require.Equal(t, ids[0], id)
 		require.NotEqual(t, uuid.Nil, id)
 	}
-	read, err := bareClient(t, cluster.URL(nil)).ReadStream(within(t, 10*time.Second), "drover-log.default", esdb.ReadStreamOptions{}, 10)
+	read, err := bareClient(t, cluster.URL(nil)).ReadStream(within(t, 10*time.Second), "drover-log.default",
+		esdb.ReadStreamOptions{}, 10)
 	require.NoError(t, err)
 	_, err = read.Recv()
 	require.NoError(t, err)
 	_, err = read.Recv()
-	require.ErrorIs(t, err, io.EOF, "a second one wrote an id")
+	require.ErrorIs(t, err, io.EOF, "a second id was written")
 }
 
-func TestALogOfANewerFormatIsRefused(t *testing.T) {
+func TestNewerLogFormatIsRefused(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	write(t, cluster, "drover-log.default", `{"format":2,"id":"`+uuid.NewString()+`"}`)
 	_, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil), eventstoredb.Config{})
 	require.ErrorIs(t, err, eventlog.ErrForeign)
-	require.ErrorContains(t, err, "it has format 2 and this drover knows formats up to 1; use a newer drover")
+	require.ErrorContains(t, err, "the log has format 2, but this drover supports formats up to 1; use a newer drover")
 }
 
-// write appends an event as another program would.
+// write appends an event like another application.
 func write(t testing.TB, cluster *eventstoredbtest.Cluster, stream, data string) {
 	t.Helper()
-	_, err := bareClient(t, cluster.URL(nil)).AppendToStream(within(t, 10*time.Second), stream, esdb.AppendToStreamOptions{},
+	_, err := bareClient(t, cluster.URL(nil)).AppendToStream(within(t, 10*time.Second), stream,
+		esdb.AppendToStreamOptions{},
 		esdb.EventData{EventID: uuid.New(), EventType: "x", ContentType: esdb.ContentTypeJson, Data: []byte(data)})
 	require.NoError(t, err)
 }
 
-func TestAnEventThatAnotherProgramWroteIntoTheLogIsDamage(t *testing.T) {
+func TestForeignEventInLogIsReportedAsDamaged(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	put(t, log, "a", eventlog.NoStream, event("a"))
@@ -216,7 +227,7 @@ func TestAnEventThatAnotherProgramWroteIntoTheLogIsDamage(t *testing.T) {
 	require.ErrorIs(t, err, eventlog.ErrDamaged)
 }
 
-func TestEventsOfOthersAreNotSeen(t *testing.T) {
+func TestEventsOfOtherApplicationsAreIgnored(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	write(t, cluster, "orders-1", `{}`)
@@ -230,7 +241,7 @@ func TestEventsOfOthersAreNotSeen(t *testing.T) {
 	require.Equal(t, all[0].Position, head)
 }
 
-func TestTheHeadIsFoundBehindManyEventsOfOthers(t *testing.T) {
+func TestHeadIsFoundBeforeManyForeignEvents(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	appended := put(t, log, "a", eventlog.NoStream, event("a"))
@@ -250,7 +261,7 @@ func TestTheHeadIsFoundBehindManyEventsOfOthers(t *testing.T) {
 	require.Zero(t, head)
 }
 
-func TestTheHeadIsLookedForInWhatCameSinceAlone(t *testing.T) {
+func TestHeadReadsOnlyNewEvents(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	put(t, log, "a", eventlog.NoStream, event("a"))
@@ -259,11 +270,11 @@ func TestTheHeadIsLookedForInWhatCameSinceAlone(t *testing.T) {
 	before := cluster.Sent()
 	_, err := log.Head(within(t, 10*time.Second))
 	require.NoError(t, err)
-	// The server sends some more than the client takes before it learns that this was enough.
+	// The server sends more events than the client reads before it notices that the client closed the read.
 	require.Less(t, cluster.Sent()-before, 900)
 }
 
-func TestTheHeadGoesBackWithARestoredBackup(t *testing.T) {
+func TestHeadFollowsRestoredBackup(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	first := put(t, log, "a", eventlog.NoStream, event("a"))
@@ -276,14 +287,14 @@ func TestTheHeadGoesBackWithARestoredBackup(t *testing.T) {
 	head, err := log.Head(within(t, 10*time.Second))
 	require.NoError(t, err)
 	require.Equal(t, first.Position, head)
-	cluster.Fill("orders", 200) // now $all ends behind where the log ended before
+	cluster.Fill("orders", 200) // now $all ends after the former end of the log
 	head, err = log.Head(within(t, 10*time.Second))
 	require.NoError(t, err)
 	require.Equal(t, first.Position, head)
 	require.Len(t, readAll(t, log), 1)
 }
 
-func TestEventsOfOneAppendHavePositionsOfTheirOwn(t *testing.T) {
+func TestEventsOfOneAppendHaveDistinctPositions(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	put(t, log, "a", eventlog.NoStream, events(5, "a")...)

@@ -15,39 +15,39 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// part names the output of one machine in one deployment.
+// part identifies the output of one machine in one deployment.
 type part struct {
 	Deployment uuid.UUID `json:"deployment"`
 	Machine    string    `json:"machine"`
 }
 
-// partOf returns the part whose output has that key, which was checked.
+// partOf parses the key of an output.
 func partOf(key string) (part, error) {
 	deployment, machine, err := eventlog.ParseOutputKey(key)
 	return part{deployment, machine}, err
 }
 
-// outputs is what this process knows of the output. The chunks of a part are a stream of
-// their own, in the order in which they came; a directory stream names the parts, so that
-// they can be pruned.
+// outputs caches what this process knows about output. Each part has its own stream with its chunks in order of
+// arrival. A directory stream lists the parts, so that they can be pruned.
 type outputs struct {
 	mu sync.Mutex
-	// entered are parts that this process has put into the directory.
+	// entered holds the parts that this process has listed in the directory.
 	entered map[part]bool
-	// places say where a reader of a part goes on.
+	// places holds the place where the next read of a part starts.
 	places map[part]place
 }
 
-// place says that all chunks of a part before revision next have a sequence of at most after.
+// place states that all chunks of a part before revision next have a sequence of at most after.
 type place struct {
 	after int64
 	next  uint64
 }
 
-// manyParts is how many parts are remembered. Forgetting one costs a line in the directory, or a longer read.
+// manyParts is how many parts are cached. A part that is not cached costs one more line in the directory or a
+// longer read.
 const manyParts = 4096
 
-// Types of the events beside the log that tell of output.
+// Types of the auxiliary events for output.
 const (
 	outputChunk   = "output.chunk/v1"
 	outputEntered = "output.entered/v1"
@@ -62,11 +62,11 @@ type itemNote struct {
 // entry is a line of the directory.
 type entry struct {
 	part
-	// Time is that of the chunk that was written first.
+	// Time is the time of the part's first written chunk.
 	Time time.Time `json:"time"`
 }
 
-// putChunk stores a chunk. One that is sent twice may stand in the stream twice; readers take the first.
+// putChunk stores a chunk. A chunk that is sent twice may occur twice in the stream; readers use the first.
 func (l *Log) putChunk(ctx context.Context, chunk eventlog.Item) error {
 	p, err := partOf(chunk.Key)
 	if err != nil {
@@ -80,11 +80,12 @@ func (l *Log) putChunk(ctx context.Context, chunk eventlog.Item) error {
 		return err
 	}
 	id := uuid.NewSHA1(p.Deployment, fmt.Appendf(nil, "%s\x00%d", p.Machine, chunk.Sequence))
-	_, err = l.put(ctx, l.names.output(p), esdb.Any{}, esdb.EventData{EventID: id, EventType: outputChunk, Data: chunk.Data, Metadata: note})
+	_, err = l.put(ctx, l.names.output(p), esdb.Any{},
+		esdb.EventData{EventID: id, EventType: outputChunk, Data: chunk.Data, Metadata: note})
 	return err
 }
 
-// enterPart writes a part into the directory, once in this process.
+// enterPart lists a part in the directory, once per process.
 func (l *Log) enterPart(ctx context.Context, p part, at time.Time) error {
 	l.output.mu.Lock()
 	entered := l.output.entered[p]
@@ -96,7 +97,8 @@ func (l *Log) enterPart(ctx context.Context, p part, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.put(ctx, l.names.outputDirectory(), esdb.Any{}, esdb.EventData{EventID: uuid.New(), EventType: outputEntered, Data: line}); err != nil {
+	if _, err := l.put(ctx, l.names.outputDirectory(), esdb.Any{},
+		esdb.EventData{EventID: uuid.New(), EventType: outputEntered, Data: line}); err != nil {
 		return err
 	}
 	l.output.mu.Lock()
@@ -112,10 +114,10 @@ func bySequence(chunk eventlog.Item, sequence int64) int {
 	return cmp.Compare(chunk.Sequence, sequence)
 }
 
-// run is some chunks of a part in order of sequence.
+// run is a set of chunks of a part, ordered by sequence.
 type run []eventlog.Item
 
-// add puts a chunk in its place, unless its sequence is there.
+// add inserts a chunk unless its sequence is present.
 func (r *run) add(chunk eventlog.Item) {
 	at, there := slices.BinarySearchFunc(*r, chunk.Sequence, bySequence)
 	if !there {
@@ -123,13 +125,13 @@ func (r *run) add(chunk eventlog.Item) {
 	}
 }
 
-// closed says that the first n chunks after a sequence are there and none can come between.
+// closed reports whether the first n chunks after a sequence are present without a gap.
 func (r run) closed(after int64, n int) bool {
 	return n > 0 && len(r) >= n && r[n-1].Sequence == after+int64(n)
 }
 
-// chunks reads the chunks of a part above a sequence. Chunks may stand in any order, so the
-// stream is read to its end, unless the first ones have no gap.
+// chunks reads the chunks of a part above a sequence. Chunks may be out of order, so it reads the stream to its end
+// unless the first limit chunks have no gap.
 func (l *Log) chunks(ctx context.Context, key string, after int64, limit int) (run, error) {
 	p, err := partOf(key)
 	if err != nil {
@@ -164,7 +166,7 @@ func (l *Log) chunks(ctx context.Context, key string, after int64, limit int) (r
 	return found, nil
 }
 
-// place returns where a read of a part above a sequence begins.
+// place returns where a read of a part above a sequence starts.
 func (o *outputs) place(p part, after int64) place {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -186,14 +188,15 @@ func (o *outputs) reached(p part, at place) {
 func decodeChunk(event *esdb.RecordedEvent) (eventlog.Item, error) {
 	var note itemNote
 	if err := json.Unmarshal(event.UserMetadata, &note); err != nil {
-		return eventlog.Item{}, fmt.Errorf("%w: chunk at revision %d of %s: %w", eventlog.ErrDamaged, event.EventNumber, event.StreamID, err)
+		return eventlog.Item{}, fmt.Errorf("%w: chunk at revision %d of %s: %w", eventlog.ErrDamaged, event.EventNumber,
+			event.StreamID, err)
 	}
 	return eventlog.Item{Sequence: note.Sequence, Time: note.Time, Data: event.Data}, nil
 }
 
-// prune deletes the chunks older than before, from the oldest of each part on: one that stands behind a newer one, because
-// two servers' clocks differ, goes with that one. It goes through the directory, and cuts off the part of it
-// whose output has gone.
+// prune deletes chunks older than before, starting with the oldest of each part, and returns their number. Chunks
+// can be out of order because the clocks of servers differ: an old chunk after a newer one stays until that one is
+// deleted. prune walks the directory and truncates its leading entries whose output is gone.
 func (l *Log) prune(ctx context.Context, before time.Time) (int, error) {
 	var entries []entry
 	var revisions []uint64
@@ -225,11 +228,11 @@ func (l *Log) prune(ctx context.Context, before time.Time) (int, error) {
 	}
 	l.output.mu.Lock()
 	defer l.output.mu.Unlock()
-	l.output.entered = nil // what was cut off must be entered again by a late chunk
+	l.output.entered = nil // a late chunk must list its truncated part again
 	return pruned, err
 }
 
-// prunePart hides the old chunks of one part, and says how many there were and whether none is left.
+// prunePart hides the old chunks of one part. It returns their number and whether the part is empty now.
 func (l *Log) prunePart(ctx context.Context, p part, before time.Time) (n int, empty bool, err error) {
 	stream := l.names.output(p)
 	next, left := uint64(0), false
@@ -250,9 +253,9 @@ func (l *Log) prunePart(ctx context.Context, p part, before time.Time) (n int, e
 	return len(seen), !left, err
 }
 
-// cut hides the events of a stream before a revision; the server takes them off its disks when it is scavenged.
+// cut hides the events of a stream before a revision. The server removes them from disk during a scavenge.
 func (l *Log) cut(ctx context.Context, stream string, before uint64) error {
 	var limits esdb.StreamMetadata
 	limits.SetTruncateBefore(before)
-	return l.limit(ctx, stream, limits)
+	return l.setMetadata(ctx, stream, limits)
 }

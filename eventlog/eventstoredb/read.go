@@ -21,35 +21,36 @@ import (
 // ahead is how many events a read fetches and checks ahead of its consumer.
 const ahead = 256
 
-// searchWindow is how many events of $all the server looks through between two checkpoints.
+// searchWindow is how many events of $all the server scans between two checkpoints.
 const searchWindow = 4096
 
-// found is what a read finds: an event, or a checkpoint in $all behind which it may go on.
-type found struct {
+// result is one result of a read: an event, or a checkpoint in $all after which the read may continue.
+type result struct {
 	event      eventlog.Recorded
 	checkpoint *esdb.Position // nil for an event
 }
 
-// hand hands on what was found; its error ends the read.
-type hand func(found) error
+// emit passes on a result of a read. Its error ends the read.
+type emit func(result) error
 
-// cursor is a read under way. Where its connection breaks it goes on behind the last event.
+// cursor is a read in progress. If its connection breaks, it continues after the last event.
 type cursor struct {
 	log *Log
-	// receive reads from where the cursor stands, and hands on what it finds until it is at the end.
-	receive func(ctx context.Context, client *esdb.Client, hand hand) error
-	// advance checks that what was found is a next one and moves the cursor behind it.
-	advance func(found) error
-	limit   int // 0 is none
+	// receive reads from the cursor's place and emits the results until the end.
+	receive func(ctx context.Context, client *esdb.Client, emit emit) error
+	// advance checks that a result follows the previous one and moves the cursor after it.
+	advance func(result) error
+	limit   int // 0 means no limit
 	read    int
 }
 
-// errEnough ends a read whose consumer wants no more.
-var errEnough = errors.New("enough")
+// errStop ends a read whose consumer needs no more events.
+var errStop = errors.New("read stopped by its consumer")
 
-// all yields until the end, the limit, or an error that no other client heals. It says whether it came to the end.
-func (c *cursor) all(ctx context.Context, what string, yield func(eventlog.Recorded, error) bool) (whole bool) {
-	ctx, cancel := c.log.living(ctx)
+// run yields events until the end, the limit, or an error that a retry cannot resolve. It reports whether it
+// reached the end.
+func (c *cursor) run(ctx context.Context, what string, yield func(eventlog.Recorded, error) bool) (complete bool) {
+	ctx, cancel := c.log.untilClosed(ctx)
 	defer cancel()
 	err := eventlog.CheckLimit(c.limit)
 	if err == nil {
@@ -57,61 +58,61 @@ func (c *cursor) all(ctx context.Context, what string, yield func(eventlog.Recor
 	}
 	for failures := 0; err == nil; failures++ {
 		before := c.read
-		var meaning upshot
-		if meaning, err = c.some(ctx, yield); err == nil || errors.Is(err, errEnough) || meaning == missing {
+		var meaning outcome
+		if meaning, err = c.attempt(ctx, yield); err == nil || errors.Is(err, errStop) || meaning == missing {
 			return err == nil
 		}
 		if c.read > before {
 			failures = 0
 		}
-		err = c.again(ctx, meaning, failures, err)
+		err = c.retry(ctx, meaning, failures, err)
 	}
 	yield(eventlog.Recorded{}, fmt.Errorf("%s: %w", what, err))
 	return false
 }
 
-// again waits before the next attempt, unless there is none.
-func (c *cursor) again(ctx context.Context, meaning upshot, failures int, last error) error {
+// retry waits before the next attempt. It returns an error if there must not be another one.
+func (c *cursor) retry(ctx context.Context, meaning outcome, failures int, last error) error {
 	switch {
 	case ctx.Err() != nil:
-		return c.log.gaveUp(ctx, last)
+		return c.log.timedOut(ctx, last)
 	case meaning == refused:
 		return c.log.explain(last)
 	case meaning == unsent:
 		return last
 	}
-	if failures >= patientFailures {
-		return fmt.Errorf("%w: gave up after %d attempts", c.log.explain(last), failures)
+	if failures >= maxReadFailures {
+		return fmt.Errorf("%w: no event after %d attempts", c.log.explain(last), failures)
 	}
 	return c.log.wait(ctx, failures, last)
 }
 
-// patientFailures is how often in a row a read fails without an event before it gives up.
-const patientFailures = 12
+// maxReadFailures is how many attempts in a row may fail without an event before a read fails.
+const maxReadFailures = 12
 
-// some makes one attempt.
-func (c *cursor) some(ctx context.Context, yield func(eventlog.Recorded, error) bool) (upshot, error) {
-	patient, stop := c.log.bounded(ctx)
-	s, err := c.log.connection.client(patient)
+// attempt reads once, until an error or the end.
+func (c *cursor) attempt(ctx context.Context, yield func(eventlog.Recorded, error) bool) (outcome, error) {
+	bounded, stop := c.log.bounded(ctx)
+	s, err := c.log.connection.client(bounded)
 	stop()
 	if err != nil {
 		return unsent, err
 	}
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
-	finds := make(chan found, ahead)
+	results := make(chan result, ahead)
 	answers := start(reading, c.log.connection, s, func(ctx context.Context, client *esdb.Client) (struct{}, error) {
-		defer close(finds)
-		return struct{}{}, c.receive(ctx, client, func(f found) error {
+		defer close(results)
+		return struct{}{}, c.receive(ctx, client, func(f result) error {
 			select {
-			case finds <- f:
+			case results <- f:
 				return nil
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
 		})
 	})
-	err = c.take(ctx, finds, yield)
+	err = c.consume(ctx, results, yield)
 	switch {
 	case errors.Is(err, errSilent):
 		c.log.connection.suspect(s)
@@ -119,27 +120,27 @@ func (c *cursor) some(ctx context.Context, yield func(eventlog.Recorded, error) 
 	case err != nil:
 		return refused, err
 	}
-	a := <-answers // the goroutine has closed finds, so it waits for nobody
+	a := <-answers // the goroutine has closed results, so it does not block
 	return a.meaning, a.err
 }
 
-// errSilent is a read whose server sends nothing more.
+// errSilent reports that the server has stopped sending.
 var errSilent = fmt.Errorf("%w: the server has stopped sending", eventlog.ErrUnavailable)
 
-// take yields what comes until there is no more.
-func (c *cursor) take(ctx context.Context, finds <-chan found, yield func(eventlog.Recorded, error) bool) error {
-	silence := time.NewTimer(c.log.config.Answer)
+// consume yields results until there are no more.
+func (c *cursor) consume(ctx context.Context, results <-chan result, yield func(eventlog.Recorded, error) bool) error {
+	silence := time.NewTimer(c.log.config.AttemptTimeout)
 	defer silence.Stop()
 	for {
 		select {
-		case f, more := <-finds:
+		case f, more := <-results:
 			if !more {
 				return nil
 			}
-			if err := c.one(ctx, f, yield); err != nil {
+			if err := c.deliver(ctx, f, yield); err != nil {
 				return err
 			}
-			silence.Reset(c.log.config.Answer)
+			silence.Reset(c.log.config.AttemptTimeout)
 		case <-silence.C:
 			return errSilent
 		case <-ctx.Done():
@@ -148,7 +149,7 @@ func (c *cursor) take(ctx context.Context, finds <-chan found, yield func(eventl
 	}
 }
 
-func (c *cursor) one(ctx context.Context, f found, yield func(eventlog.Recorded, error) bool) error {
+func (c *cursor) deliver(ctx context.Context, f result, yield func(eventlog.Recorded, error) bool) error {
 	if err := ended(ctx); err != nil {
 		return err
 	}
@@ -157,37 +158,39 @@ func (c *cursor) one(ctx context.Context, f found, yield func(eventlog.Recorded,
 	}
 	c.read++
 	if !yield(f.event, nil) || c.read == c.limit {
-		return errEnough
+		return errStop
 	}
 	return nil
 }
 
-// ReadStream yields events of one stream, see eventlog.Log.
-func (l *Log) ReadStream(ctx context.Context, stream string, from eventlog.Revision, limit int) iter.Seq2[eventlog.Recorded, error] {
+// ReadStream yields the events of one stream, see eventlog.Log.
+func (l *Log) ReadStream(ctx context.Context, stream string, from eventlog.Revision,
+	limit int) iter.Seq2[eventlog.Recorded, error] {
 	return func(yield func(eventlog.Recorded, error) bool) {
 		next := max(from, 0)
 		c := &cursor{log: l, limit: limit}
-		c.receive = func(ctx context.Context, client *esdb.Client, hand hand) error {
+		c.receive = func(ctx context.Context, client *esdb.Client, emit emit) error {
 			options := esdb.ReadStreamOptions{From: esdb.Revision(uint64(next)), RequiresLeader: true}
 			read, err := client.ReadStream(ctx, l.names.events+stream, options, wanted(limit, c.read))
 			if err != nil {
 				return err
 			}
 			defer read.Close()
-			return l.drain(read, hand)
+			return l.drain(read, emit)
 		}
-		c.advance = func(f found) error {
+		c.advance = func(f result) error {
 			if f.event.Revision != next {
-				return fmt.Errorf("%w: stream %s lacks its revision %d; restore a backup", eventlog.ErrDamaged, stream, next)
+				return fmt.Errorf("%w: revision %d of stream %s is missing; restore a backup", eventlog.ErrDamaged,
+					next, stream)
 			}
 			next++
 			return nil
 		}
-		c.all(ctx, "read stream "+stream, yield)
+		c.run(ctx, "read stream "+stream, yield)
 	}
 }
 
-// wanted is how many events the server shall send.
+// wanted returns how many events the server should send.
 func wanted(limit, read int) uint64 {
 	if limit == 0 {
 		return math.MaxInt64
@@ -195,8 +198,8 @@ func wanted(limit, read int) uint64 {
 	return uint64(limit - read)
 }
 
-// drain hands on what a read of a stream brings.
-func (l *Log) drain(read *esdb.ReadStream, hand hand) error {
+// drain emits the results of a stream read.
+func (l *Log) drain(read *esdb.ReadStream, emit emit) error {
 	for {
 		resolved, err := read.Recv()
 		if errors.Is(err, io.EOF) {
@@ -209,15 +212,15 @@ func (l *Log) drain(read *esdb.ReadStream, hand hand) error {
 		if err != nil {
 			return err
 		}
-		if err := hand(found{event: event}); err != nil {
+		if err := emit(result{event: event}); err != nil {
 			return err
 		}
 	}
 }
 
-// ReadAll yields events of the whole log, see eventlog.Log. It ends at the end of $all that
-// stood when it began: the client has a filter for subscriptions alone, and one of those
-// would run after a consumer that appends.
+// ReadAll yields the events of the whole log, see eventlog.Log. It ends at the position that was the end of $all
+// when it began. The client filters only subscriptions, and a subscription would never end for a consumer that
+// appends.
 func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded, error] {
 	return func(yield func(eventlog.Recorded, error) bool) {
 		what := "read after position " + after.String()
@@ -240,29 +243,30 @@ func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) i
 	}
 }
 
-// readAll yields events after one position and up to another.
-func (l *Log) readAll(ctx context.Context, after, tail eventlog.Position, limit int, yield func(eventlog.Recorded, error) bool) {
-	last, head := after, eventlog.Position(0) // the last event, and the last one that was found
+// readAll yields the events after one position and up to another.
+func (l *Log) readAll(ctx context.Context, after, tail eventlog.Position, limit int,
+	yield func(eventlog.Recorded, error) bool) {
+	last, head := after, eventlog.Position(0) // the cursor's position, and that of the last event found
 	behind := at(after)
 	c := &cursor{log: l, limit: limit}
-	c.receive = func(ctx context.Context, client *esdb.Client, hand hand) error {
+	c.receive = func(ctx context.Context, client *esdb.Client, emit emit) error {
 		from := last
-		err := l.follow(ctx, client, behind, tail, hand)
-		if !between(err) {
+		err := l.follow(ctx, client, behind, tail, emit)
+		if !invalidPosition(err) {
 			return err
 		}
 		before, err := l.before(ctx, client, from)
 		if err != nil {
 			return err
 		}
-		return l.follow(ctx, client, at(before), tail, func(f found) error {
+		return l.follow(ctx, client, at(before), tail, func(f result) error {
 			if f.checkpoint == nil && f.event.Position <= from {
 				return nil
 			}
-			return hand(f)
+			return emit(f)
 		})
 	}
-	c.advance = func(f found) error {
+	c.advance = func(f result) error {
 		if f.checkpoint != nil {
 			if f.checkpoint.Commit > uint64(last) {
 				behind = *f.checkpoint
@@ -273,16 +277,17 @@ func (l *Log) readAll(ctx context.Context, after, tail eventlog.Position, limit 
 			return fmt.Errorf("%w: position %s follows %s", eventlog.ErrDamaged, f.event.Position, last)
 		}
 		last, head, behind = f.event.Position, f.event.Position, at(f.event.Position)
-		l.frontier.saw(head)
+		l.frontier.observe(head)
 		return nil
 	}
-	if c.all(ctx, "read after position "+after.String(), yield) {
+	if c.run(ctx, "read after position "+after.String(), yield) {
 		l.frontier.covered(after, head, tail)
 	}
 }
 
-// follow hands on the events of the log behind a place and up to a position.
-func (l *Log) follow(ctx context.Context, client *esdb.Client, behind esdb.Position, tail eventlog.Position, hand hand) error {
+// follow emits the events of the log after behind and up to tail.
+func (l *Log) follow(ctx context.Context, client *esdb.Client, behind esdb.Position, tail eventlog.Position,
+	emit emit) error {
 	subscription, err := client.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{
 		From:            from(behind),
 		MaxSearchWindow: searchWindow,
@@ -306,7 +311,7 @@ func (l *Log) follow(ctx context.Context, client *esdb.Client, behind esdb.Posit
 			if event.Position > tail {
 				return nil
 			}
-			if err := hand(found{event: event}); err != nil {
+			if err := emit(result{event: event}); err != nil {
 				return err
 			}
 			if event.Position == tail {
@@ -316,7 +321,7 @@ func (l *Log) follow(ctx context.Context, client *esdb.Client, behind esdb.Posit
 			if covers(*next.CheckPointReached, tail) {
 				return nil
 			}
-			if err := hand(found{checkpoint: next.CheckPointReached}); err != nil {
+			if err := emit(result{checkpoint: next.CheckPointReached}); err != nil {
 				return err
 			}
 		case next.CaughtUp != nil:
@@ -325,15 +330,16 @@ func (l *Log) follow(ctx context.Context, client *esdb.Client, behind esdb.Posit
 	}
 }
 
-// between says that a read was refused because no event of $all begins where it should.
-func between(err error) bool {
-	return err != nil && status.Code(unwrapped(err)) == codes.InvalidArgument && strings.Contains(err.Error(), "invalid position")
+// invalidPosition reports whether the server refused a read because no event of $all starts at its position.
+func invalidPosition(err error) bool {
+	return err != nil && status.Code(unwrapped(err)) == codes.InvalidArgument &&
+		strings.Contains(err.Error(), "invalid position")
 }
 
-// before returns the position of an event of $all before a position at which none begins,
-// near if that lies near the end; 0 is before all.
+// before returns the position of an event of $all before position, at which no event starts. It is a near one if
+// position is close to the end; 0 means the start of $all.
 func (l *Log) before(ctx context.Context, client *esdb.Client, position eventlog.Position) (eventlog.Position, error) {
-	read, err := client.ReadAll(ctx, fromTheEnd, farBack)
+	read, err := client.ReadAll(ctx, fromTheEnd, headSearchLimit)
 	if err != nil {
 		return 0, err
 	}
@@ -352,18 +358,19 @@ func (l *Log) before(ctx context.Context, client *esdb.Client, position eventlog
 	}
 }
 
-// at is where an event is in $all.
+// at returns the place of an event in $all.
 func at(position eventlog.Position) esdb.Position {
 	return esdb.Position{Commit: uint64(position), Prepare: uint64(position)}
 }
 
-// covers says that a checkpoint lies at or behind an event. One of which only the commit
-// position is that of the event lies before it: the server puts checkpoints between events.
+// covers reports whether a checkpoint is at or after an event. The server places checkpoints between events: one
+// that shares only the commit position of an event precedes it.
 func covers(checkpoint esdb.Position, event eventlog.Position) bool {
-	return checkpoint.Commit > uint64(event) || checkpoint.Commit == uint64(event) && checkpoint.Prepare >= uint64(event)
+	return checkpoint.Commit > uint64(event) || checkpoint.Commit == uint64(event) &&
+		checkpoint.Prepare >= uint64(event)
 }
 
-// from is where a subscription begins, which leaves out the event at that place.
+// from returns where a subscription starts. It excludes the event at that place.
 func from(behind esdb.Position) esdb.AllPosition {
 	if behind == (esdb.Position{}) {
 		return esdb.Start{}

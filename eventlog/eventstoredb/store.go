@@ -10,8 +10,9 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// use runs one operation on the store and names it in its error.
-func (l *Log) use(ctx context.Context, op eventlog.Operation, c eventlog.Collection, key string, run func() error) error {
+// use runs one operation on the store and wraps its error.
+func (l *Log) use(ctx context.Context, op eventlog.Operation, c eventlog.Collection, key string,
+	run func() error) error {
 	err := l.ready(ctx)
 	if err == nil {
 		err = run()
@@ -19,7 +20,7 @@ func (l *Log) use(ctx context.Context, op eventlog.Operation, c eventlog.Collect
 	return op.Wrap(c, key, err)
 }
 
-// Add stores item unless its sequence is there, see eventlog.Store.
+// Add stores item unless its sequence exists, see eventlog.Store.
 func (l *Log) Add(ctx context.Context, c eventlog.Collection, item eventlog.Item) error {
 	checked, err := eventlog.CheckItem(eventlog.OpAdd, c, item)
 	if err != nil {
@@ -42,7 +43,7 @@ func (l *Log) Put(ctx context.Context, c eventlog.Collection, item eventlog.Item
 	})
 }
 
-// Swap is Put if the newest item has the sequence was, see eventlog.Store.
+// Swap is Put on condition that the newest item has the sequence was, see eventlog.Store.
 func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, was int64) error {
 	checked, err := eventlog.CheckSwap(c, item, was)
 	if err != nil {
@@ -72,7 +73,8 @@ func (l *Log) Newest(ctx context.Context, c eventlog.Collection) (found map[stri
 }
 
 // Items yields the items of key above sequence after.
-func (l *Log) Items(ctx context.Context, c eventlog.Collection, key string, after int64, limit int) iter.Seq2[eventlog.Item, error] {
+func (l *Log) Items(ctx context.Context, c eventlog.Collection, key string, after int64,
+	limit int) iter.Seq2[eventlog.Item, error] {
 	return func(yield func(eventlog.Item, error) bool) {
 		if err := eventlog.CheckItems(c, key, limit); err != nil {
 			yield(eventlog.Item{}, err)
@@ -97,7 +99,7 @@ func (l *Log) Items(ctx context.Context, c eventlog.Collection, key string, afte
 	}
 }
 
-// Drop deletes all items under key. The server takes what was dropped off its disks when it is scavenged.
+// Drop deletes all items under key. The server removes them from disk during a scavenge.
 func (l *Log) Drop(ctx context.Context, c eventlog.Collection, key string) error {
 	if err := eventlog.CheckKey(eventlog.OpDrop, c, key); err != nil {
 		return err
@@ -110,7 +112,8 @@ func (l *Log) Drop(ctx context.Context, c eventlog.Collection, key string) error
 	})
 }
 
-// Prune deletes every item older than before.
+// Prune deletes the items older than before and returns their number. Output chunks are deleted in order of
+// arrival: an old chunk after a newer one stays until that one is deleted.
 func (l *Log) Prune(ctx context.Context, c eventlog.Collection, before time.Time) (pruned int, err error) {
 	if err := eventlog.CheckCollection(eventlog.OpPrune, c); err != nil {
 		return 0, err

@@ -12,7 +12,7 @@ import (
 	"github.com/droverhq/drover/eventlog/eventstoredb/eventstoredbtest"
 )
 
-func TestAServerWhoseLeaseAnotherDroppedGetsItBackWithItsNextOne(t *testing.T) {
+func TestNextPutRestoresLeaseDroppedByAnotherServer(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	one, two := with(t, cluster, eventstoredb.Config{}), with(t, cluster, eventstoredb.Config{})
 	ctx, server := within(t, 10*time.Second), uuid.New()
@@ -29,7 +29,7 @@ func TestAServerWhoseLeaseAnotherDroppedGetsItBackWithItsNextOne(t *testing.T) {
 	}
 }
 
-func TestALeaseThatIsPutAgainCostsOneAppend(t *testing.T) {
+func TestRenewingLeaseCostsOneAppend(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	ctx, server := within(t, 10*time.Second), uuid.New()
@@ -42,7 +42,7 @@ func TestALeaseThatIsPutAgainCostsOneAppend(t *testing.T) {
 	require.Equal(t, reads, cluster.Seen(eventstoredbtest.Read))
 }
 
-func TestLeasesAndOutputOutliveLostReplies(t *testing.T) {
+func TestLeasesAndOutputSurviveLostReplies(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	ctx, server := within(t, 20*time.Second), uuid.New()
@@ -51,7 +51,9 @@ func TestLeasesAndOutputOutliveLostReplies(t *testing.T) {
 	require.NoError(t, log.Put(ctx, eventlog.Leases, eventlog.Lease(server, []byte("2"))))
 	cluster.Fail(eventstoredbtest.Append, eventstoredbtest.LoseReply)
 	for sequence := range int64(5) {
-		require.NoError(t, log.Add(ctx, eventlog.Output, eventlog.Item{Key: eventlog.OutputKey(server, "m"), Sequence: sequence + 1, Time: time.Now(), Data: []byte("x")}))
+		require.NoError(t, log.Add(ctx, eventlog.Output,
+			eventlog.Item{Key: eventlog.OutputKey(server, "m"), Sequence: sequence + 1, Time: time.Now(),
+				Data: []byte("x")}))
 	}
 	leases, err := eventlog.ReadLeases(ctx, log)
 	require.NoError(t, err)
@@ -64,12 +66,13 @@ func TestLeasesAndOutputOutliveLostReplies(t *testing.T) {
 	require.Equal(t, 5, n)
 }
 
-func TestAChunkThatTheServerTookTwiceIsReadOnce(t *testing.T) {
+func TestChunkStoredTwiceIsReadOnce(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	ctx, deployment := within(t, 10*time.Second), uuid.New()
 	for _, text := range []string{"first", "again"} {
-		require.NoError(t, log.Add(ctx, eventlog.Output, eventlog.Item{Key: eventlog.OutputKey(deployment, "m"), Sequence: 1, Time: time.Now(), Data: []byte(text)}))
+		require.NoError(t, log.Add(ctx, eventlog.Output,
+			eventlog.Item{Key: eventlog.OutputKey(deployment, "m"), Sequence: 1, Time: time.Now(), Data: []byte(text)}))
 		cluster.ForgetIDs()
 	}
 	var got []string
@@ -83,12 +86,13 @@ func TestAChunkThatTheServerTookTwiceIsReadOnce(t *testing.T) {
 	require.Equal(t, 1, pruned)
 }
 
-func TestAFollowerOfOutputReadsWhatIsNewAlone(t *testing.T) {
+func TestFollowerOfOutputReadsOnlyNewChunks(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	ctx, deployment := within(t, 20*time.Second), uuid.New()
 	chunk := func(sequence int64) {
-		require.NoError(t, log.Add(ctx, eventlog.Output, eventlog.Item{Key: eventlog.OutputKey(deployment, "m"), Sequence: sequence, Time: time.Now()}))
+		require.NoError(t, log.Add(ctx, eventlog.Output,
+			eventlog.Item{Key: eventlog.OutputKey(deployment, "m"), Sequence: sequence, Time: time.Now()}))
 	}
 	after := int64(0)
 	follow := func() (got []int64) {
@@ -107,7 +111,7 @@ func TestAFollowerOfOutputReadsWhatIsNewAlone(t *testing.T) {
 	require.Len(t, follow(), 32)
 	require.Equal(t, []int64{97, 98, 99, 100}, follow())
 	require.Empty(t, follow())
-	chunk(102) // overtakes 101
+	chunk(102) // arrives before 101
 	chunk(101)
 	require.Equal(t, []int64{101, 102}, follow())
 	chunk(103)

@@ -8,14 +8,15 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 )
 
-// pageEvents is how many events of a stream beside the log are held in memory, at most 4 MiB of output.
+// pageEvents is how many events of an auxiliary stream are held in memory, at most 4 MiB of output.
 const pageEvents = 64
 
-// put appends one event to a stream beside the log and returns its revision. upshotOf calls
-// its error wrong if the stream stands elsewhere than expected.
-func (l *Log) put(ctx context.Context, stream string, expected esdb.ExpectedRevision, event esdb.EventData) (uint64, error) {
+// put appends one event to an auxiliary stream and returns its revision. If the stream is not at the expected
+// revision, outcomeOf classifies the error as wrong.
+func (l *Log) put(ctx context.Context, stream string, expected esdb.ExpectedRevision, event esdb.EventData) (uint64,
+	error) {
 	options := esdb.AppendToStreamOptions{ExpectedRevision: expected, RequiresLeader: true}
-	return ask(ctx, l, func(ctx context.Context, client *esdb.Client) (uint64, error) {
+	return retry(ctx, l, func(ctx context.Context, client *esdb.Client) (uint64, error) {
 		written, err := client.AppendToStream(ctx, stream, options, event)
 		if err != nil {
 			return 0, err
@@ -24,20 +25,20 @@ func (l *Log) put(ctx context.Context, stream string, expected esdb.ExpectedRevi
 	})
 }
 
-// limit sets the metadata of a stream beside the log.
-func (l *Log) limit(ctx context.Context, stream string, limits esdb.StreamMetadata) error {
+// setMetadata sets the metadata of an auxiliary stream.
+func (l *Log) setMetadata(ctx context.Context, stream string, limits esdb.StreamMetadata) error {
 	options := esdb.AppendToStreamOptions{ExpectedRevision: esdb.Any{}, RequiresLeader: true}
-	_, err := ask(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.WriteResult, error) {
+	_, err := retry(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.WriteResult, error) {
 		return client.SetStreamMetadata(ctx, stream, options, limits)
 	})
 	return err
 }
 
-// page returns the next events of a stream beside the log from a revision on; fewer than
-// pageEvents are the last. A stream that is not there has none.
+// page returns the next events of an auxiliary stream, starting at a revision. Fewer than pageEvents events mean
+// the end. A missing stream has none.
 func (l *Log) page(ctx context.Context, stream string, from uint64) ([]*esdb.RecordedEvent, error) {
 	options := esdb.ReadStreamOptions{From: esdb.Revision(from), RequiresLeader: true}
-	events, err := ask(ctx, l, func(ctx context.Context, client *esdb.Client) ([]*esdb.RecordedEvent, error) {
+	events, err := retry(ctx, l, func(ctx context.Context, client *esdb.Client) ([]*esdb.RecordedEvent, error) {
 		read, err := client.ReadStream(ctx, stream, options, pageEvents)
 		if err != nil {
 			return nil, err
@@ -45,7 +46,7 @@ func (l *Log) page(ctx context.Context, stream string, from uint64) ([]*esdb.Rec
 		defer read.Close()
 		return gather(read)
 	})
-	if err != nil && upshotOf(err) == missing {
+	if err != nil && outcomeOf(err) == missing {
 		return nil, nil
 	}
 	return events, err
@@ -65,16 +66,16 @@ func gather(read *esdb.ReadStream) ([]*esdb.RecordedEvent, error) {
 	}
 }
 
-// walk shows all events of a stream beside the log from a revision on, until see says that
-// it has seen enough.
-func (l *Log) walk(ctx context.Context, stream string, from uint64, see func(event *esdb.RecordedEvent) (enough bool)) error {
+// walk calls visit for each event of an auxiliary stream, starting at a revision, until visit returns true.
+func (l *Log) walk(ctx context.Context, stream string, from uint64,
+	visit func(event *esdb.RecordedEvent) (enough bool)) error {
 	for {
 		events, err := l.page(ctx, stream, from)
 		if err != nil {
 			return err
 		}
 		for _, event := range events {
-			if see(event) {
+			if visit(event) {
 				return nil
 			}
 			from = event.EventNumber + 1

@@ -10,56 +10,57 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
 )
 
-// target is a connection string taken apart.
+// target is a parsed connection string.
 type target struct {
 	configuration esdb.Configuration
-	// log is the log's name.
+	// log is the name of the log.
 	log string
-	// shown is the connection string as it may stand in errors: without password and parameters.
+	// shown is the connection string for error messages, without password and parameters.
 	shown string
 }
 
-// schemes are the ways to write a connection string, and what the client calls them.
+// schemes maps the accepted URL schemes to those of the client.
 var schemes = map[string]string{
 	"esdb": "esdb", "esdb+discover": "esdb+discover",
 	"kurrentdb": "esdb", "kurrentdb+discover": "esdb+discover",
 	"kurrent": "esdb", "kurrent+discover": "esdb+discover",
 }
 
-// parameters are those that the client knows; it would pass over others, and over slips, in silence.
+// parameters lists the parameters that the client supports. The client silently ignores others, including typos.
 var parameters = []string{
 	"tls", "tlsverifycert", "tlscafile", "usercertfile", "userkeyfile", "nodepreference", "maxdiscoverattempts",
 	"discoveryinterval", "gossiptimeout", "keepaliveinterval", "keepalivetimeout", "defaultdeadline",
 }
 
-// parse takes a connection string apart. Its errors never hold the password.
+// parse parses a connection string. Its errors never contain the password.
 func parse(text string) (target, error) {
 	t := target{log: "default", shown: redact(text)}
 	scheme, rest, _ := strings.Cut(text, "://")
 	known, ok := schemes[scheme]
 	if !ok {
-		return t, fmt.Errorf("%s is no connection string; write it as esdb://HOST:2113 or esdb+discover://NAME:2113", t.shown)
+		return t, fmt.Errorf("%s is not a valid connection string: use esdb://HOST:2113 or esdb+discover://NAME:2113",
+			t.shown)
 	}
 	hosts, query, _ := strings.Cut(rest, "?")
 	if hosts = strings.TrimSuffix(hosts, "/"); hosts == "" {
-		return t, fmt.Errorf("%s names no host; write it as esdb://HOST:2113", t.shown)
+		return t, fmt.Errorf("%s has no host: use esdb://HOST:2113", t.shown)
 	}
 	values, err := url.ParseQuery(query)
 	if err != nil {
-		return t, fmt.Errorf("the parameters after %s cannot be read", t.shown)
+		return t, fmt.Errorf("the parameters after %s are malformed", t.shown)
 	}
 	if err := t.takeLog(values); err != nil {
 		return t, err
 	}
 	for key := range values {
 		if !slices.Contains(parameters, strings.ToLower(key)) {
-			return t, fmt.Errorf("%s has the parameter %q, which is unknown; known are log, %s",
+			return t, fmt.Errorf("%s has the unknown parameter %q: use log, %s",
 				t.shown, key, strings.Join(parameters, ", "))
 		}
 	}
 	configuration, err := esdb.ParseConnectionString(known + "://" + hosts + "?" + values.Encode())
 	if err != nil {
-		return t, fmt.Errorf("%s: %w", t.shown, harmless(err, hosts))
+		return t, fmt.Errorf("%s: %w", t.shown, withoutPassword(err, hosts))
 	}
 	if err := configuration.Validate(); err != nil {
 		return t, fmt.Errorf("%s: %w", t.shown, err)
@@ -68,8 +69,8 @@ func parse(text string) (target, error) {
 	return t, nil
 }
 
-// takeLog takes the log's name off the parameters. A name holds no dot, because the
-// streams of the log "a" would then be among those of a log "a.b" and the other way round.
+// takeLog removes the log's name from the parameters. A name contains no dot: otherwise the prefix of log "a" would
+// also match the streams of log "a.b".
 func (t *target) takeLog(values url.Values) error {
 	if values.Has("log") {
 		t.log = values.Get("log")
@@ -78,14 +79,14 @@ func (t *target) takeLog(values url.Values) error {
 	if t.log == "" || len(t.log) > 64 || strings.ContainsFunc(t.log, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '_'
 	}) {
-		return fmt.Errorf("%q is no name of a log; use at most 64 of a-z, 0-9, - and _", t.log)
+		return fmt.Errorf("invalid log name %q: use at most 64 characters of a-z, 0-9, - and _", t.log)
 	}
 	return nil
 }
 
-// harmless is an error of the client's parser without the password, which the parser of
-// URLs repeats in part or whole.
-func harmless(err error, hosts string) error {
+// withoutPassword removes the password from an error of the client's parser. The URL parser quotes it in full or in
+// part.
+func withoutPassword(err error, hosts string) error {
 	at := strings.LastIndex(hosts, "@")
 	if at < 0 {
 		if inner := (*url.Error)(nil); errors.As(err, &inner) {
@@ -94,7 +95,8 @@ func harmless(err error, hosts string) error {
 		return err
 	}
 	if inner := (*url.Error)(nil); errors.As(err, &inner) || strings.Contains(err.Error(), "format") {
-		return errors.New("user, password, host or port cannot be read; write special characters of the password as %XX")
+		return errors.New(
+			"malformed user, password, host or port; percent-encode special characters in the password (%XX)")
 	}
 	_, password, _ := strings.Cut(hosts[:at], ":")
 	if password == "" {
@@ -103,11 +105,11 @@ func harmless(err error, hosts string) error {
 	return errors.New(strings.ReplaceAll(err.Error(), password, "xxxxx"))
 }
 
-// redact is a connection string with neither password nor parameters.
+// redact removes the password and the parameters from a connection string.
 func redact(text string) string {
 	scheme, rest, ok := strings.Cut(text, "://")
 	if !ok {
-		return "what was given"
+		return "the log URL"
 	}
 	at := strings.LastIndex(rest, "@")
 	hosts, _, _ := strings.Cut(rest[at+1:], "?")

@@ -148,7 +148,7 @@ func TestALogOfAnEarlierVersionGetsTheTableOfItemsAndTheRightsToIt(t *testing.T)
 	}
 }
 
-func TestServersOfTheVersionBeforeSeeLeasesAndOutputWhereTheyWere(t *testing.T) {
+func TestLeasesAndOutputKeepLayoutOfPreviousVersion(t *testing.T) {
 	ctx := context.Background()
 	server := postgrestest.Shared(t)
 	schema := server.Name()

@@ -71,7 +71,7 @@ func TestALogOfAnEarlierVersionGetsTheTableOfItemsWhenItIsOpened(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestServersOfTheVersionBeforeSeeLeasesAndOutputWhereTheyWere(t *testing.T) {
+func TestLeasesAndOutputKeepLayoutOfPreviousVersion(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "drover.db")
 	log := open(t, path)

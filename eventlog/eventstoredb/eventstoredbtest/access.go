@@ -11,7 +11,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// user is who calls; without users everybody may do everything, and who gives no name may do nothing.
+// user returns the caller's user. A cluster without users allows everything; in a cluster with users, an anonymous
+// caller may do nothing.
 func (n *Node) user(ctx context.Context) (User, error) {
 	if len(n.cluster.config.Users) == 0 {
 		return User{ReadsAll: true, Writes: true}, nil
@@ -29,7 +30,7 @@ func (n *Node) user(ctx context.Context) (User, error) {
 	return User{}, status.Error(codes.Unauthenticated, "Unauthenticated")
 }
 
-// denied refuses a call for which the user lacks the right.
+// denied refuses a call for which the user has no permission.
 func denied(ctx context.Context) error {
 	_ = grpc.SetTrailer(ctx, metadata.Pairs("exception", "access-denied"))
 	return status.Error(codes.PermissionDenied, "Access Denied")

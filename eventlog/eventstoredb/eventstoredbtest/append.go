@@ -14,7 +14,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 )
 
-// maxAppendSize is the server's default.
+// maxAppendSize is the default limit of the real server.
 const maxAppendSize = 1 << 20
 
 // Append answers one append.
@@ -27,7 +27,7 @@ func (n *Node) Append(call streams.Streams_AppendServer) error {
 	}
 	options := first.GetOptions()
 	if options == nil {
-		return status.Error(codes.InvalidArgument, "an append begins with its options")
+		return status.Error(codes.InvalidArgument, "the first message of an append must contain its options")
 	}
 	fault := n.cluster.faults.next(Append)
 	if err := n.admit(ctx, fault); err != nil {
@@ -43,14 +43,15 @@ func (n *Node) Append(call streams.Streams_AppendServer) error {
 	if fault == Contradict {
 		return call.SendAndClose(answer(options, outcome{wrong: true, current: expectedOf(options) + 1}))
 	}
-	result := n.cluster.store.append(string(options.GetStreamIdentifier().GetStreamName()), expectedOf(options), proposals)
+	result := n.cluster.store.append(string(options.GetStreamIdentifier().GetStreamName()), expectedOf(options),
+		proposals)
 	if err := after(ctx, fault); err != nil {
 		return err
 	}
 	return call.SendAndClose(answer(options, result))
 }
 
-// admit refuses an append of which nothing but the options was read.
+// admit checks whether an append may proceed after its options were read.
 func (n *Node) admit(ctx context.Context, fault Fault) error {
 	if fault == RefuseEarly {
 		return denied(ctx)
@@ -103,7 +104,7 @@ func propose(message *streams.AppendReq_ProposedMessage) (proposal, error) {
 	}
 	var err error
 	if p.id, err = esdb.ParseUUIDFromInt64(id.GetMostSignificantBits(), id.GetLeastSignificantBits()); err != nil {
-		return proposal{}, fmt.Errorf("id of an event: %w", err)
+		return proposal{}, fmt.Errorf("parse the event's id: %w", err)
 	}
 	return p, nil
 }
@@ -120,26 +121,31 @@ func expectedOf(options *streams.AppendReq_Options) int64 {
 	return anyRevision
 }
 
-// answer is a refusal as a message, which is how the server says that a revision is wrong.
+// answer encodes the result of an append. The server reports a wrong revision in a message, not as an error.
 func answer(options *streams.AppendReq_Options, result outcome) *streams.AppendResp {
 	if !result.wrong {
 		return &streams.AppendResp{Result: &streams.AppendResp_Success_{Success: &streams.AppendResp_Success{
 			CurrentRevisionOption: &streams.AppendResp_Success_CurrentRevision{CurrentRevision: uint64(result.current)},
 			PositionOption: &streams.AppendResp_Success_Position{
-				Position: &streams.AppendResp_Position{CommitPosition: result.position, PreparePosition: result.position},
+				Position: &streams.AppendResp_Position{CommitPosition: result.position,
+					PreparePosition: result.position},
 			},
 		}}}
 	}
 	wrong := &streams.AppendResp_WrongExpectedVersion{}
 	if result.current < 0 {
-		wrong.CurrentRevisionOption = &streams.AppendResp_WrongExpectedVersion_CurrentNoStream{CurrentNoStream: &shared.Empty{}}
+		wrong.CurrentRevisionOption = &streams.AppendResp_WrongExpectedVersion_CurrentNoStream{
+			CurrentNoStream: &shared.Empty{}}
 	} else {
-		wrong.CurrentRevisionOption = &streams.AppendResp_WrongExpectedVersion_CurrentRevision{CurrentRevision: uint64(result.current)}
+		wrong.CurrentRevisionOption = &streams.AppendResp_WrongExpectedVersion_CurrentRevision{CurrentRevision: uint64(
+			result.current)}
 	}
 	if expected := expectedOf(options); expected >= 0 {
-		wrong.ExpectedRevisionOption = &streams.AppendResp_WrongExpectedVersion_ExpectedRevision{ExpectedRevision: uint64(expected)}
+		wrong.ExpectedRevisionOption = &streams.AppendResp_WrongExpectedVersion_ExpectedRevision{
+			ExpectedRevision: uint64(expected)}
 	} else {
-		wrong.ExpectedRevisionOption = &streams.AppendResp_WrongExpectedVersion_ExpectedNoStream{ExpectedNoStream: &shared.Empty{}}
+		wrong.ExpectedRevisionOption = &streams.AppendResp_WrongExpectedVersion_ExpectedNoStream{
+			ExpectedNoStream: &shared.Empty{}}
 	}
 	return &streams.AppendResp{Result: &streams.AppendResp_WrongExpectedVersion_{WrongExpectedVersion: wrong}}
 }

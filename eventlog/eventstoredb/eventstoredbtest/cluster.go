@@ -11,28 +11,29 @@ import (
 	"github.com/google/uuid"
 )
 
-// Config says what cluster to start; the zero value is one node that lets everybody in.
+// Config configures a cluster. The zero value is one node without access control.
 type Config struct {
-	// Nodes is how many there are; 0 is 1. The first leads.
+	// Nodes is the number of nodes; 0 means 1. The first one is the leader.
 	Nodes int
-	// TLS is the servers' certificate; nil is plain text.
+	// TLS is the certificate of the servers; nil means plain text.
 	TLS *tls.Config
-	// Users are those who may call, by name; empty lets everybody in. It needs TLS, without which the client sends no password.
+	// Users holds the permitted users by name; if empty, everything is allowed. Users need TLS, because the client
+	// sends no password without it.
 	Users map[string]User
-	// Version is what the servers call themselves; empty is 24.10.1.
+	// Version is the version that the servers report; the default is 24.10.1.
 	Version string
 }
 
-// User is somebody who may call.
+// User is a user of a cluster.
 type User struct {
 	Password string
-	// ReadsAll is the right to read $all.
+	// ReadsAll permits reading $all.
 	ReadsAll bool
-	// Writes is the right to append.
+	// Writes permits appends.
 	Writes bool
 }
 
-// Cluster is some nodes over one store.
+// Cluster is a set of nodes that share one store.
 type Cluster struct {
 	config Config
 	store  *store
@@ -42,10 +43,10 @@ type Cluster struct {
 
 	mu                   sync.Mutex
 	leader               *Node
-	required, unrequired int // reads, by whether they asked for the leader
+	required, unrequired int // reads with and without requires-leader
 }
 
-// Start starts a cluster on free ports of this host. Stop ends it.
+// Start starts a cluster on free ports of this host. The caller must call Stop.
 func Start(config Config) (*Cluster, error) {
 	if config.Version == "" {
 		config.Version = "24.10.1"
@@ -70,11 +71,11 @@ func (c *Cluster) Stop() {
 	}
 }
 
-// Node returns the node of that number, counted from 0.
+// Node returns a node by its number, counted from 0.
 func (c *Cluster) Node(number int) *Node { return c.nodes[number] }
 
-// Lead makes a node the leader. The others lag from now on: they keep what there is, and
-// get nothing new until they lead.
+// Lead makes a node the leader. From now on the other nodes lag: they retain their records and receive no new ones
+// until they become the leader.
 func (c *Cluster) Lead(number int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,22 +87,21 @@ func (c *Cluster) Lead(number int) {
 	c.leader.lag = -1
 }
 
-// leads says whether node leads, and how many records it has got, below 0 all.
+// leads reports whether node is the leader, and how many records it has received; a negative number means all.
 func (c *Cluster) leads(node *Node) (leads bool, lag int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.leader == node, node.lag
 }
 
-// Leader returns the node that leads.
+// Leader returns the leader.
 func (c *Cluster) Leader() *Node {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.leader
 }
 
-// URL is a connection string that names all nodes, with further parameters such as
-// "log=a", and a user who may be empty.
+// URL returns a connection string that names all nodes, with further parameters such as "log=a". user may be nil.
 func (c *Cluster) URL(user *url.Userinfo, parameters ...string) string {
 	var addresses []string
 	for _, node := range c.nodes {
@@ -110,7 +110,7 @@ func (c *Cluster) URL(user *url.Userinfo, parameters ...string) string {
 	return c.urlOf(user, strings.Join(addresses, ","), parameters)
 }
 
-// URLOf is a connection string that names one node alone.
+// URLOf returns a connection string that names only one node.
 func (c *Cluster) URLOf(number int, parameters ...string) string {
 	return c.urlOf(nil, c.nodes[number].address, parameters)
 }
@@ -126,20 +126,21 @@ func (c *Cluster) urlOf(user *url.Userinfo, hosts string, parameters []string) s
 	return "esdb://" + who + hosts + "?" + strings.Join(parameters, "&")
 }
 
-// Fill appends n events to a stream, as another program would.
+// Fill appends n events to a stream, like another application.
 func (c *Cluster) Fill(stream string, n int) {
 	for range n {
-		c.store.append(stream, anyRevision, []proposal{{id: uuid.New(), kind: "x", contentType: "application/json", data: []byte(`{}`)}})
+		c.store.append(stream, anyRevision, []proposal{{id: uuid.New(), kind: "x", contentType: "application/json",
+			data: []byte(`{}`)}})
 	}
 }
 
-// Records says how many events there are, ours and the server's own.
+// Records returns the number of events in the store, including the server's own.
 func (c *Cluster) Records() int {
 	records, _ := c.store.prefix(-1)
 	return len(records)
 }
 
-// Restore takes away all but the first n events, as a backup does that is put back.
+// Restore removes all but the first n events, like restoring an older backup.
 func (c *Cluster) Restore(n int) {
 	s := c.store
 	s.mu.Lock()
@@ -151,13 +152,13 @@ func (c *Cluster) Restore(n int) {
 	}
 }
 
-// ForgetIDs empties the memory of ids by which appends at any revision are known again, as
-// the server does after some while.
+// ForgetIDs clears the cache of recent event ids, which detects repeated appends that expect any revision. The real
+// server evicts ids after some time.
 func (c *Cluster) ForgetIDs() {
 	c.store.mu.Lock()
 	defer c.store.mu.Unlock()
 	clear(c.store.recent)
 }
 
-// Sent says how many events were sent to readers.
+// Sent returns how many events were sent to readers.
 func (c *Cluster) Sent() int { return int(c.sent.Load()) }

@@ -1,23 +1,25 @@
-// Package eventstoredbtest is a test double of an EventStoreDB cluster, not a database: it
-// keeps everything in memory and knows only what drover asks of the real one. Whatever a
-// test shows with it holds for the real server as far as the double is like it, and no
-// further; make test-eventstoredb runs the same laws on a real cluster.
+// Package eventstoredbtest is a test server that behaves like an EventStoreDB cluster. It holds everything in memory
+// and supports only the calls that drover uses. A test with it says something about the real server only as far as
+// the two behave alike; make test-eventstoredb runs the same conformance suite on a real cluster.
 //
-// It speaks the client's own gRPC protocol over TCP, so that the client under test is the
-// real one. It was written after the public source of the servers 23.10 to 26.1, and mimics:
+//	cluster.go  Config, Cluster: start, stop, leader, restore    fault.go   faults that a test injects
+//	node.go     one server: start, kill, freeze, GOAWAY          access.go  users and permissions
+//	append.go   the Append call         store.go   the shared records and the rules of appends
+//	read.go     reads and subscriptions gossip.go  discovery, server version, requires-leader
 //
-//   - the rule of idempotent appends (store.go), exact for an expected revision and by a
-//     short memory of ids for any;
-//   - positions that rise with the bytes before them, each event at its own, system events
-//     between ours, and a refusal of positions at which no event begins;
-//   - $maxCount and $tb of a stream's metadata, which hide events from reads of the stream;
-//   - filtered subscriptions to $all: confirmation, events, checkpoints, caught up, live;
-//   - several nodes that tell of each other by gossip: one leads, the others lag behind and
-//     refuse what requires the leader, naming it in the trailer;
-//   - users, rights on $all, TLS, and the bound on keepalive pings of a gRPC server.
+// The server uses the client's own gRPC protocol over TCP, so that tests use the real client. It follows the public
+// source code of the servers 23.10 to 26.1 and imitates:
 //
-// Faults (fault.go) are switched on by a test, each for a number of calls: a reply lost
-// after the commit, not the leader, unavailable, timed out, stalled, refused before the
-// request was read, a message that no client knows. A node can be killed and started again
-// on its port, told to close its connections politely (GOAWAY), or to lead.
+//   - idempotent appends (store.go): exact for an expected revision; through a cache of recent ids for any revision;
+//   - positions that increase with the bytes written, a separate position for each event, system events between those
+//     of drover, and the refusal of positions at which no event starts;
+//   - $maxCount and $tb in a stream's metadata, which hide events from reads of the stream;
+//   - filtered subscriptions to $all: confirmation, events, checkpoints, caught up, live events;
+//   - several nodes that discover each other by gossip: one is the leader, the others lag behind and refuse calls that
+//     require the leader, naming it in the trailer;
+//   - users, permission to read $all, TLS, and the limit of a gRPC server on keepalive pings.
+//
+// A test injects faults (fault.go), each for one call: a reply lost after the commit, not the leader, unavailable,
+// timed out, stalled, refused before the request was read, an unknown message. A node can be killed and restarted on
+// its port, asked to close its connections with GOAWAY, frozen, or made the leader.
 package eventstoredbtest

@@ -8,28 +8,28 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Fault is what goes wrong with a call.
+// Fault is a failure that a test injects into a call.
 type Fault int
 
-// Faults of a call.
+// Faults of calls.
 const (
-	// LoseReply does the work and answers that the server is unavailable.
+	// LoseReply carries out the call and answers that the server is unavailable.
 	LoseReply Fault = iota + 1
-	// TimeOut does the work and answers that it timed out, as the server does when its followers are slow.
+	// TimeOut carries out the call and answers that it timed out, as the server does when its followers are slow.
 	TimeOut
 	// Refuse does nothing and answers that the server is unavailable.
 	Refuse
 	// Stall does nothing and never answers.
 	Stall
-	// StallAfter does the work and never answers.
+	// StallAfter carries out the call and never answers.
 	StallAfter
-	// NotLeader does nothing and answers that another node leads.
+	// NotLeader does nothing and answers that another node is the leader.
 	NotLeader
-	// RefuseEarly answers before the request was read to its end.
+	// RefuseEarly answers before it has read the whole request.
 	RefuseEarly
 	// Babble answers a read with a message that the client does not know.
 	Babble
-	// Contradict does nothing and answers that the stream stands elsewhere, as it did just before.
+	// Contradict does nothing and answers that the stream is at another revision.
 	Contradict
 	// Break ends a read as unavailable after its first event.
 	Break
@@ -37,7 +37,7 @@ const (
 	BreakAtCheckpoint
 )
 
-// Call is a kind of call that a fault can be put on.
+// Call is a kind of call into which faults can be injected.
 type Call int
 
 // Calls of the protocol.
@@ -47,7 +47,7 @@ const (
 	Subscribe
 )
 
-// faults are those that are switched on, each for a number of calls.
+// faults holds the injected faults, each for one call, and counts calls.
 type faults struct {
 	mu    sync.Mutex
 	armed map[Call][]Fault
@@ -56,7 +56,7 @@ type faults struct {
 
 func newFaults() *faults { return &faults{armed: map[Call][]Fault{}, seen: map[Call]int{}} }
 
-// next returns the fault of the call that comes in now, 0 for none.
+// next returns the fault of the incoming call, 0 for none.
 func (f *faults) next(call Call) Fault {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -69,35 +69,35 @@ func (f *faults) next(call Call) Fault {
 	return armed[0]
 }
 
-// Fail makes the next calls of a kind fail, on whatever node, one for each fault given.
+// Fail injects faults into the next calls of a kind on any node: one fault per call, in order.
 func (c *Cluster) Fail(call Call, next ...Fault) {
 	c.faults.mu.Lock()
 	defer c.faults.mu.Unlock()
 	c.faults.armed[call] = append(c.faults.armed[call], next...)
 }
 
-// Heal switches off what Fail has switched on.
+// Heal removes all faults that were not used yet.
 func (c *Cluster) Heal() {
 	c.faults.mu.Lock()
 	defer c.faults.mu.Unlock()
 	clear(c.faults.armed)
 }
 
-// Seen says how many calls of a kind came in.
+// Seen returns how many calls of a kind have arrived.
 func (c *Cluster) Seen(call Call) int {
 	c.faults.mu.Lock()
 	defer c.faults.mu.Unlock()
 	return c.faults.seen[call]
 }
 
-// Reads says how the reads that came in were sent: how many required the leader, how many did not.
+// Reads returns how many reads required the leader and how many did not.
 func (c *Cluster) Reads() (leader, anyNode int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.required, c.unrequired
 }
 
-// before is what a fault does instead of the work; nil lets the work begin.
+// before applies a fault that replaces the call; nil lets the call proceed.
 func (n *Node) before(ctx context.Context, fault Fault) error {
 	switch fault {
 	case Refuse:
@@ -111,7 +111,7 @@ func (n *Node) before(ctx context.Context, fault Fault) error {
 	return nil
 }
 
-// after is what a fault does instead of the answer; nil lets it go out.
+// after applies a fault that replaces the answer; nil lets the answer through.
 func after(ctx context.Context, fault Fault) error {
 	switch fault {
 	case LoseReply:

@@ -16,21 +16,21 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 )
 
-// endpoint is the node's address in the two parts that the protocol wants.
+// endpoint returns the node's host and port.
 func (n *Node) endpoint() (host string, port uint32) {
 	host, text, _ := net.SplitHostPort(n.address)
 	number, _ := strconv.ParseUint(text, 10, 16)
 	return host, uint32(number)
 }
 
-// up says whether the node answers.
+// up reports whether the node is running.
 func (n *Node) up() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.server != nil
 }
 
-// member is the node as the others tell of it.
+// member returns the gossip entry of the node.
 func (n *Node) member() *gossip.MemberInfo {
 	host, port := n.endpoint()
 	state := gossip.MemberInfo_Follower
@@ -43,7 +43,7 @@ func (n *Node) member() *gossip.MemberInfo {
 	}
 }
 
-// Read tells of all nodes; it is the one call of the gossip service.
+// Read lists all nodes. It is the only call of the gossip service.
 func (g gossiper) Read(ctx context.Context, _ *shared.Empty) (*gossip.ClusterInfo, error) {
 	g.node.thawed(ctx)
 	info := &gossip.ClusterInfo{}
@@ -53,19 +53,19 @@ func (g gossiper) Read(ctx context.Context, _ *shared.Empty) (*gossip.ClusterInf
 	return info, nil
 }
 
-// gossiper answers for a node; the name of its call is taken on the node itself.
+// gossiper serves gossip for a node. It is a separate type because Node already has a method Read.
 type gossiper struct {
 	gossip.UnimplementedGossipServer
 	node *Node
 }
 
-// GetSupportedMethods tells the server's version.
+// GetSupportedMethods returns the version of the server.
 func (n *Node) GetSupportedMethods(ctx context.Context, _ *shared.Empty) (*serverfeatures.SupportedMethods, error) {
 	n.thawed(ctx)
 	return &serverfeatures.SupportedMethods{EventStoreServerVersion: n.cluster.config.Version}, nil
 }
 
-// notLeader refuses a call and names the node that leads.
+// notLeader refuses a call and names the leader.
 func (n *Node) notLeader(ctx context.Context) error {
 	host, port := n.cluster.Leader().endpoint()
 	_ = grpc.SetTrailer(ctx, metadata.Pairs("exception", "not-leader",
@@ -73,7 +73,7 @@ func (n *Node) notLeader(ctx context.Context) error {
 	return status.Error(codes.NotFound, "Leader info available")
 }
 
-// lead refuses a call that requires the leader on a node that does not lead.
+// lead refuses a call that requires the leader if this node is not the leader.
 func (n *Node) lead(ctx context.Context) error {
 	leads, _ := n.cluster.leads(n)
 	if !leads && requiresLeader(ctx) {

@@ -20,21 +20,21 @@ import (
 type Node struct {
 	cluster *Cluster
 	address string
-	lag     int // how many records it has got, below 0 all; guarded by the cluster
+	lag     int // how many records it has received, negative for all; guarded by cluster.mu
 
 	mu       sync.Mutex
-	server   *grpc.Server // nil while it is down
+	server   *grpc.Server // nil while the node is down
 	listener net.Listener
-	frozen   chan struct{} // closed by Thaw; nil while the node works
+	frozen   chan struct{} // closed by Thaw; nil while the node is not frozen
 
 	streams.UnimplementedStreamsServer
 	serverfeatures.UnimplementedServerFeaturesServer
 }
 
-// Address is where the node listens, also after it was killed.
+// Address returns the node's address. It stays the same after Kill and Start.
 func (n *Node) Address() string { return n.address }
 
-// Start listens, again on the same port if the node was up before.
+// Start starts the node. A restarted node listens on the same port as before.
 func (n *Node) Start() error {
 	listener, err := net.Listen("tcp", n.address)
 	if err != nil {
@@ -49,10 +49,11 @@ func (n *Node) Start() error {
 	return nil
 }
 
-// serve answers on listener. The client pings every 10 s, and a gRPC server by itself calls
-// that too many.
+// serve answers calls on listener. The client pings every 10 s, which a gRPC server rejects as too often by
+// default.
 func (n *Node) serve(listener net.Listener) *grpc.Server {
-	options := []grpc.ServerOption{grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true})}
+	options := []grpc.ServerOption{grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second,
+		PermitWithoutStream: true})}
 	if n.cluster.config.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(n.cluster.config.TLS)))
 	}
@@ -64,14 +65,14 @@ func (n *Node) serve(listener net.Listener) *grpc.Server {
 	return server
 }
 
-// Kill closes the port and every connection, in the middle of whatever there is.
+// Kill closes the port and all connections, even in the middle of a call.
 func (n *Node) Kill() {
 	if server := n.take(); server != nil {
 		server.Stop()
 	}
 }
 
-// take gives up the port and returns the server, which goes on with its connections.
+// take closes the port and returns the server, which keeps its open connections.
 func (n *Node) take() *grpc.Server {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -83,8 +84,8 @@ func (n *Node) take() *grpc.Server {
 	return server
 }
 
-// GoAway asks every connection to end after its calls and goes on with new ones on the same port.
-// It returns once the old connections have gone.
+// GoAway sends GOAWAY on all connections and accepts new ones on the same port. It returns when the old connections
+// are closed.
 func (n *Node) GoAway() error {
 	old := n.take()
 	err := n.Start()
@@ -92,15 +93,14 @@ func (n *Node) GoAway() error {
 	return err
 }
 
-// Freeze makes the node take every call and answer none, as a stopped process does whose
-// host is up.
+// Freeze makes the node accept calls without answering them, like a suspended process on a running host.
 func (n *Node) Freeze() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.frozen = make(chan struct{})
 }
 
-// Thaw lets a frozen node go on.
+// Thaw lets a frozen node continue.
 func (n *Node) Thaw() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -108,7 +108,7 @@ func (n *Node) Thaw() {
 	n.frozen = nil
 }
 
-// thawed waits until the node works or the call is over.
+// thawed waits until the node is not frozen or the call ends.
 func (n *Node) thawed(ctx context.Context) {
 	n.mu.Lock()
 	frozen := n.frozen

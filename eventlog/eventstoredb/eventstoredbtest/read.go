@@ -15,7 +15,7 @@ import (
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
 )
 
-// Read answers reads of a stream, of $all, and subscriptions to $all with a filter by stream.
+// Read serves reads of a stream and of $all, and subscriptions to $all with a stream filter.
 func (n *Node) Read(request *streams.ReadReq, call streams.Streams_ReadServer) error {
 	ctx, options := call.Context(), request.GetOptions()
 	n.thawed(ctx)
@@ -62,7 +62,7 @@ func (n *Node) mayRead(ctx context.Context, options *streams.ReadReq_Options) er
 	return n.lead(ctx)
 }
 
-// visible is what this node has got.
+// visible returns the records that this node has received.
 func (n *Node) visible() ([]record, <-chan struct{}) {
 	_, lag := n.cluster.leads(n)
 	return n.cluster.store.prefix(lag)
@@ -74,11 +74,13 @@ func (n *Node) readStream(options *streams.ReadReq_Options, out *sender) error {
 	records, at, found := n.cluster.store.ofStream(string(name), lag)
 	if !found {
 		return out.call.Send(&streams.ReadResp{Content: &streams.ReadResp_StreamNotFound_{
-			StreamNotFound: &streams.ReadResp_StreamNotFound{StreamIdentifier: &shared.StreamIdentifier{StreamName: name}},
+			StreamNotFound: &streams.ReadResp_StreamNotFound{StreamIdentifier: &shared.StreamIdentifier{
+				StreamName: name}},
 		}})
 	}
 	backwards := options.GetReadDirection() == streams.ReadReq_Options_Backwards
-	if from, ok := options.GetStream().GetRevisionOption().(*streams.ReadReq_Options_StreamOptions_Revision); ok && len(at) > 0 {
+	if from, ok := options.GetStream().GetRevisionOption().(*streams.ReadReq_Options_StreamOptions_Revision); ok &&
+		len(at) > 0 {
 		first := records[at[0]].revision
 		if backwards {
 			at = at[:max(min(int64(from.Revision)+1-first, int64(len(at))), 0)]
@@ -106,8 +108,8 @@ func (n *Node) readAll(options *streams.ReadReq_Options, out *sender) error {
 	return out.count(len(records), func(i int) record { return records[i] }, backwards, options.GetCount())
 }
 
-// find returns the index of the record at a position, or behind the last one. No record
-// begins elsewhere.
+// find returns the index of the record at a position, or len(records) if the position is after the last one. A
+// position inside the log at which no record starts is an error.
 func find(records []record, position uint64) (int, error) {
 	at, found := slices.BinarySearchFunc(records, position, func(r record, p uint64) int {
 		switch {
@@ -124,11 +126,12 @@ func find(records []record, position uint64) (int, error) {
 	return at, nil
 }
 
-// subscribe sends what is there, says that this is all, and goes on with what comes.
+// subscribe sends the existing events, reports that it has caught up, and continues with new ones.
 func (n *Node) subscribe(ctx context.Context, options *streams.ReadReq_Options, out *sender) error {
 	prefixes := options.GetFilter().GetStreamIdentifier().GetPrefix()
 	if options.GetAll() == nil || len(prefixes) == 0 {
-		return status.Error(codes.Unimplemented, "the double knows subscriptions to $all by prefixes of streams alone")
+		return status.Error(codes.Unimplemented,
+			"the test server supports only subscriptions to $all with stream prefixes")
 	}
 	if err := out.call.Send(&streams.ReadResp{Content: &streams.ReadResp_Confirmation{
 		Confirmation: &streams.ReadResp_SubscriptionConfirmation{SubscriptionId: uuid.NewString()},
@@ -144,10 +147,11 @@ func (n *Node) subscribe(ctx context.Context, options *streams.ReadReq_Options, 
 		}
 		next = at
 		if position.GetPreparePosition() >= position.GetCommitPosition() {
-			next++ // else the place lies between the event at it and the one before
+			next++ // otherwise the place is just before the event at that position
 		}
 	}
-	f := &feed{prefixes: prefixes, out: out, window: int(max(options.GetFilter().GetMax(), 1) * max(options.GetFilter().GetCheckpointIntervalMultiplier(), 1))}
+	f := &feed{prefixes: prefixes, out: out, window: int(max(options.GetFilter().GetMax(),
+		1) * max(options.GetFilter().GetCheckpointIntervalMultiplier(), 1))}
 	for {
 		grown, err := n.catchUp(&next, f)
 		if err != nil {
@@ -161,11 +165,11 @@ func (n *Node) subscribe(ctx context.Context, options *streams.ReadReq_Options, 
 	}
 }
 
-// pageSize is how many records a subscription looks at before it looks again what there is.
+// pageSize is how many records a subscription scans before it looks for new ones.
 const pageSize = 32
 
-// catchUp sends what there is from next on, and when it is at the end for the first time,
-// says so. The channel is closed when there is more.
+// catchUp sends the existing records from next on. The first time that it reaches the end, it reports that it has
+// caught up. The returned channel is closed when there are new records.
 func (n *Node) catchUp(next *int, f *feed) (<-chan struct{}, error) {
 	for {
 		records, grown := n.visible()
@@ -180,18 +184,18 @@ func (n *Node) catchUp(next *int, f *feed) (<-chan struct{}, error) {
 	}
 }
 
-// feed is what a subscription sends.
+// feed is the state of a subscription.
 type feed struct {
 	prefixes []string
 	out      *sender
-	// window is how many records lie between two checkpoints, considered how many were looked at since the last.
+	// window is the number of records between two checkpoints; considered counts the records since the last one.
 	window, considered int
 	checkpoint         *streams.ReadResp_Checkpoint
 	live               bool
 }
 
-// page sends those of a page whose streams begin with one of the prefixes. The checkpoint
-// is where the next record begins, with a prepare position of 0: before that record.
+// page sends the records of a page whose streams match a prefix. The checkpoint is the start of the next record
+// with a prepare position of 0, which means: before that record.
 func (f *feed) page(page, records []record, next int) error {
 	for _, r := range page {
 		if !slices.ContainsFunc(f.prefixes, func(prefix string) bool { return strings.HasPrefix(r.stream, prefix) }) {
@@ -221,7 +225,7 @@ func (f *feed) check() error {
 	return err
 }
 
-// end says, once, that all there was has been sent.
+// end reports once that the subscription has caught up.
 func (f *feed) end() error {
 	if f.live {
 		return nil
@@ -232,10 +236,11 @@ func (f *feed) end() error {
 			return err
 		}
 	}
-	return f.out.call.Send(&streams.ReadResp{Content: &streams.ReadResp_CaughtUp_{CaughtUp: &streams.ReadResp_CaughtUp{}}})
+	return f.out.call.Send(&streams.ReadResp{Content: &streams.ReadResp_CaughtUp_{
+		CaughtUp: &streams.ReadResp_CaughtUp{}}})
 }
 
-// sender puts records into messages.
+// sender sends records as messages.
 type sender struct {
 	call  streams.Streams_ReadServer
 	node  *Node
@@ -273,7 +278,8 @@ func (s *sender) event(r record) error {
 			StreamIdentifier: &shared.StreamIdentifier{StreamName: []byte(r.stream)},
 			StreamRevision:   uint64(r.revision),
 			CommitPosition:   r.position, PreparePosition: r.position,
-			Metadata:       map[string]string{"type": r.kind, "content-type": r.contentType, "created": ticks(r.created)},
+			Metadata: map[string]string{"type": r.kind, "content-type": r.contentType,
+				"created": ticks(r.created)},
 			CustomMetadata: r.metadata,
 			Data:           r.data,
 		},

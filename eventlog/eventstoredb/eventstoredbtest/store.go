@@ -15,14 +15,14 @@ import (
 
 // record is one event of the store.
 type record struct {
-	position uint64 // commit and prepare alike, as for every append over gRPC
+	position uint64 // both commit and prepare position, as for every append over gRPC
 	stream   string
 	revision int64
 	proposal
 	created time.Time
 }
 
-// proposal is an event on its way in.
+// proposal is an event that a client wants to append.
 type proposal struct {
 	id          uuid.UUID
 	kind        string
@@ -31,24 +31,24 @@ type proposal struct {
 	metadata    []byte
 }
 
-// size is what the server counts against its limit of one append.
+// size returns how many bytes the server counts towards its append limit.
 func (p proposal) size() int { return len(p.data) + len(p.metadata) + 2*len(p.kind) }
 
-// Expected revisions that are no revision.
+// Expected revisions with a special meaning.
 const (
 	noStream     = -1
 	anyRevision  = -2
 	streamExists = -4
 )
 
-// store is what all nodes of a cluster share. Records are only ever added.
+// store is the data that all nodes of a cluster share. It only grows, except in Restore.
 type store struct {
 	mu      sync.Mutex
 	records []record
 	streams map[string][]int // indices into records, by revision
 	recent  map[uuid.UUID]int
-	end     uint64        // where the next record begins
-	grown   chan struct{} // closed and replaced when records were added
+	end     uint64        // start of the next record
+	grown   chan struct{} // closed and replaced when records are added
 }
 
 func newStore() *store {
@@ -57,15 +57,16 @@ func newStore() *store {
 	return s
 }
 
-// outcome is the answer to an append: where the stream stands in the end, or why not.
+// outcome is the answer to an append: the last revision and position, or the current revision if the expected one
+// is wrong.
 type outcome struct {
 	wrong    bool
 	current  int64
 	position uint64
 }
 
-// append is the server's rule. Exact revisions below the end compare ids, one by one, at
-// the places they would have got.
+// append applies the server's rules. For an exact revision before the end, it compares ids one by one with the
+// records at those places.
 func (s *store) append(stream string, expected int64, proposals []proposal) outcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,7 +93,7 @@ func (s *store) append(stream string, expected int64, proposals []proposal) outc
 	return outcome{current: last.revision, position: last.position}
 }
 
-// compare answers an append that was made below the end of its stream.
+// compare answers an append whose expected revision is before the end of its stream.
 func (s *store) compare(stream string, expected, current int64, proposals []proposal) outcome {
 	at := s.streams[stream]
 	for i, p := range proposals {
@@ -105,7 +106,7 @@ func (s *store) compare(stream string, expected, current int64, proposals []prop
 	return outcome{current: last, position: s.records[at[last]].position}
 }
 
-// repeated finds an append at any revision among the ids that were written lately.
+// repeated looks for the events of an append that expects any revision among the recently written ids.
 func (s *store) repeated(stream string, proposals []proposal) (outcome, bool) {
 	var last record
 	for _, p := range proposals {
@@ -128,13 +129,13 @@ func (s *store) add(stream string, p proposal) {
 	s.end += uint64(120 + len(stream) + p.size())
 }
 
-// system adds an event of the server's own.
+// system adds an event of the server itself.
 func (s *store) system(stream string) {
-	s.add(stream, proposal{id: uuid.New(), kind: strings.SplitN(stream, "-", 2)[0], contentType: "application/json", data: []byte(`{}`)})
+	s.add(stream, proposal{id: uuid.New(), kind: strings.SplitN(stream, "-", 2)[0], contentType: "application/json",
+		data: []byte(`{}`)})
 }
 
-// prefix returns the first n records, as a node sees them that has got no more; below 0 it
-// returns all. The channel is closed when there are others.
+// prefix returns the first n records, or all if n is negative. The channel is closed when records are added.
 func (s *store) prefix(n int) ([]record, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,8 +145,8 @@ func (s *store) prefix(n int) ([]record, <-chan struct{}) {
 	return s.records[:n:n], s.grown
 }
 
-// ofStream returns where those of the first n records (below 0 of all) stand that are in one
-// stream and that its metadata leaves visible, and whether there is such a stream.
+// ofStream returns the visible events of a stream: the first n records (all if n is negative) and the indices of
+// the stream's events in them. found reports whether the stream exists.
 func (s *store) ofStream(stream string, n int) (records []record, at []int, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -172,7 +173,7 @@ func (s *store) among(stream string, n int) []int {
 	return all[:end:end]
 }
 
-// firstVisible is the first revision that $tb and $maxCount leave.
+// firstVisible returns the first revision that $tb and $maxCount leave visible.
 func firstVisible(metadata []byte, last int64) int64 {
 	var limits struct {
 		MaxCount int64 `json:"$maxCount"`
@@ -190,5 +191,5 @@ func firstVisible(metadata []byte, last int64) int64 {
 	return first
 }
 
-// ticks is a time as the protocol has it: in 100 ns since 1970.
+// ticks formats a time as the protocol does: in units of 100 ns since 1970.
 func ticks(t time.Time) string { return strconv.FormatInt(t.UnixNano()/100, 10) }

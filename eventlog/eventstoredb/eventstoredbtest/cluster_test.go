@@ -22,8 +22,8 @@ import (
 	"github.com/droverhq/drover/eventlog/eventstoredb/eventstoredbtest"
 )
 
-// These tests hold the double to what the real server refuses: a double that takes
-// everything would prove nothing.
+// These tests check that the test server refuses what the real server refuses. A server that accepts everything
+// would prove nothing.
 
 func cluster(t *testing.T, config eventstoredbtest.Config) *eventstoredbtest.Cluster {
 	t.Helper()
@@ -66,7 +66,7 @@ func code(t *testing.T, err error) esdb.ErrorCode {
 	return named.Code()
 }
 
-func TestTheDoubleRefusesAWrongRevisionAndKnowsARepeat(t *testing.T) {
+func TestAppendRefusesWrongRevisionAndConfirmsRepeat(t *testing.T) {
 	c := client(t, cluster(t, eventstoredbtest.Config{}).URL(nil))
 	one, two, three := uuid.New(), uuid.New(), uuid.New()
 	at := func(expected esdb.ExpectedRevision, ids ...uuid.UUID) (*esdb.WriteResult, error) {
@@ -82,9 +82,10 @@ func TestTheDoubleRefusesAWrongRevisionAndKnowsARepeat(t *testing.T) {
 	again, err := at(esdb.NoStream{}, one, two)
 	require.NoError(t, err)
 	require.Equal(t, first, again)
-	for words, ids := range map[string][]uuid.UUID{"another id": {three}, "only the first": {one, two, three}, "another order": {two, one}} {
+	for name, ids := range map[string][]uuid.UUID{"another id": {three}, "only the first": {one, two, three},
+		"another order": {two, one}} {
 		_, err = at(esdb.NoStream{}, ids...)
-		require.Equal(t, esdb.ErrorCodeWrongExpectedVersion, code(t, err), words)
+		require.Equal(t, esdb.ErrorCodeWrongExpectedVersion, code(t, err), name)
 		require.ErrorContains(t, err, "expecting 'no_stream' but got '1'")
 	}
 	repeated, err := at(esdb.Any{}, two)
@@ -92,7 +93,7 @@ func TestTheDoubleRefusesAWrongRevisionAndKnowsARepeat(t *testing.T) {
 	require.Equal(t, uint64(1), repeated.NextExpectedVersion)
 }
 
-func TestTheDoubleHasNoStreamBeforeItsFirstEvent(t *testing.T) {
+func TestStreamDoesNotExistBeforeItsFirstEvent(t *testing.T) {
 	c := client(t, cluster(t, eventstoredbtest.Config{}).URL(nil))
 	read, err := c.ReadStream(soon(t), "nobody", esdb.ReadStreamOptions{}, 1)
 	require.NoError(t, err)
@@ -100,7 +101,7 @@ func TestTheDoubleHasNoStreamBeforeItsFirstEvent(t *testing.T) {
 	require.Equal(t, esdb.ErrorCodeResourceNotFound, code(t, err))
 }
 
-func TestTheDoubleHidesWhatMetadataHides(t *testing.T) {
+func TestStreamMetadataHidesEvents(t *testing.T) {
 	c := client(t, cluster(t, eventstoredbtest.Config{}).URL(nil))
 	_, err := c.AppendToStream(soon(t), "s", esdb.AppendToStreamOptions{}, data(uuid.New(), uuid.New(), uuid.New())...)
 	require.NoError(t, err)
@@ -127,17 +128,18 @@ func TestTheDoubleHidesWhatMetadataHides(t *testing.T) {
 	require.Equal(t, []uint64{2}, revisions())
 }
 
-func TestTheDoubleRefusesAPositionBetweenEvents(t *testing.T) {
+func TestReadRefusesPositionBetweenEvents(t *testing.T) {
 	c := client(t, cluster(t, eventstoredbtest.Config{}).URL(nil))
 	written, err := c.AppendToStream(soon(t), "s", esdb.AppendToStreamOptions{}, data(uuid.New())...)
 	require.NoError(t, err)
-	read, err := c.ReadAll(soon(t), esdb.ReadAllOptions{From: esdb.Position{Commit: written.CommitPosition - 1, Prepare: written.CommitPosition - 1}}, 1)
+	read, err := c.ReadAll(soon(t), esdb.ReadAllOptions{From: esdb.Position{Commit: written.CommitPosition - 1,
+		Prepare: written.CommitPosition - 1}}, 1)
 	require.NoError(t, err)
 	_, err = read.Recv()
 	require.ErrorContains(t, err, "Trying to read from an invalid position.")
 }
 
-func TestTheDoubleConfirmsThenSendsThenCatchesUpThenGoesOn(t *testing.T) {
+func TestSubscriptionCatchesUpAndContinuesLive(t *testing.T) {
 	c := client(t, cluster(t, eventstoredbtest.Config{}).URL(nil))
 	add := func(stream string) {
 		_, err := c.AppendToStream(soon(t), stream, esdb.AppendToStreamOptions{}, data(uuid.New())...)
@@ -161,7 +163,7 @@ func TestTheDoubleConfirmsThenSendsThenCatchesUpThenGoesOn(t *testing.T) {
 	}
 }
 
-func TestTheDoubleWritesSystemEventsBetweenOurs(t *testing.T) {
+func TestSystemEventsAppearBetweenOthers(t *testing.T) {
 	c := client(t, cluster(t, eventstoredbtest.Config{}).URL(nil))
 	for range 9 {
 		_, err := c.AppendToStream(soon(t), "s", esdb.AppendToStreamOptions{}, data(uuid.New())...)
@@ -179,19 +181,23 @@ func TestTheDoubleWritesSystemEventsBetweenOurs(t *testing.T) {
 // raw calls the protocol without the client.
 func raw(t *testing.T, node *eventstoredbtest.Node, options ...grpc.DialOption) streams.StreamsClient {
 	t.Helper()
-	connection, err := grpc.NewClient(node.Address(), append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	connection, err := grpc.NewClient(node.Address(),
+		append(options, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = connection.Close() })
 	return streams.NewStreamsClient(connection)
 }
 
-func propose(ctx context.Context, t *testing.T, c streams.StreamsClient, messages ...*streams.AppendReq_ProposedMessage) (metadata.MD, error) {
+func propose(ctx context.Context, t *testing.T, c streams.StreamsClient,
+	messages ...*streams.AppendReq_ProposedMessage) (metadata.MD, error) {
 	t.Helper()
 	call, err := c.Append(ctx)
 	require.NoError(t, err)
-	require.NoError(t, call.Send(&streams.AppendReq{Content: &streams.AppendReq_Options_{Options: &streams.AppendReq_Options{
-		StreamIdentifier: &shared.StreamIdentifier{StreamName: []byte("s")}, ExpectedStreamRevision: &streams.AppendReq_Options_Any{},
-	}}}))
+	require.NoError(t,
+		call.Send(&streams.AppendReq{Content: &streams.AppendReq_Options_{Options: &streams.AppendReq_Options{
+			StreamIdentifier:       &shared.StreamIdentifier{StreamName: []byte("s")},
+			ExpectedStreamRevision: &streams.AppendReq_Options_Any{},
+		}}}))
 	for _, message := range messages {
 		_ = call.Send(&streams.AppendReq{Content: &streams.AppendReq_ProposedMessage_{ProposedMessage: message}})
 	}
@@ -201,7 +207,8 @@ func propose(ctx context.Context, t *testing.T, c streams.StreamsClient, message
 
 func message(size int, keys ...string) *streams.AppendReq_ProposedMessage {
 	m := &streams.AppendReq_ProposedMessage{
-		Id:       &shared.UUID{Value: &shared.UUID_Structured_{Structured: &shared.UUID_Structured{MostSignificantBits: 1}}},
+		Id: &shared.UUID{Value: &shared.UUID_Structured_{Structured: &shared.UUID_Structured{
+			MostSignificantBits: 1}}},
 		Metadata: map[string]string{}, Data: make([]byte, size),
 	}
 	for _, key := range keys {
@@ -210,7 +217,7 @@ func message(size int, keys ...string) *streams.AppendReq_ProposedMessage {
 	return m
 }
 
-func TestTheDoubleRefusesWhatLacksAMetadataKeyOrIsTooLarge(t *testing.T) {
+func TestAppendRefusesMissingMetadataAndTooLargeEvents(t *testing.T) {
 	c := raw(t, cluster(t, eventstoredbtest.Config{}).Node(0))
 	_, err := propose(soon(t), t, c, message(1, "type"))
 	require.Equal(t, codes.InvalidArgument, status.Code(err))
@@ -221,7 +228,7 @@ func TestTheDoubleRefusesWhatLacksAMetadataKeyOrIsTooLarge(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestTheDoublesFollowersRefuseWhatRequiresTheLeaderAndNameIt(t *testing.T) {
+func TestFollowerRefusesCallsThatRequireLeader(t *testing.T) {
 	two := cluster(t, eventstoredbtest.Config{Nodes: 2})
 	c := raw(t, two.Node(1))
 	ctx := metadata.AppendToOutgoingContext(soon(t), "requires-leader", "true")
@@ -231,10 +238,10 @@ func TestTheDoublesFollowersRefuseWhatRequiresTheLeaderAndNameIt(t *testing.T) {
 	require.Equal(t, []string{"127.0.0.1"}, trailer.Get("leader-endpoint-host"))
 	require.Equal(t, two.Node(0).Address(), "127.0.0.1:"+trailer.Get("leader-endpoint-port")[0])
 	_, err = propose(soon(t), t, c, message(1, "type", "content-type"))
-	require.NoError(t, err, "what does not require the leader is forwarded")
+	require.NoError(t, err, "a call that does not require the leader is forwarded")
 }
 
-func TestTheDoublesFollowersLagBehind(t *testing.T) {
+func TestFollowersLagBehind(t *testing.T) {
 	two := cluster(t, eventstoredbtest.Config{Nodes: 2})
 	two.Lead(0)
 	_, err := client(t, two.URLOf(0)).AppendToStream(soon(t), "s", esdb.AppendToStreamOptions{}, data(uuid.New())...)
