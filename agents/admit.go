@@ -31,7 +31,7 @@ type joiner struct {
 	roles       []string
 	remote      string
 	log         string // id of the log that the agent was welcomed to last; empty: none yet
-	came        engine.Moment
+	received    engine.ReadPoint
 }
 
 func joinerOf(h client.Hello, remote string) (joiner, error) {
@@ -83,8 +83,8 @@ func (h *Hub) admit(ctx context.Context, conn *websocket.Conn, remote string, he
 	defer lock.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	j.came = h.cfg.Engine.Moment()
-	if err := h.cfg.Engine.See(ctx, j.came); err != nil { // another server may have let it in a moment ago
+	j.received = h.cfg.Engine.ReadPoint()
+	if err := h.cfg.Engine.CatchUpTo(ctx, j.received); err != nil { // another server may have let it in a moment ago
 		return nil, refusedBy(err)
 	}
 	if err := h.prove(ctx, j); err != nil {
@@ -226,7 +226,7 @@ func (h *Hub) joinWith(ctx context.Context, j joiner) error {
 	turn := h.sessions.turn(token.ID)
 	turn.Lock()
 	defer turn.Unlock()
-	_, err := h.handleAsOf(ctx, j.came, domain.ID{},
+	_, err := h.handleAsOf(ctx, j.received, domain.ID{},
 		domain.UseToken{ID: token.ID, Instance: j.instance, Machine: j.machine, Secret: access.Hash(j.secret),
 			Environment: environment, Roles: roles, Now: h.cfg.Clock.Now()})
 	return err
@@ -272,7 +272,7 @@ func (h *Hub) clone(ctx context.Context, j joiner) *client.Refused {
 		_ = old.conn.CloseNow()
 	}
 	elsewhere := false
-	h.cfg.Engine.Judge(func(v *projections.View, age projections.Age) {
+	h.cfg.Engine.ReadWithAge(func(v *projections.View, age projections.Age) {
 		m := v.Machines[j.machine]
 		if m == nil || !m.Online || m.Instance != j.instance || m.Session == j.session || h.cfg.Engine.Abandoned(m, age(m.Connected)) {
 			return
@@ -282,7 +282,7 @@ func (h *Hub) clone(ctx context.Context, j joiner) *client.Refused {
 			refused.Server = server.Facts.Address
 		}
 		if !elsewhere && h.sessions.isPlain(j.machine, m.Session) {
-			elsewhere = h.cfg.Engine.Holds(m.Connect, time.Duration(v.PolicyOf(m).OfflineAfter))
+			elsewhere = h.cfg.Engine.HoldsSession(m.Connect, time.Duration(v.PolicyOf(m).OfflineAfter))
 		}
 	})
 	if !elsewhere {
@@ -303,13 +303,13 @@ func (s *session) lives(ctx context.Context) bool {
 func (h *Hub) connect(ctx context.Context, j joiner) (warnings []string, err error) {
 	environment, roles, exists := h.as(j)
 	if !exists {
-		if _, err := h.handleAsOf(ctx, j.came, domain.ID{}, j.machineCommand()); err != nil {
+		if _, err := h.handleAsOf(ctx, j.received, domain.ID{}, j.machineCommand()); err != nil {
 			return nil, err
 		}
 	} else {
 		warnings = j.differs(environment, roles)
 	}
-	_, err = h.handleAsOf(ctx, j.came, domain.ID{},
+	_, err = h.handleAsOf(ctx, j.received, domain.ID{},
 		domain.ConnectMachine{Name: j.machine, Server: h.cfg.Engine.Server(), Session: j.session, Instance: j.instance})
 	return warnings, err
 }
@@ -336,7 +336,7 @@ func (h *Hub) compare(ctx context.Context, j joiner, remembered *client.Memory) 
 		return problem.Invalid("invalid log %.80q in the memory: use a UUID", remembered.Log)
 	}
 	made, _ := uuid.Parse(remembered.Made) // none: it may be of this log
-	m := engine.Memory{Log: log, Made: made, Revision: eventlog.Revision(max(remembered.Revision, 0)), Came: j.came}
+	m := engine.AgentMemory{Log: log, Made: made, Revision: eventlog.Revision(max(remembered.Revision, 0)), Received: j.received}
 	if remembered.Event != "" {
 		if m.Event, err = domain.ParseID(remembered.Event); err != nil {
 			return problem.Invalid("invalid event %.80q in the memory: use a UUID", remembered.Event)
@@ -348,7 +348,7 @@ func (h *Hub) compare(ctx context.Context, j joiner, remembered *client.Memory) 
 	if m.Deployments, err = remembers("deployment", remembered.Deployments); err != nil {
 		return err
 	}
-	return h.cfg.Engine.Compare(ctx, j.machine, m)
+	return h.cfg.Engine.CheckAgentMemory(ctx, j.machine, m)
 }
 
 // remembers parses the ids that an agent remembers by project.
@@ -370,7 +370,7 @@ func (h *Hub) welcome(s *session, warnings []string) {
 	s.log = n.log
 	w := client.Welcome{Log: n.log.String(), Made: h.cfg.Engine.Made().String(),
 		Server: h.cfg.Engine.Server().String(), Settings: n.settings, Warnings: warnings}
-	if err := h.cfg.Engine.Doubted(); err != nil {
+	if err := h.cfg.Engine.LostEvents(); err != nil {
 		w.Warnings = append(w.Warnings, err.Error()+"; "+problem.DoubtHint)
 	}
 	h.cfg.Engine.Read(func(v *projections.View) { w.Unfinished = unfinishedOf(v, s.machine) })

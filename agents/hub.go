@@ -86,11 +86,11 @@ func (h *Hub) Drain(ctx context.Context) {
 
 // handle sends a command to the engine, within bounds.
 func (h *Hub) handle(ctx context.Context, id domain.ID, c domain.Command) (engine.Result, error) {
-	return h.handleAsOf(ctx, h.cfg.Engine.Moment(), id, c)
+	return h.handleAsOf(ctx, h.cfg.Engine.ReadPoint(), id, c)
 }
 
 // handleAsOf is handle for a command that is one of several caused by a message that came at one moment.
-func (h *Hub) handleAsOf(ctx context.Context, came engine.Moment, id domain.ID, c domain.Command) (engine.Result, error) {
+func (h *Hub) handleAsOf(ctx context.Context, came engine.ReadPoint, id domain.ID, c domain.Command) (engine.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	return h.cfg.Engine.HandleAsOf(ctx, came, id, c)

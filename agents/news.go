@@ -27,7 +27,7 @@ type news struct {
 
 // newsOf reads from the view what the agent of a machine should know.
 func (h *Hub) newsOf(name string) (n news) {
-	n.log, n.doubted = h.cfg.Engine.LogID(), h.cfg.Engine.Doubted() != nil
+	n.log, n.doubted = h.cfg.Engine.LogID(), h.cfg.Engine.LostEvents() != nil
 	h.cfg.Engine.Read(func(v *projections.View) {
 		m := v.Machines[name]
 		if m == nil {

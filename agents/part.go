@@ -35,7 +35,7 @@ func (h *Hub) claim(ctx context.Context, id domain.ID, c domain.ClaimPart) (clie
 		case claimed.Counts && !own:
 			claimed.Counts, claimed.Reason = false, string(domain.AlreadyClaimed)
 		case !claimed.Counts:
-			claimed.Reason = string(v.Gate(part, c.Session))
+			claimed.Reason = string(v.ClaimCheck(part, c.Session))
 		}
 	})
 	if claimed.Counts {

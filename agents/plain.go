@@ -142,7 +142,7 @@ func (h *Hub) beat(ctx context.Context, m domain.Machine) error {
 			m = *n.machine
 		}
 	}
-	h.cfg.Engine.Heard(m.Name, m.Connect)
+	h.cfg.Engine.Heartbeat(m.Name, m.Connect)
 	return nil
 }
 
@@ -223,7 +223,7 @@ func (h *Hub) comeOnline(ctx context.Context, s speaker, session domain.ID) (dom
 	}
 	h.sessions.setPlain(s.machine.Name, session)
 	if n := h.newsOf(s.machine.Name); n.machine != nil {
-		h.cfg.Engine.Heard(n.machine.Name, n.machine.Connect)
+		h.cfg.Engine.Heartbeat(n.machine.Name, n.machine.Connect)
 	}
 	return session, result, nil
 }

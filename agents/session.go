@@ -81,7 +81,7 @@ func (s *session) hear() {
 	s.heard = s.hub.cfg.Clock.Elapsed()
 	connect := s.connect
 	s.mu.Unlock()
-	s.hub.cfg.Engine.Heard(s.machine, connect)
+	s.hub.cfg.Engine.Heartbeat(s.machine, connect)
 }
 
 // connectedAs notes the connect event that the session belongs to from now on.
@@ -91,7 +91,7 @@ func (s *session) connectedAs(connect domain.ID) {
 	s.connect = connect
 	s.mu.Unlock()
 	if changed {
-		s.hub.cfg.Engine.Heard(s.machine, connect)
+		s.hub.cfg.Engine.Heartbeat(s.machine, connect)
 	}
 }
 

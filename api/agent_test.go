@@ -363,19 +363,19 @@ func TestTheNewerOfTwoLiveSessionsOfOneIdentityIsRefused(t *testing.T) {
 func TestAnAgentThatWasRestartedNeedsNotWaitForASessionWhoseServerIsGone(t *testing.T) {
 	y := newYard(t)
 	y.shop()
-	require.NoError(t, y.engine.Lease(t.Context(), y.log))
+	require.NoError(t, y.engine.RenewLease(t.Context(), y.log))
 	h := hello("web-01", y.join(1))
 	first := y.dial(h)
 	hears(first, welcome)
 	other := newYardOn(t, y.log, y.clock)
-	require.NoError(t, other.engine.Lease(t.Context(), y.log))
+	require.NoError(t, other.engine.RenewLease(t.Context(), y.log))
 	_ = first.conn.CloseNow()
 	h.Session = uuid.NewString()
 	refused := hears(other.dial(h), refusal)
 	require.Contains(t, refused.Reason, "has not ended")
 
 	y.clock.move(policies.LeaseStale + time.Second) // less than offlineAfter
-	require.NoError(t, other.engine.Lease(t.Context(), y.log))
+	require.NoError(t, other.engine.RenewLease(t.Context(), y.log))
 	other.tick()
 	require.Equal(t, "online", other.machine("web-01").Presence)
 	hears(other.dial(h), welcome)
@@ -523,7 +523,7 @@ func TestAnAgentOfAnotherClusterIsToldSo(t *testing.T) {
 	h := hello("web-01", "0123456789ab.of-elsewhere")
 	h.Memory = &client.Memory{Machine: "web-01", Log: uuid.NewString(), Revision: 3, Event: uuid.NewString()}
 	require.Contains(t, hears(y.dial(h), refusal).Reason, "servers of two clusters?")
-	require.NoError(t, y.engine.Doubted(), "a stranger stops nobody")
+	require.NoError(t, y.engine.LostEvents(), "a stranger stops nobody")
 }
 
 func TestAnAgentThatCameOverFromAnotherClusterStopsNobody(t *testing.T) {
@@ -532,7 +532,7 @@ func TestAnAgentThatCameOverFromAnotherClusterStopsNobody(t *testing.T) {
 	h := hello("web-01", y.join(1))
 	h.Memory = &client.Memory{Machine: "web-01", Log: uuid.NewString(), Made: uuid.NewString(), Revision: 3, Event: uuid.NewString()}
 	require.NotEmpty(t, hears(y.dial(h), welcome).Made)
-	require.NoError(t, y.engine.Doubted())
+	require.NoError(t, y.engine.LostEvents())
 }
 
 func TestAnAgentThatGoesByAnotherNameSinceIsNoWitnessAgainstTheLog(t *testing.T) {
@@ -549,7 +549,7 @@ func TestAnAgentThatGoesByAnotherNameSinceIsNoWitnessAgainstTheLog(t *testing.T)
 	h.Machine = "web-02"
 	h.Memory = &client.Memory{Machine: "web-01", Log: log, Revision: known.Revision, Event: known.Event}
 	hears(y.dial(h), welcome)
-	require.NoError(t, y.engine.Doubted())
+	require.NoError(t, y.engine.LostEvents())
 }
 
 func TestAnAgentThatKnowsMoreThanTheLogStopsTheServerUntilThatIsAccepted(t *testing.T) {
@@ -587,7 +587,7 @@ func TestASilentAgentGoesOfflineAndOneThatWasOnlySlowComesBack(t *testing.T) {
 	y.eventually("the heartbeat was heard", func() bool {
 		var connect domain.ID
 		y.engine.Read(func(v *projections.View) { connect = v.Machines["web-01"].Connect })
-		return y.engine.Holds(connect, time.Second)
+		return y.engine.HoldsSession(connect, time.Second)
 	})
 	y.clock.move(20 * time.Second)
 	y.tick()

@@ -64,8 +64,8 @@ func TestTwoServersSeeEachOthersClocks(t *testing.T) {
 	renew := func() {
 		clock.move(time.Second)
 		late.move(time.Second)
-		require.NoError(t, b.engine.Lease(context.Background(), b.log))
-		require.NoError(t, a.engine.Lease(context.Background(), a.log))
+		require.NoError(t, b.engine.RenewLease(context.Background(), b.log))
+		require.NoError(t, a.engine.RenewLease(context.Background(), a.log))
 	}
 	renew()
 	require.Equal(t, doctor.Fine, a.finding(a.admin, "clock").Severity, "a lease that was there before may be old")

@@ -198,7 +198,7 @@ func TestWhyAnswersNowAndAsItWas(t *testing.T) {
 
 func (y *yard) why(path string) explain.Why {
 	y.t.Helper()
-	var whys query.Whys
+	var whys query.WhyAnswers
 	y.get(path, &whys)
 	require.Len(y.t, whys.Items, 1)
 	return whys.Items[0]

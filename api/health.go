@@ -44,7 +44,7 @@ func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
 	if a.gate.IsClosed() {
 		against = append(against, "this server is shutting down")
 	}
-	against = append(against, a.cfg.Queries.Against()...)
+	against = append(against, a.cfg.Queries.NotReady()...)
 	if len(against) > 0 {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	} else {
@@ -53,7 +53,7 @@ func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
 	if r.Context().Value(strangerKey{}) != nil {
 		return
 	}
-	for _, sentence := range append(against, a.cfg.Queries.Notes()...) {
+	for _, sentence := range append(against, a.cfg.Queries.Warnings()...) {
 		fmt.Fprintln(w, sentence)
 	}
 }
@@ -100,9 +100,9 @@ func newMetrics(a *API) *metrics {
 			func() float64 { return float64(a.cfg.Engine.Position()) }),
 		gauge("drover_log_lag", "Head of the log less the position of the last event folded; -1 if the log cannot be read.", a.lag),
 		gauge("drover_ready", "1 if this server does its work.",
-			func() float64 { return yes(len(a.cfg.Queries.Against()) == 0) }),
+			func() float64 { return yes(len(a.cfg.Queries.NotReady()) == 0) }),
 		gauge("drover_log_doubted", "1 if the log has lost events and nobody has accepted that.",
-			func() float64 { return yes(a.cfg.Engine.Doubted() != nil) }))
+			func() float64 { return yes(a.cfg.Engine.LostEvents() != nil) }))
 	return m
 }
 

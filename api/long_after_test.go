@@ -32,7 +32,7 @@ func TestAnAgentThatRepeatsItsResultLongAfterIsToldWhatTheLogHas(t *testing.T) {
 	y.do(domain.DeleteMachine{Name: "web-01", Reason: "clean-up"})
 
 	// a night of joins
-	for n := range projections.KeptDeployments + 1 {
+	for n := range projections.RetainedDeployments + 1 {
 		name := "spot"
 		session, instance := domain.ID{1: 9, 2: byte(n)}, domain.ID{2: 9, 3: byte(n)}
 		y.do(domain.ApplyMachine{Name: name, Environment: "production", Roles: []string{"web"}})
@@ -54,7 +54,7 @@ func TestAnAgentThatRepeatsItsResultLongAfterIsToldWhatTheLogHas(t *testing.T) {
 	id, err := domain.ParseID(work.Deployment)
 	require.NoError(t, err)
 	y.engine.Read(func(v *projections.View) {
-		_, forgotten := v.Forgotten(id)
+		_, forgotten := v.Pruned(id)
 		require.True(t, forgotten)
 	})
 
@@ -72,5 +72,5 @@ func TestAnAgentThatRepeatsItsResultLongAfterIsToldWhatTheLogHas(t *testing.T) {
 		Successes: map[string]string{"shop": remembered}, Deployments: map[string]string{"shop": work.Deployment}}
 	again := y.dial(h)
 	hears(again, welcome)
-	require.NotErrorIs(t, y.engine.Doubted(), engine.ErrDoubted, "the log has lost nothing")
+	require.NotErrorIs(t, y.engine.LostEvents(), engine.ErrLostEvents, "the log has lost nothing")
 }

@@ -42,7 +42,7 @@ func TestADeploymentThatTheViewHasForgottenIsReadFromTheLog(t *testing.T) {
 	require.NoError(t, y.log.Add(context.Background(), eventlog.Output, hello))
 	var before, after explain.Deployment
 	y.get("/deployments/"+first.String(), &before)
-	for range projections.KeptDeployments {
+	for range projections.RetainedDeployments {
 		y.deploysTo("web-09")
 	}
 	y.engine.Read(func(v *projections.View) { require.Nil(t, v.Deployments[first]) })
@@ -84,7 +84,7 @@ func TestACancelThatIsSentAgainLongAfterHasItsFirstAnswer(t *testing.T) {
 	require.Equal(t, 200, code, text)
 	code, text = cancel()
 	require.Equal(t, 200, code, "sent again: %s", text)
-	for range projections.KeptDeployments + 1 {
+	for range projections.RetainedDeployments + 1 {
 		y.deploysTo("web-09")
 	}
 	code, text = cancel()

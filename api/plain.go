@@ -115,7 +115,7 @@ func (a *API) postReport(ctx context.Context, in *reportInput) (*answer[Reported
 func (a *API) getWork(ctx context.Context, in *Named) (*answer[WorkAnswer], error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	if err := a.cfg.Queries.See(ctx, in.After.After); err != nil {
+	if err := a.cfg.Queries.WaitForPosition(ctx, in.After.After); err != nil {
 		return nil, err
 	}
 	work, err := a.cfg.Agents.Work(ctx, callerOf(ctx), in.Name)

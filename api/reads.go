@@ -14,7 +14,7 @@ func (a *API) routeReads() {
 	q := a.cfg.Queries
 	get(a, "/why", "Why a machine has, gets or does not get what a project wants",
 		func(in *whyInput) string { return in.After.After },
-		func(ctx context.Context, in *whyInput) (query.Whys, error) {
+		func(ctx context.Context, in *whyInput) (query.WhyAnswers, error) {
 			return q.Why(ctx, query.WhyInput{Machine: in.Machine, Project: in.Project, At: in.At})
 		})
 	get(a, "/due", "What the next tick would deploy", func(in *dueInput) string { return in.After.After },
@@ -55,7 +55,7 @@ type textAnswer struct {
 }
 
 func (a *API) getResource(ctx context.Context, in *resourceInput) (*textAnswer, error) {
-	if err := a.cfg.Queries.See(ctx, in.After.After); err != nil {
+	if err := a.cfg.Queries.WaitForPosition(ctx, in.After.After); err != nil {
 		return nil, err
 	}
 	text, err := a.cfg.Queries.ResourceFile(in.Kind, in.Project, in.Name)

@@ -161,7 +161,7 @@ func get[I, T any](a *API, path, summary string, after func(*I) string, read fun
 	register(a, op, func(ctx context.Context, in *I) (*answer[T], error) {
 		ctx, cancel := context.WithTimeout(ctx, answerWithin)
 		defer cancel()
-		if err := a.cfg.Queries.See(ctx, after(in)); err != nil {
+		if err := a.cfg.Queries.WaitForPosition(ctx, after(in)); err != nil {
 			return nil, err
 		}
 		out := &answer[T]{Position: a.position()}

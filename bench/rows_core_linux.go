@@ -145,7 +145,7 @@ func (c *core) hearAll() {
 		}
 	})
 	for _, s := range all {
-		c.Heard(s.machine, s.connect)
+		c.Heartbeat(s.machine, s.connect)
 	}
 }
 

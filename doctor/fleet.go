@@ -202,7 +202,7 @@ func wantedSince(v *projections.View, p *projections.Project) map[string]time.Ti
 // nor the wanted release has changed. If it has the wanted release but a later attempt failed, it is not before the
 // start of that attempt.
 func behindSince(v *projections.View, p *projections.Project, m *projections.Machine, wanted time.Time) time.Time {
-	since := m.StandsTime
+	since := m.PlacedTime
 	if wanted.After(since) {
 		since = wanted
 	}

@@ -10,6 +10,6 @@ import (
 
 var instance, server = projectionstest.Instance, projectionstest.Server
 
-func shop(t *testing.T) *projectionstest.History { return projectionstest.Rolled(t) }
+func shop(t *testing.T) *projectionstest.History { return projectionstest.OneMachine(t) }
 
 func old(eventlog.Position) time.Duration { return 24 * time.Hour }

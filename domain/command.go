@@ -18,15 +18,15 @@ type Command interface {
 	Decide(World) ([]Event, *Rejection)
 }
 
-// Relying is a Command whose decision rests on further streams. It is refused while one of them cannot be folded, as it would
+// Dependent is a Command whose decision rests on further streams. It is refused while one of them cannot be folded, as it would
 // be while its own is: what it read there may be old.
-type Relying interface {
+type Dependent interface {
 	Command
 	// Relies are the streams, less the command's own.
-	Relies(World) []string
+	DependsOn(World) []string
 	// Void says why what the command wrote has no effect, in the world that it was folded into; nil if it has. The log guards the
 	// command's own stream alone: what the command relies on may have changed between the decision and the append.
-	Void(World) *Rejection
+	NoEffect(World) *Rejection
 }
 
 // commands is the table of commands and their names. A name is part of the ids of the events that its command leads to:

@@ -54,7 +54,7 @@ func (c ClaimPart) Decide(w World) ([]Event, *Rejection) {
 	if p.State == PartRunning && p.Session == c.Session {
 		return nil, nil
 	}
-	if reason := w.Gate(c.Deployment, c.Machine, c.Session); reason != "" {
+	if reason := w.ClaimCheck(c.Deployment, c.Machine, c.Session); reason != "" {
 		return nil, conflict("part %s of machine %s cannot be claimed: %s", c.Deployment, c.Machine, reason)
 	}
 	return []Event{PartClaimed{Project: p.Project, Session: c.Session, Instance: c.Instance}}, nil

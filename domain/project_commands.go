@@ -122,7 +122,7 @@ func (c CreateRelease) Stream(w World) string {
 }
 
 // Relies are the project's stream: the release copies its steps, variables and secrets.
-func (c CreateRelease) Relies(World) []string { return []string{ProjectStream(c.Project)} }
+func (c CreateRelease) DependsOn(World) []string { return []string{ProjectStream(c.Project)} }
 
 // Decide writes what differs.
 func (c ApplyProject) Decide(w World) ([]Event, *Rejection) {
@@ -265,7 +265,7 @@ func (c CreateRelease) Decide(w World) ([]Event, *Rejection) {
 }
 
 // Void refuses a release whose project was deleted between the decision and the append.
-func (c CreateRelease) Void(w World) *Rejection {
+func (c CreateRelease) NoEffect(w World) *Rejection {
 	switch p := w.Project(c.Project); {
 	case p == nil:
 		return noProject(c.Project)

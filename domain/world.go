@@ -25,7 +25,7 @@ type World interface {
 	// Part finds one machine's share of a deployment.
 	Part(deployment ID, machine string) *Part
 	// Gate says why a claim by this session would be void now; empty: it would count.
-	Gate(deployment ID, machine string, session ID) PartReason
+	ClaimCheck(deployment ID, machine string, session ID) PartReason
 	// Restored says whether a restore of the log that had this id was accepted.
 	Restored(was ID) bool
 	// State is the state of an aggregate with a package of its own, by the name of its row in the fold; nil for an unknown name.

@@ -230,7 +230,7 @@ func (w *smallWorld) Deployment(id ID) *DeploymentFacts { return w.deployments[i
 func (w *smallWorld) Part(deployment ID, machine string) *Part {
 	return w.parts[PartStream(deployment, machine)]
 }
-func (w *smallWorld) Gate(ID, string, ID) PartReason { return w.gate }
+func (w *smallWorld) ClaimCheck(ID, string, ID) PartReason { return w.gate }
 func (w *smallWorld) Restored(was ID) bool {
 	for _, rec := range w.streams[WatchStream] {
 		if e, ok := rec.event.(LogRestored); ok && e.Was == was {

@@ -42,12 +42,12 @@ var stopEnablings = engine.Decider{Name: "stop enablings", Phase: engine.AtOnce,
 }}
 
 func TestAnAggregateIsOneRowInTheFoldsAndOneInTheDeciders(t *testing.T) {
-	y := newYard(t)
+	f := newFixture(t)
 	rules := engine.CurrentRules()
 	rules.Folds, rules.Deciders = append(rules.Folds, countEnablings), append(rules.Deciders, stopEnablings)
-	kept := &shelf{}
+	kept := &memorySnapshots{}
 	open := func() *engine.Engine {
-		e, err := engine.Open(context.Background(), engine.Config{Log: y.log, Clock: y.clock, Server: domain.ID{15: 7}, Rules: rules, Snapshots: kept, Program: "this"})
+		e, err := engine.Open(context.Background(), engine.Config{Log: f.log, Clock: f.clock, Server: domain.ID{15: 7}, Rules: rules, Snapshots: kept, Program: "this"})
 		require.NoError(t, err)
 		require.NoError(t, e.Start(context.Background()))
 		return e
@@ -70,8 +70,8 @@ func TestAnAggregateIsOneRowInTheFoldsAndOneInTheDeciders(t *testing.T) {
 	require.NoError(t, e.Snapshot())
 	before := e
 	e = open() // with the count from the snapshot
-	require.Positive(t, e.Resumed())
-	afresh, err := engine.Open(context.Background(), engine.Config{Log: y.log, Clock: y.clock, Server: domain.ID{15: 8}, Rules: rules})
+	require.Positive(t, e.ResumedFrom())
+	afresh, err := engine.Open(context.Background(), engine.Config{Log: f.log, Clock: f.clock, Server: domain.ID{15: 8}, Rules: rules})
 	require.NoError(t, err)
 	require.NoError(t, before.CatchUp(context.Background()))
 	require.NoError(t, afresh.CatchUp(context.Background()))

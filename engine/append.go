@@ -113,18 +113,18 @@ func (e *Engine) appendAll(ctx context.Context, plans []plan) (appended []plan, 
 		}
 		return appended, err
 	}
-	e.sideBySide(order, each)
+	e.inParallel(order, each)
 	return appended, err
 }
 
-func (e *Engine) sideBySide(streams []string, each func(string)) {
+func (e *Engine) inParallel(streams []string, each func(string)) {
 	var wg sync.WaitGroup
-	room := make(chan struct{}, e.cfg.Parallel)
+	slots := make(chan struct{}, e.cfg.Parallel)
 	for _, stream := range streams {
-		room <- struct{}{}
+		slots <- struct{}{}
 		wg.Go(func() {
 			each(stream)
-			<-room
+			<-slots
 		})
 	}
 	wg.Wait()
@@ -145,15 +145,15 @@ func (e *Engine) appendStream(ctx context.Context, plans []plan) (done []plan, e
 	return done, nil
 }
 
-// unknownTries is how often an append of unknown outcome is repeated with the same ids at the same
+// maxUnknownRetries is how often an append of unknown outcome is repeated with the same ids at the same
 // expected revision before its sender is told; the answer to a repeat is exact.
-const unknownTries = 5
+const maxUnknownRetries = 5
 
 func (e *Engine) append(ctx context.Context, p plan) (eventlog.Appended, error) {
 	for try := 1; ; try++ {
 		appended, err := e.cfg.Log.Append(ctx, p.stream, p.expected, p.events...)
 		e.faults.append(ctx, err)
-		if !errors.Is(err, eventlog.ErrUnknownOutcome) || try == unknownTries || ctx.Err() != nil {
+		if !errors.Is(err, eventlog.ErrUnknownOutcome) || try == maxUnknownRetries || ctx.Err() != nil {
 			return appended, err
 		}
 	}

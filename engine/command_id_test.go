@@ -49,7 +49,7 @@ func TestAnotherSenderIDOrCommandIsAnotherID(t *testing.T) {
 func TestACommandThatWasSentBeforeAnUpgradeIsRecognisedByItsKey(t *testing.T) {
 	create := domain.CreateRelease{Project: "shop", Version: "1.0"}
 	by := func(version int, signed bool, position eventlog.Position, stream string) projections.Receipt {
-		return projections.Receipt{First: domain.ID{byte(version)}, Type: "release.created/v1", Stream: stream, Signed: signed, Position: position}
+		return projections.Receipt{First: domain.ID{byte(version)}, Type: "release.created/v1", Stream: stream, HasActor: signed, Position: position}
 	}
 	for _, c := range []struct {
 		receipt projections.Receipt
@@ -67,13 +67,13 @@ func TestACommandThatWasSentBeforeAnUpgradeIsRecognisedByItsKey(t *testing.T) {
 		h := projectionstest.New(t)
 		h.Add(domain.ProjectStream("shop"), domain.ProjectDefined{Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: "true"}}}})
 		h.Fence.Raised = 9
-		result, err := repeated(h.View, c.receipt, domain.ID{9}, c.command)
+		result, err := repeatResult(h.View, c.receipt, domain.ID{9}, c.command)
 		require.Equal(t, c.repeat, result.Repeat, "%+v", c)
 		if !c.repeat {
 			require.ErrorContains(t, err, "was used for another command")
 		}
 		h.Fence.Raised = 0 // no earlier version has ever written
-		_, err = repeated(h.View, c.receipt, domain.ID{9}, c.command)
+		_, err = repeatResult(h.View, c.receipt, domain.ID{9}, c.command)
 		require.ErrorContains(t, err, "was used for another command")
 	}
 }

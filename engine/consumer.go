@@ -172,7 +172,7 @@ func (e *Engine) advance(ctx context.Context, store eventlog.Store, name string,
 		if errors.As(err, new(*eventlog.Moved)) {
 			return at, errTakenOver
 		}
-		if !errors.Is(err, eventlog.ErrUnknownOutcome) || try == unknownTries || ctx.Err() != nil {
+		if !errors.Is(err, eventlog.ErrUnknownOutcome) || try == maxUnknownRetries || ctx.Err() != nil {
 			return at, fmt.Errorf("store its cursor: %w", err)
 		}
 	}

@@ -57,14 +57,14 @@ func startConsumerBy(t *testing.T, log eventlog.Backend, n byte, rules engine.Ru
 	e, err := engine.Open(ctx, engine.Config{Log: log, Clock: bubbleClock{time.Now()}, Server: domain.ID{15: n}, Rules: rules})
 	require.NoError(t, err)
 	require.NoError(t, e.Start(ctx))
-	require.NoError(t, e.Lease(ctx, log))
+	require.NoError(t, e.RenewLease(ctx, log))
 	alive, freeze := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	running.Go(func() {
 		for ticker := time.NewTicker(2 * time.Second); ; {
 			select {
 			case <-ticker.C:
-				_ = e.Lease(alive, log)
+				_ = e.RenewLease(alive, log)
 				_ = e.CatchUp(alive)
 			case <-alive.Done():
 				return
@@ -212,25 +212,25 @@ func TestAConsumerWhoseHandlerReportsAConflictFailsWithIt(t *testing.T) {
 }
 
 func TestAConsumerRefusesALogThatDoesNotHaveItsLastEvent(t *testing.T) {
-	y := newYard(t)
-	environments(t, y, 5)
+	f := newFixture(t)
+	environments(t, f, 5)
 	ctx, end := context.WithCancel(t.Context())
 	c := engine.Consumer{Name: "test", Handle: func(context.Context, []eventlog.Recorded) error { return nil }}
 	failed := make(chan error)
-	go func() { failed <- y.Consume(ctx, y.log, c) }()
-	require.Eventually(t, func() bool { return cursorOf(t, y.log).Sequence > 0 }, time.Minute, time.Millisecond)
+	go func() { failed <- f.Consume(ctx, f.log, c) }()
+	require.Eventually(t, func() bool { return cursorOf(t, f.log).Sequence > 0 }, time.Minute, time.Millisecond)
 	end()
 	<-failed
 
-	other := until(t, y.log, 3)                                                                       // and grows in another way
-	e, err := engine.Open(t.Context(), engine.Config{Log: other, Clock: y.clock, Server: y.Server()}) // nobody waits for it to be gone
+	other := until(t, f.log, 3)                                                                       // and grows in another way
+	e, err := engine.Open(t.Context(), engine.Config{Log: other, Clock: f.clock, Server: f.Server()}) // nobody waits for it to be gone
 	require.NoError(t, err)
 	require.NoError(t, e.Start(t.Context()))
 	for i := range 9 {
 		_, err := e.Handle(t.Context(), domain.ID{}, domain.ApplyEnvironment{Name: fmt.Sprintf("new-%d", i)})
 		require.NoError(t, err)
 	}
-	require.ErrorIs(t, e.Consume(t.Context(), y.log, c), engine.ErrLost)
+	require.ErrorIs(t, e.Consume(t.Context(), f.log, c), engine.ErrLost)
 }
 
 func TestServersThatOnlyJustStartedAreNotTakenForGone(t *testing.T) {

@@ -4,7 +4,7 @@
 //	rules.go    what an engine folds and decides by: the table of deciders, the decision version
 //	handle.go   Handle: one command, checked against the fold, appended at an expected revision
 //	tick.go     Tick: read, fold, decide, append; React: what follows at once
-//	openwork.go which parts of open deployments have to be looked at
+//	openwork.go which parts of open deployments have to be lastLook at
 //	append.go   ids of decisions, repeats after an unknown outcome
 //	follow.go   Follow: the events after a position, those that are there and those that come
 //	consumer.go Consume: work that follows the log with a durable cursor, on one server at a time
@@ -31,12 +31,12 @@
 // They are taken in this order, and none is taken while a later one is held:
 //
 //	Engine.deciding    one tick or reaction at a time; held while it appends
-//	reads.turn         one read of the log at a time; guards newest and reads.ended, and keeps the view still for a snapshot
+//	reads.turn         one read of the log at a time; guards newest and reads.done, and keeps the view still for a snapshot
 //	Engine.mu          the view, batch, ages, doubt, own, changed, unsaved and work
 //	presence.mu        heard, leases and what was measured of them
 //	faults.mu          the last faults of reading and appending; nothing is called under it
 //
-// work (openWork) is changed either under mu, or under a read lock of mu by whoever holds deciding.
+// work (worklist) is changed either under mu, or under a read lock of mu by whoever holds deciding.
 //
 // Config.OnTouched is called under reads.turn, and under deciding too where a tick or a reaction reads. It may read the view; it
 // must not call Handle, Tick, React, CatchUp or anything else that waits for a read of the log. A lock of another package that it

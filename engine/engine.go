@@ -58,12 +58,12 @@ type Engine struct {
 
 	reads    reads
 	deciding sync.Mutex        // one tick or reaction at a time
-	newest   witness           // belongs to who reads
+	newest   checkpoint        // belongs to who reads
 	resumed  eventlog.Position // see Resumed
 
 	mu      sync.RWMutex // guards what follows
 	view    *projections.View
-	doubt   doubt
+	loss    lossReport
 	ages    projections.Ages
 	batch   triggers.Batch
 	own     map[uuid.UUID]struct{} // what the tick that runs has appended
@@ -72,7 +72,7 @@ type Engine struct {
 
 	faults   faults
 	presence presence
-	work     openWork // changed by who holds mu, or reads under it and holds deciding
+	work     worklist // changed by who holds mu, or reads under it and holds deciding
 }
 
 // Open folds the log, from a snapshot on if there is one that fits, and returns an engine that has not yet said that it started.
@@ -88,8 +88,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.log == nil {
 		e.log = zap.NewNop()
 	}
-	e.view = e.empty()
-	e.presence.begin()
+	e.view = e.newView()
+	e.presence.init()
 	if err := e.openLog(ctx); err != nil {
 		return nil, err
 	}
@@ -98,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 }
 
 // empty is the view of an empty log.
-func (e *Engine) empty() *projections.View { return e.cfg.Rules.Empty() }
+func (e *Engine) newView() *projections.View { return e.cfg.Rules.NewView() }
 
 // Start says in the log that this server runs. From then on it may decide.
 func (e *Engine) Start(ctx context.Context) error {
@@ -138,11 +138,11 @@ const pageSize = 1000
 
 // CatchUp folds what was appended before the call, by anyone. If the log has lost what was folded before, it
 // is folded afresh, and doubted from then on.
-func (e *Engine) CatchUp(ctx context.Context) error { return e.See(ctx, e.Moment()) }
+func (e *Engine) CatchUp(ctx context.Context) error { return e.CatchUpTo(ctx, e.ReadPoint()) }
 
-// readOn folds what was appended since the last read. One at a time does.
-func (e *Engine) readOn(ctx context.Context) error {
-	err := e.newest.readOn(ctx, e.cfg.Log, e.fold)
+// readNew folds what was appended since the last read. One at a time does.
+func (e *Engine) readNew(ctx context.Context) error {
+	err := e.newest.readNew(ctx, e.cfg.Log, e.fold)
 	if errors.Is(err, errRewound) {
 		err = e.rewound(ctx)
 	}
@@ -155,15 +155,15 @@ func (e *Engine) readOn(ctx context.Context) error {
 
 // rewound doubts the log, as it has lost what was folded of it, and folds what is there.
 func (e *Engine) rewound(ctx context.Context) error {
-	says := fmt.Sprintf("server %s has read event %s at position %s", e.cfg.Server, e.newest.id, e.newest.at)
-	e.Doubt(says)
-	return e.refold(ctx, says)
+	evidence := fmt.Sprintf("server %s has read event %s at position %s", e.cfg.Server, e.newest.id, e.newest.at)
+	e.ReportLostEvents(evidence)
+	return e.refold(ctx, evidence)
 }
 
 // refold folds the log from its beginning, beside the view that is there until the new one is whole.
-func (e *Engine) refold(ctx context.Context, says string) error {
-	view, newest := e.empty(), witness{}
-	err := newest.readOn(ctx, e.cfg.Log, func(page []eventlog.Recorded) {
+func (e *Engine) refold(ctx context.Context, evidence string) error {
+	view, newest := e.newView(), checkpoint{}
+	err := newest.readNew(ctx, e.cfg.Log, func(page []eventlog.Recorded) {
 		for _, rec := range page {
 			view.Apply(rec)
 		}
@@ -174,10 +174,10 @@ func (e *Engine) refold(ctx context.Context, says string) error {
 	e.newest = newest
 	e.mu.Lock()
 	was := e.logID()
-	e.view, e.batch, e.ages, e.work = view, triggers.Batch{}, projections.Ages{}, openWork{}
+	e.view, e.batch, e.ages, e.work = view, triggers.Batch{}, projections.Ages{}, worklist{}
 	e.ages.Mark(view.Position, e.cfg.Clock.Elapsed())
 	if !view.World().Restored(domain.ID(was)) { // else somebody has accepted that
-		e.doubt = doubt{log: e.logID(), says: says} // it may go by an earlier id now
+		e.loss = lossReport{log: e.logID(), evidence: evidence} // it may go by an earlier id now
 	}
 	e.mu.Unlock()
 	e.announce()
@@ -207,7 +207,7 @@ func (e *Engine) announce() {
 	e.mu.Lock()
 	touched := e.view.Touched()
 	e.work.touch(touched)
-	e.presence.began(touched, e.cfg.Server, e.cfg.Clock.Elapsed())
+	e.presence.sessionsBegan(touched, e.cfg.Server, e.cfg.Clock.Elapsed())
 	close(e.changed)
 	e.changed = make(chan struct{})
 	e.mu.Unlock()
@@ -239,7 +239,7 @@ func (e *Engine) Read(see func(*projections.View)) {
 }
 
 // Judge calls see with the view and the ages that a decision would be taken on now.
-func (e *Engine) Judge(see func(*projections.View, projections.Age)) {
+func (e *Engine) ReadWithAge(see func(*projections.View, projections.Age)) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	see(e.view, e.age(e.cfg.Clock.Elapsed()))

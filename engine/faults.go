@@ -64,7 +64,7 @@ func (e *Engine) fenced() (err error) {
 }
 
 // Stopped says why this server decides nothing now, although it can read and write its log; nil if it decides.
-func (e *Engine) Stopped() error { return errors.Join(e.fenced(), e.Doubted()) }
+func (e *Engine) Stopped() error { return errors.Join(e.fenced(), e.LostEvents()) }
 
 // fencedBy says what in the log keeps this server from deciding.
 func (e *Engine) fencedBy(v *projections.View) error {

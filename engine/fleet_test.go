@@ -164,7 +164,7 @@ func (f *fleet) heartbeats() {
 		}
 	})
 	for name, connect := range heard {
-		f.servers[0].Heard(name, connect)
+		f.servers[0].Heartbeat(name, connect)
 	}
 	f.clock.now += 5 * time.Second
 }

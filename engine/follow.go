@@ -18,7 +18,7 @@ type Filter func(eventlog.Recorded) bool
 type Follower struct {
 	engine *Engine
 	filter Filter
-	// after is the last event that was looked at, event its id, and before the one in front of it.
+	// after is the last event that was lastLook at, event its id, and before the one in front of it.
 	before, after eventlog.Position
 	event         uuid.UUID
 }
@@ -51,7 +51,7 @@ func (f *Follower) Next(ctx context.Context) ([]eventlog.Recorded, error) {
 		if f.after > before {
 			continue // a page of which the filter wants nothing
 		}
-		if err := f.reached(ctx); err != nil {
+		if err := f.checkReached(ctx); err != nil {
 			return nil, err
 		}
 		select {
@@ -62,17 +62,17 @@ func (f *Follower) Next(ctx context.Context) ([]eventlog.Recorded, error) {
 	}
 }
 
-// Position is behind the last event that was looked at, wanted or not.
+// Position is behind the last event that was lastLook at, wanted or not.
 func (f *Follower) Position() eventlog.Position { return f.after }
 
 // read reads one page into memory, so that a slow consumer keeps no read of the log open. It begins with the last event that
-// was looked at: a log that was put back to an older state and has grown since has another one in its place.
+// was lastLook at: a log that was put back to an older state and has grown since has another one in its place.
 func (f *Follower) read(ctx context.Context) (page []eventlog.Recorded, err error) {
 	folded, size, from, met := f.engine.Position(), 0, f.before, false
 	if f.after >= folded {
 		return nil, nil
 	}
-	if f.event == uuid.Nil { // nothing was looked at yet
+	if f.event == uuid.Nil { // nothing was lastLook at yet
 		from, met = f.after, true
 	}
 	for rec, err := range f.engine.cfg.Log.ReadAll(ctx, from, followEvents) {
@@ -106,7 +106,7 @@ func (f *Follower) lost() error {
 }
 
 // reached returns ErrLost where the log ends before the follower's position. A log that cannot be read now is waited for.
-func (f *Follower) reached(ctx context.Context) error {
+func (f *Follower) checkReached(ctx context.Context) error {
 	head, err := f.engine.cfg.Log.Head(ctx)
 	if err == nil && f.after > head {
 		return fmt.Errorf("%w: it ends at position %s, before %s; was it restored from a backup?", ErrLost, head, f.after)

@@ -14,17 +14,17 @@ import (
 )
 
 // environments applies many environments, so that the log has more events than a page holds.
-func environments(t *testing.T, y *yard, n int) {
+func environments(t *testing.T, f *fixture, n int) {
 	t.Helper()
 	for i := range n {
-		_, err := y.Handle(context.Background(), domain.ID{}, domain.ApplyEnvironment{Name: fmt.Sprintf("env-%04d", i)})
+		_, err := f.Handle(context.Background(), domain.ID{}, domain.ApplyEnvironment{Name: fmt.Sprintf("env-%04d", i)})
 		require.NoError(t, err)
 	}
 }
 
-func logOf(t *testing.T, y *yard) (all []eventlog.Recorded) {
+func logOf(t *testing.T, f *fixture) (all []eventlog.Recorded) {
 	t.Helper()
-	for rec, err := range y.log.ReadAll(context.Background(), 0, 0) {
+	for rec, err := range f.log.ReadAll(context.Background(), 0, 0) {
 		require.NoError(t, err)
 		all = append(all, rec)
 	}
@@ -32,11 +32,11 @@ func logOf(t *testing.T, y *yard) (all []eventlog.Recorded) {
 }
 
 func TestAFollowerGetsEveryEventOnceAndInOrderWhereverItBegins(t *testing.T) {
-	y := newYard(t)
-	environments(t, y, 450)
-	all := logOf(t, y)
+	f := newFixture(t)
+	environments(t, f, 450)
+	all := logOf(t, f)
 	for _, begin := range []int{0, 1, 199, 200, 201, len(all) - 1} {
-		follower := y.Follow(positionBehind(all, begin), nil)
+		follower := f.Follow(positionBehind(all, begin), nil)
 		var got []eventlog.Recorded
 		for len(got) < len(all)-begin {
 			page, err := follower.Next(t.Context())
@@ -57,8 +57,8 @@ func positionBehind(all []eventlog.Recorded, n int) eventlog.Position {
 }
 
 func TestAFollowerIsWokenByWhatComes(t *testing.T) {
-	y := newYard(t)
-	follower := y.Follow(y.Position(), func(rec eventlog.Recorded) bool { return rec.Stream == "environment/lab" })
+	f := newFixture(t)
+	follower := f.Follow(f.Position(), func(rec eventlog.Recorded) bool { return rec.Stream == "environment/lab" })
 	ended, end := context.WithCancel(t.Context())
 	end()
 	_, err := follower.Next(ended)
@@ -69,8 +69,8 @@ func TestAFollowerIsWokenByWhatComes(t *testing.T) {
 		page, _ := follower.Next(t.Context())
 		got <- page
 	}()
-	environments(t, y, 250) // a page and more that the filter does not want
-	_, err = y.Handle(t.Context(), y.id(), domain.ApplyEnvironment{Name: "lab"})
+	environments(t, f, 250) // a page and more that the filter does not want
+	_, err = f.Handle(t.Context(), f.id(), domain.ApplyEnvironment{Name: "lab"})
 	require.NoError(t, err)
 	select {
 	case page := <-got:
@@ -82,19 +82,19 @@ func TestAFollowerIsWokenByWhatComes(t *testing.T) {
 }
 
 func TestAFollowerBehindTheEndOfTheLogIsToldThatTheLogLostWhatItHasRead(t *testing.T) {
-	y := newYard(t)
-	follower := y.Follow(y.Position()+1, nil)
+	f := newFixture(t)
+	follower := f.Follow(f.Position()+1, nil)
 	_, err := follower.Next(t.Context())
 	require.ErrorIs(t, err, engine.ErrLost)
 	require.ErrorContains(t, err, "restored from a backup")
 }
 
 func TestAFollowerIsToldWhenTheLogWasPutBackAndHasGrownSince(t *testing.T) {
-	y := newYard(t)
-	environments(t, y, 5)
-	older := until(t, y.log, 3)
-	log := &swapped{y.log}
-	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: y.clock, Server: domain.ID{15: 9}})
+	f := newFixture(t)
+	environments(t, f, 5)
+	older := until(t, f.log, 3)
+	log := &swapped{f.log}
+	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: f.clock, Server: domain.ID{15: 9}})
 	require.NoError(t, err)
 	follower := e.Follow(0, nil)
 	page, err := follower.Next(t.Context())
@@ -103,7 +103,7 @@ func TestAFollowerIsToldWhenTheLogWasPutBackAndHasGrownSince(t *testing.T) {
 
 	log.Log = older
 	require.NoError(t, e.CatchUp(t.Context()))
-	_, err = e.Handle(t.Context(), domain.ID{}, domain.AcceptRestore{Was: domain.ID(e.LogID()), At: y.clock.Now()})
+	_, err = e.Handle(t.Context(), domain.ID{}, domain.AcceptRestore{Was: domain.ID(e.LogID()), At: f.clock.Now()})
 	require.NoError(t, err)
 	for i := range 6 {
 		_, err := e.Handle(t.Context(), domain.ID{}, domain.ApplyEnvironment{Name: fmt.Sprintf("new-%d", i)})

@@ -16,7 +16,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Result is what an accepted command came to.
+// Result is what an accepted command asOf to.
 type Result struct {
 	// Position is that of its last event; of a command that changed nothing, where the view stood.
 	Position eventlog.Position
@@ -38,22 +38,22 @@ const conflictTries = 5
 // *domain.Rejection if the answer is no, ErrFenced, or the log's error; after the log's error the same
 // command under the same id may be sent again.
 func (e *Engine) Handle(ctx context.Context, id domain.ID, command domain.Command) (Result, error) {
-	return e.HandleAsOf(ctx, e.Moment(), id, command)
+	return e.HandleAsOf(ctx, e.ReadPoint(), id, command)
 }
 
-// HandleAsOf is Handle for one of several commands that belong together, of which the first came at a moment. What was
+// HandleAsOf is Handle for one of several commands that belong together, of which the first asOf at a moment. What was
 // appended since may be left out of what it is decided on; its own stream refuses it then, and it is decided anew.
-func (e *Engine) HandleAsOf(ctx context.Context, came Moment, id domain.ID, command domain.Command) (Result, error) {
-	result, err := e.handle(ctx, came, id, command)
+func (e *Engine) HandleAsOf(ctx context.Context, asOf ReadPoint, id domain.ID, command domain.Command) (Result, error) {
+	result, err := e.handle(ctx, asOf, id, command)
 	if err == nil && e.cfg.OnAccepted != nil {
 		e.cfg.OnAccepted()
 	}
 	return result, err
 }
 
-func (e *Engine) handle(ctx context.Context, came Moment, id domain.ID, command domain.Command) (Result, error) {
+func (e *Engine) handle(ctx context.Context, asOf ReadPoint, id domain.ID, command domain.Command) (Result, error) {
 	for try := 1; ; try++ {
-		if err := e.See(ctx, came); err != nil {
+		if err := e.CatchUpTo(ctx, asOf); err != nil {
 			return Result{}, err
 		}
 		result, p, err := e.decide(id, command)
@@ -64,7 +64,7 @@ func (e *Engine) handle(ctx context.Context, came Moment, id domain.ID, command 
 		var conflict *eventlog.Conflict
 		switch {
 		case err == nil:
-			return e.done(ctx, command, p, appended)
+			return e.confirm(ctx, command, p, appended)
 		case !errors.As(err, &conflict):
 			return Result{}, err // it names the stream
 		case try == conflictTries:
@@ -73,7 +73,7 @@ func (e *Engine) handle(ctx context.Context, came Moment, id domain.ID, command 
 		if err := e.pause(ctx, try); err != nil {
 			return Result{}, err
 		}
-		came = e.Moment() // the conflict is seen
+		asOf = e.ReadPoint() // the conflict is seen
 	}
 }
 
@@ -83,10 +83,10 @@ func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p 
 		result = Result{Position: v.Position}
 		world, first := v.World(), commandID(e.made, id, command)
 		if receipt, ok := v.Receipt(id); ok {
-			result, err = repeated(v, receipt, first, command)
+			result, err = repeatResult(v, receipt, first, command)
 			return
 		}
-		if err = e.open(v, command, streamsOf(command, world)); err != nil {
+		if err = e.accepts(v, command, streamsOf(command, world)); err != nil {
 			return
 		}
 		facts, rejection := command.Decide(world)
@@ -100,20 +100,20 @@ func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p 
 }
 
 // repeated answers a command whose sender has used its id before.
-func repeated(v *projections.View, receipt projections.Receipt, first domain.ID, command domain.Command) (Result, error) {
-	if receipt.First != first && !sentBeforeAnUpgrade(v, receipt, command) {
+func repeatResult(v *projections.View, receipt projections.Receipt, first domain.ID, command domain.Command) (Result, error) {
+	if receipt.First != first && !fromOlderVersion(v, receipt, command) {
 		return Result{}, &domain.Rejection{Kind: domain.Conflict, Reason: "the command's id was used for another command",
 			Hint: "send each command under an id of its own"}
 	}
 	return Result{Position: receipt.Position, IDs: []domain.ID{receipt.First}, Deployment: receipt.Deployment, Repeat: true}, nil
 }
 
-// sentBeforeAnUpgrade says that a receipt may be that of this command, sent to a server of an earlier version: such a server
+// fromOlderVersion says that a receipt may be that of this command, sent to a server of an earlier version: such a server
 // made the ids of events in another way. It may have written after the first server of this version started, what it was
 // about to write. So the receipt has to name the command's stream, and the command must not come to anything else now.
-func sentBeforeAnUpgrade(v *projections.View, receipt projections.Receipt, command domain.Command) bool {
+func fromOlderVersion(v *projections.View, receipt projections.Receipt, command domain.Command) bool {
 	world := v.World()
-	if v.Fence.Raised == 0 || receipt.Signed && receipt.Position > v.Fence.Raised || !slices.Contains(streamsOf(command, world), receipt.Stream) {
+	if v.Fence.Raised == 0 || receipt.HasActor && receipt.Position > v.Fence.Raised || !slices.Contains(streamsOf(command, world), receipt.Stream) {
 		return false
 	}
 	facts, _ := command.Decide(world)
@@ -123,18 +123,18 @@ func sentBeforeAnUpgrade(v *projections.View, receipt projections.Receipt, comma
 // streamsOf are the streams that a command is decided on: its own, and those that it relies on.
 func streamsOf(command domain.Command, world domain.World) []string {
 	streams := []string{command.Stream(world)}
-	if relying, ok := command.(domain.Relying); ok {
-		streams = append(streams, relying.Relies(world)...)
+	if dependent, ok := command.(domain.Dependent); ok {
+		streams = append(streams, dependent.DependsOn(world)...)
 	}
 	return streams
 }
 
 // open says whether a command that is decided on these streams is accepted now. The caller holds mu.
-func (e *Engine) open(v *projections.View, command domain.Command, streams []string) error {
+func (e *Engine) accepts(v *projections.View, command domain.Command, streams []string) error {
 	if err := e.fencedBy(v); err != nil && !isResult(command) {
 		return err
 	}
-	switch err := e.doubted(); {
+	switch err := e.lostEvents(); {
 	case err != nil && !isResult(command) && !isPresence(command) && !isAcceptance(command):
 		return err
 	case err == nil && isAcceptance(command):
@@ -211,7 +211,7 @@ func (e *Engine) planCommand(v *projections.View, id, first domain.ID, stream st
 }
 
 // done reads back what was appended: only what the log holds counts.
-func (e *Engine) done(ctx context.Context, command domain.Command, p plan, appended eventlog.Appended) (Result, error) {
+func (e *Engine) confirm(ctx context.Context, command domain.Command, p plan, appended eventlog.Appended) (Result, error) {
 	result := Result{Position: appended.Position, Repeat: appended.Repeat}
 	for i, fact := range p.facts {
 		result.Events = append(result.Events, domain.Name(fact))
@@ -225,9 +225,9 @@ func (e *Engine) done(ctx context.Context, command domain.Command, p plan, appen
 	if err := e.WaitFor(ctx, appended.Position); err != nil {
 		return result, err
 	}
-	if relying, ok := command.(domain.Relying); ok && !appended.Repeat {
+	if dependent, ok := command.(domain.Dependent); ok && !appended.Repeat {
 		var void *domain.Rejection
-		e.Read(func(v *projections.View) { void = relying.Void(v.World()) })
+		e.Read(func(v *projections.View) { void = dependent.NoEffect(v.World()) })
 		if void != nil {
 			return Result{}, void
 		}

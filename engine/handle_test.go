@@ -17,71 +17,71 @@ import (
 )
 
 func TestACommandSentTwiceIsDoneOnceAndAnsweredAlike(t *testing.T) {
-	y := newYard(t)
-	y.shop()
+	f := newFixture(t)
+	f.shop()
 	deploy := domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}
-	id := y.id()
-	first, err := y.Handle(context.Background(), id, deploy)
+	id := f.id()
+	first, err := f.Handle(context.Background(), id, deploy)
 	require.NoError(t, err)
-	_, err = y.React(context.Background())
+	_, err = f.React(context.Background())
 	require.NoError(t, err)
-	again, err := y.Handle(context.Background(), id, deploy)
+	again, err := f.Handle(context.Background(), id, deploy)
 	require.NoError(t, err)
 	require.True(t, again.Repeat)
 	require.Equal(t, first.Position, again.Position)
 	require.Equal(t, first.Deployment, again.Deployment)
-	other := y.server(2)
+	other := f.server(2)
 	elsewhere, err := other.Handle(context.Background(), id, deploy)
 	require.NoError(t, err)
 	require.Equal(t, first.Deployment, elsewhere.Deployment, "another server answers alike")
 }
 
 func TestAcceptedCommandNamesTheEventsThatItWrote(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	id, command := y.id(), domain.SetProjectEnabled{Name: "shop"}
-	result, err := y.Handle(context.Background(), id, command)
+	f := newFixture(t)
+	f.shop()
+	id, command := f.id(), domain.SetProjectEnabled{Name: "shop"}
+	result, err := f.Handle(context.Background(), id, command)
 	require.NoError(t, err)
 	require.Len(t, result.IDs, len(result.Events))
 	var last eventlog.Recorded
-	for rec, err := range y.log.ReadStream(context.Background(), domain.ProjectStream("shop"), 0, 0) {
+	for rec, err := range f.log.ReadStream(context.Background(), domain.ProjectStream("shop"), 0, 0) {
 		require.NoError(t, err)
 		last = rec
 	}
 	require.Equal(t, []domain.ID{domain.ID(last.ID)}, result.IDs)
-	again, err := y.Handle(context.Background(), id, command)
+	again, err := f.Handle(context.Background(), id, command)
 	require.NoError(t, err)
 	require.True(t, again.Repeat)
 	require.Equal(t, result.IDs, again.IDs)
-	unchanged, err := y.Handle(context.Background(), y.id(), command)
+	unchanged, err := f.Handle(context.Background(), f.id(), command)
 	require.NoError(t, err)
 	require.Empty(t, unchanged.IDs)
 }
 
 func TestAnotherCommandUnderAUsedIDIsRefused(t *testing.T) {
-	y := newYard(t)
-	id := y.id()
-	_, err := y.Handle(context.Background(), id, domain.ApplyEnvironment{Name: "production"})
+	f := newFixture(t)
+	id := f.id()
+	_, err := f.Handle(context.Background(), id, domain.ApplyEnvironment{Name: "production"})
 	require.NoError(t, err)
-	_, err = y.Handle(context.Background(), id, domain.ApplyEnvironment{Name: "staging"})
+	_, err = f.Handle(context.Background(), id, domain.ApplyEnvironment{Name: "staging"})
 	require.ErrorContains(t, err, "used for another command")
 }
 
 func TestACommandSentTwiceIsDoneOnceAlthoughAServersClockJumpedADayAhead(t *testing.T) {
-	y := newYard(t)
-	y.shop()
+	f := newFixture(t)
+	f.shop()
 	deploy := domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}
-	before, after := y.id(), y.id()
-	first, err := y.Handle(context.Background(), before, deploy)
+	before, after := f.id(), f.id()
+	first, err := f.Handle(context.Background(), before, deploy)
 	require.NoError(t, err)
-	y.clock.now += 2 * projections.ReceiptAge
-	_, err = y.Handle(context.Background(), domain.ID{}, domain.ApplyMachine{Name: "web-01", Environment: "production"})
+	f.clock.now += 2 * projections.ReceiptAge
+	_, err = f.Handle(context.Background(), domain.ID{}, domain.ApplyMachine{Name: "web-01", Environment: "production"})
 	require.NoError(t, err)
-	y.clock.now -= 2 * projections.ReceiptAge
-	second, err := y.Handle(context.Background(), after, deploy)
+	f.clock.now -= 2 * projections.ReceiptAge
+	second, err := f.Handle(context.Background(), after, deploy)
 	require.NoError(t, err)
 	for id, answer := range map[domain.ID]engine.Result{before: first, after: second} {
-		again, err := y.Handle(context.Background(), id, deploy)
+		again, err := f.Handle(context.Background(), id, deploy)
 		require.NoError(t, err)
 		require.True(t, again.Repeat)
 		require.Equal(t, answer.Deployment, again.Deployment)
@@ -89,73 +89,73 @@ func TestACommandSentTwiceIsDoneOnceAlthoughAServersClockJumpedADayAhead(t *test
 }
 
 func TestTheAnswerToACommandIsForgottenAfterADay(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	id := y.id()
-	_, err := y.Handle(context.Background(), id, domain.SetProjectEnabled{Name: "shop"})
+	f := newFixture(t)
+	f.shop()
+	id := f.id()
+	_, err := f.Handle(context.Background(), id, domain.SetProjectEnabled{Name: "shop"})
 	require.NoError(t, err)
 	for range projections.ReceiptAge/time.Hour + 1 {
-		y.clock.now += time.Hour
-		y.do(domain.CreateRelease{Project: "shop", Version: y.id().String()})
+		f.clock.now += time.Hour
+		f.do(domain.CreateRelease{Project: "shop", Version: f.id().String()})
 	}
-	y.do(domain.SetProjectEnabled{Name: "shop", Enabled: true})
-	result, err := y.Handle(context.Background(), id, domain.SetProjectEnabled{Name: "shop"})
+	f.do(domain.SetProjectEnabled{Name: "shop", Enabled: true})
+	result, err := f.Handle(context.Background(), id, domain.SetProjectEnabled{Name: "shop"})
 	require.NoError(t, err)
 	require.False(t, result.Repeat)
 }
 
 // put writes an event past all rules, as a fault or a newer drover would.
-func (y *yard) put(stream, typeName, data string) {
-	y.t.Helper()
+func (f *fixture) put(stream, typeName, data string) {
+	f.t.Helper()
 	var at eventlog.Revision
-	y.Read(func(v *projections.View) { at = v.Revision(stream) })
-	_, err := y.log.Append(context.Background(), stream, at, eventlog.Event{ID: uuid.New(), Type: typeName,
-		Time: y.clock.Now(), Data: json.RawMessage(data)})
-	require.NoError(y.t, err)
-	require.NoError(y.t, y.CatchUp(context.Background()))
+	f.Read(func(v *projections.View) { at = v.Revision(stream) })
+	_, err := f.log.Append(context.Background(), stream, at, eventlog.Event{ID: uuid.New(), Type: typeName,
+		Time: f.clock.Now(), Data: json.RawMessage(data)})
+	require.NoError(f.t, err)
+	require.NoError(f.t, f.CatchUp(context.Background()))
 }
 
 func TestAStreamThatCannotBeFoldedIsSetAsideAndTheOthersGoOn(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
-	y.put("machine/web-01", "machine.added/v1", `{"environment":7}`)
-	y.join("web-02", 2)
-	y.tick()
-	require.True(t, y.work("web-02", domain.PartSucceeded), "the others go on")
+	f := newFixture(t)
+	f.shop()
+	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+	f.put("machine/web-01", "machine.added/v1", `{"environment":7}`)
+	f.join("web-02", 2)
+	f.tick()
+	require.True(t, f.work("web-02", domain.PartSucceeded), "the others go on")
 
-	_, err := y.Handle(context.Background(), y.id(), domain.ApplyMachine{Name: "web-01", Environment: "production"})
+	_, err := f.Handle(context.Background(), f.id(), domain.ApplyMachine{Name: "web-01", Environment: "production"})
 	require.ErrorContains(t, err, "set aside")
-	y.put("machine/web-01", "machine.added/v1", `{"environment":"production"}`)
-	y.Read(func(v *projections.View) { require.Nil(t, v.Machines["web-01"], "later events wait") })
+	f.put("machine/web-01", "machine.added/v1", `{"environment":"production"}`)
+	f.Read(func(v *projections.View) { require.Nil(t, v.Machines["web-01"], "later events wait") })
 
-	y.do(domain.ClearStream{Name: "machine/web-01"})
-	y.Read(func(v *projections.View) {
+	f.do(domain.ClearStream{Name: "machine/web-01"})
+	f.Read(func(v *projections.View) {
 		require.NotNil(t, v.Machines["web-01"], "as if the bad event were not there")
 		require.Empty(t, v.Aside)
 	})
 }
 
 func TestAServerThatMeetsANewerOnesEventsDecidesNothingAndStillRecordsResults(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	y.join("web-01", 1)
-	d := y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}).Deployment
-	y.do(domain.ClaimPart{Deployment: d, Machine: "web-01", Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}})
-	y.put("machine/web-09", "machine.teleported/v1", `{}`)
-	y.join2Refused()
-	require.ErrorIs(t, y.Ready(), engine.ErrFenced)
-	_, err := y.Handle(context.Background(), domain.ID{}, domain.EndPart{Deployment: d, Machine: "web-01",
+	f := newFixture(t)
+	f.shop()
+	f.join("web-01", 1)
+	d := f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}).Deployment
+	f.do(domain.ClaimPart{Deployment: d, Machine: "web-01", Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}})
+	f.put("machine/web-09", "machine.teleported/v1", `{}`)
+	f.join2Refused()
+	require.ErrorIs(t, f.Ready(), engine.ErrFenced)
+	_, err := f.Handle(context.Background(), domain.ID{}, domain.EndPart{Deployment: d, Machine: "web-01",
 		Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}, State: domain.PartSucceeded})
 	require.NoError(t, err)
-	require.Equal(t, "1.0", y.actual("web-01"))
-	require.Empty(t, y.tick().Appended)
+	require.Equal(t, "1.0", f.actual("web-01"))
+	require.Empty(t, f.tick().Appended)
 }
 
-func (y *yard) join2Refused() {
-	y.t.Helper()
-	_, err := y.Handle(context.Background(), y.id(), domain.ApplyMachine{Name: "web-02", Environment: "production"})
-	require.ErrorIs(y.t, err, engine.ErrFenced)
+func (f *fixture) join2Refused() {
+	f.t.Helper()
+	_, err := f.Handle(context.Background(), f.id(), domain.ApplyMachine{Name: "web-02", Environment: "production"})
+	require.ErrorIs(f.t, err, engine.ErrFenced)
 }
 
 // deafLog commits an append and then loses its reply, as often as it is told.
@@ -186,25 +186,25 @@ func TestAnAppendWhoseReplyWasLostIsDoneOnce(t *testing.T) {
 }
 
 func TestAStreamCanBeClearedAlthoughTheWatchItselfIsSetAside(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	y.put("watch", "watch.passed/v1", `{"since":7}`)
-	y.put("machine/web-01", "machine.added/v1", `{"environment":7}`)
-	y.do(domain.ClearStream{Name: "machine/web-01"})
-	y.Read(func(v *projections.View) { require.False(t, v.SetAside("machine/web-01")) })
-	y.do(domain.ClearStream{Name: "watch"})
-	y.Read(func(v *projections.View) { require.Empty(t, v.Aside) })
+	f := newFixture(t)
+	f.shop()
+	f.put("watch", "watch.passed/v1", `{"since":7}`)
+	f.put("machine/web-01", "machine.added/v1", `{"environment":7}`)
+	f.do(domain.ClearStream{Name: "machine/web-01"})
+	f.Read(func(v *projections.View) { require.False(t, v.SetAside("machine/web-01")) })
+	f.do(domain.ClearStream{Name: "watch"})
+	f.Read(func(v *projections.View) { require.Empty(t, v.Aside) })
 }
 
 func TestADeploymentThatNamesAMachineTwiceHasOnePartThereAndEnds(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
-	y.join("web-01", 1)
-	y.put("project/shop", "deployment.queued/v1", `{"kind":"automatic","environment":"production","release":"1.0",
+	f := newFixture(t)
+	f.shop()
+	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+	f.join("web-01", 1)
+	f.put("project/shop", "deployment.queued/v1", `{"kind":"automatic","environment":"production","release":"1.0",
 		"machines":[{"name":"web-01","triggers":["joins"]},{"name":"web-01","triggers":["joins"]}]}`)
-	require.True(t, y.work("web-01", domain.PartSucceeded))
-	y.Read(func(v *projections.View) { require.Empty(t, v.OpenDeployments()) })
+	require.True(t, f.work("web-01", domain.PartSucceeded))
+	f.Read(func(v *projections.View) { require.Empty(t, v.OpenDeployments()) })
 }
 
 // overtaken is a log in which something else is appended right before the first append.
@@ -222,14 +222,14 @@ func (o *overtaken) Append(ctx context.Context, stream string, expected eventlog
 }
 
 func TestTwoReportsWithTheSameDataAreNotTakenForOne(t *testing.T) {
-	y := newYard(t)
-	y.do(domain.ApplyEnvironment{Name: "production"})
-	y.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})
-	log := &overtaken{Log: y.log}
-	e, err := engine.Open(context.Background(), engine.Config{Log: log, Clock: y.clock, Server: domain.ID{15: 2}})
+	f := newFixture(t)
+	f.do(domain.ApplyEnvironment{Name: "production"})
+	f.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})
+	log := &overtaken{Log: f.log}
+	e, err := engine.Open(context.Background(), engine.Config{Log: log, Clock: f.clock, Server: domain.ID{15: 2}})
 	require.NoError(t, err)
 	log.by = func() {
-		_, err := y.Handle(context.Background(), domain.ID{}, domain.SetMachineEnabled{Name: "web-01"})
+		_, err := f.Handle(context.Background(), domain.ID{}, domain.SetMachineEnabled{Name: "web-01"})
 		require.NoError(t, err)
 	}
 	result, err := e.Handle(context.Background(), domain.ID{}, domain.DeleteMachine{Name: "web-01"})

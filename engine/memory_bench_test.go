@@ -27,7 +27,7 @@ func BenchmarkEphemeral(b *testing.B) {
 	for range b.N {
 		stays := func(rounds int) int64 {
 			f := settled(b, memory.New(), shape{machines, 1})
-			for range rounds + projections.KeptDeployments {
+			for range rounds + projections.RetainedDeployments {
 				first := f.next
 				f.arrive(machines)
 				f.tick()

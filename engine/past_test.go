@@ -12,9 +12,9 @@ import (
 )
 
 // claims counts the events of a machine's parts that the past tells of.
-func (y *yard) claims(e *engine.Engine) (n int) {
+func (f *fixture) claims(e *engine.Engine) (n int) {
 	past, err := e.Past(context.Background(), "web-01", "shop")
-	require.NoError(y.t, err)
+	require.NoError(f.t, err)
 	for _, rec := range past {
 		if kind, _ := domain.SplitStream(rec.Stream); kind == domain.PartStreams {
 			n++
@@ -25,34 +25,34 @@ func (y *yard) claims(e *engine.Engine) (n int) {
 
 // TestThePastOfAMachineHoldsItsPartsWhateverTheViewHasForgotten: deployments that went elsewhere do not use up the room.
 func TestThePastOfAMachineHoldsItsPartsWhateverTheViewHasForgotten(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	y.do(domain.ApplyEnvironment{Name: "staging"})
-	y.join("web-01", 1)
+	f := newFixture(t)
+	f.shop()
+	f.do(domain.ApplyEnvironment{Name: "staging"})
+	f.join("web-01", 1)
 	wide := domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}
 	for range 3 {
-		y.do(wide)
-		require.True(t, y.work("web-01", domain.PartSucceeded))
+		f.do(wide)
+		require.True(t, f.work("web-01", domain.PartSucceeded))
 	}
 	for range 60 {
-		y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "staging"})
+		f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "staging"})
 	}
-	require.Equal(t, 6, y.claims(y.Engine))
+	require.Equal(t, 6, f.claims(f.Engine))
 	rules := engine.CurrentRules()
-	rules.Kept = 1
-	forgetful, err := engine.Open(context.Background(), engine.Config{Log: y.log, Clock: y.clock, Server: domain.ID{15: 3}, Rules: rules})
+	rules.Retain = 1
+	forgetful, err := engine.Open(context.Background(), engine.Config{Log: f.log, Clock: f.clock, Server: domain.ID{15: 3}, Rules: rules})
 	require.NoError(t, err)
 	forgetful.Read(func(v *projections.View) { require.Less(t, len(v.Deployments), 4) })
-	require.Equal(t, 6, y.claims(forgetful))
+	require.Equal(t, 6, f.claims(forgetful))
 }
 
 func TestAServerThatDoubtsItsLogHasNothingToReactTo(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	y.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})
-	_, err := y.Handle(context.Background(), y.id(), domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+	f := newFixture(t)
+	f.shop()
+	f.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})
+	_, err := f.Handle(context.Background(), f.id(), domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
 	require.NoError(t, err)
-	require.True(t, y.Due(), "the part of a machine that is offline is skipped")
-	y.Doubt("an agent remembers more")
-	require.False(t, y.Due())
+	require.True(t, f.Due(), "the part of a machine that is offline is skipped")
+	f.ReportLostEvents("an agent remembers more")
+	require.False(t, f.Due())
 }

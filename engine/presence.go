@@ -18,16 +18,16 @@ import (
 // presence is what one server has measured itself: when it last heard of each session it holds, and since
 // when the lease of each other server stands still. None of it is in the log.
 type presence struct {
-	mu      sync.Mutex
-	heard   silence              // of the sessions here
-	leases  map[domain.ID]change // of other servers
-	looked  time.Duration        // when the leases were last seen
-	readyAt time.Duration
-	isReady bool
-	beat    int64
+	mu       sync.Mutex
+	contacts contacts            // of the sessions here
+	leases   map[domain.ID]lease // of other servers
+	lastLook time.Duration       // when the leases were last seen
+	readyAt  time.Duration
+	isReady  bool
+	beat     int64
 }
 
-type change struct {
+type lease struct {
 	value string
 	at    time.Duration
 	gone  bool // it has no lease at all
@@ -37,68 +37,68 @@ type change struct {
 	timed bool // the lease said what time it was
 }
 
-func (p *presence) begin() {
-	p.heard, p.leases = newSilence(), map[domain.ID]change{}
+func (p *presence) init() {
+	p.contacts, p.leases = newContacts(), map[domain.ID]lease{}
 }
 
 func (p *presence) ready(now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.readyAt, p.isReady = now, true
-	p.heard.move(func(time.Duration) time.Duration { return now })
+	p.contacts.shift(func(time.Duration) time.Duration { return now })
 }
 
 // Heard notes that the session which began with connect was heard of now. Heartbeats end here: they
 // never reach the log.
-func (e *Engine) Heard(machine string, connect domain.ID) {
+func (e *Engine) Heartbeat(machine string, connect domain.ID) {
 	p := &e.presence
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.heard.heard(machine, connect, e.cfg.Clock.Elapsed())
+	p.contacts.heard(machine, connect, e.cfg.Clock.Elapsed())
 }
 
 // began counts the silence of sessions from where they were folded, until they are heard of: an agent may have connected
 // a moment ago, and its first heartbeat be on the way.
-func (p *presence) began(touched []*projections.Record, self domain.ID, now time.Duration) {
+func (p *presence) sessionsBegan(touched []*projections.Record, self domain.ID, now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range touched {
 		if m := r.Machine; m != nil && m.Online && m.Server == self {
-			p.heard.begin(m.Name, m.Connect, now)
+			p.contacts.add(m.Name, m.Connect, now)
 		}
 	}
 }
 
 // Holds says whether this server holds the session that began with connect and has heard of it within d.
-func (e *Engine) Holds(connect domain.ID, d time.Duration) bool {
+func (e *Engine) HoldsSession(connect domain.ID, d time.Duration) bool {
 	p := &e.presence
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at, known := p.heard.last(connect)
+	at, known := p.contacts.last(connect)
 	return known && e.cfg.Clock.Elapsed()-at <= d
 }
 
-// RestartSilence begins every count of silence anew. A server whose own watchdog was late was stopped; it
+// RestartTimeouts begins every count of silence anew. A server whose own watchdog was late was stopped; it
 // must not blame its machines for that.
-func (e *Engine) RestartSilence() {
+func (e *Engine) RestartTimeouts() {
 	now := e.cfg.Clock.Elapsed()
 	e.mu.Lock()
 	e.ages.Restart(now)
 	e.mu.Unlock()
-	e.presence.move(func(time.Duration) time.Duration { return now })
+	e.presence.shift(func(time.Duration) time.Duration { return now })
 }
 
 // Paused notes that this server did not run for d: that time is nobody's silence.
 func (e *Engine) Paused(d time.Duration) {
 	now := e.cfg.Clock.Elapsed()
-	e.presence.move(func(at time.Duration) time.Duration { return min(at+d, now) })
+	e.presence.shift(func(at time.Duration) time.Duration { return min(at+d, now) })
 }
 
 // move puts all moments from which silence is counted later.
-func (p *presence) move(later func(at time.Duration) time.Duration) {
+func (p *presence) shift(later func(at time.Duration) time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.heard.move(later)
+	p.contacts.shift(later)
 	for server, c := range p.leases {
 		c.at = later(c.at)
 		p.leases[server] = c
@@ -113,22 +113,22 @@ func (p *presence) decide(v *projections.View, self domain.ID, now time.Duration
 	if !p.isReady {
 		return nil
 	}
-	all := policies.Offline(v, p.contacts(v, self, now))
-	gone := func(server domain.ID) bool { return p.stale(server, 0) > 0 }
+	all := policies.Offline(v, p.silentSessions(v, self, now))
+	gone := func(server domain.ID) bool { return p.staleFor(server, 0) > 0 }
 	return append(all, policies.Orphans(v, self, gone, func(m *projections.Machine) time.Duration {
-		return p.stale(m.Server, now-age(m.Connected))
+		return p.staleFor(m.Server, now-age(m.Connected))
 	})...)
 }
 
 // contacts are the sessions that the log says this server holds and that have been silent for longer than the strictest
 // policy allows. What it has heard of and the log says otherwise of is forgotten.
-func (p *presence) contacts(v *projections.View, self domain.ID, now time.Duration) []policies.Contact {
+func (p *presence) silentSessions(v *projections.View, self domain.ID, now time.Duration) []policies.Contact {
 	held := func(c contact) bool {
 		m := v.Machines[c.machine]
 		return m != nil && m.Online && m.Server == self && m.Connect == c.connect
 	}
 	var list []policies.Contact
-	for _, c := range p.heard.since(now-v.StrictestOfflineAfter(), held) {
+	for _, c := range p.contacts.silentSince(now-v.StrictestOfflineAfter(), held) {
 		list = append(list, policies.Contact{Machine: c.machine, Connect: c.connect, Silent: now - c.at})
 	}
 	slices.SortFunc(list, func(a, b policies.Contact) int { return strings.Compare(a.Machine, b.Machine) })
@@ -141,7 +141,7 @@ func (e *Engine) Abandoned(m *projections.Machine, age time.Duration) bool {
 	p := &e.presence
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.isReady && m.Server != e.cfg.Server && p.stale(m.Server, e.cfg.Clock.Elapsed()-age) > 0
+	return p.isReady && m.Server != e.cfg.Server && p.staleFor(m.Server, e.cfg.Clock.Elapsed()-age) > 0
 }
 
 // gone says whether a server has been gone for so long that others do its work. seen is when it showed a sign of life other
@@ -150,31 +150,31 @@ func (e *Engine) gone(server domain.ID, seen time.Duration) bool {
 	p := &e.presence
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.isReady && p.stale(server, seen) > 0
+	return p.isReady && p.staleFor(server, seen) > 0
 }
 
 // stale is how long a server has been gone: since its lease stood still for policies.LeaseStale, at the earliest since
 // this server was ready, or since it read that a session began there: that was a sign of life. Negative while it lives. It
 // counts up to the last look at the leases: a server that does not see them must not take its own blindness for the
 // silence of others.
-func (p *presence) stale(server domain.ID, begun time.Duration) time.Duration {
+func (p *presence) staleFor(server domain.ID, begun time.Duration) time.Duration {
 	since := max(p.readyAt, begun)
 	if c, ok := p.leases[server]; ok && !c.gone {
 		since = max(since, c.at+policies.LeaseStale)
 	} else if ok {
 		since = max(since, c.at)
 	}
-	return p.looked - since
+	return p.lastLook - since
 }
 
 // Lease renews this server's lease and looks at those of the others.
-func (e *Engine) Lease(ctx context.Context, beside eventlog.Store) error {
+func (e *Engine) RenewLease(ctx context.Context, beside eventlog.Store) error {
 	p := &e.presence
 	p.mu.Lock()
 	p.beat++
 	beat := p.beat
 	p.mu.Unlock()
-	if err := beside.Put(ctx, eventlog.Leases, eventlog.Lease(uuid.UUID(e.cfg.Server), e.lease(beat))); err != nil {
+	if err := beside.Put(ctx, eventlog.Leases, eventlog.Lease(uuid.UUID(e.cfg.Server), e.leaseContent(beat))); err != nil {
 		e.faults.append(ctx, err)
 		return err
 	}
@@ -183,9 +183,9 @@ func (e *Engine) Lease(ctx context.Context, beside eventlog.Store) error {
 		return err
 	}
 	e.faults.append(ctx, nil)
-	p.compare(leases, e.cfg.Clock.Elapsed(), e.cfg.Clock.Now())
-	e.hear(leases)
-	for _, server := range p.forgotten() {
+	p.updateLeases(leases, e.cfg.Clock.Elapsed(), e.cfg.Clock.Now())
+	e.adoptLostEvents(leases)
+	for _, server := range p.expiredLeases() {
 		if err := beside.Drop(ctx, eventlog.Leases, server.String()); err != nil {
 			return err
 		}
@@ -193,16 +193,16 @@ func (e *Engine) Lease(ctx context.Context, beside eventlog.Store) error {
 	return nil
 }
 
-// leaseKept is how long the lease of a server that was killed stays, so that people see it gone. Its sessions have ended long before.
-const leaseKept = time.Hour
+// leaseRetention is how long the lease of a server that was killed stays, so that people see it gone. Its sessions have ended long before.
+const leaseRetention = time.Hour
 
 // forgotten are the servers whose lease has stood still for so long that nobody needs it any more.
-func (p *presence) forgotten() (servers []domain.ID) {
+func (p *presence) expiredLeases() (servers []domain.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for server, c := range p.leases {
 		switch {
-		case p.looked-c.at <= leaseKept:
+		case p.lastLook-c.at <= leaseRetention:
 		case c.gone:
 			delete(p.leases, server)
 		default:
@@ -213,14 +213,14 @@ func (p *presence) forgotten() (servers []domain.ID) {
 }
 
 // compare notes which leases have changed.
-func (p *presence) compare(leases map[uuid.UUID][]byte, now time.Duration, wall time.Time) {
+func (p *presence) updateLeases(leases map[uuid.UUID][]byte, now time.Duration, wall time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.looked = now
+	p.lastLook = now
 	for id, value := range leases {
 		if c, known := p.leases[domain.ID(id)]; !known || c.value != string(value) || c.gone {
-			seen := change{value: string(value), at: now}
-			if at, ok := writtenAt(value); ok && known { // the first one seen may be old
+			seen := lease{value: string(value), at: now}
+			if at, ok := leaseTime(value); ok && known { // the first one seen may be old
 				seen.ahead, seen.timed = at.Sub(wall), true
 			}
 			p.leases[domain.ID(id)] = seen
@@ -228,16 +228,16 @@ func (p *presence) compare(leases map[uuid.UUID][]byte, now time.Duration, wall 
 	}
 	for id, c := range p.leases {
 		if _, there := leases[uuid.UUID(id)]; !there && !c.gone {
-			p.leases[id] = change{at: now, gone: true}
+			p.leases[id] = lease{at: now, gone: true}
 		}
 	}
 }
 
 // Pulse is what this server has seen of the lease of another.
-type Pulse struct {
+type LeaseState struct {
 	Server domain.ID
 	// Still is for how long the lease has not changed.
-	Still time.Duration
+	Unchanged time.Duration
 	// Alive says that it has changed a moment ago.
 	Alive bool
 	// Ahead is by how much the other's clock is ahead of this one, within a few seconds; it counts if Timed.
@@ -246,7 +246,7 @@ type Pulse struct {
 }
 
 // Pulses are the leases of other servers, those that were killed included, until nobody needs them any more.
-func (e *Engine) Pulses() (list []Pulse) {
+func (e *Engine) Leases() (list []LeaseState) {
 	p := &e.presence
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -254,15 +254,15 @@ func (e *Engine) Pulses() (list []Pulse) {
 		if server == e.cfg.Server || c.gone {
 			continue
 		}
-		still := max(0, p.looked-c.at)
-		list = append(list, Pulse{Server: server, Still: still, Alive: still <= policies.LeaseStale, Ahead: c.ahead, Timed: c.timed})
+		unchanged := max(0, p.lastLook-c.at)
+		list = append(list, LeaseState{Server: server, Unchanged: unchanged, Alive: unchanged <= policies.LeaseStale, Ahead: c.ahead, Timed: c.timed})
 	}
-	slices.SortFunc(list, func(a, b Pulse) int { return strings.Compare(a.Server.String(), b.Server.String()) })
+	slices.SortFunc(list, func(a, b LeaseState) int { return strings.Compare(a.Server.String(), b.Server.String()) })
 	return list
 }
 
 // Back is a place to read the end of the log from: about most events before the last one folded, and never between two.
-func (e *Engine) Back(most eventlog.Position) eventlog.Position {
+func (e *Engine) TailStart(most eventlog.Position) eventlog.Position {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.ages.AtOrBelow(e.view.Position - min(e.view.Position, most))

@@ -11,63 +11,63 @@ import (
 )
 
 // deploy sends release 1.0 to production, as c says, and returns the deployment's id.
-func (y *yard) deploy(c domain.Deploy) domain.ID {
-	y.t.Helper()
+func (f *fixture) deploy(c domain.Deploy) domain.ID {
+	f.t.Helper()
 	c.Project, c.Release, c.Environment = "shop", "1.0", "production"
-	return y.do(c).Deployment
+	return f.do(c).Deployment
 }
 
-func (y *yard) part(deployment domain.ID, machine string) (state domain.PartState) {
-	y.Read(func(v *projections.View) { state = v.Deployments[deployment].Parts[machine].State })
+func (f *fixture) part(deployment domain.ID, machine string) (state domain.PartState) {
+	f.Read(func(v *projections.View) { state = v.Deployments[deployment].Parts[machine].State })
 	return state
 }
 
 func TestADeploymentEndsWhatNobodyHasClaimedWhereItGoes(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	y.deploy(domain.Deploy{})
+	f := newFixture(t)
+	f.shop()
+	f.deploy(domain.Deploy{})
 	for n := range byte(4) {
-		y.join(fmt.Sprintf("web-%d", n), n)
+		f.join(fmt.Sprintf("web-%d", n), n)
 	}
 	var automatic domain.ID
-	for _, w := range y.tick().Appended {
-		y.Read(func(v *projections.View) { automatic = v.OpenDeployments()[0].ID })
+	for _, w := range f.tick().Appended {
+		f.Read(func(v *projections.View) { automatic = v.OpenDeployments()[0].ID })
 		require.IsType(t, domain.DeploymentQueued{}, w.Event)
 	}
-	y.do(domain.SetHold{Project: "shop", Machine: "web-3"})
+	f.do(domain.SetHold{Project: "shop", Machine: "web-3"})
 
-	narrowed := y.deploy(domain.Deploy{Machines: []string{"web-0"}})
-	require.Equal(t, domain.PartCancelled, y.part(automatic, "web-0"))
-	require.Equal(t, domain.PartReleased, y.part(automatic, "web-1"), "it touches its machine alone")
+	narrowed := f.deploy(domain.Deploy{Machines: []string{"web-0"}})
+	require.Equal(t, domain.PartCancelled, f.part(automatic, "web-0"))
+	require.Equal(t, domain.PartReleased, f.part(automatic, "web-1"), "it touches its machine alone")
 
-	wide := y.deploy(domain.Deploy{Exclude: []string{"web-0"}})
-	require.Equal(t, domain.PartReleased, y.part(narrowed, "web-0"), "what is excluded keeps its part")
-	require.Equal(t, domain.PartCancelled, y.part(automatic, "web-1"))
-	require.Equal(t, domain.PartSkipped, y.part(wide, "web-3"), "held by a person")
+	wide := f.deploy(domain.Deploy{Exclude: []string{"web-0"}})
+	require.Equal(t, domain.PartReleased, f.part(narrowed, "web-0"), "what is excluded keeps its part")
+	require.Equal(t, domain.PartCancelled, f.part(automatic, "web-1"))
+	require.Equal(t, domain.PartSkipped, f.part(wide, "web-3"), "held by a person")
 
-	later := y.deploy(domain.Deploy{Exclude: []string{"web-1"}})
-	require.Equal(t, domain.PartCancelled, y.part(wide, "web-1"), "an environment-wide one is superseded whole")
-	require.Equal(t, domain.PartCancelled, y.part(narrowed, "web-0"))
-	require.Equal(t, domain.PartReleased, y.part(later, "web-0"))
-	y.Read(func(v *projections.View) {
+	later := f.deploy(domain.Deploy{Exclude: []string{"web-1"}})
+	require.Equal(t, domain.PartCancelled, f.part(wide, "web-1"), "an environment-wide one is superseded whole")
+	require.Equal(t, domain.PartCancelled, f.part(narrowed, "web-0"))
+	require.Equal(t, domain.PartReleased, f.part(later, "web-0"))
+	f.Read(func(v *projections.View) {
 		require.Equal(t, []domain.ID{narrowed}, v.Deployments[later].Parts["web-0"].Replaced)
 	})
 }
 
 func TestADeploymentReplacesSixHundredOthersAtOnce(t *testing.T) {
-	y := newYard(t)
-	y.shop()
+	f := newFixture(t)
+	f.shop()
 	for n := range 600 {
 		name := fmt.Sprintf("web-%03d", n)
 		for _, c := range []domain.Command{domain.ApplyMachine{Name: name, Environment: "production"},
-			domain.ConnectMachine{Name: name, Server: y.Server(), Session: domain.ID{1: 1, 2: byte(n), 3: byte(n >> 8)}, Instance: domain.ID{2: 1}},
+			domain.ConnectMachine{Name: name, Server: f.Server(), Session: domain.ID{1: 1, 2: byte(n), 3: byte(n >> 8)}, Instance: domain.ID{2: 1}},
 			domain.Deploy{Project: "shop", Release: "1.0", Environment: "production", Machines: []string{name}}} {
-			_, err := y.Handle(t.Context(), domain.ID{}, c)
+			_, err := f.Handle(t.Context(), domain.ID{}, c)
 			require.NoError(t, err)
 		}
 	}
-	last := y.deploy(domain.Deploy{})
-	y.Read(func(v *projections.View) {
+	last := f.deploy(domain.Deploy{})
+	f.Read(func(v *projections.View) {
 		require.Len(t, v.OpenDeployments(), 1)
 		require.Equal(t, 600, v.Deployments[last].OpenParts())
 	})

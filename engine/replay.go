@@ -12,7 +12,7 @@ import (
 // Replay folds a log from its beginning for as long as take says so, and returns the view as it was then. Ages
 // are by the wall clocks in the log, the only ones that are known of the past.
 func Replay(ctx context.Context, log eventlog.Log, take func(eventlog.Recorded) bool) (*projections.View, projections.Age, error) {
-	v := CurrentRules().Empty()
+	v := CurrentRules().NewView()
 	var ages projections.Ages
 	for rec, err := range log.ReadAll(ctx, 0, 0) {
 		if err != nil {

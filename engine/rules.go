@@ -27,8 +27,8 @@ type Rules struct {
 	Folds []projections.Fold
 	// Deciders are asked in this order.
 	Deciders []Decider
-	// Kept is how many ended deployments of each project the view keeps; 0 is projections.KeptDeployments.
-	Kept int
+	// Kept is how many ended deployments of each project the view keeps; 0 is projections.RetainedDeployments.
+	Retain int
 }
 
 // CurrentRules are the rules of this drover.
@@ -95,7 +95,7 @@ type Situation struct {
 
 	elapsed  time.Duration // on the clock that Age counts on
 	presence *presence
-	work     *openWork
+	work     *worklist
 }
 
 // decide asks the rows of these phases. What would go to a stream that is set aside is left out: nobody would fold it, so it
@@ -110,9 +110,9 @@ func (r Rules) decide(s *Situation, phases ...Phase) (decisions []domain.Decisio
 }
 
 // Empty is the view of an empty log.
-func (r Rules) Empty() *projections.View {
+func (r Rules) NewView() *projections.View {
 	v := projections.New(r.Folds...)
-	v.Kept = cmp.Or(r.Kept, v.Kept)
+	v.Retain = cmp.Or(r.Retain, v.Retain)
 	return v
 }
 

@@ -47,8 +47,8 @@ var (
 	errOtherProgram = errors.New("it is by another program")
 )
 
-// sealing writes times to the nanosecond.
-var sealing = func() cbor.UserBufferEncMode {
+// snapshotEncoding writes times to the nanosecond.
+var snapshotEncoding = func() cbor.UserBufferEncMode {
 	mode, err := cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.UserBufferEncMode()
 	if err != nil {
 		panic(err) // the option is ours
@@ -61,18 +61,18 @@ var sealing = func() cbor.UserBufferEncMode {
 // write puts a snapshot into out, behind the place of its checksum.
 func (s *snapshot) write(v *projections.View, out *bytes.Buffer) error {
 	out.Write(make([]byte, sha256.Size))
-	if err := sealing.MarshalToBuffer(s, out); err != nil {
+	if err := snapshotEncoding.MarshalToBuffer(s, out); err != nil {
 		return err
 	}
 	return v.Save(out)
 }
 
-func seal(data []byte) {
+func addChecksum(data []byte) {
 	sum := sha256.Sum256(data[sha256.Size:])
 	copy(data, sum[:])
 }
 
-func unsealed(data []byte) (s *snapshot, err error) {
+func openSnapshot(data []byte) (s *snapshot, err error) {
 	if len(data) < sha256.Size {
 		return nil, errors.New("it is cut short")
 	}
@@ -84,11 +84,11 @@ func unsealed(data []byte) (s *snapshot, err error) {
 	return s, err
 }
 
-// snapshotAfter is after how many events a snapshot is worth it, or after twice as many as there are machines if that is more, as
-// it takes the longer the more there are. A server that is busy waits for a quiet moment until there are snapshotLate times as many.
+// snapshotEvents is after how many events a snapshot is worth it, or after twice as many as there are machines if that is more, as
+// it takes the longer the more there are. A server that is busy waits for a quiet moment until there are busySnapshotFactor times as many.
 const (
-	snapshotAfter = 20_000
-	snapshotLate  = 5
+	snapshotEvents     = 20_000
+	busySnapshotFactor = 5
 )
 
 // SnapshotDue says that so much has happened since the last snapshot that another one should be taken. quiet says that nothing was
@@ -96,8 +96,8 @@ const (
 func (e *Engine) SnapshotDue(quiet bool) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	enough := max(snapshotAfter, 2*len(e.view.Machines))
-	return e.cfg.Snapshots != nil && (quiet && e.unsaved > enough || e.unsaved > snapshotLate*enough)
+	enough := max(snapshotEvents, 2*len(e.view.Machines))
+	return e.cfg.Snapshots != nil && (quiet && e.unsaved > enough || e.unsaved > busySnapshotFactor*enough)
 }
 
 // Snapshot stores the view as it is, if anything has happened since the last time. While it is taken nothing is folded: that is
@@ -110,7 +110,7 @@ func (e *Engine) Snapshot() error {
 	if err != nil || taken == 0 {
 		return err
 	}
-	seal(data)
+	addChecksum(data)
 	if err := e.cfg.Snapshots.Store(data); err != nil {
 		return err
 	}
@@ -126,11 +126,11 @@ func (e *Engine) takeSnapshot() (data []byte, taken int, err error) {
 	e.reads.turn <- struct{}{} // nothing is folded meanwhile
 	defer func() { <-e.reads.turn }()
 	e.Read(func(v *projections.View) {
-		if e.unsaved == 0 || e.doubted() != nil || e.fencedBy(v) != nil { // a read that ended a moment ago may have found that out
+		if e.unsaved == 0 || e.lostEvents() != nil || e.fencedBy(v) != nil { // a read that ended a moment ago may have found that out
 			return
 		}
 		s := &snapshot{Made: e.made, Log: e.logID(), Decision: e.cfg.Rules.Version, Program: e.cfg.Program,
-			Before: e.newest.before, At: e.newest.at, ID: e.newest.id, Time: e.newest.time, Pauses: e.ages.Pauses()}
+			Before: e.newest.before, At: e.newest.at, ID: e.newest.id, Time: e.newest.time, Pauses: e.ages.Marks()}
 		out := bytes.NewBuffer(make([]byte, 0, bytesPerMachine*(len(v.Machines)+len(v.Deployments))))
 		if err = s.write(v, out); err != nil {
 			err = fmt.Errorf("take a snapshot at position %s: %w", s.At, err)
@@ -157,7 +157,7 @@ func (e *Engine) resume() *snapshot {
 	case err != nil:
 		e.log.Warn("the snapshot is not used; the whole log is folded", zap.Error(err))
 	case view != nil:
-		e.view, e.newest, e.resumed = view, witness{before: s.Before, at: s.At, id: s.ID, time: s.Time}, s.At
+		e.view, e.newest, e.resumed = view, checkpoint{before: s.Before, at: s.At, id: s.ID, time: s.Time}, s.At
 		e.ages.Resume(s.Pauses, e.cfg.Clock.Elapsed())
 	}
 	return s
@@ -168,7 +168,7 @@ func (e *Engine) loadSnapshot() (*snapshot, *projections.View, error) {
 	if err != nil || len(data) == 0 {
 		return nil, nil, err
 	}
-	s, err := unsealed(data)
+	s, err := openSnapshot(data)
 	switch {
 	case err != nil:
 		return nil, nil, err
@@ -183,7 +183,7 @@ func (e *Engine) loadSnapshot() (*snapshot, *projections.View, error) {
 
 // openLog folds the log: what came after the snapshot, or all of it.
 func (e *Engine) openLog(ctx context.Context) error {
-	err := e.begin(ctx, e.resume())
+	err := e.foldLog(ctx, e.resume())
 	if errors.Is(err, errRewound) { // it is this very run that has read what is lost
 		err = e.rewound(ctx)
 	}
@@ -194,33 +194,33 @@ func (e *Engine) openLog(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) begin(ctx context.Context, s *snapshot) error {
+func (e *Engine) foldLog(ctx context.Context, s *snapshot) error {
 	if s == nil || e.resumed > 0 {
-		err := e.newest.readOn(ctx, e.cfg.Log, e.fold)
+		err := e.newest.readNew(ctx, e.cfg.Log, e.fold)
 		if !errors.Is(err, errRewound) || s == nil || e.newest.at != s.At {
 			return err
 		}
 		e.log.Warn("the snapshot is not used: the log does not have its last event there; the whole log is folded", zap.Stringer("position", s.At))
 	}
-	return e.lookFor(ctx, s)
+	return e.foldAndFind(ctx, s)
 }
 
 // lookFor folds the whole log and looks for the event that a snapshot ends with. If the log has it nowhere, and nobody has accepted a
 // restore since, it has lost it: an older copy took its place while this server was down.
-func (e *Engine) lookFor(ctx context.Context, s *snapshot) error {
+func (e *Engine) foldAndFind(ctx context.Context, s *snapshot) error {
 	found := false
-	e.view, e.newest, e.ages, e.resumed = e.empty(), witness{}, projections.Ages{}, 0
-	err := e.newest.readOn(ctx, e.cfg.Log, func(page []eventlog.Recorded) {
+	e.view, e.newest, e.ages, e.resumed = e.newView(), checkpoint{}, projections.Ages{}, 0
+	err := e.newest.readNew(ctx, e.cfg.Log, func(page []eventlog.Recorded) {
 		for _, rec := range page {
 			found = found || rec.ID == s.ID && rec.Time.Equal(s.Time)
 		}
 		e.fold(page)
 	})
 	if err == nil && !found && !e.view.World().Restored(domain.ID(s.Log)) {
-		e.Doubt(fmt.Sprintf("a server that ran before has read event %s at position %s", domain.ID(s.ID), s.At))
+		e.ReportLostEvents(fmt.Sprintf("a server that ran before has read event %s at position %s", domain.ID(s.ID), s.At))
 	}
 	return err
 }
 
 // Resumed is the position of the snapshot that this start went on from; 0 if it folded the whole log.
-func (e *Engine) Resumed() eventlog.Position { return e.resumed }
+func (e *Engine) ResumedFrom() eventlog.Position { return e.resumed }

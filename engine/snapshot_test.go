@@ -19,14 +19,14 @@ import (
 )
 
 // shelf keeps a snapshot.
-type shelf struct {
+type memorySnapshots struct {
 	data   []byte
 	stored int
 	full   bool
 }
 
-func (s *shelf) Load() ([]byte, error) { return s.data, nil }
-func (s *shelf) Store(data []byte) error {
+func (s *memorySnapshots) Load() ([]byte, error) { return s.data, nil }
+func (s *memorySnapshots) Store(data []byte) error {
 	if s.full {
 		return eventlog.ErrFull
 	}
@@ -52,42 +52,42 @@ func (c *counted) ReadAll(ctx context.Context, after eventlog.Position, limit in
 }
 
 // begins is a start of a server with what an earlier one has stored, and how many events it read.
-func (y *yard) begins(s *shelf, change func(*engine.Config)) (*engine.Engine, int) {
-	y.t.Helper()
-	log := &counted{Log: y.log}
-	c := engine.Config{Log: log, Clock: y.clock, Server: domain.ID{15: 9}, Snapshots: s, Program: "this"}
+func (f *fixture) begins(s *memorySnapshots, change func(*engine.Config)) (*engine.Engine, int) {
+	f.t.Helper()
+	log := &counted{Log: f.log}
+	c := engine.Config{Log: log, Clock: f.clock, Server: domain.ID{15: 9}, Snapshots: s, Program: "this"}
 	if change != nil {
 		change(&c)
 	}
 	e, err := engine.Open(context.Background(), c)
-	require.NoError(y.t, err)
+	require.NoError(f.t, err)
 	return e, log.read
 }
 
-// pictured is a yard with machines that were deployed to, and a snapshot of it; more has happened since.
-func pictured(t *testing.T) (*yard, *shelf) {
-	y, s := newYard(t), &shelf{}
-	y.shop()
-	y.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+// pictured is a fixture with machines that were deployed to, and a snapshot of it; more has happened since.
+func pictured(t *testing.T) (*fixture, *memorySnapshots) {
+	f, s := newFixture(t), &memorySnapshots{}
+	f.shop()
+	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
 	for n, name := range []string{"web-01", "web-02", "web-03"} {
-		y.join(name, byte(n))
+		f.join(name, byte(n))
 	}
-	y.tick()
-	require.True(t, y.work("web-01", domain.PartSucceeded))
-	require.True(t, y.work("web-02", domain.PartFailed))
-	e, _ := y.begins(s, nil)
+	f.tick()
+	require.True(t, f.work("web-01", domain.PartSucceeded))
+	require.True(t, f.work("web-02", domain.PartFailed))
+	e, _ := f.begins(s, nil)
 	require.NoError(t, e.Snapshot())
 	require.NoError(t, e.Snapshot())
 	require.Equal(t, 1, s.stored, "nothing has happened since the first")
-	require.True(t, y.work("web-03", domain.PartSucceeded))
-	y.join("web-04", 4)
-	return y, s
+	require.True(t, f.work("web-03", domain.PartSucceeded))
+	f.join("web-04", 4)
+	return f, s
 }
 
 func TestAStartFromASnapshotReadsWhatCameSinceAndComesToTheSameView(t *testing.T) {
-	y, s := pictured(t)
-	afresh, all := y.begins(&shelf{}, nil)
-	e, read := y.begins(s, nil)
+	f, s := pictured(t)
+	afresh, all := f.begins(&memorySnapshots{}, nil)
+	e, read := f.begins(s, nil)
 	require.Less(t, read, all/2)
 	require.Equal(t, see(afresh), see(e))
 	require.NoError(t, e.Start(context.Background()))
@@ -103,15 +103,15 @@ func see(e *engine.Engine) (view *projections.View) {
 }
 
 func TestASnapshotIsDueOnceEnoughHasHappenedAndWaitsForAQuietMoment(t *testing.T) {
-	y, s := newYard(t), &shelf{}
-	y.do(domain.ApplyEnvironment{Name: "production"})
-	e, _ := y.begins(s, nil)
+	f, s := newFixture(t), &memorySnapshots{}
+	f.do(domain.ApplyEnvironment{Name: "production"})
+	e, _ := f.begins(s, nil)
 	require.False(t, e.SnapshotDue(true))
 	typeName, data, err := domain.Encode(domain.PolicyDeleted{})
 	require.NoError(t, err)
 	for i := range 20_100 {
 		event := eventlog.Event{ID: uuid.New(), Type: typeName, Data: data}
-		_, err := y.log.Append(context.Background(), "policy/default", eventlog.Revision(i-1), event)
+		_, err := f.log.Append(context.Background(), "policy/default", eventlog.Revision(i-1), event)
 		require.NoError(t, err)
 	}
 	require.NoError(t, e.CatchUp(context.Background()))
@@ -126,15 +126,15 @@ func TestASnapshotIsDueOnceEnoughHasHappenedAndWaitsForAQuietMoment(t *testing.T
 }
 
 func TestABusyServerAndALargeFleetWaitLongerForTheirSnapshots(t *testing.T) {
-	y := newYard(t)
-	e, _ := y.begins(&shelf{}, nil)
+	f := newFixture(t)
+	e, _ := f.begins(&memorySnapshots{}, nil)
 	machine := func(n int, facts ...domain.Event) {
 		at := eventlog.NoStream
 		e.Read(func(v *projections.View) { at = v.Revision(fmt.Sprintf("machine/web-%05d", n)) })
 		for _, fact := range facts {
 			typeName, data, err := domain.Encode(fact)
 			require.NoError(t, err)
-			_, err = y.log.Append(context.Background(), fmt.Sprintf("machine/web-%05d", n), at, eventlog.Event{ID: uuid.New(), Type: typeName, Data: data})
+			_, err = f.log.Append(context.Background(), fmt.Sprintf("machine/web-%05d", n), at, eventlog.Event{ID: uuid.New(), Type: typeName, Data: data})
 			require.NoError(t, err)
 			at++
 		}
@@ -164,7 +164,7 @@ func TestABusyServerAndALargeFleetWaitLongerForTheirSnapshots(t *testing.T) {
 }
 
 func TestASnapshotThatDoesNotFitIsNotUsed(t *testing.T) {
-	y, s := pictured(t)
+	f, s := pictured(t)
 	for name, c := range map[string]struct {
 		change func(*engine.Config)
 		spoil  func(data []byte) []byte
@@ -178,41 +178,41 @@ func TestASnapshotThatDoesNotFitIsNotUsed(t *testing.T) {
 		"something else":    {spoil: func([]byte) []byte { return make([]byte, 1000) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			spoilt := &shelf{data: append([]byte(nil), s.data...)}
+			spoilt := &memorySnapshots{data: append([]byte(nil), s.data...)}
 			if c.spoil != nil {
 				spoilt.data = c.spoil(spoilt.data)
 			}
-			afresh, all := y.begins(&shelf{}, c.change)
-			e, read := y.begins(spoilt, c.change)
+			afresh, all := f.begins(&memorySnapshots{}, c.change)
+			e, read := f.begins(spoilt, c.change)
 			require.Equal(t, all, read)
 			require.Equal(t, see(afresh), see(e))
-			require.NoError(t, e.Doubted())
+			require.NoError(t, e.LostEvents())
 		})
 	}
 	t.Run("of another log", func(t *testing.T) {
 		other := memory.Open(memory.Config{ID: uuid.New()})
-		e, err := engine.Open(context.Background(), engine.Config{Log: other, Clock: y.clock, Server: y.Server(), Snapshots: s, Program: "this"})
+		e, err := engine.Open(context.Background(), engine.Config{Log: other, Clock: f.clock, Server: f.Server(), Snapshots: s, Program: "this"})
 		require.NoError(t, err)
 		require.Zero(t, e.Position())
-		require.NoError(t, e.Doubted())
+		require.NoError(t, e.LostEvents())
 	})
 }
 
 func TestALogThatWasPutBackWhileItsServerWasDownIsNoticedBySnapshot(t *testing.T) {
-	y, s := pictured(t)
-	y.log = until(t, y.log, 5)
-	e, _ := y.begins(s, nil)
-	require.ErrorIs(t, e.Doubted(), engine.ErrDoubted)
+	f, s := pictured(t)
+	f.log = until(t, f.log, 5)
+	e, _ := f.begins(s, nil)
+	require.ErrorIs(t, e.LostEvents(), engine.ErrLostEvents)
 	require.Equal(t, eventlog.Position(5), e.Position(), "the view is that of the log as it is")
-	renewed, _ := y.begins(s, func(c *engine.Config) { c.Program = "the next version" })
-	require.ErrorIs(t, renewed.Doubted(), engine.ErrDoubted, "by whichever program")
+	renewed, _ := f.begins(s, func(c *engine.Config) { c.Program = "the next version" })
+	require.ErrorIs(t, renewed.LostEvents(), engine.ErrLostEvents, "by whichever program")
 	kept := s.data
 	require.NoError(t, e.Snapshot())
 	require.Equal(t, kept, s.data, "the witness stays until somebody accepts the restore")
-	_, err := e.Handle(context.Background(), y.id(), domain.AcceptRestore{Was: domain.ID(e.LogID())})
+	_, err := e.Handle(context.Background(), f.id(), domain.AcceptRestore{Was: domain.ID(e.LogID())})
 	require.NoError(t, err)
-	again, _ := y.begins(s, nil)
-	require.NoError(t, again.Doubted(), "an accepted restore is doubted no more")
+	again, _ := f.begins(s, nil)
+	require.NoError(t, again.LostEvents(), "an accepted restore is doubted no more")
 }
 
 // replaced is a log in whose place another is put after its first read.
@@ -235,24 +235,24 @@ func (r *replaced) ReadAll(ctx context.Context, after eventlog.Position, limit i
 }
 
 func TestALogThatIsPutBackDuringAStartIsDoubted(t *testing.T) {
-	y := newYard(t)
+	f := newFixture(t)
 	for i := range 1500 { // more than one read takes
-		_, err := y.log.Append(context.Background(), "policy/default", eventlog.Revision(i-1), eventlog.Event{ID: uuid.New(), Type: "policy.deleted/v1", Data: []byte(`{}`)})
+		_, err := f.log.Append(context.Background(), "policy/default", eventlog.Revision(i-1), eventlog.Event{ID: uuid.New(), Type: "policy.deleted/v1", Data: []byte(`{}`)})
 		require.NoError(t, err)
 	}
-	log := &replaced{Log: y.log, by: until(t, y.log, 700)}
-	for name, s := range map[string]*shelf{"without a snapshot": {}, "from a snapshot of before": nil} {
+	log := &replaced{Log: f.log, by: until(t, f.log, 700)}
+	for name, s := range map[string]*memorySnapshots{"without a snapshot": {}, "from a snapshot of before": nil} {
 		t.Run(name, func(t *testing.T) {
 			if s == nil {
-				s = &shelf{}
-				e, err := engine.Open(context.Background(), engine.Config{Log: until(t, y.log, 300), Clock: y.clock, Server: domain.ID{15: 9}, Snapshots: s})
+				s = &memorySnapshots{}
+				e, err := engine.Open(context.Background(), engine.Config{Log: until(t, f.log, 300), Clock: f.clock, Server: domain.ID{15: 9}, Snapshots: s})
 				require.NoError(t, err)
 				require.NoError(t, e.Snapshot())
 			}
 			put := *log
-			e, err := engine.Open(context.Background(), engine.Config{Log: &put, Clock: y.clock, Server: domain.ID{15: 9}, Snapshots: s})
+			e, err := engine.Open(context.Background(), engine.Config{Log: &put, Clock: f.clock, Server: domain.ID{15: 9}, Snapshots: s})
 			require.NoError(t, err)
-			require.ErrorIs(t, e.Doubted(), engine.ErrDoubted)
+			require.ErrorIs(t, e.LostEvents(), engine.ErrLostEvents)
 			require.Equal(t, eventlog.Position(700), e.Position())
 		})
 	}
@@ -273,48 +273,48 @@ func (h *held) ReadAll(ctx context.Context, after eventlog.Position, limit int) 
 
 func TestASnapshotThatWaitsForAReadWhichFindsTheLogPutBackIsNotTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		y, s := newYard(t), &shelf{}
-		y.shop()
-		y.join("web-01", 1)
-		log := &held{Log: y.log}
-		e, err := engine.Open(context.Background(), engine.Config{Log: log, Clock: y.clock, Server: domain.ID{15: 9}, Snapshots: s})
+		f, s := newFixture(t), &memorySnapshots{}
+		f.shop()
+		f.join("web-01", 1)
+		log := &held{Log: f.log}
+		e, err := engine.Open(context.Background(), engine.Config{Log: log, Clock: f.clock, Server: domain.ID{15: 9}, Snapshots: s})
 		require.NoError(t, err)
 		require.NoError(t, e.Snapshot())
 		witness := s.data
-		y.join("web-02", 2)
+		f.join("web-02", 2)
 		require.NoError(t, e.CatchUp(context.Background()))
-		log.Log, log.goOn = until(t, y.log, 5), make(chan struct{})
+		log.Log, log.goOn = until(t, f.log, 5), make(chan struct{})
 		go func() { _ = e.CatchUp(context.Background()) }()
 		synctest.Wait()
 		go func() { _ = e.Snapshot() }()
 		synctest.Wait()
 		close(log.goOn)
 		synctest.Wait()
-		require.ErrorIs(t, e.Doubted(), engine.ErrDoubted)
+		require.ErrorIs(t, e.LostEvents(), engine.ErrLostEvents)
 		require.Equal(t, witness, s.data)
 	})
 }
 
 func TestAStartFromASnapshotCanReadTheEndOfTheLogWithoutItsBeginning(t *testing.T) {
-	y, s := newYard(t), &shelf{}
-	e, _ := y.begins(s, nil)
+	f, s := newFixture(t), &memorySnapshots{}
+	e, _ := f.begins(s, nil)
 	for _, name := range []string{"lab", "staging", "production"} {
-		y.clock.now += time.Second
-		y.do(domain.ApplyEnvironment{Name: name})
+		f.clock.now += time.Second
+		f.do(domain.ApplyEnvironment{Name: name})
 		require.NoError(t, e.CatchUp(context.Background()))
 	}
 	require.NoError(t, e.Snapshot())
-	y.clock.now += time.Second
-	again, _ := y.begins(s, nil)
-	require.Equal(t, e.Back(2), again.Back(2))
-	require.NotZero(t, again.Back(2))
+	f.clock.now += time.Second
+	again, _ := f.begins(s, nil)
+	require.Equal(t, e.TailStart(2), again.TailStart(2))
+	require.NotZero(t, again.TailStart(2))
 }
 
 func TestALogWhoseEventsMovedToOtherPositionsIsNotDoubtedBySnapshot(t *testing.T) {
-	y, s := pictured(t)
-	moved := memory.Open(memory.Config{ID: y.Made()})
+	f, s := pictured(t)
+	moved := memory.Open(memory.Config{ID: f.Made()})
 	var last []eventlog.Recorded // the servers' starts go to the end
-	for rec, err := range y.log.ReadAll(context.Background(), 0, 0) {
+	for rec, err := range f.log.ReadAll(context.Background(), 0, 0) {
 		require.NoError(t, err)
 		if kind, _ := domain.SplitStream(rec.Stream); kind == domain.ServerStreams {
 			last = append(last, rec)
@@ -327,19 +327,19 @@ func TestALogWhoseEventsMovedToOtherPositionsIsNotDoubtedBySnapshot(t *testing.T
 		_, err := moved.Append(context.Background(), rec.Stream, rec.Revision-1, rec.Event)
 		require.NoError(t, err)
 	}
-	y.log = moved
-	afresh, _ := y.begins(&shelf{}, nil)
-	e, _ := y.begins(s, nil)
-	require.NoError(t, e.Doubted())
+	f.log = moved
+	afresh, _ := f.begins(&memorySnapshots{}, nil)
+	e, _ := f.begins(s, nil)
+	require.NoError(t, e.LostEvents())
 	require.Equal(t, see(afresh), see(e))
 }
 
 func TestALogThatANewerDroverWritesToLeavesNoSnapshot(t *testing.T) {
-	y := newYard(t)
-	_, err := y.log.Append(context.Background(), "machine/web-01", eventlog.NoStream, eventlog.Event{ID: uuid.New(), Type: "machine.sang/v1", Data: []byte(`{}`)})
+	f := newFixture(t)
+	_, err := f.log.Append(context.Background(), "machine/web-01", eventlog.NoStream, eventlog.Event{ID: uuid.New(), Type: "machine.sang/v1", Data: []byte(`{}`)})
 	require.NoError(t, err)
-	s := &shelf{}
-	e, _ := y.begins(s, nil)
+	s := &memorySnapshots{}
+	e, _ := f.begins(s, nil)
 	require.NoError(t, e.Snapshot())
 	require.Zero(t, s.stored)
 }

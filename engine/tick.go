@@ -18,7 +18,7 @@ type Report struct {
 	// Verdicts are those on machines with candidates, those that the sweep found, and those of the batch that need nothing.
 	Verdicts []triggers.Verdict
 	// Standings are those of the machines of the batch; nil until it was first decided what to deploy.
-	Standings []triggers.Standing
+	Machines []triggers.MachineBatch
 	// Appended are the decisions that are in the log now, in the order they were sent.
 	Appended []Written
 	// Passes counts how often the tick read and decided, conflicts included.
@@ -89,10 +89,10 @@ func (p *Pass) Decide() {
 			return // rows that need a settled view wait for one
 		}
 		decisions = e.cfg.Rules.decide(s, Settled)
-		if p.Report.Standings == nil {
-			p.see(s.View, s.Verdicts, s.Age)
+		if p.Report.Machines == nil {
+			p.recordVerdicts(s.View, s.Verdicts, s.Age)
 		} else {
-			p.seeMore(s.Verdicts)
+			p.addVerdicts(s.Verdicts)
 		}
 	})
 	p.plans = e.planned(decisions)
@@ -101,19 +101,19 @@ func (p *Pass) Decide() {
 // situation calls see with what a decision taken now sees. The caller holds deciding.
 func (e *Engine) situation(see func(*Situation)) {
 	now := e.cfg.Clock.Elapsed()
-	e.Judge(func(v *projections.View, age projections.Age) {
+	e.ReadWithAge(func(v *projections.View, age projections.Age) {
 		see(&Situation{View: v, Age: age, Now: e.cfg.Clock.Now(), Server: e.cfg.Server, elapsed: now, presence: &e.presence, work: &e.work})
 	})
 }
 
 // see notes what was found when it was first decided what to deploy.
-func (p *Pass) see(v *projections.View, verdicts []triggers.Verdict, age projections.Age) {
-	standings, settled := p.Report.Batch.Close(v, age)
-	p.Report.Standings, p.Report.Verdicts = standings, append(verdicts, settled...)
+func (p *Pass) recordVerdicts(v *projections.View, verdicts []triggers.Verdict, age projections.Age) {
+	machines, settled := p.Report.Batch.Summary(v, age)
+	p.Report.Machines, p.Report.Verdicts = machines, append(verdicts, settled...)
 }
 
 // seeMore adds the machines that a later pass deploys to because they came in the meantime.
-func (p *Pass) seeMore(verdicts []triggers.Verdict) {
+func (p *Pass) addVerdicts(verdicts []triggers.Verdict) {
 	type subject struct{ project, machine string }
 	seen := make(map[subject]bool, len(p.Report.Verdicts))
 	for _, verdict := range p.Report.Verdicts {
@@ -130,7 +130,7 @@ func (p *Pass) seeMore(verdicts []triggers.Verdict) {
 func (p *Pass) Append(ctx context.Context) error {
 	done, err := p.engine.appendAll(ctx, p.plans)
 	p.refused = len(p.plans) - len(done)
-	p.engine.owns(done)
+	p.engine.recordOwn(done)
 	p.engine.report(&p.Report, done)
 	return err
 }
@@ -161,12 +161,12 @@ func (p *Pass) Finish(ctx context.Context) (Report, error) {
 	if err := p.engine.CatchUp(ctx); err != nil {
 		return p.Report, err
 	}
-	p.engine.forgetOwn()
+	p.engine.clearOwn()
 	return p.Report, nil
 }
 
 // owns notes what a tick has appended. What others wrote meanwhile is in the next batch.
-func (e *Engine) owns(done []plan) {
+func (e *Engine) recordOwn(done []plan) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.own == nil {
@@ -179,7 +179,7 @@ func (e *Engine) owns(done []plan) {
 	}
 }
 
-func (e *Engine) forgetOwn() {
+func (e *Engine) clearOwn() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.own = nil

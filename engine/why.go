@@ -15,16 +15,16 @@ import (
 
 // How much of the past of a machine and a project is read, newest first.
 const (
-	pastOfMachine  = 300
-	pastOfProject  = 1000
-	pastOfParts    = 50
-	pastOfReleases = 50
-	// mostLooks bounds how many deployments are asked for a part that they may not have had.
-	mostLooks = 4 * pastOfParts
+	maxMachineEvents = 300
+	maxProjectEvents = 1000
+	maxParts         = 50
+	maxReleases      = 50
+	// maxLookups bounds how many deployments are asked for a part that they may not have had.
+	maxLookups = 4 * maxParts
 )
 
-// thread is a stream, where to begin in it, and how many events to read at most.
-type thread struct {
+// streamRange is a stream, where to begin in it, and how many events to read at most.
+type streamRange struct {
 	stream string
 	from   eventlog.Revision
 	most   int
@@ -43,43 +43,43 @@ func PastOf(ctx context.Context, log eventlog.Log, v *projections.View, machine,
 
 // past reads what Past says; look shows it the view, which is not held while the log is read.
 func past(ctx context.Context, log eventlog.Log, look func(func(*projections.View)), machine, project string) ([]eventlog.Recorded, error) {
-	var own, releases []thread
+	var own, releases []streamRange
 	var parts []domain.ID
-	look(func(v *projections.View) { own = threadsOf(v, machine, project) })
-	found, err := readThreads(ctx, log, own, nil)
+	look(func(v *projections.View) { own = ownRanges(v, machine, project) })
+	found, err := readRanges(ctx, log, own, nil)
 	if err != nil {
 		return nil, err
 	}
 	look(func(v *projections.View) {
-		releases, parts = releasesOf(v, project, found), partsOf(v, machine, project, found)
+		releases, parts = releasesOf(v, project, found), deploymentsWithPart(v, machine, project, found)
 	})
-	if found, err = readThreads(ctx, log, releases, found); err != nil {
+	if found, err = readRanges(ctx, log, releases, found); err != nil {
 		return nil, err
 	}
 	return readParts(ctx, log, machine, parts, found)
 }
 
-// threadsOf are the own streams of both.
-func threadsOf(v *projections.View, machine, project string) []thread {
-	last := func(stream string, most int) thread {
-		return thread{stream, max(0, v.Revision(stream)+1-eventlog.Revision(most)), most}
+// ownRanges are the own streams of both.
+func ownRanges(v *projections.View, machine, project string) []streamRange {
+	last := func(stream string, most int) streamRange {
+		return streamRange{stream, max(0, v.Revision(stream)+1-eventlog.Revision(most)), most}
 	}
-	return []thread{last(domain.MachineStream(machine), pastOfMachine), last(domain.ProjectStream(project), pastOfProject)}
+	return []streamRange{last(domain.MachineStream(machine), maxMachineEvents), last(domain.ProjectStream(project), maxProjectEvents)}
 }
 
 // releasesOf returns the streams of the newest releases of a project, and of the releases that an earlier project of the
-// same name deployed according to the events in past; at most pastOfReleases of them.
-func releasesOf(v *projections.View, project string, past []eventlog.Recorded) (streams []thread) {
+// same name deployed according to the events in past; at most maxReleases of them.
+func releasesOf(v *projections.View, project string, past []eventlog.Recorded) (streams []streamRange) {
 	known := map[string]bool{}
 	add := func(incarnation domain.ID, version string) {
 		stream := domain.ReleaseStream(project, incarnation, version)
-		if !incarnation.IsZero() && !known[stream] && len(streams) < pastOfReleases {
+		if !incarnation.IsZero() && !known[stream] && len(streams) < maxReleases {
 			known[stream] = true
-			streams = append(streams, thread{stream, 0, 1})
+			streams = append(streams, streamRange{stream, 0, 1})
 		}
 	}
 	if p := v.Projects[project]; p != nil {
-		for _, version := range slices.Backward(p.Versions[max(0, len(p.Versions)-pastOfReleases):]) {
+		for _, version := range slices.Backward(p.Versions[max(0, len(p.Versions)-maxReleases):]) {
 			add(p.Incarnation, version)
 		}
 	}
@@ -118,7 +118,7 @@ func deployedOf(project string, past []eventlog.Recorded) (all []deployed) {
 
 // partsOf are the deployments, newest first, of which the view knows a part on the machine, and those which it has forgotten
 // and which may have had one, as far as what was read of the project tells.
-func partsOf(v *projections.View, machine, project string, past []eventlog.Recorded) []domain.ID {
+func deploymentsWithPart(v *projections.View, machine, project string, past []eventlog.Recorded) []domain.ID {
 	queued := map[domain.ID]eventlog.Position{}
 	for _, d := range v.Deployments {
 		if d.Parts[machine] != nil && d.Project.Name == project {
@@ -126,7 +126,7 @@ func partsOf(v *projections.View, machine, project string, past []eventlog.Recor
 		}
 	}
 	for _, rec := range past {
-		if _, forgotten := v.Forgotten(domain.ID(rec.ID)); forgotten && mayConcern(machine, rec) {
+		if _, forgotten := v.Pruned(domain.ID(rec.ID)); forgotten && mayConcern(machine, rec) {
 			queued[domain.ID(rec.ID)] = rec.Position
 		}
 	}
@@ -142,9 +142,9 @@ func (e *Engine) Alive(server domain.ID) bool {
 	return server == e.cfg.Server || known && !lease.gone && e.cfg.Clock.Elapsed()-lease.at <= policies.LeaseStale
 }
 
-// readThreads adds what the threads hold to past.
-func readThreads(ctx context.Context, log eventlog.Log, threads []thread, past []eventlog.Recorded) (_ []eventlog.Recorded, err error) {
-	for _, t := range threads {
+// readRanges adds what the ranges hold to past.
+func readRanges(ctx context.Context, log eventlog.Log, ranges []streamRange, past []eventlog.Recorded) (_ []eventlog.Recorded, err error) {
+	for _, t := range ranges {
 		if past, err = t.read(ctx, log, past); err != nil {
 			return nil, err
 		}
@@ -152,18 +152,18 @@ func readThreads(ctx context.Context, log eventlog.Log, threads []thread, past [
 	return past, nil
 }
 
-// readParts adds the parts on the machine that the newest of these deployments had, as many as it finds and pastOfParts allows.
+// readParts adds the parts on the machine that the newest of these deployments had, as many as it finds and maxParts allows.
 func readParts(ctx context.Context, log eventlog.Log, machine string, deployments []domain.ID, past []eventlog.Recorded) (_ []eventlog.Recorded, err error) {
 	found := 0
-	for _, id := range deployments[:min(len(deployments), mostLooks)] {
+	for _, id := range deployments[:min(len(deployments), maxLookups)] {
 		before := len(past)
-		if past, err = (thread{domain.PartStream(id, machine), 0, pastOfParts}).read(ctx, log, past); err != nil {
+		if past, err = (streamRange{domain.PartStream(id, machine), 0, maxParts}).read(ctx, log, past); err != nil {
 			return nil, err
 		}
 		if len(past) > before {
 			found++
 		}
-		if found == pastOfParts {
+		if found == maxParts {
 			break
 		}
 	}
@@ -178,8 +178,8 @@ func mayConcern(machine string, rec eventlog.Recorded) bool {
 	return err == nil && ok && (queued.Kind == domain.EnvironmentWide || slices.ContainsFunc(queued.Machines, named))
 }
 
-// read adds the thread's events to past.
-func (t thread) read(ctx context.Context, log eventlog.Log, past []eventlog.Recorded) ([]eventlog.Recorded, error) {
+// read adds the streamRange's events to past.
+func (t streamRange) read(ctx context.Context, log eventlog.Log, past []eventlog.Recorded) ([]eventlog.Recorded, error) {
 	for rec, err := range log.ReadStream(ctx, t.stream, t.from, t.most) {
 		if err != nil {
 			return nil, fmt.Errorf("read stream %s: %w", t.stream, err)

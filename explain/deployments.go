@@ -81,7 +81,7 @@ func partReason(v *projections.View, part *projections.Part) domain.PartReason {
 	if !part.Unclaimed() || m == nil {
 		return part.Reason
 	}
-	if reason := v.GateOnceReleased(part, m.Session); reason != "" || part.State == domain.PartReleased {
+	if reason := v.ClaimCheckOnceReleased(part, m.Session); reason != "" || part.State == domain.PartReleased {
 		return reason
 	}
 	return domain.NotReleased

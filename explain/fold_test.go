@@ -10,7 +10,7 @@ import (
 
 var session, instance, server = projectionstest.Session, projectionstest.Instance, projectionstest.Server
 
-func shop(t *testing.T) *projectionstest.History { return projectionstest.Rolled(t) }
+func shop(t *testing.T) *projectionstest.History { return projectionstest.OneMachine(t) }
 
 func old(eventlog.Position) time.Duration { return 24 * time.Hour }
 

@@ -15,11 +15,11 @@ func TestTheHistoryTellsOfDeploymentsThatTheViewHasForgotten(t *testing.T) {
 	l := shop(t)
 	d := l.Attempt("web-01", "1.0", domain.PartFailed, "step-failed")
 	first := len(l.Log)
-	for range 2 * projections.KeptDeployments {
+	for range 2 * projections.RetainedDeployments {
 		l.Attempt("web-01", "1.0", domain.PartSucceeded, "")
 	}
 	long := l.Log[:first]
-	_, forgotten := l.Forgotten(d)
+	_, forgotten := l.Pruned(d)
 	require.True(t, forgotten)
 	var told []string
 	for _, line := range history(l.View, "shop", "web-01", long, nil) {

@@ -43,7 +43,7 @@ func settledCauses(v *projections.View, project, machine string) []string {
 	var newest *projections.Part
 	for _, d := range v.Deployments {
 		part := d.Parts[machine]
-		if part == nil || d.Project.Name != project || !part.MeansMachine(v.Machines[machine]) {
+		if part == nil || d.Project.Name != project || !part.IsFor(v.Machines[machine]) {
 			continue
 		}
 		if newest == nil || d.Queued > newest.Deployment.Queued {

@@ -115,7 +115,7 @@ func Watch(v *projections.View, self domain.ID, age projections.Age) []domain.De
 // watchSpan is a tenth of the shortest clean-up time of the offline machines, 1 to 10 minutes; 0 if none is under one.
 func watchSpan(v *projections.View) time.Duration {
 	var shortest time.Duration
-	for policy := range v.Away() {
+	for policy := range v.OfflineByPolicy() {
 		if cleanUp := policy.CleanUp; cleanUp != nil {
 			if after := time.Duration(cleanUp.After); shortest == 0 || after < shortest {
 				shortest = after
@@ -137,7 +137,7 @@ func CleanUp(v *projections.View) []domain.Decision {
 	}
 	var all []domain.Decision
 	for _, m := range due {
-		here, of := away[m.Environment], len(v.Standing(m.Environment))
+		here, of := away[m.Environment], len(v.MachinesIn(m.Environment))
 		var e domain.Event = domain.MachineDeleted{Reason: "clean-up"}
 		if here > max(1, of*v.PolicyOf(m).CleanUp.MaxShare/100) {
 			if m.CleanUpHeld {
@@ -154,7 +154,7 @@ func CleanUp(v *projections.View) []domain.Decision {
 // absent are the machines that were watched being absent for as long as their policy says, by name.
 func absent(v *projections.View) []*projections.Machine {
 	var found []*projections.Machine
-	for policy, away := range v.Away() {
+	for policy, away := range v.OfflineByPolicy() {
 		if policy.CleanUp == nil {
 			continue
 		}

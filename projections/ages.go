@@ -62,8 +62,8 @@ func (a *Ages) AtOrBelow(position eventlog.Position) eventlog.Position {
 }
 
 // Pauses are the newest places at which a fold paused, oldest first.
-func (a *Ages) Pauses() []eventlog.Position {
-	newest := a.marks[max(0, len(a.marks)-maxPauses):]
+func (a *Ages) Marks() []eventlog.Position {
+	newest := a.marks[max(0, len(a.marks)-maxSavedMarks):]
 	places := make([]eventlog.Position, len(newest))
 	for i, m := range newest {
 		places[i] = m.position
@@ -71,8 +71,8 @@ func (a *Ages) Pauses() []eventlog.Position {
 	return places
 }
 
-// maxPauses is how many places Pauses remembers: enough to read the end of a log from.
-const maxPauses = 1024
+// maxSavedMarks is how many places Pauses remembers: enough to read the end of a log from.
+const maxSavedMarks = 1024
 
 // Resume begins with places at which an earlier fold paused. How long ago that was nobody knows: it counts from now.
 func (a *Ages) Resume(pauses []eventlog.Position, now time.Duration) {

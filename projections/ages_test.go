@@ -49,7 +49,7 @@ func TestAFoldThatGoesOnFromASnapshotCountsAgesFromThereAndKnowsWhereToReadTheLo
 	for position := range 3000 {
 		before.Mark(eventlog.Position(position+1), time.Duration(position))
 	}
-	after.Resume(before.Pauses(), time.Hour)
+	after.Resume(before.Marks(), time.Hour)
 	after.Mark(3005, time.Hour+time.Second)
 	require.Equal(t, time.Minute, after.Since(2999, time.Hour+time.Minute))
 	require.Equal(t, 59*time.Second, after.Since(3001, time.Hour+time.Minute))

@@ -146,7 +146,7 @@ func (v *View) settle(p *Project, m *Machine) {
 	} else {
 		delete(p.sweep, m.Name)
 	}
-	v.index.asks(p)
+	v.index.updateProject(p)
 }
 
 // sweepable says that the sweep looks at a machine: it is behind, and no enabled trigger asks. What a disabled one waits for
@@ -154,7 +154,7 @@ func (v *View) settle(p *Project, m *Machine) {
 func (v *View) sweepable(p *Project, m *Machine) bool {
 	asks := func(c *Candidate) bool { t := p.Triggers[c.Trigger]; return c.Project == p && t != nil && !t.Disabled }
 	return !slices.ContainsFunc(m.candidates, asks) && domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil) &&
-		v.Behind(p, m) && !m.HeldHere(p.Name) && !v.Exhausted(p, m)
+		v.Behind(p, m) && !m.HoldApplies(p.Name) && !v.Exhausted(p, m)
 }
 
 func (v *View) settled(p *Project, m *Machine, c *Candidate) bool {
@@ -169,7 +169,7 @@ func (v *View) settled(p *Project, m *Machine, c *Candidate) bool {
 	if c.Redeploy > 0 && m.installed(p.Name).Began <= c.Redeploy {
 		return false // what was done last began before anybody asked
 	}
-	return !v.PersonAtWork(p, m)
+	return !v.PersonDeploys(p, m)
 }
 
 // settleMachine settles a machine with the projects that have candidates on it, and with these.
@@ -186,9 +186,9 @@ func (v *View) settleMachine(m *Machine, also []*Project) {
 	}
 }
 
-// concerned are the projects that may think otherwise of a machine that has moved: those it was in scope of, as they may
+// affectedProjects are the projects that may think otherwise of a machine that has moved: those it was in scope of, as they may
 // have found it behind, and those it is in scope of now.
-func (v *View) concerned(before, after domain.Machine) []*Project {
+func (v *View) affectedProjects(before, after domain.Machine) []*Project {
 	return append(v.projectsFor(before.Roles), v.projectsFor(after.Roles)...)
 }
 

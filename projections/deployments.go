@@ -38,12 +38,12 @@ type Deployment struct {
 	EndedAt    eventlog.Position
 	EndedTime  time.Time
 
-	// adrift says that its project or environment is gone: what was claimed finishes and means nothing more.
-	adrift bool
-	turn   int // by which it was folded among all; a stream that was set aside brings its own late
-	next   int // the first of Order that may be queued still; no part goes back to that
-	open   int // parts that have not ended
-	failed int
+	// orphaned says that its project or environment is gone: what was claimed finishes and means nothing more.
+	orphaned bool
+	sequence int // by which it was folded among all; a stream that was set aside brings its own late
+	next     int // the first of Order that may be queued still; no part goes back to that
+	open     int // parts that have not ended
+	failed   int
 }
 
 // Part is one machine's share of a deployment.
@@ -84,8 +84,8 @@ func (p *Part) Unclaimed() bool {
 	return p.State == domain.PartQueued || p.State == domain.PartReleased
 }
 
-// MeansMachine says whether m is the machine that the part was queued for, not another one of its name.
-func (p *Part) MeansMachine(m *Machine) bool { return m != nil && m.Added == p.added }
+// IsFor says whether m is the machine that the part was queued for, not another one of its name.
+func (p *Part) IsFor(m *Machine) bool { return m != nil && m.Added == p.added }
 
 // Excludes says whether the deployment left this machine out by name.
 func (d *Deployment) Excludes(machine string) bool {
@@ -93,16 +93,16 @@ func (d *Deployment) Excludes(machine string) bool {
 	return found
 }
 
-// WideOpen says whether an environment-wide deployment of the project is queued or running in an environment.
-func (p *Project) WideOpen(environment string) bool {
-	return slices.ContainsFunc(p.wide, func(d *Deployment) bool { return d.Environment == environment && !d.adrift })
+// HasOpenWide says whether an environment-wide deployment of the project is queued or running in an environment.
+func (p *Project) HasOpenWide(environment string) bool {
+	return slices.ContainsFunc(p.wide, func(d *Deployment) bool { return d.Environment == environment && !d.orphaned })
 }
 
 // Unreleased are the machines among which those of the queued parts are, sorted.
 func (d *Deployment) Unreleased() []string { return d.Order[d.next:] }
 
 // released passes over the parts at the front that are queued no more.
-func (d *Deployment) released() {
+func (d *Deployment) advanceNext() {
 	for d.next < len(d.Order) && d.Parts[d.Order[d.next]].State != domain.PartQueued {
 		d.next++
 	}
@@ -133,12 +133,12 @@ func (v *View) queue(p *Project, e domain.DeploymentQueued, f Fact) {
 		}
 	}
 	slices.Sort(d.Order)
-	v.turns++
-	d.turn = v.turns
+	v.sequence++
+	d.sequence = v.sequence
 	v.Deployments[d.ID] = d
 	v.list(d)
 	v.releaseAtOnce(d)
-	d.released()
+	d.advanceNext()
 	if d.Kind == domain.EnvironmentWide {
 		v.settleEnvironment(p, d.Environment)
 	}
@@ -177,23 +177,23 @@ func (v *View) replace(part *Part, f Fact) {
 }
 
 func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
-	for _, m := range v.Standing(d.Environment) {
+	for _, m := range v.MachinesIn(d.Environment) {
 		if !domain.InScope(&m.Machine, d.Environment, p.Settings.Roles, nil) {
 			continue
 		}
 		if d.Excludes(m.Name) {
-			v.keep(d, m.Name, f)
+			v.holdActual(d, m.Name, f)
 			continue
 		}
 		part := v.addPart(d, m.Name)
-		m.forgive(p.Name)
+		m.resetAttempts(p.Name)
 		if !m.hold(p.Name).ByVerb() {
 			v.replace(part, f)
 			continue
 		}
 		part.State, part.Reason = domain.PartSkipped, domain.MachineIsHeld
 		part.EndedAt, part.EndedTime = f.Position, f.Time
-		v.drop(part)
+		v.closeEnded(part)
 	}
 }
 
@@ -210,7 +210,7 @@ func (v *View) queueNamed(p *Project, d *Deployment, named domain.DeploymentMach
 		return
 	}
 	if d.Kind != domain.Automatic {
-		m.forgive(p.Name)
+		m.resetAttempts(p.Name)
 		v.settle(p, m)
 		return
 	}
@@ -254,7 +254,7 @@ func (v *View) addPart(d *Deployment, machine string) *Part {
 // releaseAtOnce releases as many parts as there is room for at the queue event itself.
 func (v *View) releaseAtOnce(d *Deployment) {
 	for _, name := range d.Order {
-		if d.Room() == 0 {
+		if d.FreeSlots() == 0 {
 			return
 		}
 		if part := d.Parts[name]; part.State == domain.PartQueued {
@@ -264,7 +264,7 @@ func (v *View) releaseAtOnce(d *Deployment) {
 }
 
 // Room is how many more parts of the deployment may be released now; a large number where nothing bounds it.
-func (d *Deployment) Room() int {
+func (d *Deployment) FreeSlots() int {
 	if d.Facts.MaxParallel == 0 {
 		return 1 << 30
 	}
@@ -316,7 +316,7 @@ func (v *View) releaseMore(e domain.PartsReleased, f Fact) {
 			v.release(part, f.Position)
 		}
 	}
-	d.released()
+	d.advanceNext()
 }
 
 // withdraw ends the named parts, or all, that nobody has claimed at this position.
@@ -348,7 +348,7 @@ func (v *View) endDeployment(e domain.DeploymentEnded, f Fact) {
 	default:
 		v.settleNamed(p, d)
 	}
-	v.retire(d)
+	v.retain(d)
 }
 
 // without is the list less one of it; nil if nothing is left.
@@ -357,7 +357,7 @@ func without(list []*Deployment, d *Deployment) []*Deployment {
 }
 
 func (v *View) settleEnvironment(p *Project, environment string) {
-	for _, m := range v.Standing(environment) {
+	for _, m := range v.MachinesIn(environment) {
 		v.settle(p, m)
 	}
 }

@@ -15,8 +15,8 @@ type Machine struct {
 	// Added is where this machine began; a name used again begins elsewhere.
 	Added     eventlog.Position
 	AddedTime time.Time
-	// StandsTime is when it last came to its environment, roles and instance; only what is shown goes by it.
-	StandsTime time.Time
+	// PlacedTime is when it last came to its environment, roles and instance; only what is shown goes by it.
+	PlacedTime time.Time `cbor:"StandsTime"`
 	// Connected is where its newest session began, 0 before the first.
 	Connected eventlog.Position
 	// Offline is where it last went offline, 0 if it never did.
@@ -38,7 +38,7 @@ type Machine struct {
 	busyAway   bool
 	candidates []*Candidate // open ones, by project and trigger
 	record     *Record
-	indexed    keys
+	indexed    indexKeys
 	places     [machineIndexes]int
 }
 
@@ -97,24 +97,24 @@ func (v *View) foldMachine(name string, f Fact) error {
 		m.Health = domain.HealthUnknown
 	}
 	v.touch(m.record)
-	v.place(m, before, f)
+	v.notePositions(m, before, f)
 	v.index.update(m)
 	if ready, _ := v.Deployable(m); ready && !wasReady {
 		m.Ready = f.Position
 	}
 	if moved(before, m.Machine) {
-		m.StandsTime = f.Time
+		m.PlacedTime = f.Time
 	}
 	var anew []*Project
 	if _, enabled := f.Event.(domain.MachineEnabled); enabled || moved(before, m.Machine) {
-		anew = v.concerned(before, m.Machine)
+		anew = v.affectedProjects(before, m.Machine)
 	}
 	switch f.Event.(type) {
 	case domain.MachineDeleted:
 		v.deleteMachine(m)
 		return nil
 	case domain.MachineEnabled:
-		m.forgiveAll()
+		m.resetAllAttempts()
 	}
 	v.openCandidates(m, f, redeployDue(m, before, f, absent))
 	v.settleMachine(m, anew)
@@ -122,7 +122,7 @@ func (v *View) foldMachine(name string, f Fact) error {
 }
 
 // place notes where presence and health changed.
-func (v *View) place(m *Machine, before domain.Machine, f Fact) {
+func (v *View) notePositions(m *Machine, before domain.Machine, f Fact) {
 	if m.Connect != before.Connect {
 		m.Connected, m.Absence = f.Position, 0
 	}
@@ -143,7 +143,7 @@ func (v *View) addMachine(name string, f Fact) error {
 	if v.Machines[name] != nil {
 		return fmt.Errorf("machine %s is added twice", name)
 	}
-	m := &Machine{Machine: domain.Machine{Name: name}, Added: f.Position, AddedTime: f.Time, StandsTime: f.Time,
+	m := &Machine{Machine: domain.Machine{Name: name}, Added: f.Position, AddedTime: f.Time, PlacedTime: f.Time,
 		Installed: map[string]*Installed{}}
 	if err := m.Evolve(f.id(), f.Event); err != nil {
 		return err
@@ -161,12 +161,12 @@ func (v *View) deleteMachine(m *Machine) {
 	for _, c := range slices.Clone(m.candidates) {
 		v.close(c)
 	}
-	for _, p := range v.index.asking {
+	for _, p := range v.index.toEvaluate {
 		delete(p.sweep, m.Name)
-		v.index.asks(p)
+		v.index.updateProject(p)
 	}
 	for project := range m.Installed {
-		v.index.due(term{project: project, machine: m.Name}, nil)
+		v.index.setDeadline(deadlineKey{project: project, machine: m.Name}, nil)
 	}
 	v.index.remove(m)
 	v.remove(m)
@@ -190,13 +190,13 @@ func (v *View) foldEnvironment(name string, f Fact) {
 func (v *View) leaveEnvironment(p *Project, name string, f Fact) {
 	for _, d := range p.Open {
 		if d.Environment == name {
-			d.adrift = true
+			d.orphaned = true
 			d.cancel(domain.EnvironmentGone)
 			v.withdraw(d, nil, domain.EnvironmentGone, f)
 		}
 	}
 	delete(p.Environments, name)
-	v.index.due(term{project: p.Name, environment: name}, nil)
+	v.index.setDeadline(deadlineKey{project: p.Name, environment: name}, nil)
 	v.settleProject(p)
 }
 
@@ -288,7 +288,7 @@ type Watch struct {
 func (v *View) foldWatch(f Fact) {
 	switch e := f.Event.(type) {
 	case domain.WatchPassed:
-		v.watched(e, f)
+		v.addAbsence(e, f)
 	case domain.StreamCleared:
 		v.clear(e.Stream)
 	case domain.LogRestored:
@@ -301,7 +301,7 @@ func (v *View) foldWatch(f Fact) {
 
 // watched adds a span to the absence of each machine that was offline during all of it. Spans that
 // do not begin at the last one, or at a server's later start, would overlap: they count for nothing.
-func (v *View) watched(e domain.WatchPassed, f Fact) {
+func (v *View) addAbsence(e domain.WatchPassed, f Fact) {
 	since, ok := v.Watch.Position, e.Since == v.Watch.Last
 	if !ok {
 		since, ok = v.Watch.starts[e.Since], v.Watch.starts[e.Since] > v.Watch.Position
@@ -310,7 +310,7 @@ func (v *View) watched(e domain.WatchPassed, f Fact) {
 		return
 	}
 	v.Watch.Last, v.Watch.Position = f.id(), f.Position
-	for _, machines := range v.index.away.lists {
+	for _, machines := range v.index.offline.lists {
 		for _, m := range machines {
 			if m.Offline < since {
 				m.Absence += time.Duration(e.Span)

@@ -13,9 +13,9 @@ type Fold struct {
 	Name string
 	// Streams are the kinds of streams that the row owns: Apply folds their facts. Each kind has one owner.
 	Streams []string
-	// Informs says that these streams restrict and decide nothing. An event of an unknown type there is ignored, and
+	// Informational says that these streams restrict and decide nothing. An event of an unknown type there is ignored, and
 	// shown; elsewhere it stops this server from deciding. A newer version of a known type stops it everywhere.
-	Informs bool
+	Informational bool
 	// New makes the state for an empty log, which Apply finds by View.State; nil where the state is in the View itself.
 	New func() any
 	// Apply folds a fact of the stream KIND/name. An error means content that cannot be folded: the stream is set aside.
@@ -40,7 +40,7 @@ var core = []Fold{
 	{Name: "policies", Streams: []string{domain.PolicyStreams}, Apply: (*View).foldPolicy,
 		Save: func(s *Saving) any { return s.View.Policies }, Load: func(l *Loading) { l.Decode(&l.View.Policies) }},
 	{Name: "tokens", Streams: []string{domain.TokenStreams}, Apply: never((*View).foldToken), Save: saveTokens, Load: loadTokens},
-	{Name: "servers", Streams: []string{domain.ServerStreams}, Informs: true, Apply: never(func(v *View, _ string, f Fact) { v.foldServer(f) }),
+	{Name: "servers", Streams: []string{domain.ServerStreams}, Informational: true, Apply: never(func(v *View, _ string, f Fact) { v.foldServer(f) }),
 		Save: func(s *Saving) any { return s.View.Servers }, Load: func(l *Loading) { l.Decode(&l.View.Servers) }},
 	{Name: "watch", Streams: []string{domain.WatchStream}, Apply: never(func(v *View, _ string, f Fact) { v.foldWatch(f) }),
 		Save: saveWatch, Load: loadWatch},
@@ -128,13 +128,13 @@ func (v *View) route(f Fact) error {
 }
 
 // unknown says that no row owns a stream: a newer drover began it, with an aggregate that this one does not have.
-func (v *View) unknown(stream string) bool {
+func (v *View) unowned(stream string) bool {
 	kind, _ := domain.SplitStream(stream)
 	return v.rows.owner[kind] == nil
 }
 
 // informs says that a stream restricts and decides nothing.
-func (v *View) informs(stream string) bool {
+func (v *View) informational(stream string) bool {
 	kind, _ := domain.SplitStream(stream)
-	return v.rows.owner[kind].Informs
+	return v.rows.owner[kind].Informational
 }

@@ -41,14 +41,14 @@ func TestARowCanForbidWhatTheGateAllowsAndSaysWhoseWorkThatChanges(t *testing.T)
 	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0",
 		Machines: []domain.DeploymentMachine{{Name: "web-01"}}})
 	part, session := h.Deployments[d].Parts["web-01"], h.Machines["web-01"].Session
-	require.Empty(t, h.GateOnceReleased(part, session))
+	require.Empty(t, h.ClaimCheckOnceReleased(part, session))
 	h.Touched()
 
 	h.Add("policy/calm", domain.PolicyDefined{})
-	require.EqualValues(t, "calm", h.GateOnceReleased(part, session))
+	require.EqualValues(t, "calm", h.ClaimCheckOnceReleased(part, session))
 	require.Equal(t, "web-01", h.Touched()[0].Name)
 
 	h.Add("policy/calm", domain.PolicyDeleted{})
-	require.Empty(t, h.GateOnceReleased(part, session))
+	require.Empty(t, h.ClaimCheckOnceReleased(part, session))
 	require.Equal(t, "web-01", h.Touched()[0].Name)
 }

@@ -9,29 +9,29 @@ func (v *View) setHold(p *Project, e domain.HoldSet, f Fact) {
 		return
 	}
 	if e.Unproven {
-		m.installed(p.Name).forget()
+		m.installed(p.Name).invalidate()
 	}
-	v.holdAs(p, m, &domain.Hold{Instance: e.Instance, Release: e.Release, Until: e.Until, Reason: e.Reason, Origin: e.Origin}, f)
+	v.placeHold(p, m, &domain.Hold{Instance: e.Instance, Release: e.Release, Until: e.Until, Reason: e.Reason, Origin: e.Origin}, f)
 }
 
-func (v *View) holdAs(p *Project, m *Machine, h *domain.Hold, f Fact) {
+func (v *View) placeHold(p *Project, m *Machine, h *domain.Hold, f Fact) {
 	i := m.installed(p.Name)
 	i.Hold, i.HoldAt, i.HoldTime = h, f.Position, f.Time
-	v.index.due(term{project: p.Name, machine: m.Name}, h.Until)
+	v.index.setDeadline(deadlineKey{project: p.Name, machine: m.Name}, h.Until)
 	v.touch(m.record)
 	v.settle(p, m)
 }
 
 // liftHold ends a hold; a person who lifts it also lets the machine be tried from the start.
-func (v *View) liftHold(p *Project, machine string, forgive bool) {
+func (v *View) liftHold(p *Project, machine string, reset bool) {
 	m := v.Machines[machine]
 	if m == nil || m.hold(p.Name) == nil {
 		return
 	}
 	m.installed(p.Name).Hold = nil
-	v.index.due(term{project: p.Name, machine: machine}, nil)
-	if forgive {
-		m.forgive(p.Name)
+	v.index.setDeadline(deadlineKey{project: p.Name, machine: machine}, nil)
+	if reset {
+		m.resetAttempts(p.Name)
 	}
 	v.settle(p, m)
 }
@@ -39,7 +39,7 @@ func (v *View) liftHold(p *Project, machine string, forgive bool) {
 // replaces says whether a part of this person's deployment ends the hold that is there when it starts: any that a
 // deployment queued earlier had set, and the verb's own of before where the person named the machine. Its own end
 // decides anew.
-func (d *Deployment) replaces(i *Installed, v *View) bool {
+func (d *Deployment) endsHold(i *Installed, v *View) bool {
 	if i.Hold == nil || i.Hold.ByVerb() {
 		return i.Hold != nil && d.Kind == domain.Narrowed && i.HoldAt < d.Queued
 	}
@@ -49,21 +49,21 @@ func (d *Deployment) replaces(i *Installed, v *View) bool {
 
 // keep holds a machine at what it has, on behalf of a deployment. A hold that is there already stays:
 // a person's verb, and what an earlier deployment left, are not for a deployment to change.
-func (v *View) keep(d *Deployment, machine string, f Fact) {
+func (v *View) holdActual(d *Deployment, machine string, f Fact) {
 	m := v.Machines[machine]
 	if m == nil || m.hold(d.Project.Name) != nil {
 		return
 	}
-	v.holdAs(d.Project, m, &domain.Hold{Instance: m.Instance, Release: v.Actual(d.Project, m), Deployment: d.ID}, f)
+	v.placeHold(d.Project, m, &domain.Hold{Instance: m.Instance, Release: v.Actual(d.Project, m), Deployment: d.ID}, f)
 }
 
 // holdAfter sets and ends the holds that follow from a deployment's end. They are folded, not written:
 // whether a later deployment has started on a machine is only certain at the end's own position.
 func (v *View) holdAfter(d *Deployment, f Fact) {
 	switch {
-	case d.adrift || d.Kind == domain.Automatic:
+	case d.orphaned || d.Kind == domain.Automatic:
 	case d.State == domain.DeploymentSucceeded && d.Kind == domain.EnvironmentWide:
-		v.freeEnvironment(d)
+		v.liftOlderHolds(d)
 	case d.State == domain.DeploymentSucceeded:
 		v.holdNarrowed(d, f)
 	default:
@@ -71,9 +71,9 @@ func (v *View) holdAfter(d *Deployment, f Fact) {
 	}
 }
 
-// freeEnvironment ends the holds that deployments queued earlier had set, where this one excluded nothing.
-func (v *View) freeEnvironment(d *Deployment) {
-	for _, m := range v.Standing(d.Environment) {
+// liftOlderHolds ends the holds that deployments queued earlier had set, where this one excluded nothing.
+func (v *View) liftOlderHolds(d *Deployment) {
+	for _, m := range v.MachinesIn(d.Environment) {
 		h := m.hold(d.Project.Name)
 		if h == nil || h.ByVerb() || d.Excludes(m.Name) {
 			continue
@@ -88,14 +88,14 @@ func (v *View) freeEnvironment(d *Deployment) {
 func (v *View) holdNarrowed(d *Deployment, f Fact) {
 	for _, name := range d.Order {
 		part, m := d.Parts[name], v.Machines[name]
-		if part.State != domain.PartSucceeded || !v.lastPerson(d, part, m) || m.hold(d.Project.Name).ByVerb() {
+		if part.State != domain.PartSucceeded || !v.latestByPerson(d, part, m) || m.hold(d.Project.Name).ByVerb() {
 			continue // a verb's hold that was there ended when the part started: this one came later, and stays
 		}
 		if d.Release == d.Project.WantedIn(d.Environment) {
 			v.liftHold(d.Project, name, false)
 			continue
 		}
-		v.holdAt(part, m, d.Release, f)
+		v.holdInstance(part, m, d.Release, f)
 	}
 }
 
@@ -104,15 +104,15 @@ func (v *View) holdNarrowed(d *Deployment, f Fact) {
 func (v *View) holdStarted(d *Deployment, f Fact) {
 	for _, name := range d.Order {
 		part, m := d.Parts[name], v.Machines[name]
-		if part.Claimed == 0 || !v.lastPerson(d, part, m) || m.hold(d.Project.Name).ByVerb() {
+		if part.Claimed == 0 || !v.latestByPerson(d, part, m) || m.hold(d.Project.Name).ByVerb() {
 			continue
 		}
-		v.holdAt(part, m, v.kept(part, m), f)
+		v.holdInstance(part, m, v.releaseLeftBy(part, m), f)
 	}
 }
 
 // kept is the release that a part left on the instance it ran on.
-func (v *View) kept(part *Part, m *Machine) string {
+func (v *View) releaseLeftBy(part *Part, m *Machine) string {
 	switch {
 	case m.Instance == part.Instance:
 		return v.Actual(part.Deployment.Project, m)
@@ -124,15 +124,15 @@ func (v *View) kept(part *Part, m *Machine) string {
 
 // holdAt holds the instance that a part ran on. Another one has not started the part: like any re-imaged machine that
 // is held it gets the held release, and where there is none nothing holds it.
-func (v *View) holdAt(part *Part, m *Machine, release string, f Fact) {
+func (v *View) holdInstance(part *Part, m *Machine, release string, f Fact) {
 	if m.Instance == part.Instance || release != "" {
-		v.holdAs(part.Deployment.Project, m, &domain.Hold{Instance: part.Instance, Release: release, Deployment: part.Deployment.ID}, f)
+		v.placeHold(part.Deployment.Project, m, &domain.Hold{Instance: part.Instance, Release: release, Deployment: part.Deployment.ID}, f)
 	}
 }
 
-// lastPerson says that the machine is still the one that the part ran on, and that no person's deployment
+// latestByPerson says that the machine is still the one that the part ran on, and that no person's deployment
 // queued later has started there.
-func (v *View) lastPerson(d *Deployment, part *Part, m *Machine) bool {
+func (v *View) latestByPerson(d *Deployment, part *Part, m *Machine) bool {
 	if m == nil || m.Added != part.added {
 		return false
 	}
@@ -144,7 +144,7 @@ func (v *View) lastPerson(d *Deployment, part *Part, m *Machine) bool {
 func (v *View) holdCancelled(d *Deployment, f Fact) {
 	for _, name := range d.Order {
 		if part := d.Parts[name]; part.State != domain.PartSucceeded {
-			v.keep(d, name, f)
+			v.holdActual(d, name, f)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 // Inconsistencies describes the first difference between an index and a walk over the whole view; empty if there is none.
 // It is for tests.
 func (v *View) Inconsistencies() string {
-	for _, found := range []string{v.indexAnew().differ(&v.index), v.wrongSweep(), v.wrongRecord(), v.unheard()} {
+	for _, found := range []string{v.buildIndex().difference(&v.index), v.sweepDifference(), v.recordDifference(), v.listenerDifference()} {
 		if found != "" {
 			return found
 		}
@@ -19,59 +19,59 @@ func (v *View) Inconsistencies() string {
 	return ""
 }
 
-// indexAnew builds the index from the view. Machines keep their stored places.
-func (v *View) indexAnew() *index {
+// buildIndex builds the index from the view. Machines keep their stored places.
+func (v *View) buildIndex() *index {
 	walked := newIndex()
 	for name, m := range v.Machines {
-		walked.standing.enter(m, m.Environment, true)
-		walked.sessions.enter(m, m.Server, m.Online)
-		walked.away.enter(m, m.Policy, !m.Online && m.Offline > 0)
+		walked.byEnvironment.list(m, m.Environment, true)
+		walked.byServer.list(m, m.Server, m.Online)
+		walked.offline.list(m, m.Policy, !m.Online && m.Offline > 0)
 		for project, i := range m.Installed {
 			if i.Hold != nil {
-				walked.due(term{project: project, machine: name}, i.Hold.Until)
+				walked.setDeadline(deadlineKey{project: project, machine: name}, i.Hold.Until)
 			}
 		}
 	}
 	for name, p := range v.Projects {
-		walked.asks(p)
+		walked.updateProject(p)
 		for environment, s := range p.Environments {
 			if s.Pin != nil {
-				walked.due(term{project: name, environment: environment}, s.Pin.Until)
+				walked.setDeadline(deadlineKey{project: name, environment: environment}, s.Pin.Until)
 			}
 		}
 	}
-	walked.standing.sort()
-	walked.sessions.sort()
-	walked.away.sort()
+	walked.byEnvironment.sort()
+	walked.byServer.sort()
+	walked.offline.sort()
 	return &walked
 }
 
 // enter appends a machine to a list, if it belongs there, and keeps its stored place.
-func (x machineIndex[K]) enter(m *Machine, key K, belongs bool) {
+func (x machineIndex[K]) list(m *Machine, key K, belongs bool) {
 	if belongs {
 		x.lists[key] = append(x.lists[key], m)
 	}
 }
 
-func (x *index) differ(from *index) string {
+func (x *index) difference(from *index) string {
 	same := slices.Equal[[]*Machine]
 	switch {
-	case !maps.EqualFunc(x.standing.lists, from.standing.lists, same):
-		return fmt.Sprintf("environments have %v, indexed are %v", x.standing.lists, from.standing.lists)
-	case !maps.EqualFunc(x.sessions.lists, from.sessions.lists, same):
-		return fmt.Sprintf("servers hold %v, indexed are %v", x.sessions.lists, from.sessions.lists)
-	case !maps.EqualFunc(x.away.lists, from.away.lists, same):
-		return fmt.Sprintf("away are %v, indexed are %v", x.away.lists, from.away.lists)
-	case !maps.Equal(x.deadline, from.deadline):
-		return fmt.Sprintf("deadlines have %v, indexed are %v", x.deadline, from.deadline)
-	case !maps.Equal(x.asking, from.asking):
-		return fmt.Sprintf("asking are %v, indexed are %v", sortedKeys(x.asking), sortedKeys(from.asking))
+	case !maps.EqualFunc(x.byEnvironment.lists, from.byEnvironment.lists, same):
+		return fmt.Sprintf("environments have %v, indexed are %v", x.byEnvironment.lists, from.byEnvironment.lists)
+	case !maps.EqualFunc(x.byServer.lists, from.byServer.lists, same):
+		return fmt.Sprintf("servers hold %v, indexed are %v", x.byServer.lists, from.byServer.lists)
+	case !maps.EqualFunc(x.offline.lists, from.offline.lists, same):
+		return fmt.Sprintf("away are %v, indexed are %v", x.offline.lists, from.offline.lists)
+	case !maps.Equal(x.deadlines, from.deadlines):
+		return fmt.Sprintf("deadlines have %v, indexed are %v", x.deadlines, from.deadlines)
+	case !maps.Equal(x.toEvaluate, from.toEvaluate):
+		return fmt.Sprintf("asking are %v, indexed are %v", sortedKeys(x.toEvaluate), sortedKeys(from.toEvaluate))
 	}
 	return ""
 }
 
-// wrongRecord describes a record that does not match its machine or its open parts.
-func (v *View) wrongRecord() string {
+// recordDifference describes a record that does not match its machine or its open parts.
+func (v *View) recordDifference() string {
 	open := map[string]int{}
 	for _, d := range v.Deployments {
 		for name, part := range d.Parts {
@@ -101,8 +101,8 @@ func (v *View) wrongRecord() string {
 	return ""
 }
 
-// wrongSweep says what the sweep would miss or look at in vain.
-func (v *View) wrongSweep() string {
+// sweepDifference says what the sweep would miss or look at in vain.
+func (v *View) sweepDifference() string {
 	for project, p := range v.Projects {
 		for name, m := range v.Machines {
 			swept := p.sweep[name] == m
@@ -114,9 +114,9 @@ func (v *View) wrongSweep() string {
 	return ""
 }
 
-// unheard says which trigger an event would not reach, and which project a machine.
-func (v *View) unheard() string {
-	if !v.listenerIndex.fresh {
+// listenerDifference says which trigger an event would not reach, and which project a machine.
+func (v *View) listenerDifference() string {
+	if !v.listenerIndex.valid {
 		return ""
 	}
 	for name, m := range v.Machines {

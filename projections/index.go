@@ -13,16 +13,16 @@ import (
 // index finds the machines, deadlines and projects that a tick has to look at. Inconsistencies compares it with a walk over
 // the whole view.
 type index struct {
-	standing machineIndex[string]    // all, by environment
-	sessions machineIndex[domain.ID] // those online, by the server that holds the session
-	away     machineIndex[string]    // those that went offline and are not back, by the name of their policy
-	deadline map[term]struct{}       // pins and holds with a wall-clock deadline
-	asking   map[string]*Project     // projects with an open candidate or something to sweep
+	byEnvironment machineIndex[string]     // all, by environment
+	byServer      machineIndex[domain.ID]  // those online, by the server that holds the session
+	offline       machineIndex[string]     // those that went offline and are not back, by the name of their policy
+	deadlines     map[deadlineKey]struct{} // pins and holds with a wall-clock deadline
+	toEvaluate    map[string]*Project      // projects with an open candidate or something to sweep
 }
 
 func newIndex() index {
-	return index{standing: newMachineIndex[string](0), sessions: newMachineIndex[domain.ID](1), away: newMachineIndex[string](2),
-		deadline: map[term]struct{}{}, asking: map[string]*Project{}}
+	return index{byEnvironment: newMachineIndex[string](0), byServer: newMachineIndex[domain.ID](1), offline: newMachineIndex[string](2),
+		deadlines: map[deadlineKey]struct{}{}, toEvaluate: map[string]*Project{}}
 }
 
 // machineIndexes is how many indexes of machines there are.
@@ -78,44 +78,46 @@ func (x machineIndex[K]) sort() {
 }
 
 // keys are the values a machine is indexed by.
-type keys struct {
+type indexKeys struct {
 	environment  string
 	server       domain.ID
 	policy       string
 	online, away bool
 }
 
-func keysOf(m *Machine) keys {
-	return keys{m.Environment, m.Server, m.Policy, m.Online, !m.Online && m.Offline > 0}
+func indexKeysOf(m *Machine) indexKeys {
+	return indexKeys{m.Environment, m.Server, m.Policy, m.Online, !m.Online && m.Offline > 0}
 }
 
 // update moves a machine to the lists of its current keys.
 func (x *index) update(m *Machine) {
-	was, now, added := m.indexed, keysOf(m), m.indexed != keys{}
+	was, now, added := m.indexed, indexKeysOf(m), m.indexed != indexKeys{}
 	if was == now {
 		return
 	}
 	m.indexed = now
-	x.standing.move(m, was.environment, added, now.environment, true)
-	x.sessions.move(m, was.server, was.online, now.server, now.online)
-	x.away.move(m, was.policy, was.away, now.policy, now.away)
+	x.byEnvironment.move(m, was.environment, added, now.environment, true)
+	x.byServer.move(m, was.server, was.online, now.server, now.online)
+	x.offline.move(m, was.policy, was.away, now.policy, now.away)
 }
 
 // remove takes a machine off all lists.
 func (x *index) remove(m *Machine) {
-	x.standing.remove(m.indexed.environment, m)
-	x.sessions.move(m, m.indexed.server, m.indexed.online, m.indexed.server, false)
-	x.away.move(m, m.indexed.policy, m.indexed.away, m.indexed.policy, false)
+	x.byEnvironment.remove(m.indexed.environment, m)
+	x.byServer.move(m, m.indexed.server, m.indexed.online, m.indexed.server, false)
+	x.offline.move(m, m.indexed.policy, m.indexed.away, m.indexed.policy, false)
 }
 
 // Standing are the machines of an environment, in no order.
-func (v *View) Standing(environment string) []*Machine { return v.index.standing.lists[environment] }
+func (v *View) MachinesIn(environment string) []*Machine {
+	return v.index.byEnvironment.lists[environment]
+}
 
 // everyMachine yields all machines in an order that depends on the log alone.
 func (v *View) everyMachine() iter.Seq[*Machine] {
 	return func(yield func(*Machine) bool) {
-		for _, environment := range sortedKeys(v.index.standing.lists) {
-			for _, m := range v.Standing(environment) {
+		for _, environment := range sortedKeys(v.index.byEnvironment.lists) {
+			for _, m := range v.MachinesIn(environment) {
 				if !yield(m) {
 					return
 				}
@@ -125,12 +127,12 @@ func (v *View) everyMachine() iter.Seq[*Machine] {
 }
 
 // Sessions yields each server that holds sessions, with the machines they are on.
-func (v *View) Sessions() iter.Seq2[domain.ID, []*Machine] { return maps.All(v.index.sessions.lists) }
+func (v *View) Sessions() iter.Seq2[domain.ID, []*Machine] { return maps.All(v.index.byServer.lists) }
 
 // Away yields the policies of the machines that went offline and are not back, with these machines.
-func (v *View) Away() iter.Seq2[domain.PolicySettings, []*Machine] {
+func (v *View) OfflineByPolicy() iter.Seq2[domain.PolicySettings, []*Machine] {
 	return func(yield func(domain.PolicySettings, []*Machine) bool) {
-		for policy, machines := range v.index.away.lists {
+		for policy, machines := range v.index.offline.lists {
 			if !yield(v.policy(policy), machines) {
 				return
 			}
@@ -138,14 +140,14 @@ func (v *View) Away() iter.Seq2[domain.PolicySettings, []*Machine] {
 	}
 }
 
-// term is a pin or a hold that has a deadline; a pin has no machine, a hold no environment.
-type term struct{ project, environment, machine string }
+// deadlineKey is a pin or a hold that has a deadline; a pin has no machine, a hold no environment.
+type deadlineKey struct{ project, environment, machine string }
 
-func (x *index) due(t term, until *time.Time) {
+func (x *index) setDeadline(t deadlineKey, until *time.Time) {
 	if until == nil {
-		delete(x.deadline, t)
+		delete(x.deadlines, t)
 	} else {
-		x.deadline[t] = struct{}{}
+		x.deadlines[t] = struct{}{}
 	}
 }
 
@@ -160,7 +162,7 @@ type Deadline struct {
 // Deadlines yields the pins and holds that end by themselves, in no order.
 func (v *View) Deadlines() iter.Seq[Deadline] {
 	return func(yield func(Deadline) bool) {
-		for t := range v.index.deadline {
+		for t := range v.index.deadlines {
 			if until := v.until(t); until != nil && !yield(Deadline{t.project, t.environment, t.machine, *until}) {
 				return
 			}
@@ -169,7 +171,7 @@ func (v *View) Deadlines() iter.Seq[Deadline] {
 }
 
 // until is when a pin or hold ends by itself; nil: it is gone, or does not.
-func (v *View) until(t term) *time.Time {
+func (v *View) until(t deadlineKey) *time.Time {
 	if p := v.Projects[t.project]; p != nil && t.machine == "" {
 		if s := p.Environments[t.environment]; s != nil && s.Pin != nil {
 			return s.Pin.Until
@@ -183,20 +185,20 @@ func (v *View) until(t term) *time.Time {
 }
 
 // Asking are the projects with an open candidate or something to sweep, by name.
-func (v *View) Asking() []*Project {
-	projects := make([]*Project, 0, len(v.index.asking))
-	for _, name := range sortedKeys(v.index.asking) {
-		projects = append(projects, v.index.asking[name])
+func (v *View) ProjectsToEvaluate() []*Project {
+	projects := make([]*Project, 0, len(v.index.toEvaluate))
+	for _, name := range sortedKeys(v.index.toEvaluate) {
+		projects = append(projects, v.index.toEvaluate[name])
 	}
 	return projects
 }
 
 // asks files a project by whether a tick has to look at it. Whatever opens or closes a candidate settles after it, which calls this.
-func (x *index) asks(p *Project) {
+func (x *index) updateProject(p *Project) {
 	switch {
 	case len(p.waiting)+len(p.sweep) > 0 && !p.Gone:
-		x.asking[p.Name] = p
-	case x.asking[p.Name] == p: // another one may go by the name by now
-		delete(x.asking, p.Name)
+		x.toEvaluate[p.Name] = p
+	case x.toEvaluate[p.Name] == p: // another one may go by the name by now
+		delete(x.toEvaluate, p.Name)
 	}
 }

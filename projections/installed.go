@@ -24,7 +24,7 @@ type Installed struct {
 	// Person is the last-queued person's deployment that started here.
 	Person *Deployment `cbor:"-"`
 	// Tried counts automatic attempts that did not succeed.
-	Tried Tried
+	FailedAttempts FailedAttempts `cbor:"Tried"`
 	// Hold keeps automation away; nil for none.
 	Hold *domain.Hold
 	// HoldAt is where the hold was set, HoldTime when; what waits for a person for long is shown by it.
@@ -37,7 +37,7 @@ type Installed struct {
 }
 
 // Tried counts attempts for one wanted release on one instance.
-type Tried struct {
+type FailedAttempts struct {
 	Release  string
 	Instance domain.ID
 	Count    int
@@ -63,9 +63,9 @@ func (m *Machine) hold(project string) *domain.Hold {
 	return nil
 }
 
-// HeldHere says that the machine is held and is the instance that was held. A hold without a release holds any
+// HoldApplies says that the machine is held and is the instance that was held. A hold without a release holds any
 // instance: there is nothing that another one could get.
-func (m *Machine) HeldHere(project string) bool {
+func (m *Machine) HoldApplies(project string) bool {
 	h := m.hold(project)
 	return h != nil && (h.Instance == m.Instance || h.Release == "")
 }
@@ -102,10 +102,10 @@ func (v *View) Behind(p *Project, m *Machine) bool {
 // Attempts counts the automatic attempts at what is wanted now that did not succeed, and says where the last one ended.
 func (v *View) Attempts(p *Project, m *Machine) (count int, last eventlog.Position) {
 	i := m.Installed[p.Name]
-	if i == nil || i.Tried.Release != v.Wanted(p, m) || i.Tried.Instance != m.Instance {
+	if i == nil || i.FailedAttempts.Release != v.Wanted(p, m) || i.FailedAttempts.Instance != m.Instance {
 		return 0, 0
 	}
-	return i.Tried.Count, i.Tried.Last
+	return i.FailedAttempts.Count, i.FailedAttempts.Last
 }
 
 // Exhausted says that the machine was tried as often as the project allows.
@@ -121,10 +121,10 @@ func (v *View) MadeUnhealthy(p *Project, m *Machine) bool {
 		i.Last.Deployment.Release == v.Wanted(p, m) && m.HealthSince > i.Last.Claimed
 }
 
-// PersonAtWork says that an environment-wide deployment of the project is open where the machine
+// PersonDeploys says that an environment-wide deployment of the project is open where the machine
 // stands, or a person's part is open on it.
-func (v *View) PersonAtWork(p *Project, m *Machine) bool {
-	if p.WideOpen(m.Environment) {
+func (v *View) PersonDeploys(p *Project, m *Machine) bool {
+	if p.HasOpenWide(m.Environment) {
 		return true
 	}
 	return slices.ContainsFunc(m.record.Parts, func(part *Part) bool {
@@ -133,7 +133,7 @@ func (v *View) PersonAtWork(p *Project, m *Machine) bool {
 }
 
 // prove notes a success that an agent reported.
-func (m *Machine) prove(f Fact) {
+func (m *Machine) noteSuccess(f Fact) {
 	if e, ok := f.Event.(domain.PartEnded); ok && e.State == domain.PartSucceeded {
 		if i := m.Installed[e.Project]; i != nil {
 			i.successes = [2]domain.ID{f.id(), i.successes[0]}
@@ -142,7 +142,7 @@ func (m *Machine) prove(f Fact) {
 }
 
 // Proves says whether this is one of the last two successes, a PartEnded of the project on the machine.
-func (v *View) Proves(machine, project string, success domain.ID) bool {
+func (v *View) IsRecentSuccess(machine, project string, success domain.ID) bool {
 	var two [2]domain.ID
 	if m := v.Machines[machine]; m != nil && m.Installed[project] != nil {
 		two = m.Installed[project].successes
@@ -151,35 +151,35 @@ func (v *View) Proves(machine, project string, success domain.ID) bool {
 }
 
 // tried counts one automatic attempt that did not succeed.
-func (m *Machine) tried(p *Project, part *Part, at eventlog.Position) {
+func (m *Machine) countAttempt(p *Project, part *Part, at eventlog.Position) {
 	i := m.installed(p.Name)
-	now := Tried{Release: part.Deployment.Release, Instance: m.Instance, Count: 1, Last: at}
-	if i.Tried.Release == now.Release && i.Tried.Instance == now.Instance {
-		now.Count = i.Tried.Count + 1
+	now := FailedAttempts{Release: part.Deployment.Release, Instance: m.Instance, Count: 1, Last: at}
+	if i.FailedAttempts.Release == now.Release && i.FailedAttempts.Instance == now.Instance {
+		now.Count = i.FailedAttempts.Count + 1
 	}
-	i.Tried = now
+	i.FailedAttempts = now
 }
 
-// forgive resets the count of attempts: a person took the matter up.
-func (m *Machine) forgive(project string) {
+// reset resets the count of attempts: a person took the matter up.
+func (m *Machine) resetAttempts(project string) {
 	if i := m.Installed[project]; i != nil {
-		i.Tried = Tried{}
+		i.FailedAttempts = FailedAttempts{}
 	}
 }
 
-func (m *Machine) forgiveAll() {
+func (m *Machine) resetAllAttempts() {
 	for project := range m.Installed {
-		m.forgive(project)
+		m.resetAttempts(project)
 	}
 }
 
 // forget drops what the log believed the machine to have: the machine has succeeded with something since.
-func (i *Installed) forget() { i.Release, i.Instance, i.Dirty = "", domain.ID{}, true }
+func (i *Installed) invalidate() { i.Release, i.Instance, i.Dirty = "", domain.ID{}, true }
 
 // succeed notes that the part's release is what the machine has.
-func (m *Machine) succeed(p *Project, part *Part, f Fact) {
+func (m *Machine) noteInstalled(p *Project, part *Part, f Fact) {
 	i := m.installed(p.Name)
 	i.Release, i.Instance, i.Dirty = part.Deployment.Release, part.Instance, false
 	i.Success, i.SuccessTime, i.Began = f.Position, f.Time, part.Claimed
-	i.Tried = Tried{}
+	i.FailedAttempts = FailedAttempts{}
 }

@@ -11,13 +11,13 @@ import (
 // listenerIndex finds the triggers and projects that may concern a machine without asking every one of them. It is made
 // anew when a project or trigger is, and may find too many, never too few: who asks it still checks each.
 type listenerIndex struct {
-	fresh    bool
-	triggers map[spot][]listener
+	valid    bool
+	triggers map[listenerKey][]listener
 	projects map[string][]*Project // by each of their roles; "" for those of every machine
 }
 
-// spot is where a trigger listens: for one category in one environment, or "*", at machines of one role, or "" for every one.
-type spot struct {
+// listenerKey is where a trigger listens: for one category in one environment, or "*", at machines of one role, or "" for every one.
+type listenerKey struct {
 	category          domain.Category
 	environment, role string
 }
@@ -29,12 +29,12 @@ type listener struct {
 
 // listeners are the triggers that may open a candidate when this happens to the machine, some of them twice.
 func (v *View) listeners(m *Machine, category domain.Category) []listener {
-	v.gather()
+	v.indexListeners()
 	var found []listener
 	for _, environment := range []string{m.Environment, "*"} {
-		found = append(found, v.listenerIndex.triggers[spot{category, environment, ""}]...)
+		found = append(found, v.listenerIndex.triggers[listenerKey{category, environment, ""}]...)
 		for _, role := range m.Roles {
-			found = append(found, v.listenerIndex.triggers[spot{category, environment, role}]...)
+			found = append(found, v.listenerIndex.triggers[listenerKey{category, environment, role}]...)
 		}
 	}
 	return found
@@ -42,7 +42,7 @@ func (v *View) listeners(m *Machine, category domain.Category) []listener {
 
 // projectsFor are the projects that a machine of one of these roles is in scope of, some of them twice.
 func (v *View) projectsFor(roles []string) []*Project {
-	v.gather()
+	v.indexListeners()
 	found := slices.Clone(v.listenerIndex.projects[""])
 	for _, role := range roles {
 		found = append(found, v.listenerIndex.projects[role]...)
@@ -50,9 +50,9 @@ func (v *View) projectsFor(roles []string) []*Project {
 	return found
 }
 
-// Watching are the projects that may have the machine in scope, by name: all of them as long as they are not gathered.
-func (v *View) Watching(m *Machine) []*Project {
-	if !v.listenerIndex.fresh { // asked by a reader, who must not change the view
+// Watching are the projects that may have the machine in scope, by name: all of them as long as they are not indexed.
+func (v *View) ProjectsFor(m *Machine) []*Project {
+	if !v.listenerIndex.valid { // asked by a reader, who must not change the view
 		return slices.SortedFunc(maps.Values(v.Projects), byName)
 	}
 	found := v.projectsFor(m.Roles)
@@ -62,14 +62,14 @@ func (v *View) Watching(m *Machine) []*Project {
 
 func byName(a, b *Project) int { return strings.Compare(a.Name, b.Name) }
 
-func (v *View) gather() {
-	if v.listenerIndex.fresh {
+func (v *View) indexListeners() {
+	if v.listenerIndex.valid {
 		return
 	}
-	a := listenerIndex{fresh: true, triggers: map[spot][]listener{}, projects: map[string][]*Project{}}
+	a := listenerIndex{valid: true, triggers: map[listenerKey][]listener{}, projects: map[string][]*Project{}}
 	for _, project := range sortedKeys(v.Projects) { // equal logs give equal views
 		p := v.Projects[project]
-		for _, role := range orAny(p.Settings.Roles) {
+		for _, role := range rolesOrAny(p.Settings.Roles) {
 			a.projects[role] = append(a.projects[role], p)
 		}
 		for _, name := range sortedKeys(p.Triggers) {
@@ -80,22 +80,22 @@ func (v *View) gather() {
 }
 
 func (a *listenerIndex) listen(p *Project, t *domain.Trigger) {
-	roles := orAny(p.Settings.Roles)
+	roles := rolesOrAny(p.Settings.Roles)
 	if len(t.Settings.Roles) > 0 {
 		roles = t.Settings.Roles
 	}
 	for _, category := range t.Opens {
 		for _, environment := range t.Settings.Environments {
 			for _, role := range roles {
-				at := spot{category, environment, role}
+				at := listenerKey{category, environment, role}
 				a.triggers[at] = append(a.triggers[at], listener{p, t})
 			}
 		}
 	}
 }
 
-// orAny stands "" for no roles, which is every machine.
-func orAny(roles []string) []string {
+// rolesOrAny stands "" for no roles, which is every machine.
+func rolesOrAny(roles []string) []string {
 	if len(roles) == 0 {
 		return []string{""}
 	}

@@ -27,7 +27,7 @@ type Loading struct {
 // Load is the view that Save wrote, with the same rows. An error means that the bytes are not what this program wrote.
 func Load(data []byte, more ...Fold) (*View, error) {
 	l := &Loading{View: New(more...), data: data}
-	gathered := l.header()
+	indexed := l.header()
 	for _, row := range l.View.rows.all {
 		if row.Load != nil && l.problem == nil {
 			row.Load(l)
@@ -39,8 +39,8 @@ func Load(data []byte, more ...Fold) (*View, error) {
 	if l.problem != nil {
 		return nil, fmt.Errorf("read a saved view: %w", l.problem)
 	}
-	if gathered {
-		l.View.gather()
+	if indexed {
+		l.View.indexListeners()
 	}
 	return l.View, nil
 }
@@ -55,15 +55,15 @@ func (l *Loading) Decode(into any) {
 	}
 }
 
-// header reads what belongs to no row. gathered says that the listeners had been collected.
-func (l *Loading) header() (gathered bool) {
+// header reads what belongs to no row. indexed says that the listeners had been collected.
+func (l *Loading) header() (indexed bool) {
 	var in saved
 	l.Decode(&in)
 	v := l.View
 	if l.problem == nil && !slices.Equal(in.Rows, v.savedRows()) {
 		l.problem = fmt.Errorf("it has the rows %v, and %v are wanted", in.Rows, v.savedRows())
 	}
-	v.Position, v.Time, v.Fence, v.Restores, v.Kept, v.turns = in.Position, in.Time, in.Fence, in.Restores, in.Kept, in.Turns
+	v.Position, v.Time, v.Fence, v.Restores, v.Retain, v.sequence = in.Position, in.Time, in.Fence, in.Restores, in.Retain, in.Sequence
 	v.Ignored, v.receipts.now = in.Ignored, in.ReceiptsNow
 	for _, aside := range in.Aside {
 		aside.Aside.waiting = aside.Waiting
@@ -78,7 +78,7 @@ func (l *Loading) header() (gathered bool) {
 		v.receipts.order = append(v.receipts.order, r.Command)
 		v.receipts.byCommand[r.Command] = r.Receipt
 	}
-	return in.Gathered
+	return in.ListenersIndexed
 }
 
 func loadTokens(l *Loading) {
@@ -109,12 +109,12 @@ func loadProjects(l *Loading) {
 func loadDeployments(l *Loading) {
 	var in savedDeployments
 	l.Decode(&in)
-	l.View.forgotten, l.View.owed = in.Forgotten, owed{in.Owed, in.OwedOrder}
+	l.View.pruned, l.View.lateReports = in.Pruned, lateReports{in.LateReports, in.LateReportsOrder}
 	for _, d := range in.Deployments {
 		l.deployment(d)
 	}
-	for _, r := range in.Retired {
-		l.retired(r)
+	for _, r := range in.Retained {
+		l.retained(r)
 	}
 }
 
@@ -124,7 +124,7 @@ func loadMachines(l *Loading) {
 	for _, m := range in.Machines {
 		l.machine(m)
 	}
-	l.lists()
+	l.rebuildLists()
 }
 
 func (l *Loading) project(s savedProject) {
@@ -146,8 +146,8 @@ func (l *Loading) projectAt(i int) *Project {
 
 func (l *Loading) deployment(s savedDeployment) {
 	v, d := l.View, s.Deployment
-	d.Project, d.Parts, d.adrift = l.projectAt(s.Project), make(map[string]*Part, len(s.Parts)), s.Adrift
-	d.turn = s.Turn
+	d.Project, d.Parts, d.orphaned = l.projectAt(s.Project), make(map[string]*Part, len(s.Parts)), s.Orphaned
+	d.sequence = s.Sequence
 	if s.Content {
 		d.Content = d.Project.Releases[d.Release]
 	}
@@ -155,7 +155,7 @@ func (l *Loading) deployment(s savedDeployment) {
 	for _, part := range s.Parts {
 		l.part(d, part)
 	}
-	d.released()
+	d.advanceNext()
 	if !d.Ended {
 		v.list(d)
 	}
@@ -198,7 +198,7 @@ func (l *Loading) machine(s savedMachine) {
 }
 
 // lists rebuilds the lists that point to machines.
-func (l *Loading) lists() {
+func (l *Loading) rebuildLists() {
 	for i, p := range l.projects {
 		for _, name := range l.sweeps[i] {
 			if p.sweep[name] = l.View.Machines[name]; p.sweep[name] == nil {
@@ -207,9 +207,9 @@ func (l *Loading) lists() {
 		}
 		slices.SortFunc(p.waiting, func(a, b *Candidate) int { return cmp.Compare(a.place, b.place) })
 	}
-	l.View.index = *l.View.indexAnew()
+	l.View.index = *l.View.buildIndex()
 	for _, m := range l.View.Machines {
-		m.indexed = keysOf(m)
+		m.indexed = indexKeysOf(m)
 	}
 }
 
@@ -233,13 +233,13 @@ func (l *Loading) partOf(id domain.ID, machine string) *Part {
 	return d.Parts[machine]
 }
 
-func (l *Loading) retired(s savedRetired) {
-	r := retired{}
+func (l *Loading) retained(s savedRetained) {
+	r := retained{}
 	for _, id := range s.Recent {
 		r.recent = append(r.recent, l.find(id))
 	}
-	for _, id := range s.Lingering {
-		r.lingering = append(r.lingering, l.find(id))
+	for _, id := range s.Referenced {
+		r.referenced = append(r.referenced, l.find(id))
 	}
-	l.View.retired[retiredKey{s.Project, s.Automatic}] = r
+	l.View.retained[retentionKey{s.Project, s.Automatic}] = r
 }

@@ -13,11 +13,11 @@ func (v *View) foldPart(name string, f Fact) error {
 		return err
 	}
 	if m := v.Machines[machine]; m != nil {
-		m.prove(f)
+		m.noteSuccess(f)
 	}
 	d := v.Deployments[id]
 	if d == nil || d.Parts[machine] == nil {
-		v.foldForgotten(f)
+		v.foldPruned(f)
 		return nil
 	}
 	part := d.Parts[machine]
@@ -33,7 +33,7 @@ func (v *View) foldPart(name string, f Fact) error {
 
 // claim starts the part if the gate lets the claim through at this very position; otherwise it is void.
 func (v *View) claim(part *Part, e domain.PartClaimed, f Fact) {
-	if v.Gate(part, e.Session) != "" {
+	if v.ClaimCheck(part, e.Session) != "" {
 		return
 	}
 	d, m := part.Deployment, v.MachineOf(part)
@@ -49,7 +49,7 @@ func (v *View) claim(part *Part, e domain.PartClaimed, f Fact) {
 	if i.Person == nil || i.Person.Queued < d.Queued {
 		i.Person = d
 	}
-	if d.replaces(i, v) {
+	if d.endsHold(i, v) {
 		v.liftHold(d.Project, m.Name, false)
 	}
 }
@@ -65,19 +65,19 @@ func (v *View) endClaimed(part *Part, e domain.PartEnded, f Fact) {
 		v.end(part, e.State, e.Reason, f)
 	case part.Claimed > 0 && byAgent && !part.Reported:
 		part.Reported = true
-		v.late(part, e, f)
+		v.lateResult(part, e, f)
 	}
 }
 
 // late takes a result that came after the part was called lost. A success says what the machine has,
 // unless something newer has started there; the part stays ended.
-func (v *View) late(part *Part, e domain.PartEnded, f Fact) {
+func (v *View) lateResult(part *Part, e domain.PartEnded, f Fact) {
 	p, m := part.Deployment.Project, v.MachineOf(part)
-	if p.Gone || !part.MeansMachine(m) || e.State != domain.PartSucceeded {
+	if p.Gone || !part.IsFor(m) || e.State != domain.PartSucceeded {
 		return
 	}
 	if i := m.installed(p.Name); i.Last == part && part.Instance == m.Instance {
-		m.succeed(p, part, f)
+		m.noteInstalled(p, part, f)
 		v.settle(p, m)
 	}
 }
@@ -92,20 +92,20 @@ func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason,
 	if state == domain.PartFailed {
 		d.failed++
 	}
-	d.released()
+	d.advanceNext()
 	m := v.MachineOf(part)
-	v.drop(part)
+	v.closeEnded(part)
 	if m == nil {
 		return
 	}
 	if m.Claimed == part {
 		m.Claimed, m.Ready = nil, f.Position
 	}
-	if d.Project.Gone || !part.MeansMachine(m) {
+	if d.Project.Gone || !part.IsFor(m) {
 		return
 	}
 	if claimed {
-		v.outcome(part, m, f)
+		v.recordOutcome(part, m, f)
 	}
 	if d.Kind == domain.Automatic && state != domain.PartSucceeded {
 		v.reopen(part, m, claimed, f)
@@ -115,21 +115,21 @@ func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason,
 }
 
 // drop takes a part that ended off the lists of open ones.
-func (v *View) drop(part *Part) {
+func (v *View) closeEnded(part *Part) {
 	part.Deployment.open--
 	v.touch(part.record)
 	v.closePart(part)
 }
 
 // outcome notes what a part that had started left on its machine.
-func (v *View) outcome(part *Part, m *Machine, f Fact) {
+func (v *View) recordOutcome(part *Part, m *Machine, f Fact) {
 	d := part.Deployment
 	i := m.installed(d.Project.Name)
 	if part.State != domain.PartSucceeded {
 		i.Dirty = true
 		return
 	}
-	m.succeed(d.Project, part, f)
+	m.noteInstalled(d.Project, part, f)
 	if h := i.Hold; h != nil && h.Deployment == d.ID && d.Kind == domain.Automatic {
 		i.Hold = nil // the cancelled deployment was through here after all
 	}
@@ -140,7 +140,7 @@ func (v *View) reopen(part *Part, m *Machine, claimed bool, f Fact) {
 	p := part.Deployment.Project
 	replaced := claimed && part.Instance != m.Instance // another instance begins its own count
 	if !replaced && (claimed || part.Reason == domain.NotClaimed) {
-		m.tried(p, part, f.Position)
+		m.countAttempt(p, part, f.Position)
 	}
 	for _, old := range part.candidates {
 		c := v.candidate(p, old.Trigger, m)

@@ -11,9 +11,9 @@ import (
 // ReceiptAge is how long the answer to a command is remembered, by the log's own wall clocks.
 const ReceiptAge = 24 * time.Hour
 
-// maxStep is the most that one event moves the time by which receipts age. The clock of one server that is days ahead must
+// maxAdvance is the most that one event moves the time by which receipts age. The clock of one server that is days ahead must
 // not let all servers forget what they have done (law 7); what it costs is that some answers are remembered for longer.
-const maxStep = time.Hour
+const maxAdvance = time.Hour
 
 var queuedType = domain.TypeName(domain.DeploymentQueued{})
 
@@ -25,8 +25,8 @@ type Receipt struct {
 	First domain.ID
 	// Type is the type of its first event, and Signed says that this event records an actor, as those of commands do since there
 	// are actors. A variable with the name actor passes for one.
-	Type   string
-	Signed bool
+	Type     string
+	HasActor bool `cbor:"Signed"`
 	// Position is that of its last event.
 	Position eventlog.Position
 	// Deployment is the one that the command queued; the zero id if it queued none.
@@ -45,7 +45,7 @@ func newReceipts() receipts { return receipts{byCommand: map[domain.ID]Receipt{}
 
 // note remembers what an event says of its command. passed is by how much the log's time has moved with it.
 func (r *receipts) note(rec eventlog.Recorded, passed time.Duration) {
-	r.now += min(passed, maxStep)
+	r.now += min(passed, maxAdvance)
 	command := domain.ID(rec.Command)
 	if command.IsZero() {
 		return
@@ -53,7 +53,7 @@ func (r *receipts) note(rec eventlog.Recorded, passed time.Duration) {
 	receipt, known := r.byCommand[command]
 	if !known {
 		receipt = Receipt{Stream: rec.Stream, First: domain.ID(rec.ID), Type: rec.Type, at: r.now}
-		receipt.Signed = bytes.Contains(rec.Data, []byte(`"actor":`))
+		receipt.HasActor = bytes.Contains(rec.Data, []byte(`"actor":`))
 		r.order = append(r.order, command)
 	}
 	receipt.Position = rec.Position

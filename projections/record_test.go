@@ -40,7 +40,7 @@ func TestOpenPartOfADeletedMachineBlocksTheNextMachineOfThatName(t *testing.T) {
 
 	b.Add("machine/web-01", domain.MachineAdded{Environment: "production"})
 	require.Same(t, b.Machines["web-01"], b.MachineOf(part))
-	require.False(t, part.MeansMachine(b.Machines["web-01"]), "it is a different machine")
+	require.False(t, part.IsFor(b.Machines["web-01"]), "it is a different machine")
 	require.Equal(t, []*projections.Part{part}, b.OpenPartsOn("web-01"))
 	b.consistent(t)
 
@@ -62,6 +62,6 @@ func TestMachinesKeepTheirPlacesWhenOthersLeaveAndMove(t *testing.T) {
 	b.Add("machine/web-05", domain.MachineDeleted{})
 	b.Add("machine/web-03", domain.MachineCameOnline{Session: domain.ID{1}, Instance: domain.ID{2}})
 	b.consistent(t)
-	require.Len(t, b.Standing("production"), 3)
-	require.Len(t, b.Standing("staging"), 1)
+	require.Len(t, b.MachinesIn("production"), 3)
+	require.Len(t, b.MachinesIn("staging"), 1)
 }

@@ -79,9 +79,9 @@ func (v *View) foldProject(name string, f Fact) error {
 	case domain.ProjectDisabled:
 		v.touchOpen(p)
 	case domain.TriggerEnabled:
-		v.switched(p, e.Trigger)
+		v.switchTrigger(p, e.Trigger)
 	case domain.TriggerDisabled:
-		v.switched(p, e.Trigger)
+		v.switchTrigger(p, e.Trigger)
 	case domain.DeploymentQueued:
 		v.queue(p, e, f)
 	case domain.PartsReleased, domain.PartsWithdrawn, domain.DeploymentCancelled, domain.DeploymentEnded:
@@ -100,7 +100,7 @@ func (v *View) foldProject(name string, f Fact) error {
 }
 
 // switched looks anew at the machines that a trigger waits for: the sweep looks at those for which only disabled ones do.
-func (v *View) switched(p *Project, trigger string) {
+func (v *View) switchTrigger(p *Project, trigger string) {
 	v.touchOpen(p)
 	for _, m := range p.Due(false) {
 		if _, open := m.search(p.Name, trigger); open {
@@ -145,7 +145,7 @@ func (v *View) foldWithoutProject(name string, f Fact) error {
 func (v *View) deleteProject(p *Project, f Fact) {
 	p.Gone = true
 	for _, d := range p.Open {
-		d.adrift = true
+		d.orphaned = true
 		d.cancel(domain.ProjectGone)
 		v.withdraw(d, nil, domain.ProjectGone, f)
 	}
@@ -155,21 +155,21 @@ func (v *View) deleteProject(p *Project, f Fact) {
 	clear(p.sweep)
 	for name, m := range v.Machines {
 		delete(m.Installed, p.Name)
-		v.index.due(term{project: p.Name, machine: name}, nil)
+		v.index.setDeadline(deadlineKey{project: p.Name, machine: name}, nil)
 	}
 	for environment := range p.Environments {
-		v.index.due(term{project: p.Name, environment: environment}, nil)
+		v.index.setDeadline(deadlineKey{project: p.Name, environment: environment}, nil)
 	}
-	v.index.asks(p)
+	v.index.updateProject(p)
 	delete(v.Projects, p.Name)
 	v.listenerIndex = listenerIndex{}
 }
 
 // repin looks anew at every machine of an environment; another wanted release is tried from the start.
 func (v *View) repin(p *Project, environment string, until *time.Time) {
-	v.index.due(term{project: p.Name, environment: environment}, until)
-	for _, m := range v.Standing(environment) {
-		m.forgive(p.Name)
+	v.index.setDeadline(deadlineKey{project: p.Name, environment: environment}, until)
+	for _, m := range v.MachinesIn(environment) {
+		m.resetAttempts(p.Name)
 		v.settle(p, m)
 	}
 }

@@ -19,15 +19,15 @@ import (
 
 // saved is the header: what belongs to no row.
 type saved struct {
-	Rows     []string // names of those that follow
-	Position eventlog.Position
-	Time     time.Time
-	Fence    Fence
-	Ignored  map[string]Ignored
-	Restores []Restore
-	Kept     int
-	Gathered bool
-	Turns    int
+	Rows             []string // names of those that follow
+	Position         eventlog.Position
+	Time             time.Time
+	Fence            Fence
+	Ignored          map[string]Ignored
+	Restores         []Restore
+	Retain           int
+	ListenersIndexed bool `cbor:"Gathered"`
+	Sequence         int  `cbor:"Turns"`
 
 	Aside       []savedAside
 	Heads       map[string]savedHead
@@ -46,11 +46,11 @@ type savedWatch struct {
 }
 
 type savedDeployments struct {
-	Deployments []savedDeployment // in the order they were queued
-	Retired     []savedRetired
-	Forgotten   map[domain.ID]Forgotten
-	Owed        map[string]*domain.Part
-	OwedOrder   []string
+	Deployments      []savedDeployment       // in the order they were queued
+	Retained         []savedRetained         `cbor:"Retired"`
+	Pruned           map[domain.ID]Pruned    `cbor:"Forgotten"`
+	LateReports      map[string]*domain.Part `cbor:"Owed"`
+	LateReportsOrder []string                `cbor:"OwedOrder"`
 }
 
 type savedMachines struct {
@@ -73,8 +73,8 @@ type savedDeployment struct {
 	Project    int // index in the list of projects
 	Content    bool
 	Parts      []savedPart
-	Adrift     bool
-	Turn       int
+	Orphaned   bool `cbor:"Adrift"`
+	Sequence   int  `cbor:"Turn"`
 }
 
 type savedPart struct {
@@ -106,10 +106,11 @@ type savedInstalled struct {
 	Successes    [2]domain.ID
 }
 
-type savedRetired struct {
-	Project           string
-	Automatic         bool
-	Recent, Lingering []domain.ID
+type savedRetained struct {
+	Project    string
+	Automatic  bool
+	Recent     []domain.ID
+	Referenced []domain.ID `cbor:"Lingering"`
 }
 
 type savedHead struct {
@@ -187,7 +188,7 @@ func (v *View) queued() []*Deployment {
 	for _, d := range v.Deployments {
 		all = append(all, d)
 	}
-	slices.SortFunc(all, func(a, b *Deployment) int { return cmp.Compare(a.turn, b.turn) })
+	slices.SortFunc(all, func(a, b *Deployment) int { return cmp.Compare(a.sequence, b.sequence) })
 	return all
 }
 
@@ -195,7 +196,7 @@ func (v *View) queued() []*Deployment {
 func (s *Saving) header() *saved {
 	v := s.View
 	out := &saved{Rows: v.savedRows(), Position: v.Position, Time: v.Time, Fence: v.Fence, Ignored: v.Ignored, Restores: v.Restores,
-		Kept: v.Kept, Gathered: v.listenerIndex.fresh, Turns: v.turns, ReceiptsNow: v.receipts.now}
+		Retain: v.Retain, ListenersIndexed: v.listenerIndex.valid, Sequence: v.sequence, ReceiptsNow: v.receipts.now}
 	for _, aside := range v.Aside {
 		out.Aside = append(out.Aside, savedAside{aside, aside.waiting})
 	}
@@ -242,12 +243,12 @@ func saveProjects(s *Saving) any {
 
 func saveDeployments(s *Saving) any {
 	v := s.View
-	out := savedDeployments{Forgotten: v.forgotten, Owed: v.owed.parts, OwedOrder: v.owed.order}
+	out := savedDeployments{Pruned: v.pruned, LateReports: v.lateReports.parts, LateReportsOrder: v.lateReports.order}
 	for _, d := range v.queued() {
 		out.Deployments = append(out.Deployments, s.deployment(d))
 	}
-	for key, r := range v.retired {
-		out.Retired = append(out.Retired, savedRetired{key.project, key.automatic, s.names(r.recent), s.names(r.lingering)})
+	for key, r := range v.retained {
+		out.Retained = append(out.Retained, savedRetained{key.project, key.automatic, s.ids(r.recent), s.ids(r.referenced)})
 	}
 	return out
 }
@@ -260,15 +261,15 @@ func saveMachines(s *Saving) any {
 	return out
 }
 
-func (s *Saving) names(deployments []*Deployment) (ids []domain.ID) {
+func (s *Saving) ids(deployments []*Deployment) (ids []domain.ID) {
 	for _, d := range deployments {
-		ids = append(ids, s.name(d))
+		ids = append(ids, s.id(d))
 	}
 	return ids
 }
 
 // name is how a deployment is found again; the zero id for none.
-func (s *Saving) name(d *Deployment) domain.ID {
+func (s *Saving) id(d *Deployment) domain.ID {
 	if d == nil {
 		return domain.ID{}
 	}
@@ -288,7 +289,7 @@ func (s *Saving) project(p *Project) int {
 }
 
 func (s *Saving) deployment(d *Deployment) savedDeployment {
-	out := savedDeployment{Deployment: d, Project: s.project(d.Project), Content: d.Content != nil, Adrift: d.adrift, Turn: d.turn}
+	out := savedDeployment{Deployment: d, Project: s.project(d.Project), Content: d.Content != nil, Orphaned: d.orphaned, Sequence: d.sequence}
 	for _, name := range d.Order {
 		part := d.Parts[name]
 		out.Parts = append(out.Parts, savedPart{part, part.added, s.candidates(part.candidates)})
@@ -306,12 +307,12 @@ func (s *Saving) candidates(list []Candidate) (out []savedCandidate) {
 func (s *Saving) machine(m *Machine) savedMachine {
 	out := savedMachine{Machine: m, BusyAway: m.busyAway, Places: m.places}
 	if m.Claimed != nil {
-		out.Claimed = s.name(m.Claimed.Deployment)
+		out.Claimed = s.id(m.Claimed.Deployment)
 	}
 	for project, i := range m.Installed {
-		work := savedInstalled{Project: project, Installed: i, Person: s.name(i.Person), Successes: i.successes}
+		work := savedInstalled{Project: project, Installed: i, Person: s.id(i.Person), Successes: i.successes}
 		if i.Last != nil {
-			work.Last = s.name(i.Last.Deployment)
+			work.Last = s.id(i.Last.Deployment)
 		}
 		out.Installed = append(out.Installed, work)
 	}

@@ -36,21 +36,21 @@ type View struct {
 	// Restores are the restores that people accepted, oldest first.
 	Restores []Restore
 
-	// Kept is how many ended deployments stay; New sets it to KeptDeployments.
-	Kept int
+	// Kept is how many ended deployments stay; New sets it to RetainedDeployments.
+	Retain int
 
 	rows   *rows
 	states map[string]any // of the rows that have one, by name
 
 	heads         map[string]head // of the streams, less those of forgotten parts
-	retired       map[retiredKey]retired
-	forgotten     map[domain.ID]Forgotten
-	owed          owed
+	retained      map[retentionKey]retained
+	pruned        map[domain.ID]Pruned
+	lateReports   lateReports
 	receipts      receipts
 	joined        map[domain.ID][]*domain.Token // by the instance that used them
 	open          []*Deployment                 // all that have not ended
 	vacant        map[string]*Record            // of the names without a machine for which parts are open
-	turns         int                           // deployments that were queued
+	sequence      int                           // deployments that were queued
 	listenerIndex listenerIndex
 	index         index
 	touched       []*Record
@@ -129,12 +129,12 @@ func New(more ...Fold) *View {
 		Servers:      map[domain.ID]*Server{},
 		Aside:        map[string]*Aside{},
 		Ignored:      map[string]Ignored{},
-		Kept:         KeptDeployments,
+		Retain:       RetainedDeployments,
 		states:       map[string]any{},
 		heads:        map[string]head{},
-		retired:      map[retiredKey]retired{},
-		forgotten:    map[domain.ID]Forgotten{},
-		owed:         owed{parts: map[string]*domain.Part{}},
+		retained:     map[retentionKey]retained{},
+		pruned:       map[domain.ID]Pruned{},
+		lateReports:  lateReports{parts: map[string]*domain.Part{}},
 		Watch:        Watch{starts: map[domain.ID]eventlog.Position{}},
 		receipts:     newReceipts(),
 		joined:       map[domain.ID][]*domain.Token{},
@@ -158,7 +158,7 @@ func (v *View) Apply(rec eventlog.Recorded) domain.Event {
 	}
 	v.heads[rec.Stream] = head{rec.Revision, domain.ID(rec.ID)}
 	v.receipts.note(rec, v.Time.Sub(before))
-	if aside := v.Aside[rec.Stream]; aside != nil && !clears(rec) {
+	if aside := v.Aside[rec.Stream]; aside != nil && !isRecovery(rec) {
 		aside.waiting = append(aside.waiting, rec)
 		return nil
 	}
@@ -169,19 +169,19 @@ var clearedType, restoredType = domain.TypeName(domain.StreamCleared{}), domain.
 
 // clears says that an event is a person's word on a stream that was set aside, or on a log that was doubted. It is folded
 // even where the stream that carries it is set aside itself: nothing else could ever end either (law 18).
-func clears(rec eventlog.Recorded) bool {
+func isRecovery(rec eventlog.Recorded) bool {
 	return rec.Stream == domain.WatchStream && (rec.Type == clearedType || rec.Type == restoredType)
 }
 
 // fold brings one event of a stream that is in order into the view, or sets the stream aside.
 func (v *View) fold(rec eventlog.Recorded) domain.Event {
-	if v.unknown(rec.Stream) {
+	if v.unowned(rec.Stream) {
 		v.ignore(rec)
 		return nil
 	}
 	e, err := domain.Decode(rec.Type, rec.Data)
 	switch {
-	case errors.Is(err, domain.ErrUnknownType) && v.informs(rec.Stream) && !domain.Knows(rec.Type):
+	case errors.Is(err, domain.ErrUnknownType) && v.informational(rec.Stream) && !domain.Knows(rec.Type):
 		v.ignore(rec)
 		return nil
 	case errors.Is(err, domain.ErrUnknownType):

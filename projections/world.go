@@ -67,34 +67,34 @@ func (w world) References(kind, name string) []string {
 }
 
 // both finds a project and a machine, or says that one of them is not there.
-func (w world) both(project, machine string) (*Project, *Machine, bool) {
+func (w world) projectAndMachine(project, machine string) (*Project, *Machine, bool) {
 	p, m := w.v.Projects[project], w.v.Machines[machine]
 	return p, m, p != nil && m != nil
 }
 
 func (w world) Hold(project, machine string) *domain.Hold {
-	if _, m, ok := w.both(project, machine); ok {
+	if _, m, ok := w.projectAndMachine(project, machine); ok {
 		return m.hold(project)
 	}
 	return nil
 }
 
 func (w world) Wanted(project, machine string) string {
-	if p, m, ok := w.both(project, machine); ok {
+	if p, m, ok := w.projectAndMachine(project, machine); ok {
 		return w.v.Wanted(p, m)
 	}
 	return ""
 }
 
 func (w world) Actual(project, machine string) string {
-	if p, m, ok := w.both(project, machine); ok {
+	if p, m, ok := w.projectAndMachine(project, machine); ok {
 		return w.v.Actual(p, m)
 	}
 	return ""
 }
 
 func (w world) Unfinished(project, machine string) string {
-	_, m, ok := w.both(project, machine)
+	_, m, ok := w.projectAndMachine(project, machine)
 	if !ok {
 		return ""
 	}
@@ -106,7 +106,7 @@ func (w world) Unfinished(project, machine string) string {
 
 func (w world) Deployment(id domain.ID) *domain.DeploymentFacts {
 	d := w.v.Deployments[id]
-	if f, forgotten := w.v.forgotten[id]; forgotten {
+	if f, forgotten := w.v.pruned[id]; forgotten {
 		return &domain.DeploymentFacts{Project: f.Project, Ended: true, Cancelled: f.Cancelled, State: f.State}
 	}
 	if d == nil {
@@ -126,15 +126,15 @@ func (w world) Part(deployment domain.ID, machine string) *domain.Part {
 	if p := w.part(deployment, machine); p != nil {
 		return p.facts()
 	}
-	return w.v.owed.parts[domain.PartStream(deployment, machine)]
+	return w.v.lateReports.parts[domain.PartStream(deployment, machine)]
 }
 
-func (w world) Gate(deployment domain.ID, machine string, session domain.ID) domain.PartReason {
+func (w world) ClaimCheck(deployment domain.ID, machine string, session domain.ID) domain.PartReason {
 	p := w.part(deployment, machine)
 	if p == nil {
 		return domain.MachineGone
 	}
-	return w.v.Gate(p, session)
+	return w.v.ClaimCheck(p, session)
 }
 
 func (w world) State(name string) any { return w.v.State(name) }

@@ -12,7 +12,7 @@ import (
 func (q *Queries) Doctor(ctx context.Context, admin bool) doctor.Checkup {
 	vitals := q.vitals(ctx, admin)
 	var found doctor.Checkup
-	q.cfg.Engine.Judge(func(v *projections.View, age projections.Age) { found = doctor.Examine(v, age, vitals) })
+	q.cfg.Engine.ReadWithAge(func(v *projections.View, age projections.Age) { found = doctor.Examine(v, age, vitals) })
 	found.Time = q.cfg.Clock.Now().UTC() // the caller compares it with a clock of its own
 	return found
 }
@@ -20,14 +20,14 @@ func (q *Queries) Doctor(ctx context.Context, admin bool) doctor.Checkup {
 func (q *Queries) vitals(ctx context.Context, admin bool) doctor.Vitals {
 	e := q.cfg.Engine
 	s := doctor.Vitals{Now: q.cfg.Clock.Now(), Self: e.Server(), Version: q.cfg.Version, Agents: q.cfg.Versions(),
-		Place: q.cfg.Place(), Against: q.Against(), Refused: q.cfg.Access.Refusals(admin)}
-	s.Log = doctor.LogOf(eventlog.VerifyTail(ctx, q.cfg.Log, e.Back(doctor.TailEvents), doctor.TailMost))
-	for _, p := range e.Pulses() {
-		s.Others = append(s.Others, doctor.Pulse{Server: p.Server, Alive: p.Alive, Still: p.Still, Ahead: p.Ahead,
+		Place: q.cfg.Place(), Against: q.NotReady(), Refused: q.cfg.Access.Refusals(admin)}
+	s.Log = doctor.LogOf(eventlog.VerifyTail(ctx, q.cfg.Log, e.TailStart(doctor.TailEvents), doctor.TailMost))
+	for _, p := range e.Leases() {
+		s.Others = append(s.Others, doctor.Pulse{Server: p.Server, Alive: p.Alive, Still: p.Unchanged, Ahead: p.Ahead,
 			Timed: p.Timed})
 	}
 	s.Names = q.cfg.People.Names(ctx)
-	if err := e.Doubted(); err != nil {
+	if err := e.LostEvents(); err != nil {
 		s.Doubt = err.Error()
 	}
 	return s

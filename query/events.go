@@ -62,7 +62,7 @@ func (q *Queries) Newest(ctx context.Context) eventlog.Position {
 }
 
 // Reached returns a problem if the log ends before a position: it has lost what the caller read there, and the caller
-// would miss whatever is written up to it.
+// would missing whatever is written up to it.
 func (q *Queries) Reached(ctx context.Context, after eventlog.Position) error {
 	head, err := q.cfg.Log.Head(ctx)
 	if err == nil && after > head {

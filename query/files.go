@@ -37,7 +37,7 @@ func (q *Queries) CheckFiles(docs []resource.Document) error {
 // Changes compares documents with what exists, and returns what is due now with it.
 func (q *Queries) Changes(docs []resource.Document) (changes []Change, due []explain.Due) {
 	changes = []Change{}
-	q.cfg.Engine.Judge(func(v *projections.View, age projections.Age) {
+	q.cfg.Engine.ReadWithAge(func(v *projections.View, age projections.Age) {
 		due = explain.DueNow(v, age)
 		for _, d := range docs {
 			changes = append(changes, changeOf(v, d))
@@ -134,7 +134,7 @@ func (q *Queries) Due(project, trigger string) (DueList, error) {
 	if trigger != "" && project == "" {
 		return DueList{}, errNoProject()
 	}
-	return judged(q, func(v *projections.View, age projections.Age) DueList {
+	return withAges(q, func(v *projections.View, age projections.Age) DueList {
 		due := explain.DueNow(v, age)
 		if project != "" {
 			due = explain.DueIfEnabled(v, age, project, trigger)
@@ -156,7 +156,7 @@ func (q *Queries) DueIfApplied(ctx context.Context, docs []resource.Document) ([
 			return nil, rejection
 		}
 		for _, fact := range facts {
-			if err := pretend(v, c.Stream(v.World()), fact); err != nil {
+			if err := applyHypothetical(v, c.Stream(v.World()), fact); err != nil {
 				return nil, err
 			}
 		}
@@ -165,7 +165,7 @@ func (q *Queries) DueIfApplied(ctx context.Context, docs []resource.Document) ([
 }
 
 // pretend folds a fact that is not in the log into a view that nobody else uses.
-func pretend(v *projections.View, stream string, fact domain.Event) error {
+func applyHypothetical(v *projections.View, stream string, fact domain.Event) error {
 	typeName, data, err := domain.Encode(fact)
 	if err != nil {
 		return err
@@ -176,13 +176,13 @@ func pretend(v *projections.View, stream string, fact domain.Event) error {
 }
 
 // Reach says which machines a deployment would go to now. A deployment that would be rejected is that rejection.
-func (q *Queries) Reach(wish domain.Deploy) (reach explain.Reach, position eventlog.Position, err error) {
+func (q *Queries) Reach(deploy domain.Deploy) (reach explain.Reach, position eventlog.Position, err error) {
 	q.cfg.Engine.Read(func(v *projections.View) {
-		if _, rejection := wish.Decide(v.World()); rejection != nil {
+		if _, rejection := deploy.Decide(v.World()); rejection != nil {
 			err = rejection
 			return
 		}
-		reach, position = explain.ReachOf(v, wish), v.Position
+		reach, position = explain.ReachOf(v, deploy), v.Position
 	})
 	return reach, position, err
 }

@@ -12,7 +12,7 @@ import (
 )
 
 // Against are the sentences on what keeps this server from its work; none if it does its work.
-func (q *Queries) Against() (sentences []string) {
+func (q *Queries) NotReady() (sentences []string) {
 	for _, err := range []error{q.cfg.Engine.Ready(), q.cfg.Ready()} {
 		if err != nil {
 			sentences = append(sentences, strings.Split(err.Error(), "\n")...)
@@ -23,8 +23,8 @@ func (q *Queries) Against() (sentences []string) {
 
 // Notes are sentences on what a person should look at although this server does its work: a doubted log, and streams
 // that are set aside. Agents and people still need a server to talk to.
-func (q *Queries) Notes() (sentences []string) {
-	if err := q.cfg.Engine.Doubted(); err != nil {
+func (q *Queries) Warnings() (sentences []string) {
+	if err := q.cfg.Engine.LostEvents(); err != nil {
 		sentences = append(sentences, err.Error()+"; "+problem.DoubtHint)
 	}
 	var aside []string

@@ -28,42 +28,42 @@ func list[T any](q *Queries, f explain.Filter, states []string, build func(*proj
 		f.Limit = defaultLimit
 	}
 	f.Limit = min(f.Limit, maxLimit)
-	return judged(q, func(v *projections.View, age projections.Age) explain.List[T] { return build(v, age, f) }), nil
+	return withAges(q, func(v *projections.View, age projections.Age) explain.List[T] { return build(v, age, f) }), nil
 }
 
-// unaged is a list that does not depend on ages.
-func unaged[T any](build func(*projections.View, explain.Filter) explain.List[T]) func(*projections.View, projections.Age, explain.Filter) explain.List[T] {
+// ignoreAges is a list that does not depend on ages.
+func ignoreAges[T any](build func(*projections.View, explain.Filter) explain.List[T]) func(*projections.View, projections.Age, explain.Filter) explain.List[T] {
 	return func(v *projections.View, _ projections.Age, f explain.Filter) explain.List[T] { return build(v, f) }
 }
 
 // Machines lists machines by name.
 func (q *Queries) Machines(f explain.Filter) (explain.List[explain.Machine], error) {
-	return list(q, f, explain.MachineStates, unaged(explain.Machines))
+	return list(q, f, explain.MachineStates, ignoreAges(explain.Machines))
 }
 
 // Environments lists environments by name.
 func (q *Queries) Environments(f explain.Filter) (explain.List[explain.Environment], error) {
-	return list(q, f, nil, unaged(explain.Environments))
+	return list(q, f, nil, ignoreAges(explain.Environments))
 }
 
 // Policies lists machine policies by name.
 func (q *Queries) Policies(f explain.Filter) (explain.List[explain.Policy], error) {
-	return list(q, f, nil, unaged(explain.Policies))
+	return list(q, f, nil, ignoreAges(explain.Policies))
 }
 
 // Projects lists projects by name.
 func (q *Queries) Projects(f explain.Filter) (explain.List[explain.Project], error) {
-	return list(q, f, nil, unaged(explain.Projects))
+	return list(q, f, nil, ignoreAges(explain.Projects))
 }
 
 // Triggers lists triggers by project and name.
 func (q *Queries) Triggers(f explain.Filter) (explain.List[explain.Trigger], error) {
-	return list(q, f, nil, unaged(explain.Triggers))
+	return list(q, f, nil, ignoreAges(explain.Triggers))
 }
 
 // Releases lists releases by project, the newest last.
 func (q *Queries) Releases(f explain.Filter) (explain.List[explain.Release], error) {
-	return list(q, f, nil, unaged(explain.Releases))
+	return list(q, f, nil, ignoreAges(explain.Releases))
 }
 
 // Deployments lists deployments, the newest first.
@@ -82,7 +82,7 @@ func (q *Queries) Candidates(f explain.Filter) (explain.List[explain.Candidate],
 // Tokens lists tokens by id, without their secrets.
 func (q *Queries) Tokens(ctx context.Context, f explain.Filter) (explain.List[explain.Token], error) {
 	names := q.cfg.People.Names(ctx)
-	return list(q, f, nil, unaged(func(v *projections.View, f explain.Filter) explain.List[explain.Token] {
+	return list(q, f, nil, ignoreAges(func(v *projections.View, f explain.Filter) explain.List[explain.Token] {
 		return explain.Tokens(v, names, f)
 	}))
 }
@@ -97,17 +97,17 @@ func (q *Queries) People(ctx context.Context, f explain.Filter) (explain.List[ex
 
 // Servers lists servers, the newest first.
 func (q *Queries) Servers(f explain.Filter) (explain.List[explain.Server], error) {
-	return list(q, f, explain.ServerStates, unaged(func(v *projections.View, f explain.Filter) explain.List[explain.Server] {
+	return list(q, f, explain.ServerStates, ignoreAges(func(v *projections.View, f explain.Filter) explain.List[explain.Server] {
 		return explain.Servers(v, q.cfg.Engine.Server(), q.cfg.Engine.Alive, f)
 	}))
 }
 
-// one finds one thing in the view. If find does not, one returns miss, with the hint that verb lists what exists.
-func one[T any](q *Queries, find func(*projections.View) (T, bool), miss *problem.Problem, verb string) (thing T, err error) {
+// one finds one thing in the view. If find does not, one returns missing, with the hint that verb lists what exists.
+func one[T any](q *Queries, find func(*projections.View) (T, bool), missing *problem.Problem, verb string) (thing T, err error) {
 	found := false
 	q.cfg.Engine.Read(func(v *projections.View) { thing, found = find(v) })
 	if !found {
-		return thing, miss.WithHint("`drover %s` lists them", verb)
+		return thing, missing.WithHint("`drover %s` lists them", verb)
 	}
 	return thing, nil
 }

@@ -18,7 +18,7 @@ type Verified struct {
 
 // Verify reads the whole log and checks every event.
 func (q *Queries) Verify(ctx context.Context) (Verified, error) {
-	release, err := q.wholeLog(ctx)
+	release, err := q.acquireReplay(ctx)
 	if err != nil {
 		return Verified{}, err
 	}

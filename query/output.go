@@ -118,7 +118,7 @@ func (q *Queries) outputReader(ctx context.Context, in OutputInput) (*outputRead
 		}
 	}
 	q.cfg.Engine.Read(look)
-	past, failure := q.forgotten(ctx, id)
+	past, failure := q.viewWithPruned(ctx, id)
 	if past != nil {
 		look(past)
 	}

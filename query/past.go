@@ -11,11 +11,11 @@ import (
 )
 
 // forgotten folds the log up to the end of a deployment that the view has forgotten. It returns nil for any other.
-func (q *Queries) forgotten(ctx context.Context, id domain.ID) (*projections.View, error) {
-	var known projections.Forgotten
-	var isForgotten bool
-	q.cfg.Engine.Read(func(v *projections.View) { known, isForgotten = v.Forgotten(id) })
-	if !isForgotten {
+func (q *Queries) viewWithPruned(ctx context.Context, id domain.ID) (*projections.View, error) {
+	var known projections.Pruned
+	var isPruned bool
+	q.cfg.Engine.Read(func(v *projections.View) { known, isPruned = v.Pruned(id) })
+	if !isPruned {
 		return nil, nil //nolint:nilnil // both are answers
 	}
 	v, _, err := q.replay(ctx, func(rec eventlog.Recorded) bool { return rec.Position <= known.Ended })
@@ -31,7 +31,7 @@ func (q *Queries) Deployment(ctx context.Context, id string) (shown explain.Depl
 	if found {
 		return shown, nil
 	}
-	past, err := q.forgotten(ctx, parsed)
+	past, err := q.viewWithPruned(ctx, parsed)
 	if err != nil {
 		return shown, err
 	}

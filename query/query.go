@@ -60,12 +60,12 @@ func New(cfg Config) *Queries {
 // Position is that of the last event that an answer given now has seen.
 func (q *Queries) Position() eventlog.Position { return q.cfg.Engine.Position() }
 
-// seeWithin is how long a read waits for the position that it is to see.
-const seeWithin = 10 * time.Second
+// positionTimeout is how long a read waits for the position that it is to see.
+const positionTimeout = 10 * time.Second
 
 // See waits until the position in a text is seen, so that a read after it sees the write that was answered with that
 // position. Empty text does not wait.
-func (q *Queries) See(ctx context.Context, after string) error {
+func (q *Queries) WaitForPosition(ctx context.Context, after string) error {
 	if after == "" {
 		return nil
 	}
@@ -76,26 +76,26 @@ func (q *Queries) See(ctx context.Context, after string) error {
 	if q.Position() >= position {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, seeWithin)
+	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
 	defer cancel()
 	if err := q.cfg.Engine.WaitFor(ctx, position); err != nil {
 		return problem.Unavailable("position %s was not seen within %s; this server stands at %s", position,
-			seeWithin, q.Position()).
+			positionTimeout, q.Position()).
 			WithHint("ask later, or the server that answered the write")
 	}
 	return nil
 }
 
-// judged calls see with the view and the ages of this moment.
-func judged[T any](q *Queries, see func(*projections.View, projections.Age) T) (shown T) {
-	q.cfg.Engine.Judge(func(v *projections.View, age projections.Age) { shown = see(v, age) })
+// withAges calls see with the view and the ages of this moment.
+func withAges[T any](q *Queries, see func(*projections.View, projections.Age) T) (shown T) {
+	q.cfg.Engine.ReadWithAge(func(v *projections.View, age projections.Age) { shown = see(v, age) })
 	return shown
 }
 
 // replay folds the log again into a view of its own, up to the event for which take returns false. It is expensive, so
 // only maxReplays run at once.
 func (q *Queries) replay(ctx context.Context, take func(eventlog.Recorded) bool) (*projections.View, projections.Age, error) {
-	release, err := q.wholeLog(ctx)
+	release, err := q.acquireReplay(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -104,7 +104,7 @@ func (q *Queries) replay(ctx context.Context, take func(eventlog.Recorded) bool)
 }
 
 // wholeLog waits for the right to read the whole log; release gives it back.
-func (q *Queries) wholeLog(ctx context.Context) (release func(), err error) {
+func (q *Queries) acquireReplay(ctx context.Context) (release func(), err error) {
 	select {
 	case q.replays <- struct{}{}:
 		return func() { <-q.replays }, nil

@@ -22,66 +22,66 @@ type WhyInput struct {
 	At string
 }
 
-// Whys is the answer to Why.
-type Whys struct {
+// WhyAnswers is the answer to Why.
+type WhyAnswers struct {
 	Items    []explain.Why `json:"items"`
 	Position string        `json:"position"`
 }
 
 // Why says why a machine has, gets or does not get what a project wants.
-func (q *Queries) Why(ctx context.Context, in WhyInput) (Whys, error) {
+func (q *Queries) Why(ctx context.Context, in WhyInput) (WhyAnswers, error) {
 	if in.At != "" {
-		return q.whyThen(ctx, in)
+		return q.whyAt(ctx, in)
 	}
 	var projects []string
 	var err error
 	q.cfg.Engine.Read(func(v *projections.View) { projects, err = in.projects(v) })
 	if err != nil {
-		return Whys{}, err
+		return WhyAnswers{}, err
 	}
 	names := q.cfg.People.Names(ctx)
-	whys := Whys{Items: []explain.Why{}, Position: q.Position().String()}
+	answers := WhyAnswers{Items: []explain.Why{}, Position: q.Position().String()}
 	for _, project := range projects {
 		past, err := q.cfg.Engine.Past(ctx, in.Machine, project)
 		if err != nil {
-			return whys, err
+			return answers, err
 		}
-		q.cfg.Engine.Judge(func(v *projections.View, age projections.Age) {
-			whys.Items = append(whys.Items, explain.WhyOf(v, age, project, in.Machine, past, names))
+		q.cfg.Engine.ReadWithAge(func(v *projections.View, age projections.Age) {
+			answers.Items = append(answers.Items, explain.WhyOf(v, age, project, in.Machine, past, names))
 		})
 	}
 	if err := q.cfg.Engine.Stopped(); err != nil {
-		for i := range whys.Items {
-			whys.Items[i].Sentence += " But this server decides nothing now: " + err.Error() + "."
+		for i := range answers.Items {
+			answers.Items[i].Sentence += " But this server decides nothing now: " + err.Error() + "."
 		}
 	}
-	return whys, nil
+	return answers, nil
 }
 
 // whyThen answers from the log as it was.
-func (q *Queries) whyThen(ctx context.Context, in WhyInput) (Whys, error) {
-	until, err := q.moment(ctx, in.At)
+func (q *Queries) whyAt(ctx context.Context, in WhyInput) (WhyAnswers, error) {
+	until, err := q.parseMoment(ctx, in.At)
 	if err != nil {
-		return Whys{}, err
+		return WhyAnswers{}, err
 	}
 	v, age, err := q.replay(ctx, until)
 	if err != nil {
-		return Whys{}, err
+		return WhyAnswers{}, err
 	}
-	whys := Whys{Items: []explain.Why{}, Position: v.Position.String()}
+	answers := WhyAnswers{Items: []explain.Why{}, Position: v.Position.String()}
 	projects, err := in.projects(v)
 	if err != nil {
-		return Whys{}, q.notThen(err, in)
+		return WhyAnswers{}, q.didNotExist(err, in)
 	}
 	names := q.cfg.People.Names(ctx)
 	for _, project := range projects {
 		past, err := engine.PastOf(ctx, q.cfg.Log, v, in.Machine, project)
 		if err != nil {
-			return whys, err
+			return answers, err
 		}
-		whys.Items = append(whys.Items, explain.WhyOf(v, age, project, in.Machine, past, names))
+		answers.Items = append(answers.Items, explain.WhyOf(v, age, project, in.Machine, past, names))
 	}
-	return whys, nil
+	return answers, nil
 }
 
 // projects are the projects to answer for; a name that the log has never had is a problem.
@@ -99,7 +99,7 @@ func (in WhyInput) projects(v *projections.View) ([]string, error) {
 }
 
 // notThen returns the problem of a machine or project that the log knows but that did not exist at in.At.
-func (q *Queries) notThen(missing error, in WhyInput) error {
+func (q *Queries) didNotExist(missing error, in WhyInput) error {
 	var unknown error
 	q.cfg.Engine.Read(func(v *projections.View) { _, unknown = in.projects(v) })
 	if unknown != nil {
@@ -110,7 +110,7 @@ func (q *Queries) notThen(missing error, in WhyInput) error {
 }
 
 // moment reads a position or a time, and returns until where the log is to be folded.
-func (q *Queries) moment(ctx context.Context, text string) (func(eventlog.Recorded) bool, error) {
+func (q *Queries) parseMoment(ctx context.Context, text string) (func(eventlog.Recorded) bool, error) {
 	text = strings.TrimPrefix(text, "#")
 	if position, err := eventlog.ParsePosition(text); err == nil {
 		if head, err := q.cfg.Log.Head(ctx); err != nil {

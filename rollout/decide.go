@@ -38,7 +38,7 @@ func DecideOn(v *projections.View, age projections.Age, look func(*projections.D
 	return all
 }
 
-// projects are those with something open, by name, those that are gone but unfinished included.
+// projects are those with something open, by name, those that are withdrawals but unfinished included.
 func projects(v *projections.View) []*projections.Project {
 	var found []*projections.Project
 	for _, d := range v.OpenDeployments() {
@@ -53,83 +53,83 @@ func deployment(v *projections.View, d *projections.Deployment, parts []*project
 	if d.OpenParts() == 0 {
 		return []domain.Decision{end(d)}
 	}
-	if stopped(d) && unclaimed(d) {
+	if tooManyFailed(d) && hasUnclaimed(d) {
 		return []domain.Decision{withdraw(d, nil, domain.TooManyFailures)}
 	}
 	var all []domain.Decision
-	gone := map[domain.PartReason][]string{}
+	withdrawals := map[domain.PartReason][]string{}
 	for _, part := range parts {
-		switch reason := Due(v, part, age); {
+		switch reason := EndReason(v, part, age); {
 		case reason == "":
 		case part.State == domain.PartRunning:
 			all = append(all, endPart(part, domain.PartLost, reason))
 		case d.Kind == domain.Automatic:
-			gone[reason] = append(gone[reason], part.Machine)
+			withdrawals[reason] = append(withdrawals[reason], part.Machine)
 		default:
 			all = append(all, endPart(part, domain.PartSkipped, reason))
 		}
 	}
-	return append(all, withdrawals(d, gone)...)
+	return append(all, withdrawEach(d, withdrawals)...)
 }
 
 // Due says why an open part must not go on; empty if it may.
-func Due(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
+func EndReason(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
 	switch {
 	case !part.Open():
 		return ""
 	case part.State == domain.PartRunning:
-		return lost(v, part, age)
+		return lostReason(v, part, age)
 	case part.Deployment.Kind == domain.Automatic:
-		return withdrawn(v, part, age)
+		return withdrawReason(v, part, age)
 	}
-	return skipped(v, part, age)
+	return skipReason(v, part, age)
 }
 
 // Patience is how much longer a part may wait if nothing happens to it. It is bounded only while an agent is waited for.
-func Patience(v *projections.View, part *projections.Part, age projections.Age) (left time.Duration, bounded bool) {
+func TimeLeft(v *projections.View, part *projections.Part, age projections.Age) (left time.Duration, bounded bool) {
 	m := v.MachineOf(part)
 	switch {
 	case m == nil:
 		return 0, false
 	case part.State == domain.PartRunning:
-		return longest(part) + time.Duration(v.PolicyOf(m).LostAfter) - age(part.Claimed), true
+		return maxDuration(part) + time.Duration(v.PolicyOf(m).LostAfter) - age(part.Claimed), true
 	case part.State == domain.PartReleased:
-		return time.Duration(v.PolicyOf(m).LostAfter) - age(couldClaim(part, m)), true
+		return time.Duration(v.PolicyOf(m).LostAfter) - age(claimableSince(part, m)), true
 	}
 	return 0, false
 }
 
-func withdrawals(d *projections.Deployment, gone map[domain.PartReason][]string) []domain.Decision {
+func withdrawEach(d *projections.Deployment, withdrawals map[domain.PartReason][]string) []domain.Decision {
 	var reasons []domain.PartReason
-	for reason := range gone {
+	for reason := range withdrawals {
 		reasons = append(reasons, reason)
 	}
 	slices.Sort(reasons)
 	var all []domain.Decision
 	for _, reason := range reasons {
-		all = append(all, withdraw(d, gone[reason], reason))
+		all = append(all, withdraw(d, withdrawals[reason], reason))
 	}
 	return all
 }
 
 // stopped says that so many parts failed that the rest is not to start.
-func stopped(d *projections.Deployment) bool {
+func tooManyFailed(d *projections.Deployment) bool {
 	limit := d.Facts.StopAfterFailures
 	return limit > 0 && d.FailedParts() >= limit
 }
 
-func unclaimed(d *projections.Deployment) bool {
+func hasUnclaimed(d *projections.Deployment) bool {
 	return slices.ContainsFunc(d.Order, func(name string) bool { return d.Parts[name].Unclaimed() })
 }
 
 // skipped says why a released part of a person's deployment will not run. While its project is disabled
 // it waits, and that time does not count against it.
-func skipped(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
+func skipReason(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
 	m, p := v.MachineOf(part), part.Deployment.Project
 	switch {
 	case part.State != domain.PartReleased || p.Disabled:
 		return ""
-	case !part.MeansMachine(m):
+	case !part.IsFor(m):
 		return domain.MachineGone
 	case !v.PartInScope(part, m):
 		return domain.OutOfScope
@@ -137,34 +137,34 @@ func skipped(v *projections.View, part *projections.Part, age projections.Age) d
 	if ok, reason := v.Deployable(m); !ok {
 		return reason
 	}
-	return unheard(v, part, m, age)
+	return notClaimed(v, part, m, age)
 }
 
 // unheard says that a machine which could claim the part has not done so for its policy's lostAfter.
-func unheard(v *projections.View, part *projections.Part, m *projections.Machine, age projections.Age) domain.PartReason {
+func notClaimed(v *projections.View, part *projections.Part, m *projections.Machine, age projections.Age) domain.PartReason {
 	if part.State != domain.PartReleased || m.Claimed != nil {
 		return ""
 	}
-	if age(couldClaim(part, m)) <= time.Duration(v.PolicyOf(m).LostAfter) {
+	if age(claimableSince(part, m)) <= time.Duration(v.PolicyOf(m).LostAfter) {
 		return ""
 	}
 	return domain.NotClaimed
 }
 
 // couldClaim is since when the machine could have claimed the part.
-func couldClaim(part *projections.Part, m *projections.Machine) eventlog.Position {
+func claimableSince(part *projections.Part, m *projections.Machine) eventlog.Position {
 	return max(part.Released, m.Ready, part.Deployment.Project.Enabled)
 }
 
 // withdrawn says why an automatic part can no longer be claimed. A wait that ends by itself is no reason.
-func withdrawn(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
+func withdrawReason(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
 	m := v.MachineOf(part)
 	if m == nil {
 		return domain.MachineGone
 	}
-	switch reason := v.GateOnceReleased(part, m.Session); reason {
+	switch reason := v.ClaimCheckOnceReleased(part, m.Session); reason {
 	case "":
-		return unheard(v, part, m, age)
+		return notClaimed(v, part, m, age)
 	case domain.StreamSetAside, domain.MachineIsBusy:
 		return ""
 	default:
@@ -173,20 +173,20 @@ func withdrawn(v *projections.View, part *projections.Part, age projections.Age)
 }
 
 // lost says why a claimed part will not be waited for any longer, be its machine online or not.
-func lost(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
+func lostReason(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
 	m := v.MachineOf(part)
 	switch {
-	case !part.MeansMachine(m):
+	case !part.IsFor(m):
 		return domain.MachineGone
 	case m.Instance != part.Instance:
 		return domain.MachineReplaced
-	case age(part.Claimed) > longest(part)+time.Duration(v.PolicyOf(m).LostAfter):
+	case age(part.Claimed) > maxDuration(part)+time.Duration(v.PolicyOf(m).LostAfter):
 		return domain.NoEndReported
 	}
 	return ""
 }
 
-func longest(part *projections.Part) time.Duration {
+func maxDuration(part *projections.Part) time.Duration {
 	if part.Deployment.Content == nil {
 		return 0
 	}
@@ -231,43 +231,43 @@ func outcome(d *projections.Deployment) (domain.DeploymentState, string) {
 	case d.Superseded:
 		return domain.DeploymentCancelledAs, string(domain.Superseded)
 	case d.Kind != domain.EnvironmentWide && count[domain.PartSucceeded] == 0 && count[domain.PartCancelled] > 0:
-		return domain.DeploymentCancelledAs, withdrawal(d) // changes nothing; succeeded would read like a lie
+		return domain.DeploymentCancelledAs, withdrawalReason(d) // changes nothing; succeeded would read like a lie
 	}
 	return domain.DeploymentSucceeded, ""
 }
 
 // withdrawal is why nothing came of a deployment whose parts were taken back: only a person's later one takes back a person's.
-func withdrawal(d *projections.Deployment) string {
+func withdrawalReason(d *projections.Deployment) string {
 	if d.Kind == domain.Automatic {
 		return "withdrawn"
 	}
 	return string(domain.Superseded)
 }
 
-// releases lets queued parts be claimed wherever room has appeared under maxParallel, oldest deployment first. What is
+// releases lets queued parts be claimed wherever slots has appeared under maxParallel, oldest deployment first. What is
 // withdrawn in this pass is not released in it.
 func releases(v *projections.View, p *projections.Project, age projections.Age) []domain.Decision {
 	var all []domain.Decision
-	given := map[string]int{} // by environment, in this pass
+	taken := map[string]int{} // by environment, in this pass
 	for _, d := range p.Open {
-		if stopped(d) {
+		if tooManyFailed(d) {
 			continue
 		}
-		room := min(d.Room()-given[d.Environment], domain.MaxNamedMachines)
+		slots := min(d.FreeSlots()-taken[d.Environment], domain.MaxNamedMachines)
 		var machines []string
 		for _, name := range d.Unreleased() {
 			part := d.Parts[name]
-			if len(machines) >= room {
+			if len(machines) >= slots {
 				break
 			}
-			if part.State == domain.PartQueued && (d.Kind != domain.Automatic || withdrawn(v, part, age) == "") {
+			if part.State == domain.PartQueued && (d.Kind != domain.Automatic || withdrawReason(v, part, age) == "") {
 				machines = append(machines, name)
 			}
 		}
 		if len(machines) == 0 {
 			continue
 		}
-		given[d.Environment] += len(machines)
+		taken[d.Environment] += len(machines)
 		all = append(all, domain.Decision{Kind: "release-parts", Stream: domain.ProjectStream(p.Name),
 			Events: []domain.Event{domain.PartsReleased{Deployment: d.ID, Machines: machines}}, Causes: []domain.ID{d.ID}})
 	}

@@ -6,5 +6,5 @@
 // wants is void or repeated harmlessly if the log has moved on: a withdrawal touches only parts that
 // nobody has claimed at its own position, and the end of a part excludes a claim by the part's own
 // stream. DecideOn looks at some parts alone: the engine keeps track of those that may have something due, so a
-// reaction to one machine's report costs the same however many others are at work. Whether a claim counts is not decided here but in the fold (projections.View.Gate).
+// reaction to one machine's report costs the same however many others are at work. Whether a claim counts is not decided here but in the fold (projections.View.ClaimCheck).
 package rollout

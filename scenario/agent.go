@@ -15,7 +15,7 @@ func (st *stage) heartbeat(a *agent) {
 		return
 	}
 	if m := a.server.fold().Machines[a.machine]; m != nil && m.Online && m.Session == a.session {
-		a.server.Heard(a.machine, m.Connect)
+		a.server.Heartbeat(a.machine, m.Connect)
 		a.told(a.server)
 	}
 }
@@ -64,7 +64,7 @@ func (st *stage) isCloned(s *server, a *agent, _ []string) ([]string, error) {
 	}
 	m := s.fold().Machines[a.machine]
 	for _, holder := range st.servers {
-		if m != nil && m.Online && m.Instance == a.instance && m.Server == holder.Server() && holder.works() && holder.Holds(m.Connect, 0) {
+		if m != nil && m.Online && m.Instance == a.instance && m.Server == holder.Server() && holder.works() && holder.HoldsSession(m.Connect, 0) {
 			return []string{fmt.Sprintf("rejected: machine %s is online with another session of this instance", a.machine)}, nil
 		}
 	}

@@ -25,7 +25,7 @@ func (st *stage) why(b *block) ([]string, error) {
 	}
 	if values["at"] == "" {
 		var lines []string
-		s.Judge(func(v *projections.View, age projections.Age) { lines, err = st.answer(v, age, words) })
+		s.ReadWithAge(func(v *projections.View, age projections.Age) { lines, err = st.answer(v, age, words) })
 		return lines, err
 	}
 	take, err := st.until(values["at"])
@@ -106,7 +106,7 @@ func (st *stage) view(b *block) ([]string, error) {
 		d, _ := explain.DeploymentOf(v, id, nil)
 		table = explain.PartsTable(d.Machines)
 	case len(words) == 1 && words[0] == "candidates":
-		s.Judge(func(v *projections.View, age projections.Age) {
+		s.ReadWithAge(func(v *projections.View, age projections.Age) {
 			table = explain.CandidatesTable(explain.Candidates(v, age, explain.Filter{}).Items)
 		})
 	default:

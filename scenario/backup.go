@@ -89,13 +89,13 @@ func (st *stage) importLog(b *block) ([]string, error) {
 
 // agentMemory is what an agent remembers of the log, as a real one keeps it in its data folder.
 type agentMemory struct {
-	engine.Memory
+	engine.AgentMemory
 	known bool
 }
 
 // told notes what the server of an agent tells it as long as it does not doubt its log.
 func (a *agent) told(s *server) {
-	if s.Doubted() != nil || !a.memory.known {
+	if s.LostEvents() != nil || !a.memory.known {
 		return
 	}
 	v, stream := s.fold(), domain.MachineStream(a.machine)
@@ -107,7 +107,7 @@ func (a *agent) told(s *server) {
 // welcomed begins to remember the log that the server has.
 func (a *agent) welcomed(log uuid.UUID) {
 	if !a.memory.known || a.memory.Log != log {
-		a.memory = agentMemory{known: true, Memory: engine.Memory{Log: log, Successes: map[string]domain.ID{}, Deployments: map[string]domain.ID{}}}
+		a.memory = agentMemory{known: true, AgentMemory: engine.AgentMemory{Log: log, Successes: map[string]domain.ID{}, Deployments: map[string]domain.ID{}}}
 	}
 }
 
@@ -127,7 +127,7 @@ func (a *agent) remembers(s *server, id domain.ID) {
 func (st *stage) compare(s *server, a *agent) ([]string, error) {
 	behind := st.head()
 	if a.memory.known {
-		err := s.Compare(st.ctx, a.machine, a.memory.Memory)
+		err := s.CheckAgentMemory(st.ctx, a.machine, a.memory.AgentMemory)
 		if answer, refused := refusal(err); refused {
 			return []string{answer}, nil
 		}
@@ -138,7 +138,7 @@ func (st *stage) compare(s *server, a *agent) ([]string, error) {
 	a.welcomed(s.LogID())
 	a.told(s)
 	lines := st.then(behind)
-	if err := s.Doubted(); err != nil {
+	if err := s.LostEvents(); err != nil {
 		lines = append(lines, "doubted: "+err.Error())
 	}
 	return lines, nil

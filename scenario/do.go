@@ -121,7 +121,7 @@ func refusal(err error) (text string, refused bool) {
 	switch {
 	case errors.As(err, &rejection):
 		return "rejected: " + rejection.Error(), true
-	case errors.Is(err, engine.ErrFenced), errors.Is(err, engine.ErrDoubted):
+	case errors.Is(err, engine.ErrFenced), errors.Is(err, engine.ErrLostEvents):
 		return "rejected: " + err.Error(), true
 	}
 	return "", false

@@ -152,7 +152,7 @@ func (st *stage) put(s *server, line []string) (note []string, err error) {
 	case domain.PartClaimed:
 		id, _ := st.deployment(w.arg(1))
 		stream = domain.PartStream(id, w.arg(0))
-		if gate := s.fold().World().Gate(id, w.arg(0), e.Session); gate != "" {
+		if gate := s.fold().World().ClaimCheck(id, w.arg(0), e.Session); gate != "" {
 			note = []string{fmt.Sprintf("void #%s: %s", st.head()+1, gate)}
 		}
 	}

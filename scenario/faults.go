@@ -163,10 +163,10 @@ func (st *stage) wake(b *block) ([]string, error) {
 		return nil, st.wrong("write `stop HH:MM:SS` first", "server %s is not stopped", s.name)
 	}
 	if st.clock.now-*s.stopped > lateAfter {
-		s.RestartSilence()
+		s.RestartTimeouts()
 	}
 	s.stopped = nil
-	return []string{"ok"}, s.Lease(st.ctx, st.log)
+	return []string{"ok"}, s.RenewLease(st.ctx, st.log)
 }
 
 // setClock puts the wall clock of a server wrong, or lets it stand still.

@@ -75,7 +75,7 @@ func (st *stage) strayed() []string {
 }
 
 func foldAfresh(ctx context.Context, log eventlog.Log, cut int) *projections.View {
-	v := engine.CurrentRules().Empty()
+	v := engine.CurrentRules().NewView()
 	for {
 		before := v.Position
 		for rec, err := range log.ReadAll(ctx, v.Position, cut) {
@@ -101,7 +101,7 @@ func outline(v *projections.View) []string {
 			p := v.Projects[project]
 			count, _ := v.Attempts(p, m)
 			lines = append(lines, fmt.Sprintf("machine %s, project %s: wanted %s, actual %s, dirty %v, held %v, attempts %d, candidates %d, sweep %v",
-				name, project, v.Wanted(p, m), v.Actual(p, m), v.Dirty(p, m), m.HeldHere(project), count, len(v.Candidates(p, m)), slices.Contains(p.Sweep(), name)))
+				name, project, v.Wanted(p, m), v.Actual(p, m), v.Dirty(p, m), m.HoldApplies(project), count, len(v.Candidates(p, m)), slices.Contains(p.Sweep(), name)))
 		}
 	}
 	for _, d := range v.OpenDeployments() {

@@ -181,7 +181,7 @@ func (st *stage) advance(to time.Duration) error {
 	for range 2 { // so that each sees the newest lease of all others
 		for _, s := range st.servers {
 			if s.works() {
-				if err := s.Lease(st.ctx, st.log); err != nil {
+				if err := s.RenewLease(st.ctx, st.log); err != nil {
 					return err
 				}
 			}
@@ -238,7 +238,7 @@ func (st *stage) open(s *server) error {
 		return err
 	}
 	s.Engine, s.down, s.stop, s.paused, s.stopped = e, false, "", nil, nil
-	if err := s.Lease(st.ctx, st.log); err != nil {
+	if err := s.RenewLease(st.ctx, st.log); err != nil {
 		return err
 	}
 	return s.Start(st.ctx)

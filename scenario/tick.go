@@ -160,12 +160,12 @@ func readLine(batch triggers.Batch) string {
 // verdicts prints the balance of each machine and the verdict on it, once for a tick.
 func (st *stage) verdicts(s *server, p *paused) []string {
 	report := &p.pass.Report
-	if p.seen || report.Standings == nil {
+	if p.seen || report.Machines == nil {
 		return nil
 	}
 	p.seen = true
 	var lines []string
-	for _, b := range report.Standings {
+	for _, b := range report.Machines {
 		state := "deleted"
 		if b.Exists {
 			state = map[bool]string{true: "deployable", false: "not deployable"}[b.Deployable]
@@ -194,7 +194,7 @@ func (st *stage) appended(s *server, p *paused, ended bool) []string {
 	if err := s.Ready(); err != nil {
 		lines = append(lines, "fenced   "+err.Error())
 	}
-	if err := s.Doubted(); err != nil {
+	if err := s.LostEvents(); err != nil {
 		lines = append(lines, "doubted  "+err.Error())
 	}
 	for _, w := range p.pass.Report.Appended[p.shown:] {

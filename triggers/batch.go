@@ -86,7 +86,7 @@ func (b *Batch) Balances() []Balance {
 }
 
 // Standing is the balance of a machine, and what the machine is at the end of the batch.
-type Standing struct {
+type MachineBatch struct {
 	Balance
 	// Exists is false if the machine is deleted; then it is not deployable either.
 	Exists, Deployable bool
@@ -94,24 +94,24 @@ type Standing struct {
 
 // Close returns where the machines of the batch stand, by name, and the verdicts on those of them that nothing is due for:
 // they are shown as "none".
-func (b *Batch) Close(v *projections.View, age projections.Age) (standings []Standing, settled []Verdict) {
-	standings = make([]Standing, 0, len(b.balance))
+func (b *Batch) Summary(v *projections.View, age projections.Age) (machines []MachineBatch, settled []Verdict) {
+	machines = make([]MachineBatch, 0, len(b.balance))
 	for _, balance := range b.Balances() {
-		at := Standing{Balance: balance}
+		at := MachineBatch{Balance: balance}
 		if m := v.Machines[balance.Machine]; m != nil {
 			at.Exists = true
 			at.Deployable, _ = v.Deployable(m)
 			settled = append(settled, upToDate(v, m, age)...)
 		}
-		standings = append(standings, at)
+		machines = append(machines, at)
 	}
-	return standings, settled
+	return machines, settled
 }
 
 // upToDate are the verdicts on a machine for the projects that have nothing to do on it.
 func upToDate(v *projections.View, m *projections.Machine, age projections.Age) (verdicts []Verdict) {
-	for _, p := range v.Watching(m) {
-		if len(v.Candidates(p, m)) == 0 && watched(p, m) {
+	for _, p := range v.ProjectsFor(m) {
+		if len(v.Candidates(p, m)) == 0 && hasTriggerFor(p, m) {
 			if verdict := Judge(v, p, m, age); verdict.Kind == None && verdict.Reason == UpToDate {
 				verdicts = append(verdicts, verdict)
 			}
@@ -121,6 +121,6 @@ func upToDate(v *projections.View, m *projections.Machine, age projections.Age) 
 }
 
 // watched says that a trigger of the project looks at the machine.
-func watched(p *projections.Project, m *projections.Machine) bool {
+func hasTriggerFor(p *projections.Project, m *projections.Machine) bool {
 	return slices.ContainsFunc(triggersOf(p), func(t *domain.Trigger) bool { return t.Matches(&m.Machine, p.Settings.Roles) })
 }

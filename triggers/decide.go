@@ -26,21 +26,21 @@ type Verdict struct {
 // Judge gives the verdict on one machine for one project, whether or not anything is due.
 func Judge(v *projections.View, p *projections.Project, m *projections.Machine, age projections.Age) Verdict {
 	c := Case{View: v, Project: p, Machine: m, Candidates: v.Candidates(p, m), Age: age}
-	asking := c.asking()
-	if len(asking) == 0 {
-		c.Sweeping = sweeping(p, m)
+	active := c.activeTriggers()
+	if len(active) == 0 {
+		c.SweepTriggers = sweepTriggers(p, m)
 	}
 	kind, reason := judge(c)
 	verdict := Verdict{Project: p.Name, Machine: m.Name, Kind: kind, Reason: reason, Environment: m.Environment,
-		Release: v.Wanted(p, m), Triggers: asking, Causes: causes(c.heard())}
-	if len(asking) == 0 {
-		verdict.Triggers = c.Sweeping
+		Release: v.Wanted(p, m), Triggers: active, Causes: causes(c.relevant())}
+	if len(active) == 0 {
+		verdict.Triggers = c.SweepTriggers
 	}
 	return verdict
 }
 
 // sweeping are the enabled triggers that name all of MachineAvailable and match the machine.
-func sweeping(p *projections.Project, m *projections.Machine) []string {
+func sweepTriggers(p *projections.Project, m *projections.Machine) []string {
 	var names []string
 	for name, t := range p.Triggers {
 		if t.Sweeps && !t.Disabled && t.Matches(&m.Machine, p.Settings.Roles) {
@@ -68,7 +68,7 @@ func causes(candidates []*projections.Candidate) []projections.Cause {
 // and returns them in the order of projects and machines.
 func Decide(v *projections.View, age projections.Age) []Verdict {
 	var all []Verdict
-	for _, p := range v.Asking() {
+	for _, p := range v.ProjectsToEvaluate() {
 		// what the sweep found counts if a trigger can serve it
 		sweeps := slices.ContainsFunc(triggersOf(p), func(t *domain.Trigger) bool { return t.Sweeps && !t.Disabled })
 		for _, m := range p.Due(sweeps) {
@@ -107,7 +107,7 @@ func Plan(v *projections.View, verdicts []Verdict) []domain.Decision {
 	var all []domain.Decision
 	for _, g := range order {
 		for rest := members[g]; len(rest) > 0; {
-			n := fitting(rest)
+			n := fits(rest)
 			all = append(all, queue(v, g, rest[:n]))
 			rest = rest[n:]
 		}
@@ -120,7 +120,7 @@ func Plan(v *projections.View, verdicts []Verdict) []domain.Decision {
 const maxMembersBytes = 384 << 10
 
 // fitting is how many of members go into one deployment: at least one, at most domain.MaxNamedMachines.
-func fitting(members []Verdict) int {
+func fits(members []Verdict) int {
 	bytes := 0
 	for n, member := range members[:min(len(members), domain.MaxNamedMachines)] {
 		if bytes += size(member); n > 0 && bytes > maxMembersBytes {

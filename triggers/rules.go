@@ -51,8 +51,8 @@ type Case struct {
 	// Candidates are the open ones of the project on the machine.
 	Candidates []*projections.Candidate
 	// Sweeping are the triggers that may act for the sweep.
-	Sweeping []string
-	Age      projections.Age
+	SweepTriggers []string
+	Age           projections.Age
 }
 
 // rule is one row of the table: when it applies, the verdict is kind for reason.
@@ -76,7 +76,7 @@ var rules = []rule{
 	// Other machines' automatic parts block nobody (law 21).
 	{Wait, DeploymentRunning, Case.deploymentRunning},
 	// Law 16: what a person chose stays.
-	{Wait, Held, func(c Case) bool { return c.Machine.HeldHere(c.Project.Name) }},
+	{Wait, Held, func(c Case) bool { return c.Machine.HoldApplies(c.Project.Name) }},
 	// Law 8: only a machine that is behind gets something, unless a redeploy is due.
 	{None, UpToDate, func(c Case) bool { return !c.behind() && !c.redeployDue() }},
 	// Law 9: the end state decides whether a machine is eligible, whatever the batch adds up to.
@@ -89,10 +89,10 @@ var rules = []rule{
 	{Wait, RetriesExhausted, func(c Case) bool { return c.View.Exhausted(c.Project, c.Machine) }},
 	{Wait, BackingOff, Case.backingOff},
 	// Behind, but no event has made it due and no trigger serves the sweep: only a person can act.
-	{None, NoCause, func(c Case) bool { return len(c.Candidates) == 0 && len(c.Sweeping) == 0 }},
+	{None, NoCause, func(c Case) bool { return len(c.Candidates) == 0 && len(c.SweepTriggers) == 0 }},
 	{Deploy, Retry, func(c Case) bool { return c.attempts() > 0 }},
 	{Deploy, Redeploy, func(c Case) bool { return !c.behind() }},
-	{Deploy, Behind, func(c Case) bool { return len(c.Sweeping) == 0 }},
+	{Deploy, Behind, func(c Case) bool { return len(c.SweepTriggers) == 0 }},
 	{Deploy, Sweep, func(Case) bool { return true }},
 }
 
@@ -118,11 +118,11 @@ func (c Case) outOfScope() bool {
 
 // triggerDisabled says that all that asks is disabled, and that no sweep looks after the machine instead.
 func (c Case) triggerDisabled() bool {
-	return len(c.Candidates) > 0 && len(c.asking()) == 0 && len(c.Sweeping) == 0
+	return len(c.Candidates) > 0 && len(c.activeTriggers()) == 0 && len(c.SweepTriggers) == 0
 }
 
-// asking are the enabled triggers whose candidates are open.
-func (c Case) asking() []string {
+// active are the enabled triggers whose candidates are open.
+func (c Case) activeTriggers() []string {
 	var names []string
 	for _, candidate := range c.Candidates {
 		if t := c.Project.Triggers[candidate.Trigger]; t != nil && !t.Disabled {
@@ -135,10 +135,10 @@ func (c Case) asking() []string {
 // heard are the candidates that the verdict is about: those of enabled triggers; none where the sweep acts; or all where every
 // one that asks is disabled.
 // What a disabled trigger waits for is no cause of what another one does; it stays open (laws 19, 20).
-func (c Case) heard() []*projections.Candidate {
-	names := c.asking()
+func (c Case) relevant() []*projections.Candidate {
+	names := c.activeTriggers()
 	switch {
-	case len(c.Sweeping) > 0:
+	case len(c.SweepTriggers) > 0:
 		return nil
 	case len(names) == 0:
 		return c.Candidates
@@ -163,7 +163,7 @@ func (c Case) deploymentRunning() bool {
 			return true
 		}
 	}
-	return c.Project.WideOpen(c.Machine.Environment)
+	return c.Project.HasOpenWide(c.Machine.Environment)
 }
 
 func (c Case) behind() bool { return c.View.Behind(c.Project, c.Machine) }

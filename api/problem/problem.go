@@ -88,7 +88,7 @@ func Of(err error) *Problem {
 		return ofFiles(wrong)
 	case errors.Is(err, engine.ErrFenced):
 		return New(client.Unavailable, err.Error(), "or use a server that is newer")
-	case errors.Is(err, engine.ErrDoubted):
+	case errors.Is(err, engine.ErrLostEvents):
 		return New(client.Conflict, err.Error(), DoubtHint)
 	case errors.Is(err, eventlog.ErrFull):
 		return New(client.Unavailable, err.Error(), "make room on the server's disk")

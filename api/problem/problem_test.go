@@ -18,7 +18,7 @@ import (
 func TestEveryErrorBecomesAProblemOfItsKind(t *testing.T) {
 	for kind, err := range map[string]error{
 		client.NotFound:    &domain.Rejection{Kind: domain.NotFound, Reason: "r", Hint: "h"},
-		client.Conflict:    fmt.Errorf("handle: %w", engine.ErrDoubted),
+		client.Conflict:    fmt.Errorf("handle: %w", engine.ErrLostEvents),
 		client.Unavailable: fmt.Errorf("append: %w", eventlog.ErrFull),
 		client.Invalid:     fmt.Errorf("append: %w", eventlog.ErrTooLarge),
 		client.Internal:    errors.New("a fault"),

@@ -175,8 +175,8 @@ func (s *shell) examineLog(ctx context.Context, address string) []doctor.Finding
 		return []doctor.Finding{f}
 	}
 	vitals := doctor.Vitals{Now: clock.New().Now(), Self: domain.ID{}, Version: Version(), Place: server.PlaceOf(address, ""),
-		Log: doctor.LogOf(eventlog.VerifyTail(ctx, opened, e.Back(doctor.TailEvents), doctor.TailMost))}
+		Log: doctor.LogOf(eventlog.VerifyTail(ctx, opened, e.TailStart(doctor.TailEvents), doctor.TailMost))}
 	var checkup doctor.Checkup
-	e.Judge(func(v *projections.View, age projections.Age) { checkup = doctor.Examine(v, age, vitals) })
+	e.ReadWithAge(func(v *projections.View, age projections.Age) { checkup = doctor.Examine(v, age, vitals) })
 	return checkup.Findings
 }

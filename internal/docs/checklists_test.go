@@ -98,7 +98,7 @@ func TestEveryKindOfStreamThatCommandsWriteHasARow(t *testing.T) {
 	typeName, data, err := domain.Encode(domain.MachineEnabled{})
 	require.NoError(t, err)
 	for _, kind := range kinds {
-		v := engine.CurrentRules().Empty()
+		v := engine.CurrentRules().NewView()
 		v.Apply(eventlog.Recorded{Stream: kind + "/a-name", Position: 1, Event: eventlog.Event{Type: typeName, Data: data}})
 		require.Empty(t, v.Ignored, "no row of the fold owns streams of the kind %s: add one in engine/rules.go", kind)
 	}

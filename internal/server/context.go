@@ -55,7 +55,7 @@ func (r *run) enter(ctx context.Context, all *config.Contexts, double map[string
 		case err == nil:
 			all.Add(config.Context{Log: log, Token: text})
 			changed = true
-		case c == nil || !errors.Is(err, engine.ErrDoubted):
+		case c == nil || !errors.Is(err, engine.ErrLostEvents):
 			return false, err
 		}
 	}

@@ -44,8 +44,8 @@ func due(t *testing.T, data string) (log eventlog.Backend, doubting domain.ID) {
 		_, err = e.React(ctx)
 		require.NoError(t, err)
 	}
-	e.Doubt("somebody remembers more")
-	require.NoError(t, e.Lease(ctx, log))
+	e.ReportLostEvents("somebody remembers more")
+	require.NoError(t, e.RenewLease(ctx, log))
 	return log, e.Server()
 }
 

@@ -109,7 +109,7 @@ func (r *run) kick() {
 }
 
 func (r *run) lease(ctx context.Context) {
-	r.complain(ctx, "lease was not renewed", r.engine.Lease(ctx, r.log))
+	r.complain(ctx, "lease was not renewed", r.engine.RenewLease(ctx, r.log))
 	r.log.try(ctx)
 }
 

@@ -205,13 +205,13 @@ func (r *run) open(ctx context.Context) (err error) {
 	if err := eventlog.Importing(ctx, r.log); err != nil { // begun at the same moment
 		return err
 	}
-	if err := r.engine.Lease(ctx, r.log); err != nil { // before the first decision: another server may doubt this log
+	if err := r.engine.RenewLease(ctx, r.log); err != nil { // before the first decision: another server may doubt this log
 		return fmt.Errorf("look at the leases of the other servers: %w", err)
 	}
 	r.logger.Info("log is folded", zap.Stringer("log", r.engine.LogID()), zap.Stringer("position", r.engine.Position()),
-		zap.Stringer("snapshot", r.engine.Resumed()), zap.Duration("took", r.clock.Elapsed()-begun))
+		zap.Stringer("snapshot", r.engine.ResumedFrom()), zap.Duration("took", r.clock.Elapsed()-begun))
 	r.watchdog = &watchdog{elapsed: r.clock.Elapsed, last: r.clock.Elapsed(), paused: r.engine.Paused, late: func(by time.Duration) {
-		r.engine.RestartSilence()
+		r.engine.RestartTimeouts()
 		r.logger.Warn("this server was stopped for a while; it counts all silence anew", zap.Duration("late", by))
 	}}
 	r.doors()
@@ -305,7 +305,7 @@ func (r *run) accompanied() (others bool) {
 // dropLease tells the others at once that this server has gone. One that doubts its log leaves its lease, so that whoever
 // starts next hears of that.
 func (r *run) dropLease() error {
-	if r.engine.Doubted() != nil {
+	if r.engine.LostEvents() != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)

@@ -84,16 +84,16 @@ func (h *History) Shop(settings domain.ProjectSettings, triggers ...domain.Trigg
 	h.Project("shop", settings, triggers...)
 }
 
-// Of the machine in Rolled.
+// Of the machine in OneMachine.
 var (
 	Session  = domain.ID{1: 1}
 	Instance = domain.ID{2: 1}
 	Server   = domain.ID{3: 1}
 )
 
-// Rolled returns a history in which production wants release 1.0 of project shop, whose trigger joins looks at machines that
+// OneMachine returns a history in which production wants release 1.0 of project shop, whose trigger joins looks at machines that
 // become available, and machine web-01 is online there.
-func Rolled(t testing.TB) *History {
+func OneMachine(t testing.TB) *History {
 	t.Helper()
 	h := New(t)
 	h.Shop(domain.ProjectSettings{Steps: []domain.Step{{Name: "install", Run: "true"}}},

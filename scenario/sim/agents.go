@@ -137,7 +137,7 @@ func (p *plant) comeHome(s *server) {
 
 func (a *agent) heartbeat() {
 	if a.talks() {
-		a.server.engine.Heard(a.machine, a.connect)
+		a.server.engine.Heartbeat(a.machine, a.connect)
 	}
 }
 

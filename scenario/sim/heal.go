@@ -151,7 +151,7 @@ func (p *plant) waits() bool {
 }
 
 func (p *plant) verdicts() (all []triggers.Verdict) {
-	p.servers[0].engine.Judge(func(v *projections.View, age projections.Age) { all = triggers.Decide(v, age) })
+	p.servers[0].engine.ReadWithAge(func(v *projections.View, age projections.Age) { all = triggers.Decide(v, age) })
 	return all
 }
 

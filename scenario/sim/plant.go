@@ -113,15 +113,15 @@ const kept = 1
 
 func emptyView() *projections.View {
 	rules := engine.CurrentRules()
-	rules.Kept = kept
-	return rules.Empty()
+	rules.Retain = kept
+	return rules.NewView()
 }
 
 // rulesOf are the rules that a server folds and decides by. What it decides for open deployments is compared with a look at
 // every part: the engine looks only at those that may have something due.
 func (p *plant) rulesOf(s *server) engine.Rules {
 	rules := engine.CurrentRules()
-	rules.Version, rules.Kept = max(1, s.rules), kept
+	rules.Version, rules.Retain = max(1, s.rules), kept
 	rules.Deciders = slices.Clone(rules.Deciders)
 	row := &rules.Deciders[slices.IndexFunc(rules.Deciders, func(d engine.Decider) bool { return d.Name == "rollout" })]
 	decide := row.Decide

@@ -93,7 +93,7 @@ func (p *plant) reopen(s *server) {
 	e, err := engine.Open(p.ctx, engine.Config{Log: s.wire, Clock: s, Server: p.id("server", s.name), Rules: p.rulesOf(s), Version: "sim",
 		Snapshots: &s.shelf})
 	if err == nil {
-		err = e.Lease(p.ctx, p.log)
+		err = e.RenewLease(p.ctx, p.log)
 	}
 	if err == nil {
 		err = e.Start(p.ctx)
@@ -284,12 +284,12 @@ func (p *plant) wake(s *server) {
 	if s.frozen {
 		p.story.add("wake %s server=%s", clockText(p.now), s.name)
 		if p.now-s.since > watchdog {
-			s.engine.RestartSilence()
+			s.engine.RestartTimeouts()
 		}
 		if s.frozen, s.steady = false, p.now; p.now-s.since > watchdog {
 			s.woke = p.now
 		}
-		p.survived(s, "lease", s.engine.Lease(p.ctx, s.wire))
+		p.survived(s, "lease", s.engine.RenewLease(p.ctx, s.wire))
 	}
 	p.finish(s)
 }
@@ -396,7 +396,7 @@ func (p *plant) renew() {
 		for _, s := range p.servers {
 			switch {
 			case !s.live():
-			case p.survived(s, "lease", s.engine.Lease(p.ctx, s.wire)):
+			case p.survived(s, "lease", s.engine.RenewLease(p.ctx, s.wire)):
 				s.looked = p.now
 			default:
 				s.steady = p.now

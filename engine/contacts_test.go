@@ -15,19 +15,19 @@ import (
 // the ones found silent are all that are, longest first.
 func TestTheSilentAreThoseThatAWalkOverAllSessionsFinds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		kept, walked, now := newSilence(), map[domain.ID]contact{}, time.Duration(0)
+		all, walked, now := newContacts(), map[domain.ID]contact{}, time.Duration(0)
 		session := func(t *rapid.T) domain.ID { return domain.ID{15: rapid.Byte().Draw(t, "session") % 10} }
 		t.Repeat(map[string]func(*rapid.T){
 			"heard": func(t *rapid.T) {
 				id := session(t)
 				c := contact{fmt.Sprint(id[15] % 5), id, now} // two sessions a machine
-				kept.heard(c.machine, c.connect, now)
+				all.heard(c.machine, c.connect, now)
 				walked[c.connect] = c
 			},
 			"pass": func(t *rapid.T) { now += time.Duration(rapid.IntRange(1, 60).Draw(t, "seconds")) * time.Second },
 			"stopped": func(*rapid.T) {
 				later := func(at time.Duration) time.Duration { return min(at+5*time.Second, now) }
-				kept.move(later)
+				all.shift(later)
 				for id, c := range walked {
 					c.at = later(c.at)
 					walked[id] = c
@@ -42,18 +42,18 @@ func TestTheSilentAreThoseThatAWalkOverAllSessionsFinds(t *testing.T) {
 					}
 				}
 				live := func(c contact) bool { _, lives := walked[c.connect]; return lives }
-				require.ElementsMatch(t, want, kept.since(now-30*time.Second, live))
+				require.ElementsMatch(t, want, all.silentSince(now-30*time.Second, live))
 			},
 		})
 	})
 }
 
 func TestSessionsThatEndedAreForgotten(t *testing.T) {
-	kept := newSilence()
+	all := newContacts()
 	for i := range 1000 {
-		kept.heard(fmt.Sprint(i), domain.ID{14: byte(i >> 8), 15: byte(i)}, 0)
+		all.heard(fmt.Sprint(i), domain.ID{14: byte(i >> 8), 15: byte(i)}, 0)
 	}
-	kept.since(time.Minute, func(contact) bool { return false })
-	require.Empty(t, kept.of)
-	require.Zero(t, kept.order.Len())
+	all.silentSince(time.Minute, func(contact) bool { return false })
+	require.Empty(t, all.of)
+	require.Zero(t, all.order.Len())
 }

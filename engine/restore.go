@@ -17,18 +17,18 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// ErrDoubted means that somebody remembers events that this log does not have: it was restored from a backup,
+// ErrLostEvents means that somebody remembers events that this log does not have: it was restored from a backup,
 // or an old copy took over. Nothing is decided on it until a person accepts that.
-var ErrDoubted = errors.New("this log has lost events")
+var ErrLostEvents = errors.New("this log has lost events")
 
 // doubt is what somebody remembers of the log with this id. It ends when the log gets another one.
-type doubt struct {
-	log  uuid.UUID
-	says string
+type lossReport struct {
+	log      uuid.UUID
+	evidence string
 }
 
 // Memory is what an agent remembers of the log.
-type Memory struct {
+type AgentMemory struct {
 	Log uuid.UUID
 	// Made is the id that this log was made with; zero: it is not known.
 	Made uuid.UUID
@@ -40,47 +40,47 @@ type Memory struct {
 	// Deployments maps a project to the deployment that this success was a part of.
 	Deployments map[string]domain.ID
 	// Came is when the agent told it: what it remembers was there before. The zero value is now.
-	Came Moment
+	Received ReadPoint
 }
 
 // Doubt stops this server from deciding, because of what somebody says to remember. The others hear of it by its lease.
-func (e *Engine) Doubt(says string) {
+func (e *Engine) ReportLostEvents(evidence string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.doubted() == nil {
-		e.doubt = doubt{log: e.logID(), says: says}
-		e.log.Error("the log has lost events; nothing is decided until `drover eventlog accept-restore`", zap.String("witness", says))
+	if e.lostEvents() == nil {
+		e.loss = lossReport{log: e.logID(), evidence: evidence}
+		e.log.Error("the log has lost events; nothing is decided until `drover eventlog accept-restore`", zap.String("evidence", evidence))
 	}
 }
 
 // Doubted says why the log is doubted; nil if it is not.
-func (e *Engine) Doubted() error {
+func (e *Engine) LostEvents() error {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	return e.doubted()
+	return e.lostEvents()
 }
 
 // doubted is Doubted for who holds mu.
-func (e *Engine) doubted() error {
-	if e.doubt.says == "" || e.doubt.log != e.logID() {
+func (e *Engine) lostEvents() error {
+	if e.loss.evidence == "" || e.loss.log != e.logID() {
 		return nil
 	}
-	return fmt.Errorf("%w: %s, and it is not there; was a backup restored, or did an old copy take over?", ErrDoubted, e.doubt.says)
+	return fmt.Errorf("%w: %s, and it is not there; was a backup restored, or did an old copy take over?", ErrLostEvents, e.loss.evidence)
 }
 
 // lease is what this server shows the others: a count that rises, its wall clock, which is only shown, and its doubt.
-func (e *Engine) lease(beat int64) []byte {
+func (e *Engine) leaseContent(beat int64) []byte {
 	text := strconv.FormatInt(beat, 10) + " " + e.cfg.Clock.Now().UTC().Format(time.RFC3339Nano)
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	if e.doubted() != nil {
-		text += "\n" + e.doubt.log.String() + "\n" + e.doubt.says
+	if e.lostEvents() != nil {
+		text += "\n" + e.loss.log.String() + "\n" + e.loss.evidence
 	}
 	return []byte(text)
 }
 
-// writtenAt is the wall clock of the server that wrote a lease; older ones do not tell it.
-func writtenAt(lease []byte) (time.Time, bool) {
+// leaseTime is the wall clock of the server that wrote a lease; older ones do not tell it.
+func leaseTime(lease []byte) (time.Time, bool) {
 	line, _, _ := strings.Cut(string(lease), "\n")
 	_, text, _ := strings.Cut(line, " ")
 	at, err := time.Parse(time.RFC3339Nano, text)
@@ -88,11 +88,11 @@ func writtenAt(lease []byte) (time.Time, bool) {
 }
 
 // hear takes the doubts of others over, so that no server decides on a log that one of them doubts.
-func (e *Engine) hear(leases map[uuid.UUID][]byte) {
+func (e *Engine) adoptLostEvents(leases map[uuid.UUID][]byte) {
 	log := e.LogID().String()
 	for _, value := range leases {
 		if parts := strings.SplitN(string(value), "\n", 3); len(parts) == 3 && parts[1] == log {
-			e.Doubt(parts[2])
+			e.ReportLostEvents(parts[2])
 		}
 	}
 }
@@ -101,55 +101,55 @@ func (e *Engine) hear(leases map[uuid.UUID][]byte) {
 // the agent has come over from another cluster. Memory of the log as it is now that the log does not
 // share is a doubt. Memory from before a restore that was accepted keeps what the machine has: each project whose
 // success the log has lost is held there.
-func (e *Engine) Compare(ctx context.Context, machine string, m Memory) error {
+func (e *Engine) CheckAgentMemory(ctx context.Context, machine string, m AgentMemory) error {
 	if m.Log == uuid.Nil || m.Made != uuid.Nil && m.Made != e.made {
 		return nil
 	}
-	if err := e.See(ctx, m.Came); err != nil {
+	if err := e.CatchUpTo(ctx, m.Received); err != nil {
 		return err
 	}
-	switch e.epoch(m.Log) {
-	case before:
-		return e.holdLost(ctx, machine, m)
-	case unheardOf:
-		e.Doubt(fmt.Sprintf("the agent of machine %s knows the log as %s", machine, m.Log))
+	switch e.classifyID(m.Log) {
+	case formerID:
+		return e.holdLostSuccesses(ctx, machine, m)
+	case unknownID:
+		e.ReportLostEvents(fmt.Sprintf("the agent of machine %s knows the log as %s", machine, m.Log))
 		return nil
 	}
-	says, err := e.lacks(ctx, machine, m)
+	says, err := e.missingEvent(ctx, machine, m)
 	if says != "" {
-		e.Doubt(fmt.Sprintf("the agent of machine %s remembers %s", machine, says))
+		e.ReportLostEvents(fmt.Sprintf("the agent of machine %s remembers %s", machine, says))
 	}
 	return err
 }
 
-// epoch tells the ids that a log has gone by.
-type epoch int
+// idEpoch tells the ids that a log has gone by.
+type idEpoch int
 
 const (
-	unheardOf epoch = iota
-	before          // it went by that id until a restore was accepted
-	now
+	unknownID idEpoch = iota
+	formerID          // it went by that id until a restore was accepted
+	currentID
 )
 
-func (e *Engine) epoch(id uuid.UUID) (found epoch) {
+func (e *Engine) classifyID(id uuid.UUID) (found idEpoch) {
 	e.Read(func(v *projections.View) {
 		switch {
 		case id == e.logID():
-			found = now
+			found = currentID
 		case v.World().Restored(domain.ID(id)):
-			found = before
+			found = formerID
 		}
 	})
 	return found
 }
 
 // lacks names an event that a machine remembers and the log does not have; empty if there is none.
-func (e *Engine) lacks(ctx context.Context, machine string, m Memory) (says string, err error) {
-	lost, err := e.lost(ctx, machine, m)
+func (e *Engine) missingEvent(ctx context.Context, machine string, m AgentMemory) (says string, err error) {
+	lost, err := e.lostSuccesses(ctx, machine, m)
 	if err != nil {
 		return "", err
 	}
-	// Without its deployment a success cannot be looked up: that the view does not prove it says nothing.
+	// Without its deployment a success cannot be lastLook up: that the view does not prove it says nothing.
 	lost = slices.DeleteFunc(lost, func(project string) bool { return m.Deployments[project].IsZero() })
 	if len(lost) > 0 {
 		return "its success " + m.Successes[lost[0]].String() + " for project " + lost[0], nil
@@ -168,17 +168,17 @@ func (e *Engine) lacks(ctx context.Context, machine string, m Memory) (says stri
 }
 
 // lost are the projects, in order, whose last success on the machine is not in the log.
-func (e *Engine) lost(ctx context.Context, machine string, m Memory) (projects []string, err error) {
+func (e *Engine) lostSuccesses(ctx context.Context, machine string, m AgentMemory) (projects []string, err error) {
 	e.Read(func(v *projections.View) {
 		for project, success := range m.Successes {
-			if !v.Proves(machine, project, success) {
+			if !v.IsRecentSuccess(machine, project, success) {
 				projects = append(projects, project)
 			}
 		}
 	})
 	slices.Sort(projects)
 	projects = slices.DeleteFunc(projects, func(project string) bool {
-		there, failure := e.has(ctx, domain.PartStream(m.Deployments[project], machine), m.Successes[project])
+		there, failure := e.logHas(ctx, domain.PartStream(m.Deployments[project], machine), m.Successes[project])
 		err = errors.Join(err, failure)
 		return there
 	})
@@ -187,7 +187,7 @@ func (e *Engine) lost(ctx context.Context, machine string, m Memory) (projects [
 
 // has looks an event up in its stream. The fold proves the newest successes alone, and a machine whose disk was put
 // back to a snapshot remembers an older one.
-func (e *Engine) has(ctx context.Context, stream string, event domain.ID) (bool, error) {
+func (e *Engine) logHas(ctx context.Context, stream string, event domain.ID) (bool, error) {
 	for rec, err := range e.cfg.Log.ReadStream(ctx, stream, 0, 0) {
 		if err != nil || domain.ID(rec.ID) == event {
 			return err == nil, err
@@ -196,9 +196,9 @@ func (e *Engine) has(ctx context.Context, stream string, event domain.ID) (bool,
 	return false, nil
 }
 
-// holdLost holds what a machine has succeeded with since the backup, as nobody can say any more what that is.
-func (e *Engine) holdLost(ctx context.Context, machine string, m Memory) error {
-	lost, err := e.lost(ctx, machine, m)
+// holdLostSuccesses holds what a machine has succeeded with since the backup, as nobody can say any more what that is.
+func (e *Engine) holdLostSuccesses(ctx context.Context, machine string, m AgentMemory) error {
+	lost, err := e.lostSuccesses(ctx, machine, m)
 	if err != nil {
 		return err
 	}

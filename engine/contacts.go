@@ -10,7 +10,7 @@ import (
 // silence knows when each session was last heard of, and which ones have been silent for longest. Noting a heartbeat
 // and finding that nobody is silent cost the same however many sessions there are. A machine may have two for a moment: a
 // late word of the one that was replaced must not stand for the other.
-type silence struct {
+type contacts struct {
 	of    map[domain.ID]*list.Element // by the event that began the session
 	order *list.List                  // of contacts, the longest silent first
 }
@@ -22,13 +22,13 @@ type contact struct {
 	at      time.Duration
 }
 
-func newSilence() silence { return silence{of: map[domain.ID]*list.Element{}, order: list.New()} }
+func newContacts() contacts { return contacts{of: map[domain.ID]*list.Element{}, order: list.New()} }
 
 // heard notes that a session was heard of; no contact was noted later than now.
-func (s *silence) heard(machine string, connect domain.ID, now time.Duration) {
+func (s *contacts) heard(machine string, connect domain.ID, now time.Duration) {
 	e := s.of[connect]
 	if e == nil {
-		s.begin(machine, connect, now)
+		s.add(machine, connect, now)
 		return
 	}
 	e.Value.(*contact).at = now
@@ -36,14 +36,14 @@ func (s *silence) heard(machine string, connect domain.ID, now time.Duration) {
 }
 
 // begin notes that a session was heard of, if it never was.
-func (s *silence) begin(machine string, connect domain.ID, now time.Duration) {
+func (s *contacts) add(machine string, connect domain.ID, now time.Duration) {
 	if s.of[connect] == nil {
 		s.of[connect] = s.order.PushBack(&contact{machine, connect, now})
 	}
 }
 
 // last is the newest contact with a session.
-func (s *silence) last(connect domain.ID) (at time.Duration, known bool) {
+func (s *contacts) last(connect domain.ID) (at time.Duration, known bool) {
 	if e := s.of[connect]; e != nil {
 		return e.Value.(*contact).at, true
 	}
@@ -51,7 +51,7 @@ func (s *silence) last(connect domain.ID) (at time.Duration, known bool) {
 }
 
 // move puts all contacts later; it must keep their order.
-func (s *silence) move(later func(time.Duration) time.Duration) {
+func (s *contacts) shift(later func(time.Duration) time.Duration) {
 	for e := s.order.Front(); e != nil; e = e.Next() {
 		c := e.Value.(*contact)
 		c.at = later(c.at)
@@ -59,7 +59,7 @@ func (s *silence) move(later func(time.Duration) time.Duration) {
 }
 
 // since are the contacts before a moment, longest silent first. Those that live does not want any more are forgotten.
-func (s *silence) since(before time.Duration, live func(contact) bool) (silent []contact) {
+func (s *contacts) silentSince(before time.Duration, live func(contact) bool) (silent []contact) {
 	for e := s.order.Front(); e != nil; {
 		c, next := *e.Value.(*contact), e.Next()
 		if c.at >= before {

@@ -6,32 +6,38 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// gateRule is one row of the gate: a reason, and when it closes the gate to a claim of part by session on m.
-type gateRule struct {
-	reason domain.PartReason
-	closed func(v *View, part *Part, m *Machine, session domain.ID) bool
+// claimRule is one row of the gate: a reason, and when it closes the gate to a claim of part by session on m.
+type claimRule struct {
+	reason  domain.PartReason
+	forbids func(v *View, part *Part, m *Machine, session domain.ID) bool
 }
 
 // gate is looked at when execution starts, at the claim's own position in the log; nothing that was true
 // when the part was queued is taken to be true still (law 13). The first row that closes it is the reason.
-var gate = []gateRule{
+var claimRules = []claimRule{
 	{domain.NotReleased, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool { return p.State == domain.PartQueued }},
 	{domain.AlreadyClaimed, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool { return p.State == domain.PartRunning }},
 	{domain.PartHasEnded, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool { return !p.Open() }},
 	{domain.ProjectGone, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool { return p.Deployment.Project.Gone }},
 	{domain.DeploymentStopped, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool { return p.Deployment.Cancelled }},
-	{domain.MachineGone, func(_ *View, p *Part, m *Machine, _ domain.ID) bool { return !p.MeansMachine(m) }},
-	{domain.StreamSetAside, func(v *View, p *Part, m *Machine, _ domain.ID) bool { return v.asideFor(p.Deployment.Project, m) }},
+	{domain.MachineGone, func(_ *View, p *Part, m *Machine, _ domain.ID) bool { return !p.IsFor(m) }},
+	{domain.StreamSetAside, func(v *View, p *Part, m *Machine, _ domain.ID) bool { return v.eitherSetAside(p.Deployment.Project, m) }},
 	{domain.ProjectIsDisabled, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool { return p.Deployment.Project.Disabled }},
 	{domain.OutOfScope, func(v *View, p *Part, m *Machine, _ domain.ID) bool { return !v.PartInScope(p, m) }},
-	{domain.MachineIsDisabled, func(v *View, _ *Part, m *Machine, _ domain.ID) bool { return v.because(m) == domain.MachineIsDisabled }},
-	{domain.MachineIsOffline, func(v *View, _ *Part, m *Machine, _ domain.ID) bool { return v.because(m) == domain.MachineIsOffline }},
-	{domain.HealthNotKnown, func(v *View, _ *Part, m *Machine, _ domain.ID) bool { return v.because(m) == domain.HealthNotKnown }},
+	{domain.MachineIsDisabled, func(v *View, _ *Part, m *Machine, _ domain.ID) bool {
+		return v.unavailableReason(m) == domain.MachineIsDisabled
+	}},
+	{domain.MachineIsOffline, func(v *View, _ *Part, m *Machine, _ domain.ID) bool {
+		return v.unavailableReason(m) == domain.MachineIsOffline
+	}},
+	{domain.HealthNotKnown, func(v *View, _ *Part, m *Machine, _ domain.ID) bool {
+		return v.unavailableReason(m) == domain.HealthNotKnown
+	}},
 	{domain.OldSession, func(_ *View, _ *Part, m *Machine, s domain.ID) bool { return s != m.Session }},
 	{domain.MachineIsBusy, func(_ *View, _ *Part, m *Machine, _ domain.ID) bool { return m.Claimed != nil }},
-	{domain.TriggerGone, func(v *View, p *Part, m *Machine, _ domain.ID) bool { return automatic(p) && !v.asked(p, m) }},
+	{domain.TriggerGone, func(v *View, p *Part, m *Machine, _ domain.ID) bool { return automatic(p) && !v.stillTriggered(p, m) }},
 	{domain.MachineIsHeld, func(_ *View, p *Part, m *Machine, _ domain.ID) bool {
-		return automatic(p) && m.HeldHere(p.Deployment.Project.Name)
+		return automatic(p) && m.HoldApplies(p.Deployment.Project.Name)
 	}},
 	{domain.NotWantedAnyMore, func(v *View, p *Part, m *Machine, _ domain.ID) bool {
 		return automatic(p) && v.Wanted(p.Deployment.Project, m) != p.Deployment.Release
@@ -39,14 +45,14 @@ var gate = []gateRule{
 }
 
 // Gate says why a claim of the part by this session would be void now; empty, that it would count.
-func (v *View) Gate(part *Part, session domain.ID) domain.PartReason {
-	return v.firstClosed(gate, part, session)
+func (v *View) ClaimCheck(part *Part, session domain.ID) domain.PartReason {
+	return v.firstForbidding(claimRules, part, session)
 }
 
-func (v *View) firstClosed(rules []gateRule, part *Part, session domain.ID) domain.PartReason {
+func (v *View) firstForbidding(rules []claimRule, part *Part, session domain.ID) domain.PartReason {
 	m := v.MachineOf(part)
 	for _, rule := range rules {
-		if rule.closed(v, part, m, session) {
+		if rule.forbids(v, part, m, session) {
 			return rule.reason
 		}
 	}
@@ -61,12 +67,12 @@ func (v *View) firstClosed(rules []gateRule, part *Part, session domain.ID) doma
 func automatic(p *Part) bool { return p.Deployment.Kind == domain.Automatic }
 
 // because is why the machine is not deployable; empty if it is.
-func (v *View) because(m *Machine) domain.PartReason {
+func (v *View) unavailableReason(m *Machine) domain.PartReason {
 	_, reason := v.Deployable(m)
 	return reason
 }
 
-func (v *View) asideFor(p *Project, m *Machine) bool {
+func (v *View) eitherSetAside(p *Project, m *Machine) bool {
 	return v.SetAside(domain.MachineStream(m.Name)) || v.SetAside(domain.ProjectStream(p.Name))
 }
 
@@ -76,7 +82,7 @@ func (v *View) PartInScope(part *Part, m *Machine) bool {
 }
 
 // asked says that a trigger which asked for the part is enabled and still matches the machine.
-func (v *View) asked(part *Part, m *Machine) bool {
+func (v *View) stillTriggered(part *Part, m *Machine) bool {
 	p := part.Deployment.Project
 	return slices.ContainsFunc(part.Triggers, func(name string) bool {
 		t := p.Triggers[name]
@@ -84,7 +90,7 @@ func (v *View) asked(part *Part, m *Machine) bool {
 	})
 }
 
-// GateOnceReleased is Gate for a part that waits for room: what would stand in its way if it were released.
-func (v *View) GateOnceReleased(part *Part, session domain.ID) domain.PartReason {
-	return v.firstClosed(gate[1:], part, session)
+// ClaimCheckOnceReleased is Gate for a part that waits for room: what would stand in its way if it were released.
+func (v *View) ClaimCheckOnceReleased(part *Part, session domain.ID) domain.PartReason {
+	return v.firstForbidding(claimRules[1:], part, session)
 }

@@ -12,7 +12,7 @@ import (
 
 // witness is the newest event that was folded. Each read begins with it, so that a log which was put back to an
 // older state, or is another one, is noticed before anything is decided on it.
-type witness struct {
+type checkpoint struct {
 	before eventlog.Position // of the event before; a read after it begins with the witness
 	at     eventlog.Position // zero: nothing was folded yet
 	id     uuid.UUID
@@ -23,10 +23,10 @@ type witness struct {
 // errRewound means that the log does not have the witness where it was.
 var errRewound = errors.New("the log has lost what was read from it")
 
-// readOn hands over page by page what stands behind the witness, until the log has no more, and moves it along.
-func (w *witness) readOn(ctx context.Context, log eventlog.Log, take func(page []eventlog.Recorded)) error {
+// readNew hands over page by page what stands behind the witness, until the log has no more, and moves it along.
+func (c *checkpoint) readNew(ctx context.Context, log eventlog.Log, take func(page []eventlog.Recorded)) error {
 	for {
-		read, err := w.read(ctx, log, take)
+		read, err := c.readPage(ctx, log, take)
 		if err != nil || read < pageSize {
 			return err
 		}
@@ -35,28 +35,28 @@ func (w *witness) readOn(ctx context.Context, log eventlog.Log, take func(page [
 
 // read hands over what stands behind the witness when it begins, or more, and counts it. All of it is one read, so that a
 // log which reads ahead does so while a page is folded; a page is good until the next one.
-func (w *witness) read(ctx context.Context, log eventlog.Log, take func(page []eventlog.Recorded)) (read int, err error) {
-	page, met := w.page[:0], w.at == 0
+func (c *checkpoint) readPage(ctx context.Context, log eventlog.Log, take func(page []eventlog.Recorded)) (read int, err error) {
+	page, met := c.page[:0], c.at == 0
 	hand := func() {
 		take(page)
 		for _, rec := range page {
-			w.before, w.at, w.id, w.time = w.at, rec.Position, rec.ID, rec.Time
+			c.before, c.at, c.id, c.time = c.at, rec.Position, rec.ID, rec.Time
 		}
 		read += len(page)
 		clear(page) // what an event holds is not kept until the next one comes
-		w.page, page = page, page[:0]
+		c.page, page = page, page[:0]
 	}
-	for rec, err := range log.ReadAll(ctx, w.before, 0) {
+	for rec, err := range log.ReadAll(ctx, c.before, 0) {
 		switch {
 		case err != nil:
 			hand()
 			return read, err
-		case rec.Position < w.at: // delivered once more
+		case rec.Position < c.at: // delivered once more
 		case met:
 			if page = append(page, rec); len(page) == pageSize {
 				hand()
 			}
-		case rec.Position != w.at || rec.ID != w.id || !rec.Time.Equal(w.time):
+		case rec.Position != c.at || rec.ID != c.id || !rec.Time.Equal(c.time):
 			return read, errRewound
 		default:
 			met = true

@@ -134,7 +134,7 @@ func (d *day) restart(newest bool) {
 func (d *day) save(v *projections.View) []byte {
 	var data bytes.Buffer
 	if err := v.Save(&data); err != nil {
-		d.differ("the view is not saved: %s", err)
+		d.difference("the view is not saved: %s", err)
 	}
 	return data.Bytes()
 }
@@ -143,7 +143,7 @@ func (d *day) load(data []byte) *projections.View {
 	d.saves++
 	v, err := projections.Load(data)
 	if err != nil {
-		d.differ("the view is not loaded: %s", err)
+		d.difference("the view is not loaded: %s", err)
 	}
 	return v
 }

@@ -51,12 +51,12 @@ func (f *fleet) works(d domain.ID, machine string, end domain.PartState) {
 func TestTheLastHundredDeploymentsOfAProjectStayAndOlderOnesGo(t *testing.T) {
 	f := newFleet(t, 1)
 	var all []domain.ID
-	for range projections.KeptDeployments + 50 {
+	for range projections.RetainedDeployments + 50 {
 		all = append(all, f.narrowed(domain.PartSucceeded, "web-00"))
 	}
-	require.Len(t, f.Deployments, projections.KeptDeployments)
+	require.Len(t, f.Deployments, projections.RetainedDeployments)
 	for i, id := range all {
-		ended, forgotten := f.Forgotten(id)
+		ended, forgotten := f.Pruned(id)
 		require.Equal(t, i < 50, forgotten, "deployment %d", i)
 		require.Equal(t, i < 50, ended.Ended > 0)
 		require.Equal(t, i >= 50, f.Deployments[id] != nil)
@@ -69,14 +69,14 @@ func TestWhatTheEngineDeploysDoesNotPushOutWhatPeopleDid(t *testing.T) {
 	f.Add("project/shop", domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}}})
 	f.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.0"})
 	person := f.narrowed(domain.PartSucceeded, "web-00")
-	for range 3 * projections.KeptDeployments {
+	for range 3 * projections.RetainedDeployments {
 		d := f.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production", Release: "1.0",
 			Machines: []domain.DeploymentMachine{{Name: "web-00", Triggers: []string{"joins"}}}})
 		f.works(d, "web-00", domain.PartSucceeded)
 		f.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentSucceeded})
 	}
 	require.NotNil(t, f.Deployments[person])
-	require.Len(t, f.Deployments, 1+projections.KeptDeployments)
+	require.Len(t, f.Deployments, 1+projections.RetainedDeployments)
 }
 
 // TestADeploymentStaysWhileSomethingGoesBackToIt: each case leaves something behind that a later decision asks for.
@@ -122,7 +122,7 @@ func TestADeploymentStaysWhileSomethingGoesBackToIt(t *testing.T) {
 			f := newFleet(t, 2)
 			d := c.leave(f)
 			others := func() {
-				for range 2 * projections.KeptDeployments {
+				for range 2 * projections.RetainedDeployments {
 					f.narrowed(domain.PartSucceeded, "web-00")
 				}
 			}
@@ -141,7 +141,7 @@ func TestADeploymentStaysWhileSomethingGoesBackToIt(t *testing.T) {
 func TestAFactOfAForgottenPartLeavesNothingBehind(t *testing.T) {
 	f := newFleet(t, 1)
 	first := f.narrowed(domain.PartSucceeded, "web-00")
-	for range 2 * projections.KeptDeployments {
+	for range 2 * projections.RetainedDeployments {
 		f.narrowed(domain.PartSucceeded, "web-00")
 	}
 	require.Nil(t, f.Deployments[first])
@@ -155,7 +155,7 @@ func TestTheResultOfALostPartIsTakenDownThoughItsDeploymentIsForgotten(t *testin
 	lost := f.narrowed(domain.PartLost, "web-01")
 	instance := f.Machines["web-01"].Instance
 	f.Add("machine/web-01", domain.MachineDeleted{})
-	for range 2 * projections.KeptDeployments {
+	for range 2 * projections.RetainedDeployments {
 		f.narrowed(domain.PartSucceeded, "web-00")
 	}
 	require.Nil(t, f.Deployments[lost])

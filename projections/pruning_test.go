@@ -110,7 +110,7 @@ func newDay(t *testing.T, seed uint64, kept int) *day {
 		loaded: projections.New(), revisions: map[string]eventlog.Revision{}, clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 	d.ages, d.slow = pick(d, [][]time.Duration{{0}, {0, time.Second}, {0, time.Second, time.Minute}, {0, time.Minute}}), pick(d, machines)
 	d.plain = d.oneIn(2)
-	d.keeping.Kept, d.forgetting.Kept, d.loaded.Kept = 1<<30, kept, kept
+	d.keeping.Retain, d.forgetting.Retain, d.loaded.Retain = 1<<30, kept, kept
 	d.found()
 	return d
 }
@@ -121,14 +121,14 @@ func (d *day) others() []*projections.View { return []*projections.View{d.forget
 var otherNames = []string{"the forgetting view", "the loaded view"}
 
 // differ ends the day: it prints how to have it again and what happened last.
-func (d *day) differ(format string, args ...any) {
+func (d *day) difference(format string, args ...any) {
 	d.t.Helper()
 	var last []string
 	for _, rec := range d.log[max(0, len(d.log)-12):] {
 		last = append(last, fmt.Sprintf("  %d %s %s %s", rec.Position, rec.Stream, rec.Event.Type, rec.Event.Data))
 	}
 	d.t.Fatalf("%s\n%d ended deployments kept; this day again: -run %s -seed=%d -days=1\nthe last facts:\n%s",
-		fmt.Sprintf(format, args...), d.forgetting.Kept, "TestForgettingAndSavingChangeNoDecision", d.seed, strings.Join(last, "\n"))
+		fmt.Sprintf(format, args...), d.forgetting.Retain, "TestForgettingAndSavingChangeNoDecision", d.seed, strings.Join(last, "\n"))
 }
 
 // same compares what the three views say, line by line.
@@ -139,7 +139,7 @@ func (d *day) same(what string, say func(*projections.View) said) {
 		other := say(v)
 		for i := range max(len(kept), len(other)) {
 			if a, b := lineAt(kept, i), lineAt(other, i); a != b {
-				d.differ("%s: %s differs from the keeping one\n  - %s\n  + %s", what, otherNames[n], a, b)
+				d.difference("%s: %s differs from the keeping one\n  - %s\n  + %s", what, otherNames[n], a, b)
 			}
 		}
 	}
@@ -160,7 +160,7 @@ func (d *day) sameView(what string, v *projections.View) {
 		v.Touched()
 	}
 	if !reflect.DeepEqual(d.forgetting, v) {
-		d.differ("%s: the views differ in %s", what, where(reflect.ValueOf(d.forgetting), reflect.ValueOf(v), map[[2]uintptr]bool{}))
+		d.difference("%s: the views differ in %s", what, where(reflect.ValueOf(d.forgetting), reflect.ValueOf(v), map[[2]uintptr]bool{}))
 	}
 }
 
@@ -189,7 +189,7 @@ func ages(v *projections.View, older time.Duration) func(eventlog.Position) time
 // decision long after the day.
 func grounds(v *projections.View) (lines said) {
 	lines.say("open %v", ids(v.OpenDeployments()))
-	for _, p := range v.Asking() {
+	for _, p := range v.ProjectsToEvaluate() {
 		lines.say("asking %s", p.Name)
 	}
 	var deadlines said
@@ -206,7 +206,7 @@ func grounds(v *projections.View) (lines said) {
 	}
 	for _, d := range v.OpenDeployments() {
 		lines.say("%s %s %s ended=%v cancelled=%v superseded=%v room=%d unreleased=%v open=%d failed=%d", d.ID, d.Kind, d.State, d.Ended,
-			d.Cancelled, d.Superseded, d.Room(), d.Unreleased(), d.OpenParts(), d.FailedParts())
+			d.Cancelled, d.Superseded, d.FreeSlots(), d.Unreleased(), d.OpenParts(), d.FailedParts())
 	}
 	return lines
 }
@@ -221,14 +221,14 @@ func (s *said) machine(v *projections.View, m *projections.Machine) {
 	s.say("%s %+v added=%d connected=%d offline=%d health=%d ready=%d %v deployable=%v %s claimed=%s", m.Name, m.Machine, m.Added, m.Connected,
 		m.Offline, m.HealthSince, m.Ready, m.Absence, deployable, why, describe(m.Claimed))
 	for _, part := range v.OpenPartsOn(m.Name) {
-		s.say("  %s gate=%s, once released %s, means it=%v", describe(part), v.Gate(part, m.Session), v.GateOnceReleased(part, m.Session), part.MeansMachine(m))
+		s.say("  %s gate=%s, once released %s, means it=%v", describe(part), v.ClaimCheck(part, m.Session), v.ClaimCheckOnceReleased(part, m.Session), part.IsFor(m))
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.Projects)) {
 		p := v.Projects[name]
 		attempts, last := v.Attempts(p, m)
 		s.say("  %s wanted=%s actual=%s dirty=%v behind=%v attempts=%d@%d exhausted=%v unhealthy=%v person=%v held=%v unfinished=%s", name,
 			v.Wanted(p, m), v.Actual(p, m), v.Dirty(p, m), v.Behind(p, m), attempts, last, v.Exhausted(p, m), v.MadeUnhealthy(p, m),
-			v.PersonAtWork(p, m), m.HeldHere(name), v.World().Unfinished(name, m.Name))
+			v.PersonDeploys(p, m), m.HoldApplies(name), v.World().Unfinished(name, m.Name))
 		s.installed(v, m.Installed[name])
 		for _, c := range v.Candidates(p, m) {
 			s.say("    candidate of %s opened=%d redeploy=%d %v", c.Trigger, c.Opened, c.Redeploy, c.Causes)
@@ -246,14 +246,14 @@ func (s *said) installed(v *projections.View, i *projections.Installed) {
 		person = i.Person.ID
 	}
 	s.say("    release=%s instance=%s success=%d began=%d dirty=%v last=%s person=%s tried=%+v hold=%s@%d, known=%v", i.Release, i.Instance, i.Success,
-		i.Began, i.Dirty, describe(i.Last), person, i.Tried, asJSON(i.Hold), i.HoldAt, i.Hold != nil && v.Deployments[i.Hold.Deployment] != nil)
+		i.Began, i.Dirty, describe(i.Last), person, i.FailedAttempts, asJSON(i.Hold), i.HoldAt, i.Hold != nil && v.Deployments[i.Hold.Deployment] != nil)
 }
 
 func (s *said) project(p *projections.Project) {
 	s.say("%s waiting=%v sweep=%v open=%v", p.Name, p.Waiting(), p.Sweep(), ids(p.Open))
 	for _, name := range slices.Sorted(maps.Keys(p.Environments)) {
 		e := p.Environments[name]
-		s.say("  %s released=%d wide=%v %s origin=%s rollback to %s", name, p.Released(name), p.WideOpen(name), asJSON(e), e.Origin(), e.RollbackTo())
+		s.say("  %s released=%d wide=%v %s origin=%s rollback to %s", name, p.Released(name), p.HasOpenWide(name), asJSON(e), e.Origin(), e.RollbackTo())
 	}
 }
 

@@ -8,25 +8,25 @@ import (
 
 // Moment is a time between two reads of the log: what was appended before it is seen by every read that begins after it.
 // The zero value is the time at which it is used.
-type Moment uint64
+type ReadPoint uint64
 
 // reads are those of the log, one at a time. They are counted, so that all who wait while one runs share the next. One
 // that runs already helps none of them: it may have passed the place where what they must see has been appended.
 type reads struct {
-	turn  chan struct{} // a place in it is the right to read
-	begun atomic.Uint64
-	ended uint64 // the newest that came to its end, by its number; belongs to who reads
+	turn    chan struct{} // a place in it is the right to read
+	started atomic.Uint64
+	done    uint64 // the newest that came to its end, by its number; belongs to who reads
 }
 
 func newReads() reads { return reads{turn: make(chan struct{}, 1)} }
 
 // Moment is now.
-func (e *Engine) Moment() Moment { return Moment(e.reads.begun.Load()) }
+func (e *Engine) ReadPoint() ReadPoint { return ReadPoint(e.reads.started.Load()) }
 
 // See folds at least what was appended before a moment. It reads the log only if nobody has since.
-func (e *Engine) See(ctx context.Context, m Moment) error {
-	if m == 0 {
-		m = e.Moment()
+func (e *Engine) CatchUpTo(ctx context.Context, point ReadPoint) error {
+	if point == 0 {
+		point = e.ReadPoint()
 	}
 	select {
 	case e.reads.turn <- struct{}{}:
@@ -34,13 +34,13 @@ func (e *Engine) See(ctx context.Context, m Moment) error {
 		return fmt.Errorf("wait for a read of the log: %w", ctx.Err())
 	}
 	defer func() { <-e.reads.turn }()
-	if e.reads.ended > uint64(m) {
+	if e.reads.done > uint64(point) {
 		return nil
 	}
-	number := e.reads.begun.Add(1)
-	err := e.readOn(ctx)
+	number := e.reads.started.Add(1)
+	err := e.readNew(ctx)
 	if err == nil { // who waits for one that failed reads for itself
-		e.reads.ended = number
+		e.reads.done = number
 	}
 	return err
 }

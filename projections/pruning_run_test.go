@@ -157,10 +157,10 @@ func (d *day) command(c domain.Command) {
 	for n, v := range d.others() {
 		other, otherRefusal := c.Decide(v.World())
 		if len(facts)+len(other) > 0 && !reflect.DeepEqual(facts, other) {
-			d.differ("%T %+v comes to %+v, by %s to %+v", c, c, facts, otherNames[n], other)
+			d.difference("%T %+v comes to %+v, by %s to %+v", c, c, facts, otherNames[n], other)
 		}
 		if !ofAPart(c) && !reflect.DeepEqual(refusal, otherRefusal) {
-			d.differ("%T %+v is refused as %v, by %s as %v", c, c, refusal, otherNames[n], otherRefusal)
+			d.difference("%T %+v is refused as %v, by %s as %v", c, c, refusal, otherNames[n], otherRefusal)
 		}
 	}
 	if len(facts) == 0 || d.keeping.SetAside(c.Stream(d.keeping.World())) {
@@ -168,7 +168,7 @@ func (d *day) command(c domain.Command) {
 	}
 	for n, v := range d.others() {
 		if kept, other := d.keeping.Revision(c.Stream(d.keeping.World())), v.Revision(c.Stream(v.World())); kept != other {
-			d.differ("%T appends to %s at revision %d, by %s at %d", c, c.Stream(d.keeping.World()), kept, otherNames[n], other)
+			d.difference("%T appends to %s at revision %d, by %s at %d", c, c.Stream(d.keeping.World()), kept, otherNames[n], other)
 		}
 	}
 	if end, ends := c.(domain.EndPart); ends && d.forgetting.Deployments[end.Deployment] == nil {

@@ -49,16 +49,16 @@ func grow(t *testing.T, log eventlog.Log, n int) {
 func TestAllPagesOfAReplayComeFromOneRead(t *testing.T) {
 	log := &countedLog{Log: memory.New()}
 	grow(t, log, 3*pageSize+1)
-	var w witness
+	var c checkpoint
 	var pages []int
 	take := func(page []eventlog.Recorded) { pages = append(pages, len(page)) }
-	require.NoError(t, w.readOn(context.Background(), log, take))
+	require.NoError(t, c.readNew(context.Background(), log, take))
 	require.Equal(t, []int{pageSize, pageSize, pageSize, 1, 0}, pages, "the last read finds nothing more")
-	require.Equal(t, eventlog.Position(3*pageSize+1), w.at)
+	require.Equal(t, eventlog.Position(3*pageSize+1), c.at)
 	require.Equal(t, 2, log.reads)
 
 	log.reads = 0
-	require.NoError(t, w.readOn(context.Background(), log, func(page []eventlog.Recorded) { require.Empty(t, page) }))
+	require.NoError(t, c.readNew(context.Background(), log, func(page []eventlog.Recorded) { require.Empty(t, page) }))
 	require.Equal(t, 1, log.reads)
 }
 
@@ -66,17 +66,17 @@ func TestAllPagesOfAReplayComeFromOneRead(t *testing.T) {
 func TestAReadThatBreaksOffGoesOnWhereItBroke(t *testing.T) {
 	log := &countedLog{Log: memory.New(), good: pageSize + 7, broken: errors.New("broken")}
 	grow(t, log, pageSize+20)
-	var w witness
+	var c checkpoint
 	var taken []eventlog.Position
 	take := func(page []eventlog.Recorded) {
 		for _, rec := range page {
 			taken = append(taken, rec.Position)
 		}
 	}
-	require.ErrorIs(t, w.readOn(context.Background(), log, take), log.broken)
-	require.Equal(t, eventlog.Position(pageSize+7), w.at)
+	require.ErrorIs(t, c.readNew(context.Background(), log, take), log.broken)
+	require.Equal(t, eventlog.Position(pageSize+7), c.at)
 	log.broken = nil
-	require.NoError(t, w.readOn(context.Background(), log, take))
+	require.NoError(t, c.readNew(context.Background(), log, take))
 	require.Len(t, taken, pageSize+20)
 	for i, position := range taken {
 		require.Equal(t, eventlog.Position(i+1), position)

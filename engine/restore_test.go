@@ -1,0 +1,219 @@
+package engine_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/eventlog/memory"
+	"github.com/droverhq/drover/projections"
+)
+
+// swapped is a log in whose place another can be put under the servers that use it.
+type swapped struct{ *memory.Log }
+
+// until is a log with the first n events of another.
+func until(t *testing.T, log *memory.Log, n eventlog.Position) *memory.Log {
+	id, err := log.ID(context.Background())
+	require.NoError(t, err)
+	older := memory.Open(memory.Config{ID: id})
+	for rec, err := range log.ReadAll(context.Background(), 0, int(n)) {
+		require.NoError(t, err)
+		_, err = older.Append(context.Background(), rec.Stream, rec.Revision-1, rec.Event)
+		require.NoError(t, err)
+	}
+	return older
+}
+
+// restored is a server that runs while its log is put back to a moment at which web-01 had not joined.
+func restored(t *testing.T) (*fixture, *swapped) {
+	f := newFixture(t)
+	f.shop()
+	s := &swapped{f.log}
+	var err error
+	f.Engine, err = engine.Open(context.Background(), engine.Config{Log: s, Clock: f.clock, Server: domain.ID{15: 2}})
+	require.NoError(t, err)
+	require.NoError(t, f.Start(context.Background()))
+	before := f.Position()
+	f.join("web-01", 1)
+	s.Log = until(t, f.log, before)
+	f.log = s.Log
+	return f, s
+}
+
+func (f *fixture) tries(c domain.Command) error {
+	_, err := f.Handle(context.Background(), f.id(), c)
+	return err
+}
+
+func TestALogThatWasPutBackUnderARunningServerIsNoticedAndFoldedAfresh(t *testing.T) {
+	f, s := restored(t)
+	require.Empty(t, f.tick().Appended)
+	require.ErrorIs(t, f.LostEvents(), engine.ErrLostEvents)
+	require.NoError(t, f.Ready(), "agents and people still need a server to talk to")
+	f.Read(func(v *projections.View) {
+		require.Nil(t, v.Machines["web-01"], "the view is that of the log as it is")
+	})
+	head, err := s.Head(context.Background())
+	require.NoError(t, err)
+	require.Equal(t, head, f.Position())
+	require.ErrorIs(t, f.tries(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}), engine.ErrLostEvents)
+}
+
+func TestALogThatGrewDifferentlySinceItWasPutBackIsNoticedToo(t *testing.T) {
+	f, s := restored(t)
+	for n := range 3 {
+		name := string(rune('a' + n))
+		_, err := s.Append(context.Background(), "environment/"+name, eventlog.NoStream, eventlog.Event{ID: uuid.New(), Type: "environment.defined/v1", Data: []byte(`{}`)})
+		require.NoError(t, err)
+	}
+	require.Empty(t, f.tick().Appended)
+	require.ErrorIs(t, f.LostEvents(), engine.ErrLostEvents)
+}
+
+func TestARestoreIsAcceptedOnceAndTheLogGoesByAnotherId(t *testing.T) {
+	f, _ := restored(t)
+	was := f.LogID()
+	accept := domain.AcceptRestore{Was: domain.ID(was), At: f.clock.Now(), Origin: domain.By("ann")}
+	require.ErrorContains(t, newFixture(t).tries(accept), "nothing to accept")
+	id := f.id()
+	_, err := f.Handle(context.Background(), id, accept)
+	require.NoError(t, err)
+	require.NoError(t, f.LostEvents())
+	require.NotEqual(t, was, f.LogID())
+	again, err := f.Handle(context.Background(), id, accept)
+	require.NoError(t, err)
+	require.True(t, again.Repeat)
+	now := f.LogID()
+	require.Equal(t, now, f.server(3).LogID(), "a server that starts later knows the id too")
+	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+}
+
+func TestADoubtReachesTheOtherServersByTheLease(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	other := f.server(2)
+	f.ReportLostEvents("somebody remembers more")
+	for _, e := range []*engine.Engine{f.Engine, other} {
+		require.NoError(t, e.RenewLease(context.Background(), f.log))
+	}
+	require.ErrorIs(t, other.LostEvents(), engine.ErrLostEvents)
+	r, err := other.Tick(context.Background())
+	require.NoError(t, err)
+	require.Empty(t, r.Appended)
+	_, err = other.Handle(context.Background(), f.id(), domain.AcceptRestore{Was: domain.ID(other.LogID())})
+	require.NoError(t, err)
+	for range 2 {
+		for _, e := range []*engine.Engine{f.Engine, other} {
+			require.NoError(t, e.CatchUp(context.Background()))
+			require.NoError(t, e.RenewLease(context.Background(), f.log))
+			require.NoError(t, e.LostEvents(), "a doubt is about one id of the log")
+		}
+	}
+}
+
+func TestWhatAnAgentRemembersIsLookedUp(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	f.join("web-01", 1)
+	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+	require.True(t, f.work("web-01", domain.PartSucceeded))
+	var newest, deployment, success domain.ID
+	var revision eventlog.Revision
+	f.Read(func(v *projections.View) {
+		newest, revision = v.Newest("machine/web-01"), v.Revision("machine/web-01")
+		for id := range v.Deployments {
+			deployment, success = id, v.Newest(domain.PartStream(id, "web-01"))
+		}
+	})
+	same := engine.AgentMemory{Log: f.LogID(), Revision: revision, Event: newest, Successes: map[string]domain.ID{"shop": success},
+		Deployments: map[string]domain.ID{"shop": deployment}}
+	for name, c := range map[string]struct {
+		change func(*engine.AgentMemory)
+		doubt  bool
+	}{
+		"what the log has":            {func(*engine.AgentMemory) {}, false},
+		"nothing":                     {func(m *engine.AgentMemory) { *m = engine.AgentMemory{} }, false},
+		"an event beyond the stream":  {func(m *engine.AgentMemory) { m.Revision += 5 }, true},
+		"another event at that place": {func(m *engine.AgentMemory) { m.Event = domain.ID{9} }, true},
+		"a success that is not there": {func(m *engine.AgentMemory) { m.Successes = map[string]domain.ID{"shop": {9}} }, true},
+		"a success of a lost project": {func(m *engine.AgentMemory) {
+			m.Successes, m.Deployments = map[string]domain.ID{"gone": success}, map[string]domain.ID{"gone": {9}}
+		}, true},
+		"a success that cannot be looked up": {func(m *engine.AgentMemory) { m.Successes = map[string]domain.ID{"gone": success} }, false},
+		"an id the log never went by":        {func(m *engine.AgentMemory) { m.Log = uuid.New() }, true},
+		"a log that was made elsewhere":      {func(m *engine.AgentMemory) { m.Log, m.Made = uuid.New(), uuid.New() }, false},
+		"a restore that was lost again":      {func(m *engine.AgentMemory) { m.Log, m.Made = uuid.New(), f.Made() }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := f.server(7)
+			m := same
+			c.change(&m)
+			require.NoError(t, e.CheckAgentMemory(context.Background(), "web-01", m))
+			require.Equal(t, c.doubt, e.LostEvents() != nil)
+		})
+	}
+	t.Run("a success whose project was deleted since is there all the same", func(t *testing.T) {
+		f.do(domain.DeleteProject{Name: "shop"})
+		e := f.server(8)
+		require.NoError(t, e.CheckAgentMemory(context.Background(), "web-01", same))
+		require.NoError(t, e.LostEvents())
+	})
+}
+
+func TestAMachineThatWasPutBackToASnapshotOfItsDiskIsNoWitnessAgainstTheLog(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	f.join("web-01", 1)
+	var first, deployment domain.ID
+	for n := range 4 {
+		d := f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}).Deployment
+		require.True(t, f.work("web-01", domain.PartSucceeded))
+		if n == 0 {
+			f.Read(func(v *projections.View) { first, deployment = v.Newest(domain.PartStream(d, "web-01")), d })
+		}
+	}
+	old := engine.AgentMemory{Log: f.LogID(), Successes: map[string]domain.ID{"shop": first}, Deployments: map[string]domain.ID{"shop": deployment}}
+	require.NoError(t, f.CheckAgentMemory(context.Background(), "web-01", old))
+	require.NoError(t, f.LostEvents(), "the log has all of it, and more")
+	old.Successes["shop"] = domain.ID{9}
+	require.NoError(t, f.CheckAgentMemory(context.Background(), "web-01", old))
+	require.ErrorIs(t, f.LostEvents(), engine.ErrLostEvents)
+}
+
+func TestAMachineIsNotWelcomedBeforeItsHoldCanBeWritten(t *testing.T) {
+	f, _ := restored(t)
+	was := f.LogID()
+	f.tick()
+	_, err := f.Handle(context.Background(), f.id(), domain.AcceptRestore{Was: domain.ID(was)})
+	require.NoError(t, err)
+	f.join("web-01", 1)
+	f.put("project/shop", "project.defined/v1", `{"settings":7}`)
+	lost := engine.AgentMemory{Log: was, Successes: map[string]domain.ID{"shop": {9}}}
+	require.Error(t, f.CheckAgentMemory(context.Background(), "web-01", lost), "it comes again, and remembers until then")
+	f.do(domain.ClearStream{Name: "project/shop"})
+	require.NoError(t, f.CheckAgentMemory(context.Background(), "web-01", lost))
+	f.Read(func(v *projections.View) { require.NotNil(t, v.Machines["web-01"].Installed["shop"].Hold) })
+}
+
+func TestAMachineWhoseSuccessTheLogHasLostIsHeldAsItIs(t *testing.T) {
+	f, _ := restored(t)
+	was := f.LogID()
+	f.tick()
+	_, err := f.Handle(context.Background(), f.id(), domain.AcceptRestore{Was: domain.ID(was)})
+	require.NoError(t, err)
+	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+	f.join("web-01", 1)
+	lost := engine.AgentMemory{Log: was, Successes: map[string]domain.ID{"shop": {9}}}
+	require.NoError(t, f.CheckAgentMemory(context.Background(), "web-01", lost))
+	require.Empty(t, f.tick().Appended)
+	require.False(t, f.work("web-01", domain.PartSucceeded))
+	f.do(domain.LiftHold{Project: "shop", Machine: "web-01"})
+	f.tick()
+	require.True(t, f.work("web-01", domain.PartSucceeded), "a person said so")
+}
