@@ -25,7 +25,7 @@ type saved struct {
 	Fence            Fence
 	Ignored          map[string]Ignored
 	Restores         []Restore
-	Retain           int
+	Retain           int  `cbor:"Kept"`
 	ListenersIndexed bool `cbor:"Gathered"`
 	Sequence         int  `cbor:"Turns"`
 
