@@ -99,7 +99,7 @@ func (a *API) apply(ctx context.Context, id domain.ID, docs []resource.Document,
 		now, err = a.cfg.Queries.Due("", "")
 		after = now.Items
 	}
-	for _, d := range explain.Newly(before, after) {
+	for _, d := range explain.NewlyDue(before, after) {
 		applied.Due = append(applied.Due, d.String())
 	}
 	return applied, err

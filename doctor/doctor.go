@@ -15,10 +15,10 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Severity says how much a finding matters.
+// Severity is how serious a finding is.
 type Severity string
 
-// The severities, from nothing to do to something that is broken.
+// The severities: nothing to do, something to look at, something broken.
 const (
 	Fine Severity = "ok"
 	Warn Severity = "warn"
@@ -28,15 +28,15 @@ const (
 // Finding is one line of `drover doctor`.
 type Finding struct {
 	Severity Severity `json:"severity"`
-	// Check is what was looked at: clock, disk, log, …
+	// Check is what was examined: clock, disk, log, …
 	Check string `json:"check"`
-	// Seen is one sentence on what is so.
+	// Seen is one sentence that states the observation.
 	Seen string `json:"seen"`
-	// Do is a command, or a sentence with one, that mends it; empty: nothing is to be done.
+	// Do is a command, or a sentence with a command, that fixes the problem. It is empty if there is nothing to do.
 	Do string `json:"do"`
 }
 
-// Checkup is what a server says of itself and of its log.
+// Checkup is the result of examining a server and its log.
 type Checkup struct {
 	// Time is the server's wall clock.
 	Time     time.Time `json:"time"`
@@ -46,10 +46,10 @@ type Checkup struct {
 	Findings []Finding `json:"findings"`
 }
 
-// Vitals are what a server knows besides its view. The zero value of a field means unknown.
+// Vitals is what a server knows in addition to its view. The zero value of a field means unknown.
 type Vitals struct {
 	Now time.Time
-	// Self is the server that examines; zero: no server runs, and a person examines the log itself.
+	// Self is the server that runs the examination. It is zero if no server runs and a person examines the log directly.
 	Self    domain.ID
 	Version string
 	Others  []Pulse
@@ -57,21 +57,21 @@ type Vitals struct {
 	Agents map[string]int
 	Place  Place
 	Log    LogVitals
-	// Against are the sentences that keep this server from its work, Doubt the one on a log that has lost events.
+	// Against lists the reasons why this server is not ready. Doubt is the sentence about a restored log.
 	Against []string
 	Doubt   string
 	Refused []Refused
-	// Names are what persons are called.
+	// Names maps the ids of people to their names.
 	Names explain.Names
 }
 
-// Pulse is the lease of another server as this one has seen it.
+// Pulse is the lease of another server as this server last read it.
 type Pulse struct {
 	Server domain.ID
 	Alive  bool
-	// Still is for how long the lease has not changed.
+	// Still is how long the lease has not changed.
 	Still time.Duration
-	// Ahead is by how much its clock is ahead, if Timed.
+	// Ahead is how far the other clock is ahead. It is valid only if Timed is set.
 	Ahead time.Duration
 	Timed bool
 }
@@ -79,30 +79,30 @@ type Pulse struct {
 // Place is where a log is stored.
 type Place struct {
 	Kind string // sqlite, postgres, esdb, …
-	// Folder is that of the log's file; empty: the log is stored elsewhere.
+	// Folder contains the file of the log. It is empty if the log is not a local file.
 	Folder string
-	// Bytes is how much the log takes, Free and Total are of its disk; 0: not known.
+	// Bytes is the size of the log; Free and Total describe its disk. 0 means unknown.
 	Bytes, Free, Total uint64
 }
 
-// LogVitals is what reading the end of the log found.
+// LogVitals is the result of reading the end of the log.
 type LogVitals struct {
 	Head eventlog.Position
-	// Read is how many of the newest events were read and are whole.
+	// Read is the number of newest events that were read and verified.
 	Read int
-	// Damaged is what is wrong with the next one; Fault is why the log could not be read.
+	// Damaged describes the first damaged event. Fault is why the log could not be read.
 	Damaged, Fault string
 }
 
-// How many of the newest events a checkup reads again.
+// How many of the newest events a checkup verifies.
 const (
-	// TailEvents is the number that is wanted.
+	// TailEvents is the intended number.
 	TailEvents = 1000
-	// TailMost is the limit. A read can cover more than TailEvents, because it begins where the fold once paused.
+	// TailMost is the limit. A read can exceed TailEvents because it starts at a position where the fold paused.
 	TailMost = 5000
 )
 
-// LogOf are the vitals of a log whose end was read with eventlog.VerifyTail.
+// LogOf converts the result of eventlog.VerifyTail.
 func LogOf(found eventlog.Verified, err error) LogVitals {
 	vitals := LogVitals{Head: found.Head, Read: found.Events}
 	switch {
@@ -114,10 +114,10 @@ func LogOf(found eventlog.Verified, err error) LogVitals {
 	return vitals
 }
 
-// Refused is an address from which agents or people are refused again and again.
+// Refused is an address whose requests were repeatedly refused.
 type Refused struct {
-	Address string // empty: whoever asks may not know
-	Machine string // the name that an agent gave; empty: it was no agent
+	Address string // empty if the caller lacks the permission to see it
+	Machine string // the name that the agent sent; empty if the client was not an agent
 	Reason  string
 	Times   int
 	Last    time.Time
@@ -128,7 +128,7 @@ const (
 	clockWarn  = 5 * time.Second
 	clockBad   = 5 * time.Minute
 	diskWarn   = 512 << 20
-	diskShare  = 20 // a twentieth of the disk, as long as that is little
+	diskShare  = 20 // a twentieth of the disk, unless that is more than diskEnough
 	diskEnough = 10 << 30
 	diskBad    = 64 << 20
 	behindWarn = time.Hour
@@ -136,13 +136,14 @@ const (
 	joinLong   = 7 * 24 * time.Hour
 	heldLong   = 7 * 24 * time.Hour
 	refusals   = 5
-	// named is how many names a sentence holds.
+	// named is the largest number of names in a sentence.
 	named = 3
 )
 
-// Examine returns a server's findings: at least one for each check, so that readers see what was checked.
+// Examine returns the findings of a server. There is at least one for each check, so that readers see what was checked.
 func Examine(v *projections.View, age projections.Age, s Vitals) Checkup {
-	c := Checkup{Time: s.Now.UTC(), Server: s.Self.String(), Findings: []Finding{}, Version: s.Version, Position: v.Position.String()}
+	c := Checkup{Time: s.Now.UTC(), Server: s.Self.String(), Findings: []Finding{}, Version: s.Version,
+		Position: v.Position.String()}
 	for _, check := range []struct {
 		name string
 		find func(*projections.View, projections.Age, Vitals) []Finding
@@ -153,12 +154,15 @@ func Examine(v *projections.View, age projections.Age, s Vitals) Checkup {
 		{"log", logFindings, fineLog},
 		{"servers", servers, fineServers},
 		{"versions", versions, fineVersions},
-		{"references", references, always("everything that is named exists")},
-		{"machines", machinesBehind, always("no machine is behind for longer than " + span(behindWarn))},
-		{"environments", takers, always("where a release is wanted, a machine can take it, and no machine is offline for longer than " + span(offlineLong))},
-		{"agents", refusedAgents, always("nobody is refused again and again")},
-		{"tokens", tokens, always("no token expires within " + span(tokenSoon) + " or lets any number of agents join for long")},
-		{"choices", choices, always("nothing is held or pinned for longer than " + span(heldLong))},
+		{"references", references, always("all references point to existing resources")},
+		{"machines", machinesBehind, always("no machine has been behind for longer than " + span(behindWarn))},
+		{"environments", takers,
+			always("every wanted release has a machine that can take it, and no machine has been offline for longer than " +
+				span(offlineLong))},
+		{"agents", refusedAgents, always("no client is refused repeatedly")},
+		{"tokens", tokens, always("no token expires within " + span(tokenSoon) +
+			", and no long-lived join token has unlimited uses")},
+		{"choices", choices, always("nothing has been held or pinned for longer than " + span(heldLong))},
 	} {
 		if s.Self.IsZero() && slices.Contains(running, check.name) {
 			continue
@@ -182,7 +186,7 @@ func always(sentence string) func(*projections.View, Vitals) string {
 	return func(*projections.View, Vitals) string { return sentence }
 }
 
-// Worst is the highest severity among findings.
+// Worst returns the highest severity among findings.
 func Worst(findings []Finding) Severity {
 	worst := Fine
 	for _, f := range findings {
@@ -193,7 +197,7 @@ func Worst(findings []Finding) Severity {
 	return worst
 }
 
-// FindingsTable is `drover doctor`.
+// FindingsTable returns findings in the format of `drover doctor`.
 func FindingsTable(list []Finding) explain.Table {
 	t := explain.Table{Header: []string{"SEVERITY", "CHECK", "SEEN", "DO"}}
 	for _, f := range list {
@@ -202,10 +206,10 @@ func FindingsTable(list []Finding) explain.Table {
 	return t
 }
 
-// ClockFinding compares two clocks: ahead is by how much whose clock is ahead of the clock of to, within about give.
-// It is false if they agree well enough.
-func ClockFinding(whose, to string, ahead, give time.Duration) (Finding, bool) {
-	off := ahead.Abs() - give
+// ClockFinding compares the clock of whose with that of reference. ahead is the measured difference, and tolerance is
+// the error of the measurement. It returns false if the clocks agree well enough.
+func ClockFinding(whose, reference string, ahead, tolerance time.Duration) (Finding, bool) {
+	off := ahead.Abs() - tolerance
 	if off <= clockWarn {
 		return Finding{}, false
 	}
@@ -213,28 +217,32 @@ func ClockFinding(whose, to string, ahead, give time.Duration) (Finding, bool) {
 	if off > clockBad {
 		severity = Bad
 	}
-	way := "ahead of"
+	direction := "ahead of"
 	if ahead < 0 {
-		way = "behind"
+		direction = "behind"
 	}
-	return Finding{Severity: severity, Seen: fmt.Sprintf("the clock of %s is %s %s that of %s; deadlines of pins, holds and tokens go by it", whose, span(ahead.Abs()), way, to),
+	return Finding{Severity: severity,
+		Seen: fmt.Sprintf("the clock of %s is %s %s that of %s; pins, holds and tokens expire by these clocks",
+			whose, span(ahead.Abs()), direction, reference),
 		Do: "timedatectl set-ntp true (on the machine whose clock is wrong)"}, true
 }
 
-// leaseGive is how old a lease may be when another server sees it.
-const leaseGive = 2500 * time.Millisecond
+// leaseTolerance is how old a lease can be when another server reads it.
+const leaseTolerance = 2500 * time.Millisecond
 
 func clocks(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	for _, other := range s.Others {
 		if !other.Alive || !other.Timed {
 			continue
 		}
-		if f, ok := ClockFinding(serverName(v, other.Server), serverName(v, s.Self), other.Ahead, leaseGive); ok {
+		if f, ok := ClockFinding(serverName(v, other.Server), serverName(v, s.Self), other.Ahead, leaseTolerance); ok {
 			found = append(found, f)
 		}
 	}
 	if ahead := v.Time.Sub(s.Now); ahead > clockWarn {
-		found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("the newest event of the log is dated %s after this server's clock: a clock was set back, or another server's is ahead", span(ahead)),
+		found = append(found, Finding{Severity: Warn,
+			Seen: fmt.Sprintf("the newest event is %s ahead of this server's clock: a clock was set back, "+
+				"or the clock of another server is ahead", span(ahead)),
 			Do: "timedatectl set-ntp true (on the machine whose clock is wrong)"})
 	}
 	return found
@@ -248,9 +256,9 @@ func fineClocks(v *projections.View, s Vitals) string {
 		}
 	}
 	if timed == 0 {
-		return "the newest event is not of the future; no other server runs to compare with"
+		return "the newest event is not in the future; there is no other server to compare clocks with"
 	}
-	return fmt.Sprintf("the clocks of %s and of this one agree", counting(timed, "other server"))
+	return fmt.Sprintf("the clocks of this server and %s agree", counting(timed, "other server"))
 }
 
 func disk(_ *projections.View, _ projections.Age, s Vitals) []Finding {
@@ -260,10 +268,10 @@ func disk(_ *projections.View, _ projections.Age, s Vitals) []Finding {
 	return DiskFindings(s.Place.Folder, s.Place.Free, s.Place.Total)
 }
 
-// DiskFindings judges the disk that a folder is on; it returns none if there is room.
+// DiskFindings examines the disk of a folder. It returns nothing if there is enough free space.
 func DiskFindings(folder string, free, total uint64) []Finding {
 	f := Finding{Severity: Warn, Seen: fmt.Sprintf("%s of %s are free in %s", bytes(free), bytes(total), folder),
-		Do: "du -xh " + shellWord(folder) + " | sort -h | tail (shows what takes the room)"}
+		Do: "du -xh " + shellWord(folder) + " | sort -h | tail (shows what uses the space)"}
 	switch {
 	case free < diskBad:
 		f.Severity = Bad
@@ -276,9 +284,9 @@ func DiskFindings(folder string, free, total uint64) []Finding {
 func fineDisk(_ *projections.View, s Vitals) string {
 	switch {
 	case s.Place.Folder == "":
-		return "the log is kept elsewhere (" + cmp.Or(s.Place.Kind, "memory") + "); this server cannot see its disk"
+		return "the log is not a local file (" + cmp.Or(s.Place.Kind, "memory") + "); this server cannot examine its disk"
 	case s.Place.Total == 0:
-		return "the free room in " + s.Place.Folder + " is not known on this system"
+		return "the free space in " + s.Place.Folder + " is unknown on this system"
 	}
 	return fmt.Sprintf("%s of %s are free in %s", bytes(s.Place.Free), bytes(s.Place.Total), s.Place.Folder)
 }
@@ -286,24 +294,26 @@ func fineDisk(_ *projections.View, s Vitals) string {
 func logFindings(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	add := func(seen, do string) { found = append(found, Finding{Severity: Bad, Seen: seen, Do: do}) }
 	if s.Log.Damaged != "" {
-		add(s.Log.Damaged, "drover eventlog verify (names the first bad event; then restore a backup)")
+		add(s.Log.Damaged, "drover eventlog verify (names the first damaged event; then restore a backup)")
 	}
 	if s.Log.Fault != "" {
-		add("the log cannot be read: "+s.Log.Fault, "drover eventlog verify")
+		add("could not read the log: "+s.Log.Fault, "drover eventlog verify")
 	}
 	for _, sentence := range s.Against {
-		add(sentence, "curl -s SERVER/readyz (the same sentence, until it is mended)")
+		add(sentence, "curl -s SERVER/readyz (shows this sentence until the problem is fixed)")
 	}
 	if s.Doubt != "" {
-		add(s.Doubt, "drover eventlog accept-restore (after a look at which backup was restored)")
+		add(s.Doubt, "drover eventlog accept-restore (after checking which backup was restored)")
 	}
 	for _, stream := range sorted(v.Aside) {
 		add(explain.SetAside(v.Aside[stream]), "drover eventlog clear "+shellWord(stream))
 	}
 	for _, typeName := range sorted(v.Ignored) {
 		ignored := v.Ignored[typeName]
-		found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("%s of unknown type %s ignored, the first at #%s: a newer drover writes to this log",
-			counting(ignored.Count, "event"), typeName, ignored.First), Do: "drover version (on each server; bring the older ones up)"})
+		found = append(found, Finding{Severity: Warn,
+			Seen: fmt.Sprintf("%s of unknown type %s ignored, the first at #%s: a newer version of drover writes to this log",
+				counting(ignored.Count, "event"), typeName, ignored.First),
+			Do: "drover version (on each server; upgrade the older ones)"})
 	}
 	return found
 }
@@ -313,9 +323,10 @@ func fineLog(v *projections.View, s Vitals) string {
 	if s.Place.Bytes > 0 {
 		parts = append(parts, bytes(s.Place.Bytes))
 	}
-	parts = append(parts, "head "+"#"+max(s.Log.Head, v.Position).String(), fmt.Sprintf("the newest %s are whole", counting(s.Log.Read, "event")))
+	parts = append(parts, "head "+"#"+max(s.Log.Head, v.Position).String(),
+		fmt.Sprintf("the newest %s verified", counting(s.Log.Read, "event")))
 	if !s.Self.IsZero() {
-		parts = append(parts, "it takes writes")
+		parts = append(parts, "accepts writes")
 	}
 	return strings.Join(parts, ", ")
 }
@@ -323,21 +334,23 @@ func fineLog(v *projections.View, s Vitals) string {
 func servers(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	for _, other := range s.Others {
 		if !other.Alive {
-			found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("%s has gone without a word %s ago", serverName(v, other.Server), span(other.Still)),
-				Do: "systemctl status drover-server (on its machine; it is forgotten an hour after it was last seen)"})
+			found = append(found, Finding{Severity: Warn,
+				Seen: fmt.Sprintf("%s stopped renewing its lease %s ago without shutting down",
+					serverName(v, other.Server), span(other.Still)),
+				Do: "systemctl status drover-server (on its machine; this finding disappears an hour after the last renewal)"})
 		}
 	}
 	return found
 }
 
 func fineServers(_ *projections.View, s Vitals) string {
-	return fmt.Sprintf("%s of this log, each with a lease of a moment ago", counting(1+len(s.Others), "server"))
+	return fmt.Sprintf("%s on this log, each with a current lease", counting(1+len(s.Others), "server"))
 }
 
 // sorted returns the keys of m in order.
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// serverName is a server as people know it.
+// serverName returns the address of a server, or its id if the address is unknown.
 func serverName(v *projections.View, id domain.ID) string {
 	name := "server " + id.String()
 	if s := v.Servers[id]; s != nil && s.Facts.Address != "" {
@@ -354,16 +367,17 @@ func versions(v *projections.View, _ projections.Age, s Vitals) (found []Finding
 	}
 	for _, version := range sorted(s.Agents) {
 		if version != s.Version {
-			found = append(found, VersionFinding(counting(s.Agents[version], "connected agent"), version, serverName(v, s.Self), s.Version))
+			found = append(found, VersionFinding(counting(s.Agents[version], "connected agent"), version,
+				serverName(v, s.Self), s.Version))
 		}
 	}
 	return found
 }
 
-// VersionFinding says that two parts of drover are not of one version.
+// VersionFinding reports that two components of drover have different versions.
 func VersionFinding(who, version, other, theirs string) Finding {
-	return Finding{Severity: Warn, Seen: fmt.Sprintf("%s: version %s, while %s has %s", who, cmp.Or(version, "unknown"), other, cmp.Or(theirs, "unknown")),
-		Do: "drover version (on each of them; bring the older ones up, servers first)"}
+	return Finding{Severity: Warn, Seen: fmt.Sprintf("%s: version %s, while %s has %s", who, cmp.Or(version, "unknown"),
+		other, cmp.Or(theirs, "unknown")), Do: "drover version (on each of them; upgrade the older ones, servers first)"}
 }
 
 func fineVersions(_ *projections.View, s Vitals) string {
@@ -371,7 +385,8 @@ func fineVersions(_ *projections.View, s Vitals) string {
 	for _, n := range s.Agents {
 		agents += n
 	}
-	return fmt.Sprintf("all servers and the %s are of version %s", counting(agents, "connected agent"), cmp.Or(s.Version, "unknown"))
+	return fmt.Sprintf("all servers and the %s have version %s", counting(agents, "connected agent"),
+		cmp.Or(s.Version, "unknown"))
 }
 
 func refusedAgents(_ *projections.View, _ projections.Age, s Vitals) (found []Finding) {
@@ -381,7 +396,7 @@ func refusedAgents(_ *projections.View, _ projections.Age, s Vitals) (found []Fi
 		if r.Times < refusals || len(found) == 2*named {
 			continue
 		}
-		who, do := "somebody", "drover token create --scope read (and give it to them, if they may)"
+		who, do := "a client", "drover token create --scope read (and give it to them, if they should have access)"
 		if r.Machine != "" {
 			who = "the agent of machine " + r.Machine
 			do = "drover agent --join \"$(drover token create --join)\" --name " + shellWord(r.Machine) + " (on that machine)"
@@ -389,7 +404,8 @@ func refusedAgents(_ *projections.View, _ projections.Age, s Vitals) (found []Fi
 		if r.Address != "" {
 			who += " at " + r.Address
 		}
-		found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("%s was refused %d times, the last time %s ago: %s", who, r.Times, span(s.Now.Sub(r.Last)), r.Reason), Do: do})
+		found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("%s was refused %d times, the last time %s ago: %s",
+			who, r.Times, span(s.Now.Sub(r.Last)), r.Reason), Do: do})
 	}
 	return found
 }
@@ -401,21 +417,23 @@ func tokens(v *projections.View, _ projections.Age, s Vitals) (found []Finding) 
 		switch {
 		case t.Revoked || until != nil && !s.Now.Before(*until):
 		case t.Settings.Join && t.Settings.Uses == 0 && (until == nil || until.Sub(s.Now) > joinLong):
-			long := "and never expires"
+			expiry := "and never expires"
 			if until != nil {
-				long = "for another " + span(until.Sub(s.Now))
+				expiry = "and expires only in " + span(until.Sub(s.Now))
 			}
-			found = append(found, Finding{Severity: Warn, Seen: "join token " + id + " lets any number of agents join, " + long, Do: "drover token revoke " + id +
-				" (this also ends the agents that joined with it; `drover token create --join --uses N --for D` makes a bounded one)"})
+			found = append(found, Finding{Severity: Warn, Seen: "join token " + id + " lets any number of agents join " + expiry,
+				Do: "drover token revoke " + id +
+					" (this also disconnects the agents that joined with it; create a limited token with `drover token create --join " +
+					"--uses N --for D`)"})
 		case !t.Settings.Join && until != nil && until.Sub(s.Now) < tokenSoon:
-			found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("token %s with the scope %s expires in %s", id, t.Settings.Scope, span(until.Sub(s.Now))),
-				Do: "drover token create --scope " + string(t.Settings.Scope)})
+			found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("token %s with scope %s expires in %s", id,
+				t.Settings.Scope, span(until.Sub(s.Now))), Do: "drover token create --scope " + string(t.Settings.Scope)})
 		}
 	}
 	return found
 }
 
-// span is a duration as people say it, with its two largest units at most.
+// span formats a duration with at most its two largest units.
 func span(d time.Duration) string {
 	if d < time.Minute {
 		d = d.Round(time.Second)
@@ -438,7 +456,7 @@ func units(large int, unit string, small int, part string) string {
 	return fmt.Sprint(large, unit, small, part)
 }
 
-// bytes is a size as people say it.
+// bytes formats a size with a binary unit.
 func bytes(n uint64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
 	size, unit := float64(n), 0
@@ -451,7 +469,7 @@ func bytes(n uint64) string {
 	return fmt.Sprintf("%.1f %s", size, units[unit])
 }
 
-// counting is a number with its word: "1 machine", "3 machines".
+// counting formats a number with a noun: "1 machine", "3 machines".
 func counting(n int, word string) string {
 	if n == 1 {
 		return "1 " + word
@@ -459,7 +477,7 @@ func counting(n int, word string) string {
 	return fmt.Sprintf("%d %ss", n, word)
 }
 
-// shellWord is text as a shell takes it for one word.
+// shellWord quotes text so that a shell reads it as one word.
 func shellWord(text string) string {
 	safe := text != "" && strings.IndexFunc(text, func(r rune) bool {
 		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+,=", r)

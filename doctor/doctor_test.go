@@ -12,16 +12,18 @@ import (
 	"github.com/droverhq/drover/projections/projectionstest"
 )
 
-// soon is a moment after everything in a ledger; well is a server that lacks nothing.
+// soon is a time shortly after the last event of a history.
 var soon = time.Date(2026, 1, 1, 9, 2, 0, 0, time.UTC)
 
-func well() Vitals {
+// healthy returns the vitals of a server without problems.
+func healthy() Vitals {
 	return Vitals{Now: soon, Self: server, Version: "v1", Agents: map[string]int{"v1": 1},
-		Place: Place{Kind: "sqlite", Folder: "/srv/drover", Bytes: 5 << 20, Free: 50 << 30, Total: 100 << 30}, Log: LogVitals{Head: 8, Read: 8}}
+		Place: Place{Kind: "sqlite", Folder: "/srv/drover", Bytes: 5 << 20, Free: 50 << 30, Total: 100 << 30},
+		Log:   LogVitals{Head: 8, Read: 8}}
 }
 
-// about are the findings of one check, as "severity: seen → do".
-func about(t *testing.T, l *projectionstest.History, s Vitals, check string) string {
+// findings returns the findings of one check, formatted as "severity: seen → do".
+func findings(t *testing.T, l *projectionstest.History, s Vitals, check string) string {
 	t.Helper()
 	var lines []string
 	for _, f := range Examine(l.View, old, s).Findings {
@@ -29,82 +31,97 @@ func about(t *testing.T, l *projectionstest.History, s Vitals, check string) str
 			lines = append(lines, string(f.Severity)+": "+f.Seen+" → "+f.Do)
 		}
 	}
-	require.NotEmpty(t, lines, "each check says something")
+	require.NotEmpty(t, lines, "each check has a finding")
 	return strings.Join(lines, "\n")
 }
 
-func TestAFleetThatIsWellHasOneFineFindingForEachCheck(t *testing.T) {
+func TestHealthyFleetHasOneFineFindingPerCheck(t *testing.T) {
 	l := shop(t)
 	l.Attempt("web-01", "1.0", domain.PartSucceeded, "")
-	checkup := Examine(l.View, old, well())
+	checkup := Examine(l.View, old, healthy())
 	require.Equal(t, Fine, Worst(checkup.Findings))
 	var checks []string
 	for _, f := range checkup.Findings {
 		checks = append(checks, f.Check)
 		require.Empty(t, f.Do)
 	}
-	require.Equal(t, []string{"clock", "disk", "log", "servers", "versions", "references", "machines", "environments", "agents", "tokens", "choices"}, checks)
-	require.Contains(t, about(t, l, well(), "log"), "ok: sqlite, 5.0 MiB, head #12, the newest 8 events are whole, it takes writes")
+	require.Equal(t, []string{"clock", "disk", "log", "servers", "versions", "references", "machines", "environments",
+		"agents", "tokens", "choices"}, checks)
+	require.Contains(t, findings(t, l, healthy(), "log"),
+		"ok: sqlite, 5.0 MiB, head #12, the newest 8 events verified, accepts writes")
 	text, err := json.Marshal(Examine(shop(t).View, old, Vitals{}))
 	require.NoError(t, err)
 	require.NotContains(t, string(text), "null")
 }
 
-func TestWhatIsWrongWithAServerIsToldWithWhatToDo(t *testing.T) {
+func TestServerFindings(t *testing.T) {
 	other := domain.ID{3: 2}
 	for name, test := range map[string]struct {
 		change func(l *projectionstest.History, s *Vitals)
 		check  string
 		want   string
 	}{
-		"another clock": {func(_ *projectionstest.History, s *Vitals) {
+		"the clock of another server is behind": {func(_ *projectionstest.History, s *Vitals) {
 			s.Others = []Pulse{{Server: other, Alive: true, Timed: true, Ahead: -time.Minute}}
 		}, "clock", "warn: the clock of server http://b:7070 is 1m behind that of server http://a:7070"},
-		"a clock that is far off": {func(_ *projectionstest.History, s *Vitals) {
+		"the clock of another server is far ahead": {func(_ *projectionstest.History, s *Vitals) {
 			s.Others = []Pulse{{Server: other, Alive: true, Timed: true, Ahead: time.Hour}}
 		}, "clock", "bad: the clock of server http://b:7070 is 1h ahead of"},
-		"a lease as old as leases may be": {func(_ *projectionstest.History, s *Vitals) {
+		"an old but current lease": {func(_ *projectionstest.History, s *Vitals) {
 			s.Others = []Pulse{{Server: other, Alive: true, Timed: true, Ahead: -3 * time.Second}}
-		}, "clock", "ok: the clocks of 1 other server and of this one agree"},
-		"a clock that was set back": {func(_ *projectionstest.History, s *Vitals) { s.Now = s.Now.Add(-time.Hour) },
-			"clock", "warn: the newest event of the log is dated 58m"},
-		"little room": {func(_ *projectionstest.History, s *Vitals) { s.Place.Free = 100 << 20 },
+		}, "clock", "ok: the clocks of this server and 1 other server agree"},
+		"the clock was set back": {func(_ *projectionstest.History, s *Vitals) { s.Now = s.Now.Add(-time.Hour) },
+			"clock", "warn: the newest event is 58m"},
+		"little disk space": {func(_ *projectionstest.History, s *Vitals) { s.Place.Free = 100 << 20 },
 			"disk", "warn: 100.0 MiB of 100.0 GiB are free in /srv/drover → du -xh /srv/drover"},
-		"next to no room": {func(_ *projectionstest.History, s *Vitals) { s.Place.Free = 1 << 20 }, "disk", "bad: 1.0 MiB of"},
-		"a small share of a large disk": {func(_ *projectionstest.History, s *Vitals) { s.Place.Free, s.Place.Total = 100<<30, 10<<40 },
-			"disk", "ok: 100.0 GiB of 10.0 TiB are free"},
+		"almost no disk space": {func(_ *projectionstest.History, s *Vitals) { s.Place.Free = 1 << 20 },
+			"disk", "bad: 1.0 MiB of"},
+		"a small share of a large disk": {func(_ *projectionstest.History, s *Vitals) {
+			s.Place.Free,
+				s.Place.Total = 100<<30, 10<<40
+		}, "disk", "ok: 100.0 GiB of 10.0 TiB are free"},
 		"a damaged log": {func(_ *projectionstest.History, s *Vitals) { s.Log.Damaged = "verify: event 7 does not match" },
 			"log", "bad: verify: event 7 does not match → drover eventlog verify"},
-		"a full disk": {func(_ *projectionstest.History, s *Vitals) { s.Against = []string{"no space left: writes are refused"} }, "log", "bad: no space left"},
+		"a full disk": {func(_ *projectionstest.History,
+			s *Vitals) {
+			s.Against = []string{"no space left: writes are refused"}
+		}, "log", "bad: no space left"},
 		"a restored log": {func(_ *projectionstest.History, s *Vitals) { s.Doubt = "this log has lost events" },
 			"log", "bad: this log has lost events → drover eventlog accept-restore"},
-		"a stream that is set aside": {func(l *projectionstest.History, _ *Vitals) { l.SetAsideStream("machine/web-01") },
+		"a stream is set aside": {func(l *projectionstest.History, _ *Vitals) { l.SetAsideStream("machine/web-01") },
 			"log", "→ drover eventlog clear machine/web-01"},
-		"a server that was killed": {func(_ *projectionstest.History, s *Vitals) {
+		"a killed server": {func(_ *projectionstest.History, s *Vitals) {
 			s.Others = []Pulse{{Server: other, Still: 4 * time.Minute}}
 		},
-			"servers", "warn: server http://b:7070 has gone without a word 4m ago"},
-		"a server of another version": {func(_ *projectionstest.History, s *Vitals) { s.Others = []Pulse{{Server: other, Alive: true}} },
-			"versions", "warn: server http://b:7070: version v2, while server http://a:7070 has v1"},
+			"servers", "warn: server http://b:7070 stopped renewing its lease 4m ago"},
+		"a server of another version": {func(_ *projectionstest.History, s *Vitals) {
+			s.Others = []Pulse{{Server: other,
+				Alive: true}}
+		}, "versions", "warn: server http://b:7070: version v2, while server http://a:7070 has v1"},
 		"agents of another version": {func(_ *projectionstest.History, s *Vitals) { s.Agents["v0"] = 3 },
 			"versions", "warn: 3 connected agents: version v0, while server http://a:7070 has v1"},
-		"somebody at the door": {func(_ *projectionstest.History, s *Vitals) {
-			s.Refused = []Refused{{Address: "10.0.0.9", Machine: "web-07", Reason: "the join token is not known", Times: 40, Last: s.Now.Add(-time.Second)}}
-		}, "agents", "warn: the agent of machine web-07 at 10.0.0.9 was refused 40 times, the last time 1s ago: the join token is not known → drover agent --join"},
-		"somebody who mistyped": {func(_ *projectionstest.History, s *Vitals) { s.Refused = []Refused{{Address: "10.0.0.9", Times: 2}} },
-			"agents", "ok: nobody is refused again and again"},
+		"an agent that is refused repeatedly": {func(_ *projectionstest.History, s *Vitals) {
+			s.Refused = []Refused{{Address: "10.0.0.9", Machine: "web-07", Reason: "the join token is not known", Times: 40,
+				Last: s.Now.Add(-time.Second)}}
+		}, "agents", "warn: the agent of machine web-07 at 10.0.0.9 was refused 40 times, the last time 1s ago: the join " +
+			"token is not known → drover agent --join"},
+		"a client that was refused twice": {func(_ *projectionstest.History,
+			s *Vitals) {
+			s.Refused = []Refused{{Address: "10.0.0.9", Times: 2}}
+		},
+			"agents", "ok: no client is refused repeatedly"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, s := shop(t), well()
+			l, s := shop(t), healthy()
 			l.Add("server/"+server.String(), domain.ServerStarted{Version: "v1", Address: "http://a:7070"})
 			l.Add("server/"+other.String(), domain.ServerStarted{Version: "v2", Address: "http://b:7070"})
 			test.change(l, &s)
-			require.Contains(t, about(t, l, s, test.check), test.want)
+			require.Contains(t, findings(t, l, s, test.check), test.want)
 		})
 	}
 }
 
-func TestWhatIsWrongInTheLogIsToldWithWhatToDo(t *testing.T) {
+func TestFleetFindings(t *testing.T) {
 	later := soon.Add(30 * 24 * time.Hour)
 	expires := later.Add(5 * time.Hour)
 	for name, test := range map[string]struct {
@@ -112,103 +129,132 @@ func TestWhatIsWrongInTheLogIsToldWithWhatToDo(t *testing.T) {
 		check string
 		want  string
 	}{
-		"a machine without its environment": {func(l *projectionstest.History) { l.Add("environment/production", domain.EnvironmentDeleted{}) }, "references",
-			"bad: machine web-01 stands in environment production, which does not exist"},
-		"a machine without its policy": {func(l *projectionstest.History) {
+		"a machine in a missing environment": {func(l *projectionstest.History) {
+			l.Add("environment/production",
+				domain.EnvironmentDeleted{})
+		}, "references",
+			"bad: machine web-01 is in environment production, which does not exist"},
+		"a machine with a missing policy": {func(l *projectionstest.History) {
 			l.Add("machine/web-02", domain.MachineAdded{Environment: "production", Policy: "lost"})
-		}, "references", "warn: machine web-02 names policy lost, which does not exist: the default one counts"},
-		"a trigger without its environment": {func(l *projectionstest.History) {
-			l.Add("project/shop", domain.TriggerDefined{Trigger: "b", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"gone"}}})
-		}, "references", "warn: trigger shop/b names environment gone, which does not exist → drover get trigger shop/b -o yaml"},
+		}, "references", "warn: machine web-02 names policy lost, which does not exist: the default policy applies"},
+		"a trigger with a missing environment": {func(l *projectionstest.History) {
+			l.Add("project/shop", domain.TriggerDefined{Trigger: "b",
+				Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"gone"}}})
+		}, "references", "warn: trigger shop/b names environment gone, which does not exist → drover get trigger shop/b -o " +
+			"yaml"},
 		"a role that no machine has": {func(l *projectionstest.History) {
 			l.Add("machine/web-02", domain.MachineAdded{Environment: "production", Roles: []string{"web"}})
 			l.Add("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{Roles: []string{"wbe"}}})
-		}, "references", "warn: project shop is for role wbe, which no machine has (machines have web)"},
-		"a token for what is gone": {func(l *projectionstest.History) {
-			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 1, Environments: []string{"gone"}}})
-		}, "references", "warn: join token 0123456789ab is for environment gone, which does not exist → drover token revoke 0123456789ab"},
-		"a machine that nobody can reach": {func(l *projectionstest.History) {
+		}, "references", "warn: project shop requires role wbe, which no machine has (the roles of machines are: web)"},
+		"a join token for a missing environment": {func(l *projectionstest.History) {
+			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 1,
+				Environments: []string{"gone"}}})
+		}, "references", "warn: join token 0123456789ab is for environment gone, which does not exist → drover token " +
+			"revoke 0123456789ab"},
+		"a machine that is offline and behind": {func(l *projectionstest.History) {
 			l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
 		}, "machines",
-			"warn: 1 machine is behind with project shop for up to 30 days: machine-unavailable (web-01)."},
-		"a machine that is offline for long": {func(l *projectionstest.History) {
+			"warn: 1 machine has been behind with project shop for up to 30 days: machine-unavailable (web-01)."},
+		"a machine that has been offline for a long time": {func(l *projectionstest.History) {
 			l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
-		}, "environments", "warn: 1 machine is offline, for up to 30 days (since 2026-01-01 09:00 UTC): web-01 → systemctl status drover-agent (on the machine), or drover machine disable web-01"},
+		}, "environments", "warn: 1 machine has been offline for up to 30 days (since 2026-01-01 09:00 UTC): web-01 → " +
+			"systemctl status drover-agent (on the machine), or drover machine disable web-01"},
 		"an environment whose only machine is offline": {func(l *projectionstest.History) {
 			l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
-		}, "environments", "warn: no machine in production can take release 1.0 of project shop now: 0 disabled, 1 offline, 0 not healthy → drover get machines --environment production"},
-		"an environment whose machine is disabled": {func(l *projectionstest.History) { l.Add("machine/web-01", domain.MachineDisabled{}) },
+		}, "environments", "warn: no machine in production can take release 1.0 of project shop now: 0 disabled, 1 " +
+			"offline, 0 not healthy → drover get machines --environment production"},
+		"an environment whose machine is disabled": {func(l *projectionstest.History) {
+			l.Add("machine/web-01",
+				domain.MachineDisabled{})
+		},
 			"environments", "warn: no machine in production can take release 1.0 of project shop now: 1 disabled, 0 offline"},
-		"an environment that wants a release and has no machine": {func(l *projectionstest.History) { l.Add("machine/web-01", domain.MachineDeleted{}) },
-			"environments", "warn: environment production wants release 1.0 of project shop, which has no machine there → drover agent --join"},
+		"an environment that wants a release and has no machine": {func(l *projectionstest.History) {
+			l.Add("machine/web-01",
+				domain.MachineDeleted{})
+		},
+			"environments", "warn: environment production wants release 1.0 of project shop, which has no machines there → " +
+				"drover agent --join"},
 		"a trigger on an environment without machines": {func(l *projectionstest.History) {
 			l.Add("environment/empty", domain.EnvironmentDefined{})
-			l.Add("project/shop", domain.TriggerDefined{Trigger: "b", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"empty"}}})
-		}, "environments", "warn: trigger shop/b names environment empty, where project shop has no machine → drover agent --join"},
+			l.Add("project/shop", domain.TriggerDefined{Trigger: "b",
+				Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup},
+					Environments: []string{"empty"}}})
+		}, "environments", "warn: trigger shop/b names environment empty, where project shop has no machines → drover " +
+			"agent --join"},
 		"a trigger on all environments, some without machines": {func(l *projectionstest.History) {
 			l.Add("environment/empty", domain.EnvironmentDefined{})
-			l.Add("project/shop", domain.TriggerDefined{Trigger: "b", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
-		}, "environments", "ok: where a release is wanted"},
-		"a machine that was given up": {func(l *projectionstest.History) {
+			l.Add("project/shop", domain.TriggerDefined{Trigger: "b",
+				Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
+		}, "environments", "ok: every wanted release has a machine"},
+		"a machine without retries left": {func(l *projectionstest.History) {
 			for range 3 {
 				l.Attempt("web-01", "1.0", domain.PartFailed, "step-failed")
 			}
-		}, "machines", "bad: 1 machine is behind with project shop for up to 30 days: retries-exhausted (web-01)."},
-		"a join token without bounds": {func(l *projectionstest.History) {
+		}, "machines", "bad: 1 machine has been behind with project shop for up to 30 days: retries-exhausted (web-01)."},
+		"an unlimited join token": {func(l *projectionstest.History) {
 			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}})
-		}, "tokens", "warn: join token 0123456789ab lets any number of agents join, and never expires → drover token revoke 0123456789ab"},
-		"a token that expires": {func(l *projectionstest.History) {
-			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.DeployScope, Until: &expires}})
-		}, "tokens", "warn: token 0123456789ab with the scope deploy expires in 5h → drover token create --scope deploy"},
-		"a token that was revoked": {func(l *projectionstest.History) {
+		}, "tokens", "warn: join token 0123456789ab lets any number of agents join and never expires → drover token revoke " +
+			"0123456789ab"},
+		"a token that expires soon": {func(l *projectionstest.History) {
+			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.DeployScope,
+				Until: &expires}})
+		}, "tokens", "warn: token 0123456789ab with scope deploy expires in 5h → drover token create --scope deploy"},
+		"a revoked token": {func(l *projectionstest.History) {
 			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}}, domain.TokenRevoked{})
 		}, "tokens", "ok: "},
-		"a pin that was forgotten": {func(l *projectionstest.History) {
-			l.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.0", Origin: domain.By("ann"), Reason: "sale"})
-		}, "choices", "warn: project shop is pinned in production at 1.0 since 30 days (ann: sale) → drover unpin shop --in production"},
-		"a pin that ends by itself": {func(l *projectionstest.History) {
+		"a forgotten pin": {func(l *projectionstest.History) {
+			l.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.0",
+				Origin: domain.By("ann"), Reason: "sale"})
+		}, "choices", "warn: project shop has been pinned in production at 1.0 for 30 days (ann: sale) → drover unpin shop " +
+			"--in production"},
+		"a pin that expires": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.0", Until: &expires})
 		}, "choices", "ok: "},
-		"a hold that was forgotten": {func(l *projectionstest.History) {
+		"a forgotten hold": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Origin: domain.By("ann")})
-		}, "choices", "warn: 1 machine is held by project shop for up to 30 days (ann): web-01 → drover unhold web-01 --project shop"},
+		}, "choices", "warn: 1 machine has been held for project shop for up to 30 days (ann): web-01 → drover unhold " +
+			"web-01 --project shop"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, s := shop(t), well()
+			l, s := shop(t), healthy()
 			s.Now = later
 			test.facts(l)
-			require.Contains(t, about(t, l, s, test.check), test.want)
+			require.Contains(t, findings(t, l, s, test.check), test.want)
 		})
 	}
 }
 
-func TestAMachineThatHasJustComeIsNotBehindForLong(t *testing.T) {
-	l, s := shop(t), well()
+func TestNewMachineIsNotReportedAsBehind(t *testing.T) {
+	l, s := shop(t), healthy()
 	l.Add("machine/web-01", domain.MachineDisabled{})
-	require.Contains(t, about(t, l, s, "machines"), "ok: ")
+	require.Contains(t, findings(t, l, s, "machines"), "ok: ")
 	s.Now = soon.Add(2 * time.Hour)
-	require.Contains(t, about(t, l, s, "machines"), "warn: ")
+	require.Contains(t, findings(t, l, s, "machines"), "warn: ")
 }
 
-func TestTenThousandWrongNamesAreOneScreen(t *testing.T) {
+func TestDanglingReferencesAreBounded(t *testing.T) {
 	l := projectionstest.New(t)
 	for i := range 300 {
-		l.Add("machine/web-"+strings.Repeat("x", i%9)+string(rune('a'+i%26))+strings.Repeat("y", i/26), domain.MachineAdded{Environment: "gone"})
+		l.Add("machine/web-"+strings.Repeat("x", i%9)+string(rune('a'+i%26))+strings.Repeat("y", i/26),
+			domain.MachineAdded{Environment: "gone"})
 	}
-	require.Less(t, len(Examine(l.View, old, well()).Findings), 80)
+	require.Less(t, len(Examine(l.View, old, healthy()).Findings), 80)
 }
 
-func TestWhatIsTypedAgainIsOneWordToAShell(t *testing.T) {
-	for text, want := range map[string]string{"web-01": "web-01", "shop/joins": "shop/joins", "a b": "'a b'", "a'; rm -rf /": `'a'\''; rm -rf /'`, "": "''"} {
+func TestShellWordQuotesSpecialCharacters(t *testing.T) {
+	for text, want := range map[string]string{"web-01": "web-01", "shop/joins": "shop/joins", "a b": "'a b'",
+		"a'; rm -rf /": `'a'\''; rm -rf /'`, "": "''"} {
 		require.Equal(t, want, shellWord(text))
 	}
 }
 
-func TestADurationIsSaidInItsTwoLargestUnits(t *testing.T) {
+func TestSpanShowsTheTwoLargestUnits(t *testing.T) {
 	for d, want := range map[time.Duration]string{
 		0: "0s", 1400 * time.Millisecond: "1s", 30 * time.Second: "30s", 59900 * time.Millisecond: "1m",
-		time.Minute: "1m", 90 * time.Second: "1m30s", 10 * time.Minute: "10m", 10*time.Minute + 30*time.Second: "10m30s", 59*time.Minute + 59*time.Second: "59m59s",
-		time.Hour: "1h", time.Hour + 59*time.Second: "1h", time.Hour + 10*time.Minute: "1h10m", 10*time.Hour + 30*time.Minute: "10h30m", 20 * time.Hour: "20h",
+		time.Minute: "1m", 90 * time.Second: "1m30s", 10 * time.Minute: "10m", 10*time.Minute + 30*time.Second: "10m30s",
+		59*time.Minute + 59*time.Second: "59m59s",
+		time.Hour:                       "1h", time.Hour + 59*time.Second: "1h", time.Hour + 10*time.Minute: "1h10m", 10*time.Hour +
+			30*time.Minute: "10h30m", 20 * time.Hour: "20h",
 		47*time.Hour + 50*time.Minute: "47h50m", 48 * time.Hour: "2 days", 71 * time.Hour: "2 days",
 	} {
 		require.Equal(t, want, span(d), d.String())

@@ -14,8 +14,8 @@ import (
 	"github.com/droverhq/drover/triggers"
 )
 
-// references finds dangling references. A command that names something that does not exist is refused, so these come
-// about when two people change things at once. What has a dangling reference does nothing.
+// references finds dangling references. The API rejects a command that names a missing resource, so dangling references
+// appear only if two people change resources at the same time. A resource with a dangling reference has no effect.
 func references(v *projections.View, _ projections.Age, _ Vitals) (found []Finding) {
 	for _, name := range sorted(v.Machines) {
 		found = append(found, machineReferences(v, v.Machines[name])...)
@@ -37,24 +37,30 @@ func references(v *projections.View, _ projections.Age, _ Vitals) (found []Findi
 	return bounded(found)
 }
 
-// maxReferences bounds what is listed of one check.
+// maxReferences is the largest number of findings of one check.
 const maxReferences = 50
 
 func bounded(found []Finding) []Finding {
 	if len(found) <= maxReferences {
 		return found
 	}
-	more := Finding{Severity: Warn, Seen: fmt.Sprintf("%d more names of what does not exist", len(found)-maxReferences), Do: "mend those above, and look again: drover doctor"}
+	more := Finding{Severity: Warn, Seen: fmt.Sprintf("%d more findings of this kind", len(found)-maxReferences),
+		Do: "fix the findings above and run drover doctor again"}
 	return append(found[:maxReferences:maxReferences], more)
 }
 
 func machineReferences(v *projections.View, m *projections.Machine) (found []Finding) {
-	edit := fmt.Sprintf("drover get machine %s -o yaml > machine.yaml (mend it, then: drover apply -f machine.yaml)", shellWord(m.Name))
+	edit := fmt.Sprintf("drover get machine %s -o yaml > machine.yaml (fix the file, then run: drover apply -f "+
+		"machine.yaml)", shellWord(m.Name))
 	if v.Environments[m.Environment] == nil {
-		found = append(found, Finding{Severity: Bad, Seen: fmt.Sprintf("machine %s stands in environment %s, which does not exist: nothing is deployed to it", m.Name, m.Environment), Do: edit})
+		found = append(found, Finding{Severity: Bad,
+			Seen: fmt.Sprintf("machine %s is in environment %s, which does not exist: nothing is deployed to it", m.Name,
+				m.Environment), Do: edit})
 	}
 	if m.Policy != domain.DefaultPolicy && v.Policies[m.Policy] == nil {
-		found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("machine %s names policy %s, which does not exist: the default one counts", m.Name, m.Policy), Do: edit})
+		found = append(found, Finding{Severity: Warn,
+			Seen: fmt.Sprintf("machine %s names policy %s, which does not exist: the default policy applies", m.Name, m.Policy),
+			Do:   edit})
 	}
 	return found
 }
@@ -69,23 +75,27 @@ func rolesIn(v *projections.View) map[string]bool {
 	return roles
 }
 
-// roleReferences are roles that no machine has. In a fleet without machines that is no mistake.
+// roleReferences finds roles that no machine has. It ignores a fleet without machines.
 func roleReferences(who string, wanted []string, roles map[string]bool, thing string) (found []Finding) {
 	for _, role := range wanted {
 		if len(roles) == 0 || roles[role] {
 			continue
 		}
-		found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("%s is for role %s, which no machine has (machines have %s)", who, role, some(slices.Sorted(maps.Keys(roles)))),
-			Do: fmt.Sprintf("drover get %s -o yaml > file.yaml (mend it, then: drover apply -f file.yaml)", thing)})
+		found = append(found, Finding{Severity: Warn,
+			Seen: fmt.Sprintf("%s requires role %s, which no machine has (the roles of machines are: %s)", who, role,
+				some(slices.Sorted(maps.Keys(roles)))),
+			Do: fmt.Sprintf("drover get %s -o yaml > file.yaml (fix the file, then run: drover apply -f file.yaml)", thing)})
 	}
 	return found
 }
 
-func triggerReferences(v *projections.View, p *projections.Project, t *domain.Trigger, roles map[string]bool) (found []Finding) {
+func triggerReferences(v *projections.View, p *projections.Project, t *domain.Trigger,
+	roles map[string]bool) (found []Finding) {
 	thing := "trigger " + shellWord(p.Name+"/"+t.Name)
 	for _, environment := range explain.MissingEnvironments(v, t) {
-		found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("trigger %s/%s names environment %s, which does not exist", p.Name, t.Name, environment),
-			Do: fmt.Sprintf("drover get %s -o yaml > file.yaml (mend it, then: drover apply -f file.yaml)", thing)})
+		found = append(found, Finding{Severity: Warn,
+			Seen: fmt.Sprintf("trigger %s/%s names environment %s, which does not exist", p.Name, t.Name, environment),
+			Do:   fmt.Sprintf("drover get %s -o yaml > file.yaml (fix the file, then run: drover apply -f file.yaml)", thing)})
 	}
 	return append(found, roleReferences("trigger "+p.Name+"/"+t.Name, t.Settings.Roles, roles, thing)...)
 }
@@ -98,9 +108,11 @@ func pinReferences(v *projections.View, p *projections.Project, environment stri
 	do := fmt.Sprintf("drover unpin %s --in %s", shellWord(p.Name), shellWord(environment))
 	switch {
 	case v.Environments[environment] == nil:
-		return []Finding{{Severity: Warn, Seen: fmt.Sprintf("project %s is pinned in environment %s, which does not exist", p.Name, environment), Do: do}}
+		return []Finding{{Severity: Warn, Seen: fmt.Sprintf("project %s is pinned in environment %s, which does not exist",
+			p.Name, environment), Do: do}}
 	case p.Releases[pin.Release] == nil:
-		return []Finding{{Severity: Bad, Seen: fmt.Sprintf("project %s is pinned in %s at release %s, which does not exist", p.Name, environment, pin.Release), Do: do}}
+		return []Finding{{Severity: Bad, Seen: fmt.Sprintf("project %s is pinned in %s at release %s, which does not exist",
+			p.Name, environment, pin.Release), Do: do}}
 	}
 	return nil
 }
@@ -108,26 +120,28 @@ func pinReferences(v *projections.View, p *projections.Project, environment stri
 func tokenReferences(v *projections.View, t *domain.Token) (found []Finding) {
 	for _, environment := range t.Settings.Environments {
 		if !t.Revoked && v.Environments[environment] == nil {
-			found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("join token %s is for environment %s, which does not exist", t.ID, environment), Do: "drover token revoke " + t.ID})
+			found = append(found, Finding{Severity: Warn,
+				Seen: fmt.Sprintf("join token %s is for environment %s, which does not exist", t.ID, environment),
+				Do:   "drover token revoke " + t.ID})
 		}
 	}
 	return found
 }
 
-// late are the machines of a project that have been behind for long for one reason.
+// late is a group of machines that have been behind for a long time, for the same project and reason.
 type late struct {
 	project  string
 	reason   triggers.Reason
 	names    []string
 	longest  time.Duration
-	sentence string // on the one that is behind for the longest
+	sentence string // about the machine that has been behind for the longest time
 }
 
-// alone are the reasons for which automation does not go on by itself.
-var alone = map[triggers.Reason]bool{triggers.RetriesExhausted: true, triggers.MadeUnhealthy: true}
+// needsPerson lists the reasons after which automation does not retry until a person acts.
+var needsPerson = map[triggers.Reason]bool{triggers.RetriesExhausted: true, triggers.MadeUnhealthy: true}
 
-// machinesBehind finds machines that have been behind for long, a line for each project and reason. Machines that a
-// person holds are findings of choices, and those that the next tick deploys to need none.
+// machinesBehind finds machines that have been behind for a long time, with one finding for each project and reason.
+// Held machines are left to the check choices. Machines that the next tick deploys to are skipped.
 func machinesBehind(v *projections.View, age projections.Age, s Vitals) (found []Finding) {
 	all := map[string]*late{}
 	for _, name := range sorted(v.Projects) {
@@ -149,7 +163,8 @@ func machinesBehind(v *projections.View, age projections.Age, s Vitals) (found [
 	return found
 }
 
-func noteLate(all map[string]*late, v *projections.View, age projections.Age, verdict triggers.Verdict, behind time.Duration, names explain.Names) {
+func noteLate(all map[string]*late, v *projections.View, age projections.Age, verdict triggers.Verdict,
+	behind time.Duration, names explain.Names) {
 	key := verdict.Project + "/" + string(verdict.Reason)
 	l := all[key]
 	if l == nil {
@@ -164,24 +179,26 @@ func noteLate(all map[string]*late, v *projections.View, age projections.Age, ve
 
 func (l *late) finding() Finding {
 	slices.Sort(l.names)
-	f := Finding{Severity: Warn, Do: fmt.Sprintf("drover why %s --project %s", shellWord(l.names[0]), shellWord(l.project))}
-	if alone[l.reason] {
+	f := Finding{Severity: Warn, Do: fmt.Sprintf("drover why %s --project %s",
+		shellWord(l.names[0]), shellWord(l.project))}
+	if needsPerson[l.reason] {
 		f.Severity = Bad
-		f.Do += fmt.Sprintf("; then: drover retry %s --project %s", shellWord(l.names[0]), shellWord(l.project))
+		f.Do += fmt.Sprintf("; then run: drover retry %s --project %s", shellWord(l.names[0]), shellWord(l.project))
 	}
-	f.Seen = fmt.Sprintf("%s behind with project %s for up to %s: %s (%s). %s", are(len(l.names), "machine"), l.project, span(l.longest), l.reason, some(l.names), l.sentence)
+	f.Seen = fmt.Sprintf("%s been behind with project %s for up to %s: %s (%s). %s", have(len(l.names), "machine"),
+		l.project, span(l.longest), l.reason, some(l.names), l.sentence)
 	return f
 }
 
-// are counts things with their verb: "1 machine is", "3 machines are".
-func are(n int, word string) string {
+// have counts things with their verb: "1 machine has", "3 machines have".
+func have(n int, word string) string {
 	if n == 1 {
-		return counting(n, word) + " is"
+		return counting(n, word) + " has"
 	}
-	return counting(n, word) + " are"
+	return counting(n, word) + " have"
 }
 
-// wantedSince is when each environment began to want what it wants of a project.
+// wantedSince returns, for each environment, since when it has wanted its current release of a project.
 func wantedSince(v *projections.View, p *projections.Project) map[string]time.Time {
 	since := map[string]time.Time{}
 	for environment := range p.Environments {
@@ -190,7 +207,8 @@ func wantedSince(v *projections.View, p *projections.Project) map[string]time.Ti
 		}
 	}
 	for _, d := range v.Deployments {
-		if d.Project == p && d.Kind == domain.EnvironmentWide && d.State == domain.DeploymentSucceeded && p.PinIn(d.Environment) == nil &&
+		if d.Project == p && d.Kind == domain.EnvironmentWide && d.State == domain.DeploymentSucceeded &&
+			p.PinIn(d.Environment) == nil &&
 			d.Release == p.ReleaseIn(d.Environment) && d.EndedTime.After(since[d.Environment]) {
 			since[d.Environment] = d.EndedTime
 		}
@@ -198,28 +216,30 @@ func wantedSince(v *projections.View, p *projections.Project) map[string]time.Ti
 	return since
 }
 
-// behindSince returns the earliest time since which the machine can have been behind: since then neither the machine
-// nor the wanted release has changed. If it has the wanted release but a later attempt failed, it is not before the
+// behindSince returns the earliest time at which the machine can have fallen behind: the last change of the machine or
+// of the wanted release. If the machine has the wanted release but a later attempt failed, the time is not before the
 // start of that attempt.
 func behindSince(v *projections.View, p *projections.Project, m *projections.Machine, wanted time.Time) time.Time {
 	since := m.PlacedTime
 	if wanted.After(since) {
 		since = wanted
 	}
-	if i := m.Installed[p.Name]; i != nil && i.Last != nil && v.Actual(p, m) == v.Wanted(p, m) && i.Last.StartedTime.After(since) {
+	if i := m.Installed[p.Name]; i != nil && i.Last != nil && v.Actual(p, m) == v.Wanted(p, m) &&
+		i.Last.StartedTime.After(since) {
 		since = i.Last.StartedTime
 	}
 	return since
 }
 
-// choices finds pins and holds without an end that are old.
+// choices finds old pins and holds that never expire.
 func choices(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	for _, name := range sorted(v.Projects) {
 		p := v.Projects[name]
 		for _, environment := range sorted(p.Environments) {
 			pin := p.PinIn(environment)
 			if since := s.Now.Sub(p.PinnedTime[environment]); pin != nil && pin.Until == nil && since > heldLong {
-				found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("project %s is pinned in %s at %s since %s%s", p.Name, environment, pin.Release, span(since), because(s.Names.Who(pin.Origin), pin.Reason)),
+				found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("project %s has been pinned in %s at %s for %s%s",
+					p.Name, environment, pin.Release, span(since), because(s.Names.Who(pin.Origin), pin.Reason)),
 					Do: fmt.Sprintf("drover unpin %s --in %s", shellWord(p.Name), shellWord(environment))})
 			}
 		}
@@ -228,7 +248,7 @@ func choices(v *projections.View, _ projections.Age, s Vitals) (found []Finding)
 	return found
 }
 
-// heldFindings is one line for the machines of a project that are held for long.
+// heldFindings returns one finding for the machines of a project that have been held for a long time.
 func heldFindings(v *projections.View, p *projections.Project, s Vitals) []Finding {
 	var names []string
 	var longest time.Duration
@@ -246,7 +266,8 @@ func heldFindings(v *projections.View, p *projections.Project, s Vitals) []Findi
 	if len(names) == 0 {
 		return nil
 	}
-	return []Finding{{Severity: Warn, Seen: fmt.Sprintf("%s held by project %s for up to %s%s: %s", are(len(names), "machine"), p.Name, span(longest), who, some(names)),
+	return []Finding{{Severity: Warn, Seen: fmt.Sprintf("%s been held for project %s for up to %s%s: %s",
+		have(len(names), "machine"), p.Name, span(longest), who, some(names)),
 		Do: fmt.Sprintf("drover unhold %s --project %s", shellWord(names[0]), shellWord(p.Name))}}
 }
 
@@ -265,7 +286,7 @@ func because(by, reason string) string {
 	return " (" + text + ")"
 }
 
-// some names a few, and counts the rest.
+// some lists the first names and counts the rest.
 func some(names []string) string {
 	if len(names) <= named {
 		return cmp.Or(strings.Join(names, ", "), "none")

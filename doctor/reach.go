@@ -9,11 +9,11 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// offlineLong is how long a machine may be offline before that is a finding.
+// offlineLong is how long a machine can be offline before that is a finding.
 const offlineLong = time.Hour
 
-// takers finds environments where no machine can take what is wanted or what a trigger would deploy, and machines that
-// have been offline for long.
+// takers finds environments in which no machine can take the wanted release or the deployments of a trigger, and
+// machines that have been offline for a long time.
 func takers(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	in := map[string][]*projections.Machine{}
 	for _, m := range v.Machines {
@@ -34,8 +34,8 @@ func takers(v *projections.View, _ projections.Age, s Vitals) (found []Finding) 
 	return append(bounded(found), offlineFindings(v, s.Now)...)
 }
 
-// watching is the first trigger of a project that names an environment; empty: none does. A trigger for all environments
-// means those that have machines.
+// watching returns the first trigger of a project that names an environment, or nothing if none does. A trigger for
+// all environments does not count, because it serves only environments that have machines.
 func watching(p *projections.Project, environment string) string {
 	for _, name := range sorted(p.Triggers) {
 		if slices.Contains(p.Triggers[name].Settings.Environments, environment) {
@@ -45,7 +45,8 @@ func watching(p *projections.Project, environment string) string {
 	return ""
 }
 
-func noTaker(v *projections.View, p *projections.Project, machines []*projections.Machine, environment, wanted, watched string) (Finding, bool) {
+func noTaker(v *projections.View, p *projections.Project, machines []*projections.Machine, environment, wanted,
+	watched string) (Finding, bool) {
 	var all, disabled, offline, unfit int
 	for _, m := range machines {
 		if !domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil) {
@@ -63,20 +64,25 @@ func noTaker(v *projections.View, p *projections.Project, machines []*projection
 			unfit++
 		}
 	}
-	f, join := Finding{Severity: Warn}, fmt.Sprintf("drover agent --join \"$(drover token create --join)\" --environment %s (on a machine)", shellWord(environment))
+	f, join := Finding{Severity: Warn},
+		fmt.Sprintf("drover agent --join \"$(drover token create --join)\" --environment %s (on a machine)",
+			shellWord(environment))
 	switch {
 	case all == 0 && wanted == "":
-		f.Seen, f.Do = fmt.Sprintf("trigger %s/%s names environment %s, where project %s has no machine", p.Name, watched, environment, p.Name), join
+		f.Seen, f.Do = fmt.Sprintf("trigger %s/%s names environment %s, where project %s has no machines", p.Name, watched,
+			environment, p.Name), join
 	case all == 0:
-		f.Seen, f.Do = fmt.Sprintf("environment %s wants release %s of project %s, which has no machine there", environment, wanted, p.Name), join
+		f.Seen, f.Do = fmt.Sprintf("environment %s wants release %s of project %s, which has no machines there",
+			environment, wanted, p.Name), join
 	default:
-		f.Seen = fmt.Sprintf("no machine in %s can take release %s of project %s now: %d disabled, %d offline, %d not healthy", environment, wanted, p.Name, disabled, offline, unfit)
+		f.Seen = fmt.Sprintf("no machine in %s can take release %s of project %s now: %d disabled, %d offline, %d not "+
+			"healthy", environment, wanted, p.Name, disabled, offline, unfit)
 		f.Do = "drover get machines --environment " + shellWord(environment)
 	}
 	return f, all == 0 || wanted != ""
 }
 
-// offlineFindings is one line for the machines that have been offline for long and are not disabled.
+// offlineFindings returns one finding for the enabled machines that have been offline for a long time.
 func offlineFindings(v *projections.View, now time.Time) []Finding {
 	var names []string
 	var since time.Time
@@ -93,6 +99,8 @@ func offlineFindings(v *projections.View, now time.Time) []Finding {
 	if len(names) == 0 {
 		return nil
 	}
-	return []Finding{{Severity: Warn, Seen: fmt.Sprintf("%s offline, for up to %s (since %s): %s", are(len(names), "machine"), span(now.Sub(since)), since.UTC().Format("2006-01-02 15:04 UTC"), some(names)),
-		Do: fmt.Sprintf("systemctl status drover-agent (on the machine), or drover machine disable %s if it is to be away", shellWord(names[0]))}}
+	return []Finding{{Severity: Warn, Seen: fmt.Sprintf("%s been offline for up to %s (since %s): %s",
+		have(len(names), "machine"), span(now.Sub(since)), since.UTC().Format("2006-01-02 15:04 UTC"), some(names)),
+		Do: fmt.Sprintf("systemctl status drover-agent (on the machine), or drover machine disable %s if it should stay "+
+			"offline", shellWord(names[0]))}}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/droverhq/drover/triggers"
 )
 
-// Candidates lists what waits and for what, by project, trigger and machine.
+// Candidates returns the open candidates, sorted by project, trigger and machine.
 func Candidates(v *projections.View, age projections.Age, f Filter) List[Candidate] {
 	found := map[string]Candidate{}
 	for _, p := range projectsOf(v) {
@@ -24,10 +24,12 @@ func Candidates(v *projections.View, age projections.Age, f Filter) List[Candida
 			}
 		}
 	}
-	return page(v, f.Limit, namesAfter(found, f.After), func(key string) (Candidate, bool) { return found[key], true }, nil)
+	return page(v, f.Limit, namesAfter(found, f.After), func(key string) (Candidate, bool) { return found[key], true },
+		nil)
 }
 
-func candidatesOn(v *projections.View, p *projections.Project, m *projections.Machine, age projections.Age, f Filter) []Candidate {
+func candidatesOn(v *projections.View, p *projections.Project, m *projections.Machine,
+	age projections.Age, f Filter) []Candidate {
 	if m == nil || f.Machine != "" && m.Name != f.Machine || f.Environment != "" && m.Environment != f.Environment ||
 		f.Role != "" && !slices.Contains(m.Roles, f.Role) {
 		return nil
@@ -44,7 +46,7 @@ func candidatesOn(v *projections.View, p *projections.Project, m *projections.Ma
 	return list
 }
 
-// Due is what one automatic deployment would be.
+// Due describes an automatic deployment that the next tick would queue.
 type Due struct {
 	Project     string   `json:"project"`
 	Environment string   `json:"environment"`
@@ -52,21 +54,23 @@ type Due struct {
 	Machines    []string `json:"machines"`
 }
 
-// String says what is due as apply and enable say it.
+// String returns the sentence that `drover apply` and `drover trigger enable` print.
 func (d Due) String() string {
 	machines := "machines"
 	if len(d.Machines) == 1 {
 		machines = "machine"
 	}
-	return fmt.Sprintf("%d %s will be deployed to: project %s, environment %s, release %s", len(d.Machines), machines, d.Project, d.Environment, d.Release)
+	return fmt.Sprintf("%d %s will be deployed to: project %s, environment %s, release %s",
+		len(d.Machines), machines, d.Project, d.Environment, d.Release)
 }
 
-// DueNow lists what the next tick would deploy.
+// DueNow returns the automatic deployments that the next tick would queue.
 func DueNow(v *projections.View, age projections.Age) []Due {
 	return dueOf(triggers.Decide(v, age))
 }
 
-// DueIfEnabled lists what would be due for a project if it, or the one trigger of it that is named, were enabled.
+// DueIfEnabled returns the automatic deployments that would be due if the project were enabled or, if trigger is not
+// empty, if that trigger of the project were enabled.
 func DueIfEnabled(v *projections.View, age projections.Age, project, trigger string) []Due {
 	p := v.Projects[project]
 	if p == nil || trigger != "" && p.Triggers[trigger] == nil {
@@ -74,12 +78,12 @@ func DueIfEnabled(v *projections.View, age projections.Age, project, trigger str
 	}
 	p = asIfEnabled(p, trigger)
 	var verdicts []triggers.Verdict
-	names := append(p.Waiting(), p.Sweep()...) // what only a disabled trigger waits for is in both
+	names := append(p.Waiting(), p.Sweep()...) // a machine that waits only for a disabled trigger is in both
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		m := v.Machines[name]
 		if m == nil || hasOpenPart(v, project, name) {
-			continue // a part is open here; the copy of the project would not see it
+			continue // the verdict of the copied project would miss the open part
 		}
 		verdict := triggers.Judge(v, p, m, age)
 		if trigger == "" || slices.Contains(verdict.Triggers, trigger) {
@@ -89,18 +93,18 @@ func DueIfEnabled(v *projections.View, age projections.Age, project, trigger str
 	return dueOf(verdicts)
 }
 
-// asIfEnabled is a copy of the project in which it, or the trigger, is enabled.
+// asIfEnabled returns a copy of the project in which the trigger is enabled, or the project if trigger is empty.
 func asIfEnabled(p *projections.Project, trigger string) *projections.Project {
-	twin := *p
+	changed := *p
 	if trigger == "" {
-		twin.Disabled = false
-		return &twin
+		changed.Disabled = false
+		return &changed
 	}
 	enabled := *p.Triggers[trigger]
 	enabled.Disabled = false
-	twin.Triggers = maps.Clone(p.Triggers)
-	twin.Triggers[trigger] = &enabled
-	return &twin
+	changed.Triggers = maps.Clone(p.Triggers)
+	changed.Triggers[trigger] = &enabled
+	return &changed
 }
 
 func hasOpenPart(v *projections.View, project, machine string) bool {
@@ -110,13 +114,13 @@ func hasOpenPart(v *projections.View, project, machine string) bool {
 }
 
 func dueOf(verdicts []triggers.Verdict) []Due {
-	type place struct{ project, environment, release string }
-	found := map[place]*Due{}
+	type target struct{ project, environment, release string }
+	found := map[target]*Due{}
 	for _, verdict := range verdicts {
 		if verdict.Kind != triggers.Deploy {
 			continue
 		}
-		key := place{verdict.Project, verdict.Environment, verdict.Release}
+		key := target{verdict.Project, verdict.Environment, verdict.Release}
 		if found[key] == nil {
 			found[key] = &Due{Project: key.project, Environment: key.environment, Release: key.release}
 		}
@@ -128,18 +132,22 @@ func dueOf(verdicts []triggers.Verdict) []Due {
 		list = append(list, *d)
 	}
 	slices.SortFunc(list, func(a, b Due) int {
-		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Environment, b.Environment), cmp.Compare(a.Release, b.Release))
+		return cmp.Or(cmp.Compare(a.Project, b.Project), cmp.Compare(a.Environment, b.Environment),
+			cmp.Compare(a.Release, b.Release))
 	})
 	return list
 }
 
-// Newly is what of after was not due before, machine by machine.
-func Newly(before, after []Due) []Due {
+// NewlyDue returns the machines of after that were not due in before.
+func NewlyDue(before, after []Due) []Due {
 	list := []Due{}
 	for _, d := range after {
 		for _, old := range before {
 			if old.Project == d.Project && old.Environment == d.Environment && old.Release == d.Release {
-				d.Machines = slices.DeleteFunc(slices.Clone(d.Machines), func(m string) bool { return slices.Contains(old.Machines, m) })
+				d.Machines = slices.DeleteFunc(slices.Clone(d.Machines), func(m string) bool {
+					return slices.Contains(old.Machines,
+						m)
+				})
 			}
 		}
 		if len(d.Machines) > 0 {
@@ -149,14 +157,14 @@ func Newly(before, after []Due) []Due {
 	return list
 }
 
-// Projects lists projects by name.
+// Projects returns the projects, sorted by name.
 func Projects(v *projections.View, f Filter) List[Project] {
 	return page(v, f.Limit, namesAfter(v.Projects, f.After), func(name string) (Project, bool) {
 		return project(v.Projects[name]), f.Project == "" || f.Project == name
 	}, nil)
 }
 
-// ProjectOf is one project; false if there is none of that name.
+// ProjectOf returns the project of that name, and false if it does not exist.
 func ProjectOf(v *projections.View, name string) (Project, bool) {
 	p := v.Projects[name]
 	if p == nil {
@@ -167,27 +175,28 @@ func ProjectOf(v *projections.View, name string) (Project, bool) {
 
 func project(p *projections.Project) Project {
 	shown := Project{Name: p.Name, Enabled: !p.Disabled, Roles: orEmpty(p.Settings.Roles), Releases: len(p.Releases),
-		Triggers: namesAfter(p.Triggers, ""), Environments: []Standing{}, Waiting: len(p.Waiting()), Spec: p.Settings}
+		Triggers: namesAfter(p.Triggers, ""), Environments: []EnvironmentStatus{},
+		Waiting: len(p.Waiting()), Spec: p.Settings}
 	for _, environment := range namesAfter(p.Environments, "") {
-		standing := Standing{Environment: environment, Release: p.ReleaseIn(environment)}
+		status := EnvironmentStatus{Environment: environment, Release: p.ReleaseIn(environment)}
 		if pin := p.PinIn(environment); pin != nil {
-			standing.Pinned, standing.PinnedUntil = pin.Release, utc(pin.Until)
+			status.Pinned, status.PinnedUntil = pin.Release, utc(pin.Until)
 		}
-		if standing.Release != "" || standing.Pinned != "" {
-			shown.Environments = append(shown.Environments, standing)
+		if status.Release != "" || status.Pinned != "" {
+			shown.Environments = append(shown.Environments, status)
 		}
 	}
 	return shown
 }
 
-// Triggers lists triggers by project and name.
+// Triggers returns the triggers, sorted by project and name.
 func Triggers(v *projections.View, f Filter) List[Trigger] {
 	all := map[string]Trigger{}
 	for _, p := range projectsOf(v) {
 		waiting := waitingBy(v, p)
 		for name, t := range p.Triggers {
 			shown := trigger(v, p, t, waiting[name])
-			if (f.Project == "" || f.Project == p.Name) && (f.Environment == "" || looksAt(t, f.Environment)) {
+			if (f.Project == "" || f.Project == p.Name) && (f.Environment == "" || serves(t, f.Environment)) {
 				all[p.Name+"/"+name] = shown
 			}
 		}
@@ -195,7 +204,7 @@ func Triggers(v *projections.View, f Filter) List[Trigger] {
 	return page(v, f.Limit, namesAfter(all, f.After), func(key string) (Trigger, bool) { return all[key], true }, nil)
 }
 
-// TriggerOf is one trigger; false if there is none of that name.
+// TriggerOf returns the trigger of that name, and false if it does not exist.
 func TriggerOf(v *projections.View, project, name string) (Trigger, bool) {
 	p := v.Projects[project]
 	if p == nil || p.Triggers[name] == nil {
@@ -217,13 +226,14 @@ func waitingBy(v *projections.View, p *projections.Project) map[string]int {
 	return count
 }
 
-func looksAt(t *domain.Trigger, environment string) bool {
+func serves(t *domain.Trigger, environment string) bool {
 	return slices.Contains(t.Settings.Environments, environment) || slices.Contains(t.Settings.Environments, "*")
 }
 
 func trigger(v *projections.View, p *projections.Project, t *domain.Trigger, waiting int) Trigger {
-	shown := Trigger{Name: t.Name, Project: p.Name, Enabled: !t.Disabled, Events: []string{}, Environments: orEmpty(t.Settings.Environments),
-		Roles: orEmpty(t.Settings.Roles), Redeploy: t.Settings.Redeploy, Waiting: waiting}
+	shown := Trigger{Name: t.Name, Project: p.Name, Enabled: !t.Disabled, Events: []string{},
+		Environments: orEmpty(t.Settings.Environments),
+		Roles:        orEmpty(t.Settings.Roles), Redeploy: t.Settings.Redeploy, Waiting: waiting}
 	for _, category := range t.Settings.Events {
 		shown.Events = append(shown.Events, string(category))
 	}
@@ -231,7 +241,7 @@ func trigger(v *projections.View, p *projections.Project, t *domain.Trigger, wai
 	return shown
 }
 
-// MissingEnvironments returns the environments that a trigger names and that do not exist.
+// MissingEnvironments returns the environments that a trigger names but that do not exist.
 func MissingEnvironments(v *projections.View, t *domain.Trigger) (missing []string) {
 	for _, environment := range t.Settings.Environments {
 		if environment != "*" && v.Environments[environment] == nil {
@@ -241,7 +251,7 @@ func MissingEnvironments(v *projections.View, t *domain.Trigger) (missing []stri
 	return missing
 }
 
-// Releases lists releases by project, the newest of each last.
+// Releases returns the releases, sorted by project and then by creation, the newest last.
 func Releases(v *projections.View, f Filter) List[Release] {
 	all, keys := map[string]Release{}, []string{}
 	for _, p := range projectsOf(v) {
@@ -261,7 +271,7 @@ func Releases(v *projections.View, f Filter) List[Release] {
 	}, nil)
 }
 
-// ReleaseOf is one release; false if there is none of that version.
+// ReleaseOf returns the release of that version, and false if it does not exist.
 func ReleaseOf(v *projections.View, project, version string) (Release, bool) {
 	p := v.Projects[project]
 	if p == nil || p.Releases[version] == nil {

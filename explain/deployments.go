@@ -9,13 +9,13 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Deployments lists deployments, the newest first.
+// Deployments returns the deployments, newest first.
 func Deployments(v *projections.View, f Filter, names Names) List[Deployment] {
 	byKey, keys := map[string]*projections.Deployment{}, []string{}
 	before, _ := eventlog.ParsePosition(f.After)
 	found := []*projections.Deployment{}
 	for _, d := range v.Deployments {
-		if deploymentFits(d, f) && (f.After == "" || d.Queued < before) {
+		if deploymentMatches(d, f) && (f.After == "" || d.Queued < before) {
 			found = append(found, d)
 		}
 	}
@@ -28,7 +28,7 @@ func Deployments(v *projections.View, f Filter, names Names) List[Deployment] {
 		func(d Deployment) int { return len(d.Machines) })
 }
 
-// DeploymentOf is one deployment; false if there is none of that id.
+// DeploymentOf returns the deployment with that id, and false if the view does not have it.
 func DeploymentOf(v *projections.View, id domain.ID, names Names) (Deployment, bool) {
 	d := v.Deployments[id]
 	if d == nil {
@@ -37,7 +37,7 @@ func DeploymentOf(v *projections.View, id domain.ID, names Names) (Deployment, b
 	return deployment(v, d, names), true
 }
 
-func deploymentFits(d *projections.Deployment, f Filter) bool {
+func deploymentMatches(d *projections.Deployment, f Filter) bool {
 	return (f.Project == "" || d.Project.Name == f.Project) &&
 		(f.Environment == "" || d.Environment == f.Environment) &&
 		(f.Machine == "" || d.Parts[f.Machine] != nil) &&
@@ -55,7 +55,8 @@ func deployment(v *projections.View, d *projections.Deployment, names Names) Dep
 }
 
 func deploymentCause(d *projections.Deployment, names Names) DeploymentCause {
-	cause := DeploymentCause{By: names.Who(d.Facts.Origin), Triggers: []string{}, Reason: d.Facts.Reason, Events: []string{}}
+	cause := DeploymentCause{By: names.Who(d.Facts.Origin), Triggers: []string{},
+		Reason: d.Facts.Reason, Events: []string{}}
 	if actor := d.Facts.Actor; actor != (domain.Actor{}) {
 		cause.Actor = &actor
 	}
@@ -71,11 +72,13 @@ func deploymentCause(d *projections.Deployment, names Names) DeploymentCause {
 }
 
 func deploymentMachine(v *projections.View, part *projections.Part) DeploymentMachine {
-	return DeploymentMachine{Name: part.Machine, State: string(part.State), Reason: string(partReason(v, part)), Detail: part.Detail,
+	return DeploymentMachine{Name: part.Machine, State: string(part.State),
+		Reason: string(partReason(v, part)), Detail: part.Detail,
 		StartedAt: moment(part.StartedTime), FinishedAt: moment(part.EndedTime)}
 }
 
-// partReason is why a part ended, or why an open one cannot be claimed yet; empty where nothing is in its way.
+// partReason returns why a part ended, or why an open part cannot be claimed yet. It is empty for a part that can be
+// claimed.
 func partReason(v *projections.View, part *projections.Part) domain.PartReason {
 	m := v.Machines[part.Machine]
 	if !part.Unclaimed() || m == nil {

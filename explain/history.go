@@ -10,19 +10,21 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// MaxHistory is how many lines of history an answer has at most.
+// MaxHistory is the largest number of history lines in an answer.
 const MaxHistory = 50
 
-// history turns what was read into the newest lines that matter to a machine and a project.
+// history returns the newest lines about a machine and a project, oldest first. past holds the events that were read
+// from the log; events after the view's position are skipped.
 func history(v *projections.View, project, machine string, past []eventlog.Recorded, names Names) []History {
-	lines, worked := []History{}, workedOn(machine, past)
+	lines, had := []History{}, deploymentsOn(machine, past)
 	for _, rec := range past {
 		fact, err := domain.Decode(rec.Type, rec.Data)
 		if rec.Position > v.Position || err != nil {
 			continue
 		}
-		if text := (teller{v, project, machine, worked, rec, names}).tell(fact); text != "" {
-			lines = append(lines, History{Position: rec.Position.String(), Time: rec.Time.UTC(), Type: domain.Name(fact), Text: text})
+		if text := (describer{v, project, machine, had, rec, names}).describe(fact); text != "" {
+			lines = append(lines, History{Position: rec.Position.String(), Time: rec.Time.UTC(),
+				Type: domain.Name(fact), Text: text})
 		}
 	}
 	slices.SortStableFunc(lines, func(a, b History) int {
@@ -33,29 +35,29 @@ func history(v *projections.View, project, machine string, past []eventlog.Recor
 	return lines[max(0, len(lines)-MaxHistory):]
 }
 
-// workedOn are the deployments of which what was read tells that the machine had a part.
-func workedOn(machine string, past []eventlog.Recorded) map[domain.ID]bool {
-	worked := map[domain.ID]bool{}
+// deploymentsOn returns the deployments in which the machine had a part, according to the events that were read.
+func deploymentsOn(machine string, past []eventlog.Recorded) map[domain.ID]bool {
+	had := map[domain.ID]bool{}
 	for _, rec := range past {
 		if kind, name := domain.SplitStream(rec.Stream); kind == domain.PartStreams {
 			id, on, err := domain.ParsePartStream(name)
-			worked[id] = worked[id] || err == nil && on == machine
+			had[id] = had[id] || err == nil && on == machine
 		}
 	}
-	return worked
+	return had
 }
 
-// teller says one event in words, as it matters to a machine and a project.
-type teller struct {
+// describer describes one event from the point of view of a machine and a project.
+type describer struct {
 	v                *projections.View
 	project, machine string
-	worked           map[domain.ID]bool // see workedOn; all that is known of deployments that the view has forgotten
+	had              map[domain.ID]bool // see deploymentsOn; needed for deployments that the view no longer retains
 	rec              eventlog.Recorded
 	names            Names
 }
 
-// tell is the words for a fact; empty if it does not matter here.
-func (t teller) tell(fact domain.Event) string {
+// describe returns the text for an event, and nothing if the event does not concern the machine and the project.
+func (t describer) describe(fact domain.Event) string {
 	told := domain.Describe(fact, domain.Place{Stream: t.rec.Stream, ID: domain.ID(t.rec.ID)})
 	about := told.Subject
 	switch {
@@ -71,8 +73,8 @@ func (t teller) tell(fact domain.Event) string {
 	return ""
 }
 
-// projectWords tells of a fact in the project's stream as far as it matters to the machine.
-func (t teller) projectWords(fact domain.Event, told domain.Description) string {
+// projectWords describes an event of the project's stream if it concerns the machine.
+func (t describer) projectWords(fact domain.Event, told domain.Description) string {
 	about := told.Subject
 	switch e := fact.(type) {
 	case domain.DeploymentQueued:
@@ -86,53 +88,55 @@ func (t teller) projectWords(fact domain.Event, told domain.Description) string 
 		return t.withdrawn(e)
 	}
 	switch {
-	case !about.Deployment.IsZero() && !t.concerns(about.Deployment), // how a deployment went that had no part here
-		about.Environment != "" && !t.stands(about.Environment), // a pin elsewhere
-		about.Machine != "" && about.Machine != t.machine:       // a hold of another machine
+	case !about.Deployment.IsZero() && !t.concerns(about.Deployment), // a deployment without a part on this machine
+		about.Environment != "" && !t.isIn(about.Environment), // a pin of another environment
+		about.Machine != "" && about.Machine != t.machine:     // a hold on another machine
 		return ""
 	}
 	return told.Sentence + t.names.by(told.Origin)
 }
 
-// queued tells of a deployment that has a part on the machine, or left it out by name.
-func (t teller) queued(e domain.DeploymentQueued, told domain.Description) string {
+// queued describes a deployment that has a part on the machine or excludes it.
+func (t describer) queued(e domain.DeploymentQueued, told domain.Description) string {
 	id := told.Subject.Deployment
 	d := t.v.Deployments[id]
 	what := fmt.Sprintf("deployment %s of %s to %s", id.Short(), e.Release, e.Environment)
 	if d == nil {
-		return t.queuedLongAgo(what, e, told)
+		return t.queuedAndPruned(what, e, told)
 	}
 	part := d.Parts[t.machine]
 	switch {
 	case d.Excludes(t.machine):
 		return what + " queued without this machine" + t.names.by(e.Origin)
-	case part == nil && e.Kind == domain.EnvironmentWide && t.stands(e.Environment):
+	case part == nil && e.Kind == domain.EnvironmentWide && t.isIn(e.Environment):
 		return what + " queued while this machine was not in scope" + t.names.by(e.Origin)
 	case part == nil:
 		return ""
 	case e.Kind == domain.Automatic:
-		return fmt.Sprintf("%s queued: %s, asked by trigger %s", what, part.Verdict, domain.Listed(part.Triggers))
+		return fmt.Sprintf("%s queued: %s, requested by trigger %s", what, part.Verdict, domain.Listed(part.Triggers))
 	case part.State == domain.PartSkipped && part.EndedAt == d.Queued:
 		return what + " queued, this machine skipped: " + part.Reason.Words() + t.names.by(e.Origin)
 	}
-	return what + " queued" + domain.InBrackets(e.Reason) + inPlaceOf(part.Replaced) + t.names.by(e.Origin)
+	return what + " queued" + domain.InBrackets(e.Reason) + replacing(part.Replaced) + t.names.by(e.Origin)
 }
 
-// queuedLongAgo tells of a deployment that the view has forgotten what the event itself says.
-func (t teller) queuedLongAgo(what string, e domain.DeploymentQueued, told domain.Description) string {
+// queuedAndPruned describes, from its event alone, a deployment that the view no longer retains.
+func (t describer) queuedAndPruned(what string, e domain.DeploymentQueued, told domain.Description) string {
 	here := slices.IndexFunc(e.Machines, func(m domain.DeploymentMachine) bool { return m.Name == t.machine })
 	switch {
 	case slices.Contains(e.Exclude, t.machine):
 		return what + " queued without this machine" + t.names.by(e.Origin)
 	case here >= 0 && e.Kind == domain.Automatic:
-		return fmt.Sprintf("%s queued: %s, asked by trigger %s", what, e.Machines[here].Reason, domain.Listed(e.Machines[here].Triggers))
-	case here >= 0 || t.worked[told.Subject.Deployment]:
+		return fmt.Sprintf("%s queued: %s, requested by trigger %s",
+			what, e.Machines[here].Reason, domain.Listed(e.Machines[here].Triggers))
+	case here >= 0 || t.had[told.Subject.Deployment]:
 		return told.Sentence + t.names.by(e.Origin)
 	}
 	return ""
 }
 
-func inPlaceOf(deployments []domain.ID) string {
+// replacing returns the end of a sentence about a deployment that replaced the parts of others.
+func replacing(deployments []domain.ID) string {
 	var names []string
 	for _, id := range deployments {
 		names = append(names, id.Short())
@@ -140,15 +144,15 @@ func inPlaceOf(deployments []domain.ID) string {
 	if len(names) == 0 {
 		return ""
 	}
-	return ", in place of deployment " + domain.Listed(names)
+	return ", replacing deployment " + domain.Listed(names)
 }
 
-func (t teller) stands(environment string) bool {
+func (t describer) isIn(environment string) bool {
 	m := t.v.Machines[t.machine]
 	return m != nil && m.Environment == environment
 }
 
-func (t teller) withdrawn(e domain.PartsWithdrawn) string {
+func (t describer) withdrawn(e domain.PartsWithdrawn) string {
 	part := t.partOf(e.Deployment)
 	if part == nil || part.EndedAt != t.rec.Position {
 		return ""
@@ -156,22 +160,22 @@ func (t teller) withdrawn(e domain.PartsWithdrawn) string {
 	return fmt.Sprintf("part of deployment %s withdrawn: %s", e.Deployment.Short(), e.Reason.Words())
 }
 
-func (t teller) partOf(id domain.ID) *projections.Part {
+func (t describer) partOf(id domain.ID) *projections.Part {
 	if d := t.v.Deployments[id]; d != nil {
 		return d.Parts[t.machine]
 	}
 	return nil
 }
 
-// concerns says that the machine had a part in a deployment, as far as the view or what was read knows.
-func (t teller) concerns(id domain.ID) bool { return t.partOf(id) != nil || t.worked[id] }
+// concerns reports whether the machine had a part in a deployment, according to the view or the events that were read.
+func (t describer) concerns(id domain.ID) bool { return t.partOf(id) != nil || t.had[id] }
 
-// part tells of a claim or an end of the machine's part.
-func (t teller) part(id domain.ID, fact domain.Event, told domain.Description) string {
+// part describes the claim or the end of the machine's part.
+func (t describer) part(id domain.ID, fact domain.Event, told domain.Description) string {
 	d := t.v.Deployments[id]
 	switch {
 	case d == nil && told.Subject.Project == t.project:
-		return told.Sentence // of a part that the view has forgotten the event itself tells all that is known
+		return told.Sentence // the view no longer retains the deployment, so only the event describes it
 	case d == nil || d.Project.Name != t.project:
 		return ""
 	}
@@ -182,7 +186,7 @@ func (t teller) part(id domain.ID, fact domain.Event, told domain.Description) s
 		if part != nil && part.Claimed == t.rec.Position {
 			return fmt.Sprintf("%s started: release %s", what, d.Release)
 		}
-		return "a claim of the " + what + " was void"
+		return "claim of the " + what + " was void"
 	case domain.PartEnded:
 		return e.EndWords(what, part == nil || part.EndedAt != t.rec.Position)
 	}

@@ -12,20 +12,22 @@ import (
 	"github.com/droverhq/drover/projections/projectionstest"
 )
 
-func TestNoListIsEverNull(t *testing.T) {
-	nobody := func(domain.ID) bool { return false }
+func TestListsAreNeverNull(t *testing.T) {
+	noneAlive := func(domain.ID) bool { return false }
 	for _, v := range []*projections.View{projectionstest.New(t).View, full(t).View} {
 		f := Filter{}
 		why := WhyOf(v, old, "shop", "web-01", nil, nil)
-		text, err := json.Marshal([]any{Machines(v, f), Environments(v, f), Policies(v, f), Projects(v, f), Triggers(v, f), Releases(v, f),
-			Deployments(v, f, nil), Candidates(v, old, f), Servers(v, domain.ID{}, nobody, f), Tokens(v, nil, f), why, DueNow(v, old), EventOf(full(t).Log[0], nil)})
+		text, err := json.Marshal([]any{Machines(v, f), Environments(v, f), Policies(v, f), Projects(v, f),
+			Triggers(v, f), Releases(v, f),
+			Deployments(v, f, nil), Candidates(v, old, f), Servers(v, domain.ID{}, noneAlive, f), Tokens(v, nil, f), why,
+			DueNow(v, old), EventOf(full(t).Log[0], nil)})
 		require.NoError(t, err)
 		text = []byte(strings.NewReplacer(`"startedAt":null`, "", `"finishedAt":null`, "").Replace(string(text)))
 		require.NotContains(t, string(text), "null")
 	}
 }
 
-func TestAPageBoundsAndContinuesWhereItEnded(t *testing.T) {
+func TestPagesAreBoundedAndContinueWhereThePreviousOneEnded(t *testing.T) {
 	l := shop(t)
 	for range 4 {
 		l.Want("1.0")
@@ -42,12 +44,13 @@ func TestAPageBoundsAndContinuesWhereItEnded(t *testing.T) {
 		}
 		require.Len(t, page.Items, 2)
 	}
-	require.Equal(t, []string{"15", "13", "11", "9", "5"}, seen, "the newest first, each once")
+	require.Equal(t, []string{"15", "13", "11", "9", "5"}, seen, "newest first, each once")
 }
 
-func TestAPartThatCannotBeClaimedYetSaysWhy(t *testing.T) {
+func TestUnclaimablePartShowsItsReason(t *testing.T) {
 	l := shop(t)
-	d := l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0"})
+	d := l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide,
+		Environment: "production", Release: "1.0"})
 	shown, ok := DeploymentOf(l.View, d, nil)
 	require.True(t, ok)
 	require.Equal(t, DeploymentMachine{Name: "web-01", State: "released"}, shown.Machines[0])
@@ -56,7 +59,7 @@ func TestAPartThatCannotBeClaimedYetSaysWhy(t *testing.T) {
 	require.Equal(t, "project-disabled", shown.Machines[0].Reason)
 }
 
-func TestAMachineSaysWhatItHasAndWhatItShouldHave(t *testing.T) {
+func TestMachineShowsInstalledAndWantedReleases(t *testing.T) {
 	l := shop(t)
 	l.Attempt("web-01", "1.0", domain.PartSucceeded, "")
 	l.Release("shop", "1.1")
@@ -71,9 +74,10 @@ func TestAMachineSaysWhatItHasAndWhatItShouldHave(t *testing.T) {
 	require.Equal(t, []Wanted{{Project: "shop", Release: "1.0", Held: true}}, m.Wanted)
 }
 
-func TestSecretsOfTokensAreNotShownEvenHashed(t *testing.T) {
+func TestTokenSecretsAreNotShownEvenHashed(t *testing.T) {
 	l := projectionstest.New(t)
-	l.Add("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}, Hash: "d00d"}, domain.TokenUsed{Instance: instance, Machine: "web-01", Secret: "feed"})
+	l.Add("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}, Hash: "d00d"},
+		domain.TokenUsed{Instance: instance, Machine: "web-01", Secret: "feed"})
 	for _, rec := range l.Log {
 		require.NotContains(t, string(EventOf(rec, nil).Data), "d00d")
 		require.NotContains(t, string(EventOf(rec, nil).Data), "feed")
@@ -81,15 +85,15 @@ func TestSecretsOfTokensAreNotShownEvenHashed(t *testing.T) {
 	require.Contains(t, string(EventOf(l.Log[1], nil).Data), "web-01")
 }
 
-func TestATokenShowsEachUseThatItHasLost(t *testing.T) {
+func TestTokenShowsTheNumberOfUsedUses(t *testing.T) {
 	l := projectionstest.New(t)
 	l.Add("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 2}},
 		domain.TokenUsed{Instance: instance, Machine: "web-01"}, domain.TokenUsed{Instance: instance, Machine: "web-02"})
 	shown, _ := TokenOf(l.View, nil, "abc")
-	require.Equal(t, 2, shown.Used, "one instance under two names")
+	require.Equal(t, 2, shown.Used, "one instance under two names uses the token twice")
 }
 
-func TestTokensAreListedWithThePersonWhomTheyBelongTo(t *testing.T) {
+func TestTokensAreListedWithTheirOwners(t *testing.T) {
 	l := projectionstest.New(t)
 	l.Add("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.AdminScope, Person: "p-1"}})
 	l.Add("token/def", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}})
@@ -97,7 +101,8 @@ func TestTokensAreListedWithThePersonWhomTheyBelongTo(t *testing.T) {
 		names Names
 		want  string
 	}{
-		"a stored name": {Names{"p-1": "Ada"}, "Ada"}, "an erased name": {Names{"p-1": ""}, "p-1"}, "names that cannot be read": {nil, "p-1"},
+		"a stored name": {Names{"p-1": "Ada"}, "Ada"}, "an erased name": {Names{"p-1": ""}, "p-1"},
+		"names could not be read": {nil, "p-1"},
 	} {
 		table := TokensTable(Tokens(l.View, c.names, Filter{}).Items)
 		require.Equal(t, "PERSON", table.Header[2])
@@ -106,22 +111,23 @@ func TestTokensAreListedWithThePersonWhomTheyBelongTo(t *testing.T) {
 	}
 }
 
-func TestTheCauseOfADeploymentIdentifiesWhoAsked(t *testing.T) {
+func TestDeploymentCauseIdentifiesTheRequester(t *testing.T) {
 	l := shop(t)
 	ada := domain.Actor{Kind: domain.PersonActor, ID: "p-1", Via: "cli", Token: "abc"}
-	ask := func(o domain.Origin) DeploymentCause {
-		d := l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", Origin: o})
+	causeOf := func(o domain.Origin) DeploymentCause {
+		d := l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production",
+			Release: "1.0", Origin: o})
 		shown, ok := DeploymentOf(l.View, d, Names{"p-1": ""})
 		require.True(t, ok)
 		return shown.Cause
 	}
-	cause := ask(domain.Origin{By: "token abc", Actor: ada})
+	cause := causeOf(domain.Origin{By: "token abc", Actor: ada})
 	require.Equal(t, ErasedPerson, cause.By)
 	require.Equal(t, &ada, cause.Actor)
-	require.Nil(t, ask(domain.By("ann")).Actor, "an event from before there were actors")
+	require.Nil(t, causeOf(domain.By("ann")).Actor, "the event was recorded before drover stored actors")
 }
 
-func TestATableIsAlignedForPeopleAndTabbedForPrograms(t *testing.T) {
+func TestTableIsAlignedForPeopleAndTabSeparatedForPrograms(t *testing.T) {
 	table := Table{Header: []string{"NAME", "NOTE"}, Rows: [][]string{{"web-01", "a\x1b[31mb\nc"}, {"ü", "é…"}}}
 	for width, want := range map[int]string{
 		0:         "NAME\tNOTE\nweb-01\ta\\u001b[31mb c\nü\té…\n",
@@ -135,12 +141,15 @@ func TestATableIsAlignedForPeopleAndTabbedForPrograms(t *testing.T) {
 }
 
 func TestEveryListHasATable(t *testing.T) {
-	v, nobody := full(t).View, func(domain.ID) bool { return false }
+	v, noneAlive := full(t).View, func(domain.ID) bool { return false }
 	f := Filter{}
-	for _, table := range []Table{MachinesTable(Machines(v, f).Items, true), MachinesTable(Machines(v, f).Items, false), DeploymentsTable(Deployments(v, f, nil).Items, true),
-		CandidatesTable(Candidates(v, old, f).Items), ProjectsTable(Projects(v, f).Items, true), TriggersTable(Triggers(v, f).Items),
+	for _, table := range []Table{MachinesTable(Machines(v, f).Items, true), MachinesTable(Machines(v, f).Items, false),
+		DeploymentsTable(Deployments(v, f, nil).Items, true),
+		CandidatesTable(Candidates(v, old, f).Items), ProjectsTable(Projects(v, f).Items, true),
+		TriggersTable(Triggers(v, f).Items),
 		ReleasesTable(Releases(v, f).Items), EnvironmentsTable(Environments(v, f).Items), PoliciesTable(Policies(v, f).Items),
-		ServersTable(Servers(v, domain.ID{}, nobody, f).Items), TokensTable(Tokens(v, nil, f).Items), PartsTable(Deployments(v, f, nil).Items[0].Machines),
+		ServersTable(Servers(v, domain.ID{}, noneAlive, f).Items), TokensTable(Tokens(v, nil, f).Items),
+		PartsTable(Deployments(v, f, nil).Items[0].Machines),
 		EventsTable([]Event{EventOf(full(t).Log[0], nil)}, true)} {
 		for _, row := range table.Rows {
 			require.Len(t, row, len(table.Header), table.Header)
@@ -148,12 +157,13 @@ func TestEveryListHasATable(t *testing.T) {
 	}
 }
 
-func TestWhatIsNewlyDueLeavesOutWhatWasDueBefore(t *testing.T) {
+func TestNewlyDueOmitsMachinesThatWereAlreadyDue(t *testing.T) {
 	before := []Due{{Project: "shop", Environment: "production", Release: "1", Machines: []string{"a"}}}
-	after := []Due{{Project: "shop", Environment: "production", Release: "1", Machines: []string{"a", "b"}}, {Project: "web", Environment: "production", Release: "2", Machines: []string{"a"}}}
-	found := Newly(before, after)
+	after := []Due{{Project: "shop", Environment: "production", Release: "1", Machines: []string{"a", "b"}},
+		{Project: "web", Environment: "production", Release: "2", Machines: []string{"a"}}}
+	found := NewlyDue(before, after)
 	require.Equal(t, []string{"b"}, found[0].Machines)
 	require.Len(t, found, 2)
 	require.Equal(t, "1 machine will be deployed to: project web, environment production, release 2", found[1].String())
-	require.Empty(t, Newly(after, after))
+	require.Empty(t, NewlyDue(after, after))
 }

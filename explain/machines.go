@@ -9,19 +9,19 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Machines lists machines by name.
+// Machines returns the machines, sorted by name.
 func Machines(v *projections.View, f Filter) List[Machine] {
 	projects := projectsOf(v)
 	return page(v, f.Limit, namesAfter(v.Machines, f.After), func(name string) (Machine, bool) {
 		m := v.Machines[name]
-		if !machineFits(v, projects, m, f) {
+		if !machineMatches(v, projects, m, f) {
 			return Machine{}, false
 		}
 		return machine(v, projects, m), true
 	}, nil)
 }
 
-// MachineOf is one machine; false if there is none of that name.
+// MachineOf returns the machine of that name, and false if it does not exist.
 func MachineOf(v *projections.View, name string) (Machine, bool) {
 	m := v.Machines[name]
 	if m == nil {
@@ -30,7 +30,7 @@ func MachineOf(v *projections.View, name string) (Machine, bool) {
 	return machine(v, projectsOf(v), m), true
 }
 
-func machineFits(v *projections.View, projects []*projections.Project, m *projections.Machine, f Filter) bool {
+func machineMatches(v *projections.View, projects []*projections.Project, m *projections.Machine, f Filter) bool {
 	switch {
 	case f.Machine != "" && m.Name != f.Machine:
 		return false
@@ -46,11 +46,11 @@ func machineFits(v *projections.View, projects []*projections.Project, m *projec
 		}
 		projects = []*projections.Project{p}
 	}
-	return f.State == "" || machineIs(v, projects, m, f.State)
+	return f.State == "" || inState(v, projects, m, f.State)
 }
 
-// machineIs says whether a machine is in a state; of projects, those asked about.
-func machineIs(v *projections.View, projects []*projections.Project, m *projections.Machine, state string) bool {
+// inState reports whether a machine is in a state. The states behind and held refer to the given projects.
+func inState(v *projections.View, projects []*projections.Project, m *projections.Machine, state string) bool {
 	switch state {
 	case "behind":
 		return slices.ContainsFunc(projects, func(p *projections.Project) bool { return inScope(p, m) && v.Behind(p, m) })
@@ -82,17 +82,19 @@ func machine(v *projections.View, projects []*projections.Project, m *projection
 	}
 	for _, p := range projects {
 		if i := m.Installed[p.Name]; i != nil && v.Actual(p, m) != "" {
-			shown.Installed = append(shown.Installed, Installed{Project: p.Name, Release: i.Release, Since: i.SuccessTime.UTC(), Dirty: v.Dirty(p, m)})
+			shown.Installed = append(shown.Installed, Installed{Project: p.Name, Release: i.Release,
+				Since: i.SuccessTime.UTC(), Dirty: v.Dirty(p, m)})
 		}
 		held := holdOf(p, m) != nil
 		if wanted := v.Wanted(p, m); inScope(p, m) && (wanted != "" || held) {
-			shown.Wanted = append(shown.Wanted, Wanted{Project: p.Name, Release: wanted, Pinned: p.PinIn(m.Environment) != nil && !held, Held: held})
+			shown.Wanted = append(shown.Wanted, Wanted{Project: p.Name, Release: wanted,
+				Pinned: p.PinIn(m.Environment) != nil && !held, Held: held})
 		}
 	}
 	return shown
 }
 
-// note says what is odd about a machine.
+// note describes what is unusual about a machine. It is empty if nothing is.
 func note(v *projections.View, m *projections.Machine) string {
 	var notes []string
 	if aside := v.Aside[domain.MachineStream(m.Name)]; aside != nil {
@@ -102,20 +104,20 @@ func note(v *projections.View, m *projections.Machine) string {
 		notes = append(notes, fmt.Sprintf("environment %s does not exist", m.Environment))
 	}
 	if m.Policy != domain.DefaultPolicy && v.Policies[m.Policy] == nil {
-		notes = append(notes, fmt.Sprintf("policy %s does not exist, the default one counts", m.Policy))
+		notes = append(notes, fmt.Sprintf("policy %s does not exist; the default policy applies", m.Policy))
 	}
 	if m.CleanUpHeld {
-		notes = append(notes, "its clean-up is held back because too much of its environment is absent at once")
+		notes = append(notes, "clean-up is on hold because too many machines of its environment are absent at once")
 	}
 	return strings.Join(notes, "; ")
 }
 
-// SetAside says that a stream is set aside, since when and why.
+// SetAside returns a clause that names the stream, since when it has been set aside, and why.
 func SetAside(aside *projections.Aside) string {
-	return fmt.Sprintf("stream %s is set aside since %s: %s", aside.Stream, at(aside.Position), aside.Reason)
+	return fmt.Sprintf("stream %s has been set aside since %s: %s", aside.Stream, at(aside.Position), aside.Reason)
 }
 
-// Environments lists environments by name.
+// Environments returns the environments, sorted by name.
 func Environments(v *projections.View, f Filter) List[Environment] {
 	machines, online := map[string]int{}, map[string]int{}
 	for _, m := range v.Machines {
@@ -130,7 +132,7 @@ func Environments(v *projections.View, f Filter) List[Environment] {
 	}, nil)
 }
 
-// Policies lists machine policies by name, the default one that nobody wrote included.
+// Policies returns the machine policies, sorted by name. The built-in default policy is included.
 func Policies(v *projections.View, f Filter) List[Policy] {
 	count := map[string]int{}
 	for _, m := range v.Machines {
@@ -145,12 +147,12 @@ func Policies(v *projections.View, f Filter) List[Policy] {
 	}, nil)
 }
 
-// EnvironmentOf is one environment; false if there is none of that name.
+// EnvironmentOf returns the environment of that name, and false if it does not exist.
 func EnvironmentOf(v *projections.View, name string) (Environment, bool) {
-	return only(Environments(v, Filter{Environment: name}), func(e Environment) bool { return e.Name == name })
+	return firstOf(Environments(v, Filter{Environment: name}), func(e Environment) bool { return e.Name == name })
 }
 
-// PolicyOf is one machine policy; false if there is none of that name.
+// PolicyOf returns the machine policy of that name, and false if it does not exist.
 func PolicyOf(v *projections.View, name string) (Policy, bool) {
-	return only(Policies(v, Filter{}), func(p Policy) bool { return p.Name == name })
+	return firstOf(Policies(v, Filter{}), func(p Policy) bool { return p.Name == name })
 }

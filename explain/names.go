@@ -7,14 +7,14 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Names maps the ids of people to their names; an erased name is empty. They are not in the log: they are stored beside it,
-// where they can be erased. Nil means that names could not be read: ids are shown then.
+// Names maps the ids of people to their names. An erased name is empty. Names are stored beside the log, not in it, so
+// that they can be erased. Nil means that the names could not be read; ids are shown instead.
 type Names map[string]string
 
-// ErasedPerson stands for a person whose name was erased, or never known.
+// ErasedPerson is shown for a person whose name was erased or never known.
 const ErasedPerson = "erased person"
 
-// Who says who asked for something; empty where nobody did.
+// Who returns the name of the person or system that requested something. It is empty if nobody did.
 func (n Names) Who(o domain.Origin) string {
 	if o.Actor.Kind != domain.PersonActor {
 		return o.By
@@ -25,7 +25,7 @@ func (n Names) Who(o domain.Origin) string {
 	return cmp.Or(n[o.Actor.ID], ErasedPerson)
 }
 
-// by says who asked, at the end of a sentence; empty where nobody did.
+// by returns the end of a sentence that names who requested something. It is empty if nobody did.
 func (n Names) by(o domain.Origin) string {
 	if who := n.Who(o); who != "" {
 		return ", by " + who
@@ -33,7 +33,7 @@ func (n Names) by(o domain.Origin) string {
 	return ""
 }
 
-// People lists the people whose names are stored, by id.
+// People returns the people whose names are stored, sorted by id.
 func People(v *projections.View, names Names, f Filter) List[Person] {
 	return page(v, f.Limit, namesAfter(names, f.After), func(id string) (Person, bool) {
 		return Person{ID: id, Name: names[id]}, names[id] != ""

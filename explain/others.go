@@ -10,8 +10,8 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Servers lists the starts of servers, the newest first. alive says which of them run, as far as their
-// leases tell; without a state in the filter only those are listed.
+// Servers returns the server processes, the most recently started first. alive reports whether a process still renews
+// its lease; if the filter has no state, only those are returned.
 func Servers(v *projections.View, self domain.ID, alive func(domain.ID) bool, f Filter) List[Server] {
 	found := []*projections.Server{}
 	before, _ := eventlog.ParsePosition(f.After)
@@ -34,19 +34,19 @@ func Servers(v *projections.View, self domain.ID, alive func(domain.ID) bool, f 
 	}, nil)
 }
 
-// ServerOf is one start of a server; false if there is none of that id.
+// ServerOf returns the server process with that id, and false if it does not exist.
 func ServerOf(v *projections.View, self domain.ID, alive func(domain.ID) bool, id string) (Server, bool) {
-	return only(Servers(v, self, alive, Filter{State: "all"}), func(s Server) bool { return s.ID == id })
+	return firstOf(Servers(v, self, alive, Filter{State: "all"}), func(s Server) bool { return s.ID == id })
 }
 
-// Tokens lists tokens by id.
+// Tokens returns the tokens, sorted by id.
 func Tokens(v *projections.View, names Names, f Filter) List[Token] {
 	return page(v, f.Limit, namesAfter(v.Tokens, f.After), func(id string) (Token, bool) {
 		return token(v.Tokens[id], names), true
 	}, nil)
 }
 
-// TokenOf is one token; false if there is none of that id.
+// TokenOf returns the token with that id, and false if it does not exist.
 func TokenOf(v *projections.View, names Names, id string) (Token, bool) {
 	t := v.Tokens[id]
 	if t == nil {
@@ -61,11 +61,12 @@ func token(t *domain.Token, names Names) Token {
 	if s.Join {
 		kind = "join"
 	}
-	return Token{ID: t.ID, Kind: kind, Person: s.Person, PersonName: names[s.Person], Uses: s.Uses, Used: t.Spent, Until: utc(s.Until),
+	return Token{ID: t.ID, Kind: kind, Person: s.Person, PersonName: names[s.Person], Uses: s.Uses,
+		Used: t.Spent, Until: utc(s.Until),
 		Environments: orEmpty(s.Environments), Roles: orEmpty(s.Roles), Revoked: t.Revoked}
 }
 
-// EventOf is a recorded event as people and scripts read it. What proves who somebody is, even hashed, is left out.
+// EventOf returns a recorded event as people and scripts read it. Credentials are removed, even hashed ones.
 func EventOf(rec eventlog.Recorded, names Names) Event {
 	shown := Event{Position: rec.Position.String(), Stream: rec.Stream, Revision: int64(rec.Revision), ID: rec.ID.String(),
 		Type: domain.NameOfType(rec.Type), Time: rec.Time.UTC(), Causes: []string{}, Data: rec.Data}
@@ -92,6 +93,6 @@ func withoutHashes(data json.RawMessage) json.RawMessage {
 	}
 	delete(fields, "hash")
 	delete(fields, "secret")
-	kept, _ := json.Marshal(fields)
-	return kept
+	redacted, _ := json.Marshal(fields)
+	return redacted
 }

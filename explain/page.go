@@ -11,14 +11,14 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Filter picks what a list holds. Its zero value is all.
+// Filter selects the items of a list. The zero value selects all.
 type Filter struct {
 	Project, Environment, Role, Machine string
-	// State is one of the list's own: MachineStates, DeploymentStates, ServerStates.
+	// State is one of the states of the list: MachineStates, DeploymentStates, CandidateStates or ServerStates.
 	State string
-	// After is the Next of the list before; empty: from the beginning.
+	// After is the Next field of the previous page; empty for the first page.
 	After string
-	// Limit is the largest number of items; 0: no limit.
+	// Limit is the largest number of items; 0 means no limit.
 	Limit int
 }
 
@@ -30,12 +30,13 @@ var (
 	ServerStates     = []string{"alive", "gone", "all"}
 )
 
-// maxParts bounds the parts in one page of deployments, so that a page stays one answer.
+// maxParts bounds the parts in one page of deployments, so that the page fits into one response.
 const maxParts = 50_000
 
-// page builds the items of a list from keys, in their order, as far as the limit goes. build says
-// whether the thing is one of the list; weight, which may be nil, how much of maxParts it takes.
-func page[T any](v *projections.View, limit int, keys []string, build func(key string) (T, bool), weight func(T) int) List[T] {
+// page builds the items of a list from keys, in the order of the keys and up to the limit. build reports whether the
+// item belongs to the list. weight may be nil; it returns how many parts the item adds to maxParts.
+func page[T any](v *projections.View, limit int, keys []string, build func(key string) (T, bool),
+	weight func(T) int) List[T] {
 	list := List[T]{Items: []T{}, Position: v.Position.String()}
 	last, sum := "", 0
 	for _, key := range keys {
@@ -56,15 +57,15 @@ func page[T any](v *projections.View, limit int, keys []string, build func(key s
 	return list
 }
 
-// only is the first item of a list that is the one meant.
-func only[T any](list List[T], is func(T) bool) (item T, ok bool) {
-	if i := slices.IndexFunc(list.Items, is); i >= 0 {
+// firstOf returns the first item of a list that matches.
+func firstOf[T any](list List[T], match func(T) bool) (item T, ok bool) {
+	if i := slices.IndexFunc(list.Items, match); i >= 0 {
 		return list.Items[i], true
 	}
 	return item, false
 }
 
-// namesAfter are the keys of m that follow after, sorted.
+// namesAfter returns the keys of m that sort after the given one.
 func namesAfter[V any](m map[string]V, after string) []string {
 	names := make([]string, 0, len(m))
 	for name := range m {
@@ -76,7 +77,7 @@ func namesAfter[V any](m map[string]V, after string) []string {
 	return names
 }
 
-// orEmpty is names, never nil.
+// orEmpty returns a copy of names that is never nil.
 func orEmpty(names []string) []string {
 	if names == nil {
 		return []string{}
@@ -84,10 +85,10 @@ func orEmpty(names []string) []string {
 	return slices.Clone(names)
 }
 
-// at writes a position as people and scenarios do, "#12".
+// at formats a position as "#12".
 func at(p eventlog.Position) string { return "#" + p.String() }
 
-// causesOf writes causes as "#12 MachineCameOnline".
+// causesOf formats causes as "#12 MachineCameOnline".
 func causesOf(causes []projections.Cause) []string {
 	texts := []string{}
 	for _, c := range causes {
@@ -96,7 +97,7 @@ func causesOf(causes []projections.Cause) []string {
 	return texts
 }
 
-// moment is t, or nil where it has not come.
+// moment returns t in UTC, or nil if t is zero.
 func moment(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -112,7 +113,7 @@ func utc(t *time.Time) *time.Time {
 	return moment(*t)
 }
 
-// projectsOf are all projects, by name.
+// projectsOf returns all projects, sorted by name.
 func projectsOf(v *projections.View) []*projections.Project {
 	list := make([]*projections.Project, 0, len(v.Projects))
 	for _, p := range v.Projects {
@@ -122,7 +123,7 @@ func projectsOf(v *projections.View) []*projections.Project {
 	return list
 }
 
-// inScope says whether a project looks at a machine where it stands.
+// inScope reports whether a machine belongs to a project, in the environment that the machine is in.
 func inScope(p *projections.Project, m *projections.Machine) bool {
 	return domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil)
 }

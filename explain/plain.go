@@ -10,11 +10,11 @@ import (
 	"golang.org/x/text/width"
 )
 
-// Text makes text fit for a terminal, wherever it comes from: names, reasons and the output of steps are written by
-// others. Line ends and tabs stay; what a terminal would obey or hide (escapes, control characters, signs that turn the
-// direction of writing, bytes that are no UTF-8) is shown as \u001b or \xff. All that reaches a terminal goes through here.
+// Text escapes untrusted text for a terminal, such as names, reasons and the output of steps. Line ends and tabs stay.
+// Everything that a terminal would interpret or hide is shown as \u001b or \xff: escape sequences, control characters,
+// marks that change the direction of writing, and invalid UTF-8. All output to a terminal must pass through Text.
 func Text(text string) string {
-	if strings.IndexFunc(text, unfit) < 0 && utf8.ValidString(text) {
+	if strings.IndexFunc(text, unprintable) < 0 && utf8.ValidString(text) {
 		return text
 	}
 	var b strings.Builder
@@ -26,14 +26,14 @@ func Text(text string) string {
 			fmt.Fprintf(&b, `\x%02x`, text[at])
 		case r == '\r':
 			if !strings.HasPrefix(text[at:], "\r\n") {
-				b.WriteByte('\n') // what would be written over the line's beginning is a line of its own
+				b.WriteByte('\n') // otherwise the text would overwrite the beginning of the line
 			}
 		case unicode.Is(unicode.Zs, r):
 			b.WriteByte(' ')
-		case !unfit(r):
+		case !unprintable(r):
 			b.WriteRune(r)
 		case r > 0xffff:
-			high, low := utf16.EncodeRune(r) // as JSON writes it, which such text may be a piece of
+			high, low := utf16.EncodeRune(r) // as JSON does, because the text may be part of a JSON document
 			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
 		default:
 			fmt.Fprintf(&b, `\u%04x`, r)
@@ -43,7 +43,7 @@ func Text(text string) string {
 	return b.String()
 }
 
-func unfit(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }
+func unprintable(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }
 
 // Line is Text in one line.
 func Line(text string) string {
@@ -76,7 +76,7 @@ func columnsOf(r rune) int {
 	return 1
 }
 
-// Cut shortens a line to some columns, and ends it with … where something is missing.
+// Cut shortens a line to a number of columns and ends a shortened line with an ellipsis.
 func Cut(line string, columns int) string {
 	if Columns(line) <= columns {
 		return line

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhatATerminalWouldObeyIsShownAndNotSent(t *testing.T) {
+func TestTextEscapesWhatATerminalWouldInterpret(t *testing.T) {
 	for text, want := range map[string]string{
 		"web-01 läuft, 日本":       "web-01 läuft, 日本",
 		"\x1b[2Jgone":            `\u001b[2Jgone`,
@@ -27,10 +27,11 @@ func TestWhatATerminalWouldObeyIsShownAndNotSent(t *testing.T) {
 		require.Equal(t, want, Text(text))
 	}
 	require.Equal(t, `a b c \u001b`, Line("a\nb\tc \x1b"))
-	require.JSONEq(t, `{"name": "a\u202eb\udb40\udc41"}`, Text("{\"name\": \"a\u202eb\U000e0041\"}"), "JSON stays JSON")
+	require.JSONEq(t, `{"name": "a\u202eb\udb40\udc41"}`, Text("{\"name\": \"a\u202eb\U000e0041\"}"),
+		"escaped JSON is still valid JSON")
 }
 
-func FuzzTextForATerminal(f *testing.F) {
+func FuzzTerminalText(f *testing.F) {
 	f.Add("a\x1b]0;title\a\u202e\xff\r\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		shown := Text(text)
@@ -38,12 +39,12 @@ func FuzzTextForATerminal(f *testing.F) {
 		for _, r := range shown {
 			require.True(t, r == '\n' || r == '\t' || unicode.IsPrint(r), "%q", shown)
 		}
-		require.Equal(t, shown, Text(shown), "twice is as once")
+		require.Equal(t, shown, Text(shown), "escaping twice changes nothing")
 		require.NotContains(t, Line(text), "\n")
 	})
 }
 
-func TestWideAndCombiningLettersAreCountedAsATerminalDrawsThem(t *testing.T) {
+func TestColumnsOfWideAndCombiningCharacters(t *testing.T) {
 	require.Equal(t, 4, Columns("日本"))
 	require.Equal(t, 1, Columns("e\u0301"))
 	require.Equal(t, 3, Columns("aé…"))

@@ -7,28 +7,28 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Reach is which machines a person's deployment would go to now, and whether they can take it.
+// Reach counts the machines that a person's deployment would target now, and how many of them are ready for it.
 type Reach struct {
 	Machines int `json:"machines"`
-	// Ready are enabled and online; the others are disabled, or else offline.
+	// Ready counts the machines that are enabled and online. The others are either disabled, or enabled and offline.
 	Ready    int `json:"ready"`
 	Offline  int `json:"offline"`
 	Disabled int `json:"disabled"`
-	// Unavailable is what becomes of those that are not ready: skip or fail.
+	// Unavailable is what happens to the machines that are not ready: skip or fail.
 	Unavailable string `json:"unavailable"`
 }
 
-// ReachOf counts the machines of a deployment that was found to be allowed.
+// ReachOf counts the machines of a deployment. The caller has checked that the deployment is allowed.
 func ReachOf(v *projections.View, d domain.Deploy) Reach {
 	p := v.Projects[d.Project]
 	if p == nil {
 		return Reach{}
 	}
 	reach := Reach{Unavailable: string(p.Settings.Unavailable)}
-	asked, left := domain.Names(d.Machines), domain.Names(d.Exclude)
+	only, excluded := domain.Names(d.Machines), domain.Names(d.Exclude)
 	for name, m := range v.Machines {
 		switch {
-		case len(asked) > 0 && !among(asked, name), among(left, name),
+		case len(only) > 0 && !contains(only, name), contains(excluded, name),
 			!domain.InScope(&m.Machine, d.Environment, p.Settings.Roles, nil):
 			continue
 		case m.Disabled:
@@ -43,7 +43,7 @@ func ReachOf(v *projections.View, d domain.Deploy) Reach {
 	return reach
 }
 
-func among(sorted []string, name string) bool {
+func contains(sorted []string, name string) bool {
 	_, found := slices.BinarySearch(sorted, name)
 	return found
 }

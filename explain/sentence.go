@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -9,8 +10,8 @@ import (
 	"github.com/droverhq/drover/triggers"
 )
 
-// asked is what a sentence is about.
-type asked struct {
+// subject is what a sentence is about: one machine and one project.
+type subject struct {
 	v       *projections.View
 	p       *projections.Project
 	m       *projections.Machine
@@ -19,77 +20,103 @@ type asked struct {
 	names   Names
 }
 
-// sentences has one for every reason of a verdict. Each says what is so and what would change it.
-var sentences = map[triggers.Reason]func(asked) string{
-	triggers.SetAside:           asked.setAside,
-	triggers.OutOfScope:         asked.outOfScope,
-	triggers.ProjectDisabled:    asked.projectDisabled,
-	triggers.TriggerDisabled:    asked.triggerDisabled,
-	triggers.NothingReleased:    asked.nothingReleased,
-	triggers.DeploymentRunning:  asked.deploymentRunning,
-	triggers.Held:               asked.held,
-	triggers.UpToDate:           asked.upToDate,
-	triggers.MachineUnavailable: asked.unavailable,
-	triggers.HealthUnknown:      asked.healthUnknown,
-	triggers.MadeUnhealthy:      asked.madeUnhealthy,
-	triggers.RetriesExhausted:   asked.exhausted,
-	triggers.BackingOff:         asked.backingOff,
-	triggers.NoCause:            asked.noCause,
-	triggers.Retry:              asked.retry,
-	triggers.Redeploy:           asked.redeploy,
-	triggers.Behind:             asked.behind,
-	triggers.Sweep:              asked.sweep,
+// sentences has one function for each reason of a verdict. A sentence states the situation and what would change it.
+var sentences = map[triggers.Reason]func(subject) string{
+	triggers.SetAside:           subject.setAside,
+	triggers.OutOfScope:         subject.outOfScope,
+	triggers.ProjectDisabled:    subject.projectDisabled,
+	triggers.TriggerDisabled:    subject.triggerDisabled,
+	triggers.NothingReleased:    subject.nothingReleased,
+	triggers.DeploymentRunning:  subject.deploymentRunning,
+	triggers.Held:               subject.held,
+	triggers.UpToDate:           subject.upToDate,
+	triggers.MachineUnavailable: subject.unavailable,
+	triggers.HealthUnknown:      subject.healthUnknown,
+	triggers.MadeUnhealthy:      subject.madeUnhealthy,
+	triggers.RetriesExhausted:   subject.exhausted,
+	triggers.BackingOff:         subject.backingOff,
+	triggers.NoCause:            subject.noCause,
+	triggers.Retry:              subject.retry,
+	triggers.Redeploy:           subject.redeploy,
+	triggers.Behind:             subject.behind,
+	triggers.Sweep:              subject.sweep,
 }
 
-// Sentence says a verdict's reason in words, with the place and what would change it.
+// Sentence explains the reason of a verdict: the situation of the machine and what would change it.
 func Sentence(v *projections.View, age projections.Age, verdict triggers.Verdict, names Names) string {
 	p, m := v.Projects[verdict.Project], v.Machines[verdict.Machine]
-	say := sentences[verdict.Reason]
-	if p == nil || m == nil || say == nil {
+	sentence := sentences[verdict.Reason]
+	if p == nil || m == nil || sentence == nil {
 		return ""
 	}
-	return say(asked{v, p, m, verdict, age, names})
+	return sentence(subject{v, p, m, verdict, age, names})
 }
 
-func (a asked) setAside() string {
+func (a subject) setAside() string {
 	streams := []string{domain.MachineStream(a.m.Name), domain.ProjectStream(a.p.Name)}
 	if a.m.Claimed != nil {
 		streams = append(streams, domain.PartStream(a.m.Claimed.Deployment.ID, a.m.Name))
 	}
 	for _, stream := range streams {
 		if aside := a.v.Aside[stream]; aside != nil {
-			return fmt.Sprintf("Nothing is decided here because %s; `drover eventlog clear %s` lets it go on without that event.", SetAside(aside), stream)
+			return fmt.Sprintf("No decision is made here because %s; run `drover eventlog clear %s` to continue without that "+
+				"event.", SetAside(aside), stream)
 		}
 	}
 	return "A stream of this machine or project is set aside; `/readyz` names it."
 }
 
-func (a asked) outOfScope() string {
+func (a subject) outOfScope() string {
 	if a.v.Environments[a.m.Environment] == nil {
-		return fmt.Sprintf("Machine %s is in environment %s, which does not exist; define it or move the machine.", a.m.Name, a.m.Environment)
+		return fmt.Sprintf("Machine %s is in environment %s, which does not exist; create the environment or move the "+
+			"machine.", a.m.Name, a.m.Environment)
 	}
-	return fmt.Sprintf("Machine %s has the roles %s, and project %s is for %s; change either to bring it into scope.",
-		a.m.Name, domain.Listed(a.m.Roles), a.p.Name, domain.Listed(a.p.Settings.Roles))
+	return fmt.Sprintf("Machine %s is out of scope: %s, and project %s requires %s; change either "+
+		"to bring it into scope.", a.m.Name, hasRoles(a.m.Roles), a.p.Name, requiredRoles(a.p.Settings.Roles))
 }
 
-func (a asked) projectDisabled() string {
-	return fmt.Sprintf("Project %s is disabled; `drover project enable %s` lets it act again.", a.p.Name, a.p.Name)
+func hasRoles(roles []string) string {
+	switch len(roles) {
+	case 0:
+		return "it has no roles"
+	case 1:
+		return "its role is " + roles[0]
+	}
+	return "its roles are " + domain.Listed(roles)
 }
 
-func (a asked) triggerDisabled() string {
+func requiredRoles(roles []string) string {
+	if len(roles) == 1 {
+		return "role " + roles[0]
+	}
+	return "one of the roles " + domain.Listed(roles)
+}
+
+func (a subject) projectDisabled() string {
+	return fmt.Sprintf("Project %s is disabled; run `drover project enable %s` to enable it.", a.p.Name, a.p.Name)
+}
+
+func (a subject) triggerDisabled() string {
 	var names []string
 	for _, c := range a.v.Candidates(a.p, a.m) {
 		names = append(names, c.Trigger)
 	}
-	return fmt.Sprintf("What asked for a deployment is disabled: trigger %s of project %s; enable it to let it act again.", domain.Listed(names), a.p.Name)
+	if len(names) == 1 {
+		return fmt.Sprintf("Trigger %s of project %s, which requested this deployment, is disabled; run `drover trigger "+
+			"enable %s/%s` to enable it.", names[0], a.p.Name, a.p.Name, names[0])
+	}
+	return fmt.Sprintf("The triggers of project %s that requested this deployment are disabled: %s; run `drover trigger "+
+		"enable %s/NAME` to enable one.", a.p.Name, domain.Listed(names), a.p.Name)
 }
 
-func (a asked) nothingReleased() string {
-	return fmt.Sprintf("No release of project %s is wanted in %s: none was deployed there environment-wide with success, and none is pinned; `drover deploy %s VERSION --to %s` changes that.",
+func (a subject) nothingReleased() string {
+	return fmt.Sprintf("No release of project %s is wanted in %s: no environment-wide deployment has succeeded there, "+
+		"and no release is pinned; "+
+		"run `drover deploy %s VERSION --to %s` to deploy one.",
 		a.p.Name, a.m.Environment, a.p.Name, a.m.Environment)
 }
 
-func (a asked) deploymentRunning() string {
+func (a subject) deploymentRunning() string {
 	for _, part := range a.v.OpenPartsOn(a.m.Name) {
 		if part.Deployment.Project == a.p {
 			return a.running(part.Deployment, fmt.Sprintf("its part on %s is %s", a.m.Name, part.State))
@@ -98,20 +125,20 @@ func (a asked) deploymentRunning() string {
 	for _, d := range a.p.Open {
 		if d.Kind == domain.EnvironmentWide && d.Environment == a.m.Environment {
 			if d.OpenParts() == 0 {
-				return a.running(d, "all of its parts have ended, and its own end is written next")
+				return a.running(d, "all of its parts have ended, and its own end is recorded next")
 			}
 			return a.running(d, fmt.Sprintf("%d of its %d parts have not ended", d.OpenParts(), len(d.Order)))
 		}
 	}
-	return "A deployment is running; the machine gets what is wanted once it has ended."
+	return "A deployment is running; the machine gets the wanted release once it has ended."
 }
 
-func (a asked) running(d *projections.Deployment, how string) string {
-	return fmt.Sprintf("Deployment %s of release %s to %s is open: %s; %s gets what is wanted once it has ended, or was cancelled.",
-		d.ID, d.Release, d.Environment, how, a.m.Name)
+func (a subject) running(d *projections.Deployment, how string) string {
+	return fmt.Sprintf("Deployment %s of release %s to %s is open: %s; %s gets the wanted release once it has ended or "+
+		"was cancelled.", d.ID, d.Release, d.Environment, how, a.m.Name)
 }
 
-func (a asked) held() string {
+func (a subject) held() string {
 	h := holdOf(a.p, a.m)
 	if h == nil {
 		return ""
@@ -120,18 +147,18 @@ func (a asked) held() string {
 	if h.Release != "" {
 		what = "at release " + h.Release
 	}
-	return fmt.Sprintf("Machine %s is held %s for project %s, %s; `drover unhold %s --project %s` lets automation act here again.",
-		a.m.Name, what, a.p.Name, a.heldBecause(h), a.m.Name, a.p.Name)
+	return fmt.Sprintf("Machine %s is held %s for project %s, %s; run `drover unhold %s --project %s` to let automation "+
+		"act on it again.", a.m.Name, what, a.p.Name, a.heldBecause(h), a.m.Name, a.p.Name)
 }
 
-func (a asked) heldBecause(h *domain.Hold) string {
+func (a subject) heldBecause(h *domain.Hold) string {
 	if !h.ByVerb() {
 		if d := a.v.Deployments[h.Deployment]; d != nil {
 			return fmt.Sprintf("since deployment %s of release %s, which %s", d.ID, d.Release, ended(d))
 		}
 		return "since a person's deployment"
 	}
-	because := "by " + orSomebody(a.names.Who(h.Origin))
+	because := "by " + cmp.Or(a.names.Who(h.Origin), "someone")
 	if h.Until != nil {
 		because += " until " + h.Until.UTC().Format(time.RFC3339)
 	}
@@ -153,75 +180,86 @@ func ended(d *projections.Deployment) string {
 	return string(d.State)
 }
 
-func (a asked) upToDate() string {
-	return fmt.Sprintf("Machine %s has %s, the release that is wanted here; nothing is to be done until another is wanted.", a.m.Name, a.verdict.Release)
+func (a subject) upToDate() string {
+	return fmt.Sprintf("Machine %s has release %s, which is the wanted one; nothing is due until another release is "+
+		"wanted.", a.m.Name, a.verdict.Release)
 }
 
-func (a asked) unavailable() string {
+func (a subject) unavailable() string {
 	switch {
 	case a.m.Disabled:
-		return fmt.Sprintf("Machine %s is disabled; `drover machine enable %s` lets it be deployed to.", a.m.Name, a.m.Name)
+		return fmt.Sprintf("Machine %s is disabled; run `drover machine enable %s` to make it deployable.",
+			a.m.Name, a.m.Name)
 	case a.m.Connected == 0:
 		return fmt.Sprintf("Machine %s has never been online; it is deployed to once its agent connects.", a.m.Name)
 	}
-	return fmt.Sprintf("Machine %s is offline since %s; it is deployed to once its agent connects again.", a.m.Name, at(a.m.Offline))
+	return fmt.Sprintf("Machine %s has been offline since %s; it is deployed to once its agent reconnects.",
+		a.m.Name, at(a.m.Offline))
 }
 
-func (a asked) healthUnknown() string {
-	return fmt.Sprintf("Policy %s has a health check, and machine %s has not sent its first result; it is deployed to once it has.", a.m.Policy, a.m.Name)
+func (a subject) healthUnknown() string {
+	return fmt.Sprintf("Policy %s has a health check, and machine %s has not reported a result yet; it is deployed to "+
+		"once it has.", a.m.Policy, a.m.Name)
 }
 
-func (a asked) madeUnhealthy() string {
-	return fmt.Sprintf("Machine %s has been unhealthy since it tried release %s, so it is not given the same again; another wanted release, or `drover retry %s --project %s`, changes that.",
+func (a subject) madeUnhealthy() string {
+	return fmt.Sprintf("Machine %s has been unhealthy since it tried release %s, so automation does not deploy that "+
+		"release to it again; "+
+		"deploy another release, or run `drover retry %s --project %s`.",
 		a.m.Name, a.verdict.Release, a.m.Name, a.p.Name)
 }
 
-func (a asked) exhausted() string {
+func (a subject) exhausted() string {
 	count, _ := a.v.Attempts(a.p, a.m)
-	return fmt.Sprintf("Release %s was tried %s on machine %s without success, and the project allows %d; `drover retry %s --project %s`, another instance or another wanted release changes that.",
-		a.verdict.Release, times(count), a.m.Name, a.p.Settings.Attempts, a.m.Name, a.p.Name)
+	return fmt.Sprintf("Release %s was tried %s on machine %s without success, and the project allows %s; "+
+		"run `drover retry %s --project %s`, deploy another release or re-image the machine.",
+		a.verdict.Release, times(count), a.m.Name, attempts(a.p.Settings.Attempts), a.m.Name, a.p.Name)
 }
 
-func (a asked) backingOff() string {
+func (a subject) backingOff() string {
 	count, last := a.v.Attempts(a.p, a.m)
 	left := triggers.Delay(a.p.Settings.Backoff, count) - a.age(last)
 	return fmt.Sprintf("Release %s was tried %s on machine %s without success; the next attempt is due in %s.",
 		a.verdict.Release, times(count), a.m.Name, max(left, 0).Round(time.Second))
 }
 
-func (a asked) noCause() string {
-	return fmt.Sprintf("Machine %s is behind, but no event since has made it due, and no enabled trigger here names all of MachineAvailable; `drover deploy` or `drover retry %s --project %s` brings it up to date.",
+func (a subject) noCause() string {
+	return fmt.Sprintf("Machine %s is behind, but no event has made it due, and no enabled trigger here covers all of "+
+		"MachineAvailable; "+
+		"run `drover deploy`, or `drover retry %s --project %s`, to bring it up to date.",
 		a.m.Name, a.m.Name, a.p.Name)
 }
 
-func (a asked) retry() string {
+func (a subject) retry() string {
 	count, _ := a.v.Attempts(a.p, a.m)
-	return fmt.Sprintf("Release %s was tried %s on machine %s without success; the next tick tries again.", a.verdict.Release, times(count), a.m.Name)
+	return fmt.Sprintf("Release %s was tried %s on machine %s without success; the next tick tries it again.",
+		a.verdict.Release, times(count), a.m.Name)
 }
 
-func (a asked) redeploy() string {
-	return fmt.Sprintf("Trigger %s asks for a deployment although machine %s has %s; the next tick deploys it.", domain.Listed(a.verdict.Triggers), a.m.Name, a.verdict.Release)
+func (a subject) redeploy() string {
+	return fmt.Sprintf("Trigger %s requested a redeployment, although machine %s has release %s; the next tick deploys "+
+		"it again.", domain.Listed(a.verdict.Triggers), a.m.Name, a.verdict.Release)
 }
 
-func (a asked) behind() string {
-	return fmt.Sprintf("Machine %s has %s and should have %s; trigger %s asked, and the next tick deploys it.",
-		a.m.Name, a.actual(), a.verdict.Release, domain.Listed(a.verdict.Triggers))
+func (a subject) behind() string {
+	return fmt.Sprintf("Machine %s has %s and should have release %s; trigger %s requested it, and the next tick "+
+		"deploys it.", a.m.Name, a.actual(), a.verdict.Release, domain.Listed(a.verdict.Triggers))
 }
 
-func (a asked) sweep() string {
-	return fmt.Sprintf("Machine %s has %s and should have %s, and no event is left to say so; the next tick's sweep deploys it for trigger %s.",
-		a.m.Name, a.actual(), a.verdict.Release, domain.Listed(a.verdict.Triggers))
+func (a subject) sweep() string {
+	return fmt.Sprintf("Machine %s has %s and should have release %s, but has no open candidate; the sweep of the next "+
+		"tick deploys it for trigger %s.", a.m.Name, a.actual(), a.verdict.Release, domain.Listed(a.verdict.Triggers))
 }
 
-func (a asked) actual() string {
+func (a subject) actual() string {
 	actual := a.v.Actual(a.p, a.m)
 	switch {
 	case actual == "":
-		return "no release that is known"
+		return "no known release"
 	case a.v.Dirty(a.p, a.m):
-		return actual + " (dirty)"
+		return "release " + actual + " (dirty)"
 	}
-	return actual
+	return "release " + actual
 }
 
 func times(n int) string {
@@ -231,9 +269,9 @@ func times(n int) string {
 	return fmt.Sprintf("%d times", n)
 }
 
-func orSomebody(by string) string {
-	if by == "" {
-		return "somebody"
+func attempts(n int) string {
+	if n == 1 {
+		return "1 attempt"
 	}
-	return by
+	return fmt.Sprintf("%d attempts", n)
 }

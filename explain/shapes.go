@@ -7,11 +7,11 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// List is a collection as the API answers it. Items is never null.
+// List is one page of a collection in the API. Items is never null.
 type List[T any] struct {
 	Items []T    `json:"items"`
-	Next  string `json:"next"` // pass it as ?next= for the rest; empty at the end
-	// Position is where the view stood.
+	Next  string `json:"next"` // pass it as ?next= to get the next page; empty on the last page
+	// Position is the log position of the view.
 	Position string `json:"position"`
 }
 
@@ -28,11 +28,11 @@ type Machine struct {
 	Instance    string      `json:"instance"`
 	Installed   []Installed `json:"installed"` // by project
 	Wanted      []Wanted    `json:"wanted"`    // by project
-	// Note is a sentence on what is odd about the machine: set aside, environment missing; may be empty.
+	// Note describes what is unusual about the machine, such as a missing environment; it may be empty.
 	Note string `json:"note,omitempty"`
 }
 
-// Installed is what a project's own last success here proves.
+// Installed is the release that the last success of a project on this machine proves.
 type Installed struct {
 	Project string    `json:"project"`
 	Release string    `json:"release"`
@@ -40,7 +40,7 @@ type Installed struct {
 	Dirty   bool      `json:"dirty"`
 }
 
-// Wanted is what a project wants here.
+// Wanted is the release that a project wants on this machine.
 type Wanted struct {
 	Project string `json:"project"`
 	Release string `json:"release"`
@@ -63,17 +63,18 @@ type Deployment struct {
 	Position    string              `json:"position"`
 }
 
-// DeploymentCause is why a deployment is.
+// DeploymentCause is why a deployment was queued.
 type DeploymentCause struct {
-	By string `json:"by"` // for people; empty for an automatic one
-	// Actor identifies who asked; nil for an automatic one and for one from before there were actors.
+	By string `json:"by"` // for people; empty for an automatic deployment
+	// Actor identifies who requested the deployment. It is nil for automatic deployments, and for events that were
+	// recorded before drover stored actors.
 	Actor    *domain.Actor `json:"actor,omitempty"`
 	Triggers []string      `json:"triggers"`
 	Reason   string        `json:"reason"`
 	Events   []string      `json:"events"` // ids
 }
 
-// DeploymentMachine is one part.
+// DeploymentMachine is one part of a deployment.
 type DeploymentMachine struct {
 	Name       string     `json:"name"`
 	State      string     `json:"state"` // queued, released, running, succeeded, failed, skipped, cancelled, lost
@@ -83,7 +84,7 @@ type DeploymentMachine struct {
 	FinishedAt *time.Time `json:"finishedAt"`
 }
 
-// Candidate is what waits, and for what.
+// Candidate is a machine that a trigger asked to deploy to, with its current verdict.
 type Candidate struct {
 	Project string   `json:"project"`
 	Trigger string   `json:"trigger"`
@@ -101,9 +102,9 @@ type Event struct {
 	Revision int64  `json:"revision"`
 	ID       string `json:"id"`
 	Type     string `json:"type"` // MachineCameOnline
-	// Category is what triggers name, such as MachineBecameHealthy; empty for what no trigger can name.
+	// Category is the event category that triggers name, such as MachineBecameHealthy; empty if triggers cannot name it.
 	Category string `json:"category,omitempty"`
-	// Text is the event in words; empty for a type that this drover does not know.
+	// Text describes the event; empty for an event type that this version of drover does not know.
 	Text    string          `json:"text,omitempty"`
 	Time    time.Time       `json:"time"`
 	Causes  []string        `json:"causes"`
@@ -111,7 +112,7 @@ type Event struct {
 	Data    json.RawMessage `json:"data"`
 }
 
-// Why is the answer to `drover why`, one for each project that looks at the machine.
+// Why is the answer to `drover why` for one machine and one project.
 type Why struct {
 	Machine string `json:"machine"`
 	Project string `json:"project"`
@@ -120,14 +121,14 @@ type Why struct {
 	Dirty   bool   `json:"dirty"`
 	Verdict string `json:"verdict"` // wait, none, deploy
 	Reason  string `json:"reason"`
-	// Sentence says the reason in words, with the place and what would change it.
+	// Sentence explains the reason: the situation of the machine and what would change it.
 	Sentence string    `json:"sentence"`
 	Causes   []string  `json:"causes"`  // "#12 MachineCameOnline"
-	History  []History `json:"history"` // oldest first, the newest 50
-	At       string    `json:"at"`      // position it was answered at
+	History  []History `json:"history"` // the newest MaxHistory lines, oldest first
+	At       string    `json:"at"`      // the log position of the answer
 }
 
-// History is one line of what happened to a machine and a project.
+// History is one event that concerned a machine and a project.
 type History struct {
 	Position string    `json:"position"`
 	Time     time.Time `json:"time"`
@@ -137,21 +138,21 @@ type History struct {
 
 // Project is what `get projects` shows.
 type Project struct {
-	Name         string     `json:"name"`
-	Enabled      bool       `json:"enabled"`
-	Roles        []string   `json:"roles"`
-	Releases     int        `json:"releases"`
-	Triggers     []string   `json:"triggers"`
-	Environments []Standing `json:"environments"`
-	Waiting      int        `json:"waiting"` // machines with an open candidate
-	Spec         any        `json:"spec"`
+	Name         string              `json:"name"`
+	Enabled      bool                `json:"enabled"`
+	Roles        []string            `json:"roles"`
+	Releases     int                 `json:"releases"`
+	Triggers     []string            `json:"triggers"`
+	Environments []EnvironmentStatus `json:"environments"`
+	Waiting      int                 `json:"waiting"` // machines with an open candidate
+	Spec         any                 `json:"spec"`
 }
 
-// Standing is where a project stands in one environment.
-type Standing struct {
+// EnvironmentStatus is the release and the pin of a project in one environment.
+type EnvironmentStatus struct {
 	Environment string     `json:"environment"`
-	Release     string     `json:"release"` // the environment's
-	Pinned      string     `json:"pinned"`  // empty: no pin
+	Release     string     `json:"release"` // of the last successful environment-wide deployment
+	Pinned      string     `json:"pinned"`  // empty if there is no pin
 	PinnedUntil *time.Time `json:"pinnedUntil,omitempty"`
 }
 
@@ -165,7 +166,7 @@ type Trigger struct {
 	Roles        []string `json:"roles"`
 	Redeploy     bool     `json:"redeploy"`
 	Waiting      int      `json:"waiting"`
-	// Missing are the environments it names that do not exist.
+	// Missing lists the environments that the trigger names but that do not exist.
 	Missing []string `json:"missing,omitempty"`
 }
 
@@ -174,7 +175,7 @@ type Release struct {
 	Project string   `json:"project"`
 	Version string   `json:"version"`
 	Steps   []string `json:"steps"`
-	// Environments are those whose release it is.
+	// Environments lists the environments whose current release this is.
 	Environments []string `json:"environments"`
 }
 
@@ -209,14 +210,14 @@ type Person struct {
 	Name string `json:"name"`
 }
 
-// Token is what `token list` shows; never the secret.
+// Token is what `token list` shows. It never contains the secret.
 type Token struct {
 	ID     string `json:"id"`
-	Kind   string `json:"kind"`             // join, or the scope: admin, deploy, read
-	Person string `json:"person,omitempty"` // the id of the person whom it belongs to
-	// PersonName is that person's name; empty if it was erased or could not be read.
+	Kind   string `json:"kind"`             // join, or the scope: admin, deploy or read
+	Person string `json:"person,omitempty"` // the id of the person that the token belongs to
+	// PersonName is empty if the name was erased or could not be read.
 	PersonName   string     `json:"personName,omitempty"`
-	Uses         int        `json:"uses"` // allowed; 0: no limit
+	Uses         int        `json:"uses"` // the number of allowed uses; 0 means no limit
 	Used         int        `json:"used"`
 	Until        *time.Time `json:"until,omitempty"`
 	Environments []string   `json:"environments"`

@@ -9,17 +9,17 @@ import (
 	"time"
 )
 
-// Table is a list as people read it.
+// Table is a list that is printed for people.
 type Table struct {
 	Header []string
 	Rows   [][]string
 }
 
-// Unlimited as the width of a table aligns its columns and cuts nothing.
+// Unlimited is the width of a table whose columns are aligned and whose lines are not cut.
 const Unlimited = -1
 
-// Write writes the table: width use 1 or more, or 0 for no limit and tabs between the cells, for programs; Unlimited aligns the
-// columns; any other width also cuts each line to it.
+// Write writes the table. A width of 0 separates the cells with tabs, for programs. Any other width aligns the columns,
+// and a positive width also cuts each line to that many terminal columns.
 func (t Table) Write(w io.Writer, width int) error {
 	out := bufio.NewWriter(w)
 	lines := t.cells()
@@ -39,7 +39,7 @@ func (t Table) Write(w io.Writer, width int) error {
 	return out.Flush()
 }
 
-// cells are header and rows, fit to be printed.
+// cells returns the header and the rows, escaped for a terminal.
 func (t Table) cells() [][]string {
 	var lines [][]string
 	if len(t.Header) > 0 {
@@ -79,7 +79,8 @@ func aligned(line []string, widths []int) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
-func yes(b bool, then, otherwise string) string {
+// choose returns then if b holds, and otherwise the other text.
+func choose(b bool, then, otherwise string) string {
 	if b {
 		return then
 	}
@@ -93,11 +94,11 @@ func instant(t *time.Time) string {
 	return t.UTC().Format("2006-01-02T15:04:05Z")
 }
 
-func dash(text string) string { return yes(text == "", "-", text) }
+func dash(text string) string { return choose(text == "", "-", text) }
 
 func joined(names []string) string { return dash(strings.Join(names, ",")) }
 
-// table makes one of a list, a row for each item.
+// table builds a table with one row for each item of a list.
 func table[T any](header string, list []T, row func(T) []string) Table {
 	t := Table{Header: strings.Fields(header)}
 	for _, item := range list {
@@ -106,15 +107,15 @@ func table[T any](header string, list []T, row func(T) []string) Table {
 	return t
 }
 
-// MachinesTable is `get machines`.
+// MachinesTable returns the output of `get machines`.
 func MachinesTable(list []Machine, wide bool) Table {
 	header := "NAME ENVIRONMENT ROLES STATE HEALTH DEPLOYABLE INSTALLED WANTED"
 	if wide {
 		header += " POLICY INSTANCE NOTE"
 	}
 	return table(header, list, func(m Machine) []string {
-		row := []string{m.Name, m.Environment, joined(m.Roles), m.Presence + yes(m.Enabled, "", ",disabled"), m.Health,
-			yes(m.Deployable, "yes", "no"), installedCell(m.Installed), wantedCell(m.Wanted)}
+		row := []string{m.Name, m.Environment, joined(m.Roles), m.Presence + choose(m.Enabled, "", ",disabled"), m.Health,
+			choose(m.Deployable, "yes", "no"), installedCell(m.Installed), wantedCell(m.Wanted)}
 		if wide {
 			row = append(row, m.Policy, dash(m.Instance), dash(m.Note))
 		}
@@ -125,7 +126,7 @@ func MachinesTable(list []Machine, wide bool) Table {
 func installedCell(list []Installed) string {
 	var cells []string
 	for _, i := range list {
-		cells = append(cells, i.Project+"="+i.Release+yes(i.Dirty, "(dirty)", ""))
+		cells = append(cells, i.Project+"="+i.Release+choose(i.Dirty, "(dirty)", ""))
 	}
 	return joined(cells)
 }
@@ -133,12 +134,12 @@ func installedCell(list []Installed) string {
 func wantedCell(list []Wanted) string {
 	var cells []string
 	for _, w := range list {
-		cells = append(cells, w.Project+"="+dash(w.Release)+yes(w.Held, "(held)", "")+yes(w.Pinned, "(pinned)", ""))
+		cells = append(cells, w.Project+"="+dash(w.Release)+choose(w.Held, "(held)", "")+choose(w.Pinned, "(pinned)", ""))
 	}
 	return joined(cells)
 }
 
-// DeploymentsTable is `get deployments`.
+// DeploymentsTable returns the output of `get deployments`.
 func DeploymentsTable(list []Deployment, wide bool) Table {
 	header := "ID PROJECT RELEASE ENVIRONMENT KIND STATE MACHINES BY REASON"
 	if wide {
@@ -154,14 +155,15 @@ func DeploymentsTable(list []Deployment, wide bool) Table {
 	})
 }
 
-// counted says how many parts stand where, as "2 succeeded,1 failed".
+// counted counts parts by state, as in "2 succeeded,1 failed".
 func counted(list []DeploymentMachine) string {
 	count := map[string]int{}
 	for _, m := range list {
 		count[m.State]++
 	}
 	var cells []string
-	for _, state := range []string{"queued", "released", "running", "succeeded", "failed", "skipped", "cancelled", "lost"} {
+	for _, state := range []string{"queued", "released", "running", "succeeded", "failed", "skipped",
+		"cancelled", "lost"} {
 		if count[state] > 0 {
 			cells = append(cells, fmt.Sprintf("%d %s", count[state], state))
 		}
@@ -169,85 +171,89 @@ func counted(list []DeploymentMachine) string {
 	return joined(cells)
 }
 
-// PartsTable is the machines of one deployment.
+// PartsTable returns the parts of one deployment as a table.
 func PartsTable(list []DeploymentMachine) Table {
 	return table("MACHINE STATE REASON STARTED FINISHED DETAIL", list, func(m DeploymentMachine) []string {
 		return []string{m.Name, m.State, dash(m.Reason), instant(m.StartedAt), instant(m.FinishedAt), dash(m.Detail)}
 	})
 }
 
-// CandidatesTable is what waits, and for what.
+// CandidatesTable returns the output of `get candidates`.
 func CandidatesTable(list []Candidate) Table {
 	return table("PROJECT TRIGGER MACHINE OPENED VERDICT REASON CAUSES", list, func(c Candidate) []string {
 		return []string{c.Project, c.Trigger, c.Machine, "#" + c.Opened, c.Verdict, c.Reason, joined(c.Causes)}
 	})
 }
 
-// ProjectsTable is `get projects`.
+// ProjectsTable returns the output of `get projects`.
 func ProjectsTable(list []Project, wide bool) Table {
 	return table("NAME ENABLED ROLES RELEASES TRIGGERS WAITING ENVIRONMENTS", list, func(p Project) []string {
-		var standings []string
+		var statuses []string
 		for _, s := range p.Environments {
-			pinned := yes(s.Pinned == "", "", "(pinned "+s.Pinned+yes(wide && s.PinnedUntil != nil, " until "+instant(s.PinnedUntil), "")+")")
-			standings = append(standings, s.Environment+"="+dash(s.Release)+pinned)
+			pinned := choose(s.Pinned == "", "", "(pinned "+s.Pinned+choose(wide && s.PinnedUntil != nil,
+				" until "+instant(s.PinnedUntil), "")+")")
+			statuses = append(statuses, s.Environment+"="+dash(s.Release)+pinned)
 		}
-		return []string{p.Name, yes(p.Enabled, "yes", "no"), joined(p.Roles), fmt.Sprint(p.Releases), joined(p.Triggers), fmt.Sprint(p.Waiting), joined(standings)}
+		return []string{p.Name, choose(p.Enabled, "yes", "no"), joined(p.Roles), fmt.Sprint(p.Releases), joined(p.Triggers),
+			fmt.Sprint(p.Waiting), joined(statuses)}
 	})
 }
 
-// TriggersTable is `get triggers`.
+// TriggersTable returns the output of `get triggers`.
 func TriggersTable(list []Trigger) Table {
 	return table("NAME PROJECT ENABLED EVENTS ENVIRONMENTS ROLES REDEPLOY WAITING", list, func(t Trigger) []string {
-		return []string{t.Name, t.Project, yes(t.Enabled, "yes", "no"), joined(t.Events), joined(t.Environments), joined(t.Roles),
-			yes(t.Redeploy, "yes", "no"), fmt.Sprint(t.Waiting)}
+		return []string{t.Name, t.Project, choose(t.Enabled, "yes", "no"), joined(t.Events),
+			joined(t.Environments), joined(t.Roles), choose(t.Redeploy, "yes", "no"), fmt.Sprint(t.Waiting)}
 	})
 }
 
-// ReleasesTable is `get releases`.
+// ReleasesTable returns the output of `get releases`.
 func ReleasesTable(list []Release) Table {
 	return table("PROJECT VERSION STEPS ENVIRONMENTS", list, func(r Release) []string {
 		return []string{r.Project, r.Version, joined(r.Steps), joined(r.Environments)}
 	})
 }
 
-// EnvironmentsTable is `get environments`.
+// EnvironmentsTable returns the output of `get environments`.
 func EnvironmentsTable(list []Environment) Table {
 	return table("NAME MACHINES ONLINE", list, func(e Environment) []string {
 		return []string{e.Name, fmt.Sprint(e.Machines), fmt.Sprint(e.Online)}
 	})
 }
 
-// PoliciesTable is `get policies`.
+// PoliciesTable returns the output of `get policies`.
 func PoliciesTable(list []Policy) Table {
 	return table("NAME MACHINES", list, func(p Policy) []string { return []string{p.Name, fmt.Sprint(p.Machines)} })
 }
 
-// ServersTable is `get servers`.
+// ServersTable returns the output of `get servers`.
 func ServersTable(list []Server) Table {
 	return table("ID ADDRESS VERSION STARTED SELF ALIVE", list, func(s Server) []string {
-		return []string{s.ID, dash(s.Address), dash(s.Version), instant(&s.Started), yes(s.Self, "yes", "no"), yes(s.Alive, "yes", "no")}
+		return []string{s.ID, dash(s.Address), dash(s.Version), instant(&s.Started), choose(s.Self, "yes", "no"),
+			choose(s.Alive, "yes", "no")}
 	})
 }
 
-// TokensTable is `token list`. A person without a readable name is shown by id.
+// TokensTable returns the output of `token list`. It shows the id of a person whose name could not be read.
 func TokensTable(list []Token) Table {
 	return table("ID KIND PERSON USES UNTIL ENVIRONMENTS ROLES REVOKED", list, func(t Token) []string {
 		uses := "-"
 		if t.Kind == "join" {
-			uses = fmt.Sprintf("%d of %s", t.Used, yes(t.Uses == 0, "any", fmt.Sprint(t.Uses)))
+			uses = fmt.Sprintf("%d of %s", t.Used, choose(t.Uses == 0, "any", fmt.Sprint(t.Uses)))
 		}
-		return []string{t.ID, t.Kind, dash(cmp.Or(t.PersonName, t.Person)), uses, instant(t.Until), joined(t.Environments), joined(t.Roles), yes(t.Revoked, "yes", "no")}
+		return []string{t.ID, t.Kind, dash(cmp.Or(t.PersonName, t.Person)), uses, instant(t.Until), joined(t.Environments),
+			joined(t.Roles), choose(t.Revoked, "yes", "no")}
 	})
 }
 
-// PeopleTable is `person list`.
+// PeopleTable returns the output of `person list`.
 func PeopleTable(list []Person) Table {
 	return table("ID NAME", list, func(p Person) []string { return []string{p.ID, p.Name} })
 }
 
-// EventsTable is `events`.
+// EventsTable returns the output of `events`.
 func EventsTable(list []Event, wide bool) Table {
-	return table("POSITION TIME TYPE STREAM "+yes(wide, "TEXT ", "")+"DATA", list, func(e Event) []string {
+	return table("POSITION TIME TYPE STREAM "+choose(wide, "TEXT ", "")+"DATA", list, func(e Event) []string {
 		row := []string{"#" + e.Position, e.Time.UTC().Format("15:04:05"), e.Type, e.Stream}
 		if wide {
 			row = append(row, dash(e.Text))

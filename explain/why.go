@@ -12,13 +12,16 @@ import (
 	"github.com/droverhq/drover/triggers"
 )
 
-// WhyOf answers why a machine has, gets or does not get what a project wants. past is what the log holds
-// of both (engine.Past); what lies beyond the view is passed over.
-func WhyOf(v *projections.View, age projections.Age, project, machine string, past []eventlog.Recorded, names Names) Why {
-	why := Why{Machine: machine, Project: project, Causes: []string{}, At: v.Position.String(), History: history(v, project, machine, past, names)}
+// WhyOf explains why a machine has, gets or does not get the release that a project wants. past holds the events of
+// both from the log (engine.Past); events after the view's position are ignored.
+func WhyOf(v *projections.View, age projections.Age, project, machine string,
+	past []eventlog.Recorded, names Names) Why {
+	why := Why{Machine: machine, Project: project, Causes: []string{}, At: v.Position.String(),
+		History: history(v, project, machine, past, names)}
 	p, m := v.Projects[project], v.Machines[machine]
 	if p == nil || m == nil {
-		why.Verdict, why.Reason, why.Sentence = string(triggers.None), string(triggers.OutOfScope), missing(v, project, machine)
+		why.Verdict, why.Reason, why.Sentence = string(triggers.None), string(triggers.OutOfScope),
+			missing(v, project, machine)
 		return why
 	}
 	verdict := triggers.Judge(v, p, m, age)
@@ -33,12 +36,13 @@ func WhyOf(v *projections.View, age projections.Age, project, machine string, pa
 
 func missing(v *projections.View, project, machine string) string {
 	if v.Projects[project] == nil {
-		return fmt.Sprintf("There is no project %s at %s.", project, at(v.Position))
+		return fmt.Sprintf("Project %s does not exist at %s.", project, at(v.Position))
 	}
-	return fmt.Sprintf("There is no machine %s at %s; it is looked at once it is added.", machine, at(v.Position))
+	return fmt.Sprintf("Machine %s does not exist at %s; projects consider it once it is added.", machine, at(v.Position))
 }
 
-// settledCauses are the causes of the newest part that the engine made here: what the last decision was taken on.
+// settledCauses returns the causes of the machine's newest part in the project, or the deployment of that part if a
+// person requested it.
 func settledCauses(v *projections.View, project, machine string) []string {
 	var newest *projections.Part
 	for _, d := range v.Deployments {
@@ -59,32 +63,32 @@ func settledCauses(v *projections.View, project, machine string) []string {
 	return causesOf(newest.Causes)
 }
 
-// ProjectsFor are the projects that look at a machine, or have done something there, by name; all
-// projects where none does.
+// ProjectsFor returns the names of the projects that have a machine in scope or have deployed to it, sorted. If no
+// project does, it returns all of them.
 func ProjectsFor(v *projections.View, machine string) []string {
-	all, looking := []string{}, []string{}
+	all, concerned := []string{}, []string{}
 	m := v.Machines[machine]
 	for _, p := range projectsOf(v) {
 		all = append(all, p.Name)
 		if m != nil && (inScope(p, m) || m.Installed[p.Name] != nil) {
-			looking = append(looking, p.Name)
+			concerned = append(concerned, p.Name)
 		}
 	}
-	if len(looking) > 0 {
-		return looking
+	if len(concerned) > 0 {
+		return concerned
 	}
 	return all
 }
 
-// Text writes the answer as `drover why` prints it.
+// Text writes the answer in the format of `drover why`.
 func (w Why) Text(out io.Writer) error {
 	var b strings.Builder
 	actual := orNone(w.Actual)
 	if w.Dirty {
 		actual += " (dirty)"
 	}
-	fmt.Fprintf(&b, "machine  %s\nproject  %s\nwanted   %s\nactual   %s\nverdict  %s: %s\n", Line(w.Machine), Line(w.Project),
-		orNone(w.Wanted), actual, w.Verdict, w.Reason)
+	fmt.Fprintf(&b, "machine  %s\nproject  %s\nwanted   %s\nactual   %s\nverdict  %s: %s\n",
+		Line(w.Machine), Line(w.Project), orNone(w.Wanted), actual, w.Verdict, w.Reason)
 	fmt.Fprintf(&b, "         %s\n", Line(w.Sentence))
 	for i, cause := range w.Causes {
 		label := "causes "

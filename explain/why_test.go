@@ -16,7 +16,7 @@ import (
 	"github.com/droverhq/drover/triggers"
 )
 
-// constants are the values of all constants of a named type in a file.
+// constants returns the values of all constants of a named type in a file.
 func constants(t *testing.T, file, typeName string) (values []string) {
 	t.Helper()
 	parsed, err := parser.ParseFile(gotoken.NewFileSet(), file, nil, 0)
@@ -41,11 +41,13 @@ func constants(t *testing.T, file, typeName string) (values []string) {
 
 func TestEveryReasonOfAVerdictHasASentence(t *testing.T) {
 	l := shop(t)
-	l.Add("machine/web-01", domain.MachineWentOffline{Connect: projectionstest.ID(l.Position), Session: session, Instance: instance, Reason: "silent"})
+	l.Add("machine/web-01", domain.MachineWentOffline{Connect: projectionstest.ID(l.Position), Session: session,
+		Instance: instance, Reason: "silent"})
 	l.Add("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Reason: "lab", Origin: domain.By("ann")})
 	for _, reason := range constants(t, "../triggers/rules.go", "Reason") {
 		require.Contains(t, sentences, triggers.Reason(reason))
-		sentence := Sentence(l.View, old, triggers.Verdict{Project: "shop", Machine: "web-01", Reason: triggers.Reason(reason), Release: "1.0", Triggers: []string{"joins"}}, nil)
+		sentence := Sentence(l.View, old, triggers.Verdict{Project: "shop", Machine: "web-01",
+			Reason: triggers.Reason(reason), Release: "1.0", Triggers: []string{"joins"}}, nil)
 		require.Regexp(t, `^[A-Z].*\.$`, sentence, reason)
 		require.NotContains(t, sentence, "%!", reason)
 	}
@@ -57,35 +59,48 @@ func TestEveryReasonOfAPartHasWords(t *testing.T) {
 	}
 }
 
-func TestWhySaysWhatIsSoAndWhatWouldChangeIt(t *testing.T) {
+func TestWhyExplainsTheVerdictAndWhatWouldChangeIt(t *testing.T) {
 	checked := domain.PolicyDefined{Settings: domain.PolicySettings{HealthCheck: &domain.HealthCheck{Script: "true"}}}
 	for name, c := range map[string]struct {
 		happens func(l *projectionstest.History)
 		reason  string
 		words   []string
 	}{
-		"due":           {func(*projectionstest.History) {}, "behind", []string{"no release that is known", "should have 1.0", "joins"}},
-		"up to date":    {func(l *projectionstest.History) { l.Attempt("web-01", "1.0", domain.PartSucceeded, "") }, "up-to-date", []string{"web-01 has 1.0"}},
-		"disabled":      {func(l *projectionstest.History) { l.Add("machine/web-01", domain.MachineDisabled{}) }, "machine-unavailable", []string{"drover machine enable web-01"}},
-		"project off":   {func(l *projectionstest.History) { l.Add("project/shop", domain.ProjectDisabled{}) }, "project-disabled", []string{"drover project enable shop"}},
-		"trigger off":   {func(l *projectionstest.History) { l.Add("project/shop", domain.TriggerDisabled{Trigger: "joins"}) }, "trigger-disabled", []string{"trigger joins"}},
-		"another place": {func(l *projectionstest.History) { l.Add("machine/web-01", domain.MachineChanged{Environment: "moon"}) }, "out-of-scope", []string{"moon, which does not exist"}},
+		"due": {func(*projectionstest.History) {}, "behind", []string{"no known release",
+			"should have release 1.0", "joins"}},
+		"up to date": {func(l *projectionstest.History) { l.Attempt("web-01", "1.0", domain.PartSucceeded, "") },
+			"up-to-date", []string{"web-01 has release 1.0"}},
+		"disabled": {func(l *projectionstest.History) { l.Add("machine/web-01", domain.MachineDisabled{}) },
+			"machine-unavailable", []string{"drover machine enable web-01"}},
+		"project off": {func(l *projectionstest.History) { l.Add("project/shop", domain.ProjectDisabled{}) },
+			"project-disabled", []string{"drover project enable shop"}},
+		"trigger off": {func(l *projectionstest.History) {
+			l.Add("project/shop",
+				domain.TriggerDisabled{Trigger: "joins"})
+		}, "trigger-disabled", []string{"drover trigger enable shop/joins"}},
+		"missing environment": {func(l *projectionstest.History) {
+			l.Add("machine/web-01",
+				domain.MachineChanged{Environment: "moon"})
+		}, "out-of-scope", []string{"moon, which does not exist"}},
 		"other roles": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{Roles: []string{"db"}}})
-		}, "out-of-scope", []string{"the roles none", "is for db"}},
+		}, "out-of-scope", []string{"it has no roles", "requires role db"}},
 		"held": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Origin: domain.By("ann"), Reason: "lab"})
 		}, "held", []string{"as it is", "by ann (lab)", "drover unhold web-01 --project shop"}},
 		"running": {func(l *projectionstest.History) {
-			l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", Origin: domain.By("ann")})
+			l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production",
+				Release: "1.0", Origin: domain.By("ann")})
 		}, "deployment-running", []string{"its part on web-01 is released"}},
 		"almost ended": {func(l *projectionstest.History) {
-			d := l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", Origin: domain.By("ann")})
+			d := l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production",
+				Release: "1.0", Origin: domain.By("ann")})
 			l.Add("part/"+d.String()+"/web-01", domain.PartClaimed{Project: "shop", Session: session, Instance: instance},
 				domain.PartEnded{Project: "shop", State: domain.PartSucceeded, Session: session})
 		}, "deployment-running", []string{"all of its parts have ended"}},
-		"unchecked": {func(l *projectionstest.History) { l.Add("policy/default", checked) }, "health-unknown", []string{"Policy default has a health check"}},
-		"sick": {func(l *projectionstest.History) {
+		"health unknown": {func(l *projectionstest.History) { l.Add("policy/default", checked) }, "health-unknown",
+			[]string{"Policy default has a health check"}},
+		"made unhealthy": {func(l *projectionstest.History) {
 			l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed)
 			l.Add("machine/web-01", domain.MachineHealthChanged{Status: domain.Unhealthy, Session: session})
 		}, "made-unhealthy", []string{"since it tried release 1.0"}},
@@ -94,14 +109,16 @@ func TestWhySaysWhatIsSoAndWhatWouldChangeIt(t *testing.T) {
 				l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed)
 			}
 		}, "retries-exhausted", []string{"3 times", "drover retry web-01 --project shop"}},
-		"retry": {func(l *projectionstest.History) { l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed) }, "retry", []string{"tried once"}},
+		"retry": {func(l *projectionstest.History) { l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed) },
+			"retry", []string{"tried once"}},
 		"not released": {func(l *projectionstest.History) {
 			l.Add("machine/web-01", domain.MachineChanged{Environment: "staging"})
 		}, "nothing-released", []string{"drover deploy shop VERSION --to staging"}},
 	} {
 		l := shop(t)
 		l.Add("environment/staging", domain.EnvironmentDefined{})
-		l.Add("project/shop", domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
+		l.Add("project/shop", domain.TriggerDefined{Trigger: "joins",
+			Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
 		c.happens(l)
 		why := WhyOf(l.View, old, "shop", "web-01", l.Log, nil)
 		require.Equal(t, c.reason, why.Reason, name)
@@ -111,7 +128,7 @@ func TestWhySaysWhatIsSoAndWhatWouldChangeIt(t *testing.T) {
 	}
 }
 
-func TestAWaitForTheNextAttemptSaysHowLong(t *testing.T) {
+func TestBackingOffSentenceShowsTheRemainingTime(t *testing.T) {
 	l := shop(t)
 	l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed)
 	why := WhyOf(l.View, fresh, "shop", "web-01", l.Log, nil)
@@ -119,54 +136,63 @@ func TestAWaitForTheNextAttemptSaysHowLong(t *testing.T) {
 	require.Contains(t, why.Sentence, "due in 1m0s")
 }
 
-func TestWhatIsNotThereIsAnsweredWithItsHistory(t *testing.T) {
+func TestWhyShowsTheHistoryOfDeletedMachine(t *testing.T) {
 	l := shop(t)
 	l.Add("machine/web-01", domain.MachineDeleted{Reason: "clean-up"})
 	why := WhyOf(l.View, old, "shop", "web-01", l.Log, nil)
-	require.Contains(t, why.Sentence, "no machine web-01")
+	require.Contains(t, why.Sentence, "Machine web-01 does not exist")
 	require.Equal(t, "machine web-01 deleted (clean-up)", why.History[len(why.History)-1].Text)
-	require.Contains(t, WhyOf(l.View, old, "nothing", "web-01", nil, nil).Sentence, "no project nothing")
+	require.Contains(t, WhyOf(l.View, old, "nothing", "web-01", nil, nil).Sentence, "Project nothing does not exist")
 }
 
-// full is a history with at least one event of every type that a machine and a project have.
+// full returns a history with at least one event of every type that concerns a machine and a project.
 func full(t *testing.T) *projectionstest.History {
 	l := shop(t)
 	until := time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC)
 	l.Add("machine/web-01", domain.AgentConnected{Server: server, Session: session, Instance: instance},
-		domain.MachineChanged{Environment: "production", Roles: []string{"web"}}, domain.MachineDisabled{Origin: domain.By("ann")}, domain.MachineEnabled{Origin: domain.By("ann")},
-		domain.MachineHealthChanged{Status: domain.Warning, Detail: "disk 91 %", Session: session}, domain.MachineCleanUpHeld{Absent: 4, Machines: 10})
-	l.Add("project/shop", domain.ProjectDisabled{}, domain.ProjectEnabled{}, domain.TriggerDisabled{Trigger: "joins"}, domain.TriggerEnabled{Trigger: "joins"},
-		domain.PinSet{Environment: "production", Release: "1.0", Until: &until, Origin: domain.By("ann")}, domain.PinLifted{Environment: "production", Reason: "expired"},
-		domain.HoldSet{Machine: "web-01", Instance: instance, Reason: "lab"}, domain.HoldLifted{Machine: "web-01", Reason: "lifted"})
+		domain.MachineChanged{Environment: "production", Roles: []string{"web"}},
+		domain.MachineDisabled{Origin: domain.By("ann")}, domain.MachineEnabled{Origin: domain.By("ann")},
+		domain.MachineHealthChanged{Status: domain.Warning, Detail: "disk 91 %", Session: session},
+		domain.MachineCleanUpHeld{Absent: 4, Machines: 10})
+	l.Add("project/shop", domain.ProjectDisabled{}, domain.ProjectEnabled{}, domain.TriggerDisabled{Trigger: "joins"},
+		domain.TriggerEnabled{Trigger: "joins"},
+		domain.PinSet{Environment: "production", Release: "1.0", Until: &until, Origin: domain.By("ann")},
+		domain.PinLifted{Environment: "production", Reason: "expired"},
+		domain.HoldSet{Machine: "web-01", Instance: instance, Reason: "lab"},
+		domain.HoldLifted{Machine: "web-01", Reason: "lifted"})
 	l.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed)
-	bounded := domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0", Machines: []domain.DeploymentMachine{{Name: "web-01"}}, MaxParallel: 1}
+	bounded := domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0",
+		Machines: []domain.DeploymentMachine{{Name: "web-01"}}, MaxParallel: 1}
 	first := l.Add("project/shop", bounded)
-	l.Add("project/shop", domain.PartsWithdrawn{Deployment: first, Reason: domain.TooManyFailures}, domain.DeploymentEnded{Deployment: first, State: domain.DeploymentCancelledAs})
+	l.Add("project/shop", domain.PartsWithdrawn{Deployment: first, Reason: domain.TooManyFailures},
+		domain.DeploymentEnded{Deployment: first, State: domain.DeploymentCancelledAs})
 	l.Add("project/shop", bounded)
 	second := l.Add("project/shop", bounded)
-	l.Add("project/shop", domain.PartsReleased{Deployment: second, Machines: []string{"web-01"}}, domain.DeploymentCancelled{Deployment: second, Origin: domain.By("ann")})
+	l.Add("project/shop", domain.PartsReleased{Deployment: second, Machines: []string{"web-01"}},
+		domain.DeploymentCancelled{Deployment: second, Origin: domain.By("ann")})
 	l.Add("project/shop", domain.TriggerDeleted{Trigger: "joins"})
-	l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect, Session: session, Instance: instance, Reason: "silent"})
+	l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect, Session: session,
+		Instance: instance, Reason: "silent"})
 	return l
 }
 
-func TestEveryTypeOfEventThatMattersIsALineOfHistory(t *testing.T) {
+func TestEveryRelevantEventTypeIsALineOfHistory(t *testing.T) {
 	l := full(t)
 	lines := history(l.View, "shop", "web-01", l.Log, nil)
-	told := map[string]bool{"ProjectDeleted": true, "MachineDeleted": true} // after them there is nothing left to ask about
+	described := map[string]bool{"ProjectDeleted": true, "MachineDeleted": true} // they end the machine or project
 	for _, line := range lines {
-		told[line.Type] = true
+		described[line.Type] = true
 		require.NotContains(t, line.Text, "%!", line.Type)
 	}
 	for _, name := range domain.TypeNames() {
 		switch strings.Split(name, ".")[0] {
 		case "machine", "project", "trigger", "release", "deployment", "pin", "hold", "part":
-			require.True(t, told[domain.NameOfType(name)], name)
+			require.True(t, described[domain.NameOfType(name)], name)
 		}
 	}
 }
 
-func TestHistoryTellsNothingOfOtherMachines(t *testing.T) {
+func TestHistoryOmitsOtherMachines(t *testing.T) {
 	l := full(t)
 	l.Add("machine/web-02", domain.MachineAdded{Environment: "production"})
 	l.Add("project/shop", domain.HoldSet{Machine: "web-02"}, domain.PinSet{Environment: "staging", Release: "1.0"})
@@ -178,7 +204,7 @@ func TestHistoryTellsNothingOfOtherMachines(t *testing.T) {
 	require.Len(t, history(l.View, "shop", "web-01", l.Log, nil), MaxHistory)
 }
 
-func TestTheTextOfWhyIsWhatPeopleRead(t *testing.T) {
+func TestTextOfWhy(t *testing.T) {
 	l := shop(t)
 	var b strings.Builder
 	require.NoError(t, WhyOf(l.View, old, "shop", "web-01", l.Log, nil).Text(&b))
@@ -187,7 +213,7 @@ project  shop
 wanted   1.0
 actual   none
 verdict  deploy: behind
-         Machine web-01 has no release that is known and should have 1.0; trigger joins asked, and the next tick deploys it.
+         Machine web-01 has no known release and should have release 1.0; trigger joins requested it, and the next tick deploys it.
 causes   #7 MachineAdded
          #8 MachineCameOnline
 history
@@ -200,8 +226,8 @@ history
 `, b.String())
 }
 
-// TestWhatEnablingWouldMakeDueIsWhatWaitsForIt guards what `drover trigger enable` says before it is done.
-func TestWhatEnablingWouldMakeDueIsWhatWaitsForIt(t *testing.T) {
+// TestDueIfEnabledReturnsMachinesThatWaitForIt guards what `drover trigger enable` prints before it enables anything.
+func TestDueIfEnabledReturnsMachinesThatWaitForIt(t *testing.T) {
 	wanted := []Due{{Project: "shop", Environment: "production", Release: "1.0", Machines: []string{"web-01"}}}
 	l := shop(t)
 	l.Add("project/shop", domain.TriggerDisabled{Trigger: "joins"})

@@ -1,0 +1,124 @@
+package doctor
+
+import (
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// The findings in this file are about the machine that runs `drover doctor` and its connections to the servers. Examine
+// returns the findings about a server.
+
+// certificateSoon is the remaining lifetime below which a certificate is a warning.
+const certificateSoon = 14 * 24 * time.Hour
+
+// SilentServer reports a server that did not answer, or not as a drover server. others is set if another server did.
+func SilentServer(address, sentence, hint string, others bool) Finding {
+	f := Finding{Severity: Bad, Check: "server", Seen: sentence, Do: hint}
+	if others {
+		f.Severity = Warn
+	}
+	if f.Do == "" {
+		f.Do = "curl -s " + shellWord(address) + "/healthz"
+	}
+	return f
+}
+
+// TwoLogs reports that two addresses in one client context serve different logs. path is the file that lists them; it is
+// empty if the addresses were given on the command line.
+func TwoLogs(one, other, path string) Finding {
+	f := Finding{Severity: Bad, Check: "server",
+		Seen: fmt.Sprintf("%s and %s serve different logs, for example a log and its copy: "+
+			"a command can go to either", one, other), Do: "name only one of them with --server"}
+	if path != "" {
+		f.Do = "stop the wrong server; if it is " + other + ", run: " + Forget(other, path) +
+			"; otherwise run the same with " + one
+	}
+	return f
+}
+
+// Forget returns the shell command that removes a server's address from the file with a client's contexts.
+func Forget(address, path string) string {
+	return fmt.Sprintf("(umask 077; jq %s %s > %[3]s && mv %[3]s %[2]s)",
+		shellWord(`.contexts[].servers -= ["`+address+`"]`), shellWord(path), shellWord(path+".new"))
+}
+
+// AnsweringServer reports a server that answered.
+func AnsweringServer(address, version string, took time.Duration) Finding {
+	return Finding{Severity: Fine, Check: "server", Seen: fmt.Sprintf("%s answered within %s, version %s", address,
+		took.Round(time.Millisecond), version)}
+}
+
+// CertificateFinding examines when a server's certificate expires.
+func CertificateFinding(address string, end, now time.Time) Finding {
+	left := end.Sub(now)
+	f := Finding{Severity: Fine, Check: "tls", Seen: fmt.Sprintf("the certificate of %s is valid for another %s",
+		address, span(left))}
+	switch {
+	case left <= 0:
+		f.Severity, f.Seen = Bad, fmt.Sprintf("the certificate of %s expired on %s", address, end.UTC().Format(time.DateOnly))
+	case left < certificateSoon:
+		f.Severity = Warn
+	default:
+		return f
+	}
+	f.Do = "replace the files that the server's --tls-cert and --tls-key name with a new certificate and its key"
+	return f
+}
+
+// NoTLS reports that traffic to a server is not encrypted. On loopback, that is not a problem.
+func NoTLS(address string, loopback bool) Finding {
+	if loopback {
+		return Finding{Severity: Fine, Check: "tls", Seen: address + " is on this machine and does not need TLS"}
+	}
+	return Finding{Severity: Warn, Check: "tls", Seen: "traffic to " + address + ", including tokens, is not encrypted",
+		Do: "drover server --tls-cert cert.pem --tls-key key.pem (and --server https://… here)"}
+}
+
+// SecretFile examines the permissions of a file with secrets. what names its content.
+func SecretFile(path, what string, mode fs.FileMode) Finding {
+	f := Finding{Severity: Fine, Check: "files", Seen: fmt.Sprintf("%s, with %s, is accessible only to its owner",
+		path, what)}
+	if others := mode.Perm() & 0o077; others != 0 {
+		f.Severity = Bad
+		f.Seen = fmt.Sprintf("%s, with %s, is accessible to other users of this machine (mode %04o)", path, what, mode.Perm())
+		f.Do = "chmod 600 " + shellWord(path)
+	}
+	return f
+}
+
+// Unreadable reports a file that exists but cannot be used.
+func Unreadable(sentence, do string) Finding {
+	return Finding{Severity: Bad, Check: "files", Seen: sentence, Do: do}
+}
+
+// NoContext reports that this user has no token for any log.
+func NoContext(path string) Finding {
+	return Finding{Severity: Warn, Check: "files", Seen: "this user has no client context (" + path +
+		"), and therefore no token", Do: "run drover server once as this user, or set DROVER_TOKEN and DROVER_SERVER"}
+}
+
+// LocalDisk examines the disk of a folder on this machine.
+func LocalDisk(folder string, free, total uint64) []Finding {
+	found := DiskFindings(folder, free, total)
+	if len(found) == 0 {
+		found = []Finding{{Severity: Fine, Seen: fmt.Sprintf("%s of %s are free in %s", bytes(free), bytes(total), folder)}}
+	}
+	for i := range found {
+		found[i].Check = "disk"
+	}
+	return found
+}
+
+// LocalClock compares this machine's clock with that of a server. asked and answered are times of the local clock;
+// reported is the time of the server's clock.
+func LocalClock(address string, asked, answered, reported time.Time) Finding {
+	half := answered.Sub(asked) / 2
+	ahead := asked.Add(half).Sub(reported)
+	f, off := ClockFinding("this machine", address, ahead, half)
+	if !off {
+		f = Finding{Severity: Fine, Seen: "the clocks of this machine and " + address + " agree"}
+	}
+	f.Check = "clock"
+	return f
+}
