@@ -419,12 +419,12 @@ func tokens(v *projections.View, _ projections.Age, s Vitals) (found []Finding) 
 		case t.Settings.Join && t.Settings.Uses == 0 && (until == nil || until.Sub(s.Now) > joinLong):
 			expiry := "and never expires"
 			if until != nil {
-				expiry = "and expires only in " + span(until.Sub(s.Now))
+				expiry = "and does not expire for " + span(until.Sub(s.Now))
 			}
 			found = append(found, Finding{Severity: Warn, Seen: "join token " + id + " lets any number of agents join " + expiry,
 				Do: "drover token revoke " + id +
-					" (this also disconnects the agents that joined with it; create a limited token with `drover token create --join " +
-					"--uses N --for D`)"})
+					" (this also disconnects the agents that joined with it; " +
+					"create a limited token with `drover token create --join --uses N --for D`)"})
 		case !t.Settings.Join && until != nil && until.Sub(s.Now) < tokenSoon:
 			found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("token %s with scope %s expires in %s", id,
 				t.Settings.Scope, span(until.Sub(s.Now))), Do: "drover token create --scope " + string(t.Settings.Scope)})

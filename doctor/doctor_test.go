@@ -250,12 +250,22 @@ func TestShellWordQuotesSpecialCharacters(t *testing.T) {
 
 func TestSpanShowsTheTwoLargestUnits(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		0: "0s", 1400 * time.Millisecond: "1s", 30 * time.Second: "30s", 59900 * time.Millisecond: "1m",
-		time.Minute: "1m", 90 * time.Second: "1m30s", 10 * time.Minute: "10m", 10*time.Minute + 30*time.Second: "10m30s",
+		0:                               "0s",
+		1400 * time.Millisecond:         "1s",
+		30 * time.Second:                "30s",
+		59900 * time.Millisecond:        "1m",
+		time.Minute:                     "1m",
+		90 * time.Second:                "1m30s",
+		10 * time.Minute:                "10m",
+		10*time.Minute + 30*time.Second: "10m30s",
 		59*time.Minute + 59*time.Second: "59m59s",
-		time.Hour:                       "1h", time.Hour + 59*time.Second: "1h", time.Hour + 10*time.Minute: "1h10m", 10*time.Hour +
-			30*time.Minute: "10h30m", 20 * time.Hour: "20h",
-		47*time.Hour + 50*time.Minute: "47h50m", 48 * time.Hour: "2 days", 71 * time.Hour: "2 days",
+		time.Hour + 59*time.Second:      "1h",
+		time.Hour + 10*time.Minute:      "1h10m",
+		10*time.Hour + 30*time.Minute:   "10h30m",
+		20 * time.Hour:                  "20h",
+		47*time.Hour + 50*time.Minute:   "47h50m",
+		48 * time.Hour:                  "2 days",
+		71 * time.Hour:                  "2 days",
 	} {
 		require.Equal(t, want, span(d), d.String())
 	}

@@ -24,8 +24,8 @@ func SilentServer(address, sentence, hint string, others bool) Finding {
 	return f
 }
 
-// TwoLogs reports that two addresses in one client context serve different logs. path is the file that lists them; it is
-// empty if the addresses were given on the command line.
+// TwoLogs reports that two addresses in one client context serve different logs. path is the file that lists them. It
+// is empty if the addresses were given on the command line.
 func TwoLogs(one, other, path string) Finding {
 	f := Finding{Severity: Bad, Check: "server",
 		Seen: fmt.Sprintf("%s and %s serve different logs, for example a log and its copy: "+

@@ -125,7 +125,7 @@ func (v visit) findings(version string, others bool, path string) (found []docto
 	case err == nil && u.Scheme == "http":
 		found = append(found, doctor.NoTLS(v.address, server.Loopback(u.Hostname())))
 	}
-	found = append(found, doctor.HereClock(v.address, v.asked, v.ended, v.checkup.Time))
+	found = append(found, doctor.LocalClock(v.address, v.asked, v.ended, v.checkup.Time))
 	if v.checkup.Version != version {
 		f := doctor.VersionFinding("this program", version, "server "+v.address, v.checkup.Version)
 		f.Check = "versions"
@@ -149,7 +149,7 @@ func (s *shell) examineFiles(data string) (found []doctor.Finding) {
 		return found
 	}
 	if free, total := server.Free(data); total > 0 {
-		found = append(found, doctor.HereDisk(data, free, total)...)
+		found = append(found, doctor.LocalDisk(data, free, total)...)
 	}
 	return append(found, secretFile(filepath.Join(data, "secrets.env"), "secrets of steps")...)
 }

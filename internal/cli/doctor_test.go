@@ -39,7 +39,7 @@ func TestTheDoctorSeesACertificateThatEnds(t *testing.T) {
 	s.ok("get", "servers")
 	stdout, _, code := s.run("doctor")
 	require.Zero(t, code, stdout)
-	require.Regexp(t, `(?m)^warn\ttls\tthe certificate of https://127.0.0.1:\d+ is good for another (24h|23h.*)\tput a new certificate`, stdout)
+	require.Regexp(t, `(?m)^warn\ttls\tthe certificate of https://127.0.0.1:\d+ is valid for another (24h|23h.*)\treplace the files`, stdout)
 }
 
 func TestTheDoctorShowsNoPasswordOfALog(t *testing.T) {
@@ -75,7 +75,7 @@ func TestTheDoctorSeesTwoLogsBehindOneContextAndItsCommandTakesOneOut(t *testing
 	}))
 	stdout, _, code := s.run("doctor")
 	require.Equal(t, 1, code, stdout)
-	require.Contains(t, stdout, "bad\tserver\t"+mine+" and "+copied+" serve two logs")
+	require.Contains(t, stdout, "bad\tserver\t"+mine+" and "+copied+" serve different logs")
 
 	serving.Kill()
 	stdout, _, code = s.run("doctor")
