@@ -60,7 +60,7 @@ func (p *People) Add(ctx context.Context, key domain.ID, name string) (explain.P
 	person := explain.Person{ID: "p-" + hex.EncodeToString(sum[:6]), Name: name}
 	item := eventlog.Item{Key: person.ID, Sequence: 1, Time: p.clock.Now().UTC(), Data: []byte(name)}
 	err := p.store.Swap(ctx, eventlog.People, item, 0)
-	if errors.As(err, new(*eventlog.Moved)) {
+	if errors.As(err, new(*eventlog.SwapConflict)) {
 		return p.again(ctx, person)
 	}
 	return person, p.changed(err)

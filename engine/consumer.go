@@ -169,7 +169,7 @@ func (e *Engine) advance(ctx context.Context, store eventlog.Store, name string,
 			at.sequence++
 			return at, nil
 		}
-		if errors.As(err, new(*eventlog.Moved)) {
+		if errors.As(err, new(*eventlog.SwapConflict)) {
 			return at, errTakenOver
 		}
 		if !errors.Is(err, eventlog.ErrUnknownOutcome) || try == maxUnknownRetries || ctx.Err() != nil {

@@ -202,7 +202,7 @@ func TestAConsumerWhoseHandlerReportsAConflictFailsWithIt(t *testing.T) {
 	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: bubbleClock{time.Now()}, Server: domain.ID{15: 1}})
 	require.NoError(t, err)
 	require.NoError(t, e.Start(t.Context()))
-	own := &eventlog.Moved{Collection: eventlog.People, Key: "p-1"}
+	own := &eventlog.SwapConflict{Collection: eventlog.People, Key: "p-1"}
 	c := engine.Consumer{Name: "test", Filter: onlyEnvironments, Handle: func(context.Context, []eventlog.Recorded) error { return own }}
 	failed := make(chan error)
 	go func() { failed <- e.Consume(t.Context(), log, c) }()

@@ -17,16 +17,17 @@ import (
 	"github.com/google/uuid"
 )
 
-// An archive is a log as text: a line of JSON for its head, one for each event in the order of the log, and one for
-// its end, without which it is cut off. It is the same for every backend, so it moves a log from one to another.
+// An archive is a log as text: one line of JSON for the head, one for each event in log order, and one for the end.
+// An archive without an end line is truncated. The format is the same for every backend, so an archive moves a log
+// from one backend to another.
 type (
 	archiveHead struct {
-		// Archive is the version of the form; a higher one is refused.
+		// Archive is the version of the format. Higher versions are refused.
 		Archive int       `json:"archive"`
 		Log     uuid.UUID `json:"log"`
 	}
 	archiveEvent struct {
-		// Position is where the event stood in the log it came from. Another backend gives it another.
+		// Position is the position of the event in the exported log. Another backend assigns other positions.
 		Position Position        `json:"position,string"`
 		Stream   string          `json:"stream"`
 		Revision Revision        `json:"revision"`
@@ -39,18 +40,19 @@ type (
 		Checksum string          `json:"checksum"`
 	}
 	archiveEnd struct {
-		End    *int   `json:"end"`    // how many events there are
-		SHA256 string `json:"sha256"` // of all lines above, each with its line feed
+		End    *int   `json:"end"`    // number of events
+		SHA256 string `json:"sha256"` // of all lines before, each with its line feed
 	}
 )
 
-const archiveForm = 1
+const archiveVersion = 1
 
-// maxLineBytes bounds a line of an archive: the data of one append with room for the rest.
+// maxLineBytes limits a line of an archive: the data of one append, with some space for the other fields.
 const maxLineBytes = 2*MaxAppendBytes + 64<<10
 
-// Export writes log as an archive, up to the head that stands now. progress, which may be nil, is told the number
-// of events now and then. A damaged event ends it with an error that wraps ErrDamaged; what was written then has no end.
+// Export writes log as an archive, at least up to its current head. It calls progress, which may be nil, with the
+// number of events after every 10 000 events. At a damaged event it returns an error that wraps ErrDamaged, and the
+// archive has no end line.
 func Export(ctx context.Context, log Log, out io.Writer, progress func(events int)) (Verified, error) {
 	id, err := log.ID(ctx)
 	if err != nil {
@@ -59,7 +61,7 @@ func Export(ctx context.Context, log Log, out io.Writer, progress func(events in
 	buffered, sum := bufio.NewWriterSize(out, 64<<10), sha256.New()
 	lines := json.NewEncoder(io.MultiWriter(buffered, sum))
 	lines.SetEscapeHTML(false)
-	if err := lines.Encode(archiveHead{Archive: archiveForm, Log: id}); err != nil {
+	if err := lines.Encode(archiveHead{Archive: archiveVersion, Log: id}); err != nil {
 		return Verified{}, fmt.Errorf("write the archive: %w", err)
 	}
 	var failure error
@@ -67,7 +69,7 @@ func Export(ctx context.Context, log Log, out io.Writer, progress func(events in
 		failure = lines.Encode(toArchive(rec))
 		return failure == nil
 	}}, progress)
-	if failure != nil { // what Verify misses is what was not read any more
+	if failure != nil { // Verify reports the unread rest as missing, which hides the cause
 		err = failure
 	}
 	if err != nil {
@@ -80,13 +82,13 @@ func Export(ctx context.Context, log Log, out io.Writer, progress func(events in
 	return found, nil
 }
 
-// exported is a log whose events are written down as they are read.
+// exported is a log that writes each event while it is read.
 type exported struct {
 	Log
 	write func(Recorded) bool
 }
 
-// ReadAll ends early where an event cannot be written.
+// ReadAll ends early if an event could not be written.
 func (e exported) ReadAll(ctx context.Context, after Position, limit int) iter.Seq2[Recorded, error] {
 	return func(yield func(Recorded, error) bool) {
 		for rec, err := range e.Log.ReadAll(ctx, after, limit) {
@@ -98,29 +100,33 @@ func (e exported) ReadAll(ctx context.Context, after Position, limit int) iter.S
 }
 
 func toArchive(rec Recorded) archiveEvent {
-	line := archiveEvent{Position: rec.Position, Stream: rec.Stream, Revision: rec.Revision, ID: rec.ID, Type: rec.Type, Time: rec.Time.UTC(),
-		Causes: rec.Causes, Data: rec.Data, Checksum: Checksum(rec.Stream, rec.Revision, rec.Event)}
+	line := archiveEvent{
+		Position: rec.Position, Stream: rec.Stream, Revision: rec.Revision,
+		ID: rec.ID, Type: rec.Type, Time: rec.Time.UTC(), Causes: rec.Causes, Data: rec.Data,
+		Checksum: Checksum(rec.Stream, rec.Revision, rec.Event),
+	}
 	if rec.Command != uuid.Nil {
 		line.Command = &rec.Command
 	}
 	return line
 }
 
-// Archive is an archive that is being read.
+// Archive reads an archive.
 type Archive struct {
 	lines *bufio.Scanner
-	at    int // line
+	at    int // number of the current line
 	id    uuid.UUID
-	sum   hash.Hash // of the lines read before the one at hand
-	// waiting is an event that was read and belongs to the next append.
-	waiting *archiveEvent
-	// events counts those that were read; ended says that the end was there.
+	sum   hash.Hash // of the lines before the current one
+	// pending is an event that was read but belongs to the next append.
+	pending *archiveEvent
+	// events is the number of events read so far; ended reports that the end line was read.
 	events int
 	ended  bool
 	head   Position
 }
 
-// OpenArchive reads the head of an archive. It returns an error that wraps ErrForeign if in is none.
+// OpenArchive reads the head of an archive. It returns an error that wraps ErrForeign if in is not an archive, or one
+// of an unsupported version.
 func OpenArchive(in io.Reader) (*Archive, error) {
 	a := &Archive{lines: bufio.NewScanner(in), sum: sha256.New()}
 	a.lines.Buffer(make([]byte, 0, 64<<10), maxLineBytes)
@@ -130,26 +136,27 @@ func OpenArchive(in io.Reader) (*Archive, error) {
 	}
 	var head archiveHead
 	if json.Unmarshal(text, &head) != nil || head.Archive == 0 || head.Log == uuid.Nil {
-		return nil, fmt.Errorf("line 1: %w: it is not an archive of a log", ErrForeign)
+		return nil, fmt.Errorf("line 1: %w: not an archive of an event log", ErrForeign)
 	}
-	if head.Archive > archiveForm {
-		return nil, fmt.Errorf("line 1: %w: the archive has form %d, and %d is the newest that is known; use a newer drover", ErrForeign, head.Archive, archiveForm)
+	if head.Archive > archiveVersion {
+		return nil, fmt.Errorf("line 1: %w: unsupported archive version %d: use a newer drover (this one reads version %d)",
+			ErrForeign, head.Archive, archiveVersion)
 	}
 	a.id = head.Log
-	a.note(text)
+	a.addToSum(text)
 	return a, nil
 }
 
-// ID is the id of the log that was exported.
+// ID returns the id of the log that was exported.
 func (a *Archive) ID() uuid.UUID { return a.id }
 
-// note adds a line to the sum.
-func (a *Archive) note(text []byte) {
+// addToSum adds a line to the checksum of the archive.
+func (a *Archive) addToSum(text []byte) {
 	a.sum.Write(text)
 	a.sum.Write([]byte{'\n'})
 }
 
-// Events counts the events that were read so far.
+// Events returns the number of events read so far.
 func (a *Archive) Events() int { return a.events }
 
 func (a *Archive) line() ([]byte, error) {
@@ -162,16 +169,16 @@ func (a *Archive) line() ([]byte, error) {
 	case errors.Is(err, bufio.ErrTooLong):
 		err = fmt.Errorf("%w: the line is longer than %d bytes", ErrDamaged, maxLineBytes)
 	case err == nil:
-		err = fmt.Errorf("%w: the archive ends here, in the middle", ErrDamaged)
+		err = fmt.Errorf("%w: the archive is truncated", ErrDamaged)
 	}
 	return nil, fmt.Errorf("line %d: %w", a.at, err)
 }
 
-// next reads one event; nil at the archive's end.
+// next returns the next event, or nil at the end of the archive.
 func (a *Archive) next() (*archiveEvent, error) {
-	if waiting := a.waiting; waiting != nil || a.ended {
-		a.waiting = nil
-		return waiting, nil
+	if pending := a.pending; pending != nil || a.ended {
+		a.pending = nil
+		return pending, nil
 	}
 	text, err := a.line()
 	if err != nil {
@@ -182,7 +189,7 @@ func (a *Archive) next() (*archiveEvent, error) {
 		a.ended = true
 		return nil, a.checkEnd(end)
 	}
-	a.note(text)
+	a.addToSum(text)
 	var e archiveEvent
 	if err := json.Unmarshal(text, &e); err != nil {
 		return nil, fmt.Errorf("line %d: %w: %w", a.at, ErrDamaged, err)
@@ -195,14 +202,15 @@ func (a *Archive) checkEnd(end archiveEnd) error {
 	case *end.End != a.events:
 		return fmt.Errorf("line %d: %w: %d events are missing", a.at, ErrDamaged, *end.End-a.events)
 	case end.SHA256 != hex.EncodeToString(a.sum.Sum(nil)):
-		return fmt.Errorf("line %d: %w: something in the lines above is not what was exported", a.at, ErrDamaged)
+		return fmt.Errorf("line %d: %w: the lines before do not match the checksum of the archive", a.at, ErrDamaged)
 	case a.lines.Scan():
-		return fmt.Errorf("line %d: %w: more follows the archive's end", a.at+1, ErrDamaged)
+		return fmt.Errorf("line %d: %w: unexpected data after the end of the archive", a.at+1, ErrDamaged)
 	}
 	return nil
 }
 
-// Check reads the archive to its end, and says whether it is whole. It cannot be imported afterwards; open it again.
+// Check reads the archive to its end and returns an error if it is damaged or truncated. Open the archive again to
+// import it afterwards.
 func (a *Archive) Check() error {
 	for {
 		e, err := a.next()
@@ -212,7 +220,7 @@ func (a *Archive) Check() error {
 	}
 }
 
-// check finds what does not belong where it stands, or is not what was written.
+// check verifies the checksum and the order of an event.
 func (a *Archive) check(e *archiveEvent) error {
 	event := e.event()
 	var err error
@@ -221,7 +229,8 @@ func (a *Archive) check(e *archiveEvent) error {
 	}
 	switch {
 	case Checksum(e.Stream, e.Revision, event) != e.Checksum:
-		return fmt.Errorf("line %d: %w: event %s of stream %s at revision %d is not what was exported", a.at, ErrDamaged, e.ID, e.Stream, e.Revision)
+		return fmt.Errorf("line %d: %w: event %s of stream %s at revision %d does not match its checksum",
+			a.at, ErrDamaged, e.ID, e.Stream, e.Revision)
 	case e.Position <= a.head:
 		return fmt.Errorf("line %d: %w: position %s follows %s", a.at, ErrDamaged, e.Position, a.head)
 	}
@@ -238,15 +247,16 @@ func (e *archiveEvent) event() Event {
 	return event
 }
 
-// Import brings log to hold what the archive holds, in its order and under its ids. What log holds already must be the
-// archive's beginning, so an import that was cut off is simply repeated. It returns how many events were added, and an error
-// that wraps ErrForeign if log is another one, ErrDamaged if the archive is not whole. progress, which may be nil, is
-// told the number of events that are there now and then.
+// Import appends the events of the archive to log, in their order and with their ids. The existing events of log must
+// be the beginning of the archive, so an interrupted import can be repeated. Import returns the number of added
+// events. Its error wraps ErrForeign if log is another log, and ErrDamaged if the archive is damaged.
+//
+// Import calls progress, which may be nil, with the number of imported events about every 10 000 events.
 func (a *Archive) Import(ctx context.Context, log Log, progress func(events int)) (added int, err error) {
 	if err := a.fits(ctx, log); err != nil {
 		return 0, err
 	}
-	for told := 0; ; {
+	for reported := 0; ; {
 		batch, err := a.batch()
 		if err != nil || len(batch) == 0 {
 			return added, err
@@ -255,15 +265,15 @@ func (a *Archive) Import(ctx context.Context, log Log, progress func(events int)
 			return added, fmt.Errorf("line %d: %w", a.at, err)
 		}
 		added += len(batch)
-		if progress != nil && a.events-told >= 10_000 {
-			told = a.events
-			progress(told)
+		if progress != nil && a.events-reported >= 10_000 {
+			reported = a.events
+			progress(reported)
 		}
 	}
 }
 
-// passOver reads the beginning of the archive that the log holds already.
-func (a *Archive) passOver(ctx context.Context, log Log) error {
+// skipExisting reads the beginning of the archive that log already has.
+func (a *Archive) skipExisting(ctx context.Context, log Log) error {
 	for rec, err := range log.ReadAll(ctx, 0, 0) {
 		if err != nil {
 			return err
@@ -273,13 +283,14 @@ func (a *Archive) passOver(ctx context.Context, log Log) error {
 			return err
 		}
 		if e == nil || e.Stream != rec.Stream || e.Revision != rec.Revision || e.ID != rec.ID {
-			return fmt.Errorf("line %d: %w: at position %s it holds event %s of stream %s, which the archive does not have there", a.at, ErrForeign, rec.Position, rec.ID, rec.Stream)
+			return fmt.Errorf("line %d: %w: the log has event %s of stream %s at position %s, and the archive does not",
+				a.at, ErrForeign, rec.ID, rec.Stream, rec.Position)
 		}
 	}
 	return nil
 }
 
-// batch reads the next events that can be one append: those of one stream that follow each other.
+// batch reads the next events that can form one append: consecutive events of one stream.
 func (a *Archive) batch() (batch []*archiveEvent, err error) {
 	for size := 0; ; {
 		e, err := a.next()
@@ -288,7 +299,7 @@ func (a *Archive) batch() (batch []*archiveEvent, err error) {
 		}
 		size += len(e.Data)
 		if n := len(batch); n > 0 && (e.Stream != batch[0].Stream || n == MaxAppendEvents || size > MaxAppendBytes) {
-			a.waiting = e
+			a.pending = e
 			return batch, nil
 		}
 		batch = append(batch, e)
@@ -307,7 +318,7 @@ func appendBatch(ctx context.Context, log Log, batch []*archiveEvent) error {
 		}
 		var conflict *Conflict
 		if errors.As(err, &conflict) {
-			return fmt.Errorf("%w; is something else writing to this log? stop its servers first", err)
+			return fmt.Errorf("%w; another process may be writing to this log: stop its servers first", err)
 		}
 		return err
 	}

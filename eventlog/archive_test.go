@@ -17,13 +17,14 @@ import (
 	"github.com/droverhq/drover/eventlog/memory"
 )
 
-// someLog holds events of three streams, in turns and in a row, with all that an event can carry.
-func someLog(t *testing.T) *memory.Log {
+// newLogWithEvents returns a log with 60 events of three streams, in which every field of an event is used.
+func newLogWithEvents(t *testing.T) *memory.Log {
 	log := memory.Open(memory.Config{ID: uuid.New()})
 	next := map[string]eventlog.Revision{"a": -1, "b": -1, "c": -1}
 	for n := range 60 {
 		stream := []string{"a", "b", "c"}[(n/4)%3]
-		event := eventlog.Event{ID: uuid.New(), Type: "thing.happened/v1", Time: time.Date(2026, 1, 1, 0, 0, n, 5000, time.UTC),
+		event := eventlog.Event{ID: uuid.New(), Type: "thing.happened/v1",
+			Time: time.Date(2026, 1, 1, 0, 0, n, 5000, time.UTC),
 			Data: json.RawMessage(fmt.Sprintf(`{"n":%d,"text":"<&>\u2028é"}`, n))}
 		if n%5 == 0 {
 			event.Command, event.Causes = uuid.New(), []uuid.UUID{uuid.New(), uuid.New()}
@@ -59,48 +60,49 @@ func events(t *testing.T, log eventlog.Log) (all []eventlog.Recorded) {
 	return all
 }
 
-// like is an empty log under the id of another.
-func like(t *testing.T, log eventlog.Log) *memory.Log {
+// emptyCopy returns an empty log with the id of log.
+func emptyCopy(t *testing.T, log eventlog.Log) *memory.Log {
 	id, err := log.ID(context.Background())
 	require.NoError(t, err)
 	return memory.Open(memory.Config{ID: id})
 }
 
-func TestALogThatIsExportedAndImportedIsTheSameLog(t *testing.T) {
-	log := someLog(t)
+func TestExportAndImportRecreateTheLog(t *testing.T) {
+	log := newLogWithEvents(t)
 	text := export(t, log)
-	copied := like(t, log)
+	copied := emptyCopy(t, log)
 	added, err := importInto(copied, text)
 	require.NoError(t, err)
 	require.Equal(t, 60, added)
 	require.Equal(t, events(t, log), events(t, copied))
-	require.Equal(t, text, export(t, copied), "and so is its archive")
+	require.Equal(t, text, export(t, copied), "the archive of the copy")
 	added, err = importInto(copied, text)
 	require.NoError(t, err)
-	require.Zero(t, added, "once more adds nothing")
+	require.Zero(t, added, "a repeated import adds nothing")
 }
 
-// cutOff is a log that takes some appends and then no more.
-type cutOff struct {
+// failingLog stores a limited number of appends, loses every answer, and then becomes unavailable.
+type failingLog struct {
 	eventlog.Log
 	left int
 }
 
-func (c *cutOff) Append(ctx context.Context, stream string, expected eventlog.Revision, all ...eventlog.Event) (eventlog.Appended, error) {
+func (c *failingLog) Append(ctx context.Context, stream string, expected eventlog.Revision,
+	all ...eventlog.Event) (eventlog.Appended, error) {
 	if c.left--; c.left < 0 {
 		return eventlog.Appended{}, eventlog.ErrUnavailable
 	}
 	appended, err := c.Log.Append(ctx, stream, expected, all...)
-	return appended, errors.Join(err, eventlog.ErrUnknownOutcome) // and every answer is lost
+	return appended, errors.Join(err, eventlog.ErrUnknownOutcome)
 }
 
-func TestAnImportThatWasCutOffIsRepeated(t *testing.T) {
-	log := someLog(t)
+func TestInterruptedImportCanBeRepeated(t *testing.T) {
+	log := newLogWithEvents(t)
 	text := export(t, log)
-	copied := like(t, log)
-	for tries := 0; ; tries++ {
-		require.Less(t, tries, 20)
-		_, err := importInto(&cutOff{copied, 3}, text)
+	copied := emptyCopy(t, log)
+	for attempt := 0; ; attempt++ {
+		require.Less(t, attempt, 20)
+		_, err := importInto(&failingLog{copied, 3}, text)
 		if len(events(t, copied)) == 60 {
 			break
 		}
@@ -109,27 +111,29 @@ func TestAnImportThatWasCutOffIsRepeated(t *testing.T) {
 	require.Equal(t, events(t, log), events(t, copied))
 }
 
-func TestAnImportIntoALogWithOtherEventsIsRefused(t *testing.T) {
-	log := someLog(t)
+func TestImportIntoLogWithOtherEventsIsRefused(t *testing.T) {
+	log := newLogWithEvents(t)
 	text := export(t, log)
 	_, err := importInto(memory.New(), text)
 	require.ErrorIs(t, err, eventlog.ErrForeign, "another log")
-	other := like(t, log)
-	_, err = other.Append(context.Background(), "a", eventlog.NoStream, eventlog.Event{ID: uuid.New(), Type: "x/v1", Data: []byte(`{}`)})
+	other := emptyCopy(t, log)
+	_, err = other.Append(context.Background(), "a", eventlog.NoStream,
+		eventlog.Event{ID: uuid.New(), Type: "x/v1", Data: []byte(`{}`)})
 	require.NoError(t, err)
 	_, err = importInto(other, text)
-	require.ErrorIs(t, err, eventlog.ErrForeign, "the same log, gone another way")
-	longer := like(t, log)
+	require.ErrorIs(t, err, eventlog.ErrForeign, "same id, different event")
+	longer := emptyCopy(t, log)
 	_, err = importInto(longer, text)
 	require.NoError(t, err)
-	_, err = longer.Append(context.Background(), "d", eventlog.NoStream, eventlog.Event{ID: uuid.New(), Type: "x/v1", Data: []byte(`{}`)})
+	_, err = longer.Append(context.Background(), "d", eventlog.NoStream,
+		eventlog.Event{ID: uuid.New(), Type: "x/v1", Data: []byte(`{}`)})
 	require.NoError(t, err)
 	_, err = importInto(longer, text)
-	require.ErrorIs(t, err, eventlog.ErrForeign, "one that has gone on")
+	require.ErrorIs(t, err, eventlog.ErrForeign, "an event after the end of the archive")
 }
 
-func TestEveryFlippedBitAndEveryCutOfAnArchiveIsFound(t *testing.T) {
-	log := someLog(t)
+func TestDamagedOrTruncatedArchiveIsDetected(t *testing.T) {
+	log := newLogWithEvents(t)
 	text := export(t, log)
 	check := func(text string) error {
 		a, err := eventlog.OpenArchive(strings.NewReader(text))
@@ -145,9 +149,9 @@ func TestEveryFlippedBitAndEveryCutOfAnArchiveIsFound(t *testing.T) {
 		require.Error(t, check(string(damaged)), "byte %d of %q", i, text[max(0, i-30):min(len(text), i+30)])
 	}
 	for cut := 0; cut < len(text)-1; cut += 7 {
-		require.Error(t, check(text[:cut]), "cut at %d", cut)
+		require.Error(t, check(text[:cut]), "truncated at byte %d", cut)
 	}
-	require.ErrorContains(t, check(text+text), "more follows", "two archives in one file")
+	require.ErrorContains(t, check(text+text), "unexpected data after the end", "two archives in one file")
 	lines := strings.SplitAfter(text, "\n")
 	require.ErrorContains(t, check(strings.Join(append(lines[:5:5], lines[6:]...), "")), "1 events are missing")
 	require.ErrorContains(t, check(strings.Replace(text, `"n":7,`, `"n":8,`, 1)), "line 9")

@@ -12,14 +12,13 @@ import (
 	"unicode/utf8"
 )
 
-// Canonical returns data, one JSON value, in the only spelling that logs store: no
-// white space, the members of every object sorted by the bytes of their names, numbers
-// as they were written, strings with no escape that JSON does not ask for. Two writers
-// that mean the same therefore write, and check, the same bytes.
+// Canonical returns data, one JSON value, in the only form that logs store: no white space, the members of every
+// object sorted by the bytes of their names, numbers as they were written, and no unnecessary escapes in strings.
+// Equal values from different writers thus have equal bytes and checksums.
 //
-// It refuses what cannot be told apart afterwards: a name that stands twice in one
-// object, text that is not valid Unicode, and anything after the value; and nesting
-// beyond MaxDepth, which not every backend could store.
+// Canonical returns an error for data that readers could interpret differently: a duplicate name in an object, text
+// that is not valid Unicode, or anything after the value. It also refuses nesting beyond MaxDepth, which not every
+// backend can store.
 func Canonical(data []byte) ([]byte, error) {
 	if !json.Valid(data) {
 		return nil, syntaxError(data)
@@ -27,29 +26,29 @@ func Canonical(data []byte) ([]byte, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("data is not UTF-8")
 	}
-	c := canonicaliser{in: data, out: make([]byte, 0, len(data))}
+	c := canonicalizer{in: data, out: make([]byte, 0, len(data))}
 	if err := c.value(); err != nil {
 		return nil, err
 	}
 	return c.out, nil
 }
 
-// syntaxError says where data stops being JSON.
+// syntaxError returns an error with the offset at which data stops being valid JSON.
 func syntaxError(data []byte) error {
 	var ignored json.RawMessage
 	err := json.Unmarshal(data, &ignored)
 	if at := (*json.SyntaxError)(nil); errors.As(err, &at) {
-		return fmt.Errorf("data is no JSON at byte %d: %w", at.Offset, err)
+		return fmt.Errorf("data is not valid JSON at byte %d: %w", at.Offset, err)
 	}
-	return fmt.Errorf("data is no JSON: %w", err)
+	return fmt.Errorf("data is not valid JSON: %w", err)
 }
 
-// canonicaliser rewrites in, which is known to be valid JSON, into out.
-type canonicaliser struct {
+// canonicalizer rewrites in, which is known to be valid JSON, into out.
+type canonicalizer struct {
 	in  []byte
 	at  int
 	out []byte
-	// depth counts the objects and arrays around the cursor.
+	// depth is the number of objects and arrays around the cursor.
 	depth int
 }
 
@@ -60,7 +59,7 @@ type member struct {
 }
 
 // peek skips white space and returns the byte that follows it.
-func (c *canonicaliser) peek() byte {
+func (c *canonicalizer) peek() byte {
 	for {
 		switch c.in[c.at] {
 		case ' ', '\t', '\n', '\r':
@@ -71,13 +70,13 @@ func (c *canonicaliser) peek() byte {
 	}
 }
 
-// take copies the next byte that is no white space.
-func (c *canonicaliser) take() {
+// take copies the next byte that is not white space.
+func (c *canonicalizer) take() {
 	c.out = append(c.out, c.peek())
 	c.at++
 }
 
-func (c *canonicaliser) value() error {
+func (c *canonicalizer) value() error {
 	switch c.peek() {
 	case '{':
 		return c.deeper(c.object)
@@ -92,8 +91,8 @@ func (c *canonicaliser) value() error {
 	}
 }
 
-// deeper rewrites what nests one level deeper.
-func (c *canonicaliser) deeper(rewrite func() error) error {
+// deeper calls rewrite for a value that is nested one level deeper.
+func (c *canonicalizer) deeper(rewrite func() error) error {
 	if c.depth == MaxDepth {
 		return fmt.Errorf("data is nested deeper than %d levels", MaxDepth)
 	}
@@ -103,7 +102,7 @@ func (c *canonicaliser) deeper(rewrite func() error) error {
 }
 
 // literal copies a number, true, false or null as it was written.
-func (c *canonicaliser) literal() {
+func (c *canonicalizer) literal() {
 	rest := c.in[c.at:]
 	end := bytes.IndexAny(rest, " \t\n\r,]}")
 	if end < 0 {
@@ -113,7 +112,7 @@ func (c *canonicaliser) literal() {
 	c.at += end
 }
 
-func (c *canonicaliser) array() error {
+func (c *canonicalizer) array() error {
 	c.take()
 	for c.peek() != ']' {
 		if c.peek() == ',' {
@@ -127,7 +126,7 @@ func (c *canonicaliser) array() error {
 	return nil
 }
 
-func (c *canonicaliser) object() error {
+func (c *canonicalizer) object() error {
 	c.take()
 	first := len(c.out)
 	var members []member
@@ -158,8 +157,8 @@ func (c *canonicaliser) object() error {
 	return nil
 }
 
-// sort brings the members of one object, which begin at first in out, into order.
-func (c *canonicaliser) sort(first int, members []member) error {
+// sort sorts the members of one object, which begins at first in out, by name.
+func (c *canonicalizer) sort(first int, members []member) error {
 	byName := func(a, b member) int { return strings.Compare(a.name, b.name) }
 	sorted := slices.IsSortedFunc(members, byName)
 	if !sorted {
@@ -167,7 +166,7 @@ func (c *canonicaliser) sort(first int, members []member) error {
 	}
 	for i := 1; i < len(members); i++ {
 		if members[i].name == members[i-1].name {
-			return fmt.Errorf("data has the name %q twice in one object", members[i].name)
+			return fmt.Errorf("data has the duplicate name %q in one object", members[i].name)
 		}
 	}
 	if sorted {
@@ -184,8 +183,8 @@ func (c *canonicaliser) sort(first int, members []member) error {
 	return nil
 }
 
-// text rewrites a string, which begins at the cursor, and returns what it means.
-func (c *canonicaliser) text() (string, error) {
+// text rewrites the string at the cursor and returns its unescaped value.
+func (c *canonicalizer) text() (string, error) {
 	end := c.at + 1
 	escaped := false
 	for ; c.in[end] != '"'; end++ {
@@ -208,11 +207,11 @@ func (c *canonicaliser) text() (string, error) {
 	return meaning, nil
 }
 
-// short are the one-letter escapes of JSON and what they mean.
+// short maps the one-letter escapes of JSON to the bytes that they stand for.
 var short = map[byte]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// unescape returns what the inside of a JSON string means. encoding/json would turn
-// half a surrogate pair into U+FFFD without a word; here it is refused.
+// unescape returns the value of a JSON string without its quotes. encoding/json silently replaces half a surrogate
+// pair by U+FFFD; unescape returns an error.
 func unescape(raw []byte) (string, error) {
 	out := make([]byte, 0, len(raw))
 	for i := 0; i < len(raw); i++ {
@@ -246,7 +245,7 @@ func hexRune(digits []byte) rune {
 	return rune(n)
 }
 
-// appendText writes text as a JSON string, escaping only what JSON forbids as it is.
+// appendText appends text as a JSON string and escapes only the characters that JSON requires to be escaped.
 func appendText(out []byte, text string) []byte {
 	out = append(out, '"')
 	for i := 0; i < len(text); i++ {

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestTheSameDataHasOneSpelling(t *testing.T) {
+func TestCanonicalReturnsOneFormForEqualData(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{` { "b" : 1 , "a" : [ 1 , { "d":2, "c":3 } ] } `, `{"a":[1,{"c":3,"d":2}],"b":1}`},
 		{`{"n":1.0,"m":1e3,"k":12345678901234567890}`, `{"k":12345678901234567890,"m":1e3,"n":1.0}`},
@@ -26,17 +26,17 @@ func TestTheSameDataHasOneSpelling(t *testing.T) {
 	}
 }
 
-func TestDataThatCouldBeReadInTwoWaysIsRefusedWithTheReason(t *testing.T) {
+func TestCanonicalRefusesAmbiguousData(t *testing.T) {
 	for in, want := range map[string]string{
-		`{"a":1,"a":2}`:        `data has the name "a" twice in one object`,
-		`{"a":1,"\u0061":2}`:   `data has the name "a" twice in one object`,
+		`{"a":1,"a":2}`:        `data has the duplicate name "a" in one object`,
+		`{"a":1,"\u0061":2}`:   `data has the duplicate name "a" in one object`,
 		`{"a":"\ud83d"}`:       `data has half a surrogate pair`,
 		`{"a":"\ude80x"}`:      `data has half a surrogate pair`,
 		`{"a":"\ud83d\u0041"}`: `data has half a surrogate pair`,
 		"{\"a\":\"\xff\"}":     `data is not UTF-8`,
-		`{"a":1} x`:            `data is no JSON at byte 9`,
-		`{"a":01}`:             `data is no JSON at byte 7`,
-		``:                     `data is no JSON`,
+		`{"a":1} x`:            `data is not valid JSON at byte 9`,
+		`{"a":01}`:             `data is not valid JSON at byte 7`,
+		``:                     `data is not valid JSON`,
 		strings.Repeat("[", 101) + strings.Repeat("]", 101): `data is nested deeper than 100 levels`,
 	} {
 		_, err := Canonical([]byte(in))
@@ -44,7 +44,7 @@ func TestDataThatCouldBeReadInTwoWaysIsRefusedWithTheReason(t *testing.T) {
 	}
 }
 
-// value draws any JSON value that encoding/json can write.
+// value generates any JSON value that encoding/json can write.
 func value(depth int) *rapid.Generator[any] {
 	leaf := rapid.OneOf(rapid.Just(any(nil)), rapid.Map(rapid.Bool(), toAny[bool]), rapid.Map(rapid.Int(), toAny[int]),
 		rapid.Map(rapid.Float64Range(-1e9, 1e9), toAny[float64]), rapid.Map(rapid.String(), toAny[string]))
@@ -58,7 +58,7 @@ func value(depth int) *rapid.Generator[any] {
 
 func toAny[T any](v T) any { return v }
 
-func TestCanonicalKeepsTheMeaningAndIsItsOwnSpelling(t *testing.T) {
+func TestCanonicalPreservesTheValueAndIsIdempotent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		meant := value(3).Draw(t, "value")
 		written, err := json.MarshalIndent(meant, " ", "\t")
@@ -72,7 +72,7 @@ func TestCanonicalKeepsTheMeaningAndIsItsOwnSpelling(t *testing.T) {
 	})
 }
 
-func FuzzCanonicalTakesWhatItWrote(f *testing.F) {
+func FuzzCanonicalIsIdempotent(f *testing.F) {
 	f.Add([]byte(`{"a":[1,"\u00e9",{"c":null}],"b":-0.5e+7}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		canonical, err := Canonical(data)

@@ -12,20 +12,20 @@ import (
 
 // Further limits, the same on every backend.
 const (
-	// MaxNameBytes is the largest length of a stream's name and of an event's type.
+	// MaxNameBytes is the largest length of a stream name, an event type and an item key.
 	MaxNameBytes = 1024
-	// MaxAppendCauses is the largest number of causes of all events of one append together.
+	// MaxAppendCauses is the largest total number of causes in one append.
 	MaxAppendCauses = 8192
-	// MaxDepth is how deep the objects and arrays of data may nest.
+	// MaxDepth is the largest nesting depth of objects and arrays in data.
 	MaxDepth = 100
 )
 
-// Check returns the events of an append as every backend stores them: data canonical,
-// times in UTC and cut to microseconds, nothing shared with the caller. It returns
-// ErrInvalid or ErrTooLarge, with the place in the append, for what no log takes.
+// Check validates an append and returns its events as every backend stores them: canonical data, times in UTC and
+// truncated to microseconds, and no memory shared with the caller. It returns ErrInvalid or ErrTooLarge with the
+// place in the append.
 func Check(stream string, expected Revision, events []Event) ([]Event, error) {
 	if err := checkName(stream); err != nil {
-		return nil, fmt.Errorf("append to %.80q: %w: the stream's name %w", stream, ErrInvalid, err)
+		return nil, fmt.Errorf("append to %.80q: %w: the stream name %w", stream, ErrInvalid, err)
 	}
 	prepared, err := checkAll(expected, events)
 	if err != nil {
@@ -36,7 +36,8 @@ func Check(stream string, expected Revision, events []Event) ([]Event, error) {
 
 func checkAll(expected Revision, events []Event) ([]Event, error) {
 	if expected < NoStream {
-		return nil, fmt.Errorf("%w: %d is no expected revision; an empty stream is %d", ErrInvalid, expected, NoStream)
+		return nil, fmt.Errorf("%w: invalid expected revision %d: use %d for an empty stream", ErrInvalid, expected,
+			NoStream)
 	}
 	if err := checkSize(events); err != nil {
 		return nil, err
@@ -45,23 +46,23 @@ func checkAll(expected Revision, events []Event) ([]Event, error) {
 	for i, event := range events {
 		checked, err := checkEvent(event)
 		if err != nil {
-			return nil, fmt.Errorf("%w: event %d of %d %w", ErrInvalid, i+1, len(events), err)
+			return nil, fmt.Errorf("%w: event %d of %d: %w", ErrInvalid, i+1, len(events), err)
 		}
 		prepared[i] = checked
 	}
-	if id, twice := doubled(events); twice {
-		return nil, fmt.Errorf("%w: two of the %d events have the id %s", ErrInvalid, len(events), id)
+	if id, found := duplicateID(events); found {
+		return nil, fmt.Errorf("%w: duplicate event id %s in an append of %d events", ErrInvalid, id, len(events))
 	}
 	return prepared, nil
 }
 
-// checkSize looks at the lengths alone, so that a huge append costs nothing more.
+// checkSize only adds up lengths, so that an oversized append is refused at low cost.
 func checkSize(events []Event) error {
 	if len(events) == 0 {
-		return fmt.Errorf("%w: the append holds no event", ErrInvalid)
+		return fmt.Errorf("%w: the append has no events", ErrInvalid)
 	}
 	if len(events) > MaxAppendEvents {
-		return fmt.Errorf("%w: %d events, at most %d go into one append", ErrTooLarge, len(events), MaxAppendEvents)
+		return fmt.Errorf("%w: %d events: an append can have at most %d", ErrTooLarge, len(events), MaxAppendEvents)
 	}
 	bytes, causes := 0, 0
 	for _, event := range events {
@@ -69,66 +70,67 @@ func checkSize(events []Event) error {
 		causes += len(event.Causes)
 	}
 	if bytes > MaxAppendBytes {
-		return fmt.Errorf("%w: %d bytes of data, at most %d go into one append", ErrTooLarge, bytes, MaxAppendBytes)
+		return fmt.Errorf("%w: %d bytes of data: an append can have at most %d", ErrTooLarge, bytes, MaxAppendBytes)
 	}
 	if causes > MaxAppendCauses {
-		return fmt.Errorf("%w: %d causes, at most %d go into one append", ErrTooLarge, causes, MaxAppendCauses)
+		return fmt.Errorf("%w: %d causes: an append can have at most %d", ErrTooLarge, causes, MaxAppendCauses)
 	}
 	return nil
 }
 
 func checkEvent(event Event) (Event, error) {
 	if event.ID == uuid.Nil {
-		return Event{}, fmt.Errorf("has no id")
+		return Event{}, fmt.Errorf("the id is missing")
 	}
 	if err := checkName(event.Type); err != nil {
-		return Event{}, fmt.Errorf("(%s) has a type that %w", event.ID, err)
+		return Event{}, fmt.Errorf(" %s: the type %w", event.ID, err)
 	}
 	data, err := Canonical(event.Data)
 	if err != nil {
-		return Event{}, fmt.Errorf("(%s): %w", event.Type, err)
+		return Event{}, fmt.Errorf("%s: %w", event.Type, err)
 	}
 	if data[0] != '{' {
-		return Event{}, fmt.Errorf("(%s) has data that is no JSON object", event.Type)
+		return Event{}, fmt.Errorf("%s: data is not a JSON object", event.Type)
 	}
-	event.Time, err = cut(event.Time)
+	event.Time, err = truncate(event.Time)
 	if err != nil {
-		return Event{}, fmt.Errorf("(%s): %w", event.Type, err)
+		return Event{}, fmt.Errorf("%s: %w", event.Type, err)
 	}
 	event.Data = data
 	event.Causes = slices.Clone(event.Causes)
 	return event, nil
 }
 
-// checkName says what is wrong with the name of a stream or of a type. Control
-// characters are refused because one backend cannot store them and none can show them.
+// checkName validates the name of a stream, a type or a key. Control characters are refused because one backend
+// cannot store them and terminals cannot show them.
 func checkName(name string) error {
 	switch {
 	case name == "":
 		return fmt.Errorf("is empty")
 	case len(name) > MaxNameBytes:
-		return fmt.Errorf("has %d bytes, at most %d are taken", len(name), MaxNameBytes)
+		return fmt.Errorf("has %d bytes: use at most %d", len(name), MaxNameBytes)
 	case !utf8.ValidString(name):
 		return fmt.Errorf("is not UTF-8")
 	}
 	for _, r := range name {
 		if unicode.IsControl(r) {
-			return fmt.Errorf("has the control character %U", r)
+			return fmt.Errorf("contains the control character %U", r)
 		}
 	}
 	return nil
 }
 
-// cut brings a time into the one form that every backend can give back unchanged.
-func cut(t time.Time) (time.Time, error) {
+// truncate returns t in UTC and with the precision that every backend can store.
+func truncate(t time.Time) (time.Time, error) {
 	t = t.UTC().Truncate(time.Microsecond)
 	if t.Year() < 1 || t.Year() > 9999 {
-		return time.Time{}, fmt.Errorf("the year %d is outside 1 to 9999", t.Year())
+		return time.Time{}, fmt.Errorf("invalid time: the year is %d: use 1 to 9999", t.Year())
 	}
 	return t, nil
 }
 
-func doubled(events []Event) (uuid.UUID, bool) {
+// duplicateID returns an id that several events share.
+func duplicateID(events []Event) (uuid.UUID, bool) {
 	if len(events) == 1 {
 		return uuid.Nil, false
 	}
@@ -142,11 +144,11 @@ func doubled(events []Event) (uuid.UUID, bool) {
 	return uuid.Nil, false
 }
 
-// CheckLimit refuses a limit below 0, which is a slip of the caller: 0 means no limit,
-// and reading all where nothing was meant would be the costly answer.
+// CheckLimit returns an error for a negative limit. A negative limit is a mistake of the caller; reading everything
+// instead would be costly.
 func CheckLimit(limit int) error {
 	if limit < 0 {
-		return fmt.Errorf("limit %d is below 0", limit)
+		return fmt.Errorf("invalid limit %d: use a positive number, or 0 for no limit", limit)
 	}
 	return nil
 }

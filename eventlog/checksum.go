@@ -8,20 +8,20 @@ import (
 	"github.com/google/uuid"
 )
 
-// Checksum is what a backend stores beside an event and compares when it reads: it
-// covers the stream, the revision, the id, the type and the canonical data, and is the
-// same on every backend, so that it survives an export from one and an import into
-// another. The position is left out for that reason. It guards against rot and slips,
-// not against somebody who can write the store.
+// Checksum returns the checksum that a backend stores with an event and compares on every read. It covers the stream,
+// the revision, the id, the type and the canonical data. It is the same on every backend and survives an export and
+// an import, so it does not cover the position. It protects against corruption and mistakes, not against an attacker
+// who can write to the store.
 //
-// event.Data must be canonical already. The result is 32 hexadecimal digits: the first
-// half of a SHA-256 over the parts, each ended by a zero byte, which no part contains.
+// event.Data must already be canonical. The result has 32 hexadecimal digits: the first half of a SHA-256 over the
+// parts, separated by zero bytes, which no part contains.
 func Checksum(stream string, revision Revision, event Event) string {
 	text := checksum(stream, revision, event)
 	return string(text[:])
 }
 
-// Matches says whether sum is the Checksum of an event, for readers who compare one after another.
+// Matches reports whether sum is the Checksum of the event. It allocates less than Checksum, for readers that compare
+// many events.
 func Matches(sum []byte, stream string, revision Revision, event Event) bool {
 	text := checksum(stream, revision, event)
 	return string(sum) == string(text[:])
@@ -38,7 +38,7 @@ func checksum(stream string, revision Revision, event Event) (text [32]byte) {
 	return text
 }
 
-// appendID writes what id.String returns.
+// appendID appends the text of id.String without allocating it.
 func appendID(buffer []byte, id uuid.UUID) []byte {
 	for i, b := range id {
 		if i == 4 || i == 6 || i == 8 || i == 10 {

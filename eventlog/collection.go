@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Bounds of an item's data, the same on every backend.
+// Limits of an item's data, the same on every backend.
 const (
 	// MaxLeaseBytes is the largest lease.
 	MaxLeaseBytes = 4 << 10
@@ -20,7 +20,7 @@ const (
 	MaxItemBytes = 4 << 10
 )
 
-// Operation is a method of Store, in the words with which its errors begin.
+// Operation is a method of Store. Its text is the beginning of error messages.
 type Operation string
 
 // The operations of Store.
@@ -37,44 +37,47 @@ const (
 // traits are the properties of a collection.
 type traits struct {
 	durable bool
-	// bare items have neither sequence nor time.
+	// bare items have no sequence and no time.
 	bare bool
-	// bound is the largest data of an item.
+	// bound is the largest length of an item's data.
 	bound int
-	// checkKey says what is wrong with a key.
+	// checkKey returns an error for an invalid key.
 	checkKey   func(key string) error
 	operations []Operation
 }
 
-// series and single are the operations of collections whose keys have many items, and one. Leases have no Swap, and no
-// bookkeeping either: the tables of earlier versions, which run beside this one during an upgrade, have no place for it.
+// series and single are the operations of collections with many items per key, and with one item per key. Leases have
+// no Swap and no bookkeeping: tables of earlier versions, which run beside this version during an upgrade, have no
+// columns for it.
 var (
 	series = []Operation{OpAdd, OpItems, OpPrune}
 	single = []Operation{OpPut, OpSwap, OpNewest, OpDrop}
 )
 
-// collections are all there are. A durable single collection that is added here works with every backend; a series, or
-// another lossy collection, needs a place in each of them.
+// collections defines every collection. A new durable single collection works with every backend. A new series, or
+// another lossy collection, needs code in each backend.
 var collections = map[Collection]traits{
-	Leases:  {bare: true, bound: MaxLeaseBytes, checkKey: checkServer, operations: []Operation{OpPut, OpNewest, OpDrop}},
+	Leases: {bare: true, bound: MaxLeaseBytes, checkKey: checkServer,
+		operations: []Operation{OpPut, OpNewest, OpDrop}},
 	Output:  {bound: MaxChunkBytes, checkKey: checkPart, operations: series},
 	Cursors: {durable: true, bound: MaxItemBytes, checkKey: checkKey, operations: single},
 	People:  {durable: true, bound: MaxItemBytes, checkKey: checkKey, operations: single},
 }
 
-// Collections returns all collections, in order of their names.
+// Collections returns all collections, sorted by name.
 func Collections() []Collection { return slices.Sorted(maps.Keys(collections)) }
 
-// Durable says whether what is written to c survives a crash.
+// Durable reports whether items of c survive a crash.
 func (c Collection) Durable() bool { return collections[c].durable }
 
-// Bound returns the largest number of bytes of an item's data.
+// Bound returns the largest number of bytes in the data of an item.
 func (c Collection) Bound() int { return collections[c].bound }
 
-// Allows says whether c has an operation.
+// Allows reports whether c supports op.
 func (c Collection) Allows(op Operation) bool { return slices.Contains(collections[c].operations, op) }
 
-// Wrap puts in front of err what failed, and returns nil for nil. The key is empty for operations on all keys.
+// Wrap adds the operation, the collection and the key to err, and returns nil for nil. key is empty for operations on
+// all keys.
 func (op Operation) Wrap(c Collection, key string, err error) error {
 	switch {
 	case err == nil:
@@ -85,17 +88,17 @@ func (op Operation) Wrap(c Collection, key string, err error) error {
 	return fmt.Errorf("%s %s under %.80q: %w", op, c, key, err)
 }
 
-// CheckCollection refuses an operation that c does not have.
+// CheckCollection returns ErrInvalid if c does not support op.
 func CheckCollection(op Operation, c Collection) error { return op.Wrap(c, "", checkCollection(op, c)) }
 
 func checkCollection(op Operation, c Collection) error {
 	if !c.Allows(op) {
-		return fmt.Errorf("%w: the collection has no such operation", ErrInvalid)
+		return fmt.Errorf("%w: the collection does not support this operation", ErrInvalid)
 	}
 	return nil
 }
 
-// CheckKey refuses an operation that c does not have, and a key that c does not take.
+// CheckKey returns ErrInvalid if c does not support op or key is invalid.
 func CheckKey(op Operation, c Collection, key string) error {
 	return op.Wrap(c, key, checkKeyOf(op, c, key))
 }
@@ -110,7 +113,7 @@ func checkKeyOf(op Operation, c Collection, key string) error {
 	return nil
 }
 
-// CheckItems is the check of Items: that of CheckKey and that of CheckLimit.
+// CheckItems validates a call of Items, as CheckKey and CheckLimit do.
 func CheckItems(c Collection, key string, limit int) error {
 	if err := CheckKey(OpItems, c, key); err != nil {
 		return err
@@ -118,8 +121,8 @@ func CheckItems(c Collection, key string, limit int) error {
 	return OpItems.Wrap(c, key, CheckLimit(limit))
 }
 
-// CheckItem returns item as every backend stores it: its time in UTC and cut to microseconds, its data not nil and
-// shared with nobody. It refuses what Store says.
+// CheckItem validates item and returns it as every backend stores it: its time in UTC and truncated to microseconds,
+// its data not nil and not shared with the caller. It returns the errors that Store documents.
 func CheckItem(op Operation, c Collection, item Item) (Item, error) {
 	if err := CheckKey(op, c, item.Key); err != nil {
 		return Item{}, err
@@ -131,27 +134,28 @@ func CheckItem(op Operation, c Collection, item Item) (Item, error) {
 func checkItem(t traits, item Item) (Item, error) {
 	switch {
 	case t.bare && (item.Sequence != 0 || !item.Time.IsZero()):
-		return Item{}, fmt.Errorf("%w: an item of this collection has neither sequence nor time", ErrInvalid)
+		return Item{}, fmt.Errorf("%w: items of this collection have no sequence and no time", ErrInvalid)
 	case !t.bare && item.Sequence < 1:
-		return Item{}, fmt.Errorf("%w: sequence %d, the first is 1", ErrInvalid, item.Sequence)
+		return Item{}, fmt.Errorf("%w: invalid sequence %d: use 1 or more", ErrInvalid, item.Sequence)
 	case len(item.Data) > t.bound:
-		return Item{}, fmt.Errorf("%w: item %d has %d bytes, at most %d", ErrTooLarge, item.Sequence, len(item.Data), t.bound)
+		return Item{}, fmt.Errorf("%w: item %d has %d bytes: the limit is %d", ErrTooLarge, item.Sequence,
+			len(item.Data), t.bound)
 	}
-	at, err := cut(item.Time)
+	at, err := truncate(item.Time)
 	if err != nil {
 		return Item{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	return Item{Key: item.Key, Sequence: item.Sequence, Time: at, Data: append([]byte{}, item.Data...)}, nil
 }
 
-// CheckSwap is CheckItem for Swap. It also refuses a sequence that is not above was.
+// CheckSwap works like CheckItem for Swap. It also returns ErrInvalid if the sequence of item is not above was.
 func CheckSwap(c Collection, item Item, was int64) (Item, error) {
 	checked, err := CheckItem(OpSwap, c, item)
 	switch {
 	case err != nil:
 		return Item{}, err
 	case was < 0:
-		err = fmt.Errorf("%w: invalid expected sequence %d: use 0 where there is no item", ErrInvalid, was)
+		err = fmt.Errorf("%w: invalid expected sequence %d: use 0 if there is no item", ErrInvalid, was)
 	case item.Sequence <= was:
 		err = fmt.Errorf("%w: sequence %d is not above the expected %d", ErrInvalid, item.Sequence, was)
 	}
@@ -177,10 +181,10 @@ func checkPart(key string) error {
 	return err
 }
 
-// Lease returns the lease of server.
+// Lease returns the lease of server as an item.
 func Lease(server uuid.UUID, value []byte) Item { return Item{Key: server.String(), Data: value} }
 
-// ReadLeases returns the value of each server's lease.
+// ReadLeases returns the value of the lease of each server.
 func ReadLeases(ctx context.Context, store Store) (map[uuid.UUID][]byte, error) {
 	items, err := store.Newest(ctx, Leases)
 	if err != nil {
@@ -197,12 +201,13 @@ func ReadLeases(ctx context.Context, store Store) (map[uuid.UUID][]byte, error) 
 	return leases, nil
 }
 
-// OutputKey returns the key of a machine's output in a deployment.
+// OutputKey returns the key for the output of a machine in a deployment.
 func OutputKey(deployment uuid.UUID, machine string) string {
 	return deployment.String() + "/" + machine
 }
 
-// ParseOutputKey returns what OutputKey was given, and says what is wrong with a key that it did not make.
+// ParseOutputKey returns the deployment and the machine of a key that OutputKey returned, and an error for any other
+// key.
 func ParseOutputKey(key string) (deployment uuid.UUID, machine string, err error) {
 	text, machine, _ := strings.Cut(key, "/")
 	deployment, err = uuid.Parse(text)
@@ -210,7 +215,7 @@ func ParseOutputKey(key string) (deployment uuid.UUID, machine string, err error
 		return uuid.Nil, "", fmt.Errorf("the key does not begin with the id of a deployment")
 	}
 	if err := checkName(machine); err != nil {
-		return uuid.Nil, "", fmt.Errorf("the machine's name %w", err)
+		return uuid.Nil, "", fmt.Errorf("the machine name %w", err)
 	}
 	return deployment, machine, nil
 }

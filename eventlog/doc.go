@@ -1,23 +1,48 @@
-// Package eventlog says where events are kept: the contract of one append-only log (Log),
-// that of what is stored beside it and is no event (Store), and what every backend shares
-// (limits, checksums, the rule of repeats).
+// Package eventlog defines the contract for storing events: one append-only log (Log), a store of items beside the
+// log that are not events (Store), and the rules that every backend shares. Each backend is a package below this one:
+// memory, sqlite, postgres and eventstoredb. The package knows nothing about machines or deployments.
 //
-//	log.go         the log and its events
-//	store.go       items in collections, beside the log
-//	collection.go  what each collection is like: the table, the checks, the keys
-//	repeat.go      when an append or a Swap is a repeat of one that was done
-//	archive.go     all events of a log in a file, and back; items are not in it
+//	log.go         Log, and the event before and after it is stored
+//	store.go       Store: items in collections, beside the log
+//	error.go       the errors that every backend returns
+//	check.go       limits and validation of an append
+//	canonical.go   the canonical form of an event's data
+//	checksum.go    the checksum that is stored with each event
+//	repeat.go      how an append or a swap that was sent twice is recognized
+//	collection.go  the collections: properties, operations, keys, validation
+//	paging.go      how backends read events and items in pages
+//	verify.go      checks of a whole log or of its end
+//	archive.go     export to a file and import from it; items are not included
+//	import.go      import while servers are locked out
 //
-// The package knows nothing of machines. Its laws are written down as the tests of
-// package eventlogtest, and every backend passes all of them:
+// # Streams and positions
 //
-//   - revisions of a stream are consecutive from 0; positions rise strictly;
-//   - all events of one append are there or none;
-//   - a wrong expected revision is refused with the actual one;
-//   - of N racers at one revision exactly one wins;
-//   - once a reader has seen position p, no new event ever appears at or below p;
-//   - the same ids at the same expected revision are answered with the first result;
-//   - an acknowledged event, and an item of a durable collection, survives kill -9 and power
-//     loss;
-//   - of N swaps that expect the same item exactly one succeeds.
+// A log consists of streams. Each event has a Revision in its stream: 0, 1, 2, and so on. It also has a Position in
+// the log. Positions rise strictly over all streams, but may have gaps. Once a reader has seen position p, no new
+// event ever appears at or below p, so reading after the last position that was seen misses nothing.
+//
+// # Appending
+//
+// A writer appends at the revision at which it expects the stream to end, or at NoStream. If the stream ends
+// elsewhere, Append stores nothing and returns *Conflict with the actual revision. If many writers append at the same
+// revision, exactly one succeeds. An append is atomic: all its events are stored, or none.
+//
+// # Idempotency
+//
+// The ids of the events are the idempotency key. An append with the same ids at the same expected revision is a
+// repeat: it returns the first result and stores nothing. A writer that receives ErrUnknownOutcome therefore sends
+// the same append again. It must use the same ids and the same revision.
+//
+// # Errors
+//
+// Every backend returns the errors of error.go, wrapped with details. *Conflict is the only one that a writer handles
+// by deciding again. After ErrUnavailable or ErrFull it can retry later. ErrInvalid and ErrTooLarge are mistakes of
+// the caller. ErrDamaged and ErrForeign need a person.
+//
+// # Durability
+//
+// An acknowledged event survives kill -9 and power loss. So does an item of a durable collection. Of N swaps that
+// expect the same item, exactly one succeeds. Backends that live in memory only are exempt from durability.
+//
+// Package eventlogtest tests this contract, and every backend passes its tests.
 package eventlog

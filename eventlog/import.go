@@ -8,50 +8,57 @@ import (
 	"github.com/google/uuid"
 )
 
-// ErrImporting means that an import into the log has begun and not come to its end: nobody else may write to it.
-var ErrImporting = errors.New("an import into this log has not come to its end")
+// ErrImporting means that an import into the log has begun and has not finished. Nothing else may write to the log.
+var ErrImporting = errors.New("an import into this log is not finished")
 
-// importMark is the lease that stands while an import is under way, also when it was cut off. No server has this id.
+// importMark is the key of a lease that exists while an import is in progress or was interrupted. No server has this
+// id.
 var importMark = uuid.NewSHA1(uuid.Nil, []byte("drover: an import is under way"))
 
-// Importing returns ErrImporting if an import into the log has begun and not ended. Who writes to the log asks before the first
-// append, and again after it: the import may have begun in between.
-func Importing(ctx context.Context, log Store) error {
+// CheckNotImporting returns ErrImporting if an import into the log has begun and has not finished. A writer must call
+// it before its first append and again after it, because an import may have begun in between.
+func CheckNotImporting(ctx context.Context, log Store) error {
 	leases, err := ReadLeases(ctx, log)
 	if err != nil {
-		return fmt.Errorf("look whether something is imported: %w", err)
+		return fmt.Errorf("check for an unfinished import: %w", err)
 	}
 	if _, marked := leases[importMark]; marked {
-		return fmt.Errorf("%w: wait for it, or run the same `drover eventlog import` again if it was cut off", ErrImporting)
+		return fmt.Errorf("%w: wait until it ends, or run the same `drover eventlog import` again if it was interrupted",
+			ErrImporting)
 	}
 	return nil
 }
 
-// ImportAlone brings log to hold what an archive holds, as Archive.Import does, while servers keep off it. open opens the archive
-// from its beginning; it is called three times. A log that the archive does not belong in is left as it is. In the end
-// the log is read back: ErrForeign then means that something else wrote to it meanwhile.
-func ImportAlone(ctx context.Context, open func() (*Archive, error), log Backend, progress func(events int)) (there, added int, err error) {
+// ImportExclusive imports an archive into log, as Archive.Import does, and locks out servers meanwhile. It calls open
+// three times; each call must open the archive from its beginning. It leaves log unchanged if the archive does not
+// belong to it. At the end it reads the log back. An error that wraps ErrForeign then means that another process
+// wrote to the log.
+//
+// It returns the number of events in the log and the number of added events.
+func ImportExclusive(ctx context.Context, open func() (*Archive, error), log Backend,
+	progress func(events int)) (total, added int, err error) {
 	if err := withArchive(open, func(a *Archive) error { return a.fits(ctx, log) }); err != nil {
 		return 0, 0, err
 	}
 	if err := log.Put(ctx, Leases, Lease(importMark, []byte("import"))); err != nil {
-		return 0, 0, fmt.Errorf("mark the log as one that is imported into: %w", err)
+		return 0, 0, fmt.Errorf("mark the log as importing: %w", err)
 	}
 	err = withArchive(open, func(a *Archive) (err error) {
 		added, err = a.Import(ctx, log, progress)
-		there = a.Events()
+		total = a.Events()
 		return err
 	})
 	if err == nil {
 		err = withArchive(open, func(a *Archive) error { return a.equals(ctx, log) })
 	}
 	if err != nil {
-		return there, added, err
+		return total, added, err
 	}
 	if err := log.Drop(ctx, Leases, importMark.String()); err != nil {
-		return there, added, fmt.Errorf("everything is there, but servers are still kept off: %w; run the import again", err)
+		return total, added, fmt.Errorf("all events are imported, but servers are still locked out: %w; run the import again",
+			err)
 	}
-	return there, added, nil
+	return total, added, nil
 }
 
 func withArchive(open func() (*Archive, error), use func(*Archive) error) error {
@@ -62,24 +69,24 @@ func withArchive(open func() (*Archive, error), use func(*Archive) error) error 
 	return use(a)
 }
 
-// fits says whether what log holds is the archive's beginning.
+// fits returns an error unless the events of log are the beginning of the archive.
 func (a *Archive) fits(ctx context.Context, log Log) error {
 	if id, err := log.ID(ctx); err != nil || id != a.id {
-		return errors.Join(err, fmt.Errorf("%w: it is log %s, and the archive is of log %s", ErrForeign, id, a.id))
+		return errors.Join(err, fmt.Errorf("%w: the log is %s, but the archive is of log %s", ErrForeign, id, a.id))
 	}
-	return a.passOver(ctx, log)
+	return a.skipExisting(ctx, log)
 }
 
-// equals says whether log holds the archive, all of it and nothing else.
+// equals returns an error unless log has exactly the events of the archive.
 func (a *Archive) equals(ctx context.Context, log Log) error {
 	if err := a.fits(ctx, log); err != nil {
-		return fmt.Errorf("something else wrote to this log meanwhile; import into another, empty one: %w", err)
+		return fmt.Errorf("another process wrote to this log during the import; import into a new, empty log: %w", err)
 	}
 	switch e, err := a.next(); {
 	case err != nil:
 		return err
 	case e != nil:
-		return fmt.Errorf("%w: the log does not give back event %s of stream %s", ErrDamaged, e.ID, e.Stream)
+		return fmt.Errorf("%w: event %s of stream %s is missing from the log", ErrDamaged, e.ID, e.Stream)
 	}
 	return nil
 }

@@ -12,74 +12,76 @@ import (
 	"github.com/droverhq/drover/eventlog/memory"
 )
 
-func opening(text string) func() (*eventlog.Archive, error) {
+func opener(text string) func() (*eventlog.Archive, error) {
 	return func() (*eventlog.Archive, error) { return eventlog.OpenArchive(strings.NewReader(text)) }
 }
 
-// failing is a log that takes some appends and then no more, and calls during before each.
-type failing struct {
+// failingBackend stores a limited number of appends, then becomes unavailable. It calls before ahead of each append.
+type failingBackend struct {
 	eventlog.Backend
 	left   int
-	during func()
+	before func()
 }
 
-func (f *failing) Append(ctx context.Context, stream string, expected eventlog.Revision, all ...eventlog.Event) (eventlog.Appended, error) {
+func (f *failingBackend) Append(ctx context.Context, stream string, expected eventlog.Revision,
+	all ...eventlog.Event) (eventlog.Appended, error) {
 	if f.left--; f.left < 0 {
 		return eventlog.Appended{}, eventlog.ErrUnavailable
 	}
-	if f.during != nil {
-		f.during()
+	if f.before != nil {
+		f.before()
 	}
 	return f.Backend.Append(ctx, stream, expected, all...)
 }
 
-func TestServersAreKeptOffUntilAnImportHasEnded(t *testing.T) {
+func TestServersAreLockedOutUntilImportIsFinished(t *testing.T) {
 	ctx := context.Background()
-	log := someLog(t)
+	log := newLogWithEvents(t)
 	text := export(t, log)
-	copied := like(t, log)
-	require.NoError(t, eventlog.Importing(ctx, copied))
-	asked := 0
-	cut := &failing{copied, 3, func() {
-		asked++
-		require.ErrorIs(t, eventlog.Importing(ctx, copied), eventlog.ErrImporting)
+	copied := emptyCopy(t, log)
+	require.NoError(t, eventlog.CheckNotImporting(ctx, copied))
+	calls := 0
+	cut := &failingBackend{copied, 3, func() {
+		calls++
+		require.ErrorIs(t, eventlog.CheckNotImporting(ctx, copied), eventlog.ErrImporting)
 	}}
-	_, added, err := eventlog.ImportAlone(ctx, opening(text), cut, nil)
+	_, added, err := eventlog.ImportExclusive(ctx, opener(text), cut, nil)
 	require.ErrorIs(t, err, eventlog.ErrUnavailable)
 	require.Positive(t, added)
-	require.Equal(t, 3, asked)
-	require.ErrorIs(t, eventlog.Importing(ctx, copied), eventlog.ErrImporting, "also after it was cut off")
+	require.Equal(t, 3, calls)
+	require.ErrorIs(t, eventlog.CheckNotImporting(ctx, copied), eventlog.ErrImporting, "after an interrupted import")
 
-	there, again, err := eventlog.ImportAlone(ctx, opening(text), copied, nil)
+	total, again, err := eventlog.ImportExclusive(ctx, opener(text), copied, nil)
 	require.NoError(t, err)
-	require.Equal(t, 60, there)
-	require.Equal(t, 60, added+again, "nothing twice")
-	require.NoError(t, eventlog.Importing(ctx, copied))
+	require.Equal(t, 60, total)
+	require.Equal(t, 60, added+again, "nothing is imported twice")
+	require.NoError(t, eventlog.CheckNotImporting(ctx, copied))
 	require.Equal(t, events(t, log), events(t, copied))
 }
 
-func TestALogInUseIsNotMarkedByAnImportThatIsRefused(t *testing.T) {
+func TestRefusedImportDoesNotLockOutServers(t *testing.T) {
 	ctx := context.Background()
-	text := export(t, someLog(t))
+	text := export(t, newLogWithEvents(t))
 	inUse := memory.Open(memory.Config{ID: uuid.New()})
-	_, _, err := eventlog.ImportAlone(ctx, opening(text), inUse, nil)
+	_, _, err := eventlog.ImportExclusive(ctx, opener(text), inUse, nil)
 	require.ErrorIs(t, err, eventlog.ErrForeign)
-	require.NoError(t, eventlog.Importing(ctx, inUse))
+	require.NoError(t, eventlog.CheckNotImporting(ctx, inUse))
 }
 
-func TestAnImportFindsOutThatSomethingElseWroteMeanwhile(t *testing.T) {
+func TestImportDetectsOtherWriters(t *testing.T) {
 	ctx := context.Background()
-	log := someLog(t)
-	copied := like(t, log)
+	log := newLogWithEvents(t)
+	copied := emptyCopy(t, log)
 	once := false
-	_, _, err := eventlog.ImportAlone(ctx, opening(export(t, log)), &failing{copied, 1000, func() {
+	_, _, err := eventlog.ImportExclusive(ctx, opener(export(t, log)), &failingBackend{copied, 1000, func() {
 		if !once {
 			once = true
-			_, err := copied.Append(ctx, "server/x", eventlog.NoStream, eventlog.Event{ID: uuid.New(), Type: "server.started/v1", Data: []byte(`{}`)})
+			_, err := copied.Append(ctx, "server/x", eventlog.NoStream,
+				eventlog.Event{ID: uuid.New(), Type: "server.started/v1", Data: []byte(`{}`)})
 			require.NoError(t, err)
 		}
 	}}, nil)
 	require.ErrorIs(t, err, eventlog.ErrForeign)
-	require.ErrorContains(t, err, "something else wrote to this log meanwhile")
-	require.ErrorIs(t, eventlog.Importing(ctx, copied), eventlog.ErrImporting, "and nobody goes on with what came of it")
+	require.ErrorContains(t, err, "another process wrote to this log during the import")
+	require.ErrorIs(t, eventlog.CheckNotImporting(ctx, copied), eventlog.ErrImporting, "servers stay locked out")
 }

@@ -18,43 +18,45 @@ const (
 	MaxAppendBytes = 512 << 10
 )
 
-// Revision is a place in one stream, counted from 0.
+// Revision is the place of an event in its stream, counted from 0.
 type Revision int64
 
-// NoStream is the expected revision of a stream that has no event yet.
+// NoStream is the expected revision of a stream without events.
 const NoStream Revision = -1
 
-// Position is a place in the whole log. It is opaque: it rises strictly within
-// one log, says nothing across two logs, and is never written inside event data.
-// The zero Position lies before the first event.
+// Position is the place of an event in the whole log. Positions are opaque: they rise strictly within one log, but
+// positions of two logs cannot be compared. They are never stored inside event data. The zero Position is before the
+// first event.
 type Position uint64
 
-// String writes p as the decimal text that doors hand out.
+// String returns p as decimal text, the form that the API uses.
 func (p Position) String() string { return strconv.FormatUint(uint64(p), 10) }
 
-// ParsePosition reads what String wrote. It returns strconv's error otherwise.
+// ParsePosition parses the text that String returns. Its error is that of strconv.ParseUint.
 func ParsePosition(text string) (Position, error) {
 	n, err := strconv.ParseUint(text, 10, 64)
 	return Position(n), err
 }
 
-// Event is a fact on its way into the log.
+// Event is an event that is to be appended.
 type Event struct {
-	// ID is chosen by the writer; with stream and revision it makes a repeat recognisable.
+	// ID is chosen by the writer. Together with stream and revision it identifies a repeated append.
 	ID uuid.UUID
-	// Type is the hand-written on-disk name with its version, such as "machine.came-online/v1".
+	// Type is the stored name with its version, such as "machine.came-online/v1".
 	Type string
-	// Time is the writer's wall clock, UTC, cut to microseconds. It is shown, never used for order.
+	// Time is the wall clock of the writer, in UTC and truncated to microseconds. It is for display; order never
+	// depends on it.
 	Time time.Time
-	// Command is the id that the sender of the causing command chose; the zero id for decisions.
+	// Command is the id of the command that caused the event, chosen by its sender. It is the zero id for events that
+	// a server decided by itself.
 	Command uuid.UUID
-	// Causes are the ids of the events that led to this one; may be empty.
+	// Causes are the ids of the events that led to this one. It may be empty.
 	Causes []uuid.UUID
 	// Data is one JSON object.
 	Data json.RawMessage
 }
 
-// Recorded is an event as the log holds it.
+// Recorded is an event as it is stored in the log.
 type Recorded struct {
 	Event
 	Stream   string
@@ -62,45 +64,46 @@ type Recorded struct {
 	Position Position
 }
 
-// Appended is the answer to an append that is in the log.
+// Appended is the result of a successful append.
 type Appended struct {
-	// Revision is that of the last event of the append.
+	// Revision is the revision of the last event of the append.
 	Revision Revision
-	// Position is that of the last event of the append.
+	// Position is the position of the last event of the append.
 	Position Position
-	// Repeat says that these ids were in the log already, at this very expected revision.
-	// A writer can therefore not conclude from success that it was the one who won.
+	// Repeat reports that the same ids were already stored at the same expected revision. Success therefore does not
+	// prove that this call stored the events.
 	Repeat bool
 }
 
-// Log is one append-only, totally ordered log of events in streams.
+// Log is an append-only, totally ordered log of events in streams.
 //
-// Every method may return an error that wraps ErrUnavailable (the backend cannot be
-// reached or refuses to work now; trying later can help) or the context's error.
-// Methods may be called from many goroutines.
+// Every method may return an error that wraps ErrUnavailable (the backend cannot be reached or refuses to work now; a
+// later retry may succeed), or the error of the context. All methods are safe for concurrent use.
 type Log interface {
-	// Append writes all events or none at the end of stream, which must stand at
-	// expected (NoStream for an empty one). It returns *Conflict if the stream stands
-	// elsewhere, ErrUnknownOutcome if nobody can say whether the events were written
-	// (append the same events at the same expected revision again to find out),
-	// ErrTooLarge beyond the limits above, and ErrInvalid for an event that no log takes.
+	// Append adds events to the end of stream, all or none. The stream must end at expected, or be empty for
+	// NoStream. Append returns
+	//   - *Conflict if the stream ends elsewhere;
+	//   - ErrUnknownOutcome if it is unknown whether the events were stored: append the same events at the same
+	//     expected revision again to find out;
+	//   - ErrTooLarge if the append exceeds a limit;
+	//   - ErrInvalid if an event or the name of the stream is invalid.
 	Append(ctx context.Context, stream string, expected Revision, events ...Event) (Appended, error)
 
-	// ReadStream yields at most limit events of stream from revision from on, in order;
-	// limit 0 is no limit. A stream that does not exist yields nothing. After an error
-	// it yields nothing more. A damaged event is yielded as an error that wraps ErrDamaged.
+	// ReadStream yields at most limit events of stream in order, starting at revision from. A limit of 0 means no
+	// limit. A stream that does not exist yields nothing. An error ends the sequence. A damaged event yields an error
+	// that wraps ErrDamaged.
 	ReadStream(ctx context.Context, stream string, from Revision, limit int) iter.Seq2[Recorded, error]
 
-	// ReadAll yields at most limit events after position after, exclusive, in log order;
-	// limit 0 is no limit. It ends at the head that stood when it began, or later.
+	// ReadAll yields at most limit events in log order, starting after position after. A limit of 0 means no limit.
+	// It includes at least the events that were in the log when the read began.
 	ReadAll(ctx context.Context, after Position, limit int) iter.Seq2[Recorded, error]
 
-	// Head returns the position of the last event, 0 for an empty log.
+	// Head returns the position of the last event, or 0 if the log is empty.
 	Head(ctx context.Context) (Position, error)
 
-	// ID returns the id that this log got when it was made; a restored log gets a new one.
+	// ID returns the id that the log received when it was created. A restored log receives a new id.
 	ID(ctx context.Context) (uuid.UUID, error)
 
-	// Close ends all calls and frees what the log holds. It may be called twice.
+	// Close ends all calls and releases the resources of the log. It may be called more than once.
 	Close() error
 }

@@ -4,18 +4,20 @@ import (
 	"context"
 )
 
-// page is some events, and what ended the read behind the last of them.
+// page holds some events and the error that ended the read after them.
 type page struct {
 	events []Recorded
 	more   bool
 	err    error
 }
 
-// ReadAhead yields page after page for a backend; next returns the events of one, and whether there may be more.
-// While the consumer works on one page the next is read and checked, so that a long replay uses two cores and no
-// transaction waits for the consumer. Nothing of the read outlives the call. A read of one page, which most are, takes no
-// goroutine: to wake one costs more than to read it.
-func ReadAhead(ctx context.Context, next func(context.Context) (events []Recorded, more bool, err error), yield func(Recorded, error) bool) {
+// ReadAhead implements paged reads for a backend. next returns the events of one page and whether more may follow.
+//
+// While the consumer processes one page, the next one is read and checked. A long replay thus uses two cores, and no
+// transaction waits for the consumer. Everything that ReadAhead starts ends before it returns. A read of a single
+// page, the common case, starts no goroutine, because waking one costs more than the read.
+func ReadAhead(ctx context.Context, next func(context.Context) (events []Recorded, more bool, err error),
+	yield func(Recorded, error) bool) {
 	p := read(ctx, next)
 	if !p.more {
 		p.yield(ctx, yield)
@@ -39,7 +41,7 @@ func read(ctx context.Context, next func(context.Context) ([]Recorded, bool, err
 	return p
 }
 
-// yield hands a page over, and says whether its consumer wants another.
+// yield passes the events of p to the consumer and reports whether it wants another page.
 func (p page) yield(ctx context.Context, yield func(Recorded, error) bool) bool {
 	for _, event := range p.events {
 		if err := ctx.Err(); err != nil {
@@ -56,7 +58,7 @@ func (p page) yield(ctx context.Context, yield func(Recorded, error) bool) bool 
 	return p.err == nil
 }
 
-// fetch reads one page ahead of its consumer, who must receive all of them.
+// fetch reads one page ahead of the consumer, which must receive all pages.
 func fetch(ctx context.Context, next func(context.Context) ([]Recorded, bool, error)) <-chan page {
 	pages := make(chan page)
 	go func() {
@@ -70,11 +72,13 @@ func fetch(ctx context.Context, next func(context.Context) ([]Recorded, bool, er
 	return pages
 }
 
-// itemPage is how many items a read holds in memory, at most 1 MiB.
+// itemPage is the largest number of items in one page. It limits the memory of a read to 1 MiB.
 const itemPage = 16
 
-// ReadItems yields the items of key above sequence after for a backend; read returns at most limit of them, in order.
-func ReadItems(c Collection, key string, after int64, limit int, read func(after int64, limit int) ([]Item, error), yield func(Item, error) bool) {
+// ReadItems implements Store.Items for a backend: it yields the items of key above sequence after. read returns at
+// most limit of them, in order.
+func ReadItems(c Collection, key string, after int64, limit int,
+	read func(after int64, limit int) ([]Item, error), yield func(Item, error) bool) {
 	err := CheckItems(c, key, limit)
 	done := 0
 	for more := err == nil; more; {

@@ -6,17 +6,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// Judge is the rule of repeats, the one that EventStoreDB has, for every backend. The
-// stream stands at actual; the append was made at expected; stored are the ids that the
-// stream holds from revision expected+1 on, as many as there are up to len(events).
-// stored matters only where expected lies below actual.
+// IsRepeat decides for every backend whether an append is new, a repeat or a conflict. The rule is that of
+// EventStoreDB. The stream ends at revision actual and the append expects it to end at expected. stored holds the ids
+// in the stream from revision expected+1, at most len(events) of them. It matters only if expected is below actual.
 //
-//   - expected is where the stream stands: the append is new, nil;
-//   - expected lies below, and every id of the append is there already, at the very
-//     place it would have got: the append is a repeat, answered with its first result;
-//   - anything else is a *Conflict: expected beyond the end, another id anywhere, or
-//     only the first ids equal (then somebody else's append took the rest).
-func Judge(stream string, expected, actual Revision, events []Event, stored []uuid.UUID) (repeat bool, err error) {
+//   - expected equals actual: the append is new, and IsRepeat returns false and nil;
+//   - expected is below actual, and every id is stored at the revision that the append would give it: the append is a
+//     repeat, and the caller returns the first result;
+//   - otherwise IsRepeat returns *Conflict: expected is beyond the end of the stream, or an id differs, or only the
+//     first ids are equal because another append followed.
+func IsRepeat(stream string, expected, actual Revision, events []Event, stored []uuid.UUID) (repeat bool, err error) {
 	if expected == actual {
 		return false, nil
 	}
@@ -38,18 +37,18 @@ func sameIDs(events []Event, stored []uuid.UUID) bool {
 	return true
 }
 
-// JudgeSwap is the rule of Swap for every backend. there is what is stored under the key of item, the zero Item for
-// nothing; was is the sequence that the caller expects there.
+// IsRepeatSwap decides for every backend whether a Swap is new, a repeat or a conflict. stored is the stored item of
+// the key, or the zero Item if the key has no item. was is the sequence that the caller expects.
 //
-//   - what is stored equals item: the Swap is a repeat of one that was done, and succeeds;
-//   - what is stored has the sequence was: the Swap is to be done;
-//   - anything else is *Moved.
-func JudgeSwap(c Collection, item, there Item, was int64) (repeat bool, err error) {
+//   - stored equals item: the Swap is a repeat and succeeds;
+//   - stored has the sequence was: the Swap is new, and the caller stores item;
+//   - otherwise IsRepeatSwap returns *SwapConflict.
+func IsRepeatSwap(c Collection, item, stored Item, was int64) (repeat bool, err error) {
 	switch {
-	case there.Sequence == item.Sequence && there.Time.Equal(item.Time) && bytes.Equal(there.Data, item.Data):
+	case stored.Sequence == item.Sequence && stored.Time.Equal(item.Time) && bytes.Equal(stored.Data, item.Data):
 		return true, nil
-	case there.Sequence == was:
+	case stored.Sequence == was:
 		return false, nil
 	}
-	return false, &Moved{Collection: c, Key: item.Key, Sequence: there.Sequence}
+	return false, &SwapConflict{Collection: c, Key: item.Key, Sequence: stored.Sequence}
 }

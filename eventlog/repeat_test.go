@@ -8,9 +8,9 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestAnAppendIsARepeatOnlyIfItsIDsStandWhereItWouldHavePutThem compares Judge with the
-// plainest statement of the rule, over random streams and appends made of few ids.
-func TestAnAppendIsARepeatOnlyIfItsIDsStandWhereItWouldHavePutThem(t *testing.T) {
+// TestAppendIsRepeatOnlyIfItsIDsAreAtTheRevisionsItWouldUse compares IsRepeat with the plainest statement of the
+// rule, over random streams and appends with few distinct ids.
+func TestAppendIsRepeatOnlyIfItsIDsAreAtTheRevisionsItWouldUse(t *testing.T) {
 	few := rapid.Map(rapid.IntRange(1, 3), func(n int) uuid.UUID { return uuid.UUID{15: byte(n)} })
 	rapid.Check(t, func(t *rapid.T) {
 		stream := rapid.SliceOfN(few, 0, 6).Draw(t, "stream")
@@ -25,16 +25,16 @@ func TestAnAppendIsARepeatOnlyIfItsIDsStandWhereItWouldHavePutThem(t *testing.T)
 		if expected+1 < len(stream) {
 			stored = stream[expected+1 : min(expected+1+len(sent), len(stream))]
 		}
-		repeat, err := Judge("s", Revision(expected), actual, events, stored)
-		there := expected+len(sent) < len(stream)
-		for i := 0; there && i < len(sent); i++ {
-			there = stream[expected+1+i] == sent[i]
+		repeat, err := IsRepeat("s", Revision(expected), actual, events, stored)
+		all := expected+len(sent) < len(stream)
+		for i := 0; all && i < len(sent); i++ {
+			all = stream[expected+1+i] == sent[i]
 		}
 		switch {
 		case Revision(expected) == actual:
 			require.NoError(t, err)
 			require.False(t, repeat)
-		case there:
+		case all:
 			require.NoError(t, err)
 			require.True(t, repeat)
 		default:
@@ -43,7 +43,7 @@ func TestAnAppendIsARepeatOnlyIfItsIDsStandWhereItWouldHavePutThem(t *testing.T)
 	})
 }
 
-func TestPositionsAreReadBackAsTheyWereWritten(t *testing.T) {
+func TestParsePositionReversesString(t *testing.T) {
 	for _, p := range []Position{0, 1, 1 << 40, ^Position(0)} {
 		read, err := ParsePosition(p.String())
 		require.NoError(t, err)

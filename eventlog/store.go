@@ -6,64 +6,69 @@ import (
 	"time"
 )
 
-// Item is one thing that is stored beside the log.
+// Item is a value that is stored beside the log.
 type Item struct {
-	// Key says whose item it is: a server's id, DEPLOYMENT/MACHINE, the name of a consumer. A key may outlive its items
-	// in a backend, as the name of a stream or in its own log, so it must be an id and never personal data.
+	// Key identifies the owner of the item: the id of a server, DEPLOYMENT/MACHINE, or the name of a consumer. A
+	// backend may retain a key after its items are deleted, for example as the name of a stream. A key must therefore
+	// be an id and never personal data.
 	Key string
-	// Sequence is the item's place among those of its key. The writer chooses it, from 1.
+	// Sequence orders the items of one key. The writer chooses it, starting at 1.
 	Sequence int64
-	// Time is the wall clock of the server that stored the item. It is stored in UTC, cut to microseconds.
+	// Time is the wall clock of the server that stored the item. It is stored in UTC, truncated to microseconds.
 	Time time.Time
-	// Data is the item's value, of bytes that no backend looks into.
+	// Data is the value of the item. Backends do not interpret it.
 	Data []byte
 }
 
-// Collection names a kind of items. The collections of this package are all there are; collection.go says what each is.
+// Collection names a kind of items. The constants below are all collections; collection.go defines their properties.
 type Collection string
 
 const (
-	// Leases hold a sign of life of each server, by its id. Only presence reads them.
+	// Leases hold one heartbeat per server, by server id. Only presence reads them.
 	Leases Collection = "leases"
-	// Output holds what the steps of deployments printed, by deployment and machine, see OutputKey. Nothing that is
-	// decided reads it.
+	// Output holds the output of deployment steps, by deployment and machine; see OutputKey. No decision depends on
+	// it.
 	Output Collection = "output"
-	// Cursors hold how far each consumer of the log has come, by its name.
+	// Cursors hold the position of each consumer of the log, by consumer name.
 	Cursors Collection = "cursors"
-	// People hold what is known of the people whom events name by an id, and can be erased where an event cannot.
+	// People hold personal data, by the id that events use for a person. Unlike events, these items can be erased.
 	People Collection = "people"
 )
 
-// Store is what lives beside the log in the same backend and is no event: it may be replaced and deleted.
+// Store holds items beside the log, in the same backend. Unlike events, items can be replaced and deleted.
 //
-// A collection is lossy or durable. What is written to a lossy one waits for no disk, and may be lost without harm. What
-// is written to a durable one is there once the call has returned, and survives what an acknowledged event survives.
-// A collection is also a series, whose keys have many items (Add, Items, Prune), or single, whose keys have one (Put, Swap,
-// Newest, Drop). An operation that the collection does not have, a key or a sequence that it does not take is refused
-// with ErrInvalid, and data beyond its bound with ErrTooLarge.
+// A collection is lossy or durable. Writes to a lossy collection do not wait for the disk and may be lost without
+// harm. A write to a durable collection is stored when the call returns, and is as durable as an acknowledged event.
 //
-// Every method may return an error that wraps ErrUnavailable or the context's error. In a durable collection Put, Swap and Drop
-// may return ErrUnknownOutcome: the same call again settles it. Methods may be called from many goroutines.
+// A collection is also a series or single. A key of a series has many items (Add, Items, Prune). A key of a single
+// collection has one item (Put, Swap, Newest, Drop). An unsupported operation, or an invalid key or sequence, returns
+// ErrInvalid. Data that is too large for the collection returns ErrTooLarge.
+//
+// Every method may return an error that wraps ErrUnavailable or the error of the context. In a durable collection,
+// Put, Swap and Drop may return ErrUnknownOutcome: repeat the same call to find out. All methods are safe for
+// concurrent use.
 type Store interface {
-	// Add stores item unless its key already has an item with that sequence. Of an item sent twice the first is kept.
+	// Add stores item. If its key already has an item with this sequence, Add changes nothing and returns nil.
 	Add(ctx context.Context, c Collection, item Item) error
-	// Put makes item the only one under its key, whatever was there.
+	// Put stores item as the only item of its key, and replaces any item that was there.
 	Put(ctx context.Context, c Collection, item Item) error
-	// Swap is Put if the newest item under the key has the sequence was; 0 means that there is none. Otherwise it returns
-	// *Moved and changes nothing. The sequence of item must be above was. A Swap that finds its own item stored has
-	// been done before and succeeds, so two writers that might write the same item must put something of their own into it.
+	// Swap works like Put if the newest item of the key has the sequence was; 0 means that there is no item.
+	// Otherwise it returns *SwapConflict and changes nothing. The sequence of item must be above was. If the stored
+	// item already equals item, Swap is a repeat and succeeds. Two writers that might store equal items must
+	// therefore include something unique.
 	Swap(ctx context.Context, c Collection, item Item, was int64) error
 	// Newest returns the newest item of each key.
 	Newest(ctx context.Context, c Collection) (map[string]Item, error)
-	// Items yields the items of key whose sequence is above after, in order of sequence, at most limit; limit 0 is no limit.
+	// Items yields at most limit items of key whose sequence is above after, in order of sequence. A limit of 0 means
+	// no limit.
 	Items(ctx context.Context, c Collection, key string, after int64, limit int) iter.Seq2[Item, error]
-	// Drop deletes all items under key. It is not an error if there are none.
+	// Drop deletes all items of key. It returns nil if the key has no items.
 	Drop(ctx context.Context, c Collection, key string) error
-	// Prune deletes every item older than before and returns how many there were.
+	// Prune deletes every item older than before and returns the number of deleted items.
 	Prune(ctx context.Context, c Collection, before time.Time) (int, error)
 }
 
-// Backend is a log and what is stored beside it.
+// Backend is a log with its store.
 type Backend interface {
 	Log
 	Store

@@ -5,22 +5,21 @@ import (
 	"fmt"
 )
 
-// Verified is what a log was found to hold.
+// Verified summarizes the events that were read and found intact.
 type Verified struct {
-	// Events is how many events were read and found whole.
+	// Events is the number of intact events.
 	Events int
-	// Streams is how many streams they form.
+	// Streams is the number of streams that these events belong to.
 	Streams int
-	// Head is the position of the last of them.
+	// Head is the position of the last of these events.
 	Head Position
 }
 
-// Verify reads the whole log and checks that every event matches its checksum, that
-// positions rise, and that the revisions of every stream are consecutive from 0. The
-// first event that breaks one of these is named in an error that wraps ErrDamaged;
-// Verified then says how far the log is whole.
+// Verify reads the whole log. It checks that every event matches its checksum, that positions rise, and that the
+// revisions of every stream are consecutive from 0. The first violation is returned as an error that wraps
+// ErrDamaged; Verified then describes the intact part before it.
 //
-// progress, which may be nil, is told the number of events now and then.
+// Verify calls progress, which may be nil, with the number of events after every 10 000 events.
 func Verify(ctx context.Context, log Log, progress func(events int)) (Verified, error) {
 	head, err := log.Head(ctx)
 	if err != nil {
@@ -42,20 +41,21 @@ func Verify(ctx context.Context, log Log, progress func(events int)) (Verified, 
 		}
 	}
 	if found.Head < head {
-		return found, fmt.Errorf("verify: %w: events after position %s are missing, the head is %s", ErrDamaged, found.Head, head)
+		return found, fmt.Errorf("verify: %w: events after position %s are missing, the head is %s", ErrDamaged,
+			found.Head, head)
 	}
 	return found, nil
 }
 
-// VerifyTail is Verify for the events after a position, at most limit of them: quick enough to be done now and then. A
-// stream is taken to begin right where the tail first meets it, and Streams counts those of the tail.
+// VerifyTail works like Verify for at most limit events after a position. It is fast enough to run regularly. It
+// accepts the first revision that it meets of each stream, and Streams counts only the streams that it met.
 func VerifyTail(ctx context.Context, log Log, after Position, limit int) (Verified, error) {
 	found := Verified{Head: after}
 	next := map[string]Revision{}
 	for recorded, err := range log.ReadAll(ctx, after, limit) {
 		if err == nil {
-			expected, met := next[recorded.Stream]
-			if !met {
+			expected, seen := next[recorded.Stream]
+			if !seen {
 				expected = recorded.Revision
 			}
 			err = checkPlace(recorded, found.Head, expected)
@@ -69,13 +69,13 @@ func VerifyTail(ctx context.Context, log Log, after Position, limit int) (Verifi
 	return found, nil
 }
 
-// checkPlace compares where an event stands with where the one before it stood.
+// checkPlace checks that an event has a position after before and the revision next.
 func checkPlace(recorded Recorded, before Position, next Revision) error {
 	if recorded.Position <= before {
 		return fmt.Errorf("%w: position %s follows %s", ErrDamaged, recorded.Position, before)
 	}
 	if recorded.Revision != next {
-		return fmt.Errorf("%w: stream %s goes on with revision %d at position %s instead of %d",
+		return fmt.Errorf("%w: stream %s has revision %d at position %s: expected revision %d",
 			ErrDamaged, recorded.Stream, recorded.Revision, recorded.Position, next)
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 )
 
 var appendLaws = []law{
-	{"an empty log stands at position 0 and has an id", func(t testing.TB, b bench) {
+	{"an empty log is at position 0 and has an id", func(t testing.TB, b handles) {
 		head, err := b.log.Head(bounded(t))
 		require.NoError(t, err)
 		require.Zero(t, head)
@@ -22,9 +22,9 @@ var appendLaws = []law{
 		require.NoError(t, err)
 		require.NotEqual(t, uuid.Nil, logID)
 		require.Empty(t, readAll(t, b.log))
-		require.Empty(t, readStream(t, b.log, "nobody"))
+		require.Empty(t, readStream(t, b.log, "missing"))
 	}},
-	{"revisions of a stream are consecutive from 0", func(t testing.TB, b bench) {
+	{"revisions of a stream are consecutive from 0", func(t testing.TB, b handles) {
 		put(t, b.log, "a", eventlog.NoStream, events(3, "a")...)
 		put(t, b.log, "b", eventlog.NoStream, event("b"))
 		put(t, b.second, "a", 2, events(2, "later a")...)
@@ -34,7 +34,7 @@ var appendLaws = []law{
 		require.Len(t, readStream(t, b.log, "a"), 5)
 		require.Equal(t, eventlog.Revision(0), readStream(t, b.log, "b")[0].Revision)
 	}},
-	{"positions rise strictly over all streams and the head is the last", func(t testing.TB, b bench) {
+	{"positions rise strictly over all streams and the head is the last position", func(t testing.TB, b handles) {
 		first := put(t, b.log, "a", eventlog.NoStream, events(2, "a")...)
 		last := put(t, b.second, "b", eventlog.NoStream, events(2, "b")...)
 		require.Greater(t, last.Position, first.Position)
@@ -48,40 +48,41 @@ var appendLaws = []law{
 		require.NoError(t, err)
 		require.Equal(t, last.Position, head)
 	}},
-	{"an acknowledged event can be read at once by everyone", func(t testing.TB, b bench) {
+	{"every reader sees an acknowledged event immediately", func(t testing.TB, b handles) {
 		for i := range 20 {
 			appended := put(t, b.log, "a", eventlog.Revision(i-1), event("a", i))
 			rest := collect(t, b.second.ReadAll(bounded(t), appended.Position-1, 0))
 			require.Equal(t, []uuid.UUID{id("a", i)}, ids(rest))
 		}
 	}},
-	{"an event is read back as it was written", proveUnchanged},
-	{"data is kept in its one canonical spelling", func(t testing.TB, b bench) {
+	{"an event reads back as it was written", checkEventUnchanged},
+	{"data is stored in canonical form", func(t testing.TB, b handles) {
 		odd := event("odd")
 		odd.Data = json.RawMessage(" {\"b\" : 1.50,\n\"a\":\"\\u003c\\/>\" } ")
 		put(t, b.log, "a", eventlog.NoStream, odd)
 		require.Equal(t, []byte(`{"a":"</>","b":1.50}`), []byte(readAll(t, b.log)[0].Data))
 	}},
-	{"the checksum of an event is the same on every backend", func(t testing.TB, b bench) {
+	{"the checksum of an event is the same on every backend", func(t testing.TB, b handles) {
 		put(t, b.log, "project/shop", eventlog.NoStream, event("first"), eventlog.Event{
 			ID:   uuid.MustParse("0192d1f4-6d1c-7a33-9c1e-2f6a5d0b7e11"),
 			Type: "release.created/v1",
 			Data: json.RawMessage(`{"version":"1.4.3", "notes":"größer & <schneller>", "parts":[1.0,2e3,null]}`),
 		})
 		recorded := readAll(t, b.log)[1]
-		require.Equal(t, "c9e08a3a2a1794dd8352eb2c7c377609", eventlog.Checksum(recorded.Stream, recorded.Revision, recorded.Event))
+		require.Equal(t, "c9e08a3a2a1794dd8352eb2c7c377609",
+			eventlog.Checksum(recorded.Stream, recorded.Revision, recorded.Event))
 	}},
-	{"nothing that a caller changes afterwards reaches the log", func(t testing.TB, b bench) {
+	{"changes that a caller makes after an append do not affect the log", func(t testing.TB, b handles) {
 		mine := event("mine")
 		mine.Causes = []uuid.UUID{id("cause")}
 		put(t, b.log, "a", eventlog.NoStream, mine)
-		copy(mine.Data, "spoilt")
+		copy(mine.Data, "edited")
 		mine.Causes[0] = uuid.Nil
-		kept := readAll(t, b.log)[0]
-		require.Equal(t, event("mine").Data, kept.Data)
-		require.Equal(t, []uuid.UUID{id("cause")}, kept.Causes)
+		stored := readAll(t, b.log)[0]
+		require.Equal(t, event("mine").Data, stored.Data)
+		require.Equal(t, []uuid.UUID{id("cause")}, stored.Causes)
 	}},
-	{"streams whose names look alike are kept apart", func(t testing.TB, b bench) {
+	{"streams with similar names are separate", func(t testing.TB, b handles) {
 		names := []string{"a", "A", "a ", " a", "a/", "a/b", "a%", "a_", "ä", "a\u0308", "'a", `"a"`, "$a", "a-b", "🚀"}
 		for i, name := range names {
 			put(t, b.log, name, eventlog.NoStream, event(i))
@@ -90,7 +91,7 @@ var appendLaws = []law{
 			require.Equal(t, []uuid.UUID{id(i)}, ids(readStream(t, b.second, name)), "stream %q", name)
 		}
 	}},
-	{"a refused append leaves nothing behind", func(t testing.TB, b bench) {
+	{"a refused append stores nothing", func(t testing.TB, b handles) {
 		put(t, b.log, "a", eventlog.NoStream, event("first"))
 		bad := events(3, "bad")
 		bad[2].Type = ""
@@ -100,10 +101,10 @@ var appendLaws = []law{
 		conflict(t, err, "a", eventlog.NoStream, 0)
 		require.Equal(t, []uuid.UUID{id("first")}, ids(readAll(t, b.log)))
 	}},
-	{"any history of appends is read back whole and in order", proveHistories},
+	{"any history of appends reads back completely and in order", checkHistories},
 }
 
-func proveUnchanged(t testing.TB, b bench) {
+func checkEventUnchanged(t testing.TB, b handles) {
 	full := eventlog.Event{
 		ID:      id("full"),
 		Type:    "machine.came-online/v1",
@@ -125,8 +126,8 @@ func proveUnchanged(t testing.TB, b bench) {
 	}
 }
 
-// proveHistories compares random histories with the plainest model there is: a list.
-func proveHistories(t testing.TB, b bench) {
+// checkHistories compares random histories with a list, the simplest model of a log.
+func checkHistories(t testing.TB, b handles) {
 	round := 0
 	rapid.Check(t, func(t *rapid.T) {
 		round++

@@ -7,9 +7,8 @@ import (
 	"testing"
 )
 
-// Control tries the law of that name on a backend that is known to break it, and returns
-// how the law was broken, the empty text if it held: a negative control, which shows that
-// the suite would see such a backend.
+// Control checks the law with the given name on a backend that is known to break it. It returns the failure, or an
+// empty string if the law holds. It is a negative control: it shows that the suite detects a broken backend.
 func Control(t testing.TB, backend Backend, name string) string {
 	t.Helper()
 	for _, group := range laws {
@@ -19,40 +18,40 @@ func Control(t testing.TB, backend Backend, name string) string {
 			}
 		}
 	}
-	t.Fatalf("there is no law %q", name)
+	t.Fatalf("unknown law %q", name)
 	return ""
 }
 
-// try proves l in a goroutine of its own, which a failure may end.
+// try checks l in a new goroutine, because a failure ends the goroutine.
 func (l law) try(t testing.TB, backend Backend) string {
-	double := &verdictDouble{TB: t}
+	rec := &recorder{TB: t}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		l.prove(double, newBench(double, backend))
+		l.check(rec, openHandles(rec, backend))
 	}()
 	<-done
-	return double.broken.String()
+	return rec.failure.String()
 }
 
-// verdictDouble stands in for the test of a law, and keeps to itself that it failed.
-type verdictDouble struct {
+// recorder is a testing.TB that records failures and does not pass them on.
+type recorder struct {
 	testing.TB
-	broken strings.Builder
+	failure strings.Builder
 }
 
-func (v *verdictDouble) Errorf(format string, arguments ...any) {
-	fmt.Fprintf(&v.broken, format, arguments...)
+func (r *recorder) Errorf(format string, arguments ...any) {
+	fmt.Fprintf(&r.failure, format, arguments...)
 }
 
-func (v *verdictDouble) FailNow() {
-	v.Errorf("the law is broken\n")
+func (r *recorder) FailNow() {
+	r.Errorf("the law is broken\n")
 	runtime.Goexit()
 }
 
-func (v *verdictDouble) Fatalf(format string, arguments ...any) {
-	v.Errorf(format, arguments...)
-	v.FailNow()
+func (r *recorder) Fatalf(format string, arguments ...any) {
+	r.Errorf(format, arguments...)
+	r.FailNow()
 }
 
-func (v *verdictDouble) Failed() bool { return v.broken.Len() > 0 }
+func (r *recorder) Failed() bool { return r.failure.Len() > 0 }

@@ -1,11 +1,22 @@
-// Package eventlogtest writes the laws of the log down as tests, which every backend
-// passes: Exercise runs them, and the name of each is the law in plain words.
+// Package eventlogtest tests the contract of package eventlog. Exercise runs the conformance tests, which every
+// backend passes. Each test is a law: its name states one promise of the contract in plain words.
 //
-// It relies on a way to open an empty log, and where a backend has them, on ways to open
-// the same log again after it was closed and to reach it a second time while it is open,
-// as another server does. It promises that a backend which passes behaves as the others
-// do, down to the checksum; what it cannot ask of all (kill -9, power loss, full disks)
-// is tested beside the backend.
+//	exercise.go  Exercise, the backend under test, and helpers
+//	append.go    positions, revisions and data of appended events
+//	repeat.go    repeated appends
+//	race.go      concurrent writers and readers
+//	read.go      reads, limits and resuming
+//	refuse.go    limits and invalid appends
+//	life.go      contexts, closing and reopening
+//	lossy.go     leases and output
+//	durable.go   items of durable collections
+//	store.go     operations and keys of all collections
+//	control.go   negative controls: one law on a broken backend
 //
-// The program in lawtable turns the results of all backends into the table of the docs.
+// A backend provides a function that opens an empty log. It can also provide functions that reopen a closed log and
+// that open a second handle to an open log, as another server does. Backends that pass behave alike, including their
+// checksums. What not every backend supports (kill -9, power loss, full disks) is tested in the package of the
+// backend.
+//
+// The command lawtable prints the results of all backends as a table for the documentation.
 package eventlogtest

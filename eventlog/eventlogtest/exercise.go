@@ -14,48 +14,49 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Backend is one way to keep a log.
+// Backend describes the backend under test.
 type Backend struct {
-	// Name stands in the name of every test and at the head of the backend's column.
+	// Name is part of the name of every test, and the heading of the column in the table.
 	Name string
 	// Open returns a new, empty log that no other test uses.
 	Open func(t testing.TB) eventlog.Backend
-	// Reopen returns the log again after it was closed; nil where it ends with Close.
+	// Reopen opens a closed log again. It is nil if Close discards the log.
 	Reopen func(t testing.TB, closed eventlog.Backend) eventlog.Backend
-	// Second returns another way to the log while it stays open, as a second server has;
-	// nil where there is none, then both ways are the same.
+	// Second opens a second handle to an open log, as a second server does. It is nil if the backend has only one
+	// handle; then the tests use the first for both.
 	Second func(t testing.TB, open eventlog.Backend) eventlog.Backend
 }
 
-// law is one sentence that one could say to a user, and its proof.
+// law is a conformance test. Its name is a sentence that a user understands.
 type law struct {
 	name  string
-	prove func(t testing.TB, b bench)
+	check func(t testing.TB, b handles)
 }
 
-// bench is what a law works on: one log, by two ways.
-type bench struct {
+// handles are two handles to one log, on which a law is checked.
+type handles struct {
 	Backend
 	log    eventlog.Backend
 	second eventlog.Backend
 }
 
-// laws are all there are, in the order of the table.
-var laws = [][]law{appendLaws, repeatLaws, raceLaws, readLaws, refuseLaws, lifeLaws, leaseLaws, outputLaws, itemLaws, storeLaws}
+// laws are all laws, in the order of the table.
+var laws = [][]law{appendLaws, repeatLaws, raceLaws, readLaws, refuseLaws, lifeLaws, leaseLaws, outputLaws, itemLaws,
+	storeLaws}
 
-// Exercise proves every law on backend, each on a log of its own.
+// Exercise checks every law on backend, each on a new log.
 func Exercise(t *testing.T, backend Backend) {
 	t.Run(backend.Name, func(t *testing.T) {
 		for _, group := range laws {
 			for _, l := range group {
-				t.Run(l.name, func(t *testing.T) { l.prove(t, newBench(t, backend)) })
+				t.Run(l.name, func(t *testing.T) { l.check(t, openHandles(t, backend)) })
 			}
 		}
 	})
 }
 
-func newBench(t testing.TB, backend Backend) bench {
-	b := bench{Backend: backend, log: backend.Open(t)}
+func openHandles(t testing.TB, backend Backend) handles {
+	b := handles{Backend: backend, log: backend.Open(t)}
 	b.second = b.log
 	t.Cleanup(func() { require.NoError(t, b.log.Close()) })
 	if backend.Second != nil {
@@ -65,21 +66,21 @@ func newBench(t testing.TB, backend Backend) bench {
 	return b
 }
 
-// patience bounds every law, so that a deadlock is a failure and not a hanging run.
-const patience = 60 * time.Second
+// timeout limits every law, so that a deadlock fails the test instead of blocking the run.
+const timeout = 60 * time.Second
 
 func bounded(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// id derives an id from words, so that a law can name the same event twice.
+// id derives an id from words, so that a law can use the same event twice.
 func id(words ...any) uuid.UUID {
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte(fmt.Sprint(words...)))
 }
 
-// event makes the event that words name.
+// event returns an event that words determine.
 func event(words ...any) eventlog.Event {
 	return eventlog.Event{
 		ID:   id(words...),
@@ -89,7 +90,7 @@ func event(words ...any) eventlog.Event {
 	}
 }
 
-// events makes n events that words and a number name.
+// events returns n events that words and their index determine.
 func events(n int, words ...any) []eventlog.Event {
 	made := make([]eventlog.Event, n)
 	for i := range made {
@@ -98,21 +99,22 @@ func events(n int, words ...any) []eventlog.Event {
 	return made
 }
 
-// put appends and expects a new place in the log.
-func put(t require.TestingT, log eventlog.Log, stream string, expected eventlog.Revision, events ...eventlog.Event) eventlog.Appended {
+// put appends events and requires a new append.
+func put(t require.TestingT, log eventlog.Log, stream string, expected eventlog.Revision,
+	events ...eventlog.Event) eventlog.Appended {
 	appended, err := log.Append(context.Background(), stream, expected, events...)
 	require.NoError(t, err)
-	require.False(t, appended.Repeat, "a new append to %s is called a repeat", stream)
+	require.False(t, appended.Repeat, "a new append to %s was reported as a repeat", stream)
 	require.Equal(t, expected+eventlog.Revision(len(events)), appended.Revision)
 	return appended
 }
 
-// collect reads to the end and expects no error.
+// collect reads to the end and requires that no error occurs.
 func collect[T any](t require.TestingT, read iter.Seq2[T, error]) []T {
 	var all []T
-	for one, err := range read {
+	for value, err := range read {
 		require.NoError(t, err)
-		all = append(all, one)
+		all = append(all, value)
 	}
 	return all
 }
@@ -125,17 +127,17 @@ func readStream(t require.TestingT, log eventlog.Log, stream string) []eventlog.
 	return collect(t, log.ReadStream(context.Background(), stream, 0, 0))
 }
 
-// firstError reads until an error comes, and expects nothing behind it.
+// firstError reads to the end, and requires that nothing follows an error.
 func firstError[T any](t require.TestingT, read iter.Seq2[T, error]) error {
 	var first error
 	for _, err := range read {
-		require.NoError(t, first, "a read went on after its error")
+		require.NoError(t, first, "a read continued after its error")
 		first = err
 	}
 	return first
 }
 
-// conflict expects err to be a refusal that names where the stream stands.
+// conflict requires err to be a Conflict with the given fields.
 func conflict(t require.TestingT, err error, stream string, expected, actual eventlog.Revision) {
 	var refusal *eventlog.Conflict
 	require.ErrorAs(t, err, &refusal)
@@ -144,16 +146,16 @@ func conflict(t require.TestingT, err error, stream string, expected, actual eve
 
 func ids(recorded []eventlog.Recorded) []uuid.UUID {
 	all := make([]uuid.UUID, len(recorded))
-	for i, one := range recorded {
-		all[i] = one.ID
+	for i, event := range recorded {
+		all[i] = event.ID
 	}
 	return all
 }
 
 func idsOf(events []eventlog.Event) []uuid.UUID {
 	all := make([]uuid.UUID, len(events))
-	for i, one := range events {
-		all[i] = one.ID
+	for i, event := range events {
+		all[i] = event.ID
 	}
 	return all
 }

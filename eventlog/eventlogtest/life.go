@@ -10,7 +10,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// calls are all that can be asked of a log, each with its error alone.
+// calls returns every call of a log, reduced to its error.
 func calls(ctx context.Context, t testing.TB, log eventlog.Backend) map[string]func() error {
 	return map[string]func() error{
 		"Append":       func() error { _, err := log.Append(ctx, "a", eventlog.NoStream, event("a")); return err },
@@ -32,20 +32,21 @@ func calls(ctx context.Context, t testing.TB, log eventlog.Backend) map[string]f
 }
 
 var lifeLaws = []law{
-	{"a call whose context has ended does nothing and says so", func(t testing.TB, b bench) {
-		ctx, cancel := context.WithCancel(bounded(t))
-		cancel()
-		for name, call := range calls(ctx, t, b.log) {
-			err := call()
-			require.ErrorIs(t, err, context.Canceled, name)
-			require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome, name)
-		}
-		require.Empty(t, readAll(t, b.log))
-		require.Empty(t, leases(t, b.log))
-		require.Empty(t, newest(t, b.log, eventlog.Cursors))
-		require.Empty(t, output(t, b.log, "m", 0, 0))
-	}},
-	{"a read ends with the context that ends under way", func(t testing.TB, b bench) {
+	{"a call with a cancelled context changes nothing and returns the error of the context",
+		func(t testing.TB, b handles) {
+			ctx, cancel := context.WithCancel(bounded(t))
+			cancel()
+			for name, call := range calls(ctx, t, b.log) {
+				err := call()
+				require.ErrorIs(t, err, context.Canceled, name)
+				require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome, name)
+			}
+			require.Empty(t, readAll(t, b.log))
+			require.Empty(t, leases(t, b.log))
+			require.Empty(t, newest(t, b.log, eventlog.Cursors))
+			require.Empty(t, output(t, b.log, "m", 0, 0))
+		}},
+	{"a read ends when its context is cancelled", func(t testing.TB, b handles) {
 		put(t, b.log, "a", eventlog.NoStream, events(100, "a")...)
 		ctx, cancel := context.WithCancel(bounded(t))
 		defer cancel()
@@ -60,7 +61,7 @@ var lifeLaws = []law{
 		require.ErrorIs(t, last, context.Canceled)
 		require.Less(t, n, 100)
 	}},
-	{"a log may be closed twice and refuses every call afterwards", func(t testing.TB, b bench) {
+	{"a log can be closed twice and refuses every later call", func(t testing.TB, b handles) {
 		put(t, b.log, "a", eventlog.NoStream, event("a"))
 		log := b.log
 		require.NoError(t, log.Close())
@@ -69,10 +70,10 @@ var lifeLaws = []law{
 			require.ErrorIs(t, call(), eventlog.ErrClosed, name)
 		}
 	}},
-	{"a log that is closed under its readers and writers fails no acknowledged append", proveCloseUnderway},
-	{"a log opened again has its events, its head and its id", func(t testing.TB, b bench) {
+	{"closing a log during appends loses no acknowledged event", checkCloseDuringAppends},
+	{"a reopened log has the same events, head and id", func(t testing.TB, b handles) {
 		if b.Reopen == nil {
-			t.Skipf("a log in %s ends with Close", b.Name)
+			t.Skipf("Close discards a log in %s", b.Name)
 		}
 		put(t, b.log, "a", eventlog.NoStream, events(3, "a")...)
 		first := put(t, b.log, "b", eventlog.NoStream, events(3, "b")...)
@@ -90,9 +91,9 @@ var lifeLaws = []law{
 		next := put(t, again, "a", 2, event("c"))
 		require.Greater(t, next.Position, first.Position)
 	}},
-	{"two logs have two ids", func(t testing.TB, b bench) {
+	{"two logs have different ids", func(t testing.TB, b handles) {
 		if b.Reopen == nil {
-			t.Skipf("logs in %s have the one id they are given", b.Name)
+			t.Skipf("logs in %s have the configured id", b.Name)
 		}
 		other := b.Open(t)
 		defer func() { require.NoError(t, other.Close()) }()
@@ -107,12 +108,12 @@ var lifeLaws = []law{
 	}},
 }
 
-// proveCloseUnderway closes a log in the middle of appends. Each must have been
-// acknowledged, and be there afterwards, or have got an error.
-func proveCloseUnderway(t testing.TB, b bench) {
+// checkCloseDuringAppends closes a log between appends. Each append must have returned an error, or be in the log
+// afterwards.
+func checkCloseDuringAppends(t testing.TB, b handles) {
 	log := b.Open(t)
 	acknowledged := make(chan int, 1)
-	begun := make(chan struct{})
+	started := make(chan struct{})
 	go func() {
 		n := 0
 		for {
@@ -120,12 +121,12 @@ func proveCloseUnderway(t testing.TB, b bench) {
 				break
 			}
 			if n++; n == 10 {
-				close(begun)
+				close(started)
 			}
 		}
 		acknowledged <- n
 	}()
-	<-begun
+	<-started
 	require.NoError(t, log.Close())
 	n := <-acknowledged
 	if b.Reopen == nil {

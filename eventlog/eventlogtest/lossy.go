@@ -11,10 +11,10 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// noon is when the output of these laws arrived.
+// noon is the time at which output arrives in the tests.
 var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 
-// chunk makes a piece of the output of machine m in deployment d.
+// chunk returns a piece of output of machine m in deployment d.
 func chunk(sequence int64, text string) eventlog.Item { return chunkOf("m", sequence, text) }
 
 func chunkOf(machine string, sequence int64, text string) eventlog.Item {
@@ -26,8 +26,8 @@ func output(t testing.TB, log eventlog.Backend, machine string, after int64, lim
 }
 
 func write(t testing.TB, log eventlog.Backend, chunks ...eventlog.Item) {
-	for _, one := range chunks {
-		require.NoError(t, log.Add(bounded(t), eventlog.Output, one))
+	for _, chunk := range chunks {
+		require.NoError(t, log.Add(bounded(t), eventlog.Output, chunk))
 	}
 }
 
@@ -42,7 +42,7 @@ func leases(t testing.TB, log eventlog.Backend) map[uuid.UUID][]byte {
 }
 
 var leaseLaws = []law{
-	{"the last lease of each server is kept until it is dropped", func(t testing.TB, b bench) {
+	{"the last lease of each server is stored until it is dropped", func(t testing.TB, b handles) {
 		putLease(t, b.log, "one", "1")
 		putLease(t, b.log, "two", "\x00\xff")
 		putLease(t, b.second, "one", "2")
@@ -51,19 +51,20 @@ var leaseLaws = []law{
 		require.NoError(t, b.log.Drop(bounded(t), eventlog.Leases, id("one").String()))
 		require.Equal(t, map[uuid.UUID][]byte{id("two"): {0, 255}}, leases(t, b.second))
 	}},
-	{"a lease of 4 KiB is taken and a byte more is refused", func(t testing.TB, b bench) {
+	{"a lease of 4 KiB is accepted and one byte more is refused", func(t testing.TB, b handles) {
 		putLease(t, b.log, "s", string(make([]byte, eventlog.MaxLeaseBytes)))
 		err := b.log.Put(bounded(t), eventlog.Leases, eventlog.Lease(id("s"), make([]byte, eventlog.MaxLeaseBytes+1)))
 		require.ErrorIs(t, err, eventlog.ErrTooLarge)
 		require.Len(t, leases(t, b.log)[id("s")], eventlog.MaxLeaseBytes)
 	}},
-	{"a lease has neither sequence nor time", func(t testing.TB, b bench) {
-		for _, item := range []eventlog.Item{{Key: id("s").String(), Sequence: 1}, {Key: id("s").String(), Time: noon}} {
+	{"a lease with a sequence or a time is refused", func(t testing.TB, b handles) {
+		for _, item := range []eventlog.Item{{Key: id("s").String(), Sequence: 1},
+			{Key: id("s").String(), Time: noon}} {
 			require.ErrorIs(t, b.log.Put(bounded(t), eventlog.Leases, item), eventlog.ErrInvalid)
 		}
 		require.Empty(t, leases(t, b.log))
 	}},
-	{"what is stored beside the log takes no place in it", func(t testing.TB, b bench) {
+	{"items have no position in the log", func(t testing.TB, b handles) {
 		first := put(t, b.log, "a", eventlog.NoStream, event("a"))
 		putLease(t, b.log, "s", "")
 		write(t, b.log, chunk(1, "x"))
@@ -76,7 +77,7 @@ var leaseLaws = []law{
 }
 
 var outputLaws = []law{
-	{"output is read in order of its sequence, whatever the order it came in", func(t testing.TB, b bench) {
+	{"output is read in order of its sequence, regardless of the order of arrival", func(t testing.TB, b handles) {
 		write(t, b.log, chunk(2, "b"), chunk(10, "d"), chunk(1, "a"), chunk(3, "c\x00\xff"))
 		want := []eventlog.Item{chunk(1, "a"), chunk(2, "b"), chunk(3, "c\x00\xff"), chunk(10, "d")}
 		require.Equal(t, want, output(t, b.second, "m", 0, 0))
@@ -85,19 +86,20 @@ var outputLaws = []law{
 		require.Equal(t, want[1:3], output(t, b.log, "m", 1, 2))
 		require.Empty(t, output(t, b.log, "m", 10, 0))
 	}},
-	{"a chunk of output sent twice is kept once, as it came first", func(t testing.TB, b bench) {
+	{"a chunk of output that is sent twice is stored once, as it was first sent", func(t testing.TB, b handles) {
 		write(t, b.log, chunk(1, "first"), chunk(2, "second"))
 		write(t, b.second, chunk(1, "changed"), chunk(2, "second"))
 		require.Equal(t, []eventlog.Item{chunk(1, "first"), chunk(2, "second")}, output(t, b.log, "m", 0, 0))
 	}},
-	{"output of one machine in one deployment is kept from all other", func(t testing.TB, b bench) {
+	{"output of different machines and deployments is separate", func(t testing.TB, b handles) {
 		another := chunk(1, "another deployment's")
 		another.Key = eventlog.OutputKey(id("other"), "m")
-		write(t, b.log, chunk(1, "mine"), chunkOf("M", 1, "another machine's"), chunkOf("m/m", 1, "a third machine's"), another)
+		write(t, b.log, chunk(1, "mine"), chunkOf("M", 1, "another machine's"),
+			chunkOf("m/m", 1, "a third machine's"), another)
 		require.Equal(t, []eventlog.Item{chunk(1, "mine")}, output(t, b.log, "m", 0, 0))
-		require.Empty(t, output(t, b.log, "nobody", 0, 0))
+		require.Empty(t, output(t, b.log, "missing", 0, 0))
 	}},
-	{"pruning forgets the output older than a time and says how much", func(t testing.TB, b bench) {
+	{"pruning deletes output older than a time and returns the number of chunks", func(t testing.TB, b handles) {
 		old, other := chunk(1, "old"), chunkOf("n", 1, "old")
 		old.Time, other.Time = noon.Add(-time.Microsecond), noon.Add(-time.Microsecond)
 		write(t, b.log, old, chunk(2, "at noon"), other)
@@ -110,26 +112,26 @@ var outputLaws = []law{
 		require.NoError(t, err)
 		require.Zero(t, pruned)
 	}},
-	{"a long output is read whole", func(t testing.TB, b bench) {
+	{"a long output is read completely", func(t testing.TB, b handles) {
 		for i := range int64(300) {
 			write(t, b.log, chunk(i+1, "line"))
 		}
 		require.Len(t, output(t, b.second, "m", 0, 0), 300)
 		require.Len(t, output(t, b.second, "m", 10, 270), 270)
 	}},
-	{"output that cannot be kept is refused with the reason", func(t testing.TB, b bench) {
+	{"invalid output is refused with the reason", func(t testing.TB, b handles) {
 		large := chunk(1, strings.Repeat("x", eventlog.MaxChunkBytes+1))
-		for words, try := range map[string]struct {
+		for text, test := range map[string]struct {
 			kind  error
 			chunk eventlog.Item
 		}{
-			"the machine's name is empty": {eventlog.ErrInvalid, chunkOf("", 1, "x")},
-			"sequence 0, the first is 1":  {eventlog.ErrInvalid, chunk(0, "x")},
-			"item 1 has 65537 bytes":      {eventlog.ErrTooLarge, large},
+			"the machine name is empty":         {eventlog.ErrInvalid, chunkOf("", 1, "x")},
+			"invalid sequence 0: use 1 or more": {eventlog.ErrInvalid, chunk(0, "x")},
+			"item 1 has 65537 bytes":            {eventlog.ErrTooLarge, large},
 		} {
-			err := b.log.Add(bounded(t), eventlog.Output, try.chunk)
-			require.ErrorIs(t, err, try.kind)
-			require.ErrorContains(t, err, words)
+			err := b.log.Add(bounded(t), eventlog.Output, test.chunk)
+			require.ErrorIs(t, err, test.kind)
+			require.ErrorContains(t, err, text)
 		}
 		largest := chunk(1, strings.Repeat("\x00", eventlog.MaxChunkBytes))
 		write(t, b.log, largest)

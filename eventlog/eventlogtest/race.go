@@ -14,7 +14,7 @@ import (
 )
 
 var raceLaws = []law{
-	{"of many racers at one revision exactly one wins", func(t testing.TB, b bench) {
+	{"of many writers at one revision exactly one succeeds", func(t testing.TB, b handles) {
 		const rounds, racers = 20, 8
 		for round := range rounds {
 			expected := eventlog.Revision(round - 1)
@@ -25,22 +25,25 @@ var raceLaws = []law{
 			require.Equal(t, id(round, winners[0]), stream[round].ID)
 		}
 	}},
-	{"once a position was seen no event ever appears at or below it", proveNothingLate},
-	{"a reader sees all events of one append or none", proveWhole},
-	{"writers of different streams do not hinder each other", func(t testing.TB, b bench) {
+	{"once a reader has seen a position no event appears at or below it", checkNothingLate},
+	{"a reader sees all events of one append or none", checkAtomicReads},
+	{"writers of different streams do not conflict", func(t testing.TB, b handles) {
 		const writers, each = 8, 10
 		var working sync.WaitGroup
 		for w := range writers {
-			working.Go(func() { writeAlone(t, []eventlog.Backend{b.log, b.second}[w%2], fmt.Sprint("stream/", w), each) })
+			working.Go(func() {
+				writeAlone(t, []eventlog.Backend{b.log, b.second}[w%2], fmt.Sprint("stream/", w),
+					each)
+			})
 		}
 		working.Wait()
 		require.Len(t, readAll(t, b.log), writers*each)
 	}},
 }
 
-// race lets racers append one event each at expected and returns who won; every other
-// one must have been refused with the revision that the winner made.
-func race(t testing.TB, b bench, racers int, expected eventlog.Revision, entry func(racer int) eventlog.Event) []int {
+// race lets racers append one event each at expected and returns the winners. Every other append must return a
+// conflict with the revision of the winner.
+func race(t testing.TB, b handles, racers int, expected eventlog.Revision, entry func(racer int) eventlog.Event) []int {
 	failures := make([]error, racers)
 	var running sync.WaitGroup
 	for i := range racers {
@@ -59,7 +62,7 @@ func race(t testing.TB, b bench, racers int, expected eventlog.Revision, entry f
 	return winners
 }
 
-// writeAlone appends n events one by one to a stream that nobody else writes.
+// writeAlone appends n events one after another to a stream with no other writer.
 func writeAlone(t testing.TB, log eventlog.Log, stream string, n int) {
 	for i := range n {
 		_, err := log.Append(bounded(t), stream, eventlog.Revision(i-1), event(stream, i))
@@ -70,9 +73,9 @@ func writeAlone(t testing.TB, log eventlog.Log, stream string, n int) {
 	}
 }
 
-// proveNothingLate reads on while others write, and compares what it saw on its way with
-// what the log holds in the end: an event that came to light late would be missing.
-func proveNothingLate(t testing.TB, b bench) {
+// checkNothingLate reads while others write, and compares the events it saw with the final log. An event that became
+// visible late would be missing.
+func checkNothingLate(t testing.TB, b handles) {
 	const writers, each = 6, 25
 	var working sync.WaitGroup
 	for w := range writers {
@@ -99,8 +102,8 @@ func proveNothingLate(t testing.TB, b bench) {
 	require.Equal(t, ids(readAll(t, b.log)), seen)
 }
 
-// proveWhole reads while appends of five arrive and never finds a part of one.
-func proveWhole(t testing.TB, b bench) {
+// checkAtomicReads reads while appends of five events arrive, and requires that it never sees a part of one.
+func checkAtomicReads(t testing.TB, b handles) {
 	const appends, size = 20, 5
 	ctx, stop := context.WithCancel(bounded(t))
 	defer stop()
@@ -115,7 +118,7 @@ func proveWhole(t testing.TB, b bench) {
 				n++
 			}
 			if ctx.Err() == nil && n%size != 0 {
-				t.Errorf("a reader saw %d events, which is a part of an append", n)
+				t.Errorf("a reader saw %d events, which includes part of an append", n)
 			}
 		}
 	})

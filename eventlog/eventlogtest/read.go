@@ -12,7 +12,7 @@ import (
 )
 
 var readLaws = []law{
-	{"a stream is read from a revision on", func(t testing.TB, b bench) {
+	{"a stream is read from a given revision", func(t testing.TB, b handles) {
 		put(t, b.log, "a", eventlog.NoStream, events(4, "a")...)
 		put(t, b.log, "b", eventlog.NoStream, events(4, "b")...)
 		want := idsOf(events(4, "a"))
@@ -22,7 +22,7 @@ var readLaws = []law{
 		require.Empty(t, collect(t, b.log.ReadStream(bounded(t), "a", 4, 0)))
 		require.Empty(t, collect(t, b.log.ReadStream(bounded(t), "a", 99, 0)))
 	}},
-	{"the whole log is read after a position and never at it", func(t testing.TB, b bench) {
+	{"the whole log is read after a position, which is excluded", func(t testing.TB, b handles) {
 		put(t, b.log, "a", eventlog.NoStream, events(3, "a")...)
 		all := readAll(t, b.log)
 		for i, recorded := range all {
@@ -31,21 +31,22 @@ var readLaws = []law{
 		require.Empty(t, collect(t, b.log.ReadAll(bounded(t), all[2].Position+1000, 0)))
 		require.Empty(t, collect(t, b.log.ReadAll(bounded(t), ^eventlog.Position(0), 0)))
 	}},
-	{"a read yields at most its limit and without one everything", func(t testing.TB, b bench) {
+	{"a read yields at most its limit, or everything without a limit", func(t testing.TB, b handles) {
 		put(t, b.log, "a", eventlog.NoStream, events(5, "a")...)
 		for limit, n := range map[int]int{0: 5, 1: 1, 4: 4, 5: 5, 6: 5, 1 << 40: 5} {
 			require.Len(t, collect(t, b.log.ReadAll(bounded(t), 0, limit)), n)
 			require.Len(t, collect(t, b.log.ReadStream(bounded(t), "a", 0, limit)), n)
 		}
 	}},
-	{"a limit below 0 is refused", func(t testing.TB, b bench) {
+	{"a negative limit is refused", func(t testing.TB, b handles) {
 		put(t, b.log, "a", eventlog.NoStream, event("a"))
-		require.ErrorContains(t, firstError(t, b.log.ReadAll(bounded(t), 0, -1)), "limit -1 is below 0")
-		require.ErrorContains(t, firstError(t, b.log.ReadStream(bounded(t), "a", 0, -1)), "limit -1 is below 0")
-		require.ErrorContains(t, firstError(t, b.log.Items(bounded(t), eventlog.Output, chunk(1, "").Key, 0, -1)), "limit -1 is below 0")
+		require.ErrorContains(t, firstError(t, b.log.ReadAll(bounded(t), 0, -1)), "invalid limit -1")
+		require.ErrorContains(t, firstError(t, b.log.ReadStream(bounded(t), "a", 0, -1)), "invalid limit -1")
+		require.ErrorContains(t, firstError(t, b.log.Items(bounded(t), eventlog.Output, chunk(1, "").Key, 0, -1)),
+			"invalid limit -1")
 	}},
-	{"resuming after any position gives exactly the rest", proveResume},
-	{"a stream keeps its order in the whole log", func(t testing.TB, b bench) {
+	{"resuming after any position yields exactly the rest", checkResume},
+	{"the whole log has the events of a stream in their order", func(t testing.TB, b handles) {
 		for i := range 30 {
 			stream := []string{"a", "b", "c"}[i%3]
 			put(t, b.log, stream, eventlog.Revision(2*(i/3)-1), events(2, stream, i)...)
@@ -56,7 +57,7 @@ var readLaws = []law{
 			next[recorded.Stream]++
 		}
 	}},
-	{"a log of many thousand events is read whole", func(t testing.TB, b bench) {
+	{"a log of thousands of events is read completely", func(t testing.TB, b handles) {
 		const appends = 7
 		for i := range appends {
 			put(t, b.log, "a", eventlog.Revision(i*eventlog.MaxAppendEvents-1), events(eventlog.MaxAppendEvents, i)...)
@@ -70,27 +71,27 @@ var readLaws = []law{
 		require.NoError(t, err)
 		require.Equal(t, eventlog.Verified{Events: len(all), Streams: 1, Head: all[len(all)-1].Position}, verified)
 	}},
-	{"a read may be begun again and begins anew", func(t testing.TB, b bench) {
+	{"a read can be repeated and starts from the beginning", func(t testing.TB, b handles) {
 		read := b.log.ReadAll(bounded(t), 0, 0)
 		require.Empty(t, collect(t, read))
 		put(t, b.log, "a", eventlog.NoStream, event("a"))
 		require.Len(t, collect(t, read), 1)
 		require.Len(t, collect(t, read), 1)
 	}},
-	{"a reader that leaves early leaves nothing behind", func(t testing.TB, b bench) {
+	{"a read that ends early releases its resources", func(t testing.TB, b handles) {
 		put(t, b.log, "a", eventlog.NoStream, events(10, "a")...)
 		for range 50 {
-			for range b.log.ReadAll(bounded(t), 0, 0) { //nolint:errcheck // nothing is read
+			for range b.log.ReadAll(bounded(t), 0, 0) { //nolint:errcheck // the loop ends at once
 				break
 			}
-			for range b.log.ReadStream(bounded(t), "a", 0, 0) { //nolint:errcheck // nothing is read
+			for range b.log.ReadStream(bounded(t), "a", 0, 0) { //nolint:errcheck // the loop ends at once
 				break
 			}
 		}
 		put(t, b.log, "a", 9, event("b"))
 		require.Len(t, readAll(t, b.log), 11)
 	}},
-	{"a reader may append while it reads and still comes to an end", func(t testing.TB, b bench) {
+	{"a reader can append while it reads and its read still ends", func(t testing.TB, b handles) {
 		const batch = eventlog.MaxAppendEvents
 		for i := range 4 {
 			put(t, b.log, "a", eventlog.Revision(i*batch-1), events(batch, i)...)
@@ -102,14 +103,14 @@ var readLaws = []law{
 				put(t, b.log, "echo", eventlog.Revision(echoes*batch-1), events(batch, "echo", echoes)...)
 				echoes++
 			}
-			require.Less(t, read, 20*batch, "the reader runs after its own appends")
+			require.Less(t, read, 20*batch, "the read follows its own appends")
 		}
 		require.GreaterOrEqual(t, read, 4*batch)
 	}},
 }
 
-// proveResume reads with random page sizes and restarts and compares with one read.
-func proveResume(t testing.TB, b bench) {
+// checkResume reads with random page sizes and restarts, and compares the result with a single read.
+func checkResume(t testing.TB, b handles) {
 	for i := range 12 {
 		stream := []string{"a", "b"}[i%2]
 		put(t, b.log, stream, eventlog.Revision(3*(i/2)-1), events(3, i)...)

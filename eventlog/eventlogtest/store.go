@@ -10,8 +10,9 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// operations are all that can be done with a collection, each with its error alone.
-func operations(ctx context.Context, t testing.TB, log eventlog.Backend, c eventlog.Collection, it eventlog.Item) map[eventlog.Operation]func() error {
+// operations returns every operation on a collection, reduced to its error.
+func operations(ctx context.Context, t testing.TB, log eventlog.Backend, c eventlog.Collection,
+	it eventlog.Item) map[eventlog.Operation]func() error {
 	return map[eventlog.Operation]func() error{
 		eventlog.OpAdd:    func() error { return log.Add(ctx, c, it) },
 		eventlog.OpPut:    func() error { return log.Put(ctx, c, it) },
@@ -23,7 +24,7 @@ func operations(ctx context.Context, t testing.TB, log eventlog.Backend, c event
 	}
 }
 
-// valid makes an item that c takes.
+// valid returns an item that c accepts.
 func valid(c eventlog.Collection) eventlog.Item {
 	switch c {
 	case eventlog.Leases:
@@ -34,10 +35,10 @@ func valid(c eventlog.Collection) eventlog.Item {
 	return item("k", 1, "x")
 }
 
-// storeLaws hold for all collections.
+// storeLaws apply to all collections.
 var storeLaws = []law{
-	{"an operation that a collection does not have is refused", func(t testing.TB, b bench) {
-		for _, c := range append(eventlog.Collections(), "", "nobody's") {
+	{"an unsupported operation is refused", func(t testing.TB, b handles) {
+		for _, c := range append(eventlog.Collections(), "", "unknown") {
 			for op, run := range operations(bounded(t), t, b.log, c, valid(c)) {
 				if err := run(); c.Allows(op) {
 					require.NoError(t, err, "%s %s", op, c)
@@ -47,17 +48,18 @@ var storeLaws = []law{
 			}
 		}
 	}},
-	{"a key that a collection does not take is refused", func(t testing.TB, b bench) {
+	{"an invalid key is refused", func(t testing.TB, b handles) {
 		long := strings.Repeat("k", eventlog.MaxNameBytes+1)
-		hostile := map[eventlog.Collection][]string{
-			eventlog.Leases: {"web-01", strings.ToUpper(id("s").String()), "{" + id("s").String() + "}", id("s").String() + " "},
+		invalid := map[eventlog.Collection][]string{
+			eventlog.Leases: {"web-01", strings.ToUpper(id("s").String()), "{" + id("s").String() + "}",
+				id("s").String() + " "},
 			eventlog.Output: {
 				"web-01", id("d").String(), id("d").String() + "/", "/m", strings.ToUpper(id("d").String()) + "/m",
 				id("d").String() + "/a\x00b", id("d").String() + "/" + long,
 			},
 		}
 		for _, c := range eventlog.Collections() {
-			for _, key := range append(hostile[c], "", long, "a\x00b", "a\nb", "\x7f", "a\xff", "\u0085") {
+			for _, key := range append(invalid[c], "", long, "a\x00b", "a\nb", "\x7f", "a\xff", "\u0085") {
 				it := valid(c)
 				it.Key = key
 				for op, run := range operations(bounded(t), t, b.log, c, it) {
@@ -66,7 +68,7 @@ var storeLaws = []law{
 					}
 					err := run()
 					require.ErrorIs(t, err, eventlog.ErrInvalid, "%s %s under %q", op, c, key)
-					require.Less(t, len(err.Error()), 400, "the refusal is no sentence")
+					require.Less(t, len(err.Error()), 400, "the error message is too long")
 				}
 			}
 			if c.Allows(eventlog.OpNewest) {
@@ -74,7 +76,7 @@ var storeLaws = []law{
 			}
 		}
 	}},
-	{"the longest key and the largest item are taken and a byte more is refused", func(t testing.TB, b bench) {
+	{"the longest key and the largest item are accepted and one byte more is refused", func(t testing.TB, b handles) {
 		for _, c := range eventlog.Collections() {
 			it := valid(c)
 			switch {
@@ -88,7 +90,8 @@ var storeLaws = []law{
 			larger.Data = make([]byte, c.Bound()+1)
 			for _, op := range []eventlog.Operation{eventlog.OpAdd, eventlog.OpPut, eventlog.OpSwap} {
 				if c.Allows(op) {
-					require.ErrorIs(t, operations(bounded(t), t, b.log, c, larger)[op](), eventlog.ErrTooLarge, "%s %s", op, c)
+					require.ErrorIs(t, operations(bounded(t), t, b.log, c, larger)[op](), eventlog.ErrTooLarge,
+						"%s %s", op, c)
 					require.NoError(t, operations(bounded(t), t, b.log, c, it)[op](), "%s %s", op, c)
 				}
 			}

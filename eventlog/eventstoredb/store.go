@@ -51,7 +51,7 @@ func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Ite
 	}
 	return l.use(ctx, eventlog.OpSwap, c, item.Key, func() error {
 		return l.putItem(ctx, c, checked, func(there eventlog.Item) (bool, error) {
-			return eventlog.JudgeSwap(c, checked, there, was)
+			return eventlog.IsRepeatSwap(c, checked, there, was)
 		})
 	})
 }

@@ -1,11 +1,12 @@
-// Package memory keeps a log in memory: the reference that the other backends are
-// compared with, and what scenarios and simulations run on.
+// Package memory stores a log in memory. It is the reference for the other backends, and the log of scenarios and
+// simulations.
 //
-// It relies on nothing but the shared rules of package eventlog, and is deterministic:
-// it reads no clock, draws no random number, and numbers positions 1, 2, 3 and so on.
-// It promises every law of the log except those about crashes: what it holds ends with
-// the process.
+// It is deterministic: it reads no clock, uses no random numbers, and assigns the positions 1, 2, 3 and so on. It
+// fulfills the contract of package eventlog except durability: its content ends with the process.
 //
-// A read holds no lock while its consumer works, and yields the events themselves, not
-// copies: a consumer must not change their data or causes.
+// A read holds no lock while its consumer works. It yields the stored events, not copies: a consumer must not change
+// their data or causes.
+//
+//	log.go    the log
+//	store.go  the items beside the log
 package memory

@@ -11,14 +11,14 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Config says how a log in memory begins; the zero value works.
+// Config configures a log in memory. The zero value works.
 type Config struct {
-	// ID is the id of the log. The zero id stands for one fixed id, so that what is
-	// derived from it is the same in every run.
+	// ID is the id of the log. The zero id selects a fixed id, so that everything derived from it is the same in
+	// every run.
 	ID uuid.UUID
 }
 
-// fixedID is the id of a log that was given none.
+// fixedID is the id of a log without a configured id.
 var fixedID = uuid.MustParse("6d656d6f-7279-4c6f-a700-000000000001")
 
 // Log is an eventlog.Backend in memory.
@@ -37,7 +37,7 @@ var _ eventlog.Backend = (*Log)(nil)
 // New returns an empty log with the fixed id.
 func New() *Log { return Open(Config{}) }
 
-// Open returns an empty log as config says.
+// Open returns an empty log with the given configuration.
 func Open(config Config) *Log {
 	id := config.ID
 	if id == uuid.Nil {
@@ -46,7 +46,7 @@ func Open(config Config) *Log {
 	return &Log{id: id, streams: map[string][]int{}, store: map[eventlog.Collection]items{}}
 }
 
-// ready returns the error that every call gives once ctx has ended or the log is closed.
+// ready returns an error if ctx has ended or the log is closed. The caller holds the lock.
 func (l *Log) ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -57,8 +57,9 @@ func (l *Log) ready(ctx context.Context) error {
 	return nil
 }
 
-// Append writes all events or none, see eventlog.Log.
-func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revision, events ...eventlog.Event) (eventlog.Appended, error) {
+// Append implements eventlog.Log.
+func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revision,
+	events ...eventlog.Event) (eventlog.Appended, error) {
 	prepared, err := eventlog.Check(stream, expected, events)
 	if err != nil {
 		return eventlog.Appended{}, err
@@ -70,7 +71,7 @@ func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revis
 	}
 	at := l.streams[stream]
 	actual := eventlog.Revision(len(at)) - 1
-	repeat, err := eventlog.Judge(stream, expected, actual, prepared, l.idsAfter(at, expected, len(prepared)))
+	repeat, err := eventlog.IsRepeat(stream, expected, actual, prepared, l.idsAfter(at, expected, len(prepared)))
 	if err != nil {
 		return eventlog.Appended{}, fmt.Errorf("append to %s: %w", stream, err)
 	}
@@ -85,8 +86,7 @@ func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revis
 	}, nil
 }
 
-// idsAfter returns the ids of a stream, whose events stand at the indices at, from
-// revision expected+1 on, at most n.
+// idsAfter returns at most n ids of a stream, from revision expected+1. at holds the indices of its events.
 func (l *Log) idsAfter(at []int, expected eventlog.Revision, n int) []uuid.UUID {
 	from := int(expected) + 1
 	if from >= len(at) {
@@ -112,8 +112,9 @@ func (l *Log) insert(stream string, expected eventlog.Revision, events []eventlo
 	}
 }
 
-// ReadStream yields events of one stream, see eventlog.Log.
-func (l *Log) ReadStream(ctx context.Context, stream string, from eventlog.Revision, limit int) iter.Seq2[eventlog.Recorded, error] {
+// ReadStream implements eventlog.Log.
+func (l *Log) ReadStream(ctx context.Context, stream string, from eventlog.Revision,
+	limit int) iter.Seq2[eventlog.Recorded, error] {
 	return func(yield func(eventlog.Recorded, error) bool) {
 		events, at, err := l.snapshot(ctx, stream, limit)
 		if err != nil {
@@ -133,7 +134,7 @@ func (l *Log) ReadStream(ctx context.Context, stream string, from eventlog.Revis
 	}
 }
 
-// ReadAll yields events of the whole log, see eventlog.Log.
+// ReadAll implements eventlog.Log.
 func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded, error] {
 	return func(yield func(eventlog.Recorded, error) bool) {
 		events, _, err := l.snapshot(ctx, "", limit)
@@ -154,8 +155,8 @@ func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) i
 	}
 }
 
-// snapshot returns what stands in the log now and the indices of one stream. Both only
-// ever grow behind what was returned, so they are read without a lock.
+// snapshot returns the current events of the log and the indices of one stream. Later appends do not change the
+// returned part of either slice, so both can be read without a lock.
 func (l *Log) snapshot(ctx context.Context, stream string, limit int) ([]eventlog.Recorded, []int, error) {
 	if err := eventlog.CheckLimit(limit); err != nil {
 		return nil, nil, err
@@ -168,7 +169,7 @@ func (l *Log) snapshot(ctx context.Context, stream string, limit int) ([]eventlo
 	return l.events, l.streams[stream], nil
 }
 
-// end returns where a read that begins at first stops.
+// end returns the end index of a read that starts at index first.
 func end(first, limit, length int) int {
 	if limit == 0 || limit > length-first {
 		return length
@@ -196,7 +197,7 @@ func (l *Log) ID(ctx context.Context) (uuid.UUID, error) {
 	return l.id, nil
 }
 
-// Close frees what the log holds; every later call returns ErrClosed.
+// Close releases the memory of the log. Every later call returns ErrClosed.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -11,11 +11,11 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// items are those of one collection by key, in order of sequence, guarded by the log's lock. A slice that readers may
-// hold is replaced or appended to, never changed.
+// items holds the items of one collection by key, in order of sequence. The lock of the log guards it. Readers may
+// hold a slice, so a slice is replaced or appended to, but its elements are never changed.
 type items map[string][]eventlog.Item
 
-// collection returns the items of c, which are made where they are missing.
+// collection returns the items of c, and creates the map if it is missing.
 func (l *Log) collection(c eventlog.Collection) items {
 	if l.store[c] == nil {
 		l.store[c] = items{}
@@ -23,8 +23,9 @@ func (l *Log) collection(c eventlog.Collection) items {
 	return l.store[c]
 }
 
-// write runs change on the items of c, and names the operation in its error.
-func (l *Log) write(ctx context.Context, op eventlog.Operation, c eventlog.Collection, key string, change func(items) error) error {
+// write calls change with the items of c, and adds the operation to its error.
+func (l *Log) write(ctx context.Context, op eventlog.Operation, c eventlog.Collection, key string,
+	change func(items) error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	err := l.ready(ctx)
@@ -36,7 +37,7 @@ func (l *Log) write(ctx context.Context, op eventlog.Operation, c eventlog.Colle
 
 func bySequence(item eventlog.Item, sequence int64) int { return cmp.Compare(item.Sequence, sequence) }
 
-// Add stores item unless its sequence is there, see eventlog.Store.
+// Add implements eventlog.Store.
 func (l *Log) Add(ctx context.Context, c eventlog.Collection, item eventlog.Item) error {
 	checked, err := eventlog.CheckItem(eventlog.OpAdd, c, item)
 	if err != nil {
@@ -44,11 +45,11 @@ func (l *Log) Add(ctx context.Context, c eventlog.Collection, item eventlog.Item
 	}
 	return l.write(ctx, eventlog.OpAdd, c, item.Key, func(all items) error {
 		list := all[checked.Key]
-		at, there := slices.BinarySearchFunc(list, checked.Sequence, bySequence)
+		at, found := slices.BinarySearchFunc(list, checked.Sequence, bySequence)
 		switch {
-		case there:
+		case found:
 		case at == len(list):
-			// Behind the end of what readers hold, so their slices stay as they are.
+			// This is beyond the end of the slices that readers hold, so they stay unchanged.
 			all[checked.Key] = append(list, checked)
 		default:
 			all[checked.Key] = slices.Insert(slices.Clone(list), at, checked)
@@ -57,7 +58,7 @@ func (l *Log) Add(ctx context.Context, c eventlog.Collection, item eventlog.Item
 	})
 }
 
-// Put makes item the only one under its key, see eventlog.Store.
+// Put implements eventlog.Store.
 func (l *Log) Put(ctx context.Context, c eventlog.Collection, item eventlog.Item) error {
 	checked, err := eventlog.CheckItem(eventlog.OpPut, c, item)
 	if err != nil {
@@ -69,14 +70,14 @@ func (l *Log) Put(ctx context.Context, c eventlog.Collection, item eventlog.Item
 	})
 }
 
-// Swap is Put if the newest item has the sequence was, see eventlog.Store.
+// Swap implements eventlog.Store.
 func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, was int64) error {
 	checked, err := eventlog.CheckSwap(c, item, was)
 	if err != nil {
 		return err
 	}
 	return l.write(ctx, eventlog.OpSwap, c, item.Key, func(all items) error {
-		repeat, err := eventlog.JudgeSwap(c, checked, newest(all[checked.Key]), was)
+		repeat, err := eventlog.IsRepeatSwap(c, checked, newest(all[checked.Key]), was)
 		if err == nil && !repeat {
 			all[checked.Key] = []eventlog.Item{checked}
 		}
@@ -84,7 +85,7 @@ func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Ite
 	})
 }
 
-// newest returns the last of the items of one key, the zero Item if the key has no item.
+// newest returns the last of the items of one key, or the zero Item if there are no items.
 func newest(list []eventlog.Item) eventlog.Item {
 	if len(list) == 0 {
 		return eventlog.Item{}
@@ -92,7 +93,7 @@ func newest(list []eventlog.Item) eventlog.Item {
 	return list[len(list)-1]
 }
 
-// Newest returns the newest item of each key.
+// Newest implements eventlog.Store.
 func (l *Log) Newest(ctx context.Context, c eventlog.Collection) (map[string]eventlog.Item, error) {
 	if err := eventlog.CheckCollection(eventlog.OpNewest, c); err != nil {
 		return nil, err
@@ -111,16 +112,17 @@ func (l *Log) Newest(ctx context.Context, c eventlog.Collection) (map[string]eve
 	return found, nil
 }
 
-// Items yields the items of key above sequence after.
-func (l *Log) Items(ctx context.Context, c eventlog.Collection, key string, after int64, limit int) iter.Seq2[eventlog.Item, error] {
+// Items implements eventlog.Store.
+func (l *Log) Items(ctx context.Context, c eventlog.Collection, key string, after int64,
+	limit int) iter.Seq2[eventlog.Item, error] {
 	return func(yield func(eventlog.Item, error) bool) {
 		list, err := l.list(ctx, c, key, limit)
 		if err != nil {
 			yield(eventlog.Item{}, err)
 			return
 		}
-		first, there := slices.BinarySearchFunc(list, after, bySequence)
-		if there {
+		first, found := slices.BinarySearchFunc(list, after, bySequence)
+		if found {
 			first++
 		}
 		for _, item := range list[first:end(first, limit, len(list))] {
@@ -147,7 +149,7 @@ func (l *Log) list(ctx context.Context, c eventlog.Collection, key string, limit
 	return l.store[c][key], nil
 }
 
-// Drop deletes all items under key.
+// Drop implements eventlog.Store.
 func (l *Log) Drop(ctx context.Context, c eventlog.Collection, key string) error {
 	if err := eventlog.CheckKey(eventlog.OpDrop, c, key); err != nil {
 		return err
@@ -158,7 +160,7 @@ func (l *Log) Drop(ctx context.Context, c eventlog.Collection, key string) error
 	})
 }
 
-// Prune deletes every item older than before.
+// Prune implements eventlog.Store.
 func (l *Log) Prune(ctx context.Context, c eventlog.Collection, before time.Time) (pruned int, err error) {
 	if err := eventlog.CheckCollection(eventlog.OpPrune, c); err != nil {
 		return 0, err

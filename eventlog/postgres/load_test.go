@@ -131,7 +131,7 @@ func (l *load) swap(log eventlog.Backend, key string) error {
 		ctx, cancel := context.WithTimeout(context.Background(), l.patience)
 		err := log.Swap(ctx, eventlog.Cursors, eventlog.Item{Key: key, Sequence: was + 1, Data: mine}, was)
 		cancel()
-		var moved *eventlog.Moved
+		var moved *eventlog.SwapConflict
 		switch {
 		case err == nil:
 			return l.acknowledgeSwap(key, was+1)

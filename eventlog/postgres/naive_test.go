@@ -76,7 +76,7 @@ func (l *naiveLog) Close() error {
 // TestANaiveReaderOfABigserialIsCaughtByTheSuite is the negative control of the law that
 // the design of this backend rests on.
 func TestANaiveReaderOfABigserialIsCaughtByTheSuite(t *testing.T) {
-	const law = "once a position was seen no event ever appears at or below it"
+	const law = "once a reader has seen a position no event appears at or below it"
 	broken := ""
 	for tries := 0; broken == "" && tries < 20; tries++ {
 		broken = eventlogtest.Control(t, eventlogtest.Backend{

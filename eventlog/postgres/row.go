@@ -98,7 +98,7 @@ func (r reply) judge(asked *request) answer {
 	repeat := false
 	if !r.written {
 		var refusal error
-		repeat, refusal = eventlog.Judge(asked.stream, asked.expected, r.actual, asked.events, r.found)
+		repeat, refusal = eventlog.IsRepeat(asked.stream, asked.expected, r.actual, asked.events, r.found)
 		if refusal != nil {
 			return answer{err: refusal}
 		}

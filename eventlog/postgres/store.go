@@ -85,7 +85,7 @@ func (l *Log) swap(ctx context.Context, c eventlog.Collection, item eventlog.Ite
 		if err != nil || stored {
 			return err
 		}
-		if repeat, err := eventlog.JudgeSwap(c, item, there, was); err != nil || repeat {
+		if repeat, err := eventlog.IsRepeatSwap(c, item, there, was); err != nil || repeat {
 			return err
 		}
 	}

@@ -201,7 +201,7 @@ func testLostSwap(t *testing.T) {
 	require.ErrorIs(t, err, eventlog.ErrUnknownOutcome)
 	other := next
 	other.Data = []byte("another's")
-	var moved *eventlog.Moved
+	var moved *eventlog.SwapConflict
 	require.ErrorAs(t, log.Swap(ctx, eventlog.Cursors, other, 1), &moved)
 	require.EqualValues(t, 2, moved.Sequence, "it was done")
 	require.NoError(t, log.Swap(ctx, eventlog.Cursors, next, 1))

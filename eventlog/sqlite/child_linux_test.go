@@ -136,7 +136,7 @@ func swapSurely(log eventlog.Store, key string) error {
 		}
 		next := eventlog.Item{Key: key, Sequence: was + 1, Data: []byte(os.Getenv("DROVER_LOG_NAME"))}
 		err = log.Swap(context.Background(), eventlog.Cursors, next, was)
-		var moved *eventlog.Moved
+		var moved *eventlog.SwapConflict
 		switch {
 		case err == nil:
 			fmt.Println("cursor", key, next.Sequence)

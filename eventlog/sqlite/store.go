@@ -24,7 +24,7 @@ func (p putting) judge(c *conn) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		repeat, refusal := eventlog.JudgeSwap(p.collection, p.item, there, p.was)
+		repeat, refusal := eventlog.IsRepeatSwap(p.collection, p.item, there, p.was)
 		if repeat || refusal != nil {
 			return answer{err: refusal}, nil //nolint:nilerr // the refusal is the answer
 		}

@@ -268,7 +268,7 @@ func (a *addition) judge(c *conn) (answer, error) {
 			return answer{}, err
 		}
 	}
-	repeat, refusal := eventlog.Judge(a.stream, a.expected, actual, a.events, stored)
+	repeat, refusal := eventlog.IsRepeat(a.stream, a.expected, actual, a.events, stored)
 	if refusal != nil {
 		return answer{err: refusal}, nil //nolint:nilerr // the refusal is the answer
 	}

@@ -152,7 +152,7 @@ func (s *shell) importFrom(ctx context.Context, path, log string) error {
 	}
 	defer opened.Close()
 	again := func() (*eventlog.Archive, error) { return openAgain(file) }
-	there, added, err := eventlog.ImportAlone(ctx, again, opened, s.counting("%d events are there"))
+	there, added, err := eventlog.ImportExclusive(ctx, again, opened, s.counting("%d events are there"))
 	if err != nil {
 		return invalid("import %s: %v", path, err)
 	}

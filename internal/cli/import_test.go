@@ -33,7 +33,7 @@ func (s *fixture) killedImport(archive, path string) (ok bool) {
 	defer log.Close()
 	head, err := log.Head(ctx)
 	require.NoError(s.t, err)
-	return head > 0 && eventlog.Importing(ctx, log) != nil
+	return head > 0 && eventlog.CheckNotImporting(ctx, log) != nil
 }
 
 func TestAnImportKilledHalfWayKeepsServersOffAndIsRepeated(t *testing.T) {
@@ -62,7 +62,7 @@ func TestAnImportKilledHalfWayKeepsServersOffAndIsRepeated(t *testing.T) {
 	for _, command := range [][]string{{"server", "--log", log}, {"token", "create", "--log", log}} {
 		_, words, code := s.run(command...)
 		require.Equal(t, 1, code, words)
-		require.Contains(t, words, "an import into this log has not come to its end")
+		require.Contains(t, words, "an import into this log is not finished")
 		require.Contains(t, words, "run the same `drover eventlog import` again")
 	}
 	_, words, code := s.run("eventlog", "import", archive, "--log", log)

@@ -161,7 +161,7 @@ func TestALogOfANewerDroverIsRefusedWithASentence(t *testing.T) {
 	}{
 		{"the file has format 2 and this drover knows formats up to 1; use a newer drover", []string{"server", "--log", "sqlite:" + path}},
 		{"the file has format 2 and this drover knows formats up to 1; use a newer drover", []string{"eventlog", "verify", "--log", "sqlite:" + path}},
-		{"the archive has form 2, and 1 is the newest that is known; use a newer drover", []string{"eventlog", "import", newer, "--log", "sqlite:" + filepath.Join(s.Folder, "new.db")}},
+		{"unsupported archive version 2: use a newer drover (this one reads version 1)", []string{"eventlog", "import", newer, "--log", "sqlite:" + filepath.Join(s.Folder, "new.db")}},
 	} {
 		_, words, code := s.run(c.command...)
 		require.Equal(t, 1, code)

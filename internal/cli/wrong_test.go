@@ -119,7 +119,7 @@ var wrongUses = map[string][]wrong{
 		{"server --log sqlite:$DIR", 1, "open log $DIR: not a log this drover can use: it is a folder", "name a file in it"},
 		{"server --log mysql://db", 1, `unsupported log URL "mysql://db"`, "write it as sqlite:PATH"},
 		{"eventlog verify --log sqlite:$DIR/nowhere.db", 1, `there is no log at "$DIR/nowhere.db"`, ""},
-		{"eventlog import $DIR/shop.yaml --log sqlite:$DIR/c.db", 1, "$DIR/shop.yaml: ", "it is not an archive of a log"},
+		{"eventlog import $DIR/shop.yaml --log sqlite:$DIR/c.db", 1, "$DIR/shop.yaml: ", "not an archive of an event log"},
 		{"agent --server ftp://host --name a", 1, "", "drover speaks http and https, not ftp"},
 		{"agent --server http://127.0.0.1:$PORT --name a --data $DIR/file", 1, "", "not a directory"},
 	},

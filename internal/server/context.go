@@ -81,7 +81,7 @@ func Mint(ctx context.Context, e *engine.Engine, settings domain.TokenSettings, 
 
 // MintIn makes a token in a log that no server needs to have open.
 func MintIn(ctx context.Context, log eventlog.Backend, settings domain.TokenSettings, by string) (string, error) {
-	if err := eventlog.Importing(ctx, log); err != nil {
+	if err := eventlog.CheckNotImporting(ctx, log); err != nil {
 		return "", err
 	}
 	e, err := engine.Open(ctx, engine.Config{Log: log, Clock: clock.New(), Server: ids.New()})

@@ -182,7 +182,7 @@ func makeData(folder string) error {
 
 // open folds the log, says in it that this server runs, and prepares the door.
 func (r *run) open(ctx context.Context) (err error) {
-	if err := eventlog.Importing(ctx, r.log); err != nil {
+	if err := eventlog.CheckNotImporting(ctx, r.log); err != nil {
 		return err
 	}
 	begun := r.clock.Elapsed()
@@ -202,7 +202,7 @@ func (r *run) open(ctx context.Context) (err error) {
 	if err := r.engine.Start(ctx); err != nil {
 		return err
 	}
-	if err := eventlog.Importing(ctx, r.log); err != nil { // begun at the same moment
+	if err := eventlog.CheckNotImporting(ctx, r.log); err != nil { // begun at the same moment
 		return err
 	}
 	if err := r.engine.RenewLease(ctx, r.log); err != nil { // before the first decision: another server may doubt this log

@@ -17,30 +17,30 @@ func main() {
 	}
 }
 
-// event is one line of go test -json.
+// event is a line of the output of go test -json.
 type event struct {
 	Action string
 	Test   string
 }
 
-// verdicts are the words of a cell.
+// verdicts maps the result of a test to the text of a cell.
 var verdicts = map[string]string{"pass": "holds", "fail": "**broken**", "skip": "does not apply"}
 
-// table is what was found, laws in the order in which they ran.
+// table holds the results. Laws are in the order in which they ran.
 type table struct {
 	laws     []string
 	backends []string
 	cells    map[string]string // "BACKEND/LAW" to verdict
 }
 
-// write reads the lines of go test -json and writes the table.
+// write reads the output of go test -json from in and writes the table to out.
 func write(out io.Writer, in io.Reader) error {
 	found, err := read(in)
 	if err != nil {
 		return err
 	}
 	if len(found.laws) == 0 {
-		return errors.New("no law was run; give this the output of go test -run '^TestBackend' -json")
+		return errors.New("no law was run; provide the output of go test -run '^TestBackend' -json")
 	}
 	slices.Sort(found.backends)
 	row := func(cells []string) { fmt.Fprintf(out, "| %s |\n", strings.Join(cells, " | ")) }
@@ -80,7 +80,7 @@ func read(in io.Reader) (table, error) {
 	}
 }
 
-// take notes what line says of a law, if it does.
+// take records the result of a law; it ignores all other lines.
 func (t *table) take(line event) {
 	names := strings.Split(strings.ReplaceAll(line.Test, "_", " "), "/")
 	if len(names) != 3 || !strings.HasPrefix(names[0], "TestBackend") {
