@@ -15,44 +15,44 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-// Config says who an agent is and where its servers are.
+// Config is the configuration of an agent.
 type Config struct {
-	// Servers are URLs (http, https, ws or wss), tried in turn; at least one.
+	// Servers are URLs (http, https, ws or wss); at least one. The agent tries them in turn.
 	Servers []string
-	// Join is the join token; needed until this machine has joined once.
+	// Join is the join token; required until this machine has joined once.
 	Join string
 	// Name is the machine's name.
 	Name string
-	// Environment and Roles count at the first join only.
+	// Environment and Roles apply only when the machine joins for the first time.
 	Environment string
 	Roles       []string
-	// Data is the agent's own folder; made if it is not there.
+	// Data is the agent's own folder. The agent creates it if it does not exist.
 	Data string
-	// CA is a PEM file with the authorities that may vouch for the servers; empty: the system's.
+	// CA is a PEM file with the certificate authorities for the servers; empty means those of the system.
 	CA string
-	// Ephemeral asks the server to delete the machine when the agent is stopped in order.
+	// Ephemeral asks the server to delete the machine when the agent shuts down cleanly.
 	Ephemeral bool
-	// Version is that of this program.
+	// Version is the version of this program.
 	Version string
-	// Logger gets what happens; nil: nobody does.
+	// Logger receives the log; nil discards it.
 	Logger *zap.Logger
-	// Hurry, when closed or sent to, stops the agent at once; what runs is killed.
-	Hurry <-chan struct{}
+	// StopNow, when closed or sent to, stops the agent immediately and kills the running step.
+	StopNow <-chan struct{}
 }
 
-// check fills in what may be left out and refuses what cannot work.
+// check sets defaults and validates the configuration.
 func (c Config) check() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
 	if len(c.Servers) == 0 {
-		return c, errors.New("no server to connect to; name one with --server URL")
+		return c, errors.New("no server to connect to; specify one with --server URL")
 	}
 	if c.Name == "" {
-		return c, errors.New("the machine has no name; give it one with --name NAME")
+		return c, errors.New("the machine has no name; specify one with --name NAME")
 	}
 	if c.Data == "" {
-		return c, errors.New("no data folder; name one with --data FOLDER")
+		return c, errors.New("no data folder; specify one with --data FOLDER")
 	}
 	addresses := make([]string, 0, len(c.Servers))
 	for _, server := range c.Servers {
@@ -66,14 +66,14 @@ func (c Config) check() (Config, error) {
 	return c, nil
 }
 
-// webSocketURL turns a server's URL into that of its agents' door.
+// webSocketURL returns the URL of the agent endpoint of a server.
 func webSocketURL(server string) (string, error) {
 	u, err := url.Parse(strings.TrimSpace(server))
 	if err != nil || u.Host == "" {
-		return "", fmt.Errorf("invalid server URL %.160q: write it like https://drover.example.com:7070", server)
+		return "", fmt.Errorf("invalid server URL %.160q: use a URL like https://drover.example.com:7070", server)
 	}
 	if u.User != nil || u.RawQuery != "" || u.Fragment != "" {
-		return "", fmt.Errorf("server %.160q: leave out what is not scheme, host, port or path", u.Redacted())
+		return "", fmt.Errorf("invalid server URL %.160q: use only scheme, host, port and path", u.Redacted())
 	}
 	switch u.Scheme {
 	case "http", "ws":
@@ -81,7 +81,7 @@ func webSocketURL(server string) (string, error) {
 	case "https", "wss":
 		u.Scheme = "wss"
 	default:
-		return "", fmt.Errorf("server %.160q: drover speaks http and https, not %s", server, u.Scheme)
+		return "", fmt.Errorf("invalid server URL %.160q: unsupported scheme %s, use http or https", server, u.Scheme)
 	}
 	if !strings.HasSuffix(u.Path, client.AgentPath) {
 		u = u.JoinPath(client.AgentPath)
@@ -89,8 +89,8 @@ func webSocketURL(server string) (string, error) {
 	return u.String(), nil
 }
 
-// isOpen reports whether what is sent to the address can be read on the way.
-func isOpen(address string) bool {
+// isUnencrypted reports whether third parties could read the traffic to the address.
+func isUnencrypted(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme == "wss" || u.Hostname() == "localhost" {
 		return false
@@ -99,18 +99,18 @@ func isOpen(address string) bool {
 	return ip == nil || !ip.IsLoopback()
 }
 
-// tlsConfig trusts the authorities of the CA file, or those of the system.
+// tlsConfig returns a configuration that trusts the authorities of the CA file, or those of the system.
 func (c Config) tlsConfig() (*tls.Config, error) {
 	if c.CA == "" {
 		return &tls.Config{MinVersion: tls.VersionTLS12}, nil
 	}
 	pem, err := os.ReadFile(c.CA)
 	if err != nil {
-		return nil, fmt.Errorf("read the authorities: %w", err)
+		return nil, fmt.Errorf("read the CA file: %w", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s holds no certificate in PEM form", c.CA)
+		return nil, fmt.Errorf("%s contains no certificate in PEM format", c.CA)
 	}
 	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, nil
 }

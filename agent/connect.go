@@ -15,42 +15,43 @@ import (
 )
 
 const (
-	// firstDelay is the longest wait before the first new attempt.
+	// firstDelay is the longest wait before the first retry.
 	firstDelay = 200 * time.Millisecond
-	// longestDelay bounds the wait whatever the policy says.
-	longestDelay = 15 * time.Second
-	// dialWithin bounds the opening of a connection, greetWithin the wait for the welcome: a
-	// server that ten thousand agents come back to at once may need a moment.
-	dialWithin  = 10 * time.Second
-	greetWithin = 20 * time.Second
+	// maxDelay bounds the wait, independently of the policy.
+	maxDelay = 15 * time.Second
+	// dialTimeout bounds the time to open a connection, and welcomeTimeout the time until the welcome. A server to
+	// which ten thousand agents reconnect at once may need some time.
+	dialTimeout    = 10 * time.Second
+	welcomeTimeout = 20 * time.Second
 )
 
-// Backoff is the wait before each attempt to connect; the zero value does not wait at first.
+// Backoff computes the wait before each attempt to connect. The zero value is ready to use.
 type Backoff struct {
-	begun bool
-	last  time.Duration
+	started bool
+	last    time.Duration
 }
 
-// Next is the wait before the next attempt: none, then up to 200 ms, then doubled up to limit;
-// of each up to half is taken off by chance, so that agents do not come back all at once.
+// Next returns the wait before the next attempt. The first attempt has no wait, the second up to 200 ms, and each
+// further attempt twice as long, up to limit. Random jitter subtracts up to half of it, so that agents do not
+// reconnect all at once.
 func (b *Backoff) Next(limit time.Duration) time.Duration {
-	if !b.begun {
-		b.begun = true
+	if !b.started {
+		b.started = true
 		return 0
 	}
 	b.last = min(max(2*b.last, firstDelay), limit)
 	return b.last - rand.N(b.last/2+1)
 }
 
-// Lived begins anew if a connection lived longer than the wait for it. A server that ends
-// each connection as soon as it stands does not make an agent come back without a pause.
-func (b *Backoff) Lived(span time.Duration) {
+// Lasted resets the delay if a connection lasted longer than the wait before it. Without this condition, a server
+// that closes every connection immediately would make the agent reconnect without a pause.
+func (b *Backoff) Lasted(span time.Duration) {
 	if span >= b.last {
 		b.last = 0
 	}
 }
 
-// refusal is a server's Refused as an error.
+// refusal is a server's Refused message as an error.
 type refusal struct {
 	client.Refused
 	from string
@@ -60,28 +61,28 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("%s refused this agent: %.500s", r.from, r.Reason)
 }
 
-// connector finds a server that welcomes the agent. One goroutine uses it at a time.
+// connector finds a server that accepts the agent. It must be used by one goroutine at a time.
 type connector struct {
 	dial    dialer
 	servers []string
 	log     *zap.Logger
 
-	tries   int
-	ahead   string // the server that a refusal named
-	backoff Backoff
-	said    map[string]string // the last complaint of each server, so that an outage does not fill the log
+	next       int
+	redirect   string // the server that a refusal named, tried next
+	backoff    Backoff
+	lastErrors map[string]string // the last logged error of each server, so that an outage does not fill the log
 }
 
-// shuffled are the servers in an order of this agent's own. If all agents had the same, all would be on one server, and
-// move together to the next.
+// shuffled returns the servers in a random order. With the same order for all agents, all would connect to the same
+// server and then move to the next one together.
 func shuffled(servers []string) []string {
 	own := slices.Clone(servers)
 	rand.Shuffle(len(own), func(i, j int) { own[i], own[j] = own[j], own[i] })
 	return own
 }
 
-// connect tries the servers in turn until one welcomes the agent. It returns an error only
-// if ctx ended, or a *refusal that is final.
+// connect tries the servers in turn until one accepts the agent. It returns an error only if ctx ended, or a
+// permanent *refusal.
 func (c *connector) connect(ctx context.Context, hello client.Hello, limit time.Duration) (*link, error) {
 	for {
 		select {
@@ -90,83 +91,85 @@ func (c *connector) connect(ctx context.Context, hello client.Hello, limit time.
 			return nil, ctx.Err()
 		}
 		address := c.address()
-		l, err := c.greet(ctx, address, hello)
+		l, err := c.tryServer(ctx, address, hello)
 		if err == nil {
-			c.said = nil
+			c.lastErrors = nil
 			return l, nil
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		if refused := (*refusal)(nil); errors.As(err, &refused) && c.refused(refused) {
+		if refused := (*refusal)(nil); errors.As(err, &refused) && c.handleRefusal(refused) {
 			return nil, err
 		}
-		c.complain(address, err)
+		c.logFailure(address, err)
 	}
 }
 
-// address is the server to be tried now.
+// address returns the server to try next.
 func (c *connector) address() string {
-	if address := c.ahead; address != "" {
-		c.ahead = ""
+	if address := c.redirect; address != "" {
+		c.redirect = ""
 		return address
 	}
-	address := c.servers[c.tries%len(c.servers)]
-	c.tries++
+	address := c.servers[c.next%len(c.servers)]
+	c.next++
 	return address
 }
 
-// refused notes where a refusal sends the agent and reports whether it is final. From a
-// connection that nobody can listen in on, no way leads to one where they can.
-func (c *connector) refused(r *refusal) (final bool) {
+// handleRefusal records the server that a refusal names and reports whether the refusal is permanent. It never moves
+// from an encrypted or local connection to an unencrypted one.
+func (c *connector) handleRefusal(r *refusal) (final bool) {
 	if r.Server != "" {
 		address, err := webSocketURL(r.Server)
-		if err == nil && (isOpen(r.from) || !isOpen(address)) {
-			c.ahead = address
+		if err == nil && (isUnencrypted(r.from) || !isUnencrypted(address)) {
+			c.redirect = address
 		} else {
-			c.log.Warn("a server named another one that is passed over", zap.String("server", r.from), zap.String("other", r.Server))
+			c.log.Warn("ignored a redirect to an invalid or unencrypted server", zap.String("server", r.from),
+				zap.String("other", r.Server))
 		}
 	}
 	return r.Final
 }
 
-func (c *connector) complain(address string, err error) {
-	if c.said == nil {
-		c.said = map[string]string{}
+// logFailure logs why an attempt failed, unless the server's last attempt failed for the same reason.
+func (c *connector) logFailure(address string, err error) {
+	if c.lastErrors == nil {
+		c.lastErrors = map[string]string{}
 	}
-	if c.said[address] == err.Error() {
+	if c.lastErrors[address] == err.Error() {
 		return
 	}
-	c.said[address] = err.Error()
-	c.log.Warn("not connected; trying again", zap.String("server", address), zap.Error(err))
+	c.lastErrors[address] = err.Error()
+	c.log.Warn("could not connect; retrying", zap.String("server", address), zap.Error(err))
 }
 
-// greet opens a line, says hello and waits for the answer.
-func (c *connector) greet(ctx context.Context, address string, hello client.Hello) (*link, error) {
-	dialing, cancel := context.WithTimeout(ctx, dialWithin)
+// tryServer connects to one server, sends the hello and waits for the welcome.
+func (c *connector) tryServer(ctx context.Context, address string, hello client.Hello) (*link, error) {
+	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	open, err := c.dial(dialing, address)
+	conn, err := c.dial(dialing, address)
 	if err != nil {
 		return nil, err
 	}
-	greeting, cancel := context.WithTimeout(ctx, greetWithin)
+	greeting, cancel := context.WithTimeout(ctx, welcomeTimeout)
 	defer cancel()
-	welcome, err := hear(greeting, open, hello, address)
+	welcome, err := handshake(greeting, conn, hello, address)
 	if err != nil {
-		open.Drop()
+		conn.Drop()
 		return nil, err
 	}
-	return &link{line: open, server: address, welcome: welcome, since: time.Now(),
-		in: make(chan client.ToAgent), lost: make(chan error, 1), over: make(chan struct{})}, nil
+	return &link{connection: conn, server: address, welcome: welcome, since: time.Now(),
+		in: make(chan client.ToAgent), lost: make(chan error, 1), closed: make(chan struct{})}, nil
 }
 
-// hear says hello and returns the welcome; a refusal is an error.
-func hear(ctx context.Context, open line, hello client.Hello, address string) (client.Welcome, error) {
-	if err := open.Send(ctx, client.FromAgent{Hello: &hello}); err != nil {
-		return client.Welcome{}, fmt.Errorf("say hello: %w", err)
+// handshake sends the hello and returns the welcome. It returns a refusal as an error.
+func handshake(ctx context.Context, conn connection, hello client.Hello, address string) (client.Welcome, error) {
+	if err := conn.Send(ctx, client.FromAgent{Hello: &hello}); err != nil {
+		return client.Welcome{}, fmt.Errorf("send the hello: %w", err)
 	}
 	for {
-		m, err := open.Receive(ctx)
+		m, err := conn.Receive(ctx)
 		switch {
 		case err != nil:
 			return client.Welcome{}, fmt.Errorf("wait for the welcome: %w", err)
@@ -178,22 +181,22 @@ func hear(ctx context.Context, open line, hello client.Hello, address string) (c
 	}
 }
 
-// link is a line on which the agent was welcomed.
+// link is a connection on which a server has accepted the agent.
 type link struct {
-	line
+	connection
 	server  string
 	welcome client.Welcome
 	since   time.Time
 
 	in   chan client.ToAgent
 	lost chan error
-	// over is closed when nobody takes from in any more.
-	over  chan struct{}
-	heard atomic.Int64 // when the server was last heard, in Unix nanoseconds
-	asked atomic.Bool  // a ping is under way
+	// closed is closed when nothing reads from in anymore.
+	closed       chan struct{}
+	lastReceived atomic.Int64 // time of the last message, in Unix nanoseconds
+	pinging      atomic.Bool  // a ping is in progress
 }
 
-// receive passes on what comes in, until the line is over.
+// receive forwards the incoming messages until the connection is closed.
 func (l *link) receive(ctx context.Context) {
 	for {
 		m, err := l.Receive(ctx)
@@ -201,31 +204,31 @@ func (l *link) receive(ctx context.Context) {
 			l.lost <- err
 			return
 		}
-		l.heard.Store(time.Now().UnixNano())
+		l.lastReceived.Store(time.Now().UnixNano())
 		select {
 		case l.in <- m:
-		case <-l.over:
+		case <-l.closed:
 		}
 	}
 }
 
-// probe asks a server that was silent for longer than patience whether it is there, and
-// drops the line if it does not answer within half of that. Without it an agent would not notice
-// for many minutes that its server's machine is gone; so it notices at the fourth heartbeat at
-// the latest, which is one more than its policy's offlineAfter has.
-func (l *link) probe(ctx context.Context, patience time.Duration) {
-	silence := time.Since(time.Unix(0, l.heard.Load()))
-	if silence < patience || l.asked.Swap(true) {
+// probe pings a server that sent nothing for longer than maxSilence, and drops the connection if the server does not
+// answer within half of that time. Otherwise the agent might need many minutes to notice that the server's machine is
+// down. With the ping, it notices at the fourth heartbeat at the latest, one heartbeat after the policy's
+// offlineAfter.
+func (l *link) probe(ctx context.Context, maxSilence time.Duration) {
+	silence := time.Since(time.Unix(0, l.lastReceived.Load()))
+	if silence < maxSilence || l.pinging.Swap(true) {
 		return
 	}
 	go func() {
-		defer l.asked.Store(false)
-		ctx, cancel := context.WithTimeout(ctx, patience/2)
+		defer l.pinging.Store(false)
+		ctx, cancel := context.WithTimeout(ctx, maxSilence/2)
 		defer cancel()
 		if err := l.Ping(ctx); err != nil {
 			l.Drop()
 			return
 		}
-		l.heard.Store(time.Now().UnixNano())
+		l.lastReceived.Store(time.Now().UnixNano())
 	}()
 }

@@ -14,36 +14,39 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-func TestAnAgentKilledInTheMiddleOfAStepReportsItInterruptedAndKillsItsOrphans(t *testing.T) {
+func TestKilledAgentReportsItsStepInterruptedAndKillsOrphans(t *testing.T) {
 	server := newServer(t)
 	config := configuration(t, server)
 	folder := t.TempDir()
 	process := startProcess(t, config)
 	c := server.welcome(t)
-	c.give(t, work("d-1", "echo ran >> "+folder+"/count; echo out; echo $$ > "+folder+"/id; sleep 60; sleep 60", "echo not reached >> "+folder+"/count"))
-	exists(t, folder+"/id")
+	c.give(t, work("d-1", "echo ran >> "+folder+"/count; echo out; echo $$ > "+folder+"/id; sleep 60; sleep 60",
+		"echo not reached >> "+folder+"/count"))
+	waitUntilExists(t, folder+"/id")
 	require.Equal(t, "out\n", string(expect(t, c, func(m client.FromAgent) *client.Output { return m.Output }).Data))
 	kill9(process)
-	require.True(t, lives(t, folder+"/id"), "the orphan goes on")
+	require.True(t, isRunning(t, folder+"/id"), "the orphan continues to run")
 
 	startProcess(t, config)
 	c = server.accept(t)
-	require.False(t, lives(t, folder+"/id"), "the orphan is gone before the agent says hello")
-	c.send(t, client.ToAgent{Welcome: &client.Welcome{Log: "log-1", Settings: quick(nil), Unfinished: []client.Unfinished{{Deployment: "d-1"}}}})
+	require.False(t, isRunning(t, folder+"/id"), "the agent kills the orphan before its hello")
+	c.send(t, client.ToAgent{Welcome: &client.Welcome{
+		Log: "log-1", Settings: quick(nil), Unfinished: []client.Unfinished{{Deployment: "d-1"}},
+	}})
 	output, end := outputAndEnd(t, c)
-	require.Equal(t, "out\n\ndrover: the agent ended while this step was running\n", output)
+	require.Equal(t, "out\n\ndrover: the agent stopped while this step was running\n", output)
 	require.Equal(t, client.End{
 		Deployment: "d-1", State: "failed", Reason: "interrupted", Step: "step-1",
-		Detail: "the agent ended while step step-1 was running, and cannot know how far it came",
+		Detail: "the agent stopped while step step-1 was running and cannot know how far the step came",
 	}, end)
 	w := work("d-1", "echo again >> "+folder+"/count")
 	c.send(t, client.ToAgent{Offer: &w})
 	c.confirm(t, "d-1")
-	vanishes(t, entry(config, "d-1"))
+	waitUntilRemoved(t, entry(config, "d-1"))
 	require.Equal(t, "ran\n", read(t, folder+"/count"))
 }
 
-func lives(t *testing.T, file string) bool {
+func isRunning(t *testing.T, file string) bool {
 	t.Helper()
 	id, err := strconv.Atoi(strings.TrimSpace(read(t, file)))
 	require.NoError(t, err)
@@ -51,41 +54,44 @@ func lives(t *testing.T, file string) bool {
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-func TestAnAgentKilledBeforeItsClaimWasAnsweredAsksTheServer(t *testing.T) {
+func TestKilledAgentAsksTheServerAboutItsOpenClaim(t *testing.T) {
 	for name, c := range map[string]struct {
 		unfinished []client.Unfinished
 		ended      bool
 	}{
-		"the claim counts: it ends interrupted":  {[]client.Unfinished{{Deployment: "d-1"}}, true},
-		"the claim does not: it is forgotten":    {nil, false},
-		"another one counts: this one is nobody": {[]client.Unfinished{{Deployment: "d-0"}}, false},
+		"a claim that counts ends interrupted":     {[]client.Unfinished{{Deployment: "d-1"}}, true},
+		"a claim that does not count is forgotten": {nil, false},
+		"a claim of another part changes nothing":  {[]client.Unfinished{{Deployment: "d-0"}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := newServer(t)
 			config := configuration(t, server)
 			process := startProcess(t, config)
-			talk := server.welcome(t)
+			conn := server.welcome(t)
 			ran := inFolder(t, "ran")
 			w := work("d-1", "touch "+ran)
-			talk.send(t, client.ToAgent{Offer: &w})
-			expect(t, talk, aClaim)
+			conn.send(t, client.ToAgent{Offer: &w})
+			expect(t, conn, aClaim)
 			kill9(process)
 
 			startProcess(t, config)
-			talk = server.welcome(t, c.unfinished...)
+			conn = server.welcome(t, c.unfinished...)
 			if c.ended {
 				require.Equal(t, client.End{
-					Deployment: "d-1", State: "failed", Reason: "interrupted", Detail: "the agent ended before the first step was started",
-				}, *expect(t, talk, anEnd))
-				talk.confirm(t, "d-1")
+					Deployment: "d-1",
+					State:      "failed",
+					Reason:     "interrupted",
+					Detail:     "the agent stopped before the first step started",
+				}, *expect(t, conn, anEnd))
+				conn.confirm(t, "d-1")
 			}
-			vanishes(t, entry(config, "d-1"))
+			waitUntilRemoved(t, entry(config, "d-1"))
 			require.NoFileExists(t, ran)
 		})
 	}
 }
 
-func TestAnEndThatWasNotConfirmedSurvivesTheAgent(t *testing.T) {
+func TestUnconfirmedEndSurvivesTheAgent(t *testing.T) {
 	server := newServer(t)
 	config := configuration(t, server)
 	process := startProcess(t, config)
@@ -95,15 +101,15 @@ func TestAnEndThatWasNotConfirmedSurvivesTheAgent(t *testing.T) {
 	kill9(process)
 
 	startProcess(t, config)
-	c = server.welcome(t) // the log may have called it lost meanwhile
+	c = server.welcome(t) // the part may be lost in the log by now
 	output, end := outputAndEnd(t, c)
 	require.Equal(t, "done\n", output)
 	require.Equal(t, client.End{Deployment: "d-1", State: "succeeded"}, end)
 	c.confirm(t, "d-1")
-	vanishes(t, entry(config, "d-1"))
+	waitUntilRemoved(t, entry(config, "d-1"))
 }
 
-func TestKilledAtAnyMomentNoPartRunsTwice(t *testing.T) {
+func TestAgentKilledAtAnyMomentRunsNoPartTwice(t *testing.T) {
 	server := newServer(t)
 	config := configuration(t, server)
 	folder := t.TempDir()
@@ -112,7 +118,7 @@ func TestKilledAtAnyMomentNoPartRunsTwice(t *testing.T) {
 		process := startProcess(t, config)
 		c := server.welcome(t)
 		c.give(t, work(deployment, "echo "+deployment+" >> "+folder+"/count; sleep 0.02; echo over"))
-		time.Sleep(time.Duration(i) * 4 * time.Millisecond) // somewhere in the middle
+		time.Sleep(time.Duration(i) * 4 * time.Millisecond) // kill it at a different moment each time
 		kill9(process)
 
 		process = startProcess(t, config)
@@ -121,7 +127,7 @@ func TestKilledAtAnyMomentNoPartRunsTwice(t *testing.T) {
 		c.send(t, client.ToAgent{Offer: &w})
 		require.Equal(t, deployment, expect(t, c, anEnd).Deployment)
 		c.confirm(t, deployment)
-		vanishes(t, entry(config, deployment))
+		waitUntilRemoved(t, entry(config, deployment))
 		kill9(process)
 	}
 	lines := strings.Fields(read(t, folder+"/count"))
@@ -133,45 +139,51 @@ func TestKilledAtAnyMomentNoPartRunsTwice(t *testing.T) {
 	require.NotEmpty(t, seen)
 }
 
-func TestAskedToStopTheRunningStepEndsAndIsReported(t *testing.T) {
+func TestStoppingAgentFinishesAndReportsTheRunningStep(t *testing.T) {
 	server := newServer(t)
 	config := configuration(t, server)
 	folder := t.TempDir()
 	process := startProcess(t, config)
 	c := server.welcome(t)
-	c.give(t, work("d-1", "touch "+folder+"/began; while ! [ -e "+folder+"/on ]; do sleep 0.01; done; touch "+folder+"/over", "touch "+folder+"/second"))
-	exists(t, folder+"/began")
+	c.give(t, work("d-1",
+		"touch "+folder+"/started; while ! [ -e "+folder+"/continue ]; do sleep 0.01; done; touch "+folder+"/finished",
+		"touch "+folder+"/second"))
+	waitUntilExists(t, folder+"/started")
 	require.NoError(t, process.Process.Signal(syscall.SIGTERM))
 	w := work("d-2", "true")
 	c.send(t, client.ToAgent{Offer: &w})
 	expect(t, c, aHeartbeat)
-	require.NoError(t, os.WriteFile(folder+"/on", nil, 0o600))
+	require.NoError(t, os.WriteFile(folder+"/continue", nil, 0o600))
 
 	require.Equal(t, client.End{
-		Deployment: "d-1", State: "failed", Reason: "interrupted", Step: "step-2", Detail: `the agent was stopped before step "step-2"`,
+		Deployment: "d-1",
+		State:      "failed",
+		Reason:     "interrupted",
+		Step:       "step-2",
+		Detail:     `the agent was stopped before step "step-2"`,
 	}, *expect(t, c, anEnd))
 	c.confirm(t, "d-1")
 	expect(t, c, aGoodbye)
 	require.NoError(t, process.Wait())
-	require.FileExists(t, folder+"/over")
+	require.FileExists(t, folder+"/finished")
 	require.NoFileExists(t, folder+"/second")
 	require.NoFileExists(t, entry(config, "d-1"))
 	require.NoFileExists(t, entry(config, "d-2"))
 }
 
-func TestAskedTwiceToStopAllIsKilledAtOnceAndReportedAtTheNextStart(t *testing.T) {
+func TestSecondStopSignalKillsTheStepAndNextStartReportsIt(t *testing.T) {
 	server := newServer(t)
 	config := configuration(t, server)
 	folder := t.TempDir()
 	process := startProcess(t, config)
 	c := server.welcome(t)
 	c.give(t, work("d-1", `trap "" TERM; echo $$ > `+folder+"/id; sleep 60; sleep 60"))
-	exists(t, folder+"/id")
+	waitUntilExists(t, folder+"/id")
 	require.NoError(t, process.Process.Signal(syscall.SIGTERM))
 	expect(t, c, aHeartbeat)
 	require.NoError(t, process.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, process.Wait())
-	require.False(t, lives(t, folder+"/id"))
+	require.False(t, isRunning(t, folder+"/id"))
 
 	startProcess(t, config)
 	c = server.welcome(t, client.Unfinished{Deployment: "d-1"})

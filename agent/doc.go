@@ -1,8 +1,24 @@
-// Package agent is what drover is on a machine: one process that keeps one connection to one
-// server, reports that the machine is there and whether it is healthy, and carries out the
-// parts that it is offered.
+// Package agent implements the agent: the drover process that runs on a machine. It keeps one connection to one
+// server, reports that the machine is online and whether it is healthy, and runs the parts that the server offers. A
+// part is this machine's share of a deployment. The agent makes no decisions about releases.
 //
-// It decides nothing about releases. A part goes this way:
+// # Session
+//
+// A session is one run of the agent, from its start to its stop. Its id stays the same when the agent reconnects,
+// also to another server. Type session owns all state of the agent and runs in one goroutine. The other goroutines
+// connect, receive messages, run the steps and run the health check; they report to the session over channels.
+//
+// # Journal
+//
+// The journal is the agent's state on disk (package journal). It has one entry for each part whose end is not
+// confirmed. The agent writes the entry before it takes the action that the entry describes, so that the journal is
+// never behind what the agent has done.
+//
+// # Claim before start
+//
+// An offer alone does not start a part. The agent first claims the part, and the server records the claim in the event
+// log. Only the log decides whether the claim counts (the claim check): by then, the deployment may be cancelled or a
+// newer release wanted. The agent starts the steps only after the server has confirmed that the claim counts.
 //
 //	server                        agent                           disk
 //	  │ ── Offer ──────────────────▶ │ ── entry: claiming ──────────▶ │
@@ -10,26 +26,41 @@
 //	  │ ── Claimed{counts} ────────▶ │ ── entry: running ───────────▶ │
 //	  │ ◀───────── Output, Output ── │    steps, one after another    │
 //	  │ ◀──────────────────── End ── │ ── entry: ended ─────────────▶ │
-//	  │ ── Ended ──────────────────▶ │ ── entry forgotten ──────────▶ │
+//	  │ ── Ended ──────────────────▶ │ ── entry removed ────────────▶ │
 //
-// It relies on the server for the only gate (a claim counts or not) and on package journal
-// for what is on the disk before each arrow; package run carries out the steps and package
-// output keeps what they print.
+// # Crash recovery
 //
-// It promises that
+// After a crash, the agent reads the journal and connects. The server's welcome lists the parts that are claimed in the
+// log but have no end. The state of each journal entry determines what happens:
 //
-//   - a part is run at most once, whatever is killed or lost between any two arrows: what
-//     was not seen to count does not start, and what was started and not seen to end is
-//     reported as interrupted;
-//   - steps go on while there is no connection; output and end are kept and sent later, on
-//     each new connection from the beginning, until the end is confirmed;
-//   - a lost connection is tried again for ever, with the servers in turn, first within
-//     200 ms, then at doubled delays with jitter; only a refusal that is final ends the agent;
-//   - when it is asked to stop, the running step may end, what ended is reported, and the
-//     server is told goodbye; when it is asked again, all is killed at once;
-//   - a server that sends nonsense (unknown messages, work for others, the same twice) costs
-//     a line in the log, and no name of its making leads out of the data folder.
+//   - claiming: if the server lists the part, its claim counted, but no step has started. The agent reports the part as
+//     interrupted. Otherwise the claim did not count, and the agent removes the entry.
+//   - running: the agent kills the processes that the steps left behind and reports the part as interrupted. It cannot
+//     know how far the steps came, so it never runs them again.
+//   - ended: the agent sends the output and the end until the server confirms that the end is in the log.
 //
-// One goroutine, the session's, owns all state; the others (connecting, receiving, the
-// running part, the health check) tell it what happened over channels.
+// If the server lists a part that has no entry, the agent reports the stored result if it has run the part before,
+// and otherwise reports the part as interrupted. The stored results also prevent a part from running twice after the
+// log was restored from a backup.
+//
+// # Guarantees
+//
+//   - A part runs at most once, even if a process is killed or a message is lost between any two arrows of the diagram.
+//   - Steps continue while there is no connection. The agent stores their output and the end, and sends both from the
+//     beginning on each new connection until the end is confirmed.
+//   - The agent reconnects indefinitely and tries its servers in turn. It first waits up to 200 ms, then doubles the
+//     delay, with jitter. Only a permanent refusal ends the agent.
+//   - On the first request to stop, the running step can finish, the agent reports the end, and says goodbye to the
+//     server. On the second request it kills all steps immediately.
+//   - Invalid messages from a server (unsupported messages, offers for other machines, duplicates) cost only a line in
+//     the log. No name in a message can make the agent write outside its data folder.
+//
+// # Files
+//
+//	session.go    Run, the session and its event loop
+//	part.go       a part from its offer to its confirmed end
+//	connect.go    the connector: reconnecting, backoff, redirects
+//	websocket.go  a connection over a WebSocket, and its TLS settings
+//	health.go     the health check
+//	config.go, error.go
 package agent

@@ -29,17 +29,17 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// patience bounds every wait of these tests; nothing is expected to take so long.
-const patience = 20 * time.Second
+// timeout bounds every wait of these tests; none is expected to take this long.
+const timeout = 20 * time.Second
 
-// scriptedServer is a double of a server's door for agents: real HTTP, real WebSockets, and
-// answers that the test gives by hand.
+// scriptedServer is a test double of a server's agent endpoint: real HTTP, real WebSockets, and answers that the test
+// sends explicitly.
 type scriptedServer struct {
 	*httptest.Server
 	opened chan *conversation
 
-	mu    sync.Mutex
-	heard []byte // everything that any agent sent
+	mu       sync.Mutex
+	received []byte // everything that any agent sent
 }
 
 func newServer(t *testing.T) *scriptedServer {
@@ -51,7 +51,7 @@ func startServer(t *testing.T, start func(*httptest.Server)) *scriptedServer {
 	t.Helper()
 	s := &scriptedServer{opened: make(chan *conversation, 100)}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+client.AgentPath, s.talk)
+	mux.HandleFunc("GET "+client.AgentPath, s.serve)
 	s.Server = httptest.NewUnstartedServer(mux)
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	start(s.Server)
@@ -62,8 +62,8 @@ func startServer(t *testing.T, start func(*httptest.Server)) *scriptedServer {
 	return s
 }
 
-// talk keeps one connection open and hands it to the test.
-func (s *scriptedServer) talk(w http.ResponseWriter, r *http.Request) {
+// serve keeps one connection open and hands it to the test.
+func (s *scriptedServer) serve(w http.ResponseWriter, r *http.Request) {
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return
@@ -78,7 +78,7 @@ func (s *scriptedServer) talk(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		s.mu.Lock()
-		s.heard = append(s.heard, text...)
+		s.received = append(s.received, text...)
 		s.mu.Unlock()
 		var m client.FromAgent
 		if json.Unmarshal(text, &m) == nil {
@@ -87,14 +87,14 @@ func (s *scriptedServer) talk(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// everythingHeard is what any agent ever sent to this server.
-func (s *scriptedServer) everythingHeard() string {
+// allReceived returns everything that any agent ever sent to this server.
+func (s *scriptedServer) allReceived() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return string(s.heard)
+	return string(s.received)
 }
 
-// conversation is one connection of an agent, seen from the server.
+// conversation is one connection of an agent, as seen by the server.
 type conversation struct {
 	conn     *websocket.Conn
 	messages chan client.FromAgent
@@ -109,13 +109,13 @@ func (s *scriptedServer) accept(t *testing.T) *conversation {
 	case c := <-s.opened:
 		c.hello = *expect(t, c, func(m client.FromAgent) *client.Hello { return m.Hello })
 		return c
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Fatal("no agent connected")
 		return nil
 	}
 }
 
-// welcome accepts the next connection, with quick settings.
+// welcome accepts the next connection and sends settings with short intervals.
 func (s *scriptedServer) welcome(t *testing.T, unfinished ...client.Unfinished) *conversation {
 	t.Helper()
 	c := s.accept(t)
@@ -125,10 +125,12 @@ func (s *scriptedServer) welcome(t *testing.T, unfinished ...client.Unfinished) 
 	return c
 }
 
-// quick are settings with which nothing is waited for long.
+// quick returns settings with short intervals.
 func quick(check *domain.HealthCheck) client.Settings {
 	return client.Settings{
-		HeartbeatEvery: domain.Duration(50 * time.Millisecond), OfflineAfter: domain.Duration(time.Second), HealthCheck: check,
+		HeartbeatEvery: domain.Duration(50 * time.Millisecond),
+		OfflineAfter:   domain.Duration(time.Second),
+		HealthCheck:    check,
 	}
 }
 
@@ -141,26 +143,26 @@ func (c *conversation) send(t *testing.T, m client.ToAgent) {
 
 func (c *conversation) sendText(t *testing.T, text string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	require.NoError(t, c.conn.Write(ctx, websocket.MessageText, []byte(text)))
 }
 
-// drop breaks the connection without a word.
+// drop closes the connection without a handshake.
 func (c *conversation) drop() { _ = c.conn.CloseNow() }
 
-// expect waits for the next message of a kind; others are passed over.
+// expect waits for the next message of a kind and skips others.
 func expect[M any](t *testing.T, c *conversation, kind func(client.FromAgent) *M) *M {
 	t.Helper()
-	timeout := time.After(patience)
+	expired := time.After(timeout)
 	for {
 		select {
 		case m := <-c.messages:
 			if found := kind(m); found != nil {
 				return found
 			}
-		case <-timeout:
-			t.Fatalf("no %T came", *new(M))
+		case <-expired:
+			t.Fatalf("received no %T", *new(M))
 		}
 	}
 }
@@ -172,8 +174,8 @@ func aHeartbeat(m client.FromAgent) *client.Heartbeat { return m.Heartbeat }
 func aHealth(m client.FromAgent) *client.Health       { return m.Health }
 func aGoodbye(m client.FromAgent) *client.Goodbye     { return m.Goodbye }
 
-// outputAndEnd waits for a part's end and returns the output that came before it on this
-// connection; its chunks must be without a gap.
+// outputAndEnd waits for a part's end and returns the output that preceded it on this connection. The chunks must
+// have no gap.
 func outputAndEnd(t *testing.T, c *conversation) (string, client.End) {
 	t.Helper()
 	var text strings.Builder
@@ -195,7 +197,7 @@ func outputAndEnd(t *testing.T, c *conversation) (string, client.End) {
 	}
 }
 
-// give offers work and lets its claim count.
+// give offers work and confirms that its claim counts.
 func (c *conversation) give(t *testing.T, w client.Work) {
 	t.Helper()
 	c.send(t, client.ToAgent{Offer: &w})
@@ -203,16 +205,21 @@ func (c *conversation) give(t *testing.T, w client.Work) {
 	c.send(t, client.ToAgent{Claimed: &client.Claimed{Deployment: w.Deployment, Counts: true}})
 }
 
-// confirm says that an end is in the log.
+// confirm sends that an end is in the log.
 func (c *conversation) confirm(t *testing.T, deployment string) {
 	t.Helper()
 	c.send(t, client.ToAgent{Ended: &client.Ended{Deployment: deployment, Event: "event-of-" + deployment}})
 }
 
-// work is a part of these scripts, each a step.
+// work returns a part with one step per script.
 func work(deployment string, scripts ...string) client.Work {
 	w := client.Work{
-		Deployment: deployment, Project: "shop", Environment: "production", Machine: "web-01", Release: "1.4.3", Cause: "person",
+		Deployment:  deployment,
+		Project:     "shop",
+		Environment: "production",
+		Machine:     "web-01",
+		Release:     "1.4.3",
+		Cause:       "person",
 	}
 	for i, script := range scripts {
 		w.Steps = append(w.Steps, domain.Step{Name: fmt.Sprintf("step-%d", i+1), Run: script})
@@ -220,10 +227,17 @@ func work(deployment string, scripts ...string) client.Work {
 	return w
 }
 
-// configuration is that of an agent of these servers with a data folder of its own.
+// configuration returns the configuration of an agent of these servers with its own data folder.
 func configuration(t *testing.T, servers ...*scriptedServer) agent.Config {
 	t.Helper()
-	c := agent.Config{Name: "web-01", Environment: "production", Roles: []string{"web"}, Join: "a join token", Version: "test", Data: t.TempDir()}
+	c := agent.Config{
+		Name:        "web-01",
+		Environment: "production",
+		Roles:       []string{"web"},
+		Join:        "a join token",
+		Version:     "test",
+		Data:        t.TempDir(),
+	}
 	for _, s := range servers {
 		c.Servers = append(c.Servers, s.URL)
 	}
@@ -232,70 +246,70 @@ func configuration(t *testing.T, servers ...*scriptedServer) agent.Config {
 
 // runningAgent is an agent in this process.
 type runningAgent struct {
-	stop  context.CancelFunc
-	hurry chan struct{}
-	ended chan error
-	log   *observer.ObservedLogs
+	stop    context.CancelFunc
+	stopNow chan struct{}
+	ended   chan error
+	log     *observer.ObservedLogs
 }
 
 func startAgent(t *testing.T, c agent.Config) *runningAgent {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	core, log := observer.New(zap.DebugLevel)
-	a := &runningAgent{stop: stop, hurry: make(chan struct{}), ended: make(chan error, 1), log: log}
-	c.Logger, c.Hurry = zap.New(core), a.hurry
+	a := &runningAgent{stop: stop, stopNow: make(chan struct{}), ended: make(chan error, 1), log: log}
+	c.Logger, c.StopNow = zap.New(core), a.stopNow
 	go func() { a.ended <- agent.Run(ctx, c) }()
 	t.Cleanup(func() {
 		stop()
 		select {
-		case <-a.hurry:
+		case <-a.stopNow:
 		default:
-			close(a.hurry)
+			close(a.stopNow)
 		}
 		<-a.ended
 	})
 	return a
 }
 
-// wait waits for the agent's end.
+// wait waits until the agent has ended.
 func (a *runningAgent) wait(t *testing.T) error {
 	t.Helper()
 	select {
 	case err := <-a.ended:
 		a.ended <- err
 		return err
-	case <-time.After(patience):
-		t.Fatal("the agent does not end")
+	case <-time.After(timeout):
+		t.Fatal("the agent does not stop")
 		return nil
 	}
 }
 
-// processEnv makes the test binary an agent: it holds its server and its data folder.
+// processEnv makes the test binary an agent; its value is the server and the data folder.
 const processEnv = "AGENT_TEST_CONFIG"
 
 func TestMain(m *testing.M) {
 	if text := os.Getenv(processEnv); text != "" {
-		beAgent(text)
+		runAgentProcess(text)
 	}
 	os.Exit(m.Run())
 }
 
-// beAgent is the agent's process: as drover's command line, in small.
-func beAgent(text string) {
+// runAgentProcess is the main function of the agent process, like a small version of drover's command.
+func runAgentProcess(text string) {
 	c := agent.Config{Name: "web-01", Environment: "production", Join: "a join token"}
 	server, data, _ := strings.Cut(text, " ")
 	c.Servers, c.Data = []string{server}, data
 	ctx, cancel := context.WithCancel(context.Background())
-	hurry := make(chan struct{})
+	stopNow := make(chan struct{})
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM)
 	go func() {
 		<-signals
 		cancel()
 		<-signals
-		close(hurry)
+		close(stopNow)
 	}()
-	c.Hurry = hurry
+	c.StopNow = stopNow
 	if err := agent.Run(ctx, c); err != nil {
 		fmt.Fprintln(os.Stderr, "agent:", err)
 		os.Exit(1)
@@ -303,7 +317,7 @@ func beAgent(text string) {
 	os.Exit(0)
 }
 
-// startProcess runs an agent as a process of its own.
+// startProcess runs an agent in a separate process.
 func startProcess(t *testing.T, c agent.Config) *exec.Cmd {
 	t.Helper()
 	p := exec.Command(os.Args[0])
@@ -314,34 +328,34 @@ func startProcess(t *testing.T, c agent.Config) *exec.Cmd {
 	return p
 }
 
-// kill9 kills an agent's process and waits until it is gone.
+// kill9 kills an agent's process and waits for its exit.
 func kill9(p *exec.Cmd) {
 	_ = p.Process.Kill()
 	_ = p.Wait()
 }
 
-// exists waits for a file.
-func exists(t *testing.T, path string) {
+// waitUntilExists waits until a file exists.
+func waitUntilExists(t *testing.T, path string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(path)
 		return err == nil
-	}, patience, 5*time.Millisecond, "%s does not appear", path)
+	}, timeout, 5*time.Millisecond, "%s does not exist", path)
 }
 
-// vanishes waits until a file is gone.
-func vanishes(t *testing.T, path string) {
+// waitUntilRemoved waits until a file no longer exists.
+func waitUntilRemoved(t *testing.T, path string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		_, err := os.Stat(path)
 		return errors.Is(err, os.ErrNotExist)
-	}, patience, 5*time.Millisecond, "%s does not vanish", path)
+	}, timeout, 5*time.Millisecond, "%s still exists", path)
 }
 
-// inFolder is a path for a script to write to, quoted by being simple.
+// inFolder returns a path in a new folder. Scripts can use it without quotes.
 func inFolder(t *testing.T, name string) string { return filepath.Join(t.TempDir(), name) }
 
-// entry is the path of a journal entry.
+// entry returns the path of a journal entry.
 func entry(c agent.Config, deployment string) string {
 	return filepath.Join(c.Data, "journal", deployment+".json")
 }
@@ -353,11 +367,11 @@ func read(t *testing.T, path string) string {
 	return string(content)
 }
 
-// lacks skips a test on a machine that does not have what it needs, unless all must be there.
-func lacks(t *testing.T, what string) {
+// skipOrFail skips a test that cannot run on this machine. If DROVER_TEST_REQUIRE is "all", it fails the test.
+func skipOrFail(t *testing.T, reason string) {
 	t.Helper()
 	if os.Getenv("DROVER_TEST_REQUIRE") == "all" {
-		t.Fatal(what)
+		t.Fatal(reason)
 	}
-	t.Skip(what)
+	t.Skip(reason)
 }

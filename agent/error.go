@@ -1,13 +1,13 @@
 package agent
 
-// Kind says what sort of error ended the agent.
+// Kind classifies the error that ended the agent.
 type Kind string
 
 // The kinds of errors.
 const (
-	// Invalid: the configuration or the data folder is not as it must be.
+	// Invalid: the configuration or the data folder is invalid.
 	Invalid Kind = "invalid"
-	// Forbidden: a server refused this agent for ever.
+	// Forbidden: a server permanently refused this agent.
 	Forbidden Kind = "forbidden"
 	// Conflict: another agent uses the data folder.
 	Conflict Kind = "conflict"
@@ -19,8 +19,6 @@ type Error struct {
 	Err  error
 }
 
-// Error is the sentence.
 func (e *Error) Error() string { return e.Err.Error() }
 
-// Unwrap gives what is behind it.
 func (e *Error) Unwrap() error { return e.Err }

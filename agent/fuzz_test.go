@@ -11,9 +11,9 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-// FuzzNoMessageOfAServerBreaksAnAgent looks for messages after which an agent takes no work any more, runs what it was not
-// let to run, or writes anything outside of its folder.
-func FuzzNoMessageOfAServerBreaksAnAgent(f *testing.F) {
+// FuzzServerMessageCannotBreakTheAgent searches for messages after which an agent accepts no work, runs work that it
+// must not run, or writes outside its folder.
+func FuzzServerMessageCannotBreakTheAgent(f *testing.F) {
 	for _, text := range []string{`{"settings": {"heartbeatEvery": "50ms", "offlineAfter": "1s"}}`, `{"settings": {"heartbeatEvery": "-1s", "offlineAfter": "9999h"}}`,
 		`{"offer": {"deployment": "7d444840-9dc0-11d1-b245-5ffdce74fad2", "project": "shop", "steps": [{"name": "s", "run": "touch ran"}], "variables": {"A": "b"}, "secrets": ["S"]}}`,
 		`{"offer": {"deployment": "../../out", "steps": [{"name": "s", "run": "true"}]}}`, `{"offer": {"deployment": ""}}`, `{"offer": {"deployment": "a/b\u0000"}}`,
@@ -25,8 +25,9 @@ func FuzzNoMessageOfAServerBreaksAnAgent(f *testing.F) {
 	f.Fuzz(func(t *testing.T, message []byte) {
 		var m client.ToAgent
 		known := json.Unmarshal(message, &m) == nil
-		if m.Settings != nil && m.Settings.HealthCheck != nil || m.Welcome != nil && m.Welcome.Settings.HealthCheck != nil || m.Refused != nil && m.Refused.Server != "" {
-			t.Skip("a script of chance would be run, or a server of chance be asked")
+		if m.Settings != nil && m.Settings.HealthCheck != nil || m.Welcome != nil && m.Welcome.Settings.HealthCheck != nil ||
+			m.Refused != nil && m.Refused.Server != "" {
+			t.Skip("the agent would run a random script or contact a random server")
 		}
 		server := newServer(t)
 		c := configuration(t, server)
@@ -48,12 +49,17 @@ func FuzzNoMessageOfAServerBreaksAnAgent(f *testing.F) {
 			conversation.send(t, client.ToAgent{Offer: &w})
 			require.Equal(t, w.Deployment, expect(t, conversation, aClaim).Deployment)
 		}
-		require.NotContains(t, server.everythingHeard(), `"end":{"deployment":"7d444840`, "what did not count was not run")
+		require.NotContains(
+			t,
+			server.allReceived(),
+			`"end":{"deployment":"7d444840`,
+			"a part whose claim did not count must not run",
+		)
 		entries, err := os.ReadDir(above)
 		require.NoError(t, err)
-		require.Len(t, entries, 1, "nothing is written outside")
+		require.Len(t, entries, 1, "nothing is written outside the data folder")
 		entries, err = os.ReadDir(filepath.Join(above, "deep"))
 		require.NoError(t, err)
-		require.Len(t, entries, 1, "nothing is written outside")
+		require.Len(t, entries, 1, "nothing is written outside the data folder")
 	})
 }

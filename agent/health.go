@@ -13,24 +13,24 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// checker runs the policy's health check, one run at a time, the first at once.
+// checker runs the policy's health check repeatedly, one run at a time. The first run starts immediately.
 type checker struct {
-	asked   domain.HealthCheck // as the policy has it
-	check   domain.HealthCheck // with its defaults
-	folder  string
-	environ []string
-	results chan client.Health
-	stop    context.CancelFunc
+	requested domain.HealthCheck // as configured in the policy
+	check     domain.HealthCheck // with defaults applied
+	folder    string
+	environ   []string
+	results   chan client.Health
+	stop      context.CancelFunc
 
-	// last is the newest result, reported the status that this connection's server was told;
-	// both belong to the session.
+	// last is the newest result; reported is the status that was sent on the current connection. Both belong to the
+	// session.
 	last     *client.Health
 	reported domain.Health
 }
 
-// newChecker prepares a check in a folder of its own.
+// newChecker returns a checker that runs the check in its own folder.
 func newChecker(check domain.HealthCheck, folder, machine string) *checker {
-	asked := check
+	requested := check
 	if check.Every <= 0 {
 		check.Every = domain.DefaultHealthEvery
 	}
@@ -38,12 +38,12 @@ func newChecker(check domain.HealthCheck, folder, machine string) *checker {
 		check.Timeout = domain.DefaultHealthTimeout
 	}
 	return &checker{
-		asked: asked, check: check, folder: folder, results: make(chan client.Health),
+		requested: requested, check: check, folder: folder, results: make(chan client.Health),
 		environ: append(run.Inherited(nil), "DROVER_MACHINE="+machine),
 	}
 }
 
-// run checks until ctx ends.
+// run runs the check until ctx ends.
 func (c *checker) run(ctx context.Context) {
 	ticker := time.NewTicker(time.Duration(c.check.Every))
 	defer ticker.Stop()
@@ -62,14 +62,14 @@ func (c *checker) run(ctx context.Context) {
 	}
 }
 
-// once runs the script once: exit code 0 is healthy, 1 a warning, anything else unhealthy.
+// once runs the script once. Exit code 0 means healthy, 1 means warning, any other code means unhealthy.
 func (c *checker) once(ctx context.Context) client.Health {
 	if err := os.MkdirAll(c.folder, 0o700); err != nil {
-		return client.Health{Status: domain.Unhealthy, Detail: run.Sentence("the check was not started: " + err.Error())}
+		return client.Health{Status: domain.Unhealthy, Detail: run.OneLine("the check did not start: " + err.Error())}
 	}
 	path := filepath.Join(c.folder, "check.sh")
 	if err := os.WriteFile(path, []byte(c.check.Script), 0o700); err != nil {
-		return client.Health{Status: domain.Unhealthy, Detail: run.Sentence("the check was not started: " + err.Error())}
+		return client.Health{Status: domain.Unhealthy, Detail: run.OneLine("the check did not start: " + err.Error())}
 	}
 	var last run.LastLine
 	exit := run.Script{
@@ -79,13 +79,16 @@ func (c *checker) once(ctx context.Context) client.Health {
 	return judge(exit, last.String())
 }
 
-// judge says what the end of a check means.
+// judge returns the health that the exit of a check means.
 func judge(exit run.Exit, line string) client.Health {
 	switch {
 	case exit.Err != nil:
-		return client.Health{Status: domain.Unhealthy, Detail: run.Sentence("the check was not started: " + exit.Err.Error())}
+		return client.Health{Status: domain.Unhealthy, Detail: run.OneLine("the check did not start: " + exit.Err.Error())}
 	case exit.TimedOut:
-		return client.Health{Status: domain.Unhealthy, Detail: fmt.Sprintf("the check took longer than its time-out of %s", exit.Timeout)}
+		return client.Health{
+			Status: domain.Unhealthy,
+			Detail: fmt.Sprintf("the check exceeded its timeout of %s", exit.Timeout),
+		}
 	case exit.Code == 0:
 		return client.Health{Status: domain.Healthy, Detail: line}
 	case exit.Code == 1:

@@ -17,29 +17,29 @@ import (
 )
 
 const (
-	// longestQueue bounds the offers that wait; the server offers again what is left out.
-	longestQueue = 16
-	// denialHolds is how long a part whose claim did not count is not claimed again.
-	denialHolds = time.Second
+	// maxQueue bounds the waiting offers. The server repeats an offer that was dropped.
+	maxQueue = 16
+	// voidClaimDelay is how long the agent waits before it claims a part again whose claim did not count.
+	voidClaimDelay = time.Second
 )
 
-// part is the share of this machine in a deployment, from its claim to its confirmed end.
+// part is this machine's share of a deployment, from its claim to its confirmed end.
 type part struct {
 	entry journal.Entry
 	work  client.Work
-	// named: the server named it among the unfinished, so a claim of it is in the log.
-	named bool
+	// claimRecorded: the server listed the part as unfinished, so its claim is in the log.
+	claimRecorded bool
 
-	spool  *output.Spool // nil: no output
-	cursor output.Cursor // what was sent on this connection
-	said   bool          // the end was sent on this connection
+	spool   *output.Spool // nil: no output
+	cursor  output.Cursor // end of the output that was sent on this connection
+	endSent bool          // the end was sent on this connection
 
 	stopping chan struct{}
 	done     chan client.End
 }
 
-// denial is a claim that did not count.
-type denial struct {
+// voidClaim is a claim that did not count.
+type voidClaim struct {
 	deployment string
 	until      time.Time
 }
@@ -53,15 +53,15 @@ func (p *part) finished() <-chan client.End {
 	return p.done
 }
 
-func (p *part) wrote() <-chan struct{} {
+func (p *part) outputWritten() <-chan struct{} {
 	if p == nil || p.spool == nil {
 		return nil
 	}
-	return p.spool.Wrote()
+	return p.spool.Written()
 }
 
-// rewind makes the part be told from its beginning.
-func (p *part) rewind() { p.cursor, p.said = output.Cursor{}, false }
+// rewind makes the session send the part's output and end again from the beginning.
+func (p *part) rewind() { p.cursor, p.endSent = output.Cursor{}, false }
 
 func (p *part) close() {
 	if p.spool != nil {
@@ -69,51 +69,51 @@ func (p *part) close() {
 	}
 }
 
-// takeUp takes what an earlier run of the agent left in the journal.
-func (s *session) takeUp(left []journal.Entry) {
+// recoverEntries handles the entries that an earlier run of the agent left in the journal.
+func (s *session) recoverEntries(left []journal.Entry) {
 	slices.SortStableFunc(left, func(a, b journal.Entry) int { return a.Since.Compare(b.Since) })
 	for _, entry := range left {
 		switch entry.State {
 		case journal.Claiming:
-			s.unsure = append(s.unsure, entry)
+			s.unresolved = append(s.unresolved, entry)
 		case journal.Running:
-			s.takeUpRunning(entry)
+			s.recoverRunning(entry)
 		case journal.Ended:
-			s.ended = append(s.ended, &part{entry: entry, spool: s.reopen(entry.Deployment)})
+			s.ended = append(s.ended, &part{entry: entry, spool: s.reopenOutput(entry.Deployment)})
 		}
 	}
 }
 
-// takeUpRunning ends a part that an earlier run of the agent was running when it died.
-func (s *session) takeUpRunning(entry journal.Entry) {
+// recoverRunning ends a part that was running when an earlier run of the agent died.
+func (s *session) recoverRunning(entry journal.Entry) {
 	if entry.Group != nil {
 		stopped, stuck := entry.Group.ClearOrphans(entry.Deployment, run.DefaultGrace)
-		s.log.Warn("a part was interrupted when the agent ended", zap.String("deployment", entry.Deployment),
+		s.log.Warn("the last stop of the agent interrupted a part", zap.String("deployment", entry.Deployment),
 			zap.String("step", entry.Step), zap.Int("stopped", stopped), zap.Int("stuck", stuck))
 	}
-	p := &part{entry: entry, spool: s.reopen(entry.Deployment)}
+	p := &part{entry: entry, spool: s.reopenOutput(entry.Deployment)}
 	if p.spool != nil {
-		_, _ = p.spool.Write([]byte("\ndrover: the agent ended while this step was running\n"))
+		_, _ = p.spool.Write([]byte("\ndrover: the agent stopped while this step was running\n"))
 		_ = p.spool.Finish()
 	}
-	detail := "the agent ended before the first step was started"
+	detail := "the agent stopped before the first step started"
 	if entry.Step != "" {
-		detail = "the agent ended while step " + entry.Step + " was running, and cannot know how far it came"
+		detail = "the agent stopped while step " + entry.Step + " was running and cannot know how far the step came"
 	}
 	s.finish(p, run.InterruptedEnd(entry.Deployment, entry.Step, detail))
 }
 
-// reopen opens the output that an earlier run kept; nil if it cannot be had.
-func (s *session) reopen(deployment string) *output.Spool {
+// reopenOutput opens the output that an earlier run stored, or returns nil if it is not readable.
+func (s *session) reopenOutput(deployment string) *output.Spool {
 	spool, err := output.Reopen(s.journal.OutputFile(deployment), 0)
 	if err != nil {
-		s.log.Warn("the output of a part is lost", zap.String("deployment", deployment), zap.Error(err))
+		s.log.Warn("could not read the output of a part", zap.String("deployment", deployment), zap.Error(err))
 		return nil
 	}
 	return spool
 }
 
-// reconcile answers each part that the server calls claimed and not ended.
+// reconcile answers for each part that is claimed but not ended in the log.
 func (s *session) reconcile(unfinished []client.Unfinished) {
 	for _, p := range s.ended {
 		p.rewind()
@@ -123,73 +123,76 @@ func (s *session) reconcile(unfinished []client.Unfinished) {
 	}
 	s.unsent = true
 	for _, u := range unfinished {
-		s.answer(u)
+		s.answerUnfinished(u)
 	}
-	for _, entry := range s.unsure { // not named: the claim does not count
-		s.note(s.journal.Forget(entry.Deployment))
+	for _, entry := range s.unresolved { // not listed: the claim does not count
+		s.logError(s.journal.Forget(entry.Deployment))
 	}
-	s.unsure = nil
-	s.sayClaim()
+	s.unresolved = nil
+	s.sendClaim()
 }
 
-// answer says what the journal knows of a part.
-func (s *session) answer(u client.Unfinished) {
+// answerUnfinished reports the state of a part to the server.
+func (s *session) answerUnfinished(u client.Unfinished) {
 	detail := "the agent has no record of this part"
-	if i := slices.IndexFunc(s.unsure, func(e journal.Entry) bool { return e.Deployment == u.Deployment }); i >= 0 {
-		s.unsure = slices.Delete(s.unsure, i, i+1)
-		detail = "the agent ended before the first step was started"
+	if i := slices.IndexFunc(s.unresolved, func(e journal.Entry) bool { return e.Deployment == u.Deployment }); i >= 0 {
+		s.unresolved = slices.Delete(s.unresolved, i, i+1)
+		detail = "the agent stopped before the first step started"
 	} else if s.current != nil && s.current.entry.Deployment == u.Deployment {
-		s.current.named = true
+		s.current.claimRecorded = true
 		if s.current.running() {
 			s.send(client.FromAgent{Answer: &client.PartAnswer{Deployment: u.Deployment, Running: true}})
 		}
 		return
-	} else if s.knows(u.Deployment) {
+	} else if s.has(u.Deployment) {
 		return // its end is sent anyway
 	}
 	p := &part{entry: journal.Entry{Deployment: u.Deployment, Project: u.Project}}
-	if end, before := s.ranBefore(u.Deployment); before {
+	if end, before := s.previousResult(u.Deployment); before {
 		s.finish(p, end)
 		return
 	}
 	s.finish(p, run.InterruptedEnd(u.Deployment, "", detail))
 }
 
-// ranBefore is what to tell a log, that was restored since, of a part that was run here: what it came to, unless the
-// machine has not got that any more.
-func (s *session) ranBefore(deployment string) (client.End, bool) {
+// previousResult returns the result of a part that has run here before; a restored log may ask for it again. If the
+// part succeeded but another part of its project has run since, the result is interrupted, because the machine may no
+// longer have that release.
+func (s *session) previousResult(deployment string) (client.End, bool) {
 	end, older, before := s.journal.Run(deployment)
 	if !before {
 		return end, false
 	}
 	if older && end.State == domain.PartSucceeded {
-		end = run.InterruptedEnd(deployment, "", "it was run here before the log was restored, and another part of the project since")
+		end = run.InterruptedEnd(deployment, "",
+			"the part ran before the log was restored, and another part of the project has run since")
 	}
-	s.log.Warn("this part was run before; the log was restored since, and is told the result again", zap.String("deployment", deployment), zap.String("state", string(end.State)))
+	s.log.Warn("the log was restored after this part had run; reporting its result again",
+		zap.String("deployment", deployment), zap.String("state", string(end.State)))
 	return end, true
 }
 
-// offer takes work that the server offers.
+// offer handles an offer of the server.
 func (s *session) offer(w client.Work) {
 	log := s.log.With(zap.String("deployment", w.Deployment), zap.String("project", w.Project))
 	switch {
-	case s.stopping || s.knows(w.Deployment):
+	case s.stopping || s.has(w.Deployment):
 	case w.Machine != s.config.Name:
-		log.Error("passed over an offer that is for another machine", zap.String("machine", w.Machine))
+		log.Error("ignored an offer for another machine", zap.String("machine", w.Machine))
 	case !journal.SafeName(w.Deployment):
-		log.Error("passed over an offer whose deployment has an impossible id")
-	case len(s.queue) >= longestQueue:
-		log.Warn("passed over an offer because too many wait")
+		log.Error("ignored an offer with an invalid deployment id")
+	case len(s.queue) >= maxQueue:
+		log.Warn("ignored an offer because the queue is full")
 	default:
 		s.queue = append(s.queue, w)
-		if s.denied.deployment != w.Deployment || time.Now().After(s.denied.until) {
+		if s.lastVoid.deployment != w.Deployment || time.Now().After(s.lastVoid.until) {
 			s.next()
 		}
 	}
 }
 
-// next claims the first offer that waits, if nothing else is under way. What cannot be
-// written down is not claimed; it is tried again later.
+// next claims the first waiting offer if the agent is idle. If the journal is not writable, it claims nothing and
+// retries later.
 func (s *session) next() {
 	if s.current != nil || s.stopping || s.link == nil || len(s.queue) == 0 {
 		return
@@ -199,59 +202,60 @@ func (s *session) next() {
 		Deployment: work.Deployment, Project: work.Project, Release: work.Release, State: journal.Claiming, Since: time.Now(),
 	}}
 	if err := s.journal.Put(p.entry); err != nil {
-		s.log.Error("nothing is claimed because the journal cannot be written", zap.String("deployment", work.Deployment), zap.Error(err))
+		s.log.Error("could not claim a part: the journal is not writable", zap.String("deployment", work.Deployment),
+			zap.Error(err))
 		return
 	}
 	s.queue = s.queue[1:]
 	s.current = p
-	s.sayClaim()
+	s.sendClaim()
 }
 
-// sayClaim asks for the part that is being claimed.
-func (s *session) sayClaim() {
+// sendClaim claims the current part.
+func (s *session) sendClaim() {
 	if s.current != nil && !s.current.running() {
 		s.send(client.FromAgent{Claim: &client.Claim{Deployment: s.current.entry.Deployment}})
 	}
 }
 
-// again says what had no answer.
-func (s *session) again() {
+// resend repeats every message that had no answer.
+func (s *session) resend() {
 	for _, p := range s.ended {
-		p.said = false
+		p.endSent = false
 	}
 	s.unsent = true
-	s.sayClaim()
+	s.sendClaim()
 	s.next()
 }
 
-// claimed takes the answer to a claim: only if it counts, the part starts.
+// claimed handles the answer to a claim. The part starts only if the claim counts.
 func (s *session) claimed(c client.Claimed) {
 	p := s.current
 	if p == nil || p.running() || p.entry.Deployment != c.Deployment {
 		return
 	}
-	if c.Counts || p.named && c.Reason == string(domain.AlreadyClaimed) {
+	if c.Counts || p.claimRecorded && c.Reason == string(domain.AlreadyClaimed) {
 		s.start(p)
 		return
 	}
-	if p.named { // the log has it claimed and open, so it must be told an end
-		s.finish(p, run.InterruptedEnd(c.Deployment, "", "not started: the server does not let it, "+c.Reason))
+	if p.claimRecorded { // the claim is in the log, so the log needs an end
+		s.finish(p, run.InterruptedEnd(c.Deployment, "", "not started: the server rejected the claim, "+c.Reason))
 		return
 	}
-	s.log.Info("a claim does not count", zap.String("deployment", c.Deployment), zap.String("reason", c.Reason))
-	s.denied = denial{deployment: c.Deployment, until: time.Now().Add(denialHolds)}
-	s.note(s.journal.Forget(c.Deployment))
+	s.log.Info("the claim does not count", zap.String("deployment", c.Deployment), zap.String("reason", c.Reason))
+	s.lastVoid = voidClaim{deployment: c.Deployment, until: time.Now().Add(voidClaimDelay)}
+	s.logError(s.journal.Forget(c.Deployment))
 	s.current = nil
 	s.next()
 }
 
-// start starts the steps, once it is written down that they may have been started.
+// start starts the steps after it has recorded in the journal that they may be running.
 func (s *session) start(p *part) {
 	if s.stopping {
 		s.finish(p, run.InterruptedEnd(p.entry.Deployment, "", "the agent was stopped before the first step"))
 		return
 	}
-	if end, before := s.ranBefore(p.entry.Deployment); before {
+	if end, before := s.previousResult(p.entry.Deployment); before {
 		s.finish(p, end)
 		return
 	}
@@ -261,31 +265,32 @@ func (s *session) start(p *part) {
 		s.finish(p, run.InterruptedEnd(p.entry.Deployment, "", "not started: "+err.Error()))
 		return
 	}
-	p.entry, p.done, p.spool = entry, make(chan client.End, 1), s.spool(entry.Deployment)
-	s.log.Info("running", zap.String("deployment", entry.Deployment), zap.String("project", entry.Project), zap.String("release", entry.Release))
-	ready := s.prepared(p)
-	life, spool, done := s.life, p.spool, p.done
+	p.entry, p.done, p.spool = entry, make(chan client.End, 1), s.createOutput(entry.Deployment)
+	s.log.Info("part running", zap.String("deployment", entry.Deployment), zap.String("project", entry.Project),
+		zap.String("release", entry.Release))
+	ready := s.runnable(p)
+	ctx, spool, done := s.ctx, p.spool, p.done
 	s.tasks.Go(func() {
-		end := ready.Run(life)
-		s.note(spool.Finish())
-		s.note(s.journal.CleanUp(end.Deployment))
+		end := ready.Run(ctx)
+		s.logError(spool.Finish())
+		s.logError(s.journal.CleanUp(end.Deployment))
 		done <- end
 	})
 }
 
-// spool keeps the output on disk, or in memory if the disk does not take it.
-func (s *session) spool(deployment string) *output.Spool {
+// createOutput returns a spool on disk, or in memory if the file could not be created.
+func (s *session) createOutput(deployment string) *output.Spool {
 	spool, err := output.Create(s.journal.OutputFile(deployment), 0)
 	if err != nil {
-		s.note(err)
+		s.logError(err)
 		return output.InMemory(0, err)
 	}
 	return spool
 }
 
-// prepared is the part as package run takes it: each step's process group is written down
-// before its first line.
-func (s *session) prepared(p *part) run.Part {
+// runnable returns the part for package run. Before the first line of each step runs, the step's process group is
+// recorded in the journal.
+func (s *session) runnable(p *part) run.Part {
 	entry, work := p.entry, p.work
 	folder, err := filepath.Abs(s.journal.PartFolder(work.Deployment))
 	if err != nil {
@@ -300,26 +305,27 @@ func (s *session) prepared(p *part) run.Part {
 	}
 }
 
-// finish writes an end down and begins to report it.
+// finish records an end and starts to report it.
 func (s *session) finish(p *part, end client.End) {
 	p.entry = journal.Entry{
 		Deployment: p.entry.Deployment, Project: p.entry.Project, Release: p.entry.Release,
 		State: journal.Ended, Since: time.Now(), End: &end, Ran: p.entry.State == journal.Running,
 	}
-	s.log.Info("ended", zap.String("deployment", end.Deployment), zap.String("state", string(end.State)), zap.String("reason", string(end.Reason)), zap.String("detail", end.Detail))
-	s.note(s.journal.Put(p.entry))
+	s.log.Info("part ended", zap.String("deployment", end.Deployment), zap.String("state", string(end.State)),
+		zap.String("reason", string(end.Reason)), zap.String("detail", end.Detail))
+	s.logError(s.journal.Put(p.entry))
 	p.done = nil
 	s.ended = append(s.ended, p)
 	s.unsent = true
 	if s.current == p {
 		s.current = nil
-		s.sayFarewell()
+		s.startStopDeadline()
 		s.next()
 	}
 }
 
-// confirmed takes the confirmation that an end is in the log. The entry is forgotten only
-// when the success is remembered; until then the end is said again.
+// confirmed handles the confirmation that an end is in the log. It removes the entry only after the result is stored;
+// until then the agent sends the end again.
 func (s *session) confirmed(c client.Ended) {
 	i := slices.IndexFunc(s.ended, func(p *part) bool { return p.entry.Deployment == c.Deployment })
 	if i < 0 {
@@ -327,34 +333,34 @@ func (s *session) confirmed(c client.Ended) {
 	}
 	p := s.ended[i]
 	if p.entry.End.State == domain.PartSucceeded {
-		if c.Event == "" { // the log does not know the deployment: it has lost it, and no event will ever prove this success
+		if c.Event == "" { // the log has lost the deployment, and no event will ever record this success
 			c.Event = c.Deployment
 		}
-		if err := s.journal.RememberSuccess(p.entry.Project, c); err != nil {
-			s.note(err)
+		if err := s.journal.RecordSuccess(p.entry.Project, c); err != nil {
+			s.logError(err)
 			return
 		}
 	}
 	if p.entry.Ran {
-		if err := s.journal.RememberRun(p.entry.Project, *p.entry.End); err != nil {
-			s.note(err)
+		if err := s.journal.RecordRun(p.entry.Project, *p.entry.End); err != nil {
+			s.logError(err)
 			return
 		}
 	}
 	p.close()
-	s.note(s.journal.Forget(c.Deployment))
+	s.logError(s.journal.Forget(c.Deployment))
 	s.ended = slices.Delete(s.ended, i, i+1)
 }
 
-// sendNext sends one chunk of output or one end, and reports whether there was one. The end
-// of a part goes after all of its output.
+// sendNext sends one chunk of output or one end, and reports whether there was anything to send. It sends the end of
+// a part after all of its output.
 func (s *session) sendNext() bool {
 	for _, p := range s.ended {
 		if s.sendOutput(p) {
 			return true
 		}
-		if !p.said {
-			p.said = true
+		if !p.endSent {
+			p.endSent = true
 			s.send(client.FromAgent{End: p.entry.End})
 			return true
 		}
@@ -370,7 +376,8 @@ func (s *session) sendOutput(p *part) bool {
 	chunk, err := p.spool.Next(&p.cursor)
 	if err != nil {
 		if !errors.Is(err, io.EOF) {
-			s.log.Warn("the rest of a part's output is lost", zap.String("deployment", p.entry.Deployment), zap.Error(err))
+			s.log.Warn("could not read the rest of a part's output", zap.String("deployment", p.entry.Deployment),
+				zap.Error(err))
 			p.close()
 			p.spool = nil
 		}

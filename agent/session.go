@@ -15,29 +15,29 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// Settings that hold until a server has said its own.
+// Settings that apply until a server has sent its own.
 const (
 	defaultHeartbeat    = 10 * time.Second
 	defaultOfflineAfter = 30 * time.Second
-	// No server asks for less than these; they keep nonsense from becoming a storm.
-	shortestHeartbeat    = 10 * time.Millisecond
-	shortestOfflineAfter = time.Second
+	// Lower bounds for the settings of a server, so that an invalid value cannot cause a flood of messages.
+	minHeartbeat    = 10 * time.Millisecond
+	minOfflineAfter = time.Second
 )
 
 const (
-	// sendWithin bounds one message: a server that takes nothing for so long is no server.
-	sendWithin = 10 * time.Second
-	// longestRepeat and longestFarewell bound how long the agent waits before it says a claim
-	// or an end again, and for the confirmation of its last end when it is stopped.
-	longestRepeat   = 10 * time.Second
-	longestFarewell = 10 * time.Second
+	// sendTimeout bounds the time to send one message; after that, the connection counts as lost.
+	sendTimeout = 10 * time.Second
+	// maxResendInterval bounds how long the agent waits before it sends an unanswered claim or end again. maxStopWait
+	// bounds how long a stopping agent waits for the confirmation of its last end.
+	maxResendInterval = 10 * time.Second
+	maxStopWait       = 10 * time.Second
 )
 
 // closed is always ready.
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// Run is an agent from its start to its stop. It returns nil when ctx ended or Config.Hurry
-// was signalled, else an *Error that says what a person must do.
+// Run runs an agent until it is stopped. It returns nil when ctx ended or Config.StopNow was signalled. Otherwise it
+// returns an *Error that tells the operator what to do.
 func Run(ctx context.Context, c Config) error {
 	c, err := c.check()
 	if err != nil {
@@ -56,12 +56,13 @@ func Run(ctx context.Context, c Config) error {
 	}
 	defer j.Close()
 	for _, server := range c.Servers {
-		if isOpen(server) {
-			c.Logger.Warn("this machine's secret and the output of its steps can be read on the way to the server; use https", zap.String("server", server))
+		if isUnencrypted(server) {
+			c.Logger.Warn("the connection to the server is not encrypted and exposes this machine's secret and the output of its steps; use https",
+				zap.String("server", server))
 		}
 	}
 	s := newSession(c, j, dial)
-	s.takeUp(left)
+	s.recoverEntries(left)
 	return s.run(ctx)
 }
 
@@ -72,134 +73,134 @@ type session struct {
 	id      string
 	journal *journal.Journal
 
-	connector *connector
-	arrivals  chan arrival
-	link      *link // nil: not connected
-	settings  client.Settings
+	connector      *connector
+	connectResults chan connectResult
+	link           *link // nil: not connected
+	settings       client.Settings
 
-	current *part           // claiming or running; nil: idle
-	ended   []*part         // until their ends are confirmed
-	queue   []client.Work   // offers that wait for the current part
-	unsure  []journal.Entry // claims of an earlier run: the server is to be asked
-	denied  denial          // the last claim that did not count
-	unsent  bool            // there may be output or an end to send
+	current    *part           // claiming or running; nil: idle
+	ended      []*part         // until their ends are confirmed
+	queue      []client.Work   // offers that wait for the current part
+	unresolved []journal.Entry // claims of an earlier run: the server must confirm them
+	lastVoid   voidClaim       // the last claim that did not count
+	unsent     bool            // there may be output or an end to send
 
-	checker   *checker // nil: no check
-	heartbeat *time.Ticker
-	repeat    *time.Ticker
+	checker         *checker // nil: no check
+	heartbeatTicker *time.Ticker
+	resendTicker    *time.Ticker
 
-	asked    <-chan struct{} // the agent is asked to stop
-	hurry    <-chan struct{} // … at once
-	stopping bool
-	hurried  bool
-	farewell <-chan time.Time // when not to wait for the server's last answers any more
-	waited   bool             // that time has come; what has no answer stays in the journal
-	refused  error            // a final refusal
+	stopRequested  <-chan struct{} // asks the agent to stop after the running step
+	killRequested  <-chan struct{} // asks the agent to stop immediately
+	stopping       bool
+	killed         bool
+	stopDeadline   <-chan time.Time // when the agent stops waiting for confirmations
+	deadlinePassed bool             // unconfirmed entries stay in the journal
+	refused        error            // a permanent refusal
 
-	life  context.Context // of everything that the session started
-	end   context.CancelFunc
-	tasks sync.WaitGroup
+	ctx    context.Context // ends all goroutines of the session
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
 }
 
-// arrival is how an attempt to connect ended.
-type arrival struct {
+// connectResult is the result of connector.connect.
+type connectResult struct {
 	link *link
 	err  error
 }
 
 func newSession(c Config, j *journal.Journal, dial dialer) *session {
 	return &session{
-		config: c, log: c.Logger, id: uuid.NewString(), journal: j, hurry: c.Hurry,
-		connector: &connector{dial: dial, servers: shuffled(c.Servers), log: c.Logger},
-		arrivals:  make(chan arrival),
-		heartbeat: time.NewTicker(defaultHeartbeat),
-		repeat:    time.NewTicker(longestRepeat),
+		config: c, log: c.Logger, id: uuid.NewString(), journal: j, killRequested: c.StopNow,
+		connector:       &connector{dial: dial, servers: shuffled(c.Servers), log: c.Logger},
+		connectResults:  make(chan connectResult),
+		heartbeatTicker: time.NewTicker(defaultHeartbeat),
+		resendTicker:    time.NewTicker(maxResendInterval),
 		settings: client.Settings{
 			HeartbeatEvery: domain.Duration(defaultHeartbeat), OfflineAfter: domain.Duration(defaultOfflineAfter),
 		},
 	}
 }
 
-// run takes one event after another until the session is over.
+// run handles one event after another until the session is complete.
 func (s *session) run(ctx context.Context) error {
-	s.life, s.end = context.WithCancel(context.WithoutCancel(ctx))
-	s.asked = ctx.Done()
+	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	s.stopRequested = ctx.Done()
 	s.connect()
-	for !s.over() {
-		s.turn()
+	for !s.complete() {
+		s.handleNext()
 	}
-	s.leave()
+	s.shutDown()
 	if s.refused != nil {
 		return &Error{Kind: Forbidden, Err: s.refused}
 	}
 	return nil
 }
 
-// turn waits for one event and takes it.
-func (s *session) turn() {
+// handleNext waits for one event and handles it.
+func (s *session) handleNext() {
 	select {
-	case <-s.hurry:
+	case <-s.killRequested:
 		s.stopNow()
-	case <-s.asked:
+	case <-s.stopRequested:
 		s.stop()
-	case a := <-s.arrivals:
-		s.arrived(a)
+	case a := <-s.connectResults:
+		s.handleConnectResult(a)
 	case m := <-s.incoming():
 		s.handle(m)
 	case err := <-s.lost():
 		s.disconnected(err)
 	case end := <-s.current.finished():
 		s.finish(s.current, end)
-	case <-s.current.wrote():
+	case <-s.current.outputWritten():
 		s.unsent = true
 	case <-s.ready():
 		s.unsent = s.sendNext()
 	case result := <-s.results():
-		s.checked(result)
-	case <-s.heartbeat.C:
-		s.beat()
-	case <-s.repeat.C:
-		s.again()
-	case <-s.farewell:
-		s.waited = true
+		s.healthChecked(result)
+	case <-s.heartbeatTicker.C:
+		s.sendHeartbeat()
+	case <-s.resendTicker.C:
+		s.resend()
+	case <-s.stopDeadline:
+		s.deadlinePassed = true
 	}
 }
 
-// stop begins the orderly end: what runs may end, nothing new begins.
+// stop starts a clean shutdown: the running step can finish, and nothing new starts.
 func (s *session) stop() {
-	s.asked, s.stopping, s.queue = nil, true, nil
-	s.log.Info("stopping; the running step may end")
+	s.stopRequested, s.stopping, s.queue = nil, true, nil
+	s.log.Info("stopping after the running step")
 	s.stopAfterStep()
-	s.sayFarewell()
+	s.startStopDeadline()
 }
 
-// stopAfterStep makes the running step the last.
+// stopAfterStep makes the running step the last one.
 func (s *session) stopAfterStep() {
 	if s.current.running() && !isClosed(s.current.stopping) {
 		close(s.current.stopping)
 	}
 }
 
-// sayFarewell bounds the wait for the server's last answers.
-func (s *session) sayFarewell() {
-	if s.stopping && s.farewell == nil && !s.current.running() {
-		s.farewell = time.After(min(time.Duration(s.settings.OfflineAfter), longestFarewell))
+// startStopDeadline bounds the wait for the server's last confirmations.
+func (s *session) startStopDeadline() {
+	if s.stopping && s.stopDeadline == nil && !s.current.running() {
+		s.stopDeadline = time.After(min(time.Duration(s.settings.OfflineAfter), maxStopWait))
 	}
 }
 
-// stopNow kills what runs.
+// stopNow kills all running steps.
 func (s *session) stopNow() {
-	s.hurry, s.asked, s.stopping, s.hurried = nil, nil, true, true
-	s.log.Warn("stopping at once")
-	s.end()
+	s.killRequested, s.stopRequested, s.stopping, s.killed = nil, nil, true, true
+	s.log.Warn("stopping immediately")
+	s.cancel()
 }
 
-// over reports whether there is nothing left to do.
-func (s *session) over() bool {
+// complete reports whether the session has nothing left to do.
+func (s *session) complete() bool {
 	switch {
 	case s.current.running():
 		return false
-	case s.hurried || s.waited || s.refused != nil:
+	case s.killed || s.deadlinePassed || s.refused != nil:
 		return true
 	case !s.stopping || s.current != nil || len(s.ended) > 0:
 		return false
@@ -207,39 +208,39 @@ func (s *session) over() bool {
 	return s.link != nil || !s.config.Ephemeral
 }
 
-// leave tells the server goodbye, if there is one, and ends everything.
-func (s *session) leave() {
+// shutDown says goodbye to the server, if connected, and ends all goroutines.
+func (s *session) shutDown() {
 	if s.link != nil {
-		close(s.link.over)
-		if !s.hurried && s.refused == nil {
+		close(s.link.closed)
+		if !s.killed && s.refused == nil {
 			s.trySend(client.FromAgent{Goodbye: &client.Goodbye{Delete: s.config.Ephemeral}})
 			s.link.Close()
 		}
 		s.link.Drop()
 	}
-	s.end()
-	s.heartbeat.Stop()
-	s.repeat.Stop()
+	s.cancel()
+	s.heartbeatTicker.Stop()
+	s.resendTicker.Stop()
 	s.tasks.Wait()
 	for _, p := range s.ended {
 		p.close()
 	}
 }
 
-// connect looks for a server, beside everything else.
+// connect looks for a server in the background.
 func (s *session) connect() {
 	identity := s.journal.Identity()
 	hello := client.Hello{
 		Machine: s.config.Name, Instance: identity.Instance, Secret: identity.Secret, Session: s.id,
 		Join: s.config.Join, Environment: s.config.Environment, Roles: s.config.Roles,
-		Version: s.config.Version, Memory: s.memory(),
+		Version: s.config.Version, Memory: s.helloMemory(),
 	}
-	limit := min(longestDelay, time.Duration(s.settings.OfflineAfter)/2)
+	limit := min(maxDelay, time.Duration(s.settings.OfflineAfter)/2)
 	s.tasks.Go(func() {
-		l, err := s.connector.connect(s.life, hello, limit)
+		l, err := s.connector.connect(s.ctx, hello, limit)
 		select {
-		case s.arrivals <- arrival{link: l, err: err}:
-		case <-s.life.Done():
+		case s.connectResults <- connectResult{link: l, err: err}:
+		case <-s.ctx.Done():
 			if l != nil {
 				l.Drop()
 			}
@@ -247,8 +248,8 @@ func (s *session) connect() {
 	})
 }
 
-// memory is what there is to tell a server of the log, if anything.
-func (s *session) memory() *client.Memory {
+// helloMemory returns what the agent knows about the log for the hello, or nil if it knows nothing.
+func (s *session) helloMemory() *client.Memory {
 	m := s.journal.Memory()
 	if m == nil || m.Machine != s.config.Name || m.Event == "" && len(m.Successes) == 0 {
 		return nil
@@ -256,34 +257,34 @@ func (s *session) memory() *client.Memory {
 	return m
 }
 
-// arrived takes the result of connect.
-func (s *session) arrived(a arrival) {
+// handleConnectResult handles the result of connect.
+func (s *session) handleConnectResult(a connectResult) {
 	if a.err != nil {
-		if s.life.Err() == nil {
-			s.refuse(a.err)
+		if s.ctx.Err() == nil {
+			s.refusedPermanently(a.err)
 		}
 		return
 	}
 	s.link = a.link
-	s.link.heard.Store(time.Now().UnixNano())
-	s.tasks.Go(func() { a.link.receive(s.life) })
+	s.link.lastReceived.Store(time.Now().UnixNano())
+	s.tasks.Go(func() { a.link.receive(s.ctx) })
 	s.log.Info("connected", zap.String("server", a.link.server), zap.String("log", a.link.welcome.Log))
 	s.welcomed(a.link.welcome)
 }
 
-// refuse takes a final refusal: what runs may come to the end of its step, then the agent ends.
-func (s *session) refuse(err error) {
+// refusedPermanently handles a permanent refusal: the running step can finish, then the agent ends.
+func (s *session) refusedPermanently(err error) {
 	s.refused, s.stopping, s.queue = err, true, nil
-	s.log.Error("permanently refused", zap.Error(err))
+	s.log.Error("the server permanently refused this agent", zap.Error(err))
 	s.stopAfterStep()
 }
 
-// disconnected gives a line up and looks for the next.
+// disconnected abandons a lost connection and looks for another one.
 func (s *session) disconnected(err error) {
 	s.log.Warn("disconnected", zap.String("server", s.link.server), zap.Error(err))
-	close(s.link.over)
+	close(s.link.closed)
 	s.link.Drop()
-	s.connector.backoff.Lived(time.Since(s.link.since))
+	s.connector.backoff.Lasted(time.Since(s.link.since))
 	s.link = nil
 	if s.checker != nil {
 		s.checker.reported = ""
@@ -293,15 +294,15 @@ func (s *session) disconnected(err error) {
 	}
 }
 
-// trySend sends a message if there is a connection.
+// trySend sends a message on the current connection, which must exist.
 func (s *session) trySend(m client.FromAgent) error {
-	ctx, cancel := context.WithTimeout(s.life, sendWithin)
+	ctx, cancel := context.WithTimeout(s.ctx, sendTimeout)
 	defer cancel()
 	return s.link.Send(ctx, m)
 }
 
-// send sends a message if there is a connection, and gives the connection up if it does not
-// take the message: whatever must arrive is said again on the next one.
+// send sends a message if there is a connection. If the send fails, it abandons the connection: all important
+// messages are sent again on the next one.
 func (s *session) send(m client.FromAgent) {
 	if s.link == nil {
 		return
@@ -311,13 +312,13 @@ func (s *session) send(m client.FromAgent) {
 	}
 }
 
-// handle takes one message of the server.
+// handle handles one message of the server.
 func (s *session) handle(m client.ToAgent) {
 	if m.Settings != nil {
 		s.apply(*m.Settings)
 	}
 	if m.Told != nil {
-		s.note(s.journal.RememberEvent(*m.Told))
+		s.logError(s.journal.RecordEvent(*m.Told))
 	}
 	if m.Claimed != nil {
 		s.claimed(*m.Claimed)
@@ -332,41 +333,41 @@ func (s *session) handle(m client.ToAgent) {
 		s.welcomed(*m.Welcome)
 	}
 	if m.Refused != nil && s.link != nil {
-		s.turnedAway(&refusal{Refused: *m.Refused, from: s.link.server})
+		s.refusedDuringSession(&refusal{Refused: *m.Refused, from: s.link.server})
 	}
 }
 
-// turnedAway takes a refusal in the middle of a session.
-func (s *session) turnedAway(r *refusal) {
-	final := s.connector.refused(r)
+// refusedDuringSession handles a refusal after the welcome.
+func (s *session) refusedDuringSession(r *refusal) {
+	final := s.connector.handleRefusal(r)
 	if final {
-		s.refuse(r)
+		s.refusedPermanently(r)
 	}
 	if s.link != nil {
 		s.disconnected(r)
 	}
 }
 
-// welcomed takes up where the last connection ended.
+// welcomed continues where the last connection ended.
 func (s *session) welcomed(w client.Welcome) {
 	for _, sentence := range w.Warnings[:min(len(w.Warnings), 20)] {
-		s.log.Warn("the server warns", zap.String("warning", sentence))
+		s.log.Warn("warning from the server", zap.String("warning", sentence))
 	}
-	s.note(s.journal.RememberLog(w, s.config.Name))
+	s.logError(s.journal.RecordLog(w, s.config.Name))
 	s.apply(w.Settings)
 	s.queue = nil
 	s.reconcile(w.Unfinished)
-	s.report()
+	s.reportHealth()
 }
 
-// note logs an error of writing something down that will be tried again.
-func (s *session) note(err error) {
+// logError logs an error of writing to the data folder. The write will be retried.
+func (s *session) logError(err error) {
 	if err != nil {
-		s.log.Error("not written down", zap.Error(err))
+		s.log.Error("could not write to the data folder", zap.Error(err))
 	}
 }
 
-// apply takes the settings of the policy.
+// apply applies the settings of the policy.
 func (s *session) apply(settings client.Settings) {
 	if settings.HeartbeatEvery <= 0 {
 		settings.HeartbeatEvery = domain.Duration(defaultHeartbeat)
@@ -374,29 +375,29 @@ func (s *session) apply(settings client.Settings) {
 	if settings.OfflineAfter <= 0 {
 		settings.OfflineAfter = domain.Duration(defaultOfflineAfter)
 	}
-	settings.OfflineAfter = max(settings.OfflineAfter, domain.Duration(shortestOfflineAfter))
-	every := max(time.Duration(settings.HeartbeatEvery), shortestHeartbeat)
-	s.heartbeat.Reset(every)
-	s.repeat.Reset(min(2*every, longestRepeat))
+	settings.OfflineAfter = max(settings.OfflineAfter, domain.Duration(minOfflineAfter))
+	every := max(time.Duration(settings.HeartbeatEvery), minHeartbeat)
+	s.heartbeatTicker.Reset(every)
+	s.resendTicker.Reset(min(2*every, maxResendInterval))
 	s.settings = settings
 	s.watchHealth(settings.HealthCheck)
 }
 
-// beat says that the session lives, and asks whether a silent server does.
-func (s *session) beat() {
+// sendHeartbeat sends a heartbeat and checks whether a silent server is still there.
+func (s *session) sendHeartbeat() {
 	if s.link == nil {
 		return
 	}
 	s.send(client.FromAgent{Heartbeat: &client.Heartbeat{}})
 	if s.link != nil {
-		link, patience := s.link, 2*max(time.Duration(s.settings.HeartbeatEvery), time.Second)
-		link.probe(s.life, patience)
+		link, maxSilence := s.link, 2*max(time.Duration(s.settings.HeartbeatEvery), time.Second)
+		link.probe(s.ctx, maxSilence)
 	}
 }
 
-// watchHealth runs the check that the policy asks for, if it is another than before.
+// watchHealth starts the health check of the policy, unless the same check is already running.
 func (s *session) watchHealth(check *domain.HealthCheck) {
-	if s.checker != nil && check != nil && s.checker.asked == *check {
+	if s.checker != nil && check != nil && s.checker.requested == *check {
 		return
 	}
 	if s.checker != nil {
@@ -407,20 +408,20 @@ func (s *session) watchHealth(check *domain.HealthCheck) {
 		return
 	}
 	c := newChecker(*check, s.journal.HealthFolder(), s.config.Name)
-	ctx, stop := context.WithCancel(s.life)
+	ctx, stop := context.WithCancel(s.ctx)
 	c.stop = stop
 	s.tasks.Go(func() { c.run(ctx) })
 	s.checker = c
 }
 
-// checked takes a result of the health check.
-func (s *session) checked(result client.Health) {
+// healthChecked handles a result of the health check.
+func (s *session) healthChecked(result client.Health) {
 	s.checker.last = &result
-	s.report()
+	s.reportHealth()
 }
 
-// report tells this connection's server the health if it does not know it.
-func (s *session) report() {
+// reportHealth sends the health unless this connection's server already has it.
+func (s *session) reportHealth() {
 	c := s.checker
 	if c == nil || c.last == nil || s.link == nil || c.last.Status == c.reported {
 		return
@@ -429,7 +430,7 @@ func (s *session) report() {
 	s.send(client.FromAgent{Health: c.last})
 }
 
-// The channels of turn: nil, so never ready, where there is nothing to wait for.
+// The channels of handleNext. A nil channel is never ready.
 
 func (s *session) incoming() <-chan client.ToAgent {
 	if s.link == nil {
@@ -468,8 +469,8 @@ func isClosed(c chan struct{}) bool {
 	}
 }
 
-// knows reports whether the deployment's part is here in any state.
-func (s *session) knows(deployment string) bool {
+// has reports whether the session has the deployment's part, in any state.
+func (s *session) has(deployment string) bool {
 	return s.current != nil && s.current.entry.Deployment == deployment ||
 		slices.ContainsFunc(s.ended, func(p *part) bool { return p.entry.Deployment == deployment }) ||
 		slices.ContainsFunc(s.queue, func(w client.Work) bool { return w.Deployment == deployment })

@@ -20,7 +20,7 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-func TestAnAgentSaysThatItLives(t *testing.T) {
+func TestAgentSendsHeartbeats(t *testing.T) {
 	server := newServer(t)
 	startAgent(t, configuration(t, server))
 	c := server.welcome(t)
@@ -29,18 +29,18 @@ func TestAnAgentSaysThatItLives(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsGoneIsFollowedByTheNext(t *testing.T) {
+func TestAgentMovesToTheNextServerIfOneIsGone(t *testing.T) {
 	dead, first, second := newServer(t), newServer(t), newServer(t)
 	config := configuration(t, dead, first, second)
 	dead.Close()
 	startAgent(t, config)
-	select { // its order of servers is its own
+	select { // the agent shuffles its servers
 	case c := <-first.opened:
 		first.opened <- c
 	case c := <-second.opened:
 		second.opened <- c
 		first, second = second, first
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		t.Fatal("no agent connected")
 	}
 	c := first.welcome(t)
@@ -49,11 +49,11 @@ func TestAServerThatIsGoneIsFollowedByTheNext(t *testing.T) {
 	c.drop()
 	first.Close()
 	c = second.welcome(t)
-	require.Equal(t, session, c.hello.Session, "a session is the same over reconnects")
+	require.Equal(t, session, c.hello.Session, "reconnecting keeps the session")
 	expect(t, c, aHeartbeat)
 }
 
-func TestARefusedAgentTriesAgainAndGoesWhereItIsSent(t *testing.T) {
+func TestRefusedAgentRetriesAndFollowsRedirects(t *testing.T) {
 	first, other := newServer(t), newServer(t)
 	startAgent(t, configuration(t, first))
 	for range 3 {
@@ -68,9 +68,9 @@ func TestARefusedAgentTriesAgainAndGoesWhereItIsSent(t *testing.T) {
 	expect(t, first.welcome(t), aHeartbeat)
 }
 
-func TestAFinalRefusalEndsTheAgent(t *testing.T) {
+func TestPermanentRefusalEndsTheAgent(t *testing.T) {
 	final := client.ToAgent{Refused: &client.Refused{Reason: "the join token is revoked", Final: true}}
-	t.Run("at the door", func(t *testing.T) {
+	t.Run("before the welcome", func(t *testing.T) {
 		server := newServer(t)
 		a := startAgent(t, configuration(t, server))
 		server.accept(t).send(t, final)
@@ -79,24 +79,28 @@ func TestAFinalRefusalEndsTheAgent(t *testing.T) {
 		require.Equal(t, agent.Forbidden, refused.Kind)
 		require.ErrorContains(t, refused, "refused this agent: the join token is revoked")
 	})
-	t.Run("in the middle of a step, which may end", func(t *testing.T) {
+	t.Run("during a step, which finishes", func(t *testing.T) {
 		server := newServer(t)
 		config := configuration(t, server)
 		folder := t.TempDir()
 		a := startAgent(t, config)
 		c := server.welcome(t)
-		c.give(t, work("d-1", "touch "+folder+"/began; while ! [ -e "+folder+"/on ]; do sleep 0.01; done; touch "+folder+"/over"))
-		exists(t, folder+"/began")
+		c.give(
+			t,
+			work("d-1",
+				"touch "+folder+"/started; while ! [ -e "+folder+"/continue ]; do sleep 0.01; done; touch "+folder+"/finished"),
+		)
+		waitUntilExists(t, folder+"/started")
 		c.send(t, final)
 		<-c.over
-		require.NoError(t, os.WriteFile(folder+"/on", nil, 0o600))
+		require.NoError(t, os.WriteFile(folder+"/continue", nil, 0o600))
 		require.ErrorAs(t, a.wait(t), new(*agent.Error))
-		require.FileExists(t, folder+"/over")
-		require.Contains(t, read(t, entry(config, "d-1")), "succeeded", "the end is kept")
+		require.FileExists(t, folder+"/finished")
+		require.Contains(t, read(t, entry(config, "d-1")), "succeeded", "the end is stored")
 	})
 }
 
-func TestAnEphemeralAgentAsksToBeDeletedWhenItIsStopped(t *testing.T) {
+func TestStoppedEphemeralAgentRequestsItsDeletion(t *testing.T) {
 	server := newServer(t)
 	config := configuration(t, server)
 	config.Ephemeral = true
@@ -108,7 +112,7 @@ func TestAnEphemeralAgentAsksToBeDeletedWhenItIsStopped(t *testing.T) {
 	require.NoError(t, a.wait(t))
 }
 
-func TestAnAgentStopsAlsoWhenNoServerIsThere(t *testing.T) {
+func TestAgentStopsWithoutAServer(t *testing.T) {
 	for _, ephemeral := range []bool{false, true} {
 		server := newServer(t)
 		config := configuration(t, server)
@@ -121,29 +125,35 @@ func TestAnAgentStopsAlsoWhenNoServerIsThere(t *testing.T) {
 		server.Close()
 		a.stop()
 		require.NoError(t, a.wait(t))
-		require.FileExists(t, entry(config, "d-1"), "what was not confirmed is kept")
+		require.FileExists(t, entry(config, "d-1"), "the unconfirmed end is stored")
 	}
 }
 
-func TestWarningsOfTheServerReachTheLog(t *testing.T) {
+func TestServerWarningsAreLogged(t *testing.T) {
 	server := newServer(t)
 	a := startAgent(t, configuration(t, server))
 	c := server.accept(t)
-	c.send(t, client.ToAgent{Welcome: &client.Welcome{Log: "log-1", Settings: quick(nil), Warnings: []string{"--role web differs from the log"}}})
+	c.send(
+		t,
+		client.ToAgent{
+			Welcome: &client.Welcome{Log: "log-1", Settings: quick(nil), Warnings: []string{"--role web differs from the log"}},
+		},
+	)
 	expect(t, c, aHeartbeat)
-	require.Equal(t, "--role web differs from the log", a.log.FilterMessage("the server warns").All()[0].ContextMap()["warning"])
+	require.Equal(t, "--role web differs from the log",
+		a.log.FilterMessage("warning from the server").All()[0].ContextMap()["warning"])
 }
 
-func TestOverTLSTheGivenAuthorityIsTrustedAndNoOther(t *testing.T) {
+func TestAgentTrustsOnlyItsCAFile(t *testing.T) {
 	server := startServer(t, (*httptest.Server).StartTLS)
 	config := configuration(t, server)
-	distrustful := startAgent(t, config)
+	rejecting := startAgent(t, config)
 	require.Eventually(t, func() bool {
-		return distrustful.log.FilterMessage("not connected; trying again").Len() > 0
-	}, patience, 5*time.Millisecond)
-	require.Empty(t, server.everythingHeard())
-	distrustful.stop()
-	require.NoError(t, distrustful.wait(t))
+		return rejecting.log.FilterMessage("could not connect; retrying").Len() > 0
+	}, timeout, 5*time.Millisecond)
+	require.Empty(t, server.allReceived())
+	rejecting.stop()
+	require.NoError(t, rejecting.wait(t))
 
 	config.CA = inFolder(t, "ca.pem")
 	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
@@ -152,55 +162,55 @@ func TestOverTLSTheGivenAuthorityIsTrustedAndNoOther(t *testing.T) {
 	expect(t, server.welcome(t), aHeartbeat)
 }
 
-func TestWhatIsWrongWithTheConfigurationIsSaidAtOnce(t *testing.T) {
+func TestInvalidConfigurationIsReportedImmediately(t *testing.T) {
 	good := agent.Config{Servers: []string{"http://127.0.0.1:1"}, Name: "web-01", Data: t.TempDir()}
 	empty := inFolder(t, "empty.pem")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
 	for name, c := range map[string]struct {
-		change   func(*agent.Config)
-		sentence string
+		change  func(*agent.Config)
+		message string
 	}{
-		"no server":        {func(c *agent.Config) { c.Servers = nil }, "no server to connect to; name one with --server URL"},
-		"no URL":           {func(c *agent.Config) { c.Servers = []string{"drover:7070"} }, `invalid server URL "drover:7070": write it like https://drover.example.com:7070`},
-		"not HTTP":         {func(c *agent.Config) { c.Servers = []string{"ftp://drover"} }, `server "ftp://drover": drover speaks http and https, not ftp`},
-		"a password":       {func(c *agent.Config) { c.Servers = []string{"http://me:secret@drover"} }, `server "http://me:xxxxx@drover": leave out what is not scheme, host, port or path`},
-		"no name":          {func(c *agent.Config) { c.Name = "" }, "the machine has no name; give it one with --name NAME"},
-		"no data folder":   {func(c *agent.Config) { c.Data = "" }, "no data folder; name one with --data FOLDER"},
-		"data is a file":   {func(c *agent.Config) { c.Data = empty }, "make the data folder: mkdir " + empty + ": not a directory"},
-		"no authorities":   {func(c *agent.Config) { c.CA = "/no/such.pem" }, "read the authorities: open /no/such.pem: no such file or directory"},
-		"empty authorites": {func(c *agent.Config) { c.CA = empty }, empty + " holds no certificate in PEM form"},
+		"no server":      {func(c *agent.Config) { c.Servers = nil }, "no server to connect to; specify one with --server URL"},
+		"not a URL":      {func(c *agent.Config) { c.Servers = []string{"drover:7070"} }, `invalid server URL "drover:7070": use a URL like https://drover.example.com:7070`},
+		"not HTTP":       {func(c *agent.Config) { c.Servers = []string{"ftp://drover"} }, `invalid server URL "ftp://drover": unsupported scheme ftp, use http or https`},
+		"a password":     {func(c *agent.Config) { c.Servers = []string{"http://me:secret@drover"} }, `invalid server URL "http://me:xxxxx@drover": use only scheme, host, port and path`},
+		"no name":        {func(c *agent.Config) { c.Name = "" }, "the machine has no name; specify one with --name NAME"},
+		"no data folder": {func(c *agent.Config) { c.Data = "" }, "no data folder; specify one with --data FOLDER"},
+		"data is a file": {func(c *agent.Config) { c.Data = empty }, "create the data folder: mkdir " + empty + ": not a directory"},
+		"no CA file":     {func(c *agent.Config) { c.CA = "/no/such.pem" }, "read the CA file: open /no/such.pem: no such file or directory"},
+		"empty CA file":  {func(c *agent.Config) { c.CA = empty }, empty + " contains no certificate in PEM format"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := good
 			c.change(&config)
 			err := agent.Run(t.Context(), config)
-			var said *agent.Error
-			require.ErrorAs(t, err, &said)
-			require.Equal(t, agent.Invalid, said.Kind)
-			require.EqualError(t, err, c.sentence)
+			var runError *agent.Error
+			require.ErrorAs(t, err, &runError)
+			require.Equal(t, agent.Invalid, runError.Kind)
+			require.EqualError(t, err, c.message)
 		})
 	}
 }
 
-func TestTwoAgentsWithOneDataFolderAreAConflict(t *testing.T) {
+func TestSecondAgentInADataFolderIsAConflict(t *testing.T) {
 	server := newServer(t)
 	config := configuration(t, server)
 	startAgent(t, config)
 	server.welcome(t)
 	err := agent.Run(t.Context(), config)
-	var said *agent.Error
-	require.ErrorAs(t, err, &said)
-	require.Equal(t, agent.Conflict, said.Kind)
-	require.ErrorContains(t, err, "give each agent a data folder of its own")
+	var runError *agent.Error
+	require.ErrorAs(t, err, &runError)
+	require.Equal(t, agent.Conflict, runError.Kind)
+	require.ErrorContains(t, err, "give each agent its own data folder")
 }
 
-func TestAnAgentThatCannotReadItsJournalDoesNotStart(t *testing.T) {
+func TestAgentWithADamagedJournalDoesNotStart(t *testing.T) {
 	server := newServer(t)
 	config := configuration(t, server)
 	require.NoError(t, os.MkdirAll(filepath.Dir(entry(config, "d-1")), 0o700))
 	require.NoError(t, os.WriteFile(entry(config, "d-1"), []byte("torn"), 0o600))
 	err := agent.Run(t.Context(), config)
-	require.ErrorContains(t, err, entry(config, "d-1")+" cannot be read")
+	require.ErrorContains(t, err, entry(config, "d-1")+" is damaged")
 }
 
 func TestHealthIsReportedWhenItChangesAndAfterEachWelcome(t *testing.T) {
@@ -223,7 +233,7 @@ func TestHealthIsReportedWhenItChangesAndAfterEachWelcome(t *testing.T) {
 	set("1")
 	require.Equal(t, client.Health{Status: "warning", Detail: "of web-01: 1"}, *expect(t, c, aHealth))
 	set("2")
-	require.Equal(t, domain.Unhealthy, expect(t, c, aHealth).Status, "only a change is told, and it is told")
+	require.Equal(t, domain.Unhealthy, expect(t, c, aHealth).Status, "every change is reported, and nothing else")
 	c.drop()
 
 	c = server.accept(t)
@@ -236,8 +246,8 @@ func TestHealthIsReportedWhenItChangesAndAfterEachWelcome(t *testing.T) {
 	settings := quick(slow)
 	settings.HeartbeatEvery = domain.Duration(time.Hour)
 	c.send(t, client.ToAgent{Settings: &settings})
-	late := client.Health{Status: "unhealthy", Detail: "the check took longer than its time-out of 50ms"}
-	expect(t, c, func(m client.FromAgent) *client.Health { // a check that the welcome overtook is told after it
+	late := client.Health{Status: "unhealthy", Detail: "the check exceeded its timeout of 50ms"}
+	expect(t, c, func(m client.FromAgent) *client.Health { // a result of the previous check may arrive first
 		if m.Health == nil || *m.Health != late {
 			return nil
 		}
@@ -245,7 +255,7 @@ func TestHealthIsReportedWhenItChangesAndAfterEachWelcome(t *testing.T) {
 	})
 }
 
-func TestAnAgentTrustsWhatItsFileOfAuthoritiesHoldsNow(t *testing.T) {
+func TestAgentReloadsItsCAFile(t *testing.T) {
 	server := startServer(t, (*httptest.Server).StartTLS)
 	right := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -257,7 +267,8 @@ func TestAnAgentTrustsWhatItsFileOfAuthoritiesHoldsNow(t *testing.T) {
 	config.CA = inFolder(t, "ca.pem")
 	require.NoError(t, os.WriteFile(config.CA, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: wrong}), 0o600))
 	a := startAgent(t, config)
-	require.Eventually(t, func() bool { return a.log.FilterMessage("not connected; trying again").Len() > 0 }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return a.log.FilterMessage("could not connect; retrying").Len() > 0 }, timeout,
+		10*time.Millisecond)
 	require.NoError(t, os.WriteFile(config.CA, right, 0o600))
 	c := server.welcome(t)
 	require.NoError(t, os.WriteFile(config.CA, []byte("half"), 0o600))

@@ -1,15 +1,15 @@
-// Package journal is what an agent writes down in its data folder so that a crash at any
-// moment loses nothing and runs nothing twice.
+// Package journal stores an agent's state in its data folder, so that a crash at any moment loses no result and runs no
+// part twice.
 //
-//	DATA/agent.lock              held by the one agent that uses the folder
-//	DATA/identity.json           instance and secret, made before the first join
-//	DATA/memory.json             what the agent remembers of the log
-//	DATA/journal/DEPLOYMENT.json one entry for each part that has no confirmed end
+//	DATA/agent.lock              locked by the one agent that uses the folder
+//	DATA/identity.json           instance and secret, created before the first join
+//	DATA/memory.json             what the agent knows about the event log, and the results of its last runs
+//	DATA/journal/DEPLOYMENT.json one entry for each part without a confirmed end
 //	DATA/parts/DEPLOYMENT/       the part's scripts, working folder and output
-//	DATA/secrets.env             written by people, read by the steps
+//	DATA/secrets.env             written by operators, read by the steps
 //
-// An entry goes through these states, and each is on the disk before what it announces
-// is done:
+// An entry moves through the states below. The agent writes each state to disk before it takes the action that the
+// state announces:
 //
 //	        before the claim     before the first step      before the report
 //	(none) ────▶ claiming ────────────▶ running ─────────────────▶ ended
@@ -17,12 +17,18 @@
 //	                ▼ does not count                                 ▼
 //	              (none)                                           (none)
 //
-// What a crash leaves behind says what to do: of a claiming entry the server is asked, of
-// a running one nobody can know how far it came (it ends failed, interrupted), an ended
-// one is reported until it is confirmed.
+// After a crash, the state of an entry determines what the agent does:
 //
-// Files are replaced as a whole (write, fsync, rename, fsync of the folder). Names of files
-// are made of a deployment's id only if it consists of letters, digits, "-" and "_". What
-// cannot be read, or was written by a newer drover, is an error: an agent that does not
-// know what it ran must not run anything.
+//	claiming  it asks the server whether the claim counted; the part has not started
+//	running   it reports the part as failed (interrupted), because it cannot know how far the part came
+//	ended     it reports the end until the server confirms it
+//
+// Each write replaces a whole file: write to a temporary file, fsync, rename, fsync the folder. A deployment's id is
+// used in a file name only if it consists of letters, digits, "-" and "_". A file that is damaged, or was written by a
+// newer drover, is an error: an agent that does not know what it has run must not run anything.
+//
+//	journal.go   Journal: the data folder, its lock and its entries
+//	identity.go  Identity: the instance and its secret
+//	memory.go    what the agent knows about the log, and its last runs
+//	file.go      durable JSON files
 package journal

@@ -10,35 +10,35 @@ import (
 	"path/filepath"
 )
 
-// format is the version of every file of the journal; a higher one was written by a newer drover.
+// format is the version of every file of the journal. A file with a higher version was written by a newer drover.
 const format = 1
 
-// unfinished begins the names of files that are being written.
-const unfinished = ".new-"
+// temporaryPrefix begins the names of files that are being written.
+const temporaryPrefix = ".new-"
 
-// writeJSON replaces the file at path by the JSON form of v, durably and as a whole.
+// writeJSON durably replaces the whole file at path with v as JSON.
 func writeJSON(path string, v any) error {
 	content, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
-	file, err := os.CreateTemp(filepath.Dir(path), unfinished) // mode 0600
+	file, err := os.CreateTemp(filepath.Dir(path), temporaryPrefix) // mode 0600
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, cause(err))
 	}
-	if err := fill(file, append(content, '\n')); err != nil {
+	if err := writeAndClose(file, append(content, '\n')); err != nil {
 		_ = os.Remove(file.Name())
 		return fmt.Errorf("write %s: %w", path, cause(err))
 	}
 	if err := os.Rename(file.Name(), path); err != nil {
 		_ = os.Remove(file.Name())
-		return err // names both
+		return err // it contains both paths
 	}
 	return syncFolder(filepath.Dir(path))
 }
 
-// fill writes the content of a file durably and closes it.
-func fill(file *os.File, content []byte) error {
+// writeAndClose durably writes the content of a file and closes it.
+func writeAndClose(file *os.File, content []byte) error {
 	_, err := file.Write(content)
 	if err == nil {
 		err = file.Sync()
@@ -49,7 +49,7 @@ func fill(file *os.File, content []byte) error {
 	return err
 }
 
-// cause is an error without the name of the file that is still being written.
+// cause returns an error without the name of the temporary file.
 func cause(err error) error {
 	if of := (*fs.PathError)(nil); errors.As(err, &of) {
 		return of.Err
@@ -57,7 +57,7 @@ func cause(err error) error {
 	return err
 }
 
-// syncFolder makes what was created, renamed or removed in a folder durable.
+// syncFolder makes files durable that were created, renamed or removed in a folder.
 func syncFolder(path string) error {
 	folder, err := os.Open(path)
 	if err != nil {
@@ -70,11 +70,10 @@ func syncFolder(path string) error {
 	return nil
 }
 
-// maxFileBytes bounds what is read of one file.
+// maxFileBytes bounds how much of a file is read.
 const maxFileBytes = 16 << 20
 
-// readJSON reads the file at path into v. The hint says what a person can do about a file
-// that is not as it should be.
+// readJSON reads the file at path into v. The hint tells an operator what to do about a damaged file.
 func readJSON(path, hint string, v any) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -89,20 +88,21 @@ func readJSON(path, hint string, v any) error {
 		Format int `json:"format"`
 	}
 	if err := json.Unmarshal(content, &version); err != nil {
-		return fmt.Errorf("%s cannot be read (%w); %s", path, err, hint)
+		return fmt.Errorf("%s is damaged (%w); %s", path, err, hint)
 	}
 	if version.Format != format {
-		return fmt.Errorf("%s has format %d and this drover knows format %d; use the drover that wrote it, or a newer one", path, version.Format, format)
+		return fmt.Errorf("%s has format %d, but this version of drover supports only format %d; use the version that wrote it, or a newer one",
+			path, version.Format, format)
 	}
 	if err := json.Unmarshal(content, v); err != nil {
-		return fmt.Errorf("%s cannot be read (%w); %s", path, err, hint)
+		return fmt.Errorf("%s is damaged (%w); %s", path, err, hint)
 	}
 	return nil
 }
 
-// removeUnfinished removes what a crash left of files that were being written.
-func removeUnfinished(folder string) {
-	left, _ := filepath.Glob(filepath.Join(folder, unfinished+"*"))
+// removeTemporary removes incomplete files that a crash left behind.
+func removeTemporary(folder string) {
+	left, _ := filepath.Glob(filepath.Join(folder, temporaryPrefix+"*"))
 	for _, path := range left {
 		_ = os.Remove(path)
 	}

@@ -16,44 +16,44 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-// State is how far a part has come.
+// State is the progress of a part.
 type State string
 
-// The states of an entry; see the package's drawing.
+// The states of an entry; see the diagram in the package documentation.
 const (
 	Claiming State = "claiming"
 	Running  State = "running"
 	Ended    State = "ended"
 )
 
-// Entry is what is written down about one part.
+// Entry is the record of one part.
 type Entry struct {
 	Deployment string    `json:"deployment"`
 	Project    string    `json:"project"`
 	Release    string    `json:"release,omitempty"`
 	State      State     `json:"state"`
-	Since      time.Time `json:"since"` // for people
-	// Step and Group are those of the last step that was started; running only.
+	Since      time.Time `json:"since"` // informational
+	// Step and Group identify the last step that was started; running only.
 	Step  string     `json:"step,omitempty"`
 	Group *run.Group `json:"group,omitempty"`
-	// Ran says that its first step may have been started; ended only.
+	// Ran reports whether the first step may have been started; ended only.
 	Ran bool `json:"ran,omitempty"`
-	// End is how it ended; ended only.
+	// End is the result; ended only.
 	End *client.End `json:"end,omitempty"`
 }
 
-// InUse says that another agent uses the data folder.
+// InUse is the error for a data folder that another agent uses.
 type InUse struct {
 	Data    string
-	Process string // its id, if it was told
+	Process string // the other agent's process id, if known
 }
 
-// Error is one sentence with a hint.
 func (e *InUse) Error() string {
-	return fmt.Sprintf("another agent (process %s) already uses %s; give each agent a data folder of its own", e.Process, e.Data)
+	return fmt.Sprintf("another agent (process %s) already uses %s; give each agent its own data folder", e.Process,
+		e.Data)
 }
 
-// Journal is the data folder of the one agent that has it open.
+// Journal is an open data folder. At most one agent can have it open.
 type Journal struct {
 	data     string
 	lock     *os.File
@@ -61,15 +61,15 @@ type Journal struct {
 
 	mu     sync.Mutex
 	memory *client.Memory
-	runs   []ranPart // of memory.json too
+	runs   []finishedRun // also in memory.json
 }
 
-// Open locks and reads the data folder, and makes what is missing. It returns the entries that
-// an earlier run of the agent left. The errors are sentences for a person; *InUse is one.
+// Open locks and reads the data folder, and creates the files that are missing. It returns the entries that an
+// earlier run of the agent left. Its errors are messages for an operator; one of them is *InUse.
 func Open(data string) (*Journal, []Entry, error) {
 	for _, folder := range []string{data, filepath.Join(data, "journal"), filepath.Join(data, "parts")} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
-			return nil, nil, fmt.Errorf("make the data folder: %w", err)
+			return nil, nil, fmt.Errorf("create the data folder: %w", err)
 		}
 	}
 	lock, err := lockFolder(data)
@@ -84,11 +84,11 @@ func Open(data string) (*Journal, []Entry, error) {
 	return j, entries, nil
 }
 
-// lockWithin is how long the lock of an agent that was killed may still be held: by a step that it was about to start, which
-// has the lock until its program begins.
-const lockWithin = time.Second
+// lockTimeout is how long Open waits for the lock of an agent that was killed. A step that the agent was about to
+// start holds the lock until its program begins.
+const lockTimeout = time.Second
 
-// lockFolder makes this process the only agent in the folder, until it ends in any way.
+// lockFolder locks the folder for this process. The lock ends with the process, even after a crash.
 func lockFolder(data string) (*os.File, error) {
 	path := filepath.Join(data, "agent.lock")
 	lock, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -96,8 +96,8 @@ func lockFolder(data string) (*os.File, error) {
 		return nil, fmt.Errorf("lock the data folder: %w", err)
 	}
 	err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	for since := time.Now(); errors.Is(err, syscall.EWOULDBLOCK) && time.Since(since) < lockWithin; {
-		time.Sleep(lockWithin / 20)
+	for since := time.Now(); errors.Is(err, syscall.EWOULDBLOCK) && time.Since(since) < lockTimeout; {
+		time.Sleep(lockTimeout / 20)
 		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
 	if err != nil {
@@ -110,14 +110,14 @@ func lockFolder(data string) (*os.File, error) {
 		return nil, &InUse{Data: data, Process: strings.TrimSpace(string(process[:n]))}
 	}
 	_ = lock.Truncate(0)
-	_, _ = lock.WriteAt(fmt.Appendln(nil, os.Getpid()), 0) // only for the sentence above
+	_, _ = lock.WriteAt(fmt.Appendln(nil, os.Getpid()), 0) // only for the message of InUse
 	return lock, nil
 }
 
-// read reads everything in the folder.
+// read reads all files in the folder.
 func (j *Journal) read() (entries []Entry, err error) {
-	removeUnfinished(j.data)
-	removeUnfinished(filepath.Join(j.data, "journal"))
+	removeTemporary(j.data)
+	removeTemporary(filepath.Join(j.data, "journal"))
 	if j.identity, err = loadIdentity(j.data); err != nil {
 		return nil, err
 	}
@@ -139,13 +139,13 @@ func (j *Journal) read() (entries []Entry, err error) {
 		}
 		entries = append(entries, entry)
 	}
-	j.removeForgotten(entries)
+	j.removeOrphanedParts(entries)
 	return entries, nil
 }
 
-// readEntry reads one entry and refuses what this package cannot have written.
+// readEntry reads one entry and rejects content that this package cannot have written.
 func (j *Journal) readEntry(deployment string) (Entry, error) {
-	const hint = "see that nothing of that deployment is running, then remove the file: the server will be told that the part was interrupted"
+	const hint = "make sure that no process of that deployment is running, then remove the file; the agent will report the part as interrupted"
 	path := j.entryPath(deployment)
 	var stored struct {
 		Format int `json:"format"`
@@ -157,13 +157,13 @@ func (j *Journal) readEntry(deployment string) (Entry, error) {
 	e := stored.Entry
 	known := e.State == Claiming || e.State == Running || e.State == Ended && e.End != nil
 	if e.Deployment != deployment || !known || !SafeName(deployment) {
-		return Entry{}, fmt.Errorf("%s is no entry of a journal; %s", path, hint)
+		return Entry{}, fmt.Errorf("%s is not a valid journal entry; %s", path, hint)
 	}
 	return e, nil
 }
 
-// removeForgotten removes the folders of parts that have no entry.
-func (j *Journal) removeForgotten(entries []Entry) {
+// removeOrphanedParts removes the folders of parts that have no entry.
+func (j *Journal) removeOrphanedParts(entries []Entry) {
 	wanted := map[string]bool{}
 	for _, entry := range entries {
 		wanted[entry.Deployment] = true
@@ -176,42 +176,41 @@ func (j *Journal) removeForgotten(entries []Entry) {
 	}
 }
 
-// Close gives the data folder free.
+// Close unlocks the data folder.
 func (j *Journal) Close() error { return j.lock.Close() }
 
-// Identity is who this agent is.
+// Identity returns the identity of this agent.
 func (j *Journal) Identity() Identity { return j.identity }
 
-// SecretsFile is where the machine's secrets are.
+// SecretsFile returns the path of the machine's secrets file.
 func (j *Journal) SecretsFile() string { return filepath.Join(j.data, "secrets.env") }
 
-// HealthFolder is where the health check is run.
+// HealthFolder returns the folder in which the health check runs.
 func (j *Journal) HealthFolder() string { return filepath.Join(j.data, "health") }
 
-// PartFolder is the folder of a part; the deployment's id must be a SafeName.
+// PartFolder returns the folder of a part. The deployment's id must be a SafeName.
 func (j *Journal) PartFolder(deployment string) string {
 	return filepath.Join(j.data, "parts", deployment)
 }
 
-// OutputFile is where the output of a part is kept.
+// OutputFile returns the path of a part's output.
 func (j *Journal) OutputFile(deployment string) string {
 	return filepath.Join(j.PartFolder(deployment), "output")
 }
 
 var safeName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,100}$`)
 
-// SafeName reports whether a deployment's id can be the name of a file.
+// SafeName reports whether a deployment's id can be used as a file name.
 func SafeName(deployment string) bool { return safeName.MatchString(deployment) }
 
 func (j *Journal) entryPath(deployment string) string {
 	return filepath.Join(j.data, "journal", deployment+".json")
 }
 
-// Put writes an entry down; when it returns without an error, the entry survives a crash. It
-// makes the part's folder, which goes with the entry.
+// Put stores an entry and creates the part's folder. When it returns without an error, the entry survives a crash.
 func (j *Journal) Put(e Entry) error {
 	if !SafeName(e.Deployment) {
-		return fmt.Errorf("deployment id %.100q cannot be the name of a file", e.Deployment)
+		return fmt.Errorf("deployment id %.100q is not a valid file name", e.Deployment)
 	}
 	if err := os.MkdirAll(j.PartFolder(e.Deployment), 0o700); err != nil {
 		return fmt.Errorf("write the journal: %w", err)
@@ -226,8 +225,8 @@ func (j *Journal) Put(e Entry) error {
 	return nil
 }
 
-// Forget removes an entry and the part's folder. One that comes back after a crash does no
-// harm: what it asks for is safe to be done twice.
+// Forget removes an entry and the part's folder. If the entry reappears after a crash, nothing is harmed: the agent
+// only reports the same end again.
 func (j *Journal) Forget(deployment string) error {
 	if !SafeName(deployment) {
 		return nil
@@ -239,7 +238,7 @@ func (j *Journal) Forget(deployment string) error {
 	return errors.Join(err, os.RemoveAll(j.PartFolder(deployment)))
 }
 
-// CleanUp removes the scripts and the working folder of a part that has ended, not its output.
+// CleanUp removes the scripts and the working folder of a part that has ended, but not its output.
 func (j *Journal) CleanUp(deployment string) error {
 	files, err := os.ReadDir(j.PartFolder(deployment))
 	for _, file := range files {

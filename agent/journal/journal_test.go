@@ -25,14 +25,14 @@ func open(t *testing.T, data string) (*journal.Journal, []journal.Entry) {
 	return j, entries
 }
 
-// reopen is a restart of the agent.
+// reopen closes and opens the journal, as a restart of the agent does.
 func reopen(t *testing.T, j *journal.Journal, data string) (*journal.Journal, []journal.Entry) {
 	t.Helper()
 	require.NoError(t, j.Close())
 	return open(t, data)
 }
 
-func TestAnIdentityIsMadeOnceAndForTheAgentAlone(t *testing.T) {
+func TestIdentityIsCreatedOnceAndPrivate(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "made", "by", "the", "agent")
 	j, _ := open(t, data)
 	first := j.Identity()
@@ -47,7 +47,7 @@ func TestAnIdentityIsMadeOnceAndForTheAgentAlone(t *testing.T) {
 	require.NotEqual(t, first, other.Identity())
 }
 
-func TestAnEntrySurvivesARestartUntilItIsForgotten(t *testing.T) {
+func TestEntrySurvivesRestartsUntilItIsForgotten(t *testing.T) {
 	data := t.TempDir()
 	j, none := open(t, data)
 	require.Empty(t, none)
@@ -63,29 +63,29 @@ func TestAnEntrySurvivesARestartUntilItIsForgotten(t *testing.T) {
 	require.NoError(t, os.WriteFile(j.OutputFile("d-1"), nil, 0o600))
 
 	require.NoError(t, j.Forget("d-1"))
-	require.NoError(t, j.Forget("d-1"), "to forget twice is no error")
+	require.NoError(t, j.Forget("d-1"), "forgetting twice is not an error")
 	require.NoDirExists(t, j.PartFolder("d-1"))
 	_, left = reopen(t, j, data)
 	require.Empty(t, left)
 }
 
-func TestWhatACrashLeftOfFilesThatWereBeingWrittenIsRemoved(t *testing.T) {
+func TestOpenRemovesFilesLeftByACrash(t *testing.T) {
 	data := t.TempDir()
 	j, _ := open(t, data)
-	half := filepath.Join(data, "journal", ".new-123")
-	require.NoError(t, os.WriteFile(half, []byte(`{"dep`), 0o600))
+	incomplete := filepath.Join(data, "journal", ".new-123")
+	require.NoError(t, os.WriteFile(incomplete, []byte(`{"dep`), 0o600))
 	require.NoError(t, os.MkdirAll(j.PartFolder("forgotten"), 0o700))
 	_, left := reopen(t, j, data)
 	require.Empty(t, left)
-	require.NoFileExists(t, half)
+	require.NoFileExists(t, incomplete)
 	require.NoDirExists(t, j.PartFolder("forgotten"))
 }
 
-func TestNoDeploymentIDLeadsOutOfTheDataFolder(t *testing.T) {
+func TestDeploymentIDCannotEscapeTheDataFolder(t *testing.T) {
 	data := t.TempDir()
 	j, _ := open(t, filepath.Join(data, "agent"))
 	for _, id := range []string{"", ".", "..", "../../x", "/etc/x", "a/b", "a\x00", strings.Repeat("x", 300)} {
-		require.ErrorContains(t, j.Put(journal.Entry{Deployment: id, State: journal.Claiming}), "cannot be the name of a file")
+		require.ErrorContains(t, j.Put(journal.Entry{Deployment: id, State: journal.Claiming}), "is not a valid file name")
 		require.NoError(t, j.Forget(id))
 	}
 	files, err := os.ReadDir(data)
@@ -93,17 +93,17 @@ func TestNoDeploymentIDLeadsOutOfTheDataFolder(t *testing.T) {
 	require.Len(t, files, 1)
 }
 
-func TestAJournalThatCannotBeReadIsSaidSoWithAHint(t *testing.T) {
-	for name, c := range map[string]struct{ file, content, sentence string }{
-		"a torn entry":        {"journal/d-1.json", `{"format": 1, "dep`, "see that nothing of that deployment is running, then remove the file"},
-		"no entry at all":     {"journal/d-1.json", `{"format": 1}`, "is no entry of a journal"},
-		"an entry of another": {"journal/d-1.json", `{"format": 1, "deployment": "d-2", "state": "running"}`, "is no entry of a journal"},
-		"ended without an end": {"journal/d-1.json", `{"format": 1, "deployment": "d-1", "state": "ended"}`,
-			"is no entry of a journal"},
-		"of a newer drover": {"journal/d-1.json", `{"format": 2}`, "has format 2 and this drover knows format 1; use the drover that wrote it"},
-		"a torn identity":   {"identity.json", `{`, "restore it, or remove it to join as a new instance"},
-		"an empty identity": {"identity.json", `{"format": 1}`, "holds no instance and secret"},
-		"a torn memory":     {"memory.json", `[]`, "remove it, and the agent begins to remember anew"},
+func TestDamagedFilesAreReportedWithAHint(t *testing.T) {
+	for name, c := range map[string]struct{ file, content, message string }{
+		"an incomplete entry":            {"journal/d-1.json", `{"format": 1, "dep`, "make sure that no process of that deployment is running, then remove the file"},
+		"no entry at all":                {"journal/d-1.json", `{"format": 1}`, "is not a valid journal entry"},
+		"an entry of another deployment": {"journal/d-1.json", `{"format": 1, "deployment": "d-2", "state": "running"}`, "is not a valid journal entry"},
+		"an ended entry without a result": {"journal/d-1.json", `{"format": 1, "deployment": "d-1", "state": "ended"}`,
+			"is not a valid journal entry"},
+		"an entry of a newer version": {"journal/d-1.json", `{"format": 2}`, "has format 2, but this version of drover supports only format 1; use the version that wrote it"},
+		"an incomplete identity":      {"identity.json", `{`, "restore it, or remove it to join as a new instance"},
+		"an empty identity":           {"identity.json", `{"format": 1}`, "does not contain a valid instance and secret"},
+		"an invalid memory":           {"memory.json", `[]`, "remove it, and the agent creates a new one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := t.TempDir()
@@ -111,23 +111,24 @@ func TestAJournalThatCannotBeReadIsSaidSoWithAHint(t *testing.T) {
 			require.NoError(t, j.Close())
 			path := filepath.Join(data, c.file)
 			require.NoError(t, os.WriteFile(path, []byte(c.content), 0o600))
-			for range 2 { // the first refusal gives the folder free
+			for range 2 { // the first error unlocks the folder
 				_, _, err := journal.Open(data)
 				require.ErrorContains(t, err, path)
-				require.ErrorContains(t, err, c.sentence)
+				require.ErrorContains(t, err, c.message)
 			}
 		})
 	}
 }
 
-func TestAnIdentityThatOthersCanReadIsRefused(t *testing.T) {
+func TestIdentityReadableByOtherUsersIsRefused(t *testing.T) {
 	data := t.TempDir()
 	j, _ := open(t, data)
 	require.NoError(t, j.Close())
 	path := filepath.Join(data, "identity.json")
 	require.NoError(t, os.Chmod(path, 0o640))
 	_, _, err := journal.Open(data)
-	require.EqualError(t, err, path+" holds this machine's secret and can be used by others (mode 0640); run: chmod 600 "+path)
+	require.EqualError(t, err,
+		path+" contains this machine's secret and is accessible to other users (mode 0640); run: chmod 600 "+path)
 }
 
 func TestTwoAgentsCannotUseOneDataFolder(t *testing.T) {
@@ -136,10 +137,10 @@ func TestTwoAgentsCannotUseOneDataFolder(t *testing.T) {
 	_, _, err := journal.Open(data)
 	var inUse *journal.InUse
 	require.ErrorAs(t, err, &inUse)
-	require.Contains(t, err.Error(), "already uses "+data+"; give each agent a data folder of its own")
+	require.Contains(t, err.Error(), "already uses "+data+"; give each agent its own data folder")
 }
 
-// holdEnv makes the test binary hold the data folder that it names, as an agent would.
+// holdEnv makes the test binary lock the data folder that the variable names, as an agent does.
 const holdEnv = "JOURNAL_TEST_HOLD"
 
 func TestMain(m *testing.M) {
@@ -153,7 +154,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestAnAgentThatWasKilledDoesNotKeepItsDataFolderLocked(t *testing.T) {
+func TestLockEndsWithAKilledAgent(t *testing.T) {
 	data := t.TempDir()
 	other := exec.Command(os.Args[0])
 	other.Env = append(os.Environ(), holdEnv+"="+data)
@@ -173,41 +174,49 @@ func TestAnAgentThatWasKilledDoesNotKeepItsDataFolderLocked(t *testing.T) {
 	open(t, data)
 }
 
-func TestTheMemoryOfALogSurvivesARestartAndNeverGoesBack(t *testing.T) {
+func TestMemorySurvivesRestartsAndNeverMovesBack(t *testing.T) {
 	data := t.TempDir()
 	j, _ := open(t, data)
 	require.Nil(t, j.Memory())
-	require.NoError(t, j.RememberLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-01"))
-	require.NoError(t, j.RememberEvent(client.Told{Log: "log-1", Revision: 4, Event: "e4"}))
-	require.NoError(t, j.RememberEvent(client.Told{Log: "log-1", Revision: 3, Event: "e3"}))
-	require.NoError(t, j.RememberEvent(client.Told{Log: "another", Revision: 9, Event: "e9"}))
-	require.NoError(t, j.RememberSuccess("shop", client.Ended{Deployment: "d-1", Event: "s1"}))
-	require.NoError(t, j.RememberLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-01"))
+	require.NoError(t, j.RecordLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-01"))
+	require.NoError(t, j.RecordEvent(client.Told{Log: "log-1", Revision: 4, Event: "e4"}))
+	require.NoError(t, j.RecordEvent(client.Told{Log: "log-1", Revision: 3, Event: "e3"}))
+	require.NoError(t, j.RecordEvent(client.Told{Log: "another", Revision: 9, Event: "e9"}))
+	require.NoError(t, j.RecordSuccess("shop", client.Ended{Deployment: "d-1", Event: "s1"}))
+	require.NoError(t, j.RecordLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-01"))
 
 	j, _ = reopen(t, j, data)
-	want := &client.Memory{Log: "log-1", Made: "made-1", Machine: "web-01", Revision: 4, Event: "e4", Successes: map[string]string{"shop": "s1"}, Deployments: map[string]string{"shop": "d-1"}}
+	want := &client.Memory{
+		Log:         "log-1",
+		Made:        "made-1",
+		Machine:     "web-01",
+		Revision:    4,
+		Event:       "e4",
+		Successes:   map[string]string{"shop": "s1"},
+		Deployments: map[string]string{"shop": "d-1"},
+	}
 	require.Equal(t, want, j.Memory())
 
-	require.NoError(t, j.RememberLog(client.Welcome{Log: "log-2", Made: "made-1"}, "web-01"))
+	require.NoError(t, j.RecordLog(client.Welcome{Log: "log-2", Made: "made-1"}, "web-01"))
 	require.Equal(t, &client.Memory{Log: "log-2", Made: "made-1", Machine: "web-01", Revision: -1}, j.Memory())
-	require.NoError(t, j.RememberEvent(client.Told{Log: "log-2", Revision: 0, Event: "f0"}))
+	require.NoError(t, j.RecordEvent(client.Told{Log: "log-2", Revision: 0, Event: "f0"}))
 	require.Equal(t, "f0", j.Memory().Event)
 }
 
-func TestADataFolderFromTheImageOfAnotherMachineRemembersNothing(t *testing.T) {
+func TestMemoryOfAnotherMachineIsDiscarded(t *testing.T) {
 	j, _ := open(t, t.TempDir())
-	require.NoError(t, j.RememberLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-01"))
-	require.NoError(t, j.RememberEvent(client.Told{Log: "log-1", Revision: 4, Event: "e4"}))
-	require.NoError(t, j.RememberSuccess("shop", client.Ended{Deployment: "d-1", Event: "s1"}))
-	require.NoError(t, j.RememberRun("shop", client.End{Deployment: "d-1", State: "succeeded"}))
+	require.NoError(t, j.RecordLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-01"))
+	require.NoError(t, j.RecordEvent(client.Told{Log: "log-1", Revision: 4, Event: "e4"}))
+	require.NoError(t, j.RecordSuccess("shop", client.Ended{Deployment: "d-1", Event: "s1"}))
+	require.NoError(t, j.RecordRun("shop", client.End{Deployment: "d-1", State: "succeeded"}))
 
-	require.NoError(t, j.RememberLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-02"))
+	require.NoError(t, j.RecordLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-02"))
 	require.Equal(t, &client.Memory{Log: "log-1", Made: "made-1", Machine: "web-02", Revision: -1}, j.Memory())
 	_, _, ran := j.Run("d-1")
-	require.False(t, ran, "web-01 ran that, not this machine")
+	require.False(t, ran, "web-01 ran it, not this machine")
 }
 
-func TestAFullDiskIsAnErrorAndChangesNothing(t *testing.T) {
+func TestFullDiskIsAnErrorAndChangesNothing(t *testing.T) {
 	data := t.TempDir()
 	j, _ := open(t, data)
 	require.NoError(t, j.Put(journal.Entry{Deployment: "d-1", Project: "shop", State: journal.Claiming}))
@@ -215,11 +224,11 @@ func TestAFullDiskIsAnErrorAndChangesNothing(t *testing.T) {
 	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_FSIZE, &was))
 	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: 20, Max: was.Max}))
 	running := j.Put(journal.Entry{Deployment: "d-1", Project: "shop", State: journal.Running})
-	remembered := j.RememberLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-01")
+	recorded := j.RecordLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-01")
 	require.NoError(t, syscall.Setrlimit(syscall.RLIMIT_FSIZE, &was))
 
 	require.ErrorContains(t, running, "write the journal: ")
-	require.ErrorContains(t, remembered, "remember the log: ")
+	require.ErrorContains(t, recorded, "write the agent's memory: ")
 	require.Nil(t, j.Memory())
 	_, left := reopen(t, j, data)
 	require.Len(t, left, 1)

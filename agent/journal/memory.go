@@ -11,26 +11,27 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-// storedMemory is the form of memory.json.
+// storedMemory is the format of memory.json.
 type storedMemory struct {
 	Format int `json:"format"`
 	client.Memory
-	// Runs are the ends of the parts that were run last, oldest first.
-	Runs []ranPart `json:"runs,omitempty"`
+	// Runs are the results of the last runs, oldest first.
+	Runs []finishedRun `json:"runs,omitempty"`
 }
 
-// ranPart is how a part of a project ended.
-type ranPart struct {
+// finishedRun is the result of a part of a project.
+type finishedRun struct {
 	client.End
 	Project string `json:"project"`
 }
 
-// runsKept is how many runs are remembered. A log that is restored offers again at most what was open then.
-const runsKept = 64
+// maxRuns is how many runs are retained. A restored log offers only parts again that were open at the time of the
+// backup.
+const maxRuns = 64
 
 func (j *Journal) loadMemory() error {
 	var stored storedMemory
-	err := readJSON(filepath.Join(j.data, "memory.json"), "remove it, and the agent begins to remember anew", &stored)
+	err := readJSON(filepath.Join(j.data, "memory.json"), "remove it, and the agent creates a new one", &stored)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -38,7 +39,7 @@ func (j *Journal) loadMemory() error {
 	return err
 }
 
-// Memory returns what the agent remembers of the log; nil before its first welcome.
+// Memory returns what the agent knows about the log, or nil before its first welcome.
 func (j *Journal) Memory() *client.Memory {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -50,26 +51,26 @@ func (j *Journal) Memory() *client.Memory {
 	return &memory
 }
 
-// RememberLog notes the log of a server that welcomed the agent as a machine. What was remembered of another log is no
-// knowledge about this one and is dropped; so is all that was remembered as another machine, as the data folder may come
-// from the image of that one's disk, and what that one has run was not run here.
-func (j *Journal) RememberLog(welcome client.Welcome, machine string) error {
-	anew := client.Memory{Log: welcome.Log, Made: welcome.Made, Machine: machine, Revision: -1}
+// RecordLog stores the identity of the log of the server that welcomed this machine. It discards what it stored about
+// another log. It discards everything that was stored for another machine: the data folder may come from an image of
+// that machine's disk, and this machine has not run those parts.
+func (j *Journal) RecordLog(welcome client.Welcome, machine string) error {
+	fresh := client.Memory{Log: welcome.Log, Made: welcome.Made, Machine: machine, Revision: -1}
 	if m := j.Memory(); m != nil && m.Log != "" && m.Machine != machine {
-		return j.store(&anew, nil)
+		return j.store(&fresh, nil)
 	}
-	return j.remember(func(m *client.Memory) bool {
+	return j.update(func(m *client.Memory) bool {
 		if m.Log == welcome.Log {
 			return false
 		}
-		*m = anew
+		*m = fresh
 		return true
 	})
 }
 
-// RememberEvent notes the newest event of the machine's stream; an older one changes nothing.
-func (j *Journal) RememberEvent(told client.Told) error {
-	return j.remember(func(m *client.Memory) bool {
+// RecordEvent stores the newest event of the machine's stream. An older event changes nothing.
+func (j *Journal) RecordEvent(told client.Told) error {
+	return j.update(func(m *client.Memory) bool {
 		if told.Log != m.Log || told.Revision <= m.Revision {
 			return false
 		}
@@ -78,9 +79,9 @@ func (j *Journal) RememberEvent(told client.Told) error {
 	})
 }
 
-// RememberSuccess notes the event by which a success of a project on this machine was recorded.
-func (j *Journal) RememberSuccess(project string, end client.Ended) error {
-	return j.remember(func(m *client.Memory) bool {
+// RecordSuccess stores the event that recorded the success of a project on this machine.
+func (j *Journal) RecordSuccess(project string, end client.Ended) error {
+	return j.update(func(m *client.Memory) bool {
 		if m.Successes[project] == end.Event {
 			return false
 		}
@@ -95,31 +96,31 @@ func (j *Journal) RememberSuccess(project string, end client.Ended) error {
 	})
 }
 
-// RememberRun notes how a part ended that was run here, whatever becomes of the log.
-func (j *Journal) RememberRun(project string, end client.End) error {
+// RecordRun stores how a part ended on this machine, independently of the log.
+func (j *Journal) RecordRun(project string, end client.End) error {
 	j.mu.Lock()
-	runs := append(slices.Clone(j.runs), ranPart{end, project})
+	runs := append(slices.Clone(j.runs), finishedRun{end, project})
 	j.mu.Unlock()
-	runs = runs[max(0, len(runs)-runsKept):]
+	runs = runs[max(0, len(runs)-maxRuns):]
 	return j.store(j.Memory(), runs)
 }
 
-// Run finds how a part ended that was run here before, and whether another part of its project was run since. A log that
-// was restored from a backup may offer it once more.
+// Run returns how a part ended that was run here before. older reports whether another part of its project has been
+// run since. A log that was restored from a backup may offer that part again.
 func (j *Journal) Run(deployment string) (end client.End, older, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	i := slices.IndexFunc(j.runs, func(r ranPart) bool { return r.Deployment == deployment })
+	i := slices.IndexFunc(j.runs, func(r finishedRun) bool { return r.Deployment == deployment })
 	if i < 0 {
 		return end, false, false
 	}
-	older = slices.ContainsFunc(j.runs[i+1:], func(r ranPart) bool { return r.Project == j.runs[i].Project })
+	older = slices.ContainsFunc(j.runs[i+1:], func(r finishedRun) bool { return r.Project == j.runs[i].Project })
 	return j.runs[i].End, older, true
 }
 
-// remember writes the memory down if change changed it; what cannot be written is not
-// remembered either, so that it is tried again.
-func (j *Journal) remember(change func(*client.Memory) bool) error {
+// update applies change to a copy of the memory and stores the copy if change returns true. If the write fails, the
+// memory in use stays as it was, so that the next attempt writes it again.
+func (j *Journal) update(change func(*client.Memory) bool) error {
 	next := client.Memory{Revision: -1}
 	if memory := j.Memory(); memory != nil {
 		next = *memory
@@ -133,13 +134,13 @@ func (j *Journal) remember(change func(*client.Memory) bool) error {
 	return j.store(&next, runs)
 }
 
-// store replaces what is remembered, on disk first.
-func (j *Journal) store(memory *client.Memory, runs []ranPart) error {
+// store replaces the memory and the runs, on disk first.
+func (j *Journal) store(memory *client.Memory, runs []finishedRun) error {
 	if memory == nil {
 		memory = &client.Memory{Revision: -1}
 	}
 	if err := writeJSON(filepath.Join(j.data, "memory.json"), storedMemory{format, *memory, runs}); err != nil {
-		return fmt.Errorf("remember the log: %w", err)
+		return fmt.Errorf("write the agent's memory: %w", err)
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()

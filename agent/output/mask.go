@@ -6,20 +6,20 @@ import (
 	"slices"
 )
 
-// stars stand where the value of a secret stood.
-const stars = "***"
+// replacement is written in place of a secret's value.
+const replacement = "***"
 
 // Mask replaces the values of secrets. The zero value replaces nothing.
 type Mask struct {
-	// first says of each byte whether a value begins with it.
+	// first reports for each byte whether a value begins with it.
 	first [256]bool
-	// starting holds the values by their first byte, the longest first.
+	// starting contains the values by their first byte, longest first.
 	starting [256][][]byte
 	// longest is the length in bytes of the longest value.
 	longest int
 }
 
-// NewMask returns a mask for values; empty ones are passed over.
+// NewMask returns a mask for values. Empty values are ignored.
 func NewMask(values []string) *Mask {
 	m := &Mask{}
 	for _, value := range values {
@@ -45,12 +45,12 @@ func (m *Mask) Text(text string) string {
 	return b.String()
 }
 
-// Writer returns a writer that passes to w what it is given, with every value replaced.
-// It holds back what may be the beginning of a value until more is written, or Flush.
+// Writer returns a writer that replaces every value and writes the result to w. It holds bytes back that may be the
+// beginning of a value until the next Write or Flush.
 func (m *Mask) Writer(w io.Writer) *Masked { return &Masked{mask: m, to: w} }
 
-// match returns the length of the longest value that rest begins with, and whether rest is
-// so short that a longer value might still come.
+// match returns the length of the longest value that is a prefix of rest. If rest is too short to exclude a longer
+// value, undecided is true.
 func (m *Mask) match(rest []byte) (length int, undecided bool) {
 	for _, value := range m.starting[rest[0]] {
 		if len(value) <= len(rest) {
@@ -64,19 +64,19 @@ func (m *Mask) match(rest []byte) (length int, undecided bool) {
 	return 0, undecided
 }
 
-// Masked is a writer that replaces the values of secrets on the way.
+// Masked is a writer that replaces the values of secrets.
 type Masked struct {
 	mask *Mask
 	to   io.Writer
-	// held is what was written and not passed on yet.
+	// held contains the bytes that were written but not passed on yet.
 	held []byte
-	// covered is how many bytes of held belong to a value whose stars were already passed on:
-	// values may overlap, and no piece of either may show.
+	// covered is the number of bytes of held that belong to a value which was already replaced. Values can overlap,
+	// and no byte of either may pass.
 	covered int
 	out     []byte
 }
 
-// Write passes on what is decided and holds back the rest.
+// Write passes on all bytes up to the first one that may begin a value, and holds back the rest.
 func (w *Masked) Write(p []byte) (int, error) {
 	if w.mask.longest == 0 {
 		return w.to.Write(p)
@@ -85,7 +85,7 @@ func (w *Masked) Write(p []byte) (int, error) {
 	return len(p), w.pass(false)
 }
 
-// Flush passes on what was held back; a value that was written only in part is not masked.
+// Flush passes on the bytes that were held back. A value that was written only in part is not masked.
 func (w *Masked) Flush() error { return w.pass(true) }
 
 func (w *Masked) pass(final bool) error {
@@ -100,7 +100,7 @@ func (w *Masked) pass(final bool) error {
 	return err
 }
 
-// decide fills out from held and returns how many bytes of held are done with.
+// decide appends the decided bytes of held to out and returns how many bytes of held it has processed.
 func (w *Masked) decide(final bool) (at int) {
 	for at < len(w.held) {
 		if next := w.plain(at); next > at {
@@ -118,7 +118,7 @@ func (w *Masked) decide(final bool) (at int) {
 	return at
 }
 
-// plain returns where the bytes from at on end at which no value can begin or go on.
+// plain returns the end of the bytes, from at on, at which no value can begin or continue.
 func (w *Masked) plain(at int) int {
 	if at < w.covered {
 		return at
@@ -129,10 +129,10 @@ func (w *Masked) plain(at int) int {
 	return at
 }
 
-// one passes on the byte at a place where a value of that length begins, or none (0).
+// one processes the byte at position at, where a value of the given length begins (0: no value).
 func (w *Masked) one(at, length int) {
 	if length > 0 && at >= w.covered {
-		w.out = append(w.out, stars...)
+		w.out = append(w.out, replacement...)
 	}
 	if length > 0 {
 		w.covered = max(w.covered, at+length)

@@ -10,9 +10,9 @@ import (
 	"github.com/droverhq/drover/agent/output"
 )
 
-// plainly masks a whole text at once, as slowly and as simply as it can be said: every place at which a value stands is
-// covered, and each run of covered places begins with stars, as does each value that begins where another ends.
-func plainly(secrets []string, text string) string {
+// maskSimply masks a whole text with the simplest possible algorithm. It covers every occurrence of a secret. Each
+// run of covered bytes becomes one replacement, and so does each secret that begins where another one ends.
+func maskSimply(secrets []string, text string) string {
 	var b strings.Builder
 	covered := 0
 	for at := range len(text) {
@@ -32,8 +32,9 @@ func plainly(secrets []string, text string) string {
 	return b.String()
 }
 
-// FuzzMaskNeverLetsASecretPass looks for secrets, texts and cuts with which a secret shows, or anything else is lost.
-func FuzzMaskNeverLetsASecretPass(f *testing.F) {
+// FuzzMaskNeverPassesASecret searches for secrets, texts and splits with which a secret passes or other bytes are
+// lost.
+func FuzzMaskNeverPassesASecret(f *testing.F) {
 	f.Add("hunter2", "login with hunter2, then hunter2hunter2; hunter", []byte{1})
 	f.Add("abcd\ncdef\nab\nbc", "<abcdef>abc", []byte{1, 2, 3})
 	f.Add("ab\nabcdef\nbc", "<abcdef>", []byte{2})
@@ -43,7 +44,7 @@ func FuzzMaskNeverLetsASecretPass(f *testing.F) {
 	f.Add(strings.Repeat("k", 300), strings.Repeat("k", 299)+"x"+strings.Repeat("k", 601), []byte{64})
 	f.Fuzz(func(t *testing.T, values, text string, cuts []byte) {
 		if len(values) > 2000 || len(text) > 4000 {
-			t.Skip("nothing new is in more of it")
+			t.Skip("larger inputs test nothing new")
 		}
 		secrets := strings.FieldsFunc(values, func(r rune) bool { return r == '\n' })
 		var b bytes.Buffer
@@ -60,9 +61,9 @@ func FuzzMaskNeverLetsASecretPass(f *testing.F) {
 			rest = rest[n:]
 		}
 		require.NoError(t, w.Flush())
-		require.Equal(t, plainly(secrets, text), b.String())
+		require.Equal(t, maskSimply(secrets, text), b.String())
 		for _, secret := range secrets {
-			if !strings.Contains(secret, "*") { // stars may spell it
+			if !strings.Contains(secret, "*") { // the replacement itself may contain it
 				require.NotContains(t, b.String(), secret)
 			}
 		}

@@ -25,7 +25,7 @@ func masked(t require.TestingT, secrets []string, text string, sizes ...int) str
 	return b.String()
 }
 
-func TestASecretIsMaskedHoweverItIsSplitOverWrites(t *testing.T) {
+func TestSecretSplitAcrossWritesIsMasked(t *testing.T) {
 	const text = "login with hunter2, then hunter2hunter2; hunter is no secret\n"
 	const want = "login with ***, then ******; hunter is no secret\n"
 	for size := 1; size < len(text); size++ {
@@ -33,20 +33,20 @@ func TestASecretIsMaskedHoweverItIsSplitOverWrites(t *testing.T) {
 	}
 }
 
-func TestOfSecretsThatOverlapNoPieceShows(t *testing.T) {
+func TestOverlappingSecretsAreMaskedCompletely(t *testing.T) {
 	require.Equal(t, "<***>", masked(t, []string{"abcd", "cdef"}, "<abcdef>", 1))
 	require.Equal(t, "<***>", masked(t, []string{"ab", "abcdef", "bc"}, "<abcdef>", 2))
 	require.Equal(t, "<***x>", masked(t, []string{"ab", "abcdef", "bcd"}, "<abcdx>", 3))
 }
 
-func TestBytesThatAreNoTextPassAsTheyAre(t *testing.T) {
+func TestBinaryOutputPassesUnchanged(t *testing.T) {
 	const bytes = "\xff\x00\xfesecret\xc3"
 	require.Equal(t, "\xff\x00\xfe***\xc3", masked(t, []string{"secret"}, bytes, 2))
 	require.Equal(t, bytes, masked(t, nil, bytes, 1))
 	require.Equal(t, bytes, masked(t, []string{""}, bytes, 1))
 }
 
-func TestNoSecretEverPassesForAnyTextAndAnyPieces(t *testing.T) {
+func TestNoSecretPassesForRandomTextsAndSplits(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		word := rapid.StringOfN(rapid.RuneFrom([]rune("ab")), 1, 5, -1)
 		secrets := rapid.SliceOfN(word, 1, 4).Draw(t, "secrets")
@@ -58,7 +58,7 @@ func TestNoSecretEverPassesForAnyTextAndAnyPieces(t *testing.T) {
 		for _, secret := range secrets {
 			require.NotContains(t, got, secret)
 		}
-		require.Equal(t, output.NewMask(secrets).Text(text), got, "the pieces changed the result")
-		require.Equal(t, strings.Count(text, "c"), strings.Count(got, "c"), "more than the secrets is gone")
+		require.Equal(t, output.NewMask(secrets).Text(text), got, "the split changed the result")
+		require.Equal(t, strings.Count(text, "c"), strings.Count(got, "c"), "other bytes than the secrets are lost")
 	})
 }

@@ -9,38 +9,38 @@ import (
 	"time"
 )
 
-// Sizes in bytes, and the time for which small writes are gathered into one chunk.
+// Sizes in bytes, and how long small writes are collected into one chunk.
 const (
 	DefaultLimit = 16 << 20
 	ChunkBytes   = 64 << 10
 	gatherFor    = 100 * time.Millisecond
 )
 
-// headerBytes precede each chunk on disk: its length, big-endian.
+// headerBytes is the size of the header of each chunk on disk: the chunk's length, big-endian.
 const headerBytes = 4
 
-// Spool keeps the output of one part as numbered chunks. It is written by the part and
-// read by the session at once; a Write never waits for a reader.
+// Spool stores the output of one part as numbered chunks. The part can write to it while the session reads from it.
+// Write never waits for a reader.
 type Spool struct {
 	mu    sync.Mutex
 	file  *os.File
 	limit int64
 
-	onDisk int64  // bytes of the file that hold whole chunks
-	memory []byte // chunks after the disk refused one; in the file's form
-	full   error  // why the disk refused
+	onDisk int64  // bytes of the file that contain whole chunks
+	memory []byte // chunks after a write to the file failed, in the format of the file
+	full   error  // why the write failed
 
-	head    int64  // bytes of output that went into chunks
-	pending []byte // bytes that wait to become a chunk
+	head    int64  // bytes of output that are in chunks
+	pending []byte // bytes that are not in a chunk yet
 	timer   *time.Timer
 	tail    ring
 	done    bool
 
-	wrote chan struct{}
+	written chan struct{}
 }
 
-// Create makes the spool of a part at path, for at most limit bytes (0: DefaultLimit).
-// What was there is gone.
+// Create creates the spool of a part at path for at most limit bytes (0: DefaultLimit). It truncates an existing
+// file.
 func Create(path string, limit int64) (*Spool, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -49,8 +49,8 @@ func Create(path string, limit int64) (*Spool, error) {
 	return newSpool(file, limit), nil
 }
 
-// Reopen opens the spool that an earlier run of the agent left at path; its last chunk is
-// dropped if it is not whole. It can be written on.
+// Reopen opens the spool that an earlier run of the agent left at path. It drops an incomplete last chunk. The caller
+// can continue to write.
 func Reopen(path string, limit int64) (*Spool, error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -58,7 +58,7 @@ func Reopen(path string, limit int64) (*Spool, error) {
 	}
 	s := newSpool(file, limit)
 	for c := (Cursor{}); ; {
-		s.onDisk = 1 << 62 // unknown: read until a chunk is not whole
+		s.onDisk = 1 << 62 // unknown: read until a chunk is incomplete
 		chunk, err := s.Next(&c)
 		s.onDisk = c.offset
 		if err != nil {
@@ -68,7 +68,7 @@ func Reopen(path string, limit int64) (*Spool, error) {
 	}
 }
 
-// InMemory returns a spool for a part whose file could not be made.
+// InMemory returns a spool without a file, for a part whose file could not be created because of the error why.
 func InMemory(limit int64, why error) *Spool {
 	s := newSpool(nil, limit)
 	s.full = why
@@ -79,19 +79,19 @@ func newSpool(file *os.File, limit int64) *Spool {
 	if limit <= 0 {
 		limit = DefaultLimit
 	}
-	return &Spool{file: file, limit: limit, tail: ring{size: limit - limit/2}, wrote: make(chan struct{}, 1)}
+	return &Spool{file: file, limit: limit, tail: ring{size: limit - limit/2}, written: make(chan struct{}, 1)}
 }
 
-// Wrote is signalled when there are new chunks.
-func (s *Spool) Wrote() <-chan struct{} { return s.wrote }
+// Written is signalled when there are new chunks.
+func (s *Spool) Written() <-chan struct{} { return s.written }
 
-// Write takes a piece of output. It never fails: output is worth less than the work.
+// Write stores p. It never fails, because a problem with the output must not stop the work.
 func (s *Spool) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	rest := p
-	if room := s.limit/2 - s.head - int64(len(s.pending)); room > 0 && !s.done {
-		now := rest[:min(room, int64(len(rest)))]
+	if free := s.limit/2 - s.head - int64(len(s.pending)); free > 0 && !s.done {
+		now := rest[:min(free, int64(len(rest)))]
 		rest = rest[len(now):]
 		s.gather(now)
 	}
@@ -99,7 +99,8 @@ func (s *Spool) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// gather makes chunks of p as they fill up; what is left waits a moment for more.
+// gather divides p into chunks. It leaves an incomplete chunk pending for a short time, so that small writes share a
+// chunk.
 func (s *Spool) gather(p []byte) {
 	for len(p) > 0 {
 		n := min(ChunkBytes-len(s.pending), len(p))
@@ -113,7 +114,7 @@ func (s *Spool) gather(p []byte) {
 	}
 }
 
-// Flush makes a chunk of what waits to become one.
+// Flush makes a chunk of the pending bytes.
 func (s *Spool) Flush() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,22 +122,22 @@ func (s *Spool) Flush() {
 	s.cut()
 }
 
-// cut makes a chunk of what is pending.
+// cut makes a chunk of the pending bytes; the caller must hold the lock.
 func (s *Spool) cut() {
 	if len(s.pending) == 0 {
 		return
 	}
 	s.head += int64(len(s.pending))
-	s.keep(s.pending)
+	s.store(s.pending)
 	s.pending = s.pending[:0]
 	select {
-	case s.wrote <- struct{}{}:
+	case s.written <- struct{}{}:
 	default:
 	}
 }
 
-// keep stores one chunk: on disk while the disk takes it, in memory from then on.
-func (s *Spool) keep(data []byte) {
+// store stores one chunk: on disk until a write fails, then in memory.
+func (s *Spool) store(data []byte) {
 	chunk := binary.BigEndian.AppendUint32(make([]byte, 0, headerBytes+len(data)), uint32(len(data)))
 	chunk = append(chunk, data...)
 	if s.full == nil {
@@ -150,9 +151,9 @@ func (s *Spool) keep(data []byte) {
 	s.memory = append(s.memory, chunk...)
 }
 
-// Finish ends the output: what was kept back is made into chunks, after a line that says
-// how much was cut, if something was. Later writes are lost. The error says why the disk
-// refused chunks, if it did; they are still there to be read.
+// Finish ends the output. It makes chunks of the bytes that were held back; if bytes were cut, it first adds a line
+// that reports how many. Later writes are discarded. The error is the reason why chunks could not be written to disk;
+// they can still be read from memory.
 func (s *Spool) Finish() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -179,14 +180,13 @@ type Chunk struct {
 	Data     []byte
 }
 
-// Cursor is a reader's place in a spool; the zero value is its beginning.
+// Cursor is a reader's position in a spool; the zero value is the beginning.
 type Cursor struct {
 	sequence int64
 	offset   int64
 }
 
-// Next returns the chunk at c and moves c behind it. With no further chunk (yet) it
-// returns io.EOF.
+// Next returns the chunk at c and advances c. If there is no further chunk yet, it returns io.EOF.
 func (s *Spool) Next(c *Cursor) (Chunk, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -207,7 +207,7 @@ func (s *Spool) Next(c *Cursor) (Chunk, error) {
 	return Chunk{Sequence: c.sequence, Data: data}, nil
 }
 
-// readAt reads whole pieces from the disk or, behind its end, from memory.
+// readAt reads len(p) bytes from disk, or from memory if the offset is beyond the end of the file.
 func (s *Spool) readAt(p []byte, offset int64) error {
 	if offset < s.onDisk {
 		_, err := s.file.ReadAt(p, offset)
@@ -221,7 +221,7 @@ func (s *Spool) readAt(p []byte, offset int64) error {
 	return nil
 }
 
-// Close closes the spool's file; it stays on disk.
+// Close closes the spool's file, which remains on disk.
 func (s *Spool) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,12 +235,12 @@ func (s *Spool) Close() error {
 	return s.file.Close()
 }
 
-// ring keeps the last size bytes that were written to it.
+// ring retains the last size bytes that were written to it.
 type ring struct {
 	size  int64
 	bytes []byte // grows up to size
-	at    int64  // where the next byte goes once bytes is full
-	cut   int64  // how many bytes were overwritten
+	at    int64  // position of the next byte once bytes is full
+	cut   int64  // number of bytes that were overwritten
 }
 
 func (r *ring) write(p []byte) {
@@ -248,8 +248,8 @@ func (r *ring) write(p []byte) {
 		r.cut += over
 		p = p[over:]
 	}
-	if room := r.size - int64(len(r.bytes)); room > 0 {
-		n := min(room, int64(len(p)))
+	if free := r.size - int64(len(r.bytes)); free > 0 {
+		n := min(free, int64(len(p)))
 		r.bytes, p = append(r.bytes, p[:n]...), p[n:]
 	}
 	for len(p) > 0 {
@@ -260,5 +260,5 @@ func (r *ring) write(p []byte) {
 	}
 }
 
-// pieces are the bytes in the order they were written.
+// pieces returns the bytes in the order in which they were written.
 func (r *ring) pieces() [][]byte { return [][]byte{r.bytes[r.at:], r.bytes[:r.at]} }

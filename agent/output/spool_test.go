@@ -17,7 +17,7 @@ import (
 	"github.com/droverhq/drover/agent/output"
 )
 
-// chunks reads everything that is in the spool now.
+// chunks returns all chunks that are in the spool now.
 func chunks(t *testing.T, s *output.Spool) (all []output.Chunk) {
 	t.Helper()
 	for c := (output.Cursor{}); ; {
@@ -49,7 +49,7 @@ func create(t *testing.T, limit int64) (*output.Spool, string) {
 	return s, path
 }
 
-func TestOutputWithinTheLimitIsKeptWhole(t *testing.T) {
+func TestOutputWithinTheLimitIsComplete(t *testing.T) {
 	for _, size := range []int{0, 1, 499, 500, 501, 999, 1000} {
 		s, _ := create(t, 1000)
 		want := strings.Repeat("0123456789", 100)[:size]
@@ -61,7 +61,7 @@ func TestOutputWithinTheLimitIsKeptWhole(t *testing.T) {
 	}
 }
 
-func TestOfTooMuchOutputTheFirstAndLastHalfAreKeptAndTheCutIsSaid(t *testing.T) {
+func TestExcessiveOutputIsCutInTheMiddle(t *testing.T) {
 	for _, step := range []int{1, 3, 64, 999, 5000} {
 		s, _ := create(t, 100)
 		var all []byte
@@ -77,34 +77,34 @@ func TestOfTooMuchOutputTheFirstAndLastHalfAreKeptAndTheCutIsSaid(t *testing.T) 
 	}
 }
 
-func TestAGigabyteCostsNoMoreThanTheLimit(t *testing.T) {
+func TestOneGigabyteOfOutputStaysWithinTheLimit(t *testing.T) {
 	s, path := create(t, 0)
 	piece := bytes.Repeat([]byte("x"), 1<<20)
 	for range 1 << 10 {
 		_, _ = s.Write(piece)
 	}
 	require.NoError(t, s.Finish())
-	kept := len(text(chunks(t, s)))
-	require.Greater(t, kept, output.DefaultLimit)
-	require.Less(t, kept, output.DefaultLimit+100)
+	retained := len(text(chunks(t, s)))
+	require.Greater(t, retained, output.DefaultLimit)
+	require.Less(t, retained, output.DefaultLimit+100)
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Less(t, info.Size(), int64(output.DefaultLimit+10_000))
 }
 
-func TestALineCanBeReadWhileTheStepGoesOn(t *testing.T) {
+func TestLineIsReadableWhileTheStepRuns(t *testing.T) {
 	s, _ := create(t, 0)
 	_, _ = s.Write([]byte("one "))
 	_, _ = s.Write([]byte("line\n"))
 	select {
-	case <-s.Wrote():
+	case <-s.Written():
 	case <-time.After(10 * time.Second):
 		t.Fatal("nothing to read after ten seconds")
 	}
 	require.Equal(t, "one line\n", text(chunks(t, s)))
 }
 
-func TestChunksAreTheSameEachTimeTheyAreReadAndAfterARestart(t *testing.T) {
+func TestChunksStayTheSameAcrossReadsAndRestarts(t *testing.T) {
 	s, path := create(t, 0)
 	for i := range 20 {
 		_, _ = s.Write(bytes.Repeat([]byte{byte(i)}, i*1000))
@@ -118,12 +118,12 @@ func TestChunksAreTheSameEachTimeTheyAreReadAndAfterARestart(t *testing.T) {
 	require.NoError(t, err)
 	defer again.Close()
 	require.Equal(t, before, chunks(t, again))
-	_, _ = again.Write([]byte("and on"))
+	_, _ = again.Write([]byte("more"))
 	require.NoError(t, again.Finish())
-	require.Equal(t, text(before)+"and on", text(chunks(t, again)))
+	require.Equal(t, text(before)+"more", text(chunks(t, again)))
 }
 
-func TestAChunkThatACrashCutShortIsDropped(t *testing.T) {
+func TestIncompleteLastChunkIsDropped(t *testing.T) {
 	s, path := create(t, 0)
 	_, _ = s.Write([]byte("whole"))
 	s.Flush()
@@ -137,12 +137,12 @@ func TestAChunkThatACrashCutShortIsDropped(t *testing.T) {
 	again, err := output.Reopen(path, 0)
 	require.NoError(t, err)
 	defer again.Close()
-	_, _ = again.Write([]byte(", goes on"))
+	_, _ = again.Write([]byte(", continued"))
 	require.NoError(t, again.Finish())
-	require.Equal(t, "whole, goes on", text(chunks(t, again)))
+	require.Equal(t, "whole, continued", text(chunks(t, again)))
 }
 
-func TestAFullDiskLosesNoOutput(t *testing.T) {
+func TestFullDiskLosesNoOutput(t *testing.T) {
 	const full = "/dev/full"
 	if _, err := os.Stat(full); err != nil {
 		if os.Getenv("DROVER_TEST_REQUIRE") == "all" {
@@ -153,7 +153,7 @@ func TestAFullDiskLosesNoOutput(t *testing.T) {
 	s, err := output.Reopen(full, 0)
 	require.NoError(t, err)
 	defer s.Close()
-	want := strings.Repeat("kept in memory ", 10_000)
+	want := strings.Repeat("stored in memory ", 10_000)
 	_, _ = s.Write([]byte(want))
 	require.ErrorContains(t, s.Finish(), "no space left")
 	require.Equal(t, want, text(chunks(t, s)))

@@ -1,21 +1,27 @@
-// Package run carries out one part on its machine: the steps of a release, in their order,
-// each as a shell script in a process group of its own.
+// Package run executes one part on its machine: the steps of a release, in order, each as a shell script in its own
+// process group.
 //
-// It decides what a step sees (environment, working folder, secrets), when it is over and
-// how the part ended. It relies on /bin/sh and, to find what a step has left running, on
-// /proc; where there is no /proc it reaches the process group alone.
+// The package decides what a step can see (environment, working folder, secrets), when the step is over, and how the
+// part ended. It uses /bin/sh, and it uses /proc to find processes that a step left running. Without /proc it can
+// signal only the process group.
 //
-// It promises that
+// It guarantees that
 //
-//   - not one line of a script runs before the caller has been told its process group
-//     (Part.Starting) and has agreed: a caller that writes it down first can find the
-//     orphans of its own crash (Group.ClearOrphans) without ever touching a process that
-//     is not surely its own;
-//   - when a step is over, whatever the way, nothing of its session is running: SIGTERM,
-//     a short grace, SIGKILL. Only what left the session by setsid(2), and so became a
-//     service of its own, stays; it cannot hold up the part by keeping its output open;
-//   - no value of a secret gets into the output or the result.
+//   - no line of a script runs before Part.Starting has returned without an error. A caller that records the process
+//     group there can end the orphans of a crash later (Group.ClearOrphans). ClearOrphans never signals a process that
+//     might belong to something else.
+//   - when a step is over, no process of its session is running: run sends SIGTERM, waits for a short grace period, and
+//     sends SIGKILL. Only a process that left the session with setsid(2), such as a service, keeps running. It cannot
+//     delay the part by holding the output open.
+//   - no value of a secret appears in the output or in the result.
 //
-// A script is run by "/bin/sh -e", so the first command that fails ends the step, unless
-// it begins with "#!". It gets no input. Standard output and error are one stream.
+// A script that begins with "#!" is executed directly. Any other script runs with "/bin/sh -e", so that the first
+// command that fails ends the step. Standard input is empty. Standard output and standard error are one stream.
+//
+//	part.go          Part: the steps in order, with retries, and the end of the part
+//	script.go        Script: one script behind the start barrier, until it exits or times out
+//	group*.go        Group: the processes of a script, on Linux and elsewhere
+//	environment.go   the environment of the steps
+//	secrets.go       the secrets file
+//	line.go          text for reports
 package run

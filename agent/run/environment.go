@@ -10,10 +10,10 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-// ownPrefix begins the variables that only drover sets.
+// ownPrefix starts the names of variables that only drover sets.
 const ownPrefix = "DROVER_"
 
-// environment is what every step of a part sees; of two entries for one key the later counts.
+// environment returns the environment of every step of a part. If a key occurs twice, the later entry applies.
 func environment(inherit []string, w client.Work, secrets map[string]string) ([]string, error) {
 	all := Inherited(inherit)
 	for _, of := range []struct {
@@ -38,10 +38,11 @@ func environment(inherit []string, w client.Work, secrets map[string]string) ([]
 	), nil
 }
 
-// mark is the entry by which a process can be told to belong to a deployment's part.
+// mark returns the environment entry that identifies the processes of a deployment's part.
 func mark(deployment string) string { return "DROVER_DEPLOYMENT=" + deployment }
 
-// Inherited is the environment (nil: that of this process) without what only drover sets.
+// Inherited returns environ without the variables that only drover sets. A nil environ means the environment of this
+// process.
 func Inherited(environ []string) []string {
 	if environ == nil {
 		environ = os.Environ()
@@ -51,16 +52,16 @@ func Inherited(environ []string) []string {
 	})
 }
 
-// checkVariable refuses what an environment cannot hold.
+// checkVariable rejects names and values that an environment variable cannot have.
 func checkVariable(key, value string) error {
 	if key == "" || strings.ContainsAny(key, "=\x00 \t\n") {
-		return fmt.Errorf("%.80q: not a name that an environment variable can have", key)
+		return fmt.Errorf("%.80q is not a valid name for an environment variable", key)
 	}
 	if strings.HasPrefix(key, ownPrefix) {
-		return fmt.Errorf("%.80s: names that begin with DROVER_ are drover's own", key)
+		return fmt.Errorf("%.80s: names that begin with DROVER_ are reserved for drover", key)
 	}
 	if strings.Contains(value, "\x00") {
-		return fmt.Errorf("%.80s: its value has a zero byte, which an environment variable cannot hold", key)
+		return fmt.Errorf("%.80s: the value contains a zero byte, which an environment variable cannot hold", key)
 	}
 	return nil
 }

@@ -9,25 +9,25 @@ import (
 )
 
 const (
-	// killFor bounds the wait for processes that were sent SIGKILL.
-	killFor = 2 * time.Second
-	// lookEvery is how often it is looked whether processes are gone.
-	lookEvery = 10 * time.Millisecond
+	// killTimeout bounds the wait for processes that were sent SIGKILL.
+	killTimeout = 2 * time.Second
+	// pollInterval is the time between two checks of whether processes have exited.
+	pollInterval = 10 * time.Millisecond
 )
 
-// Group names the processes of one script so that they can be found again, also by a later
-// run of the agent: the id alone may be another's by then.
+// Group identifies the processes of one script, so that a later run of the agent can find them again. The id alone is
+// not enough, because the system may have reused it.
 type Group struct {
 	// ID is the process id of the leader and the id of its group and session.
 	ID int `json:"id"`
-	// Start is when the leader started, in the kernel's ticks since the boot; 0: not known.
+	// Start is when the leader started, in kernel ticks since the boot; 0 if unknown.
 	Start uint64 `json:"start,omitempty"`
-	// Boot names the boot of the machine; empty: not known.
+	// Boot is the id of the machine's boot; empty if unknown.
 	Boot string `json:"boot,omitempty"`
 }
 
-// clear ends what runs of a group whose leader this process has not reaped: SIGTERM, up to
-// grace for it to go, SIGKILL. It returns how many there were and how many are still there.
+// clear ends the running processes of a group whose leader this process has not reaped yet. It sends SIGTERM, waits
+// up to grace, and then sends SIGKILL. It returns how many processes there were and how many are still running.
 func (g Group) clear(grace time.Duration) (left, stuck int) {
 	defer syscall.Kill(-g.ID, syscall.SIGKILL) // also where members cannot be listed
 	return endAll(grace, g.members, func(signal syscall.Signal, members []process) {
@@ -40,9 +40,9 @@ func (g Group) clear(grace time.Duration) (left, stuck int) {
 	})
 }
 
-// ClearOrphans ends what runs of a group that an earlier run of the agent started for
-// deployment, as far as it is surely that: the leader with its recorded start is there, or
-// a process of the group carries the deployment's mark in its environment.
+// ClearOrphans ends the processes of a group that an earlier run of the agent started for deployment. It signals a
+// process only if it certainly belongs to the group: either the leader still runs with its recorded start time, or
+// the process carries the deployment's mark in its environment.
 func (g Group) ClearOrphans(deployment string, grace time.Duration) (left, stuck int) {
 	if g.ID <= 1 || g.Start == 0 || g.Boot == "" || g.Boot != bootID() {
 		return 0, 0
@@ -55,7 +55,7 @@ func (g Group) ClearOrphans(deployment string, grace time.Duration) (left, stuck
 	})
 }
 
-// orphans are the members of the group that are surely its own.
+// orphans returns the members of the group that certainly belong to it.
 func (g Group) orphans(mark string) (sure []process) {
 	leader, err := readProcess(g.ID)
 	led := err == nil && leader.start == g.Start
@@ -67,9 +67,9 @@ func (g Group) orphans(mark string) (sure []process) {
 	return sure
 }
 
-// signal signals the process unless its id became another's.
+// signal signals the process unless its id now belongs to another process.
 func (p process) signal(signal syscall.Signal) {
-	handle, err := os.FindProcess(p.id) // from here on the handle means one process only
+	handle, err := os.FindProcess(p.id) // a handle refers to one process only, even if the id is reused
 	if err != nil {
 		return
 	}
@@ -79,21 +79,21 @@ func (p process) signal(signal syscall.Signal) {
 	}
 }
 
-// endAll signals the members until there are none.
+// endAll signals the members until none is left.
 func endAll(grace time.Duration, members func() []process, signal func(syscall.Signal, []process)) (left, stuck int) {
 	now := members()
 	left = len(now)
 	for _, round := range []struct {
 		signal syscall.Signal
 		wait   time.Duration
-		again  bool // new members get the signal too
-	}{{syscall.SIGTERM, grace, false}, {syscall.SIGKILL, killFor, true}} {
+		again  bool // signal new members too
+	}{{syscall.SIGTERM, grace, false}, {syscall.SIGKILL, killTimeout, true}} {
 		if len(now) == 0 || round.wait <= 0 {
 			continue
 		}
 		signal(round.signal, now)
 		for until := time.Now().Add(round.wait); len(now) > 0 && time.Now().Before(until); now = members() {
-			time.Sleep(lookEvery)
+			time.Sleep(pollInterval)
 			if round.again {
 				signal(round.signal, now)
 			}

@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// process is what /proc says of one process.
+// process is the information about one process in /proc.
 type process struct {
 	id, group, session int
 	state              byte
 	start              uint64
 }
 
-// awaitExit returns when the child has exited, and leaves it to be reaped.
+// awaitExit waits until the child has exited, without reaping it.
 func awaitExit(child int) {
 	for {
 		err := unix.Waitid(unix.P_PID, child, nil, unix.WEXITED|unix.WNOWAIT, nil)
@@ -29,7 +29,7 @@ func awaitExit(child int) {
 	}
 }
 
-// newGroup names the group of a leader that was just started.
+// newGroup returns the group of a leader that was just started.
 func newGroup(leader int) Group {
 	g := Group{ID: leader, Boot: bootID()}
 	if p, err := readProcess(leader); err == nil {
@@ -38,13 +38,13 @@ func newGroup(leader int) Group {
 	return g
 }
 
-// bootID names this boot of the machine; empty where the kernel does not say.
+// bootID returns the id of this boot of the machine, or "" if the kernel does not provide it.
 func bootID() string {
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(id))
 }
 
-// members are the living processes of the group and of the session that its leader began.
+// members returns the live processes of the group and of the session that its leader started.
 func (g Group) members() (members []process) {
 	folder, err := os.Open("/proc")
 	if err != nil {
@@ -65,8 +65,8 @@ func (g Group) members() (members []process) {
 	return members
 }
 
-// readProcess reads /proc/ID/stat. The second field is the program's name in parentheses and
-// may hold anything, so counting starts behind the last parenthesis.
+// readProcess reads /proc/ID/stat. The second field is the program's name in parentheses and may contain any
+// character, so the fields are counted after the last parenthesis.
 func readProcess(id int) (process, error) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id))
 	if err != nil {

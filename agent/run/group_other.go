@@ -8,27 +8,27 @@ import (
 	"time"
 )
 
-// process is a whole group where there is no /proc to look into.
+// process stands for a whole group, because this system has no /proc to list its members.
 type process struct {
 	id, group int
 	start     uint64
 }
 
-// awaitExit returns when the child is gone or waits to be reaped. Without waitid(2) the only
-// sign is that its group cannot be signalled any more.
+// awaitExit waits until the child has exited. Without waitid(2), the only indication is that its group can no longer
+// be signalled.
 func awaitExit(child int) {
 	for syscall.Kill(-child, 0) == nil {
-		time.Sleep(lookEvery)
+		time.Sleep(pollInterval)
 	}
 }
 
-// newGroup names the group of a leader that was just started.
+// newGroup returns the group of a leader that was just started.
 func newGroup(leader int) Group { return Group{ID: leader} }
 
-// bootID is not known, so no orphan is ever surely ours.
+// bootID is unknown on this system, so ClearOrphans never signals a process.
 func bootID() string { return "" }
 
-// members says whether anything can be signalled in the group.
+// members returns one entry for the whole group while the group can be signalled.
 func (g Group) members() []process {
 	if syscall.Kill(-g.ID, 0) != nil {
 		return nil

@@ -14,7 +14,7 @@ import (
 	"github.com/droverhq/drover/agent/run"
 )
 
-// orphan starts a script as a crashed agent would have left it and returns its leader.
+// orphan starts a script in the way a crashed agent leaves it behind and returns its leader.
 func orphan(t *testing.T, script, deployment string) *exec.Cmd {
 	t.Helper()
 	c := exec.Command("/bin/sh", "-c", script)
@@ -29,8 +29,8 @@ func orphan(t *testing.T, script, deployment string) *exec.Cmd {
 	return c
 }
 
-// started is the group as the journal would have it.
-func started(t *testing.T, c *exec.Cmd) run.Group {
+// groupOf returns the group that the journal would contain.
+func groupOf(t *testing.T, c *exec.Cmd) run.Group {
 	t.Helper()
 	stat, err := os.ReadFile("/proc/" + strconv.Itoa(c.Process.Pid) + "/stat")
 	if err != nil {
@@ -46,7 +46,7 @@ func started(t *testing.T, c *exec.Cmd) run.Group {
 	return run.Group{ID: c.Process.Pid, Start: start, Boot: strings.TrimSpace(string(boot))}
 }
 
-func await(t *testing.T, file string) {
+func waitForLine(t *testing.T, file string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		content, err := os.ReadFile(file)
@@ -54,44 +54,44 @@ func await(t *testing.T, file string) {
 	}, 10*time.Second, 5*time.Millisecond)
 }
 
-func TestOrphansOfACrashedAgentAreEnded(t *testing.T) {
+func TestOrphansOfCrashedAgentAreKilled(t *testing.T) {
 	c := orphan(t, `trap "" TERM; (sleep 60; sleep 60) & echo $! > child; sleep 60; sleep 60`, "d-1")
-	g := started(t, c)
-	await(t, c.Dir+"/child")
+	g := groupOf(t, c)
+	waitForLine(t, c.Dir+"/child")
 	left, stuck := g.ClearOrphans("d-1", 50*time.Millisecond)
 	require.GreaterOrEqual(t, left, 2)
 	require.Zero(t, stuck)
-	gone(t, c.Dir+"/child")
+	waitUntilGone(t, c.Dir+"/child")
 }
 
-func TestOrphansWhoseLeaderIsGoneAreKnownByTheirMark(t *testing.T) {
+func TestOrphansWithoutLeaderAreIdentifiedByTheirMark(t *testing.T) {
 	c := orphan(t, `sleep 100 & echo $! > child; sleep 0.05`, "d-1")
-	g := started(t, c)
+	g := groupOf(t, c)
 	require.NoError(t, c.Wait())
-	await(t, c.Dir+"/child")
+	waitForLine(t, c.Dir+"/child")
 
 	left, _ := g.ClearOrphans("d-2", 50*time.Millisecond)
-	require.Zero(t, left, "it is of another deployment")
+	require.Zero(t, left, "the mark names another deployment")
 	left, stuck := g.ClearOrphans("d-1", 50*time.Millisecond)
 	require.Equal(t, 1, left)
 	require.Zero(t, stuck)
-	gone(t, c.Dir+"/child")
+	waitUntilGone(t, c.Dir+"/child")
 }
 
-func TestAProcessThatIsNotSurelyOursIsNeverTouched(t *testing.T) {
-	c := orphan(t, "exec sleep 100", "of somebody else")
-	sure := started(t, c)
+func TestUnrelatedProcessIsNeverSignalled(t *testing.T) {
+	c := orphan(t, "exec sleep 100", "d-other")
+	sure := groupOf(t, c)
 	for name, g := range map[string]run.Group{
-		"the id is another process's by now": {ID: sure.ID, Start: sure.Start - 1, Boot: sure.Boot},
-		"the machine was booted since":       {ID: sure.ID, Start: sure.Start, Boot: "another boot"},
-		"the start was not known":            {ID: sure.ID, Boot: sure.Boot},
-		"the id is of everybody":             {ID: 1, Start: sure.Start, Boot: sure.Boot},
-		"the id is of nobody":                {ID: -1, Start: sure.Start, Boot: sure.Boot},
+		"the id was reused by another process": {ID: sure.ID, Start: sure.Start - 1, Boot: sure.Boot},
+		"the machine was rebooted":             {ID: sure.ID, Start: sure.Start, Boot: "another boot"},
+		"the start time is unknown":            {ID: sure.ID, Boot: sure.Boot},
+		"the id is that of init":               {ID: 1, Start: sure.Start, Boot: sure.Boot},
+		"the id is negative":                   {ID: -1, Start: sure.Start, Boot: sure.Boot},
 	} {
 		t.Run(name, func(t *testing.T) {
 			left, _ := g.ClearOrphans("d-1", 0)
 			require.Zero(t, left)
-			require.True(t, lives(sure.ID))
+			require.True(t, isRunning(sure.ID))
 		})
 	}
 }

@@ -5,33 +5,33 @@ import (
 	"strings"
 )
 
-// sentenceBytes bounds a detail in a report.
-const sentenceBytes = 500
+// oneLineBytes bounds the detail of a report.
+const oneLineBytes = 500
 
-// LastLine is a writer that remembers the end of what was written to it.
+// LastLine is a writer that retains the end of its input.
 type LastLine struct{ end []byte }
 
-// Write remembers the end of p.
+// Write stores the end of p.
 func (l *LastLine) Write(p []byte) (int, error) {
-	keep := p[max(0, len(p)-2*sentenceBytes):]
+	keep := p[max(0, len(p)-2*oneLineBytes):]
 	l.end = append(l.end, keep...)
-	if over := len(l.end) - 2*sentenceBytes; over > 0 {
+	if over := len(l.end) - 2*oneLineBytes; over > 0 {
 		l.end = append(l.end[:0], l.end[over:]...)
 	}
 	return len(p), nil
 }
 
-// Open reports whether the last line has no end yet.
+// Open reports whether the last line is not terminated yet.
 func (l *LastLine) Open() bool { return len(l.end) > 0 && l.end[len(l.end)-1] != '\n' }
 
-// String is the last line that is not empty, fit for a report.
+// String returns the last line that is not empty, as OneLine formats it.
 func (l *LastLine) String() string {
 	trimmed := bytes.TrimSpace(l.end)
-	return Sentence(string(trimmed[bytes.LastIndexByte(trimmed, '\n')+1:]))
+	return OneLine(string(trimmed[bytes.LastIndexByte(trimmed, '\n')+1:]))
 }
 
-// Sentence makes text fit for a report: valid UTF-8, at most 500 bytes, one line.
-func Sentence(text string) string {
+// OneLine returns text as one line of valid UTF-8 of at most 500 bytes.
+func OneLine(text string) string {
 	text = strings.Map(func(c rune) rune {
 		if c < ' ' {
 			return ' '
@@ -39,8 +39,8 @@ func Sentence(text string) string {
 		return c
 	}, strings.ToValidUTF8(text, "\uFFFD"))
 	text = strings.TrimSpace(text)
-	if len(text) > sentenceBytes {
-		text = strings.ToValidUTF8(text[:sentenceBytes-len("…")], "") + "…"
+	if len(text) > oneLineBytes {
+		text = strings.ToValidUTF8(text[:oneLineBytes-len("…")], "") + "…"
 	}
 	return text
 }

@@ -15,33 +15,33 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// DefaultGrace is the time between SIGTERM and SIGKILL of a part that says nothing.
+// DefaultGrace is the time between SIGTERM and SIGKILL if the part does not specify one.
 const DefaultGrace = 5 * time.Second
 
-// Part is one machine's share of a deployment, ready to be run.
+// Part is one machine's share of a deployment, ready to run.
 type Part struct {
 	Work client.Work
-	// Folder is the part's own folder; Run makes it. Scripts are kept in it, and the steps
-	// work in its subfolder "work" unless they name another.
+	// Folder belongs to the part; Run creates it. It contains the scripts. Steps run in its subfolder "work" unless
+	// they specify a folder.
 	Folder string
-	// SecretsFile is read if Work names secrets.
+	// SecretsFile is read if Work requires secrets.
 	SecretsFile string
-	// Inherit is the environment of the agent, "KEY=VALUE"; nil: that of this process. What
-	// begins with DROVER_ is not passed on.
+	// Inherit is the environment of the agent as "KEY=VALUE"; nil means that of this process. Variables that begin
+	// with DROVER_ are not passed on.
 	Inherit []string
-	// Output gets what the steps print, masked. Its errors are passed over.
+	// Output receives the output of the steps with secrets masked. Its errors are ignored.
 	Output io.Writer
-	// Starting, if set, is told of each step's process group before the first line of the
-	// script runs; on an error it does not run.
+	// Starting, if set, is called with each step's process group before the first line of the script runs. If it
+	// returns an error, the script does not run.
 	Starting func(step string, group Group) error
-	// Stopping, when closed, lets the running attempt of a step be the last thing done.
+	// Stopping, when closed, ends the part after the running attempt of a step.
 	Stopping <-chan struct{}
-	// Grace is the time between SIGTERM and SIGKILL; 0: DefaultGrace.
+	// Grace is the time between SIGTERM and SIGKILL; 0 means DefaultGrace.
 	Grace time.Duration
 }
 
-// Run runs the part and returns how it ended. When ctx ends, the running step is killed at
-// once and the end is failed (interrupted).
+// Run runs the part and returns how it ended. When ctx ends, Run kills the running step immediately, and the part
+// ends failed (interrupted).
 func (p Part) Run(ctx context.Context) client.End {
 	r := runner{Part: p, mask: output.NewMask(nil)}
 	if p.Grace <= 0 {
@@ -49,16 +49,22 @@ func (p Part) Run(ctx context.Context) client.End {
 	}
 	end := r.run(ctx)
 	end.Deployment = p.Work.Deployment
-	end.Detail = Sentence(r.mask.Text(end.Detail))
+	end.Detail = OneLine(r.mask.Text(end.Detail))
 	return end
 }
 
-// InterruptedEnd is the end of a part of which the agent cannot say how it ended.
+// InterruptedEnd returns the end of a part whose outcome the agent cannot know.
 func InterruptedEnd(deployment, step, detail string) client.End {
-	return client.End{Deployment: deployment, State: domain.PartFailed, Reason: domain.AgentInterrupted, Step: step, Detail: Sentence(detail)}
+	return client.End{
+		Deployment: deployment,
+		State:      domain.PartFailed,
+		Reason:     domain.AgentInterrupted,
+		Step:       step,
+		Detail:     OneLine(detail),
+	}
 }
 
-// runner is the state of one run of a part.
+// runner is the state of one Run.
 type runner struct {
 	Part
 	mask    *output.Mask
@@ -82,7 +88,7 @@ func (r *runner) run(ctx context.Context) client.End {
 	return client.End{State: domain.PartSucceeded}
 }
 
-// prepare does what must be right before the first step; a non-nil end says what is not.
+// prepare checks everything that the first step needs. It returns a non-nil end if something is missing or invalid.
 func (r *runner) prepare() *client.End {
 	secrets, err := ReadSecrets(r.SecretsFile, r.Work.Secrets)
 	if err != nil {
@@ -98,11 +104,12 @@ func (r *runner) prepare() *client.End {
 		return agentError("", err)
 	}
 	if err := os.MkdirAll(filepath.Join(r.Folder, "work"), 0o700); err != nil {
-		return agentError("", fmt.Errorf("make the part's folder: %w", err))
+		return agentError("", fmt.Errorf("create the part's folder: %w", err))
 	}
 	for _, step := range r.Work.Steps {
 		if step.Run == "" {
-			return agentError(step.Name, fmt.Errorf("step %q is of no kind that this agent knows; update the agent", step.Name))
+			return agentError(step.Name,
+				fmt.Errorf("step %q has a type that this agent does not support; update the agent", step.Name))
 		}
 	}
 	return nil
@@ -112,7 +119,7 @@ func agentError(step string, err error) *client.End {
 	return &client.End{State: domain.PartFailed, Reason: domain.OtherAgentFailure, Step: step, Detail: err.Error()}
 }
 
-// step runs one step with its retries; nil means that it succeeded.
+// step runs one step with its retries. It returns nil if the step succeeded.
 func (r *runner) step(ctx context.Context, index int, step domain.Step) *client.End {
 	script, err := r.script(index, step)
 	if err != nil {
@@ -125,16 +132,16 @@ func (r *runner) step(ctx context.Context, index int, step domain.Step) *client.
 		r.newLine()
 		exit := script.Run(ctx)
 		_ = r.out.Flush()
-		r.sayLeft(step, exit)
+		r.reportLeftovers(step, exit)
 		end := r.judge(step, exit)
 		if end == nil || end.Reason == domain.AgentInterrupted || attempt == attempts || r.stopping() {
 			return end
 		}
-		r.say("%s; attempt %d of %d", end.Detail, attempt+1, attempts)
+		r.printf("%s; attempt %d of %d", end.Detail, attempt+1, attempts)
 	}
 }
 
-// script writes the step's script to a file, so that its size does not matter.
+// script writes the step's script to a file, so that the script can have any size.
 func (r *runner) script(index int, step domain.Step) (Script, error) {
 	folder, err := r.workingFolder(step)
 	if err != nil {
@@ -157,8 +164,8 @@ func (r *runner) script(index int, step domain.Step) (Script, error) {
 	return s, nil
 }
 
-// workingFolder is where the step works: below the part's own folder, or at the absolute
-// path that it names, which must be there.
+// workingFolder returns the folder in which the step runs: a folder below the part's own folder, or the absolute path
+// that the step specifies. An absolute path must exist.
 func (r *runner) workingFolder(step domain.Step) (string, error) {
 	own := filepath.Join(r.Folder, "work")
 	switch {
@@ -174,7 +181,8 @@ func (r *runner) workingFolder(step domain.Step) (string, error) {
 	case step.Folder == "":
 		return own, nil
 	case !filepath.IsLocal(step.Folder):
-		return "", fmt.Errorf("working folder of step %q: %q leads out of the part's own folder; name an absolute path", step.Name, step.Folder)
+		return "", fmt.Errorf("working folder of step %q: %q is outside the part's own folder; use an absolute path",
+			step.Name, step.Folder)
 	}
 	folder := filepath.Join(own, step.Folder)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -183,16 +191,19 @@ func (r *runner) workingFolder(step domain.Step) (string, error) {
 	return folder, nil
 }
 
-// judge says how the part ends after an attempt of a step; nil: the step succeeded.
+// judge returns how the part ends after an attempt of a step, or nil if the step succeeded.
 func (r *runner) judge(step domain.Step, exit Exit) *client.End {
 	end := client.End{State: domain.PartFailed, Step: step.Name, ExitCode: exit.Code}
 	switch {
 	case exit.Stopped:
-		end.Reason, end.Detail = domain.AgentInterrupted, fmt.Sprintf("step %q was killed because the agent was stopped", step.Name)
+		end.Reason, end.Detail = domain.AgentInterrupted, fmt.Sprintf("step %q was killed because the agent was stopped",
+			step.Name)
 	case exit.Err != nil:
-		end.Reason, end.Detail = domain.OtherAgentFailure, fmt.Sprintf("step %q was not started: %s", step.Name, reason(exit.Err))
+		end.Reason, end.Detail = domain.OtherAgentFailure, fmt.Sprintf("step %q was not started: %s", step.Name,
+			reason(exit.Err))
 	case exit.TimedOut:
-		end.Reason, end.Detail = domain.StepTimedOut, fmt.Sprintf("step %q took longer than its time-out of %s", step.Name, exit.Timeout)
+		end.Reason, end.Detail = domain.StepTimedOut, fmt.Sprintf("step %q exceeded its timeout of %s", step.Name,
+			exit.Timeout)
 	case exit.Code != 0:
 		end.Reason, end.Detail = domain.StepFailed, fmt.Sprintf("step %q ended with exit code %d", step.Name, exit.Code)
 		if line := r.last.String(); line != "" {
@@ -204,33 +215,34 @@ func (r *runner) judge(step domain.Step, exit Exit) *client.End {
 	return &end
 }
 
-// reason is the sentence of an error that prevented a start, with a hint where one helps.
+// reason returns the text of an error that prevented a step from starting, with a hint where one helps.
 func reason(err error) string {
-	if errors.Is(err, errTooLong) {
-		return err.Error() + " (a variable or secret may have 128 KiB)"
+	if errors.Is(err, errArgumentListTooLong) {
+		return err.Error() + " (a variable or secret can have at most 128 KiB)"
 	}
 	return err.Error()
 }
 
-func (r *runner) sayLeft(step domain.Step, exit Exit) {
+func (r *runner) reportLeftovers(step domain.Step, exit Exit) {
 	if exit.Left > 0 {
-		r.say("step %q left %d processes running; they were stopped (start services with the system's service manager)", step.Name, exit.Left)
+		r.printf("step %q left %d processes running, which were stopped (use the system's service manager to start services)",
+			step.Name, exit.Left)
 	}
 	if exit.Stuck > 0 {
-		r.say("%d processes of step %q could not be stopped", exit.Stuck, step.Name)
+		r.printf("%d processes of step %q could not be stopped", exit.Stuck, step.Name)
 	}
 }
 
-// newLine ends a line that the last attempt left open. What it held back was passed on at its end, and without this two
-// steps could spell a secret together.
+// newLine terminates a line that the last attempt left open. The mask passed its pending bytes on when that attempt
+// ended, so without the line break two steps could print a secret together.
 func (r *runner) newLine() {
 	if r.last.Open() {
 		_, _ = r.out.Write([]byte("\n"))
 	}
 }
 
-// say writes a line of drover's own into the output.
-func (r *runner) say(format string, values ...any) {
+// printf writes drover's own line to the output.
+func (r *runner) printf(format string, values ...any) {
 	r.newLine()
 	_, _ = fmt.Fprintf(r.out, "drover: "+format+"\n", values...)
 	_ = r.out.Flush()

@@ -40,7 +40,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// part is a part with these steps in a folder of its own.
+// part returns a part with these steps in its own folder, and a buffer that receives its output.
 func part(t *testing.T, steps ...domain.Step) (run.Part, *lockedBuffer) {
 	t.Helper()
 	out := &lockedBuffer{}
@@ -59,8 +59,8 @@ func part(t *testing.T, steps ...domain.Step) (run.Part, *lockedBuffer) {
 
 func step(script string) domain.Step { return domain.Step{Name: "install", Run: script} }
 
-// runIt runs the part; the test fails when it takes absurdly long.
-func runIt(t *testing.T, p run.Part) client.End {
+// runPart runs the part and fails the test if it takes more than 30 seconds.
+func runPart(t *testing.T, p run.Part) client.End {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -70,28 +70,29 @@ func runIt(t *testing.T, p run.Part) client.End {
 	return end
 }
 
-// gone waits until the process whose id the script wrote to the file has ended.
-func gone(t *testing.T, file string) {
+// waitUntilGone waits until the process whose id the script wrote to file has ended.
+func waitUntilGone(t *testing.T, file string) {
 	t.Helper()
 	content, err := os.ReadFile(file)
 	require.NoError(t, err)
 	id, err := strconv.Atoi(strings.TrimSpace(string(content)))
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return !lives(id) }, 5*time.Second, 5*time.Millisecond, "process %d is still running", id)
+	require.Eventually(t, func() bool { return !isRunning(id) }, 5*time.Second, 5*time.Millisecond,
+		"process %d is still running", id)
 }
 
-func lives(id int) bool {
+func isRunning(id int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", id))
 	return err == nil && !strings.Contains(string(stat), ") Z ")
 }
 
-func TestAStepSeesWhatItIsPartOf(t *testing.T) {
-	t.Setenv("DROVER_TOKEN", "of the agent itself")
+func TestStepEnvironmentDescribesItsDeployment(t *testing.T) {
+	t.Setenv("DROVER_TOKEN", "the agent's own token")
 	t.Setenv("LANG_OF_MACHINE", "inherited")
 	p, out := part(t, step(`env | grep -e DROVER_ -e LANG_OF -e COLOUR | sort`))
 	p.Work.Variables = map[string]string{"COLOUR": "green = blue"}
 
-	require.Equal(t, client.End{Deployment: "d-1", State: domain.PartSucceeded}, runIt(t, p))
+	require.Equal(t, client.End{Deployment: "d-1", State: domain.PartSucceeded}, runPart(t, p))
 	require.Equal(t, strings.TrimSpace(`
 COLOUR=green = blue
 DROVER_ATTEMPT=1
@@ -115,13 +116,16 @@ func TestStepsRunInOrderAndTheFirstFailureEndsThePart(t *testing.T) {
 	require.Equal(t, client.End{
 		Deployment: "d-1", State: domain.PartFailed, Reason: domain.StepFailed, Step: "check", ExitCode: 1,
 		Detail: `step "check" ended with exit code 1: to standard error`,
-	}, runIt(t, p))
+	}, runPart(t, p))
 	require.Equal(t, "fetched\nto standard error\n", out.String())
 }
 
-func TestAFailedStepIsTriedAgainAsOftenAsAsked(t *testing.T) {
-	p, out := part(t, domain.Step{Name: "install", Retries: 2, Run: `printf "try $DROVER_ATTEMPT"; [ $DROVER_ATTEMPT = 3 ]`})
-	require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
+func TestFailedStepIsRetriedAsConfigured(t *testing.T) {
+	p, out := part(
+		t,
+		domain.Step{Name: "install", Retries: 2, Run: `printf "try $DROVER_ATTEMPT"; [ $DROVER_ATTEMPT = 3 ]`},
+	)
+	require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
 	require.Equal(t, `try 1
 drover: step "install" ended with exit code 1: try 1; attempt 2 of 3
 try 2
@@ -129,77 +133,86 @@ drover: step "install" ended with exit code 1: try 2; attempt 3 of 3
 try 3`, out.String())
 
 	p, _ = part(t, domain.Step{Name: "install", Retries: 1, Run: `echo x >> count; exit 7`})
-	require.Equal(t, 7, runIt(t, p).ExitCode)
+	require.Equal(t, 7, runPart(t, p).ExitCode)
 	count, err := os.ReadFile(filepath.Join(p.Folder, "work", "count"))
 	require.NoError(t, err)
 	require.Equal(t, "x\nx\n", string(count))
 }
 
-func TestAStepThatNeverEndsIsStoppedAndNothingOfItSurvives(t *testing.T) {
+func TestHangingStepIsKilledWithAllItsProcesses(t *testing.T) {
 	p, out := part(t, domain.Step{Name: "install", Timeout: domain.Duration(300 * time.Millisecond), Run: `
 		trap "" TERM
 		sh -c 'trap "" TERM; echo $$ > child; sleep 60; sleep 60' &
 		sleep 60; sleep 60`})
 
 	require.Equal(t, client.End{
-		Deployment: "d-1", State: domain.PartFailed, Reason: domain.StepTimedOut, Step: "install", ExitCode: 128 + int(syscall.SIGKILL),
-		Detail: `step "install" took longer than its time-out of 300ms`,
-	}, runIt(t, p))
+		Deployment: "d-1",
+		State:      domain.PartFailed,
+		Reason:     domain.StepTimedOut,
+		Step:       "install",
+		ExitCode:   128 + int(syscall.SIGKILL),
+		Detail:     `step "install" exceeded its timeout of 300ms`,
+	}, runPart(t, p))
 	require.Empty(t, out.String())
-	gone(t, filepath.Join(p.Folder, "work", "child"))
+	waitUntilGone(t, filepath.Join(p.Folder, "work", "child"))
 }
 
-func TestAStepThatTakesTooLongMayCleanUp(t *testing.T) {
+func TestStepCanCleanUpAfterItsTimeout(t *testing.T) {
 	p, out := part(t, domain.Step{Name: "install", Timeout: domain.Duration(300 * time.Millisecond), Run: `
 		trap 'echo cleaned up; exit 3' TERM
 		while :; do sleep 0.01; done`})
 	p.Grace = 20 * time.Second
-	end := runIt(t, p)
+	end := runPart(t, p)
 	require.Equal(t, domain.StepTimedOut, end.Reason)
 	require.Equal(t, 3, end.ExitCode)
 	require.Contains(t, out.String(), "cleaned up\n")
 }
 
-func TestAChildThatIsLeftInTheBackgroundIsStoppedAndHoldsUpNothing(t *testing.T) {
+func TestBackgroundProcessIsStoppedAndDoesNotDelayThePart(t *testing.T) {
 	for name, background := range map[string]string{
-		"in the group":              `sleep 100 & echo $! > child`,
-		"with SIGTERM ignored":      `(trap "" TERM; sleep 100 & echo $! > child)`,
-		"and its output kept apart": `nohup sleep 100 > log 2>&1 & echo $! > child`,
+		"in the group":         `sleep 100 & echo $! > child`,
+		"ignoring SIGTERM":     `(trap "" TERM; sleep 100 & echo $! > child)`,
+		"with separate output": `nohup sleep 100 > log 2>&1 & echo $! > child`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, out := part(t, step(background))
-			require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
+			require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
 			require.Contains(t, out.String(), "left 1 processes running")
-			gone(t, filepath.Join(p.Folder, "work", "child"))
+			waitUntilGone(t, filepath.Join(p.Folder, "work", "child"))
 		})
 	}
 }
 
-func TestAChildInAGroupOfItsOwnIsStoppedToo(t *testing.T) {
+func TestChildInItsOwnProcessGroupIsStopped(t *testing.T) {
 	if _, err := os.Stat("/bin/bash"); err != nil {
 		if os.Getenv("DROVER_TEST_REQUIRE") == "all" {
 			t.Fatal("needs /bin/bash")
 		}
-		t.Skip("needs /bin/bash, whose jobs have groups of their own")
+		t.Skip("needs /bin/bash, which starts jobs in separate process groups")
 	}
 	p, out := part(t, step("#!/bin/bash\nset -m; sleep 100 & echo $! > child\n"))
-	require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
+	require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
 	require.Contains(t, out.String(), "left 1 processes running")
-	gone(t, filepath.Join(p.Folder, "work", "child"))
+	waitUntilGone(t, filepath.Join(p.Folder, "work", "child"))
 }
 
-func TestAServiceThatLeftTheSessionStaysAndHoldsUpNothing(t *testing.T) {
-	p, _ := part(t, step(`setsid sh -c 'echo $$ > child.new; mv child.new child; exec sleep 100' & while ! [ -e child ]; do sleep 0.01; done`))
-	require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
+func TestProcessThatLeftTheSessionKeepsRunningAndDoesNotDelayThePart(t *testing.T) {
+	p, _ := part(
+		t,
+		step(
+			`setsid sh -c 'echo $$ > child.new; mv child.new child; exec sleep 100' & while ! [ -e child ]; do sleep 0.01; done`,
+		),
+	)
+	require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
 	content, err := os.ReadFile(filepath.Join(p.Folder, "work", "child"))
 	require.NoError(t, err)
 	id, err := strconv.Atoi(strings.TrimSpace(string(content)))
 	require.NoError(t, err)
-	require.True(t, lives(id))
+	require.True(t, isRunning(id))
 	require.NoError(t, syscall.Kill(id, syscall.SIGKILL))
 }
 
-func TestAStopKillsAtOnceAndSaysInterrupted(t *testing.T) {
+func TestCancelledPartIsKilledImmediatelyAndEndsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	p, _ := part(t, domain.Step{Name: "install", Retries: 3, Run: `trap "" TERM; echo $$ > child; sleep 60; sleep 60`})
 	p.Grace = time.Hour
@@ -214,101 +227,102 @@ func TestAStopKillsAtOnceAndSaysInterrupted(t *testing.T) {
 	end := p.Run(ctx)
 	require.Equal(t, domain.AgentInterrupted, end.Reason)
 	require.Equal(t, `step "install" was killed because the agent was stopped`, end.Detail)
-	gone(t, filepath.Join(p.Folder, "work", "child"))
+	waitUntilGone(t, filepath.Join(p.Folder, "work", "child"))
 }
 
-func TestWhenTheAgentIsAskedToStopTheRunningStepIsTheLast(t *testing.T) {
+func TestStoppingAgentFinishesTheRunningStepOnly(t *testing.T) {
 	stopping := make(chan struct{})
 	p, out := part(t, domain.Step{Name: "one", Run: "echo one"}, domain.Step{Name: "two", Run: "echo two"})
 	p.Stopping = stopping
 	p.Starting = func(string, run.Group) error { close(stopping); return nil }
-	end := runIt(t, p)
+	end := runPart(t, p)
 	require.Equal(t, run.InterruptedEnd("d-1", "two", `the agent was stopped before step "two"`), end)
 	require.Equal(t, "one\n", out.String())
 
 	p, out = part(t, domain.Step{Name: "only", Retries: 5, Run: "echo tried; exit 1"})
 	p.Stopping = stopping
-	require.Equal(t, domain.StepFailed, runIt(t, p).Reason)
-	require.Equal(t, "tried\n", out.String(), "no further attempt is begun")
+	require.Equal(t, domain.StepFailed, runPart(t, p).Reason)
+	require.Equal(t, "tried\n", out.String(), "no further attempt starts")
 
 	p, _ = part(t, domain.Step{Name: "only", Run: "echo only"})
 	p.Stopping = stopping
-	require.Equal(t, domain.PartSucceeded, runIt(t, p).State, "the last step ended well, so did the part")
+	require.Equal(t, domain.PartSucceeded, runPart(t, p).State, "the part succeeds with its last step")
 }
 
-func TestNoLineRunsBeforeItsGroupWasWrittenDown(t *testing.T) {
+func TestScriptDoesNotRunIfItsProcessGroupCannotBeRecorded(t *testing.T) {
 	p, _ := part(t, step(`echo ran > ran`))
 	p.Starting = func(name string, g run.Group) error {
 		require.Equal(t, "install", name)
-		require.True(t, lives(g.ID))
+		require.True(t, isRunning(g.ID))
 		require.NotZero(t, g.Start)
 		return errors.New("journal: no space left on device")
 	}
-	end := runIt(t, p)
+	end := runPart(t, p)
 	require.Equal(t, domain.OtherAgentFailure, end.Reason)
 	require.Equal(t, `step "install" was not started: journal: no space left on device`, end.Detail)
 	require.NoFileExists(t, filepath.Join(p.Folder, "work", "ran"))
 }
 
-func TestAThreeMegabyteStepRuns(t *testing.T) {
+func TestThreeMegabyteStepRuns(t *testing.T) {
 	p, out := part(t, step(strings.Repeat("# a long comment\n", 3<<20/17)+"echo the end"))
-	require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
+	require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
 	require.Equal(t, "the end\n", out.String())
 }
 
-func TestAScriptMayNameItsInterpreter(t *testing.T) {
+func TestScriptCanChooseItsInterpreter(t *testing.T) {
 	p, out := part(t, step("#!/bin/cat\nfalse\n"))
-	require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
+	require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
 	require.Equal(t, "#!/bin/cat\nfalse\n", out.String())
 
 	p, _ = part(t, step("#!/no/such/interpreter\n"))
-	end := runIt(t, p)
+	end := runPart(t, p)
 	require.Equal(t, domain.StepFailed, end.Reason)
 	require.Contains(t, []int{126, 127}, end.ExitCode)
 }
 
-func TestInputIsEmptyAndThereIsNoTerminal(t *testing.T) {
+func TestStepHasEmptyInputAndNoTerminal(t *testing.T) {
 	p, out := part(t, step(`cat; if (: < /dev/tty) 2> /dev/null; then echo terminal; fi
-		if [ -e /proc/$$/stat ] && [ "$(cut -d " " -f 6 /proc/$$/stat)" != $$ ]; then echo session of another; fi; echo done`))
-	require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
+		if [ -e /proc/$$/stat ] && [ "$(cut -d " " -f 6 /proc/$$/stat)" != $$ ]; then echo wrong session; fi; echo done`))
+	require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
 	require.Equal(t, "done\n", out.String())
 }
 
-func TestAStepThatPrintsAGigabyteEndsAndCostsTheLimit(t *testing.T) {
+func TestOutputOfOneGigabyteIsCutToTheLimit(t *testing.T) {
 	p, _ := part(t, step(`echo first; head -c 1000000000 /dev/zero; echo; echo last`))
 	spool, err := output.Create(filepath.Join(t.TempDir(), "output"), 0)
 	require.NoError(t, err)
 	defer spool.Close()
 	p.Output = spool
-	require.Equal(t, domain.PartSucceeded, runIt(t, p).State)
+	require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
 	require.NoError(t, spool.Finish())
 
-	kept := []byte{}
+	retained := []byte{}
 	for c := (output.Cursor{}); ; {
 		chunk, err := spool.Next(&c)
 		if err != nil {
 			break
 		}
-		kept = append(kept, chunk.Data...)
+		retained = append(retained, chunk.Data...)
 	}
-	require.Less(t, len(kept), output.DefaultLimit+100)
-	require.True(t, bytes.HasPrefix(kept, []byte("first\n")))
-	require.True(t, bytes.HasSuffix(kept, []byte("\nlast\n")))
-	require.Contains(t, string(kept), fmt.Sprintf("drover: %d bytes of output were cut here", 1_000_000_000+6+6-output.DefaultLimit))
+	require.Less(t, len(retained), output.DefaultLimit+100)
+	require.True(t, bytes.HasPrefix(retained, []byte("first\n")))
+	require.True(t, bytes.HasSuffix(retained, []byte("\nlast\n")))
+	require.Contains(t, string(retained),
+		fmt.Sprintf("drover: %d bytes of output were cut here", 1_000_000_000+6+6-output.DefaultLimit))
 }
 
-func TestAStepWorksWhereItSays(t *testing.T) {
+func TestStepRunsInItsWorkingFolder(t *testing.T) {
 	elsewhere := t.TempDir()
 	for _, c := range []struct{ folder, want, detail string }{
 		{folder: "", want: "work"},
 		{folder: "deep/down", want: "work/deep/down"},
 		{folder: elsewhere, want: elsewhere},
-		{folder: "../../..", detail: `"../../.." leads out of the part's own folder; name an absolute path`},
+		{folder: "../../..", detail: `"../../.." is outside the part's own folder; use an absolute path`},
 		{folder: "/no/such", detail: "no such file or directory"},
 		{folder: "/dev/null", detail: "/dev/null is not a folder"},
 	} {
 		p, out := part(t, domain.Step{Name: "install", Run: "pwd", Folder: c.folder})
-		end := runIt(t, p)
+		end := runPart(t, p)
 		if c.detail != "" {
 			require.Equal(t, domain.OtherAgentFailure, end.Reason)
 			require.Contains(t, end.Detail, c.detail)
@@ -321,24 +335,24 @@ func TestAStepWorksWhereItSays(t *testing.T) {
 	}
 }
 
-func TestWhatCannotRunIsRefusedBeforeTheFirstStep(t *testing.T) {
+func TestInvalidPartFailsBeforeItsFirstStep(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*client.Work)
 		detail string
 	}{
-		"a step of an unknown kind": {func(w *client.Work) { w.Steps = append(w.Steps, domain.Step{Name: "compose"}) },
-			`step "compose" is of no kind that this agent knows; update the agent`},
-		"a variable without a possible name": {func(w *client.Work) { w.Variables = map[string]string{"A=B": "c"} },
-			`variable "A=B": not a name that an environment variable can have`},
-		"a variable that is drover's own": {func(w *client.Work) { w.Variables = map[string]string{"DROVER_STEP": "c"} },
-			`variable DROVER_STEP: names that begin with DROVER_ are drover's own`},
-		"a variable with a zero byte": {func(w *client.Work) { w.Variables = map[string]string{"A": "\x00"} },
-			`variable A: its value has a zero byte, which an environment variable cannot hold`},
+		"step of an unsupported type": {func(w *client.Work) { w.Steps = append(w.Steps, domain.Step{Name: "compose"}) },
+			`step "compose" has a type that this agent does not support; update the agent`},
+		"invalid variable name": {func(w *client.Work) { w.Variables = map[string]string{"A=B": "c"} },
+			`variable "A=B" is not a valid name for an environment variable`},
+		"reserved variable name": {func(w *client.Work) { w.Variables = map[string]string{"DROVER_STEP": "c"} },
+			`variable DROVER_STEP: names that begin with DROVER_ are reserved for drover`},
+		"variable with a zero byte": {func(w *client.Work) { w.Variables = map[string]string{"A": "\x00"} },
+			`variable A: the value contains a zero byte, which an environment variable cannot hold`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, out := part(t, step("echo ran"))
 			c.change(&p.Work)
-			end := runIt(t, p)
+			end := runPart(t, p)
 			require.Equal(t, domain.OtherAgentFailure, end.Reason)
 			require.Equal(t, c.detail, end.Detail)
 			require.Empty(t, out.String())
@@ -346,25 +360,30 @@ func TestWhatCannotRunIsRefusedBeforeTheFirstStep(t *testing.T) {
 	}
 }
 
-func TestAVariableTooLargeForTheSystemIsSaidSo(t *testing.T) {
+func TestVariableTooLargeForTheSystemIsReported(t *testing.T) {
 	p, _ := part(t, step("echo ran"))
 	p.Work.Variables = map[string]string{"BIG": strings.Repeat("x", 1<<20)}
-	end := runIt(t, p)
+	end := runPart(t, p)
 	require.Equal(t, domain.OtherAgentFailure, end.Reason)
-	require.Contains(t, end.Detail, "argument list too long (a variable or secret may have 128 KiB)")
+	require.Contains(t, end.Detail, "argument list too long (a variable or secret can have at most 128 KiB)")
 }
 
-func TestADetailIsOneShortSentenceOfValidText(t *testing.T) {
+func TestDetailIsOneShortLineOfValidUTF8(t *testing.T) {
 	p, _ := part(t, step(`printf 'bad \377 byte \t'; head -c 5000 /dev/zero | tr '\0' x; exit 4`))
-	end := runIt(t, p)
+	end := runPart(t, p)
 	require.LessOrEqual(t, len(end.Detail), 500)
 	require.Equal(t, strings.ToValidUTF8(end.Detail, ""), end.Detail)
 	require.Contains(t, end.Detail, "exit code 4: ")
 }
 
-func TestTwoStepsCannotSpellASecretTogether(t *testing.T) {
-	again := domain.Step{Name: "install", Run: "printf hun; printf ter; test -e again && exit 0; touch again; exit 1", Retries: 1}
-	p, out := part(t, step("printf 'hunt'"), step("printf 'er2'; printf 'hunter2'; printf 'hunter2\\n' >&2"), again, step("printf '2 hunter2'"))
+func TestSecretSplitAcrossStepsIsMasked(t *testing.T) {
+	again := domain.Step{
+		Name:    "install",
+		Run:     "printf hun; printf ter; test -e again && exit 0; touch again; exit 1",
+		Retries: 1,
+	}
+	p, out := part(t, step("printf 'hunt'"), step("printf 'er2'; printf 'hunter2'; printf 'hunter2\\n' >&2"), again,
+		step("printf '2 hunter2'"))
 	p.Work.Secrets = []string{"PASSWORD"}
 	require.NoError(t, os.WriteFile(p.SecretsFile, []byte("PASSWORD=hunter2\n"), 0o600))
 	require.Equal(t, domain.PartSucceeded, p.Run(context.Background()).State)

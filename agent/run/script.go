@@ -13,43 +13,44 @@ import (
 	"time"
 )
 
-// drainFor bounds how long output is still read after all of a script's session is gone:
-// something that left the session may hold the pipe open for ever.
-const drainFor = time.Second
+// drainTimeout bounds how long the output is read after a script's session has ended. A process that left the session
+// could keep the pipe open indefinitely.
+const drainTimeout = time.Second
 
-// gate waits for a line on file descriptor 3 before it becomes the script: if the agent dies
-// before it has written the process group down, nothing of the script runs.
-const gate = `read -r DROVER_GATE <&3 && exec 3<&- && exec "$@"`
+// startBarrier waits for a line on file descriptor 3 before it executes the script. If the agent dies before it has
+// recorded the process group, no line of the script runs.
+const startBarrier = `read -r DROVER_START <&3 && exec 3<&- && exec "$@"`
 
-// errTooLong is the system's refusal of too large an environment.
-var errTooLong = syscall.E2BIG
+// errArgumentListTooLong is the system's error for an environment that is too large.
+var errArgumentListTooLong = syscall.E2BIG
 
-// Script is a file to be run in a session and process group of its own.
+// Script is a file that runs in its own session and process group.
 type Script struct {
 	Path    string
-	Shebang bool // it begins with #!; else /bin/sh -e runs it
+	Shebang bool // the file begins with #!; otherwise /bin/sh -e runs it
 	Folder  string
 	Environ []string
 	Timeout time.Duration
 	Grace   time.Duration // between SIGTERM and SIGKILL
 	Output  io.Writer
-	// Starting, if set, is told the process group before the script's first line runs; on an
-	// error it does not run.
+	// Starting, if set, is called with the process group before the script's first line runs. If it returns an error,
+	// the script does not run.
 	Starting func(Group) error
 }
 
-// Exit is how a script ended.
+// Exit describes how a script ended.
 type Exit struct {
 	Code     int // 128 + signal if a signal ended it
 	TimedOut bool
 	Timeout  time.Duration
-	Stopped  bool  // by the context
-	Left     int   // processes it had left running
-	Stuck    int   // processes that outlived SIGKILL or could not be signalled
-	Err      error // it was not started
+	Stopped  bool  // the context ended
+	Left     int   // processes that the script left running
+	Stuck    int   // processes that survived SIGKILL or could not be signalled
+	Err      error // why the script was not started
 }
 
-// Run runs the script to its end, to its time-out or, then at once, to the end of ctx.
+// Run runs the script until it ends, until its timeout, or until ctx ends. At the end of ctx it kills the script
+// without a grace period.
 func (s Script) Run(ctx context.Context) Exit {
 	if ctx.Err() != nil {
 		return Exit{Stopped: true}
@@ -81,25 +82,25 @@ type running struct {
 	group   Group
 	reader  *os.File
 	drained chan struct{}
-	// exited is closed when the leader has exited. It is not reaped before the group was
-	// cleared, so that its id cannot become another's meanwhile.
+	// exited is closed when the leader has exited. The leader is reaped only after the group was cleared, so that the
+	// system cannot reuse its id before.
 	exited chan struct{}
 }
 
-// start starts the script and lets it through the gate.
+// start starts the script and lets it pass the start barrier.
 func (s Script) start() (*running, error) {
 	reader, writer, err := os.Pipe()
 	if err != nil {
-		return nil, fmt.Errorf("make a pipe: %w", err)
+		return nil, fmt.Errorf("create a pipe: %w", err)
 	}
-	gateReader, gateWriter, err := os.Pipe()
+	barrierReader, barrierWriter, err := os.Pipe()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("make a pipe: %w", err), reader.Close(), writer.Close())
+		return nil, errors.Join(fmt.Errorf("create a pipe: %w", err), reader.Close(), writer.Close())
 	}
-	defer gateWriter.Close()
-	command := s.command(writer, gateReader)
+	defer barrierWriter.Close()
+	command := s.command(writer, barrierReader)
 	err = command.Start()
-	_, _ = writer.Close(), gateReader.Close()
+	_, _ = writer.Close(), barrierReader.Close()
 	if err != nil {
 		_ = reader.Close()
 		return nil, err
@@ -108,25 +109,25 @@ func (s Script) start() (*running, error) {
 		drained: make(chan struct{}), exited: make(chan struct{})}
 	go r.await()
 	go r.copyTo(s.Output)
-	return r, s.open(gateWriter, r)
+	return r, s.release(barrierWriter, r)
 }
 
-// command is the gate in a session of its own, that is: with no terminal to ask on.
-func (s Script) command(out, gateReader *os.File) *exec.Cmd {
-	args := []string{"-c", gate, "drover"}
+// command returns the start barrier as a command in its own session, which has no controlling terminal.
+func (s Script) command(out, barrierReader *os.File) *exec.Cmd {
+	args := []string{"-c", startBarrier, "drover"}
 	if !s.Shebang {
 		args = append(args, "/bin/sh", "-e")
 	}
 	command := exec.Command("/bin/sh", append(args, s.Path)...)
 	command.Dir, command.Env = s.Folder, s.Environ
 	command.Stdout, command.Stderr = out, out
-	command.ExtraFiles = []*os.File{gateReader}
+	command.ExtraFiles = []*os.File{barrierReader}
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	return command
 }
 
-// open lets the script run once its group is known to who asked for it.
-func (s Script) open(gateWriter *os.File, r *running) error {
+// release lets the script run after Starting has accepted its group.
+func (s Script) release(barrierWriter *os.File, r *running) error {
 	if s.Starting != nil {
 		if err := s.Starting(r.group); err != nil {
 			r.group.clear(0)
@@ -134,7 +135,7 @@ func (s Script) open(gateWriter *os.File, r *running) error {
 			return err
 		}
 	}
-	_, _ = gateWriter.WriteString("go\n") // an error: it was killed, and that is its end
+	_, _ = barrierWriter.WriteString("go\n") // fails only if the script was killed, which its exit reports
 	return nil
 }
 
@@ -144,7 +145,7 @@ func (r *running) await() {
 	close(r.exited)
 }
 
-// copyTo passes the output on until its end.
+// copyTo copies the output to w until its end.
 func (r *running) copyTo(w io.Writer) {
 	defer close(r.drained)
 	buffer := make([]byte, 64<<10)
@@ -159,19 +160,19 @@ func (r *running) copyTo(w io.Writer) {
 	}
 }
 
-// end reaps the leader, reads what is left of the output and returns the exit code. A leader
-// that not even SIGKILL ends (it hangs in the kernel) is left behind, with code -1.
+// end reaps the leader, reads the remaining output and returns the exit code. If the leader hangs in the kernel and
+// survives even SIGKILL, end leaves it behind and returns -1.
 func (r *running) end() int {
-	_ = r.reader.SetReadDeadline(time.Now().Add(drainFor))
+	_ = r.reader.SetReadDeadline(time.Now().Add(drainTimeout))
 	<-r.drained
 	_ = r.reader.Close()
 	select {
 	case <-r.exited:
-	case <-time.After(killFor):
+	case <-time.After(killTimeout):
 		go r.command.Wait()
 		return -1
 	}
-	_ = r.command.Wait() // says what ProcessState says
+	_ = r.command.Wait() // ProcessState has the same information
 	status, ok := r.command.ProcessState.Sys().(syscall.WaitStatus)
 	if ok && status.Signaled() {
 		return 128 + int(status.Signal())

@@ -74,7 +74,7 @@ func (a *Agent) live(ctx context.Context) {
 		if err == nil {
 			err = a.listen(w)
 			a.lost(w)
-			backoff.Lived(time.Since(begun))
+			backoff.Lasted(time.Since(begun))
 		}
 		if ctx.Err() != nil {
 			return

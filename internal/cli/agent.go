@@ -41,7 +41,7 @@ func agentVerb(s *shell) *cobra.Command {
 		hurry := make(chan struct{})
 		stop := secondSignal(hurry)
 		defer stop()
-		c.Hurry, c.Version, c.Logger = hurry, Version(), s.logger()
+		c.StopNow, c.Version, c.Logger = hurry, Version(), s.logger()
 		return agent.Run(cmd.Context(), c)
 	}
 	flags := cmd.Flags()

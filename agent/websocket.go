@@ -1,0 +1,144 @@
+package agent
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/coder/websocket"
+	"go.uber.org/zap"
+
+	"github.com/droverhq/drover/api/client"
+)
+
+// connection is an open connection to a server. One goroutine can send while another one receives.
+type connection interface {
+	Send(ctx context.Context, m client.FromAgent) error
+	// Receive returns the next supported message. An error means that the connection is closed.
+	Receive(ctx context.Context) (client.ToAgent, error)
+	// Ping waits for the server's answer. Another goroutine must be in Receive.
+	Ping(ctx context.Context) error
+	// Close closes the connection with a handshake; Drop closes it immediately.
+	Close()
+	Drop()
+}
+
+// dialer connects to the agent endpoint of a server.
+type dialer func(ctx context.Context, address string) (connection, error)
+
+// maxUnsupported bounds how many unsupported messages of one connection are logged.
+const maxUnsupported = 10
+
+// webSocketConn is a connection over a WebSocket.
+type webSocketConn struct {
+	conn        *websocket.Conn
+	log         *zap.Logger
+	unsupported int
+}
+
+// dialWebSocket returns the dialer for a configuration.
+func dialWebSocket(c Config) (dialer, error) {
+	tlsConfig, err := c.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	t := &authorities{config: c, now: tlsConfig, httpClient: httpClient(tlsConfig)}
+	return func(ctx context.Context, address string) (connection, error) {
+		conn, answer, err := websocket.Dial(ctx, address, &websocket.DialOptions{HTTPClient: t.reload()})
+		if err != nil {
+			return nil, dialError(address, answer, err)
+		}
+		conn.SetReadLimit(client.MaxMessageBytes)
+		return &webSocketConn{conn: conn, log: c.Logger}, nil
+	}, nil
+}
+
+// authorities reloads the CA file before each connection, because an agent can run for longer than a certificate is
+// valid.
+type authorities struct {
+	config     Config
+	now        *tls.Config
+	httpClient *http.Client
+}
+
+func httpClient(tlsConfig *tls.Config) *http.Client {
+	return &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: tlsConfig}}
+}
+
+// reload returns a client that trusts the current content of the CA file. If the file is unreadable or invalid, the
+// client trusts the previous content.
+func (t *authorities) reload() *http.Client {
+	tlsConfig, err := t.config.tlsConfig()
+	switch {
+	case err != nil:
+		t.config.Logger.Warn("could not reload the CA file; using its previous certificates", zap.Error(err))
+	case tlsConfig.RootCAs != nil && !tlsConfig.RootCAs.Equal(t.now.RootCAs):
+		t.now, t.httpClient = tlsConfig, httpClient(tlsConfig)
+	}
+	return t.httpClient
+}
+
+// dialError returns the error that explains why a connection attempt failed.
+func dialError(address string, answer *http.Response, err error) error {
+	server := strings.TrimSuffix("http"+strings.TrimPrefix(address, "ws"), client.AgentPath)
+	if answer != nil && answer.Body != nil {
+		if start, _ := io.ReadAll(io.LimitReader(answer.Body, 200)); client.PlainToTLS(string(start)) {
+			return fmt.Errorf("%s uses TLS; use https:// instead of http:// in --server", server)
+		}
+	}
+	if detail, hint := client.Misled(server, err); detail != "" {
+		return fmt.Errorf("%s; %s", detail, hint)
+	}
+	if answer != nil && answer.StatusCode != http.StatusSwitchingProtocols {
+		return fmt.Errorf("the server answered %s; is it a drover server?", answer.Status)
+	}
+	text := strings.TrimPrefix(err.Error(), "failed to WebSocket dial: ")
+	return fmt.Errorf("%.300s", strings.TrimPrefix(text, "failed to send handshake request: "))
+}
+
+func (l *webSocketConn) Send(ctx context.Context, m client.FromAgent) error {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return l.conn.Write(ctx, websocket.MessageText, text)
+}
+
+func (l *webSocketConn) Receive(ctx context.Context) (client.ToAgent, error) {
+	for {
+		_, text, err := l.conn.Read(ctx)
+		if err != nil {
+			return client.ToAgent{}, err
+		}
+		var m client.ToAgent
+		err = json.Unmarshal(text, &m)
+		if err == nil && m != (client.ToAgent{}) {
+			return m, nil
+		}
+		l.logUnsupported(text, err)
+	}
+}
+
+// logUnsupported logs that a message was ignored, without its content.
+func (l *webSocketConn) logUnsupported(text []byte, err error) {
+	if l.unsupported++; l.unsupported > maxUnsupported {
+		return
+	}
+	var fields map[string]json.RawMessage
+	_ = json.Unmarshal(text, &fields)
+	names := fmt.Sprintf("%.100q", slices.Sorted(maps.Keys(fields)))
+	l.log.Warn("ignored an unsupported message", zap.String("message", names),
+		zap.Int("bytes", len(text)), zap.Error(err))
+}
+
+func (l *webSocketConn) Ping(ctx context.Context) error { return l.conn.Ping(ctx) }
+
+func (l *webSocketConn) Close() { _ = l.conn.Close(websocket.StatusNormalClosure, "") }
+
+func (l *webSocketConn) Drop() { _ = l.conn.CloseNow() }
