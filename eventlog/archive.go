@@ -139,7 +139,7 @@ func OpenArchive(in io.Reader) (*Archive, error) {
 		return nil, fmt.Errorf("line 1: %w: not an archive of an event log", ErrForeign)
 	}
 	if head.Archive > archiveVersion {
-		return nil, fmt.Errorf("line 1: %w: unsupported archive version %d: use a newer drover (this one reads version %d)",
+		return nil, fmt.Errorf("line 1: %w: unsupported archive version %d (this drover reads version %d); use a newer drover",
 			ErrForeign, head.Archive, archiveVersion)
 	}
 	a.id = head.Log

@@ -18,7 +18,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// sample is an event of about 200 bytes of data.
+// sample returns an event with about 200 bytes of data.
 func sample(n uint64) eventlog.Event {
 	id := uuid.UUID{6: 0x40, 8: 0x80}
 	for i := range 6 {
@@ -30,8 +30,8 @@ func sample(n uint64) eventlog.Event {
 	}
 }
 
-// BenchmarkAppend compares durable appends with the least that durability costs here and
-// now: one write and one fsync each. Read "times-raw" and not the absolute figures.
+// BenchmarkAppend compares durable appends with the minimum cost of durability on this machine: one write and one
+// fsync each. Compare "times-raw" and not the absolute numbers.
 func BenchmarkAppend(b *testing.B) {
 	raw := 0.0
 	b.Run("raw write and fsync", func(b *testing.B) {
@@ -61,7 +61,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// appendParallel appends b.N events, each writer to a stream of its own.
+// appendParallel appends b.N events. Each writer uses its own stream.
 func appendParallel(b *testing.B, log eventlog.Log, writers int) {
 	ctx := context.Background()
 	var next atomic.Int64
@@ -90,16 +90,15 @@ func appendParallel(b *testing.B, log eventlog.Log, writers int) {
 	b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/1e3/float64(b.N), "cpu-µs/event")
 }
 
-// cpu returns the processor time that this process has used, which other work on the
-// machine blurs less than the time that passed.
+// cpu returns the processor time of this process. Other work on the machine affects it less than elapsed time.
 func cpu(b *testing.B) time.Duration {
 	var usage syscall.Rusage
 	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// BenchmarkReplay reads a log of 100 000 events from its beginning, checksums included:
-// once for the sake of reading, once with a fold that decodes every event.
+// BenchmarkReplay reads a log of 100 000 events and verifies its checksums, once without and once with decoding every
+// event.
 func BenchmarkReplay(b *testing.B) {
 	const appends = 200
 	path := filepath.Join(b.TempDir(), "drover.db")

@@ -20,12 +20,12 @@ import (
 	"github.com/droverhq/drover/eventlog/sqlite"
 )
 
-// children are what this test binary does when a crash test starts it once more, as the
-// process that is to die.
+// children are the programs that this test binary runs when a crash test starts it as the process that is to be
+// killed.
 var children = map[string]func() error{
-	"write":    childWrite,
-	"open":     childOpen,
-	"outgrown": childOutgrown,
+	"write":   childWrite,
+	"open":    childOpen,
+	"limited": childLimited,
 }
 
 func TestMain(m *testing.M) {
@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// childLog opens the log that the environment names.
+// childLog opens the log at the path in the environment.
 func childLog() (*sqlite.Log, error) {
 	config := sqlite.Config{}
 	if os.Getenv("DROVER_LOG_UNSYNCED") != "" {
@@ -48,7 +48,7 @@ func childLog() (*sqlite.Log, error) {
 	return sqlite.Open(context.Background(), os.Getenv("DROVER_LOG_PATH"), config)
 }
 
-// childOpen opens the log and leaves.
+// childOpen opens and closes the log.
 func childOpen() error {
 	log, err := childLog()
 	if err != nil {
@@ -57,9 +57,8 @@ func childOpen() error {
 	return log.Close()
 }
 
-// childWrite appends one to three events at a time, in turn to a stream of its own and
-// to one that it shares, and moves a cursor of the same name after each append. It prints a
-// line for each event and each cursor once it is acknowledged.
+// childWrite appends one to three events at a time, alternating between its own stream and a shared one. After each
+// append it advances a cursor with the name of the stream. It prints a line for each acknowledged event and cursor.
 func childWrite() error {
 	log, err := childLog()
 	if err != nil {
@@ -82,19 +81,19 @@ func childWrite() error {
 	}
 	for turn := range turns {
 		stream := streams[turn%2]
-		if last[stream], err = appendSurely(log, stream, last[stream], turn%3+1); err != nil {
+		if last[stream], err = appendReliably(log, stream, last[stream], turn%3+1); err != nil {
 			return err
 		}
-		if err := swapSurely(log, stream); err != nil {
+		if err := swapReliably(log, stream); err != nil {
 			return err
 		}
 	}
 	return log.Close()
 }
 
-// appendSurely appends n new events as a careful caller does: the same ids again after
-// an unknown outcome, further on after a conflict.
-func appendSurely(log eventlog.Log, stream string, expected eventlog.Revision, n int) (eventlog.Revision, error) {
+// appendReliably appends n new events as a correct writer does: it sends the same ids again after an unknown outcome,
+// and moves to the actual revision after a conflict.
+func appendReliably(log eventlog.Log, stream string, expected eventlog.Revision, n int) (eventlog.Revision, error) {
 	events := make([]eventlog.Event, n)
 	for i := range events {
 		events[i] = sample(0)
@@ -104,15 +103,15 @@ func appendSurely(log eventlog.Log, stream string, expected eventlog.Revision, n
 	for range 1000 {
 		var appended eventlog.Appended
 		appended, err = log.Append(context.Background(), stream, expected, events...)
-		var refused *eventlog.Conflict
+		var conflict *eventlog.Conflict
 		switch {
 		case err == nil:
 			for i, event := range events {
 				fmt.Println("ack", stream, expected+1+eventlog.Revision(i), event.ID)
 			}
 			return appended.Revision, nil
-		case errors.As(err, &refused):
-			expected = refused.Actual
+		case errors.As(err, &conflict):
+			expected = conflict.Actual
 		case errors.Is(err, eventlog.ErrUnknownOutcome):
 			fmt.Println("unknown", err)
 			if os.Getenv("DROVER_LOG_DIE") != "" {
@@ -126,23 +125,23 @@ func appendSurely(log eventlog.Log, stream string, expected eventlog.Revision, n
 	return 0, err
 }
 
-// swapSurely moves a cursor on as a careful caller does: the same Swap again after an unknown outcome.
-func swapSurely(log eventlog.Store, key string) error {
-	there, err := log.Newest(context.Background(), eventlog.Cursors)
-	was := there[key].Sequence
+// swapReliably advances a cursor as a correct writer does: it repeats the same Swap after an unknown outcome.
+func swapReliably(log eventlog.Store, key string) error {
+	stored, err := log.Newest(context.Background(), eventlog.Cursors)
+	was := stored[key].Sequence
 	for range 1000 {
 		if err != nil {
 			return err
 		}
 		next := eventlog.Item{Key: key, Sequence: was + 1, Data: []byte(os.Getenv("DROVER_LOG_NAME"))}
 		err = log.Swap(context.Background(), eventlog.Cursors, next, was)
-		var moved *eventlog.SwapConflict
+		var conflict *eventlog.SwapConflict
 		switch {
 		case err == nil:
 			fmt.Println("cursor", key, next.Sequence)
 			return nil
-		case errors.As(err, &moved):
-			was, err = moved.Sequence, nil
+		case errors.As(err, &conflict):
+			was, err = conflict.Sequence, nil
 		case errors.Is(err, eventlog.ErrUnknownOutcome):
 			fmt.Println("unknown", err)
 			if err = nil; os.Getenv("DROVER_LOG_DIE") != "" {
@@ -154,30 +153,30 @@ func swapSurely(log eventlog.Store, key string) error {
 			time.Sleep(time.Millisecond)
 		}
 	}
-	return errors.New("the cursor does not move")
+	return errors.New("the cursor was not advanced")
 }
 
-// told is what the children of one test have told their parent.
-type told struct {
+// report collects the output of the child processes of one test.
+type report struct {
 	acks    map[string]string // "stream revision" to id
 	cursors map[string]int64  // key to the highest sequence that was acknowledged
 	unknown int
 	other   []string
 }
 
-// process is a child under way.
+// process is a running child.
 type process struct {
 	command *exec.Cmd
 	lines   *bufio.Scanner
-	told    *told
+	report  *report
 }
 
-// start begins a child; before is what stands before its command line, such as strace.
-func (told *told) start(t *testing.T, before []string, what, path string, environment ...string) *process {
+// start starts a child. prefix is put before its command line, for example strace.
+func (r *report) start(t *testing.T, prefix []string, what, path string, environment ...string) *process {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	t.Cleanup(cancel)
-	line := append(before[:len(before):len(before)], os.Args[0])
+	line := append(prefix[:len(prefix):len(prefix)], os.Args[0])
 	command := exec.CommandContext(ctx, line[0], line[1:]...)
 	command.Env = append(os.Environ(), "DROVER_LOG_CHILD="+what, "DROVER_LOG_PATH="+path)
 	command.Env = append(command.Env, environment...)
@@ -185,46 +184,46 @@ func (told *told) start(t *testing.T, before []string, what, path string, enviro
 	output, err := command.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, command.Start())
-	return &process{command: command, lines: bufio.NewScanner(output), told: told}
+	return &process{command: command, lines: bufio.NewScanner(output), report: r}
 }
 
-// listen records what the child says until it has acknowledged n events or ends.
-func (p *process) listen(n int) {
+// read records the output of the child until it has acknowledged n events or ends.
+func (p *process) read(n int) {
 	for n > 0 && p.lines.Scan() {
 		words := strings.Fields(p.lines.Text())
 		switch {
 		case len(words) == 4 && words[0] == "ack":
-			p.told.acks[words[1]+" "+words[2]] = words[3]
+			p.report.acks[words[1]+" "+words[2]] = words[3]
 			n--
 		case len(words) == 3 && words[0] == "cursor":
-			p.told.moved(words[1], words[2])
+			p.report.addCursor(words[1], words[2])
 		case len(words) > 0 && words[0] == "unknown":
-			p.told.unknown++
+			p.report.unknown++
 		default:
-			p.told.other = append(p.told.other, p.lines.Text())
+			p.report.other = append(p.report.other, p.lines.Text())
 		}
 	}
 }
 
-// moved takes note of a cursor that was acknowledged.
-func (told *told) moved(key, text string) {
+// addCursor records an acknowledged cursor.
+func (r *report) addCursor(key, text string) {
 	sequence, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		panic(err)
 	}
-	if told.cursors == nil {
-		told.cursors = map[string]int64{}
+	if r.cursors == nil {
+		r.cursors = map[string]int64{}
 	}
-	told.cursors[key] = max(told.cursors[key], sequence)
+	r.cursors[key] = max(r.cursors[key], sequence)
 }
 
-// finish listens to the end and returns how the child ended.
+// finish reads the output to its end and returns the result of the child.
 func (p *process) finish() error {
-	p.listen(int(^uint(0) >> 1))
+	p.read(int(^uint(0) >> 1))
 	return p.command.Wait()
 }
 
-// kill ends the child with SIGKILL and still hears what it had said before.
+// kill ends the child with SIGKILL and reads the rest of its output.
 func (p *process) kill(t *testing.T) {
 	if err := p.command.Process.Kill(); !errors.Is(err, os.ErrProcessDone) {
 		require.NoError(t, err)
@@ -232,10 +231,9 @@ func (p *process) kill(t *testing.T) {
 	_ = p.finish()
 }
 
-// lost opens the log at path, checks that it is whole, and returns how many of the
-// acknowledged events are not where they were said to be, and how many cursors stand before
-// where they were said to be.
-func (told *told) lost(t *testing.T, path string) int {
+// lost opens the log at path and verifies it. It returns the number of acknowledged events that are missing, plus the
+// number of cursors that are behind their acknowledged value.
+func (r *report) lost(t *testing.T, path string) int {
 	t.Helper()
 	log := open(t, path)
 	defer log.Close()
@@ -247,14 +245,14 @@ func (told *told) lost(t *testing.T, path string) int {
 		found[fmt.Sprint(event.Stream, " ", event.Revision)] = event.ID.String()
 	}
 	lost := 0
-	for place, id := range told.acks {
+	for place, id := range r.acks {
 		if found[place] != id {
 			lost++
 		}
 	}
 	cursors, err := log.Newest(context.Background(), eventlog.Cursors)
 	require.NoError(t, err)
-	for key, sequence := range told.cursors {
+	for key, sequence := range r.cursors {
 		if cursors[key].Sequence < sequence {
 			lost++
 		}
@@ -262,7 +260,7 @@ func (told *told) lost(t *testing.T, path string) int {
 	return lost
 }
 
-// missing skips a test that lacks something of its machine, unless all must run.
+// missing skips a test whose requirement is not met on this machine, unless DROVER_TEST_REQUIRE is "all".
 func missing(t *testing.T, what string, err error) {
 	t.Helper()
 	if err == nil {

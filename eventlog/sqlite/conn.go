@@ -13,11 +13,11 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// conn is the writer's connection. It speaks to the driver without the pool of
-// database/sql between them, which costs a writer of small events a good part of its time.
+// conn is the connection of the writer. It uses the driver directly, because the pool of database/sql would add a
+// large part to the cost of small events.
 //
-// It remembers where the log and its streams stand. What it remembers holds as long as
-// no other connection wrote, which SQLite tells by its data version.
+// It caches the end of the log and of its streams. The cache is valid as long as no other connection has written,
+// which the data version of SQLite shows.
 type conn struct {
 	driver driver.Conn
 
@@ -25,18 +25,18 @@ type conn struct {
 	version, position, last, stored, insert statement
 	item, putItem, dropItem                 statement
 
-	seen  int64 // the data version at which the rest was read
+	seen  int64 // the data version for which head and lasts are valid
 	head  eventlog.Position
 	lasts map[string]eventlog.Revision
 }
 
-// maxRemembered bounds lasts; beyond it conn forgets and asks anew.
-const maxRemembered = 100_000
+// maxCached limits lasts. Beyond it conn clears the cache.
+const maxCached = 100_000
 
-// emptyPatience is how long the writer lets appends wait while it empties the write-ahead log only to erase what it holds.
-const emptyPatience = 50 * time.Millisecond
+// emptyTimeout is how long appends may wait while the writer empties the write-ahead log only to erase data.
+const emptyTimeout = 50 * time.Millisecond
 
-// openConn opens a connection and proves, by taking the lock once, that it may write.
+// openConn opens a connection, and takes the write lock once to check that it can write.
 func openConn(ctx context.Context, path, synchronous string) (*conn, error) {
 	connector, err := connectorTo(path, "_pragma=journal_mode(WAL)", "_pragma=synchronous("+synchronous+")",
 		"_pragma=journal_size_limit(67108864)", "_pragma=secure_delete(1)")
@@ -78,7 +78,7 @@ func (c *conn) prepare() (err error) {
 	return nil
 }
 
-// start begins a transaction and forgets what others may have made untrue.
+// start begins a transaction and clears the cache if another connection has written.
 func (c *conn) start() error {
 	if err := c.begin.exec(); err != nil {
 		return err
@@ -87,7 +87,7 @@ func (c *conn) start() error {
 	if err != nil {
 		return err
 	}
-	if version != c.seen || len(c.lasts) > maxRemembered {
+	if version != c.seen || len(c.lasts) > maxCached {
 		head, err := c.position.integer()
 		if err != nil {
 			return err
@@ -97,7 +97,7 @@ func (c *conn) start() error {
 	return nil
 }
 
-// lastOf returns the last revision of stream, NoStream for an empty one.
+// lastOf returns the last revision of stream, or NoStream if it is empty.
 func (c *conn) lastOf(stream string) (eventlog.Revision, error) {
 	if last, known := c.lasts[stream]; known {
 		return last, nil
@@ -110,14 +110,15 @@ func (c *conn) lastOf(stream string) (eventlog.Revision, error) {
 	return eventlog.Revision(last), nil
 }
 
-// idsAfter returns at most n ids of stream behind revision after, and the position of
-// the last of them.
-func (c *conn) idsAfter(stream string, after eventlog.Revision, n int) (ids []uuid.UUID, last eventlog.Position, err error) {
+// idsAfter returns at most n ids of stream after revision after, and the position of the last of them.
+func (c *conn) idsAfter(stream string, after eventlog.Revision, n int) (ids []uuid.UUID, last eventlog.Position,
+	err error) {
 	err = c.stored.each(func(found []driver.Value) error {
 		text, _ := found[0].(string)
 		id, err := uuid.Parse(text)
 		if err != nil {
-			return fmt.Errorf("%w: stream %s has the id %q behind revision %d", eventlog.ErrDamaged, stream, text, after)
+			return fmt.Errorf("%w: stream %s has the invalid id %q after revision %d", eventlog.ErrDamaged, stream,
+				text, after)
 		}
 		position, _ := found[1].(int64)
 		ids, last = append(ids, id), eventlog.Position(position)
@@ -126,13 +127,14 @@ func (c *conn) idsAfter(stream string, after eventlog.Revision, n int) (ids []uu
 	return ids, last, err
 }
 
-// append inserts rows behind the end of the log and of stream, which stands at expected.
+// append inserts rows at the end of the log and of stream, whose last revision is expected.
 func (c *conn) append(stream string, expected eventlog.Revision, rows []row) error {
 	revision := expected
 	for _, r := range rows {
 		c.head++
 		revision++
-		err := c.insert.exec(int64(c.head), stream, int64(revision), r.id, r.typ, r.time, r.command, r.causes, r.data, r.checksum)
+		err := c.insert.exec(int64(c.head), stream, int64(revision), r.id, r.typ, r.time, r.command, r.causes, r.data,
+			r.checksum)
 		if err != nil {
 			return err
 		}
@@ -141,23 +143,23 @@ func (c *conn) append(stream string, expected eventlog.Revision, rows []row) err
 	return nil
 }
 
-// empty moves the write-ahead log into the file, with an fsync of both, and empties it.
-// busy says that another connection kept it from that for 5 s.
+// empty moves the write-ahead log into the file, syncs both, and truncates the write-ahead log. busy reports that
+// another connection prevented this for 5 s.
 func (c *conn) empty() (busy bool, err error) {
 	refused, err := c.checkpoint.integer()
 	return refused != 0, err
 }
 
-// tryEmpty is empty for one that can be tried again later: it waits for other connections only briefly.
+// tryEmpty works like empty, but waits only briefly for other connections. The caller can retry later.
 func (c *conn) tryEmpty() (busy bool, err error) {
-	if err := c.wait(emptyPatience); err != nil {
+	if err := c.wait(emptyTimeout); err != nil {
 		return false, err
 	}
 	busy, err = c.empty()
 	return busy, errors.Join(err, c.wait(busyTimeout))
 }
 
-// wait sets how long the connection waits for locks of others. SQLite does that when it prepares the statement.
+// wait sets how long the connection waits for locks. SQLite applies the value when it prepares the statement.
 func (c *conn) wait(d time.Duration) error {
 	prepared, err := c.driver.Prepare(fmt.Sprintf(`PRAGMA busy_timeout = %d`, d.Milliseconds()))
 	if err != nil {
@@ -167,7 +169,7 @@ func (c *conn) wait(d time.Duration) error {
 	return errors.Join(s.exec(), s.Close())
 }
 
-// itemOf returns the item under key, the zero Item if the key has no item.
+// itemOf returns the item of key, or the zero Item if the key has no item.
 func (c *conn) itemOf(collection eventlog.Collection, key string) (found eventlog.Item, err error) {
 	err = c.item.each(func(row []driver.Value) (err error) {
 		found, err = scanItem(row)
@@ -179,7 +181,8 @@ func (c *conn) itemOf(collection eventlog.Collection, key string) (found eventlo
 func (c *conn) close() error {
 	var err error
 	for _, s := range []statement{
-		c.begin, c.commit, c.undo, c.checkpoint, c.version, c.position, c.last, c.stored, c.insert, c.item, c.putItem, c.dropItem,
+		c.begin, c.commit, c.undo, c.checkpoint, c.version, c.position, c.last, c.stored, c.insert,
+		c.item, c.putItem, c.dropItem,
 	} {
 		err = errors.Join(err, s.Close())
 	}
@@ -200,18 +203,21 @@ func named(values []driver.Value) []driver.NamedValue {
 }
 
 func (s statement) exec(values ...driver.Value) error {
-	_, err := s.Stmt.(driver.StmtExecContext).ExecContext(context.Background(), named(values)) //nolint:forcetypeassert // this driver's statements are both
+	stmt := s.Stmt.(driver.StmtExecContext) //nolint:forcetypeassert // statements of this driver implement it
+	_, err := stmt.ExecContext(context.Background(), named(values))
 	return err
 }
 
-// each calls visit with every row found.
+// each calls visit with every row.
 func (s statement) each(visit func(found []driver.Value) error, values ...driver.Value) (err error) {
 	return s.eachUntil(context.Background(), visit, values...)
 }
 
-// eachUntil is each that also ends with ctx, with its error.
-func (s statement) eachUntil(ctx context.Context, visit func(found []driver.Value) error, values ...driver.Value) (err error) {
-	rows, err := s.Stmt.(driver.StmtQueryContext).QueryContext(ctx, named(values)) //nolint:forcetypeassert // this driver's statements are both
+// eachUntil works like each, and returns the error of ctx when ctx ends.
+func (s statement) eachUntil(ctx context.Context, visit func(found []driver.Value) error,
+	values ...driver.Value) (err error) {
+	stmt := s.Stmt.(driver.StmtQueryContext) //nolint:forcetypeassert // statements of this driver implement it
+	rows, err := stmt.QueryContext(ctx, named(values))
 	if err != nil {
 		return err
 	}

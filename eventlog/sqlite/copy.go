@@ -10,15 +10,16 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// reserve is what a copy must leave free on the disk that it is written to, which may be that of the log.
+// reserve is the free space that a copy must leave on its disk, which may also be the disk of the log.
 const reserve = 64 << 20
 
-// CopyTo writes the log as it stands now to a new file at path, readable for its owner alone and made durable. It
-// holds every event that was acknowledged before the call, and none beside whose predecessors it lacks. Appends go on
-// meanwhile; the write-ahead log grows by what they write. What lives beside the log is not copied.
+// CopyTo writes a durable copy of the current log to a new file at path, readable only by its owner. The copy
+// contains every event that was acknowledged before the call, and is always a beginning of the log. Appends continue
+// during the copy, and the write-ahead log grows by their size. Leases and output are not copied.
 //
-// It returns ErrFull, before anything is written, where the copy would not leave 64 MiB free, and ErrDamaged for a file whose
-// structure is broken. After an error there is no file at path, unless there was one before, which is an error and is left alone.
+// CopyTo returns ErrFull without writing anything if the copy would leave less than 64 MiB of free space. It returns
+// ErrDamaged if the structure of the file is damaged. If path exists, CopyTo returns an error and does not change the
+// file. After any other error path does not exist.
 func (l *Log) CopyTo(ctx context.Context, path string) error {
 	if err := l.ready(ctx); err != nil {
 		return fmt.Errorf("copy log: %w", err)
@@ -30,10 +31,10 @@ func (l *Log) CopyTo(ctx context.Context, path string) error {
 }
 
 func (l *Log) copyTo(ctx context.Context, path string) (err error) {
-	if err := l.checkRoom(filepath.Dir(path)); err != nil {
+	if err := l.checkSpace(filepath.Dir(path)); err != nil {
 		return err
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) // SQLite fills an empty file
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) // SQLite accepts an empty file
 	if err != nil {
 		return err
 	}
@@ -48,8 +49,8 @@ func (l *Log) copyTo(ctx context.Context, path string) (err error) {
 	return errors.Join(file.Sync(), syncFolder(filepath.Dir(path)))
 }
 
-// vacuumInto reads the log in one read transaction on a connection of its own: the readers' connections are not
-// let write, not even elsewhere.
+// vacuumInto copies the log in one read transaction on a new connection. Connections of readers cannot be used,
+// because they refuse every write.
 func (l *Log) vacuumInto(ctx context.Context, path string) error {
 	db, err := connect(l.path, 1)
 	if err != nil {
@@ -59,8 +60,9 @@ func (l *Log) vacuumInto(ctx context.Context, path string) error {
 	return errors.Join(err, db.Close())
 }
 
-// checkRoom refuses a copy that could fill the disk: servers take no more writes where the log's disk is full.
-func (l *Log) checkRoom(folder string) error {
+// checkSpace returns an error if the copy could fill the disk, because servers stop writing when the disk of the log
+// is full.
+func (l *Log) checkSpace(folder string) error {
 	var need uint64 = reserve
 	for _, name := range []string{l.path, l.path + "-wal"} {
 		if info, err := os.Stat(name); err == nil {
@@ -68,8 +70,9 @@ func (l *Log) checkRoom(folder string) error {
 		}
 	}
 	free, err := freeIn(folder)
-	if err != nil || free >= need { // where nobody can say, the copy is tried
+	if err != nil || free >= need { // if the free space is unknown, try the copy
 		return nil
 	}
-	return fmt.Errorf("%w: a copy needs %d MiB free in %s, and there are %d", eventlog.ErrFull, need>>20+1, folder, free>>20)
+	return fmt.Errorf("%w: a copy needs %d MiB of free space in %s, which has %d MiB", eventlog.ErrFull, need>>20+1,
+		folder, free>>20)
 }

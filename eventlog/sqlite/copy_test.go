@@ -14,8 +14,9 @@ import (
 	"github.com/droverhq/drover/eventlog/sqlite"
 )
 
-// writers append to a stream each until what it returns is called, which says how many events were acknowledged.
-func writers(t *testing.T, log *sqlite.Log, n int) (acknowledged *atomic.Int64, stop func()) {
+// startWriters starts n goroutines that append to one stream each until stop is called. acknowledged counts their
+// events.
+func startWriters(t *testing.T, log *sqlite.Log, n int) (acknowledged *atomic.Int64, stop func()) {
 	acknowledged = &atomic.Int64{}
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
@@ -23,7 +24,8 @@ func writers(t *testing.T, log *sqlite.Log, n int) (acknowledged *atomic.Int64, 
 		all.Go(func() {
 			stream := "machine/writer-" + string(rune('a'+w))
 			for revision := eventlog.Revision(0); ctx.Err() == nil; revision++ {
-				if _, err := log.Append(context.Background(), stream, revision-1, sample(uint64(w)<<32|uint64(revision))); err != nil {
+				if _, err := log.Append(context.Background(), stream, revision-1,
+					sample(uint64(w)<<32|uint64(revision))); err != nil {
 					t.Errorf("append: %v", err)
 					return
 				}
@@ -42,10 +44,10 @@ func sums(t *testing.T, log eventlog.Log) (all []string) {
 	return all
 }
 
-func TestACopyOfALogThatIsWrittenToHoldsAllThatWasAcknowledgedBefore(t *testing.T) {
+func TestCopyDuringAppendsHasAllAcknowledgedEvents(t *testing.T) {
 	log := open(t, filepath.Join(t.TempDir(), "drover.db"))
 	defer log.Close()
-	acknowledged, stop := writers(t, log, 8)
+	acknowledged, stop := startWriters(t, log, 8)
 	defer stop()
 	var copies []string
 	var before []int64
@@ -71,24 +73,24 @@ func TestACopyOfALogThatIsWrittenToHoldsAllThatWasAcknowledgedBefore(t *testing.
 		found, err := eventlog.Verify(context.Background(), copied, nil)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, int64(found.Events), before[n])
-		require.Equal(t, whole[:found.Events], sums(t, copied), "it is the beginning of the log")
+		require.Equal(t, whole[:found.Events], sums(t, copied), "the copy is a beginning of the log")
 		same, err := copied.ID(context.Background())
 		require.NoError(t, err)
 		require.Equal(t, id, same)
 		_, err = copied.Append(context.Background(), "machine/later", eventlog.NoStream, sample(1<<60))
-		require.NoError(t, err, "and it can be gone on with")
+		require.NoError(t, err, "the copy accepts appends")
 		require.NoError(t, copied.Close())
 	}
 }
 
-func TestACopyReplacesNothingAndLeavesNothingWhenItFails(t *testing.T) {
+func TestFailedCopyReplacesAndLeavesNoFile(t *testing.T) {
 	log := open(t, filled(t))
 	defer log.Close()
 	folder := t.TempDir()
-	there := filepath.Join(folder, "there")
-	require.NoError(t, os.WriteFile(there, []byte("mine"), 0o600))
-	require.ErrorIs(t, log.CopyTo(context.Background(), there), os.ErrExist)
-	text, err := os.ReadFile(there)
+	existing := filepath.Join(folder, "existing")
+	require.NoError(t, os.WriteFile(existing, []byte("mine"), 0o600))
+	require.ErrorIs(t, log.CopyTo(context.Background(), existing), os.ErrExist)
+	text, err := os.ReadFile(existing)
 	require.NoError(t, err)
 	require.Equal(t, "mine", string(text))
 
@@ -98,17 +100,17 @@ func TestACopyReplacesNothingAndLeavesNothingWhenItFails(t *testing.T) {
 	sqlite.SetFree(t, 10<<20)
 	err = log.CopyTo(context.Background(), filepath.Join(folder, "full"))
 	require.ErrorIs(t, err, eventlog.ErrFull)
-	require.ErrorContains(t, err, "needs 65 MiB free")
+	require.ErrorContains(t, err, "needs 65 MiB of free space")
 	left, err := os.ReadDir(folder)
 	require.NoError(t, err)
 	require.Len(t, left, 1)
 }
 
-func TestABrokenFileIsNotCopied(t *testing.T) {
+func TestDamagedFileIsNotCopied(t *testing.T) {
 	path := filled(t)
 	content, err := os.ReadFile(path)
 	require.NoError(t, err)
-	for at := 4096; at < len(content); at += 4096 { // the head of each page but the first
+	for at := 4096; at < len(content); at += 4096 { // the header of each page except the first
 		content[at] = 0xff
 	}
 	require.NoError(t, os.WriteFile(path, content, 0o600))
@@ -120,7 +122,7 @@ func TestABrokenFileIsNotCopied(t *testing.T) {
 	require.ErrorIs(t, err, eventlog.ErrDamaged)
 }
 
-func TestALogThatWasClosedIsNotCopied(t *testing.T) {
+func TestClosedLogIsNotCopied(t *testing.T) {
 	log := open(t, filled(t))
 	require.NoError(t, log.Close())
 	require.ErrorIs(t, log.CopyTo(context.Background(), filepath.Join(t.TempDir(), "copy.db")), eventlog.ErrClosed)

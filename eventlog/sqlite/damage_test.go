@@ -14,7 +14,7 @@ import (
 	"github.com/droverhq/drover/eventlog/sqlite"
 )
 
-// filled makes a closed log with ten events in each of two streams.
+// filled creates a closed log with ten events in each of two streams and returns its path.
 func filled(t *testing.T) string {
 	path := filepath.Join(t.TempDir(), "drover.db")
 	log := open(t, path)
@@ -28,26 +28,38 @@ func filled(t *testing.T) string {
 	return path
 }
 
-func TestADamagedEventIsNamedAndWhatStandsBeforeItIsRead(t *testing.T) {
+func TestDamagedEventIsReportedAfterTheEventsBeforeIt(t *testing.T) {
 	const unlock = `DROP TRIGGER events_are_never_changed; DROP TRIGGER events_are_never_deleted;`
-	for name, c := range map[string]struct{ harm, words string }{
-		"its data":     {`UPDATE events SET data = replace(data, '"n":10', '"n":11') WHERE position = 11`, "stream machine/a, revision 5, position 11"},
-		"its type":     {`UPDATE events SET type = 'x' WHERE position = 11`, "stream machine/a, revision 5, position 11"},
-		"its id":       {`UPDATE events SET id = replace(id, '0a', '0b') WHERE position = 11`, "stream machine/a, revision 5, position 11"},
-		"no id":        {`UPDATE events SET id = 'none' WHERE position = 11`, `stream machine/a, revision 5, position 11: id "none"`},
-		"its stream":   {`UPDATE events SET stream = 'machine/c' WHERE position = 11`, "stream machine/c, revision 5, position 11"},
-		"its revision": {`UPDATE events SET revision = 50 WHERE position = 11`, "stream machine/a, revision 50, position 11"},
-		"its time":     {`UPDATE events SET time = 'noon' WHERE position = 11`, "stream machine/a, revision 5, position 11"},
-		"its causes":   {`UPDATE events SET causes = '[' WHERE position = 11`, "stream machine/a, revision 5, position 11"},
-		"its command":  {`UPDATE events SET command = 'x' WHERE position = 11`, "stream machine/a, revision 5, position 11"},
-		"its checksum": {`UPDATE events SET checksum = replace(checksum, substr(checksum, 1, 1), 'x') WHERE position = 11`, "stream machine/a, revision 5, position 11"},
-		"its position": {`UPDATE events SET position = position + 64 WHERE position = 11`, "position 11 is missing"},
-		"it is gone":   {`DELETE FROM events WHERE position = 11`, "position 11 is missing"},
-		"the end gone": {`DELETE FROM events WHERE position > 10; INSERT INTO events VALUES (12, 'z', 0, '', '', '', '', '', '', '')`, "position"},
+	for name, c := range map[string]struct{ damage, text string }{
+		"changed data": {`UPDATE events SET data = replace(data, '"n":10', '"n":11') WHERE position = 11`,
+			"stream machine/a, revision 5, position 11"},
+		"changed type": {`UPDATE events SET type = 'x' WHERE position = 11`,
+			"stream machine/a, revision 5, position 11"},
+		"changed id": {`UPDATE events SET id = replace(id, '0a', '0b') WHERE position = 11`,
+			"stream machine/a, revision 5, position 11"},
+		"invalid id": {`UPDATE events SET id = 'none' WHERE position = 11`,
+			`stream machine/a, revision 5, position 11: id "none"`},
+		"changed stream": {`UPDATE events SET stream = 'machine/c' WHERE position = 11`,
+			"stream machine/c, revision 5, position 11"},
+		"changed revision": {`UPDATE events SET revision = 50 WHERE position = 11`,
+			"stream machine/a, revision 50, position 11"},
+		"invalid time": {`UPDATE events SET time = 'noon' WHERE position = 11`,
+			"stream machine/a, revision 5, position 11"},
+		"invalid causes": {`UPDATE events SET causes = '[' WHERE position = 11`,
+			"stream machine/a, revision 5, position 11"},
+		"invalid command": {`UPDATE events SET command = 'x' WHERE position = 11`,
+			"stream machine/a, revision 5, position 11"},
+		"changed checksum": {`UPDATE events SET checksum = replace(checksum, substr(checksum, 1, 1), 'x') WHERE position = 11`,
+			"stream machine/a, revision 5, position 11"},
+		"changed position": {`UPDATE events SET position = position + 64 WHERE position = 11`,
+			"position 11 is missing"},
+		"missing event": {`DELETE FROM events WHERE position = 11`, "position 11 is missing"},
+		"missing end": {`DELETE FROM events WHERE position > 10; INSERT INTO events VALUES (12, 'z', 0, '', '', '', '', '', '', '')`,
+			"position"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filled(t)
-			alter(t, path, unlock+c.harm)
+			alter(t, path, unlock+c.damage)
 			log := open(t, path)
 			defer log.Close()
 			read := 0
@@ -58,7 +70,7 @@ func TestADamagedEventIsNamedAndWhatStandsBeforeItIsRead(t *testing.T) {
 				}
 			}
 			require.ErrorIs(t, damage, eventlog.ErrDamaged)
-			require.ErrorContains(t, damage, c.words)
+			require.ErrorContains(t, damage, c.text)
 			require.Equal(t, 10, read)
 			verified, err := eventlog.Verify(context.Background(), log, nil)
 			require.ErrorIs(t, err, eventlog.ErrDamaged)
@@ -67,22 +79,22 @@ func TestADamagedEventIsNamedAndWhatStandsBeforeItIsRead(t *testing.T) {
 	}
 }
 
-func TestAStreamThatLacksARevisionIsDamaged(t *testing.T) {
+func TestMissingRevisionIsReported(t *testing.T) {
 	path := filled(t)
-	alter(t, path, `DROP TRIGGER events_are_never_deleted; DELETE FROM events WHERE stream = 'machine/a' AND revision = 3`)
+	alter(t, path, `DROP TRIGGER events_are_never_deleted;
+		DELETE FROM events WHERE stream = 'machine/a' AND revision = 3`)
 	log := open(t, path)
 	defer log.Close()
 	var damage error
 	for _, damage = range log.ReadStream(context.Background(), "machine/a", 0, 0) {
 	}
 	require.ErrorIs(t, damage, eventlog.ErrDamaged)
-	require.ErrorContains(t, damage, "stream machine/a lacks its revision 3")
+	require.ErrorContains(t, damage, "revision 3 of stream machine/a is missing")
 }
 
-// TestAFlippedBitIsFoundOrHarmless flips bits all over the file. Either the log cannot be
-// opened or read, with an error of a known kind, or every event is as it was written in
-// what its checksum covers.
-func TestAFlippedBitIsFoundOrHarmless(t *testing.T) {
+// TestFlippedBitIsDetectedOrHarmless flips bits all over the file. Either opening or reading the log returns an error
+// of a known kind, or the part of every event that its checksum covers is unchanged.
+func TestFlippedBitIsDetectedOrHarmless(t *testing.T) {
 	path := filled(t)
 	whole, err := os.ReadFile(path)
 	require.NoError(t, err)
@@ -99,10 +111,11 @@ func TestAFlippedBitIsFoundOrHarmless(t *testing.T) {
 		broken := append([]byte(nil), whole...)
 		at := random.IntN(len(broken))
 		broken[at] ^= 1 << random.IntN(8)
-		got, err := readBroken(t, broken)
+		got, err := readDamaged(t, broken)
 		if err != nil {
 			found++
-			known := errors.Is(err, eventlog.ErrDamaged) || errors.Is(err, eventlog.ErrForeign) || errors.Is(err, eventlog.ErrUnavailable)
+			known := errors.Is(err, eventlog.ErrDamaged) || errors.Is(err, eventlog.ErrForeign) || errors.Is(err,
+				eventlog.ErrUnavailable)
 			require.True(t, known, "bit at %d: %v", at, err)
 			continue
 		}
@@ -111,7 +124,7 @@ func TestAFlippedBitIsFoundOrHarmless(t *testing.T) {
 	require.Positive(t, found)
 }
 
-func readBroken(t *testing.T, content []byte) (sums []string, err error) {
+func readDamaged(t *testing.T, content []byte) (sums []string, err error) {
 	path := filepath.Join(t.TempDir(), "broken.db")
 	require.NoError(t, os.WriteFile(path, content, 0o600))
 	log, err := sqlite.Open(context.Background(), path, sqlite.Config{})
@@ -131,7 +144,7 @@ func readBroken(t *testing.T, content []byte) (sums []string, err error) {
 	return sums, nil
 }
 
-func TestAnErrorSaysWhatToDo(t *testing.T) {
+func TestDamageErrorHasHintOnOneLine(t *testing.T) {
 	path := filled(t)
 	alter(t, path, `DROP TRIGGER events_are_never_changed; UPDATE events SET type = 'x' WHERE position = 3`)
 	log := open(t, path)

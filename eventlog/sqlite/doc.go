@@ -1,36 +1,53 @@
-// Package sqlite keeps the log in one SQLite file: drover's default, for any number of
+// Package sqlite stores the log in one SQLite file. It is the default backend of drover and serves any number of
 // servers on one host.
 //
-// It decides how an append becomes durable. All appends of a process go to one writer
-// (writer.go), which takes what is waiting, judges each append on its own, and makes the
-// whole batch durable with one commit; it never waits for a batch to fill.
+//	open.go      Open: create and check the file
+//	log.go       Log: append, head, close
+//	writer.go    the goroutine that writes in batches
+//	conn.go      the connection of the writer
+//	read.go      reads in pages
+//	reader.go    the pool of read connections
+//	row.go       events as rows, and their checksums
+//	store.go     items beside the log
+//	ephemera.go  the second file, for leases and output
+//	copy.go      a copy of a log that is in use
+//	schema.go    tables and statements
+//	fault.go     errors of SQLite as errors of the log
 //
-//	Append ─▶ queue ─▶ BEGIN IMMEDIATE ─▶ judge, insert ─▶ ... ─▶ COMMIT ─▶ answers
+// # Appends
+//
+// All appends of a process go to one writer (writer.go). The writer takes the waiting appends, checks each one
+// separately, and makes the whole batch durable with one commit. It never waits for a batch to fill.
+//
+//	Append ─▶ queue ─▶ BEGIN IMMEDIATE ─▶ check, insert ─▶ ... ─▶ COMMIT ─▶ results
 //	                        ▲                                       │ error
-//	                        └── open anew, checkpoint ◀── closed ◀──┘
+//	                        └── reopen, checkpoint ◀──── closed ◀───┘
 //
-// It relies on a file system whose locks and fsync are true (not on NFS or SMB), on a
-// SQLite without the WAL-reset bug, and on nobody else opening the file from within the
-// same process: closing any other descriptor of it would drop SQLite's locks.
+// An append is acknowledged after the fsync of the write-ahead log. Positions are 1, 2, 3 and so on without gaps.
+// They are assigned under the write lock of SQLite, so no position can appear late. Reads fetch one page ahead of
+// their consumer, and no read transaction waits for a consumer.
 //
-// It promises the laws of package eventlog. An append is acknowledged after the fsync of
-// the write-ahead log; positions are 1, 2, 3 and so on without a gap, given out under
-// SQLite's write lock, so none can appear late; reads go page by page, one page ahead of
-// their consumer, and no read transaction ever waits for a consumer.
+// # Requirements
 //
-// It fails like this. An append that was refused before COMMIT is not in the log:
-// ErrFull, ErrUnavailable. One whose COMMIT reported an I/O error may be there:
-// ErrUnknownOutcome. After either, the writer closes its connection, and the next append
-// opens it anew and first moves the write-ahead log into the file: what a failed fsync
-// may have lost must not lie beneath what is acknowledged later.
+// The file system must implement locks and fsync correctly, which excludes NFS and SMB. The SQLite library must not
+// have the WAL-reset bug. No other code in the same process may open the file: closing any other descriptor of it
+// would release the locks of SQLite.
 //
-// The durable collections are the table items in the log's file, which logs of earlier
-// versions get when they are opened. They are changed by the writer, like appends. What is
-// dropped is overwritten in the file (secure_delete); then the writer empties the write-ahead
-// log, which still holds it. Where a reader is in the way it tries again every second, and so
-// does the next start of a process that died before. What remains is what the file system
-// has not overwritten of the blocks it freed.
+// # Errors
 //
-// The lossy ones, leases and output, live in a second file beside the log, NAME.ephemera,
-// without fsync: they may be lost, and neither slows the log down nor swells it.
+// An append that was refused before COMMIT is not in the log (ErrFull, ErrUnavailable). An append whose COMMIT
+// returned an I/O error may be in the log (ErrUnknownOutcome). After either error the writer closes its connection.
+// The next append opens a new connection and first moves the write-ahead log into the file: data that a failed fsync
+// may have lost must not precede events that are acknowledged later.
+//
+// # Items
+//
+// The durable collections are stored in the table items of the log's file. Logs of earlier versions receive this
+// table when they are opened. The writer changes it in the same way as it appends. Dropped items are overwritten in
+// the file (secure_delete). Then the writer empties the write-ahead log, which still contains them. If a reader
+// prevents this, the writer retries every second, and the next process retries when it starts. Blocks that the file
+// system has freed but not overwritten may still contain the data.
+//
+// The lossy collections, leases and output, are stored in a second file beside the log, NAME.ephemera, without fsync.
+// They may be lost, and they do not slow down or enlarge the log.
 package sqlite

@@ -10,12 +10,12 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// ephemera is the file beside the log, which holds the lossy collections.
+// ephemera is the file beside the log with the lossy collections.
 type ephemera struct {
 	db *sql.DB
 }
 
-// inMemory is SQLite's name for a database without a file.
+// inMemory is the name that SQLite uses for a database without a file.
 const inMemory = ":memory:"
 
 func ephemeraOf(ctx context.Context, log string, config Config) (*ephemera, error) {
@@ -25,8 +25,8 @@ func ephemeraOf(ctx context.Context, log string, config Config) (*ephemera, erro
 	return openEphemera(ctx, log+".ephemera")
 }
 
-// openEphemera makes the file where it is missing. It has no fsync, because it may be
-// lost, and gives the room of pruned output back to the disk.
+// openEphemera opens the file and creates it if it is missing. The file is not synced, because its content may be
+// lost. Space of pruned output is returned to the disk.
 func openEphemera(ctx context.Context, path string) (*ephemera, error) {
 	if path != inMemory {
 		if err := makeFile(path); err != nil {
@@ -49,7 +49,7 @@ func openEphemera(ctx context.Context, path string) (*ephemera, error) {
 
 func (e *ephemera) close() error { return e.db.Close() }
 
-// exec runs one statement and returns how many rows it met.
+// exec runs one statement and returns the number of affected rows.
 func (e *ephemera) exec(ctx context.Context, query string, arguments ...any) (int, error) {
 	result, err := e.db.ExecContext(ctx, query, arguments...)
 	if err != nil {
@@ -86,13 +86,14 @@ func (e *ephemera) dropLease(ctx context.Context, server string) error {
 	return err
 }
 
-// addChunk stores one chunk of output. Its key was checked.
+// addChunk stores one chunk of output. The caller has validated the key.
 func (e *ephemera) addChunk(ctx context.Context, chunk eventlog.Item) error {
 	deployment, machine, err := eventlog.ParseOutputKey(chunk.Key)
 	if err != nil {
 		return err
 	}
-	_, err = e.exec(ctx, sqlPutChunk, deployment.String(), machine, chunk.Sequence, chunk.Time.Format(timeLayout), chunk.Data)
+	_, err = e.exec(ctx, sqlPutChunk, deployment.String(), machine, chunk.Sequence, chunk.Time.Format(timeLayout),
+		chunk.Data)
 	return err
 }
 

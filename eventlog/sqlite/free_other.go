@@ -4,5 +4,5 @@ package sqlite
 
 import "errors"
 
-// freeIn is how many bytes may still be written in folder.
+// freeIn returns the number of bytes that can be written in folder.
 var freeIn = func(string) (uint64, error) { return 0, errors.ErrUnsupported }

@@ -4,7 +4,7 @@ package sqlite
 
 import "golang.org/x/sys/unix"
 
-// freeIn is how many bytes may still be written in folder.
+// freeIn returns the number of bytes that can be written in folder.
 var freeIn = func(folder string) (uint64, error) {
 	var found unix.Statfs_t
 	if err := unix.Statfs(folder, &found); err != nil {

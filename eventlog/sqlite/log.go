@@ -20,7 +20,7 @@ type Log struct {
 	config Config
 
 	writer   *writer
-	readers  *sql.DB // of connections that are readers
+	readers  *sql.DB // each connection is a *reader
 	ephemera *ephemera
 
 	closed  atomic.Bool
@@ -30,7 +30,7 @@ type Log struct {
 
 var _ eventlog.Backend = (*Log)(nil)
 
-// ready returns the error that a call gives at once, whatever it asks.
+// ready returns an error if ctx has ended or the log is closed.
 func (l *Log) ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -41,7 +41,7 @@ func (l *Log) ready(ctx context.Context) error {
 	return nil
 }
 
-// ended replaces what a call under way got when the log was closed beneath it.
+// ended returns ErrClosed instead of err if the log was closed during the call.
 func (l *Log) ended(err error) error {
 	if err != nil && l.closed.Load() && !errors.Is(err, eventlog.ErrUnknownOutcome) {
 		return eventlog.ErrClosed
@@ -49,9 +49,10 @@ func (l *Log) ended(err error) error {
 	return err
 }
 
-// Append writes all events or none, see eventlog.Log. It returns once they are durable.
-// When its context ends while the writer works on it, the outcome is unknown.
-func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revision, events ...eventlog.Event) (eventlog.Appended, error) {
+// Append implements eventlog.Log. It returns when the events are durable. If its context ends while the writer
+// processes the append, the outcome is unknown.
+func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revision,
+	events ...eventlog.Event) (eventlog.Appended, error) {
 	prepared, err := eventlog.Check(stream, expected, events)
 	if err != nil {
 		return eventlog.Appended{}, err
@@ -79,14 +80,14 @@ func (l *Log) Head(ctx context.Context) (eventlog.Position, error) {
 }
 
 func (l *Log) head(ctx context.Context) (head eventlog.Position, err error) {
-	err = l.lend(ctx, func(r *reader) error {
+	err = l.withReader(ctx, func(r *reader) error {
 		head, err = r.end(ctx)
 		return err
 	})
 	return head, err
 }
 
-// ID returns the id that the log got when its file was made.
+// ID returns the id that the log received when its file was created.
 func (l *Log) ID(ctx context.Context) (uuid.UUID, error) {
 	if err := l.ready(ctx); err != nil {
 		return uuid.Nil, fmt.Errorf("read id: %w", err)
@@ -94,8 +95,8 @@ func (l *Log) ID(ctx context.Context) (uuid.UUID, error) {
 	return l.id, nil
 }
 
-// Close lets the writer finish the batch it works on, refuses what waits behind it, and
-// closes the file. Reads under way end with ErrClosed.
+// Close waits until the writer has finished its current batch, refuses the waiting appends, and closes the file.
+// Reads in progress end with ErrClosed.
 func (l *Log) Close() (err error) {
 	l.closing.Do(func() {
 		l.closed.Store(true)

@@ -27,14 +27,14 @@ func TestBackend(t *testing.T) {
 		paths.Store(log, path)
 		return log
 	}
-	again := func(t testing.TB, log eventlog.Backend) eventlog.Backend {
+	reopen := func(t testing.TB, log eventlog.Backend) eventlog.Backend {
 		path, _ := paths.Load(log)
 		return openAt(t, path.(string))
 	}
 	eventlogtest.Exercise(t, eventlogtest.Backend{
 		Name:   "sqlite",
 		Open:   func(t testing.TB) eventlog.Backend { return openAt(t, filepath.Join(t.TempDir(), "drover.db")) },
-		Reopen: again,
-		Second: again,
+		Reopen: reopen,
+		Second: reopen,
 	})
 }

@@ -22,17 +22,18 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Config says how a log is kept; the zero value works.
+// Config configures a log. The zero value works.
 type Config struct {
-	// Logger hears when the log stops and begins to write again; nil is silence.
+	// Logger receives a message when the log stops writing and when it resumes. nil disables logging.
 	Logger *zap.Logger
-	// ID is the id of a log that is made now; the zero id stands for one chosen at random. A log that is there keeps its own.
+	// ID is the id of a new log. The zero id selects a random one. An existing log keeps its id.
 	ID uuid.UUID
-	// EventsOnly keeps leases and output in memory, for who reads events alone: no file is made beside the log.
+	// EventsOnly stores leases and output in memory, so that no second file is created. It is for programs that only
+	// read events.
 	EventsOnly bool
-	// Readers is how many reads may run at once; 0 is 4.
+	// Readers is the largest number of concurrent reads. 0 selects 4.
 	Readers int
-	// synchronous replaces FULL in the test that shows why it must be FULL.
+	// synchronous replaces FULL in the test that shows why FULL is necessary.
 	synchronous string
 }
 
@@ -49,13 +50,13 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// oldestLibrary is the first SQLite without the bug that could corrupt a file when two
-// connections wrote and checkpointed at once, which is what several servers do.
+// oldestLibrary is the first SQLite version without a bug that could corrupt a file when two connections wrote and
+// checkpointed concurrently, as several servers do.
 var oldestLibrary = [3]int{3, 51, 3}
 
-// Open opens the log in the file at path and makes file and folder where they are
-// missing, readable for their owner alone. It returns ErrForeign for a file that is no
-// drover log, for one of a newer format, and with a SQLite library that could corrupt it.
+// Open opens the log in the file at path. It creates the file and its folder if they are missing, readable only by
+// their owner. It returns ErrForeign if the file is not a drover log or has a newer format, or if the SQLite library
+// could corrupt it.
 func Open(ctx context.Context, path string, config Config) (*Log, error) {
 	log, err := open(ctx, path, config.withDefaults())
 	if err != nil {
@@ -89,16 +90,17 @@ func open(ctx context.Context, path string, config Config) (*Log, error) {
 	return l, nil
 }
 
-// makeFile makes the folder and an empty file where they are missing. SQLite would make
-// the file readable for everybody. An existing file is not opened here: closing it again
-// would drop the locks of another log in this process on the same file.
+// makeFile creates the folder and an empty file if they are missing. SQLite would create a file that everyone can
+// read. makeFile does not open an existing file: closing it would release the locks of another log in this process on
+// the same file.
 func makeFile(path string) error {
 	folder := filepath.Dir(path)
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return fmt.Errorf("%w: it is a folder; name a file in it, such as %s", eventlog.ErrForeign, filepath.Join(path, "drover.db"))
+		return fmt.Errorf("%w: it is a folder; use a file in it, such as %s", eventlog.ErrForeign,
+			filepath.Join(path, "drover.db"))
 	}
 	if err := makeFolder(folder); err != nil {
-		return fmt.Errorf("%w: folder %s cannot be made: %w", eventlog.ErrUnavailable, folder, err)
+		return fmt.Errorf("%w: create folder %s: %w", eventlog.ErrUnavailable, folder, err)
 	}
 	if err := checkFolder(folder); err != nil {
 		return err
@@ -113,20 +115,20 @@ func makeFile(path string) error {
 	return errors.Join(file.Close(), syncFolder(folder))
 }
 
-// makeFolder makes folder and those above it, and makes each durable in the one above:
-// events in a folder that a power cut takes away would be lost with it.
+// makeFolder creates folder and its parents, and syncs each parent. Otherwise a power cut could remove the folder
+// together with acknowledged events.
 func makeFolder(folder string) error {
 	if _, err := os.Stat(folder); err == nil {
 		return nil
 	}
-	above := filepath.Dir(folder)
-	if err := makeFolder(above); err != nil {
+	parent := filepath.Dir(folder)
+	if err := makeFolder(parent); err != nil {
 		return err
 	}
 	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncFolder(above)
+	return syncFolder(parent)
 }
 
 func syncFolder(folder string) error {
@@ -137,30 +139,31 @@ func syncFolder(folder string) error {
 	return errors.Join(opened.Sync(), opened.Close())
 }
 
-// checkFolder tries what SQLite will do later, make files beside the log, because its own
-// words for a refusal are "unable to open database file".
+// checkFolder creates a file in folder, as SQLite will do later. SQLite itself would only report "unable to open
+// database file".
 func checkFolder(folder string) error {
 	try, err := os.CreateTemp(folder, ".drover-*")
 	if err == nil {
 		return errors.Join(try.Close(), os.Remove(try.Name()))
 	}
 	if errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%w: user %d may not write in folder %s; give it the right, or name another folder: %w",
+		return fmt.Errorf("%w: user %d has no permission to write in folder %s; grant it, or use another folder: %w",
 			eventlog.ErrUnavailable, os.Getuid(), folder, err)
 	}
-	return fmt.Errorf("%w: nothing can be written in folder %s: %w", eventlog.ErrUnavailable, folder, err)
+	return fmt.Errorf("%w: create a file in folder %s: %w", eventlog.ErrUnavailable, folder, err)
 }
 
-// busyTimeout is how long a connection waits for another process's lock.
+// busyTimeout is how long a connection waits for the lock of another process.
 const busyTimeout = 5 * time.Second
 
-// connectorTo makes connections to the file at path. fullfsync asks macOS for what fsync means elsewhere.
+// connectorTo returns a connector to the file at path. On macOS, fullfsync is necessary for a durable fsync.
 func connectorTo(path string, more ...string) (driver.Connector, error) {
 	name := url.URL{Scheme: "file", Path: filepath.ToSlash(path)}
 	if path == inMemory {
 		name = url.URL{Scheme: "file", Opaque: inMemory}
 	}
-	settings := append([]string{fmt.Sprint("_busy_timeout=", busyTimeout.Milliseconds()), "_pragma=fullfsync(1)", "_pragma=checkpoint_fullfsync(1)"}, more...)
+	settings := append([]string{fmt.Sprint("_busy_timeout=", busyTimeout.Milliseconds()), "_pragma=fullfsync(1)",
+		"_pragma=checkpoint_fullfsync(1)"}, more...)
 	name.RawQuery = strings.Join(settings, "&")
 	return modernc.NewConnector(name.String())
 }
@@ -181,8 +184,8 @@ func pool(connector driver.Connector, n int) *sql.DB {
 	return made
 }
 
-// prepare makes sure that the file is a drover log that this program can use, and makes
-// it one if it is empty. Nothing is written to a file before it is known to be ours.
+// prepare checks that the file is a drover log that this program can use. It initializes an empty file. It writes
+// nothing to a file before it knows that the file is a drover log or empty.
 func prepare(ctx context.Context, path string, wanted uuid.UUID) (uuid.UUID, error) {
 	db, err := connect(path, 1, "_txlock=immediate", "_pragma=synchronous(FULL)")
 	if err != nil {
@@ -201,7 +204,11 @@ func prepare(ctx context.Context, path string, wanted uuid.UUID) (uuid.UUID, err
 			return uuid.Nil, explain(err)
 		}
 	}
-	if err := retryBusy(ctx, func() error { _, err := db.ExecContext(ctx, `PRAGMA journal_mode = WAL`); return err }); err != nil {
+	if err := retryBusy(ctx, func() error {
+		_,
+			err := db.ExecContext(ctx, `PRAGMA journal_mode = WAL`)
+		return err
+	}); err != nil {
 		return uuid.Nil, explain(err)
 	}
 	if err := retryBusy(ctx, func() error { _, err := db.ExecContext(ctx, itemsSchema); return err }); err != nil {
@@ -209,11 +216,11 @@ func prepare(ctx context.Context, path string, wanted uuid.UUID) (uuid.UUID, err
 	}
 	var text string
 	if err := db.QueryRowContext(ctx, `SELECT log_id FROM info`).Scan(&text); err != nil {
-		return uuid.Nil, fmt.Errorf("%w: its id cannot be read: %w", eventlog.ErrDamaged, err)
+		return uuid.Nil, fmt.Errorf("%w: read the id of the log: %w", eventlog.ErrDamaged, err)
 	}
 	id, err := uuid.Parse(text)
 	if err != nil {
-		return uuid.Nil, fmt.Errorf("%w: its id %q is none: %w", eventlog.ErrDamaged, text, err)
+		return uuid.Nil, fmt.Errorf("%w: invalid log id %q: %w", eventlog.ErrDamaged, text, err)
 	}
 	return id, nil
 }
@@ -226,7 +233,7 @@ func checkLibraryOf(ctx context.Context, db *sql.DB) error {
 	return checkLibrary(version)
 }
 
-// checkLibrary refuses a SQLite older than oldestLibrary.
+// checkLibrary returns an error if version is older than oldestLibrary.
 func checkLibrary(version string) error {
 	parts := strings.Split(version, ".")
 	for i, oldest := range oldestLibrary {
@@ -235,20 +242,22 @@ func checkLibrary(version string) error {
 			n, err = strconv.Atoi(parts[i])
 		}
 		if err != nil {
-			return fmt.Errorf("%w: SQLite calls itself %q, which is no version", eventlog.ErrForeign, version)
+			return fmt.Errorf("%w: invalid SQLite version %q", eventlog.ErrForeign, version)
 		}
 		if n > oldest {
 			return nil
 		}
 		if n < oldest {
-			return fmt.Errorf("%w: this program was built with SQLite %s, which can corrupt a log that several processes write; build it with %d.%d.%d or newer",
+			return fmt.Errorf("%w: this program was built with SQLite %s, which can corrupt a log of several writers; "+
+				"use %d.%d.%d or newer",
 				eventlog.ErrForeign, version, oldestLibrary[0], oldestLibrary[1], oldestLibrary[2])
 		}
 	}
 	return nil
 }
 
-// checkFormat says whether the file is empty, and refuses what is no drover log.
+// checkFormat reports whether the file is empty. It returns an error if the file is not empty and not a drover log of
+// a supported format.
 func checkFormat(ctx context.Context, db *sql.DB) (fresh bool, err error) {
 	var application, version, tables int
 	err = db.QueryRowContext(ctx, `SELECT a.application_id, v.user_version, (SELECT count(*) FROM sqlite_schema)
@@ -259,16 +268,19 @@ func checkFormat(ctx context.Context, db *sql.DB) (fresh bool, err error) {
 	case application == 0 && version == 0 && tables == 0:
 		return true, nil
 	case application != applicationID:
-		return false, fmt.Errorf("%w: the file is an SQLite file of another program; name another file", eventlog.ErrForeign)
+		return false, fmt.Errorf("%w: the file is a SQLite file of another program; use another file",
+			eventlog.ErrForeign)
 	case version > format:
-		return false, fmt.Errorf("%w: the file has format %d and this drover knows formats up to %d; use a newer drover", eventlog.ErrForeign, version, format)
+		return false, fmt.Errorf("%w: unsupported file format %d (this drover supports formats up to %d); "+
+			"use a newer drover",
+			eventlog.ErrForeign, version, format)
 	case version < 1:
-		return false, fmt.Errorf("%w: the file says format %d, which never was", eventlog.ErrForeign, version)
+		return false, fmt.Errorf("%w: invalid file format %d", eventlog.ErrForeign, version)
 	}
 	return false, nil
 }
 
-// makeLog writes schema and id, unless another process did so meanwhile.
+// makeLog writes the schema and the id, unless another process has just done so.
 func makeLog(ctx context.Context, db *sql.DB, id uuid.UUID) error {
 	if id == uuid.Nil {
 		id = uuid.New()
@@ -292,8 +304,8 @@ func makeLog(ctx context.Context, db *sql.DB, id uuid.UUID) error {
 	return tx.Commit()
 }
 
-// retryBusy repeats what SQLite refuses at once instead of waiting for a lock: the change
-// of the journal mode while another process opens the same new file.
+// retryBusy retries an operation for which SQLite returns SQLITE_BUSY at once and does not wait for the lock. An
+// example is the change of the journal mode while another process opens the same new file.
 func retryBusy(ctx context.Context, try func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

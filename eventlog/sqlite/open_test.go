@@ -16,7 +16,7 @@ import (
 	"github.com/droverhq/drover/eventlog/sqlite"
 )
 
-// alter runs SQL on the file at path, as somebody with another tool would.
+// alter runs SQL on the file at path, as another program would.
 func alter(t *testing.T, path, query string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -26,7 +26,7 @@ func alter(t *testing.T, path, query string) {
 	require.NoError(t, err)
 }
 
-func TestANewLogIsReadableForItsOwnerAlone(t *testing.T) {
+func TestNewLogIsReadableOnlyByItsOwner(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "var", "drover")
 	log := open(t, filepath.Join(folder, "drover.db"))
 	defer log.Close()
@@ -46,7 +46,7 @@ func TestANewLogIsReadableForItsOwnerAlone(t *testing.T) {
 	}
 }
 
-func TestAPathMayHoldAnyCharacter(t *testing.T) {
+func TestPathCanContainAnyCharacter(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a b?c#d%41&e=é", "log;1.db")
 	log := open(t, path)
 	_, err := log.Append(context.Background(), "a", eventlog.NoStream, sample(1))
@@ -56,34 +56,36 @@ func TestAPathMayHoldAnyCharacter(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestAFileThatIsNoLogIsRefusedAndLeftAsItIs(t *testing.T) {
-	for words, prepare := range map[string]func(t *testing.T, path string){
-		"the file is no SQLite file": func(t *testing.T, path string) {
-			require.NoError(t, os.WriteFile(path, []byte("a shopping list, a long one: "+fmt.Sprint(make([]int, 1000))), 0o600))
+func TestForeignFileIsRefusedAndUnchanged(t *testing.T) {
+	for text, prepare := range map[string]func(t *testing.T, path string){
+		"not a SQLite file": func(t *testing.T, path string) {
+			require.NoError(t, os.WriteFile(path,
+				[]byte("a shopping list, a long one: "+fmt.Sprint(make([]int, 1000))), 0o600))
 		},
-		"an SQLite file of another program": func(t *testing.T, path string) {
+		"a SQLite file of another program": func(t *testing.T, path string) {
 			alter(t, path, `CREATE TABLE cats (name TEXT); INSERT INTO cats VALUES ('Minka')`)
 		},
-		"an SQLite file of another program; name": func(t *testing.T, path string) {
+		"a SQLite file of another program; use": func(t *testing.T, path string) {
 			alter(t, path, `PRAGMA application_id = 77`)
 		},
-		"has format 2 and this drover knows formats up to 1; use a newer drover": func(t *testing.T, path string) {
+		"unsupported file format 2 (this drover supports formats up to 1); use a newer drover": func(t *testing.T,
+			path string) {
 			require.NoError(t, open(t, path).Close())
 			alter(t, path, `PRAGMA user_version = 2`)
 		},
-		"says format -1": func(t *testing.T, path string) {
+		"invalid file format -1": func(t *testing.T, path string) {
 			require.NoError(t, open(t, path).Close())
 			alter(t, path, `PRAGMA user_version = -1`)
 		},
 	} {
-		t.Run(words, func(t *testing.T) {
+		t.Run(text, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "drover.db")
 			prepare(t, path)
 			before, err := os.ReadFile(path)
 			require.NoError(t, err)
 			_, err = sqlite.Open(context.Background(), path, sqlite.Config{})
 			require.ErrorIs(t, err, eventlog.ErrForeign)
-			require.ErrorContains(t, err, words)
+			require.ErrorContains(t, err, text)
 			require.ErrorContains(t, err, path)
 			after, err := os.ReadFile(path)
 			require.NoError(t, err)
@@ -92,22 +94,22 @@ func TestAFileThatIsNoLogIsRefusedAndLeftAsItIs(t *testing.T) {
 	}
 }
 
-func TestAFolderInPlaceOfTheFileIsRefusedWithAHint(t *testing.T) {
+func TestFolderInsteadOfFileIsRefusedWithHint(t *testing.T) {
 	folder := t.TempDir()
 	_, err := sqlite.Open(context.Background(), folder, sqlite.Config{})
 	require.ErrorIs(t, err, eventlog.ErrForeign)
-	require.ErrorContains(t, err, "it is a folder; name a file in it, such as "+filepath.Join(folder, "drover.db"))
+	require.ErrorContains(t, err, "it is a folder; use a file in it, such as "+filepath.Join(folder, "drover.db"))
 }
 
-func TestAFolderThatCannotBeMadeIsNamed(t *testing.T) {
+func TestErrorNamesFolderThatCannotBeCreated(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	_, err := sqlite.Open(context.Background(), filepath.Join(file, "sub", "drover.db"), sqlite.Config{})
 	require.ErrorIs(t, err, eventlog.ErrUnavailable)
-	require.ErrorContains(t, err, "folder "+filepath.Join(file, "sub")+" cannot be made")
+	require.ErrorContains(t, err, "create folder "+filepath.Join(file, "sub"))
 }
 
-func TestAFileCutToNothingByACrashWhileItWasMadeBecomesALog(t *testing.T) {
+func TestEmptyFileBecomesLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "drover.db")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	log := open(t, path)
@@ -116,7 +118,7 @@ func TestAFileCutToNothingByACrashWhileItWasMadeBecomesALog(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestASQLiteThatCouldCorruptALogIsRefused(t *testing.T) {
+func TestUnsafeSQLiteVersionIsRefused(t *testing.T) {
 	for _, good := range []string{"3.51.3", "3.51.10", "3.54.1", "3.100.0", "4.0.0"} {
 		require.NoError(t, sqlite.CheckLibrary(good), good)
 	}
@@ -125,10 +127,10 @@ func TestASQLiteThatCouldCorruptALogIsRefused(t *testing.T) {
 		require.ErrorIs(t, err, eventlog.ErrForeign, bad)
 		require.ErrorContains(t, err, bad)
 	}
-	require.ErrorContains(t, sqlite.CheckLibrary("3.51.2"), "build it with 3.51.3 or newer")
+	require.ErrorContains(t, sqlite.CheckLibrary("3.51.2"), "use 3.51.3 or newer")
 }
 
-func TestManyOpeningTheSameNewFileAtOnceMakeOneLog(t *testing.T) {
+func TestConcurrentOpensOfNewFileCreateOneLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "drover.db")
 	ids := make([]uuid.UUID, 8)
 	failures := make([]error, len(ids))
@@ -150,7 +152,7 @@ func TestManyOpeningTheSameNewFileAtOnceMakeOneLog(t *testing.T) {
 	}
 }
 
-func TestTheLogIsAppendOnlyForEveryTool(t *testing.T) {
+func TestTriggersKeepTheFileAppendOnly(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "drover.db")
 	log := open(t, path)
 	_, err := log.Append(context.Background(), "a", eventlog.NoStream, sample(1), sample(2))
@@ -159,12 +161,13 @@ func TestTheLogIsAppendOnlyForEveryTool(t *testing.T) {
 	db, err := sql.Open("sqlite", path)
 	require.NoError(t, err)
 	defer db.Close()
-	for words, query := range map[string]string{
-		"never changed":  `UPDATE events SET data = '{}' WHERE position = 1`,
-		"never deleted":  `DELETE FROM events`,
-		"never replaced": `INSERT OR REPLACE INTO events SELECT 1, stream, revision, id, type, time, command, causes, '{}', checksum FROM events WHERE position = 1`,
+	for text, query := range map[string]string{
+		"never changed": `UPDATE events SET data = '{}' WHERE position = 1`,
+		"never deleted": `DELETE FROM events`,
+		"never replaced": `INSERT OR REPLACE INTO events SELECT 1, stream, revision, id, type, time, command, causes,
+			'{}', checksum FROM events WHERE position = 1`,
 	} {
 		_, err := db.Exec(query)
-		require.ErrorContains(t, err, words)
+		require.ErrorContains(t, err, text)
 	}
 }

@@ -16,20 +16,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// disk is a file system in memory that knows what was synced: when its power is cut, it
-// keeps what fsync promised and an arbitrary part of what was written since, in any
-// order and torn in the middle. Making and removing a file is durable at once.
+// disk is a file system in memory that distinguishes synced data. When its power is cut, it retains the data that
+// fsync promised and a random part of later writes, in any order and possibly torn. Creating and removing a file is
+// durable immediately.
 type disk struct {
 	fs.Inode
 	mu  sync.Mutex
 	off bool // no power: every call fails
-	// failing is the share of fsyncs of files that fail as in a kernel: the writes are
-	// still read back, but forgotten, and never tried again.
+	// failing is the share of fsyncs of files that fail as in a kernel: the data can still be read, but it is never
+	// written.
 	failing float64
 	random  *rand.Rand
 }
 
-// file is one file of disk, whose lock it uses.
+// file is one file of disk. The lock of disk guards it.
 type file struct {
 	fs.Inode
 	disk    *disk
@@ -38,7 +38,7 @@ type file struct {
 	pending []change
 }
 
-// change is a write that was not synced yet, or a cut to size if data is nil.
+// change is a write that is not synced yet, or a truncation to size if data is nil.
 type change struct {
 	at   int
 	data []byte
@@ -63,7 +63,8 @@ func (d *disk) call(run func()) syscall.Errno {
 	return 0
 }
 
-func (d *disk) Create(ctx context.Context, name string, _, mode uint32, _ *fuse.EntryOut) (*fs.Inode, fs.FileHandle, uint32, syscall.Errno) {
+func (d *disk) Create(ctx context.Context, name string, _, mode uint32, _ *fuse.EntryOut) (*fs.Inode, fs.FileHandle,
+	uint32, syscall.Errno) {
 	made := d.NewPersistentInode(ctx, &file{disk: d}, fs.StableAttr{Mode: syscall.S_IFREG | mode})
 	return made, nil, 0, d.call(func() {})
 }
@@ -125,15 +126,15 @@ func (f *file) Fsync(context.Context, fs.FileHandle, uint32) syscall.Errno {
 	return errno
 }
 
-// cut takes the power away.
+// cut turns the power off.
 func (d *disk) cut() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.off = true
 }
 
-// restore gives the power back: of what was not synced, each write is there with the
-// probability given, and then every fourth only in part.
+// restore turns the power on again. Each unsynced write survives with the given probability. Of the survivors, one in
+// four is torn.
 func (d *disk) restore(survives float64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -153,8 +154,8 @@ func (d *disk) restore(survives float64) {
 	d.off = false
 }
 
-// dump writes what the disk holds to folder, where it is looked at: this process must
-// not open files of a file system that it serves itself.
+// dump writes the content of the disk to folder, where the test inspects it. This process must not open files of a
+// file system that it serves itself.
 func (d *disk) dump(t *testing.T, folder string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -171,21 +172,22 @@ func mount(t *testing.T, failing float64) (*disk, string) {
 		EntryTimeout: &never, AttrTimeout: &never, NegativeTimeout: &never,
 		MountOptions: fuse.MountOptions{DirectMountStrict: true, FsName: "powerless", Name: "powerless"},
 	})
-	missing(t, "/dev/fuse and the right to mount", err)
+	missing(t, "/dev/fuse and permission to mount", err)
 	t.Cleanup(func() { require.NoError(t, server.Unmount()) })
 	return root, folder
 }
 
-// cutPower lets processes write to a disk whose power is cut eight times, and returns how
-// many acknowledged events were lost. Before each cut one process is killed, by
-// its own hand where an fsync failed, and another goes on. Whatever happens, the log must be whole.
+// cutPower runs processes that write to a disk, cuts its power eight times, and returns the number of lost
+// acknowledged events. Before each cut one process is killed (it kills itself after a failed fsync) and another
+// continues. After each cut the log must be intact.
 func cutPower(t *testing.T, failing float64, environment string) int {
 	root, folder := mount(t, failing)
 	random := rand.New(rand.NewPCG(8, 8))
-	heard := told{acks: map[string]string{}}
-	run := func(more string) *process {
-		child := heard.start(t, nil, "write", filepath.Join(folder, "drover.db"), "DROVER_LOG_TURNS=1000000", "DROVER_LOG_NAME=a", environment, more)
-		child.listen(20 + random.IntN(200))
+	rep := report{acks: map[string]string{}}
+	run := func(extra string) *process {
+		child := rep.start(t, nil, "write", filepath.Join(folder, "drover.db"), "DROVER_LOG_TURNS=1000000",
+			"DROVER_LOG_NAME=a", environment, extra)
+		child.read(20 + random.IntN(200))
 		return child
 	}
 	total, lost := 0, 0
@@ -197,14 +199,14 @@ func cutPower(t *testing.T, failing float64, environment string) int {
 		root.restore([]float64{0, 0.5}[round%2])
 		copied := t.TempDir()
 		root.dump(t, copied)
-		gone := heard.lost(t, filepath.Join(copied, "drover.db"))
+		gone := rep.lost(t, filepath.Join(copied, "drover.db"))
 		integrity(t, filepath.Join(copied, "drover.db"))
-		total += len(heard.acks)
+		total += len(rep.acks)
 		if lost += gone; gone > 0 {
-			heard.acks, heard.cursors = map[string]string{}, nil // their places are given out anew
+			rep.acks, rep.cursors = map[string]string{}, nil // their revisions are used again
 		}
 	}
 	require.Positive(t, total, "nothing was acknowledged")
-	t.Logf("%d acknowledged events checked, 8 power cuts, %d unknown outcomes, %d lost", total, heard.unknown, lost)
+	t.Logf("%d acknowledged events checked, 8 power cuts, %d unknown outcomes, %d lost", total, rep.unknown, lost)
 	return lost
 }

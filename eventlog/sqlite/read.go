@@ -11,27 +11,27 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Bounds of one page: what is held in memory while its consumer works.
+// Limits of one page, which is in memory while its consumer works.
 const (
 	pageEvents = 1000
 	pageBytes  = 1 << 20
 )
 
-// cursor is a read under way: it fetches pages until limit or until the end that stood
-// when the first page turned out not to be the last.
+// cursor is a read in progress. It fetches pages up to limit. If the first page is not the last, the read ends at the
+// head of the log at that time.
 type cursor struct {
 	log   *Log
 	query func(r *reader, end eventlog.Position, limit int) (statement, []driver.Value)
-	// advance checks that an event is the next one and moves the cursor behind it.
+	// advance checks that an event is the next one and moves the cursor past it.
 	advance func(eventlog.Recorded) error
-	// end bounds the read, so that it comes to one even if its consumer appends.
+	// end limits the read, so that it ends even if its consumer appends.
 	end   eventlog.Position
-	limit int // 0 is none
+	limit int // 0 means no limit
 	read  int
-	room  int // that the page before took
+	size  int // number of events in the previous page
 }
 
-// page returns the next events; more says that there may be others behind them.
+// page returns the next events and whether more may follow.
 func (c *cursor) page(ctx context.Context) (events []eventlog.Recorded, more bool, err error) {
 	if err := c.log.ready(ctx); err != nil {
 		return nil, false, err
@@ -40,10 +40,10 @@ func (c *cursor) page(ctx context.Context) (events []eventlog.Recorded, more boo
 	if c.limit > 0 {
 		want = min(want, c.limit-c.read)
 	}
-	err = c.log.lend(ctx, func(r *reader) (err error) {
+	err = c.log.withReader(ctx, func(r *reader) (err error) {
 		events, more, err = c.collect(ctx, r, want)
 		c.read += len(events)
-		c.room = len(events)
+		c.size = len(events)
 		more = more && (c.limit == 0 || c.read < c.limit)
 		if err == nil && more && c.end == math.MaxInt64 {
 			c.end, err = r.end(ctx)
@@ -53,13 +53,13 @@ func (c *cursor) page(ctx context.Context) (events []eventlog.Recorded, more boo
 	return events, more, explain(err)
 }
 
-// errPageFull ends a page that has all it may hold.
+// errPageFull ends the query when a page is full.
 var errPageFull = errors.New("page is full")
 
-// collect reads events until want are there or they fill a page. No read transaction is left behind.
+// collect reads until it has want events or the page is full. It leaves no read transaction open.
 func (c *cursor) collect(ctx context.Context, r *reader, want int) (events []eventlog.Recorded, full bool, err error) {
 	bytes := 0
-	events = make([]eventlog.Recorded, 0, min(c.room, want))
+	events = make([]eventlog.Recorded, 0, min(c.size, want))
 	take := func(found []driver.Value) error {
 		event, err := scan(found)
 		if err == nil {
@@ -76,8 +76,8 @@ func (c *cursor) collect(ctx context.Context, r *reader, want int) (events []eve
 		return nil
 	}
 	query, values := c.query(r, c.end, want)
-	// A page is read to its end: a query that could be interrupted takes two goroutines, which cost more than it does. Where
-	// another connection holds the file, that may last as long as the busy time-out.
+	// The query ignores ctx: a query that can be cancelled needs two goroutines, which cost more than the query. If
+	// another connection locks the file, the query may last as long as the busy timeout.
 	err = query.eachUntil(context.WithoutCancel(ctx), take, values...)
 	if full = errors.Is(err, errPageFull); full {
 		err = nil
@@ -85,7 +85,7 @@ func (c *cursor) collect(ctx context.Context, r *reader, want int) (events []eve
 	return events, full, err
 }
 
-// all yields all that the cursor has to read.
+// all yields all events of the cursor.
 func (c *cursor) all(ctx context.Context, what string, yield func(eventlog.Recorded, error) bool) {
 	if err := eventlog.CheckLimit(c.limit); err != nil {
 		yield(eventlog.Recorded{}, fmt.Errorf("%s: %w", what, err))
@@ -99,8 +99,9 @@ func (c *cursor) all(ctx context.Context, what string, yield func(eventlog.Recor
 	})
 }
 
-// ReadStream yields events of one stream, see eventlog.Log.
-func (l *Log) ReadStream(ctx context.Context, stream string, from eventlog.Revision, limit int) iter.Seq2[eventlog.Recorded, error] {
+// ReadStream implements eventlog.Log.
+func (l *Log) ReadStream(ctx context.Context, stream string, from eventlog.Revision,
+	limit int) iter.Seq2[eventlog.Recorded, error] {
 	return func(yield func(eventlog.Recorded, error) bool) {
 		next := max(from, 0)
 		c := &cursor{log: l, limit: limit, end: math.MaxInt64}
@@ -109,7 +110,8 @@ func (l *Log) ReadStream(ctx context.Context, stream string, from eventlog.Revis
 		}
 		c.advance = func(event eventlog.Recorded) error {
 			if event.Revision != next {
-				return fmt.Errorf("%w: stream %s lacks its revision %d; restore a backup", eventlog.ErrDamaged, stream, next)
+				return fmt.Errorf("%w: revision %d of stream %s is missing; restore a backup", eventlog.ErrDamaged,
+					next, stream)
 			}
 			next++
 			return nil
@@ -118,7 +120,7 @@ func (l *Log) ReadStream(ctx context.Context, stream string, from eventlog.Revis
 	}
 }
 
-// ReadAll yields events of the whole log, see eventlog.Log.
+// ReadAll implements eventlog.Log.
 func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded, error] {
 	return func(yield func(eventlog.Recorded, error) bool) {
 		last := min(after, math.MaxInt64)
@@ -128,7 +130,8 @@ func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) i
 		}
 		c.advance = func(event eventlog.Recorded) error {
 			if event.Position != last+1 {
-				return fmt.Errorf("%w: position %s is missing from the log; restore a backup", eventlog.ErrDamaged, last+1)
+				return fmt.Errorf("%w: position %s is missing from the log; restore a backup", eventlog.ErrDamaged,
+					last+1)
 			}
 			last++
 			return nil

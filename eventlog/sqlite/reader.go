@@ -9,19 +9,19 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// reader is a connection that only reads. A pool of database/sql lends it to one page at a time, but rows come from the
-// driver itself, as those of conn do: on their way through database/sql each would cost a tenth more.
+// reader is a connection that only reads. A pool of database/sql provides it for one page at a time. Rows come
+// directly from the driver, as they do for conn, because database/sql would add a tenth to the cost of each row.
 type reader struct {
 	driver.Conn
 	head, all, stream, items statement
 }
 
-// readersAt makes readers of the connections to a file.
+// readersAt is a connector whose connections are readers.
 type readersAt struct {
 	driver.Connector
 }
 
-// openReaders returns a pool of at most n readers, and makes the first of them to see that it can be made.
+// openReaders returns a pool of at most n readers. It opens the first one to detect errors early.
 func openReaders(ctx context.Context, path string, n int) (*sql.DB, error) {
 	connector, err := connectorTo(path, "_query_only=1")
 	if err != nil {
@@ -34,7 +34,7 @@ func openReaders(ctx context.Context, path string, n int) (*sql.DB, error) {
 	return readers, nil
 }
 
-// Connect opens one and prepares its statements.
+// Connect opens a reader and prepares its statements.
 func (at readersAt) Connect(ctx context.Context) (driver.Conn, error) {
 	opened, err := at.Connector.Connect(ctx)
 	if err != nil {
@@ -54,7 +54,7 @@ func (at readersAt) Connect(ctx context.Context) (driver.Conn, error) {
 	return r, nil
 }
 
-// Close ends the statements with their connection, which SQLite would keep open for them.
+// Close closes the statements and the connection. Open statements would keep the connection open.
 func (r *reader) Close() error {
 	var err error
 	for _, s := range []statement{r.head, r.all, r.stream, r.items} {
@@ -65,13 +65,13 @@ func (r *reader) Close() error {
 	return errors.Join(err, r.Conn.Close())
 }
 
-// IsValid tells the pool to drop a connection that the driver has given up.
+// IsValid reports whether the pool can reuse the connection.
 func (r *reader) IsValid() bool {
-	judge, ok := r.Conn.(driver.Validator)
-	return !ok || judge.IsValid()
+	validator, ok := r.Conn.(driver.Validator)
+	return !ok || validator.IsValid()
 }
 
-// end is the position of the last event.
+// end returns the position of the last event.
 func (r *reader) end(ctx context.Context) (head eventlog.Position, err error) {
 	err = r.head.eachUntil(ctx, func(found []driver.Value) error {
 		n, _ := found[0].(int64)
@@ -81,12 +81,14 @@ func (r *reader) end(ctx context.Context) (head eventlog.Position, err error) {
 	return head, err
 }
 
-// lend hands a reader to read once one is free.
-func (l *Log) lend(ctx context.Context, read func(*reader) error) error {
-	lent, err := l.readers.Conn(ctx)
+// withReader calls read with a reader as soon as one is free.
+func (l *Log) withReader(ctx context.Context, read func(*reader) error) error {
+	conn, err := l.readers.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	err = lent.Raw(func(connection any) error { return read(connection.(*reader)) }) //nolint:forcetypeassert // the pool makes readers
-	return errors.Join(err, lent.Close())
+	err = conn.Raw(func(raw any) error {
+		return read(raw.(*reader)) //nolint:forcetypeassert // connections of the pool are readers
+	})
+	return errors.Join(err, conn.Close())
 }

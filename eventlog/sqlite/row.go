@@ -13,7 +13,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// timeLayout is RFC 3339 with all six digits, so that texts sort like times.
+// timeLayout is RFC 3339 with exactly six digits, so that texts sort by time.
 const timeLayout = "2006-01-02T15:04:05.000000Z"
 
 // row is an event as the texts of its columns.
@@ -51,18 +51,19 @@ func encodeCauses(causes []uuid.UUID) string {
 	return text.String()
 }
 
-// separator stands between the texts of a row in what columns yields. Names hold no
-// control character, and data, which might if the file is damaged, comes last.
+// separator separates the texts of a row in the result of columns. Names contain no control characters. Data, which
+// may contain one if the file is damaged, comes last.
 var separator = []byte{0x1f}
 
-// found are the parts of a row as columns yields them. Data is all that an event keeps of the memory they share.
+// found holds the parts of a row. They share memory, of which an event retains only data.
 type found struct {
 	stream, id, typ, time, command, causes, checksum, data []byte
 }
 
-// split finds the parts in what columns joined; whole is false if there are fewer.
+// split separates the parts that columns joined. whole is false if a part is missing.
 func split(joined []byte) (parts found, whole bool) {
-	for _, part := range []*[]byte{&parts.stream, &parts.id, &parts.typ, &parts.time, &parts.command, &parts.causes, &parts.checksum} {
+	for _, part := range []*[]byte{&parts.stream, &parts.id, &parts.typ, &parts.time, &parts.command, &parts.causes,
+		&parts.checksum} {
 		if *part, joined, whole = bytes.Cut(joined, separator); !whole {
 			return found{}, false
 		}
@@ -71,7 +72,7 @@ func split(joined []byte) (parts found, whole bool) {
 	return parts, true
 }
 
-// scan reads one event off a row and compares it with its checksum.
+// scan reads one event from a row and compares it with its checksum.
 func scan(row []driver.Value) (event eventlog.Recorded, err error) {
 	position, _ := row[0].(int64)
 	revision, _ := row[1].(int64)
@@ -79,12 +80,13 @@ func scan(row []driver.Value) (event eventlog.Recorded, err error) {
 	event.Position, event.Revision = eventlog.Position(position), eventlog.Revision(revision)
 	parts, whole := split(joined)
 	if !whole {
-		return eventlog.Recorded{}, fmt.Errorf("%w: position %s lacks a part; restore a backup", eventlog.ErrDamaged, event.Position)
+		return eventlog.Recorded{}, fmt.Errorf("%w: the event at position %s is incomplete; restore a backup",
+			eventlog.ErrDamaged, event.Position)
 	}
 	event.Stream = string(parts.stream)
 	err = parts.decode(&event.Event)
 	if err == nil && !eventlog.Matches(parts.checksum, event.Stream, event.Revision, event.Event) {
-		err = fmt.Errorf("it does not match its checksum %s", parts.checksum)
+		err = fmt.Errorf("the content does not match its checksum %s", parts.checksum)
 	}
 	if err != nil {
 		return eventlog.Recorded{}, fmt.Errorf("%w: stream %s, revision %d, position %s: %w; restore a backup",

@@ -1,14 +1,14 @@
 package sqlite
 
-// What marks a file as a drover log, and says which format it has. A change that an
-// older drover could not read raises format; the table items, which came later, does not.
+// These values identify a file as a drover log and give its format. A change that older versions cannot read needs a
+// new format. The table items, which was added later, does not.
 const (
 	applicationID = 0x64726F76 // "drov"
 	format        = 1
 )
 
-// schema makes an empty log. Texts are readable in any SQLite tool: time is RFC 3339,
-// causes is a JSON array of ids, an absent command is the empty text.
+// schema creates an empty log. The texts are readable in any SQLite tool: time is RFC 3339, causes is a JSON array of
+// ids, and a missing command is an empty text.
 const schema = `
 CREATE TABLE info (
 	one    INTEGER PRIMARY KEY CHECK (one = 1),
@@ -36,7 +36,7 @@ CREATE TRIGGER events_are_never_replaced BEFORE INSERT ON events
 	BEGIN SELECT RAISE(ABORT, 'the log is append-only: events are never replaced'); END;
 `
 
-// itemsSchema makes the table of the durable collections. Logs of earlier versions get it when they are opened.
+// itemsSchema creates the table of the durable collections. Logs of earlier versions receive it when they are opened.
 const itemsSchema = `
 CREATE TABLE IF NOT EXISTS items (
 	collection TEXT    NOT NULL,
@@ -47,7 +47,7 @@ CREATE TABLE IF NOT EXISTS items (
 	PRIMARY KEY (collection, key)
 ) STRICT, WITHOUT ROWID`
 
-// ephemeraSchema makes the file beside the log. It is made anew where it is missing.
+// ephemeraSchema creates the tables of the file beside the log, if they are missing.
 const ephemeraSchema = `
 CREATE TABLE IF NOT EXISTS leases (
 	server TEXT PRIMARY KEY,
@@ -71,9 +71,9 @@ const (
 	sqlInsert = `INSERT INTO events (position, stream, revision, id, type, time, command, causes, data, checksum)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 
-	// columns joins the texts of a row to one, because SQLite takes longer to hand over a
-	// column than to join two. No text but the last can hold the separator. As a blob they come in bytes, of which data
-	// is the end.
+	// columns joins the texts of a row into one, because SQLite needs more time to return a column than to join two.
+	// Only the last text can contain the separator. The result is a blob, so that data can be a part of it without a
+	// copy.
 	columns   = `position, revision, CAST(concat_ws(char(31), stream, id, type, time, command, causes, checksum, data) AS BLOB)`
 	sqlAll    = `SELECT ` + columns + ` FROM events WHERE position > ? AND position <= ? ORDER BY position LIMIT ?`
 	sqlStream = `SELECT ` + columns + ` FROM events WHERE stream = ? AND revision >= ? AND position <= ? ORDER BY revision LIMIT ?`

@@ -10,7 +10,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// putting is a Put or a Swap of a durable collection.
+// putting is a Put or Swap in a durable collection.
 type putting struct {
 	collection eventlog.Collection
 	item       eventlog.Item
@@ -18,43 +18,45 @@ type putting struct {
 	was        int64
 }
 
-func (p putting) judge(c *conn) (answer, error) {
+func (p putting) apply(c *conn) (answer, error) {
 	if p.swap {
-		there, err := c.itemOf(p.collection, p.item.Key)
+		stored, err := c.itemOf(p.collection, p.item.Key)
 		if err != nil {
 			return answer{}, err
 		}
-		repeat, refusal := eventlog.IsRepeatSwap(p.collection, p.item, there, p.was)
-		if repeat || refusal != nil {
-			return answer{err: refusal}, nil //nolint:nilerr // the refusal is the answer
+		repeat, conflict := eventlog.IsRepeatSwap(p.collection, p.item, stored, p.was)
+		if repeat || conflict != nil {
+			return answer{err: conflict}, nil //nolint:nilerr // the conflict is the answer
 		}
 	}
-	err := c.putItem.exec(string(p.collection), p.item.Key, p.item.Sequence, p.item.Time.Format(timeLayout), p.item.Data)
+	err := c.putItem.exec(string(p.collection), p.item.Key, p.item.Sequence, p.item.Time.Format(timeLayout),
+		p.item.Data)
 	return answer{written: true}, err
 }
 
-// dropping is a Drop of a durable collection.
+// dropping is a Drop in a durable collection.
 type dropping struct {
 	collection eventlog.Collection
 	key        string
 }
 
-func (d dropping) judge(c *conn) (answer, error) {
-	there, err := c.itemOf(d.collection, d.key)
-	if err != nil || there.Sequence == 0 {
+func (d dropping) apply(c *conn) (answer, error) {
+	stored, err := c.itemOf(d.collection, d.key)
+	if err != nil || stored.Sequence == 0 {
 		return answer{}, err
 	}
 	return answer{written: true, erased: true}, c.dropItem.exec(string(d.collection), d.key)
 }
 
-// durably makes a change of a durable collection through the writer.
+// durably applies a change of a durable collection through the writer.
 func (l *Log) durably(ctx context.Context, c change) error {
 	_, err := l.writer.do(ctx, newRequest(c, 1))
 	return err
 }
 
-// use runs one operation on the store, and returns its error in words that callers of the log know.
-func (l *Log) use(ctx context.Context, op eventlog.Operation, c eventlog.Collection, key string, run func() error) error {
+// use runs one operation of the store and adds the operation to its error.
+func (l *Log) use(ctx context.Context, op eventlog.Operation, c eventlog.Collection, key string,
+	run func() error) error {
 	err := l.ready(ctx)
 	if err == nil {
 		err = run()
@@ -62,7 +64,7 @@ func (l *Log) use(ctx context.Context, op eventlog.Operation, c eventlog.Collect
 	return op.Wrap(c, key, l.ended(err))
 }
 
-// Add stores item unless its sequence is there, see eventlog.Store.
+// Add implements eventlog.Store.
 func (l *Log) Add(ctx context.Context, c eventlog.Collection, item eventlog.Item) error {
 	checked, err := eventlog.CheckItem(eventlog.OpAdd, c, item)
 	if err != nil {
@@ -71,7 +73,7 @@ func (l *Log) Add(ctx context.Context, c eventlog.Collection, item eventlog.Item
 	return l.use(ctx, eventlog.OpAdd, c, item.Key, func() error { return explain(l.ephemera.addChunk(ctx, checked)) })
 }
 
-// Put makes item the only one under its key, see eventlog.Store.
+// Put implements eventlog.Store.
 func (l *Log) Put(ctx context.Context, c eventlog.Collection, item eventlog.Item) error {
 	checked, err := eventlog.CheckItem(eventlog.OpPut, c, item)
 	if err != nil {
@@ -85,7 +87,7 @@ func (l *Log) Put(ctx context.Context, c eventlog.Collection, item eventlog.Item
 	})
 }
 
-// Swap is Put if the newest item has the sequence was, see eventlog.Store.
+// Swap implements eventlog.Store.
 func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, was int64) error {
 	checked, err := eventlog.CheckSwap(c, item, was)
 	if err != nil {
@@ -96,7 +98,7 @@ func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Ite
 	})
 }
 
-// Newest returns the newest item of each key.
+// Newest implements eventlog.Store.
 func (l *Log) Newest(ctx context.Context, c eventlog.Collection) (found map[string]eventlog.Item, err error) {
 	if err := eventlog.CheckCollection(eventlog.OpNewest, c); err != nil {
 		return nil, err
@@ -112,10 +114,10 @@ func (l *Log) Newest(ctx context.Context, c eventlog.Collection) (found map[stri
 	return found, err
 }
 
-// items reads a durable collection.
+// items reads all items of a durable collection.
 func (l *Log) items(ctx context.Context, c eventlog.Collection) (map[string]eventlog.Item, error) {
 	found := map[string]eventlog.Item{}
-	err := l.lend(ctx, func(r *reader) error {
+	err := l.withReader(ctx, func(r *reader) error {
 		return r.items.eachUntil(ctx, func(row []driver.Value) error {
 			item, err := scanItem(row)
 			found[item.Key] = item
@@ -125,7 +127,7 @@ func (l *Log) items(ctx context.Context, c eventlog.Collection) (map[string]even
 	return found, err
 }
 
-// scanItem reads one item off a row of the table items.
+// scanItem reads one item from a row of the table items.
 func scanItem(row []driver.Value) (item eventlog.Item, err error) {
 	item.Key, _ = row[0].(string)
 	item.Sequence, _ = row[1].(int64)
@@ -138,8 +140,9 @@ func scanItem(row []driver.Value) (item eventlog.Item, err error) {
 	return item, nil
 }
 
-// Items yields the items of key above sequence after.
-func (l *Log) Items(ctx context.Context, c eventlog.Collection, key string, after int64, limit int) iter.Seq2[eventlog.Item, error] {
+// Items implements eventlog.Store.
+func (l *Log) Items(ctx context.Context, c eventlog.Collection, key string, after int64,
+	limit int) iter.Seq2[eventlog.Item, error] {
 	return func(yield func(eventlog.Item, error) bool) {
 		eventlog.ReadItems(c, key, after, limit, func(after int64, limit int) ([]eventlog.Item, error) {
 			if err := l.ready(ctx); err != nil {
@@ -151,8 +154,8 @@ func (l *Log) Items(ctx context.Context, c eventlog.Collection, key string, afte
 	}
 }
 
-// Drop deletes all items under key. What a durable collection held is overwritten in the file, and leaves the write-ahead
-// log as soon as no other connection keeps that from being emptied.
+// Drop implements eventlog.Store. Data of a durable collection is overwritten in the file. It leaves the write-ahead
+// log as soon as no other connection prevents the writer from emptying it.
 func (l *Log) Drop(ctx context.Context, c eventlog.Collection, key string) error {
 	if err := eventlog.CheckKey(eventlog.OpDrop, c, key); err != nil {
 		return err
@@ -165,7 +168,7 @@ func (l *Log) Drop(ctx context.Context, c eventlog.Collection, key string) error
 	})
 }
 
-// Prune deletes every item older than before.
+// Prune implements eventlog.Store.
 func (l *Log) Prune(ctx context.Context, c eventlog.Collection, before time.Time) (pruned int, err error) {
 	if err := eventlog.CheckCollection(eventlog.OpPrune, c); err != nil {
 		return 0, err

@@ -35,16 +35,16 @@ func people(t *testing.T, log *sqlite.Log) map[string]eventlog.Item {
 	return found
 }
 
-// holds says whether one of the log's files has text in it. Another process reads them: this one would drop SQLite's
-// locks by closing them.
-func holds(t *testing.T, path, text string) bool {
+// contains reports whether a file of the log contains text. Another process reads the files, because closing them in
+// this process would release the locks of SQLite.
+func contains(t *testing.T, path, text string) bool {
 	t.Helper()
 	content, err := exec.Command("cat", path, path+"-wal").Output()
 	require.NoError(t, err)
 	return bytes.Contains(content, []byte(text))
 }
 
-func TestALogOfAnEarlierVersionGetsTheTableOfItemsWhenItIsOpened(t *testing.T) {
+func TestOpenAddsItemsTableToOlderLog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "drover.db")
 	content, err := os.ReadFile("../../testdata/logs/sqlite-1/drover.db")
 	require.NoError(t, err)
@@ -78,7 +78,8 @@ func TestLeasesAndOutputKeepLayoutOfPreviousVersion(t *testing.T) {
 	defer log.Close()
 	server, deployment := uuid.New(), uuid.New()
 	require.NoError(t, log.Put(ctx, eventlog.Leases, eventlog.Lease(server, []byte("new"))))
-	chunk := eventlog.Item{Key: eventlog.OutputKey(deployment, "a/b"), Sequence: 1, Time: sample(1).Time, Data: []byte("line")}
+	chunk := eventlog.Item{Key: eventlog.OutputKey(deployment, "a/b"), Sequence: 1, Time: sample(1).Time,
+		Data: []byte("line")}
 	require.NoError(t, log.Add(ctx, eventlog.Output, chunk))
 	old, err := sql.Open("sqlite", path+".ephemera")
 	require.NoError(t, err)
@@ -86,7 +87,9 @@ func TestLeasesAndOutputKeepLayoutOfPreviousVersion(t *testing.T) {
 	var value, at, data string
 	require.NoError(t, old.QueryRow(`SELECT value FROM leases WHERE server = ?`, server.String()).Scan(&value))
 	require.Equal(t, "new", value)
-	require.NoError(t, old.QueryRow(`SELECT time, data FROM output WHERE deployment = ? AND machine = 'a/b' AND sequence = 1`, deployment.String()).Scan(&at, &data))
+	require.NoError(t, old.QueryRow(`SELECT time, data FROM output WHERE deployment = ?
+		AND machine = 'a/b' AND sequence = 1`,
+		deployment.String()).Scan(&at, &data))
 	require.Equal(t, "line", data)
 
 	before := uuid.New()
@@ -107,32 +110,33 @@ func TestLeasesAndOutputKeepLayoutOfPreviousVersion(t *testing.T) {
 	require.Equal(t, []eventlog.Item{chunk, second}, all)
 }
 
-func TestWhatIsDroppedLeavesNoTraceInTheFiles(t *testing.T) {
+func TestDroppedItemIsErasedFromFiles(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "drover.db")
 	log, other := open(t, path), open(t, path)
 	defer log.Close()
 	defer other.Close()
 	putPerson(t, log, "p-1", "Ada Lovelace "+strings.Repeat("x", 4000)+" Countess")
 	for i := range 50 {
-		putPerson(t, log, "q-"+string(rune('0'+i)), "somebody else")
+		putPerson(t, log, "q-"+string(rune('0'+i)), "another person")
 	}
 	putPerson(t, other, "p-2", "Ada Byron")
-	require.True(t, holds(t, path, "Ada Lovelace"))
+	require.True(t, contains(t, path, "Ada Lovelace"))
 	require.NoError(t, other.Drop(context.Background(), eventlog.People, "p-1"))
 	require.NoError(t, log.Drop(context.Background(), eventlog.People, "p-2"))
 	for _, text := range []string{"Ada", "Countess"} {
-		require.Eventually(t, func() bool { return !holds(t, path, text) }, 20*time.Second, 50*time.Millisecond, text)
+		require.Eventually(t, func() bool { return !contains(t, path, text) }, 20*time.Second, 50*time.Millisecond,
+			text)
 	}
 	require.Len(t, people(t, log), 50)
 	require.NoError(t, log.CopyTo(context.Background(), path+".copy"))
 	copied := open(t, path+".copy")
 	defer copied.Close()
-	require.Equal(t, people(t, log), people(t, copied), "a copy holds the items")
+	require.Equal(t, people(t, log), people(t, copied), "the copy has the items")
 }
 
-// TestAReaderDelaysTheErasureAndNoAppend holds a read transaction, as a backup does: the write-ahead log cannot be emptied
-// before it ends.
-func TestAReaderDelaysTheErasureAndNoAppend(t *testing.T) {
+// TestReaderDelaysErasureButNotAppends holds a read transaction, as a backup does. The write-ahead log cannot be
+// emptied before it ends.
+func TestReaderDelaysErasureButNotAppends(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "drover.db")
 	log := open(t, path)
@@ -146,13 +150,13 @@ func TestAReaderDelaysTheErasureAndNoAppend(t *testing.T) {
 	var n int
 	require.NoError(t, tx.QueryRow(`SELECT count(*) FROM items`).Scan(&n))
 	require.NoError(t, log.Drop(ctx, eventlog.People, "p-1"))
-	begun := time.Now()
+	started := time.Now()
 	for i := range 100 {
 		_, err := log.Append(ctx, "a", eventlog.Revision(i-1), sample(uint64(i)))
 		require.NoError(t, err)
 	}
-	require.Less(t, time.Since(begun), 4*time.Second, "appends wait for the reader")
-	require.True(t, holds(t, path, "Ada"))
+	require.Less(t, time.Since(started), 4*time.Second, "appends waited for the reader")
+	require.True(t, contains(t, path, "Ada"))
 	require.NoError(t, tx.Rollback())
-	require.Eventually(t, func() bool { return !holds(t, path, "Ada") }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return !contains(t, path, "Ada") }, 20*time.Second, 50*time.Millisecond)
 }

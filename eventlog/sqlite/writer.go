@@ -13,33 +13,34 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Bounds of the queue and of one commit. A batch is bounded in rows, so that the answer
-// to its first append does not wait long for its last.
+// Limits of the queue and of one commit. The number of rows in a batch is limited, so that the first append of a
+// batch does not wait long for the last.
 const (
 	queueLength = 1024
 	batchRows   = 4 * eventlog.MaxAppendEvents
 )
 
-// request is one change of the file on its way through the writer.
+// request is one change on its way through the writer.
 type request struct {
 	change
 	rows int
-	// taken is set by the writer when it begins, or by the caller when it leaves before.
+	// taken is set by the writer when it takes the request, or by the caller when it stops waiting before.
 	taken  atomic.Bool
 	answer chan answer
 }
 
-// change is what a request asks for.
+// change is a modification of the file.
 type change interface {
-	// judge answers the change on what those before it left, and makes it where it fits. The error is one of SQLite,
-	// never the refusal of this change.
-	judge(c *conn) (answer, error)
+	// apply decides the change on the state that earlier changes left, and makes it if it is valid. A refusal is part
+	// of the answer; the error is always one of SQLite.
+	apply(c *conn) (answer, error)
 }
 
 type answer struct {
 	appended eventlog.Appended
 	err      error
-	// written says that the change wrote something, erased that it deleted what must not be left in the write-ahead log.
+	// written reports that the change wrote something. erased reports that it deleted data that must not remain in
+	// the write-ahead log.
 	written, erased bool
 }
 
@@ -55,7 +56,7 @@ type addition struct {
 	rows     []row
 }
 
-// newAddition does what needs no lock in the caller's own goroutine.
+// newAddition encodes the events in the goroutine of the caller, outside the lock.
 func newAddition(stream string, expected eventlog.Revision, events []eventlog.Event) *addition {
 	a := &addition{stream: stream, expected: expected, events: events, rows: make([]row, len(events))}
 	for i, event := range events {
@@ -64,28 +65,27 @@ func newAddition(stream string, expected eventlog.Revision, events []eventlog.Ev
 	return a
 }
 
-// writer is the one goroutine of a process that writes to the file.
+// writer is the only goroutine of a process that writes to the file.
 type writer struct {
 	path    string
 	config  Config
 	queue   chan *request
 	stop    chan struct{}
 	stopped chan struct{}
-	taken   atomic.Int64 // requests taken off the queue since the start
+	taken   atomic.Int64 // number of requests taken from the queue
 
-	// conn belongs to the goroutine; it is nil after an error, until a request opens it anew.
+	// conn is used only by the goroutine. After an error it is nil until a request reopens it.
 	conn *conn
-	// unemptied says that the write-ahead log may still hold what was erased, eraseAt when that is to be looked after. They
-	// belong to the goroutine.
+	// unemptied reports that the write-ahead log may still contain erased data, and eraseAt is the time of the next
+	// attempt to empty it. Both are used only by the goroutine.
 	unemptied bool
 	eraseAt   time.Time
 }
 
-// startWriter opens the connection and starts the goroutine. It first empties the
-// write-ahead log: the process before this one may have died of a failed fsync, after
-// which the kernel still shows what it will never write, and SQLite takes that for
-// committed. Where others keep the log busy they have it open, and nothing of that kind
-// is in it. A log that cannot be emptied can still be read.
+// startWriter opens the connection and starts the goroutine. It first empties the write-ahead log. The previous
+// process may have died after a failed fsync. The kernel then still returns data that it will never write to disk,
+// and SQLite takes this data for committed. If other processes use the log, they have it open and it contains no data
+// of this kind. A log whose write-ahead log cannot be emptied can still be read.
 func startWriter(ctx context.Context, path string, config Config) (*writer, error) {
 	opened, err := openConn(ctx, path, config.synchronous)
 	if err != nil {
@@ -102,7 +102,7 @@ func startWriter(ctx context.Context, path string, config Config) (*writer, erro
 	return w, nil
 }
 
-// fail closes the connection; the next request opens it anew.
+// fail closes the connection. The next request reopens it.
 func (w *writer) fail(cause error) {
 	w.config.Logger.Error("log stops writing until an append succeeds", zap.String("log", w.path), zap.Error(cause))
 	if err := w.disconnect(); err != nil {
@@ -110,7 +110,7 @@ func (w *writer) fail(cause error) {
 	}
 }
 
-// do hands r to the goroutine and waits for its answer.
+// do passes r to the goroutine and waits for the answer.
 func (w *writer) do(ctx context.Context, r *request) (eventlog.Appended, error) {
 	select {
 	case w.queue <- r:
@@ -139,7 +139,7 @@ func (w *writer) do(ctx context.Context, r *request) (eventlog.Appended, error) 
 	}
 }
 
-// close ends the goroutine after the batch it works on.
+// close ends the goroutine after its current batch.
 func (w *writer) close() error {
 	close(w.stop)
 	<-w.stopped
@@ -156,33 +156,32 @@ func (w *writer) run() {
 			return
 		default:
 		}
-		var again <-chan time.Time
+		var retry <-chan time.Time
 		if w.unemptied {
-			again = time.After(time.Until(w.eraseAt))
+			retry = time.After(time.Until(w.eraseAt))
 		}
 		select {
 		case <-w.stop:
 			return
 		case first := <-w.queue:
 			w.write(w.gather(first))
-		case <-again:
+		case <-retry:
 			w.erase()
 		}
 	}
 }
 
-// eraseAgain is how long the writer waits before it tries again to erase what others kept it from erasing. It must not try
-// after each append: a backup may be in the way for minutes.
-const eraseAgain = time.Second
+// eraseInterval is the time between attempts to erase data while other connections prevent it. The writer must not
+// try after each append, because a backup may run for minutes.
+const eraseInterval = time.Second
 
-// erase empties the write-ahead log if it may hold what was erased from the file, as far as no other connection is in
-// the way.
+// erase empties the write-ahead log if it may contain erased data and no other connection prevents it.
 func (w *writer) erase() {
 	if !w.unemptied || time.Now().Before(w.eraseAt) {
 		return
 	}
 	busy, err := w.conn.tryEmpty()
-	w.eraseAt = time.Now().Add(eraseAgain)
+	w.eraseAt = time.Now().Add(eraseInterval)
 	if err != nil {
 		w.fail(err)
 		return
@@ -190,7 +189,7 @@ func (w *writer) erase() {
 	w.unemptied = busy
 }
 
-// gather takes what waits, without waiting for more.
+// gather returns first and the waiting requests. It does not wait for more.
 func (w *writer) gather(first *request) []*request {
 	var batch []*request
 	rows := 0
@@ -211,7 +210,7 @@ func (w *writer) gather(first *request) []*request {
 	}
 }
 
-// write makes batch durable with one commit and answers each of its requests.
+// write makes batch durable with one commit and answers each request.
 func (w *writer) write(batch []*request) {
 	answers, err := w.transact(batch)
 	if err != nil {
@@ -228,9 +227,8 @@ func (w *writer) write(batch []*request) {
 	w.erase()
 }
 
-// transact returns the answer to each request of batch once they are durable. An error is
-// the answer to all of them: none was acknowledged, and a conflict with an append of the
-// same batch proves nothing.
+// transact returns the answer to each request after the commit. An error is the answer to all requests: none was
+// acknowledged, and a conflict with an append of the same batch proves nothing.
 func (w *writer) transact(batch []*request) ([]answer, error) {
 	if err := w.reconnect(); err != nil {
 		return nil, explain(err)
@@ -242,7 +240,7 @@ func (w *writer) transact(batch []*request) ([]answer, error) {
 	answers := make([]answer, len(batch))
 	for i, r := range batch {
 		var err error
-		if answers[i], err = r.judge(w.conn); err != nil {
+		if answers[i], err = r.apply(w.conn); err != nil {
 			return nil, explain(err)
 		}
 		written = written || answers[i].written
@@ -256,7 +254,7 @@ func (w *writer) transact(batch []*request) ([]answer, error) {
 	return answers, nil
 }
 
-func (a *addition) judge(c *conn) (answer, error) {
+func (a *addition) apply(c *conn) (answer, error) {
 	actual, err := c.lastOf(a.stream)
 	if err != nil {
 		return answer{}, err
@@ -268,9 +266,9 @@ func (a *addition) judge(c *conn) (answer, error) {
 			return answer{}, err
 		}
 	}
-	repeat, refusal := eventlog.IsRepeat(a.stream, a.expected, actual, a.events, stored)
-	if refusal != nil {
-		return answer{err: refusal}, nil //nolint:nilerr // the refusal is the answer
+	repeat, conflict := eventlog.IsRepeat(a.stream, a.expected, actual, a.events, stored)
+	if conflict != nil {
+		return answer{err: conflict}, nil //nolint:nilerr // the conflict is the answer
 	}
 	if !repeat {
 		if err := c.append(a.stream, a.expected, a.rows); err != nil {
@@ -279,11 +277,12 @@ func (a *addition) judge(c *conn) (answer, error) {
 		position = c.head
 	}
 	last := a.expected + eventlog.Revision(len(a.rows))
-	return answer{appended: eventlog.Appended{Revision: last, Position: position, Repeat: repeat}, written: !repeat}, nil
+	return answer{appended: eventlog.Appended{Revision: last, Position: position, Repeat: repeat},
+		written: !repeat}, nil
 }
 
-// reconnect opens the file anew after an error, and first empties the write-ahead log,
-// for the reason that startWriter has.
+// reconnect reopens the file after an error. It first empties the write-ahead log, for the reason given at
+// startWriter.
 func (w *writer) reconnect() error {
 	if w.conn != nil {
 		return nil
@@ -294,18 +293,18 @@ func (w *writer) reconnect() error {
 	}
 	busy, err := opened.empty()
 	if err == nil && busy {
-		err = fmt.Errorf("%w: another process keeps its write-ahead log busy", eventlog.ErrUnavailable)
+		err = fmt.Errorf("%w: another process is using the write-ahead log", eventlog.ErrUnavailable)
 	}
 	if err != nil {
 		return errors.Join(err, opened.close())
 	}
 	w.conn = opened
-	w.config.Logger.Info("log opened anew for writing", zap.String("log", w.path))
+	w.config.Logger.Info("log reopened for writing", zap.String("log", w.path))
 	return nil
 }
 
-// disconnect closes the connection, which also rolls back what it had begun. What was still to be erased is erased when it
-// is opened anew.
+// disconnect closes the connection, which also rolls back its transaction. Data that still had to be erased is erased
+// when the connection is reopened.
 func (w *writer) disconnect() error {
 	if w.conn == nil {
 		return nil

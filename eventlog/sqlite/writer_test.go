@@ -14,8 +14,8 @@ import (
 	"github.com/droverhq/drover/eventlog/sqlite"
 )
 
-// held opens a log whose lock another program holds, and returns what lets it go.
-func held(t *testing.T) (log *sqlite.Log, release func()) {
+// openLocked opens a log whose lock another program holds, and returns a function that releases the lock.
+func openLocked(t *testing.T) (log *sqlite.Log, release func()) {
 	path := filepath.Join(t.TempDir(), "drover.db")
 	log = open(t, path)
 	t.Cleanup(func() { require.NoError(t, log.Close()) })
@@ -31,8 +31,9 @@ func held(t *testing.T) (log *sqlite.Log, release func()) {
 	}
 }
 
-// later appends in a goroutine of its own.
-func later(ctx context.Context, log eventlog.Log, stream string, expected eventlog.Revision, n uint64) <-chan error {
+// appendAsync appends in a new goroutine.
+func appendAsync(ctx context.Context, log eventlog.Log, stream string, expected eventlog.Revision,
+	n uint64) <-chan error {
 	done := make(chan error, 1)
 	go func() {
 		_, err := log.Append(ctx, stream, expected, sample(n))
@@ -41,16 +42,16 @@ func later(ctx context.Context, log eventlog.Log, stream string, expected eventl
 	return done
 }
 
-func TestACallerWhoLeavesLearnsWhetherItsAppendMayStillHappen(t *testing.T) {
-	log, release := held(t)
-	patient := context.Background()
-	leaving, leave := context.WithCancel(patient)
-	taken := later(leaving, log, "taken", eventlog.NoStream, 1)
+func TestCancelledCallerLearnsWhetherItsAppendMayStillSucceed(t *testing.T) {
+	log, release := openLocked(t)
+	background := context.Background()
+	cancellable, cancel := context.WithCancel(background)
+	taken := appendAsync(cancellable, log, "taken", eventlog.NoStream, 1)
 	require.Eventually(t, func() bool { return sqlite.Taken(log) == 1 }, 10*time.Second, time.Millisecond)
-	queued := later(leaving, log, "queued", eventlog.NoStream, 2)
-	stays := later(patient, log, "stays", eventlog.NoStream, 3)
+	queued := appendAsync(cancellable, log, "queued", eventlog.NoStream, 2)
+	stays := appendAsync(background, log, "stays", eventlog.NoStream, 3)
 	require.Eventually(t, func() bool { return sqlite.Waiting(log) == 2 }, 10*time.Second, time.Millisecond)
-	leave()
+	cancel()
 
 	err := <-taken
 	require.ErrorIs(t, err, eventlog.ErrUnknownOutcome)
@@ -62,25 +63,26 @@ func TestACallerWhoLeavesLearnsWhetherItsAppendMayStillHappen(t *testing.T) {
 	release()
 	require.NoError(t, <-stays)
 	var streams []string
-	for event, err := range log.ReadAll(patient, 0, 0) {
+	for event, err := range log.ReadAll(background, 0, 0) {
 		require.NoError(t, err)
 		streams = append(streams, event.Stream)
 	}
 	require.Equal(t, []string{"taken", "stays"}, streams)
-	appended, err := log.Append(patient, "taken", eventlog.NoStream, sample(1))
+	appended, err := log.Append(background, "taken", eventlog.NoStream, sample(1))
 	require.NoError(t, err)
 	require.True(t, appended.Repeat)
 }
 
-func TestEachAppendOfABatchSucceedsOrIsRefusedOnItsOwn(t *testing.T) {
-	log, release := held(t)
+func TestEachAppendOfBatchIsDecidedSeparately(t *testing.T) {
+	log, release := openLocked(t)
 	ctx := context.Background()
-	first := later(ctx, log, "a", eventlog.NoStream, 1)
+	first := appendAsync(ctx, log, "a", eventlog.NoStream, 1)
 	require.Eventually(t, func() bool { return sqlite.Taken(log) == 1 }, 10*time.Second, time.Millisecond)
 	const racers = 20
 	var waiting []<-chan error
 	for i := range uint64(racers) {
-		waiting = append(waiting, later(ctx, log, "race", eventlog.NoStream, 100+i), later(ctx, log, fmt.Sprint("own/", i), eventlog.NoStream, 200+i))
+		waiting = append(waiting, appendAsync(ctx, log, "race", eventlog.NoStream, 100+i),
+			appendAsync(ctx, log, fmt.Sprint("own/", i), eventlog.NoStream, 200+i))
 	}
 	require.Eventually(t, func() bool { return sqlite.Waiting(log) == 2*racers }, 10*time.Second, time.Millisecond)
 	release()
@@ -96,9 +98,9 @@ func TestEachAppendOfABatchSucceedsOrIsRefusedOnItsOwn(t *testing.T) {
 			won++
 			continue
 		}
-		var refused *eventlog.Conflict
-		require.ErrorAs(t, err, &refused)
-		require.Equal(t, eventlog.Conflict{Stream: "race", Expected: eventlog.NoStream, Actual: 0}, *refused)
+		var conflict *eventlog.Conflict
+		require.ErrorAs(t, err, &conflict)
+		require.Equal(t, eventlog.Conflict{Stream: "race", Expected: eventlog.NoStream, Actual: 0}, *conflict)
 	}
 	require.Equal(t, 1, won)
 	verified, err := eventlog.Verify(ctx, log, nil)
@@ -106,12 +108,12 @@ func TestEachAppendOfABatchSucceedsOrIsRefusedOnItsOwn(t *testing.T) {
 	require.Equal(t, racers+2, verified.Events)
 }
 
-func TestAClosedLogRefusesWhatStillWaited(t *testing.T) {
-	log, release := held(t)
+func TestCloseRefusesWaitingAppends(t *testing.T) {
+	log, release := openLocked(t)
 	ctx := context.Background()
-	taken := later(ctx, log, "taken", eventlog.NoStream, 1)
+	taken := appendAsync(ctx, log, "taken", eventlog.NoStream, 1)
 	require.Eventually(t, func() bool { return sqlite.Taken(log) == 1 }, 10*time.Second, time.Millisecond)
-	queued := later(ctx, log, "queued", eventlog.NoStream, 2)
+	queued := appendAsync(ctx, log, "queued", eventlog.NoStream, 2)
 	require.Eventually(t, func() bool { return sqlite.Waiting(log) == 1 }, 10*time.Second, time.Millisecond)
 	closed := make(chan error, 1)
 	go func() { closed <- log.Close() }()

@@ -159,9 +159,9 @@ func TestALogOfANewerDroverIsRefusedWithASentence(t *testing.T) {
 		words   string
 		command []string
 	}{
-		{"the file has format 2 and this drover knows formats up to 1; use a newer drover", []string{"server", "--log", "sqlite:" + path}},
-		{"the file has format 2 and this drover knows formats up to 1; use a newer drover", []string{"eventlog", "verify", "--log", "sqlite:" + path}},
-		{"unsupported archive version 2: use a newer drover (this one reads version 1)", []string{"eventlog", "import", newer, "--log", "sqlite:" + filepath.Join(s.Folder, "new.db")}},
+		{"unsupported file format 2 (this drover supports formats up to 1); use a newer drover", []string{"server", "--log", "sqlite:" + path}},
+		{"unsupported file format 2 (this drover supports formats up to 1); use a newer drover", []string{"eventlog", "verify", "--log", "sqlite:" + path}},
+		{"unsupported archive version 2 (this drover reads version 1); use a newer drover", []string{"eventlog", "import", newer, "--log", "sqlite:" + filepath.Join(s.Folder, "new.db")}},
 	} {
 		_, words, code := s.run(c.command...)
 		require.Equal(t, 1, code)

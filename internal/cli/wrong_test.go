@@ -116,7 +116,7 @@ var wrongUses = map[string][]wrong{
 		{"server --listen 0.0.0.0:0", 1, "listen address 0.0.0.0:0 can be reached from other machines", "or say --insecure"},
 		{"server --log sqlite:$DIR/newer.db", 1, "open log $DIR/newer.db: ", "use a newer drover"},
 		{"server --log sqlite:$DIR/shop.yaml", 1, "open log $DIR/shop.yaml: not a log this drover can use", ""},
-		{"server --log sqlite:$DIR", 1, "open log $DIR: not a log this drover can use: it is a folder", "name a file in it"},
+		{"server --log sqlite:$DIR", 1, "open log $DIR: not a log this drover can use: it is a folder", "use a file in it"},
 		{"server --log mysql://db", 1, `unsupported log URL "mysql://db"`, "write it as sqlite:PATH"},
 		{"eventlog verify --log sqlite:$DIR/nowhere.db", 1, `there is no log at "$DIR/nowhere.db"`, ""},
 		{"eventlog import $DIR/shop.yaml --log sqlite:$DIR/c.db", 1, "$DIR/shop.yaml: ", "not an archive of an event log"},
