@@ -15,41 +15,43 @@ import (
 	"github.com/droverhq/drover/api/problem"
 )
 
-// Accept opens the WebSocket of an agent. The session goes on in a goroutine of its own, so that nothing of the
-// request stays in memory: agents are many, and most of them send only heartbeats for hours. It returns an error only if
-// nothing was answered.
+// Accept opens the WebSocket of an agent. The session runs in its own goroutine, so that the request can be freed:
+// there are many agents, and most send only heartbeats for hours. Accept returns an error only if it has not written
+// a response.
 func (h *Hub) Accept(w http.ResponseWriter, r *http.Request) error {
 	if !h.gate.Enter() {
 		return problem.Unavailable("this server is shutting down")
 	}
-	conn, err := websocket.Accept(lean{w}, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
+	conn, err := websocket.Accept(smallBuffers{w}, r,
+		&websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		h.gate.Leave()
-		return nil // the library has answered
+		return nil // the library has written the response
 	}
-	go h.attend(conn, r.RemoteAddr)
+	go h.serve(conn, r.RemoteAddr)
 	return nil
 }
 
-// attend runs a session from its hello to its end.
-func (h *Hub) attend(conn *websocket.Conn, remote string) {
+// serve runs a session from its hello to its end.
+func (h *Hub) serve(conn *websocket.Conn, remote string) {
 	defer h.gate.Leave()
 	defer conn.CloseNow()
-	defer h.survive(remote)
+	defer h.recoverPanic(remote)
 	conn.SetReadLimit(maxHelloBytes)
 	ctx := context.Background()
-	s := h.receive(ctx, conn, remote)
+	s := h.openSession(ctx, conn, remote)
 	if s == nil {
 		return
 	}
 	defer h.sessions.drop(s)
-	defer s.leave()
+	defer s.markLeft()
 	conn.SetReadLimit(client.MaxMessageBytes)
-	s.listen(ctx)
+	s.readMessages(ctx)
 }
 
-// receive lets an agent in, or says why not.
-func (h *Hub) receive(ctx context.Context, conn *websocket.Conn, remote string) *session {
+// openSession reads the hello and admits the agent. If the agent is not admitted, it sends the refusal and returns
+// nil.
+func (h *Hub) openSession(ctx context.Context, conn *websocket.Conn, remote string) *session {
 	hello, refused := h.hello(ctx, conn)
 	var s *session
 	if refused == nil {
@@ -57,47 +59,48 @@ func (h *Hub) receive(ctx context.Context, conn *websocket.Conn, remote string) 
 	}
 	if refused != nil {
 		h.cfg.Access.Refused(remote, bounded(hello.Machine), bounded(refused.Reason))
-		h.turnAway(ctx, conn, hello.Machine, *refused)
+		h.sendRefusal(ctx, conn, hello.Machine, *refused)
 		return nil
 	}
 	h.cfg.Access.Forgive(s.machine)
 	return s
 }
 
-// survive keeps a panic in one session from ending the server.
-func (h *Hub) survive(remote string) {
+// recoverPanic recovers from a panic in one session, so that the server keeps running.
+func (h *Hub) recoverPanic(remote string) {
 	if fault := recover(); fault != nil {
-		h.log.Error("session failed by a fault of this server", zap.String("remote", remote),
+		h.log.Error("internal error in an agent session", zap.String("remote", remote),
 			zap.Any("fault", fault), zap.Stack("stack"))
 	}
 }
 
-// Buffers of an agent's connection: messages are short.
+// Buffer sizes of an agent's connection. Messages are short.
 const (
 	readBuffer  = 512
 	writeBuffer = 1 << 10
 )
 
-// lean hijacks a connection with buffers of that size, instead of 4 KB each.
-type lean struct{ http.ResponseWriter }
+// smallBuffers makes Hijack use these buffer sizes instead of 4 KB each.
+type smallBuffers struct{ http.ResponseWriter }
 
-// Hijack takes the connection over.
-func (l lean) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+// Hijack takes over the connection.
+func (l smallBuffers) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, buffered, err := http.NewResponseController(l.ResponseWriter).Hijack()
-	if err != nil || buffered.Reader.Buffered() > 0 { // what was read ahead must not be lost
+	if err != nil || buffered.Reader.Buffered() > 0 { // buffered input must not be lost
 		return conn, buffered, err
 	}
 	return conn, bufio.NewReadWriter(bufio.NewReaderSize(conn, readBuffer), bufio.NewWriterSize(conn, writeBuffer)), nil
 }
 
-// Bounds of the first message of a connection, which says who the agent is.
+// Bounds of the first message of a connection, the hello.
 const (
-	helloWithin   = 15 * time.Second
+	helloTimeout  = 15 * time.Second
 	maxHelloBytes = 1 << 20
 )
 
+// hello reads the first message, which must be a hello.
 func (h *Hub) hello(ctx context.Context, conn *websocket.Conn) (client.Hello, *client.Refused) {
-	ctx, cancel := context.WithTimeout(ctx, helloWithin)
+	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
 	_, text, err := conn.Read(ctx)
 	var m client.FromAgent
@@ -110,8 +113,9 @@ func (h *Hub) hello(ctx context.Context, conn *websocket.Conn) (client.Hello, *c
 	return *m.Hello, nil
 }
 
-func (h *Hub) turnAway(ctx context.Context, conn *websocket.Conn, machine string, r client.Refused) {
-	ctx, cancel := context.WithTimeout(ctx, sendWithin)
+// sendRefusal sends a refusal and closes the connection.
+func (h *Hub) sendRefusal(ctx context.Context, conn *websocket.Conn, machine string, r client.Refused) {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	h.log.Info("agent refused", zap.String("machine", bounded(machine)), zap.String("reason", r.Reason),
 		zap.Bool("final", r.Final))

@@ -1,47 +1,49 @@
-// Package agents serves the agents of one server: it lets them in, tells them what is new, and takes their claims,
-// output and results. Agents come by the WebSocket of package client's protocol, or by plain HTTP.
+// Package agents serves the agents of one server. It admits them, sends them settings and work, and accepts their
+// claims, output and results. An agent connects over a WebSocket (the protocol is in package client) or uses plain
+// HTTP requests.
 //
-//	hub.go       Config, Hub: what the wiring starts, tells and drains
-//	accept.go    a WebSocket from its hello to its end
-//	admit.go     whether an agent is let in, and as what: join, prove, clone
-//	session.go   what a connected agent says
-//	news.go      what a connected agent is told
-//	sessions.go  the open sessions, by machine
-//	plain.go     the same by plain HTTP: any program can be an agent
-//	part.go      claims, output and ends, for both ways
-//	bound.go     how much output of a part is stored
-//	fence.go     agents that are sent to a newer server
+//	hub.go          Config and Hub, which package server starts, notifies and drains
+//	accept.go       a WebSocket connection from its hello to its end
+//	admission.go    whether an agent is admitted: join tokens, secrets, cloned disks
+//	session.go      the messages of a connected agent
+//	push.go         the messages to a connected agent
+//	sessions.go     the open sessions by machine
+//	httpagent.go    agents that use plain HTTP, so that any program can be an agent
+//	part.go         claims, output and ends, for both transports
+//	outputlimit.go  how much output of a part is stored
+//	handover.go     closing sessions in favour of a newer server
 //
-// # What it relies on
+// # Dependencies
 //
-// The engine decides and appends. Nothing is concluded from an append that succeeded: a claim counts only if the fold,
-// read back from the log, says so. Package access proves callers.
+// The engine decides and appends. A successful append proves nothing by itself: a claim counts only if the state that
+// was folded from the log shows it. Package access authenticates callers.
 //
-// # What it promises
+// # Guarantees
 //
-// At most one live session speaks for a machine. Every message and every answer to an agent is bounded in size and
-// time, and an agent that does not take a message is dropped. The output of a part is bounded whatever its agent sends.
-// The result of a part is taken in any session of the instance that claimed it, once, and is answered with the event
-// that the log has. A fault in one session ends that session alone.
+// At most one live session acts for a machine. Every message and every answer to an agent is bounded in size and time,
+// and an agent that does not accept a message is disconnected. The stored output of a part is bounded, no matter what
+// its agent sends. A result is accepted in any session of the instance that claimed the part. It is recorded once, and
+// the answer names the recorded event. A panic in one session ends only that session.
 //
 // # Locks
 //
-// While a lock of this list is held, only locks below it may be taken:
+// A goroutine that holds one of these locks may acquire only locks that are further down in the list:
 //
-//	sessions.admitting  one of 64, by machine: one agent of a name is let in at a time. Held over a whole admission,
-//	                    with its appends, a ping to an earlier session and the welcome
-//	sessions.using      one of 16, by token: one agent at a time uses a join token. Held over that append
-//	count.mu            the bytes stored of one part. Held while stored output is counted in the log
-//	the engine's        Handle, Read, Judge and Heard take and release them. Functions that are passed to Read and Judge
-//	                    run under them, and may take sessions.mu
-//	sessions.mu         sessions.open and sessions.plain, the sessions by machine. Never held over a call into the
-//	                    engine or over I/O
-//	session.mu          what the goroutines of one session share; session.go lists it. Never held over a call or I/O
-//	counts.mu           the map of counts; nothing is called under it
+//	sessions.admissionLocks  64 locks, selected by machine name: one agent of a name is admitted at a time. Held during
+//	                         the whole admission with its appends, a ping to an earlier session and the welcome
+//	sessions.tokenLocks      16 locks, selected by token: one agent at a time uses a join token. Held during that append
+//	outputCount.mu           the stored output of one part. Held while the output in the log is counted
+//	the engine's locks       Handle, Read, ReadWithAge and Heartbeat acquire and release them. Functions that are passed
+//	                         to Read and ReadWithAge run under them and may acquire sessions.mu
+//	sessions.mu              sessions.open and sessions.overHTTP. Never held during a call into the engine or during I/O
+//	session.mu               the state that the goroutines of one session share, listed in session.go. Never held during
+//	                         a call or I/O
+//	outputCounts.mu          the map of counts; no function is called under it
 //
-// What only the pushing goroutine of a session uses (settings, told, log) has no lock: session.pushing says that there
-// is one, so there is never a second.
+// The fields settings, sentRevision and log of a session have no lock. Only the session's pushing goroutine uses them,
+// and session.pushing ensures that there is at most one.
 //
-// The engine calls Touched while it holds the right to read the log, and perhaps to decide (package engine, Locks). Touched does not
-// block: it reads the view, takes sessions.mu and session.mu, and starts a goroutine for each session that has news.
+// The engine calls Touched while it holds its locks for reading the log and possibly for deciding (package engine,
+// Locks). Touched does not block: it reads the view, acquires sessions.mu and session.mu, and starts a goroutine for
+// each session with changes.
 package agents

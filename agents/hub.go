@@ -14,38 +14,38 @@ import (
 	"github.com/droverhq/drover/internal/drain"
 )
 
-// Config says what a Hub works with. Engine, Log, Clock and Access are required.
+// Config configures a Hub. Engine, Log, Clock and Access are required.
 type Config struct {
 	Engine *engine.Engine
-	// Log is the one that Engine folds; the output of parts is stored in it.
+	// Log is the log that Engine folds. It also stores the output of parts.
 	Log   eventlog.Backend
 	Clock engine.Clock
-	// Access proves agents and remembers who was refused.
+	// Access authenticates agents and records refused ones.
 	Access *access.Access
 	// Logger receives messages about agents; nil discards them.
 	Logger *zap.Logger
-	// OutputArrived hears of the deployment of each piece of output that was stored. It must not block. May be nil.
+	// OutputArrived, if set, is called with the deployment of each stored chunk of output. It must not block.
 	OutputArrived func(deployment domain.ID)
 }
 
-// Hub serves the agents of one server, over the WebSocket and over plain HTTP. Its methods may be called from many
-// goroutines.
+// Hub serves the agents of one server, over the WebSocket and over plain HTTP. Its methods are safe for concurrent
+// use.
 type Hub struct {
-	cfg      Config
-	log      *zap.Logger
-	sessions sessions
-	counts   counts
-	gate     *drain.Gate              // every WebSocket is in it
-	messages map[string]*atomic.Int64 // by kind; the map is never changed
+	cfg          Config
+	log          *zap.Logger
+	sessions     sessions
+	outputCounts outputCounts
+	gate         *drain.Gate              // open WebSockets
+	messages     map[string]*atomic.Int64 // by kind; the map is never changed
 }
 
 // Kinds are the kinds of messages that agents send over the WebSocket after their hello.
 var Kinds = []string{"heartbeat", "health", "claim", "output", "end", "answer", "goodbye"}
 
-// answerWithin bounds one command, and what an agent asks for at a time.
-const answerWithin = 30 * time.Second
+// requestTimeout bounds one command, and one request of an agent.
+const requestTimeout = 30 * time.Second
 
-// New returns a hub that is ready for agents.
+// New returns a hub that is ready to use.
 func New(cfg Config) *Hub {
 	if cfg.OutputArrived == nil {
 		cfg.OutputArrived = func(domain.ID) {}
@@ -54,44 +54,46 @@ func New(cfg Config) *Hub {
 	if h.log == nil {
 		h.log = zap.NewNop()
 	}
-	h.sessions.begin()
+	h.sessions.init()
 	for _, kind := range Kinds {
 		h.messages[kind] = &atomic.Int64{}
 	}
 	return h
 }
 
-// Touched is for engine.Config.OnTouched: agents of these machines are told what is new. It does not block.
+// Touched notifies the sessions of machines that have changed. It is meant for engine.Config.OnTouched and does not
+// block.
 func (h *Hub) Touched(machines map[string]struct{}) {
-	h.sessions.forgetPlain(h.cfg.Engine, machines)
+	h.sessions.removeEnded(h.cfg.Engine, machines)
 	h.sessions.touched(machines)
 }
 
-// Connected is how many agents are connected by a WebSocket.
+// Connected returns the number of agents that are connected over a WebSocket.
 func (h *Hub) Connected() int { return h.sessions.count() }
 
-// Versions counts the connected agents by their version.
+// Versions returns the number of connected agents by version.
 func (h *Hub) Versions() map[string]int { return h.sessions.versions() }
 
-// Messages is how many messages of one of Kinds have come.
+// Messages returns the number of messages received of one of Kinds.
 func (h *Hub) Messages(kind string) int64 { return h.messages[kind].Load() }
 
-// Drain stops accepting agents, closes the open connections, and waits until they have ended or ctx ends. The agents
-// connect to another server, or to this one when it starts again.
+// Drain stops accepting agents, closes the open connections, and waits until they are closed or ctx ends. The agents
+// connect to another server, or to this one after its restart.
 func (h *Hub) Drain(ctx context.Context) {
 	h.gate.Close()
 	h.sessions.closeAll()
 	h.gate.Wait(ctx)
 }
 
-// handle sends a command to the engine, within bounds.
+// handle passes a command to the engine, with a timeout.
 func (h *Hub) handle(ctx context.Context, id domain.ID, c domain.Command) (engine.Result, error) {
 	return h.handleAsOf(ctx, h.cfg.Engine.ReadPoint(), id, c)
 }
 
-// handleAsOf is handle for a command that is one of several caused by a message that came at one moment.
-func (h *Hub) handleAsOf(ctx context.Context, came engine.ReadPoint, id domain.ID, c domain.Command) (engine.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+// handleAsOf is like handle, for one of several commands that are caused by the same message.
+func (h *Hub) handleAsOf(ctx context.Context, received engine.ReadPoint, id domain.ID,
+	c domain.Command) (engine.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return h.cfg.Engine.HandleAsOf(ctx, came, id, c)
+	return h.cfg.Engine.HandleAsOf(ctx, received, id, c)
 }

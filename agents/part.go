@@ -16,10 +16,10 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// claim asks to start a part. It counts only if the fold, read back from the log, says that this session runs it.
-// An error other than a rejection means that the outcome is unknown: the agent asks again. Two agents by plain HTTP that
-// share an identity share its session too; with an id of its own for each claim, only the claim that is in the log
-// counts, however often it is repeated.
+// claim asks to start a part. The claim counts only if the state folded from the log shows that this session runs the
+// part. An error other than a rejection means that the outcome is unknown, and the agent retries. Two HTTP agents
+// with the same identity also share a session. With a separate id for each claim, only the claim that is in the log
+// counts, no matter how often it is repeated.
 func (h *Hub) claim(ctx context.Context, id domain.ID, c domain.ClaimPart) (client.Claimed, error) {
 	result, err := h.handle(ctx, id, c)
 	own := id.IsZero() || err == nil && (result.Repeat || len(result.Events) > 0)
@@ -41,7 +41,7 @@ func (h *Hub) claim(ctx context.Context, id domain.ID, c domain.ClaimPart) (clie
 	if claimed.Counts {
 		return claimed, nil
 	}
-	if err == nil { // it is in the log, and void: something came between
+	if err == nil { // the claim is in the log but void: another event preceded it
 		return claimed, nil
 	}
 	p := problem.Of(err)
@@ -54,14 +54,14 @@ func (h *Hub) claim(ctx context.Context, id domain.ID, c domain.ClaimPart) (clie
 	return claimed, nil
 }
 
-// end records how a part ended, once, and names the event.
+// end records how a part ended, once, and returns the event that recorded it.
 func (h *Hub) end(ctx context.Context, c domain.EndPart) (client.Ended, error) {
 	result, refused := h.handle(ctx, domain.ID{}, c)
 	if refused != nil && problem.Of(refused).Kind != client.NotFound {
 		return client.Ended{}, refused
 	}
 	h.cfg.OutputArrived(c.Deployment)
-	h.counts.forget(countKey{c.Deployment, c.Machine})
+	h.outputCounts.remove(partKey{c.Deployment, c.Machine})
 	ended := client.Ended{Deployment: c.Deployment.String()}
 	if n := len(result.IDs); n > 0 {
 		ended.Event = result.IDs[n-1].String()
@@ -76,10 +76,11 @@ func (h *Hub) end(ctx context.Context, c domain.EndPart) (client.Ended, error) {
 	case refused != nil:
 		return client.Ended{}, refused
 	}
-	return ended, nil // a part that is forgotten has its result all the same: an agent must not remember another
+	return ended, nil // the part was pruned and its result is recorded; the agent must not store another one
 }
 
-// recordedEnd finds the end that an agent reported earlier in the stream of a part; the zero ID if there was no report.
+// recordedEnd returns the event in a part's stream that recorded the agent's report of the end, or the zero ID if the
+// agent has not reported one.
 func (h *Hub) recordedEnd(ctx context.Context, stream string) (event domain.ID, err error) {
 	for rec, err := range h.cfg.Log.ReadStream(ctx, stream, 0, 0) {
 		if err != nil {
@@ -93,10 +94,10 @@ func (h *Hub) recordedEnd(ctx context.Context, stream string) (event domain.ID, 
 	return event, nil
 }
 
-// knownReason is the form that a reason of an agent must have to be recorded.
+// knownReason is the format that an agent's reason must have to be recorded.
 var knownReason = regexp.MustCompile(`^[a-z][a-z-]{0,39}$`)
 
-// endOf turns the end that an agent reports into a command, within bounds.
+// endOf returns the command that records the end reported by an agent. It bounds all texts.
 func endOf(e client.End, id domain.ID, machine string, session, instance domain.ID) domain.EndPart {
 	c := domain.EndPart{Deployment: id, Machine: machine, Session: session, Instance: instance, State: e.State,
 		Reason: e.Reason, Step: bounded(e.Step), ExitCode: e.ExitCode, Detail: bounded(e.Detail)}
@@ -106,7 +107,7 @@ func endOf(e client.End, id domain.ID, machine string, session, instance domain.
 	return c
 }
 
-// bounded is text that an agent sent, valid and of at most domain.MaxReasonBytes.
+// bounded returns text of an agent as valid UTF-8 of at most domain.MaxReasonBytes.
 func bounded(text string) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) > domain.MaxReasonBytes {
@@ -115,8 +116,9 @@ func bounded(text string) string {
 	return strings.ReplaceAll(text, "\x00", "")
 }
 
-// takeOutput stores a piece of output of a part that this instance claimed.
-func (h *Hub) takeOutput(ctx context.Context, id domain.ID, machine string, instance domain.ID, sequence int64, data []byte) error {
+// storeOutput stores a chunk of output of a part that this instance claimed.
+func (h *Hub) storeOutput(ctx context.Context, id domain.ID, machine string, instance domain.ID, sequence int64,
+	data []byte) error {
 	claimed := false
 	h.cfg.Engine.Read(func(v *projections.View) {
 		part := v.World().Part(id, machine)
@@ -125,20 +127,20 @@ func (h *Hub) takeOutput(ctx context.Context, id domain.ID, machine string, inst
 	switch {
 	case !claimed:
 		return problem.Conflict("machine %s has not claimed a part of deployment %s", machine, id).
-			WithHint("claim it first")
+			WithHint("claim the part first")
 	case sequence < 1 || sequence > maxSequence:
 		return problem.Invalid("invalid sequence %d", sequence).
-			WithHint("count the pieces of a part from 1, at most %d", maxSequence)
+			WithHint("number the chunks of a part from 1 to %d", maxSequence)
 	case len(data) > eventlog.MaxChunkBytes:
-		return problem.Invalid("the piece of output is %d bytes", len(data)).
-			WithHint("send at most %d at once", eventlog.MaxChunkBytes)
+		return problem.Invalid("the chunk of output has %d bytes", len(data)).
+			WithHint("send at most %d bytes per chunk", eventlog.MaxChunkBytes)
 	case len(data) == 0:
 		return nil
 	}
-	fits, err := h.fits(ctx, countKey{id, machine}, sequence, len(data))
+	fits, err := h.reserveOutput(ctx, partKey{id, machine}, sequence, len(data))
 	if err == nil && !fits {
-		err = problem.Invalid("machine %s has put out more than %d bytes for deployment %s", machine, maxPartBytes, id).
-			WithHint("keep the beginning and the end of it, and cut the middle").WithStatus(http.StatusRequestEntityTooLarge)
+		err = problem.Invalid("the output of machine %s for deployment %s exceeds %d bytes", machine, id, maxPartBytes).
+			WithHint("send only the beginning and the end of the output").WithStatus(http.StatusRequestEntityTooLarge)
 	}
 	if err != nil {
 		return err

@@ -14,20 +14,21 @@ import (
 	"github.com/droverhq/drover/eventlog/memory"
 )
 
-// counting is a log that counts the reads of parts' streams.
+// counting is a log that counts reads of part streams.
 type counting struct {
 	eventlog.Backend
 	reads int
 }
 
-func (c *counting) ReadStream(ctx context.Context, stream string, from eventlog.Revision, limit int) iter.Seq2[eventlog.Recorded, error] {
+func (c *counting) ReadStream(ctx context.Context, stream string, from eventlog.Revision,
+	limit int) iter.Seq2[eventlog.Recorded, error] {
 	if strings.HasPrefix(stream, domain.PartStreams+"/") {
 		c.reads++
 	}
 	return c.Backend.ReadStream(ctx, stream, from, limit)
 }
 
-func TestEndIsAnsweredWithItsEventWithoutReadingThePartAgain(t *testing.T) {
+func TestEndReturnsItsEventWithoutReadingThePartAgain(t *testing.T) {
 	log := &counting{Backend: memory.New()}
 	f := newFixture(t, log)
 	agent, session := f.machine("box-01")

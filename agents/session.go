@@ -22,36 +22,36 @@ import (
 	"github.com/droverhq/drover/rollout"
 )
 
-// session is one connection of an agent.
+// session is one WebSocket connection of an agent.
 type session struct {
 	hub          *Hub
 	conn         *websocket.Conn
 	machine      string
 	instance, id domain.ID
 	secret       string // hash
-	version      string // of its drover, as it says
+	version      string // reported by the agent
 
-	// settings, told and log are used by the pushing goroutine alone.
-	settings client.Settings
-	told     eventlog.Revision
-	log      uuid.UUID // the id that the log went by at the welcome
+	// settings, sentRevision and log are used only by the pushing goroutine.
+	settings     client.Settings
+	sentRevision eventlog.Revision
+	log          uuid.UUID // the log's id at the welcome
 
-	mu             sync.Mutex // guards what follows
-	connect        domain.ID
-	heard          time.Duration // on the clock that only rises
-	offered        string
-	pushing, again bool
-	left           bool // the agent said goodbye, or its connection has ended
-	// found is the last result of the policy's health check, which the agent reports once; nil: none yet.
-	found *client.Health
+	mu               sync.Mutex    // guards what follows
+	connect          domain.ID     // the connect event that the session belongs to
+	lastMessage      time.Duration // time of the last message, on the monotonic clock
+	offered          string
+	pushing, pending bool
+	left             bool // the agent said goodbye, or the connection is closed
+	// lastHealth is the last result of the policy's health check, which the agent reports once; nil: none yet.
+	lastHealth *client.Health
 }
 
-// sendWithin bounds one message to an agent; one that does not take it is dropped.
-const sendWithin = 10 * time.Second
+// sendTimeout bounds the time to send one message. An agent that does not accept it is disconnected.
+const sendTimeout = 10 * time.Second
 
-// send sends a message. If that fails the connection is closed.
+// send sends a message. If that fails, it closes the connection.
 func (s *session) send(m client.ToAgent) {
-	ctx, cancel := context.WithTimeout(context.Background(), sendWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), sendTimeout)
 	defer cancel()
 	if err := sendTo(ctx, s.conn, m); err != nil {
 		_ = s.conn.CloseNow()
@@ -66,26 +66,26 @@ func sendTo(ctx context.Context, conn *websocket.Conn, m client.ToAgent) error {
 	return conn.Write(ctx, websocket.MessageText, text)
 }
 
-// refuse ends the connection with a reason.
+// refuse sends a refusal and closes the connection.
 func (s *session) refuse(r client.Refused) {
 	s.send(client.ToAgent{Refused: &r})
 	s.end(websocket.StatusPolicyViolation, "refused")
 }
 
-// end closes the connection; the agent has a moment to agree.
+// end starts to close the connection with a handshake.
 func (s *session) end(code websocket.StatusCode, reason string) { go s.conn.Close(code, reason) }
 
-// hear notes that the agent was heard.
-func (s *session) hear() {
+// recordMessage records that the agent sent a message, which counts as a heartbeat.
+func (s *session) recordMessage() {
 	s.mu.Lock()
-	s.heard = s.hub.cfg.Clock.Elapsed()
+	s.lastMessage = s.hub.cfg.Clock.Elapsed()
 	connect := s.connect
 	s.mu.Unlock()
 	s.hub.cfg.Engine.Heartbeat(s.machine, connect)
 }
 
-// connectedAs notes the connect event that the session belongs to from now on.
-func (s *session) connectedAs(connect domain.ID) {
+// setConnect records the connect event that the session belongs to from now on.
+func (s *session) setConnect(connect domain.ID) {
 	s.mu.Lock()
 	changed := s.connect != connect
 	s.connect = connect
@@ -95,65 +95,65 @@ func (s *session) connectedAs(connect domain.ID) {
 	}
 }
 
-// revoked says that every token that the agent joined with as this machine was revoked.
+// revoked reports whether every token that the agent joined with as this machine is revoked.
 func (s *session) revoked() bool {
 	return !slices.ContainsFunc(s.hub.cfg.Access.Uses(s.instance), func(u access.Use) bool {
 		return !u.Revoked && u.Machine == s.machine && u.Secret == s.secret
 	})
 }
 
-// comeBack brings a machine online again that is offline in the log although its agent was heard lately. If the agent
-// was silent for too long the connection is closed.
-func (s *session) comeBack(n news) {
+// reconnect brings a machine online again that is offline in the log although its agent is connected. If the agent
+// has been silent for too long, it closes the connection.
+func (s *session) reconnect(n machineState) {
 	s.mu.Lock()
-	silent, left := s.hub.cfg.Clock.Elapsed()-s.heard, s.left
+	silent, left := s.hub.cfg.Clock.Elapsed()-s.lastMessage, s.left
 	s.mu.Unlock()
-	if left { // that is why the log calls it offline
+	if left { // this is why the machine is offline
 		return
 	}
 	if silent > time.Duration(n.settings.OfflineAfter) || s.hub.gate.IsClosed() {
-		s.end(websocket.StatusGoingAway, "nothing was heard for too long")
+		s.end(websocket.StatusGoingAway, "the agent was silent for too long")
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
 	_, err := s.hub.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: s.machine,
 		Server: s.hub.cfg.Engine.Server(), Session: s.id, Instance: s.instance})
 	if err != nil {
-		s.hub.log.Warn("agent dropped", zap.String("machine", s.machine), zap.Error(err))
-		s.end(websocket.StatusTryAgainLater, "the machine cannot come online now")
+		s.hub.log.Warn("agent disconnected", zap.String("machine", s.machine), zap.Error(err))
+		s.end(websocket.StatusTryAgainLater, "the machine cannot come online")
 	}
 }
 
-// listen takes one message after another until the connection ends.
-func (s *session) listen(ctx context.Context) {
+// readMessages handles one message after another until the connection ends.
+func (s *session) readMessages(ctx context.Context) {
 	for {
 		_, text, err := s.conn.Read(ctx)
 		if err != nil {
 			return
 		}
-		s.hear()
+		s.recordMessage()
 		var m client.FromAgent
 		if err := json.Unmarshal(text, &m); err != nil {
-			s.refuse(client.Refused{Reason: "a message is not understood: " + err.Error()})
+			s.refuse(client.Refused{Reason: "invalid message: " + err.Error()})
 			return
 		}
-		if !s.take(ctx, m) {
+		if !s.handleMessage(ctx, m) {
 			return
 		}
 	}
 }
 
-// take handles a message; false ends the session.
-func (s *session) take(ctx context.Context, m client.FromAgent) bool {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+// handleMessage handles a message. It returns false if the session has ended.
+func (s *session) handleMessage(ctx context.Context, m client.FromAgent) bool {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	count := func(kind string) { s.hub.messages[kind].Add(1) }
 	switch {
 	case m.Heartbeat != nil:
 		count("heartbeat")
-		s.offerAgain()
-		s.healthAgain(ctx)
+		s.repeatOffer()
+		s.repeatHealth(ctx)
 	case m.Health != nil:
 		count("health")
 		s.health(ctx, *m.Health)
@@ -168,7 +168,7 @@ func (s *session) take(ctx context.Context, m client.FromAgent) bool {
 		s.ended(ctx, *m.End)
 	case m.Answer != nil:
 		count("answer")
-		s.hub.log.Info("part still runs", zap.String("machine", s.machine),
+		s.hub.log.Info("agent answered about an unfinished part", zap.String("machine", s.machine),
 			zap.String("deployment", m.Answer.Deployment), zap.Bool("running", m.Answer.Running))
 	case m.Goodbye != nil:
 		count("goodbye")
@@ -178,38 +178,39 @@ func (s *session) take(ctx context.Context, m client.FromAgent) bool {
 	return true
 }
 
-// health records a report, and keeps it for healthAgain.
+// health records a report, and stores it for repeatHealth.
 func (s *session) health(ctx context.Context, h client.Health) {
 	_, err := s.hub.handle(ctx, domain.ID{}, domain.ReportHealth{Name: s.machine, Session: s.id, Status: h.Status,
 		Detail: bounded(h.Detail)})
 	if err == nil || problem.Of(err).Kind != client.Invalid {
-		s.find(&h)
+		s.setLastHealth(&h)
 	}
-	s.complain("health report not taken", err)
+	s.logError("could not record a health report", err)
 }
 
-func (s *session) find(h *client.Health) {
+func (s *session) setLastHealth(h *client.Health) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.found = h
+	s.lastHealth = h
 }
 
-// healthAgain records the last report if the log does not have it and the policy has a check: the log could not take it
-// then, or the machine had a policy without a check meanwhile. The agent reports a result once.
-func (s *session) healthAgain(ctx context.Context) {
+// repeatHealth records the last report if it is not in the log although the policy has a check. Either the log was
+// not writable at that time, or the machine had a policy without a check in the meantime. The agent reports each
+// result only once.
+func (s *session) repeatHealth(ctx context.Context) {
 	s.mu.Lock()
-	found := s.found
+	lastHealth := s.lastHealth
 	s.mu.Unlock()
-	if found == nil {
+	if lastHealth == nil {
 		return
 	}
-	differs := false
+	flagWarnings := false
 	s.hub.cfg.Engine.Read(func(v *projections.View) {
 		m := v.Machines[s.machine]
-		differs = m != nil && m.Health != found.Status && v.PolicyOf(m).HealthCheck != nil
+		flagWarnings = m != nil && m.Health != lastHealth.Status && v.PolicyOf(m).HealthCheck != nil
 	})
-	if differs {
-		s.health(ctx, *found)
+	if flagWarnings {
+		s.health(ctx, *lastHealth)
 	}
 }
 
@@ -222,50 +223,52 @@ func (s *session) claim(ctx context.Context, deployment string) {
 	claimed, err := s.hub.claim(ctx, domain.ID{}, domain.ClaimPart{Deployment: id, Machine: s.machine,
 		Session: s.id, Instance: s.instance})
 	if err != nil {
-		s.complain("claim not answered", err) // the agent asks again
+		s.logError("could not record a claim", err) // the agent repeats it
 		return
 	}
 	s.send(client.ToAgent{Claimed: &claimed})
 	if !claimed.Counts {
-		s.offerAgain()
+		s.repeatOffer()
 	}
 }
 
 func (s *session) output(ctx context.Context, o client.Output) {
 	id, err := domain.ParseID(o.Deployment)
 	if err == nil {
-		err = s.hub.takeOutput(ctx, id, s.machine, s.instance, o.Sequence, o.Data)
+		err = s.hub.storeOutput(ctx, id, s.machine, s.instance, o.Sequence, o.Data)
 	}
-	s.complain("output not kept", err)
+	s.logError("could not store output", err)
 }
 
-// ended answers the end of a part. An end that the log can never take is answered too, so that the agent forgets it.
+// ended records and confirms the end of a part. It also confirms an end that the log permanently rejects, so that the
+// agent removes it.
 func (s *session) ended(ctx context.Context, e client.End) {
 	id, err := domain.ParseID(e.Deployment)
 	ended := client.Ended{Deployment: e.Deployment}
 	if err == nil {
 		ended, err = s.hub.end(ctx, endOf(e, id, s.machine, s.id, s.instance))
 	}
-	var never *domain.Rejection
+	var rejected *domain.Rejection
 	var aside *engine.SetAside
-	if err != nil && id != (domain.ID{}) && (!errors.As(err, &never) || errors.As(err, &aside)) {
-		s.complain("end not recorded", err) // the agent says it again
+	if err != nil && id != (domain.ID{}) && (!errors.As(err, &rejected) || errors.As(err, &aside)) {
+		s.logError("could not record the end of a part", err) // the agent repeats it
 		return
 	}
-	s.complain("end has no place in the log", err)
+	s.logError("the end of a part was rejected", err)
 	ended.Deployment = e.Deployment
 	s.send(client.ToAgent{Ended: &ended})
 }
 
-// leave notes that the agent has left. It is called before the log is told, so that the resulting news is ignored.
-func (s *session) leave() {
+// markLeft records that the agent has left. It must be called before the log records it, so that the resulting change
+// is not sent.
+func (s *session) markLeft() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.left = true
 }
 
 func (s *session) goodbye(ctx context.Context, g client.Goodbye) {
-	s.leave()
+	s.markLeft()
 	s.mu.Lock()
 	connect := s.connect
 	s.mu.Unlock()
@@ -276,17 +279,17 @@ func (s *session) goodbye(ctx context.Context, g client.Goodbye) {
 		_, err = s.hub.handle(ctx, domain.ID{}, domain.DeleteMachine{Name: s.machine, Reason: "ephemeral",
 			Origin: domain.AgentOrigin(s.instance), Session: s.id})
 	}
-	s.complain("goodbye not recorded", err)
+	s.logError("could not record a goodbye", err)
 	_ = s.conn.Close(websocket.StatusNormalClosure, "")
 }
 
-func (s *session) complain(what string, err error) {
+func (s *session) logError(what string, err error) {
 	if err != nil {
 		s.hub.log.Warn(what, zap.String("machine", s.machine), zap.Error(err))
 	}
 }
 
-// unfinishedOf names the parts that an agent must answer for.
+// unfinishedOf returns the parts whose state the agent must report.
 func unfinishedOf(v *projections.View, machine string) []client.Unfinished {
 	list := []client.Unfinished{}
 	for _, part := range rollout.Unfinished(v, machine) {

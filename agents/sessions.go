@@ -13,33 +13,33 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// sessions are those of agents that are connected to this server. doc.go says in which order its locks are taken.
+// sessions contains the sessions of this server's agents. doc.go lists the order of its locks.
 type sessions struct {
 	mu sync.Mutex // guards open and plain
-	// open are the sessions over a WebSocket, by machine.
+	// open contains the sessions over a WebSocket, by machine.
 	open map[string]*session
-	// plain are the sessions by plain HTTP, which nobody can ping.
-	plain map[string]domain.ID
-	// admitting is held while an agent of a machine's name is let in.
-	admitting [64]sync.Mutex
-	// using is held while an agent uses a join token.
-	using [16]sync.Mutex
-	seed  maphash.Seed
+	// overHTTP contains the sessions over plain HTTP, by machine. They cannot be pinged.
+	overHTTP map[string]domain.ID
+	// admissionLocks serialize the admission of agents with the same machine name.
+	admissionLocks [64]sync.Mutex
+	// tokenLocks serialize the uses of a join token.
+	tokenLocks [16]sync.Mutex
+	seed       maphash.Seed
 }
 
-func (s *sessions) begin() {
-	s.open, s.plain, s.seed = map[string]*session{}, map[string]domain.ID{}, maphash.MakeSeed()
+func (s *sessions) init() {
+	s.open, s.overHTTP, s.seed = map[string]*session{}, map[string]domain.ID{}, maphash.MakeSeed()
 }
 
-// admission is the lock under which agents of a machine's name are let in.
-func (s *sessions) admission(machine string) *sync.Mutex {
-	return &s.admitting[maphash.String(s.seed, machine)%uint64(len(s.admitting))]
+// admissionLock returns the lock under which agents with this machine name are admitted.
+func (s *sessions) admissionLock(machine string) *sync.Mutex {
+	return &s.admissionLocks[maphash.String(s.seed, machine)%uint64(len(s.admissionLocks))]
 }
 
-// turn returns the lock that serializes uses of a join token. Each use appends to the token's stream, so concurrent uses
-// would conflict again and again.
-func (s *sessions) turn(token string) *sync.Mutex {
-	return &s.using[maphash.String(s.seed, token)%uint64(len(s.using))]
+// tokenLock returns the lock that serializes uses of a join token. Each use appends to the token's stream, so
+// concurrent uses would conflict repeatedly.
+func (s *sessions) tokenLock(token string) *sync.Mutex {
+	return &s.tokenLocks[maphash.String(s.seed, token)%uint64(len(s.tokenLocks))]
 }
 
 func (s *sessions) count() int {
@@ -54,17 +54,17 @@ func (s *sessions) all() []*session {
 	return slices.Collect(maps.Values(s.open))
 }
 
-func (s *sessions) of(machine string) *session {
+func (s *sessions) get(machine string) *session {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.open[machine]
 }
 
-func (s *sessions) put(each *session) {
+func (s *sessions) add(each *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.open[each.machine] = each
-	delete(s.plain, each.machine)
+	delete(s.overHTTP, each.machine)
 }
 
 // drop removes a session, unless another has replaced it.
@@ -76,24 +76,25 @@ func (s *sessions) drop(each *session) {
 	}
 }
 
-func (s *sessions) setPlain(machine string, session domain.ID) {
+func (s *sessions) setOverHTTP(machine string, session domain.ID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.plain[machine] = session
+	s.overHTTP[machine] = session
 }
 
-func (s *sessions) isPlain(machine string, session domain.ID) bool {
+func (s *sessions) isOverHTTP(machine string, session domain.ID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.plain[machine] == session
+	return s.overHTTP[machine] == session
 }
 
-// forgetPlain drops the sessions by plain HTTP that have ended: machines come and go for as long as the server runs.
-func (s *sessions) forgetPlain(e *engine.Engine, machines map[string]struct{}) {
+// removeEnded removes the HTTP sessions of these machines that have ended. Without it, the map would grow as long as
+// the server runs.
+func (s *sessions) removeEnded(e *engine.Engine, machines map[string]struct{}) {
 	ended := map[string]domain.ID{}
 	s.mu.Lock()
 	for machine := range machines {
-		if session, ok := s.plain[machine]; ok {
+		if session, ok := s.overHTTP[machine]; ok {
 			ended[machine] = session
 		}
 	}
@@ -110,37 +111,37 @@ func (s *sessions) forgetPlain(e *engine.Engine, machines map[string]struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for machine, session := range ended {
-		if s.plain[machine] == session {
-			delete(s.plain, machine)
+		if s.overHTTP[machine] == session {
+			delete(s.overHTTP, machine)
 		}
 	}
 }
 
-// touched makes the sessions of these machines look for news, each of them for its own machine.
+// touched notifies the sessions of these machines.
 func (s *sessions) touched(machines map[string]struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(machines) > len(s.open) {
 		for machine, each := range s.open {
 			if _, ok := machines[machine]; ok {
-				each.look()
+				each.notify()
 			}
 		}
 		return
 	}
 	for machine := range machines {
 		if each := s.open[machine]; each != nil {
-			each.look()
+			each.notify()
 		}
 	}
 }
 
-// closeAll ends every connection, so that the agents go to another server, or come back when this one has restarted.
+// closeAll closes every connection, so that the agents connect to another server, or to this one after its restart.
 func (s *sessions) closeAll() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, each := range s.open {
-		go each.conn.Close(websocket.StatusGoingAway, "the server stops")
+		go each.conn.Close(websocket.StatusGoingAway, "the server is shutting down")
 	}
 }
 

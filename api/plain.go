@@ -141,7 +141,7 @@ func (a *API) postOutput(ctx context.Context, in *outputOfInput) (*answer[empty]
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	part := agents.PartInput{Deployment: in.ID, Machine: in.Name, Session: in.Body.Session}
-	err := a.cfg.Agents.TakeOutput(ctx, callerOf(ctx), part, in.Body.Sequence, in.Body.Data)
+	err := a.cfg.Agents.StoreOutput(ctx, callerOf(ctx), part, in.Body.Sequence, in.Body.Data)
 	return &answer[empty]{Position: a.position()}, err
 }
 

@@ -31,16 +31,16 @@ func TestAnAgentThatIsRefusedSaysWhyAndTriesAgain(t *testing.T) {
 		says         string
 		code         int // of an agent that ends; -1: it tries again
 	}{
-		"wrong":              {"0123456789ab.wrong", "", nil, "the join token is not known (`drover token create --join` makes another one)", -1},
-		"none":               {"", "", nil, "has not joined as this instance (start the agent with --join TOKEN;", -1},
+		"wrong":              {"0123456789ab.wrong", "", nil, "unknown join token (create another one with `drover token create --join`)", -1},
+		"none":               {"", "", nil, "has not joined with this instance (start the agent with --join TOKEN;", -1},
 		"used up":            {usedUp, "", nil, "the join token has no use left of 1 (ask for another one)", -1},
 		"expired":            {expired, "", nil, "the join token expired at ", -1},
 		"revoked":            {revoked, "", nil, "was revoked", 4},
-		"for people":         {m.names.Replace("$READ"), "", nil, "the join token is not known", -1},
+		"for people":         {m.names.Replace("$READ"), "", nil, "unknown join token", -1},
 		"another place":      {m.ok("token", "create", "--join", "--environment", "staging"), "", nil, "is not good for environment", -1},
 		"another role":       {m.ok("token", "create", "--join", "--role", "db"), "", []string{"--role", "web"}, "is not good for role", -1},
 		"no such place":      {m.ok("token", "create", "--join"), "", []string{"--environment", "prodction"}, `environment \"prodction\" does not exist`, -1},
-		"plain to TLS":       {"x.y", "http://127.0.0.1:$TLSPORT", nil, "http://127.0.0.1:$TLSPORT speaks TLS; write https:// instead of http://", -1},
+		"plain to TLS":       {"x.y", "http://127.0.0.1:$TLSPORT", nil, "http://127.0.0.1:$TLSPORT uses TLS; use https:// instead of http://", -1},
 		"TLS to plain":       {"x.y", "https://" + m.address, nil, "speaks HTTP without TLS; write http:// instead of https://", -1},
 		"unknown authority":  {"x.y", "https://127.0.0.1:$TLSPORT", nil, "is from an authority that this machine does not know; name the authority", -1},
 		"an unknown host":    {"x.y", "http://drover.invalid:7070", nil, `no host with the name \"drover.invalid\" is known`, -1},

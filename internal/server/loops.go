@@ -60,7 +60,7 @@ func (r *run) ticks(ctx context.Context) {
 		r.watchdog.beat()
 		begun := r.clock.Elapsed()
 		report, err := r.engine.Tick(ctx)
-		r.agents.GiveAway()
+		r.agents.HandOver()
 		r.api.Ticked(report, r.clock.Elapsed()-begun, err)
 		r.complain(ctx, "tick did not end", err)
 		if len(report.Appended) > 0 {

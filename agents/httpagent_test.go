@@ -9,19 +9,19 @@ import (
 	"github.com/droverhq/drover/eventlog/memory"
 )
 
-func (f *fixture) plainSessions() int {
+func (f *fixture) httpSessions() int {
 	f.sessions.mu.Lock()
 	defer f.sessions.mu.Unlock()
-	return len(f.sessions.plain)
+	return len(f.sessions.overHTTP)
 }
 
-func TestSessionByPlainHTTPIsForgottenOnceItHasEnded(t *testing.T) {
+func TestEndedHTTPSessionIsRemoved(t *testing.T) {
 	f := newFixture(t, memory.New())
 	for _, name := range []string{"box-01", "box-02"} {
 		agent, session := f.machine(name)
-		require.Equal(t, 1, f.plainSessions())
+		require.Equal(t, 1, f.httpSessions())
 		_, err := f.Report(t.Context(), agent, ReportInput{Machine: name, Status: "offline", Session: session})
 		require.NoError(t, err)
-		require.Eventually(t, func() bool { return f.plainSessions() == 0 }, 10*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return f.httpSessions() == 0 }, 10*time.Second, time.Millisecond)
 	}
 }

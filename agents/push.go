@@ -14,9 +14,9 @@ import (
 	"github.com/droverhq/drover/rollout"
 )
 
-// news is what the view says of an agent's machine.
-type news struct {
-	log      uuid.UUID // the id that the log goes by
+// machineState is the state of an agent's machine in the view.
+type machineState struct {
+	log      uuid.UUID // the log's id
 	doubted  bool
 	machine  *domain.Machine // nil if it does not exist
 	settings client.Settings
@@ -25,8 +25,8 @@ type news struct {
 	work     *client.Work
 }
 
-// newsOf reads from the view what the agent of a machine should know.
-func (h *Hub) newsOf(name string) (n news) {
+// stateOf reads the state of a machine from the view.
+func (h *Hub) stateOf(name string) (n machineState) {
 	n.log, n.doubted = h.cfg.Engine.LogID(), h.cfg.Engine.LostEvents() != nil
 	h.cfg.Engine.Read(func(v *projections.View) {
 		m := v.Machines[name]
@@ -42,15 +42,15 @@ func (h *Hub) newsOf(name string) (n news) {
 	return n
 }
 
-// longestHeartbeat bounds the interval whatever the policy says.
-const longestHeartbeat = domain.Duration(10 * time.Second)
+// maxHeartbeat bounds the interval, independently of the policy.
+const maxHeartbeat = domain.Duration(10 * time.Second)
 
 func settingsOf(p domain.PolicySettings) client.Settings {
-	return client.Settings{OfflineAfter: p.OfflineAfter, HeartbeatEvery: min(p.OfflineAfter/3, longestHeartbeat),
+	return client.Settings{OfflineAfter: p.OfflineAfter, HeartbeatEvery: min(p.OfflineAfter/3, maxHeartbeat),
 		HealthCheck: p.HealthCheck}
 }
 
-// workOf is a released part with all that is needed to run it; nil if its release no longer exists.
+// workOf returns the work for a released part, or nil if its release no longer exists.
 func workOf(v *projections.View, part *projections.Part) *client.Work {
 	d := part.Deployment
 	if d.Content == nil {
@@ -75,34 +75,35 @@ func causeOf(part *projections.Part) string {
 	return "trigger"
 }
 
-// look asks for a push; many at once are one.
-func (s *session) look() {
+// notify requests a push. Several requests can result in one push.
+func (s *session) notify() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.again = true
+	s.pending = true
 	if !s.pushing {
 		s.pushing = true
 		go s.push()
 	}
 }
 
-// push tells the agent what is new until nothing is. At most one goroutine per session pushes, and none without news.
+// push sends changes to the agent until none are left. At most one goroutine per session pushes, and it ends when
+// nothing is left to send.
 func (s *session) push() {
 	for {
 		s.mu.Lock()
-		if !s.again {
+		if !s.pending {
 			s.pushing = false
 			s.mu.Unlock()
 			return
 		}
-		s.again = false
+		s.pending = false
 		s.mu.Unlock()
-		s.tell(s.hub.newsOf(s.machine))
+		s.sendState(s.hub.stateOf(s.machine))
 	}
 }
 
-// tell sends what differs from what was told before.
-func (s *session) tell(n news) {
+// sendState sends the parts of the state that have changed since the last push.
+func (s *session) sendState(n machineState) {
 	self := s.hub.cfg.Engine.Server()
 	switch m := n.machine; {
 	case m == nil:
@@ -112,10 +113,10 @@ func (s *session) tell(n news) {
 		s.refuse(client.Refused{Reason: errRevoked.Error(), Final: true})
 		return
 	case !m.Online:
-		s.comeBack(n)
+		s.reconnect(n)
 		return
 	case m.Session != s.id || m.Instance != s.instance:
-		s.refuse(client.Refused{Reason: "another session of machine " + s.machine + " took the place of this one"})
+		s.refuse(client.Refused{Reason: "another session of machine " + s.machine + " has replaced this one"})
 		return
 	case m.Server != self:
 		s.end(websocket.StatusGoingAway, "the session moved to another server")
@@ -124,22 +125,22 @@ func (s *session) tell(n news) {
 		s.end(websocket.StatusGoingAway, "the log was restored")
 		return
 	}
-	s.connectedAs(n.machine.Connect)
+	s.setConnect(n.machine.Connect)
 	if !reflect.DeepEqual(n.settings, s.settings) {
 		if !reflect.DeepEqual(n.settings.HealthCheck, s.settings.HealthCheck) {
-			s.find(nil) // another check finds for itself
+			s.setLastHealth(nil) // a different check has its own results
 		}
 		s.settings = n.settings
 		s.send(client.ToAgent{Settings: &n.settings})
 	}
-	if n.revision > s.told && !n.doubted { // what an agent is told takes the place of what it remembers
-		s.told = n.revision
+	if n.revision > s.sentRevision && !n.doubted { // the agent replaces its own memory with this
+		s.sentRevision = n.revision
 		s.send(client.ToAgent{Told: &client.Told{Log: n.log.String(), Revision: int64(n.revision), Event: n.newest.String()}})
 	}
 	s.offer(n.work)
 }
 
-// offer sends work that was not offered yet, or is to be offered again.
+// offer sends work that was not offered yet, or must be offered again.
 func (s *session) offer(work *client.Work) {
 	s.mu.Lock()
 	before := s.offered
@@ -153,13 +154,13 @@ func (s *session) offer(work *client.Work) {
 	}
 }
 
-// offerAgain forgets what was offered, so that it is offered once more if it is still to be done.
-func (s *session) offerAgain() {
+// repeatOffer makes the session offer the current work again, if there still is any.
+func (s *session) repeatOffer() {
 	s.mu.Lock()
 	waiting := s.offered != ""
 	s.offered = ""
 	s.mu.Unlock()
 	if waiting {
-		s.look()
+		s.notify()
 	}
 }

@@ -10,9 +10,10 @@ import (
 	"github.com/droverhq/drover/rollout"
 )
 
-// GiveAway ends the sessions of agents that a newer server could give work to, while this one no longer can. An agent
-// that runs a part stays until its end is recorded; if no newer server runs, all stay. It is called after each tick.
-func (h *Hub) GiveAway() {
+// HandOver closes the sessions of agents that this server can no longer give work to, while a newer server can. An
+// agent that is running a part stays until the end of the part is recorded. If no newer server is running, all agents
+// stay. It must be called after each tick.
+func (h *Hub) HandOver() {
 	if !errors.Is(h.cfg.Engine.Ready(), engine.ErrFenced) {
 		return
 	}
@@ -29,11 +30,11 @@ func (h *Hub) GiveAway() {
 		}
 	})
 	for _, s := range idle {
-		s.end(websocket.StatusGoingAway, "a newer server gives work now")
+		s.end(websocket.StatusGoingAway, "a newer server offers work now")
 	}
 }
 
-// newerRuns says whether a server with a higher decision version runs.
+// newerRuns reports whether a server with a higher decision version is running.
 func (h *Hub) newerRuns(v *projections.View) bool {
 	for id, server := range v.Servers {
 		if server.Facts.DecisionVersion > engine.DecisionVersion && h.cfg.Engine.Alive(id) {

@@ -1,0 +1,426 @@
+package agents
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/droverhq/drover/access"
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/problem"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+)
+
+// joinRequest is the request of an agent to be admitted, over the WebSocket or plain HTTP.
+type joinRequest struct {
+	machine     string
+	instance    domain.ID
+	session     domain.ID // zero: the server chooses one
+	secret      string
+	join        string // join token; may be empty
+	environment string
+	roles       []string
+	remote      string
+	log         string // id of the log that last welcomed the agent; empty: none yet
+	received    engine.ReadPoint
+}
+
+func newJoinRequest(h client.Hello, remote string) (joinRequest, error) {
+	j := joinRequest{machine: h.Machine, secret: h.Secret, join: h.Join, environment: h.Environment, roles: h.Roles,
+		remote: remote}
+	if h.Memory != nil {
+		j.log = h.Memory.Log
+	}
+	var err error
+	if j.instance, err = domain.ParseID(h.Instance); err != nil {
+		return j, fmt.Errorf("instance: %w", err)
+	}
+	if j.session, err = domain.ParseID(h.Session); err != nil {
+		return j, fmt.Errorf("session: %w", err)
+	}
+	return j, j.check()
+}
+
+// minSecret is the minimum length of an agent's secret. A shorter one could be guessed.
+const minSecret = 32
+
+func (j joinRequest) check() error {
+	if r := domain.CheckName("machine", j.machine); r != nil {
+		return r
+	}
+	if len(j.secret) < minSecret || len(j.secret) > 1024 {
+		return fmt.Errorf("the agent's secret has %d characters: use %d to 1024", len(j.secret), minSecret)
+	}
+	if j.instance.IsZero() {
+		return errors.New("invalid instance: use a UUID that is not zero")
+	}
+	return nil
+}
+
+// errRevoked permanently refuses an agent: its token was revoked, so retrying cannot help.
+var errRevoked = errors.New("the token that this agent joined with was revoked")
+
+// admit authenticates an agent, brings its machine online and sends the welcome.
+func (h *Hub) admit(ctx context.Context, conn *websocket.Conn, remote string,
+	hello client.Hello) (*session, *client.Refused) {
+	j, err := newJoinRequest(hello, remote)
+	if err != nil {
+		return nil, &client.Refused{Reason: err.Error(), Final: true}
+	}
+	if h.cfg.Access.TooFast(remote) && !h.knowsCredential(j) { // checked before anything expensive
+		return nil, refusedBy(access.ErrTooFast)
+	}
+	lock := h.sessions.admissionLock(j.machine)
+	lock.Lock()
+	defer lock.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	j.received = h.cfg.Engine.ReadPoint()
+	if err := h.cfg.Engine.CatchUpTo(ctx, j.received); err != nil { // another server may have just admitted it
+		return nil, refusedBy(err)
+	}
+	if err := h.authenticate(ctx, j); err != nil {
+		return nil, refusedBy(err)
+	}
+	if refused := h.checkClone(ctx, j); refused != nil {
+		return nil, refused
+	}
+	s := &session{hub: h, conn: conn, machine: j.machine, instance: j.instance, id: j.session,
+		secret: access.Hash(j.secret), version: bounded(hello.Version), sentRevision: eventlog.NoStream, pushing: true}
+	warnings, err := h.connect(ctx, j)
+	if err == nil {
+		err = h.compareMemory(ctx, j, hello.Memory)
+	}
+	if err != nil {
+		return nil, refusedBy(err)
+	}
+	h.welcome(s, warnings)
+	return s, nil
+}
+
+func refusedBy(err error) *client.Refused {
+	if errors.Is(err, errRevoked) {
+		return &client.Refused{Reason: err.Error(), Final: true}
+	}
+	return &client.Refused{Reason: problem.Of(err).Error()}
+}
+
+// authenticate checks the agent's secret, or else lets it join with its token.
+func (h *Hub) authenticate(ctx context.Context, j joinRequest) error {
+	revoked := false
+	for _, use := range h.cfg.Access.Uses(j.instance) {
+		if use.Machine != j.machine || !access.Matches(use.Secret, j.secret) {
+			continue
+		}
+		if !use.Revoked {
+			if err := h.checkTokenLimits(use.Settings, j); err != nil {
+				return err
+			}
+			return h.checkName(j)
+		}
+		revoked = true
+	}
+	if j.join != "" {
+		return h.useJoinToken(ctx, j)
+	}
+	if revoked {
+		return errRevoked
+	}
+	return h.rejectCredential(j, fmt.Sprintf("machine %s has not joined with this instance", j.machine),
+		"start the agent with --join TOKEN; create a token with `drover token create --join`")
+}
+
+// knowsCredential reports whether the agent's secret or join token is known.
+func (h *Hub) knowsCredential(j joinRequest) bool {
+	_, known := h.cfg.Access.Token(j.join)
+	return known || slices.ContainsFunc(h.cfg.Access.Uses(j.instance),
+		func(u access.Use) bool { return access.Matches(u.Secret, j.secret) })
+}
+
+// checkInstance refuses an instance that has joined with another secret. Instance ids are not secret: every reader of
+// the log sees them.
+func (h *Hub) checkInstance(j joinRequest) error {
+	uses := h.cfg.Access.Uses(j.instance)
+	if slices.ContainsFunc(uses, func(u access.Use) bool { return access.Matches(u.Secret, j.secret) }) {
+		return nil
+	}
+	taken := len(uses) > 0
+	h.cfg.Engine.Read(func(v *projections.View) {
+		m := v.Machines[j.machine]
+		taken = taken || m != nil && m.Instance == j.instance
+	})
+	if taken {
+		return problem.Forbidden("instance %s joined with another secret", j.instance).
+			WithHint("a new machine needs an empty --data folder")
+	}
+	return nil
+}
+
+// rejectCredential counts an invalid credential of an agent and returns its problem.
+func (h *Hub) rejectCredential(j joinRequest, reason, hint string) error {
+	h.cfg.Access.Failed(j.remote)
+	if log := h.cfg.Engine.LogID().String(); j.log != "" && j.log != log {
+		hint = fmt.Sprintf("this agent joined log %.80q but this server uses log %s: "+
+			"check whether --server names servers of two clusters", j.log, log)
+	}
+	return problem.New(client.Unauthorised, reason, hint)
+}
+
+// placement returns the environment and roles of the machine: those in the log if it exists, else those of the
+// request.
+func (h *Hub) placement(j joinRequest) (environment string, roles []string, exists bool) {
+	environment, roles = j.environment, domain.Names(j.roles)
+	h.cfg.Engine.Read(func(v *projections.View) {
+		if m := v.Machines[j.machine]; m != nil {
+			environment, roles, exists = m.Environment, m.Roles, true
+		}
+	})
+	return environment, roles, exists
+}
+
+// checkTokenLimits refuses a new machine whose environment or roles its token does not allow.
+func (h *Hub) checkTokenLimits(s domain.TokenSettings, j joinRequest) error {
+	environment, roles, exists := h.placement(j)
+	if exists {
+		return nil
+	}
+	if len(s.Environments) > 0 && !slices.Contains(s.Environments, environment) {
+		return problem.Forbidden("the join token does not allow environment %.80q", environment).
+			WithHint("it allows %v", s.Environments)
+	}
+	for _, role := range roles {
+		if len(s.Roles) > 0 && !slices.Contains(s.Roles, role) {
+			return problem.Forbidden("the join token does not allow role %.80q", role).
+				WithHint("it allows %v", s.Roles)
+		}
+	}
+	return nil
+}
+
+// useJoinToken joins an agent with its token. It checks everything else first, so that a refused agent does not use
+// up the token.
+func (h *Hub) useJoinToken(ctx context.Context, j joinRequest) error {
+	token, ok := h.cfg.Access.Token(j.join)
+	switch {
+	case !ok || !token.Settings.Join:
+		return h.rejectCredential(j, "unknown join token", "create another one with `drover token create --join`")
+	case token.Revoked:
+		return errRevoked
+	}
+	if err := h.checkInstance(j); err != nil {
+		h.cfg.Access.Failed(j.remote)
+		return err
+	}
+	environment, roles, exists := h.placement(j)
+	if !exists {
+		if err := h.checkMachine(j); err != nil {
+			return err
+		}
+	}
+	if err := h.checkName(j); err != nil {
+		return err
+	}
+	tokenLock := h.sessions.tokenLock(token.ID)
+	tokenLock.Lock()
+	defer tokenLock.Unlock()
+	_, err := h.handleAsOf(ctx, j.received, domain.ID{},
+		domain.UseToken{ID: token.ID, Instance: j.instance, Machine: j.machine, Secret: access.Hash(j.secret),
+			Environment: environment, Roles: roles, Now: h.cfg.Clock.Now()})
+	return err
+}
+
+// checkMachine returns the rejection of adding the requested machine, or nil if the machine can be added.
+func (h *Hub) checkMachine(j joinRequest) (err error) {
+	h.cfg.Engine.Read(func(v *projections.View) {
+		if _, rejection := j.machineCommand().Decide(v.World()); rejection != nil {
+			err = rejection
+		}
+	})
+	return err
+}
+
+func (j joinRequest) machineCommand() domain.ApplyMachine {
+	return domain.ApplyMachine{
+		Name:        j.machine,
+		Environment: j.environment,
+		Roles:       j.roles,
+		Origin:      domain.AgentOrigin(j.instance),
+	}
+}
+
+// checkName refuses another instance while the machine is online: its name is in use.
+func (h *Hub) checkName(j joinRequest) (err error) {
+	h.cfg.Engine.Read(func(v *projections.View) {
+		if m := v.Machines[j.machine]; m != nil && m.Online && m.Instance != j.instance {
+			err = problem.Conflict("machine %s is online as another instance", j.machine).
+				WithHint("give this agent another name, or wait until the other instance " +
+					"has been silent for its policy's offlineAfter")
+		}
+	})
+	return err
+}
+
+// pingTimeout is how long the agent of an existing session may take to answer a ping.
+const pingTimeout = 3 * time.Second
+
+// checkClone refuses the newer one of two live sessions of an instance, which means that the machine's disk was
+// copied.
+func (h *Hub) checkClone(ctx context.Context, j joinRequest) *client.Refused {
+	refused := &client.Refused{
+		Reason: fmt.Sprintf("an agent with this identity is already connected as machine %s; if its disk was copied, "+
+			"give each agent its own --data folder", j.machine),
+	}
+	if old := h.sessions.get(j.machine); old != nil {
+		if old.id != j.session && old.instance == j.instance && old.isAlive(ctx) {
+			return refused
+		}
+		h.sessions.drop(old)
+		_ = old.conn.CloseNow()
+	}
+	elsewhere := false
+	h.cfg.Engine.ReadWithAge(func(v *projections.View, age projections.Age) {
+		m := v.Machines[j.machine]
+		if m == nil || !m.Online || m.Instance != j.instance || m.Session == j.session ||
+			h.cfg.Engine.Abandoned(m, age(m.Connected)) {
+			return
+		}
+		elsewhere = m.Server != h.cfg.Engine.Server()
+		if server := v.Servers[m.Server]; elsewhere && server != nil {
+			refused.Server = server.Facts.Address
+		}
+		if !elsewhere && h.sessions.isOverHTTP(j.machine, m.Session) {
+			elsewhere = h.cfg.Engine.HoldsSession(m.Connect, time.Duration(v.PolicyOf(m).OfflineAfter))
+		}
+	})
+	if !elsewhere {
+		return nil
+	}
+	refused.Reason = fmt.Sprintf("an earlier session of machine %s is still open; "+
+		"it ends when it has been silent for its policy's offlineAfter", j.machine)
+	return refused
+}
+
+// isAlive pings the agent of a session.
+func (s *session) isAlive(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
+	defer cancel()
+	return s.conn.Ping(ctx) == nil
+}
+
+// connect adds the machine if it does not exist, and brings it online. It returns a warning for each flag that
+// differs from the log.
+func (h *Hub) connect(ctx context.Context, j joinRequest) (warnings []string, err error) {
+	environment, roles, exists := h.placement(j)
+	if !exists {
+		if _, err := h.handleAsOf(ctx, j.received, domain.ID{}, j.machineCommand()); err != nil {
+			return nil, err
+		}
+	} else {
+		warnings = j.flagWarnings(environment, roles)
+	}
+	_, err = h.handleAsOf(ctx, j.received, domain.ID{},
+		domain.ConnectMachine{Name: j.machine, Server: h.cfg.Engine.Server(), Session: j.session, Instance: j.instance})
+	return warnings, err
+}
+
+// flagWarnings returns a warning for each flag of the agent that differs from the machine in the log. The log takes
+// precedence.
+func (j joinRequest) flagWarnings(environment string, roles []string) (warnings []string) {
+	if j.environment != "" && j.environment != environment {
+		warnings = append(warnings, fmt.Sprintf(
+			"--environment %.80s is ignored: machine %s has been in %s since its first join; apply a Machine to move it",
+			j.environment, j.machine, environment))
+	}
+	if flags := domain.Names(j.roles); len(flags) > 0 && !slices.Equal(flags, roles) {
+		warnings = append(warnings, fmt.Sprintf(
+			"--role %.200v is ignored: machine %s has had the roles %v since its first join; apply a Machine to change them",
+			flags, j.machine, roles))
+	}
+	return warnings
+}
+
+// compareMemory checks what the agent knows about the log against the log. It must run before the server sends the
+// agent anything about this log.
+func (h *Hub) compareMemory(ctx context.Context, j joinRequest, remembered *client.Memory) error {
+	if remembered == nil || remembered.Machine != j.machine {
+		return nil
+	}
+	log, err := uuid.Parse(remembered.Log)
+	if err != nil {
+		return problem.Invalid("invalid log %.80q in the memory: use a UUID", remembered.Log)
+	}
+	made, _ := uuid.Parse(remembered.Made) // zero: possibly this log
+	m := engine.AgentMemory{
+		Log:      log,
+		Made:     made,
+		Revision: eventlog.Revision(max(remembered.Revision, 0)),
+		Received: j.received,
+	}
+	if remembered.Event != "" {
+		if m.Event, err = domain.ParseID(remembered.Event); err != nil {
+			return problem.Invalid("invalid event %.80q in the memory: use a UUID", remembered.Event)
+		}
+	}
+	if m.Successes, err = parseIDs("success", remembered.Successes); err != nil {
+		return err
+	}
+	if m.Deployments, err = parseIDs("deployment", remembered.Deployments); err != nil {
+		return err
+	}
+	return h.cfg.Engine.CheckAgentMemory(ctx, j.machine, m)
+}
+
+// parseIDs parses ids that are stored by project.
+func parseIDs(what string, texts map[string]string) (map[string]domain.ID, error) {
+	ids := map[string]domain.ID{}
+	for project, text := range texts {
+		id, err := domain.ParseID(text)
+		if err != nil {
+			return nil, problem.Invalid("invalid %s %.80q in the memory: use a UUID", what, text)
+		}
+		ids[project] = id
+	}
+	return ids, nil
+}
+
+// welcome accepts the session. From then on, the agent receives changes.
+func (h *Hub) welcome(s *session, warnings []string) {
+	n := h.stateOf(s.machine)
+	s.log = n.log
+	w := client.Welcome{Log: n.log.String(), Made: h.cfg.Engine.Made().String(),
+		Server: h.cfg.Engine.Server().String(), Settings: n.settings, Warnings: warnings}
+	if err := h.cfg.Engine.LostEvents(); err != nil {
+		w.Warnings = append(w.Warnings, err.Error()+"; "+problem.DoubtHint)
+	}
+	h.cfg.Engine.Read(func(v *projections.View) { w.Unfinished = unfinishedOf(v, s.machine) })
+	s.settings = n.settings
+	s.lastMessage = h.cfg.Clock.Elapsed()
+	if n.machine != nil {
+		s.setConnect(n.machine.Connect)
+	}
+	h.log.Info("agent connected", zap.String("machine", s.machine), zap.Stringer("session", s.id),
+		zap.Int("unfinished", len(w.Unfinished)))
+	s.send(client.ToAgent{Welcome: &w})
+	s.register()
+}
+
+// register adds the session to the open ones and sends pending changes.
+func (s *session) register() {
+	s.hub.sessions.add(s)
+	if s.hub.gate.IsClosed() {
+		s.end(websocket.StatusGoingAway, "the server is shutting down")
+	}
+	s.mu.Lock()
+	s.pushing = false
+	s.mu.Unlock()
+	s.notify()
+}

@@ -1,0 +1,314 @@
+package agents
+
+import (
+	"context"
+
+	"github.com/droverhq/drover/access"
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/problem"
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/internal/ids"
+)
+
+// JoinInput is the request of an HTTP agent to join or to rejoin.
+type JoinInput struct {
+	Machine     string
+	Environment string
+	Roles       []string
+	// Instance is the agent's own UUID. Secret authenticates the agent from then on.
+	Instance, Secret string
+}
+
+// Join adds the machine of an agent that uses plain HTTP. A caller with a join token joins for the first time, or
+// again as the same instance. A caller with its own secret rejoins after its machine was deleted.
+func (h *Hub) Join(ctx context.Context, c access.Caller, in JoinInput) (engine.Result, error) {
+	if c.Join != "" {
+		return h.join(ctx, c, in)
+	}
+	return h.rejoin(ctx, c, in)
+}
+
+func (h *Hub) join(ctx context.Context, c access.Caller, in JoinInput) (engine.Result, error) {
+	j := joinRequest{machine: in.Machine, secret: in.Secret, environment: in.Environment, roles: in.Roles}
+	var err error
+	if j.instance, err = domain.ParseID(in.Instance); err == nil {
+		err = j.check()
+	}
+	if err != nil {
+		return engine.Result{}, problem.Invalid("%s", err.Error()).
+			WithHint("send the agent's own instance (a UUID) and secret")
+	}
+	lock := h.sessions.admissionLock(j.machine)
+	lock.Lock()
+	defer lock.Unlock()
+	if err = h.cfg.Engine.CatchUp(ctx); err == nil { // another server may have just admitted this instance
+		err = h.checkInstance(j)
+	}
+	environment, roles, exists := h.placement(j)
+	if err == nil && !exists {
+		err = h.checkMachine(j)
+	}
+	if err == nil {
+		err = h.checkName(j)
+	}
+	if err != nil {
+		return engine.Result{}, err
+	}
+	result, err := h.handle(ctx, domain.ID{}, domain.UseToken{ID: c.Join, Instance: j.instance, Machine: j.machine,
+		Secret: access.Hash(j.secret), Environment: environment, Roles: roles, Now: h.cfg.Clock.Now()})
+	if err != nil || exists {
+		return result, err
+	}
+	return h.handle(ctx, domain.ID{}, j.machineCommand())
+}
+
+// rejoin adds the machine in the way a WebSocket connection of the agent would. It changes nothing if the machine
+// exists.
+func (h *Hub) rejoin(ctx context.Context, c access.Caller, in JoinInput) (engine.Result, error) {
+	if err := c.IsAgentOf(in.Machine); err != nil {
+		return engine.Result{}, err
+	}
+	j := joinRequest{machine: c.Machine, instance: c.Instance, environment: in.Environment, roles: in.Roles}
+	lock := h.sessions.admissionLock(j.machine)
+	lock.Lock()
+	defer lock.Unlock()
+	if err := h.checkTokenLimits(c.Joined, j); err != nil {
+		return engine.Result{}, err
+	}
+	if _, _, exists := h.placement(j); exists {
+		return engine.Result{Position: h.cfg.Engine.Position()}, nil
+	}
+	return h.handle(ctx, domain.ID{}, j.machineCommand())
+}
+
+// httpAgent is an agent that uses plain HTTP, with the state of its machine in the log.
+type httpAgent struct {
+	machine  domain.Machine
+	instance domain.ID
+	settings client.Settings
+}
+
+// httpAgent returns the agent of the named machine if the caller may act as that agent. instance may be empty.
+func (h *Hub) httpAgent(c access.Caller, name, instance string) (httpAgent, error) {
+	if err := c.IsAgentOf(name); err != nil {
+		return httpAgent{}, err
+	}
+	s := httpAgent{instance: c.Instance}
+	if instance != "" {
+		id, err := domain.ParseID(instance)
+		if err != nil {
+			return s, problem.Invalid("instance: %s", err.Error())
+		}
+		if c.Machine != "" && id != c.Instance {
+			return s, problem.Forbidden("the secret belongs to another instance").
+				WithHint("omit the instance")
+		}
+		s.instance = id
+	}
+	n := h.stateOf(name)
+	if n.machine == nil {
+		return s, problem.NotFound("machine %.80q does not exist", name).
+			WithHint("first send POST /api/v1/machines with a join token or the agent's own secret")
+	}
+	s.machine, s.settings = *n.machine, n.settings
+	if s.instance.IsZero() {
+		s.instance = n.machine.Instance
+	}
+	return s, nil
+}
+
+// requireSession checks that the agent's session is the newest one of its machine. The request counts as a heartbeat.
+func (h *Hub) requireSession(ctx context.Context, c access.Caller, name, session string) (httpAgent, error) {
+	s, err := h.httpAgent(c, name, "")
+	if err != nil {
+		return s, err
+	}
+	m := s.machine
+	if !m.Online || m.Instance != s.instance || session != "" && session != m.Session.String() {
+		return s, problem.Conflict("machine %s is not online in this session", name).
+			WithHint("report online first, then send the session that is returned")
+	}
+	return s, h.recordHeartbeat(ctx, m)
+}
+
+// recordHeartbeat records a heartbeat of a machine's agent. It moves a session that another server held to this
+// server.
+func (h *Hub) recordHeartbeat(ctx context.Context, m domain.Machine) error {
+	if m.Server != h.cfg.Engine.Server() {
+		if _, err := h.handle(ctx, domain.ID{},
+			domain.ConnectMachine{Name: m.Name, Server: h.cfg.Engine.Server(), Session: m.Session, Instance: m.Instance}); err != nil {
+			return err
+		}
+		h.sessions.setOverHTTP(m.Name, m.Session)
+		if n := h.stateOf(m.Name); n.machine != nil {
+			m = *n.machine
+		}
+	}
+	h.cfg.Engine.Heartbeat(m.Name, m.Connect)
+	return nil
+}
+
+// ReportInput is a report of an agent about its machine.
+type ReportInput struct {
+	Machine string
+	// Status is online, offline, healthy, warning or unhealthy.
+	Status string
+	// Instance is required from an admin; the instance of an agent is known.
+	Instance string
+	// Session is the session that the report of online returned; may be empty.
+	Session string
+	Detail  string
+}
+
+// Reported is the response to a report.
+type Reported struct {
+	Session domain.ID
+	engine.Result
+	HeartbeatEvery domain.Duration
+}
+
+// Report handles a report: it starts a session, ends it, or records the machine's health in it.
+func (h *Hub) Report(ctx context.Context, c access.Caller, in ReportInput) (r Reported, err error) {
+	s, err := h.httpAgent(c, in.Machine, in.Instance)
+	if err != nil {
+		return r, err
+	}
+	r.HeartbeatEvery = s.settings.HeartbeatEvery
+	if in.Session != "" {
+		if r.Session, err = domain.ParseID(in.Session); err != nil {
+			return r, problem.Invalid("session: %s", err.Error())
+		}
+	}
+	switch in.Status {
+	case "online":
+		r.Session, r.Result, err = h.comeOnline(ctx, s, r.Session)
+	case "offline":
+		r.Session = s.machine.Session
+		r.Result, err = h.goOffline(ctx, s, in.Session)
+	default:
+		r.Session = s.machine.Session
+		if _, err = h.requireSession(ctx, c, in.Machine, in.Session); err == nil {
+			r.Result, err = h.handle(ctx, domain.ID{}, domain.ReportHealth{Name: in.Machine, Session: r.Session,
+				Status: domain.Health(in.Status), Detail: bounded(in.Detail)})
+		}
+	}
+	return r, err
+}
+
+// comeOnline starts a session over plain HTTP, or returns the open one.
+func (h *Hub) comeOnline(ctx context.Context, s httpAgent, session domain.ID) (domain.ID, engine.Result, error) {
+	if s.instance.IsZero() {
+		return session, engine.Result{}, problem.Invalid("the report has no instance").
+			WithHint("send a UUID that stays the same for this machine")
+	}
+	lock := h.sessions.admissionLock(s.machine.Name)
+	lock.Lock()
+	defer lock.Unlock()
+	if session.IsZero() {
+		session = ids.New()
+		if s.machine.Online && s.machine.Instance == s.instance && h.sessions.isOverHTTP(s.machine.Name, s.machine.Session) {
+			session = s.machine.Session
+		}
+	}
+	j := joinRequest{machine: s.machine.Name, instance: s.instance, session: session}
+	if err := h.checkName(j); err != nil {
+		return session, engine.Result{}, err
+	}
+	if refused := h.checkClone(ctx, j); refused != nil {
+		return session, engine.Result{}, problem.Conflict("%s", refused.Reason).
+			WithHint("send the session that the first report of online returned")
+	}
+	result, err := h.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: s.machine.Name,
+		Server: h.cfg.Engine.Server(), Session: session, Instance: s.instance})
+	if err != nil {
+		return session, result, err
+	}
+	h.sessions.setOverHTTP(s.machine.Name, session)
+	if n := h.stateOf(s.machine.Name); n.machine != nil {
+		h.cfg.Engine.Heartbeat(n.machine.Name, n.machine.Connect)
+	}
+	return session, result, nil
+}
+
+// goOffline ends the agent's session if it is still the newest one of the machine.
+func (h *Hub) goOffline(ctx context.Context, s httpAgent, session string) (engine.Result, error) {
+	if s.machine.Instance != s.instance || session != "" && session != s.machine.Session.String() {
+		return engine.Result{}, problem.Conflict("the session is not the newest one of machine %s", s.machine.Name).
+			WithHint("the session has already been replaced; there is nothing to end")
+	}
+	return h.handle(ctx, domain.ID{}, domain.DisconnectMachine{Name: s.machine.Name, Connect: s.machine.Connect,
+		Reason: "reported"})
+}
+
+// Work returns the part that a machine should claim now, or nil if no part is waiting.
+func (h *Hub) Work(ctx context.Context, c access.Caller, machine string) (*client.Work, error) {
+	if _, err := h.requireSession(ctx, c, machine, ""); err != nil {
+		return nil, err
+	}
+	return h.stateOf(machine).work, nil
+}
+
+// PartInput identifies a machine's part of a deployment, and the session of its agent.
+type PartInput struct {
+	Deployment, Machine, Session string
+}
+
+// part returns the deployment and the agent of a request about a part.
+func (h *Hub) part(ctx context.Context, c access.Caller, in PartInput) (domain.ID, httpAgent, error) {
+	deployment, err := in.deployment()
+	if err != nil {
+		return deployment, httpAgent{}, err
+	}
+	s, err := h.requireSession(ctx, c, in.Machine, in.Session)
+	return deployment, s, err
+}
+
+func (in PartInput) deployment() (domain.ID, error) {
+	id, err := domain.ParseID(in.Deployment)
+	if err != nil {
+		return id, problem.NotFound("deployment %.80q does not exist", in.Deployment)
+	}
+	return id, nil
+}
+
+// Claim asks to start a part. With a key, only the claim that is in the log counts, no matter how often it is
+// repeated. With the zero key, all claims of the session count.
+func (h *Hub) Claim(ctx context.Context, c access.Caller, key domain.ID, in PartInput) (client.Claimed, error) {
+	id, s, err := h.part(ctx, c, in)
+	if err != nil {
+		return client.Claimed{}, err
+	}
+	return h.claim(ctx, key, domain.ClaimPart{Deployment: id, Machine: in.Machine, Session: s.machine.Session,
+		Instance: s.instance})
+}
+
+// StoreOutput stores a chunk of a part's output, once per sequence.
+func (h *Hub) StoreOutput(ctx context.Context, c access.Caller, in PartInput, sequence int64, data []byte) error {
+	id, s, err := h.part(ctx, c, in)
+	if err != nil {
+		return err
+	}
+	return h.storeOutput(ctx, id, in.Machine, s.instance, sequence, data)
+}
+
+// End records how a part ended. It accepts the result in any session of the instance that claimed the part, because
+// results must not be lost.
+func (h *Hub) End(ctx context.Context, c access.Caller, in PartInput, reported client.End) (client.Ended, error) {
+	id, err := in.deployment()
+	if err != nil {
+		return client.Ended{}, err
+	}
+	s, err := h.httpAgent(c, in.Machine, "")
+	if err != nil {
+		return client.Ended{}, err
+	}
+	session, err := domain.ParseID(in.Session)
+	if err != nil {
+		return client.Ended{}, problem.Invalid("session: %s", err.Error())
+	}
+	if m := s.machine; m.Online && m.Instance == s.instance {
+		_ = h.recordHeartbeat(ctx, m) // the result counts even if the heartbeat does not
+	}
+	return h.end(ctx, endOf(reported, id, in.Machine, session, s.instance))
+}
