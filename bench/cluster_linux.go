@@ -13,18 +13,19 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// cluster is several servers that share one log in PostgreSQL, each with a share of the fleet, which a process of its own holds.
+// cluster is a set of servers that share one log in PostgreSQL. Each serves a share of the fleet, which runs in its
+// own process.
 type cluster struct {
 	postgres *postgrestest.Server
-	servers  []*stage // without fleets
+	servers  []*fixture // without fleet
 	shares   []*fleet.Share
 }
 
-// clusterPatience is how long a share may take to connect. All of them share the cores with all servers.
-const clusterPatience = 20 * time.Minute
+// clusterTimeout limits how long a share may take to connect. All shares and servers compete for the same cores.
+const clusterTimeout = 20 * time.Minute
 
-// openCluster starts servers and shares of so many agents each, which are not connected yet.
-func (o options) openCluster(servers, each int, s setting) (c *cluster, err error) {
+// openCluster starts servers and shares with the given number of agents each. The agents are not connected yet.
+func (o options) openCluster(servers, each int, s setup) (c *cluster, err error) {
 	c = &cluster{}
 	if c.postgres, err = postgrestest.Run(postgrestest.Config{}); err != nil {
 		return nil, c.closed(err)
@@ -34,15 +35,17 @@ func (o options) openCluster(servers, each int, s setting) (c *cluster, err erro
 			return nil, c.closed(fmt.Errorf("server %d: %w", i+1, err))
 		}
 	}
-	if err := c.servers[0].furnish(s); err != nil {
+	if err := c.servers[0].prepare(s); err != nil {
 		return nil, c.closed(err)
 	}
 	for i, server := range c.servers {
-		token, err := server.joinToken() // one each: a token is used by one agent after another, over all servers
+		// One per server, because agents with the same token join one at a time, on all servers.
+		token, err := server.joinToken()
 		if err != nil {
 			return nil, c.closed(err)
 		}
-		share, err := fleet.StartShare(shareWord, fleet.Config{Machines: each, First: i * each, Address: server.Address, Join: token,
+		share, err := fleet.StartShare(shareWord, fleet.Config{Machines: each, First: i * each, Address: server.Address,
+			Join:        token,
 			Environment: "production", Roles: s.roles, Heartbeat: s.heartbeat})
 		if err != nil {
 			return nil, c.closed(err)
@@ -52,20 +55,21 @@ func (o options) openCluster(servers, each int, s setting) (c *cluster, err erro
 	return c, nil
 }
 
-func (o options) addServer(c *cluster, s setting) error {
+func (o options) addServer(c *cluster, s setup) error {
 	folder, err := os.MkdirTemp(o.folder, "server-")
 	if err != nil {
 		return err
 	}
-	server, err := process.Start(process.Config{Binary: o.binary, Folder: folder, Tick: s.tick, Log: c.postgres.URL("schema=drover")})
+	server, err := process.Start(process.Config{Binary: o.binary, Folder: folder, Tick: s.tick,
+		Log: c.postgres.URL("schema=drover")})
 	if err != nil {
 		return err
 	}
-	c.servers = append(c.servers, &stage{Server: server})
+	c.servers = append(c.servers, &fixture{Server: server})
 	return nil
 }
 
-// close ends everything.
+// close stops the shares, the servers and PostgreSQL.
 func (c *cluster) close() { _ = c.closed(nil) }
 
 func (c *cluster) closed(err error) error {
@@ -81,7 +85,7 @@ func (c *cluster) closed(err error) error {
 	return err
 }
 
-// all does something with each share at the same time.
+// all calls do for each share concurrently.
 func (c *cluster) all(do func(*fleet.Share) error) error {
 	var running sync.WaitGroup
 	faults := make([]error, len(c.shares))
@@ -94,39 +98,40 @@ func (c *cluster) all(do func(*fleet.Share) error) error {
 
 // join connects all agents.
 func (c *cluster) join() error {
-	return c.all(func(s *fleet.Share) error { return s.Connect(atOnce/len(c.shares), clusterPatience) })
+	return c.all(func(s *fleet.Share) error { return s.Connect(atOnce/len(c.shares), clusterTimeout) })
 }
 
-// state is that of all shares together.
+// state returns the sum of the states of all shares.
 func (c *cluster) state() (sum fleet.State, err error) {
 	var mu sync.Mutex
 	err = c.all(func(s *fleet.Share) error {
 		one, err := s.State()
 		mu.Lock()
 		defer mu.Unlock()
-		sum.Connected, sum.Offers, sum.Orders = sum.Connected+one.Connected, sum.Offers+one.Offers, sum.Orders+one.Orders
-		sum.Ended, sum.Again, sum.Faults = sum.Ended+one.Ended, sum.Again+one.Again, sum.Faults+one.Faults
+		sum.Connected, sum.Offers, sum.FirstOffers = sum.Connected+one.Connected, sum.Offers+one.Offers,
+			sum.FirstOffers+one.FirstOffers
+		sum.Ended, sum.Again, sum.Errors = sum.Ended+one.Ended, sum.Again+one.Again, sum.Errors+one.Errors
 		return err
 	})
 	return sum, err
 }
 
-// until waits until the shares together are in a state.
+// until waits until the summed state satisfies reached.
 func (c *cluster) until(what string, reached func(fleet.State) bool) error {
 	var last fleet.State
 	var fault error
-	err := fleet.Until(patience, func() bool {
-		time.Sleep(50 * time.Millisecond) // asking takes the cores from what is asked about
+	err := fleet.Until(timeout, func() bool {
+		time.Sleep(50 * time.Millisecond) // polling competes with the servers for the cores
 		last, fault = c.state()
 		return fault != nil || reached(last)
 	})
 	if err != nil {
-		err = fmt.Errorf("%s: %w; it stands at %+v", what, err, last)
+		err = fmt.Errorf("%s: %w; state %+v", what, err, last)
 	}
 	return errors.Join(err, fault)
 }
 
-// offered are the moments at which parts were handed over since, for the first time, in order.
+// offered returns when parts were first offered since a moment, in order.
 func (c *cluster) offered(since time.Time) (all []time.Time, err error) {
 	var mu sync.Mutex
 	err = c.all(func(s *fleet.Share) error {
@@ -140,7 +145,7 @@ func (c *cluster) offered(since time.Time) (all []time.Time, err error) {
 	return all, err
 }
 
-// cost is the processor time of the servers, and of PostgreSQL.
+// cost is the processor time of the servers and of PostgreSQL.
 type cost struct{ servers, postgres time.Duration }
 
 func (c *cluster) used() (now cost) {
@@ -153,7 +158,7 @@ func (c *cluster) used() (now cost) {
 	return now
 }
 
-// spend is what something costs, and how long it takes.
+// spend returns the cost of do and its duration.
 func (c *cluster) spend(do func() error) (spent cost, took time.Duration, err error) {
 	before, lap := c.used(), stopwatch()
 	err = do()
@@ -162,7 +167,7 @@ func (c *cluster) spend(do func() error) (spent cost, took time.Duration, err er
 	return cost{after.servers - before.servers, after.postgres - before.postgres}, took, err
 }
 
-// decisions are how many deployments each server has queued.
+// decisions returns how many deployments each server has queued.
 func (c *cluster) decisions() (each []float64, err error) {
 	for _, server := range c.servers {
 		all, err := server.Metrics()
@@ -174,10 +179,10 @@ func (c *cluster) decisions() (each []float64, err error) {
 	return each, nil
 }
 
-// tickOf is when the tick began that gave the first order: that of the server that has queued deployments since before, the
-// first one if there are several.
-func (c *cluster) tickOf(order time.Time, before []float64) (begun time.Time, deciders int, err error) {
-	ended := func() bool { // a server counts what it decided at the end of the tick
+// tickOf returns when the tick began that led to the first offer. It considers the servers that have queued
+// deployments since before and takes the earliest tick.
+func (c *cluster) tickOf(offer time.Time, before []float64) (begun time.Time, deciders int, err error) {
+	ended := func() bool { // a server updates its counter at the end of the tick
 		now, failure := c.decisions()
 		deciders, err = 0, failure
 		for i := range now {
@@ -187,8 +192,8 @@ func (c *cluster) tickOf(order time.Time, before []float64) (begun time.Time, de
 		}
 		return failure == nil && deciders > 0
 	}
-	if err := fleet.Until(patience, ended); err != nil {
-		return begun, 0, fmt.Errorf("no server says that it has queued a deployment: %w", err)
+	if err := fleet.Until(timeout, ended); err != nil {
+		return begun, 0, fmt.Errorf("no server has reported a queued deployment: %w", err)
 	}
 	now, err := c.decisions()
 	if err != nil {
@@ -198,21 +203,21 @@ func (c *cluster) tickOf(order time.Time, before []float64) (begun time.Time, de
 		if now[i] <= before[i] {
 			continue
 		}
-		at, err := server.tickOf(order)
+		at, err := server.tickOf(offer)
 		if err != nil {
-			continue // its tick is not that of the first order
+			continue // not the tick of the first offer
 		}
 		if begun.IsZero() || at.Before(begun) {
 			begun = at
 		}
 	}
 	if begun.IsZero() {
-		return begun, deciders, errors.New("no server's tick is that of the first order")
+		return begun, deciders, errors.New("no tick found for the first offer")
 	}
 	return begun, deciders, nil
 }
 
-// memory is what the servers hold together, and what PostgreSQL does.
+// memory returns the memory of all servers and of PostgreSQL, in bytes.
 func (c *cluster) memory() (servers, postgres int64) {
 	for _, server := range c.servers {
 		servers += process.MemoryOf(server.PID()).RSS

@@ -22,37 +22,37 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// clock is one that the row moves.
+// clock is a clock that a row sets.
 type clock struct{ elapsed atomic.Int64 }
 
 func (c *clock) Now() time.Time         { return time.Unix(1_800_000_000, 0).Add(c.Elapsed()).UTC() }
 func (c *clock) Elapsed() time.Duration { return time.Duration(c.elapsed.Load()) }
 
-// core is the engine alone, without a door.
+// core is the engine without a transport.
 type core struct {
 	*engine.Engine
 	log   eventlog.Backend
 	clock *clock
-	// snapshot is what the engine stored last; none is stored unless a row asks for it.
-	snapshot inHand
+	// snapshot is the engine's last snapshot. None is stored unless a row calls Snapshot.
+	snapshot memorySnapshot
 }
 
-// inHand is a snapshot in memory.
-type inHand struct{ data []byte }
+// memorySnapshot holds a snapshot in memory.
+type memorySnapshot struct{ data []byte }
 
-// Load is what was stored.
-func (s *inHand) Load() ([]byte, error) { return s.data, nil }
+// Load returns the stored snapshot.
+func (s *memorySnapshot) Load() ([]byte, error) { return s.data, nil }
 
-// Store keeps data.
-func (s *inHand) Store(data []byte) error {
+// Store replaces the stored snapshot.
+func (s *memorySnapshot) Store(data []byte) error {
 	s.data = data
 	return nil
 }
 
-// appendsAtOnce is that of a server.
+// appendsAtOnce is the default of a server.
 const appendsAtOnce = 16
 
-// newCore is an engine with a shop and so many triggers, of which one matches machines with the role web.
+// newCore returns an engine with a number of triggers, of which one matches machines with the role web.
 func newCore(ctx context.Context, log eventlog.Backend, triggers int) (*core, error) {
 	c := &core{log: log, clock: &clock{}}
 	if err := c.fold(ctx, ids.New()); err != nil {
@@ -65,7 +65,8 @@ func newCore(ctx context.Context, log eventlog.Backend, triggers int) (*core, er
 	for i := range triggers {
 		all = append(all, triggerFor(i)...)
 	}
-	all = append(all, domain.CreateRelease{Project: "p-0", Version: "1.0"}, domain.SetPin{Project: "p-0", Environment: "production", Release: "1.0"})
+	all = append(all, domain.CreateRelease{Project: "p-0", Version: "1.0"},
+		domain.SetPin{Project: "p-0", Environment: "production", Release: "1.0"})
 	for _, command := range all {
 		if _, err := c.Handle(ctx, ids.New(), command); err != nil {
 			return nil, err
@@ -75,34 +76,40 @@ func newCore(ctx context.Context, log eventlog.Backend, triggers int) (*core, er
 	return c, err
 }
 
-// fold gives the core an engine that has folded the whole log.
+// fold opens an engine that has folded the whole log.
 func (c *core) fold(ctx context.Context, server domain.ID) (err error) {
-	c.Engine, err = engine.Open(ctx, engine.Config{Log: c.log, Clock: c.clock, Server: server, Parallel: appendsAtOnce, Snapshots: &c.snapshot})
+	c.Engine, err = engine.Open(ctx, engine.Config{Log: c.log, Clock: c.clock, Server: server, Parallel: appendsAtOnce,
+		Snapshots: &c.snapshot})
 	return err
 }
 
-// triggersEach is how many triggers a project has where there are many.
+// triggersEach is how many triggers each project has.
 const triggersEach = 10
 
-// triggerFor makes one trigger, and its project before the first of that. All but the first are for roles that no
-// machine has.
+// triggerFor returns the commands that create trigger i, and its project if it is the first one of the project.
+// Only trigger 0 is for a role that machines have.
 func triggerFor(i int) (all []domain.Command) {
 	project, role := fmt.Sprintf("p-%d", i/triggersEach), "web"
 	if i > 0 {
 		role = fmt.Sprintf("role-%d", i)
 	}
 	if i%triggersEach == 0 {
-		all = append(all, domain.ApplyProject{Name: project, Settings: domain.ProjectSettings{Roles: []string{role}, Steps: []domain.Step{{Name: "install", Run: "true"}}}})
+		all = append(all, domain.ApplyProject{Name: project,
+			Settings: domain.ProjectSettings{Roles: []string{role},
+				Steps: []domain.Step{{Name: "install", Run: "true"}}}})
 	}
-	return append(all, domain.ApplyTrigger{Project: project, Name: fmt.Sprintf("t-%d", i), Settings: domain.TriggerSettings{
-		Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}, Roles: []string{role}}})
+	return append(all, domain.ApplyTrigger{Project: project, Name: fmt.Sprintf("t-%d", i),
+		Settings: domain.TriggerSettings{
+			Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"},
+			Roles: []string{role}}})
 }
 
-// writers is how many append at the same time where a log is filled.
+// writers is the number of concurrent writers that fill a log.
 const writers = 64
 
-// sideBySide does something for each number from..to, by as many as write at once. It returns the first fault.
-func sideBySide(from, to int, do func(number int) error) error {
+// concurrently calls do for each number from..to in as many goroutines as there are writers. It returns the first
+// error.
+func concurrently(from, to int, do func(number int) error) error {
 	var next atomic.Int64
 	next.Store(int64(from))
 	var all sync.WaitGroup
@@ -126,9 +133,9 @@ func sideBySide(from, to int, do func(number int) error) error {
 	}
 }
 
-// arrive writes that machines from..to were added and came online, every second of them with the role web.
+// arrive writes that machines from..to were added and came online. Every second one has the role web.
 func (c *core) arrive(ctx context.Context, from, to int) error {
-	return sideBySide(from, to, func(number int) error { return c.arriveOne(ctx, number) })
+	return concurrently(from, to, func(number int) error { return c.arriveOne(ctx, number) })
 }
 
 func (c *core) arriveOne(ctx context.Context, number int) error {
@@ -138,10 +145,10 @@ func (c *core) arriveOne(ctx context.Context, number int) error {
 		domain.MachineCameOnline{Server: c.Server(), Session: session, Instance: session})
 }
 
-// machine is the name of the machine with a number.
+// machine returns the name of a machine.
 func machine(number int) string { return fmt.Sprintf("m-%06d", number) }
 
-// append writes facts as whoever saw them would have.
+// append encodes facts and appends them to a stream, bypassing the engine.
 func (c *core) append(ctx context.Context, stream string, expected eventlog.Revision, facts ...domain.Event) error {
 	var events []eventlog.Event
 	for _, fact := range facts {
@@ -172,7 +179,7 @@ func (c *core) tick(ctx context.Context, n int) (cpu time.Duration, err error) {
 	return cpu, queued(report, n/2)
 }
 
-// queued is a fault unless so many parts were queued.
+// queued returns an error unless the given number of parts was queued.
 func queued(report engine.Report, want int) error {
 	parts := 0
 	for _, w := range report.Appended {
@@ -181,19 +188,20 @@ func queued(report engine.Report, want int) error {
 		}
 	}
 	if parts != want {
-		return fmt.Errorf("%d parts were queued for %d machines", parts, want)
+		return fmt.Errorf("%d parts were queued, want %d", parts, want)
 	}
 	return nil
 }
 
-// carryOut claims and ends all parts, as their agents would.
+// carryOut claims and ends all parts, as agents do.
 func (c *core) carryOut(ctx context.Context) error {
 	var claims []domain.ClaimPart
 	c.Read(func(v *projections.View) {
 		for _, d := range v.Deployments {
 			for name := range d.Parts {
 				m := v.Machines[name]
-				claims = append(claims, domain.ClaimPart{Deployment: d.ID, Machine: name, Session: m.Session, Instance: m.Instance})
+				claims = append(claims, domain.ClaimPart{Deployment: d.ID, Machine: name, Session: m.Session,
+					Instance: m.Instance})
 			}
 		}
 	})
@@ -201,7 +209,8 @@ func (c *core) carryOut(ctx context.Context) error {
 		if _, err := c.Handle(ctx, domain.ID{}, claim); err != nil {
 			return err
 		}
-		end := domain.EndPart{Deployment: claim.Deployment, Machine: claim.Machine, Session: claim.Session, Instance: claim.Instance, State: domain.PartSucceeded}
+		end := domain.EndPart{Deployment: claim.Deployment, Machine: claim.Machine, Session: claim.Session,
+			Instance: claim.Instance, State: domain.PartSucceeded}
 		if _, err := c.Handle(ctx, domain.ID{}, end); err != nil {
 			return err
 		}
@@ -214,7 +223,7 @@ func (c *core) carryOut(ctx context.Context) error {
 	return nil
 }
 
-// onDisk is a new log in a file.
+// onDisk creates a new log in a file.
 func (o options) onDisk(ctx context.Context) (eventlog.Backend, error) {
 	folder, err := os.MkdirTemp(o.folder, "log-")
 	if err != nil {
@@ -223,18 +232,19 @@ func (o options) onDisk(ctx context.Context) (eventlog.Backend, error) {
 	return logIn(ctx, folder)
 }
 
-// logIn is the log that a server finds in a folder.
+// logIn opens the log in the data folder of a server.
 func logIn(ctx context.Context, folder string) (eventlog.Backend, error) {
 	return sqlite.Open(ctx, filepath.Join(folder, logFile), sqlite.Config{})
 }
 
-// logFile is the log's file in a server's folder.
+// logFile is the name of the log's file in the data folder.
 const logFile = "drover.db"
 
 func inMemory(context.Context) (eventlog.Backend, error) { return memory.New(), nil }
 
-// decide is the processor time per decision of one tick.
-func decide(ctx context.Context, open func(context.Context) (eventlog.Backend, error), machines, triggers int) (perDecision float64, bytes int64, err error) {
+// decide returns the processor time per decision of one tick, in µs, and the bytes written.
+func decide(ctx context.Context, open func(context.Context) (eventlog.Backend, error),
+	machines, triggers int) (perDecision float64, bytes int64, err error) {
 	log, err := open(ctx)
 	if err != nil {
 		return 0, 0, err

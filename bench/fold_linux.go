@@ -11,11 +11,12 @@ import (
 	"strings"
 )
 
-// foldMemory adds what the engine alone keeps in memory for each machine, and for each that has been and gone. The Go
-// benchmarks of the engine measure it, so that it is written once.
+// foldMemory adds the memory that the engine uses for each machine, and for each machine that was deleted. It runs
+// the Go benchmarks of the engine, which define the measurement.
 func (o options) foldMemory(ctx context.Context, t *table) error {
 	sizes := pick(o, []string{"10000", "100000"}, []string{"10000"})
-	found, err := goBenchmarks(ctx, "./engine", "^BenchmarkMemory$/^machines=("+strings.Join(sizes, "|")+")$/^triggers=1$", "^BenchmarkEphemeral$")
+	found, err := goBenchmarks(ctx, "./engine", "^BenchmarkMemory$/^machines=("+strings.Join(sizes, "|")+")$/^triggers=1$",
+		"^BenchmarkEphemeral$")
 	if err != nil {
 		return err
 	}
@@ -24,21 +25,23 @@ func (o options) foldMemory(ctx context.Context, t *table) error {
 		if found[name] == 0 {
 			return fmt.Errorf("the benchmarks of the engine did not report %s", name)
 		}
-		t.figure("engine alone, "+size+" machines: live heap per machine, bytes", "%.0f", found[name], 0, foldBudget)
+		t.figure("engine only, "+size+" machines: live heap per machine, bytes", "%.0f", found[name], 0, foldBudget)
 	}
 	stays, ok := found["BenchmarkEphemeral B/join"]
 	if !ok {
-		return fmt.Errorf("the benchmarks of the engine did not report what stays of ephemeral machines")
+		return fmt.Errorf("the benchmarks of the engine did not report BenchmarkEphemeral B/join")
 	}
-	t.figure("… that stays of each ephemeral machine, bytes", "%.0f", stays, 0, 0)
-	t.note("The engine alone is BenchmarkMemory and BenchmarkEphemeral (`make gobench`): half of its machines were deployed to; each of the ephemeral machines joined, was deployed to if it was due, and left.")
+	t.figure("… retained for each deleted ephemeral machine, bytes", "%.0f", stays, 0, 0)
+	t.note("Engine only: BenchmarkMemory and BenchmarkEphemeral (`make gobench`). Half of its machines were deployed to; " +
+		"each ephemeral machine joined, was deployed to if it was due, and left.")
 	return nil
 }
 
-// foldBudget is how many bytes of the hot view a machine may take.
+// foldBudget is the budget for one machine in memory, in bytes.
 const foldBudget = 2 << 10
 
-// goBenchmarks runs benchmarks of a package once each, and returns what they reported by name and unit, "BenchmarkX/case B/op".
+// goBenchmarks runs benchmarks of a package once each. It returns their results by name and unit, such as
+// "BenchmarkX/case B/op".
 func goBenchmarks(ctx context.Context, folder string, patterns ...string) (map[string]float64, error) {
 	found := map[string]float64{}
 	for _, pattern := range patterns {
@@ -53,7 +56,8 @@ func goBenchmarks(ctx context.Context, folder string, patterns ...string) (map[s
 	return found, nil
 }
 
-// readBenchmarks reads lines such as "BenchmarkX/case-2  1  52 ns/op  7 B/machine". The number of cores at the end of a name is cut.
+// readBenchmarks parses lines such as "BenchmarkX/case-2  1  52 ns/op  7 B/machine". It drops the number of cores
+// at the end of a name.
 func readBenchmarks(text []byte, found map[string]float64) {
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
 		words := strings.Fields(lines.Text())

@@ -14,13 +14,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/droverhq/drover/bench/baseline"
 	"github.com/droverhq/drover/bench/fleet"
-	"github.com/droverhq/drover/bench/floor"
 	"github.com/droverhq/drover/bench/process"
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// options are what the command line says.
+// options holds the values of the flags.
 type options struct {
 	short    bool
 	machines int
@@ -32,7 +32,8 @@ type options struct {
 	tls      bool
 }
 
-// size is how many machines a row takes: what was asked for, else its whole or its short form.
+// size returns the number of machines for a row: the -machines flag if it is set, otherwise the default of the full
+// or the short form.
 func (o options) size(whole, short int) int {
 	switch {
 	case o.machines > 0:
@@ -43,7 +44,7 @@ func (o options) size(whole, short int) int {
 	return whole
 }
 
-// pick is one of two values, by the form that was asked for.
+// pick returns the value for the full or the short form.
 func pick[T any](o options, whole, short T) T {
 	if o.short {
 		return short
@@ -51,43 +52,43 @@ func pick[T any](o options, whole, short T) T {
 	return whole
 }
 
-// row is one command.
+// row is one measurement, with one table in the page.
 type row struct {
 	name, summary string
 	measure       func(context.Context, options) (*table, error)
 }
 
 var rows = []row{
-	{"decide", "processor time per decision, decided and durable, through the engine alone", decideRow},
-	{"growth", "how that grows with machines and triggers", growthRow},
-	{"burst", "10 000 machines come online at once: decision, delivery, claim and end", burstRow},
+	{"decide", "processor time per decision until it is durable, engine only", decideRow},
+	{"growth", "how processor time per decision grows with machines and triggers", growthRow},
+	{"burst", "10 000 machines come online at once: decide, deliver, claim and end", burstRow},
 	{"lone", "one machine comes online among 10 000", loneRow},
 	{"memory", "10 000 agents connected and deployed, plain and with TLS", memoryRow},
-	{"idle", "10 000 agents that only say that they live; a tick in which nothing happened", idleRow},
-	{"reconnect", "10 000 agents come back with TLS after a restart", reconnectRow},
-	{"flaps", "all down and up ten times", flapsRow},
-	{"appends", "durable appends beside raw writes", appendsRow},
+	{"idle", "10 000 agents that only send heartbeats; a tick without events", idleRow},
+	{"reconnect", "10 000 agents reconnect with TLS after a restart", reconnectRow},
+	{"flaps", "all agents disconnect and reconnect ten times", flapsRow},
+	{"appends", "durable appends compared with raw writes", appendsRow},
 	{"startup", "start from a log of 1 000 000 events", startupRow},
-	{"million", "1 000 000 machines and 10 000 000 events, through the engine alone", millionRow},
-	{"sizes", "1 000 and 10 000 connections, and as many as this machine lets one process have", sizesRow},
+	{"million", "1 000 000 machines and 10 000 000 events, engine only", millionRow},
+	{"sizes", "1 000 and 10 000 connections, and the maximum of one process on this machine", sizesRow},
 	{"servers", "30 000 agents of three servers that share a log in PostgreSQL", serversRow},
 	{"restarts", "a server restart every minute under 10 000 agents", restartsRow},
-	{"peer", "the same work by the orchestrator of Docker Swarm", peerRow},
+	{"peer", "the same work done by the orchestrator of Docker Swarm", peerRow},
 }
 
-// The words that make this binary another program: one of the floors, and a share of a fleet.
+// First arguments that make this binary run another program: one of the baseline servers or a share of a fleet.
 const (
-	floorWord = "floor-server"
-	doorWord  = "floor-door"
-	shareWord = "fleet-share"
+	baselineWord  = "baseline-server"
+	websocketWord = "websocket-server"
+	shareWord     = "fleet-share"
 )
 
-// manyFiles is what 30 000 connections take.
+// manyFiles is the number of open files that 30 000 connections need.
 const manyFiles = 70_000
 
 func main() {
 	process.RaiseFiles(manyFiles)
-	if other, err := another(os.Args[1:]); other {
+	if other, err := subprogram(os.Args[1:]); other {
 		if err != nil {
 			fmt.Fprintln(os.Stderr, os.Args[1]+":", err)
 			os.Exit(1)
@@ -103,13 +104,13 @@ func main() {
 	}
 }
 
-// another runs the other program that this binary is asked to be, if it is.
-func another(args []string) (other bool, err error) {
+// subprogram runs the program that the first argument selects, if any.
+func subprogram(args []string) (other bool, err error) {
 	switch {
-	case len(args) == 2 && args[0] == floorWord:
-		return true, floor.Serve(args[1], os.Stdin, os.Stdout)
-	case len(args) == 2 && args[0] == doorWord:
-		return true, floor.ServeDoor(os.Stdin, os.Stdout)
+	case len(args) == 2 && args[0] == baselineWord:
+		return true, baseline.Serve(args[1], os.Stdin, os.Stdout)
+	case len(args) == 2 && args[0] == websocketWord:
+		return true, baseline.ServeWebSocket(os.Stdin, os.Stdout)
 	case len(args) == 1 && args[0] == shareWord:
 		return true, fleet.Serve(os.Stdin, os.Stdout)
 	}
@@ -118,13 +119,14 @@ func another(args []string) (other bool, err error) {
 
 func run(ctx context.Context) error {
 	var o options
-	flag.BoolVar(&o.short, "short", false, "the short form: fewer machines, less time")
-	flag.IntVar(&o.machines, "machines", 0, "so many machines; 0: what the row asks for")
-	flag.StringVar(&o.page, "page", "docs/performance/measurements.md", "write the tables into this page; empty: only print them, as -short does unless a page is named")
-	flag.StringVar(&o.binary, "binary", "", "measure this drover; empty: build this checkout")
-	flag.DurationVar(&o.interval, "interval", 0, "restarts: time between two restarts; 0: a minute, short 10 s")
-	flag.DurationVar(&o.length, "length", 0, "restarts: how long; 0: twenty minutes, short 30 s")
-	flag.BoolVar(&o.tls, "tls", false, "burst: with TLS")
+	flag.BoolVar(&o.short, "short", false, "run the short form: fewer machines, less time")
+	flag.IntVar(&o.machines, "machines", 0, "number of machines (0: the default of the row)")
+	flag.StringVar(&o.page, "page", "docs/performance/measurements.md",
+		"file to write the tables into (empty: only print them, the default with -short)")
+	flag.StringVar(&o.binary, "binary", "", "drover binary to measure (empty: build this checkout)")
+	flag.DurationVar(&o.interval, "interval", 0, "restarts: time between two restarts (0: 1m, with -short 10s)")
+	flag.DurationVar(&o.length, "length", 0, "restarts: total time (0: 20m, with -short 30s)")
+	flag.BoolVar(&o.tls, "tls", false, "burst: use TLS")
 	flag.Usage = usage
 	flag.Parse()
 	chosen, err := choose(flag.Args())
@@ -146,8 +148,8 @@ func run(ctx context.Context) error {
 	return measure(ctx, o, chosen)
 }
 
-// choosePage keeps the short form off the page that holds the whole one, and finds out before anything is measured that a page
-// is not there.
+// choosePage keeps results of the short form off the page with the full results. It also reports a missing folder
+// before anything is measured.
 func (o *options) choosePage() error {
 	named := false
 	flag.Visit(func(f *flag.Flag) { named = named || f.Name == "page" })
@@ -159,7 +161,7 @@ func (o *options) choosePage() error {
 	}
 	_, err := os.Stat(o.page)
 	if errors.Is(err, fs.ErrNotExist) {
-		_, err = os.Stat(filepath.Dir(o.page)) // a new page is made
+		_, err = os.Stat(filepath.Dir(o.page)) // enter creates a new page
 	}
 	return err
 }
@@ -179,17 +181,17 @@ func choose(names []string) (chosen []row, err error) {
 		}
 		i := slices.IndexFunc(rows, func(r row) bool { return r.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no row %q; `go run ./bench -h` lists them, and flags come before rows", name)
+			return nil, fmt.Errorf("unknown row %q: `go run ./bench -h` lists the rows; flags must precede rows", name)
 		}
 		chosen = append(chosen, rows[i])
 	}
 	if len(chosen) == 0 {
-		return nil, errors.New("name a row, or all; `go run ./bench -h` lists them")
+		return nil, errors.New("no row given: name a row or all; `go run ./bench -h` lists the rows")
 	}
 	return chosen, nil
 }
 
-// measure takes one row after another; one that cannot be taken keeps none of the others from it.
+// measure runs the chosen rows one after another. A row that fails does not stop the others.
 func measure(ctx context.Context, o options, chosen []row) error {
 	var failed []error
 	for _, r := range chosen {
@@ -197,7 +199,7 @@ func measure(ctx context.Context, o options, chosen []row) error {
 		fmt.Fprintf(os.Stderr, "== %s: %s\n", r.name, r.summary)
 		found, err := r.measure(ctx, o)
 		if errors.Is(err, postgrestest.ErrMissing) && len(chosen) > 1 {
-			fmt.Fprintf(os.Stderr, "bench: %s is left out: %v\n", r.name, err)
+			fmt.Fprintf(os.Stderr, "bench: skip %s: %v\n", r.name, err)
 			continue
 		}
 		if err != nil {
@@ -218,7 +220,7 @@ func measure(ctx context.Context, o options, chosen []row) error {
 	return errors.Join(failed...)
 }
 
-// command is what repeats a row: the flags as they were, and the row.
+// command returns the command line that repeats a row with the same flags.
 func command(row string) string {
 	words := []string{"go", "run", "./bench"}
 	flag.Visit(func(f *flag.Flag) {

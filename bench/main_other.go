@@ -8,6 +8,6 @@ import (
 )
 
 func main() {
-	fmt.Fprintln(os.Stderr, "the figures are read off a Linux kernel; on this system `make gobench` runs the benchmarks of Go alone")
+	fmt.Fprintln(os.Stderr, "bench: the measurements need Linux; on this system use the Go benchmarks (`make gobench`)")
 	os.Exit(1)
 }

@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// table is what a row found.
+// table is the result of a row.
 type table struct {
 	head []string
 	rows [][]string
-	// notes stand below the table, a sentence each.
+	// notes follow the table as paragraphs.
 	notes []string
 }
 
@@ -26,13 +26,14 @@ func (t *table) note(format string, values ...any) {
 	t.notes = append(t.notes, fmt.Sprintf(format, values...))
 }
 
-// against is a new table of figures against budgets, beside the floor or a peer of the same run.
-func against(beside string) *table {
-	return &table{head: []string{"what", "figure", beside, "times that", "budget", "met"}}
+// comparedWith returns an empty table of figures with their budgets. Its third column is for a value from the same
+// run to compare with.
+func comparedWith(other string) *table {
+	return &table{head: []string{"what", "figure", other, "ratio", "budget", "met"}}
 }
 
-// figure adds a number. A floor of 0 is none; a budget of 0 is none.
-func (t *table) figure(what, format string, value, floor, budget float64) {
+// figure adds a number. A compared value of 0 or a budget of 0 means that there is no such value.
+func (t *table) figure(what, format string, value, other, budget float64) {
 	show := func(v float64) string {
 		if v == 0 {
 			return "–"
@@ -40,8 +41,8 @@ func (t *table) figure(what, format string, value, floor, budget float64) {
 		return fmt.Sprintf(format, v)
 	}
 	times, met := "–", "–"
-	if floor > 0 {
-		times = fmt.Sprintf("%.1f", value/floor)
+	if other > 0 {
+		times = fmt.Sprintf("%.1f", value/other)
 	}
 	if budget > 0 {
 		met = metOrNot(value <= budget)
@@ -50,10 +51,10 @@ func (t *table) figure(what, format string, value, floor, budget float64) {
 	if budget > 0 {
 		bound = "≤ " + fmt.Sprintf(format, budget)
 	}
-	t.add(what, fmt.Sprintf(format, value), show(floor), times, bound, met)
+	t.add(what, fmt.Sprintf(format, value), show(other), times, bound, met)
 }
 
-// metOrNot is how a table says whether a budget was met.
+// metOrNot formats whether a budget was met.
 func metOrNot(met bool) string {
 	if met {
 		return "yes"
@@ -66,7 +67,7 @@ func (t *table) atLeast(what, format string, value, budget float64) {
 	t.add(what, fmt.Sprintf(format, value), "–", "–", "≥ "+fmt.Sprintf(format, budget), metOrNot(value >= budget))
 }
 
-// markdown is the table as it stands in the page.
+// markdown formats the table for the page.
 func (t *table) markdown() string {
 	var b strings.Builder
 	line := func(cells []string) { fmt.Fprintf(&b, "| %s |\n", strings.Join(cells, " | ")) }
@@ -81,7 +82,7 @@ func (t *table) markdown() string {
 	return b.String()
 }
 
-// where says on what a figure was taken.
+// where describes the machine, the commit and the command of a measurement.
 func where(command string) string {
 	model, cores := "unknown", runtime.NumCPU()
 	text, _ := os.ReadFile("/proc/cpuinfo")
@@ -97,7 +98,8 @@ func where(command string) string {
 	}
 	load, _ := os.ReadFile("/proc/loadavg")
 	first, _, _ := strings.Cut(string(load), " ")
-	return fmt.Sprintf("`%s` · commit %s · %s · %d × %s · %s · load at the end %s", command, strings.TrimSpace(string(commit)),
+	return fmt.Sprintf("`%s` · commit %s · %s · %d × %s · %s · load at the end %s", command,
+		strings.TrimSpace(string(commit)),
 		time.Now().UTC().Format("2006-01-02"), cores, model, runtime.Version(), first)
 }
 
@@ -105,7 +107,7 @@ func markers(row string) (begin, end string) {
 	return "<!-- figures of " + row + ": written by the command -->", "<!-- end of " + row + " -->"
 }
 
-// enter puts what a row found between its markers in the page; a page that is not there is begun.
+// enter writes the result of a row between its markers in the page. It creates a missing page.
 func enter(path, row, text string) error {
 	page, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -120,7 +122,7 @@ func enter(path, row, text string) error {
 	before, rest, ok := bytes.Cut(page, []byte(begin))
 	_, after, closed := bytes.Cut(rest, []byte(end))
 	if !ok || !closed {
-		return errors.New(path + " has no place for " + row + ": " + begin + " … " + end)
+		return errors.New(path + " lacks the markers of row " + row + ": " + begin + " … " + end)
 	}
 	return os.WriteFile(path, fmt.Appendf(nil, "%s%s\n\n%s\n%s%s", before, begin, text, end, after), 0o644)
 }

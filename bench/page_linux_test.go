@@ -9,14 +9,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEveryRowHasItsPlaceOnThePage(t *testing.T) {
+func TestPageHasMarkersOfEveryRow(t *testing.T) {
 	text, err := os.ReadFile("../docs/performance/measurements.md")
 	require.NoError(t, err)
 	page := filepath.Join(t.TempDir(), "page.md")
 	require.NoError(t, os.WriteFile(page, text, 0o600))
 	for _, r := range rows {
 		require.NoError(t, enter(page, r.name, "found: "+r.name))
-		require.NoError(t, enter(page, r.name, "found again: "+r.name), "a row is written anew as often as it is measured")
+		require.NoError(t, enter(page, r.name, "found again: "+r.name), "a new measurement replaces the previous one")
 	}
 	after, err := os.ReadFile(page)
 	require.NoError(t, err)
@@ -24,10 +24,11 @@ func TestEveryRowHasItsPlaceOnThePage(t *testing.T) {
 		require.Equal(t, 1, strings.Count(string(after), "found again: "+r.name+"\n"))
 		require.NotContains(t, string(after), "found: "+r.name+"\n")
 	}
-	require.Equal(t, strings.Split(string(text), "<!--")[0], strings.Split(string(after), "<!--")[0], "what people wrote stays")
+	require.Equal(t, strings.Split(string(text), "<!--")[0], strings.Split(string(after), "<!--")[0],
+		"text outside the markers must not change")
 }
 
-func TestAPageThatIsNotThereIsBegun(t *testing.T) {
+func TestMissingPageIsCreated(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "performance.md")
 	require.NoError(t, enter(page, "burst", "found"))
 	text, err := os.ReadFile(page)
@@ -36,8 +37,8 @@ func TestAPageThatIsNotThereIsBegun(t *testing.T) {
 	require.Contains(t, string(text), "found\n")
 }
 
-func TestAFigureIsMetUpToItsBudgetAndNotBeyond(t *testing.T) {
-	table := against("floor")
+func TestFigureMeetsItsBudgetInclusively(t *testing.T) {
+	table := comparedWith("baseline")
 	table.figure("below", "%.0f", 100, 50, 100)
 	table.figure("above", "%.0f", 101, 0, 100)
 	table.atLeast("too slow", "%.1f", 0.8, 0.9)
@@ -46,9 +47,12 @@ func TestAFigureIsMetUpToItsBudgetAndNotBeyond(t *testing.T) {
 	require.Equal(t, "**no**", table.rows[2][5])
 }
 
-func TestFiguresAreReadOffTheBenchmarksOfGo(t *testing.T) {
+func TestGoBenchmarksAreParsed(t *testing.T) {
 	found := map[string]float64{}
-	readBenchmarks([]byte("goos: linux\nBenchmarkMemory/machines=10/triggers=1-2 \t 1 \t 52 ns/op\t 1834.5 B/machine\nBenchmarkEphemeral \t 1\t 9 ns/op\t -7 B/join\nPASS\n"), found)
-	require.Equal(t, map[string]float64{"BenchmarkMemory/machines=10/triggers=1 ns/op": 52, "BenchmarkMemory/machines=10/triggers=1 B/machine": 1834.5,
-		"BenchmarkEphemeral ns/op": 9, "BenchmarkEphemeral B/join": -7}, found)
+	readBenchmarks([]byte(
+		"goos: linux\nBenchmarkMemory/machines=10/triggers=1-2 \t 1 \t 52 ns/op\t 1834.5 "+
+			"B/machine\nBenchmarkEphemeral \t 1\t 9 ns/op\t -7 B/join\nPASS\n"), found)
+	require.Equal(t, map[string]float64{"BenchmarkMemory/machines=10/triggers=1 ns/op": 52,
+		"BenchmarkMemory/machines=10/triggers=1 B/machine": 1834.5,
+		"BenchmarkEphemeral ns/op":                         9, "BenchmarkEphemeral B/join": -7}, found)
 }

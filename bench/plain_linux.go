@@ -14,17 +14,22 @@ import (
 	"github.com/droverhq/drover/internal/ids"
 )
 
-// plainSchema has the columns of a log, and of its rules the index alone that finds a stream's events.
-const plainSchema = `CREATE TABLE events (position INTEGER PRIMARY KEY, stream TEXT NOT NULL, revision INTEGER NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL,
-	time TEXT NOT NULL, command TEXT NOT NULL, causes TEXT NOT NULL, data TEXT NOT NULL, checksum TEXT NOT NULL, UNIQUE (stream, revision))`
+// plainSchema has the columns of a log but only one of its constraints: the index that finds the events of a
+// stream.
+const plainSchema = `CREATE TABLE events (position INTEGER PRIMARY KEY, stream TEXT NOT NULL, revision INTEGER NOT NULL,
+	id TEXT NOT NULL, type TEXT NOT NULL,
+	time TEXT NOT NULL, command TEXT NOT NULL, causes TEXT NOT NULL, data TEXT NOT NULL,
+	checksum TEXT NOT NULL, UNIQUE (stream, revision))`
 
 const (
-	plainInsert = `INSERT INTO events (stream, revision, id, type, time, command, causes, data, checksum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	plainSelect = `SELECT position, stream, revision, id, type, time, command, causes, data, checksum FROM events ORDER BY position`
+	plainInsert = `INSERT INTO events (stream, revision, id, type, time, command, causes, data, checksum)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	plainSelect = `SELECT position, stream, revision, id, type, time, command, causes, data, checksum
+		FROM events ORDER BY position`
 )
 
-// plainSQLite opens a file as any program would, with the driver and the durability of a log. It has one connection, which
-// writers take turns at: with more of them SQLite lets all but one wait for its lock, and that is slower.
+// plainSQLite opens a file like any program, with the driver and the durability of a log. Writers share one
+// connection: with several connections SQLite blocks all but one on its lock, which is slower.
 func plainSQLite(path string) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	if err == nil {
@@ -33,7 +38,7 @@ func plainSQLite(path string) (*sql.DB, error) {
 	return db, err
 }
 
-// plainRows is a new file of plain SQLite that rows are written into.
+// plainRows is a new SQLite file to insert rows into.
 type plainRows struct {
 	db       *sql.DB
 	checksum string
@@ -54,15 +59,16 @@ func (o options) plainRows(ctx context.Context) (*plainRows, error) {
 	return &plainRows{db, ids.New().String()}, nil
 }
 
-// insert writes an event as the row that a log makes of it.
+// insert writes an event as the row that a log stores.
 func (p *plainRows) insert(ctx context.Context, with *sql.Stmt, writer, revision int) error {
 	event := sample()
-	_, err := with.ExecContext(ctx, domain.MachineStream(machine(writer)), revision, event.ID.String(), event.Type, event.Time.Format(time.RFC3339Nano),
+	_, err := with.ExecContext(ctx, domain.MachineStream(machine(writer)), revision, event.ID.String(), event.Type,
+		event.Time.Format(time.RFC3339Nano),
 		"", "[]", string(event.Data), p.checksum)
 	return err
 }
 
-// plainAppends is how many rows a second plain SQLite makes durable, one a transaction.
+// plainAppends returns how many rows per second plain SQLite makes durable with one row per transaction.
 func (o options) plainAppends(ctx context.Context, writers int, span time.Duration) (float64, error) {
 	p, err := o.plainRows(ctx)
 	if err != nil {
@@ -73,12 +79,15 @@ func (o options) plainAppends(ctx context.Context, writers int, span time.Durati
 	if err != nil {
 		return 0, err
 	}
-	perSecond, err := rate(writers, span, func(writer, revision int) error { return p.insert(ctx, with, writer, revision) })
+	perSecond, err := rate(writers, span, func(writer, revision int) error {
+		return p.insert(ctx, with, writer, revision)
+	})
 	return perSecond, errors.Join(err, with.Close())
 }
 
-// plainBatches is how many rows a second plain SQLite makes durable where one writer puts so many into each transaction: what a
-// log could do at most that has as many writers and commits for all of them at once.
+// plainBatches returns how many rows per second plain SQLite makes durable when one writer puts the given number of
+// rows into each transaction. This is the upper limit for a log with as many writers that commits for all of them
+// at once.
 func (o options) plainBatches(ctx context.Context, rows int, span time.Duration) (float64, error) {
 	p, err := o.plainRows(ctx)
 	if err != nil {
@@ -95,7 +104,7 @@ func (p *plainRows) batch(ctx context.Context, rows, revision int) error {
 		return err
 	}
 	defer tx.Rollback()
-	with, err := tx.PrepareContext(ctx, plainInsert) // the end of the transaction closes it
+	with, err := tx.PrepareContext(ctx, plainInsert) // closed by the end of the transaction
 	if err != nil {
 		return err
 	}
@@ -107,7 +116,7 @@ func (p *plainRows) batch(ctx context.Context, rows, revision int) error {
 	return tx.Commit()
 }
 
-// plainRead reads all rows of a log's file, each as its columns, and checks none. It returns how many there are.
+// plainRead reads the columns of all rows of a log's file without checking them. It returns the number of rows.
 func plainRead(ctx context.Context, path string) (count int, err error) {
 	db, err := plainSQLite(path)
 	if err != nil {
@@ -122,7 +131,8 @@ func plainRead(ctx context.Context, path string) (count int, err error) {
 	var position, revision int64
 	var stream, id, name, at, command, causes, data, checksum string
 	for rows.Next() {
-		if err := rows.Scan(&position, &stream, &revision, &id, &name, &at, &command, &causes, &data, &checksum); err != nil {
+		if err := rows.Scan(&position, &stream, &revision, &id, &name, &at, &command, &causes, &data,
+			&checksum); err != nil {
 			return 0, err
 		}
 		count++

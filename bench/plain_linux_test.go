@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPlainSQLiteReadsTheRowsOfALog(t *testing.T) {
+func TestPlainSQLiteReadsRowsOfLog(t *testing.T) {
 	folder := t.TempDir()
 	log, err := logIn(context.Background(), folder)
 	require.NoError(t, err)
@@ -19,20 +19,20 @@ func TestPlainSQLiteReadsTheRowsOfALog(t *testing.T) {
 	require.Equal(t, 21, rows)
 }
 
-func TestACrowdGrowsAndHasNothingLeftToDo(t *testing.T) {
+func TestLargeFleetHasNothingDueAfterRestart(t *testing.T) {
 	folder := t.TempDir()
 	log, err := logIn(context.Background(), folder)
 	require.NoError(t, err)
 	defer log.Close()
 	alone, err := newCore(context.Background(), log, 1)
 	require.NoError(t, err)
-	c := &crowd{core: alone, folder: folder}
+	c := &largeFleet{core: alone, folder: folder}
 	for range 3 {
 		_, err := c.grow(context.Background(), 20)
 		require.NoError(t, err)
 	}
 	require.Equal(t, 3*20*eventsEach, c.written)
-	r, err := c.again(context.Background())
-	require.NoError(t, err, "nothing is due after a start")
+	r, err := c.restart(context.Background())
+	require.NoError(t, err, "nothing must be due after a start")
 	require.Greater(t, r.events, c.written)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/droverhq/drover/bench/process"
 )
 
-// peerFigure is one line that the program in bench/swarmkit prints.
+// peerFigure is one line of the output of bench/swarmkit.
 type peerFigure struct {
 	Mode        string  `json:"mode"`
 	Nodes       int     `json:"nodes"`
@@ -22,7 +22,7 @@ type peerFigure struct {
 	P99         float64 `json:"p99"`
 	Written     int64   `json:"written"`     // bytes
 	Memory      int64   `json:"memory"`      // bytes, resident
-	MemoryBased int64   `json:"memoryBased"` // before the nodes came
+	MemoryBased int64   `json:"memoryBased"` // before the nodes became ready
 }
 
 func peerRow(ctx context.Context, o options) (*table, error) {
@@ -42,24 +42,32 @@ func peerRow(ctx context.Context, o options) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &table{head: []string{"who", "CPU per decision, µs", "times drover", "p50, ms", "p99, ms", "written, MB", "memory, MB"}}
+	t := &table{head: []string{"program", "CPU per decision, µs", "relative to drover", "p50, ms", "p99, ms",
+		"written, MB", "memory, MB"}}
 	for line := range strings.Lines(string(out)) {
 		var f peerFigure
 		if err := json.Unmarshal([]byte(line), &f); err != nil {
-			return nil, fmt.Errorf("the peer printed %.80q: %w", line, err)
+			return nil, fmt.Errorf("parse the peer's output %.80q: %w", line, err)
 		}
 		ours := durable
 		if strings.Contains(f.Mode, "dispatcher") {
 			ours = µs(b.onlineCPU+b.cpu, b.due)
 		}
-		t.add(fmt.Sprintf("swarmkit, %s, %d nodes", f.Mode, f.Nodes), fmt.Sprintf("%.0f", f.CPUPerTask), fmt.Sprintf("%.1f", f.CPUPerTask/ours), fmt.Sprintf("%.0f", f.P50), fmt.Sprintf("%.0f", f.P99),
+		t.add(fmt.Sprintf("swarmkit, %s, %d nodes", f.Mode, f.Nodes), fmt.Sprintf("%.0f", f.CPUPerTask),
+			fmt.Sprintf("%.1f", f.CPUPerTask/ours), fmt.Sprintf("%.0f", f.P50), fmt.Sprintf("%.0f", f.P99),
 			fmt.Sprintf("%.1f", float64(f.Written)/1e6), fmt.Sprintf("%.0f", float64(f.Memory)/1e6))
 	}
-	t.add("drover, engine alone, durable", fmt.Sprintf("%.0f", durable), "1", "–", "–", "–", "–")
-	t.add("drover, delivered to real agents", fmt.Sprintf("%.0f", µs(b.cpu, b.due)), "1", fmt.Sprintf("%.0f", ms(process.Quantile(b.delivered, .5))),
-		fmt.Sprintf("%.0f", ms(process.Quantile(b.delivered, .99))), fmt.Sprintf("%.1f", float64(b.written)/1e6), fmt.Sprintf("%.0f", float64(b.memory.RSS)/1e6))
-	t.add("drover, all connected, decided and delivered", fmt.Sprintf("%.0f", µs(b.onlineCPU+b.cpu, b.due)), "1", "–", "–", "–", "–")
-	t.note("%d nodes become ready at once, and a global service is constrained to half of them; all in one run of %s. The dispatcher gets fewer, because its work grows with the square of them; it is "+
-		"called in its own process, without gRPC and TLS, and its figure holds the registering of the nodes, so it stands beside drover's with the connecting of all agents.", n, time.Since(begun).Round(time.Second))
+	t.add("drover, engine only, durable", fmt.Sprintf("%.0f", durable), "1", "–", "–", "–", "–")
+	t.add("drover, delivered to real agents", fmt.Sprintf("%.0f", µs(b.cpu, b.due)), "1",
+		fmt.Sprintf("%.0f", ms(process.Quantile(b.delivered, .5))),
+		fmt.Sprintf("%.0f", ms(process.Quantile(b.delivered, .99))), fmt.Sprintf("%.1f", float64(b.written)/1e6),
+		fmt.Sprintf("%.0f", float64(b.memory.RSS)/1e6))
+	t.add("drover, all connected, decided and delivered", fmt.Sprintf("%.0f", µs(b.onlineCPU+b.cpu, b.due)), "1", "–",
+		"–", "–", "–")
+	t.note("%d nodes become ready at once, and a global service is constrained to half of them. All figures are "+
+		"from one run of %s. The dispatcher gets fewer nodes, because its work grows with their square. It is "+
+		"called in its own process without gRPC and TLS. Its figure includes registering the nodes, so compare it "+
+		"with drover's figure that includes connecting all agents.",
+		n, time.Since(begun).Round(time.Second))
 	return t, nil
 }

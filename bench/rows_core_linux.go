@@ -19,7 +19,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// median is of several runs of what gives a number.
+// median returns the median result of several runs.
 func median(times int, run func() (float64, error)) (float64, error) {
 	var all []float64
 	for range times {
@@ -36,42 +36,56 @@ func median(times int, run func() (float64, error)) (float64, error) {
 func decideRow(ctx context.Context, o options) (*table, error) {
 	n, times := o.size(10_000, 2_000), pick(o, 5, 3)
 	var bytes int64
-	durable, err := median(times, func() (v float64, err error) { v, bytes, err = decide(ctx, o.onDisk, n, 1); return v, err })
+	durable, err := median(times, func() (v float64, err error) {
+		v, bytes, err = decide(ctx, o.onDisk, n, 1)
+		return v,
+			err
+	})
 	if err != nil {
 		return nil, err
 	}
-	alone, err := median(times, func() (v float64, err error) { v, _, err = decide(ctx, inMemory, n, 1); return v, err })
+	alone, err := median(times, func() (v float64, err error) {
+		v, _, err = decide(ctx, inMemory, n, 1)
+		return v,
+			err
+	})
 	if err != nil {
 		return nil, err
 	}
 	least, err := median(times, func() (float64, error) {
-		pass, _, err := o.floorBurst(n)
+		pass, _, err := o.baselineBurst(n)
 		return µs(pass.Durable, max(pass.Decisions, 1)), err
 	})
 	if err != nil {
 		return nil, err
 	}
-	t := against("floor")
-	t.figure("CPU per decision, read, folded, decided and durable, µs", "%.1f", durable, least, 40)
+	t := comparedWith("baseline")
+	t.figure("CPU per decision (read, fold, decide, make durable), µs", "%.1f", durable, least, 40)
 	t.figure("… with the log in memory, µs", "%.1f", alone, least, 0)
 	t.figure("bytes written in the tick, MB", "%.2f", float64(bytes)/1e6, 0, 8)
-	t.note("The tick after %d machines came online, half of which match one trigger; median of %d runs. The engine alone, on SQLite. The floor is told of machines when they "+
-		"connect; the engine reads and folds what happened to them within the tick, which is two events a machine.", n, times)
+	t.note("The tick after %d machines came online, half of which match one trigger; median of %d runs. Engine "+
+		"only, on SQLite. The baseline learns of machines when they connect; the engine reads and folds two events "+
+		"per machine within the tick.", n, times)
 	return t, nil
 }
 
 func growthRow(ctx context.Context, o options) (*table, error) {
-	t := &table{head: []string{"machines", "triggers", "CPU per decision, µs", "times the first", "budget", "met"}}
+	t := &table{head: []string{"machines", "triggers", "CPU per decision, µs", "relative to the first", "budget",
+		"met"}}
 	first := 0.0
 	take := func(machines, triggers, times int, of float64) (float64, error) {
-		v, err := median(times, func() (float64, error) { v, _, err := decide(ctx, inMemory, machines, triggers); return v, err })
+		v, err := median(times, func() (float64, error) {
+			v, _, err := decide(ctx, inMemory, machines, triggers)
+			return v, err
+		})
 		if err != nil {
 			return 0, err
 		}
 		if of == 0 {
 			of = v
 		}
-		t.add(fmt.Sprint(machines), fmt.Sprint(triggers), fmt.Sprintf("%.1f", v), fmt.Sprintf("%.2f", v/of), "≤ 1.25", metOrNot(v/of <= 1.25))
+		t.add(fmt.Sprint(machines), fmt.Sprint(triggers), fmt.Sprintf("%.1f", v), fmt.Sprintf("%.2f", v/of), "≤ 1.25",
+			metOrNot(v/of <= 1.25))
 		return v, nil
 	}
 	var err error
@@ -88,11 +102,11 @@ func growthRow(ctx context.Context, o options) (*table, error) {
 		return nil, err
 	}
 	_, err = take(10_000, 1_000, 3, first)
-	t.note("The engine alone, with the log in memory, so that only reading, folding and deciding count; medians.")
+	t.note("Engine only, with the log in memory, so that only reading, folding and deciding count; medians.")
 	return t, err
 }
 
-// idleTicks adds what a tick costs in which nothing happened.
+// idleTicks adds the cost of a tick without events.
 func idleTicks(ctx context.Context, o options, t *table) error {
 	n := pick(o, 100_000, 10_000)
 	log, err := inMemory(ctx)
@@ -113,27 +127,28 @@ func idleTicks(ctx context.Context, o options, t *table) error {
 		return err
 	}
 	took, err := median(31, func() (float64, error) { return c.idleTick(ctx) })
-	t.figure("CPU of a tick in which nothing happened, ms", "%.3f", took, 0, 1)
-	t.note("The idle tick is that of the engine alone, with %d machines online, half of them deployed to, and 1 000 triggers.", n)
+	t.figure("CPU of a tick without events, ms", "%.3f", took, 0, 1)
+	t.note("The idle tick is measured on the engine only, with %d machines online, half of them deployed to, "+
+		"and 1 000 triggers.", n)
 	return err
 }
 
-// idleTick is the processor time, in ms, of a tick in which nothing happened.
+// idleTick returns the processor time of a tick without events, in ms.
 func (c *core) idleTick(ctx context.Context) (float64, error) {
 	c.clock.elapsed.Add(int64(defaultHeartbeat / 2))
-	c.hearAll()
-	c.clock.elapsed.Add(int64(defaultHeartbeat / 2)) // all were heard of lately, and none a moment ago
-	runtime.GC()                                     // else that of the heartbeats above counts
+	c.heartbeatAll()
+	c.clock.elapsed.Add(int64(defaultHeartbeat / 2)) // all heartbeats are recent, but not from this moment
+	runtime.GC()                                     // otherwise garbage of the heartbeats above would count
 	before := process.CPU(os.Getpid())
 	report, err := c.Tick(ctx)
 	if err == nil && len(report.Appended) > 0 {
-		err = fmt.Errorf("a tick in which nothing happened appended %d events", len(report.Appended))
+		err = fmt.Errorf("a tick without events appended %d events", len(report.Appended))
 	}
 	return ms(process.CPU(os.Getpid()) - before), err
 }
 
-// hearAll is a heartbeat of every machine.
-func (c *core) hearAll() {
+// heartbeatAll records a heartbeat of every machine.
+func (c *core) heartbeatAll() {
 	type session struct {
 		machine string
 		connect domain.ID
@@ -149,11 +164,11 @@ func (c *core) hearAll() {
 	}
 }
 
-// sample is an event of the usual size.
+// sample returns an event of typical size.
 func sample() eventlog.Event {
 	event, err := written(domain.MachineCameOnline{Server: ids.New(), Session: ids.New(), Instance: ids.New()})
 	if err != nil {
-		panic(err) // it can be encoded
+		panic(err) // cannot happen: the event is valid
 	}
 	return event
 }
@@ -182,19 +197,23 @@ func appendsRow(ctx context.Context, o options) (*table, error) {
 		return nil, err
 	}
 	mean := (raw + again) / 2
-	t := against("plain SQLite")
+	t := comparedWith("plain SQLite")
 	beside := func(what string, of float64, n int, budget float64) {
-		t.add(what+", times raw write and fsync", fmt.Sprintf("%.2f", ours[n]/mean), fmt.Sprintf("%.2f", plain[n]/mean), fmt.Sprintf("%.1f", of), fmt.Sprintf("≥ %.2f", budget), metOrNot(ours[n]/mean >= budget))
+		t.add(what+", relative to raw write and fsync", fmt.Sprintf("%.2f", ours[n]/mean),
+			fmt.Sprintf("%.2f", plain[n]/mean), fmt.Sprintf("%.1f", of), fmt.Sprintf("≥ %.2f", budget),
+			metOrNot(ours[n]/mean >= budget))
 	}
 	beside("one writer", ours[1]/plain[1], 1, 0.9)
 	beside("64 writers", ours[writers]/plain[writers], writers, 4)
-	t.note("Raw: %.0f writes with fsync a second before, %.0f after; one writer appends %.0f events a second, 64 writers %.0f. Plain SQLite, the same driver and the same columns with "+
-		"one INSERT a transaction and synchronous=FULL: one writer %.0f rows a second, 64 writers that take turns at one connection %.0f; one writer that puts 64 rows into each transaction %.0f.",
+	t.note("Raw: %.0f writes with fsync per second before, %.0f after. The log: one writer appends %.0f events per "+
+		"second, 64 writers %.0f. Plain SQLite has the same driver, the same columns, one INSERT per transaction "+
+		"and synchronous=FULL: one writer %.0f rows per second, 64 writers that take turns on one connection %.0f; "+
+		"one writer that puts 64 rows into each transaction %.0f.",
 		raw, again, ours[1], ours[writers], plain[1], plain[writers], batched)
 	return t, nil
 }
 
-// rawWrites is how often a second an event's bytes are written and synced, one after another.
+// rawWrites returns how many times per second the bytes of an event can be written and synced one after another.
 func (o options) rawWrites(span time.Duration) (float64, error) {
 	file, err := os.CreateTemp(o.folder, "raw-")
 	if err != nil {
@@ -215,7 +234,7 @@ func (o options) rawWrites(span time.Duration) (float64, error) {
 	return float64(count) / time.Since(begun).Seconds(), nil
 }
 
-// logAppends is how many events a second a new log makes durable, one an append.
+// logAppends returns how many events per second a new log makes durable with one event per append.
 func (o options) logAppends(ctx context.Context, writers int, span time.Duration) (float64, error) {
 	log, err := o.onDisk(ctx)
 	if err != nil {
@@ -228,7 +247,8 @@ func (o options) logAppends(ctx context.Context, writers int, span time.Duration
 	})
 }
 
-// rate is how often a second so many writers do something, each of them one time after another, counted from 0.
+// rate runs do in a number of concurrent writers for span and returns the calls per second. Each writer counts its
+// calls from 0.
 func rate(writers int, span time.Duration, do func(writer, time int) error) (float64, error) {
 	var count atomic.Int64
 	done, begun := make(chan error, writers), time.Now()
@@ -262,16 +282,16 @@ func startupRow(ctx context.Context, o options) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := against("reading alone")
+	t := comparedWith("reading only")
 	whole := 3 * float64(events) / 1_000_000
 	for _, start := range []struct {
 		when   string
 		budget float64
 		end    func(*process.Server)
 	}{
-		{"the whole log, until ready, s", whole, (*process.Server).Stop},
-		{"from the snapshot that a stop has left, until ready, s", .5, (*process.Server).Kill},
-		{"from the same after kill -9, until ready, s", .5, (*process.Server).Stop},
+		{"start from the whole log until ready, s", whole, (*process.Server).Stop},
+		{"start from the snapshot of a clean stop until ready, s", .5, (*process.Server).Kill},
+		{"start from the same snapshot after kill -9 until ready, s", .5, (*process.Server).Stop},
 	} {
 		begun := time.Now()
 		s, err := process.Start(process.Config{Binary: o.binary, Folder: folder, Tick: 15 * time.Second})
@@ -285,12 +305,14 @@ func startupRow(ctx context.Context, o options) (*table, error) {
 		t.figure("… resident memory, MB", "%.0f", float64(memory.RSS)/1e6, 0, 0)
 	}
 	t.figure("plain SQLite reads the same rows, s", "%.2f", plain.Seconds(), read.Seconds(), 0)
-	t.note("A log of %d events: %d machines that come and go. The budget for the whole log is for 1 000 000 events, and here in proportion. Until ready includes the start of the process and the checksum of the program. Reading alone goes through the log, which checks each event and "+
-		"makes a value of it; plain SQLite is a SELECT of the same columns with the same driver, scanned into strings.", events, machines)
+	t.note("A log of %d events: %d machines that come online and go offline. The budget for the whole log is for "+
+		"1 000 000 events and scaled to this number. The time until ready includes the start of the process and the "+
+		"checksum of the program. Reading only means reading the log, which checks and decodes each event; plain "+
+		"SQLite is a SELECT of the same columns with the same driver, scanned into strings.", events, machines)
 	return t, nil
 }
 
-// readAlone fills a log, and returns how long it takes to read all of it through the log and by plain SQLite.
+// readAlone fills a log and returns how long it takes to read it through the log and with plain SQLite.
 func readAlone(ctx context.Context, folder string, machines, each int) (read, plain time.Duration, err error) {
 	log, err := logIn(ctx, folder)
 	if err != nil {
@@ -310,12 +332,12 @@ func readAlone(ctx context.Context, folder string, machines, each int) (read, pl
 	read = lap()
 	rows, err := plainRead(ctx, filepath.Join(folder, logFile))
 	if err == nil && rows != count {
-		err = fmt.Errorf("plain SQLite reads %d rows where the log has %d events", rows, count)
+		err = fmt.Errorf("plain SQLite reads %d rows, but the log has %d events", rows, count)
 	}
 	return read, lap(), err
 }
 
-// comeAndGo writes that machines were added and then came and went, so many events each.
+// comeAndGo writes each events for every machine: added, then alternately online and offline.
 func comeAndGo(ctx context.Context, log eventlog.Log, machines, each int) error {
 	server := ids.New()
 	for i := range machines {

@@ -10,15 +10,15 @@ import (
 	"github.com/droverhq/drover/bench/process"
 )
 
-// scale is what a fleet of one size costs.
+// scale is the cost of a fleet of one size.
 type scale struct {
 	machines int
-	due      int    // machines of one burst
-	burst    []step // the last ones
+	due      int    // due machines of one burst
+	burst    []step // the last bursts
 	idle     float64
 	replay   replay
-	appended float64 // events a second
-	bytes    int64   // of the log on disk
+	appended float64 // events per second
+	bytes    int64   // size of the log on disk
 }
 
 func millionRow(ctx context.Context, o options) (*table, error) {
@@ -36,7 +36,7 @@ func millionRow(ctx context.Context, o options) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, begun := &crowd{core: alone, folder: folder}, time.Now()
+	c, begun := &largeFleet{core: alone, folder: folder}, time.Now()
 	t, all := &table{head: []string{"machines"}}, []scale{}
 	for _, size := range []int{n / 100, n / 10, n} {
 		s, err := c.reach(ctx, size, n/100)
@@ -49,17 +49,20 @@ func millionRow(ctx context.Context, o options) (*table, error) {
 	for _, l := range scaleLines {
 		l.enter(t, all)
 	}
-	t.note("The engine alone, with its log in SQLite on disk and no connections: bursts of %d machines that come online at once, half of which match one trigger, until %d are there; after each burst the "+
-		"due ones claim and end their parts, and all go and come again, so that a machine has %d events. The figures of a burst are of the last one among so many machines, medians of up to three. Deciding is how "+
-		"long one decision holds the view: what others append waits that long to be folded.", n/100, n, eventsEach)
+	t.note("Engine only, with its log in SQLite on disk and no connections: bursts of %d machines come online at "+
+		"once, half of which match one trigger, until there are %d. After each burst the due machines claim and end "+
+		"their parts, and all machines of the burst go offline and online again, so that each has %d events. The "+
+		"figures of a burst are medians of up to three last bursts of that size. Deciding is how long one decision "+
+		"holds the view: events of others wait that long to be folded.", n/100, n,
+		eventsEach)
 	return t, nil
 }
 
-// lastBursts is how many bursts the figures of one size are of.
+// lastBursts is the number of bursts that the figures of one size are based on.
 const lastBursts = 3
 
-// reach lets a crowd grow to a size, and measures it there.
-func (c *crowd) reach(ctx context.Context, size, by int) (s scale, err error) {
+// reach lets a fleet grow to a size and measures it there.
+func (c *largeFleet) reach(ctx context.Context, size, by int) (s scale, err error) {
 	s.due = by / 2
 	c.written, c.writing = 0, 0
 	for c.machines < size {
@@ -79,11 +82,11 @@ func (c *crowd) reach(ctx context.Context, size, by int) (s scale, err error) {
 		return s, err
 	}
 	s.bytes = process.LogBytes(c.folder)
-	s.replay, err = c.again(ctx)
+	s.replay, err = c.restart(ctx)
 	return s, err
 }
 
-// middle is the median of one of a step's figures.
+// middle returns the median of a figure over the bursts.
 func (s scale) middle(of func(step) time.Duration) time.Duration {
 	var all []time.Duration
 	for _, b := range s.burst {
@@ -92,12 +95,12 @@ func (s scale) middle(of func(step) time.Duration) time.Duration {
 	return process.Quantile(all, .5)
 }
 
-// most is the largest of one of a step's figures.
+// most returns the largest value of a figure over the bursts.
 func (s scale) most(of func(step) time.Duration) time.Duration {
 	return of(slices.MaxFunc(s.burst, func(a, b step) int { return int(of(a) - of(b)) }))
 }
 
-// scaleLine is a line of the table: one figure of every size.
+// scaleLine is a line of the table: one figure for every size.
 type scaleLine struct {
 	what, format string
 	of           func(scale) float64
@@ -105,28 +108,39 @@ type scaleLine struct {
 
 var scaleLines = []scaleLine{
 	{"events", "%.0f", func(s scale) float64 { return float64(s.replay.events) }},
-	{"live heap of the fold, bytes per machine", "%.0f", func(s scale) float64 { return float64(s.replay.kept) / float64(s.machines) }},
-	{"… before the first tick", "%.0f", func(s scale) float64 { return float64(s.replay.keptAtFirst) / float64(s.machines) }},
-	{"replay from the beginning, s", "%.2f", func(s scale) float64 { return s.replay.took.Seconds() }},
-	{"… events a second", "%.0f", func(s scale) float64 { return float64(s.replay.events) / s.replay.took.Seconds() }},
+	{"live heap of the fold, bytes per machine", "%.0f",
+		func(s scale) float64 { return float64(s.replay.kept) / float64(s.machines) }},
+	{"… before the first tick", "%.0f",
+		func(s scale) float64 { return float64(s.replay.keptAtFirst) / float64(s.machines) }},
+	{"replay of the whole log, s", "%.2f", func(s scale) float64 { return s.replay.took.Seconds() }},
+	{"… events per second", "%.0f",
+		func(s scale) float64 { return float64(s.replay.events) / s.replay.took.Seconds() }},
 	{"… CPU per event, µs", "%.1f", func(s scale) float64 { return µs(s.replay.cpu, s.replay.events) }},
-	{"… resident memory right after it, MB", "%.0f", func(s scale) float64 { return float64(s.replay.resident) / 1e6 }},
-	{"… the first tick then, CPU, ms", "%.0f", func(s scale) float64 { return ms(s.replay.first.cpu) }},
-	{"… … deciding, which holds the view, ms", "%.0f", func(s scale) float64 { return ms(s.replay.first.deciding) }},
-	{"… … the longest that a reader of the view waits, ms", "%.0f", func(s scale) float64 { return ms(s.replay.first.waited) }},
+	{"… resident memory after the replay, MB", "%.0f",
+		func(s scale) float64 { return float64(s.replay.resident) / 1e6 }},
+	{"… first tick after it, CPU, ms", "%.0f", func(s scale) float64 { return ms(s.replay.first.cpu) }},
+	{"… … deciding (holds the view), ms", "%.0f", func(s scale) float64 { return ms(s.replay.first.deciding) }},
+	{"… … longest wait of a reader of the view, ms", "%.0f",
+		func(s scale) float64 { return ms(s.replay.first.waited) }},
 	{"start from a snapshot, s", "%.2f", func(s scale) float64 { return s.replay.resumed.Seconds() }},
-	{"… taking it, which holds the view, ms", "%.0f", func(s scale) float64 { return ms(s.replay.taking) }},
-	{"… its size, bytes per machine", "%.0f", func(s scale) float64 { return float64(s.replay.snapshot) / float64(s.machines) }},
-	{"burst: CPU per decision, decided and durable, µs", "%.1f", func(s scale) float64 {
+	{"… taking the snapshot (holds the view), ms", "%.0f", func(s scale) float64 { return ms(s.replay.taking) }},
+	{"… snapshot size, bytes per machine", "%.0f",
+		func(s scale) float64 { return float64(s.replay.snapshot) / float64(s.machines) }},
+	{"burst: CPU per decision until durable, µs", "%.1f", func(s scale) float64 {
 		return µs(s.middle(func(b step) time.Duration { return b.cpu }), s.due)
 	}},
-	{"… reading and folding it, ms", "%.0f", func(s scale) float64 { return ms(s.middle(func(b step) time.Duration { return b.reading })) }},
-	{"… deciding, which holds the view, ms", "%.1f", func(s scale) float64 { return ms(s.middle(func(b step) time.Duration { return b.deciding })) }},
-	{"… appending the decisions, ms", "%.0f", func(s scale) float64 { return ms(s.middle(func(b step) time.Duration { return b.appending })) }},
-	{"… the longest that a reader of the view waits, ms", "%.1f", func(s scale) float64 { return ms(s.most(func(b step) time.Duration { return b.waited })) }},
+	{"… reading and folding, ms", "%.0f",
+		func(s scale) float64 { return ms(s.middle(func(b step) time.Duration { return b.reading })) }},
+	{"… deciding (holds the view), ms", "%.1f",
+		func(s scale) float64 { return ms(s.middle(func(b step) time.Duration { return b.deciding })) }},
+	{"… appending the decisions, ms", "%.0f",
+		func(s scale) float64 { return ms(s.middle(func(b step) time.Duration { return b.appending })) }},
+	{"… longest wait of a reader of the view, ms", "%.1f",
+		func(s scale) float64 { return ms(s.most(func(b step) time.Duration { return b.waited })) }},
 	{"idle tick, CPU, ms", "%.3f", func(s scale) float64 { return s.idle }},
-	{"log on disk, bytes per event", "%.0f", func(s scale) float64 { return float64(s.bytes) / float64(s.replay.events) }},
-	{"appended, events a second", "%.0f", func(s scale) float64 { return s.appended }},
+	{"log on disk, bytes per event", "%.0f",
+		func(s scale) float64 { return float64(s.bytes) / float64(s.replay.events) }},
+	{"appended, events per second", "%.0f", func(s scale) float64 { return s.appended }},
 }
 
 func (l scaleLine) enter(t *table, all []scale) {

@@ -7,20 +7,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestTheQuartersOfAllRestartsAreCompared(t *testing.T) {
-	var all []held
+func TestQuartersOfRestartsAreCompared(t *testing.T) {
+	var all []restartSample
 	for i := range 20 {
-		all = append(all, held{rss: float64(i)})
+		all = append(all, restartSample{rss: float64(i)})
 	}
-	first, last := quarters(all, func(h held) float64 { return h.rss })
+	first, last := quarters(all, func(h restartSample) float64 { return h.rss })
 	require.Equal(t, []float64{2, 17}, []float64{first, last}, "the means of 0 to 4 and of 15 to 19")
-	first, last = quarters(all[:3], func(h held) float64 { return h.rss })
-	require.Equal(t, []float64{0, 2}, []float64{first, last}, "of few restarts, the first and the last")
+	first, last = quarters(all[:3], func(h restartSample) float64 { return h.rss })
+	require.Equal(t, []float64{0, 2}, []float64{first, last}, "with few restarts, the first and the last")
 }
 
-func TestWhatHappenedIsCountedByTheSecond(t *testing.T) {
+func TestEventsAreCountedBySecond(t *testing.T) {
 	since := time.Unix(1_800_000_000, 0)
-	when := []time.Time{since.Add(100 * time.Millisecond), since.Add(2500 * time.Millisecond), since.Add(2900 * time.Millisecond)}
+	when := []time.Time{since.Add(100 * time.Millisecond), since.Add(2500 * time.Millisecond),
+		since.Add(2900 * time.Millisecond)}
 	require.Equal(t, map[int]int{0: 1, 2: 2}, bySecond(when, since))
 	require.Equal(t, "1 s: 1, 3 s: 2", spread(when, since))
 }

@@ -16,10 +16,10 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// dialWithin bounds the way to a welcome, as that of the real agent.
+// dialWithin limits the time until the welcome, as in the real agent.
 const dialWithin = 30 * time.Second
 
-// longestDelay bounds the real agent's wait between two attempts: half of the default policy's offlineAfter.
+// longestDelay limits the wait between two attempts of the real agent: half of the default policy's offlineAfter.
 const longestDelay = 15 * time.Second
 
 // Agent is one agent of a fleet.
@@ -28,39 +28,43 @@ type Agent struct {
 	hello client.Hello
 	from  net.Addr
 
-	mu       sync.Mutex // guards what follows
-	wire     *wire      // nil: not connected
-	offer    *client.Work
-	offered  time.Time
-	latest   string // the deployment offered last, over all connections
-	claimed  string
-	orders   int    // deployments that it was given work of; one that is offered once more counts once
-	last     string // the deployment whose end was confirmed last
-	carried  int    // parts that ended; one whose end was confirmed once more counts once
-	welcomed time.Time
-	attempts int
-	first    func() // is called at the first welcome of a life
+	mu          sync.Mutex // guards what follows
+	wire        *wire      // nil: not connected
+	offer       *client.Work
+	offered     time.Time
+	latest      string // the last deployment that was offered, on any connection
+	claimed     string
+	firstOffers int    // deployments that were offered; a repeated offer does not count
+	last        string // the last deployment whose end was confirmed
+	carried     int    // parts that ended; a repeated confirmation does not count
+	welcomed    time.Time
+	attempts    int
+	first       func() // called at the first welcome after Connect
 }
 
-// newAgent is the agent of the machine with a number. Its identity follows from the number and the fleet's own salt.
+// newAgent returns the agent of the machine with a number. Its identity is derived from the number and the salt of
+// the fleet.
 func newAgent(f *Fleet, number int) *Agent {
 	id := func(kind string) string {
 		return uuid.NewSHA1(f.salt, fmt.Append(nil, kind, number)).String()
 	}
 	return &Agent{fleet: f, from: from(number), hello: client.Hello{
-		Machine: fmt.Sprintf("m-%06d", number), Instance: id("instance"), Session: id("session"), Secret: id("secret") + id("more"),
-		Join: f.cfg.Join, Environment: f.cfg.Environment, Roles: []string{f.cfg.Roles[number%len(f.cfg.Roles)]}, Version: "bench"}}
+		Machine: fmt.Sprintf("m-%06d", number), Instance: id("instance"), Session: id("session"),
+		Secret: id("secret") + id("more"),
+		Join:   f.cfg.Join, Environment: f.cfg.Environment, Roles: []string{f.cfg.Roles[number%len(f.cfg.Roles)]},
+		Version: "bench"}}
 }
 
-// from is where a connection leaves from: the usual address, and others when its ports are used up.
+// from returns the local address of a connection: nil for the default, another one when the ports of the default
+// are used up.
 func from(number int) net.Addr {
-	if number < portsEach {
+	if number < portsPerAddress {
 		return nil
 	}
-	return &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(number/portsEach))}
+	return &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(number/portsPerAddress))}
 }
 
-// live is an agent's life: connected, and connected again whenever the connection is lost, until ctx ends.
+// live connects the agent, and reconnects it when the connection is lost, until ctx ends.
 func (a *Agent) live(ctx context.Context) {
 	var backoff agent.Backoff
 	for {
@@ -73,17 +77,17 @@ func (a *Agent) live(ctx context.Context) {
 		w, err := a.greet(ctx)
 		if err == nil {
 			err = a.listen(w)
-			a.lost(w)
+			a.disconnected(w)
 			backoff.Lasted(time.Since(begun))
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		a.fleet.complain(err)
+		a.fleet.recordError(err)
 	}
 }
 
-// greet opens a connection and returns once the server has welcomed the agent.
+// greet opens a connection and returns when the server has welcomed the agent.
 func (a *Agent) greet(ctx context.Context) (*wire, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialWithin)
 	defer cancel()
@@ -120,7 +124,8 @@ func (a *Agent) welcome(w *wire) error {
 		return fmt.Errorf("no welcome: %.80q", text)
 	}
 	if a.hello.Memory == nil {
-		a.hello.Memory = &client.Memory{Machine: a.hello.Machine, Successes: map[string]string{}, Deployments: map[string]string{}}
+		a.hello.Memory = &client.Memory{Machine: a.hello.Machine, Successes: map[string]string{},
+			Deployments: map[string]string{}}
 	}
 	a.hello.Memory.Log, a.hello.Memory.Made = m.Welcome.Log, m.Welcome.Made
 	a.mu.Lock()
@@ -132,15 +137,16 @@ func (a *Agent) welcome(w *wire) error {
 		first()
 	}
 	a.fleet.connected.Add(1)
-	for _, part := range m.Welcome.Unfinished { // what was claimed before the connection was lost has succeeded
-		if err := w.send(message(client.FromAgent{End: &client.End{Deployment: part.Deployment, State: domain.PartSucceeded}})); err != nil {
+	for _, part := range m.Welcome.Unfinished { // parts claimed before the connection was lost have succeeded
+		if err := w.send(message(client.FromAgent{End: &client.End{Deployment: part.Deployment,
+			State: domain.PartSucceeded}})); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// listen takes what the server says until the connection ends.
+// listen handles messages of the server until the connection ends.
 func (a *Agent) listen(w *wire) error {
 	for {
 		text, err := w.receive()
@@ -151,13 +157,13 @@ func (a *Agent) listen(w *wire) error {
 		if err := json.Unmarshal(text, &m); err != nil {
 			return err
 		}
-		if err := a.take(w, m); err != nil {
+		if err := a.handle(w, m); err != nil {
 			return err
 		}
 	}
 }
 
-func (a *Agent) take(w *wire, m client.ToAgent) error {
+func (a *Agent) handle(w *wire, m client.ToAgent) error {
 	switch {
 	case m.Told != nil:
 		a.hello.Memory.Revision, a.hello.Memory.Event = m.Told.Revision, m.Told.Event
@@ -165,9 +171,9 @@ func (a *Agent) take(w *wire, m client.ToAgent) error {
 		a.mu.Lock()
 		if m.Offer.Deployment != a.latest {
 			a.latest = m.Offer.Deployment
-			a.orders++
+			a.firstOffers++
 			a.offered = time.Now()
-			a.fleet.orders.Add(1)
+			a.fleet.firstOffers.Add(1)
 		}
 		a.offer = m.Offer
 		a.mu.Unlock()
@@ -176,7 +182,8 @@ func (a *Agent) take(w *wire, m client.ToAgent) error {
 			return a.claim()
 		}
 	case m.Claimed != nil && m.Claimed.Counts:
-		return w.send(message(client.FromAgent{End: &client.End{Deployment: m.Claimed.Deployment, State: domain.PartSucceeded}}))
+		return w.send(message(client.FromAgent{End: &client.End{Deployment: m.Claimed.Deployment,
+			State: domain.PartSucceeded}}))
 	case m.Ended != nil:
 		a.succeeded(*m.Ended)
 	case m.Refused != nil:
@@ -185,7 +192,7 @@ func (a *Agent) take(w *wire, m client.ToAgent) error {
 	return nil
 }
 
-// claim asks for the part that was offered, if one was.
+// claim claims the offered part, if any.
 func (a *Agent) claim() error {
 	a.mu.Lock()
 	w, offer := a.wire, a.offer
@@ -215,7 +222,7 @@ func (a *Agent) succeeded(e client.Ended) {
 	a.fleet.ended.Add(1)
 }
 
-func (a *Agent) lost(w *wire) {
+func (a *Agent) disconnected(w *wire) {
 	w.close()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -225,8 +232,8 @@ func (a *Agent) lost(w *wire) {
 	}
 }
 
-// say sends a message that was encoded before, if there is a connection.
-func (a *Agent) say(frame []byte) {
+// send sends an encoded message if the agent is connected.
+func (a *Agent) send(frame []byte) {
 	a.mu.Lock()
 	w := a.wire
 	a.mu.Unlock()

@@ -1,11 +1,11 @@
-// Package fleet holds ten thousand agents in one process: real connections, the real protocol of api/client, and
-// nothing else that an agent has.
+// Package fleet runs ten thousand agents in one process. They use real connections and the real protocol of api/client,
+// but have nothing else of a real agent.
 //
-//	fleet.go  the agents together: connect, heartbeat, what was handed over and when
-//	agent.go  one agent: hello, claim, end, and coming back with the real agent's patience
-//	share.go  a fleet in a process of its own, where one process may not open files for all
-//	wire.go   the little of a WebSocket that a client needs
+//	fleet.go  all agents: connect, heartbeats, which parts were offered and when
+//	agent.go  one agent: hello, claim, end, and reconnecting with the backoff of the real agent
+//	share.go  a part of a fleet in its own process, when one process may not open enough files
+//	wire.go   the part of a WebSocket client that an agent needs
 //
-// An agent here is one goroutine and about 10 KB. It shares the cores with the server that is measured, so it does no
-// work of its own: it claims a part and reports at once that it succeeded.
+// An agent takes one goroutine and about 10 KB. It shares the cores with the measured server, so it does no work
+// itself: it claims a part and reports at once that the part has succeeded.
 package fleet

@@ -14,46 +14,47 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-// portsEach is how many connections leave from one loopback address; there are not enough ports for all on one.
-const portsEach = 20_000
+// portsPerAddress is how many connections use one loopback address as their source, because one address does not
+// have enough ports.
+const portsPerAddress = 20_000
 
-// Config says what agents there are. Address, Join, Environment and Roles are required.
+// Config configures a fleet. Address, Join, Environment and Roles are required.
 type Config struct {
 	Machines int
-	// First is the number of the first machine, where several fleets make one.
+	// First is the number of the first machine, for a fleet that is split into several.
 	First int
-	// Address is HOST:PORT of the server; TLS is nil for plain connections.
+	// Address is the HOST:PORT of the server. TLS is nil for plain connections.
 	Address string
 	TLS     *tls.Config `json:"-"`
-	// Join is the text of a join token without a limit of uses.
+	// Join is a join token that is valid for all agents.
 	Join        string
 	Environment string
-	// Roles are given to the machines in turn, one each.
+	// Roles are assigned to the machines in turn, one each.
 	Roles []string
-	// Heartbeat is how often each agent says that it lives; 0: never.
+	// Heartbeat is the interval of each agent's heartbeats; 0 means none.
 	Heartbeat time.Duration
 }
 
-// Fleet is many agents of one server.
+// Fleet is a set of agents of one server.
 type Fleet struct {
 	cfg    Config
 	salt   uuid.UUID
 	agents []*Agent
 
-	connected, offers, orders, ended, beats atomic.Int64
-	claims                                  atomic.Bool
+	connected, offers, firstOffers, ended, beats atomic.Int64
+	claims                                       atomic.Bool
 
-	life context.Context
-	end  context.CancelFunc
-	all  sync.WaitGroup
+	running context.Context
+	end     context.CancelFunc
+	all     sync.WaitGroup
 
 	mu     sync.Mutex
-	faults map[string]int
+	errors map[string]int
 }
 
-// New makes a fleet, of which nobody is connected yet.
+// New creates a fleet. No agent is connected yet.
 func New(cfg Config) *Fleet {
-	f := &Fleet{cfg: cfg, salt: uuid.New(), faults: map[string]int{}}
+	f := &Fleet{cfg: cfg, salt: uuid.New(), errors: map[string]int{}}
 	for number := range cfg.Machines {
 		f.agents = append(f.agents, newAgent(f, cfg.First+number))
 	}
@@ -62,63 +63,64 @@ func New(cfg Config) *Fleet {
 	return f
 }
 
-// begin is a new life of the fleet.
+// begin makes the fleet ready to connect.
 func (f *Fleet) begin() {
-	f.life, f.end = context.WithCancel(context.Background())
+	f.running, f.end = context.WithCancel(context.Background())
 	if f.cfg.Heartbeat > 0 {
-		life := f.life
-		f.all.Go(func() { f.heartbeats(life) })
+		running := f.running
+		f.all.Go(func() { f.heartbeats(running) })
 	}
 }
 
-// Connect lets agents from..to begin their lives, so many at a time, and returns once each was welcomed.
+// Connect starts agents from..to, at most atOnce at a time, and returns when each was welcomed.
 func (f *Fleet) Connect(ctx context.Context, from, to, atOnce int) error {
-	room := make(chan struct{}, atOnce)
+	slots := make(chan struct{}, atOnce)
 	for _, a := range f.agents[from:to] {
 		select {
-		case room <- struct{}{}:
+		case slots <- struct{}{}:
 		case <-ctx.Done():
-			return f.short(ctx, to-from)
+			return f.connectError(ctx, to-from)
 		}
-		life := f.life
+		running := f.running
 		a.mu.Lock()
-		a.first = func() { <-room }
+		a.first = func() { <-slots }
 		a.mu.Unlock()
-		f.all.Go(func() { a.live(life) })
+		f.all.Go(func() { a.live(running) })
 	}
-	for range cap(room) { // all places are free again
+	for range cap(slots) { // until all slots are free
 		select {
-		case room <- struct{}{}:
+		case slots <- struct{}{}:
 		case <-ctx.Done():
-			return f.short(ctx, to-from)
+			return f.connectError(ctx, to-from)
 		}
 	}
 	return nil
 }
 
-func (f *Fleet) short(ctx context.Context, want int) error {
-	return fmt.Errorf("%d of %d agents are connected: %w; %s", f.Connected(), want, ctx.Err(), f.Faults())
+func (f *Fleet) connectError(ctx context.Context, want int) error {
+	return fmt.Errorf("%d of %d agents are connected: %w; %s", f.Connected(), want, ctx.Err(), f.Errors())
 }
 
-// since is when the agent was welcomed last.
+// since returns when the agent was last welcomed.
 func (a *Agent) since() time.Time {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.welcomed
 }
 
-// Goodbye ends all agents; each says so, and the server calls their machines offline at once. The fleet may connect again.
+// Goodbye disconnects all agents with a goodbye, so that the server takes their machines offline at once. The fleet
+// can connect again.
 func (f *Fleet) Goodbye() {
 	bye := message(client.FromAgent{Goodbye: &client.Goodbye{}})
 	f.end()
 	for _, a := range f.agents {
-		a.say(bye)
+		a.send(bye)
 	}
 	f.all.Wait() // the server closes each connection
 	f.begin()
 }
 
-// Stop drops all connections.
+// Stop drops all connections and ends all agents.
 func (f *Fleet) Stop() {
 	f.end()
 	for _, a := range f.agents {
@@ -131,62 +133,63 @@ func (f *Fleet) Stop() {
 	f.all.Wait()
 }
 
-// beatSlots spreads the heartbeats over their interval.
+// beatSlots is the number of groups over which heartbeats are spread within their interval.
 const beatSlots = 200
 
-func (f *Fleet) heartbeats(life context.Context) {
+func (f *Fleet) heartbeats(running context.Context) {
 	beat := message(client.FromAgent{Heartbeat: &client.Heartbeat{}})
 	ticker := time.NewTicker(f.cfg.Heartbeat / beatSlots)
 	defer ticker.Stop()
 	for slot := 0; ; slot++ {
 		for i := slot % beatSlots; i < len(f.agents); i += beatSlots {
-			f.agents[i].say(beat)
+			f.agents[i].send(beat)
 			f.beats.Add(1)
 		}
 		select {
 		case <-ticker.C:
-		case <-life.Done():
+		case <-running.Done():
 			return
 		}
 	}
 }
 
-// Connected is how many agents were welcomed and have a connection.
+// Connected returns how many agents were welcomed and are connected.
 func (f *Fleet) Connected() int { return int(f.connected.Load()) }
 
-// Offers is how many parts were handed over so far, Ended how many of them are in the log as succeeded.
+// Offers returns how many offers were received, including repeated ones.
 func (f *Fleet) Offers() int { return int(f.offers.Load()) }
 
-// Orders is how many parts were handed over for the first time: what is not claimed is offered again with the next heartbeat.
-func (f *Fleet) Orders() int { return int(f.orders.Load()) }
+// FirstOffers returns how many parts were offered. The server repeats an offer with the next heartbeat if it is not
+// claimed.
+func (f *Fleet) FirstOffers() int { return int(f.firstOffers.Load()) }
 
-// Ended is how many parts the server has confirmed the end of.
+// Ended returns how many ends of parts the server has confirmed.
 func (f *Fleet) Ended() int { return int(f.ended.Load()) }
 
-// Again is how often a machine was given work of another deployment than its first, or carried out a part after its first.
+// Again returns how many deployments were offered, or parts carried out, beyond the first one of each machine.
 func (f *Fleet) Again() (sum int) {
 	for _, a := range f.agents {
 		a.mu.Lock()
-		sum += max(0, a.orders-1, a.carried-1)
+		sum += max(0, a.firstOffers-1, a.carried-1)
 		a.mu.Unlock()
 	}
 	return sum
 }
 
-// Beats is how many heartbeats were sent.
+// Beats returns how many heartbeats were sent.
 func (f *Fleet) Beats() int { return int(f.beats.Load()) }
 
-// Claims says whether agents claim what they are offered at once; else they wait for ClaimAll.
+// Claims sets whether agents claim offers at once. Otherwise they wait for ClaimAll.
 func (f *Fleet) Claims(atOnce bool) { f.claims.Store(atOnce) }
 
-// ClaimAll lets all agents claim what they were offered.
+// ClaimAll lets all agents claim their offers.
 func (f *Fleet) ClaimAll() {
 	for _, a := range f.agents {
-		_ = a.claim() // a connection that is lost comes back and is offered again
+		_ = a.claim() // after a lost connection the server repeats the offer
 	}
 }
 
-// Offered are the moments at which parts were handed over since, for the first time, in order.
+// Offered returns when parts were first offered since a moment, in order.
 func (f *Fleet) Offered(since time.Time) []time.Time {
 	var when []time.Time
 	for _, a := range f.agents {
@@ -200,7 +203,7 @@ func (f *Fleet) Offered(since time.Time) []time.Time {
 	return when
 }
 
-// Welcomed are the moments at which agents were welcomed since, in order.
+// Welcomed returns when agents were welcomed since a moment, in order.
 func (f *Fleet) Welcomed(since time.Time) []time.Time {
 	var when []time.Time
 	for _, a := range f.agents {
@@ -212,7 +215,7 @@ func (f *Fleet) Welcomed(since time.Time) []time.Time {
 	return when
 }
 
-// Attempts is how often the agents have tried to connect, all together.
+// Attempts returns how often all agents together have tried to connect.
 func (f *Fleet) Attempts() (sum int) {
 	for _, a := range f.agents {
 		a.mu.Lock()
@@ -222,30 +225,30 @@ func (f *Fleet) Attempts() (sum int) {
 	return sum
 }
 
-// Until waits until the condition holds, or for patience.
-func Until(patience time.Duration, condition func() bool) error {
-	for deadline := time.Now().Add(patience); !condition(); time.Sleep(10 * time.Millisecond) {
+// Until polls condition until it holds. It returns an error after timeout.
+func Until(timeout time.Duration, condition func() bool) error {
+	for deadline := time.Now().Add(timeout); !condition(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			return fmt.Errorf("it did not come about within %s", patience)
+			return fmt.Errorf("timed out after %s", timeout)
 		}
 	}
 	return nil
 }
 
-func (f *Fleet) complain(err error) {
+func (f *Fleet) recordError(err error) {
 	if err == nil {
 		return
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if text := err.Error(); len(f.faults) < 50 || f.faults[text] > 0 {
-		f.faults[text]++
+	if text := err.Error(); len(f.errors) < 50 || f.errors[text] > 0 {
+		f.errors[text]++
 	}
 }
 
-// Faults are the reasons for which connections were lost or not made.
-func (f *Fleet) Faults() string {
+// Errors lists the errors with which connections were lost or refused, with their counts.
+func (f *Fleet) Errors() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return fmt.Sprint(f.faults)
+	return fmt.Sprint(f.errors)
 }

@@ -11,15 +11,15 @@ import (
 	"time"
 )
 
-// Share is a part of a large fleet in a process of its own. Its methods are those of Fleet.
+// Share is a part of a large fleet in its own process. Its methods correspond to those of Fleet.
 type Share struct {
-	cmd     *exec.Cmd
-	input   io.Closer
-	orders  *json.Encoder
-	answers *json.Decoder
+	cmd      *exec.Cmd
+	input    io.Closer
+	commands *json.Encoder
+	answers  *json.Decoder
 }
 
-// The verbs of orders.
+// Verbs of commands.
 const (
 	connectVerb  = "connect"
 	goodbyeVerb  = "goodbye"
@@ -29,30 +29,30 @@ const (
 	offeredVerb  = "offered"
 )
 
-// order is what the parent tells the process, in JSON. The first thing that it tells is a Config.
-type order struct {
+// command is a message of the parent to the process, in JSON. The first message is a Config.
+type command struct {
 	Verb string `json:"verb"`
-	// Since is of offered; On of claims; AtOnce and Within of connect.
+	// Since is for offered, On for claims, AtOnce and Within for connect.
 	Since  time.Time     `json:"since,omitzero"`
 	On     bool          `json:"on,omitempty"`
 	AtOnce int           `json:"atOnce,omitempty"`
 	Within time.Duration `json:"within,omitempty"`
 }
 
-// State is where a share stands; the names are those of Fleet's methods.
+// State is the state of a share. Its fields correspond to the methods of Fleet.
 type State struct {
-	Connected, Offers, Orders, Ended, Again int
-	Faults                                  string
+	Connected, Offers, FirstOffers, Ended, Again int
+	Errors                                       string
 }
 
-// answer is what follows each order.
+// answer is the answer to a command.
 type answer struct {
 	State   State       `json:"state"`
 	Offered []time.Time `json:"offered,omitempty"`
 	Error   string      `json:"error,omitempty"`
 }
 
-// StartShare starts a process that holds a fleet; this very binary does it if its first argument is word. TLS is not for shares.
+// StartShare starts a process with a fleet: this binary with word as its first argument. Shares do not support TLS.
 func StartShare(word string, c Config) (*Share, error) {
 	s := &Share{cmd: exec.Command(os.Args[0], word)}
 	s.cmd.Stderr = os.Stderr
@@ -64,19 +64,19 @@ func StartShare(word string, c Config) (*Share, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.input, s.orders, s.answers = in, json.NewEncoder(in), json.NewDecoder(out)
+	s.input, s.commands, s.answers = in, json.NewEncoder(in), json.NewDecoder(out)
 	if err := s.cmd.Start(); err != nil {
 		return nil, err
 	}
-	return s, s.orders.Encode(c)
+	return s, s.commands.Encode(c)
 }
 
-func (s *Share) tell(o order) (a answer, err error) {
-	if err := s.orders.Encode(o); err != nil {
+func (s *Share) do(o command) (a answer, err error) {
+	if err := s.commands.Encode(o); err != nil {
 		return a, err
 	}
 	if err := s.answers.Decode(&a); err != nil {
-		return a, fmt.Errorf("a share of the fleet gave no answer: %w", err)
+		return a, fmt.Errorf("a share of the fleet did not answer: %w", err)
 	}
 	if a.Error != "" {
 		return a, errors.New(a.Error)
@@ -84,39 +84,39 @@ func (s *Share) tell(o order) (a answer, err error) {
 	return a, nil
 }
 
-// Connect lets all agents begin their lives, so many at a time, and returns once each was welcomed.
+// Connect starts all agents, at most atOnce at a time, and returns when each was welcomed.
 func (s *Share) Connect(atOnce int, within time.Duration) error {
-	_, err := s.tell(order{Verb: connectVerb, AtOnce: atOnce, Within: within})
+	_, err := s.do(command{Verb: connectVerb, AtOnce: atOnce, Within: within})
 	return err
 }
 
-// Goodbye ends all agents; each says so.
+// Goodbye disconnects all agents with a goodbye.
 func (s *Share) Goodbye() error {
-	_, err := s.tell(order{Verb: goodbyeVerb})
+	_, err := s.do(command{Verb: goodbyeVerb})
 	return err
 }
 
-// Claims says whether agents claim what they are offered at once; else they wait for ClaimAll.
+// Claims sets whether agents claim offers at once. Otherwise they wait for ClaimAll.
 func (s *Share) Claims(atOnce bool) error {
-	_, err := s.tell(order{Verb: claimsVerb, On: atOnce})
+	_, err := s.do(command{Verb: claimsVerb, On: atOnce})
 	return err
 }
 
-// ClaimAll lets all agents claim what they were offered.
+// ClaimAll lets all agents claim their offers.
 func (s *Share) ClaimAll() error {
-	_, err := s.tell(order{Verb: claimAllVerb})
+	_, err := s.do(command{Verb: claimAllVerb})
 	return err
 }
 
-// State is where the share stands.
+// State returns the state of the share.
 func (s *Share) State() (State, error) {
-	a, err := s.tell(order{Verb: stateVerb})
+	a, err := s.do(command{Verb: stateVerb})
 	return a.State, err
 }
 
-// Offered are the moments at which parts were handed over since, for the first time, in order.
+// Offered returns when parts were first offered since a moment, in order.
 func (s *Share) Offered(since time.Time) ([]time.Time, error) {
-	a, err := s.tell(order{Verb: offeredVerb, Since: since})
+	a, err := s.do(command{Verb: offeredVerb, Since: since})
 	return a.Offered, err
 }
 
@@ -126,30 +126,30 @@ func (s *Share) Stop() {
 	_ = s.cmd.Wait()
 }
 
-// Serve is the process of a share: it obeys orders until there are no more.
+// Serve runs a share: it executes commands from in until there are no more.
 func Serve(in io.Reader, out io.Writer) error {
-	orders, answers := json.NewDecoder(in), json.NewEncoder(out)
+	commands, answers := json.NewDecoder(in), json.NewEncoder(out)
 	var c Config
-	if err := orders.Decode(&c); err != nil {
+	if err := commands.Decode(&c); err != nil {
 		return err
 	}
 	f := New(c)
 	defer f.Stop()
 	for {
-		var o order
-		if err := orders.Decode(&o); errors.Is(err, io.EOF) {
+		var o command
+		if err := commands.Decode(&o); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		if err := answers.Encode(f.obey(o)); err != nil {
+		if err := answers.Encode(f.execute(o)); err != nil {
 			return err
 		}
 	}
 }
 
-// obey does what an order says.
-func (f *Fleet) obey(o order) (a answer) {
+// execute carries out a command.
+func (f *Fleet) execute(o command) (a answer) {
 	switch o.Verb {
 	case connectVerb:
 		ctx, cancel := context.WithTimeout(context.Background(), o.Within)
@@ -164,11 +164,12 @@ func (f *Fleet) obey(o order) (a answer) {
 	case claimAllVerb:
 		f.ClaimAll()
 	case stateVerb:
-		a.State = State{Connected: f.Connected(), Offers: f.Offers(), Orders: f.Orders(), Ended: f.Ended(), Again: f.Again(), Faults: f.Faults()}
+		a.State = State{Connected: f.Connected(), Offers: f.Offers(), FirstOffers: f.FirstOffers(), Ended: f.Ended(),
+			Again: f.Again(), Errors: f.Errors()}
 	case offeredVerb:
 		a.Offered = f.Offered(o.Since)
 	default:
-		a.Error = fmt.Sprintf("there is no order %q", o.Verb)
+		a.Error = fmt.Sprintf("unknown command %q", o.Verb)
 	}
 	return a
 }

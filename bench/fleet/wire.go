@@ -16,7 +16,7 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-// Opcodes of WebSocket frames.
+// Opcodes and flags of WebSocket frames.
 const (
 	opText  = 0x1
 	opClose = 0x8
@@ -26,22 +26,23 @@ const (
 	masked  = 0x80
 )
 
-// readBuffer is small: messages to an agent are, and there are many agents.
+// readBuffer is small, because messages to an agent are small and there are many agents.
 const readBuffer = 1 << 10
 
-// writeWithin bounds one message; a server that does not take it is no server.
+// writeWithin limits the time to send one message.
 const writeWithin = 30 * time.Second
 
-// wire is a WebSocket as far as an agent needs one. One goroutine receives, any may send.
+// wire is the client side of a WebSocket as far as an agent needs it. One goroutine receives; any goroutine may
+// send.
 type wire struct {
 	conn net.Conn
 	in   *bufio.Reader
-	text []byte // of the message received last
+	text []byte // of the last received message
 
 	sending sync.Mutex
 }
 
-// open connects and upgrades. secure is nil for plain connections; from is the local address, nil for any.
+// open connects and upgrades. secure is nil for plain connections. from is the local address, nil for any.
 func open(ctx context.Context, address string, secure *tls.Config, from net.Addr) (*wire, error) {
 	dialer := net.Dialer{LocalAddr: from, KeepAlive: -1}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
@@ -80,7 +81,7 @@ func (w *wire) upgrade(address string) error {
 	return nil
 }
 
-// frame is a message as it goes over the wire. Its mask is zero, so that masking costs nothing.
+// frame encodes a message. Its mask is zero, so that masking costs nothing.
 func frame(opcode byte, text []byte) []byte {
 	out := []byte{final | opcode}
 	switch n := len(text); {
@@ -102,7 +103,7 @@ func (w *wire) send(frame []byte) error {
 	return err
 }
 
-// receive returns the next text, which is valid until the next call. It answers pings.
+// receive returns the next text message, which is valid until the next call. It answers pings.
 func (w *wire) receive() ([]byte, error) {
 	for {
 		opcode, err := w.receiveFrame()
@@ -112,7 +113,7 @@ func (w *wire) receive() ([]byte, error) {
 		case opcode == opText:
 			return w.text, nil
 		case opcode == opClose:
-			return nil, fmt.Errorf("the server closed: %.100q", w.text[min(2, len(w.text)):])
+			return nil, fmt.Errorf("the server closed the connection: %.100q", w.text[min(2, len(w.text)):])
 		case opcode == opPing:
 			if err := w.send(frame(opPong, w.text)); err != nil {
 				return nil, err
@@ -127,7 +128,7 @@ func (w *wire) receiveFrame() (opcode byte, err error) {
 		return 0, err
 	}
 	if head[0]&final == 0 || head[1]&masked != 0 {
-		return 0, errors.New("a frame of a kind that drover does not send")
+		return 0, errors.New("unsupported frame: fragmented or masked")
 	}
 	opcode = head[0] & 0xF
 	length := uint64(head[1])
@@ -150,5 +151,5 @@ func (w *wire) receiveFrame() (opcode byte, err error) {
 	return opcode, err
 }
 
-// close ends the connection at once.
+// close closes the connection without a closing handshake.
 func (w *wire) close() { _ = w.conn.Close() }

@@ -25,21 +25,21 @@ import (
 	"github.com/droverhq/drover/internal/harness"
 )
 
-// Config says how a server runs.
+// Config configures a server.
 type Config struct {
-	// Binary is drover, Folder an empty folder for all that it writes.
+	// Binary is the drover program. Folder is an empty folder for its files.
 	Binary, Folder string
 	Tick           time.Duration
 	TLS            bool
-	// Log is the URL of the log; empty: a file in Folder.
+	// Log is the URL of the log; empty means a file in Folder.
 	Log string
 }
 
-// Server is a drover server in a process of its own. What it prints goes through a pipe, as under a service manager.
+// Server is a drover server in its own process. Its output goes through a pipe, as under a service manager.
 type Server struct {
 	Config
 	Address string      // HOST:PORT
-	Secure  *tls.Config // what its clients trust; nil: plain
+	Secure  *tls.Config // TLS configuration for its clients; nil for plain connections
 
 	host    *harness.Host
 	spec    harness.Server
@@ -48,19 +48,19 @@ type Server struct {
 }
 
 const (
-	// readyWithin bounds the wait for a server that starts; the longest log takes a fraction of it.
+	// readyWithin limits the wait for the start of a server; the longest log takes a fraction of it.
 	readyWithin = 2 * time.Minute
-	// stopWithin bounds the wait for a server that was asked to end.
+	// stopWithin limits the wait for a server that was asked to stop.
 	stopWithin = 2 * time.Minute
 )
 
-// Build makes the drover binary out of this checkout.
+// Build builds drover from this checkout and returns the path of the binary.
 func Build(folder string) (string, error) {
 	binary := filepath.Join(folder, "drover")
 	return binary, harness.Build(binary, "-trimpath", "-ldflags", "-s -w")
 }
 
-// Start runs a server and returns once it is ready.
+// Start starts a server and returns when it is ready.
 func Start(c Config) (*Server, error) {
 	s := &Server{Config: c, host: &harness.Host{Program: c.Binary, Env: harness.Environment(c.Folder)}}
 	var err error
@@ -74,7 +74,8 @@ func Start(c Config) (*Server, error) {
 		}
 		s.spec.Cert, s.spec.Key = s.file("cert.pem"), s.file("key.pem")
 	}
-	s.client = &client.Client{Servers: []string{s.spec.URL()}, HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: s.Secure}}}
+	s.client = &client.Client{Servers: []string{s.spec.URL()},
+		HTTP: &http.Client{Transport: &http.Transport{TLSClientConfig: s.Secure}}}
 	if err = s.run(); err == nil {
 		s.client.Token, err = s.Command("token", "create", "--scope", "admin")
 	}
@@ -96,14 +97,17 @@ func (s *Server) run() (err error) {
 
 func (s *Server) file(name string) string { return filepath.Join(s.Folder, name) }
 
-// Certify leaves cert.pem and key.pem in a folder, good for 127.0.0.1, and returns what a client trusts them with.
+// Certify writes cert.pem and key.pem for 127.0.0.1 into a folder. It returns the TLS configuration of a client
+// that trusts them.
 func Certify(folder string) (*tls.Config, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
 	}
-	template := x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(48 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+	template := x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true,
+		BasicConstraintsValid: true,
+		NotBefore:             time.Now().Add(-time.Hour), NotAfter: time.Now().Add(48 * time.Hour),
+		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
 	cert, err := x509.CreateCertificate(rand.Reader, &template, &template, &key.PublicKey, key)
 	if err != nil {
 		return nil, err
@@ -116,20 +120,21 @@ func Certify(folder string) (*tls.Config, error) {
 	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})
 	pool.AppendCertsFromPEM(text)
 	err = errors.Join(os.WriteFile(filepath.Join(folder, "cert.pem"), text, 0o600),
-		os.WriteFile(filepath.Join(folder, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+		os.WriteFile(filepath.Join(folder, "key.pem"),
+			pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
 	return &tls.Config{RootCAs: pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}, err
 }
 
-// PID is that of the process now.
+// PID returns the process id of the current process.
 func (s *Server) PID() int { return s.process.PID() }
 
-// Kill ends the process as a power cut would.
+// Kill ends the process with SIGKILL.
 func (s *Server) Kill() { s.process.Kill() }
 
-// Stop ends the process in order.
+// Stop stops the process gracefully.
 func (s *Server) Stop() { harness.Stop(stopWithin, s.process) }
 
-// Restart stops the server, in order or not, and returns when it is ready again.
+// Restart stops the server gracefully or with SIGKILL, and returns when it is ready again.
 func (s *Server) Restart(kill bool) error {
 	if kill {
 		s.Kill()
@@ -139,12 +144,12 @@ func (s *Server) Restart(kill bool) error {
 	return s.run()
 }
 
-// Command runs drover's command line as the user of this server and returns what it prints.
+// Command runs a drover command as the user of this server and returns its output.
 func (s *Server) Command(args ...string) (string, error) {
 	return s.CommandWith("", args...)
 }
 
-// CommandWith is Command with a text on its standard input.
+// CommandWith is Command with text on standard input.
 func (s *Server) CommandWith(input string, args ...string) (string, error) {
 	result, err := s.host.Run(context.Background(), input, args...)
 	if err != nil {
@@ -156,7 +161,7 @@ func (s *Server) CommandWith(input string, args ...string) (string, error) {
 	return strings.TrimSpace(result.Stdout), nil
 }
 
-// Metrics reads /metrics; the keys are names with their labels as they stand there.
+// Metrics reads /metrics. Its keys are metric names with their labels as printed.
 func (s *Server) Metrics() (map[string]float64, error) {
 	var text string
 	if _, err := s.client.Get(context.Background(), "/metrics", nil, &text); err != nil {
@@ -165,7 +170,7 @@ func (s *Server) Metrics() (map[string]float64, error) {
 	return ParseMetrics(strings.NewReader(text)), nil
 }
 
-// ParseMetrics reads the text form of Prometheus.
+// ParseMetrics parses the text format of Prometheus.
 func ParseMetrics(text io.Reader) map[string]float64 {
 	values := map[string]float64{}
 	for lines := bufio.NewScanner(text); lines.Scan(); {
@@ -180,13 +185,13 @@ func ParseMetrics(text io.Reader) map[string]float64 {
 	return values
 }
 
-// Client speaks to the server as an admin.
+// Client returns an API client of the server with admin permission.
 func (s *Server) Client() *client.Client { return s.client }
 
-// LogBytes is the size of the log's file, with what waits beside it to be moved there.
+// LogBytes returns the size of the log's file, including its write-ahead log.
 func (s *Server) LogBytes() int64 { return LogBytes(s.Folder) }
 
-// LogBytes is the size of the log that SQLite keeps in a folder, with what waits beside it.
+// LogBytes returns the size of the SQLite log in a folder, including its write-ahead log.
 func LogBytes(folder string) (sum int64) {
 	files, _ := filepath.Glob(filepath.Join(folder, "drover.db*"))
 	for _, file := range files {

@@ -13,17 +13,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CPU is the processor time that a process has used, all its threads together.
+// CPU returns the processor time that a process has used in all its threads.
 func CPU(pid int) time.Duration {
 	var at unix.Timespec
-	// The clock of another process: see clock_getcpuclockid(3).
+	// The clock of another process, see clock_getcpuclockid(3).
 	if err := unix.ClockGettime(int32(^pid<<3|2), &at); err != nil {
 		return 0
 	}
 	return time.Duration(at.Nano())
 }
 
-// Memory is what a process holds, in bytes: resident, and its fair share of what it has together with others.
+// Memory is the memory of a process in bytes: resident (RSS) and proportional (PSS), which divides shared pages
+// among their users.
 type Memory struct{ RSS, PSS int64 }
 
 // MemoryOf reads the memory of a process.
@@ -32,10 +33,10 @@ func MemoryOf(pid int) Memory {
 	return Memory{RSS: rollup["Rss"] << 10, PSS: rollup["Pss"] << 10}
 }
 
-// Written is how many bytes a process has sent to disks.
+// Written returns how many bytes a process has written to disk.
 func Written(pid int) int64 { return fields(fmt.Sprintf("/proc/%d/io", pid))["write_bytes"] }
 
-// Files is how many file handles a process has open.
+// Files returns the number of open files of a process, -1 if it is unknown.
 func Files(pid int) int {
 	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
@@ -44,7 +45,7 @@ func Files(pid int) int {
 	return len(all)
 }
 
-// Family is a process and all that it has started, and they in turn.
+// Family returns a process and all its descendants.
 func Family(pid int) []int {
 	all := []int{pid}
 	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
@@ -59,7 +60,7 @@ func Family(pid int) []int {
 	return all
 }
 
-// fields reads a file of the form "Name: number …"; what it has not is 0.
+// fields reads a file with lines "Name: number …". A missing name reads as 0.
 func fields(path string) map[string]int64 {
 	text, _ := os.ReadFile(path)
 	found := map[string]int64{}
@@ -72,7 +73,8 @@ func fields(path string) map[string]int64 {
 	return found
 }
 
-// RaiseFiles lets this process, and those it starts, open so many files. It returns how many it may open now.
+// RaiseFiles raises the limit of open files of this process and its future children to want, if permitted. It
+// returns the new limit.
 func RaiseFiles(want uint64) uint64 {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -80,13 +82,13 @@ func RaiseFiles(want uint64) uint64 {
 	}
 	raised := unix.Rlimit{Cur: max(want, limit.Cur), Max: max(want, limit.Max)}
 	if unix.Setrlimit(unix.RLIMIT_NOFILE, &raised) != nil {
-		raised = unix.Rlimit{Cur: limit.Max, Max: limit.Max} // as far as one may without being asked
+		raised = unix.Rlimit{Cur: limit.Max, Max: limit.Max} // the most that is allowed without privileges
 		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &raised)
 	}
 	return raised.Cur
 }
 
-// Record samples the processor time of a process, so that one can ask later how much it had used at a moment.
+// Record samples the processor time of a process, so that its use between two moments can be computed later.
 type Record struct {
 	pid  int
 	stop chan struct{}
@@ -95,7 +97,7 @@ type Record struct {
 	used []time.Duration
 }
 
-// sampleEvery is how fine a record is.
+// sampleEvery is the resolution of a record.
 const sampleEvery = time.Millisecond
 
 // Begin starts a record.
@@ -116,14 +118,14 @@ func Begin(pid int) *Record {
 	return r
 }
 
-// End stops the record. It may be asked from then on.
+// End stops the record. Call Between only after End.
 func (r *Record) End() {
 	close(r.stop)
 	r.done.Wait()
 	r.at, r.used = append(r.at, time.Now()), append(r.used, CPU(r.pid))
 }
 
-// Between is the processor time that was used from one moment to another.
+// Between returns the processor time that was used between two moments.
 func (r *Record) Between(from, to time.Time) time.Duration { return r.until(to) - r.until(from) }
 
 func (r *Record) until(moment time.Time) time.Duration {
@@ -138,7 +140,7 @@ func (r *Record) until(moment time.Time) time.Duration {
 	return r.used[i-1] + time.Duration(share*float64(r.used[i]-r.used[i-1]))
 }
 
-// Quantile is the value below which a share of all values lies. The values are put in order.
+// Quantile returns the value below which the given share of all values lies. It sorts values.
 func Quantile(values []time.Duration, share float64) time.Duration {
 	if len(values) == 0 {
 		return 0

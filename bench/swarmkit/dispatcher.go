@@ -13,7 +13,7 @@ import (
 	"github.com/moby/swarmkit/v2/manager/drivers"
 )
 
-// stream is one of a node's two streams, without a connection below it.
+// stream is a server stream to a node without a network connection.
 type stream[M any] struct {
 	grpc.ServerStream
 	ctx  context.Context
@@ -23,10 +23,10 @@ type stream[M any] struct {
 func (s stream[M]) Context() context.Context { return s.ctx }
 func (s stream[M]) Send(m *M) error          { return s.send(m) }
 
-// startDispatcher starts what speaks to the nodes.
+// startDispatcher starts the component that serves the nodes.
 func startDispatcher(ctx context.Context, cluster dispatcher.Cluster) (*dispatcher.Dispatcher, error) {
 	config := dispatcher.DefaultConfig()
-	config.HeartbeatPeriod = time.Hour // nobody sends any, and none shall count as lost
+	config.HeartbeatPeriod = time.Hour // nodes send no heartbeats and must not be considered lost
 	d := dispatcher.New()
 	d.Init(cluster, config, drivers.New(nil), nil)
 	failed := make(chan error, 1)
@@ -40,7 +40,7 @@ func startDispatcher(ctx context.Context, cluster dispatcher.Cluster) (*dispatch
 	}
 }
 
-// connectAll opens the session of every node, and asks for its assignments.
+// connectAll opens the session of every node and requests its assignments.
 func (b *bench) connectAll(ctx context.Context, d *dispatcher.Dispatcher) error {
 	for i := range b.nodes {
 		go b.connect(ctx, d, name(i))
@@ -51,18 +51,20 @@ func (b *bench) connectAll(ctx context.Context, d *dispatcher.Dispatcher) error 
 func (b *bench) connect(ctx context.Context, d *dispatcher.Dispatcher, node string) {
 	ctx = context.WithValue(ctx, ca.LocalRequestKey, ca.RemoteNodeInfo{NodeID: node, Roles: []string{ca.WorkerRole}})
 	asked := false
-	_ = d.Session(&api.SessionRequest{Description: &api.NodeDescription{Hostname: node}}, stream[api.SessionMessage]{ctx: ctx, send: func(m *api.SessionMessage) error {
-		if !asked {
-			asked = true
-			go func() {
-				_ = d.Assignments(&api.AssignmentsRequest{SessionID: m.SessionID}, stream[api.AssignmentsMessage]{ctx: ctx, send: func(m *api.AssignmentsMessage) error {
-					if len(m.Changes) > 0 {
-						b.got(node)
-					}
-					return nil
-				}})
-			}()
-		}
-		return nil
-	}})
+	_ = d.Session(&api.SessionRequest{Description: &api.NodeDescription{Hostname: node}},
+		stream[api.SessionMessage]{ctx: ctx, send: func(m *api.SessionMessage) error {
+			if !asked {
+				asked = true
+				go func() {
+					_ = d.Assignments(&api.AssignmentsRequest{SessionID: m.SessionID},
+						stream[api.AssignmentsMessage]{ctx: ctx, send: func(m *api.AssignmentsMessage) error {
+							if len(m.Changes) > 0 {
+								b.got(node)
+							}
+							return nil
+						}})
+				}()
+			}
+			return nil
+		}})
 }

@@ -24,7 +24,7 @@ import (
 	"github.com/moby/swarmkit/v2/manager/state/store"
 )
 
-// figure is what one run came to.
+// figure is the result of one run.
 type figure struct {
 	Mode        string  `json:"mode"`
 	Nodes       int     `json:"nodes"`
@@ -40,9 +40,10 @@ type figure struct {
 var modes = []string{"in memory", "raft log", "raft log and dispatcher"}
 
 func main() {
-	nodes := flag.Int("nodes", 10_000, "so many nodes")
-	share := flag.Int("dispatcher-share", 5, "the dispatcher gets one node in so many, because its work grows with the square")
-	mode := flag.String("mode", "", "one way to run it; empty: all, each in a process of its own")
+	nodes := flag.Int("nodes", 10_000, "number of nodes")
+	share := flag.Int("dispatcher-share", 5,
+		"run the dispatcher with one in this many nodes, because its work grows with their square")
+	mode := flag.String("mode", "", "mode to run (empty: all, each in its own process)")
 	flag.Parse()
 	logrus.SetLevel(logrus.ErrorLevel)
 	log.L.Logger.SetLevel(logrus.ErrorLevel)
@@ -74,7 +75,7 @@ func run(mode string, nodes, share int) error {
 	return nil
 }
 
-// bench is a manager with its nodes, and when each got its task.
+// bench is a manager with its nodes, and the time at which each got its task.
 type bench struct {
 	store *store.MemoryStore
 	nodes int
@@ -84,7 +85,7 @@ type bench struct {
 	done chan struct{}
 }
 
-// got notes that a node has its task.
+// got records that a node has its task.
 func (b *bench) got(node string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -120,10 +121,10 @@ func measure(ctx context.Context, mode string, nodes int) (figure, error) {
 			begin = func() error { return b.connectAll(ctx, d) }
 		}
 	}
-	if err := b.furnish(ctx); err != nil {
+	if err := b.prepare(ctx); err != nil {
 		return figure{}, err
 	}
-	if mode != modes[2] { // else the node itself says that it has its task
+	if mode != modes[2] { // otherwise the node reports that it has its task
 		watch, stop, err := store.ViewAndWatch(b.store, func(store.ReadTx) error { return nil }, api.EventUpdateTask{})
 		if err != nil {
 			return figure{}, err
@@ -143,7 +144,7 @@ func measure(ctx context.Context, mode string, nodes int) (figure, error) {
 
 // time lets the nodes become ready and waits until half of them have a task.
 func (b *bench) time(f figure, begin func() error) (figure, error) {
-	time.Sleep(time.Second) // all parts have begun
+	time.Sleep(time.Second) // until all components have started
 	cpu, disk, begun := used(), written(), time.Now()
 	if err := begin(); err != nil {
 		return f, err
@@ -151,7 +152,7 @@ func (b *bench) time(f figure, begin func() error) (figure, error) {
 	select {
 	case <-b.done:
 	case <-time.After(10 * time.Minute):
-		return f, errors.New("not all nodes have their task after ten minutes")
+		return f, errors.New("not all nodes have a task after ten minutes")
 	}
 	f.CPUPerTask = float64((used() - cpu).Nanoseconds()) / 1e3 / float64(f.Tasks)
 	f.Written, f.Memory = written()-disk, resident()
@@ -166,10 +167,11 @@ func (b *bench) time(f figure, begin func() error) (figure, error) {
 
 func ms(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
-// furnish makes the cluster, its nodes, which are down, and the service, and starts the parts of a manager.
-func (b *bench) furnish(ctx context.Context) error {
+// prepare creates the cluster, its nodes (down) and the service, and starts the components of a manager.
+func (b *bench) prepare(ctx context.Context) error {
 	err := b.store.Update(func(tx store.Tx) error {
-		return store.CreateCluster(tx, &api.Cluster{ID: "cluster", Spec: api.ClusterSpec{Annotations: api.Annotations{Name: store.DefaultClusterName}}})
+		return store.CreateCluster(tx, &api.Cluster{ID: "cluster",
+			Spec: api.ClusterSpec{Annotations: api.Annotations{Name: store.DefaultClusterName}}})
 	})
 	if err != nil {
 		return err
@@ -196,17 +198,21 @@ func name(i int) string { return fmt.Sprintf("node-%06d", i) }
 
 func node(i int) *api.Node {
 	role := []string{"db", "web"}[i%2]
-	return &api.Node{ID: name(i), Description: &api.NodeDescription{Hostname: name(i)}, Status: api.NodeStatus{State: api.NodeStatus_DOWN},
-		Spec: api.NodeSpec{Annotations: api.Annotations{Name: name(i), Labels: map[string]string{"role": role}}, Membership: api.NodeMembershipAccepted}}
+	return &api.Node{ID: name(i), Description: &api.NodeDescription{Hostname: name(i)},
+		Status: api.NodeStatus{State: api.NodeStatus_DOWN},
+		Spec: api.NodeSpec{Annotations: api.Annotations{Name: name(i), Labels: map[string]string{"role": role}},
+			Membership: api.NodeMembershipAccepted}}
 }
 
 func service() *api.Service {
-	return &api.Service{ID: "shop", Spec: api.ServiceSpec{Annotations: api.Annotations{Name: "shop"}, Mode: &api.ServiceSpec_Global{Global: &api.GlobalService{}},
-		Task: api.TaskSpec{Runtime: &api.TaskSpec_Container{Container: &api.ContainerSpec{Image: "shop:1.0", Command: []string{"true"}}},
+	return &api.Service{ID: "shop", Spec: api.ServiceSpec{Annotations: api.Annotations{Name: "shop"},
+		Mode: &api.ServiceSpec_Global{Global: &api.GlobalService{}},
+		Task: api.TaskSpec{Runtime: &api.TaskSpec_Container{Container: &api.ContainerSpec{Image: "shop:1.0",
+			Command: []string{"true"}}},
 			Placement: &api.Placement{Constraints: []string{"node.labels.role==web"}}}}}
 }
 
-// readyAll says that all nodes are ready, in batches, as the dispatcher does.
+// readyAll marks all nodes as ready, in batches, like the dispatcher.
 func (b *bench) readyAll() error {
 	return b.store.Batch(func(batch *store.Batch) error {
 		for i := range b.nodes {
@@ -223,7 +229,7 @@ func (b *bench) readyAll() error {
 	})
 }
 
-// used is the processor time of this process.
+// used returns the processor time of this process.
 func used() time.Duration {
 	var usage syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)
@@ -233,7 +239,7 @@ func used() time.Duration {
 func written() int64  { return proc("/proc/self/io", "write_bytes") }
 func resident() int64 { return proc("/proc/self/status", "VmRSS") << 10 }
 
-// proc reads one number of a file of the form "Name: number …".
+// proc reads one number from a file with lines "Name: number …".
 func proc(path, want string) (value int64) {
 	text, _ := os.ReadFile(path)
 	for line := range strings.Lines(string(text)) {

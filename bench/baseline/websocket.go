@@ -1,4 +1,4 @@
-package floor
+package baseline
 
 import (
 	"context"
@@ -12,9 +12,10 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-// ServeDoor is the least that an agent's coming and going takes with the libraries that drover has for it: a connection, its
-// upgrade, one message each way, and the close. It prints its address and serves until its standard input ends.
-func ServeDoor(in io.Reader, out io.Writer) error {
+// ServeWebSocket serves the minimum that an agent's connection costs with the libraries that drover uses: a
+// connection, its upgrade, one message each way, and the close. It prints its address and serves until its standard
+// input ends.
+func ServeWebSocket(in io.Reader, out io.Writer) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -28,12 +29,12 @@ func ServeDoor(in io.Reader, out io.Writer) error {
 			go attend(conn)
 		}
 	})
-	go func() { _ = http.Serve(listener, mux) }() //nolint:gosec // it listens on loopback for as long as a measurement takes
+	go func() { _ = http.Serve(listener, mux) }() //nolint:gosec // listens on loopback during a measurement only
 	_, err = io.Copy(io.Discard, in)
 	return err
 }
 
-// attend answers the first message of an agent, and closes after the second.
+// attend answers the first message of an agent and closes the connection after the second.
 func attend(conn *websocket.Conn) {
 	defer conn.CloseNow()
 	ctx := context.Background()

@@ -1,4 +1,4 @@
-package floor
+package baseline
 
 import (
 	"bufio"
@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// machine is what the floor knows of one.
+// machine is the state of one machine.
 type machine struct {
 	Name   string `json:"name"`
 	Role   string `json:"role"`
@@ -23,17 +23,17 @@ type machine struct {
 	conn   net.Conn
 }
 
-// server is the floor program.
+// server is the baseline server.
 type server struct {
 	mu     sync.Mutex
 	all    map[string]*machine
 	byRole map[string]map[string]*machine
-	fresh  []string // came online since the last pass
+	joined []string // names of machines that came online since the last pass
 	log    *os.File
 	beats  int
 }
 
-// decision is what is written of each.
+// decision is the record of one decision.
 type decision struct {
 	ID      int       `json:"id"`
 	Machine string    `json:"machine"`
@@ -43,19 +43,20 @@ type decision struct {
 	Time    time.Time `json:"time"`
 }
 
-// Pass is what one pass over the fresh machines took, as the program measured itself.
+// Pass is the cost of one pass, in which the server decides on all new machines. The server measures it.
 type Pass struct {
 	Begun     time.Time `json:"begun"`
 	Decisions int       `json:"decisions"`
 	Bytes     int       `json:"bytes"`
-	// Durable and Sent are the processor time until everything was on the disk, and until every order was sent.
+	// Durable and Sent are the processor time until everything was on disk, and until every offer was sent.
 	Durable time.Duration `json:"durable"`
 	Sent    time.Duration `json:"sent"`
 }
 
-// Serve is the floor program: it prints its address, then obeys a word a line on its standard input until that ends.
+// Serve runs the baseline server: it prints its address, then makes one pass for each line of its standard input
+// until that ends.
 func Serve(folder string, in io.Reader, out io.Writer) error {
-	log, err := os.Create(filepath.Join(folder, "floor.log"))
+	log, err := os.Create(filepath.Join(folder, "baseline.log"))
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,8 @@ func Serve(folder string, in io.Reader, out io.Writer) error {
 	}
 	defer listener.Close()
 	fmt.Fprintln(out, listener.Addr())
-	if pair, err := tls.LoadX509KeyPair(filepath.Join(folder, "cert.pem"), filepath.Join(folder, "key.pem")); err == nil {
+	if pair, err := tls.LoadX509KeyPair(filepath.Join(folder, "cert.pem"),
+		filepath.Join(folder, "key.pem")); err == nil {
 		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{pair}})
 	}
 	go s.accept(listener)
@@ -93,7 +95,7 @@ func (s *server) accept(listener net.Listener) {
 	}
 }
 
-// serve takes the lines of one agent: its machine as JSON once, then heartbeats. The first is answered.
+// serve reads the lines of one agent: its machine as JSON, which is answered, then heartbeats.
 func (s *server) serve(conn net.Conn) {
 	defer conn.Close()
 	in := bufio.NewReaderSize(conn, 128)
@@ -128,10 +130,10 @@ func (s *server) online(m *machine) {
 		s.byRole[m.Role] = map[string]*machine{}
 	}
 	s.byRole[m.Role][m.Name] = m
-	s.fresh = append(s.fresh, m.Name)
+	s.joined = append(s.joined, m.Name)
 }
 
-// pass decides on the machines that came online: those of one role get the release.
+// pass decides on the machines that came online: those with the role web get the release.
 func (s *server) pass() (Pass, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,17 +142,18 @@ func (s *server) pass() (Pass, error) {
 	var text bytes.Buffer
 	encoder := json.NewEncoder(&text)
 	var due []*machine
-	for _, name := range s.fresh {
+	for _, name := range s.joined {
 		if m := s.byRole["web"][name]; m != nil && m.Online {
 			due = append(due, m)
 			p.Decisions++
-			d := decision{ID: p.Decisions, Machine: name, Project: "shop", Release: "1.0", Cause: "came online", Time: p.Begun}
+			d := decision{ID: p.Decisions, Machine: name, Project: "shop", Release: "1.0", Cause: "came online",
+				Time: p.Begun}
 			if err := encoder.Encode(d); err != nil {
 				return p, err
 			}
 		}
 	}
-	s.fresh = s.fresh[:0]
+	s.joined = s.joined[:0]
 	p.Bytes = text.Len()
 	if _, err := s.log.Write(text.Bytes()); err != nil {
 		return p, err
@@ -160,11 +163,12 @@ func (s *server) pass() (Pass, error) {
 	}
 	p.Durable = cpu() - before
 	for _, m := range due {
-		order, err := json.Marshal(map[string]string{"deployment": m.Name, "project": "shop", "release": "1.0", "run": "true"})
+		offer, err := json.Marshal(map[string]string{"deployment": m.Name, "project": "shop", "release": "1.0",
+			"run": "true"})
 		if err != nil {
 			return p, err
 		}
-		if _, err := m.conn.Write(append(order, '\n')); err != nil {
+		if _, err := m.conn.Write(append(offer, '\n')); err != nil {
 			return p, err
 		}
 	}
@@ -172,7 +176,7 @@ func (s *server) pass() (Pass, error) {
 	return p, nil
 }
 
-// cpu is the processor time of this process.
+// cpu returns the processor time of this process.
 func cpu() time.Duration {
 	var usage syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage)

@@ -13,30 +13,31 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// crowd is a fleet that grows by bursts. What machines and agents say is written into the log directly, by many at the same
-// time, because a door for each of a million of them would take hours; everything that is decided is decided by the engine.
-type crowd struct {
+// largeFleet is a fleet that grows in bursts. Events of machines and agents are written directly into the log by
+// concurrent writers, because real connections for a million machines would take hours. All decisions are made by
+// the engine.
+type largeFleet struct {
 	*core
-	folder   string // of the log
+	folder   string // folder of the log
 	machines int
-	// written is how many events were written directly, and writing how long that took.
+	// written counts the events that were written directly; writing is the time that took.
 	written int
 	writing time.Duration
 }
 
-// step is what one tick took, taken apart.
+// step is the duration of one tick, by phase.
 type step struct {
 	cpu time.Duration
-	// reading is how long the log was read and folded, deciding how long the view was held for that, appending how long the
-	// decisions took to be durable.
+	// reading is the time to read and fold the log, deciding the time that deciding held the view, and appending
+	// the time until the decisions were durable.
 	reading, deciding, appending time.Duration
-	// waited is the longest that a reader of the view had to wait meanwhile.
+	// waited is the longest time that a reader of the view had to wait.
 	waited time.Duration
 }
 
-// grow lets so many machines come online at once, half of which match the trigger, and measures the tick after that. Then
-// the machines that are due claim and end their parts, and all of them go and come again.
-func (c *crowd) grow(ctx context.Context, by int) (s step, err error) {
+// grow brings by new machines online at once, half of which match the trigger, and measures the next tick. Then the
+// due machines claim and end their parts, and all new machines go offline and online several times.
+func (c *largeFleet) grow(ctx context.Context, by int) (s step, err error) {
 	from := c.machines
 	c.machines += by
 	if err := c.write(2*by, func() error { return c.arrive(ctx, from, c.machines) }); err != nil {
@@ -55,21 +56,21 @@ func (c *crowd) grow(ctx context.Context, by int) (s step, err error) {
 		return s, err
 	}
 	if open := c.open(); open > 0 {
-		return s, fmt.Errorf("%d deployments are still open after all their parts have ended", open)
+		return s, fmt.Errorf("%d deployments are still open although all their parts have ended", open)
 	}
 	return s, nil
 }
 
-// write counts what is written, and how long it takes.
-func (c *crowd) write(events int, do func() error) error {
+// write runs do and records the number of events and the time.
+func (c *largeFleet) write(events int, do func() error) error {
 	begun := time.Now()
 	err := do()
 	c.written, c.writing = c.written+events, c.writing+time.Since(begun)
 	return err
 }
 
-// burstTick is a tick, step by step.
-func (c *crowd) burstTick(ctx context.Context, due int) (s step, err error) {
+// burstTick measures a tick by phase.
+func (c *largeFleet) burstTick(ctx context.Context, due int) (s step, err error) {
 	runtime.GC()
 	before, longest := process.CPU(os.Getpid()), c.watchReaders()
 	lap := stopwatch()
@@ -92,7 +93,7 @@ func (c *crowd) burstTick(ctx context.Context, due int) (s step, err error) {
 	return s, queued(report, due)
 }
 
-// stopwatch returns how long it has been since it was asked last.
+// stopwatch returns a function that returns the time since its previous call.
 func stopwatch() func() time.Duration {
 	last := time.Now()
 	return func() time.Duration {
@@ -102,8 +103,8 @@ func stopwatch() func() time.Duration {
 	}
 }
 
-// watchReaders reads the view every millisecond until it is asked for the longest wait.
-func (c *crowd) watchReaders() (longest func() time.Duration) {
+// watchReaders reads the view every millisecond until longest is called, which returns the longest wait.
+func (c *largeFleet) watchReaders() (longest func() time.Duration) {
 	stop, done := make(chan struct{}), make(chan time.Duration)
 	e := c.Engine
 	go func() {
@@ -123,14 +124,14 @@ func (c *crowd) watchReaders() (longest func() time.Duration) {
 	return func() time.Duration { close(stop); return <-done }
 }
 
-// part is an open part, and who is to carry it out.
+// part is an open part and the session that is to carry it out.
 type part struct {
 	stream            string
 	session, instance domain.ID
 }
 
-// carryOutDirectly writes that every open part was claimed and has succeeded.
-func (c *crowd) carryOutDirectly(ctx context.Context) error {
+// carryOutDirectly writes events by which every open part was claimed and succeeded.
+func (c *largeFleet) carryOutDirectly(ctx context.Context) error {
 	var parts []part
 	c.Read(func(v *projections.View) {
 		for _, d := range v.OpenDeployments() {
@@ -141,7 +142,7 @@ func (c *crowd) carryOutDirectly(ctx context.Context) error {
 		}
 	})
 	return c.write(2*len(parts), func() error {
-		return sideBySide(0, len(parts), func(i int) error {
+		return concurrently(0, len(parts), func(i int) error {
 			p := parts[i]
 			return c.append(ctx, p.stream, eventlog.NoStream,
 				domain.PartClaimed{Project: "p-0", Session: p.session, Instance: p.instance},
@@ -150,16 +151,16 @@ func (c *crowd) carryOutDirectly(ctx context.Context) error {
 	})
 }
 
-// Of a machine's ten events two are its coming, two those of its part, and the rest this coming and going. Half of the machines
-// have no part, and come and go once more.
+// A machine has ten events: two for its arrival, two for its part, and the rest from going offline and online. Half
+// of the machines have no part and go offline and online once more.
 const (
 	flapsOfDue   = 3
 	flapsOfOther = 4
 	eventsEach   = 10
 )
 
-// comeAndGo lets the machines from one number on go offline and come online again, several times each.
-func (c *crowd) comeAndGo(ctx context.Context, from int) error {
+// comeAndGo lets the machines with numbers from..c.machines go offline and online several times each.
+func (c *largeFleet) comeAndGo(ctx context.Context, from int) error {
 	heads := make([]machineHead, c.machines-from)
 	c.Read(func(v *projections.View) {
 		for i := range heads {
@@ -169,20 +170,21 @@ func (c *crowd) comeAndGo(ctx context.Context, from int) error {
 		}
 	})
 	return c.write((flapsOfDue+flapsOfOther)*len(heads), func() error {
-		return sideBySide(from, c.machines, func(number int) error { return c.flap(ctx, number, heads[number-from]) })
+		return concurrently(from, c.machines, func(number int) error { return c.flap(ctx, number, heads[number-from]) })
 	})
 }
 
-// machineHead is where a machine's stream stands.
+// machineHead is the current session and the last revision of a machine.
 type machineHead struct {
 	connect, session, instance domain.ID
 	revision                   eventlog.Revision
 }
 
-func (c *crowd) flap(ctx context.Context, number int, at machineHead) error {
+func (c *largeFleet) flap(ctx context.Context, number int, at machineHead) error {
 	var events []eventlog.Event
 	for range []int{flapsOfOther, flapsOfDue}[number%2] {
-		down, err := written(domain.MachineWentOffline{Connect: at.connect, Session: at.session, Instance: at.instance, Reason: "said-goodbye"})
+		down, err := written(domain.MachineWentOffline{Connect: at.connect, Session: at.session, Instance: at.instance,
+			Reason: "said-goodbye"})
 		if err != nil {
 			return err
 		}
@@ -197,29 +199,30 @@ func (c *crowd) flap(ctx context.Context, number int, at machineHead) error {
 	return err
 }
 
-// open is how many deployments have not ended.
-func (c *crowd) open() (count int) {
+// open returns how many deployments have not ended.
+func (c *largeFleet) open() (count int) {
 	c.Read(func(v *projections.View) { count = len(v.OpenDeployments()) })
 	return count
 }
 
-// replay is what a start from the log takes.
+// replay is the cost of a start from the log.
 type replay struct {
 	events    int
 	took, cpu time.Duration
-	// kept is the live heap that the fold holds once the first tick has let go of what it found new, and at first what it holds
-	// before that; resident is what the process holds right after the fold. All in bytes.
+	// kept is the live heap of the fold after the first tick has released the data about new events; keptAtFirst is
+	// the live heap before that tick; resident is the resident memory right after the fold. All are in bytes.
 	kept, keptAtFirst, resident int64
-	// first is the first tick after that. It finds the whole fleet new.
+	// first is the first tick after that. To it, the whole fleet is new.
 	first step
-	// taking is how long it took to take a snapshot then, which holds the view, and resumed a start from it.
+	// taking is the time to take a snapshot after that tick, during which the view is held; resumed is the time to
+	// start from it.
 	taking, resumed time.Duration
-	// snapshot is its size, in bytes.
+	// snapshot is the size of the snapshot in bytes.
 	snapshot int
 }
 
-// again lets the engine go and starts another one on the log, as the same server, so that its sessions go on.
-func (c *crowd) again(ctx context.Context) (r replay, err error) {
+// restart discards the engine and starts another one on the log as the same server, so that its sessions continue.
+func (c *largeFleet) restart(ctx context.Context) (r replay, err error) {
 	server := c.Server()
 	c.Engine = nil
 	before, used, lap := liveHeap(), process.CPU(os.Getpid()), stopwatch()
@@ -239,26 +242,26 @@ func (c *crowd) again(ctx context.Context) (r replay, err error) {
 	return r, c.resume(ctx, &r)
 }
 
-// resume takes a snapshot and starts another engine from it, which goes on.
-func (c *crowd) resume(ctx context.Context, r *replay) error {
+// resume takes a snapshot and continues with another engine that is started from it.
+func (c *largeFleet) resume(ctx context.Context, r *replay) error {
 	server, lap := c.Server(), stopwatch()
 	if err := c.Snapshot(); err != nil {
 		return err
 	}
 	r.taking, r.snapshot = lap(), len(c.snapshot.data)
 	c.Engine = nil
-	liveHeap() // else what the engine before leaves counts
+	liveHeap() // otherwise garbage of the previous engine would count
 	lap = stopwatch()
 	err := c.fold(ctx, server)
 	r.resumed = lap()
-	c.snapshot.data = nil // the next start reads the log again
+	c.snapshot.data = nil // so that the next start reads the log
 	if err != nil {
 		return err
 	}
 	return c.Start(ctx)
 }
 
-// liveHeap is how much of Go's heap is in use, once what is not has been given up.
+// liveHeap returns the bytes of live objects on the Go heap after a garbage collection.
 func liveHeap() int64 {
 	var m runtime.MemStats
 	runtime.GC()

@@ -1,4 +1,4 @@
-package floor
+package baseline
 
 import (
 	"bufio"
@@ -14,24 +14,24 @@ import (
 	"time"
 )
 
-// portsEach is how many connections leave from one loopback address.
-const portsEach = 20_000
+// portsPerAddress is how many connections use one loopback address as their source.
+const portsPerAddress = 20_000
 
-// Fleet is the floor program in a process of its own, and its agents in this one.
+// Fleet is a baseline server in its own process, and its agents in this process.
 type Fleet struct {
-	cmd     *exec.Cmd
-	orders  io.WriteCloser
-	answers *bufio.Scanner
-	address string
-	secure  *tls.Config
+	cmd      *exec.Cmd
+	commands io.WriteCloser
+	answers  *bufio.Scanner
+	address  string
+	secure   *tls.Config
 
 	mu    sync.Mutex
 	conns []net.Conn
-	came  []time.Time // when orders arrived
+	came  []time.Time // when offers arrived
 }
 
-// Start runs the program; this very binary does it if its first argument is word. secure is nil for plain connections;
-// else folder holds the certificate.
+// Start starts the server: this binary with word as its first argument. secure is nil for plain connections;
+// otherwise folder contains the certificate.
 func Start(word, folder string, secure *tls.Config) (*Fleet, error) {
 	f := &Fleet{cmd: exec.Command(os.Args[0], word, folder), secure: secure}
 	f.cmd.Stderr = os.Stderr
@@ -43,31 +43,31 @@ func Start(word, folder string, secure *tls.Config) (*Fleet, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.orders, f.answers = in, bufio.NewScanner(out)
+	f.commands, f.answers = in, bufio.NewScanner(out)
 	if err := f.cmd.Start(); err != nil {
 		return nil, err
 	}
 	if !f.answers.Scan() {
-		return nil, fmt.Errorf("the floor did not start: %w", f.answers.Err())
+		return nil, fmt.Errorf("the baseline server did not start: %w", f.answers.Err())
 	}
 	f.address = strings.TrimSpace(f.answers.Text())
 	return f, nil
 }
 
-// Address is where the program listens.
+// Address returns the address of the server.
 func (f *Fleet) Address() string { return f.address }
 
-// PID is that of the program.
+// PID returns the process id of the server.
 func (f *Fleet) PID() int { return f.cmd.Process.Pid }
 
-// Connect brings machines from..to online, so many at a time; every second one is due.
+// Connect brings machines from..to online, at most atOnce at a time. Every second one is due.
 func (f *Fleet) Connect(from, to, atOnce int) error {
 	var all sync.WaitGroup
-	room, failed := make(chan struct{}, atOnce), make(chan error, to-from)
+	slots, failed := make(chan struct{}, atOnce), make(chan error, to-from)
 	for number := from; number < to; number++ {
-		room <- struct{}{}
+		slots <- struct{}{}
 		all.Go(func() {
-			defer func() { <-room }()
+			defer func() { <-slots }()
 			if err := f.connect(number); err != nil {
 				failed <- err
 			}
@@ -84,8 +84,8 @@ func (f *Fleet) Connect(from, to, atOnce int) error {
 
 func (f *Fleet) connect(number int) error {
 	dialer := net.Dialer{KeepAlive: -1}
-	if number >= portsEach {
-		dialer.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 2, byte(number/portsEach))}
+	if number >= portsPerAddress {
+		dialer.LocalAddr = &net.TCPAddr{IP: net.IPv4(127, 0, 2, byte(number/portsPerAddress))}
 	}
 	conn, err := dialer.Dial("tcp", f.address)
 	if err != nil {
@@ -123,17 +123,17 @@ func (f *Fleet) receive(in *bufio.Reader) {
 	}
 }
 
-// Pass lets the program decide on all that came online since the last pass, and returns also when each order arrived
-// after the pass began.
+// Pass lets the server decide on all machines that came online since the last pass. It also returns when each offer
+// arrived after the start of the pass.
 func (f *Fleet) Pass(due int) (p Pass, after []time.Duration, err error) {
 	f.mu.Lock()
 	f.came = nil
 	f.mu.Unlock()
-	if _, err := fmt.Fprintln(f.orders, "pass"); err != nil {
+	if _, err := fmt.Fprintln(f.commands, "pass"); err != nil {
 		return p, nil, err
 	}
 	if !f.answers.Scan() {
-		return p, nil, fmt.Errorf("the floor gave no answer: %w", f.answers.Err())
+		return p, nil, fmt.Errorf("the baseline server did not answer: %w", f.answers.Err())
 	}
 	if err := json.Unmarshal(f.answers.Bytes(), &p); err != nil {
 		return p, nil, err
@@ -154,7 +154,7 @@ func (f *Fleet) Pass(due int) (p Pass, after []time.Duration, err error) {
 	return p, after, nil
 }
 
-// Beat sends heartbeats of all agents over an interval, so often.
+// Beat sends heartbeats of all agents, spread over interval, the given number of times.
 func (f *Fleet) Beat(interval time.Duration, times int) {
 	const slots = 200
 	ticker := time.NewTicker(interval / slots)
@@ -169,11 +169,11 @@ func (f *Fleet) Beat(interval time.Duration, times int) {
 	}
 }
 
-// Stop ends the program and all connections.
+// Stop stops the server and closes all connections.
 func (f *Fleet) Stop() {
 	for _, conn := range f.conns {
 		conn.Close()
 	}
-	f.orders.Close()
+	f.commands.Close()
 	_ = f.cmd.Wait()
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// shop is what all rows deploy: one project for machines with the role web, and one trigger.
+// shop is the configuration that all rows deploy: one project for machines with the role web, and one trigger.
 const shop = `
 apiVersion: drover.dev/v1
 kind: Environment
@@ -36,37 +36,38 @@ metadata: {name: joins}
 spec: {project: shop, events: [MachineAvailable], environments: [production]}
 `
 
-// patience is how long anything may take; nothing does unless it never comes.
-const patience = 5 * time.Minute
+// timeout limits every wait. It is far longer than any wait takes.
+const timeout = 5 * time.Minute
 
-// stage is a server and its fleet.
-type stage struct {
+// fixture is a server and its fleet.
+type fixture struct {
 	*process.Server
 	*fleet.Fleet
 	machines int
 }
 
-// setting says what a stage is like.
-type setting struct {
+// setup describes a fixture.
+type setup struct {
 	machines int
 	tick     time.Duration
 	tls      bool
-	// roles are given to the machines in turn; web is what is deployed to.
+	// roles are assigned to the machines in turn. The project deploys to the role web.
 	roles []string
-	// offlineAfter is the policy's; 0: 30s. heartbeat is how often each agent says that it lives; 0: never.
+	// offlineAfter is the value in the policy; 0 means 30s. heartbeat is the interval of each agent's heartbeats; 0
+	// means none.
 	offlineAfter, heartbeat time.Duration
-	// wanted says that the release is wanted before the first machine joins.
+	// wanted pins the release before the first machine joins.
 	wanted bool
 }
 
-// half of the machines match the trigger.
+// half is the list of roles with which half of the machines match the trigger.
 var half = []string{"db", "web"}
 
-// defaultHeartbeat is what the default policy asks for.
+// defaultHeartbeat is the interval that the default policy implies.
 const defaultHeartbeat = 10 * time.Second
 
-// open starts a server with a shop in it, and makes its fleet, which is not connected yet.
-func (o options) open(s setting) (*stage, error) {
+// open starts a server, applies the configuration and creates the fleet, which is not connected yet.
+func (o options) open(s setup) (*fixture, error) {
 	folder, err := os.MkdirTemp(o.folder, "server-")
 	if err != nil {
 		return nil, err
@@ -75,8 +76,8 @@ func (o options) open(s setting) (*stage, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &stage{Server: server, machines: s.machines}
-	if err := st.furnish(s); err != nil {
+	st := &fixture{Server: server, machines: s.machines}
+	if err := st.prepare(s); err != nil {
 		return nil, st.closed(err)
 	}
 	token, err := st.joinToken()
@@ -88,8 +89,8 @@ func (o options) open(s setting) (*stage, error) {
 	return st, nil
 }
 
-// furnish puts the shop into a server's log.
-func (s *stage) furnish(with setting) error {
+// prepare applies the configuration to a server.
+func (s *fixture) prepare(with setup) error {
 	offlineAfter := with.offlineAfter
 	if offlineAfter == 0 {
 		offlineAfter = 30 * time.Second
@@ -103,21 +104,21 @@ func (s *stage) furnish(with setting) error {
 	return s.want()
 }
 
-// want says that the release is wanted.
-func (s *stage) want() error {
+// want pins the release.
+func (s *fixture) want() error {
 	_, err := s.Command("pin", "shop", "1.0", "--in", "production")
 	return err
 }
 
-// joinToken is a token that any number of agents may join with.
-func (s *stage) joinToken() (string, error) {
+// joinToken creates a join token for any number of agents.
+func (s *fixture) joinToken() (string, error) {
 	return s.Command("token", "create", "--join", "--uses", "0", "--for", "24h")
 }
 
-// close ends everything.
-func (s *stage) close() { _ = s.closed(nil) }
+// close stops the fleet and the server and removes its files.
+func (s *fixture) close() { _ = s.closed(nil) }
 
-func (s *stage) closed(err error) error {
+func (s *fixture) closed(err error) error {
 	if s.Fleet != nil {
 		s.Fleet.Stop()
 	}
@@ -126,18 +127,18 @@ func (s *stage) closed(err error) error {
 	return err
 }
 
-// atOnce is how many agents connect at the same moment where it is not the connecting that is looked at.
+// atOnce is how many agents connect at the same time in rows that do not measure connecting.
 const atOnce = 256
 
 // join connects the whole fleet.
-func (s *stage) join(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (s *fixture) join(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	return s.Fleet.Connect(ctx, 0, s.machines, atOnce)
 }
 
-// metric reads one metric; those with labels are added up.
-func (s *stage) metric(name string) (float64, error) {
+// metric returns the value of a metric, summed over its labels.
+func (s *fixture) metric(name string) (float64, error) {
 	all, err := s.Metrics()
 	sum := 0.0
 	for key, value := range all {
@@ -148,44 +149,45 @@ func (s *stage) metric(name string) (float64, error) {
 	return sum, err
 }
 
-// afterTick returns right after a tick has ended.
-func (s *stage) afterTick() error {
+// afterTick waits for the end of a tick.
+func (s *fixture) afterTick() error {
 	before, err := s.metric("drover_tick_duration_seconds_count")
 	if err != nil {
 		return err
 	}
-	return fleet.Until(patience, func() bool {
+	return fleet.Until(timeout, func() bool {
 		now, err := s.metric("drover_tick_duration_seconds_count")
 		return err == nil && now > before
 	})
 }
 
-// tickOf is when the tick began that gave an order at a moment. The server says so only when that tick has ended.
-func (s *stage) tickOf(order time.Time) (begun time.Time, err error) {
+// tickOf returns when the tick began that led to an offer. The server reports it when the tick has ended.
+func (s *fixture) tickOf(offer time.Time) (begun time.Time, err error) {
 	err = fleet.Until(s.Tick+10*time.Second, func() bool {
 		seconds, failure := s.metric("drover_tick_begun_timestamp_seconds")
 		begun = time.UnixMicro(int64(seconds * 1e6))
-		return failure == nil && order.Sub(begun) < s.Tick
+		return failure == nil && offer.Sub(begun) < s.Tick
 	})
-	if err == nil && begun.After(order) {
-		err = fmt.Errorf("the next tick began %s after the order", begun.Sub(order))
+	if err == nil && begun.After(offer) {
+		err = fmt.Errorf("the next tick began %s after the offer", begun.Sub(offer))
 	}
 	return begun, err
 }
 
-// position is the end of the log.
-func (s *stage) position() (string, error) {
+// position returns the position of the last event of the log.
+func (s *fixture) position() (string, error) {
 	var list explain.List[explain.Event]
 	_, err := s.Client().Get(context.Background(), "/events", url.Values{"limit": {"1"}}, &list)
 	return list.Position, err
 }
 
-// written counts the events after a position by type, and their bytes of data.
-func (s *stage) written(after string) (byType map[string]int, bytes int, err error) {
+// written returns the number of events after a position by type, and the bytes of their data.
+func (s *fixture) written(after string) (byType map[string]int, bytes int, err error) {
 	byType = map[string]int{}
 	for {
 		var list explain.List[explain.Event]
-		if _, err := s.Client().Get(context.Background(), "/events", url.Values{"after": {after}, "limit": {"5000"}}, &list); err != nil {
+		if _, err := s.Client().Get(context.Background(), "/events", url.Values{"after": {after}, "limit": {"5000"}},
+			&list); err != nil {
 			return nil, 0, err
 		}
 		for _, e := range list.Items {
@@ -198,11 +200,11 @@ func (s *stage) written(after string) (byType map[string]int, bytes int, err err
 	}
 }
 
-// settled waits until every part that was offered has ended, and nothing more is offered.
-func (s *stage) settled(parts int) error {
-	err := fleet.Until(patience, func() bool { return s.Ended() >= parts })
+// awaitEnds waits until the given number of parts have ended.
+func (s *fixture) awaitEnds(parts int) error {
+	err := fleet.Until(timeout, func() bool { return s.Ended() >= parts })
 	if err != nil {
-		return fmt.Errorf("%d of %d parts have ended: %w; %s", s.Ended(), parts, err, s.Faults())
+		return fmt.Errorf("%d of %d parts have ended: %w; %s", s.Ended(), parts, err, s.Errors())
 	}
 	return nil
 }
