@@ -412,7 +412,7 @@ func TestAJoinTokenIsGoodForWhatItSaysAndNoMore(t *testing.T) {
 	hears(y.dial(staging), welcome)
 	more := hello("web-03", one)
 	more.Environment = "staging"
-	require.Contains(t, hears(y.dial(more), refusal).Reason, "no use left")
+	require.Contains(t, hears(y.dial(more), refusal).Reason, "reached its use limit")
 	require.Contains(t, hears(y.dial(hello("web-04", "")), refusal).Reason, "--join")
 	require.Contains(t, hears(y.dial(hello("web-04", "0123456789ab.guess")), refusal).Reason, "not known")
 	nowhere := hello("web-05", y.join(1))

@@ -272,7 +272,7 @@ func heldFindings(v *projections.View, p *projections.Project, s Vitals) []Findi
 }
 
 func heldBy(h *domain.Hold, names explain.Names) string {
-	if !h.ByVerb() {
+	if !h.Manual() {
 		return " (by deployment " + h.Deployment.String() + ")"
 	}
 	return because(names.Who(h.Origin), h.Reason)

@@ -5,10 +5,11 @@ import (
 	"slices"
 )
 
-// Category is what a trigger names: a machine event's name, with health split by its status.
+// Category classifies machine events for triggers. It is the name of the event type, except that health changes have
+// one category for each status.
 type Category string
 
-// The categories, and the groups that stand for several of them.
+// The categories and the groups of categories.
 const (
 	Added           Category = "MachineAdded"
 	Changed         Category = "MachineChanged"
@@ -35,12 +36,13 @@ var groups = map[Category][]Category{
 		BecameHealthy, BecameWarning, BecameUnhealthy, Deleted},
 }
 
-// Categories lists every category and group, for messages and completion.
+// Categories returns every category and group, for messages and completion.
 func Categories() []Category {
 	return append(slices.Clone(groups[AllGroup]), AvailableGroup, UnavailableGroup, HealthGroup, AllGroup)
 }
 
-// Expand replaces groups by their members; it reports the first unknown name.
+// Expand replaces groups by their members and returns the sorted categories without duplicates. If a name is unknown,
+// it returns the first unknown name and no members.
 func Expand(named []Category) (members []Category, unknown Category) {
 	for _, c := range named {
 		switch group, ok := groups[c]; {
@@ -56,10 +58,10 @@ func Expand(named []Category) (members []Category, unknown Category) {
 	return slices.Compact(members), ""
 }
 
-// category is which category an event of one type belongs to.
-type category func(Event) (Category, bool)
+// categorizer returns the category of an event of one type; false if the event has none.
+type categorizer func(Event) (Category, bool)
 
-func always(c Category) category {
+func always(c Category) categorizer {
 	return func(Event) (Category, bool) { return c, true }
 }
 
@@ -67,7 +69,7 @@ func byHealth(e Event) (Category, bool) {
 	return healthCategory(e.(MachineHealthChanged).Status) //nolint:forcetypeassert // the row has the type
 }
 
-// CategoryOf says which category an event belongs to; none for facts that no trigger can name.
+// CategoryOf returns the category of an event; false if triggers cannot react to the event.
 func CategoryOf(e Event) (Category, bool) {
 	if of := categoryOf[reflect.TypeOf(e)]; of != nil {
 		return of(e)
@@ -87,8 +89,8 @@ func healthCategory(h Health) (Category, bool) {
 	return "", false
 }
 
-// Sign is +1 for an event that makes a machine more available, -1 for less, 0 for neither.
-// The sum per machine is the balance that people are shown; it decides nothing.
+// Sign returns +1 if events of the category make a machine more available, -1 if they make it less available, and 0
+// otherwise. The balance of a machine is the sum of the signs. It is only shown to people and decides nothing.
 func (c Category) Sign() int {
 	switch c {
 	case Added, Enabled, CameOnline, BecameHealthy, BecameWarning:
@@ -99,5 +101,5 @@ func (c Category) Sign() int {
 	return 0
 }
 
-// Opens says whether an event of this category can open a candidate.
+// Opens reports whether an event of this category can open a candidate.
 func (c Category) Opens() bool { return c.Sign() > 0 || c == Changed }

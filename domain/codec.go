@@ -10,77 +10,79 @@ import (
 	"strings"
 )
 
-// ErrUnknownType means that a newer drover wrote the event: this one may read on, but must not decide.
-var ErrUnknownType = errors.New("event type is unknown")
+// ErrUnknownType means that a newer version of drover wrote the event. This version may continue to read but must not
+// decide.
+var ErrUnknownType = errors.New("unknown event type")
 
-// kind is one row of the codec: a type and version as the log has it, the Go type that this drover folds it as, and what
-// people are told of it. An older version keeps its row with an upcast that adds defaults, never meaning.
-type kind struct {
+// eventType is one row of the table of event types: the name and version in the log, the Go type, and how to describe
+// the event. Older versions keep their rows, with an upcast that adds default values but never a meaning.
+type eventType struct {
 	name     string
 	zero     Event
 	upcast   func(map[string]any) // nil for the newest version
-	category category             // what triggers name; nil for facts that no trigger can name
-	words    words
+	category categorizer          // nil if triggers cannot react to the event
+	describe describer
 }
 
-// kinds is the table of all that was ever written. Rows are added, never changed or removed.
-var kinds = []kind{
-	{"machine.added/v1", MachineAdded{}, nil, always(Added), say(sayMachineAdded)},
-	{"machine.changed/v1", MachineChanged{}, nil, always(Changed), say(sayMachineChanged)},
-	{"machine.enabled/v1", MachineEnabled{}, nil, always(Enabled), say(sayMachineEnabled)},
-	{"machine.disabled/v1", MachineDisabled{}, nil, always(Disabled), say(sayMachineDisabled)},
-	{"machine.came-online/v1", MachineCameOnline{}, nil, always(CameOnline), say(sayMachineCameOnline)},
-	{"machine.went-offline/v1", MachineWentOffline{}, nil, always(WentOffline), say(sayMachineWentOffline)},
-	{"machine.agent-connected/v1", AgentConnected{}, nil, nil, say(sayAgentConnected)},
-	{"machine.health-changed/v1", MachineHealthChanged{}, nil, byHealth, say(sayMachineHealthChanged)},
-	{"machine.deleted/v1", MachineDeleted{}, nil, always(Deleted), say(sayMachineDeleted)},
-	{"machine.clean-up-held/v1", MachineCleanUpHeld{}, nil, nil, say(sayMachineCleanUpHeld)},
-	{"project.defined/v1", ProjectDefined{}, nil, nil, say(sayProjectDefined)},
-	{"project.enabled/v1", ProjectEnabled{}, nil, nil, say(sayProjectEnabled)},
-	{"project.disabled/v1", ProjectDisabled{}, nil, nil, say(sayProjectDisabled)},
-	{"project.deleted/v1", ProjectDeleted{}, nil, nil, say(sayProjectDeleted)},
-	{"trigger.defined/v1", TriggerDefined{}, nil, nil, say(sayTriggerDefined)},
-	{"trigger.enabled/v1", TriggerEnabled{}, nil, nil, say(sayTriggerEnabled)},
-	{"trigger.disabled/v1", TriggerDisabled{}, nil, nil, say(sayTriggerDisabled)},
-	{"trigger.deleted/v1", TriggerDeleted{}, nil, nil, say(sayTriggerDeleted)},
-	{"release.created/v1", ReleaseCreated{}, nil, nil, say(sayReleaseCreated)},
-	{"deployment.queued/v1", DeploymentQueued{}, nil, nil, say(sayDeploymentQueued)},
-	{"deployment.parts-released/v1", PartsReleased{}, nil, nil, say(sayPartsReleased)},
-	{"deployment.parts-withdrawn/v1", PartsWithdrawn{}, nil, nil, say(sayPartsWithdrawn)},
-	{"deployment.cancelled/v1", DeploymentCancelled{}, nil, nil, say(sayDeploymentCancelled)},
-	{"deployment.ended/v1", DeploymentEnded{}, nil, nil, say(sayDeploymentEnded)},
-	{"pin.set/v1", PinSet{}, nil, nil, say(sayPinSet)},
-	{"pin.lifted/v1", PinLifted{}, nil, nil, say(sayPinLifted)},
-	{"hold.set/v1", HoldSet{}, nil, nil, say(sayHoldSet)},
-	{"hold.lifted/v1", HoldLifted{}, nil, nil, say(sayHoldLifted)},
-	{"part.claimed/v1", PartClaimed{}, nil, nil, say(sayPartClaimed)},
-	{"part.ended/v1", PartEnded{}, nil, nil, say(sayPartEnded)},
-	{"environment.defined/v1", EnvironmentDefined{}, nil, nil, say(sayEnvironmentDefined)},
-	{"environment.deleted/v1", EnvironmentDeleted{}, nil, nil, say(sayEnvironmentDeleted)},
-	{"policy.defined/v1", PolicyDefined{}, nil, nil, say(sayPolicyDefined)},
-	{"policy.deleted/v1", PolicyDeleted{}, nil, nil, say(sayPolicyDeleted)},
-	{"token.created/v1", TokenCreated{}, nil, nil, say(sayTokenCreated)},
-	{"token.used/v1", TokenUsed{}, nil, nil, say(sayTokenUsed)},
-	{"token.revoked/v1", TokenRevoked{}, nil, nil, say(sayTokenRevoked)},
-	{"server.started/v1", ServerStarted{}, nil, nil, say(sayServerStarted)},
-	{"watch.passed/v1", WatchPassed{}, nil, nil, say(sayWatchPassed)},
-	{"stream.cleared/v1", StreamCleared{}, nil, nil, say(sayStreamCleared)},
-	{"log.restored/v1", LogRestored{}, nil, nil, say(sayLogRestored)},
+// eventTypes lists every type and version that any version of drover has written. Rows are added, never changed or
+// removed.
+var eventTypes = []eventType{
+	{"machine.added/v1", MachineAdded{}, nil, always(Added), describeWith(describeMachineAdded)},
+	{"machine.changed/v1", MachineChanged{}, nil, always(Changed), describeWith(describeMachineChanged)},
+	{"machine.enabled/v1", MachineEnabled{}, nil, always(Enabled), describeWith(describeMachineEnabled)},
+	{"machine.disabled/v1", MachineDisabled{}, nil, always(Disabled), describeWith(describeMachineDisabled)},
+	{"machine.came-online/v1", MachineCameOnline{}, nil, always(CameOnline), describeWith(describeMachineCameOnline)},
+	{"machine.went-offline/v1", MachineWentOffline{}, nil, always(WentOffline), describeWith(describeMachineWentOffline)},
+	{"machine.agent-connected/v1", AgentConnected{}, nil, nil, describeWith(describeAgentConnected)},
+	{"machine.health-changed/v1", MachineHealthChanged{}, nil, byHealth, describeWith(describeMachineHealthChanged)},
+	{"machine.deleted/v1", MachineDeleted{}, nil, always(Deleted), describeWith(describeMachineDeleted)},
+	{"machine.clean-up-held/v1", MachineCleanUpHeld{}, nil, nil, describeWith(describeMachineCleanUpHeld)},
+	{"project.defined/v1", ProjectDefined{}, nil, nil, describeWith(describeProjectDefined)},
+	{"project.enabled/v1", ProjectEnabled{}, nil, nil, describeWith(describeProjectEnabled)},
+	{"project.disabled/v1", ProjectDisabled{}, nil, nil, describeWith(describeProjectDisabled)},
+	{"project.deleted/v1", ProjectDeleted{}, nil, nil, describeWith(describeProjectDeleted)},
+	{"trigger.defined/v1", TriggerDefined{}, nil, nil, describeWith(describeTriggerDefined)},
+	{"trigger.enabled/v1", TriggerEnabled{}, nil, nil, describeWith(describeTriggerEnabled)},
+	{"trigger.disabled/v1", TriggerDisabled{}, nil, nil, describeWith(describeTriggerDisabled)},
+	{"trigger.deleted/v1", TriggerDeleted{}, nil, nil, describeWith(describeTriggerDeleted)},
+	{"release.created/v1", ReleaseCreated{}, nil, nil, describeWith(describeReleaseCreated)},
+	{"deployment.queued/v1", DeploymentQueued{}, nil, nil, describeWith(describeDeploymentQueued)},
+	{"deployment.parts-released/v1", PartsReleased{}, nil, nil, describeWith(describePartsReleased)},
+	{"deployment.parts-withdrawn/v1", PartsWithdrawn{}, nil, nil, describeWith(describePartsWithdrawn)},
+	{"deployment.cancelled/v1", DeploymentCancelled{}, nil, nil, describeWith(describeDeploymentCancelled)},
+	{"deployment.ended/v1", DeploymentEnded{}, nil, nil, describeWith(describeDeploymentEnded)},
+	{"pin.set/v1", PinSet{}, nil, nil, describeWith(describePinSet)},
+	{"pin.lifted/v1", PinLifted{}, nil, nil, describeWith(describePinLifted)},
+	{"hold.set/v1", HoldSet{}, nil, nil, describeWith(describeHoldSet)},
+	{"hold.lifted/v1", HoldLifted{}, nil, nil, describeWith(describeHoldLifted)},
+	{"part.claimed/v1", PartClaimed{}, nil, nil, describeWith(describePartClaimed)},
+	{"part.ended/v1", PartEnded{}, nil, nil, describeWith(describePartEnded)},
+	{"environment.defined/v1", EnvironmentDefined{}, nil, nil, describeWith(describeEnvironmentDefined)},
+	{"environment.deleted/v1", EnvironmentDeleted{}, nil, nil, describeWith(describeEnvironmentDeleted)},
+	{"policy.defined/v1", PolicyDefined{}, nil, nil, describeWith(describePolicyDefined)},
+	{"policy.deleted/v1", PolicyDeleted{}, nil, nil, describeWith(describePolicyDeleted)},
+	{"token.created/v1", TokenCreated{}, nil, nil, describeWith(describeTokenCreated)},
+	{"token.used/v1", TokenUsed{}, nil, nil, describeWith(describeTokenUsed)},
+	{"token.revoked/v1", TokenRevoked{}, nil, nil, describeWith(describeTokenRevoked)},
+	{"server.started/v1", ServerStarted{}, nil, nil, describeWith(describeServerStarted)},
+	{"watch.passed/v1", WatchPassed{}, nil, nil, describeWith(describeWatchPassed)},
+	{"stream.cleared/v1", StreamCleared{}, nil, nil, describeWith(describeStreamCleared)},
+	{"log.restored/v1", LogRestored{}, nil, nil, describeWith(describeLogRestored)},
 }
 
 var (
-	kindByName  = map[string]kind{}
-	nameByType  = map[reflect.Type]string{}
-	plainByName = map[string]form{} // how the data of a type is read where it is plain
-	categoryOf  = map[reflect.Type]category{}
+	eventTypeByName = map[string]eventType{}
+	nameByType      = map[reflect.Type]string{}
+	fastDecoders    = map[string]decoder{} // by on-disk type name
+	categoryOf      = map[reflect.Type]categorizer{}
 )
 
 func init() {
-	for _, k := range kinds {
-		kindByName[k.name] = k
+	for _, k := range eventTypes {
+		eventTypeByName[k.name] = k
 		if k.upcast == nil {
 			nameByType[reflect.TypeOf(k.zero)] = k.name
-			plainByName[k.name] = formOf(reflect.TypeOf(k.zero))
+			fastDecoders[k.name] = decoderOf(reflect.TypeOf(k.zero))
 			if k.category != nil {
 				categoryOf[reflect.TypeOf(k.zero)] = k.category
 			}
@@ -88,36 +90,36 @@ func init() {
 	}
 }
 
-// TypeName is the on-disk name of e with its newest version.
+// TypeName returns the on-disk name of e with its newest version.
 func TypeName(e Event) string { return nameByType[reflect.TypeOf(e)] }
 
-// Name is the glossary's name of e, such as MachineCameOnline; it is for people.
+// Name returns the name of e that is shown to people, such as MachineCameOnline.
 func Name(e Event) string { return reflect.TypeOf(e).Name() }
 
-// NameOfType is Name for an on-disk type name; an unknown one is returned as it is.
+// NameOfType returns the Name for an on-disk type name. It returns an unknown type name unchanged.
 func NameOfType(typeName string) string {
-	if k, ok := kindByName[typeName]; ok {
+	if k, ok := eventTypeByName[typeName]; ok {
 		return Name(k.zero)
 	}
 	return typeName
 }
 
-// Knows says whether some version of a type is known: what a newer version of it says could matter to whoever knows the older.
+// Knows reports whether any version of an on-disk type name is known.
 func Knows(typeName string) bool {
 	name, _, _ := strings.Cut(typeName, "/")
-	return slices.ContainsFunc(kinds, func(k kind) bool { return strings.HasPrefix(k.name, name+"/") })
+	return slices.ContainsFunc(eventTypes, func(k eventType) bool { return strings.HasPrefix(k.name, name+"/") })
 }
 
-// TypeNames lists every type and version that was ever written, in the table's order.
+// TypeNames returns every on-disk type name, with all versions, in the order of the table.
 func TypeNames() []string {
-	names := make([]string, len(kinds))
-	for i, k := range kinds {
+	names := make([]string, len(eventTypes))
+	for i, k := range eventTypes {
 		names[i] = k.name
 	}
 	return names
 }
 
-// Encode writes e as its on-disk type name and JSON object.
+// Encode returns the on-disk type name of e and its data, a JSON object.
 func Encode(e Event) (typeName string, data []byte, err error) {
 	typeName = TypeName(e)
 	if typeName == "" {
@@ -132,21 +134,21 @@ func Encode(e Event) (typeName string, data []byte, err error) {
 	return typeName, bytes.TrimRight(buf.Bytes(), "\n"), nil
 }
 
-// Decode reads what any drover up to this one wrote. It returns ErrUnknownType for a type or
-// version it does not have; any other error means content that cannot be folded. Unknown
-// fields are passed over: a newer drover may add them.
+// Decode decodes an event that this or an older version of drover wrote. It returns ErrUnknownType for an unknown type
+// or version. Any other error means that the event cannot be folded. Unknown fields are ignored because a newer version
+// of drover may have added them.
 func Decode(typeName string, data []byte) (Event, error) {
-	k, ok := kindByName[typeName]
+	k, ok := eventTypeByName[typeName]
 	if !ok {
 		return nil, fmt.Errorf("decode %.80q: %w", typeName, ErrUnknownType)
 	}
 	v := reflect.New(reflect.TypeOf(k.zero))
-	if readPlain(plainByName[typeName], data, v.Elem()) {
+	if decodeFast(fastDecoders[typeName], data, v.Elem()) {
 		return v.Elem().Interface().(Event), nil //nolint:forcetypeassert // the table holds events alone
 	}
 	v.Elem().SetZero()
 	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
-		return nil, fmt.Errorf("decode %s: the data is no JSON object", typeName)
+		return nil, fmt.Errorf("decode %s: the data is not a JSON object", typeName)
 	}
 	if k.upcast != nil {
 		var fields map[string]any

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write fixtures of types that have none yet; no fixture is ever overwritten")
+var rewrite = flag.Bool("rewrite", false, "write missing fixtures; existing fixtures are never overwritten")
 
 var sampleTime = time.Date(2026, 3, 14, 15, 9, 26, 535_000_000, time.UTC)
 
@@ -27,11 +27,11 @@ func sampleSettings() ProjectSettings {
 		Steps: []Step{{Name: "install", Run: "set -e\n./install.sh \"$PORT\"\n", Folder: "/srv/shop", Timeout: Duration(10 * time.Minute), Retries: 2}}}
 }
 
-// samples is one event of each type with every field set, as the newest version is written: one of chosen, else one with made-up
-// values.
+// samples returns at least one event of each type in its newest version, with every field set. Types that are missing
+// in realisticSamples get generated values.
 func samples() []Event {
-	all := chosen()
-	for _, k := range kinds {
+	all := realisticSamples()
+	for _, k := range eventTypes {
 		ofType := func(e Event) bool { return reflect.TypeOf(e) == reflect.TypeOf(k.zero) }
 		if k.upcast == nil && !slices.ContainsFunc(all, ofType) {
 			v := reflect.New(reflect.TypeOf(k.zero)).Elem()
@@ -42,8 +42,8 @@ func samples() []Event {
 	return all
 }
 
-// chosen are events whose values are as in a log of today.
-func chosen() []Event {
+// realisticSamples returns events with realistic values.
+func realisticSamples() []Event {
 	settings, policy := sampleSettings(), PolicySettings{OfflineAfter: Duration(30 * time.Second), LostAfter: Duration(10 * time.Minute),
 		HealthCheck: &HealthCheck{Every: Duration(time.Minute), Timeout: Duration(30 * time.Second), Script: "./healthy.sh\n"},
 		CleanUp:     &CleanUp{After: Duration(24 * time.Hour), MaxShare: 20}}
@@ -75,8 +75,8 @@ func chosen() []Event {
 	}
 }
 
-// fixtures are the files with the data of one event of a type, as the drovers up to this one wrote it, oldest first: a type
-// gets another file when its events get another field.
+// fixtures lists the fixture files of an event type, oldest first. Each file holds the data of one event as some
+// version of drover wrote it. A type gets another file when its events get another field.
 func fixtures(t *testing.T, typeName string) []string {
 	base := filepath.Join("testdata", "events", strings.ReplaceAll(typeName, "/", "-"))
 	later, err := filepath.Glob(base + ".[0-9].json")
@@ -88,15 +88,15 @@ func fixtures(t *testing.T, typeName string) []string {
 	return append([]string{base + ".json"}, later...)
 }
 
-// TestEveryEventThatWasEverWrittenIsReadForEver holds the promise of the log: fixtures are added, with -rewrite, and never
-// changed. The newest of each type says something in every field.
-func TestEveryEventThatWasEverWrittenIsReadForEver(t *testing.T) {
+// TestDecodeReadsEventsOfEveryVersion decodes the fixtures. Fixtures are added, with -rewrite, and never changed. The
+// newest fixture of each type sets every field.
+func TestDecodeReadsEventsOfEveryVersion(t *testing.T) {
 	if *rewrite {
 		writeMissingFixtures(t)
 	}
 	for _, typeName := range TypeNames() {
 		files := fixtures(t, typeName)
-		require.NotEmpty(t, files, "%s has no fixture: go test ./domain -run EveryEvent -rewrite writes it", typeName)
+		require.NotEmpty(t, files, "%s has no fixture: write it with go test ./domain -run DecodeReads -rewrite", typeName)
 		for i, file := range files {
 			t.Run(filepath.Base(file), func(t *testing.T) {
 				data, err := os.ReadFile(file)
@@ -104,10 +104,10 @@ func TestEveryEventThatWasEverWrittenIsReadForEver(t *testing.T) {
 				event, err := Decode(typeName, data)
 				require.NoError(t, err)
 				if i == len(files)-1 {
-					requireFull(t, reflect.ValueOf(event), Name(event))
+					requireEveryField(t, reflect.ValueOf(event), Name(event))
 				}
 				if TypeName(event) != typeName {
-					return // an older version is read as the newest
+					return // older versions decode to the newest version
 				}
 				again, encoded, err := Encode(event)
 				require.NoError(t, err)
@@ -118,26 +118,26 @@ func TestEveryEventThatWasEverWrittenIsReadForEver(t *testing.T) {
 	}
 }
 
-// requireFull asks that a fixture says something in every field, so that none can be renamed unseen.
-func requireFull(t *testing.T, v reflect.Value, path string) {
-	require.False(t, v.IsZero(), "%s is empty: a renamed field, or a fixture that leaves it out", path)
+// requireEveryField requires that no field below v is zero, so that a renamed field is noticed.
+func requireEveryField(t *testing.T, v reflect.Value, path string) {
+	require.False(t, v.IsZero(), "%s is zero: the field was renamed, or the fixture does not set it", path)
 	switch v.Kind() {
 	case reflect.Pointer:
-		requireFull(t, v.Elem(), path)
+		requireEveryField(t, v.Elem(), path)
 	case reflect.Slice:
 		if v.Type().Elem().Kind() == reflect.Struct {
-			requireFull(t, v.Index(0), path+"[0]")
+			requireEveryField(t, v.Index(0), path+"[0]")
 		}
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
-				requireFull(t, v.Field(i), path+"."+v.Type().Field(i).Name)
+				requireEveryField(t, v.Field(i), path+"."+v.Type().Field(i).Name)
 			}
 		}
 	}
 }
 
-// writeMissingFixtures writes the sample of each type that no fixture holds yet.
+// writeMissingFixtures writes a fixture for each sample that equals no existing fixture.
 func writeMissingFixtures(t *testing.T) {
 	require.NoError(t, os.MkdirAll(filepath.Join("testdata", "events"), 0o755))
 	for _, event := range samples() {
@@ -147,11 +147,11 @@ func writeMissingFixtures(t *testing.T) {
 		require.NoError(t, json.Indent(&text, data, "", "  "))
 		text.WriteByte('\n')
 		files := fixtures(t, typeName)
-		holds := func(file string) bool {
-			there, err := os.ReadFile(file)
-			return err == nil && bytes.Equal(there, text.Bytes())
+		isSample := func(file string) bool {
+			existing, err := os.ReadFile(file)
+			return err == nil && bytes.Equal(existing, text.Bytes())
 		}
-		if slices.ContainsFunc(files, holds) {
+		if slices.ContainsFunc(files, isSample) {
 			continue
 		}
 		name := strings.ReplaceAll(typeName, "/", "-") + ".json"
@@ -162,7 +162,7 @@ func writeMissingFixtures(t *testing.T) {
 	}
 }
 
-func TestNoFixtureIsOfATypeThatWasRemoved(t *testing.T) {
+func TestEveryFixtureBelongsToAKnownType(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join("testdata", "events", "*.json"))
 	require.NoError(t, err)
 	wanted := map[string]bool{}
@@ -172,11 +172,11 @@ func TestNoFixtureIsOfATypeThatWasRemoved(t *testing.T) {
 		}
 	}
 	for _, file := range files {
-		require.True(t, wanted[file], "%s: its type was in a log once, and the codec's table no longer has it", file)
+		require.True(t, wanted[file], "%s: logs may contain this event type, but the table of event types no longer has it", file)
 	}
 }
 
-func TestEveryTypeHasOneNameOneSampleAndComesBackAsItself(t *testing.T) {
+func TestEverySampleDecodesToItself(t *testing.T) {
 	seen := map[string]bool{}
 	for _, event := range samples() {
 		typeName, data, err := Encode(event)
@@ -189,26 +189,26 @@ func TestEveryTypeHasOneNameOneSampleAndComesBackAsItself(t *testing.T) {
 		require.Equal(t, event, back)
 		require.Equal(t, Name(event), NameOfType(typeName))
 	}
-	for _, k := range kinds {
+	for _, k := range eventTypes {
 		require.True(t, seen[k.name] || k.upcast != nil, "%s has no sample", k.name)
 	}
 }
 
-func TestWhatANewerDroverWroteIsToldFromWhatIsBroken(t *testing.T) {
+func TestDecodeDistinguishesUnknownTypesFromInvalidData(t *testing.T) {
 	for name, c := range map[string]struct {
 		typeName, data string
 		unknown        bool
 	}{
-		"a type of the future":     {"machine.sang/v1", `{}`, true},
-		"a version of the future":  {"machine.added/v2", `{}`, true},
-		"no type":                  {"", `{}`, true},
-		"no JSON":                  {"machine.added/v1", `{"environment":`, false},
-		"nothing":                  {"machine.added/v1", ``, false},
-		"null":                     {"machine.added/v1", `null`, false},
-		"a list":                   {"machine.added/v1", `[]`, false},
-		"a field of another shape": {"machine.added/v1", `{"environment": 7}`, false},
-		"an id that is none":       {"machine.came-online/v1", `{"server": "x"}`, false},
-		"a duration that is none":  {"watch.passed/v1", `{"span": "ages"}`, false},
+		"unknown type":            {"machine.sang/v1", `{}`, true},
+		"unknown version":         {"machine.added/v2", `{}`, true},
+		"empty type":              {"", `{}`, true},
+		"truncated JSON":          {"machine.added/v1", `{"environment":`, false},
+		"no data":                 {"machine.added/v1", ``, false},
+		"null":                    {"machine.added/v1", `null`, false},
+		"list":                    {"machine.added/v1", `[]`, false},
+		"field with another type": {"machine.added/v1", `{"environment": 7}`, false},
+		"invalid id":              {"machine.came-online/v1", `{"server": "x"}`, false},
+		"invalid duration":        {"watch.passed/v1", `{"span": "ages"}`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := Decode(c.typeName, []byte(c.data))
@@ -216,7 +216,7 @@ func TestWhatANewerDroverWroteIsToldFromWhatIsBroken(t *testing.T) {
 			require.Equal(t, c.unknown, errors.Is(err, ErrUnknownType))
 		})
 	}
-	t.Run("a field of the future is passed over", func(t *testing.T) {
+	t.Run("unknown fields are ignored", func(t *testing.T) {
 		event, err := Decode("machine.enabled/v1", []byte(`{"by":"ann","mood":"good"}`))
 		require.NoError(t, err)
 		require.Equal(t, MachineEnabled{Origin: By("ann")}, event)
@@ -224,14 +224,14 @@ func TestWhatANewerDroverWroteIsToldFromWhatIsBroken(t *testing.T) {
 	require.Equal(t, "machine.sang/v1", NameOfType("machine.sang/v1"))
 }
 
-func TestAnIDIsReadInEitherCaseAndNothingElseIsAnID(t *testing.T) {
+func TestParseIDAcceptsBothCasesAndNothingElse(t *testing.T) {
 	const text = "0123abcd-4567-89ef-0123-456789abcdef"
 	id, err := ParseID(strings.ToUpper(text))
 	require.NoError(t, err)
 	require.Equal(t, text, id.String())
 	for _, bad := range []string{"", text + "0", strings.ReplaceAll(text, "-", ""), strings.Replace(text, "a", "g", 1), strings.Repeat("-", 36)} {
 		_, err := ParseID(bad)
-		require.ErrorContains(t, err, "is not an id")
+		require.ErrorContains(t, err, "invalid id")
 	}
 	require.True(t, ID{}.IsZero())
 	machine := PartStream(id, "web-01")
@@ -241,8 +241,7 @@ func TestAnIDIsReadInEitherCaseAndNothingElseIsAnID(t *testing.T) {
 	require.Equal(t, []any{PartStreams, id, "web-01"}, []any{kind, deployment, name})
 }
 
-// FuzzDecode: whatever bytes a log holds, decoding them panics never, and what was decoded can be
-// written and read again as the same.
+// FuzzDecode checks that Decode never panics, and that encoding and decoding an event does not change it.
 func FuzzDecode(f *testing.F) {
 	for _, event := range samples() {
 		typeName, data, _ := Encode(event)
@@ -258,7 +257,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		newest, encoded, err := Encode(event)
 		if err != nil {
-			require.ErrorContains(t, err, "Time.MarshalJSON") // a year beyond 9999, which no drover writes
+			require.ErrorContains(t, err, "Time.MarshalJSON") // a year after 9999, which no version of drover writes
 			return
 		}
 		again, err := Decode(newest, encoded)
@@ -266,12 +265,12 @@ func FuzzDecode(f *testing.F) {
 		_, twice, err := Encode(again)
 		require.NoError(t, err)
 		require.Equal(t, string(encoded), string(twice))
-		foldAnything(event)
+		foldEverywhere(event)
 	})
 }
 
-// foldAnything folds an event into each aggregate; an error is an answer, a panic is not.
-func foldAnything(e Event) {
+// foldEverywhere folds an event into each aggregate. Errors are fine; a panic fails the fuzz test.
+func foldEverywhere(e Event) {
 	_ = (&Machine{Name: "web-01"}).Evolve(number(1), e)
 	_ = NewProject("shop").Evolve(number(1), e)
 	(&Token{}).Evolve(e)

@@ -8,29 +8,30 @@ import (
 	"time"
 )
 
-// Command is a request in the imperative. It is checked against the World, and the events that it decides on are
-// appended to its one stream at the revision that the World was folded to.
+// Command is what a caller asks the engine to do. The engine appends the events of its decision to one stream, at the
+// revision of that stream in the World.
 type Command interface {
-	// Stream is the stream that guards the command in this world.
+	// Stream returns the stream that the events are appended to.
 	Stream(World) string
-	// Decide returns the events that the command leads to, none if nothing would change.
-	// It is a pure function of the command and the world.
+	// Decide returns the events to append, or none if nothing would change. It is a pure function of the command and
+	// the World.
 	Decide(World) ([]Event, *Rejection)
 }
 
-// Dependent is a Command whose decision rests on further streams. It is refused while one of them cannot be folded, as it would
-// be while its own is: what it read there may be old.
+// Dependent is a Command whose decision also depends on other streams. Like every command, it is rejected while
+// a stream that it depends on is set aside, because the state that it would read may be outdated.
 type Dependent interface {
 	Command
-	// Relies are the streams, less the command's own.
+	// DependsOn returns the streams that the decision depends on, without the command's own stream.
 	DependsOn(World) []string
-	// Void says why what the command wrote has no effect, in the world that it was folded into; nil if it has. The log guards the
-	// command's own stream alone: what the command relies on may have changed between the decision and the append.
+	// NoEffect returns why the appended events have no effect in a World that includes them, or nil if they have an effect.
+	// The log checks only the revision of the command's own stream. The other streams may have changed between the
+	// decision and the append.
 	NoEffect(World) *Rejection
 }
 
-// commands is the table of commands and their names. A name is part of the ids of the events that its command leads to:
-// rows are added, never changed.
+// commands is the table of commands and their names. Event ids derive from these names, so rows are added but never
+// changed.
 var commands = []struct {
 	name string
 	zero Command
@@ -77,21 +78,22 @@ func init() {
 	}
 }
 
-// CommandName is the hand-written name of c, such as "machine.apply"; empty for a command that is not in the table.
+// CommandName returns the name of c in the table, such as "machine.apply". It is empty for a command that is not in the
+// table.
 func CommandName(c Command) string { return nameByCommand[reflect.TypeOf(c)] }
 
-// CommandContent returns what c asks for as canonical JSON: members are sorted by name, and zero fields and the origin
-// are left out. Two commands with equal names and contents ask for the same, whoever sends them. A field that is added
-// later does not change the content of a command in which it is zero.
+// CommandContent returns the fields of c as canonical JSON: members are sorted by name, and zero fields and the origin
+// are left out. Two commands with equal names and contents are the same command, regardless of the caller. A field that
+// is added later does not change the content of a command in which it is zero.
 func CommandContent(c Command) []byte {
 	data, err := json.Marshal(canonical(reflect.ValueOf(c))) // map keys are sorted
 	if err != nil {
-		panic("domain: a command cannot be encoded: " + err.Error()) // its fields are plain data
+		panic("domain: encode a command: " + err.Error()) // impossible: the fields are plain data
 	}
 	return data
 }
 
-// canonical is v as a value that encoding/json writes in one spelling, whatever the order of its fields.
+// canonical converts v to a value whose JSON encoding does not depend on the order of struct fields or on time zones.
 func canonical(v reflect.Value) any {
 	if v.Kind() == reflect.Pointer {
 		return canonical(v.Elem())
@@ -126,7 +128,7 @@ func canonicalFields(v reflect.Value) map[string]any {
 	return members
 }
 
-// empty says that a field asks for nothing: a pointer to zero does ask for zero.
+// empty reports whether a field is left out of the content. A pointer to zero is not empty.
 func empty(v reflect.Value) bool {
 	switch v.Kind() {
 	case reflect.Slice, reflect.Map:

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fullCommands is one command of each name with every field set.
-func fullCommands() []Command {
+// sampleCommands returns one command of each type with every field set.
+func sampleCommands() []Command {
 	all := make([]Command, len(commands))
 	for i, row := range commands {
 		v := reflect.New(reflect.TypeOf(row.zero)).Elem()
@@ -22,7 +22,7 @@ func fullCommands() []Command {
 	return all
 }
 
-// fill sets every field below v to a value that is not zero.
+// fill sets every field below v to a non-zero value.
 func fill(v reflect.Value) {
 	switch v.Interface().(type) {
 	case ID:
@@ -54,26 +54,27 @@ func fill(v reflect.Value) {
 	}
 }
 
-// TestCommandContentsNeverChange holds what the ids of commands derive from. A changed line would make a command that is
-// sent again after an upgrade look like another one.
+// TestCommandContentsNeverChange pins the contents that command ids derive from. If a content changed, a command that
+// is sent again after an upgrade would look like a different command.
 func TestCommandContentsNeverChange(t *testing.T) {
 	file := filepath.Join("testdata", "commands.json")
 	golden := map[string]json.RawMessage{}
 	if text, err := os.ReadFile(file); err == nil {
 		require.NoError(t, json.Unmarshal(text, &golden))
 	}
-	for _, c := range fullCommands() {
+	for _, c := range sampleCommands() {
 		name := CommandName(c)
-		if _, there := golden[name]; !there && *rewrite {
+		if _, exists := golden[name]; !exists && *rewrite {
 			golden[name] = CommandContent(c)
 		}
-		require.Contains(t, golden, name, "no golden content: go test ./domain -run CommandContents -rewrite writes it")
-		if *rewrite && within(t, golden[name], CommandContent(c)) {
-			golden[name] = CommandContent(c) // a field that was added
+		require.Contains(t, golden, name, "no golden content: write it with go test ./domain -run CommandContents -rewrite")
+		if *rewrite && onlyAdds(t, golden[name], CommandContent(c)) {
+			golden[name] = CommandContent(c)
 		}
-		require.JSONEq(t, string(golden[name]), string(CommandContent(c)), "go test ./domain -run CommandContents -rewrite takes a new field down")
+		require.JSONEq(t, string(golden[name]), string(CommandContent(c)),
+			"after adding a field, run go test ./domain -run CommandContents -rewrite")
 	}
-	require.Len(t, golden, len(commands), "a name that was used once stays in the table")
+	require.Len(t, golden, len(commands), "names are never removed from the table")
 	if *rewrite {
 		text, err := json.MarshalIndent(golden, "", "  ")
 		require.NoError(t, err)
@@ -81,30 +82,29 @@ func TestCommandContentsNeverChange(t *testing.T) {
 	}
 }
 
-// within says that everything that a golden content says is still said.
-func within(t *testing.T, golden, content []byte) bool {
-	var a, b any
-	require.NoError(t, json.Unmarshal(golden, &a))
-	require.NoError(t, json.Unmarshal(content, &b))
-	var holds func(a, b any) bool
-	holds = func(a, b any) bool {
-		was, is := a, b
-		old, ok := was.(map[string]any)
-		now, also := is.(map[string]any)
-		if !ok || !also {
-			return reflect.DeepEqual(was, is)
+// onlyAdds reports whether content has every member of golden with the same value.
+func onlyAdds(t *testing.T, golden, content []byte) bool {
+	var before, after any
+	require.NoError(t, json.Unmarshal(golden, &before))
+	require.NoError(t, json.Unmarshal(content, &after))
+	var contains func(before, after any) bool
+	contains = func(before, after any) bool {
+		oldMembers, wasObject := before.(map[string]any)
+		newMembers, isObject := after.(map[string]any)
+		if !wasObject || !isObject {
+			return reflect.DeepEqual(before, after)
 		}
-		for name, value := range old {
-			if !holds(value, now[name]) {
+		for name, value := range oldMembers {
+			if !contains(value, newMembers[name]) {
 				return false
 			}
 		}
 		return true
 	}
-	return holds(a, b)
+	return contains(before, after)
 }
 
-func TestEveryFieldOfACommandIsPartOfItsContentOrLeftOutOnPurpose(t *testing.T) {
+func TestEveryCommandFieldHasAJSONName(t *testing.T) {
 	var walk func(typ reflect.Type, path string)
 	walk = func(typ reflect.Type, path string) {
 		switch typ.Kind() {
@@ -116,7 +116,7 @@ func TestEveryFieldOfACommandIsPartOfItsContentOrLeftOutOnPurpose(t *testing.T) 
 				if typ == reflect.TypeFor[time.Time]() || field.Type == reflect.TypeFor[Origin]() {
 					continue
 				}
-				require.NotEmpty(t, field.Tag.Get("json"), "%s.%s has no name in JSON, so it would not be part of the command's id", path, field.Name)
+				require.NotEmpty(t, field.Tag.Get("json"), "%s.%s has no JSON name, so it would not be part of the command's id; use \"-\" to leave it out", path, field.Name)
 				walk(field.Type, path+"."+field.Name)
 			}
 		}
@@ -126,24 +126,24 @@ func TestEveryFieldOfACommandIsPartOfItsContentOrLeftOutOnPurpose(t *testing.T) 
 	}
 }
 
-func TestHowATimeOrAnEmptyListIsWrittenMakesNoOtherCommand(t *testing.T) {
+func TestCommandContentIgnoresTimeZonesAndEmptyLists(t *testing.T) {
 	utc := sampleTime
-	elsewhere := sampleTime.In(time.FixedZone("east", 7200))
+	local := sampleTime.In(time.FixedZone("east", 7200))
 	pin := SetPin{Project: "shop", Until: &utc}
-	require.Equal(t, string(CommandContent(pin)), string(CommandContent(SetPin{Project: "shop", Until: &elsewhere})))
+	require.Equal(t, string(CommandContent(pin)), string(CommandContent(SetPin{Project: "shop", Until: &local})))
 	require.Equal(t, string(CommandContent(Deploy{Project: "shop"})), string(CommandContent(Deploy{Project: "shop", Machines: []string{}})))
 }
 
-func TestEveryCommandHasOneName(t *testing.T) {
+func TestCommandNamesAreUnique(t *testing.T) {
 	seen := map[string]bool{}
 	for _, row := range commands {
 		require.Regexp(t, `^[a-z]+\.[a-z-]+$`, row.name)
-		require.False(t, seen[row.name], "%s stands for two commands", row.name)
+		require.False(t, seen[row.name], "two commands have the name %s", row.name)
 		seen[row.name] = true
 	}
 }
 
-func TestWhoAsksIsNoPartOfWhatIsAskedFor(t *testing.T) {
+func TestCommandContentExcludesTheOrigin(t *testing.T) {
 	ann := DeleteMachine{Name: "web-01", Origin: Origin{By: "token 1", Actor: Actor{Kind: TokenActor, ID: "1"}}}
 	bob := DeleteMachine{Name: "web-01", Origin: By("somebody else")}
 	require.Equal(t, string(CommandContent(ann)), string(CommandContent(bob)))
@@ -151,11 +151,11 @@ func TestWhoAsksIsNoPartOfWhatIsAskedFor(t *testing.T) {
 	require.NotEqual(t, string(CommandContent(ann)), string(CommandContent(DeleteMachine{Name: "web-02"})))
 }
 
-func TestAZeroThatSomebodyAskedForIsPartOfTheCommand(t *testing.T) {
-	none := 0
-	asked := Deploy{Project: "shop", Release: "1", Environment: "production", MaxParallel: &none}
-	silent := Deploy{Project: "shop", Release: "1", Environment: "production"}
-	require.NotEqual(t, string(CommandContent(asked)), string(CommandContent(silent)))
+func TestCommandContentIncludesExplicitZeros(t *testing.T) {
+	zero := 0
+	explicit := Deploy{Project: "shop", Release: "1", Environment: "production", MaxParallel: &zero}
+	omitted := Deploy{Project: "shop", Release: "1", Environment: "production"}
+	require.NotEqual(t, string(CommandContent(explicit)), string(CommandContent(omitted)))
 	at := AcceptRestore{Was: number(1), At: sampleTime}
-	require.Equal(t, string(CommandContent(at)), string(CommandContent(AcceptRestore{Was: number(1)})), "when it is sent is no part of it")
+	require.Equal(t, string(CommandContent(at)), string(CommandContent(AcceptRestore{Was: number(1)})), "the time of sending is left out")
 }

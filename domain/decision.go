@@ -1,11 +1,11 @@
 package domain
 
-// Decision is what a pure rule wants written: the events go to one stream in one append, or not at all.
+// Decision is the output of a pure rule: events to append to one stream, all in one append or not at all.
 type Decision struct {
-	// Kind names the rule, such as "end-deployment"; it is part of the events' ids.
+	// Kind names the rule, such as "end-deployment". Event ids derive from it.
 	Kind   string
 	Stream string
 	Events []Event
-	// Causes are the events that led to it; may be empty.
+	// Causes lists the events that caused the decision; may be empty.
 	Causes []ID
 }

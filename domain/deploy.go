@@ -5,51 +5,52 @@ import (
 	"time"
 )
 
-// Hold keeps automation from one machine.
+// Hold keeps automation off one machine.
 type Hold struct {
-	// Instance is the one that was held; another instance gets Release.
+	// Instance is the instance that was held. Another instance of the machine is deployed to Release.
 	Instance ID
-	// Release is what the machine should stay at; empty: as it is.
+	// Release is the release that the machine stays at; empty: whatever it has.
 	Release string
 	Until   *time.Time
 	Reason  string
-	// Deployment is the one that set it; zero for the verb hold.
+	// Deployment is the deployment that set the hold; zero if a person set it with `drover hold`.
 	Deployment ID
-	// Origin is who asked for it with the verb.
+	// Origin is the person who set the hold; empty if a deployment set it.
 	Origin
 }
 
-// ByVerb says that a person set the hold with the verb hold.
-func (h *Hold) ByVerb() bool { return h != nil && h.Deployment.IsZero() }
+// Manual reports whether a person set the hold with `drover hold`. It is false for a nil hold.
+func (h *Hold) Manual() bool { return h != nil && h.Deployment.IsZero() }
 
-// Commands that deploy.
+// Commands for deployments, pins and holds.
 type (
-	// Deploy queues a person's deployment: narrowed if it names machines, else environment-wide.
+	// Deploy queues a deployment for a person. It is narrowed if it lists machines and environment-wide otherwise.
 	Deploy struct {
 		Project     string   `json:"project"`
 		Release     string   `json:"release"`
 		Environment string   `json:"environment"`
 		Machines    []string `json:"machines"`
 		Exclude     []string `json:"exclude"`
-		// MaxParallel and StopAfterFailures replace the project's; nil keeps them.
+		// MaxParallel and StopAfterFailures override the settings of the project; nil: use the project's.
 		MaxParallel       *int   `json:"maxParallel"`
 		StopAfterFailures *int   `json:"stopAfterFailures"`
 		Reason            string `json:"reason"`
 		Origin
 	}
-	// Rollback queues an environment-wide deployment of the release before.
+	// Rollback queues an environment-wide deployment of the previous release.
 	Rollback struct {
 		Project     string `json:"project"`
 		Environment string `json:"environment"`
 		Origin
 	}
-	// Retry queues a narrowed deployment of what the machine's last attempt did not finish, else of the wanted release.
+	// Retry queues a narrowed deployment of the release that the machine's last attempt did not finish, or else of the
+	// wanted release.
 	Retry struct {
 		Project string `json:"project"`
 		Machine string `json:"machine"`
 		Origin
 	}
-	// CancelDeployment stops what nobody has claimed.
+	// CancelDeployment cancels a deployment. Claimed parts finish; the others end.
 	CancelDeployment struct {
 		Deployment ID `json:"deployment"`
 		Origin
@@ -69,17 +70,18 @@ type (
 		Environment string `json:"environment"`
 		Origin
 	}
-	// SetHold holds a machine as it is.
+	// SetHold holds a machine at its actual release.
 	SetHold struct {
 		Project string `json:"project"`
 		Machine string `json:"machine"`
-		// Unproven says that the machine's last success is not in the log.
+		// Unproven means that the machine's last success is missing from the log, so that its actual release is
+		// unknown.
 		Unproven bool       `json:"unproven"`
 		Until    *time.Time `json:"until"`
 		Reason   string     `json:"reason"`
 		Origin
 	}
-	// LiftHold lifts any hold of a machine.
+	// LiftHold lifts a hold of a person or of a deployment.
 	LiftHold struct {
 		Project string `json:"project"`
 		Machine string `json:"machine"`
@@ -87,16 +89,16 @@ type (
 	}
 )
 
-// Stream is the project's.
+// Stream returns the stream of the project.
 func (c Deploy) Stream(World) string { return ProjectStream(c.Project) }
 
-// Stream is the project's.
+// Stream returns the stream of the project.
 func (c Rollback) Stream(World) string { return ProjectStream(c.Project) }
 
-// Stream is the project's.
+// Stream returns the stream of the project.
 func (c Retry) Stream(World) string { return ProjectStream(c.Project) }
 
-// Stream is that of the deployment's project.
+// Stream returns the stream of the deployment's project.
 func (c CancelDeployment) Stream(w World) string {
 	if d := w.Deployment(c.Deployment); d != nil {
 		return ProjectStream(d.Project)
@@ -104,19 +106,19 @@ func (c CancelDeployment) Stream(w World) string {
 	return ProjectStream("")
 }
 
-// Stream is the project's.
+// Stream returns the stream of the project.
 func (c SetPin) Stream(World) string { return ProjectStream(c.Project) }
 
-// Stream is the project's.
+// Stream returns the stream of the project.
 func (c LiftPin) Stream(World) string { return ProjectStream(c.Project) }
 
-// Stream is the project's.
+// Stream returns the stream of the project.
 func (c SetHold) Stream(World) string { return ProjectStream(c.Project) }
 
-// Stream is the project's.
+// Stream returns the stream of the project.
 func (c LiftHold) Stream(World) string { return ProjectStream(c.Project) }
 
-// Decide queues the deployment. What it replaces is folded at its own position.
+// Decide queues the deployment. The fold decides which parts it replaces, at the position of the event.
 func (c Deploy) Decide(w World) ([]Event, *Rejection) {
 	p, r := c.check(w)
 	if r != nil {
@@ -141,21 +143,21 @@ func (c Deploy) Decide(w World) ([]Event, *Rejection) {
 func (c Deploy) check(w World) (*Project, *Rejection) {
 	p := w.Project(c.Project)
 	if p == nil {
-		return nil, noProject(c.Project)
+		return nil, projectNotFound(c.Project)
 	}
 	if p.Releases[c.Release] == nil {
 		return nil, notFound("project %s has no release %.140q", c.Project, c.Release).
-			hint("`drover release create %s VERSION` makes one", c.Project)
+			hint("create it with `drover release create %s VERSION`", c.Project)
 	}
 	if !w.Environment(c.Environment) {
-		return nil, noEnvironment(c.Environment)
+		return nil, environmentNotFound(c.Environment)
 	}
 	if r := checkReason(c.Reason); r != nil {
 		return nil, r
 	}
 	if pin := p.PinIn(c.Environment); pin != nil && pin.Release != c.Release {
 		return nil, conflict("project %s is pinned to %s in %s", c.Project, pin.Release, c.Environment).
-			hint("`drover unpin %s --in %s` first", c.Project, c.Environment)
+			hint("run `drover unpin %s --in %s` first", c.Project, c.Environment)
 	}
 	return p, c.checkMachines(w, p)
 }
@@ -163,9 +165,10 @@ func (c Deploy) check(w World) (*Project, *Rejection) {
 func (c Deploy) checkMachines(w World, p *Project) *Rejection {
 	switch {
 	case len(c.Machines) > 0 && len(c.Exclude) > 0:
-		return invalid("machines are both named and excluded").hint("use --machine or --exclude")
+		return invalid("machines and exclude are both set").hint("use either --machine or --exclude")
 	case len(c.Machines) > MaxNamedMachines || len(c.Exclude) > MaxNamedMachines:
-		return invalid("more than %d machines are named", MaxNamedMachines).hint("deploy environment-wide, or in several steps")
+		return invalid("more than %d machines are listed", MaxNamedMachines).
+			hint("deploy to the whole environment, or split the deployment")
 	case c.MaxParallel != nil && *c.MaxParallel < 0:
 		return invalid("invalid maxParallel %d", *c.MaxParallel).hint("use 1 or more, or 0 for no limit")
 	case c.StopAfterFailures != nil && *c.StopAfterFailures < 0:
@@ -175,7 +178,7 @@ func (c Deploy) checkMachines(w World, p *Project) *Rejection {
 		m := w.Machine(name)
 		switch {
 		case m == nil:
-			return noMachine(name)
+			return machineNotFound(name)
 		case m.Environment != c.Environment:
 			return conflict("machine %s is in environment %s, not in %s", name, m.Environment, c.Environment)
 		case !InScope(m, c.Environment, p.Settings.Roles, nil) && len(c.Machines) > 0:
@@ -185,48 +188,49 @@ func (c Deploy) checkMachines(w World, p *Project) *Rejection {
 	return nil
 }
 
-// Decide turns into a deployment of the release before.
+// Decide queues a deployment of the previous release.
 func (c Rollback) Decide(w World) ([]Event, *Rejection) {
 	p := w.Project(c.Project)
 	if p == nil {
-		return nil, noProject(c.Project)
+		return nil, projectNotFound(c.Project)
 	}
 	if !w.Environment(c.Environment) {
-		return nil, noEnvironment(c.Environment)
+		return nil, environmentNotFound(c.Environment)
 	}
 	release := ""
 	if s := p.Environments[c.Environment]; s != nil {
 		release = s.RollbackTo()
 	}
 	if release == "" {
-		return nil, conflict("project %s has no release to go back to in %s", c.Project, c.Environment).
+		return nil, conflict("project %s has no release to roll back to in %s", c.Project, c.Environment).
 			hint("a rollback needs an earlier environment-wide deployment that succeeded")
 	}
-	return Deploy{Project: c.Project, Release: release, Environment: c.Environment, Reason: "rollback", Origin: c.Origin}.Decide(w)
+	return Deploy{Project: c.Project, Release: release, Environment: c.Environment,
+		Reason: "rollback", Origin: c.Origin}.Decide(w)
 }
 
-// Decide turns into a narrowed deployment to the machine.
+// Decide queues a narrowed deployment to the machine.
 func (c Retry) Decide(w World) ([]Event, *Rejection) {
 	if w.Project(c.Project) == nil {
-		return nil, noProject(c.Project)
+		return nil, projectNotFound(c.Project)
 	}
 	m := w.Machine(c.Machine)
 	if m == nil {
-		return nil, noMachine(c.Machine)
+		return nil, machineNotFound(c.Machine)
 	}
 	release := w.Unfinished(c.Project, c.Machine)
 	if release == "" {
 		release = w.Wanted(c.Project, c.Machine)
 	}
 	if release == "" {
-		return nil, conflict("there is nothing of project %s to try on machine %s", c.Project, c.Machine).
+		return nil, conflict("project %s has no release to retry on machine %s", c.Project, c.Machine).
 			hint("deploy a release to %s first", m.Environment)
 	}
 	return Deploy{Project: c.Project, Release: release, Environment: m.Environment, Machines: []string{c.Machine},
 		Reason: "retry", Origin: c.Origin}.Decide(w)
 }
 
-// Decide cancels an open deployment; an ended one is as its sender wished if it was cancelled.
+// Decide cancels an open deployment. A deployment that was already cancelled is no change.
 func (c CancelDeployment) Decide(w World) ([]Event, *Rejection) {
 	d := w.Deployment(c.Deployment)
 	switch {
@@ -237,60 +241,61 @@ func (c CancelDeployment) Decide(w World) ([]Event, *Rejection) {
 	case d.Ended:
 		return nil, conflict("deployment %s has ended: %s", c.Deployment, d.State)
 	}
-	return []Event{DeploymentCancelled(c)}, nil // both name the deployment and who asked
+	return []Event{DeploymentCancelled(c)}, nil // both have the same fields
 }
 
-// Decide pins, or changes the pin.
+// Decide sets the pin, or changes it.
 func (c SetPin) Decide(w World) ([]Event, *Rejection) {
 	p := w.Project(c.Project)
 	if p == nil {
-		return nil, noProject(c.Project)
+		return nil, projectNotFound(c.Project)
 	}
 	if p.Releases[c.Release] == nil {
 		return nil, notFound("project %s has no release %.140q", c.Project, c.Release)
 	}
 	if !w.Environment(c.Environment) {
-		return nil, noEnvironment(c.Environment)
+		return nil, environmentNotFound(c.Environment)
 	}
 	if r := checkReason(c.Reason); r != nil {
 		return nil, r
 	}
 	pin := PinSet{Environment: c.Environment, Release: c.Release, Until: c.Until, Reason: c.Reason, Origin: c.Origin}
-	if old := p.PinIn(c.Environment); old != nil && old.Release == pin.Release && old.Reason == pin.Reason && sameTime(old.Until, pin.Until) {
+	if old := p.PinIn(c.Environment); old != nil && old.Release == pin.Release && old.Reason == pin.Reason &&
+		sameTime(old.Until, pin.Until) {
 		return nil, nil
 	}
 	return []Event{pin}, nil
 }
 
-// Decide lifts the pin that is there.
+// Decide lifts the pin.
 func (c LiftPin) Decide(w World) ([]Event, *Rejection) {
 	p := w.Project(c.Project)
 	if p == nil {
-		return nil, noProject(c.Project)
+		return nil, projectNotFound(c.Project)
 	}
-	if p.PinIn(c.Environment) == nil { // a pin outlives its environment
+	if p.PinIn(c.Environment) == nil { // pins remain after their environment is deleted
 		if !w.Environment(c.Environment) {
-			return nil, noEnvironment(c.Environment)
+			return nil, environmentNotFound(c.Environment)
 		}
 		return nil, notFound("project %s is not pinned in %.80q", c.Project, c.Environment)
 	}
 	return []Event{PinLifted{Environment: c.Environment, Reason: Lifted, Origin: c.Origin}}, nil
 }
 
-// How pins and holds end.
+// Reasons for the end of a pin or a hold.
 const (
 	Lifted  = "lifted"
 	Expired = "expired"
 )
 
-// Decide holds the machine at what it has.
+// Decide holds the machine at its actual release.
 func (c SetHold) Decide(w World) ([]Event, *Rejection) {
 	m := w.Machine(c.Machine)
 	if w.Project(c.Project) == nil {
-		return nil, noProject(c.Project)
+		return nil, projectNotFound(c.Project)
 	}
 	if m == nil {
-		return nil, noMachine(c.Machine)
+		return nil, machineNotFound(c.Machine)
 	}
 	if r := checkReason(c.Reason); r != nil {
 		return nil, r
@@ -301,20 +306,21 @@ func (c SetHold) Decide(w World) ([]Event, *Rejection) {
 		hold.Release, hold.Unproven = "", true
 	}
 	h := w.Hold(c.Project, c.Machine)
-	if h.ByVerb() && h.Instance == hold.Instance && h.Release == hold.Release && h.Reason == hold.Reason && sameTime(h.Until, hold.Until) {
+	if h.Manual() && h.Instance == hold.Instance && h.Release == hold.Release && h.Reason == hold.Reason &&
+		sameTime(h.Until, hold.Until) {
 		return nil, nil
 	}
 	return []Event{hold}, nil
 }
 
-// Decide lifts the hold that is there.
+// Decide lifts the hold.
 func (c LiftHold) Decide(w World) ([]Event, *Rejection) {
 	if w.Project(c.Project) == nil {
-		return nil, noProject(c.Project)
+		return nil, projectNotFound(c.Project)
 	}
 	if w.Hold(c.Project, c.Machine) == nil {
 		if w.Machine(c.Machine) == nil {
-			return nil, noMachine(c.Machine)
+			return nil, machineNotFound(c.Machine)
 		}
 		return nil, notFound("machine %.80q is not held for project %s", c.Machine, c.Project)
 	}
@@ -325,6 +331,6 @@ func sameTime(a, b *time.Time) bool {
 	return a == nil && b == nil || a != nil && b != nil && a.Equal(*b)
 }
 
-func noEnvironment(name string) *Rejection {
+func environmentNotFound(name string) *Rejection {
 	return notFound("environment %.80q does not exist", name).hint("`drover get environments` lists them")
 }

@@ -6,28 +6,29 @@ import (
 	"time"
 )
 
-// Description is an event in words, for people. It tells only what the event itself holds. What the fold made of the
-// event, such as a claim that was void, is known to package explain alone.
+// Description describes an event for people. It contains only what the event itself records. Package explain adds what
+// the fold made of the event, for example that a claim was void.
 type Description struct {
 	// Name is the event's name, such as MachineCameOnline.
 	Name string
-	// Category is what triggers name; empty for facts that no trigger can name.
+	// Category is the category of the event; empty if triggers cannot react to it.
 	Category Category
-	// Subject is what the event is about.
+	// Subject identifies what the event is about.
 	Subject Subject
-	// Details is the event in a few words, to follow its name: "web-01 in production".
+	// Details is a short text that follows the name: "web-01 in production".
 	Details string
-	// Sentence is the event as one sentence without a full stop and without who asked: "machine web-01 enabled".
+	// Sentence describes the event in one sentence without a full stop and without the origin: "machine web-01
+	// enabled".
 	Sentence string
-	// Origin is who asked; empty where nobody did.
+	// Origin is the caller whose command led to the event; empty for the decisions of a server.
 	Origin Origin
 }
 
-// Subject is what an event is about. Fields are empty where the event names no such thing.
+// Subject identifies what an event is about. Fields that do not apply to the event are empty.
 type Subject struct {
-	// Kind is that of the stream: machine, project, part, ….
+	// Kind is the kind of the stream: machine, project, part and so on.
 	Kind string
-	// Name is that of the thing as the stream has it; of a part the machine, of a release the version.
+	// Name is the name in the stream. For a part it is the machine, for a release the version.
 	Name        string
 	Project     string
 	Machine     string
@@ -36,24 +37,24 @@ type Subject struct {
 	Deployment  ID
 }
 
-// Place is where an event stands, as far as its description needs it.
+// Place identifies an event in the log, as far as Describe needs it.
 type Place struct {
 	Stream string
 	ID     ID
 }
 
-// words describes one event; it fills in Details, Sentence, Origin and what the event adds to the Subject.
-type words func(e Event, d *Description)
+// describer describes an event of one type. It sets Details, Sentence and Origin, and adds to the Subject.
+type describer func(e Event, d *Description)
 
-// say adapts a function for events of one type to words.
-func say[E Event](tell func(e E, d *Description)) words {
-	return func(e Event, d *Description) { tell(e.(E), d) } //nolint:forcetypeassert // the row has the type
+// describeWith converts a function for one type of event to a describer.
+func describeWith[E Event](describe func(e E, d *Description)) describer {
+	return func(e Event, d *Description) { describe(e.(E), d) } //nolint:forcetypeassert // the row has the type
 }
 
-// Describe says what an event tells. An event that is not in the table has a name and a subject alone.
+// Describe returns the description of an event. An event that is not in the table has only a name and a subject.
 func Describe(e Event, at Place) Description {
 	d := Description{Name: Name(e), Subject: subjectOf(at)}
-	if k, known := kindByName[TypeName(e)]; known {
+	if k, known := eventTypeByName[TypeName(e)]; known {
 		d.Category, _ = CategoryOf(e)
 		d.Details = d.Subject.Name
 		if d.Subject.Kind == PartStreams {
@@ -65,12 +66,12 @@ func Describe(e Event, at Place) Description {
 		if _, queued := e.(DeploymentQueued); queued {
 			d.Subject.Deployment = at.ID
 		}
-		k.words(e, &d)
+		k.describe(e, &d)
 	}
 	return d
 }
 
-// subjectOf is what the name of the stream says.
+// subjectOf returns the subject that the name of the stream identifies.
 func subjectOf(at Place) Subject {
 	kind, name := SplitStream(at.Stream)
 	s := Subject{Kind: kind, Name: name}
@@ -93,10 +94,10 @@ func subjectOf(at Place) Subject {
 	return s
 }
 
-// Short is the beginning of an id, as far as people need it.
+// Short returns the first eight digits of the id, for messages.
 func (id ID) Short() string { return id.String()[:8] }
 
-// Listed is names as a sentence lists them.
+// Listed joins names for a sentence; it returns "none" for an empty list.
 func Listed(names []string) string {
 	if len(names) == 0 {
 		return "none"
@@ -104,7 +105,7 @@ func Listed(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// InBrackets is text in brackets behind a space; empty for no text.
+// InBrackets returns a space and the text in parentheses, or nothing for an empty text.
 func InBrackets(text string) string {
 	if text == "" {
 		return ""
@@ -112,15 +113,15 @@ func InBrackets(text string) string {
 	return " (" + text + ")"
 }
 
-// untilWords is a deadline as a sentence has it; empty for none.
-func untilWords(t *time.Time) string {
+// untilText returns the deadline for a sentence, or nothing without a deadline.
+func untilText(t *time.Time) string {
 	if t == nil {
 		return ""
 	}
 	return " until " + t.UTC().Format(time.RFC3339)
 }
 
-func settingsWords(environment string, roles []string, policy string) string {
+func settingsText(environment string, roles []string, policy string) string {
 	text := " in " + environment
 	if len(roles) > 0 {
 		text += " as " + strings.Join(roles, ", ")
@@ -131,19 +132,19 @@ func settingsWords(environment string, roles []string, policy string) string {
 	return text
 }
 
-// offlineWords says why a machine went offline.
-var offlineWords = map[string]string{
-	"silent":       "nothing was heard of it for as long as its policy allows",
-	"said-goodbye": "its agent said goodbye",
+// offlineReasonText explains the reasons for which a machine goes offline.
+var offlineReasonText = map[string]string{
+	"silent":       "it sent no heartbeat within its policy's offlineAfter",
+	"said-goodbye": "its agent disconnected",
 	"reported":     "it was reported offline",
 	"server-gone":  "the server that held its session is gone",
 }
 
-// partWords says every reason of a part in words, to follow "skipped:" or "cannot be claimed:".
-var partWords = map[PartReason]string{
-	NotReleased:        "there was no room under maxParallel yet",
-	PartHasEnded:       "the part had ended",
-	AlreadyClaimed:     "it was claimed already",
+// partReasonText explains every PartReason. Each text can follow "skipped:" or "cannot be claimed:".
+var partReasonText = map[PartReason]string{
+	NotReleased:        "no slot under maxParallel was free",
+	PartHasEnded:       "the part had already ended",
+	AlreadyClaimed:     "the part was already claimed",
 	StreamSetAside:     "a stream of its machine or project is set aside",
 	DeploymentStopped:  "the deployment was cancelled",
 	ProjectIsDisabled:  "the project is disabled",
@@ -152,40 +153,40 @@ var partWords = map[PartReason]string{
 	MachineIsDisabled:  "the machine is disabled",
 	MachineIsOffline:   "the machine is offline",
 	HealthNotKnown:     "the machine's health is not known yet",
-	OldSession:         "another session of the machine's agent is newer",
+	OldSession:         "a newer session of the machine's agent exists",
 	MachineIsBusy:      "another part runs on the machine",
-	TriggerGone:        "no enabled trigger asks for it any more",
+	TriggerGone:        "no enabled trigger asks for it any longer",
 	MachineIsHeld:      "the machine is held",
-	NotWantedAnyMore:   "the release is not the wanted one any more",
-	Superseded:         "a later deployment took its place",
-	TooManyFailures:    "as many parts failed as stopAfterFailures allows",
+	NoLongerWanted:     "the release is no longer wanted",
+	Superseded:         "a later deployment replaced it",
+	TooManyFailures:    "the number of failed parts reached stopAfterFailures",
 	NotClaimed:         "the machine did not claim it within its policy's lostAfter",
-	MachineReplaced:    "the machine came back as another instance",
-	NoEndReported:      "no end was reported in time",
+	MachineReplaced:    "the machine returned as another instance",
+	NoEndReported:      "no result was reported in time",
 	ProjectGone:        "the project was deleted",
 	EnvironmentGone:    "the environment was deleted",
 	StepFailed:         "a step failed",
-	StepTimedOut:       "a step used up its time-out",
-	AgentInterrupted:   "the agent was interrupted and cannot know how far it came",
+	StepTimedOut:       "a step exceeded its timeout",
+	AgentInterrupted:   "the agent was interrupted and cannot know how far the part got",
 	SecretMissing:      "a secret is missing on the machine",
-	OtherAgentFailure:  "the agent could not run it",
-	LateReportOfResult: "the result came after the part had been given up",
+	OtherAgentFailure:  "the agent could not run the part",
+	LateReportOfResult: "the result arrived after the part had been declared lost",
 }
 
-// Words says why a part ended, or cannot be claimed; an unknown reason is returned as it is.
-func (r PartReason) Words() string {
-	if text, ok := partWords[r]; ok {
+// Text explains the reason. It returns an unknown reason unchanged.
+func (r PartReason) Text() string {
+	if text, ok := partReasonText[r]; ok {
 		return text
 	}
 	return string(r)
 }
 
-// EndWords says how a part ended. part is the subject of the sentence; late says that the result came after the part had
-// been given up.
-func (e PartEnded) EndWords(part string, late bool) string {
+// Text describes how a part ended. part is the subject of the sentence. late means that the result came after the part
+// had been declared lost.
+func (e PartEnded) Text(part string, late bool) string {
 	text := fmt.Sprintf("%s %s", part, e.State)
 	if e.Reason != "" {
-		text += ": " + e.Reason.Words()
+		text += ": " + e.Reason.Text()
 	}
 	if e.Step != "" {
 		text += fmt.Sprintf(", step %s", e.Step)

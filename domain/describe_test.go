@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// placeOf is a place where such an event could stand.
+// placeOf returns a stream and an id that an event of this type could have.
 func placeOf(e Event) Place {
 	kind := map[string]string{"machine": MachineStream("web-01"), "project": ProjectStream("shop"), "trigger": ProjectStream("shop"),
 		"release": ReleaseStream("shop", number(10), "1.4.3"), "deployment": ProjectStream("shop"), "pin": ProjectStream("shop"),
@@ -21,7 +21,7 @@ func placeOf(e Event) Place {
 	return Place{Stream: cmp.Or(kind[prefix], prefix+"/a-name"), ID: number(99)}
 }
 
-func TestEveryEventIsToldInASentence(t *testing.T) {
+func TestEveryEventHasASentence(t *testing.T) {
 	for _, e := range samples() {
 		at := placeOf(e)
 		require.NotEmpty(t, at.Stream, "%T", e)
@@ -34,7 +34,7 @@ func TestEveryEventIsToldInASentence(t *testing.T) {
 	}
 }
 
-func TestTheSentenceOfAnEventNamesItsSubject(t *testing.T) {
+func TestEventSentencesNameTheirSubject(t *testing.T) {
 	for _, e := range samples() {
 		d := Describe(e, placeOf(e))
 		require.Regexp(t, `^(machine|agent of machine|project|trigger|release|deployment|parts? of deployment|environment|pin of|hold of|`+
@@ -47,7 +47,7 @@ func TestTheSentenceOfAnEventNamesItsSubject(t *testing.T) {
 	until := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 	for want, e := range map[string]Event{
 		"machine web-01 enabled":                                  MachineEnabled{},
-		"machine web-01 held at what it has":                      HoldSet{Machine: "web-01"},
+		"machine web-01 held at its current state":                HoldSet{Machine: "web-01"},
 		"hold of machine web-01 lifted":                           HoldLifted{Machine: "web-01", Reason: Lifted},
 		"environment production pinned to 1.0":                    PinSet{Environment: "production", Release: "1.0"},
 		"project defined":                                         ProjectDefined{},
@@ -62,15 +62,15 @@ func TestTheSentenceOfAnEventNamesItsSubject(t *testing.T) {
 	}
 }
 
-func TestAnEventTellsWhoAskedWhereItRecordsThat(t *testing.T) {
+func TestDescriptionIncludesTheRecordedOrigin(t *testing.T) {
 	for _, e := range samples() {
 		_, data := stored(t, e)
 		d := Describe(e, placeOf(e))
-		require.Equal(t, bytes.Contains(data, []byte(`"by":`)), d.Origin.By != "", "%s records who asked, and its description drops it", d.Name)
+		require.Equal(t, bytes.Contains(data, []byte(`"by":`)), d.Origin.By != "", "%s: the description must have the origin if the event records one", d.Name)
 	}
 }
 
-func TestASubjectNamesWhatTheEventIsAbout(t *testing.T) {
+func TestDescribeReturnsTheSubject(t *testing.T) {
 	for _, c := range []struct {
 		event  Event
 		stream string

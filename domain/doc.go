@@ -1,32 +1,45 @@
-// Package domain holds the events that the log records, the commands that lead to them, and the rules by which the facts of
-// one stream decide about its next. It has no clock, no I/O, no randomness and no context: nothing here fails for a reason
-// that is not in its arguments.
+// Package domain defines the events in the log, the commands that lead to them, and the rules by which a command
+// becomes events. It is pure: it uses no clock, no I/O, no randomness and no context. Every result depends on the
+// arguments alone.
 //
-//	events_*.go  every event, with the JSON it has in the log
-//	codec.go     one row an event: its hand-written name and version, its category, its words
-//	describe*.go what an event says to people: subject, a few words, a sentence
-//	plain.go     how the data of most events is read without encoding/json
-//	command.go   Command, the names of commands, and what their ids derive from; world.go is what a command may ask
-//	origin.go    who asked for something: the text `by` and the actor
-//	machine.go   a machine: settings, session, health        category.go  what triggers name; groups and signs
-//	project.go   a project: triggers, releases, standings    scope.go     which machines are a project's
-//	deploy.go    deployments, rollback, retry, pins, holds   part.go      one machine's share: claim and end
-//	others.go    environments, policies, tokens, the log     settings.go  what people write, and its bounds
-//	names.go     names of streams, and what a name may be    reasons.go   why a part cannot start, or how it ended
-//	decision.go  what a server decides by itself             rejection.go why a command was refused
-//	id.go, text.go  ids, and text within bounds
+//	events_*.go         the event types and their JSON
+//	codec.go            the table of event types; Encode and Decode
+//	decode_fast.go      decodes most events without encoding/json
+//	category.go         the categories of machine events, which triggers react to
+//	describe.go         describes events for people; describe_events.go has the text of each type
+//	command.go          Command, and the table of commands
+//	world.go            World, the state that commands read
+//	rejection.go        Rejection, the answer to an invalid command
+//	origin.go           the origin of a command: the text `by` and the actor
+//	decision.go         Decision, the events that a server decides by itself
+//	machine.go          machines: settings, sessions, health
+//	project.go          projects: triggers, releases, deployments by environment
+//	project_commands.go commands for projects, triggers and releases
+//	deploy.go           commands for deployments, rollbacks, retries, pins and holds
+//	part.go             commands of agents: claim a part, report its end
+//	reasons.go          the reasons why a part ended or cannot start
+//	scope.go            InScope: which machines belong to a project
+//	environment.go      environments
+//	policy.go           machine policies
+//	token.go            tokens
+//	watch.go            commands on the watch stream: clear a stream, accept a restored log
+//	settings.go         the settings that people write, their defaults and limits
+//	names.go            names of streams, and the check of names
+//	id.go, text.go      ids, durations and text helpers
 //
-// # How an event comes about
+// # From command to event
 //
-// A Command names one stream and decides, from the World at one position, which events to append there. The engine appends
-// them at the revision that the World was folded to. Of two commands that contradict each other the log refuses one, which
-// is decided again. A Rejection is an answer and no event. Each aggregate (Machine, Project, Token) has Evolve, which folds
-// the events of its own stream. What follows from several streams together (parts, holds, what is wanted and actual,
-// candidates) is folded by package projections.
+// A Command names one stream. It reads the World, which was folded to one position of the log, and decides which events
+// to append to that stream. The engine appends them at the revision that the stream has in the World. If two commands
+// compete, one append fails, and the engine decides that command again. A Rejection is an answer and not an event.
 //
-// # What it promises
+// Each aggregate (Machine, Project, Token) has a method Evolve, which folds the events of its stream. Package
+// projections folds the state that depends on several streams: parts, holds, wanted and actual releases, and
+// candidates.
 //
-// An event type that was written once is read by every later version: testdata holds fixtures of each type and version.
-// Equal inputs give equal events, byte for byte: sets are sorted, and nothing reads a clock. The id of a command does not
-// depend on the names of Go types or the order of their fields.
+// # Guarantees
+//
+// Every later version of drover can read every event type that was ever written. The fixtures in testdata cover each
+// type and version. Equal inputs give equal events, byte for byte. The id of a command does not depend on the names of
+// Go types or on the order of struct fields.
 package domain

@@ -1,17 +1,17 @@
 package domain
 
-// Event is a past-tense fact. The set is closed: each type is in the codec's table with a
-// hand-written name and version.
+// Event is something that happened. The set of event types is closed: codec.go lists each type with its name and
+// version in the log.
 type Event interface{ event() }
 
-// Facts of a machine; stream machine/NAME.
+// Events of a machine, in stream machine/NAME.
 type (
-	// MachineAdded begins a machine.
+	// MachineAdded creates a machine.
 	MachineAdded struct {
 		Environment string   `json:"environment"`
 		Roles       []string `json:"roles,omitempty"`  // sorted
 		Policy      string   `json:"policy,omitempty"` // empty: default
-		Origin               // who asked, "agent" for a join
+		Origin               // "agent" for a join
 	}
 	// MachineChanged replaces a machine's settings.
 	MachineChanged struct {
@@ -20,54 +20,54 @@ type (
 		Policy      string   `json:"policy,omitempty"`
 		Origin
 	}
-	// MachineEnabled lets a machine be deployed to again.
+	// MachineEnabled allows deployments to a machine again.
 	MachineEnabled struct {
 		Origin
 	}
-	// MachineDisabled keeps a machine from being deployed to.
+	// MachineDisabled prevents deployments to a machine.
 	MachineDisabled struct {
 		Origin
 	}
-	// MachineCameOnline says that a session began on a machine that was not online.
+	// MachineCameOnline starts a session of a machine that was not online.
 	MachineCameOnline struct {
 		Server   ID `json:"server"`
 		Session  ID `json:"session"`
 		Instance ID `json:"instance"`
 	}
-	// AgentConnected says that an online machine's agent is now held by this server, or that
-	// a new session took the place of the old. It is no cause of anything.
+	// AgentConnected means that the agent of an online machine moved to this server, or that a new session replaced the
+	// old one. It never causes a deployment.
 	AgentConnected struct {
 		Server   ID `json:"server"`
 		Session  ID `json:"session"`
 		Instance ID `json:"instance"`
 	}
-	// MachineWentOffline ends a session. It is void if a newer connect event exists.
+	// MachineWentOffline ends a session. It has no effect if a later event started another session.
 	MachineWentOffline struct {
-		Connect  ID     `json:"connect"` // the MachineCameOnline or AgentConnected that it ends
+		Connect  ID     `json:"connect"` // the MachineCameOnline or AgentConnected that started the session
 		Session  ID     `json:"session"`
 		Instance ID     `json:"instance"`
 		Reason   string `json:"reason"` // silent, said-goodbye, reported, server-gone
 	}
-	// MachineHealthChanged is a change in the result of the policy's health check.
+	// MachineHealthChanged records a new result of the policy's health check.
 	MachineHealthChanged struct {
 		Status  Health `json:"status"`
 		Detail  string `json:"detail,omitempty"`
 		Session ID     `json:"session"`
 	}
-	// MachineDeleted ends a machine; its name added again starts empty.
+	// MachineDeleted deletes a machine. A new machine with the same name starts empty.
 	MachineDeleted struct {
-		Reason string `json:"reason,omitempty"` // clean-up, ephemeral, or a person's words
+		Reason string `json:"reason,omitempty"` // clean-up, ephemeral, or a text of the caller
 		Origin
 	}
-	// MachineCleanUpHeld says that a machine's clean-up was due and was not done,
-	// because too much of its environment is absent at once.
+	// MachineCleanUpHeld means that a machine was due for clean-up but was not deleted, because too many machines of
+	// its environment are absent.
 	MachineCleanUpHeld struct {
-		Absent   int `json:"absent"`   // machines of the environment absent beyond their policy
+		Absent   int `json:"absent"`   // machines of the environment that are absent for longer than their policies allow
 		Machines int `json:"machines"` // machines of the environment
 	}
 )
 
-// Health is what a machine's own check says of it.
+// Health is the result of a machine's health check.
 type Health string
 
 // The values of Health.

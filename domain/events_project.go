@@ -2,14 +2,15 @@ package domain
 
 import "time"
 
-// Facts of a project; stream project/NAME, the boundary of consistency.
+// Events of a project, in stream project/NAME. All decisions about a project are consistent because they share this
+// stream.
 type (
-	// ProjectDefined begins a project or replaces its settings.
+	// ProjectDefined creates a project or replaces its settings.
 	ProjectDefined struct {
 		Settings ProjectSettings `json:"settings"`
 		Origin
 	}
-	// ProjectEnabled lets a project act again.
+	// ProjectEnabled allows claims and automatic decisions of a project again.
 	ProjectEnabled struct {
 		Origin
 	}
@@ -17,36 +18,36 @@ type (
 	ProjectDisabled struct {
 		Origin
 	}
-	// ProjectDeleted ends a project and cancels its deployments; its name starts empty again.
+	// ProjectDeleted deletes a project and cancels its deployments. A new project with the same name starts empty.
 	ProjectDeleted struct {
 		Origin
 	}
-	// TriggerDefined begins a trigger or replaces its settings.
+	// TriggerDefined creates a trigger or replaces its settings.
 	TriggerDefined struct {
 		Trigger  string          `json:"trigger"`
 		Settings TriggerSettings `json:"settings"`
 		Origin
 	}
-	// TriggerEnabled lets a trigger act again.
+	// TriggerEnabled enables a trigger.
 	TriggerEnabled struct {
 		Trigger string `json:"trigger"`
 		Origin
 	}
-	// TriggerDisabled stops a trigger; what it had made due waits.
+	// TriggerDisabled disables a trigger. Its candidates wait.
 	TriggerDisabled struct {
 		Trigger string `json:"trigger"`
 		Origin
 	}
-	// TriggerDeleted ends a trigger and closes its candidates.
+	// TriggerDeleted deletes a trigger and closes its candidates.
 	TriggerDeleted struct {
 		Trigger string `json:"trigger"`
 		Origin
 	}
-	// ReleaseCreated makes an immutable version with its own copy of steps and variables; stream
-	// release/PROJECT/INCARNATION/VERSION. Until decision version 2 it was written to the project's stream.
+	// ReleaseCreated creates an immutable version with its own copy of steps and variables. It is in stream
+	// release/PROJECT/INCARNATION/VERSION. Up to decision version 2 it was in the stream of the project.
 	ReleaseCreated struct {
-		// Incarnation is that of the project that the release belongs to, and of no later one by its name; zero in
-		// the project's own stream.
+		// Incarnation identifies the project among projects that had the same name one after another. It is zero in the
+		// stream of a project.
 		Incarnation ID                `json:"incarnation,omitzero"`
 		Version     string            `json:"version"`
 		Steps       []Step            `json:"steps,omitempty"`
@@ -54,47 +55,47 @@ type (
 		Secrets     []string          `json:"secrets,omitempty"`
 		Origin
 	}
-	// DeploymentQueued begins a deployment; its event id is the deployment's id. The parts of
-	// an environment-wide one are the machines in scope at its own position, less Exclude. A person's
-	// ends every part of the project that nobody has claimed at its position on the machines it covers.
+	// DeploymentQueued creates a deployment, whose id is the event id. An environment-wide deployment has a part for
+	// each machine in scope at the position of the event, except the machines in Exclude. A deployment of a person ends
+	// all unclaimed parts of the project on the same machines.
 	DeploymentQueued struct {
 		Kind        DeploymentKind `json:"kind"`
 		Environment string         `json:"environment"`
 		Release     string         `json:"release"`
-		// Machines is empty for an environment-wide deployment; sorted by name.
+		// Machines is sorted by name; empty for an environment-wide deployment.
 		Machines []DeploymentMachine `json:"machines,omitempty"`
-		// Exclude names machines that stay at what they have; environment-wide only.
+		// Exclude lists machines that are left out of an environment-wide deployment.
 		Exclude []string `json:"exclude,omitempty"`
-		// MaxParallel, StopAfterFailures and Unavailable are as the project had them, or as a person asked.
+		// MaxParallel, StopAfterFailures and Unavailable are the settings of the project, or the overrides of a person.
 		MaxParallel       int         `json:"maxParallel,omitempty"`
 		StopAfterFailures int         `json:"stopAfterFailures,omitempty"`
 		Unavailable       Unavailable `json:"unavailableMachines,omitempty"`
-		Reason            string      `json:"reason,omitempty"` // rollback, retry; of an automatic one: the verdicts' reasons
-		Origin                        // empty for an automatic one
+		Reason            string      `json:"reason,omitempty"` // rollback, retry, or the reasons of the verdicts
+		Origin                        // empty for an automatic deployment
 	}
-	// PartsReleased lets more parts of a deployment be claimed.
+	// PartsReleased allows machines to claim their parts of a deployment.
 	PartsReleased struct {
 		Deployment ID       `json:"deployment"`
 		Machines   []string `json:"machines"`
 	}
-	// PartsWithdrawn ends parts that nobody had claimed at this position.
+	// PartsWithdrawn ends parts that are unclaimed at the position of the event.
 	PartsWithdrawn struct {
 		Deployment ID         `json:"deployment"`
 		Machines   []string   `json:"machines,omitempty"` // empty: every unclaimed part
 		Reason     PartReason `json:"reason"`
 	}
-	// DeploymentCancelled is a person's wish to stop a deployment; claimed parts finish.
+	// DeploymentCancelled cancels a deployment for a person. Claimed parts finish.
 	DeploymentCancelled struct {
 		Deployment ID `json:"deployment"`
 		Origin
 	}
-	// DeploymentEnded says that all parts have ended, and how.
+	// DeploymentEnded records the result of a deployment after all its parts have ended.
 	DeploymentEnded struct {
 		Deployment ID              `json:"deployment"`
 		State      DeploymentState `json:"state"`
 		Reason     string          `json:"reason,omitempty"`
 	}
-	// PinSet makes a release the wanted one of an environment, whatever succeeds there.
+	// PinSet makes a release the wanted release of an environment, whatever succeeds there.
 	PinSet struct {
 		Environment string     `json:"environment"`
 		Release     string     `json:"release"`
@@ -102,24 +103,24 @@ type (
 		Reason      string     `json:"reason,omitempty"`
 		Origin
 	}
-	// PinLifted ends a pin.
+	// PinLifted removes a pin.
 	PinLifted struct {
 		Environment string `json:"environment"`
 		Reason      string `json:"reason"` // lifted, expired
 		Origin
 	}
-	// HoldSet keeps automation from one machine.
+	// HoldSet keeps automation off one machine.
 	HoldSet struct {
 		Machine  string `json:"machine"`
-		Instance ID     `json:"instance"`          // zero: none had connected yet
-		Release  string `json:"release,omitempty"` // empty: as it is
-		// Unproven says that the log has lost the machine's own last success, so that nobody knows what it has.
+		Instance ID     `json:"instance"`          // zero: no agent had connected yet
+		Release  string `json:"release,omitempty"` // empty: whatever the machine has
+		// Unproven means that the log has lost the machine's last success, so that its actual release is unknown.
 		Unproven bool       `json:"unproven,omitempty"`
 		Until    *time.Time `json:"until,omitempty"`
 		Reason   string     `json:"reason,omitempty"`
 		Origin
 	}
-	// HoldLifted ends a hold.
+	// HoldLifted removes a hold.
 	HoldLifted struct {
 		Machine string `json:"machine"`
 		Reason  string `json:"reason"` // lifted, expired
@@ -127,16 +128,16 @@ type (
 	}
 )
 
-// Facts of one machine's share of a deployment; stream part/DEPLOYMENT/MACHINE.
+// Events of a part, in stream part/DEPLOYMENT/MACHINE.
 type (
-	// PartClaimed asks to start a part. It counts only if the gate lets it through in the
-	// fold at its own position; otherwise it is void.
+	// PartClaimed claims a part for a session. The fold applies the claim check at the position of the event. If the
+	// check fails, the claim is void.
 	PartClaimed struct {
 		Project  string `json:"project"`
 		Session  ID     `json:"session"`
 		Instance ID     `json:"instance"`
 	}
-	// PartEnded ends a part: by its agent (succeeded, failed) or by a server (skipped, lost).
+	// PartEnded ends a part. Agents report succeeded and failed; servers decide skipped and lost.
 	PartEnded struct {
 		Project  string     `json:"project"`
 		State    PartState  `json:"state"`
@@ -144,44 +145,45 @@ type (
 		Step     string     `json:"step,omitempty"`
 		ExitCode int        `json:"exitCode,omitempty"`
 		Detail   string     `json:"detail,omitempty"`
-		Session  ID         `json:"session"` // of the reporting agent; zero when a server wrote it
+		Session  ID         `json:"session"` // of the reporting agent; zero if a server decided
 	}
 )
 
-// DeploymentMachine is one machine that a narrowed or automatic deployment names.
+// DeploymentMachine is one machine of a narrowed or automatic deployment.
 type DeploymentMachine struct {
 	Name string `json:"name"`
-	// Triggers are those that asked for it; automatic only.
+	// Triggers lists the triggers that selected the machine; automatic deployments only.
 	Triggers []string `json:"triggers,omitempty"`
-	// Causes are the events that made it due, the newest ones if there were many.
+	// Causes lists the events that made the machine a candidate, or the newest of them if there were many.
 	Causes []ID `json:"causes,omitempty"`
-	// Reason is the verdict's; automatic only.
+	// Reason is the reason of the verdict; automatic deployments only.
 	Reason string `json:"reason,omitempty"`
 }
 
-// DeploymentKind says who named the machines of a deployment.
+// DeploymentKind says how the machines of a deployment were chosen.
 type DeploymentKind string
 
 // The kinds of deployments.
 const (
-	EnvironmentWide DeploymentKind = "environment" // nobody: all in scope
-	Narrowed        DeploymentKind = "narrowed"    // a person
-	Automatic       DeploymentKind = "automatic"   // the engine
+	EnvironmentWide DeploymentKind = "environment" // all machines in scope
+	Narrowed        DeploymentKind = "narrowed"    // listed by a person
+	Automatic       DeploymentKind = "automatic"   // chosen by the engine
 )
 
-// DeploymentState is where a deployment stands; the log holds only the last three.
+// DeploymentState is the state of a deployment. Only the terminal states succeeded, failed and cancelled are in the
+// log.
 type DeploymentState string
 
 // The states of a deployment.
 const (
-	DeploymentQueuedState DeploymentState = "queued"
-	DeploymentRunning     DeploymentState = "running"
-	DeploymentSucceeded   DeploymentState = "succeeded"
-	DeploymentFailed      DeploymentState = "failed"
-	DeploymentCancelledAs DeploymentState = "cancelled"
+	DeploymentQueuedState    DeploymentState = "queued"
+	DeploymentRunning        DeploymentState = "running"
+	DeploymentSucceeded      DeploymentState = "succeeded"
+	DeploymentFailed         DeploymentState = "failed"
+	DeploymentCancelledState DeploymentState = "cancelled"
 )
 
-// PartState is where a part stands; queued, released and running are never written.
+// PartState is the state of a part. The states queued, released and running are never in the log.
 type PartState string
 
 // The states of a part.
@@ -196,10 +198,10 @@ const (
 	PartLost      PartState = "lost"
 )
 
-// PartReason says why a part ended other than by success, or why a claim is void.
+// PartReason says why a part ended without success, or why a claim is void.
 type PartReason string
 
-// Unavailable says what a skipped or lost machine does to a deployment.
+// Unavailable says whether a skipped or lost machine makes a deployment fail.
 type Unavailable string
 
 // The values of Unavailable.

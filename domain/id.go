@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// ID is a UUID: of an event, a command, an instance, a session or a server. A deployment's
-// id is that of its DeploymentQueued event.
+// ID is a UUID that identifies an event, a command, an instance, a session or a server. A deployment has the id of its
+// DeploymentQueued event.
 type ID [16]byte
 
-// IsZero says whether no id is set.
+// IsZero reports whether id is the zero id.
 func (id ID) IsZero() bool { return id == ID{} }
 
-// String writes id as 8-4-4-4-12 lower-case hex digits.
+// String returns id as 8-4-4-4-12 lower-case hex digits.
 func (id ID) String() string {
 	var b [36]byte
 	hex.Encode(b[0:8], id[0:4])
@@ -25,13 +25,13 @@ func (id ID) String() string {
 	return string(b[:])
 }
 
-// ParseID reads what String wrote, in either case.
+// ParseID parses the format of String, in lower or upper case.
 func ParseID(text string) (ID, error) { return parseID(text) }
 
-// digits are where the two digits of each byte begin in the text of an id.
+// digits are the offsets of the two digits of each byte in the text of an id.
 var digits = [16]int{0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34}
 
-// parseID is ParseID, without a copy of what a longer text holds.
+// parseID implements ParseID for strings and byte slices, so that neither needs a conversion.
 func parseID[T string | []byte](text T) (id ID, err error) {
 	ok := len(text) == 36 && text[8] == '-' && text[13] == '-' && text[18] == '-' && text[23] == '-'
 	for i := 0; ok && i < len(id); i++ {
@@ -40,12 +40,12 @@ func parseID[T string | []byte](text T) (id ID, err error) {
 		id[i] = high<<4 | low
 	}
 	if !ok {
-		return ID{}, fmt.Errorf("%.40q is not an id: want 8-4-4-4-12 hex digits", text)
+		return ID{}, fmt.Errorf("invalid id %.40q: use 8-4-4-4-12 hex digits", text)
 	}
 	return id, nil
 }
 
-// hexDigit is the value of a hex digit in either case, 0xff for anything else.
+// hexDigit returns the value of a hex digit in either case, and 0xff for any other byte.
 func hexDigit(b byte) byte {
 	switch {
 	case '0' <= b && b <= '9':
@@ -58,7 +58,7 @@ func hexDigit(b byte) byte {
 	return 0xff
 }
 
-// MarshalText writes the zero id as empty text.
+// MarshalText encodes id like String, except that the zero id is empty.
 func (id ID) MarshalText() ([]byte, error) {
 	if id.IsZero() {
 		return nil, nil
@@ -66,7 +66,7 @@ func (id ID) MarshalText() ([]byte, error) {
 	return []byte(id.String()), nil
 }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText parses the format of MarshalText.
 func (id *ID) UnmarshalText(text []byte) error {
 	if len(text) == 0 {
 		*id = ID{}
@@ -77,16 +77,16 @@ func (id *ID) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Duration is a length of time whose text is Go's, such as "30s" or "1h0m0s".
+// Duration is a time.Duration with a text encoding such as "30s" or "1h0m0s".
 type Duration time.Duration
 
-// String writes d as Go does.
+// String formats d like time.Duration.
 func (d Duration) String() string { return time.Duration(d).String() }
 
-// MarshalText writes d as Go does.
+// MarshalText formats d like time.Duration.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
-// UnmarshalText reads Go's text of a duration.
+// UnmarshalText parses text like time.ParseDuration.
 func (d *Duration) UnmarshalText(text []byte) error {
 	v, err := time.ParseDuration(string(text))
 	*d = Duration(v)

@@ -5,26 +5,27 @@ import (
 	"slices"
 )
 
-// Machine is a registered host, as its own stream tells it. The zero value is no machine.
+// Machine is the state of a registered host, folded from its stream.
 type Machine struct {
 	Name        string
 	Environment string
 	Roles       []string // sorted
 	Policy      string   // never empty
 	Disabled    bool
-	// Online says that a session is open as far as the log knows.
+	// Online means that a session is open according to the log.
 	Online bool
-	// Connect is the event that began the newest session; zero before the first.
+	// Connect is the event that started the newest session; zero before the first session.
 	Connect  ID
 	Server   ID
 	Session  ID
 	Instance ID
 	Health   Health
-	// CleanUpHeld says that the present absence was held back from clean-up once.
+	// CleanUpHeld means that a clean-up was held back during the current absence.
 	CleanUpHeld bool
 }
 
-// Evolve folds one fact of the machine's stream, whose event id is id. An error means content that cannot be folded.
+// Evolve folds one event of the machine's stream. id is the id of the event. An error means that the event cannot be
+// folded.
 func (m *Machine) Evolve(id ID, e Event) error {
 	switch e := e.(type) {
 	case MachineAdded:
@@ -32,12 +33,12 @@ func (m *Machine) Evolve(id ID, e Event) error {
 			return fmt.Errorf("machine has no environment")
 		}
 		*m = Machine{Name: m.Name, Health: HealthUnknown}
-		m.settle(e.Environment, e.Roles, e.Policy)
+		m.applySettings(e.Environment, e.Roles, e.Policy)
 	case MachineChanged:
 		if e.Environment == "" {
 			return fmt.Errorf("machine has no environment")
 		}
-		m.settle(e.Environment, e.Roles, e.Policy)
+		m.applySettings(e.Environment, e.Roles, e.Policy)
 	case MachineEnabled:
 		m.Disabled = false
 	case MachineDisabled:
@@ -52,7 +53,7 @@ func (m *Machine) Evolve(id ID, e Event) error {
 		}
 	case MachineHealthChanged:
 		if _, ok := healthCategory(e.Status); !ok {
-			return fmt.Errorf("unknown health %.40q", e.Status)
+			return fmt.Errorf("unknown health status %.40q", e.Status)
 		}
 		m.Health = e.Status
 	case MachineCleanUpHeld:
@@ -61,14 +62,14 @@ func (m *Machine) Evolve(id ID, e Event) error {
 	return nil
 }
 
-func (m *Machine) settle(environment string, roles []string, policy string) {
+func (m *Machine) applySettings(environment string, roles []string, policy string) {
 	m.Environment, m.Roles, m.Policy = environment, Names(roles), policy
 	if m.Policy == "" {
 		m.Policy = DefaultPolicy
 	}
 }
 
-// connect begins a session. Another instance is another life of the disk: what was known of its health is gone.
+// connect starts a session. The health of another instance is unknown.
 func (m *Machine) connect(event, server, session, instance ID) {
 	if instance != m.Instance {
 		m.Health = HealthUnknown
@@ -77,8 +78,9 @@ func (m *Machine) connect(event, server, session, instance ID) {
 	m.Server, m.Session, m.Instance = server, session, instance
 }
 
-// Deployable says whether a part can run here now, and why not. Health is known where checked
-// says that the machine's policy has a check. An unhealthy machine is deployable: it may get its cure.
+// Deployable reports whether a part can run on the machine now, and if not, why. checked means that the machine's
+// policy has a health check, so that the health must be known. An unhealthy machine is deployable because a deployment
+// may repair it.
 func (m *Machine) Deployable(checked bool) (bool, PartReason) {
 	switch {
 	case m.Disabled:
@@ -91,9 +93,9 @@ func (m *Machine) Deployable(checked bool) (bool, PartReason) {
 	return true, ""
 }
 
-// Commands of a machine.
+// Commands for machines.
 type (
-	// ApplyMachine adds a machine or brings it to these settings.
+	// ApplyMachine creates a machine or changes its settings.
 	ApplyMachine struct {
 		Name        string   `json:"name"`
 		Environment string   `json:"environment"`
@@ -108,28 +110,29 @@ type (
 		Enabled bool   `json:"enabled"`
 		Origin
 	}
-	// DeleteMachine ends a machine.
+	// DeleteMachine deletes a machine.
 	DeleteMachine struct {
 		Name   string `json:"name"`
 		Reason string `json:"reason"`
 		Origin
-		// Session, if set, must be the newest: an agent that leaves does not delete what a later one has joined.
+		// Session is the session of an agent that asks for the deletion. Unless it is zero or the newest session,
+		// nothing is deleted: a later agent may have joined under this name.
 		Session ID `json:"session"`
 	}
-	// ConnectMachine begins a session, or moves it to another server.
+	// ConnectMachine starts a session or moves it to another server.
 	ConnectMachine struct {
 		Name     string `json:"name"`
 		Server   ID     `json:"server"`
 		Session  ID     `json:"session"`
 		Instance ID     `json:"instance"`
 	}
-	// DisconnectMachine ends the session that began with Connect; the zero id ends the newest one.
+	// DisconnectMachine ends the session that was started by the event Connect. The zero id ends the newest session.
 	DisconnectMachine struct {
 		Name    string `json:"name"`
 		Connect ID     `json:"connect"`
 		Reason  string `json:"reason"`
 	}
-	// ReportHealth says what the machine's own check found.
+	// ReportHealth reports the result of the machine's health check.
 	ReportHealth struct {
 		Name    string `json:"name"`
 		Session ID     `json:"session"` // zero: the newest
@@ -156,7 +159,7 @@ func (c DisconnectMachine) Stream(World) string { return MachineStream(c.Name) }
 // Stream is the machine's.
 func (c ReportHealth) Stream(World) string { return MachineStream(c.Name) }
 
-// Decide adds or changes what differs.
+// Decide creates the machine, or writes the settings that differ.
 func (c ApplyMachine) Decide(w World) ([]Event, *Rejection) {
 	if r := c.check(w); r != nil {
 		return nil, r
@@ -174,7 +177,7 @@ func (c ApplyMachine) Decide(w World) ([]Event, *Rejection) {
 		events = append(events, MachineChanged{Environment: c.Environment, Roles: roles, Policy: policy, Origin: c.Origin})
 	}
 	if c.Disabled != m.Disabled {
-		events = append(events, enabling(!c.Disabled, c.Origin))
+		events = append(events, machineSwitched(!c.Disabled, c.Origin))
 	}
 	return events, nil
 }
@@ -187,7 +190,8 @@ func (c ApplyMachine) check(w World) *Rejection {
 		return r
 	}
 	if !w.Environment(c.Environment) {
-		return notFound("machine %s: environment %.80q does not exist", c.Name, c.Environment).hint("apply the environment first")
+		return notFound("machine %s: environment %.80q does not exist", c.Name, c.Environment).
+			hint("apply the environment first")
 	}
 	if c.Policy != "" && w.Policy(c.Policy) == nil {
 		return notFound("machine %s: policy %.80q does not exist", c.Name, c.Policy).hint("apply the machine policy first")
@@ -195,30 +199,30 @@ func (c ApplyMachine) check(w World) *Rejection {
 	return nil
 }
 
-func enabling(enabled bool, origin Origin) Event {
+func machineSwitched(enabled bool, origin Origin) Event {
 	if enabled {
 		return MachineEnabled{Origin: origin}
 	}
 	return MachineDisabled{Origin: origin}
 }
 
-// Decide changes nothing where nothing differs.
+// Decide enables or disables the machine.
 func (c SetMachineEnabled) Decide(w World) ([]Event, *Rejection) {
 	m := w.Machine(c.Name)
 	if m == nil {
-		return nil, noMachine(c.Name)
+		return nil, machineNotFound(c.Name)
 	}
 	if m.Disabled == !c.Enabled {
 		return nil, nil
 	}
-	return []Event{enabling(c.Enabled, c.Origin)}, nil
+	return []Event{machineSwitched(c.Enabled, c.Origin)}, nil
 }
 
-// Decide deletes what is there.
+// Decide deletes the machine.
 func (c DeleteMachine) Decide(w World) ([]Event, *Rejection) {
 	m := w.Machine(c.Name)
 	if m == nil {
-		return nil, noMachine(c.Name)
+		return nil, machineNotFound(c.Name)
 	}
 	if r := checkReason(c.Reason); r != nil {
 		return nil, r
@@ -229,28 +233,28 @@ func (c DeleteMachine) Decide(w World) ([]Event, *Rejection) {
 	return []Event{MachineDeleted{Reason: c.Reason, Origin: c.Origin}}, nil
 }
 
-// Decide lets the first session of an absent machine come online, and lets a known instance move.
+// Decide starts a session if the machine is offline. If it is online, only the same instance can connect again.
 func (c ConnectMachine) Decide(w World) ([]Event, *Rejection) {
 	m := w.Machine(c.Name)
 	switch {
 	case m == nil:
-		return nil, noMachine(c.Name)
+		return nil, machineNotFound(c.Name)
 	case !m.Online:
 		return []Event{MachineCameOnline{Server: c.Server, Session: c.Session, Instance: c.Instance}}, nil
 	case m.Instance != c.Instance:
-		return nil, conflict("machine %s is online as another instance", c.Name).
-			hint("its name is free once it has been silent beyond its policy's offlineAfter")
+		return nil, conflict("machine %s is online with another instance", c.Name).
+			hint("its name becomes free once that instance has been silent for longer than its policy's offlineAfter")
 	case m.Server == c.Server && m.Session == c.Session:
 		return nil, nil
 	}
 	return []Event{AgentConnected{Server: c.Server, Session: c.Session, Instance: c.Instance}}, nil
 }
 
-// Decide ends the session only if it is the newest.
+// Decide ends the session if it is the newest.
 func (c DisconnectMachine) Decide(w World) ([]Event, *Rejection) {
 	m := w.Machine(c.Name)
 	if m == nil {
-		return nil, noMachine(c.Name)
+		return nil, machineNotFound(c.Name)
 	}
 	if !m.Online || !c.Connect.IsZero() && c.Connect != m.Connect {
 		return nil, nil
@@ -258,28 +262,29 @@ func (c DisconnectMachine) Decide(w World) ([]Event, *Rejection) {
 	return []Event{MachineWentOffline{Connect: m.Connect, Session: m.Session, Instance: m.Instance, Reason: c.Reason}}, nil
 }
 
-// Decide writes changes alone, and only those of the newest session.
+// Decide writes a change of the health that the newest session reported.
 func (c ReportHealth) Decide(w World) ([]Event, *Rejection) {
 	m := w.Machine(c.Name)
 	if m == nil {
-		return nil, noMachine(c.Name)
+		return nil, machineNotFound(c.Name)
 	}
 	if _, ok := healthCategory(c.Status); !ok {
-		return nil, invalid("unknown health %.40q", c.Status).hint("use healthy, warning or unhealthy")
+		return nil, invalid("unknown health status %.40q", c.Status).hint("use healthy, warning or unhealthy")
 	}
 	session := c.Session
 	if session.IsZero() {
 		session = m.Session
 	}
 	if session != m.Session || !m.Online {
-		return nil, conflict("machine %s: the reporting session is not its newest", c.Name).hint("report online first")
+		return nil, conflict("machine %s: the reporting session is not the newest one", c.Name).hint("report online first")
 	}
 	if m.Health == c.Status {
 		return nil, nil
 	}
-	return []Event{MachineHealthChanged{Status: c.Status, Detail: brief(c.Detail, MaxDetailBytes), Session: session}}, nil
+	detail := truncate(c.Detail, MaxDetailBytes)
+	return []Event{MachineHealthChanged{Status: c.Status, Detail: detail, Session: session}}, nil
 }
 
-func noMachine(name string) *Rejection {
+func machineNotFound(name string) *Rejection {
 	return notFound("machine %.80q does not exist", name).hint("`drover get machines` lists them")
 }

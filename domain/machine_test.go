@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAMachineIsWrittenOnlyWhereItDiffers(t *testing.T) {
+func TestApplyMachineWritesOnlyChanges(t *testing.T) {
 	w := shopWorld(t)
 	apply := ApplyMachine{Name: "web-03", Environment: "production", Roles: []string{"web", "api", "web"}, Origin: By("ann")}
 	require.Equal(t, []Event{MachineAdded{Environment: "production", Roles: []string{"api", "web"}, Policy: DefaultPolicy, Origin: By("ann")}}, w.do(apply))
@@ -23,20 +23,20 @@ func TestAMachineIsWrittenOnlyWhereItDiffers(t *testing.T) {
 		w.do(ApplyMachine{Name: "web-04", Environment: "production", Disabled: true}))
 }
 
-func TestAMachineWithWhatIsNotThereIsRefused(t *testing.T) {
+func TestMachineCommandsRejectInvalidRequests(t *testing.T) {
 	w := shopWorld(t)
-	w.refuses(ApplyMachine{Name: "web-03", Environment: "qa"}, NotFound, `machine web-03: environment "qa" does not exist`)
-	w.refuses(ApplyMachine{Name: "web-03", Environment: "production", Policy: "tame"}, NotFound, `policy "tame" does not exist`)
-	w.refuses(ApplyMachine{Name: "web-03", Environment: "production", Roles: make([]string, 101)}, Invalid, "101 roles are given")
-	w.refuses(ApplyMachine{Name: "web-03", Environment: "production", Roles: []string{"a b"}}, Invalid, `role "a b" has ' ' at character 2`)
+	w.rejects(ApplyMachine{Name: "web-03", Environment: "qa"}, NotFound, `machine web-03: environment "qa" does not exist`)
+	w.rejects(ApplyMachine{Name: "web-03", Environment: "production", Policy: "tame"}, NotFound, `policy "tame" does not exist`)
+	w.rejects(ApplyMachine{Name: "web-03", Environment: "production", Roles: make([]string, 101)}, Invalid, "too many roles: 101")
+	w.rejects(ApplyMachine{Name: "web-03", Environment: "production", Roles: []string{"a b"}}, Invalid, `role "a b" has ' ' at character 2`)
 	for _, c := range []Command{SetMachineEnabled{Name: "nix"}, DeleteMachine{Name: "nix"}, ConnectMachine{Name: "nix"}, DisconnectMachine{Name: "nix"},
 		ReportHealth{Name: "nix", Status: Healthy}} {
-		w.refuses(c, NotFound, `machine "nix" does not exist`)
+		w.rejects(c, NotFound, `machine "nix" does not exist`)
 	}
-	w.refuses(DeleteMachine{Name: "web-01", Reason: strings.Repeat("x", 501)}, Invalid, "501 bytes")
+	w.rejects(DeleteMachine{Name: "web-01", Reason: strings.Repeat("x", 501)}, Invalid, "501 bytes")
 }
 
-func TestAMachineAddedAgainStartsEmpty(t *testing.T) {
+func TestRecreatedMachineStartsEmpty(t *testing.T) {
 	w := shopWorld(t)
 	w.do(ConnectMachine{Name: "web-01", Server: number(1), Session: number(2), Instance: number(3)}, ReportHealth{Name: "web-01", Status: Unhealthy},
 		SetMachineEnabled{Name: "web-01"})
@@ -45,35 +45,35 @@ func TestAMachineAddedAgainStartsEmpty(t *testing.T) {
 	w.do(ApplyMachine{Name: "web-01", Environment: "staging"})
 	require.Equal(t, &Machine{Name: "web-01", Environment: "staging", Policy: DefaultPolicy, Health: HealthUnknown}, w.Machine("web-01"))
 
-	t.Run("also for a fold that saw no deletion", func(t *testing.T) {
+	t.Run("even if the fold has seen no deletion", func(t *testing.T) {
 		m := &Machine{Name: "web-01", Disabled: true, Online: true, Instance: number(3), Health: Unhealthy}
 		require.NoError(t, m.Evolve(number(9), MachineAdded{Environment: "staging"}))
 		require.Equal(t, &Machine{Name: "web-01", Environment: "staging", Policy: DefaultPolicy, Health: HealthUnknown}, m)
 	})
 }
 
-func TestASessionBeginsMovesAndEnds(t *testing.T) {
+func TestSessionStartsMovesAndEnds(t *testing.T) {
 	w := shopWorld(t)
 	connect := ConnectMachine{Name: "web-01", Server: number(101), Session: number(102), Instance: number(103)}
 	require.Equal(t, []Event{MachineCameOnline{number(101), number(102), number(103)}}, w.do(connect))
 	first := w.Machine("web-01").Connect
-	require.Empty(t, w.do(connect), "the same report twice")
+	require.Empty(t, w.do(connect), "the same connection twice")
 
 	connect.Server = number(111)
 	require.Equal(t, []Event{AgentConnected{number(111), number(102), number(103)}}, w.do(connect), "the session moved to another server")
 	connect.Session = number(112)
-	require.Equal(t, []Event{AgentConnected{number(111), number(112), number(103)}}, w.do(connect), "the agent was started anew")
-	w.refuses(ConnectMachine{Name: "web-01", Server: number(111), Session: number(9), Instance: number(8)}, Conflict, "online as another instance")
+	require.Equal(t, []Event{AgentConnected{number(111), number(112), number(103)}}, w.do(connect), "the agent was restarted")
+	w.rejects(ConnectMachine{Name: "web-01", Server: number(111), Session: number(9), Instance: number(8)}, Conflict, "online with another instance")
 
-	require.Empty(t, w.do(DisconnectMachine{Name: "web-01", Connect: first}), "the end of a session that is not the newest is void")
+	require.Empty(t, w.do(DisconnectMachine{Name: "web-01", Connect: first}), "only the newest session can end")
 	m := w.Machine("web-01")
 	require.Equal(t, []Event{MachineWentOffline{m.Connect, number(112), number(103), "silent"}}, w.do(DisconnectMachine{Name: "web-01", Connect: m.Connect, Reason: "silent"}))
-	require.Empty(t, w.do(DisconnectMachine{Name: "web-01"}), "it is offline already")
+	require.Empty(t, w.do(DisconnectMachine{Name: "web-01"}), "it is already offline")
 	require.Equal(t, []Event{MachineCameOnline{number(111), number(9), number(8)}},
-		w.do(ConnectMachine{Name: "web-01", Server: number(111), Session: number(9), Instance: number(8)}), "a name that is offline may be taken")
+		w.do(ConnectMachine{Name: "web-01", Server: number(111), Session: number(9), Instance: number(8)}), "another instance may use the name of an offline machine")
 }
 
-func TestTheEndOfAnOldSessionDoesNotTakeAMachineOffline(t *testing.T) {
+func TestEndOfAnOldSessionKeepsTheMachineOnline(t *testing.T) {
 	m := &Machine{Name: "web-01"}
 	require.NoError(t, m.Evolve(number(1), MachineAdded{Environment: "production"}))
 	require.NoError(t, m.Evolve(number(2), MachineCameOnline{Instance: number(3)}))
@@ -84,34 +84,34 @@ func TestTheEndOfAnOldSessionDoesNotTakeAMachineOffline(t *testing.T) {
 	require.False(t, m.Online)
 }
 
-func TestAnAgentThatLeavesDeletesItsOwnLifeAlone(t *testing.T) {
+func TestDeleteMachineWithAnOldSessionDoesNothing(t *testing.T) {
 	w := shopWorld(t)
 	w.do(ConnectMachine{Name: "web-01", Server: number(1), Session: number(2), Instance: number(3)},
 		ConnectMachine{Name: "web-01", Server: number(1), Session: number(4), Instance: number(3)})
-	require.Empty(t, w.do(DeleteMachine{Name: "web-01", Session: number(2)}), "a later session runs")
+	require.Empty(t, w.do(DeleteMachine{Name: "web-01", Session: number(2)}), "a later session is open")
 	require.Len(t, w.do(DeleteMachine{Name: "web-01", Session: number(4)}), 1)
 }
 
-func TestHealthIsOfAnInstance(t *testing.T) {
+func TestHealthBelongsToTheInstance(t *testing.T) {
 	w := shopWorld(t)
 	connect := func(session, instance uint64) {
 		w.do(DisconnectMachine{Name: "web-01"}, ConnectMachine{Name: "web-01", Server: number(101), Session: number(session), Instance: number(instance)})
 	}
-	w.refuses(ReportHealth{Name: "web-01", Status: Healthy}, Conflict, "report online first")
+	w.rejects(ReportHealth{Name: "web-01", Status: Healthy}, Conflict, "report online first")
 	connect(2, 3)
 	require.Equal(t, []Event{MachineHealthChanged{Status: Warning, Detail: "full", Session: number(2)}}, w.do(ReportHealth{Name: "web-01", Status: Warning, Detail: "full"}))
 	require.Empty(t, w.do(ReportHealth{Name: "web-01", Session: number(2), Status: Warning, Detail: "fuller"}))
 	connect(4, 3)
-	require.Equal(t, Warning, w.Machine("web-01").Health, "the same instance is as healthy as it was")
-	w.refuses(ReportHealth{Name: "web-01", Session: number(2), Status: Healthy}, Conflict, "not its newest")
+	require.Equal(t, Warning, w.Machine("web-01").Health, "the same instance keeps its health")
+	w.rejects(ReportHealth{Name: "web-01", Session: number(2), Status: Healthy}, Conflict, "not the newest")
 	for _, bad := range []Health{"", HealthUnknown, "fine"} {
-		w.refuses(ReportHealth{Name: "web-01", Status: bad}, Invalid, "use healthy, warning or unhealthy")
+		w.rejects(ReportHealth{Name: "web-01", Status: bad}, Invalid, "use healthy, warning or unhealthy")
 	}
 	connect(5, 6)
-	require.Equal(t, HealthUnknown, w.Machine("web-01").Health, "another instance has not said yet")
+	require.Equal(t, HealthUnknown, w.Machine("web-01").Health, "the new instance has not reported yet")
 }
 
-func TestALongDetailIsCutSoThatTheReportIsKept(t *testing.T) {
+func TestLongDetailsAreTruncated(t *testing.T) {
 	w := shopWorld(t)
 	w.do(ConnectMachine{Name: "web-01", Server: number(1), Session: number(2), Instance: number(3)})
 	changed := w.do(ReportHealth{Name: "web-01", Status: Unhealthy, Detail: strings.Repeat("é", 1<<20)})[0].(MachineHealthChanged)
@@ -127,7 +127,7 @@ func TestALongDetailIsCutSoThatTheReportIsKept(t *testing.T) {
 	require.Less(t, len(data), 2000)
 }
 
-func TestAMachineIsDeployableWhenItIsEnabledOnlineAndKnown(t *testing.T) {
+func TestMachineIsDeployableWhenEnabledOnlineAndOfKnownHealth(t *testing.T) {
 	for _, c := range []struct {
 		m       Machine
 		checked bool
@@ -135,7 +135,7 @@ func TestAMachineIsDeployableWhenItIsEnabledOnlineAndKnown(t *testing.T) {
 	}{
 		{Machine{Online: true, Health: HealthUnknown}, false, ""},
 		{Machine{Online: true, Health: HealthUnknown}, true, HealthNotKnown},
-		{Machine{Online: true, Health: Unhealthy}, true, ""}, // it may get its cure
+		{Machine{Online: true, Health: Unhealthy}, true, ""}, // a deployment may repair it
 		{Machine{Online: true, Disabled: true, Health: Healthy}, true, MachineIsDisabled},
 		{Machine{Health: Healthy}, true, MachineIsOffline},
 	} {
@@ -145,14 +145,14 @@ func TestAMachineIsDeployableWhenItIsEnabledOnlineAndKnown(t *testing.T) {
 	}
 }
 
-func TestWhatAMachineCannotFoldIsSaid(t *testing.T) {
+func TestMachineEvolveRejectsInvalidEvents(t *testing.T) {
 	m := &Machine{Name: "web-01"}
 	require.ErrorContains(t, m.Evolve(number(1), MachineAdded{}), "no environment")
 	require.ErrorContains(t, m.Evolve(number(1), MachineChanged{}), "no environment")
 	require.ErrorContains(t, m.Evolve(number(1), MachineHealthChanged{Status: "fine"}), `"fine"`)
 }
 
-func TestACleanUpIsHeldOnceForEachAbsence(t *testing.T) {
+func TestCleanUpIsHeldOncePerAbsence(t *testing.T) {
 	m := &Machine{Name: "web-01"}
 	require.NoError(t, m.Evolve(number(1), MachineCleanUpHeld{Absent: 2, Machines: 3}))
 	require.True(t, m.CleanUpHeld)
@@ -160,7 +160,7 @@ func TestACleanUpIsHeldOnceForEachAbsence(t *testing.T) {
 	require.False(t, m.CleanUpHeld)
 }
 
-func TestCategoriesOpenCandidatesByWhatTheySay(t *testing.T) {
+func TestCategoriesHaveASignAndOpenCandidates(t *testing.T) {
 	for _, c := range []struct {
 		event Event
 		want  Category
@@ -186,16 +186,16 @@ func TestCategoriesOpenCandidatesByWhatTheySay(t *testing.T) {
 	}
 	for _, e := range []Event{AgentConnected{}, MachineCleanUpHeld{}, MachineHealthChanged{Status: "fine"}, ProjectEnabled{}, PartEnded{}} {
 		_, ok := CategoryOf(e)
-		require.False(t, ok, "%T is no cause of anything", e)
+		require.False(t, ok, "%T has no category", e)
 	}
 }
 
-func TestGroupsStandForTheirMembers(t *testing.T) {
+func TestExpandReplacesGroupsByTheirMembers(t *testing.T) {
 	all, unknown := Expand([]Category{AllGroup})
 	require.Empty(t, unknown)
 	require.Len(t, all, 10)
 	both, _ := Expand([]Category{AvailableGroup, UnavailableGroup, Added})
-	require.Equal(t, all, both, "the two groups are everything, and nothing is there twice")
+	require.Equal(t, all, both, "the two groups contain every category, and none twice")
 	health, _ := Expand([]Category{HealthGroup})
 	require.ElementsMatch(t, []Category{BecameHealthy, BecameWarning, BecameUnhealthy}, health)
 	_, unknown = Expand([]Category{Added, "MachineSang", "x"})

@@ -6,13 +6,13 @@ import (
 	"unicode/utf8"
 )
 
-// Longest names. A version may be longer because it often carries a commit id.
+// Maximum lengths of names. A version may be longer because it often contains a commit id.
 const (
 	MaxNameLength    = 63
 	MaxVersionLength = 128
 )
 
-// Kinds of streams; a stream is KIND/NAME, or the kind alone for the one watch stream.
+// Kinds of streams. A stream is named KIND/NAME, except for the one watch stream, which is named by its kind alone.
 const (
 	MachineStreams     = "machine"
 	ProjectStreams     = "project"
@@ -25,49 +25,49 @@ const (
 	WatchStream        = "watch"
 )
 
-// MachineStream is where the facts of one machine are.
+// MachineStream returns the stream of a machine.
 func MachineStream(name string) string { return MachineStreams + "/" + name }
 
-// ProjectStream is the boundary of consistency: all that is decided about one project.
+// ProjectStream returns the stream of a project, with all decisions about it.
 func ProjectStream(name string) string { return ProjectStreams + "/" + name }
 
-// ReleaseStream is where one release of a project is created. incarnation tells projects apart that had the same name one
-// after another: it is the id of the first ProjectDefined since the project was created.
+// ReleaseStream returns the stream of a release. incarnation distinguishes projects that had the same name one after
+// another: it is the id of the ProjectDefined event that created the project.
 func ReleaseStream(project string, incarnation ID, version string) string {
 	return ReleaseStreams + "/" + project + "/" + incarnation.String() + "/" + version
 }
 
-// EnvironmentStream is where an environment is defined and deleted.
+// EnvironmentStream returns the stream of an environment.
 func EnvironmentStream(name string) string { return EnvironmentStreams + "/" + name }
 
-// PolicyStream is where a machine policy is defined and deleted.
+// PolicyStream returns the stream of a machine policy.
 func PolicyStream(name string) string { return PolicyStreams + "/" + name }
 
-// TokenStream is where a token is created, used and revoked.
+// TokenStream returns the stream of a token.
 func TokenStream(id string) string { return TokenStreams + "/" + id }
 
-// ServerStream is where a server says that it started.
+// ServerStream returns the stream of a server.
 func ServerStream(id ID) string { return ServerStreams + "/" + id.String() }
 
-// PartStream holds the claim and the end of one machine's share of a deployment.
+// PartStream returns the stream of a part, with its claims and its end.
 func PartStream(deployment ID, machine string) string {
 	return PartStreams + "/" + deployment.String() + "/" + machine
 }
 
-// SplitStream parts a stream's name into its kind and the rest.
+// SplitStream splits the name of a stream into its kind and the rest.
 func SplitStream(stream string) (kind, name string) {
 	kind, name, _ = strings.Cut(stream, "/")
 	return kind, name
 }
 
-// ParsePartStream reads what PartStream wrote, less the kind.
+// ParsePartStream parses the name of a part's stream without the kind.
 func ParsePartStream(name string) (deployment ID, machine string, err error) {
 	id, machine, _ := strings.Cut(name, "/")
 	deployment, err = ParseID(id)
 	return deployment, machine, err
 }
 
-// ParseReleaseStream reads what ReleaseStream wrote, less the kind.
+// ParseReleaseStream parses the name of a release's stream without the kind.
 func ParseReleaseStream(name string) (project string, incarnation ID, version string, err error) {
 	project, rest, _ := strings.Cut(name, "/")
 	id, version, _ := strings.Cut(rest, "/")
@@ -75,28 +75,29 @@ func ParseReleaseStream(name string) (project string, incarnation ID, version st
 	return project, incarnation, version, err
 }
 
-// CheckName refuses a name that could not be a stream's, a file's or a label's.
+// CheckName rejects a name that cannot be part of a stream name, a file name or a metric label. what is the kind of
+// thing, for the message.
 func CheckName(what, name string) *Rejection {
 	return checkText(what, name, MaxNameLength, "._-")
 }
 
-// CheckVersion refuses a release version that could not be part of a path or a variable.
+// CheckVersion rejects a release version that cannot be part of a path or an environment variable.
 func CheckVersion(version string) *Rejection {
 	return checkText("version", version, MaxVersionLength, "._-+")
 }
 
-func checkText(what, text string, longest int, marks string) *Rejection {
+func checkText(what, text string, maxLength int, marks string) *Rejection {
 	if text == "" {
-		return invalid("%s is empty", what).hint("give it a name of letters, digits and %q", marks)
+		return invalid("%s must not be empty", what).hint("use letters, digits and %q", marks)
 	}
-	for i, c := range text { // up to the first that is not ASCII, bytes are characters
+	for i, c := range text { // i counts characters, because the loop ends at the first non-ASCII character
 		if c >= utf8.RuneSelf || !isAlphanumeric(byte(c)) && (i == 0 || !strings.ContainsRune(marks, c)) {
 			return invalid("%s %.80q has %q at character %d", what, text, c, i+1).
 				hint("use letters, digits and %q, beginning with a letter or digit", marks)
 		}
 	}
-	if len(text) > longest {
-		return invalid("%s %.40q… has %d characters", what, text, len(text)).hint("use at most %d", longest)
+	if len(text) > maxLength {
+		return invalid("%s %.40q… has %d characters", what, text, len(text)).hint("use at most %d", maxLength)
 	}
 	return nil
 }
@@ -105,7 +106,8 @@ func isAlphanumeric(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
-// Names sorts names and drops repeats, so that equal sets are equal values. Empty is nil.
+// Names returns a sorted copy of names without duplicates, so that equal sets are equal values. It returns nil for an
+// empty list.
 func Names(names []string) []string {
 	if len(names) == 0 {
 		return nil
@@ -115,10 +117,10 @@ func Names(names []string) []string {
 	return slices.Compact(sorted)
 }
 
-// checkRoles checks each of roles and their number.
+// checkRoles checks the number of roles and each name.
 func checkRoles(roles []string) *Rejection {
 	if len(roles) > MaxRoles {
-		return invalid("%d roles are given", len(roles)).hint("use at most %d", MaxRoles)
+		return invalid("too many roles: %d", len(roles)).hint("use at most %d", MaxRoles)
 	}
 	for _, role := range roles {
 		if r := CheckName("role", role); r != nil {

@@ -1,29 +1,29 @@
 package domain
 
-// Origin says who asked for something. Commands carry it, and the events that they lead to record it.
+// Origin identifies the caller of a command. The events of the command record it.
 type Origin struct {
-	// By is the origin in words, such as "token 0123456789ab"; empty where nobody asked.
+	// By is the origin as text, such as "token 0123456789ab"; empty for the decisions of a server.
 	By string `json:"by,omitempty"`
-	// Actor is the same as an object. Events from before there were actors have none.
+	// Actor is the origin as an object. It is zero in events that were written before actors existed.
 	Actor Actor `json:"actor,omitzero"`
 }
 
-// By is an origin that is known by its words alone.
-func By(words string) Origin { return Origin{By: words} }
+// By returns an origin without an actor.
+func By(text string) Origin { return Origin{By: text} }
 
-// Actor identifies who asked. Its ids are opaque: what a person is called is stored beside the log, where it can be
-// erased, and never in an event.
+// Actor identifies a caller by opaque ids. Names of people are stored beside the log, where they can be erased, and
+// never in an event.
 type Actor struct {
 	Kind ActorKind `json:"kind"`
-	// ID is the person's, the token's, the agent's instance or the server's.
+	// ID is the id of the person, token or server, or the instance of the agent.
 	ID string `json:"id,omitempty"`
-	// Via is the way by which the request came; empty where the actor is a part of drover.
+	// Via is the channel of the request; empty if the actor is a component of drover.
 	Via Via `json:"via,omitempty"`
-	// Token is the id of the token that the request carried; empty for none.
+	// Token is the id of the token in the request; empty without a token.
 	Token string `json:"token,omitempty"`
 }
 
-// ActorKind says what an actor is.
+// ActorKind is the kind of an actor.
 type ActorKind string
 
 // The kinds of actors.
@@ -36,22 +36,22 @@ const (
 	PipelineActor ActorKind = "pipeline"
 )
 
-// Via is the channel by which a request came: the command line, another API client or a web page.
+// Via is the channel of a request: the command line, another API client or a web page.
 type Via string
 
-// The ways by which requests come.
+// The channels of requests.
 const (
 	ViaCLI Via = "cli"
 	ViaAPI Via = "api"
 	ViaWeb Via = "web"
 )
 
-// AgentOrigin is the origin of what an agent asks for itself.
+// AgentOrigin returns the origin of an agent's commands.
 func AgentOrigin(instance ID) Origin {
 	return Origin{By: "agent", Actor: Actor{Kind: AgentActor, ID: instance.String()}}
 }
 
-// ServerOrigin is the origin of what a server asks for by itself. words name the role in which it asks.
-func ServerOrigin(words string, server ID) Origin {
-	return Origin{By: words, Actor: Actor{Kind: ServerActor, ID: server.String()}}
+// ServerOrigin returns the origin of a server's own commands. by is the text of the origin.
+func ServerOrigin(by string, server ID) Origin {
+	return Origin{By: by, Actor: Actor{Kind: ServerActor, ID: server.String()}}
 }

@@ -1,28 +1,28 @@
 package domain
 
-// Part is one machine's share of a deployment, as a command sees it.
+// Part is the state of one machine's share of a deployment, as far as commands need it.
 type Part struct {
 	Project string
 	State   PartState
-	// Claimed says that a claim counted; Instance and Session are its.
+	// Claimed means that a claim counted. Instance and Session made that claim.
 	Claimed  bool
 	Instance ID
 	Session  ID
-	// Reported says that the agent's own result is in the log, be it in time or late.
+	// Reported means that the agent's result is in the log, in time or late.
 	Reported bool
 }
 
-// Commands of a part.
+// Commands for parts.
 type (
-	// ClaimPart asks to start a part.
+	// ClaimPart asks for permission to start a part.
 	ClaimPart struct {
 		Deployment ID     `json:"deployment"`
 		Machine    string `json:"machine"`
 		Session    ID     `json:"session"`
 		Instance   ID     `json:"instance"`
 	}
-	// EndPart reports the result of a claimed part. A part that was called lost takes a late result:
-	// it says what the machine has and reopens nothing.
+	// EndPart reports the result of a claimed part. A late result of a lost part is recorded: it tells which release
+	// the machine has but does not reopen the part.
 	EndPart struct {
 		Deployment ID         `json:"deployment"`
 		Machine    string     `json:"machine"`
@@ -36,20 +36,21 @@ type (
 	}
 )
 
-// ByAgent says that the end is the agent's own result, and no server's judgement.
+// ByAgent reports whether an agent reported the end, as opposed to a server that decided it.
 func (e PartEnded) ByAgent() bool { return e.State == PartSucceeded || e.State == PartFailed }
 
-// Stream is the part's.
+// Stream returns the stream of the part.
 func (c ClaimPart) Stream(World) string { return PartStream(c.Deployment, c.Machine) }
 
-// Stream is the part's.
+// Stream returns the stream of the part.
 func (c EndPart) Stream(World) string { return PartStream(c.Deployment, c.Machine) }
 
-// Decide appends a claim that would count. Only the fold says whether it did.
+// Decide claims the part if the claim would count now. Whether it counts is decided by the fold, at the position of the
+// event.
 func (c ClaimPart) Decide(w World) ([]Event, *Rejection) {
 	p := w.Part(c.Deployment, c.Machine)
 	if p == nil {
-		return nil, noPart(c.Deployment, c.Machine)
+		return nil, partNotFound(c.Deployment, c.Machine)
 	}
 	if p.State == PartRunning && p.Session == c.Session {
 		return nil, nil
@@ -60,29 +61,30 @@ func (c ClaimPart) Decide(w World) ([]Event, *Rejection) {
 	return []Event{PartClaimed{Project: p.Project, Session: c.Session, Instance: c.Instance}}, nil
 }
 
-// Decide takes one result from the instance that claimed.
+// Decide records one result from the instance that claimed the part.
 func (c EndPart) Decide(w World) ([]Event, *Rejection) {
 	p := w.Part(c.Deployment, c.Machine)
 	switch {
 	case p == nil:
-		return nil, noPart(c.Deployment, c.Machine)
+		return nil, partNotFound(c.Deployment, c.Machine)
 	case c.State != PartSucceeded && c.State != PartFailed:
-		return nil, invalid("a part cannot end as %.40q", c.State).hint("use succeeded or failed")
+		return nil, invalid("invalid state %.40q of an ended part", c.State).hint("use succeeded or failed")
 	case !p.Claimed:
-		return nil, conflict("part %s of machine %s was never claimed", c.Deployment, c.Machine).hint("claim it before it runs")
+		return nil, conflict("part %s of machine %s was never claimed", c.Deployment, c.Machine).
+			hint("claim the part before you run it")
 	case p.Instance != c.Instance:
 		return nil, conflict("part %s of machine %s was claimed by another instance", c.Deployment, c.Machine)
 	case p.Reported:
 		return nil, nil
 	}
-	reason := PartReason(brief(string(c.Reason), MaxNameLength))
+	reason := PartReason(truncate(string(c.Reason), MaxNameLength))
 	if p.State != PartRunning && reason == "" {
 		reason = LateReportOfResult
 	}
-	return []Event{PartEnded{Project: p.Project, State: c.State, Reason: reason, Step: brief(c.Step, MaxNameLength),
-		ExitCode: c.ExitCode, Detail: brief(c.Detail, MaxDetailBytes), Session: c.Session}}, nil
+	return []Event{PartEnded{Project: p.Project, State: c.State, Reason: reason, Step: truncate(c.Step, MaxNameLength),
+		ExitCode: c.ExitCode, Detail: truncate(c.Detail, MaxDetailBytes), Session: c.Session}}, nil
 }
 
-func noPart(deployment ID, machine string) *Rejection {
+func partNotFound(deployment ID, machine string) *Rejection {
 	return notFound("deployment %s has no part on machine %.80q", deployment, machine)
 }

@@ -6,19 +6,19 @@ import (
 	"slices"
 )
 
-// Project is what a project's own stream tells, less its deployments' parts.
+// Project is the state of a project, folded from its streams, without the parts of its deployments.
 type Project struct {
 	Name string
-	// Incarnation is the id of the ProjectDefined that created the project; a project created again has another.
+	// Incarnation is the id of the ProjectDefined event that created the project. A re-created project has another one.
 	Incarnation ID
 	Settings    ProjectSettings
 	Disabled    bool
 	Triggers    map[string]*Trigger
 	Releases    map[string]*Release
-	// Versions are the releases in the order they were created.
+	// Versions lists the releases in the order of their creation.
 	Versions []string
-	// Environments holds what the project's deployments made of each environment.
-	Environments map[string]*Standing
+	// Environments maps environments to the project's state there.
+	Environments map[string]*EnvironmentState
 }
 
 // Release is an immutable version of a project.
@@ -29,51 +29,51 @@ type Release struct {
 	Secrets   []string
 }
 
-// Trigger is a project's rule.
+// Trigger is a rule that makes machines candidates for automatic deployments of a project.
 type Trigger struct {
 	Name     string
 	Settings TriggerSettings
 	Disabled bool
-	// Opens are the categories that open a candidate, groups expanded.
+	// Opens lists the categories that open a candidate, with groups expanded.
 	Opens []Category
-	// Sweeps says that the trigger names all of MachineAvailable, so the sweep serves it.
+	// Sweeps means that the trigger has all categories of MachineAvailable, so that the sweep considers it.
 	Sweeps bool
 }
 
-// Standing is where a project stands in one environment: its pin and its environment-wide deployments.
-type Standing struct {
+// EnvironmentState is the state of a project in one environment: its pin and its environment-wide deployments.
+type EnvironmentState struct {
 	Pin *PinSet
-	// History are the environment-wide deployments in the order they were queued.
-	History []Wide
-	// LastEnded is the index in History of the one that ended last; -1 for none.
+	// History lists the environment-wide deployments in the order of queueing.
+	History []WideDeployment
+	// LastEnded is the index in History of the deployment that ended last; -1 if none has ended.
 	LastEnded int
 }
 
-// Wide is one environment-wide deployment.
-type Wide struct {
+// WideDeployment is one environment-wide deployment.
+type WideDeployment struct {
 	Deployment ID
 	Release    string
-	State      DeploymentState // queued until it has ended
+	State      DeploymentState // queued until the deployment has ended
 }
 
-// Release is the environment's release: that of the environment-wide deployment which was queued last
-// among those that succeeded. *Last* is by when it was queued, never by when it ended (law 10).
-func (s *Standing) Release() string {
+// Release returns the environment's release: the release of the successful environment-wide deployment that was queued
+// last. When the deployments ended does not matter (law 10). The release is empty before the first success.
+func (s *EnvironmentState) Release() string {
 	if i := s.succeeded(); i >= 0 {
 		return s.History[i].Release
 	}
 	return ""
 }
 
-// Origin is the deployment that Release comes from; the zero id if there is none.
-func (s *Standing) Origin() ID {
+// Origin returns the deployment that Release comes from, or the zero id.
+func (s *EnvironmentState) Origin() ID {
 	if i := s.succeeded(); i >= 0 {
 		return s.History[i].Deployment
 	}
 	return ID{}
 }
 
-func (s *Standing) succeeded() int {
+func (s *EnvironmentState) succeeded() int {
 	for i := len(s.History) - 1; i >= 0; i-- {
 		if s.History[i].State == DeploymentSucceeded {
 			return i
@@ -82,14 +82,15 @@ func (s *Standing) succeeded() int {
 	return -1
 }
 
-// RollbackTo is the release that a rollback deploys, empty if there is none.
-func (s *Standing) RollbackTo() string {
+// RollbackTo returns the release that a rollback deploys, or an empty string. While the environment's release is not
+// the last one that was deployed, a rollback returns to it. Otherwise it returns to the release before it.
+func (s *EnvironmentState) RollbackTo() string {
 	good := s.succeeded()
 	if good < 0 {
 		return ""
 	}
 	release := s.History[good].Release
-	if s.stray(release) {
+	if s.attemptedOther(release) {
 		return release
 	}
 	for i := good - 1; i >= 0; i-- {
@@ -100,8 +101,8 @@ func (s *Standing) RollbackTo() string {
 	return ""
 }
 
-// stray says that a deployment of another release is open, or was the last to end and did not succeed.
-func (s *Standing) stray(release string) bool {
+// attemptedOther reports whether a deployment of another release is open, or was the last to end and did not succeed.
+func (s *EnvironmentState) attemptedOther(release string) bool {
 	for _, w := range s.History {
 		if w.State == DeploymentQueuedState && w.Release != release {
 			return true
@@ -114,23 +115,23 @@ func (s *Standing) stray(release string) bool {
 	return last.State != DeploymentSucceeded && last.Release != release
 }
 
-// NewProject is a project without facts.
+// NewProject returns an empty project.
 func NewProject(name string) *Project {
 	return &Project{Name: name, Triggers: map[string]*Trigger{}, Releases: map[string]*Release{},
-		Environments: map[string]*Standing{}}
+		Environments: map[string]*EnvironmentState{}}
 }
 
-// Standing finds or begins the project's standing in an environment.
-func (p *Project) Standing(environment string) *Standing {
+// Environment returns the project's state in an environment, and creates it if needed.
+func (p *Project) Environment(environment string) *EnvironmentState {
 	s := p.Environments[environment]
 	if s == nil {
-		s = &Standing{LastEnded: -1}
+		s = &EnvironmentState{LastEnded: -1}
 		p.Environments[environment] = s
 	}
 	return s
 }
 
-// ReleaseIn is the environment's release, less any pin.
+// ReleaseIn returns the environment's release, without regard to a pin.
 func (p *Project) ReleaseIn(environment string) string {
 	if s := p.Environments[environment]; s != nil {
 		return s.Release()
@@ -138,7 +139,7 @@ func (p *Project) ReleaseIn(environment string) string {
 	return ""
 }
 
-// PinIn is the pin of an environment, nil for none.
+// PinIn returns the pin of an environment, or nil.
 func (p *Project) PinIn(environment string) *PinSet {
 	if s := p.Environments[environment]; s != nil {
 		return s.Pin
@@ -146,7 +147,7 @@ func (p *Project) PinIn(environment string) *PinSet {
 	return nil
 }
 
-// WantedIn is what a machine of the environment without a hold should have.
+// WantedIn returns the wanted release of the environment's machines that have no hold.
 func (p *Project) WantedIn(environment string) string {
 	if pin := p.PinIn(environment); pin != nil {
 		return pin.Release
@@ -154,7 +155,8 @@ func (p *Project) WantedIn(environment string) string {
 	return p.ReleaseIn(environment)
 }
 
-// Evolve folds one fact of the project's stream, whose event id is id. An error means content that cannot be folded.
+// Evolve folds one event of the project's streams. id is the id of the event. An error means that the event cannot be
+// folded.
 func (p *Project) Evolve(id ID, e Event) error {
 	switch e := e.(type) {
 	case ProjectDefined:
@@ -169,9 +171,9 @@ func (p *Project) Evolve(id ID, e Event) error {
 	case TriggerDefined:
 		return p.defineTrigger(e)
 	case TriggerEnabled:
-		p.switchTrigger(e.Trigger, false)
+		p.setTriggerDisabled(e.Trigger, false)
 	case TriggerDisabled:
-		p.switchTrigger(e.Trigger, true)
+		p.setTriggerDisabled(e.Trigger, true)
 	case TriggerDeleted:
 		delete(p.Triggers, e.Trigger)
 	case ReleaseCreated:
@@ -182,9 +184,9 @@ func (p *Project) Evolve(id ID, e Event) error {
 		return p.end(e)
 	case PinSet:
 		pin := e
-		p.Standing(e.Environment).Pin = &pin
+		p.Environment(e.Environment).Pin = &pin
 	case PinLifted:
-		p.Standing(e.Environment).Pin = nil
+		p.Environment(e.Environment).Pin = nil
 	}
 	return nil
 }
@@ -192,7 +194,7 @@ func (p *Project) Evolve(id ID, e Event) error {
 func (p *Project) defineTrigger(e TriggerDefined) error {
 	members, unknown := Expand(e.Settings.Events)
 	if unknown != "" {
-		return fmt.Errorf("trigger %s names the unknown category %.40q", e.Trigger, unknown)
+		return fmt.Errorf("trigger %s has the unknown event %.40q", e.Trigger, unknown)
 	}
 	t := p.Triggers[e.Trigger]
 	if t == nil {
@@ -205,16 +207,16 @@ func (p *Project) defineTrigger(e TriggerDefined) error {
 	return nil
 }
 
-func containsAll(have, wanted []Category) bool {
+func containsAll(list, wanted []Category) bool {
 	for _, c := range wanted {
-		if !slices.Contains(have, c) {
+		if !slices.Contains(list, c) {
 			return false
 		}
 	}
 	return true
 }
 
-func (p *Project) switchTrigger(name string, disabled bool) {
+func (p *Project) setTriggerDisabled(name string, disabled bool) {
 	if t := p.Triggers[name]; t != nil {
 		t.Disabled = disabled
 	}
@@ -231,8 +233,8 @@ func (p *Project) addRelease(e ReleaseCreated) {
 func (p *Project) queue(id ID, e DeploymentQueued) error {
 	switch e.Kind {
 	case EnvironmentWide:
-		s := p.Standing(e.Environment)
-		s.History = append(s.History, Wide{Deployment: id, Release: e.Release, State: DeploymentQueuedState})
+		s := p.Environment(e.Environment)
+		s.History = append(s.History, WideDeployment{Deployment: id, Release: e.Release, State: DeploymentQueuedState})
 	case Narrowed, Automatic:
 	default:
 		return fmt.Errorf("unknown deployment kind %.40q", e.Kind)
@@ -242,7 +244,7 @@ func (p *Project) queue(id ID, e DeploymentQueued) error {
 
 func (p *Project) end(e DeploymentEnded) error {
 	switch e.State {
-	case DeploymentSucceeded, DeploymentFailed, DeploymentCancelledAs:
+	case DeploymentSucceeded, DeploymentFailed, DeploymentCancelledState:
 	default:
 		return fmt.Errorf("deployment state %.40q is not a terminal state", e.State)
 	}
@@ -256,7 +258,7 @@ func (p *Project) end(e DeploymentEnded) error {
 	return nil
 }
 
-// Matches says whether the trigger looks at this machine, whatever happened to it.
+// Matches reports whether the trigger applies to a machine, by its environment and roles.
 func (t *Trigger) Matches(m *Machine, projectRoles []string) bool {
 	return m != nil && t.covers(m.Environment) && InScope(m, m.Environment, projectRoles, t.Settings.Roles)
 }
@@ -265,7 +267,7 @@ func (t *Trigger) covers(environment string) bool {
 	return slices.Contains(t.Settings.Environments, environment) || slices.Contains(t.Settings.Environments, "*")
 }
 
-// equal says whether r is what a project with these settings would release now.
+// equal reports whether r has the content of a release that is created from these settings.
 func (r *Release) equal(s ProjectSettings) bool {
 	return slices.Equal(r.Steps, s.Steps) && maps.Equal(r.Variables, s.Variables) && slices.Equal(r.Secrets, s.Secrets)
 }

@@ -5,27 +5,27 @@ import (
 	"slices"
 )
 
-// TriggerSettings are what an owner says of a trigger.
+// TriggerSettings are the settings of a trigger.
 type TriggerSettings struct {
 	Events       []Category `json:"events"`
-	Environments []string   `json:"environments"`    // "*" is all
-	Roles        []string   `json:"roles,omitempty"` // narrows the project's
+	Environments []string   `json:"environments"`    // "*": all
+	Roles        []string   `json:"roles,omitempty"` // only machines that also have one of these roles
 	Redeploy     bool       `json:"redeploy,omitempty"`
 }
 
-// Check refuses a trigger that could never open a candidate or looks nowhere.
+// Check rejects invalid settings, such as those of a trigger that could never open a candidate.
 func (s TriggerSettings) Check() *Rejection {
 	members, unknown := Expand(s.Events)
 	switch {
 	case len(s.Events) == 0:
-		return invalid("the trigger names no events").hint("use events: [MachineAvailable]")
+		return invalid("the trigger has no events").hint("set events, for example to [MachineAvailable]")
 	case unknown != "":
 		return invalid("unknown event %.80q", unknown).hint("use one of %v", Categories())
 	case !slices.ContainsFunc(members, Category.Opens):
-		return invalid("the trigger names only events after which a machine is not available").
-			hint("a deployment needs one of %v", groups[AvailableGroup])
+		return invalid("the trigger has only events that make a machine unavailable").
+			hint("add at least one of %v", groups[AvailableGroup])
 	case len(s.Environments) == 0:
-		return invalid("the trigger names no environments").hint(`use environments: [NAME], or ["*"] for all`)
+		return invalid("the trigger has no environments").hint(`set environments to [NAME], or to ["*"] for all`)
 	}
 	for _, environment := range s.Environments {
 		if environment != "*" {
@@ -35,7 +35,8 @@ func (s TriggerSettings) Check() *Rejection {
 		}
 	}
 	if len(s.Environments) > MaxEnvironments {
-		return invalid("%d environments are named", len(s.Environments)).hint("use at most %d, or [\"*\"]", MaxEnvironments)
+		return invalid("too many environments: %d", len(s.Environments)).
+			hint("use at most %d, or [\"*\"] for all", MaxEnvironments)
 	}
 	return checkRoles(s.Roles)
 }
@@ -46,9 +47,9 @@ func (s TriggerSettings) normal() TriggerSettings {
 	return s
 }
 
-// Commands that shape a project.
+// Commands for projects, triggers and releases.
 type (
-	// ApplyProject begins a project or brings it to these settings.
+	// ApplyProject creates a project or changes its settings.
 	ApplyProject struct {
 		Name     string          `json:"name"`
 		Settings ProjectSettings `json:"settings"`
@@ -61,12 +62,12 @@ type (
 		Enabled bool   `json:"enabled"`
 		Origin
 	}
-	// DeleteProject ends a project with its triggers, releases and deployments.
+	// DeleteProject deletes a project with its triggers and releases, and cancels its deployments.
 	DeleteProject struct {
 		Name string `json:"name"`
 		Origin
 	}
-	// ApplyTrigger begins a trigger or brings it to these settings.
+	// ApplyTrigger creates a trigger or changes its settings.
 	ApplyTrigger struct {
 		Project  string          `json:"project"`
 		Name     string          `json:"name"`
@@ -81,13 +82,13 @@ type (
 		Enabled bool   `json:"enabled"`
 		Origin
 	}
-	// DeleteTrigger ends a trigger.
+	// DeleteTrigger deletes a trigger.
 	DeleteTrigger struct {
 		Project string `json:"project"`
 		Name    string `json:"name"`
 		Origin
 	}
-	// CreateRelease copies the project's steps and variables under a version.
+	// CreateRelease creates a release with a copy of the project's steps, variables and secrets.
 	CreateRelease struct {
 		Project string `json:"project"`
 		Version string `json:"version"`
@@ -113,7 +114,7 @@ func (c SetTriggerEnabled) Stream(World) string { return ProjectStream(c.Project
 // Stream is the project's.
 func (c DeleteTrigger) Stream(World) string { return ProjectStream(c.Project) }
 
-// Stream is the release's own: creating one does not wait for what is decided about the project meanwhile.
+// Stream returns the stream of the release, so that the creation does not compete with decisions about the project.
 func (c CreateRelease) Stream(w World) string {
 	if p := w.Project(c.Project); p != nil {
 		return ReleaseStream(c.Project, p.Incarnation, c.Version)
@@ -121,10 +122,10 @@ func (c CreateRelease) Stream(w World) string {
 	return ProjectStream(c.Project)
 }
 
-// Relies are the project's stream: the release copies its steps, variables and secrets.
+// DependsOn returns the stream of the project, whose steps, variables and secrets the release copies.
 func (c CreateRelease) DependsOn(World) []string { return []string{ProjectStream(c.Project)} }
 
-// Decide writes what differs.
+// Decide creates the project, or writes the settings that differ.
 func (c ApplyProject) Decide(w World) ([]Event, *Rejection) {
 	settings := c.Settings.WithDefaults()
 	if r := CheckName("project", c.Name); r != nil {
@@ -142,86 +143,88 @@ func (c ApplyProject) Decide(w World) ([]Event, *Rejection) {
 		events = append(events, ProjectDefined{Settings: settings, Origin: c.Origin})
 	}
 	if p.Disabled != c.Disabled {
-		events = append(events, projectEnabling(!c.Disabled, c.Origin))
+		events = append(events, projectSwitched(!c.Disabled, c.Origin))
 	}
 	return events, nil
 }
 
-func projectEnabling(enabled bool, origin Origin) Event {
+func projectSwitched(enabled bool, origin Origin) Event {
 	if enabled {
 		return ProjectEnabled{Origin: origin}
 	}
 	return ProjectDisabled{Origin: origin}
 }
 
-// Decide changes nothing where nothing differs.
+// Decide enables or disables the project.
 func (c SetProjectEnabled) Decide(w World) ([]Event, *Rejection) {
 	p := w.Project(c.Name)
 	if p == nil {
-		return nil, noProject(c.Name)
+		return nil, projectNotFound(c.Name)
 	}
 	if p.Disabled == !c.Enabled {
 		return nil, nil
 	}
-	return []Event{projectEnabling(c.Enabled, c.Origin)}, nil
+	return []Event{projectSwitched(c.Enabled, c.Origin)}, nil
 }
 
-// Decide deletes what is there.
+// Decide deletes the project.
 func (c DeleteProject) Decide(w World) ([]Event, *Rejection) {
 	if w.Project(c.Name) == nil {
-		return nil, noProject(c.Name)
+		return nil, projectNotFound(c.Name)
 	}
 	return []Event{ProjectDeleted{Origin: c.Origin}}, nil
 }
 
-// Decide writes what differs.
+// Decide creates the trigger, or writes the settings that differ.
 func (c ApplyTrigger) Decide(w World) ([]Event, *Rejection) {
 	p, settings := w.Project(c.Project), c.Settings.normal()
 	if r := CheckName("trigger", c.Name); r != nil {
 		return nil, r
 	}
 	if p == nil {
-		return nil, noProject(c.Project)
+		return nil, projectNotFound(c.Project)
 	}
 	if r := settings.Check(); r != nil {
 		return nil, r
 	}
 	for _, environment := range settings.Environments {
 		if environment != "*" && !w.Environment(environment) {
-			return nil, notFound("trigger %s: environment %.80q does not exist", c.Name, environment).hint("apply the environment first")
+			return nil, notFound("trigger %s: environment %.80q does not exist", c.Name, environment).
+				hint("apply the environment first")
 		}
 	}
 	var events []Event
 	t := p.Triggers[c.Name]
 	if t == nil && len(p.Triggers) >= MaxTriggers {
-		return nil, conflict("project %s has %d triggers", c.Project, len(p.Triggers)).hint("one trigger may name several events and environments")
+		return nil, conflict("project %s already has %d triggers", c.Project, len(p.Triggers)).
+			hint("combine triggers: each can have several events and environments")
 	}
 	if t == nil || !reflect.DeepEqual(t.Settings, settings) {
 		events = append(events, TriggerDefined{Trigger: c.Name, Settings: settings, Origin: c.Origin})
 	}
 	if c.Disabled != (t != nil && t.Disabled) {
-		events = append(events, triggerEnabling(c.Name, !c.Disabled, c.Origin))
+		events = append(events, triggerSwitched(c.Name, !c.Disabled, c.Origin))
 	}
 	return events, nil
 }
 
-func triggerEnabling(name string, enabled bool, origin Origin) Event {
+func triggerSwitched(name string, enabled bool, origin Origin) Event {
 	if enabled {
 		return TriggerEnabled{Trigger: name, Origin: origin}
 	}
 	return TriggerDisabled{Trigger: name, Origin: origin}
 }
 
-// Decide changes nothing where nothing differs.
+// Decide enables or disables the trigger.
 func (c SetTriggerEnabled) Decide(w World) ([]Event, *Rejection) {
 	t, r := findTrigger(w, c.Project, c.Name)
 	if r != nil || t.Disabled == !c.Enabled {
 		return nil, r
 	}
-	return []Event{triggerEnabling(c.Name, c.Enabled, c.Origin)}, nil
+	return []Event{triggerSwitched(c.Name, c.Enabled, c.Origin)}, nil
 }
 
-// Decide deletes what is there.
+// Decide deletes the trigger.
 func (c DeleteTrigger) Decide(w World) ([]Event, *Rejection) {
 	if _, r := findTrigger(w, c.Project, c.Name); r != nil {
 		return nil, r
@@ -232,7 +235,7 @@ func (c DeleteTrigger) Decide(w World) ([]Event, *Rejection) {
 func findTrigger(w World, project, name string) (*Trigger, *Rejection) {
 	p := w.Project(project)
 	if p == nil {
-		return nil, noProject(project)
+		return nil, projectNotFound(project)
 	}
 	t := p.Triggers[name]
 	if t == nil {
@@ -241,11 +244,11 @@ func findTrigger(w World, project, name string) (*Trigger, *Rejection) {
 	return t, nil
 }
 
-// Decide refuses another content under a version that is there.
+// Decide creates the release. It rejects an existing version with different content.
 func (c CreateRelease) Decide(w World) ([]Event, *Rejection) {
 	p := w.Project(c.Project)
 	if p == nil {
-		return nil, noProject(c.Project)
+		return nil, projectNotFound(c.Project)
 	}
 	if r := CheckVersion(c.Version); r != nil {
 		return nil, r
@@ -254,28 +257,28 @@ func (c CreateRelease) Decide(w World) ([]Event, *Rejection) {
 		if old.equal(p.Settings) {
 			return nil, nil
 		}
-		return nil, conflict("release %s of project %s exists with other steps or variables", c.Version, c.Project).
-			hint("a release never changes: create another version")
+		return nil, conflict("release %s of project %s already exists with other steps or variables", c.Version, c.Project).
+			hint("releases are immutable: create another version")
 	}
 	if len(p.Settings.Steps) == 0 {
-		return nil, conflict("project %s has no steps to release", c.Project).hint("give it steps and apply it")
+		return nil, conflict("project %s has no steps to release", c.Project).hint("add steps and apply the project")
 	}
-	return []Event{ReleaseCreated{Incarnation: p.Incarnation, Version: c.Version, Steps: p.Settings.Steps, Variables: p.Settings.Variables,
-		Secrets: p.Settings.Secrets, Origin: c.Origin}}, nil
+	return []Event{ReleaseCreated{Incarnation: p.Incarnation, Version: c.Version, Steps: p.Settings.Steps,
+		Variables: p.Settings.Variables, Secrets: p.Settings.Secrets, Origin: c.Origin}}, nil
 }
 
-// Void refuses a release whose project was deleted between the decision and the append.
+// NoEffect rejects a release whose project was deleted between the decision and the append.
 func (c CreateRelease) NoEffect(w World) *Rejection {
 	switch p := w.Project(c.Project); {
 	case p == nil:
-		return noProject(c.Project)
+		return projectNotFound(c.Project)
 	case p.Releases[c.Version] == nil:
-		return conflict("project %s was deleted and created again while its release %s was created", c.Project, c.Version).
+		return conflict("project %s was deleted and created again while release %s was being created", c.Project, c.Version).
 			hint("create the release again")
 	}
 	return nil
 }
 
-func noProject(name string) *Rejection {
+func projectNotFound(name string) *Rejection {
 	return notFound("project %.80q does not exist", name).hint("`drover get projects` lists them")
 }

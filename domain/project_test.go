@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAReleaseAgainIsNothingIfEqualAndAConflictElse(t *testing.T) {
+func TestReleasesAreImmutable(t *testing.T) {
 	w := shopWorld(t)
 	release := CreateRelease{Project: "shop", Version: "1.4.3", Origin: By("ann")}
 	require.Equal(t, []Event{ReleaseCreated{Incarnation: w.Project("shop").Incarnation, Version: "1.4.3", Steps: []Step{{Name: "install", Run: "./install.sh"}},
@@ -21,7 +21,7 @@ func TestAReleaseAgainIsNothingIfEqualAndAConflictElse(t *testing.T) {
 	project := shopProject()
 	project.Settings.MaxParallel = 9
 	w.do(project)
-	require.Empty(t, w.do(release), "bounds are no content of a release")
+	require.Empty(t, w.do(release), "limits are not part of a release")
 
 	for name, change := range map[string]func(*ProjectSettings){
 		"a step":     func(s *ProjectSettings) { s.Steps = []Step{{Name: "install", Run: "./install.sh", Retries: 1}} },
@@ -31,7 +31,7 @@ func TestAReleaseAgainIsNothingIfEqualAndAConflictElse(t *testing.T) {
 		changed := shopProject()
 		change(&changed.Settings)
 		w.do(changed)
-		w.refuses(release, Conflict, "release 1.4.3 of project shop exists with other steps or variables", "another version")
+		w.rejects(release, Conflict, "release 1.4.3 of project shop already exists with other steps or variables", "another version")
 		require.Equal(t, map[string]string{"PORT": "80"}, w.Project("shop").Releases["1.4.3"].Variables, "%s changed a release", name)
 	}
 	w.do(shopProject())
@@ -39,18 +39,18 @@ func TestAReleaseAgainIsNothingIfEqualAndAConflictElse(t *testing.T) {
 	require.Equal(t, []string{"1", "2", "3", "1.4.3"}, w.Project("shop").Versions)
 }
 
-func TestAReleaseNeedsAProjectWithStepsAndAVersion(t *testing.T) {
+func TestCreateReleaseNeedsStepsAndAValidVersion(t *testing.T) {
 	w := shopWorld(t)
 	w.do(ApplyProject{Name: "blog"})
-	w.refuses(CreateRelease{Project: "blog", Version: "1"}, Conflict, "blog has no steps to release")
-	w.refuses(CreateRelease{Project: "nix", Version: "1"}, NotFound, `project "nix"`)
+	w.rejects(CreateRelease{Project: "blog", Version: "1"}, Conflict, "blog has no steps to release")
+	w.rejects(CreateRelease{Project: "nix", Version: "1"}, NotFound, `project "nix"`)
 	for _, version := range []string{"", "a/b", "-1", "1 2", strings.Repeat("1", 129), "é"} {
-		w.refuses(CreateRelease{Project: "shop", Version: version}, Invalid, "version")
+		w.rejects(CreateRelease{Project: "shop", Version: version}, Invalid, "version")
 	}
 	w.do(CreateRelease{Project: "shop", Version: "1.4.3-rc.1+build_7"})
 }
 
-func TestAProjectIsWrittenOnlyWhereItDiffers(t *testing.T) {
+func TestApplyProjectWritesOnlyChanges(t *testing.T) {
 	w := newWorld(t)
 	apply := ApplyProject{Name: "shop", Settings: ProjectSettings{Roles: []string{"web", "api", "web"}, Secrets: []string{"B", "A"}}, Origin: By("ann")}
 	defined := w.do(apply)
@@ -64,13 +64,13 @@ func TestAProjectIsWrittenOnlyWhereItDiffers(t *testing.T) {
 	w.do(DeleteProject{Name: "shop"})
 	for _, c := range []Command{DeleteProject{Name: "shop"}, SetProjectEnabled{Name: "shop"}, LiftPin{Project: "shop"}, LiftHold{Project: "shop"},
 		SetPin{Project: "shop"}, ApplyTrigger{Project: "shop", Name: "t"}, SetTriggerEnabled{Project: "shop"}, DeleteTrigger{Project: "shop"}} {
-		w.refuses(c, NotFound, `project "shop" does not exist`)
+		w.rejects(c, NotFound, `project "shop" does not exist`)
 	}
 	require.Equal(t, []Event{ProjectDefined{Settings: ProjectSettings{}.WithDefaults()}, ProjectDisabled{}}, w.do(ApplyProject{Name: "shop", Disabled: true}))
-	require.Empty(t, w.Project("shop").Settings.Roles, "a name created again starts empty")
+	require.Empty(t, w.Project("shop").Settings.Roles, "a re-created project starts empty")
 }
 
-func TestWhatIsEqualAfterReadingIsEqualToTheCommand(t *testing.T) {
+func TestDecodedSettingsEqualTheAppliedSettings(t *testing.T) {
 	w := newWorld(t)
 	apply := ApplyProject{Name: "shop", Settings: ProjectSettings{Roles: []string{}, Variables: map[string]string{}, Secrets: []string{}, Steps: []Step{}}}
 	typeName, data, err := Encode(w.do(apply)[0])
@@ -78,10 +78,10 @@ func TestWhatIsEqualAfterReadingIsEqualToTheCommand(t *testing.T) {
 	back, err := Decode(typeName, data)
 	require.NoError(t, err)
 	w.streams[ProjectStream("shop")][0].event = back
-	require.Empty(t, w.do(apply), "empty and left out are the same after a turn through the log")
+	require.Empty(t, w.do(apply), "empty and omitted lists are equal after decoding")
 }
 
-func TestATriggerThatCouldNeverFireIsRefused(t *testing.T) {
+func TestApplyTriggerRejectsInvalidSettings(t *testing.T) {
 	w := shopWorld(t)
 	good := TriggerSettings{Events: []Category{AvailableGroup}, Environments: []string{"*"}}
 	many := make([]string, 201)
@@ -90,44 +90,44 @@ func TestATriggerThatCouldNeverFireIsRefused(t *testing.T) {
 		kind   RejectionKind
 		words  string
 	}{
-		"no events":               {func(s *TriggerSettings) { s.Events = nil }, Invalid, "names no events"},
-		"only negative events":    {func(s *TriggerSettings) { s.Events = []Category{Deleted, UnavailableGroup} }, Invalid, "only events after which a machine is not available"},
-		"an unknown event":        {func(s *TriggerSettings) { s.Events = []Category{Added, "MachineSang"} }, Invalid, `unknown event "MachineSang"`},
-		"no environments":         {func(s *TriggerSettings) { s.Environments = nil }, Invalid, "names no environments"},
-		"an unknown environment":  {func(s *TriggerSettings) { s.Environments = []string{"production", "qa"} }, NotFound, `environment "qa" does not exist`},
-		"an environment with a /": {func(s *TriggerSettings) { s.Environments = []string{"a/b"} }, Invalid, "'/' at character 2"},
+		"no events":                {func(s *TriggerSettings) { s.Events = nil }, Invalid, "has no events"},
+		"only negative events":     {func(s *TriggerSettings) { s.Events = []Category{Deleted, UnavailableGroup} }, Invalid, "only events that make a machine unavailable"},
+		"unknown event":            {func(s *TriggerSettings) { s.Events = []Category{Added, "MachineSang"} }, Invalid, `unknown event "MachineSang"`},
+		"no environments":          {func(s *TriggerSettings) { s.Environments = nil }, Invalid, "has no environments"},
+		"unknown environment":      {func(s *TriggerSettings) { s.Environments = []string{"production", "qa"} }, NotFound, `environment "qa" does not exist`},
+		"environment with a slash": {func(s *TriggerSettings) { s.Environments = []string{"a/b"} }, Invalid, "'/' at character 2"},
 		"201 environments": {func(s *TriggerSettings) {
 			s.Environments = many
 			for i := range many {
 				many[i] = "e" + strings.Repeat("x", i%60) + string(rune('a'+i/60))
 			}
-		}, Invalid, "201 environments"},
-		"a role with a blank": {func(s *TriggerSettings) { s.Roles = []string{"a b"} }, Invalid, "role"},
+		}, Invalid, "too many environments: 201"},
+		"role with a space": {func(s *TriggerSettings) { s.Roles = []string{"a b"} }, Invalid, "role"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := good
 			c.change(&s)
-			w.refuses(ApplyTrigger{Project: "shop", Name: "t", Settings: s}, c.kind, c.words)
+			w.rejects(ApplyTrigger{Project: "shop", Name: "t", Settings: s}, c.kind, c.words)
 		})
 	}
 	for _, category := range []Category{Changed, HealthGroup, AllGroup, BecameWarning} {
 		w.do(ApplyTrigger{Project: "shop", Name: "t", Settings: TriggerSettings{Events: []Category{category, Deleted}, Environments: []string{"production"}}})
 	}
-	w.refuses(ApplyTrigger{Project: "shop", Name: "a/b", Settings: good}, Invalid, "trigger")
+	w.rejects(ApplyTrigger{Project: "shop", Name: "a/b", Settings: good}, Invalid, "trigger")
 }
 
-func TestAProjectHasAThousandTriggersAtMost(t *testing.T) {
+func TestProjectHasAtMostMaxTriggers(t *testing.T) {
 	w := shopWorld(t)
 	for i := len(w.Project("shop").Triggers); i < MaxTriggers; i++ {
 		w.do(ApplyTrigger{Project: "shop", Name: fmt.Sprintf("t%d", i), Settings: TriggerSettings{Events: []Category{Added}, Environments: []string{"*"}}})
 	}
 	one := ApplyTrigger{Project: "shop", Name: "more", Settings: TriggerSettings{Events: []Category{Added}, Environments: []string{"*"}}}
-	w.refuses(one, Conflict, "project shop has 1000 triggers", "several events")
+	w.rejects(one, Conflict, "project shop already has 1000 triggers", "several events")
 	one.Name, one.Disabled = "t999", true
 	w.do(one)
 }
 
-func TestATriggerIsWrittenOnlyWhereItDiffers(t *testing.T) {
+func TestApplyTriggerWritesOnlyChanges(t *testing.T) {
 	w := shopWorld(t)
 	apply := ApplyTrigger{Project: "shop", Name: "t", Settings: TriggerSettings{Events: []Category{Deleted, Added, Deleted}, Environments: []string{"staging", "production"}}}
 	defined := w.do(apply)
@@ -139,24 +139,24 @@ func TestATriggerIsWrittenOnlyWhereItDiffers(t *testing.T) {
 	require.Empty(t, w.do(SetTriggerEnabled{Project: "shop", Name: "t"}))
 	require.Equal(t, []Event{TriggerEnabled{Trigger: "t", Origin: By("ann")}}, w.do(SetTriggerEnabled{Project: "shop", Name: "t", Enabled: true, Origin: By("ann")}))
 	w.do(DeleteTrigger{Project: "shop", Name: "t"})
-	w.refuses(DeleteTrigger{Project: "shop", Name: "t"}, NotFound, `no trigger "t"`)
-	w.refuses(SetTriggerEnabled{Project: "shop", Name: "t"}, NotFound, `no trigger "t"`)
+	w.rejects(DeleteTrigger{Project: "shop", Name: "t"}, NotFound, `no trigger "t"`)
+	w.rejects(SetTriggerEnabled{Project: "shop", Name: "t"}, NotFound, `no trigger "t"`)
 	require.Equal(t, []Event{TriggerDefined{Trigger: "t", Settings: TriggerSettings{Events: []Category{Added, Deleted},
 		Environments: []string{"production", "staging"}}}, TriggerDisabled{Trigger: "t"}}, w.do(ApplyTrigger{Project: "shop", Name: "t",
 		Settings: TriggerSettings{Events: []Category{Added, Deleted}, Environments: []string{"production", "staging"}}, Disabled: true}))
 }
 
-func TestATriggerOpensByItsPositiveEventsAndSweepsOnlyWithAllOfThem(t *testing.T) {
+func TestTriggerSweepsOnlyWithAllPositiveEvents(t *testing.T) {
 	w := shopWorld(t)
 	for name, c := range map[string]struct {
 		events []Category
 		opens  []Category
 		sweeps bool
 	}{
-		"available":           {[]Category{AvailableGroup}, []Category{Added, BecameHealthy, BecameWarning, CameOnline, Changed, Enabled}, true},
-		"all":                 {[]Category{AllGroup}, []Category{Added, BecameHealthy, BecameWarning, CameOnline, Changed, Enabled}, true},
-		"one":                 {[]Category{CameOnline, WentOffline}, []Category{CameOnline}, false},
-		"all but one by name": {[]Category{Added, BecameHealthy, BecameWarning, CameOnline, Enabled}, []Category{Added, BecameHealthy, BecameWarning, CameOnline, Enabled}, false},
+		"the group of available":      {[]Category{AvailableGroup}, []Category{Added, BecameHealthy, BecameWarning, CameOnline, Changed, Enabled}, true},
+		"the group of all":            {[]Category{AllGroup}, []Category{Added, BecameHealthy, BecameWarning, CameOnline, Changed, Enabled}, true},
+		"one positive event":          {[]Category{CameOnline, WentOffline}, []Category{CameOnline}, false},
+		"all positive events but one": {[]Category{Added, BecameHealthy, BecameWarning, CameOnline, Enabled}, []Category{Added, BecameHealthy, BecameWarning, CameOnline, Enabled}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.do(ApplyTrigger{Project: "shop", Name: "t", Settings: TriggerSettings{Events: c.events, Environments: []string{"production"}}})
@@ -171,7 +171,7 @@ func TestATriggerOpensByItsPositiveEventsAndSweepsOnlyWithAllOfThem(t *testing.T
 	}
 }
 
-func TestWhatAProjectCannotFoldIsSaid(t *testing.T) {
+func TestProjectEvolveRejectsInvalidEvents(t *testing.T) {
 	p := NewProject("shop")
 	require.ErrorContains(t, p.Evolve(number(1), TriggerDefined{Trigger: "t", Settings: TriggerSettings{Events: []Category{"MachineSang"}}}), `"MachineSang"`)
 	require.ErrorContains(t, p.Evolve(number(1), DeploymentQueued{Kind: "odd"}), `"odd"`)
@@ -179,9 +179,9 @@ func TestWhatAProjectCannotFoldIsSaid(t *testing.T) {
 	require.NoError(t, p.Evolve(number(1), TriggerDisabled{Trigger: "unknown"}))
 }
 
-func TestNamesAreWhatAStreamAFileAndALabelCanBe(t *testing.T) {
+func TestCheckNameRejectsInvalidNames(t *testing.T) {
 	for name, words := range map[string]string{
-		"":                       "machine is empty",
+		"":                       "machine must not be empty",
 		"a/b":                    `has '/' at character 2`,
 		"a b":                    `has ' ' at character 2`,
 		"-a":                     `has '-' at character 1`,
@@ -200,7 +200,7 @@ func TestNamesAreWhatAStreamAFileAndALabelCanBe(t *testing.T) {
 		w := newWorld(t)
 		w.do(ApplyEnvironment{Name: "production"})
 		for _, c := range []Command{ApplyEnvironment{Name: name}, ApplyPolicy{Name: name}, ApplyProject{Name: name}, ApplyMachine{Name: name, Environment: "production"}} {
-			w.refuses(c, Invalid)
+			w.rejects(c, Invalid)
 		}
 	}
 	for _, name := range []string{"a", "web-01", "Web_01.example", "1", strings.Repeat("n", 63)} {
@@ -208,7 +208,7 @@ func TestNamesAreWhatAStreamAFileAndALabelCanBe(t *testing.T) {
 	}
 }
 
-func TestSettingsThatCouldNotBeCarriedOutAreRefused(t *testing.T) {
+func TestProjectSettingsCheckRejectsInvalidSettings(t *testing.T) {
 	step := func(change func(*Step)) ProjectSettings {
 		s := Step{Name: "install", Run: "true"}
 		change(&s)
@@ -225,38 +225,39 @@ func TestSettingsThatCouldNotBeCarriedOutAreRefused(t *testing.T) {
 		settings ProjectSettings
 		words    string
 	}{
-		"a bound below zero":        {ProjectSettings{MaxParallel: -1}, "invalid maxParallel -1"},
-		"failures below zero":       {ProjectSettings{StopAfterFailures: -1}, "invalid stopAfterFailures -1"},
-		"an unknown word":           {ProjectSettings{Unavailable: "wait"}, "use skip or fail"},
-		"101 attempts":              {ProjectSettings{Attempts: 101}, "invalid automatic.attempts 101"},
-		"attempts below zero":       {ProjectSettings{Attempts: -1}, "invalid automatic.attempts -1"},
-		"a backoff beyond the cap":  {ProjectSettings{Backoff: Duration(2 * time.Hour)}, "invalid automatic.backoff 2h0m0s"},
-		"a role that is no name":    {ProjectSettings{Roles: []string{"a/b"}}, "role"},
-		"a variable of our own":     {ProjectSettings{Variables: map[string]string{"DROVER_X": ""}}, "drover's own"},
-		"a variable no shell knows": {ProjectSettings{Variables: map[string]string{"1A": ""}}, "not one a shell knows"},
-		"a secret no shell knows":   {ProjectSettings{Secrets: []string{"A-B"}}, "not one a shell knows"},
-		"a variable with a NUL":     {ProjectSettings{Variables: map[string]string{"A": "\x00"}}, "holds bytes that no environment takes"},
-		"both":                      {ProjectSettings{Variables: map[string]string{"A": ""}, Secrets: []string{"A"}}, "A is both a variable and a secret"},
-		"501 secrets":               {ProjectSettings{Secrets: make([]string, 501)}, "501 variables and secrets"},
-		"101 steps":                 {ProjectSettings{Steps: make([]Step, 101)}, "101 steps"},
-		"a step twice":              {ProjectSettings{Steps: []Step{{Name: "a", Run: "b"}, {Name: "a", Run: "c"}}}, "duplicate step a"},
-		"a step without a name":     {step(func(s *Step) { s.Name = "" }), "steps[0]"},
-		"a step without a script":   {step(func(s *Step) { s.Run = "" }), "step install says nothing to do"},
-		"a step of 3 MB":            {step(func(s *Step) { s.Run = strings.Repeat("echo 12\n", 3<<17) }), "step install is 3145728 bytes long (at most 131072; put large files where the machine can fetch them)"},
-		"a step that is no text":    {step(func(s *Step) { s.Run = "\xff" }), "not UTF-8"},
-		"a negative time-out":       {step(func(s *Step) { s.Timeout = -1 }), "invalid timeout"},
-		"101 retries":               {step(func(s *Step) { s.Retries = 101 }), "101 retries"},
-		"a folder of 5000 bytes":    {step(func(s *Step) { s.Folder = strings.Repeat("/a", 2500) }), "folder that no machine can have"},
-		"a folder that is no text":  {step(func(s *Step) { s.Folder = "\xff" }), "folder that no machine can have"},
-		"much together":             {ProjectSettings{Steps: long(4, strings.Repeat("x", 100<<10))}, "bytes together"},
-		"much once it is stored":    {ProjectSettings{Steps: long(3, strings.Repeat("\x01", 100<<10))}, "bytes together"},
+		"negative maxParallel":              {ProjectSettings{MaxParallel: -1}, "invalid maxParallel -1"},
+		"negative stopAfterFailures":        {ProjectSettings{StopAfterFailures: -1}, "invalid stopAfterFailures -1"},
+		"unknown unavailableMachines":       {ProjectSettings{Unavailable: "wait"}, "use skip or fail"},
+		"101 attempts":                      {ProjectSettings{Attempts: 101}, "invalid automatic.attempts 101"},
+		"negative attempts":                 {ProjectSettings{Attempts: -1}, "invalid automatic.attempts -1"},
+		"backoff above the limit":           {ProjectSettings{Backoff: Duration(2 * time.Hour)}, "invalid automatic.backoff 2h0m0s"},
+		"invalid role":                      {ProjectSettings{Roles: []string{"a/b"}}, "role"},
+		"reserved variable name":            {ProjectSettings{Variables: map[string]string{"DROVER_X": ""}}, "reserved for drover"},
+		"invalid variable name":             {ProjectSettings{Variables: map[string]string{"1A": ""}}, `invalid variable name "1A"`},
+		"invalid secret name":               {ProjectSettings{Secrets: []string{"A-B"}}, `invalid secret name "A-B"`},
+		"variable with a NUL byte":          {ProjectSettings{Variables: map[string]string{"A": "\x00"}}, "the value of variable A is not valid text"},
+		"variable and secret with one name": {ProjectSettings{Variables: map[string]string{"A": ""}, Secrets: []string{"A"}}, "A is both a variable and a secret"},
+		"501 secrets":                       {ProjectSettings{Secrets: make([]string, 501)}, "too many variables and secrets: 501"},
+		"101 steps":                         {ProjectSettings{Steps: make([]Step, 101)}, "too many steps: 101"},
+		"two steps with one name":           {ProjectSettings{Steps: []Step{{Name: "a", Run: "b"}, {Name: "a", Run: "c"}}}, "duplicate step a"},
+		"step without a name":               {step(func(s *Step) { s.Name = "" }), "steps[0]"},
+		"step without a script":             {step(func(s *Step) { s.Run = "" }), "step install has no script"},
+		"script of 3 MB": {step(func(s *Step) { s.Run = strings.Repeat("echo 12\n", 3<<17) }),
+			"step install is 3145728 bytes long (use at most 131072; store large files where the machine can download them)"},
+		"script that is not UTF-8":  {step(func(s *Step) { s.Run = "\xff" }), "the script of step install is not valid text"},
+		"negative timeout":          {step(func(s *Step) { s.Timeout = -1 }), "invalid timeout"},
+		"101 retries":               {step(func(s *Step) { s.Retries = 101 }), "invalid retries 101"},
+		"folder of 5000 bytes":      {step(func(s *Step) { s.Folder = strings.Repeat("/a", 2500) }), "invalid folder of step install"},
+		"folder that is not UTF-8":  {step(func(s *Step) { s.Folder = "\xff" }), "invalid folder of step install"},
+		"large scripts":             {ProjectSettings{Steps: long(4, strings.Repeat("x", 100<<10))}, "take 409"},
+		"scripts that grow as JSON": {ProjectSettings{Steps: long(3, strings.Repeat("\x01", 100<<10))}, "take 18"},
 		"many long folders": {ProjectSettings{Steps: func() []Step {
 			steps := long(60, "true")
 			for i := range steps {
 				steps[i].Folder = strings.Repeat("\"", 4096)
 			}
 			return steps
-		}()}, "bytes together"},
+		}()}, "steps, variables and secrets take"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := c.settings.Check()
@@ -270,14 +271,14 @@ func TestSettingsThatCouldNotBeCarriedOutAreRefused(t *testing.T) {
 	require.Nil(t, ProjectSettings{Steps: long(3, strings.Repeat("x", MaxStepBytes-1000))}.Check())
 }
 
-// maxAppend is what the log takes in one append (design §3).
+// maxAppend is the largest append that the log accepts, in bytes.
 const maxAppend = 512 << 10
 
-func TestWhatTheDomainTakesFitsIntoOneAppend(t *testing.T) {
+func TestLargestProjectFitsIntoOneAppend(t *testing.T) {
 	settings := ProjectSettings{Variables: map[string]string{}}.WithDefaults()
 	for _, text := range []string{"x", "\"", "\n", "\x01", "\u2028", "<"} {
 		size := 1
-		for n := MaxStepBytes; n > 0; n /= 2 { // the largest that is taken, found by halving
+		for n := MaxStepBytes; n > 0; n /= 2 { // a binary search for the largest accepted size
 			settings.Steps = []Step{{Name: "a", Run: strings.Repeat(text, size+n)}, {Name: "b", Run: strings.Repeat(text, size+n)}, {Name: "c", Run: strings.Repeat(text, size+n)}}
 			if settings.Check() == nil {
 				size += n
@@ -301,22 +302,22 @@ func TestWhatTheDomainTakesFitsIntoOneAppend(t *testing.T) {
 	}
 }
 
-func TestPoliciesThatCouldNotBeKeptAreRefused(t *testing.T) {
+func TestPolicySettingsCheckRejectsInvalidSettings(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*PolicySettings)
 		words  string
 	}{
-		"offline at once":           {func(s *PolicySettings) { s.OfflineAfter = Duration(999 * time.Millisecond) }, "invalid offlineAfter 999ms"},
-		"never offline":             {func(s *PolicySettings) { s.OfflineAfter = MaxAnyDuration + 1 }, "offlineAfter"},
-		"lost before it began":      {func(s *PolicySettings) { s.LostAfter = -1 }, "lostAfter"},
-		"a check without a script":  {func(s *PolicySettings) { s.HealthCheck.Script = "" }, "healthCheck has no script"},
-		"a check of 65 KB":          {func(s *PolicySettings) { s.HealthCheck.Script = strings.Repeat("x", 64<<10+1) }, "healthCheck.script is 65537 bytes"},
-		"a check that is no text":   {func(s *PolicySettings) { s.HealthCheck.Script = "\xff" }, "healthCheck.script"},
-		"a check without rest":      {func(s *PolicySettings) { s.HealthCheck.Every = 1 }, "healthCheck.every"},
-		"a check without time":      {func(s *PolicySettings) { s.HealthCheck.Timeout = -1 }, "healthCheck.timeout"},
-		"clean-up within a minute":  {func(s *PolicySettings) { s.CleanUp.After = Duration(59 * time.Second) }, "invalid cleanUp.after 59s"},
-		"a share of more than all":  {func(s *PolicySettings) { s.CleanUp.MaxShare = 101 }, "invalid cleanUp.maxShare 101%"},
-		"a share of less than none": {func(s *PolicySettings) { s.CleanUp.MaxShare = -1 }, "cleanUp.maxShare"},
+		"short offlineAfter":                {func(s *PolicySettings) { s.OfflineAfter = Duration(999 * time.Millisecond) }, "invalid offlineAfter 999ms"},
+		"long offlineAfter":                 {func(s *PolicySettings) { s.OfflineAfter = MaxAnyDuration + 1 }, "offlineAfter"},
+		"negative lostAfter":                {func(s *PolicySettings) { s.LostAfter = -1 }, "lostAfter"},
+		"check without a script":            {func(s *PolicySettings) { s.HealthCheck.Script = "" }, "healthCheck has no script"},
+		"check of 65 KB":                    {func(s *PolicySettings) { s.HealthCheck.Script = strings.Repeat("x", 64<<10+1) }, "invalid healthCheck.script of 65537 bytes"},
+		"check that is not UTF-8":           {func(s *PolicySettings) { s.HealthCheck.Script = "\xff" }, "healthCheck.script"},
+		"check with a short interval":       {func(s *PolicySettings) { s.HealthCheck.Every = 1 }, "healthCheck.every"},
+		"check with a negative timeout":     {func(s *PolicySettings) { s.HealthCheck.Timeout = -1 }, "healthCheck.timeout"},
+		"clean-up after less than a minute": {func(s *PolicySettings) { s.CleanUp.After = Duration(59 * time.Second) }, "invalid cleanUp.after 59s"},
+		"share above 100 %":                 {func(s *PolicySettings) { s.CleanUp.MaxShare = 101 }, "invalid cleanUp.maxShare 101%"},
+		"negative share":                    {func(s *PolicySettings) { s.CleanUp.MaxShare = -1 }, "cleanUp.maxShare"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := PolicySettings{HealthCheck: &HealthCheck{Script: "./ok"}, CleanUp: &CleanUp{After: Duration(time.Hour)}}.WithDefaults()
@@ -329,17 +330,17 @@ func TestPoliciesThatCouldNotBeKeptAreRefused(t *testing.T) {
 	}
 }
 
-func TestTheLongestTimeOfAPartCountsEveryAttemptAndNeverRunsOver(t *testing.T) {
+func TestLongestRunCountsEveryAttemptAndDoesNotOverflow(t *testing.T) {
 	minute := Duration(time.Minute)
-	require.Equal(t, 3*minute+DefaultStepTimeout, Longest([]Step{{Timeout: minute, Retries: 2}, {}}))
-	require.Zero(t, Longest(nil))
+	require.Equal(t, 3*minute+DefaultStepTimeout, LongestRun([]Step{{Timeout: minute, Retries: 2}, {}}))
+	require.Zero(t, LongestRun(nil))
 	steps := make([]Step, MaxSteps)
 	for i := range steps {
 		steps[i] = Step{Timeout: MaxAnyDuration, Retries: MaxAttempts}
 	}
 	before := Duration(0)
 	for i := range steps {
-		longest := Longest(steps[:i+1])
+		longest := LongestRun(steps[:i+1])
 		require.GreaterOrEqual(t, longest, before, "%d steps", i+1)
 		before = longest
 	}

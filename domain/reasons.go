@@ -1,8 +1,8 @@
 package domain
 
-// Why a part ended other than by success, or why it cannot be claimed. The list is closed.
+// Reasons why a part ended without success or cannot be claimed. The list is closed.
 const (
-	// At the gate, in the order of its table.
+	// Reasons of the claim check, in the order of its table. Some of them also end a part.
 	NotReleased        PartReason = "not-released"
 	PartHasEnded       PartReason = "ended"
 	AlreadyClaimed     PartReason = "already-claimed"
@@ -18,7 +18,7 @@ const (
 	MachineIsBusy      PartReason = "machine-busy"
 	TriggerGone        PartReason = "trigger-gone"
 	MachineIsHeld      PartReason = "held"
-	NotWantedAnyMore   PartReason = "not-wanted"
+	NoLongerWanted     PartReason = "not-wanted"
 	Superseded         PartReason = "superseded"
 	TooManyFailures    PartReason = "stop-after-failures"
 	NotClaimed         PartReason = "not-claimed"

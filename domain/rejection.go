@@ -2,27 +2,27 @@ package domain
 
 import "fmt"
 
-// RejectionKind says what sort of no a rejection is; doors map it to status and exit codes.
+// RejectionKind classifies rejections. The API maps it to HTTP status codes, the command line to exit codes.
 type RejectionKind string
 
 // The kinds of rejections.
 const (
-	Invalid   RejectionKind = "invalid"   // the wish itself is wrong
-	NotFound  RejectionKind = "not-found" // it names what does not exist
-	Conflict  RejectionKind = "conflict"  // it does not fit what is so
-	Forbidden RejectionKind = "forbidden" // its sender may not
+	Invalid   RejectionKind = "invalid"   // the command itself is wrong
+	NotFound  RejectionKind = "not-found" // it names something that does not exist
+	Conflict  RejectionKind = "conflict"  // it contradicts the current state
+	Forbidden RejectionKind = "forbidden" // the caller lacks the permission
 )
 
-// Rejection refuses a command. It is an answer, not a fault: nothing was written.
+// Rejection is the answer to a command that is not executed. Nothing was written.
 type Rejection struct {
 	Kind RejectionKind
 	// Reason is one sentence without a full stop that names the place.
 	Reason string
-	// Hint says what to do instead; may be empty.
+	// Hint suggests what to do instead; may be empty.
 	Hint string
 }
 
-// Error makes a rejection usable as an error at the doors.
+// Error returns the reason, followed by the hint in parentheses.
 func (r *Rejection) Error() string {
 	if r.Hint == "" {
 		return r.Reason

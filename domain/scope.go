@@ -2,8 +2,9 @@ package domain
 
 import "slices"
 
-// InScope is the one function that says whether a machine belongs to a project's deployment in an
-// environment, for people and for the engine. A trigger's roles, if any, only narrow it.
+// InScope reports whether a deployment of a project to an environment includes a machine. Commands and the engine both
+// use it. A machine needs one of the project's roles and one of the trigger's roles; an empty list of roles matches
+// every machine.
 func InScope(m *Machine, environment string, projectRoles, triggerRoles []string) bool {
 	return m != nil && m.Environment == environment && anyRole(m, projectRoles) && anyRole(m, triggerRoles)
 }

@@ -5,7 +5,7 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of what people may write.
+// Limits of the settings that people write.
 const (
 	MaxSteps         = 100
 	MaxStepBytes     = 128 << 10 // of one script
@@ -13,47 +13,49 @@ const (
 	MaxVariables     = 500
 	MaxRoles         = 100
 	MaxEnvironments  = 200
-	MaxTriggers      = 1000 // of one project; an automatic deployment names those that asked for a machine
+	MaxTriggers      = 1000 // of one project; an automatic deployment lists the triggers that selected a machine
 	MaxAttempts      = 100
 	MaxNamedMachines = 500 // in one narrowed or automatic deployment
 	MaxReasonBytes   = 500
-	MaxDetailBytes   = 500      // of what an agent says about a health or an end; more is cut
+	MaxDetailBytes   = 500      // of an agent's detail on health or the end of a part; the rest is cut off
 	MaxScriptBytes   = 64 << 10 // of a health check
+	maxFolderBytes   = 4096
 	MinOfflineAfter  = Duration(time.Second)
-	MinLostAfter     = Duration(time.Second) // a claim takes its way through agent, server and log
+	MinLostAfter     = Duration(time.Second) // time for a claim to pass through agent, server and log
 	MaxAnyDuration   = Duration(366 * 24 * time.Hour)
 )
 
-// Step is one named step of a project or release. Its kind is the field that is set; Run is the first kind.
+// Step is one named step of a project or release. The field that is set determines the kind of the step; Run is the
+// only kind so far.
 type Step struct {
 	Name    string   `json:"name"`
 	Run     string   `json:"run,omitempty"`     // a shell script
-	Folder  string   `json:"folder,omitempty"`  // working folder; empty: one of the part's own
+	Folder  string   `json:"folder,omitempty"`  // working folder; empty: a folder of the part
 	Timeout Duration `json:"timeout,omitempty"` // of one attempt; zero: DefaultStepTimeout
 	Retries int      `json:"retries,omitempty"` // further attempts after a failed one
 }
 
-// DefaultStepTimeout bounds an attempt of a step that names no time-out.
+// DefaultStepTimeout limits an attempt of a step that sets no timeout.
 const DefaultStepTimeout = Duration(30 * time.Minute)
 
-// Longest is the time a part with these steps can take when each attempt uses all of its time.
-func Longest(steps []Step) Duration {
-	const lid = 100 * MaxAnyDuration // steps that are all at their bounds count beyond what a Duration holds
+// LongestRun returns how long a part with these steps can take: the sum of the timeouts of all attempts, up to a limit.
+func LongestRun(steps []Step) Duration {
+	const limit = 100 * MaxAnyDuration // the sum would overflow if all steps had the maximal values
 	var sum Duration
 	for _, s := range steps {
 		timeout := s.Timeout
 		if timeout == 0 {
 			timeout = DefaultStepTimeout
 		}
-		sum = min(sum+timeout*Duration(s.Retries+1), lid)
+		sum = min(sum+timeout*Duration(s.Retries+1), limit)
 	}
 	return sum
 }
 
-// ProjectSettings are what an owner says of a project.
+// ProjectSettings are the settings of a project.
 type ProjectSettings struct {
-	Roles             []string          `json:"roles,omitempty"`             // any of; empty: every machine
-	MaxParallel       int               `json:"maxParallel,omitempty"`       // released parts at once per environment; 0: no bound
+	Roles             []string          `json:"roles,omitempty"`             // any of these; empty: every machine
+	MaxParallel       int               `json:"maxParallel,omitempty"`       // slots per environment; 0: no limit
 	StopAfterFailures int               `json:"stopAfterFailures,omitempty"` // failed parts that cancel the rest; 0: never
 	Unavailable       Unavailable       `json:"unavailableMachines,omitempty"`
 	Attempts          int               `json:"attempts"` // of automatic deployments per machine and wanted release
@@ -70,7 +72,7 @@ const (
 	MaxBackoff      = Duration(time.Hour)
 )
 
-// WithDefaults fills what the owner left out and brings sets into their one form.
+// WithDefaults sets the defaults of omitted settings, and sorts sets.
 func (s ProjectSettings) WithDefaults() ProjectSettings {
 	s.Roles, s.Secrets = Names(s.Roles), Names(s.Secrets)
 	if s.Unavailable == "" {
@@ -91,7 +93,7 @@ func (s ProjectSettings) WithDefaults() ProjectSettings {
 	return s
 }
 
-// Check refuses settings that could not be carried out.
+// Check rejects invalid settings.
 func (s ProjectSettings) Check() *Rejection {
 	if r := checkRoles(s.Roles); r != nil {
 		return r
@@ -119,14 +121,15 @@ func (s ProjectSettings) Check() *Rejection {
 
 func checkVariables(variables map[string]string, secrets []string) *Rejection {
 	if len(variables)+len(secrets) > MaxVariables {
-		return invalid("%d variables and secrets are given", len(variables)+len(secrets)).hint("use at most %d", MaxVariables)
+		return invalid("too many variables and secrets: %d", len(variables)+len(secrets)).
+			hint("use at most %d", MaxVariables)
 	}
 	for _, name := range sortedKeys(variables) {
 		if r := checkVariable("variable", name); r != nil {
 			return r
 		}
 		if !utf8.ValidString(variables[name]) || containsNUL(variables[name]) {
-			return invalid("variable %s holds bytes that no environment takes", name).hint("use UTF-8 text without NUL")
+			return invalid("the value of variable %s is not valid text", name).hint("use UTF-8 without NUL bytes")
 		}
 	}
 	for _, name := range secrets {
@@ -134,7 +137,7 @@ func checkVariables(variables map[string]string, secrets []string) *Rejection {
 			return r
 		}
 		if _, twice := variables[name]; twice {
-			return invalid("%s is both a variable and a secret", name).hint("keep one of the two")
+			return invalid("%s is both a variable and a secret", name).hint("remove one of them")
 		}
 	}
 	return nil
@@ -147,29 +150,30 @@ func checkVariable(what, name string) *Rejection {
 	}
 	switch {
 	case !ok:
-		return invalid("%s name %.80q is not one a shell knows", what, name).hint("use letters, digits and _, not beginning with a digit")
+		return invalid("invalid %s name %.80q", what, name).hint("use letters, digits and _, beginning with a letter or _")
 	case len(name) >= 7 && name[:7] == "DROVER_":
-		return invalid("%s %s begins with DROVER_", what, name).hint("these names are drover's own")
+		return invalid("%s %s begins with DROVER_", what, name).hint("this prefix is reserved for drover")
 	}
 	return nil
 }
 
-// checkSize counts what a release will need in the log, which bounds an append: JSON may write one
+// checkSize limits the size of a release in the log, because the log limits the size of an append. JSON may encode one
 // byte of a script as six.
 func (s ProjectSettings) checkSize() *Rejection {
 	_, data, err := Encode(ReleaseCreated{Steps: s.Steps, Variables: s.Variables, Secrets: s.Secrets})
 	if err != nil {
-		return invalid("steps and variables cannot be stored: %s", err)
+		return invalid("could not encode the steps and variables: %s", err)
 	}
 	if len(data) > MaxReleaseBytes {
-		return invalid("steps and variables are %d bytes together", len(data)).hint("at most %d; put large files where the machine can fetch them", MaxReleaseBytes)
+		return invalid("steps, variables and secrets take %d bytes", len(data)).
+			hint("use at most %d; store large files where the machine can download them", MaxReleaseBytes)
 	}
 	return nil
 }
 
 func checkSteps(steps []Step) *Rejection {
 	if len(steps) > MaxSteps {
-		return invalid("%d steps are given", len(steps)).hint("use at most %d", MaxSteps)
+		return invalid("too many steps: %d", len(steps)).hint("use at most %d", MaxSteps)
 	}
 	seen := map[string]bool{}
 	for i, s := range steps {
@@ -177,7 +181,7 @@ func checkSteps(steps []Step) *Rejection {
 			return r
 		}
 		if seen[s.Name] {
-			return invalid("duplicate step %s", s.Name).hint("give each step a name of its own")
+			return invalid("duplicate step %s", s.Name).hint("give each step a unique name")
 		}
 		seen[s.Name] = true
 	}
@@ -190,17 +194,20 @@ func (s Step) check(i int) *Rejection {
 	}
 	switch {
 	case s.Run == "":
-		return invalid("step %s says nothing to do", s.Name).hint("give it run: a shell script")
+		return invalid("step %s has no script", s.Name).hint("set run to a shell script")
 	case len(s.Run) > MaxStepBytes:
-		return invalid("step %s is %d bytes long", s.Name, len(s.Run)).hint("at most %d; put large files where the machine can fetch them", MaxStepBytes)
+		return invalid("step %s is %d bytes long", s.Name, len(s.Run)).
+			hint("use at most %d; store large files where the machine can download them", MaxStepBytes)
 	case containsNUL(s.Run) || !utf8.ValidString(s.Run):
-		return invalid("step %s is not UTF-8 text", s.Name).hint("a step is a shell script")
+		return invalid("the script of step %s is not valid text", s.Name).hint("use UTF-8 without NUL bytes")
 	case s.Timeout < 0 || s.Timeout > MaxAnyDuration:
-		return invalid("invalid timeout %[2]s of step %[1]s", s.Name, s.Timeout).hint("use more than 0s, at most %s", MaxAnyDuration)
+		return invalid("invalid timeout %[2]s of step %[1]s", s.Name, s.Timeout).
+			hint("use more than 0s, at most %s", MaxAnyDuration)
 	case s.Retries < 0 || s.Retries > MaxAttempts:
-		return invalid("step %s has %d retries", s.Name, s.Retries).hint("use 0 to %d", MaxAttempts)
-	case containsNUL(s.Folder) || !utf8.ValidString(s.Folder) || len(s.Folder) > 4096:
-		return invalid("step %s has a folder that no machine can have", s.Name)
+		return invalid("invalid retries %d of step %s", s.Retries, s.Name).hint("use 0 to %d", MaxAttempts)
+	case containsNUL(s.Folder) || !utf8.ValidString(s.Folder) || len(s.Folder) > maxFolderBytes:
+		return invalid("invalid folder of step %s", s.Name).
+			hint("use a path of at most %d bytes of UTF-8 without NUL bytes", maxFolderBytes)
 	}
 	return nil
 }
@@ -208,26 +215,27 @@ func (s Step) check(i int) *Rejection {
 // PolicySettings are the rules for the machines that name the policy.
 type PolicySettings struct {
 	OfflineAfter Duration     `json:"offlineAfter"` // silence after which a machine is offline
-	LostAfter    Duration     `json:"lostAfter"`    // how long a part may stay unclaimed, or without an end past its time-outs
+	LostAfter    Duration     `json:"lostAfter"`    // how long a part may stay unclaimed, or unfinished after its timeouts
 	HealthCheck  *HealthCheck `json:"healthCheck,omitempty"`
 	CleanUp      *CleanUp     `json:"cleanUp,omitempty"`
 }
 
-// HealthCheck is run by the agent; exit code 0 is healthy, 1 is a warning, the rest and a time-out unhealthy.
+// HealthCheck is a script that the agent runs. Exit code 0 means healthy, 1 a warning; any other code and a timeout
+// mean unhealthy.
 type HealthCheck struct {
 	Every   Duration `json:"every"`
 	Timeout Duration `json:"timeout"`
 	Script  string   `json:"script"`
 }
 
-// CleanUp deletes machines that were absent, as far as servers watched it, for After.
+// CleanUp deletes machines after an absence of After. Only time in which a server watched the machines counts.
 type CleanUp struct {
 	After Duration `json:"after"`
-	// MaxShare is the percentage of an environment that may be absent at once; above it nothing is deleted.
+	// MaxShare is a percentage of the environment's machines. If more of them are absent, none is deleted.
 	MaxShare int `json:"maxShare"`
 }
 
-// DefaultPolicy is the name of the policy that exists unwritten.
+// DefaultPolicy is the name of the policy that always exists.
 const DefaultPolicy = "default"
 
 // Defaults of a policy.
@@ -239,7 +247,7 @@ const (
 	DefaultMaxShare      = 20
 )
 
-// WithDefaults fills what the owner left out.
+// WithDefaults sets the defaults of omitted settings.
 func (s PolicySettings) WithDefaults() PolicySettings {
 	if s.OfflineAfter == 0 {
 		s.OfflineAfter = DefaultOfflineAfter
@@ -265,7 +273,7 @@ func (s PolicySettings) WithDefaults() PolicySettings {
 	return s
 }
 
-// Check refuses settings that could not be kept.
+// Check rejects invalid settings.
 func (s PolicySettings) Check() *Rejection {
 	switch {
 	case s.OfflineAfter < MinOfflineAfter || s.OfflineAfter > MaxAnyDuration:
@@ -276,9 +284,11 @@ func (s PolicySettings) Check() *Rejection {
 	if c := s.HealthCheck; c != nil {
 		switch {
 		case c.Script == "":
-			return invalid("healthCheck has no script").hint("give it script: a shell script whose exit code 0 is healthy, 1 a warning")
+			return invalid("healthCheck has no script").
+				hint("set script to a shell script that exits with 0 when healthy and 1 for a warning")
 		case len(c.Script) > MaxScriptBytes || containsNUL(c.Script) || !utf8.ValidString(c.Script):
-			return invalid("healthCheck.script is %d bytes or no text", len(c.Script)).hint("at most %d bytes of text", MaxScriptBytes)
+			return invalid("invalid healthCheck.script of %d bytes", len(c.Script)).
+				hint("use at most %d bytes of UTF-8 without NUL bytes", MaxScriptBytes)
 		case c.Every < Duration(time.Second) || c.Every > MaxAnyDuration:
 			return invalid("invalid healthCheck.every %s", c.Every).hint("use 1s to %s", MaxAnyDuration)
 		case c.Timeout <= 0 || c.Timeout > MaxAnyDuration:
@@ -296,22 +306,22 @@ func (s PolicySettings) Check() *Rejection {
 	return nil
 }
 
-// TokenSettings say what a token is good for.
+// TokenSettings define the permissions of a token.
 type TokenSettings struct {
-	Join  bool  `json:"join,omitempty"`  // for agents to join with; otherwise Scope counts
-	Scope Scope `json:"scope,omitempty"` // of a person's token
-	// Person is the id of the person whom the token belongs to; empty: nobody in particular.
+	Join  bool  `json:"join,omitempty"`  // a join token, with which agents join; it has no scope
+	Scope Scope `json:"scope,omitempty"` // the scope of any other token
+	// Person is the id of the person who owns the token; empty: no owner.
 	Person string `json:"person,omitempty"`
-	// Uses bounds a join token; 0: no limit.
+	// Uses is the maximum number of uses of a join token; 0: no limit.
 	Uses int `json:"uses,omitempty"`
-	// Until is when the token expires on a server's wall clock; nil: never.
+	// Until is the expiry time by a server's wall clock; nil: never.
 	Until *time.Time `json:"until,omitempty"`
-	// Environments and Roles bound what an agent may join as; empty: any.
+	// Environments and Roles restrict the machines that can join; empty: no restriction.
 	Environments []string `json:"environments,omitempty"`
 	Roles        []string `json:"roles,omitempty"`
 }
 
-// Scope says what the bearer of a token may do; each contains the next.
+// Scope is the permission of a token. Each scope includes the weaker ones: admin, deploy, read.
 type Scope string
 
 // The scopes.
@@ -321,16 +331,16 @@ const (
 	ReadScope   Scope = "read"
 )
 
-// Allows says whether s contains wanted.
+// Allows reports whether s includes wanted.
 func (s Scope) Allows(wanted Scope) bool {
 	rank := map[Scope]int{ReadScope: 1, DeployScope: 2, AdminScope: 3}
 	return rank[s] >= rank[wanted] && rank[wanted] > 0
 }
 
-// checkReason bounds the words that people give.
+// checkReason limits the reasons that people give.
 func checkReason(text string) *Rejection {
 	if len(text) > MaxReasonBytes || !utf8.ValidString(text) {
-		return invalid("the reason is %d bytes long or not UTF-8", len(text)).hint("use at most %d bytes", MaxReasonBytes)
+		return invalid("invalid reason of %d bytes", len(text)).hint("use at most %d bytes of UTF-8", MaxReasonBytes)
 	}
 	return nil
 }

@@ -8,13 +8,14 @@ import (
 
 func containsNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
 
-// brief cuts text that an agent sent, rather than refuse the report that it belongs to.
-func brief(text string, most int) string {
-	if len(text) > most {
-		for most > 0 && !utf8.RuneStart(text[most]) {
-			most--
+// truncate cuts text to at most maxBytes bytes of valid UTF-8. It is for texts of agents, whose reports must not be
+// rejected for a long text.
+func truncate(text string, maxBytes int) string {
+	if len(text) > maxBytes {
+		for maxBytes > 0 && !utf8.RuneStart(text[maxBytes]) {
+			maxBytes--
 		}
-		text = text[:most]
+		text = text[:maxBytes]
 	}
 	return strings.ToValidUTF8(text, "?")
 }

@@ -1,41 +1,41 @@
 package domain
 
-// World is what a command may ask. Every value is what the fold says at one position.
-// Methods return nil or zero for what does not exist.
+// World is the state that commands read, folded to one position of the log. Its methods return nil or zero for things
+// that do not exist.
 type World interface {
 	Machine(name string) *Machine
 	Environment(name string) bool
-	// Policy finds a written policy, and the default one, which needs no writing.
+	// Policy returns the settings of a policy. The default policy always exists.
 	Policy(name string) *PolicySettings
 	Token(id string) *Token
 	Project(name string) *Project
-	// References lists what still names an environment or policy, as "machine web-01".
+	// References lists the resources that use an environment or policy, such as "machine web-01".
 	References(kind, name string) []string
 
-	// Hold is the hold of a project on a machine.
+	// Hold returns the hold of a project on a machine.
 	Hold(project, machine string) *Hold
-	// Wanted is the release that the machine should have: hold, else pin, else the environment's.
+	// Wanted returns the release that the machine should have: of its hold, else of the pin, else of the environment.
 	Wanted(project, machine string) string
-	// Actual is the release that the machine's own last success proves.
+	// Actual returns the release of the machine's last success.
 	Actual(project, machine string) string
-	// Unfinished is the release that the last attempt there tried and did not finish.
+	// Unfinished returns the release that the machine's last attempt did not finish.
 	Unfinished(project, machine string) string
-	// Deployment finds an open or ended deployment.
+	// Deployment returns an open or ended deployment.
 	Deployment(id ID) *DeploymentFacts
-	// Part finds one machine's share of a deployment.
+	// Part returns one machine's part of a deployment.
 	Part(deployment ID, machine string) *Part
-	// Gate says why a claim by this session would be void now; empty: it would count.
+	// ClaimCheck returns why a claim by this session would be void now; empty: it would count.
 	ClaimCheck(deployment ID, machine string, session ID) PartReason
-	// Restored says whether a restore of the log that had this id was accepted.
+	// Restored reports whether a restore of the log with the id was has been accepted.
 	Restored(was ID) bool
-	// State is the state of an aggregate with a package of its own, by the name of its row in the fold; nil for an unknown name.
-	// Its type is declared beside the commands that ask for it.
+	// State returns the state of an aggregate that has its own package, by the name of its row in the fold; nil for an
+	// unknown name. The type of the state is declared beside the commands that read it.
 	State(name string) any
-	// SetAside says why a stream cannot be folded, if so.
+	// SetAside reports whether a stream is set aside, and why.
 	SetAside(stream string) (reason string, aside bool)
 }
 
-// DeploymentFacts is what a command needs to know of a deployment.
+// DeploymentFacts is the state of a deployment, as far as commands need it.
 type DeploymentFacts struct {
 	Project   string
 	Ended     bool

@@ -10,20 +10,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// smallWorld is a log of streams and what the aggregates make of it. What only the projections know
-// (parts, holds, what a machine has) is laid into its fields by the test.
-type smallWorld struct {
+// testWorld implements World with a log in memory that it folds on each call. Tests set the fields for state that only
+// package projections folds, such as parts, holds and actual releases.
+type testWorld struct {
 	t       *testing.T
 	streams map[string][]recorded
-	ids     uint64
+	ids     uint64 // ids handed out so far
 
-	holds       map[string]*Hold        // by "project machine", as the next three
-	actual      map[string]string       //
-	unfinished  map[string]string       //
-	deployments map[ID]*DeploymentFacts //
-	parts       map[string]*Part        // by stream
-	gate        PartReason              // of every part
-	aside       map[string]string       // reason by stream
+	holds       map[string]*Hold  // by "project machine"
+	actual      map[string]string // by "project machine"
+	unfinished  map[string]string // by "project machine"
+	deployments map[ID]*DeploymentFacts
+	parts       map[string]*Part  // by stream
+	claimCheck  PartReason        // of every part
+	aside       map[string]string // reason by stream
 }
 
 type recorded struct {
@@ -31,15 +31,15 @@ type recorded struct {
 	event Event
 }
 
-func newWorld(t *testing.T) *smallWorld {
-	return &smallWorld{t: t, streams: map[string][]recorded{}, holds: map[string]*Hold{}, actual: map[string]string{},
+func newWorld(t *testing.T) *testWorld {
+	return &testWorld{t: t, streams: map[string][]recorded{}, holds: map[string]*Hold{}, actual: map[string]string{},
 		unfinished: map[string]string{}, deployments: map[ID]*DeploymentFacts{},
 		parts: map[string]*Part{}, aside: map[string]string{}}
 }
 
-// shopWorld has project shop with releases 1 to 3, environments production and staging, and the
+// shopWorld returns a world that has project shop with releases 1 to 3, environments production and staging, and the
 // machines web-01, web-02 (role web) and db-01 (role db) in production, web-09 in staging.
-func shopWorld(t *testing.T) *smallWorld {
+func shopWorld(t *testing.T) *testWorld {
 	w := newWorld(t)
 	w.do(ApplyEnvironment{Name: "production"}, ApplyEnvironment{Name: "staging"})
 	w.do(shopProject())
@@ -58,20 +58,20 @@ func shopProject() ApplyProject {
 		Unavailable: FailUnavailable, Steps: []Step{{Name: "install", Run: "./install.sh"}}, Variables: map[string]string{"PORT": "80"}}}
 }
 
-func (w *smallWorld) id() ID {
+func (w *testWorld) id() ID {
 	w.ids++
 	return number(w.ids)
 }
 
-// number is an id that is easily told from others.
+// number returns an id that ends with n.
 func number(n uint64) ID {
 	var id ID
 	binary.BigEndian.PutUint64(id[8:], n)
 	return id
 }
 
-// append writes at an expected number of events, as a log would.
-func (w *smallWorld) append(stream string, expected int, events []Event) ([]ID, bool) {
+// append appends events if the stream has the expected number of events.
+func (w *testWorld) append(stream string, expected int, events []Event) ([]ID, bool) {
 	if len(w.streams[stream]) != expected {
 		return nil, false
 	}
@@ -84,29 +84,29 @@ func (w *smallWorld) append(stream string, expected int, events []Event) ([]ID, 
 	return ids, true
 }
 
-// do carries out commands that must not be rejected; it returns the events of the last.
-func (w *smallWorld) do(commands ...Command) (events []Event) {
+// do executes commands, which must not be rejected, and returns the events of the last one.
+func (w *testWorld) do(commands ...Command) (events []Event) {
 	w.t.Helper()
 	for _, c := range commands {
 		var r *Rejection
 		events, r = c.Decide(w)
-		require.Nil(w.t, r, "%T is rejected: %v", c, r)
+		require.Nil(w.t, r, "%T was rejected: %v", c, r)
 		w.append(c.Stream(w), len(w.streams[c.Stream(w)]), events)
 	}
 	return events
 }
 
-// tell appends facts and returns the id of the last.
-func (w *smallWorld) tell(stream string, events ...Event) ID {
+// record appends events to a stream and returns the id of the last one.
+func (w *testWorld) record(stream string, events ...Event) ID {
 	ids, _ := w.append(stream, len(w.streams[stream]), events)
 	return ids[len(ids)-1]
 }
 
-// refuses asks for a rejection of this kind whose sentence holds all of these words.
-func (w *smallWorld) refuses(c Command, kind RejectionKind, words ...string) {
+// rejects requires that a command is rejected with this kind and a message that contains all words.
+func (w *testWorld) rejects(c Command, kind RejectionKind, words ...string) {
 	w.t.Helper()
 	events, r := c.Decide(w)
-	require.NotNil(w.t, r, "%T is not rejected but gives %v", c, events)
+	require.NotNil(w.t, r, "%T was not rejected but decided %v", c, events)
 	require.Empty(w.t, events)
 	require.Equal(w.t, kind, r.Kind, r.Error())
 	for _, word := range words {
@@ -116,7 +116,7 @@ func (w *smallWorld) refuses(c Command, kind RejectionKind, words ...string) {
 	require.NotContains(w.t, r.Reason, "\n")
 }
 
-func (w *smallWorld) Machine(name string) *Machine {
+func (w *testWorld) Machine(name string) *Machine {
 	var m *Machine
 	for _, r := range w.streams[MachineStream(name)] {
 		switch r.event.(type) {
@@ -131,7 +131,7 @@ func (w *smallWorld) Machine(name string) *Machine {
 	return m
 }
 
-func (w *smallWorld) Project(name string) *Project {
+func (w *testWorld) Project(name string) *Project {
 	var p *Project
 	for _, r := range w.streams[ProjectStream(name)] {
 		if _, deleted := r.event.(ProjectDeleted); deleted {
@@ -149,8 +149,8 @@ func (w *smallWorld) Project(name string) *Project {
 	return p
 }
 
-// releases are what the streams of a project's releases hold, oldest first.
-func (w *smallWorld) releases(p *Project) (all []recorded) {
+// releases returns the events of a project's release streams, oldest first.
+func (w *testWorld) releases(p *Project) (all []recorded) {
 	if p == nil {
 		return nil
 	}
@@ -163,7 +163,7 @@ func (w *smallWorld) releases(p *Project) (all []recorded) {
 	return all
 }
 
-func (w *smallWorld) Environment(name string) bool {
+func (w *testWorld) Environment(name string) bool {
 	var defined bool
 	for _, r := range w.streams[EnvironmentStream(name)] {
 		_, defined = r.event.(EnvironmentDefined)
@@ -171,7 +171,7 @@ func (w *smallWorld) Environment(name string) bool {
 	return defined
 }
 
-func (w *smallWorld) Policy(name string) *PolicySettings {
+func (w *testWorld) Policy(name string) *PolicySettings {
 	var settings *PolicySettings
 	if name == DefaultPolicy {
 		s := PolicySettings{}.WithDefaults()
@@ -188,7 +188,7 @@ func (w *smallWorld) Policy(name string) *PolicySettings {
 	return settings
 }
 
-func (w *smallWorld) Token(id string) *Token {
+func (w *testWorld) Token(id string) *Token {
 	if len(w.streams[TokenStream(id)]) == 0 {
 		return nil
 	}
@@ -199,7 +199,7 @@ func (w *smallWorld) Token(id string) *Token {
 	return t
 }
 
-func (w *smallWorld) References(kind, name string) (refs []string) {
+func (w *testWorld) References(kind, name string) (refs []string) {
 	for stream := range w.streams {
 		if of, machine := SplitStream(stream); of == MachineStreams {
 			m := w.Machine(machine)
@@ -212,26 +212,27 @@ func (w *smallWorld) References(kind, name string) (refs []string) {
 	return refs
 }
 
-func (w *smallWorld) Wanted(project, machine string) string {
+func (w *testWorld) Wanted(project, machine string) string {
 	if h := w.Hold(project, machine); h != nil {
 		return h.Release
 	}
 	return w.Project(project).WantedIn(w.Machine(machine).Environment)
 }
 
-func (w *smallWorld) Hold(project, machine string) *Hold { return w.holds[project+" "+machine] }
-func (w *smallWorld) Actual(project, machine string) string {
+func (w *testWorld) Hold(project, machine string) *Hold { return w.holds[project+" "+machine] }
+func (w *testWorld) Actual(project, machine string) string {
 	return w.actual[project+" "+machine]
 }
-func (w *smallWorld) Unfinished(project, machine string) string {
+func (w *testWorld) Unfinished(project, machine string) string {
 	return w.unfinished[project+" "+machine]
 }
-func (w *smallWorld) Deployment(id ID) *DeploymentFacts { return w.deployments[id] }
-func (w *smallWorld) Part(deployment ID, machine string) *Part {
+func (w *testWorld) Deployment(id ID) *DeploymentFacts { return w.deployments[id] }
+func (w *testWorld) Part(deployment ID, machine string) *Part {
 	return w.parts[PartStream(deployment, machine)]
 }
-func (w *smallWorld) ClaimCheck(ID, string, ID) PartReason { return w.gate }
-func (w *smallWorld) Restored(was ID) bool {
+func (w *testWorld) ClaimCheck(ID, string, ID) PartReason { return w.claimCheck }
+
+func (w *testWorld) Restored(was ID) bool {
 	for _, rec := range w.streams[WatchStream] {
 		if e, ok := rec.event.(LogRestored); ok && e.Was == was {
 			return true
@@ -240,27 +241,27 @@ func (w *smallWorld) Restored(was ID) bool {
 	return false
 }
 
-func (w *smallWorld) State(string) any { return nil }
+func (w *testWorld) State(string) any { return nil }
 
-func (w *smallWorld) SetAside(stream string) (string, bool) {
+func (w *testWorld) SetAside(stream string) (string, bool) {
 	reason, aside := w.aside[stream]
 	return reason, aside
 }
 
-// history lays environment-wide deployments of shop into production. "1" queues release 1; "1+", "1-"
-// and "1x" end the newest open one of release 1 as succeeded, failed and cancelled.
-func (w *smallWorld) history(steps ...string) {
+// history records environment-wide deployments of shop to production. "1" queues release 1; "1+", "1-" and "1x" end the
+// newest open deployment of release 1 as succeeded, failed and cancelled.
+func (w *testWorld) history(steps ...string) {
 	open := map[string][]ID{}
 	for _, step := range steps {
 		release, end := step[:1], step[1:]
 		if end == "" {
-			open[release] = append(open[release], w.tell(ProjectStream("shop"), DeploymentQueued{Kind: EnvironmentWide, Environment: "production", Release: release}))
+			open[release] = append(open[release], w.record(ProjectStream("shop"), DeploymentQueued{Kind: EnvironmentWide, Environment: "production", Release: release}))
 			continue
 		}
-		state, ok := map[string]DeploymentState{"+": DeploymentSucceeded, "-": DeploymentFailed, "x": DeploymentCancelledAs}[end]
-		require.True(w.t, ok && len(open[release]) > 0, "step %q makes no sense", step)
+		state, ok := map[string]DeploymentState{"+": DeploymentSucceeded, "-": DeploymentFailed, "x": DeploymentCancelledState}[end]
+		require.True(w.t, ok && len(open[release]) > 0, "invalid step %q", step)
 		last := len(open[release]) - 1
-		w.tell(ProjectStream("shop"), DeploymentEnded{Deployment: open[release][last], State: state})
+		w.record(ProjectStream("shop"), DeploymentEnded{Deployment: open[release][last], State: state})
 		open[release] = open[release][:last]
 	}
 }

@@ -115,7 +115,7 @@ func (t describer) queued(e domain.DeploymentQueued, told domain.Description) st
 	case e.Kind == domain.Automatic:
 		return fmt.Sprintf("%s queued: %s, requested by trigger %s", what, part.Verdict, domain.Listed(part.Triggers))
 	case part.State == domain.PartSkipped && part.EndedAt == d.Queued:
-		return what + " queued, this machine skipped: " + part.Reason.Words() + t.names.by(e.Origin)
+		return what + " queued, this machine skipped: " + part.Reason.Text() + t.names.by(e.Origin)
 	}
 	return what + " queued" + domain.InBrackets(e.Reason) + replacing(part.Replaced) + t.names.by(e.Origin)
 }
@@ -157,7 +157,7 @@ func (t describer) withdrawn(e domain.PartsWithdrawn) string {
 	if part == nil || part.EndedAt != t.rec.Position {
 		return ""
 	}
-	return fmt.Sprintf("part of deployment %s withdrawn: %s", e.Deployment.Short(), e.Reason.Words())
+	return fmt.Sprintf("part of deployment %s withdrawn: %s", e.Deployment.Short(), e.Reason.Text())
 }
 
 func (t describer) partOf(id domain.ID) *projections.Part {
@@ -188,7 +188,7 @@ func (t describer) part(id domain.ID, fact domain.Event, told domain.Description
 		}
 		return "claim of the " + what + " was void"
 	case domain.PartEnded:
-		return e.EndWords(what, part == nil || part.EndedAt != t.rec.Position)
+		return e.Text(what, part == nil || part.EndedAt != t.rec.Position)
 	}
 	return ""
 }

@@ -152,7 +152,7 @@ func (a subject) held() string {
 }
 
 func (a subject) heldBecause(h *domain.Hold) string {
-	if !h.ByVerb() {
+	if !h.Manual() {
 		if d := a.v.Deployments[h.Deployment]; d != nil {
 			return fmt.Sprintf("since deployment %s of release %s, which %s", d.ID, d.Release, ended(d))
 		}
@@ -174,7 +174,7 @@ func ended(d *projections.Deployment) string {
 		return "was cancelled"
 	case !d.Ended:
 		return "has not ended"
-	case d.State == domain.DeploymentCancelledAs:
+	case d.State == domain.DeploymentCancelledState:
 		return "was cancelled"
 	}
 	return string(d.State)

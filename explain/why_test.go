@@ -55,7 +55,7 @@ func TestEveryReasonOfAVerdictHasASentence(t *testing.T) {
 
 func TestEveryReasonOfAPartHasWords(t *testing.T) {
 	for _, reason := range constants(t, "../domain/reasons.go", "PartReason") {
-		require.NotEqual(t, reason, domain.PartReason(reason).Words())
+		require.NotEqual(t, reason, domain.PartReason(reason).Text())
 	}
 }
 
@@ -165,7 +165,7 @@ func full(t *testing.T) *projectionstest.History {
 		Machines: []domain.DeploymentMachine{{Name: "web-01"}}, MaxParallel: 1}
 	first := l.Add("project/shop", bounded)
 	l.Add("project/shop", domain.PartsWithdrawn{Deployment: first, Reason: domain.TooManyFailures},
-		domain.DeploymentEnded{Deployment: first, State: domain.DeploymentCancelledAs})
+		domain.DeploymentEnded{Deployment: first, State: domain.DeploymentCancelledState})
 	l.Add("project/shop", bounded)
 	second := l.Add("project/shop", bounded)
 	l.Add("project/shop", domain.PartsReleased{Deployment: second, Machines: []string{"web-01"}},

@@ -39,7 +39,7 @@ var claimRules = []claimRule{
 	{domain.MachineIsHeld, func(_ *View, p *Part, m *Machine, _ domain.ID) bool {
 		return automatic(p) && m.HoldApplies(p.Deployment.Project.Name)
 	}},
-	{domain.NotWantedAnyMore, func(v *View, p *Part, m *Machine, _ domain.ID) bool {
+	{domain.NoLongerWanted, func(v *View, p *Part, m *Machine, _ domain.ID) bool {
 		return automatic(p) && v.Wanted(p.Deployment.Project, m) != p.Deployment.Release
 	}},
 }

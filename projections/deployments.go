@@ -187,7 +187,7 @@ func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
 		}
 		part := v.addPart(d, m.Name)
 		m.resetAttempts(p.Name)
-		if !m.hold(p.Name).ByVerb() {
+		if !m.hold(p.Name).Manual() {
 			v.replace(part, f)
 			continue
 		}

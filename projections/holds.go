@@ -40,7 +40,7 @@ func (v *View) liftHold(p *Project, machine string, reset bool) {
 // deployment queued earlier had set, and the verb's own of before where the person named the machine. Its own end
 // decides anew.
 func (d *Deployment) endsHold(i *Installed, v *View) bool {
-	if i.Hold == nil || i.Hold.ByVerb() {
+	if i.Hold == nil || i.Hold.Manual() {
 		return i.Hold != nil && d.Kind == domain.Narrowed && i.HoldAt < d.Queued
 	}
 	by := v.Deployments[i.Hold.Deployment]
@@ -75,7 +75,7 @@ func (v *View) holdAfter(d *Deployment, f Fact) {
 func (v *View) liftOlderHolds(d *Deployment) {
 	for _, m := range v.MachinesIn(d.Environment) {
 		h := m.hold(d.Project.Name)
-		if h == nil || h.ByVerb() || d.Excludes(m.Name) {
+		if h == nil || h.Manual() || d.Excludes(m.Name) {
 			continue
 		}
 		if by := v.Deployments[h.Deployment]; by == nil || by.Queued < d.Queued {
@@ -88,7 +88,7 @@ func (v *View) liftOlderHolds(d *Deployment) {
 func (v *View) holdNarrowed(d *Deployment, f Fact) {
 	for _, name := range d.Order {
 		part, m := d.Parts[name], v.Machines[name]
-		if part.State != domain.PartSucceeded || !v.latestByPerson(d, part, m) || m.hold(d.Project.Name).ByVerb() {
+		if part.State != domain.PartSucceeded || !v.latestByPerson(d, part, m) || m.hold(d.Project.Name).Manual() {
 			continue // a verb's hold that was there ended when the part started: this one came later, and stays
 		}
 		if d.Release == d.Project.WantedIn(d.Environment) {
@@ -104,7 +104,7 @@ func (v *View) holdNarrowed(d *Deployment, f Fact) {
 func (v *View) holdStarted(d *Deployment, f Fact) {
 	for _, name := range d.Order {
 		part, m := d.Parts[name], v.Machines[name]
-		if part.Claimed == 0 || !v.latestByPerson(d, part, m) || m.hold(d.Project.Name).ByVerb() {
+		if part.Claimed == 0 || !v.latestByPerson(d, part, m) || m.hold(d.Project.Name).Manual() {
 			continue
 		}
 		v.holdInstance(part, m, v.releaseLeftBy(part, m), f)

@@ -56,7 +56,7 @@ func (d *day) strangeDeployment() {
 	switch d.IntN(4) {
 	case 0, 1: // its parts may be open still
 		d.now(stream, domain.DeploymentEnded{Deployment: deployment, State: pick(d, []domain.DeploymentState{domain.DeploymentSucceeded,
-			domain.DeploymentFailed, domain.DeploymentCancelledAs})})
+			domain.DeploymentFailed, domain.DeploymentCancelledState})})
 	case 2:
 		d.now(stream, domain.DeploymentCancelled{Deployment: deployment})
 	default: // of a release or an environment that may not be, to a machine twice

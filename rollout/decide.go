@@ -190,7 +190,7 @@ func maxDuration(part *projections.Part) time.Duration {
 	if part.Deployment.Content == nil {
 		return 0
 	}
-	return time.Duration(domain.Longest(part.Deployment.Content.Steps))
+	return time.Duration(domain.LongestRun(part.Deployment.Content.Steps))
 }
 
 func endPart(part *projections.Part, state domain.PartState, reason domain.PartReason) domain.Decision {
@@ -227,11 +227,11 @@ func outcome(d *projections.Deployment) (domain.DeploymentState, string) {
 	case missed > 0 && d.Facts.Unavailable == domain.FailUnavailable:
 		return domain.DeploymentFailed, "machines-unavailable"
 	case d.Cancelled:
-		return domain.DeploymentCancelledAs, string(d.CancelledFor)
+		return domain.DeploymentCancelledState, string(d.CancelledFor)
 	case d.Superseded:
-		return domain.DeploymentCancelledAs, string(domain.Superseded)
+		return domain.DeploymentCancelledState, string(domain.Superseded)
 	case d.Kind != domain.EnvironmentWide && count[domain.PartSucceeded] == 0 && count[domain.PartCancelled] > 0:
-		return domain.DeploymentCancelledAs, withdrawalReason(d) // changes nothing; succeeded would read like a lie
+		return domain.DeploymentCancelledState, withdrawalReason(d) // changes nothing; succeeded would read like a lie
 	}
 	return domain.DeploymentSucceeded, ""
 }

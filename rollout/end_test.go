@@ -76,41 +76,41 @@ func TestDeploymentEndsWithTheStateAndReasonThatItsPartsGiveIt(t *testing.T) {
 			f.run(d, domain.PartSucceeded, "web-01")
 			f.Add("project/shop", domain.DeploymentCancelled{Deployment: d})
 			return d
-		}, domain.DeploymentCancelledAs, "cancelled"},
+		}, domain.DeploymentCancelledState, "cancelled"},
 		"its project was deleted": {func(f *fleet) domain.ID {
 			d := f.queue(wide())
 			f.Claim(d, "web-01")
 			f.Add("project/shop", domain.ProjectDeleted{})
 			f.End(d, "web-01", domain.PartSucceeded, "")
 			return d
-		}, domain.DeploymentCancelledAs, "project-deleted"},
+		}, domain.DeploymentCancelledState, "project-deleted"},
 		"its environment was deleted": {func(f *fleet) domain.ID {
 			d := f.queue(wide())
 			f.Add("environment/production", domain.EnvironmentDeleted{})
 			return d
-		}, domain.DeploymentCancelledAs, "environment-deleted"},
+		}, domain.DeploymentCancelledState, "environment-deleted"},
 		"a later environment-wide deployment took its place": {func(f *fleet) domain.ID {
 			d := f.queue(wide())
 			f.run(d, domain.PartSucceeded, "web-01")
 			f.queue(wide())
 			return d
-		}, domain.DeploymentCancelledAs, "superseded"},
+		}, domain.DeploymentCancelledState, "superseded"},
 		"it was cancelled before another took its place": {func(f *fleet) domain.ID {
 			d := f.queue(wide())
 			f.Add("project/shop", domain.DeploymentCancelled{Deployment: d})
 			f.queue(wide())
 			return d
-		}, domain.DeploymentCancelledAs, "cancelled"},
+		}, domain.DeploymentCancelledState, "cancelled"},
 		"all parts of an automatic one were withdrawn": {func(f *fleet) domain.ID {
 			d := f.queue(automatic("web-01", "web-02"))
 			f.Add("project/shop", domain.PartsWithdrawn{Deployment: d, Reason: domain.NotClaimed})
 			return d
-		}, domain.DeploymentCancelledAs, "withdrawn"},
+		}, domain.DeploymentCancelledState, "withdrawn"},
 		"an automatic one was withdrawn because its machine is held": {func(f *fleet) domain.ID {
 			d := f.queue(automatic("web-01"))
 			f.Add("project/shop", domain.PartsWithdrawn{Deployment: d, Reason: domain.MachineIsHeld})
 			return d
-		}, domain.DeploymentCancelledAs, "withdrawn"},
+		}, domain.DeploymentCancelledState, "withdrawn"},
 		"some parts of an automatic one were withdrawn": {func(f *fleet) domain.ID {
 			d := f.queue(automatic("web-01", "web-02"))
 			f.run(d, domain.PartSucceeded, "web-01")
@@ -122,7 +122,7 @@ func TestDeploymentEndsWithTheStateAndReasonThatItsPartsGiveIt(t *testing.T) {
 			f.queue(narrowed("web-01"))
 			f.queue(narrowed("web-02"))
 			return d
-		}, domain.DeploymentCancelledAs, "superseded"},
+		}, domain.DeploymentCancelledState, "superseded"},
 		"a later one took one machine of a narrowed one": {func(f *fleet) domain.ID {
 			d := f.queue(narrowed("web-01", "web-02"))
 			f.run(d, domain.PartSucceeded, "web-01")

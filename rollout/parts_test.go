@@ -77,7 +77,7 @@ func TestAutomaticPartIsWithdrawnWhenItsMachineIsUnavailableOrNothingAsksForItAn
 		"of a deleted trigger":  {domain.TriggerGone, func(f *fleet) { f.Add("project/shop", domain.TriggerDeleted{Trigger: "joins"}) }},
 		"of a disabled trigger": {domain.TriggerGone, func(f *fleet) { f.Add("project/shop", domain.TriggerDisabled{Trigger: "joins"}) }},
 		"held":                  {domain.MachineIsHeld, func(f *fleet) { f.Add("project/shop", domain.HoldSet{Machine: "web-01"}) }},
-		"that should have another release": {domain.NotWantedAnyMore, func(f *fleet) {
+		"that should have another release": {domain.NoLongerWanted, func(f *fleet) {
 			f.Release("shop", "2.0")
 			f.Add("project/shop", domain.PinSet{Environment: "production", Release: "2.0"})
 		}},

@@ -95,7 +95,7 @@ func TestOneDecisionReleasesAsManyPartsAsADeploymentMayName(t *testing.T) {
 	f := newFleet(t, append(first, second...)...)
 	older := f.queue(bounded(more, narrowed(first...)))
 	d := f.queue(bounded(more, narrowed(second...)))
-	f.Add("project/shop", domain.DeploymentCancelled{Deployment: older}, domain.DeploymentEnded{Deployment: older, State: domain.DeploymentCancelledAs})
+	f.Add("project/shop", domain.DeploymentCancelled{Deployment: older}, domain.DeploymentEnded{Deployment: older, State: domain.DeploymentCancelledState})
 	require.Equal(t, []domain.Decision{released(d, second[:domain.MaxNamedMachines]...)}, f.decide())
 }
 

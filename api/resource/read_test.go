@@ -331,7 +331,7 @@ func TestNamesThatCouldBeNoStreamAreRefused(t *testing.T) {
 	for name, want := range map[string]string{
 		"a/b":                    `machine "a/b" has '/' at character 2`,
 		strings.Repeat("n", 300): "has 300 characters",
-		`""`:                     "machine is empty",
+		`""`:                     "machine must not be empty",
 		"-a":                     `has '-' at character 1`,
 		"ä":                      "at character 1",
 		"a b":                    `has ' ' at character 2`,

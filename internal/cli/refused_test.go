@@ -33,7 +33,7 @@ func TestAnAgentThatIsRefusedSaysWhyAndTriesAgain(t *testing.T) {
 	}{
 		"wrong":              {"0123456789ab.wrong", "", nil, "unknown join token (create another one with `drover token create --join`)", -1},
 		"none":               {"", "", nil, "has not joined with this instance (start the agent with --join TOKEN;", -1},
-		"used up":            {usedUp, "", nil, "the join token has no use left of 1 (ask for another one)", -1},
+		"used up":            {usedUp, "", nil, "the join token has reached its use limit of 1 (use a new join token)", -1},
 		"expired":            {expired, "", nil, "the join token expired at ", -1},
 		"revoked":            {revoked, "", nil, "was revoked", 4},
 		"for people":         {m.names.Replace("$READ"), "", nil, "unknown join token", -1},

@@ -142,7 +142,7 @@ func counted(d explain.Deployment) string {
 func passedOver(d explain.Deployment) string {
 	count := map[string]int{}
 	for _, m := range d.Machines {
-		count[m.State+": "+domain.PartReason(m.Reason).Words()]++
+		count[m.State+": "+domain.PartReason(m.Reason).Text()]++
 	}
 	var texts []string
 	for _, why := range slices.Sorted(maps.Keys(count)) {

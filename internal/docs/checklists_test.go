@@ -78,7 +78,7 @@ var wordless = map[string]string{
 	"ApplyEnvironment": "the block apply", "ApplyPolicy": "the block apply", "ApplyProject": "the block apply", "ApplyTrigger": "the block apply",
 }
 
-func TestEveryWishHasATestADoorAndAWord(t *testing.T) {
+func TestEveryCommandHasATestARouteAndAScenarioKeyword(t *testing.T) {
 	tests := sources(t, "domain/*_test.go", true) + sources(t, "engine/*_test.go", true)
 	doors := sources(t, "api/*.go", false) + sources(t, "api/resource/*.go", false) + sources(t, "agents/*.go", false)
 	words, table := sources(t, "scenario/*.go", false), sources(t, "domain/command.go", false)

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stored is an event's data as logs give it back; samples have no number that a float would change.
+// stored encodes an event as logs return it: without white space and with sorted members. The numbers in the samples
+// survive the conversion to float64.
 func stored(t testing.TB, e Event) (typeName string, data []byte) {
 	t.Helper()
 	typeName, encoded, err := Encode(e)
@@ -20,8 +21,8 @@ func stored(t testing.TB, e Event) (typeName string, data []byte) {
 	return typeName, data
 }
 
-// TestTheMostFrequentFactsAreReadWithoutEncodingJSON turns red when a field or a spelling sends them the slow way.
-func TestTheMostFrequentFactsAreReadWithoutEncodingJSON(t *testing.T) {
+// TestFrequentEventsTakeTheFastPath fails if a new field or another encoding sends a frequent event to encoding/json.
+func TestFrequentEventsTakeTheFastPath(t *testing.T) {
 	for _, event := range []Event{
 		MachineAdded{Environment: "production", Roles: []string{"api", "web"}, Origin: By("agent")},
 		MachineCameOnline{number(1), number(2), number(3)}, AgentConnected{number(1), number(2), number(3)},
@@ -33,45 +34,46 @@ func TestTheMostFrequentFactsAreReadWithoutEncodingJSON(t *testing.T) {
 	} {
 		typeName, data := stored(t, event)
 		v := reflect.New(reflect.TypeOf(event)).Elem()
-		require.True(t, readPlain(plainByName[typeName], data, v), "%s", data)
+		require.True(t, decodeFast(fastDecoders[typeName], data, v), "%s", data)
 		require.Equal(t, event, v.Interface())
 	}
 }
 
-func TestWhatIsNotPlainIsReadAsEncodingJSONReadsIt(t *testing.T) {
+func TestOtherDataIsDecodedByEncodingJSON(t *testing.T) {
 	id := number(1).String()
 	for name, data := range map[string]string{
 		"white space":              `{"environment": "a"}`,
-		"names in another order":   `{"roles":["b"],"environment":"a"}`,
-		"a name that comes twice":  `{"environment":"a","environment":"b"}`,
-		"a name in capitals":       `{"Environment":"a"}`,
-		"a name of the future":     `{"environment":"a","mood":"good"}`,
-		"an escape":                `{"environment":"\u0061\n"}`,
-		"a letter that is not one": `{"environment":"` + "\xff" + `"}`,
-		"a letter of another kind": `{"environment":"é"}`,
+		"unsorted names":           `{"roles":["b"],"environment":"a"}`,
+		"duplicate name":           `{"environment":"a","environment":"b"}`,
+		"capitalized name":         `{"Environment":"a"}`,
+		"unknown name":             `{"environment":"a","mood":"good"}`,
+		"escape sequence":          `{"environment":"\u0061\n"}`,
+		"invalid UTF-8":            `{"environment":"` + "\xff" + `"}`,
+		"non-ASCII character":      `{"environment":"é"}`,
 		"null":                     `{"environment":null,"roles":null}`,
-		"an empty list":            `{"roles":[]}`,
-		"a list with a null":       `{"roles":["a",null]}`,
-		"half an object":           `{"environment":"a","roles":["b"`,
-		"something behind":         `{"environment":"a"}}`,
-		"a comma too many":         `{"environment":"a",}`,
-		"a number":                 `{"environment":1}`,
-		"an id that is none":       `{"server":"` + id[1:] + `"}`,
-		"an id with a wrong digit": `{"server":"` + id[1:] + `g"}`,
+		"empty list":               `{"roles":[]}`,
+		"list with a null":         `{"roles":["a",null]}`,
+		"truncated object":         `{"environment":"a","roles":["b"`,
+		"trailing data":            `{"environment":"a"}}`,
+		"trailing comma":           `{"environment":"a",}`,
+		"number":                   `{"environment":1}`,
+		"short id":                 `{"server":"` + id[1:] + `"}`,
+		"id with an invalid digit": `{"server":"` + id[1:] + `g"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, typeName := range []string{"machine.added/v1", "machine.came-online/v1"} {
-				require.False(t, readPlain(plainByName[typeName], []byte(data), reflect.New(reflect.TypeOf(kindByName[typeName].zero)).Elem()))
-				compare(t, typeName, []byte(data))
+				v := reflect.New(reflect.TypeOf(eventTypeByName[typeName].zero)).Elem()
+				require.False(t, decodeFast(fastDecoders[typeName], []byte(data), v))
+				requireSameAsEncodingJSON(t, typeName, []byte(data))
 			}
 		})
 	}
 }
 
-// compare asks that Decode says of data what encoding/json says.
-func compare(t *testing.T, typeName string, data []byte) {
+// requireSameAsEncodingJSON requires that Decode returns what encoding/json returns.
+func requireSameAsEncodingJSON(t *testing.T, typeName string, data []byte) {
 	t.Helper()
-	wanted := reflect.New(reflect.TypeOf(kindByName[typeName].zero))
+	wanted := reflect.New(reflect.TypeOf(eventTypeByName[typeName].zero))
 	failure := json.Unmarshal(data, wanted.Interface())
 	event, err := Decode(typeName, data)
 	if err != nil {
@@ -84,8 +86,8 @@ func compare(t *testing.T, typeName string, data []byte) {
 	require.Equal(t, wanted.Elem().Interface(), event)
 }
 
-// FuzzPlain: whatever the bytes, reading them without encoding/json gives what encoding/json gives.
-func FuzzPlain(f *testing.F) {
+// FuzzFastDecode checks that the fast path and encoding/json decode any data to the same event.
+func FuzzFastDecode(f *testing.F) {
 	for _, event := range samples() {
 		typeName, data := stored(f, event)
 		f.Add(typeName, data)
@@ -94,10 +96,10 @@ func FuzzPlain(f *testing.F) {
 	}
 	f.Add("machine.came-online/v1", []byte(`{"instance":"","server":"0123ABCD-4567-89ef-0123-456789abcdef"}`))
 	f.Fuzz(func(t *testing.T, typeName string, data []byte) {
-		if k, known := kindByName[typeName]; !known || k.upcast != nil || len(data) == 0 {
+		if k, known := eventTypeByName[typeName]; !known || k.upcast != nil || len(data) == 0 {
 			return
 		}
-		compare(t, typeName, data)
+		requireSameAsEncodingJSON(t, typeName, data)
 	})
 }
 

@@ -2,60 +2,60 @@ package domain
 
 import "time"
 
-// Facts of environments, policies, tokens, servers and the log itself.
+// Events of environments, policies, tokens, servers and the log itself.
 type (
-	// EnvironmentDefined begins an environment.
+	// EnvironmentDefined creates an environment.
 	EnvironmentDefined struct {
 		Origin
 	}
-	// EnvironmentDeleted ends an environment and cancels the deployments there.
+	// EnvironmentDeleted deletes an environment and cancels its deployments.
 	EnvironmentDeleted struct {
 		Origin
 	}
-	// PolicyDefined begins a machine policy or replaces its settings.
+	// PolicyDefined creates a machine policy or replaces its settings.
 	PolicyDefined struct {
 		Settings PolicySettings `json:"settings"`
 		Origin
 	}
-	// PolicyDeleted ends a machine policy; machines that name it fall back to the default.
+	// PolicyDeleted deletes a machine policy. Machines that name it use the default policy.
 	PolicyDeleted struct {
 		Origin
 	}
-	// TokenCreated makes a token; its text is never written, only its hash.
+	// TokenCreated creates a token. The log contains only a hash of its secret.
 	TokenCreated struct {
 		Settings TokenSettings `json:"settings"`
 		Hash     string        `json:"hash"` // SHA-256 of the secret half, hex
 		Origin
 	}
-	// TokenUsed is one use of a join token, and from then on what that agent proves itself with.
+	// TokenUsed records one use of a join token. From then on the agent authenticates with its own secret.
 	TokenUsed struct {
 		Instance ID     `json:"instance"`
 		Machine  string `json:"machine"`
 		Secret   string `json:"secret"` // SHA-256 of the agent's own secret, hex
 	}
-	// TokenRevoked ends a token, and the agents that joined with it.
+	// TokenRevoked revokes a token and the secrets of the agents that joined with it.
 	TokenRevoked struct {
 		Origin
 	}
-	// ServerStarted says that a server began to run with this decision version.
+	// ServerStarted means that a server started with this decision version.
 	ServerStarted struct {
 		DecisionVersion int    `json:"decisionVersion"`
 		Version         string `json:"version"`
 		Address         string `json:"address,omitempty"`
 	}
-	// WatchPassed says that one server ran without a break for Span since Since, and watched.
+	// WatchPassed means that one server watched the machines without interruption for Span after the event Since.
 	WatchPassed struct {
-		Since ID       `json:"since"` // the WatchPassed before, or a ServerStarted
+		Since ID       `json:"since"` // the previous WatchPassed, or a ServerStarted
 		Span  Duration `json:"span"`
 	}
-	// StreamCleared lets a stream that was set aside go on as if the bad event were not there.
+	// StreamCleared makes a stream that was set aside continue without the event that could not be folded.
 	StreamCleared struct {
 		Stream string `json:"stream"`
 		Origin
 	}
-	// LogRestored accepts that this log is a restored one that has lost its newest events.
+	// LogRestored accepts that this log was restored from a backup and has lost its newest events.
 	LogRestored struct {
-		Was ID        `json:"was"` // the log id before; the id of this event is the one from here on
+		Was ID        `json:"was"` // the previous log id; the id of this event is the new log id
 		At  time.Time `json:"at"`
 		Origin
 	}

@@ -1,0 +1,165 @@
+package domain
+
+import (
+	"slices"
+	"time"
+)
+
+// Token is the state of a token, folded from its stream.
+type Token struct {
+	ID       string
+	Settings TokenSettings
+	Hash     string
+	Revoked  bool
+	// Used maps each instance that joined to its newest use.
+	Used map[ID]TokenUsed
+	// Spent counts the uses. An instance that joined under two names used the token twice.
+	Spent int
+}
+
+// Evolve folds one event of the token's stream.
+func (t *Token) Evolve(e Event) {
+	switch e := e.(type) {
+	case TokenCreated:
+		t.Settings, t.Hash = e.Settings, e.Hash
+	case TokenUsed:
+		if t.Used == nil {
+			t.Used = map[ID]TokenUsed{}
+		}
+		t.Used[e.Instance] = e
+		t.Spent++
+	case TokenRevoked:
+		t.Revoked = true
+	}
+}
+
+// Commands for tokens.
+type (
+	// CreateToken creates a token. Hash is the hash of its secret.
+	CreateToken struct {
+		ID       string        `json:"id"`
+		Settings TokenSettings `json:"settings"`
+		Hash     string        `json:"hash"`
+		Origin
+	}
+	// RevokeToken revokes a token.
+	RevokeToken struct {
+		ID string `json:"id"`
+		Origin
+	}
+	// UseToken joins an agent with a join token. Joining again with the same instance and machine takes no use.
+	UseToken struct {
+		ID          string    `json:"id"`
+		Instance    ID        `json:"instance"`
+		Machine     string    `json:"machine"`
+		Secret      string    `json:"secret"` // hash of the agent's secret
+		Environment string    `json:"environment"`
+		Roles       []string  `json:"roles"`
+		Now         time.Time `json:"-"` // by the server's wall clock; only for the token's expiry
+	}
+)
+
+// Stream returns the stream of the token.
+func (c CreateToken) Stream(World) string { return TokenStream(c.ID) }
+
+// Stream returns the stream of the token.
+func (c RevokeToken) Stream(World) string { return TokenStream(c.ID) }
+
+// Stream returns the stream of the token.
+func (c UseToken) Stream(World) string { return TokenStream(c.ID) }
+
+// Decide creates the token.
+func (c CreateToken) Decide(w World) ([]Event, *Rejection) {
+	s := c.Settings
+	s.Environments, s.Roles = Names(s.Environments), Names(s.Roles)
+	switch {
+	case w.Token(c.ID) != nil:
+		return nil, conflict("token %s already exists", c.ID)
+	case !s.Join && !s.Scope.Allows(ReadScope):
+		return nil, invalid("unknown scope %.40q", s.Scope).hint("use admin, deploy or read")
+	case s.Join && s.Uses < 0:
+		return nil, invalid("invalid uses %d", s.Uses).hint("use 1 or more, or 0 for no limit")
+	}
+	for _, environment := range s.Environments {
+		if !w.Environment(environment) {
+			return nil, environmentNotFound(environment)
+		}
+	}
+	if r := checkRoles(s.Roles); r != nil {
+		return nil, r
+	}
+	return []Event{TokenCreated{Settings: s, Hash: c.Hash, Origin: c.Origin}}, nil
+}
+
+// Decide revokes the token unless it is revoked.
+func (c RevokeToken) Decide(w World) ([]Event, *Rejection) {
+	t := w.Token(c.ID)
+	if t == nil {
+		return nil, notFound("token %.80q does not exist", c.ID).hint("`drover token list` lists them")
+	}
+	if t.Revoked {
+		return nil, nil
+	}
+	return []Event{TokenRevoked{Origin: c.Origin}}, nil
+}
+
+// Decide records a use. Concurrent uses cannot exceed the limit, because appends to the token's stream check its
+// revision.
+func (c UseToken) Decide(w World) ([]Event, *Rejection) {
+	t := w.Token(c.ID)
+	if t == nil || !t.Settings.Join {
+		return nil, reject(Forbidden, "the join token is not known").hint("`drover token create --join` makes one")
+	}
+	if t.Revoked {
+		return nil, reject(Forbidden, "the join token was revoked").hint("use a new join token")
+	}
+	used, known := t.Used[c.Instance]
+	if known && used.Secret != c.Secret {
+		return nil, reject(Forbidden, "instance %s joined with a different secret", c.Instance).
+			hint("start a new machine with an empty --data folder")
+	}
+	again := known && used.Machine == c.Machine
+	if again && w.Machine(c.Machine) != nil {
+		return nil, nil // environment and roles count only at the first join
+	}
+	if r := c.checkRestrictions(t.Settings); r != nil {
+		return nil, r
+	}
+	if again {
+		return nil, nil
+	}
+	if r := c.checkUses(t); r != nil {
+		return nil, r
+	}
+	if r := CheckName("machine", c.Machine); r != nil {
+		return nil, r
+	}
+	return []Event{TokenUsed{Instance: c.Instance, Machine: c.Machine, Secret: c.Secret}}, nil
+}
+
+// checkUses rejects a token that has expired or reached its use limit.
+func (c UseToken) checkUses(t *Token) *Rejection {
+	s := t.Settings
+	switch {
+	case s.Until != nil && !c.Now.Before(*s.Until):
+		return reject(Forbidden, "the join token expired at %s", s.Until.UTC().Format(time.RFC3339)).
+			hint("use a new join token")
+	case s.Uses > 0 && t.Spent >= s.Uses:
+		return reject(Forbidden, "the join token has reached its use limit of %d", s.Uses).hint("use a new join token")
+	}
+	return nil
+}
+
+// checkRestrictions rejects an environment or role that the token does not allow.
+func (c UseToken) checkRestrictions(s TokenSettings) *Rejection {
+	if len(s.Environments) > 0 && !slices.Contains(s.Environments, c.Environment) {
+		return reject(Forbidden, "the join token is not valid for environment %.80q", c.Environment).
+			hint("it is valid for %v", s.Environments)
+	}
+	for _, role := range c.Roles {
+		if len(s.Roles) > 0 && !slices.Contains(s.Roles, role) {
+			return reject(Forbidden, "the join token is not valid for role %.80q", role).hint("it is valid for %v", s.Roles)
+		}
+	}
+	return nil
+}
