@@ -179,7 +179,7 @@ func TestAReleaseWhoseProjectWasReplacedMeanwhileIsNotAnsweredAsCreated(t *testi
 	create := domain.CreateRelease{Project: "shop", Version: "1.0"}
 	log.before = func() { do(domain.DeleteProject{Name: "shop"}); do(project("two")) }
 	_, err := e.Handle(t.Context(), domain.ID{1}, create)
-	require.ErrorContains(t, err, "project shop was deleted and created again while its release 1.0 was created")
+	require.ErrorContains(t, err, "project shop was deleted and created again while release 1.0 was being created")
 	result, err := e.Handle(t.Context(), domain.ID{2}, create)
 	require.NoError(t, err)
 	require.Equal(t, []string{"ReleaseCreated"}, result.Events)
