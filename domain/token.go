@@ -108,7 +108,7 @@ func (c RevokeToken) Decide(w World) ([]Event, *Rejection) {
 func (c UseToken) Decide(w World) ([]Event, *Rejection) {
 	t := w.Token(c.ID)
 	if t == nil || !t.Settings.Join {
-		return nil, reject(Forbidden, "the join token is not known").hint("`drover token create --join` makes one")
+		return nil, reject(Forbidden, "unknown join token").hint("create one with `drover token create --join`")
 	}
 	if t.Revoked {
 		return nil, reject(Forbidden, "the join token was revoked").hint("use a new join token")

@@ -88,7 +88,7 @@ func TestJoinTokenEnforcesItsSettings(t *testing.T) {
 		"wrong environment":          {TokenSettings{Environments: []string{"staging"}}, func(*UseToken) {}, `not valid for environment "production"`},
 		"wrong role":                 {TokenSettings{Roles: []string{"web"}}, func(u *UseToken) { u.Roles = []string{"web", "db"} }, `not valid for role "db"`},
 		"invalid machine name":       {TokenSettings{}, func(u *UseToken) { u.Machine = "a/b" }, `'/' at character 2`},
-		"unknown token":              {TokenSettings{}, func(u *UseToken) { u.ID = "x" }, "not known"},
+		"unknown token":              {TokenSettings{}, func(u *UseToken) { u.ID = "x" }, "unknown join token"},
 		"a second before it expires": {TokenSettings{Until: &until}, func(u *UseToken) { u.Now = until.Add(-time.Second) }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestCreateTokenRejectsInvalidSettings(t *testing.T) {
 	w.rejects(CreateToken{ID: "a", Settings: TokenSettings{Join: true, Roles: []string{"a/b"}}}, Invalid, "role")
 	w.do(CreateToken{ID: "a", Settings: TokenSettings{Scope: ReadScope}})
 	w.rejects(CreateToken{ID: "a", Settings: TokenSettings{Scope: ReadScope}}, Conflict, "token a already exists")
-	w.rejects(UseToken{ID: "a", Machine: "web-03"}, Forbidden, "join token is not known")
+	w.rejects(UseToken{ID: "a", Machine: "web-03"}, Forbidden, "unknown join token")
 }
 
 func TestScopesIncludeWeakerScopes(t *testing.T) {
