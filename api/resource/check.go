@@ -2,15 +2,17 @@ package resource
 
 import (
 	"fmt"
+	"slices"
 
+	"github.com/droverhq/drover/api/resource/strictyaml"
 	"github.com/droverhq/drover/domain"
 )
 
-// Check asks whether all documents could be applied to this world, in any order of files: what they
-// name must be there or among them, and the domain must refuse none. It tells every problem it finds,
-// up to MaxProblems, before anything is written. Apply in the order of Ordered.
+// Check reports why the documents cannot be applied to this world together, in the order of Ordered: duplicates,
+// references to resources that are missing both there and among the documents, and rejections of the domain. It returns at
+// most MaxProblems problems.
 func Check(docs []Document, world domain.World) Problems {
-	found := &findings{}
+	found := &strictyaml.Findings{}
 	repeats(docs, found)
 	all := together{World: world, docs: map[string]Document{}}
 	for _, doc := range docs {
@@ -21,10 +23,10 @@ func Check(docs []Document, world domain.World) Problems {
 			doc.checkCommand(all, found)
 		}
 	}
-	return found.sorted()
+	return found.Sorted()
 }
 
-// together is the world as it will be once all documents are applied, as far as references need it.
+// together is the world after all documents were applied, as far as references need it.
 type together struct {
 	domain.World
 	docs map[string]Document
@@ -35,31 +37,31 @@ func (t together) has(kind Kind, name string) bool {
 	return ok
 }
 
-// Environment finds those of the documents too.
+// Environment reports whether an environment exists, or will.
 func (t together) Environment(name string) bool {
 	return t.has(Environment, name) || t.World.Environment(name)
 }
 
-// Policy finds those of the documents too.
+// Policy returns the settings of a policy, as they will be.
 func (t together) Policy(name string) *domain.PolicySettings {
 	if doc, ok := t.docs[string(MachinePolicy)+" "+name]; ok {
-		settings := doc.command.(domain.ApplyPolicy).Settings
+		settings := doc.spec.(*policySpec).settings()
 		return &settings
 	}
 	return t.World.Policy(name)
 }
 
-// Project finds those of the documents too.
+// Project returns a project that exists, or will.
 func (t together) Project(name string) *domain.Project {
 	if p := t.World.Project(name); p != nil || !t.has(Project, name) {
 		return p
 	}
 	p := domain.NewProject(name)
-	p.Settings = t.docs[string(Project)+" "+name].command.(domain.ApplyProject).Settings
+	p.Settings = t.docs[string(Project)+" "+name].spec.(*projectSpec).settings()
 	return p
 }
 
-// known lists the names of a kind among the documents, for hints.
+// known returns the names of a kind among the documents, for hints.
 func (t together) known(kind Kind) []string {
 	var names []string
 	for _, doc := range t.docs {
@@ -67,58 +69,49 @@ func (t together) known(kind Kind) []string {
 			names = append(names, doc.Name)
 		}
 	}
-	return sorted(names)
+	slices.Sort(names) // messages are the same each time
+	return names
 }
 
-// checkReferences looks up what the document names, each at its own place.
-func (d Document) checkReferences(all together, found *findings) bool {
+// checkReferences reports each missing reference at its place.
+func (d Document) checkReferences(all together, found *strictyaml.Findings) bool {
 	ok := true
 	missing := func(path string, kind Kind, what, name string) {
 		ok = false
-		hint := fmt.Sprintf("apply it too, or `drover get %s` lists those that are there", plural(kind))
-		if near := nearest(name, all.known(kind)); near != "" {
+		hint := fmt.Sprintf("apply it too, or `drover get %s` lists the existing ones", kind.row().plural)
+		if near := strictyaml.Nearest(name, all.known(kind)); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}
-		found.add(d.problem(path, fmt.Sprintf("%s: %s %.80q does not exist", d, what, name), hint))
+		found.Add(d.problem(path, fmt.Sprintf("%s: %s %.80q does not exist", d, what, name), hint))
 	}
-	switch c := d.command.(type) {
-	case domain.ApplyTrigger:
-		if all.Project(c.Project) == nil {
-			missing("spec.project", Project, "project", c.Project)
+	switch s := d.spec.(type) {
+	case *triggerSpec:
+		if all.Project(s.Project) == nil {
+			missing("spec.project", Project, "project", s.Project)
 		}
-		for _, name := range c.Settings.Environments {
+		for _, name := range s.Environments {
 			if name != "*" && !all.Environment(name) {
 				missing("spec.environments/"+name, Environment, "environment", name)
 			}
 		}
-	case domain.ApplyMachine:
-		if !all.Environment(c.Environment) {
-			missing("spec.environment", Environment, "environment", c.Environment)
+	case *machineSpec:
+		if !all.Environment(s.Environment) {
+			missing("spec.environment", Environment, "environment", s.Environment)
 		}
-		if all.Policy(c.Policy) == nil {
-			missing("spec.policy", MachinePolicy, "machine policy", c.Policy)
+		if all.Policy(s.Policy) == nil {
+			missing("spec.policy", MachinePolicy, "machine policy", s.Policy)
 		}
 	}
 	return ok
 }
 
-func plural(kind Kind) string {
-	switch kind {
-	case MachinePolicy:
-		return "policies"
-	case Project:
-		return "projects"
-	}
-	return "environments"
-}
-
-// checkCommand asks the domain, whose rules are the last word.
-func (d Document) checkCommand(all together, found *findings) {
-	if d.command == nil {
-		found.add(Problem{File: d.File, Line: d.Line, Column: 1, Reason: "the document describes nothing"})
+// checkCommand reports the rejection of the domain.
+func (d Document) checkCommand(all together, found *strictyaml.Findings) {
+	if d.spec == nil {
+		found.Add(Problem{File: d.File, Line: d.Line, Column: 1, Reason: "the document is empty"})
 		return
 	}
-	if _, r := d.command.Decide(all); r != nil {
-		found.add(d.problem("metadata.name", r.Reason, r.Hint))
+	if _, r := d.Command(domain.Origin{}).Decide(all); r != nil {
+		found.Add(d.problem("metadata.name", r.Reason, r.Hint))
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// smallWorld is a world of a few things; what it does not have, no document may ask for.
+// smallWorld is a world with a few resources.
 type smallWorld struct {
 	domain.World
 	environments []string
@@ -59,7 +59,7 @@ kind: Environment
 metadata: {name: production}
 `
 
-func TestDocumentsThatNameOneAnotherAreGoodInAnyOrder(t *testing.T) {
+func TestDocumentsMayReferToEachOtherInAnyOrder(t *testing.T) {
 	docs, err := Read("f", strings.NewReader(wholeFleet))
 	require.NoError(t, err)
 	for range 20 {
@@ -73,15 +73,22 @@ func TestDocumentsThatNameOneAnotherAreGoodInAnyOrder(t *testing.T) {
 	}
 }
 
-func TestDocumentsAloneAreGoodWhereTheWorldHasTheRest(t *testing.T) {
+func TestDocumentsMayReferToExistingResources(t *testing.T) {
 	docs, err := Read("f", strings.NewReader(wholeFleet))
 	require.NoError(t, err)
-	world := smallWorld{environments: []string{"production"}, policies: []string{"tame"}, projects: map[string]*domain.Project{"shop": domain.NewProject("shop")}}
+	world := smallWorld{
+		environments: []string{"production"},
+		policies:     []string{"tame"},
+		projects:     map[string]*domain.Project{"shop": domain.NewProject("shop")},
+	}
 	require.Empty(t, Check(docs[:2], world))
 }
 
-func TestEachMissingReferenceIsToldAtItsPlace(t *testing.T) {
-	docs, err := Read("f", strings.NewReader(strings.Replace(wholeFleet, `production, "*"`, "producton, qa, production", 1)))
+func TestMissingReferencesAreReportedAtTheirPlaces(t *testing.T) {
+	docs, err := Read(
+		"f",
+		strings.NewReader(strings.Replace(wholeFleet, `production, "*"`, "producton, qa, production", 1)),
+	)
 	require.NoError(t, err)
 	texts := func(problems Problems) (all []string) {
 		for _, p := range problems {
@@ -91,27 +98,27 @@ func TestEachMissingReferenceIsToldAtItsPlace(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		`f:10:66: Trigger shop/newcomers: environment "producton" does not exist (did you mean "production"?)`,
-		"f:10:77: Trigger shop/newcomers: environment \"qa\" does not exist (apply it too, or `drover get environments` lists those that are there)",
+		"f:10:77: Trigger shop/newcomers: environment \"qa\" does not exist (apply it too, or `drover get environments` lists the existing ones)",
 	}, texts(Check(docs, smallWorld{})))
 	require.Equal(t, []string{
-		"f:5:21: Machine web-01: environment \"production\" does not exist (apply it too, or `drover get environments` lists those that are there)",
-		"f:5:55: Machine web-01: machine policy \"tame\" does not exist (apply it too, or `drover get policies` lists those that are there)",
-		"f:10:17: Trigger shop/newcomers: project \"shop\" does not exist (apply it too, or `drover get projects` lists those that are there)",
-		"f:10:66: Trigger shop/newcomers: environment \"producton\" does not exist (apply it too, or `drover get environments` lists those that are there)",
-		"f:10:77: Trigger shop/newcomers: environment \"qa\" does not exist (apply it too, or `drover get environments` lists those that are there)",
-		"f:10:81: Trigger shop/newcomers: environment \"production\" does not exist (apply it too, or `drover get environments` lists those that are there)",
+		"f:5:21: Machine web-01: environment \"production\" does not exist (apply it too, or `drover get environments` lists the existing ones)",
+		"f:5:55: Machine web-01: machine policy \"tame\" does not exist (apply it too, or `drover get policies` lists the existing ones)",
+		"f:10:17: Trigger shop/newcomers: project \"shop\" does not exist (apply it too, or `drover get projects` lists the existing ones)",
+		"f:10:66: Trigger shop/newcomers: environment \"producton\" does not exist (apply it too, or `drover get environments` lists the existing ones)",
+		"f:10:77: Trigger shop/newcomers: environment \"qa\" does not exist (apply it too, or `drover get environments` lists the existing ones)",
+		"f:10:81: Trigger shop/newcomers: environment \"production\" does not exist (apply it too, or `drover get environments` lists the existing ones)",
 	}, texts(Check(docs[:2], smallWorld{})))
 }
 
-func TestCheckTellsWhatTheDomainRefuses(t *testing.T) {
+func TestCheckReportsRejectionsOfTheDomain(t *testing.T) {
 	bad := FromProject(&domain.Project{Name: "a/b"})
 	problems := Check([]Document{bad, {}}, smallWorld{})
 	require.Len(t, problems, 2)
-	require.ErrorContains(t, problems, "document describes nothing")
+	require.ErrorContains(t, problems, "document is empty")
 	require.ErrorContains(t, problems, `project "a/b" has '/' at character 2`)
 }
 
-func TestCheckTellsWhatIsThereTwice(t *testing.T) {
+func TestCheckReportsDuplicates(t *testing.T) {
 	docs := []Document{FromEnvironment("a"), FromEnvironment("a")}
 	require.ErrorContains(t, Check(docs, smallWorld{}), "duplicate Environment a")
 }

@@ -1,247 +1,94 @@
 package resource
 
 import (
-	"errors"
 	"fmt"
-	"slices"
-	"strconv"
-	"strings"
-	"time"
 
+	"github.com/droverhq/drover/api/resource/strictyaml"
 	"github.com/droverhq/drover/domain"
 )
 
-// decoder reads the values of one document and reports what does not fit.
-type decoder struct {
-	src    *source
-	found  *findings
-	kind   Kind
-	places map[string]place // of what other documents may be asked for
-	wrong  bool
-}
-
-// into reads one value and keeps it; it says false after it has reported a problem. The path is the
-// value's own, such as spec.healthCheck.every.
-type into func(d *decoder, v *value, path string) bool
-
-// slot is one key of a mapping.
-type slot struct {
-	key      string
-	into     into
-	required string // an example for the hint; empty: the key may be left out
-}
-
-func (d *decoder) report(at place, reason, hint string) bool {
-	d.wrong = true
-	d.found.add(d.src.problem(at, reason, hint))
-	return false
-}
-
-func (d *decoder) reject(at place, r *domain.Rejection) bool {
-	return r == nil || d.report(at, r.Reason, r.Hint)
-}
-
-func (d *decoder) wants(v *value, path, what, hint string) bool {
-	if path == "" {
-		return d.report(v.at, fmt.Sprintf("the document is %s, not %s", v.describe(), what), hint)
+// decode reads one document. It returns ok only if there was no problem.
+func decode(src *strictyaml.Source, v *strictyaml.Value, found *strictyaml.Findings) (doc Document, ok bool) {
+	var head header
+	var kind *row
+	if named := v.Get("kind"); named != nil {
+		kind = Kind(named.Text).row()
 	}
-	return d.report(v.at, fmt.Sprintf("%s wants %s, not %s", path, what, v.describe()), hint)
+	d := &strictyaml.Decoder{Source: src, Found: found, Mapping: kind.mapping}
+	d.Decode(v, "", &head, strictyaml.Rules{
+		Example: func() any { return &header{APIVersion: APIVersion, Kind: Environment, Metadata: metadata{"name"}} },
+		Check:   func(example any) (reason, hint string) { return split(example.(*header).check(kind)) }, //nolint:forcetypeassert // as made above
+	})
+	if kind == nil {
+		return Document{}, false
+	}
+	if head.Spec == nil {
+		head.Spec = &strictyaml.Value{Shape: strictyaml.Mapping, At: v.At}
+	}
+	read := kind.empty()
+	d.Decode(head.Spec, "spec", read, strictyaml.Rules{
+		Example: func() any { return kind.withDefaults() },
+		Check:   func(example any) (reason, hint string) { return split(example.(kindSpec).check()) }, //nolint:forcetypeassert // as made above
+	})
+	doc = of(read.command(head.Metadata.Name, domain.Origin{}))
+	doc.File, doc.Line, doc.src, doc.places = src.Name, v.At.Line, src, d.Places
+	if !d.Failed {
+		doc.checkAsWhole(d)
+	}
+	return doc, !d.Failed
 }
 
-// object reads a mapping with these keys and no others. A key with nothing after it is left out.
-func object(slots ...slot) into {
-	return func(d *decoder, v *value, path string) bool {
-		if v.shape != mapping {
-			return d.wants(v, path, "a mapping", "keys: "+strings.Join(keysOf(slots), ", "))
+// checkAsWhole checks keys against each other, once each key alone is valid.
+func (d Document) checkAsWhole(in *strictyaml.Decoder) {
+	if r := d.spec.check(); r != nil {
+		at, ok := in.Places["spec.steps"]
+		if !ok {
+			at = in.Places["spec"]
 		}
-		ok := true
-		for _, f := range v.fields {
-			i := slices.IndexFunc(slots, func(s slot) bool { return s.key == f.name })
-			switch {
-			case i < 0:
-				ok = d.report(f.at, d.unknown(f.name, path), didYouMean(f.name, keysOf(slots)))
-			case f.value.shape != nothing:
-				below := join(path, f.name)
-				d.places[below] = f.value.at
-				ok = slots[i].into(d, f.value, below) && ok
-			}
-		}
-		for _, s := range slots {
-			if f := v.get(s.key); s.required != "" && (f == nil || f.value.shape == nothing) {
-				ok = d.report(v.at, join(path, s.key)+" is missing", s.required)
-			}
-		}
-		return ok
+		in.Report(at, r.Reason, r.Hint)
 	}
 }
 
-func (d *decoder) unknown(key, path string) string {
+// split returns the sentences of a rejection.
+func split(r *domain.Rejection) (reason, hint string) {
+	if r == nil {
+		return "", ""
+	}
+	return r.Reason, r.Hint
+}
+
+// check judges the header of a document of a kind, nil for an unknown kind.
+func (h *header) check(kind *row) *domain.Rejection {
+	noun := "metadata.name"
+	if kind != nil {
+		noun = kind.noun
+	}
+	switch {
+	case h.APIVersion != APIVersion:
+		return invalid("write "+APIVersion, "unsupported apiVersion %.80q", h.APIVersion)
+	case h.Kind.row() == nil:
+		return invalid(strictyaml.DidYouMean(string(h.Kind), kindNames()), "unknown kind %.80q", h.Kind)
+	}
+	return domain.CheckName(noun, h.Metadata.Name)
+}
+
+func kindNames() []string {
+	var names []string
+	for _, k := range Kinds() {
+		names = append(names, string(k))
+	}
+	return names
+}
+
+// mapping ends the message about an unknown key in the mapping at a path.
+func (r *row) mapping(path string) string {
 	switch {
 	case path == "":
-		return fmt.Sprintf("unknown key %.80q in a document", key)
-	case d.kind == "":
-		return fmt.Sprintf("unknown key %.80q in %s", key, path)
-	case d.kind == Environment && path == "spec":
-		return fmt.Sprintf("unknown key %.80q: the spec of an Environment is empty", key)
+		return " in a document"
+	case r == nil:
+		return " in " + path
+	case r.kind == Environment && path == "spec":
+		return ": the spec of an Environment is empty"
 	}
-	return fmt.Sprintf("unknown key %.80q in %s of a %s", key, path, d.kind)
-}
-
-func join(path, key string) string {
-	if path == "" {
-		return key
-	}
-	return path + "." + key
-}
-
-func keysOf(slots []slot) []string {
-	keys := make([]string, len(slots))
-	for i, s := range slots {
-		keys[i] = s.key
-	}
-	return keys
-}
-
-// and asks the domain about what was read, at its place.
-func (read into) and(check func() *domain.Rejection) into {
-	return func(d *decoder, v *value, path string) bool {
-		return read(d, v, path) && d.reject(v.at, check())
-	}
-}
-
-// notZero refuses a zero that was written, where zero is what stands for a key that was left out.
-func notZero[T int | domain.Duration](name string, to *T, hint string) func() *domain.Rejection {
-	return func() *domain.Rejection {
-		if *to != 0 {
-			return nil
-		}
-		return &domain.Rejection{Kind: domain.Invalid, Reason: "invalid " + name + " 0", Hint: hint}
-	}
-}
-
-// words reads text; what looks like a number or a truth is taken letter by letter.
-func words[T ~string](to *T) into {
-	return func(d *decoder, v *value, path string) bool {
-		if v.shape != text && v.shape != number && v.shape != boolean {
-			hint := ""
-			if v.shape == nothing {
-				hint = `write "" for empty text`
-			}
-			return d.wants(v, path, "text", hint)
-		}
-		*to = T(v.text)
-		return true
-	}
-}
-
-// whole reads a whole number.
-func whole(to *int) into {
-	return func(d *decoder, v *value, path string) bool {
-		n, err := strconv.Atoi(v.text)
-		switch {
-		case v.shape != number:
-			return d.wants(v, path, "a whole number", "")
-		case errors.Is(err, strconv.ErrRange) || n > maxWhole || n < -maxWhole:
-			return d.report(v.at, fmt.Sprintf("invalid %s %.40s", path, v.text), fmt.Sprintf("use at most %d", maxWhole))
-		case err != nil:
-			return d.wants(v, path, "a whole number in decimal digits", "")
-		}
-		*to = n
-		return true
-	}
-}
-
-// maxWhole bounds numbers of machines and failures far above any fleet.
-const maxWhole = 1_000_000
-
-// truth reads true or false.
-func truth(to *bool) into {
-	return func(d *decoder, v *value, path string) bool {
-		if v.shape != boolean {
-			return d.wants(v, path, "true or false", "")
-		}
-		*to = strings.EqualFold(v.text, "true")
-		return true
-	}
-}
-
-// span reads a duration in Go's text.
-func span(to *domain.Duration) into {
-	return func(d *decoder, v *value, path string) bool {
-		parsed, err := time.ParseDuration(v.text)
-		switch {
-		case v.shape == number:
-			return d.wants(v, path, "a duration with a unit", fmt.Sprintf("write %.20ss, %.20sm or %.20sh", v.text, v.text, v.text))
-		case v.shape != text || err != nil:
-			return d.wants(v, path, "a duration", "such as 30s, 10m or 24h")
-		}
-		*to = domain.Duration(parsed)
-		return true
-	}
-}
-
-// percent reads a share such as 20%.
-func percent(to *int) into {
-	return func(d *decoder, v *value, path string) bool {
-		digits, sign := strings.CutSuffix(v.text, "%")
-		n, err := strconv.Atoi(digits)
-		if v.shape != text || !sign || err != nil {
-			return d.wants(v, path, "a percentage", "such as 20%")
-		}
-		*to = n
-		return true
-	}
-}
-
-// each reads a list, one item after the other.
-func each(example string, item func(i int) into) into {
-	return func(d *decoder, v *value, path string) bool {
-		if v.shape != list {
-			return d.wants(v, path, "a list", example)
-		}
-		ok := true
-		for i, held := range v.items {
-			ok = item(i)(d, held, fmt.Sprintf("%s[%d]", path, i)) && ok
-			if d.found.full() {
-				return false
-			}
-		}
-		return ok
-	}
-}
-
-// names reads a list of names, each asked about at its own place.
-func names[T ~string](to *[]T, example string, check func(name string) *domain.Rejection) into {
-	return each(example, func(int) into {
-		return func(d *decoder, v *value, path string) bool {
-			var name string
-			if !words(&name)(d, v, path) || !d.reject(v.at, check(name)) {
-				return false
-			}
-			*to = append(*to, T(name))
-			list, _, _ := strings.Cut(path, "[")
-			d.places[list+"/"+name] = v.at
-			return true
-		}
-	})
-}
-
-// texts reads a mapping from names to text, each asked about at its own place.
-func texts(to *map[string]string, check func(name, text string) *domain.Rejection) into {
-	return func(d *decoder, v *value, path string) bool {
-		if v.shape != mapping {
-			return d.wants(v, path, "a mapping of names to text", "write NAME: text, one a line")
-		}
-		ok := true
-		*to = make(map[string]string, len(v.fields))
-		for _, f := range v.fields {
-			var held string
-			if !words(&held)(d, f.value, join(path, f.name)) || !d.reject(f.at, check(f.name, held)) {
-				ok = false
-				continue
-			}
-			(*to)[f.name] = held
-		}
-		return ok
-	}
+	return fmt.Sprintf(" in %s of a %s", path, r.kind)
 }

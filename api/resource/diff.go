@@ -9,25 +9,24 @@ import (
 // maxDiffLines is how many lines of one changed text are shown.
 const maxDiffLines = 40
 
-// leaf is one thing that a document says, under its path.
+// leaf is one value of a document.
 type leaf struct {
-	path   string
-	text   string // as in YAML, in one line
-	lines  []string
-	isZero bool
+	path      string
+	text      string // as in YAML, in one line
+	lines     []string
+	isDefault bool
 }
 
-// Diff tells what changes from one document to another of the same thing, a line each:
-// "~ spec.maxParallel: 10 → 5", "+ spec.cleanUp.after: 24h", "- spec.variables.PORT: 8080". Text of
-// several lines is followed by its changed lines, indented. It is empty if they say the same. The
-// zero Document stands for a thing that is not there.
+// Diff returns a line for each change from one document to another of the same resource: "~ spec.maxParallel: 10 → 5",
+// "+ spec.cleanUp.after: 24h", "- spec.variables.PORT: 8080". Text of several lines is followed by its changed lines,
+// indented. Equal documents have no changes. The zero Document stands for a resource that does not exist.
 func Diff(old, new Document) []string {
 	before, after := old.leaves(), new.leaves()
 	var lines []string
 	for _, l := range merged(before, after) {
 		was, now := find(before, l.path), find(after, l.path)
 		switch {
-		case was == nil && now.isZero, now == nil && was.isZero:
+		case was == nil && now.isDefault, now == nil && was.isDefault:
 		case was == nil:
 			lines = append(lines, "+ "+now.path+": "+now.text)
 		case now == nil:
@@ -39,7 +38,7 @@ func Diff(old, new Document) []string {
 	return lines
 }
 
-// merged is the leaves of after, each run that only before has in the place where it was.
+// merged returns the leaves of both, in the order of after; leaves of before alone stay where they were.
 func merged(before, after []leaf) []leaf {
 	all := slices.Clone(after)
 	at := 0
@@ -78,7 +77,7 @@ func count(lines []string) string {
 	return fmt.Sprintf("%d lines", len(lines))
 }
 
-// changedLines is what lies between the lines that both begin and both end with.
+// changedLines returns the lines between the common first lines and the common last lines.
 func changedLines(was, now []string) []string {
 	for len(was) > 0 && len(now) > 0 && was[0] == now[0] {
 		was, now = was[1:], now[1:]
@@ -99,9 +98,9 @@ func changedLines(was, now []string) []string {
 	return lines
 }
 
-// leaves lists all that the document says, and the defaults that it does not.
+// leaves returns all values of the document, with defaults.
 func (d Document) leaves() []leaf {
-	if d.command == nil {
+	if d.spec == nil {
 		return nil
 	}
 	return leavesOf(nil, "spec", d.outline())
@@ -112,11 +111,11 @@ func leavesOf(all []leaf, path string, entries []entry) []leaf {
 		at := path + "." + e.key
 		switch e.form {
 		case plain:
-			all = append(all, leaf{path: at, text: e.text, isZero: e.isZero})
+			all = append(all, leaf{path: at, text: e.text, isDefault: e.isDefault})
 		case quoted:
-			all = append(all, leaf{path: at, text: brief(e.text), lines: splitLines(e.text), isZero: e.isZero})
+			all = append(all, leaf{path: at, text: brief(e.text), lines: splitLines(e.text), isDefault: e.isDefault})
 		case namesForm:
-			all = append(all, leaf{path: at, text: flow(e.names), isZero: e.isZero})
+			all = append(all, leaf{path: at, text: flow(e.names), isDefault: e.isDefault})
 		case keysForm:
 			all = leavesOf(all, at, e.below)
 		case itemsForm:
@@ -126,13 +125,13 @@ func leavesOf(all []leaf, path string, entries []entry) []leaf {
 	return all
 }
 
-// itemLeaves names each item by its first entry; their order is one thing more.
+// itemLeaves names each item by its first entry. The order of the items is a leaf too.
 func itemLeaves(all []leaf, path string, e entry) []leaf {
 	order := make([]string, len(e.items))
 	for i, item := range e.items {
 		order[i] = item[0].text
 	}
-	all = append(all, leaf{path: path, text: flow(order), isZero: e.isZero})
+	all = append(all, leaf{path: path, text: flow(order), isDefault: e.isDefault})
 	for i, item := range e.items {
 		all = leavesOf(all, path+"."+order[i], item[1:])
 	}
@@ -143,7 +142,7 @@ func splitLines(text string) []string {
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 }
 
-// brief is text in one line.
+// brief returns text in one line.
 func brief(text string) string {
 	if lines := splitLines(text); len(lines) > 1 {
 		return count(lines)

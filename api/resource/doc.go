@@ -1,24 +1,19 @@
-// Package resource reads and writes the things that people keep in files: the kinds Environment,
-// MachinePolicy, Project, Trigger and Machine of apiVersion drover.dev/v1, as YAML or JSON.
+// Package resource reads and writes the resources that people keep in files: the kinds Environment, MachinePolicy,
+// Project, Trigger and Machine of apiVersion drover.dev/v1, as YAML or JSON.
 //
-// # The way of a file
+//	kinds.go     one struct per kind: its keys, its command, its checks
+//	document.go  one document and its command       decode.go  a parsed document into a Document
+//	read.go      files, folders and stdin           check.go   references between documents and to the world
+//	outline.go   a document as a list of keys       write.go   a document as YAML
+//	diff.go      what differs between two documents
+//	strictyaml   YAML and JSON into structs, with the place of every problem
 //
-//	source.go   text: size, encoding, line ends      yaml.go, json.go   text to tree.go's values with places
-//	decode.go   a value into a Go value              kinds.go           the keys of each kind
-//	read.go     files, folders and stdin             document.go        one document and its command
-//	problem.go  a sentence, its place and a caret    check.go           all documents against each other and the world
-//	outline.go  a document as keys in their order    write.go, diff.go  the way back, and what differs
-//
-// # What it decides
-//
-// Which keys there are and what a key that was left out means; the bounds of what keys hold are
-// package domain's, asked for each key so that every problem is told at its own place. A key with
-// nothing after it is left out. Text may be written without quotes even where it looks like a
-// number: it is taken letter by letter, so 1.10 stays 1.10.
+// The structs of kinds.go are the only description of the keys: decoding, writing and comparing follow their fields by
+// reflection. Package domain has the bounds. It is asked about each key alone, in an otherwise valid document, so that
+// every problem is reported at its own place.
 //
 // # Promises
 //
-// No input makes it panic or use memory out of proportion: input, documents, nesting and what
-// aliases expand to are bounded. Reading tells up to MaxProblems problems of all documents, not only
-// the first, and then returns no document. What Write wrote, Read reads as the same.
+// No input makes the package panic or use memory out of proportion. Reading reports up to MaxProblems problems of all
+// documents, and then returns no document. Read returns what Write wrote unchanged.
 package resource

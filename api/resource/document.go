@@ -5,16 +5,17 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/droverhq/drover/api/resource/strictyaml"
 	"github.com/droverhq/drover/domain"
 )
 
-// APIVersion is the one that this drover reads and writes.
+// APIVersion is the only supported apiVersion.
 const APIVersion = "drover.dev/v1"
 
-// Kind is what a document describes.
+// Kind is the kind of resource that a document describes.
 type Kind string
 
-// The kinds, in the order in which they are applied: each names only what stands before it.
+// The kinds.
 const (
 	Environment   Kind = "Environment"
 	MachinePolicy Kind = "MachinePolicy"
@@ -24,57 +25,49 @@ const (
 )
 
 // Kinds lists the kinds in the order in which they are applied.
-func Kinds() []Kind { return []Kind{Environment, MachinePolicy, Project, Trigger, Machine} }
+func Kinds() []Kind {
+	kinds := make([]Kind, len(rows))
+	for i, r := range rows {
+		kinds[i] = r.kind
+	}
+	return kinds
+}
 
-// Document is one thing that a file describes. The zero value describes nothing.
+// Document describes one resource. The zero value is empty.
 type Document struct {
-	File string // empty for one that was not read
+	File string // empty if it was not read from a file
 	Line int    // of its first key
 	Kind Kind
 	Name string
 
-	command domain.Command // with what was left out filled in, sets in their one form
-	src     *source
-	places  map[string]place
+	spec   kindSpec // in its normal form; nil in the zero value
+	src    *strictyaml.Source
+	places map[string]strictyaml.Place
 }
 
-// CommandID derives the id of the document's command from the id of the apply that it belongs to, so that a repeated
-// apply repeats each of its commands.
+// CommandID returns the id of the document's command within an apply. A repeated apply has the same command ids, so it
+// repeats none of them.
 func (d Document) CommandID(apply domain.ID) domain.ID {
 	return domain.ID(uuid.NewSHA1(uuid.UUID(apply), []byte(d.String())))
 }
 
-// Command brings the thing to what the document says.
+// Command returns the command that creates or updates the resource, nil for the zero value.
 func (d Document) Command(origin domain.Origin) domain.Command {
-	switch c := d.command.(type) {
-	case domain.ApplyEnvironment:
-		c.Origin = origin
-		return c
-	case domain.ApplyPolicy:
-		c.Origin = origin
-		return c
-	case domain.ApplyProject:
-		c.Origin = origin
-		return c
-	case domain.ApplyTrigger:
-		c.Origin = origin
-		return c
-	case domain.ApplyMachine:
-		c.Origin = origin
-		return c
+	if d.spec == nil {
+		return nil
 	}
-	return nil
+	return d.spec.command(d.Name, origin)
 }
 
-// Project is the project that a Trigger belongs to; empty for other kinds.
+// Project returns the project of a Trigger, and "" for other kinds.
 func (d Document) Project() string {
-	if c, ok := d.command.(domain.ApplyTrigger); ok {
-		return c.Project
+	if trigger, ok := d.spec.(*triggerSpec); ok {
+		return trigger.Project
 	}
 	return ""
 }
 
-// String names the thing, as "Machine web-01" or "Trigger shop/new-machines".
+// String returns the kind and the name, such as "Machine web-01" or "Trigger shop/new-machines".
 func (d Document) String() string {
 	if project := d.Project(); project != "" {
 		return string(d.Kind) + " " + project + "/" + d.Name
@@ -82,7 +75,7 @@ func (d Document) String() string {
 	return string(d.Kind) + " " + d.Name
 }
 
-// Ordered returns the documents in the order in which they can be applied; equal kinds stay as they were.
+// Ordered returns the documents in the order in which they can be applied. The order within a kind stays.
 func Ordered(docs []Document) []Document {
 	kinds, ordered := Kinds(), slices.Clone(docs)
 	slices.SortStableFunc(ordered, func(a, b Document) int {
@@ -111,30 +104,25 @@ func FromTrigger(project string, t *domain.Trigger) Document {
 
 // FromMachine describes a machine.
 func FromMachine(m *domain.Machine) Document {
-	return of(domain.ApplyMachine{Name: m.Name, Environment: m.Environment, Roles: m.Roles, Policy: m.Policy, Disabled: m.Disabled})
+	return of(
+		domain.ApplyMachine{
+			Name:        m.Name,
+			Environment: m.Environment,
+			Roles:       m.Roles,
+			Policy:      m.Policy,
+			Disabled:    m.Disabled,
+		},
+	)
 }
 
-// of brings a command into the one form that equal things share.
-func of(command domain.Command) Document {
-	switch c := command.(type) {
-	case domain.ApplyEnvironment:
-		return Document{Kind: Environment, Name: c.Name, command: c}
-	case domain.ApplyPolicy:
-		c.Settings = c.Settings.WithDefaults()
-		return Document{Kind: MachinePolicy, Name: c.Name, command: c}
-	case domain.ApplyProject:
-		c.Settings = c.Settings.WithDefaults()
-		return Document{Kind: Project, Name: c.Name, command: c}
-	case domain.ApplyTrigger:
-		c.Settings.Events = slices.Compact(slices.Sorted(slices.Values(c.Settings.Events)))
-		c.Settings.Environments, c.Settings.Roles = domain.Names(c.Settings.Environments), domain.Names(c.Settings.Roles)
-		return Document{Kind: Trigger, Name: c.Name, command: c}
-	case domain.ApplyMachine:
-		c.Roles = domain.Names(c.Roles)
-		if c.Policy == "" {
-			c.Policy = domain.DefaultPolicy
-		}
-		return Document{Kind: Machine, Name: c.Name, command: c}
-	}
-	return Document{}
-}
+// Problem is one error in the input, with its place.
+type Problem = strictyaml.Problem
+
+// Problems is the error that Read and Load return for invalid input.
+type Problems = strictyaml.Problems
+
+// Bounds of what is read at once.
+const (
+	MaxProblems   = strictyaml.MaxProblems
+	MaxInputBytes = strictyaml.MaxInputBytes
+)

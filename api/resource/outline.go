@@ -1,150 +1,109 @@
 package resource
 
 import (
-	"strconv"
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
 	"strings"
 
+	"github.com/droverhq/drover/api/resource/strictyaml"
 	"github.com/droverhq/drover/domain"
 )
 
-// entry is one key of a document as it is written: exactly one of plain, quoted, names, below and items is meant.
+// entry is one key of a document as it is written. Its form says which of the fields count.
 type entry struct {
-	key    string
-	form   form
-	text   string   // plain and quoted
-	names  []string // names
-	below  []entry  // keys
-	items  [][]entry
-	isZero bool // what it says is what a left-out key means
+	key       string
+	form      form
+	text      string    // plain and quoted
+	names     []string  // names
+	below     []entry   // keys
+	items     [][]entry // items
+	isDefault bool      // absent means the same
 }
 
 // form is how an entry is written.
 type form int
 
 const (
-	plain  form = iota // a number, a truth, a duration, a percentage
+	plain  form = iota // a number, a boolean, a duration, a percentage
 	quoted             // text, quoted where it must be
 	namesForm
 	keysForm
 	itemsForm
 )
 
-// outline is the spec of a document, key after key in the order of the reference.
+// outline returns the spec of a document, key by key in the order of the reference.
 func (d Document) outline() []entry {
-	switch c := d.command.(type) {
-	case domain.ApplyPolicy:
-		return policyOutline(c.Settings)
-	case domain.ApplyProject:
-		return projectOutline(c.Settings, c.Disabled)
-	case domain.ApplyTrigger:
-		return []entry{
-			textEntry("project", c.Project, ""),
-			namesEntry("events", c.Settings.Events),
-			namesEntry("environments", c.Settings.Environments),
-			namesEntry("roles", c.Settings.Roles),
-			truthEntry("redeploy", c.Settings.Redeploy),
-			truthEntry("disabled", c.Disabled),
-		}
-	case domain.ApplyMachine:
-		return []entry{
-			textEntry("environment", c.Environment, ""),
-			namesEntry("roles", c.Roles),
-			textEntry("policy", c.Policy, domain.DefaultPolicy),
-			truthEntry("disabled", c.Disabled),
+	if d.spec == nil {
+		return nil
+	}
+	return entries(reflect.ValueOf(d.spec).Elem(), reflect.ValueOf(d.Kind.row().withDefaults()).Elem())
+}
+
+// entries returns the fields of a struct that are not nil. Optional fields equal to those in usual are at their defaults.
+func entries(of, usual reflect.Value) (all []entry) {
+	for i, key := range strictyaml.Keys(of.Type()) {
+		if field := of.Field(i); field.Kind() != reflect.Pointer || !field.IsNil() {
+			e := entryOf(field, usual.Field(i))
+			tag := of.Type().Field(i).Tag
+			e.key, e.text, e.isDefault = key, e.text+tag.Get("unit"), e.isDefault && tag.Get("required") == ""
+			all = append(all, e)
 		}
 	}
-	return nil
+	return all
 }
 
-func policyOutline(s domain.PolicySettings) []entry {
-	entries := []entry{
-		spanEntry("offlineAfter", s.OfflineAfter, domain.DefaultOfflineAfter),
-		spanEntry("lostAfter", s.LostAfter, domain.DefaultLostAfter),
+func entryOf(v, usual reflect.Value) entry {
+	if d, ok := v.Interface().(domain.Duration); ok {
+		return entry{text: durationText(d), isDefault: v.Equal(usual)}
 	}
-	if c := s.HealthCheck; c != nil {
-		entries = append(entries, entry{key: "healthCheck", form: keysForm, below: []entry{
-			spanEntry("every", c.Every, domain.DefaultHealthEvery),
-			spanEntry("timeout", c.Timeout, domain.DefaultHealthTimeout),
-			textEntry("script", c.Script, ""),
-		}})
+	switch v.Kind() {
+	case reflect.Pointer:
+		return entryOf(v.Elem(), usual.Elem())
+	case reflect.String:
+		return entry{form: quoted, text: v.String(), isDefault: v.Equal(usual)}
+	case reflect.Struct:
+		e := entry{form: keysForm, below: entries(v, usual)}
+		e.isDefault = !slices.ContainsFunc(e.below, func(e entry) bool { return !e.isDefault })
+		return e
+	case reflect.Slice:
+		return listEntry(v)
+	case reflect.Map:
+		return mapEntry(v)
 	}
-	if c := s.CleanUp; c != nil {
-		share := entry{key: "maxShare", text: strconv.Itoa(c.MaxShare) + "%", isZero: c.MaxShare == domain.DefaultMaxShare}
-		entries = append(entries, entry{key: "cleanUp", form: keysForm, below: []entry{spanEntry("after", c.After, 0), share}})
-	}
-	return entries
+	return entry{text: fmt.Sprint(v.Interface()), isDefault: v.Equal(usual)}
 }
 
-func projectOutline(s domain.ProjectSettings, disabled bool) []entry {
-	automatic := []entry{
-		wholeEntry("attempts", s.Attempts, domain.DefaultAttempts),
-		spanEntry("backoff", s.Backoff, domain.DefaultBackoff),
+// mapEntry is a map from text to text.
+func mapEntry(texts reflect.Value) entry {
+	e := entry{form: keysForm, isDefault: texts.Len() == 0}
+	for _, name := range texts.MapKeys() {
+		e.below = append(e.below, entry{key: name.String(), form: quoted, text: texts.MapIndex(name).String()})
 	}
-	return []entry{
-		namesEntry("roles", s.Roles),
-		wholeEntry("maxParallel", s.MaxParallel, 0),
-		wholeEntry("stopAfterFailures", s.StopAfterFailures, 0),
-		textEntry("unavailableMachines", string(s.Unavailable), string(domain.SkipUnavailable)),
-		{key: "automatic", form: keysForm, below: automatic, isZero: automatic[0].isZero && automatic[1].isZero},
-		variablesEntry(s.Variables),
-		namesEntry("secrets", s.Secrets),
-		truthEntry("disabled", disabled),
-		stepsEntry(s.Steps),
-	}
+	slices.SortFunc(e.below, func(a, b entry) int { return cmp.Compare(a.key, b.key) })
+	return e
 }
 
-func stepsEntry(steps []domain.Step) entry {
-	e := entry{key: "steps", form: itemsForm, isZero: len(steps) == 0}
-	for _, s := range steps {
-		e.items = append(e.items, []entry{
-			textEntry("name", s.Name, ""),
-			textEntry("run", s.Run, ""),
-			textEntry("folder", s.Folder, ""),
-			spanEntry("timeout", s.Timeout, 0),
-			wholeEntry("retries", s.Retries, 0),
-		})
+// listEntry is a list of structs or of text.
+func listEntry(list reflect.Value) entry {
+	e := entry{form: namesForm, isDefault: list.Len() == 0}
+	structs := list.Type().Elem().Kind() == reflect.Struct
+	if structs {
+		e.form = itemsForm
+	}
+	for i := range list.Len() {
+		if structs {
+			e.items = append(e.items, entries(list.Index(i), reflect.Zero(list.Type().Elem())))
+		} else {
+			e.names = append(e.names, list.Index(i).String())
+		}
 	}
 	return e
 }
 
-func variablesEntry(variables map[string]string) entry {
-	e := entry{key: "variables", form: keysForm, isZero: len(variables) == 0}
-	names := make([]string, 0, len(variables))
-	for name := range variables {
-		names = append(names, name)
-	}
-	for _, name := range sorted(names) {
-		e.below = append(e.below, entry{key: name, form: quoted, text: variables[name]})
-	}
-	return e
-}
-
-func textEntry(key, text, left string) entry {
-	return entry{key: key, form: quoted, text: text, isZero: text == left}
-}
-
-func wholeEntry(key string, n, left int) entry {
-	return entry{key: key, text: strconv.Itoa(n), isZero: n == left}
-}
-
-func truthEntry(key string, b bool) entry {
-	return entry{key: key, text: strconv.FormatBool(b), isZero: !b}
-}
-
-func spanEntry(key string, d, left domain.Duration) entry {
-	return entry{key: key, text: spanText(d), isZero: d == left}
-}
-
-func namesEntry[T ~string](key string, names []T) entry {
-	e := entry{key: key, form: namesForm, isZero: len(names) == 0}
-	for _, name := range names {
-		e.names = append(e.names, string(name))
-	}
-	return e
-}
-
-// spanText is Go's text of a duration without its empty ends: 24h, not 24h0m0s.
-func spanText(d domain.Duration) string {
+// durationText is Go's text of a duration without its empty ends: 24h, not 24h0m0s.
+func durationText(d domain.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {
 		text = strings.TrimSuffix(text, "0s")

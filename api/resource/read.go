@@ -8,38 +8,40 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/droverhq/drover/api/resource/strictyaml"
 )
 
-// Stdin is the path that Load takes for standard input, and stdinName what problems call it.
+// Stdin is the path of standard input for Load; problems call it stdinName.
 const (
 	Stdin     = "-"
 	stdinName = "stdin"
 )
 
-// Read reads every document of one input; name is for messages. The error is Problems when the
-// input is wrong, and then no document is returned; else it is from r.
+// Read reads all documents of one input; name is for messages. If the input is invalid it returns Problems and no
+// documents. Other errors come from r.
 func Read(name string, r io.Reader) ([]Document, error) {
 	data, err := readAll(r)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}
-	found := &findings{}
+	found := &strictyaml.Findings{}
 	docs := parse(name, data, found)
 	repeats(docs, found)
-	if err := found.err(); err != nil {
+	if err := found.Err(); err != nil {
 		return nil, err
 	}
 	return docs, nil
 }
 
-// Load reads the documents of files, of all *.yaml and *.yml of folders, and of stdin for "-".
-// A file that is named twice is read once. The error is as Read's.
+// Load reads the documents of files, of all *.yaml and *.yml files in folders, and of stdin for "-". A repeated path is
+// read once. Its errors are those of Read.
 func Load(paths []string, stdin io.Reader) ([]Document, error) {
 	files, err := expand(paths)
 	if err != nil {
 		return nil, err
 	}
-	found := &findings{}
+	found := &strictyaml.Findings{}
 	var docs []Document
 	for _, file := range files {
 		name, data, err := readFile(file, stdin)
@@ -49,13 +51,13 @@ func Load(paths []string, stdin io.Reader) ([]Document, error) {
 		docs = append(docs, parse(name, data, found)...)
 	}
 	repeats(docs, found)
-	if err := found.err(); err != nil {
+	if err := found.Err(); err != nil {
 		return nil, err
 	}
 	return docs, nil
 }
 
-// expand replaces folders by their files, sorted, and drops paths that are there twice.
+// expand replaces folders by their sorted files, and drops repeated paths.
 func expand(paths []string) ([]string, error) {
 	var files []string
 	for _, path := range paths {
@@ -83,7 +85,7 @@ func expand(paths []string) ([]string, error) {
 	return files, nil
 }
 
-// cause is an error of the file system without the path, which the sentence names already.
+// cause returns an error of the file system without the path, which the message has already.
 func cause(err error) error {
 	var at *os.PathError
 	if errors.As(err, &at) {
@@ -104,7 +106,7 @@ func folder(path string) ([]string, error) {
 		}
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("folder %s holds no *.yaml and no *.yml file", path)
+		return nil, fmt.Errorf("folder %s contains no *.yaml or *.yml files", path)
 	}
 	return files, nil
 }
@@ -128,50 +130,55 @@ func readFile(path string, stdin io.Reader) (name string, data []byte, err error
 	return path, data, err
 }
 
-// readAll reads one byte more than is allowed at most, so that newSource can tell.
+// readAll reads at most one byte more than is allowed, which NewSource rejects.
 func readAll(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, MaxInputBytes+1)) }
 
-// parse reads the documents of one text. It is the one place that catches a panic, be it the
-// parser's or ours: a file is no reason for a server to fall.
-func parse(name string, data []byte, found *findings) (docs []Document) {
+// parse reads the documents of one text. It recovers from panics, since no file may stop a server.
+func parse(name string, data []byte, found *strictyaml.Findings) (docs []Document) {
 	defer func() {
 		if trouble := recover(); trouble != nil {
-			found.add(Problem{File: name, Reason: fmt.Sprintf("the input cannot be read: %v", trouble), Hint: "please report it"})
+			found.Add(
+				Problem{
+					File:   name,
+					Reason: fmt.Sprintf("the input could not be read: %v", trouble),
+					Hint:   "please report it",
+				},
+			)
 		}
 	}()
-	src, problem := newSource(name, data)
+	src, problem := strictyaml.NewSource(name, data)
 	if problem != nil {
-		found.add(*problem)
+		found.Add(*problem)
 		return nil
 	}
-	keep := func(v *value) bool {
-		if doc, ok := src.document(v, found); ok {
+	src.Read(found, func(v *strictyaml.Value) {
+		if doc, ok := decode(src, v, found); ok {
 			docs = append(docs, doc)
 		}
-		return !found.full()
-	}
-	if src.isJSON() {
-		src.jsonValues(found, keep)
-	} else {
-		src.yamlValues(found, keep)
-	}
+	})
 	return docs
 }
 
-// repeats reports things that are described more than once.
-func repeats(docs []Document, found *findings) {
+// repeats reports resources with more than one document.
+func repeats(docs []Document, found *strictyaml.Findings) {
 	first := map[string]Document{}
 	for _, doc := range docs {
 		name := doc.String()
 		if before, twice := first[name]; twice {
-			found.add(doc.problem("metadata.name", fmt.Sprintf("duplicate %s, first at %s:%d", name, before.File, before.Line), "keep one of the two"))
+			found.Add(
+				doc.problem(
+					"metadata.name",
+					fmt.Sprintf("duplicate %s, first at %s:%d", name, before.File, before.Line),
+					"keep one of the two",
+				),
+			)
 			continue
 		}
 		first[name] = doc
 	}
 }
 
-// problem is a sentence about the value at a path of the document, or about its beginning.
+// problem returns a problem at the value with this path, or at the beginning of the document.
 func (d Document) problem(path, reason, hint string) Problem {
 	if d.src == nil {
 		return Problem{File: d.File, Line: d.Line, Column: 1, Reason: reason, Hint: hint}
@@ -180,5 +187,5 @@ func (d Document) problem(path, reason, hint string) Problem {
 	if !ok {
 		at = d.places[""]
 	}
-	return d.src.problem(at, reason, hint)
+	return d.src.Problem(at, reason, hint)
 }

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// Write writes documents as YAML, keys at their defaults left out. What it writes, Read reads as the same.
+// Write writes documents as YAML without the keys that are at their defaults. Read returns them unchanged.
 func Write(w io.Writer, docs ...Document) error {
 	var b strings.Builder
 	for i, doc := range docs {
@@ -18,14 +18,12 @@ func Write(w io.Writer, docs ...Document) error {
 			b.WriteString("---\n")
 		}
 		fmt.Fprintf(&b, "apiVersion: %s\nkind: %s\nmetadata:\n  name: %s\n", APIVersion, doc.Kind, scalar(doc.Name))
-		said := b.Len()
-		b.WriteString("spec:\n")
-		head := b.Len()
-		writeEntries(&b, doc.outline(), "  ", "  ")
-		if b.Len() == head {
-			text := b.String()[:said]
-			b.Reset()
-			b.WriteString(text + "spec: {}\n")
+		var spec strings.Builder
+		writeEntries(&spec, doc.outline(), "  ", "  ")
+		if spec.Len() == 0 {
+			b.WriteString("spec: {}\n")
+		} else {
+			b.WriteString("spec:\n" + spec.String())
 		}
 	}
 	if _, err := io.WriteString(w, b.String()); err != nil {
@@ -34,10 +32,10 @@ func Write(w io.Writer, docs ...Document) error {
 	return nil
 }
 
-// writeEntries writes keys below one another; the first may stand behind the dash of a list.
+// writeEntries writes one key per line or block. The indent of the first differs if it follows the dash of a list.
 func writeEntries(b *strings.Builder, entries []entry, first, indent string) {
 	for _, e := range entries {
-		if e.isZero {
+		if e.isDefault {
 			continue
 		}
 		b.WriteString(first + scalar(e.key) + ":")
@@ -61,46 +59,23 @@ func writeEntries(b *strings.Builder, entries []entry, first, indent string) {
 	}
 }
 
-// bare is text that no reader of YAML takes for anything but text.
-var bare = regexp.MustCompile(`^[A-Za-z_/][A-Za-z0-9_./@+-]*( [A-Za-z0-9_./@+=-]+)*$|^\./[A-Za-z0-9_./-]*( [A-Za-z0-9_./@+=-]+)*$`)
+// bare matches text that is text to every YAML parser without quotes.
+var bare = regexp.MustCompile(
+	`^[A-Za-z_/][A-Za-z0-9_./@+-]*( [A-Za-z0-9_./@+=-]+)*$|^\./[A-Za-z0-9_./-]*( [A-Za-z0-9_./@+=-]+)*$`,
+)
 
-// taken are words that some readers of YAML take for a truth or for nothing.
+// taken are words that some YAML parsers read as a boolean or as null.
 var taken = []string{"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
 
-// scalar is text in one line, quoted where it must be.
+// scalar returns text in one line, quoted if it must be.
 func scalar(text string) string {
 	if bare.MatchString(text) && !slices.Contains(taken, strings.ToLower(text)) {
 		return text
 	}
-	return quotedText(text)
+	return strconv.Quote(text) // YAML has all of Go's escapes
 }
 
-// quotedText uses only escapes that JSON and YAML share.
-func quotedText(text string) string {
-	var b strings.Builder
-	b.WriteByte('"')
-	for _, r := range text {
-		switch {
-		case r == '"' || r == '\\':
-			b.WriteByte('\\')
-			b.WriteRune(r)
-		case r == '\n':
-			b.WriteString(`\n`)
-		case r == '\t':
-			b.WriteString(`\t`)
-		case strconv.IsPrint(r):
-			b.WriteRune(r)
-		case r > 0xffff:
-			fmt.Fprintf(&b, `\U%08x`, r)
-		default:
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
-	}
-	b.WriteByte('"')
-	return b.String()
-}
-
-// block writes text of several lines as a block where that says the same, else as scalar does.
+// block returns text of several lines as a block if every parser reads it back unchanged, else as scalar does.
 func block(text, indent string) string {
 	body, ends := strings.CutSuffix(text, "\n")
 	if !strings.Contains(text, "\n") || !blockable(body) {
@@ -121,10 +96,11 @@ func block(text, indent string) string {
 	return b.String()
 }
 
-// blockable says whether every reader gives a block back as it is: its first and last line say
-// something, none ends in blanks (the parser loses those of a last line), and nothing is unprintable.
+// blockable reports whether every parser reads a block back unchanged: its first and last line are not blank, no line
+// ends in blanks (parsers lose those of the last), and all characters are printable.
 func blockable(body string) bool {
-	if !utf8.ValidString(body) || body == "" || body[0] == ' ' || body[0] == '\t' || body[0] == '\n' || strings.HasSuffix(body, "\n") {
+	if !utf8.ValidString(body) || body == "" || body[0] == ' ' || body[0] == '\t' || body[0] == '\n' ||
+		strings.HasSuffix(body, "\n") {
 		return false
 	}
 	for line := range strings.SplitSeq(body, "\n") {
@@ -140,7 +116,7 @@ func blockable(body string) bool {
 	return true
 }
 
-// flow is a list of names in one line.
+// flow returns a list of names in one line.
 func flow(names []string) string {
 	texts := make([]string, len(names))
 	for i, name := range names {

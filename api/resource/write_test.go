@@ -11,7 +11,7 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// again is what Read makes of what Write wrote.
+// again writes a document and reads it.
 func again(t require.TestingT, doc Document) Document {
 	var b strings.Builder
 	require.NoError(t, Write(&b, doc))
@@ -21,16 +21,82 @@ func again(t require.TestingT, doc Document) Document {
 	return docs[0]
 }
 
-// gnarly is text out of pieces that readers of YAML are known to stumble over.
+// gnarly returns texts built from pieces that YAML parsers are known to get wrong.
 func gnarly() *rapid.Generator[string] {
-	pieces := rapid.SampledFrom([]string{"a", "echo hello", " ", "  ", "\n", "\n\n", "\n  ", "\t", "#", " # ", ": ", ":", "- ", "---", "\n---\n", "...", "'", "\"", "\\",
-		"{", "}", "[", "]", ",", "|", "|-", ">", "&a", "*a", "!", "!!str", "%", "@", "`", "0", "1.10", "0x1f", "1e3", ".inf", "~", "null", "true", "No",
-		"é", "漢", "🙂", "\u2028", "\u0085", "\u00a0", "\ufeff", "\r", "\r\n", "\x01", "\x7f", "? ", "=", "<<", "$X", "%s", "\\n"})
-	return rapid.Custom(func(t *rapid.T) string { return strings.Join(rapid.SliceOfN(pieces, 1, 12).Draw(t, "pieces"), "") })
+	pieces := rapid.SampledFrom(
+		[]string{
+			"a",
+			"echo hello",
+			" ",
+			"  ",
+			"\n",
+			"\n\n",
+			"\n  ",
+			"\t",
+			"#",
+			" # ",
+			": ",
+			":",
+			"- ",
+			"---",
+			"\n---\n",
+			"...",
+			"'",
+			"\"",
+			"\\",
+			"{",
+			"}",
+			"[",
+			"]",
+			",",
+			"|",
+			"|-",
+			">",
+			"&a",
+			"*a",
+			"!",
+			"!!str",
+			"%",
+			"@",
+			"`",
+			"0",
+			"1.10",
+			"0x1f",
+			"1e3",
+			".inf",
+			"~",
+			"null",
+			"true",
+			"No",
+			"é",
+			"漢",
+			"🙂",
+			"\u2028",
+			"\u0085",
+			"\u00a0",
+			"\ufeff",
+			"\r",
+			"\r\n",
+			"\x01",
+			"\x7f",
+			"? ",
+			"=",
+			"<<",
+			"$X",
+			"%s",
+			"\\n",
+		},
+	)
+	return rapid.Custom(
+		func(t *rapid.T) string { return strings.Join(rapid.SliceOfN(pieces, 1, 12).Draw(t, "pieces"), "") },
+	)
 }
 
 func name() *rapid.Generator[string] {
-	return rapid.OneOf(rapid.StringMatching(`[A-Za-z0-9][A-Za-z0-9._-]{0,20}`), rapid.SampledFrom([]string{"true", "null", "1.10", "0x1f", "1e3", "no", "2026-01-01"}))
+	return rapid.OneOf(
+		rapid.StringMatching(`[A-Za-z0-9][A-Za-z0-9._-]{0,20}`),
+		rapid.SampledFrom([]string{"true", "null", "1.10", "0x1f", "1e3", "no", "2026-01-01"}),
+	)
 }
 
 func seconds(least, most int) *rapid.Generator[domain.Duration] {
@@ -43,42 +109,78 @@ func anyProject(t *rapid.T) Document {
 	s := domain.ProjectSettings{
 		Roles: rapid.SliceOfN(name(), 0, 4).Draw(t, "roles"), MaxParallel: rapid.IntRange(0, 20).Draw(t, "maxParallel"),
 		StopAfterFailures: rapid.IntRange(0, 3).Draw(t, "stopAfterFailures"),
-		Unavailable:       rapid.SampledFrom([]domain.Unavailable{"", domain.SkipUnavailable, domain.FailUnavailable}).Draw(t, "unavailable"),
-		Attempts:          rapid.IntRange(1, 5).Draw(t, "attempts"), Backoff: seconds(1, 3600).Draw(t, "backoff"),
+		Unavailable: rapid.SampledFrom([]domain.Unavailable{"", domain.SkipUnavailable, domain.FailUnavailable}).
+			Draw(t, "unavailable"),
+		Attempts: rapid.IntRange(1, 5).Draw(t, "attempts"), Backoff: seconds(1, 3600).Draw(t, "backoff"),
 		Variables: rapid.MapOfN(rapid.StringMatching(`[A-Z_][A-Z0-9_]{0,8}`), gnarly(), 0, 4).Draw(t, "variables"),
 		Secrets:   rapid.SliceOfN(rapid.StringMatching(`secret_[a-z]{1,4}`), 0, 3).Draw(t, "secrets"),
 	}
 	for _, step := range rapid.SliceOfNDistinct(name(), 0, 4, rapid.ID).Draw(t, "steps") {
-		s.Steps = append(s.Steps, domain.Step{Name: step, Run: gnarly().Draw(t, "run"), Folder: rapid.OneOf(rapid.Just(""), gnarly()).Draw(t, "folder"),
-			Timeout: seconds(0, 7200).Draw(t, "timeout"), Retries: rapid.IntRange(0, 3).Draw(t, "retries")})
+		s.Steps = append(
+			s.Steps,
+			domain.Step{
+				Name:    step,
+				Run:     gnarly().Draw(t, "run"),
+				Folder:  rapid.OneOf(rapid.Just(""), gnarly()).Draw(t, "folder"),
+				Timeout: seconds(0, 7200).Draw(t, "timeout"),
+				Retries: rapid.IntRange(0, 3).Draw(t, "retries"),
+			},
+		)
 	}
-	return FromProject(&domain.Project{Name: name().Draw(t, "name"), Settings: s, Disabled: rapid.Bool().Draw(t, "disabled")})
+	return FromProject(
+		&domain.Project{Name: name().Draw(t, "name"), Settings: s, Disabled: rapid.Bool().Draw(t, "disabled")},
+	)
 }
 
 func anyPolicy(t *rapid.T) Document {
-	s := domain.PolicySettings{OfflineAfter: seconds(1, 100).Draw(t, "offlineAfter"), LostAfter: seconds(1, 9000).Draw(t, "lostAfter")}
+	s := domain.PolicySettings{
+		OfflineAfter: seconds(1, 100).Draw(t, "offlineAfter"),
+		LostAfter:    seconds(1, 9000).Draw(t, "lostAfter"),
+	}
 	if rapid.Bool().Draw(t, "checks") {
-		s.HealthCheck = &domain.HealthCheck{Every: seconds(1, 90).Draw(t, "every"), Timeout: seconds(1, 90).Draw(t, "timeout"), Script: gnarly().Draw(t, "script")}
+		s.HealthCheck = &domain.HealthCheck{
+			Every:   seconds(1, 90).Draw(t, "every"),
+			Timeout: seconds(1, 90).Draw(t, "timeout"),
+			Script:  gnarly().Draw(t, "script"),
+		}
 	}
 	if rapid.Bool().Draw(t, "cleans") {
-		s.CleanUp = &domain.CleanUp{After: seconds(60, 99999).Draw(t, "after"), MaxShare: rapid.IntRange(1, 100).Draw(t, "maxShare")}
+		s.CleanUp = &domain.CleanUp{
+			After:    seconds(60, 99999).Draw(t, "after"),
+			MaxShare: rapid.IntRange(1, 100).Draw(t, "maxShare"),
+		}
 	}
 	return FromPolicy(name().Draw(t, "name"), s)
 }
 
 func anyTrigger(t *rapid.T) Document {
 	events := rapid.SliceOfN(rapid.SampledFrom(domain.Categories()), 0, 4).Draw(t, "events")
-	return FromTrigger(name().Draw(t, "project"), &domain.Trigger{Name: name().Draw(t, "name"), Disabled: rapid.Bool().Draw(t, "disabled"),
-		Settings: domain.TriggerSettings{Events: append(events, domain.Added), Redeploy: rapid.Bool().Draw(t, "redeploy"),
-			Environments: rapid.SliceOfN(rapid.OneOf(name(), rapid.Just("*")), 1, 3).Draw(t, "environments"), Roles: rapid.SliceOfN(name(), 0, 3).Draw(t, "roles")}})
+	return FromTrigger(
+		name().Draw(t, "project"),
+		&domain.Trigger{Name: name().Draw(t, "name"), Disabled: rapid.Bool().Draw(t, "disabled"),
+			Settings: domain.TriggerSettings{
+				Events:   append(events, domain.Added),
+				Redeploy: rapid.Bool().Draw(t, "redeploy"),
+				Environments: rapid.SliceOfN(rapid.OneOf(name(), rapid.Just("*")), 1, 3).
+					Draw(t, "environments"),
+				Roles: rapid.SliceOfN(name(), 0, 3).Draw(t, "roles"),
+			}},
+	)
 }
 
 func anyMachine(t *rapid.T) Document {
-	return FromMachine(&domain.Machine{Name: name().Draw(t, "name"), Environment: name().Draw(t, "environment"), Roles: rapid.SliceOfN(name(), 0, 3).Draw(t, "roles"),
-		Policy: rapid.OneOf(rapid.Just(""), name()).Draw(t, "policy"), Disabled: rapid.Bool().Draw(t, "disabled")})
+	return FromMachine(
+		&domain.Machine{
+			Name:        name().Draw(t, "name"),
+			Environment: name().Draw(t, "environment"),
+			Roles:       rapid.SliceOfN(name(), 0, 3).Draw(t, "roles"),
+			Policy:      rapid.OneOf(rapid.Just(""), name()).Draw(t, "policy"),
+			Disabled:    rapid.Bool().Draw(t, "disabled"),
+		},
+	)
 }
 
-func TestWhatIsWrittenIsReadAsTheSame(t *testing.T) {
+func TestWrittenDocumentsAreReadAsTheSame(t *testing.T) {
 	for kind, draw := range map[Kind]func(*rapid.T) Document{
 		Environment:   func(t *rapid.T) Document { return FromEnvironment(name().Draw(t, "name")) },
 		MachinePolicy: anyPolicy, Project: anyProject, Trigger: anyTrigger, Machine: anyMachine,
@@ -87,7 +189,7 @@ func TestWhatIsWrittenIsReadAsTheSame(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				doc := draw(t)
 				if !valid(doc) {
-					t.Skip("the domain refuses it")
+					t.Skip("the domain rejects it")
 				}
 				read := again(t, doc)
 				require.Equal(t, doc.Command(domain.By("ann")), read.Command(domain.By("ann")))
@@ -98,7 +200,7 @@ func TestWhatIsWrittenIsReadAsTheSame(t *testing.T) {
 	}
 }
 
-// valid says whether the domain takes the document; control characters in steps are not text for it.
+// valid reports whether the domain accepts the document.
 func valid(doc Document) bool {
 	switch c := doc.Command(domain.Origin{}).(type) {
 	case domain.ApplyProject:
@@ -109,11 +211,26 @@ func valid(doc Document) bool {
 	return true
 }
 
-func TestDefaultsAreLeftOutOfWhatIsWritten(t *testing.T) {
+func TestWriteOmitsDefaults(t *testing.T) {
 	var b strings.Builder
 	project := &domain.Project{Name: "blog", Settings: domain.ProjectSettings{}.WithDefaults()}
-	require.NoError(t, Write(&b, FromEnvironment("production"), FromPolicy("tame", domain.PolicySettings{}.WithDefaults()), FromProject(project),
-		FromMachine(&domain.Machine{Name: "web-01", Environment: "production", Policy: domain.DefaultPolicy, Roles: []string{"web"}})))
+	require.NoError(
+		t,
+		Write(
+			&b,
+			FromEnvironment("production"),
+			FromPolicy("tame", domain.PolicySettings{}.WithDefaults()),
+			FromProject(project),
+			FromMachine(
+				&domain.Machine{
+					Name:        "web-01",
+					Environment: "production",
+					Policy:      domain.DefaultPolicy,
+					Roles:       []string{"web"},
+				},
+			),
+		),
+	)
 	require.Equal(t, `apiVersion: drover.dev/v1
 kind: Environment
 metadata:
@@ -142,7 +259,7 @@ spec:
 `, b.String())
 }
 
-func TestScriptsAreWrittenAsPeopleWriteThem(t *testing.T) {
+func TestWriteUsesBlocksForScripts(t *testing.T) {
 	var b strings.Builder
 	require.NoError(t, Write(&b, readOne(t, "shop.yaml", shop)))
 	require.Equal(t, `apiVersion: drover.dev/v1
@@ -179,11 +296,28 @@ spec:
 `, b.String())
 }
 
-func TestDiffTellsEachChangeInALine(t *testing.T) {
+func TestDiffHasALineForEachChange(t *testing.T) {
 	old := readOne(t, "old", shop)
-	now := readOne(t, "new", strings.NewReplacer("maxParallel: 10", "maxParallel: 5", "roles: [web, api]", "roles: [web]", "attempts: 5, ", "",
-		"    PORT: 8080\n", "    HOST: a b\n", "exit 0", "./migrate\n        exit 1", "{name: check, run: ./check.sh}", "{name: verify, run: ./check.sh}",
-		"  disabled: true\n", "").Replace(shop))
+	now := readOne(
+		t,
+		"new",
+		strings.NewReplacer(
+			"maxParallel: 10",
+			"maxParallel: 5",
+			"roles: [web, api]",
+			"roles: [web]",
+			"attempts: 5, ",
+			"",
+			"    PORT: 8080\n",
+			"    HOST: a b\n",
+			"exit 0",
+			"./migrate\n        exit 1",
+			"{name: check, run: ./check.sh}",
+			"{name: verify, run: ./check.sh}",
+			"  disabled: true\n",
+			"",
+		).Replace(shop),
+	)
 	require.Equal(t, []string{
 		"~ spec.roles: [api, web] → [web]",
 		"~ spec.maxParallel: 10 → 5",
@@ -202,7 +336,7 @@ func TestDiffTellsEachChangeInALine(t *testing.T) {
 	require.Empty(t, Diff(old, old))
 }
 
-func TestDiffWithNothingIsAllThatIsSaid(t *testing.T) {
+func TestDiffWithTheZeroDocumentListsAllKeys(t *testing.T) {
 	machine := readOne(t, "f", spec("Machine", "{environment: production, roles: [web]}"))
 	require.Equal(t, []string{"+ spec.environment: production", "+ spec.roles: [web]"}, Diff(Document{}, machine))
 	require.Equal(t, []string{"- spec.environment: production", "- spec.roles: [web]"}, Diff(machine, Document{}))

@@ -106,7 +106,7 @@ func wanted(t *testing.T, kind resource.Kind, path string, value any) string {
 		return ""
 	}
 	for _, p := range problems {
-		if strings.HasPrefix(p.Reason, place+" wants a mapping") {
+		if strings.HasPrefix(p.Reason, place+" must be a mapping") {
 			return p.Hint
 		}
 	}

@@ -1,0 +1,255 @@
+package strictyaml
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// Decoder fills a Go struct from one document. A tag on a field describes its key:
+//
+//	yaml:"name"       the key
+//	required:"hint"   the document must have the key; the hint says how to write it
+//	hint:"text"       what to write instead of a value of another type
+//	zero:"hint"       the key must not be 0 or empty: zero is the value of an absent key
+//	unit:"%"          the number is written with a percent sign
+//
+// Fields are text, whole numbers, booleans, durations (any int64), lists, maps from text to text, structs, and
+// pointers to these; a *Value takes any value.
+type Decoder struct {
+	Source *Source
+	Found  *Findings
+	// Mapping names the mapping at a path in messages about unknown keys; nil: the path alone.
+	Mapping func(path string) string
+	// Places has the place of each value by its path, such as spec.healthCheck.every. The items of a list of text are
+	// also there by their text, as in spec.roles/web.
+	Places map[string]Place
+	// Failed reports whether a problem was found.
+	Failed bool
+
+	check func(document any) (reason, hint string)
+}
+
+// Rules judge fields one by one, so that each problem is reported at its own place.
+type Rules struct {
+	// Example returns a new valid document: a pointer to a struct of the type that is decoded. To judge a field, it is
+	// set in an example. A list of structs has one item in the example.
+	Example func() any
+	// Check returns why a document is invalid, or an empty reason.
+	Check func(document any) (reason, hint string)
+}
+
+// example returns a new example and the field in it that is being read.
+type example func() (document any, field reflect.Value)
+
+// Decode fills the struct that to points to, and reports every problem. The path is the value's own; empty for a document.
+func (d *Decoder) Decode(v *Value, path string, to any, rules Rules) {
+	if d.Places == nil {
+		d.Places = map[string]Place{}
+	}
+	d.check = rules.Check
+	f := field{path: path}
+	if rules.Example != nil {
+		f.example = func() (any, reflect.Value) { e := rules.Example(); return e, reflect.ValueOf(e).Elem() }
+	}
+	d.value(reflect.ValueOf(to).Elem(), v, f)
+}
+
+// field is the place of a value in a document.
+type field struct {
+	path    string
+	tag     reflect.StructTag
+	example example // nil: not judged
+}
+
+// Report adds a problem of the document.
+func (d *Decoder) Report(at Place, reason, hint string) bool {
+	d.Failed = true
+	d.Found.report(d.Source, at, reason, hint)
+	return false
+}
+
+// mismatch reports a value of the wrong type.
+func (d *Decoder) mismatch(v *Value, f field, want, hint string) bool {
+	subject := f.path
+	if subject == "" {
+		subject = "the document"
+	}
+	return d.Report(v.At, fmt.Sprintf("%s must be %s, not %s", subject, want, v.describe()), hint)
+}
+
+// judge checks an example in which the field has the value that was read.
+func (d *Decoder) judge(f field, at Place, set func(field reflect.Value)) bool {
+	if f.example == nil {
+		return true
+	}
+	document, field := f.example()
+	set(field)
+	reason, hint := d.check(document)
+	return reason == "" || d.Report(at, reason, hint)
+}
+
+// value fills to, which is settable.
+func (d *Decoder) value(to reflect.Value, v *Value, f field) bool {
+	d.Places[f.path] = v.At
+	if raw, ok := to.Addr().Interface().(**Value); ok {
+		*raw = v
+		return true
+	}
+	switch to.Kind() {
+	case reflect.Pointer:
+		to.Set(reflect.New(to.Type().Elem()))
+		return d.value(to.Elem(), v, f.below(f.path, pointee))
+	case reflect.Struct:
+		return d.object(to, v, f)
+	case reflect.Slice:
+		return d.list(to, v, f)
+	case reflect.Map:
+		return d.texts(to, v, f)
+	}
+	if !d.scalar(to, v, f) {
+		return false
+	}
+	if hint := f.tag.Get("zero"); hint != "" && to.IsZero() {
+		return d.Report(v.At, fmt.Sprintf("invalid %s %s", f.path, cmp.Or(v.Text, `""`)), hint)
+	}
+	return d.judge(f, v.At, func(field reflect.Value) { field.Set(to) })
+}
+
+// below returns the field at a path within this one; find returns it from what is in an example here.
+func (f field) below(path string, find func(outer reflect.Value) reflect.Value) field {
+	inner := field{path: path, tag: f.tag}
+	if f.example != nil {
+		inner.example = func() (any, reflect.Value) {
+			document, outer := f.example()
+			return document, find(outer)
+		}
+	}
+	return inner
+}
+
+// pointee returns what a pointer points to, and makes it if it is nil.
+func pointee(pointer reflect.Value) reflect.Value {
+	if pointer.IsNil() {
+		pointer.Set(reflect.New(pointer.Type().Elem()))
+	}
+	return pointer.Elem()
+}
+
+// object fills a struct. Of the items of a list, a field other than the first is judged only if the first is valid: the
+// first names the item in messages.
+func (d *Decoder) object(to reflect.Value, v *Value, f field) bool {
+	keys := Keys(to.Type())
+	if v.Shape != Mapping {
+		return d.mismatch(v, f, "a mapping", "keys: "+strings.Join(keys, ", "))
+	}
+	ok := true
+	for _, key := range v.Fields {
+		if !slices.Contains(keys, key.Name) {
+			ok = d.unknown(key, f.path, keys)
+		}
+	}
+	item := strings.HasSuffix(f.path, "]")
+	for i, key := range keys {
+		at := f.below(join(f.path, key), func(outer reflect.Value) reflect.Value {
+			if item {
+				outer.Field(0).Set(to.Field(0))
+			}
+			return outer.Field(i)
+		})
+		at.tag = to.Type().Field(i).Tag
+		read := v.Get(key)
+		switch required := at.tag.Get("required"); {
+		case read != nil:
+			ok = d.value(to.Field(i), read, at) && ok
+		case required != "":
+			ok = d.Report(v.At, at.path+" is missing", required)
+		}
+		if item && i == 0 && !ok {
+			f.example = nil
+		}
+	}
+	return ok
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+// Keys returns the keys of a struct type in their order.
+func Keys(of reflect.Type) []string {
+	keys := make([]string, of.NumField())
+	for i := range keys {
+		keys[i] = of.Field(i).Tag.Get("yaml")
+	}
+	return keys
+}
+
+func (d *Decoder) unknown(key Field, path string, keys []string) bool {
+	where := " in " + path
+	if d.Mapping != nil {
+		where = d.Mapping(path)
+	}
+	if d.Found.Full() { // looking for a similar key takes time
+		return false
+	}
+	return d.Report(key.At, fmt.Sprintf("unknown key %.80q%s", key.Name, where), DidYouMean(key.Name, keys))
+}
+
+// list fills a slice item by item.
+func (d *Decoder) list(to reflect.Value, v *Value, f field) bool {
+	if v.Shape != List {
+		return d.mismatch(v, f, "a list", f.tag.Get("hint"))
+	}
+	ok := true
+	for i, item := range v.Items {
+		read := reflect.New(to.Type().Elem()).Elem()
+		at := f.below(fmt.Sprintf("%s[%d]", f.path, i), oneItem)
+		if valid := d.value(read, item, at); !valid {
+			ok = false
+		} else if read.Kind() == reflect.String {
+			d.Places[f.path+"/"+read.String()] = item.At
+		}
+		to.Set(reflect.Append(to, read))
+		if d.Found.Full() {
+			return false
+		}
+	}
+	return ok
+}
+
+// oneItem returns an item of an example's list to be set: the only struct, or one more text.
+func oneItem(list reflect.Value) reflect.Value {
+	if list.Type().Elem().Kind() != reflect.Struct {
+		list.Set(reflect.Append(list, reflect.Zero(list.Type().Elem())))
+	}
+	return list.Index(list.Len() - 1)
+}
+
+// texts fills a map from text to text, entry by entry.
+func (d *Decoder) texts(to reflect.Value, v *Value, f field) bool {
+	if v.Shape != Mapping {
+		return d.mismatch(v, f, "a mapping of names to text", f.tag.Get("hint"))
+	}
+	ok := true
+	to.Set(reflect.MakeMap(to.Type()))
+	for _, key := range v.Fields {
+		name, text := reflect.ValueOf(key.Name), reflect.New(to.Type().Elem()).Elem()
+		valid := d.scalar(text, key.Value, field{path: join(f.path, key.Name)}) &&
+			d.judge(f, key.At, func(field reflect.Value) {
+				field.Set(reflect.MakeMap(field.Type()))
+				field.SetMapIndex(name, text)
+			})
+		ok = ok && valid
+		to.SetMapIndex(name, text)
+		if d.Found.Full() {
+			return false
+		}
+	}
+	return ok
+}

@@ -1,0 +1,17 @@
+// Package strictyaml reads YAML and JSON into Go structs, and reports every unknown key, duplicate key and wrong type
+// with its file, line and column.
+//
+//	source.go    text: size, encoding, line ends    split.go    text into documents
+//	tree.go      the values of a document           yaml.go     a parsed document into values
+//	decode.go    a mapping into a struct            scalar.go   text, numbers, durations, shares
+//	problem.go   a sentence with its place          nearest.go  the known word most like another
+//
+// The parser and the places are those of github.com/goccy/go-yaml. Its own strict decoder stops at the first problem, in
+// random order, so structs are filled here by reflection.
+//
+// Scalars keep the text that was written: 1.10 read into a string is "1.10". A key with nothing after it counts as
+// absent.
+//
+// Input, documents, nesting and expanded aliases are bounded. No input makes the package panic or use memory out of
+// proportion.
+package strictyaml
