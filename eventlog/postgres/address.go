@@ -12,26 +12,26 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// defaultSchema holds the log where the URL names no other.
+// defaultSchema is the schema of the log if the URL does not name one.
 const defaultSchema = "drover"
 
-// address is what a URL says.
+// address is a parsed URL.
 type address struct {
 	config *pgxpool.Config
 	schema string
-	// hosts is how many servers the URL names.
+	// hosts is the number of servers in the URL.
 	hosts int
-	// name is the URL as people may see it: no password, none of the parameters.
+	// name is the URL for messages, without password and parameters.
 	name string
 }
 
-// parseAddress reads a URL such as postgres://user:password@host:5432/database?schema=name.
-// Its errors name no part of the URL that could be a password.
+// parseAddress parses a URL such as postgres://user:password@host:5432/database?schema=name. Its errors contain no
+// part of the URL that could be a password.
 func parseAddress(text string) (address, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "postgres" && u.Scheme != "postgresql" {
-		return address{}, fmt.Errorf("the URL cannot be read; write it as postgres://USER:PASSWORD@HOST:5432/DATABASE, " +
-			"with the signs / ? # @ : %% in a password as %%2F %%3F %%23 %%40 %%3A %%25")
+		return address{}, fmt.Errorf("malformed URL; write it as postgres://USER:PASSWORD@HOST:5432/DATABASE, " +
+			"with / ? # @ : %% in the password as %%2F %%3F %%23 %%40 %%3A %%25")
 	}
 	query := u.Query()
 	schema := defaultSchema
@@ -45,14 +45,14 @@ func parseAddress(text string) (address, error) {
 	u.RawQuery = query.Encode()
 	config, err := pgxpool.ParseConfig(u.String())
 	if err != nil {
-		return address{}, fmt.Errorf("the URL cannot be used: %s", reasonOf(err, u))
+		return address{}, fmt.Errorf("invalid URL: %s", reasonOf(err, u))
 	}
-	settle(config, query)
+	applyDefaults(config, query)
 	name := nameOf(config.ConnConfig, schema)
 	return address{config: config, schema: schema, hosts: hostsOf(config.ConnConfig), name: name}, nil
 }
 
-// hostsOf counts the servers, each of which the library lists with and without TLS.
+// hostsOf returns the number of servers. The library lists each of them with and without TLS.
 func hostsOf(c *pgx.ConnConfig) int {
 	hosts := map[string]bool{net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))): true}
 	for _, other := range c.Fallbacks {
@@ -61,11 +61,11 @@ func hostsOf(c *pgx.ConnConfig) int {
 	return len(hosts)
 }
 
-// settle chooses what the URL leaves open.
+// applyDefaults sets the parameters that the URL leaves open.
 //
-// Statements are sent unnamed, with descriptions kept by the client: one round trip each
-// once it is known, and nothing that a pooler in transaction mode could lose.
-func settle(config *pgxpool.Config, query url.Values) {
+// Statements are sent unnamed, and the client caches their descriptions. Once a description is cached, a statement
+// takes one round trip, and a pooler in transaction mode has no state to lose.
+func applyDefaults(config *pgxpool.Config, query url.Values) {
 	c := config.ConnConfig
 	if !query.Has("default_query_exec_mode") {
 		c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
@@ -83,14 +83,14 @@ func settle(config *pgxpool.Config, query url.Values) {
 func checkSchema(schema string) error {
 	switch {
 	case schema == "":
-		return fmt.Errorf("the URL's parameter schema is empty")
+		return fmt.Errorf("the URL parameter schema is empty")
 	case len(schema) > 63 || strings.HasPrefix(schema, "pg_") || strings.ContainsRune(schema, 0):
-		return fmt.Errorf("%.80q is no name for a schema of PostgreSQL: at most 63 bytes, not beginning with pg_", schema)
+		return fmt.Errorf("invalid schema name %.80q: use at most 63 bytes, and no pg_ prefix", schema)
 	}
 	return nil
 }
 
-// reasonOf returns the library's words on a URL without the password and in one line.
+// reasonOf returns the error message of the library on one line and without the password.
 func reasonOf(err error, u *url.URL) string {
 	text := err.Error()
 	if _, after, ok := strings.Cut(text, "`: "); ok {

@@ -20,8 +20,8 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// BenchmarkAppend compares durable appends with the least that durability costs here and
-// now: one write and one fsync each. Read "times-raw" and not the absolute figures.
+// BenchmarkAppend compares durable appends with the minimum cost of durability on this machine: one write and one
+// fsync each. Compare "times-raw" and not the absolute numbers.
 func BenchmarkAppend(b *testing.B) {
 	server := postgrestest.Start(b, postgrestest.Config{})
 	raw := 0.0
@@ -55,7 +55,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// appendParallel appends b.N events, each writer to a stream of its own.
+// appendParallel appends b.N events. Each writer uses its own stream.
 func appendParallel(b *testing.B, log eventlog.Log, writers int) {
 	ctx := context.Background()
 	var next atomic.Int64
@@ -84,16 +84,14 @@ func appendParallel(b *testing.B, log eventlog.Log, writers int) {
 	b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/1e3/float64(b.N), "cpu-µs/event")
 }
 
-// cpu returns the processor time that this process has used, which other work on the
-// machine blurs less than the time that passed.
+// cpu returns the processor time of this process. Other work on the machine affects it less than elapsed time.
 func cpu(b *testing.B) time.Duration {
 	var usage syscall.Rusage
 	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
 
-// serverCPU returns the processor time that the running processes of server have used, 0
-// where the system does not say.
+// serverCPU returns the processor time of the running processes of server, or 0 if the system does not provide it.
 func serverCPU(server *postgrestest.Server) (total time.Duration) {
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range files {
@@ -111,8 +109,8 @@ func serverCPU(server *postgrestest.Server) (total time.Duration) {
 	return total
 }
 
-// BenchmarkReplay reads a log of 100 000 events from its beginning, checksums included:
-// once for the sake of reading, once with a fold that decodes every event.
+// BenchmarkReplay reads a log of 100 000 events and verifies its checksums, once without and once with decoding every
+// event.
 func BenchmarkReplay(b *testing.B) {
 	const appends = 200
 	server := postgrestest.Start(b, postgrestest.Config{Unsafe: true})

@@ -14,45 +14,48 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// TestBackendOnBadDays proves the laws that need a server to die or to hang. Its subtests
-// are rows of the table of laws, as those of TestBackend are.
-func TestBackendOnBadDays(t *testing.T) {
+// TestBackendUnderFaults checks the laws that need a server to be killed or to hang. Like those of TestBackend, its
+// subtests are rows of the table of laws.
+func TestBackendUnderFaults(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) {
-		t.Run("an acknowledged event or item survives kill -9 of the database under load", func(t *testing.T) { testKill(t, time.Minute) })
-		t.Run("an append whose caller left in an outage is settled by appending it again", func(t *testing.T) { testKill(t, 30*time.Millisecond) })
-		t.Run("an append whose answer was lost is settled by appending it again", testLostAnswer)
-		t.Run("a swap whose answer was lost is settled by swapping again", testLostSwap)
-		t.Run("a server that hangs holds no call beyond its context", testHangingServer)
-		t.Run("a database that was away is found again by itself", testOutage)
-		t.Run("a database that holds another log than it did is neither read nor written", testOtherLog)
+		t.Run("an acknowledged event or item survives kill -9 of the database under load",
+			func(t *testing.T) { testKill(t, time.Minute) })
+		t.Run("repeating an append after its caller left in an outage determines its outcome",
+			func(t *testing.T) { testKill(t, 30*time.Millisecond) })
+		t.Run("repeating an append after a lost answer determines its outcome", testLostAnswer)
+		t.Run("repeating a swap after a lost answer determines its outcome", testLostSwap)
+		t.Run("a server that hangs delays no call beyond its context", testHangingServer)
+		t.Run("a log reconnects after an outage of the database", testOutage)
+		t.Run("a database that has another log than before is not read and not written", testOtherLog)
 	})
 }
 
-// testKill lets two servers write while the database is killed again and again. With the
-// patience of a minute the log settles every doubt itself; with less the callers do.
-func testKill(t *testing.T, patience time.Duration) {
+// testKill lets two servers write while the database is killed several times. With a timeout of a minute the log
+// determines every unknown outcome itself; with a shorter one the callers do.
+func testKill(t *testing.T, timeout time.Duration) {
 	server := postgrestest.Start(t, postgrestest.Config{})
 	url := fresh(server)
 	logs := []*postgres.Log{open(t, url), open(t, url)}
 	for _, log := range logs {
 		defer func() { require.NoError(t, log.Close()) }()
 	}
-	all := begin(16, patience, logs[0], logs[1])
+	all := startLoad(16, timeout, logs[0], logs[1])
 	const kills = 4
 	for kill := range kills {
-		all.reach(t, 300)
+		all.wait(t, 300)
 		require.NoError(t, server.Restart([]postgrestest.Mode{postgrestest.Immediate, postgrestest.Kill}[kill%2]))
 	}
-	all.reach(t, 300)
-	all.end(t, logs[0])
-	doubted := postgres.Doubted(logs[0]) + postgres.Doubted(logs[1])
-	require.Positive(t, doubted, "no answer was lost")
-	t.Logf("%d acknowledged events, %d kills, %d answers lost, of which %d were in the log; %d unknown outcomes and %d refusals told to callers; 0 lost, 0 twice",
-		all.acked.Load(), kills, doubted, all.repeats.Load(), all.unknown.Load(), all.refused.Load())
+	all.wait(t, 300)
+	all.finish(t, logs[0])
+	lost := postgres.LostAnswers(logs[0]) + postgres.LostAnswers(logs[1])
+	require.Positive(t, lost, "no answer was lost")
+	t.Logf("%d acknowledged events, %d kills, %d answers lost, of which %d were in the log; "+
+		"%d unknown outcomes and %d refusals returned to callers; 0 lost, 0 duplicates",
+		all.acked.Load(), kills, lost, all.repeats.Load(), all.unknown.Load(), all.refused.Load())
 }
 
-// testOutage asks of a database that is away, and of one whose sessions an administrator
-// has ended, and expects a refusal that time heals.
+// testOutage calls a database that is stopped, and one whose sessions an administrator has ended, and requires a
+// temporary error.
 func testOutage(t *testing.T) {
 	ctx := context.Background()
 	server := postgrestest.Start(t, postgrestest.Config{Unsafe: true})
@@ -64,16 +67,16 @@ func testOutage(t *testing.T) {
 		require.NoError(t, server.Stop(mode))
 		for range 3 {
 			_, err := log.Head(ctx)
-			sentence(t, err, "log is unavailable")
+			requireMessage(t, err, "log is unavailable")
 			require.ErrorIs(t, err, eventlog.ErrUnavailable)
 			err = firstError(log.ReadAll(ctx, 0, 0))
-			sentence(t, err, "log is unavailable")
+			requireMessage(t, err, "log is unavailable")
 			require.ErrorIs(t, err, eventlog.ErrUnavailable)
 		}
 		brief, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 		_, err := log.Append(brief, "a", eventlog.Revision(revision), sample(uint64(revision+2)))
 		cancel()
-		sentence(t, err)
+		requireMessage(t, err)
 		require.NoError(t, server.Start())
 		eventually(t, func() bool {
 			_, err := log.Append(ctx, "a", eventlog.Revision(revision), sample(uint64(revision+2)))
@@ -83,7 +86,8 @@ func testOutage(t *testing.T) {
 	}
 	conn := session(t, server)
 	for range 5 {
-		_, err := conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'drover'`)
+		_, err := conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE application_name = 'drover'`)
 		require.NoError(t, err)
 		eventually(t, func() bool { _, err := log.Head(ctx); return err == nil })
 	}
@@ -101,8 +105,7 @@ func firstError(read iter.Seq2[eventlog.Recorded, error]) error {
 	return nil
 }
 
-// testOtherLog gives the log another id while it is open, as it has after a restore or
-// where the name of its host leads elsewhere.
+// testOtherLog changes the id of the log while it is open, as a restore or a changed host name would do.
 func testOtherLog(t *testing.T) {
 	ctx := context.Background()
 	server := postgrestest.Shared(t)
@@ -113,17 +116,17 @@ func testOtherLog(t *testing.T) {
 	require.NoError(t, err)
 	server.Exec(t, "UPDATE "+schema+".info SET log_id = gen_random_uuid()")
 	_, err = log.Append(ctx, "a", 0, sample(2))
-	sentence(t, err, "another log stands where this one stood")
+	requireMessage(t, err, "the database now has another log")
 	require.ErrorIs(t, err, eventlog.ErrForeign)
 	require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome)
 	err = log.Put(ctx, eventlog.People, eventlog.Item{Key: "p-1", Sequence: 1})
-	sentence(t, err, "another log stands where this one stood")
+	requireMessage(t, err, "the database now has another log")
 	require.ErrorIs(t, err, eventlog.ErrForeign)
 	require.ErrorIs(t, log.Drop(ctx, eventlog.People, "p-1"), eventlog.ErrForeign)
 
 	server.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '"+schema+"'")
 	eventually(t, func() bool { _, err = log.Head(ctx); return errors.Is(err, eventlog.ErrForeign) })
-	sentence(t, err, "another log stands where this one stood")
+	requireMessage(t, err, "the database now has another log")
 	err = firstError(log.ReadAll(ctx, 0, 0))
 	require.ErrorIs(t, err, eventlog.ErrForeign)
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// filled makes a closed log with ten events in each of two streams.
+// filled creates a closed log with ten events in each of two streams and returns its schema.
 func filled(t *testing.T, server *postgrestest.Server) (schema string) {
 	schema = server.Name()
 	log := open(t, server.URL("schema="+schema))
@@ -24,21 +24,27 @@ func filled(t *testing.T, server *postgrestest.Server) (schema string) {
 	return schema
 }
 
-func TestADamagedEventIsNamedAndWhatStandsBeforeItIsRead(t *testing.T) {
+func TestDamagedEventIsReportedAfterTheEventsBeforeIt(t *testing.T) {
 	server := postgrestest.Shared(t)
 	const unlock = `ALTER TABLE events DISABLE TRIGGER ALL;`
-	for name, c := range map[string]struct{ harm, words string }{
-		"its data":     {`UPDATE events SET data = replace(data::text, '"n":10', '"n":11')::json WHERE position = 11`, "stream machine/a, revision 5, position 11"},
-		"its type":     {`UPDATE events SET type = 'x' WHERE position = 11`, "stream machine/a, revision 5, position 11"},
-		"its id":       {`UPDATE events SET id = gen_random_uuid() WHERE position = 11`, "stream machine/a, revision 5, position 11"},
-		"its stream":   {`UPDATE events SET stream = 'machine/c' WHERE position = 11`, "stream machine/c, revision 5, position 11"},
-		"its revision": {`UPDATE events SET revision = 50 WHERE position = 11`, "stream machine/a, revision 50, position 11"},
-		"it is gone":   {`DELETE FROM events WHERE position = 11`, "position 11 is missing"},
-		"a hole":       {`UPDATE events SET position = position + 1 WHERE position = 20; DELETE FROM events WHERE position BETWEEN 11 AND 19`, "position 11 is missing"},
+	for name, c := range map[string]struct{ damage, text string }{
+		"changed data": {`UPDATE events SET data = replace(data::text, '"n":10', '"n":11')::json WHERE position = 11`,
+			"stream machine/a, revision 5, position 11"},
+		"changed type": {`UPDATE events SET type = 'x' WHERE position = 11`,
+			"stream machine/a, revision 5, position 11"},
+		"changed id": {`UPDATE events SET id = gen_random_uuid() WHERE position = 11`,
+			"stream machine/a, revision 5, position 11"},
+		"changed stream": {`UPDATE events SET stream = 'machine/c' WHERE position = 11`,
+			"stream machine/c, revision 5, position 11"},
+		"changed revision": {`UPDATE events SET revision = 50 WHERE position = 11`,
+			"stream machine/a, revision 50, position 11"},
+		"missing event": {`DELETE FROM events WHERE position = 11`, "position 11 is missing"},
+		"gap": {`UPDATE events SET position = position + 1 WHERE position = 20;
+			DELETE FROM events WHERE position BETWEEN 11 AND 19`, "position 11 is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			schema := filled(t, server)
-			server.Exec(t, `SET search_path = `+schema+`;`+unlock+c.harm)
+			server.Exec(t, `SET search_path = `+schema+`;`+unlock+c.damage)
 			log := open(t, server.URL("schema="+schema))
 			defer log.Close()
 			read := 0
@@ -49,7 +55,7 @@ func TestADamagedEventIsNamedAndWhatStandsBeforeItIsRead(t *testing.T) {
 				}
 			}
 			require.ErrorIs(t, damage, eventlog.ErrDamaged)
-			sentence(t, damage, c.words, "restore a backup")
+			requireMessage(t, damage, c.text, "restore a backup")
 			require.Equal(t, 10, read)
 			verified, err := eventlog.Verify(context.Background(), log, nil)
 			require.ErrorIs(t, err, eventlog.ErrDamaged)
@@ -58,15 +64,16 @@ func TestADamagedEventIsNamedAndWhatStandsBeforeItIsRead(t *testing.T) {
 	}
 }
 
-func TestAStreamThatLacksARevisionIsDamaged(t *testing.T) {
+func TestMissingRevisionIsReported(t *testing.T) {
 	server := postgrestest.Shared(t)
 	schema := filled(t, server)
-	server.Exec(t, `SET search_path = `+schema+`; ALTER TABLE events DISABLE TRIGGER ALL; DELETE FROM events WHERE stream = 'machine/a' AND revision = 3`)
+	server.Exec(t, `SET search_path = `+schema+`;
+		ALTER TABLE events DISABLE TRIGGER ALL; DELETE FROM events WHERE stream = 'machine/a' AND revision = 3`)
 	log := open(t, server.URL("schema="+schema))
 	defer log.Close()
 	var damage error
 	for _, damage = range log.ReadStream(context.Background(), "machine/a", 0, 0) {
 	}
 	require.ErrorIs(t, damage, eventlog.ErrDamaged)
-	require.ErrorContains(t, damage, "stream machine/a lacks its revision 3")
+	require.ErrorContains(t, damage, "revision 3 of stream machine/a is missing")
 }

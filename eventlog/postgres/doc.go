@@ -1,52 +1,72 @@
-// Package postgres keeps the log in one schema of a PostgreSQL database, for teams whose
-// servers run on several machines.
+// Package postgres stores the log in one schema of a PostgreSQL database, for installations whose servers run on
+// several machines.
 //
-// It decides how appends of many servers become one order. All appends of a process go to
-// one writer (writer.go), which takes what is waiting and sends it as one call of the
-// schema's function append (schema.sql): one round trip, one transaction, one fsync.
+//	address.go  the URL of a log
+//	open.go     Open, and checks of every connection
+//	migrate.go  creation and migration of the schema
+//	log.go      Log: append, head, close
+//	writer.go   the goroutine that appends in batches
+//	read.go     reads in pages
+//	row.go      events as rows, and their checksums
+//	store.go    items beside the log
+//	schema.go   statements; schema.sql and items.sql create the tables and functions
+//	fault.go    errors of PostgreSQL as errors of the log
 //
-//	Append ─▶ queue ─▶ append(...) ─▶ lock ─▶ judge ─▶ insert ─▶ commit ─▶ answers
+// # Appends
+//
+// All appends of a process go to one writer (writer.go). The writer sends the waiting appends as one call of the
+// function append (schema.sql): one round trip, one transaction, one fsync.
+//
+//	Append ─▶ queue ─▶ append(...) ─▶ lock ─▶ check ─▶ insert ─▶ commit ─▶ results
 //	            ▲                     └──────── in the server ────────┘       │
-//	            └── the same ids again, after a while ◀── the answer is lost ◀┘
+//	            └── retry with the same ids after a delay ◀── answer lost ◀───┘
 //
-// The lock is taken and given back within the server, so a drover that is stopped or cut
-// off in the middle of an append holds nobody up. Positions are 1, 2, 3 and so on without
-// a gap, each the last one plus 1, given out under the lock and therefore in the order of
-// commits; a primary key stands behind the lock. A reader that finds a hole says so.
+// The lock is taken and released within the server. A drover server that stops or loses its connection during an
+// append therefore blocks no other server. Positions are 1, 2, 3 and so on without gaps. Each is assigned under the
+// lock, so positions are in the order of commits. The primary key also protects this order. A reader that finds a gap
+// returns ErrDamaged.
 //
-// It relies on the primary of the database: a replica that lags would show a past that a
-// writer has left. Every connection is asked whether it takes writes and holds the log
-// that was opened. It relies on fsync in the server (it warns where that is off), turns
-// synchronous_commit on for each append whatever the session says, and needs PostgreSQL 13
-// or newer, with texts in UTF-8. It relies on nothing of a session, neither prepared
-// statements nor settings nor notifications: statements are sent unnamed, with their
-// descriptions kept by the client (pgx calls it cache_describe), so a pooler in
-// transaction mode, such as pgbouncer, may stand between.
+// # Requirements
 //
-// It promises the laws of package eventlog. Data and causes come back byte by byte; the
-// checksum decides. The database itself refuses to change or delete an event, also to the
-// owner of the schema. A connection that breaks is made anew by the next call.
+// The package needs PostgreSQL 13 or newer with UTF-8 encoding. It connects to the primary only, because a replica
+// can lag behind. Every new connection is checked: the server must accept writes and must have the log that was
+// opened. fsync must be on; the package logs a warning if it is off. Each append turns synchronous_commit on,
+// whatever the session is set to.
 //
-// It fails like this. An append that the server refused is not in the log: ErrFull,
-// ErrUnavailable. One that was sent and whose answer was lost may be there: the writer
-// asks for it again with the same ids at the same expected revision, with growing delay,
-// until it knows, or its caller leaves, or half a minute has passed; then ErrUnknownOutcome.
-// What a person must mend (a password, a right, a missing database) is an error of its own
-// when a log is opened, and ErrUnavailable later, because drover goes on when it is mended.
-// No error and no log line holds a password.
+// The package uses no session state: no prepared statements, settings or notifications. Statements are sent unnamed,
+// and the client caches their descriptions (cache_describe in pgx). A pooler in transaction mode, such as pgbouncer,
+// can therefore be used.
 //
-// Several logs live in one database by the URL's parameter schema, which is not to be
-// renamed: its functions name it. The first server makes the schema, for which it needs
-// the right CREATE on the database, or an empty schema of its own. From then on a user
-// with these rights is enough, who cannot change what is written with any tool:
+// Data and causes are returned byte for byte, which the checksum verifies. The database refuses to change or delete
+// an event, even for the owner of the schema. After a connection breaks, the next call opens a new one.
+//
+// # Errors
+//
+// An append that the server refused is not in the log (ErrFull, ErrUnavailable). If an append was sent and the answer
+// was lost, it may be in the log. The writer then sends it again with the same ids at the same expected revision,
+// with growing delays. It stops when it knows the result, when the caller leaves, or after Config.RetryTimeout. In
+// the last two cases the caller receives ErrUnknownOutcome.
+//
+// Problems that a person must fix (a password, a permission, a missing database) have no error kind when a log is
+// opened. Later they are ErrUnavailable, because drover continues as soon as they are fixed. No error and no log line
+// contains a password.
+//
+// # Schemas and permissions
+//
+// The URL parameter schema allows several logs in one database. A schema must not be renamed, because its functions
+// refer to it by name. The first server creates the schema. It needs the permission CREATE on the database, or an
+// empty schema that it owns. Afterwards a user with the following permissions is sufficient. This user cannot change
+// stored events with any tool:
 //
 //	GRANT USAGE ON SCHEMA drover TO app;
 //	GRANT SELECT ON ALL TABLES IN SCHEMA drover TO app;
 //	GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA drover TO app;
 //
-// What is stored beside the log lies in tables of the same schema, without the append-only
-// rule. Leases and output do not wait for the disk: a crash of the server may lose the last of
-// them. The durable collections do; their table and functions (items.sql) came later, do not
-// raise the format, and are added when a log is opened by a user who may. They take over the
-// rights that are granted on output. A dropped item leaves the table's files with VACUUM.
+// # Items
+//
+// Items are stored in tables of the same schema, which are not append-only. Writes of leases and output do not wait
+// for the disk: a crash of the server may lose the last of them. Writes of durable collections do wait. Their table
+// and functions (items.sql) were added later and do not change the format. They are added when a user with sufficient
+// permissions opens the log, and receive the permissions that were granted on output. VACUUM removes dropped items
+// from the files of the table.
 package postgres

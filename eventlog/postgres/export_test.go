@@ -6,7 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// OpenPooled opens a log whose connections go through released each time they were used.
+// OpenPooled opens a log that calls released each time a connection returns to its pool.
 func OpenPooled(ctx context.Context, url string, released func(*pgx.Conn) bool) (*Log, error) {
 	at, err := parseAddress(url)
 	if err != nil {
@@ -16,20 +16,20 @@ func OpenPooled(ctx context.Context, url string, released func(*pgx.Conn) bool) 
 	return open(ctx, at, Config{}.withDefaults())
 }
 
-// Doubted returns how many appends the writer of l sent whose answer it did not get.
-func Doubted(l *Log) int64 { return l.writer.doubted.Load() }
+// LostAnswers returns the number of appends that the writer sent without receiving an answer.
+func LostAnswers(l *Log) int64 { return l.writer.lost.Load() }
 
-// Taken returns how many appends the writer of l has begun with.
+// Taken returns the number of appends that the writer has taken.
 func Taken(l *Log) int64 { return l.writer.taken.Load() }
 
-// Waiting returns how many appends wait for the writer of l.
+// Waiting returns the number of appends that wait for the writer.
 func Waiting(l *Log) int { return len(l.writer.queue) }
 
-// WithFormats returns a config of a drover whose schema has more formats.
+// WithFormats returns the config of a newer version with more formats of the schema.
 func WithFormats(more ...string) Config { return Config{formats: append(formats[:1:1], more...)} }
 
-// FormatOne are the statements that make the tables of a log as the first version did.
+// FormatOne returns the statements that create the tables of a log in the first version.
 func FormatOne(schema string) string { return inSchema(formatOne, schema) }
 
-// Batches returns how many round trips the writer of l made of what it took.
+// Batches returns the number of batches that the writer has sent.
 func Batches(l *Log) int64 { return l.writer.batches.Load() }

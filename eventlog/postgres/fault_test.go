@@ -14,24 +14,24 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// sentence expects err to be one line, without a password, that has the words.
-func sentence(t *testing.T, err error, words ...string) {
+// requireMessage requires err to have a message on one line that contains all texts and no password.
+func requireMessage(t *testing.T, err error, texts ...string) {
 	t.Helper()
 	require.Error(t, err)
 	t.Log(err)
-	text := err.Error()
-	require.NotContains(t, text, "\n")
-	require.Less(t, len(text), 400, text)
+	message := err.Error()
+	require.NotContains(t, message, "\n")
+	require.Less(t, len(message), 400, message)
 	for _, secret := range []string{postgrestest.Password, "correct%20horse", "s3cret"} {
-		require.NotContains(t, text, secret)
+		require.NotContains(t, message, secret)
 	}
-	for _, word := range words {
-		require.Contains(t, text, word)
+	for _, text := range texts {
+		require.Contains(t, message, text)
 	}
 }
 
-// refused opens url, which must not work.
-func refused(t *testing.T, url string) error {
+// openError returns the error of opening url.
+func openError(t *testing.T, url string) error {
 	t.Helper()
 	log, err := postgres.Open(context.Background(), url, postgres.Config{})
 	if err == nil {
@@ -41,15 +41,15 @@ func refused(t *testing.T, url string) error {
 	return err
 }
 
-// plain expects err to be none that callers try again for, nor a foreign log.
-func plain(t *testing.T, err error) {
+// requireNoKind requires err to be an error that the user must fix: not ErrUnavailable and not ErrForeign.
+func requireNoKind(t *testing.T, err error) {
 	t.Helper()
 	require.NotErrorIs(t, err, eventlog.ErrUnavailable)
 	require.NotErrorIs(t, err, eventlog.ErrForeign)
 }
 
-func TestAURLThatCannotBeUsedIsRefusedWithTheReasonAndWithoutThePassword(t *testing.T) {
-	for url, words := range map[string]string{
+func TestInvalidURLErrorHasReasonAndNoPassword(t *testing.T) {
+	for url, text := range map[string]string{
 		"postgres://drover:s3cret%zz@host/db":                     "write it as postgres://USER:PASSWORD@HOST:5432/DATABASE",
 		"postgres://drover:s3cret/@host/db":                       "write it as postgres://USER:PASSWORD@HOST:5432/DATABASE",
 		"mysql://drover:s3cret@host/db":                           "write it as postgres://USER:PASSWORD@HOST:5432/DATABASE",
@@ -58,27 +58,27 @@ func TestAURLThatCannotBeUsedIsRefusedWithTheReasonAndWithoutThePassword(t *test
 		"postgres://host/db?password=s3cret&sslmode=perhaps":      "sslmode is invalid",
 		"postgres://drover:s3cret@host/db?pool_max_conns=many":    "pool_max_conns",
 		"postgres://drover:s3cret@host/db?schema=":                "schema is empty",
-		"postgres://drover:s3cret@host/db?schema=pg_mine":         "no name for a schema",
+		"postgres://drover:s3cret@host/db?schema=pg_mine":         "invalid schema name",
 	} {
-		err := refused(t, url)
-		sentence(t, err, "open log", words)
-		plain(t, err)
+		err := openError(t, url)
+		requireMessage(t, err, "open log", text)
+		requireNoKind(t, err)
 	}
 }
 
-func TestAServerThatDoesNotAnswerIsUnavailable(t *testing.T) {
-	for url, words := range map[string]string{
+func TestUnreachableServerIsUnavailable(t *testing.T) {
+	for url, text := range map[string]string{
 		"postgres://drover:s3cret@127.0.0.1:1/db":     "connection refused",
 		"postgres://drover:s3cret@nowhere.invalid/db": "nowhere.invalid",
 		"postgres:///db?host=/nowhere":                "/nowhere",
 	} {
-		err := refused(t, url)
-		sentence(t, err, "open log postgres://", words)
+		err := openError(t, url)
+		requireMessage(t, err, "open log postgres://", text)
 		require.ErrorIs(t, err, eventlog.ErrUnavailable)
 	}
 }
 
-func TestAServerThatIsNoPostgreSQLIsNamed(t *testing.T) {
+func TestErrorNamesServerThatIsNotPostgreSQL(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer listener.Close()
@@ -92,67 +92,76 @@ func TestAServerThatIsNoPostgreSQLIsNamed(t *testing.T) {
 			_ = conn.Close()
 		}
 	}()
-	err = refused(t, "postgres://drover:s3cret@"+listener.Addr().String()+"/db?sslmode=disable")
-	sentence(t, err, listener.Addr().String())
+	err = openError(t, "postgres://drover:s3cret@"+listener.Addr().String()+"/db?sslmode=disable")
+	requireMessage(t, err, listener.Addr().String())
 	require.ErrorIs(t, err, eventlog.ErrUnavailable)
 }
 
-func TestWhatTheUserOfTheURLMustMendIsSaidAndNotTriedAgain(t *testing.T) {
+func TestUserErrorsHaveHintAndNoKind(t *testing.T) {
 	server := postgrestest.Shared(t)
-	lesser := server.Name()
-	server.Exec(t, "CREATE ROLE "+lesser+" LOGIN PASSWORD 's3cret'")
-	for name, c := range map[string]struct{ url, words string }{
-		"wrong password":   {server.URLAs(postgrestest.User, "s3cret", postgrestest.Database), "check both in the URL"},
-		"wrong parameter":  {server.URLAs(postgrestest.User, postgrestest.Password, postgrestest.Database, "sslmod=disable"), "check how it is spelt"},
-		"unknown user":     {server.URLAs("nobody", "s3cret", postgrestest.Database), "check both in the URL"},
-		"no such database": {server.URLAs(postgrestest.User, postgrestest.Password, "nowhere"), "make it with CREATE DATABASE"},
-		"no right":         {server.URLAs(lesser, "s3cret", postgrestest.Database, "schema="+server.Name()), "GRANT CREATE ON DATABASE"},
-		"not granted":      {server.URLAs(lesser, "s3cret", postgrestest.Database, "schema="+made(t, server)), "the user lacks a right"},
-		"no TLS there":     {strings.Replace(server.URL(), "sslmode=disable", "sslmode=require", 1), "TLS"},
+	limited := server.Name()
+	server.Exec(t, "CREATE ROLE "+limited+" LOGIN PASSWORD 's3cret'")
+	for name, c := range map[string]struct{ url, text string }{
+		"wrong password": {server.URLAs(postgrestest.User, "s3cret", postgrestest.Database), "check both in the URL"},
+		"wrong parameter": {server.URLAs(postgrestest.User, postgrestest.Password, postgrestest.Database,
+			"sslmod=disable"), "check its spelling"},
+		"unknown user": {server.URLAs("nobody", "s3cret", postgrestest.Database), "check both in the URL"},
+		"no such database": {server.URLAs(postgrestest.User, postgrestest.Password, "nowhere"),
+			"create it with CREATE DATABASE"},
+		"no permission to create": {server.URLAs(limited, "s3cret", postgrestest.Database,
+			"schema="+server.Name()), "GRANT CREATE ON DATABASE"},
+		"no permission to use": {server.URLAs(limited, "s3cret", postgrestest.Database,
+			"schema="+createLog(t, server)), "the user lacks a permission"},
+		"no TLS": {strings.Replace(server.URL(), "sslmode=disable", "sslmode=require", 1), "TLS"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := refused(t, c.url)
-			sentence(t, err, "open log postgres://", c.words)
-			plain(t, err)
+			err := openError(t, c.url)
+			requireMessage(t, err, "open log postgres://", c.text)
+			requireNoKind(t, err)
 		})
 	}
 }
 
-// made makes a log in a schema of its own and returns its name.
-func made(t *testing.T, server *postgrestest.Server) string {
+// createLog creates a log in a new schema and returns the name of the schema.
+func createLog(t *testing.T, server *postgrestest.Server) string {
 	schema := server.Name()
 	require.NoError(t, open(t, server.URL("schema="+schema)).Close())
 	return schema
 }
 
-func TestWhatIsNoLogOfThisDroverIsForeign(t *testing.T) {
+func TestUnsupportedSchemaIsForeign(t *testing.T) {
 	server := postgrestest.Shared(t)
-	newer, other, emptied, unnamed, latin := made(t, server), server.Name(), made(t, server), server.Name(), server.Name()
+	newer, other, emptied, unnamed, latin := createLog(t, server), server.Name(), createLog(t,
+		server), server.Name(), server.Name()
 	server.Exec(t, "UPDATE "+newer+".info SET format = 7")
 	server.Exec(t, "CREATE SCHEMA "+other+"; CREATE TABLE "+other+".shop (n int)")
 	server.Exec(t, "CREATE SCHEMA "+unnamed+"; CREATE TABLE "+unnamed+".info (n int)")
 	server.Exec(t, "DELETE FROM "+emptied+".info")
 	server.Exec(t, "CREATE DATABASE "+latin+" ENCODING 'LATIN1' TEMPLATE template0")
 	for name, c := range map[string]struct {
-		url, words string
-		kind       error
+		url, text string
+		kind      error
 	}{
-		"newer format":     {server.URL("schema=" + newer), "the log has format 7 and this drover knows formats up to 1; use a newer drover", eventlog.ErrForeign},
-		"another program":  {server.URL("schema=" + other), "holds tables of another program; name another with ?schema=NAME", eventlog.ErrForeign},
-		"a table info":     {server.URL("schema=" + unnamed), "its schema is not drover's", eventlog.ErrForeign},
-		"an encoding":      {server.URLAs(postgrestest.User, postgrestest.Password, latin), "ENCODING 'UTF8'", eventlog.ErrForeign},
-		"a log without id": {server.URL("schema=" + emptied), "has lost its id; restore a backup", eventlog.ErrDamaged},
+		"newer format": {server.URL("schema=" + newer),
+			"unsupported log format 7 (this drover supports formats up to 1); use a newer drover", eventlog.ErrForeign},
+		"another program": {server.URL("schema=" + other),
+			"has tables of another program; select another with ?schema=NAME", eventlog.ErrForeign},
+		"another table named info": {server.URL("schema=" + unnamed), "the schema belongs to another program",
+			eventlog.ErrForeign},
+		"another encoding": {server.URLAs(postgrestest.User, postgrestest.Password, latin), "ENCODING 'UTF8'",
+			eventlog.ErrForeign},
+		"log without id": {server.URL("schema=" + emptied), "the log has no id; restore a backup", eventlog.ErrDamaged},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := refused(t, c.url)
-			sentence(t, err, "open log postgres://", c.words)
+			err := openError(t, c.url)
+			requireMessage(t, err, "open log postgres://", c.text)
 			require.ErrorIs(t, err, c.kind)
 			require.NotErrorIs(t, err, eventlog.ErrUnavailable)
 		})
 	}
 }
 
-func TestALogOfAnotherIDIsForeignAndANewOneGetsTheIDItIsGiven(t *testing.T) {
+func TestConfiguredIDIsUsedForNewLogAndRequiredOfExistingOne(t *testing.T) {
 	ctx := context.Background()
 	url := fresh(postgrestest.Shared(t))
 	given := uuid.New()
@@ -163,19 +172,19 @@ func TestALogOfAnotherIDIsForeignAndANewOneGetsTheIDItIsGiven(t *testing.T) {
 	require.Equal(t, given, id)
 	require.NoError(t, log.Close())
 	_, err = postgres.Open(ctx, url, postgres.Config{ID: uuid.New()})
-	sentence(t, err, "the log there has the id "+given.String())
+	requireMessage(t, err, "the existing log has the id "+given.String())
 	require.ErrorIs(t, err, eventlog.ErrForeign)
 	log, err = postgres.Open(ctx, url, postgres.Config{ID: given})
 	require.NoError(t, err)
 	require.NoError(t, log.Close())
 }
 
-func TestLookingAtALogThatIsNotThereMakesNone(t *testing.T) {
+func TestExistingDoesNotCreateLog(t *testing.T) {
 	url := fresh(postgrestest.Shared(t))
 	for range 2 {
 		_, err := postgres.Open(context.Background(), url, postgres.Config{Existing: true})
-		sentence(t, err, "there is no log in the schema")
-		plain(t, err)
+		requireMessage(t, err, "there is no log in the schema")
+		requireNoKind(t, err)
 	}
 	require.NoError(t, open(t, url).Close())
 	log, err := postgres.Open(context.Background(), url, postgres.Config{Existing: true})
@@ -183,27 +192,27 @@ func TestLookingAtALogThatIsNotThereMakesNone(t *testing.T) {
 	require.NoError(t, log.Close())
 }
 
-func TestAReadOnlyServerIsRefused(t *testing.T) {
+func TestReadOnlyServerIsRefused(t *testing.T) {
 	server := postgrestest.Start(t, postgrestest.Config{Unsafe: true})
 	replica := server.Replica(t)
-	err := refused(t, replica.URL())
-	sentence(t, err, "read-only replica; name the primary")
+	err := openError(t, replica.URL())
+	requireMessage(t, err, "read-only replica; use the primary")
 	require.ErrorIs(t, err, eventlog.ErrForeign)
 
 	log := open(t, strings.Replace(replica.URL(), replica.Address(), replica.Address()+","+server.Address(), 1))
-	require.NoError(t, log.Close(), "of several hosts the primary is found")
+	require.NoError(t, log.Close(), "the primary is found among several hosts")
 
 	server.Exec(t, "ALTER DATABASE postgres SET default_transaction_read_only = on")
-	err = refused(t, server.URL())
-	sentence(t, err, "default_transaction_read_only is on")
+	err = openError(t, server.URL())
+	requireMessage(t, err, "default_transaction_read_only is on")
 	require.ErrorIs(t, err, eventlog.ErrForeign)
 }
 
-func TestAServerWithoutAConnectionLeftIsUnavailable(t *testing.T) {
+func TestServerWithTooManyConnectionsIsUnavailable(t *testing.T) {
 	server := postgrestest.Shared(t)
-	crowded := server.Name()
-	server.Exec(t, "CREATE ROLE "+crowded+" LOGIN PASSWORD 's3cret' CONNECTION LIMIT 0")
-	err := refused(t, server.URLAs(crowded, "s3cret", postgrestest.Database))
-	sentence(t, err, "raise its max_connections")
+	full := server.Name()
+	server.Exec(t, "CREATE ROLE "+full+" LOGIN PASSWORD 's3cret' CONNECTION LIMIT 0")
+	err := openError(t, server.URLAs(full, "s3cret", postgrestest.Database))
+	requireMessage(t, err, "increase its max_connections")
 	require.ErrorIs(t, err, eventlog.ErrUnavailable)
 }

@@ -19,18 +19,18 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// smallDisk mounts a disk of n MiB that belongs to the server, and returns what makes it
-// larger.
+// smallDisk mounts a disk of n MiB that the server owns. grow changes its size.
 func smallDisk(t *testing.T, n int) (folder string, grow func(n int)) {
 	folder = t.TempDir()
-	for above := folder; above != os.TempDir() && above != "/"; above = above[:strings.LastIndexByte(above, '/')] {
-		require.NoError(t, os.Chmod(above, 0o755))
+	for parent := folder; parent != os.TempDir() && parent != "/"; parent = parent[:strings.LastIndexByte(parent,
+		'/')] {
+		require.NoError(t, os.Chmod(parent, 0o755))
 	}
 	err := syscall.Mount("tmpfs", folder, "tmpfs", 0, fmt.Sprintf("size=%dm", n))
-	postgrestest.Missing(t, "the right to mount", err)
+	postgrestest.Missing(t, "permission to mount", err)
 	t.Cleanup(func() { require.NoError(t, syscall.Unmount(folder, syscall.MNT_DETACH)) })
 	owner, err := user.Lookup("postgres")
-	postgrestest.Missing(t, "a user postgres", err)
+	postgrestest.Missing(t, "the user postgres", err)
 	uid, err := strconv.Atoi(owner.Uid)
 	require.NoError(t, err)
 	require.NoError(t, os.Chown(folder, uid, -1))
@@ -40,14 +40,14 @@ func smallDisk(t *testing.T, n int) (folder string, grow func(n int)) {
 	}
 }
 
-// TestBackendOnAFullDisk has one more row of the table of laws.
-func TestBackendOnAFullDisk(t *testing.T) {
+// TestBackendOnFullDisk adds a row to the table of laws.
+func TestBackendOnFullDisk(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) {
-		t.Run("a full disk refuses appends and loses nothing and writing goes on when there is room", testFullDisk)
+		t.Run("a full disk refuses appends, loses nothing, and accepts appends again when space is free", testFullDisk)
 	})
 }
 
-// testFullDisk keeps the events on a disk of 4 MiB.
+// testFullDisk stores the events on a disk of 4 MiB.
 func testFullDisk(t *testing.T) {
 	ctx := context.Background()
 	server := postgrestest.Start(t, postgrestest.Config{})
@@ -67,7 +67,7 @@ func testFullDisk(t *testing.T) {
 		}
 		written = appended.Revision
 	}
-	sentence(t, full, "no space left for the log", "make room on the disk of the database server")
+	requireMessage(t, full, "no space left for the log", "free space on the disk of the database server")
 	require.ErrorIs(t, full, eventlog.ErrFull)
 	require.ErrorIs(t, full, eventlog.ErrUnavailable)
 	require.NotErrorIs(t, full, eventlog.ErrUnknownOutcome)
@@ -78,5 +78,5 @@ func testFullDisk(t *testing.T) {
 	grow(16)
 	appended, err := log.Append(ctx, "a", written, sample(1))
 	require.NoError(t, err)
-	require.EqualValues(t, written+2, appended.Position, "the refused append left a hole")
+	require.EqualValues(t, written+2, appended.Position, "the refused append left a gap")
 }

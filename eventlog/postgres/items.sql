@@ -1,5 +1,5 @@
--- The durable collections. They came after format 1 and do not raise it: a drover that knows nothing of them works on
--- beside one that does.
+-- The durable collections. They were added after format 1 and do not change the format: older servers continue to work
+-- beside newer ones.
 CREATE TABLE {schema}.items (
 	collection text        COLLATE "C" NOT NULL,
 	key        text        COLLATE "C" NOT NULL,
@@ -9,9 +9,9 @@ CREATE TABLE {schema}.items (
 	PRIMARY KEY (collection, key)
 );
 
--- put_item stores an item. Where was is NULL it replaces whatever is there; where was is 0 there must be nothing under the
--- key, and otherwise the item of that sequence. If that is not so, stored is false and the other columns are what is there,
--- NULL for nothing. Which of several callers comes first is decided by the lock of the row or of its entry in the index.
+-- put_item stores an item. If was is NULL, it replaces any stored item. If was is 0, the key must have no item; otherwise
+-- its item must have the sequence was. If this condition is not met, stored is false and the other columns are the stored
+-- item, or NULL if there is no item. The lock of the row, or of its index entry, orders concurrent callers.
 CREATE FUNCTION {schema}.put_item(
 	log uuid, collection text, key text, was bigint, sequence bigint, at timestamptz, data bytea,
 	OUT stored boolean, OUT there_sequence bigint, OUT there_time timestamptz, OUT there_data bytea
@@ -44,8 +44,8 @@ BEGIN
 	RETURN dropped;
 END $$;
 
--- begin_durable is what each durable change begins with, as append does: the commit waits for the disk, no other session
--- can hold it up for long, and the log is the one that its caller means.
+-- begin_durable is called at the beginning of each durable change, and does the same as append: the commit waits for the
+-- disk, another session cannot block it for long, and the log must be the one that the caller has opened.
 CREATE FUNCTION {schema}.begin_durable(log uuid) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -60,8 +60,8 @@ END $$;
 
 REVOKE ALL ON FUNCTION {schema}.put_item, {schema}.drop_item, {schema}.begin_durable FROM PUBLIC;
 
--- Whoever may read and write output may do the same here, so that a user with few rights needs no new ones. The name of
--- the schema is looked up, because it cannot be written into a text.
+-- Users with permissions on output receive the same permissions here, so that a user with few permissions needs no new
+-- grants. The name of the schema is looked up, because it cannot be part of a string.
 DO $do$
 DECLARE
 	place oid;

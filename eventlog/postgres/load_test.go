@@ -17,7 +17,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// sample is an event of about 200 bytes of data.
+// sample returns an event with about 200 bytes of data.
 func sample(n uint64) eventlog.Event {
 	id := uuid.UUID{6: 0x40, 8: 0x80}
 	for i := range 6 {
@@ -29,27 +29,28 @@ func sample(n uint64) eventlog.Event {
 	}
 }
 
-// load is writers at work, and what they were told.
+// load runs writers and records their results.
 type load struct {
-	logs     []eventlog.Backend
-	patience time.Duration // of one append
-	stop     chan struct{}
-	working  sync.WaitGroup
+	logs    []eventlog.Backend
+	timeout time.Duration // of one call
+	stop    chan struct{}
+	working sync.WaitGroup
 
 	acked, unknown, refused, repeats atomic.Int64
 
 	mu        sync.Mutex
 	places    map[string]uuid.UUID // "stream revision" of acknowledged events
-	cursors   map[string]int64     // the highest sequence that was acknowledged, by key
+	cursors   map[string]int64     // highest acknowledged sequence, by key
 	swapped   map[string]bool      // "key sequence" of acknowledged swaps
-	withdrawn []uuid.UUID          // of appends that were said not to be in the log
+	withdrawn []uuid.UUID          // ids of refused appends
 	problems  []error
 }
 
-// begin starts writers, each of which appends in turn to a stream of its own and to one
-// that all share, and moves a cursor of the same name now and then.
-func begin(writers int, patience time.Duration, logs ...eventlog.Backend) *load {
-	l := &load{logs: logs, patience: patience, stop: make(chan struct{}), places: map[string]uuid.UUID{}, cursors: map[string]int64{}, swapped: map[string]bool{}}
+// startLoad starts writers. Each appends alternately to its own stream and to a shared one. Sometimes it also
+// advances a cursor with the name of the stream.
+func startLoad(writers int, timeout time.Duration, logs ...eventlog.Backend) *load {
+	l := &load{logs: logs, timeout: timeout, stop: make(chan struct{}), places: map[string]uuid.UUID{},
+		cursors: map[string]int64{}, swapped: map[string]bool{}}
 	for w := range writers {
 		l.working.Go(func() { l.write(w, logs[w%len(logs)]) })
 	}
@@ -82,12 +83,13 @@ func (l *load) write(w int, log eventlog.Backend) {
 	}
 }
 
-// append appends n new events as a careful caller does: the same ids again after an
-// unknown outcome, further on after a conflict, other ids after a refusal.
-func (l *load) append(log eventlog.Backend, stream string, expected eventlog.Revision, n int) (eventlog.Revision, error) {
-	events := renamed(n)
-	for doubt := false; ; {
-		ctx, cancel := context.WithTimeout(context.Background(), l.patience)
+// append appends n new events as a correct writer does: the same ids again after an unknown outcome, the actual
+// revision after a conflict, and new ids after a refusal.
+func (l *load) append(log eventlog.Backend, stream string, expected eventlog.Revision, n int) (eventlog.Revision,
+	error) {
+	events := newEvents(n)
+	for uncertain := false; ; {
+		ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
 		appended, err := log.Append(ctx, stream, expected, events...)
 		cancel()
 		var conflict *eventlog.Conflict
@@ -96,16 +98,16 @@ func (l *load) append(log eventlog.Backend, stream string, expected eventlog.Rev
 			return appended.Revision, l.acknowledge(stream, expected, events, appended)
 		case errors.As(err, &conflict):
 			if conflict.Actual == expected {
-				return 0, fmt.Errorf("a conflict that is none: %w", err)
+				return 0, fmt.Errorf("a conflict at the expected revision: %w", err)
 			}
-			expected, doubt = conflict.Actual, false
+			expected, uncertain = conflict.Actual, false
 		case errors.Is(err, eventlog.ErrUnknownOutcome):
 			l.unknown.Add(1)
-			doubt = true
+			uncertain = true
 		case errors.Is(err, eventlog.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 			l.refused.Add(1)
-			time.Sleep(5 * time.Millisecond) // not to spin while the database is away
-			if doubt {                       // the refusal says nothing of the append before
+			time.Sleep(5 * time.Millisecond) // avoid a busy loop during an outage
+			if uncertain {                   // the refusal does not apply to the earlier attempt
 				continue
 			}
 			l.mu.Lock()
@@ -113,38 +115,38 @@ func (l *load) append(log eventlog.Backend, stream string, expected eventlog.Rev
 				l.withdrawn = append(l.withdrawn, event.ID)
 			}
 			l.mu.Unlock()
-			events = renamed(n)
+			events = newEvents(n)
 		default:
 			return 0, err
 		}
 	}
 }
 
-// swap moves a cursor on as a careful caller does: the same Swap again after an unknown outcome or a refusal, further on
-// where another was first.
+// swap advances a cursor as a correct writer does: the same Swap again after an unknown outcome or a refusal, and a
+// new Swap after a conflict.
 func (l *load) swap(log eventlog.Backend, key string) error {
 	l.mu.Lock()
 	was := l.cursors[key]
 	l.mu.Unlock()
 	mine := []byte(uuid.NewString())
 	for {
-		ctx, cancel := context.WithTimeout(context.Background(), l.patience)
+		ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
 		err := log.Swap(ctx, eventlog.Cursors, eventlog.Item{Key: key, Sequence: was + 1, Data: mine}, was)
 		cancel()
-		var moved *eventlog.SwapConflict
+		var conflict *eventlog.SwapConflict
 		switch {
 		case err == nil:
 			return l.acknowledgeSwap(key, was+1)
-		case errors.As(err, &moved):
-			if moved.Sequence <= was {
-				return fmt.Errorf("the cursor has moved back: %w", err)
+		case errors.As(err, &conflict):
+			if conflict.Sequence <= was {
+				return fmt.Errorf("the cursor went back: %w", err)
 			}
-			was = moved.Sequence
+			was = conflict.Sequence
 		case errors.Is(err, eventlog.ErrUnknownOutcome):
 			l.unknown.Add(1)
 		case errors.Is(err, eventlog.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
 			l.refused.Add(1)
-			time.Sleep(5 * time.Millisecond) // not to spin while the database is away
+			time.Sleep(5 * time.Millisecond) // avoid a busy loop during an outage
 		default:
 			return err
 		}
@@ -156,14 +158,14 @@ func (l *load) acknowledgeSwap(key string, sequence int64) error {
 	defer l.mu.Unlock()
 	place := fmt.Sprint(key, " ", sequence)
 	if l.swapped[place] {
-		return fmt.Errorf("two writers were told that they moved cursor %s to %d", key, sequence)
+		return fmt.Errorf("two writers advanced cursor %s to %d", key, sequence)
 	}
 	l.swapped[place] = true
 	l.cursors[key] = max(l.cursors[key], sequence)
 	return nil
 }
 
-func renamed(n int) []eventlog.Event {
+func newEvents(n int) []eventlog.Event {
 	events := make([]eventlog.Event, n)
 	for i := range events {
 		events[i] = sample(0)
@@ -172,13 +174,14 @@ func renamed(n int) []eventlog.Event {
 	return events
 }
 
-func (l *load) acknowledge(stream string, expected eventlog.Revision, events []eventlog.Event, appended eventlog.Appended) error {
+func (l *load) acknowledge(stream string, expected eventlog.Revision, events []eventlog.Event,
+	appended eventlog.Appended) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, event := range events {
 		place := fmt.Sprint(stream, " ", int(expected)+1+i)
 		if other, taken := l.places[place]; taken {
-			return fmt.Errorf("two acknowledged events have the place %s: %s and %s", place, other, event.ID)
+			return fmt.Errorf("two acknowledged events are at %s: %s and %s", place, other, event.ID)
 		}
 		l.places[place] = event.ID
 	}
@@ -189,16 +192,15 @@ func (l *load) acknowledge(stream string, expected eventlog.Revision, events []e
 	return nil
 }
 
-// reach waits until n more events are acknowledged.
-func (l *load) reach(t *testing.T, n int64) {
+// wait waits until n more events are acknowledged.
+func (l *load) wait(t *testing.T, n int64) {
 	n += l.acked.Load()
 	require.Eventually(t, func() bool { return l.acked.Load() >= n }, time.Minute, time.Millisecond)
 }
 
-// end stops the writers and compares what they were told with what log holds: every
-// acknowledged event once and at its place, no withdrawn one, and nothing else, and no cursor
-// before where it was said to be.
-func (l *load) end(t *testing.T, log eventlog.Backend) {
+// finish stops the writers and compares their results with the log. The log must have every acknowledged event
+// exactly once at its place, and no other event. No cursor may be behind its acknowledged value.
+func (l *load) finish(t *testing.T, log eventlog.Backend) {
 	close(l.stop)
 	l.working.Wait()
 	require.Empty(t, l.problems)
@@ -207,23 +209,23 @@ func (l *load) end(t *testing.T, log eventlog.Backend) {
 	ids := map[uuid.UUID]bool{}
 	for event, err := range log.ReadAll(context.Background(), 0, 0) {
 		require.NoError(t, err)
-		require.False(t, ids[event.ID], "event %s is in the log twice", event.ID)
+		require.False(t, ids[event.ID], "event %s was stored twice", event.ID)
 		ids[event.ID] = true
 		place := fmt.Sprint(event.Stream, " ", event.Revision)
-		require.Equal(t, event.ID, l.places[place], "%s holds an event that was not acknowledged there", place)
+		require.Equal(t, event.ID, l.places[place], "the event at %s was not acknowledged there", place)
 	}
 	for _, id := range l.withdrawn {
-		require.False(t, ids[id], "event %s is in the log although its append was refused", id)
+		require.False(t, ids[id], "event %s was stored although its append was refused", id)
 	}
-	require.Len(t, l.places, verified.Events, "acknowledged events are lost")
+	require.Len(t, l.places, verified.Events, "acknowledged events were lost")
 	cursors, err := log.Newest(context.Background(), eventlog.Cursors)
 	require.NoError(t, err)
 	for key, sequence := range l.cursors {
-		require.GreaterOrEqual(t, cursors[key].Sequence, sequence, "cursor %s is lost", key)
+		require.GreaterOrEqual(t, cursors[key].Sequence, sequence, "cursor %s was lost", key)
 	}
 }
 
-// noise is text that does not compress.
+// noise returns a text of at least n bytes that does not compress.
 func noise(n int) string {
 	var text strings.Builder
 	for text.Len() < n {

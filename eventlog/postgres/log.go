@@ -28,7 +28,7 @@ type Log struct {
 
 var _ eventlog.Backend = (*Log)(nil)
 
-// ready returns the error that a call gives at once, whatever it asks.
+// ready returns an error if ctx has ended or the log is closed.
 func (l *Log) ready(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -39,16 +39,15 @@ func (l *Log) ready(ctx context.Context) error {
 	return nil
 }
 
-// ask lets run speak to the server once, bounded by ctx, by Timeout and by Close, and
-// returns its error in words that callers of the log know.
-func (l *Log) ask(ctx context.Context, run func(context.Context) error) error {
+// do calls run for one round trip, limited by ctx, by Config.Timeout and by Close, and converts its error.
+func (l *Log) do(ctx context.Context, run func(context.Context) error) error {
 	if err := l.ready(ctx); err != nil {
 		return err
 	}
-	asking, cancel := context.WithTimeout(ctx, l.config.Timeout)
+	limited, cancel := context.WithTimeout(ctx, l.config.Timeout)
 	defer cancel()
 	defer context.AfterFunc(l.base, cancel)()
-	err := run(asking)
+	err := run(limited)
 	switch {
 	case err == nil:
 		return nil
@@ -60,10 +59,10 @@ func (l *Log) ask(ctx context.Context, run func(context.Context) error) error {
 	return explain(err)
 }
 
-// Append writes all events or none, see eventlog.Log. It returns once they are durable.
-// When the server's answer is lost, it asks again for the same events; when its context
-// ends before it knows, the outcome is unknown.
-func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revision, events ...eventlog.Event) (eventlog.Appended, error) {
+// Append implements eventlog.Log. It returns when the events are durable. If the answer of the server is lost, it
+// sends the same events again. If its context ends before the result is known, the outcome is unknown.
+func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revision,
+	events ...eventlog.Event) (eventlog.Appended, error) {
 	prepared, err := eventlog.Check(stream, expected, events)
 	if err != nil {
 		return eventlog.Appended{}, err
@@ -88,11 +87,11 @@ func (l *Log) Head(ctx context.Context) (eventlog.Position, error) {
 }
 
 func (l *Log) head(ctx context.Context) (head eventlog.Position, err error) {
-	err = l.ask(ctx, func(ctx context.Context) error { return l.readers.QueryRow(ctx, l.queries.head).Scan(&head) })
+	err = l.do(ctx, func(ctx context.Context) error { return l.readers.QueryRow(ctx, l.queries.head).Scan(&head) })
 	return head, err
 }
 
-// ID returns the id that the log got when its schema was made.
+// ID returns the id that the log received when its schema was created.
 func (l *Log) ID(ctx context.Context) (uuid.UUID, error) {
 	if err := l.ready(ctx); err != nil {
 		return uuid.Nil, fmt.Errorf("read id: %w", err)
@@ -100,8 +99,8 @@ func (l *Log) ID(ctx context.Context) (uuid.UUID, error) {
 	return l.id, nil
 }
 
-// Close lets the writer finish the batch it works on, refuses what waits behind it, and
-// ends all connections. Reads under way end with ErrClosed.
+// Close waits until the writer has finished its current batch, refuses the waiting appends, and closes all
+// connections. Reads in progress end with ErrClosed.
 func (l *Log) Close() error {
 	l.closing.Do(func() {
 		l.end()

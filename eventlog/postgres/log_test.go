@@ -30,7 +30,7 @@ func TestBackend(t *testing.T) {
 		urls.Store(log, url)
 		return log
 	}
-	again := func(t testing.TB, log eventlog.Backend) eventlog.Backend {
+	reopen := func(t testing.TB, log eventlog.Backend) eventlog.Backend {
 		url, _ := urls.Load(log)
 		return openAt(t, url.(string))
 	}
@@ -38,7 +38,7 @@ func TestBackend(t *testing.T) {
 	eventlogtest.Exercise(t, eventlogtest.Backend{
 		Name:   "postgres",
 		Open:   func(t testing.TB) eventlog.Backend { return openAt(t, fresh(server)) },
-		Reopen: again,
-		Second: again,
+		Reopen: reopen,
+		Second: reopen,
 	})
 }

@@ -12,63 +12,72 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// migration brings the schema of one log to the format that this program works with.
+// migration migrates the schema of one log to the format of this program.
 type migration struct {
 	conn   *pgx.Conn
 	schema string
 	config Config
 }
 
-// state is what a schema was found to hold.
+// state is the current content of a schema.
 type state struct {
-	schema bool // it exists
-	filled bool // it holds a table, whosever
-	log    bool // it holds the table that drover's logs have
-	items  bool // it holds the table of the durable collections
+	schema bool // the schema exists
+	filled bool // it has a table, possibly of another program
+	log    bool // it has the table info of a drover log
+	items  bool // it has the table of the durable collections
 	id     uuid.UUID
 	format int // 0 without a log
 }
 
-// run returns the id of the log. Where several servers migrate at once, one does each
-// step, and the others find it done.
+// run migrates the schema and returns the id of the log. If several servers migrate concurrently, one of them makes
+// each step and the others find it done.
 func (m migration) run(ctx context.Context) (uuid.UUID, error) {
-	found, err := m.look(ctx)
+	found, err := m.inspect(ctx)
 	if err == nil && found.format == 0 && m.config.Existing {
-		return uuid.Nil, refuse(nil, "there is no log in the schema %q; name another with ?schema=NAME", m.schema)
+		return uuid.Nil, newFault(nil, "there is no log in the schema %q; select another with ?schema=NAME",
+			m.schema)
 	}
 	for err == nil && found.format < len(m.config.formats) {
 		before := found
 		failure := m.step(ctx, before)
-		if found, err = m.look(ctx); err == nil && found.format == before.format {
-			return uuid.Nil, m.refused(failure, before)
+		if found, err = m.inspect(ctx); err == nil && found.format == before.format {
+			return uuid.Nil, m.explain(failure, before)
 		}
 	}
 	if err == nil && !found.items {
 		failure := m.change(ctx, found, addItems)
-		if found, err = m.look(ctx); err == nil && !found.items {
-			return uuid.Nil, m.refused(failure, found)
+		if found, err = m.inspect(ctx); err == nil && !found.items {
+			return uuid.Nil, m.explain(failure, found)
 		}
 	}
 	if err != nil {
 		return uuid.Nil, err
 	}
 	if m.config.ID != uuid.Nil && m.config.ID != found.id {
-		return uuid.Nil, refuse(eventlog.ErrForeign, "the log there has the id %s and not %s; name an empty schema with ?schema=NAME", found.id, m.config.ID)
+		return uuid.Nil, newFault(eventlog.ErrForeign,
+			"the existing log has the id %s, not %s; select an empty schema with ?schema=NAME",
+			found.id, m.config.ID)
 	}
 	return found.id, nil
 }
 
-// look reads what the schema holds, and refuses what is no log this program can use.
-func (m migration) look(ctx context.Context) (found state, err error) {
+// inspect reads the state of the schema. It returns an error if the schema is used by something else than a supported
+// drover log.
+func (m migration) inspect(ctx context.Context) (found state, err error) {
 	var encoding, fsync string
-	err = m.conn.QueryRow(ctx, sqlState, m.schema).Scan(&found.schema, &found.filled, &found.log, &found.items, &encoding, &fsync)
+	err = m.conn.QueryRow(ctx, sqlState, m.schema).Scan(&found.schema, &found.filled, &found.log, &found.items,
+		&encoding, &fsync)
 	switch {
 	case err != nil:
 		return found, err
 	case encoding != "UTF8":
-		return found, refuse(eventlog.ErrForeign, "the database keeps its texts in %s; make one WITH ENCODING 'UTF8' TEMPLATE template0", encoding)
+		return found, newFault(eventlog.ErrForeign,
+			"the database encoding is %s; create a database WITH ENCODING 'UTF8' TEMPLATE template0",
+			encoding)
 	case found.filled && !found.log:
-		return found, refuse(eventlog.ErrForeign, "the schema %q holds tables of another program; name another with ?schema=NAME", m.schema)
+		return found, newFault(eventlog.ErrForeign,
+			"the schema %q has tables of another program; select another with ?schema=NAME",
+			m.schema)
 	case !found.log:
 		return found, nil
 	}
@@ -78,22 +87,24 @@ func (m migration) look(ctx context.Context) (found state, err error) {
 	err = m.conn.QueryRow(ctx, inSchema(sqlInfo, m.schema)).Scan(&found.id, &found.format)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return found, refuse(eventlog.ErrDamaged, "the log has lost its id; restore a backup")
+		return found, newFault(eventlog.ErrDamaged, "the log has no id; restore a backup")
 	case err != nil:
 		return found, err
 	case found.format > len(m.config.formats):
-		return found, refuse(eventlog.ErrForeign, "the log has format %d and this drover knows formats up to %d; use a newer drover", found.format, len(m.config.formats))
+		return found, newFault(eventlog.ErrForeign,
+			"unsupported log format %d (this drover supports formats up to %d); use a newer drover",
+			found.format, len(m.config.formats))
 	}
 	return found, nil
 }
 
-// turnstile is the advisory lock under which schemas are made and migrated, "drover" in
-// digits.
-const turnstile = 0x64726F766572
+// migrationLock is the advisory lock for creating and migrating schemas: "drover" in hexadecimal.
+const migrationLock = 0x64726F766572
 
-// step leads from one format to the next.
+// step migrates from one format to the next.
 func (m migration) step(ctx context.Context, from state) error {
-	m.config.Logger.Info("log schema is brought to the next format", zap.String("schema", m.schema), zap.Int("format", from.format+1))
+	m.config.Logger.Info("migrating the schema of the log", zap.String("schema", m.schema),
+		zap.Int("format", from.format+1))
 	statements := m.config.formats[from.format]
 	if from.format == 0 {
 		id := m.config.ID
@@ -107,10 +118,11 @@ func (m migration) step(ctx context.Context, from state) error {
 	return m.change(ctx, from, statements)
 }
 
-// change runs statements in one transaction, which is sent as a whole: a server that is stopped in the middle holds no
-// lock. Of several servers that make the same change one does, and the others get an error.
+// change runs statements in one transaction. It sends the transaction as a whole, so that a server that is stopped
+// meanwhile holds no lock. If several servers make the same change concurrently, one succeeds and the others return
+// an error.
 func (m migration) change(ctx context.Context, from state, statements string) error {
-	first := fmt.Sprintf(`SET LOCAL lock_timeout = '10s'; SELECT pg_catalog.pg_advisory_xact_lock(%d);`, turnstile)
+	first := fmt.Sprintf(`SET LOCAL lock_timeout = '10s'; SELECT pg_catalog.pg_advisory_xact_lock(%d);`, migrationLock)
 	if !from.schema {
 		first += `CREATE SCHEMA IF NOT EXISTS {schema};`
 	}
@@ -123,17 +135,20 @@ func (m migration) change(ctx context.Context, from state, statements string) er
 	return err
 }
 
-// refused adds to the error of a step what would let it through.
-func (m migration) refused(err error, from state) error {
+// explain adds the necessary permission to the error of a step.
+func (m migration) explain(err error, from state) error {
 	if code(err) != codeForbidden {
 		return err
 	}
-	words := fmt.Sprintf("the user may not make the schema %q; let an owner of the database open the log once, or GRANT CREATE ON DATABASE to the user", m.schema)
+	text := fmt.Sprintf("the user cannot create the schema %q; open the log once as an owner of the database, "+
+		"or GRANT CREATE ON DATABASE to the user", m.schema)
 	switch {
 	case from.format == len(m.config.formats):
-		words = fmt.Sprintf("the user may not add a table to the schema %q; let its owner open the log once with this drover", m.schema)
+		text = fmt.Sprintf("the user cannot add a table to the schema %q; "+
+			"open the log once as its owner with this drover", m.schema)
 	case from.format > 0:
-		words = fmt.Sprintf("the user may not bring the schema %q to format %d; let its owner open the log once with this drover", m.schema, from.format+1)
+		text = fmt.Sprintf("the user cannot migrate the schema %q to format %d; "+
+			"open the log once as its owner with this drover", m.schema, from.format+1)
 	}
-	return &refusal{fault{nil, words}, innermost(err)}
+	return &faultError{fault{nil, text}, innermost(err)}
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// naiveLog is what one would write first: positions from a bigserial, which are given out
-// when an event is inserted and come to light when it is committed. It is wrong, and here
-// so that the suite can show that it sees it. What is not asked of it, memory answers.
+// naiveLog is the obvious but wrong implementation: positions come from a bigserial. They are assigned when an event
+// is inserted, and become visible when it is committed. It shows that the suite detects this mistake. Methods that it
+// does not implement are those of a log in memory.
 type naiveLog struct {
 	eventlog.Backend
 	pool *pgxpool.Pool
@@ -33,15 +33,17 @@ func newNaiveLog(t testing.TB) *naiveLog {
 	return &naiveLog{memory.New(), pool}
 }
 
-func (l *naiveLog) Append(ctx context.Context, stream string, expected eventlog.Revision, events ...eventlog.Event) (eventlog.Appended, error) {
+func (l *naiveLog) Append(ctx context.Context, stream string, expected eventlog.Revision,
+	events ...eventlog.Event) (eventlog.Appended, error) {
 	err := pgx.BeginFunc(ctx, l.pool, func(tx pgx.Tx) error {
 		for i, event := range events {
-			_, err := tx.Exec(ctx, `INSERT INTO naive (stream, revision, id) VALUES ($1, $2, $3)`, stream, int(expected)+1+i, event.ID.String())
+			_, err := tx.Exec(ctx, `INSERT INTO naive (stream, revision, id) VALUES ($1, $2, $3)`, stream,
+				int(expected)+1+i, event.ID.String())
 			if err != nil {
 				return err
 			}
 		}
-		// A transaction that does a little more between its insert and its commit, as most do.
+		// Most transactions do something between their insert and their commit, and so does this one.
 		_, err := tx.Exec(ctx, `SELECT count(*) FROM naive`)
 		return err
 	})
@@ -50,7 +52,8 @@ func (l *naiveLog) Append(ctx context.Context, stream string, expected eventlog.
 
 func (l *naiveLog) ReadAll(ctx context.Context, after eventlog.Position, _ int) iter.Seq2[eventlog.Recorded, error] {
 	return func(yield func(eventlog.Recorded, error) bool) {
-		rows, err := l.pool.Query(ctx, `SELECT position, id FROM naive WHERE position > $1 ORDER BY position`, int64(after))
+		rows, err := l.pool.Query(ctx, `SELECT position, id FROM naive WHERE position > $1 ORDER BY position`,
+			int64(after))
 		var found []eventlog.Recorded
 		if err == nil {
 			found, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (event eventlog.Recorded, err error) {
@@ -73,12 +76,12 @@ func (l *naiveLog) Close() error {
 	return l.Backend.Close()
 }
 
-// TestANaiveReaderOfABigserialIsCaughtByTheSuite is the negative control of the law that
-// the design of this backend rests on.
-func TestANaiveReaderOfABigserialIsCaughtByTheSuite(t *testing.T) {
+// TestSuiteDetectsPositionsFromBigserial is the negative control of the law on which the design of this backend is
+// based.
+func TestSuiteDetectsPositionsFromBigserial(t *testing.T) {
 	const law = "once a reader has seen a position no event appears at or below it"
 	broken := ""
-	for tries := 0; broken == "" && tries < 20; tries++ {
+	for attempt := 0; broken == "" && attempt < 20; attempt++ {
 		broken = eventlogtest.Control(t, eventlogtest.Backend{
 			Name: "naive",
 			Open: func(t testing.TB) eventlog.Backend { return newNaiveLog(t) },
@@ -88,9 +91,9 @@ func TestANaiveReaderOfABigserialIsCaughtByTheSuite(t *testing.T) {
 	require.Contains(t, broken, "item(s), but has")
 
 	server := postgrestest.Shared(t)
-	held := eventlogtest.Control(t, eventlogtest.Backend{
+	failure := eventlogtest.Control(t, eventlogtest.Backend{
 		Name: "postgres",
 		Open: func(t testing.TB) eventlog.Backend { return open(t, fresh(server)) },
 	}, law)
-	require.Empty(t, held)
+	require.Empty(t, failure)
 }

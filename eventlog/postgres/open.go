@@ -15,20 +15,20 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Config says how a log is kept; the zero value works.
+// Config configures a log. The zero value works.
 type Config struct {
-	// Logger hears when the log stops and begins to write again; nil is silence.
+	// Logger receives a message when the log stops writing and when it resumes. nil disables logging.
 	Logger *zap.Logger
-	// ID is the id of a log that is made now; zero is a random one. A log that is there
-	// already must have this id, unless it is zero.
+	// ID is the id of a new log. The zero id selects a random one. If ID is not zero, an existing log must have this
+	// id.
 	ID uuid.UUID
-	// Existing says that a log must be there already; looking at one must not make one.
+	// Existing requires that the log exists. It is for programs that only read and must not create a log.
 	Existing bool
-	// Timeout bounds one round trip to the server; 0 is 10 s.
+	// Timeout limits one round trip to the server. 0 selects 10 s.
 	Timeout time.Duration
-	// Patience is how long an append of unknown outcome is asked for again before its
-	// caller is told, as long as the caller waits; 0 is 30 s.
-	Patience time.Duration
+	// RetryTimeout limits how long an append with an unknown outcome is sent again while its caller waits. Then it
+	// returns ErrUnknownOutcome. 0 selects 30 s.
+	RetryTimeout time.Duration
 	// formats replaces the formats of the schema in tests.
 	formats []string
 }
@@ -40,8 +40,8 @@ func (c Config) withDefaults() Config {
 	if c.Timeout <= 0 {
 		c.Timeout = 10 * time.Second
 	}
-	if c.Patience <= 0 {
-		c.Patience = 30 * time.Second
+	if c.RetryTimeout <= 0 {
+		c.RetryTimeout = 30 * time.Second
 	}
 	if c.formats == nil {
 		c.formats = formats
@@ -49,11 +49,12 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Open opens the log in the database that url names, such as
-// postgres://user:password@host:5432/database?schema=drover, and makes and migrates its
-// schema where that is needed and the user may. It returns ErrUnavailable for what time
-// can heal, ErrForeign for a server or a schema that is no drover log, is one of a newer
-// format or of another id, and other errors for what the user of the URL must mend.
+// Open opens the log in the database at url, for example postgres://user:password@host:5432/database?schema=drover.
+// It creates and migrates the schema if that is necessary and the user has the permission.
+//
+// Open returns ErrUnavailable for a temporary problem. It returns ErrForeign if the server or the schema cannot be
+// used: it is not a drover log, has a newer format, or has another id. Other errors are problems that the user must
+// fix.
 func Open(ctx context.Context, url string, config Config) (*Log, error) {
 	at, err := parseAddress(url)
 	if err != nil {
@@ -91,11 +92,14 @@ func open(ctx context.Context, at address, config Config) (*Log, error) {
 	return l, nil
 }
 
-// prepare makes sure that the server can be written and that the schema holds a log that
-// this program can use, and makes it one if it is empty.
+// prepare checks that the server accepts writes and that the schema has a log that this program can use. It creates
+// the log in an empty schema.
 func prepare(ctx context.Context, at address, config Config) (uuid.UUID, error) {
 	c := at.config.ConnConfig.Copy()
-	c.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error { return checkPrimary(ctx, conn, at.hosts) }
+	c.ValidateConnect = func(ctx context.Context,
+		conn *pgconn.PgConn) error {
+		return checkPrimary(ctx, conn, at.hosts)
+	}
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
 		return uuid.Nil, err
@@ -105,10 +109,11 @@ func prepare(ctx context.Context, at address, config Config) (uuid.UUID, error) 
 	return m.run(ctx)
 }
 
-// checkPrimary refuses a server that takes no writes, so that the next of several hosts
-// is tried. With one host alone that is a slip; of several, the primary may be on its way.
+// checkPrimary returns an error if the server accepts no writes, so that the next of several hosts is tried. With a
+// single host, the URL is wrong (ErrForeign). With several hosts, a failover may be in progress (ErrUnavailable).
 func checkPrimary(ctx context.Context, conn *pgconn.PgConn, hosts int) error {
-	results, err := conn.Exec(ctx, `SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')`).ReadAll()
+	const query = `SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')`
+	results, err := conn.Exec(ctx, query).ReadAll()
 	if err != nil {
 		return err
 	}
@@ -119,22 +124,24 @@ func checkPrimary(ctx context.Context, conn *pgconn.PgConn, hosts int) error {
 	row := results[0].Rows[0]
 	switch {
 	case string(row[0]) == "t":
-		return refuse(kind, "the server is a read-only replica; name the primary, or all of them: postgres://HOST,HOST/DATABASE")
+		return newFault(kind, "the server is a read-only replica; "+
+			"use the primary, or name all hosts: postgres://HOST,HOST/DATABASE")
 	case string(row[1]) == "on":
-		return refuse(kind, "the server takes no writes, default_transaction_read_only is on; turn it off for drover's user")
+		return newFault(kind, "the server accepts no writes, because default_transaction_read_only is on; "+
+			"turn it off for the user of drover")
 	}
 	return nil
 }
 
-// checkID refuses a server that holds another log than the one that was opened: a URL
-// that leads elsewhere today, or a database that was restored beneath its servers.
+// checkID returns an error if the server has another log than the one that was opened. The name of the host may now
+// lead to another server, or the database may have been restored.
 func checkID(ctx context.Context, conn *pgconn.PgConn, schema string, id uuid.UUID) error {
 	results, err := conn.Exec(ctx, inSchema(`SELECT log_id FROM {schema}.info`, schema)).ReadAll()
 	if err != nil {
 		return err
 	}
 	if rows := results[0].Rows; len(rows) != 1 || string(rows[0][0]) != id.String() {
-		return refuse(eventlog.ErrForeign, "%s", faults[codeOtherLog].words)
+		return newFault(eventlog.ErrForeign, "%s", faults[codeOtherLog].text)
 	}
 	return nil
 }

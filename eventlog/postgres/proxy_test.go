@@ -10,14 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxy stands between a log and its server, and can hold back what the server answers.
+// proxy is a TCP proxy between a log and its server. It can suppress the answers of the server.
 type proxy struct {
 	listener net.Listener
 	server   string
-	// losing swallows the server's bytes; the connection stays open.
+	// losing discards the bytes of the server. The connection stays open.
 	losing atomic.Bool
-	// swallowed counts the bytes of which the log never heard.
-	swallowed atomic.Int64
+	// discarded is the number of discarded bytes.
+	discarded atomic.Int64
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -62,7 +62,7 @@ func (p *proxy) serve() {
 	}
 }
 
-// answers is the way from the server to the log.
+// answers forwards data from the server to the log.
 type answers struct {
 	proxy *proxy
 	log   net.Conn
@@ -70,13 +70,13 @@ type answers struct {
 
 func (a answers) Write(data []byte) (int, error) {
 	if a.proxy.losing.Load() {
-		a.proxy.swallowed.Add(int64(len(data)))
+		a.proxy.discarded.Add(int64(len(data)))
 		return len(data), nil
 	}
 	return a.log.Write(data)
 }
 
-// cut breaks all connections.
+// cut closes all connections.
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

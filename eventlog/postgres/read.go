@@ -11,38 +11,37 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Bounds of one page: what is held in memory while its consumer works. The server sends
-// whole pages, so the bytes are kept by asking for fewer events where they are large.
+// Limits of one page, which is in memory while its consumer works. The server sends whole pages. To limit the bytes,
+// the next page requests fewer events if the last ones were large.
 const (
 	pageEvents = 1000
 	pageBytes  = 1 << 20
 )
 
-// cursor is a read under way, over positions or over the revisions of a stream. It
-// fetches pages until limit or until the end that stood when it began.
+// cursor is a read in progress, over positions or over the revisions of a stream. It fetches pages up to limit, or up
+// to the head of the log when the read began.
 type cursor struct {
 	log *Log
-	// query reads the places from $1 to $2 whose position is not behind $3; more are its
-	// further arguments.
+	// query reads the places from $1 to $2 whose position is at most $3. more are its further arguments.
 	query string
 	more  []any
-	// place is where an event stands among what is read; lacks names a place that is empty.
-	place func(eventlog.Recorded) int64
-	lacks func(place int64) string
-	next  int64 // the place to be read next
-	end   int64 // the last position to be read, so that a consumer may append
-	limit int   // 0 is none
-	read  int
-	page  int // how many events the next page may have
+	// place returns the place of an event: its position or its revision. missing describes an empty place.
+	place   func(eventlog.Recorded) int64
+	missing func(place int64) string
+	next    int64 // the next place to read
+	end     int64 // the last position to read, so that the read ends even if its consumer appends
+	limit   int   // 0 means no limit
+	read    int
+	page    int // the largest number of events in the next page
 }
 
-// fetch returns the next events; more says that there are others behind them.
+// fetch returns the next events and whether more follow.
 func (c *cursor) fetch(ctx context.Context) (events []eventlog.Recorded, more bool, err error) {
 	want := c.page
 	if c.limit > 0 {
 		want = min(want, c.limit-c.read)
 	}
-	err = c.log.ask(ctx, func(ctx context.Context) error {
+	err = c.log.do(ctx, func(ctx context.Context) error {
 		arguments := append([]any{c.next, c.next + int64(want) - 1, c.end}, c.more...)
 		rows, err := c.log.readers.Query(ctx, c.query, arguments...)
 		if err == nil {
@@ -54,8 +53,7 @@ func (c *cursor) fetch(ctx context.Context) (events []eventlog.Recorded, more bo
 	return events, more && (c.limit == 0 || c.read < c.limit), err
 }
 
-// collect reads all events off rows, each of which must stand at the next place, and
-// settles how many the next page may have.
+// collect reads all events from rows. Each must be at the next place. It also sets the size of the next page.
 func (c *cursor) collect(rows pgx.Rows, want int) (events []eventlog.Recorded, more bool, err error) {
 	defer rows.Close()
 	bytes, last := 0, int64(0)
@@ -69,7 +67,7 @@ func (c *cursor) collect(rows pgx.Rows, want int) (events []eventlog.Recorded, m
 			continue
 		}
 		if c.place(event) != c.next {
-			return events, false, c.hole()
+			return events, false, c.gap()
 		}
 		events = append(events, event)
 		bytes += len(event.Data)
@@ -80,7 +78,7 @@ func (c *cursor) collect(rows pgx.Rows, want int) (events []eventlog.Recorded, m
 	}
 	more = c.next <= min(last, c.lastPlace())
 	if more && len(events) < want {
-		return events, false, c.hole()
+		return events, false, c.gap()
 	}
 	if len(events) > 0 {
 		c.page = max(1, min(pageEvents, pageBytes/max(1, bytes/len(events))))
@@ -88,8 +86,8 @@ func (c *cursor) collect(rows pgx.Rows, want int) (events []eventlog.Recorded, m
 	return events, more, nil
 }
 
-// lastPlace bounds a read over positions; that over revisions is bounded by what the
-// query says of its stream.
+// lastPlace limits a read over positions. A read over revisions is limited by the last revision in the result of its
+// query.
 func (c *cursor) lastPlace() int64 {
 	if len(c.more) > 0 {
 		return math.MaxInt64
@@ -97,11 +95,11 @@ func (c *cursor) lastPlace() int64 {
 	return c.end
 }
 
-func (c *cursor) hole() error {
-	return fmt.Errorf("%w: %s; restore a backup", eventlog.ErrDamaged, c.lacks(c.next))
+func (c *cursor) gap() error {
+	return fmt.Errorf("%w: %s; restore a backup", eventlog.ErrDamaged, c.missing(c.next))
 }
 
-// all yields all that the cursor has to read.
+// all yields all events of the cursor.
 func (c *cursor) all(ctx context.Context, what string, yield func(eventlog.Recorded, error) bool) {
 	if err := eventlog.CheckLimit(c.limit); err != nil {
 		yield(eventlog.Recorded{}, fmt.Errorf("%s: %w", what, err))
@@ -115,33 +113,37 @@ func (c *cursor) all(ctx context.Context, what string, yield func(eventlog.Recor
 	})
 }
 
-// firstPage is how many events are asked for before their size is known.
+// firstPage is the number of events in the first page, before their size is known.
 const firstPage = 200
 
-// furthest is a place that no log reaches, with room behind it.
-const furthest = math.MaxInt64 >> 1
+// maxPlace is a place that no log reaches. Adding to it does not overflow.
+const maxPlace = math.MaxInt64 >> 1
 
-// ReadStream yields events of one stream, see eventlog.Log.
-func (l *Log) ReadStream(ctx context.Context, stream string, from eventlog.Revision, limit int) iter.Seq2[eventlog.Recorded, error] {
+// ReadStream implements eventlog.Log.
+func (l *Log) ReadStream(ctx context.Context, stream string, from eventlog.Revision,
+	limit int) iter.Seq2[eventlog.Recorded, error] {
 	return func(yield func(eventlog.Recorded, error) bool) {
 		c := &cursor{
 			log: l, limit: limit, end: math.MaxInt64, page: firstPage, query: l.queries.stream, more: []any{stream},
-			next:  min(max(int64(from), 0), furthest),
+			next:  min(max(int64(from), 0), maxPlace),
 			place: func(event eventlog.Recorded) int64 { return int64(event.Revision) },
-			lacks: func(place int64) string { return fmt.Sprintf("stream %s lacks its revision %d", stream, place) },
+			missing: func(place int64) string {
+				return fmt.Sprintf("revision %d of stream %s is missing", place,
+					stream)
+			},
 		}
 		c.all(ctx, "read stream "+stream, yield)
 	}
 }
 
-// ReadAll yields events of the whole log, see eventlog.Log.
+// ReadAll implements eventlog.Log.
 func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded, error] {
 	return func(yield func(eventlog.Recorded, error) bool) {
 		c := &cursor{
 			log: l, limit: limit, end: math.MaxInt64, page: firstPage, query: l.queries.all,
-			next:  int64(min(after, furthest)) + 1,
-			place: func(event eventlog.Recorded) int64 { return int64(event.Position) },
-			lacks: func(place int64) string { return fmt.Sprintf("position %d is missing from the log", place) },
+			next:    int64(min(after, maxPlace)) + 1,
+			place:   func(event eventlog.Recorded) int64 { return int64(event.Position) },
+			missing: func(place int64) string { return fmt.Sprintf("position %d is missing from the log", place) },
 		}
 		c.all(ctx, "read after position "+after.String(), yield)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// appendMany appends n events of sample to stream a, which stands at revision.
+// appendMany appends n events to stream a, whose last revision is revision.
 func appendMany(t *testing.T, log eventlog.Log, revision eventlog.Revision, n int) eventlog.Revision {
 	events := make([]eventlog.Event, n)
 	for i := range events {
@@ -21,7 +21,7 @@ func appendMany(t *testing.T, log eventlog.Log, revision eventlog.Revision, n in
 	return appended.Revision
 }
 
-func TestAReaderThatAppendsAsMuchAsItReadsComesToAnEnd(t *testing.T) {
+func TestReadEndsThoughItsConsumerAppends(t *testing.T) {
 	log := open(t, fresh(postgrestest.Shared(t)))
 	defer log.Close()
 	revision := eventlog.NoStream
@@ -34,7 +34,7 @@ func TestAReaderThatAppendsAsMuchAsItReadsComesToAnEnd(t *testing.T) {
 		if read++; read%100 == 0 {
 			revision = appendMany(t, log, revision, 100)
 		}
-		require.Less(t, read, 6000, "the reader runs after its own appends")
+		require.Less(t, read, 6000, "the read follows its own appends")
 	}
 	require.GreaterOrEqual(t, read, 3000)
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// arguments are the columns of batch for the function append: one element an append in
-// the first, one element an event in the others.
+// arguments returns the arguments of the function append for batch: arrays with one element per append, then arrays
+// with one element per event.
 func arguments(log uuid.UUID, batch []*request) []any {
 	n := 0
 	for _, r := range batch {
@@ -22,7 +22,8 @@ func arguments(log uuid.UUID, batch []*request) []any {
 	}
 	streams, expected, sizes := make([]string, len(batch)), make([]int64, len(batch)), make([]int64, len(batch))
 	owners, nths, times := make([]int64, 0, n), make([]int64, 0, n), make([]time.Time, 0, n)
-	types, causes, datas, checksums := make([]string, 0, n), make([]string, 0, n), make([]string, 0, n), make([]string, 0, n)
+	types, causes, datas, checksums := make([]string, 0, n), make([]string, 0, n), make([]string, 0,
+		n), make([]string, 0, n)
 	ids, commands := make(pgtype.FlatArray[pgtype.UUID], 0, n), make(pgtype.FlatArray[pgtype.UUID], 0, n)
 	for nr, r := range batch {
 		streams[nr], expected[nr], sizes[nr] = r.stream, int64(r.expected), int64(len(r.events))
@@ -38,11 +39,12 @@ func arguments(log uuid.UUID, batch []*request) []any {
 			datas = append(datas, string(event.Data))
 		}
 	}
-	return []any{uuidOf(log), streams, expected, sizes, owners, nths, ids, types, times, commands, causes, datas, checksums}
+	return []any{uuidOf(log), streams, expected, sizes, owners, nths, ids, types, times, commands, causes, datas,
+		checksums}
 }
 
-// encodeCauses writes ids as the text of an array, because PostgreSQL has no array of
-// arrays of different lengths.
+// encodeCauses encodes ids as the text of an array, because PostgreSQL does not support arrays of arrays with
+// different lengths.
 func encodeCauses(causes []uuid.UUID) string {
 	if len(causes) == 0 {
 		return "{}"
@@ -56,15 +58,15 @@ func encodeCauses(causes []uuid.UUID) string {
 	return text.String()
 }
 
-// reply is what the server says of one append.
+// reply is the answer of the server to one append.
 type reply struct {
-	actual  eventlog.Revision // where the stream stood before
+	actual  eventlog.Revision // the last revision of the stream before the append
 	written bool
-	place   eventlog.Position // of its last event, written or found
-	found   []uuid.UUID       // the ids behind the expected revision, if it was not written
+	place   eventlog.Position // position of its last event, written or found
+	found   []uuid.UUID       // the ids after the expected revision, if it was not written
 }
 
-// scanReplies reads the replies to batch off the one row of the function append.
+// scanReplies reads the replies to batch from the row that the function append returns.
 func scanReplies(row pgx.Row, batch []*request) ([]reply, error) {
 	var lasts []int64
 	var places []*int64
@@ -74,7 +76,7 @@ func scanReplies(row pgx.Row, batch []*request) ([]reply, error) {
 		return nil, err
 	}
 	if len(lasts) != len(batch) || len(places) != len(batch) {
-		return nil, refuse(eventlog.ErrForeign, "the server answered %d of %d appends", len(lasts), len(batch))
+		return nil, newFault(eventlog.ErrForeign, "the server answered %d of %d appends", len(lasts), len(batch))
 	}
 	replies := make([]reply, len(batch))
 	for i := range replies {
@@ -90,25 +92,25 @@ func scanReplies(row pgx.Row, batch []*request) ([]reply, error) {
 	return replies, nil
 }
 
-// again says that the append fits, but another of its batch to the same stream was first.
-func (r reply) again(asked *request) bool { return !r.written && r.actual == asked.expected }
+// retry reports that the append is valid, but another append of the same batch to the stream was first.
+func (r reply) retry(req *request) bool { return !r.written && r.actual == req.expected }
 
-// judge is the answer to an append that is not to be asked for again.
-func (r reply) judge(asked *request) answer {
+// result returns the answer to an append that needs no retry.
+func (r reply) result(req *request) answer {
 	repeat := false
 	if !r.written {
-		var refusal error
-		repeat, refusal = eventlog.IsRepeat(asked.stream, asked.expected, r.actual, asked.events, r.found)
-		if refusal != nil {
-			return answer{err: refusal}
+		var conflict error
+		repeat, conflict = eventlog.IsRepeat(req.stream, req.expected, r.actual, req.events, r.found)
+		if conflict != nil {
+			return answer{err: conflict}
 		}
 	}
-	last := asked.expected + eventlog.Revision(len(asked.events))
+	last := req.expected + eventlog.Revision(len(req.events))
 	return answer{appended: eventlog.Appended{Revision: last, Position: r.place, Repeat: repeat}}
 }
 
-// scan reads one row of a page: where the log and what is read end, and, if found says
-// so, an event, which is compared with its checksum.
+// scan reads one row of a page: the head of the log, the last place of the read, and an event if found is true. It
+// compares the event with its checksum.
 func scan(rows pgx.Rows) (event eventlog.Recorded, head, last int64, found bool, err error) {
 	if rows.RawValues()[2] == nil {
 		skip := []any{&head, &last, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil}
@@ -118,7 +120,8 @@ func scan(rows pgx.Rows) (event eventlog.Recorded, head, last int64, found bool,
 	var causes pgtype.FlatArray[pgtype.UUID]
 	var checksum string
 	var data []byte
-	err = rows.Scan(&head, &last, &event.Position, &event.Stream, &event.Revision, &id, &event.Type, &event.Time, &command, &causes, &data, &checksum)
+	err = rows.Scan(&head, &last, &event.Position, &event.Stream, &event.Revision, &id, &event.Type, &event.Time,
+		&command, &causes, &data, &checksum)
 	if err != nil {
 		return event, 0, 0, false, err
 	}
@@ -129,7 +132,7 @@ func scan(rows pgx.Rows) (event eventlog.Recorded, head, last int64, found bool,
 		event.Causes = append(event.Causes, cause.Bytes)
 	}
 	if eventlog.Checksum(event.Stream, event.Revision, event.Event) != checksum {
-		err = fmt.Errorf("%w: stream %s, revision %d, position %s: it does not match its checksum %s; restore a backup",
+		err = fmt.Errorf("%w: stream %s, revision %d, position %s: content does not match its checksum %s; restore a backup",
 			eventlog.ErrDamaged, event.Stream, event.Revision, event.Position, checksum)
 	}
 	return event, head, last, true, err

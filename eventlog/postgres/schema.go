@@ -10,17 +10,17 @@ import (
 //go:embed schema.sql
 var formatOne string
 
-// formats are the statements that lead from each format of the schema to the next, the
-// first from nothing. A change that an older drover could not work with adds one.
+// formats are the statements that migrate the schema from each format to the next; the first creates it. A change
+// that older versions cannot use adds a format.
 var formats = []string{formatOne}
 
-// addItems are the statements that add the durable collections to a schema that lacks them. They raise no format, because
-// older drovers go on beside them while servers are replaced one after the other.
+// addItems are the statements that add the durable collections to a schema without them. They do not change the
+// format, because older servers continue to use the schema during a rolling upgrade.
 //
 //go:embed items.sql
 var addItems string
 
-// The queries of a log; {schema} is replaced by its schema.
+// The queries of a log. {schema} is replaced by the name of its schema.
 const (
 	sqlState = `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1),
 		EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1),
@@ -32,9 +32,9 @@ const (
 	sqlAppend = `SELECT lasts, places, found_owners, found_ids, found_places FROM {schema}.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
 	sqlHead   = `SELECT coalesce(max(position), 0) FROM {schema}.events`
 
-	// A page is a range of positions or revisions, which have no gaps, and not a LIMIT: before
-	// PostgreSQL has looked at a new table it would sort the whole rest of it for each page.
-	// Every row says where the log and what is read end; one comes even without an event.
+	// A page is a range of positions or revisions, which have no gaps, and not a LIMIT. Until PostgreSQL has analyzed
+	// a new table, it would sort the whole rest of the table for each page. Every row has the head of the log and the
+	// last place of the read; there is one row even without an event.
 	columns = `h.head, h.last, e.position, e.stream, e.revision, e.id, e.type, e.time, e.command, e.causes, e.data, e.checksum`
 	sqlAll  = `SELECT ` + columns + ` FROM (SELECT coalesce(max(position), 0) AS head, coalesce(max(position), 0) AS last FROM {schema}.events) h
 		LEFT JOIN {schema}.events e ON e.position BETWEEN $1 AND $2 AND e.position <= $3 ORDER BY e.position`
@@ -55,7 +55,7 @@ const (
 	sqlItems    = `SELECT key, sequence, time, data FROM {schema}.items WHERE collection = $1`
 )
 
-// queries are the statements of one log.
+// queries holds the statements of one log.
 type queries struct {
 	append, head, all, stream                            string
 	putLease, leases, dropLease, putChunk, chunks, prune string
@@ -72,8 +72,7 @@ func queriesOf(schema string) queries {
 	}
 }
 
-// inSchema writes the quoted name of schema into statements. No search path is used: it
-// would be state of a session.
+// inSchema replaces {schema} by the quoted name of schema. It avoids the search path, which is session state.
 func inSchema(statements, schema string) string {
 	return strings.ReplaceAll(statements, "{schema}", pgx.Identifier{schema}.Sanitize())
 }

@@ -1,12 +1,12 @@
--- Format 1 of drover's log. {schema} is replaced by the quoted name of its schema.
+-- Format 1 of the log. {schema} is replaced by the quoted name of the schema.
 CREATE TABLE {schema}.info (
 	one    boolean PRIMARY KEY DEFAULT true CHECK (one),
 	log_id uuid    NOT NULL,
 	format integer NOT NULL
 );
 
--- Positions are 1, 2, 3 and so on in the order of commits: each is the last one plus 1,
--- taken under the lock of turn. The primary key would stop whoever took no lock.
+-- Positions are 1, 2, 3 and so on in the order of commits. Each is assigned as the last one plus 1 under the lock of turn.
+-- The primary key stops an insert that does not take the lock.
 CREATE TABLE {schema}.events (
 	position bigint      PRIMARY KEY,
 	stream   text        COLLATE "C" NOT NULL,
@@ -16,12 +16,12 @@ CREATE TABLE {schema}.events (
 	time     timestamptz NOT NULL,
 	command  uuid,
 	causes   uuid[]      NOT NULL,
-	data     json        NOT NULL, -- not jsonb, which would not give back what it got
+	data     json        NOT NULL, -- not jsonb, which does not return its input unchanged
 	checksum text        COLLATE "C" NOT NULL,
 	UNIQUE (stream, revision)
 );
 
--- turn holds no row. Who appends locks it until the commit.
+-- turn has no rows. An append locks it until the commit.
 CREATE TABLE {schema}.turn ();
 
 CREATE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -32,17 +32,16 @@ CREATE TRIGGER events_are_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON {sc
 	FOR EACH STATEMENT EXECUTE FUNCTION {schema}.refuse();
 ALTER TABLE {schema}.events ENABLE ALWAYS TRIGGER events_are_append_only;
 
--- append judges several appends, each on its own, and writes those that stand where they
--- expect to: the arrays of one line have an element for each append, those of the next
--- two one for each event, owners says of which append and nths which of its events.
+-- append checks several appends separately and writes those whose expected revision is the last one of their stream. The
+-- arrays streams, expected and sizes have one element per append, the other arrays one per event. owners is the number of
+-- the append of an event, and nths the number of the event in its append.
 --
--- For each append, lasts says where its stream stood, and places the position of its last
--- event, NULL if it was not written. Of several appends to one stream that fit, the first
--- is written, and the others must be asked for again: they are to be judged on what it
--- left. Of those that do not fit, what stands in their place is returned: found_owners,
--- found_ids and found_places have an element for each such event.
+-- For each append, lasts is the last revision of its stream before the call. places is the position of its last event, or
+-- NULL if the append was not written. If several appends to one stream are valid, only the first is written. The caller
+-- must send the others again, because they have to be checked after the first. For appends that are not valid,
+-- found_owners, found_ids and found_places have one element for each event that is stored in their place.
 --
--- The plans are generic because planning anew would cost more than all the rest.
+-- Plans are generic, because planning each call would cost more than everything else.
 CREATE FUNCTION {schema}.append(
 	log uuid,
 	streams text[], expected bigint[], sizes bigint[],
@@ -100,7 +99,7 @@ BEGIN
 	END IF;
 END $$;
 
--- Leases and output are no events: they may be lost, and wait for no disk.
+-- Leases and output may be lost, so their writes do not wait for the disk.
 CREATE TABLE {schema}.leases (
 	server uuid  PRIMARY KEY,
 	value  bytea NOT NULL
@@ -146,5 +145,5 @@ BEGIN
 	RETURN pruned;
 END $$;
 
--- Nobody but the owner and who is granted it may use any of this.
+-- Only the owner and users with explicit permissions may call these functions.
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA {schema} FROM PUBLIC;

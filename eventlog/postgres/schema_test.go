@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	neturl "net/url"
+	"strings"
 	"sync"
 	"testing"
 
@@ -15,7 +16,7 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// session is a connection of another program, as the superuser.
+// session returns a connection of another program, as the superuser.
 func session(t *testing.T, server *postgrestest.Server) *pgx.Conn {
 	conn, err := pgx.Connect(context.Background(), server.URL())
 	require.NoError(t, err)
@@ -23,7 +24,7 @@ func session(t *testing.T, server *postgrestest.Server) *pgx.Conn {
 	return conn
 }
 
-func TestTheLogIsAppendOnlyForEveryToolAndItsOwner(t *testing.T) {
+func TestTriggersKeepEventsAppendOnlyForOwner(t *testing.T) {
 	ctx := context.Background()
 	server := postgrestest.Shared(t)
 	schema := server.Name()
@@ -38,7 +39,7 @@ func TestTheLogIsAppendOnlyForEveryToolAndItsOwner(t *testing.T) {
 		"TRUNCATE": `TRUNCATE events`,
 		"UPDATE ":  `INSERT INTO events SELECT * FROM events ON CONFLICT (position) DO UPDATE SET data = '{}'`,
 	} {
-		for _, role := range []string{"origin", "replica"} { // replica switches usual triggers off
+		for _, role := range []string{"origin", "replica"} { // replica disables ordinary triggers
 			_, err := conn.Exec(ctx, `SET search_path = `+schema+`; SET session_replication_role = `+role+`; `+statement)
 			require.ErrorContains(t, err, "the log is append-only: "+operation)
 		}
@@ -48,10 +49,10 @@ func TestTheLogIsAppendOnlyForEveryToolAndItsOwner(t *testing.T) {
 	require.Equal(t, 2, verified.Events)
 }
 
-func TestAUserWhoMayOnlyReadAndCallTheFunctionsIsEnoughOnceTheSchemaIsThere(t *testing.T) {
+func TestUserWithSelectAndExecuteIsSufficient(t *testing.T) {
 	ctx := context.Background()
 	server := postgrestest.Shared(t)
-	schema, role := made(t, server), server.Name()
+	schema, role := createLog(t, server), server.Name()
 	server.Exec(t, `CREATE ROLE `+role+` LOGIN PASSWORD 's3cret';
 		GRANT USAGE ON SCHEMA `+schema+` TO `+role+`;
 		GRANT SELECT ON ALL TABLES IN SCHEMA `+schema+` TO `+role+`;
@@ -63,25 +64,27 @@ func TestAUserWhoMayOnlyReadAndCallTheFunctionsIsEnoughOnceTheSchemaIsThere(t *t
 	require.NoError(t, err)
 	require.NoError(t, log.Put(ctx, eventlog.Leases, eventlog.Lease(uuid.New(), []byte("x"))))
 	require.NoError(t, log.Drop(ctx, eventlog.Leases, uuid.NewString()))
-	require.NoError(t, log.Add(ctx, eventlog.Output, eventlog.Item{Key: eventlog.OutputKey(uuid.New(), "m"), Sequence: 1, Data: []byte("x")}))
+	require.NoError(t, log.Add(ctx, eventlog.Output,
+		eventlog.Item{Key: eventlog.OutputKey(uuid.New(), "m"), Sequence: 1, Data: []byte("x")}))
 	_, err = log.Prune(ctx, eventlog.Output, sample(1).Time)
 	require.NoError(t, err)
 	_, err = log.Newest(ctx, eventlog.Leases)
 	require.NoError(t, err)
-	changesItems(t, log)
+	changeItems(t, log)
 	_, err = eventlog.Verify(ctx, log, nil)
 	require.NoError(t, err)
 
 	_, err = postgres.Open(ctx, url, postgres.WithFormats(`CREATE TABLE {schema}.two ()`))
-	sentence(t, err, "let its owner open the log once with this drover")
-	plain(t, err)
+	requireMessage(t, err, "open the log once as its owner with this drover")
+	requireNoKind(t, err)
 
 	conn, err := pgx.Connect(ctx, url[:len(url)-len("&schema="+schema)])
 	require.NoError(t, err)
 	defer conn.Close(ctx)
 	for _, statement := range []string{
 		`INSERT INTO events SELECT 7, 'z', 0, id, type, time, command, causes, data, checksum FROM events`,
-		`UPDATE events SET type = 'x'`, `DELETE FROM events`, `TRUNCATE events`, `DELETE FROM leases`, `DELETE FROM items`, `UPDATE items SET sequence = 9`, `UPDATE info SET format = 0`,
+		`UPDATE events SET type = 'x'`, `DELETE FROM events`, `TRUNCATE events`, `DELETE FROM leases`, `DELETE FROM items`,
+		`UPDATE items SET sequence = 9`, `UPDATE info SET format = 0`,
 		`LOCK TABLE turn IN EXCLUSIVE MODE`, `ALTER TABLE events DISABLE TRIGGER ALL`, `DROP TABLE events`,
 	} {
 		_, err := conn.Exec(ctx, `SET search_path = `+schema+`; `+statement)
@@ -90,8 +93,8 @@ func TestAUserWhoMayOnlyReadAndCallTheFunctionsIsEnoughOnceTheSchemaIsThere(t *t
 	}
 }
 
-// changesItems does with the durable collections all that can be done.
-func changesItems(t *testing.T, log *postgres.Log) {
+// changeItems uses every operation of the durable collections.
+func changeItems(t *testing.T, log *postgres.Log) {
 	t.Helper()
 	ctx := context.Background()
 	require.NoError(t, log.Put(ctx, eventlog.Cursors, eventlog.Item{Key: "k", Sequence: 1}))
@@ -102,9 +105,8 @@ func changesItems(t *testing.T, log *postgres.Log) {
 	require.NoError(t, log.Drop(ctx, eventlog.Cursors, "k"))
 }
 
-// earlier makes a log as the version before the durable collections did, and the role that a server with few rights uses
-// there.
-func earlier(t *testing.T, server *postgrestest.Server, schema string) (role, url string) {
+// createOldLog creates a log of the version before the durable collections, and a role with few permissions on it.
+func createOldLog(t *testing.T, server *postgrestest.Server, schema string) (role, url string) {
 	role = server.Name()
 	quoted := pgx.Identifier{schema}.Sanitize()
 	server.Exec(t, `CREATE SCHEMA `+quoted+`; `+postgres.FormatOne(schema)+`;
@@ -116,21 +118,22 @@ func earlier(t *testing.T, server *postgrestest.Server, schema string) (role, ur
 	return role, server.URLAs(role, "s3cret", postgrestest.Database, "schema="+neturl.QueryEscape(schema))
 }
 
-func TestALogOfAnEarlierVersionGetsTheTableOfItemsAndTheRightsToIt(t *testing.T) {
+func TestOpenAddsItemsTableAndPermissionsToOlderLog(t *testing.T) {
 	ctx := context.Background()
 	server := postgrestest.Shared(t)
 	for _, schema := range []string{server.Name(), `Odd" %s' name` + server.Name()} {
-		_, url := earlier(t, server, schema)
-		err := refused(t, url)
-		sentence(t, err, "may not add a table to the schema", "let its owner open the log once with this drover")
-		plain(t, err)
+		_, url := createOldLog(t, server, schema)
+		err := openError(t, url)
+		requireMessage(t, err, "cannot add a table to the schema", "open the log once as its owner with this drover")
+		requireNoKind(t, err)
 
 		opened := make([]*postgres.Log, 4)
 		var opening sync.WaitGroup
 		for i := range opened {
 			opening.Go(func() {
 				var err error
-				if opened[i], err = postgres.Open(ctx, server.URL("schema="+neturl.QueryEscape(schema)), postgres.Config{}); err != nil {
+				if opened[i], err = postgres.Open(ctx, server.URL("schema="+neturl.QueryEscape(schema)),
+					postgres.Config{}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -140,11 +143,12 @@ func TestALogOfAnEarlierVersionGetsTheTableOfItemsAndTheRightsToIt(t *testing.T)
 			require.NoError(t, log.Close())
 		}
 		log := open(t, url)
-		changesItems(t, log)
+		changeItems(t, log)
 		require.NoError(t, log.Close())
 		var format int
-		require.NoError(t, session(t, server).QueryRow(ctx, `SELECT format FROM `+pgx.Identifier{schema}.Sanitize()+`.info`).Scan(&format))
-		require.Equal(t, 1, format, "servers of the version before would refuse the log")
+		require.NoError(t, session(t, server).QueryRow(ctx,
+			`SELECT format FROM `+pgx.Identifier{schema}.Sanitize()+`.info`).Scan(&format))
+		require.Equal(t, 1, format, "servers of the previous version would refuse the log")
 	}
 }
 
@@ -152,19 +156,22 @@ func TestLeasesAndOutputKeepLayoutOfPreviousVersion(t *testing.T) {
 	ctx := context.Background()
 	server := postgrestest.Shared(t)
 	schema := server.Name()
-	earlier(t, server, schema)
+	createOldLog(t, server, schema)
 	log := open(t, server.URL("schema="+schema))
 	defer log.Close()
 	one, before, deployment := uuid.New(), uuid.New(), uuid.New()
 	require.NoError(t, log.Put(ctx, eventlog.Leases, eventlog.Lease(one, []byte("new"))))
-	chunk := eventlog.Item{Key: eventlog.OutputKey(deployment, "a/b"), Sequence: 1, Time: sample(1).Time, Data: []byte("line")}
+	chunk := eventlog.Item{Key: eventlog.OutputKey(deployment, "a/b"), Sequence: 1, Time: sample(1).Time,
+		Data: []byte("line")}
 	require.NoError(t, log.Add(ctx, eventlog.Output, chunk))
 
-	old := session(t, server) // asks as the version before does
+	old := session(t, server) // uses the statements of the previous version
 	var data []byte
-	require.NoError(t, old.QueryRow(ctx, `SELECT value FROM `+schema+`.leases WHERE server = $1`, one.String()).Scan(&data))
+	require.NoError(t, old.QueryRow(ctx, `SELECT value FROM `+schema+`.leases WHERE server = $1`,
+		one.String()).Scan(&data))
 	require.Equal(t, "new", string(data))
-	require.NoError(t, old.QueryRow(ctx, `SELECT data FROM `+schema+`.output WHERE deployment = $1 AND machine = 'a/b' AND sequence > 0`, deployment.String()).Scan(&data))
+	require.NoError(t, old.QueryRow(ctx, `SELECT data FROM `+schema+`.output WHERE deployment = $1
+		AND machine = 'a/b' AND sequence > 0`, deployment.String()).Scan(&data))
 	require.Equal(t, "line", string(data))
 	for _, statement := range []string{
 		`SELECT ` + schema + `.put_lease('` + before.String() + `', 'old')`,
@@ -184,7 +191,7 @@ func TestLeasesAndOutputKeepLayoutOfPreviousVersion(t *testing.T) {
 	require.Equal(t, []string{"line", "old"}, all)
 }
 
-func TestManyServersThatMakeOneLogAtOnceAllGetIt(t *testing.T) {
+func TestConcurrentOpensCreateOneLog(t *testing.T) {
 	url := fresh(postgrestest.Shared(t))
 	ids := make([]uuid.UUID, 8)
 	failures := make([]error, len(ids))
@@ -206,7 +213,7 @@ func TestManyServersThatMakeOneLogAtOnceAllGetIt(t *testing.T) {
 	}
 }
 
-func TestManyServersThatMigrateOneLogAtOnceMigrateItOnce(t *testing.T) {
+func TestConcurrentMigrationsRunOnce(t *testing.T) {
 	ctx := context.Background()
 	server := postgrestest.Shared(t)
 	schema := server.Name()
@@ -233,25 +240,27 @@ func TestManyServersThatMigrateOneLogAtOnceMigrateItOnce(t *testing.T) {
 	var format int
 	require.NoError(t, session(t, server).QueryRow(ctx, `SELECT format FROM `+schema+`.info`).Scan(&format))
 	require.Equal(t, 3, format)
-	sentence(t, refused(t, url), "the log has format 3 and this drover knows formats up to 1")
+	requireMessage(t, openError(t, url), "unsupported log format 3 (this drover supports formats up to 1)")
 	verified, err := eventlog.Verify(ctx, old, nil)
 	require.NoError(t, err)
 	require.Equal(t, 1, verified.Events)
 }
 
-func TestAMigrationThatFailsLeavesTheLogAsItWas(t *testing.T) {
+func TestFailedMigrationChangesNothing(t *testing.T) {
 	ctx := context.Background()
 	server := postgrestest.Shared(t)
-	schema := made(t, server)
-	_, err := postgres.Open(ctx, server.URL("schema="+schema), postgres.WithFormats(`CREATE TABLE {schema}.two (); SELECT 1/0`))
-	sentence(t, err, "division by zero")
+	schema := createLog(t, server)
+	_, err := postgres.Open(ctx, server.URL("schema="+schema),
+		postgres.WithFormats(`CREATE TABLE {schema}.two (); SELECT 1/0`))
+	requireMessage(t, err, "division by zero")
 	open(t, server.URL("schema="+schema)).Close()
 	var tables int
-	require.NoError(t, session(t, server).QueryRow(ctx, `SELECT count(*) FROM pg_tables WHERE schemaname = $1 AND tablename = 'two'`, schema).Scan(&tables))
+	require.NoError(t, session(t, server).QueryRow(ctx,
+		`SELECT count(*) FROM pg_tables WHERE schemaname = $1 AND tablename = 'two'`, schema).Scan(&tables))
 	require.Zero(t, tables)
 }
 
-func TestSeveralLogsLiveInOneDatabase(t *testing.T) {
+func TestOneDatabaseCanHaveSeveralLogs(t *testing.T) {
 	ctx := context.Background()
 	server := postgrestest.Shared(t)
 	odd := open(t, server.URL("schema="+"Odd%22%20name"+server.Name()))
@@ -265,7 +274,7 @@ func TestSeveralLogsLiveInOneDatabase(t *testing.T) {
 	require.Zero(t, head)
 }
 
-func TestASchemaThatAnAdministratorMadeIsFilled(t *testing.T) {
+func TestLogIsCreatedInExistingEmptySchema(t *testing.T) {
 	server := postgrestest.Shared(t)
 	schema, role := server.Name(), server.Name()
 	server.Exec(t, `CREATE ROLE `+role+` LOGIN PASSWORD 's3cret'; CREATE SCHEMA `+schema+` AUTHORIZATION `+role)
@@ -275,9 +284,8 @@ func TestASchemaThatAnAdministratorMadeIsFilled(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// TestAnAppendIsDurableHoweverItsSessionIsSet calls the function as a session does whose
-// commits do not wait for the disk.
-func TestAnAppendIsDurableHoweverItsSessionIsSet(t *testing.T) {
+// TestAppendIsDurableInEverySession calls the function in sessions whose commits do not wait for the disk.
+func TestAppendIsDurableInEverySession(t *testing.T) {
 	ctx := context.Background()
 	server := postgrestest.Shared(t)
 	schema := server.Name()
@@ -285,13 +293,15 @@ func TestAnAppendIsDurableHoweverItsSessionIsSet(t *testing.T) {
 	defer log.Close()
 	id, err := log.ID(ctx)
 	require.NoError(t, err)
-	for set, want := range map[string]string{"off": "on", "local": "on", "remote_write": "on", "on": "on", "remote_apply": "remote_apply"} {
+	emptyAppend := `SELECT * FROM ` + schema + `.append('` + id.String() + `'` + strings.Repeat(`, '{}'`, 12) + `)`
+	for set, want := range map[string]string{"off": "on", "local": "on", "remote_write": "on", "on": "on",
+		"remote_apply": "remote_apply"} {
 		conn := session(t, server)
 		tx, err := conn.Begin(ctx)
 		require.NoError(t, err)
 		_, err = tx.Exec(ctx, `SET synchronous_commit = `+set)
 		require.NoError(t, err)
-		_, err = tx.Exec(ctx, `SELECT * FROM `+schema+`.append('`+id.String()+`', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')`)
+		_, err = tx.Exec(ctx, emptyAppend)
 		require.NoError(t, err)
 		var got string
 		require.NoError(t, tx.QueryRow(ctx, `SHOW synchronous_commit`).Scan(&got))
@@ -301,7 +311,8 @@ func TestAnAppendIsDurableHoweverItsSessionIsSet(t *testing.T) {
 	for set, want := range map[string]string{"off": "on", "remote_apply": "remote_apply"} {
 		tx, err := session(t, server).Begin(ctx)
 		require.NoError(t, err)
-		_, err = tx.Exec(ctx, `SET synchronous_commit = `+set+`; SELECT `+schema+`.put_item('`+id.String()+`', 'people', 'p-1', NULL, 1, now(), 'x')`)
+		_, err = tx.Exec(ctx, `SET synchronous_commit = `+set+`;
+			SELECT `+schema+`.put_item('`+id.String()+`', 'people', 'p-1', NULL, 1, now(), 'x')`)
 		require.NoError(t, err)
 		var got string
 		require.NoError(t, tx.QueryRow(ctx, `SHOW synchronous_commit`).Scan(&got))
@@ -311,6 +322,6 @@ func TestAnAppendIsDurableHoweverItsSessionIsSet(t *testing.T) {
 	conn := session(t, server)
 	_, err = conn.Exec(ctx, `SET default_transaction_isolation = 'repeatable read'`)
 	require.NoError(t, err)
-	_, err = conn.Exec(ctx, `SELECT * FROM `+schema+`.append('`+id.String()+`', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')`)
+	_, err = conn.Exec(ctx, emptyAppend)
 	require.ErrorContains(t, err, "appends need the isolation level read committed")
 }

@@ -15,33 +15,33 @@ import (
 
 func uuidOf(id uuid.UUID) pgtype.UUID { return pgtype.UUID{Bytes: id, Valid: true} }
 
-// call runs one of the functions of the schema that return a number.
+// call calls a function of the schema that returns a number.
 func (l *Log) call(ctx context.Context, query string, arguments ...any) (n int, err error) {
-	err = l.ask(ctx, func(ctx context.Context) error { return l.readers.QueryRow(ctx, query, arguments...).Scan(&n) })
+	err = l.do(ctx, func(ctx context.Context) error { return l.readers.QueryRow(ctx, query, arguments...).Scan(&n) })
 	return n, err
 }
 
-// durably runs one of the functions that change a durable collection. An error that leaves open whether it did is
-// ErrUnknownOutcome.
+// durably calls a function that changes a durable collection. If it is unknown whether the change was made, the error
+// is ErrUnknownOutcome.
 func (l *Log) durably(ctx context.Context, query string, arguments []any, results ...any) error {
-	doubt := false
-	err := l.ask(ctx, func(ctx context.Context) error {
+	uncertain := false
+	err := l.do(ctx, func(ctx context.Context) error {
 		conn, err := l.readers.Acquire(ctx)
 		if err != nil {
-			return &unsent{err}
+			return &notSent{err}
 		}
 		defer conn.Release()
 		err = conn.QueryRow(ctx, query, arguments...).Scan(results...)
-		doubt = err != nil && sent(err)
+		uncertain = err != nil && mayBeStored(err)
 		return err
 	})
-	if doubt {
+	if uncertain {
 		return fmt.Errorf("%w: %w", eventlog.ErrUnknownOutcome, err)
 	}
 	return err
 }
 
-// Add stores item unless its sequence is there, see eventlog.Store.
+// Add implements eventlog.Store.
 func (l *Log) Add(ctx context.Context, c eventlog.Collection, item eventlog.Item) error {
 	checked, err := eventlog.CheckItem(eventlog.OpAdd, c, item)
 	if err != nil {
@@ -49,12 +49,13 @@ func (l *Log) Add(ctx context.Context, c eventlog.Collection, item eventlog.Item
 	}
 	deployment, machine, err := eventlog.ParseOutputKey(item.Key)
 	if err == nil {
-		_, err = l.call(ctx, l.queries.putChunk, uuidOf(deployment), machine, checked.Sequence, checked.Time, checked.Data)
+		_, err = l.call(ctx, l.queries.putChunk, uuidOf(deployment), machine, checked.Sequence, checked.Time,
+			checked.Data)
 	}
 	return eventlog.OpAdd.Wrap(c, item.Key, err)
 }
 
-// Put makes item the only one under its key, see eventlog.Store.
+// Put implements eventlog.Store.
 func (l *Log) Put(ctx context.Context, c eventlog.Collection, item eventlog.Item) error {
 	checked, err := eventlog.CheckItem(eventlog.OpPut, c, item)
 	if err != nil {
@@ -68,7 +69,7 @@ func (l *Log) Put(ctx context.Context, c eventlog.Collection, item eventlog.Item
 	return eventlog.OpPut.Wrap(c, item.Key, err)
 }
 
-// Swap is Put if the newest item has the sequence was, see eventlog.Store.
+// Swap implements eventlog.Store.
 func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, was int64) error {
 	checked, err := eventlog.CheckSwap(c, item, was)
 	if err != nil {
@@ -81,27 +82,29 @@ func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Ite
 // stored.
 func (l *Log) swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, was int64) error {
 	for {
-		stored, there, err := l.putItem(ctx, c, item, &was)
+		stored, found, err := l.putItem(ctx, c, item, &was)
 		if err != nil || stored {
 			return err
 		}
-		if repeat, err := eventlog.IsRepeatSwap(c, item, there, was); err != nil || repeat {
+		if repeat, err := eventlog.IsRepeatSwap(c, item, found, was); err != nil || repeat {
 			return err
 		}
 	}
 }
 
-// putItem stores an item of a durable collection. If it was not stored, there is the item that was found instead.
-func (l *Log) putItem(ctx context.Context, c eventlog.Collection, item eventlog.Item, was *int64) (stored bool, there eventlog.Item, err error) {
+// putItem stores an item of a durable collection. If it did not store the item, found is the stored item.
+func (l *Log) putItem(ctx context.Context, c eventlog.Collection, item eventlog.Item, was *int64) (stored bool,
+	found eventlog.Item, err error) {
 	var sequence pgtype.Int8
 	var at pgtype.Timestamptz
-	err = l.durably(ctx, l.queries.putItem, []any{uuidOf(l.id), string(c), item.Key, was, item.Sequence, item.Time, item.Data},
-		&stored, &sequence, &at, &there.Data)
-	there.Key, there.Sequence, there.Time = item.Key, sequence.Int64, at.Time
-	return stored, there, err
+	err = l.durably(ctx, l.queries.putItem, []any{uuidOf(l.id), string(c), item.Key, was, item.Sequence, item.Time,
+		item.Data},
+		&stored, &sequence, &at, &found.Data)
+	found.Key, found.Sequence, found.Time = item.Key, sequence.Int64, at.Time
+	return stored, found, err
 }
 
-// Newest returns the newest item of each key.
+// Newest implements eventlog.Store.
 func (l *Log) Newest(ctx context.Context, c eventlog.Collection) (map[string]eventlog.Item, error) {
 	if err := eventlog.CheckCollection(eventlog.OpNewest, c); err != nil {
 		return nil, err
@@ -121,9 +124,10 @@ func (l *Log) Newest(ctx context.Context, c eventlog.Collection) (map[string]eve
 	return found, nil
 }
 
-// collect returns the items that a query finds.
-func collect(ctx context.Context, l *Log, scan pgx.RowToFunc[eventlog.Item], query string, arguments ...any) (list []eventlog.Item, err error) {
-	err = l.ask(ctx, func(ctx context.Context) error {
+// collect returns the items in the result of a query.
+func collect(ctx context.Context, l *Log, scan pgx.RowToFunc[eventlog.Item], query string,
+	arguments ...any) (list []eventlog.Item, err error) {
+	err = l.do(ctx, func(ctx context.Context) error {
 		rows, err := l.readers.Query(ctx, query, arguments...)
 		if err == nil {
 			list, err = pgx.CollectRows(rows, scan)
@@ -146,8 +150,9 @@ func scanItem(row pgx.CollectableRow) (item eventlog.Item, err error) {
 	return item, err
 }
 
-// Items yields the items of key above sequence after.
-func (l *Log) Items(ctx context.Context, c eventlog.Collection, key string, after int64, limit int) iter.Seq2[eventlog.Item, error] {
+// Items implements eventlog.Store.
+func (l *Log) Items(ctx context.Context, c eventlog.Collection, key string, after int64,
+	limit int) iter.Seq2[eventlog.Item, error] {
 	return func(yield func(eventlog.Item, error) bool) {
 		eventlog.ReadItems(c, key, after, limit, func(after int64, limit int) ([]eventlog.Item, error) {
 			deployment, machine, err := eventlog.ParseOutputKey(key)
@@ -165,7 +170,7 @@ func (l *Log) Items(ctx context.Context, c eventlog.Collection, key string, afte
 	}
 }
 
-// Drop deletes all items under key.
+// Drop implements eventlog.Store.
 func (l *Log) Drop(ctx context.Context, c eventlog.Collection, key string) error {
 	if err := eventlog.CheckKey(eventlog.OpDrop, c, key); err != nil {
 		return err
@@ -180,7 +185,7 @@ func (l *Log) Drop(ctx context.Context, c eventlog.Collection, key string) error
 	return eventlog.OpDrop.Wrap(c, key, err)
 }
 
-// Prune deletes every item older than before.
+// Prune implements eventlog.Store.
 func (l *Log) Prune(ctx context.Context, c eventlog.Collection, before time.Time) (int, error) {
 	if err := eventlog.CheckCollection(eventlog.OpPrune, c); err != nil {
 		return 0, err

@@ -14,16 +14,16 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Bounds of the queue and of one batch. A batch is bounded in events and bytes, so that
-// the answer to its first append does not wait long for its last.
+// Limits of the queue and of one batch. Events and bytes in a batch are limited, so that the first append of a batch
+// does not wait long for the last.
 const (
 	queueLength = 1024
 	batchEvents = 4 * eventlog.MaxAppendEvents
 	batchBytes  = 4 * eventlog.MaxAppendBytes
 )
 
-// The delay before an append of unknown outcome is asked for again doubles from the one
-// to the other; half of it is left to chance, so that servers do not come back at once.
+// The delay before an append with an unknown outcome is sent again doubles from firstDelay to lastDelay. Half of it
+// is random, so that servers do not retry at the same time.
 const (
 	firstDelay = 50 * time.Millisecond
 	lastDelay  = time.Second
@@ -36,13 +36,14 @@ type request struct {
 	events    []eventlog.Event
 	checksums []string
 	bytes     int
-	// taken is set by the writer when it begins, or by the caller when it leaves before.
+	// taken is set by the writer when it takes the request, or by the caller when it stops waiting before.
 	taken atomic.Bool
-	// left is set by a caller who waits no longer.
+	// left is set by a caller that has stopped waiting.
 	left   atomic.Bool
 	answer chan answer
 
-	// Since when the writer does not know whether it is in the log, and why. Zero: it is not.
+	// unknown is the time since which the outcome is unknown, and cause is the reason. If unknown is zero, the append
+	// is not in the log.
 	unknown time.Time
 	cause   error
 }
@@ -52,7 +53,7 @@ type answer struct {
 	err      error
 }
 
-// newRequest does what can be done in the caller's own goroutine.
+// newRequest computes the checksums in the goroutine of the caller.
 func newRequest(stream string, expected eventlog.Revision, events []eventlog.Event) *request {
 	r := &request{stream: stream, expected: expected, events: events, answer: make(chan answer, 1)}
 	for i, event := range events {
@@ -62,21 +63,21 @@ func newRequest(stream string, expected eventlog.Revision, events []eventlog.Eve
 	return r
 }
 
-// writer is the one goroutine of a process that appends to the log.
+// writer is the only goroutine of a process that appends to the log.
 type writer struct {
 	log     *Log
-	pool    *pgxpool.Pool // of one connection, which no reader can keep from it
+	pool    *pgxpool.Pool // one connection, which readers cannot use
 	queue   chan *request
 	stop    chan struct{}
 	stopped chan struct{}
-	taken   atomic.Int64 // appends taken off the queue since the start
-	batches atomic.Int64 // that they formed
-	doubted atomic.Int64 // of these, those whose answer was lost
+	taken   atomic.Int64 // number of appends taken from the queue
+	batches atomic.Int64 // number of batches they formed
+	lost    atomic.Int64 // number of appends whose answer was lost
 
-	// What follows belongs to the goroutine. held are the appends that come first in the
-	// next batch: those to be judged again and those of unknown outcome.
-	held     []*request
-	failures int // since the last answer of the server
+	// The following fields are used only by the goroutine. pending are the first appends of the next batch: those to
+	// check again and those with an unknown outcome.
+	pending  []*request
+	failures int // consecutive failures
 }
 
 func startWriter(l *Log, config *pgxpool.Config) (*writer, error) {
@@ -86,12 +87,13 @@ func startWriter(l *Log, config *pgxpool.Config) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{log: l, pool: pool, queue: make(chan *request, queueLength), stop: make(chan struct{}), stopped: make(chan struct{})}
+	w := &writer{log: l, pool: pool, queue: make(chan *request, queueLength), stop: make(chan struct{}),
+		stopped: make(chan struct{})}
 	go w.run()
 	return w, nil
 }
 
-// append hands r to the goroutine and waits for its answer.
+// append passes r to the goroutine and waits for the answer.
 func (w *writer) append(ctx context.Context, r *request) (eventlog.Appended, error) {
 	select {
 	case w.queue <- r:
@@ -121,7 +123,7 @@ func (w *writer) append(ctx context.Context, r *request) (eventlog.Appended, err
 	}
 }
 
-// close ends the goroutine after the batch it works on.
+// close ends the goroutine after its current batch.
 func (w *writer) close() {
 	close(w.stop)
 	<-w.stopped
@@ -135,18 +137,18 @@ func (w *writer) run() {
 	}
 }
 
-// ready waits until an append is held, and says false once the writer was stopped. Where
-// the server failed and appends of unknown outcome are held, they wait for a while.
+// ready waits until an append is pending. It returns false when the writer is stopped. If the server failed and
+// appends with an unknown outcome are pending, it waits for the retry delay.
 func (w *writer) ready() bool {
 	var first chan *request
-	var again <-chan time.Time
+	var retry <-chan time.Time
 	switch {
-	case len(w.held) == 0:
+	case len(w.pending) == 0:
 		first = w.queue
 	case w.failures > 0:
-		again = time.After(delay(w.failures))
+		retry = time.After(delay(w.failures))
 	default:
-		again = now
+		retry = now
 	}
 	select {
 	case <-w.stop:
@@ -158,12 +160,12 @@ func (w *writer) ready() bool {
 		return false
 	case r := <-first:
 		w.take(r)
-	case <-again:
+	case <-retry:
 	}
 	return true
 }
 
-// now is ready at once.
+// now is a channel that can always be received from.
 var now = func() <-chan time.Time {
 	c := make(chan time.Time)
 	close(c)
@@ -178,17 +180,16 @@ func delay(failures int) time.Duration {
 	return d/2 + rand.N(d/2)
 }
 
-// take holds r unless its caller has left.
+// take makes r pending unless its caller has stopped waiting.
 func (w *writer) take(r *request) {
 	if r.taken.CompareAndSwap(false, true) {
-		w.held = append(w.held, r)
+		w.pending = append(w.pending, r)
 		w.taken.Add(1)
 	}
 }
 
-// gather takes what is held and what waits, without waiting for more. It only lets the
-// goroutines that the last batch woke run first, as long as that brings more: they append
-// again, and a batch of a few costs nearly as much as one of all.
+// gather returns the pending and the waiting appends without waiting for more. It first yields to the goroutines that
+// the last batch woke, as long as more appends arrive: a small batch costs nearly as much as a large one.
 func (w *writer) gather() []*request {
 	for n := -1; n < len(w.queue); {
 		n = len(w.queue)
@@ -196,9 +197,9 @@ func (w *writer) gather() []*request {
 	}
 	events, bytes := 0, 0
 	for n := 0; ; {
-		for ; n < len(w.held); n++ {
-			events += len(w.held[n].events)
-			bytes += w.held[n].bytes
+		for ; n < len(w.pending); n++ {
+			events += len(w.pending[n].events)
+			bytes += w.pending[n].bytes
 		}
 		if events >= batchEvents || bytes >= batchBytes {
 			break
@@ -211,82 +212,82 @@ func (w *writer) gather() []*request {
 		}
 		break
 	}
-	batch := w.held
-	w.held = nil
+	batch := w.pending
+	w.pending = nil
 	w.batches.Add(1)
 	return batch
 }
 
-// write asks the server for batch once and answers the appends of which it then knows.
+// write sends batch to the server once and answers the appends whose result is known.
 func (w *writer) write(batch []*request) {
 	batch = w.awaited(batch)
 	if len(batch) == 0 {
 		return
 	}
-	replies, err := w.ask(batch)
+	replies, err := w.send(batch)
 	if err != nil {
 		w.failed(batch, err)
 		return
 	}
 	if w.failures > 0 {
-		w.log.config.Logger.Info("log is written again", zap.String("log", w.log.name), zap.Int("failures", w.failures))
+		w.log.config.Logger.Info("log resumed writing", zap.String("log", w.log.name), zap.Int("failures", w.failures))
 		w.failures = 0
 	}
 	for i, r := range batch {
-		if replies[i].again(r) {
-			w.held = append(w.held, r)
+		if replies[i].retry(r) {
+			w.pending = append(w.pending, r)
 			continue
 		}
-		r.answer <- replies[i].judge(r)
+		r.answer <- replies[i].result(r)
 	}
 }
 
-// awaited leaves out the appends whose callers have left, and those that were of unknown
-// outcome for too long.
+// awaited returns the appends of batch whose callers still wait. It answers those whose outcome has been unknown for
+// too long.
 func (w *writer) awaited(batch []*request) []*request {
-	kept := batch[:0]
+	waiting := batch[:0]
 	for _, r := range batch {
 		switch {
 		case r.left.Load():
-		case !r.unknown.IsZero() && time.Since(r.unknown) > w.log.config.Patience:
+		case !r.unknown.IsZero() && time.Since(r.unknown) > w.log.config.RetryTimeout:
 			r.answer <- answer{err: fmt.Errorf("%w: %w", eventlog.ErrUnknownOutcome, r.cause)}
 		default:
-			kept = append(kept, r)
+			waiting = append(waiting, r)
 		}
 	}
-	return kept
+	return waiting
 }
 
-// ask sends batch to the server in one round trip, which is one transaction. It returns
-// replies only when the server has said that the transaction is committed.
-func (w *writer) ask(batch []*request) ([]reply, error) {
+// send sends batch to the server in one round trip and one transaction. It returns replies only if the server has
+// confirmed the commit.
+func (w *writer) send(batch []*request) ([]reply, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), w.log.config.Timeout)
 	defer cancel()
 	conn, err := w.pool.Acquire(ctx)
 	if err != nil {
-		return nil, &unsent{err}
+		return nil, &notSent{err}
 	}
 	defer conn.Release()
 	return scanReplies(conn.QueryRow(ctx, w.log.queries.append, arguments(w.log.id, batch)...), batch)
 }
 
-// failed answers the appends that are not in the log for sure, and holds the others until
-// they can be asked for again.
+// failed answers the appends that are certainly not in the log, and retains the others for a retry.
 func (w *writer) failed(batch []*request, err error) {
 	if w.failures++; w.failures == 1 {
-		w.log.config.Logger.Error("log stops writing until an append succeeds", zap.String("log", w.log.name), zap.Error(err))
+		w.log.config.Logger.Error("log stops writing until an append succeeds", zap.String("log", w.log.name),
+			zap.Error(err))
 	}
-	cause, doubt := explain(err), sent(err)
+	cause, uncertain := explain(err), mayBeStored(err)
 	for _, r := range batch {
-		if doubt && r.unknown.IsZero() {
+		if uncertain && r.unknown.IsZero() {
 			r.unknown = time.Now()
-			w.doubted.Add(1)
+			w.lost.Add(1)
 		}
 		if r.unknown.IsZero() {
 			r.answer <- answer{err: cause}
 			continue
 		}
 		r.cause = cause
-		w.held = append(w.held, r)
+		w.pending = append(w.pending, r)
 	}
 }

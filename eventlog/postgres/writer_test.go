@@ -15,14 +15,14 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// eventually waits for what another goroutine does.
+// eventually waits until condition is true.
 func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
 	require.Eventually(t, condition, 30*time.Second, time.Millisecond)
 }
 
-// held opens a log whose lock another program holds, and returns what lets it go.
-func held(t *testing.T) (log *postgres.Log, release func()) {
+// openLocked opens a log whose lock another session holds, and returns a function that releases the lock.
+func openLocked(t *testing.T) (log *postgres.Log, release func()) {
 	server := postgrestest.Shared(t)
 	schema := server.Name()
 	log = open(t, server.URL("schema="+schema))
@@ -30,7 +30,7 @@ func held(t *testing.T) (log *postgres.Log, release func()) {
 	return log, lock(t, server, "LOCK TABLE "+schema+".turn IN EXCLUSIVE MODE")
 }
 
-// lock holds a lock until what it returns is called.
+// lock takes a lock and returns a function that releases it.
 func lock(t *testing.T, server *postgrestest.Server, statement string) (release func()) {
 	tx, err := session(t, server).Begin(context.Background())
 	require.NoError(t, err)
@@ -39,8 +39,9 @@ func lock(t *testing.T, server *postgrestest.Server, statement string) (release 
 	return func() { require.NoError(t, tx.Rollback(context.Background())) }
 }
 
-// later appends in a goroutine of its own.
-func later(ctx context.Context, log eventlog.Log, stream string, expected eventlog.Revision, n uint64) <-chan error {
+// appendAsync appends in a new goroutine.
+func appendAsync(ctx context.Context, log eventlog.Log, stream string, expected eventlog.Revision,
+	n uint64) <-chan error {
 	done := make(chan error, 1)
 	go func() {
 		_, err := log.Append(ctx, stream, expected, sample(n))
@@ -49,16 +50,16 @@ func later(ctx context.Context, log eventlog.Log, stream string, expected eventl
 	return done
 }
 
-func TestACallerWhoLeavesLearnsWhetherItsAppendMayStillHappen(t *testing.T) {
-	log, release := held(t)
-	patient := context.Background()
-	leaving, leave := context.WithCancel(patient)
-	taken := later(leaving, log, "taken", eventlog.NoStream, 1)
+func TestCancelledCallerLearnsWhetherItsAppendMayStillSucceed(t *testing.T) {
+	log, release := openLocked(t)
+	background := context.Background()
+	cancellable, cancel := context.WithCancel(background)
+	taken := appendAsync(cancellable, log, "taken", eventlog.NoStream, 1)
 	eventually(t, func() bool { return postgres.Taken(log) == 1 })
-	queued := later(leaving, log, "queued", eventlog.NoStream, 2)
-	stays := later(patient, log, "stays", eventlog.NoStream, 3)
+	queued := appendAsync(cancellable, log, "queued", eventlog.NoStream, 2)
+	stays := appendAsync(background, log, "stays", eventlog.NoStream, 3)
 	eventually(t, func() bool { return postgres.Waiting(log) == 2 })
-	leave()
+	cancel()
 
 	err := <-taken
 	require.ErrorIs(t, err, eventlog.ErrUnknownOutcome)
@@ -70,25 +71,26 @@ func TestACallerWhoLeavesLearnsWhetherItsAppendMayStillHappen(t *testing.T) {
 	release()
 	require.NoError(t, <-stays)
 	var streams []string
-	for event, err := range log.ReadAll(patient, 0, 0) {
+	for event, err := range log.ReadAll(background, 0, 0) {
 		require.NoError(t, err)
 		streams = append(streams, event.Stream)
 	}
 	require.Equal(t, []string{"taken", "stays"}, streams)
-	appended, err := log.Append(patient, "taken", eventlog.NoStream, sample(1))
+	appended, err := log.Append(background, "taken", eventlog.NoStream, sample(1))
 	require.NoError(t, err)
 	require.True(t, appended.Repeat)
 }
 
-func TestEachAppendOfABatchSucceedsOrIsRefusedOnItsOwn(t *testing.T) {
-	log, release := held(t)
+func TestEachAppendOfBatchIsDecidedSeparately(t *testing.T) {
+	log, release := openLocked(t)
 	ctx := context.Background()
-	first := later(ctx, log, "a", eventlog.NoStream, 1)
+	first := appendAsync(ctx, log, "a", eventlog.NoStream, 1)
 	eventually(t, func() bool { return postgres.Taken(log) == 1 })
 	const racers = 20
 	var waiting []<-chan error
 	for i := range uint64(racers) {
-		waiting = append(waiting, later(ctx, log, "race", eventlog.NoStream, 100+i), later(ctx, log, fmt.Sprint("own/", i), eventlog.NoStream, 200+i))
+		waiting = append(waiting, appendAsync(ctx, log, "race", eventlog.NoStream, 100+i),
+			appendAsync(ctx, log, fmt.Sprint("own/", i), eventlog.NoStream, 200+i))
 	}
 	eventually(t, func() bool { return postgres.Waiting(log) == 2*racers })
 	batches := postgres.Batches(log)
@@ -105,23 +107,23 @@ func TestEachAppendOfABatchSucceedsOrIsRefusedOnItsOwn(t *testing.T) {
 			won++
 			continue
 		}
-		var refused *eventlog.Conflict
-		require.ErrorAs(t, err, &refused)
-		require.Equal(t, eventlog.Conflict{Stream: "race", Expected: eventlog.NoStream, Actual: 0}, *refused)
+		var conflict *eventlog.Conflict
+		require.ErrorAs(t, err, &conflict)
+		require.Equal(t, eventlog.Conflict{Stream: "race", Expected: eventlog.NoStream, Actual: 0}, *conflict)
 	}
 	require.Equal(t, 1, won)
-	require.LessOrEqual(t, postgres.Batches(log)-batches, int64(2), "one round trip, and one for those that lost the race")
+	require.LessOrEqual(t, postgres.Batches(log)-batches, int64(2), "one batch for the winners and one for the others")
 	verified, err := eventlog.Verify(ctx, log, nil)
 	require.NoError(t, err)
 	require.Equal(t, racers+2, verified.Events)
 }
 
-func TestAClosedLogRefusesWhatStillWaited(t *testing.T) {
-	log, release := held(t)
+func TestCloseRefusesWaitingAppends(t *testing.T) {
+	log, release := openLocked(t)
 	ctx := context.Background()
-	taken := later(ctx, log, "taken", eventlog.NoStream, 1)
+	taken := appendAsync(ctx, log, "taken", eventlog.NoStream, 1)
 	eventually(t, func() bool { return postgres.Taken(log) == 1 })
-	queued := later(ctx, log, "queued", eventlog.NoStream, 2)
+	queued := appendAsync(ctx, log, "queued", eventlog.NoStream, 2)
 	eventually(t, func() bool { return postgres.Waiting(log) == 1 })
 	closed := make(chan error, 1)
 	go func() { closed <- log.Close() }()
@@ -132,37 +134,38 @@ func TestAClosedLogRefusesWhatStillWaited(t *testing.T) {
 	require.ErrorIs(t, <-queued, eventlog.ErrClosed)
 }
 
-func TestALockThatIsHeldForLongRefusesTheAppendAndSaysSo(t *testing.T) {
-	log, release := held(t)
+func TestAppendReportsLockHeldTooLong(t *testing.T) {
+	log, release := openLocked(t)
 	_, err := log.Append(context.Background(), "a", eventlog.NoStream, sample(1))
-	sentence(t, err, "another session held the log's lock for 5 s")
+	requireMessage(t, err, "another session held the lock of the log for 5 s")
 	require.ErrorIs(t, err, eventlog.ErrUnavailable)
 	require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome)
 	release()
 	appended, err := log.Append(context.Background(), "a", eventlog.NoStream, sample(1))
 	require.NoError(t, err)
-	require.False(t, appended.Repeat, "the refused append is in the log")
+	require.False(t, appended.Repeat, "the refused append was stored")
 }
 
-// through opens a log by way of a proxy to server.
-func through(t *testing.T, server *postgrestest.Server, config postgres.Config) (*proxy, *postgres.Log) {
-	between := newProxy(t, server.Address())
-	log, err := postgres.Open(context.Background(), strings.Replace(fresh(server), server.Address(), between.address(), 1), config)
+// openViaProxy opens a log through a proxy to server.
+func openViaProxy(t *testing.T, server *postgrestest.Server, config postgres.Config) (*proxy, *postgres.Log) {
+	proxy := newProxy(t, server.Address())
+	log, err := postgres.Open(context.Background(),
+		strings.Replace(fresh(server), server.Address(), proxy.address(), 1), config)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, log.Close()) })
-	return between, log
+	return proxy, log
 }
 
 func testLostAnswer(t *testing.T) {
 	server := postgrestest.Shared(t)
-	between, log := through(t, server, postgres.Config{})
+	proxy, log := openViaProxy(t, server, postgres.Config{})
 	ctx := context.Background()
 	for i := range 5 {
 		_, err := log.Append(ctx, "warm", eventlog.Revision(i-1), sample(uint64(i)))
 		require.NoError(t, err)
 	}
-	between.losing.Store(true)
-	before := between.swallowed.Load()
+	proxy.losing.Store(true)
+	before := proxy.discarded.Load()
 	answer := make(chan eventlog.Appended, 1)
 	go func() {
 		appended, err := log.Append(ctx, "a", eventlog.NoStream, sample(9))
@@ -171,13 +174,13 @@ func testLostAnswer(t *testing.T) {
 		}
 		answer <- appended
 	}()
-	eventually(t, func() bool { return between.swallowed.Load() > before }) // the commit was answered
-	between.losing.Store(false)
-	between.cut()
+	eventually(t, func() bool { return proxy.discarded.Load() > before }) // the server has answered the commit
+	proxy.losing.Store(false)
+	proxy.cut()
 	appended := <-answer
-	require.True(t, appended.Repeat, "the second try found what the first had written")
+	require.True(t, appended.Repeat, "the second attempt must find the events of the first")
 	require.Equal(t, eventlog.Position(6), appended.Position)
-	require.EqualValues(t, 1, postgres.Doubted(log))
+	require.EqualValues(t, 1, postgres.LostAnswers(log))
 	verified, err := eventlog.Verify(ctx, log, nil)
 	require.NoError(t, err)
 	require.Equal(t, 6, verified.Events)
@@ -185,34 +188,34 @@ func testLostAnswer(t *testing.T) {
 
 func testLostSwap(t *testing.T) {
 	server := postgrestest.Shared(t)
-	between, log := through(t, server, postgres.Config{})
+	proxy, log := openViaProxy(t, server, postgres.Config{})
 	ctx := context.Background()
 	require.NoError(t, log.Put(ctx, eventlog.Cursors, eventlog.Item{Key: "k", Sequence: 1}))
-	between.losing.Store(true)
-	before := between.swallowed.Load()
+	proxy.losing.Store(true)
+	before := proxy.discarded.Load()
 	next := eventlog.Item{Key: "k", Sequence: 2, Time: sample(1).Time, Data: []byte("mine")}
 	answer := make(chan error, 1)
 	go func() { answer <- log.Swap(ctx, eventlog.Cursors, next, 1) }()
-	eventually(t, func() bool { return between.swallowed.Load() > before }) // the commit was answered
-	between.losing.Store(false)
-	between.cut()
+	eventually(t, func() bool { return proxy.discarded.Load() > before }) // the server has answered the commit
+	proxy.losing.Store(false)
+	proxy.cut()
 	err := <-answer
-	sentence(t, err, "outcome of the write is unknown")
+	requireMessage(t, err, "outcome of the write is unknown")
 	require.ErrorIs(t, err, eventlog.ErrUnknownOutcome)
 	other := next
-	other.Data = []byte("another's")
-	var moved *eventlog.SwapConflict
-	require.ErrorAs(t, log.Swap(ctx, eventlog.Cursors, other, 1), &moved)
-	require.EqualValues(t, 2, moved.Sequence, "it was done")
+	other.Data = []byte("other")
+	var conflict *eventlog.SwapConflict
+	require.ErrorAs(t, log.Swap(ctx, eventlog.Cursors, other, 1), &conflict)
+	require.EqualValues(t, 2, conflict.Sequence, "the swap was made")
 	require.NoError(t, log.Swap(ctx, eventlog.Cursors, next, 1))
 }
 
 func testHangingServer(t *testing.T) {
 	server := postgrestest.Shared(t)
-	between, log := through(t, server, postgres.Config{})
+	proxy, log := openViaProxy(t, server, postgres.Config{})
 	_, err := log.Append(context.Background(), "a", eventlog.NoStream, sample(1))
 	require.NoError(t, err)
-	between.losing.Store(true)
+	proxy.losing.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
 	done := make(chan error, 20)
@@ -225,40 +228,41 @@ func testHangingServer(t *testing.T) {
 		case err := <-done:
 			require.ErrorIs(t, err, context.DeadlineExceeded)
 		case <-time.After(5 * time.Second):
-			t.Fatal("a call outlived its context by seconds")
+			t.Fatal("a call exceeded its context by seconds")
 		}
 	}
-	between.losing.Store(false)
-	between.cut()
+	proxy.losing.Store(false)
+	proxy.cut()
 	eventually(t, func() bool {
 		_, err := log.Append(context.Background(), "c", eventlog.NoStream, sample(3))
 		return err == nil
 	})
 }
 
-func TestAServerThatHangsIsUnavailableToCallersWhoWouldWaitForEver(t *testing.T) {
+func TestHangingServerIsUnavailableToCallersWithoutDeadline(t *testing.T) {
 	server := postgrestest.Shared(t)
-	between, log := through(t, server, postgres.Config{Timeout: 300 * time.Millisecond, Patience: time.Second})
+	proxy, log := openViaProxy(t, server, postgres.Config{Timeout: 300 * time.Millisecond, RetryTimeout: time.Second})
 	_, err := log.Append(context.Background(), "a", eventlog.NoStream, sample(1))
 	require.NoError(t, err)
-	between.losing.Store(true)
+	proxy.losing.Store(true)
 	_, err = log.Head(context.Background())
-	sentence(t, err, "the server does not answer in time")
+	requireMessage(t, err, "the server did not answer in time")
 	require.ErrorIs(t, err, eventlog.ErrUnavailable)
 	_, err = log.Append(context.Background(), "a", 0, sample(2))
-	sentence(t, err, "outcome of the write is unknown", "the server does not answer in time")
+	requireMessage(t, err, "outcome of the write is unknown", "the server did not answer in time")
 	require.ErrorIs(t, err, eventlog.ErrUnknownOutcome)
 	_, err = log.Append(context.Background(), "b", eventlog.NoStream, sample(3))
-	sentence(t, err, "the server does not answer in time")
-	require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome, "there was no connection to send it by")
-	_, err = postgres.Open(context.Background(), strings.Replace(server.URL(), server.Address(), between.address(), 1), postgres.Config{Timeout: 100 * time.Millisecond})
-	sentence(t, err, "the server does not answer in time")
+	requireMessage(t, err, "the server did not answer in time")
+	require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome, "the append was not sent")
+	_, err = postgres.Open(context.Background(), strings.Replace(server.URL(), server.Address(), proxy.address(), 1),
+		postgres.Config{Timeout: 100 * time.Millisecond})
+	requireMessage(t, err, "the server did not answer in time")
 	require.ErrorIs(t, err, eventlog.ErrUnavailable)
 }
 
-// TestNothingOfASessionIsReliedOn takes away from every connection, each time it was used,
-// what a pooler in transaction mode takes away: all that was prepared or set in it.
-func TestNothingOfASessionIsReliedOn(t *testing.T) {
+// TestNoSessionStateIsNeeded discards all prepared statements and settings of a connection after each use, as a
+// pooler in transaction mode does.
+func TestNoSessionStateIsNeeded(t *testing.T) {
 	server := postgrestest.Shared(t)
 	url := fresh(server)
 	try := func(mode string) error {
@@ -273,7 +277,8 @@ func TestNothingOfASessionIsReliedOn(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			if _, err := log.Append(context.Background(), fmt.Sprint("a", head, mode), eventlog.NoStream, sample(1)); err != nil {
+			if _, err := log.Append(context.Background(), fmt.Sprint("a", head, mode), eventlog.NoStream,
+				sample(1)); err != nil {
 				return err
 			}
 			if _, err := eventlog.Verify(context.Background(), log, nil); err != nil {
@@ -283,5 +288,6 @@ func TestNothingOfASessionIsReliedOn(t *testing.T) {
 		return nil
 	}
 	require.NoError(t, try(""))
-	require.ErrorContains(t, try("&default_query_exec_mode=cache_statement"), "does not exist", "prepared statements were not taken away")
+	require.ErrorContains(t, try("&default_query_exec_mode=cache_statement"), "does not exist",
+		"prepared statements were not discarded")
 }

@@ -246,7 +246,7 @@ func TestWhatClientsOfTheLogSeeIsLinearizable(t *testing.T) {
 		w := newWire(t, pg.Address())
 		at := url.URL{Scheme: "postgres", User: url.UserPassword(postgrestest.User, postgrestest.Password), Host: w.address(),
 			Path: "/" + postgrestest.Database, RawQuery: "sslmode=disable"}
-		log, err := postgres.Open(context.Background(), at.String(), postgres.Config{Timeout: time.Second, Patience: time.Second})
+		log, err := postgres.Open(context.Background(), at.String(), postgres.Config{Timeout: time.Second, RetryTimeout: time.Second})
 		require.NoError(t, err)
 		defer log.Close()
 		lines, logs = append(lines, w), append(logs, log)

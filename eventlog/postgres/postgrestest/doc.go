@@ -1,11 +1,9 @@
-// Package postgrestest starts a PostgreSQL server for tests, in a temporary folder, and
-// does to it what bad days do: stops it, kills it, follows it with a replica.
+// Package postgrestest runs PostgreSQL servers for tests in temporary folders. A test can stop and kill a server,
+// restart it, and start a replica.
 //
-// It relies on the server's programs (initdb, postgres), which it finds on PATH or where
-// Debian, Red Hat and Homebrew put them; without them a test is skipped and says so, or
-// fails where DROVER_TEST_REQUIRE is "all". PostgreSQL refuses to run as root, so for root
-// it runs as the user postgres.
+// It needs the programs initdb and postgres, on PATH or in the usual folders of Debian, Red Hat and Homebrew. Without
+// them a test is skipped, or fails if DROVER_TEST_REQUIRE is "all". PostgreSQL refuses to run as root, so tests that
+// run as root start it as the user postgres.
 //
-// It promises that no server outlives its tests: each hangs on a pipe from the test's
-// process and stops when that process ends, however it ends.
+// No server outlives its tests: a guard process stops the server when the test process ends, even if it is killed.
 package postgrestest

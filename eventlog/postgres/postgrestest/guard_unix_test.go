@@ -19,14 +19,13 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// TestNoServerOutlivesTheProcessOfItsTests starts this test once more as a process that
-// starts a server and is then killed.
-func TestNoServerOutlivesTheProcessOfItsTests(t *testing.T) {
+// TestServerStopsWhenTestProcessIsKilled starts this test in a child process that starts a server and is then killed.
+func TestServerStopsWhenTestProcessIsKilled(t *testing.T) {
 	if os.Getenv("DROVER_POSTGRES_CHILD") != "" {
 		fmt.Println("\nserver", postgrestest.Shared(t).PID())
 		select {}
 	}
-	child := exec.Command(os.Args[0], "-test.run", "^TestNoServerOutlives", "-test.v")
+	child := exec.Command(os.Args[0], "-test.run", "^TestServerStopsWhenTestProcessIsKilled$", "-test.v")
 	child.Env = append(os.Environ(), "DROVER_POSTGRES_CHILD=yes")
 	out, err := child.StdoutPipe()
 	require.NoError(t, err)
@@ -43,5 +42,6 @@ func TestNoServerOutlivesTheProcessOfItsTests(t *testing.T) {
 	if pid == 0 {
 		postgrestest.Missing(t, "PostgreSQL", errors.New("the child started no server"))
 	}
-	require.Eventually(t, func() bool { return syscall.Kill(pid, 0) != nil }, 30*time.Second, 10*time.Millisecond, "server %d still runs", pid)
+	require.Eventually(t, func() bool { return syscall.Kill(pid, 0) != nil }, 30*time.Second, 10*time.Millisecond,
+		"server %d is still running", pid)
 }

@@ -17,38 +17,37 @@ import (
 // Mode is a way to stop a server.
 type Mode int
 
-// The ways to stop a server: as an administrator does, as a crash does with all its
-// processes at once, and with SIGKILL to its first process.
+// Fast stops a server as an administrator does. Immediate stops all its processes at once, like a crash. Kill sends
+// SIGKILL to its main process.
 const (
 	Fast Mode = iota
 	Immediate
 	Kill
 )
 
-// patience is how long a server may take to start or to stop.
-const patience = time.Minute
+// timeout limits how long a server may take to start or stop.
+const timeout = time.Minute
 
 // process is a running server and its guard.
 type process struct {
 	server *exec.Cmd
-	ended  chan struct{} // closed when server has ended
+	ended  chan struct{} // closed when the server has ended
 	guard  *exec.Cmd
-	leash  io.Closer
+	pipe   io.Closer // the guard stops the server when it is closed
 }
 
-// guarding waits for the end of its input, which comes with the end of the tests' process,
-// and then stops the server and removes its folder. It is ended first when the server is
-// stopped in any other way.
-const guarding = `read _; kill -QUIT "$1" 2>/dev/null; while kill -0 "$1" 2>/dev/null; do sleep 0.1; done; rm -rf "$2"`
+// guardScript waits for the end of its input, which comes when the test process ends. Then it stops the server and
+// removes its folder. If the server is stopped in another way, the guard is ended first.
+const guardScript = `read _; kill -QUIT "$1" 2>/dev/null; while kill -0 "$1" 2>/dev/null; do sleep 0.1; done; rm -rf "$2"`
 
-// Start starts the server again and returns once it takes connections.
+// Start starts the server again. It returns when the server accepts connections.
 func (s *Server) Start() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running != nil {
-		return errors.New("PostgreSQL runs already")
+		return errors.New("PostgreSQL is already running")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	killed := s.killed
 	for {
@@ -57,11 +56,11 @@ func (s *Server) Start() error {
 			return err
 		}
 		s.running = p
-		if err = s.await(ctx, p); err == nil {
+		if err = s.waitReady(ctx, p); err == nil {
 			return nil
 		}
 		err = errors.Join(err, s.stop(Immediate))
-		// After a SIGKILL the server's other processes take a moment to notice.
+		// After SIGKILL the other processes of the server need a moment to end.
 		if !killed || ctx.Err() != nil {
 			return err
 		}
@@ -76,9 +75,10 @@ func (s *Server) launch() (*process, error) {
 		return nil, err
 	}
 	defer log.Close()
-	p := &process{server: exec.Command(filepath.Join(s.programs, "postgres"), "-D", s.data()), ended: make(chan struct{})}
+	p := &process{server: exec.Command(filepath.Join(s.programs, "postgres"), "-D", s.data()),
+		ended: make(chan struct{})}
 	p.server.Dir, p.server.Stdout, p.server.Stderr = s.folder, log, log
-	if err := become(p.server); err != nil {
+	if err := runAsAccount(p.server); err != nil {
 		return nil, err
 	}
 	if err := p.server.Start(); err != nil {
@@ -93,22 +93,22 @@ func (s *Server) launch() (*process, error) {
 
 // watch starts the guard.
 func (p *process) watch(folder string) error {
-	in, leash, err := os.Pipe()
+	in, pipe, err := os.Pipe()
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	p.leash = leash
-	p.guard = exec.Command("/bin/sh", "-c", guarding, "guard", strconv.Itoa(p.server.Process.Pid), folder)
+	p.pipe = pipe
+	p.guard = exec.Command("/bin/sh", "-c", guardScript, "guard", strconv.Itoa(p.server.Process.Pid), folder)
 	p.guard.Dir, p.guard.Stdin = "/", in
-	if err := become(p.guard); err != nil {
+	if err := runAsAccount(p.guard); err != nil {
 		return err
 	}
 	return p.guard.Start()
 }
 
-// await returns once the server takes connections.
-func (s *Server) await(ctx context.Context, p *process) error {
+// waitReady returns when the server accepts connections.
+func (s *Server) waitReady(ctx context.Context, p *process) error {
 	for {
 		conn, err := pgx.Connect(ctx, s.SocketURL())
 		if err == nil {
@@ -117,15 +117,15 @@ func (s *Server) await(ctx context.Context, p *process) error {
 		select {
 		case <-p.ended:
 			log, _ := os.ReadFile(s.logFile())
-			return fmt.Errorf("PostgreSQL ended at once: %s", log[max(0, len(log)-1000):])
+			return fmt.Errorf("PostgreSQL ended immediately: %s", log[max(0, len(log)-1000):])
 		case <-ctx.Done():
-			return fmt.Errorf("PostgreSQL takes no connection: %w", err)
+			return fmt.Errorf("PostgreSQL accepts no connections: %w", err)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }
 
-// Stop stops the server; stopping one that is stopped is no error.
+// Stop stops the server. It returns nil if the server is already stopped.
 func (s *Server) Stop(mode Mode) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -140,17 +140,17 @@ func (s *Server) stop(mode Mode) error {
 	s.running, s.killed = nil, mode == Kill
 	_ = p.guard.Process.Kill()
 	_ = p.guard.Wait()
-	_ = p.leash.Close()
+	_ = p.pipe.Close()
 	if err := p.server.Process.Signal(signals[mode]); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
 	select {
 	case <-p.ended:
 		return nil
-	case <-time.After(patience):
+	case <-time.After(timeout):
 		_ = p.server.Process.Kill()
 		<-p.ended
-		return fmt.Errorf("PostgreSQL did not stop within %s and was killed", patience)
+		return fmt.Errorf("PostgreSQL did not stop within %s and was killed", timeout)
 	}
 }
 
@@ -159,7 +159,7 @@ func (s *Server) Restart(mode Mode) error {
 	return errors.Join(s.Stop(mode), s.Start())
 }
 
-// PID is the id of the server's first process, 0 while it is stopped.
+// PID returns the process id of the main process, or 0 if the server is stopped.
 func (s *Server) PID() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

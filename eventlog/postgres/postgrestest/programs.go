@@ -9,39 +9,41 @@ import (
 	"slices"
 )
 
-// ErrMissing says that there is no PostgreSQL on this machine.
-var ErrMissing = errors.New("there is no PostgreSQL here")
+// ErrMissing means that PostgreSQL is not installed.
+var ErrMissing = errors.New("PostgreSQL is not installed")
 
-// places are where distributions put the server's programs beside PATH.
-var places = []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin", "/usr/local/opt/postgresql*/bin"}
+// folders are the patterns of the folders, in addition to PATH, where distributions install the server programs.
+var folders = []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql*/bin",
+	"/usr/local/opt/postgresql*/bin"}
 
-// programs returns the folder that holds the programs of one PostgreSQL.
+// programs returns the folder with the programs of a PostgreSQL server.
 func programs() (string, error) {
 	if found, err := exec.LookPath("initdb"); err == nil {
 		if found, err = filepath.EvalSymlinks(found); err == nil {
 			return filepath.Dir(found), nil
 		}
 	}
-	for _, place := range places {
-		folders, err := filepath.Glob(place)
+	for _, pattern := range folders {
+		found, err := filepath.Glob(pattern)
 		if err != nil {
 			return "", err
 		}
-		slices.Sort(folders)
-		for _, folder := range slices.Backward(folders) {
+		slices.Sort(found)
+		for _, folder := range slices.Backward(found) {
 			if _, err := os.Stat(filepath.Join(folder, "initdb")); err == nil {
 				return folder, nil
 			}
 		}
 	}
-	return "", fmt.Errorf("%w: initdb is neither on PATH nor where it is usually installed; install the package postgresql", ErrMissing)
+	return "", fmt.Errorf("%w: initdb was not found on PATH and in the usual folders; install the package postgresql",
+		ErrMissing)
 }
 
-// run runs one program to its end, as the user that the server runs as.
+// run runs a program to its end, as the user of the server.
 func run(folder, program string, arguments ...string) error {
 	command := exec.Command(filepath.Join(folder, program), arguments...)
 	command.Dir = os.TempDir()
-	if err := become(command); err != nil {
+	if err := runAsAccount(command); err != nil {
 		return err
 	}
 	if out, err := command.CombinedOutput(); err != nil {

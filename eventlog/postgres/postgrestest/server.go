@@ -17,35 +17,35 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// The superuser of every server, its password over TCP, and the database there is.
+// The superuser of every server, its password over TCP, and the default database.
 const (
 	User     = "drover"
 	Password = "correct horse"
 	Database = "postgres"
 )
 
-// Config says how a server runs; the zero value is as an administrator would have it.
+// Config configures a server. The zero value is a durable server.
 type Config struct {
-	// Unsafe turns fsync off, for tests that prove nothing about durability.
+	// Unsafe turns fsync off, for tests that do not test durability.
 	Unsafe bool
-	// Settings are further lines of postgresql.conf.
+	// Settings are additional lines of postgresql.conf.
 	Settings []string
 }
 
-// Server is a PostgreSQL of its own.
+// Server is a PostgreSQL server for tests.
 type Server struct {
 	programs string
-	folder   string // holds the data, the socket and the server's log
+	folder   string // contains the data, the socket and the log of the server
 	port     int
 
 	mu      sync.Mutex
 	running *process // nil while the server is stopped
-	killed  bool     // it was stopped with SIGKILL
+	killed  bool     // the server was stopped with SIGKILL
 
-	names atomic.Int64 // counts what was named after tests
+	names atomic.Int64 // number of names that Name has returned
 }
 
-// Missing skips t if a program or a right that it needs is missing, unless all tests must run.
+// Missing skips t if err reports a missing program or permission, unless DROVER_TEST_REQUIRE is "all".
 func Missing(t testing.TB, what string, err error) {
 	t.Helper()
 	if err == nil {
@@ -57,7 +57,7 @@ func Missing(t testing.TB, what string, err error) {
 	t.Skipf("this test needs %s: %v", what, err)
 }
 
-// Start starts a server, which stops with t.
+// Start starts a server that is removed at the end of t.
 func Start(t testing.TB, config Config) *Server {
 	t.Helper()
 	_, err := programs()
@@ -72,8 +72,8 @@ func Start(t testing.TB, config Config) *Server {
 	return s
 }
 
-// Run is Start for a program that is no test. It returns ErrMissing where there is no PostgreSQL. The caller calls Remove,
-// also where a server comes with an error.
+// Run starts a server for a program that is not a test. It returns ErrMissing if PostgreSQL is not installed. The
+// caller must call Remove, even if Run returns a server together with an error.
 func Run(config Config) (*Server, error) {
 	bin, err := programs()
 	if err != nil {
@@ -86,8 +86,8 @@ var shared = sync.OnceValues(func() (*Server, error) {
 	return Run(Config{Unsafe: true})
 })
 
-// Shared returns the one server of this process, which is Unsafe, for tests that do it no
-// harm. It stops when the process ends.
+// Shared returns the shared server of this process, for tests that do not stop or change it. The server is Unsafe and
+// stops when the process ends.
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	s, err := shared()
@@ -100,16 +100,15 @@ func Shared(t testing.TB) *Server {
 	return s
 }
 
-// start makes the folder of a server, lets fill make the data in it, and starts it. The
-// folder lies in the system's temporary folder and not in that of a test, because the
-// path of a socket may have 107 bytes only.
+// start creates the folder of a server, calls fill to create its data, and starts it. The folder is in the temporary
+// folder of the system and not of the test, because the path of a socket is limited to 107 bytes.
 func start(bin string, fill func(*Server) error) (*Server, error) {
 	folder, err := os.MkdirTemp("", "drover-pg-")
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{programs: bin, folder: folder}
-	if err := give(folder); err != nil {
+	if err := chownToAccount(folder); err != nil {
 		return s, err
 	}
 	if s.port, err = freePort(); err != nil {
@@ -130,7 +129,7 @@ func freePort() (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
-// Remove stops the server and forgets what it held.
+// Remove stops the server and deletes its data.
 func (s *Server) Remove() {
 	_ = s.Stop(Immediate)
 	_ = os.RemoveAll(s.folder)
@@ -138,33 +137,36 @@ func (s *Server) Remove() {
 
 func (s *Server) data() string { return filepath.Join(s.folder, "data") }
 
-// init makes the data: trust over the socket, a password over TCP.
+// init creates the data, with trust authentication over the socket and a password over TCP.
 func (s *Server) init(config Config) error {
 	secret := filepath.Join(s.folder, "password")
 	if err := os.WriteFile(secret, []byte(Password+"\n"), 0o644); err != nil {
 		return err
 	}
-	err := run(s.programs, "initdb", "-D", s.data(), "-U", User, "--pwfile", secret, "-E", "UTF8", "--locale", "C", "--no-sync",
+	err := run(s.programs, "initdb", "-D", s.data(), "-U", User, "--pwfile", secret, "-E", "UTF8", "--locale", "C",
+		"--no-sync",
 		"--auth-local", "trust", "--auth-host", "scram-sha-256")
 	if err != nil {
 		return err
 	}
-	settings := []string{"max_connections = 80", "shared_buffers = '64MB'", "log_line_prefix = '%m [%p] '", "timezone = 'UTC'"}
+	settings := []string{"max_connections = 80", "shared_buffers = '64MB'", "log_line_prefix = '%m [%p] '",
+		"timezone = 'UTC'"}
 	if config.Unsafe {
 		settings = append(settings, "fsync = off", "full_page_writes = off")
 	}
-	if err := s.place(); err != nil {
+	if err := s.setAddress(); err != nil {
 		return err
 	}
 	return s.Set(append(settings, config.Settings...)...)
 }
 
-// place settles where the server listens.
-func (s *Server) place() error {
-	return s.Set("listen_addresses = '127.0.0.1'", "port = "+strconv.Itoa(s.port), "unix_socket_directories = '"+s.folder+"'")
+// setAddress sets the addresses that the server listens on.
+func (s *Server) setAddress() error {
+	return s.Set("listen_addresses = '127.0.0.1'", "port = "+strconv.Itoa(s.port),
+		"unix_socket_directories = '"+s.folder+"'")
 }
 
-// Set adds lines to the server's settings, which hold from its next start on.
+// Set appends lines to the settings of the server. They take effect at its next start.
 func (s *Server) Set(settings ...string) error {
 	file, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
@@ -174,15 +176,16 @@ func (s *Server) Set(settings ...string) error {
 	return errors.Join(err, file.Close())
 }
 
-// Replica starts a second server that follows s and takes no writes; it stops with t.
+// Replica starts a read-only replica of s, which is removed at the end of t.
 func (s *Server) Replica(t testing.TB) *Server {
 	t.Helper()
 	replica, err := start(s.programs, func(replica *Server) error {
 		from := fmt.Sprintf("host=%s port=%d user=%s", s.folder, s.port, User)
-		if err := run(s.programs, "pg_basebackup", "-D", replica.data(), "-R", "-X", "stream", "-c", "fast", "--no-sync", "-d", from); err != nil {
+		if err := run(s.programs, "pg_basebackup", "-D", replica.data(), "-R", "-X", "stream", "-c", "fast",
+			"--no-sync", "-d", from); err != nil {
 			return err
 		}
-		return replica.place()
+		return replica.setAddress()
 	})
 	if replica != nil {
 		t.Cleanup(replica.Remove)
@@ -193,13 +196,13 @@ func (s *Server) Replica(t testing.TB) *Server {
 	return replica
 }
 
-// URL returns the address of Database over TCP, with the superuser's password.
-// What is given is added as parameters, such as "schema=mine".
+// URL returns the address of Database over TCP, with the password of the superuser. parameters are added to the URL,
+// for example "schema=mine".
 func (s *Server) URL(parameters ...string) string {
 	return s.URLAs(User, Password, Database, parameters...)
 }
 
-// URLAs is URL for another user and another database.
+// URLAs returns the address for another user and another database.
 func (s *Server) URLAs(user, password, database string, parameters ...string) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(user, password), Host: s.Address(), Path: "/" + database,
@@ -208,19 +211,19 @@ func (s *Server) URLAs(user, password, database string, parameters ...string) st
 	return u.String()
 }
 
-// Address is the host and port that the server listens on.
+// Address returns the host and port that the server listens on.
 func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
-// SocketURL is URL by way of the server's socket.
+// SocketURL works like URL over the socket of the server.
 func (s *Server) SocketURL(parameters ...string) string {
 	parameters = append([]string{"host=" + url.QueryEscape(s.folder), "port=" + strconv.Itoa(s.port)}, parameters...)
 	return "postgres://" + User + "@/" + Database + "?" + strings.Join(parameters, "&")
 }
 
-// Name returns a name, good for a schema, a database or a role, that nobody has on s.
+// Name returns a new name for a schema, a database or a role on s.
 func (s *Server) Name() string { return "t" + strconv.FormatInt(s.names.Add(1), 10) }
 
-// Exec runs statements as the superuser, and fails t if they fail.
+// Exec runs statements as the superuser, and fails t if they return an error.
 func (s *Server) Exec(t testing.TB, statements string) {
 	t.Helper()
 	if err := s.exec(context.Background(), statements); err != nil {

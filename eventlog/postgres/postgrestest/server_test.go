@@ -17,19 +17,20 @@ func connect(t *testing.T, url string) *pgx.Conn {
 	return conn
 }
 
-func TestAServerKeepsWhatItHadHoweverItIsStopped(t *testing.T) {
+func TestServerRetainsDataAfterEveryMode(t *testing.T) {
 	server := postgrestest.Start(t, postgrestest.Config{})
-	server.Exec(t, `CREATE TABLE kept (n int)`)
+	server.Exec(t, `CREATE TABLE stored (n int)`)
 	for n, mode := range []postgrestest.Mode{postgrestest.Fast, postgrestest.Immediate, postgrestest.Kill} {
-		server.Exec(t, `INSERT INTO kept VALUES (1)`)
+		server.Exec(t, `INSERT INTO stored VALUES (1)`)
 		require.NoError(t, server.Restart(mode))
 		var rows int
-		require.NoError(t, connect(t, server.SocketURL()).QueryRow(context.Background(), `SELECT count(*) FROM kept`).Scan(&rows))
+		require.NoError(t, connect(t, server.SocketURL()).QueryRow(context.Background(),
+			`SELECT count(*) FROM stored`).Scan(&rows))
 		require.Equal(t, n+1, rows)
 	}
 }
 
-func TestAReplicaFollowsAndTakesNoWrites(t *testing.T) {
+func TestReplicaIsReadOnly(t *testing.T) {
 	server := postgrestest.Start(t, postgrestest.Config{})
 	replica := connect(t, server.Replica(t).URL())
 	var follows bool

@@ -8,10 +8,10 @@ import (
 	"os/exec"
 )
 
-var errSystem = errors.New("a PostgreSQL for tests is started on Unix alone")
+var errSystem = errors.New("PostgreSQL for tests is supported on Unix only")
 
-func become(*exec.Cmd) error { return errSystem }
+func runAsAccount(*exec.Cmd) error { return errSystem }
 
-func give(string) error { return errSystem }
+func chownToAccount(string) error { return errSystem }
 
 var signals = map[Mode]os.Signal{}

@@ -11,14 +11,14 @@ import (
 	"syscall"
 )
 
-// account returns the user that the server runs as: the tests' own, or postgres for root.
+// account returns the user that the server runs as: the user of the tests, or postgres if that is root.
 func account() (uid, gid int, err error) {
 	if os.Getuid() != 0 {
 		return os.Getuid(), os.Getgid(), nil
 	}
 	found, err := user.Lookup("postgres")
 	if err != nil {
-		return 0, 0, fmt.Errorf("PostgreSQL does not run as root: %w", err)
+		return 0, 0, fmt.Errorf("PostgreSQL cannot run as root: %w", err)
 	}
 	if uid, err = strconv.Atoi(found.Uid); err != nil {
 		return 0, 0, err
@@ -27,9 +27,9 @@ func account() (uid, gid int, err error) {
 	return uid, gid, err
 }
 
-// become makes command run as account, in a process group of its own, so that an
-// interrupt at the terminal reaches the tests first.
-func become(command *exec.Cmd) error {
+// runAsAccount makes command run as account in a new process group, so that an interrupt from the terminal reaches
+// the tests first.
+func runAsAccount(command *exec.Cmd) error {
 	uid, gid, err := account()
 	if err != nil {
 		return err
@@ -41,8 +41,8 @@ func become(command *exec.Cmd) error {
 	return nil
 }
 
-// give makes folder belong to account.
-func give(folder string) error {
+// chownToAccount changes the owner of folder to account.
+func chownToAccount(folder string) error {
 	uid, gid, err := account()
 	if err != nil {
 		return err
@@ -50,5 +50,5 @@ func give(folder string) error {
 	return os.Chown(folder, uid, gid)
 }
 
-// signals are how PostgreSQL is told to stop.
+// signals maps each mode to the signal that stops PostgreSQL.
 var signals = map[Mode]os.Signal{Fast: syscall.SIGINT, Immediate: syscall.SIGQUIT, Kill: syscall.SIGKILL}
