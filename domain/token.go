@@ -153,12 +153,12 @@ func (c UseToken) checkUses(t *Token) *Rejection {
 // checkRestrictions rejects an environment or role that the token does not allow.
 func (c UseToken) checkRestrictions(s TokenSettings) *Rejection {
 	if len(s.Environments) > 0 && !slices.Contains(s.Environments, c.Environment) {
-		return reject(Forbidden, "the join token is not valid for environment %.80q", c.Environment).
-			hint("it is valid for %v", s.Environments)
+		return reject(Forbidden, "the join token does not allow environment %.80q", c.Environment).
+			hint("it allows %v", s.Environments)
 	}
 	for _, role := range c.Roles {
 		if len(s.Roles) > 0 && !slices.Contains(s.Roles, role) {
-			return reject(Forbidden, "the join token is not valid for role %.80q", role).hint("it is valid for %v", s.Roles)
+			return reject(Forbidden, "the join token does not allow role %.80q", role).hint("it allows %v", s.Roles)
 		}
 	}
 	return nil

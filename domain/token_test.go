@@ -85,8 +85,8 @@ func TestJoinTokenEnforcesItsSettings(t *testing.T) {
 		words    string
 	}{
 		"expired":                    {TokenSettings{Until: &until}, func(*UseToken) {}, "expired at 2026-03-14T15:09:26Z"},
-		"wrong environment":          {TokenSettings{Environments: []string{"staging"}}, func(*UseToken) {}, `not valid for environment "production"`},
-		"wrong role":                 {TokenSettings{Roles: []string{"web"}}, func(u *UseToken) { u.Roles = []string{"web", "db"} }, `not valid for role "db"`},
+		"wrong environment":          {TokenSettings{Environments: []string{"staging"}}, func(*UseToken) {}, `does not allow environment "production"`},
+		"wrong role":                 {TokenSettings{Roles: []string{"web"}}, func(u *UseToken) { u.Roles = []string{"web", "db"} }, `does not allow role "db"`},
 		"invalid machine name":       {TokenSettings{}, func(u *UseToken) { u.Machine = "a/b" }, `'/' at character 2`},
 		"unknown token":              {TokenSettings{}, func(u *UseToken) { u.ID = "x" }, "unknown join token"},
 		"a second before it expires": {TokenSettings{Until: &until}, func(u *UseToken) { u.Now = until.Add(-time.Second) }, ""},
@@ -120,7 +120,7 @@ func TestJoinedInstanceJoinsAgainUntilTheTokenIsRevoked(t *testing.T) {
 	require.Empty(t, w.do(late), "flags count only at the first join")
 
 	w.do(DeleteMachine{Name: "web-03"})
-	w.rejects(late, Forbidden, `not valid for environment "staging"`)
+	w.rejects(late, Forbidden, `does not allow environment "staging"`)
 	w.do(RevokeToken{ID: "k"})
 	require.Empty(t, w.do(RevokeToken{ID: "k"}), "already revoked")
 	w.rejects(use(200, "web-03"), Forbidden, "revoked")
