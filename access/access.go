@@ -16,7 +16,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Access knows the callers of one server. Its methods may be called from many goroutines.
+// Access authenticates the callers of one server. It is safe for concurrent use.
 type Access struct {
 	engine   *engine.Engine
 	clock    engine.Clock
@@ -24,45 +24,47 @@ type Access struct {
 	refusals refusals
 }
 
-// New returns an Access that reads tokens from the engine's fold.
+// New returns an Access that reads tokens from the view of the engine.
 func New(e *engine.Engine, clock engine.Clock) *Access { return &Access{engine: e, clock: clock} }
 
-// agentPrefix begins the bearer text of an agent's own secret: agent:INSTANCE:SECRET.
+// agentPrefix starts the bearer text of an agent's secret: agent:INSTANCE:SECRET.
 const agentPrefix = "agent:"
 
-// Why a credential is refused. No error reveals whether a token with that id exists.
+// Errors for invalid credentials. None of them reveals whether a token exists.
 var (
-	errNoToken  = problem.New(client.Unauthorised, "the request carries no token", "send Authorization: Bearer TOKEN; `drover token create` makes one")
-	errBadToken = problem.New(client.Unauthorised, "the token is not known, was revoked or has expired", "`drover token create` makes another one")
-	// ErrTooFast refuses an unknown caller whose address failed to prove itself too often.
-	ErrTooFast = problem.New(client.Unavailable, "too many requests with a bad token came from this address",
-		"wait a minute; a good token is taken at any time").WithStatus(http.StatusTooManyRequests)
+	errNoToken = problem.New(client.Unauthorised, "the request has no token",
+		"send Authorization: Bearer TOKEN; create a token with `drover token create`")
+	errBadToken = problem.New(client.Unauthorised, "the token is unknown, revoked or expired",
+		"create another one with `drover token create`")
+	// ErrRateLimited rejects a caller without a valid credential after too many failures from its address.
+	ErrRateLimited = problem.New(client.Unavailable, "too many requests with an invalid token from this address",
+		"wait a minute; requests with a valid token are always accepted").WithStatus(http.StatusTooManyRequests)
 )
 
-// Caller finds out who sent bearer, the text of a token or of an agent's own secret, from a remote HOST:PORT.
-// The error is a *problem.Problem.
+// Caller authenticates a request. bearer is the text of a token or of an agent's secret, and remote is the HOST:PORT of
+// the sender. The error is a *problem.Problem.
 func (a *Access) Caller(ctx context.Context, bearer, remote string) (Caller, error) {
 	if bearer == "" {
 		return Caller{}, errNoToken
 	}
-	c, ok := a.proven(bearer)
-	if !ok && a.TooFast(remote) { // it costs nothing more; whoever has a good token is let in all the same
-		a.Refused(remote, "", ErrTooFast.Detail)
-		return Caller{}, ErrTooFast
+	c, ok := a.identify(bearer)
+	if !ok && a.RateLimited(remote) { // before the expensive CatchUp; valid tokens are not limited
+		a.RecordRefusal(remote, "", ErrRateLimited.Detail)
+		return Caller{}, ErrRateLimited
 	}
 	if !ok && a.engine.CatchUp(ctx) == nil {
-		c, ok = a.proven(bearer) // another server may have made the token a moment ago
+		c, ok = a.identify(bearer) // another server may just have created the token
 	}
 	if !ok {
-		a.Failed(remote)
-		a.Refused(remote, "", errBadToken.Detail)
+		a.RecordFailure(remote)
+		a.RecordRefusal(remote, "", errBadToken.Detail)
 		return Caller{}, errBadToken
 	}
 	return c, nil
 }
 
-// proven returns the caller that a credential identifies.
-func (a *Access) proven(text string) (Caller, bool) {
+// identify returns the caller that a credential identifies.
+func (a *Access) identify(text string) (Caller, bool) {
 	if identity, isAgent := strings.CutPrefix(text, agentPrefix); isAgent {
 		return a.agentCaller(identity)
 	}
@@ -71,7 +73,7 @@ func (a *Access) proven(text string) (Caller, bool) {
 
 func (a *Access) tokenCaller(text string) (c Caller, ok bool) {
 	token, ok := a.Token(text)
-	if !ok || !a.isGood(&token) {
+	if !ok || !a.isValid(&token) {
 		return Caller{}, false
 	}
 	c = Caller{Origin: originOf(&token), Scope: token.Settings.Scope, Token: token.ID}
@@ -95,7 +97,8 @@ func (a *Access) agentCaller(identity string) (Caller, bool) {
 	return Caller{}, false
 }
 
-// originOf is the origin of what is asked for with a token: the person whom it belongs to, or the token itself.
+// originOf returns the origin of commands that are sent with a token: the person who owns the token, or else the token
+// itself.
 func originOf(t *domain.Token) domain.Origin {
 	o := domain.Origin{By: "token " + t.ID, Actor: domain.Actor{Kind: domain.TokenActor, ID: t.ID, Token: t.ID}}
 	if t.Settings.Person != "" {
@@ -104,33 +107,35 @@ func originOf(t *domain.Token) domain.Origin {
 	return o
 }
 
-// isGood says that a token was neither revoked nor has expired.
-func (a *Access) isGood(t *domain.Token) bool {
+// isValid reports whether a token is neither revoked nor expired.
+func (a *Access) isValid(t *domain.Token) bool {
 	return !t.Revoked && (t.Settings.Until == nil || a.clock.Now().Before(*t.Settings.Until))
 }
 
-// stands reports whether the caller's token is still valid. A caller without a token was admitted by its address.
-func (a *Access) stands(c Caller) (ok bool) {
+// hasValidToken reports whether the caller's token is still valid. It is true for a caller without a token, which was
+// admitted because of its address.
+func (a *Access) hasValidToken(c Caller) (ok bool) {
 	if c.Token == "" {
 		return true
 	}
 	a.engine.Read(func(v *projections.View) {
 		t := v.Tokens[c.Token]
-		ok = t != nil && a.isGood(t)
+		ok = t != nil && a.isValid(t)
 	})
 	return ok
 }
 
-// expiryEvery bounds how late it is noticed that the token of an open stream has expired.
-const expiryEvery = time.Second
+// expiryInterval is how often Watch checks whether the token has expired.
+const expiryInterval = time.Second
 
-// Watch calls end when the caller's token expires or is revoked by any server. It returns then, or with ctx.
+// Watch calls end and returns when the caller's token expires or is revoked on any server. It also returns when ctx is
+// done.
 func (a *Access) Watch(ctx context.Context, c Caller, end func()) {
-	ticker := time.NewTicker(expiryEvery)
+	ticker := time.NewTicker(expiryInterval)
 	defer ticker.Stop()
 	for {
 		changed := a.engine.Changed()
-		if !a.stands(c) {
+		if !a.hasValidToken(c) {
 			end()
 			return
 		}
@@ -143,8 +148,8 @@ func (a *Access) Watch(ctx context.Context, c Caller, end func()) {
 	}
 }
 
-// Token returns the token that text authenticates, even if it was revoked or has expired. An unknown id takes as long as
-// a wrong secret.
+// Token returns the token that text authenticates, even if it is revoked or expired. The check takes equally long for
+// an unknown id and for a wrong secret.
 func (a *Access) Token(text string) (token domain.Token, ok bool) {
 	id, secret, _ := strings.Cut(text, ".")
 	a.engine.Read(func(v *projections.View) {
@@ -155,12 +160,13 @@ func (a *Access) Token(text string) (token domain.Token, ok bool) {
 	return token, Matches(token.Hash, secret)
 }
 
-// Use is one join of an instance, with what became of the token.
+// Use is one join of an instance, with the current state of its token.
 type Use struct {
 	domain.TokenUsed
-	// Settings are those of the token.
+	// Settings are the settings of the token.
 	Settings domain.TokenSettings
-	Revoked  bool
+	// Revoked means that the token was revoked.
+	Revoked bool
 }
 
 // Uses returns the joins of an instance.
@@ -173,12 +179,12 @@ func (a *Access) Uses(instance domain.ID) (found []Use) {
 	return found
 }
 
-// Matches compares the hash of a secret with the one in the log, in constant time.
+// Matches reports whether secret has the given hash. It takes constant time.
 func Matches(hash, secret string) bool {
 	return subtle.ConstantTimeCompare([]byte(hash), []byte(Hash(secret))) == 1
 }
 
-// Hash is the form in which the log has a secret.
+// Hash returns the hash of a secret as the log stores it: the SHA-256 sum in hex.
 func Hash(secret string) string {
 	sum := sha256.Sum256([]byte(secret))
 	return hex.EncodeToString(sum[:])

@@ -5,49 +5,49 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// Caller is who sent a request. The zero value may do nothing.
+// Caller is the authenticated sender of a request. The zero value has no permissions.
 type Caller struct {
-	// Origin is the caller as events name it.
+	// Origin identifies the caller in events.
 	Origin domain.Origin
-	// Scope is that of a person's token; empty for others.
+	// Scope is the scope of the token; empty for agents and join tokens.
 	Scope domain.Scope
-	// Token is the id of the token that was sent: a person's, or one to join with.
+	// Token is the id of the token in the request; empty for agents with a secret.
 	Token string
-	// Join is the id of a join token; it is good for joining alone.
+	// Join is the id of the join token in the request. Callers with a join token can only join.
 	Join string
-	// Machine and Instance are those of an agent with its own secret, which is good for its own machine alone.
+	// Machine and Instance identify an agent that authenticated with its secret.
 	Machine  string
 	Instance domain.ID
 	// Joined are the settings of the token that the agent joined with.
 	Joined domain.TokenSettings
 }
 
-// May returns a problem unless the caller has a scope.
+// May returns a problem unless the caller has the scope.
 func (c Caller) May(scope domain.Scope) error {
 	switch {
 	case c.Scope.Allows(scope):
 		return nil
 	case c.Machine != "":
-		return problem.Forbidden("an agent's own secret is good for its own machine's reports and work alone").
+		return problem.Forbidden("the secret of an agent is valid only for requests about its own machine").
 			WithHint("use a token")
 	case c.Join != "":
-		return problem.Forbidden("a join token is good for joining alone").
-			WithHint("use a token with the scope %s", scope)
+		return problem.Forbidden("a join token is valid only for joining").
+			WithHint("use a token with scope %s", scope)
 	}
-	return problem.Forbidden("the token's scope is %s", c.Scope).
-		WithHint("this takes the scope %s", scope)
+	return problem.Forbidden("the token has scope %s", c.Scope).
+		WithHint("use a token with scope %s", scope)
 }
 
-// IsAgentOf returns a problem unless the caller may speak for a machine: its own agent, or an admin.
+// IsAgentOf returns a problem unless the caller is the agent of the machine or an admin.
 func (c Caller) IsAgentOf(machine string) error {
 	switch {
 	case c.Scope.Allows(domain.AdminScope):
 		return nil
 	case c.Machine == "":
-		return problem.Forbidden("only the agent of machine %s may do this", machine).
-			WithHint("use its own secret, or an admin token")
+		return problem.Forbidden("only the agent of machine %s can send this request", machine).
+			WithHint("use the agent's secret or a token with scope %s", domain.AdminScope)
 	case c.Machine != machine:
-		return problem.Forbidden("this agent is the one of machine %s, not of %s", c.Machine, machine)
+		return problem.Forbidden("this agent belongs to machine %s, not to %s", c.Machine, machine)
 	}
 	return nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-func TestCallerMayDoWhatItsCredentialIsGoodForAndNoMore(t *testing.T) {
+func TestCallerHasOnlyThePermissionsOfItsCredential(t *testing.T) {
 	reader, admin := Caller{Scope: domain.ReadScope}, Caller{Scope: domain.AdminScope}
 	join, agent := Caller{Join: "0123456789ab"}, Caller{Machine: "web-01"}
 	require.NoError(t, reader.May(domain.ReadScope))
@@ -19,15 +19,19 @@ func TestCallerMayDoWhatItsCredentialIsGoodForAndNoMore(t *testing.T) {
 	require.NoError(t, admin.IsAgentOf("web-01"))
 	require.NoError(t, agent.IsAgentOf("web-01"))
 	for name, err := range map[string]error{
-		"a scope that is too small": reader.May(domain.DeployScope), "a join token": join.May(domain.ReadScope), "an agent": agent.May(domain.ReadScope),
-		"another machine's agent": agent.IsAgentOf("web-02"), "a reader as an agent": reader.IsAgentOf("web-01"), "nobody": Caller{}.May(domain.ReadScope),
+		"weaker scope":                      reader.May(domain.DeployScope),
+		"join token":                        join.May(domain.ReadScope),
+		"agent":                             agent.May(domain.ReadScope),
+		"agent of another machine":          agent.IsAgentOf("web-02"),
+		"token with scope read as an agent": reader.IsAgentOf("web-01"),
+		"no credential":                     Caller{}.May(domain.ReadScope),
 	} {
 		require.Error(t, err, name)
 		require.Equal(t, client.Forbidden, problem.Of(err).Kind, name)
 	}
 }
 
-func TestNewTokenHasItsDefaultsAndIsCheckedBeforeItIsMade(t *testing.T) {
+func TestNewTokenFillsInDefaultsAndRejectsInvalidSettings(t *testing.T) {
 	now := time.Date(2026, 1, 1, 9, 0, 0, 500, time.UTC)
 	s, err := NewToken{Join: true}.Settings(now)
 	require.NoError(t, err)

@@ -1,16 +1,17 @@
-// Package access says who the caller of a request is and what that caller may do.
+// Package access authenticates the callers of requests and checks their permissions.
 //
-//	access.go    Access: proofs by a token or by an agent's own secret
-//	caller.go    Caller: what a proven caller may do
-//	tokens.go    settings of a new token and their defaults
+//	access.go    Access: authenticates tokens and the secrets of agents
+//	caller.go    Caller: the permissions of an authenticated caller
+//	tokens.go    NewToken: the settings of a new token and their defaults
 //	people.go    People: the names of people, stored beside the log
-//	failures.go  how fast one address may fail to prove itself
-//	refusals.go  who was refused again and again, for `drover doctor`
+//	failures.go  limits the rate of failed authentications per address
+//	refusals.go  records refused callers for `drover doctor`
 //
-// It reads tokens from the engine's fold and appends nothing to the log; People writes to the store beside it. Secrets are
-// compared by their hash in constant time, and an unknown token takes as long as a wrong secret. An agent's own secret is
-// valid for its own machine alone. A refusal does not reveal which tokens exist.
+// The package reads tokens from the view of the engine and appends nothing to the log. People writes to the store
+// beside the log. Secrets are compared by their hashes in constant time, and checking an unknown token takes as long as
+// checking a wrong secret. The secret of an agent is valid only for its own machine. Errors do not reveal which tokens
+// exist.
 //
-// Errors are of package api/problem, or those of the store. Its locks, those of failures, of refusals and of people, are
-// leaves: nothing else is locked and no store is read while one of them is held.
+// Errors are of type *problem.Problem or come from the store. The package has three locks, in failures, refusals and
+// People. While one of them is held, no other lock is taken and the store is not read.
 package access

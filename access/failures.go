@@ -8,9 +8,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// failures bounds how fast one address may fail to prove itself. Secrets cannot be guessed at any speed; what is saved
-// is work: an unknown credential makes a server read the log once more. Known callers are not limited, so a proxy that
-// all requests come through locks nobody out.
+// failures limits the rate of failed authentications per address. The limit does not protect the secrets, which are too
+// long to guess. It saves work, because an unknown credential makes the server read the log again. Valid credentials
+// are not limited, so that clients behind a shared proxy do not lock each other out.
 type failures struct {
 	mu sync.Mutex // guards by
 	by map[netip.Prefix]*rate.Limiter
@@ -19,64 +19,65 @@ type failures struct {
 const (
 	failuresAtOnce = 20
 	failuresEvery  = 3 * time.Second
-	// maxAddresses bounds the memory. Beyond it addresses that failed long ago are forgotten; if no address did, all are.
+	// maxAddresses limits the memory. When it is reached, addresses without recent failures are removed, or all
+	// addresses if there are none.
 	maxAddresses = 10_000
-	// ownerBits is how much of an IPv6 address one owner has been given: the rest is theirs to choose.
-	ownerBits = 64
+	// networkBits is the length of the IPv6 prefix that a provider assigns to one customer.
+	networkBits = 64
 )
 
-// OwnerOf is what a caller is counted by: the IPv4 address of a HOST:PORT, or the part of an IPv6 address that its owner
-// cannot choose. Any other text has the zero prefix.
-func OwnerOf(remote string) netip.Prefix {
+// NetworkOf returns the network that failures are counted for: the IPv4 address of a HOST:PORT, or the /64 prefix of
+// its IPv6 address. It returns the zero prefix for any other text.
+func NetworkOf(remote string) netip.Prefix {
 	at, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Prefix{}
 	}
-	address, bits := at.Addr().Unmap().WithZone(""), ownerBits
+	address, bits := at.Addr().Unmap().WithZone(""), networkBits
 	if address.Is4() {
 		bits = address.BitLen()
 	}
-	owner, _ := address.Prefix(bits)
-	return owner
+	network, _ := address.Prefix(bits)
+	return network
 }
 
-// TooFast says whether an address has failed to prove itself too often lately.
-func (a *Access) TooFast(remote string) bool { return a.failures.spent(remote) }
+// RateLimited reports whether too many authentications from an address have failed recently.
+func (a *Access) RateLimited(remote string) bool { return a.failures.exceeded(remote) }
 
-// Failed counts that an address has failed to prove itself.
-func (a *Access) Failed(remote string) { a.failures.note(remote) }
+// RecordFailure counts a failed authentication from an address.
+func (a *Access) RecordFailure(remote string) { a.failures.record(remote) }
 
-// spent says whether an address has failed too often lately.
-func (f *failures) spent(remote string) bool {
+// exceeded reports whether an address has exceeded the rate.
+func (f *failures) exceeded(remote string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	limiter := f.by[OwnerOf(remote)]
+	limiter := f.by[NetworkOf(remote)]
 	return limiter != nil && limiter.Tokens() < 1
 }
 
-// note counts a failure.
-func (f *failures) note(remote string) {
-	owner := OwnerOf(remote)
+// record counts a failure.
+func (f *failures) record(remote string) {
+	network := NetworkOf(remote)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.by[owner] == nil {
-		f.makeRoom()
-		f.by[owner] = rate.NewLimiter(rate.Every(failuresEvery), failuresAtOnce)
+	if f.by[network] == nil {
+		f.evict()
+		f.by[network] = rate.NewLimiter(rate.Every(failuresEvery), failuresAtOnce)
 	}
-	f.by[owner].Allow()
+	f.by[network].Allow()
 }
 
-// makeRoom makes room for one more address.
-func (f *failures) makeRoom() {
+// evict removes addresses if there are too many. The caller holds mu.
+func (f *failures) evict() {
 	if f.by == nil {
 		f.by = map[netip.Prefix]*rate.Limiter{}
 	}
 	if len(f.by) < maxAddresses {
 		return
 	}
-	for owner, limiter := range f.by {
+	for network, limiter := range f.by {
 		if limiter.Tokens() >= failuresAtOnce {
-			delete(f.by, owner)
+			delete(f.by, network)
 		}
 	}
 	if len(f.by) >= maxAddresses {

@@ -19,104 +19,105 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// People stores the names of people. Events name a person by an opaque id alone; the name is stored beside the log, where it
-// can be erased: an item without data under the id says that it was. Its methods may be called from many goroutines.
+// People stores the names of people. Events identify a person only by an opaque id. The names are stored beside the
+// log, where they can be erased: an item without data means that the name was erased. People is safe for concurrent
+// use.
 type People struct {
-	store eventlog.Store
-	clock engine.Clock
-	turn  chan struct{} // a place in it is the right to read the store
+	store   eventlog.Store
+	clock   engine.Clock
+	reading chan struct{} // a semaphore: one goroutine at a time reads the names for Names
 
-	mu    sync.Mutex // guards what follows; nothing is called under it
+	mu    sync.Mutex // guards the fields below
 	names explain.Names
-	read  time.Duration // when names were read
+	read  time.Duration // when names were read, by the monotonic clock
 }
 
-// NewPeople returns the people whose names are in a store.
+// NewPeople returns a People that stores names in store.
 func NewPeople(store eventlog.Store, clock engine.Clock) *People {
-	return &People{store: store, clock: clock, turn: make(chan struct{}, 1)}
+	return &People{store: store, clock: clock, reading: make(chan struct{}, 1)}
 }
 
 const (
-	// maxPersonName is the largest length of a name, in bytes.
-	maxPersonName = 200
-	// namesFor is how long this server may show a name after another server changed or erased it.
-	namesFor = 2 * time.Second
-	// namesWithin is how long an answer waits for names.
-	namesWithin = 2 * time.Second
+	// maxNameBytes is the maximum length of a name.
+	maxNameBytes = 200
+	// namesMaxAge is how long this server may show a name after another server changed or erased it.
+	namesMaxAge = 2 * time.Second
+	// namesTimeout is how long a response waits for names.
+	namesTimeout = 2 * time.Second
 )
 
-// Add stores a name under a new id. The id derives from the key of the request, so that a request that is sent again
-// adds nobody.
+// Add stores a name under a new id. The id derives from the idempotency key of the request, so that a repeated request
+// adds no second person.
 func (p *People) Add(ctx context.Context, key domain.ID, name string) (explain.Person, error) {
 	name = strings.TrimSpace(name)
 	switch {
-	case name == "" || len(name) > maxPersonName || !utf8.ValidString(name):
-		return explain.Person{}, problem.Invalid("the name has %d bytes", len(name)).
-			WithHint("use 1 to %d bytes of UTF-8", maxPersonName)
+	case name == "" || len(name) > maxNameBytes || !utf8.ValidString(name):
+		return explain.Person{}, problem.Invalid("invalid name of %d bytes", len(name)).
+			WithHint("use 1 to %d bytes of UTF-8", maxNameBytes)
 	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return explain.Person{}, problem.Invalid("the name %.200q has an unprintable character", name)
+		return explain.Person{}, problem.Invalid("the name %.200q contains an unprintable character", name)
 	}
 	sum := uuid.NewSHA1(uuid.UUID(key), []byte("person"))
 	person := explain.Person{ID: "p-" + hex.EncodeToString(sum[:6]), Name: name}
 	item := eventlog.Item{Key: person.ID, Sequence: 1, Time: p.clock.Now().UTC(), Data: []byte(name)}
 	err := p.store.Swap(ctx, eventlog.People, item, 0)
 	if errors.As(err, new(*eventlog.SwapConflict)) {
-		return p.again(ctx, person)
+		return p.repeated(ctx, person)
 	}
-	return person, p.changed(err)
+	return person, p.invalidate(err)
 }
 
-// again answers a request whose key was used before.
-func (p *People) again(ctx context.Context, person explain.Person) (explain.Person, error) {
+// repeated returns the result for a request whose idempotency key was used before.
+func (p *People) repeated(ctx context.Context, person explain.Person) (explain.Person, error) {
 	names, err := p.load(ctx)
 	if err == nil && names[person.ID] != person.Name {
-		err = problem.Conflict("the key was used for another person, or for one whose name was erased").
-			WithHint("send each write under a key of its own")
+		err = problem.Conflict("the idempotency key was used for another person, or the person's name was erased").
+			WithHint("use a new idempotency key for each request")
 	}
 	return person, err
 }
 
-// Known returns a problem if no name is stored under id. An empty id means nobody and is accepted.
-func (p *People) Known(ctx context.Context, id string) error {
+// Check returns a problem if id has no name. It accepts an empty id, which means no person.
+func (p *People) Check(ctx context.Context, id string) error {
 	if id == "" {
 		return nil
 	}
-	names, err := p.load(ctx) // another server may have stored the name a moment ago
+	names, err := p.load(ctx) // not cached: another server may just have stored the name
 	if err == nil && names[id] == "" {
-		err = problem.NotFound("person %.80q does not exist, or was erased", id).WithHint("`drover person list` lists them")
+		err = problem.NotFound("person %.80q does not exist or was erased", id).WithHint("`drover person list` lists them")
 	}
 	return err
 }
 
-// Erase deletes a person's name. What the person did stays in the log, under the id.
+// Erase deletes a person's name. The log retains the person's actions under the id.
 func (p *People) Erase(ctx context.Context, id string) error {
-	err := p.Known(ctx, id)
+	err := p.Check(ctx, id)
 	if err == nil {
-		err = p.store.Drop(ctx, eventlog.People, id) // a name that is only replaced may linger in a file
+		err = p.store.Drop(ctx, eventlog.People, id) // a Put alone could leave the name in a file of the store
 	}
 	if err == nil {
 		err = p.store.Put(ctx, eventlog.People, eventlog.Item{Key: id, Sequence: 1, Time: p.clock.Now().UTC()})
 	}
-	return p.changed(err)
+	return p.invalidate(err)
 }
 
-// Names returns the names of people, at most namesFor old. If the store does not answer, it returns those that were read last,
-// or nil if none were. Callers must not change the map.
+// Names returns the names of people, at most namesMaxAge old. If the store does not respond, it returns the names that
+// were read last, or nil. Callers must not change the map.
 func (p *People) Names(ctx context.Context) explain.Names {
-	if names, fresh := p.last(); fresh {
+	if names, fresh := p.cached(); fresh {
 		return names
 	}
-	ctx, cancel := context.WithTimeout(ctx, namesWithin)
+	ctx, cancel := context.WithTimeout(ctx, namesTimeout)
 	defer cancel()
 	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
+	case p.reading <- struct{}{}:
+		defer func() { <-p.reading }()
 	case <-ctx.Done():
-		names, _ := p.last()
+		names, _ := p.cached()
 		return names
 	}
-	names, fresh := p.last()
-	if !fresh { // nobody has read them while this one waited
+	names, fresh := p.cached()
+	if !fresh { // no other goroutine read them during the wait
 		if read, err := p.load(ctx); err == nil {
 			return read
 		}
@@ -124,14 +125,14 @@ func (p *People) Names(ctx context.Context) explain.Names {
 	return names
 }
 
-// last returns the names that were read last, and whether they are new enough to be shown.
-func (p *People) last() (names explain.Names, fresh bool) {
+// cached returns the names that were read last, and whether they are at most namesMaxAge old.
+func (p *People) cached() (names explain.Names, fresh bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.names, p.names != nil && p.clock.Elapsed()-p.read <= namesFor
+	return p.names, p.names != nil && p.clock.Elapsed()-p.read <= namesMaxAge
 }
 
-// load reads the names.
+// load reads the names from the store and caches them.
 func (p *People) load(ctx context.Context) (explain.Names, error) {
 	now := p.clock.Elapsed()
 	items, err := p.store.Newest(ctx, eventlog.People)
@@ -148,10 +149,10 @@ func (p *People) load(ctx context.Context) (explain.Names, error) {
 	return names, nil
 }
 
-// changed lets the names be read again after a write, whose error it returns.
-func (p *People) changed(err error) error {
+// invalidate invalidates the cache after a write and returns the error of the write.
+func (p *People) invalidate(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.read = -2 * namesFor
+	p.read = -2 * namesMaxAge
 	return err
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// stepClock is a clock that a test moves.
+// stepClock is a clock that tests advance.
 type stepClock struct{ elapsed time.Duration }
 
 func (c *stepClock) Now() time.Time {
@@ -26,7 +26,7 @@ func (c *stepClock) Now() time.Time {
 }
 func (c *stepClock) Elapsed() time.Duration { return c.elapsed }
 
-func TestAPersonIsKnownByNameUntilThatIsErased(t *testing.T) {
+func TestErasedNamesAreNoLongerShown(t *testing.T) {
 	log, clock := memory.New(), &stepClock{}
 	people, elsewhere := access.NewPeople(log, clock), access.NewPeople(log, clock)
 	ada, err := people.Add(t.Context(), domain.ID{1}, " Ada Lovelace ")
@@ -34,7 +34,7 @@ func TestAPersonIsKnownByNameUntilThatIsErased(t *testing.T) {
 	require.Equal(t, "Ada Lovelace", ada.Name)
 	again, err := people.Add(t.Context(), domain.ID{1}, "Ada Lovelace")
 	require.NoError(t, err)
-	require.Equal(t, ada, again, "the same request again adds nobody")
+	require.Equal(t, ada, again, "a repeated request adds no second person")
 
 	did := domain.Origin{By: "token 1", Actor: domain.Actor{Kind: domain.PersonActor, ID: ada.ID}}
 	who := func(p *access.People) string {
@@ -45,13 +45,13 @@ func TestAPersonIsKnownByNameUntilThatIsErased(t *testing.T) {
 	require.NoError(t, people.Erase(t.Context(), ada.ID))
 	require.Equal(t, explain.ErasedPerson, who(people))
 	clock.elapsed += time.Minute
-	require.Equal(t, explain.ErasedPerson, who(elsewhere), "another server forgets it soon after")
+	require.Equal(t, explain.ErasedPerson, who(elsewhere), "another server stops showing the name soon after")
 	require.Equal(t, client.NotFound, problem.Of(people.Erase(t.Context(), ada.ID)).Kind)
 	_, err = people.Add(t.Context(), domain.ID{1}, "Ada Lovelace")
-	require.Equal(t, client.Conflict, problem.Of(err).Kind, "a request that comes late brings no erased name back")
+	require.Equal(t, client.Conflict, problem.Of(err).Kind, "a repeated request does not restore an erased name")
 }
 
-func TestAKeyThatWasUsedForSomebodyElseIsRefused(t *testing.T) {
+func TestReusedIdempotencyKeyIsRejected(t *testing.T) {
 	people := access.NewPeople(memory.New(), &stepClock{})
 	ada, err := people.Add(t.Context(), domain.ID{1}, "Ada")
 	require.NoError(t, err)
@@ -60,22 +60,22 @@ func TestAKeyThatWasUsedForSomebodyElseIsRefused(t *testing.T) {
 	require.Equal(t, "Ada", people.Names(t.Context())[ada.ID])
 }
 
-func TestAPersonThatAnotherServerHasJustAddedIsKnown(t *testing.T) {
+func TestPersonAddedOnAnotherServerIsFound(t *testing.T) {
 	log, clock := memory.New(), &stepClock{}
 	here, elsewhere := access.NewPeople(log, clock), access.NewPeople(log, clock)
 	require.Empty(t, elsewhere.Names(t.Context()))
 	ada, err := here.Add(t.Context(), domain.ID{1}, "Ada")
 	require.NoError(t, err)
-	require.NoError(t, elsewhere.Known(t.Context(), ada.ID))
+	require.NoError(t, elsewhere.Check(t.Context(), ada.ID))
 }
 
-func TestAnIDThatNobodyHasIsRefused(t *testing.T) {
+func TestUnknownPersonIsRejected(t *testing.T) {
 	people := access.NewPeople(memory.New(), &stepClock{})
-	require.NoError(t, people.Known(t.Context(), ""))
-	require.Equal(t, client.NotFound, problem.Of(people.Known(t.Context(), "p-000000000000")).Kind)
+	require.NoError(t, people.Check(t.Context(), ""))
+	require.Equal(t, client.NotFound, problem.Of(people.Check(t.Context(), "p-000000000000")).Kind)
 }
 
-func TestANameThatCannotBeShownIsRefused(t *testing.T) {
+func TestInvalidNamesAreRejected(t *testing.T) {
 	people := access.NewPeople(memory.New(), &stepClock{})
 	for _, name := range []string{"", " ", strings.Repeat("a", 201), "Ada\x1b[31m", "Ada\nLovelace", "\xff"} {
 		_, err := people.Add(t.Context(), domain.ID{1}, name)
@@ -83,7 +83,7 @@ func TestANameThatCannotBeShownIsRefused(t *testing.T) {
 	}
 }
 
-// brokenStore is a store that may fail to be read.
+// brokenStore is a store whose reads fail if fails is set.
 type brokenStore struct {
 	eventlog.Store
 	fails bool
@@ -96,17 +96,17 @@ func (s *brokenStore) Newest(ctx context.Context, c eventlog.Collection) (map[st
 	return s.Store.Newest(ctx, c)
 }
 
-func TestPeopleAreNotTakenForErasedWhileTheirNamesCannotBeRead(t *testing.T) {
+func TestFailedReadDoesNotShowPeopleAsErased(t *testing.T) {
 	store, clock := &brokenStore{Store: memory.New()}, &stepClock{}
 	people := access.NewPeople(store, clock)
 	ada, err := people.Add(t.Context(), domain.ID{1}, "Ada")
 	require.NoError(t, err)
 	did := domain.Origin{By: "token 1", Actor: domain.Actor{Kind: domain.PersonActor, ID: ada.ID}}
 	store.fails = true
-	require.Equal(t, "person "+ada.ID, people.Names(t.Context()).Who(did), "nothing was read yet")
+	require.Equal(t, "person "+ada.ID, people.Names(t.Context()).Who(did), "no names were read yet")
 	store.fails = false
 	require.Equal(t, "Ada", people.Names(t.Context()).Who(did))
 	store.fails, clock.elapsed = true, time.Minute
-	require.Equal(t, "Ada", people.Names(t.Context()).Who(did), "what was read last is shown")
-	require.Error(t, people.Known(t.Context(), ada.ID))
+	require.Equal(t, "Ada", people.Names(t.Context()).Who(did), "the names that were read last are shown")
+	require.Error(t, people.Check(t.Context(), ada.ID))
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/droverhq/drover/doctor"
 )
 
-// refusals remembers who was refused again and again, for `drover doctor`. It does not decide who may come in.
+// refusals records refused callers for `drover doctor`. It does not affect who is admitted.
 type refusals struct {
 	mu sync.Mutex // guards by
 	by map[refusedKey]*doctor.Refused
@@ -17,22 +17,22 @@ type refusals struct {
 type refusedKey struct{ address, machine string }
 
 const (
-	// refusalsKept bounds the memory; beyond it counting starts over.
-	refusalsKept = 1000
-	// refusalsFor is how long a refusal that was not followed by another counts.
-	refusalsFor = 15 * time.Minute
+	// maxRefusals limits the memory. When it is reached, all records are dropped.
+	maxRefusals = 1000
+	// refusalMaxAge is how long a refusal counts without another one.
+	refusalMaxAge = 15 * time.Minute
 )
 
-// Refused remembers that a caller at an address was refused. machine is the name that an agent gave, empty for others.
-// Both texts are kept as they are: bound what a stranger sent.
-func (a *Access) Refused(remote, machine, reason string) {
-	a.refusals.note(remote, machine, reason, a.clock.Now())
+// RecordRefusal records that a caller at an address was refused. machine is the name that an agent sent; it is empty
+// for other callers. RecordRefusal stores the texts unchanged, so callers must limit the length of untrusted input.
+func (a *Access) RecordRefusal(remote, machine, reason string) {
+	a.refusals.record(remote, machine, reason, a.clock.Now())
 }
 
-// Forgive forgets the refusals of a machine's agent: it is connected now.
-func (a *Access) Forgive(machine string) { a.refusals.forgive(machine) }
+// ClearRefusals removes the refusals of a machine's agent. It is called when the agent has connected.
+func (a *Access) ClearRefusals(machine string) { a.refusals.clear(machine) }
 
-// Refusals lists who was refused lately. Only an admin sees the addresses.
+// Refusals lists the recent refusals. Addresses are included only for admins.
 func (a *Access) Refusals(admin bool) []doctor.Refused {
 	list := a.refusals.list(a.clock.Now())
 	for i := range list {
@@ -43,20 +43,20 @@ func (a *Access) Refusals(admin bool) []doctor.Refused {
 	return list
 }
 
-// note counts a refusal. machine is empty where no agent asked.
-func (r *refusals) note(remote, machine, reason string, now time.Time) {
+// record counts a refusal. machine is empty unless an agent was refused.
+func (r *refusals) record(remote, machine, reason string, now time.Time) {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
 		host = remote
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.by == nil || len(r.by) >= refusalsKept {
+	if r.by == nil || len(r.by) >= maxRefusals {
 		r.by = map[refusedKey]*doctor.Refused{}
 	}
 	key := refusedKey{host, machine}
 	seen := r.by[key]
-	if seen == nil || now.Sub(seen.Last) > refusalsFor {
+	if seen == nil || now.Sub(seen.Last) > refusalMaxAge {
 		seen = &doctor.Refused{Address: host, Machine: key.machine}
 		r.by[key] = seen
 	}
@@ -64,8 +64,8 @@ func (r *refusals) note(remote, machine, reason string, now time.Time) {
 	seen.Last, seen.Reason = now, reason
 }
 
-// forgive forgets the refusals of a machine's agent.
-func (r *refusals) forgive(machine string) {
+// clear removes the refusals of a machine's agent.
+func (r *refusals) clear(machine string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for key := range r.by {
@@ -79,7 +79,7 @@ func (r *refusals) list(now time.Time) (list []doctor.Refused) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, seen := range r.by {
-		if now.Sub(seen.Last) <= refusalsFor {
+		if now.Sub(seen.Last) <= refusalMaxAge {
 			list = append(list, *seen)
 		}
 	}

@@ -13,32 +13,32 @@ const (
 	defaultJoinFor = time.Hour
 )
 
-// NewToken is what somebody asks of a new token.
+// NewToken is a request for a new token.
 type NewToken struct {
 	Join  bool
 	Scope domain.Scope
-	// Person is the id of the person whom the token belongs to; empty: nobody in particular.
+	// Person is the id of the person who owns the token; empty: no owner.
 	Person string
-	// Uses bounds a join token; nil: once, 0: no limit.
+	// Uses is the maximum number of uses of a join token; nil: 1, 0: no limit.
 	Uses *int
-	// Until is when the token expires; nil: never, or in an hour for a join token.
+	// Until is when the token expires; nil: never, or in one hour for a join token.
 	Until        *time.Time
 	Environments []string
 	Roles        []string
 }
 
-// Settings checks what is asked of a token and fills in the defaults.
+// Settings validates the request and returns the settings of the token, with defaults filled in.
 func (n NewToken) Settings(now time.Time) (domain.TokenSettings, error) {
 	s := domain.TokenSettings{Join: n.Join, Scope: n.Scope, Person: n.Person, Until: n.Until, Environments: n.Environments,
 		Roles: n.Roles}
 	switch {
 	case !n.Join && (n.Uses != nil || len(n.Environments)+len(n.Roles) > 0):
-		return s, problem.Invalid("uses, environments and roles are those of a join token").
-			WithHint("send join: true, or leave them out")
+		return s, problem.Invalid("uses, environments and roles apply only to join tokens").
+			WithHint("set join to true, or leave them out")
 	case n.Join && n.Person != "":
-		return s, problem.Invalid("a join token belongs to no person").WithHint("leave person out, or send join: false")
+		return s, problem.Invalid("a join token cannot have a person").WithHint("leave person out, or set join to false")
 	case n.Join && n.Scope != "":
-		return s, problem.Invalid("a join token has no scope").WithHint("leave scope out, or send join: false")
+		return s, problem.Invalid("a join token cannot have a scope").WithHint("leave scope out, or set join to false")
 	}
 	if err := problem.CheckDeadline(now, n.Until); err != nil || !n.Join {
 		return s, err

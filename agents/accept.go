@@ -58,11 +58,11 @@ func (h *Hub) openSession(ctx context.Context, conn *websocket.Conn, remote stri
 		s, refused = h.admit(ctx, conn, remote, hello)
 	}
 	if refused != nil {
-		h.cfg.Access.Refused(remote, bounded(hello.Machine), bounded(refused.Reason))
+		h.cfg.Access.RecordRefusal(remote, bounded(hello.Machine), bounded(refused.Reason))
 		h.sendRefusal(ctx, conn, hello.Machine, *refused)
 		return nil
 	}
-	h.cfg.Access.Forgive(s.machine)
+	h.cfg.Access.ClearRefusals(s.machine)
 	return s
 }
 

@@ -76,8 +76,8 @@ func (h *Hub) admit(ctx context.Context, conn *websocket.Conn, remote string,
 	if err != nil {
 		return nil, &client.Refused{Reason: err.Error(), Final: true}
 	}
-	if h.cfg.Access.TooFast(remote) && !h.knowsCredential(j) { // checked before anything expensive
-		return nil, refusedBy(access.ErrTooFast)
+	if h.cfg.Access.RateLimited(remote) && !h.knowsCredential(j) { // checked before anything expensive
+		return nil, refusedBy(access.ErrRateLimited)
 	}
 	lock := h.sessions.admissionLock(j.machine)
 	lock.Lock()
@@ -167,7 +167,7 @@ func (h *Hub) checkInstance(j joinRequest) error {
 
 // rejectCredential counts an invalid credential of an agent and returns its problem.
 func (h *Hub) rejectCredential(j joinRequest, reason, hint string) error {
-	h.cfg.Access.Failed(j.remote)
+	h.cfg.Access.RecordFailure(j.remote)
 	if log := h.cfg.Engine.LogID().String(); j.log != "" && j.log != log {
 		hint = fmt.Sprintf("this agent joined log %.80q but this server uses log %s: "+
 			"check whether --server names servers of two clusters", j.log, log)
@@ -217,7 +217,7 @@ func (h *Hub) useJoinToken(ctx context.Context, j joinRequest) error {
 		return errRevoked
 	}
 	if err := h.checkInstance(j); err != nil {
-		h.cfg.Access.Failed(j.remote)
+		h.cfg.Access.RecordFailure(j.remote)
 		return err
 	}
 	environment, roles, exists := h.placement(j)
@@ -399,7 +399,7 @@ func (h *Hub) welcome(s *session, warnings []string) {
 	w := client.Welcome{Log: n.log.String(), Made: h.cfg.Engine.Made().String(),
 		Server: h.cfg.Engine.Server().String(), Settings: n.settings, Warnings: warnings}
 	if err := h.cfg.Engine.LostEvents(); err != nil {
-		w.Warnings = append(w.Warnings, err.Error()+"; "+problem.DoubtHint)
+		w.Warnings = append(w.Warnings, err.Error()+"; "+problem.LostEventsHint)
 	}
 	h.cfg.Engine.Read(func(v *projections.View) { w.Unfinished = unfinishedOf(v, s.machine) })
 	s.settings = n.settings

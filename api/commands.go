@@ -159,7 +159,7 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 		Environments: b.Environments, Roles: b.Roles}
 	settings, err := asked.Settings(a.cfg.Clock.Now())
 	if err == nil {
-		err = a.cfg.People.Known(ctx, b.Person)
+		err = a.cfg.People.Check(ctx, b.Person)
 	}
 	if err != nil {
 		return nil, err

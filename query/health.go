@@ -25,7 +25,7 @@ func (q *Queries) NotReady() (sentences []string) {
 // that are set aside. Agents and people still need a server to talk to.
 func (q *Queries) Warnings() (sentences []string) {
 	if err := q.cfg.Engine.LostEvents(); err != nil {
-		sentences = append(sentences, err.Error()+"; "+problem.DoubtHint)
+		sentences = append(sentences, err.Error()+"; "+problem.LostEventsHint)
 	}
 	var aside []string
 	q.cfg.Engine.Read(func(v *projections.View) {

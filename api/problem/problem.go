@@ -1,6 +1,3 @@
-// Package problem is the error that people and agents are answered with: a kind, one sentence and a hint. Packages
-// access, agents and query return it; only package api writes it to HTTP. Of turns every other error of the domain,
-// the engine and the log into one.
 package problem
 
 import (
@@ -17,41 +14,41 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Problem is a refusal or a fault.
+// Problem is an error response.
 type Problem struct {
 	// Kind is one of the kinds of package client, such as client.Invalid.
 	Kind string
-	// Detail is one sentence without a full stop that names the place.
+	// Detail is one sentence without a full stop that says what is wrong and where.
 	Detail string
-	// Hint says what to do instead; may be empty.
+	// Hint suggests what to do instead; may be empty.
 	Hint string
-	// Status is the HTTP status of a problem that has a narrower one than its kind; 0: that of the kind.
+	// Status is the HTTP status; 0: the status of the kind.
 	Status int
-	// Places are the places that are wrong, where there are several.
+	// Places lists the errors in the request if there can be several.
 	Places []client.ProblemPlace
 }
 
-// Error is the text of the problem, as a client shows it.
+// Error returns the text that clients show.
 func (p *Problem) Error() string {
 	return (&client.Problem{Detail: p.Detail, Hint: p.Hint, Errors: p.Places}).Error()
 }
 
-// New makes a problem of a kind.
+// New returns a problem.
 func New(kind, detail, hint string) *Problem { return &Problem{Kind: kind, Detail: detail, Hint: hint} }
 
-// Invalid says that the request itself is wrong.
+// Invalid returns a problem with the request itself.
 func Invalid(format string, args ...any) *Problem { return of(client.Invalid, format, args) }
 
-// NotFound says that the request names something that does not exist.
+// NotFound returns a problem for a request that names something that does not exist.
 func NotFound(format string, args ...any) *Problem { return of(client.NotFound, format, args) }
 
-// Conflict says that the request does not fit the current state.
+// Conflict returns a problem for a request that contradicts the current state.
 func Conflict(format string, args ...any) *Problem { return of(client.Conflict, format, args) }
 
-// Forbidden says that the caller may not do this.
+// Forbidden returns a problem for a caller that lacks the permission.
 func Forbidden(format string, args ...any) *Problem { return of(client.Forbidden, format, args) }
 
-// Unavailable says that the server cannot answer now; a later attempt may succeed.
+// Unavailable returns a problem for a server that cannot answer now. A later attempt may succeed.
 func Unavailable(format string, args ...any) *Problem { return of(client.Unavailable, format, args) }
 
 func of(kind, format string, args []any) *Problem {
@@ -70,11 +67,11 @@ func (p *Problem) WithStatus(status int) *Problem {
 	return p
 }
 
-// DoubtHint says what a person does about a log that has lost events.
-const DoubtHint = "nothing is decided until `drover eventlog accept-restore`"
+// LostEventsHint is the hint of problems about a log that has lost events.
+const LostEventsHint = "no decisions are made until you run `drover eventlog accept-restore`"
 
-// Of turns any error of the engine, the log, the domain or of files that were sent into a problem. A *Problem in err
-// is returned as it is; an unknown error is a fault of this server.
+// Of converts an error of the engine, the log, the domain or of files in the request to a problem. It returns a
+// *Problem in err unchanged. Any other error becomes a problem of kind client.Internal.
 func Of(err error) *Problem {
 	var own *Problem
 	var rejection *domain.Rejection
@@ -87,25 +84,25 @@ func Of(err error) *Problem {
 	case errors.As(err, &wrong):
 		return ofFiles(wrong)
 	case errors.Is(err, engine.ErrFenced):
-		return New(client.Unavailable, err.Error(), "or use a server that is newer")
+		return New(client.Unavailable, err.Error(), "or send the request to a newer server")
 	case errors.Is(err, engine.ErrLostEvents):
-		return New(client.Conflict, err.Error(), DoubtHint)
+		return New(client.Conflict, err.Error(), LostEventsHint)
 	case errors.Is(err, eventlog.ErrFull):
-		return New(client.Unavailable, err.Error(), "make room on the server's disk")
+		return New(client.Unavailable, err.Error(), "free disk space on the server")
 	case errors.Is(err, eventlog.ErrTooLarge):
-		return New(client.Invalid, err.Error(), "send less at once").WithStatus(http.StatusRequestEntityTooLarge)
+		return New(client.Invalid, err.Error(), "send less data in one request").WithStatus(http.StatusRequestEntityTooLarge)
 	case errors.Is(err, eventlog.ErrUnavailable), errors.Is(err, eventlog.ErrUnknownOutcome), errors.Is(err, eventlog.ErrClosed),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return New(client.Unavailable, err.Error(), "send the same again, under the same "+client.KeyHeader)
+		return New(client.Unavailable, err.Error(), "send the request again with the same "+client.KeyHeader)
 	}
-	return New(client.Internal, err.Error(), "the server's own log may say more")
+	return New(client.Internal, err.Error(), "see the server's log for details")
 }
 
-// ofFiles names every mistake in files that were sent.
+// ofFiles returns a problem that lists every error in the files of a request.
 func ofFiles(wrong resource.Problems) *Problem {
-	p := Invalid("the files hold %d mistakes; nothing was written", len(wrong))
+	p := Invalid("the files contain %d errors; nothing was written", len(wrong))
 	if len(wrong) == 1 {
-		p = Invalid("the files hold a mistake; nothing was written")
+		p = Invalid("the files contain an error; nothing was written")
 	}
 	for _, each := range wrong {
 		location := each.File
@@ -117,7 +114,7 @@ func ofFiles(wrong resource.Problems) *Problem {
 	return p
 }
 
-// CheckDeadline returns a problem if until has passed; nil is no deadline.
+// CheckDeadline returns a problem if until has passed. A nil until means no deadline.
 func CheckDeadline(now time.Time, until *time.Time) error {
 	if until != nil && !now.Before(*until) {
 		return Invalid("invalid until %s", until.UTC().Format(time.RFC3339)).WithHint("use a time in the future")

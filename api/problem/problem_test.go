@@ -15,7 +15,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-func TestEveryErrorBecomesAProblemOfItsKind(t *testing.T) {
+func TestOfConvertsErrorsToProblems(t *testing.T) {
 	for kind, err := range map[string]error{
 		client.NotFound:    &domain.Rejection{Kind: domain.NotFound, Reason: "r", Hint: "h"},
 		client.Conflict:    fmt.Errorf("handle: %w", engine.ErrLostEvents),
@@ -33,7 +33,7 @@ func TestEveryErrorBecomesAProblemOfItsKind(t *testing.T) {
 	require.EqualError(t, own, "no (ask ann)")
 }
 
-func TestDeadlineThatHasPassedIsInvalid(t *testing.T) {
+func TestPastDeadlineIsInvalid(t *testing.T) {
 	now := time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC)
 	later := now.Add(time.Second)
 	require.NoError(t, problem.CheckDeadline(now, nil))

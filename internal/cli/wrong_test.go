@@ -69,12 +69,12 @@ var wrongUses = map[string][]wrong{
 		{"server --tick 0s", 1, "invalid tick 0s", "use whole seconds, at least 1s"},
 	},
 	"tokens": {
-		{"--token 0123456789ab.wrong get machines", 4, "the token is not known, was revoked or has expired", "`drover token create` makes another one"},
-		{"--token nonsense get machines", 4, "the token is not known, was revoked or has expired", ""},
-		{"--token $REVOKED get machines", 4, "the token is not known, was revoked or has expired", ""},
-		{"--token $EXPIRED get machines", 4, "the token is not known, was revoked or has expired", ""},
-		{"--token $READ release create shop 2.0", 4, "the token's scope is read", "this takes the scope deploy"},
-		{"--token $JOIN get machines", 4, "a join token is good for joining alone", "use a token with the scope read"},
+		{"--token 0123456789ab.wrong get machines", 4, "the token is unknown, revoked or expired", "create another one with `drover token create`"},
+		{"--token nonsense get machines", 4, "the token is unknown, revoked or expired", ""},
+		{"--token $REVOKED get machines", 4, "the token is unknown, revoked or expired", ""},
+		{"--token $EXPIRED get machines", 4, "the token is unknown, revoked or expired", ""},
+		{"--token $READ release create shop 2.0", 4, "the token has scope read", "use a token with scope deploy"},
+		{"--token $JOIN get machines", 4, "a join token is valid only for joining", "use a token with scope read"},
 		{"--token 'a\nb' get machines", 4, "the token holds a character that no token has", "the text that `drover token create` printed"},
 		{"token create --scope all", 2, `unknown scope "all"`, "use admin, deploy or read"},
 		{"token create --uses 3", 2, "--uses, --environment and --role are for --join", ""},
@@ -164,7 +164,7 @@ var wrongUses = map[string][]wrong{
 		{"apply -f $DIR/latin.yaml", 1, "$DIR/latin.yaml:3:18: invalid byte 0xfc", "use YAML or JSON in UTF-8"},
 		{"apply -f $DIR/roles.yaml", 1, "$DIR/roles.yaml:1:1: the document has too many values", ""},
 		{"apply -f $DIR/big.yaml", 1, "$DIR/big.yaml: the input is longer than 8 MiB (split it into several files)", ""},
-		{"diff -f $DIR/reference.yaml", 1, "the files hold a mistake; nothing was written", `$DIR/reference.yaml:4:21: Machine web-02: environment "lost" does not exist`},
+		{"diff -f $DIR/reference.yaml", 1, "the files contain an error; nothing was written", `$DIR/reference.yaml:4:21: Machine web-02: environment "lost" does not exist`},
 	},
 }
 

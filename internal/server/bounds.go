@@ -69,7 +69,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		from := access.OwnerOf(conn.RemoteAddr().String())
+		from := access.NetworkOf(conn.RemoteAddr().String())
 		if full := b.enter(from); full != nil {
 			b.complain(full)
 			b.turnAway(conn, full)
