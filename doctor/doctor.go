@@ -54,9 +54,9 @@ type Vitals struct {
 	Version string
 	Others  []Pulse
 	// Agents counts the connected agents by their version.
-	Agents map[string]int
-	Place  Place
-	Log    LogVitals
+	Agents  map[string]int
+	Storage Storage
+	Log     LogVitals
 	// Against lists the reasons why this server is not ready. Doubt is the sentence about a restored log.
 	Against []string
 	Doubt   string
@@ -76,8 +76,8 @@ type Pulse struct {
 	Timed bool
 }
 
-// Place is where a log is stored.
-type Place struct {
+// Storage describes where a log is stored.
+type Storage struct {
 	Kind string // sqlite, postgres, esdb, …
 	// Folder contains the file of the log. It is empty if the log is not a local file.
 	Folder string
@@ -262,10 +262,10 @@ func fineClocks(v *projections.View, s Vitals) string {
 }
 
 func disk(_ *projections.View, _ projections.Age, s Vitals) []Finding {
-	if s.Place.Folder == "" || s.Place.Total == 0 {
+	if s.Storage.Folder == "" || s.Storage.Total == 0 {
 		return nil
 	}
-	return DiskFindings(s.Place.Folder, s.Place.Free, s.Place.Total)
+	return DiskFindings(s.Storage.Folder, s.Storage.Free, s.Storage.Total)
 }
 
 // DiskFindings examines the disk of a folder. It returns nothing if there is enough free space.
@@ -283,12 +283,12 @@ func DiskFindings(folder string, free, total uint64) []Finding {
 
 func fineDisk(_ *projections.View, s Vitals) string {
 	switch {
-	case s.Place.Folder == "":
-		return "the log is not a local file (" + cmp.Or(s.Place.Kind, "memory") + "); this server cannot examine its disk"
-	case s.Place.Total == 0:
-		return "the free space in " + s.Place.Folder + " is unknown on this system"
+	case s.Storage.Folder == "":
+		return "the log is not a local file (" + cmp.Or(s.Storage.Kind, "memory") + "); this server cannot examine its disk"
+	case s.Storage.Total == 0:
+		return "the free space in " + s.Storage.Folder + " is unknown on this system"
 	}
-	return fmt.Sprintf("%s of %s are free in %s", bytes(s.Place.Free), bytes(s.Place.Total), s.Place.Folder)
+	return fmt.Sprintf("%s of %s are free in %s", bytes(s.Storage.Free), bytes(s.Storage.Total), s.Storage.Folder)
 }
 
 func logFindings(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
@@ -319,9 +319,9 @@ func logFindings(v *projections.View, _ projections.Age, s Vitals) (found []Find
 }
 
 func fineLog(v *projections.View, s Vitals) string {
-	parts := []string{cmp.Or(s.Place.Kind, "memory")}
-	if s.Place.Bytes > 0 {
-		parts = append(parts, bytes(s.Place.Bytes))
+	parts := []string{cmp.Or(s.Storage.Kind, "memory")}
+	if s.Storage.Bytes > 0 {
+		parts = append(parts, bytes(s.Storage.Bytes))
 	}
 	parts = append(parts, "head "+"#"+max(s.Log.Head, v.Position).String(),
 		fmt.Sprintf("the newest %s verified", counting(s.Log.Read, "event")))

@@ -18,8 +18,8 @@ var soon = time.Date(2026, 1, 1, 9, 2, 0, 0, time.UTC)
 // healthy returns the vitals of a server without problems.
 func healthy() Vitals {
 	return Vitals{Now: soon, Self: server, Version: "v1", Agents: map[string]int{"v1": 1},
-		Place: Place{Kind: "sqlite", Folder: "/srv/drover", Bytes: 5 << 20, Free: 50 << 30, Total: 100 << 30},
-		Log:   LogVitals{Head: 8, Read: 8}}
+		Storage: Storage{Kind: "sqlite", Folder: "/srv/drover", Bytes: 5 << 20, Free: 50 << 30, Total: 100 << 30},
+		Log:     LogVitals{Head: 8, Read: 8}}
 }
 
 // findings returns the findings of one check, formatted as "severity: seen → do".
@@ -72,13 +72,13 @@ func TestServerFindings(t *testing.T) {
 		}, "clock", "ok: the clocks of this server and 1 other server agree"},
 		"the clock was set back": {func(_ *projectionstest.History, s *Vitals) { s.Now = s.Now.Add(-time.Hour) },
 			"clock", "warn: the newest event is 58m"},
-		"little disk space": {func(_ *projectionstest.History, s *Vitals) { s.Place.Free = 100 << 20 },
+		"little disk space": {func(_ *projectionstest.History, s *Vitals) { s.Storage.Free = 100 << 20 },
 			"disk", "warn: 100.0 MiB of 100.0 GiB are free in /srv/drover → du -xh /srv/drover"},
-		"almost no disk space": {func(_ *projectionstest.History, s *Vitals) { s.Place.Free = 1 << 20 },
+		"almost no disk space": {func(_ *projectionstest.History, s *Vitals) { s.Storage.Free = 1 << 20 },
 			"disk", "bad: 1.0 MiB of"},
 		"a small share of a large disk": {func(_ *projectionstest.History, s *Vitals) {
-			s.Place.Free,
-				s.Place.Total = 100<<30, 10<<40
+			s.Storage.Free,
+				s.Storage.Total = 100<<30, 10<<40
 		}, "disk", "ok: 100.0 GiB of 10.0 TiB are free"},
 		"a damaged log": {func(_ *projectionstest.History, s *Vitals) { s.Log.Damaged = "verify: event 7 does not match" },
 			"log", "bad: verify: event 7 does not match → drover eventlog verify"},

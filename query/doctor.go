@@ -20,7 +20,7 @@ func (q *Queries) Doctor(ctx context.Context, admin bool) doctor.Checkup {
 func (q *Queries) vitals(ctx context.Context, admin bool) doctor.Vitals {
 	e := q.cfg.Engine
 	s := doctor.Vitals{Now: q.cfg.Clock.Now(), Self: e.Server(), Version: q.cfg.Version, Agents: q.cfg.Versions(),
-		Place: q.cfg.Place(), Against: q.NotReady(), Refused: q.cfg.Access.Refusals(admin)}
+		Storage: q.cfg.Storage(), Against: q.NotReady(), Refused: q.cfg.Access.Refusals(admin)}
 	s.Log = doctor.LogOf(eventlog.VerifyTail(ctx, q.cfg.Log, e.TailStart(doctor.TailEvents), doctor.TailMost))
 	for _, p := range e.Leases() {
 		s.Others = append(s.Others, doctor.Pulse{Server: p.Server, Alive: p.Alive, Still: p.Unchanged, Ahead: p.Ahead,

@@ -26,8 +26,8 @@ type Config struct {
 	Versions func() map[string]int
 	// Ready says what else keeps this server from its work; nil: nothing does.
 	Ready func() error
-	// Place says where the log is stored and how much room there is; nil: unknown.
-	Place func() doctor.Place
+	// Storage says where the log is stored and how much room there is; nil: unknown.
+	Storage func() doctor.Storage
 	// Version is that of this program.
 	Version string
 }
@@ -51,8 +51,8 @@ func New(cfg Config) *Queries {
 	if cfg.Ready == nil {
 		cfg.Ready = func() error { return nil }
 	}
-	if cfg.Place == nil {
-		cfg.Place = func() doctor.Place { return doctor.Place{} }
+	if cfg.Storage == nil {
+		cfg.Storage = func() doctor.Storage { return doctor.Storage{} }
 	}
 	return &Queries{cfg: cfg, replays: make(chan struct{}, maxReplays)}
 }

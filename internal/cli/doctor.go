@@ -174,7 +174,7 @@ func (s *shell) examineLog(ctx context.Context, address string) []doctor.Finding
 		f.Check = "log"
 		return []doctor.Finding{f}
 	}
-	vitals := doctor.Vitals{Now: clock.New().Now(), Self: domain.ID{}, Version: Version(), Place: server.PlaceOf(address, ""),
+	vitals := doctor.Vitals{Now: clock.New().Now(), Self: domain.ID{}, Version: Version(), Storage: server.StorageOf(address, ""),
 		Log: doctor.LogOf(eventlog.VerifyTail(ctx, opened, e.TailStart(doctor.TailEvents), doctor.TailMost))}
 	var checkup doctor.Checkup
 	e.ReadWithAge(func(v *projections.View, age projections.Age) { checkup = doctor.Examine(v, age, vitals) })

@@ -33,7 +33,7 @@ func TestAServerWithoutRoomRefusesWritesSaysSoAndGoesOn(t *testing.T) {
 	})
 	s.ok("get", "projects")
 	for range 20 { // nor does it say otherwise while nothing is written
-		require.Contains(t, s.readyz(), "writes are refused until there is room")
+		require.Contains(t, s.readyz(), "writes are refused until there is free space")
 		time.Sleep(200 * time.Millisecond)
 	}
 

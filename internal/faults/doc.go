@@ -17,7 +17,7 @@
 // # What it relies on
 //
 // The servers are a build of their own (-tags failpoints) that can end themselves at named points and whose wall
-// clocks can be wrong; see internal/server/seam.go. Agents are the program as people run it. What ran on the machines is
+// clocks can be wrong; see internal/server/hooks.go. Agents are the program as people run it. What ran on the machines is
 // known from the lines that the steps themselves append to a file.
 //
 // # What it promises

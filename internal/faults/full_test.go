@@ -29,7 +29,7 @@ func TestAServerWhoseDatabaseWasFullIsReadyAgainAlthoughNobodyWrites(t *testing.
 		}
 		return nil
 	})
-	c.until("the server says so", func() error { return c.refuses(s, "until there is room in the database") })
+	c.until("the server says so", func() error { return c.refuses(s, "until there is free space in the database") })
 	empty()
 	c.stopLog(postgrestest.Immediate) // it may have ended itself
 	c.startLog()

@@ -13,19 +13,19 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Copier is a log in a file that can be copied while servers write to it.
+// Copier is a log that can be copied while servers write to it.
 type Copier interface {
-	// CopyTo writes the log as it stands to a new file.
+	// CopyTo writes the current log to a new file.
 	CopyTo(ctx context.Context, path string) error
 }
 
-// backupName begins the names of copies that are on their way to whoever asked for them.
+// backupName is the prefix of the folders that hold copies while clients download them.
 const backupName = ".drover-backup-"
 
-// staleAfter is the age of a copy that nobody can be reading any more: the server that made it was killed meanwhile.
+// staleAfter is the age after which a copy is certainly unused, because the server that made it was killed.
 const staleAfter = 24 * time.Hour
 
-// backups is what the API offers to copy the log with, nil where the log is in no file of this machine.
+// backups returns the function with which the API copies the log, or nil if the log is not a local file.
 func (r *run) backups(opened eventlog.Backend) func(context.Context) (*api.Copy, error) {
 	copier, can := opened.(Copier)
 	file, isFile := LogFile(addressOf(r.config.Log, r.config.Data))
@@ -35,20 +35,19 @@ func (r *run) backups(opened eventlog.Backend) func(context.Context) (*api.Copy,
 	return func(ctx context.Context) (*api.Copy, error) { return copyOf(ctx, copier, filepath.Dir(file)) }
 }
 
-// copyOf makes a copy of the log in a folder of its own beside it, where there is a disk for logs. Its reader closes it, and
-// then it is gone.
+// copyOf copies the log to a new folder beside it, on the disk that is meant for logs. Closing the copy deletes it.
 func copyOf(ctx context.Context, log Copier, folder string) (c *api.Copy, err error) {
-	forgetStale(folder)
-	own, err := os.MkdirTemp(folder, backupName) // 0700
+	removeStale(folder)
+	temporary, err := os.MkdirTemp(folder, backupName) // mode 0700
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", eventlog.ErrUnavailable, err)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, os.RemoveAll(own))
+			err = errors.Join(err, os.RemoveAll(temporary))
 		}
 	}()
-	path := filepath.Join(own, "drover.db")
+	path := filepath.Join(temporary, "drover.db")
 	if err := log.CopyTo(ctx, path); err != nil {
 		return nil, err
 	}
@@ -60,13 +59,16 @@ func copyOf(ctx context.Context, log Copier, folder string) (c *api.Copy, err er
 	if err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
-	return &api.Copy{Reader: file, Size: info.Size(), Close: func() error { return errors.Join(file.Close(), os.RemoveAll(own)) }}, nil
+	return &api.Copy{Reader: file, Size: info.Size(), Close: func() error {
+		return errors.Join(file.Close(),
+			os.RemoveAll(temporary))
+	}}, nil
 }
 
-// forgetStale deletes copies that a server left when it was killed.
-func forgetStale(folder string) {
-	left, _ := os.ReadDir(folder) // what cannot be read or deleted now is tried again with the next copy
-	for _, entry := range left {
+// removeStale deletes copies that a server left behind when it was killed.
+func removeStale(folder string) {
+	entries, _ := os.ReadDir(folder) // the next copy tries again if this fails
+	for _, entry := range entries {
 		info, err := entry.Info()
 		if strings.HasPrefix(entry.Name(), backupName) && err == nil && time.Since(info.ModTime()) >= staleAfter {
 			_ = os.RemoveAll(filepath.Join(folder, entry.Name()))

@@ -15,54 +15,57 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-// What one server takes from all who can reach it, be they known or not.
+// Limits on what one server accepts from all clients, whether or not they are authenticated.
 const (
 	// maxConnections bounds all open connections. An idle agent costs one.
 	maxConnections = 65_536
-	// maxFromOneAddress bounds those from one address elsewhere: a fleet of ten thousand behind one router comes in, and
-	// nobody alone keeps all others out. What comes from this machine, such as a proxy, is not bounded so.
+	// maxFromOneAddress bounds the connections from one remote address. It admits a fleet of ten thousand machines behind
+	// one router, but no single address can use up all connections. Connections from this machine, for example from a
+	// proxy, are exempt.
 	maxFromOneAddress = 16_384
-	// sparedFiles are kept for the log and all else that is no connection, of the files that the system lets a process have.
+	// sparedFiles is how many of the files that a process can open are reserved for everything except connections.
 	sparedFiles = 256
 	// maxHeaderBytes bounds the first line and the headers of a request.
 	maxHeaderBytes = 64 << 10
-	// headersWithin bounds how long those may take, and the handshake of TLS.
+	// headersWithin bounds how long the client can take to send the headers, and how long the TLS handshake can take.
 	headersWithin = 10 * time.Second
-	// idleWithin is how long a connection may stay open between two requests.
+	// idleWithin is how long a connection can stay open between two requests.
 	idleWithin = 2 * time.Minute
-	// sayWithin bounds the sentence with which a connection is turned away, and sayToMost how many are told at a time.
-	sayWithin = time.Second
-	sayToMost = 64
+	// rejectWithin bounds the time to send a response that rejects a connection; maxRejecting bounds how many are sent
+	// at the same time.
+	rejectWithin = time.Second
+	maxRejecting = 64
 )
 
-// bounded is a listener that takes so many connections at a time.
+// bounded is a listener that limits the number of open connections.
 type bounded struct {
 	net.Listener
 	most, mostFromOne int
-	plain             bool // a sentence can be said before there is a handshake
-	complain          func(error)
+	plain             bool // without TLS, a rejected connection can get a response
+	report            func(error)
 
-	telling chan struct{} // a place in it is the right to be told why
-	mu      sync.Mutex
-	open    int
-	from    map[netip.Prefix]int
+	rejecting chan struct{} // limits how many responses to rejected connections are sent at the same time
+	mu        sync.Mutex
+	open      int
+	from      map[netip.Prefix]int
 }
 
-func bound(l net.Listener, most, mostFromOne int, plain bool, complain func(error)) *bounded {
-	return &bounded{Listener: l, most: most, mostFromOne: mostFromOne, plain: plain, complain: complain,
-		telling: make(chan struct{}, sayToMost), from: map[netip.Prefix]int{}}
+func bound(l net.Listener, most, mostFromOne int, plain bool, report func(error)) *bounded {
+	return &bounded{Listener: l, most: most, mostFromOne: mostFromOne, plain: plain, report: report,
+		rejecting: make(chan struct{}, maxRejecting), from: map[netip.Prefix]int{}}
 }
 
-// bounded is the listener of a server, which takes no more connections than it may have files.
+// bounded returns the listener of this server. It accepts at most as many connections as the process can open files.
 func (r *run) bounded() net.Listener {
-	return bound(r.endpoint.listener, max(min(maxConnections, files()-sparedFiles), 1), maxFromOneAddress, r.endpoint.tls == nil, func(err error) {
-		if r.said.again(err.Error()) {
-			r.logger.Warn("connection turned away", zap.Error(err))
+	most := max(min(maxConnections, files()-sparedFiles), 1)
+	return bound(r.endpoint.listener, most, maxFromOneAddress, r.endpoint.tls == nil, func(err error) {
+		if r.recent.first(err.Error()) {
+			r.logger.Warn("connection rejected", zap.Error(err))
 		}
 	})
 }
 
-// Accept returns the next connection that there is room for; the others are told so and closed.
+// Accept returns the next connection within the limits. It rejects the others with the reason.
 func (b *bounded) Accept() (net.Conn, error) {
 	for {
 		conn, err := b.Listener.Accept()
@@ -71,23 +74,24 @@ func (b *bounded) Accept() (net.Conn, error) {
 		}
 		from := access.NetworkOf(conn.RemoteAddr().String())
 		if full := b.enter(from); full != nil {
-			b.complain(full)
-			b.turnAway(conn, full)
+			b.report(full)
+			b.reject(conn, full)
 			continue
 		}
 		return &counted{Conn: conn, leave: sync.OnceFunc(func() { b.leave(from) })}, nil
 	}
 }
 
-// enter counts a connection in, or says why there is no room for it.
+// enter counts a new connection, or returns which limit it exceeds.
 func (b *bounded) enter(from netip.Prefix) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.open >= b.most:
-		return fmt.Errorf("this server has %d connections already; try again later, or another server", b.most)
+		return fmt.Errorf("this server already has %d connections; try again later, or use another server", b.most)
 	case !from.Addr().IsLoopback() && b.from[from] >= b.mostFromOne:
-		return fmt.Errorf("address %s has %d connections to this server already; end some", from.Addr(), b.mostFromOne)
+		return fmt.Errorf("address %s already has %d connections to this server; close some of them",
+			from.Addr(), b.mostFromOne)
 	}
 	b.open++
 	b.from[from]++
@@ -103,36 +107,37 @@ func (b *bounded) leave(from netip.Prefix) {
 	}
 }
 
-// turnAway closes a connection, and says why before where that can be said at once.
-func (b *bounded) turnAway(conn net.Conn, why error) {
+// reject closes a connection. Without TLS it first sends a response with the reason, unless too many are being sent.
+func (b *bounded) reject(conn net.Conn, reason error) {
 	if b.plain {
 		select {
-		case b.telling <- struct{}{}:
+		case b.rejecting <- struct{}{}:
 			go func() {
-				defer func() { <-b.telling }()
+				defer func() { <-b.rejecting }()
 				defer conn.Close()
-				tell(conn, why)
+				sendUnavailable(conn, reason)
 			}()
 			return
-		default: // too many at once
+		default:
 		}
 	}
 	_ = conn.Close()
 }
 
-// tell answers whatever is asked, unread.
-func tell(conn net.Conn, why error) {
+// sendUnavailable sends status 503 without reading the request.
+func sendUnavailable(conn net.Conn, reason error) {
 	text, _ := json.Marshal(client.Problem{Type: "about:blank", Title: http.StatusText(http.StatusServiceUnavailable),
-		Status: http.StatusServiceUnavailable, Kind: client.Unavailable, Detail: why.Error()})
-	_ = conn.SetDeadline(time.Now().Add(sayWithin))
-	fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", client.ProblemType, len(text), text)
-	if half, ok := conn.(*net.TCPConn); ok { // closed with a request unread, the answer would be lost
-		_ = half.CloseWrite()
-		_, _ = half.Read(make([]byte, maxHeaderBytes))
+		Status: http.StatusServiceUnavailable, Kind: client.Unavailable, Detail: reason.Error()})
+	_ = conn.SetDeadline(time.Now().Add(rejectWithin))
+	fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: "+
+		"close\r\n\r\n%s", client.ProblemType, len(text), text)
+	if tcp, ok := conn.(*net.TCPConn); ok { // closing before the request is read would discard the response
+		_ = tcp.CloseWrite()
+		_, _ = tcp.Read(make([]byte, maxHeaderBytes))
 	}
 }
 
-// counted is a connection that is counted out when it is closed.
+// counted is a connection that decreases the count when it is closed.
 type counted struct {
 	net.Conn
 	leave func()

@@ -13,35 +13,35 @@ import (
 )
 
 const (
-	// certificateEvery is how often the files of the certificate are looked at. Their contents are compared, not their
-	// times: a file may be replaced by a rename, or through a link that points elsewhere now.
+	// certificateEvery is how often the files of the certificate are checked. The check compares contents, not times,
+	// because a file can be replaced by a rename or by a changed symbolic link.
 	certificateEvery = time.Second
-	// maxCertificateBytes bounds what is read of each file; a chain of certificates has some thousand bytes.
+	// maxCertificateBytes bounds how much is read of each file. A chain of certificates has a few thousand bytes.
 	maxCertificateBytes = 1 << 20
 )
 
-// certificate is what a server shows to those who connect. It follows its files: new connections get what stands
-// there now, open ones stay. Files that hold no pair change nothing.
+// certificate is the TLS certificate of a server. It follows its files: new connections use the current pair, open
+// connections stay. Invalid files change nothing. It is safe for concurrent use.
 type certificate struct {
 	certFile, keyFile string
 
 	mu        sync.Mutex
-	cert, key []byte // as they stand in the files that pair was made from
+	cert, key []byte // the contents of the files that pair was made from
 	pair      *tls.Certificate
 }
 
 // loadCertificate reads the pair for the first time.
 func loadCertificate(certFile, keyFile string) (*certificate, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile}
-	_, err := c.look()
+	_, err := c.reload()
 	return c, err
 }
 
-// look takes over what stands in the files, and says whether that is another certificate. On an error the one before stays.
-func (c *certificate) look() (changed bool, err error) {
+// reload reads the files and reports whether the certificate has changed. On an error, the previous one stays in use.
+func (c *certificate) reload() (changed bool, err error) {
 	cert, key, err := c.read()
 	if err == nil {
-		changed, err = c.take(cert, key)
+		changed, err = c.set(cert, key)
 	}
 	if err != nil {
 		return false, fmt.Errorf("read certificate %s and key %s: %w", c.certFile, c.keyFile, err)
@@ -66,7 +66,7 @@ func readBounded(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, maxCertificateBytes))
 }
 
-func (c *certificate) take(cert, key []byte) (changed bool, err error) {
+func (c *certificate) set(cert, key []byte) (changed bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.pair != nil && bytes.Equal(cert, c.cert) && bytes.Equal(key, c.key) {
@@ -80,27 +80,27 @@ func (c *certificate) take(cert, key []byte) (changed bool, err error) {
 	return true, nil
 }
 
-// now is the certificate of this moment.
-func (c *certificate) now() *tls.Certificate {
+// current returns the certificate in use.
+func (c *certificate) current() *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.pair
 }
 
-// config is TLS with whatever certificate there is when somebody connects.
+// config returns a TLS configuration that uses the current certificate for each new connection.
 func (c *certificate) config() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.now(), nil }}
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current(), nil }}
 }
 
-// follow looks at the files of the certificate once, and says what became of that.
-func (r *run) follow() {
-	changed, err := r.endpoint.certificate.look()
+// reloadCertificate checks the files of the certificate once and logs the result.
+func (r *run) reloadCertificate() {
+	changed, err := r.endpoint.certificate.reload()
 	switch {
-	case err != nil && r.said.again(err.Error()):
-		r.logger.Error("the new certificate is not taken; connections get the one before", zap.Error(err))
+	case err != nil && r.recent.first(err.Error()):
+		r.logger.Error("could not reload the certificate; connections use the previous one", zap.Error(err))
 	case changed:
-		r.logger.Info("certificate is read anew", zap.String("file", r.config.TLSCert),
-			zap.Time("until", r.endpoint.certificate.now().Leaf.NotAfter))
+		r.logger.Info("certificate reloaded", zap.String("file", r.config.TLSCert),
+			zap.Time("until", r.endpoint.certificate.current().Leaf.NotAfter))
 	}
 }

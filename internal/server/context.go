@@ -17,34 +17,40 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// leaveContext makes sure that the user who runs this server can use it as a client. A log without
-// a context gets an admin token of its own; one that has a context gets this address added to it. A
-// server whose user has no home, or a folder that cannot be written, goes on without.
-func (r *run) leaveContext(ctx context.Context) {
+// writeContext makes sure that the user who runs this server can also use it as a client. For a log without a context,
+// it creates an admin token and a context; otherwise it adds this server's address to the context. If the user has no
+// home folder, or the folder is not writable, the server runs without a context.
+func (r *run) writeContext(ctx context.Context) {
 	path, err := config.ContextsPath()
 	if err == nil {
-		double, first := r.doubles(ctx, path)
-		err = config.ChangeContexts(path, func(all *config.Contexts) (bool, error) { return r.enter(ctx, all, double, first) })
+		copies, first := r.serversOfCopies(ctx, path)
+		err = config.ChangeContexts(path, func(all *config.Contexts) (bool, error) {
+			return r.addTo(ctx, all,
+				copies, first)
+		})
 	}
 	if err != nil {
-		r.logger.Warn("no client context was written; `drover token create --log URL` makes a token while the server is stopped", zap.Error(err))
+		r.logger.Warn("could not write the client context; to create a token, stop the server and run "+
+			"`drover token create --log URL`", zap.Error(err))
 		return
 	}
-	r.logger.Info("client context is there", zap.String("file", path))
+	r.logger.Info("client context ready", zap.String("file", path))
 }
 
-// enter keys the context by the id that the log was made with: the one it goes by changes when a restore is accepted, and
-// the token stays good. A token that the log has lost with its newest events is replaced. Where a server of a double of this
-// log is listed before this one, the context stays the double's.
-func (r *run) enter(ctx context.Context, all *config.Contexts, double map[string]bool, first bool) (changed bool, err error) {
+// addTo adds this server to the context of its log. The key of the context is the id with which the log was created:
+// the current id changes when a restore is accepted, but the token stays valid. A token that the log lost with its
+// newest events is replaced. copies are the listed servers that serve a copy of this log. If one of them is listed
+// before this server, the context keeps that server.
+func (r *run) addTo(ctx context.Context, all *config.Contexts, copies map[string]bool,
+	first bool) (changed bool, err error) {
 	log := r.engine.Made().String()
 	c := all.Find(log)
-	if other := ahead(c, r.endpoint.address, double); other != "" {
-		r.logger.Warn("another log that was copied from this one, or that this one was copied from, is served at "+other+
-			", and the client context stays with that; name this server with --server "+r.endpoint.address, zap.String("other", other))
+	if other := listedBefore(c, r.endpoint.address, copies); other != "" {
+		r.logger.Warn("the server at "+other+" serves a copy of this log, or its original, and the client context "+
+			"keeps that server; use --server "+r.endpoint.address+" for this one", zap.String("other", other))
 		return all.Leave(log, r.endpoint.address), nil
 	}
-	for other := range double { // listed behind this server, which its clients speak to
+	for other := range copies { // they are listed after this server, and clients use the first one
 		changed = all.Leave(log, other) || changed
 	}
 	if c == nil || !r.knows(c.Token) {
@@ -62,24 +68,25 @@ func (r *run) enter(ctx context.Context, all *config.Contexts, double map[string
 	return all.Serve(log, r.endpoint.address, r.endpoint.ca, first) || changed, nil
 }
 
-// knows says whether the log has heard of a token, be it revoked since.
+// knows reports whether the log contains a token, including a revoked one.
 func (r *run) knows(token string) (known bool) {
 	id, _, _ := strings.Cut(token, ".")
 	r.engine.Read(func(v *projections.View) { known = v.Tokens[id] != nil })
 	return known
 }
 
-// Mint makes a token and returns its text, which nothing else will ever show again.
+// Mint creates a token and returns its text. The text cannot be recovered later.
 func Mint(ctx context.Context, e *engine.Engine, settings domain.TokenSettings, by string) (string, error) {
 	token := ids.NewToken()
-	command := domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(), Origin: domain.ServerOrigin(by, e.Server())}
+	command := domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(),
+		Origin: domain.ServerOrigin(by, e.Server())}
 	if _, err := e.Handle(ctx, ids.New(), command); err != nil {
-		return "", fmt.Errorf("make a token: %w", err)
+		return "", fmt.Errorf("create a token: %w", err)
 	}
 	return token.Text(), nil
 }
 
-// MintIn makes a token in a log that no server needs to have open.
+// MintIn creates a token in a log. No server has to run.
 func MintIn(ctx context.Context, log eventlog.Backend, settings domain.TokenSettings, by string) (string, error) {
 	if err := eventlog.CheckNotImporting(ctx, log); err != nil {
 		return "", err

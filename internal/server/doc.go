@@ -1,27 +1,34 @@
-// Package server is one running drover server: it opens the log, folds it, and keeps the engine and
-// its door going until it is told to stop.
+// Package server runs one drover server. It opens and folds the log, then runs the engine and the HTTP API until it is
+// told to stop.
 //
-//	server.go   Run: the order in which things start and stop
-//	log.go      which backend a log's URL means
-//	room.go     a full disk, and when there is room again
-//	loops.go    what runs beside the door: tick, reactions, lease, watchdog, pruning of output
-//	snapshot.go the view on the disk, for the next start
-//	listen.go   where it listens, with TLS or not, and what address others reach it by
-//	seam.go     where fault tests get between a server and its log, its callers and its clock
-//	context.go  the client context that a first start leaves for the person who started it
+//	server.go      Run: the order in which things start and stop
+//	log.go         OpenLog: the backend for a log URL
+//	disk.go        detects a full disk, and when there is free space again
+//	storage.go     where the log is stored, and how much space there is
+//	backup.go      copies of the log for `drover backup`
+//	loops.go       background loops: ticks, reactions, lease, watchdog, deletion of old output
+//	schedule.go    when ticks run
+//	snapshot.go    the snapshot of the view, for the next start
+//	listen.go      the listen address, TLS, and the address that other machines use
+//	certificate.go reloads the TLS certificate when its files change
+//	bounds.go      limits on connections and request headers
+//	context.go     the client context that the first start creates for its user
+//	copied_log.go  detects that a listed server serves a copy of this log
+//	hooks.go       where fault tests intercept the log, the HTTP server and the clock
 //
 // # What it decides
 //
-// Nothing about machines. It decides when the engine is asked: a tick on its schedule; a reaction at
-// once when the door took something in, and every second, because silence is heard by nobody else. A
-// server that was stopped and wakes starts all counts of silence anew before anything is decided.
+// The package makes no decisions about machines. It decides when the engine runs: a tick on its schedule, a reaction
+// after each accepted command, and a reaction every second to detect expired timeouts. A server that was suspended and
+// wakes restarts all timeouts before the engine decides anything.
 //
 // # The order
 //
 //	listen ─▶ open the log ─▶ fold it ─▶ ServerStarted ─▶ client context ─▶ serve, loops
-//	not ready, agents and streams go ─▶ stop taking in ─▶ end what runs ─▶ end the loops ─▶ drop the lease ─▶ snapshot ─▶ close the log
+//	not ready, drain agents and streams ─▶ stop accepting ─▶ finish requests ─▶ stop the loops
+//	  ─▶ drop the lease ─▶ snapshot ─▶ close the log
 //
-// The address is taken first, so a second server on it writes nothing. A server that is told to stop while others
-// run says so at /readyz for a moment before it takes no more connections. Beyond loopback nothing is
-// offered without TLS unless a person said so.
+// The server takes its listen address first, so that a second server on the same address writes nothing to the log. If
+// other servers run, a server that is told to stop reports at /readyz that it is not ready for a moment before it stops
+// accepting connections. Beyond loopback, a server without TLS starts only with an explicit option.
 package server

@@ -2,5 +2,5 @@
 
 package server
 
-// files is how many files the system lets this process have open; here nothing is known of that.
+// files returns how many files this process can have open. The limit is unknown on this system.
 func files() int { return maxConnections + sparedFiles }

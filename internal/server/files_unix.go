@@ -4,7 +4,7 @@ package server
 
 import "golang.org/x/sys/unix"
 
-// files is how many files the system lets this process have open.
+// files returns how many files this process can have open.
 func files() int {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {

@@ -2,5 +2,6 @@
 
 package server
 
-// Free is how much room this user has on the disk of a folder, and how large that disk is; zeros where nobody can tell.
+// Free returns the space that this user can use on the disk of a folder, and the size of that disk, in bytes. Both are
+// 0 if they are unknown.
 func Free(string) (free, total uint64) { return 0, 0 }

@@ -4,7 +4,8 @@ package server
 
 import "syscall"
 
-// Free is how much room this user has on the disk of a folder, and how large that disk is; zeros where nobody can tell.
+// Free returns the space that this user can use on the disk of a folder, and the size of that disk, in bytes. Both are
+// 0 if they are unknown.
 func Free(folder string) (free, total uint64) {
 	var disk syscall.Statfs_t
 	if syscall.Statfs(folder, &disk) != nil {

@@ -12,25 +12,25 @@ import (
 	"syscall"
 )
 
-// endpoint is where a server listens, and how others reach it.
+// endpoint is the address that a server listens on, and the URLs under which clients reach it.
 type endpoint struct {
 	listener net.Listener
-	tls      *tls.Config // nil: plain
-	// certificate is what tls shows; nil without TLS.
+	tls      *tls.Config // nil without TLS
+	// certificate is nil without TLS.
 	certificate *certificate
 	// address is the URL for clients on this machine.
 	address string
-	// afar is the URL for everybody else: agents that another server sends here.
-	afar string
-	// ca is the file that vouches for the server; empty without TLS.
+	// advertised is the URL for clients on other machines, such as agents that another server redirects.
+	advertised string
+	// ca is the certificate file with which clients verify the server; empty without TLS.
 	ca string
 }
 
-// listen takes the address, so that no other server can have it.
+// listen binds the address, so that no other server can use it.
 func listen(c Config) (*endpoint, error) {
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("invalid listen address %.200q: write HOST:PORT, such as %s", c.Listen, DefaultListen)
+		return nil, fmt.Errorf("invalid listen address %.200q: use HOST:PORT, for example %s", c.Listen, DefaultListen)
 	}
 	e := &endpoint{}
 	if e.certificate, err = c.certificate(); err != nil {
@@ -40,14 +40,15 @@ func listen(c Config) (*endpoint, error) {
 		e.tls = e.certificate.config()
 	}
 	if e.tls == nil && !c.Insecure && !Loopback(host) {
-		return nil, fmt.Errorf("listen address %s can be reached from other machines, and without TLS all can be read on the way: "+
-			"name --tls-cert and --tls-key, or say --insecure", c.Listen)
+		return nil, fmt.Errorf("listen address %s can be reached from other machines, and traffic without TLS is not "+
+			"encrypted: "+
+			"set --tls-cert and --tls-key, or --insecure", c.Listen)
 	}
 	if e.listener, err = net.Listen("tcp", c.Listen); err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", c.Listen, taken(err))
+		return nil, fmt.Errorf("listen on %s: %w", c.Listen, listenError(err))
 	}
-	e.address = e.url(here(host))
-	if e.afar, err = c.afar(e, host); err != nil {
+	e.address = e.url(localHost(host))
+	if e.advertised, err = c.advertised(e, host); err != nil {
 		e.close()
 		return nil, err
 	}
@@ -57,17 +58,18 @@ func listen(c Config) (*endpoint, error) {
 	return e, nil
 }
 
-// taken says what to do about an address that cannot be had.
-func taken(err error) error {
+// listenError explains why an address could not be used, and what to do.
+func listenError(err error) error {
 	var system *net.OpError
 	var address *net.AddrError
 	switch {
 	case errors.As(err, &address):
-		return fmt.Errorf("%s (%s); write HOST:PORT with a port from 0 to 65535", address.Err, address.Addr)
+		return fmt.Errorf("%s (%s); use HOST:PORT with a port from 0 to 65535", address.Err, address.Addr)
 	case errors.Is(err, syscall.EADDRINUSE):
-		return errors.New("the address is in use, perhaps by another drover server; stop that, or listen elsewhere with --listen")
+		return errors.New("the address is in use, perhaps by another drover server; stop it, or choose another address " +
+			"with --listen")
 	case errors.Is(err, syscall.EACCES):
-		return errors.New("this user may not listen on that port; use one above 1023")
+		return errors.New("this user is not permitted to listen on that port; use a port above 1023")
 	case errors.As(err, &system):
 		return system.Err
 	}
@@ -79,59 +81,60 @@ func (c Config) certificate() (*certificate, error) {
 	case c.TLSCert == "" && c.TLSKey == "":
 		return nil, nil
 	case c.TLSCert == "" || c.TLSKey == "":
-		return nil, errors.New("TLS takes both a certificate and its key: name --tls-cert and --tls-key")
+		return nil, errors.New("TLS requires both a certificate and a key: set --tls-cert and --tls-key")
 	}
 	return loadCertificate(c.TLSCert, c.TLSKey)
 }
 
-// Loopback says whether a host can be reached from this machine alone.
+// Loopback reports whether a host can be reached only from this machine.
 func Loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// url is the endpoint as a URL under a host's name; one with a certificate goes by a name that this is good for.
+// url returns the URL of the endpoint for a host. With TLS it uses a host for which the certificate is valid.
 func (e *endpoint) url(host string) string {
 	_, port, _ := net.SplitHostPort(e.listener.Addr().String())
 	if e.tls == nil {
 		return "http://" + net.JoinHostPort(host, port)
 	}
-	return "https://" + net.JoinHostPort(e.certified(host), port)
+	return "https://" + net.JoinHostPort(e.certifiedHost(host), port)
 }
 
-// everywhere says that a server which listens on host listens on every address of its machine.
-func everywhere(host string) bool {
+// allAddresses reports whether host means all addresses of the machine.
+func allAddresses(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "" || ip != nil && ip.IsUnspecified()
 }
 
-// here is how a program on this machine names the host that a server listens on.
-func here(host string) string {
-	if everywhere(host) {
+// localHost returns the host that programs on this machine use to reach a server that listens on host.
+func localHost(host string) string {
+	if allAddresses(host) {
 		return "127.0.0.1"
 	}
 	return host
 }
 
-// afar is the URL that was configured; else that of the host, by the machine's own name if it listens everywhere.
-func (c Config) afar(e *endpoint, host string) (string, error) {
+// advertised returns the configured URL. Without one, it builds the URL from the host, or from the machine's name if
+// the server listens on all addresses.
+func (c Config) advertised(e *endpoint, host string) (string, error) {
 	if c.Address == "" {
 		name, err := os.Hostname()
-		if !everywhere(host) || err != nil {
-			name = here(host)
+		if !allAddresses(host) || err != nil {
+			name = localHost(host)
 		}
 		return e.url(name), nil
 	}
 	u, err := url.Parse(c.Address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" {
-		return "", fmt.Errorf("invalid address %.200q: write it as https://HOST:PORT", c.Address)
+		return "", fmt.Errorf("invalid address %.200q: use https://HOST:PORT", c.Address)
 	}
 	return strings.TrimSuffix(c.Address, "/"), nil
 }
 
-// certified is host if the certificate is good for it, else the first name it is good for.
-func (e *endpoint) certified(host string) string {
-	leaf := e.certificate.now().Leaf
+// certifiedHost returns host if the certificate is valid for it, and otherwise the first host of the certificate.
+func (e *endpoint) certifiedHost(host string) string {
+	leaf := e.certificate.current().Leaf
 	switch {
 	case leaf.VerifyHostname(host) == nil:
 		return host
@@ -143,5 +146,5 @@ func (e *endpoint) certified(host string) string {
 	return host
 }
 
-// close gives the address back.
+// close releases the address.
 func (e *endpoint) close() { _ = e.listener.Close() }

@@ -19,32 +19,35 @@ import (
 	"github.com/droverhq/drover/eventlog/sqlite"
 )
 
-// LogConfig says which log is opened; the zero value of all but Address and Data works.
+// LogConfig configures OpenLog. Address or Data is required.
 type LogConfig struct {
-	// Address is the log's URL; empty: the file drover.db in Data.
+	// Address is the URL of the log. If it is empty, the log is the file drover.db in Data.
 	Address, Data string
-	// ID is the id of a log that is made now; zero: one chosen at random.
+	// ID is the id of a new log. If it is zero, a random id is used.
 	ID uuid.UUID
-	// Existing says that the log must be there already: one that is only looked at is not made.
+	// Existing requires that the log exists. It prevents commands that only read from creating a log.
 	Existing bool
-	// EventsOnly says that neither leases nor output are asked for, so nothing is made beside the log.
+	// EventsOnly declares that the caller uses only events, not leases or output, so that no file is created beside the
+	// log.
 	EventsOnly bool
-	// Logger hears what happens to the log; nil: nobody does.
+	// Logger may be nil.
 	Logger *zap.Logger
 }
 
-// OpenLog opens a log, and makes it where there is none and may be one.
+// OpenLog opens a log. It creates a missing log unless c.Existing is set.
 func OpenLog(ctx context.Context, c LogConfig) (eventlog.Backend, error) {
 	address := addressOf(c.Address, c.Data)
 	kind, _, _ := strings.Cut(address, ":")
 	open := openers[kind]
 	if open == nil {
-		return nil, fmt.Errorf("unsupported log URL %s: write it as sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or esdb://HOST:2113", redacted(address))
+		return nil, fmt.Errorf("unsupported log URL %s: use sqlite:PATH, postgres://USER:PASSWORD@HOST/DATABASE or "+
+			"esdb://HOST:2113",
+			redacted(address))
 	}
 	return open(ctx, address, c)
 }
 
-// openers are the kinds of log, by the scheme of their URLs.
+// openers maps the scheme of a log URL to the function that opens the log.
 var openers = map[string]func(ctx context.Context, address string, c LogConfig) (eventlog.Backend, error){
 	"sqlite":             openSQLite,
 	"postgres":           openPostgres,
@@ -60,7 +63,7 @@ var openers = map[string]func(ctx context.Context, address string, c LogConfig) 
 func openSQLite(ctx context.Context, address string, c LogConfig) (eventlog.Backend, error) {
 	path, ok := LogFile(address)
 	if !ok {
-		return nil, fmt.Errorf("log %s names no file; write it as sqlite:PATH", redacted(address))
+		return nil, fmt.Errorf("log URL %s does not name a file: use sqlite:PATH", redacted(address))
 	}
 	info, err := os.Stat(path)
 	if c.Existing && (errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0) {
@@ -77,7 +80,7 @@ func openEventStore(ctx context.Context, address string, c LogConfig) (eventlog.
 	return opened(eventstoredb.Open(ctx, address, eventstoredb.Config{Logger: c.Logger, ID: c.ID, Existing: c.Existing}))
 }
 
-// opened is a log as a backend, which is nil where there is none.
+// opened converts a log to a Backend that is nil on an error.
 func opened[L eventlog.Backend](log L, err error) (eventlog.Backend, error) {
 	if err != nil {
 		return nil, err
@@ -92,14 +95,14 @@ func addressOf(address, data string) string {
 	return address
 }
 
-// LogFile is the file that a log's URL names, if it names one.
+// LogFile returns the file that a log URL names, and false if the log is not a file.
 func LogFile(address string) (path string, ok bool) {
 	path, ok = strings.CutPrefix(address, "sqlite:")
 	path = strings.TrimPrefix(path, "//")
 	return path, ok && strings.Trim(path, "/") != ""
 }
 
-// redacted is a log's URL as a sentence quotes it.
+// redacted returns a log URL as a quoted string without its password.
 func redacted(address string) string {
 	shown := Redacted(address)
 	if shown == "URL" {
@@ -108,7 +111,8 @@ func redacted(address string) string {
 	return fmt.Sprintf("%.200q", shown)
 }
 
-// Redacted is a log's URL without its password, which may stand in its query too; URL where none can be told apart in it.
+// Redacted returns a log URL without passwords, including those in its query. It returns the word URL if the URL cannot
+// be parsed.
 func Redacted(address string) string {
 	if _, isFile := LogFile(address); isFile {
 		return address

@@ -10,7 +10,7 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-func TestALogInPostgreSQLIsOpenedByItsURL(t *testing.T) {
+func TestPostgreSQLLogIsOpenedByURL(t *testing.T) {
 	database := postgrestest.Shared(t)
 	url := database.URL("schema=" + database.Name())
 	for _, address := range []string{url, strings.Replace(url, "postgres://", "postgresql://", 1)} {

@@ -15,34 +15,34 @@ import (
 
 const (
 	leaseEvery = 2 * time.Second
-	// reactEvery bounds how late silence, expiry of a claim or the writes of another server are noticed.
+	// reactEvery bounds how late the server detects missing heartbeats, expired claims and the writes of other servers.
 	reactEvery = time.Second
-	// beatEvery is well below domain.MinOfflineAfter: what the watchdog does not notice must make no machine silent.
+	// beatEvery is well below domain.MinOfflineAfter: a pause too short for the watchdog must not make a machine offline.
 	beatEvery = 200 * time.Millisecond
-	// lateAfter is how late the watchdog may be before this server takes itself for one that was stopped for so long
-	// that its agents have gone. A shorter stop only does not count as their silence.
+	// lateAfter is how late the watchdog can be before the server assumes that it was suspended long enough for its agents
+	// to leave. A shorter pause is only excluded from the time without heartbeats.
 	lateAfter = 5 * time.Second
-	// outputKept is how long the output of deployments is kept; outputEvery how often the rest is deleted.
-	outputKept  = 14 * 24 * time.Hour
-	outputEvery = time.Hour
+	// outputRetention is how long the output of deployments is retained; pruneEvery is how often older output is deleted.
+	outputRetention = 14 * 24 * time.Hour
+	pruneEvery      = time.Hour
 )
 
-// loops starts what runs beside the door. It ends with ctx; wait returns when all of it has ended.
+// loops starts the background loops. They end with ctx; wait returns after all of them have ended.
 func (r *run) loops(ctx context.Context) (wait func()) {
 	var all sync.WaitGroup
-	all.Go(func() { r.keep(ctx, beatEvery, r.watchdog.beat) })
-	all.Go(func() { r.keep(ctx, leaseEvery, func() { r.lease(ctx) }) })
-	all.Go(func() { r.keep(ctx, outputEvery, func() { r.prune(ctx) }) })
+	all.Go(func() { r.repeat(ctx, beatEvery, r.watchdog.beat) })
+	all.Go(func() { r.repeat(ctx, leaseEvery, func() { r.lease(ctx) }) })
+	all.Go(func() { r.repeat(ctx, pruneEvery, func() { r.prune(ctx) }) })
 	if r.endpoint.certificate != nil {
-		all.Go(func() { r.keep(ctx, certificateEvery, r.follow) })
+		all.Go(func() { r.repeat(ctx, certificateEvery, r.reloadCertificate) })
 	}
 	all.Go(func() { r.react(ctx) })
 	all.Go(func() { r.ticks(ctx) })
 	return all.Wait
 }
 
-// keep calls do now and then every so often until ctx ends.
-func (r *run) keep(ctx context.Context, every time.Duration, do func()) {
+// repeat calls do at once and then at each interval until ctx ends.
+func (r *run) repeat(ctx context.Context, every time.Duration, do func()) {
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
 	for {
@@ -62,22 +62,22 @@ func (r *run) ticks(ctx context.Context) {
 		report, err := r.engine.Tick(ctx)
 		r.agents.HandOver()
 		r.api.Ticked(report, r.clock.Elapsed()-begun, err)
-		r.complain(ctx, "tick did not end", err)
+		r.logFault(ctx, "tick failed", err)
 		if len(report.Appended) > 0 {
 			r.logger.Info("tick", zap.Int("decisions", len(report.Appended)), zap.Stringer("position", r.engine.Position()))
 		}
 		if r.engine.SnapshotDue(len(report.Appended) == 0) {
-			r.complain(ctx, "no snapshot was stored", r.engine.Snapshot())
-			debug.FreeOSMemory() // a snapshot takes about as much as the view; in a quiet server that would stay for minutes
+			r.logFault(ctx, "could not store a snapshot", r.engine.Snapshot())
+			debug.FreeOSMemory() // a snapshot needs as much memory as the view; an idle server would hold it for minutes
 		}
 	})
 	if err != nil {
-		r.logger.Error("no ticks run", zap.Error(err)) // the schedule was checked before
+		r.logger.Error("ticks do not run", zap.Error(err)) // impossible: Run has checked the interval
 	}
 }
 
-// react does what follows at once, on each kick and every second. Kicks that come meanwhile are one. A kick says that this
-// server has folded something, and most often nothing follows from it.
+// react runs a reaction on each kick and every second. Kicks that arrive during a reaction are merged into one. A kick
+// means that this server has folded an event; most kicks need no reaction.
 func (r *run) react(ctx context.Context) {
 	ticker := time.NewTicker(reactEvery)
 	defer ticker.Stop()
@@ -96,11 +96,11 @@ func (r *run) react(ctx context.Context) {
 		}
 		written, err := r.engine.React(ctx)
 		r.api.Reacted(written)
-		r.complain(ctx, "reaction did not end", err)
+		r.logFault(ctx, "reaction failed", err)
 	}
 }
 
-// kick asks for a reaction soon. It never blocks.
+// kick requests a reaction. It never blocks.
 func (r *run) kick() {
 	select {
 	case r.kicks <- struct{}{}:
@@ -109,57 +109,58 @@ func (r *run) kick() {
 }
 
 func (r *run) lease(ctx context.Context) {
-	r.complain(ctx, "lease was not renewed", r.engine.RenewLease(ctx, r.log))
-	r.log.try(ctx)
+	r.logFault(ctx, "could not renew the lease", r.engine.RenewLease(ctx, r.log))
+	r.log.probe(ctx)
 }
 
 func (r *run) prune(ctx context.Context) {
-	deleted, err := r.log.Prune(ctx, eventlog.Output, time.Now().Add(-outputKept))
-	r.complain(ctx, "old output was not deleted", err)
+	deleted, err := r.log.Prune(ctx, eventlog.Output, time.Now().Add(-outputRetention))
+	r.logFault(ctx, "could not delete old output", err)
 	if deleted > 0 {
 		r.logger.Info("old output deleted", zap.Int("chunks", deleted))
 	}
 }
 
-// complain writes a fault to the log of this server, the same one at most once a minute.
-func (r *run) complain(ctx context.Context, what string, err error) {
+// logFault logs a fault, the same one at most once a minute.
+func (r *run) logFault(ctx context.Context, what string, err error) {
 	if err == nil || ctx.Err() != nil {
 		return
 	}
 	if errors.Is(err, engine.ErrFenced) {
 		what = "this server no longer decides"
 	}
-	if r.said.again(what + err.Error()) {
+	if r.recent.first(what + err.Error()) {
 		r.logger.Error(what, zap.Error(err))
 	}
 }
 
-// said remembers which faults were told within the last minute.
-type said struct {
-	mu   sync.Mutex
-	when map[string]time.Time
+// recentMessages remembers the messages that were logged within the last minute.
+type recentMessages struct {
+	mu     sync.Mutex
+	logged map[string]time.Time
 }
 
-func (s *said) again(sentence string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// first records a message and reports whether it was not logged within the last minute.
+func (m *recentMessages) first(message string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	now := time.Now()
-	for old, at := range s.when {
+	for old, at := range m.logged {
 		if now.Sub(at) > time.Minute {
-			delete(s.when, old)
+			delete(m.logged, old)
 		}
 	}
-	if _, told := s.when[sentence]; told {
+	if _, found := m.logged[message]; found {
 		return false
 	}
-	if s.when == nil {
-		s.when = map[string]time.Time{}
+	if m.logged == nil {
+		m.logged = map[string]time.Time{}
 	}
-	s.when[sentence] = now
+	m.logged[message] = now
 	return true
 }
 
-// watchdog notices that this process was stopped: its own beats came late.
+// watchdog detects that this process was suspended, because its own beats are late.
 type watchdog struct {
 	elapsed func() time.Duration
 	late    func(by time.Duration)
@@ -169,8 +170,8 @@ type watchdog struct {
 	last time.Duration
 }
 
-// beat is called five times a second, and before each decision, so that a server that wakes has put its
-// clocks right before it judges by them.
+// beat is called five times a second and before each decision, so that a server that wakes corrects its timeouts before
+// it relies on them.
 func (w *watchdog) beat() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

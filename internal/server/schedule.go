@@ -8,10 +8,10 @@ import (
 	"github.com/robfig/cron/v3"
 )
 
-// minTick is the shortest time between two ticks; ticks are whole seconds.
+// minTick is the shortest interval between two ticks. Intervals are whole seconds.
 const minTick = time.Second
 
-// checkTick refuses a time between two ticks that the schedule cannot keep.
+// checkTick returns an error for an interval that the schedule does not support.
 func checkTick(every time.Duration) error {
 	if every < minTick || every%time.Second != 0 {
 		return fmt.Errorf("invalid tick %s: use whole seconds, at least %s", every, minTick)
@@ -19,8 +19,8 @@ func checkTick(every time.Duration) error {
 	return nil
 }
 
-// schedule calls tick once at the start and then on every, until ctx ends; it returns when the last tick has.
-// A tick that is due while another one runs is skipped. It returns an error for a time that checkTick refuses.
+// schedule calls tick at once and then at each interval until ctx ends. It returns after the last tick has returned. A
+// tick that is due while another one runs is skipped. It returns an error for an interval that checkTick rejects.
 func schedule(ctx context.Context, every time.Duration, tick func(context.Context)) error {
 	if err := checkTick(every); err != nil {
 		return err

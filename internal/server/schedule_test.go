@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestATickComesAtTheStartAndThenOnTime(t *testing.T) {
+func TestScheduleTicksAtTheStartAndAtEachInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ticks := 0
@@ -22,7 +22,7 @@ func TestATickComesAtTheStartAndThenOnTime(t *testing.T) {
 	})
 }
 
-func TestATickThatIsStillRunningIsSkippedAndNeverStacked(t *testing.T) {
+func TestScheduleSkipsTicksWhileOneIsRunning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		running, most, ticks := 0, 0, 0
@@ -40,11 +40,11 @@ func TestATickThatIsStillRunningIsSkippedAndNeverStacked(t *testing.T) {
 		require.NoError(t, <-done)
 		require.Equal(t, 1, most)
 		require.Greater(t, ticks, 3)
-		require.Zero(t, running, "schedule returns when the last tick has")
+		require.Zero(t, running, "schedule returns after the last tick has returned")
 	})
 }
 
-func TestATickThatNoClockCanKeepIsRefused(t *testing.T) {
+func TestScheduleRejectsInvalidIntervals(t *testing.T) {
 	for _, every := range []time.Duration{0, time.Millisecond, 1500 * time.Millisecond} {
 		require.ErrorContains(t, schedule(t.Context(), every, func(context.Context) {}), "whole seconds")
 	}

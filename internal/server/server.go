@@ -25,45 +25,47 @@ import (
 	"github.com/droverhq/drover/query"
 )
 
-// What a server does unless it is told otherwise.
+// The defaults of Config.
 const (
 	DefaultListen = "127.0.0.1:7070"
 	DefaultTick   = 15 * time.Second
 )
 
 const (
-	// appendsAtOnce is how many streams a tick appends to at the same time; the log commits what waits together.
+	// appendsAtOnce is how many streams a tick appends to at the same time. The log commits waiting appends together.
 	appendsAtOnce = 16
-	// jitter keeps servers that met in one stream from meeting there again.
+	// jitter makes it unlikely that servers that collided in one stream collide there again.
 	jitter = 5 * time.Millisecond
 )
 
-// stopWithin bounds how long a server that is told to stop waits for what runs.
+// stopWithin bounds how long a stopping server waits for running requests.
 const stopWithin = 15 * time.Second
 
-// noticeFor is how long a server that is told to stop still answers new connections, if others run: whoever
-// spreads requests over the servers learns from /readyz that it must leave this one out.
+// noticeFor is how long a stopping server still accepts new connections if other servers run. During this time, load
+// balancers learn from /readyz that they must not use it.
 const noticeFor = 3 * time.Second
 
-// Config says how a server runs. Data is required, or Log.
+// Config configures a server. Data or Log is required.
 type Config struct {
-	// Listen is HOST:PORT; empty: DefaultListen. Port 0 takes a free one.
+	// Listen is HOST:PORT; the default is DefaultListen. Port 0 chooses a free port.
 	Listen string
-	// Address is the URL by which agents elsewhere reach this server; empty: by the host it listens on, or the machine's name.
+	// Address is the URL under which agents on other machines reach this server. By default it is built from the host of
+	// Listen, or from the machine's name if the server listens on all addresses.
 	Address string
-	// Log is the log's URL; empty: the file drover.db in Data.
+	// Log is the URL of the log; the default is the file drover.db in Data.
 	Log string
-	// Data is the folder of the server's files; made if it is not there.
+	// Data is the folder of the server's files. It is created if it does not exist.
 	Data string
-	// Tick is the time between two passes of the projector, in whole seconds; 0: DefaultTick.
+	// Tick is the interval between two ticks, in whole seconds; the default is DefaultTick.
 	Tick time.Duration
-	// TLSCert and TLSKey are PEM files; empty: no TLS. When they change, new connections get what stands there then.
+	// TLSCert and TLSKey are PEM files; without them the server does not use TLS. Changed files are reloaded and used for
+	// new connections.
 	TLSCert, TLSKey string
-	// Insecure lets a server without TLS listen beyond loopback.
+	// Insecure permits a server without TLS to listen beyond loopback.
 	Insecure bool
-	// Version is that of this program.
+	// Version is the version of this program.
 	Version string
-	// Logger gets what happens; nil: nobody does.
+	// Logger may be nil.
 	Logger *zap.Logger
 	// Ready, if set, is called with the server's address once it serves.
 	Ready func(address string)
@@ -88,18 +90,18 @@ type run struct {
 	logger   *zap.Logger
 	clock    engine.Clock
 	endpoint *endpoint
-	log      *room
-	copies   func(context.Context) (*api.Copy, error) // nil: the log is no file
+	log      *diskGuard
+	backup   func(context.Context) (*api.Copy, error) // nil if the log is not a file
 	engine   *engine.Engine
 	agents   *agents.Hub
 	api      *api.API
 	watchdog *watchdog
 	kicks    chan struct{}
-	said     said
+	recent   recentMessages
 }
 
-// Run is a server from its start until ctx ends; then it takes nothing in any more, lets what runs
-// end, and returns nil. An error is one sentence on why it could not start or go on.
+// Run runs a server until ctx ends. Then it stops accepting requests, lets the running ones finish, and returns nil. An
+// error explains in one sentence why the server failed to start or stopped.
 func Run(ctx context.Context, c Config) (err error) {
 	c = c.withDefaults()
 	if err := checkTick(c.Tick); err != nil {
@@ -113,9 +115,9 @@ func Run(ctx context.Context, c Config) (err error) {
 	if err := makeData(c.Data); err != nil {
 		return err
 	}
-	switch err := r.openPatiently(ctx); {
+	switch err := r.openWithRetry(ctx); {
 	case ctx.Err() != nil && r.log == nil:
-		return nil // told to stop before it began
+		return nil // stopped before the log was open
 	case err != nil:
 		return err
 	}
@@ -123,23 +125,23 @@ func Run(ctx context.Context, c Config) (err error) {
 	return r.serve(ctx)
 }
 
-// A log elsewhere that does not answer is tried again, after firstTry and then ever later up to lastTry.
+// A remote log that does not answer is retried after firstTry, with delays that grow to lastTry.
 const (
 	firstTry = 200 * time.Millisecond
 	lastTry  = 15 * time.Second
 )
 
-// openPatiently opens and folds the log. One that is kept elsewhere may come up after this server; a file that cannot
-// be opened is for a person to look at.
-func (r *run) openPatiently(ctx context.Context) error {
+// openWithRetry opens and folds the log. It retries a remote log, which can become available after this server starts.
+// It does not retry a file, because a person has to fix that.
+func (r *run) openWithRetry(ctx context.Context) error {
 	_, isFile := LogFile(addressOf(r.config.Log, r.config.Data))
 	for wait := firstTry; ; wait = min(2*wait, lastTry) {
 		err := r.openLog(ctx)
 		if err == nil || isFile || !errors.Is(err, eventlog.ErrUnavailable) || ctx.Err() != nil {
 			return err
 		}
-		if r.said.again(err.Error()) {
-			r.logger.Warn("the log does not answer yet; it is tried again until it does", zap.Error(err))
+		if r.recent.first(err.Error()) {
+			r.logger.Warn("the log does not answer yet; retrying", zap.Error(err))
 		}
 		select {
 		case <-time.After(wait/2 + rand.N(wait/2)):
@@ -154,7 +156,7 @@ func (r *run) openLog(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.log, r.copies = &room{Backend: seamLog(opened)}, r.backups(opened)
+	r.log, r.backup = &diskGuard{Backend: hookLog(opened)}, r.backups(opened)
 	if file, ok := LogFile(addressOf(r.config.Log, r.config.Data)); ok {
 		r.log.folder = filepath.Dir(file)
 	}
@@ -165,7 +167,7 @@ func (r *run) openLog(ctx context.Context) error {
 	return nil
 }
 
-// makeData makes the data folder, for its owner alone. The log says itself whether it can be written in.
+// makeData creates the data folder, accessible only to its owner. Opening the log shows whether it is writable.
 func makeData(folder string) error {
 	if folder == "" {
 		return nil
@@ -175,21 +177,22 @@ func makeData(folder string) error {
 		if errors.As(err, &at) {
 			err = at.Err
 		}
-		return fmt.Errorf("make data folder %s: %w; name another with --data", filepath.Clean(folder), err)
+		return fmt.Errorf("create data folder %s: %w; choose another with --data", filepath.Clean(folder), err)
 	}
 	return nil
 }
 
-// open folds the log, says in it that this server runs, and prepares the door.
+// open folds the log, records the start of this server in it, and sets up the API.
 func (r *run) open(ctx context.Context) (err error) {
 	if err := eventlog.CheckNotImporting(ctx, r.log); err != nil {
 		return err
 	}
 	begun := r.clock.Elapsed()
-	kept, program := r.snapshots()
+	snapshots, program := r.snapshots()
 	r.engine, err = engine.Open(ctx, engine.Config{
-		Log: r.log, Clock: r.clock, Server: ids.New(), Version: r.config.Version, Address: r.endpoint.afar,
-		Logger: r.logger.Named("engine"), Parallel: appendsAtOnce, Jitter: jitter, Snapshots: kept, Program: program, OnAccepted: r.kick,
+		Log: r.log, Clock: r.clock, Server: ids.New(), Version: r.config.Version, Address: r.endpoint.advertised,
+		Logger: r.logger.Named("engine"), Parallel: appendsAtOnce, Jitter: jitter, Snapshots: snapshots,
+		Program: program, OnAccepted: r.kick,
 		OnTouched: func(machines map[string]struct{}) {
 			if r.agents != nil { // no agent is connected while the log is folded
 				r.agents.Touched(machines)
@@ -202,44 +205,49 @@ func (r *run) open(ctx context.Context) (err error) {
 	if err := r.engine.Start(ctx); err != nil {
 		return err
 	}
-	if err := eventlog.CheckNotImporting(ctx, r.log); err != nil { // begun at the same moment
+	if err := eventlog.CheckNotImporting(ctx, r.log); err != nil { // an import may have started meanwhile
 		return err
 	}
-	if err := r.engine.RenewLease(ctx, r.log); err != nil { // before the first decision: another server may doubt this log
-		return fmt.Errorf("look at the leases of the other servers: %w", err)
+	// before the first decision: another server may know of a restore
+	if err := r.engine.RenewLease(ctx, r.log); err != nil {
+		return fmt.Errorf("read the leases of the other servers: %w", err)
 	}
-	r.logger.Info("log is folded", zap.Stringer("log", r.engine.LogID()), zap.Stringer("position", r.engine.Position()),
+	r.logger.Info("log folded", zap.Stringer("log", r.engine.LogID()), zap.Stringer("position", r.engine.Position()),
 		zap.Stringer("snapshot", r.engine.ResumedFrom()), zap.Duration("took", r.clock.Elapsed()-begun))
-	r.watchdog = &watchdog{elapsed: r.clock.Elapsed, last: r.clock.Elapsed(), paused: r.engine.Paused, late: func(by time.Duration) {
-		r.engine.RestartTimeouts()
-		r.logger.Warn("this server was stopped for a while; it counts all silence anew", zap.Duration("late", by))
-	}}
-	r.doors()
-	r.leaveContext(ctx)
+	r.watchdog = &watchdog{elapsed: r.clock.Elapsed, last: r.clock.Elapsed(), paused: r.engine.Paused,
+		late: func(by time.Duration) {
+			r.engine.RestartTimeouts()
+			r.logger.Warn("this server was stopped for a while; it restarts all timeouts", zap.Duration("late", by))
+		}}
+	r.setUpAPI()
+	r.writeContext(ctx)
 	return nil
 }
 
-// doors prepares what agents and people talk to.
-func (r *run) doors() {
+// setUpAPI builds the API for agents and people.
+func (r *run) setUpAPI() {
 	logger, callers := r.logger.Named("api"), access.New(r.engine, r.clock)
 	people := access.NewPeople(r.log, r.clock)
-	queries := query.New(query.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, People: people, Ready: r.log.Ready, Version: r.config.Version,
-		Place: func() doctor.Place { return PlaceOf(r.config.Log, r.config.Data) }, Versions: func() map[string]int { return r.agents.Versions() }})
-	r.agents = agents.New(agents.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, Logger: logger, OutputArrived: queries.OutputArrived})
-	r.api = api.New(api.Config{Engine: r.engine, Clock: r.clock, Access: callers, Queries: queries, Agents: r.agents, People: people, Logger: logger,
-		Version: r.config.Version, Backup: r.copies})
+	queries := query.New(query.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, People: people,
+		Ready: r.log.Ready, Version: r.config.Version,
+		Storage:  func() doctor.Storage { return StorageOf(r.config.Log, r.config.Data) },
+		Versions: func() map[string]int { return r.agents.Versions() }})
+	r.agents = agents.New(agents.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, Logger: logger,
+		OutputArrived: queries.OutputArrived})
+	r.api = api.New(api.Config{Engine: r.engine, Clock: r.clock, Access: callers, Queries: queries, Agents: r.agents,
+		People: people, Logger: logger, Version: r.config.Version, Backup: r.backup})
 }
 
-// serve is the time in which the server works.
+// serve serves requests and runs the loops until ctx ends.
 func (r *run) serve(ctx context.Context) error {
-	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	running, end := context.WithCancel(context.WithoutCancel(ctx))
 	defer end()
-	wait := r.loops(life)
-	door := &http.Server{Handler: r.api.Handler(), TLSConfig: r.endpoint.tls, ReadHeaderTimeout: headersWithin,
+	wait := r.loops(running)
+	httpServer := &http.Server{Handler: r.api.Handler(), TLSConfig: r.endpoint.tls, ReadHeaderTimeout: headersWithin,
 		IdleTimeout: idleWithin, MaxHeaderBytes: maxHeaderBytes, ErrorLog: zap.NewStdLog(r.logger.Named("http"))}
-	seamDoor(door)
+	hookServer(httpServer)
 	failed := make(chan error, 1)
-	go func() { failed <- r.accept(door) }()
+	go func() { failed <- r.accept(httpServer) }()
 	r.logger.Info("serving", zap.String("address", r.endpoint.address))
 	if r.config.Ready != nil {
 		r.config.Ready(r.endpoint.address)
@@ -250,41 +258,42 @@ func (r *run) serve(ctx context.Context) error {
 		err = fmt.Errorf("serve %s: %w", r.endpoint.address, err)
 	case <-ctx.Done():
 		r.logger.Info("stopping")
-		r.quitContext()
+		r.leaveContext()
 	}
-	r.stop(door)
+	r.stop(httpServer)
 	end()
 	wait()
-	r.complain(context.Background(), "lease was not dropped", r.dropLease())
-	r.complain(context.Background(), "no snapshot was stored", r.engine.Snapshot()) // nobody waits for that
+	r.logFault(context.Background(), "could not drop the lease", r.dropLease())
+	// last, because no client waits for it
+	r.logFault(context.Background(), "could not store a snapshot", r.engine.Snapshot())
 	return err
 }
 
-func (r *run) accept(door *http.Server) error {
+func (r *run) accept(s *http.Server) error {
 	if r.endpoint.tls != nil {
-		return door.ServeTLS(r.bounded(), "", "")
+		return s.ServeTLS(r.bounded(), "", "")
 	}
-	return door.Serve(r.bounded())
+	return s.Serve(r.bounded())
 }
 
-// stop gives agents and streams away, takes nothing in any more, and lets what was taken in end.
-func (r *run) stop(door *http.Server) {
+// stop drains agents and streams, stops accepting connections, and lets running requests finish.
+func (r *run) stop(s *http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
 	notice := time.After(0)
-	if r.accompanied() {
+	if r.othersRun() {
 		notice = time.After(noticeFor)
 	}
 	r.drain(ctx)
 	<-notice
 	r.endpoint.close()
-	if err := door.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) { // the listener was closed above
-		r.logger.Warn("some requests were cut off", zap.Error(err))
-		_ = door.Close()
+	if err := s.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) { // the listener was closed above
+		r.logger.Warn("some requests were interrupted", zap.Error(err))
+		_ = s.Close()
 	}
 }
 
-// drain ends live streams and agents' connections, and takes no more of them.
+// drain ends live streams and the connections of agents, and accepts no new ones.
 func (r *run) drain(ctx context.Context) {
 	var both sync.WaitGroup
 	both.Go(func() { r.api.Drain(ctx) })
@@ -292,8 +301,8 @@ func (r *run) drain(ctx context.Context) {
 	both.Wait()
 }
 
-// accompanied says whether another server of this log runs.
-func (r *run) accompanied() (others bool) {
+// othersRun reports whether another server of this log runs.
+func (r *run) othersRun() (others bool) {
 	r.engine.Read(func(v *projections.View) {
 		for id := range v.Servers {
 			others = others || id != r.engine.Server() && r.engine.Alive(id)
@@ -302,8 +311,8 @@ func (r *run) accompanied() (others bool) {
 	return others
 }
 
-// dropLease tells the others at once that this server has gone. One that doubts its log leaves its lease, so that whoever
-// starts next hears of that.
+// dropLease lets the other servers know at once that this server has stopped. If this server has detected a restored
+// log, the lease stays, so that the next server to start learns of it.
 func (r *run) dropLease() error {
 	if r.engine.LostEvents() != nil {
 		return nil

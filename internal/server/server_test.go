@@ -25,14 +25,14 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-// running is a server in this process.
+// running is a server that runs in the test process.
 type running struct {
 	address string
 	end     chan error
 	stop    context.CancelFunc
 }
 
-// start starts a server on a free port, with a home of its own for the whole test.
+// start starts a server, on a free port by default.
 func start(t *testing.T, c server.Config) running {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -75,7 +75,7 @@ func contexts(t *testing.T) config.Contexts {
 	return all
 }
 
-func TestTheFirstStartLeavesAContextAndTheNextOnesKeepItsToken(t *testing.T) {
+func TestFirstStartCreatesContextAndLaterStartsKeepItsToken(t *testing.T) {
 	data := home(t)
 	first := start(t, server.Config{Data: data})
 	left := contexts(t)
@@ -92,22 +92,23 @@ func TestTheFirstStartLeavesAContextAndTheNextOnesKeepItsToken(t *testing.T) {
 	require.Contains(t, after.List[0].Servers, second.address)
 }
 
-func TestAUserWithoutAHomeCanRunAServer(t *testing.T) {
+func TestUserWithoutHomeCanRunServer(t *testing.T) {
 	data := home(t)
 	t.Setenv("HOME", "")
 	start(t, server.Config{Data: data}).stopped(t)
 }
 
-func TestASecondServerOnTheSameAddressSaysSoAndWritesNothing(t *testing.T) {
+func TestSecondServerOnTheSameAddressFailsAndWritesNothing(t *testing.T) {
 	first := start(t, server.Config{Data: home(t)})
 	defer first.stopped(t)
 	other := filepath.Join(t.TempDir(), "other")
-	err := server.Run(context.Background(), server.Config{Data: other, Listen: strings.TrimPrefix(first.address, "http://")})
+	err := server.Run(context.Background(), server.Config{Data: other, Listen: strings.TrimPrefix(first.address,
+		"http://")})
 	require.ErrorContains(t, err, "the address is in use, perhaps by another drover server")
 	require.NoDirExists(t, other)
 }
 
-func TestAStoppedServerHasDroppedItsLease(t *testing.T) {
+func TestStoppedServerDropsItsLease(t *testing.T) {
 	data := home(t)
 	r := start(t, server.Config{Data: data})
 	log, err := server.OpenLog(t.Context(), server.LogConfig{Data: data})
@@ -125,7 +126,7 @@ func leases(t *testing.T, log eventlog.Backend) int {
 	return len(all)
 }
 
-func TestATokenCanBeMadeInALogThatNoServerHasOpen(t *testing.T) {
+func TestTokenIsCreatedInLogWithoutServer(t *testing.T) {
 	data := home(t)
 	start(t, server.Config{Data: data}).stopped(t)
 	log, err := server.OpenLog(t.Context(), server.LogConfig{Data: data})
@@ -138,7 +139,7 @@ func TestATokenCanBeMadeInALogThatNoServerHasOpen(t *testing.T) {
 	require.ErrorContains(t, err, "nowhere")
 }
 
-func TestWithACertificateTheContextNamesItAndAHostItIsGoodFor(t *testing.T) {
+func TestContextOfTLSServerHasItsCertificateAndCertifiedHost(t *testing.T) {
 	data := home(t)
 	cert, key := certificate(t)
 	r := start(t, server.Config{Data: data, Listen: "0.0.0.0:0", TLSCert: cert, TLSKey: key})
@@ -147,18 +148,19 @@ func TestWithACertificateTheContextNamesItAndAHostItIsGoodFor(t *testing.T) {
 	require.Equal(t, cert, contexts(t).List[0].CA)
 }
 
-func TestACertificateThatCannotBeReadIsNamed(t *testing.T) {
-	err := server.Run(context.Background(), server.Config{Listen: "127.0.0.1:0", Data: t.TempDir(), TLSCert: "no.pem", TLSKey: "no.key"})
+func TestUnreadableCertificateIsNamedInTheError(t *testing.T) {
+	err := server.Run(context.Background(), server.Config{Listen: "127.0.0.1:0", Data: t.TempDir(),
+		TLSCert: "no.pem", TLSKey: "no.key"})
 	require.ErrorContains(t, err, "read certificate no.pem and key no.key")
 }
 
-// certificate writes a certificate for drover.test alone.
+// certificate writes a self-signed certificate that is valid only for drover.test.
 func certificate(t *testing.T) (cert, key string) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	template := x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "drover"}, DNSNames: []string{"drover.test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	template := x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "drover"},
+		DNSNames: []string{"drover.test"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
 	signed, err := x509.CreateCertificate(rand.Reader, &template, &template, &private.PublicKey, private)
 	require.NoError(t, err)
 	encoded, err := x509.MarshalPKCS8PrivateKey(private)
@@ -170,16 +172,16 @@ func certificate(t *testing.T) (cert, key string) {
 	return cert, key
 }
 
-func TestOnlyLoopbackIsThisMachineAlone(t *testing.T) {
-	for host, alone := range map[string]bool{
+func TestLoopback(t *testing.T) {
+	for host, loopback := range map[string]bool{
 		"127.0.0.1": true, "localhost": true, "::1": true, "127.9.9.9": true,
 		"": false, "0.0.0.0": false, "::": false, "10.0.0.1": false, "localhost.example.com": false,
 	} {
-		require.Equal(t, alone, server.Loopback(host), "%q", host)
+		require.Equal(t, loopback, server.Loopback(host), "%q", host)
 	}
 }
 
-func TestAServerSaysInTheLogHowAgentsElsewhereReachIt(t *testing.T) {
+func TestServerStartedHasTheAdvertisedAddress(t *testing.T) {
 	name, err := os.Hostname()
 	require.NoError(t, err)
 	for want, c := range map[string]server.Config{
@@ -200,10 +202,10 @@ func TestAServerSaysInTheLogHowAgentsElsewhereReachIt(t *testing.T) {
 		}
 	}
 	err = server.Run(context.Background(), server.Config{Data: home(t), Listen: "127.0.0.1:0", Address: "drover.example"})
-	require.ErrorContains(t, err, "write it as https://HOST:PORT")
+	require.ErrorContains(t, err, "use https://HOST:PORT")
 }
 
-func TestATokenThatTheLogHasLostIsReplacedAtTheNextStart(t *testing.T) {
+func TestTokenThatTheLogLostIsReplacedAtTheNextStart(t *testing.T) {
 	data := home(t)
 	start(t, server.Config{Data: data}).stopped(t)
 	left := contexts(t)
@@ -219,5 +221,5 @@ func TestATokenThatTheLogHasLostIsReplacedAtTheNextStart(t *testing.T) {
 	require.Equal(t, left.Current, after.Current)
 	require.NotEqual(t, "0123456789ab.lost", after.List[0].Token)
 	start(t, server.Config{Data: data}).stopped(t)
-	require.Equal(t, after.List[0].Token, contexts(t).List[0].Token, "one that is known is kept")
+	require.Equal(t, after.List[0].Token, contexts(t).List[0].Token, "a token that the log knows is kept")
 }

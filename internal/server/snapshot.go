@@ -16,13 +16,13 @@ import (
 	"github.com/droverhq/drover/engine"
 )
 
-// snapshotName is the snapshot of the view in the data folder. It may be deleted at any time.
+// snapshotName is the file of the view's snapshot in the data folder. It can be deleted at any time.
 const snapshotName = "snapshot"
 
-// snapshotFile is engine.Snapshots in a file.
+// snapshotFile implements engine.Snapshots with a file.
 type snapshotFile struct{ path string }
 
-// Load reads the file; one that is not there is none.
+// Load reads the file. It returns nothing if the file does not exist.
 func (s snapshotFile) Load() ([]byte, error) {
 	info, err := os.Stat(s.path)
 	switch {
@@ -30,15 +30,15 @@ func (s snapshotFile) Load() ([]byte, error) {
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case !info.Mode().IsRegular(): // a pipe would be waited for
-		return nil, fmt.Errorf("%s is not a file; delete it", s.path)
+	case !info.Mode().IsRegular(): // reading a pipe would block
+		return nil, fmt.Errorf("%s is not a regular file; delete it", s.path)
 	}
 	return os.ReadFile(s.path)
 }
 
-// Store writes a file beside it and puts that in its place once it is on the disk.
+// Store writes a temporary file and renames it once its content is on the disk.
 func (s snapshotFile) Store(data []byte) (err error) {
-	beside := s.path + ".new" // one name: what a server that was killed has left of it is written over
+	beside := s.path + ".new" // a fixed name, so that a file left by a killed server is overwritten
 	file, err := os.OpenFile(beside, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("write a snapshot: %w", err)
@@ -49,28 +49,30 @@ func (s snapshotFile) Store(data []byte) (err error) {
 		err = os.Rename(beside, s.path)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("write a snapshot: %w; delete %s if it is not a file", err, s.path), os.Remove(beside))
+		return errors.Join(fmt.Errorf("write a snapshot: %w; delete %s if it is not a regular file", err, s.path),
+			os.Remove(beside))
 	}
 	return nil
 }
 
-// snapshots are where a server keeps its snapshot, and the name of the program that may read it. A server without a data
-// folder, or that cannot read its own program, has none.
+// snapshots returns the snapshot store of this server and the checksum of its program, because a snapshot is valid only
+// for the program that wrote it. There is no store without a data folder or if the executable could not be read.
 func (r *run) snapshots() (engine.Snapshots, string) {
 	if r.config.Data == "" {
 		return nil, ""
 	}
 	program, err := programSum()
 	if err != nil {
-		r.logger.Warn("no snapshots are kept: this program cannot be read", zap.Error(err))
+		r.logger.Warn("snapshots disabled: could not read this program's executable", zap.Error(err))
 		return nil, ""
 	}
 	return snapshotFile{filepath.Join(r.config.Data, snapshotName)}, program
 }
 
-// programSum is the checksum of the program that runs: whatever changes the fold, if only by a compiler, changes it.
+// programSum returns the checksum of the running executable. It changes with anything that could change the fold, even
+// the compiler.
 var programSum = sync.OnceValues(func() (string, error) {
-	file, err := os.Open("/proc/self/exe") // what runs, whatever has its name by now
+	file, err := os.Open("/proc/self/exe") // the running program, even if its file has been replaced
 	if err != nil {
 		path, failure := os.Executable()
 		if failure != nil {

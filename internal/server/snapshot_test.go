@@ -15,7 +15,7 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-func TestAServerThatRunsLeavesASnapshotOnceEnoughHasHappened(t *testing.T) {
+func TestRunningServerStoresSnapshotAfterManyEvents(t *testing.T) {
 	data := home(t)
 	log, err := server.OpenLog(t.Context(), server.LogConfig{Data: data})
 	require.NoError(t, err)
@@ -38,34 +38,34 @@ func TestAServerThatRunsLeavesASnapshotOnceEnoughHasHappened(t *testing.T) {
 	running.stopped(t)
 }
 
-func TestAServerThatStopsLeavesASnapshotAndStartsWithoutOneAsWell(t *testing.T) {
+func TestStoppedServerStoresSnapshotAndCanStartWithoutOne(t *testing.T) {
 	data := home(t)
-	kept := filepath.Join(data, "snapshot")
+	path := filepath.Join(data, "snapshot")
 	start(t, server.Config{Data: data}).stopped(t)
-	info, err := os.Stat(kept)
+	info, err := os.Stat(path)
 	require.NoError(t, err)
-	require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "it holds what the log holds")
+	require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "a snapshot is as confidential as the log")
 
 	const unused = "the snapshot is not used; the whole log is folded"
 	for name, c := range map[string]struct {
-		spoil func()
-		told  int
+		change   func()
+		warnings int
 	}{
-		"as it was left": {func() {}, 0},
-		"gone":           {func() { require.NoError(t, os.Remove(kept)) }, 0},
-		"empty":          {func() { require.NoError(t, os.Truncate(kept, 0)) }, 0},
-		"cut short":      {func() { require.NoError(t, os.Truncate(kept, 100)) }, 1},
-		"no file":        {func() { require.NoError(t, os.Remove(kept)); require.NoError(t, os.Mkdir(kept, 0o700)) }, 1},
+		"unchanged": {func() {}, 0},
+		"deleted":   {func() { require.NoError(t, os.Remove(path)) }, 0},
+		"empty":     {func() { require.NoError(t, os.Truncate(path, 0)) }, 0},
+		"truncated": {func() { require.NoError(t, os.Truncate(path, 100)) }, 1},
+		"a folder":  {func() { require.NoError(t, os.Remove(path)); require.NoError(t, os.Mkdir(path, 0o700)) }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.spoil()
+			c.change()
 			core, lines := observer.New(zap.WarnLevel)
 			start(t, server.Config{Data: data, Logger: zap.New(core)}).stopped(t)
-			require.Equal(t, c.told, lines.FilterMessage(unused).Len(), "%v", lines.All())
-			require.NoError(t, os.RemoveAll(kept))
+			require.Equal(t, c.warnings, lines.FilterMessage(unused).Len(), "%v", lines.All())
+			require.NoError(t, os.RemoveAll(path))
 			start(t, server.Config{Data: data}).stopped(t)
-			require.FileExists(t, kept)
-			require.NoFileExists(t, kept+".new", "nothing half-written is left")
+			require.FileExists(t, path)
+			require.NoFileExists(t, path+".new", "no temporary file is left")
 		})
 	}
 }

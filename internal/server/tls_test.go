@@ -22,28 +22,28 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-const patience = time.Minute
+const timeout = time.Minute
 
-// secured is a server with a certificate that a test replaces.
-type secured struct {
+// tlsServer is a server whose certificate the test replaces.
+type tlsServer struct {
 	running
 	host, cert, key string
-	said            *observer.ObservedLogs
+	logged          *observer.ObservedLogs
 }
 
-func startSecured(t *testing.T, cert, key string) secured {
-	core, said := observer.New(zap.InfoLevel)
+func startTLS(t *testing.T, cert, key string) tlsServer {
+	core, logged := observer.New(zap.InfoLevel)
 	r := start(t, server.Config{Data: home(t), TLSCert: cert, TLSKey: key, Logger: zap.New(core)})
 	t.Cleanup(func() { r.stopped(t) })
 	u, err := url.Parse(r.address)
 	require.NoError(t, err)
-	return secured{r, net.JoinHostPort("127.0.0.1", u.Port()), cert, key, said}
+	return tlsServer{r, net.JoinHostPort("127.0.0.1", u.Port()), cert, key, logged}
 }
 
-func fresh(t *testing.T) secured {
+func fresh(t *testing.T) tlsServer {
 	t.Helper()
 	cert, key := certificate(t)
-	return startSecured(t, cert, key)
+	return startTLS(t, cert, key)
 }
 
 func read(t *testing.T, path string) []byte {
@@ -53,17 +53,18 @@ func read(t *testing.T, path string) []byte {
 	return text
 }
 
-// dial connects as somebody who trusts the certificate in a file alone.
-func (s secured) dial(ca []byte) (*tls.Conn, error) {
+// dial connects as a client that trusts only the given certificate.
+func (s tlsServer) dial(ca []byte) (*tls.Conn, error) {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
-	return tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", s.host, &tls.Config{RootCAs: pool, ServerName: "drover.test"})
+	return tls.DialWithDialer(&net.Dialer{Timeout: timeout}, "tcp", s.host,
+		&tls.Config{RootCAs: pool, ServerName: "drover.test"})
 }
 
-// alive sends a request over a connection that is open.
+// alive sends a request over an open connection and requires a response.
 func alive(t *testing.T, conn net.Conn, in *bufio.Reader) {
 	t.Helper()
-	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(timeout)))
 	_, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: drover.test\r\n\r\n")
 	require.NoError(t, err)
 	answer, err := http.ReadResponse(in, nil)
@@ -73,8 +74,8 @@ func alive(t *testing.T, conn net.Conn, in *bufio.Reader) {
 	require.Equal(t, 200, answer.StatusCode)
 }
 
-// shows waits until new connections get a certificate.
-func (s secured) shows(t *testing.T, cert []byte) {
+// presents waits until new connections get a certificate.
+func (s tlsServer) presents(t *testing.T, cert []byte) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		conn, err := s.dial(cert)
@@ -82,10 +83,10 @@ func (s secured) shows(t *testing.T, cert []byte) {
 			return false
 		}
 		return conn.Close() == nil
-	}, patience, 20*time.Millisecond, "new connections get the certificate that stands in the file")
+	}, timeout, 20*time.Millisecond, "new connections get the certificate of the file")
 }
 
-func TestACertificateThatIsReplacedIsShownToNewConnectionsAndOpenOnesStay(t *testing.T) {
+func TestReplacedCertificateIsUsedForNewConnectionsOnly(t *testing.T) {
 	oldCert, oldKey := certificate(t)
 	newCert, newKey := certificate(t)
 	third, thirdKey := certificate(t)
@@ -99,7 +100,7 @@ func TestACertificateThatIsReplacedIsShownToNewConnectionsAndOpenOnesStay(t *tes
 	archive("one", oldCert, oldKey)
 	archive("two", newCert, newKey)
 	require.NoError(t, os.Symlink("one", filepath.Join(folder, "live"))) // as Kubernetes mounts it
-	s := startSecured(t, cert, key)
+	s := startTLS(t, cert, key)
 	open, err := s.dial(read(t, oldCert))
 	require.NoError(t, err)
 	defer open.Close()
@@ -108,53 +109,56 @@ func TestACertificateThatIsReplacedIsShownToNewConnectionsAndOpenOnesStay(t *tes
 
 	require.NoError(t, os.Symlink("two", filepath.Join(folder, "next")))
 	require.NoError(t, os.Rename(filepath.Join(folder, "next"), filepath.Join(folder, "live")))
-	s.shows(t, read(t, newCert))
+	s.presents(t, read(t, newCert))
 	_, err = s.dial(read(t, oldCert))
 	require.Error(t, err)
 	alive(t, open, in)
 
-	for name, from := range map[string]string{cert: third, key: thirdKey} { // as a tool that writes beside and renames
+	// a tool that writes a temporary file and renames it
+	for name, from := range map[string]string{cert: third, key: thirdKey} {
 		require.NoError(t, os.WriteFile(name+".new", read(t, from), 0o600))
 		require.NoError(t, os.Rename(name+".new", name))
 	}
-	s.shows(t, read(t, third))
+	s.presents(t, read(t, third))
 	alive(t, open, in)
-	require.NotZero(t, s.said.FilterMessage("certificate is read anew").Len())
+	require.NotZero(t, s.logged.FilterMessage("certificate reloaded").Len())
 }
 
-func TestACertificateThatIsBrokenOrHalfWrittenChangesNothingAndIsTold(t *testing.T) {
+func TestInvalidCertificateIsLoggedAndNotUsed(t *testing.T) {
 	cert, key := certificate(t)
 	other, otherKey := certificate(t)
 	before := read(t, cert)
-	s := startSecured(t, cert, key)
+	s := startTLS(t, cert, key)
 	for i, broken := range []func(){
 		func() { require.NoError(t, os.WriteFile(cert, before[:len(before)/2], 0o600)) },
-		func() { require.NoError(t, os.WriteFile(cert, read(t, other), 0o600)) }, // its key is another's
+		func() { require.NoError(t, os.WriteFile(cert, read(t, other), 0o600)) }, // it does not match the key
 		func() { require.NoError(t, os.Remove(cert)) },
 	} {
 		broken()
-		require.Eventually(t, func() bool { return s.said.FilterMessageSnippet("is not taken").Len() > i }, patience, 20*time.Millisecond)
-		s.shows(t, before)
+		require.Eventually(t, func() bool { return s.logged.FilterMessageSnippet("could not reload").Len() > i },
+			timeout, 20*time.Millisecond)
+		s.presents(t, before)
 	}
-	complaint := s.said.FilterMessageSnippet("is not taken").All()[0].ContextMap()["error"]
-	require.Contains(t, complaint, cert)
+	fault := s.logged.FilterMessageSnippet("could not reload").All()[0].ContextMap()["error"]
+	require.Contains(t, fault, cert)
 	require.NoError(t, os.WriteFile(key, read(t, otherKey), 0o600))
 	require.NoError(t, os.WriteFile(cert, read(t, other), 0o600))
-	s.shows(t, read(t, other))
+	s.presents(t, read(t, other))
 }
 
-func TestOnlyTLS12AndNewerIsSpoken(t *testing.T) {
+func TestOnlyTLS12AndNewerIsAccepted(t *testing.T) {
 	s := fresh(t)
-	for version, spoken := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false, tls.VersionTLS12: true, tls.VersionTLS13: true} {
+	for version, accepted := range map[uint16]bool{tls.VersionTLS10: false, tls.VersionTLS11: false,
+		tls.VersionTLS12: true, tls.VersionTLS13: true} {
 		conn, err := tls.Dial("tcp", s.host, &tls.Config{InsecureSkipVerify: true, MinVersion: version, MaxVersion: version})
-		require.Equal(t, spoken, err == nil, "%s: %v", tls.VersionName(version), err)
+		require.Equal(t, accepted, err == nil, "%s: %v", tls.VersionName(version), err)
 		if err == nil {
 			conn.Close()
 		}
 	}
 }
 
-func TestWithoutTLSNobodyElsewhereCanConnectUnlessThatIsSaid(t *testing.T) {
+func TestListeningBeyondLoopbackWithoutTLSRequiresInsecure(t *testing.T) {
 	for _, listen := range []string{"0.0.0.0:0", ":0", "[::]:0", "192.0.2.1:0"} {
 		err := server.Run(t.Context(), server.Config{Data: home(t), Listen: listen})
 		require.ErrorContains(t, err, "--insecure", listen)
@@ -162,17 +166,16 @@ func TestWithoutTLSNobodyElsewhereCanConnectUnlessThatIsSaid(t *testing.T) {
 	start(t, server.Config{Data: home(t), Listen: "0.0.0.0:0", Insecure: true}).stopped(t)
 }
 
-// sees waits until a connection is closed by the other side, and returns what came before.
-func sees(t *testing.T, conn net.Conn) string {
+// waitForClose waits until the server closes a connection.
+func waitForClose(t *testing.T, conn net.Conn) {
 	t.Helper()
-	require.NoError(t, conn.SetReadDeadline(time.Now().Add(patience)))
-	text, err := io.ReadAll(conn)
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(timeout)))
+	_, err := io.ReadAll(conn)
 	var late net.Error
-	require.False(t, errors.As(err, &late) && late.Timeout(), "the connection stays open")
-	return string(text)
+	require.False(t, errors.As(err, &late) && late.Timeout(), "the server did not close the connection")
 }
 
-func TestWhoDoesNotSayInTimeWhatTheyWantIsHungUpOn(t *testing.T) {
+func TestSlowAndOversizedRequestsAreDisconnected(t *testing.T) {
 	plain := start(t, server.Config{Data: home(t)})
 	defer plain.stopped(t)
 	host := strings.TrimPrefix(plain.address, "http://")
@@ -190,10 +193,10 @@ func TestWhoDoesNotSayInTimeWhatTheyWantIsHungUpOn(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, http.StatusRequestHeaderFieldsTooLarge, answer.StatusCode)
 
-	mute := fresh(t)
-	silent, err := net.Dial("tcp", mute.host) // it never begins the handshake
+	secure := fresh(t)
+	silent, err := net.Dial("tcp", secure.host) // it never starts the handshake
 	require.NoError(t, err)
 	defer silent.Close()
-	sees(t, slow)
-	sees(t, silent)
+	waitForClose(t, slow)
+	waitForClose(t, silent)
 }

@@ -14,30 +14,31 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-// whenItWaits is a logger that calls do each time it hears that the server waits for its log.
-func whenItWaits(do func()) (*zap.Logger, *observer.ObservedLogs) {
-	core, told := observer.New(zapcore.WarnLevel)
+// onWaiting returns a logger that calls do each time the server logs that it waits for its log.
+func onWaiting(do func()) (*zap.Logger, *observer.ObservedLogs) {
+	core, logged := observer.New(zapcore.WarnLevel)
 	return zap.New(core, zap.Hooks(func(e zapcore.Entry) error {
 		if strings.Contains(e.Message, "does not answer yet") {
 			do()
 		}
 		return nil
-	})), told
+	})), logged
 }
 
-func TestAServerThatStartsBeforeItsDatabaseWaitsForIt(t *testing.T) {
+func TestServerWaitsForItsDatabaseAtStart(t *testing.T) {
 	database := postgrestest.Start(t, postgrestest.Config{Unsafe: true})
 	url := database.URL()
 	require.NoError(t, database.Stop(postgrestest.Fast))
-	logger, told := whenItWaits(func() { _ = database.Start() })
+	logger, logged := onWaiting(func() { _ = database.Start() })
 	r := start(t, server.Config{Data: home(t), Log: url, Logger: logger})
 	r.stopped(t)
-	require.Len(t, told.FilterMessageSnippet("does not answer yet").All(), 1)
+	require.Len(t, logged.FilterMessageSnippet("does not answer yet").All(), 1)
 }
 
-func TestAServerThatWaitsForItsDatabaseCanBeToldToStop(t *testing.T) {
+func TestServerThatWaitsForItsDatabaseCanBeStopped(t *testing.T) {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	logger, _ := whenItWaits(stop)
-	require.NoError(t, server.Run(ctx, server.Config{Data: home(t), Listen: "127.0.0.1:0", Log: "postgres://drover@127.0.0.1:1/drover", Logger: logger}))
+	logger, _ := onWaiting(stop)
+	require.NoError(t, server.Run(ctx, server.Config{Data: home(t), Listen: "127.0.0.1:0",
+		Log: "postgres://drover@127.0.0.1:1/drover", Logger: logger}))
 }

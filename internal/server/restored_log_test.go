@@ -18,9 +18,9 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-// due is a log in which a machine waits for its release and the next tick will deploy to it. A server that is not there
-// any more has left a doubt in its lease.
-func due(t *testing.T, data string) (log eventlog.Backend, doubting domain.ID) {
+// restoredLog returns a log in which the next tick deploys to a machine. A server that has stopped has left a lease
+// that reports the log as restored.
+func restoredLog(t *testing.T, data string) (log eventlog.Backend, witness domain.ID) {
 	t.Helper()
 	ctx := t.Context()
 	log, err := server.OpenLog(ctx, server.LogConfig{Data: data})
@@ -31,7 +31,8 @@ func due(t *testing.T, data string) (log eventlog.Backend, doubting domain.ID) {
 	require.NoError(t, e.Start(ctx))
 	for _, c := range []domain.Command{
 		domain.ApplyEnvironment{Name: "production"},
-		domain.ApplyProject{Name: "shop", Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "install", Run: "true"}}}},
+		domain.ApplyProject{Name: "shop", Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "install",
+			Run: "true"}}}},
 		domain.ApplyTrigger{Project: "shop", Name: "joins", Settings: domain.TriggerSettings{
 			Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}}},
 		domain.CreateRelease{Project: "shop", Version: "1.0"},
@@ -44,7 +45,7 @@ func due(t *testing.T, data string) (log eventlog.Backend, doubting domain.ID) {
 		_, err = e.React(ctx)
 		require.NoError(t, err)
 	}
-	e.ReportLostEvents("somebody remembers more")
+	e.ReportLostEvents("a client remembers a later position")
 	require.NoError(t, e.RenewLease(ctx, log))
 	return log, e.Server()
 }
@@ -60,8 +61,8 @@ func queued(t *testing.T, log eventlog.Log) (count int) {
 	return count
 }
 
-// doubts asks a server that has just begun to serve.
-func (r running) doubts(t *testing.T) bool {
+// reportsRestore reports whether a server has detected that its log was restored.
+func (r running) reportsRestore(t *testing.T) bool {
 	t.Helper()
 	answer, err := http.Get(r.address + "/metrics")
 	require.NoError(t, err)
@@ -71,16 +72,16 @@ func (r running) doubts(t *testing.T) bool {
 	return strings.Contains(string(text), "\ndrover_log_doubted 1\n")
 }
 
-func TestAServerThatStartsDecidesNothingOnALogThatAnotherDoubts(t *testing.T) {
+func TestRestoredLogIsDetectedFromTheLeaseOfAnotherServer(t *testing.T) {
 	data := home(t)
-	log, doubting := due(t, data)
+	log, witness := restoredLog(t, data)
 	first := start(t, server.Config{Data: data})
-	require.True(t, first.doubts(t))
+	require.True(t, first.reportsRestore(t))
 	first.stopped(t)
 
-	require.NoError(t, log.Drop(t.Context(), eventlog.Leases, doubting.String()))
+	require.NoError(t, log.Drop(t.Context(), eventlog.Leases, witness.String()))
 	second := start(t, server.Config{Data: data})
-	require.True(t, second.doubts(t), "the one that heard of the doubt has left it when it stopped")
+	require.True(t, second.reportsRestore(t), "the first server kept its lease when it stopped")
 	second.stopped(t)
 	require.Equal(t, 1, queued(t, log))
 
@@ -90,7 +91,8 @@ func TestAServerThatStartsDecidesNothingOnALogThatAnotherDoubts(t *testing.T) {
 		require.NoError(t, log.Drop(t.Context(), eventlog.Leases, server))
 	}
 	third := start(t, server.Config{Data: data})
-	require.False(t, third.doubts(t))
-	require.Eventually(t, func() bool { return queued(t, log) == 2 }, 20*time.Second, 20*time.Millisecond, "it was the doubt that kept them from it")
-	third.stopped(t) // it writes to the folder until it has ended
+	require.False(t, third.reportsRestore(t))
+	require.Eventually(t, func() bool { return queued(t, log) == 2 }, 20*time.Second, 20*time.Millisecond,
+		"without the leases, the server deploys")
+	third.stopped(t) // the server writes to the data folder until it has stopped
 }

@@ -18,15 +18,15 @@ import (
 	"github.com/droverhq/drover/internal/clock"
 )
 
-// The points at which a server of this build can end itself, as DROVER_FAILPOINT=POINT:N[:stop] says: at the
-// Nth time that it comes there it is gone as by kill -9, or stopped until somebody sends it SIGCONT.
+// The points at which a server of this build can end itself. DROVER_FAILPOINT=POINT:N kills the process with SIGKILL
+// when it reaches the point for the Nth time. DROVER_FAILPOINT=POINT:N:stop suspends it until it receives SIGCONT.
 const (
-	beforeAppend = "before-append" // it has decided, and written nothing
-	afterAppend  = "after-append"  // it is in the log, and nobody was told
-	afterAnswer  = "after-answer"  // its caller was told
+	beforeAppend = "before-append" // the server has decided but not written
+	afterAppend  = "after-append"  // the events are in the log, but the caller has no response
+	afterAnswer  = "after-answer"  // the caller has the response
 )
 
-// failpoint is the one that this process was started with; the zero value never hits.
+// failpoint is the failpoint that this process was started with. The zero value never triggers.
 type failpoint struct {
 	name   string
 	after  int64
@@ -49,28 +49,29 @@ func readFailpoint(text string) *failpoint {
 		p.after, _ = strconv.ParseInt(fields[1], 10, 64)
 	}
 	if p.name = fields[0]; p.after < 1 {
-		panic(fmt.Sprintf("DROVER_FAILPOINT=%s is none: write POINT:N or POINT:N:stop", text))
+		panic(fmt.Sprintf("invalid DROVER_FAILPOINT %q: use POINT:N or POINT:N:stop", text))
 	}
 	return p
 }
 
-// hit ends this process if it is at its point now.
+// hit ends this process if it has reached its failpoint.
 func (p *failpoint) hit(name string) {
 	if p.name != name || p.passed.Add(1) != p.after {
 		return
 	}
 	_ = syscall.Kill(os.Getpid(), p.signal)
 	for p.signal == syscall.SIGKILL {
-		time.Sleep(time.Hour) // the signal is on its way, and nothing may happen meanwhile
+		time.Sleep(time.Hour) // nothing else must happen before the signal arrives
 	}
 }
 
-// seamLog puts the points around each append.
-func seamLog(log eventlog.Backend) eventlog.Backend { return &fallible{log} }
+// hookLog adds failpoints before and after each append.
+func hookLog(log eventlog.Backend) eventlog.Backend { return &fallible{log} }
 
 type fallible struct{ eventlog.Backend }
 
-func (f *fallible) Append(ctx context.Context, stream string, expected eventlog.Revision, events ...eventlog.Event) (eventlog.Appended, error) {
+func (f *fallible) Append(ctx context.Context, stream string, expected eventlog.Revision,
+	events ...eventlog.Event) (eventlog.Appended, error) {
 	armed.hit(beforeAppend)
 	appended, err := f.Backend.Append(ctx, stream, expected, events...)
 	if err == nil {
@@ -79,16 +80,16 @@ func (f *fallible) Append(ctx context.Context, stream string, expected eventlog.
 	return appended, err
 }
 
-// seamDoor puts a point where an answer has left: its connection waits for the next request then.
-func seamDoor(door *http.Server) {
-	door.ConnState = func(_ net.Conn, state http.ConnState) {
+// hookServer adds a failpoint after each response, when the connection becomes idle.
+func hookServer(s *http.Server) {
+	s.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateIdle {
 			armed.hit(afterAnswer)
 		}
 	}
 }
 
-// skewed is a clock whose wall is off by what DROVER_CLOCK_OFFSET says. What it measures is right.
+// skewed is a clock whose wall clock is off by DROVER_CLOCK_OFFSET. Its measurements of elapsed time are correct.
 type skewed struct {
 	clock.System
 	offset time.Duration

@@ -18,8 +18,8 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-func TestNoTokenAndNoSecretIsLogged(t *testing.T) {
-	core, said := observer.New(zap.DebugLevel)
+func TestTokensAndSecretsAreNotLogged(t *testing.T) {
+	core, logged := observer.New(zap.DebugLevel)
 	r := start(t, server.Config{Data: home(t), Logger: zap.New(core)})
 	defer r.stopped(t)
 	as := func(token string) *client.Client {
@@ -28,13 +28,15 @@ func TestNoTokenAndNoSecretIsLogged(t *testing.T) {
 	admin := contexts(t).List[0].Token
 	var minted struct{ Token string }
 	require.NoError(t, as(admin).Post(t.Context(), "/tokens", "", map[string]any{"join": true, "uses": 0}, &minted))
-	apply := map[string]any{"documents": []map[string]string{{"file": "a", "text": "apiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: e}\nspec: {}\n"}}}
+	apply := map[string]any{"documents": []map[string]string{{"file": "a",
+		"text": "apiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: e}\nspec: {}\n"}}}
 	require.NoError(t, as(admin).Post(t.Context(), "/apply", "", apply, nil))
 	secret, instance := strings.Repeat("5ec7e7", 8), uuid.NewString()
 	body := map[string]any{"name": "box-01", "environment": "e", "instance": instance, "secret": secret}
 	_, err := as(minted.Token).Write(t.Context(), "/machines", "", body)
 	require.NoError(t, err)
-	_, err = as("agent:"+instance+":"+secret).Write(t.Context(), "/machines/box-01/reports", "", map[string]any{"status": "online"})
+	_, err = as("agent:"+instance+":"+secret).Write(t.Context(), "/machines/box-01/reports", "",
+		map[string]any{"status": "online"})
 	require.NoError(t, err)
 	for _, bad := range []string{"0123456789ab.a-guessed-secret", "agent:" + instance + ":a-guessed-secret"} {
 		_, err := as(bad).Get(context.Background(), "/machines", nil, nil)
@@ -43,15 +45,16 @@ func TestNoTokenAndNoSecretIsLogged(t *testing.T) {
 	conn, _, err := websocket.Dial(t.Context(), r.address+client.AgentPath, nil)
 	require.NoError(t, err)
 	defer conn.CloseNow()
-	hello, err := json.Marshal(client.FromAgent{Hello: &client.Hello{Machine: "box-02", Instance: uuid.NewString(), Session: uuid.NewString(),
-		Secret: secret, Join: "0123456789ab.a-guessed-secret", Environment: "e"}})
+	hello, err := json.Marshal(client.FromAgent{Hello: &client.Hello{Machine: "box-02", Instance: uuid.NewString(),
+		Session: uuid.NewString(), Secret: secret, Join: "0123456789ab.a-guessed-secret", Environment: "e"}})
 	require.NoError(t, err)
 	require.NoError(t, conn.Write(t.Context(), websocket.MessageText, hello))
 	_, refusal, err := conn.Read(t.Context())
 	require.NoError(t, err)
 	require.Contains(t, string(refusal), "not known")
-	require.Eventually(t, func() bool { return said.FilterMessage("agent refused").Len() > 0 }, patience, time.Millisecond)
-	for _, entry := range said.All() {
+	require.Eventually(t, func() bool { return logged.FilterMessage("agent refused").Len() > 0 },
+		timeout, time.Millisecond)
+	for _, entry := range logged.All() {
 		line := fmt.Sprint(entry.Message, entry.ContextMap())
 		for _, hidden := range []string{admin[13:], minted.Token[13:], secret, "a-guessed-secret"} {
 			require.NotContains(t, line, hidden)
