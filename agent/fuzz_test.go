@@ -14,7 +14,8 @@ import (
 // FuzzServerMessageCannotBreakTheAgent searches for messages after which an agent accepts no work, runs work that it
 // must not run, or writes outside its folder.
 func FuzzServerMessageCannotBreakTheAgent(f *testing.F) {
-	for _, text := range []string{`{"settings": {"heartbeatEvery": "50ms", "offlineAfter": "1s"}}`, `{"settings": {"heartbeatEvery": "-1s", "offlineAfter": "9999h"}}`,
+	for _, text := range []string{`{"settings": {"heartbeatEvery": "50ms", "offlineAfter": "1s"}}`,
+		`{"settings": {"heartbeatEvery": "-1s", "offlineAfter": "9999h"}}`,
 		`{"offer": {"deployment": "7d444840-9dc0-11d1-b245-5ffdce74fad2", "project": "shop", "steps": [{"name": "s", "run": "touch ran"}], "variables": {"A": "b"}, "secrets": ["S"]}}`,
 		`{"offer": {"deployment": "../../out", "steps": [{"name": "s", "run": "true"}]}}`, `{"offer": {"deployment": ""}}`, `{"offer": {"deployment": "a/b\u0000"}}`,
 		`{"claimed": {"deployment": "7d444840-9dc0-11d1-b245-5ffdce74fad2", "counts": true}}`, `{"ended": {"deployment": "../../out", "event": "x"}}`,

@@ -383,6 +383,7 @@ func (s *session) sendOutput(p *part) bool {
 		}
 		return false
 	}
-	s.send(client.FromAgent{Output: &client.Output{Deployment: p.entry.Deployment, Sequence: chunk.Sequence, Data: chunk.Data}})
+	s.send(client.FromAgent{Output: &client.Output{Deployment: p.entry.Deployment, Sequence: chunk.Sequence,
+		Data: chunk.Data}})
 	return true
 }

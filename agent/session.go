@@ -57,7 +57,8 @@ func Run(ctx context.Context, c Config) error {
 	defer j.Close()
 	for _, server := range c.Servers {
 		if isUnencrypted(server) {
-			c.Logger.Warn("the connection to the server is not encrypted and exposes this machine's secret and the output of its steps; use https",
+			c.Logger.Warn("the connection to the server is not encrypted and exposes "+
+				"this machine's secret and the output of its steps; use https",
 				zap.String("server", server))
 		}
 	}

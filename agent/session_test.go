@@ -170,15 +170,21 @@ func TestInvalidConfigurationIsReportedImmediately(t *testing.T) {
 		change  func(*agent.Config)
 		message string
 	}{
-		"no server":      {func(c *agent.Config) { c.Servers = nil }, "no server to connect to; specify one with --server URL"},
-		"not a URL":      {func(c *agent.Config) { c.Servers = []string{"drover:7070"} }, `invalid server URL "drover:7070": use a URL like https://drover.example.com:7070`},
-		"not HTTP":       {func(c *agent.Config) { c.Servers = []string{"ftp://drover"} }, `invalid server URL "ftp://drover": unsupported scheme ftp, use http or https`},
-		"a password":     {func(c *agent.Config) { c.Servers = []string{"http://me:secret@drover"} }, `invalid server URL "http://me:xxxxx@drover": use only scheme, host, port and path`},
+		"no server": {func(c *agent.Config) { c.Servers = nil },
+			"no server to connect to; specify one with --server URL"},
+		"not a URL": {func(c *agent.Config) { c.Servers = []string{"drover:7070"} },
+			`invalid server URL "drover:7070": use a URL like https://drover.example.com:7070`},
+		"not HTTP": {func(c *agent.Config) { c.Servers = []string{"ftp://drover"} },
+			`invalid server URL "ftp://drover": unsupported scheme ftp, use http or https`},
+		"a password": {func(c *agent.Config) { c.Servers = []string{"http://me:secret@drover"} },
+			`invalid server URL "http://me:xxxxx@drover": use only scheme, host, port and path`},
 		"no name":        {func(c *agent.Config) { c.Name = "" }, "the machine has no name; specify one with --name NAME"},
 		"no data folder": {func(c *agent.Config) { c.Data = "" }, "no data folder; specify one with --data FOLDER"},
-		"data is a file": {func(c *agent.Config) { c.Data = empty }, "create the data folder: mkdir " + empty + ": not a directory"},
-		"no CA file":     {func(c *agent.Config) { c.CA = "/no/such.pem" }, "read the CA file: open /no/such.pem: no such file or directory"},
-		"empty CA file":  {func(c *agent.Config) { c.CA = empty }, empty + " contains no certificate in PEM format"},
+		"data is a file": {func(c *agent.Config) { c.Data = empty },
+			"create the data folder: mkdir " + empty + ": not a directory"},
+		"no CA file": {func(c *agent.Config) { c.CA = "/no/such.pem" },
+			"read the CA file: open /no/such.pem: no such file or directory"},
+		"empty CA file": {func(c *agent.Config) { c.CA = empty }, empty + " contains no certificate in PEM format"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := good

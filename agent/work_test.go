@@ -252,9 +252,11 @@ func TestClaimWithoutAnAnswerIsSentAgainAndRunsOnce(t *testing.T) {
 		unfinished []client.Unfinished
 		answer     client.Claimed
 	}{
-		"the claim was lost":                    {nil, client.Claimed{Deployment: "d-1", Counts: true}},
-		"the answer was lost":                   {[]client.Unfinished{{Deployment: "d-1"}}, client.Claimed{Deployment: "d-1", Counts: true}},
-		"the server rejects the repeated claim": {[]client.Unfinished{{Deployment: "d-1"}}, client.Claimed{Deployment: "d-1", Reason: "already-claimed"}},
+		"the claim was lost": {nil, client.Claimed{Deployment: "d-1", Counts: true}},
+		"the answer was lost": {[]client.Unfinished{{Deployment: "d-1"}}, client.Claimed{Deployment: "d-1",
+			Counts: true}},
+		"the server rejects the repeated claim": {[]client.Unfinished{{Deployment: "d-1"}}, client.Claimed{Deployment: "d-1",
+			Reason: "already-claimed"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := newServer(t)

@@ -137,7 +137,8 @@ func (h *Hub) requireSession(ctx context.Context, c access.Caller, name, session
 func (h *Hub) recordHeartbeat(ctx context.Context, m domain.Machine) error {
 	if m.Server != h.cfg.Engine.Server() {
 		if _, err := h.handle(ctx, domain.ID{},
-			domain.ConnectMachine{Name: m.Name, Server: h.cfg.Engine.Server(), Session: m.Session, Instance: m.Instance}); err != nil {
+			domain.ConnectMachine{Name: m.Name, Server: h.cfg.Engine.Server(), Session: m.Session,
+				Instance: m.Instance}); err != nil {
 			return err
 		}
 		h.sessions.setOverHTTP(m.Name, m.Session)

@@ -34,7 +34,8 @@ func (h *Hub) stateOf(name string) (n machineState) {
 			return
 		}
 		machine, stream := m.Machine, domain.MachineStream(name)
-		n.machine, n.settings, n.revision, n.newest = &machine, settingsOf(v.PolicyOf(m)), v.Revision(stream), v.Newest(stream)
+		n.machine, n.settings = &machine, settingsOf(v.PolicyOf(m))
+		n.revision, n.newest = v.Revision(stream), v.Newest(stream)
 		if part := rollout.Work(v, name); part != nil && !n.doubted {
 			n.work = workOf(v, part)
 		}

@@ -23,8 +23,8 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// double is an agent that a test speaks for, message by message.
-type double struct {
+// fakeAgent is an agent whose messages a test sends one by one.
+type fakeAgent struct {
 	t     *testing.T
 	hello client.Hello
 	conn  *websocket.Conn
@@ -32,26 +32,33 @@ type double struct {
 }
 
 func hello(machine, join string) client.Hello {
-	return client.Hello{Machine: machine, Instance: uuid.NewString(), Secret: strings.Repeat("5e", 32), Session: uuid.NewString(),
-		Join: join, Environment: "production", Version: "test"}
+	return client.Hello{
+		Machine:     machine,
+		Instance:    uuid.NewString(),
+		Secret:      strings.Repeat("5e", 32),
+		Session:     uuid.NewString(),
+		Join:        join,
+		Environment: "production",
+		Version:     "test",
+	}
 }
 
-// dial opens a session and says hello.
-func (y *yard) dial(h client.Hello) *double {
-	y.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+// dial opens a connection and sends the hello.
+func (f *fixture) dial(h client.Hello) *fakeAgent {
+	f.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, y.door.URL+client.AgentPath, nil)
-	require.NoError(y.t, err)
+	conn, _, err := websocket.Dial(ctx, f.server.URL+client.AgentPath, nil)
+	require.NoError(f.t, err)
 	conn.SetReadLimit(client.MaxMessageBytes)
-	d := &double{t: y.t, hello: h, conn: conn, inbox: make(chan client.ToAgent, 1000)}
-	y.t.Cleanup(func() { conn.CloseNow() })
-	go d.listen()
-	d.say(client.FromAgent{Hello: &h})
+	d := &fakeAgent{t: f.t, hello: h, conn: conn, inbox: make(chan client.ToAgent, 1000)}
+	f.t.Cleanup(func() { conn.CloseNow() })
+	go d.readMessages()
+	d.send(client.FromAgent{Hello: &h})
 	return d
 }
 
-func (d *double) listen() {
+func (d *fakeAgent) readMessages() {
 	defer close(d.inbox)
 	for {
 		_, text, err := d.conn.Read(context.Background())
@@ -65,28 +72,28 @@ func (d *double) listen() {
 	}
 }
 
-func (d *double) say(m client.FromAgent) {
+func (d *fakeAgent) send(m client.FromAgent) {
 	d.t.Helper()
 	text, err := json.Marshal(m)
 	require.NoError(d.t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	require.NoError(d.t, d.conn.Write(ctx, websocket.MessageText, text))
 }
 
-// hears waits for the next message that is meant; others are passed over.
-func hears[T any](d *double, pick func(client.ToAgent) *T) T {
+// receive waits for the next message that pick selects, and skips others.
+func receive[T any](d *fakeAgent, pick func(client.ToAgent) *T) T {
 	d.t.Helper()
-	timeout := time.After(patience)
+	expired := time.After(timeout)
 	for {
 		select {
 		case m, open := <-d.inbox:
-			require.True(d.t, open, "the connection ended")
+			require.True(d.t, open, "the connection is closed")
 			if found := pick(m); found != nil {
 				return *found
 			}
-		case <-timeout:
-			require.Fail(d.t, "the message did not come")
+		case <-expired:
+			require.Fail(d.t, "timed out waiting for the message")
 		}
 	}
 }
@@ -96,30 +103,30 @@ func refusal(m client.ToAgent) *client.Refused   { return m.Refused }
 func offer(m client.ToAgent) *client.Work        { return m.Offer }
 func claimed(m client.ToAgent) *client.Claimed   { return m.Claimed }
 func ended(m client.ToAgent) *client.Ended       { return m.Ended }
-func told(m client.ToAgent) *client.Told         { return m.Told }
+func memoryUpdate(m client.ToAgent) *client.Told { return m.Told }
 func settings(m client.ToAgent) *client.Settings { return m.Settings }
 
-// closes waits for the end of the connection.
-func (d *double) closes() {
+// waitUntilClosed waits until the server has closed the connection.
+func (d *fakeAgent) waitUntilClosed() {
 	d.t.Helper()
-	timeout := time.After(patience)
+	expired := time.After(timeout)
 	for {
 		select {
 		case _, open := <-d.inbox:
 			if !open {
 				return
 			}
-		case <-timeout:
-			require.Fail(d.t, "the connection did not end")
+		case <-expired:
+			require.Fail(d.t, "timed out waiting for the end of the connection")
 		}
 	}
 }
 
-func (y *yard) join(uses int) string { return y.token(domain.TokenSettings{Join: true, Uses: uses}) }
+func (f *fixture) join(uses int) string { return f.token(domain.TokenSettings{Join: true, Uses: uses}) }
 
-func (y *yard) events(name string) (count int) {
-	for rec, err := range y.log.ReadAll(context.Background(), 0, 0) {
-		require.NoError(y.t, err)
+func (f *fixture) events(name string) (count int) {
+	for rec, err := range f.log.ReadAll(context.Background(), 0, 0) {
+		require.NoError(f.t, err)
 		if domain.NameOfType(rec.Type) == name {
 			count++
 		}
@@ -127,138 +134,144 @@ func (y *yard) events(name string) (count int) {
 	return count
 }
 
-func TestAnAgentJoinsGetsWorkAndReportsItsEnd(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	d := y.dial(hello("web-01", y.join(1)))
-	w := hears(d, welcome)
-	require.Equal(t, y.engine.LogID().String(), w.Log)
+func TestAgentJoinsReceivesWorkAndReportsItsEnd(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	d := f.dial(hello("web-01", f.join(1)))
+	w := receive(d, welcome)
+	require.Equal(t, f.engine.LogID().String(), w.Log)
 	require.Equal(t, domain.Duration(10*time.Second), w.Settings.HeartbeatEvery)
 	require.Empty(t, w.Unfinished)
-	require.Equal(t, "online", y.machine("web-01").Presence)
+	require.Equal(t, "online", f.machine("web-01").Presence)
 
-	y.tick()
-	work := hears(d, offer)
+	f.tick()
+	work := receive(d, offer)
 	require.Equal(t, "1.0", work.Release)
 	require.Equal(t, "trigger", work.Cause)
 	require.Equal(t, []domain.Step{{Name: "install", Run: "true"}}, work.Steps)
-	d.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
-	require.True(t, hears(d, claimed).Counts)
-	d.say(client.FromAgent{Output: &client.Output{Deployment: work.Deployment, Sequence: 1, Data: []byte("installed\n")}})
-	d.say(client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "succeeded"}})
-	first := hears(d, ended)
+	d.send(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
+	require.True(t, receive(d, claimed).Counts)
+	d.send(client.FromAgent{Output: &client.Output{Deployment: work.Deployment, Sequence: 1, Data: []byte("installed\n")}})
+	d.send(client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "succeeded"}})
+	first := receive(d, ended)
 	require.NotEmpty(t, first.Event)
-	y.eventually("the deployment ends", func() bool {
+	f.eventually("the deployment ends", func() bool {
 		var one explain.Deployment
-		y.get("/deployments/"+work.Deployment, &one)
+		f.get("/deployments/"+work.Deployment, &one)
 		return one.State == "succeeded"
 	})
-	require.Equal(t, "1.0", y.machine("web-01").Installed[0].Release)
+	require.Equal(t, "1.0", f.machine("web-01").Installed[0].Release)
 
-	d.say(client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "failed"}})
-	require.Equal(t, first, hears(d, ended), "an end that is said twice is recorded once")
-	require.Equal(t, 1, y.events("PartEnded"))
+	d.send(client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "failed"}})
+	require.Equal(t, first, receive(d, ended), "an end that is reported twice is recorded once")
+	require.Equal(t, 1, f.events("PartEnded"))
 }
 
-func TestMachinesThatJoinAtOnceWithOneTokenAreAllLetInAtTheirFirstTry(t *testing.T) {
+func TestConcurrentJoinsWithOneTokenSucceedAtTheFirstAttempt(t *testing.T) {
 	log, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "drover.db"), sqlite.Config{})
 	require.NoError(t, err)
 	t.Cleanup(func() { log.Close() })
-	y := newYardOn(t, log, &handClock{})
-	y.shop()
-	token := y.join(0)
-	var all []*double
+	f := newFixtureOn(t, log, &manualClock{})
+	f.shop()
+	token := f.join(0)
+	var all []*fakeAgent
 	for n := range 64 {
-		all = append(all, y.dial(hello(fmt.Sprintf("web-%02d", n), token)))
+		all = append(all, f.dial(hello(fmt.Sprintf("web-%02d", n), token)))
 	}
 	for _, d := range all {
-		hears(d, func(m client.ToAgent) *client.Welcome {
+		receive(d, func(m client.ToAgent) *client.Welcome {
 			require.Nil(t, m.Refused)
 			return m.Welcome
 		})
 	}
-	require.Equal(t, 64, y.events("TokenUsed"))
+	require.Equal(t, 64, f.events("TokenUsed"))
 }
 
-func TestAClaimThatDoesNotCountIsAnsweredWithItsReason(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	d := y.dial(hello("web-01", y.join(1)))
-	hears(d, welcome)
-	y.tick()
-	work := hears(d, offer)
-	y.do(domain.SetMachineEnabled{Name: "web-01"})
-	d.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
-	answer := hears(d, claimed)
+func TestClaimThatDoesNotCountIsAnsweredWithItsReason(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	d := f.dial(hello("web-01", f.join(1)))
+	receive(d, welcome)
+	f.tick()
+	work := receive(d, offer)
+	f.do(domain.SetMachineEnabled{Name: "web-01"})
+	d.send(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
+	answer := receive(d, claimed)
 	require.False(t, answer.Counts)
 	require.NotEmpty(t, answer.Reason)
-	require.Zero(t, y.events("PartClaimed"))
-	for _, nonsense := range []string{uuid.NewString(), "monday"} {
-		d.say(client.FromAgent{Claim: &client.Claim{Deployment: nonsense}})
-		require.False(t, hears(d, claimed).Counts)
-		d.say(client.FromAgent{End: &client.End{Deployment: nonsense, State: "succeeded"}})
-		require.Empty(t, hears(d, ended).Event, "the agent may forget what the log can never take")
+	require.Zero(t, f.events("PartClaimed"))
+	for _, invalid := range []string{uuid.NewString(), "monday"} {
+		d.send(client.FromAgent{Claim: &client.Claim{Deployment: invalid}})
+		require.False(t, receive(d, claimed).Counts)
+		d.send(client.FromAgent{End: &client.End{Deployment: invalid, State: "succeeded"}})
+		require.Empty(t, receive(d, ended).Event, "the agent can forget an end that the log permanently rejects")
 	}
 }
 
-func TestAResultIsNotForgottenWhileItsStreamIsSetAside(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	d := y.dial(hello("web-01", y.join(1)))
-	hears(d, welcome)
-	y.tick()
-	work := hears(d, offer)
-	d.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
-	require.True(t, hears(d, claimed).Counts)
+func TestResultIsNotLostWhileItsStreamIsSetAside(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	d := f.dial(hello("web-01", f.join(1)))
+	receive(d, welcome)
+	f.tick()
+	work := receive(d, offer)
+	d.send(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
+	require.True(t, receive(d, claimed).Counts)
 	id, err := domain.ParseID(work.Deployment)
 	require.NoError(t, err)
 	stream := domain.PartStream(id, "web-01")
-	_, err = y.log.Append(context.Background(), stream, 0, eventlog.Event{ID: uuid.New(), Type: "part.ended/v1", Time: y.clock.Now(), Data: []byte(`{"state":7}`)})
+	_, err = f.log.Append(context.Background(), stream, 0,
+		eventlog.Event{ID: uuid.New(), Type: "part.ended/v1", Time: f.clock.Now(), Data: []byte(`{"state":7}`)})
 	require.NoError(t, err)
 
-	d.say(client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "succeeded"}})
-	d.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
-	require.NotNil(t, hears(d, func(m client.ToAgent) *client.ToAgent {
+	d.send(client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "succeeded"}})
+	d.send(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
+	require.NotNil(t, receive(d, func(m client.ToAgent) *client.ToAgent {
 		require.Nil(t, m.Ended, "the agent would forget its result")
 		if m.Claimed != nil {
 			return &m
 		}
 		return nil
 	}))
-	y.post("/log/clear", object{"stream": stream})
-	d.say(client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "succeeded"}})
-	require.NotEmpty(t, hears(d, ended).Event)
-	require.Equal(t, "1.0", y.machine("web-01").Installed[0].Release)
+	f.post("/log/clear", object{"stream": stream})
+	d.send(client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "succeeded"}})
+	require.NotEmpty(t, receive(d, ended).Event)
+	require.Equal(t, "1.0", f.machine("web-01").Installed[0].Release)
 }
 
-func TestWorkIsOfferedToItsMachineAlone(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	join := y.join(0)
-	one, two := y.dial(hello("web-01", join)), y.dial(hello("web-02", join))
-	hears(one, welcome)
-	hears(two, welcome)
-	y.tick()
-	require.Equal(t, "web-01", hears(one, offer).Machine)
-	require.Equal(t, "web-02", hears(two, offer).Machine)
+func TestWorkIsOfferedOnlyToItsMachine(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	join := f.join(0)
+	one, two := f.dial(hello("web-01", join)), f.dial(hello("web-02", join))
+	receive(one, welcome)
+	receive(two, welcome)
+	f.tick()
+	require.Equal(t, "web-01", receive(one, offer).Machine)
+	require.Equal(t, "web-02", receive(two, offer).Machine)
 }
 
-// spoil writes an event that cannot be folded, so that its stream is set aside.
-func (y *yard) spoil(stream, typeName string) {
-	y.t.Helper()
+// appendInvalidEvent appends an event that cannot be folded, so that its stream is set aside.
+func (f *fixture) appendInvalidEvent(stream, typeName string) {
+	f.t.Helper()
 	var at eventlog.Revision
-	y.engine.Read(func(v *projections.View) { at = v.Revision(stream) })
-	_, err := y.log.Append(context.Background(), stream, at, eventlog.Event{ID: uuid.New(), Type: typeName, Time: y.clock.Now(),
-		Data: json.RawMessage(`{"session":7}`)})
-	require.NoError(y.t, err)
-	require.NoError(y.t, y.engine.CatchUp(context.Background()))
+	f.engine.Read(func(v *projections.View) { at = v.Revision(stream) })
+	_, err := f.log.Append(
+		context.Background(),
+		stream,
+		at,
+		eventlog.Event{ID: uuid.New(), Type: typeName, Time: f.clock.Now(),
+			Data: json.RawMessage(`{"session":7}`)},
+	)
+	require.NoError(f.t, err)
+	require.NoError(f.t, f.engine.CatchUp(context.Background()))
 }
 
-// isHeard returns when the server has taken all that was said before.
-func (d *double) isHeard() {
+// synchronize returns when the server has handled all earlier messages.
+func (d *fakeAgent) synchronize() {
 	d.t.Helper()
-	d.say(client.FromAgent{Claim: &client.Claim{Deployment: "mark"}})
-	answer := hears(d, func(m client.ToAgent) *string {
+	d.send(client.FromAgent{Claim: &client.Claim{Deployment: "mark"}})
+	answer := receive(d, func(m client.ToAgent) *string {
 		switch {
 		case m.Ended != nil:
 			return &m.Ended.Deployment
@@ -267,376 +280,394 @@ func (d *double) isHeard() {
 		}
 		return nil
 	})
-	require.Equal(d.t, "mark", answer, "what was said before has no answer")
+	require.Equal(d.t, "mark", answer, "earlier messages have no answer")
 }
 
-func TestAnEndThatTheLogCannotTakeNowIsNotAnsweredSoTheAgentSaysItAgain(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	d := y.dial(hello("web-01", y.join(1)))
-	hears(d, welcome)
-	y.tick()
-	work := hears(d, offer)
-	d.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
-	require.True(t, hears(d, claimed).Counts)
+func TestEndThatCannotBeRecordedNowIsNotConfirmed(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	d := f.dial(hello("web-01", f.join(1)))
+	receive(d, welcome)
+	f.tick()
+	work := receive(d, offer)
+	d.send(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
+	require.True(t, receive(d, claimed).Counts)
 	stream := "part/" + work.Deployment + "/web-01"
-	y.spoil(stream, "part.claimed/v1")
+	f.appendInvalidEvent(stream, "part.claimed/v1")
 	end := client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "succeeded"}}
-	d.say(end)
-	d.isHeard()
-	y.do(domain.ClearStream{Name: stream})
-	d.say(end)
-	require.NotEmpty(t, hears(d, ended).Event)
-	require.Equal(t, "1.0", y.machine("web-01").Installed[0].Release)
+	d.send(end)
+	d.synchronize()
+	f.do(domain.ClearStream{Name: stream})
+	d.send(end)
+	require.NotEmpty(t, receive(d, ended).Event)
+	require.Equal(t, "1.0", f.machine("web-01").Installed[0].Release)
 }
 
-func TestAHealthReportThatTheLogHasNotIsTakenWithALaterHeartbeat(t *testing.T) {
-	y := newYard(t)
-	y.shop()
+func TestUnrecordedHealthReportIsRecordedWithALaterHeartbeat(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
 	checked := domain.PolicySettings{HealthCheck: &domain.HealthCheck{Script: "true"}}
-	y.do(domain.ApplyPolicy{Name: "default", Settings: checked})
-	d := y.dial(hello("web-01", y.join(1)))
-	hears(d, welcome)
-	y.spoil("machine/web-01", "machine.health-changed/v1")
-	d.say(client.FromAgent{Health: &client.Health{Status: "unhealthy"}})
-	d.isHeard()
-	require.Equal(t, "unknown", y.machine("web-01").Health)
-	y.do(domain.ClearStream{Name: "machine/web-01"})
-	d.say(client.FromAgent{Heartbeat: &client.Heartbeat{}})
-	y.eventually("the report is taken", func() bool { return y.machine("web-01").Health == "unhealthy" })
+	f.do(domain.ApplyPolicy{Name: "default", Settings: checked})
+	d := f.dial(hello("web-01", f.join(1)))
+	receive(d, welcome)
+	f.appendInvalidEvent("machine/web-01", "machine.health-changed/v1")
+	d.send(client.FromAgent{Health: &client.Health{Status: "unhealthy"}})
+	d.synchronize()
+	require.Equal(t, "unknown", f.machine("web-01").Health)
+	f.do(domain.ClearStream{Name: "machine/web-01"})
+	d.send(client.FromAgent{Heartbeat: &client.Heartbeat{}})
+	f.eventually("the report is recorded", func() bool { return f.machine("web-01").Health == "unhealthy" })
 
-	y.do(domain.ApplyPolicy{Name: "default"})
-	require.Nil(t, hears(d, settings).HealthCheck)
-	d.say(client.FromAgent{Heartbeat: &client.Heartbeat{}})
-	d.isHeard()
-	y.do(domain.ApplyPolicy{Name: "default", Settings: checked})
-	hears(d, settings)
-	d.say(client.FromAgent{Heartbeat: &client.Heartbeat{}})
-	d.isHeard()
-	require.Equal(t, "unknown", y.machine("web-01").Health, "the new check has found nothing yet")
+	f.do(domain.ApplyPolicy{Name: "default"})
+	require.Nil(t, receive(d, settings).HealthCheck)
+	d.send(client.FromAgent{Heartbeat: &client.Heartbeat{}})
+	d.synchronize()
+	f.do(domain.ApplyPolicy{Name: "default", Settings: checked})
+	receive(d, settings)
+	d.send(client.FromAgent{Heartbeat: &client.Heartbeat{}})
+	d.synchronize()
+	require.Equal(t, "unknown", f.machine("web-01").Health, "the new check has no result yet")
 }
 
-func TestAnAgentThatComesBackTakesUpItsClaim(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	h := hello("web-01", y.join(1))
-	d := y.dial(h)
-	hears(d, welcome)
-	y.tick()
-	work := hears(d, offer)
-	d.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
-	require.True(t, hears(d, claimed).Counts)
+func TestReconnectedAgentKeepsItsClaim(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	h := hello("web-01", f.join(1))
+	d := f.dial(h)
+	receive(d, welcome)
+	f.tick()
+	work := receive(d, offer)
+	d.send(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
+	require.True(t, receive(d, claimed).Counts)
 	_ = d.conn.CloseNow()
 
 	h.Join = ""
-	back := y.dial(h)
-	w := hears(back, welcome)
+	back := f.dial(h)
+	w := receive(back, welcome)
 	require.Equal(t, []client.Unfinished{{Deployment: work.Deployment, Project: "shop", Session: h.Session}}, w.Unfinished)
-	back.say(client.FromAgent{Answer: &client.PartAnswer{Deployment: work.Deployment, Running: true}})
-	back.say(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
-	require.True(t, hears(back, claimed).Counts, "the same claim by the same session")
-	require.Equal(t, 1, y.events("PartClaimed"))
-	require.Equal(t, 1, y.events("MachineCameOnline"), "coming back in the same session is no event of the machine")
-	require.Equal(t, 1, y.events("TokenUsed"))
+	back.send(client.FromAgent{Answer: &client.PartAnswer{Deployment: work.Deployment, Running: true}})
+	back.send(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
+	require.True(t, receive(back, claimed).Counts, "the same session repeats its claim")
+	require.Equal(t, 1, f.events("PartClaimed"))
+	require.Equal(t, 1, f.events("MachineCameOnline"), "reconnecting in the same session adds no event")
+	require.Equal(t, 1, f.events("TokenUsed"))
 }
 
-func TestTheNewerOfTwoLiveSessionsOfOneIdentityIsRefused(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	h := hello("web-01", y.join(1))
-	first := y.dial(h)
-	hears(first, welcome)
+func TestSecondLiveSessionOfAnIdentityIsRefused(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	h := hello("web-01", f.join(1))
+	first := f.dial(h)
+	receive(first, welcome)
 	h.Session = uuid.NewString()
-	second := y.dial(h)
-	refused := hears(second, refusal)
+	second := f.dial(h)
+	refused := receive(second, refusal)
 	require.Contains(t, refused.Reason, "copied")
 	require.False(t, refused.Final)
-	second.closes()
-	first.say(client.FromAgent{Health: &client.Health{Status: "healthy"}})
-	y.eventually("the first session goes on", func() bool { return y.machine("web-01").Health == "healthy" })
+	second.waitUntilClosed()
+	first.send(client.FromAgent{Health: &client.Health{Status: "healthy"}})
+	f.eventually("the first session continues", func() bool { return f.machine("web-01").Health == "healthy" })
 
-	_ = first.conn.CloseNow() // it dies; a new session of the same disk is no clone any more
-	third := y.dial(h)
-	hears(third, welcome)
+	_ = first.conn.CloseNow() // after its end, a new session of the same disk is not a clone
+	third := f.dial(h)
+	receive(third, welcome)
 }
 
-func TestAnAgentThatWasRestartedNeedsNotWaitForASessionWhoseServerIsGone(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	require.NoError(t, y.engine.RenewLease(t.Context(), y.log))
-	h := hello("web-01", y.join(1))
-	first := y.dial(h)
-	hears(first, welcome)
-	other := newYardOn(t, y.log, y.clock)
-	require.NoError(t, other.engine.RenewLease(t.Context(), y.log))
+func TestRestartedAgentReplacesTheSessionOfADeadServer(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	require.NoError(t, f.engine.RenewLease(t.Context(), f.log))
+	h := hello("web-01", f.join(1))
+	first := f.dial(h)
+	receive(first, welcome)
+	other := newFixtureOn(t, f.log, f.clock)
+	require.NoError(t, other.engine.RenewLease(t.Context(), f.log))
 	_ = first.conn.CloseNow()
 	h.Session = uuid.NewString()
-	refused := hears(other.dial(h), refusal)
-	require.Contains(t, refused.Reason, "has not ended")
+	refused := receive(other.dial(h), refusal)
+	require.Contains(t, refused.Reason, "is still open")
 
-	y.clock.move(policies.LeaseStale + time.Second) // less than offlineAfter
-	require.NoError(t, other.engine.RenewLease(t.Context(), y.log))
+	f.clock.advance(policies.LeaseStale + time.Second) // less than offlineAfter
+	require.NoError(t, other.engine.RenewLease(t.Context(), f.log))
 	other.tick()
 	require.Equal(t, "online", other.machine("web-01").Presence)
-	hears(other.dial(h), welcome)
+	receive(other.dial(h), welcome)
 	require.Equal(t, 1, other.events("MachineCameOnline"))
 }
 
-func TestAnotherInstanceGetsANameOnlyWhenTheFirstIsOffline(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	join := y.join(0)
-	first := y.dial(hello("web-01", join))
-	hears(first, welcome)
-	refused := hears(y.dial(hello("web-01", join)), refusal)
+func TestAnotherInstanceCanUseANameOnlyWhenTheFirstIsOffline(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	join := f.join(0)
+	first := f.dial(hello("web-01", join))
+	receive(first, welcome)
+	refused := receive(f.dial(hello("web-01", join)), refusal)
 	require.Contains(t, refused.Reason, "another instance")
 	require.False(t, refused.Final)
-	require.Equal(t, 1, y.events("TokenUsed"), "a refused agent uses nothing up")
-	first.say(client.FromAgent{Goodbye: &client.Goodbye{}})
-	y.eventually("it is offline", func() bool { return y.machine("web-01").Presence == "offline" })
-	hears(y.dial(hello("web-01", join)), welcome)
+	require.Equal(t, 1, f.events("TokenUsed"), "a refused agent does not use up the token")
+	first.send(client.FromAgent{Goodbye: &client.Goodbye{}})
+	f.eventually("the machine is offline", func() bool { return f.machine("web-01").Presence == "offline" })
+	receive(f.dial(hello("web-01", join)), welcome)
 }
 
-func TestAJoinTokenIsGoodForWhatItSaysAndNoMore(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	y.do(domain.ApplyEnvironment{Name: "staging"})
-	one := y.token(domain.TokenSettings{Join: true, Uses: 1, Environments: []string{"staging"}})
-	require.Contains(t, hears(y.dial(hello("web-01", one)), refusal).Reason, "environment")
-	y.do(domain.ApplyMachine{Name: "web-09", Environment: "production"})
-	sly := hello("web-09", one)
-	sly.Environment = "staging"
-	require.Contains(t, hears(y.dial(sly), refusal).Reason, "environment", "the machine in the log counts, not what the agent says")
+func TestJoinTokenAllowsOnlyItsEnvironmentsAndUses(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	f.do(domain.ApplyEnvironment{Name: "staging"})
+	one := f.token(domain.TokenSettings{Join: true, Uses: 1, Environments: []string{"staging"}})
+	require.Contains(t, receive(f.dial(hello("web-01", one)), refusal).Reason, "environment")
+	f.do(domain.ApplyMachine{Name: "web-09", Environment: "production"})
+	mismatched := hello("web-09", one)
+	mismatched.Environment = "staging"
+	require.Contains(t, receive(f.dial(mismatched), refusal).Reason, "environment",
+		"the environment in the log applies, not the one that the agent sends")
 	staging := hello("web-02", one)
 	staging.Environment = "staging"
-	hears(y.dial(staging), welcome)
+	receive(f.dial(staging), welcome)
 	more := hello("web-03", one)
 	more.Environment = "staging"
-	require.Contains(t, hears(y.dial(more), refusal).Reason, "reached its use limit")
-	require.Contains(t, hears(y.dial(hello("web-04", "")), refusal).Reason, "--join")
-	require.Contains(t, hears(y.dial(hello("web-04", "0123456789ab.guess")), refusal).Reason, "not known")
-	nowhere := hello("web-05", y.join(1))
+	require.Contains(t, receive(f.dial(more), refusal).Reason, "reached its use limit")
+	require.Contains(t, receive(f.dial(hello("web-04", "")), refusal).Reason, "--join")
+	require.Contains(t, receive(f.dial(hello("web-04", "0123456789ab.guess")), refusal).Reason, "unknown join token")
+	nowhere := hello("web-05", f.join(1))
 	nowhere.Environment = "moon"
-	require.Contains(t, hears(y.dial(nowhere), refusal).Reason, "moon")
+	require.Contains(t, receive(f.dial(nowhere), refusal).Reason, "moon")
 }
 
-func TestARevokedTokenEndsTheAgentsThatJoinedWithIt(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	text := y.join(0)
+func TestRevokedTokenEndsTheAgentsThatJoinedWithIt(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	text := f.join(0)
 	h := hello("web-01", text)
-	d := y.dial(h)
-	hears(d, welcome)
-	y.do(domain.RevokeToken{ID: strings.Split(text, ".")[0]})
+	d := f.dial(h)
+	receive(d, welcome)
+	f.do(domain.RevokeToken{ID: strings.Split(text, ".")[0]})
 	_ = d.conn.CloseNow()
-	require.True(t, hears(y.dial(h), refusal).Final)
-	require.True(t, hears(y.dial(hello("web-02", text)), refusal).Final)
-	h.Join = y.join(1)
-	again := y.dial(h) // another token lets it in again
-	hears(again, welcome)
+	require.True(t, receive(f.dial(h), refusal).Final)
+	require.True(t, receive(f.dial(hello("web-02", text)), refusal).Final)
+	h.Join = f.join(1)
+	again := f.dial(h) // another token admits it again
+	receive(again, welcome)
 	_ = again.conn.CloseNow()
 	text, h.Join = h.Join, ""
-	again = y.dial(h)
-	hears(again, welcome) // from then on its own secret does
-	y.do(domain.RevokeToken{ID: strings.Split(text, ".")[0]})
-	require.True(t, hears(again, refusal).Final, "a live session ends too")
-	again.closes()
+	again = f.dial(h)
+	receive(again, welcome) // from then on, its own secret is sufficient
+	f.do(domain.RevokeToken{ID: strings.Split(text, ".")[0]})
+	require.True(t, receive(again, refusal).Final, "a live session ends too")
+	again.waitUntilClosed()
 }
 
-func TestAnotherInstanceThatHasJoinedBeforeDoesNotDisturbTheLiveOne(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	join := y.join(0)
+func TestEarlierInstanceDoesNotDisturbTheLiveOne(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	join := f.join(0)
 	old := hello("web-01", join)
-	first := y.dial(old)
-	hears(first, welcome)
-	first.say(client.FromAgent{Goodbye: &client.Goodbye{}})
-	y.eventually("it is offline", func() bool { return y.machine("web-01").Presence == "offline" })
-	live := y.dial(hello("web-01", join))
-	hears(live, welcome)
+	first := f.dial(old)
+	receive(first, welcome)
+	first.send(client.FromAgent{Goodbye: &client.Goodbye{}})
+	f.eventually("the machine is offline", func() bool { return f.machine("web-01").Presence == "offline" })
+	live := f.dial(hello("web-01", join))
+	receive(live, welcome)
 
 	old.Join = ""
-	require.Contains(t, hears(y.dial(old), refusal).Reason, "another instance")
-	plain := &plainAgent{t: t, Client: y.as("agent:" + old.Instance + ":" + old.Secret), name: "web-01"}
+	require.Contains(t, receive(f.dial(old), refusal).Reason, "another instance")
+	plain := &httpAgent{t: t, Client: f.as("agent:" + old.Instance + ":" + old.Secret), name: "web-01"}
 	_, err := plain.report("online")
 	require.ErrorContains(t, err, "another instance")
-	live.say(client.FromAgent{Health: &client.Health{Status: "healthy"}})
-	y.eventually("the live one goes on", func() bool { return y.machine("web-01").Health == "healthy" })
+	live.send(client.FromAgent{Health: &client.Health{Status: "healthy"}})
+	f.eventually("the live agent continues", func() bool { return f.machine("web-01").Health == "healthy" })
 }
 
-func TestAnAgentThatSaidGoodbyeDoesNotSeemToComeBack(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	h := hello("web-01", y.join(0))
+func TestAgentThatSaidGoodbyeStaysOffline(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	h := hello("web-01", f.join(0))
 	for range 50 {
 		h.Session = uuid.NewString()
-		d := y.dial(h)
-		hears(d, welcome)
-		d.say(client.FromAgent{Goodbye: &client.Goodbye{}})
-		y.eventually("it is offline", func() bool { return y.machine("web-01").Presence == "offline" })
+		d := f.dial(h)
+		receive(d, welcome)
+		d.send(client.FromAgent{Goodbye: &client.Goodbye{}})
+		f.eventually("the machine is offline", func() bool { return f.machine("web-01").Presence == "offline" })
 	}
 }
 
-func TestAnAgentWithAForeignSecretIsRefused(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	h := hello("web-01", y.join(1))
-	hears(y.dial(h), welcome)
+func TestAgentWithAWrongSecretIsRefused(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	h := hello("web-01", f.join(1))
+	receive(f.dial(h), welcome)
 	thief := h
 	thief.Join, thief.Secret = "", strings.Repeat("00", 32)
-	require.NotEmpty(t, hears(y.dial(thief), refusal).Reason)
-	for _, bad := range []func(*client.Hello){func(h *client.Hello) { h.Machine = "a/b" }, func(h *client.Hello) { h.Instance = "x" },
+	require.NotEmpty(t, receive(f.dial(thief), refusal).Reason)
+	for _, bad := range []func(*client.Hello){func(h *client.Hello) { h.Machine = "a/b" },
+		func(h *client.Hello) { h.Instance = "x" },
 		func(h *client.Hello) { h.Session = "" }, func(h *client.Hello) { h.Secret = "short" }} {
-		h := hello("web-02", y.join(1))
+		h := hello("web-02", f.join(1))
 		bad(&h)
-		require.True(t, hears(y.dial(h), refusal).Final)
+		require.True(t, receive(f.dial(h), refusal).Final)
 	}
 }
 
-func TestAnAgentIsToldWhatItNeedsToRememberAndItsPolicy(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	h := hello("web-01", y.join(1))
+func TestAgentReceivesLogUpdatesAndItsPolicy(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	h := hello("web-01", f.join(1))
 	h.Roles = []string{"web"}
-	d := y.dial(h)
-	hears(d, welcome)
-	before := hears(d, told)
-	y.do(domain.ApplyPolicy{Name: "default", Settings: domain.PolicySettings{OfflineAfter: domain.Duration(6 * time.Second),
-		HealthCheck: &domain.HealthCheck{Script: "true"}}})
-	changed := hears(d, settings)
+	d := f.dial(h)
+	receive(d, welcome)
+	before := receive(d, memoryUpdate)
+	f.do(
+		domain.ApplyPolicy{Name: "default", Settings: domain.PolicySettings{OfflineAfter: domain.Duration(6 * time.Second),
+			HealthCheck: &domain.HealthCheck{Script: "true"}}},
+	)
+	changed := receive(d, settings)
 	require.Equal(t, domain.Duration(2*time.Second), changed.HeartbeatEvery)
 	require.Equal(t, "true", changed.HealthCheck.Script)
-	y.do(domain.SetMachineEnabled{Name: "web-01"})
-	after := hears(d, told)
+	f.do(domain.SetMachineEnabled{Name: "web-01"})
+	after := receive(d, memoryUpdate)
 	require.Equal(t, before.Revision+1, after.Revision)
 
 	h.Environment, h.Roles = "staging", []string{"db"}
 	h.Memory = &client.Memory{Machine: "web-01", Log: after.Log, Revision: after.Revision, Event: after.Event}
-	require.Len(t, hears(y.dial(h), welcome).Warnings, 2, "its flags differ, its memory does not")
+	require.Len(t, receive(f.dial(h), welcome).Warnings, 2, "its flags differ, its memory does not")
 	h.Memory.Revision += 5
-	require.Len(t, hears(y.dial(h), welcome).Warnings, 3, "it remembers what this log does not have")
+	require.Len(t, receive(f.dial(h), welcome).Warnings, 3, "its memory has an event that this log does not have")
 }
 
-func TestAnAgentOfAnotherClusterIsToldSo(t *testing.T) {
-	y := newYard(t)
-	y.shop()
+func TestRefusalOfAnAgentOfAnotherClusterNamesBothLogs(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
 	h := hello("web-01", "0123456789ab.of-elsewhere")
 	h.Memory = &client.Memory{Machine: "web-01", Log: uuid.NewString(), Revision: 3, Event: uuid.NewString()}
-	require.Contains(t, hears(y.dial(h), refusal).Reason, "servers of two clusters?")
-	require.NoError(t, y.engine.LostEvents(), "a stranger stops nobody")
+	require.Contains(t, receive(f.dial(h), refusal).Reason, "servers of two clusters")
+	require.NoError(t, f.engine.LostEvents(), "an unknown agent cannot stop the server")
 }
 
-func TestAnAgentThatCameOverFromAnotherClusterStopsNobody(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	h := hello("web-01", y.join(1))
-	h.Memory = &client.Memory{Machine: "web-01", Log: uuid.NewString(), Made: uuid.NewString(), Revision: 3, Event: uuid.NewString()}
-	require.NotEmpty(t, hears(y.dial(h), welcome).Made)
-	require.NoError(t, y.engine.LostEvents())
+func TestAgentFromAnotherClusterDoesNotStopTheServer(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	h := hello("web-01", f.join(1))
+	h.Memory = &client.Memory{
+		Machine:  "web-01",
+		Log:      uuid.NewString(),
+		Made:     uuid.NewString(),
+		Revision: 3,
+		Event:    uuid.NewString(),
+	}
+	require.NotEmpty(t, receive(f.dial(h), welcome).Made)
+	require.NoError(t, f.engine.LostEvents())
 }
 
-func TestAnAgentThatGoesByAnotherNameSinceIsNoWitnessAgainstTheLog(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	h := hello("web-01", y.join(0))
-	first := y.dial(h)
-	log := hears(first, welcome).Log
-	y.do(domain.SetMachineEnabled{Name: "web-01"})
-	known := hears(first, told)
-	first.say(client.FromAgent{Goodbye: &client.Goodbye{}})
-	first.closes()
+func TestMemoryUnderAnotherMachineNameIsIgnored(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	h := hello("web-01", f.join(0))
+	first := f.dial(h)
+	log := receive(first, welcome).Log
+	f.do(domain.SetMachineEnabled{Name: "web-01"})
+	known := receive(first, memoryUpdate)
+	first.send(client.FromAgent{Goodbye: &client.Goodbye{}})
+	first.waitUntilClosed()
 
 	h.Machine = "web-02"
 	h.Memory = &client.Memory{Machine: "web-01", Log: log, Revision: known.Revision, Event: known.Event}
-	hears(y.dial(h), welcome)
-	require.NoError(t, y.engine.LostEvents())
+	receive(f.dial(h), welcome)
+	require.NoError(t, f.engine.LostEvents())
 }
 
-func TestAnAgentThatKnowsMoreThanTheLogStopsTheServerUntilThatIsAccepted(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	h := hello("web-01", y.join(1))
-	first := y.dial(h)
-	log := hears(first, welcome).Log
-	h.Memory = &client.Memory{Machine: "web-01", Log: log, Revision: 99, Event: uuid.NewString(), Successes: map[string]string{"shop": uuid.NewString()}}
-	knowing := y.dial(h)
-	require.Contains(t, hears(knowing, welcome).Warnings[0], "has lost events")
+func TestRestoredLogIsDetectedFromAnAgentAndStopsTheServerUntilAccepted(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	h := hello("web-01", f.join(1))
+	first := f.dial(h)
+	log := receive(first, welcome).Log
+	h.Memory = &client.Memory{
+		Machine:   "web-01",
+		Log:       log,
+		Revision:  99,
+		Event:     uuid.NewString(),
+		Successes: map[string]string{"shop": uuid.NewString()},
+	}
+	informed := f.dial(h)
+	require.Contains(t, receive(informed, welcome).Warnings[0], "has lost events")
 
 	deploy := map[string]any{"project": "shop", "release": "1.0", "environment": "production"}
-	require.Contains(t, y.refused("/deployments", deploy).Detail, "has lost events")
-	ready, err := http.NewRequest(http.MethodGet, y.door.URL+"/readyz", nil)
+	require.Contains(t, f.rejected("/deployments", deploy).Detail, "has lost events")
+	ready, err := http.NewRequest(http.MethodGet, f.server.URL+"/readyz", nil)
 	require.NoError(t, err)
-	require.Equal(t, 200, y.raw(ready).StatusCode, "agents and people still need a server to talk to")
+	require.Equal(t, 200, f.raw(ready).StatusCode, "the server stays ready for agents and people")
 
-	require.Contains(t, y.why("/why?machine=web-01&project=shop").Sentence, "decides nothing now: this log has lost events")
-	y.post("/log/accept-restore", nil)
-	knowing.closes() // all agents say again what they remember
-	again := hears(y.dial(h), welcome)
+	require.Contains(t, f.why("/why?machine=web-01&project=shop").Sentence,
+		"decides nothing now: this log has lost events")
+	f.post("/log/accept-restore", nil)
+	informed.waitUntilClosed() // all agents reconnect and send their memory again
+	again := receive(f.dial(h), welcome)
 	require.NotEqual(t, log, again.Log)
-	require.Equal(t, []explain.Wanted{{Project: "shop", Held: true}}, y.machine("web-01").Wanted)
+	require.Equal(t, []explain.Wanted{{Project: "shop", Held: true}}, f.machine("web-01").Wanted)
 }
 
-func TestASilentAgentGoesOfflineAndOneThatWasOnlySlowComesBack(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	h := hello("web-01", y.join(1))
-	d := y.dial(h)
-	hears(d, welcome)
-	y.clock.move(20 * time.Second)
-	d.say(client.FromAgent{Heartbeat: &client.Heartbeat{}})
-	y.eventually("the heartbeat was heard", func() bool {
+func TestSilentAgentGoesOfflineAndCanReconnect(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	h := hello("web-01", f.join(1))
+	d := f.dial(h)
+	receive(d, welcome)
+	f.clock.advance(20 * time.Second)
+	d.send(client.FromAgent{Heartbeat: &client.Heartbeat{}})
+	f.eventually("the heartbeat was received", func() bool {
 		var connect domain.ID
-		y.engine.Read(func(v *projections.View) { connect = v.Machines["web-01"].Connect })
-		return y.engine.HoldsSession(connect, time.Second)
+		f.engine.Read(func(v *projections.View) { connect = v.Machines["web-01"].Connect })
+		return f.engine.HoldsSession(connect, time.Second)
 	})
-	y.clock.move(20 * time.Second)
-	y.tick()
-	require.Equal(t, "online", y.machine("web-01").Presence, "40 s after it came, 20 s after its heartbeat")
-	y.clock.move(20 * time.Second)
-	y.tick()
-	require.Equal(t, "offline", y.machine("web-01").Presence)
-	d.closes()
-	hears(y.dial(h), welcome)
-	require.Equal(t, "online", y.machine("web-01").Presence)
+	f.clock.advance(20 * time.Second)
+	f.tick()
+	require.Equal(t, "online", f.machine("web-01").Presence, "40 s after it connected, 20 s after its heartbeat")
+	f.clock.advance(20 * time.Second)
+	f.tick()
+	require.Equal(t, "offline", f.machine("web-01").Presence)
+	d.waitUntilClosed()
+	receive(f.dial(h), welcome)
+	require.Equal(t, "online", f.machine("web-01").Presence)
 }
 
-func TestAnEphemeralAgentDeletesItsMachineWhenItLeaves(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	d := y.dial(hello("web-01", y.join(1)))
-	hears(d, welcome)
-	d.say(client.FromAgent{Goodbye: &client.Goodbye{Delete: true}})
-	y.eventually("the machine is gone", func() bool { return y.machine("web-01").Name == "" })
-	d.closes()
+func TestEphemeralAgentDeletesItsMachine(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	d := f.dial(hello("web-01", f.join(1)))
+	receive(d, welcome)
+	d.send(client.FromAgent{Goodbye: &client.Goodbye{Delete: true}})
+	f.eventually("the machine is deleted", func() bool { return f.machine("web-01").Name == "" })
+	d.waitUntilClosed()
 }
 
-func TestADeletedMachinesAgentIsSentAway(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	d := y.dial(hello("web-01", y.join(1)))
-	hears(d, welcome)
-	y.do(domain.DeleteMachine{Name: "web-01"})
-	require.Contains(t, hears(d, refusal).Reason, "deleted")
-	d.closes()
+func TestAgentOfADeletedMachineIsRefused(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	d := f.dial(hello("web-01", f.join(1)))
+	receive(d, welcome)
+	f.do(domain.DeleteMachine{Name: "web-01"})
+	require.Contains(t, receive(d, refusal).Reason, "deleted")
+	d.waitUntilClosed()
 }
 
-func TestASessionMovesBetweenServersAndANewOneIsSentToTheServerOfTheOld(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	other := newYardOn(t, y.log, y.clock)
-	h := hello("web-01", y.join(1))
-	_, err := other.as(y.token(domain.TokenSettings{Scope: domain.ReadScope})).Get(context.Background(), "/machines", nil, nil)
-	require.NoError(t, err, "a token that one server made is good at the other at once")
-	first := y.dial(h)
-	hears(first, welcome)
+func TestSessionMovesBetweenServersAndANewSessionIsRedirected(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	other := newFixtureOn(t, f.log, f.clock)
+	h := hello("web-01", f.join(1))
+	_, err := other.as(f.token(domain.TokenSettings{Scope: domain.ReadScope})).
+		Get(context.Background(), "/machines", nil, nil)
+	require.NoError(t, err, "a token that one server created is immediately valid on the other")
+	first := f.dial(h)
+	receive(first, welcome)
 	newer := h
 	newer.Session = uuid.NewString()
-	refused := hears(other.dial(newer), refusal)
+	refused := receive(other.dial(newer), refusal)
 	require.Equal(t, "http://here", refused.Server)
 	require.False(t, refused.Final)
-	hears(other.dial(h), welcome)
-	require.NoError(t, y.engine.CatchUp(context.Background()))
-	first.closes()
-	require.Equal(t, 1, y.events("AgentConnected"))
-	require.Equal(t, 1, y.events("MachineCameOnline"))
+	receive(other.dial(h), welcome)
+	require.NoError(t, f.engine.CatchUp(context.Background()))
+	first.waitUntilClosed()
+	require.Equal(t, 1, f.events("AgentConnected"))
+	require.Equal(t, 1, f.events("MachineCameOnline"))
 }

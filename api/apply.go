@@ -14,7 +14,7 @@ import (
 	"github.com/droverhq/drover/query"
 )
 
-// maxApplyBytes bounds the files of one apply, as JSON.
+// maxApplyBytes bounds the files of one apply, encoded as JSON.
 const maxApplyBytes = 24 << 20
 
 type applyInput struct {
@@ -27,20 +27,21 @@ type applyInput struct {
 
 // File is one file of an apply.
 type File struct {
-	File string `json:"file" doc:"For messages."`
-	Text string `json:"text" doc:"YAML or JSON, one document or several."`
+	File string `json:"file" doc:"The file's name, used in messages."`
+	Text string `json:"text" doc:"YAML or JSON with one or more documents."`
 }
 
-// Applied is what an apply did, or would do.
+// Applied is the result of an apply or a dry run.
 type Applied struct {
 	Results  []query.Change `json:"results"`
 	Position string         `json:"position"`
-	// Due are sentences on what would be deployed, or will be at the next tick, because of this.
+	// Due describes the deployments that would start, or will start at the next tick, because of the changes.
 	Due []string `json:"due"`
 }
 
 func (a *API) routeApply() {
-	op := route(http.MethodPost, "/apply", "Bring things to what files say; all are checked before the first is written", domain.AdminScope)
+	op := route(http.MethodPost, "/apply",
+		"Create or update resources from files; all files are checked before anything is written", domain.AdminScope)
 	op.MaxBodyBytes = maxApplyBytes
 	register(a, op, a.postApply)
 }
@@ -61,32 +62,32 @@ func (a *API) postApply(ctx context.Context, in *applyInput) (*answer[Applied], 
 	return &answer[Applied]{Position: applied.Position, Body: applied}, err
 }
 
-// readFiles reads all files and tells what is wrong in any of them.
+// readFiles parses all files and reports the problems of all of them.
 func readFiles(files []File) ([]resource.Document, error) {
 	var docs []resource.Document
-	var wrong resource.Problems
+	var found resource.Problems
 	for _, f := range files {
 		read, err := resource.Read(f.File, strings.NewReader(f.Text))
 		var problems resource.Problems
 		switch {
 		case errors.As(err, &problems):
-			wrong = append(wrong, problems...)
+			found = append(found, problems...)
 		case err != nil:
 			return nil, err
 		}
 		docs = append(docs, read...)
 	}
-	if len(wrong) > 0 {
-		return nil, wrong[:min(len(wrong), resource.MaxProblems)]
+	if len(found) > 0 {
+		return nil, found[:min(len(found), resource.MaxProblems)]
 	}
 	if len(docs) == 0 {
-		return nil, problem.Invalid("the files hold no document").
-			WithHint("write one that begins with apiVersion: %s", resource.APIVersion)
+		return nil, problem.Invalid("the files contain no document").
+			WithHint("add a document that begins with apiVersion: %s", resource.APIVersion)
 	}
 	return docs, nil
 }
 
-// apply writes the documents in their order, or only says what it would write.
+// apply writes the documents in order; a dry run only reports what it would write.
 func (a *API) apply(ctx context.Context, id domain.ID, docs []resource.Document, dryRun bool) (Applied, error) {
 	applied := Applied{Due: []string{}, Position: a.position()}
 	var before, after []explain.Due
@@ -105,14 +106,14 @@ func (a *API) apply(ctx context.Context, id domain.ID, docs []resource.Document,
 	return applied, err
 }
 
-// writeAll sends the command of each document, in order.
+// writeAll executes the command of each document, in order.
 func (a *API) writeAll(ctx context.Context, id domain.ID, docs []resource.Document, applied *Applied) error {
 	by := callerOf(ctx).Origin
 	for i, d := range docs {
 		result, err := a.handle(ctx, d.CommandID(id), d.Command(by))
 		if err != nil {
 			p := *problem.Of(err)
-			p.Detail = fmt.Sprintf("%s: %s; %d of %d documents were written before it", d, p.Detail, i, len(docs))
+			p.Detail = fmt.Sprintf("%s: %s; %d of %d documents were already written", d, p.Detail, i, len(docs))
 			return &p
 		}
 		applied.Position = result.Position.String()

@@ -28,25 +28,26 @@ metadata: {name: shop}
 spec: {maxParallel: 10, steps: [{name: install, run: "true"}]}
 `
 
-func (y *yard) apply(text string, dryRun bool) (api.Applied, error) {
+func (f *fixture) apply(text string, dryRun bool) (api.Applied, error) {
 	var applied api.Applied
-	err := y.admin.Post(context.Background(), "/apply", "", object{"documents": []object{{"file": "shop.yaml", "text": text}}, "dryRun": dryRun}, &applied)
+	err := f.admin.Post(context.Background(), "/apply", "",
+		object{"documents": []object{{"file": "shop.yaml", "text": text}}, "dryRun": dryRun}, &applied)
 	return applied, err
 }
 
-func TestFilesAreAppliedInTheOrderThatTheyNeed(t *testing.T) {
-	y := newYard(t)
-	would, err := y.apply(shopFile, true)
+func TestFilesAreAppliedInOrderOfTheirReferences(t *testing.T) {
+	f := newFixture(t)
+	planned, err := f.apply(shopFile, true)
 	require.NoError(t, err)
-	require.Len(t, would.Results, 3)
-	_, err = y.admin.Get(context.Background(), "/projects/shop", nil, nil)
+	require.Len(t, planned.Results, 3)
+	_, err = f.admin.Get(context.Background(), "/projects/shop", nil, nil)
 	require.Equal(t, client.NotFound, client.KindOf(err), "a dry run writes nothing")
 
-	done, err := y.apply(shopFile, false)
+	done, err := f.apply(shopFile, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"created", "created", "created"}, changes(done))
 	require.Equal(t, "shop/joins", done.Results[2].Name)
-	again, err := y.apply(shopFile, false)
+	again, err := f.apply(shopFile, false)
 	require.NoError(t, err)
 	require.Equal(t, []string{"unchanged", "unchanged", "unchanged"}, changes(again))
 	require.Empty(t, again.Results[0].Diff)
@@ -59,66 +60,77 @@ func changes(a api.Applied) (list []string) {
 	return list
 }
 
-func TestNothingIsWrittenWhenAnyFileIsWrong(t *testing.T) {
-	y := newYard(t)
-	_, err := y.apply(shopFile+"---\napiVersion: drover.dev/v1\nkind: Project\nmetadata: {name: other}\nspec: {maxParalel: 3}\n", false)
+func TestNothingIsWrittenIfAFileIsInvalid(t *testing.T) {
+	f := newFixture(t)
+	_, err := f.apply(shopFile+
+		"---\napiVersion: drover.dev/v1\nkind: Project\nmetadata: {name: other}\nspec: {maxParalel: 3}\n",
+		false)
 	var p *client.Problem
 	require.ErrorAs(t, err, &p)
 	require.Equal(t, 422, p.Status)
 	require.Regexp(t, `^shop\.yaml:\d+:\d+$`, p.Errors[0].Location)
-	require.Contains(t, p.Errors[0].Message, "maxParallel", "the nearest known name")
-	_, err = y.admin.Get(context.Background(), "/projects/shop", nil, nil)
+	require.Contains(t, p.Errors[0].Message, "maxParallel", "the message suggests the nearest known name")
+	_, err = f.admin.Get(context.Background(), "/projects/shop", nil, nil)
 	require.Equal(t, client.NotFound, client.KindOf(err))
-	_, err = y.apply("", false)
+	_, err = f.apply("", false)
 	require.Equal(t, client.Invalid, client.KindOf(err))
 }
 
-func TestAnApplyMayBeSentTwice(t *testing.T) {
-	y := newYard(t)
+func TestApplyWithTheSameKeyIsExecutedOnce(t *testing.T) {
+	f := newFixture(t)
 	key, body := uuid.NewString(), object{"documents": []object{{"file": "shop.yaml", "text": shopFile}}}
-	require.NoError(t, y.admin.Post(context.Background(), "/apply", key, body, nil))
-	before := y.engine.Position()
-	require.NoError(t, y.admin.Post(context.Background(), "/apply", key, body, nil))
-	require.Equal(t, before, y.engine.Position())
+	require.NoError(t, f.admin.Post(context.Background(), "/apply", key, body, nil))
+	before := f.engine.Position()
+	require.NoError(t, f.admin.Post(context.Background(), "/apply", key, body, nil))
+	require.Equal(t, before, f.engine.Position())
 }
 
-func TestWhatAChangeMakesDueIsSaidBeforeAndAfter(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	y.do(domain.DeleteTrigger{Project: "shop", Name: "joins"})
+func TestApplyReportsTheSameDueDeploymentsAsItsDryRun(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	f.do(domain.DeleteTrigger{Project: "shop", Name: "joins"})
 	for n, name := range []string{"web-01", "web-02"} {
-		y.do(domain.ApplyMachine{Name: name, Environment: "production"})
-		y.do(domain.ConnectMachine{Name: name, Server: y.engine.Server(), Session: domain.ID{1: byte(n + 1)}, Instance: domain.ID{2: byte(n + 1)}})
+		f.do(domain.ApplyMachine{Name: name, Environment: "production"})
+		f.do(
+			domain.ConnectMachine{
+				Name:     name,
+				Server:   f.engine.Server(),
+				Session:  domain.ID{1: byte(n + 1)},
+				Instance: domain.ID{2: byte(n + 1)},
+			},
+		)
 	}
 	want := []string{"2 machines will be deployed to: project shop, environment production, release 1.0"}
 	for _, dryRun := range []bool{true, false} {
-		applied, err := y.apply(shopFile, dryRun)
+		applied, err := f.apply(shopFile, dryRun)
 		require.NoError(t, err)
 		require.Equal(t, want, applied.Due, "dry run: %v", dryRun)
 	}
 	var due query.DueList
-	y.get("/due", &due)
+	f.get("/due", &due)
 	require.Len(t, due.Items, 1)
 	require.Equal(t, []string{"web-01", "web-02"}, due.Items[0].Machines)
 }
 
-func TestEnablingATriggerSaysFirstWhatItWouldMakeDue(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	y.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})
-	y.do(domain.ConnectMachine{Name: "web-01", Server: y.engine.Server(), Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}})
-	for _, switchOff := range []domain.Command{domain.SetTriggerEnabled{Project: "shop", Name: "joins"}, domain.SetProjectEnabled{Name: "shop"}} {
-		y.do(switchOff)
+func TestDuePreviewAssumesADisabledTriggerOrProjectEnabled(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	f.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})
+	f.do(domain.ConnectMachine{Name: "web-01", Server: f.engine.Server(), Session: domain.ID{1: 1},
+		Instance: domain.ID{2: 1}})
+	for _, disable := range []domain.Command{domain.SetTriggerEnabled{Project: "shop", Name: "joins"},
+		domain.SetProjectEnabled{Name: "shop"}} {
+		f.do(disable)
 		var now, then query.DueList
-		y.get("/due", &now)
+		f.get("/due", &now)
 		require.Empty(t, now.Items)
 		path := "/due?project=shop"
-		if _, ok := switchOff.(domain.SetTriggerEnabled); ok {
+		if _, ok := disable.(domain.SetTriggerEnabled); ok {
 			path += "&trigger=joins"
 		}
-		y.get(path, &then)
+		f.get(path, &then)
 		require.Len(t, then.Items, 1, path)
 		require.Equal(t, []string{"web-01"}, then.Items[0].Machines)
-		y.do(domain.SetTriggerEnabled{Project: "shop", Name: "joins", Enabled: true})
+		f.do(domain.SetTriggerEnabled{Project: "shop", Name: "joins", Enabled: true})
 	}
 }

@@ -16,72 +16,74 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// Copy is a copy of the log's file, to be read once and then closed.
+// Copy is a copy of the log's file. The receiver reads it once and then calls Close.
 type Copy struct {
 	io.Reader
-	// Size is how many bytes there are.
+	// Size is the length in bytes.
 	Size int64
-	// Close frees what the copy takes.
+	// Close deletes the copy.
 	Close func() error
 }
 
-// copyStep is how much of a copy is sent at a time; its reader must take it within takeWithin.
-const copyStep = 256 << 10
+// backupChunkBytes is how much of a copy is sent at a time. The reader must receive each chunk within chunkTimeout.
+const backupChunkBytes = 256 << 10
 
-// routeBackup registers the copy of the log's file. The answer says how long it is before it begins, so a reader notices one
-// that was cut off. One is made at a time: each takes as much room on the log's disk as the log.
+// routeBackup registers the download of a copy of the log's file. The response states its length up front, so that a
+// reader notices an incomplete download. Only one copy is created at a time, because each needs as much disk space as
+// the log.
 func (a *API) routeBackup() {
-	op := route(http.MethodGet, "/log/backup", "A copy of the log's file as it stands now (SQLite)", domain.AdminScope)
-	making := make(chan struct{}, 1)
+	op := route(http.MethodGet, "/log/backup", "Download a copy of the log's current file (SQLite)", domain.AdminScope)
+	running := make(chan struct{}, 1)
 	register(a, op, func(ctx context.Context, _ *empty) (*huma.StreamResponse, error) {
 		if a.cfg.Backup == nil {
-			return nil, problem.Invalid("the log of this server is not a file, so it cannot be copied").
+			return nil, problem.Invalid("the log of this server is not a file and cannot be copied").
 				WithHint("use the database's own tools for a backup, or `drover eventlog export FILE` for an archive")
 		}
 		select {
-		case making <- struct{}{}:
+		case running <- struct{}{}:
 		default:
-			return nil, problem.Unavailable("this server is making a backup already").
-				WithHint("wait until it has ended")
+			return nil, problem.Unavailable("this server is already creating a backup").
+				WithHint("wait until it has finished")
 		}
-		made, err := a.cfg.Backup(ctx)
+		backup, err := a.cfg.Backup(ctx)
 		if err != nil {
-			<-making
+			<-running
 			return nil, err
 		}
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {
-			defer func() { <-making }()
-			a.sendCopy(ctx, made)
+			defer func() { <-running }()
+			a.sendCopy(ctx, backup)
 		}}, nil
 	})
 }
 
-func (a *API) sendCopy(ctx huma.Context, made *Copy) {
+// sendCopy sends the copy chunk by chunk and deletes it.
+func (a *API) sendCopy(ctx huma.Context, backup *Copy) {
 	_, w := humago.Unwrap(ctx)
 	w.Header().Set("Content-Type", "application/vnd.sqlite3")
-	w.Header().Set("Content-Length", strconv.FormatInt(made.Size, 10))
+	w.Header().Set("Content-Length", strconv.FormatInt(backup.Size, 10))
 	control := http.NewResponseController(w)
-	life, end := context.WithCancel(ctx.Context())
-	defer end()
-	go a.cfg.Access.Watch(life, callerOf(ctx.Context()), end)
+	streamCtx, cancel := context.WithCancel(ctx.Context())
+	defer cancel()
+	go a.cfg.Access.Watch(streamCtx, callerOf(ctx.Context()), cancel)
 	var sent int64
 	var err error
 	for err == nil {
-		if err = life.Err(); err != nil { // its reader has gone, or the token was revoked
+		if err = streamCtx.Err(); err != nil { // the reader disconnected, or the token was revoked
 			break
 		}
 		var n int64
-		_ = control.SetWriteDeadline(time.Now().Add(takeWithin))
-		n, err = io.CopyN(w, made, copyStep)
+		_ = control.SetWriteDeadline(time.Now().Add(chunkTimeout))
+		n, err = io.CopyN(w, backup, backupChunkBytes)
 		sent += n
 	}
-	_ = control.SetWriteDeadline(time.Time{}) // the connection may serve other requests
-	if closed := made.Close(); closed != nil {
-		a.log.Warn("a copy of the log was not deleted", zap.Error(closed))
+	_ = control.SetWriteDeadline(time.Time{}) // the connection may be reused
+	if closed := backup.Close(); closed != nil {
+		a.log.Warn("could not delete a copy of the log", zap.Error(closed))
 	}
-	if sent < made.Size {
-		a.log.Warn("a backup was cut off", zap.String("by", fmt.Sprint(err)), zap.Int64("sent", sent),
-			zap.Int64("of", made.Size))
-		panic(http.ErrAbortHandler) // cuts the connection, so that its reader learns of it at once
+	if sent < backup.Size {
+		a.log.Warn("a backup download was interrupted", zap.String("by", fmt.Sprint(err)), zap.Int64("sent", sent),
+			zap.Int64("of", backup.Size))
+		panic(http.ErrAbortHandler) // closes the connection, so that the reader notices immediately
 	}
 }

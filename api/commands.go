@@ -11,57 +11,59 @@ import (
 	"github.com/droverhq/drover/internal/ids"
 )
 
-// WriteNamed is a write about one thing.
+// WriteNamed is the input of a write to one item.
 type WriteNamed struct {
 	Key
 	Name string `path:"name"`
 }
 
-// WriteInProject is a write about one thing of a project.
+// WriteInProject is the input of a write to one item of a project.
 type WriteInProject struct {
 	Key
 	Project string `path:"project"`
 	Name    string `path:"name"`
 }
 
-// MachineBody is the settings of a machine, or the join of an agent that speaks plain HTTP.
+// MachineBody contains the settings of a machine, or the join of an agent that uses plain HTTP.
 type MachineBody struct {
 	Name        string   `json:"name"`
 	Environment string   `json:"environment"`
 	Roles       []string `json:"roles,omitempty"`
 	Policy      string   `json:"policy,omitempty"`
 	Disabled    bool     `json:"disabled,omitempty"`
-	// Instance and Secret are a joining agent's own: a UUID and what it proves itself with from then on.
-	Instance string `json:"instance,omitempty" doc:"Of a joining agent: its own UUID."`
-	Secret   string `json:"secret,omitempty" doc:"Of a joining agent: its own secret, at least 32 characters."`
+	// Instance is the joining agent's own UUID. Secret authenticates the agent from then on.
+	Instance string `json:"instance,omitempty" doc:"For a joining agent: its own UUID."`
+	Secret   string `json:"secret,omitempty" doc:"For a joining agent: its own secret, at least 32 characters."`
 }
 
-// named registers a write that takes a name alone.
-func named(a *API, method, path, summary string, scope domain.Scope, wish func(name string, by domain.Origin) domain.Command) {
+// writeItem registers a write whose only input is a name.
+func writeItem(a *API, method, path, summary string, scope domain.Scope,
+	newCommand func(name string, by domain.Origin) domain.Command) {
 	write(a, route(method, path, summary, scope), func(in *WriteNamed) string { return in.Key.Key },
 		func(_ context.Context, in *WriteNamed, by domain.Origin) (domain.Command, error) {
-			return wish(in.Name, by), nil
+			return newCommand(in.Name, by), nil
 		})
 }
 
-// ofProject registers a write that takes a project and a name alone.
-func ofProject(a *API, method, path, summary string, scope domain.Scope, wish func(project, name string, by domain.Origin) domain.Command) {
+// writeProjectItem registers a write whose only input is a project and a name.
+func writeProjectItem(a *API, method, path, summary string, scope domain.Scope,
+	newCommand func(project, name string, by domain.Origin) domain.Command) {
 	write(a, route(method, path, summary, scope), func(in *WriteInProject) string { return in.Key.Key },
 		func(_ context.Context, in *WriteInProject, by domain.Origin) (domain.Command, error) {
-			return wish(in.Project, in.Name, by), nil
+			return newCommand(in.Project, in.Name, by), nil
 		})
 }
 
 func (a *API) routeCommands() {
 	a.routeDeletes()
-	a.routeSwitches()
+	a.routeEnable()
 	a.routeTokens()
-	write(a, route(http.MethodPost, "/log/clear", "Let a stream that was set aside go on", domain.AdminScope),
+	write(a, route(http.MethodPost, "/log/clear", "Clear a stream that was set aside", domain.AdminScope),
 		func(in *clearInput) string { return in.Key.Key },
 		func(_ context.Context, in *clearInput, by domain.Origin) (domain.Command, error) {
 			return domain.ClearStream{Name: in.Body.Stream, Origin: by}, nil
 		})
-	write(a, route(http.MethodPost, "/log/accept-restore", "Go on with a log that has lost its newest events",
+	write(a, route(http.MethodPost, "/log/accept-restore", "Accept a restored log that has lost its newest events",
 		domain.AdminScope),
 		func(in *acceptInput) string { return in.Key.Key },
 		func(_ context.Context, _ *acceptInput, by domain.Origin) (domain.Command, error) {
@@ -79,45 +81,51 @@ type clearInput struct {
 }
 
 func (a *API) routeDeletes() {
-	named(a, http.MethodDelete, "/environments/{name}", "Delete an environment that nothing names", domain.AdminScope,
+	writeItem(
+		a,
+		http.MethodDelete,
+		"/environments/{name}",
+		"Delete an environment that nothing refers to",
+		domain.AdminScope,
 		func(name string, by domain.Origin) domain.Command {
 			return domain.DeleteEnvironment{Name: name, Origin: by}
-		})
-	named(a, http.MethodDelete, "/policies/{name}", "Delete a machine policy that no machine names", domain.AdminScope,
+		},
+	)
+	writeItem(a, http.MethodDelete, "/policies/{name}", "Delete a machine policy that no machine uses", domain.AdminScope,
 		func(name string, by domain.Origin) domain.Command { return domain.DeletePolicy{Name: name, Origin: by} })
-	named(a, http.MethodDelete, "/projects/{name}", "Delete a project with its triggers, releases and deployments",
+	writeItem(a, http.MethodDelete, "/projects/{name}", "Delete a project with its triggers, releases and deployments",
 		domain.AdminScope,
 		func(name string, by domain.Origin) domain.Command {
 			return domain.DeleteProject{Name: name, Origin: by}
 		})
-	named(a, http.MethodDelete, "/machines/{name}", "Delete a machine", domain.AdminScope,
+	writeItem(a, http.MethodDelete, "/machines/{name}", "Delete a machine", domain.AdminScope,
 		func(name string, by domain.Origin) domain.Command {
 			return domain.DeleteMachine{Name: name, Origin: by}
 		})
-	named(a, http.MethodDelete, "/tokens/{name}", "Revoke a token, and the agents that joined with it",
+	writeItem(a, http.MethodDelete, "/tokens/{name}", "Revoke a token, and the agents that joined with it",
 		domain.AdminScope,
 		func(name string, by domain.Origin) domain.Command { return domain.RevokeToken{ID: name, Origin: by} })
-	ofProject(a, http.MethodDelete, "/triggers/{project}/{name}", "Delete a trigger", domain.AdminScope,
+	writeProjectItem(a, http.MethodDelete, "/triggers/{project}/{name}", "Delete a trigger", domain.AdminScope,
 		func(project, name string, by domain.Origin) domain.Command {
 			return domain.DeleteTrigger{Project: project, Name: name, Origin: by}
 		})
 }
 
-func (a *API) routeSwitches() {
+func (a *API) routeEnable() {
 	for word, enabled := range map[string]bool{"enable": true, "disable": false} {
-		summary := "Let it act again"
+		verb := "Enable "
 		if !enabled {
-			summary = "Stop it from acting"
+			verb = "Disable "
 		}
-		named(a, http.MethodPost, "/machines/{name}/"+word, summary, domain.AdminScope,
+		writeItem(a, http.MethodPost, "/machines/{name}/"+word, verb+"a machine", domain.AdminScope,
 			func(name string, by domain.Origin) domain.Command {
 				return domain.SetMachineEnabled{Name: name, Enabled: enabled, Origin: by}
 			})
-		named(a, http.MethodPost, "/projects/{name}/"+word, summary, domain.AdminScope,
+		writeItem(a, http.MethodPost, "/projects/{name}/"+word, verb+"a project", domain.AdminScope,
 			func(name string, by domain.Origin) domain.Command {
 				return domain.SetProjectEnabled{Name: name, Enabled: enabled, Origin: by}
 			})
-		ofProject(a, http.MethodPost, "/triggers/{project}/{name}/"+word, summary, domain.AdminScope,
+		writeProjectItem(a, http.MethodPost, "/triggers/{project}/{name}/"+word, verb+"a trigger", domain.AdminScope,
 			func(project, name string, by domain.Origin) domain.Command {
 				return domain.SetTriggerEnabled{Project: project, Name: name, Enabled: enabled, Origin: by}
 			})
@@ -128,16 +136,16 @@ type tokenInput struct {
 	Key
 	Body struct {
 		Join         bool         `json:"join,omitempty"`
-		Scope        domain.Scope `json:"scope,omitempty" doc:"admin, deploy or read; none for a join token."`
-		Person       string       `json:"person,omitempty" doc:"The id of the person whom it belongs to, as GET /people lists them."`
-		Uses         *int         `json:"uses,omitempty" doc:"Of a join token; 0: no limit. Default 1."`
-		Until        *time.Time   `json:"until,omitempty" doc:"Default: in an hour for a join token, else never."`
+		Scope        domain.Scope `json:"scope,omitempty" doc:"admin, deploy or read; empty for a join token."`
+		Person       string       `json:"person,omitempty" doc:"The id of the token's owner, as listed by GET /people."`
+		Uses         *int         `json:"uses,omitempty" doc:"How often a join token can be used; 0: no limit. Default: 1."`
+		Until        *time.Time   `json:"until,omitempty" doc:"When the token expires. Default: in 1 h for a join token, else never."`
 		Environments []string     `json:"environments,omitempty"`
 		Roles        []string     `json:"roles,omitempty"`
 	}
 }
 
-// Minted is a token that was just made; its text is told this once.
+// Minted is a new token. Its text is returned only once.
 type Minted struct {
 	ID       string `json:"id"`
 	Token    string `json:"token"`
@@ -145,7 +153,7 @@ type Minted struct {
 }
 
 func (a *API) routeTokens() {
-	register(a, route(http.MethodPost, "/tokens", "Make a token; its text is told this once", domain.AdminScope),
+	register(a, route(http.MethodPost, "/tokens", "Create a token; its text is returned only once", domain.AdminScope),
 		a.postToken)
 }
 
@@ -174,11 +182,18 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 	return &answer[Minted]{Position: position, Body: Minted{ID: token.ID, Token: token.Text(), Position: position}}, nil
 }
 
-// addMachine is POST /machines of a person.
+// addMachine returns the command of POST /machines for a caller who is not an agent.
 func (b MachineBody) addMachine(by domain.Origin) (domain.Command, error) {
 	if b.Instance != "" || b.Secret != "" {
-		return nil, problem.Invalid("instance and secret are those of a joining agent").
+		return nil, problem.Invalid("instance and secret are only valid for a joining agent").
 			WithHint("send them with a join token")
 	}
-	return domain.ApplyMachine{Name: b.Name, Environment: b.Environment, Roles: b.Roles, Policy: b.Policy, Disabled: b.Disabled, Origin: by}, nil
+	return domain.ApplyMachine{
+		Name:        b.Name,
+		Environment: b.Environment,
+		Roles:       b.Roles,
+		Policy:      b.Policy,
+		Disabled:    b.Disabled,
+		Origin:      by,
+	}, nil
 }

@@ -25,10 +25,10 @@ type deployInput struct {
 		Project           string   `json:"project"`
 		Release           string   `json:"release"`
 		Environment       string   `json:"environment"`
-		Machines          []string `json:"machines,omitempty" doc:"Named: the deployment goes to these alone."`
+		Machines          []string `json:"machines,omitempty" doc:"If set, deploy only to these machines."`
 		Exclude           []string `json:"exclude,omitempty"`
-		MaxParallel       *int     `json:"maxParallel,omitempty" doc:"Instead of the project's; 0: no bound."`
-		StopAfterFailures *int     `json:"stopAfterFailures,omitempty" doc:"Instead of the project's; 0: never."`
+		MaxParallel       *int     `json:"maxParallel,omitempty" doc:"Overrides the project's setting; 0: no limit."`
+		StopAfterFailures *int     `json:"stopAfterFailures,omitempty" doc:"Overrides the project's setting; 0: never."`
 		Reason            string   `json:"reason,omitempty"`
 	}
 }
@@ -71,7 +71,7 @@ type holdInput struct {
 }
 
 func (a *API) routeDeploy() {
-	write(a, route(http.MethodPost, "/projects/{project}/releases", "Make an immutable release of a project",
+	write(a, route(http.MethodPost, "/projects/{project}/releases", "Create an immutable release of a project",
 		domain.DeployScope),
 		func(in *releaseInput) string { return in.Key.Key },
 		func(_ context.Context, in *releaseInput, by domain.Origin) (domain.Command, error) {
@@ -82,21 +82,21 @@ func (a *API) routeDeploy() {
 		func(_ context.Context, in *deployInput, by domain.Origin) (domain.Command, error) {
 			return in.command(by), nil
 		})
-	a.routeReach()
-	write(a, route(http.MethodPost, "/rollback", "Deploy the release before", domain.DeployScope),
+	a.routePreview()
+	write(a, route(http.MethodPost, "/rollback", "Deploy the previous release", domain.DeployScope),
 		func(in *rollbackInput) string { return in.Key.Key },
 		func(_ context.Context, in *rollbackInput, by domain.Origin) (domain.Command, error) {
 			return domain.Rollback{Project: in.Body.Project, Environment: in.Body.Environment, Origin: by}, nil
 		})
-	write(a, route(http.MethodPost, "/retry", "Try a machine again", domain.DeployScope),
+	write(a, route(http.MethodPost, "/retry", "Retry a failed machine", domain.DeployScope),
 		func(in *retryInput) string { return in.Key.Key },
 		func(_ context.Context, in *retryInput, by domain.Origin) (domain.Command, error) {
 			return domain.Retry{Project: in.Body.Project, Machine: in.Body.Machine, Origin: by}, nil
 		})
-	write(a, route(http.MethodPost, "/deployments/{name}/cancel", "Stop a deployment; what runs finishes",
+	write(a, route(http.MethodPost, "/deployments/{name}/cancel", "Cancel a deployment; running parts finish",
 		domain.DeployScope),
 		func(in *WriteNamed) string { return in.Key.Key }, cancel)
-	a.routeChoices()
+	a.routePinsAndHolds()
 }
 
 func (in *deployInput) command(by domain.Origin) domain.Deploy {
@@ -105,10 +105,10 @@ func (in *deployInput) command(by domain.Origin) domain.Deploy {
 		Exclude: b.Exclude, MaxParallel: b.MaxParallel, StopAfterFailures: b.StopAfterFailures, Reason: b.Reason, Origin: by}
 }
 
-// routeReach registers the preview of a deployment: it takes the same input and writes nothing.
-func (a *API) routeReach() {
+// routePreview registers the preview of a deployment. It takes the same input and writes nothing.
+func (a *API) routePreview() {
 	op := route(http.MethodPost, "/deployments/reach",
-		"Which machines a deployment would go to now; nothing is written", domain.ReadScope)
+		"Preview which machines a deployment would reach; nothing is written", domain.ReadScope)
 	register(a, op, func(ctx context.Context, in *deployInput) (*answer[explain.Reach], error) {
 		reach, position, err := a.cfg.Queries.Reach(in.command(callerOf(ctx).Origin))
 		return &answer[explain.Reach]{Position: position.String(), Body: reach}, err
@@ -120,25 +120,38 @@ func cancel(_ context.Context, in *WriteNamed, by domain.Origin) (domain.Command
 	return domain.CancelDeployment{Deployment: id, Origin: by}, err
 }
 
-// routeChoices are pins and holds: what a person chose and automation does not undo.
-func (a *API) routeChoices() {
+// routePinsAndHolds registers pins and holds, which people set and automation never changes.
+func (a *API) routePinsAndHolds() {
 	write(a, route(http.MethodPost, "/pins", "Pin a release in an environment", domain.DeployScope),
 		func(in *pinInput) string { return in.Key.Key },
 		func(_ context.Context, in *pinInput, by domain.Origin) (domain.Command, error) {
 			b := in.Body
-			return domain.SetPin{Project: b.Project, Release: b.Release, Environment: b.Environment, Until: b.Until, Reason: b.Reason, Origin: by}, problem.CheckDeadline(a.cfg.Clock.Now(), b.Until)
+			return domain.SetPin{
+				Project:     b.Project,
+				Release:     b.Release,
+				Environment: b.Environment,
+				Until:       b.Until,
+				Reason:      b.Reason,
+				Origin:      by,
+			}, problem.CheckDeadline(a.cfg.Clock.Now(), b.Until)
 		})
-	ofProject(a, http.MethodDelete, "/pins/{project}/{name}", "Lift the pin of an environment", domain.DeployScope,
+	writeProjectItem(a, http.MethodDelete, "/pins/{project}/{name}", "Lift the pin of an environment", domain.DeployScope,
 		func(project, name string, by domain.Origin) domain.Command {
 			return domain.LiftPin{Project: project, Environment: name, Origin: by}
 		})
-	write(a, route(http.MethodPost, "/holds", "Hold a machine as it is", domain.DeployScope),
+	write(a, route(http.MethodPost, "/holds", "Hold a machine at its current release", domain.DeployScope),
 		func(in *holdInput) string { return in.Key.Key },
 		func(_ context.Context, in *holdInput, by domain.Origin) (domain.Command, error) {
 			b := in.Body
-			return domain.SetHold{Project: b.Project, Machine: b.Machine, Until: b.Until, Reason: b.Reason, Origin: by}, problem.CheckDeadline(a.cfg.Clock.Now(), b.Until)
+			return domain.SetHold{
+				Project: b.Project,
+				Machine: b.Machine,
+				Until:   b.Until,
+				Reason:  b.Reason,
+				Origin:  by,
+			}, problem.CheckDeadline(a.cfg.Clock.Now(), b.Until)
 		})
-	ofProject(a, http.MethodDelete, "/holds/{project}/{name}", "Lift the hold of a machine", domain.DeployScope,
+	writeProjectItem(a, http.MethodDelete, "/holds/{project}/{name}", "Lift the hold of a machine", domain.DeployScope,
 		func(project, name string, by domain.Origin) domain.Command {
 			return domain.LiftHold{Project: project, Machine: name, Origin: by}
 		})

@@ -12,13 +12,13 @@ import (
 )
 
 type eventsInput struct {
-	After string `query:"after" doc:"Events after this position; default: from the beginning."`
+	After string `query:"after" doc:"Return events after this position. Default: from the beginning."`
 	Limit int    `query:"limit" minimum:"1" maximum:"5000" default:"500"`
-	Next  string `query:"next" doc:"The same as after, for lists alike."`
+	Next  string `query:"next" doc:"The next of the previous page; the same as after."`
 }
 
 type streamInput struct {
-	After       string `query:"after" doc:"Begin after this position; default: with what happens from now on."`
+	After       string `query:"after" doc:"Start after this position. Default: only new events."`
 	LastEventID string `header:"Last-Event-ID"`
 }
 
@@ -29,7 +29,7 @@ func (a *API) routeEvents() {
 }
 
 func (a *API) getEvents(ctx context.Context, in *eventsInput) (*answer[explain.List[explain.Event]], error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	after, err := query.ParsePosition(in.After, in.Next)
 	if err != nil {
@@ -49,8 +49,8 @@ func (a *API) streamEvents(ctx context.Context, in *streamInput) (*huma.StreamRe
 	} else if err := a.cfg.Queries.Reached(ctx, after); err != nil {
 		return nil, err
 	}
-	return a.stream(after.String(), func(life context.Context, s *sse) error {
-		for event, err := range a.cfg.Queries.FollowEvents(life, after) {
+	return a.stream(after.String(), func(streamCtx context.Context, s *sse) error {
+		for event, err := range a.cfg.Queries.FollowEvents(streamCtx, after) {
 			if err != nil {
 				return err
 			}

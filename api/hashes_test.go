@@ -11,13 +11,13 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-func TestNoHashIsShownToWhoMayRead(t *testing.T) {
-	y := newYard(t)
-	y.shop()
-	hears(y.dial(hello("web-01", y.join(1))), welcome)
-	reader := y.token(domain.TokenSettings{Scope: domain.ReadScope})
+func TestReadersNeverSeeHashes(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	receive(f.dial(hello("web-01", f.join(1))), welcome)
+	reader := f.token(domain.TokenSettings{Scope: domain.ReadScope})
 	var hashes []string
-	for rec, err := range y.log.ReadAll(t.Context(), 0, 0) {
+	for rec, err := range f.log.ReadAll(t.Context(), 0, 0) {
 		require.NoError(t, err)
 		fact, err := domain.Decode(rec.Type, rec.Data)
 		require.NoError(t, err)
@@ -29,11 +29,12 @@ func TestNoHashIsShownToWhoMayRead(t *testing.T) {
 		}
 	}
 	require.Len(t, hashes, 4)
-	for _, path := range []string{"/events?limit=5000", "/tokens", "/machines", "/machines/web-01", "/why?machine=web-01", "/servers", "/log/verify"} {
-		r, err := http.NewRequest(http.MethodGet, y.door.URL+"/api/v1"+path, nil)
+	for _, path := range []string{"/events?limit=5000", "/tokens", "/machines", "/machines/web-01", "/why?machine=web-01",
+		"/servers", "/log/verify"} {
+		r, err := http.NewRequest(http.MethodGet, f.server.URL+"/api/v1"+path, nil)
 		require.NoError(t, err)
 		r.Header.Set("Authorization", "Bearer "+reader)
-		answer := y.raw(r)
+		answer := f.raw(r)
 		require.Equal(t, 200, answer.StatusCode, path)
 		text, err := io.ReadAll(answer.Body)
 		require.NoError(t, err)

@@ -17,19 +17,21 @@ import (
 	"github.com/droverhq/drover/engine"
 )
 
-// routeHealth registers the routes for monitoring; on loopback no token is needed.
+// routeHealth registers the monitoring routes. Requests from loopback need no token.
 func (a *API) routeHealth() {
-	a.outside("/healthz", "200 while the server lives", probed,
+	a.registerMonitoring("/healthz", "200 while the server is running", probeKey,
 		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
-	a.outside("/readyz", "200 if the server does its work, else 503; a sentence a line for who has a token", probed,
+	a.registerMonitoring("/readyz",
+		"200 if the server is ready, otherwise 503; callers with a token also receive the reasons, one per line", probeKey,
 		a.readyz)
-	a.outside("/metrics", "Metrics as Prometheus reads them", freeHere, a.metrics.handler().ServeHTTP)
+	a.registerMonitoring("/metrics", "Metrics in the Prometheus format", loopbackKey, a.metrics.handler().ServeHTTP)
 }
 
-// outside registers a route that is not under /api/v1. open is freeHere or probed; on loopback it never needs a token.
-func (a *API) outside(path, summary, open string, serve http.HandlerFunc) {
+// registerMonitoring registers a route outside /api/v1. open is loopbackKey or probeKey. Requests from loopback never
+// need a token.
+func (a *API) registerMonitoring(path, summary, open string, serve http.HandlerFunc) {
 	op := route(http.MethodGet, path, summary, domain.ReadScope)
-	op.Path, op.Metadata[freeHere], op.Metadata[open] = path, true, true
+	op.Path, op.Metadata[loopbackKey], op.Metadata[open] = path, true, true
 	register(a, op, func(context.Context, *empty) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {
 			r, w := humago.Unwrap(ctx)
@@ -40,30 +42,30 @@ func (a *API) outside(path, summary, open string, serve http.HandlerFunc) {
 }
 
 func (a *API) readyz(w http.ResponseWriter, r *http.Request) {
-	var against []string
+	var problems []string
 	if a.gate.IsClosed() {
-		against = append(against, "this server is shutting down")
+		problems = append(problems, "this server is shutting down")
 	}
-	against = append(against, a.cfg.Queries.NotReady()...)
-	if len(against) > 0 {
+	problems = append(problems, a.cfg.Queries.NotReady()...)
+	if len(problems) > 0 {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	} else {
 		fmt.Fprintln(w, "ready")
 	}
-	if r.Context().Value(strangerKey{}) != nil {
+	if r.Context().Value(anonymousKey{}) != nil {
 		return
 	}
-	for _, sentence := range append(against, a.cfg.Queries.Warnings()...) {
+	for _, sentence := range append(problems, a.cfg.Queries.Warnings()...) {
 		fmt.Fprintln(w, sentence)
 	}
 }
 
-// metrics are what Prometheus is told.
+// metrics contains the Prometheus metrics of an API.
 type metrics struct {
 	registry *prometheus.Registry
 	ticks    prometheus.Histogram
-	begun    prometheus.Gauge
-	faults   prometheus.Counter
+	started  prometheus.Gauge
+	errors   prometheus.Counter
 	read     prometheus.Counter
 	appended *prometheus.CounterVec
 	verdicts *prometheus.GaugeVec
@@ -73,36 +75,50 @@ func newMetrics(a *API) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		ticks: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "drover_tick_duration_seconds",
-			Help:    "How long ticks took.",
+			Help:    "Duration of ticks.",
 			Buckets: []float64{.001, .005, .02, .1, .5, 2, 10, 60}}),
-		begun: prometheus.NewGauge(prometheus.GaugeOpts{Name: "drover_tick_begun_timestamp_seconds",
-			Help: "When the last tick that has ended began, in seconds since 1970."}),
-		faults: prometheus.NewCounter(prometheus.CounterOpts{Name: "drover_tick_faults_total",
-			Help: "Ticks that ended with a fault."}),
+		started: prometheus.NewGauge(prometheus.GaugeOpts{Name: "drover_tick_begun_timestamp_seconds",
+			Help: "Start time of the last completed tick, in seconds since 1970."}),
+		errors: prometheus.NewCounter(prometheus.CounterOpts{Name: "drover_tick_faults_total",
+			Help: "Ticks that ended with an error."}),
 		read: prometheus.NewCounter(prometheus.CounterOpts{Name: "drover_tick_events_total",
-			Help: "Events that ticks found new."}),
+			Help: "New events that ticks have read."}),
 		appended: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "drover_decisions_total",
-			Help: "Decisions that ticks and reactions appended, by event."}, []string{"event"}),
+			Help: "Decisions that ticks and reactions have appended, by event."}, []string{"event"}),
 		verdicts: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "drover_verdicts",
 			Help: "Verdicts of the last tick."}, []string{"verdict", "reason"}),
 	}
-	for _, kind := range agents.Kinds { // what never came reads 0
-		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "drover_agent_messages_total", Help: "Messages of agents, by kind.",
-			ConstLabels: prometheus.Labels{"kind": kind}}, func() float64 { return float64(a.cfg.Agents.Messages(kind)) }))
+	for _, kind := range agents.Kinds { // a message that was never received counts 0
+		m.registry.MustRegister(
+			prometheus.NewCounterFunc(
+				prometheus.CounterOpts{Name: "drover_agent_messages_total", Help: "Messages of agents, by kind.",
+					ConstLabels: prometheus.Labels{"kind": kind}},
+				func() float64 { return float64(a.cfg.Agents.Messages(kind)) },
+			),
+		)
 	}
-	m.registry.MustRegister(m.ticks, m.begun, m.faults, m.read, m.appended, m.verdicts,
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		gauge("drover_agents_connected", "Agents that are connected to this server.",
+	m.registry.MustRegister(
+		m.ticks,
+		m.started,
+		m.errors,
+		m.read,
+		m.appended,
+		m.verdicts,
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		gauge("drover_agents_connected", "Agents connected to this server.",
 			func() float64 { return float64(a.cfg.Agents.Connected()) }),
-		gauge("drover_streams_open", "Live streams that this server writes.",
+		gauge("drover_streams_open", "Open live streams of this server.",
 			func() float64 { return float64(len(a.streams)) }),
-		gauge("drover_log_position", "Position of the last event folded.",
+		gauge("drover_log_position", "Position of the last folded event.",
 			func() float64 { return float64(a.cfg.Engine.Position()) }),
-		gauge("drover_log_lag", "Head of the log less the position of the last event folded; -1 if the log cannot be read.", a.lag),
-		gauge("drover_ready", "1 if this server does its work.",
-			func() float64 { return yes(len(a.cfg.Queries.NotReady()) == 0) }),
-		gauge("drover_log_doubted", "1 if the log has lost events and nobody has accepted that.",
-			func() float64 { return yes(a.cfg.Engine.LostEvents() != nil) }))
+		gauge("drover_log_lag", "Head of the log minus the position of the last folded event; -1 if the log is unreadable.",
+			a.lag),
+		gauge("drover_ready", "1 if this server is ready.",
+			func() float64 { return boolValue(len(a.cfg.Queries.NotReady()) == 0) }),
+		gauge("drover_log_doubted", "1 if the log has lost events and this is not accepted yet.",
+			func() float64 { return boolValue(a.cfg.Engine.LostEvents() != nil) }),
+	)
 	return m
 }
 
@@ -110,9 +126,9 @@ func gauge(name, help string, read func() float64) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, read)
 }
 
-// yes is a condition as a metric writes it.
-func yes(so bool) float64 {
-	if so {
+// boolValue returns a condition as the value of a metric.
+func boolValue(condition bool) float64 {
+	if condition {
 		return 1
 	}
 	return 0
@@ -132,14 +148,14 @@ func (m *metrics) handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// Ticked notes what a tick saw and did, for /metrics. The wiring calls it after each.
+// Ticked updates /metrics after a tick. The caller must call it after each tick.
 func (a *API) Ticked(r engine.Report, took time.Duration, err error) {
 	m := a.metrics
-	m.begun.Set(float64(a.cfg.Clock.Now().Add(-took).UnixMicro()) / 1e6)
+	m.started.Set(float64(a.cfg.Clock.Now().Add(-took).UnixMicro()) / 1e6)
 	m.ticks.Observe(took.Seconds())
 	m.read.Add(float64(r.Batch.Events))
 	if err != nil {
-		m.faults.Inc()
+		m.errors.Inc()
 	}
 	m.count(r.Appended)
 	m.verdicts.Reset()
@@ -148,7 +164,7 @@ func (a *API) Ticked(r engine.Report, took time.Duration, err error) {
 	}
 }
 
-// Reacted notes what a reaction appended, for /metrics. The wiring calls it after each.
+// Reacted updates /metrics after a reaction. The caller must call it after each reaction.
 func (a *API) Reacted(written []engine.Written) { a.metrics.count(written) }
 
 func (m *metrics) count(written []engine.Written) {

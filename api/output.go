@@ -10,11 +10,11 @@ import (
 	"github.com/droverhq/drover/query"
 )
 
-// OutputOf names the output of a deployment.
+// OutputOf selects the output of a deployment.
 type OutputOf struct {
 	ID      string `path:"id"`
-	Machine string `query:"machine" doc:"Default: every machine of the deployment."`
-	After   string `query:"after" doc:"Pieces after this sequence, or MACHINE=SEQUENCE,MACHINE=SEQUENCE."`
+	Machine string `query:"machine" doc:"Default: all machines of the deployment."`
+	After   string `query:"after" doc:"Return chunks after this sequence, or after MACHINE=SEQUENCE,MACHINE=SEQUENCE."`
 }
 
 type outputStreamInput struct {
@@ -23,31 +23,31 @@ type outputStreamInput struct {
 }
 
 func (a *API) routeOutput() {
-	register(a, route(http.MethodGet, "/deployments/{id}/output", "What the parts of a deployment have put out",
+	register(a, route(http.MethodGet, "/deployments/{id}/output", "Output of the parts of a deployment",
 		domain.ReadScope), a.getOutput)
 	op := route(http.MethodGet, "/deployments/{id}/output/stream",
-		"The same as it comes (server-sent events); event: end is its last", domain.ReadScope)
+		"Follow the output of a deployment (server-sent events); the last event is end", domain.ReadScope)
 	register(a, op, a.streamOutput)
 }
 
 func (a *API) getOutput(ctx context.Context, in *OutputOf) (*answer[query.Pieces], error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	pieces, err := a.cfg.Queries.Output(ctx, query.OutputInput{Deployment: in.ID, Machine: in.Machine, After: in.After})
 	return &answer[query.Pieces]{Position: pieces.Position, Body: pieces}, err
 }
 
 func (a *API) streamOutput(ctx context.Context, in *outputStreamInput) (*huma.StreamResponse, error) {
-	asked := query.OutputInput{Deployment: in.ID, Machine: in.Machine, After: in.After}
+	input := query.OutputInput{Deployment: in.ID, Machine: in.Machine, After: in.After}
 	if in.LastEventID != "" {
-		asked.After = in.LastEventID
+		input.After = in.LastEventID
 	}
-	follow, err := a.cfg.Queries.FollowOutput(ctx, asked)
+	follow, err := a.cfg.Queries.FollowOutput(ctx, input)
 	if err != nil {
 		return nil, err
 	}
-	return a.stream("", func(life context.Context, s *sse) error {
-		for piece, err := range follow(life) {
+	return a.stream("", func(streamCtx context.Context, s *sse) error {
+		for piece, err := range follow(streamCtx) {
 			if err != nil {
 				return err
 			}

@@ -11,12 +11,12 @@ import (
 type personInput struct {
 	Key
 	Body struct {
-		Name string `json:"name" doc:"The person's name; stored beside the log, where it can be erased."`
+		Name string `json:"name" doc:"The person's name. It is stored outside the log, so that it can be erased."`
 	}
 }
 
 func (a *API) routePeople() {
-	list(a, "/people", "People whose names are stored, by id", a.cfg.Queries.People)
+	getList(a, "/people", "People whose names are stored, by id", a.cfg.Queries.People)
 	register(a, route(http.MethodPost, "/people", "Store a person's name under a new id", domain.AdminScope),
 		func(ctx context.Context, in *personInput) (*answer[explain.Person], error) {
 			key, err := commandID(in.Key.Key)
@@ -26,9 +26,13 @@ func (a *API) routePeople() {
 			person, err := a.cfg.People.Add(ctx, key, in.Body.Name)
 			return &answer[explain.Person]{Position: a.cfg.Queries.Position().String(), Body: person}, err
 		})
-	register(a, route(http.MethodDelete, "/people/{name}", "Erase a person's name; events then show an erased person", domain.AdminScope),
+	register(
+		a,
+		route(http.MethodDelete, "/people/{name}", "Erase a person's name; events then show an erased person",
+			domain.AdminScope),
 		func(ctx context.Context, in *WriteNamed) (*answer[empty], error) {
 			err := a.cfg.People.Erase(ctx, in.Name)
 			return &answer[empty]{Position: a.cfg.Queries.Position().String()}, err
-		})
+		},
+	)
 }

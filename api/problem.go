@@ -13,16 +13,16 @@ import (
 	"github.com/droverhq/drover/api/problem"
 )
 
-// Problem is a problem as it is written to HTTP (RFC 9457).
+// Problem is a problem in the format that is written to HTTP (RFC 9457).
 type Problem struct{ client.Problem }
 
-// GetStatus is the HTTP status that the problem is answered with.
+// GetStatus returns the HTTP status of the response.
 func (p *Problem) GetStatus() int { return p.Status }
 
-// ContentType is that of RFC 9457.
+// ContentType returns the media type of RFC 9457.
 func (p *Problem) ContentType(string) string { return client.ProblemType }
 
-// problemOf turns any error into what is answered.
+// problemOf converts any error to the problem that is returned to the caller.
 func problemOf(err error) *Problem {
 	p := problem.Of(err)
 	status := p.Status
@@ -33,7 +33,7 @@ func problemOf(err error) *Problem {
 		Kind: p.Kind, Detail: p.Detail, Hint: p.Hint, Errors: p.Places}}
 }
 
-// fromHuma turns the router's own refusals (a missing field, a body too large) into problems.
+// fromHuma converts the router's own errors, such as a missing field or an oversized body, to problems.
 func fromHuma(status int, message string, errs ...error) huma.StatusError {
 	if status == http.StatusInternalServerError && len(errs) == 1 {
 		return problemOf(errs[0])
@@ -59,13 +59,13 @@ func fromHuma(status int, message string, errs ...error) huma.StatusError {
 		p.Places = append(p.Places, place)
 	}
 	if len(p.Places) > 0 && message == "validation failed" {
-		p.Detail = "the request is not as this route takes it"
-		p.Hint = "/api/openapi.json says what each route takes"
+		p.Detail = "invalid request for this route"
+		p.Hint = "see /api/openapi.json for the input of each route"
 	}
 	return problemOf(p)
 }
 
-// writeProblem answers an error outside of the router's operations.
+// writeProblem writes an error outside the router's operations.
 func writeProblem(w http.ResponseWriter, err error) {
 	f := problemOf(err)
 	w.Header().Set("Content-Type", client.ProblemType)
@@ -76,5 +76,5 @@ func writeProblem(w http.ResponseWriter, err error) {
 func writeJSON(w io.Writer, value any) {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(value) // its reader is gone, or the value is ours and can be encoded
+	_ = encoder.Encode(value) // fails only if the reader has disconnected
 }

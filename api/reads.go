@@ -9,43 +9,43 @@ import (
 	"github.com/droverhq/drover/query"
 )
 
-// routeReads registers the reads that are neither lists nor things of one.
+// routeReads registers the reads of anything but lists and single items.
 func (a *API) routeReads() {
 	q := a.cfg.Queries
-	get(a, "/why", "Why a machine has, gets or does not get what a project wants",
+	get(a, "/why", "Explain why a machine has, gets or does not get the wanted release of a project",
 		func(in *whyInput) string { return in.After.After },
 		func(ctx context.Context, in *whyInput) (query.WhyAnswers, error) {
 			return q.Why(ctx, query.WhyInput{Machine: in.Machine, Project: in.Project, At: in.At})
 		})
-	get(a, "/due", "What the next tick would deploy", func(in *dueInput) string { return in.After.After },
+	get(a, "/due", "Preview what the next tick would deploy", func(in *dueInput) string { return in.After.After },
 		func(_ context.Context, in *dueInput) (query.DueList, error) { return q.Due(in.Project, in.Trigger) })
-	get(a, "/doctor", "What this server finds about itself, its log and the fleet",
+	get(a, "/doctor", "Check this server, its log and the fleet for problems",
 		func(in *After) string { return in.After },
 		func(ctx context.Context, _ *After) (doctor.Checkup, error) {
 			return q.Doctor(ctx, callerOf(ctx).Scope.Allows(domain.AdminScope)), nil
 		})
-	register(a, route(http.MethodGet, "/resources/{kind}/{name}", "One thing as the file that makes it",
+	register(a, route(http.MethodGet, "/resources/{kind}/{name}", "One resource as a file for apply",
 		domain.ReadScope), a.getResource)
 }
 
 type whyInput struct {
 	After
 	Machine string `query:"machine" required:"true"`
-	Project string `query:"project" doc:"Default: every project that looks at the machine."`
-	At      string `query:"at" doc:"A position or an RFC 3339 time: as it was then."`
+	Project string `query:"project" doc:"Default: all projects that include the machine."`
+	At      string `query:"at" doc:"Explain the state at this position or RFC 3339 time."`
 }
 
 type dueInput struct {
 	After
-	Project string `query:"project" doc:"As if this project were enabled."`
-	Trigger string `query:"trigger" doc:"As if this trigger of the project were enabled."`
+	Project string `query:"project" doc:"Assume that this project is enabled."`
+	Trigger string `query:"trigger" doc:"Assume that this trigger of the project is enabled."`
 }
 
 type resourceInput struct {
 	After
 	Kind    string `path:"kind"`
 	Name    string `path:"name"`
-	Project string `query:"project" doc:"Of a trigger."`
+	Project string `query:"project" doc:"The project of a trigger."`
 }
 
 type textAnswer struct {

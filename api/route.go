@@ -19,58 +19,58 @@ import (
 )
 
 const (
-	// answerWithin bounds a command, and every read except streams.
-	answerWithin = 30 * time.Second
-	// maxBodyBytes bounds a body that holds no files.
+	// requestTimeout bounds a command, and every read except streams.
+	requestTimeout = 30 * time.Second
+	// maxBodyBytes bounds a body that contains no files.
 	maxBodyBytes = 1 << 20
-	// readWithin bounds the reading of a body. It must be longer than an answer takes: its deadline ends the request's
-	// context.
-	readWithin = 2 * time.Minute
+	// bodyReadTimeout bounds the time to read a body. It must exceed the duration of a response, because its deadline
+	// also ends the request's context.
+	bodyReadTimeout = 2 * time.Minute
 )
 
-// Keys of the metadata of a route.
+// Keys of a route's metadata.
 const (
-	scopeOf  = "scope"  // domain.Scope that a token needs
-	agentsIn = "agents" // true: the agent of the machine that the path names comes in too
-	joinsIn  = "joins"  // true: so do join tokens and agents; the route says what for
-	freeHere = "free"   // true: no token is needed on loopback
-	probed   = "probed" // true: whoever has no token is told the status alone, as a load balancer needs it
+	scopeKey    = "scope"  // domain.Scope that a token needs
+	agentKey    = "agents" // true: the agent of the machine in the path has access too
+	joinKey     = "joins"  // true: join tokens and agents have access; the route checks for what
+	loopbackKey = "free"   // true: requests from loopback need no token
+	probeKey    = "probed" // true: without a token, only the status is returned (for load balancers)
 )
 
-// route describes an operation under /api/v1.
+// route returns the description of an operation under /api/v1.
 func route(method, path, summary string, scope domain.Scope) huma.Operation {
 	name := strings.NewReplacer("/", " ", "{", "", "}", "").Replace(path)
 	return huma.Operation{Method: method, Path: "/api/v1" + path, Summary: summary,
 		OperationID:  strings.ToLower(method) + "-" + strings.Join(strings.Fields(name), "-"),
-		MaxBodyBytes: maxBodyBytes, BodyReadTimeout: readWithin, DefaultStatus: http.StatusOK,
-		Metadata: map[string]any{scopeOf: scope}}
+		MaxBodyBytes: maxBodyBytes, BodyReadTimeout: bodyReadTimeout, DefaultStatus: http.StatusOK,
+		Metadata: map[string]any{scopeKey: scope}}
 }
 
-// forAgents lets the agent of the machine in the path in.
-func forAgents(op huma.Operation) huma.Operation {
-	op.Metadata[agentsIn] = true
+// allowAgent gives the agent of the machine in the path access to an operation.
+func allowAgent(op huma.Operation) huma.Operation {
+	op.Metadata[agentKey] = true
 	return op
 }
 
-// forJoins lets join tokens and agents in.
-func forJoins(op huma.Operation) huma.Operation {
-	op.Metadata[joinsIn] = true
+// allowJoin gives join tokens and agents access to an operation.
+func allowJoin(op huma.Operation) huma.Operation {
+	op.Metadata[joinKey] = true
 	return op
 }
 
-// guard lets a request through to its route if its caller may.
-func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
+// authorize passes a request on if its caller has access to the route.
+func (a *API) authorize(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	op := ctx.Operation()
-	if op.Metadata[probed] != nil && r.Header.Get("Authorization") == "" && !loopback(r) {
-		next(huma.WithValue(ctx, strangerKey{}, true))
+	if op.Metadata[probeKey] != nil && r.Header.Get("Authorization") == "" && !loopback(r) {
+		next(huma.WithValue(ctx, anonymousKey{}, true))
 		return
 	}
 	c, err := a.cfg.Access.Caller(r.Context(), bearer(r), r.RemoteAddr)
 	if err == nil {
-		err = enters(c, op, ctx.Param("name"))
+		err = checkAccess(c, op, ctx.Param("name"))
 	}
-	if err != nil && op.Metadata[freeHere] != nil && loopback(r) {
+	if err != nil && op.Metadata[loopbackKey] != nil && loopback(r) {
 		err = nil
 	}
 	if err != nil {
@@ -86,7 +86,7 @@ func (a *API) guard(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithValue(ctx, callerKey{}, c))
 }
 
-// via is the way by which a request came, as its sender says: it is recorded, and nothing is decided by it.
+// via returns the client type that the sender states. It is recorded but never used for decisions.
 func via(r *http.Request) domain.Via {
 	if said := domain.Via(r.Header.Get(client.ViaHeader)); said == domain.ViaCLI {
 		return said
@@ -94,7 +94,7 @@ func via(r *http.Request) domain.Via {
 	return domain.ViaAPI
 }
 
-// bearer is the credential that a request carries; empty if it has none.
+// bearer returns the bearer token of a request, or "".
 func bearer(r *http.Request) string {
 	text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
@@ -103,14 +103,14 @@ func bearer(r *http.Request) string {
 	return text
 }
 
-// enters returns a problem unless a caller may use an operation. An agent may use it for the machine that the path
-// names if that is its own; where the path names none, the route checks the body.
-func enters(c access.Caller, op *huma.Operation, machine string) error {
-	scope, _ := op.Metadata[scopeOf].(domain.Scope)
+// checkAccess returns a problem unless the caller has access to an operation. An agent has access for its own machine
+// if the path names that machine. If the path names no machine, the route checks the body.
+func checkAccess(c access.Caller, op *huma.Operation, machine string) error {
+	scope, _ := op.Metadata[scopeKey].(domain.Scope)
 	switch {
-	case op.Metadata[joinsIn] != nil && (c.Join != "" || c.Machine != ""):
+	case op.Metadata[joinKey] != nil && (c.Join != "" || c.Machine != ""):
 		return nil
-	case op.Metadata[agentsIn] != nil && c.Machine != "":
+	case op.Metadata[agentKey] != nil && c.Machine != "":
 		return c.IsAgentOf(machine)
 	}
 	return c.May(scope)
@@ -122,7 +122,7 @@ func loopback(r *http.Request) bool {
 	return err == nil && ip != nil && ip.IsLoopback()
 }
 
-// callerKey is where the context of a request has its caller.
+// callerKey is the context key of the caller.
 type callerKey struct{}
 
 func callerOf(ctx context.Context) access.Caller {
@@ -130,21 +130,21 @@ func callerOf(ctx context.Context) access.Caller {
 	return c
 }
 
-// strangerKey marks the context of a probe that is told the status alone.
-type strangerKey struct{}
+// anonymousKey marks the context of a probe without a token, which only receives the status.
+type anonymousKey struct{}
 
-// After is the position that a read is to see.
+// After is the position that a read must reflect.
 type After struct {
-	After string `query:"after" doc:"Wait until this position is seen, at most 10 s."`
+	After string `query:"after" doc:"Wait until the server has read this position, at most 10 s."`
 }
 
-// answer is a JSON body with the position at which it was given.
+// answer is a JSON body together with the position that it reflects.
 type answer[T any] struct {
 	Position string `header:"Drover-Position"`
 	Body     T
 }
 
-// register adds an operation; whatever error run returns is answered as a problem.
+// register adds an operation. It converts an error of run to a problem.
 func register[I, O any](a *API, op huma.Operation, run func(context.Context, *I) (*O, error)) {
 	huma.Register(a.router, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := run(ctx, in)
@@ -155,11 +155,11 @@ func register[I, O any](a *API, op huma.Operation, run func(context.Context, *I)
 	})
 }
 
-// get registers a read. read gets its input after the position was seen.
+// get registers a read. It calls read after the server has reached the requested position.
 func get[I, T any](a *API, path, summary string, after func(*I) string, read func(context.Context, *I) (T, error)) {
 	op := route(http.MethodGet, path, summary, domain.ReadScope)
 	register(a, op, func(ctx context.Context, in *I) (*answer[T], error) {
-		ctx, cancel := context.WithTimeout(ctx, answerWithin)
+		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
 		if err := a.cfg.Queries.WaitForPosition(ctx, after(in)); err != nil {
 			return nil, err
@@ -171,25 +171,25 @@ func get[I, T any](a *API, path, summary string, after func(*I) string, read fun
 	})
 }
 
-// position is where the view stands now, as answers write it.
+// position returns the current position of the view as text.
 func (a *API) position() string { return a.cfg.Queries.Position().String() }
 
-// Key is the id that the sender of a write chose.
+// Key is the idempotency key of a write.
 type Key struct {
-	Key string `header:"Idempotency-Key" doc:"A UUID; the same write under the same key is done once."`
+	Key string `header:"Idempotency-Key" doc:"A UUID. A write that is repeated with the same key is executed only once."`
 }
 
-// command turns a request into a command.
+// command converts a request to a command.
 type command[I any] func(ctx context.Context, in *I, by domain.Origin) (domain.Command, error)
 
-// write registers a route that comes to one command. key finds the sender's key in the input.
-func write[I any](a *API, op huma.Operation, key func(*I) string, wish command[I]) {
+// write registers a route that executes one command. key returns the idempotency key in the input.
+func write[I any](a *API, op huma.Operation, key func(*I) string, newCommand command[I]) {
 	register(a, op, func(ctx context.Context, in *I) (*answer[client.Written], error) {
 		id, err := commandID(key(in))
 		if err != nil {
 			return nil, err
 		}
-		c, err := wish(ctx, in, callerOf(ctx).Origin)
+		c, err := newCommand(ctx, in, callerOf(ctx).Origin)
 		if err != nil {
 			return nil, err
 		}
@@ -197,11 +197,11 @@ func write[I any](a *API, op huma.Operation, key func(*I) string, wish command[I
 		if err != nil {
 			return nil, err
 		}
-		return writtenAs(result), nil
+		return writtenAnswer(result), nil
 	})
 }
 
-// commandID reads the key of a write, or chooses one.
+// commandID parses the idempotency key of a write, or creates one.
 func commandID(key string) (domain.ID, error) {
 	if key == "" {
 		key = uuid.NewString()
@@ -209,20 +209,20 @@ func commandID(key string) (domain.ID, error) {
 	id, err := uuid.Parse(key)
 	if err != nil || id == uuid.Nil {
 		return domain.ID{}, problem.Invalid("invalid %s %.60q", client.KeyHeader, key).
-			WithHint("send a new UUID with each write, and the same one when the write is repeated")
+			WithHint("send a new UUID with each write, and the same UUID when you repeat the write")
 	}
 	return domain.ID(id), nil
 }
 
-// handle sends a command to the engine, within bounds.
+// handle executes a command with a timeout.
 func (a *API) handle(ctx context.Context, id domain.ID, c domain.Command) (engine.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	return a.cfg.Engine.Handle(ctx, id, c)
 }
 
-// writtenAs is the answer to an accepted command.
-func writtenAs(r engine.Result) *answer[client.Written] {
+// writtenAnswer returns the response to an accepted command.
+func writtenAnswer(r engine.Result) *answer[client.Written] {
 	written := client.Written{Position: r.Position.String(), Events: r.Events, Repeat: r.Repeat}
 	if written.Events == nil {
 		written.Events = []string{}

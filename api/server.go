@@ -19,22 +19,22 @@ import (
 	"github.com/droverhq/drover/query"
 )
 
-// Config says what an API works with. Engine, Clock, Access, Queries, Agents and People are required.
+// Config configures an API. Engine, Clock, Access, Queries, Agents and People are required.
 type Config struct {
-	// Engine takes commands.
+	// Engine executes commands.
 	Engine *engine.Engine
 	Clock  engine.Clock
-	// Access says who the caller of a request is, Queries answers reads, Agents serves agents.
+	// Access authenticates callers, Queries answers reads, Agents serves agents.
 	Access  *access.Access
 	Queries *query.Queries
 	Agents  *agents.Hub
-	// People knows what persons are called.
+	// People stores the names of people.
 	People *access.People
-	// Logger receives faults; nil discards them.
+	// Logger receives internal errors; nil discards them.
 	Logger *zap.Logger
-	// Backup makes a copy of the log's file; nil: the log is not a file.
+	// Backup creates a copy of the log's file; nil if the log is not a file.
 	Backup func(context.Context) (*Copy, error)
-	// Version is that of this program, for /api/openapi.json.
+	// Version is the version of this program, for /api/openapi.json.
 	Version string
 }
 
@@ -45,17 +45,17 @@ type API struct {
 	mux     *http.ServeMux
 	router  huma.API
 	metrics *metrics
-	streams chan struct{} // a place in it is the right to a live stream
-	gate    *drain.Gate   // every live stream is in it
+	streams chan struct{} // limits the number of live streams
+	gate    *drain.Gate   // open live streams
 }
 
 const (
 	maxStreams = 512
-	// takenWithin bounds how long it may take to make and send an answer; streams and archives extend it as they go.
-	takenWithin = 5 * time.Minute
+	// responseTimeout bounds the time to create and send a response. Streams and archives extend it as they proceed.
+	responseTimeout = 5 * time.Minute
 )
 
-// New makes an API. It is ready at once; Handler serves it.
+// New returns an API that is ready to use.
 func New(cfg Config) *API {
 	if cfg.Logger == nil {
 		cfg.Logger = zap.NewNop()
@@ -64,21 +64,22 @@ func New(cfg Config) *API {
 		gate: drain.New()}
 	a.metrics = newMetrics(a)
 	a.router = humago.New(a.mux, routerConfig(cfg.Version))
-	a.router.UseMiddleware(a.guard)
+	a.router.UseMiddleware(a.authorize)
 	a.routes()
 	return a
 }
 
 var ownErrors sync.Once
 
-// routerConfig is huma without schema links and without a page of documentation.
+// routerConfig returns a configuration of huma without schema links and documentation pages.
 func routerConfig(version string) huma.Config {
 	ownErrors.Do(func() { huma.NewError = fromHuma })
 	config := huma.DefaultConfig("drover", version)
 	config.OpenAPIPath, config.DocsPath, config.SchemasPath = "/api/openapi", "", ""
 	config.CreateHooks, config.RejectUnknownQueryParameters = nil, true
-	config.Info.Description = "Every position is opaque text. A write takes an Idempotency-Key; a read takes ?after=POSITION to see a write. " +
-		"Agents speak JSON over the WebSocket at /api/v1/agent, or use the routes of their machine."
+	config.Info.Description = "Positions are opaque text. Writes accept an Idempotency-Key. " +
+		"Reads accept ?after=POSITION to reflect an earlier write. " +
+		"Agents exchange JSON messages over the WebSocket at /api/v1/agent, or use the routes of their machine."
 	config.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"token": {Type: "http", Scheme: "bearer"}}
 	config.Security = []map[string][]string{{"token": {}}}
 	return config
@@ -93,7 +94,7 @@ func (a *API) routes() {
 	a.routeApply()
 	a.routeEvents()
 	a.routeOutput()
-	a.routePlain()
+	a.routeHTTPAgents()
 	a.routeLog()
 	a.routeBackup()
 	a.routeHealth()
@@ -104,25 +105,25 @@ func (a *API) routes() {
 	})
 }
 
-// serveAgent opens the WebSocket of an agent.
+// serveAgent serves the WebSocket of an agent.
 func (a *API) serveAgent(w http.ResponseWriter, r *http.Request) {
 	if err := a.cfg.Agents.Accept(w, r); err != nil {
 		writeProblem(w, err)
 	}
 }
 
-// Handler serves all routes.
+// Handler returns the handler of all routes.
 func (a *API) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer a.recover(w, r)
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(takenWithin))
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(responseTimeout))
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		a.mux.ServeHTTP(w, r)
 	})
 }
 
-// recover turns a fault of one request into its answer; the server goes on.
+// recover converts a panic in one request to a response, so that the server keeps running.
 func (a *API) recover(w http.ResponseWriter, r *http.Request) {
 	fault := recover()
 	if fault == nil {
@@ -131,13 +132,13 @@ func (a *API) recover(w http.ResponseWriter, r *http.Request) {
 	if fault == http.ErrAbortHandler {
 		panic(fault)
 	}
-	a.log.Error("request failed by a fault of this server", zap.String("method", r.Method),
+	a.log.Error("internal error in a request", zap.String("method", r.Method),
 		zap.String("path", r.URL.Path),
 		zap.Any("fault", fault), zap.Stack("stack"))
-	writeProblem(w, problem.New(client.Internal, "a fault of this server", "its own log says more"))
+	writeProblem(w, problem.New(client.Internal, "internal error", "see the log of this server"))
 }
 
-// Drain takes no live streams any more, ends the open ones, and waits for their end or for ctx.
+// Drain rejects new live streams, ends the open ones, and waits until they have ended or ctx ends.
 func (a *API) Drain(ctx context.Context) {
 	a.gate.Close()
 	a.gate.Wait(ctx)

@@ -14,34 +14,35 @@ import (
 )
 
 const (
-	// quietFor is how long a live stream may be silent before a comment shows that it lives.
-	quietFor = 15 * time.Second
-	// takeWithin is how long the reader of a live stream or an archive may take for one piece of it.
-	takeWithin = 10 * time.Second
+	// keepAliveInterval is how long a live stream may be silent before the server sends a comment.
+	keepAliveInterval = 15 * time.Second
+	// chunkTimeout is how long a reader of a live stream or an archive may take to receive one piece.
+	chunkTimeout = 10 * time.Second
 )
 
-// sse is one live stream of server-sent events.
+// sse is a live stream of server-sent events.
 type sse struct {
-	life    context.Context // ends with the reader, with its token, or with the server
-	control *http.ResponseController
+	streamCtx context.Context // ends with the reader, its token or the server
+	control   *http.ResponseController
 
-	mu    sync.Mutex // guards what follows: keepAlive writes beside the stream
-	w     http.ResponseWriter
-	spoke time.Time
+	mu        sync.Mutex // guards the fields below; keepAlive writes concurrently
+	w         http.ResponseWriter
+	lastWrite time.Time
 }
 
-// stream returns the answer of a live stream. run writes it; its context ends with the reader, with the caller's token, or
-// when the server drains. A reader that has received no message yet resumes at the id at; empty: from the beginning.
+// stream returns the response of a live stream, which run writes. The context of run ends with the reader, with the
+// caller's token, or when the server drains. at is the id from which a reader resumes that has not received a message
+// yet; empty means from the beginning.
 func (a *API) stream(at string, run func(context.Context, *sse) error) (*huma.StreamResponse, error) {
 	if !a.gate.Enter() {
-		return nil, problem.Unavailable("this server is shutting down").WithHint("ask another, or this one later")
+		return nil, problem.Unavailable("this server is shutting down").WithHint("use another server, or retry later")
 	}
 	select {
 	case a.streams <- struct{}{}:
 	default:
 		a.gate.Leave()
-		return nil, problem.Unavailable("this server has %d live streams already", maxStreams).
-			WithHint("end some, or ask another server")
+		return nil, problem.Unavailable("this server already has %d live streams", maxStreams).
+			WithHint("close some streams, or use another server")
 	}
 	return &huma.StreamResponse{Body: func(ctx huma.Context) {
 		defer a.gate.Leave()
@@ -49,28 +50,28 @@ func (a *API) stream(at string, run func(context.Context, *sse) error) (*huma.St
 		r, w := humago.Unwrap(ctx)
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.Header().Set("X-Accel-Buffering", "no")
-		life, end := context.WithCancel(r.Context())
-		s := &sse{w: w, life: life, control: http.NewResponseController(w), spoke: time.Now()}
+		streamCtx, cancel := context.WithCancel(r.Context())
+		s := &sse{w: w, streamCtx: streamCtx, control: http.NewResponseController(w), lastWrite: time.Now()}
 		_ = s.control.SetReadDeadline(time.Time{})
-		go a.cfg.Access.Watch(life, callerOf(ctx.Context()), end)
-		stopped := s.keepAlive(end, a.gate.Closed())
-		if s.begin(at) == nil {
-			_ = run(life, s) // it ends with its reader; one that was refused asks again and is told why
+		go a.cfg.Access.Watch(streamCtx, callerOf(ctx.Context()), cancel)
+		stopped := s.keepAlive(cancel, a.gate.Closed())
+		if s.open(at) == nil {
+			_ = run(streamCtx, s) // on an error the client reconnects and receives the reason
 		}
-		end()
+		cancel()
 		<-stopped
-		_ = s.control.SetWriteDeadline(time.Time{}) // the connection may serve other requests
+		_ = s.control.SetWriteDeadline(time.Time{}) // the connection may be reused
 	}}, nil
 }
 
-// send writes one message. A reader that does not take it in time is dropped.
+// send writes one message. It disconnects a reader that does not receive it in time.
 func (s *sse) send(id, kind string, data any) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.life.Err(); err != nil {
+	if err := s.streamCtx.Err(); err != nil {
 		return err
 	}
-	_ = s.control.SetWriteDeadline(time.Now().Add(takeWithin))
+	_ = s.control.SetWriteDeadline(time.Now().Add(chunkTimeout))
 	if id != "" {
 		fmt.Fprintf(s.w, "id: %s\n", id)
 	}
@@ -78,12 +79,12 @@ func (s *sse) send(id, kind string, data any) error {
 		fmt.Fprintf(s.w, "event: %s\n", kind)
 	}
 	fmt.Fprint(s.w, "data: ")
-	writeJSON(s.w, data) // ends its line
+	writeJSON(s.w, data) // ends with a newline
 	return s.flush()
 }
 
-// begin opens the stream. An id without data is no message: it only tells where the reader stands.
-func (s *sse) begin(at string) error {
+// open starts the stream. An id without data is not a message; it only sets the reader's position.
+func (s *sse) open(at string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if at != "" {
@@ -92,15 +93,15 @@ func (s *sse) begin(at string) error {
 	return s.comment("begin")
 }
 
-// keepAlive shows a silent reader that the stream lives, and ends the stream when its reader takes nothing any more or
-// the server drains. The channel that it returns is closed when it has stopped, at the latest with the stream's life.
-func (s *sse) keepAlive(end func(), draining <-chan struct{}) <-chan struct{} {
+// keepAlive sends comments while the stream is silent. It ends the stream when the reader stops reading or the server
+// drains. The returned channel is closed when keepAlive has stopped, at the latest when the stream's context ends.
+func (s *sse) keepAlive(cancel func(), draining <-chan struct{}) <-chan struct{} {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		defer end()
+		defer cancel()
 		for {
-			left, err := s.remind()
+			left, err := s.keepAliveOnce()
 			if err != nil {
 				return
 			}
@@ -108,7 +109,7 @@ func (s *sse) keepAlive(end func(), draining <-chan struct{}) <-chan struct{} {
 			case <-time.After(left):
 			case <-draining:
 				return
-			case <-s.life.Done():
+			case <-s.streamCtx.Done():
 				return
 			}
 		}
@@ -116,26 +117,27 @@ func (s *sse) keepAlive(end func(), draining <-chan struct{}) <-chan struct{} {
 	return stopped
 }
 
-// remind writes a comment if the stream was silent for quietFor, and says when it may be due again.
-func (s *sse) remind() (left time.Duration, err error) {
+// keepAliveOnce writes a comment if the stream was silent for keepAliveInterval, and returns the time until the next
+// check.
+func (s *sse) keepAliveOnce() (left time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if left = quietFor - time.Since(s.spoke); left > 0 {
+	if left = keepAliveInterval - time.Since(s.lastWrite); left > 0 {
 		return left, nil
 	}
-	return quietFor, s.comment("still here")
+	return keepAliveInterval, s.comment("still here")
 }
 
-// comment writes a comment. The caller holds mu.
+// comment writes a comment. The caller must hold mu.
 func (s *sse) comment(text string) error {
-	_ = s.control.SetWriteDeadline(time.Now().Add(takeWithin))
+	_ = s.control.SetWriteDeadline(time.Now().Add(chunkTimeout))
 	fmt.Fprintf(s.w, ": %s\n", text)
 	return s.flush()
 }
 
-// flush ends what was written and sends it. The caller holds mu.
+// flush completes and sends the current message. The caller must hold mu.
 func (s *sse) flush() error {
-	s.spoke = time.Now()
+	s.lastWrite = time.Now()
 	if _, err := fmt.Fprint(s.w, "\n"); err != nil {
 		return err
 	}

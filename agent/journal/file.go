@@ -91,7 +91,8 @@ func readJSON(path, hint string, v any) error {
 		return fmt.Errorf("%s is damaged (%w); %s", path, err, hint)
 	}
 	if version.Format != format {
-		return fmt.Errorf("%s has format %d, but this version of drover supports only format %d; use the version that wrote it, or a newer one",
+		return fmt.Errorf("%s has format %d, but this version of drover supports only format %d; "+
+			"use the version that wrote it, or a newer one",
 			path, version.Format, format)
 	}
 	if err := json.Unmarshal(content, v); err != nil {

@@ -50,7 +50,8 @@ func newIdentity() Identity {
 
 func checkIdentity(path string, identity Identity) error {
 	if _, err := uuid.Parse(identity.Instance); err != nil || !secretForm.MatchString(identity.Secret) {
-		return fmt.Errorf("%s does not contain a valid instance and secret; restore it, or remove it to join as a new instance",
+		return fmt.Errorf("%s does not contain a valid instance and secret; "+
+			"restore it, or remove it to join as a new instance",
 			path)
 	}
 	info, err := os.Stat(path)

@@ -145,7 +145,8 @@ func (j *Journal) read() (entries []Entry, err error) {
 
 // readEntry reads one entry and rejects content that this package cannot have written.
 func (j *Journal) readEntry(deployment string) (Entry, error) {
-	const hint = "make sure that no process of that deployment is running, then remove the file; the agent will report the part as interrupted"
+	const hint = "make sure that no process of that deployment is running, then remove the file; " +
+		"the agent will report the part as interrupted"
 	path := j.entryPath(deployment)
 	var stored struct {
 		Format int `json:"format"`

@@ -95,15 +95,18 @@ func TestDeploymentIDCannotEscapeTheDataFolder(t *testing.T) {
 
 func TestDamagedFilesAreReportedWithAHint(t *testing.T) {
 	for name, c := range map[string]struct{ file, content, message string }{
-		"an incomplete entry":            {"journal/d-1.json", `{"format": 1, "dep`, "make sure that no process of that deployment is running, then remove the file"},
-		"no entry at all":                {"journal/d-1.json", `{"format": 1}`, "is not a valid journal entry"},
-		"an entry of another deployment": {"journal/d-1.json", `{"format": 1, "deployment": "d-2", "state": "running"}`, "is not a valid journal entry"},
+		"an incomplete entry": {"journal/d-1.json", `{"format": 1, "dep`,
+			"make sure that no process of that deployment is running, then remove the file"},
+		"no entry at all": {"journal/d-1.json", `{"format": 1}`, "is not a valid journal entry"},
+		"an entry of another deployment": {"journal/d-1.json", `{"format": 1, "deployment": "d-2", "state": "running"}`,
+			"is not a valid journal entry"},
 		"an ended entry without a result": {"journal/d-1.json", `{"format": 1, "deployment": "d-1", "state": "ended"}`,
 			"is not a valid journal entry"},
-		"an entry of a newer version": {"journal/d-1.json", `{"format": 2}`, "has format 2, but this version of drover supports only format 1; use the version that wrote it"},
-		"an incomplete identity":      {"identity.json", `{`, "restore it, or remove it to join as a new instance"},
-		"an empty identity":           {"identity.json", `{"format": 1}`, "does not contain a valid instance and secret"},
-		"an invalid memory":           {"memory.json", `[]`, "remove it, and the agent creates a new one"},
+		"an entry of a newer version": {"journal/d-1.json", `{"format": 2}`,
+			"has format 2, but this version of drover supports only format 1; use the version that wrote it"},
+		"an incomplete identity": {"identity.json", `{`, "restore it, or remove it to join as a new instance"},
+		"an empty identity":      {"identity.json", `{"format": 1}`, "does not contain a valid instance and secret"},
+		"an invalid memory":      {"memory.json", `[]`, "remove it, and the agent creates a new one"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := t.TempDir()

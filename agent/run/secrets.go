@@ -83,7 +83,8 @@ func parseSecrets(path, content string) (map[string]string, error) {
 			return nil, fmt.Errorf("line %d of secrets file %s is not KEY=VALUE", number, path)
 		}
 		if checkVariable(key, value) != nil {
-			return nil, fmt.Errorf("line %d of secrets file %s: the text before = is not a valid variable name, or begins with DROVER_",
+			return nil, fmt.Errorf("line %d of secrets file %s: "+
+				"the text before = is not a valid variable name, or begins with DROVER_",
 				number, path)
 		}
 		all[key] = value

@@ -34,12 +34,16 @@ func TestInvalidSecretsFailBeforeTheFirstStep(t *testing.T) {
 		mode    os.FileMode
 		detail  string
 	}{
-		"no file":                 {"", 0, "secret DB_PASSWORD, KEY is required but FILE does not exist; create it with mode 0600 and a line DB_PASSWORD=…"},
-		"missing":                 {"KEY=x\n", 0o600, "secret DB_PASSWORD is not in FILE on this machine; add a line DB_PASSWORD=…"},
-		"readable by other users": {"DB_PASSWORD=x\nKEY=y\n", 0o644, "secrets file FILE is accessible to other users (mode 0644); run: chmod 600 FILE"},
-		"not KEY=VALUE":           {"KEY=x\nhunter2\n", 0o600, "line 2 of secrets file FILE is not KEY=VALUE"},
-		"invalid name":            {"export KEY=hunter2\n", 0o600, "line 1 of secrets file FILE: the text before = is not a valid variable name, or begins with DROVER_"},
-		"too long":                {strings.Repeat("#", 2<<20), 0o600, "secrets file FILE is longer than 1048576 bytes"},
+		"no file": {"", 0,
+			"secret DB_PASSWORD, KEY is required but FILE does not exist; create it with mode 0600 and a line DB_PASSWORD=…"},
+		"missing": {"KEY=x\n", 0o600,
+			"secret DB_PASSWORD is not in FILE on this machine; add a line DB_PASSWORD=…"},
+		"readable by other users": {"DB_PASSWORD=x\nKEY=y\n", 0o644,
+			"secrets file FILE is accessible to other users (mode 0644); run: chmod 600 FILE"},
+		"not KEY=VALUE": {"KEY=x\nhunter2\n", 0o600, "line 2 of secrets file FILE is not KEY=VALUE"},
+		"invalid name": {"export KEY=hunter2\n", 0o600,
+			"line 1 of secrets file FILE: the text before = is not a valid variable name, or begins with DROVER_"},
+		"too long": {strings.Repeat("#", 2<<20), 0o600, "secrets file FILE is longer than 1048576 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, out := part(t, step("echo ran"))

@@ -110,5 +110,5 @@ func TestAClosedStdinIsAnEmptyOne(t *testing.T) {
 	text, err := cmd.CombinedOutput()
 	require.Error(t, err)
 	require.Equal(t, 1, cmd.ProcessState.ExitCode())
-	require.Regexp(t, "^drover: (the files hold no document|read stdin: )", string(text))
+	require.Regexp(t, "^drover: (the files contain no document|read stdin: )", string(text))
 }

@@ -148,7 +148,7 @@ var wrongUses = map[string][]wrong{
 		{"apply shop.yaml", 2, "`drover apply` takes no arguments: unexpected argument \"shop.yaml\"", ""},
 		{"apply -f $DIR/nowhere.yaml", 1, "", "nowhere.yaml"},
 		{"apply -f $DIR/empty", 1, "folder $DIR/empty contains no *.yaml or *.yml files", ""},
-		{"apply -f -", 1, "the files hold no document", "write one that begins with apiVersion: drover.dev/v1"},
+		{"apply -f -", 1, "the files contain no document", "add a document that begins with apiVersion: drover.dev/v1"},
 		{"apply -f - <$DIR/key-unknown.yaml", 1, "stdin:4:8: ", "    4 | spec: {stepps: []}\n      |        ^"},
 		{"apply -f $DIR/key-twice.yaml", 1, `$DIR/key-twice.yaml:3:1: duplicate key "kind", first in line 2 (keep one of the two)`, "    3 | kind: Project\n      | ^"},
 		{"apply -f $DIR/two.yaml", 1, "$DIR/two.yaml:7:18: duplicate Environment blue, first at $DIR/two.yaml:1 (keep one of the two)", "      |                  ^"},

@@ -213,7 +213,7 @@ func (c *cluster) calm() {
 		text, err := os.ReadFile(path)
 		require.NoError(c.t, err)
 		for row := range strings.Lines(string(text)) {
-			for _, word := range []string{"panic: ", "fatal error: ", "by a fault of this server"} {
+			for _, word := range []string{"panic: ", "fatal error: ", "internal error in "} {
 				if strings.Contains(row, word) {
 					c.t.Errorf("%s: %s", filepath.Base(path), row)
 				}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/droverhq/drover/agents"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
@@ -18,28 +20,28 @@ type reportInput struct {
 	Name string `path:"name"`
 	Body struct {
 		Status   string `json:"status" enum:"online,offline,healthy,warning,unhealthy"`
-		Instance string `json:"instance,omitempty" doc:"Needed with an admin token; else the agent's own."`
-		Session  string `json:"session,omitempty" doc:"As the answer to online gave it."`
+		Instance string `json:"instance,omitempty" doc:"Required with an admin token. Default: the agent's own instance."`
+		Session  string `json:"session,omitempty" doc:"The session that the report of online returned."`
 		Detail   string `json:"detail,omitempty"`
 	}
 }
 
-// Reported answers a report.
+// Reported is the response to a report.
 type Reported struct {
 	Session        string          `json:"session"`
 	Position       string          `json:"position"`
 	HeartbeatEvery domain.Duration `json:"heartbeatEvery"`
 }
 
-// WorkAnswer is what there is to do.
+// WorkAnswer is the response to a request for work.
 type WorkAnswer struct {
-	Work *client.Work `json:"work" doc:"null: nothing now."`
+	Work *client.Work `json:"work" doc:"null if there is no work."`
 }
 
 type claimInput struct {
 	ID   string `path:"id"`
 	Name string `path:"name"`
-	Key  string `header:"Idempotency-Key" doc:"A UUID; a repeated claim counts only under the key of the first. Without one, all claims of the session count."`
+	Key  string `header:"Idempotency-Key" doc:"A UUID. A repeated claim counts only with the first claim's key. Without a key, all claims of the session count."`
 	Body struct {
 		Session string `json:"session"`
 	}
@@ -68,14 +70,21 @@ type endInput struct {
 	}
 }
 
-// routePlain registers what any program needs to be an agent.
-func (a *API) routePlain() {
-	register(a, forJoins(route(http.MethodPost, "/machines", "Add a machine; with a join token, join as one", domain.AdminScope)), a.postMachine)
-	register(a, forAgents(route(http.MethodPost, "/machines/{name}/reports", "What a machine's agent says of it", domain.AdminScope)), a.postReport)
-	register(a, forAgents(route(http.MethodGet, "/machines/{name}/work", "The part that the machine should claim now", domain.AdminScope)), a.getWork)
-	register(a, forAgents(route(http.MethodPost, "/deployments/{id}/machines/{name}/claim", "Claim a part; start only if it counts", domain.AdminScope)), a.postClaim)
-	register(a, forAgents(route(http.MethodPost, "/deployments/{id}/machines/{name}/output", "Keep a piece of a part's output", domain.AdminScope)), a.postOutput)
-	register(a, forAgents(route(http.MethodPost, "/deployments/{id}/machines/{name}/end", "Report how a part ended; safe to repeat", domain.AdminScope)), a.postEnd)
+// routeHTTPAgents registers the routes with which any program can be an agent.
+func (a *API) routeHTTPAgents() {
+	const part = "/deployments/{id}/machines/{name}"
+	join := route(http.MethodPost, "/machines", "Add a machine, or join with a join token", domain.AdminScope)
+	register(a, allowJoin(join), a.postMachine)
+	register(a, agentRoute(http.MethodPost, "/machines/{name}/reports", "Report the status of a machine"), a.postReport)
+	register(a, agentRoute(http.MethodGet, "/machines/{name}/work", "Get the part that the machine should claim"), a.getWork)
+	register(a, agentRoute(http.MethodPost, part+"/claim", "Claim a part; start it only if the claim counts"), a.postClaim)
+	register(a, agentRoute(http.MethodPost, part+"/output", "Store a chunk of a part's output"), a.postOutput)
+	register(a, agentRoute(http.MethodPost, part+"/end", "Report how a part ended; safe to repeat"), a.postEnd)
+}
+
+// agentRoute describes an operation for admins and for the agent of the machine in the path.
+func agentRoute(method, path, summary string) huma.Operation {
+	return allowAgent(route(method, path, summary, domain.AdminScope))
 }
 
 func (a *API) postMachine(ctx context.Context, in *machineInput) (*answer[client.Written], error) {
@@ -87,21 +96,21 @@ func (a *API) postMachine(ctx context.Context, in *machineInput) (*answer[client
 	if c.Join != "" || c.Machine != "" {
 		result, err := a.cfg.Agents.Join(ctx, c, agents.JoinInput{Machine: b.Name, Environment: b.Environment,
 			Roles: b.Roles, Instance: b.Instance, Secret: b.Secret})
-		return writtenAs(result), err
+		return writtenAnswer(result), err
 	}
 	if err := c.May(domain.AdminScope); err != nil {
 		return nil, err
 	}
-	wish, err := b.addMachine(c.Origin)
+	command, err := b.addMachine(c.Origin)
 	if err != nil {
 		return nil, err
 	}
-	result, err := a.handle(ctx, id, wish)
-	return writtenAs(result), err
+	result, err := a.handle(ctx, id, command)
+	return writtenAnswer(result), err
 }
 
 func (a *API) postReport(ctx context.Context, in *reportInput) (*answer[Reported], error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	b := in.Body
 	r, err := a.cfg.Agents.Report(ctx, callerOf(ctx),
@@ -113,7 +122,7 @@ func (a *API) postReport(ctx context.Context, in *reportInput) (*answer[Reported
 }
 
 func (a *API) getWork(ctx context.Context, in *Named) (*answer[WorkAnswer], error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	if err := a.cfg.Queries.WaitForPosition(ctx, in.After.After); err != nil {
 		return nil, err
@@ -123,7 +132,7 @@ func (a *API) getWork(ctx context.Context, in *Named) (*answer[WorkAnswer], erro
 }
 
 func (a *API) postClaim(ctx context.Context, in *claimInput) (*answer[client.Claimed], error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	var key domain.ID // zero: none
 	if in.Key != "" {
@@ -138,7 +147,7 @@ func (a *API) postClaim(ctx context.Context, in *claimInput) (*answer[client.Cla
 }
 
 func (a *API) postOutput(ctx context.Context, in *outputOfInput) (*answer[empty], error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	part := agents.PartInput{Deployment: in.ID, Machine: in.Name, Session: in.Body.Session}
 	err := a.cfg.Agents.StoreOutput(ctx, callerOf(ctx), part, in.Body.Sequence, in.Body.Data)
@@ -146,11 +155,11 @@ func (a *API) postOutput(ctx context.Context, in *outputOfInput) (*answer[empty]
 }
 
 func (a *API) postEnd(ctx context.Context, in *endInput) (*answer[client.Ended], error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	b := in.Body
 	part := agents.PartInput{Deployment: in.ID, Machine: in.Name, Session: b.Session}
-	said := client.End{State: b.State, Reason: b.Reason, Step: b.Step, ExitCode: b.ExitCode, Detail: b.Detail}
-	ended, err := a.cfg.Agents.End(ctx, callerOf(ctx), part, said)
+	reported := client.End{State: b.State, Reason: b.Reason, Step: b.Step, ExitCode: b.ExitCode, Detail: b.Detail}
+	ended, err := a.cfg.Agents.End(ctx, callerOf(ctx), part, reported)
 	return &answer[client.Ended]{Position: a.position(), Body: ended}, err
 }
