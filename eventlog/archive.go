@@ -248,8 +248,8 @@ func (e *archiveEvent) event() Event {
 }
 
 // Import appends the events of the archive to log, in their order and with their ids. The existing events of log must
-// be the beginning of the archive, so an interrupted import can be repeated. Import returns the number of added
-// events. Its error wraps ErrForeign if log is another log, and ErrDamaged if the archive is damaged.
+// be a prefix of the archive, so an interrupted import can be repeated. Import returns the number of added events.
+// Its error wraps ErrForeign if log is another log, and ErrDamaged if the archive is damaged.
 //
 // Import calls progress, which may be nil, with the number of imported events about every 10 000 events.
 func (a *Archive) Import(ctx context.Context, log Log, progress func(events int)) (added int, err error) {
@@ -272,7 +272,7 @@ func (a *Archive) Import(ctx context.Context, log Log, progress func(events int)
 	}
 }
 
-// skipExisting reads the beginning of the archive that log already has.
+// skipExisting reads the prefix of the archive that log already has.
 func (a *Archive) skipExisting(ctx context.Context, log Log) error {
 	for rec, err := range log.ReadAll(ctx, 0, 0) {
 		if err != nil {

@@ -42,7 +42,7 @@
 // # Durability
 //
 // An acknowledged event survives kill -9 and power loss. So does an item of a durable collection. Of N swaps that
-// expect the same item, exactly one succeeds. Backends that live in memory only are exempt from durability.
+// expect the same item, exactly one succeeds. The memory backend is exempt from durability.
 //
 // Package eventlogtest tests this contract, and every backend passes its tests.
 package eventlog

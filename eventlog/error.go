@@ -19,7 +19,8 @@ var (
 	// ErrInvalid means that an event or a stream name is invalid, or that a collection does not support the item or
 	// the operation.
 	ErrInvalid = errors.New("invalid input")
-	// ErrDamaged means that a stored event does not match its checksum.
+	// ErrDamaged means that stored data is damaged: an event is missing, out of order, or does not match its
+	// checksum.
 	ErrDamaged = errors.New("stored event is damaged")
 	// ErrForeign means that the opened file or database is not a drover log, has an unsupported format, or is another
 	// log than expected.

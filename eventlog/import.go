@@ -69,7 +69,7 @@ func withArchive(open func() (*Archive, error), use func(*Archive) error) error 
 	return use(a)
 }
 
-// fits returns an error unless the events of log are the beginning of the archive.
+// fits returns an error unless the events of log are a prefix of the archive.
 func (a *Archive) fits(ctx context.Context, log Log) error {
 	if id, err := log.ID(ctx); err != nil || id != a.id {
 		return errors.Join(err, fmt.Errorf("%w: the log is %s, but the archive is of log %s", ErrForeign, id, a.id))

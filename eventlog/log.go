@@ -38,7 +38,7 @@ func ParsePosition(text string) (Position, error) {
 	return Position(n), err
 }
 
-// Event is an event that is to be appended.
+// Event is an event to append.
 type Event struct {
 	// ID is chosen by the writer. Together with stream and revision it identifies a repeated append.
 	ID uuid.UUID

@@ -13,13 +13,13 @@ import (
 // reserve is the free space that a copy must leave on its disk, which may also be the disk of the log.
 const reserve = 64 << 20
 
-// CopyTo writes a durable copy of the current log to a new file at path, readable only by its owner. The copy
-// contains every event that was acknowledged before the call, and is always a beginning of the log. Appends continue
-// during the copy, and the write-ahead log grows by their size. Leases and output are not copied.
+// CopyTo writes a durable copy of the current log to a new file at path, readable only by its owner. The copy is a
+// prefix of the log and contains every event that was acknowledged before the call. Appends continue during the copy,
+// and the write-ahead log grows by their size. Leases and output are not copied.
 //
 // CopyTo returns ErrFull without writing anything if the copy would leave less than 64 MiB of free space. It returns
 // ErrDamaged if the structure of the file is damaged. If path exists, CopyTo returns an error and does not change the
-// file. After any other error path does not exist.
+// file. After any other error, path does not exist.
 func (l *Log) CopyTo(ctx context.Context, path string) error {
 	if err := l.ready(ctx); err != nil {
 		return fmt.Errorf("copy log: %w", err)

@@ -73,7 +73,7 @@ func TestCopyDuringAppendsHasAllAcknowledgedEvents(t *testing.T) {
 		found, err := eventlog.Verify(context.Background(), copied, nil)
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, int64(found.Events), before[n])
-		require.Equal(t, whole[:found.Events], sums(t, copied), "the copy is a beginning of the log")
+		require.Equal(t, whole[:found.Events], sums(t, copied), "the copy is a prefix of the log")
 		same, err := copied.ID(context.Background())
 		require.NoError(t, err)
 		require.Equal(t, id, same)

@@ -42,7 +42,7 @@ func openEphemera(ctx context.Context, path string) (*ephemera, error) {
 		return err
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s, which may be deleted: %w", path, explain(err)), db.Close())
+		return nil, errors.Join(fmt.Errorf("open %s (safe to delete): %w", path, explain(err)), db.Close())
 	}
 	return &ephemera{db: db}, nil
 }

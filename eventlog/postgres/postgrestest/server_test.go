@@ -17,7 +17,7 @@ func connect(t *testing.T, url string) *pgx.Conn {
 	return conn
 }
 
-func TestServerRetainsDataAfterEveryMode(t *testing.T) {
+func TestServerRetainsDataAfterEveryStop(t *testing.T) {
 	server := postgrestest.Start(t, postgrestest.Config{})
 	server.Exec(t, `CREATE TABLE stored (n int)`)
 	for n, mode := range []postgrestest.Mode{postgrestest.Fast, postgrestest.Immediate, postgrestest.Kill} {
