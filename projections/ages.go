@@ -7,25 +7,26 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Age is how long ago the event at a position was folded, on one clock that only rises; 0 for one that was not.
+// Age returns how long ago the event at a position was folded, on a monotonic clock. It returns 0 if the event was not
+// folded.
 type Age func(eventlog.Position) time.Duration
 
-// Ages says how long ago events were folded, on one clock that only rises. Durations are counted from
-// there: a restart counts anew, and clocks that differ or jump can only delay.
+// Ages records when events were folded, on a monotonic clock. Durations count from there: a restart of the server
+// starts them again, and clocks that differ or jump can only delay a decision.
 type Ages struct {
 	marks []mark
 }
 
-// mark says that everything up to position was folded by at.
+// mark records that everything up to position was folded at the time at.
 type mark struct {
 	position eventlog.Position
 	at       time.Duration
 }
 
-// maxMarks bounds the memory; the oldest marks are thinned out, which makes old events look a little younger.
+// maxMarks bounds the memory. Beyond it the oldest marks are thinned out, which makes old events look slightly younger.
 const maxMarks = 1 << 16
 
-// Mark notes that everything up to position is folded now.
+// Mark records that everything up to position has been folded now.
 func (a *Ages) Mark(position eventlog.Position, now time.Duration) {
 	n := len(a.marks)
 	switch {
@@ -40,7 +41,7 @@ func (a *Ages) Mark(position eventlog.Position, now time.Duration) {
 	a.marks = append(a.marks, mark{position, now})
 }
 
-// thin drops every other mark of the older half. An event then takes the time of the next mark: later, never earlier.
+// thin drops every other mark of the older half. An event then gets the time of the next mark: later, never earlier.
 func (a *Ages) thin() {
 	kept := a.marks[:0]
 	for i, m := range a.marks {
@@ -51,8 +52,8 @@ func (a *Ages) thin() {
 	a.marks = kept
 }
 
-// AtOrBelow is the newest place at or below position at which a fold paused: a position that an event has; 0 where
-// none is known. A log's end can be read again from there.
+// AtOrBelow returns the newest marked position at or below position, or 0 if none exists. A marked position is the
+// position of an event, so the end of the log can be read again from there.
 func (a *Ages) AtOrBelow(position eventlog.Position) eventlog.Position {
 	i := sort.Search(len(a.marks), func(i int) bool { return a.marks[i].position > position })
 	if i == 0 {
@@ -61,7 +62,7 @@ func (a *Ages) AtOrBelow(position eventlog.Position) eventlog.Position {
 	return a.marks[i-1].position
 }
 
-// Pauses are the newest places at which a fold paused, oldest first.
+// Marks returns the newest marked positions, oldest first.
 func (a *Ages) Marks() []eventlog.Position {
 	newest := a.marks[max(0, len(a.marks)-maxSavedMarks):]
 	places := make([]eventlog.Position, len(newest))
@@ -71,10 +72,11 @@ func (a *Ages) Marks() []eventlog.Position {
 	return places
 }
 
-// maxSavedMarks is how many places Pauses remembers: enough to read the end of a log from.
+// maxSavedMarks bounds the result of Marks. It is enough to read the end of the log again.
 const maxSavedMarks = 1024
 
-// Resume begins with places at which an earlier fold paused. How long ago that was nobody knows: it counts from now.
+// Resume starts with the marked positions of an earlier process. How long ago they were folded is unknown, so ages
+// count from now.
 func (a *Ages) Resume(pauses []eventlog.Position, now time.Duration) {
 	a.marks = make([]mark, len(pauses))
 	for i, position := range pauses {
@@ -82,20 +84,20 @@ func (a *Ages) Resume(pauses []eventlog.Position, now time.Duration) {
 	}
 }
 
-// Restart forgets how long ago anything was: all of it counts from now. A server whose own clock was
-// stopped must not judge by the time it did not see.
+// Restart counts all ages from now. A server whose own process was suspended must not act on time that it did not
+// observe.
 func (a *Ages) Restart(now time.Duration) {
 	if n := len(a.marks); n > 0 {
 		a.marks = []mark{{a.marks[n-1].position, now}}
 	}
 }
 
-// At is the age of positions at one moment. The ages must not be marked while it is used.
+// At returns the ages at one moment. The ages must not be marked while the result is in use.
 func (a *Ages) At(now time.Duration) Age {
 	return func(p eventlog.Position) time.Duration { return a.Since(p, now) }
 }
 
-// Since is how long ago the event at position was folded; 0 if it was not.
+// Since returns how long ago the event at position was folded, or 0 if it was not.
 func (a *Ages) Since(position eventlog.Position, now time.Duration) time.Duration {
 	i := sort.Search(len(a.marks), func(i int) bool { return a.marks[i].position >= position })
 	if i == len(a.marks) {

@@ -10,7 +10,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-func TestAnEventIsAsOldAsTheReadThatBroughtIt(t *testing.T) {
+func TestEventAgeCountsFromTheReadThatFoldedIt(t *testing.T) {
 	var a Ages
 	a.Mark(3, 10*time.Second)
 	a.Mark(7, 20*time.Second)
@@ -19,14 +19,14 @@ func TestAnEventIsAsOldAsTheReadThatBroughtIt(t *testing.T) {
 	require.Zero(t, a.Since(8, 30*time.Second), "not folded yet")
 }
 
-func TestAStoppedServerCountsAnew(t *testing.T) {
+func TestRestartCountsAgesFromNow(t *testing.T) {
 	var a Ages
 	a.Mark(3, 10*time.Second)
 	a.Restart(time.Hour)
 	require.Equal(t, time.Second, a.Since(3, time.Hour+time.Second))
 }
 
-func TestThinningMakesEventsYoungerAndNeverOlder(t *testing.T) {
+func TestThinningNeverMakesEventsOlder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var a Ages
 		at := map[eventlog.Position]time.Duration{}
@@ -39,12 +39,12 @@ func TestThinningMakesEventsYoungerAndNeverOlder(t *testing.T) {
 		}
 		p := eventlog.Position(rapid.IntRange(1, n).Draw(t, "position"))
 		if age := a.Since(p, now); age > now-at[p] || age < 0 {
-			t.Fatalf("event %d is %s old, the server says %s", p, now-at[p], age)
+			t.Fatalf("event %d is %s old, Since returns %s", p, now-at[p], age)
 		}
 	})
 }
 
-func TestAFoldThatGoesOnFromASnapshotCountsAgesFromThereAndKnowsWhereToReadTheLogsEnd(t *testing.T) {
+func TestResumedAgesCountFromTheResumeAndKeepTheMarks(t *testing.T) {
 	var before, after Ages
 	for position := range 3000 {
 		before.Mark(eventlog.Position(position+1), time.Duration(position))
@@ -54,5 +54,5 @@ func TestAFoldThatGoesOnFromASnapshotCountsAgesFromThereAndKnowsWhereToReadTheLo
 	require.Equal(t, time.Minute, after.Since(2999, time.Hour+time.Minute))
 	require.Equal(t, 59*time.Second, after.Since(3001, time.Hour+time.Minute))
 	require.Equal(t, eventlog.Position(2500), after.AtOrBelow(2500))
-	require.Zero(t, after.AtOrBelow(100), "what is older is read from the beginning")
+	require.Zero(t, after.AtOrBelow(100), "older positions are not saved")
 }

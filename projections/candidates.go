@@ -9,20 +9,21 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Candidate is a (trigger, machine) that an event made due and that is not settled yet.
+// Candidate is a machine that an event made due for a trigger, until it is deployed to or needs nothing.
 type Candidate struct {
 	Project *Project `cbor:"-"`
 	Trigger string
 	Machine string
-	// Opened is where the first of its causes stands.
+	// Opened is the position of its first cause.
 	Opened eventlog.Position
-	// Redeploy is the newest cause that asks for a deployment even to a machine that is up to date; 0 for none.
+	// Redeploy is the position of the newest cause that asks for a deployment even if the machine is up to date; 0 if
+	// none does.
 	Redeploy eventlog.Position
-	// Causes are the events that made it due, at most MaxCauses: the first and the newest ones.
+	// Causes are the events that made it due: the first and the newest ones, at most MaxCauses.
 	Causes []Cause
 
-	machine *Machine // while it is open
-	place   int      // in Project.waiting
+	machine *Machine // while open
+	place   int      // index in Project.waiting
 }
 
 // Cause is an event that made a candidate due.
@@ -32,7 +33,7 @@ type Cause struct {
 	Position eventlog.Position
 }
 
-// MaxCauses bounds what a candidate remembers of its causes.
+// MaxCauses bounds the causes that a candidate stores.
 const MaxCauses = 8
 
 func (c *Candidate) addCause(cause Cause) {
@@ -45,8 +46,8 @@ func (c *Candidate) addCause(cause Cause) {
 	c.Causes = append(c.Causes, cause)
 }
 
-// redeployDue says whether an event asks a trigger with redeploy for a deployment to a machine that is up
-// to date. What drover itself causes must not: health changes, and coming back from a reboot in a step (law 6).
+// redeployDue reports whether an event asks a trigger with redeploy for a deployment to a machine that is up to date.
+// Events that drover causes itself do not: health changes, and a reboot within a step (law 6).
 func redeployDue(m *Machine, before domain.Machine, f Fact, absent bool) bool {
 	switch f.Event.(type) {
 	case domain.MachineEnabled, domain.MachineChanged:
@@ -57,7 +58,7 @@ func redeployDue(m *Machine, before domain.Machine, f Fact, absent bool) bool {
 	return false
 }
 
-// openCandidates opens one for every enabled trigger that matches the machine and the event, at the event's position.
+// openCandidates opens a candidate for every enabled trigger that matches the machine and the event.
 func (v *View) openCandidates(m *Machine, f Fact, redeploy bool) {
 	category, ok := domain.CategoryOf(f.Event)
 	if !ok || !category.Opens() {
@@ -80,14 +81,14 @@ func (v *View) openCandidates(m *Machine, f Fact, redeploy bool) {
 	}
 }
 
-// search returns the place of a trigger's candidate in the machine's list, or where it would be inserted.
+// search returns the index of a trigger's candidate in the machine's list, or where to insert it.
 func (m *Machine) search(project, trigger string) (place int, open bool) {
 	return slices.BinarySearchFunc(m.candidates, trigger, func(c *Candidate, trigger string) int {
 		return cmp.Or(strings.Compare(c.Project.Name, project), strings.Compare(c.Trigger, trigger))
 	})
 }
 
-// candidate finds or begins that of a trigger on a machine.
+// candidate returns the open candidate of a trigger on a machine, and opens one if needed.
 func (v *View) candidate(p *Project, trigger string, m *Machine) *Candidate {
 	i, open := m.search(p.Name, trigger)
 	if open {
@@ -119,10 +120,10 @@ func orNil[T any](list []T) []T {
 	return list
 }
 
-// Candidates returns the open candidates of a project on a machine, by trigger. The list is valid until the next event is
-// folded.
+// Candidates returns the open candidates of a project on a machine, by trigger. The list is valid until the next event
+// is folded.
 func (v *View) Candidates(p *Project, m *Machine) []*Candidate {
-	first, _ := m.search(p.Name, "") // p may be a copy, with which somebody asks what would be if
+	first, _ := m.search(p.Name, "") // by name: p may be a modified copy, for a hypothetical question
 	end := first
 	for end < len(m.candidates) && m.candidates[end].Project.Name == p.Name {
 		end++
@@ -130,13 +131,13 @@ func (v *View) Candidates(p *Project, m *Machine) []*Candidate {
 	return m.candidates[first:end:end]
 }
 
-// settle closes the candidates of a project on a machine that need nothing any more, and keeps the
-// set that the sweep reads. It is called wherever what is wanted, actual or in scope may have changed.
+// settle closes the candidates of a project on a machine that need nothing, and updates the set of machines for the
+// sweep. It must be called wherever the wanted release, the actual release or the scope may have changed.
 func (v *View) settle(p *Project, m *Machine) {
 	if len(m.record.Parts) > 0 {
-		v.touch(m.record) // a part may have lost its reason
+		v.touch(m.record) // the claim check of an open part may have another result
 	}
-	for _, c := range slices.Backward(v.Candidates(p, m)) { // to close one moves those behind it
+	for _, c := range slices.Backward(v.Candidates(p, m)) { // closing a candidate moves the later ones
 		if v.settled(p, m, c) {
 			v.close(c)
 		}
@@ -149,11 +150,12 @@ func (v *View) settle(p *Project, m *Machine) {
 	v.index.updateProject(p)
 }
 
-// sweepable says that the sweep looks at a machine: it is behind, and no enabled trigger asks. What a disabled one waits for
-// must not hide the machine from the sweep that serves another (law 20).
+// sweepable reports whether the sweep looks at a machine: it is behind, and no enabled trigger asks for it. A candidate
+// of a disabled trigger must not hide the machine from a sweep for another trigger (law 20).
 func (v *View) sweepable(p *Project, m *Machine) bool {
 	asks := func(c *Candidate) bool { t := p.Triggers[c.Trigger]; return c.Project == p && t != nil && !t.Disabled }
-	return !slices.ContainsFunc(m.candidates, asks) && domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil) &&
+	return !slices.ContainsFunc(m.candidates, asks) && domain.InScope(&m.Machine, m.Environment, p.Settings.Roles,
+		nil) &&
 		v.Behind(p, m) && !m.HoldApplies(p.Name) && !v.Exhausted(p, m)
 }
 
@@ -167,14 +169,14 @@ func (v *View) settled(p *Project, m *Machine, c *Candidate) bool {
 		return false
 	}
 	if c.Redeploy > 0 && m.installed(p.Name).Began <= c.Redeploy {
-		return false // what was done last began before anybody asked
+		return false // the last success began before the redeploy was requested
 	}
 	return !v.PersonDeploys(p, m)
 }
 
-// settleMachine settles a machine with the projects that have candidates on it, and with these.
+// settleMachine settles a machine for the projects that have candidates on it, and for the given ones.
 func (v *View) settleMachine(m *Machine, also []*Project) {
-	settled := make(map[*Project]struct{}, len(also)) // a project has a candidate for each of its triggers
+	settled := make(map[*Project]struct{}, len(also)) // a project may have several candidates
 	for _, c := range m.candidates {
 		also = append(also, c.Project)
 	}
@@ -186,8 +188,8 @@ func (v *View) settleMachine(m *Machine, also []*Project) {
 	}
 }
 
-// affectedProjects are the projects that may think otherwise of a machine that has moved: those it was in scope of, as they may
-// have found it behind, and those it is in scope of now.
+// affectedProjects returns the projects that may see a changed machine differently: they had it in scope before the
+// change, or have it in scope now.
 func (v *View) affectedProjects(before, after domain.Machine) []*Project {
 	return append(v.projectsFor(before.Roles), v.projectsFor(after.Roles)...)
 }

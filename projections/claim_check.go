@@ -6,23 +6,30 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// claimRule is one row of the gate: a reason, and when it closes the gate to a claim of part by session on m.
+// claimRule is one rule of the claim check: the reason, and when it forbids a claim of part by session on machine m.
 type claimRule struct {
 	reason  domain.PartReason
 	forbids func(v *View, part *Part, m *Machine, session domain.ID) bool
 }
 
-// gate is looked at when execution starts, at the claim's own position in the log; nothing that was true
-// when the part was queued is taken to be true still (law 13). The first row that closes it is the reason.
+// claimRules is the ordered claim check. It is evaluated at the claim's own position in the log: nothing that was true
+// when the part was queued is assumed to be true still (law 13). The first rule that forbids the claim gives the
+// reason.
 var claimRules = []claimRule{
 	{domain.NotReleased, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool { return p.State == domain.PartQueued }},
-	{domain.AlreadyClaimed, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool { return p.State == domain.PartRunning }},
+	{domain.AlreadyClaimed, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool {
+		return p.State == domain.PartRunning
+	}},
 	{domain.PartHasEnded, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool { return !p.Open() }},
 	{domain.ProjectGone, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool { return p.Deployment.Project.Gone }},
 	{domain.DeploymentStopped, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool { return p.Deployment.Cancelled }},
 	{domain.MachineGone, func(_ *View, p *Part, m *Machine, _ domain.ID) bool { return !p.IsFor(m) }},
-	{domain.StreamSetAside, func(v *View, p *Part, m *Machine, _ domain.ID) bool { return v.eitherSetAside(p.Deployment.Project, m) }},
-	{domain.ProjectIsDisabled, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool { return p.Deployment.Project.Disabled }},
+	{domain.StreamSetAside, func(v *View, p *Part, m *Machine, _ domain.ID) bool {
+		return v.eitherSetAside(p.Deployment.Project, m)
+	}},
+	{domain.ProjectIsDisabled, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool {
+		return p.Deployment.Project.Disabled
+	}},
 	{domain.OutOfScope, func(v *View, p *Part, m *Machine, _ domain.ID) bool { return !v.PartInScope(p, m) }},
 	{domain.MachineIsDisabled, func(v *View, _ *Part, m *Machine, _ domain.ID) bool {
 		return v.unavailableReason(m) == domain.MachineIsDisabled
@@ -35,7 +42,9 @@ var claimRules = []claimRule{
 	}},
 	{domain.OldSession, func(_ *View, _ *Part, m *Machine, s domain.ID) bool { return s != m.Session }},
 	{domain.MachineIsBusy, func(_ *View, _ *Part, m *Machine, _ domain.ID) bool { return m.Claimed != nil }},
-	{domain.TriggerGone, func(v *View, p *Part, m *Machine, _ domain.ID) bool { return automatic(p) && !v.stillTriggered(p, m) }},
+	{domain.TriggerGone, func(v *View, p *Part, m *Machine, _ domain.ID) bool {
+		return automatic(p) && !v.stillTriggered(p, m)
+	}},
 	{domain.MachineIsHeld, func(_ *View, p *Part, m *Machine, _ domain.ID) bool {
 		return automatic(p) && m.HoldApplies(p.Deployment.Project.Name)
 	}},
@@ -44,7 +53,8 @@ var claimRules = []claimRule{
 	}},
 }
 
-// Gate says why a claim of the part by this session would be void now; empty, that it would count.
+// ClaimCheck returns the reason why a claim of the part by this session would be void now, or an empty reason if the
+// claim would count.
 func (v *View) ClaimCheck(part *Part, session domain.ID) domain.PartReason {
 	return v.firstForbidding(claimRules, part, session)
 }
@@ -66,7 +76,7 @@ func (v *View) firstForbidding(rules []claimRule, part *Part, session domain.ID)
 
 func automatic(p *Part) bool { return p.Deployment.Kind == domain.Automatic }
 
-// because is why the machine is not deployable; empty if it is.
+// unavailableReason returns why the machine is not deployable; empty if it is.
 func (v *View) unavailableReason(m *Machine) domain.PartReason {
 	_, reason := v.Deployable(m)
 	return reason
@@ -76,12 +86,12 @@ func (v *View) eitherSetAside(p *Project, m *Machine) bool {
 	return v.SetAside(domain.MachineStream(m.Name)) || v.SetAside(domain.ProjectStream(p.Name))
 }
 
-// PartInScope says whether the machine is still where the deployment goes and one of the project's.
+// PartInScope reports whether the machine is still in the deployment's environment and in the scope of the project.
 func (v *View) PartInScope(part *Part, m *Machine) bool {
 	return domain.InScope(&m.Machine, part.Deployment.Environment, part.Deployment.Project.Settings.Roles, nil)
 }
 
-// asked says that a trigger which asked for the part is enabled and still matches the machine.
+// stillTriggered reports whether a trigger that asked for the part is enabled and still matches the machine.
 func (v *View) stillTriggered(part *Part, m *Machine) bool {
 	p := part.Deployment.Project
 	return slices.ContainsFunc(part.Triggers, func(name string) bool {
@@ -90,7 +100,8 @@ func (v *View) stillTriggered(part *Part, m *Machine) bool {
 	})
 }
 
-// ClaimCheckOnceReleased is Gate for a part that waits for room: what would stand in its way if it were released.
+// ClaimCheckOnceReleased is ClaimCheck for a part that waits for a slot: the reason that would apply if it were
+// released.
 func (v *View) ClaimCheckOnceReleased(part *Part, session domain.ID) domain.PartReason {
 	return v.firstForbidding(claimRules[1:], part, session)
 }

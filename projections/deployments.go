@@ -9,10 +9,10 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Deployment is one release going to one environment.
+// Deployment is the deployment of one release to one environment.
 type Deployment struct {
 	ID domain.ID
-	// Project is the project as it was when this was queued; it may be gone since.
+	// Project is the project for which this was queued. It may have been deleted since.
 	Project     *Project `cbor:"-"`
 	Release     string
 	Content     *domain.Release `cbor:"-"` // nil if the release did not exist
@@ -26,22 +26,23 @@ type Deployment struct {
 	Parts map[string]*Part `cbor:"-"`
 	Order []string         // machine names, sorted
 
-	// Cancelled says that a person, or the deletion of project or environment, stopped it; CancelledFor which of these did first.
+	// Cancelled is set if a person, or the deletion of the project or environment, stopped the deployment. CancelledFor
+	// is the first of these reasons.
 	Cancelled    bool
 	CancelledFor domain.PartReason
-	// CancelledBy is the person; empty where nobody did.
+	// CancelledBy is the person who cancelled it; empty if nobody did.
 	CancelledBy string
-	// Superseded says that a later environment-wide deployment took its place.
+	// Superseded is set if a later environment-wide deployment replaced it.
 	Superseded bool
 	Ended      bool
 	State      domain.DeploymentState // queued, running, or how it ended
 	EndedAt    eventlog.Position
 	EndedTime  time.Time
 
-	// orphaned says that its project or environment is gone: what was claimed finishes and means nothing more.
+	// orphaned is set if the project or environment was deleted. Claimed parts finish, but have no further effect.
 	orphaned bool
-	sequence int // by which it was folded among all; a stream that was set aside brings its own late
-	next     int // the first of Order that may be queued still; no part goes back to that
+	sequence int // order of folding; a stream that was set aside adds its deployments late
+	next     int // index in Order of the first part that may still be queued; no part returns to queued
 	open     int // parts that have not ended
 	failed   int
 }
@@ -53,55 +54,55 @@ type Part struct {
 	State      domain.PartState
 	Reason     domain.PartReason
 	Detail     string
-	// Released, Claimed and EndedAt are positions; 0 where it has not happened. Claimed is that of the claim that counts.
+	// Released, Claimed and EndedAt are positions, 0 if it has not happened. Claimed is the claim that counts.
 	Released, Claimed, EndedAt eventlog.Position
 	StartedTime, EndedTime     time.Time
 	Session, Instance          domain.ID
-	// Previous is what the machine had when the claim counted.
+	// Previous is the machine's actual release when the claim counted.
 	Previous string
-	// Triggers and Causes are why the engine named this machine; empty for a person's deployment.
+	// Triggers and Causes are why the engine selected this machine; empty for a person's deployment.
 	Triggers []string
 	Causes   []Cause
 	// Verdict is the reason of the verdict that queued it.
 	Verdict string
-	// Reported says that the agent's own result is in the log.
+	// Reported is set if the agent's own result is in the log.
 	Reported bool
-	// Replaced are the deployments whose unclaimed part on the machine ended because this one was queued.
+	// Replaced lists the deployments whose unclaimed part on the machine ended because this one was queued.
 	Replaced []domain.ID
 
-	added      eventlog.Position // of the machine that was meant
-	candidates []Candidate       // that this part settled, to be opened again
-	record     *Record           // of the machine's name, while the part is open
+	added      eventlog.Position // Machine.Added of the machine that was meant
+	candidates []Candidate       // candidates that this part closed; a failure opens them again
+	record     *Record           // of the machine name, while the part is open
 }
 
-// Open says whether the part has not ended.
+// Open reports whether the part has not ended.
 func (p *Part) Open() bool {
 	return p.State == domain.PartQueued || p.State == domain.PartReleased || p.State == domain.PartRunning
 }
 
-// Unclaimed says whether nobody has claimed the part and it has not ended.
+// Unclaimed reports whether the part is open and has not been claimed.
 func (p *Part) Unclaimed() bool {
 	return p.State == domain.PartQueued || p.State == domain.PartReleased
 }
 
-// IsFor says whether m is the machine that the part was queued for, not another one of its name.
+// IsFor reports whether m is the machine that the part was queued for, and not a later one of the same name.
 func (p *Part) IsFor(m *Machine) bool { return m != nil && m.Added == p.added }
 
-// Excludes says whether the deployment left this machine out by name.
+// Excludes reports whether the deployment excluded this machine by name.
 func (d *Deployment) Excludes(machine string) bool {
 	_, found := slices.BinarySearch(d.Facts.Exclude, machine)
 	return found
 }
 
-// HasOpenWide says whether an environment-wide deployment of the project is queued or running in an environment.
+// HasOpenWide reports whether an environment-wide deployment of the project is open in an environment.
 func (p *Project) HasOpenWide(environment string) bool {
 	return slices.ContainsFunc(p.wide, func(d *Deployment) bool { return d.Environment == environment && !d.orphaned })
 }
 
-// Unreleased are the machines among which those of the queued parts are, sorted.
+// Unreleased returns the machines that may have a queued part, sorted. Some of their parts may have ended.
 func (d *Deployment) Unreleased() []string { return d.Order[d.next:] }
 
-// released passes over the parts at the front that are queued no more.
+// advanceNext skips the parts at the front that are no longer queued.
 func (d *Deployment) advanceNext() {
 	for d.next < len(d.Order) && d.Parts[d.Order[d.next]].State != domain.PartQueued {
 		d.next++
@@ -111,23 +112,24 @@ func (d *Deployment) advanceNext() {
 // OpenParts counts the parts that have not ended.
 func (d *Deployment) OpenParts() int { return d.open }
 
-// FailedParts counts those that failed.
+// FailedParts counts the parts that failed.
 func (d *Deployment) FailedParts() int { return d.failed }
 
-// OpenDeployments are all that have not ended, those of deleted projects included, in the order they were queued.
+// OpenDeployments returns all deployments that have not ended, including those of deleted projects, in queue order.
 func (v *View) OpenDeployments() []*Deployment { return v.open }
 
-// queue begins a deployment. Its parts are what is in scope here, at its own position.
+// queue creates a deployment. Its parts are the machines in scope at the position of the event.
 func (v *View) queue(p *Project, e domain.DeploymentQueued, f Fact) {
-	d := &Deployment{ID: f.id(), Project: p, Release: e.Release, Content: p.Releases[e.Release], Environment: e.Environment,
-		Facts: e, Kind: e.Kind, Queued: f.Position, QueuedTime: f.Time, Command: domain.ID(f.Command),
+	d := &Deployment{ID: f.id(), Project: p, Release: e.Release, Content: p.Releases[e.Release],
+		Environment: e.Environment,
+		Facts:       e, Kind: e.Kind, Queued: f.Position, QueuedTime: f.Time, Command: domain.ID(f.Command),
 		Parts: make(map[string]*Part, len(e.Machines)), State: domain.DeploymentQueuedState}
 	if e.Kind == domain.EnvironmentWide {
 		v.supersede(p, d, f)
 		v.queueWide(p, d, f)
 	} else {
 		for _, named := range e.Machines {
-			if d.Parts[named.Name] == nil { // a name that is there twice is one part
+			if d.Parts[named.Name] == nil { // a name that is listed twice is one part
 				v.queueNamed(p, d, named, f)
 			}
 		}
@@ -144,7 +146,7 @@ func (v *View) queue(p *Project, e domain.DeploymentQueued, f Fact) {
 	}
 }
 
-// list puts a deployment on the lists of open ones.
+// list adds a deployment to the lists of open ones.
 func (v *View) list(d *Deployment) {
 	p := d.Project
 	v.open, p.Open = append(v.open, d), append(p.Open, d)
@@ -153,7 +155,7 @@ func (v *View) list(d *Deployment) {
 	}
 }
 
-// supersede ends what nobody has claimed of the environment-wide deployments before this one, wherever it is.
+// supersede ends the unclaimed parts of all earlier environment-wide deployments in the environment.
 func (v *View) supersede(p *Project, d *Deployment, f Fact) {
 	for _, older := range p.wide {
 		if older.Environment == d.Environment {
@@ -163,10 +165,10 @@ func (v *View) supersede(p *Project, d *Deployment, f Fact) {
 	}
 }
 
-// replace ends what nobody has claimed of the project on the machine that a part of a person's deployment is for. It is
-// folded, not written: who has claimed by then is only certain at the deployment's own position, and no append could name
-// it all. The part is there already: between the two a person would seem to be done with the machine, and what waits
-// for that would be taken for settled.
+// replace ends the other unclaimed parts of the project on a machine for which a person's deployment adds a part. It is
+// folded and not written to the log: only at the deployment's own position is it certain which parts are unclaimed, and
+// one append could not name them all. The new part is added first. Otherwise no person's part would be open in between,
+// and candidates that wait for it would be closed.
 func (v *View) replace(part *Part, f Fact) {
 	for _, older := range slices.Clone(part.record.Parts) {
 		if older != part && older.Deployment.Project == part.Deployment.Project && older.Unclaimed() {
@@ -197,8 +199,8 @@ func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
 	}
 }
 
-// queueNamed adds the part of a machine that a person or the engine named. It settles the machine's candidates
-// if the engine did.
+// queueNamed adds the part of a machine that a person or the engine named. A part of the engine closes the machine's
+// candidates.
 func (v *View) queueNamed(p *Project, d *Deployment, named domain.DeploymentMachine, f Fact) {
 	part := v.addPart(d, named.Name)
 	m := part.record.Machine
@@ -221,8 +223,8 @@ func (v *View) queueNamed(p *Project, d *Deployment, named domain.DeploymentMach
 	v.settle(p, m)
 }
 
-// consume closes a candidate because the part names it, and lets the part remember it. A sweep has
-// no candidate: the part remembers one that begins here, so that a failure is tried again.
+// consume closes a candidate that the part deploys to and stores it in the part. A sweep has no candidate: the part
+// stores a new one, so that a failure is retried.
 func (v *View) consume(p *Project, part *Part, m *Machine, trigger string) {
 	c := &Candidate{Project: p, Trigger: trigger, Machine: m.Name, Opened: part.Deployment.Queued}
 	if i, open := m.search(p.Name, trigger); open {
@@ -251,7 +253,7 @@ func (v *View) addPart(d *Deployment, machine string) *Part {
 	return part
 }
 
-// releaseAtOnce releases as many parts as there is room for at the queue event itself.
+// releaseAtOnce releases as many parts as there are free slots, at the position of the queue event.
 func (v *View) releaseAtOnce(d *Deployment) {
 	for _, name := range d.Order {
 		if d.FreeSlots() == 0 {
@@ -263,7 +265,8 @@ func (v *View) releaseAtOnce(d *Deployment) {
 	}
 }
 
-// Room is how many more parts of the deployment may be released now; a large number where nothing bounds it.
+// FreeSlots returns how many more parts of the deployment may be released now. Without maxParallel it is a large
+// number.
 func (d *Deployment) FreeSlots() int {
 	if d.Facts.MaxParallel == 0 {
 		return 1 << 30
@@ -277,7 +280,7 @@ func (v *View) release(part *Part, at eventlog.Position) {
 	v.touch(part.record)
 }
 
-// foldDeployment folds what happens to a deployment that was queued, also after its project is gone.
+// foldDeployment folds an event about a queued deployment, whether or not its project still exists.
 func (v *View) foldDeployment(f Fact) {
 	switch e := f.Event.(type) {
 	case domain.PartsReleased:
@@ -319,7 +322,7 @@ func (v *View) releaseMore(e domain.PartsReleased, f Fact) {
 	d.advanceNext()
 }
 
-// withdraw ends the named parts, or all, that nobody has claimed at this position.
+// withdraw ends the named parts, or all if machines is nil, that are unclaimed at this position.
 func (v *View) withdraw(d *Deployment, machines []string, reason domain.PartReason, f Fact) {
 	if machines == nil {
 		machines = d.Order
@@ -351,7 +354,7 @@ func (v *View) endDeployment(e domain.DeploymentEnded, f Fact) {
 	v.retain(d)
 }
 
-// without is the list less one of it; nil if nothing is left.
+// without returns the list without d, or nil if nothing is left.
 func without(list []*Deployment, d *Deployment) []*Deployment {
 	return orNil(slices.DeleteFunc(list, func(o *Deployment) bool { return o == d }))
 }

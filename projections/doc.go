@@ -1,35 +1,53 @@
-// Package projections says what is true now. View is the value of one pure fold over the whole log: Apply takes the next
-// event and never fails. Equal logs give equal views, on every server.
+// Package projections derives the current state from the event log. View is the result of one pure fold over the whole
+// log: Apply takes the next event and never fails. Equal logs give equal views on every server.
 //
-//	view.go        the fold's entry, streams that are set aside, the fence against newer servers
-//	folds.go       the rows of the fold: which streams each applies, and how it is saved
-//	fleet.go       machines, environments, policies, tokens, servers, watched absence
-//	record.go      what is known under one machine's name; the indexes point to it
-//	releases.go    projects, their releases, and the pins that follow
-//	deployments.go deployments and their parts: queued, released, withdrawn, ended
-//	retired.go     which ended deployments stay, and when one is forgotten
-//	parts.go       claims and ends, and what they leave on a machine
-//	gate.go        why a claim is void: the only check between a part and its start
-//	holds.go       the holds that people and their deployments leave
-//	installed.go   wanted, actual, dirty, attempts: one project on one machine
-//	candidates.go  what events have made due, and the set that the sweep reads
-//	listeners.go   which triggers and projects may concern a machine
-//	index.go       machines, deadlines and projects by what a tick asks for; inconsistencies.go compares them with a full walk
-//	world.go       the view as commands ask it
-//	saved.go       the view as bytes; loaded.go is the way back
-//	ages.go        how long ago events were folded
-//	receipts.go    what accepted commands led to, by the ids that their senders chose
+// # What it decides
+//
+// The fold decides everything that depends on the exact order of events in several streams: whether a claim counts,
+// which machines a deployment covers, which holds a deployment leaves, and which candidates are open. Each of these is
+// decided at the position of the event that caused it, and none is written to the log. The packages policies, triggers
+// and rollout read the view and decide which events to append next.
 //
 // # What it relies on
 //
-// Events come in log order and each once; Apply ignores what it has seen. No fold reads a clock: durations are counted
-// beside the view (Ages), and deadlines that people set end by an event.
+// Events arrive in log order, each once. Apply ignores an event that it has already folded. The fold reads no clock: a
+// pin or hold with a deadline ends by an event, and Ages measures durations outside the view.
 //
 // # What it promises
 //
-// An event that cannot be folded sets its own stream aside and nothing else. An event about something that is gone changes
-// nothing. A name that is used again starts empty. Everything that follows from several streams together (parts, holds,
-// actual, candidates) is folded here at the event's own position and is never written to the log.
+//   - An event that cannot be folded sets its own stream aside. All other streams continue.
+//   - An event about something that was deleted changes nothing.
+//   - A name that is used again starts empty: nothing of the former machine, project or environment remains.
+//   - A snapshot that Save wrote loads into an equal view.
 //
-// An aggregate with a package of its own adds a row with a state of its own (Fold.New, View.State); ADR 14 says why.
+// # When it stops
+//
+// An event of an unknown type may restrict what this version is about to do. View.Fence then names it, and the engine
+// stops deciding. Unknown events of streams that only inform are counted in View.Ignored instead.
+//
+// # Files
+//
+//	view.go            View and Apply: set-aside streams, the fence against newer servers
+//	folds.go           the table of folds: which streams each one owns, and how it is saved
+//	fleet.go           machines, environments, policies, tokens, servers, watched absence
+//	record.go          everything under one machine name: the current machine and its open parts
+//	releases.go        projects, releases and pins
+//	deployments.go     deployments and their parts: queued, released, withdrawn, ended
+//	parts.go           claims and ends of parts, and their effect on the machine
+//	claim_check.go     the ordered rules that decide whether a claim counts
+//	holds.go           the holds that people and their deployments leave
+//	installed.go       one project on one machine: wanted, actual, dirty, attempts
+//	candidates.go      open candidates, and the machines that the sweep looks at
+//	retention.go       which ended deployments are retained, and when one is pruned
+//	receipts.go        results of accepted commands, by idempotency key
+//	listeners.go       an index from machines to the triggers and projects that may match
+//	index.go           indexes of machines, deadlines and projects for a tick
+//	inconsistencies.go a comparison of all indexes with a full walk, for tests
+//	ages.go            how long ago events were folded
+//	world.go           domain.World: the view that commands are decided on
+//	saved.go           View to bytes
+//	loaded.go          bytes to View
+//
+// An aggregate that lives in another package adds a Fold with its own state, which View.State returns; ADR 14 gives the
+// reasons.
 package projections

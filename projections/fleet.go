@@ -9,40 +9,40 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Machine is a machine with what several streams say of it.
+// Machine is a machine with the state that follows from several streams.
 type Machine struct {
 	domain.Machine
-	// Added is where this machine began; a name used again begins elsewhere.
+	// Added is the position at which this machine was added. A later machine of the same name has another one.
 	Added     eventlog.Position
 	AddedTime time.Time
-	// PlacedTime is when it last came to its environment, roles and instance; only what is shown goes by it.
+	// PlacedTime is when it last changed its environment, roles or instance. It is only shown.
 	PlacedTime time.Time `cbor:"StandsTime"`
-	// Connected is where its newest session began, 0 before the first.
+	// Connected is the position at which its newest session began, 0 before the first.
 	Connected eventlog.Position
-	// Offline is where it last went offline, 0 if it never did.
+	// Offline is the position at which it last went offline, 0 if it never did.
 	Offline eventlog.Position
-	// OfflineTime is when that was; only what is shown goes by it.
+	// OfflineTime is the time of Offline. It is only shown.
 	OfflineTime time.Time
-	// HealthSince is where its health last changed.
+	// HealthSince is the position at which its health last changed.
 	HealthSince eventlog.Position
-	// Ready is where it last became deployable or became free of a claimed part.
+	// Ready is the position at which it last became deployable or ended a claimed part.
 	Ready eventlog.Position
-	// Absence is how long servers watched it being offline.
+	// Absence is how long servers have watched it being offline.
 	Absence time.Duration
-	// Installed is what each project has done here, by project name.
+	// Installed is the state of each project on this machine, by project name.
 	Installed map[string]*Installed `cbor:"-"`
-	// Claimed is the part that runs here, nil for none.
+	// Claimed is the part that is running here; nil if none is.
 	Claimed *Part `cbor:"-"`
 
-	// busyAway says that a part was open at some time since it last went offline.
+	// busyAway is set if a part was open at any time since it last went offline.
 	busyAway   bool
-	candidates []*Candidate // open ones, by project and trigger
+	candidates []*Candidate // open, ordered by project and trigger
 	record     *Record
 	indexed    indexKeys
 	places     [machineIndexes]int
 }
 
-// Presence is the word for people: online, offline, or unknown before the first session.
+// Presence returns online, offline, or unknown before the first session.
 func (m *Machine) Presence() string {
 	switch {
 	case m.Online:
@@ -53,7 +53,7 @@ func (m *Machine) Presence() string {
 	return "offline"
 }
 
-// PolicyOf is the policy that counts for a machine: its own, else the default one.
+// PolicyOf returns the policy of a machine: its own if that is defined, else the default policy.
 func (v *View) PolicyOf(m *Machine) domain.PolicySettings { return v.policy(m.Policy) }
 
 func (v *View) policy(name string) domain.PolicySettings {
@@ -66,7 +66,7 @@ func (v *View) policy(name string) domain.PolicySettings {
 	return domain.PolicySettings{}.WithDefaults()
 }
 
-// StrictestOfflineAfter is the shortest silence that any policy takes for offline.
+// StrictestOfflineAfter returns the shortest OfflineAfter of any policy.
 func (v *View) StrictestOfflineAfter() time.Duration {
 	shortest := v.policy(domain.DefaultPolicy).OfflineAfter
 	for _, p := range v.Policies {
@@ -75,7 +75,7 @@ func (v *View) StrictestOfflineAfter() time.Duration {
 	return time.Duration(shortest)
 }
 
-// Deployable says whether a part can run on the machine now, and why not.
+// Deployable reports whether a part can run on the machine now, and if not, why.
 func (v *View) Deployable(m *Machine) (bool, domain.PartReason) {
 	return m.Deployable(v.checked(m))
 }
@@ -86,7 +86,7 @@ func (v *View) foldMachine(name string, f Fact) error {
 	}
 	m := v.Machines[name]
 	if m == nil {
-		return nil // a fact that arrived after the machine's deletion is inert
+		return nil // a fact that arrives after the machine's deletion has no effect
 	}
 	before, absent, checked := m.Machine, m.Offline > 0, v.checked(m)
 	wasReady, _ := v.Deployable(m)
@@ -105,9 +105,9 @@ func (v *View) foldMachine(name string, f Fact) error {
 	if moved(before, m.Machine) {
 		m.PlacedTime = f.Time
 	}
-	var anew []*Project
+	var affected []*Project
 	if _, enabled := f.Event.(domain.MachineEnabled); enabled || moved(before, m.Machine) {
-		anew = v.affectedProjects(before, m.Machine)
+		affected = v.affectedProjects(before, m.Machine)
 	}
 	switch f.Event.(type) {
 	case domain.MachineDeleted:
@@ -117,11 +117,11 @@ func (v *View) foldMachine(name string, f Fact) error {
 		m.resetAllAttempts()
 	}
 	v.openCandidates(m, f, redeployDue(m, before, f, absent))
-	v.settleMachine(m, anew)
+	v.settleMachine(m, affected)
 	return nil
 }
 
-// place notes where presence and health changed.
+// notePositions records the positions at which presence and health changed.
 func (v *View) notePositions(m *Machine, before domain.Machine, f Fact) {
 	if m.Connect != before.Connect {
 		m.Connected, m.Absence = f.Position, 0
@@ -134,9 +134,10 @@ func (v *View) notePositions(m *Machine, before domain.Machine, f Fact) {
 	}
 }
 
-// moved says that what a project thinks of the machine may be another thing now.
+// moved reports whether the change may affect the scope or the state of a project on the machine.
 func moved(before, after domain.Machine) bool {
-	return before.Environment != after.Environment || before.Instance != after.Instance || !slices.Equal(before.Roles, after.Roles)
+	return before.Environment != after.Environment || before.Instance != after.Instance ||
+		!slices.Equal(before.Roles, after.Roles)
 }
 
 func (v *View) addMachine(name string, f Fact) error {
@@ -156,7 +157,7 @@ func (v *View) addMachine(name string, f Fact) error {
 	return nil
 }
 
-// deleteMachine forgets the machine and its candidates. Its parts stay until a server ends them.
+// deleteMachine removes the machine and its candidates. Its open parts remain until a server ends them.
 func (v *View) deleteMachine(m *Machine) {
 	for _, c := range slices.Clone(m.candidates) {
 		v.close(c)
@@ -186,7 +187,8 @@ func (v *View) foldEnvironment(name string, f Fact) {
 	}
 }
 
-// leaveEnvironment cancels what a project has under way in an environment that is gone; the name starts empty.
+// leaveEnvironment cancels the open deployments of a project in a deleted environment, and clears the project's state
+// there.
 func (v *View) leaveEnvironment(p *Project, name string, f Fact) {
 	for _, d := range p.Open {
 		if d.Environment == name {
@@ -201,7 +203,7 @@ func (v *View) leaveEnvironment(p *Project, name string, f Fact) {
 }
 
 func (v *View) foldPolicy(name string, f Fact) error {
-	var checked []*Machine // until now
+	var checked []*Machine // before this event
 	for _, m := range v.Machines {
 		if v.checked(m) {
 			checked = append(checked, m)
@@ -230,8 +232,8 @@ func (v *View) foldPolicy(name string, f Fact) error {
 	return nil
 }
 
-// checked says that the machine's policy has a health check. What one has found counts no more when it is gone: there
-// is nobody who would ever find something else.
+// checked reports whether the machine's policy has a health check. Without one, the last result no longer counts,
+// because no agent would ever replace it.
 func (v *View) checked(m *Machine) bool { return v.PolicyOf(m).HealthCheck != nil }
 
 func (v *View) foldToken(id string, f Fact) {
@@ -248,12 +250,12 @@ func (v *View) foldToken(id string, f Fact) {
 		}
 	case domain.TokenRevoked:
 		for _, use := range t.Used {
-			v.touch(v.record(use.Machine)) // its agent is to be told
+			v.touch(v.record(use.Machine)) // its agent must be notified
 		}
 	}
 }
 
-// TokensOf are the tokens that an instance joined with, in the order of its first uses.
+// TokensOf returns the tokens that an instance joined with, in the order of first use.
 func (v *View) TokensOf(instance domain.ID) []*domain.Token { return v.joined[instance] }
 
 func (v *View) foldServer(f Fact) {
@@ -276,13 +278,13 @@ func (v *View) foldServer(f Fact) {
 	}
 }
 
-// Watch is what servers have watched so far; machines count their absence by it.
+// Watch is how far servers have watched the fleet. The absence of machines is counted by it.
 type Watch struct {
-	// Last is the newest WatchPassed, the zero id before the first.
+	// Last is the id of the newest WatchPassed event, zero before the first.
 	Last domain.ID
-	// Position is where Last stands.
+	// Position is the position of Last.
 	Position eventlog.Position
-	starts   map[domain.ID]eventlog.Position // of the servers' starts
+	starts   map[domain.ID]eventlog.Position // by the id of ServerStarted
 }
 
 func (v *View) foldWatch(f Fact) {
@@ -299,8 +301,8 @@ func (v *View) foldWatch(f Fact) {
 	}
 }
 
-// watched adds a span to the absence of each machine that was offline during all of it. Spans that
-// do not begin at the last one, or at a server's later start, would overlap: they count for nothing.
+// addAbsence adds a span to the absence of each machine that was offline during all of it. A span counts only if it
+// begins at the previous one or at a later start of a server; any other span would overlap.
 func (v *View) addAbsence(e domain.WatchPassed, f Fact) {
 	since, ok := v.Watch.Position, e.Since == v.Watch.Last
 	if !ok {

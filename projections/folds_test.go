@@ -10,7 +10,7 @@ import (
 	"github.com/droverhq/drover/projections/projectionstest"
 )
 
-// calm is an aggregate of these tests: while there is a policy with the name calm, nothing may start.
+// calm is a test aggregate: while a policy named calm exists, no part may start.
 var calm = projections.Fold{Name: "calm", Follows: []string{domain.PolicyStreams},
 	New: func() any { return new(bool) },
 	Follow: func(v *projections.View, name string, f projections.Fact) {
@@ -34,11 +34,12 @@ var calm = projections.Fold{Name: "calm", Follows: []string{domain.PolicyStreams
 
 func isCalm(v *projections.View) *bool { return v.State("calm").(*bool) }
 
-func TestARowCanForbidWhatTheGateAllowsAndSaysWhoseWorkThatChanges(t *testing.T) {
+func TestFoldCanForbidAClaimAndTouchesTheMachinesItConcerns(t *testing.T) {
 	h := projectionstest.New(t, calm)
 	h.Shop(domain.ProjectSettings{Steps: []domain.Step{{Name: "start", Run: "true"}}})
 	h.Join("web-01")
-	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0",
+	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production",
+		Release:  "1.0",
 		Machines: []domain.DeploymentMachine{{Name: "web-01"}}})
 	part, session := h.Deployments[d].Parts["web-01"], h.Machines["web-01"].Session
 	require.Empty(t, h.ClaimCheckOnceReleased(part, session))

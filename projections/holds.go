@@ -2,7 +2,7 @@ package projections
 
 import "github.com/droverhq/drover/domain"
 
-// setHold is a person's verb.
+// setHold folds a hold that a person set.
 func (v *View) setHold(p *Project, e domain.HoldSet, f Fact) {
 	m := v.Machines[e.Machine]
 	if m == nil {
@@ -11,7 +11,8 @@ func (v *View) setHold(p *Project, e domain.HoldSet, f Fact) {
 	if e.Unproven {
 		m.installed(p.Name).invalidate()
 	}
-	v.placeHold(p, m, &domain.Hold{Instance: e.Instance, Release: e.Release, Until: e.Until, Reason: e.Reason, Origin: e.Origin}, f)
+	hold := &domain.Hold{Instance: e.Instance, Release: e.Release, Until: e.Until, Reason: e.Reason, Origin: e.Origin}
+	v.placeHold(p, m, hold, f)
 }
 
 func (v *View) placeHold(p *Project, m *Machine, h *domain.Hold, f Fact) {
@@ -22,7 +23,7 @@ func (v *View) placeHold(p *Project, m *Machine, h *domain.Hold, f Fact) {
 	v.settle(p, m)
 }
 
-// liftHold ends a hold; a person who lifts it also lets the machine be tried from the start.
+// liftHold ends a hold. reset also clears the count of attempts, as when a person lifts the hold.
 func (v *View) liftHold(p *Project, machine string, reset bool) {
 	m := v.Machines[machine]
 	if m == nil || m.hold(p.Name) == nil {
@@ -36,9 +37,9 @@ func (v *View) liftHold(p *Project, machine string, reset bool) {
 	v.settle(p, m)
 }
 
-// replaces says whether a part of this person's deployment ends the hold that is there when it starts: any that a
-// deployment queued earlier had set, and the verb's own of before where the person named the machine. Its own end
-// decides anew.
+// endsHold reports whether the start of a part of this person's deployment ends the current hold. It ends any hold that
+// an earlier deployment left. It ends a hold that a person set earlier only if the deployment names the machine. The
+// end of the deployment may set a hold again.
 func (d *Deployment) endsHold(i *Installed, v *View) bool {
 	if i.Hold == nil || i.Hold.Manual() {
 		return i.Hold != nil && d.Kind == domain.Narrowed && i.HoldAt < d.Queued
@@ -47,8 +48,7 @@ func (d *Deployment) endsHold(i *Installed, v *View) bool {
 	return by == nil || by.Queued < d.Queued
 }
 
-// keep holds a machine at what it has, on behalf of a deployment. A hold that is there already stays:
-// a person's verb, and what an earlier deployment left, are not for a deployment to change.
+// holdActual holds a machine at its actual release on behalf of a deployment. It leaves an existing hold unchanged.
 func (v *View) holdActual(d *Deployment, machine string, f Fact) {
 	m := v.Machines[machine]
 	if m == nil || m.hold(d.Project.Name) != nil {
@@ -57,8 +57,8 @@ func (v *View) holdActual(d *Deployment, machine string, f Fact) {
 	v.placeHold(d.Project, m, &domain.Hold{Instance: m.Instance, Release: v.Actual(d.Project, m), Deployment: d.ID}, f)
 }
 
-// holdAfter sets and ends the holds that follow from a deployment's end. They are folded, not written:
-// whether a later deployment has started on a machine is only certain at the end's own position.
+// holdAfter sets and ends the holds that follow from a deployment's end. They are folded and not written to the log:
+// only at the position of the end is it certain whether a later deployment has started on a machine.
 func (v *View) holdAfter(d *Deployment, f Fact) {
 	switch {
 	case d.orphaned || d.Kind == domain.Automatic:
@@ -71,7 +71,8 @@ func (v *View) holdAfter(d *Deployment, f Fact) {
 	}
 }
 
-// liftOlderHolds ends the holds that deployments queued earlier had set, where this one excluded nothing.
+// liftOlderHolds ends the holds that earlier deployments left in the environment, except on machines that this one
+// excluded.
 func (v *View) liftOlderHolds(d *Deployment) {
 	for _, m := range v.MachinesIn(d.Environment) {
 		h := m.hold(d.Project.Name)
@@ -84,12 +85,13 @@ func (v *View) liftOlderHolds(d *Deployment) {
 	}
 }
 
-// holdNarrowed holds the machines that took the release, or ends their hold if it is the one wanted anyway.
+// holdNarrowed holds the machines that took the release. If the environment wants that release anyway, it lifts their
+// hold.
 func (v *View) holdNarrowed(d *Deployment, f Fact) {
 	for _, name := range d.Order {
 		part, m := d.Parts[name], v.Machines[name]
 		if part.State != domain.PartSucceeded || !v.latestByPerson(d, part, m) || m.hold(d.Project.Name).Manual() {
-			continue // a verb's hold that was there ended when the part started: this one came later, and stays
+			continue // the start of the part ended any earlier hold by a person, so this one is newer and remains
 		}
 		if d.Release == d.Project.WantedIn(d.Environment) {
 			v.liftHold(d.Project, name, false)
@@ -99,8 +101,8 @@ func (v *View) holdNarrowed(d *Deployment, f Fact) {
 	}
 }
 
-// holdStarted holds the machines that had started a deployment which did not succeed: automation neither
-// rolls back those that took it nor repairs those that did not (law 16).
+// holdStarted holds the machines that had started a deployment which did not succeed: automation does not roll back the
+// ones that took it, and does not repair the others (law 16).
 func (v *View) holdStarted(d *Deployment, f Fact) {
 	for _, name := range d.Order {
 		part, m := d.Parts[name], v.Machines[name]
@@ -111,7 +113,7 @@ func (v *View) holdStarted(d *Deployment, f Fact) {
 	}
 }
 
-// kept is the release that a part left on the instance it ran on.
+// releaseLeftBy returns the release that a part left on the instance it ran on.
 func (v *View) releaseLeftBy(part *Part, m *Machine) string {
 	switch {
 	case m.Instance == part.Instance:
@@ -122,16 +124,17 @@ func (v *View) releaseLeftBy(part *Part, m *Machine) string {
 	return part.Previous
 }
 
-// holdAt holds the instance that a part ran on. Another one has not started the part: like any re-imaged machine that
-// is held it gets the held release, and where there is none nothing holds it.
+// holdInstance holds the instance that a part ran on. If the machine is another instance by now, that one gets the held
+// release, like any re-imaged machine; without a release there is nothing to hold.
 func (v *View) holdInstance(part *Part, m *Machine, release string, f Fact) {
 	if m.Instance == part.Instance || release != "" {
-		v.placeHold(part.Deployment.Project, m, &domain.Hold{Instance: part.Instance, Release: release, Deployment: part.Deployment.ID}, f)
+		hold := &domain.Hold{Instance: part.Instance, Release: release, Deployment: part.Deployment.ID}
+		v.placeHold(part.Deployment.Project, m, hold, f)
 	}
 }
 
-// latestByPerson says that the machine is still the one that the part ran on, and that no person's deployment
-// queued later has started there.
+// latestByPerson reports whether the machine is still the one that the part ran on, and no later deployment by a person
+// has started there.
 func (v *View) latestByPerson(d *Deployment, part *Part, m *Machine) bool {
 	if m == nil || m.Added != part.added {
 		return false

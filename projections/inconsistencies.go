@@ -8,10 +8,12 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// Inconsistencies describes the first difference between an index and a walk over the whole view; empty if there is none.
-// It is for tests.
+// Inconsistencies describes the first difference between an index and a walk over the whole view, or returns an empty
+// string. It is for tests.
 func (v *View) Inconsistencies() string {
-	for _, found := range []string{v.buildIndex().difference(&v.index), v.sweepDifference(), v.recordDifference(), v.listenerDifference()} {
+	for _, found := range []string{
+		v.buildIndex().difference(&v.index), v.sweepDifference(), v.recordDifference(), v.listenerDifference(),
+	} {
 		if found != "" {
 			return found
 		}
@@ -46,7 +48,7 @@ func (v *View) buildIndex() *index {
 	return &walked
 }
 
-// enter appends a machine to a list, if it belongs there, and keeps its stored place.
+// list appends a machine to a list if it belongs there. The machine keeps its stored place.
 func (x machineIndex[K]) list(m *Machine, key K, belongs bool) {
 	if belongs {
 		x.lists[key] = append(x.lists[key], m)
@@ -57,15 +59,17 @@ func (x *index) difference(from *index) string {
 	same := slices.Equal[[]*Machine]
 	switch {
 	case !maps.EqualFunc(x.byEnvironment.lists, from.byEnvironment.lists, same):
-		return fmt.Sprintf("environments have %v, indexed are %v", x.byEnvironment.lists, from.byEnvironment.lists)
+		return fmt.Sprintf("machines by environment: want %v, index has %v", x.byEnvironment.lists,
+			from.byEnvironment.lists)
 	case !maps.EqualFunc(x.byServer.lists, from.byServer.lists, same):
-		return fmt.Sprintf("servers hold %v, indexed are %v", x.byServer.lists, from.byServer.lists)
+		return fmt.Sprintf("machines by server: want %v, index has %v", x.byServer.lists, from.byServer.lists)
 	case !maps.EqualFunc(x.offline.lists, from.offline.lists, same):
-		return fmt.Sprintf("away are %v, indexed are %v", x.offline.lists, from.offline.lists)
+		return fmt.Sprintf("offline machines: want %v, index has %v", x.offline.lists, from.offline.lists)
 	case !maps.Equal(x.deadlines, from.deadlines):
-		return fmt.Sprintf("deadlines have %v, indexed are %v", x.deadlines, from.deadlines)
+		return fmt.Sprintf("deadlines: want %v, index has %v", x.deadlines, from.deadlines)
 	case !maps.Equal(x.toEvaluate, from.toEvaluate):
-		return fmt.Sprintf("asking are %v, indexed are %v", sortedKeys(x.toEvaluate), sortedKeys(from.toEvaluate))
+		return fmt.Sprintf("projects to evaluate: want %v, index has %v",
+			sortedKeys(x.toEvaluate), sortedKeys(from.toEvaluate))
 	}
 	return ""
 }
@@ -85,12 +89,12 @@ func (v *View) recordDifference() string {
 	}
 	for name, n := range open {
 		if found := len(v.OpenPartsOn(name)); found != n {
-			return fmt.Sprintf("machine %s has %d open parts, its record %d", name, n, found)
+			return fmt.Sprintf("machine %s has %d open parts, but its record has %d", name, n, found)
 		}
 	}
 	for name, r := range v.vacant {
 		if r.Machine != nil || open[name] == 0 {
-			return fmt.Sprintf("record %s is vacant, with machine %v and %d open parts", name, r.Machine, open[name])
+			return fmt.Sprintf("record %s is vacant but has machine %v and %d open parts", name, r.Machine, open[name])
 		}
 	}
 	for name, m := range v.Machines {
@@ -101,20 +105,21 @@ func (v *View) recordDifference() string {
 	return ""
 }
 
-// sweepDifference says what the sweep would miss or look at in vain.
+// sweepDifference describes a machine that the sweep would miss, or look at for no reason.
 func (v *View) sweepDifference() string {
 	for project, p := range v.Projects {
 		for name, m := range v.Machines {
 			swept := p.sweep[name] == m
 			if due := v.sweepable(p, m); due != swept {
-				return fmt.Sprintf("project %s on machine %s: behind and not asked for is %v, swept is %v", project, name, due, swept)
+				return fmt.Sprintf("project %s on machine %s: sweepable is %v, in the sweep is %v", project, name, due,
+					swept)
 			}
 		}
 	}
 	return ""
 }
 
-// listenerDifference says which trigger an event would not reach, and which project a machine.
+// listenerDifference describes a trigger that an event would not reach, or a project that a machine would not.
 func (v *View) listenerDifference() string {
 	if !v.listenerIndex.valid {
 		return ""
@@ -123,12 +128,14 @@ func (v *View) listenerDifference() string {
 		projects := v.projectsFor(m.Roles)
 		for _, p := range v.Projects {
 			if domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil) && !slices.Contains(projects, p) {
-				return fmt.Sprintf("project %s is not found for machine %s", p.Name, name)
+				return fmt.Sprintf("the listener index does not find project %s for machine %s", p.Name, name)
 			}
 			for trigger, t := range p.Triggers {
 				for _, category := range t.Opens {
-					if t.Matches(&m.Machine, p.Settings.Roles) && !slices.Contains(v.listeners(m, category), listener{p, t}) {
-						return fmt.Sprintf("trigger %s of project %s does not hear %s of machine %s", trigger, p.Name, category, name)
+					if t.Matches(&m.Machine, p.Settings.Roles) && !slices.Contains(v.listeners(m, category),
+						listener{p, t}) {
+						return fmt.Sprintf("trigger %s of project %s does not receive %s of machine %s", trigger,
+							p.Name, category, name)
 					}
 				}
 			}

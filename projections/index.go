@@ -10,28 +10,28 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// index finds the machines, deadlines and projects that a tick has to look at. Inconsistencies compares it with a walk over
-// the whole view.
+// index finds the machines, deadlines and projects that a tick has to look at. Inconsistencies compares it with a walk
+// over the whole view.
 type index struct {
-	byEnvironment machineIndex[string]     // all, by environment
-	byServer      machineIndex[domain.ID]  // those online, by the server that holds the session
-	offline       machineIndex[string]     // those that went offline and are not back, by the name of their policy
+	byEnvironment machineIndex[string]     // all machines
+	byServer      machineIndex[domain.ID]  // online machines, by the server that holds the session
+	offline       machineIndex[string]     // machines that went offline and have not returned, by policy name
 	deadlines     map[deadlineKey]struct{} // pins and holds with a wall-clock deadline
-	toEvaluate    map[string]*Project      // projects with an open candidate or something to sweep
+	toEvaluate    map[string]*Project      // projects with an open candidate or a machine to sweep
 }
 
 func newIndex() index {
-	return index{byEnvironment: newMachineIndex[string](0), byServer: newMachineIndex[domain.ID](1), offline: newMachineIndex[string](2),
-		deadlines: map[deadlineKey]struct{}{}, toEvaluate: map[string]*Project{}}
+	return index{byEnvironment: newMachineIndex[string](0), byServer: newMachineIndex[domain.ID](1),
+		offline: newMachineIndex[string](2), deadlines: map[deadlineKey]struct{}{}, toEvaluate: map[string]*Project{}}
 }
 
-// machineIndexes is how many indexes of machines there are.
+// machineIndexes is the number of machine indexes.
 const machineIndexes = 3
 
 // machineIndex lists machines by a key. Each machine stores its place in the list, so adding and removing take constant
 // time. The order has no meaning, but equal logs give equal orders.
 type machineIndex[K comparable] struct {
-	number int // of the place in Machine.places
+	number int // index in Machine.places
 	lists  map[K][]*Machine
 }
 
@@ -44,7 +44,7 @@ func (x machineIndex[K]) add(key K, m *Machine) {
 	x.lists[key] = append(x.lists[key], m)
 }
 
-// remove deletes the list with its last machine: servers and environments come and go.
+// remove also deletes an empty list: servers and environments come and go.
 func (x machineIndex[K]) remove(key K, m *Machine) {
 	list := x.lists[key]
 	place, end := m.places[x.number], len(list)-1
@@ -56,8 +56,8 @@ func (x machineIndex[K]) remove(key K, m *Machine) {
 	}
 }
 
-// move transfers a machine from its former list, if listed, to its new one, if it belongs to any. Most events do not move
-// a machine.
+// move transfers a machine from its former list, if listed, to its new one, if it belongs to any. Most events move no
+// machine.
 func (x machineIndex[K]) move(m *Machine, was K, listed bool, now K, belongs bool) {
 	if was == now && listed == belongs {
 		return
@@ -77,7 +77,7 @@ func (x machineIndex[K]) sort() {
 	}
 }
 
-// keys are the values a machine is indexed by.
+// indexKeys are the values by which a machine is indexed.
 type indexKeys struct {
 	environment  string
 	server       domain.ID
@@ -101,14 +101,14 @@ func (x *index) update(m *Machine) {
 	x.offline.move(m, was.policy, was.away, now.policy, now.away)
 }
 
-// remove takes a machine off all lists.
+// remove removes a machine from all lists.
 func (x *index) remove(m *Machine) {
 	x.byEnvironment.remove(m.indexed.environment, m)
 	x.byServer.move(m, m.indexed.server, m.indexed.online, m.indexed.server, false)
 	x.offline.move(m, m.indexed.policy, m.indexed.away, m.indexed.policy, false)
 }
 
-// Standing are the machines of an environment, in no order.
+// MachinesIn returns the machines of an environment, in no particular order.
 func (v *View) MachinesIn(environment string) []*Machine {
 	return v.index.byEnvironment.lists[environment]
 }
@@ -126,10 +126,10 @@ func (v *View) everyMachine() iter.Seq[*Machine] {
 	}
 }
 
-// Sessions yields each server that holds sessions, with the machines they are on.
+// Sessions yields each server that holds sessions, with the machines of these sessions.
 func (v *View) Sessions() iter.Seq2[domain.ID, []*Machine] { return maps.All(v.index.byServer.lists) }
 
-// Away yields the policies of the machines that went offline and are not back, with these machines.
+// OfflineByPolicy yields each policy with the machines that went offline under it and have not returned.
 func (v *View) OfflineByPolicy() iter.Seq2[domain.PolicySettings, []*Machine] {
 	return func(yield func(domain.PolicySettings, []*Machine) bool) {
 		for policy, machines := range v.index.offline.lists {
@@ -140,7 +140,7 @@ func (v *View) OfflineByPolicy() iter.Seq2[domain.PolicySettings, []*Machine] {
 	}
 }
 
-// deadlineKey is a pin or a hold that has a deadline; a pin has no machine, a hold no environment.
+// deadlineKey identifies a pin or a hold with a deadline. A pin has no machine, and a hold has no environment.
 type deadlineKey struct{ project, environment, machine string }
 
 func (x *index) setDeadline(t deadlineKey, until *time.Time) {
@@ -151,15 +151,15 @@ func (x *index) setDeadline(t deadlineKey, until *time.Time) {
 	}
 }
 
-// Deadline is a pin or a hold of a project that ends by itself.
+// Deadline is the deadline of a pin or a hold of a project.
 type Deadline struct {
 	Project string
-	// Environment is where a pin is; Machine, where a hold is. One of them is empty.
+	// Environment is set for a pin, and Machine for a hold. The other one is empty.
 	Environment, Machine string
 	Until                time.Time
 }
 
-// Deadlines yields the pins and holds that end by themselves, in no order.
+// Deadlines yields the deadlines of all pins and holds, in no particular order.
 func (v *View) Deadlines() iter.Seq[Deadline] {
 	return func(yield func(Deadline) bool) {
 		for t := range v.index.deadlines {
@@ -170,7 +170,7 @@ func (v *View) Deadlines() iter.Seq[Deadline] {
 	}
 }
 
-// until is when a pin or hold ends by itself; nil: it is gone, or does not.
+// until returns the deadline of a pin or hold, or nil if it no longer exists or has none.
 func (v *View) until(t deadlineKey) *time.Time {
 	if p := v.Projects[t.project]; p != nil && t.machine == "" {
 		if s := p.Environments[t.environment]; s != nil && s.Pin != nil {
@@ -184,7 +184,7 @@ func (v *View) until(t deadlineKey) *time.Time {
 	return nil
 }
 
-// Asking are the projects with an open candidate or something to sweep, by name.
+// ProjectsToEvaluate returns the projects with an open candidate or a machine to sweep, by name.
 func (v *View) ProjectsToEvaluate() []*Project {
 	projects := make([]*Project, 0, len(v.index.toEvaluate))
 	for _, name := range sortedKeys(v.index.toEvaluate) {
@@ -193,12 +193,12 @@ func (v *View) ProjectsToEvaluate() []*Project {
 	return projects
 }
 
-// asks files a project by whether a tick has to look at it. Whatever opens or closes a candidate settles after it, which calls this.
+// updateProject lists a project if a tick has to look at it. settle calls it after any candidate was opened or closed.
 func (x *index) updateProject(p *Project) {
 	switch {
 	case len(p.waiting)+len(p.sweep) > 0 && !p.Gone:
 		x.toEvaluate[p.Name] = p
-	case x.toEvaluate[p.Name] == p: // another one may go by the name by now
+	case x.toEvaluate[p.Name] == p: // another project may have the name by now
 		delete(x.toEvaluate, p.Name)
 	}
 }

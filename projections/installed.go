@@ -8,44 +8,46 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Installed is what one project has done on one machine.
+// Installed is the state of one project on one machine.
 type Installed struct {
-	// Release is that of the machine's own last success, on Instance; another instance has not got it.
+	// Release is the release of the machine's last success, on Instance. Another instance does not have it.
 	Release  string
 	Instance domain.ID
-	// Success is where the last success was reported, Began where its part was claimed.
+	// Success is the position at which the last success was reported, and Began the position at which its part was
+	// claimed.
 	Success     eventlog.Position
 	SuccessTime time.Time
 	Began       eventlog.Position
-	// Dirty says that a later attempt was started and did not succeed.
+	// Dirty is set if a later attempt started and did not succeed.
 	Dirty bool
 	// Last is the part that was claimed last; nil before the first.
 	Last *Part `cbor:"-"`
-	// Person is the last-queued person's deployment that started here.
+	// Person is the latest person's deployment, in queue order, that started here.
 	Person *Deployment `cbor:"-"`
-	// Tried counts automatic attempts that did not succeed.
+	// FailedAttempts counts automatic attempts that did not succeed.
 	FailedAttempts FailedAttempts `cbor:"Tried"`
-	// Hold keeps automation away; nil for none.
+	// Hold keeps automation off the machine; nil if none exists.
 	Hold *domain.Hold
-	// HoldAt is where the hold was set, HoldTime when; what waits for a person for long is shown by it.
+	// HoldAt is the position at which the hold was set, and HoldTime the time. They show how long it has been waiting
+	// for a person.
 	HoldAt   eventlog.Position
 	HoldTime time.Time
 
-	// successes are the last two that agents reported. An agent is seldom more than one success behind the log; the engine
-	// looks an older one up, and what became of a machine or project that is gone.
+	// successes are the last two that agents reported. An agent is rarely more than one success behind the log. The
+	// engine looks up an older one, and those of deleted machines and projects, in the log.
 	successes [2]domain.ID
 }
 
-// Tried counts attempts for one wanted release on one instance.
+// FailedAttempts counts attempts at one wanted release on one instance.
 type FailedAttempts struct {
 	Release  string
 	Instance domain.ID
 	Count    int
-	// Last is where the last of them ended.
+	// Last is the position at which the last one ended.
 	Last eventlog.Position
 }
 
-// installed finds or begins what a project has done on a machine.
+// installed returns the state of a project on the machine, and creates it if needed.
 func (m *Machine) installed(project string) *Installed {
 	i := m.Installed[project]
 	if i == nil {
@@ -55,7 +57,7 @@ func (m *Machine) installed(project string) *Installed {
 	return i
 }
 
-// hold is the hold of a project on the machine, nil for none.
+// hold returns the hold of a project on the machine, nil if none exists.
 func (m *Machine) hold(project string) *domain.Hold {
 	if i := m.Installed[project]; i != nil {
 		return i.Hold
@@ -63,15 +65,15 @@ func (m *Machine) hold(project string) *domain.Hold {
 	return nil
 }
 
-// HoldApplies says that the machine is held and is the instance that was held. A hold without a release holds any
-// instance: there is nothing that another one could get.
+// HoldApplies reports whether the machine is held for the project. A hold with a release applies only to the instance
+// that was held: another instance still gets that release. A hold without a release applies to any instance.
 func (m *Machine) HoldApplies(project string) bool {
 	h := m.hold(project)
 	return h != nil && (h.Instance == m.Instance || h.Release == "")
 }
 
-// Wanted is the release that a machine should have: its hold's, else the environment's pin, else
-// the environment's release. None is empty.
+// Wanted returns the release that a machine should have: that of its hold, else the environment's pin, else the
+// environment's release. It is empty if none exists.
 func (v *View) Wanted(p *Project, m *Machine) string {
 	if h := m.hold(p.Name); h != nil {
 		return h.Release
@@ -79,7 +81,7 @@ func (v *View) Wanted(p *Project, m *Machine) string {
 	return p.WantedIn(m.Environment)
 }
 
-// Actual is the release that the machine's own last success proves, empty if unknown.
+// Actual returns the release of the machine's own last success; empty if unknown.
 func (v *View) Actual(p *Project, m *Machine) string {
 	if i := m.Installed[p.Name]; i != nil && i.Instance == m.Instance {
 		return i.Release
@@ -87,19 +89,20 @@ func (v *View) Actual(p *Project, m *Machine) string {
 	return ""
 }
 
-// Dirty says that a later attempt on this instance was started and did not succeed.
+// Dirty reports whether a later attempt on this instance started and did not succeed.
 func (v *View) Dirty(p *Project, m *Machine) bool {
 	i := m.Installed[p.Name]
 	return i != nil && i.Dirty && i.Last != nil && i.Last.Instance == m.Instance
 }
 
-// Behind says that a machine has not got what it should have.
+// Behind reports whether a machine does not have what it should have.
 func (v *View) Behind(p *Project, m *Machine) bool {
 	wanted := v.Wanted(p, m)
 	return wanted != "" && (v.Actual(p, m) != wanted || v.Dirty(p, m))
 }
 
-// Attempts counts the automatic attempts at what is wanted now that did not succeed, and says where the last one ended.
+// Attempts counts the failed automatic attempts at the release that is wanted now, and returns the position at which
+// the last one ended.
 func (v *View) Attempts(p *Project, m *Machine) (count int, last eventlog.Position) {
 	i := m.Installed[p.Name]
 	if i == nil || i.FailedAttempts.Release != v.Wanted(p, m) || i.FailedAttempts.Instance != m.Instance {
@@ -108,21 +111,21 @@ func (v *View) Attempts(p *Project, m *Machine) (count int, last eventlog.Positi
 	return i.FailedAttempts.Count, i.FailedAttempts.Last
 }
 
-// Exhausted says that the machine was tried as often as the project allows.
+// Exhausted reports whether the machine has used up the attempts that the project allows.
 func (v *View) Exhausted(p *Project, m *Machine) bool {
 	count, _ := v.Attempts(p, m)
 	return count >= p.Settings.Attempts
 }
 
-// MadeUnhealthy says that the machine is unhealthy since it tried the release that is wanted now.
+// MadeUnhealthy reports whether the machine became unhealthy after it tried the release that is wanted now.
 func (v *View) MadeUnhealthy(p *Project, m *Machine) bool {
 	i := m.Installed[p.Name]
 	return m.Health == domain.Unhealthy && i != nil && i.Last != nil && i.Last.Instance == m.Instance &&
 		i.Last.Deployment.Release == v.Wanted(p, m) && m.HealthSince > i.Last.Claimed
 }
 
-// PersonDeploys says that an environment-wide deployment of the project is open where the machine
-// stands, or a person's part is open on it.
+// PersonDeploys reports whether an environment-wide deployment of the project is open in the machine's environment, or
+// a person's part is open on the machine.
 func (v *View) PersonDeploys(p *Project, m *Machine) bool {
 	if p.HasOpenWide(m.Environment) {
 		return true
@@ -132,7 +135,7 @@ func (v *View) PersonDeploys(p *Project, m *Machine) bool {
 	})
 }
 
-// prove notes a success that an agent reported.
+// noteSuccess records the id of a success that an agent reported.
 func (m *Machine) noteSuccess(f Fact) {
 	if e, ok := f.Event.(domain.PartEnded); ok && e.State == domain.PartSucceeded {
 		if i := m.Installed[e.Project]; i != nil {
@@ -141,7 +144,7 @@ func (m *Machine) noteSuccess(f Fact) {
 	}
 }
 
-// Proves says whether this is one of the last two successes, a PartEnded of the project on the machine.
+// IsRecentSuccess reports whether success is the id of one of the last two successes of the project on the machine.
 func (v *View) IsRecentSuccess(machine, project string, success domain.ID) bool {
 	var two [2]domain.ID
 	if m := v.Machines[machine]; m != nil && m.Installed[project] != nil {
@@ -150,7 +153,7 @@ func (v *View) IsRecentSuccess(machine, project string, success domain.ID) bool 
 	return success == two[0] || success == two[1]
 }
 
-// tried counts one automatic attempt that did not succeed.
+// countAttempt counts one automatic attempt that did not succeed.
 func (m *Machine) countAttempt(p *Project, part *Part, at eventlog.Position) {
 	i := m.installed(p.Name)
 	now := FailedAttempts{Release: part.Deployment.Release, Instance: m.Instance, Count: 1, Last: at}
@@ -160,7 +163,7 @@ func (m *Machine) countAttempt(p *Project, part *Part, at eventlog.Position) {
 	i.FailedAttempts = now
 }
 
-// reset resets the count of attempts: a person took the matter up.
+// resetAttempts clears the count of attempts because a person intervened.
 func (m *Machine) resetAttempts(project string) {
 	if i := m.Installed[project]; i != nil {
 		i.FailedAttempts = FailedAttempts{}
@@ -173,10 +176,10 @@ func (m *Machine) resetAllAttempts() {
 	}
 }
 
-// forget drops what the log believed the machine to have: the machine has succeeded with something since.
+// invalidate clears the actual release: the machine has succeeded since with something that the log does not have.
 func (i *Installed) invalidate() { i.Release, i.Instance, i.Dirty = "", domain.ID{}, true }
 
-// succeed notes that the part's release is what the machine has.
+// noteInstalled records the part's release as the machine's actual one.
 func (m *Machine) noteInstalled(p *Project, part *Part, f Fact) {
 	i := m.installed(p.Name)
 	i.Release, i.Instance, i.Dirty = part.Deployment.Release, part.Instance, false

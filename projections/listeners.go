@@ -8,15 +8,16 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// listenerIndex finds the triggers and projects that may concern a machine without asking every one of them. It is made
-// anew when a project or trigger is, and may find too many, never too few: who asks it still checks each.
+// listenerIndex finds the triggers and projects that may concern a machine without a scan of all of them. It is rebuilt
+// after a project or trigger changes. It may return too many, never too few: callers still check each one.
 type listenerIndex struct {
 	valid    bool
 	triggers map[listenerKey][]listener
-	projects map[string][]*Project // by each of their roles; "" for those of every machine
+	projects map[string][]*Project // by each of their roles; "" for projects without roles
 }
 
-// listenerKey is where a trigger listens: for one category in one environment, or "*", at machines of one role, or "" for every one.
+// listenerKey is what a trigger listens for: a category, in an environment or "*", on machines with a role or "" for
+// any.
 type listenerKey struct {
 	category          domain.Category
 	environment, role string
@@ -27,7 +28,7 @@ type listener struct {
 	trigger *domain.Trigger
 }
 
-// listeners are the triggers that may open a candidate when this happens to the machine, some of them twice.
+// listeners returns the triggers that may open a candidate for an event of this category, possibly with duplicates.
 func (v *View) listeners(m *Machine, category domain.Category) []listener {
 	v.indexListeners()
 	var found []listener
@@ -40,7 +41,7 @@ func (v *View) listeners(m *Machine, category domain.Category) []listener {
 	return found
 }
 
-// projectsFor are the projects that a machine of one of these roles is in scope of, some of them twice.
+// projectsFor returns the projects that may have a machine with these roles in scope, possibly with duplicates.
 func (v *View) projectsFor(roles []string) []*Project {
 	v.indexListeners()
 	found := slices.Clone(v.listenerIndex.projects[""])
@@ -50,9 +51,9 @@ func (v *View) projectsFor(roles []string) []*Project {
 	return found
 }
 
-// Watching are the projects that may have the machine in scope, by name: all of them as long as they are not indexed.
+// ProjectsFor returns the projects that may have the machine in scope, by name. Without a valid index it returns all.
 func (v *View) ProjectsFor(m *Machine) []*Project {
-	if !v.listenerIndex.valid { // asked by a reader, who must not change the view
+	if !v.listenerIndex.valid { // callers only read, so the index must not be built here
 		return slices.SortedFunc(maps.Values(v.Projects), byName)
 	}
 	found := v.projectsFor(m.Roles)
@@ -94,7 +95,7 @@ func (a *listenerIndex) listen(p *Project, t *domain.Trigger) {
 	}
 }
 
-// rolesOrAny stands "" for no roles, which is every machine.
+// rolesOrAny returns roles, or "" in place of an empty list, which means any machine.
 func rolesOrAny(roles []string) []string {
 	if len(roles) == 0 {
 		return []string{""}

@@ -14,17 +14,17 @@ import (
 
 var loading = must(cbor.DecOptions{MaxArrayElements: math.MaxInt32, MaxMapPairs: math.MaxInt32}.DecMode())
 
-// Loading is a snapshot on its way into a view.
+// Loading is a snapshot that is being decoded into a view.
 type Loading struct {
 	View *View
 
-	data     []byte // what is not decoded yet
+	data     []byte // not decoded yet
 	projects []*Project
-	sweeps   [][]string // of the projects: names of machines, which are loaded after them
+	sweeps   [][]string // machine names by project; the machines are loaded later
 	problem  error
 }
 
-// Load is the view that Save wrote, with the same rows. An error means that the bytes are not what this program wrote.
+// Load returns the view that Save wrote with the same folds. An error means that this program did not write the bytes.
 func Load(data []byte, more ...Fold) (*View, error) {
 	l := &Loading{View: New(more...), data: data}
 	indexed := l.header()
@@ -34,10 +34,10 @@ func Load(data []byte, more ...Fold) (*View, error) {
 		}
 	}
 	if l.problem == nil && len(l.data) > 0 {
-		l.problem = fmt.Errorf("%d bytes behind its end", len(l.data))
+		l.problem = fmt.Errorf("%d extra bytes at the end", len(l.data))
 	}
 	if l.problem != nil {
-		return nil, fmt.Errorf("read a saved view: %w", l.problem)
+		return nil, fmt.Errorf("decode the view: %w", l.problem)
 	}
 	if indexed {
 		l.View.indexListeners()
@@ -45,26 +45,26 @@ func Load(data []byte, more ...Fold) (*View, error) {
 	return l.View, nil
 }
 
-// errDangling means that something saved refers to what was not.
+// errDangling means that the snapshot refers to something that it does not contain.
 var errDangling = errors.New("dangling reference")
 
-// Decode reads the next item into a pointer. After the first failure it does nothing.
+// Decode reads the next item into a pointer. After the first error it does nothing.
 func (l *Loading) Decode(into any) {
 	if l.problem == nil {
 		l.data, l.problem = loading.UnmarshalFirst(l.data, into)
 	}
 }
 
-// header reads what belongs to no row. indexed says that the listeners had been collected.
+// header reads the state that belongs to no fold. indexed reports whether the listener index was valid.
 func (l *Loading) header() (indexed bool) {
 	var in saved
 	l.Decode(&in)
 	v := l.View
 	if l.problem == nil && !slices.Equal(in.Rows, v.savedRows()) {
-		l.problem = fmt.Errorf("it has the rows %v, and %v are wanted", in.Rows, v.savedRows())
+		l.problem = fmt.Errorf("it has the folds %v, want %v", in.Rows, v.savedRows())
 	}
-	v.Position, v.Time, v.Fence, v.Restores, v.Retain, v.sequence = in.Position, in.Time, in.Fence, in.Restores, in.Retain, in.Sequence
-	v.Ignored, v.receipts.now = in.Ignored, in.ReceiptsNow
+	v.Position, v.Time, v.Fence, v.Ignored, v.Restores = in.Position, in.Time, in.Fence, in.Ignored, in.Restores
+	v.Retain, v.sequence, v.receipts.now = in.Retain, in.Sequence, in.ReceiptsNow
 	for _, aside := range in.Aside {
 		aside.Aside.waiting = aside.Waiting
 		v.Aside[aside.Aside.Stream] = aside.Aside
@@ -197,7 +197,7 @@ func (l *Loading) machine(s savedMachine) {
 	v.touch(m.record)
 }
 
-// lists rebuilds the lists that point to machines.
+// rebuildLists rebuilds the lists that point to machines.
 func (l *Loading) rebuildLists() {
 	for i, p := range l.projects {
 		for _, name := range l.sweeps[i] {
@@ -213,7 +213,7 @@ func (l *Loading) rebuildLists() {
 	}
 }
 
-// find is a deployment by its id; nil for the zero id.
+// find returns a deployment by its id, or nil for the zero id.
 func (l *Loading) find(id domain.ID) *Deployment {
 	d := l.View.Deployments[id]
 	if d == nil && !id.IsZero() {

@@ -6,7 +6,7 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// foldPart folds a claim or an end. Facts about a part that does not exist are inert.
+// foldPart folds a claim or an end. Facts about a part that does not exist have no effect.
 func (v *View) foldPart(name string, f Fact) error {
 	id, machine, err := domain.ParsePartStream(name)
 	if err != nil {
@@ -31,7 +31,7 @@ func (v *View) foldPart(name string, f Fact) error {
 	return nil
 }
 
-// claim starts the part if the gate lets the claim through at this very position; otherwise it is void.
+// claim starts the part if the claim passes the claim check at this position. Otherwise the claim is void.
 func (v *View) claim(part *Part, e domain.PartClaimed, f Fact) {
 	if v.ClaimCheck(part, e.Session) != "" {
 		return
@@ -54,7 +54,7 @@ func (v *View) claim(part *Part, e domain.PartClaimed, f Fact) {
 	}
 }
 
-// endClaimed folds what an agent or a server says of a part's end.
+// endClaimed folds the end of a part that an agent or a server reported.
 func (v *View) endClaimed(part *Part, e domain.PartEnded, f Fact) {
 	byAgent := e.ByAgent()
 	switch {
@@ -69,8 +69,8 @@ func (v *View) endClaimed(part *Part, e domain.PartEnded, f Fact) {
 	}
 }
 
-// late takes a result that came after the part was called lost. A success says what the machine has,
-// unless something newer has started there; the part stays ended.
+// lateResult folds a result that arrives after the part was declared lost. A success sets the machine's actual release,
+// unless a newer part has started there. The part stays ended.
 func (v *View) lateResult(part *Part, e domain.PartEnded, f Fact) {
 	p, m := part.Deployment.Project, v.MachineOf(part)
 	if p.Gone || !part.IsFor(m) || e.State != domain.PartSucceeded {
@@ -82,7 +82,7 @@ func (v *View) lateResult(part *Part, e domain.PartEnded, f Fact) {
 	}
 }
 
-// end ends an open part and folds what follows for its machine.
+// end ends an open part and folds the consequences for its machine.
 func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason, f Fact) {
 	d, claimed, released := part.Deployment, part.State == domain.PartRunning, part.State != domain.PartQueued
 	part.State, part.Reason, part.EndedAt, part.EndedTime = state, reason, f.Position, f.Time
@@ -110,18 +110,18 @@ func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason,
 	if d.Kind == domain.Automatic && state != domain.PartSucceeded {
 		v.reopen(part, m, claimed, f)
 	}
-	part.candidates = nil // they are open again, or need nothing any more
+	part.candidates = nil // they are open again, or need nothing
 	v.settle(d.Project, m)
 }
 
-// drop takes a part that ended off the lists of open ones.
+// closeEnded removes an ended part from the lists of open ones.
 func (v *View) closeEnded(part *Part) {
 	part.Deployment.open--
 	v.touch(part.record)
 	v.closePart(part)
 }
 
-// outcome notes what a part that had started left on its machine.
+// recordOutcome records what a part that had started left on its machine.
 func (v *View) recordOutcome(part *Part, m *Machine, f Fact) {
 	d := part.Deployment
 	i := m.installed(d.Project.Name)
@@ -131,14 +131,14 @@ func (v *View) recordOutcome(part *Part, m *Machine, f Fact) {
 	}
 	m.noteInstalled(d.Project, part, f)
 	if h := i.Hold; h != nil && h.Deployment == d.ID && d.Kind == domain.Automatic {
-		i.Hold = nil // the cancelled deployment was through here after all
+		i.Hold = nil // the cancelled deployment succeeded here after all
 	}
 }
 
-// reopen opens the candidates again that an automatic part had settled, and counts the attempt if it was one.
+// reopen opens the candidates again that an automatic part had closed, and counts the attempt if there was one.
 func (v *View) reopen(part *Part, m *Machine, claimed bool, f Fact) {
 	p := part.Deployment.Project
-	replaced := claimed && part.Instance != m.Instance // another instance begins its own count
+	replaced := claimed && part.Instance != m.Instance // another instance has its own count
 	if !replaced && (claimed || part.Reason == domain.NotClaimed) {
 		m.countAttempt(p, part, f.Position)
 	}

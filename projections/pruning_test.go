@@ -22,160 +22,165 @@ import (
 )
 
 var (
-	seed = flag.Uint64("seed", 1, "seed of the first random day on which views forget and are saved; the next day has the next one")
-	days = flag.Int("days", 20, "how many random days views forget and are saved on")
+	seed = flag.Uint64("seed", 1, "seed of the first random run; each further run adds one")
+	runs = flag.Int("runs", 20, "number of random runs")
 )
 
-// stepsADay is long enough that most deployments of a day are forgotten, and that what they left is overtaken.
-const stepsADay = 600
+// steps is long enough that most deployments of a run are pruned, and that their effects are replaced by later ones.
+const steps = 600
 
-// tally is what the days had in them: a property that holds of days on which nothing is forgotten says nothing.
-type tally struct{ facts, forgotten, saves, owed int }
+// coverage counts what the runs contained. A run in which nothing is pruned proves nothing.
+type coverage struct{ facts, pruned, saves, late int }
 
-// TestForgettingAndSavingChangeNoDecision folds random days by a view that keeps every deployment, one that forgets each as
-// soon as it may, and one that forgets and is saved and loaded at random. A server must not decide otherwise for
-// having run long or for having been started from a snapshot.
-func TestForgettingAndSavingChangeNoDecision(t *testing.T) {
-	var had tally
-	for n := range uint64(*days) {
-		t.Run(fmt.Sprintf("seed=%d", *seed+n), func(t *testing.T) { live(t, *seed+n, &had) })
+// TestPruningAndSavingChangeNoDecision folds random histories into three views: one that retains every deployment, one
+// that prunes each as soon as possible, and one that prunes and is saved and loaded at random. A server must decide the
+// same whether it has run for long or was started from a snapshot.
+func TestPruningAndSavingChangeNoDecision(t *testing.T) {
+	var seen coverage
+	for n := range uint64(*runs) {
+		t.Run(fmt.Sprintf("seed=%d", *seed+n), func(t *testing.T) { simulate(t, *seed+n, &seen) })
 	}
-	t.Logf("%d facts, %d deployments forgotten, %d times loaded, %d results of forgotten deployments", had.facts, had.forgotten, had.saves, had.owed)
-	if *days >= 10 {
-		require.Positive(t, had.forgotten)
-		require.Positive(t, had.saves)
-		require.Positive(t, had.owed)
+	t.Logf("%d facts, %d pruned deployments, %d loads, %d results of pruned deployments",
+		seen.facts, seen.pruned, seen.saves, seen.late)
+	if *runs >= 10 {
+		require.Positive(t, seen.pruned)
+		require.Positive(t, seen.saves)
+		require.Positive(t, seen.late)
 	}
 }
 
-// live lives the day of a seed. The dear comparisons are made less often than the others: a difference seldom goes away
-// within a few steps.
-func live(t *testing.T, seed uint64, had *tally) {
-	d := newDay(t, seed, int(seed%3))
-	for n := range stepsADay {
-		d.step()
+// simulate runs the simulation of a seed. The expensive comparisons are rarer: a difference usually lasts many steps.
+func simulate(t *testing.T, seed uint64, seen *coverage) {
+	s := newSimulation(t, seed, int(seed%3))
+	for n := range steps {
+		s.step()
 		if n%4 == 0 {
-			d.same("what decisions go by", grounds)
+			s.same("inputs of decisions", state)
 		}
 		if n%24 == 0 {
-			if d.plain { // a strange fact lets a deployment succeed that failed long ago
-				d.same("what environments have", origins)
+			if s.plain { // an invalid fact can let a deployment succeed that failed long ago
+				s.same("environments", origins)
 			}
-			d.same("decisions at once", decisions(0))
-			d.same("decisions after long waiting", decisions(time.Minute))
-			d.sameView("folded and loaded before", d.loaded)
-			d.sameView("folded and loaded now", d.load(d.save(d.forgetting)))
+			s.same("immediate decisions", decisions(0))
+			s.same("decisions after a long wait", decisions(time.Minute))
+			s.sameView("view that was loaded before", s.loaded)
+			s.sameView("view that is loaded now", s.load(s.save(s.pruning)))
 		}
 	}
-	had.facts += len(d.log)
-	had.forgotten += len(d.keeping.Deployments) - len(d.forgetting.Deployments)
-	had.saves += d.saves
-	had.owed += d.owed
+	seen.facts += len(s.log)
+	seen.pruned += len(s.full.Deployments) - len(s.pruning.Deployments)
+	seen.saves += s.saves
+	seen.late += s.late
 }
 
-// day is a random history and three views of it.
-type day struct {
+// simulation is a random history and three views of it.
+type simulation struct {
 	*rand.Rand
 	t    *testing.T
 	seed uint64
 
-	keeping    *projections.View // forgets nothing
-	forgetting *projections.View
-	loaded     *projections.View // forgets, and was saved and loaded
+	full    *projections.View // prunes nothing
+	pruning *projections.View
+	loaded  *projections.View // prunes, and was saved and loaded
 
 	log         []eventlog.Recorded
-	revisions   map[string]eventlog.Revision // of the log: a view need not know those of forgotten parts
-	deployments []domain.ID                  // as queued
+	revisions   map[string]eventlog.Revision // all of them; a pruning view lacks those of pruned parts
+	deployments []domain.ID                  // in queue order
 	snapshots   []snapshot
 	clock       time.Time
-	// ages are how much older each position makes what is waited for, one of them a round of the engine. Where it is 0
-	// nothing is given up, and a deployment may stay open while many that were queued later are forgotten.
+	// ages are choices of how much older one position is than the next, in one round of the engine. With 0 nothing
+	// times out, so a deployment may stay open while many later ones are pruned.
 	ages []time.Duration
-	// slow is a machine whose agent seldom does anything: its deployments outlive others.
+	// slow is a machine whose agent rarely does anything: its deployments outlive others.
 	slow string
-	// plain is a day without strange facts.
+	// plain is set if the run has no invalid facts.
 	plain bool
 
-	saves, owed int // for the tally
+	saves, late int // for coverage
 }
 
-// snapshot is a saved view, and how much of the log it has folded.
+// snapshot is a saved view, and the number of events that it has folded.
 type snapshot struct {
 	view   []byte
 	folded int
 }
 
-func newDay(t *testing.T, seed uint64, kept int) *day {
-	d := &day{Rand: rand.New(rand.NewPCG(seed, 0)), t: t, seed: seed, keeping: projections.New(), forgetting: projections.New(),
-		loaded: projections.New(), revisions: map[string]eventlog.Revision{}, clock: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
-	d.ages, d.slow = pick(d, [][]time.Duration{{0}, {0, time.Second}, {0, time.Second, time.Minute}, {0, time.Minute}}), pick(d, machines)
-	d.plain = d.oneIn(2)
-	d.keeping.Retain, d.forgetting.Retain, d.loaded.Retain = 1<<30, kept, kept
-	d.found()
-	return d
+func newSimulation(t *testing.T, seed uint64, kept int) *simulation {
+	s := &simulation{Rand: rand.New(rand.NewPCG(seed, 0)), t: t, seed: seed, full: projections.New(),
+		pruning: projections.New(),
+		loaded:  projections.New(), revisions: map[string]eventlog.Revision{}, clock: time.Date(2026, 1, 1, 0, 0, 0, 0,
+			time.UTC)}
+	s.ages, s.slow = pick(s, [][]time.Duration{{0}, {0, time.Second}, {0, time.Second, time.Minute},
+		{0, time.Minute}}), pick(s, machines)
+	s.plain = s.oneIn(2)
+	s.full.Retain, s.pruning.Retain, s.loaded.Retain = 1<<30, kept, kept
+	s.addMissing()
+	return s
 }
 
-// others are the views that must say what the keeping one says.
-func (d *day) others() []*projections.View { return []*projections.View{d.forgetting, d.loaded} }
+// others returns the views that are compared with the full one.
+func (s *simulation) others() []*projections.View { return []*projections.View{s.pruning, s.loaded} }
 
-var otherNames = []string{"the forgetting view", "the loaded view"}
+var otherNames = []string{"the pruning view", "the loaded view"}
 
-// differ ends the day: it prints how to have it again and what happened last.
-func (d *day) difference(format string, args ...any) {
-	d.t.Helper()
+// fail ends the run. It prints how to repeat the run and the last facts.
+func (s *simulation) fail(format string, args ...any) {
+	s.t.Helper()
 	var last []string
-	for _, rec := range d.log[max(0, len(d.log)-12):] {
+	for _, rec := range s.log[max(0, len(s.log)-12):] {
 		last = append(last, fmt.Sprintf("  %d %s %s %s", rec.Position, rec.Stream, rec.Event.Type, rec.Event.Data))
 	}
-	d.t.Fatalf("%s\n%d ended deployments kept; this day again: -run %s -seed=%d -days=1\nthe last facts:\n%s",
-		fmt.Sprintf(format, args...), d.forgetting.Retain, "TestForgettingAndSavingChangeNoDecision", d.seed, strings.Join(last, "\n"))
+	s.t.Fatalf("%s\n%d ended deployments retained; repeat with: -run %s -seed=%d -runs=1\nthe last facts:\n%s",
+		fmt.Sprintf(format, args...), s.pruning.Retain, "TestPruningAndSavingChangeNoDecision", s.seed,
+		strings.Join(last, "\n"))
 }
 
-// same compares what the three views say, line by line.
-func (d *day) same(what string, say func(*projections.View) said) {
-	d.t.Helper()
-	kept := say(d.keeping)
-	for n, v := range d.others() {
-		other := say(v)
+// same compares a report of the three views line by line.
+func (s *simulation) same(what string, describe func(*projections.View) report) {
+	s.t.Helper()
+	kept := describe(s.full)
+	for n, v := range s.others() {
+		other := describe(v)
 		for i := range max(len(kept), len(other)) {
 			if a, b := lineAt(kept, i), lineAt(other, i); a != b {
-				d.difference("%s: %s differs from the keeping one\n  - %s\n  + %s", what, otherNames[n], a, b)
+				s.fail("%s: %s differs from the full view\n  - %s\n  + %s", what, otherNames[n], a, b)
 			}
 		}
 	}
 }
 
-func lineAt(lines said, i int) string {
+func lineAt(lines report, i int) string {
 	if i < len(lines) {
 		return lines[i]
 	}
 	return "nothing"
 }
 
-// sameView compares a view with the forgetting one in all that it holds, the indexes and lists that Save leaves out included.
-// What was touched since the last round is drained first: it is a hint, and a start takes everything as touched.
-func (d *day) sameView(what string, v *projections.View) {
-	d.t.Helper()
-	for _, v := range []*projections.View{d.forgetting, v} {
+// sameView compares a view with the pruning one, including the indexes and lists that Save leaves out. It clears the
+// touched machines first: they are only a hint, and a start treats every machine as touched.
+func (s *simulation) sameView(what string, v *projections.View) {
+	s.t.Helper()
+	for _, v := range []*projections.View{s.pruning, v} {
 		v.Touched()
 	}
-	if !reflect.DeepEqual(d.forgetting, v) {
-		d.difference("%s: the views differ in %s", what, where(reflect.ValueOf(d.forgetting), reflect.ValueOf(v), map[[2]uintptr]bool{}))
+	if !reflect.DeepEqual(s.pruning, v) {
+		s.fail("%s: the views differ in %s", what,
+			where(reflect.ValueOf(s.pruning), reflect.ValueOf(v), map[[2]uintptr]bool{}))
 	}
 }
 
-// decisions are what the engine would do. Each position makes a fact older: ages are the same for all views then.
-func decisions(older time.Duration) func(*projections.View) said {
-	return func(v *projections.View) (lines said) {
+// decisions returns what the engine would decide. Ages depend on positions alone, so they are equal for all views.
+func decisions(older time.Duration) func(*projections.View) report {
+	return func(v *projections.View) (lines report) {
 		for _, decision := range rollout.Decide(v, projections.Age(ages(v, older))) {
-			lines.say("%+v", decision)
+			lines.add("%+v", decision)
 		}
 		verdicts := triggers.Decide(v, projections.Age(ages(v, older)))
 		for _, verdict := range verdicts {
-			lines.say("%+v", verdict)
+			lines.add("%+v", verdict)
 		}
 		for _, decision := range triggers.Plan(v, verdicts) {
-			lines.say("%+v", decision)
+			lines.add("%+v", decision)
 		}
 		return lines
 	}
@@ -185,19 +190,19 @@ func ages(v *projections.View, older time.Duration) func(eventlog.Position) time
 	return func(p eventlog.Position) time.Duration { return time.Duration(max(0, v.Position-p)) * older }
 }
 
-// grounds are what decisions and commands go by. They are compared although decisions are: a wrong hold may show in a
-// decision long after the day.
-func grounds(v *projections.View) (lines said) {
-	lines.say("open %v", ids(v.OpenDeployments()))
+// state returns the inputs of decisions and commands. It is compared in addition to decisions: a wrong hold may change
+// a decision only after the end of the run.
+func state(v *projections.View) (lines report) {
+	lines.add("open %v", ids(v.OpenDeployments()))
 	for _, p := range v.ProjectsToEvaluate() {
-		lines.say("asking %s", p.Name)
+		lines.add("evaluate %s", p.Name)
 	}
-	var deadlines said
+	var deadlines report
 	for at := range v.Deadlines() {
-		deadlines.say("%+v", at)
+		deadlines.add("%+v", at)
 	}
 	slices.Sort(deadlines)
-	lines.say("deadlines %v", deadlines)
+	lines.add("deadlines %v", deadlines)
 	for _, name := range slices.Sorted(maps.Keys(v.Machines)) {
 		lines.machine(v, v.Machines[name])
 	}
@@ -205,39 +210,43 @@ func grounds(v *projections.View) (lines said) {
 		lines.project(v.Projects[name])
 	}
 	for _, d := range v.OpenDeployments() {
-		lines.say("%s %s %s ended=%v cancelled=%v superseded=%v room=%d unreleased=%v open=%d failed=%d", d.ID, d.Kind, d.State, d.Ended,
+		lines.add("%s %s %s ended=%v cancelled=%v superseded=%v slots=%d unreleased=%v open=%d failed=%d", d.ID, d.Kind,
+			d.State, d.Ended,
 			d.Cancelled, d.Superseded, d.FreeSlots(), d.Unreleased(), d.OpenParts(), d.FailedParts())
 	}
 	return lines
 }
 
-// said are lines that a view is described by.
-type said []string
+// report is the lines that describe a view.
+type report []string
 
-func (s *said) say(format string, args ...any) { *s = append(*s, fmt.Sprintf(format, args...)) }
+func (r *report) add(format string, args ...any) { *r = append(*r, fmt.Sprintf(format, args...)) }
 
-func (s *said) machine(v *projections.View, m *projections.Machine) {
+func (r *report) machine(v *projections.View, m *projections.Machine) {
 	deployable, why := v.Deployable(m)
-	s.say("%s %+v added=%d connected=%d offline=%d health=%d ready=%d %v deployable=%v %s claimed=%s", m.Name, m.Machine, m.Added, m.Connected,
+	r.add("%s %+v added=%d connected=%d offline=%d health=%d ready=%d %v deployable=%v %s claimed=%s", m.Name,
+		m.Machine, m.Added, m.Connected,
 		m.Offline, m.HealthSince, m.Ready, m.Absence, deployable, why, describe(m.Claimed))
 	for _, part := range v.OpenPartsOn(m.Name) {
-		s.say("  %s gate=%s, once released %s, means it=%v", describe(part), v.ClaimCheck(part, m.Session), v.ClaimCheckOnceReleased(part, m.Session), part.IsFor(m))
+		r.add("  %s check=%s, once released %s, same machine=%v", describe(part), v.ClaimCheck(part, m.Session),
+			v.ClaimCheckOnceReleased(part, m.Session), part.IsFor(m))
 	}
 	for _, name := range slices.Sorted(maps.Keys(v.Projects)) {
 		p := v.Projects[name]
 		attempts, last := v.Attempts(p, m)
-		s.say("  %s wanted=%s actual=%s dirty=%v behind=%v attempts=%d@%d exhausted=%v unhealthy=%v person=%v held=%v unfinished=%s", name,
-			v.Wanted(p, m), v.Actual(p, m), v.Dirty(p, m), v.Behind(p, m), attempts, last, v.Exhausted(p, m), v.MadeUnhealthy(p, m),
-			v.PersonDeploys(p, m), m.HoldApplies(name), v.World().Unfinished(name, m.Name))
-		s.installed(v, m.Installed[name])
+		r.add("  %s wanted=%s actual=%s dirty=%v behind=%v attempts=%d@%d exhausted=%v unhealthy=%v person=%v held=%v "+
+			"unfinished=%s", name, v.Wanted(p, m), v.Actual(p, m), v.Dirty(p, m), v.Behind(p, m), attempts, last,
+			v.Exhausted(p, m), v.MadeUnhealthy(p, m), v.PersonDeploys(p, m), m.HoldApplies(name), v.World().Unfinished(name, m.Name))
+		r.installed(v, m.Installed[name])
 		for _, c := range v.Candidates(p, m) {
-			s.say("    candidate of %s opened=%d redeploy=%d %v", c.Trigger, c.Opened, c.Redeploy, c.Causes)
+			r.add("    candidate of %s opened=%d redeploy=%d %v", c.Trigger, c.Opened, c.Redeploy, c.Causes)
 		}
 	}
 }
 
-// installed includes whether the deployment that left the hold is there: users are told of it, and what is queued later ends it.
-func (s *said) installed(v *projections.View, i *projections.Installed) {
+// installed also reports whether the deployment that left the hold is still there: it is shown to people, and later
+// deployments end the hold.
+func (r *report) installed(v *projections.View, i *projections.Installed) {
 	if i == nil {
 		return
 	}
@@ -245,23 +254,27 @@ func (s *said) installed(v *projections.View, i *projections.Installed) {
 	if i.Person != nil {
 		person = i.Person.ID
 	}
-	s.say("    release=%s instance=%s success=%d began=%d dirty=%v last=%s person=%s tried=%+v hold=%s@%d, known=%v", i.Release, i.Instance, i.Success,
-		i.Began, i.Dirty, describe(i.Last), person, i.FailedAttempts, asJSON(i.Hold), i.HoldAt, i.Hold != nil && v.Deployments[i.Hold.Deployment] != nil)
+	r.add("    release=%s instance=%s success=%d began=%d dirty=%v last=%s person=%s tried=%+v hold=%s@%d, known=%v",
+		i.Release, i.Instance, i.Success,
+		i.Began, i.Dirty, describe(i.Last), person, i.FailedAttempts, asJSON(i.Hold), i.HoldAt, i.Hold != nil &&
+			v.Deployments[i.Hold.Deployment] != nil)
 }
 
-func (s *said) project(p *projections.Project) {
-	s.say("%s waiting=%v sweep=%v open=%v", p.Name, p.Waiting(), p.Sweep(), ids(p.Open))
+func (r *report) project(p *projections.Project) {
+	r.add("%s waiting=%v sweep=%v open=%v", p.Name, p.Waiting(), p.Sweep(), ids(p.Open))
 	for _, name := range slices.Sorted(maps.Keys(p.Environments)) {
 		e := p.Environments[name]
-		s.say("  %s released=%d wide=%v %s origin=%s rollback to %s", name, p.Released(name), p.HasOpenWide(name), asJSON(e), e.Origin(), e.RollbackTo())
+		r.add("  %s released=%d wide=%v %s origin=%s rollback to %s", name, p.Released(name), p.HasOpenWide(name),
+			asJSON(e), e.Origin(), e.RollbackTo())
 	}
 }
 
-// origins says of the deployments that environments have their releases from whether they are there: users are shown them.
-func origins(v *projections.View) (lines said) {
+// origins reports whether the deployments from which environments have their releases are there: they are shown to
+// people.
+func origins(v *projections.View) (lines report) {
 	for _, p := range v.Projects {
 		for name, e := range p.Environments {
-			lines.say("%s in %s: %s, known=%v", p.Name, name, e.Origin(), v.Deployments[e.Origin()] != nil)
+			lines.add("%s in %s: %s, known=%v", p.Name, name, e.Origin(), v.Deployments[e.Origin()] != nil)
 		}
 	}
 	slices.Sort(lines)
@@ -272,7 +285,8 @@ func describe(p *projections.Part) string {
 	if p == nil {
 		return "no part"
 	}
-	return fmt.Sprintf("%s/%s %s %s %d/%d/%d reported=%v release=%s instance=%s", p.Deployment.ID, p.Machine, p.State, p.Reason, p.Released, p.Claimed,
+	return fmt.Sprintf("%s/%s %s %s %d/%d/%d reported=%v release=%s instance=%s", p.Deployment.ID, p.Machine, p.State,
+		p.Reason, p.Released, p.Claimed,
 		p.EndedAt, p.Reported, p.Deployment.Release, p.Instance)
 }
 
@@ -289,7 +303,7 @@ func asJSON(value any) string {
 	return string(data)
 }
 
-// where is the path of the first difference of two values that reflect.DeepEqual calls different; "" where it finds none.
+// where returns the path of the first difference of two values, or "" if it finds none.
 func where(a, b reflect.Value, seen map[[2]uintptr]bool) string {
 	switch a.Kind() {
 	case reflect.Pointer:
@@ -312,7 +326,7 @@ func where(a, b reflect.Value, seen map[[2]uintptr]bool) string {
 	case reflect.Map:
 		for _, key := range a.MapKeys() {
 			if !b.MapIndex(key).IsValid() {
-				return fmt.Sprintf("[%v]: it is missing", key)
+				return fmt.Sprintf("[%v]: missing", key)
 			}
 			if path := where(a.MapIndex(key), b.MapIndex(key), seen); path != "" {
 				return fmt.Sprintf("[%v]%s", key, path)
@@ -325,11 +339,11 @@ func where(a, b reflect.Value, seen map[[2]uintptr]bool) string {
 			}
 		}
 	}
-	return unlike(a, b)
+	return unequal(a, b)
 }
 
-// unlike says how two values differ that have no parts, or whose parts are alike.
-func unlike(a, b reflect.Value) string {
+// unequal describes how two values differ that have no elements, or whose elements are equal.
+func unequal(a, b reflect.Value) string {
 	switch a.Kind() {
 	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Interface, reflect.Func:
 		if a.IsNil() != b.IsNil() {
@@ -341,7 +355,7 @@ func unlike(a, b reflect.Value) string {
 		}
 	}
 	if k := a.Kind(); (k == reflect.Map || k == reflect.Slice) && a.Len() != b.Len() {
-		return fmt.Sprintf(": %d and %d of them", a.Len(), b.Len())
+		return fmt.Sprintf(": lengths %d and %d", a.Len(), b.Len())
 	}
 	return ""
 }

@@ -8,33 +8,33 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// ReceiptAge is how long the answer to a command is remembered, by the log's own wall clocks.
+// ReceiptAge is how long the result of a command is remembered, measured by the wall-clock times in the log.
 const ReceiptAge = 24 * time.Hour
 
-// maxAdvance is the most that one event moves the time by which receipts age. The clock of one server that is days ahead must
-// not let all servers forget what they have done (law 7); what it costs is that some answers are remembered for longer.
+// maxAdvance is the most that one event advances the age of receipts. If the clock of one server is days ahead, the
+// others must not lose all receipts (law 7). In exchange, some receipts are kept longer than ReceiptAge.
 const maxAdvance = time.Hour
 
 var queuedType = domain.TypeName(domain.DeploymentQueued{})
 
-// Receipt is what an accepted command came to.
+// Receipt is the result of an accepted command.
 type Receipt struct {
 	Stream string
-	// First is the id of the command's first event; it derives from the whole command, so
-	// another command under the same id is told from a repeat.
+	// First is the id of the command's first event. It derives from the whole command, which distinguishes a repeat
+	// from another command with the same idempotency key.
 	First domain.ID
-	// Type is the type of its first event, and Signed says that this event records an actor, as those of commands do since there
-	// are actors. A variable with the name actor passes for one.
+	// Type is the type of the first event. HasActor reports whether that event records an actor, as all events of
+	// commands do since actors exist. A variable named actor is mistaken for one.
 	Type     string
 	HasActor bool `cbor:"Signed"`
-	// Position is that of its last event.
+	// Position is the position of the last event.
 	Position eventlog.Position
-	// Deployment is the one that the command queued; the zero id if it queued none.
+	// Deployment is the deployment that the command queued; the zero id if it queued none.
 	Deployment domain.ID
-	at         time.Duration // on the clock of receipts
+	at         time.Duration // on the clock of receipts.now
 }
 
-// receipts remembers commands by the ids their senders chose, oldest first.
+// receipts holds the results of commands by idempotency key, oldest first.
 type receipts struct {
 	byCommand map[domain.ID]Receipt
 	order     []domain.ID
@@ -43,7 +43,7 @@ type receipts struct {
 
 func newReceipts() receipts { return receipts{byCommand: map[domain.ID]Receipt{}} }
 
-// note remembers what an event says of its command. passed is by how much the log's time has moved with it.
+// note records the command of an event. passed is how far the event advanced the log's time.
 func (r *receipts) note(rec eventlog.Recorded, passed time.Duration) {
 	r.now += min(passed, maxAdvance)
 	command := domain.ID(rec.Command)
@@ -67,7 +67,7 @@ func (r *receipts) note(rec eventlog.Recorded, passed time.Duration) {
 	}
 }
 
-// Receipt finds what a command came to, if it was accepted within ReceiptAge.
+// Receipt returns the result of the command with this idempotency key, if it was accepted within ReceiptAge.
 func (v *View) Receipt(command domain.ID) (Receipt, bool) {
 	r, ok := v.receipts.byCommand[command]
 	return r, ok

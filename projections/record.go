@@ -2,15 +2,15 @@ package projections
 
 import "slices"
 
-// Record is everything the fold knows under one machine name. Other parts of the view point to it, so that a name is
+// Record is everything that the fold knows under one machine name. Other parts of the view point to it, so a name is
 // looked up only where an event carries it.
 //
 // A record exists while there is a machine of the name or an open part for it. If a machine is deleted while parts are
-// open, its record stays. A later machine of the same name takes the record over: it is a different machine, but the open
-// parts of the former one still block it until they end.
+// open, its record remains. A later machine of the same name reuses the record. It is a different machine, but the open
+// parts of the former one block it until they end.
 type Record struct {
 	Name string
-	// Machine is the current machine of the name, nil if there is none.
+	// Machine is the current machine of the name, nil if none exists.
 	Machine *Machine
 	// Parts are the open parts of all projects, in the order they were queued.
 	Parts []*Part
@@ -29,7 +29,7 @@ func (v *View) record(name string) *Record {
 	return &Record{Name: name}
 }
 
-// add stores a new machine under its name and connects it with the record of the name.
+// add stores a new machine and connects it with the record of its name.
 func (v *View) add(m *Machine) {
 	if m.record = v.vacant[m.Name]; m.record == nil {
 		m.record = &Record{Name: m.Name}
@@ -38,7 +38,7 @@ func (v *View) add(m *Machine) {
 	m.record.Machine, v.Machines[m.Name] = m, m
 }
 
-// remove deletes a machine. Its record stays as vacant while parts are open.
+// remove deletes a machine. Its record remains, marked vacant, while parts are open.
 func (v *View) remove(m *Machine) {
 	delete(v.Machines, m.Name)
 	m.record.Machine = nil
@@ -56,7 +56,7 @@ func (v *View) openPart(part *Part) {
 	}
 }
 
-// closePart removes a part that ended from its record, and the record if nothing is left.
+// closePart removes an ended part from its record, and deletes the record if it is empty.
 func (v *View) closePart(part *Part) {
 	r := part.record
 	r.Parts = slices.DeleteFunc(r.Parts, func(o *Part) bool { return o == part })
@@ -72,7 +72,7 @@ func (v *View) closePart(part *Part) {
 // OpenPartsOn returns the open parts of all projects on a machine, in the order they were queued.
 func (v *View) OpenPartsOn(machine string) []*Part { return v.record(machine).Parts }
 
-// MachineOf returns the current machine of the name that a part was queued for, nil if there is none.
+// MachineOf returns the current machine of the name that a part was queued for, nil if none exists.
 // Part.IsFor says whether it is still the same machine.
 func (v *View) MachineOf(part *Part) *Machine {
 	if part.record != nil {
@@ -81,7 +81,7 @@ func (v *View) MachineOf(part *Part) *Machine {
 	return v.Machines[part.Machine]
 }
 
-// Touch says that the work of a machine may have changed.
+// Touch marks the work of a machine as possibly changed.
 func (v *View) Touch(machine string) { v.touch(v.record(machine)) }
 
 func (v *View) touch(r *Record) {
@@ -92,8 +92,8 @@ func (v *View) touch(r *Record) {
 }
 
 // Touched returns the machines whose work may have changed since the last call, and clears the list. A name that was
-// deleted and added again may appear twice. The list is not part of the view's value: it only saves callers from checking
-// every machine.
+// deleted and added again may appear twice. The list is not part of the view's value: it only saves callers from
+// checking every machine.
 func (v *View) Touched() []*Record {
 	touched := v.touched
 	v.touched = nil

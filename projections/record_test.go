@@ -10,7 +10,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// consistent checks the indexes of the view, and that a saved copy equals it.
+// consistent checks the indexes of the view, and that a saved and loaded copy equals it.
 func (f *fleet) consistent(t *testing.T) {
 	t.Helper()
 	require.Empty(t, f.Inconsistencies())
@@ -28,9 +28,9 @@ func TestOpenPartOfADeletedMachineBlocksTheNextMachineOfThatName(t *testing.T) {
 	b := newFleet(t, 3)
 	d := b.Add("project/shop", domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0",
 		Machines: []domain.DeploymentMachine{{Name: "web-01"}, {Name: "never-added"}}})
-	part, strange := b.Deployments[d].Parts["web-01"], b.Deployments[d].Parts["never-added"]
+	part, unknown := b.Deployments[d].Parts["web-01"], b.Deployments[d].Parts["never-added"]
 	require.Same(t, b.Machines["web-01"], b.MachineOf(part))
-	require.Nil(t, b.MachineOf(strange))
+	require.Nil(t, b.MachineOf(unknown))
 	b.consistent(t)
 
 	b.Add("machine/web-01", domain.MachineDeleted{})
@@ -45,14 +45,15 @@ func TestOpenPartOfADeletedMachineBlocksTheNextMachineOfThatName(t *testing.T) {
 	b.consistent(t)
 
 	for _, name := range []string{"web-01", "never-added"} {
-		b.Add(domain.PartStream(d, name), domain.PartEnded{Project: "shop", State: domain.PartSkipped, Reason: domain.MachineGone})
+		b.Add(domain.PartStream(d, name), domain.PartEnded{Project: "shop", State: domain.PartSkipped,
+			Reason: domain.MachineGone})
 		require.Empty(t, b.OpenPartsOn(name))
 	}
 	require.Same(t, b.Machines["web-01"], b.MachineOf(part), "an ended part finds the current machine by name")
 	b.consistent(t)
 }
 
-func TestMachinesKeepTheirPlacesWhenOthersLeaveAndMove(t *testing.T) {
+func TestIndexesStayConsistentWhenMachinesLeaveAndMove(t *testing.T) {
 	b := newFleet(t, 6)
 	b.Add("environment/staging", domain.EnvironmentDefined{})
 	b.Add("machine/web-00", domain.MachineDeleted{})

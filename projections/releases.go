@@ -11,26 +11,26 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Project is a project with what several streams say of it.
+// Project is a project with the state that follows from several streams.
 type Project struct {
 	domain.Project
 	Defined eventlog.Position
-	// Open are its deployments that have not ended, in the order they were queued.
+	// Open lists the deployments that have not ended, in queue order.
 	Open []*Deployment `cbor:"-"`
-	// Enabled is where it was last enabled, or defined.
+	// Enabled is the position at which it was last enabled or defined.
 	Enabled eventlog.Position
-	// PinnedTime is when each environment's pin was set; only what is shown goes by it.
+	// PinnedTime is when the pin of each environment was set. It is only shown.
 	PinnedTime map[string]time.Time
-	// Gone says that the project was deleted: its open deployments only finish what was claimed.
+	// Gone is set after the project was deleted. Its open deployments only finish their claimed parts.
 	Gone bool
 
-	wide     []*Deployment // those of Open that are environment-wide
-	waiting  []*Candidate  // open ones, in no order; each knows its place
+	wide     []*Deployment // the environment-wide ones in Open
+	waiting  []*Candidate  // open candidates, unordered; Candidate.place is the index
 	sweep    map[string]*Machine
-	released map[string]int // open released and running parts by environment
+	released map[string]int // number of released and running parts, by environment
 }
 
-// Waiting lists the machines with an open candidate of the project, sorted.
+// Waiting returns the names of the machines with an open candidate of the project, sorted.
 func (p *Project) Waiting() (names []string) {
 	for _, m := range p.Due(false) {
 		names = append(names, m.Name)
@@ -38,8 +38,8 @@ func (p *Project) Waiting() (names []string) {
 	return names
 }
 
-// Due lists the machines with an open candidate of the project and, if sweep is set, those of Sweep; sorted by name, without
-// duplicates.
+// Due returns the machines with an open candidate of the project and, if sweep is set, those of Sweep. They are sorted
+// by name, without duplicates.
 func (p *Project) Due(sweep bool) []*Machine {
 	machines := make([]*Machine, len(p.waiting), len(p.waiting)+len(p.sweep))
 	for i, c := range p.waiting {
@@ -52,7 +52,8 @@ func (p *Project) Due(sweep bool) []*Machine {
 	return slices.Compact(machines)
 }
 
-// Sweep lists the machines that are behind, for which no enabled trigger asks, and that are not held and not exhausted, sorted.
+// Sweep returns the names of the machines that the sweep looks at, sorted: they are behind, no enabled trigger asks for
+// them, and they are not held and not exhausted.
 func (p *Project) Sweep() []string { return sortedKeys(p.sweep) }
 
 // Released counts the parts of the project in an environment that may run now: released and running ones.
@@ -99,7 +100,8 @@ func (v *View) foldProject(name string, f Fact) error {
 	return nil
 }
 
-// switched looks anew at the machines that a trigger waits for: the sweep looks at those for which only disabled ones do.
+// switchTrigger folds the enabling or disabling of a trigger. It settles the machines with a candidate of the trigger:
+// the sweep looks at a machine only if all its candidates are of disabled triggers.
 func (v *View) switchTrigger(p *Project, trigger string) {
 	v.touchOpen(p)
 	for _, m := range p.Due(false) {
@@ -109,7 +111,7 @@ func (v *View) switchTrigger(p *Project, trigger string) {
 	}
 }
 
-// foldRelease folds a release from its own stream. One of a project that is gone, or was created again since, is inert.
+// foldRelease folds a release from its own stream. It has no effect if the project was deleted or created again since.
 func (v *View) foldRelease(name string, f Fact) error {
 	project, incarnation, version, err := domain.ParseReleaseStream(name)
 	if err != nil {
@@ -117,7 +119,7 @@ func (v *View) foldRelease(name string, f Fact) error {
 	}
 	e, ok := f.Event.(domain.ReleaseCreated)
 	if !ok || e.Version != version || e.Incarnation != incarnation {
-		return fmt.Errorf("%s is not the creation of release %.140s", domain.Name(f.Event), version)
+		return fmt.Errorf("%s does not create release %.140s", domain.Name(f.Event), version)
 	}
 	if p := v.Projects[project]; p != nil && p.Incarnation == incarnation {
 		return p.Evolve(f.id(), e)
@@ -125,7 +127,7 @@ func (v *View) foldRelease(name string, f Fact) error {
 	return nil
 }
 
-// foldWithoutProject begins a project, or lets the deployments of a deleted one end.
+// foldWithoutProject creates a project, or folds an event about the deployments of a deleted one.
 func (v *View) foldWithoutProject(name string, f Fact) error {
 	if _, ok := f.Event.(domain.ProjectDefined); !ok {
 		v.foldDeployment(f)
@@ -141,7 +143,7 @@ func (v *View) foldWithoutProject(name string, f Fact) error {
 	return nil
 }
 
-// deleteProject cancels what is open and forgets the rest: the name starts empty.
+// deleteProject cancels the open deployments and deletes everything else, so that the name starts empty.
 func (v *View) deleteProject(p *Project, f Fact) {
 	p.Gone = true
 	for _, d := range p.Open {
@@ -165,7 +167,7 @@ func (v *View) deleteProject(p *Project, f Fact) {
 	v.listenerIndex = listenerIndex{}
 }
 
-// repin looks anew at every machine of an environment; another wanted release is tried from the start.
+// repin settles every machine of an environment whose pin changed, and resets the count of attempts.
 func (v *View) repin(p *Project, environment string, until *time.Time) {
 	v.index.setDeadline(deadlineKey{project: p.Name, environment: environment}, until)
 	for _, m := range v.MachinesIn(environment) {

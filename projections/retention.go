@@ -7,28 +7,28 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// RetainedDeployments is how many ended deployments of a project the view keeps, those of people and those of the engine
-// counted apart: a burst of joins must not push out what a person did. The log has the others.
+// RetainedDeployments is how many ended deployments of a project are retained. People's and automatic deployments are
+// counted separately, so that a burst of joins does not displace what a person did. The log has the older ones.
 const RetainedDeployments = 100
 
-// retired are the ended deployments of one project and kind that the view still has, oldest first.
+// retained lists the ended deployments of one project and kind that the view still holds, oldest first.
 type retained struct {
 	recent []*Deployment
-	// referenced are older, and something went back to each of them when it was last looked at.
+	// referenced are older than recent. Each was still referenced when it was last checked.
 	referenced []*Deployment
 }
 
-// retentionKey says whose deployments are counted together. A project of a name that is used again goes on counting.
+// retentionKey identifies the deployments that are counted together. A project that reuses a name continues its count.
 type retentionKey struct {
 	project   string
 	automatic bool
 }
 
-// checksPerEnd is how many referenced deployments are looked at again with each one that ends. Two go and one comes, so
-// what nothing goes back to any more is gone before as many again have ended.
+// checksPerEnd is how many referenced deployments are checked again whenever one ends. Each end adds at most one, so
+// with two checks an unreferenced deployment is pruned before as many again have ended.
 const checksPerEnd = 2
 
-// retire notes that a deployment has ended, and forgets older ones that nothing goes back to.
+// retain records that a deployment has ended, and prunes older ones that are no longer referenced.
 func (v *View) retain(d *Deployment) {
 	key := retentionKey{d.Project.Name, d.Kind == domain.Automatic}
 	r := v.retained[key]
@@ -49,7 +49,7 @@ func (v *View) retain(d *Deployment) {
 	v.retained[key] = r
 }
 
-// withoutFirst is the list without its first; nil if nothing is left.
+// withoutFirst returns the list without its first element, or nil if nothing is left.
 func withoutFirst(list []*Deployment) []*Deployment {
 	if len(list) == 1 {
 		return nil
@@ -58,8 +58,9 @@ func withoutFirst(list []*Deployment) []*Deployment {
 	return list[1:]
 }
 
-// references says that something which counts now began with the deployment: what its environment wants, the last
-// attempt on a machine (whose result may still come), the hold that it left, or the order among people's deployments.
+// references reports whether the current state still refers to the deployment: as the origin of what its environment
+// wants, the last attempt on a machine (whose result may still arrive), the origin of a hold, or the latest person's
+// deployment.
 func (v *View) references(d *Deployment) bool {
 	p := d.Project
 	switch s := p.Environments[d.Environment]; {
@@ -78,11 +79,12 @@ func (v *View) references(d *Deployment) bool {
 }
 
 func (i *Installed) references(d *Deployment) bool {
-	return i != nil && (i.Last != nil && i.Last.Deployment == d || i.Person == d || i.Hold != nil && i.Hold.Deployment == d.ID)
+	return i != nil &&
+		(i.Last != nil && i.Last.Deployment == d || i.Person == d || i.Hold != nil && i.Hold.Deployment == d.ID)
 }
 
-// forget drops a deployment. What comes for its parts is inert from here on. Of those that were called lost, the result is
-// still taken down when it comes: an agent may have been cut off for long.
+// prune removes a deployment. Later facts about its parts have no effect, with one exception: the result of a part that
+// was declared lost is still recorded when it arrives, because an agent may have been disconnected for a long time.
 func (v *View) prune(d *Deployment) {
 	delete(v.Deployments, d.ID)
 	v.pruned[d.ID] = Pruned{d.Project.Name, d.EndedAt, d.State, d.Cancelled}
@@ -96,13 +98,14 @@ func (v *View) prune(d *Deployment) {
 	}
 }
 
-// maxLateReports bounds the results that are still taken: most agents that are cut off for so long are gone with their machines.
+// maxLateReports bounds how many late results are awaited. Most agents that are disconnected for so long are gone with
+// their machines.
 const maxLateReports = 1000
 
-// owed are lost parts of forgotten deployments, whose agents may report still.
+// lateReports holds the lost parts of pruned deployments whose agents may still report.
 type lateReports struct {
 	parts map[string]*domain.Part // by stream
-	order []string                // of the streams, oldest first
+	order []string                // streams, oldest first
 }
 
 func (v *View) awaitReport(stream string, part *domain.Part) {
@@ -115,7 +118,7 @@ func (v *View) awaitReport(stream string, part *domain.Part) {
 	}
 }
 
-// Forgotten is what the view knows of a deployment that it has no more. A fold of the log up to Ended has it.
+// Pruned is what the view still knows of a pruned deployment. A fold of the log up to Ended has all of it.
 type Pruned struct {
 	Project   string
 	Ended     eventlog.Position
@@ -123,24 +126,24 @@ type Pruned struct {
 	Cancelled bool
 }
 
-// Forgotten says what is known of a deployment that was forgotten; false for any other.
+// Pruned returns what is known of a pruned deployment, and false for any other.
 func (v *View) Pruned(deployment domain.ID) (Pruned, bool) {
 	f, forgotten := v.pruned[deployment]
 	return f, forgotten
 }
 
-// facts is the part as commands ask it.
+// facts returns the part as commands see it.
 func (p *Part) facts() *domain.Part {
 	return &domain.Part{Project: p.Deployment.Project.Name, State: p.State, Claimed: p.Claimed > 0,
 		Instance: p.Instance, Session: p.Session, Reported: p.Reported}
 }
 
-// foldPruned folds a fact about a part that the view does not have: only a result that was owed means something.
+// foldPruned folds a fact about a part that the view no longer holds. Only an awaited result has an effect.
 func (v *View) foldPruned(f Fact) {
 	e, ended := f.Event.(domain.PartEnded)
 	switch part := v.lateReports.parts[f.Stream]; {
 	case part == nil:
-		delete(v.heads, f.Stream) // nobody may append to it
+		delete(v.heads, f.Stream) // nothing may be appended to it
 	case ended && e.ByAgent():
 		part.Reported = true
 	}

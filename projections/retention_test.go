@@ -12,10 +12,10 @@ import (
 	"github.com/droverhq/drover/projections/projectionstest"
 )
 
-// fleet is a history with the deployments of which a view forgets older ones.
+// fleet is a history of machines and deployments.
 type fleet struct{ *projectionstest.History }
 
-// narrowed is a person's deployment to machines that has ended.
+// narrowed adds a person's deployment to machines and ends it.
 func (f *fleet) narrowed(end domain.PartState, machines ...string) domain.ID {
 	queued := domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0"}
 	for _, name := range machines {
@@ -23,7 +23,7 @@ func (f *fleet) narrowed(end domain.PartState, machines ...string) domain.ID {
 	}
 	d := f.Add("project/shop", queued)
 	for _, name := range machines {
-		f.works(d, name, end)
+		f.runPart(d, name, end)
 	}
 	state := domain.DeploymentSucceeded
 	if end != domain.PartSucceeded {
@@ -42,13 +42,13 @@ func newFleet(t testing.TB, machines int) *fleet {
 	return f
 }
 
-// works lets a machine claim its part and end it.
-func (f *fleet) works(d domain.ID, machine string, end domain.PartState) {
+// runPart lets a machine claim its part and end it.
+func (f *fleet) runPart(d domain.ID, machine string, end domain.PartState) {
 	f.Claim(d, machine)
 	f.End(d, machine, end, "")
 }
 
-func TestTheLastHundredDeploymentsOfAProjectStayAndOlderOnesGo(t *testing.T) {
+func TestLastHundredDeploymentsAreRetainedAndOlderOnesPruned(t *testing.T) {
 	f := newFleet(t, 1)
 	var all []domain.ID
 	for range projections.RetainedDeployments + 50 {
@@ -56,31 +56,34 @@ func TestTheLastHundredDeploymentsOfAProjectStayAndOlderOnesGo(t *testing.T) {
 	}
 	require.Len(t, f.Deployments, projections.RetainedDeployments)
 	for i, id := range all {
-		ended, forgotten := f.Pruned(id)
-		require.Equal(t, i < 50, forgotten, "deployment %d", i)
+		ended, pruned := f.Pruned(id)
+		require.Equal(t, i < 50, pruned, "deployment %d", i)
 		require.Equal(t, i < 50, ended.Ended > 0)
 		require.Equal(t, i >= 50, f.Deployments[id] != nil)
 		require.Equal(t, i >= 50, f.Revision(domain.PartStream(id, "web-00")) >= 0, "nobody may append to its parts")
 	}
 }
 
-func TestWhatTheEngineDeploysDoesNotPushOutWhatPeopleDid(t *testing.T) {
+func TestAutomaticDeploymentsDoNotDisplaceThoseOfPeople(t *testing.T) {
 	f := newFleet(t, 1)
-	f.Add("project/shop", domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}}})
+	f.Add("project/shop", domain.TriggerDefined{Trigger: "joins",
+		Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup},
+			Environments: []string{"production"}}})
 	f.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.0"})
 	person := f.narrowed(domain.PartSucceeded, "web-00")
 	for range 3 * projections.RetainedDeployments {
-		d := f.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production", Release: "1.0",
+		d := f.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production",
+			Release:  "1.0",
 			Machines: []domain.DeploymentMachine{{Name: "web-00", Triggers: []string{"joins"}}}})
-		f.works(d, "web-00", domain.PartSucceeded)
+		f.runPart(d, "web-00", domain.PartSucceeded)
 		f.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentSucceeded})
 	}
 	require.NotNil(t, f.Deployments[person])
 	require.Len(t, f.Deployments, 1+projections.RetainedDeployments)
 }
 
-// TestADeploymentStaysWhileSomethingGoesBackToIt: each case leaves something behind that a later decision asks for.
-func TestADeploymentStaysWhileSomethingGoesBackToIt(t *testing.T) {
+// Each case leaves something that a later decision uses.
+func TestReferencedDeploymentIsRetained(t *testing.T) {
 	for name, c := range map[string]struct {
 		leave func(f *fleet) domain.ID
 		end   func(f *fleet)
@@ -91,17 +94,19 @@ func TestADeploymentStaysWhileSomethingGoesBackToIt(t *testing.T) {
 		"the hold that a failure left": {
 			func(f *fleet) domain.ID { return f.narrowed(domain.PartFailed, "web-01") },
 			func(f *fleet) { f.Add("machine/web-01", domain.MachineDeleted{}) }},
-		"the hold on a machine that it left out": {
+		"the hold on an excluded machine": {
 			func(f *fleet) domain.ID {
-				d := f.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", Exclude: []string{"web-01"}})
-				f.works(d, "web-00", domain.PartFailed)
+				d := f.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide,
+					Environment: "production", Release: "1.0", Exclude: []string{"web-01"}})
+				f.runPart(d, "web-00", domain.PartFailed)
 				f.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentFailed})
 				return d
 			},
 			func(f *fleet) { f.Add("project/shop", domain.HoldLifted{Machine: "web-01", Reason: domain.Lifted}) }},
-		"a part that is open though it is said to have ended": {
+		"an open part of an ended deployment": {
 			func(f *fleet) domain.ID {
-				d := f.Add("project/shop", domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0",
+				d := f.Add("project/shop", domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production",
+					Release:  "1.0",
 					Machines: []domain.DeploymentMachine{{Name: "web-01"}}})
 				f.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentSucceeded})
 				return d
@@ -110,8 +115,9 @@ func TestADeploymentStaysWhileSomethingGoesBackToIt(t *testing.T) {
 		"what an environment wants": {
 			func(f *fleet) domain.ID {
 				f.Add("machine/web-01", domain.MachineDisabled{})
-				d := f.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0"})
-				f.works(d, "web-00", domain.PartSucceeded)
+				d := f.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide,
+					Environment: "production", Release: "1.0"})
+				f.runPart(d, "web-00", domain.PartSucceeded)
 				f.End(d, "web-01", domain.PartSkipped, "")
 				f.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentSucceeded})
 				return d
@@ -129,7 +135,7 @@ func TestADeploymentStaysWhileSomethingGoesBackToIt(t *testing.T) {
 			others()
 			require.NotNil(t, f.Deployments[d])
 			c.end(f)
-			if f.Projects["shop"] == nil { // the name begins anew, and goes on counting
+			if f.Projects["shop"] == nil { // the name starts empty, but its count continues
 				f.Project("shop", domain.ProjectSettings{})
 			}
 			others()
@@ -138,7 +144,7 @@ func TestADeploymentStaysWhileSomethingGoesBackToIt(t *testing.T) {
 	}
 }
 
-func TestAFactOfAForgottenPartLeavesNothingBehind(t *testing.T) {
+func TestFactOfAPrunedPartLeavesNoState(t *testing.T) {
 	f := newFleet(t, 1)
 	first := f.narrowed(domain.PartSucceeded, "web-00")
 	for range 2 * projections.RetainedDeployments {
@@ -150,7 +156,7 @@ func TestAFactOfAForgottenPartLeavesNothingBehind(t *testing.T) {
 	require.Equal(t, eventlog.NoStream, f.Revision(stream))
 }
 
-func TestTheResultOfALostPartIsTakenDownThoughItsDeploymentIsForgotten(t *testing.T) {
+func TestResultOfALostPartIsRecordedAfterItsDeploymentWasPruned(t *testing.T) {
 	f := newFleet(t, 2)
 	lost := f.narrowed(domain.PartLost, "web-01")
 	instance := f.Machines["web-01"].Instance
@@ -166,11 +172,11 @@ func TestTheResultOfALostPartIsTakenDownThoughItsDeploymentIsForgotten(t *testin
 	f.Add(domain.PartStream(lost, "web-01"), facts...)
 	facts, rejection = report.Decide(f.World())
 	require.Nil(t, rejection)
-	require.Empty(t, facts, "once")
+	require.Empty(t, facts, "the report is recorded once")
 }
 
-// BenchmarkLoneDeployments measures a deployment to one machine, from its queueing to its end, of a fleet in which each machine had
-// one of its own that stays.
+// BenchmarkLoneDeployments measures a deployment to one machine, from queued to ended. Each machine of the fleet has
+// its own retained deployment.
 func BenchmarkLoneDeployments(b *testing.B) {
 	for _, n := range []int{1_000, 10_000} {
 		b.Run(fmt.Sprintf("machines=%d", n), func(b *testing.B) {

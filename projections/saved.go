@@ -13,13 +13,14 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// A saved view is a cache, never truth: a header, and then what each row of the fold saves, as a sequence of CBOR items. It
-// has all that the fold knows. What points from one thing to another is written as a name, and what can be derived (indexes,
-// listeners, the lists of open parts) is left out. Only the program that wrote it reads it, so it has no versions.
+// A saved view is a cache, and never the source of truth. It is a sequence of CBOR items: a header, then the state of
+// each fold. It contains everything that the fold knows. Pointers are written as names or list indexes. What can be
+// derived is left out: indexes, listeners, lists of open parts. Only the program that wrote it reads it, so the format
+// has no versions. The cbor tags keep the names of fields stable.
 
-// saved is the header: what belongs to no row.
+// saved is the header: the state that belongs to no fold.
 type saved struct {
-	Rows             []string // names of those that follow
+	Rows             []string // names of the folds that follow
 	Position         eventlog.Position
 	Time             time.Time
 	Fence            Fence
@@ -86,14 +87,14 @@ type savedPart struct {
 type savedCandidate struct {
 	Candidate *Candidate
 	Project   int // index in the list of projects
-	Place     int // among those of the project that are open
+	Place     int // in the list of the project's open candidates
 }
 
 type savedMachine struct {
 	Machine    *Machine
 	BusyAway   bool
 	Places     [machineIndexes]int
-	Claimed    domain.ID // the deployment
+	Claimed    domain.ID // deployment of the claimed part
 	Installed  []savedInstalled
 	Candidates []savedCandidate
 }
@@ -101,7 +102,7 @@ type savedMachine struct {
 type savedInstalled struct {
 	Project   string
 	Installed *Installed
-	// Last and Person are deployments; zero for none.
+	// Last and Person are ids of deployments, zero if none exists.
 	Last, Person domain.ID
 	Successes    [2]domain.ID
 }
@@ -129,22 +130,21 @@ var saving = must(cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.UserBufferEncMode(
 
 func must[M any](mode M, err error) M {
 	if err != nil {
-		panic(err) // the options above are a program's, not a user's
+		panic(err) // the options above are constants
 	}
 	return mode
 }
 
-// Saving is a view on its way into a snapshot.
+// Saving is a view that is being encoded into a snapshot.
 type Saving struct {
 	View *View
 
-	projects []*Project // those that are gone included, live ones first
+	projects []*Project // current ones first, then deleted ones that still have deployments
 	index    map[*Project]int
 	problem  error
 }
 
-// Save writes the view as bytes that Load reads. It returns an error where the view holds what cannot be named: such a view
-// must not be saved.
+// Save appends the encoded view to out. An error means that the view has a dangling reference and must not be saved.
 func (v *View) Save(out *bytes.Buffer) error {
 	s := &Saving{View: v, projects: v.allProjects(), index: map[*Project]int{}}
 	for i, p := range s.projects {
@@ -167,7 +167,7 @@ func (v *View) Save(out *bytes.Buffer) error {
 	return nil
 }
 
-// allProjects are the projects by name, and then those that are gone and have deployments.
+// allProjects returns the projects by name, followed by the deleted ones that still have deployments.
 func (v *View) allProjects() (all []*Project) {
 	for _, name := range sortedKeys(v.Projects) {
 		all = append(all, v.Projects[name])
@@ -182,7 +182,7 @@ func (v *View) allProjects() (all []*Project) {
 	return all
 }
 
-// queued are all deployments in the order they were queued.
+// queued returns all deployments in the order they were queued.
 func (v *View) queued() []*Deployment {
 	all := make([]*Deployment, 0, len(v.Deployments))
 	for _, d := range v.Deployments {
@@ -192,11 +192,12 @@ func (v *View) queued() []*Deployment {
 	return all
 }
 
-// header is what belongs to no row.
+// header returns the state that belongs to no fold.
 func (s *Saving) header() *saved {
 	v := s.View
-	out := &saved{Rows: v.savedRows(), Position: v.Position, Time: v.Time, Fence: v.Fence, Ignored: v.Ignored, Restores: v.Restores,
-		Retain: v.Retain, ListenersIndexed: v.listenerIndex.valid, Sequence: v.sequence, ReceiptsNow: v.receipts.now}
+	out := &saved{Rows: v.savedRows(), Position: v.Position, Time: v.Time, Fence: v.Fence, Ignored: v.Ignored,
+		Restores: v.Restores, Retain: v.Retain, ListenersIndexed: v.listenerIndex.valid, Sequence: v.sequence,
+		ReceiptsNow: v.receipts.now}
 	for _, aside := range v.Aside {
 		out.Aside = append(out.Aside, savedAside{aside, aside.waiting})
 	}
@@ -211,7 +212,7 @@ func (s *Saving) header() *saved {
 	return out
 }
 
-// savedRows are the names of the rows that have something to save.
+// savedRows returns the names of the folds with state to save.
 func (v *View) savedRows() (names []string) {
 	for _, row := range v.rows.all {
 		if row.Save != nil {
@@ -248,7 +249,8 @@ func saveDeployments(s *Saving) any {
 		out.Deployments = append(out.Deployments, s.deployment(d))
 	}
 	for key, r := range v.retained {
-		out.Retained = append(out.Retained, savedRetained{key.project, key.automatic, s.ids(r.recent), s.ids(r.referenced)})
+		out.Retained = append(out.Retained, savedRetained{key.project, key.automatic, s.ids(r.recent),
+			s.ids(r.referenced)})
 	}
 	return out
 }
@@ -268,18 +270,18 @@ func (s *Saving) ids(deployments []*Deployment) (ids []domain.ID) {
 	return ids
 }
 
-// name is how a deployment is found again; the zero id for none.
+// id returns the id by which a deployment is found again, or the zero id for nil.
 func (s *Saving) id(d *Deployment) domain.ID {
 	if d == nil {
 		return domain.ID{}
 	}
 	if s.View.Deployments[d.ID] != d {
-		s.problem = fmt.Errorf("dangling reference to deployment %s, which was forgotten", d.ID)
+		s.problem = fmt.Errorf("dangling reference to deployment %s, which was pruned", d.ID)
 	}
 	return d.ID
 }
 
-// project is a project's index in the list of projects.
+// project returns the index of a project in the list of projects.
 func (s *Saving) project(p *Project) int {
 	i, known := s.index[p]
 	if !known {
@@ -289,7 +291,8 @@ func (s *Saving) project(p *Project) int {
 }
 
 func (s *Saving) deployment(d *Deployment) savedDeployment {
-	out := savedDeployment{Deployment: d, Project: s.project(d.Project), Content: d.Content != nil, Orphaned: d.orphaned, Sequence: d.sequence}
+	out := savedDeployment{Deployment: d, Project: s.project(d.Project), Content: d.Content != nil,
+		Orphaned: d.orphaned, Sequence: d.sequence}
 	for _, name := range d.Order {
 		part := d.Parts[name]
 		out.Parts = append(out.Parts, savedPart{part, part.added, s.candidates(part.candidates)})

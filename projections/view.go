@@ -9,72 +9,73 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// View is the value of the fold at one position: what is true now. Equal logs give equal views.
-// It is not safe for concurrent use; the engine guards it.
+// View is the state at one position of the log. Equal logs give equal views. It is not safe for concurrent use; the
+// engine guards it.
 type View struct {
-	// Position is that of the last event folded.
+	// Position is the position of the last folded event.
 	Position eventlog.Position
-	// Time is the latest wall clock that an event carried. It is shown, and bounds the receipts.
+	// Time is the latest wall-clock time of any folded event. It is shown to people, and bounds the age of receipts.
 	Time time.Time
 
 	Environments map[string]*Environment
 	Policies     map[string]*Policy
 	Machines     map[string]*Machine
 	Projects     map[string]*Project
-	// Deployments are the open ones, the last Kept that ended of each project and kind, and those that something goes back to.
+	// Deployments holds the open deployments, the last Retain ended ones of each project and kind, and older ones that
+	// are still referenced.
 	Deployments map[domain.ID]*Deployment
 	Tokens      map[string]*domain.Token
 	Servers     map[domain.ID]*Server
 	Watch       Watch
 
-	// Aside are the streams that cannot be folded, by name.
+	// Aside holds the streams that cannot be folded, by name.
 	Aside map[string]*Aside
-	// Fence says that a newer drover writes to this log; its zero value, that none does.
+	// Fence reports that a newer version of drover writes to this log. Its zero value means that none does.
 	Fence Fence
-	// Ignored are the event types that this drover does not know, on streams that restrict and decide nothing, by type.
+	// Ignored counts events of unknown types, by type, on streams that only inform.
 	Ignored map[string]Ignored
-	// Restores are the restores that people accepted, oldest first.
+	// Restores lists the restores that people accepted, oldest first.
 	Restores []Restore
 
-	// Kept is how many ended deployments stay; New sets it to RetainedDeployments.
+	// Retain is how many ended deployments are retained. New sets it to RetainedDeployments.
 	Retain int
 
 	rows   *rows
-	states map[string]any // of the rows that have one, by name
+	states map[string]any // by the name of the fold
 
-	heads         map[string]head // of the streams, less those of forgotten parts
+	heads         map[string]head // by stream, without the parts of pruned deployments
 	retained      map[retentionKey]retained
 	pruned        map[domain.ID]Pruned
 	lateReports   lateReports
 	receipts      receipts
 	joined        map[domain.ID][]*domain.Token // by the instance that used them
-	open          []*Deployment                 // all that have not ended
-	vacant        map[string]*Record            // of the names without a machine for which parts are open
-	sequence      int                           // deployments that were queued
+	open          []*Deployment                 // deployments that have not ended
+	vacant        map[string]*Record            // names that have open parts but no machine
+	sequence      int                           // of the last queued deployment
 	listenerIndex listenerIndex
 	index         index
 	touched       []*Record
 }
 
-// head is where a stream stands.
+// head is the last event of a stream.
 type head struct {
 	revision eventlog.Revision
 	newest   domain.ID
 }
 
-// Environment is where machines stand.
+// Environment is a group of machines.
 type Environment struct {
 	Name    string
 	Defined eventlog.Position
 }
 
-// Policy is a machine policy that somebody wrote.
+// Policy is a machine policy that a person defined.
 type Policy struct {
 	Name     string
 	Settings domain.PolicySettings
 }
 
-// Server is a start of a server.
+// Server is one run of a server.
 type Server struct {
 	ID      domain.ID
 	Event   domain.ID // its ServerStarted
@@ -83,7 +84,7 @@ type Server struct {
 	Facts   domain.ServerStarted
 }
 
-// Aside is a stream with an event that cannot be folded. Its later events wait.
+// Aside is a stream with an event that cannot be folded. Later events of the stream wait.
 type Aside struct {
 	Stream   string
 	Position eventlog.Position
@@ -91,33 +92,33 @@ type Aside struct {
 	waiting  []eventlog.Recorded
 }
 
-// Fence is what a newer drover left in the log.
+// Fence is the evidence that a newer version of drover writes to the log.
 type Fence struct {
-	// Type is the first event type that this drover does not know, empty for none.
+	// Type is the first unknown event type; empty if none exists.
 	Type string
-	// Position is where it stands.
+	// Position is the position of that event.
 	Position eventlog.Position
-	// Decision is the highest decision version of any server that started. Raised is where the first server with it did; 0
-	// where no server with a lower one had started before.
+	// Decision is the highest decision version of any server that started. Raised is the position of the first server
+	// with that version, or 0 if no server with a lower version had started before.
 	Decision int
 	Raised   eventlog.Position
 }
 
-// Ignored counts the events of one unknown type that may be ignored, because they neither restrict nor decide anything.
+// Ignored counts the events of one unknown type that may be ignored: they do not restrict or decide anything.
 type Ignored struct {
-	// First is where the first event of the type stands.
+	// First is the position of the first event of the type.
 	First eventlog.Position
 	Count int
 }
 
-// Restore is a moment from which the log goes by another id, because it had lost its newest events.
+// Restore is an accepted restore: the log had lost its newest events, and continues under another id.
 type Restore struct {
-	// Was is the id before, ID the one from then on.
+	// Was is the former id of the log, and ID its id from then on.
 	Was, ID  domain.ID
 	Position eventlog.Position
 }
 
-// New is the view of an empty log, with the rows of core and these.
+// New returns the view of an empty log, with the core folds and the given ones.
 func New(more ...Fold) *View {
 	v := &View{
 		Environments: map[string]*Environment{},
@@ -145,8 +146,8 @@ func New(more ...Fold) *View {
 	return v
 }
 
-// Apply folds the next event of the log. An event at or below Position is passed over, so a page
-// delivered twice changes nothing. It returns the fact if it was folded now, else nil.
+// Apply folds the next event of the log and returns its fact, or nil if nothing was folded. It ignores an event at or
+// below Position, so a page that is delivered twice changes nothing.
 func (v *View) Apply(rec eventlog.Recorded) domain.Event {
 	if rec.Position <= v.Position {
 		return nil
@@ -167,13 +168,13 @@ func (v *View) Apply(rec eventlog.Recorded) domain.Event {
 
 var clearedType, restoredType = domain.TypeName(domain.StreamCleared{}), domain.TypeName(domain.LogRestored{})
 
-// clears says that an event is a person's word on a stream that was set aside, or on a log that was doubted. It is folded
-// even where the stream that carries it is set aside itself: nothing else could ever end either (law 18).
+// isRecovery reports whether an event clears a stream that was set aside, or accepts a restore. It is folded even while
+// the stream that carries it is set aside: otherwise neither state could ever end (law 18).
 func isRecovery(rec eventlog.Recorded) bool {
 	return rec.Stream == domain.WatchStream && (rec.Type == clearedType || rec.Type == restoredType)
 }
 
-// fold brings one event of a stream that is in order into the view, or sets the stream aside.
+// fold applies one event of a stream that is not set aside, or sets the stream aside.
 func (v *View) fold(rec eventlog.Recorded) domain.Event {
 	if v.unowned(rec.Stream) {
 		v.ignore(rec)
@@ -199,7 +200,7 @@ func (v *View) fold(rec eventlog.Recorded) domain.Event {
 	return e
 }
 
-// ignore counts an event of an unknown type that may be ignored.
+// ignore counts an event of an unknown type.
 func (v *View) ignore(rec eventlog.Recorded) {
 	seen, known := v.Ignored[rec.Type]
 	if !known {
@@ -212,7 +213,7 @@ func (v *View) ignore(rec eventlog.Recorded) {
 	v.Ignored[rec.Type] = seen
 }
 
-// maxIgnored bounds how many unknown types are remembered; they are only shown.
+// maxIgnored bounds how many unknown types are recorded. They are only shown.
 const maxIgnored = 100
 
 func (v *View) setAside(rec eventlog.Recorded, because error) {
@@ -224,16 +225,16 @@ func (v *View) setAside(rec eventlog.Recorded, because error) {
 	v.touchStream(rec.Stream)
 }
 
-// Fact is a decoded event with its place.
+// Fact is a decoded event and its place in the log.
 type Fact struct {
 	eventlog.Recorded
 	Event domain.Event
 }
 
-// id is the event's id as the domain has it.
+// id returns the event's id as a domain.ID.
 func (f Fact) id() domain.ID { return domain.ID(f.ID) }
 
-// Revision is where a stream stands, eventlog.NoStream if it has no event.
+// Revision returns the revision of the last event in a stream, or eventlog.NoStream if it has none.
 func (v *View) Revision(stream string) eventlog.Revision {
 	if h, ok := v.heads[stream]; ok {
 		return h.revision
@@ -241,13 +242,13 @@ func (v *View) Revision(stream string) eventlog.Revision {
 	return eventlog.NoStream
 }
 
-// Newest is the id of a stream's last event; the zero id if it has none.
+// Newest returns the id of the last event in a stream, or the zero id if it has none.
 func (v *View) Newest(stream string) domain.ID { return v.heads[stream].newest }
 
-// SetAside says whether a stream cannot be folded.
+// SetAside reports whether a stream is set aside.
 func (v *View) SetAside(stream string) bool { return v.Aside[stream] != nil }
 
-// clear lets a stream that was set aside go on as if the bad event were not there.
+// clear continues a stream that was set aside, without the event that could not be folded.
 func (v *View) clear(stream string) {
 	aside := v.Aside[stream]
 	if aside == nil {

@@ -6,7 +6,7 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// World is the view as commands ask it.
+// World returns the view as the World that commands are decided on.
 func (v *View) World() domain.World { return world{v} }
 
 type world struct{ v *View }
@@ -48,7 +48,8 @@ func (w world) References(kind, name string) []string {
 	var refs []string
 	for _, machine := range sortedKeys(w.v.Machines) {
 		m := w.v.Machines[machine]
-		if kind == domain.EnvironmentStreams && m.Environment == name || kind == domain.PolicyStreams && m.Policy == name {
+		if kind == domain.EnvironmentStreams && m.Environment == name || kind == domain.PolicyStreams &&
+			m.Policy == name {
 			refs = append(refs, "machine "+machine)
 		}
 	}
@@ -66,7 +67,7 @@ func (w world) References(kind, name string) []string {
 	return refs
 }
 
-// both finds a project and a machine, or says that one of them is not there.
+// projectAndMachine returns a project and a machine, and whether both exist.
 func (w world) projectAndMachine(project, machine string) (*Project, *Machine, bool) {
 	p, m := w.v.Projects[project], w.v.Machines[machine]
 	return p, m, p != nil && m != nil

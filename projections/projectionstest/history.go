@@ -16,24 +16,24 @@ import (
 // Start is the wall-clock time before the first fact.
 var Start = time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC)
 
-// History is a view and the facts that made it.
+// History is a view together with the facts that were folded into it.
 type History struct {
 	*projections.View
 	// Log holds every fact in log order.
 	Log []eventlog.Recorded
 
 	t         testing.TB
-	revisions map[string]eventlog.Revision // the number of facts by stream
+	revisions map[string]eventlog.Revision // number of facts by stream
 	elapsed   time.Duration
 	ages      projections.Ages
 }
 
-// New returns an empty history that is folded by the rows of every view and these.
+// New returns an empty history, folded by the core folds and the given ones.
 func New(t testing.TB, more ...projections.Fold) *History {
 	return &History{View: projections.New(more...), t: t, revisions: map[string]eventlog.Revision{}}
 }
 
-// ID is the id of the event at a position.
+// ID returns the id of the event at a position.
 func ID(position eventlog.Position) domain.ID {
 	id := domain.ID{0: 0xe0}
 	binary.BigEndian.PutUint64(id[8:], uint64(position))
@@ -46,7 +46,8 @@ func (h *History) Add(stream string, facts ...domain.Event) domain.ID {
 	for _, fact := range facts {
 		name, data, err := domain.Encode(fact)
 		require.NoError(h.t, err)
-		require.NotNil(h.t, h.record(stream, name, data), "%s does not fold into %s: %+v", name, stream, h.Aside[stream])
+		require.NotNil(h.t, h.record(stream, name, data), "%s does not fold into %s: %+v", name, stream,
+			h.Aside[stream])
 	}
 	return ID(h.Position)
 }
@@ -69,10 +70,10 @@ func (h *History) record(stream, name string, data []byte) domain.Event {
 	return h.Apply(rec)
 }
 
-// Wait lets time pass before the next fact.
+// Wait advances the monotonic clock before the next fact.
 func (h *History) Wait(d time.Duration) { h.elapsed += d }
 
-// Age is how long ago the event at a position was folded: the sum of the waits since then.
+// Age returns how long ago the event at a position was folded: the sum of all waits since.
 func (h *History) Age(position eventlog.Position) time.Duration {
 	return h.ages.Since(position, h.elapsed)
 }
@@ -84,27 +85,29 @@ func (h *History) Shop(settings domain.ProjectSettings, triggers ...domain.Trigg
 	h.Project("shop", settings, triggers...)
 }
 
-// Of the machine in OneMachine.
+// Ids of the machine in OneMachine.
 var (
 	Session  = domain.ID{1: 1}
 	Instance = domain.ID{2: 1}
 	Server   = domain.ID{3: 1}
 )
 
-// OneMachine returns a history in which production wants release 1.0 of project shop, whose trigger joins looks at machines that
-// become available, and machine web-01 is online there.
+// OneMachine returns a history with machine web-01 online in production. Production wants release 1.0 of project shop.
+// The project's trigger joins selects machines that become available.
 func OneMachine(t testing.TB) *History {
 	t.Helper()
 	h := New(t)
+	joins := domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup},
+		Environments: []string{"production"}}
 	h.Shop(domain.ProjectSettings{Steps: []domain.Step{{Name: "install", Run: "true"}}},
-		domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}}})
+		domain.TriggerDefined{Trigger: "joins", Settings: joins})
 	h.Want("1.0")
 	h.Add("machine/web-01", domain.MachineAdded{Environment: "production", Origin: domain.By("agent")},
 		domain.MachineCameOnline{Server: Server, Session: Session, Instance: Instance})
 	return h
 }
 
-// Project defines a project with these triggers and release 1.0, whose steps are the project's.
+// Project defines a project with these triggers and release 1.0, which has the project's steps.
 func (h *History) Project(name string, settings domain.ProjectSettings, triggers ...domain.TriggerDefined) {
 	h.t.Helper()
 	h.Add(domain.ProjectStream(name), domain.ProjectDefined{Settings: settings})
@@ -118,18 +121,20 @@ func (h *History) Project(name string, settings domain.ProjectSettings, triggers
 func (h *History) Release(project, version string, steps ...domain.Step) {
 	h.t.Helper()
 	incarnation := h.Projects[project].Incarnation
-	h.Add(domain.ReleaseStream(project, incarnation, version), domain.ReleaseCreated{Incarnation: incarnation, Version: version, Steps: steps})
+	h.Add(domain.ReleaseStream(project, incarnation, version),
+		domain.ReleaseCreated{Incarnation: incarnation, Version: version, Steps: steps})
 }
 
-// Want makes a release of project shop the one that production wants, by a person's deployment that succeeds at once.
+// Want makes production want a release of project shop, with a person's deployment that succeeds at once.
 func (h *History) Want(version string) domain.ID {
 	h.t.Helper()
-	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: version, Origin: domain.By("ann")})
+	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production",
+		Release: version, Origin: domain.By("ann")})
 	h.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentSucceeded})
 	return d
 }
 
-// Join adds machines to production and brings each online with a session and an instance of its own.
+// Join adds machines to production and brings each online with its own session and instance.
 func (h *History) Join(machines ...string) {
 	h.t.Helper()
 	for _, name := range machines {
@@ -143,24 +148,27 @@ func (h *History) Connect(machine string, server, instance domain.ID) domain.ID 
 	h.t.Helper()
 	session := ID(h.Position)
 	session[0] = 0x5e
-	return h.Add(domain.MachineStream(machine), domain.MachineCameOnline{Server: server, Session: session, Instance: instance})
+	return h.Add(domain.MachineStream(machine),
+		domain.MachineCameOnline{Server: server, Session: session, Instance: instance})
 }
 
 // Disconnect ends the session of a machine.
 func (h *History) Disconnect(machine string) {
 	h.t.Helper()
 	m := h.Machines[machine]
-	h.Add(domain.MachineStream(machine), domain.MachineWentOffline{Connect: m.Connect, Session: m.Session, Instance: m.Instance, Reason: "silent"})
+	h.Add(domain.MachineStream(machine),
+		domain.MachineWentOffline{Connect: m.Connect, Session: m.Session, Instance: m.Instance, Reason: "silent"})
 }
 
-// Claim lets a machine claim its part of a deployment in its present session. The claim may be void, as the gate decides.
+// Claim lets a machine claim its part of a deployment in its current session. The claim check may make the claim void.
 func (h *History) Claim(deployment domain.ID, machine string) {
 	h.t.Helper()
 	m, d := h.Machines[machine], h.Deployments[deployment]
-	h.Add(domain.PartStream(deployment, machine), domain.PartClaimed{Project: d.Project.Name, Session: m.Session, Instance: m.Instance})
+	h.Add(domain.PartStream(deployment, machine),
+		domain.PartClaimed{Project: d.Project.Name, Session: m.Session, Instance: m.Instance})
 }
 
-// End ends a machine's part: as its agent reports it if the state is succeeded or failed, else as a server decides it.
+// End ends a machine's part. Its agent reports succeeded and failed; a server decides any other state.
 func (h *History) End(deployment domain.ID, machine string, state domain.PartState, reason domain.PartReason) {
 	h.t.Helper()
 	end := domain.PartEnded{Project: h.Deployments[deployment].Project.Name, State: state, Reason: reason}
@@ -174,7 +182,8 @@ func (h *History) End(deployment domain.ID, machine string, state domain.PartSta
 // reason.
 func (h *History) Attempt(machine, release string, state domain.PartState, reason domain.PartReason) domain.ID {
 	h.t.Helper()
-	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production", Release: release, Reason: "behind",
+	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production",
+		Release: release, Reason: "behind",
 		Machines: []domain.DeploymentMachine{{Name: machine, Triggers: []string{"joins"}, Reason: "behind"}}})
 	h.Claim(d, machine)
 	h.End(d, machine, state, reason)
