@@ -10,11 +10,11 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// LeaseStale is how long a server's lease may stand unchanged before others call the server gone.
+// LeaseStale is how long a server's lease may stay unchanged before other servers consider the server gone.
 const LeaseStale = 10 * time.Second
 
-// Expired lifts the pins and holds whose wall-clock deadline has passed. A clock that is wrong can only be
-// late or early by as much; until the event the fold says pinned or held.
+// Expired lifts the pins and holds whose wall-clock deadline has passed. A wrong clock makes this early or late by its
+// own error. The fold treats a pin or hold as active until the event.
 func Expired(v *projections.View, now time.Time) []domain.Decision {
 	var past []projections.Deadline
 	for d := range v.Deadlines() {
@@ -23,7 +23,8 @@ func Expired(v *projections.View, now time.Time) []domain.Decision {
 		}
 	}
 	slices.SortFunc(past, func(a, b projections.Deadline) int { // pins, then holds by machine
-		return cmp.Or(cmp.Compare(a.Machine, b.Machine), cmp.Compare(a.Project, b.Project), cmp.Compare(a.Environment, b.Environment))
+		return cmp.Or(cmp.Compare(a.Machine, b.Machine), cmp.Compare(a.Project, b.Project),
+			cmp.Compare(a.Environment, b.Environment))
 	})
 	var all []domain.Decision
 	for _, d := range past {
@@ -41,14 +42,14 @@ func lift(d projections.Deadline) domain.Decision {
 		Events: []domain.Event{domain.HoldLifted{Machine: d.Machine, Reason: domain.Expired}}}
 }
 
-// Contact is what a server knows of a session: for how long it has heard nothing.
+// Contact is how long a server has heard nothing from a session.
 type Contact struct {
 	Machine string
 	Connect domain.ID // the event that began the session
 	Silent  time.Duration
 }
 
-// Reasons of MachineWentOffline that a server writes.
+// Reasons of MachineWentOffline events that a server decides.
 const (
 	Silent     = "silent"
 	ServerGone = "server-gone"
@@ -69,13 +70,16 @@ func Offline(v *projections.View, contacts []Contact) []domain.Decision {
 
 func offline(m *projections.Machine, reason string) domain.Decision {
 	return domain.Decision{Kind: "went-offline", Stream: domain.MachineStream(m.Name), Causes: []domain.ID{m.Connect},
-		Events: []domain.Event{domain.MachineWentOffline{Connect: m.Connect, Session: m.Session, Instance: m.Instance, Reason: reason}}}
+		Events: []domain.Event{domain.MachineWentOffline{Connect: m.Connect, Session: m.Session, Instance: m.Instance,
+			Reason: reason}}}
 }
 
-// Orphans ends the sessions of servers that are gone. stale is how long ago the lease of a session's server was known to
-// stand still (LeaseStale after its last change), counted at the earliest from the watcher's own readiness and from
-// the session's beginning; negative while the server lives. Only servers that are gone are asked for their sessions.
-func Orphans(v *projections.View, self domain.ID, gone func(domain.ID) bool, stale func(*projections.Machine) time.Duration) []domain.Decision {
+// Orphans ends the sessions of servers that are gone. stale returns for how long the lease of the machine's server has
+// been stale, negative while that server is alive. It counts LeaseStale after the last change of the lease, but not
+// from before this server was ready or the session began. Orphans calls stale only for sessions of servers for which
+// gone returns true.
+func Orphans(v *projections.View, self domain.ID, gone func(domain.ID) bool,
+	stale func(*projections.Machine) time.Duration) []domain.Decision {
 	var orphans []*projections.Machine
 	for server, machines := range v.Sessions() {
 		if server == self || !gone(server) {
@@ -94,8 +98,8 @@ func Orphans(v *projections.View, self domain.ID, gone func(domain.ID) bool, sta
 	return all
 }
 
-// Watch says that this server has watched for a span, if a machine under a clean-up policy is offline and
-// the span is full. age is how long the server has run without a break since it folded a position.
+// Watch decides that this server has watched for a full span, if a machine with a clean-up policy is offline. age is
+// how long this server has run without interruption since it folded a position.
 func Watch(v *projections.View, self domain.ID, age projections.Age) []domain.Decision {
 	span, server := watchSpan(v), v.Servers[self]
 	if span == 0 || server == nil {
@@ -112,7 +116,8 @@ func Watch(v *projections.View, self domain.ID, age projections.Age) []domain.De
 		Events: []domain.Event{domain.WatchPassed{Since: since, Span: domain.Duration(span)}}}}
 }
 
-// watchSpan is a tenth of the shortest clean-up time of the offline machines, 1 to 10 minutes; 0 if none is under one.
+// watchSpan returns a tenth of the shortest clean-up time of the offline machines, between 1 and 10 minutes. It returns
+// 0 if none of them has a clean-up policy.
 func watchSpan(v *projections.View) time.Duration {
 	var shortest time.Duration
 	for policy := range v.OfflineByPolicy() {
@@ -128,8 +133,8 @@ func watchSpan(v *projections.View) time.Duration {
 	return min(max(shortest/10, time.Minute), 10*time.Minute)
 }
 
-// CleanUp deletes the machines that were watched being absent for as long as their policy says, unless more
-// than its share of their environment is absent so long at once: then it says so, once for each absence.
+// CleanUp deletes the machines that were absent, while watched, for as long as their policy requires. If more than the
+// policy's share of their environment is that absent at once, it records MachineCleanUpHeld instead, once per absence.
 func CleanUp(v *projections.View) []domain.Decision {
 	due, away := absent(v), map[string]int{}
 	for _, m := range due {
@@ -151,7 +156,7 @@ func CleanUp(v *projections.View) []domain.Decision {
 	return all
 }
 
-// absent are the machines that were watched being absent for as long as their policy says, by name.
+// absent returns the machines that were absent, while watched, for as long as their policy requires, by name.
 func absent(v *projections.View) []*projections.Machine {
 	var found []*projections.Machine
 	for policy, away := range v.OfflineByPolicy() {

@@ -13,13 +13,13 @@ import (
 	"github.com/droverhq/drover/projections/projectionstest"
 )
 
-// Servers that hold sessions.
+// Ids of servers that hold sessions.
 var self, other, third = domain.ID{3: 1}, domain.ID{3: 2}, domain.ID{3: 3}
 
-// instance is the same for all machines: no policy looks at it.
+// instance is the instance of all machines. No policy depends on it.
 var instance = domain.ID{2: 1}
 
-// define writes a policy.
+// define defines a policy.
 func define(h *projectionstest.History, name string, settings domain.PolicySettings) {
 	h.Add(domain.PolicyStream(name), domain.PolicyDefined{Settings: settings})
 }
@@ -30,7 +30,7 @@ func join(h *projectionstest.History, name, policy string, server domain.ID) {
 	h.Connect(name, server, instance)
 }
 
-func TestPinsAndHoldsEndAtTheirDeadlineAndNotBefore(t *testing.T) {
+func TestPinsAndHoldsExpireAtTheirDeadline(t *testing.T) {
 	until := projectionstest.Start.Add(time.Hour)
 	h := projectionstest.New(t)
 	h.Shop(domain.ProjectSettings{})
@@ -40,17 +40,19 @@ func TestPinsAndHoldsEndAtTheirDeadlineAndNotBefore(t *testing.T) {
 
 	require.Empty(t, policies.Expired(h.View, until.Add(-1)))
 	want := []domain.Decision{
-		{Kind: "expire-pin", Stream: "project/shop", Events: []domain.Event{domain.PinLifted{Environment: "production", Reason: "expired"}}},
-		{Kind: "expire-hold", Stream: "project/shop", Events: []domain.Event{domain.HoldLifted{Machine: "web-01", Reason: "expired"}}},
+		{Kind: "expire-pin", Stream: "project/shop",
+			Events: []domain.Event{domain.PinLifted{Environment: "production", Reason: "expired"}}},
+		{Kind: "expire-hold", Stream: "project/shop",
+			Events: []domain.Event{domain.HoldLifted{Machine: "web-01", Reason: "expired"}}},
 	}
 	require.Equal(t, want, policies.Expired(h.View, until))
 	require.Equal(t, want, policies.Expired(h.View, until.Add(24*time.Hour)), "a server that was down lifts them later")
 
 	h.Add("project/shop", want[0].Events[0], want[1].Events[0])
-	require.Empty(t, policies.Expired(h.View, until), "a hold without a deadline stays")
+	require.Empty(t, policies.Expired(h.View, until), "a hold without a deadline does not expire")
 }
 
-func TestPinsExpireBeforeHoldsAndBothInTheOrderOfTheirNames(t *testing.T) {
+func TestPinsExpireBeforeHoldsAndEachInOrderOfName(t *testing.T) {
 	until := projectionstest.Start
 	h := projectionstest.New(t)
 	h.Join("web-02", "web-01", "web-03")
@@ -88,26 +90,29 @@ func TestSilentSessionEndsAfterPolicyOfflineAfter(t *testing.T) {
 	join(h, "web-01", "", self)
 	join(h, "web-02", "strict", self)
 	silent := func(machine string, d time.Duration) []domain.Decision {
-		return policies.Offline(h.View, []policies.Contact{{Machine: machine, Connect: h.Machines[machine].Connect, Silent: d}})
+		return policies.Offline(h.View,
+			[]policies.Contact{{Machine: machine, Connect: h.Machines[machine].Connect, Silent: d}})
 	}
 
-	require.Empty(t, silent("web-01", 30*time.Second), "30s is the default, and not longer than it")
+	require.Empty(t, silent("web-01", 30*time.Second), "the default is 30s, which is not exceeded")
 	require.Empty(t, silent("web-02", 5*time.Second))
 	require.Len(t, silent("web-01", 30*time.Second+1), 1)
 	m := h.Machines["web-02"]
 	require.Equal(t, []domain.Decision{{Kind: "went-offline", Stream: "machine/web-02", Causes: []domain.ID{m.Connect},
-		Events: []domain.Event{domain.MachineWentOffline{Connect: m.Connect, Session: m.Session, Instance: instance, Reason: "silent"}}}},
+		Events: []domain.Event{domain.MachineWentOffline{Connect: m.Connect, Session: m.Session, Instance: instance,
+			Reason: "silent"}}}},
 		silent("web-02", 5*time.Second+1))
 }
 
-func TestSilenceOfASessionThatIsNotTheMachinesOpenOneIsIgnored(t *testing.T) {
+func TestSilenceOfASessionThatIsNotCurrentIsIgnored(t *testing.T) {
 	h := projectionstest.New(t)
 	for _, name := range []string{"reconnected", "offline", "deleted", "silent"} {
 		join(h, name, "", self)
 	}
 	contacts := []policies.Contact{{Machine: "unknown", Connect: projectionstest.ID(1), Silent: time.Hour}}
 	for _, name := range []string{"reconnected", "offline", "deleted", "silent"} {
-		contacts = append(contacts, policies.Contact{Machine: name, Connect: h.Machines[name].Connect, Silent: time.Hour})
+		contacts = append(contacts, policies.Contact{Machine: name, Connect: h.Machines[name].Connect,
+			Silent: time.Hour})
 	}
 	h.Add("machine/reconnected", domain.AgentConnected{Server: self, Instance: instance})
 	h.Disconnect("offline")
@@ -118,39 +123,44 @@ func TestSilenceOfASessionThatIsNotTheMachinesOpenOneIsIgnored(t *testing.T) {
 	require.Equal(t, "machine/silent", ended[0].Stream)
 }
 
-func TestSessionsOfAServerThatIsGoneEndAfterPolicyOfflineAfter(t *testing.T) {
+func TestSessionsOfAGoneServerEndAfterPolicyOfflineAfter(t *testing.T) {
 	h := projectionstest.New(t)
 	define(h, "strict", domain.PolicySettings{OfflineAfter: domain.Duration(5 * time.Second)})
 	join(h, "web-03", "", other)
 	join(h, "web-02", "", other)
 	join(h, "web-01", "strict", third)
 	join(h, "web-04", "strict", other)
-	stale := map[string]time.Duration{"web-01": 5*time.Second + 1, "web-02": 30*time.Second + 1, "web-03": 30 * time.Second, "web-04": 5 * time.Second}
-	ended := policies.Orphans(h.View, self, func(domain.ID) bool { return true }, func(m *projections.Machine) time.Duration { return stale[m.Name] })
+	stale := map[string]time.Duration{"web-01": 5*time.Second + 1, "web-02": 30*time.Second + 1,
+		"web-03": 30 * time.Second, "web-04": 5 * time.Second}
+	ended := policies.Orphans(h.View, self, func(domain.ID) bool { return true },
+		func(m *projections.Machine) time.Duration { return stale[m.Name] })
 
-	require.Len(t, ended, 2, "web-03 and web-04 are silent for exactly as long as allowed")
+	require.Len(t, ended, 2, "web-03 and web-04 have been silent for exactly the allowed time")
 	for i, name := range []string{"web-01", "web-02"} {
 		m := h.Machines[name]
-		require.Equal(t, domain.Decision{Kind: "went-offline", Stream: "machine/" + name, Causes: []domain.ID{m.Connect},
-			Events: []domain.Event{domain.MachineWentOffline{Connect: m.Connect, Session: m.Session, Instance: instance, Reason: "server-gone"}}}, ended[i])
+		require.Equal(t, domain.Decision{Kind: "went-offline", Stream: "machine/" + name,
+			Causes: []domain.ID{m.Connect},
+			Events: []domain.Event{domain.MachineWentOffline{Connect: m.Connect, Session: m.Session, Instance: instance,
+				Reason: "server-gone"}}}, ended[i])
 	}
 }
 
-func TestOrphanedSessionsEndInTheOrderOfTheirMachines(t *testing.T) {
+func TestOrphanedSessionsEndInOrderOfMachine(t *testing.T) {
 	h := projectionstest.New(t)
 	names := []string{"web-1", "web-2", "web-3", "web-4", "web-5", "web-6", "web-7", "web-8"}
 	for i, name := range names {
 		join(h, name, "", []domain.ID{other, third}[i%2])
 	}
 	var ended []string
-	for _, d := range policies.Orphans(h.View, self, func(domain.ID) bool { return true }, func(*projections.Machine) time.Duration { return time.Hour }) {
+	for _, d := range policies.Orphans(h.View, self, func(domain.ID) bool { return true },
+		func(*projections.Machine) time.Duration { return time.Hour }) {
 		_, name := domain.SplitStream(d.Stream)
 		ended = append(ended, name)
 	}
 	require.Equal(t, names, ended)
 }
 
-func TestOwnSessionsAndThoseOfLivingServersAreNoOrphans(t *testing.T) {
+func TestOwnSessionsAndThoseOfLiveServersAreNotOrphans(t *testing.T) {
 	h := projectionstest.New(t)
 	join(h, "own", "", self)
 	join(h, "living", "", other)
@@ -158,29 +168,34 @@ func TestOwnSessionsAndThoseOfLivingServersAreNoOrphans(t *testing.T) {
 	h.Disconnect("offline")
 	gone := func(server domain.ID) bool { return server != other }
 	require.Empty(t, policies.Orphans(h.View, self, gone, func(m *projections.Machine) time.Duration {
-		t.Errorf("machine %s is looked at, whose server is not gone", m.Name)
+		t.Errorf("stale was called for machine %s, whose server is not gone", m.Name)
 		return time.Hour
 	}))
 }
 
-// cleanUp is a policy that cleans up after a time, with the default share.
+// cleanUp returns a policy that cleans up after a time, with the default share.
 func cleanUp(after time.Duration) domain.PolicySettings {
 	return domain.PolicySettings{CleanUp: &domain.CleanUp{After: domain.Duration(after)}}
 }
 
-func TestWatchSpanIsATenthOfTheShortestCleanUpTimeButOneToTenMinutes(t *testing.T) {
+func TestWatchSpanIsATenthOfTheShortestCleanUpTimeWithinBounds(t *testing.T) {
 	for name, c := range map[string]struct {
-		away map[string]domain.PolicySettings // policies of the machines that are away
-		want time.Duration                    // 0: nobody watches
+		away map[string]domain.PolicySettings // policies of the offline machines
+		want time.Duration                    // 0: no watch
 	}{
-		"a tenth":                   {map[string]domain.PolicySettings{"a": cleanUp(30 * time.Minute)}, 3 * time.Minute},
-		"a tenth just above bound":  {map[string]domain.PolicySettings{"a": cleanUp(11 * time.Minute)}, 66 * time.Second},
-		"at least one minute":       {map[string]domain.PolicySettings{"a": cleanUp(2 * time.Minute)}, time.Minute},
-		"at most ten minutes":       {map[string]domain.PolicySettings{"a": cleanUp(30 * 24 * time.Hour)}, 10 * time.Minute},
-		"the shortest of several":   {map[string]domain.PolicySettings{"a": cleanUp(time.Hour), "b": cleanUp(40 * time.Minute), "c": cleanUp(50 * time.Minute)}, 4 * time.Minute},
-		"only clean-up policies":    {map[string]domain.PolicySettings{"a": cleanUp(time.Hour), "b": {}}, 6 * time.Minute},
-		"none under a clean-up one": {map[string]domain.PolicySettings{"a": {}}, 0},
-		"none away":                 {nil, 0},
+		"a tenth": {map[string]domain.PolicySettings{"a": cleanUp(30 * time.Minute)},
+			3 * time.Minute},
+		"a tenth above the minimum": {map[string]domain.PolicySettings{"a": cleanUp(11 * time.Minute)},
+			66 * time.Second},
+		"at least one minute": {map[string]domain.PolicySettings{"a": cleanUp(2 * time.Minute)}, time.Minute},
+		"at most ten minutes": {map[string]domain.PolicySettings{"a": cleanUp(30 * 24 * time.Hour)},
+			10 * time.Minute},
+		"the shortest of several": {map[string]domain.PolicySettings{"a": cleanUp(time.Hour),
+			"b": cleanUp(40 * time.Minute), "c": cleanUp(50 * time.Minute)}, 4 * time.Minute},
+		"policies without clean-up": {map[string]domain.PolicySettings{"a": cleanUp(time.Hour), "b": {}},
+			6 * time.Minute},
+		"no clean-up policy": {map[string]domain.PolicySettings{"a": {}}, 0},
+		"none away":          {nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := projectionstest.New(t)
@@ -199,13 +214,14 @@ func TestWatchSpanIsATenthOfTheShortestCleanUpTimeButOneToTenMinutes(t *testing.
 					continue
 				}
 				require.Equal(t, []domain.Decision{{Kind: "watch", Stream: "watch", Causes: []domain.ID{started},
-					Events: []domain.Event{domain.WatchPassed{Since: started, Span: domain.Duration(c.want)}}}}, watched, age)
+					Events: []domain.Event{domain.WatchPassed{Since: started,
+						Span: domain.Duration(c.want)}}}}, watched, age)
 			}
 		})
 	}
 }
 
-func TestWatchCountsFromTheLastSpanOrTheServersOwnStartWhicheverIsLater(t *testing.T) {
+func TestWatchCountsFromTheLaterOfLastSpanAndOwnStart(t *testing.T) {
 	h := projectionstest.New(t)
 	define(h, "default", cleanUp(10*time.Minute))
 	join(h, "web-01", "", self)
@@ -221,25 +237,25 @@ func TestWatchCountsFromTheLastSpanOrTheServersOwnStartWhicheverIsLater(t *testi
 	h.Wait(time.Hour)
 	start := h.Add(domain.ServerStream(self), domain.ServerStarted{})
 	h.Wait(59 * time.Second)
-	require.Zero(t, since(), "what was before its start this server has not watched")
+	require.Zero(t, since(), "a server has not watched the time before its start")
 	h.Wait(time.Second)
 	require.Equal(t, start, since())
 
 	span := h.Add("watch", domain.WatchPassed{Since: start, Span: domain.Duration(time.Minute)})
-	require.Zero(t, since(), "one server's watch is enough")
+	require.Zero(t, since(), "the watch of one server is enough")
 	h.Wait(time.Minute)
 	require.Equal(t, span, since())
 
 	h.Add(domain.ServerStream(other), domain.ServerStarted{})
-	require.Equal(t, span, since(), "another server's start does not end this one's watch")
+	require.Equal(t, span, since(), "the start of another server does not interrupt the watch")
 	start = h.Add(domain.ServerStream(self), domain.ServerStarted{})
 	require.Zero(t, since())
 	h.Wait(time.Minute)
 	require.Equal(t, start, since())
 }
 
-// absent adds machines to an environment, which are under the default policy, and lets servers watch some of them being
-// offline for a span.
+// absent adds machines with the default policy to an environment, and lets servers watch some of them being offline for
+// a span.
 func absent(h *projectionstest.History, environment string, names []string, away int, span time.Duration) {
 	for i, name := range names {
 		h.Add(domain.MachineStream(name), domain.MachineAdded{Environment: environment})
@@ -259,7 +275,7 @@ func watch(h *projectionstest.History, span time.Duration) {
 
 var ten = []string{"web-00", "web-01", "web-02", "web-03", "web-04", "web-05", "web-06", "web-07", "web-08", "web-09"}
 
-func TestMachineIsCleanedUpOnceItWasWatchedBeingAbsentForItsPolicysTime(t *testing.T) {
+func TestMachineIsDeletedAfterItsPolicysTimeOfWatchedAbsence(t *testing.T) {
 	h := projectionstest.New(t)
 	define(h, "default", cleanUp(time.Hour))
 	define(h, "kept", domain.PolicySettings{})
@@ -271,16 +287,17 @@ func TestMachineIsCleanedUpOnceItWasWatchedBeingAbsentForItsPolicysTime(t *testi
 	h.Wait(100 * time.Hour)
 	require.Empty(t, policies.CleanUp(h.View), "time that no server watched does not count")
 	watch(h, 1)
-	require.Equal(t, []domain.Decision{{Kind: "clean-up", Stream: "machine/web-00", Causes: []domain.ID{h.Machines["web-00"].Connect},
+	require.Equal(t, []domain.Decision{{Kind: "clean-up", Stream: "machine/web-00",
+		Causes: []domain.ID{h.Machines["web-00"].Connect},
 		Events: []domain.Event{domain.MachineDeleted{Reason: "clean-up"}}}}, policies.CleanUp(h.View))
 
 	h.Connect("web-00", self, instance)
 	require.Empty(t, policies.CleanUp(h.View))
 	h.Disconnect("web-00")
-	require.Empty(t, policies.CleanUp(h.View), "the next absence counts from its own beginning")
+	require.Empty(t, policies.CleanUp(h.View), "the next absence counts from its own start")
 }
 
-func TestNothingIsCleanedUpWhileMoreThanTheShareOfAnEnvironmentIsAbsent(t *testing.T) {
+func TestNothingIsDeletedWhileMoreThanTheShareOfAnEnvironmentIsAbsent(t *testing.T) {
 	for name, c := range map[string]struct {
 		share, machines, away int
 		deleted               bool
@@ -289,7 +306,7 @@ func TestNothingIsCleanedUpWhileMoreThanTheShareOfAnEnvironmentIsAbsent(t *testi
 		"one of two":                  {20, 2, 1, true},
 		"two of two":                  {20, 2, 2, false},
 		"one of four at 1 %":          {1, 4, 1, true},
-		"two of nine at 20 %":         {20, 9, 2, false}, // 1.8 is one
+		"two of nine at 20 %":         {20, 9, 2, false}, // 1.8 rounds down to one
 		"two of ten at 20 %":          {20, 10, 2, true},
 		"three of ten at 20 %":        {20, 10, 3, false},
 		"three of ten at 30 %":        {30, 10, 3, true},
@@ -300,11 +317,13 @@ func TestNothingIsCleanedUpWhileMoreThanTheShareOfAnEnvironmentIsAbsent(t *testi
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := projectionstest.New(t)
-			define(h, "default", domain.PolicySettings{CleanUp: &domain.CleanUp{After: domain.Duration(time.Hour), MaxShare: c.share}})
+			define(h, "default",
+				domain.PolicySettings{CleanUp: &domain.CleanUp{After: domain.Duration(time.Hour), MaxShare: c.share}})
 			absent(h, "production", ten[:c.machines], c.away, time.Hour)
 			var want []domain.Decision
 			for _, machine := range ten[:c.away] {
-				d := domain.Decision{Kind: "clean-up", Stream: "machine/" + machine, Causes: []domain.ID{h.Machines[machine].Connect},
+				d := domain.Decision{Kind: "clean-up", Stream: "machine/" + machine,
+					Causes: []domain.ID{h.Machines[machine].Connect},
 					Events: []domain.Event{domain.MachineDeleted{Reason: "clean-up"}}}
 				if !c.deleted {
 					d.Events = []domain.Event{domain.MachineCleanUpHeld{Absent: c.away, Machines: c.machines}}
@@ -316,11 +335,11 @@ func TestNothingIsCleanedUpWhileMoreThanTheShareOfAnEnvironmentIsAbsent(t *testi
 	}
 }
 
-func TestCleanUpThatIsHeldIsSaidOnceForEachAbsence(t *testing.T) {
+func TestHeldCleanUpIsRecordedOncePerAbsence(t *testing.T) {
 	h := projectionstest.New(t)
 	define(h, "default", cleanUp(time.Hour))
 	absent(h, "production", ten[:4], 2, time.Hour)
-	said := func() (streams []string) {
+	recorded := func() (streams []string) {
 		for _, d := range policies.CleanUp(h.View) {
 			require.IsType(t, domain.MachineCleanUpHeld{}, d.Events[0])
 			streams = append(streams, d.Stream)
@@ -328,22 +347,23 @@ func TestCleanUpThatIsHeldIsSaidOnceForEachAbsence(t *testing.T) {
 		}
 		return streams
 	}
-	require.Equal(t, []string{"machine/web-00", "machine/web-01"}, said())
-	require.Empty(t, said())
+	require.Equal(t, []string{"machine/web-00", "machine/web-01"}, recorded())
+	require.Empty(t, recorded())
 
 	h.Connect("web-01", self, instance)
 	h.Disconnect("web-01")
 	watch(h, time.Hour)
-	require.Equal(t, []string{"machine/web-01"}, said(), "this is another absence")
+	require.Equal(t, []string{"machine/web-01"}, recorded(), "it is a new absence")
 
 	h.Connect("web-01", self, instance)
 	deleted := policies.CleanUp(h.View)
 	require.Len(t, deleted, 1)
 	require.Equal(t, "machine/web-00", deleted[0].Stream)
-	require.IsType(t, domain.MachineDeleted{}, deleted[0].Events[0], "what was held is cleaned up when few are absent")
+	require.IsType(t, domain.MachineDeleted{}, deleted[0].Events[0],
+		"a held machine is deleted once few machines are absent")
 }
 
-func TestShareOfAnEnvironmentCountsNoOtherOneAndNobodyWhoIsNotAbsentForLong(t *testing.T) {
+func TestShareCountsOnlyLongAbsentMachinesOfTheSameEnvironment(t *testing.T) {
 	h := projectionstest.New(t)
 	define(h, "default", cleanUp(time.Hour))
 	absent(h, "production", ten[:4], 1, 0)

@@ -9,12 +9,12 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Decide returns all that follows now for the open deployments of every project, in a fixed order.
+// Decide returns every decision that is due for the open deployments of all projects, in a fixed order.
 func Decide(v *projections.View, age projections.Age) []domain.Decision {
 	return DecideOn(v, age, parts)
 }
 
-// parts are those of a deployment, by machine.
+// parts returns the parts of a deployment, by machine.
 func parts(d *projections.Deployment) []*projections.Part {
 	list := make([]*projections.Part, len(d.Order))
 	for i, name := range d.Order {
@@ -23,13 +23,14 @@ func parts(d *projections.Deployment) []*projections.Part {
 	return list
 }
 
-// DecideOn is Decide for those parts of each deployment that look returns, sorted by machine.
-func DecideOn(v *projections.View, age projections.Age, look func(*projections.Deployment) []*projections.Part) []domain.Decision {
+// DecideOn is Decide for the parts that look selects from each deployment, sorted by machine.
+func DecideOn(v *projections.View, age projections.Age,
+	look func(*projections.Deployment) []*projections.Part) []domain.Decision {
 	var all []domain.Decision
 	for _, p := range projects(v) {
 		for _, d := range p.Open {
 			if v.SetAside(domain.ProjectStream(p.Name)) {
-				continue // fails closed until a person clears it
+				continue // fails closed until a person clears the stream
 			}
 			all = append(all, deployment(v, d, look(d), age)...)
 		}
@@ -38,7 +39,8 @@ func DecideOn(v *projections.View, age projections.Age, look func(*projections.D
 	return all
 }
 
-// projects are those with something open, by name, those that are withdrawals but unfinished included.
+// projects returns the projects with open deployments, in queue order. Deleted projects are included until they have
+// none.
 func projects(v *projections.View) []*projections.Project {
 	var found []*projections.Project
 	for _, d := range v.OpenDeployments() {
@@ -49,7 +51,8 @@ func projects(v *projections.View) []*projections.Project {
 	return found
 }
 
-func deployment(v *projections.View, d *projections.Deployment, parts []*projections.Part, age projections.Age) []domain.Decision {
+func deployment(v *projections.View, d *projections.Deployment, parts []*projections.Part,
+	age projections.Age) []domain.Decision {
 	if d.OpenParts() == 0 {
 		return []domain.Decision{end(d)}
 	}
@@ -72,7 +75,7 @@ func deployment(v *projections.View, d *projections.Deployment, parts []*project
 	return append(all, withdrawEach(d, withdrawals)...)
 }
 
-// Due says why an open part must not go on; empty if it may.
+// EndReason returns the reason why a server must end an open part, or an empty reason if it must not.
 func EndReason(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
 	switch {
 	case !part.Open():
@@ -85,7 +88,7 @@ func EndReason(v *projections.View, part *projections.Part, age projections.Age)
 	return skipReason(v, part, age)
 }
 
-// Patience is how much longer a part may wait if nothing happens to it. It is bounded only while an agent is waited for.
+// TimeLeft returns how much longer a part may wait if nothing happens to it. bounded is false if it waits for no agent.
 func TimeLeft(v *projections.View, part *projections.Part, age projections.Age) (left time.Duration, bounded bool) {
 	m := v.MachineOf(part)
 	switch {
@@ -112,7 +115,7 @@ func withdrawEach(d *projections.Deployment, withdrawals map[domain.PartReason][
 	return all
 }
 
-// stopped says that so many parts failed that the rest is not to start.
+// tooManyFailed reports whether so many parts failed that no further part may start.
 func tooManyFailed(d *projections.Deployment) bool {
 	limit := d.Facts.StopAfterFailures
 	return limit > 0 && d.FailedParts() >= limit
@@ -122,8 +125,8 @@ func hasUnclaimed(d *projections.Deployment) bool {
 	return slices.ContainsFunc(d.Order, func(name string) bool { return d.Parts[name].Unclaimed() })
 }
 
-// skipped says why a released part of a person's deployment will not run. While its project is disabled
-// it waits, and that time does not count against it.
+// skipReason returns why a released part of a person's deployment will not run. While its project is disabled the part
+// waits, and that time does not count.
 func skipReason(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
 	m, p := v.MachineOf(part), part.Deployment.Project
 	switch {
@@ -140,8 +143,9 @@ func skipReason(v *projections.View, part *projections.Part, age projections.Age
 	return notClaimed(v, part, m, age)
 }
 
-// unheard says that a machine which could claim the part has not done so for its policy's lostAfter.
-func notClaimed(v *projections.View, part *projections.Part, m *projections.Machine, age projections.Age) domain.PartReason {
+// notClaimed returns NotClaimed if the machine could have claimed the part for longer than its policy's lostAfter.
+func notClaimed(v *projections.View, part *projections.Part, m *projections.Machine,
+	age projections.Age) domain.PartReason {
 	if part.State != domain.PartReleased || m.Claimed != nil {
 		return ""
 	}
@@ -151,12 +155,13 @@ func notClaimed(v *projections.View, part *projections.Part, m *projections.Mach
 	return domain.NotClaimed
 }
 
-// couldClaim is since when the machine could have claimed the part.
+// claimableSince returns the position since which the machine could have claimed the part.
 func claimableSince(part *projections.Part, m *projections.Machine) eventlog.Position {
 	return max(part.Released, m.Ready, part.Deployment.Project.Enabled)
 }
 
-// withdrawn says why an automatic part can no longer be claimed. A wait that ends by itself is no reason.
+// withdrawReason returns why an automatic part can no longer be claimed. A condition that ends by itself is not a
+// reason.
 func withdrawReason(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
 	m := v.MachineOf(part)
 	if m == nil {
@@ -172,7 +177,7 @@ func withdrawReason(v *projections.View, part *projections.Part, age projections
 	}
 }
 
-// lost says why a claimed part will not be waited for any longer, be its machine online or not.
+// lostReason returns why a server stops waiting for a claimed part, whether or not the machine is online.
 func lostReason(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
 	m := v.MachineOf(part)
 	switch {
@@ -205,7 +210,7 @@ func withdraw(d *projections.Deployment, machines []string, reason domain.PartRe
 		Causes: []domain.ID{d.ID}}
 }
 
-// end says how a deployment with no open part ended.
+// end returns the decision that ends a deployment without open parts.
 func end(d *projections.Deployment) domain.Decision {
 	state, reason := outcome(d)
 	return domain.Decision{Kind: "end-deployment", Stream: domain.ProjectStream(d.Project.Name),
@@ -231,12 +236,13 @@ func outcome(d *projections.Deployment) (domain.DeploymentState, string) {
 	case d.Superseded:
 		return domain.DeploymentCancelledState, string(domain.Superseded)
 	case d.Kind != domain.EnvironmentWide && count[domain.PartSucceeded] == 0 && count[domain.PartCancelled] > 0:
-		return domain.DeploymentCancelledState, withdrawalReason(d) // changes nothing; succeeded would read like a lie
+		return domain.DeploymentCancelledState, withdrawalReason(d) // nothing changed, so succeeded would be wrong
 	}
 	return domain.DeploymentSucceeded, ""
 }
 
-// withdrawal is why nothing came of a deployment whose parts were taken back: only a person's later one takes back a person's.
+// withdrawalReason returns why all parts of a deployment were withdrawn. Only a later deployment by a person replaces
+// the parts of a person's deployment.
 func withdrawalReason(d *projections.Deployment) string {
 	if d.Kind == domain.Automatic {
 		return "withdrawn"
@@ -244,11 +250,11 @@ func withdrawalReason(d *projections.Deployment) string {
 	return string(domain.Superseded)
 }
 
-// releases lets queued parts be claimed wherever slots has appeared under maxParallel, oldest deployment first. What is
-// withdrawn in this pass is not released in it.
+// releases releases queued parts where slots under maxParallel are free, oldest deployment first. It does not release a
+// part that is withdrawn in the same pass.
 func releases(v *projections.View, p *projections.Project, age projections.Age) []domain.Decision {
 	var all []domain.Decision
-	taken := map[string]int{} // by environment, in this pass
+	taken := map[string]int{} // slots by environment, in this pass
 	for _, d := range p.Open {
 		if tooManyFailed(d) {
 			continue
@@ -269,7 +275,8 @@ func releases(v *projections.View, p *projections.Project, age projections.Age) 
 		}
 		taken[d.Environment] += len(machines)
 		all = append(all, domain.Decision{Kind: "release-parts", Stream: domain.ProjectStream(p.Name),
-			Events: []domain.Event{domain.PartsReleased{Deployment: d.ID, Machines: machines}}, Causes: []domain.ID{d.ID}})
+			Events: []domain.Event{domain.PartsReleased{Deployment: d.ID,
+				Machines: machines}}, Causes: []domain.ID{d.ID}})
 	}
 	return all
 }

@@ -1,10 +1,22 @@
-// Package rollout says how a deployment is carried out: which parts are released, which are skipped,
-// withdrawn or lost, when a deployment has ended and how, and what work a machine is offered.
+// Package rollout decides how a deployment proceeds: which parts are released, skipped, withdrawn or lost, when a
+// deployment has ended and with which state, and what work a machine is offered.
 //
-// Everything here is a pure function of a view and of how long ago its events were folded. Decide
-// returns what any server may write; two servers that see the same view return the same. What it
-// wants is void or repeated harmlessly if the log has moved on: a withdrawal touches only parts that
-// nobody has claimed at its own position, and the end of a part excludes a claim by the part's own
-// stream. DecideOn looks at some parts alone: the engine keeps track of those that may have something due, so a
-// reaction to one machine's report costs the same however many others are at work. Whether a claim counts is not decided here but in the fold (projections.View.ClaimCheck).
+//	decide.go  decisions about open deployments and their parts
+//	work.go    the part that a machine is offered, and the parts that its agent must report
+//
+// # What it decides
+//
+// Decide returns every decision that is due. DecideOn examines only the parts that the caller selects: the engine
+// tracks which parts may be due, so the cost of a reaction to one report does not grow with the number of other
+// machines at work. This package does not decide whether a claim counts. The fold does (projections.View.ClaimCheck).
+//
+// # What it relies on
+//
+// Every function is pure. It decides from a view and from how long ago the view's events were folded.
+//
+// # What it promises
+//
+// Two servers with the same view return the same decisions, so any server may append them. If the log has moved on, a
+// decision is void or harmless. A withdrawal ends only the parts that are unclaimed at its own position. The end of a
+// part is appended to the part's own stream, so it cannot cross a claim of the part.
 package rollout

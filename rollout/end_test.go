@@ -8,7 +8,7 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-func TestDeploymentEndsWithTheStateAndReasonThatItsPartsGiveIt(t *testing.T) {
+func TestDeploymentEndsWithTheStateAndReasonOfItsParts(t *testing.T) {
 	failing := func(d domain.DeploymentQueued) domain.DeploymentQueued {
 		d.Unavailable = domain.FailUnavailable
 		return d
@@ -34,7 +34,7 @@ func TestDeploymentEndsWithTheStateAndReasonThatItsPartsGiveIt(t *testing.T) {
 			f.run(d, domain.PartFailed, "web-02")
 			return d
 		}, domain.DeploymentFailed, "parts-failed"},
-		"a failed part counts before a skipped one and a cancellation": {func(f *fleet) domain.ID {
+		"a failed part takes precedence over a skipped part and a cancellation": {func(f *fleet) domain.ID {
 			d := f.queue(failing(wide()))
 			f.run(d, domain.PartFailed, "web-01")
 			f.End(d, "web-02", domain.PartSkipped, domain.MachineIsOffline)
@@ -47,13 +47,13 @@ func TestDeploymentEndsWithTheStateAndReasonThatItsPartsGiveIt(t *testing.T) {
 			f.End(d, "web-02", domain.PartSkipped, domain.MachineIsOffline)
 			return d
 		}, domain.DeploymentSucceeded, ""},
-		"a skipped machine fails a deployment that needs all": {func(f *fleet) domain.ID {
+		"a skipped machine fails a deployment with unavailable=fail": {func(f *fleet) domain.ID {
 			d := f.queue(failing(wide()))
 			f.run(d, domain.PartSucceeded, "web-01")
 			f.End(d, "web-02", domain.PartSkipped, domain.MachineIsOffline)
 			return d
 		}, domain.DeploymentFailed, "machines-unavailable"},
-		"a lost machine fails a deployment that needs all": {func(f *fleet) domain.ID {
+		"a lost machine fails a deployment with unavailable=fail": {func(f *fleet) domain.ID {
 			d := f.queue(failing(wide()))
 			f.run(d, domain.PartSucceeded, "web-01")
 			f.run(d, domain.PartLost, "web-02")
@@ -65,7 +65,7 @@ func TestDeploymentEndsWithTheStateAndReasonThatItsPartsGiveIt(t *testing.T) {
 			f.run(d, domain.PartSucceeded, "web-01")
 			return d
 		}, domain.DeploymentSucceeded, ""},
-		"an unavailable machine counts before a cancellation": {func(f *fleet) domain.ID {
+		"an unavailable machine takes precedence over a cancellation": {func(f *fleet) domain.ID {
 			d := f.queue(failing(wide()))
 			f.End(d, "web-02", domain.PartSkipped, domain.MachineIsOffline)
 			f.Add("project/shop", domain.DeploymentCancelled{Deployment: d})
@@ -89,13 +89,13 @@ func TestDeploymentEndsWithTheStateAndReasonThatItsPartsGiveIt(t *testing.T) {
 			f.Add("environment/production", domain.EnvironmentDeleted{})
 			return d
 		}, domain.DeploymentCancelledState, "environment-deleted"},
-		"a later environment-wide deployment took its place": {func(f *fleet) domain.ID {
+		"a later environment-wide deployment superseded it": {func(f *fleet) domain.ID {
 			d := f.queue(wide())
 			f.run(d, domain.PartSucceeded, "web-01")
 			f.queue(wide())
 			return d
 		}, domain.DeploymentCancelledState, "superseded"},
-		"it was cancelled before another took its place": {func(f *fleet) domain.ID {
+		"it was cancelled before another one superseded it": {func(f *fleet) domain.ID {
 			d := f.queue(wide())
 			f.Add("project/shop", domain.DeploymentCancelled{Deployment: d})
 			f.queue(wide())
@@ -117,13 +117,13 @@ func TestDeploymentEndsWithTheStateAndReasonThatItsPartsGiveIt(t *testing.T) {
 			f.Add("project/shop", domain.PartsWithdrawn{Deployment: d, Reason: domain.NotClaimed})
 			return d
 		}, domain.DeploymentSucceeded, ""},
-		"later ones took all machines of a narrowed one": {func(f *fleet) domain.ID {
+		"later deployments replaced all parts of a narrowed one": {func(f *fleet) domain.ID {
 			d := f.queue(narrowed("web-01", "web-02"))
 			f.queue(narrowed("web-01"))
 			f.queue(narrowed("web-02"))
 			return d
 		}, domain.DeploymentCancelledState, "superseded"},
-		"a later one took one machine of a narrowed one": {func(f *fleet) domain.ID {
+		"a later deployment replaced one part of a narrowed one": {func(f *fleet) domain.ID {
 			d := f.queue(narrowed("web-01", "web-02"))
 			f.run(d, domain.PartSucceeded, "web-01")
 			f.queue(narrowed("web-02"))
@@ -134,7 +134,7 @@ func TestDeploymentEndsWithTheStateAndReasonThatItsPartsGiveIt(t *testing.T) {
 			f.End(d, "web-01", domain.PartSkipped, domain.MachineIsOffline)
 			return d
 		}, domain.DeploymentSucceeded, ""},
-		"narrowed ones took all machines of an environment-wide one": {func(f *fleet) domain.ID {
+		"narrowed deployments replaced all parts of an environment-wide one": {func(f *fleet) domain.ID {
 			d := f.queue(wide())
 			f.queue(narrowed("web-01", "web-02"))
 			return d
@@ -153,7 +153,7 @@ func TestDeploymentEndsWithTheStateAndReasonThatItsPartsGiveIt(t *testing.T) {
 func TestDeploymentDoesNotEndWhileOneOfItsPartsIsOpen(t *testing.T) {
 	f := newFleet(t, "web-01", "web-02")
 	d := f.queue(bounded(1, wide()))
-	require.Empty(t, f.decide(), "one part is released, one waits for room")
+	require.Empty(t, f.decide(), "one part is released, one waits for a slot")
 	f.run(d, domain.PartFailed, "web-01")
 	require.Equal(t, []domain.Decision{released(d, "web-02")}, f.decide())
 	f.Add("project/shop", f.decide()[0].Events...)
@@ -163,8 +163,9 @@ func TestDeploymentDoesNotEndWhileOneOfItsPartsIsOpen(t *testing.T) {
 	require.Equal(t, []domain.Decision{finished(d, domain.DeploymentFailed, "parts-failed")}, f.decide())
 }
 
-func TestPartsThatNobodyClaimedAreWithdrawnAfterStopAfterFailures(t *testing.T) {
-	for name, kind := range map[string]func(...string) domain.DeploymentQueued{"narrowed": narrowed, "automatic": automatic} {
+func TestUnclaimedPartsAreWithdrawnAfterStopAfterFailures(t *testing.T) {
+	for name, kind := range map[string]func(...string) domain.DeploymentQueued{"narrowed": narrowed,
+		"automatic": automatic} {
 		t.Run(name, func(t *testing.T) {
 			f := newFleet(t, "web-01", "web-02", "web-03", "web-04", "web-05")
 			queued := bounded(4, kind("web-01", "web-02", "web-03", "web-04", "web-05"))
@@ -176,16 +177,16 @@ func TestPartsThatNobodyClaimedAreWithdrawnAfterStopAfterFailures(t *testing.T) 
 
 			f.run(d, domain.PartFailed, "web-02")
 			stop := withdrawn(d, domain.TooManyFailures)
-			require.Equal(t, []domain.Decision{stop}, f.decide(), "and nothing more is released")
+			require.Equal(t, []domain.Decision{stop}, f.decide(), "no further part is released")
 			f.Add(stop.Stream, stop.Events...)
-			require.Empty(t, f.decide(), "what runs is waited for")
+			require.Empty(t, f.decide(), "the deployment waits for running parts")
 			f.End(d, "web-03", domain.PartSucceeded, "")
 			require.Equal(t, []domain.Decision{finished(d, domain.DeploymentFailed, "parts-failed")}, f.decide())
 		})
 	}
 }
 
-func TestDeploymentWithoutStopAfterFailuresGoesOnHoweverManyFail(t *testing.T) {
+func TestDeploymentWithoutStopAfterFailuresContinuesAfterAnyNumberOfFailures(t *testing.T) {
 	f := newFleet(t, "web-01", "web-02", "web-03")
 	d := f.queue(bounded(2, wide()))
 	f.run(d, domain.PartFailed, "web-01", "web-02")

@@ -9,20 +9,21 @@ import (
 	"github.com/droverhq/drover/rollout"
 )
 
-// lostAfter is that of the default policy, timeout that of the one step of release 1.0.
+// lostAfter is the LostAfter of the default policy. timeout is the timeout of the one step of release 1.0.
 const (
 	lostAfter = 10 * time.Minute
 	timeout   = 3 * time.Hour
 )
 
-// settings are those of every project here: one step, so that a part may take timeout.
-var settings = domain.ProjectSettings{Steps: []domain.Step{{Name: "install", Run: "true", Timeout: domain.Duration(timeout)}}}
+// settings are the settings of every project in these tests. The one step may run for timeout.
+var settings = domain.ProjectSettings{Steps: []domain.Step{{Name: "install", Run: "true",
+	Timeout: domain.Duration(timeout)}}}
 
 // joins is a trigger that asks for every machine.
 var joins = domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{
 	Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}}
 
-// fleet is a history with project shop, whose release 1.0 is wanted in production.
+// fleet is a history with project shop. Production wants its release 1.0.
 type fleet struct{ *projectionstest.History }
 
 func newFleet(t *testing.T, machines ...string) *fleet {
@@ -33,18 +34,19 @@ func newFleet(t *testing.T, machines ...string) *fleet {
 	return f
 }
 
-// decide is rollout.Decide for a server that has folded each fact as it came.
+// decide calls rollout.Decide for a server that folded each fact when it was appended.
 func (f *fleet) decide() []domain.Decision { return rollout.Decide(f.View, f.Age) }
 
 // queue queues a deployment of project shop.
 func (f *fleet) queue(d domain.DeploymentQueued) domain.ID { return f.Add("project/shop", d) }
 
-// wide is a person's deployment of 1.0 to all of production.
+// wide returns a person's deployment of 1.0 to all of production.
 func wide() domain.DeploymentQueued {
-	return domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0", Unavailable: domain.SkipUnavailable}
+	return domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0",
+		Unavailable: domain.SkipUnavailable}
 }
 
-// narrowed is a person's deployment of 1.0 to machines in production.
+// narrowed returns a person's deployment of 1.0 to machines in production.
 func narrowed(machines ...string) domain.DeploymentQueued {
 	d := wide()
 	d.Kind = domain.Narrowed
@@ -54,7 +56,7 @@ func narrowed(machines ...string) domain.DeploymentQueued {
 	return d
 }
 
-// automatic is the engine's deployment of 1.0 to machines in production, which trigger joins asked for.
+// automatic returns an automatic deployment of 1.0 to machines in production, for trigger joins.
 func automatic(machines ...string) domain.DeploymentQueued {
 	d := narrowed(machines...)
 	d.Kind = domain.Automatic
@@ -64,7 +66,7 @@ func automatic(machines ...string) domain.DeploymentQueued {
 	return d
 }
 
-// bounded is a deployment with a maxParallel.
+// bounded sets maxParallel of a deployment.
 func bounded(maxParallel int, d domain.DeploymentQueued) domain.DeploymentQueued {
 	d.MaxParallel = maxParallel
 	return d
@@ -78,25 +80,25 @@ func (f *fleet) run(d domain.ID, state domain.PartState, machines ...string) {
 	}
 }
 
-// ended is the decision that a server ends a part.
+// ended returns the decision of a server to end a part.
 func ended(d domain.ID, machine string, state domain.PartState, reason domain.PartReason) domain.Decision {
 	return domain.Decision{Kind: "end-part", Stream: domain.PartStream(d, machine), Causes: []domain.ID{d},
 		Events: []domain.Event{domain.PartEnded{Project: "shop", State: state, Reason: reason}}}
 }
 
-// withdrawn is the decision that parts of a deployment of project shop are withdrawn; of no machine means all.
+// withdrawn returns the decision to withdraw parts of a deployment of project shop, all of them without machines.
 func withdrawn(d domain.ID, reason domain.PartReason, machines ...string) domain.Decision {
 	return domain.Decision{Kind: "withdraw-parts", Stream: "project/shop", Causes: []domain.ID{d},
 		Events: []domain.Event{domain.PartsWithdrawn{Deployment: d, Machines: machines, Reason: reason}}}
 }
 
-// released is the decision that parts of a deployment of project shop may be claimed.
+// released returns the decision to release parts of a deployment of project shop.
 func released(d domain.ID, machines ...string) domain.Decision {
 	return domain.Decision{Kind: "release-parts", Stream: "project/shop", Causes: []domain.ID{d},
 		Events: []domain.Event{domain.PartsReleased{Deployment: d, Machines: machines}}}
 }
 
-// finished is the decision that a deployment of project shop has ended.
+// finished returns the decision to end a deployment of project shop.
 func finished(d domain.ID, state domain.DeploymentState, reason string) domain.Decision {
 	return domain.Decision{Kind: "end-deployment", Stream: "project/shop", Causes: []domain.ID{d},
 		Events: []domain.Event{domain.DeploymentEnded{Deployment: d, State: state, Reason: reason}}}

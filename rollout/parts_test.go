@@ -10,10 +10,10 @@ import (
 	"github.com/droverhq/drover/projections/projectionstest"
 )
 
-// checked is a policy with a health check, whose result is not known yet.
+// checked is a policy with a health check. Its result is not known yet.
 var checked = domain.PolicyDefined{Settings: domain.PolicySettings{HealthCheck: &domain.HealthCheck{Script: "true"}}}
 
-// unavailable are the ways in which machine web-01 can become one that takes no part, by the reason that is given.
+// unavailable holds the ways in which machine web-01 becomes unavailable, with the expected reason.
 var unavailable = map[string]struct {
 	reason  domain.PartReason
 	happens func(f *fleet)
@@ -23,18 +23,21 @@ var unavailable = map[string]struct {
 		f.Add("machine/web-01", domain.MachineDeleted{})
 		f.Join("web-01")
 	}},
-	"moved to another environment": {domain.OutOfScope, func(f *fleet) { f.Add("machine/web-01", domain.MachineChanged{Environment: "staging"}) }},
+	"moved to another environment": {domain.OutOfScope,
+		func(f *fleet) { f.Add("machine/web-01", domain.MachineChanged{Environment: "staging"}) }},
 	"without a role of the project": {domain.OutOfScope, func(f *fleet) {
 		f.Add("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{Roles: []string{"db"}}})
 	}},
-	"disabled":                            {domain.MachineIsDisabled, func(f *fleet) { f.Add("machine/web-01", domain.MachineDisabled{}) }},
-	"offline":                             {domain.MachineIsOffline, func(f *fleet) { f.Disconnect("web-01") }},
-	"of a health that nobody checked yet": {domain.HealthNotKnown, func(f *fleet) { f.Add("policy/default", checked) }},
+	"disabled": {domain.MachineIsDisabled,
+		func(f *fleet) { f.Add("machine/web-01", domain.MachineDisabled{}) }},
+	"offline":             {domain.MachineIsOffline, func(f *fleet) { f.Disconnect("web-01") }},
+	"with unknown health": {domain.HealthNotKnown, func(f *fleet) { f.Add("policy/default", checked) }},
 }
 
 func TestPartOfAPersonsDeploymentIsSkippedWhenItsMachineIsUnavailable(t *testing.T) {
 	for name, c := range unavailable {
-		for kind, queued := range map[string]domain.DeploymentQueued{"environment-wide": wide(), "narrowed": narrowed("web-01")} {
+		for kind, queued := range map[string]domain.DeploymentQueued{"environment-wide": wide(),
+			"narrowed": narrowed("web-01")} {
 			t.Run(name+" "+kind, func(t *testing.T) {
 				f := newFleet(t, "web-01")
 				d := f.queue(queued)
@@ -46,11 +49,11 @@ func TestPartOfAPersonsDeploymentIsSkippedWhenItsMachineIsUnavailable(t *testing
 	}
 }
 
-func TestPartOfAPersonsDeploymentThatWaitsForRoomIsNotSkipped(t *testing.T) {
+func TestPartOfAPersonsDeploymentThatWaitsForASlotIsNotSkipped(t *testing.T) {
 	f := newFleet(t, "web-01", "web-02")
 	d := f.queue(bounded(1, wide()))
 	f.Disconnect("web-02")
-	require.Empty(t, f.decide(), "web-02 may be back by its turn")
+	require.Empty(t, f.decide(), "web-02 may have returned by its turn")
 	f.run(d, domain.PartSucceeded, "web-01")
 	require.Equal(t, []domain.Decision{released(d, "web-02")}, f.decide())
 	f.Add("project/shop", f.decide()[0].Events...)
@@ -68,16 +71,20 @@ func TestPartOfAPersonsDeploymentWaitsWhileItsProjectIsDisabled(t *testing.T) {
 	require.Equal(t, []domain.Decision{ended(d, "web-02", domain.PartSkipped, domain.MachineIsOffline)}, f.decide())
 }
 
-func TestAutomaticPartIsWithdrawnWhenItsMachineIsUnavailableOrNothingAsksForItAnyMore(t *testing.T) {
+func TestAutomaticPartIsWithdrawnWhenItsMachineIsUnavailableOrNotWanted(t *testing.T) {
 	cases := map[string]struct {
 		reason  domain.PartReason
 		happens func(f *fleet)
 	}{
-		"of a disabled project": {domain.ProjectIsDisabled, func(f *fleet) { f.Add("project/shop", domain.ProjectDisabled{}) }},
-		"of a deleted trigger":  {domain.TriggerGone, func(f *fleet) { f.Add("project/shop", domain.TriggerDeleted{Trigger: "joins"}) }},
-		"of a disabled trigger": {domain.TriggerGone, func(f *fleet) { f.Add("project/shop", domain.TriggerDisabled{Trigger: "joins"}) }},
-		"held":                  {domain.MachineIsHeld, func(f *fleet) { f.Add("project/shop", domain.HoldSet{Machine: "web-01"}) }},
-		"that should have another release": {domain.NoLongerWanted, func(f *fleet) {
+		"of a disabled project": {domain.ProjectIsDisabled,
+			func(f *fleet) { f.Add("project/shop", domain.ProjectDisabled{}) }},
+		"of a deleted trigger": {domain.TriggerGone,
+			func(f *fleet) { f.Add("project/shop", domain.TriggerDeleted{Trigger: "joins"}) }},
+		"of a disabled trigger": {domain.TriggerGone,
+			func(f *fleet) { f.Add("project/shop", domain.TriggerDisabled{Trigger: "joins"}) }},
+		"held": {domain.MachineIsHeld,
+			func(f *fleet) { f.Add("project/shop", domain.HoldSet{Machine: "web-01"}) }},
+		"that should have another release": {domain.NotWantedAnyMore, func(f *fleet) {
 			f.Release("shop", "2.0")
 			f.Add("project/shop", domain.PinSet{Environment: "production", Release: "2.0"})
 		}},
@@ -96,7 +103,7 @@ func TestAutomaticPartIsWithdrawnWhenItsMachineIsUnavailableOrNothingAsksForItAn
 	}
 }
 
-func TestAutomaticPartIsNotWithdrawnForAWaitThatEndsByItself(t *testing.T) {
+func TestAutomaticPartIsNotWithdrawnForAConditionThatEndsByItself(t *testing.T) {
 	for name, happens := range map[string]func(f *fleet){
 		"the machine runs another part": func(f *fleet) { f.busy("web-01") },
 		"the machine is set aside":      func(f *fleet) { f.SetAsideStream("machine/web-01") },
@@ -111,7 +118,7 @@ func TestAutomaticPartIsNotWithdrawnForAWaitThatEndsByItself(t *testing.T) {
 	}
 }
 
-func TestWithdrawnPartsOfADeploymentAreOneDecisionForEachReasonInOrder(t *testing.T) {
+func TestPartsAreWithdrawnInOneDecisionPerReason(t *testing.T) {
 	f := newFleet(t, "web-01", "web-02", "web-03", "web-04", "web-05", "web-06", "web-07")
 	d := f.queue(automatic("web-01", "web-02", "web-03", "web-04", "web-05", "web-06", "web-07"))
 	f.Add("machine/web-01", domain.MachineChanged{Environment: "staging"})
@@ -143,7 +150,7 @@ func (f *fleet) idle(machine string) {
 	f.Add("project/blog", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentSucceeded})
 }
 
-func TestPartThatNobodyClaimsEndsAfterLostAfterFromWhenItCouldHaveBeenClaimed(t *testing.T) {
+func TestUnclaimedPartEndsLostAfterAfterItBecameClaimable(t *testing.T) {
 	for name, c := range map[string]struct{ block, unblock func(f *fleet) }{
 		"since it was released": {},
 		"since its machine came online": {
@@ -159,7 +166,8 @@ func TestPartThatNobodyClaimsEndsAfterLostAfterFromWhenItCouldHaveBeenClaimed(t 
 			func(f *fleet) { f.Add("project/shop", domain.ProjectDisabled{}) },
 			func(f *fleet) { f.Add("project/shop", domain.ProjectEnabled{}) }},
 	} {
-		for kind, queue := range map[string]func(...string) domain.DeploymentQueued{"narrowed": narrowed, "automatic": automatic} {
+		for kind, queue := range map[string]func(...string) domain.DeploymentQueued{"narrowed": narrowed,
+			"automatic": automatic} {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				f := newFleet(t, "web-00", "web-01")
 				d := f.queue(bounded(1, queue("web-00", "web-01")))
@@ -174,7 +182,7 @@ func TestPartThatNobodyClaimsEndsAfterLostAfterFromWhenItCouldHaveBeenClaimed(t 
 					c.unblock(f)
 				}
 				f.Wait(lostAfter)
-				require.Empty(t, f.decide(), "the time is not over")
+				require.Empty(t, f.decide(), "the time has not passed")
 				f.Wait(1)
 				want := ended(d, "web-01", domain.PartSkipped, domain.NotClaimed)
 				if kind == "automatic" {
@@ -186,9 +194,10 @@ func TestPartThatNobodyClaimsEndsAfterLostAfterFromWhenItCouldHaveBeenClaimed(t 
 	}
 }
 
-func TestLostAfterIsThatOfTheMachinesOwnPolicy(t *testing.T) {
+func TestLostAfterComesFromTheMachinesOwnPolicy(t *testing.T) {
 	f := newFleet(t)
-	f.Add("policy/strict", domain.PolicyDefined{Settings: domain.PolicySettings{LostAfter: domain.Duration(time.Minute)}})
+	strict := domain.PolicySettings{LostAfter: domain.Duration(time.Minute)}
+	f.Add("policy/strict", domain.PolicyDefined{Settings: strict})
 	for _, name := range []string{"web-01", "web-02"} {
 		f.Add("machine/"+name, domain.MachineAdded{Environment: "production", Policy: "strict"})
 		f.Connect(name, domain.ID{}, projectionstest.ID(f.Position))
@@ -204,7 +213,7 @@ func TestLostAfterIsThatOfTheMachinesOwnPolicy(t *testing.T) {
 	require.Equal(t, []domain.Decision{ended(d, "web-02", domain.PartLost, domain.NoEndReported)}, f.decide())
 }
 
-func TestAutomaticPartThatWaitsForRoomIsNotGivenUp(t *testing.T) {
+func TestAutomaticPartThatWaitsForASlotDoesNotTimeOut(t *testing.T) {
 	f := newFleet(t, "web-01", "web-02")
 	d := f.queue(bounded(1, automatic("web-01", "web-02")))
 	f.Claim(d, "web-01")
@@ -212,7 +221,7 @@ func TestAutomaticPartThatWaitsForRoomIsNotGivenUp(t *testing.T) {
 	require.Empty(t, f.decide())
 }
 
-func TestPartIsNotGivenUpWhileItsMachineRunsAnotherOne(t *testing.T) {
+func TestPartDoesNotTimeOutWhileItsMachineRunsAnotherPart(t *testing.T) {
 	f := newFleet(t, "web-01")
 	f.queue(wide())
 	f.busy("web-01")
@@ -220,12 +229,13 @@ func TestPartIsNotGivenUpWhileItsMachineRunsAnotherOne(t *testing.T) {
 	require.Empty(t, f.decide())
 }
 
-func TestRunningPartIsLostOnceItsStepsAndLostAfterAreOver(t *testing.T) {
-	for kind, queued := range map[string]domain.DeploymentQueued{"narrowed": narrowed("web-01"), "automatic": automatic("web-01")} {
+func TestRunningPartIsLostAfterItsStepTimeoutsPlusLostAfter(t *testing.T) {
+	for kind, queued := range map[string]domain.DeploymentQueued{"narrowed": narrowed("web-01"),
+		"automatic": automatic("web-01")} {
 		for name, happens := range map[string]func(f *fleet){
 			"online":  func(*fleet) {},
 			"offline": func(f *fleet) { f.Disconnect("web-01") },
-			"disabled, held and of a disabled project": func(f *fleet) {
+			"disabled and held, with a disabled project": func(f *fleet) {
 				f.Add("machine/web-01", domain.MachineDisabled{})
 				f.Add("project/shop", domain.HoldSet{Machine: "web-01"}, domain.ProjectDisabled{})
 			},
@@ -239,13 +249,14 @@ func TestRunningPartIsLostOnceItsStepsAndLostAfterAreOver(t *testing.T) {
 				f.Wait(timeout + lostAfter)
 				require.Empty(t, f.decide())
 				f.Wait(1)
-				require.Equal(t, []domain.Decision{ended(d, "web-01", domain.PartLost, domain.NoEndReported)}, f.decide())
+				require.Equal(t, []domain.Decision{ended(d, "web-01", domain.PartLost, domain.NoEndReported)},
+					f.decide())
 			})
 		}
 	}
 }
 
-func TestRunningPartOfAReleaseThatDoesNotExistIsLostAfterLostAfter(t *testing.T) {
+func TestRunningPartOfAMissingReleaseIsLostAfterLostAfter(t *testing.T) {
 	f := newFleet(t, "web-01")
 	queued := narrowed("web-01")
 	queued.Release = "9.0"
@@ -257,7 +268,7 @@ func TestRunningPartOfAReleaseThatDoesNotExistIsLostAfterLostAfter(t *testing.T)
 	require.Equal(t, []domain.Decision{ended(d, "web-01", domain.PartLost, domain.NoEndReported)}, f.decide())
 }
 
-func TestRunningPartIsLostAtOnceWhenItsMachineIsGoneOrAnotherInstance(t *testing.T) {
+func TestRunningPartIsLostAtOnceWhenItsMachineIsDeletedOrReplaced(t *testing.T) {
 	for name, c := range map[string]struct {
 		reason  domain.PartReason
 		happens func(f *fleet)
@@ -269,7 +280,8 @@ func TestRunningPartIsLostAtOnceWhenItsMachineIsGoneOrAnotherInstance(t *testing
 			f.Connect("web-01", domain.ID{}, domain.ID{2: 99})
 		}},
 	} {
-		for kind, queued := range map[string]domain.DeploymentQueued{"narrowed": narrowed("web-01"), "automatic": automatic("web-01")} {
+		for kind, queued := range map[string]domain.DeploymentQueued{"narrowed": narrowed("web-01"),
+			"automatic": automatic("web-01")} {
 			t.Run(name+" "+kind, func(t *testing.T) {
 				f := newFleet(t, "web-01")
 				d := f.queue(queued)
@@ -281,7 +293,7 @@ func TestRunningPartIsLostAtOnceWhenItsMachineIsGoneOrAnotherInstance(t *testing
 	}
 }
 
-func TestRunningPartGoesOnWhenItsMachineReconnects(t *testing.T) {
+func TestRunningPartContinuesWhenItsMachineReconnects(t *testing.T) {
 	f := newFleet(t, "web-01")
 	d := f.queue(wide())
 	f.Claim(d, "web-01")

@@ -9,7 +9,7 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-func TestQueuedPartsAreReleasedAsRoomAppearsUnderMaxParallel(t *testing.T) {
+func TestQueuedPartsAreReleasedAsSlotsBecomeFree(t *testing.T) {
 	f := newFleet(t, "web-01", "web-02", "web-03", "web-04", "web-05")
 	d := f.queue(bounded(2, wide()))
 	require.Empty(t, f.decide(), "the first two are released when it is queued")
@@ -21,24 +21,27 @@ func TestQueuedPartsAreReleasedAsRoomAppearsUnderMaxParallel(t *testing.T) {
 	require.Empty(t, f.decide())
 }
 
-func TestDeploymentsInOneEnvironmentShareTheRoomAndTheOldestTakesItFirst(t *testing.T) {
+func TestDeploymentsInOneEnvironmentShareSlotsAndTheOldestGoesFirst(t *testing.T) {
 	f := newFleet(t, "web-01", "web-02", "web-03", "web-04", "web-05", "web-06")
 	first := f.queue(bounded(2, narrowed("web-01", "web-02")))
 	second := f.queue(bounded(2, narrowed("web-03", "web-04")))
 	third := f.queue(bounded(3, narrowed("web-05", "web-06")))
 	require.Equal(t, domain.PartQueued, f.Deployments[second].Parts["web-03"].State)
-	require.Equal(t, domain.PartReleased, f.Deployments[third].Parts["web-05"].State, "its own maxParallel has room for one more")
+	require.Equal(t, domain.PartReleased, f.Deployments[third].Parts["web-05"].State,
+		"its own maxParallel allows one more")
 
 	f.run(first, domain.PartSucceeded, "web-01")
-	require.Equal(t, []domain.Decision{released(third, "web-06")}, f.decide(), "two of two are under way for the second, two of three for the third")
+	require.Equal(t, []domain.Decision{released(third, "web-06")}, f.decide(),
+		"two of two slots are taken for the second, two of three for the third")
 	f.run(third, domain.PartSucceeded, "web-05")
 	require.Equal(t, []domain.Decision{released(second, "web-03"), released(third, "web-06")}, f.decide(),
-		"one is under way: the second gets its one place, and leaves one to the third")
+		"one part is running: the second gets one slot, and one is left for the third")
 	f.run(first, domain.PartSucceeded, "web-02")
-	require.Equal(t, []domain.Decision{finished(first, domain.DeploymentSucceeded, ""), released(second, "web-03", "web-04"), released(third, "web-06")}, f.decide())
+	require.Equal(t, []domain.Decision{finished(first, domain.DeploymentSucceeded, ""),
+		released(second, "web-03", "web-04"), released(third, "web-06")}, f.decide())
 }
 
-func TestRoomThatAnOlderDeploymentTakesIsNotGivenTwice(t *testing.T) {
+func TestSlotOfAnOlderDeploymentIsNotAssignedTwice(t *testing.T) {
 	f := newFleet(t, "web-01", "web-02", "web-03", "web-04", "web-05", "web-06", "web-07")
 	first := f.queue(bounded(3, narrowed("web-01", "web-02", "web-03")))
 	second := f.queue(bounded(3, automatic("web-04", "web-05")))
@@ -46,10 +49,11 @@ func TestRoomThatAnOlderDeploymentTakesIsNotGivenTwice(t *testing.T) {
 	f.run(first, domain.PartSucceeded, "web-01")
 	require.Equal(t, []domain.Decision{released(second, "web-04")}, f.decide())
 	f.run(first, domain.PartSucceeded, "web-02", "web-03")
-	require.Equal(t, []domain.Decision{finished(first, domain.DeploymentSucceeded, ""), released(second, "web-04", "web-05"), released(third, "web-06")}, f.decide())
+	require.Equal(t, []domain.Decision{finished(first, domain.DeploymentSucceeded, ""),
+		released(second, "web-04", "web-05"), released(third, "web-06")}, f.decide())
 }
 
-func TestEachEnvironmentHasRoomOfItsOwn(t *testing.T) {
+func TestEachEnvironmentHasItsOwnSlots(t *testing.T) {
 	f := newFleet(t, "web-01", "web-02")
 	f.Add("environment/staging", domain.EnvironmentDefined{})
 	for _, name := range []string{"lab-01", "lab-02"} {
@@ -65,28 +69,30 @@ func TestEachEnvironmentHasRoomOfItsOwn(t *testing.T) {
 	require.Equal(t, []domain.Decision{released(production, "web-02"), released(staging, "lab-02")}, f.decide())
 }
 
-func TestPartThatIsWithdrawnIsNotReleasedInTheSamePass(t *testing.T) {
+func TestWithdrawnPartIsNotReleasedInTheSamePass(t *testing.T) {
 	f := newFleet(t, "web-01", "web-02", "web-03")
 	d := f.queue(bounded(1, automatic("web-01", "web-02", "web-03")))
 	f.run(d, domain.PartSucceeded, "web-01")
 	f.Disconnect("web-02")
-	require.Equal(t, []domain.Decision{withdrawn(d, domain.MachineIsOffline, "web-02"), released(d, "web-03")}, f.decide())
+	require.Equal(t, []domain.Decision{withdrawn(d, domain.MachineIsOffline, "web-02"), released(d, "web-03")},
+		f.decide())
 	for _, decision := range f.decide() {
 		f.Add(decision.Stream, decision.Events...)
 	}
 	require.Empty(t, f.decide())
 }
 
-func TestPartsThatEndedBeforeTheirTurnArePassedOver(t *testing.T) {
+func TestPartsThatEndedBeforeTheirTurnAreSkipped(t *testing.T) {
 	f := newFleet(t, "web-01", "web-02", "web-03", "web-04", "web-05")
 	d := f.queue(bounded(2, narrowed("web-01", "web-02", "web-03", "web-04", "web-05")))
 	later := f.queue(narrowed("web-04"))
 	f.run(later, domain.PartSucceeded, "web-04")
 	f.run(d, domain.PartSucceeded, "web-01", "web-02")
-	require.Equal(t, []domain.Decision{finished(later, domain.DeploymentSucceeded, ""), released(d, "web-03", "web-05")}, f.decide())
+	require.Equal(t, []domain.Decision{finished(later, domain.DeploymentSucceeded, ""),
+		released(d, "web-03", "web-05")}, f.decide())
 }
 
-func TestOneDecisionReleasesAsManyPartsAsADeploymentMayName(t *testing.T) {
+func TestOneDecisionReleasesAtMostTheNumberOfMachinesThatADeploymentMayName(t *testing.T) {
 	const more = domain.MaxNamedMachines + 1
 	var first, second []string
 	for i := range more {
@@ -95,7 +101,8 @@ func TestOneDecisionReleasesAsManyPartsAsADeploymentMayName(t *testing.T) {
 	f := newFleet(t, append(first, second...)...)
 	older := f.queue(bounded(more, narrowed(first...)))
 	d := f.queue(bounded(more, narrowed(second...)))
-	f.Add("project/shop", domain.DeploymentCancelled{Deployment: older}, domain.DeploymentEnded{Deployment: older, State: domain.DeploymentCancelledState})
+	f.Add("project/shop", domain.DeploymentCancelled{Deployment: older},
+		domain.DeploymentEnded{Deployment: older, State: domain.DeploymentCancelledState})
 	require.Equal(t, []domain.Decision{released(d, second[:domain.MaxNamedMachines]...)}, f.decide())
 }
 
@@ -108,11 +115,12 @@ func TestNothingIsSkippedOrEndedWhileTheProjectIsSetAside(t *testing.T) {
 	f.Disconnect("web-02")
 	f.SetAsideStream("project/shop")
 	skip := ended(blog, "web-02", domain.PartSkipped, domain.MachineIsOffline)
-	skip.Events = []domain.Event{domain.PartEnded{Project: "blog", State: domain.PartSkipped, Reason: domain.MachineIsOffline}}
-	require.Equal(t, []domain.Decision{skip}, f.decide(), "other projects go on")
+	skip.Events = []domain.Event{domain.PartEnded{Project: "blog", State: domain.PartSkipped,
+		Reason: domain.MachineIsOffline}}
+	require.Equal(t, []domain.Decision{skip}, f.decide(), "other projects continue")
 }
 
-func TestProjectsAreDecidedInTheOrderInWhichTheirOldestDeploymentsWereQueued(t *testing.T) {
+func TestProjectsAreDecidedInQueueOrderOfTheirOldestDeployments(t *testing.T) {
 	f := newFleet(t, "web-01")
 	f.Project("blog", settings)
 	var streams []string

@@ -10,10 +10,10 @@ import (
 	"github.com/droverhq/drover/rollout"
 )
 
-func TestPartIsDueOnceItsPatienceIsExceededAndNotBefore(t *testing.T) {
+func TestPartIsDueOnlyAfterItsTimeLeftHasPassed(t *testing.T) {
 	for name, prepare := range map[string]func(f *fleet) domain.ID{
-		"a released part of a person": func(f *fleet) domain.ID { return f.queue(narrowed("web-01")) },
-		"a released automatic part":   func(f *fleet) domain.ID { return f.queue(automatic("web-01")) },
+		"a released part of a person's deployment": func(f *fleet) domain.ID { return f.queue(narrowed("web-01")) },
+		"a released automatic part":                func(f *fleet) domain.ID { return f.queue(automatic("web-01")) },
 		"a running part": func(f *fleet) domain.ID {
 			d := f.queue(narrowed("web-01"))
 			f.Claim(d, "web-01")
@@ -35,13 +35,13 @@ func TestPartIsDueOnceItsPatienceIsExceededAndNotBefore(t *testing.T) {
 	}
 }
 
-func TestPartThatWaitsForNoAgentHasNoDeadline(t *testing.T) {
+func TestPartThatWaitsForNoAgentIsNotBounded(t *testing.T) {
 	f := newFleet(t, "web-01", "web-02")
 	d := narrowed("web-01", "web-02")
 	d.MaxParallel = 1
 	queued := f.Deployments[f.queue(d)].Parts["web-02"]
 	_, bounded := rollout.TimeLeft(f.View, queued, f.Age)
-	require.False(t, bounded, "it waits for room")
+	require.False(t, bounded, "it waits for a slot")
 	released := queued.Deployment.Parts["web-01"]
 	f.Add("machine/web-01", domain.MachineDeleted{})
 	_, bounded = rollout.TimeLeft(f.View, released, f.Age)

@@ -5,8 +5,8 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Work is the part that a machine should be offered now: the oldest released one that a claim by its
-// newest session would get. A machine runs one part at a time. Nil is no work.
+// Work returns the part that a machine should be offered now, or nil: the oldest released part that a claim by its
+// current session would get. A machine runs one part at a time.
 func Work(v *projections.View, machine string) *projections.Part {
 	m := v.Machines[machine]
 	if m == nil {
@@ -20,7 +20,7 @@ func Work(v *projections.View, machine string) *projections.Part {
 	return nil
 }
 
-// Unfinished are the claimed parts of a machine that have no end, which its agent must answer for when it connects.
+// Unfinished returns the claimed parts of a machine that have not ended. Its agent must report them when it connects.
 func Unfinished(v *projections.View, machine string) []*projections.Part {
 	var parts []*projections.Part
 	for _, part := range v.OpenPartsOn(machine) {

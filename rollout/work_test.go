@@ -10,7 +10,7 @@ import (
 	"github.com/droverhq/drover/rollout"
 )
 
-// work is the deployment whose part a machine is offered; zero for none.
+// work returns the deployment whose part a machine is offered, or the zero id.
 func (f *fleet) work(machine string) domain.ID {
 	if part := rollout.Work(f.View, machine); part != nil {
 		return part.Deployment.ID
@@ -28,22 +28,25 @@ func TestMachineIsOfferedItsOldestReleasedPart(t *testing.T) {
 	blog := f.Add("project/blog", wide())
 	mail := f.Add("project/mail", wide())
 	require.Equal(t, shop, f.work("web-01"))
-	require.Equal(t, blog, f.work("web-02"), "its part of shop waits for room")
+	require.Equal(t, blog, f.work("web-02"), "its part of shop waits for a slot")
 
 	f.Claim(shop, "web-01")
 	require.Zero(t, f.work("web-01"), "a machine runs one part at a time")
 	f.End(shop, "web-01", domain.PartSucceeded, "")
 	require.Equal(t, blog, f.work("web-01"))
 	f.Add("project/blog", domain.ProjectDisabled{})
-	require.Equal(t, mail, f.work("web-01"), "a part that cannot be claimed now does not stand in the way")
+	require.Equal(t, mail, f.work("web-01"), "a part that cannot be claimed now does not block later ones")
 }
 
-func TestMachineIsOfferedNothingThatItsClaimWouldNotGet(t *testing.T) {
+func TestMachineIsNotOfferedAPartThatItCannotClaim(t *testing.T) {
 	for name, happens := range map[string]func(f *fleet, d domain.ID){
-		"disabled":  func(f *fleet, _ domain.ID) { f.Add("machine/web-01", domain.MachineDisabled{}) },
-		"deleted":   func(f *fleet, _ domain.ID) { f.Add("machine/web-01", domain.MachineDeleted{}) },
-		"offline":   func(f *fleet, _ domain.ID) { f.Disconnect("web-01") },
-		"moved":     func(f *fleet, _ domain.ID) { f.Add("machine/web-01", domain.MachineChanged{Environment: "staging"}) },
+		"disabled": func(f *fleet, _ domain.ID) { f.Add("machine/web-01", domain.MachineDisabled{}) },
+		"deleted":  func(f *fleet, _ domain.ID) { f.Add("machine/web-01", domain.MachineDeleted{}) },
+		"offline":  func(f *fleet, _ domain.ID) { f.Disconnect("web-01") },
+		"moved": func(f *fleet,
+			_ domain.ID) {
+			f.Add("machine/web-01", domain.MachineChanged{Environment: "staging"})
+		},
 		"cancelled": func(f *fleet, d domain.ID) { f.Add("project/shop", domain.DeploymentCancelled{Deployment: d}) },
 		"skipped":   func(f *fleet, d domain.ID) { f.End(d, "web-01", domain.PartSkipped, domain.MachineIsOffline) },
 	} {
@@ -64,12 +67,12 @@ func TestMachineThatReconnectsIsOfferedItsPartInTheNewSession(t *testing.T) {
 	require.Equal(t, d, f.work("web-01"))
 }
 
-func TestAgentMustAnswerForThePartsThatItClaimedAndDidNotEnd(t *testing.T) {
+func TestUnfinishedReturnsClaimedPartsThatHaveNotEnded(t *testing.T) {
 	f := newFleet(t, "web-01")
 	f.Project("blog", settings)
 	shop := f.queue(wide())
 	f.Add("project/blog", wide())
-	require.Empty(t, rollout.Unfinished(f.View, "web-01"), "what is only released was not claimed")
+	require.Empty(t, rollout.Unfinished(f.View, "web-01"), "a released part is not claimed")
 	require.Empty(t, rollout.Unfinished(f.View, "unknown"))
 	f.Claim(shop, "web-01")
 	f.Disconnect("web-01")

@@ -10,21 +10,21 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Batch is what was read since the last tick: its range, and its balance per machine. It is shown to
-// people and decides nothing.
+// Batch is the range of events that were read since the last tick, with a balance per machine. It is shown to people
+// and decides nothing.
 type Batch struct {
 	First, Last eventlog.Position
 	Events      int
 	balance     map[string]*Balance
 }
 
-// Balance is the signed count of a machine's events in one batch.
+// Balance counts the positive and negative events of a machine in one batch.
 type Balance struct {
 	Machine            string
 	Positive, Negative int
 }
 
-// String writes the balance as people read it, "+1 -1".
+// String formats the balance for people: "+1 -1", or "0".
 func (b Balance) String() string {
 	text := ""
 	if b.Positive > 0 {
@@ -42,7 +42,7 @@ func (b Balance) String() string {
 	return text
 }
 
-// Add counts one event that was read, and the fact that was folded from it; nil if none was.
+// Add counts an event and the fact that was folded from it, nil if none was.
 func (b *Batch) Add(rec eventlog.Recorded, fact domain.Event) {
 	if b.Events == 0 {
 		b.First = rec.Position
@@ -75,7 +75,7 @@ func (b *Batch) count(machine string, sign int) {
 	}
 }
 
-// Balances are those of the machines with events in the batch, by name.
+// Balances returns the balances of all machines with events in the batch, by name.
 func (b *Batch) Balances() []Balance {
 	list := make([]Balance, 0, len(b.balance))
 	for _, sum := range b.balance {
@@ -85,15 +85,15 @@ func (b *Batch) Balances() []Balance {
 	return list
 }
 
-// Standing is the balance of a machine, and what the machine is at the end of the batch.
+// MachineBatch is the balance of a machine in a batch, and its state at the end of the batch.
 type MachineBatch struct {
 	Balance
-	// Exists is false if the machine is deleted; then it is not deployable either.
+	// Exists is false if the machine was deleted. Deployable is then false too.
 	Exists, Deployable bool
 }
 
-// Close returns where the machines of the batch stand, by name, and the verdicts on those of them that nothing is due for:
-// they are shown as "none".
+// Summary returns the machines of the batch by name, and the verdicts on the up-to-date ones, which are
+// shown as "none".
 func (b *Batch) Summary(v *projections.View, age projections.Age) (machines []MachineBatch, settled []Verdict) {
 	machines = make([]MachineBatch, 0, len(b.balance))
 	for _, balance := range b.Balances() {
@@ -108,7 +108,7 @@ func (b *Batch) Summary(v *projections.View, age projections.Age) (machines []Ma
 	return machines, settled
 }
 
-// upToDate are the verdicts on a machine for the projects that have nothing to do on it.
+// upToDate returns the verdicts on a machine for the projects that have nothing to do on it.
 func upToDate(v *projections.View, m *projections.Machine, age projections.Age) (verdicts []Verdict) {
 	for _, p := range v.ProjectsFor(m) {
 		if len(v.Candidates(p, m)) == 0 && hasTriggerFor(p, m) {
@@ -120,7 +120,8 @@ func upToDate(v *projections.View, m *projections.Machine, age projections.Age) 
 	return verdicts
 }
 
-// watched says that a trigger of the project looks at the machine.
+// hasTriggerFor reports whether a trigger of the project matches the machine.
 func hasTriggerFor(p *projections.Project, m *projections.Machine) bool {
-	return slices.ContainsFunc(triggersOf(p), func(t *domain.Trigger) bool { return t.Matches(&m.Machine, p.Settings.Roles) })
+	return slices.ContainsFunc(triggersOf(p),
+		func(t *domain.Trigger) bool { return t.Matches(&m.Machine, p.Settings.Roles) })
 }

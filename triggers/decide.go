@@ -8,22 +8,22 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Verdict is what the table says of one machine, for one project.
+// Verdict is the result of the table for one machine and one project.
 type Verdict struct {
 	Project string
 	Machine string
 	Kind    Kind
 	Reason  Reason
-	// Environment and Release are where it would go; Release may be empty.
+	// Environment and Release are the target of a deployment. Release may be empty.
 	Environment string
 	Release     string
-	// Triggers are those that asked, sorted; of a sweep those that serve it.
+	// Triggers are the triggers that ask for the machine, sorted. For a sweep they are the triggers that serve it.
 	Triggers []string
 	// Causes are the events that made it due, oldest first.
 	Causes []projections.Cause
 }
 
-// Judge gives the verdict on one machine for one project, whether or not anything is due.
+// Judge returns the verdict on one machine for one project, whether or not anything is due.
 func Judge(v *projections.View, p *projections.Project, m *projections.Machine, age projections.Age) Verdict {
 	c := Case{View: v, Project: p, Machine: m, Candidates: v.Candidates(p, m), Age: age}
 	active := c.activeTriggers()
@@ -39,7 +39,7 @@ func Judge(v *projections.View, p *projections.Project, m *projections.Machine, 
 	return verdict
 }
 
-// sweeping are the enabled triggers that name all of MachineAvailable and match the machine.
+// sweepTriggers returns the enabled triggers that name all of MachineAvailable and match the machine.
 func sweepTriggers(p *projections.Project, m *projections.Machine) []string {
 	var names []string
 	for name, t := range p.Triggers {
@@ -64,12 +64,12 @@ func causes(candidates []*projections.Candidate) []projections.Cause {
 	return all
 }
 
-// Decide gives a verdict on every machine with an open candidate and on every one that the sweep found,
-// and returns them in the order of projects and machines.
+// Decide returns the verdicts on all machines with an open candidate and on all machines that the sweep found, ordered
+// by project and machine.
 func Decide(v *projections.View, age projections.Age) []Verdict {
 	var all []Verdict
 	for _, p := range v.ProjectsToEvaluate() {
-		// what the sweep found counts if a trigger can serve it
+		// the machines of the sweep count only if a trigger can serve it
 		sweeps := slices.ContainsFunc(triggersOf(p), func(t *domain.Trigger) bool { return t.Sweeps && !t.Disabled })
 		for _, m := range p.Due(sweeps) {
 			all = append(all, Judge(v, p, m, age))
@@ -86,11 +86,11 @@ func triggersOf(p *projections.Project) []*domain.Trigger {
 	return list
 }
 
-// group is one automatic deployment in the making.
+// group identifies one automatic deployment.
 type group struct{ project, environment, release string }
 
-// Plan turns the deploy verdicts into automatic deployments: one for each (project, environment, release),
-// as much as one append takes; more are more deployments, each whole in its own append.
+// Plan turns the deploy verdicts into automatic deployments, one for each project, environment and release. A group
+// that does not fit into one append is split into several deployments.
 func Plan(v *projections.View, verdicts []Verdict) []domain.Decision {
 	members := map[group][]Verdict{}
 	var order []group
@@ -115,11 +115,11 @@ func Plan(v *projections.View, verdicts []Verdict) []domain.Decision {
 	return all
 }
 
-// maxMembersBytes bounds what the machines of one deployment need as JSON. A log takes 512 KiB at once, and a
-// deployment that it refused would be decided again at every tick, for ever.
+// maxMembersBytes bounds the JSON size of the machines of one deployment. A log accepts 512 KiB per append. A larger
+// deployment would be refused and decided again at every tick.
 const maxMembersBytes = 384 << 10
 
-// fitting is how many of members go into one deployment: at least one, at most domain.MaxNamedMachines.
+// fits returns how many members fit into one deployment: at least one, at most domain.MaxNamedMachines.
 func fits(members []Verdict) int {
 	bytes := 0
 	for n, member := range members[:min(len(members), domain.MaxNamedMachines)] {
@@ -130,7 +130,7 @@ func fits(members []Verdict) int {
 	return min(len(members), domain.MaxNamedMachines)
 }
 
-// size is at least what a machine needs in the event's JSON: its names, its causes' ids and what stands between them.
+// size returns an upper bound of the JSON size of a machine: its names, the ids of its causes, and punctuation.
 func size(member Verdict) int {
 	bytes := 100 + len(member.Machine) + len(`"00000000-0000-0000-0000-000000000000",`)*len(member.Causes)
 	for _, name := range member.Triggers {
@@ -146,7 +146,8 @@ func queue(v *projections.View, g group, members []Verdict) domain.Decision {
 	d := domain.Decision{Kind: "deploy", Stream: domain.ProjectStream(g.project)}
 	reasons := map[string]bool{}
 	for _, member := range members {
-		machine := domain.DeploymentMachine{Name: member.Machine, Triggers: member.Triggers, Reason: string(member.Reason)}
+		machine := domain.DeploymentMachine{Name: member.Machine, Triggers: member.Triggers,
+			Reason: string(member.Reason)}
 		for _, cause := range member.Causes {
 			machine.Causes = append(machine.Causes, cause.ID)
 		}
@@ -159,7 +160,7 @@ func queue(v *projections.View, g group, members []Verdict) domain.Decision {
 	return d
 }
 
-// maxCauses bounds what the event's own causes repeat of its machines' causes.
+// maxCauses bounds how many of its machines' causes the event repeats as its own.
 const maxCauses = 20
 
 func firstCauses(causes []domain.ID) []domain.ID {

@@ -1,15 +1,28 @@
-// Package triggers says what to deploy. Events have made candidates due (package projections folds them);
-// here each machine that has candidates, or that the sweep found behind, gets one verdict per project:
+// Package triggers decides what to deploy. Events open candidates, which package projections folds. This package gives
+// one verdict per project to each machine that has candidates, or that the sweep found to be behind:
 //
-//	wait    its time has not come; the candidate stays open, and nothing is written
-//	none    nothing is needed; the fold has closed the candidate or never opened one
-//	deploy  it joins this tick's automatic deployment of (project, environment, release)
+//	wait    the candidate stays open, and nothing is written to the log
+//	none    the machine needs nothing; the fold has closed the candidate or never opened one
+//	deploy  the machine joins this tick's automatic deployment of (project, environment, release)
 //
-// The verdict is the first row that applies of one ordered table (rules.go); each row names its reason,
-// and the law or the mishap elsewhere that made it necessary. `drover why` asks the same table, so what
-// people are told is what was decided.
+// # What it decides
 //
-// Everything is a pure function of the view and of how long ago its events were folded. How the log was
-// cut into pages cannot change a verdict: it is taken from the end state, not from the batch. The batch
-// is only shown: its signed balance per machine decides nothing.
+// The verdict is the first row that applies in one ordered table. Each row names its reason, and the law that made it
+// necessary. `drover why` evaluates the same table, so people see exactly what was decided. Plan turns the deploy
+// verdicts into automatic deployments.
+//
+// # What it relies on
+//
+// Every function is pure. It decides from the view and from how long ago the view's events were folded.
+//
+// # What it promises
+//
+// A verdict depends on the state at the end of a batch, and never on how the log was divided into pages or batches. The
+// balance of positive and negative events in a Batch is only shown to people.
+//
+// # Files
+//
+//	rules.go   the table of rules, and the conditions of its rows
+//	decide.go  verdicts for all machines, and the deployments that follow from them
+//	batch.go   the events since the last tick, summarized for people
 package triggers

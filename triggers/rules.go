@@ -8,7 +8,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Kind is what a verdict wants.
+// Kind is the kind of a verdict.
 type Kind string
 
 // The kinds of verdicts.
@@ -18,7 +18,7 @@ const (
 	Deploy Kind = "deploy"
 )
 
-// Reason says why; the list is closed.
+// Reason is the reason of a verdict.
 type Reason string
 
 // The reasons, in the order of the table.
@@ -43,52 +43,52 @@ const (
 	Sweep              Reason = "sweep"
 )
 
-// Case is what a verdict is given on: one machine, for one project.
+// Case is the input of a verdict: one machine and one project.
 type Case struct {
 	View    *projections.View
 	Project *projections.Project
 	Machine *projections.Machine
-	// Candidates are the open ones of the project on the machine.
+	// Candidates are the open candidates of the project on the machine.
 	Candidates []*projections.Candidate
-	// Sweeping are the triggers that may act for the sweep.
+	// SweepTriggers are the triggers that may act for the sweep.
 	SweepTriggers []string
 	Age           projections.Age
 }
 
-// rule is one row of the table: when it applies, the verdict is kind for reason.
+// rule is one row of the table: if it applies, the verdict is kind with reason.
 type rule struct {
 	kind    Kind
 	reason  Reason
 	applies func(Case) bool
 }
 
-// rules is the decision. The first row that applies is the verdict; the last one always does.
+// rules is the ordered table. The first row that applies gives the verdict; the last one always applies.
 var rules = []rule{
-	// Law 18: what cannot be folded fails closed, for itself alone.
+	// Law 18: a stream that cannot be folded fails closed. It affects nothing else.
 	{Wait, SetAside, Case.setAside},
-	// The machine moved away, or the trigger, project or environment is gone: nobody asks any more.
+	// The machine moved, or the trigger, project or environment was deleted, so no trigger asks for the machine.
 	{None, OutOfScope, Case.outOfScope},
-	// Law 20: a disabled project or trigger does nothing, and says so.
+	// Law 20: a disabled project or trigger does nothing, and the verdict gives that reason.
 	{Wait, ProjectDisabled, func(c Case) bool { return c.Project.Disabled }},
 	{Wait, TriggerDisabled, Case.triggerDisabled},
 	{Wait, NothingReleased, Case.nothingReleased},
-	// Law 1: a machine that comes online during a deployment waits for its end, and gets what is wanted then.
-	// Other machines' automatic parts block nobody (law 21).
+	// Law 1: a machine that comes online during a deployment waits for its end, and then gets what is wanted. Automatic
+	// parts of other machines do not block it (law 21).
 	{Wait, DeploymentRunning, Case.deploymentRunning},
-	// Law 16: what a person chose stays.
+	// Law 16: automation does not change what a person chose.
 	{Wait, Held, func(c Case) bool { return c.Machine.HoldApplies(c.Project.Name) }},
-	// Law 8: only a machine that is behind gets something, unless a redeploy is due.
+	// Law 8: only a machine that is behind gets a deployment, unless a redeploy is due.
 	{None, UpToDate, func(c Case) bool { return !c.behind() && !c.redeployDue() }},
-	// Law 9: the end state decides whether a machine is eligible, whatever the batch adds up to.
+	// Law 9: the end state decides whether a machine is eligible, whatever the balance of the batch.
 	{Wait, MachineUnavailable, Case.unavailable},
-	// Law 25: no deployment before the first result of a health check.
+	// Law 25: a machine is not deployed to before the first result of its health check.
 	{Wait, HealthUnknown, Case.healthUnknown},
-	// Law 24: the unhealthy may get their cure, but not again what made them so.
+	// Law 24: an unhealthy machine may get another release, but not again the one that made it unhealthy.
 	{Wait, MadeUnhealthy, func(c Case) bool { return c.View.MadeUnhealthy(c.Project, c.Machine) }},
-	// Law 17: a machine on which it fails is retried with growing delay up to the cap, then left alone.
+	// Law 17: a failing machine is retried with growing delay up to the limit, and then left alone.
 	{Wait, RetriesExhausted, func(c Case) bool { return c.View.Exhausted(c.Project, c.Machine) }},
 	{Wait, BackingOff, Case.backingOff},
-	// Behind, but no event has made it due and no trigger serves the sweep: only a person can act.
+	// The machine is behind, but no event has made it due and no trigger serves the sweep: only a person can act.
 	{None, NoCause, func(c Case) bool { return len(c.Candidates) == 0 && len(c.SweepTriggers) == 0 }},
 	{Deploy, Retry, func(c Case) bool { return c.attempts() > 0 }},
 	{Deploy, Redeploy, func(c Case) bool { return !c.behind() }},
@@ -96,7 +96,7 @@ var rules = []rule{
 	{Deploy, Sweep, func(Case) bool { return true }},
 }
 
-// judge walks the table.
+// judge evaluates the table.
 func judge(c Case) (Kind, Reason) {
 	for _, r := range rules {
 		if r.applies(c) {
@@ -107,21 +107,23 @@ func judge(c Case) (Kind, Reason) {
 }
 
 func (c Case) setAside() bool {
-	return c.View.SetAside(domain.MachineStream(c.Machine.Name)) || c.View.SetAside(domain.ProjectStream(c.Project.Name)) ||
+	return c.View.SetAside(domain.MachineStream(c.Machine.Name)) ||
+		c.View.SetAside(domain.ProjectStream(c.Project.Name)) ||
 		c.Machine.Claimed != nil && c.View.SetAside(domain.PartStream(c.Machine.Claimed.Deployment.ID, c.Machine.Name))
 }
 
 func (c Case) outOfScope() bool {
 	m, p := c.Machine, c.Project
-	return c.View.Environments[m.Environment] == nil || !domain.InScope(&m.Machine, m.Environment, p.Settings.Roles, nil)
+	return c.View.Environments[m.Environment] == nil || !domain.InScope(&m.Machine, m.Environment, p.Settings.Roles,
+		nil)
 }
 
-// triggerDisabled says that all that asks is disabled, and that no sweep looks after the machine instead.
+// triggerDisabled reports whether every trigger that asks is disabled, and no sweep covers the machine.
 func (c Case) triggerDisabled() bool {
 	return len(c.Candidates) > 0 && len(c.activeTriggers()) == 0 && len(c.SweepTriggers) == 0
 }
 
-// active are the enabled triggers whose candidates are open.
+// activeTriggers returns the names of the enabled triggers with open candidates.
 func (c Case) activeTriggers() []string {
 	var names []string
 	for _, candidate := range c.Candidates {
@@ -132,9 +134,9 @@ func (c Case) activeTriggers() []string {
 	return names
 }
 
-// heard are the candidates that the verdict is about: those of enabled triggers; none where the sweep acts; or all where every
-// one that asks is disabled.
-// What a disabled trigger waits for is no cause of what another one does; it stays open (laws 19, 20).
+// relevant returns the candidates that the verdict is about: those of enabled triggers, none for a sweep, or all if
+// every trigger that asks is disabled. A candidate of a disabled trigger is not a cause of another trigger's
+// deployment, and stays open (laws 19, 20).
 func (c Case) relevant() []*projections.Candidate {
 	names := c.activeTriggers()
 	switch {
@@ -168,11 +170,12 @@ func (c Case) deploymentRunning() bool {
 
 func (c Case) behind() bool { return c.View.Behind(c.Project, c.Machine) }
 
-// redeployDue says that an enabled trigger asks for a deployment even to a machine that is up to date.
+// redeployDue reports whether an enabled trigger asks for a deployment even to a machine that is up to date.
 func (c Case) redeployDue() bool {
 	for _, candidate := range c.Candidates {
 		t := c.Project.Triggers[candidate.Trigger]
-		if candidate.Redeploy > 0 && t != nil && !t.Disabled && t.Settings.Redeploy && c.View.Wanted(c.Project, c.Machine) != "" {
+		if candidate.Redeploy > 0 && t != nil && !t.Disabled && t.Settings.Redeploy &&
+			c.View.Wanted(c.Project, c.Machine) != "" {
 			return true
 		}
 	}
@@ -194,14 +197,14 @@ func (c Case) attempts() int {
 	return count
 }
 
-// backingOff says that the last attempt is too young for the next: the project's backoff, doubled for each
-// attempt after the first, at most domain.MaxBackoff.
+// backingOff reports whether the last attempt is too recent for another one.
 func (c Case) backingOff() bool {
 	count, last := c.View.Attempts(c.Project, c.Machine)
 	return count > 0 && c.Age(last) < Delay(c.Project.Settings.Backoff, count)
 }
 
-// Delay is how long a machine is left alone after count attempts that did not succeed.
+// Delay returns the delay before the next attempt, after count attempts that did not succeed: the backoff, doubled for
+// each attempt after the first, at most domain.MaxBackoff.
 func Delay(backoff domain.Duration, count int) time.Duration {
 	delay := backoff
 	for i := 1; i < count && delay < domain.MaxBackoff; i++ {

@@ -14,24 +14,27 @@ import (
 	"github.com/droverhq/drover/triggers"
 )
 
-func TestAMachineThatKeepsFailingIsLeftAloneForTwiceAsLongEachTimeUpToAnHour(t *testing.T) {
+func TestDelayDoublesWithEachFailedAttemptUpToAnHour(t *testing.T) {
 	minute := domain.Duration(time.Minute)
-	for count, want := range []time.Duration{time.Minute, time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute} {
+	for count, want := range []time.Duration{time.Minute, time.Minute, 2 * time.Minute, 4 * time.Minute,
+		8 * time.Minute} {
 		require.Equal(t, want, triggers.Delay(minute, count))
 	}
 	require.Equal(t, time.Hour, triggers.Delay(minute, 40))
 }
 
-// newFleet is a project whose release 1.0 is wanted in production, with a trigger that deploys to machines that become available.
+// newFleet returns a history of project shop. Production wants its release 1.0, and its trigger joins selects machines
+// that become available.
 func newFleet(t *testing.T) *projectionstest.History {
 	h := projectionstest.New(t)
 	h.Shop(domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: "b"}}}, domain.TriggerDefined{Trigger: "joins",
-		Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}}})
+		Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup},
+			Environments: []string{"production"}}})
 	h.Want("1.0")
 	return h
 }
 
-func TestMoreThanFiveHundredMachinesAreSeveralDeploymentsAndEachMachineIsInOne(t *testing.T) {
+func TestPlanSplitsMoreThanFiveHundredMachinesIntoSeveralDeployments(t *testing.T) {
 	h := newFleet(t)
 	for i := range 1201 {
 		h.Join(fmt.Sprintf("web-%04d", i))
@@ -50,11 +53,12 @@ func TestMoreThanFiveHundredMachinesAreSeveralDeploymentsAndEachMachineIsInOne(t
 	}
 }
 
-func TestAnAutomaticDeploymentOfTheLargestSizeFitsIntoOneAppend(t *testing.T) {
+func TestLargestAutomaticDeploymentFitsIntoOneAppend(t *testing.T) {
 	h := newFleet(t)
 	for _, trigger := range []string{"b", "c"} {
-		h.Add("project/shop", domain.TriggerDefined{Trigger: trigger + fmt.Sprintf("%061d", 0), Settings: domain.TriggerSettings{
-			Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
+		h.Add("project/shop", domain.TriggerDefined{Trigger: trigger + fmt.Sprintf("%061d", 0),
+			Settings: domain.TriggerSettings{
+				Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
 	}
 	for i := range domain.MaxNamedMachines {
 		name := fmt.Sprintf("%063d", i)
@@ -70,7 +74,7 @@ func TestAnAutomaticDeploymentOfTheLargestSizeFitsIntoOneAppend(t *testing.T) {
 	require.LessOrEqual(t, len(data), eventlog.MaxAppendBytes)
 }
 
-func TestTwoTriggersOverOneMachineMakeOnePart(t *testing.T) {
+func TestTwoTriggersForOneMachineAddOnePart(t *testing.T) {
 	h := newFleet(t)
 	h.Add("project/shop", domain.TriggerDefined{Trigger: "also", Settings: domain.TriggerSettings{
 		Events: []domain.Category{domain.CameOnline}, Environments: []string{"*"}}})
@@ -83,18 +87,19 @@ func TestTwoTriggersOverOneMachineMakeOnePart(t *testing.T) {
 	require.Len(t, machines[0].Causes, 2)
 }
 
-func TestWhatADisabledTriggerWaitsForIsNoCauseOfWhatAnotherOneDoes(t *testing.T) {
+func TestCandidateOfADisabledTriggerIsNotACauseForAnotherTrigger(t *testing.T) {
 	h := newFleet(t)
 	h.Join("web-01")
-	h.Add("project/shop", domain.TriggerDisabled{Trigger: "joins"}, domain.TriggerDefined{Trigger: "changes", Settings: domain.TriggerSettings{
-		Events: []domain.Category{domain.Changed}, Environments: []string{"*"}}})
+	h.Add("project/shop", domain.TriggerDisabled{Trigger: "joins"},
+		domain.TriggerDefined{Trigger: "changes", Settings: domain.TriggerSettings{
+			Events: []domain.Category{domain.Changed}, Environments: []string{"*"}}})
 	changed := h.Add("machine/web-01", domain.MachineChanged{Environment: "production", Roles: []string{"web"}})
 	machines := triggers.Plan(h.View, triggers.Decide(h.View, h.Age))[0].Events[0].(domain.DeploymentQueued).Machines
 	require.Equal(t, []string{"changes"}, machines[0].Triggers)
 	require.Equal(t, []domain.ID{changed}, machines[0].Causes)
 }
 
-func TestTheBalanceIsShownAndDecidesNothing(t *testing.T) {
+func TestBalanceDoesNotDecide(t *testing.T) {
 	h := newFleet(t)
 	h.Join("web-01")
 	h.Add("machine/web-01", domain.MachineDisabled{}, domain.MachineEnabled{}, domain.MachineDisabled{})
@@ -103,11 +108,12 @@ func TestTheBalanceIsShownAndDecidesNothing(t *testing.T) {
 	require.Equal(t, triggers.MachineUnavailable, verdicts[0].Reason, "the end state counts: +3 -2 is still disabled")
 }
 
-func TestEachDeploymentFitsIntoOneAppendHoweverManyTriggersAskForIt(t *testing.T) {
+func TestDeploymentWithManyTriggersFitsIntoOneAppend(t *testing.T) {
 	h := newFleet(t)
 	for i := range 40 {
 		h.Add("project/shop", domain.TriggerDefined{Trigger: fmt.Sprintf("%02d-%s", i, strings.Repeat("t", 60)),
-			Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}}})
+			Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup},
+				Environments: []string{"production"}}})
 	}
 	for i := range 700 {
 		h.Join(fmt.Sprintf("web-%04d-%s", i, strings.Repeat("m", 50)))
