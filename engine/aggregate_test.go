@@ -31,15 +31,17 @@ var countEnablings = projections.Fold{Name: "enablings", Follows: []string{domai
 	Load: func(l *projections.Loading) { l.Decode(enablingsOf(l.View)) },
 }
 
-var stopEnablings = engine.Decider{Name: "stop enablings", Phase: engine.AtOnce, Decide: func(s *engine.Situation) (all []domain.Decision) {
-	counts := enablingsOf(s.View).Count
-	for _, name := range slices.Sorted(maps.Keys(counts)) { // servers that see the same decide the same
-		if m := s.View.Machines[name]; counts[name] >= 3 && m != nil && !m.Disabled {
-			all = append(all, domain.Decision{Kind: "stop-enablings", Stream: domain.MachineStream(name), Events: []domain.Event{domain.MachineDisabled{}}})
+var stopEnablings = engine.Decider{Name: "stop enablings", Phase: engine.AtOnce,
+	Decide: func(s *engine.Situation) (all []domain.Decision) {
+		counts := enablingsOf(s.View).Count
+		for _, name := range slices.Sorted(maps.Keys(counts)) { // servers that see the same decide the same
+			if m := s.View.Machines[name]; counts[name] >= 3 && m != nil && !m.Disabled {
+				all = append(all, domain.Decision{Kind: "stop-enablings", Stream: domain.MachineStream(name),
+					Events: []domain.Event{domain.MachineDisabled{}}})
+			}
 		}
-	}
-	return all
-}}
+		return all
+	}}
 
 func TestAnAggregateIsOneRowInTheFoldsAndOneInTheDeciders(t *testing.T) {
 	f := newFixture(t)
@@ -47,7 +49,8 @@ func TestAnAggregateIsOneRowInTheFoldsAndOneInTheDeciders(t *testing.T) {
 	rules.Folds, rules.Deciders = append(rules.Folds, countEnablings), append(rules.Deciders, stopEnablings)
 	kept := &memorySnapshots{}
 	open := func() *engine.Engine {
-		e, err := engine.Open(context.Background(), engine.Config{Log: f.log, Clock: f.clock, Server: domain.ID{15: 7}, Rules: rules, Snapshots: kept, Program: "this"})
+		e, err := engine.Open(context.Background(), engine.Config{Log: f.log, Clock: f.clock, Server: domain.ID{15: 7},
+			Rules: rules, Snapshots: kept, Program: "this"})
 		require.NoError(t, err)
 		require.NoError(t, e.Start(context.Background()))
 		return e
@@ -71,7 +74,8 @@ func TestAnAggregateIsOneRowInTheFoldsAndOneInTheDeciders(t *testing.T) {
 	before := e
 	e = open() // with the count from the snapshot
 	require.Positive(t, e.ResumedFrom())
-	afresh, err := engine.Open(context.Background(), engine.Config{Log: f.log, Clock: f.clock, Server: domain.ID{15: 8}, Rules: rules})
+	afresh, err := engine.Open(context.Background(), engine.Config{Log: f.log, Clock: f.clock, Server: domain.ID{15: 8},
+		Rules: rules})
 	require.NoError(t, err)
 	require.NoError(t, before.CatchUp(context.Background()))
 	require.NoError(t, afresh.CatchUp(context.Background()))

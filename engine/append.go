@@ -16,7 +16,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// plan is one append, ready to be sent and sent again.
+// plan is one append. It can be sent repeatedly.
 type plan struct {
 	kind     string
 	stream   string
@@ -25,8 +25,8 @@ type plan struct {
 	facts    []domain.Event
 }
 
-// planned gives decisions their ids and expected revisions. Decisions for one stream follow each other:
-// each is whole in its own append, at the revision after the one before.
+// planned gives decisions their ids and expected revisions. Decisions for the same stream are appended one after the
+// other, each at the revision after the one before.
 func (e *Engine) planned(decisions []domain.Decision) []plan {
 	var plans []plan
 	e.Read(func(v *projections.View) {
@@ -39,7 +39,8 @@ func (e *Engine) planned(decisions []domain.Decision) []plan {
 			}
 			p, err := e.plan(d, expected, newest)
 			if err != nil {
-				e.log.Error("decision cannot be written", zap.String("kind", d.Kind), zap.String("stream", d.Stream), zap.Error(err))
+				e.log.Error("could not encode a decision", zap.String("kind", d.Kind), zap.String("stream", d.Stream),
+					zap.Error(err))
 				continue
 			}
 			ends[d.Stream] = p
@@ -62,7 +63,7 @@ func (e *Engine) plan(d domain.Decision, expected eventlog.Revision, newest doma
 	return p, nil
 }
 
-// event encodes a fact; its id is still to be given.
+// event encodes a fact. The caller sets the id.
 func (e *Engine) event(fact domain.Event, causes []domain.ID) (eventlog.Event, error) {
 	typeName, data, err := domain.Encode(fact)
 	if err != nil {
@@ -77,17 +78,20 @@ func (e *Engine) event(fact domain.Event, causes []domain.ID) (eventlog.Event, e
 	return event, nil
 }
 
-// decisionID is a pure function of what was decided on, so that two servers which decide the same write
-// the same event, and the same decision taken again later is another one. Facts of two types may have the same data.
+// decisionID is a pure function of the input of a decision: two servers that decide the same write the same event, and
+// the same decision taken again later gets another id. It includes the type, because facts of two types may have the
+// same data.
 func (e *Engine) decisionID(kind, stream string, newest domain.ID, index int, event eventlog.Event) uuid.UUID {
 	var name strings.Builder
-	fmt.Fprintf(&name, "%d\x00%s\x00%s\x00%s\x00%d\x00%s\x00", e.cfg.Rules.Version, kind, stream, newest, index, event.Type)
+	fmt.Fprintf(&name, "%d\x00%s\x00%s\x00%s\x00%d\x00%s\x00", e.cfg.Rules.Version, kind, stream, newest, index,
+		event.Type)
 	name.Write(event.Data)
 	return uuid.NewSHA1(e.logID(), []byte(name.String()))
 }
 
-// appendAll sends plans, those for one stream in order and those for different streams side by side. A stream on
-// which one is refused gets none of the rest. It returns what is in the log and the first error that is no refusal.
+// appendAll sends plans: plans for the same stream in order, and different streams in parallel. After a conflict it
+// skips the remaining plans of that stream. It returns the plans that are in the log and the first error that is not a
+// conflict.
 func (e *Engine) appendAll(ctx context.Context, plans []plan) (appended []plan, err error) {
 	byStream := map[string][]plan{}
 	var order []string
@@ -135,7 +139,7 @@ func (e *Engine) appendStream(ctx context.Context, plans []plan) (done []plan, e
 		_, err := e.append(ctx, p)
 		var conflict *eventlog.Conflict
 		if errors.As(err, &conflict) {
-			return done, nil // somebody else wrote; the next pass decides again
+			return done, nil // another writer was faster; the next pass decides again
 		}
 		if err != nil {
 			return done, fmt.Errorf("append %s to %s: %w", p.kind, p.stream, err)
@@ -145,8 +149,8 @@ func (e *Engine) appendStream(ctx context.Context, plans []plan) (done []plan, e
 	return done, nil
 }
 
-// maxUnknownRetries is how often an append of unknown outcome is repeated with the same ids at the same
-// expected revision before its sender is told; the answer to a repeat is exact.
+// maxUnknownRetries is how often an append with unknown outcome is sent, with the same ids at the same expected
+// revision, before the caller gets an error. The log answers a repeat exactly.
 const maxUnknownRetries = 5
 
 func (e *Engine) append(ctx context.Context, p plan) (eventlog.Appended, error) {

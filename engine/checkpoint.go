@@ -10,32 +10,33 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// witness is the newest event that was folded. Each read begins with it, so that a log which was put back to an
-// older state, or is another one, is noticed before anything is decided on it.
+// checkpoint is the newest folded event. Each read starts with it. If the log was restored to an older state, or is
+// another log, the read detects that before anything is decided on it.
 type checkpoint struct {
-	before eventlog.Position // of the event before; a read after it begins with the witness
-	at     eventlog.Position // zero: nothing was folded yet
+	before eventlog.Position // of the previous event; a read after it starts with the checkpoint
+	at     eventlog.Position // zero if nothing was folded yet
 	id     uuid.UUID
-	time   time.Time           // ids of reports and decisions derive from their own stream: after a restore one may be given again
-	page   []eventlog.Recorded // the last one's room
+	time   time.Time           // ids derive from the stream, so after a restore an event may get the same id again
+	page   []eventlog.Recorded // buffer of the last page, for reuse
 }
 
-// errRewound means that the log does not have the witness where it was.
-var errRewound = errors.New("the log has lost what was read from it")
+// errRewound means that the log does not have the checkpoint at its position.
+var errRewound = errors.New("the log has lost events that were read from it")
 
-// readNew hands over page by page what stands behind the witness, until the log has no more, and moves it along.
+// readNew passes the events after the checkpoint to take, page by page until the log has no more, and advances it.
 func (c *checkpoint) readNew(ctx context.Context, log eventlog.Log, take func(page []eventlog.Recorded)) error {
 	for {
-		read, err := c.readPage(ctx, log, take)
+		read, err := c.readOnce(ctx, log, take)
 		if err != nil || read < pageSize {
 			return err
 		}
 	}
 }
 
-// read hands over what stands behind the witness when it begins, or more, and counts it. All of it is one read, so that a
-// log which reads ahead does so while a page is folded; a page is good until the next one.
-func (c *checkpoint) readPage(ctx context.Context, log eventlog.Log, take func(page []eventlog.Recorded)) (read int, err error) {
+// readOnce passes the events after the checkpoint to take, and returns their number. All pages come from one read, so
+// that a log that reads ahead does so while a page is folded. A page is valid until take returns.
+func (c *checkpoint) readOnce(ctx context.Context, log eventlog.Log, take func(page []eventlog.Recorded)) (read int,
+	err error) {
 	page, met := c.page[:0], c.at == 0
 	hand := func() {
 		take(page)
@@ -43,7 +44,7 @@ func (c *checkpoint) readPage(ctx context.Context, log eventlog.Log, take func(p
 			c.before, c.at, c.id, c.time = c.at, rec.Position, rec.ID, rec.Time
 		}
 		read += len(page)
-		clear(page) // what an event holds is not kept until the next one comes
+		clear(page) // release the events before the next page arrives
 		c.page, page = page, page[:0]
 	}
 	for rec, err := range log.ReadAll(ctx, c.before, 0) {
@@ -51,7 +52,7 @@ func (c *checkpoint) readPage(ctx context.Context, log eventlog.Log, take func(p
 		case err != nil:
 			hand()
 			return read, err
-		case rec.Position < c.at: // delivered once more
+		case rec.Position < c.at: // delivered again
 		case met:
 			if page = append(page, rec); len(page) == pageSize {
 				hand()

@@ -21,7 +21,8 @@ type countedLog struct {
 	broken      error
 }
 
-func (l *countedLog) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded, error] {
+func (l *countedLog) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded,
+	error] {
 	l.reads++
 	return func(yield func(eventlog.Recorded, error) bool) {
 		n := 0

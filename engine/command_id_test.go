@@ -24,10 +24,12 @@ func TestCommandIDsNeverChange(t *testing.T) {
 	log, key, none := uuid.MustParse("6ba7b810-9dad-11d1-80b4-00c04fd430c8"), domain.ID{15: 7}, 0
 	ids := map[string]string{}
 	for _, c := range []domain.Command{
-		domain.ApplyMachine{Name: "web-01", Environment: "production", Roles: []string{"web"}, Origin: domain.By("ann")},
+		domain.ApplyMachine{Name: "web-01", Environment: "production", Roles: []string{"web"},
+			Origin: domain.By("ann")},
 		domain.Deploy{Project: "shop", Release: "1.0", Environment: "production", MaxParallel: &none},
 		domain.CreateRelease{Project: "shop", Version: "1.0"},
-		domain.ApplyProject{Name: "shop", Settings: domain.ProjectSettings{Variables: map[string]string{"B": "2", "A": "1"}}},
+		domain.ApplyProject{Name: "shop",
+			Settings: domain.ProjectSettings{Variables: map[string]string{"B": "2", "A": "1"}}},
 		domain.ClaimPart{Deployment: domain.ID{1}, Machine: "web-01", Session: domain.ID{2}, Instance: domain.ID{3}},
 	} {
 		ids[domain.CommandName(c)] = commandID(log, key, c).String()
@@ -40,7 +42,8 @@ func TestAnotherSenderIDOrCommandIsAnotherID(t *testing.T) {
 	enable := domain.SetMachineEnabled{Name: "web-01", Enabled: true}
 	require.NotEqual(t, commandID(log, key, enable), commandID(log, domain.ID{2}, enable))
 	require.NotEqual(t, commandID(log, key, enable), commandID(uuid.New(), key, enable))
-	require.NotEqual(t, commandID(log, key, enable), commandID(log, key, domain.SetProjectEnabled{Name: "web-01", Enabled: true}))
+	require.NotEqual(t, commandID(log, key, enable),
+		commandID(log, key, domain.SetProjectEnabled{Name: "web-01", Enabled: true}))
 	other := enable
 	other.Origin = domain.By("bob")
 	require.Equal(t, commandID(log, key, enable), commandID(log, key, other))
@@ -49,7 +52,8 @@ func TestAnotherSenderIDOrCommandIsAnotherID(t *testing.T) {
 func TestACommandThatWasSentBeforeAnUpgradeIsRecognisedByItsKey(t *testing.T) {
 	create := domain.CreateRelease{Project: "shop", Version: "1.0"}
 	by := func(version int, signed bool, position eventlog.Position, stream string) projections.Receipt {
-		return projections.Receipt{First: domain.ID{byte(version)}, Type: "release.created/v1", Stream: stream, HasActor: signed, Position: position}
+		return projections.Receipt{First: domain.ID{byte(version)}, Type: "release.created/v1", Stream: stream,
+			HasActor: signed, Position: position}
 	}
 	for _, c := range []struct {
 		receipt projections.Receipt
@@ -65,7 +69,8 @@ func TestACommandThatWasSentBeforeAnUpgradeIsRecognisedByItsKey(t *testing.T) {
 		{by(1, false, 7, "project/shop"), domain.DeleteProject{Name: "gone"}, false},
 	} {
 		h := projectionstest.New(t)
-		h.Add(domain.ProjectStream("shop"), domain.ProjectDefined{Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: "true"}}}})
+		h.Add(domain.ProjectStream("shop"),
+			domain.ProjectDefined{Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: "true"}}}})
 		h.Fence.Raised = 9
 		result, err := repeatResult(h.View, c.receipt, domain.ID{9}, c.command)
 		require.Equal(t, c.repeat, result.Repeat, "%+v", c)

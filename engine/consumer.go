@@ -13,40 +13,43 @@ import (
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/internal/clock"
 )
 
-// Consumer is work that follows the log and remembers how far it has come. Every server runs it; one at a time does the work.
+// Consumer is work that follows the log and stores how far it has come. Every server runs it, but only one at a time
+// does the work.
 //
-// Its position is durable: a cursor beside the log names the last event that was handled or passed over, and a restart
-// continues with the next one. A log that does not have that event is refused with ErrLost. The cursor advances by
-// compare-and-swap, so two servers never both advance it. If a server dies, or is considered dead, after it handled a page and
-// before it advanced the cursor, the page is handled again. Handle must therefore be idempotent, by the ids of the events.
+// Its position is durable: a cursor beside the log names the last event that was handled or skipped, and a restart
+// continues with the next one. If the log does not have that event, Consume fails with ErrLost. The cursor advances by
+// compare-and-swap, so two servers never both advance it. If a server stops, or is considered gone, after it handled a
+// page and before it advanced the cursor, the page is handled again. Handle must therefore be idempotent, by the ids of
+// the events.
 type Consumer struct {
-	// Name is the cursor's key. It is never used for other work.
+	// Name is the key of the cursor. It must never be reused for other work.
 	Name string
-	// Filter says which events are wanted.
+	// Filter selects the events to handle.
 	Filter Filter
-	// Handle does the work for a page of events, in log order. After an error nothing of the page counts as handled.
+	// Handle processes a page of events in log order. If it returns an error, the whole page is handled again.
 	Handle func(ctx context.Context, page []eventlog.Recorded) error
 }
 
-// cursor is where a consumer stands, as it is stored.
+// cursor is the stored position of a consumer.
 type cursor struct {
-	// Server does the work; another one takes over once it is gone.
+	// Server does the work. Another server takes over when it is gone.
 	Server domain.ID `json:"server"`
-	// After is the last event that was handled or passed over, Event its id, and Before the one in front of it.
+	// After is the last event that was handled or skipped, Event its id, and Before the event in front of it.
 	Before eventlog.Position `json:"before"`
 	After  eventlog.Position `json:"after"`
 	Event  uuid.UUID         `json:"event"`
 
-	sequence int64 // of the stored item; 0 before the first
+	sequence int64 // of the stored item; 0 if none is stored
 }
 
-// takeOverEvery is how often a server looks whether it has to do another one's work.
+// takeOverEvery is how often a server checks whether it must take over the work.
 const takeOverEvery = time.Second
 
-// Consume runs a consumer until ctx ends or something fails: the log, the store, or Handle. A consumer that has no cursor yet
-// begins with what happens from now on. A server that must not decide, see Stopped, leaves the work to others.
+// Consume runs a consumer until ctx ends or the log, the store or Handle fails. A new consumer starts with the next
+// event that is appended. A server that must not decide, see Stopped, leaves the work to other servers.
 func (e *Engine) Consume(ctx context.Context, store eventlog.Store, c Consumer) error {
 	var seen holder
 	for {
@@ -56,16 +59,16 @@ func (e *Engine) Consume(ctx context.Context, store eventlog.Store, c Consumer) 
 				return fmt.Errorf("consumer %s: %w", c.Name, err)
 			}
 			if err != nil {
-				e.log.Warn("a consumer is left to another server", zap.String("consumer", c.Name), zap.Error(err))
+				e.log.Warn("another server takes over a consumer", zap.String("consumer", c.Name), zap.Error(err))
 			}
 		}
-		if err := sleep(ctx, takeOverEvery); err != nil {
+		if err := clock.Sleep(ctx, takeOverEvery); err != nil {
 			return err
 		}
 	}
 }
 
-// consumeIfFree handles pages, unless another server does.
+// consumeIfFree handles pages unless another server does.
 func (e *Engine) consumeIfFree(ctx context.Context, store eventlog.Store, c Consumer, seen *holder) error {
 	at, mine, err := e.takeCursor(ctx, store, c, seen)
 	if err != nil || !mine {
@@ -74,14 +77,14 @@ func (e *Engine) consumeIfFree(ctx context.Context, store eventlog.Store, c Cons
 	return e.consume(ctx, store, c, at)
 }
 
-// holder is the server that was last seen to do a consumer's work, and since when. The lease of a server that started a moment
-// ago may not have been read yet: such a server is gone only if leases were read since.
+// holder is the server that does a consumer's work, as last seen, and since when. The lease of a server that started a
+// moment ago may not have been read yet, so the server is gone only if leases were read since.
 type holder struct {
 	server domain.ID
 	since  time.Duration
 }
 
-// gone says whether the server that does the work is gone.
+// gone reports whether the server that does the work is gone.
 func (h *holder) gone(e *Engine, server domain.ID) bool {
 	if server != h.server {
 		*h = holder{server, e.cfg.Clock.Elapsed()}
@@ -89,15 +92,16 @@ func (h *holder) gone(e *Engine, server domain.ID) bool {
 	return e.gone(server, h.since)
 }
 
-// takeCursor makes this server the one that does the work, unless another one does.
-func (e *Engine) takeCursor(ctx context.Context, store eventlog.Store, c Consumer, seen *holder) (at cursor, mine bool, err error) {
+// takeCursor makes this server the one that does the work, unless another server does it.
+func (e *Engine) takeCursor(ctx context.Context, store eventlog.Store, c Consumer, seen *holder) (at cursor, mine bool,
+	err error) {
 	cursors, err := store.Newest(ctx, eventlog.Cursors)
 	if err != nil {
 		return at, false, err
 	}
 	if item, there := cursors[c.Name]; there {
 		if err := json.Unmarshal(item.Data, &at); err != nil {
-			return at, false, fmt.Errorf("read its cursor: %w", err)
+			return at, false, fmt.Errorf("decode the cursor: %w", err)
 		}
 		at.sequence = item.Sequence
 	} else if at, err = e.cursorHere(ctx); err != nil {
@@ -114,10 +118,10 @@ func (e *Engine) takeCursor(ctx context.Context, store eventlog.Store, c Consume
 	return at, err == nil, err
 }
 
-// cursorHere is a cursor at the last event that was folded.
+// cursorHere returns a cursor at the last folded event.
 func (e *Engine) cursorHere(ctx context.Context) (cursor, error) {
 	select {
-	case e.reads.turn <- struct{}{}: // nobody reads meanwhile
+	case e.reads.turn <- struct{}{}: // no read runs meanwhile
 		defer func() { <-e.reads.turn }()
 		return cursor{Before: e.newest.before, After: e.newest.at, Event: e.newest.id}, nil
 	case <-ctx.Done():
@@ -130,8 +134,8 @@ var (
 	errLeft      = errors.New("this server must not decide")
 )
 
-// consume handles page after page, until another server has taken over. The follower begins with the cursor's event, and so
-// notices a log that does not have it: log and cursors are restored together, from one backup.
+// consume handles page after page until another server takes over. The follower starts with the cursor's event, and so
+// detects a log without that event. Log and cursors must be restored from the same backup.
 func (e *Engine) consume(ctx context.Context, store eventlog.Store, c Consumer, at cursor) error {
 	f := e.Follow(at.After, c.Filter)
 	f.before, f.event = at.Before, at.Event
@@ -141,7 +145,7 @@ func (e *Engine) consume(ctx context.Context, store eventlog.Store, c Consumer, 
 			return err
 		}
 		if e.Stopped() != nil {
-			at.Server = domain.ID{} // another one need not wait until this one is gone
+			at.Server = domain.ID{} // so that another server need not wait until this one is gone
 			_, err := e.advance(ctx, store, c.Name, at)
 			return cmp.Or(err, errLeft)
 		}
@@ -155,8 +159,8 @@ func (e *Engine) consume(ctx context.Context, store eventlog.Store, c Consumer, 
 	}
 }
 
-// advance replaces the stored cursor by compare-and-swap. It repeats the same swap while the outcome is unknown, which is
-// safe: a swap that was already done succeeds.
+// advance replaces the stored cursor by compare-and-swap. While the outcome is unknown it repeats the same swap, which
+// is safe: repeating a completed swap succeeds.
 func (e *Engine) advance(ctx context.Context, store eventlog.Store, name string, at cursor) (cursor, error) {
 	data, err := json.Marshal(at)
 	if err != nil {
@@ -173,19 +177,7 @@ func (e *Engine) advance(ctx context.Context, store eventlog.Store, name string,
 			return at, errTakenOver
 		}
 		if !errors.Is(err, eventlog.ErrUnknownOutcome) || try == maxUnknownRetries || ctx.Err() != nil {
-			return at, fmt.Errorf("store its cursor: %w", err)
+			return at, fmt.Errorf("store the cursor: %w", err)
 		}
-	}
-}
-
-// sleep waits for d or for the end of ctx, whose error it returns.
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

@@ -54,7 +54,8 @@ func startConsumer(t *testing.T, log eventlog.Backend, n byte, c engine.Consumer
 
 func startConsumerBy(t *testing.T, log eventlog.Backend, n byte, rules engine.Rules, c engine.Consumer) consumerServer {
 	ctx, end := context.WithCancel(t.Context())
-	e, err := engine.Open(ctx, engine.Config{Log: log, Clock: bubbleClock{time.Now()}, Server: domain.ID{15: n}, Rules: rules})
+	e, err := engine.Open(ctx, engine.Config{Log: log, Clock: bubbleClock{time.Now()}, Server: domain.ID{15: n},
+		Rules: rules})
 	require.NoError(t, err)
 	require.NoError(t, e.Start(ctx))
 	require.NoError(t, e.RenewLease(ctx, log))
@@ -111,9 +112,14 @@ func TestAConsumerThatIsStartedAgainGoesOnWithExactlyTheNextEvent(t *testing.T) 
 		require.NoError(t, err)
 		before := len(environmentIDs(t, log))
 		s := startConsumer(t, log, byte(run+1), c)
-		require.Eventually(t, func() bool { items, _ := log.Newest(t.Context(), eventlog.Cursors); return len(items) == 1 }, time.Minute, time.Millisecond)
+		require.Eventually(t, func() bool {
+			items,
+				_ := log.Newest(t.Context(), eventlog.Cursors)
+			return len(items) == 1
+		}, time.Minute, time.Millisecond)
 		s.environments(t, before, before+230)
-		require.Eventually(t, func() bool { got.mu.Lock(); defer got.mu.Unlock(); return len(got.ids) >= before+230 }, time.Minute, time.Millisecond)
+		require.Eventually(t, func() bool { got.mu.Lock(); defer got.mu.Unlock(); return len(got.ids) >= before+230 },
+			time.Minute, time.Millisecond)
 		s.end()
 		require.NoError(t, log.Drop(t.Context(), eventlog.Leases, s.Server().String()))
 		require.Equal(t, environmentIDs(t, log), got.ids)
@@ -131,7 +137,8 @@ func TestOneServerAtATimeConsumesAndAnotherTakesOverWhenItIsGone(t *testing.T) {
 		b := startConsumer(t, log, 2, c)
 		a.environments(t, 0, 50)
 		time.Sleep(5 * time.Second)
-		require.Equal(t, environmentIDs(t, log), got.ids, "each event was handled once, although two servers run the consumer")
+		require.Equal(t, environmentIDs(t, log), got.ids,
+			"each event was handled once, although two servers run the consumer")
 
 		a.end() // killed: its lease stands still
 		b.environments(t, 50, 100)
@@ -146,10 +153,12 @@ func TestAServerThatWakesAfterItsWorkWasTakenOverAdvancesNothing(t *testing.T) {
 		log := memory.New()
 		var got handled
 		wake := make(chan struct{})
-		a := startConsumer(t, log, 1, engine.Consumer{Name: "test", Filter: onlyEnvironments, Handle: func(context.Context, []eventlog.Recorded) error {
-			<-wake // it stands still in the middle of a page
-			return nil
-		}})
+		a := startConsumer(t, log, 1,
+			engine.Consumer{Name: "test", Filter: onlyEnvironments,
+				Handle: func(context.Context, []eventlog.Recorded) error {
+					<-wake // it stands still in the middle of a page
+					return nil
+				}})
 		synctest.Wait()
 		a.environments(t, 0, 3)
 		synctest.Wait()
@@ -178,11 +187,13 @@ func TestAPageThatCouldNotBeHandledIsHandledAgain(t *testing.T) {
 	log := memory.New()
 	var got handled
 	var fails = errors.New("the endpoint is down")
-	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: bubbleClock{time.Now()}, Server: domain.ID{15: 1}})
+	e, err := engine.Open(t.Context(),
+		engine.Config{Log: log, Clock: bubbleClock{time.Now()}, Server: domain.ID{15: 1}})
 	require.NoError(t, err)
 	require.NoError(t, e.Start(t.Context()))
 	s := consumerServer{Engine: e}
-	c := engine.Consumer{Name: "test", Filter: onlyEnvironments, Handle: func(context.Context, []eventlog.Recorded) error { return fails }}
+	c := engine.Consumer{Name: "test", Filter: onlyEnvironments,
+		Handle: func(context.Context, []eventlog.Recorded) error { return fails }}
 	failed := make(chan error)
 	go func() { failed <- e.Consume(t.Context(), log, c) }()
 	require.Eventually(t, func() bool { return cursorOf(t, log).Sequence > 0 }, time.Minute, time.Millisecond)
@@ -191,7 +202,8 @@ func TestAPageThatCouldNotBeHandledIsHandledAgain(t *testing.T) {
 	c.Handle = got.note
 	ctx, end := context.WithCancel(t.Context())
 	go func() { failed <- e.Consume(ctx, log, c) }()
-	require.Eventually(t, func() bool { got.mu.Lock(); defer got.mu.Unlock(); return len(got.ids) == 3 }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { got.mu.Lock(); defer got.mu.Unlock(); return len(got.ids) == 3 }, time.Minute,
+		time.Millisecond)
 	end()
 	require.ErrorIs(t, <-failed, context.Canceled)
 	require.Equal(t, environmentIDs(t, log), got.ids)
@@ -199,11 +211,13 @@ func TestAPageThatCouldNotBeHandledIsHandledAgain(t *testing.T) {
 
 func TestAConsumerWhoseHandlerReportsAConflictFailsWithIt(t *testing.T) {
 	log := memory.New()
-	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: bubbleClock{time.Now()}, Server: domain.ID{15: 1}})
+	e, err := engine.Open(t.Context(),
+		engine.Config{Log: log, Clock: bubbleClock{time.Now()}, Server: domain.ID{15: 1}})
 	require.NoError(t, err)
 	require.NoError(t, e.Start(t.Context()))
 	own := &eventlog.SwapConflict{Collection: eventlog.People, Key: "p-1"}
-	c := engine.Consumer{Name: "test", Filter: onlyEnvironments, Handle: func(context.Context, []eventlog.Recorded) error { return own }}
+	c := engine.Consumer{Name: "test", Filter: onlyEnvironments,
+		Handle: func(context.Context, []eventlog.Recorded) error { return own }}
 	failed := make(chan error)
 	go func() { failed <- e.Consume(t.Context(), log, c) }()
 	require.Eventually(t, func() bool { return cursorOf(t, log).Sequence > 0 }, time.Minute, time.Millisecond)

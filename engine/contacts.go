@@ -7,15 +7,15 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// silence knows when each session was last heard of, and which ones have been silent for longest. Noting a heartbeat
-// and finding that nobody is silent cost the same however many sessions there are. A machine may have two for a moment: a
-// late word of the one that was replaced must not stand for the other.
+// contacts records when each session was last heard from, and keeps the sessions in that order. Recording a heartbeat
+// and finding that no session is silent take the same time for any number of sessions. A machine may have two sessions
+// for a moment: a late heartbeat of the replaced session must not count for the new one.
 type contacts struct {
-	of    map[domain.ID]*list.Element // by the event that began the session
-	order *list.List                  // of contacts, the longest silent first
+	of    map[domain.ID]*list.Element // by Connect of the machine
+	order *list.List                  // of *contact, longest silent first
 }
 
-// contact is when a session was last heard of.
+// contact is the last contact with a session.
 type contact struct {
 	machine string
 	connect domain.ID
@@ -24,7 +24,7 @@ type contact struct {
 
 func newContacts() contacts { return contacts{of: map[domain.ID]*list.Element{}, order: list.New()} }
 
-// heard notes that a session was heard of; no contact was noted later than now.
+// heard records a contact. now must not be earlier than that of any other contact.
 func (s *contacts) heard(machine string, connect domain.ID, now time.Duration) {
 	e := s.of[connect]
 	if e == nil {
@@ -35,14 +35,14 @@ func (s *contacts) heard(machine string, connect domain.ID, now time.Duration) {
 	s.order.MoveToBack(e)
 }
 
-// begin notes that a session was heard of, if it never was.
+// add records a contact for a session that has none.
 func (s *contacts) add(machine string, connect domain.ID, now time.Duration) {
 	if s.of[connect] == nil {
 		s.of[connect] = s.order.PushBack(&contact{machine, connect, now})
 	}
 }
 
-// last is the newest contact with a session.
+// last returns the time of the last contact with a session.
 func (s *contacts) last(connect domain.ID) (at time.Duration, known bool) {
 	if e := s.of[connect]; e != nil {
 		return e.Value.(*contact).at, true
@@ -50,7 +50,7 @@ func (s *contacts) last(connect domain.ID) (at time.Duration, known bool) {
 	return 0, false
 }
 
-// move puts all contacts later; it must keep their order.
+// shift changes the time of all contacts. It must keep their order.
 func (s *contacts) shift(later func(time.Duration) time.Duration) {
 	for e := s.order.Front(); e != nil; e = e.Next() {
 		c := e.Value.(*contact)
@@ -58,7 +58,7 @@ func (s *contacts) shift(later func(time.Duration) time.Duration) {
 	}
 }
 
-// since are the contacts before a moment, longest silent first. Those that live does not want any more are forgotten.
+// silentSince returns the contacts before a time, longest silent first. It drops those for which live returns false.
 func (s *contacts) silentSince(before time.Duration, live func(contact) bool) (silent []contact) {
 	for e := s.order.Front(); e != nil; {
 		c, next := *e.Value.(*contact), e.Next()

@@ -1,44 +1,66 @@
-// Package engine is the tick, and the only place that appends to the log.
+// Package engine folds the event log, decides what follows, and appends it. It is the only package that appends events.
 //
-//	engine.go   opening a log and folding it; reading the view
-//	rules.go    what an engine folds and decides by: the table of deciders, the decision version
-//	handle.go   Handle: one command, checked against the fold, appended at an expected revision
-//	tick.go     Tick: read, fold, decide, append; React: what follows at once
-//	openwork.go which parts of open deployments have to be lastLook at
-//	append.go   ids of decisions, repeats after an unknown outcome
-//	follow.go   Follow: the events after a position, those that are there and those that come
-//	consumer.go Consume: work that follows the log with a durable cursor, on one server at a time
-//	why.go      the events that tell of a machine and a project; replay.go folds the log as it was
-//	moment.go   one read of the log for all who wait
-//	witness.go  how a read notices that the log has lost events; doubt.go is what follows from that
-//	snapshot.go the saved view that a start begins with, if it fits the log
-//	presence.go when each session was last heard of, leases, sessions whose server is gone
-//	silence.go  which of the sessions here have been silent for longest
-//	faults.go   what keeps this server from reading, appending or deciding
+// # What it decides
 //
-// # How a decision is made
+// Handle checks one command against the fold and appends the events that it leads to. Tick appends everything that
+// follows from the log and from the passage of time. React appends only what must follow at once. The rules of these
+// decisions are the folds and deciders in Rules; the engine itself only runs them.
 //
-// Every server folds the same log. A decision is a pure function of that fold (the rows of Rules) and is appended at the
-// revision of its stream that was folded. Its event ids derive from the log, the decision version, the stream's last event
-// and the content. Two servers that decide the same thing write the same events. Of two that saw different prefixes of the
-// log, the log refuses one, which reads on and decides again. There is no leader and no lock between servers.
+// # What it relies on
 //
-// Nothing is done because an append succeeded. What was appended is read back from the log and folded like anybody else's
-// events, and only the fold hands out work.
+// Every server folds the same log. A decision is a pure function of the fold, and is appended at the revision of its
+// stream that was folded. The ids of its events derive from the log, the decision version, the stream's last event and
+// the content. Two servers that decide the same therefore write the same events, and the second append is a repeat. If
+// they have folded different prefixes of the log, the log refuses one of the appends with a conflict. That server then
+// reads on and decides again. There is no leader, and no lock between servers.
+//
+// # What it promises
+//
+//   - Nothing happens because an append succeeded. The server reads its own events back from the log and folds them like
+//     those of any other server. Only the fold hands out work.
+//   - A command that is sent again with the same idempotency key is performed once and answered alike.
+//   - A log that has lost events is detected at the next read, before anything is decided on it.
+//
+// # When it stops
+//
+// A server stops deciding while a newer version of drover writes to the log (ErrFenced), and while the log has lost
+// events and no person has accepted that (ErrLostEvents). It still folds, answers reads, and records results that
+// agents report. Stopped returns the reason. If the log cannot be read or written, Ready returns the error, and every
+// later read and append tries again.
+//
+// # Files
+//
+//	engine.go     Open and Start: folding a log, and reading the view
+//	rules.go      Rules: the table of deciders and the decision version
+//	handle.go     Handle: one command
+//	tick.go       Tick and React: everything that follows
+//	worklist.go   the open parts that must be examined again
+//	append.go     appends: ids of decisions, retries after an unknown outcome
+//	reads.go      reads of the log, shared by all callers that wait for one
+//	checkpoint.go the newest folded event, with which each read starts
+//	restore.go    what a server does when the log has lost events
+//	snapshot.go   snapshots of the view, for a faster start
+//	presence.go   sessions, leases and their timeouts
+//	contacts.go   the sessions in order of their last heartbeat
+//	follow.go     Follow: all events after a position, stored and new
+//	consumer.go   Consume: work that follows the log with a durable cursor, on one server at a time
+//	replay.go     Replay: the view as it was in the past
+//	why.go        Past: the events about a machine and a project
+//	faults.go     errors that keep this server from working
 //
 // # Locks
 //
-// They are taken in this order, and none is taken while a later one is held:
+// Locks are taken in this order, and none is taken while a later one is held:
 //
-//	Engine.deciding    one tick or reaction at a time; held while it appends
+//	Engine.deciding    one tick or reaction at a time; held during its appends
 //	reads.turn         one read of the log at a time; guards newest and reads.done, and keeps the view still for a snapshot
-//	Engine.mu          the view, batch, ages, doubt, own, changed, unsaved and work
-//	presence.mu        heard, leases and what was measured of them
-//	faults.mu          the last faults of reading and appending; nothing is called under it
+//	Engine.mu          the view, batch, ages, loss, own, changed, unsaved and work
+//	presence.mu        contacts, leases and the measurements of both
+//	faults.mu          the last errors of reading and appending; nothing is called under it
 //
-// work (worklist) is changed either under mu, or under a read lock of mu by whoever holds deciding.
+// work is changed under mu, or under a read lock of mu by the goroutine that holds deciding.
 //
-// Config.OnTouched is called under reads.turn, and under deciding too where a tick or a reaction reads. It may read the view; it
-// must not call Handle, Tick, React, CatchUp or anything else that waits for a read of the log. A lock of another package that it
-// takes must never be held over a call of these. Package agents lists its own; those of access and query are leaves.
+// Config.OnTouched is called under reads.turn, and under deciding too if a tick or a reaction reads. It may read the
+// view. It must not call Handle, Tick, React, CatchUp or anything else that waits for a read of the log. A lock of
+// another package that it takes must never be held during a call of these methods.
 package engine

@@ -16,66 +16,67 @@ import (
 	"github.com/droverhq/drover/triggers"
 )
 
-// Clock is where an engine gets the time from.
+// Clock tells an engine the time.
 type Clock interface {
 	// Now is the wall clock.
 	Now() time.Time
-	// Elapsed is a clock that only rises, from any beginning.
+	// Elapsed is a monotonic clock with an arbitrary start.
 	Elapsed() time.Duration
 }
 
-// Config says how an engine runs. Log, Clock and Server are required.
+// Config configures an engine. Log, Clock and Server are required.
 type Config struct {
 	Log    eventlog.Log
 	Clock  Clock
 	Server domain.ID // new at every start
-	// Rules are what the engine folds and decides by; the zero value is CurrentRules. Scenarios and the simulation
-	// run servers with other rules.
+	// Rules are the folds and deciders; the zero value is CurrentRules. Scenarios and the simulation also run servers
+	// with other rules.
 	Rules Rules
-	// Version and Address are what this server says of itself in the log.
+	// Version and Address are recorded in the log when the server starts.
 	Version, Address string
-	// Parallel is how many streams are appended to at once; 0 is one after the other.
+	// Parallel is the number of streams that are appended to at once; 0 means one after the other.
 	Parallel int
-	// Jitter bounds the pause before something is decided again after a conflict, once for each conflict before it; 0 is none.
+	// Jitter bounds the pause before a new decision after the first conflict. The bound grows with each further
+	// conflict. 0 means no pause.
 	Jitter time.Duration
-	// Snapshots keep the view from one start to the next; nil: each start folds the whole log.
+	// Snapshots stores snapshots of the view between runs of the server. If nil, each start folds the whole log.
 	Snapshots Snapshots
-	// Program names this program to the letter: a snapshot by another one is not used.
+	// Program identifies the exact build of this program. A snapshot of another build is ignored.
 	Program string
-	// OnTouched hears, after each read, of the machines whose work may have changed. It must not block.
+	// OnTouched is called after each read with the machines whose work may have changed. It must not block.
 	OnTouched func(machines map[string]struct{})
-	// OnAccepted is called after each accepted command: React is due. It must not block. Nil: nobody reacts.
+	// OnAccepted is called after each accepted command, when React is due. It must not block. It may be nil.
 	OnAccepted func()
-	// Logger gets one line per decision; nil is silence.
+	// Logger logs one line per decision. If nil, nothing is logged.
 	Logger *zap.Logger
 }
 
-// Engine folds one log, decides and appends. Its methods may be called from many goroutines.
+// Engine folds one log, decides, and appends. Its methods are safe for concurrent use.
 type Engine struct {
 	cfg  Config
-	made uuid.UUID // the id that the log was made with; LogID is the one it goes by
+	made uuid.UUID // the id with which the log was created; LogID is its current id
 	log  *zap.Logger
 
 	reads    reads
 	deciding sync.Mutex        // one tick or reaction at a time
-	newest   checkpoint        // belongs to who reads
-	resumed  eventlog.Position // see Resumed
+	newest   checkpoint        // guarded by reads.turn
+	resumed  eventlog.Position // see ResumedFrom
 
-	mu      sync.RWMutex // guards what follows
+	mu      sync.RWMutex // guards the following fields
 	view    *projections.View
 	loss    lossReport
 	ages    projections.Ages
 	batch   triggers.Batch
-	own     map[uuid.UUID]struct{} // what the tick that runs has appended
+	own     map[uuid.UUID]struct{} // ids of the events that the current tick has appended
 	changed chan struct{}
 	unsaved int // events folded since the last snapshot
 
 	faults   faults
 	presence presence
-	work     worklist // changed by who holds mu, or reads under it and holds deciding
+	work     worklist // changed under mu, or under a read lock of mu while holding deciding
 }
 
-// Open folds the log, from a snapshot on if there is one that fits, and returns an engine that has not yet said that it started.
+// Open folds the log, starting from a snapshot if a valid one exists. The returned engine decides nothing before Start.
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	id, err := cfg.Log.ID(ctx)
 	if err != nil {
@@ -93,35 +94,37 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err := e.openLog(ctx); err != nil {
 		return nil, err
 	}
-	e.takeBatch() // what happened before is no news, and may be the whole fleet
+	e.takeBatch() // events from before the start are not news, and may cover the whole fleet
 	return e, nil
 }
 
-// empty is the view of an empty log.
+// newView returns the view of an empty log.
 func (e *Engine) newView() *projections.View { return e.cfg.Rules.NewView() }
 
-// Start says in the log that this server runs. From then on it may decide.
+// Start records in the log that this server runs. From then on it may decide.
 func (e *Engine) Start(ctx context.Context) error {
-	started := domain.ServerStarted{DecisionVersion: e.cfg.Rules.Version, Version: e.cfg.Version, Address: e.cfg.Address}
+	started := domain.ServerStarted{DecisionVersion: e.cfg.Rules.Version, Version: e.cfg.Version,
+		Address: e.cfg.Address}
 	d := domain.Decision{Kind: "start", Stream: domain.ServerStream(e.cfg.Server), Events: []domain.Event{started}}
 	if _, err := e.appendAll(ctx, e.planned([]domain.Decision{d})); err != nil {
-		return fmt.Errorf("say in the log that this server started: %w", err)
+		return fmt.Errorf("append the start of this server: %w", err)
 	}
 	e.presence.ready(e.cfg.Clock.Elapsed())
 	return e.CatchUp(ctx)
 }
 
-// LogID is the id that the log goes by: the one it was made with, or that of the last restore that was accepted.
+// LogID returns the current id of the log: the id of its last accepted restore, or else the id with which it was
+// created.
 func (e *Engine) LogID() uuid.UUID {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.logID()
 }
 
-// Made is the id that the log was made with, whatever it goes by.
+// Made returns the id with which the log was created.
 func (e *Engine) Made() uuid.UUID { return e.made }
 
-// logID is LogID for who holds mu.
+// logID is LogID for a caller that holds mu.
 func (e *Engine) logID() uuid.UUID {
 	if n := len(e.view.Restores); n > 0 {
 		return uuid.UUID(e.view.Restores[n-1].ID)
@@ -129,18 +132,18 @@ func (e *Engine) logID() uuid.UUID {
 	return e.made
 }
 
-// Server is this server's id.
+// Server returns the id of this server.
 func (e *Engine) Server() domain.ID { return e.cfg.Server }
 
-// pageSize is how many events are folded at a time, so that readers of the view get their turn. It is what a log reads
-// ahead, so that neither waits for the other.
+// pageSize is how many events are folded at a time, so that readers of the view get their turn. Logs read ahead by the
+// same number, so that neither side waits for the other.
 const pageSize = 1000
 
-// CatchUp folds what was appended before the call, by anyone. If the log has lost what was folded before, it
-// is folded afresh, and doubted from then on.
+// CatchUp folds everything that was appended before the call, by any server. If the log has lost events that were
+// folded, it folds the log from the beginning, and LostEvents reports the loss from then on.
 func (e *Engine) CatchUp(ctx context.Context) error { return e.CatchUpTo(ctx, e.ReadPoint()) }
 
-// readNew folds what was appended since the last read. One at a time does.
+// readNew folds what was appended since the last read. The caller holds reads.turn.
 func (e *Engine) readNew(ctx context.Context) error {
 	err := e.newest.readNew(ctx, e.cfg.Log, e.fold)
 	if errors.Is(err, errRewound) {
@@ -153,14 +156,14 @@ func (e *Engine) readNew(ctx context.Context) error {
 	return nil
 }
 
-// rewound doubts the log, as it has lost what was folded of it, and folds what is there.
+// rewound records that the log has lost folded events, and folds what it has now.
 func (e *Engine) rewound(ctx context.Context) error {
 	evidence := fmt.Sprintf("server %s has read event %s at position %s", e.cfg.Server, e.newest.id, e.newest.at)
 	e.ReportLostEvents(evidence)
 	return e.refold(ctx, evidence)
 }
 
-// refold folds the log from its beginning, beside the view that is there until the new one is whole.
+// refold folds the log from its beginning. The current view stays in use until the new one is complete.
 func (e *Engine) refold(ctx context.Context, evidence string) error {
 	view, newest := e.newView(), checkpoint{}
 	err := newest.readNew(ctx, e.cfg.Log, func(page []eventlog.Recorded) {
@@ -176,15 +179,15 @@ func (e *Engine) refold(ctx context.Context, evidence string) error {
 	was := e.logID()
 	e.view, e.batch, e.ages, e.work = view, triggers.Batch{}, projections.Ages{}, worklist{}
 	e.ages.Mark(view.Position, e.cfg.Clock.Elapsed())
-	if !view.World().Restored(domain.ID(was)) { // else somebody has accepted that
-		e.loss = lossReport{log: e.logID(), evidence: evidence} // it may go by an earlier id now
+	if !view.World().Restored(domain.ID(was)) { // otherwise the restore has been accepted
+		e.loss = lossReport{log: e.logID(), evidence: evidence} // the log may have a former id now
 	}
 	e.mu.Unlock()
 	e.announce()
 	return nil
 }
 
-// fold applies a page and wakes whoever waits for its positions.
+// fold applies a page and wakes the callers that wait for its positions.
 func (e *Engine) fold(page []eventlog.Recorded) {
 	if len(page) == 0 {
 		return
@@ -192,7 +195,7 @@ func (e *Engine) fold(page []eventlog.Recorded) {
 	e.mu.Lock()
 	for _, rec := range page {
 		fact := e.view.Apply(rec)
-		if _, own := e.own[rec.ID]; !own { // what a tick wrote itself is not news to the next one
+		if _, own := e.own[rec.ID]; !own { // a tick's own events are not news for the next tick
 			e.batch.Add(rec, fact)
 		}
 	}
@@ -202,7 +205,7 @@ func (e *Engine) fold(page []eventlog.Recorded) {
 	e.announce()
 }
 
-// announce says that the view has moved on.
+// announce publishes that the view has changed.
 func (e *Engine) announce() {
 	e.mu.Lock()
 	touched := e.view.Touched()
@@ -224,38 +227,39 @@ func namesOf(machines []*projections.Record) map[string]struct{} {
 	return names
 }
 
-// Position is that of the last event folded.
+// Position returns the position of the last folded event.
 func (e *Engine) Position() eventlog.Position {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.view.Position
 }
 
-// Read calls see with the view, which must not be changed or kept.
+// Read calls see with the view. see must not change it, or keep it after it returns.
 func (e *Engine) Read(see func(*projections.View)) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	see(e.view)
 }
 
-// Judge calls see with the view and the ages that a decision would be taken on now.
+// ReadWithAge calls see with the view and the current ages of its events, the input of a decision.
 func (e *Engine) ReadWithAge(see func(*projections.View, projections.Age)) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	see(e.view, e.age(e.cfg.Clock.Elapsed()))
 }
 
-// age is the age of positions at one moment. The caller holds mu.
+// age returns the ages at one moment. The caller holds mu.
 func (e *Engine) age(now time.Duration) projections.Age { return e.ages.At(now) }
 
-// Changed is closed when the view moves on.
+// Changed returns a channel that is closed when the view changes.
 func (e *Engine) Changed() <-chan struct{} {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.changed
 }
 
-// WaitFor returns once the view has reached position, or with ctx's error. It lets a client see its own write on any server.
+// WaitFor waits until the view has reached position, or returns ctx's error. With it a client sees its own write on any
+// server.
 func (e *Engine) WaitFor(ctx context.Context, position eventlog.Position) error {
 	for {
 		changed := e.Changed()
@@ -271,7 +275,7 @@ func (e *Engine) WaitFor(ctx context.Context, position eventlog.Position) error 
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("wait for position %s (the log stands at %s): %w", position, e.Position(), ctx.Err())
+			return fmt.Errorf("wait for position %s (the view is at %s): %w", position, e.Position(), ctx.Err())
 		}
 	}
 }

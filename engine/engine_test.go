@@ -86,7 +86,8 @@ func (f *fixture) work(name string, state domain.PartState) bool {
 		return false
 	}
 	f.do(domain.ClaimPart{Deployment: part.Deployment.ID, Machine: name, Session: m.Session, Instance: m.Instance})
-	f.do(domain.EndPart{Deployment: part.Deployment.ID, Machine: name, Session: m.Session, Instance: m.Instance, State: state})
+	f.do(domain.EndPart{Deployment: part.Deployment.ID, Machine: name, Session: m.Session, Instance: m.Instance,
+		State: state})
 	return true
 }
 

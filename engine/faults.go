@@ -10,13 +10,13 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// faults remembers what keeps the engine from working, until it works again.
+// faults records the errors that keep the engine from working, until it works again.
 type faults struct {
 	mu              sync.Mutex
 	reading, adding error
 }
 
-// read notes how a read went. A caller who gave up says nothing about the log.
+// read records the outcome of a read. A read that was cancelled by its caller says nothing about the log.
 func (f *faults) read(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
@@ -26,7 +26,7 @@ func (f *faults) read(ctx context.Context, err error) {
 	f.reading = err
 }
 
-// append notes how an append went. A refusal by revision is a log that works.
+// append records the outcome of an append. A log that reports a conflict or invalid input works.
 func (f *faults) append(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
@@ -46,11 +46,11 @@ func (f *faults) now() error {
 	return errors.Join(f.reading, f.adding)
 }
 
-// ErrFenced means that a newer drover writes to this log, so this one no longer decides.
+// ErrFenced means that a newer version of drover writes to this log, so this server no longer decides.
 var ErrFenced = errors.New("a newer drover writes to this log")
 
-// Ready says what keeps this server from its work; nil for nothing. A log that is doubted is no such thing: agents
-// and people still need a server to talk to.
+// Ready returns the error that keeps this server from working, or nil. A log with lost events is not such an error:
+// agents and people still need a server to talk to.
 func (e *Engine) Ready() error {
 	if err := e.faults.now(); err != nil {
 		return err
@@ -63,17 +63,17 @@ func (e *Engine) fenced() (err error) {
 	return err
 }
 
-// Stopped says why this server decides nothing now, although it can read and write its log; nil if it decides.
+// Stopped returns why this server decides nothing now, or nil if it decides.
 func (e *Engine) Stopped() error { return errors.Join(e.fenced(), e.LostEvents()) }
 
-// fencedBy says what in the log keeps this server from deciding.
+// fencedBy returns ErrFenced with its reason if the log keeps this server from deciding.
 func (e *Engine) fencedBy(v *projections.View) error {
 	switch {
 	case v.Fence.Type != "":
-		return fmt.Errorf("%w: the event type %s at position %s is not known here; upgrade this server",
+		return fmt.Errorf("%w: unknown event type %s at position %s; upgrade this server",
 			ErrFenced, v.Fence.Type, v.Fence.Position)
 	case v.Fence.Decision > e.cfg.Rules.Version:
-		return fmt.Errorf("%w: decision version %d, this one has %d; upgrade this server",
+		return fmt.Errorf("%w: its decision version is %d, this server has %d; upgrade this server",
 			ErrFenced, v.Fence.Decision, e.cfg.Rules.Version)
 	}
 	return nil

@@ -31,7 +31,8 @@ func newFleet(b testing.TB, log eventlog.Log, triggers, servers int) *fleet {
 	b.Helper()
 	f := &fleet{b: b, log: log, clock: &handClock{}}
 	for server := range servers {
-		e, err := engine.Open(context.Background(), engine.Config{Log: log, Clock: f.clock, Server: domain.ID{15: byte(server + 1)}, Parallel: 8})
+		e, err := engine.Open(context.Background(),
+			engine.Config{Log: log, Clock: f.clock, Server: domain.ID{15: byte(server + 1)}, Parallel: 8})
 		f.must(err)
 		f.must(e.Start(context.Background()))
 		f.servers = append(f.servers, e)
@@ -64,7 +65,8 @@ func (f *fleet) project(name, role string, triggers int) {
 	f.do(domain.ApplyProject{Name: name, Settings: domain.ProjectSettings{Steps: steps, Roles: []string{role}}})
 	for i := range triggers {
 		f.do(domain.ApplyTrigger{Project: name, Name: fmt.Sprintf("joins-%d", i), Settings: domain.TriggerSettings{
-			Events: []domain.Category{domain.AvailableGroup}, Environments: []string{[]string{"production", "*"}[i%2]}}})
+			Events: []domain.Category{domain.AvailableGroup}, Environments: []string{[]string{"production",
+				"*"}[i%2]}}})
 	}
 	f.do(domain.CreateRelease{Project: name, Version: "1.0"})
 	f.do(domain.Deploy{Project: name, Release: "1.0", Environment: "production"})
@@ -101,7 +103,8 @@ func (f *fleet) leave(first int) {
 			m, at = v.Machines[name].Machine, v.Revision(domain.MachineStream(name))
 		})
 		f.append(domain.MachineStream(name), at,
-			domain.MachineWentOffline{Connect: m.Connect, Session: m.Session, Instance: m.Instance, Reason: "said-goodbye"},
+			domain.MachineWentOffline{Connect: m.Connect, Session: m.Session, Instance: m.Instance,
+				Reason: "said-goodbye"},
 			domain.MachineDeleted{Reason: "ephemeral"})
 	}
 }
@@ -118,7 +121,8 @@ func (f *fleet) disable(first int) {
 func (f *fleet) work() {
 	f.b.Helper()
 	for _, s := range f.shares() {
-		f.append(s.stream, eventlog.NoStream, s.claimed(), domain.PartEnded{Project: "shop", Session: s.session, State: domain.PartSucceeded})
+		f.append(s.stream, eventlog.NoStream, s.claimed(),
+			domain.PartEnded{Project: "shop", Session: s.session, State: domain.PartSucceeded})
 	}
 	f.tick()
 }

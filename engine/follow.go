@@ -9,38 +9,38 @@ import (
 	"github.com/google/uuid"
 )
 
-// Filter says which events a follower wants; nil wants all.
+// Filter selects the events that a follower returns. A nil Filter selects all.
 type Filter func(eventlog.Recorded) bool
 
-// Follower returns the events after a position in log order, each once: first the stored ones, then new ones as they are
-// appended. It returns an event only after the engine has folded it. Everything that keeps up with the log uses a Follower;
-// pages of the past are read from the log itself. A Follower must not be used by several goroutines.
+// Follower returns the events after a position in log order, each once: first the stored ones, then new ones as they
+// are appended. It returns an event only after the engine has folded it. Everything that keeps up with the log uses a
+// Follower. A Follower must not be used by several goroutines at once.
 type Follower struct {
 	engine *Engine
 	filter Filter
-	// after is the last event that was lastLook at, event its id, and before the one in front of it.
+	// after is the last event that was examined, event its id, and before the event in front of it.
 	before, after eventlog.Position
 	event         uuid.UUID
 }
 
-// Follow begins behind a position; 0 is the beginning of the log.
+// Follow returns a follower that starts after a position; 0 is the beginning of the log.
 func (e *Engine) Follow(after eventlog.Position, filter Filter) *Follower {
 	return &Follower{engine: e, after: after, filter: filter}
 }
 
-// Bounds of one page.
+// Limits of one page.
 const (
 	followEvents = 200
 	followBytes  = 1 << 20
 )
 
-// ErrLost means that the log no longer has the event after which a follower is to continue, or ends before it. A follower that
-// went on would miss what was written in its place.
-var ErrLost = errors.New("the log has lost what was read from it")
+// ErrLost means that the log no longer has the event after which a follower continues, or ends before it. The follower
+// stops, because it would miss the events that replaced the lost ones.
+var ErrLost = errors.New("the log has lost events that were read from it")
 
-// Next returns the next events that the filter wants, at least one. It waits until there are some, and returns ctx's error
-// when ctx ends before; the follower can then be asked again. It returns ErrLost where the log does not have the last event
-// that was read, or ends before the position that was asked for, and the log's own error where it cannot be read.
+// Next returns the next events that the filter selects, at least one. It waits for them, or returns ctx's error; it may
+// then be called again. It returns ErrLost if the log does not have the last event that was read, or ends before the
+// requested position. Other errors are those of the log.
 func (f *Follower) Next(ctx context.Context) ([]eventlog.Recorded, error) {
 	for {
 		changed, before := f.engine.Changed(), f.after
@@ -49,7 +49,7 @@ func (f *Follower) Next(ctx context.Context) ([]eventlog.Recorded, error) {
 			return page, err
 		}
 		if f.after > before {
-			continue // a page of which the filter wants nothing
+			continue // the filter selects nothing of this page
 		}
 		if err := f.checkReached(ctx); err != nil {
 			return nil, err
@@ -62,17 +62,17 @@ func (f *Follower) Next(ctx context.Context) ([]eventlog.Recorded, error) {
 	}
 }
 
-// Position is behind the last event that was lastLook at, wanted or not.
+// Position returns the position of the last examined event, whether or not the filter selected it.
 func (f *Follower) Position() eventlog.Position { return f.after }
 
-// read reads one page into memory, so that a slow consumer keeps no read of the log open. It begins with the last event that
-// was lastLook at: a log that was put back to an older state and has grown since has another one in its place.
+// read reads one page into memory, so that a slow consumer does not keep a read of the log open. The read starts with
+// the last examined event: a restored log that has grown since has another event in its place.
 func (f *Follower) read(ctx context.Context) (page []eventlog.Recorded, err error) {
 	folded, size, from, met := f.engine.Position(), 0, f.before, false
 	if f.after >= folded {
 		return nil, nil
 	}
-	if f.event == uuid.Nil { // nothing was lastLook at yet
+	if f.event == uuid.Nil { // nothing was examined yet
 		from, met = f.after, true
 	}
 	for rec, err := range f.engine.cfg.Log.ReadAll(ctx, from, followEvents) {
@@ -102,14 +102,16 @@ func (f *Follower) read(ctx context.Context) (page []eventlog.Recorded, err erro
 }
 
 func (f *Follower) lost() error {
-	return fmt.Errorf("%w: the event that was read at %s is not there any more; was the log restored from a backup?", ErrLost, f.after)
+	return fmt.Errorf("%w: the event at position %s is missing; was the log restored from a backup?", ErrLost, f.after)
 }
 
-// reached returns ErrLost where the log ends before the follower's position. A log that cannot be read now is waited for.
+// checkReached returns ErrLost if the log ends before the follower's position. If the log cannot be read now, the
+// follower waits.
 func (f *Follower) checkReached(ctx context.Context) error {
 	head, err := f.engine.cfg.Log.Head(ctx)
 	if err == nil && f.after > head {
-		return fmt.Errorf("%w: it ends at position %s, before %s; was it restored from a backup?", ErrLost, head, f.after)
+		return fmt.Errorf("%w: it ends at position %s, before %s; was it restored from a backup?", ErrLost, head,
+			f.after)
 	}
 	return nil
 }

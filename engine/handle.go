@@ -13,36 +13,38 @@ import (
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/internal/clock"
 	"github.com/droverhq/drover/projections"
 )
 
-// Result is what an accepted command asOf to.
+// Result is the result of an accepted command.
 type Result struct {
-	// Position is that of its last event; of a command that changed nothing, where the view stood.
+	// Position is the position of its last event, or of the view if the command changed nothing.
 	Position eventlog.Position
-	// Events are the names of what was written, such as MachineEnabled; empty if all was so already.
+	// Events are the names of the appended events, such as MachineEnabled. It is empty if the command changed nothing.
 	Events []string
-	// IDs are the ids of Events, in the same order. Of a repeat that a receipt answers only the first is known.
+	// IDs are the ids of Events, in the same order. For a repeat that a receipt answers, only the first is known.
 	IDs []domain.ID
-	// Deployment is the one that was queued; the zero id if none was.
+	// Deployment is the id of the queued deployment; the zero id if none was queued.
 	Deployment domain.ID
-	// Repeat says that the same command had been accepted before; this is the first answer.
+	// Repeat is set if the same command was accepted before. The result is then the first one.
 	Repeat bool
 }
 
-// conflictTries is how often a command or a tick decides again after its stream had moved on.
+// conflictTries is how often a command or a tick is decided before conflicts become an error.
 const conflictTries = 5
 
-// Handle checks a command against the fold and appends what it decides. id is chosen by the command's
-// sender; the zero id is for what drover reports itself, and is not remembered. It returns a
-// *domain.Rejection if the answer is no, ErrFenced, or the log's error; after the log's error the same
-// command under the same id may be sent again.
+// Handle checks a command against the fold and appends what it decides. id is the idempotency key that the sender
+// chose. The zero id is for what drover itself reports; no receipt is stored for it. Handle returns a *domain.Rejection
+// if the command is refused, ErrFenced or ErrLostEvents if this server must not decide, or the log's error. After an
+// error of the log, the same command may be sent again with the same id.
 func (e *Engine) Handle(ctx context.Context, id domain.ID, command domain.Command) (Result, error) {
 	return e.HandleAsOf(ctx, e.ReadPoint(), id, command)
 }
 
-// HandleAsOf is Handle for one of several commands that belong together, of which the first asOf at a moment. What was
-// appended since may be left out of what it is decided on; its own stream refuses it then, and it is decided anew.
+// HandleAsOf is Handle for one of several related commands, the first of which arrived at asOf. The command may be
+// decided without events that were appended since. If these are in its own stream, the append is refused and the
+// command is decided again.
 func (e *Engine) HandleAsOf(ctx context.Context, asOf ReadPoint, id domain.ID, command domain.Command) (Result, error) {
 	result, err := e.handle(ctx, asOf, id, command)
 	if err == nil && e.cfg.OnAccepted != nil {
@@ -66,18 +68,18 @@ func (e *Engine) handle(ctx context.Context, asOf ReadPoint, id domain.ID, comma
 		case err == nil:
 			return e.confirm(ctx, command, p, appended)
 		case !errors.As(err, &conflict):
-			return Result{}, err // it names the stream
+			return Result{}, err // the error names the stream
 		case try == conflictTries:
-			return Result{}, fmt.Errorf("%w after %d tries, others were faster each time: %w", eventlog.ErrUnavailable, try, err)
+			return Result{}, fmt.Errorf("%w: other writers were faster %d times: %w", eventlog.ErrUnavailable, try, err)
 		}
 		if err := e.pause(ctx, try); err != nil {
 			return Result{}, err
 		}
-		asOf = e.ReadPoint() // the conflict is seen
+		asOf = e.ReadPoint() // so that the next decision sees the conflicting event
 	}
 }
 
-// decide returns either an answer or the append that the command comes to.
+// decide returns either a result, or the append for the command's events.
 func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p plan, err error) {
 	e.Read(func(v *projections.View) {
 		result = Result{Position: v.Position}
@@ -99,28 +101,33 @@ func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p 
 	return result, p, err
 }
 
-// repeated answers a command whose sender has used its id before.
-func repeatResult(v *projections.View, receipt projections.Receipt, first domain.ID, command domain.Command) (Result, error) {
+// repeatResult returns the result of a command whose idempotency key was used before.
+func repeatResult(v *projections.View, receipt projections.Receipt, first domain.ID, command domain.Command) (Result,
+	error) {
 	if receipt.First != first && !fromOlderVersion(v, receipt, command) {
-		return Result{}, &domain.Rejection{Kind: domain.Conflict, Reason: "the command's id was used for another command",
-			Hint: "send each command under an id of its own"}
+		return Result{}, &domain.Rejection{Kind: domain.Conflict,
+			Reason: "the idempotency key was used for another command",
+			Hint:   "use a new key for each command"}
 	}
-	return Result{Position: receipt.Position, IDs: []domain.ID{receipt.First}, Deployment: receipt.Deployment, Repeat: true}, nil
+	return Result{Position: receipt.Position, IDs: []domain.ID{receipt.First}, Deployment: receipt.Deployment,
+		Repeat: true}, nil
 }
 
-// fromOlderVersion says that a receipt may be that of this command, sent to a server of an earlier version: such a server
-// made the ids of events in another way. It may have written after the first server of this version started, what it was
-// about to write. So the receipt has to name the command's stream, and the command must not come to anything else now.
+// fromOlderVersion reports whether a receipt may be for this command, sent to a server of an older version, which
+// derived the ids of events differently. An older server may still write shortly after the first server of this version
+// started. Therefore the receipt must name a stream of the command, and the command must not lead to a different event
+// now.
 func fromOlderVersion(v *projections.View, receipt projections.Receipt, command domain.Command) bool {
 	world := v.World()
-	if v.Fence.Raised == 0 || receipt.HasActor && receipt.Position > v.Fence.Raised || !slices.Contains(streamsOf(command, world), receipt.Stream) {
+	if v.Fence.Raised == 0 || receipt.HasActor && receipt.Position > v.Fence.Raised ||
+		!slices.Contains(streamsOf(command, world), receipt.Stream) {
 		return false
 	}
 	facts, _ := command.Decide(world)
 	return len(facts) == 0 || domain.TypeName(facts[0]) == receipt.Type
 }
 
-// streamsOf are the streams that a command is decided on: its own, and those that it relies on.
+// streamsOf returns the streams that a command is decided on: its own, and those that it depends on.
 func streamsOf(command domain.Command, world domain.World) []string {
 	streams := []string{command.Stream(world)}
 	if dependent, ok := command.(domain.Dependent); ok {
@@ -129,7 +136,7 @@ func streamsOf(command domain.Command, world domain.World) []string {
 	return streams
 }
 
-// open says whether a command that is decided on these streams is accepted now. The caller holds mu.
+// accepts returns an error if a command on these streams must not be decided now. The caller holds mu.
 func (e *Engine) accepts(v *projections.View, command domain.Command, streams []string) error {
 	if err := e.fencedBy(v); err != nil && !isResult(command) {
 		return err
@@ -138,29 +145,32 @@ func (e *Engine) accepts(v *projections.View, command domain.Command, streams []
 	case err != nil && !isResult(command) && !isPresence(command) && !isAcceptance(command):
 		return err
 	case err == nil && isAcceptance(command):
-		return &domain.Rejection{Kind: domain.Conflict, Reason: "there is nothing to accept: nobody remembers more than this log has",
-			Hint: "after a restore, wait until a server or an agent has noticed it; `/readyz` says so"}
+		return &domain.Rejection{Kind: domain.Conflict,
+			Reason: "there is nothing to accept: no server or agent knows of events that this log lacks",
+			Hint:   "after a restore, wait until a server or an agent has detected it; `/readyz` reports it"}
 	}
 	if _, clears := command.(domain.ClearStream); clears || isAcceptance(command) {
-		return nil // the way back must stay open, also where its own stream is set aside
+		return nil // recovery must work even if its own stream is set aside
 	}
 	for _, stream := range streams {
 		if aside := v.Aside[stream]; aside != nil {
 			return &SetAside{&domain.Rejection{Kind: domain.Conflict,
-				Reason: fmt.Sprintf("stream %s is set aside since position %s: %s", aside.Stream, aside.Position, aside.Reason),
-				Hint:   "`drover eventlog clear " + aside.Stream + "` lets it go on without that event"}}
+				Reason: fmt.Sprintf("stream %s is set aside since position %s: %s", aside.Stream, aside.Position,
+					aside.Reason),
+				Hint: "`drover eventlog clear " + aside.Stream + "` continues the stream without that event"}}
 		}
 	}
 	return nil
 }
 
-// isResult says that a command tells what an agent did: that is recorded whatever the state of the log.
+// isResult reports whether a command reports the result of an agent. It is recorded whatever the state of the log.
 func isResult(command domain.Command) bool {
 	_, ok := command.(domain.EndPart)
 	return ok
 }
 
-// isPresence says that a command lets agents come and go: a doubted log needs them, as they are its witnesses.
+// isPresence reports whether a command is about the presence of an agent. It is needed even if the log has lost events:
+// what agents remember is the evidence.
 func isPresence(command domain.Command) bool {
 	switch command.(type) {
 	case domain.ConnectMachine, domain.DisconnectMachine, domain.ReportHealth:
@@ -169,27 +179,28 @@ func isPresence(command domain.Command) bool {
 	return false
 }
 
-// isAcceptance says that a command ends a doubt.
+// isAcceptance reports whether a command accepts a restore.
 func isAcceptance(command domain.Command) bool {
 	_, ok := command.(domain.AcceptRestore)
 	return ok
 }
 
-// SetAside refuses a command whose stream cannot be folded. It is the one rejection that ends: once a person has cleared
-// the stream the same command may be sent again, so nobody must forget what it was to record.
+// SetAside is the rejection of a command whose stream is set aside. Unlike other rejections it is temporary: once a
+// person has cleared the stream, the same command may be sent again, so the sender must keep it.
 type SetAside struct{ *domain.Rejection }
 
-// Unwrap is the rejection.
+// Unwrap returns the rejection.
 func (s *SetAside) Unwrap() error { return s.Rejection }
 
-// commandID is the id of a command's first event. It derives from the sender's id and from what is asked for: the same
-// command sent again has the same id, and another command under the sender's id has another.
+// commandID returns the id of a command's first event. It derives from the idempotency key and the content of the
+// command: the same command sent again has the same id, and another command with the same key has another.
 func commandID(log uuid.UUID, id domain.ID, command domain.Command) domain.ID {
 	name := fmt.Appendf(nil, "%s\x00%s\x00%s", id, domain.CommandName(command), domain.CommandContent(command))
 	return domain.ID(uuid.NewSHA1(log, name))
 }
 
-func (e *Engine) planCommand(v *projections.View, id, first domain.ID, stream string, facts []domain.Event) (plan, error) {
+func (e *Engine) planCommand(v *projections.View, id, first domain.ID, stream string, facts []domain.Event) (plan,
+	error) {
 	p := plan{kind: "command", stream: stream, expected: v.Revision(stream), facts: facts}
 	for i, fact := range facts {
 		event, err := e.event(fact, nil)
@@ -210,8 +221,9 @@ func (e *Engine) planCommand(v *projections.View, id, first domain.ID, stream st
 	return p, nil
 }
 
-// done reads back what was appended: only what the log holds counts.
-func (e *Engine) confirm(ctx context.Context, command domain.Command, p plan, appended eventlog.Appended) (Result, error) {
+// confirm waits until the appended events are folded: only what is in the log counts.
+func (e *Engine) confirm(ctx context.Context, command domain.Command, p plan, appended eventlog.Appended) (Result,
+	error) {
 	result := Result{Position: appended.Position, Repeat: appended.Repeat}
 	for i, fact := range p.facts {
 		result.Events = append(result.Events, domain.Name(fact))
@@ -235,10 +247,10 @@ func (e *Engine) confirm(ctx context.Context, command domain.Command, p plan, ap
 	return result, nil
 }
 
-// pause lets others go first after a conflict.
+// pause waits a random time after a conflict, so that other writers can finish.
 func (e *Engine) pause(ctx context.Context, conflicts int) error {
 	if e.cfg.Jitter <= 0 {
 		return ctx.Err()
 	}
-	return sleep(ctx, time.Duration(conflicts)*rand.N(e.cfg.Jitter))
+	return clock.Sleep(ctx, time.Duration(conflicts)*rand.N(e.cfg.Jitter))
 }

@@ -164,7 +164,8 @@ type deafLog struct {
 	lose int
 }
 
-func (l *deafLog) Append(ctx context.Context, stream string, expected eventlog.Revision, events ...eventlog.Event) (eventlog.Appended, error) {
+func (l *deafLog) Append(ctx context.Context, stream string, expected eventlog.Revision,
+	events ...eventlog.Event) (eventlog.Appended, error) {
 	appended, err := l.Log.Append(ctx, stream, expected, events...)
 	if err == nil && l.lose > 0 {
 		l.lose--
@@ -213,7 +214,8 @@ type overtaken struct {
 	by func()
 }
 
-func (o *overtaken) Append(ctx context.Context, stream string, expected eventlog.Revision, events ...eventlog.Event) (eventlog.Appended, error) {
+func (o *overtaken) Append(ctx context.Context, stream string, expected eventlog.Revision,
+	events ...eventlog.Event) (eventlog.Appended, error) {
 	if by := o.by; by != nil {
 		o.by = nil
 		by()

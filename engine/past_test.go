@@ -40,7 +40,8 @@ func TestThePastOfAMachineHoldsItsPartsWhateverTheViewHasForgotten(t *testing.T)
 	require.Equal(t, 6, f.claims(f.Engine))
 	rules := engine.CurrentRules()
 	rules.Retain = 1
-	forgetful, err := engine.Open(context.Background(), engine.Config{Log: f.log, Clock: f.clock, Server: domain.ID{15: 3}, Rules: rules})
+	forgetful, err := engine.Open(context.Background(),
+		engine.Config{Log: f.log, Clock: f.clock, Server: domain.ID{15: 3}, Rules: rules})
 	require.NoError(t, err)
 	forgetful.Read(func(v *projections.View) { require.Less(t, len(v.Deployments), 4) })
 	require.Equal(t, 6, f.claims(forgetful))
@@ -50,7 +51,8 @@ func TestAServerThatDoubtsItsLogHasNothingToReactTo(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})
-	_, err := f.Handle(context.Background(), f.id(), domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
+	_, err := f.Handle(context.Background(), f.id(),
+		domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
 	require.NoError(t, err)
 	require.True(t, f.Due(), "the part of a machine that is offline is skipped")
 	f.ReportLostEvents("an agent remembers more")

@@ -15,13 +15,13 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// presence is what one server has measured itself: when it last heard of each session it holds, and since
-// when the lease of each other server stands still. None of it is in the log.
+// presence is what one server measures itself: when it last heard from each of its sessions, and since when the lease
+// of each other server is unchanged. None of it is in the log.
 type presence struct {
 	mu       sync.Mutex
-	contacts contacts            // of the sessions here
+	contacts contacts            // last contact with each session on this server
 	leases   map[domain.ID]lease // of other servers
-	lastLook time.Duration       // when the leases were last seen
+	lastLook time.Duration       // when the leases were last read
 	readyAt  time.Duration
 	isReady  bool
 	beat     int64
@@ -30,11 +30,11 @@ type presence struct {
 type lease struct {
 	value string
 	at    time.Duration
-	gone  bool // it has no lease at all
-	// ahead is by how much the clock of the server that wrote the lease was ahead when it was seen: up to the time between
-	// two looks too little.
+	gone  bool // the server has no lease any more
+	// ahead is how far the clock of the lease's server was ahead. It is too small by up to the time between two reads
+	// of the leases.
 	ahead time.Duration
-	timed bool // the lease said what time it was
+	timed bool // the lease contained a time
 }
 
 func (p *presence) init() {
@@ -48,8 +48,7 @@ func (p *presence) ready(now time.Duration) {
 	p.contacts.shift(func(time.Duration) time.Duration { return now })
 }
 
-// Heard notes that the session which began with connect was heard of now. Heartbeats end here: they
-// never reach the log.
+// Heartbeat records that the session that began with connect was heard from now. Heartbeats are not written to the log.
 func (e *Engine) Heartbeat(machine string, connect domain.ID) {
 	p := &e.presence
 	p.mu.Lock()
@@ -57,8 +56,8 @@ func (e *Engine) Heartbeat(machine string, connect domain.ID) {
 	p.contacts.heard(machine, connect, e.cfg.Clock.Elapsed())
 }
 
-// began counts the silence of sessions from where they were folded, until they are heard of: an agent may have connected
-// a moment ago, and its first heartbeat be on the way.
+// sessionsBegan starts the timeout of new sessions when they are folded. The first heartbeat of such a session may
+// still be on its way.
 func (p *presence) sessionsBegan(touched []*projections.Record, self domain.ID, now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,7 +68,7 @@ func (p *presence) sessionsBegan(touched []*projections.Record, self domain.ID, 
 	}
 }
 
-// Holds says whether this server holds the session that began with connect and has heard of it within d.
+// HoldsSession reports whether this server holds the session that began with connect, and heard from it within d.
 func (e *Engine) HoldsSession(connect domain.ID, d time.Duration) bool {
 	p := &e.presence
 	p.mu.Lock()
@@ -78,8 +77,8 @@ func (e *Engine) HoldsSession(connect domain.ID, d time.Duration) bool {
 	return known && e.cfg.Clock.Elapsed()-at <= d
 }
 
-// RestartTimeouts begins every count of silence anew. A server whose own watchdog was late was stopped; it
-// must not blame its machines for that.
+// RestartTimeouts restarts all timeouts. A server that was suspended, as its own watchdog noticed, must not treat its
+// machines as silent.
 func (e *Engine) RestartTimeouts() {
 	now := e.cfg.Clock.Elapsed()
 	e.mu.Lock()
@@ -88,13 +87,13 @@ func (e *Engine) RestartTimeouts() {
 	e.presence.shift(func(time.Duration) time.Duration { return now })
 }
 
-// Paused notes that this server did not run for d: that time is nobody's silence.
+// Paused excludes d from all timeouts, because this server did not run for that long.
 func (e *Engine) Paused(d time.Duration) {
 	now := e.cfg.Clock.Elapsed()
 	e.presence.shift(func(at time.Duration) time.Duration { return min(at+d, now) })
 }
 
-// move puts all moments from which silence is counted later.
+// shift moves the start of all timeouts.
 func (p *presence) shift(later func(at time.Duration) time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -106,8 +105,9 @@ func (p *presence) shift(later func(at time.Duration) time.Duration) {
 	p.readyAt = later(p.readyAt)
 }
 
-// decide ends the sessions of this server that are silent, and those of servers that are gone.
-func (p *presence) decide(v *projections.View, self domain.ID, now time.Duration, age projections.Age) []domain.Decision {
+// decide ends the silent sessions of this server, and the sessions of servers that are gone.
+func (p *presence) decide(v *projections.View, self domain.ID, now time.Duration,
+	age projections.Age) []domain.Decision {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if !p.isReady {
@@ -120,8 +120,8 @@ func (p *presence) decide(v *projections.View, self domain.ID, now time.Duration
 	})...)
 }
 
-// contacts are the sessions that the log says this server holds and that have been silent for longer than the strictest
-// policy allows. What it has heard of and the log says otherwise of is forgotten.
+// silentSessions returns the sessions that this server holds according to the log, and that were silent for longer than
+// the strictest policy allows. It drops the contacts of other sessions.
 func (p *presence) silentSessions(v *projections.View, self domain.ID, now time.Duration) []policies.Contact {
 	held := func(c contact) bool {
 		m := v.Machines[c.machine]
@@ -135,8 +135,8 @@ func (p *presence) silentSessions(v *projections.View, self domain.ID, now time.
 	return list
 }
 
-// Abandoned says whether nobody keeps a machine's session any more, as far as this server sees: the server that held it
-// has been gone since. age is that of the machine's session.
+// Abandoned reports whether a machine's session is without a server: the server that held it has been gone since. age
+// is the age of the session.
 func (e *Engine) Abandoned(m *projections.Machine, age time.Duration) bool {
 	p := &e.presence
 	p.mu.Lock()
@@ -144,8 +144,8 @@ func (e *Engine) Abandoned(m *projections.Machine, age time.Duration) bool {
 	return p.isReady && m.Server != e.cfg.Server && p.staleFor(m.Server, e.cfg.Clock.Elapsed()-age) > 0
 }
 
-// gone says whether a server has been gone for so long that others do its work. seen is when it showed a sign of life other
-// than its lease, on this server's clock.
+// gone reports whether a server has been gone for so long that others take over its work. seen is the time of its last
+// activity besides its lease, on this server's clock.
 func (e *Engine) gone(server domain.ID, seen time.Duration) bool {
 	p := &e.presence
 	p.mu.Lock()
@@ -153,10 +153,10 @@ func (e *Engine) gone(server domain.ID, seen time.Duration) bool {
 	return p.isReady && p.staleFor(server, seen) > 0
 }
 
-// stale is how long a server has been gone: since its lease stood still for policies.LeaseStale, at the earliest since
-// this server was ready, or since it read that a session began there: that was a sign of life. Negative while it lives. It
-// counts up to the last look at the leases: a server that does not see them must not take its own blindness for the
-// silence of others.
+// staleFor returns how long a server has been gone; negative while it is alive. It counts from LeaseStale after the
+// last change of its lease, but not from before this server was ready or from before begun, when the server was last
+// seen active. It counts up to the last read of the leases: a server that cannot read them must not treat others as
+// gone.
 func (p *presence) staleFor(server domain.ID, begun time.Duration) time.Duration {
 	since := max(p.readyAt, begun)
 	if c, ok := p.leases[server]; ok && !c.gone {
@@ -167,14 +167,15 @@ func (p *presence) staleFor(server domain.ID, begun time.Duration) time.Duration
 	return p.lastLook - since
 }
 
-// Lease renews this server's lease and looks at those of the others.
+// RenewLease renews this server's lease and reads those of the others.
 func (e *Engine) RenewLease(ctx context.Context, beside eventlog.Store) error {
 	p := &e.presence
 	p.mu.Lock()
 	p.beat++
 	beat := p.beat
 	p.mu.Unlock()
-	if err := beside.Put(ctx, eventlog.Leases, eventlog.Lease(uuid.UUID(e.cfg.Server), e.leaseContent(beat))); err != nil {
+	if err := beside.Put(ctx, eventlog.Leases,
+		eventlog.Lease(uuid.UUID(e.cfg.Server), e.leaseContent(beat))); err != nil {
 		e.faults.append(ctx, err)
 		return err
 	}
@@ -193,10 +194,11 @@ func (e *Engine) RenewLease(ctx context.Context, beside eventlog.Store) error {
 	return nil
 }
 
-// leaseRetention is how long the lease of a server that was killed stays, so that people see it gone. Its sessions have ended long before.
+// leaseRetention is how long the lease of a killed server is retained, so that people see it as gone. Its sessions have
+// ended long before.
 const leaseRetention = time.Hour
 
-// forgotten are the servers whose lease has stood still for so long that nobody needs it any more.
+// expiredLeases returns the servers whose lease has been unchanged for longer than leaseRetention.
 func (p *presence) expiredLeases() (servers []domain.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -212,7 +214,7 @@ func (p *presence) expiredLeases() (servers []domain.ID) {
 	return servers
 }
 
-// compare notes which leases have changed.
+// updateLeases records which leases have changed.
 func (p *presence) updateLeases(leases map[uuid.UUID][]byte, now time.Duration, wall time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -220,7 +222,7 @@ func (p *presence) updateLeases(leases map[uuid.UUID][]byte, now time.Duration, 
 	for id, value := range leases {
 		if c, known := p.leases[domain.ID(id)]; !known || c.value != string(value) || c.gone {
 			seen := lease{value: string(value), at: now}
-			if at, ok := leaseTime(value); ok && known { // the first one seen may be old
+			if at, ok := leaseTime(value); ok && known { // the first value that is read may be old
 				seen.ahead, seen.timed = at.Sub(wall), true
 			}
 			p.leases[domain.ID(id)] = seen
@@ -233,19 +235,19 @@ func (p *presence) updateLeases(leases map[uuid.UUID][]byte, now time.Duration, 
 	}
 }
 
-// Pulse is what this server has seen of the lease of another.
+// LeaseState is what this server knows about the lease of another server.
 type LeaseState struct {
 	Server domain.ID
-	// Still is for how long the lease has not changed.
+	// Unchanged is how long the lease has not changed.
 	Unchanged time.Duration
-	// Alive says that it has changed a moment ago.
+	// Alive is set if the lease has changed recently.
 	Alive bool
-	// Ahead is by how much the other's clock is ahead of this one, within a few seconds; it counts if Timed.
+	// Ahead is how far the other clock is ahead of this one, within a few seconds. It is valid if Timed is set.
 	Ahead time.Duration
 	Timed bool
 }
 
-// Pulses are the leases of other servers, those that were killed included, until nobody needs them any more.
+// Leases returns the state of the leases of other servers, including killed ones until leaseRetention has passed.
 func (e *Engine) Leases() (list []LeaseState) {
 	p := &e.presence
 	p.mu.Lock()
@@ -255,13 +257,14 @@ func (e *Engine) Leases() (list []LeaseState) {
 			continue
 		}
 		unchanged := max(0, p.lastLook-c.at)
-		list = append(list, LeaseState{Server: server, Unchanged: unchanged, Alive: unchanged <= policies.LeaseStale, Ahead: c.ahead, Timed: c.timed})
+		list = append(list, LeaseState{Server: server, Unchanged: unchanged, Alive: unchanged <= policies.LeaseStale,
+			Ahead: c.ahead, Timed: c.timed})
 	}
 	slices.SortFunc(list, func(a, b LeaseState) int { return strings.Compare(a.Server.String(), b.Server.String()) })
 	return list
 }
 
-// Back is a place to read the end of the log from: about most events before the last one folded, and never between two.
+// TailStart returns a position from which to read about the last most events. It is the position of an event.
 func (e *Engine) TailStart(most eventlog.Position) eventlog.Position {
 	e.mu.RLock()
 	defer e.mu.RUnlock()

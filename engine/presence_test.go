@@ -80,7 +80,8 @@ func TestAServerThatWasStoppedDoesNotBlameItsMachines(t *testing.T) {
 func TestAShortStopOfTheServerDoesNotCountAsSilence(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
-	f.do(domain.ApplyPolicy{Name: "default", Settings: domain.PolicySettings{OfflineAfter: domain.Duration(2 * time.Second)}})
+	f.do(domain.ApplyPolicy{Name: "default",
+		Settings: domain.PolicySettings{OfflineAfter: domain.Duration(2 * time.Second)}})
 	f.join("web-01", 1)
 	f.Heartbeat("web-01", f.connect("web-01"))
 	f.pass(time.Second)
@@ -104,7 +105,8 @@ func TestTheSuccessorOfAKilledServerEndsItsSessionsOnlyAfterLeaseAndGrace(t *tes
 	f.Engine = successor
 	lease := func() { require.NoError(t, successor.RenewLease(ctx, f.log)) }
 	lease()
-	f.do(domain.ConnectMachine{Name: "web-02", Server: successor.Server(), Session: domain.ID{1: 2}, Instance: domain.ID{2: 2}})
+	f.do(domain.ConnectMachine{Name: "web-02", Server: successor.Server(), Session: domain.ID{1: 2},
+		Instance: domain.ID{2: 2}})
 	for range 19 {
 		f.clock.now += 2 * time.Second
 		lease()
@@ -142,7 +144,8 @@ func TestAServerThatDoesNotSeeTheLeasesCallsNobodyGone(t *testing.T) {
 	other := f.server(2)
 	require.NoError(t, other.RenewLease(ctx, f.log))
 	require.NoError(t, f.RenewLease(ctx, f.log))
-	f.do(domain.ConnectMachine{Name: f.add("web-01"), Server: other.Server(), Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}})
+	f.do(domain.ConnectMachine{Name: f.add("web-01"), Server: other.Server(), Session: domain.ID{1: 1},
+		Instance: domain.ID{2: 1}})
 	for range 60 {
 		f.clock.now += 2 * time.Second
 		require.NoError(t, other.RenewLease(ctx, f.log))
@@ -169,7 +172,8 @@ func TestAServerThatHasJustStartedIsNotGoneBeforeAnybodySawItsLease(t *testing.T
 	require.NoError(t, f.RenewLease(ctx, f.log))
 	f.clock.now += time.Second
 	other := f.server(2)
-	f.do(domain.ConnectMachine{Name: f.add("web-01"), Server: other.Server(), Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}})
+	f.do(domain.ConnectMachine{Name: f.add("web-01"), Server: other.Server(), Session: domain.ID{1: 1},
+		Instance: domain.ID{2: 1}})
 	f.pass(0)
 	require.True(t, f.online("web-01"))
 	for range 20 {
@@ -190,7 +194,8 @@ func TestASessionThatBeginsAtAServerThatWasStoppedIsNotEndedAtOnce(t *testing.T)
 		f.clock.now += 2 * time.Second
 		require.NoError(t, f.RenewLease(ctx, f.log))
 	}
-	f.do(domain.ConnectMachine{Name: f.add("web-01"), Server: other.Server(), Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}})
+	f.do(domain.ConnectMachine{Name: f.add("web-01"), Server: other.Server(), Session: domain.ID{1: 1},
+		Instance: domain.ID{2: 1}})
 	f.pass(0)
 	require.True(t, f.online("web-01"), "whoever takes a session lives, whatever its lease looked like")
 	for range 20 {
@@ -210,7 +215,8 @@ func (f *fixture) add(name string) string {
 func TestWatchedSpansNeverOverlapAndOnlyTheyCountAsAbsence(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
-	f.do(domain.ApplyPolicy{Name: "short", Settings: domain.PolicySettings{CleanUp: &domain.CleanUp{After: domain.Duration(20 * time.Minute)}}})
+	f.do(domain.ApplyPolicy{Name: "short",
+		Settings: domain.PolicySettings{CleanUp: &domain.CleanUp{After: domain.Duration(20 * time.Minute)}}})
 	other := f.server(2)
 	for n := byte(1); n <= 6; n++ {
 		name := "web-0" + string('0'+rune(n))
@@ -248,7 +254,8 @@ func (f *fixture) there(name string) (there bool) {
 func TestMoreThanThePolicysShareAbsentAtOnceIsAnOutageAndDeletesNothing(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
-	f.do(domain.ApplyPolicy{Name: "short", Settings: domain.PolicySettings{CleanUp: &domain.CleanUp{After: domain.Duration(10 * time.Minute)}}})
+	f.do(domain.ApplyPolicy{Name: "short",
+		Settings: domain.PolicySettings{CleanUp: &domain.CleanUp{After: domain.Duration(10 * time.Minute)}}})
 	for n := byte(1); n <= 4; n++ {
 		name := "web-0" + string('0'+rune(n))
 		f.do(domain.ApplyMachine{Name: name, Environment: "production", Policy: "short"})

@@ -6,24 +6,24 @@ import (
 	"sync/atomic"
 )
 
-// Moment is a time between two reads of the log: what was appended before it is seen by every read that begins after it.
-// The zero value is the time at which it is used.
+// ReadPoint is a point between two reads of the log. A read that starts after it returns everything that was appended
+// before it. The zero value means now, when it is used.
 type ReadPoint uint64
 
-// reads are those of the log, one at a time. They are counted, so that all who wait while one runs share the next. One
-// that runs already helps none of them: it may have passed the place where what they must see has been appended.
+// reads serializes the reads of the log and counts them. All callers that wait during a read share the next one. The
+// running read is not enough for them: it may already have passed the position of an event that they must see.
 type reads struct {
-	turn    chan struct{} // a place in it is the right to read
+	turn    chan struct{} // holding its one place is the right to read
 	started atomic.Uint64
-	done    uint64 // the newest that came to its end, by its number; belongs to who reads
+	done    uint64 // number of the newest read that succeeded; guarded by turn
 }
 
 func newReads() reads { return reads{turn: make(chan struct{}, 1)} }
 
-// Moment is now.
+// ReadPoint returns the current point.
 func (e *Engine) ReadPoint() ReadPoint { return ReadPoint(e.reads.started.Load()) }
 
-// See folds at least what was appended before a moment. It reads the log only if nobody has since.
+// CatchUpTo folds at least what was appended before point. It reads the log only if no read since then has succeeded.
 func (e *Engine) CatchUpTo(ctx context.Context, point ReadPoint) error {
 	if point == 0 {
 		point = e.ReadPoint()
@@ -39,7 +39,7 @@ func (e *Engine) CatchUpTo(ctx context.Context, point ReadPoint) error {
 	}
 	number := e.reads.started.Add(1)
 	err := e.readNew(ctx)
-	if err == nil { // who waits for one that failed reads for itself
+	if err == nil { // after a failed read, the waiters read on their own
 		e.reads.done = number
 	}
 	return err

@@ -28,7 +28,8 @@ type slowReads struct {
 	fail  atomic.Bool
 }
 
-func (l *slowReads) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded, error] {
+func (l *slowReads) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded,
+	error] {
 	return func(yield func(eventlog.Recorded, error) bool) {
 		l.count.Add(1)
 		var found []eventlog.Recorded
@@ -71,7 +72,8 @@ func TestCommandsAtOneMomentShareTheirReads(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range commands {
 			all.Go(func() {
-				_, err := e.Handle(t.Context(), domain.ID{}, domain.ApplyMachine{Name: fmt.Sprintf("web-%03d", i), Environment: "production"})
+				_, err := e.Handle(t.Context(), domain.ID{},
+					domain.ApplyMachine{Name: fmt.Sprintf("web-%03d", i), Environment: "production"})
 				require.NoError(t, err)
 			})
 		}
@@ -92,7 +94,8 @@ func TestNobodySeesLessThanStoodInTheLogBefore(t *testing.T) {
 				typeName, data, err := domain.Encode(domain.EnvironmentDefined{})
 				require.NoError(t, err)
 				at, err := log.Append(t.Context(), domain.EnvironmentStream(name), eventlog.NoStream,
-					eventlog.Event{ID: [16]byte{15: byte(i + 1)}, Type: typeName, Data: data, Time: time.Unix(0, 0).UTC()})
+					eventlog.Event{ID: [16]byte{15: byte(i + 1)}, Type: typeName, Data: data,
+						Time: time.Unix(0, 0).UTC()})
 				require.NoError(t, err)
 				require.NoError(t, e.CatchUp(t.Context()))
 				require.GreaterOrEqual(t, e.Position(), at.Position, "written by another server before the call")
@@ -130,7 +133,8 @@ type rival struct {
 	before func()
 }
 
-func (r *rival) Append(ctx context.Context, stream string, expected eventlog.Revision, events ...eventlog.Event) (eventlog.Appended, error) {
+func (r *rival) Append(ctx context.Context, stream string, expected eventlog.Revision,
+	events ...eventlog.Event) (eventlog.Appended, error) {
 	if before := r.before; before != nil {
 		r.before = nil
 		before()
@@ -159,7 +163,10 @@ func TestACommandOfAnEarlierMomentIsDecidedAnewIfItsStreamMovedOn(t *testing.T) 
 	require.NoError(t, do(e, domain.ApplyMachine{Name: "web-01", Environment: "production"}))
 	came := e.ReadPoint()
 	require.NoError(t, e.CatchUpTo(t.Context(), came))
-	log.before = func() { require.NoError(t, do(other, domain.DeleteMachine{Name: "web-01", Origin: domain.By("ann")})) }
+	log.before = func() {
+		require.NoError(t,
+			do(other, domain.DeleteMachine{Name: "web-01", Origin: domain.By("ann")}))
+	}
 	_, err := e.HandleAsOf(t.Context(), came, domain.ID{}, domain.SetMachineEnabled{Name: "web-01", Enabled: false})
 	var rejection *domain.Rejection
 	require.True(t, errors.As(err, &rejection), err)
@@ -173,7 +180,8 @@ func TestAReleaseWhoseProjectWasReplacedMeanwhileIsNotAnsweredAsCreated(t *testi
 		require.NoError(t, err)
 	}
 	project := func(run string) domain.Command {
-		return domain.ApplyProject{Name: "shop", Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "start", Run: run}}}}
+		return domain.ApplyProject{Name: "shop",
+			Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "start", Run: run}}}}
 	}
 	do(project("one"))
 	create := domain.CreateRelease{Project: "shop", Version: "1.0"}

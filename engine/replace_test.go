@@ -60,7 +60,8 @@ func TestADeploymentReplacesSixHundredOthersAtOnce(t *testing.T) {
 	for n := range 600 {
 		name := fmt.Sprintf("web-%03d", n)
 		for _, c := range []domain.Command{domain.ApplyMachine{Name: name, Environment: "production"},
-			domain.ConnectMachine{Name: name, Server: f.Server(), Session: domain.ID{1: 1, 2: byte(n), 3: byte(n >> 8)}, Instance: domain.ID{2: 1}},
+			domain.ConnectMachine{Name: name, Server: f.Server(), Session: domain.ID{1: 1, 2: byte(n), 3: byte(n >> 8)},
+				Instance: domain.ID{2: 1}},
 			domain.Deploy{Project: "shop", Release: "1.0", Environment: "production", Machines: []string{name}}} {
 			_, err := f.Handle(t.Context(), domain.ID{}, c)
 			require.NoError(t, err)

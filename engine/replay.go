@@ -9,9 +9,10 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Replay folds a log from its beginning for as long as take says so, and returns the view as it was then. Ages
-// are by the wall clocks in the log, the only ones that are known of the past.
-func Replay(ctx context.Context, log eventlog.Log, take func(eventlog.Recorded) bool) (*projections.View, projections.Age, error) {
+// Replay folds a log from its beginning while take returns true, and returns the view at that position. Its ages are
+// based on the wall-clock times in the log, the only ones that are known of the past.
+func Replay(ctx context.Context, log eventlog.Log, take func(eventlog.Recorded) bool) (*projections.View,
+	projections.Age, error) {
 	v := CurrentRules().NewView()
 	var ages projections.Ages
 	for rec, err := range log.ReadAll(ctx, 0, 0) {

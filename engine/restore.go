@@ -17,58 +17,63 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// ErrLostEvents means that somebody remembers events that this log does not have: it was restored from a backup,
-// or an old copy took over. Nothing is decided on it until a person accepts that.
+// ErrLostEvents means that a server or an agent remembers events that this log does not have: the log was restored from
+// a backup, or an old copy took over. No server decides anything until a person accepts the restore.
 var ErrLostEvents = errors.New("this log has lost events")
 
-// doubt is what somebody remembers of the log with this id. It ends when the log gets another one.
+// lossReport is evidence that the log with this id has lost events. It is void once the log has another id.
 type lossReport struct {
 	log      uuid.UUID
 	evidence string
 }
 
-// Memory is what an agent remembers of the log.
+// AgentMemory is what an agent remembers of the log.
 type AgentMemory struct {
 	Log uuid.UUID
-	// Made is the id that this log was made with; zero: it is not known.
+	// Made is the id with which the agent's log was created, or zero if unknown.
 	Made uuid.UUID
-	// Revision and Event are of the last event it was told of in its machine's stream; a zero Event: none.
+	// Revision and Event are the last event of its machine's stream that the agent knows. Event is zero if it knows
+	// none.
 	Revision eventlog.Revision
 	Event    domain.ID
-	// Successes maps a project to the PartEnded of its last success on the machine.
+	// Successes maps each project to the PartEnded event of its last success on the machine.
 	Successes map[string]domain.ID
-	// Deployments maps a project to the deployment that this success was a part of.
+	// Deployments maps each project to the deployment of that success.
 	Deployments map[string]domain.ID
-	// Came is when the agent told it: what it remembers was there before. The zero value is now.
+	// Received is when the agent connected: its memory is older. The zero value means now.
 	Received ReadPoint
 }
 
-// Doubt stops this server from deciding, because of what somebody says to remember. The others hear of it by its lease.
+// ReportLostEvents stops this server from deciding because the log lacks the event in evidence. Other servers learn it
+// from this server's lease.
 func (e *Engine) ReportLostEvents(evidence string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.lostEvents() == nil {
 		e.loss = lossReport{log: e.logID(), evidence: evidence}
-		e.log.Error("the log has lost events; no decisions are made until you run `drover eventlog accept-restore`", zap.String("evidence", evidence))
+		e.log.Error("the log has lost events; nothing is decided until `drover eventlog accept-restore`",
+			zap.String("evidence", evidence))
 	}
 }
 
-// Doubted says why the log is doubted; nil if it is not.
+// LostEvents returns ErrLostEvents with its evidence if the log has lost events, else nil.
 func (e *Engine) LostEvents() error {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	return e.lostEvents()
 }
 
-// doubted is Doubted for who holds mu.
+// lostEvents is LostEvents for a caller that holds mu.
 func (e *Engine) lostEvents() error {
 	if e.loss.evidence == "" || e.loss.log != e.logID() {
 		return nil
 	}
-	return fmt.Errorf("%w: %s, and it is not there; was a backup restored, or did an old copy take over?", ErrLostEvents, e.loss.evidence)
+	return fmt.Errorf("%w: %s, but the log does not have it; was a backup restored, or did an old copy take over?",
+		ErrLostEvents, e.loss.evidence)
 }
 
-// lease is what this server shows the others: a count that rises, its wall clock, which is only shown, and its doubt.
+// leaseContent is what this server shows to the others: a rising count, its wall clock, which is only shown, and
+// evidence of lost events.
 func (e *Engine) leaseContent(beat int64) []byte {
 	text := strconv.FormatInt(beat, 10) + " " + e.cfg.Clock.Now().UTC().Format(time.RFC3339Nano)
 	e.mu.RLock()
@@ -79,7 +84,7 @@ func (e *Engine) leaseContent(beat int64) []byte {
 	return []byte(text)
 }
 
-// leaseTime is the wall clock of the server that wrote a lease; older ones do not tell it.
+// leaseTime returns the wall-clock time at which a lease was written. Leases of older versions do not have it.
 func leaseTime(lease []byte) (time.Time, bool) {
 	line, _, _ := strings.Cut(string(lease), "\n")
 	_, text, _ := strings.Cut(line, " ")
@@ -87,7 +92,8 @@ func leaseTime(lease []byte) (time.Time, bool) {
 	return at, err == nil
 }
 
-// hear takes the doubts of others over, so that no server decides on a log that one of them doubts.
+// adoptLostEvents adopts the evidence in other leases, so that no server decides on a log of which another one knows
+// that it has lost events.
 func (e *Engine) adoptLostEvents(leases map[uuid.UUID][]byte) {
 	log := e.LogID().String()
 	for _, value := range leases {
@@ -97,10 +103,10 @@ func (e *Engine) adoptLostEvents(leases map[uuid.UUID][]byte) {
 	}
 }
 
-// Compare takes what the agent of a machine remembers. Memory of a log that was made elsewhere says nothing of this one:
-// the agent has come over from another cluster. Memory of the log as it is now that the log does not
-// share is a doubt. Memory from before a restore that was accepted keeps what the machine has: each project whose
-// success the log has lost is held there.
+// CheckAgentMemory compares what a machine's agent remembers with the log. It ignores the memory of a log that was
+// created elsewhere: the agent has moved here from another cluster. If the memory is about the log under its current
+// id, a missing event is evidence of lost events. If it is from before an accepted restore, each project whose success
+// the log has lost is held on the machine.
 func (e *Engine) CheckAgentMemory(ctx context.Context, machine string, m AgentMemory) error {
 	if m.Log == uuid.Nil || m.Made != uuid.Nil && m.Made != e.made {
 		return nil
@@ -122,12 +128,12 @@ func (e *Engine) CheckAgentMemory(ctx context.Context, machine string, m AgentMe
 	return err
 }
 
-// idEpoch tells the ids that a log has gone by.
+// idEpoch classifies an id of the log.
 type idEpoch int
 
 const (
 	unknownID idEpoch = iota
-	formerID          // it went by that id until a restore was accepted
+	formerID          // the log had this id until a restore was accepted
 	currentID
 )
 
@@ -143,13 +149,13 @@ func (e *Engine) classifyID(id uuid.UUID) (found idEpoch) {
 	return found
 }
 
-// lacks names an event that a machine remembers and the log does not have; empty if there is none.
+// missingEvent describes an event that a machine remembers and the log does not have, or returns an empty string.
 func (e *Engine) missingEvent(ctx context.Context, machine string, m AgentMemory) (says string, err error) {
 	lost, err := e.lostSuccesses(ctx, machine, m)
 	if err != nil {
 		return "", err
 	}
-	// Without its deployment a success cannot be lastLook up: that the view does not prove it says nothing.
+	// Without its deployment a success cannot be looked up. Only the last two successes are in the view.
 	lost = slices.DeleteFunc(lost, func(project string) bool { return m.Deployments[project].IsZero() })
 	if len(lost) > 0 {
 		return "its success " + m.Successes[lost[0]].String() + " for project " + lost[0], nil
@@ -167,7 +173,7 @@ func (e *Engine) missingEvent(ctx context.Context, machine string, m AgentMemory
 	return says, nil
 }
 
-// lost are the projects, in order, whose last success on the machine is not in the log.
+// lostSuccesses returns the projects, sorted, whose last success on the machine is not in the log.
 func (e *Engine) lostSuccesses(ctx context.Context, machine string, m AgentMemory) (projects []string, err error) {
 	e.Read(func(v *projections.View) {
 		for project, success := range m.Successes {
@@ -185,8 +191,8 @@ func (e *Engine) lostSuccesses(ctx context.Context, machine string, m AgentMemor
 	return projects, err
 }
 
-// has looks an event up in its stream. The fold proves the newest successes alone, and a machine whose disk was put
-// back to a snapshot remembers an older one.
+// logHas looks up an event in its stream. The view has only the newest successes, and a machine whose disk was restored
+// from a snapshot remembers an older one.
 func (e *Engine) logHas(ctx context.Context, stream string, event domain.ID) (bool, error) {
 	for rec, err := range e.cfg.Log.ReadStream(ctx, stream, 0, 0) {
 		if err != nil || domain.ID(rec.ID) == event {
@@ -196,18 +202,20 @@ func (e *Engine) logHas(ctx context.Context, stream string, event domain.ID) (bo
 	return false, nil
 }
 
-// holdLostSuccesses holds what a machine has succeeded with since the backup, as nobody can say any more what that is.
+// holdLostSuccesses holds the machine for each project with a success that the log has lost: the installed release is
+// unknown.
 func (e *Engine) holdLostSuccesses(ctx context.Context, machine string, m AgentMemory) error {
 	lost, err := e.lostSuccesses(ctx, machine, m)
 	if err != nil {
 		return err
 	}
 	for _, project := range lost {
-		_, err := e.Handle(ctx, domain.ID{}, domain.SetHold{Project: project, Machine: machine, Unproven: true, Origin: domain.ServerOrigin("drover", e.cfg.Server),
-			Reason: "the log was restored and has lost what this machine got last"})
+		_, err := e.Handle(ctx, domain.ID{}, domain.SetHold{Project: project, Machine: machine, Unproven: true,
+			Origin: domain.ServerOrigin("drover", e.cfg.Server),
+			Reason: "the log was restored and lost the last success of this machine"})
 		var rejection *domain.Rejection
 		var aside *SetAside
-		if err != nil && (!errors.As(err, &rejection) || errors.As(err, &aside)) { // what is set aside is held once it was cleared
+		if err != nil && (!errors.As(err, &rejection) || errors.As(err, &aside)) { // a set-aside stream is held after it was cleared
 			return fmt.Errorf("hold %s of machine %s after a restore: %w", project, machine, err)
 		}
 	}

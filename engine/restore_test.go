@@ -62,14 +62,16 @@ func TestALogThatWasPutBackUnderARunningServerIsNoticedAndFoldedAfresh(t *testin
 	head, err := s.Head(context.Background())
 	require.NoError(t, err)
 	require.Equal(t, head, f.Position())
-	require.ErrorIs(t, f.tries(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}), engine.ErrLostEvents)
+	require.ErrorIs(t, f.tries(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}),
+		engine.ErrLostEvents)
 }
 
 func TestALogThatGrewDifferentlySinceItWasPutBackIsNoticedToo(t *testing.T) {
 	f, s := restored(t)
 	for n := range 3 {
 		name := string(rune('a' + n))
-		_, err := s.Append(context.Background(), "environment/"+name, eventlog.NoStream, eventlog.Event{ID: uuid.New(), Type: "environment.defined/v1", Data: []byte(`{}`)})
+		_, err := s.Append(context.Background(), "environment/"+name, eventlog.NoStream,
+			eventlog.Event{ID: uuid.New(), Type: "environment.defined/v1", Data: []byte(`{}`)})
 		require.NoError(t, err)
 	}
 	require.Empty(t, f.tick().Appended)
@@ -131,7 +133,8 @@ func TestWhatAnAgentRemembersIsLookedUp(t *testing.T) {
 			deployment, success = id, v.Newest(domain.PartStream(id, "web-01"))
 		}
 	})
-	same := engine.AgentMemory{Log: f.LogID(), Revision: revision, Event: newest, Successes: map[string]domain.ID{"shop": success},
+	same := engine.AgentMemory{Log: f.LogID(), Revision: revision, Event: newest,
+		Successes:   map[string]domain.ID{"shop": success},
 		Deployments: map[string]domain.ID{"shop": deployment}}
 	for name, c := range map[string]struct {
 		change func(*engine.AgentMemory)
@@ -141,14 +144,17 @@ func TestWhatAnAgentRemembersIsLookedUp(t *testing.T) {
 		"nothing":                     {func(m *engine.AgentMemory) { *m = engine.AgentMemory{} }, false},
 		"an event beyond the stream":  {func(m *engine.AgentMemory) { m.Revision += 5 }, true},
 		"another event at that place": {func(m *engine.AgentMemory) { m.Event = domain.ID{9} }, true},
-		"a success that is not there": {func(m *engine.AgentMemory) { m.Successes = map[string]domain.ID{"shop": {9}} }, true},
+		"a success that is not there": {func(m *engine.AgentMemory) { m.Successes = map[string]domain.ID{"shop": {9}} },
+			true},
 		"a success of a lost project": {func(m *engine.AgentMemory) {
 			m.Successes, m.Deployments = map[string]domain.ID{"gone": success}, map[string]domain.ID{"gone": {9}}
 		}, true},
 		"a success that cannot be looked up": {func(m *engine.AgentMemory) { m.Successes = map[string]domain.ID{"gone": success} }, false},
 		"an id the log never went by":        {func(m *engine.AgentMemory) { m.Log = uuid.New() }, true},
-		"a log that was made elsewhere":      {func(m *engine.AgentMemory) { m.Log, m.Made = uuid.New(), uuid.New() }, false},
-		"a restore that was lost again":      {func(m *engine.AgentMemory) { m.Log, m.Made = uuid.New(), f.Made() }, true},
+		"a log that was made elsewhere": {func(m *engine.AgentMemory) { m.Log, m.Made = uuid.New(), uuid.New() },
+			false},
+		"a restore that was lost again": {func(m *engine.AgentMemory) { m.Log, m.Made = uuid.New(), f.Made() },
+			true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := f.server(7)
@@ -178,7 +184,8 @@ func TestAMachineThatWasPutBackToASnapshotOfItsDiskIsNoWitnessAgainstTheLog(t *t
 			f.Read(func(v *projections.View) { first, deployment = v.Newest(domain.PartStream(d, "web-01")), d })
 		}
 	}
-	old := engine.AgentMemory{Log: f.LogID(), Successes: map[string]domain.ID{"shop": first}, Deployments: map[string]domain.ID{"shop": deployment}}
+	old := engine.AgentMemory{Log: f.LogID(), Successes: map[string]domain.ID{"shop": first},
+		Deployments: map[string]domain.ID{"shop": deployment}}
 	require.NoError(t, f.CheckAgentMemory(context.Background(), "web-01", old))
 	require.NoError(t, f.LostEvents(), "the log has all of it, and more")
 	old.Successes["shop"] = domain.ID{9}
@@ -195,7 +202,8 @@ func TestAMachineIsNotWelcomedBeforeItsHoldCanBeWritten(t *testing.T) {
 	f.join("web-01", 1)
 	f.put("project/shop", "project.defined/v1", `{"settings":7}`)
 	lost := engine.AgentMemory{Log: was, Successes: map[string]domain.ID{"shop": {9}}}
-	require.Error(t, f.CheckAgentMemory(context.Background(), "web-01", lost), "it comes again, and remembers until then")
+	require.Error(t, f.CheckAgentMemory(context.Background(), "web-01", lost),
+		"it comes again, and remembers until then")
 	f.do(domain.ClearStream{Name: "project/shop"})
 	require.NoError(t, f.CheckAgentMemory(context.Background(), "web-01", lost))
 	f.Read(func(v *projections.View) { require.NotNil(t, v.Machines["web-01"].Installed["shop"].Hold) })

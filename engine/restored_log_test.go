@@ -22,7 +22,8 @@ func TestALogThatIsPutBackBehindAnAcceptedRestoreIsNoticedBySnapshot(t *testing.
 	f.log = until(t, backup, cut)
 	e, _ := f.begins(s, nil)
 	require.ErrorIs(t, e.LostEvents(), engine.ErrLostEvents)
-	_, err := e.Handle(context.Background(), f.id(), domain.AcceptRestore{Was: domain.ID(e.LogID()), At: f.clock.Now(), Origin: domain.By("ann")})
+	_, err := e.Handle(context.Background(), f.id(), domain.AcceptRestore{Was: domain.ID(e.LogID()), At: f.clock.Now(),
+		Origin: domain.By("ann")})
 	require.NoError(t, err)
 	require.NoError(t, e.Start(context.Background()))
 	_, err = e.Tick(context.Background())
@@ -31,7 +32,8 @@ func TestALogThatIsPutBackBehindAnAcceptedRestoreIsNoticedBySnapshot(t *testing.
 	// the same backup is put back once more
 	f.log = until(t, backup, cut)
 	again, _ := f.begins(s, nil)
-	require.ErrorIs(t, again.LostEvents(), engine.ErrLostEvents, "the snapshot's server has read events that the log has lost")
+	require.ErrorIs(t, again.LostEvents(), engine.ErrLostEvents,
+		"the snapshot's server has read events that the log has lost")
 }
 
 // The same under a server that runs.
@@ -42,7 +44,8 @@ func TestALogThatIsPutBackBehindAnAcceptedRestoreIsNoticedByWhoRunsThroughIt(t *
 	head, err := f.log.Head(context.Background())
 	require.NoError(t, err)
 	backup := until(t, f.log, head)
-	_, err = f.Handle(context.Background(), f.id(), domain.AcceptRestore{Was: domain.ID(f.LogID()), At: f.clock.Now(), Origin: domain.By("ann")})
+	_, err = f.Handle(context.Background(), f.id(), domain.AcceptRestore{Was: domain.ID(f.LogID()), At: f.clock.Now(),
+		Origin: domain.By("ann")})
 	require.NoError(t, err)
 	f.join("web-07", 7)
 	s.Log = until(t, backup, head)
@@ -59,7 +62,8 @@ func (f *fixture) starts(machine string) domain.EndPart {
 		m := v.Machines[machine]
 		end.Deployment, end.Session, end.Instance = v.OpenPartsOn(machine)[0].Deployment.ID, m.Session, m.Instance
 	})
-	_, err := f.Handle(context.Background(), domain.ID{}, domain.ClaimPart{Deployment: end.Deployment, Machine: machine, Session: end.Session, Instance: end.Instance})
+	_, err := f.Handle(context.Background(), domain.ID{}, domain.ClaimPart{Deployment: end.Deployment, Machine: machine,
+		Session: end.Session, Instance: end.Instance})
 	require.NoError(f.t, err)
 	return end
 }
@@ -79,7 +83,8 @@ func TestAReportThatIsWrittenAgainAfterARestoreIsNotTakenForTheOneOfBefore(t *te
 	f.log = until(t, backup, f.Position())
 	// a person disables web-02; web-01 reports its success; the server stops in order
 	a, _ := f.begins(&memorySnapshots{}, nil)
-	_, err := a.Handle(context.Background(), f.id(), domain.SetMachineEnabled{Name: "web-02", Enabled: false, Origin: domain.By("ann")})
+	_, err := a.Handle(context.Background(), f.id(),
+		domain.SetMachineEnabled{Name: "web-02", Enabled: false, Origin: domain.By("ann")})
 	require.NoError(t, err)
 	_, err = a.Handle(context.Background(), domain.ID{}, report)
 	require.NoError(t, err)
@@ -95,7 +100,8 @@ func TestAReportThatIsWrittenAgainAfterARestoreIsNotTakenForTheOneOfBefore(t *te
 	// the first server comes back with its data folder
 	again, _ := f.begins(s, nil)
 	afresh, _ := f.begins(&memorySnapshots{}, nil)
-	require.Equal(t, see(afresh).Machines["web-02"].Disabled, see(again).Machines["web-02"].Disabled, "what the log says of web-02")
+	require.Equal(t, see(afresh).Machines["web-02"].Disabled, see(again).Machines["web-02"].Disabled,
+		"what the log says of web-02")
 	require.Equal(t, see(afresh), see(again))
 }
 
@@ -112,7 +118,8 @@ func TestAReportThatIsWrittenAgainElsewhereDoesNotMakeALossAnImport(t *testing.T
 	f.log = until(t, backup, 1<<30)
 	a, _ := f.begins(&memorySnapshots{}, nil)
 	var err error
-	for _, c := range []domain.Command{domain.SetMachineEnabled{Name: "web-02", Enabled: false, Origin: domain.By("ann")}, domain.SetHold{Project: "shop", Machine: "web-02", Origin: domain.By("ann")}} {
+	for _, c := range []domain.Command{domain.SetMachineEnabled{Name: "web-02", Enabled: false,
+		Origin: domain.By("ann")}, domain.SetHold{Project: "shop", Machine: "web-02", Origin: domain.By("ann")}} {
 		_, err = a.Handle(context.Background(), f.id(), c)
 		require.NoError(t, err)
 	}

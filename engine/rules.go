@@ -11,95 +11,95 @@ import (
 	"github.com/droverhq/drover/triggers"
 )
 
-// DecisionVersion counts the changes of the rules below: of what can forbid or decide. A server that folds the start of
-// one with a higher version stops deciding.
+// DecisionVersion is the version of the rules below. It is raised with each change of what can forbid or decide
+// something. A server stops deciding when it folds the start of a server with a higher version.
 //
-//	1  the first
-//	2  releases have streams of their own
+//	1  first version
+//	2  each release has its own stream
 const DecisionVersion = 2
 
-// Rules are what an engine folds and decides by. Servers of one log that have equal rules decide alike; Version tells
-// those with other rules apart. A new aggregate adds a row to folds and, if it decides something, one to deciders.
+// Rules are the folds and deciders of an engine. Servers of one log with equal rules decide alike. A new aggregate adds
+// a row to folds and, if it decides something, a row to deciders.
 type Rules struct {
-	// Version is that of the rules, see DecisionVersion.
+	// Version distinguishes servers with different rules, see DecisionVersion.
 	Version int
-	// Folds are those beside the ones that every view has.
+	// Folds are added to the core folds that every view has.
 	Folds []projections.Fold
-	// Deciders are asked in this order.
+	// Deciders are called in this order.
 	Deciders []Decider
-	// Kept is how many ended deployments of each project the view keeps; 0 is projections.RetainedDeployments.
+	// Retain is how many ended deployments of each project are retained; 0 means projections.RetainedDeployments.
 	Retain int
 }
 
-// CurrentRules are the rules of this drover.
+// CurrentRules returns the rules of this version of drover.
 func CurrentRules() Rules {
 	return Rules{Version: DecisionVersion, Folds: folds, Deciders: deciders}
 }
 
-// folds are the aggregates with a package of their own.
+// folds are the aggregates in other packages.
 var folds []projections.Fold
 
-// deciders is the tick: everything that a server decides by itself.
+// deciders is everything that a server decides by itself.
 var deciders = []Decider{
-	// A pin or a hold that was set for a time ends when the time is up.
+	// Pins and holds end at their deadline.
 	{"expire", EachTick, func(s *Situation) []domain.Decision { return policies.Expired(s.View, s.Now) }},
-	// A session that is silent, or whose server is gone, has ended.
+	// A session ends if it is silent, or if its server is gone.
 	{"presence", AtOnce, func(s *Situation) []domain.Decision {
 		return s.presence.decide(s.View, s.Server, s.elapsed, s.Age)
 	}},
-	// Absence counts as far as some server watched it (law 22).
+	// Absence counts only while some server watches (law 22).
 	{"watch", EachTick, func(s *Situation) []domain.Decision { return policies.Watch(s.View, s.Server, s.Age) }},
-	// Machines that were absent for as long as their policy says are deleted, unless too many are (law 23).
+	// Machines are deleted after the absence that their policy sets, unless too many are absent (law 23).
 	{"clean-up", EachTick, func(s *Situation) []domain.Decision { return policies.CleanUp(s.View) }},
-	// Parts are released, skipped, withdrawn or given up, and deployments end.
+	// Parts are released, skipped, withdrawn or lost, and deployments end.
 	{"rollout", AtOnce, func(s *Situation) []domain.Decision { return s.work.decide(s.View, s.Age, s.elapsed) }},
-	// What to deploy is decided on a view in which nothing else is due.
+	// Automatic deployments are decided on a view for which nothing else is due.
 	{"deploy", Settled, func(s *Situation) []domain.Decision {
 		s.Verdicts = triggers.Decide(s.View, s.Age)
 		return triggers.Plan(s.View, s.Verdicts)
 	}},
 }
 
-// Decider is one row of the tick.
+// Decider is one row of the table of deciders.
 type Decider struct {
-	// Name is for logs and messages.
+	// Name appears in logs and messages.
 	Name  string
 	Phase Phase
-	// Decide returns what follows from the situation, in a fixed order. Servers that see the same view decide the same.
+	// Decide returns the decisions that are due, in a fixed order. Equal views must give equal decisions.
 	Decide func(*Situation) []domain.Decision
 }
 
-// Phase says when a row of the tick is asked.
+// Phase is when a decider is called.
 type Phase int
 
 // The phases.
 const (
-	// AtOnce rows are asked in each tick, and in the reaction to each command and report.
+	// AtOnce deciders are called in each tick, and in the reaction to each command and report.
 	AtOnce Phase = iota
-	// EachTick rows are asked in each tick.
+	// EachTick deciders are called in each tick.
 	EachTick
-	// Settled rows are asked in a tick once the rows of the other phases have nothing left to decide.
+	// Settled deciders are called in a tick once the other phases have nothing left to decide.
 	Settled
 )
 
-// Situation is what a decision is taken on.
+// Situation is the input of a decision.
 type Situation struct {
 	View *projections.View
 	Age  projections.Age
-	// Now is the wall clock, for deadlines that people set; everything else counts by Age.
+	// Now is the wall-clock time, for deadlines that people set. Everything else is measured by Age.
 	Now time.Time
-	// Server is the one that decides.
+	// Server is the id of the deciding server.
 	Server domain.ID
-	// Verdicts are those that the row "deploy" gave; they are shown to people.
+	// Verdicts are the verdicts of the decider "deploy". They are shown to people.
 	Verdicts []triggers.Verdict
 
-	elapsed  time.Duration // on the clock that Age counts on
+	elapsed  time.Duration // on the clock of Age
 	presence *presence
 	work     *worklist
 }
 
-// decide asks the rows of these phases. What would go to a stream that is set aside is left out: nobody would fold it, so it
-// would be decided again at every pass, and keep everything else from being decided (law 18).
+// decide calls the deciders of these phases. It drops decisions for streams that are set aside. No server would fold
+// them, so they would be decided again at every pass and block all other decisions (law 18).
 func (r Rules) decide(s *Situation, phases ...Phase) (decisions []domain.Decision) {
 	for _, row := range r.Deciders {
 		if slices.Contains(phases, row.Phase) {
@@ -109,14 +109,14 @@ func (r Rules) decide(s *Situation, phases ...Phase) (decisions []domain.Decisio
 	return slices.DeleteFunc(decisions, func(d domain.Decision) bool { return s.View.SetAside(d.Stream) })
 }
 
-// Empty is the view of an empty log.
+// NewView returns the view of an empty log.
 func (r Rules) NewView() *projections.View {
 	v := projections.New(r.Folds...)
 	v.Retain = cmp.Or(r.Retain, v.Retain)
 	return v
 }
 
-// Load is the view that View.Save wrote.
+// Load returns the view that View.Save wrote.
 func (r Rules) Load(data []byte) (*projections.View, error) {
 	return projections.Load(data, r.Folds...)
 }

@@ -17,48 +17,48 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Snapshots keep the last snapshot of the view from one run of a server to the next. A snapshot is a cache: without one, or
-// with one that does not fit, the whole log is folded, and comes to the same.
+// Snapshots stores the last snapshot of the view between runs of a server. A snapshot is a cache: without a valid one
+// the whole log is folded, with the same result.
 type Snapshots interface {
-	// Load returns what was stored last; nothing and no error if there is none.
+	// Load returns the stored snapshot, or nil if none exists.
 	Load() ([]byte, error)
-	// Store puts data in the place of what was there, whole or not at all.
+	// Store replaces the stored snapshot atomically.
 	Store(data []byte) error
 }
 
-// snapshot is the view with what it stands for. It is good for one log, as folded by one program, and as long as the log
-// has the event that was folded last.
+// snapshot is a view and its key. It is valid for one log, for the program that wrote it, and while the log has the
+// event that was folded last.
 type snapshot struct {
-	Made     uuid.UUID // the id that the log was made with
-	Log      uuid.UUID // the id that it went by
+	Made     uuid.UUID // the id with which the log was created
+	Log      uuid.UUID // the id of the log at that time
 	Decision int
 	Program  string
-	Before   eventlog.Position // the witness
+	Before   eventlog.Position // Before, At, ID and Time are the checkpoint
 	At       eventlog.Position
 	ID       uuid.UUID
 	Time     time.Time
-	Pauses   []eventlog.Position // see projections.Ages
+	Pauses   []eventlog.Position // see projections.Ages.Marks
 	view     []byte
 }
 
-// What a snapshot is not used for: it is of another log, or was made by another program or by other rules.
+// Reasons to ignore a snapshot.
 var (
-	errOtherLog     = errors.New("it is of another log")
-	errOtherProgram = errors.New("it is by another program")
+	errOtherLog     = errors.New("it belongs to another log")
+	errOtherProgram = errors.New("it was written by another build")
 )
 
-// snapshotEncoding writes times to the nanosecond.
+// snapshotEncoding encodes times with nanoseconds.
 var snapshotEncoding = func() cbor.UserBufferEncMode {
 	mode, err := cbor.EncOptions{Time: cbor.TimeRFC3339Nano}.UserBufferEncMode()
 	if err != nil {
-		panic(err) // the option is ours
+		panic(err) // the options are constants
 	}
 	return mode
 }()
 
-// A snapshot is kept as a checksum and what that is over: what it stands for, and then the view.
+// A snapshot is stored as a checksum of the rest, the header, and the view.
 
-// write puts a snapshot into out, behind the place of its checksum.
+// write appends a snapshot to out, with zeros in place of the checksum.
 func (s *snapshot) write(v *projections.View, out *bytes.Buffer) error {
 	out.Write(make([]byte, sha256.Size))
 	if err := snapshotEncoding.MarshalToBuffer(s, out); err != nil {
@@ -74,25 +74,26 @@ func addChecksum(data []byte) {
 
 func openSnapshot(data []byte) (s *snapshot, err error) {
 	if len(data) < sha256.Size {
-		return nil, errors.New("it is cut short")
+		return nil, errors.New("it is truncated")
 	}
 	if sum := sha256.Sum256(data[sha256.Size:]); !bytes.Equal(sum[:], data[:sha256.Size]) {
-		return nil, errors.New("its checksum is not that of its content")
+		return nil, errors.New("its checksum does not match its content")
 	}
 	s = &snapshot{}
 	s.view, err = cbor.UnmarshalFirst(data[sha256.Size:], s)
 	return s, err
 }
 
-// snapshotEvents is after how many events a snapshot is worth it, or after twice as many as there are machines if that is more, as
-// it takes the longer the more there are. A server that is busy waits for a quiet moment until there are busySnapshotFactor times as many.
+// A snapshot is due after snapshotEvents events, or after twice as many as there are machines if that is more, because
+// its cost grows with the fleet. A busy server waits for a quiet moment, until there are busySnapshotFactor times as
+// many.
 const (
 	snapshotEvents     = 20_000
 	busySnapshotFactor = 5
 )
 
-// SnapshotDue says that so much has happened since the last snapshot that another one should be taken. quiet says that nothing was
-// decided just now: agents do not wait for anything.
+// SnapshotDue reports whether another snapshot should be taken. quiet means that nothing was decided just now, so that
+// no agent waits.
 func (e *Engine) SnapshotDue(quiet bool) bool {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -100,8 +101,8 @@ func (e *Engine) SnapshotDue(quiet bool) bool {
 	return e.cfg.Snapshots != nil && (quiet && e.unsaved > enough || e.unsaved > busySnapshotFactor*enough)
 }
 
-// Snapshot stores the view as it is, if anything has happened since the last time. While it is taken nothing is folded: that is
-// some microseconds for each machine. A log that is doubted, or that a newer drover writes to, is none to remember.
+// Snapshot stores the view, unless nothing has happened since the last snapshot. Nothing is folded while it is encoded,
+// which takes a few microseconds per machine. It stores nothing while this server must not decide, see Stopped.
 func (e *Engine) Snapshot() error {
 	if e.cfg.Snapshots == nil {
 		return nil
@@ -116,17 +117,17 @@ func (e *Engine) Snapshot() error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.unsaved -= taken // what was not stored is still to be
+	e.unsaved -= taken // events that were folded meanwhile are not stored yet
 	return nil
 }
 
-// takeSnapshot returns a snapshot, not sealed yet, and how many events are in it that no earlier one has: none where there is nothing
-// to take.
+// takeSnapshot returns a snapshot without its checksum, and how many new events it contains. It returns 0 if there is
+// nothing to store.
 func (e *Engine) takeSnapshot() (data []byte, taken int, err error) {
-	e.reads.turn <- struct{}{} // nothing is folded meanwhile
+	e.reads.turn <- struct{}{} // no read runs meanwhile
 	defer func() { <-e.reads.turn }()
 	e.Read(func(v *projections.View) {
-		if e.unsaved == 0 || e.lostEvents() != nil || e.fencedBy(v) != nil { // a read that ended a moment ago may have found that out
+		if e.unsaved == 0 || e.lostEvents() != nil || e.fencedBy(v) != nil { // the last read may have found lost events
 			return
 		}
 		s := &snapshot{Made: e.made, Log: e.logID(), Decision: e.cfg.Rules.Version, Program: e.cfg.Program,
@@ -141,11 +142,11 @@ func (e *Engine) takeSnapshot() (data []byte, taken int, err error) {
 	return data, taken, err
 }
 
-// bytesPerMachine is about what a machine or a deployment takes in a snapshot: room that is made at once need not be made anew.
+// bytesPerMachine is the typical size of a machine or a deployment in a snapshot. The buffer is allocated once.
 const bytesPerMachine = 1200
 
-// resume begins with the snapshot that is there, if it is one of this log by this program. It returns what the snapshot
-// remembers of this log, which holds whichever program made it; nil for nothing.
+// resume starts from the stored snapshot if it is valid. It returns the header of a snapshot of this log, whichever
+// build wrote it, or nil.
 func (e *Engine) resume() *snapshot {
 	if e.cfg.Snapshots == nil {
 		return nil
@@ -153,9 +154,9 @@ func (e *Engine) resume() *snapshot {
 	s, view, err := e.loadSnapshot()
 	switch {
 	case errors.Is(err, errOtherProgram):
-		e.log.Info("the snapshot is by another program, or another build of this one; the whole log is folded")
+		e.log.Info("snapshot ignored: it was written by another build; folding the whole log")
 	case err != nil:
-		e.log.Warn("the snapshot is not used; the whole log is folded", zap.Error(err))
+		e.log.Warn("snapshot ignored; folding the whole log", zap.Error(err))
 	case view != nil:
 		e.view, e.newest, e.resumed = view, checkpoint{before: s.Before, at: s.At, id: s.ID, time: s.Time}, s.At
 		e.ages.Resume(s.Pauses, e.cfg.Clock.Elapsed())
@@ -181,10 +182,10 @@ func (e *Engine) loadSnapshot() (*snapshot, *projections.View, error) {
 	return s, view, err
 }
 
-// openLog folds the log: what came after the snapshot, or all of it.
+// openLog folds the log, from the snapshot on if one is valid.
 func (e *Engine) openLog(ctx context.Context) error {
 	err := e.foldLog(ctx, e.resume())
-	if errors.Is(err, errRewound) { // it is this very run that has read what is lost
+	if errors.Is(err, errRewound) { // the log lost events that this process has read
 		err = e.rewound(ctx)
 	}
 	if err != nil {
@@ -200,13 +201,14 @@ func (e *Engine) foldLog(ctx context.Context, s *snapshot) error {
 		if !errors.Is(err, errRewound) || s == nil || e.newest.at != s.At {
 			return err
 		}
-		e.log.Warn("the snapshot is not used: the log does not have its last event there; the whole log is folded", zap.Stringer("position", s.At))
+		e.log.Warn("snapshot ignored: the log does not have its last event at that position; folding the whole log",
+			zap.Stringer("position", s.At))
 	}
 	return e.foldAndFind(ctx, s)
 }
 
-// lookFor folds the whole log and looks for the event that a snapshot ends with. If the log has it nowhere, and nobody has accepted a
-// restore since, it has lost it: an older copy took its place while this server was down.
+// foldAndFind folds the whole log and looks for the last event of a snapshot. If the log does not have it, and no
+// restore was accepted since, an older copy of the log took its place while this server was down.
 func (e *Engine) foldAndFind(ctx context.Context, s *snapshot) error {
 	found := false
 	e.view, e.newest, e.ages, e.resumed = e.newView(), checkpoint{}, projections.Ages{}, 0
@@ -217,10 +219,11 @@ func (e *Engine) foldAndFind(ctx context.Context, s *snapshot) error {
 		e.fold(page)
 	})
 	if err == nil && !found && !e.view.World().Restored(domain.ID(s.Log)) {
-		e.ReportLostEvents(fmt.Sprintf("a server that ran before has read event %s at position %s", domain.ID(s.ID), s.At))
+		e.ReportLostEvents(fmt.Sprintf("an earlier run of a server has read event %s at position %s", domain.ID(s.ID),
+			s.At))
 	}
 	return err
 }
 
-// Resumed is the position of the snapshot that this start went on from; 0 if it folded the whole log.
+// ResumedFrom returns the position of the snapshot from which this run started, or 0 if it folded the whole log.
 func (e *Engine) ResumedFrom() eventlog.Position { return e.resumed }

@@ -134,7 +134,8 @@ func TestABusyServerAndALargeFleetWaitLongerForTheirSnapshots(t *testing.T) {
 		for _, fact := range facts {
 			typeName, data, err := domain.Encode(fact)
 			require.NoError(t, err)
-			_, err = f.log.Append(context.Background(), fmt.Sprintf("machine/web-%05d", n), at, eventlog.Event{ID: uuid.New(), Type: typeName, Data: data})
+			_, err = f.log.Append(context.Background(), fmt.Sprintf("machine/web-%05d", n), at,
+				eventlog.Event{ID: uuid.New(), Type: typeName, Data: data})
 			require.NoError(t, err)
 			at++
 		}
@@ -191,7 +192,8 @@ func TestASnapshotThatDoesNotFitIsNotUsed(t *testing.T) {
 	}
 	t.Run("of another log", func(t *testing.T) {
 		other := memory.Open(memory.Config{ID: uuid.New()})
-		e, err := engine.Open(context.Background(), engine.Config{Log: other, Clock: f.clock, Server: f.Server(), Snapshots: s, Program: "this"})
+		e, err := engine.Open(context.Background(), engine.Config{Log: other, Clock: f.clock, Server: f.Server(),
+			Snapshots: s, Program: "this"})
 		require.NoError(t, err)
 		require.Zero(t, e.Position())
 		require.NoError(t, e.LostEvents())
@@ -221,7 +223,8 @@ type replaced struct {
 	by eventlog.Log
 }
 
-func (r *replaced) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded, error] {
+func (r *replaced) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded,
+	error] {
 	return func(yield func(eventlog.Recorded, error) bool) {
 		for rec, err := range r.Log.ReadAll(ctx, after, limit) {
 			if !yield(rec, err) {
@@ -237,7 +240,8 @@ func (r *replaced) ReadAll(ctx context.Context, after eventlog.Position, limit i
 func TestALogThatIsPutBackDuringAStartIsDoubted(t *testing.T) {
 	f := newFixture(t)
 	for i := range 1500 { // more than one read takes
-		_, err := f.log.Append(context.Background(), "policy/default", eventlog.Revision(i-1), eventlog.Event{ID: uuid.New(), Type: "policy.deleted/v1", Data: []byte(`{}`)})
+		_, err := f.log.Append(context.Background(), "policy/default", eventlog.Revision(i-1),
+			eventlog.Event{ID: uuid.New(), Type: "policy.deleted/v1", Data: []byte(`{}`)})
 		require.NoError(t, err)
 	}
 	log := &replaced{Log: f.log, by: until(t, f.log, 700)}
@@ -245,12 +249,14 @@ func TestALogThatIsPutBackDuringAStartIsDoubted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if s == nil {
 				s = &memorySnapshots{}
-				e, err := engine.Open(context.Background(), engine.Config{Log: until(t, f.log, 300), Clock: f.clock, Server: domain.ID{15: 9}, Snapshots: s})
+				e, err := engine.Open(context.Background(),
+					engine.Config{Log: until(t, f.log, 300), Clock: f.clock, Server: domain.ID{15: 9}, Snapshots: s})
 				require.NoError(t, err)
 				require.NoError(t, e.Snapshot())
 			}
 			put := *log
-			e, err := engine.Open(context.Background(), engine.Config{Log: &put, Clock: f.clock, Server: domain.ID{15: 9}, Snapshots: s})
+			e, err := engine.Open(context.Background(),
+				engine.Config{Log: &put, Clock: f.clock, Server: domain.ID{15: 9}, Snapshots: s})
 			require.NoError(t, err)
 			require.ErrorIs(t, e.LostEvents(), engine.ErrLostEvents)
 			require.Equal(t, eventlog.Position(700), e.Position())
@@ -277,7 +283,8 @@ func TestASnapshotThatWaitsForAReadWhichFindsTheLogPutBackIsNotTaken(t *testing.
 		f.shop()
 		f.join("web-01", 1)
 		log := &held{Log: f.log}
-		e, err := engine.Open(context.Background(), engine.Config{Log: log, Clock: f.clock, Server: domain.ID{15: 9}, Snapshots: s})
+		e, err := engine.Open(context.Background(), engine.Config{Log: log, Clock: f.clock, Server: domain.ID{15: 9},
+			Snapshots: s})
 		require.NoError(t, err)
 		require.NoError(t, e.Snapshot())
 		witness := s.data
@@ -336,7 +343,8 @@ func TestALogWhoseEventsMovedToOtherPositionsIsNotDoubtedBySnapshot(t *testing.T
 
 func TestALogThatANewerDroverWritesToLeavesNoSnapshot(t *testing.T) {
 	f := newFixture(t)
-	_, err := f.log.Append(context.Background(), "machine/web-01", eventlog.NoStream, eventlog.Event{ID: uuid.New(), Type: "machine.sang/v1", Data: []byte(`{}`)})
+	_, err := f.log.Append(context.Background(), "machine/web-01", eventlog.NoStream,
+		eventlog.Event{ID: uuid.New(), Type: "machine.sang/v1", Data: []byte(`{}`)})
 	require.NoError(t, err)
 	s := &memorySnapshots{}
 	e, _ := f.begins(s, nil)

@@ -11,17 +11,18 @@ import (
 	"github.com/droverhq/drover/triggers"
 )
 
-// Report is what one tick saw and did; it is for people, logs and metrics.
+// Report describes one tick, for people, logs and metrics.
 type Report struct {
-	// Batch is what had been read since the tick before.
+	// Batch is what was read since the previous tick.
 	Batch triggers.Batch
-	// Verdicts are those on machines with candidates, those that the sweep found, and those of the batch that need nothing.
+	// Verdicts are the verdicts on machines with candidates, on machines of the sweep, and on up-to-date machines of
+	// the batch.
 	Verdicts []triggers.Verdict
-	// Standings are those of the machines of the batch; nil until it was first decided what to deploy.
+	// Machines are the machines of the batch. It is nil if the tick ended before it decided what to deploy.
 	Machines []triggers.MachineBatch
-	// Appended are the decisions that are in the log now, in the order they were sent.
+	// Appended are the decisions that are in the log now, in the order in which they were sent.
 	Appended []Written
-	// Passes counts how often the tick read and decided, conflicts included.
+	// Passes counts how often the tick read and decided, including after conflicts.
 	Passes int
 }
 
@@ -31,10 +32,10 @@ type Written struct {
 	Event  domain.Event
 }
 
-// maxPasses bounds a tick: what is left after that waits for the next one.
+// maxPasses bounds the passes of a tick. The next tick decides what is left.
 const maxPasses = 20
 
-// Tick reads what happened, decides and appends, until nothing is left to decide.
+// Tick reads, decides and appends until nothing is left to decide.
 func (e *Engine) Tick(ctx context.Context) (Report, error) {
 	e.deciding.Lock()
 	defer e.deciding.Unlock()
@@ -49,13 +50,13 @@ func (e *Engine) Tick(ctx context.Context) (Report, error) {
 	return p.Finish(ctx)
 }
 
-// Pass is a tick taken step by step, for tests that stop a server between two of them.
-// Begin, Decide and Append follow each other; Finish runs the tick to its end.
+// Pass is a tick in steps, for tests that stop a server between two of them. Begin, Decide and Append follow each
+// other. Finish runs the tick to its end.
 type Pass struct {
 	Report Report
 	engine *Engine
 	plans  []plan
-	// refused counts plans that found their stream moved on.
+	// refused counts plans that conflicted.
 	refused int
 }
 
@@ -75,7 +76,7 @@ func (e *Engine) takeBatch() triggers.Batch {
 	return batch
 }
 
-// Decide takes every decision on the fold as it stands now. It appends nothing.
+// Decide takes every decision on the current fold. It appends nothing.
 func (p *Pass) Decide() {
 	e := p.engine
 	p.Report.Passes++
@@ -86,7 +87,7 @@ func (p *Pass) Decide() {
 	var decisions []domain.Decision
 	e.situation(func(s *Situation) {
 		if decisions = e.cfg.Rules.decide(s, AtOnce, EachTick); len(decisions) > 0 {
-			return // rows that need a settled view wait for one
+			return // Settled deciders wait until nothing else is due
 		}
 		decisions = e.cfg.Rules.decide(s, Settled)
 		if p.Report.Machines == nil {
@@ -98,21 +99,22 @@ func (p *Pass) Decide() {
 	p.plans = e.planned(decisions)
 }
 
-// situation calls see with what a decision taken now sees. The caller holds deciding.
+// situation calls see with the input of a decision that is taken now. The caller holds deciding.
 func (e *Engine) situation(see func(*Situation)) {
 	now := e.cfg.Clock.Elapsed()
 	e.ReadWithAge(func(v *projections.View, age projections.Age) {
-		see(&Situation{View: v, Age: age, Now: e.cfg.Clock.Now(), Server: e.cfg.Server, elapsed: now, presence: &e.presence, work: &e.work})
+		see(&Situation{View: v, Age: age, Now: e.cfg.Clock.Now(), Server: e.cfg.Server, elapsed: now,
+			presence: &e.presence, work: &e.work})
 	})
 }
 
-// see notes what was found when it was first decided what to deploy.
+// recordVerdicts records the batch and the verdicts when the tick first decides what to deploy.
 func (p *Pass) recordVerdicts(v *projections.View, verdicts []triggers.Verdict, age projections.Age) {
 	machines, settled := p.Report.Batch.Summary(v, age)
 	p.Report.Machines, p.Report.Verdicts = machines, append(verdicts, settled...)
 }
 
-// seeMore adds the machines that a later pass deploys to because they came in the meantime.
+// addVerdicts adds the machines that a later pass deploys to.
 func (p *Pass) addVerdicts(verdicts []triggers.Verdict) {
 	type subject struct{ project, machine string }
 	seen := make(map[subject]bool, len(p.Report.Verdicts))
@@ -126,7 +128,7 @@ func (p *Pass) addVerdicts(verdicts []triggers.Verdict) {
 	}
 }
 
-// Append sends what was decided. A stream that has moved on refuses its decisions; they are taken again.
+// Append sends the decisions. Decisions that conflict are taken again.
 func (p *Pass) Append(ctx context.Context) error {
 	done, err := p.engine.appendAll(ctx, p.plans)
 	p.refused = len(p.plans) - len(done)
@@ -135,7 +137,7 @@ func (p *Pass) Append(ctx context.Context) error {
 	return err
 }
 
-// Finish repeats the pass until nothing is left to decide, at most conflictTries times after refusals.
+// Finish repeats the pass until nothing is left to decide, or after conflictTries conflicts.
 func (p *Pass) Finish(ctx context.Context) (Report, error) {
 	conflicts := 0
 	for len(p.plans) > 0 && p.Report.Passes < maxPasses {
@@ -165,7 +167,7 @@ func (p *Pass) Finish(ctx context.Context) (Report, error) {
 	return p.Report, nil
 }
 
-// owns notes what a tick has appended. What others wrote meanwhile is in the next batch.
+// recordOwn records the events of this tick. Events that others append meanwhile belong to the next batch.
 func (e *Engine) recordOwn(done []plan) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -185,8 +187,8 @@ func (e *Engine) clearOwn() {
 	e.own = nil
 }
 
-// React does at once what follows from a report or a command: parts released, skipped or lost, deployments
-// ended. It is what a tick would do, less the automatic decisions.
+// React appends what must follow at once from a report or a command: parts are released, skipped or lost, and
+// deployments end. It does the same as a tick, without the automatic deployments.
 func (e *Engine) React(ctx context.Context) ([]Written, error) {
 	e.deciding.Lock()
 	defer e.deciding.Unlock()
@@ -211,14 +213,14 @@ func (e *Engine) React(ctx context.Context) ([]Written, error) {
 	return report.Appended, e.CatchUp(ctx)
 }
 
-// reaction is what follows at once from the fold as it stands. The caller holds deciding.
+// reaction returns what follows at once from the current fold. The caller holds deciding.
 func (e *Engine) reaction() (decisions []domain.Decision) {
 	e.situation(func(s *Situation) { decisions = e.cfg.Rules.decide(s, AtOnce) })
 	return decisions
 }
 
-// Due says whether a reaction would find something to do in what is folded already. It reads nothing, so it costs little
-// after the many commands that nothing follows from; what other servers wrote is for React to see.
+// Due reports whether React would append something, as far as the view shows. It reads nothing, so it is cheap after
+// the many commands from which nothing follows. It does not see what other servers have written since the last read.
 func (e *Engine) Due() bool {
 	e.deciding.Lock()
 	defer e.deciding.Unlock()

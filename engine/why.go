@@ -13,36 +13,39 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// How much of the past of a machine and a project is read, newest first.
+// Limits of what is read, newest first.
 const (
 	maxMachineEvents = 300
 	maxProjectEvents = 1000
 	maxParts         = 50
 	maxReleases      = 50
-	// maxLookups bounds how many deployments are asked for a part that they may not have had.
+	// maxLookups bounds how many deployments are searched for a part that may not exist.
 	maxLookups = 4 * maxParts
 )
 
-// streamRange is a stream, where to begin in it, and how many events to read at most.
+// streamRange is a range of a stream: its first revision and the maximum number of events.
 type streamRange struct {
 	stream string
 	from   eventlog.Revision
 	most   int
 }
 
-// Past reads the newest events that tell of a machine and a project: their own streams, those of the project's releases,
-// and those of its parts on the machine. They come stream by stream; what the view has not folded may be among them.
+// Past reads the newest events about a machine and a project: their own streams, the streams of the project's releases,
+// and the streams of its parts on the machine. The events are ordered by stream. They may include events that are not
+// folded yet.
 func (e *Engine) Past(ctx context.Context, machine, project string) ([]eventlog.Recorded, error) {
 	return past(ctx, e.cfg.Log, e.Read, machine, project)
 }
 
-// PastOf is Past for a view that nobody else uses, such as Replay's.
-func PastOf(ctx context.Context, log eventlog.Log, v *projections.View, machine, project string) ([]eventlog.Recorded, error) {
+// PastOf is Past for a view that is not shared, such as that of Replay.
+func PastOf(ctx context.Context, log eventlog.Log, v *projections.View, machine, project string) ([]eventlog.Recorded,
+	error) {
 	return past(ctx, log, func(see func(*projections.View)) { see(v) }, machine, project)
 }
 
-// past reads what Past says; look shows it the view, which is not held while the log is read.
-func past(ctx context.Context, log eventlog.Log, look func(func(*projections.View)), machine, project string) ([]eventlog.Recorded, error) {
+// past implements Past. look calls its argument with the view, which is not locked while the log is read.
+func past(ctx context.Context, log eventlog.Log, look func(func(*projections.View)), machine,
+	project string) ([]eventlog.Recorded, error) {
 	var own, releases []streamRange
 	var parts []domain.ID
 	look(func(v *projections.View) { own = ownRanges(v, machine, project) })
@@ -59,16 +62,17 @@ func past(ctx context.Context, log eventlog.Log, look func(func(*projections.Vie
 	return readParts(ctx, log, machine, parts, found)
 }
 
-// ownRanges are the own streams of both.
+// ownRanges returns the machine's and the project's own streams.
 func ownRanges(v *projections.View, machine, project string) []streamRange {
 	last := func(stream string, most int) streamRange {
 		return streamRange{stream, max(0, v.Revision(stream)+1-eventlog.Revision(most)), most}
 	}
-	return []streamRange{last(domain.MachineStream(machine), maxMachineEvents), last(domain.ProjectStream(project), maxProjectEvents)}
+	return []streamRange{last(domain.MachineStream(machine), maxMachineEvents),
+		last(domain.ProjectStream(project), maxProjectEvents)}
 }
 
-// releasesOf returns the streams of the newest releases of a project, and of the releases that an earlier project of the
-// same name deployed according to the events in past; at most maxReleases of them.
+// releasesOf returns the streams of at most maxReleases releases: the newest of the project, and those that an earlier
+// project of the same name deployed according to past.
 func releasesOf(v *projections.View, project string, past []eventlog.Recorded) (streams []streamRange) {
 	known := map[string]bool{}
 	add := func(incarnation domain.ID, version string) {
@@ -89,13 +93,13 @@ func releasesOf(v *projections.View, project string, past []eventlog.Recorded) (
 	return streams
 }
 
-// deployed is a release that was deployed, and the project that it belonged to.
+// deployed is a release that was deployed, and the incarnation of its project.
 type deployed struct {
 	incarnation domain.ID
 	version     string
 }
 
-// deployedOf are the releases that the project's own stream tells of, in its order.
+// deployedOf returns the releases in the project's own stream that were deployed, in order.
 func deployedOf(project string, past []eventlog.Recorded) (all []deployed) {
 	var incarnation domain.ID
 	for _, rec := range past {
@@ -116,8 +120,8 @@ func deployedOf(project string, past []eventlog.Recorded) (all []deployed) {
 	return all
 }
 
-// partsOf are the deployments, newest first, of which the view knows a part on the machine, and those which it has forgotten
-// and which may have had one, as far as what was read of the project tells.
+// deploymentsWithPart returns the deployments that have a part on the machine, newest first. It includes pruned
+// deployments that may have had one, as far as past shows.
 func deploymentsWithPart(v *projections.View, machine, project string, past []eventlog.Recorded) []domain.ID {
 	queued := map[domain.ID]eventlog.Position{}
 	for _, d := range v.Deployments {
@@ -133,7 +137,7 @@ func deploymentsWithPart(v *projections.View, machine, project string, past []ev
 	return slices.SortedFunc(maps.Keys(queued), func(a, b domain.ID) int { return cmp.Compare(queued[b], queued[a]) })
 }
 
-// Alive says whether a server runs, as far as this one has seen its lease change.
+// Alive reports whether a server runs, as far as this one has seen its lease change.
 func (e *Engine) Alive(server domain.ID) bool {
 	p := &e.presence
 	p.mu.Lock()
@@ -142,8 +146,9 @@ func (e *Engine) Alive(server domain.ID) bool {
 	return server == e.cfg.Server || known && !lease.gone && e.cfg.Clock.Elapsed()-lease.at <= policies.LeaseStale
 }
 
-// readRanges adds what the ranges hold to past.
-func readRanges(ctx context.Context, log eventlog.Log, ranges []streamRange, past []eventlog.Recorded) (_ []eventlog.Recorded, err error) {
+// readRanges appends the events of the ranges to past.
+func readRanges(ctx context.Context, log eventlog.Log, ranges []streamRange,
+	past []eventlog.Recorded) (_ []eventlog.Recorded, err error) {
 	for _, t := range ranges {
 		if past, err = t.read(ctx, log, past); err != nil {
 			return nil, err
@@ -152,8 +157,10 @@ func readRanges(ctx context.Context, log eventlog.Log, ranges []streamRange, pas
 	return past, nil
 }
 
-// readParts adds the parts on the machine that the newest of these deployments had, as many as it finds and maxParts allows.
-func readParts(ctx context.Context, log eventlog.Log, machine string, deployments []domain.ID, past []eventlog.Recorded) (_ []eventlog.Recorded, err error) {
+// readParts appends the events of the machine's parts in the newest of these deployments to past, at most maxParts
+// parts.
+func readParts(ctx context.Context, log eventlog.Log, machine string, deployments []domain.ID,
+	past []eventlog.Recorded) (_ []eventlog.Recorded, err error) {
 	found := 0
 	for _, id := range deployments[:min(len(deployments), maxLookups)] {
 		before := len(past)
@@ -170,7 +177,7 @@ func readParts(ctx context.Context, log eventlog.Log, machine string, deployment
 	return past, nil
 }
 
-// mayConcern says that an event queues a deployment that names the machine, or names none.
+// mayConcern reports whether an event queues a deployment that names the machine, or an environment-wide one.
 func mayConcern(machine string, rec eventlog.Recorded) bool {
 	fact, err := domain.Decode(rec.Type, rec.Data)
 	queued, ok := fact.(domain.DeploymentQueued)
@@ -178,8 +185,9 @@ func mayConcern(machine string, rec eventlog.Recorded) bool {
 	return err == nil && ok && (queued.Kind == domain.EnvironmentWide || slices.ContainsFunc(queued.Machines, named))
 }
 
-// read adds the streamRange's events to past.
-func (t streamRange) read(ctx context.Context, log eventlog.Log, past []eventlog.Recorded) ([]eventlog.Recorded, error) {
+// read appends the events of the range to past.
+func (t streamRange) read(ctx context.Context, log eventlog.Log, past []eventlog.Recorded) ([]eventlog.Recorded,
+	error) {
 	for rec, err := range log.ReadStream(ctx, t.stream, t.from, t.most) {
 		if err != nil {
 			return nil, fmt.Errorf("read stream %s: %w", t.stream, err)

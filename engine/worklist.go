@@ -13,15 +13,16 @@ import (
 )
 
 // worklist makes the same decisions as rollout.Decide, but examines only parts whose machine was touched since the last
-// call and parts whose deadline has passed. Nothing was due for any other part when it was last examined, and nothing has
-// changed since. It is a cache beside the view. The zero value works; touch must be called for every touched machine.
+// call and parts whose deadline has passed. For any other part nothing was due when it was last examined, and nothing
+// has changed since. It is a cache beside the view. The zero value works. touch must be called for every touched
+// machine.
 type worklist struct {
-	active    map[*projections.Deployment]map[*projections.Part]struct{} // parts to look at
-	deadlines map[*projections.Part]time.Duration                        // the valid entry of queue for each part
+	active    map[*projections.Deployment]map[*projections.Part]struct{} // parts to examine
+	deadlines map[*projections.Part]time.Duration                        // the current entry of each part in queue
 	queue     deadlineQueue
 }
 
-// touch notes the machines whose work may have changed, see View.Touched.
+// touch adds the open parts of the machines that View.Touched returned.
 func (w *worklist) touch(machines []*projections.Record) {
 	for _, machine := range machines {
 		for _, part := range machine.Parts {
@@ -40,12 +41,13 @@ func (w *worklist) add(part *projections.Part) {
 	w.active[part.Deployment][part] = struct{}{}
 }
 
-// decide is rollout.Decide. now is the moment that age counts from, or one shortly before.
+// decide is rollout.Decide. now is the time on which age is based, or slightly earlier.
 func (w *worklist) decide(v *projections.View, age projections.Age, now time.Duration) []domain.Decision {
 	w.expire(now)
 	maps.DeleteFunc(w.active, func(d *projections.Deployment, _ map[*projections.Part]struct{}) bool { return d.Ended })
 	return rollout.DecideOn(v, age, func(d *projections.Deployment) []*projections.Part {
-		parts := slices.SortedFunc(maps.Keys(w.active[d]), func(a, b *projections.Part) int { return strings.Compare(a.Machine, b.Machine) })
+		parts := slices.SortedFunc(maps.Keys(w.active[d]),
+			func(a, b *projections.Part) int { return strings.Compare(a.Machine, b.Machine) })
 		for _, part := range parts {
 			if !part.Open() || rollout.EndReason(v, part, age) == "" {
 				w.park(v, part, age, now)
@@ -56,7 +58,7 @@ func (w *worklist) decide(v *projections.View, age projections.Age, now time.Dur
 	})
 }
 
-// expire wakes the parts whose deadline has passed.
+// expire adds the parts whose deadline has passed.
 func (w *worklist) expire(now time.Duration) {
 	for len(w.queue) > 0 && w.queue[0].at <= now {
 		next := heap.Pop(&w.queue).(deadline)
@@ -69,15 +71,15 @@ func (w *worklist) expire(now time.Duration) {
 	}
 }
 
-// sleep leaves a part alone until the moment at which something may be due although nothing has happened.
+// park removes a part from the examination until a decision about it may be due without an event.
 func (w *worklist) park(v *projections.View, part *projections.Part, age projections.Age, now time.Duration) {
 	left, bounded := rollout.TimeLeft(v, part, age)
-	if !bounded || left < 0 { // it does not wait for time
+	if !bounded || left < 0 { // it does not wait for time to pass
 		return
 	}
-	at := now + left + 1 // patience is over once it is exceeded
+	at := now + left + 1 // a part is due once its time left is exceeded
 	if before, waits := w.deadlines[part]; waits && before <= at {
-		return // it is lastLook at no later than it must be
+		return // the earlier deadline is kept
 	}
 	if w.deadlines == nil {
 		w.deadlines = map[*projections.Part]time.Duration{}
@@ -86,16 +88,16 @@ func (w *worklist) park(v *projections.View, part *projections.Part, age project
 	heap.Push(&w.queue, deadline{at, part})
 }
 
-// deadline is when a part must be lastLook at.
+// deadline is when a part must be examined.
 type deadline struct {
 	at   time.Duration
 	part *projections.Part
 }
 
-// deadlineQueue is a heap for container/heap; the earliest deadline is the first.
+// deadlineQueue implements heap.Interface, with the earliest deadline first.
 type deadlineQueue []deadline
 
-// Len, Less, Swap, Push and Pop are those of heap.Interface.
+// Len, Less and Swap are methods of heap.Interface.
 func (q deadlineQueue) Len() int           { return len(q) }
 func (q deadlineQueue) Less(i, j int) bool { return q[i].at < q[j].at }
 func (q deadlineQueue) Swap(i, j int)      { q[i], q[j] = q[j], q[i] }

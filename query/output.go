@@ -14,6 +14,7 @@ import (
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/internal/clock"
 	"github.com/droverhq/drover/projections"
 )
 
@@ -250,7 +251,7 @@ func (r *outputReader) follow(ctx context.Context, yield func(Followed, error) b
 			return
 		}
 		if err == nil {
-			err = wait(ctx, changed, pollEvery)
+			err = clock.Wait(ctx, pollEvery, changed)
 		}
 		if err != nil {
 			yield(Followed{}, err)
@@ -287,19 +288,5 @@ func (a *arrivals) wake(deployment domain.ID) {
 	if more := a.by[deployment]; more != nil {
 		close(more)
 		delete(a.by, deployment)
-	}
-}
-
-// wait returns when changed is closed, after limit, or with ctx's error.
-func wait(ctx context.Context, changed <-chan struct{}, limit time.Duration) error {
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-changed:
-		return nil
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

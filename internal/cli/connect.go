@@ -16,6 +16,7 @@ import (
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/internal/clock"
 	"github.com/droverhq/drover/internal/config"
 	"github.com/droverhq/drover/internal/server"
 )
@@ -80,7 +81,7 @@ func (s *shell) context(ctx context.Context) (*config.Context, error) {
 		if found != nil || s.hasty || !starting(named) || time.Now().After(end) {
 			return found, nil
 		}
-		if err := rest(ctx, 100*time.Millisecond); err != nil {
+		if err := clock.Sleep(ctx, 100*time.Millisecond); err != nil {
 			return nil, err
 		}
 	}
@@ -124,7 +125,7 @@ func (s *shell) patiently(ctx context.Context, try func() error) error {
 			told = true
 			s.say("waiting for a server: %s", asFailure(err).text)
 		}
-		if err := rest(ctx, 200*time.Millisecond); err != nil {
+		if err := clock.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -135,17 +136,6 @@ func unreached(err error) bool {
 	f := asFailure(err)
 	var problem *client.Problem
 	return f.kind == client.Unavailable && errors.As(err, &problem) && problem.Status == 0 && problem.Unwrap() != nil
-}
-
-func rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 func or(a, b []string) []string {

@@ -14,6 +14,7 @@ import (
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/internal/clock"
 )
 
 // waiting is `--wait`: the command stays until the deployment has ended.
@@ -74,7 +75,7 @@ func (w *waiting) until(ctx context.Context, written client.Written) error {
 		case ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) && asFailure(err).kind != client.Unavailable:
 			return err
 		}
-		if rest(ctx, lookEvery) != nil {
+		if clock.Sleep(ctx, lookEvery) != nil {
 			return &failure{code: exitPending, kind: "pending", text: "deployment " + written.Deployment + " has not ended",
 				hint: "it goes on; `drover get deployment " + written.Deployment + "` shows how it stands"}
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/explain"
+	"github.com/droverhq/drover/internal/clock"
 )
 
 const (
@@ -91,7 +92,7 @@ func (s *shell) watch(ctx context.Context, look look) error {
 		case <-timer.C:
 		}
 		timer.Stop()
-		if rest(ctx, max(lookApart, w.pause)) != nil {
+		if clock.Sleep(ctx, max(lookApart, w.pause)) != nil {
 			return nil
 		}
 		switch err := w.once(ctx); {

@@ -1,16 +1,36 @@
-// Package clock is the one place where drover asks what time it is.
+// Package clock reads the time and waits for it to pass.
 package clock
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
-// System is the machine's clock.
+// System is the clock of this machine.
 type System struct{ start time.Time }
 
-// New begins a monotonic clock at zero.
+// New returns a clock whose monotonic time starts at zero.
 func New() System { return System{start: time.Now()} }
 
-// Now is the wall clock. It is shown, and ends what people gave a deadline; it never orders anything.
+// Now returns the wall-clock time. It is shown to people and ends what they gave a deadline. It never orders events.
 func (System) Now() time.Time { return time.Now() }
 
-// Elapsed is the monotonic clock: how long ago New was called.
+// Elapsed returns the monotonic time since New was called.
 func (s System) Elapsed() time.Duration { return time.Since(s.start) }
+
+// Sleep waits for d. It returns ctx's error if ctx ends first.
+func Sleep(ctx context.Context, d time.Duration) error { return Wait(ctx, d, nil) }
+
+// Wait waits for d, or until wake is closed or receives a value. It returns ctx's error if ctx ends first.
+func Wait(ctx context.Context, d time.Duration, wake <-chan struct{}) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-wake:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/droverhq/drover/internal/clock"
 )
 
 // restartAfter is how long an agent that somebody ended stays down, so that one can see its machine go offline.
@@ -42,7 +44,7 @@ func (s *story) stay(ctx context.Context) error {
 		if err := s.revive(ctx); err != nil && ctx.Err() == nil {
 			return err
 		}
-		_ = rest(ctx, lookEvery) // the loop sees the end of ctx
+		_ = clock.Sleep(ctx, lookEvery) // the loop sees the end of ctx
 	}
 	s.write("\nStopping server and agents.\n")
 	return nil
@@ -56,7 +58,7 @@ func (s *story) revive(ctx context.Context) error {
 			continue
 		}
 		s.write("\n%s has ended (%s); it is started again in %s.\n", ended, ended.State(), restartAfter)
-		if err := rest(ctx, restartAfter); err != nil {
+		if err := clock.Sleep(ctx, restartAfter); err != nil {
 			return err
 		}
 		started, err := s.startAgent(machine, "")

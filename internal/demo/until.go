@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/droverhq/drover/internal/clock"
 )
 
 const (
@@ -62,7 +64,7 @@ func (f *fleet) until(ctx context.Context, expected string, look func() (come bo
 			told = true
 			f.waiting(expected)
 		}
-		if err := rest(ctx, lookEvery); err != nil {
+		if err := clock.Sleep(ctx, lookEvery); err != nil {
 			return err
 		}
 	}
@@ -76,15 +78,4 @@ func (f *fleet) allRun(expected string) error {
 		}
 	}
 	return nil
-}
-
-func rest(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

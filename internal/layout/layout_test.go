@@ -38,6 +38,10 @@ func decided(more ...string) []string {
 	return slices.Concat([]string{"domain", "eventlog", "projections"}, decides, more)
 }
 
+// waits is the package with the one helper that waits for a time or a context. The engine uses it, and so does everything
+// above the engine.
+const waits = "internal/clock"
+
 // table is the import table. The first row whose folder a package is in counts. A folder may always
 // import what is below itself.
 var table = []rule{
@@ -51,7 +55,7 @@ var table = []rule{
 	{folder: "policies", may: []string{"domain", "projections", "eventlog"}, reason: "what becomes of machines is decided from a view alone"},
 	{folder: "triggers", may: []string{"domain", "projections", "eventlog"}, reason: "what to deploy is decided from a view alone"},
 	{folder: "rollout", may: []string{"domain", "projections", "eventlog"}, reason: "how a deployment is carried out is decided from a view alone"},
-	{folder: "engine", may: decided(),
+	{folder: "engine", may: decided(waits),
 		reason: "the engine is the only place that appends, and knows no door"},
 	{folder: "explain", may: decided(),
 		reason: "what people are shown is a pure function of views and verdicts"},
@@ -60,7 +64,7 @@ var table = []rule{
 		reason: "a finding is a pure function of a view and of vitals that others collected"},
 	{folder: "api/client", may: []string{"domain"}, reason: "a client shares the types of the wire with a server, and nothing else"},
 	{folder: "api/resource", may: []string{"domain"}, reason: "files are commands of the domain in another spelling"},
-	{folder: "api/problem", may: decided("api/client", "api/resource", "engine"),
+	{folder: "api/problem", may: decided("api/client", "api/resource", "engine", waits),
 		reason: "a problem is made of errors of the domain, the engine and the log, and of no transport"},
 	{folder: "access", may: behindTheDoors("api/client", "api/resource", "api/problem", "doctor"),
 		reason: "who a caller is depends on tokens in the view, and on no route"},
@@ -72,7 +76,7 @@ var table = []rule{
 		reason: "routes ask access, query, agents and the engine, and no backend"},
 	{folder: "agent", may: []string{"api/client", "domain"}, never: []string{"database/sql"},
 		reason: "an agent speaks the protocol and knows nothing of what is decided; it must stay small"},
-	{folder: "scenario", may: decided("engine", "explain", "api/resource"),
+	{folder: "scenario", may: decided("engine", "explain", "api/resource", waits),
 		never: []string{"testing"}, reason: "scenarios run the real engine on a log in memory, and are shipped"},
 	{folder: "examples", reason: "examples are files, carried along for the demo"},
 	{folder: "cmd", may: []string{"internal", ""}, reason: "main is one call"},
@@ -95,7 +99,7 @@ const huma = "github.com/danielgtaylor/huma/v2"
 
 // behindTheDoors are the folders that whatever serves callers may reach, with more.
 func behindTheDoors(more ...string) []string {
-	return decided(append([]string{"engine", "explain"}, more...)...)
+	return decided(append([]string{"engine", "explain", waits}, more...)...)
 }
 
 type listed struct {

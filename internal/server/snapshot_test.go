@@ -46,7 +46,7 @@ func TestStoppedServerStoresSnapshotAndCanStartWithoutOne(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "a snapshot is as confidential as the log")
 
-	const unused = "the snapshot is not used; the whole log is folded"
+	const unused = "snapshot ignored; folding the whole log"
 	for name, c := range map[string]struct {
 		change   func()
 		warnings int
