@@ -84,7 +84,7 @@ func TestAutomaticPartIsWithdrawnWhenItsMachineIsUnavailableOrNotWanted(t *testi
 			func(f *fleet) { f.Add("project/shop", domain.TriggerDisabled{Trigger: "joins"}) }},
 		"held": {domain.MachineIsHeld,
 			func(f *fleet) { f.Add("project/shop", domain.HoldSet{Machine: "web-01"}) }},
-		"that should have another release": {domain.NotWantedAnyMore, func(f *fleet) {
+		"that should have another release": {domain.NoLongerWanted, func(f *fleet) {
 			f.Release("shop", "2.0")
 			f.Add("project/shop", domain.PinSet{Environment: "production", Release: "2.0"})
 		}},
