@@ -51,7 +51,7 @@ func (e *Engine) ReportLostEvents(evidence string) {
 	defer e.mu.Unlock()
 	if e.lostEvents() == nil {
 		e.loss = lossReport{log: e.logID(), evidence: evidence}
-		e.log.Error("the log has lost events; nothing is decided until `drover eventlog accept-restore`",
+		e.log.Error("the log has lost events; no decisions are made until you run `drover eventlog accept-restore`",
 			zap.String("evidence", evidence))
 	}
 }
