@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/resource/strictyaml"
 	"github.com/droverhq/drover/explain"
-	"github.com/droverhq/drover/internal/config"
 )
 
 // kind is one kind of things that can be listed.
@@ -77,7 +77,7 @@ func findKind(word string) (kind, error) {
 		known = append(known, k.plural)
 	}
 	f := &failure{code: exitUsage, kind: "usage", text: "unknown kind " + quoted(word), hint: "known are " + strings.Join(known, ", ")}
-	if best := config.Nearest(word, known); best != "" {
+	if best := strictyaml.Nearest(word, known); best != "" {
 		f.hint = "did you mean " + quoted(best) + "?"
 	}
 	return kind{}, f

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/droverhq/drover/api/resource/strictyaml"
 	"github.com/droverhq/drover/internal/config"
 )
 
@@ -165,7 +166,7 @@ func group(cmd *cobra.Command, args []string) error {
 	}
 	f := &failure{code: exitUsage, kind: "usage", text: "unknown command " + quoted(args[0]) + " for " + quoted(cmd.CommandPath()),
 		hint: "`" + cmd.CommandPath() + " --help` lists them"}
-	if best := config.Nearest(args[0], known); best != "" {
+	if best := strictyaml.Nearest(args[0], known); best != "" {
 		f.hint = "did you mean " + quoted(best) + "?"
 	}
 	return f

@@ -101,10 +101,10 @@ var wrongUses = map[string][]wrong{
 	},
 	"settings": {
 		{"--config $DIR/unknown.yaml get machines", 1, `$DIR/unknown.yaml:2:1: unknown key "listne"`, `did you mean "listen"?`},
-		{"--config $DIR/half.yaml get machines", 1, "config file $DIR/half.yaml: invalid YAML: [1:9] sequence end token ']' not found", ""},
+		{"--config $DIR/half.yaml get machines", 1, "$DIR/half.yaml:1:9: invalid YAML: sequence end token ']' not found", ""},
 		{"--config $DIR/twice.yaml get machines", 1, "", `"listen"`},
-		{"--config $DIR/nowhere.yaml get machines", 1, `config file "$DIR/nowhere.yaml" cannot be read: no such file or directory`, "name another with --config"},
-		{"--config $DIR get machines", 1, `config file "$DIR" cannot be read: is a directory`, "name another with --config"},
+		{"--config $DIR/nowhere.yaml get machines", 1, `config file "$DIR/nowhere.yaml" could not be read: no such file or directory`, "name another with --config"},
+		{"--config $DIR get machines", 1, `config file "$DIR" could not be read: is a directory`, "name another with --config"},
 		{"--config $DIR/tick.yaml server", 1, `$DIR/tick.yaml:1: key "tick": invalid value "soon"`, "use a duration"},
 	},
 	"starting": {

@@ -33,7 +33,7 @@ func flags() *pflag.FlagSet {
 
 var names = []string{"listen", "tick", "role", "insecure"}
 
-func TestAFlagWinsOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
+func TestFlagWinsOverEnvironmentAndEnvironmentOverFile(t *testing.T) {
 	file, err := config.ReadFile(write(t, "listen: from-file\ntick: 3s\nrole: [web, db]\ninsecure: yes\n"))
 	require.NoError(t, err)
 	t.Setenv("DROVER_TICK", "2s")
@@ -49,14 +49,14 @@ func TestAFlagWinsOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
 	}, got)
 }
 
-func TestAWrongSettingIsToldWithItsPlace(t *testing.T) {
+func TestInvalidFileIsReportedWithItsPlace(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"unknown key":   {"listen: x\nlsten: y\n", `:2:1: unknown key "lsten"; did you mean "listen"?`},
-		"nothing alike": {"zzzzzzzz: y\n", `:1:1: unknown key "zzzzzzzz"; known are listen, address, log,`},
-		"twice":         {"listen: x\nlisten: y\n", "listen"},
-		"a map":         {"listen: {a: 1}\n", `:1:1: key "listen" takes a text`},
-		"a list":        {"- listen\n", `does not hold keys and values`},
-		"no YAML":       {"listen: [\n", ": invalid YAML: "},
+		"unknown key":   {"listen: x\nlsten: y\n", `:2:1: unknown key "lsten" (did you mean "listen"?)`},
+		"nothing alike": {"zzzzzzzz: y\n", `:1:1: unknown key "zzzzzzzz" (use one of listen, address, log,`},
+		"twice":         {"listen: x\nlisten: y\n", `:2:1: duplicate key "listen"`},
+		"a map":         {"listen: {a: 1}\n", `:1:1: invalid value of key "listen" (use text,`},
+		"a list":        {"- listen\n", `:1:1: the file has no keys and values`},
+		"syntax error":  {"listen: [\n", ":1:9: invalid YAML: sequence end token ']' not found"},
 		"wrong type":    {"a: 1\n", "unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -68,21 +68,25 @@ func TestAWrongSettingIsToldWithItsPlace(t *testing.T) {
 	}
 }
 
-func TestAValueThatItsFlagDoesNotTakeIsToldWithItsPlace(t *testing.T) {
+func TestInvalidValueIsReportedWithItsPlace(t *testing.T) {
 	path := write(t, "\ntick: soon\n")
 	file, err := config.ReadFile(path)
 	require.NoError(t, err)
 	require.ErrorContains(t, config.Fill(flags(), names, file), path+`:2: key "tick": invalid value "soon"`)
 
 	t.Setenv("DROVER_TICK", "later")
-	require.ErrorContains(t, config.Fill(flags(), names, file), `environment variable DROVER_TICK: invalid value "later"`)
+	require.ErrorContains(
+		t,
+		config.Fill(flags(), names, file),
+		`environment variable DROVER_TICK: invalid value "later"`,
+	)
 
 	file, err = config.ReadFile(write(t, "listen: [a, b]\n"))
 	require.NoError(t, err)
 	require.ErrorContains(t, config.Fill(flags(), names[:1], file), `key "listen" takes one value, not 2`)
 }
 
-func TestWithoutAConfigFileNothingIsSet(t *testing.T) {
+func TestNoConfigFileSetsNothing(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	file, err := config.ReadFile("")
 	require.NoError(t, err)
@@ -94,14 +98,14 @@ func TestWithoutAConfigFileNothingIsSet(t *testing.T) {
 	require.ErrorContains(t, err, "/nowhere/config.yaml")
 }
 
-func TestAnEmptyConfigFileIsOne(t *testing.T) {
+func TestConfigFileMayBeEmpty(t *testing.T) {
 	for _, text := range []string{"", "# nothing yet\n", "---\n"} {
 		_, err := config.ReadFile(write(t, text))
 		require.NoError(t, err, "%q", text)
 	}
 }
 
-func TestContextsAreReadableForTheirOwnerAlone(t *testing.T) {
+func TestContextsAreReadableOnlyByTheirOwner(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "drover", "contexts.json")
 	add(t, path, config.Context{Log: "log-a", Servers: []string{"http://a"}, Token: "secret"})
 	info, err := os.Stat(path)
@@ -109,7 +113,7 @@ func TestContextsAreReadableForTheirOwnerAlone(t *testing.T) {
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
 }
 
-func TestContextsThatManyWriteAtOnceLoseNothing(t *testing.T) {
+func TestConcurrentChangesOfContextsLoseNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "contexts.json")
 	var all sync.WaitGroup
 	for i := range 20 {
@@ -121,7 +125,7 @@ func TestContextsThatManyWriteAtOnceLoseNothing(t *testing.T) {
 	require.Len(t, found.List, 20)
 }
 
-func TestAnAddressBelongsToTheLogThatIsServedThereNow(t *testing.T) {
+func TestAddressBelongsToTheLogThatWasServedThereLast(t *testing.T) {
 	const address = "http://127.0.0.1:7070"
 	var all config.Contexts
 	all.Add(config.Context{Log: "old", Servers: []string{address}, Token: "o"})
@@ -133,10 +137,15 @@ func TestAnAddressBelongsToTheLogThatIsServedThereNow(t *testing.T) {
 
 	require.True(t, all.Serve("old", address, "", false))
 	require.Equal(t, "o", all.For("").Token, "the log that lost its last address is no longer current")
-	require.Equal(t, "o", all.For("http://elsewhere").Token, "a server that is named changes the address, not the token")
+	require.Equal(
+		t,
+		"o",
+		all.For("http://elsewhere").Token,
+		"a server that is named changes the address, not the token",
+	)
 }
 
-func TestAContextOfALogThatIsServedElsewhereStaysCurrent(t *testing.T) {
+func TestContextStaysCurrentWhileItHasAddresses(t *testing.T) {
 	var all config.Contexts
 	all.Add(config.Context{Log: "mine", Servers: []string{"http://a"}})
 	all.Add(config.Context{Log: "theirs", Servers: []string{"https://b"}})
@@ -144,7 +153,7 @@ func TestAContextOfALogThatIsServedElsewhereStaysCurrent(t *testing.T) {
 	require.Equal(t, "theirs", all.Current)
 }
 
-func TestANewAddressComesBehindThoseThatClientsKnowAndTheFirstOneStays(t *testing.T) {
+func TestNewAddressIsAddedLastAndTheFirstStays(t *testing.T) {
 	var all config.Contexts
 	all.Add(config.Context{Log: "mine", Servers: []string{"http://a"}})
 	require.True(t, all.Serve("mine", "http://b", "", false))
@@ -164,11 +173,11 @@ func TestANewAddressComesBehindThoseThatClientsKnowAndTheFirstOneStays(t *testin
 	require.Equal(t, "http://19", servers[7])
 }
 
-func TestContextsThatAreNoneAreToldAndLeftAlone(t *testing.T) {
+func TestInvalidContextsFileIsReportedAndNotChanged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "contexts.json")
 	require.NoError(t, os.WriteFile(path, []byte("{half"), 0o600))
 	err := config.ChangeContexts(path, func(*config.Contexts) (bool, error) { return true, nil })
-	require.ErrorContains(t, err, path+" does not hold contexts")
+	require.ErrorContains(t, err, path+" is not a contexts file")
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	require.Equal(t, "{half", string(text))

@@ -12,29 +12,29 @@ import (
 	"github.com/rogpeppe/go-internal/lockedfile"
 )
 
-// Context is what a client needs to speak to the servers of one log.
+// Context is what a client needs to reach the servers of one log.
 type Context struct {
-	// Log is the id that the log was made with; it outlives restores.
+	// Log is the id of the log. A restored log has the same id.
 	Log     string   `json:"log"`
 	Servers []string `json:"servers"`
 	Token   string   `json:"token"`
-	// CA is a PEM file that vouches for the servers; empty: the system's authorities do.
+	// CA is a PEM file with the authorities of the servers' certificates; empty: those of the system.
 	CA string `json:"ca,omitempty"`
 }
 
-// Contexts is the file of a client's contexts.
+// Contexts is the content of a client's contexts file.
 type Contexts struct {
 	Current string    `json:"current"` // log id
 	List    []Context `json:"contexts"`
 }
 
-// ContextsPath is where the contexts are.
+// ContextsPath returns the path of the contexts file.
 func ContextsPath() (string, error) {
 	folder, err := Folder()
 	return filepath.Join(folder, "contexts.json"), err
 }
 
-// ReadContexts reads the file at path. One that is not there is empty.
+// ReadContexts reads the file at path. A missing file has no contexts.
 func ReadContexts(path string) (Contexts, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -45,16 +45,20 @@ func ReadContexts(path string) (Contexts, error) {
 	}
 	var all Contexts
 	if err := json.Unmarshal(text, &all); err != nil {
-		return Contexts{}, fmt.Errorf("%s does not hold contexts (move it away, and a starting server writes a new one): %w", path, err)
+		return Contexts{}, fmt.Errorf(
+			"%s is not a contexts file (move it away, and a server that starts writes a new one): %w",
+			path,
+			err,
+		)
 	}
 	return all, nil
 }
 
-// ChangeContexts reads the file at path, lets change work on it and writes it back whole, while no
-// other program does the same. Nothing is written when change says that nothing changed.
+// ChangeContexts reads the file at path, calls change and replaces the file, under a lock against other programs. It
+// writes nothing if change returns false or an error.
 func ChangeContexts(path string, change func(*Contexts) (changed bool, err error)) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("make the folder of the client's contexts: %w", err)
+		return fmt.Errorf("create the folder of the client's contexts: %w", err)
 	}
 	unlock, err := lockedfile.MutexAt(path + ".lock").Lock()
 	if err != nil {
@@ -91,7 +95,7 @@ func (all Contexts) write(path string) error {
 	return nil
 }
 
-// Find returns the context of a log, nil if there is none.
+// Find returns the context of a log, or nil.
 func (all *Contexts) Find(log string) *Context {
 	for i := range all.List {
 		if all.List[i].Log == log {
@@ -101,8 +105,8 @@ func (all *Contexts) Find(log string) *Context {
 	return nil
 }
 
-// For returns the context to use for a server that was named, or for none: the one that lists this
-// address, else the current one. It returns nil if there is neither.
+// For returns the context for a server's address: the one that lists it, else the current one, else nil. The address may
+// be empty.
 func (all *Contexts) For(server string) *Context {
 	for i := range all.List {
 		if server != "" && slices.Contains(all.List[i].Servers, server) {
@@ -112,12 +116,12 @@ func (all *Contexts) For(server string) *Context {
 	return all.Find(all.Current)
 }
 
-// maxServers is how many addresses a context keeps: the first one, and those that were served last.
+// maxServers is how many addresses a context retains: the first, and the most recent ones.
 const maxServers = 8
 
-// Serve notes that address belongs to the servers of log now, and to no other log any more. An address that is new to the
-// log comes behind those that are there, so that what clients speak to does not change under them; with first it comes
-// before them. The log becomes the current one if none is, or if the current one has lost its last address by that.
+// Serve records that an address belongs to the servers of a log now, and to no other log. A new address is added after
+// the others, so that clients continue to use the same one; with first it is added before them. The log becomes current
+// if there is no current one, or if the current one lost its last address by this call.
 func (all *Contexts) Serve(log, address, ca string, first bool) (changed bool) {
 	for i := range all.List {
 		c := &all.List[i]
@@ -156,14 +160,13 @@ func (c *Context) drop(address string) (changed bool) {
 	return len(c.Servers) < before
 }
 
-// Leave takes address out of the context of log, unless it is the first one there: a log is never left without the
-// address that its clients know it by.
+// Leave removes an address from the context of a log, unless it is the first: clients know the log by that address.
 func (all *Contexts) Leave(log, address string) (changed bool) {
 	c := all.Find(log)
 	return c != nil && slices.Index(c.Servers, address) > 0 && c.drop(address)
 }
 
-// Add keeps a new context and makes it the current one.
+// Add adds a context and makes it the current one.
 func (all *Contexts) Add(c Context) {
 	all.List = append(all.List, c)
 	all.Current = c.Log

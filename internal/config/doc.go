@@ -1,12 +1,13 @@
-// Package config knows where drover keeps its files on a machine and what stands in them.
+// Package config reads and writes drover's own files on a machine.
 //
-//	folders.go   the data folder, the folder of the client's files
-//	file.go      the config file: YAML, one key for each flag, unknown keys refused with their place
-//	fill.go      flags that were not given get their value from DROVER_FLAG, else from the config file
-//	contexts.go  the client's contexts: for each log the servers' addresses and a token
+//	folders.go   the data folder and the client's folder
+//	file.go      the config file: YAML with one key for each flag
+//	fill.go      flags from environment variables and the config file
+//	contexts.go  the client's contexts: the servers' addresses and a token for each log
 //
-// It decides the order in which a setting is looked for: flag, environment, config file, default. It
-// promises that a wrong value is told with the place where it stands, and that the contexts, which
-// hold tokens, are readable for their owner alone and are never seen half written, however many
-// programs write them at once.
+// A setting comes from its flag, else from DROVER_FLAG, else from the config file, else it has its default. Invalid
+// settings are reported with their place.
+//
+// The contexts have tokens in them, so only their owner may read them. Any number of programs may change them at once:
+// readers never see a half-written file.
 package config

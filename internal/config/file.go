@@ -9,27 +9,25 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode"
 
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+	"github.com/droverhq/drover/api/resource/strictyaml"
 )
 
-// keys are all that a config file may hold: the flags of server and agent, and the client's own. A key
-// that a command has no flag for is passed over, so that one file serves all of them.
+// keys are the keys of a config file: flags of the server, the agent and the client. A command ignores keys for which it
+// has no flag, so one file serves all commands.
 var keys = []string{
 	"listen", "address", "log", "tick", "data", "tls-cert", "tls-key", "insecure",
 	"server", "join", "name", "environment", "role", "ca", "ephemeral",
 	"token", "output",
 }
 
-// File is what a config file says: for each key its values, and where it stands.
+// File is a config file: its values by key, with their lines. The zero value is an empty file.
 type File struct {
 	Path   string
 	values map[string]value
 }
 
-// Text is the value of a key; empty where the file does not have it.
+// Text returns the first value of a key, or "" if the file does not have it.
 func (f File) Text(key string) string {
 	if found := f.values[key]; len(found.texts) > 0 {
 		return found.texts[0]
@@ -37,7 +35,7 @@ func (f File) Text(key string) string {
 	return ""
 }
 
-// Place is where a key that the file has stands in it, for messages.
+// Place returns the place of a key, for messages.
 func (f File) Place(key string) string {
 	return fmt.Sprintf("%s:%d: key %q", f.Path, f.values[key].line, key)
 }
@@ -47,16 +45,13 @@ type value struct {
 	line  int
 }
 
-// Has says whether the file gives one of the keys a value.
+// Has reports whether one of the keys has a value.
 func (f File) Has(keys ...string) bool {
 	return slices.ContainsFunc(keys, func(key string) bool { return len(f.values[key].texts) > 0 })
 }
 
-// maxFileBytes bounds a config file.
-const maxFileBytes = 1 << 20
-
-// ReadFile reads the config file at path. With an empty path it reads the first that is there of the
-// user's (config.yaml beside the contexts) and the system's (/etc/drover/config.yaml); none is an empty one.
+// ReadFile reads the config file at path. With an empty path it reads the user's file (config.yaml beside the contexts),
+// else the system's (/etc/drover/config.yaml), else none.
 func ReadFile(path string) (File, error) {
 	if path != "" {
 		return readFile(path)
@@ -80,31 +75,28 @@ func readFile(path string) (File, error) {
 		return File{}, unreadable{path, err}
 	}
 	defer opened.Close()
-	text, err := io.ReadAll(io.LimitReader(opened, maxFileBytes+1))
+	text, err := io.ReadAll(io.LimitReader(opened, strictyaml.MaxInputBytes+1))
 	if err != nil {
 		return File{}, unreadable{path, err}
-	}
-	if len(text) > maxFileBytes {
-		return File{}, fmt.Errorf("config file %s is longer than %d bytes; is it another file?", path, maxFileBytes)
 	}
 	return parse(path, text)
 }
 
-// unreadable is a config file that cannot be read.
+// unreadable is the error about a config file that could not be read.
 type unreadable struct {
 	path  string
 	cause error
 }
 
-// Error says which file it is, and why.
+// Error names the file and the cause.
 func (u unreadable) Error() string {
-	return fmt.Sprintf("config file %.200q cannot be read: %v; name another with --config", u.path, Reason(u.cause))
+	return fmt.Sprintf("config file %.200q could not be read: %v; name another with --config", u.path, Reason(u.cause))
 }
 
-// Unwrap is the cause.
+// Unwrap returns the cause.
 func (u unreadable) Unwrap() error { return u.cause }
 
-// Reason is why a file could not be used, without the words that repeat its name.
+// Reason returns the cause of a file error without the path.
 func Reason(err error) error {
 	var at *fs.PathError
 	if errors.As(err, &at) {
@@ -113,108 +105,67 @@ func Reason(err error) error {
 	return err
 }
 
-// parse takes keys and values letter by letter, so that 1.10 stays 1.10; flags know their own types.
+// parse reads the file's keys. Values keep their text, so 1.10 stays 1.10; flags parse them.
 func parse(path string, text []byte) (File, error) {
 	file := File{Path: path, values: map[string]value{}}
-	tree, err := parser.ParseBytes(text, 0)
-	if err != nil {
-		return File{}, fmt.Errorf("config file %s: invalid YAML: %s", path, firstLine(err))
+	src, problem := strictyaml.NewSource(path, text)
+	if problem != nil {
+		return File{}, problem
 	}
-	for _, doc := range tree.Docs {
-		if doc.Body == nil {
-			continue
-		}
-		pairs, ok := mapping(doc.Body)
-		if !ok {
-			return File{}, fmt.Errorf("%s: the file does not hold keys and values; write `listen: 127.0.0.1:7070`", at(path, doc.Body))
-		}
-		for _, pair := range pairs {
-			if err := file.add(pair); err != nil {
-				return File{}, err
-			}
-		}
+	d := &strictyaml.Decoder{Source: src, Found: &strictyaml.Findings{}}
+	src.Read(d.Found, func(document *strictyaml.Value) { file.add(d, document) })
+	if problems := d.Found.Sorted(); len(problems) > 0 {
+		first := problems[0]
+		first.Quote = "" // like the other messages about settings, in one line
+		return File{}, first
 	}
 	return file, nil
 }
 
-// mapping is a map's pairs; a map with one key is no MappingNode to the parser.
-func mapping(node ast.Node) ([]*ast.MappingValueNode, bool) {
-	switch node := node.(type) {
-	case *ast.MappingNode:
-		return node.Values, true
-	case *ast.MappingValueNode:
-		return []*ast.MappingValueNode{node}, true
-	case *ast.NullNode, *ast.CommentGroupNode:
+// add adds the keys of a document, or reports why it cannot.
+func (f *File) add(d *strictyaml.Decoder, document *strictyaml.Value) {
+	if document.Shape == strictyaml.Nothing {
+		return
+	}
+	if document.Shape != strictyaml.Mapping {
+		d.Report(document.At, "the file has no keys and values", "write `listen: 127.0.0.1:7070`")
+	}
+	for _, key := range document.Fields {
+		_, twice := f.values[key.Name]
+		texts, ok := scalars(key.Value)
+		switch {
+		case !slices.Contains(keys, key.Name):
+			d.Report(key.At, fmt.Sprintf("unknown key %.80q", key.Name), strictyaml.DidYouMean(key.Name, keys))
+		case twice:
+			d.Report(key.At, fmt.Sprintf("duplicate key %q", key.Name), "keep one of the two")
+		case !ok:
+			d.Report(
+				key.At,
+				fmt.Sprintf("invalid value of key %q", key.Name),
+				"use text, a number, true, false or a list of these",
+			)
+		default:
+			f.values[key.Name] = value{texts: texts, line: key.At.Line}
+		}
+	}
+}
+
+// scalars returns the text of a scalar, or the texts of a list.
+func scalars(v *strictyaml.Value) (texts []string, ok bool) {
+	switch v.Shape {
+	case strictyaml.Nothing:
 		return nil, true
-	}
-	return nil, false
-}
-
-func (f *File) add(pair *ast.MappingValueNode) error {
-	place := at(f.Path, pair.Key)
-	key := pair.Key.GetToken().Value
-	if !slices.Contains(keys, key) {
-		return fmt.Errorf("%s: unknown key %.80q%s", place, key, meant(key, keys))
-	}
-	if _, twice := f.values[key]; twice {
-		return fmt.Errorf("%s: duplicate key %q", place, key)
-	}
-	texts, ok := scalars(pair.Value)
-	if !ok {
-		return fmt.Errorf("%s: key %q takes a text, a number, true or false, or a list of these", place, key)
-	}
-	f.values[key] = value{texts: texts, line: pair.Key.GetToken().Position.Line}
-	return nil
-}
-
-// scalars are the one text of a value, or those of a list.
-func scalars(node ast.Node) ([]string, bool) {
-	if list, ok := node.(*ast.SequenceNode); ok {
-		var texts []string
-		for _, item := range list.Values {
+	case strictyaml.Mapping:
+		return nil, false
+	case strictyaml.List:
+		for _, item := range v.Items {
 			one, ok := scalars(item)
-			if _, nested := item.(*ast.SequenceNode); !ok || nested {
+			if !ok || item.Shape == strictyaml.List {
 				return nil, false
 			}
 			texts = append(texts, one...)
 		}
 		return texts, true
 	}
-	switch node := node.(type) {
-	case *ast.NullNode:
-		return nil, true
-	case *ast.LiteralNode:
-		return []string{strings.TrimSuffix(node.Value.Value, "\n")}, true
-	case *ast.StringNode, *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
-		return []string{node.GetToken().Value}, true
-	}
-	return nil, false
-}
-
-func at(path string, node ast.Node) string {
-	place := node.GetToken().Position
-	return fmt.Sprintf("%s:%d:%d", path, place.Line, place.Column)
-}
-
-// maxQuoted is how much of a parser's sentence is told: it quotes what it did not understand, however long that is.
-const maxQuoted = 200
-
-// firstLine is a parser's own sentence without the picture that it draws.
-func firstLine(err error) string {
-	line, _, _ := strings.Cut(err.Error(), "\n")
-	line = strings.Map(func(c rune) rune {
-		if unicode.IsPrint(c) {
-			return c
-		}
-		return '\uFFFD'
-	}, line)
-	return fmt.Sprintf("%.*s", maxQuoted, line)
-}
-
-// meant ends a sentence with the known word that is most like the one that was used.
-func meant(word string, known []string) string {
-	if best := Nearest(word, known); best != "" {
-		return fmt.Sprintf("; did you mean %q?", best)
-	}
-	return "; known are " + strings.Join(known, ", ")
+	return []string{strings.TrimSuffix(v.Text, "\n")}, true
 }

@@ -10,16 +10,16 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// ClientFlags are those of every command that asks a server.
+// ClientFlags are the flags of all commands that ask a server.
 var ClientFlags = []string{"server", "token", "output", "ca"}
 
-// Variable is the environment variable of a flag.
+// Variable returns the environment variable of a flag.
 func Variable(flag string) string {
 	return "DROVER_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// Fill gives the named flags that were not given on the command line the value of their environment
-// variable, else that of the config file. A flag that the set does not have, and an empty variable, are passed over.
+// Fill sets the named flags that are not on the command line to their environment variables, else to their values in the
+// config file. It ignores flags that the set does not have, and empty variables.
 func Fill(flags *pflag.FlagSet, names []string, file File) error {
 	for _, name := range names {
 		flag := flags.Lookup(name)
@@ -56,7 +56,7 @@ func (f File) fill(flags *pflag.FlagSet, name string) error {
 	return nil
 }
 
-// cause is what is wrong with a value, without pflag's words for where it came from.
+// cause returns why a flag rejects a value, without pflag's words for where the value came from.
 func cause(err error) error {
 	var invalid *pflag.InvalidValueError
 	if errors.As(err, &invalid) {
@@ -65,7 +65,7 @@ func cause(err error) error {
 	return err
 }
 
-// Takes says which values a flag takes.
+// Takes returns a hint with the values that a flag takes.
 func Takes(flag *pflag.Flag) string {
 	switch flag.Value.Type() {
 	case "int":

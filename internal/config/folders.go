@@ -9,7 +9,7 @@ import (
 // SystemData is the data folder of root.
 const SystemData = "/var/lib/drover"
 
-// Data is the folder that server and agent keep their files in unless they are told another.
+// Data returns the default folder for the files of server and agent.
 func Data() (string, error) {
 	if os.Geteuid() == 0 {
 		return SystemData, nil
@@ -17,17 +17,17 @@ func Data() (string, error) {
 	return home("XDG_DATA_HOME", ".local", "share")
 }
 
-// Folder is where the client's own files are.
+// Folder returns the folder of the client's files.
 func Folder() (string, error) { return home("XDG_CONFIG_HOME", ".config") }
 
-// home is drover's folder below the one that variable names, or that is in HOME by custom.
+// home returns drover's folder in the folder that a variable names, else in the usual one in HOME.
 func home(variable string, custom ...string) (string, error) {
-	if root := os.Getenv(variable); filepath.IsAbs(root) { // the standard says to pass over a relative one
+	if root := os.Getenv(variable); filepath.IsAbs(root) { // the XDG standard ignores a relative path
 		return filepath.Join(root, "drover"), nil
 	}
 	root, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("no home folder is known: set HOME or %s: %w", variable, err)
+		return "", fmt.Errorf("unknown home folder: set HOME or %s: %w", variable, err)
 	}
 	return filepath.Join(append(append([]string{root}, custom...), "drover")...), nil
 }

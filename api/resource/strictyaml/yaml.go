@@ -77,14 +77,14 @@ func tooMuch(tokens token.Tokens) string {
 func (c *composer) syntax(err error) {
 	var at yaml.Error
 	if !errors.As(err, &at) || at.GetToken() == nil || at.GetToken().Position == nil {
-		c.fault(c.at, "invalid YAML: "+err.Error(), "")
+		c.fault(c.at, fmt.Sprintf("invalid YAML: %.200s", err), "")
 		return
 	}
-	reason, hint := at.GetMessage(), ""
+	reason, hint := fmt.Sprintf("invalid YAML: %.200s", at.GetMessage()), "" // it may quote a whole text
 	switch {
 	case strings.Contains(reason, `'	'`), strings.Contains(reason, "tab character"):
 		reason, hint = "a tab indents this line", "use spaces"
-	case reason == "mapping value is not allowed in this context":
+	case strings.HasSuffix(reason, "mapping value is not allowed in this context"):
 		hint = `quote text that contains ": ", and indent the keys of a mapping equally`
 	}
 	c.fault(c.place(at.GetToken()), reason, hint)
