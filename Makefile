@@ -1,4 +1,4 @@
-# drover: `make help` lists what there is.
+# drover. `make help` lists the targets.
 
 GO ?= go
 export GOFLAGS ?= -buildvcs=false
@@ -19,38 +19,38 @@ FUZZ ?= .
 VULN_DB ?=
 SEED ?= $(shell date +%s)
 TICKS ?= 10000
-DAYS ?= 1000
+RUNS ?= 1000
 BENCH ?= .
 TIME ?= 10m
 
 .DEFAULT_GOAL := help
 
 .PHONY: help
-help: ## list what there is
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## bin/drover: server, agent and command line in one static program
+build: ## build bin/drover: server, agent and command line in one static program
 	@mkdir -p bin
 	$(GO) build $(BUILD_FLAGS) -trimpath -ldflags "-s -w -X github.com/droverhq/drover/internal/cli.version=$(VERSION)" -o bin/drover ./cmd/drover
 
 .PHONY: test
-test: ## all tests; what this machine lacks is skipped and said
+test: ## run all tests; tests that need a missing program are skipped
 	$(GO) test -timeout 15m ./...
 
 .PHONY: race
-race: ## all tests under the race detector (needs a C compiler)
+race: ## run all tests with the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m ./...
 
 .PHONY: lint
-lint: ## gofmt, go vet, golangci-lint (with gosec), govulncheck
-	@unformatted="$$(gofmt -l .)"; if [ -n "$$unformatted" ]; then echo "not formatted (make fmt does it):"; echo "$$unformatted"; exit 1; fi
+lint: ## run gofmt, go vet, golangci-lint (with gosec) and govulncheck
+	@unformatted="$$(gofmt -l .)"; if [ -n "$$unformatted" ]; then echo "not formatted (run make fmt):"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION) run ./...
 	@$(MAKE) --no-print-directory vulnerabilities
 
 .PHONY: vulnerabilities
-vulnerabilities: ## known vulnerabilities in what we build on; the list comes from vuln.go.dev (VULN_DB=URL for a mirror)
+vulnerabilities: ## check dependencies for known vulnerabilities; the database is vuln.go.dev (VULN_DB=URL for a mirror)
 	@GO='$(GO)' VERSION='$(VULN_VERSION)' DB='$(VULN_DB)' .ci/vulnerabilities
 
 .PHONY: fmt
@@ -58,68 +58,68 @@ fmt: ## format all files
 	gofmt -w .
 
 .PHONY: scenarios
-scenarios: build ## run the scenario files as users do
+scenarios: build ## run the scenario files with bin/drover
 	bin/drover test testdata/*.txt
 
 .PHONY: test-eventstoredb
-test-eventstoredb: ## the laws of the log on a real cluster (URL=esdb://...)
-	@test -n "$(URL)" || { echo "name the cluster: make test-eventstoredb URL='esdb://admin:changeit@127.0.0.1:2113?tls=false'"; exit 2; }
+test-eventstoredb: ## run the conformance suite of the log on a real EventStoreDB cluster (URL=esdb://...)
+	@test -n "$(URL)" || { echo "missing URL: run make test-eventstoredb URL='esdb://admin:changeit@127.0.0.1:2113?tls=false'"; exit 2; }
 	@DROVER_TEST_EVENTSTOREDB='$(URL)' $(GO) test -count=1 -timeout 20m -v ./eventlog/eventstoredb -run '^TestBackendOnRealCluster$$'
 
 .PHONY: backends
-backends: ## the laws of the log on every backend, as a table
+backends: ## run the conformance suite of the log on every backend and print a table
 	$(GO) test ./eventlog/... -run '^TestBackend' -count=1 -json | $(GO) run ./eventlog/eventlogtest/lawtable
 
 .PHONY: sim
-sim: ## TICKS ticks of the seeded simulation from SEED, then 1000 random days for each property
+sim: ## run TICKS ticks of the simulation from SEED, then RUNS random runs for each property
 	$(GO) test -count=1 -timeout 30m ./scenario/sim -v -run '^TestSimulation$$' -seed=$(SEED) -ticks=$(TICKS)
-	$(GO) test -count=1 -timeout 30m ./scenario/sim -run '^TestWhat|^TestMachines|^TestA|^TestOnly' -rapid.seed=$(SEED) -rapid.checks=$(DAYS)
+	$(GO) test -count=1 -timeout 30m ./scenario/sim -run '^TestWhat|^TestMachines|^TestA|^TestOnly' -rapid.seed=$(SEED) -rapid.checks=$(RUNS)
 
 .PHONY: faults
-faults: ## servers, agents and PostgreSQL as real processes, and what can go wrong (SEED=7 TIME=10m)
+faults: ## run servers, agents and PostgreSQL as real processes under faults (SEED=7 TIME=10m)
 	$(GO) test -count=1 -timeout 3h ./internal/faults -v -args -seed=$(SEED) -time=$(TIME)
 
 .PHONY: fuzz
-fuzz: ## each fuzz test for FUZZ_TIME (FUZZ=pattern for some)
+fuzz: ## run each fuzz test for FUZZ_TIME (FUZZ=pattern selects tests)
 	@GO='$(GO)' TIME='$(FUZZ_TIME)' PATTERN='$(FUZZ)' .ci/fuzz
 
 .PHONY: bench
-bench: ## each budget's figure in its short form, under five minutes, into bin/performance.md
+bench: ## run the short form of all measurements into bin/performance.md, under five minutes
 	@mkdir -p bin
 	$(GO) run ./bench -short -page bin/performance.md all
 
 .PHONY: bench-long
-bench-long: ## each budget's figure whole, about an hour and a half, into docs/performance/measurements.md
+bench-long: ## run all measurements into docs/performance/measurements.md, about an hour and a half
 	$(GO) run ./bench all
 
 .PHONY: gobench
-gobench: ## benchmarks of Go (BENCH=pattern), as benchstat reads them
+gobench: ## run the Go benchmarks (BENCH=pattern), for benchstat
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: reference
-reference: ## docs/reference/commands.md anew, from the program
+reference: ## regenerate docs/reference/commands.md from the program
 	$(GO) test -count=1 ./internal/cli -run '^TestTheCommandReferenceIsUpToDate$$' -args -rewrite
 
 .PHONY: docs
-docs: ## read the packages' documentation in a browser
+docs: ## open the package documentation in a browser
 	$(GO) doc -http
 
 .PHONY: image
-image: build ## the images drover and drover-agent, FROM scratch, by the Docker engine that `docker` speaks to
+image: build ## build the images drover and drover-agent, FROM scratch, with the local Docker engine
 	packaging/image/make-context bin/image "$$(command -v busybox || true)"
 	DOCKER_BUILDKIT=$(BUILDKIT) docker build --build-arg ENV=$(IMAGE_ENV) -f packaging/image/Dockerfile --target server -t $(IMAGE):$(IMAGE_TAG) bin/image
 	DOCKER_BUILDKIT=$(BUILDKIT) docker build --build-arg ENV=$(IMAGE_ENV) -f packaging/image/Dockerfile --target agent -t $(IMAGE)-agent:$(IMAGE_TAG) bin/image
 
 .PHONY: image-test
-image-test: ## build the images in a real Docker engine, and run the demo in one; says so where no engine can be had
+image-test: ## build the images in a real Docker engine and run the demo; skipped with a message without an engine
 	packaging/image/try
 
 .PHONY: packages
-packages: build ## dist/: deb and rpm with man pages, completion and systemd units (PACKAGES="deb rpm")
+packages: build ## build deb and rpm into dist/, with man pages, completions and systemd units (PACKAGES="deb rpm")
 	GO="$(GO)" VERSION="$(VERSION)" NFPM_VERSION=$(NFPM_VERSION) packaging/packages $(PACKAGES)
 
 .PHONY: packages-test
-packages-test: packages ## look into the packages, install the deb in a root of its own, check the units
+packages-test: packages ## check the contents of the packages, install the deb in a temporary root, check the units
 	packaging/packages check
 
 .PHONY: release-check
@@ -127,11 +127,11 @@ release-check: ## check .goreleaser.yaml
 	$(GO) run github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION) check
 
 .PHONY: release-try
-release-try: ## dist/: all that a release has, from this commit and without publishing anything
+release-try: ## build all files of a release into dist/ from this commit, without publishing
 	$(GO) run github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION) release --snapshot --clean
 
 .PHONY: demo
-demo: ## a fleet of its own with a story that is checked as it is told; ONCE=1 ends with the story
-	@echo "building drover; the first time its libraries are fetched and compiled, which takes some minutes"
+demo: ## run a demo fleet and a checked walkthrough; ONCE=1 exits after the walkthrough
+	@echo "building drover; the first build downloads and compiles its dependencies, which takes some minutes"
 	@$(MAKE) --no-print-directory build BUILD_FLAGS=-v
 	@bin/drover demo $(if $(ONCE),--once)

@@ -35,7 +35,7 @@ type Hub struct {
 	log          *zap.Logger
 	sessions     sessions
 	outputCounts outputCounts
-	gate         *drain.Gate              // open WebSockets
+	gate         *drain.Group             // open WebSockets
 	messages     map[string]*atomic.Int64 // by kind; the map is never changed
 }
 

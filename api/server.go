@@ -46,7 +46,7 @@ type API struct {
 	router  huma.API
 	metrics *metrics
 	streams chan struct{} // limits the number of live streams
-	gate    *drain.Gate   // open live streams
+	gate    *drain.Group  // open live streams
 }
 
 const (

@@ -15,7 +15,8 @@ import (
 // the Go benchmarks of the engine, which define the measurement.
 func (o options) foldMemory(ctx context.Context, t *table) error {
 	sizes := pick(o, []string{"10000", "100000"}, []string{"10000"})
-	found, err := goBenchmarks(ctx, "./engine", "^BenchmarkMemory$/^machines=("+strings.Join(sizes, "|")+")$/^triggers=1$",
+	found, err := goBenchmarks(ctx, "./engine", "^BenchmarkMemory$/^machines=("+strings.Join(sizes,
+		"|")+")$/^triggers=1$",
 		"^BenchmarkEphemeral$")
 	if err != nil {
 		return err
@@ -32,7 +33,8 @@ func (o options) foldMemory(ctx context.Context, t *table) error {
 		return fmt.Errorf("the benchmarks of the engine did not report BenchmarkEphemeral B/join")
 	}
 	t.figure("… retained for each deleted ephemeral machine, bytes", "%.0f", stays, 0, 0)
-	t.note("Engine only: BenchmarkMemory and BenchmarkEphemeral (`make gobench`). Half of its machines were deployed to; " +
+	t.note("Engine only: BenchmarkMemory and BenchmarkEphemeral (`make gobench`). Half of its machines were deployed " +
+		"to; " +
 		"each ephemeral machine joined, was deployed to if it was due, and left.")
 	return nil
 }

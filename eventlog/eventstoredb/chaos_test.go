@@ -107,7 +107,7 @@ func injectFaults(t *testing.T, cluster *eventstoredbtest.Cluster, random *rand.
 func openWithShortTimeouts(t *testing.T, cluster *eventstoredbtest.Cluster) *eventstoredb.Log {
 	t.Helper()
 	for {
-		config := eventstoredb.Config{AttemptTimeout: 50 * time.Millisecond, Timeout: 150 * time.Millisecond}
+		config := eventstoredb.Config{Timeout: 50 * time.Millisecond, RetryTimeout: 150 * time.Millisecond}
 		log, err := eventstoredb.Open(within(t, 20*time.Second), cluster.URL(nil), config)
 		if err == nil {
 			t.Cleanup(func() { _ = log.Close() })

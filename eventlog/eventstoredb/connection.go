@@ -70,7 +70,7 @@ type pooled struct {
 }
 
 func newConnection(t target, config Config) *connection {
-	return &connection{target: t, logger: config.Logger, timeout: config.AttemptTimeout,
+	return &connection{target: t, logger: config.Logger, timeout: config.Timeout,
 		requests: make(chan struct{}, maxRequests)}
 }
 

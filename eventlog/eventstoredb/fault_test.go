@@ -318,7 +318,7 @@ func TestAppendWithoutAnswerIsSentAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			cluster := start(t, eventstoredbtest.Config{})
-			log := with(t, cluster, eventstoredb.Config{AttemptTimeout: 300 * time.Millisecond})
+			log := with(t, cluster, eventstoredb.Config{Timeout: 300 * time.Millisecond})
 			put(t, log, "a", eventlog.NoStream, event("first"))
 			cluster.Fail(eventstoredbtest.Append, fault, fault)
 			before := cluster.Seen(eventstoredbtest.Append)
@@ -335,7 +335,7 @@ func TestAppendWithoutAnswerIsSentAgain(t *testing.T) {
 
 func TestAppendWithoutAnyReplyHasUnknownOutcome(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
-	log := with(t, cluster, eventstoredb.Config{AttemptTimeout: 100 * time.Millisecond})
+	log := with(t, cluster, eventstoredb.Config{Timeout: 100 * time.Millisecond})
 	lost := make([]eventstoredbtest.Fault, 1000)
 	for i := range lost {
 		lost[i] = eventstoredbtest.LoseReply
@@ -357,7 +357,7 @@ func TestAppendWithoutAnyReplyHasUnknownOutcome(t *testing.T) {
 
 func TestAppendThatNeverReachedServerHasKnownOutcome(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
-	log := with(t, cluster, eventstoredb.Config{Timeout: time.Second})
+	log := with(t, cluster, eventstoredb.Config{RetryTimeout: time.Second})
 	cluster.Node(0).Kill()
 	// The first append may use the old connection; the second finds none.
 	_, _ = log.Append(within(t, 10*time.Second), "a", eventlog.NoStream, event("a"))
@@ -423,7 +423,7 @@ func TestReadEndsWhileOthersWriteFasterThanItReads(t *testing.T) {
 func TestAppendsContinueWhenLeaderHangs(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{Nodes: 3})
 	log, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil, "gossipTimeout=1"),
-		eventstoredb.Config{AttemptTimeout: 300 * time.Millisecond})
+		eventstoredb.Config{Timeout: 300 * time.Millisecond})
 	require.NoError(t, err)
 	defer log.Close()
 	put(t, log, "a", eventlog.NoStream, event(0))
@@ -436,7 +436,7 @@ func TestAppendsContinueWhenLeaderHangs(t *testing.T) {
 
 func TestReadContinuesAfterBrokenConnection(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
-	log := with(t, cluster, eventstoredb.Config{AttemptTimeout: 300 * time.Millisecond})
+	log := with(t, cluster, eventstoredb.Config{Timeout: 300 * time.Millisecond})
 	put(t, log, "a", eventlog.NoStream, events(40, "a")...)
 	for name, fault := range map[string]eventstoredbtest.Fault{
 		"broken":         eventstoredbtest.Break,
@@ -554,7 +554,7 @@ func TestNoGoroutineLeaks(t *testing.T) {
 	cluster, err := eventstoredbtest.Start(eventstoredbtest.Config{Nodes: 3})
 	require.NoError(t, err)
 	log, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URL(nil),
-		eventstoredb.Config{AttemptTimeout: 100 * time.Millisecond})
+		eventstoredb.Config{Timeout: 100 * time.Millisecond})
 	require.NoError(t, err)
 	put(t, log, "a", eventlog.NoStream, events(100, "a")...)
 	for _, fault := range []eventstoredbtest.Fault{

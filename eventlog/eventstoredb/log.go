@@ -43,10 +43,10 @@ func (l *Log) ready(ctx context.Context) error {
 	return nil
 }
 
-// bounded returns a context that ends with ctx, when the log is closed, or after Config.Timeout.
+// bounded returns a context that ends with ctx, when the log is closed, or after Config.RetryTimeout.
 func (l *Log) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := l.untilClosed(ctx)
-	ctx, stop := context.WithTimeoutCause(ctx, l.config.Timeout, errTimeout)
+	ctx, stop := context.WithTimeoutCause(ctx, l.config.RetryTimeout, errTimeout)
 	return ctx, func() { stop(); cancel() }
 }
 
@@ -105,7 +105,7 @@ func try[T any](ctx context.Context, l *Log, r request[T]) (value T, meaning out
 	if err != nil {
 		return value, unsent, err
 	}
-	limited, cancel := context.WithTimeout(ctx, l.config.AttemptTimeout)
+	limited, cancel := context.WithTimeout(ctx, l.config.Timeout)
 	defer cancel()
 	select {
 	case a := <-start(limited, l.connection, s, r):

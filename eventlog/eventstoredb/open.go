@@ -23,22 +23,22 @@ type Config struct {
 	ID uuid.UUID
 	// Existing makes Open return ErrForeign instead of creating a missing log. Read-only tools set it.
 	Existing bool
-	// Timeout limits how long a call retries while the cluster does not answer; 0 means 30 s. A context that ends
+	// RetryTimeout limits how long a call retries while the cluster does not answer; 0 means 30 s. A context that ends
 	// earlier takes precedence.
+	RetryTimeout time.Duration
+	// Timeout limits how long one attempt of a call waits for an answer; 0 means 5 s.
 	Timeout time.Duration
-	// AttemptTimeout limits how long one attempt of a call waits for an answer; 0 means 5 s.
-	AttemptTimeout time.Duration
 }
 
 func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
-	if c.Timeout <= 0 {
-		c.Timeout = 30 * time.Second
+	if c.RetryTimeout <= 0 {
+		c.RetryTimeout = 30 * time.Second
 	}
-	if c.AttemptTimeout <= 0 {
-		c.AttemptTimeout = 5 * time.Second
+	if c.Timeout <= 0 {
+		c.Timeout = 5 * time.Second
 	}
 	return c
 }
@@ -67,7 +67,7 @@ func Open(ctx context.Context, connectionString string, config Config) (*Log, er
 	config = config.withDefaults()
 	l := &Log{names: namesOf(t.log), config: config, connection: newConnection(t, config)}
 	l.alive, l.end = context.WithCancel(context.Background())
-	ctx, cancel := context.WithTimeoutCause(ctx, min(config.Timeout, openTimeout), errTimeout)
+	ctx, cancel := context.WithTimeoutCause(ctx, min(config.RetryTimeout, openTimeout), errTimeout)
 	defer cancel()
 	if err := l.prepare(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open log %s: %w", t.log, err), l.Close())

@@ -120,7 +120,7 @@ func TestOpenErrorsAreExplained(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			core, logged := observer.New(zap.DebugLevel)
 			_, err := eventstoredb.Open(within(t, 10*time.Second), try.url,
-				eventstoredb.Config{Logger: zap.New(core), Timeout: time.Second})
+				eventstoredb.Config{Logger: zap.New(core), RetryTimeout: time.Second})
 			require.Error(t, err)
 			if try.kind != nil {
 				require.ErrorIs(t, err, try.kind)

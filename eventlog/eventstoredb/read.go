@@ -129,7 +129,7 @@ var errSilent = fmt.Errorf("%w: the server has stopped sending", eventlog.ErrUna
 
 // consume yields results until there are no more.
 func (c *cursor) consume(ctx context.Context, results <-chan result, yield func(eventlog.Recorded, error) bool) error {
-	silence := time.NewTimer(c.log.config.AttemptTimeout)
+	silence := time.NewTimer(c.log.config.Timeout)
 	defer silence.Stop()
 	for {
 		select {
@@ -140,7 +140,7 @@ func (c *cursor) consume(ctx context.Context, results <-chan result, yield func(
 			if err := c.deliver(ctx, f, yield); err != nil {
 				return err
 			}
-			silence.Reset(c.log.config.AttemptTimeout)
+			silence.Reset(c.log.config.Timeout)
 		case <-silence.C:
 			return errSilent
 		case <-ctx.Done():

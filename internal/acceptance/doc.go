@@ -1,3 +1,3 @@
-// Package acceptance runs drover as its users do: the real binary, real agents and real signals, nothing
-// but the command line. Its tests are slow for tests (under a minute) and few.
+// Package acceptance tests drover as users run it: the real binary, real agents and real signals, controlled only by
+// the command line. It has few tests; they take up to a minute.
 package acceptance

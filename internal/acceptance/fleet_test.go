@@ -28,7 +28,7 @@ type fleet struct {
 	agents map[string]*harness.Process
 }
 
-// newFleet starts a server; the returned process is the server's.
+// newFleet starts a server and returns its process, too.
 func newFleet(t *testing.T) (*fleet, *harness.Process) {
 	t.Helper()
 	f := &fleet{Host: harnesstest.NewHost(t, program), t: t, agents: map[string]*harness.Process{}}
@@ -45,7 +45,7 @@ func (f *fleet) startAgent(name, token string) {
 		Servers: []string{f.server.URL()}, Join: token, Data: filepath.Join(f.Folder, "agent-"+name)}.Spec())
 }
 
-// ok is a command line that must succeed. A server that is being killed may answer nothing for a moment.
+// ok runs a command until it succeeds, because a server that is being killed may not answer.
 func (f *fleet) ok(stdin string, args ...string) (stdout string) {
 	f.t.Helper()
 	harnesstest.Until(f.t, "drover "+strings.Join(args, " ")+" succeeds", func() error {
@@ -65,7 +65,7 @@ type machine struct {
 	Installed []struct{ Project, Release string }
 }
 
-// machines are what get says; nil if the server does not answer.
+// machines returns the output of get machines by name, nil if the server does not answer.
 func (f *fleet) machines() map[string]machine {
 	result := f.Run("", "get", "machines", "-o", "json")
 	if result.Code != 0 {
@@ -111,7 +111,7 @@ func (f *fleet) why(name string) why {
 	return items[0]
 }
 
-// ran are the lines that the steps themselves wrote: what really happened on the machines.
+// ran returns the lines that the steps wrote on the machines.
 func (f *fleet) ran() []string {
 	text, err := os.ReadFile(filepath.Join(f.Folder, "ran"))
 	if os.IsNotExist(err) {
@@ -154,8 +154,8 @@ metadata: {name: joins}
 spec: {project: shop, events: [MachineAvailable], environments: [production]}
 `
 
-// TestAFleetIsKeptAtItsReleaseWhileTheServerIsKilledTwentyTimes is the main job, end to end.
-func TestAFleetIsKeptAtItsReleaseWhileTheServerIsKilledTwentyTimes(t *testing.T) {
+// TestFleetConvergesWhileServerIsKilledTwentyTimes covers the main job of drover from end to end.
+func TestFleetConvergesWhileServerIsKilledTwentyTimes(t *testing.T) {
 	f, server := newFleet(t)
 	f.ok(shop, "apply", "-f", "-")
 	token := strings.TrimSpace(f.ok("", "token", "create", "--join", "--uses", "0"))
@@ -179,16 +179,17 @@ func TestAFleetIsKeptAtItsReleaseWhileTheServerIsKilledTwentyTimes(t *testing.T)
 	f.ok("", "release", "create", "shop", "1.1")
 	f.ok("", "pin", "shop", "1.1", "--in", "production")
 	f.eventually("the others have the pinned release", func() bool { return count(f.machines(), "online", "1.1") == 3 })
-	f.eventually("the failing machine is left alone", func() bool { return f.why("web-04").Reason == "retries-exhausted" })
+	f.eventually("the failing machine is left alone",
+		func() bool { return f.why("web-04").Reason == "retries-exhausted" })
 	<-kills
 
-	f.eventually("all is quiet", func() bool { return count(f.machines(), "online", "") == 4 })
+	f.eventually("all machines are online", func() bool { return count(f.machines(), "online", "") == 4 })
 	for n := 1; n <= 3; n++ {
 		require.Equal(t, why{"1.1", "1.1", "none", "up-to-date"}, f.why(fmt.Sprintf("web-0%d", n)))
 	}
 	require.Equal(t, why{"1.1", "1.0", "wait", "retries-exhausted"}, f.why("web-04"))
-	require.Equal(t, 1, f.ranOn("web-04", "1.0"), "it flapped and was not deployed to twice")
-	require.Equal(t, 2, f.ranOn("web-04", "1.1"), "two attempts and no more")
+	require.Equal(t, 1, f.ranOn("web-04", "1.0"), "a machine that reconnects must not be deployed to again")
+	require.Equal(t, 2, f.ranOn("web-04", "1.1"), "two attempts")
 	seen := map[string]bool{}
 	for _, line := range f.ran() {
 		require.False(t, seen[line], "a part ran twice: %s", line)
@@ -206,8 +207,8 @@ func count(machines map[string]machine, presence, release string) (n int) {
 	return n
 }
 
-// killAtRandom kills the server n times while the test goes on, and starts it again the moment it is dead. The channel
-// is closed after the last start.
+// killAtRandom kills the server n times and restarts it at once, while the test continues. The channel is closed
+// after the last start.
 func (f *fleet) killAtRandom(server *harness.Process, n int) <-chan struct{} {
 	seed := rand.Uint64()
 	f.t.Logf("the server is killed with seed %d", seed)
@@ -229,6 +230,6 @@ func (f *fleet) killAtRandom(server *harness.Process, n int) <-chan struct{} {
 			}
 		}
 	}()
-	f.t.Cleanup(func() { <-done }) // or it would start a server after the test
+	f.t.Cleanup(func() { <-done }) // otherwise it could start a server after the test
 	return done
 }

@@ -1,4 +1,3 @@
-// Package clock reads the time and waits for it to pass.
 package clock
 
 import (
@@ -6,13 +5,13 @@ import (
 	"time"
 )
 
-// System is the clock of this machine.
+// System is the clock of the machine.
 type System struct{ start time.Time }
 
-// New returns a clock whose monotonic time starts at zero.
+// New returns a clock whose Elapsed starts at zero.
 func New() System { return System{start: time.Now()} }
 
-// Now returns the wall-clock time. It is shown to people and ends what they gave a deadline. It never orders events.
+// Now returns the wall-clock time. It is for display and for deadlines that people set, never for ordering.
 func (System) Now() time.Time { return time.Now() }
 
 // Elapsed returns the monotonic time since New was called.

@@ -16,9 +16,10 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// These tests hold the steps of CONTRIBUTING.md that no other test would miss.
+// These tests check the steps of CONTRIBUTING.md that no other test covers.
 
-// sources is the text of all files that match.
+// sources returns the text of all files that match the pattern. Of Go files it includes either only tests or no
+// tests.
 func sources(t *testing.T, pattern string, test bool) (all string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(repository, pattern))
@@ -35,15 +36,15 @@ func sources(t *testing.T, pattern string, test bool) (all string) {
 	return all
 }
 
-// holds fails the test with a message if a part is not in source, which is too long to be shown.
-func holds(t *testing.T, source, part, message string, args ...any) {
+// contains fails the test with a message if part is not in source. The source is too long for a failure message.
+func contains(t *testing.T, source, part, message string, args ...any) {
 	t.Helper()
 	if !strings.Contains(source, part) {
 		t.Errorf(message, args...)
 	}
 }
 
-// found are the first groups of all matches.
+// found returns the first group of each match.
 func found(text, pattern string) (groups []string) {
 	for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
 		groups = append(groups, match[1])
@@ -51,7 +52,7 @@ func found(text, pattern string) (groups []string) {
 	return groups
 }
 
-func TestEveryEventHasAName(t *testing.T) {
+func TestEveryEventHasName(t *testing.T) {
 	var named []string
 	for _, name := range domain.TypeNames() {
 		named = append(named, domain.NameOfType(name))
@@ -61,50 +62,56 @@ func TestEveryEventHasAName(t *testing.T) {
 	}
 }
 
-func TestEveryReasonHasARuleAndAScenario(t *testing.T) {
+func TestEveryReasonHasRuleAndScenario(t *testing.T) {
 	rules := sources(t, "triggers/rules.go", false)
 	_, list, _ := strings.Cut(rules, "// The reasons, in the order of the table.")
 	list, _, _ = strings.Cut(list, ")")
-	require.Equal(t, found(list, `(?m)^\t(\w+) +Reason +=`), found(rules, `(?m)^\t\{(?:Wait|None|Deploy), (\w+),`), "the constants of triggers/rules.go, and its table")
+	require.Equal(t, found(list, `(?m)^\t(\w+) +Reason +=`), found(rules, `(?m)^\t\{(?:Wait|None|Deploy), (\w+),`),
+		"the constants and the table of triggers/rules.go must have the same order")
 	scenarios := sources(t, "testdata/*.txt", false)
 	for _, reason := range constants(t, "triggers/rules.go", "Reason") {
-		require.Regexpf(t, `(?m)\b(wait|none|deploy)\b.*\b`+regexp.QuoteMeta(reason)+`\b`, scenarios, "no scenario below testdata shows the verdict %s", reason)
+		require.Regexpf(t, `(?m)\b(wait|none|deploy)\b.*\b`+regexp.QuoteMeta(reason)+`\b`, scenarios,
+			"no scenario in testdata covers the verdict %s", reason)
 	}
 }
 
-// wordless are commands that scenarios need no word for.
-var wordless = map[string]string{
-	"CreateToken": "tokens are the door's", "RevokeToken": "tokens are the door's", "UseToken": "tokens are the door's",
-	"ApplyEnvironment": "the block apply", "ApplyPolicy": "the block apply", "ApplyProject": "the block apply", "ApplyTrigger": "the block apply",
+// withoutKeyword lists commands for which scenarios need no keyword, with the reason.
+var withoutKeyword = map[string]string{
+	"CreateToken": "tokens belong to the API", "RevokeToken": "tokens belong to the API",
+	"UseToken":         "tokens belong to the API",
+	"ApplyEnvironment": "the block apply", "ApplyPolicy": "the block apply", "ApplyProject": "the block apply",
+	"ApplyTrigger": "the block apply",
 }
 
-func TestEveryCommandHasATestARouteAndAScenarioKeyword(t *testing.T) {
+func TestEveryCommandHasTestRouteAndKeyword(t *testing.T) {
 	tests := sources(t, "domain/*_test.go", true) + sources(t, "engine/*_test.go", true)
-	doors := sources(t, "api/*.go", false) + sources(t, "api/resource/*.go", false) + sources(t, "agents/*.go", false)
+	routes := sources(t, "api/*.go", false) + sources(t, "api/resource/*.go", false) + sources(t, "agents/*.go", false)
 	words, table := sources(t, "scenario/*.go", false), sources(t, "domain/command.go", false)
 	for _, command := range found(sources(t, "domain/*.go", false), `(?m)^func \(c (\w+)\) Decide\(`) {
-		holds(t, table, "\", "+command+"{}}", "domain.%s has no row in domain/command.go", command)
-		holds(t, tests, command+"{", "domain.%s is in no test of domain", command)
-		holds(t, doors, "domain."+command+"{", "nobody can send a domain.%s: give it a route in api, or send it in agents", command)
-		if wordless[command] == "" {
-			holds(t, words, "domain."+command+"{", "scenario/verbs.go has no word for domain.%s", command)
+		contains(t, table, "\", "+command+"{}}", "domain.%s has no row in domain/command.go", command)
+		contains(t, tests, command+"{", "domain.%s has no test in package domain", command)
+		contains(t, routes, "domain."+command+"{",
+			"no caller can send domain.%s: add a route in api or send it in agents", command)
+		if withoutKeyword[command] == "" {
+			contains(t, words, "domain."+command+"{", "scenario/verbs.go has no keyword for domain.%s", command)
 		}
 	}
 }
 
-func TestEveryKindOfStreamThatCommandsWriteHasARow(t *testing.T) {
+func TestEveryStreamKindHasRule(t *testing.T) {
 	kinds := found(sources(t, "domain/*.go", false), `(?m)^(?:const |\t)\w+Streams += "([a-z]+)"`)
 	require.Greater(t, len(kinds), 6)
 	typeName, data, err := domain.Encode(domain.MachineEnabled{})
 	require.NoError(t, err)
 	for _, kind := range kinds {
 		v := engine.CurrentRules().NewView()
-		v.Apply(eventlog.Recorded{Stream: kind + "/a-name", Position: 1, Event: eventlog.Event{Type: typeName, Data: data}})
-		require.Empty(t, v.Ignored, "no row of the fold owns streams of the kind %s: add one in engine/rules.go", kind)
+		v.Apply(eventlog.Recorded{Stream: kind + "/a-name", Position: 1,
+			Event: eventlog.Event{Type: typeName, Data: data}})
+		require.Empty(t, v.Ignored, "no rule folds streams of the kind %s: add one in engine/rules.go", kind)
 	}
 }
 
-func TestEveryCommandLineVerbHasAnExampleAndIsSeenAtWork(t *testing.T) {
+func TestEveryVerbHasExampleAndRunsInSession(t *testing.T) {
 	seen := sources(t, "internal/cli/testdata/sessions/*.txt", false)
 	for _, p := range pages(t) {
 		for _, b := range p.blocks {
@@ -119,13 +126,14 @@ func TestEveryCommandLineVerbHasAnExampleAndIsSeenAtWork(t *testing.T) {
 		help, err := exec.Command(program.Path(t), append(strings.Fields(verb), "--help")...).Output()
 		require.NoError(t, err)
 		require.Regexpf(t, `Examples:\n  .*drover `, string(help), "drover %s --help has no example", verb)
-		require.NotRegexpf(t, `^Usage:`, string(help), "drover %s --help does not say what it does", verb)
+		require.NotRegexpf(t, `^Usage:`, string(help), "drover %s --help has no description", verb)
 		require.Containsf(t, string(help), "Exit codes:", "drover %s --help", verb)
-		require.Regexpf(t, `drover `+verb+`\b`, seen, "no session below internal/cli/testdata and no block of the docs runs drover %s", verb)
+		require.Regexpf(t, `drover `+verb+`\b`, seen,
+			"no session in internal/cli/testdata and no block of the docs runs drover %s", verb)
 	}
 }
 
-// verbsBelow walks through the command line by its helps.
+// verbsBelow lists the verbs of the command line by reading help texts.
 func verbsBelow(t *testing.T, words ...string) (verbs []string) {
 	t.Helper()
 	help, err := exec.Command(program.Path(t), append(slices.Clone(words), "--help")...).Output()
@@ -142,16 +150,18 @@ func verbsBelow(t *testing.T, words ...string) (verbs []string) {
 	return verbs
 }
 
-func TestEveryBackendKeepsTheLawsAndHasAnURL(t *testing.T) {
+func TestEveryBackendRunsConformanceSuiteAndHasURL(t *testing.T) {
 	folders, err := os.ReadDir(filepath.Join(repository, "eventlog"))
 	require.NoError(t, err)
 	wiring, page := sources(t, "internal/server/*.go", false), sources(t, "docs/operations.md", false)
 	for _, folder := range folders {
 		if name := folder.Name(); folder.IsDir() && name != "eventlogtest" {
-			require.Containsf(t, sources(t, "eventlog/"+name+"/*.go", true), "eventlogtest.Exercise(", "eventlog/%s does not run the laws of the log", name)
+			require.Containsf(t, sources(t, "eventlog/"+name+"/*.go", true), "eventlogtest.Exercise(",
+				"eventlog/%s does not run the conformance suite", name)
 			if name != "memory" { // for tests and scenarios
-				require.Containsf(t, wiring, `drover/eventlog/`+name+`"`, "internal/server does not open eventlog/%s", name)
-				require.Containsf(t, strings.ToLower(page), name, "docs/operations.md says nothing of %s", name)
+				require.Containsf(t, wiring, `drover/eventlog/`+name+`"`, "internal/server does not open eventlog/%s",
+					name)
+				require.Containsf(t, strings.ToLower(page), name, "docs/operations.md does not mention %s", name)
 			}
 		}
 	}

@@ -19,7 +19,7 @@ var rewrite = flag.Bool("rewrite", false, "write the list of blocks that are not
 
 const notRunFile = "testdata/not-run.txt"
 
-func TestWhatIsNotRunIsListedWithItsReason(t *testing.T) {
+func TestBlocksNotRunAreListedWithReason(t *testing.T) {
 	var list strings.Builder
 	run, left := 0, 0
 	for _, p := range pages(t) {
@@ -30,7 +30,7 @@ func TestWhatIsNotRunIsListedWithItsReason(t *testing.T) {
 				run++
 			case is:
 				left++
-				require.NotEmpty(t, reason, "%s: say why it is not run", b.place())
+				require.NotEmpty(t, reason, "%s: give a reason why it is not run", b.place())
 				first, _, _ := strings.Cut(b.text, "\n")
 				list.WriteString(p.name + ": " + first + "\n    " + reason + "\n")
 			}
@@ -42,10 +42,11 @@ func TestWhatIsNotRunIsListedWithItsReason(t *testing.T) {
 	}
 	kept, err := os.ReadFile(notRunFile)
 	require.NoError(t, err)
-	require.Equal(t, string(kept), list.String(), "if this is meant: go test ./internal/docs -run NotRun -rewrite")
+	require.Equal(t, string(kept), list.String(),
+		"to accept the change: go test ./internal/docs -run BlocksNotRun -rewrite")
 }
 
-func TestTheQuickStartHasATestOfItsOwn(t *testing.T) {
+func TestQuickStartHasTest(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(repository, "internal/cli/readme_test.go"))
 	require.NoError(t, err)
 	require.Contains(t, string(text), "func TestTheQuickStartOfTheReadmeWorksWordForWord(")
@@ -53,12 +54,12 @@ func TestTheQuickStartHasATestOfItsOwn(t *testing.T) {
 
 var (
 	inline = regexp.MustCompile("`(drover [^`]+)`")
-	// unit is what a systemd unit in a page starts.
+	// unit matches a command line in a systemd unit on a page.
 	unit   = regexp.MustCompile(`(?m)^ *ExecStart=(\S*drover .*)$`)
 	target = regexp.MustCompile("(?m)(?:`|^)make ([a-z][a-z-]*)")
 )
 
-func TestEveryMakeTargetThatAPageNamesIsThere(t *testing.T) {
+func TestMakeTargetsOnPagesExist(t *testing.T) {
 	makefile := sources(t, "Makefile", false)
 	for _, p := range pages(t) {
 		for _, found := range target.FindAllStringSubmatch(p.text, -1) {
@@ -67,10 +68,10 @@ func TestEveryMakeTargetThatAPageNamesIsThere(t *testing.T) {
 	}
 }
 
-// TestEveryDroverCommandLineIsOneThatDroverTakes asks the real command line about verbs and flags, also of blocks that are not
-// run and of commands in sentences.
-func TestEveryDroverCommandLineIsOneThatDroverTakes(t *testing.T) {
-	asked := map[string]string{}
+// TestDroverCommandLinesInDocsAreValid checks verbs and flags with the real command line. It includes blocks that
+// are not run and commands in sentences.
+func TestDroverCommandLinesInDocsAreValid(t *testing.T) {
+	checked := map[string]string{}
 	for _, p := range pages(t) {
 		var texts []string
 		for _, b := range p.blocks {
@@ -86,22 +87,22 @@ func TestEveryDroverCommandLineIsOneThatDroverTakes(t *testing.T) {
 		}
 		for _, text := range texts {
 			lines, err := droverLines(text)
-			require.NoErrorf(t, err, "%s: bash does not take this:\n%s", p.name, text)
+			require.NoErrorf(t, err, "%s: invalid for bash:\n%s", p.name, text)
 			for _, line := range lines {
 				key := strings.Join(line, "\x00")
-				if _, done := asked[key]; !done {
-					asked[key] = takes(t, line)
+				if _, done := checked[key]; !done {
+					checked[key] = invalid(t, line)
 				}
-				if asked[key] != "" {
-					t.Errorf("%s: drover %s: %s", p.name, strings.Join(line, " "), asked[key])
+				if checked[key] != "" {
+					t.Errorf("%s: drover %s: %s", p.name, strings.Join(line, " "), checked[key])
 				}
 			}
 		}
 	}
-	require.Greater(t, len(asked), 40, "the command lines are found")
+	require.Greater(t, len(checked), 40, "the pages must contain command lines")
 }
 
-// withoutBlocks is the page's prose.
+// withoutBlocks returns the prose of a page.
 func withoutBlocks(p *page) string {
 	text := p.text
 	for _, b := range p.blocks {
@@ -110,7 +111,7 @@ func withoutBlocks(p *page) string {
 	return text
 }
 
-// droverLines finds the arguments of each drover that a text calls; what a shell would put in is left as it is written.
+// droverLines returns the arguments of each call of drover in a text. Shell expansions stay as written.
 func droverLines(text string) (lines [][]string, err error) {
 	file, err := syntax.NewParser(syntax.Variant(syntax.LangBash)).Parse(strings.NewReader(text), "")
 	if err != nil {
@@ -145,8 +146,9 @@ func wordOf(word *syntax.Word) string {
 	return strings.Trim(text.String(), `'"`)
 }
 
-// takes says what is wrong with the arguments of drover; empty if it takes them. With --help it parses all and does nothing.
-func takes(t *testing.T, args []string) string {
+// invalid returns why drover rejects args, or "" if it accepts them. With --help drover parses all arguments and
+// does nothing.
+func invalid(t *testing.T, args []string) string {
 	args = slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return arg == "--" })
 	out, err := exec.Command(program.Path(t), append(args, "--help")...).CombinedOutput()
 	if err != nil {
@@ -156,19 +158,20 @@ func takes(t *testing.T, args []string) string {
 		return ""
 	}
 	if strings.Contains(string(out), "[command]\n") && len(args) > 0 {
-		return "this names no command"
+		return "not a command"
 	}
 	return ""
 }
 
-func TestACommandLineThatDroverDoesNotTakeIsNoticed(t *testing.T) {
-	lines, err := droverLines("X=$(drover token create --join) && sudo drover get machines |\n  drover apply -f - # drover nothing\n")
+func TestInvalidCommandLineIsDetected(t *testing.T) {
+	lines, err := droverLines("X=$(drover token create --join) && sudo drover get machines |\n  drover apply -f - # " +
+		"drover nothing\n")
 	require.NoError(t, err)
 	require.Equal(t, [][]string{{"token", "create", "--join"}, {"get", "machines"}, {"apply", "-f", "-"}}, lines)
 	for _, line := range lines {
-		require.Empty(t, takes(t, line))
+		require.Empty(t, invalid(t, line))
 	}
-	require.NotEmpty(t, takes(t, []string{"deploy", "shop", "1.0", "--into", "production"}))
-	require.NotEmpty(t, takes(t, []string{"frobnicate"}))
-	require.NotEmpty(t, takes(t, []string{"eventlog", "frobnicate"}))
+	require.NotEmpty(t, invalid(t, []string{"deploy", "shop", "1.0", "--into", "production"}))
+	require.NotEmpty(t, invalid(t, []string{"frobnicate"}))
+	require.NotEmpty(t, invalid(t, []string{"eventlog", "frobnicate"}))
 }

@@ -1,35 +1,44 @@
-// Package docs holds the tests of the pages that people read: README.md, CONTRIBUTING.md, SECURITY.md and all below docs.
-// There is no code in it.
+// Package docs tests the documentation: README.md, CONTRIBUTING.md, SECURITY.md and all pages in docs. It has no code
+// but tests.
+//
+//	page_test.go        parses pages; checks YAML, JSON and links
+//	run_test.go         runs the command blocks
+//	commands_test.go    checks command lines that are not run, and make targets
+//	reference_test.go   compares the tables of the reference with the code
+//	checklists_test.go  checks the steps of CONTRIBUTING.md
 //
 // # Command blocks
 //
-// A fence says what stands in it. The blocks of one page are run from top to bottom in one shell (bash, set -eu), in a folder
-// of its own with an empty home, the real drover on the PATH, ticks of one second, and a free port in the place of
-// 127.0.0.1:7070; examples and testdata of the checkout are in the folder. What a block starts is stopped at the page's end.
+// The language of a fence says how a block is tested. The blocks of a page run from top to bottom in one shell (bash,
+// set -eu), in a temporary folder with an empty home. drover is on the PATH, ticks take one second, and a free port
+// replaces 127.0.0.1:7070. The folder contains examples and testdata of the checkout. At the end of the page, all
+// started processes are stopped.
 //
-//	```sh      is run, and must end with exit code 0
-//	```text    after it: lines that it prints, in this order; others may come between. … stands for anything,
-//	           and any white space for any other
-//	```yaml    is parsed; with an apiVersion it is read as `drover apply` reads it
+//	```sh      is run and must exit with code 0
+//	```text    after it: expected output lines, in this order, possibly with others between. … matches anything, and
+//	           white space matches any other white space
+//	```yaml    is parsed; with an apiVersion it is read like a file of `drover apply`
 //	```json    is parsed
-//	```        is looked at by nobody: drawings, forms
+//	```        is not tested: drawings, forms
 //
-// A comment right above a block says how it is meant; above a block it is the only thing that is not shown to readers:
+// A comment directly above a block changes its meaning:
 //
-//	<!-- file: NAME -->       the block is put into this file in the page's folder
-//	<!-- more of: NAME -->    the block is put to the end of it, after a blank line
-//	<!-- again: WHY -->       the block only asks: it is run until it prints what follows
-//	<!-- exits: N -->         the block ends with another exit code
-//	<!-- not run: REASON -->  the block cannot be run here; its shell and its drover command lines are still parsed
-//	<!-- before: …            what a reader has done when coming to this page or place: the comment's further lines are
-//	                          run; no block belongs to it
+//	<!-- file: NAME -->       the block is written to this file in the folder of the page
+//	<!-- more of: NAME -->    the block is appended to that file after a blank line
+//	<!-- again: WHY -->       the block only queries: it is repeated until its output matches
+//	<!-- exits: N -->         the block exits with another code
+//	<!-- not run: REASON -->  the block cannot be run here; its syntax and drover command lines are checked
+//	<!-- before: …            commands that a reader has run before: the further lines of the comment are run;
+//	                          it needs no block
 //
-// The examples of docs/reference/commands.md, which is generated from the helps, are parsed and not run.
-// What else is not run is listed in testdata/not-run.txt, so that a change of it is seen (-rewrite writes it). A test also takes
-// each drover command line, in blocks and in sentences, to the real command line for its verb and flags, and follows each link to a file.
+// The examples in docs/reference/commands.md, which is generated from the help texts, are parsed but not run. All
+// other blocks that are not run are listed in testdata/not-run.txt, so that changes are noticed (-rewrite updates
+// it). The tests also check the verb and flags of each drover command line, in blocks and in sentences, and follow
+// each link to a file.
 //
 // # Field lists
 //
-// The pages below docs/reference list fields, events and reasons in tables. The tests compare these with the code: what the reader
-// of files takes, the events' JSON, the constants of reasons. A new one without its line fails, and so does a line without the thing.
+// The pages in docs/reference list fields, events and reasons in tables. The tests compare them with the code: the keys
+// that the file reader accepts, the JSON of events, the constants of reasons. A missing line fails a test, and so does
+// a line for something that does not exist.
 package docs

@@ -18,32 +18,33 @@ import (
 
 const repository = "../.."
 
-// page is one page that people read.
+// page is one page of the documentation.
 type page struct {
-	name   string // from the repository's folder
+	name   string // path relative to the repository
 	text   string
 	blocks []*block
 }
 
-// block is one fenced block, or a comment that holds lines to run.
+// block is a fenced block, or a comment that contains lines to run.
 type block struct {
 	page  string
-	line  int // of the fence
+	line  int // line number of the fence
 	lang  string
 	text  string
 	marks map[string]string
-	shows *block // what it prints
+	shows *block // the expected output
 }
 
 func (b *block) place() string { return b.page + ":" + number(b.line) }
 
-// generated is made from the helps: its examples are of any fleet, so they are parsed and not run.
+// generated is generated from the help texts. Its examples are for an arbitrary fleet, so they are parsed but not
+// run.
 const generated = "docs/reference/commands.md"
 
-// knownMarks are the comments that say something to the tests.
+// knownMarks are the comments with a meaning for the tests.
 var knownMarks = []string{"file", "more of", "again", "exits", "not run", "before", "quick start"}
 
-// pages reads all pages.
+// pages reads and parses all pages.
 func pages(t *testing.T) (all []*page) {
 	t.Helper()
 	var names []string
@@ -60,7 +61,7 @@ func pages(t *testing.T) (all []*page) {
 		return err
 	})
 	require.NoError(t, err)
-	require.Greater(t, len(names), 10, "the pages are found")
+	require.Greater(t, len(names), 10, "the pages must be found")
 	for _, name := range names {
 		text, err := os.ReadFile(filepath.Join(repository, name))
 		require.NoError(t, err)
@@ -73,7 +74,7 @@ func pages(t *testing.T) (all []*page) {
 
 var fence = regexp.MustCompile("^( *)(```+)([a-z]*)$")
 
-// parsePage reads the blocks of a page. The problem says where a page is not in the form that doc.go tells.
+// parsePage parses the blocks of a page. The problem describes a violation of the format in doc.go.
 func parsePage(name, text string) (p *page, problem string) {
 	p = &page{name: name, text: text}
 	lines := strings.Split(text, "\n")
@@ -91,9 +92,10 @@ func parsePage(name, text string) (p *page, problem string) {
 				return p, at + ": the comment does not end"
 			}
 			key, value := mark(lines[i : end+1])
-			if key == "before" { // what follows the word on its line is for writers
+			if key == "before" { // the rest of its line is for authors
 				_, value, _ = strings.Cut(strings.TrimSuffix(strings.Join(lines[i:end+1], "\n"), "-->"), "\n")
-				p.blocks = append(p.blocks, &block{page: name, line: i + 1, lang: "sh", text: value, marks: map[string]string{key: value}})
+				p.blocks = append(p.blocks, &block{page: name, line: i + 1, lang: "sh", text: value,
+					marks: map[string]string{key: value}})
 			} else if slices.Contains(knownMarks, key) {
 				marks[key] = value
 			}
@@ -106,8 +108,9 @@ func parsePage(name, text string) (p *page, problem string) {
 			b.marks, marks = marks, map[string]string{}
 			p.add(b)
 			i = end
-		case strings.HasPrefix(line, "    ") && i > 0 && strings.TrimSpace(lines[i-1]) == "" && strings.TrimSpace(line) != "":
-			return p, at + ": a block without a fence is looked at by nobody; write ```sh, ```text or ``` around it"
+		case strings.HasPrefix(line, "    ") && i > 0 && strings.TrimSpace(lines[i-1]) == "" &&
+			strings.TrimSpace(line) != "":
+			return p, at + ": indented block: use a fence of ```sh, ```text or ```, so that it is tested"
 		case strings.TrimSpace(line) != "":
 			marks = map[string]string{}
 		}
@@ -115,7 +118,7 @@ func parsePage(name, text string) (p *page, problem string) {
 	return p, ""
 }
 
-// mark reads a comment: a word and what follows it.
+// mark parses a comment of the form KEY: VALUE.
 func mark(lines []string) (key, value string) {
 	text := strings.TrimSpace(strings.Join(lines, "\n"))
 	text = strings.TrimSuffix(strings.TrimPrefix(text, "<!--"), "-->")
@@ -135,7 +138,7 @@ func fenced(name string, lines []string, start int) (b *block, end int) {
 	return nil, 0
 }
 
-// add puts a block to the others; text after commands is what they print.
+// add appends a block. A text block after commands is their expected output.
 func (p *page) add(b *block) {
 	if n := len(p.blocks); b.lang == "text" && !b.isFile() && n > 0 && p.blocks[n-1].lang == "sh" {
 		p.blocks[n-1].shows = b
@@ -143,19 +146,21 @@ func (p *page) add(b *block) {
 	p.blocks = append(p.blocks, b)
 }
 
-func TestEveryBlockSaysWhatItIs(t *testing.T) {
+func TestEveryBlockHasValidLanguage(t *testing.T) {
 	for _, p := range pages(t) {
 		for _, b := range p.blocks {
 			switch b.lang {
 			case "sh", "":
 			case "text":
-				require.Truef(t, b.isFile() || shownBy(p, b), "%s: nothing above it prints this; drawings and forms stand in a fence without a word", b.place())
+				require.Truef(t, b.isFile() || shownBy(p, b),
+					"%s: a text block must follow the commands that print it; use a fence without a language for "+
+						"drawings and forms", b.place())
 			case "yaml":
 				checkYAML(t, b)
 			case "json":
-				require.Truef(t, json.Valid([]byte(b.text)), "%s: this is no JSON", b.place())
+				require.Truef(t, json.Valid([]byte(b.text)), "%s: invalid JSON", b.place())
 			default:
-				t.Errorf("%s: a fence of %q is looked at by nobody; use sh, text, yaml, json or none", b.place(), b.lang)
+				t.Errorf("%s: unknown fence language %q: use sh, text, yaml, json or none", b.place(), b.lang)
 			}
 		}
 	}
@@ -165,7 +170,7 @@ func shownBy(p *page, text *block) bool {
 	return slices.ContainsFunc(p.blocks, func(b *block) bool { return b.shows == text })
 }
 
-// checkYAML reads a block as a user's file would be read.
+// checkYAML reads a block like a user's file.
 func checkYAML(t *testing.T, b *block) {
 	t.Helper()
 	var documents []any
@@ -187,7 +192,7 @@ func checkYAML(t *testing.T, b *block) {
 
 var link = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
 
-func TestEveryLinkLeadsToAFile(t *testing.T) {
+func TestLinkedFilesExist(t *testing.T) {
 	for _, p := range pages(t) {
 		for _, found := range link.FindAllStringSubmatch(p.text, -1) {
 			_, err := os.Stat(filepath.Join(repository, filepath.Dir(p.name), found[1]))
@@ -196,7 +201,7 @@ func TestEveryLinkLeadsToAFile(t *testing.T) {
 	}
 }
 
-func TestAPageThatIsNotInFormIsNoticed(t *testing.T) {
+func TestMalformedPageIsDetected(t *testing.T) {
 	for text, wanted := range map[string]string{
 		"words\n\n    drover get machines\n": "a.md:3: a block without a fence",
 		"```sh\ndrover\n":                    "a.md:1: the block does not end",
@@ -205,10 +210,11 @@ func TestAPageThatIsNotInFormIsNoticed(t *testing.T) {
 		_, problem := parsePage("a.md", text)
 		require.Contains(t, problem, wanted)
 	}
-	p, problem := parsePage("a.md", "<!-- not run: it takes a day -->\n```sh\nmake\n```\n\nIt prints\n\n```text\nok\n```\n")
+	p, problem := parsePage("a.md",
+		"<!-- not run: it takes a day -->\n```sh\nmake\n```\n\nIt prints\n\n```text\nok\n```\n")
 	require.Empty(t, problem)
 	require.Equal(t, "it takes a day", p.blocks[0].marks["not run"])
 	require.Equal(t, "ok\n", p.blocks[0].shows.text)
 	p, _ = parsePage("a.md", "<!-- not run: it takes a day -->\nwords\n```sh\nmake\n```\n")
-	require.Empty(t, p.blocks[0].marks, "a comment is about what stands right below it")
+	require.Empty(t, p.blocks[0].marks, "a comment applies only to the block directly below it")
 }

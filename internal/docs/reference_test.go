@@ -23,7 +23,7 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// section is the text of a page below a heading, up to the next one of the same or a higher level.
+// section returns the text of a page below a heading, up to the next heading of the same or a higher level.
 func section(t *testing.T, page, heading string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(repository, "docs", page))
@@ -39,7 +39,7 @@ func section(t *testing.T, page, heading string) string {
 
 var row = regexp.MustCompile("(?m)^\\| `([^`]+)` \\|")
 
-// listed are the first cells of a table's rows.
+// listed returns the first cells of a table's rows.
 func listed(text string) (names []string) {
 	for _, found := range row.FindAllStringSubmatch(text, -1) {
 		names = append(names, found[1])
@@ -48,13 +48,14 @@ func listed(text string) (names []string) {
 }
 
 var reference = map[resource.Kind]string{
-	resource.Environment: "reference/environment.md", resource.MachinePolicy: "reference/machine-policy.md", resource.Project: "reference/project.md",
+	resource.Environment: "reference/environment.md", resource.MachinePolicy: "reference/machine-policy.md",
+	resource.Project: "reference/project.md",
 	resource.Trigger: "reference/trigger.md", resource.Machine: "reference/machine.md",
 }
 
-func TestThePageOfEachKindListsTheKeysThatItsFilesTake(t *testing.T) {
+func TestKindPagesListAllFields(t *testing.T) {
 	for _, kind := range resource.Kinds() {
-		require.Contains(t, reference, kind, "a page below docs/reference")
+		require.Contains(t, reference, kind, "each kind needs a page in docs/reference")
 		documented := listed(section(t, reference[kind], "## Fields"))
 		if kind == resource.Environment {
 			require.Equal(t, []string{"metadata.name"}, documented)
@@ -64,7 +65,8 @@ func TestThePageOfEachKindListsTheKeysThatItsFilesTake(t *testing.T) {
 	}
 }
 
-// keys asks the reader of files which keys a mapping takes: where one should be it is given a number, and says what it wants.
+// keys returns the keys that the reader of files accepts in a mapping. It puts a number in the place of the mapping
+// and reads the hint.
 func keys(t *testing.T, kind resource.Kind, path string) (all []string) {
 	t.Helper()
 	for _, key := range strings.Split(strings.TrimPrefix(wanted(t, kind, path, 1), "keys: "), ", ") {
@@ -82,7 +84,7 @@ func keys(t *testing.T, kind resource.Kind, path string) (all []string) {
 	return all
 }
 
-// wanted is the hint about a value that stands at a path of a kind's spec.
+// wanted returns the hint about a value at a path of a kind's spec.
 func wanted(t *testing.T, kind resource.Kind, path string, value any) string {
 	t.Helper()
 	place := "spec"
@@ -98,7 +100,8 @@ func wanted(t *testing.T, kind resource.Kind, path string, value any) string {
 			value = map[string]any{name: value}
 		}
 	}
-	text, err := json.Marshal(map[string]any{"apiVersion": resource.APIVersion, "kind": kind, "metadata": map[string]any{"name": "x"}, "spec": value})
+	text, err := json.Marshal(map[string]any{"apiVersion": resource.APIVersion, "kind": kind,
+		"metadata": map[string]any{"name": "x"}, "spec": value})
 	require.NoError(t, err)
 	_, err = resource.Read("x.json", strings.NewReader(string(text)))
 	var problems resource.Problems
@@ -113,18 +116,20 @@ func wanted(t *testing.T, kind resource.Kind, path string, value any) string {
 	return ""
 }
 
-func TestEachSettingOfTheDomainIsOnThePageOfItsKind(t *testing.T) {
-	for kind, settings := range map[resource.Kind]any{resource.Project: domain.ProjectSettings{}, resource.Trigger: domain.TriggerSettings{},
+func TestKindPagesListAllSettings(t *testing.T) {
+	for kind, settings := range map[resource.Kind]any{resource.Project: domain.ProjectSettings{},
+		resource.Trigger:       domain.TriggerSettings{},
 		resource.MachinePolicy: domain.PolicySettings{}} {
 		documented := listed(section(t, reference[kind], "## Fields"))
 		for _, field := range fieldsOf(reflect.TypeOf(settings), "", nil) {
-			require.Truef(t, slices.ContainsFunc(documented, func(name string) bool { return name == field || strings.HasSuffix(name, "."+field) }),
-				"%s of %T is in no row of docs/%s", field, settings, reference[kind])
+			require.Truef(t, slices.ContainsFunc(documented,
+				func(name string) bool { return name == field || strings.HasSuffix(name, "."+field) }),
+				"%s of %T has no row in docs/%s", field, settings, reference[kind])
 		}
 	}
 }
 
-// fieldsOf lists the JSON names of a type, with those below it; types that are described elsewhere end the way.
+// fieldsOf lists the JSON names of a type and of nested types, except types that are described elsewhere.
 func fieldsOf(typ reflect.Type, path string, elsewhere []reflect.Type) (names []string) {
 	for i := range typ.NumField() {
 		field := typ.Field(i)
@@ -141,54 +146,66 @@ func fieldsOf(typ reflect.Type, path string, elsewhere []reflect.Type) (names []
 		if below.Kind() == reflect.Slice {
 			below, name = below.Elem(), name+"[]"
 		}
-		if below.Kind() == reflect.Struct && strings.HasPrefix(below.PkgPath(), "github.com/droverhq/") && !slices.Contains(elsewhere, below) {
+		if below.Kind() == reflect.Struct && strings.HasPrefix(below.PkgPath(), "github.com/droverhq/") &&
+			!slices.Contains(elsewhere, below) {
 			names = append(names, fieldsOf(below, path+name+".", elsewhere)...)
 		}
 	}
 	return names
 }
 
-func TestWhatIsNotAppliedFromFilesIsListedWithItsFields(t *testing.T) {
-	for page, shape := range map[string]any{"reference/release.md": explain.Release{}, "reference/deployment.md": explain.Deployment{}, "reference/token.md": explain.Token{}} {
-		require.ElementsMatchf(t, fieldsOf(reflect.TypeOf(shape), "", nil), listed(section(t, page, "## Fields")), "the fields in docs/%s", page)
+func TestReadOnlyResourcesAreListedWithFields(t *testing.T) {
+	for page, shape := range map[string]any{"reference/release.md": explain.Release{},
+		"reference/deployment.md": explain.Deployment{}, "reference/token.md": explain.Token{}} {
+		require.ElementsMatchf(t, fieldsOf(reflect.TypeOf(shape), "", nil), listed(section(t, page, "## Fields")),
+			"the fields in docs/%s", page)
 	}
-	require.ElementsMatch(t, fieldsOf(reflect.TypeOf(explain.Event{}), "", nil), listed(section(t, "reference/events.md", "## What every event has")))
+	require.ElementsMatch(t, fieldsOf(reflect.TypeOf(explain.Event{}), "", nil),
+		listed(section(t, "reference/events.md", "## What every event has")))
 }
 
-func TestEveryEventIsListedWithItsFields(t *testing.T) {
-	elsewhere := []reflect.Type{reflect.TypeFor[domain.ProjectSettings](), reflect.TypeFor[domain.PolicySettings](), reflect.TypeFor[domain.TriggerSettings](),
+func TestEventPageListsAllFields(t *testing.T) {
+	elsewhere := []reflect.Type{reflect.TypeFor[domain.ProjectSettings](), reflect.TypeFor[domain.PolicySettings](),
+		reflect.TypeFor[domain.TriggerSettings](),
 		reflect.TypeFor[domain.TokenSettings](), reflect.TypeFor[domain.Step](), reflect.TypeFor[domain.Actor]()}
 	for _, name := range domain.TypeNames() {
 		event, err := domain.Decode(name, []byte("{}"))
 		require.NoError(t, err)
 		if domain.TypeName(event) != name {
-			continue // an older version, which nobody writes any more
+			continue // an older version, which is not written any more
 		}
 		text := section(t, "reference/events.md", "### "+domain.Name(event))
 		require.Contains(t, text, "`"+name+"`")
-		require.ElementsMatchf(t, fieldsOf(reflect.TypeOf(event), "", elsewhere), listed(text), "the fields of %s in docs/reference/events.md", domain.Name(event))
+		require.ElementsMatchf(t, fieldsOf(reflect.TypeOf(event), "", elsewhere), listed(text),
+			"the fields of %s in docs/reference/events.md", domain.Name(event))
 	}
-	require.ElementsMatch(t, fieldsOf(reflect.TypeFor[domain.Actor](), "", nil), listed(section(t, "reference/events.md", "## Who asked")))
+	require.ElementsMatch(t, fieldsOf(reflect.TypeFor[domain.Actor](), "", nil),
+		listed(section(t, "reference/events.md", "## Who asked")))
 	text, err := os.ReadFile(filepath.Join(repository, "docs/reference/events.md"))
 	require.NoError(t, err)
-	require.Equal(t, len(domain.TypeNames()), strings.Count(string(text), "\n### "), "events that are not there any more")
+	require.Equal(t, len(domain.TypeNames()), strings.Count(string(text), "\n### "),
+		"the page lists events that do not exist")
 }
 
 func TestEveryReasonIsListed(t *testing.T) {
 	verdicts := constants(t, "triggers/rules.go", "Reason")
-	require.Equal(t, verdicts, listed(section(t, "reference/reasons.md", "## Reasons of verdicts, in the order of the table")))
-	require.ElementsMatch(t, constants(t, "domain/reasons.go", "PartReason"), listed(section(t, "reference/reasons.md", "## Reasons of parts")))
+	require.Equal(t, verdicts, listed(section(t, "reference/reasons.md",
+		"## Reasons of verdicts, in the order of the table")))
+	require.ElementsMatch(t, constants(t, "domain/reasons.go", "PartReason"),
+		listed(section(t, "reference/reasons.md", "## Reasons of parts")))
 	concepts, err := os.ReadFile(filepath.Join(repository, "docs/concepts.md"))
 	require.NoError(t, err)
 	for _, reason := range verdicts {
-		require.Regexpf(t, fmt.Sprintf(`\| [^|]*\b%s\b[^|]*\|`, reason), string(concepts), "%s is in no row of docs/concepts.md", reason)
+		require.Regexpf(t, fmt.Sprintf(`\| [^|]*\b%s\b[^|]*\|`, reason), string(concepts),
+			"%s has no row in docs/concepts.md", reason)
 	}
 }
 
-// constants are the values of a file's constants of one type, in their order.
+// constants returns the values of a file's constants of one type, in order.
 func constants(t *testing.T, file, typ string) (values []string) {
 	t.Helper()
-	parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(repository, file), nil, parser.SkipObjectResolution)
+	parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(repository, file), nil,
+		parser.SkipObjectResolution)
 	require.NoError(t, err)
 	ast.Inspect(parsed, func(n ast.Node) bool {
 		spec, ok := n.(*ast.ValueSpec)
@@ -197,7 +214,8 @@ func constants(t *testing.T, file, typ string) (values []string) {
 		}
 		if name, ok := spec.Type.(*ast.Ident); ok && name.Name == typ {
 			for _, value := range spec.Values {
-				text, err := strconv.Unquote(value.(*ast.BasicLit).Value) //nolint:forcetypeassert // the test fails on any other
+				// A different type fails the test.
+				text, err := strconv.Unquote(value.(*ast.BasicLit).Value) //nolint:forcetypeassert
 				require.NoError(t, err)
 				values = append(values, text)
 			}

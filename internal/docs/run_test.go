@@ -24,13 +24,13 @@ var program = harnesstest.NewProgram()
 
 func TestMain(m *testing.M) { os.Exit(harnesstest.Run(m)) }
 
-// patience is how long a block may take, and how long one is repeated that waits for something.
-const patience = 90 * time.Second
+// timeout limits one block, and the repetition of a block that waits for a condition.
+const timeout = 90 * time.Second
 
 func number(n int) string { return strconv.Itoa(n) }
 
-// TestEveryCommandBlockDoesWhatThePageSays runs the pages as doc.go says.
-func TestEveryCommandBlockDoesWhatThePageSays(t *testing.T) {
+// TestCommandBlocksOfDocs runs the pages as described in doc.go.
+func TestCommandBlocksOfDocs(t *testing.T) {
 	for _, p := range pages(t) {
 		if p.runs() {
 			t.Run(p.name, func(t *testing.T) {
@@ -44,7 +44,7 @@ func TestEveryCommandBlockDoesWhatThePageSays(t *testing.T) {
 	}
 }
 
-// runs says whether there is anything to run on the page.
+// runs reports whether the page has a block to run.
 func (p *page) runs() bool {
 	for _, b := range p.blocks {
 		if b.run() && b.marks["before"] == "" {
@@ -54,22 +54,23 @@ func (p *page) runs() bool {
 	return false
 }
 
-// run says whether the block is to be run. The quick start is run by a test of its own.
+// run reports whether the block is to be run. The quick start has a separate test.
 func (b *block) run() bool {
-	return b.lang == "sh" && b.page != generated && !b.isFile() && b.marks["not run"] == "" && b.marks["quick start"] == ""
+	return b.lang == "sh" && b.page != generated && !b.isFile() && b.marks["not run"] == "" &&
+		b.marks["quick start"] == ""
 }
 
-// isFile says whether the block is (more of) a file.
+// isFile reports whether the block is a file or a part of one.
 func (b *block) isFile() bool { return b.marks["file"]+b.marks["more of"] != "" }
 
-// shell is the one that a page's blocks are run in.
+// shell is the shell that runs the blocks of a page.
 type shell struct {
 	t       *testing.T
 	folder  string
-	address string // of the page's server
+	address string // address of the page's server
 	cmd     *exec.Cmd
 	in      io.WriteCloser
-	out     chan string // lines; closed at the shell's end
+	out     chan string // output lines; closed at the end of the shell
 	count   int
 }
 
@@ -99,18 +100,18 @@ func openShell(t *testing.T) *shell {
 	_ = write.Close()
 	go s.listen(read)
 	t.Cleanup(s.close)
-	s.say("set -eu -o pipefail; trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT")
+	s.send("set -eu -o pipefail; trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT")
 	return s
 }
 
-// environment has nothing of the user who runs the tests.
+// environment returns an environment without settings of the user who runs the tests.
 func (s *shell) environment() []string {
 	home := s.t.TempDir()
 	return harness.Environment(home, "PATH="+filepath.Dir(program.Path(s.t))+":"+os.Getenv("PATH"), "TZ=UTC",
 		"DROVER_DATA="+filepath.Join(home, "data"), "DROVER_LISTEN="+s.address, "DROVER_TICK=1s")
 }
 
-func (s *shell) say(line string) {
+func (s *shell) send(line string) {
 	s.t.Helper()
 	_, err := io.WriteString(s.in, line+"\n")
 	require.NoError(s.t, err)
@@ -131,7 +132,7 @@ func (s *shell) listen(read *os.File) {
 	}
 }
 
-// close stops the shell and all that it started.
+// close stops the shell and all its processes.
 func (s *shell) close() {
 	_ = s.in.Close()
 	late := time.AfterFunc(30*time.Second, func() { _ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) })
@@ -140,16 +141,16 @@ func (s *shell) close() {
 		_ = s.cmd.Wait()
 		_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
 	}()
-	for range s.out { // until nobody is left who could write
+	for range s.out { // until no process holds the output open
 	}
 }
 
-// here puts the page's own address into a text.
+// here replaces the default address by that of the page's server.
 func (s *shell) here(text string) string {
 	return strings.ReplaceAll(text, "127.0.0.1:7070", s.address)
 }
 
-// block writes or runs one block and compares what it prints.
+// block writes or runs a block and compares the output.
 func (s *shell) block(b *block) {
 	s.t.Helper()
 	if b.isFile() {
@@ -160,19 +161,19 @@ func (s *shell) block(b *block) {
 		return
 	}
 	_, repeated := b.marks["again"]
-	for end := time.Now().Add(patience); ; time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(timeout); ; time.Sleep(200 * time.Millisecond) {
 		out, code := s.source(b, repeated)
 		problem := b.compare(s.here, out, code)
 		if problem == "" {
 			return
 		}
 		if !repeated || time.Now().After(end) {
-			s.t.Fatalf("%s: %s\n--- it printed:\n%s%s", b.place(), problem, out, s.logs())
+			s.t.Fatalf("%s: %s\n--- output:\n%s%s", b.place(), problem, out, s.logs())
 		}
 	}
 }
 
-// file writes a block into the file that it is, or to the end of it.
+// file writes a block to its file, or appends it.
 func (s *shell) file(b *block) {
 	s.t.Helper()
 	path, text := filepath.Join(s.folder, b.marks["file"]+b.marks["more of"]), s.here(b.text)
@@ -185,44 +186,45 @@ func (s *shell) file(b *block) {
 	require.NoError(s.t, os.WriteFile(path, []byte(text), 0o644))
 }
 
-// source runs a block in the page's shell, or one that only asks in a shell below it.
+// source runs a block in the page's shell. If below is set, or if the block has another exit code, it runs in a
+// subshell.
 func (s *shell) source(b *block, below bool) (out, code string) {
 	s.t.Helper()
 	s.count++
 	file := filepath.Join(s.t.TempDir(), "block.sh")
 	require.NoError(s.t, os.WriteFile(file, []byte(s.here(b.text)), 0o600))
-	sign := fmt.Sprintf("end of block %d: ", s.count)
+	marker := fmt.Sprintf("end of block %d: ", s.count)
 	if below || b.marks["exits"] != "" {
-		s.say(fmt.Sprintf("set +e; ( set -e; . %s ) </dev/null; printf '\\n%%s\\n' '%s'$?; set -e", file, sign))
+		s.send(fmt.Sprintf("set +e; ( set -e; . %s ) </dev/null; printf '\\n%%s\\n' '%s'$?; set -e", file, marker))
 	} else {
-		s.say(fmt.Sprintf(". %s </dev/null; printf '\\n%%s\\n' '%s'$?", file, sign))
+		s.send(fmt.Sprintf(". %s </dev/null; printf '\\n%%s\\n' '%s'$?", file, marker))
 	}
-	timeout := time.After(patience)
+	late := time.After(timeout)
 	for {
 		select {
 		case line, open := <-s.out:
 			if !open {
-				return out, "that ended the shell"
+				return out, "unknown: it ended the shell"
 			}
-			if code, found := strings.CutPrefix(line, sign); found {
+			if code, found := strings.CutPrefix(line, marker); found {
 				return out, strings.TrimSpace(code)
 			}
 			out += line
-		case <-timeout:
+		case <-late:
 			_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
-			return out, "that did not come within " + patience.String()
+			return out, "unknown: it did not end within " + timeout.String()
 		}
 	}
 }
 
-// compare says what is not as the page says.
+// compare returns how the result differs from the page, or "".
 func (b *block) compare(here func(string) string, out, code string) string {
 	wanted := "0"
 	if exits := b.marks["exits"]; exits != "" {
 		wanted = exits
 	}
 	if code != wanted {
-		return fmt.Sprintf("it ended with exit code %s, not %s", code, wanted)
+		return fmt.Sprintf("exit code %s, want %s", code, wanted)
 	}
 	if b.shows == nil {
 		return ""
@@ -237,14 +239,15 @@ func (b *block) compare(here func(string) string, out, code string) string {
 			lines = lines[1:]
 		}
 		if len(lines) == 0 {
-			return fmt.Sprintf("it does not print line %d of %s:\n%s", i+1, b.shows.place(), wanted)
+			return fmt.Sprintf("the output lacks line %d of %s:\n%s", i+1, b.shows.place(), wanted)
 		}
 		lines = lines[1:]
 	}
 	return ""
 }
 
-// asPattern takes … for anything, also nothing, and white space for any other.
+// asPattern converts an expected line: … matches anything, including nothing, and white space matches any white
+// space.
 func asPattern(line string) *regexp.Regexp {
 	pattern := "^"
 	for _, word := range strings.Fields(line) {
@@ -257,10 +260,10 @@ func asPattern(line string) *regexp.Regexp {
 	return regexp.MustCompile(pattern + "$")
 }
 
-// plain is a line with one space after each word.
+// plain normalizes white space: one space after each word.
 func plain(line string) string { return strings.Join(append(strings.Fields(line), ""), " ") }
 
-// logs are the ends of the log files that the page's processes wrote.
+// logs returns the ends of the log files that the page's processes wrote.
 func (s *shell) logs() (text string) {
 	files, _ := filepath.Glob(filepath.Join(s.folder, "*.log"))
 	for _, file := range files {
@@ -271,7 +274,7 @@ func (s *shell) logs() (text string) {
 	return text
 }
 
-func TestABlockThatDoesSomethingElseIsNoticed(t *testing.T) {
+func TestDifferentOutputIsDetected(t *testing.T) {
 	t.Parallel()
 	s := openShell(t)
 	shows := func(text string) *block { return &block{text: text} }
@@ -281,11 +284,11 @@ func TestABlockThatDoesSomethingElseIsNoticed(t *testing.T) {
 	}{
 		{&block{text: "echo one; echo two; echo three", shows: shows("one\nthree\n")}, ""},
 		{&block{text: "printf 'a\\tb c\\n'", shows: shows("a   b …\n")}, ""},
-		{&block{text: "echo one; echo two", shows: shows("two\none\n")}, "it does not print line 2"},
-		{&block{text: "echo ones", shows: shows("one\n")}, "it does not print line 1"},
+		{&block{text: "echo one; echo two", shows: shows("two\none\n")}, "the output lacks line 2"},
+		{&block{text: "echo ones", shows: shows("one\n")}, "the output lacks line 1"},
 		{&block{text: "exit 3", marks: map[string]string{"exits": "3"}}, ""},
-		{&block{text: "exit 3", marks: map[string]string{"exits": "1"}}, "it ended with exit code 3, not 1"},
-		{&block{text: "false; true"}, "it ended with exit code that ended the shell"},
+		{&block{text: "exit 3", marks: map[string]string{"exits": "1"}}, "exit code 3, want 1"},
+		{&block{text: "false; true"}, "exit code unknown: it ended the shell"},
 	} {
 		out, code := s.source(c.b, false)
 		problem := c.b.compare(s.here, out, code)

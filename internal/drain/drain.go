@@ -1,5 +1,3 @@
-// Package drain counts work that outlives a request, so that a server that stops takes no more of it and waits for
-// the rest.
 package drain
 
 import (
@@ -7,19 +5,19 @@ import (
 	"sync"
 )
 
-// Gate lets work in until it is closed. Use New to make one; its methods may be called from many goroutines.
-type Gate struct {
+// Group counts running work until it is closed. Create it with New. Its methods are safe for concurrent use.
+type Group struct {
 	closed chan struct{}
 	once   sync.Once
 	open   sync.WaitGroup
 	mu     sync.Mutex // guards adding to open against closing
 }
 
-// New returns an open gate.
-func New() *Gate { return &Gate{closed: make(chan struct{})} }
+// New returns an open group.
+func New() *Group { return &Group{closed: make(chan struct{})} }
 
-// Enter counts work in, unless the gate is closed. Whoever got true must call Leave.
-func (g *Gate) Enter() bool {
+// Enter adds one unit of work, unless the group is closed. After true the caller must call Leave.
+func (g *Group) Enter() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.IsClosed() {
@@ -29,11 +27,11 @@ func (g *Gate) Enter() bool {
 	return true
 }
 
-// Leave counts work out.
-func (g *Gate) Leave() { g.open.Done() }
+// Leave removes one unit of work.
+func (g *Group) Leave() { g.open.Done() }
 
-// Close lets nothing in any more. It may be called several times.
-func (g *Gate) Close() {
+// Close makes all later calls of Enter return false. It may be called several times.
+func (g *Group) Close() {
 	g.once.Do(func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -41,11 +39,11 @@ func (g *Gate) Close() {
 	})
 }
 
-// Closed is closed with the gate.
-func (g *Gate) Closed() <-chan struct{} { return g.closed }
+// Closed returns a channel that is closed by Close.
+func (g *Group) Closed() <-chan struct{} { return g.closed }
 
-// IsClosed says whether the gate is closed.
-func (g *Gate) IsClosed() bool {
+// IsClosed reports whether Close was called.
+func (g *Group) IsClosed() bool {
 	select {
 	case <-g.closed:
 		return true
@@ -54,8 +52,8 @@ func (g *Gate) IsClosed() bool {
 	}
 }
 
-// Wait returns when all work that was let in has left, or with ctx.
-func (g *Gate) Wait(ctx context.Context) {
+// Wait returns when all work has left or ctx has ended.
+func (g *Group) Wait(ctx context.Context) {
 	done := make(chan struct{})
 	go func() { g.open.Wait(); close(done) }()
 	select {

@@ -12,29 +12,33 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// lost are the acknowledged commands whose events are not all in the log, at the very place that was answered.
-func lost(orders []order, events []eventlog.Recorded) (found []string) {
+// lost returns the acknowledged commands whose events are not all in the log at the acknowledged position.
+func lost(commands []sentCommand, events []eventlog.Recorded) (found []string) {
 	byCommand := map[uuid.UUID][]eventlog.Recorded{}
 	for _, e := range events {
 		byCommand[e.Command] = append(byCommand[e.Command], e)
 	}
-	for _, o := range orders {
+	for _, o := range commands {
 		written := byCommand[o.key]
 		switch {
-		case !o.acked || len(o.answer.Events) == 0 && !o.answer.Repeat: // it changed nothing
+		case !o.acked || len(o.answer.Events) == 0 && !o.answer.Repeat: // the command changed nothing
 		case len(written) == 0:
-			found = append(found, fmt.Sprintf("%s: acknowledged at position %s, and not in the log", o.what, o.answer.Position))
+			found = append(found, fmt.Sprintf("%s: acknowledged at position %s, but not in the log", o.what,
+				o.answer.Position))
 		case written[len(written)-1].Position.String() != o.answer.Position:
-			found = append(found, fmt.Sprintf("%s: acknowledged at position %s, and in the log at %s", o.what, o.answer.Position, written[len(written)-1].Position))
+			found = append(found, fmt.Sprintf("%s: acknowledged at position %s, but in the log at %s", o.what,
+				o.answer.Position, written[len(written)-1].Position))
 		case len(o.answer.Events) > 0 && len(written) != len(o.answer.Events):
-			found = append(found, fmt.Sprintf("%s: acknowledged with %v, and in the log with %d events", o.what, o.answer.Events, len(written)))
+			found = append(found, fmt.Sprintf("%s: acknowledged with %v, but in the log with %d events", o.what,
+				o.answer.Events, len(written)))
 		}
 	}
 	return found
 }
 
-// doubled are events that are in the log twice, commands that were done twice, and refused ones that were done.
-func doubled(orders []order, events []eventlog.Recorded) (found []string) {
+// duplicates returns the events that are in the log twice, the commands that were executed twice, and the refused
+// commands that were executed.
+func duplicates(commands []sentCommand, events []eventlog.Recorded) (found []string) {
 	ids := map[uuid.UUID]eventlog.Position{}
 	last := map[uuid.UUID]eventlog.Recorded{}
 	for _, e := range events {
@@ -46,34 +50,36 @@ func doubled(orders []order, events []eventlog.Recorded) (found []string) {
 			continue
 		}
 		if before, there := last[e.Command]; there && (before.Stream != e.Stream || before.Revision+1 != e.Revision) {
-			found = append(found, fmt.Sprintf("command %s was done at position %s and again at %s", e.Command, before.Position, e.Position))
+			found = append(found, fmt.Sprintf("command %s was executed at position %s and again at %s", e.Command,
+				before.Position, e.Position))
 		}
 		last[e.Command] = e
 	}
-	for _, o := range orders {
+	for _, o := range commands {
 		if e, there := last[o.key]; o.refused && o.tries == 1 && there {
-			found = append(found, fmt.Sprintf("%s: refused, and done at position %s", o.what, e.Position))
+			found = append(found, fmt.Sprintf("%s: refused, but executed at position %s", o.what, e.Position))
 		}
 	}
 	return found
 }
 
-// holes are places that the log leaves out or has twice.
-func holes(events []eventlog.Recorded) (found []string) {
+// gaps returns the missing and repeated positions and revisions of the log.
+func gaps(events []eventlog.Recorded) (found []string) {
 	next := map[string]eventlog.Revision{}
 	for n, e := range events {
 		if e.Position != eventlog.Position(n+1) {
-			found = append(found, fmt.Sprintf("position %s is the %d. of the log", e.Position, n+1))
+			found = append(found, fmt.Sprintf("event %[2]d of the log has position %[1]s", e.Position, n+1))
 		}
 		if e.Revision != next[e.Stream] {
-			found = append(found, fmt.Sprintf("stream %s has revision %d at position %s instead of %d", e.Stream, e.Revision, e.Position, next[e.Stream]))
+			found = append(found, fmt.Sprintf("stream %s has revision %d at position %s, want %d", e.Stream, e.Revision,
+				e.Position, next[e.Stream]))
 		}
 		next[e.Stream] = e.Revision + 1
 	}
 	return found
 }
 
-// line is what a step wrote when it began or ended.
+// line is a line that a step wrote when it began or ended.
 type line struct {
 	what, deployment, machine, release, pid string
 	at                                      time.Time
@@ -92,7 +98,8 @@ func readLines(text string) (all []line) {
 	return all
 }
 
-// twice are the parts that ran more than once, and those that ran while another one of their machine did.
+// twice returns the parts that ran more than once and the parts that ran while another part ran on the same
+// machine.
 func twice(lines []line) (found []string) {
 	begun := map[string]int{}
 	running := map[string]line{}
@@ -104,14 +111,16 @@ func twice(lines []line) (found []string) {
 			}
 			running[l.machine] = l
 		case running[l.machine].pid != l.pid:
-			found = append(found, fmt.Sprintf("%s ended while %s ran on the machine", l.part(), running[l.machine].part()))
+			found = append(found, fmt.Sprintf("%s ended while %s ran on the machine", l.part(),
+				running[l.machine].part()))
 		}
 	}
 	return found
 }
 
-// unfounded are parts that ran without a claim in the log, and successes in the log of parts that did not run.
-func unfounded(lines []line, events []eventlog.Recorded) (found []string) {
+// unclaimed returns the parts that ran without a claim in the log, and the parts that succeeded in the log but did
+// not run to their end.
+func unclaimed(lines []line, events []eventlog.Recorded) (found []string) {
 	ended := map[string]bool{}
 	claimed, began := map[string]bool{}, map[string]bool{}
 	for _, e := range events {
@@ -123,12 +132,12 @@ func unfounded(lines []line, events []eventlog.Recorded) (found []string) {
 		began[l.part()] = true
 		ended[l.part()] = ended[l.part()] || l.what == "end"
 		if !claimed[l.part()] {
-			found = append(found, l.part()+" ran and was not claimed")
+			found = append(found, l.part()+" ran without a claim")
 		}
 	}
 	for _, e := range events {
 		if e.Type == "part.ended/v1" && strings.Contains(string(e.Data), `"succeeded"`) && !ended[e.Stream] {
-			found = append(found, e.Stream+" succeeded and did not run to its end")
+			found = append(found, e.Stream+" succeeded but did not run to its end")
 		}
 	}
 	slices.Sort(found)

@@ -31,62 +31,62 @@ import (
 const (
 	tick  = time.Second
 	grace = 3 * time.Second // offlineAfter of every machine
-	// patience is how long anything may take that must come at last. Nothing is said by it about speed.
-	patience = harnesstest.Patience
+	// timeout limits every wait for a condition that must become true. It is not a performance limit.
+	timeout = harnesstest.Timeout
 )
 
-// cluster is servers on one PostgreSQL and agents, all of them processes, and the lines between them.
+// cluster is a set of processes: servers on one PostgreSQL, agents, and the proxies between them.
 type cluster struct {
 	t          *testing.T
-	folder     string        // has a home and a log for each process
+	folder     string        // contains a home folder and a log for each process
 	serverHost *harness.Host // runs the servers
-	agentHost  *harness.Host // runs agents and single commands: the program as people run it
+	agentHost  *harness.Host // runs the agents and single commands with the released program
 	pg         *postgrestest.Server
-	disk       string // the small disk that PostgreSQL stands on; empty: it stands on the machine's own
+	disk       string // mount point of the small disk for PostgreSQL; empty: none
 	log        eventlog.Backend
 	token      string
 	join       string
-	ran        string // the file to which each step appends a line when it begins and when it ends
+	ran        string // file to which each step appends a line when it begins and when it ends
 	servers    []*droverServer
 	agents     []*agent
-	hits       atomic.Int64 // servers that ended themselves at a named point
+	hits       atomic.Int64 // servers that stopped at a failpoint
 }
 
 type droverServer struct {
 	*supervised
 	address string
-	toLog   *wire
-	people  *wire // the line of those who command
+	toLog   *proxy
+	users   *proxy // the proxy of users
 	client  *client.Client
 }
 
 type agent struct {
 	*supervised
 	name, environment string
-	wires             []*wire // one to each server
+	proxies           []*proxy // one per server
 }
 
-// shape says what a cluster consists of.
-type shape struct {
+// clusterConfig describes a cluster.
+type clusterConfig struct {
 	servers, agents int
-	// apart is by how much the wall clock of each server is ahead of that of the one before.
+	// apart is the difference between the wall clocks of consecutive servers.
 	apart time.Duration
-	// small puts PostgreSQL on a disk that can be filled, where one can be had.
+	// small puts PostgreSQL on a disk that can be filled, if the system has one.
 	small bool
-	// program is the build that the servers run; nil: fragile.
+	// program is the build that the servers run; nil means withFailpoints.
 	program *harnesstest.Program
 }
 
-func newCluster(t *testing.T, s shape) *cluster {
+func newCluster(t *testing.T, s clusterConfig) *cluster {
 	t.Helper()
 	c := &cluster{t: t, folder: t.TempDir()}
 	c.ran = filepath.Join(c.folder, "ran")
 	if s.program == nil {
-		s.program = fragile
+		s.program = withFailpoints
 	}
-	// Their environment is made before that of this process names the small disk as the place of temporary files.
+	// Create the hosts first: smallDisk sets TMPDIR to the small disk, and their environment must not have it.
 	c.serverHost = harnesstest.NewHost(t, s.program, "RAN="+c.ran).Host
-	c.agentHost = harnesstest.NewHost(t, shipped, "RAN="+c.ran).Host
+	c.agentHost = harnesstest.NewHost(t, released, "RAN="+c.ran).Host
 	if s.small {
 		c.disk = smallDisk(t)
 	}
@@ -113,14 +113,14 @@ func (c *cluster) mint(settings domain.TokenSettings) string {
 	return text
 }
 
-// home makes a folder for a process.
+// home creates a folder for a process.
 func (c *cluster) home(name string) string {
 	home := filepath.Join(c.folder, name)
 	require.NoError(c.t, os.MkdirAll(home, 0o700))
 	return home
 }
 
-// supervise keeps a process running with a home and a log of its own.
+// supervise prepares a supervised process with its own home folder and log.
 func (c *cluster) supervise(host *harness.Host, name, home string, spec harness.Spec, env ...string) *supervised {
 	spec.Name, spec.Log = name, filepath.Join(c.folder, name+".log")
 	spec.Env = append(append(spec.Env, "HOME="+home), env...)
@@ -129,19 +129,19 @@ func (c *cluster) supervise(host *harness.Host, name, home string, spec harness.
 
 func (c *cluster) addServer(n int, ahead time.Duration) {
 	name := fmt.Sprintf("server-%d", n)
-	s := &droverServer{address: harnesstest.FreeAddress(c.t), toLog: newWire(c.t, c.pg.Address())}
+	s := &droverServer{address: harnesstest.FreeAddress(c.t), toLog: newProxy(c.t, c.pg.Address())}
 	log := url.URL{Scheme: "postgres", User: url.UserPassword(postgrestest.User, postgrestest.Password),
 		Host: s.toLog.address(), Path: "/" + postgrestest.Database, RawQuery: "sslmode=disable"}
 	home := c.home(name)
 	spec := harness.Server{Listen: s.address, Data: home, Tick: tick, Log: log.String()}.Spec()
 	s.supervised = c.supervise(c.serverHost, name, home, spec, "DROVER_CLOCK_OFFSET="+ahead.String())
-	s.people = newWire(c.t, s.address)
-	s.client = c.clientAt(s.people.address())
+	s.users = newProxy(c.t, s.address)
+	s.client = c.clientAt(s.users.address())
 	c.servers = append(c.servers, s)
 	s.start()
 }
 
-// clientAt is a person's client that asks these servers.
+// clientAt returns a user's client of these servers.
 func (c *cluster) clientAt(addresses ...string) *client.Client {
 	asking := &client.Client{Token: c.token, HTTP: &http.Client{Transport: &http.Transport{}}}
 	for _, address := range addresses {
@@ -154,8 +154,8 @@ func (c *cluster) addAgent(n int) {
 	a := &agent{name: fmt.Sprintf("m-%02d", n), environment: []string{"production", "production", "staging"}[n%3]}
 	var servers []string
 	for i := range c.servers {
-		w := newWire(c.t, c.servers[(n+i)%len(c.servers)].address)
-		a.wires = append(a.wires, w)
+		w := newProxy(c.t, c.servers[(n+i)%len(c.servers)].address)
+		a.proxies = append(a.proxies, w)
 		servers = append(servers, "http://"+w.address())
 	}
 	home := c.home(a.name)
@@ -165,18 +165,18 @@ func (c *cluster) addAgent(n int) {
 	c.agents = append(c.agents, a)
 }
 
-// wireTo is an agent's line to a server.
-func (c *cluster) wireTo(n, server int) *wire {
-	return c.agents[n].wires[(server-n%len(c.servers)+len(c.servers))%len(c.servers)]
+// proxyTo returns the proxy between an agent and a server.
+func (c *cluster) proxyTo(n, server int) *proxy {
+	return c.agents[n].proxies[(server-n%len(c.servers)+len(c.servers))%len(c.servers)]
 }
 
-// until waits for what must come; is says why it is not there yet.
+// until waits until is returns nil. The error of is describes what is missing.
 func (c *cluster) until(what string, is func() error) {
 	c.t.Helper()
 	harnesstest.Until(c.t, what, is)
 }
 
-// ready says which server is not ready, if one is not.
+// ready returns an error unless all servers are ready.
 func (c *cluster) ready() error {
 	asking := &http.Client{Timeout: 2 * time.Second}
 	for _, s := range c.servers {
@@ -187,7 +187,7 @@ func (c *cluster) ready() error {
 	return nil
 }
 
-// whole asks for a collection in one page.
+// whole requests a collection in one page.
 var whole = url.Values{"limit": {"5000"}}
 
 // list reads a collection from a server.
@@ -211,7 +211,7 @@ func (s *droverServer) machines() map[string]explain.Machine {
 	return byName
 }
 
-// events are all there are, read from the log itself.
+// events returns all events, read directly from the log.
 func (c *cluster) events() []eventlog.Recorded {
 	c.t.Helper()
 	var all []eventlog.Recorded
@@ -222,7 +222,7 @@ func (c *cluster) events() []eventlog.Recorded {
 	return all
 }
 
-// apply brings things to what text says, through any server and past the lines of people.
+// apply applies resources through any server, bypassing the proxies of users.
 func (c *cluster) apply(text string) {
 	c.t.Helper()
 	body := map[string]any{"documents": []map[string]string{{"file": "stdin", "text": text}}}
@@ -234,7 +234,7 @@ func (c *cluster) apply(text string) {
 	require.NoError(c.t, c.clientAt(addresses...).Post(context.Background(), "/apply", "", body, &answer))
 }
 
-// shop is what is deployed. Each step says when it begins and when it ends, where it happens.
+// shop is the deployed configuration. Each step records its begin and its end.
 const shop = `
 apiVersion: drover.dev/v1
 kind: Environment
@@ -271,15 +271,16 @@ metadata: {name: joins}
 spec: {project: shop, events: [MachineAvailable], environments: ["*"]}
 `
 
-// written is what the steps wrote.
+// written returns the lines that the steps wrote.
 func (c *cluster) written() string {
 	text, _ := os.ReadFile(c.ran)
 	return string(text)
 }
 
-// refuses returns nil if a server is unready with these words, on a new connection.
+// refuses returns nil if a server reports on a new connection that it is not ready, with the given words.
 func (c *cluster) refuses(s *droverServer, words string) error {
-	answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + s.address + "/readyz")
+	answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + s.address +
+		"/readyz")
 	if err != nil {
 		return err
 	}

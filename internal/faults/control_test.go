@@ -11,12 +11,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAStepThatRunsTwiceIsCounted runs the very script of the cluster's project for one part of one machine again.
-func TestAStepThatRunsTwiceIsCounted(t *testing.T) {
+// TestStepThatRunsTwiceIsCounted runs the script of the project a second time for one part.
+func TestStepThatRunsTwiceIsCounted(t *testing.T) {
 	c := &cluster{t: t, ran: t.TempDir() + "/ran"}
 	run := func(deployment, machine string) {
 		step := exec.Command("/bin/sh", "-c", script(t))
-		step.Env = append(os.Environ(), "RAN="+c.ran, "DROVER_DEPLOYMENT="+deployment, "DROVER_MACHINE="+machine, "DROVER_RELEASE=1.0")
+		step.Env = append(os.Environ(), "RAN="+c.ran, "DROVER_DEPLOYMENT="+deployment, "DROVER_MACHINE="+machine,
+			"DROVER_RELEASE=1.0")
 		out, err := step.CombinedOutput()
 		require.NoError(t, err, string(out))
 	}
@@ -27,11 +28,11 @@ func TestAStepThatRunsTwiceIsCounted(t *testing.T) {
 	run("one", "m-01")
 	require.Equal(t, []string{"part/one/m-01 ran twice"}, twice(c.lines()))
 	lines := c.lines()
-	lines[1], lines[4] = lines[4], lines[1] // two parts began before either ended
+	lines[1], lines[4] = lines[4], lines[1] // both parts begin before one ends
 	require.Contains(t, strings.Join(twice(lines), "\n"), "ended while")
 }
 
-// script is what the project's step runs.
+// script returns the script of the project's step.
 func script(t *testing.T) string {
 	for _, text := range strings.Split(shop, "\n---\n") {
 		var document struct {
@@ -43,21 +44,23 @@ func script(t *testing.T) string {
 			return document.Spec.Steps[0].Run
 		}
 	}
-	t.Fatal("there is no project")
+	t.Fatal("the configuration has no project")
 	return ""
 }
 
-// TestAnAcknowledgedCommandThatTheDatabaseForgotIsCounted takes the newest event out of a real database.
-func TestAnAcknowledgedCommandThatTheDatabaseForgotIsCounted(t *testing.T) {
+// TestLostAcknowledgedCommandIsCounted deletes the newest event from a real database.
+func TestLostAcknowledgedCommandIsCounted(t *testing.T) {
 	needsTime(t)
-	c := newCluster(t, shape{servers: 1})
+	c := newCluster(t, clusterConfig{servers: 1})
 	c.apply(shop)
-	p := &people{c: c}
+	p := &users{c: c}
 	random := rand.New(rand.NewPCG(1, 1))
 	for range 3 {
 		p.release(random, 1)
 	}
-	require.Empty(t, lost(p.orders, c.events()))
-	c.pg.Exec(t, `ALTER TABLE drover.events DISABLE TRIGGER ALL; DELETE FROM drover.events WHERE position = (SELECT max(position) FROM drover.events)`)
-	require.Len(t, lost(p.orders, c.events()), 1)
+	require.Empty(t, lost(p.commands, c.events()))
+	c.pg.Exec(t,
+		`ALTER TABLE drover.events DISABLE TRIGGER ALL;
+			DELETE FROM drover.events WHERE position = (SELECT max(position) FROM drover.events)`)
+	require.Len(t, lost(p.commands, c.events()), 1)
 }

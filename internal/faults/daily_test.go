@@ -29,10 +29,10 @@ import (
 	"github.com/droverhq/drover/internal/harness"
 )
 
-// TestSeveralServersInDailyUse is three servers and nothing that goes wrong but what happens every day.
+// TestSeveralServersInDailyUse tests three servers in normal operation.
 func TestSeveralServersInDailyUse(t *testing.T) {
 	needsTime(t)
-	c := newCluster(t, shape{servers: 3, agents: 6, program: shipped})
+	c := newCluster(t, clusterConfig{servers: 3, agents: 6, program: released})
 	c.apply(shop)
 	for _, a := range c.agents {
 		a.start()
@@ -42,12 +42,12 @@ func TestSeveralServersInDailyUse(t *testing.T) {
 		name string
 		run  func(*testing.T, *cluster)
 	}{
-		{"what was written on one server is read on any other", readsItsWrites},
-		{"each server lists all that run", listsServers},
-		{"a stream goes on at another server without gap or repeat", followsOn},
-		{"a stream that was cut before its first event misses nothing", followsFromTheBegin},
-		{"a server that is told to stop gives its agents away and ends what runs", drains},
-		{"machines of a killed server move over and never seem to leave", movesOver},
+		{"a write on one server can be read on any other", readsItsWrites},
+		{"each server lists all running servers", listsServers},
+		{"a stream continues at another server without gap or repetition", followsAcrossServers},
+		{"a stream that was cut before its first event misses no event", followsFromBeginning},
+		{"a stopping server hands over its agents and completes running requests", drains},
+		{"machines of a killed server move to another server without going offline", movesOver},
 	} {
 		if !t.Run(part.name, func(t *testing.T) { c.t = t; part.run(t, c) }) {
 			break
@@ -57,9 +57,9 @@ func TestSeveralServersInDailyUse(t *testing.T) {
 }
 
 // write sends a command through one server.
-func (c *cluster) write(s *droverServer, w wish) (position string) {
+func (c *cluster) write(s *droverServer, w command) (position string) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	answer, err := s.client.Write(ctx, w.path, uuid.NewString(), w.body)
 	require.NoError(c.t, err)
@@ -71,25 +71,27 @@ func readsItsWrites(t *testing.T, c *cluster) {
 		version := fmt.Sprintf("read-%d", n)
 		position := c.write(c.servers[n%3], post("/projects/shop/releases", object{"version": version}))
 		for _, s := range c.servers {
-			releases, _, err := list[explain.Release](s, "/releases", url.Values{"after": {position}, "project": {"shop"}, "limit": {"5000"}})
+			releases, _, err := list[explain.Release](s, "/releases",
+				url.Values{"after": {position}, "project": {"shop"}, "limit": {"5000"}})
 			require.NoError(t, err)
 			require.Equal(t, version, releases[len(releases)-1].Version)
 		}
 	}
 }
 
-// drover is one command line against these servers.
+// drover returns a command line that uses these servers.
 func (c *cluster) drover(servers []*droverServer, args ...string) *exec.Cmd {
 	var addresses []string
 	for _, s := range servers {
-		addresses = append(addresses, "http://"+s.people.address())
+		addresses = append(addresses, "http://"+s.users.address())
 	}
 	cmd := c.agentHost.Command(context.Background(), args...)
-	cmd.Env = append(cmd.Env, "HOME="+c.home("person"), "DROVER_TOKEN="+c.token, "DROVER_SERVER="+strings.Join(addresses, ","))
+	cmd.Env = append(cmd.Env, "HOME="+c.home("person"), "DROVER_TOKEN="+c.token,
+		"DROVER_SERVER="+strings.Join(addresses, ","))
 	return cmd
 }
 
-// running are the servers that one of them says run, by their addresses.
+// running returns the running servers as one of them lists them, by address.
 func (c *cluster) running(s *droverServer) (map[string]explain.Server, error) {
 	out, err := c.drover([]*droverServer{s}, "get", "servers", "-o", "json").Output()
 	var found struct{ Items []explain.Server }
@@ -109,7 +111,7 @@ func listsServers(t *testing.T, c *cluster) {
 			by, err := c.running(s)
 			for _, other := range c.servers {
 				if one, there := by["http://"+other.address]; !there || !one.Alive || one.Self != (other == s) {
-					return errors.Join(err, fmt.Errorf("server %s says %v", s.address, by))
+					return errors.Join(err, fmt.Errorf("server %s lists %v", s.address, by))
 				}
 			}
 			return err
@@ -117,9 +119,9 @@ func listsServers(t *testing.T, c *cluster) {
 	}
 }
 
-// stream reads server-sent events of one server as they come, without a client that would reconnect.
+// stream reads server-sent events of one server with a client that does not reconnect.
 func (c *cluster) stream(s *droverServer, lastID string, most int) (positions []string) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.address+"/api/v1/events/stream", nil)
 	require.NoError(c.t, err)
@@ -141,14 +143,15 @@ func (c *cluster) stream(s *droverServer, lastID string, most int) (positions []
 	return positions
 }
 
-// follower is `drover events -f`, and what it has shown.
+// follower is a running `drover events -f` and the events that it has printed.
 type follower struct {
 	cmd   *exec.Cmd
 	shown chan explain.Event
 }
 
 func (c *cluster) follow(servers []*droverServer, args ...string) *follower {
-	f := &follower{cmd: c.drover(servers, append([]string{"events", "-f", "-o", "jsonl"}, args...)...), shown: make(chan explain.Event, 10_000)}
+	f := &follower{cmd: c.drover(servers, append([]string{"events", "-f", "-o", "jsonl"}, args...)...),
+		shown: make(chan explain.Event, 10_000)}
 	var words bytes.Buffer
 	f.cmd.Stderr = &words
 	out, err := f.cmd.StdoutPipe()
@@ -172,20 +175,20 @@ func (c *cluster) follow(servers []*droverServer, args ...string) *follower {
 	return f
 }
 
-// next is the next event that is shown.
+// next returns the next printed event.
 func (f *follower) next(t *testing.T) explain.Event {
 	t.Helper()
 	select {
 	case e, ok := <-f.shown:
 		require.True(t, ok, "the follower has ended")
 		return e
-	case <-time.After(patience):
-		t.Fatal("no event is shown")
+	case <-time.After(timeout):
+		t.Fatal("no event was printed")
 		return explain.Event{}
 	}
 }
 
-func followsOn(t *testing.T, c *cluster) {
+func followsAcrossServers(t *testing.T, c *cluster) {
 	head, err := c.log.Head(context.Background())
 	require.NoError(t, err)
 	var want []string
@@ -194,20 +197,21 @@ func followsOn(t *testing.T, c *cluster) {
 	}
 	first := c.stream(c.servers[0], "0", 10)
 	require.Equal(t, want[:10], first)
-	require.Equal(t, want[10:20], c.stream(c.servers[1], first[9], 10), "the id of one server is good at any other")
+	require.Equal(t, want[10:20], c.stream(c.servers[1], first[9], 10),
+		"an event id of one server must be valid at any other")
 
 	f := c.follow(c.servers, "--after", "0")
 	for _, position := range want {
 		require.Equal(t, position, f.next(t).Position)
 	}
 	for n := range 12 {
-		line := c.servers[n%3].people // it reads from one of them
-		line.set(weather{refuse: true})
-		line.cut()
+		p := c.servers[n%3].users // the follower reads from one of them
+		p.set(conditions{refuse: true})
+		p.cut()
 		c.apply(environment(fmt.Sprintf("cut-%d", n)))
-		line.clear()
+		p.clear()
 		want = append(want, f.next(t).Position)
-		require.Equal(t, fmt.Sprint(len(want)), want[len(want)-1], "one after the other, none twice")
+		require.Equal(t, fmt.Sprint(len(want)), want[len(want)-1], "events must arrive in order, each once")
 	}
 }
 
@@ -215,26 +219,26 @@ func environment(name string) string {
 	return "apiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: " + name + "}\nspec: {}\n"
 }
 
-func followsFromTheBegin(t *testing.T, c *cluster) {
-	line := c.servers[1].people
-	line.forgetAnswers()
+func followsFromBeginning(t *testing.T, c *cluster) {
+	p := c.servers[1].users
+	p.forgetAnswers()
 	f := c.follow(c.servers[1:2])
 	c.until("the stream has begun", func() error {
-		if !line.answered(": begin") {
-			return errors.New("nothing came back yet")
+		if !p.answered(": begin") {
+			return errors.New("no answer yet")
 		}
 		return nil
 	})
-	line.set(weather{refuse: true})
-	line.cut()
+	p.set(conditions{refuse: true})
+	p.cut()
 	c.apply(environment("while-cut-1"))
 	c.apply(environment("while-cut-2"))
-	line.clear()
+	p.clear()
 	require.Equal(t, "environment/while-cut-1", f.next(t).Stream)
 	require.Equal(t, "environment/while-cut-2", f.next(t).Stream)
 }
 
-// onServer are the machines whose newest session is with a server, by the log.
+// onServer returns the machines whose newest session is with a server, according to the log.
 func (c *cluster) onServer(s *droverServer) (names []string) {
 	c.t.Helper()
 	id := ""
@@ -267,22 +271,23 @@ func (c *cluster) fact(e eventlog.Recorded) domain.Event {
 	return fact
 }
 
-// left are the machines of which the log says after a position that they went or came.
+// left returns the machines that went offline or came online after a position, according to the log.
 func (c *cluster) left(after eventlog.Position) (seen []string) {
 	for _, e := range c.events() {
-		if name := domain.NameOfType(e.Type); e.Position > after && (name == "MachineWentOffline" || name == "MachineCameOnline") {
+		if name := domain.NameOfType(e.Type); e.Position > after &&
+			(name == "MachineWentOffline" || name == "MachineCameOnline") {
 			seen = append(seen, name+" "+e.Stream)
 		}
 	}
 	return seen
 }
 
-// movedFrom waits until no session is with the server any more.
+// movedFrom waits until no session is with the server except those of the machines in but.
 func (c *cluster) movedFrom(s *droverServer, but ...string) {
 	c.t.Helper()
 	c.until("its machines have moved over", func() error {
 		if names := c.onServer(s); len(names) > len(but) {
-			return fmt.Errorf("there are still %v", names)
+			return fmt.Errorf("machines still connected: %v", names)
 		}
 		return nil
 	})
@@ -295,7 +300,7 @@ func (c *cluster) head() eventlog.Position {
 	return head
 }
 
-// busiest is the server with the most agents: each of them chooses for itself.
+// busiest returns the server with the most agents, because each agent chooses its server.
 func (c *cluster) busiest() *droverServer {
 	return slices.MaxFunc(c.servers, func(a, b *droverServer) int { return len(c.onServer(a)) - len(c.onServer(b)) })
 }
@@ -305,31 +310,33 @@ func drains(t *testing.T, c *cluster) {
 	require.NotEmpty(t, c.onServer(s))
 	before := c.head()
 
-	status, finish := c.underWay(s)
+	status, finish := c.startRequest(s)
 	ended := make(chan struct{})
 	go func() { s.stop(syscall.SIGTERM); close(ended) }()
-	c.until("the server says that it is shutting down", func() error { return c.refuses(s, "shutting down") })
+	c.until("the server reports that it is shutting down", func() error { return c.refuses(s, "shutting down") })
 	c.movedFrom(s)
 	finish()
-	require.Equal(t, http.StatusOK, <-status, "what was under way is done, and has its answer")
+	require.Equal(t, http.StatusOK, <-status, "the running request must be completed and answered")
 	<-ended
-	require.Empty(t, c.left(before), "no machine seemed to leave")
+	require.Empty(t, c.left(before), "no machine may go offline")
 	s.start()
-	c.until("the server is back", c.ready)
+	c.until("the server is ready", c.ready)
 }
 
-// underWay begins a command at a server and returns when the server works on it; finish sends the rest of it.
-func (c *cluster) underWay(s *droverServer) (status <-chan int, finish func()) {
+// startRequest starts a request and returns when the server is reading it. finish sends the rest of the request.
+func (c *cluster) startRequest(s *droverServer) (status <-chan int, finish func()) {
 	reader, writer := io.Pipe()
 	r, err := http.NewRequest(http.MethodPost, "http://"+s.address+"/api/v1/projects/shop/releases", reader)
 	require.NoError(c.t, err)
-	for name, value := range map[string]string{"Authorization": "Bearer " + c.token, "Content-Type": "application/json", "Expect": "100-continue"} {
+	for name, value := range map[string]string{"Authorization": "Bearer " + c.token, "Content-Type": "application/json",
+		"Expect": "100-continue"} {
 		r.Header.Set(name, value)
 	}
 	reads, answered := make(chan struct{}), make(chan int, 1)
 	trace := &httptrace.ClientTrace{Got100Continue: func() { close(reads) }}
 	go func() {
-		answer, err := (&http.Transport{ExpectContinueTimeout: patience}).RoundTrip(r.WithContext(httptrace.WithClientTrace(context.Background(), trace)))
+		answer, err := (&http.Transport{ExpectContinueTimeout: timeout}).RoundTrip(r.WithContext(
+			httptrace.WithClientTrace(context.Background(), trace)))
 		if err != nil {
 			c.t.Error(err)
 			answered <- 0
@@ -340,8 +347,8 @@ func (c *cluster) underWay(s *droverServer) (status <-chan int, finish func()) {
 	}()
 	select {
 	case <-reads:
-	case <-time.After(patience):
-		c.t.Fatal("the server does not read the command")
+	case <-time.After(timeout):
+		c.t.Fatal("the server does not read the request")
 	}
 	return answered, func() {
 		_, _ = io.WriteString(writer, `{"version": "under-way"}`)
@@ -352,9 +359,10 @@ func (c *cluster) underWay(s *droverServer) (status <-chan int, finish func()) {
 func movesOver(t *testing.T, c *cluster) {
 	s := c.busiest()
 	names := c.onServer(s)
-	require.GreaterOrEqual(t, len(names), 2, "some agents are with it")
+	require.GreaterOrEqual(t, len(names), 2, "the server needs at least two agents")
 	before := c.head()
-	// One agent dies with its server. When the others have noticed that, they would have noticed any who left.
+	// One agent dies together with its server. The time until it is detected as offline is enough to detect any
+	// other one.
 	dead := names[0]
 	for _, a := range c.agents {
 		if a.name == dead {
@@ -367,7 +375,7 @@ func movesOver(t *testing.T, c *cluster) {
 	c.movedFrom(s, dead)
 	c.until("the dead agent's machine is offline", func() error {
 		if seen := c.left(before); len(seen) == 0 {
-			return errors.New("nobody left")
+			return errors.New("no machine went offline")
 		}
 		return nil
 	})
@@ -381,15 +389,17 @@ func movesOver(t *testing.T, c *cluster) {
 	}
 }
 
-// TestAServerThatMeetsANewerOneDecidesNothingMoreAndStillRecordsResults is a rolling upgrade, seen from the old server.
-func TestAServerThatMeetsANewerOneDecidesNothingMoreAndStillRecordsResults(t *testing.T) {
+// TestOldServerStopsDecidingAndRecordsResultsDuringUpgrade covers a rolling upgrade from the view of the old
+// servers.
+func TestOldServerStopsDecidingAndRecordsResultsDuringUpgrade(t *testing.T) {
 	needsTime(t)
-	c := newCluster(t, shape{servers: 2, agents: 1, program: shipped})
+	c := newCluster(t, clusterConfig{servers: 2, agents: 1, program: released})
 	c.apply(strings.ReplaceAll(shop, "sleep 0.05", `while test ! -e "$RAN.go"; do sleep 0.05; done`))
 	c.agents[0].start()
 	c.until("the machine is online", c.online)
 	c.write(c.servers[0], post("/projects/shop/releases", object{"version": "1.0"}))
-	c.write(c.servers[0], post("/deployments", object{"project": "shop", "release": "1.0", "environment": "production"}))
+	c.write(c.servers[0], post("/deployments", object{"project": "shop", "release": "1.0",
+		"environment": "production"}))
 	c.until("the step runs", func() error {
 		if !strings.Contains(c.written(), "begin") {
 			return errors.New("nothing ran")
@@ -398,25 +408,29 @@ func TestAServerThatMeetsANewerOneDecidesNothingMoreAndStillRecordsResults(t *te
 	})
 
 	id := uuid.New()
-	newer, err := json.Marshal(domain.ServerStarted{DecisionVersion: engine.DecisionVersion + 1, Version: "v99", Address: "http://newer"})
+	newer, err := json.Marshal(domain.ServerStarted{DecisionVersion: engine.DecisionVersion + 1, Version: "v99",
+		Address: "http://newer"})
 	require.NoError(t, err)
-	appended, err := c.log.Append(context.Background(), "server/"+id.String(), eventlog.NoStream, eventlog.Event{ID: uuid.New(),
-		Type: "server.started/v1", Time: time.Now().UTC().Truncate(time.Microsecond), Data: newer})
+	appended, err := c.log.Append(context.Background(), "server/"+id.String(), eventlog.NoStream,
+		eventlog.Event{ID: uuid.New(),
+			Type: "server.started/v1", Time: time.Now().UTC().Truncate(time.Microsecond), Data: newer})
 	require.NoError(t, err)
 	for _, s := range c.servers {
-		c.until("each server says why it is not ready", func() error { return c.refuses(s, "a newer drover writes to this log") })
-		_, err := s.client.Write(context.Background(), "/projects/shop/releases", uuid.NewString(), object{"version": "2.0"})
+		c.until("each server reports why it is not ready",
+			func() error { return c.refuses(s, "a newer drover writes to this log") })
+		_, err := s.client.Write(context.Background(), "/projects/shop/releases", uuid.NewString(),
+			object{"version": "2.0"})
 		require.ErrorContains(t, err, "a newer drover writes to this log")
 	}
 	beat := make(chan struct{})
 	defer close(beat)
-	go c.beat(id, beat)
-	for n := 0; n < 5; n++ { // five ticks of a server to which the newer one has shown that it runs
+	go c.renewLease(id, beat)
+	for n := 0; n < 5; n++ { // five ticks during which the newer server renews its lease
 		c.until("a tick has passed", c.ticked())
 	}
-	require.Equal(t, 1, c.connected(), "who runs a part stays")
+	require.Equal(t, 1, c.connected(), "an agent that runs a part stays connected")
 	require.NoError(t, os.WriteFile(c.ran+".go", nil, 0o600))
-	c.until("the end of what ran is recorded", func() error {
+	c.until("the end of the running part is recorded", func() error {
 		for _, e := range c.events() {
 			if e.Position > appended.Position && e.Type == "part.ended/v1" {
 				return nil
@@ -426,19 +440,19 @@ func TestAServerThatMeetsANewerOneDecidesNothingMoreAndStillRecordsResults(t *te
 	})
 	for _, e := range c.events() {
 		if e.Position > appended.Position {
-			require.Equal(t, "part.ended/v1", e.Type, "nothing is decided any more")
+			require.Equal(t, "part.ended/v1", e.Type, "old servers must not decide")
 		}
 	}
-	c.until("the agent was given away", func() error {
+	c.until("the agent was disconnected", func() error {
 		if c.connected() > 0 {
-			return errors.New("it is still there")
+			return errors.New("the agent is still connected")
 		}
 		return nil
 	})
 }
 
-// beat shows until the end of over that a server runs.
-func (c *cluster) beat(id uuid.UUID, over <-chan struct{}) {
+// renewLease renews the lease of a server until over is closed.
+func (c *cluster) renewLease(id uuid.UUID, over <-chan struct{}) {
 	for n := 0; ; n++ {
 		_ = c.log.Put(context.Background(), eventlog.Leases, eventlog.Lease(id, fmt.Appendf(nil, `{"beat":%d}`, n)))
 		select {
@@ -449,7 +463,7 @@ func (c *cluster) beat(id uuid.UUID, over <-chan struct{}) {
 	}
 }
 
-// metric adds up what all servers tell of one thing.
+// metric returns the sum of a metric over all servers.
 func (c *cluster) metric(name string) (sum int) {
 	for _, s := range c.servers {
 		answer, err := http.Get("http://" + s.address + "/metrics")
@@ -466,10 +480,10 @@ func (c *cluster) metric(name string) (sum int) {
 	return sum
 }
 
-// connected counts the agents that the servers hold.
+// connected returns the number of connected agents.
 func (c *cluster) connected() int { return c.metric("drover_agents_connected") }
 
-// ticked waits for as many ticks as there are servers.
+// ticked returns a condition that holds after as many ticks as there are servers.
 func (c *cluster) ticked() func() error {
 	before := c.metric("drover_tick_duration_seconds_count")
 	return func() error {

@@ -9,10 +9,10 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// diskBytes is how much fits on the small disk.
+// diskBytes is the size of the small disk.
 const diskBytes = "size=400m"
 
-// smallDisk makes a disk in memory, on which what is made in the temporary folder from now on lies.
+// smallDisk mounts a disk in memory and makes it the temporary folder of this process.
 func smallDisk(t *testing.T) string {
 	t.Helper()
 	disk, err := os.MkdirTemp("", "drover-disk-")
@@ -20,7 +20,7 @@ func smallDisk(t *testing.T) string {
 		t.Cleanup(func() { os.Remove(disk) })
 		err = syscall.Mount("tmpfs", disk, "tmpfs", 0, diskBytes)
 	}
-	postgrestest.Missing(t, "the right to mount a disk in memory", err)
+	postgrestest.Missing(t, "the permission to mount a disk in memory", err)
 	t.Cleanup(func() { _ = syscall.Unmount(disk, syscall.MNT_DETACH) })
 	if err := os.Chmod(disk, 0o777); err != nil {
 		t.Fatal(err)
@@ -29,7 +29,7 @@ func smallDisk(t *testing.T) string {
 	return disk
 }
 
-// fill leaves no room on the disk; what it returns gives it back.
+// fill fills the disk. The returned function frees it again.
 func fill(disk string) (empty func()) {
 	path := filepath.Join(disk, "filler")
 	file, err := os.Create(path)

@@ -1,28 +1,28 @@
-// Package faults tests drover on bad days, with real processes: three servers on one PostgreSQL, thirty agents,
-// and between all of them lines that can be cut.
+// Package faults tests drover under faults, with real processes: three servers on one PostgreSQL, thirty agents, and
+// proxies between all of them that can interrupt the network.
 //
-//	wire_test.go        one line between two programs: cut, half-open, slow, deaf in one direction
-//	supervised_test.go  one process, started again as by a service manager
-//	cluster_test.go     servers, agents, PostgreSQL and the lines between them
-//	load_test.go        what people do meanwhile, each answer written down
-//	fault_test.go       what goes wrong, and how it is undone
-//	check_test.go       what must hold afterwards
-//	storm_test.go       the run: load and faults by a seed, then the checks and the figures
-//	control_test.go     what must not hold is found: a step that ran twice, an event that the database forgot
+//	proxy_test.go       a TCP proxy between two programs: refuse, stall, delay, drop one direction
+//	supervised_test.go  a process that is restarted as by a service manager
+//	cluster_test.go     servers, agents, PostgreSQL and the proxies between them
+//	load_test.go        users that send commands, and a record of each answer
+//	fault_test.go       the faults, and how each is undone
+//	check_test.go       the invariants that must hold afterwards
+//	chaos_test.go       the run: load and faults from a seed, then the checks and the figures
+//	control_test.go     negative controls: the checks find a step that ran twice and a lost event
 //	history_test.go     clients that append to the log directly: are their histories linearizable?
 //	failover_test.go    how long the machines of a killed server wait for their next deployment
-//	full_test.go        a database without room, and with room again
-//	daily_test.go       several servers on good days: moving over, reading one's writes, streams, upgrades
+//	full_test.go        a database without disk space, and with space again
+//	daily_test.go       several servers in normal operation: failover of agents, read your writes, streams, upgrades
 //
-// # What it relies on
+// # Requirements
 //
-// The servers are a build of their own (-tags failpoints) that can end themselves at named points and whose wall
-// clocks can be wrong; see internal/server/hooks.go. Agents are the program as people run it. What ran on the machines is
-// known from the lines that the steps themselves append to a file.
+// The servers are built with -tags failpoints: they can end themselves at named points, and their wall clocks can be
+// wrong; see internal/server/hooks.go. Agents run the released program. The steps append lines to a file, which shows
+// what ran on the machines.
 //
-// # What it promises
+// # Guarantees
 //
-// Each number that should be zero has a test in which it is not.
+// Each number that must be zero has a test in which it is not zero.
 //
 //	make faults SEED=7 TIME=10m
 package faults

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// TestTheMachinesOfAKilledServerGetTheNextDeploymentFromTheOthers measures how long it takes, from the kill to the
-// first line that the step writes on each machine.
-func TestTheMachinesOfAKilledServerGetTheNextDeploymentFromTheOthers(t *testing.T) {
+// TestMachinesOfKilledServerGetNextDeploymentFromOthers measures the time from the kill to the first line that the
+// step writes on each machine.
+func TestMachinesOfKilledServerGetNextDeploymentFromOthers(t *testing.T) {
 	needsTime(t)
-	c := newCluster(t, shape{servers: 3, agents: 30, program: shipped})
+	c := newCluster(t, clusterConfig{servers: 3, agents: 30, program: released})
 	c.apply(shop)
 	for _, a := range c.agents {
 		a.start()
@@ -23,24 +23,25 @@ func TestTheMachinesOfAKilledServerGetTheNextDeploymentFromTheOthers(t *testing.
 	if long() {
 		rounds = 20
 	}
-	for what, weather := range map[string]weather{"killed": {}, "vanished without a word": {still: true}} {
+	for what, conditions := range map[string]conditions{"killed": {}, "vanished silently": {stalled: true}} {
 		var took []time.Duration
 		for n := range rounds {
-			took = append(took, c.failOver(fmt.Sprint(what[:6], "-", n), n, weather)...)
+			took = append(took, c.failOver(fmt.Sprint(what[:6], "-", n), n, conditions)...)
 		}
-		t.Logf("fail-over: %d servers %s, %d machines of theirs: the next deployment began p50 %s, p99 %s, longest %s later (grace and one tick: %s)",
+		t.Logf("failover: %d servers %s, with %d machines: their next deployment began after p50 %s, p99 %s, max %s "+
+			"(grace and one tick: %s)",
 			rounds, what, len(took), percentile(took, 50), percentile(took, 99), percentile(took, 100), grace+tick)
 	}
 }
 
-// failOver kills a server and deploys at once; it returns how long the server's machines waited. The weather is what
-// their lines to it have from then on.
-func (c *cluster) failOver(version string, round int, w weather) (took []time.Duration) {
+// failOver kills a server, deploys at once, and returns how long the server's machines waited. w is the state of
+// their proxies to that server from the kill on.
+func (c *cluster) failOver(version string, round int, w conditions) (took []time.Duration) {
 	victim, other := c.servers[round%3], c.servers[(round+1)%3]
 	c.write(other, post("/projects/shop/releases", object{"version": version}))
 	names := c.onServer(victim)
 	for n := range c.agents {
-		c.wireTo(n, round%3).set(w)
+		c.proxyTo(n, round%3).set(w)
 	}
 	killed := time.Now()
 	victim.stop(syscall.SIGKILL)
@@ -63,15 +64,16 @@ func (c *cluster) failOver(version string, round int, w weather) (took []time.Du
 		return nil
 	})
 	for n := range c.agents {
-		c.wireTo(n, round%3).clear()
+		c.proxyTo(n, round%3).clear()
 	}
 	victim.start()
-	c.until("the server is back and nothing is open", func() error { return errors.Join(c.ready(), c.idle(other)) })
+	c.until("the server is ready and no deployment is open",
+		func() error { return errors.Join(c.ready(), c.idle(other)) })
 	c.spread()
 	return slices.Clip(took)
 }
 
-// spread lets some agents connect anew, each to the server that it tries first, so that one that came back has some.
+// spread reconnects some agents to the server that each tries first, so that a restarted server has some agents.
 func (c *cluster) spread() {
 	for n, a := range c.agents {
 		if n%3 == 0 {

@@ -9,18 +9,18 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// fault is something that goes wrong.
+// fault is a failure that is injected into a cluster.
 type fault struct {
 	name string
-	// place is what it is done to; no two faults are done to one place at once.
+	// place is the affected component. At most one fault affects a place at a time.
 	place string
-	// span is how long it lasts; 0: it is over at once.
+	// span is the duration of the fault; 0 means that it is over at once.
 	span func(*rand.Rand) time.Duration
-	// do makes it happen; what it returns undoes it.
+	// do injects the fault. The returned function undoes it.
 	do func(c *cluster, random *rand.Rand) (undo func())
 }
 
-// seconds is a span of so many seconds.
+// seconds returns a random duration between least and most seconds.
 func seconds(least, most float64) func(*rand.Rand) time.Duration {
 	return func(random *rand.Rand) time.Duration {
 		return time.Duration((least + random.Float64()*(most-least)) * float64(time.Second))
@@ -29,7 +29,7 @@ func seconds(least, most float64) func(*rand.Rand) time.Duration {
 
 func atOnce(*rand.Rand) time.Duration { return 0 }
 
-// away is how long PostgreSQL is away: two minutes where there is time.
+// away returns how long PostgreSQL is down: up to two minutes in long runs.
 func away(random *rand.Rand) time.Duration {
 	if long() && random.IntN(4) == 0 {
 		return 2 * time.Minute
@@ -39,63 +39,64 @@ func away(random *rand.Rand) time.Duration {
 
 func nothing() {}
 
-// onLog is a fault of the line between one server and its log.
-func onLog(name string, span func(*rand.Rand) time.Duration, w weather) fault {
-	return fault{name, "log line", span, func(c *cluster, random *rand.Rand) func() {
-		line := c.servers[random.IntN(len(c.servers))].toLog
-		line.set(w)
+// onLog is a fault of the network between one server and its log.
+func onLog(name string, span func(*rand.Rand) time.Duration, w conditions) fault {
+	return fault{name, "log proxy", span, func(c *cluster, random *rand.Rand) func() {
+		p := c.servers[random.IntN(len(c.servers))].toLog
+		p.set(w)
 		if w.refuse {
-			line.cut()
+			p.cut()
 		}
 		return func() {
-			line.set(weather{})
-			if !w.still && w.delay == 0 { // what is late arrives at last; where something was lost nothing fits any more
-				line.cut()
+			p.set(conditions{})
+			// Stalled and delayed data arrives later; after lost data a connection is unusable.
+			if !w.stalled && w.delay == 0 {
+				p.cut()
 			}
 		}
 	}}
 }
 
-// onAgents is a fault of the lines between one server and some agents.
-func onAgents(name string, span func(*rand.Rand) time.Duration, w weather) fault {
+// onAgents is a fault of the network between one server and some agents.
+func onAgents(name string, span func(*rand.Rand) time.Duration, w conditions) fault {
 	return fault{name, "agents", span, func(c *cluster, random *rand.Rand) func() {
 		server := random.IntN(len(c.servers))
-		var lines []*wire
+		var proxies []*proxy
 		for n := range c.agents {
 			if random.IntN(2) == 0 {
-				lines = append(lines, c.wireTo(n, server))
+				proxies = append(proxies, c.proxyTo(n, server))
 			}
 		}
-		for _, line := range lines {
-			line.set(w)
+		for _, p := range proxies {
+			p.set(w)
 			if w.refuse {
-				line.cut()
+				p.cut()
 			}
 		}
 		return func() {
-			for _, line := range lines {
-				line.clear()
+			for _, p := range proxies {
+				p.clear()
 			}
 		}
 	}}
 }
 
-// onPeople is a fault of the line on which a server is commanded.
-func onPeople(name string, w weather) fault {
-	return fault{name, "people", seconds(1, 3), func(c *cluster, random *rand.Rand) func() {
-		line := c.servers[random.IntN(len(c.servers))].people
-		line.set(w)
-		return line.clear
+// onUsers is a fault of the network between users and a server.
+func onUsers(name string, w conditions) fault {
+	return fault{name, "users", seconds(1, 3), func(c *cluster, random *rand.Rand) func() {
+		p := c.servers[random.IntN(len(c.servers))].users
+		p.set(w)
+		return p.clear
 	}}
 }
 
-// faults are all that is done, each as often as the others.
+// faults lists all faults. Each is injected equally often.
 var faults = []fault{
 	{"server killed", "server", atOnce, func(c *cluster, random *rand.Rand) func() {
 		c.servers[random.IntN(len(c.servers))].signal(syscall.SIGKILL)
 		return nothing
 	}},
-	{"server told to stop", "server", atOnce, func(c *cluster, random *rand.Rand) func() {
+	{"server restarted by SIGTERM", "server", atOnce, func(c *cluster, random *rand.Rand) func() {
 		s := c.servers[random.IntN(len(c.servers))]
 		s.stop(syscall.SIGTERM)
 		s.start()
@@ -104,12 +105,12 @@ var faults = []fault{
 	{"server killed before an append", "server", atOnce, atPoint("before-append")},
 	{"server killed after an append", "server", atOnce, atPoint("after-append")},
 	{"server killed after an answer", "server", atOnce, atPoint("after-answer")},
-	{"server stopped", "server", seconds(3, 8), func(c *cluster, random *rand.Rand) func() {
+	{"server suspended", "server", seconds(3, 8), func(c *cluster, random *rand.Rand) func() {
 		s := c.servers[random.IntN(len(c.servers))]
 		s.signal(syscall.SIGSTOP)
 		return func() { s.signal(syscall.SIGCONT) }
 	}},
-	{"server stopped before an append", "server", seconds(3, 8), func(c *cluster, random *rand.Rand) func() {
+	{"server suspended before an append", "server", seconds(3, 8), func(c *cluster, random *rand.Rand) func() {
 		s := c.servers[random.IntN(len(c.servers))]
 		s.with(fmt.Sprintf("DROVER_FAILPOINT=before-append:%d:stop", 2+random.IntN(20)))
 		deadline := time.Now().Add(10 * time.Second)
@@ -117,30 +118,30 @@ var faults = []fault{
 			time.Sleep(20 * time.Millisecond)
 		}
 		if !s.stopped() {
-			s.signal(syscall.SIGKILL) // or it would stop some time later, and nobody would wake it
+			s.signal(syscall.SIGKILL) // otherwise it could stop later, and nothing would resume it
 			return nothing
 		}
 		c.hits.Add(1)
 		return func() { s.signal(syscall.SIGCONT) }
 	}},
-	onLog("log cut off", seconds(1, 6), weather{refuse: true}),
-	onLog("log half-open", seconds(2, 12), weather{still: true}),
-	onLog("log's answers lost", seconds(1, 4), weather{deafDown: true}),
-	onLog("log does not hear", seconds(1, 4), weather{deafUp: true}),
-	onLog("log slow", seconds(2, 5), weather{delay: 300 * time.Millisecond}),
-	onAgents("agents cut off", seconds(1, 8), weather{refuse: true}),
-	onAgents("agents half-open", seconds(2, 8), weather{still: true}),
-	onAgents("agents do not hear", seconds(2, 8), weather{deafDown: true}),
-	onAgents("agents are not heard", seconds(2, 8), weather{deafUp: true}),
-	onPeople("answers to people lost", weather{deafDown: true}),
-	onPeople("people half-open", weather{still: true}),
+	onLog("log disconnected", seconds(1, 6), conditions{refuse: true}),
+	onLog("log half-open", seconds(2, 12), conditions{stalled: true}),
+	onLog("answers of the log lost", seconds(1, 4), conditions{dropDown: true}),
+	onLog("requests to the log lost", seconds(1, 4), conditions{dropUp: true}),
+	onLog("log slow", seconds(2, 5), conditions{delay: 300 * time.Millisecond}),
+	onAgents("agents disconnected", seconds(1, 8), conditions{refuse: true}),
+	onAgents("agents half-open", seconds(2, 8), conditions{stalled: true}),
+	onAgents("messages to agents lost", seconds(2, 8), conditions{dropDown: true}),
+	onAgents("messages of agents lost", seconds(2, 8), conditions{dropUp: true}),
+	onUsers("answers to users lost", conditions{dropDown: true}),
+	onUsers("users half-open", conditions{stalled: true}),
 	{"agents killed", "agents", atOnce, func(c *cluster, random *rand.Rand) func() {
 		for _, a := range someAgents(c, random) {
 			a.signal(syscall.SIGKILL)
 		}
 		return nothing
 	}},
-	{"agents away", "agents", seconds(1, 8), func(c *cluster, random *rand.Rand) func() {
+	{"agents down", "agents", seconds(1, 8), func(c *cluster, random *rand.Rand) func() {
 		gone := someAgents(c, random)
 		for _, a := range gone {
 			a.stop(syscall.SIGKILL)
@@ -161,7 +162,7 @@ var faults = []fault{
 		c.startLog()
 		return nothing
 	}},
-	{"PostgreSQL away", "PostgreSQL", away, func(c *cluster, _ *rand.Rand) func() {
+	{"PostgreSQL down", "PostgreSQL", away, func(c *cluster, _ *rand.Rand) func() {
 		c.stopLog(postgrestest.Immediate)
 		return c.startLog
 	}},
@@ -172,13 +173,13 @@ var faults = []fault{
 		empty := fill(c.disk)
 		return func() {
 			empty()
-			c.stopLog(postgrestest.Immediate) // it may have ended itself
+			c.stopLog(postgrestest.Immediate) // it may have stopped by itself
 			c.startLog()
 		}
 	}},
 }
 
-// atPoint is the end of a server at a named point, a few times after its next start.
+// atPoint ends a server at a failpoint, some calls after its next start.
 func atPoint(name string) func(*cluster, *rand.Rand) func() {
 	return func(c *cluster, random *rand.Rand) func() {
 		s := c.servers[random.IntN(len(c.servers))]
@@ -210,10 +211,11 @@ func (c *cluster) stopLog(mode postgrestest.Mode) {
 	}
 }
 
-// startLog starts PostgreSQL. After a kill -9 the rest of its processes take a moment to go, and until then it does not start.
+// startLog starts PostgreSQL. After kill -9 its other processes take a moment to end, and until then the start
+// fails.
 func (c *cluster) startLog() {
 	var err error
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(timeout); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if err = c.pg.Start(); err == nil {
 			return
 		}

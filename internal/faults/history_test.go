@@ -22,8 +22,8 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// asked is what a client asks of a stream: to append one event, or to be told the events from a revision on.
-type asked struct {
+// request is an operation of a client on a stream: append one event, or read the events from a revision on.
+type request struct {
 	stream   string
 	append   bool
 	id       uuid.UUID
@@ -31,15 +31,15 @@ type asked struct {
 	from     eventlog.Revision // of a read
 }
 
-// told is what it was answered.
-type told struct {
+// response is the answer to a request.
+type response struct {
 	unknown  bool
 	conflict bool
-	at       eventlog.Revision // that of the appended event, or where the stream stands
+	at       eventlog.Revision // revision of the appended event, or the actual revision after a conflict
 	ids      []uuid.UUID       // of a read
 }
 
-// chain is a stream as the model has it: its last event, and the chain before that. nil is an empty stream.
+// chain is the model of a stream: its last event and the chain before it. nil is an empty stream.
 type chain struct {
 	before   *chain
 	id       uuid.UUID
@@ -65,7 +65,7 @@ func (c *chain) add(id uuid.UUID) *chain {
 	return next
 }
 
-// at is the id at a revision, the zero id beyond the end.
+// at returns the id at a revision, the zero id after the end.
 func (c *chain) at(r eventlog.Revision) uuid.UUID {
 	for ; c != nil && c.revision > r; c = c.before {
 	}
@@ -75,7 +75,7 @@ func (c *chain) at(r eventlog.Revision) uuid.UUID {
 	return c.id
 }
 
-// since are the ids from a revision on, in order.
+// since returns the ids from a revision on, in order.
 func (c *chain) since(r eventlog.Revision) (ids []uuid.UUID) {
 	for ; c != nil && c.revision >= r; c = c.before {
 		ids = append(ids, c.id)
@@ -84,8 +84,8 @@ func (c *chain) since(r eventlog.Revision) (ids []uuid.UUID) {
 	return ids
 }
 
-// appended are the states in which a stream can be after an append was answered so.
-func (c *chain) appended(a asked, t told) []any {
+// appended returns the possible states of a stream after an append with this response.
+func (c *chain) appended(a request, t response) []any {
 	free, repeat := c.last() == a.expected, c.at(a.expected+1) == a.id
 	switch {
 	case t.unknown && free:
@@ -102,12 +102,12 @@ func (c *chain) appended(a asked, t told) []any {
 	return nil
 }
 
-// streams is what a log promises of each of its streams. An append of unknown outcome was done or was not.
+// streams is the model of a log's streams. An append of unknown outcome may or may not have been executed.
 var streams = porcupine.NondeterministicModel{
 	Partition: func(history []porcupine.Operation) (parts [][]porcupine.Operation) {
 		byStream := map[string][]porcupine.Operation{}
 		for _, o := range history {
-			byStream[o.Input.(asked).stream] = append(byStream[o.Input.(asked).stream], o)
+			byStream[o.Input.(request).stream] = append(byStream[o.Input.(request).stream], o)
 		}
 		for _, part := range byStream {
 			parts = append(parts, part)
@@ -116,7 +116,7 @@ var streams = porcupine.NondeterministicModel{
 	},
 	Init: func() []any { return []any{(*chain)(nil)} },
 	Step: func(state, input, output any) []any {
-		c, a, t := state.(*chain), input.(asked), output.(told)
+		c, a, t := state.(*chain), input.(request), output.(response)
 		if a.append {
 			return c.appended(a, t)
 		}
@@ -131,8 +131,8 @@ var streams = porcupine.NondeterministicModel{
 	},
 }
 
-// historian is clients that speak to one log and write down what they asked and were told.
-type historian struct {
+// recorder records the requests and responses of clients of one log.
+type recorder struct {
 	t     *testing.T
 	begun time.Time
 
@@ -140,24 +140,25 @@ type historian struct {
 	all []porcupine.Operation
 }
 
-// never is when an operation of unknown outcome ended, until more is known: it may still take effect.
+// never is the return time of an operation of unknown outcome: it may still take effect.
 const never = math.MaxInt64
 
-func (h *historian) note(client int, a asked, called time.Duration, t told) {
-	o := porcupine.Operation{ClientId: client, Input: a, Call: int64(called), Output: t, Return: int64(time.Since(h.begun))}
+func (h *recorder) record(client int, a request, called time.Duration, t response) {
+	o := porcupine.Operation{ClientId: client, Input: a, Call: int64(called), Output: t,
+		Return: int64(time.Since(h.begun))}
 	if t.unknown {
 		o.Return = never
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if t.unknown {
-		o.ClientId = 1000 + len(h.all) // its client goes on meanwhile
+		o.ClientId = 1000 + len(h.all) // its client continues in the meantime
 	}
 	h.all = append(h.all, o)
 }
 
-// work appends and reads until ctx ends. What has an unknown outcome is asked for again.
-func (h *historian) work(ctx context.Context, log eventlog.Log, client int, random *rand.Rand) {
+// work appends and reads until ctx ends. It repeats appends of unknown outcome.
+func (h *recorder) work(ctx context.Context, log eventlog.Log, client int, random *rand.Rand) {
 	known := map[string]eventlog.Revision{}
 	for ctx.Err() == nil {
 		stream := fmt.Sprint("history/", random.IntN(4))
@@ -168,11 +169,11 @@ func (h *historian) work(ctx context.Context, log eventlog.Log, client int, rand
 			h.read(log, client, stream, max(0, known[stream]-eventlog.Revision(random.IntN(5))))
 			continue
 		}
-		a := asked{stream: stream, append: true, id: uuid.New(), expected: known[stream]}
+		a := request{stream: stream, append: true, id: uuid.New(), expected: known[stream]}
 		t := h.append(log, client, a)
 		for tries := 0; t.unknown && tries < 20 && ctx.Err() == nil; tries++ {
 			if t = h.append(log, client, a); !t.unknown {
-				h.settled(a.id)
+				h.resolve(a.id)
 			}
 		}
 		if !t.unknown {
@@ -181,90 +182,96 @@ func (h *historian) work(ctx context.Context, log eventlog.Log, client int, rand
 	}
 }
 
-// settled notes that an append has a definite answer now: its stream has moved on, so whatever was asked with the same
-// id before has taken effect by now or never will.
-func (h *historian) settled(id uuid.UUID) {
+// resolve records that an append has a definite answer now. Its stream has advanced, so earlier requests with the
+// same id have taken effect by now or never will.
+func (h *recorder) resolve(id uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := len(h.all) - 1; i >= 0; i-- {
-		if o := &h.all[i]; o.Return == never && o.Input.(asked).id == id {
+		if o := &h.all[i]; o.Return == never && o.Input.(request).id == id {
 			o.Return = int64(time.Since(h.begun))
 		}
 	}
 }
 
-// askWithin is so short that a restart of the server leaves outcomes unknown.
-const askWithin = 300 * time.Millisecond
+// requestTimeout is so short that a restart of the server leaves outcomes unknown.
+const requestTimeout = 300 * time.Millisecond
 
-func (h *historian) append(log eventlog.Log, client int, a asked) told {
-	ctx, cancel := context.WithTimeout(context.Background(), askWithin)
+func (h *recorder) append(log eventlog.Log, client int, a request) response {
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
 	called := time.Since(h.begun)
-	appended, err := log.Append(ctx, a.stream, a.expected, eventlog.Event{ID: a.id, Type: "test.noted/v1", Time: time.Now().UTC().Truncate(time.Microsecond), Data: json.RawMessage(`{}`)})
+	appended, err := log.Append(ctx, a.stream, a.expected,
+		eventlog.Event{ID: a.id, Type: "test.noted/v1", Time: time.Now().UTC().Truncate(time.Microsecond),
+			Data: json.RawMessage(`{}`)})
 	var conflict *eventlog.Conflict
-	t := told{at: appended.Revision}
+	t := response{at: appended.Revision}
 	switch {
 	case errors.As(err, &conflict):
-		t = told{conflict: true, at: conflict.Actual}
+		t = response{conflict: true, at: conflict.Actual}
 	case errors.Is(err, eventlog.ErrUnknownOutcome):
-		t = told{unknown: true}
-	case err != nil: // the log says that it was not written; nothing is known of the stream
+		t = response{unknown: true}
+	case err != nil: // not written; the state of the stream is unknown
 		time.Sleep(10 * time.Millisecond)
-		return told{unknown: true} // to be asked for again
+		return response{unknown: true} // the caller repeats the request
 	}
-	h.note(client, a, called, t)
+	h.record(client, a, called, t)
 	return t
 }
 
-func (h *historian) read(log eventlog.Log, client int, stream string, from eventlog.Revision) {
-	ctx, cancel := context.WithTimeout(context.Background(), askWithin)
+func (h *recorder) read(log eventlog.Log, client int, stream string, from eventlog.Revision) {
+	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
-	called, t := time.Since(h.begun), told{}
+	called, t := time.Since(h.begun), response{}
 	for recorded, err := range log.ReadStream(ctx, stream, from, 0) {
 		if err != nil {
 			time.Sleep(10 * time.Millisecond)
-			return // it was told nothing
+			return // no answer
 		}
 		t.ids = append(t.ids, recorded.ID)
 	}
-	h.note(client, asked{stream: stream, from: from}, called, t)
+	h.record(client, request{stream: stream, from: from}, called, t)
 }
 
-// TestWhatClientsOfTheLogSeeIsLinearizable lets clients race in four streams while PostgreSQL is restarted and lines are cut.
-func TestWhatClientsOfTheLogSeeIsLinearizable(t *testing.T) {
+// TestHistoriesOfLogClientsAreLinearizable lets clients race on four streams while PostgreSQL is restarted and
+// proxies drop answers.
+func TestHistoriesOfLogClientsAreLinearizable(t *testing.T) {
 	needsTime(t)
 	chosen := seed(t)
 	pg := postgrestest.Start(t, postgrestest.Config{})
-	h := &historian{t: t, begun: time.Now()}
+	h := &recorder{t: t, begun: time.Now()}
 	span := 10 * time.Second
 	if long() {
 		span = time.Minute
 	}
-	var lines []*wire
+	var proxies []*proxy
 	var logs []eventlog.Log
 	for range 4 {
-		w := newWire(t, pg.Address())
-		at := url.URL{Scheme: "postgres", User: url.UserPassword(postgrestest.User, postgrestest.Password), Host: w.address(),
+		w := newProxy(t, pg.Address())
+		at := url.URL{Scheme: "postgres", User: url.UserPassword(postgrestest.User, postgrestest.Password),
+			Host: w.address(),
 			Path: "/" + postgrestest.Database, RawQuery: "sslmode=disable"}
-		log, err := postgres.Open(context.Background(), at.String(), postgres.Config{Timeout: time.Second, RetryTimeout: time.Second})
+		log, err := postgres.Open(context.Background(), at.String(),
+			postgres.Config{Timeout: time.Second, RetryTimeout: time.Second})
 		require.NoError(t, err)
 		defer log.Close()
-		lines, logs = append(lines, w), append(logs, log)
+		proxies, logs = append(proxies, w), append(logs, log)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var clients sync.WaitGroup
 	for n := range 8 {
 		clients.Go(func() { h.work(ctx, logs[n%4], n, rand.New(rand.NewPCG(chosen, uint64(n)))) })
 	}
-	restarts, cuts := h.disturb(pg, lines, span, rand.New(rand.NewPCG(chosen, 99)))
+	restarts, cuts := h.disturb(pg, proxies, span, rand.New(rand.NewPCG(chosen, 99)))
 	cancel()
 	clients.Wait()
 
 	h.judge(restarts, cuts)
 }
 
-// disturb restarts the server as a crash does, and loses answers.
-func (h *historian) disturb(pg *postgrestest.Server, lines []*wire, span time.Duration, random *rand.Rand) (restarts, cuts int) {
+// disturb restarts PostgreSQL like a crash and drops answers.
+func (h *recorder) disturb(pg *postgrestest.Server, proxies []*proxy, span time.Duration,
+	random *rand.Rand) (restarts, cuts int) {
 	for time.Since(h.begun) < span {
 		time.Sleep(time.Duration(300+random.IntN(500)) * time.Millisecond)
 		if random.IntN(2) == 0 {
@@ -273,54 +280,56 @@ func (h *historian) disturb(pg *postgrestest.Server, lines []*wire, span time.Du
 			continue
 		}
 		cuts++
-		line := lines[random.IntN(len(lines))]
-		line.set(weather{deafDown: true})
+		p := proxies[random.IntN(len(proxies))]
+		p.set(conditions{dropDown: true})
 		time.Sleep(time.Duration(random.IntN(500)) * time.Millisecond)
-		line.clear()
+		p.clear()
 	}
 	return restarts, cuts
 }
 
-func (h *historian) judge(restarts, cuts int) {
+func (h *recorder) judge(restarts, cuts int) {
 	t, model := h.t, streams.ToModel()
 	unknown := 0
 	for _, o := range h.all {
-		if o.Output.(told).unknown {
+		if o.Output.(response).unknown {
 			unknown++
 		}
 	}
 	begun := time.Now()
-	require.Equal(t, porcupine.Ok, porcupine.CheckOperationsTimeout(model, h.all, patience))
-	t.Logf("histories: %d operations of 8 clients on 4 streams, %d of unknown outcome; PostgreSQL restarted %d times (immediate), answers lost %d times; linearizable, checked in %s",
+	require.Equal(t, porcupine.Ok, porcupine.CheckOperationsTimeout(model, h.all, timeout))
+	t.Logf("histories: %d operations of 8 clients on 4 streams, %d of unknown outcome; %d immediate restarts of "+
+		"PostgreSQL, %d periods of lost answers; linearizable, checked in %s",
 		len(h.all), unknown, restarts, cuts, time.Since(begun).Round(time.Millisecond))
 
-	for what, spoil := range map[string]func(asked, told) (told, bool){
-		"a read that misses one event": func(_ asked, o told) (told, bool) {
+	for what, spoil := range map[string]func(request, response) (response, bool){
+		"a read that misses one event": func(_ request, o response) (response, bool) {
 			if len(o.ids) < 2 {
 				return o, false
 			}
 			o.ids = slices.Concat(o.ids[:1], o.ids[2:])
 			return o, true
 		},
-		"a success that was a conflict": func(a asked, o told) (told, bool) {
+		"a success that was a conflict": func(a request, o response) (response, bool) {
 			if !o.conflict {
 				return o, false
 			}
-			return told{at: a.expected + 1}, true
+			return response{at: a.expected + 1}, true
 		},
 	} {
 		begun := time.Now()
-		require.Equal(t, porcupine.Illegal, porcupine.CheckOperationsTimeout(model, spoiled(h.all, spoil), patience), what)
-		t.Logf("negative control: %s is found in %s", what, time.Since(begun).Round(time.Millisecond))
+		require.Equal(t, porcupine.Illegal, porcupine.CheckOperationsTimeout(model, spoiled(h.all, spoil), timeout),
+			what)
+		t.Logf("negative control: %s detected in %s", what, time.Since(begun).Round(time.Millisecond))
 	}
 }
 
-// spoiled is a history in which one answer, in its middle, is another one.
-func spoiled(all []porcupine.Operation, spoil func(asked, told) (told, bool)) []porcupine.Operation {
+// spoiled returns a history with one changed response in the middle.
+func spoiled(all []porcupine.Operation, spoil func(request, response) (response, bool)) []porcupine.Operation {
 	all = slices.Clone(all)
 	for i := len(all) / 2; i < len(all); i++ {
-		if t := all[i].Output.(told); !t.unknown {
-			if other, ok := spoil(all[i].Input.(asked), t); ok {
+		if t := all[i].Output.(response); !t.unknown {
+			if other, ok := spoil(all[i].Input.(request), t); ok {
 				all[i].Output = other
 				return all
 			}

@@ -13,45 +13,45 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-// order is a command that somebody sent, and what came of it.
-type order struct {
+// sentCommand is a command of a user and its result.
+type sentCommand struct {
 	key     uuid.UUID
 	what    string
 	answer  client.Written
 	acked   bool
 	refused bool
-	tries   int // beyond one: the outcome of those before the last was unknown
+	tries   int // all tries but the last had an unknown outcome
 }
 
-// people send commands and write down what they were answered.
-type people struct {
+// users send commands and record the answers.
+type users struct {
 	c    *cluster
 	over chan struct{}
 
-	mu      sync.Mutex
-	orders  []order
-	unknown int
+	mu       sync.Mutex
+	commands []sentCommand
+	unknown  int
 }
 
-// wish is a command without its sender.
-type wish struct {
+// command is a command without its sender.
+type command struct {
 	method, path string
 	body         any
 }
 
-func (w wish) String() string { return fmt.Sprint(w.method, " ", w.path, " ", w.body) }
+func (w command) String() string { return fmt.Sprint(w.method, " ", w.path, " ", w.body) }
 
-func post(path string, body any) wish { return wish{http.MethodPost, path, body} }
+func post(path string, body any) command { return command{http.MethodPost, path, body} }
 
-func take(path string) wish { return wish{http.MethodDelete, path, nil} }
+func remove(path string) command { return command{http.MethodDelete, path, nil} }
 
-// answerWithin is how long one server is waited for before the next is asked the same.
+// answerWithin is how long to wait for one server before the command is sent to the next.
 const answerWithin = 6 * time.Second
 
-// send sends a command under one key to one server after another until one answers it.
-func (p *people) send(random *rand.Rand, w wish) order {
-	o := order{key: uuid.New(), what: w.String()}
-	first, deadline := random.IntN(len(p.c.servers)), time.Now().Add(patience)
+// send sends a command with one idempotency key to one server after another until one answers.
+func (p *users) send(random *rand.Rand, w command) sentCommand {
+	o := sentCommand{key: uuid.New(), what: w.String()}
+	first, deadline := random.IntN(len(p.c.servers)), time.Now().Add(timeout)
 	for ; !o.acked && !o.refused && time.Now().Before(deadline); o.tries++ {
 		answer, err := p.try(p.c.servers[(first+o.tries)%len(p.c.servers)], w, o.key)
 		switch kind := client.KindOf(err); {
@@ -69,11 +69,11 @@ func (p *people) send(random *rand.Rand, w wish) order {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.orders = append(p.orders, o)
+	p.commands = append(p.commands, o)
 	return o
 }
 
-func (p *people) try(s *droverServer, w wish, key uuid.UUID) (client.Written, error) {
+func (p *users) try(s *droverServer, w command, key uuid.UUID) (client.Written, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	if w.method == http.MethodDelete {
@@ -84,14 +84,14 @@ func (p *people) try(s *droverServer, w wish, key uuid.UUID) (client.Written, er
 
 type object map[string]any
 
-// release makes a release that nobody made before.
-func (p *people) release(random *rand.Rand, who int) string {
+// release creates a release with a new version.
+func (p *users) release(random *rand.Rand, who int) string {
 	version := fmt.Sprintf("%d.%d", who, random.Uint32())
 	p.send(random, post("/projects/shop/releases", object{"version": version}))
 	return version
 }
 
-func (p *people) deploy(random *rand.Rand, who int, machines ...string) order {
+func (p *users) deploy(random *rand.Rand, who int, machines ...string) sentCommand {
 	environment := []string{"production", "staging"}[random.IntN(2)]
 	body := object{"project": "shop", "release": p.release(random, who), "environment": environment}
 	if len(machines) > 0 {
@@ -105,8 +105,8 @@ func (p *people) deploy(random *rand.Rand, who int, machines ...string) order {
 	return p.send(random, post("/deployments", body))
 }
 
-// work is what one person does until the others stop.
-func (p *people) work(random *rand.Rand, who int) {
+// work sends random commands of one user until p.over is closed.
+func (p *users) work(random *rand.Rand, who int) {
 	for {
 		machine := p.c.agents[random.IntN(len(p.c.agents))]
 		switch n := random.IntN(20); {
@@ -121,11 +121,12 @@ func (p *people) work(random *rand.Rand, who int) {
 		case n < 10:
 			p.send(random, post("/rollback", object{"project": "shop", "environment": machine.environment}))
 		case n < 12:
-			p.send(random, post("/pins", object{"project": "shop", "release": p.release(random, who), "environment": machine.environment}))
-			p.send(random, take("/pins/shop/"+machine.environment))
+			p.send(random, post("/pins", object{"project": "shop", "release": p.release(random, who),
+				"environment": machine.environment}))
+			p.send(random, remove("/pins/shop/"+machine.environment))
 		case n < 14:
 			p.send(random, post("/holds", object{"project": "shop", "machine": machine.name}))
-			p.send(random, take("/holds/shop/"+machine.name))
+			p.send(random, remove("/holds/shop/"+machine.name))
 		case n < 15:
 			p.send(random, post("/retry", object{"project": "shop", "machine": machine.name}))
 		default:
@@ -140,11 +141,11 @@ func (p *people) work(random *rand.Rand, who int) {
 	}
 }
 
-// begin lets so many people work; stop returns when they have ended what they do.
-func begin(c *cluster, seed uint64, persons int) (p *people, stop func()) {
-	p = &people{c: c, over: make(chan struct{})}
+// begin starts the users. stop waits until they have finished.
+func begin(c *cluster, seed uint64, count int) (p *users, stop func()) {
+	p = &users{c: c, over: make(chan struct{})}
 	var all sync.WaitGroup
-	for n := range persons {
+	for n := range count {
 		all.Go(func() { p.work(rand.New(rand.NewPCG(seed, uint64(n))), n) })
 	}
 	return p, func() {
@@ -153,22 +154,22 @@ func begin(c *cluster, seed uint64, persons int) (p *people, stop func()) {
 	}
 }
 
-// note writes down that a command is about to be sent once.
-func (p *people) note(what string) uuid.UUID {
+// record records that a command is about to be sent once.
+func (p *users) record(what string) uuid.UUID {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := uuid.New()
-	p.orders = append(p.orders, order{key: key, what: what, tries: 1})
+	p.commands = append(p.commands, sentCommand{key: key, what: what, tries: 1})
 	return key
 }
 
-// took writes down that it was acknowledged.
-func (p *people) took(key uuid.UUID, answer client.Written) {
+// acknowledge records that the command was acknowledged.
+func (p *users) acknowledge(key uuid.UUID, answer client.Written) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for i := len(p.orders) - 1; i >= 0; i-- {
-		if p.orders[i].key == key {
-			p.orders[i].acked, p.orders[i].answer = true, answer
+	for i := len(p.commands) - 1; i >= 0; i-- {
+		if p.commands[i].key == key {
+			p.commands[i].acked, p.commands[i].answer = true, answer
 			return
 		}
 	}

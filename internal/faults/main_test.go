@@ -12,11 +12,11 @@ import (
 )
 
 var (
-	seedFlag = flag.Uint64("seed", 0, "the seed of the faults; 0: one from the clock, printed")
-	timeFlag = flag.Duration("time", 45*time.Second, "how long faults are done")
+	seedFlag = flag.Uint64("seed", 0, "seed of the faults (0: from the clock; it is printed)")
+	timeFlag = flag.Duration("time", 45*time.Second, "how long to inject faults")
 )
 
-// long says that somebody asked for a long run, in which outages are long too.
+// long reports whether a long run was requested, in which outages are long too.
 func long() bool { return *timeFlag >= 5*time.Minute }
 
 func seed(t *testing.T) uint64 {
@@ -28,24 +28,24 @@ func seed(t *testing.T) uint64 {
 	return chosen
 }
 
-// needsTime skips what takes long where all is to be short.
+// needsTime skips the test in short mode.
 func needsTime(t *testing.T) {
 	if testing.Short() {
-		t.Skip("this test starts many processes and takes its time; run it without -short")
+		t.Skip("this test starts many processes; run it without -short")
 	}
 }
 
 func TestMain(m *testing.M) { os.Exit(harnesstest.Run(m)) }
 
-// shipped is the program as people run it, fragile the one that can end itself at named points.
+// released is the program as it is released; withFailpoints can end itself at named points.
 var (
-	shipped = harnesstest.NewProgram()
-	fragile = harnesstest.NewProgram("-tags", "failpoints")
+	released       = harnesstest.NewProgram()
+	withFailpoints = harnesstest.NewProgram("-tags", "failpoints")
 )
 
-func TestTheProgramThatPeopleRunHasNoFailpoints(t *testing.T) {
+func TestReleasedProgramHasNoFailpoints(t *testing.T) {
 	needsTime(t)
-	for program, has := range map[*harnesstest.Program]bool{shipped: false, fragile: true} {
+	for program, has := range map[*harnesstest.Program]bool{released: false, withFailpoints: true} {
 		text, err := os.ReadFile(program.Path(t))
 		require.NoError(t, err)
 		for _, name := range []string{"DROVER_FAILPOINT", "DROVER_CLOCK_OFFSET"} {

@@ -13,20 +13,20 @@ import (
 	"github.com/droverhq/drover/internal/harness/harnesstest"
 )
 
-// supervised is a process that is started again however it ends, as by a service manager.
+// supervised is a process that is restarted whenever it ends, as by a service manager.
 type supervised struct {
 	t    testing.TB
 	host *harness.Host
 	spec harness.Spec
 
 	mu     sync.Mutex
-	extra  []string // environment of the next start alone
+	extra  []string // environment of the next start only
 	wanted bool
 	newest *harness.Process // nil before the first start
 	starts int
 }
 
-// restartAfter is how long a process that ended stays down.
+// restartAfter is the time between the end of a process and its next start.
 const restartAfter = 200 * time.Millisecond
 
 func supervise(t testing.TB, host *harness.Host, spec harness.Spec) *supervised {
@@ -35,7 +35,7 @@ func supervise(t testing.TB, host *harness.Host, spec harness.Spec) *supervised 
 	return p
 }
 
-// start starts the process, and again whenever it ends.
+// start starts the process, and restarts it whenever it ends.
 func (p *supervised) start() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -46,7 +46,7 @@ func (p *supervised) start() {
 	p.launch()
 }
 
-// launch starts it once. The caller holds mu.
+// launch starts the process once. The caller holds mu.
 func (p *supervised) launch() {
 	spec := p.spec
 	spec.Env = append(spec.Env[:len(spec.Env):len(spec.Env)], p.extra...)
@@ -60,7 +60,7 @@ func (p *supervised) launch() {
 	go p.restart(started)
 }
 
-// restart waits for the end of a process, and starts the next if one is wanted.
+// restart waits for the end of a process and starts the next one if it is still wanted.
 func (p *supervised) restart(before *harness.Process) {
 	<-before.Ended()
 	time.Sleep(restartAfter)
@@ -71,7 +71,7 @@ func (p *supervised) restart(before *harness.Process) {
 	}
 }
 
-// signal sends a signal to the process if it runs.
+// signal sends a signal to the process if it is running.
 func (p *supervised) signal(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -80,7 +80,7 @@ func (p *supervised) signal(s syscall.Signal) {
 	}
 }
 
-// with ends the process by kill -9; its next start has more in its environment.
+// with kills the process; its next start has additional environment variables.
 func (p *supervised) with(env ...string) {
 	p.mu.Lock()
 	p.extra = env
@@ -88,14 +88,14 @@ func (p *supervised) with(env ...string) {
 	p.signal(syscall.SIGKILL)
 }
 
-// started counts how often it was started.
+// started returns how often the process was started.
 func (p *supervised) started() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.starts
 }
 
-// stopped reports whether the process stands still by a signal, where the system tells.
+// stopped reports whether the process is suspended by a signal. It is false on systems without /proc.
 func (p *supervised) stopped() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -107,7 +107,7 @@ func (p *supervised) stopped() bool {
 	return bytes.HasPrefix(state, []byte("T"))
 }
 
-// stop ends the process with a signal and starts it no more; it returns once it has ended.
+// stop ends the process with a signal and does not restart it. It returns when the process has ended.
 func (p *supervised) stop(s syscall.Signal) {
 	p.mu.Lock()
 	p.wanted = false
@@ -120,7 +120,7 @@ func (p *supervised) stop(s syscall.Signal) {
 	select {
 	case <-newest.Ended():
 	case <-time.After(harnesstest.Grace):
-		p.t.Errorf("%s did not end by %s", newest, s)
+		p.t.Errorf("%s did not end after %s", newest, s)
 		newest.Kill()
 	}
 }

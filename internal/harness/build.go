@@ -6,8 +6,8 @@ import (
 	"os/exec"
 )
 
-// Build builds drover into the file at path, without cgo as it is shipped; flags are those of go build. It needs the
-// source of this module in the working directory or above. The error holds what the compiler printed.
+// Build builds drover into the file at path, without cgo like a release. flags are flags of go build. The working
+// directory must be inside this module. The error contains the output of the compiler.
 func Build(path string, flags ...string) error {
 	args := append([]string{"build", "-buildvcs=false", "-o", path}, flags...)
 	cmd := exec.Command("go", append(args, "github.com/droverhq/drover/cmd/drover")...)

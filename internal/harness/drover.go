@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// FreeAddress returns a HOST:PORT on loopback at which nothing listens at the moment.
+// FreeAddress returns a loopback HOST:PORT that is currently unused.
 func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -20,18 +20,18 @@ func FreeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// Server describes the process of a server. A server that is started again from the same description comes back at
-// the same address with the same log.
+// Server describes the process of a server. A server that is restarted from the same description has the same
+// address and the same log.
 type Server struct {
 	Listen string // HOST:PORT
 	Data   string // a folder
 	Tick   time.Duration
-	Log    string // the URL of its log; empty: a file in Data
-	// Cert and Key are files; empty: the server speaks HTTP without TLS.
+	Log    string // the URL of its log; empty means a file in Data
+	// Cert and Key are files; empty means plain HTTP.
 	Cert, Key string
 }
 
-// URL returns where clients find the server.
+// URL returns the URL of the server.
 func (s Server) URL() string {
 	if s.Cert != "" {
 		return "https://" + s.Listen
@@ -39,7 +39,7 @@ func (s Server) URL() string {
 	return "http://" + s.Listen
 }
 
-// Spec returns how the server is started.
+// Spec returns the process specification of the server.
 func (s Server) Spec() Spec {
 	args := []string{"server", "--listen", s.Listen, "--data", s.Data, "--tick", s.Tick.String()}
 	if s.Log != "" {
@@ -51,7 +51,7 @@ func (s Server) Spec() Spec {
 	return Spec{Name: "the server", Args: args}
 }
 
-// Ready returns nil if the server at this URL says that it is ready, and otherwise what it says.
+// Ready returns nil if the server at url is ready; otherwise the error contains its answer.
 func Ready(ctx context.Context, c *http.Client, url string) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/readyz", nil)
 	if err != nil {
@@ -67,7 +67,7 @@ func Ready(ctx context.Context, c *http.Client, url string) error {
 		return err
 	}
 	if answer.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s says %s: %s", url, answer.Status, strings.TrimSpace(string(text)))
+		return fmt.Errorf("%s answered %s: %s", url, answer.Status, strings.TrimSpace(string(text)))
 	}
 	return nil
 }
@@ -77,13 +77,13 @@ type Agent struct {
 	Name, Environment string
 	Roles             []string
 	Servers           []string // URLs
-	// Join is the token to join with. The agent gets it in its environment, which other users cannot read. It is not
-	// needed again after the first join.
+	// Join is the token to join with. It is passed in the environment, which other users cannot read. After the
+	// first join it is not needed.
 	Join string
 	Data string // a folder
 }
 
-// Spec returns how the agent is started.
+// Spec returns the process specification of the agent.
 func (a Agent) Spec() Spec {
 	args := []string{"agent", "--name", a.Name, "--environment", a.Environment,
 		"--server", strings.Join(a.Servers, ","), "--data", a.Data}

@@ -18,7 +18,7 @@ import (
 	"github.com/droverhq/drover/internal/harness"
 )
 
-// newHost makes a host whose program is /bin/sh: what it runs is a script.
+// newHost returns a host whose program is /bin/sh, so that its processes are scripts.
 func newHost(t *testing.T) *harness.Host {
 	t.Helper()
 	h := &harness.Host{Program: "/bin/sh", Dir: t.TempDir(), Env: harness.Environment(t.TempDir())}
@@ -34,13 +34,13 @@ func start(t *testing.T, h *harness.Host, script string) *harness.Process {
 	return p
 }
 
-// patience bounds what must happen.
-const patience = time.Minute
+// timeout limits the wait for a condition that must become true.
+const timeout = time.Minute
 
 // awaitOutput waits until a process has printed text.
 func awaitOutput(t *testing.T, p *harness.Process, text string) {
 	t.Helper()
-	require.NoError(t, p.Await(t.Context(), patience, "print "+text, func(context.Context) error {
+	require.NoError(t, p.Await(t.Context(), timeout, "print "+text, func(context.Context) error {
 		if !strings.Contains(p.Tail(1000), text) {
 			return errors.New("not yet")
 		}
@@ -48,10 +48,11 @@ func awaitOutput(t *testing.T, p *harness.Process, text string) {
 	}))
 }
 
-func TestServerThatNeverBecomesReadyIsNamedWithTheEndOfItsLog(t *testing.T) {
+func TestServerThatNeverBecomesReadyIsReportedWithItsLog(t *testing.T) {
 	address, err := harness.FreeAddress()
 	require.NoError(t, err)
-	for name, log := range map[string]string{"log in a file": filepath.Join(t.TempDir(), "server.log"), "log in memory": ""} {
+	for name, log := range map[string]string{"log in a file": filepath.Join(t.TempDir(), "server.log"),
+		"log in memory": ""} {
 		t.Run(name, func(t *testing.T) {
 			script := "echo waiting for the log to open; exec sleep 600"
 			p, err := newHost(t).Start(harness.Spec{Name: "the server", Log: log, Args: []string{"-c", script}})
@@ -59,47 +60,51 @@ func TestServerThatNeverBecomesReadyIsNamedWithTheEndOfItsLog(t *testing.T) {
 			err = p.Await(t.Context(), 300*time.Millisecond, "become ready", func(ctx context.Context) error {
 				return harness.Ready(ctx, http.DefaultClient, "http://"+address)
 			})
-			require.ErrorContains(t, err, fmt.Sprintf("the server (process %d) did not become ready: timed out after 300ms: Get", p.PID()))
+			require.ErrorContains(t, err,
+				fmt.Sprintf("the server (process %d) did not become ready: timed out after 300ms: Get", p.PID()))
 			require.ErrorContains(t, err, "connection refused; its log ends with:\nwaiting for the log to open\n")
 		})
 	}
 }
 
-func TestAgentThatDiesAtStartIsNamedAtOnceWithTheEndOfItsLog(t *testing.T) {
+func TestAgentThatDiesAtStartIsReportedAtOnceWithItsLog(t *testing.T) {
 	h := newHost(t)
 	spec := harness.Agent{Name: "web-01"}.Spec()
-	spec.Args = []string{"-c", "echo the join token is not known >&2; exit 4"}
+	spec.Args = []string{"-c", "echo unknown join token >&2; exit 4"}
 	p, err := h.Start(spec)
 	require.NoError(t, err)
 	begun := time.Now()
 	err = p.Await(t.Context(), time.Hour, "come online", func(context.Context) error { return errors.New("offline") })
-	require.EqualError(t, err, fmt.Sprintf("the agent of web-01 (process %d) did not come online: it ended: exit status 4; "+
-		"its log ends with:\nthe join token is not known\n", p.PID()))
-	require.Less(t, time.Since(begun), patience)
+	require.EqualError(t, err,
+		fmt.Sprintf("the agent of web-01 (process %d) did not come online: it ended: exit status 4; "+
+			"its log ends with:\nunknown join token\n", p.PID()))
+	require.Less(t, time.Since(begun), timeout)
 }
 
-func TestAnswerOfAnotherProcessIsNotTakenForReadiness(t *testing.T) {
+func TestAnswerOfAnotherProcessDoesNotCountAsReady(t *testing.T) {
 	p := start(t, newHost(t), "echo the address is in use; exit 1")
 	<-p.Ended()
-	err := p.Await(t.Context(), patience, "become ready", func(context.Context) error { return nil })
+	err := p.Await(t.Context(), timeout, "become ready", func(context.Context) error { return nil })
 	require.ErrorContains(t, err, "it ended: exit status 1; its log ends with:\nthe address is in use")
 }
 
-func TestAQuestionThatIsNotAnsweredDoesNotHideTheEndOfTheProcess(t *testing.T) {
+func TestBlockedReadyCheckDoesNotHideEndOfProcess(t *testing.T) {
 	p := start(t, newHost(t), "exit 1")
-	err := p.Await(t.Context(), time.Hour, "become ready", func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+	err := p.Await(t.Context(), time.Hour, "become ready",
+		func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 	require.ErrorContains(t, err, "it ended: exit status 1")
 }
 
 func TestAwaitEndsWithItsContext(t *testing.T) {
 	p := start(t, newHost(t), "exec sleep 600")
 	ctx, cancel := context.WithCancel(t.Context())
-	err := p.Await(ctx, patience, "become ready", func(context.Context) error { cancel(); return errors.New("unavailable") })
+	err := p.Await(ctx, timeout, "become ready",
+		func(context.Context) error { cancel(); return errors.New("unavailable") })
 	require.ErrorIs(t, err, context.Canceled)
 	require.ErrorContains(t, err, "unavailable")
 }
 
-func TestCloseKillsProcessesWithTheirGroupsAlsoStoppedOnes(t *testing.T) {
+func TestCloseKillsProcessGroupsIncludingSuspendedOnes(t *testing.T) {
 	h := newHost(t)
 	p := start(t, h, "sleep 600 & echo child $!; wait")
 	awaitOutput(t, p, "child ")
@@ -112,13 +117,13 @@ func TestCloseKillsProcessesWithTheirGroupsAlsoStoppedOnes(t *testing.T) {
 	h.Close()
 	require.False(t, p.Running())
 	require.Equal(t, -1, p.State().ExitCode())
-	require.False(t, p.Died(), "its end was asked for")
-	require.Eventually(t, func() bool { return gone(child) }, patience, 10*time.Millisecond, "its child has ended too")
-	_, err = h.Start(harness.Spec{Name: "another"})
+	require.False(t, p.Died(), "the end was requested")
+	require.Eventually(t, func() bool { return gone(child) }, timeout, 10*time.Millisecond, "the child must end, too")
+	_, err = h.Start(harness.Spec{Name: "another process"})
 	require.ErrorIs(t, err, harness.ErrClosed)
 }
 
-// gone reports whether a process has ended, also if nobody has waited for it.
+// gone reports whether a process has ended, even if it is a zombie.
 func gone(pid int) bool {
 	if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return true
@@ -128,28 +133,28 @@ func gone(pid int) bool {
 	return strings.HasPrefix(state, "Z")
 }
 
-func TestStopAsksFirstAndKillsWhatDoesNotEnd(t *testing.T) {
+func TestStopKillsProcessesThatIgnoreSIGTERM(t *testing.T) {
 	h := newHost(t)
 	orderly := start(t, h, "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.01; done")
 	stubborn := start(t, h, "trap '' TERM; echo ready; while :; do sleep 0.01; done")
 	awaitOutput(t, orderly, "ready")
 	awaitOutput(t, stubborn, "ready")
-	orderly.Signal(syscall.SIGSTOP) // a process that stands still is woken, or it could not end in order
-	harness.Stop(patience, orderly)
+	orderly.Signal(syscall.SIGSTOP) // Stop must resume a suspended process so that it can exit
+	harness.Stop(timeout, orderly)
 	harness.Stop(50*time.Millisecond, stubborn)
 	require.Zero(t, orderly.State().ExitCode())
 	require.Contains(t, orderly.Tail(1000), "bye")
 	require.Equal(t, "signal: killed", stubborn.State().String())
 }
 
-func TestProcessThatEndsByItselfHasDied(t *testing.T) {
+func TestProcessThatExitsHasDied(t *testing.T) {
 	p := start(t, newHost(t), "exit 3")
 	require.Equal(t, 3, p.State().ExitCode())
 	require.True(t, p.Died())
-	p.Kill() // killing what has ended is no error
+	p.Kill() // killing an ended process is allowed
 }
 
-func TestOnlyTheEndOfALogIsShown(t *testing.T) {
+func TestOnlyEndOfLogIsShown(t *testing.T) {
 	h := newHost(t)
 	p := start(t, h, "yes line | head -n 10000; echo the end")
 	<-p.Ended()
@@ -162,10 +167,10 @@ func TestOnlyTheEndOfALogIsShown(t *testing.T) {
 		require.NoError(t, err)
 		<-p.Ended()
 	}
-	require.Equal(t, "the script:\nthe end\n\nserver.log:\nstarted\n", h.Logs(8), "both starts are in one log")
+	require.Equal(t, "the script:\nthe end\n\nserver.log:\nstarted\n", h.Logs(8), "both processes write to one log")
 }
 
-func TestCommandIsRunWithItsInputToItsEnd(t *testing.T) {
+func TestCommandRunsWithInputToItsEnd(t *testing.T) {
 	h := newHost(t)
 	result, err := h.Run(t.Context(), "typed", "-c", "cat; echo words >&2; exit 7")
 	require.NoError(t, err)
@@ -177,12 +182,13 @@ func TestCommandIsRunWithItsInputToItsEnd(t *testing.T) {
 	require.ErrorContains(t, err, "start the server: ")
 }
 
-func TestEnvironmentHasNothingOfTheUser(t *testing.T) {
+func TestEnvironmentRemovesSettingsOfUser(t *testing.T) {
 	t.Setenv("DROVER_SERVER", "http://production")
 	t.Setenv("XDG_CONFIG_HOME", "/home/user/.config")
 	env := harness.Environment("/the/home", "DROVER_TICK=1s")
 	require.Contains(t, env, "PATH="+os.Getenv("PATH"))
 	require.Equal(t, []string{"HOME=/the/home", "DROVER_TICK=1s"}, slices.DeleteFunc(env, func(pair string) bool {
-		return !strings.HasPrefix(pair, "HOME=") && !strings.HasPrefix(pair, "DROVER_") && !strings.HasPrefix(pair, "XDG_")
+		return !strings.HasPrefix(pair, "HOME=") && !strings.HasPrefix(pair, "DROVER_") &&
+			!strings.HasPrefix(pair, "XDG_")
 	}))
 }

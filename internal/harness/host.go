@@ -16,25 +16,25 @@ import (
 // ErrClosed is returned by Start after Close.
 var ErrClosed = errors.New("the host is closed")
 
-// outputDelay bounds how long the end of a process is delayed by children that still hold its output open.
+// outputDelay limits how long children that hold the output open can delay the end of a process.
 const outputDelay = 5 * time.Second
 
-// Host runs one program in one folder. Its fields may be changed between starts, but not during one.
+// Host runs one program in one folder. Do not change its fields while Start or Run is being called.
 type Host struct {
 	// Program is the path of drover.
 	Program string
 	// Dir is the working directory of all processes.
 	Dir string
-	// Env is the environment of all processes; of two values of a variable the last one counts. See Environment.
+	// Env is the environment of all processes. The last value of a variable wins. See Environment.
 	Env []string
 
 	mu        sync.Mutex
-	processes []*Process // all that were started, in that order
+	processes []*Process // all started processes, in order
 	closed    bool
 }
 
-// Environment returns the environment of this program without HOME, DROVER_ and XDG_ variables, with home as HOME, and
-// with more at its end.
+// Environment returns the environment of this program without HOME, DROVER_ and XDG_ variables, with home as HOME,
+// and with more appended.
 func Environment(home string, more ...string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(pair string) bool {
 		name, _, _ := strings.Cut(pair, "=")
@@ -43,7 +43,7 @@ func Environment(home string, more ...string) []string {
 	return append(append(env, "HOME="+home), more...)
 }
 
-// Command returns drover with arguments, in the host's folder and environment. It is not started; see Launch.
+// Command returns a drover command in the host's folder and environment. It is not started; see Launch.
 func (h *Host) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, h.Program, args...)
 	cmd.Args[0] = "drover"
@@ -51,14 +51,13 @@ func (h *Host) Command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Result is what a command printed and how it ended.
+// Result is the output and the exit code of a command.
 type Result struct {
 	Stdout, Stderr string
 	Code           int // the exit code; -1 if a signal ended the command
 }
 
-// Run runs a command and waits until it has ended. An empty stdin means no input. An exit code other than 0 is not an
-// error.
+// Run runs a command to its end. An empty stdin means no input. An exit code other than 0 is not an error.
 func (h *Host) Run(ctx context.Context, stdin string, args ...string) (Result, error) {
 	cmd := h.Command(ctx, args...)
 	var stdout, stderr strings.Builder
@@ -76,19 +75,19 @@ func (h *Host) Run(ctx context.Context, stdin string, args ...string) (Result, e
 	return Result{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}, nil
 }
 
-// Spec says what a process runs and where its output goes.
+// Spec describes a process and the destination of its output.
 type Spec struct {
 	// Name names the process in messages: "the server", "the agent of web-01".
 	Name string
 	Args []string
 	// Env is added to the environment of the host.
 	Env []string
-	// Log is a file that the output is appended to. If it is empty, the output goes through a pipe, as under a service
+	// Log is a file to append the output to. If it is empty, the output goes through a pipe, as under a service
 	// manager, and only its end is held in memory.
 	Log string
 }
 
-// Start starts a process. It runs until it ends by itself, is ended, or the host is closed.
+// Start starts a process. It runs until it exits, is ended, or the host is closed.
 func (h *Host) Start(s Spec) (*Process, error) {
 	cmd := h.Command(context.Background(), s.Args...)
 	cmd.Env = append(cmd.Env, s.Env...)
@@ -116,14 +115,14 @@ func (h *Host) Start(s Spec) (*Process, error) {
 	return p, nil
 }
 
-// started returns all processes that were started, in that order.
+// started returns all started processes, in order.
 func (h *Host) started() []*Process {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.processes)
 }
 
-// Close kills the processes that still run and waits for their ends. Nothing is started afterwards.
+// Close kills the running processes and waits for their ends. Start fails afterwards.
 func (h *Host) Close() {
 	h.mu.Lock()
 	h.closed = true
@@ -137,7 +136,8 @@ func (h *Host) Close() {
 	}
 }
 
-// Logs returns up to most bytes of the end of each log, below its name. Processes with one log file share an entry.
+// Logs returns up to most bytes from the end of each log, with a title. Processes that share a log file share an
+// entry.
 func (h *Host) Logs(most int) string {
 	var texts, files []string
 	for _, p := range h.started() {

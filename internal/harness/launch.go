@@ -6,20 +6,21 @@ import (
 	"sync"
 )
 
-// starts sends work to the one thread that starts all processes. Linux kills a child when the thread that started it
-// ends, not when the program ends, and Go may end any thread. This goroutine is locked to its thread and never returns.
+// starts is the queue of the one thread that starts all processes. Linux kills a child when the thread that started
+// it ends, not when the program ends, and Go may end any thread. Therefore this goroutine is locked to its thread
+// and never returns.
 var starts = sync.OnceValue(func() chan<- func() {
-	orders := make(chan func())
+	queue := make(chan func())
 	go func() {
 		runtime.LockOSThread()
-		for order := range orders {
-			order()
+		for start := range queue {
+			start()
 		}
 	}()
-	return orders
+	return queue
 })
 
-// Launch starts a command in a process group of its own. On Linux the kernel kills it when this program dies.
+// Launch starts a command in its own process group. On Linux the kernel kills it when this program dies.
 func Launch(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = attributes()
 	done := make(chan error)

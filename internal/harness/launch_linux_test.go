@@ -10,10 +10,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// parentVariable makes TestProcessEndsWithAParentThatIsKilled the parent.
+// parentVariable makes TestProcessEndsWhenItsParentIsKilled act as the parent.
 const parentVariable = "HARNESS_TEST_PARENT"
 
-func TestProcessEndsWithAParentThatIsKilled(t *testing.T) {
+func TestProcessEndsWhenItsParentIsKilled(t *testing.T) {
 	if os.Getenv(parentVariable) != "" {
 		fmt.Println("child", start(t, newHost(t), "exec sleep 600").PID())
 		select {} // until it is killed
@@ -30,5 +30,5 @@ func TestProcessEndsWithAParentThatIsKilled(t *testing.T) {
 	require.False(t, gone(child))
 
 	require.NoError(t, parent.Process.Kill())
-	require.Eventually(t, func() bool { return gone(child) }, patience, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return gone(child) }, timeout, 10*time.Millisecond)
 }

@@ -16,25 +16,25 @@ import (
 const (
 	// pollEvery is the time between two checks of Await.
 	pollEvery = 5 * time.Millisecond
-	// failureTail is how much of a log an error of Await shows.
+	// failureTail is how many bytes of a log an error of Await contains.
 	failureTail = 4000
 
 	kill = syscall.SIGKILL
 )
 
-// Process is a process that a Host has started.
+// Process is a process that was started by a Host.
 type Process struct {
 	name string
-	log  string // the file that it writes to; empty: tail has the end of its output
+	log  string // its output file; if empty, tail has the end of the output
 	tail tail
 	cmd  *exec.Cmd
 	// ended is closed when the process has ended and all its output has been read.
 	ended chan struct{}
-	asked atomic.Bool // somebody called End
+	asked atomic.Bool // End was called
 }
 
 func (p *Process) wait() {
-	_ = p.cmd.Wait() // ProcessState says how it ended
+	_ = p.cmd.Wait() // ProcessState has the result
 	close(p.ended)
 }
 
@@ -57,7 +57,7 @@ func (p *Process) Running() bool {
 	}
 }
 
-// Died reports whether the process has ended and nobody called End, Kill or Stop.
+// Died reports whether the process has ended without a call of End, Kill or Stop.
 func (p *Process) Died() bool { return !p.Running() && !p.asked.Load() }
 
 // State waits for the end of the process and returns how it ended.
@@ -66,27 +66,27 @@ func (p *Process) State() *os.ProcessState {
 	return p.cmd.ProcessState
 }
 
-// Signal sends a signal to the process group, if the process runs.
+// Signal sends a signal to the process group if the process is running.
 func (p *Process) Signal(s syscall.Signal) {
 	if p.Running() {
 		_ = syscall.Kill(-p.PID(), s)
 	}
 }
 
-// End sends a signal that should end the process, also if the process is stopped. It does not wait.
+// End sends a signal that should end the process, and resumes it if it is suspended. It does not wait.
 func (p *Process) End(s syscall.Signal) {
 	p.asked.Store(true)
 	p.Signal(s)
 	p.Signal(syscall.SIGCONT)
 }
 
-// Kill is kill -9; it returns when the process has ended.
+// Kill kills the process with SIGKILL and waits for its end.
 func (p *Process) Kill() {
 	p.End(kill)
 	<-p.ended
 }
 
-// Stop sends SIGTERM to processes and waits until they have ended. After grace it kills those that still run.
+// Stop sends SIGTERM to processes and waits until they have ended. After grace it kills those still running.
 func Stop(grace time.Duration, all ...*Process) {
 	for _, p := range all {
 		p.End(syscall.SIGTERM)
@@ -102,9 +102,9 @@ func Stop(grace time.Duration, all ...*Process) {
 	}
 }
 
-// Await polls until ready returns nil. It gives up when the process ends, after within, or when ctx ends, and cancels the
-// context of ready then. The error reads "PROCESS did not WHAT", followed by the last error of ready and the end of the
-// log.
+// Await polls until ready returns nil. It returns an error when the process ends, after within, or when ctx ends,
+// and then cancels the context of ready. The error reads "PROCESS did not WHAT", followed by the last error of
+// ready and the end of the log.
 func (p *Process) Await(
 	ctx context.Context, within time.Duration, what string, ready func(context.Context) error,
 ) error {
@@ -120,7 +120,7 @@ func (p *Process) Await(
 	last := poll(ctx, func() error {
 		err := ready(ctx)
 		if err == nil && !p.Running() {
-			err = errors.New("another process answers") // whatever was ready, it was not this process
+			err = errors.New("another process answers") // ready succeeded, but this process has ended
 		}
 		return err
 	})
@@ -158,7 +158,7 @@ func (p *Process) failed(what string, err error) error {
 	return fmt.Errorf("%s did not %s: %w; its log ends with:\n%s", p, what, err, p.Tail(failureTail))
 }
 
-// Tail returns up to most bytes of the end of the log.
+// Tail returns up to most bytes from the end of the log.
 func (p *Process) Tail(most int) string {
 	if p.log == "" {
 		return p.tail.last(most)
@@ -188,16 +188,16 @@ func lastOf(path string, most int64) (string, error) {
 	return string(text), err
 }
 
-// tailBytes is how much of the output of a process without a log file is held.
+// tailBytes is how much output of a process without a log file is held in memory.
 const tailBytes = 20_000
 
-// tail holds the end of what is written to it.
+// tail holds the end of the text that is written to it.
 type tail struct {
 	mu   sync.Mutex
 	text []byte
 }
 
-// Write never fails.
+// Write appends text. It never fails.
 func (t *tail) Write(text []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

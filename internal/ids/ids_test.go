@@ -8,14 +8,14 @@ import (
 	"github.com/droverhq/drover/internal/ids"
 )
 
-func TestATokenIsTwelveHexDigitsAndALongSecret(t *testing.T) {
+func TestTokenFormat(t *testing.T) {
 	token := ids.NewToken()
 	require.Regexp(t, `^[0-9a-f]{12}\.[A-Za-z0-9_-]{43}$`, token.Text())
 	require.NotContains(t, token.Hash(), token.Secret)
 	require.Len(t, token.Hash(), 64)
 }
 
-func TestNoTwoTokensOrIdsAreEqual(t *testing.T) {
+func TestTokensAndIDsAreUnique(t *testing.T) {
 	require.NotEqual(t, ids.NewToken(), ids.NewToken())
 	require.NotEqual(t, ids.New(), ids.New())
 }

@@ -1,3 +1,3 @@
-// Package layout holds the shape of the source tree: who may import whom, and that every package says
-// what it is for. It has no code, only tests; each refusal says its reason.
+// Package layout tests the structure of the source tree: which packages may import which, that every package has a
+// doc.go, the lengths of functions and files, and that the tests named in SECURITY.md exist. It has no code but tests.
 package layout

@@ -16,90 +16,102 @@ import (
 
 const module = "github.com/droverhq/drover/"
 
-// rule is one row of the import table: what the packages below a folder may know of drover.
+// rule is a row of the import table: the packages of the module that packages below a folder may import.
 type rule struct {
-	folder string
-	may    []string // folders, each with what is below it
-	// never are packages from elsewhere that must not be reached, by any way.
-	never []string
-	// forTests says that no package may import it outside its own tests.
+	folder  string
+	allowed []string // folders, including their subfolders
+	// forbidden lists packages outside the module that must not be imported, directly or indirectly.
+	forbidden []string
+	// forTests means that only test files may import the package.
 	forTests bool
 	reason   string
 }
 
-// pure is what a package that decides must not reach: no clock, no I/O, no randomness.
-var pure = []string{"net", "net/http", "os/exec", "database/sql", "math/rand", "math/rand/v2", "crypto/rand", "go.uber.org/zap"}
+// pure lists imports that a package that decides must not reach, because they have a clock, I/O or randomness.
+var pure = []string{"net", "net/http", "os/exec", "database/sql", "math/rand", "math/rand/v2", "crypto/rand",
+	"go.uber.org/zap"}
 
-// decides are the packages that decide from a view. A package for a new aggregate is added here and as a row of the table.
-var decides = []string{"policies", "triggers", "rollout"}
+// deciders lists the packages that decide from a view. Add a package for a new aggregate here and to the table.
+var deciders = []string{"policies", "triggers", "rollout"}
 
-// decided is what every package above the engine may reach, with more.
-func decided(more ...string) []string {
-	return slices.Concat([]string{"domain", "eventlog", "projections"}, decides, more)
+// aboveEngine lists the folders that every package above the engine may import, plus more.
+func aboveEngine(more ...string) []string {
+	return slices.Concat([]string{"domain", "eventlog", "projections"}, deciders, more)
 }
 
-// waits is the package with the one helper that waits for a time or a context. The engine uses it, and so does everything
-// above the engine.
+// waits is the package that waits for a time or a context. The engine and the packages above it may import it.
 const waits = "internal/clock"
 
-// table is the import table. The first row whose folder a package is in counts. A folder may always
-// import what is below itself.
+// table is the import table. The first row that contains a package applies. A package may always import its own
+// subfolders.
 var table = []rule{
-	{folder: "domain", never: append([]string{"github.com/google/uuid", "context"}, pure...),
-		reason: "domain says what happened; it has no clock, no I/O, no randomness, and its ids are bytes"},
-	{folder: "eventlog/eventlogtest", may: []string{"eventlog"}, forTests: true, reason: "the laws of the log know no backend"},
-	{folder: "eventlog", may: []string{"eventlog"}, reason: "the log keeps events and knows nothing of machines"},
-	{folder: "projections/projectionstest", may: []string{"domain", "eventlog", "projections"}, forTests: true,
-		reason: "tests of the packages that decide from a view write histories with it; it is not part of the program"},
-	{folder: "projections", may: []string{"domain", "eventlog"}, reason: "what is true now follows from the events alone"},
-	{folder: "policies", may: []string{"domain", "projections", "eventlog"}, reason: "what becomes of machines is decided from a view alone"},
-	{folder: "triggers", may: []string{"domain", "projections", "eventlog"}, reason: "what to deploy is decided from a view alone"},
-	{folder: "rollout", may: []string{"domain", "projections", "eventlog"}, reason: "how a deployment is carried out is decided from a view alone"},
-	{folder: "engine", may: decided(waits),
-		reason: "the engine is the only place that appends, and knows no door"},
-	{folder: "explain", may: decided(),
-		reason: "what people are shown is a pure function of views and verdicts"},
-	{folder: "doctor", may: decided("explain"),
-		never:  []string{"net/http", "os/exec", "database/sql", "go.uber.org/zap"},
-		reason: "a finding is a pure function of a view and of vitals that others collected"},
-	{folder: "api/client", may: []string{"domain"}, reason: "a client shares the types of the wire with a server, and nothing else"},
-	{folder: "api/resource", may: []string{"domain"}, reason: "files are commands of the domain in another spelling"},
-	{folder: "api/problem", may: decided("api/client", "api/resource", "engine", waits),
-		reason: "a problem is made of errors of the domain, the engine and the log, and of no transport"},
-	{folder: "access", may: behindTheDoors("api/client", "api/resource", "api/problem", "doctor"),
-		reason: "who a caller is depends on tokens in the view, and on no route"},
-	{folder: "query", may: behindTheDoors("api/client", "api/resource", "api/problem", "doctor", "access"), never: []string{huma},
-		reason: "reads are answered with plain values, whoever asks; HTTP is the business of api"},
-	{folder: "agents", may: behindTheDoors("api/client", "api/resource", "api/problem", "doctor", "access"), never: []string{huma},
-		reason: "agents are served over two ways by one code; the routes of plain HTTP are the business of api"},
-	{folder: "api", may: behindTheDoors("doctor", "access", "query", "agents"),
-		reason: "routes ask access, query, agents and the engine, and no backend"},
-	{folder: "agent", may: []string{"api/client", "domain"}, never: []string{"database/sql"},
-		reason: "an agent speaks the protocol and knows nothing of what is decided; it must stay small"},
-	{folder: "scenario", may: decided("engine", "explain", "api/resource", waits),
-		never: []string{"testing"}, reason: "scenarios run the real engine on a log in memory, and are shipped"},
-	{folder: "examples", reason: "examples are files, carried along for the demo"},
-	{folder: "cmd", may: []string{"internal", ""}, reason: "main is one call"},
-	{folder: "bench", may: []string{""}, reason: "what measures may know everything, and nothing knows it"},
-	{folder: "internal/harness/harnesstest", may: []string{""}, reason: "it builds the program, so a test's result depends on all of it"},
-	{folder: "internal/harness", never: []string{"testing"},
-		reason: "it starts the program as a process and knows nothing of its inside; the demo ships it"},
-	{folder: "internal", may: []string{""}, reason: "wiring may know everything"},
+	{folder: "domain", forbidden: append([]string{"github.com/google/uuid", "context"}, pure...),
+		reason: "domain describes facts; it has no clock, no I/O and no randomness, and its ids are bytes"},
+	{folder: "eventlog/eventlogtest", allowed: []string{"eventlog"}, forTests: true,
+		reason: "the conformance suite does not depend on a backend"},
+	{folder: "eventlog", allowed: []string{"eventlog"},
+		reason: "the log stores events and knows nothing about machines"},
+	{folder: "projections/projectionstest", allowed: []string{"domain", "eventlog", "projections"}, forTests: true,
+		reason: "it sets up views for tests and is not part of the program"},
+	{folder: "projections", allowed: []string{"domain", "eventlog"},
+		reason: "the current state depends only on events"},
+	{folder: "policies", allowed: []string{"domain", "projections", "eventlog"},
+		reason: "decisions about machines depend only on a view"},
+	{folder: "triggers", allowed: []string{"domain", "projections", "eventlog"},
+		reason: "decisions about what to deploy depend only on a view"},
+	{folder: "rollout", allowed: []string{"domain", "projections", "eventlog"},
+		reason: "decisions about the progress of deployments depend only on a view"},
+	{folder: "engine", allowed: aboveEngine(waits),
+		reason: "the engine is the only package that appends events, and does not depend on a transport"},
+	{folder: "explain", allowed: aboveEngine(),
+		reason: "explanations are pure functions of views and verdicts"},
+	{folder: "doctor", allowed: aboveEngine("explain"),
+		forbidden: []string{"net/http", "os/exec", "database/sql", "go.uber.org/zap"},
+		reason:    "findings are pure functions of a view and of vitals that others collect"},
+	{folder: "api/client", allowed: []string{"domain"},
+		reason: "clients share only the types of the protocol with the server"},
+	{folder: "api/resource", allowed: []string{"domain"},
+		reason: "resource files translate into commands of the domain"},
+	{folder: "api/problem", allowed: aboveEngine("api/client", "api/resource", "engine", waits),
+		reason: "problems derive from errors of the domain, the engine and the log, not of a transport"},
+	{folder: "access", allowed: serverSide("api/client", "api/resource", "api/problem", "doctor"),
+		reason: "the identity of a caller depends on tokens in the view, not on a route"},
+	{folder: "query", allowed: serverSide("api/client", "api/resource", "api/problem", "doctor", "access"),
+		forbidden: []string{huma},
+		reason:    "queries return plain values for any caller; HTTP belongs in package api"},
+	{folder: "agents", allowed: serverSide("api/client", "api/resource", "api/problem", "doctor", "access"),
+		forbidden: []string{huma},
+		reason:    "both transports of agents share this code; the HTTP routes belong in package api"},
+	{folder: "api", allowed: serverSide("doctor", "access", "query", "agents"),
+		reason: "routes use access, query, agents and the engine, but no backend"},
+	{folder: "agent", allowed: []string{"api/client", "domain"}, forbidden: []string{"database/sql"},
+		reason: "an agent knows only the protocol, not the decisions, and must stay small"},
+	{folder: "scenario", allowed: aboveEngine("engine", "explain", "api/resource", waits),
+		forbidden: []string{"testing"},
+		reason:    "scenarios run the real engine on a log in memory and are part of the program"},
+	{folder: "examples", reason: "examples are files that are embedded for the demo"},
+	{folder: "cmd", allowed: []string{"internal", ""}, reason: "main is one call"},
+	{folder: "bench", allowed: []string{""}, reason: "measurements may import everything, and nothing imports them"},
+	{folder: "internal/harness/harnesstest", allowed: []string{""},
+		reason: "it builds the program, so test results depend on all packages"},
+	{folder: "internal/harness", forbidden: []string{"testing"},
+		reason: "it starts the program as a process without importing it, and is part of the demo"},
+	{folder: "internal", allowed: []string{""}, reason: "wiring may import everything"},
 }
 
-// aside are imports that the table allows one package alone.
-var aside = map[string][]string{
+// exceptions lists imports that the table permits for one package only.
+var exceptions = map[string][]string{
 	"scenario": {"eventlog/memory"},
-	"api":      {"internal/ids", "internal/drain"}, // tokens are made in one place, streams are drained as agents are
-	"agents":   {"internal/ids", "internal/drain"}, // sessions by plain HTTP get their id from the server
+	"api":      {"internal/ids", "internal/drain"}, // creates tokens and drains live streams
+	"agents":   {"internal/ids", "internal/drain"}, // creates ids of HTTP sessions and drains WebSockets
 }
 
-// huma is the library of HTTP routes.
+// huma is the library for HTTP routes.
 const huma = "github.com/danielgtaylor/huma/v2"
 
-// behindTheDoors are the folders that whatever serves callers may reach, with more.
-func behindTheDoors(more ...string) []string {
-	return decided(append([]string{"engine", "explain", waits}, more...)...)
+// serverSide lists the folders that packages that serve callers may import, plus more.
+func serverSide(more ...string) []string {
+	return aboveEngine(append([]string{"engine", "explain", waits}, more...)...)
 }
 
 type listed struct {
@@ -109,30 +121,33 @@ type listed struct {
 
 func packages(t *testing.T) []listed {
 	t.Helper()
-	out, err := exec.Command("go", "list", "-deps", "-f", `{{if not .Standard}}{{.ImportPath}}|{{.Name}}|{{.Dir}}|{{join .Deps " "}}{{end}}`, module+"...").CombinedOutput()
+	out, err := exec.Command("go", "list", "-deps", "-f",
+		`{{if not .Standard}}{{.ImportPath}}|{{.Name}}|{{.Dir}}|{{join .Deps " "}}{{end}}`,
+		module+"...").CombinedOutput()
 	require.NoError(t, err, string(out))
 	var all []listed
 	for line := range strings.Lines(string(out)) {
 		fields := strings.SplitN(strings.TrimSpace(line), "|", 4)
 		if len(fields) == 4 && strings.HasPrefix(fields[0], module) {
-			all = append(all, listed{strings.TrimPrefix(fields[0], module), fields[1], fields[2], strings.Fields(fields[3])})
+			all = append(all, listed{strings.TrimPrefix(fields[0], module), fields[1], fields[2],
+				strings.Fields(fields[3])})
 		}
 	}
-	require.Greater(t, len(all), 10, "the packages of the module are listed")
+	require.Greater(t, len(all), 10, "go list must return the packages of the module")
 	return all
 }
 
-func TestEveryPackageImportsOnlyWhatItsPlaceAllows(t *testing.T) {
+func TestPackagesImportOnlyAllowedPackages(t *testing.T) {
 	for _, p := range packages(t) {
 		rule, ok := ruleFor(p.path)
-		require.True(t, ok, "%s is in no folder of the import table: add a row with its reason", p.path)
+		require.True(t, ok, "%s is missing in the import table: add a row with a reason", p.path)
 		for _, problem := range rule.check(p) {
 			t.Error(problem)
 		}
 	}
 }
 
-func TestTheTableRefusesWhatIsNotInIt(t *testing.T) {
+func TestImportTableRefusesOtherImports(t *testing.T) {
 	for _, p := range []listed{
 		{path: "domain", deps: []string{module + "eventlog"}},
 		{path: "domain", deps: []string{"github.com/google/uuid"}},
@@ -172,22 +187,23 @@ func (r rule) check(p listed) (problems []string) {
 	for _, dep := range p.deps {
 		own, ours := strings.CutPrefix(dep, module)
 		switch {
-		case !ours && slices.Contains(r.never, dep), ours && !r.allows(p.path, own):
+		case !ours && slices.Contains(r.forbidden, dep), ours && !r.allows(p.path, own):
 			problems = append(problems, p.path+" must not import "+strings.TrimPrefix(dep, module)+": "+r.reason)
 		}
 	}
 	return problems
 }
 
-// allows says whether own may be reached. The backends and the suite are not what `eventlog` alone allows.
+// allows reports whether the package own may be imported. The entry `eventlog` includes neither backends nor the
+// conformance suite.
 func (r rule) allows(path, own string) bool {
 	if imported, _ := ruleFor(own); imported.forTests && own != path {
 		return false
 	}
-	if within(own, r.folder) || slices.Contains(r.may, "") || slices.Contains(aside[r.folder], own) {
+	if within(own, r.folder) || slices.Contains(r.allowed, "") || slices.Contains(exceptions[r.folder], own) {
 		return true
 	}
-	return slices.ContainsFunc(r.may, func(folder string) bool {
+	return slices.ContainsFunc(r.allowed, func(folder string) bool {
 		if folder == "eventlog" {
 			return own == "eventlog"
 		}
@@ -195,8 +211,8 @@ func (r rule) allows(path, own string) bool {
 	})
 }
 
-// TestViewsAreMadeByRulesAlone: a view without the rows of the engine folds another log than the servers do.
-func TestViewsAreMadeByRulesAlone(t *testing.T) {
+// TestViewsAreCreatedOnlyByRules: a view without the rules of the engine folds a log differently from the servers.
+func TestViewsAreCreatedOnlyByRules(t *testing.T) {
 	made := regexp.MustCompile(`\bprojections\.(New|Load)\(`)
 	for _, p := range packages(t) {
 		if within(p.path, "projections") || p.path == "engine" {
@@ -207,14 +223,14 @@ func TestViewsAreMadeByRulesAlone(t *testing.T) {
 		for _, file := range files {
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
-			require.False(t, made.Match(text), "%s makes a view: use engine.Rules", file)
+			require.False(t, made.Match(text), "%s creates a view: use engine.Rules", file)
 		}
 	}
 }
 
 func within(path, folder string) bool { return path == folder || strings.HasPrefix(path, folder+"/") }
 
-func TestEveryPackageSaysWhatItIsForInDocGo(t *testing.T) {
+func TestEveryPackageHasDocGo(t *testing.T) {
 	for _, p := range packages(t) {
 		files, err := filepath.Glob(filepath.Join(p.folder, "*.go"))
 		require.NoError(t, err)
@@ -224,7 +240,8 @@ func TestEveryPackageSaysWhatItIsForInDocGo(t *testing.T) {
 		}
 		found, err := filepath.Glob(filepath.Join(p.folder, name))
 		require.NoError(t, err)
-		require.True(t, slices.ContainsFunc(found, documented), "%s has no %s that begins with what the package is for", p.path, name)
+		require.True(t, slices.ContainsFunc(found, documented),
+			"%s needs a %s that starts with a description of the package", p.path, name)
 	}
 }
 
@@ -233,7 +250,7 @@ func documented(file string) bool {
 	return err == nil && parsed.Doc != nil && len(parsed.Doc.Text()) > 40
 }
 
-func TestNoFunctionIsOver80LinesAndNoFileOver800(t *testing.T) {
+func TestFunctionsAndFilesAreShort(t *testing.T) {
 	for _, p := range packages(t) {
 		files, err := filepath.Glob(filepath.Join(p.folder, "*.go"))
 		require.NoError(t, err)

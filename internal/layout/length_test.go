@@ -21,7 +21,7 @@ func checkLengths(t *testing.T, file string) {
 	parsed, err := parser.ParseFile(set, file, nil, parser.SkipObjectResolution)
 	require.NoError(t, err)
 	if lines := set.Position(parsed.End()).Line; lines > maxFile {
-		t.Errorf("%s has %d lines, more than %d: split it where its story splits", file, lines, maxFile)
+		t.Errorf("%s has %d lines, more than %d: split it by topic", file, lines, maxFile)
 	}
 	for _, decl := range parsed.Decls {
 		function, ok := decl.(*ast.FuncDecl)
@@ -29,7 +29,8 @@ func checkLengths(t *testing.T, file string) {
 			continue
 		}
 		if lines := set.Position(function.End()).Line - set.Position(function.Pos()).Line + 1; lines > maxFunction {
-			t.Errorf("%s: %s has %d lines, more than %d: name its parts", set.Position(function.Pos()), function.Name.Name, lines, maxFunction)
+			t.Errorf("%s: %s has %d lines, more than %d: extract functions", set.Position(function.Pos()),
+				function.Name.Name, lines, maxFunction)
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEachTestThatTheSecurityPageNamesIsThere(t *testing.T) {
+func TestTestsNamedInSecurityPageExist(t *testing.T) {
 	root := filepath.Join("..", "..")
 	page, err := os.ReadFile(filepath.Join(root, "SECURITY.md"))
 	require.NoError(t, err)
@@ -30,6 +30,6 @@ func TestEachTestThatTheSecurityPageNamesIsThere(t *testing.T) {
 	named := regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w+`).FindAllString(string(page), -1)
 	require.Greater(t, len(named), 20)
 	for _, name := range named {
-		require.True(t, there[name], "SECURITY.md says that %s holds a sentence, and there is no such test", name)
+		require.True(t, there[name], "SECURITY.md names test %s, which does not exist", name)
 	}
 }

@@ -1,4 +1,5 @@
 #!/bin/sh
-# The log in /var/lib/drover, what agents know in /var/lib/drover-agent, and the user stay: they are not the package's to delete.
+# The log in /var/lib/drover, the data of agents in /var/lib/drover-agent, and the user remain: the package must not
+# delete them.
 set -e
 if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi

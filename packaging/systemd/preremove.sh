@@ -1,5 +1,6 @@
 #!/bin/sh
-# Stops both services when the package goes, and not when it is upgraded. deb says "remove" or "upgrade", rpm how many are left.
+# Stops both services when the package is removed, but not on upgrades. deb passes "remove" or "upgrade", rpm the
+# number of remaining versions.
 set -e
 case "${1:-}" in
 remove | 0)

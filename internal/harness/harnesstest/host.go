@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	// Patience bounds every wait for something that must happen. It says nothing about speed.
-	Patience = 2 * time.Minute
+	// Timeout limits every wait for a condition that must become true. It is not a performance limit.
+	Timeout = 2 * time.Minute
 	// Grace is how long Stop waits before it kills a process.
 	Grace = 40 * time.Second
 
 	pollEvery = 50 * time.Millisecond
-	// shown is how much of each log a failed test shows.
+	// shown is how many bytes of each log a failed test shows.
 	shown = 4000
 )
 
-// Host is a harness.Host that belongs to a test. Its processes are killed at the end of the test; if it failed, the
-// ends of their logs are shown.
+// Host is a harness.Host that belongs to a test. Its processes are killed at the end of the test. If the test
+// failed, the ends of their logs are shown.
 type Host struct {
 	*harness.Host
 	// Folder is the working directory and the home of all processes.
@@ -30,7 +30,7 @@ type Host struct {
 	t      testing.TB
 }
 
-// NewHost makes a host for a program, in a temporary folder. Its environment is harness.Environment with env added.
+// NewHost creates a host for a program in a temporary folder. Its environment is harness.Environment plus env.
 func NewHost(t testing.TB, program *Program, env ...string) *Host {
 	t.Helper()
 	folder := t.TempDir()
@@ -55,19 +55,19 @@ func (h *Host) Start(s harness.Spec) *harness.Process {
 	return p
 }
 
-// AwaitReady waits until the server at a URL without TLS is ready; p is its process.
+// AwaitReady waits until the server at url, without TLS, is ready. p is its process.
 func (h *Host) AwaitReady(p *harness.Process, url string) {
 	h.t.Helper()
 	ready := func(ctx context.Context) error { return harness.Ready(ctx, http.DefaultClient, url) }
-	if err := p.Await(h.t.Context(), Patience, "become ready", ready); err != nil {
+	if err := p.Await(h.t.Context(), Timeout, "become ready", ready); err != nil {
 		h.t.Fatal(err)
 	}
 }
 
-// Run runs one command and waits until it has ended. An empty stdin means no input.
+// Run runs a command to its end. An empty stdin means no input.
 func (h *Host) Run(stdin string, args ...string) harness.Result {
 	h.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), Timeout)
 	defer cancel()
 	result, err := h.Host.Run(ctx, stdin, args...)
 	if err == nil {
@@ -79,16 +79,16 @@ func (h *Host) Run(stdin string, args ...string) harness.Result {
 	return result
 }
 
-// Stop asks a process to end as a service manager does, and returns its exit code: -1 if it had to be killed.
+// Stop stops a process with SIGTERM and returns its exit code, -1 if it had to be killed.
 func Stop(p *harness.Process) int {
 	harness.Stop(Grace, p)
 	return p.State().ExitCode()
 }
 
-// Until polls until is returns nil. After Patience it fails the test with the last error of is.
+// Until polls until is returns nil. After Timeout it fails the test with the last error.
 func Until(t testing.TB, what string, is func() error) {
 	t.Helper()
-	deadline, ticker := time.After(Patience), time.NewTicker(pollEvery)
+	deadline, ticker := time.After(Timeout), time.NewTicker(pollEvery)
 	defer ticker.Stop()
 	for {
 		err := is()
@@ -98,12 +98,12 @@ func Until(t testing.TB, what string, is func() error) {
 		select {
 		case <-ticker.C:
 		case <-deadline:
-			t.Fatalf("timed out after %s: %s: %v", Patience, what, err)
+			t.Fatalf("timed out after %s: %s: %v", Timeout, what, err)
 		}
 	}
 }
 
-// FreeAddress returns a HOST:PORT on loopback at which nothing listens at the moment.
+// FreeAddress returns a loopback HOST:PORT that is currently unused.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	address, err := harness.FreeAddress()

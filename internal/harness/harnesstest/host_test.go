@@ -23,11 +23,11 @@ var program = harnesstest.NewProgram()
 
 func TestMain(m *testing.M) { os.Exit(harnesstest.Run(m)) }
 
-// failing is a test that may fail without its parent failing.
+// failing is a test that can fail without failing its parent.
 type failing struct {
 	testing.TB
 	failed   bool
-	said     strings.Builder
+	output   strings.Builder
 	cleanups []func()
 }
 
@@ -35,17 +35,17 @@ func (f *failing) Helper()          {}
 func (f *failing) Failed() bool     { return f.failed }
 func (f *failing) Cleanup(c func()) { f.cleanups = append(f.cleanups, c) }
 
-func (f *failing) Logf(format string, args ...any) { fmt.Fprintf(&f.said, format, args...) }
+func (f *failing) Logf(format string, args ...any) { fmt.Fprintf(&f.output, format, args...) }
 
 func (f *failing) Fatal(args ...any) { f.Fatalf("%s", fmt.Sprint(args...)) }
 
 func (f *failing) Fatalf(format string, args ...any) {
 	f.failed = true
-	fmt.Fprintf(&f.said, format, args...)
+	fmt.Fprintf(&f.output, format, args...)
 	runtime.Goexit()
 }
 
-// outcome runs a test that fails, with its cleanup, and returns what it said.
+// outcome runs a test that must fail, including its cleanup, and returns its output.
 func outcome(t *testing.T, test func(testing.TB)) string {
 	t.Helper()
 	f := &failing{TB: t}
@@ -61,25 +61,25 @@ func outcome(t *testing.T, test func(testing.TB)) string {
 	}()
 	<-done
 	require.True(t, f.failed)
-	return f.said.String()
+	return f.output.String()
 }
 
-func TestServerThatCannotBecomeReadyFailsTheTestWithItsLog(t *testing.T) {
+func TestServerThatFailsToStartFailsTestWithItsLog(t *testing.T) {
 	occupied, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer occupied.Close()
-	said := outcome(t, func(t testing.TB) {
+	output := outcome(t, func(t testing.TB) {
 		h := harnesstest.NewHost(t, program)
 		s := harness.Server{Listen: occupied.Addr().String(), Data: filepath.Join(h.Folder, "data"), Tick: time.Second}
 		h.AwaitReady(h.Start(s.Spec()), s.URL())
 	})
 	require.Regexp(t, `^the server \(process \d+\) did not become ready: it ended: exit status 1; `+
-		`its log ends with:\ndrover: listen on .*: the address is in use`, said)
-	require.Contains(t, said, "the logs of the processes end with:\nthe server:\n")
+		`its log ends with:\ndrover: listen on .*: the address is in use`, output)
+	require.Contains(t, output, "the logs of the processes end with:\nthe server:\n")
 }
 
 func TestServerWhoseLogNeverOpensIsNotReady(t *testing.T) {
-	silent, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and never answers
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections but never answers
 	require.NoError(t, err)
 	defer silent.Close()
 	h := harnesstest.NewHost(t, program)
@@ -100,12 +100,13 @@ func TestAgentThatDiesAtStartFailsWithItsLog(t *testing.T) {
 	agent := harness.Agent{Name: "web-01", Environment: "production", Data: file}
 	agent.Servers = []string{"http://" + harnesstest.FreeAddress(t)}
 	p := h.Start(agent.Spec())
-	err := p.Await(t.Context(), harnesstest.Patience, "come online", func(context.Context) error { return errors.New("offline") })
+	err := p.Await(t.Context(), harnesstest.Timeout, "come online",
+		func(context.Context) error { return errors.New("offline") })
 	require.Regexp(t, `^the agent of web-01 \(process \d+\) did not come online: it ended: exit status 1; `+
 		`its log ends with:\ndrover: .*not a directory`, err.Error())
 }
 
-func TestServerComesBackAtItsAddressWithItsAgent(t *testing.T) {
+func TestRestartedServerKeepsAddressAndAgents(t *testing.T) {
 	h := harnesstest.NewHost(t, program)
 	s := harness.Server{Listen: harnesstest.FreeAddress(t), Data: filepath.Join(h.Folder, "data"), Tick: time.Second}
 	first := h.Start(s.Spec())

@@ -12,20 +12,20 @@ import (
 	"github.com/droverhq/drover/internal/harness"
 )
 
-// Program is a build of drover. It is made when it is first asked for.
+// Program is a build of drover. It is built when Path is first called.
 type Program struct {
 	flags []string
 	built func() (string, error)
 }
 
-// NewProgram describes a build with these flags of go build.
+// NewProgram describes a build with flags of go build.
 func NewProgram(flags ...string) *Program {
 	p := &Program{flags: flags}
 	p.built = sync.OnceValues(p.build)
 	return p
 }
 
-// Path returns the file of the program. It is called drover and alone in its folder.
+// Path returns the path of the program, which is named drover and alone in its folder.
 func (p *Program) Path(t testing.TB) string {
 	t.Helper()
 	path, err := p.built()
@@ -47,10 +47,10 @@ func (p *Program) build() (string, error) {
 	return path, harness.Build(path, p.flags...)
 }
 
-// programs is the folder that all builds of a test binary are in.
+// programs is the folder with all builds of a test binary.
 var programs string
 
-// Run runs the tests of a package, removes the programs that they have built, and returns the exit code.
+// Run runs the tests of a package, removes the programs that they built, and returns the exit code.
 func Run(m *testing.M) (code int) {
 	var err error
 	if programs, err = os.MkdirTemp("", "drover-programs-*"); err != nil {

@@ -23,20 +23,20 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// storm does faults to a cluster, and measures how long it takes afterwards until all work again.
-type storm struct {
+// chaosRun injects faults into a cluster and measures how long the cluster takes to recover.
+type chaosRun struct {
 	c        *cluster
-	people   *people
+	users    *users
 	random   *rand.Rand
 	done     map[string]int
 	recovery []time.Duration
 }
 
-// TestMachinesGetTheirReleasesOnceWhateverGoesWrong is the promise of several servers on one log.
-func TestMachinesGetTheirReleasesOnceWhateverGoesWrong(t *testing.T) {
+// TestMachinesGetTheirReleasesOnceUnderFaults tests the guarantees of several servers on one log.
+func TestMachinesGetTheirReleasesOnceUnderFaults(t *testing.T) {
 	needsTime(t)
 	chosen := seed(t)
-	c := newCluster(t, shape{servers: 3, agents: 30, apart: 10 * time.Minute, small: true})
+	c := newCluster(t, clusterConfig{servers: 3, agents: 30, apart: 10 * time.Minute, small: true})
 	c.apply(shop)
 	for _, a := range c.agents {
 		a.start()
@@ -44,19 +44,19 @@ func TestMachinesGetTheirReleasesOnceWhateverGoesWrong(t *testing.T) {
 	c.until("all machines are online", c.online)
 
 	p, stop := begin(c, chosen, 3)
-	s := &storm{c: c, people: p, random: rand.New(rand.NewPCG(chosen, 1<<32)), done: map[string]int{}}
-	s.blow(*timeFlag)
+	s := &chaosRun{c: c, users: p, random: rand.New(rand.NewPCG(chosen, 1<<32)), done: map[string]int{}}
+	s.inject(*timeFlag)
 	stop()
 
 	s.settle()
 	s.judge()
 }
 
-// blow does one fault or two at a time until the time is over.
-func (s *storm) blow(span time.Duration) {
+// inject injects one or two faults at a time until span is over.
+func (s *chaosRun) inject(span time.Duration) {
 	order := []int{}
 	for end := time.Now().Add(span); time.Now().Before(end) && !s.c.t.Failed(); {
-		if len(order) == 0 { // each comes once before any comes again
+		if len(order) == 0 { // each fault occurs once before any is repeated
 			order = s.random.Perm(len(faults))
 		}
 		now := []fault{faults[order[0]]}
@@ -70,8 +70,8 @@ func (s *storm) blow(span time.Duration) {
 	}
 }
 
-// do does these faults at once, undoes them, and waits until all work again.
-func (s *storm) do(now []fault) {
+// do injects faults together, undoes them, and waits for the recovery.
+func (s *chaosRun) do(now []fault) {
 	var undo []func()
 	var span time.Duration
 	for _, f := range now {
@@ -95,68 +95,70 @@ func names(now []fault) (all []string) {
 	return all
 }
 
-// recover waits until each server is ready and takes a command, and all machines are online.
-func (s *storm) recover(after string) {
+// recover waits until each server is ready and accepts a command, and all machines are online.
+func (s *chaosRun) recover(after string) {
 	c := s.c
 	c.t.Helper()
-	c.until("after "+after+" each server works and each machine is online", func() error {
+	c.until("after "+after+": each server works and each machine is online", func() error {
 		if err := errors.Join(c.ready(), c.online()); err != nil {
 			return err
 		}
 		for n, at := range c.servers {
-			key := s.people.note("probe")
-			answer, err := s.people.try(at, post("/projects/shop/releases", object{"version": "probe-" + key.String()}), key)
+			key := s.users.record("probe")
+			answer, err := s.users.try(at, post("/projects/shop/releases", object{"version": "probe-" + key.String()}),
+				key)
 			if err != nil {
 				return fmt.Errorf("server %d: %w", n, err)
 			}
-			s.people.took(key, answer)
+			s.users.acknowledge(key, answer)
 		}
 		return nil
 	})
 }
 
-// online says which machine a server does not see online, if there is one.
+// online returns an error if a server reports a machine that is not online.
 func (c *cluster) online() error {
 	for n, s := range c.servers {
 		machines := s.machines()
 		for _, a := range c.agents {
 			if machines[a.name].Presence != "online" {
-				return fmt.Errorf("server %d sees machine %s %s", n, a.name, machines[a.name].Presence)
+				return fmt.Errorf("server %d reports machine %s as %s", n, a.name, machines[a.name].Presence)
 			}
 		}
 	}
 	return nil
 }
 
-// settle waits until nothing is open, and brings one last release everywhere.
-func (s *storm) settle() {
+// settle waits until no deployment is open, and deploys a last release to all machines.
+func (s *chaosRun) settle() {
 	c := s.c
 	c.until("no deployment is open", func() error { return c.idle(c.servers[0]) })
-	c.until("each machine has what it should have, or is left alone with a reason", func() error { return c.behind(c.servers[1]) })
+	c.until("each machine is up to date, or has a reason not to be deployed to",
+		func() error { return c.behind(c.servers[1]) })
 	for _, environment := range []string{"production", "staging"} {
-		body := object{"project": "shop", "release": s.people.release(s.random, 99), "environment": environment}
-		o := s.people.send(s.random, post("/deployments", body))
+		body := object{"project": "shop", "release": s.users.release(s.random, 99), "environment": environment}
+		o := s.users.send(s.random, post("/deployments", body))
 		require.True(c.t, o.acked, o.what)
 	}
-	c.until("the last release is everywhere", func() error { return c.has(c.servers[2], "99.") })
+	c.until("all machines have the last release", func() error { return c.has(c.servers[2], "99.") })
 }
 
-// has says which machine has no release that begins so, or wants another.
+// has returns an error if a machine does not have a release with this prefix, or wants another one.
 func (c *cluster) has(s *droverServer, release string) error {
 	machines := s.machines()
 	for _, a := range c.agents {
 		m, ok := machines[a.name]
 		if !ok || len(m.Installed) != 1 || len(m.Wanted) != 1 {
-			return fmt.Errorf("machine %s has %v and should have %v", a.name, m.Installed, m.Wanted)
+			return fmt.Errorf("machine %s has %v, want %v", a.name, m.Installed, m.Wanted)
 		}
 		if i := m.Installed[0]; !strings.HasPrefix(i.Release, release) || i.Dirty || m.Wanted[0].Release != i.Release {
-			return fmt.Errorf("machine %s has %v and should have %v", a.name, i, m.Wanted[0])
+			return fmt.Errorf("machine %s has %v, want %v", a.name, i, m.Wanted[0])
 		}
 	}
 	return nil
 }
 
-// idle says which deployment is open, if one is.
+// idle returns an error if a deployment is open.
 func (c *cluster) idle(s *droverServer) error {
 	items, _, err := list[explain.Deployment](s, "/deployments", whole)
 	for _, d := range items {
@@ -167,36 +169,38 @@ func (c *cluster) idle(s *droverServer) error {
 	return err
 }
 
-// behind says which machine has not what it should have, and is not left alone with a reason.
+// behind returns an error if a machine is not up to date without a reason.
 func (c *cluster) behind(s *droverServer) error {
 	for _, a := range c.agents {
 		items, _, err := list[explain.Why](s, "/why", url.Values{"machine": {a.name}, "project": {"shop"}})
 		if err != nil || len(items) != 1 {
 			return fmt.Errorf("why %s: %d answers, %w", a.name, len(items), err)
 		}
-		if w := items[0]; w.Verdict == "deploy" || w.Verdict == "wait" && w.Reason != "held" && w.Reason != "nothing-released" {
+		if w := items[0]; w.Verdict == "deploy" || w.Verdict == "wait" && w.Reason != "held" &&
+			w.Reason != "nothing-released" {
 			return fmt.Errorf("machine %s: %s %s: %s", a.name, w.Verdict, w.Reason, w.Sentence)
 		}
 	}
 	return nil
 }
 
-// judge checks what must hold and prints the figures.
-func (s *storm) judge() {
+// judge checks the invariants and prints the figures.
+func (s *chaosRun) judge() {
 	c := s.c
 	for _, server := range c.servers {
 		server.stop(syscall.SIGTERM)
 		server.start()
 	}
-	c.until("all servers are back", c.ready)
-	c.until("the servers fold the log to the same", c.same)
+	c.until("all servers are ready", c.ready)
+	c.until("all servers have the same state", c.same)
 
 	_, err := eventlog.Verify(context.Background(), c.log, nil)
 	require.NoError(c.t, err)
 	c.calm()
 	events, lines := c.events(), c.lines()
-	zeros := map[string][]string{"lost": lost(s.people.orders, events), "doubled": doubled(s.people.orders, events), "holes": holes(events),
-		"twice": twice(lines), "unfounded": unfounded(lines, events)}
+	zeros := map[string][]string{"lost": lost(s.users.commands, events),
+		"duplicated": duplicates(s.users.commands, events), "gaps": gaps(events),
+		"twice": twice(lines), "unclaimed": unclaimed(lines, events)}
 	s.print(events, lines, zeros)
 	for what, found := range zeros {
 		require.Empty(c.t, found, what)
@@ -204,7 +208,7 @@ func (s *storm) judge() {
 	s.control(events, lines)
 }
 
-// calm checks that no program broke down by itself, whatever was done to it.
+// calm checks that no program panicked or reported an internal error.
 func (c *cluster) calm() {
 	logs, err := filepath.Glob(filepath.Join(c.folder, "*.log"))
 	require.NoError(c.t, err)
@@ -222,38 +226,46 @@ func (c *cluster) calm() {
 	}
 }
 
-// control shows for each zero that it would not be one if a single thing were otherwise.
-func (s *storm) control(events []eventlog.Recorded, lines []line) {
-	t, orders := s.c.t, s.people.orders
+// control shows that each check finds a single violation.
+func (s *chaosRun) control(events []eventlog.Recorded, lines []line) {
+	t, commands := s.c.t, s.users.commands
 	written := slices.IndexFunc(events, func(e eventlog.Recorded) bool {
-		return slices.ContainsFunc(orders, func(o order) bool { return o.acked && o.key == e.Command && len(o.answer.Events) > 0 })
+		return slices.ContainsFunc(commands, func(o sentCommand) bool {
+			return o.acked && o.key == e.Command &&
+				len(o.answer.Events) > 0
+		})
 	})
-	require.Len(t, lost(orders, slices.Concat(events[:written], events[written+1:])), 1, "an acknowledged event is missing")
-	require.NotEmpty(t, holes(slices.Concat(events[:written], events[written+1:])), "a position is missing")
+	require.Len(t, lost(commands, slices.Concat(events[:written], events[written+1:])), 1,
+		"an acknowledged event is missing")
+	require.NotEmpty(t, gaps(slices.Concat(events[:written], events[written+1:])), "a position is missing")
 	again := events[written]
 	again.Position, again.Revision, again.ID = again.Position+1000, again.Revision+1000, uuid.New()
-	require.Len(t, doubled(orders, append(slices.Clone(events), again)), 1, "a command was done again, as by an append at any revision")
-	require.Len(t, doubled(orders, append(slices.Clone(events), events[written])), 2, "an event is there twice, and its command done twice")
+	require.Len(t, duplicates(commands, append(slices.Clone(events), again)), 1,
+		"a command was executed again, as by an append at any revision")
+	require.Len(t, duplicates(commands, append(slices.Clone(events), events[written])), 2,
+		"an event is in the log twice, and its command was executed twice")
 	ended := slices.IndexFunc(lines, func(l line) bool { return l.what == "end" })
-	require.Len(t, unfounded(slices.Concat(lines[:ended], lines[ended+1:]), events), 1, "a part counts as done that did not run to its end")
+	require.Len(t, unclaimed(slices.Concat(lines[:ended], lines[ended+1:]), events), 1,
+		"a part succeeded that did not run to its end")
 	stranger := lines[ended]
 	stranger.deployment = uuid.NewString()
-	require.Len(t, unfounded(append(slices.Clone(lines), stranger), events), 1, "a part ran that nobody claimed")
+	require.Len(t, unclaimed(append(slices.Clone(lines), stranger), events), 1, "a part ran without a claim")
 }
 
-// lines are what the steps wrote.
+// lines returns the lines that the steps wrote.
 func (c *cluster) lines() []line {
 	text, err := os.ReadFile(c.ran)
-	if !errors.Is(err, fs.ErrNotExist) { // nothing has run yet
+	if !errors.Is(err, fs.ErrNotExist) { // no step has run yet
 		require.NoError(c.t, err)
 	}
 	return readLines(string(text))
 }
 
-// same says where the servers answer differently at one position.
+// same returns an error if servers give different answers at one position.
 func (c *cluster) same() error {
 	head, err := c.log.Head(context.Background())
-	for _, path := range []string{"/machines", "/deployments", "/projects", "/triggers", "/releases", "/environments", "/policies"} {
+	for _, path := range []string{"/machines", "/deployments", "/projects", "/triggers", "/releases", "/environments",
+		"/policies"} {
 		var first string
 		for n, s := range c.servers {
 			text, failure := c.raw(s, path, head)
@@ -261,7 +273,8 @@ func (c *cluster) same() error {
 				return err
 			}
 			if n > 0 && text != first {
-				return fmt.Errorf("at position %s %s of server 0 is %s and of server %d %s", head, path, first, n, text)
+				return fmt.Errorf("at position %s, %s of server 0 is %s, but of server %d %s", head, path, first, n,
+					text)
 			}
 			first = text
 		}
@@ -269,21 +282,21 @@ func (c *cluster) same() error {
 	return nil
 }
 
-// raw reads one collection as it stands at a position.
+// raw reads a collection at a position.
 func (c *cluster) raw(s *droverServer, path string, at eventlog.Position) (text string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), answerWithin)
 	defer cancel()
 	position, err := s.client.Get(ctx, path, url.Values{"limit": {"5000"}, "after": {at.String()}}, &text)
 	if err == nil && position != at.String() {
-		err = fmt.Errorf("%s is answered at position %s, and position %s was asked for", path, position, at)
+		err = fmt.Errorf("%s was answered at position %s, want %s", path, position, at)
 	}
 	return text, err
 }
 
-// print says what was done and what was found, in one line each.
-func (s *storm) print(events []eventlog.Recorded, lines []line, zeros map[string][]string) {
+// print logs what was done and what was found.
+func (s *chaosRun) print(events []eventlog.Recorded, lines []line, zeros map[string][]string) {
 	acked, refused := 0, 0
-	for _, o := range s.people.orders {
+	for _, o := range s.users.commands {
 		if o.acked {
 			acked++
 		}
@@ -304,11 +317,13 @@ func (s *storm) print(events []eventlog.Recorded, lines []line, zeros map[string
 		}
 	}
 	c := s.c
-	c.t.Logf("operations: %d commands acknowledged, %d refused, %d tries of unknown outcome; %d events; %d executions on machines", acked, refused, s.people.unknown, len(events), executions)
-	c.t.Logf("faults: %d (%s); %d servers ended themselves at a named point", total, strings.Join(kinds, ", "), c.hits.Load())
-	c.t.Logf("lost %d, done twice %d, holes %d, ran twice %d, ran without a claim or counted without a run %d",
-		len(zeros["lost"]), len(zeros["doubled"]), len(zeros["holes"]), len(zeros["twice"]), len(zeros["unfounded"]))
-	c.t.Logf("recovery after healing: p50 %s, p99 %s, longest %s", percentile(s.recovery, 50), percentile(s.recovery, 99), percentile(s.recovery, 100))
+	c.t.Logf("operations: %d commands acknowledged, %d refused, %d attempts of unknown outcome; %d events; %d "+
+		"executions on machines", acked, refused, s.users.unknown, len(events), executions)
+	c.t.Logf("faults: %d (%s); %d servers stopped at a failpoint", total, strings.Join(kinds, ", "), c.hits.Load())
+	c.t.Logf("lost %d, duplicated %d, gaps %d, ran twice %d, ran without a claim or succeeded without running %d",
+		len(zeros["lost"]), len(zeros["duplicated"]), len(zeros["gaps"]), len(zeros["twice"]), len(zeros["unclaimed"]))
+	c.t.Logf("recovery after healing: p50 %s, p99 %s, max %s", percentile(s.recovery, 50), percentile(s.recovery, 99),
+		percentile(s.recovery, 100))
 }
 
 func percentile(all []time.Duration, p int) time.Duration {

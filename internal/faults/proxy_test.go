@@ -10,55 +10,55 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// weather is what a wire does to what passes.
-type weather struct {
-	// refuse ends new connections at once.
+// conditions describes what a proxy does to traffic.
+type conditions struct {
+	// refuse closes new connections at once.
 	refuse bool
-	// still keeps everything back, in both directions: nothing is lost and nothing arrives.
-	still bool
-	// deafUp and deafDown lose what goes to the target, or what comes back from it.
-	deafUp, deafDown bool
-	// delay is how much later everything arrives.
+	// stalled holds back all traffic in both directions without losing it.
+	stalled bool
+	// dropUp and dropDown drop the traffic to the target or from it.
+	dropUp, dropDown bool
+	// delay delays all traffic.
 	delay time.Duration
 }
 
-// wire is a line between programs: it listens, and passes on what it is sent to its target.
-type wire struct {
+// proxy forwards connections to its target.
+type proxy struct {
 	listener net.Listener
 	target   string
 
 	mu      sync.Mutex
-	now     weather
-	changed chan struct{} // closed when the weather changes
+	now     conditions
+	changed chan struct{} // closed when the conditions change
 	open    map[net.Conn]struct{}
 	over    bool
-	answers []byte // what came back last, at most tailBytes of it
+	answers []byte // the last tailBytes from the target
 }
 
 const tailBytes = 64 << 10
 
-func newWire(t testing.TB, target string) *wire {
+func newProxy(t testing.TB, target string) *proxy {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	w := &wire{listener: listener, target: target, changed: make(chan struct{}), open: map[net.Conn]struct{}{}}
+	w := &proxy{listener: listener, target: target, changed: make(chan struct{}), open: map[net.Conn]struct{}{}}
 	go w.accept()
 	t.Cleanup(w.close)
 	return w
 }
 
-func (w *wire) address() string { return w.listener.Addr().String() }
+func (w *proxy) address() string { return w.listener.Addr().String() }
 
-func (w *wire) close() {
+func (w *proxy) close() {
 	w.mu.Lock()
 	w.over = true
 	w.mu.Unlock()
 	w.listener.Close()
-	w.set(weather{refuse: true})
+	w.set(conditions{refuse: true})
 	w.cut()
 }
 
-// set changes the weather, for the connections that stand too.
-func (w *wire) set(now weather) {
+// set changes the conditions, also for open connections.
+func (w *proxy) set(now conditions) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.now = now
@@ -66,8 +66,8 @@ func (w *wire) set(now weather) {
 	w.changed = make(chan struct{})
 }
 
-// cut ends all connections that stand.
-func (w *wire) cut() {
+// cut closes all open connections.
+func (w *proxy) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for conn := range w.open {
@@ -75,13 +75,13 @@ func (w *wire) cut() {
 	}
 }
 
-// clear is good weather on connections of which none has missed anything.
-func (w *wire) clear() {
-	w.set(weather{})
+// clear restores normal conditions and closes all connections, because they may have lost data.
+func (w *proxy) clear() {
+	w.set(conditions{})
 	w.cut()
 }
 
-func (w *wire) accept() {
+func (w *proxy) accept() {
 	for {
 		near, err := w.listener.Accept()
 		if err != nil {
@@ -91,8 +91,8 @@ func (w *wire) accept() {
 	}
 }
 
-// keep counts a connection in, unless there are to be none.
-func (w *wire) keep(conn net.Conn) bool {
+// keep registers a connection unless connections are refused.
+func (w *proxy) keep(conn net.Conn) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over || w.now.refuse {
@@ -102,7 +102,7 @@ func (w *wire) keep(conn net.Conn) bool {
 	return true
 }
 
-func (w *wire) join(near net.Conn) {
+func (w *proxy) join(near net.Conn) {
 	defer near.Close()
 	if !w.keep(near) {
 		return
@@ -117,21 +117,21 @@ func (w *wire) join(near net.Conn) {
 		return
 	}
 	defer w.forget(far)
-	go w.carry(near, far, func(now weather, _ []byte) bool { return now.deafUp })
-	w.carry(far, near, func(now weather, answer []byte) bool {
+	go w.carry(near, far, func(now conditions, _ []byte) bool { return now.dropUp })
+	w.carry(far, near, func(now conditions, answer []byte) bool {
 		w.keepAnswer(answer)
-		return now.deafDown
+		return now.dropDown
 	})
 }
 
-func (w *wire) forget(conn net.Conn) {
+func (w *proxy) forget(conn net.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.open, conn)
 }
 
-// carry passes on what comes from one end to the other, as the weather allows, and closes both at its end.
-func (w *wire) carry(from, to net.Conn, deaf func(weather, []byte) bool) {
+// carry forwards traffic in one direction, subject to the conditions, and closes both ends at its end.
+func (w *proxy) carry(from, to net.Conn, drop func(conditions, []byte) bool) {
 	defer from.Close()
 	defer to.Close()
 	buffer := make([]byte, 64<<10)
@@ -141,7 +141,7 @@ func (w *wire) carry(from, to net.Conn, deaf func(weather, []byte) bool) {
 		if now.delay > 0 {
 			time.Sleep(now.delay)
 		}
-		if n > 0 && !deaf(now, buffer[:n]) {
+		if n > 0 && !drop(now, buffer[:n]) {
 			if _, err := to.Write(buffer[:n]); err != nil {
 				return
 			}
@@ -152,41 +152,41 @@ func (w *wire) carry(from, to net.Conn, deaf func(weather, []byte) bool) {
 	}
 }
 
-func (w *wire) keepAnswer(answer []byte) {
+func (w *proxy) keepAnswer(answer []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.answers = append(w.answers, answer...)
 	w.answers = w.answers[max(0, len(w.answers)-tailBytes):]
 }
 
-// forgetAnswers forgets what came back until now.
-func (w *wire) forgetAnswers() {
+// forgetAnswers discards the recorded answers.
+func (w *proxy) forgetAnswers() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.answers = nil
 }
 
-// answered says whether text came back lately.
-func (w *wire) answered(text string) bool {
+// answered reports whether text is in the recorded answers.
+func (w *proxy) answered(text string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return bytes.Contains(w.answers, []byte(text))
 }
 
-// wait returns the weather once it is not still.
-func (w *wire) wait() weather {
+// wait returns the conditions as soon as traffic is not stalled.
+func (w *proxy) wait() conditions {
 	for {
 		w.mu.Lock()
 		now, changed := w.now, w.changed
 		w.mu.Unlock()
-		if !now.still {
+		if !now.stalled {
 			return now
 		}
 		<-changed
 	}
 }
 
-func TestAWireCanBeCutAndDeafAndStill(t *testing.T) {
+func TestProxyConditions(t *testing.T) {
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer echo.Close()
@@ -210,7 +210,7 @@ func TestAWireCanBeCutAndDeafAndStill(t *testing.T) {
 			}()
 		}
 	}()
-	w := newWire(t, echo.Addr().String())
+	w := newProxy(t, echo.Addr().String())
 	conn, err := net.Dial("tcp", w.address())
 	require.NoError(t, err)
 	say := func(text string) {
@@ -225,18 +225,19 @@ func TestAWireCanBeCutAndDeafAndStill(t *testing.T) {
 	say("one")
 	require.Equal(t, "one", hear())
 	require.Equal(t, "one", <-heard)
-	w.set(weather{deafDown: true})
+	w.set(conditions{dropDown: true})
 	say("two")
-	require.Equal(t, "two", <-heard, "it was done, and the answer lost")
-	require.Eventually(t, func() bool { return w.answered("two") }, time.Minute, time.Millisecond, "the answer came as far as the wire")
-	w.set(weather{still: true})
+	require.Equal(t, "two", <-heard, "the request must arrive, although the answer is lost")
+	require.Eventually(t, func() bool { return w.answered("two") }, time.Minute, time.Millisecond,
+		"the proxy must receive the answer")
+	w.set(conditions{stalled: true})
 	say("three")
 	require.Empty(t, heard)
-	w.set(weather{})
-	require.Equal(t, "three", hear(), "late, and nothing of two")
-	w.set(weather{refuse: true})
+	w.set(conditions{})
+	require.Equal(t, "three", hear(), "the answer arrives late; the answer to two is lost")
+	w.set(conditions{refuse: true})
 	w.cut()
-	require.Empty(t, hear(), "the connection ended")
+	require.Empty(t, hear(), "the connection must be closed")
 	conn, err = net.Dial("tcp", w.address())
 	require.NoError(t, err)
 	require.Empty(t, hear())
