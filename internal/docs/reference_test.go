@@ -214,8 +214,8 @@ func constants(t *testing.T, file, typ string) (values []string) {
 		}
 		if name, ok := spec.Type.(*ast.Ident); ok && name.Name == typ {
 			for _, value := range spec.Values {
-				// A different type fails the test.
-				text, err := strconv.Unquote(value.(*ast.BasicLit).Value) //nolint:forcetypeassert
+				literal := value.(*ast.BasicLit) //nolint:forcetypeassert // a different type fails the test
+				text, err := strconv.Unquote(literal.Value)
 				require.NoError(t, err)
 				values = append(values, text)
 			}

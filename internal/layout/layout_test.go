@@ -194,8 +194,8 @@ func (r rule) check(p listed) (problems []string) {
 	return problems
 }
 
-// allows reports whether the package own may be imported. The entry `eventlog` includes neither backends nor the
-// conformance suite.
+// allows reports whether the package own may be imported. The entry `eventlog` does not include backends
+// and the conformance suite.
 func (r rule) allows(path, own string) bool {
 	if imported, _ := ruleFor(own); imported.forTests && own != path {
 		return false
