@@ -24,9 +24,9 @@
 //	                       in doubt: discard all clients, wait, send again
 //
 // An append without an answer is sent again with the same ids at the same expected revision, until the context or
-// Config.RetryTimeout ends. Then it returns ErrUnknownOutcome. The server confirms a repeated append like the first one.
-// So each call writes a random mark into the metadata and reads the last event back to learn its position and which
-// call wrote it. That costs one more round trip.
+// Config.RetryTimeout ends. Then it returns ErrUnknownOutcome. The server confirms a repeated append like the first
+// one. So each call writes a random mark into the metadata and reads the last event back to learn its position and
+// which call wrote it. That costs one more round trip.
 //
 // # Requirements on the server
 //
