@@ -120,7 +120,7 @@ var wrongUses = map[string][]wrong{
 		{"server --log mysql://db", 1, `unsupported log URL "mysql://db"`, "use sqlite:PATH"},
 		{"eventlog verify --log sqlite:$DIR/nowhere.db", 1, `there is no log at "$DIR/nowhere.db"`, ""},
 		{"eventlog import $DIR/shop.yaml --log sqlite:$DIR/c.db", 1, "$DIR/shop.yaml: ", "not an archive of an event log"},
-		{"agent --server ftp://host --name a", 1, "", "drover speaks http and https, not ftp"},
+		{"agent --server ftp://host --name a", 1, "", "unsupported scheme ftp, use http or https"},
 		{"agent --server http://127.0.0.1:$PORT --name a --data $DIR/file", 1, "", "not a directory"},
 	},
 	"names": {
