@@ -50,12 +50,8 @@ func FuzzServerMessageCannotBreakTheAgent(f *testing.F) {
 			conversation.send(t, client.ToAgent{Offer: &w})
 			require.Equal(t, w.Deployment, expect(t, conversation, aClaim).Deployment)
 		}
-		require.NotContains(
-			t,
-			server.allReceived(),
-			`"end":{"deployment":"7d444840`,
-			"a part whose claim did not count must not run",
-		)
+		require.NotContains(t, server.allReceived(), `"end":{"deployment":"7d444840`,
+			"a part whose claim did not count must not run")
 		entries, err := os.ReadDir(above)
 		require.NoError(t, err)
 		require.Len(t, entries, 1, "nothing is written outside the data folder")

@@ -85,11 +85,8 @@ func TestPermanentRefusalEndsTheAgent(t *testing.T) {
 		folder := t.TempDir()
 		a := startAgent(t, config)
 		c := server.welcome(t)
-		c.give(
-			t,
-			work("d-1",
-				"touch "+folder+"/started; while ! [ -e "+folder+"/continue ]; do sleep 0.01; done; touch "+folder+"/finished"),
-		)
+		c.give(t, work("d-1",
+			"touch "+folder+"/started; while ! [ -e "+folder+"/continue ]; do sleep 0.01; done; touch "+folder+"/finished"))
 		waitUntilExists(t, folder+"/started")
 		c.send(t, final)
 		<-c.over
@@ -133,12 +130,9 @@ func TestServerWarningsAreLogged(t *testing.T) {
 	server := newServer(t)
 	a := startAgent(t, configuration(t, server))
 	c := server.accept(t)
-	c.send(
-		t,
-		client.ToAgent{
-			Welcome: &client.Welcome{Log: "log-1", Settings: quick(nil), Warnings: []string{"--role web differs from the log"}},
-		},
-	)
+	c.send(t, client.ToAgent{
+		Welcome: &client.Welcome{Log: "log-1", Settings: quick(nil), Warnings: []string{"--role web differs from the log"}},
+	})
 	expect(t, c, aHeartbeat)
 	require.Equal(t, "--role web differs from the log",
 		a.log.FilterMessage("warning from the server").All()[0].ContextMap()["warning"])

@@ -207,11 +207,9 @@ func TestStepsContinueWithoutAConnectionAndAreReportedLater(t *testing.T) {
 	folder := t.TempDir()
 	startAgent(t, config)
 	c := server.welcome(t)
-	c.give(
-		t,
-		work("d-1",
-			"echo before; touch "+folder+"/started; while ! [ -e "+folder+"/cut ]; do sleep 0.01; done; echo meanwhile; touch "+folder+"/finished"),
-	)
+	c.give(t, work("d-1",
+		"echo before; touch "+folder+"/started; while ! [ -e "+folder+"/cut ]; do sleep 0.01; done; "+
+			"echo meanwhile; touch "+folder+"/finished"))
 	waitUntilExists(t, folder+"/started")
 	c.drop()
 	require.NoError(t, os.WriteFile(folder+"/cut", nil, 0o600))

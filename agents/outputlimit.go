@@ -33,7 +33,7 @@ type partKey struct {
 
 // outputCount is the stored output of one part: its size, and one bit for each chunk.
 type outputCount struct {
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	loaded bool
 	bytes  int
 	seen   []uint64

@@ -36,7 +36,7 @@ type session struct {
 	sentRevision eventlog.Revision
 	log          uuid.UUID // the log's id at the welcome
 
-	mu               sync.Mutex    // guards what follows
+	mu               sync.Mutex    // guards the fields below
 	connect          domain.ID     // the connect event that the session belongs to
 	lastMessage      time.Duration // time of the last message, on the monotonic clock
 	offered          string

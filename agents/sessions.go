@@ -15,7 +15,7 @@ import (
 
 // sessions contains the sessions of this server's agents. doc.go lists the order of its locks.
 type sessions struct {
-	mu sync.Mutex // guards open and plain
+	mu sync.Mutex // guards open and overHTTP
 	// open contains the sessions over a WebSocket, by machine.
 	open map[string]*session
 	// overHTTP contains the sessions over plain HTTP, by machine. They cannot be pinged.

@@ -81,16 +81,11 @@ type clearInput struct {
 }
 
 func (a *API) routeDeletes() {
-	writeItem(
-		a,
-		http.MethodDelete,
-		"/environments/{name}",
-		"Delete an environment that nothing refers to",
+	writeItem(a, http.MethodDelete, "/environments/{name}", "Delete an environment that nothing refers to",
 		domain.AdminScope,
 		func(name string, by domain.Origin) domain.Command {
 			return domain.DeleteEnvironment{Name: name, Origin: by}
-		},
-	)
+		})
 	writeItem(a, http.MethodDelete, "/policies/{name}", "Delete a machine policy that no machine uses", domain.AdminScope,
 		func(name string, by domain.Origin) domain.Command { return domain.DeletePolicy{Name: name, Origin: by} })
 	writeItem(a, http.MethodDelete, "/projects/{name}", "Delete a project with its triggers, releases and deployments",

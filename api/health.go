@@ -89,23 +89,13 @@ func newMetrics(a *API) *metrics {
 			Help: "Verdicts of the last tick."}, []string{"verdict", "reason"}),
 	}
 	for _, kind := range agents.Kinds { // a message that was never received counts 0
-		m.registry.MustRegister(
-			prometheus.NewCounterFunc(
-				prometheus.CounterOpts{Name: "drover_agent_messages_total", Help: "Messages of agents, by kind.",
-					ConstLabels: prometheus.Labels{"kind": kind}},
-				func() float64 { return float64(a.cfg.Agents.Messages(kind)) },
-			),
-		)
+		options := prometheus.CounterOpts{Name: "drover_agent_messages_total", Help: "Messages of agents, by kind.",
+			ConstLabels: prometheus.Labels{"kind": kind}}
+		m.registry.MustRegister(prometheus.NewCounterFunc(options,
+			func() float64 { return float64(a.cfg.Agents.Messages(kind)) }))
 	}
-	m.registry.MustRegister(
-		m.ticks,
-		m.started,
-		m.errors,
-		m.read,
-		m.appended,
-		m.verdicts,
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	m.registry.MustRegister(m.ticks, m.started, m.errors, m.read, m.appended, m.verdicts,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("drover_agents_connected", "Agents connected to this server.",
 			func() float64 { return float64(a.cfg.Agents.Connected()) }),
 		gauge("drover_streams_open", "Open live streams of this server.",
@@ -117,8 +107,7 @@ func newMetrics(a *API) *metrics {
 		gauge("drover_ready", "1 if this server is ready.",
 			func() float64 { return boolValue(len(a.cfg.Queries.NotReady()) == 0) }),
 		gauge("drover_log_doubted", "1 if the log has lost events and this is not accepted yet.",
-			func() float64 { return boolValue(a.cfg.Engine.LostEvents() != nil) }),
-	)
+			func() float64 { return boolValue(a.cfg.Engine.LostEvents() != nil) }))
 	return m
 }
 

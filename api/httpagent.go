@@ -76,7 +76,7 @@ func (a *API) routeHTTPAgents() {
 	join := route(http.MethodPost, "/machines", "Add a machine, or join with a join token", domain.AdminScope)
 	register(a, allowJoin(join), a.postMachine)
 	register(a, agentRoute(http.MethodPost, "/machines/{name}/reports", "Report the status of a machine"), a.postReport)
-	register(a, agentRoute(http.MethodGet, "/machines/{name}/work", "Get the part that the machine should claim"), a.getWork)
+	register(a, agentRoute(http.MethodGet, "/machines/{name}/work", "Get the part that a machine should claim"), a.getWork)
 	register(a, agentRoute(http.MethodPost, part+"/claim", "Claim a part; start it only if the claim counts"), a.postClaim)
 	register(a, agentRoute(http.MethodPost, part+"/output", "Store a chunk of a part's output"), a.postOutput)
 	register(a, agentRoute(http.MethodPost, part+"/end", "Report how a part ended; safe to repeat"), a.postEnd)

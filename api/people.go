@@ -26,13 +26,11 @@ func (a *API) routePeople() {
 			person, err := a.cfg.People.Add(ctx, key, in.Body.Name)
 			return &answer[explain.Person]{Position: a.cfg.Queries.Position().String(), Body: person}, err
 		})
-	register(
-		a,
-		route(http.MethodDelete, "/people/{name}", "Erase a person's name; events then show an erased person",
-			domain.AdminScope),
+	erase := route(http.MethodDelete, "/people/{name}", "Erase a person's name; events then show an erased person",
+		domain.AdminScope)
+	register(a, erase,
 		func(ctx context.Context, in *WriteNamed) (*answer[empty], error) {
 			err := a.cfg.People.Erase(ctx, in.Name)
 			return &answer[empty]{Position: a.cfg.Queries.Position().String()}, err
-		},
-	)
+		})
 }

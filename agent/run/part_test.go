@@ -121,10 +121,8 @@ func TestStepsRunInOrderAndTheFirstFailureEndsThePart(t *testing.T) {
 }
 
 func TestFailedStepIsRetriedAsConfigured(t *testing.T) {
-	p, out := part(
-		t,
-		domain.Step{Name: "install", Retries: 2, Run: `printf "try $DROVER_ATTEMPT"; [ $DROVER_ATTEMPT = 3 ]`},
-	)
+	p, out := part(t,
+		domain.Step{Name: "install", Retries: 2, Run: `printf "try $DROVER_ATTEMPT"; [ $DROVER_ATTEMPT = 3 ]`})
 	require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
 	require.Equal(t, `try 1
 drover: step "install" ended with exit code 1: try 1; attempt 2 of 3
@@ -197,12 +195,9 @@ func TestChildInItsOwnProcessGroupIsStopped(t *testing.T) {
 }
 
 func TestProcessThatLeftTheSessionKeepsRunningAndDoesNotDelayThePart(t *testing.T) {
-	p, _ := part(
-		t,
-		step(
-			`setsid sh -c 'echo $$ > child.new; mv child.new child; exec sleep 100' & while ! [ -e child ]; do sleep 0.01; done`,
-		),
-	)
+	p, _ := part(t, step(
+		`setsid sh -c 'echo $$ > child.new; mv child.new child; exec sleep 100' & while ! [ -e child ]; do sleep 0.01; done`,
+	))
 	require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
 	content, err := os.ReadFile(filepath.Join(p.Folder, "work", "child"))
 	require.NoError(t, err)
