@@ -14,8 +14,8 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// enablings is an aggregate of this test: it follows machines, counts how often each was enabled, and disables a machine at the
-// third time. It is one row in the folds and one in the deciders.
+// enablings is an aggregate of this test: it follows machines, counts how often each was enabled, and disables a
+// machine at the third time. It is one row in the folds and one in the deciders.
 type enablings struct{ Count map[string]int }
 
 func enablingsOf(v *projections.View) *enablings { return v.State("enablings").(*enablings) }

@@ -181,8 +181,8 @@ func BenchmarkReact(b *testing.B) {
 	}
 }
 
-// BenchmarkServers measures the tick of one server, and of three at the same moment, after 10 000 machines came online at
-// once. It reports the CPU that each server took, which the budget bounds to 1.5 times that of one alone.
+// BenchmarkServers measures the tick of one server, and of three at the same moment, after 10 000 machines came online
+// at once. It reports the CPU that each server took, which the budget bounds to 1.5 times that of one alone.
 func BenchmarkServers(b *testing.B) {
 	for _, n := range []int{1, 3} {
 		b.Run(fmt.Sprintf("servers=%d", n), func(b *testing.B) {

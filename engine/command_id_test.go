@@ -14,8 +14,8 @@ import (
 	"github.com/droverhq/drover/projections/projectionstest"
 )
 
-// TestCommandIDsNeverChange holds the ids of some commands' first events. If one changes, a command that is sent again after an
-// upgrade is taken for another one.
+// TestCommandIDsNeverChange holds the ids of some commands' first events. If one changes, a command that is sent again
+// after an upgrade is taken for another one.
 func TestCommandIDsNeverChange(t *testing.T) {
 	text, err := os.ReadFile("testdata/command-ids.json")
 	require.NoError(t, err)

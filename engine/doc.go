@@ -53,7 +53,7 @@
 // Locks are taken in this order, and none is taken while a later one is held:
 //
 //	Engine.deciding    one tick or reaction at a time; held during its appends
-//	reads.turn         one read of the log at a time; guards newest and reads.done, and keeps the view still for a snapshot
+//	reads.turn         one read of the log at a time; guards newest and reads.done, keeps the view unchanged for a snapshot
 //	Engine.mu          the view, batch, ages, loss, own, changed, unsaved and work
 //	presence.mu        contacts, leases and the measurements of both
 //	faults.mu          the last errors of reading and appending; nothing is called under it

@@ -20,8 +20,8 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkEphemeral measures what stays for ever of machines that join, get what is wanted and are deleted, a hundred at a
-// time, once so many deployments have ended that older ones are forgotten.
+// BenchmarkEphemeral measures what stays for ever of machines that join, get what is wanted and are deleted, a hundred
+// at a time, once so many deployments have ended that older ones are forgotten.
 func BenchmarkEphemeral(b *testing.B) {
 	const machines, rounds = 100, 400
 	for range b.N {

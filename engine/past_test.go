@@ -23,7 +23,8 @@ func (f *fixture) claims(e *engine.Engine) (n int) {
 	return n
 }
 
-// TestThePastOfAMachineHoldsItsPartsWhateverTheViewHasForgotten: deployments that went elsewhere do not use up the room.
+// TestThePastOfAMachineHoldsItsPartsWhateverTheViewHasForgotten: deployments that went elsewhere do not use up the
+// room.
 func TestThePastOfAMachineHoldsItsPartsWhateverTheViewHasForgotten(t *testing.T) {
 	f := newFixture(t)
 	f.shop()

@@ -215,7 +215,7 @@ func (e *Engine) holdLostSuccesses(ctx context.Context, machine string, m AgentM
 			Reason: "the log was restored and lost the last success of this machine"})
 		var rejection *domain.Rejection
 		var aside *SetAside
-		if err != nil && (!errors.As(err, &rejection) || errors.As(err, &aside)) { // a set-aside stream is held after it was cleared
+		if err != nil && (!errors.As(err, &rejection) || errors.As(err, &aside)) { // held once the stream was cleared
 			return fmt.Errorf("hold %s of machine %s after a restore: %w", project, machine, err)
 		}
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// A log that was put back, accepted, and then put back again to before the acceptance: the server's snapshot has the id of the
-// acceptance, which the log has never heard of.
+// A log that was put back, accepted, and then put back again to before the acceptance: the server's snapshot has the id
+// of the acceptance, which the log has never heard of.
 func TestALogThatIsPutBackBehindAnAcceptedRestoreIsNoticedBySnapshot(t *testing.T) {
 	f, s := pictured(t)
 	cut := eventlog.Position(5)
@@ -68,8 +68,9 @@ func (f *fixture) starts(machine string) domain.EndPart {
 	return end
 }
 
-// The witness is a position and an id, and ids of what agents report and servers decide are derived from their own stream alone:
-// a log that was put back and has grown again may have the very same event in the very same place, behind other events.
+// The witness is a position and an id, and ids of what agents report and servers decide are derived from their own
+// stream alone: a log that was put back and has grown again may have the very same event in the very same place, behind
+// other events.
 func TestAReportThatIsWrittenAgainAfterARestoreIsNotTakenForTheOneOfBefore(t *testing.T) {
 	f, s := newFixture(t), &memorySnapshots{}
 	f.shop()
@@ -105,7 +106,8 @@ func TestAReportThatIsWrittenAgainAfterARestoreIsNotTakenForTheOneOfBefore(t *te
 	require.Equal(t, see(afresh), see(again))
 }
 
-// The same, and the event that was written again stands elsewhere: that is taken for an import, and nobody doubts the log.
+// The same, and the event that was written again stands elsewhere: that is taken for an import, and nobody doubts the
+// log.
 func TestAReportThatIsWrittenAgainElsewhereDoesNotMakeALossAnImport(t *testing.T) {
 	f, s := newFixture(t), &memorySnapshots{}
 	f.shop()

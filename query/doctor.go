@@ -8,12 +8,12 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Doctor examines this server, its log and the fleet. Only an admin sees the addresses of those who were refused.
+// Doctor examines this server, its log and the fleet. Only an admin sees the addresses of refused callers.
 func (q *Queries) Doctor(ctx context.Context, admin bool) doctor.Checkup {
 	vitals := q.vitals(ctx, admin)
 	var found doctor.Checkup
 	q.cfg.Engine.ReadWithAge(func(v *projections.View, age projections.Age) { found = doctor.Examine(v, age, vitals) })
-	found.Time = q.cfg.Clock.Now().UTC() // the caller compares it with a clock of its own
+	found.Time = q.cfg.Clock.Now().UTC() // the caller compares it with its own clock
 	return found
 }
 

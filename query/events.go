@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	// maxPageBytes bounds the data in one page of events; the page ends early.
+	// maxPageBytes bounds the data in one page of events. A page ends early when it is reached.
 	maxPageBytes = 8 << 20
 	// newestWithin bounds how long Newest waits for the log.
 	newestWithin = 30 * time.Second
 )
 
-// ParsePosition reads the first of texts that is not empty; if all are, it is the beginning of the log.
+// ParsePosition parses the first non-empty text. If all are empty, it returns the beginning of the log.
 func ParsePosition(texts ...string) (eventlog.Position, error) {
 	for _, text := range texts {
 		if text == "" {
@@ -28,14 +28,15 @@ func ParsePosition(texts ...string) (eventlog.Position, error) {
 		}
 		p, err := eventlog.ParsePosition(text)
 		if err != nil {
-			return 0, problem.Invalid("invalid position %.40q", text).WithHint("use the position of an event, such as 12")
+			return 0, problem.Invalid("invalid position %.40q",
+				text).WithHint("use the position of an event, such as 12")
 		}
 		return p, nil
 	}
 	return 0, nil
 }
 
-// Events returns up to limit events after a position. A page also ends when it is large.
+// Events returns up to limit events after a position. A page may be shorter, see maxPageBytes.
 func (q *Queries) Events(ctx context.Context, after eventlog.Position, limit int) (explain.List[explain.Event], error) {
 	list := explain.List[explain.Event]{Items: []explain.Event{}, Position: q.Position().String()}
 	names := q.cfg.People.Names(ctx)
@@ -53,27 +54,27 @@ func (q *Queries) Events(ctx context.Context, after eventlog.Position, limit int
 	return list, nil
 }
 
-// Newest is the position of the last event that any server has written, as far as it can be known now.
+// Newest returns the position of the last event that any server has written, as far as it can be determined now.
 func (q *Queries) Newest(ctx context.Context) eventlog.Position {
 	ctx, cancel := context.WithTimeout(ctx, newestWithin)
 	defer cancel()
-	_ = q.cfg.Engine.CatchUp(ctx) // with a log that cannot be read now, what this server has seen is all there is
+	_ = q.cfg.Engine.CatchUp(ctx) // if the log is unavailable, return what this server has folded
 	return q.Position()
 }
 
-// Reached returns a problem if the log ends before a position: it has lost what the caller read there, and the caller
-// would missing whatever is written up to it.
+// Reached returns a problem if the log ends before a position: the log has lost what the caller read there, and the
+// caller would miss the events that replace it.
 func (q *Queries) Reached(ctx context.Context, after eventlog.Position) error {
 	head, err := q.cfg.Log.Head(ctx)
 	if err == nil && after > head {
 		return problem.Conflict("the log ends at position %s, before %s: was it restored from a backup?", head, after).
-			WithHint("begin again after %s", head)
+			WithHint("start again after %s", head)
 	}
-	return nil // a log that cannot be read now is waited for
+	return nil // if the log is unavailable, the caller waits for it
 }
 
-// FollowEvents yields what the log holds after a position, and what is appended from then on, until ctx ends or an error.
-// Its reader gets every event once and in order however slow it is, and does not keep the log waiting.
+// FollowEvents yields the events after a position, and then new ones as they are appended, until ctx ends or an error
+// occurs. It yields each event once, in order. A slow reader does not block the log.
 func (q *Queries) FollowEvents(ctx context.Context, after eventlog.Position) iter.Seq2[explain.Event, error] {
 	return func(yield func(explain.Event, error) bool) {
 		follower := q.cfg.Engine.Follow(after, nil)
@@ -92,11 +93,11 @@ func (q *Queries) FollowEvents(ctx context.Context, after eventlog.Position) ite
 	}
 }
 
-// nextEvents are the next events of a follower, as they are shown.
+// nextEvents returns the next events of a follower, formatted for people.
 func (q *Queries) nextEvents(ctx context.Context, follower *engine.Follower) ([]explain.Event, error) {
 	page, err := follower.Next(ctx)
 	if errors.Is(err, engine.ErrLost) {
-		return nil, problem.Conflict("%s", err.Error()).WithHint("begin again after %s", q.Position())
+		return nil, problem.Conflict("%s", err.Error()).WithHint("start again after %s", q.Position())
 	}
 	if err != nil {
 		return nil, err

@@ -16,15 +16,15 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Change is what becomes of one resource.
+// Change is what an apply would do to one resource.
 type Change struct {
 	Kind   string   `json:"kind"`
-	Name   string   `json:"name"`   // of a trigger PROJECT/NAME
+	Name   string   `json:"name"`   // PROJECT/NAME for a trigger
 	Change string   `json:"change"` // created, changed, unchanged
 	Diff   []string `json:"diff"`
 }
 
-// CheckFiles returns every reference of documents that does not exist, as resource.Problems.
+// CheckFiles checks all references between documents and existing resources. It returns resource.Problems.
 func (q *Queries) CheckFiles(docs []resource.Document) error {
 	var wrong resource.Problems
 	q.cfg.Engine.Read(func(v *projections.View) { wrong = resource.Check(docs, v.World()) })
@@ -34,7 +34,7 @@ func (q *Queries) CheckFiles(docs []resource.Document) error {
 	return nil
 }
 
-// Changes compares documents with what exists, and returns what is due now with it.
+// Changes compares documents with the existing resources. It also returns the deployments that are due now, without the documents.
 func (q *Queries) Changes(docs []resource.Document) (changes []Change, due []explain.Due) {
 	changes = []Change{}
 	q.cfg.Engine.ReadWithAge(func(v *projections.View, age projections.Age) {
@@ -65,7 +65,7 @@ func changeOf(v *projections.View, d resource.Document) Change {
 	return change
 }
 
-// current is a resource as a document; false if it does not exist. kind is as files or as the API write it.
+// current returns a resource as a document, and whether it exists. kind is spelled as in files or as in the API.
 func current(v *projections.View, kind, project, name string) (d resource.Document, ok bool) {
 	switch strings.ToLower(kind) {
 	case "environment":
@@ -94,7 +94,7 @@ func current(v *projections.View, kind, project, name string) (d resource.Docume
 
 var resourceKinds = []string{"environment", "machinepolicy", "project", "trigger", "machine"}
 
-// ResourceFile is one resource as the YAML file that makes it. project is that of a trigger.
+// ResourceFile returns the YAML file of one resource. project is the project of a trigger.
 func (q *Queries) ResourceFile(kind, project, name string) (text []byte, err error) {
 	if !slices.Contains(append(resourceKinds, "policy"), kind) {
 		return nil, problem.NotFound("unknown kind %.40q", kind).
@@ -117,19 +117,19 @@ func (q *Queries) ResourceFile(kind, project, name string) (text []byte, err err
 	return out.Bytes(), err
 }
 
-// errNoProject refuses a trigger without its project.
+// errNoProject is the problem of a trigger without a project.
 func errNoProject() error {
-	return problem.Invalid("a trigger is one of a project").WithHint("add ?project=NAME")
+	return problem.Invalid("a trigger belongs to a project, and none is given").WithHint("add ?project=NAME")
 }
 
-// DueList is what would be deployed.
+// DueList lists what would be deployed.
 type DueList struct {
 	Items    []explain.Due `json:"items"`
 	Position string        `json:"position"`
 }
 
-// Due is what the next tick would deploy. With a project it is what the project, or one trigger of it, would deploy if
-// it were enabled.
+// Due returns what the next tick would deploy. With a project, it returns what the project, or one of its triggers,
+// would deploy if it were enabled.
 func (q *Queries) Due(project, trigger string) (DueList, error) {
 	if trigger != "" && project == "" {
 		return DueList{}, errNoProject()
@@ -143,7 +143,8 @@ func (q *Queries) Due(project, trigger string) (DueList, error) {
 	}), nil
 }
 
-// DueIfApplied is what would be due after documents were written: it folds the log again, then what they would write.
+// DueIfApplied returns what would be due after documents were applied. It folds the log again, and then the events that
+// the documents would lead to.
 func (q *Queries) DueIfApplied(ctx context.Context, docs []resource.Document) ([]explain.Due, error) {
 	v, age, err := q.replay(ctx, func(eventlog.Recorded) bool { return true })
 	if err != nil {
@@ -164,7 +165,7 @@ func (q *Queries) DueIfApplied(ctx context.Context, docs []resource.Document) ([
 	return explain.DueNow(v, age), nil
 }
 
-// pretend folds a fact that is not in the log into a view that nobody else uses.
+// applyHypothetical folds a fact that is not in the log. The view must not be shared.
 func applyHypothetical(v *projections.View, stream string, fact domain.Event) error {
 	typeName, data, err := domain.Encode(fact)
 	if err != nil {
@@ -175,7 +176,7 @@ func applyHypothetical(v *projections.View, stream string, fact domain.Event) er
 	return nil
 }
 
-// Reach says which machines a deployment would go to now. A deployment that would be rejected is that rejection.
+// Reach returns the machines that a deployment would reach now, or the rejection of the deployment.
 func (q *Queries) Reach(deploy domain.Deploy) (reach explain.Reach, position eventlog.Position, err error) {
 	q.cfg.Engine.Read(func(v *projections.View) {
 		if _, rejection := deploy.Decide(v.World()); rejection != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Against are the sentences on what keeps this server from its work; none if it does its work.
+// NotReady returns the reasons why this server is not ready, as sentences.
 func (q *Queries) NotReady() (sentences []string) {
 	for _, err := range []error{q.cfg.Engine.Ready(), q.cfg.Ready()} {
 		if err != nil {
@@ -21,8 +21,8 @@ func (q *Queries) NotReady() (sentences []string) {
 	return sentences
 }
 
-// Notes are sentences on what a person should look at although this server does its work: a doubted log, and streams
-// that are set aside. Agents and people still need a server to talk to.
+// Warnings returns sentences about problems that need a person but do not make the server unready: lost events and
+// streams that are set aside. Agents and people still need a server to talk to.
 func (q *Queries) Warnings() (sentences []string) {
 	if err := q.cfg.Engine.LostEvents(); err != nil {
 		sentences = append(sentences, err.Error()+"; "+problem.LostEventsHint)
@@ -30,15 +30,17 @@ func (q *Queries) Warnings() (sentences []string) {
 	var aside []string
 	q.cfg.Engine.Read(func(v *projections.View) {
 		for _, a := range v.Aside {
-			aside = append(aside, fmt.Sprintf("stream %s is set aside since position %s: %s; `drover eventlog clear %s` lets it go on",
-				a.Stream, a.Position, a.Reason, a.Stream))
+			aside = append(aside,
+				fmt.Sprintf("stream %s is set aside since position %s: %s; "+
+					"`drover eventlog clear %s` continues the stream without that event",
+					a.Stream, a.Position, a.Reason, a.Stream))
 		}
 	})
 	slices.Sort(aside)
 	return append(sentences, aside...)
 }
 
-// Lag is how far the fold is behind the head of the log. A log that is shorter than what was folded has no lag.
+// Lag returns how far the view is behind the head of the log. It is 0 if the log is shorter than what was folded.
 func (q *Queries) Lag(ctx context.Context) (eventlog.Position, error) {
 	head, err := q.cfg.Log.Head(ctx)
 	return head - min(head, q.Position()), err

@@ -15,11 +15,13 @@ const (
 	maxLimit     = 5000
 )
 
-// list builds a list from the view; states are those that its filter knows, none if it takes none.
-func list[T any](q *Queries, f explain.Filter, states []string, build func(*projections.View, projections.Age, explain.Filter) explain.List[T]) (explain.List[T], error) {
+// list builds a list from the view. states are the valid values of the filter's state, if the list has any.
+func list[T any](q *Queries, f explain.Filter, states []string,
+	build func(*projections.View, projections.Age, explain.Filter) explain.List[T]) (explain.List[T], error) {
 	if f.State != "" && !slices.Contains(states, f.State) {
 		if len(states) == 0 {
-			return explain.List[T]{}, problem.Invalid("this list has no states, so state=%.40q picks nothing", f.State)
+			return explain.List[T]{}, problem.Invalid("this list has no states, so the filter state=%.40q is invalid",
+				f.State)
 		}
 		return explain.List[T]{}, problem.Invalid("unknown state %.40q", f.State).
 			WithHint("use one of %s", strings.Join(states, ", "))
@@ -31,8 +33,9 @@ func list[T any](q *Queries, f explain.Filter, states []string, build func(*proj
 	return withAges(q, func(v *projections.View, age projections.Age) explain.List[T] { return build(v, age, f) }), nil
 }
 
-// ignoreAges is a list that does not depend on ages.
-func ignoreAges[T any](build func(*projections.View, explain.Filter) explain.List[T]) func(*projections.View, projections.Age, explain.Filter) explain.List[T] {
+// ignoreAges adapts a function that does not depend on ages.
+func ignoreAges[T any](build func(*projections.View, explain.Filter) explain.List[T]) func(*projections.View,
+	projections.Age, explain.Filter) explain.List[T] {
 	return func(v *projections.View, _ projections.Age, f explain.Filter) explain.List[T] { return build(v, f) }
 }
 
@@ -69,12 +72,13 @@ func (q *Queries) Releases(f explain.Filter) (explain.List[explain.Release], err
 // Deployments lists deployments, the newest first.
 func (q *Queries) Deployments(ctx context.Context, f explain.Filter) (explain.List[explain.Deployment], error) {
 	names := q.cfg.People.Names(ctx)
-	return list(q, f, explain.DeploymentStates, func(v *projections.View, _ projections.Age, f explain.Filter) explain.List[explain.Deployment] {
-		return explain.Deployments(v, f, names)
-	})
+	return list(q, f, explain.DeploymentStates,
+		func(v *projections.View, _ projections.Age, f explain.Filter) explain.List[explain.Deployment] {
+			return explain.Deployments(v, f, names)
+		})
 }
 
-// Candidates lists what waits to be deployed, and for what.
+// Candidates lists the machines that wait for a deployment, and why.
 func (q *Queries) Candidates(f explain.Filter) (explain.List[explain.Candidate], error) {
 	return list(q, f, explain.CandidateStates, explain.Candidates)
 }
@@ -97,13 +101,15 @@ func (q *Queries) People(ctx context.Context, f explain.Filter) (explain.List[ex
 
 // Servers lists servers, the newest first.
 func (q *Queries) Servers(f explain.Filter) (explain.List[explain.Server], error) {
-	return list(q, f, explain.ServerStates, ignoreAges(func(v *projections.View, f explain.Filter) explain.List[explain.Server] {
-		return explain.Servers(v, q.cfg.Engine.Server(), q.cfg.Engine.Alive, f)
-	}))
+	return list(q, f, explain.ServerStates,
+		ignoreAges(func(v *projections.View, f explain.Filter) explain.List[explain.Server] {
+			return explain.Servers(v, q.cfg.Engine.Server(), q.cfg.Engine.Alive, f)
+		}))
 }
 
-// one finds one thing in the view. If find does not, one returns missing, with the hint that verb lists what exists.
-func one[T any](q *Queries, find func(*projections.View) (T, bool), missing *problem.Problem, verb string) (thing T, err error) {
+// one returns one resource from the view. If find returns false, it returns missing with a hint to `drover VERB`.
+func one[T any](q *Queries, find func(*projections.View) (T, bool), missing *problem.Problem, verb string) (thing T,
+	err error) {
 	found := false
 	q.cfg.Engine.Read(func(v *projections.View) { thing, found = find(v) })
 	if !found {
@@ -112,23 +118,23 @@ func one[T any](q *Queries, find func(*projections.View) (T, bool), missing *pro
 	return thing, nil
 }
 
-// named finds one thing by its name.
+// named returns one resource by its name.
 func named[T any](q *Queries, what, name, verb string, find func(*projections.View, string) (T, bool)) (T, error) {
 	return one(q, func(v *projections.View) (T, bool) { return find(v, name) },
 		problem.NotFound("%s %.80q does not exist", what, name), verb)
 }
 
-// Machine is one machine.
+// Machine returns one machine.
 func (q *Queries) Machine(name string) (explain.Machine, error) {
 	return named(q, "machine", name, "get machines", explain.MachineOf)
 }
 
-// Project is one project.
+// Project returns one project.
 func (q *Queries) Project(name string) (explain.Project, error) {
 	return named(q, "project", name, "get projects", explain.ProjectOf)
 }
 
-// Token is one token, without its secret.
+// Token returns one token, without its secret.
 func (q *Queries) Token(ctx context.Context, id string) (explain.Token, error) {
 	names := q.cfg.People.Names(ctx)
 	return named(q, "token", id, "token list", func(v *projections.View, id string) (explain.Token, bool) {
@@ -136,30 +142,30 @@ func (q *Queries) Token(ctx context.Context, id string) (explain.Token, error) {
 	})
 }
 
-// Environment is one environment.
+// Environment returns one environment.
 func (q *Queries) Environment(name string) (explain.Environment, error) {
 	return named(q, "environment", name, "get environments", explain.EnvironmentOf)
 }
 
-// Policy is one machine policy.
+// Policy returns one machine policy.
 func (q *Queries) Policy(name string) (explain.Policy, error) {
 	return named(q, "policy", name, "get policies", explain.PolicyOf)
 }
 
-// Server is one server by its id.
+// Server returns one server by its id.
 func (q *Queries) Server(id string) (explain.Server, error) {
 	return named(q, "server", id, "get servers", func(v *projections.View, id string) (explain.Server, bool) {
 		return explain.ServerOf(v, q.cfg.Engine.Server(), q.cfg.Engine.Alive, id)
 	})
 }
 
-// Trigger is one trigger of a project.
+// Trigger returns one trigger of a project.
 func (q *Queries) Trigger(project, name string) (explain.Trigger, error) {
 	find := func(v *projections.View) (explain.Trigger, bool) { return explain.TriggerOf(v, project, name) }
 	return one(q, find, problem.NotFound("project %.80q has no trigger %.80q", project, name), "get triggers")
 }
 
-// Release is one release of a project.
+// Release returns one release of a project.
 func (q *Queries) Release(project, version string) (explain.Release, error) {
 	find := func(v *projections.View) (explain.Release, bool) { return explain.ReleaseOf(v, project, version) }
 	return one(q, find, problem.NotFound("project %.80q has no release %.140q", project, version), "get releases")

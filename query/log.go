@@ -8,11 +8,11 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Verified is what reading the whole log found.
+// Verified is the result of Verify.
 type Verified struct {
 	Events int    `json:"events"`
 	Head   string `json:"head"`
-	// Damaged says what is wrong, nil if nothing is.
+	// Damaged describes the damage; nil if the log is intact.
 	Damaged *string `json:"damaged" nullable:"true"`
 }
 
@@ -32,8 +32,8 @@ func (q *Queries) Verify(ctx context.Context) (Verified, error) {
 	return verified, err
 }
 
-// Export writes the whole log as an archive, a line of JSON for each event. An archive that could not be written to its
-// end has no last line, so its reader notices.
+// Export writes the whole log as an archive, one line of JSON per event. An incomplete archive lacks the last line, so
+// its reader detects it.
 func (q *Queries) Export(ctx context.Context, w io.Writer) error {
 	_, err := eventlog.Export(ctx, q.cfg.Log, w, nil)
 	return err

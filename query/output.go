@@ -18,7 +18,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Piece is a piece of a part's output. Machine and sequence together name it.
+// Piece is a piece of a part's output. Machine and Sequence identify it.
 type Piece struct {
 	Machine  string    `json:"machine"`
 	Sequence int64     `json:"sequence"`
@@ -26,36 +26,36 @@ type Piece struct {
 	Data     []byte    `json:"data"`
 }
 
-// Pieces is what a deployment has put out, machine by machine.
+// Pieces is a page of a deployment's output, machine by machine.
 type Pieces struct {
 	Items []Piece `json:"items"`
-	// Ended says that the deployment has ended: only output that agents send late may still come.
+	// Ended is set if the deployment has ended. Only output that agents send late may still arrive.
 	Ended bool `json:"ended"`
-	// Next is the after that asks for the rest; empty if this is all there is now.
+	// Next is the value of OutputInput.After for the next page; empty if this is all there is now.
 	Next     string `json:"next"`
 	Position string `json:"position"`
 }
 
-// OutputInput names the output of a deployment.
+// OutputInput selects output of a deployment.
 type OutputInput struct {
 	Deployment string
-	// Machine is the one to read; empty: every machine of the deployment.
+	// Machine selects one machine; empty selects all machines of the deployment.
 	Machine string
-	// After asks for the pieces after a sequence, or after MACHINE=SEQUENCE,MACHINE=SEQUENCE; empty: from the beginning.
+	// After selects the pieces after a sequence, or after MACHINE=SEQUENCE,MACHINE=SEQUENCE; empty selects all.
 	After string
 }
 
 const (
 	// maxPiecesBytes bounds one answer.
 	maxPiecesBytes = 16 << 20
-	// pollEvery is how often FollowOutput looks for output that another server stored.
+	// pollEvery is how often FollowOutput checks for output that another server stored.
 	pollEvery = time.Second
-	// maxCursor is how many machines a cursor can hold. Beyond it, a reader that reconnects starts over, and drops what
-	// it has by machine and sequence.
+	// maxCursor is how many machines a cursor can contain. With more machines, a reader that reconnects starts from the
+	// beginning and skips the pieces that it has.
 	maxCursor = 100
 )
 
-// Output returns what the parts of a deployment have put out.
+// Output returns a page of a deployment's output.
 func (q *Queries) Output(ctx context.Context, in OutputInput) (Pieces, error) {
 	r, err := q.outputReader(ctx, in)
 	if err != nil {
@@ -72,21 +72,23 @@ func (q *Queries) Output(ctx context.Context, in OutputInput) (Pieces, error) {
 		return pieces, err
 	}
 	if pieces.Next = r.cursor(); pieces.Next == "" {
-		return pieces, problem.Invalid("the output of deployment %s is more than one answer holds", in.Deployment).
-			WithHint("ask for one machine after the other with ?machine=NAME, or for the stream")
+		return pieces, problem.Invalid("the output of deployment %s is too large for one answer", in.Deployment).
+			WithHint("read one machine at a time with ?machine=NAME, or read the stream")
 	}
 	return pieces, nil
 }
 
-// Followed is a piece of output with the After that resumes behind it; empty beyond maxCursor machines.
+// Followed is a piece of output with the OutputInput.After that resumes after it; empty for more than maxCursor
+// machines.
 type Followed struct {
 	Piece
 	Cursor string
 }
 
-// FollowOutput finds the output of a deployment. follow yields it as it comes, until the deployment has ended and all
-// was yielded, life ends, or an error; it may be called once.
-func (q *Queries) FollowOutput(ctx context.Context, in OutputInput) (follow func(life context.Context) iter.Seq2[Followed, error], err error) {
+// FollowOutput finds the output of a deployment. follow yields it as it arrives, until the deployment has ended and
+// everything was yielded, life ends, or an error occurs. It may be called once.
+func (q *Queries) FollowOutput(ctx context.Context,
+	in OutputInput) (follow func(life context.Context) iter.Seq2[Followed, error], err error) {
 	r, err := q.outputReader(ctx, in)
 	if err != nil {
 		return nil, err
@@ -100,12 +102,12 @@ func (q *Queries) FollowOutput(ctx context.Context, in OutputInput) (follow func
 type outputReader struct {
 	queries    *Queries
 	deployment domain.ID
-	only       string           // machine, empty: all
-	claimed    []string         // the machines that had claimed a part when the view last had the deployment
-	all        int64            // the sequence that every machine begins after
+	only       string           // machine to read; empty for all
+	claimed    []string         // machines with a claimed part, when the view last had the deployment
+	all        int64            // sequence after which every machine starts
 	after      map[string]int64 // by machine
-	machines   []string         // that may have more
-	finished   map[string]bool  // ended and read to the end
+	machines   []string         // machines that may have more output
+	finished   map[string]bool  // machines that ended and were read completely
 }
 
 func (q *Queries) outputReader(ctx context.Context, in OutputInput) (*outputReader, error) {
@@ -129,7 +131,8 @@ func (q *Queries) outputReader(ctx context.Context, in OutputInput) (*outputRead
 	case !known:
 		return nil, noDeployment(in.Deployment)
 	case !hasPart:
-		return nil, problem.NotFound("deployment %s has no part on machine %.80q", id, in.Machine).WithHint("`drover describe deployment %s` lists its machines", id)
+		return nil, problem.NotFound("deployment %s has no part on machine %.80q", id,
+			in.Machine).WithHint("`drover describe deployment %s` lists its machines", id)
 	}
 	r.deployment = id
 	if r.all, r.after, err = readCursor(in.After); err != nil {
@@ -138,7 +141,7 @@ func (q *Queries) outputReader(ctx context.Context, in OutputInput) (*outputRead
 	return r, nil
 }
 
-// readCursor reads what cursor wrote, or one sequence for all machines.
+// readCursor parses the result of cursor, or one sequence for all machines.
 func readCursor(text string) (all int64, after map[string]int64, err error) {
 	after = map[string]int64{}
 	if text == "" {
@@ -162,7 +165,7 @@ func readCursor(text string) (all int64, after map[string]int64, err error) {
 	return all, after, nil
 }
 
-// cursor is the After that resumes here; empty beyond maxCursor machines.
+// cursor returns the OutputInput.After that resumes here; empty for more than maxCursor machines.
 func (r *outputReader) cursor() string {
 	if len(r.after) > maxCursor {
 		return ""
@@ -174,26 +177,26 @@ func (r *outputReader) cursor() string {
 	return strings.Join(parts, ",")
 }
 
-// refresh finds the machines that may have more output, and says whether the deployment has ended.
+// refresh updates the machines that may have more output, and reports whether the deployment has ended.
 func (r *outputReader) refresh() (ended bool) {
 	r.machines = r.machines[:0]
 	r.queries.cfg.Engine.Read(func(v *projections.View) {
 		d := v.Deployments[r.deployment]
-		ended = d == nil || d.Ended // the view has forgotten it long after it ended
+		ended = d == nil || d.Ended // a deployment that the view has pruned ended long ago
 		if d != nil {
 			r.look(d)
 		}
 		for _, name := range r.claimed {
 			if !r.finished[name] {
 				r.machines = append(r.machines, name)
-				r.finished[name] = d == nil || d.Parts[name].EndedAt > 0 // once it is read now
+				r.finished[name] = d == nil || d.Parts[name].EndedAt > 0 // after the read that follows
 			}
 		}
 	})
 	return ended
 }
 
-// look notes the machines that have claimed.
+// look records the machines with a claimed part.
 func (r *outputReader) look(d *projections.Deployment) {
 	r.claimed = r.claimed[:0]
 	for _, name := range d.Order {
@@ -203,7 +206,7 @@ func (r *outputReader) look(d *projections.Deployment) {
 	}
 }
 
-// read passes new pieces to take until it returns false. complete says that nothing is left now.
+// read passes new pieces to take until it returns false. complete reports whether nothing is left now.
 func (r *outputReader) read(ctx context.Context, take func(Piece) bool) (complete bool, err error) {
 	for _, machine := range r.machines {
 		if _, seen := r.after[machine]; !seen && r.all > 0 {
@@ -226,7 +229,7 @@ func (r *outputReader) read(ctx context.Context, take func(Piece) bool) (complet
 	return true, nil
 }
 
-// page reads some chunks into memory, so that a slow reader does not keep the log waiting.
+// page reads some chunks into memory, so that a slow reader does not block the log.
 func (r *outputReader) page(ctx context.Context, machine string) (page []eventlog.Item, err error) {
 	key := eventlog.OutputKey(uuid.UUID(r.deployment), machine)
 	for chunk, err := range r.queries.cfg.Log.Items(ctx, eventlog.Output, key, r.after[machine], 32) {
@@ -238,7 +241,7 @@ func (r *outputReader) page(ctx context.Context, machine string) (page []eventlo
 	return page, nil
 }
 
-// follow is the iterator of FollowOutput.
+// follow implements FollowOutput.
 func (r *outputReader) follow(ctx context.Context, yield func(Followed, error) bool) {
 	for {
 		changed := r.queries.arrived.next(r.deployment)
@@ -260,16 +263,16 @@ func (r *outputReader) follow(ctx context.Context, yield func(Followed, error) b
 	}
 }
 
-// OutputArrived wakes those who follow the output of a deployment: this server has stored a piece of it.
+// OutputArrived wakes the readers that follow the output of a deployment, after this server has stored a piece of it.
 func (q *Queries) OutputArrived(deployment domain.ID) { q.arrived.wake(deployment) }
 
-// arrivals wakes those who follow the output that comes to this server.
+// arrivals wakes readers when this server stores output.
 type arrivals struct {
 	mu sync.Mutex // guards by
 	by map[domain.ID]chan struct{}
 }
 
-// next is closed when there is more output of a deployment.
+// next returns a channel that is closed when more output of a deployment arrives.
 func (a *arrivals) next(deployment domain.ID) <-chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()

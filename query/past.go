@@ -10,22 +10,22 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// forgotten folds the log up to the end of a deployment that the view has forgotten. It returns nil for any other.
+// viewWithPruned folds the log up to the end of a pruned deployment. It returns nil for any other deployment.
 func (q *Queries) viewWithPruned(ctx context.Context, id domain.ID) (*projections.View, error) {
 	var known projections.Pruned
 	var isPruned bool
 	q.cfg.Engine.Read(func(v *projections.View) { known, isPruned = v.Pruned(id) })
 	if !isPruned {
-		return nil, nil //nolint:nilnil // both are answers
+		return nil, nil //nolint:nilnil // no view is a valid result
 	}
 	v, _, err := q.replay(ctx, func(rec eventlog.Recorded) bool { return rec.Position <= known.Ended })
 	return v, err
 }
 
-// Deployment is one deployment. One that ended long ago is read from the log.
+// Deployment returns one deployment. It reads a pruned one from the log.
 func (q *Queries) Deployment(ctx context.Context, id string) (shown explain.Deployment, err error) {
 	names := q.cfg.People.Names(ctx)
-	parsed, _ := domain.ParseID(id) // an invalid text has the zero id, as no deployment has
+	parsed, _ := domain.ParseID(id) // an invalid id becomes the zero id, which no deployment has
 	found := false
 	q.cfg.Engine.Read(func(v *projections.View) { shown, found = explain.DeploymentOf(v, parsed, names) })
 	if found {
@@ -42,7 +42,7 @@ func (q *Queries) Deployment(ctx context.Context, id string) (shown explain.Depl
 	return shown, nil
 }
 
-// ParseDeployment reads the id of a deployment. Text that is no id is refused like the id of a deployment that does not exist.
+// ParseDeployment parses the id of a deployment. An invalid id gives the same problem as an id that does not exist.
 func ParseDeployment(text string) (domain.ID, error) {
 	id, err := domain.ParseID(text)
 	if err != nil {
@@ -51,11 +51,11 @@ func ParseDeployment(text string) (domain.ID, error) {
 	return id, nil
 }
 
-// noDeployment refuses an id that no deployment ever had. People often copy only the beginning of an id.
+// noDeployment is the problem of an id that no deployment ever had. People often copy only the beginning of an id.
 func noDeployment(id string) *problem.Problem {
 	hint := "`drover get deployments` lists them"
 	if _, err := domain.ParseID(id); err != nil {
-		hint += "; write the whole id"
+		hint += "; use the whole id"
 	}
 	p := problem.NotFound("deployment %.80q does not exist", id)
 	p.Hint = hint

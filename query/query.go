@@ -12,32 +12,32 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Config says what Queries read. Engine, Log, Clock, Access and People are required.
+// Config configures Queries. Engine, Log, Clock, Access and People are required.
 type Config struct {
 	Engine *engine.Engine
-	// Log is the one that Engine folds, with the output of parts.
+	// Log is the log that Engine folds. It also stores the output of parts.
 	Log   eventlog.Backend
 	Clock engine.Clock
-	// Access knows who was refused.
+	// Access knows which callers were refused.
 	Access *access.Access
-	// People knows what persons are called.
+	// People knows the names of people.
 	People *access.People
-	// Versions counts the connected agents by their version; nil: none.
+	// Versions counts the connected agents by version. It may be nil.
 	Versions func() map[string]int
-	// Ready says what else keeps this server from its work; nil: nothing does.
+	// Ready returns a further reason why this server is not ready. It may be nil.
 	Ready func() error
-	// Storage says where the log is stored and how much room there is; nil: unknown.
+	// Storage returns where the log is stored and how much space is left. It may be nil.
 	Storage func() doctor.Storage
-	// Version is that of this program.
+	// Version is the version of this program.
 	Version string
 }
 
-// Queries answers every read of one server. Its methods may be called from many goroutines. Errors that a caller
-// should see are *problem.Problem; problem.Of turns the others into one.
+// Queries answers every read of one server. Its methods are safe for concurrent use. Errors for the caller are
+// *problem.Problem; problem.Of converts the others.
 type Queries struct {
 	cfg     Config
 	arrived arrivals
-	replays chan struct{} // a place in it is the right to read the whole log
+	replays chan struct{} // holding one of its places is the right to read the whole log
 }
 
 // maxReplays is how many callers may read the whole log at once.
@@ -57,21 +57,21 @@ func New(cfg Config) *Queries {
 	return &Queries{cfg: cfg, replays: make(chan struct{}, maxReplays)}
 }
 
-// Position is that of the last event that an answer given now has seen.
+// Position returns the position of the last event that a result computed now includes.
 func (q *Queries) Position() eventlog.Position { return q.cfg.Engine.Position() }
 
-// positionTimeout is how long a read waits for the position that it is to see.
+// positionTimeout bounds how long a read waits for a position.
 const positionTimeout = 10 * time.Second
 
-// See waits until the position in a text is seen, so that a read after it sees the write that was answered with that
-// position. Empty text does not wait.
+// WaitForPosition waits until the view includes the position in after, so that a client can read its own write. It does
+// not wait if after is empty.
 func (q *Queries) WaitForPosition(ctx context.Context, after string) error {
 	if after == "" {
 		return nil
 	}
 	position, err := eventlog.ParsePosition(after)
 	if err != nil {
-		return problem.Invalid("invalid position %.40q", after).WithHint("use the position from the answer to a write")
+		return problem.Invalid("invalid position %.40q", after).WithHint("use the position that a write returned")
 	}
 	if q.Position() >= position {
 		return nil
@@ -79,22 +79,23 @@ func (q *Queries) WaitForPosition(ctx context.Context, after string) error {
 	ctx, cancel := context.WithTimeout(ctx, positionTimeout)
 	defer cancel()
 	if err := q.cfg.Engine.WaitFor(ctx, position); err != nil {
-		return problem.Unavailable("position %s was not seen within %s; this server stands at %s", position,
+		return problem.Unavailable("position %s was not reached within %s; this server is at %s", position,
 			positionTimeout, q.Position()).
-			WithHint("ask later, or the server that answered the write")
+			WithHint("try again later, or ask the server that accepted the write")
 	}
 	return nil
 }
 
-// withAges calls see with the view and the ages of this moment.
+// withAges calls see with the view and the current ages, and returns its result.
 func withAges[T any](q *Queries, see func(*projections.View, projections.Age) T) (shown T) {
 	q.cfg.Engine.ReadWithAge(func(v *projections.View, age projections.Age) { shown = see(v, age) })
 	return shown
 }
 
-// replay folds the log again into a view of its own, up to the event for which take returns false. It is expensive, so
-// only maxReplays run at once.
-func (q *Queries) replay(ctx context.Context, take func(eventlog.Recorded) bool) (*projections.View, projections.Age, error) {
+// replay folds the log again into a new view, while take returns true. It is expensive, so at most maxReplays run at
+// once.
+func (q *Queries) replay(ctx context.Context, take func(eventlog.Recorded) bool) (*projections.View, projections.Age,
+	error) {
 	release, err := q.acquireReplay(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -103,7 +104,7 @@ func (q *Queries) replay(ctx context.Context, take func(eventlog.Recorded) bool)
 	return engine.Replay(ctx, q.cfg.Log, take)
 }
 
-// wholeLog waits for the right to read the whole log; release gives it back.
+// acquireReplay waits for the right to read the whole log. The caller must call release.
 func (q *Queries) acquireReplay(ctx context.Context) (release func(), err error) {
 	select {
 	case q.replays <- struct{}{}:

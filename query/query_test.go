@@ -21,10 +21,10 @@ import (
 	"github.com/droverhq/drover/query"
 )
 
-// patience is how long a test waits for what must come.
-const patience = 10 * time.Second
+// timeout bounds how long a test waits.
+const timeout = 10 * time.Second
 
-// fixture is the queries of a server on a log in memory.
+// fixture is the Queries of a server on a log in memory.
 type fixture struct {
 	*query.Queries
 	t      *testing.T
@@ -38,7 +38,8 @@ func newFixture(t *testing.T) *fixture {
 	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: wall, Server: ids.New()})
 	require.NoError(t, err)
 	require.NoError(t, e.Start(t.Context()))
-	return &fixture{Queries: query.New(query.Config{Engine: e, Log: log, Clock: wall, Access: access.New(e, wall), People: access.NewPeople(log, wall)}), t: t, log: log, engine: e}
+	return &fixture{Queries: query.New(query.Config{Engine: e, Log: log, Clock: wall, Access: access.New(e, wall),
+		People: access.NewPeople(log, wall)}), t: t, log: log, engine: e}
 }
 
 func (f *fixture) do(c domain.Command) engine.Result {
@@ -50,7 +51,7 @@ func (f *fixture) do(c domain.Command) engine.Result {
 	return r
 }
 
-func TestListRefusesAStateThatItDoesNotKnow(t *testing.T) {
+func TestListRejectsAnUnknownState(t *testing.T) {
 	f := newFixture(t)
 	_, err := f.Machines(explain.Filter{State: "asleep"})
 	require.Equal(t, client.Invalid, problem.Of(err).Kind)
@@ -59,16 +60,16 @@ func TestListRefusesAStateThatItDoesNotKnow(t *testing.T) {
 	require.ErrorContains(t, err, "this list has no states")
 }
 
-func TestFollowedEventsComeOnceAndInOrderUntilTheReaderLeaves(t *testing.T) {
+func TestFollowEventsYieldsEachEventOnceAndInOrder(t *testing.T) {
 	f := newFixture(t)
 	f.do(domain.ApplyEnvironment{Name: "production"})
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	var types []string
 	for event, err := range f.FollowEvents(ctx, 0) {
 		require.NoError(t, err)
 		types = append(types, event.Type)
-		if len(types) == 2 { // all that there is; the next one is appended while the reader waits
+		if len(types) == 2 { // all stored events; the next one is appended while the reader waits
 			go func() {
 				_, _ = f.engine.Handle(ctx, ids.New(), domain.ApplyMachine{Name: "web-01", Environment: "production"})
 			}()
@@ -80,7 +81,7 @@ func TestFollowedEventsComeOnceAndInOrderUntilTheReaderLeaves(t *testing.T) {
 	require.Equal(t, []string{"ServerStarted", "EnvironmentDefined", "MachineAdded"}, types)
 }
 
-func TestFollowerIsToldWhyItsStreamEnds(t *testing.T) {
+func TestFollowEventsReportsWhyTheStreamEnds(t *testing.T) {
 	f := newFixture(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -96,11 +97,12 @@ func TestFollowerIsToldWhyItsStreamEnds(t *testing.T) {
 	require.ErrorContains(t, last, "was it restored from a backup?")
 }
 
-func TestFollowedOutputEndsWithItsDeployment(t *testing.T) {
+func TestFollowOutputEndsWithItsDeployment(t *testing.T) {
 	f := newFixture(t)
 	session, instance := ids.New(), ids.New()
 	f.do(domain.ApplyEnvironment{Name: "production"})
-	f.do(domain.ApplyProject{Name: "shop", Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "install", Run: "true"}}}})
+	f.do(domain.ApplyProject{Name: "shop",
+		Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "install", Run: "true"}}}})
 	f.do(domain.CreateRelease{Project: "shop", Version: "1.0"})
 	f.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})
 	f.do(domain.ConnectMachine{Name: "web-01", Server: f.engine.Server(), Session: session, Instance: instance})
@@ -114,7 +116,7 @@ func TestFollowedOutputEndsWithItsDeployment(t *testing.T) {
 	put(1, "one ")
 	follow, err := f.FollowOutput(t.Context(), query.OutputInput{Deployment: d.String()})
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	var text, cursor string
 	for piece, err := range follow(ctx) {
@@ -122,7 +124,8 @@ func TestFollowedOutputEndsWithItsDeployment(t *testing.T) {
 		text, cursor = text+string(piece.Data), piece.Cursor
 		if piece.Sequence == 1 {
 			put(2, "two")
-			f.do(domain.EndPart{Deployment: d, Machine: "web-01", Session: session, Instance: instance, State: domain.PartSucceeded})
+			f.do(domain.EndPart{Deployment: d, Machine: "web-01", Session: session, Instance: instance,
+				State: domain.PartSucceeded})
 		}
 	}
 	require.Equal(t, "one two", text)

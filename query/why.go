@@ -13,22 +13,22 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// WhyInput is what is asked about a machine.
+// WhyInput selects the machine and project to explain.
 type WhyInput struct {
 	Machine string
-	// Project is the one to answer for; empty: every project that looks at the machine.
+	// Project is the project to explain; empty selects every project that may have the machine in scope.
 	Project string
-	// At is a position or an RFC 3339 time, to answer as it was then; empty: now.
+	// At is a position or an RFC 3339 time in the past; empty means now.
 	At string
 }
 
-// WhyAnswers is the answer to Why.
+// WhyAnswers is the result of Why.
 type WhyAnswers struct {
 	Items    []explain.Why `json:"items"`
 	Position string        `json:"position"`
 }
 
-// Why says why a machine has, gets or does not get what a project wants.
+// Why explains why a machine has, gets or does not get the release that a project wants.
 func (q *Queries) Why(ctx context.Context, in WhyInput) (WhyAnswers, error) {
 	if in.At != "" {
 		return q.whyAt(ctx, in)
@@ -58,7 +58,7 @@ func (q *Queries) Why(ctx context.Context, in WhyInput) (WhyAnswers, error) {
 	return answers, nil
 }
 
-// whyThen answers from the log as it was.
+// whyAt explains a past state from the log.
 func (q *Queries) whyAt(ctx context.Context, in WhyInput) (WhyAnswers, error) {
 	until, err := q.parseMoment(ctx, in.At)
 	if err != nil {
@@ -84,21 +84,23 @@ func (q *Queries) whyAt(ctx context.Context, in WhyInput) (WhyAnswers, error) {
 	return answers, nil
 }
 
-// projects are the projects to answer for; a name that the log has never had is a problem.
+// projects returns the projects to explain. A name that the log has never had is a problem.
 func (in WhyInput) projects(v *projections.View) ([]string, error) {
 	if v.Revision(domain.MachineStream(in.Machine)) == eventlog.NoStream {
-		return nil, problem.NotFound("machine %.80q does not exist", in.Machine).WithHint("`drover get machines` lists them")
+		return nil, problem.NotFound("machine %.80q does not exist",
+			in.Machine).WithHint("`drover get machines` lists them")
 	}
 	if in.Project == "" {
 		return explain.ProjectsFor(v, in.Machine), nil
 	}
 	if v.Revision(domain.ProjectStream(in.Project)) == eventlog.NoStream {
-		return nil, problem.NotFound("project %.80q does not exist", in.Project).WithHint("`drover get projects` lists them")
+		return nil, problem.NotFound("project %.80q does not exist",
+			in.Project).WithHint("`drover get projects` lists them")
 	}
 	return []string{in.Project}, nil
 }
 
-// notThen returns the problem of a machine or project that the log knows but that did not exist at in.At.
+// didNotExist returns the problem of a machine or project that is in the log but did not exist at in.At.
 func (q *Queries) didNotExist(missing error, in WhyInput) error {
 	var unknown error
 	q.cfg.Engine.Read(func(v *projections.View) { _, unknown = in.projects(v) })
@@ -106,10 +108,11 @@ func (q *Queries) didNotExist(missing error, in WhyInput) error {
 		return unknown
 	}
 	detail := strings.Replace(problem.Of(missing).Detail, "does not exist", "did not exist", 1)
-	return problem.NotFound("%s at %s", detail, in.At).WithHint("`drover events` shows when it came; ask for that moment or a later one")
+	return problem.NotFound("%s at %s", detail,
+		in.At).WithHint("`drover events` shows when it was added; ask for a later time")
 }
 
-// moment reads a position or a time, and returns until where the log is to be folded.
+// parseMoment parses a position or a time. The result reports whether an event is at or before it.
 func (q *Queries) parseMoment(ctx context.Context, text string) (func(eventlog.Recorded) bool, error) {
 	text = strings.TrimPrefix(text, "#")
 	if position, err := eventlog.ParsePosition(text); err == nil {
@@ -117,7 +120,7 @@ func (q *Queries) parseMoment(ctx context.Context, text string) (func(eventlog.R
 			return nil, err
 		} else if position > head {
 			return nil, problem.Invalid("at=%s is beyond the end of the log, #%s", position, head).
-				WithHint("leave it out to ask about now")
+				WithHint("omit it to ask about the current state")
 		}
 		return func(rec eventlog.Recorded) bool { return rec.Position <= position }, nil
 	}
