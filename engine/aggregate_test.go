@@ -14,8 +14,8 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// enablings is an aggregate of this test: it follows machines, counts how often each was enabled, and disables a
-// machine at the third time. It is one row in the folds and one in the deciders.
+// enablings is a test aggregate. It counts how often each machine was enabled, and disables the machine at the third
+// time. It consists of one row in the folds and one in the deciders.
 type enablings struct{ Count map[string]int }
 
 func enablingsOf(v *projections.View) *enablings { return v.State("enablings").(*enablings) }
@@ -34,7 +34,7 @@ var countEnablings = projections.Fold{Name: "enablings", Follows: []string{domai
 var stopEnablings = engine.Decider{Name: "stop enablings", Phase: engine.AtOnce,
 	Decide: func(s *engine.Situation) (all []domain.Decision) {
 		counts := enablingsOf(s.View).Count
-		for _, name := range slices.Sorted(maps.Keys(counts)) { // servers that see the same decide the same
+		for _, name := range slices.Sorted(maps.Keys(counts)) { // equal views must give equal decisions
 			if m := s.View.Machines[name]; counts[name] >= 3 && m != nil && !m.Disabled {
 				all = append(all, domain.Decision{Kind: "stop-enablings", Stream: domain.MachineStream(name),
 					Events: []domain.Event{domain.MachineDisabled{}}})
@@ -43,7 +43,7 @@ var stopEnablings = engine.Decider{Name: "stop enablings", Phase: engine.AtOnce,
 		return all
 	}}
 
-func TestAnAggregateIsOneRowInTheFoldsAndOneInTheDeciders(t *testing.T) {
+func TestAggregateIsAddedByOneFoldAndOneDecider(t *testing.T) {
 	f := newFixture(t)
 	rules := engine.CurrentRules()
 	rules.Folds, rules.Deciders = append(rules.Folds, countEnablings), append(rules.Deciders, stopEnablings)
@@ -74,22 +74,22 @@ func TestAnAggregateIsOneRowInTheFoldsAndOneInTheDeciders(t *testing.T) {
 	before := e
 	e = open() // with the count from the snapshot
 	require.Positive(t, e.ResumedFrom())
-	afresh, err := engine.Open(context.Background(), engine.Config{Log: f.log, Clock: f.clock, Server: domain.ID{15: 8},
+	fresh, err := engine.Open(context.Background(), engine.Config{Log: f.log, Clock: f.clock, Server: domain.ID{15: 8},
 		Rules: rules})
 	require.NoError(t, err)
 	require.NoError(t, before.CatchUp(context.Background()))
-	require.NoError(t, afresh.CatchUp(context.Background()))
-	for _, other := range []*engine.Engine{before, afresh} {
+	require.NoError(t, fresh.CatchUp(context.Background()))
+	for _, other := range []*engine.Engine{before, fresh} {
 		e.Read(func(v *projections.View) {
 			other.Read(func(w *projections.View) {
 				v.Touched()
 				w.Touched()
-				require.True(t, reflect.DeepEqual(v, w), "views of equal logs are equal, whatever rows they have")
+				require.True(t, reflect.DeepEqual(v, w), "equal logs give equal views, with any folds")
 			})
 		})
 	}
 	e.Read(func(v *projections.View) {
-		require.Equal(t, enablingsOf(v), v.World().State("enablings"), "commands see it too")
+		require.Equal(t, enablingsOf(v), v.World().State("enablings"), "commands have access to the state")
 	})
 	do(domain.SetMachineEnabled{Name: "m1"})
 	do(domain.SetMachineEnabled{Name: "m1", Enabled: true})

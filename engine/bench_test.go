@@ -17,12 +17,12 @@ import (
 	"github.com/droverhq/drover/eventlog/sqlite"
 )
 
-// shape is how large a fleet is.
+// shape is the size of a fleet.
 type shape struct{ machines, triggers int }
 
 func (s shape) String() string { return fmt.Sprintf("machines=%d/triggers=%d", s.machines, s.triggers) }
 
-// shapes show how cost grows with machines and with triggers.
+// shapes show how the cost grows with the number of machines and triggers.
 var shapes = []shape{{1_000, 1}, {10_000, 1}, {100_000, 1}, {10_000, 1_000}, {100_000, 1_000}}
 
 // BenchmarkBurst measures the tick after n machines came online at once, half of which match one trigger:
@@ -71,7 +71,7 @@ func burst(b *testing.B, s shape, open func() eventlog.Log) {
 	b.ReportMetric(float64(used.Nanoseconds())/1e3/float64(b.N)/float64(s.machines/2), "cpu-µs/decision")
 }
 
-// BenchmarkIdleTick measures a tick in which nothing has happened, of a fleet that has what is wanted.
+// BenchmarkIdleTick measures a tick without events, for a fleet that is up to date.
 func BenchmarkIdleTick(b *testing.B) {
 	for _, s := range shapes {
 		b.Run(s.String(), func(b *testing.B) {
@@ -86,8 +86,8 @@ func BenchmarkIdleTick(b *testing.B) {
 	}
 }
 
-// BenchmarkWaitingTick measures a tick in which nothing has happened while a tenth of a fleet waits: its machines were
-// disabled before they got what is wanted.
+// BenchmarkWaitingTick measures a tick without events while a tenth of a fleet waits: its machines were disabled before
+// they were deployed to.
 func BenchmarkWaitingTick(b *testing.B) {
 	for _, s := range []shape{{10_000, 1}, {100_000, 1}} {
 		b.Run(s.String(), func(b *testing.B) {
@@ -107,7 +107,7 @@ func BenchmarkWaitingTick(b *testing.B) {
 	}
 }
 
-// settled is a fleet that has what is wanted.
+// settled returns a fleet that is up to date.
 func settled(b *testing.B, log eventlog.Log, s shape) *fleet {
 	b.Helper()
 	f := newFleet(b, log, s.triggers, 1)
@@ -115,12 +115,12 @@ func settled(b *testing.B, log eventlog.Log, s shape) *fleet {
 	f.tick()
 	f.work()
 	if report := f.tick(); len(report.Appended)+len(report.Verdicts) > 0 {
-		b.Fatal("something is left to do", len(report.Appended), len(report.Verdicts))
+		b.Fatal("the fleet is not up to date", len(report.Appended), len(report.Verdicts))
 	}
 	return f
 }
 
-// BenchmarkJoin measures the tick after one machine has joined a fleet that has what is wanted.
+// BenchmarkJoin measures the tick after one machine has joined a fleet that is up to date.
 func BenchmarkJoin(b *testing.B) {
 	for _, s := range shapes {
 		b.Run(s.String()+"/log=memory", func(b *testing.B) { join(b, memory.New(), s) })
@@ -138,7 +138,7 @@ func join(b *testing.B, log eventlog.Log, s shape) {
 	b.ResetTimer()
 	for range b.N {
 		b.StopTimer()
-		f.next += f.next % 2 // the shop's
+		f.next += f.next % 2 // a machine of the shop
 		f.arrive(1)
 		before, begun := cpu(b), time.Now()
 		b.StartTimer()
@@ -156,7 +156,7 @@ func join(b *testing.B, log eventlog.Log, s shape) {
 	b.ReportMetric(float64(used.Microseconds())/float64(b.N), "cpu-µs/join")
 }
 
-// BenchmarkReact measures what follows from one machine's claim while half of a fleet has its part open.
+// BenchmarkReact measures the reaction to one machine's claim while half of the fleet has an open part.
 func BenchmarkReact(b *testing.B) {
 	for _, s := range []shape{{1_000, 1}, {10_000, 1}, {100_000, 1}} {
 		b.Run(s.String(), func(b *testing.B) {
@@ -181,8 +181,8 @@ func BenchmarkReact(b *testing.B) {
 	}
 }
 
-// BenchmarkServers measures the tick of one server, and of three at the same moment, after 10 000 machines came online
-// at once. It reports the CPU that each server took, which the budget bounds to 1.5 times that of one alone.
+// BenchmarkServers measures the tick of one server, and of three at once, after 10 000 machines came online
+// together. It reports the CPU time per server. The budget is 1.5 times that of a single server.
 func BenchmarkServers(b *testing.B) {
 	for _, n := range []int{1, 3} {
 		b.Run(fmt.Sprintf("servers=%d", n), func(b *testing.B) {
@@ -202,7 +202,7 @@ func BenchmarkServers(b *testing.B) {
 	}
 }
 
-// tickAll lets servers tick at the same moment and counts their passes.
+// tickAll runs a tick on all servers at once and returns the number of their passes.
 func tickAll(b *testing.B, servers []*engine.Engine) int64 {
 	var all sync.WaitGroup
 	var passes atomic.Int64

@@ -14,7 +14,7 @@ import (
 	"github.com/droverhq/drover/eventlog/memory"
 )
 
-// countedLog counts its reads; each ends with broken, if that is set, behind so many events.
+// countedLog counts its reads. If broken is set, a read fails with it after a number of events.
 type countedLog struct {
 	eventlog.Log
 	reads, good int
@@ -46,15 +46,15 @@ func grow(t *testing.T, log eventlog.Log, n int) {
 	}
 }
 
-// A log reads ahead only within one read.
-func TestAllPagesOfAReplayComeFromOneRead(t *testing.T) {
+// A log reads ahead only within one read, so all pages must come from the same read.
+func TestAllPagesComeFromOneRead(t *testing.T) {
 	log := &countedLog{Log: memory.New()}
 	grow(t, log, 3*pageSize+1)
 	var c checkpoint
 	var pages []int
 	take := func(page []eventlog.Recorded) { pages = append(pages, len(page)) }
 	require.NoError(t, c.readNew(context.Background(), log, take))
-	require.Equal(t, []int{pageSize, pageSize, pageSize, 1, 0}, pages, "the last read finds nothing more")
+	require.Equal(t, []int{pageSize, pageSize, pageSize, 1, 0}, pages, "the last read finds nothing")
 	require.Equal(t, eventlog.Position(3*pageSize+1), c.at)
 	require.Equal(t, 2, log.reads)
 
@@ -63,8 +63,8 @@ func TestAllPagesOfAReplayComeFromOneRead(t *testing.T) {
 	require.Equal(t, 1, log.reads)
 }
 
-// What came before an error is folded, and the witness stands behind it: the next read goes on from there.
-func TestAReadThatBreaksOffGoesOnWhereItBroke(t *testing.T) {
+// Events before an error are folded, and the next read continues after them.
+func TestReadContinuesWhereTheLastOneFailed(t *testing.T) {
 	log := &countedLog{Log: memory.New(), good: pageSize + 7, broken: errors.New("broken")}
 	grow(t, log, pageSize+20)
 	var c checkpoint

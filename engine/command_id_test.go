@@ -14,8 +14,8 @@ import (
 	"github.com/droverhq/drover/projections/projectionstest"
 )
 
-// TestCommandIDsNeverChange holds the ids of some commands' first events. If one changes, a command that is sent again
-// after an upgrade is taken for another one.
+// If the id of a command's first event changed, a command that is sent again after an upgrade would be mistaken for
+// another command.
 func TestCommandIDsNeverChange(t *testing.T) {
 	text, err := os.ReadFile("testdata/command-ids.json")
 	require.NoError(t, err)
@@ -37,7 +37,7 @@ func TestCommandIDsNeverChange(t *testing.T) {
 	require.Equal(t, golden, ids)
 }
 
-func TestAnotherSenderIDOrCommandIsAnotherID(t *testing.T) {
+func TestCommandIDDependsOnLogKeyAndCommand(t *testing.T) {
 	log, key := uuid.New(), domain.ID{1}
 	enable := domain.SetMachineEnabled{Name: "web-01", Enabled: true}
 	require.NotEqual(t, commandID(log, key, enable), commandID(log, domain.ID{2}, enable))
@@ -49,7 +49,7 @@ func TestAnotherSenderIDOrCommandIsAnotherID(t *testing.T) {
 	require.Equal(t, commandID(log, key, enable), commandID(log, key, other))
 }
 
-func TestACommandThatWasSentBeforeAnUpgradeIsRecognisedByItsKey(t *testing.T) {
+func TestCommandSentBeforeAnUpgradeIsRecognizedByItsKey(t *testing.T) {
 	create := domain.CreateRelease{Project: "shop", Version: "1.0"}
 	by := func(version int, signed bool, position eventlog.Position, stream string) projections.Receipt {
 		return projections.Receipt{First: domain.ID{byte(version)}, Type: "release.created/v1", Stream: stream,
@@ -61,8 +61,8 @@ func TestACommandThatWasSentBeforeAnUpgradeIsRecognisedByItsKey(t *testing.T) {
 		repeat  bool
 	}{
 		{by(1, false, 7, "project/shop"), create, true},
-		{by(1, true, 7, "project/shop"), create, true},   // of a project with a variable named actor
-		{by(1, false, 11, "project/shop"), create, true}, // that server was about to write when the newer one started
+		{by(1, true, 7, "project/shop"), create, true},   // the project has a variable named actor
+		{by(1, false, 11, "project/shop"), create, true}, // the older server appended just after the newer one had started
 		{by(2, true, 11, "project/shop"), create, false},
 		{by(1, false, 7, "project/other"), create, false},
 		{by(1, false, 7, "project/shop"), domain.DeleteProject{Name: "shop"}, false},
@@ -77,7 +77,7 @@ func TestACommandThatWasSentBeforeAnUpgradeIsRecognisedByItsKey(t *testing.T) {
 		if !c.repeat {
 			require.ErrorContains(t, err, "was used for another command")
 		}
-		h.Fence.Raised = 0 // no earlier version has ever written
+		h.Fence.Raised = 0 // no older version has written to the log
 		_, err = repeatResult(h.View, c.receipt, domain.ID{9}, c.command)
 		require.ErrorContains(t, err, "was used for another command")
 	}

@@ -20,13 +20,13 @@ import (
 	"github.com/droverhq/drover/eventlog/sqlite"
 )
 
-// bubbleClock is the clock of a synctest bubble.
+// bubbleClock is an engine.Clock inside a synctest bubble.
 type bubbleClock struct{ start time.Time }
 
 func (c bubbleClock) Now() time.Time         { return time.Now() }
 func (c bubbleClock) Elapsed() time.Duration { return time.Since(c.start) }
 
-// handled is what consumers of one name were told, over all servers.
+// handled records the events that a consumer handled on all servers.
 type handled struct {
 	mu  sync.Mutex
 	ids []uuid.UUID
@@ -44,7 +44,7 @@ func (h *handled) note(_ context.Context, page []eventlog.Recorded) error {
 // consumerServer is a server that runs a consumer.
 type consumerServer struct {
 	*engine.Engine
-	// end ends the server; freeze only what shows others that it lives, as if its process stood still.
+	// end stops the server. freeze stops only its lease, as if its process were suspended.
 	end, freeze func()
 }
 
@@ -92,7 +92,7 @@ func onlyEnvironments(rec eventlog.Recorded) bool {
 	return kind == domain.EnvironmentStreams
 }
 
-// environmentIDs are the ids of the events that the consumers here want, in the order of the log.
+// environmentIDs returns the ids of the events that the consumers select, in log order.
 func environmentIDs(t *testing.T, log eventlog.Log) (ids []uuid.UUID) {
 	for rec, err := range log.ReadAll(t.Context(), 0, 0) {
 		require.NoError(t, err)
@@ -103,11 +103,11 @@ func environmentIDs(t *testing.T, log eventlog.Log) (ids []uuid.UUID) {
 	return ids
 }
 
-func TestAConsumerThatIsStartedAgainGoesOnWithExactlyTheNextEvent(t *testing.T) {
+func TestRestartedConsumerContinuesWithTheNextEvent(t *testing.T) {
 	folder := t.TempDir()
 	var got handled
 	c := engine.Consumer{Name: "test", Filter: onlyEnvironments, Handle: got.note}
-	for run := range 3 { // a process of its own each time, on a file
+	for run := range 3 { // each run is a new process on the same file
 		log, err := sqlite.Open(t.Context(), filepath.Join(folder, "drover.db"), sqlite.Config{})
 		require.NoError(t, err)
 		before := len(environmentIDs(t, log))
@@ -127,7 +127,7 @@ func TestAConsumerThatIsStartedAgainGoesOnWithExactlyTheNextEvent(t *testing.T) 
 	}
 }
 
-func TestOneServerAtATimeConsumesAndAnotherTakesOverWhenItIsGone(t *testing.T) {
+func TestOneServerConsumesAndAnotherTakesOverWhenItIsGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := memory.New()
 		var got handled
@@ -140,7 +140,7 @@ func TestOneServerAtATimeConsumesAndAnotherTakesOverWhenItIsGone(t *testing.T) {
 		require.Equal(t, environmentIDs(t, log), got.ids,
 			"each event was handled once, although two servers run the consumer")
 
-		a.end() // killed: its lease stands still
+		a.end() // killed: its lease stays unchanged
 		b.environments(t, 50, 100)
 		time.Sleep(time.Minute)
 		require.Equal(t, environmentIDs(t, log), got.ids)
@@ -148,7 +148,7 @@ func TestOneServerAtATimeConsumesAndAnotherTakesOverWhenItIsGone(t *testing.T) {
 	})
 }
 
-func TestAServerThatWakesAfterItsWorkWasTakenOverAdvancesNothing(t *testing.T) {
+func TestServerThatResumesAfterATakeoverDoesNotAdvanceTheCursor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := memory.New()
 		var got handled
@@ -156,7 +156,7 @@ func TestAServerThatWakesAfterItsWorkWasTakenOverAdvancesNothing(t *testing.T) {
 		a := startConsumer(t, log, 1,
 			engine.Consumer{Name: "test", Filter: onlyEnvironments,
 				Handle: func(context.Context, []eventlog.Recorded) error {
-					<-wake // it stands still in the middle of a page
+					<-wake // suspended in the middle of a page
 					return nil
 				}})
 		synctest.Wait()
@@ -167,7 +167,7 @@ func TestAServerThatWakesAfterItsWorkWasTakenOverAdvancesNothing(t *testing.T) {
 		time.Sleep(time.Minute)
 		b.environments(t, 3, 5)
 		synctest.Wait()
-		require.Equal(t, environmentIDs(t, log), got.ids, "what the first server had in hand is handled by the second")
+		require.Equal(t, environmentIDs(t, log), got.ids, "the second server handles the page of the first")
 		before := cursorOf(t, log)
 		close(wake)
 		synctest.Wait()
@@ -183,7 +183,7 @@ func cursorOf(t *testing.T, log eventlog.Store) eventlog.Item {
 	return items["test"]
 }
 
-func TestAPageThatCouldNotBeHandledIsHandledAgain(t *testing.T) {
+func TestFailedPageIsHandledAgain(t *testing.T) {
 	log := memory.New()
 	var got handled
 	var fails = errors.New("the endpoint is down")
@@ -209,7 +209,7 @@ func TestAPageThatCouldNotBeHandledIsHandledAgain(t *testing.T) {
 	require.Equal(t, environmentIDs(t, log), got.ids)
 }
 
-func TestAConsumerWhoseHandlerReportsAConflictFailsWithIt(t *testing.T) {
+func TestConflictOfTheHandlerFailsTheConsumer(t *testing.T) {
 	log := memory.New()
 	e, err := engine.Open(t.Context(),
 		engine.Config{Log: log, Clock: bubbleClock{time.Now()}, Server: domain.ID{15: 1}})
@@ -222,10 +222,10 @@ func TestAConsumerWhoseHandlerReportsAConflictFailsWithIt(t *testing.T) {
 	go func() { failed <- e.Consume(t.Context(), log, c) }()
 	require.Eventually(t, func() bool { return cursorOf(t, log).Sequence > 0 }, time.Minute, time.Millisecond)
 	consumerServer{Engine: e}.environments(t, 0, 1)
-	require.ErrorAs(t, <-failed, &own, "it is the handler's own, and no take-over")
+	require.ErrorAs(t, <-failed, &own, "the conflict is the handler's, not a takeover")
 }
 
-func TestAConsumerRefusesALogThatDoesNotHaveItsLastEvent(t *testing.T) {
+func TestConsumerRefusesALogWithoutItsLastEvent(t *testing.T) {
 	f := newFixture(t)
 	environments(t, f, 5)
 	ctx, end := context.WithCancel(t.Context())
@@ -236,8 +236,8 @@ func TestAConsumerRefusesALogThatDoesNotHaveItsLastEvent(t *testing.T) {
 	end()
 	<-failed
 
-	other := until(t, f.log, 3)                                                                       // and grows in another way
-	e, err := engine.Open(t.Context(), engine.Config{Log: other, Clock: f.clock, Server: f.Server()}) // nobody waits for it to be gone
+	other := until(t, f.log, 3)                                                                       // and gets other events
+	e, err := engine.Open(t.Context(), engine.Config{Log: other, Clock: f.clock, Server: f.Server()}) // the same server id, so that it need not be gone
 	require.NoError(t, err)
 	require.NoError(t, e.Start(t.Context()))
 	for i := range 9 {
@@ -247,7 +247,7 @@ func TestAConsumerRefusesALogThatDoesNotHaveItsLastEvent(t *testing.T) {
 	require.ErrorIs(t, e.Consume(t.Context(), f.log, c), engine.ErrLost)
 }
 
-func TestServersThatOnlyJustStartedAreNotTakenForGone(t *testing.T) {
+func TestServerThatHasJustStartedIsNotGone(t *testing.T) {
 	for late := 50 * time.Millisecond; late < 2*time.Second; late += 150 * time.Millisecond {
 		synctest.Test(t, func(t *testing.T) {
 			log := memory.New()
@@ -260,23 +260,23 @@ func TestServersThatOnlyJustStartedAreNotTakenForGone(t *testing.T) {
 			time.Sleep(20*time.Second + late)
 			first.environments(t, 0, 5)
 			synctest.Wait()
-			first.end() // in order: it drops its lease
+			first.end() // an orderly stop, which drops the lease
 			require.NoError(t, log.Drop(t.Context(), eventlog.Leases, first.Server().String()))
-			young := startConsumer(t, log, 2, c) // takes over before the old one has read its lease
+			young := startConsumer(t, log, 2, c) // takes over before the other server has read its lease
 			for i := range 60 {
 				young.environments(t, 5+i, 6+i)
 				_ = old.CatchUp(t.Context())
 				time.Sleep(100 * time.Millisecond)
 			}
 			time.Sleep(20 * time.Second)
-			require.Equal(t, environmentIDs(t, log), got.ids, "each event was handled once, as no server died")
+			require.Equal(t, environmentIDs(t, log), got.ids, "no server died, so each event was handled once")
 			old.end()
 			young.end()
 		})
 	}
 }
 
-func TestAServerThatMustNotDecideLeavesItsConsumersToAnother(t *testing.T) {
+func TestServerThatMustNotDecideLeavesItsConsumersToAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := memory.New()
 		var byOld, byNew handled

@@ -11,16 +11,16 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// TestTheSilentAreThoseThatAWalkOverAllSessionsFinds guards: however sessions come, are heard of, are forgiven and end,
-// the ones found silent are all that are, longest first.
-func TestTheSilentAreThoseThatAWalkOverAllSessionsFinds(t *testing.T) {
+// Random sessions begin, are heard from, are shifted and end. The silent sessions must equal the result of a walk over
+// all sessions, longest silent first.
+func TestSilentSinceEqualsAWalkOverAllSessions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all, walked, now := newContacts(), map[domain.ID]contact{}, time.Duration(0)
 		session := func(t *rapid.T) domain.ID { return domain.ID{15: rapid.Byte().Draw(t, "session") % 10} }
 		t.Repeat(map[string]func(*rapid.T){
 			"heard": func(t *rapid.T) {
 				id := session(t)
-				c := contact{fmt.Sprint(id[15] % 5), id, now} // two sessions a machine
+				c := contact{fmt.Sprint(id[15] % 5), id, now} // two sessions per machine
 				all.heard(c.machine, c.connect, now)
 				walked[c.connect] = c
 			},
@@ -48,7 +48,7 @@ func TestTheSilentAreThoseThatAWalkOverAllSessionsFinds(t *testing.T) {
 	})
 }
 
-func TestSessionsThatEndedAreForgotten(t *testing.T) {
+func TestContactsOfEndedSessionsAreDropped(t *testing.T) {
 	all := newContacts()
 	for i := range 1000 {
 		all.heard(fmt.Sprint(i), domain.ID{14: byte(i >> 8), 15: byte(i)}, 0)

@@ -25,7 +25,7 @@
 //
 // A server stops deciding while a newer version of drover writes to the log (ErrFenced), and while the log has lost
 // events and no person has accepted that (ErrLostEvents). It still folds, answers reads, and records results that
-// agents report. Stopped returns the reason. If the log cannot be read or written, Ready returns the error, and every
+// agents report. Stopped returns the reason. While reads or appends of the log fail, Ready returns the error, and every
 // later read and append tries again.
 //
 // # Files

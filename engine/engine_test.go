@@ -15,23 +15,23 @@ import (
 	"github.com/droverhq/drover/triggers"
 )
 
-// handClock is a clock that a test moves.
-type handClock struct{ now time.Duration }
+// manualClock is a clock that a test advances.
+type manualClock struct{ now time.Duration }
 
-func (c *handClock) Now() time.Time         { return time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC).Add(c.now) }
-func (c *handClock) Elapsed() time.Duration { return c.now }
+func (c *manualClock) Now() time.Time         { return time.Date(2026, 1, 1, 9, 0, 0, 0, time.UTC).Add(c.now) }
+func (c *manualClock) Elapsed() time.Duration { return c.now }
 
-// fixture is one server on a log in memory, with what a test says to it.
+// fixture is one server on a log in memory.
 type fixture struct {
 	t     *testing.T
-	clock *handClock
+	clock *manualClock
 	log   *memory.Log
 	*engine.Engine
 	next byte
 }
 
 func newFixture(t *testing.T) *fixture {
-	f := &fixture{t: t, clock: &handClock{}, log: memory.New()}
+	f := &fixture{t: t, clock: &manualClock{}, log: memory.New()}
 	f.Engine = f.server(1)
 	return f
 }
@@ -61,7 +61,7 @@ func (f *fixture) tick() engine.Report {
 	return r
 }
 
-// shop is a project with a release, an environment and a trigger for all that is available there.
+// shop defines a project with a release, an environment and a trigger for machines that become available.
 func (f *fixture) shop() {
 	f.do(domain.ApplyEnvironment{Name: "production"})
 	steps := []domain.Step{{Name: "install", Run: "true"}}
@@ -76,7 +76,7 @@ func (f *fixture) join(name string, n byte) {
 	f.do(domain.ConnectMachine{Name: name, Server: f.Server(), Session: domain.ID{1: n}, Instance: domain.ID{2: n}})
 }
 
-// work claims what the machine is offered and ends it; it says whether there was anything.
+// work claims and ends the part that the machine is offered. It reports whether there was one.
 func (f *fixture) work(name string, state domain.PartState) bool {
 	f.t.Helper()
 	var part *projections.Part
@@ -96,22 +96,22 @@ func (f *fixture) actual(name string) (release string) {
 	return release
 }
 
-func TestAMachineThatJoinsGetsTheEnvironmentsReleaseOnce(t *testing.T) {
+func TestJoiningMachineGetsTheEnvironmentsReleaseOnce(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
 	f.join("web-01", 1)
-	require.False(t, f.work("web-01", domain.PartSucceeded), "nothing before the tick")
+	require.False(t, f.work("web-01", domain.PartSucceeded), "nothing is offered before the tick")
 	report := f.tick()
 	require.Len(t, report.Verdicts, 1)
 	require.True(t, f.work("web-01", domain.PartSucceeded))
 	require.Equal(t, "1.0", f.actual("web-01"))
 	require.False(t, f.work("web-01", domain.PartSucceeded))
 	f.tick()
-	require.False(t, f.work("web-01", domain.PartSucceeded), "twice")
+	require.False(t, f.work("web-01", domain.PartSucceeded), "it is deployed to once")
 }
 
-func TestAFailingMachineIsRetriedWithDelayAndThenLeftAlone(t *testing.T) {
+func TestFailingMachineIsRetriedWithDelayAndThenLeftAlone(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
@@ -136,7 +136,7 @@ func (f *fixture) connect(name string) (id domain.ID) {
 	return id
 }
 
-func TestTwoServersThatTickAtOneInstantDeployOnce(t *testing.T) {
+func TestConcurrentTicksOfTwoServersDeployOnce(t *testing.T) {
 	f := newFixture(t)
 	other := f.server(2)
 	f.shop()
@@ -166,7 +166,7 @@ func TestTwoServersThatTickAtOneInstantDeployOnce(t *testing.T) {
 	})
 }
 
-func TestWhatOthersWriteDuringATickIsInTheNextBatch(t *testing.T) {
+func TestEventsAppendedDuringATickAreInTheNextBatch(t *testing.T) {
 	f := newFixture(t)
 	other := f.server(2)
 	f.shop()
@@ -183,6 +183,6 @@ func TestWhatOthersWriteDuringATickIsInTheNextBatch(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, report.Appended, 1)
 	batch := f.tick().Batch
-	require.Equal(t, 1, batch.Events, "what the tick itself wrote is not news")
+	require.Equal(t, 1, batch.Events, "the tick's own events are not in the batch")
 	require.Equal(t, "web-02", batch.Balances()[0].Machine)
 }

@@ -16,20 +16,20 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// fleet is servers on one log, for benchmarks: a shop with a release, one trigger that matches every second machine,
-// and other projects whose triggers look at the same environment and at roles that no machine has.
+// fleet is a set of servers on one log, for benchmarks. Project shop has a release and one trigger that matches every
+// second machine. The triggers of other projects select the same environment and roles that no machine has.
 type fleet struct {
 	b       testing.TB
 	log     eventlog.Log
-	clock   *handClock
+	clock   *manualClock
 	servers []*engine.Engine
-	next    int // the number of the next machine
+	next    int // number of the next machine
 }
 
-// newFleet has triggers in all, ten to a project besides the shop's one, and no machines.
+// newFleet returns a fleet without machines. It has one trigger of the shop, and ten triggers per other project.
 func newFleet(b testing.TB, log eventlog.Log, triggers, servers int) *fleet {
 	b.Helper()
-	f := &fleet{b: b, log: log, clock: &handClock{}}
+	f := &fleet{b: b, log: log, clock: &manualClock{}}
 	for server := range servers {
 		e, err := engine.Open(context.Background(),
 			engine.Config{Log: log, Clock: f.clock, Server: domain.ID{15: byte(server + 1)}, Parallel: 8})
@@ -79,7 +79,7 @@ func (f *fleet) tick() engine.Report {
 	return report
 }
 
-// arrive lets n machines join and come online; every second one is the shop's.
+// arrive adds n machines and brings them online. Every second one is in scope of the shop.
 func (f *fleet) arrive(n int) {
 	f.b.Helper()
 	for range n {
@@ -92,7 +92,7 @@ func (f *fleet) arrive(n int) {
 	}
 }
 
-// leave lets the machines from number first on go offline and deletes them.
+// leave takes the machines from number first on offline and deletes them.
 func (f *fleet) leave(first int) {
 	f.b.Helper()
 	for i := first; i < f.next; i++ {
@@ -117,7 +117,7 @@ func (f *fleet) disable(first int) {
 	}
 }
 
-// work lets every machine claim what is released for it and succeed, and ends the deployments.
+// work lets every machine claim its released parts and succeed, and ends the deployments.
 func (f *fleet) work() {
 	f.b.Helper()
 	for _, s := range f.shares() {
@@ -127,7 +127,7 @@ func (f *fleet) work() {
 	f.tick()
 }
 
-// share is a part that a machine may claim.
+// share is an open part of a machine.
 type share struct {
 	stream            string
 	session, instance domain.ID
@@ -137,7 +137,7 @@ func (s share) claimed() domain.Event {
 	return domain.PartClaimed{Project: "shop", Session: s.session, Instance: s.instance}
 }
 
-// claim lets a machine claim its part, if it has not.
+// claim claims a part, unless it is claimed.
 func (f *fleet) claim(s share) {
 	f.b.Helper()
 	at := eventlog.NoStream
@@ -145,7 +145,7 @@ func (f *fleet) claim(s share) {
 	f.append(s.stream, at, s.claimed())
 }
 
-// shares are the open parts, by machine.
+// shares returns the open parts, by machine.
 func (f *fleet) shares() (shares []share) {
 	f.servers[0].Read(func(v *projections.View) {
 		for _, d := range v.OpenDeployments() {
@@ -159,7 +159,7 @@ func (f *fleet) shares() (shares []share) {
 	return shares
 }
 
-// heartbeats lets every machine be heard of, five seconds ago.
+// heartbeats records a heartbeat of every machine, five seconds ago.
 func (f *fleet) heartbeats() {
 	heard := map[string]domain.ID{}
 	f.servers[0].Read(func(v *projections.View) {

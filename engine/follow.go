@@ -105,8 +105,8 @@ func (f *Follower) lost() error {
 	return fmt.Errorf("%w: the event at position %s is missing; was the log restored from a backup?", ErrLost, f.after)
 }
 
-// checkReached returns ErrLost if the log ends before the follower's position. If the log cannot be read now, the
-// follower waits.
+// checkReached returns ErrLost if the log ends before the follower's position. If the log is unavailable, the
+// follower waits for it.
 func (f *Follower) checkReached(ctx context.Context) error {
 	head, err := f.engine.cfg.Log.Head(ctx)
 	if err == nil && f.after > head {

@@ -13,7 +13,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// environments applies many environments, so that the log has more events than a page holds.
+// environments adds environments, so that the log has more events than fit into a page.
 func environments(t *testing.T, f *fixture, n int) {
 	t.Helper()
 	for i := range n {
@@ -31,7 +31,7 @@ func logOf(t *testing.T, f *fixture) (all []eventlog.Recorded) {
 	return all
 }
 
-func TestAFollowerGetsEveryEventOnceAndInOrderWhereverItBegins(t *testing.T) {
+func TestFollowerReturnsEachEventOnceAndInOrderFromAnyPosition(t *testing.T) {
 	f := newFixture(t)
 	environments(t, f, 450)
 	all := logOf(t, f)
@@ -48,7 +48,7 @@ func TestAFollowerGetsEveryEventOnceAndInOrderWhereverItBegins(t *testing.T) {
 	}
 }
 
-// positionBehind is the position of the nth event; 0 for none.
+// positionBehind returns the position of the nth event, 0 for n = 0.
 func positionBehind(all []eventlog.Recorded, n int) eventlog.Position {
 	if n == 0 {
 		return 0
@@ -56,20 +56,20 @@ func positionBehind(all []eventlog.Recorded, n int) eventlog.Position {
 	return all[n-1].Position
 }
 
-func TestAFollowerIsWokenByWhatComes(t *testing.T) {
+func TestFollowerWaitsForNewEvents(t *testing.T) {
 	f := newFixture(t)
 	follower := f.Follow(f.Position(), func(rec eventlog.Recorded) bool { return rec.Stream == "environment/lab" })
 	ended, end := context.WithCancel(t.Context())
 	end()
 	_, err := follower.Next(ended)
-	require.ErrorIs(t, err, context.Canceled, "nothing is there yet")
+	require.ErrorIs(t, err, context.Canceled, "no event is stored yet")
 
 	got := make(chan []eventlog.Recorded)
 	go func() {
 		page, _ := follower.Next(t.Context())
 		got <- page
 	}()
-	environments(t, f, 250) // a page and more that the filter does not want
+	environments(t, f, 250) // more than a page that the filter rejects
 	_, err = f.Handle(t.Context(), f.id(), domain.ApplyEnvironment{Name: "lab"})
 	require.NoError(t, err)
 	select {
@@ -77,11 +77,11 @@ func TestAFollowerIsWokenByWhatComes(t *testing.T) {
 		require.Len(t, page, 1)
 		require.Equal(t, "environment/lab", page[0].Stream)
 	case <-time.After(time.Minute):
-		t.Fatal("the follower sleeps on")
+		t.Fatal("the follower did not wake up")
 	}
 }
 
-func TestAFollowerBehindTheEndOfTheLogIsToldThatTheLogLostWhatItHasRead(t *testing.T) {
+func TestFollowerAfterTheEndOfTheLogGetsErrLost(t *testing.T) {
 	f := newFixture(t)
 	follower := f.Follow(f.Position()+1, nil)
 	_, err := follower.Next(t.Context())
@@ -89,7 +89,7 @@ func TestAFollowerBehindTheEndOfTheLogIsToldThatTheLogLostWhatItHasRead(t *testi
 	require.ErrorContains(t, err, "restored from a backup")
 }
 
-func TestAFollowerIsToldWhenTheLogWasPutBackAndHasGrownSince(t *testing.T) {
+func TestFollowerDetectsARestoredLogThatHasGrownSince(t *testing.T) {
 	f := newFixture(t)
 	environments(t, f, 5)
 	older := until(t, f.log, 3)

@@ -127,7 +127,7 @@ func fromOlderVersion(v *projections.View, receipt projections.Receipt, command 
 	return len(facts) == 0 || domain.TypeName(facts[0]) == receipt.Type
 }
 
-// streamsOf returns the streams that a command is decided on: its own, and those that it depends on.
+// streamsOf returns the streams that a command is decided on: its own, and the streams that it depends on.
 func streamsOf(command domain.Command, world domain.World) []string {
 	streams := []string{command.Stream(world)}
 	if dependent, ok := command.(domain.Dependent); ok {

@@ -16,7 +16,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-func TestACommandSentTwiceIsDoneOnceAndAnsweredAlike(t *testing.T) {
+func TestRepeatedCommandIsPerformedOnceAndAnsweredAlike(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	deploy := domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}
@@ -33,10 +33,10 @@ func TestACommandSentTwiceIsDoneOnceAndAnsweredAlike(t *testing.T) {
 	other := f.server(2)
 	elsewhere, err := other.Handle(context.Background(), id, deploy)
 	require.NoError(t, err)
-	require.Equal(t, first.Deployment, elsewhere.Deployment, "another server answers alike")
+	require.Equal(t, first.Deployment, elsewhere.Deployment, "another server returns the same result")
 }
 
-func TestAcceptedCommandNamesTheEventsThatItWrote(t *testing.T) {
+func TestResultNamesTheAppendedEvents(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	id, command := f.id(), domain.SetProjectEnabled{Name: "shop"}
@@ -58,7 +58,7 @@ func TestAcceptedCommandNamesTheEventsThatItWrote(t *testing.T) {
 	require.Empty(t, unchanged.IDs)
 }
 
-func TestAnotherCommandUnderAUsedIDIsRefused(t *testing.T) {
+func TestAnotherCommandWithAUsedKeyIsRejected(t *testing.T) {
 	f := newFixture(t)
 	id := f.id()
 	_, err := f.Handle(context.Background(), id, domain.ApplyEnvironment{Name: "production"})
@@ -67,7 +67,7 @@ func TestAnotherCommandUnderAUsedIDIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "used for another command")
 }
 
-func TestACommandSentTwiceIsDoneOnceAlthoughAServersClockJumpedADayAhead(t *testing.T) {
+func TestRepeatedCommandIsPerformedOnceAfterAClockJumpedADayAhead(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	deploy := domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}
@@ -88,7 +88,7 @@ func TestACommandSentTwiceIsDoneOnceAlthoughAServersClockJumpedADayAhead(t *test
 	}
 }
 
-func TestTheAnswerToACommandIsForgottenAfterADay(t *testing.T) {
+func TestReceiptExpiresAfterADay(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	id := f.id()
@@ -104,7 +104,7 @@ func TestTheAnswerToACommandIsForgottenAfterADay(t *testing.T) {
 	require.False(t, result.Repeat)
 }
 
-// put writes an event past all rules, as a fault or a newer drover would.
+// put appends an event without any check, as a fault or a newer version would.
 func (f *fixture) put(stream, typeName, data string) {
 	f.t.Helper()
 	var at eventlog.Revision
@@ -115,14 +115,14 @@ func (f *fixture) put(stream, typeName, data string) {
 	require.NoError(f.t, f.CatchUp(context.Background()))
 }
 
-func TestAStreamThatCannotBeFoldedIsSetAsideAndTheOthersGoOn(t *testing.T) {
+func TestStreamThatCannotBeFoldedIsSetAsideAndOthersContinue(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
 	f.put("machine/web-01", "machine.added/v1", `{"environment":7}`)
 	f.join("web-02", 2)
 	f.tick()
-	require.True(t, f.work("web-02", domain.PartSucceeded), "the others go on")
+	require.True(t, f.work("web-02", domain.PartSucceeded), "other machines continue")
 
 	_, err := f.Handle(context.Background(), f.id(), domain.ApplyMachine{Name: "web-01", Environment: "production"})
 	require.ErrorContains(t, err, "set aside")
@@ -131,12 +131,12 @@ func TestAStreamThatCannotBeFoldedIsSetAsideAndTheOthersGoOn(t *testing.T) {
 
 	f.do(domain.ClearStream{Name: "machine/web-01"})
 	f.Read(func(v *projections.View) {
-		require.NotNil(t, v.Machines["web-01"], "as if the bad event were not there")
+		require.NotNil(t, v.Machines["web-01"], "the bad event is ignored")
 		require.Empty(t, v.Aside)
 	})
 }
 
-func TestAServerThatMeetsANewerOnesEventsDecidesNothingAndStillRecordsResults(t *testing.T) {
+func TestFencedServerDecidesNothingAndStillRecordsResults(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.join("web-01", 1)
@@ -158,13 +158,13 @@ func (f *fixture) join2Refused() {
 	require.ErrorIs(f.t, err, engine.ErrFenced)
 }
 
-// deafLog commits an append and then loses its reply, as often as it is told.
-type deafLog struct {
+// lossyLog commits an append and loses its reply, a number of times.
+type lossyLog struct {
 	*memory.Log
 	lose int
 }
 
-func (l *deafLog) Append(ctx context.Context, stream string, expected eventlog.Revision,
+func (l *lossyLog) Append(ctx context.Context, stream string, expected eventlog.Revision,
 	events ...eventlog.Event) (eventlog.Appended, error) {
 	appended, err := l.Log.Append(ctx, stream, expected, events...)
 	if err == nil && l.lose > 0 {
@@ -174,9 +174,9 @@ func (l *deafLog) Append(ctx context.Context, stream string, expected eventlog.R
 	return appended, err
 }
 
-func TestAnAppendWhoseReplyWasLostIsDoneOnce(t *testing.T) {
-	log := &deafLog{Log: memory.New(), lose: 2}
-	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: &handClock{}, Server: domain.ID{15: 1}})
+func TestAppendWithALostReplyIsPerformedOnce(t *testing.T) {
+	log := &lossyLog{Log: memory.New(), lose: 2}
+	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: &manualClock{}, Server: domain.ID{15: 1}})
 	require.NoError(t, err)
 	result, err := e.Handle(t.Context(), domain.ID{0: 1}, domain.ApplyEnvironment{Name: "production"})
 	require.NoError(t, err)
@@ -186,7 +186,7 @@ func TestAnAppendWhoseReplyWasLostIsDoneOnce(t *testing.T) {
 	require.EqualValues(t, 1, head)
 }
 
-func TestAStreamCanBeClearedAlthoughTheWatchItselfIsSetAside(t *testing.T) {
+func TestStreamCanBeClearedWhileTheWatchIsSetAside(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.put("watch", "watch.passed/v1", `{"since":7}`)
@@ -197,7 +197,7 @@ func TestAStreamCanBeClearedAlthoughTheWatchItselfIsSetAside(t *testing.T) {
 	f.Read(func(v *projections.View) { require.Empty(t, v.Aside) })
 }
 
-func TestADeploymentThatNamesAMachineTwiceHasOnePartThereAndEnds(t *testing.T) {
+func TestDeploymentThatListsAMachineTwiceHasOnePartForIt(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
@@ -208,7 +208,7 @@ func TestADeploymentThatNamesAMachineTwiceHasOnePartThereAndEnds(t *testing.T) {
 	f.Read(func(v *projections.View) { require.Empty(t, v.OpenDeployments()) })
 }
 
-// overtaken is a log in which something else is appended right before the first append.
+// overtaken is a log in which another event is appended right before the first append.
 type overtaken struct {
 	eventlog.Log
 	by func()
@@ -223,7 +223,7 @@ func (o *overtaken) Append(ctx context.Context, stream string, expected eventlog
 	return o.Log.Append(ctx, stream, expected, events...)
 }
 
-func TestTwoReportsWithTheSameDataAreNotTakenForOne(t *testing.T) {
+func TestTwoReportsWithEqualDataAreDifferentEvents(t *testing.T) {
 	f := newFixture(t)
 	f.do(domain.ApplyEnvironment{Name: "production"})
 	f.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})
@@ -238,6 +238,6 @@ func TestTwoReportsWithTheSameDataAreNotTakenForOne(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, result.Repeat)
 	e.Read(func(v *projections.View) {
-		require.Nil(t, v.Machines["web-01"], "it is deleted, and was disabled before")
+		require.Nil(t, v.Machines["web-01"], "it was disabled and then deleted")
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// BenchmarkMemory measures what an engine keeps for each machine of a fleet that has what is wanted.
+// BenchmarkMemory measures the memory of an engine per machine, for a fleet that is up to date.
 func BenchmarkMemory(b *testing.B) {
 	for _, s := range shapes {
 		b.Run(s.String(), func(b *testing.B) {
@@ -20,8 +20,8 @@ func BenchmarkMemory(b *testing.B) {
 	}
 }
 
-// BenchmarkEphemeral measures what stays for ever of machines that join, get what is wanted and are deleted, a hundred
-// at a time, once so many deployments have ended that older ones are forgotten.
+// BenchmarkEphemeral measures the memory that remains of machines that join, are deployed to and are deleted, a hundred
+// at a time, once older deployments are pruned.
 func BenchmarkEphemeral(b *testing.B) {
 	const machines, rounds = 100, 400
 	for range b.N {
@@ -33,7 +33,7 @@ func BenchmarkEphemeral(b *testing.B) {
 				f.tick()
 				f.work()
 				f.leave(first)
-				f.heartbeats() // and time passes
+				f.heartbeats() // and advance the clock
 				f.tick()
 			}
 			return f.weigh()
@@ -42,7 +42,7 @@ func BenchmarkEphemeral(b *testing.B) {
 	}
 }
 
-// weigh lets the engines go and says how much they had kept; the log in memory stays.
+// weigh releases the engines and returns the memory that they had used. The log in memory remains.
 func (f *fleet) weigh() int64 {
 	with := heap()
 	clear(f.servers)

@@ -11,7 +11,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// claims counts the events of a machine's parts that the past tells of.
+// claims counts the claims in the result of Past.
 func (f *fixture) claims(e *engine.Engine) (n int) {
 	past, err := e.Past(context.Background(), "web-01", "shop")
 	require.NoError(f.t, err)
@@ -23,9 +23,8 @@ func (f *fixture) claims(e *engine.Engine) (n int) {
 	return n
 }
 
-// TestThePastOfAMachineHoldsItsPartsWhateverTheViewHasForgotten: deployments that went elsewhere do not use up the
-// room.
-func TestThePastOfAMachineHoldsItsPartsWhateverTheViewHasForgotten(t *testing.T) {
+// Deployments to other machines must not use up the limit.
+func TestPastIncludesPartsOfPrunedDeployments(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.do(domain.ApplyEnvironment{Name: "staging"})
@@ -48,14 +47,14 @@ func TestThePastOfAMachineHoldsItsPartsWhateverTheViewHasForgotten(t *testing.T)
 	require.Equal(t, 6, f.claims(forgetful))
 }
 
-func TestAServerThatDoubtsItsLogHasNothingToReactTo(t *testing.T) {
+func TestServerWithLostEventsHasNothingToReactTo(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})
 	_, err := f.Handle(context.Background(), f.id(),
 		domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
 	require.NoError(t, err)
-	require.True(t, f.Due(), "the part of a machine that is offline is skipped")
-	f.ReportLostEvents("an agent remembers more")
+	require.True(t, f.Due(), "the part of an offline machine is skipped")
+	f.ReportLostEvents("an agent remembers a newer event")
 	require.False(t, f.Due())
 }

@@ -56,7 +56,7 @@ func (e *Engine) Heartbeat(machine string, connect domain.ID) {
 	p.contacts.heard(machine, connect, e.cfg.Clock.Elapsed())
 }
 
-// sessionsBegan starts the timeout of new sessions when they are folded. The first heartbeat of such a session may
+// sessionsBegan starts the timeout of new sessions when they are folded. The first heartbeat may
 // still be on its way.
 func (p *presence) sessionsBegan(touched []*projections.Record, self domain.ID, now time.Duration) {
 	p.mu.Lock()

@@ -25,7 +25,7 @@ func (f *fixture) pass(d time.Duration) {
 	require.NoError(f.t, err)
 }
 
-func TestASilentMachineIsOfflineAfterItsPolicysGraceAndNoSooner(t *testing.T) {
+func TestSilentMachineGoesOfflineAfterOfflineAfter(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.join("web-01", 1)
@@ -36,7 +36,7 @@ func TestASilentMachineIsOfflineAfterItsPolicysGraceAndNoSooner(t *testing.T) {
 	require.False(t, f.online("web-01"))
 }
 
-func TestAReactionIsDueOnceSomethingFollowsFromWhatIsFolded(t *testing.T) {
+func TestReactionIsDueOnceTheViewRequiresOne(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.join("web-01", 1)
@@ -44,7 +44,7 @@ func TestAReactionIsDueOnceSomethingFollowsFromWhatIsFolded(t *testing.T) {
 	require.False(t, f.Due())
 	f.clock.now += 31 * time.Second
 	require.True(t, f.Due())
-	require.True(t, f.Due(), "to ask changes nothing")
+	require.True(t, f.Due(), "Due changes nothing")
 	require.True(t, f.online("web-01"))
 	written, err := f.React(context.Background())
 	require.NoError(t, err)
@@ -52,11 +52,11 @@ func TestAReactionIsDueOnceSomethingFollowsFromWhatIsFolded(t *testing.T) {
 	require.False(t, f.Due())
 }
 
-func TestAMachineThatConnectsToAServerThatRunsForLongIsNotSilentAtOnce(t *testing.T) {
+func TestMachineThatConnectsToALongRunningServerIsNotSilentAtOnce(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.pass(time.Hour)
-	f.join("web-01", 1) // nothing was heard of it yet
+	f.join("web-01", 1) // without a heartbeat yet
 	require.True(t, f.online("web-01"))
 	f.pass(29 * time.Second)
 	require.True(t, f.online("web-01"))
@@ -64,7 +64,7 @@ func TestAMachineThatConnectsToAServerThatRunsForLongIsNotSilentAtOnce(t *testin
 	require.False(t, f.online("web-01"))
 }
 
-func TestAServerThatWasStoppedDoesNotBlameItsMachines(t *testing.T) {
+func TestSuspendedServerDoesNotTakeItsMachinesOffline(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.join("web-01", 1)
@@ -77,7 +77,7 @@ func TestAServerThatWasStoppedDoesNotBlameItsMachines(t *testing.T) {
 	require.False(t, f.online("web-01"))
 }
 
-func TestAShortStopOfTheServerDoesNotCountAsSilence(t *testing.T) {
+func TestPauseOfTheServerDoesNotCountAsSilence(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.do(domain.ApplyPolicy{Name: "default",
@@ -88,12 +88,12 @@ func TestAShortStopOfTheServerDoesNotCountAsSilence(t *testing.T) {
 	f.clock.now += 4 * time.Second
 	f.Paused(4 * time.Second)
 	f.pass(900 * time.Millisecond)
-	require.True(t, f.online("web-01"), "1.9 s while the server ran")
+	require.True(t, f.online("web-01"), "silent for 1.9 s of the server's running time")
 	f.pass(200 * time.Millisecond)
 	require.False(t, f.online("web-01"))
 }
 
-func TestTheSuccessorOfAKilledServerEndsItsSessionsOnlyAfterLeaseAndGrace(t *testing.T) {
+func TestSessionsOfAKilledServerEndAfterLeaseStaleAndOfflineAfter(t *testing.T) {
 	f := newFixture(t)
 	ctx := context.Background()
 	f.shop()
@@ -112,14 +112,14 @@ func TestTheSuccessorOfAKilledServerEndsItsSessionsOnlyAfterLeaseAndGrace(t *tes
 		lease()
 		f.Heartbeat("web-02", f.connect("web-02"))
 		f.pass(0)
-		require.True(t, f.online("web-01"), "lease 10 s, then the grace of 30 s")
+		require.True(t, f.online("web-01"), "10 s for the lease, then offlineAfter of 30 s")
 	}
 	f.clock.now += 3 * time.Second
 	lease()
 	f.Heartbeat("web-02", f.connect("web-02"))
 	f.pass(0)
 	require.False(t, f.online("web-01"))
-	require.True(t, f.online("web-02"), "it had moved over")
+	require.True(t, f.online("web-02"), "it had connected to the successor")
 	var causes int
 	for rec, err := range f.log.ReadStream(ctx, "machine/web-02", 0, 0) {
 		require.NoError(t, err)
@@ -127,17 +127,17 @@ func TestTheSuccessorOfAKilledServerEndsItsSessionsOnlyAfterLeaseAndGrace(t *tes
 			causes++
 		}
 	}
-	require.Equal(t, 1, causes, "a machine that moved over did not come online again")
+	require.Equal(t, 1, causes, "moving to another server is not coming online")
 }
 
-// blind is a log whose leases cannot be reached.
+// blind is a log that fails to read and write leases.
 type blind struct{ *memory.Log }
 
 func (blind) Put(context.Context, eventlog.Collection, eventlog.Item) error {
 	return eventlog.ErrUnavailable
 }
 
-func TestAServerThatDoesNotSeeTheLeasesCallsNobodyGone(t *testing.T) {
+func TestServerThatCannotReadLeasesConsidersNoServerGone(t *testing.T) {
 	f := newFixture(t)
 	ctx := context.Background()
 	f.shop()
@@ -155,16 +155,16 @@ func TestAServerThatDoesNotSeeTheLeasesCallsNobodyGone(t *testing.T) {
 	}
 	require.NoError(t, f.RenewLease(ctx, f.log))
 	f.pass(0)
-	require.True(t, f.online("web-01"), "the lease has moved on")
+	require.True(t, f.online("web-01"), "the lease has changed")
 	for range 25 {
 		f.clock.now += 2 * time.Second
 		require.NoError(t, f.RenewLease(ctx, f.log))
 		f.pass(0)
 	}
-	require.False(t, f.online("web-01"), "now it stands")
+	require.False(t, f.online("web-01"), "now the lease stays unchanged")
 }
 
-func TestAServerThatHasJustStartedIsNotGoneBeforeAnybodySawItsLease(t *testing.T) {
+func TestNewServerIsNotGoneBeforeItsFirstLeaseIsRead(t *testing.T) {
 	f := newFixture(t)
 	ctx := context.Background()
 	f.shop()
@@ -181,38 +181,38 @@ func TestAServerThatHasJustStartedIsNotGoneBeforeAnybodySawItsLease(t *testing.T
 		require.NoError(t, f.RenewLease(ctx, f.log))
 		f.pass(0)
 	}
-	require.False(t, f.online("web-01"), "it never showed a lease")
+	require.False(t, f.online("web-01"), "it never had a lease")
 }
 
-func TestASessionThatBeginsAtAServerThatWasStoppedIsNotEndedAtOnce(t *testing.T) {
+func TestNewSessionOnASuspendedServerIsNotEndedAtOnce(t *testing.T) {
 	f := newFixture(t)
 	ctx := context.Background()
 	f.shop()
 	other := f.server(2)
 	require.NoError(t, other.RenewLease(ctx, f.log))
-	for range 60 { // the other one is stopped
+	for range 60 { // the other server is suspended
 		f.clock.now += 2 * time.Second
 		require.NoError(t, f.RenewLease(ctx, f.log))
 	}
 	f.do(domain.ConnectMachine{Name: f.add("web-01"), Server: other.Server(), Session: domain.ID{1: 1},
 		Instance: domain.ID{2: 1}})
 	f.pass(0)
-	require.True(t, f.online("web-01"), "whoever takes a session lives, whatever its lease looked like")
+	require.True(t, f.online("web-01"), "a server that accepts a session is alive, whatever its lease")
 	for range 20 {
 		f.clock.now += 2 * time.Second
 		require.NoError(t, f.RenewLease(ctx, f.log))
 		f.pass(0)
 	}
-	require.False(t, f.online("web-01"), "it stands still again")
+	require.False(t, f.online("web-01"), "its lease stays unchanged again")
 }
 
-// add registers a machine and returns its name.
+// add adds a machine and returns its name.
 func (f *fixture) add(name string) string {
 	f.do(domain.ApplyMachine{Name: name, Environment: "production"})
 	return name
 }
 
-func TestWatchedSpansNeverOverlapAndOnlyTheyCountAsAbsence(t *testing.T) {
+func TestWatchedSpansDoNotOverlapAndOnlyTheyCountAsAbsence(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.do(domain.ApplyPolicy{Name: "short",
@@ -241,7 +241,7 @@ func TestWatchedSpansNeverOverlapAndOnlyTheyCountAsAbsence(t *testing.T) {
 		}
 	}
 	require.False(t, f.there("web-01"))
-	require.GreaterOrEqual(t, f.clock.now-start, 20*time.Minute, "two servers that watch do not count twice")
+	require.GreaterOrEqual(t, f.clock.now-start, 20*time.Minute, "the watch of two servers does not count twice")
 	require.Less(t, f.clock.now-start, 25*time.Minute)
 	require.True(t, f.there("web-02"))
 }
@@ -251,7 +251,7 @@ func (f *fixture) there(name string) (there bool) {
 	return there
 }
 
-func TestMoreThanThePolicysShareAbsentAtOnceIsAnOutageAndDeletesNothing(t *testing.T) {
+func TestOutageOfMoreThanThePolicysShareDeletesNothing(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.do(domain.ApplyPolicy{Name: "short",
@@ -271,11 +271,11 @@ func TestMoreThanThePolicysShareAbsentAtOnceIsAnOutageAndDeletesNothing(t *testi
 			}
 		}
 	}
-	require.Equal(t, 4, held, "each machine says it once")
+	require.Equal(t, 4, held, "each machine records it once")
 	require.True(t, f.there("web-01"))
 }
 
-func TestTheLeaseOfAServerThatWasKilledIsForgottenAfterAnHour(t *testing.T) {
+func TestLeaseOfAKilledServerIsDroppedAfterAnHour(t *testing.T) {
 	f := newFixture(t)
 	dead := f.server(2)
 	renew := func(servers ...*engine.Engine) int {
@@ -292,15 +292,15 @@ func TestTheLeaseOfAServerThatWasKilledIsForgottenAfterAnHour(t *testing.T) {
 		require.Equal(t, 2, renew(f.Engine))
 	}
 	f.clock.now += time.Minute
-	require.Equal(t, 1, renew(f.Engine), "its own stays")
+	require.Equal(t, 1, renew(f.Engine), "its own lease remains")
 	require.False(t, f.Alive(dead.Server()))
-	require.Equal(t, 2, renew(dead, f.Engine), "it was only stopped")
+	require.Equal(t, 2, renew(dead, f.Engine), "the other server was only suspended")
 	f.clock.now += time.Second
 	renew(dead, f.Engine)
 	require.True(t, f.Alive(dead.Server()))
 }
 
-func TestALateWordOfASessionThatWasReplacedHidesNoSilence(t *testing.T) {
+func TestLateHeartbeatOfAReplacedSessionDoesNotHideSilence(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.join("web-01", 1)
@@ -309,7 +309,7 @@ func TestALateWordOfASessionThatWasReplacedHidesNoSilence(t *testing.T) {
 	f.do(domain.ConnectMachine{Name: "web-01", Server: f.Server(), Session: domain.ID{1: 2}, Instance: domain.ID{2: 1}})
 	require.NotEqual(t, old, f.connect("web-01"))
 	f.pass(5 * time.Second)
-	f.Heartbeat("web-01", old) // its connection was still being read from
+	f.Heartbeat("web-01", old) // a heartbeat of the old connection arrives late
 	f.pass(24 * time.Second)
 	require.True(t, f.online("web-01"))
 	f.pass(2 * time.Second)

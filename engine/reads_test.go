@@ -20,7 +20,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// slowReads is a log whose reads see what stands in it when they begin, and take their time to say so.
+// slowReads is a log with slow reads. A read returns the events that are in the log when it starts.
 type slowReads struct {
 	eventlog.Log
 	took  time.Duration
@@ -56,7 +56,7 @@ func (l *slowReads) ReadAll(ctx context.Context, after eventlog.Position, limit 
 func onSlowReads(t *testing.T) (*slowReads, *engine.Engine) {
 	t.Helper()
 	log := &slowReads{Log: memory.New(), took: time.Millisecond}
-	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: &handClock{}, Server: domain.ID{15: 1}})
+	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: &manualClock{}, Server: domain.ID{15: 1}})
 	require.NoError(t, err)
 	require.NoError(t, e.Start(t.Context()))
 	_, err = e.Handle(t.Context(), domain.ID{}, domain.ApplyEnvironment{Name: "production"})
@@ -65,7 +65,7 @@ func onSlowReads(t *testing.T) (*slowReads, *engine.Engine) {
 	return log, e
 }
 
-func TestCommandsAtOneMomentShareTheirReads(t *testing.T) {
+func TestConcurrentCommandsShareTheirReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, e := onSlowReads(t)
 		const commands = 100
@@ -78,18 +78,18 @@ func TestCommandsAtOneMomentShareTheirReads(t *testing.T) {
 			})
 		}
 		all.Wait()
-		require.LessOrEqual(t, log.count.Load(), int64(6), "each of them would read twice by itself")
+		require.LessOrEqual(t, log.count.Load(), int64(6), "alone, each would read twice")
 		e.Read(func(v *projections.View) { require.Len(t, v.Machines, commands) })
 	})
 }
 
-func TestNobodySeesLessThanStoodInTheLogBefore(t *testing.T) {
+func TestCatchUpIncludesEverythingAppendedBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, e := onSlowReads(t)
 		var all sync.WaitGroup
 		for i := range 50 {
 			all.Go(func() {
-				time.Sleep(time.Duration(i) * log.took / 7) // so that they come in the middle of reads too
+				time.Sleep(time.Duration(i) * log.took / 7) // so that some arrive in the middle of a read
 				name := fmt.Sprintf("other-%02d", i)
 				typeName, data, err := domain.Encode(domain.EnvironmentDefined{})
 				require.NoError(t, err)
@@ -98,7 +98,7 @@ func TestNobodySeesLessThanStoodInTheLogBefore(t *testing.T) {
 						Time: time.Unix(0, 0).UTC()})
 				require.NoError(t, err)
 				require.NoError(t, e.CatchUp(t.Context()))
-				require.GreaterOrEqual(t, e.Position(), at.Position, "written by another server before the call")
+				require.GreaterOrEqual(t, e.Position(), at.Position, "another server appended it before the call")
 			})
 		}
 		all.Wait()
@@ -106,7 +106,7 @@ func TestNobodySeesLessThanStoodInTheLogBefore(t *testing.T) {
 	})
 }
 
-func TestAReadThatFailsIsNobodyElsesRead(t *testing.T) {
+func TestFailedReadIsNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, e := onSlowReads(t)
 		log.fail.Store(true)
@@ -121,13 +121,13 @@ func TestAReadThatFailsIsNobodyElsesRead(t *testing.T) {
 		require.NoError(t, <-second)
 		require.EqualValues(t, 2, log.count.Load())
 		require.NoError(t, e.CatchUpTo(t.Context(), came))
-		require.EqualValues(t, 2, log.count.Load(), "somebody has read since")
+		require.EqualValues(t, 2, log.count.Load(), "another caller has read since")
 		require.NoError(t, e.CatchUpTo(t.Context(), 0))
-		require.EqualValues(t, 3, log.count.Load(), "the zero moment is now")
+		require.EqualValues(t, 3, log.count.Load(), "the zero value means now")
 	})
 }
 
-// rival writes to a stream right before the next append there, as another server may.
+// rival appends to a stream right before the next append there, as another server may.
 type rival struct {
 	eventlog.Log
 	before func()
@@ -142,18 +142,18 @@ func (r *rival) Append(ctx context.Context, stream string, expected eventlog.Rev
 	return r.Log.Append(ctx, stream, expected, events...)
 }
 
-// rivals are a server, the log by which others can write right before it, and one of these others.
+// rivals returns two servers, and the log through which the second can append right before the first.
 func rivals(t *testing.T) (log *rival, e, other *engine.Engine) {
 	log = &rival{Log: memory.New()}
-	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: &handClock{}, Server: domain.ID{15: 1}})
+	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: &manualClock{}, Server: domain.ID{15: 1}})
 	require.NoError(t, err)
 	require.NoError(t, e.Start(t.Context()))
-	other, err = engine.Open(t.Context(), engine.Config{Log: log.Log, Clock: &handClock{}, Server: domain.ID{15: 2}})
+	other, err = engine.Open(t.Context(), engine.Config{Log: log.Log, Clock: &manualClock{}, Server: domain.ID{15: 2}})
 	require.NoError(t, err)
 	return log, e, other
 }
 
-func TestACommandOfAnEarlierMomentIsDecidedAnewIfItsStreamMovedOn(t *testing.T) {
+func TestCommandAsOfAnEarlierReadPointIsDecidedAgainAfterAConflict(t *testing.T) {
 	log, e, other := rivals(t)
 	do := func(e *engine.Engine, c domain.Command) error {
 		_, err := e.Handle(t.Context(), domain.ID{}, c)
@@ -173,7 +173,7 @@ func TestACommandOfAnEarlierMomentIsDecidedAnewIfItsStreamMovedOn(t *testing.T) 
 	require.Equal(t, domain.NotFound, rejection.Kind)
 }
 
-func TestAReleaseWhoseProjectWasReplacedMeanwhileIsNotAnsweredAsCreated(t *testing.T) {
+func TestReleaseOfAProjectThatWasReplacedMeanwhileIsRejected(t *testing.T) {
 	log, e, other := rivals(t)
 	do := func(c domain.Command) {
 		_, err := other.Handle(t.Context(), domain.ID{}, c)

@@ -10,7 +10,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// deploy sends release 1.0 to production, as c says, and returns the deployment's id.
+// deploy deploys release 1.0 to production with the other settings of c, and returns the deployment's id.
 func (f *fixture) deploy(c domain.Deploy) domain.ID {
 	f.t.Helper()
 	c.Project, c.Release, c.Environment = "shop", "1.0", "production"
@@ -22,7 +22,7 @@ func (f *fixture) part(deployment domain.ID, machine string) (state domain.PartS
 	return state
 }
 
-func TestADeploymentEndsWhatNobodyHasClaimedWhereItGoes(t *testing.T) {
+func TestDeploymentEndsUnclaimedPartsOnItsMachines(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.deploy(domain.Deploy{})
@@ -38,15 +38,15 @@ func TestADeploymentEndsWhatNobodyHasClaimedWhereItGoes(t *testing.T) {
 
 	narrowed := f.deploy(domain.Deploy{Machines: []string{"web-0"}})
 	require.Equal(t, domain.PartCancelled, f.part(automatic, "web-0"))
-	require.Equal(t, domain.PartReleased, f.part(automatic, "web-1"), "it touches its machine alone")
+	require.Equal(t, domain.PartReleased, f.part(automatic, "web-1"), "other machines keep their parts")
 
 	wide := f.deploy(domain.Deploy{Exclude: []string{"web-0"}})
-	require.Equal(t, domain.PartReleased, f.part(narrowed, "web-0"), "what is excluded keeps its part")
+	require.Equal(t, domain.PartReleased, f.part(narrowed, "web-0"), "an excluded machine keeps its part")
 	require.Equal(t, domain.PartCancelled, f.part(automatic, "web-1"))
 	require.Equal(t, domain.PartSkipped, f.part(wide, "web-3"), "held by a person")
 
 	later := f.deploy(domain.Deploy{Exclude: []string{"web-1"}})
-	require.Equal(t, domain.PartCancelled, f.part(wide, "web-1"), "an environment-wide one is superseded whole")
+	require.Equal(t, domain.PartCancelled, f.part(wide, "web-1"), "an environment-wide deployment is superseded as a whole")
 	require.Equal(t, domain.PartCancelled, f.part(narrowed, "web-0"))
 	require.Equal(t, domain.PartReleased, f.part(later, "web-0"))
 	f.Read(func(v *projections.View) {
@@ -54,7 +54,7 @@ func TestADeploymentEndsWhatNobodyHasClaimedWhereItGoes(t *testing.T) {
 	})
 }
 
-func TestADeploymentReplacesSixHundredOthersAtOnce(t *testing.T) {
+func TestDeploymentReplacesSixHundredOthersAtOnce(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	for n := range 600 {

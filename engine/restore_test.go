@@ -14,10 +14,10 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// swapped is a log in whose place another can be put under the servers that use it.
+// swapped is a log that can be replaced while servers use it.
 type swapped struct{ *memory.Log }
 
-// until is a log with the first n events of another.
+// until returns a log with the first n events of another.
 func until(t *testing.T, log *memory.Log, n eventlog.Position) *memory.Log {
 	id, err := log.ID(context.Background())
 	require.NoError(t, err)
@@ -30,7 +30,7 @@ func until(t *testing.T, log *memory.Log, n eventlog.Position) *memory.Log {
 	return older
 }
 
-// restored is a server that runs while its log is put back to a moment at which web-01 had not joined.
+// restored returns a running server whose log was restored to a state from before web-01 joined.
 func restored(t *testing.T) (*fixture, *swapped) {
 	f := newFixture(t)
 	f.shop()
@@ -51,13 +51,13 @@ func (f *fixture) tries(c domain.Command) error {
 	return err
 }
 
-func TestALogThatWasPutBackUnderARunningServerIsNoticedAndFoldedAfresh(t *testing.T) {
+func TestRestoredLogIsDetectedByRunningServerAndFoldedAgain(t *testing.T) {
 	f, s := restored(t)
 	require.Empty(t, f.tick().Appended)
 	require.ErrorIs(t, f.LostEvents(), engine.ErrLostEvents)
 	require.NoError(t, f.Ready(), "agents and people still need a server to talk to")
 	f.Read(func(v *projections.View) {
-		require.Nil(t, v.Machines["web-01"], "the view is that of the log as it is")
+		require.Nil(t, v.Machines["web-01"], "the view matches the log")
 	})
 	head, err := s.Head(context.Background())
 	require.NoError(t, err)
@@ -66,7 +66,7 @@ func TestALogThatWasPutBackUnderARunningServerIsNoticedAndFoldedAfresh(t *testin
 		engine.ErrLostEvents)
 }
 
-func TestALogThatGrewDifferentlySinceItWasPutBackIsNoticedToo(t *testing.T) {
+func TestRestoredLogWithOtherNewEventsIsDetected(t *testing.T) {
 	f, s := restored(t)
 	for n := range 3 {
 		name := string(rune('a' + n))
@@ -78,7 +78,7 @@ func TestALogThatGrewDifferentlySinceItWasPutBackIsNoticedToo(t *testing.T) {
 	require.ErrorIs(t, f.LostEvents(), engine.ErrLostEvents)
 }
 
-func TestARestoreIsAcceptedOnceAndTheLogGoesByAnotherId(t *testing.T) {
+func TestRestoreIsAcceptedOnceAndTheLogGetsANewID(t *testing.T) {
 	f, _ := restored(t)
 	was := f.LogID()
 	accept := domain.AcceptRestore{Was: domain.ID(was), At: f.clock.Now(), Origin: domain.By("ann")}
@@ -92,15 +92,15 @@ func TestARestoreIsAcceptedOnceAndTheLogGoesByAnotherId(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, again.Repeat)
 	now := f.LogID()
-	require.Equal(t, now, f.server(3).LogID(), "a server that starts later knows the id too")
+	require.Equal(t, now, f.server(3).LogID(), "a server that starts later has the new id too")
 	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
 }
 
-func TestADoubtReachesTheOtherServersByTheLease(t *testing.T) {
+func TestLostEventsReachOtherServersThroughTheLease(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	other := f.server(2)
-	f.ReportLostEvents("somebody remembers more")
+	f.ReportLostEvents("an agent remembers a newer event")
 	for _, e := range []*engine.Engine{f.Engine, other} {
 		require.NoError(t, e.RenewLease(context.Background(), f.log))
 	}
@@ -114,12 +114,12 @@ func TestADoubtReachesTheOtherServersByTheLease(t *testing.T) {
 		for _, e := range []*engine.Engine{f.Engine, other} {
 			require.NoError(t, e.CatchUp(context.Background()))
 			require.NoError(t, e.RenewLease(context.Background(), f.log))
-			require.NoError(t, e.LostEvents(), "a doubt is about one id of the log")
+			require.NoError(t, e.LostEvents(), "the evidence is about one id of the log")
 		}
 	}
 }
 
-func TestWhatAnAgentRemembersIsLookedUp(t *testing.T) {
+func TestCheckAgentMemoryFindsMissingEvents(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.join("web-01", 1)
@@ -140,20 +140,20 @@ func TestWhatAnAgentRemembersIsLookedUp(t *testing.T) {
 		change func(*engine.AgentMemory)
 		doubt  bool
 	}{
-		"what the log has":            {func(*engine.AgentMemory) {}, false},
-		"nothing":                     {func(m *engine.AgentMemory) { *m = engine.AgentMemory{} }, false},
-		"an event beyond the stream":  {func(m *engine.AgentMemory) { m.Revision += 5 }, true},
-		"another event at that place": {func(m *engine.AgentMemory) { m.Event = domain.ID{9} }, true},
-		"a success that is not there": {func(m *engine.AgentMemory) { m.Successes = map[string]domain.ID{"shop": {9}} },
+		"events that the log has":              {func(*engine.AgentMemory) {}, false},
+		"nothing":                              {func(m *engine.AgentMemory) { *m = engine.AgentMemory{} }, false},
+		"an event after the end of the stream": {func(m *engine.AgentMemory) { m.Revision += 5 }, true},
+		"another event at that revision":       {func(m *engine.AgentMemory) { m.Event = domain.ID{9} }, true},
+		"a missing success": {func(m *engine.AgentMemory) { m.Successes = map[string]domain.ID{"shop": {9}} },
 			true},
-		"a success of a lost project": {func(m *engine.AgentMemory) {
+		"a success for a lost project": {func(m *engine.AgentMemory) {
 			m.Successes, m.Deployments = map[string]domain.ID{"gone": success}, map[string]domain.ID{"gone": {9}}
 		}, true},
 		"a success that cannot be looked up": {func(m *engine.AgentMemory) { m.Successes = map[string]domain.ID{"gone": success} }, false},
-		"an id the log never went by":        {func(m *engine.AgentMemory) { m.Log = uuid.New() }, true},
-		"a log that was made elsewhere": {func(m *engine.AgentMemory) { m.Log, m.Made = uuid.New(), uuid.New() },
+		"an id that the log never had":       {func(m *engine.AgentMemory) { m.Log = uuid.New() }, true},
+		"a log that was created elsewhere": {func(m *engine.AgentMemory) { m.Log, m.Made = uuid.New(), uuid.New() },
 			false},
-		"a restore that was lost again": {func(m *engine.AgentMemory) { m.Log, m.Made = uuid.New(), f.Made() },
+		"a lost restore": {func(m *engine.AgentMemory) { m.Log, m.Made = uuid.New(), f.Made() },
 			true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -164,7 +164,7 @@ func TestWhatAnAgentRemembersIsLookedUp(t *testing.T) {
 			require.Equal(t, c.doubt, e.LostEvents() != nil)
 		})
 	}
-	t.Run("a success whose project was deleted since is there all the same", func(t *testing.T) {
+	t.Run("a success for a deleted project is found", func(t *testing.T) {
 		f.do(domain.DeleteProject{Name: "shop"})
 		e := f.server(8)
 		require.NoError(t, e.CheckAgentMemory(context.Background(), "web-01", same))
@@ -172,7 +172,7 @@ func TestWhatAnAgentRemembersIsLookedUp(t *testing.T) {
 	})
 }
 
-func TestAMachineThatWasPutBackToASnapshotOfItsDiskIsNoWitnessAgainstTheLog(t *testing.T) {
+func TestMachineRestoredFromADiskSnapshotIsNotEvidenceOfLostEvents(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.join("web-01", 1)
@@ -187,13 +187,13 @@ func TestAMachineThatWasPutBackToASnapshotOfItsDiskIsNoWitnessAgainstTheLog(t *t
 	old := engine.AgentMemory{Log: f.LogID(), Successes: map[string]domain.ID{"shop": first},
 		Deployments: map[string]domain.ID{"shop": deployment}}
 	require.NoError(t, f.CheckAgentMemory(context.Background(), "web-01", old))
-	require.NoError(t, f.LostEvents(), "the log has all of it, and more")
+	require.NoError(t, f.LostEvents(), "the log has all events that the machine remembers")
 	old.Successes["shop"] = domain.ID{9}
 	require.NoError(t, f.CheckAgentMemory(context.Background(), "web-01", old))
 	require.ErrorIs(t, f.LostEvents(), engine.ErrLostEvents)
 }
 
-func TestAMachineIsNotWelcomedBeforeItsHoldCanBeWritten(t *testing.T) {
+func TestCheckAgentMemoryFailsUntilTheHoldIsWritten(t *testing.T) {
 	f, _ := restored(t)
 	was := f.LogID()
 	f.tick()
@@ -203,13 +203,13 @@ func TestAMachineIsNotWelcomedBeforeItsHoldCanBeWritten(t *testing.T) {
 	f.put("project/shop", "project.defined/v1", `{"settings":7}`)
 	lost := engine.AgentMemory{Log: was, Successes: map[string]domain.ID{"shop": {9}}}
 	require.Error(t, f.CheckAgentMemory(context.Background(), "web-01", lost),
-		"it comes again, and remembers until then")
+		"the agent connects again and still remembers")
 	f.do(domain.ClearStream{Name: "project/shop"})
 	require.NoError(t, f.CheckAgentMemory(context.Background(), "web-01", lost))
 	f.Read(func(v *projections.View) { require.NotNil(t, v.Machines["web-01"].Installed["shop"].Hold) })
 }
 
-func TestAMachineWhoseSuccessTheLogHasLostIsHeldAsItIs(t *testing.T) {
+func TestMachineWithALostSuccessIsHeld(t *testing.T) {
 	f, _ := restored(t)
 	was := f.LogID()
 	f.tick()
@@ -223,5 +223,5 @@ func TestAMachineWhoseSuccessTheLogHasLostIsHeldAsItIs(t *testing.T) {
 	require.False(t, f.work("web-01", domain.PartSucceeded))
 	f.do(domain.LiftHold{Project: "shop", Machine: "web-01"})
 	f.tick()
-	require.True(t, f.work("web-01", domain.PartSucceeded), "a person said so")
+	require.True(t, f.work("web-01", domain.PartSucceeded), "a person lifted the hold")
 }

@@ -13,10 +13,10 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// A log that was put back, accepted, and then put back again to before the acceptance: the server's snapshot has the id
-// of the acceptance, which the log has never heard of.
-func TestALogThatIsPutBackBehindAnAcceptedRestoreIsNoticedBySnapshot(t *testing.T) {
-	f, s := pictured(t)
+// A log is restored and accepted, and then restored again to a state from before the acceptance. The server's snapshot
+// has the id of the acceptance, which the log does not have.
+func TestSecondRestoreBeforeTheAcceptanceIsDetectedBySnapshot(t *testing.T) {
+	f, s := withSnapshot(t)
 	cut := eventlog.Position(5)
 	backup := until(t, f.log, cut)
 	f.log = until(t, backup, cut)
@@ -28,16 +28,16 @@ func TestALogThatIsPutBackBehindAnAcceptedRestoreIsNoticedBySnapshot(t *testing.
 	require.NoError(t, e.Start(context.Background()))
 	_, err = e.Tick(context.Background())
 	require.NoError(t, err)
-	require.NoError(t, e.Snapshot()) // it stops in order
-	// the same backup is put back once more
+	require.NoError(t, e.Snapshot()) // an orderly stop
+	// the same backup is restored again
 	f.log = until(t, backup, cut)
 	again, _ := f.begins(s, nil)
 	require.ErrorIs(t, again.LostEvents(), engine.ErrLostEvents,
-		"the snapshot's server has read events that the log has lost")
+		"the server of the snapshot has read events that the log has lost")
 }
 
-// The same under a server that runs.
-func TestALogThatIsPutBackBehindAnAcceptedRestoreIsNoticedByWhoRunsThroughIt(t *testing.T) {
+// The same with a running server.
+func TestSecondRestoreBeforeTheAcceptanceIsDetectedByRunningServer(t *testing.T) {
 	f, s := restored(t)
 	require.Empty(t, f.tick().Appended)
 	require.ErrorIs(t, f.LostEvents(), engine.ErrLostEvents)
@@ -51,10 +51,10 @@ func TestALogThatIsPutBackBehindAnAcceptedRestoreIsNoticedByWhoRunsThroughIt(t *
 	s.Log = until(t, backup, head)
 	f.log = s.Log
 	f.tick()
-	require.ErrorIs(t, f.LostEvents(), engine.ErrLostEvents, "this very process has read events that the log has lost")
+	require.ErrorIs(t, f.LostEvents(), engine.ErrLostEvents, "this process has read events that the log has lost")
 }
 
-// starts lets a machine claim its part, and returns the report of success that it will make.
+// starts lets a machine claim its part, and returns the success that it will report.
 func (f *fixture) starts(machine string) domain.EndPart {
 	f.t.Helper()
 	end := domain.EndPart{Machine: machine, State: domain.PartSucceeded}
@@ -68,10 +68,9 @@ func (f *fixture) starts(machine string) domain.EndPart {
 	return end
 }
 
-// The witness is a position and an id, and ids of what agents report and servers decide are derived from their own
-// stream alone: a log that was put back and has grown again may have the very same event in the very same place, behind
-// other events.
-func TestAReportThatIsWrittenAgainAfterARestoreIsNotTakenForTheOneOfBefore(t *testing.T) {
+// A checkpoint is a position and an id. The ids of reports and decisions derive from their own stream, so a restored
+// log that has grown again may have an event with the same id at the same position, after other events.
+func TestRepeatedReportAfterARestoreIsNotMistakenForTheOriginal(t *testing.T) {
 	f, s := newFixture(t), &memorySnapshots{}
 	f.shop()
 	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
@@ -82,7 +81,7 @@ func TestAReportThatIsWrittenAgainAfterARestoreIsNotTakenForTheOneOfBefore(t *te
 	f.starts("web-02")
 	backup := until(t, f.log, f.Position())
 	f.log = until(t, backup, f.Position())
-	// a person disables web-02; web-01 reports its success; the server stops in order
+	// a person disables web-02; web-01 reports its success; the server stops in an orderly way
 	a, _ := f.begins(&memorySnapshots{}, nil)
 	_, err := a.Handle(context.Background(), f.id(),
 		domain.SetMachineEnabled{Name: "web-02", Enabled: false, Origin: domain.By("ann")})
@@ -92,23 +91,22 @@ func TestAReportThatIsWrittenAgainAfterARestoreIsNotTakenForTheOneOfBefore(t *te
 	kept, _ := f.begins(s, nil)
 	require.NoError(t, kept.Snapshot())
 	f.clock.now += time.Minute
-	// the log is put back; a server elsewhere, that has no snapshot, takes it up, and web-01 reports from its journal
+	// the log is restored; a server without a snapshot opens it, and web-01 reports from its journal
 	f.log = until(t, backup, 1<<30)
 	b, _ := f.begins(&memorySnapshots{}, nil)
 	require.NoError(t, b.Start(context.Background()))
 	_, err = b.Handle(context.Background(), domain.ID{}, report)
 	require.NoError(t, err)
-	// the first server comes back with its data folder
+	// the first server starts again with its data folder
 	again, _ := f.begins(s, nil)
-	afresh, _ := f.begins(&memorySnapshots{}, nil)
-	require.Equal(t, see(afresh).Machines["web-02"].Disabled, see(again).Machines["web-02"].Disabled,
-		"what the log says of web-02")
-	require.Equal(t, see(afresh), see(again))
+	fresh, _ := f.begins(&memorySnapshots{}, nil)
+	require.Equal(t, see(fresh).Machines["web-02"].Disabled, see(again).Machines["web-02"].Disabled,
+		"the state of web-02 in the log")
+	require.Equal(t, see(fresh), see(again))
 }
 
-// The same, and the event that was written again stands elsewhere: that is taken for an import, and nobody doubts the
-// log.
-func TestAReportThatIsWrittenAgainElsewhereDoesNotMakeALossAnImport(t *testing.T) {
+// The same, but the repeated event is at another position: this is treated as an import, and not as lost events.
+func TestRepeatedReportAtAnotherPositionDoesNotHideLostEvents(t *testing.T) {
 	f, s := newFixture(t), &memorySnapshots{}
 	f.shop()
 	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
@@ -131,10 +129,10 @@ func TestAReportThatIsWrittenAgainElsewhereDoesNotMakeALossAnImport(t *testing.T
 	require.NoError(t, kept.Snapshot())
 	f.clock.now += time.Minute
 	f.log = until(t, backup, 1<<30)
-	b, _ := f.begins(&memorySnapshots{}, nil) // a server without a snapshot, or of another program, is the first
+	b, _ := f.begins(&memorySnapshots{}, nil) // the first server has no snapshot, or one of another build
 	require.NoError(t, b.Start(context.Background()))
 	_, err = b.Handle(context.Background(), domain.ID{}, report)
 	require.NoError(t, err)
 	again, _ := f.begins(s, nil)
-	require.ErrorIs(t, again.LostEvents(), engine.ErrLostEvents, "ann's words are lost, and this server has read them")
+	require.ErrorIs(t, again.LostEvents(), engine.ErrLostEvents, "ann's commands are lost, and this server has read them")
 }

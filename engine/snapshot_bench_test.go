@@ -8,7 +8,7 @@ import (
 	"github.com/droverhq/drover/eventlog/memory"
 )
 
-// BenchmarkSnapshot measures what a snapshot takes to be made of a view, and a view of it.
+// BenchmarkSnapshot measures the encoding and decoding of a snapshot.
 func BenchmarkSnapshot(b *testing.B) {
 	s := shape{10_000, 1}
 	f := settled(b, memory.New(), s)

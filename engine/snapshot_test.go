@@ -18,7 +18,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// shelf keeps a snapshot.
+// memorySnapshots stores a snapshot in memory.
 type memorySnapshots struct {
 	data   []byte
 	stored int
@@ -34,7 +34,7 @@ func (s *memorySnapshots) Store(data []byte) error {
 	return nil
 }
 
-// counted is a log that counts the events it hands out.
+// counted is a log that counts the events that it returns.
 type counted struct {
 	eventlog.Log
 	read int
@@ -51,7 +51,7 @@ func (c *counted) ReadAll(ctx context.Context, after eventlog.Position, limit in
 	}
 }
 
-// begins is a start of a server with what an earlier one has stored, and how many events it read.
+// begins starts a server with a stored snapshot, and returns how many events it read.
 func (f *fixture) begins(s *memorySnapshots, change func(*engine.Config)) (*engine.Engine, int) {
 	f.t.Helper()
 	log := &counted{Log: f.log}
@@ -64,8 +64,8 @@ func (f *fixture) begins(s *memorySnapshots, change func(*engine.Config)) (*engi
 	return e, log.read
 }
 
-// pictured is a fixture with machines that were deployed to, and a snapshot of it; more has happened since.
-func pictured(t *testing.T) (*fixture, *memorySnapshots) {
+// withSnapshot returns a fixture with deployed machines, and a snapshot of it. More events follow the snapshot.
+func withSnapshot(t *testing.T) (*fixture, *memorySnapshots) {
 	f, s := newFixture(t), &memorySnapshots{}
 	f.shop()
 	f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"})
@@ -78,31 +78,31 @@ func pictured(t *testing.T) (*fixture, *memorySnapshots) {
 	e, _ := f.begins(s, nil)
 	require.NoError(t, e.Snapshot())
 	require.NoError(t, e.Snapshot())
-	require.Equal(t, 1, s.stored, "nothing has happened since the first")
+	require.Equal(t, 1, s.stored, "nothing has happened since the first snapshot")
 	require.True(t, f.work("web-03", domain.PartSucceeded))
 	f.join("web-04", 4)
 	return f, s
 }
 
-func TestAStartFromASnapshotReadsWhatCameSinceAndComesToTheSameView(t *testing.T) {
-	f, s := pictured(t)
-	afresh, all := f.begins(&memorySnapshots{}, nil)
+func TestStartFromASnapshotReadsOnlyNewEventsAndGetsTheSameView(t *testing.T) {
+	f, s := withSnapshot(t)
+	fresh, all := f.begins(&memorySnapshots{}, nil)
 	e, read := f.begins(s, nil)
 	require.Less(t, read, all/2)
-	require.Equal(t, see(afresh), see(e))
+	require.Equal(t, see(fresh), see(e))
 	require.NoError(t, e.Start(context.Background()))
 	report, err := e.Tick(context.Background())
 	require.NoError(t, err)
-	require.Len(t, report.Appended, 1, "web-04 gets what is wanted")
+	require.Len(t, report.Appended, 1, "web-04 is deployed to")
 }
 
-// see is the view of an engine.
+// see returns the view of an engine.
 func see(e *engine.Engine) (view *projections.View) {
 	e.Read(func(v *projections.View) { view = v })
 	return view
 }
 
-func TestASnapshotIsDueOnceEnoughHasHappenedAndWaitsForAQuietMoment(t *testing.T) {
+func TestSnapshotIsDueAfterEnoughEventsInAQuietMoment(t *testing.T) {
 	f, s := newFixture(t), &memorySnapshots{}
 	f.do(domain.ApplyEnvironment{Name: "production"})
 	e, _ := f.begins(s, nil)
@@ -119,13 +119,13 @@ func TestASnapshotIsDueOnceEnoughHasHappenedAndWaitsForAQuietMoment(t *testing.T
 	require.False(t, e.SnapshotDue(false))
 	s.full = true
 	require.Error(t, e.Snapshot())
-	require.True(t, e.SnapshotDue(true), "one that was not stored is none")
+	require.True(t, e.SnapshotDue(true), "the snapshot was not stored")
 	s.full = false
 	require.NoError(t, e.Snapshot())
-	require.False(t, e.SnapshotDue(true), "it counts anew")
+	require.False(t, e.SnapshotDue(true), "the count starts again")
 }
 
-func TestABusyServerAndALargeFleetWaitLongerForTheirSnapshots(t *testing.T) {
+func TestBusyServersAndLargeFleetsTakeSnapshotsLessOften(t *testing.T) {
 	f := newFixture(t)
 	e, _ := f.begins(&memorySnapshots{}, nil)
 	machine := func(n int, facts ...domain.Event) {
@@ -148,24 +148,24 @@ func TestABusyServerAndALargeFleetWaitLongerForTheirSnapshots(t *testing.T) {
 		machine(n, domain.MachineDisabled{})
 	}
 	require.NoError(t, e.CatchUp(context.Background()))
-	require.False(t, e.SnapshotDue(true), "21 901 events, 11 000 machines")
+	require.False(t, e.SnapshotDue(true), "21 901 events are not enough for 11 000 machines")
 	for n := range 200 {
 		machine(n, domain.MachineEnabled{})
 	}
 	require.NoError(t, e.CatchUp(context.Background()))
 	require.True(t, e.SnapshotDue(true))
-	require.False(t, e.SnapshotDue(false), "a server that decides has better things to do")
+	require.False(t, e.SnapshotDue(false), "a busy server waits")
 	for range 4 {
 		for n := range 11_000 {
 			machine(n, domain.MachineEnabled{}, domain.MachineDisabled{})
 		}
 		require.NoError(t, e.CatchUp(context.Background()))
 	}
-	require.True(t, e.SnapshotDue(false), "but not for ever")
+	require.True(t, e.SnapshotDue(false), "but only up to a limit")
 }
 
-func TestASnapshotThatDoesNotFitIsNotUsed(t *testing.T) {
-	f, s := pictured(t)
+func TestInvalidSnapshotIsIgnored(t *testing.T) {
+	f, s := withSnapshot(t)
 	for name, c := range map[string]struct {
 		change func(*engine.Config)
 		spoil  func(data []byte) []byte
@@ -183,10 +183,10 @@ func TestASnapshotThatDoesNotFitIsNotUsed(t *testing.T) {
 			if c.spoil != nil {
 				spoilt.data = c.spoil(spoilt.data)
 			}
-			afresh, all := f.begins(&memorySnapshots{}, c.change)
+			fresh, all := f.begins(&memorySnapshots{}, c.change)
 			e, read := f.begins(spoilt, c.change)
 			require.Equal(t, all, read)
-			require.Equal(t, see(afresh), see(e))
+			require.Equal(t, see(fresh), see(e))
 			require.NoError(t, e.LostEvents())
 		})
 	}
@@ -200,24 +200,24 @@ func TestASnapshotThatDoesNotFitIsNotUsed(t *testing.T) {
 	})
 }
 
-func TestALogThatWasPutBackWhileItsServerWasDownIsNoticedBySnapshot(t *testing.T) {
-	f, s := pictured(t)
+func TestLogRestoredWhileTheServerWasDownIsDetectedBySnapshot(t *testing.T) {
+	f, s := withSnapshot(t)
 	f.log = until(t, f.log, 5)
 	e, _ := f.begins(s, nil)
 	require.ErrorIs(t, e.LostEvents(), engine.ErrLostEvents)
-	require.Equal(t, eventlog.Position(5), e.Position(), "the view is that of the log as it is")
+	require.Equal(t, eventlog.Position(5), e.Position(), "the view matches the log")
 	renewed, _ := f.begins(s, func(c *engine.Config) { c.Program = "the next version" })
-	require.ErrorIs(t, renewed.LostEvents(), engine.ErrLostEvents, "by whichever program")
+	require.ErrorIs(t, renewed.LostEvents(), engine.ErrLostEvents, "by any build")
 	kept := s.data
 	require.NoError(t, e.Snapshot())
-	require.Equal(t, kept, s.data, "the witness stays until somebody accepts the restore")
+	require.Equal(t, kept, s.data, "the snapshot is kept until the restore is accepted")
 	_, err := e.Handle(context.Background(), f.id(), domain.AcceptRestore{Was: domain.ID(e.LogID())})
 	require.NoError(t, err)
 	again, _ := f.begins(s, nil)
-	require.NoError(t, again.LostEvents(), "an accepted restore is doubted no more")
+	require.NoError(t, again.LostEvents(), "an accepted restore is not reported again")
 }
 
-// replaced is a log in whose place another is put after its first read.
+// replaced is a log that is replaced by another after its first read.
 type replaced struct {
 	eventlog.Log
 	by eventlog.Log
@@ -237,15 +237,15 @@ func (r *replaced) ReadAll(ctx context.Context, after eventlog.Position, limit i
 	}
 }
 
-func TestALogThatIsPutBackDuringAStartIsDoubted(t *testing.T) {
+func TestLogRestoredDuringAStartIsDetected(t *testing.T) {
 	f := newFixture(t)
-	for i := range 1500 { // more than one read takes
+	for i := range 1500 { // more than one page
 		_, err := f.log.Append(context.Background(), "policy/default", eventlog.Revision(i-1),
 			eventlog.Event{ID: uuid.New(), Type: "policy.deleted/v1", Data: []byte(`{}`)})
 		require.NoError(t, err)
 	}
 	log := &replaced{Log: f.log, by: until(t, f.log, 700)}
-	for name, s := range map[string]*memorySnapshots{"without a snapshot": {}, "from a snapshot of before": nil} {
+	for name, s := range map[string]*memorySnapshots{"without a snapshot": {}, "from an earlier snapshot": nil} {
 		t.Run(name, func(t *testing.T) {
 			if s == nil {
 				s = &memorySnapshots{}
@@ -264,7 +264,7 @@ func TestALogThatIsPutBackDuringAStartIsDoubted(t *testing.T) {
 	}
 }
 
-// held is a log whose reads wait to be let go on.
+// held is a log whose reads wait until they are released.
 type held struct {
 	eventlog.Log
 	goOn chan struct{}
@@ -277,7 +277,7 @@ func (h *held) ReadAll(ctx context.Context, after eventlog.Position, limit int) 
 	return h.Log.ReadAll(ctx, after, limit)
 }
 
-func TestASnapshotThatWaitsForAReadWhichFindsTheLogPutBackIsNotTaken(t *testing.T) {
+func TestSnapshotIsNotTakenAfterAReadThatFindsLostEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, s := newFixture(t), &memorySnapshots{}
 		f.shop()
@@ -302,7 +302,7 @@ func TestASnapshotThatWaitsForAReadWhichFindsTheLogPutBackIsNotTaken(t *testing.
 	})
 }
 
-func TestAStartFromASnapshotCanReadTheEndOfTheLogWithoutItsBeginning(t *testing.T) {
+func TestStartFromASnapshotKnowsWhereToReadTheTailOfTheLog(t *testing.T) {
 	f, s := newFixture(t), &memorySnapshots{}
 	e, _ := f.begins(s, nil)
 	for _, name := range []string{"lab", "staging", "production"} {
@@ -317,10 +317,10 @@ func TestAStartFromASnapshotCanReadTheEndOfTheLogWithoutItsBeginning(t *testing.
 	require.NotZero(t, again.TailStart(2))
 }
 
-func TestALogWhoseEventsMovedToOtherPositionsIsNotDoubtedBySnapshot(t *testing.T) {
-	f, s := pictured(t)
+func TestSnapshotAcceptsALogWhoseEventsMovedToOtherPositions(t *testing.T) {
+	f, s := withSnapshot(t)
 	moved := memory.Open(memory.Config{ID: f.Made()})
-	var last []eventlog.Recorded // the servers' starts go to the end
+	var last []eventlog.Recorded // the starts of servers move to the end
 	for rec, err := range f.log.ReadAll(context.Background(), 0, 0) {
 		require.NoError(t, err)
 		if kind, _ := domain.SplitStream(rec.Stream); kind == domain.ServerStreams {
@@ -335,13 +335,13 @@ func TestALogWhoseEventsMovedToOtherPositionsIsNotDoubtedBySnapshot(t *testing.T
 		require.NoError(t, err)
 	}
 	f.log = moved
-	afresh, _ := f.begins(&memorySnapshots{}, nil)
+	fresh, _ := f.begins(&memorySnapshots{}, nil)
 	e, _ := f.begins(s, nil)
 	require.NoError(t, e.LostEvents())
-	require.Equal(t, see(afresh), see(e))
+	require.Equal(t, see(fresh), see(e))
 }
 
-func TestALogThatANewerDroverWritesToLeavesNoSnapshot(t *testing.T) {
+func TestFencedServerStoresNoSnapshot(t *testing.T) {
 	f := newFixture(t)
 	_, err := f.log.Append(context.Background(), "machine/web-01", eventlog.NoStream,
 		eventlog.Event{ID: uuid.New(), Type: "machine.sang/v1", Data: []byte(`{}`)})

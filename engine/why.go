@@ -71,8 +71,8 @@ func ownRanges(v *projections.View, machine, project string) []streamRange {
 		last(domain.ProjectStream(project), maxProjectEvents)}
 }
 
-// releasesOf returns the streams of at most maxReleases releases: the newest of the project, and those that an earlier
-// project of the same name deployed according to past.
+// releasesOf returns the streams of at most maxReleases releases: the newest ones of the project, and the ones
+// that an earlier project of the same name deployed according to past.
 func releasesOf(v *projections.View, project string, past []eventlog.Recorded) (streams []streamRange) {
 	known := map[string]bool{}
 	add := func(incarnation domain.ID, version string) {
