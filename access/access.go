@@ -91,7 +91,8 @@ func (a *Access) agentCaller(identity string) (Caller, bool) {
 	}
 	for _, use := range a.Uses(instance) {
 		if !use.Revoked && Matches(use.Secret, secret) {
-			return Caller{Origin: domain.AgentOrigin(instance), Machine: use.Machine, Instance: instance, Joined: use.Settings}, true
+			return Caller{Origin: domain.AgentOrigin(instance), Machine: use.Machine, Instance: instance,
+				Joined: use.Settings}, true
 		}
 	}
 	return Caller{}, false
@@ -107,7 +108,7 @@ func originOf(t *domain.Token) domain.Origin {
 	return o
 }
 
-// isValid reports whether a token is neither revoked nor expired.
+// isValid reports whether a token is not revoked and has not expired.
 func (a *Access) isValid(t *domain.Token) bool {
 	return !t.Revoked && (t.Settings.Until == nil || a.clock.Now().Before(*t.Settings.Until))
 }

@@ -41,7 +41,9 @@ func TestNewTokenFillsInDefaultsAndRejectsInvalidSettings(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, s.Until)
 	uses := 3
-	for _, wrong := range []NewToken{{Scope: domain.ReadScope, Uses: &uses}, {Join: true, Scope: domain.ReadScope}, {Scope: domain.ReadScope, Until: &now}} {
+	for _, wrong := range []NewToken{
+		{Scope: domain.ReadScope, Uses: &uses}, {Join: true, Scope: domain.ReadScope}, {Scope: domain.ReadScope, Until: &now},
+	} {
 		_, err := wrong.Settings(now)
 		require.Equal(t, client.Invalid, problem.Of(err).Kind)
 	}

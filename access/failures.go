@@ -20,7 +20,7 @@ const (
 	failuresAtOnce = 20
 	failuresEvery  = 3 * time.Second
 	// maxAddresses limits the memory. When it is reached, addresses without recent failures are removed, or all
-	// addresses if there are none.
+	// addresses if every address has failed recently.
 	maxAddresses = 10_000
 	// networkBits is the length of the IPv6 prefix that a provider assigns to one customer.
 	networkBits = 64

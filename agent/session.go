@@ -318,8 +318,8 @@ func (s *session) handle(m client.ToAgent) {
 	if m.Settings != nil {
 		s.apply(*m.Settings)
 	}
-	if m.Told != nil {
-		s.logError(s.journal.RecordEvent(*m.Told))
+	if m.Newest != nil {
+		s.logError(s.journal.RecordEvent(*m.Newest))
 	}
 	if m.Claimed != nil {
 		s.claimed(*m.Claimed)

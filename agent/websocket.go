@@ -88,11 +88,11 @@ func (t *authorities) reload() *http.Client {
 func dialError(address string, answer *http.Response, err error) error {
 	server := strings.TrimSuffix("http"+strings.TrimPrefix(address, "ws"), client.AgentPath)
 	if answer != nil && answer.Body != nil {
-		if start, _ := io.ReadAll(io.LimitReader(answer.Body, 200)); client.PlainToTLS(string(start)) {
+		if start, _ := io.ReadAll(io.LimitReader(answer.Body, 200)); client.IsPlainHTTPToTLS(string(start)) {
 			return fmt.Errorf("%s uses TLS; use https:// instead of http:// in --server", server)
 		}
 	}
-	if detail, hint := client.Misled(server, err); detail != "" {
+	if detail, hint := client.ExplainConfiguration(server, err); detail != "" {
 		return fmt.Errorf("%s; %s", detail, hint)
 	}
 	if answer != nil && answer.StatusCode != http.StatusSwitchingProtocols {

@@ -136,7 +136,7 @@ func (s *session) sendState(n machineState) {
 	}
 	if n.revision > s.sentRevision && !n.doubted { // the agent replaces its own memory with this
 		s.sentRevision = n.revision
-		s.send(client.ToAgent{Told: &client.Told{Log: n.log.String(), Revision: int64(n.revision), Event: n.newest.String()}})
+		s.send(client.ToAgent{Newest: &client.NewestEvent{Log: n.log.String(), Revision: int64(n.revision), Event: n.newest.String()}})
 	}
 	s.offer(n.work)
 }

@@ -98,13 +98,13 @@ func receive[T any](d *fakeAgent, pick func(client.ToAgent) *T) T {
 	}
 }
 
-func welcome(m client.ToAgent) *client.Welcome   { return m.Welcome }
-func refusal(m client.ToAgent) *client.Refused   { return m.Refused }
-func offer(m client.ToAgent) *client.Work        { return m.Offer }
-func claimed(m client.ToAgent) *client.Claimed   { return m.Claimed }
-func ended(m client.ToAgent) *client.Ended       { return m.Ended }
-func memoryUpdate(m client.ToAgent) *client.Told { return m.Told }
-func settings(m client.ToAgent) *client.Settings { return m.Settings }
+func welcome(m client.ToAgent) *client.Welcome          { return m.Welcome }
+func refusal(m client.ToAgent) *client.Refused          { return m.Refused }
+func offer(m client.ToAgent) *client.Work               { return m.Offer }
+func claimed(m client.ToAgent) *client.Claimed          { return m.Claimed }
+func ended(m client.ToAgent) *client.Ended              { return m.Ended }
+func memoryUpdate(m client.ToAgent) *client.NewestEvent { return m.Newest }
+func settings(m client.ToAgent) *client.Settings        { return m.Settings }
 
 // waitUntilClosed waits until the server has closed the connection.
 func (d *fakeAgent) waitUntilClosed() {

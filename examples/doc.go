@@ -1,10 +1,9 @@
-// Package examples carries the example files that the program itself uses, so that a drover without a
-// checkout beside it has them too.
+// Package examples embeds the example files that the program itself uses.
 package examples
 
-import _ "embed" // the files below
+import _ "embed"
 
-// Demo is demo/site.yaml, the project of `drover demo`.
+// Demo is the content of demo/site.yaml, the resources of `drover demo`.
 //
 //go:embed demo/site.yaml
 var Demo string

@@ -182,9 +182,9 @@ func TestMemorySurvivesRestartsAndNeverMovesBack(t *testing.T) {
 	j, _ := open(t, data)
 	require.Nil(t, j.Memory())
 	require.NoError(t, j.RecordLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-01"))
-	require.NoError(t, j.RecordEvent(client.Told{Log: "log-1", Revision: 4, Event: "e4"}))
-	require.NoError(t, j.RecordEvent(client.Told{Log: "log-1", Revision: 3, Event: "e3"}))
-	require.NoError(t, j.RecordEvent(client.Told{Log: "another", Revision: 9, Event: "e9"}))
+	require.NoError(t, j.RecordEvent(client.NewestEvent{Log: "log-1", Revision: 4, Event: "e4"}))
+	require.NoError(t, j.RecordEvent(client.NewestEvent{Log: "log-1", Revision: 3, Event: "e3"}))
+	require.NoError(t, j.RecordEvent(client.NewestEvent{Log: "another", Revision: 9, Event: "e9"}))
 	require.NoError(t, j.RecordSuccess("shop", client.Ended{Deployment: "d-1", Event: "s1"}))
 	require.NoError(t, j.RecordLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-01"))
 
@@ -202,14 +202,14 @@ func TestMemorySurvivesRestartsAndNeverMovesBack(t *testing.T) {
 
 	require.NoError(t, j.RecordLog(client.Welcome{Log: "log-2", Made: "made-1"}, "web-01"))
 	require.Equal(t, &client.Memory{Log: "log-2", Made: "made-1", Machine: "web-01", Revision: -1}, j.Memory())
-	require.NoError(t, j.RecordEvent(client.Told{Log: "log-2", Revision: 0, Event: "f0"}))
+	require.NoError(t, j.RecordEvent(client.NewestEvent{Log: "log-2", Revision: 0, Event: "f0"}))
 	require.Equal(t, "f0", j.Memory().Event)
 }
 
 func TestMemoryOfAnotherMachineIsDiscarded(t *testing.T) {
 	j, _ := open(t, t.TempDir())
 	require.NoError(t, j.RecordLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-01"))
-	require.NoError(t, j.RecordEvent(client.Told{Log: "log-1", Revision: 4, Event: "e4"}))
+	require.NoError(t, j.RecordEvent(client.NewestEvent{Log: "log-1", Revision: 4, Event: "e4"}))
 	require.NoError(t, j.RecordSuccess("shop", client.Ended{Deployment: "d-1", Event: "s1"}))
 	require.NoError(t, j.RecordRun("shop", client.End{Deployment: "d-1", State: "succeeded"}))
 

@@ -69,7 +69,7 @@ func (j *Journal) RecordLog(welcome client.Welcome, machine string) error {
 }
 
 // RecordEvent stores the newest event of the machine's stream. An older event changes nothing.
-func (j *Journal) RecordEvent(told client.Told) error {
+func (j *Journal) RecordEvent(told client.NewestEvent) error {
 	return j.update(func(m *client.Memory) bool {
 		if told.Log != m.Log || told.Revision <= m.Revision {
 			return false

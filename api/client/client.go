@@ -18,91 +18,92 @@ import (
 	"github.com/google/uuid"
 )
 
-// PositionHeader is the header in which every answer says where the log stood.
+// PositionHeader is the header of every response with the log position that the response was read at.
 const PositionHeader = "Drover-Position"
 
-// KeyHeader is the header with the id that the sender of a write chose. The same write under the same
-// key is done once.
+// KeyHeader is the header with the idempotency key of a write, which the sender chooses. Writes with the same key are
+// executed once.
 const KeyHeader = "Idempotency-Key"
 
-// ViaHeader says what the sender of a request is, such as "cli".
+// ViaHeader is the header with the channel of a request, such as "cli".
 const ViaHeader = "Drover-Via"
 
-// maxAnswerBytes bounds what is read of one answer.
-const maxAnswerBytes = 256 << 20
+// maxResponseBytes limits the size of a response, except for downloads.
+const maxResponseBytes = 256 << 20
 
-// Client speaks to drover's HTTP API. It may be used from many goroutines once its fields are set.
+// Client is a client of drover's HTTP API. It is safe for concurrent use once its fields are set.
 type Client struct {
-	// Servers are addresses such as http://127.0.0.1:7070; the next is tried where one does not answer.
+	// Servers lists server addresses such as http://127.0.0.1:7070. If a server is unavailable, the client tries the
+	// next.
 	Servers []string
-	// Token is sent with every request; empty: none.
+	// Token is sent with every request; empty: no token.
 	Token string
-	// Via is what the sender is, such as domain.ViaCLI; events record it. Empty: any program.
+	// Via is the channel of the requests, such as domain.ViaCLI. Events record it. Empty: domain.ViaAPI.
 	Via domain.Via
-	// HTTP carries the requests; nil: http.DefaultClient. Redirects are never followed.
+	// HTTP sends the requests; nil: a default client. Redirects are never followed.
 	HTTP *http.Client
-	// Silence is how long a server may take to begin its answer before the next one is asked, and a live stream
-	// may bring nothing before Follow connects anew; 0: 45 s.
-	Silence time.Duration
-	// Lost is told by Follow whenever its stream has broken off, before it connects anew; err is nil where the server
-	// ended it in order. May be nil.
-	Lost func(err error)
+	// IdleTimeout limits the wait for the start of a response, after which the client tries the next server. It also
+	// limits the time without data on a live stream, after which Follow reconnects. 0: 45 s.
+	IdleTimeout time.Duration
+	// OnDisconnect is called by Follow when its stream has ended early, before it reconnects. err is nil if the server
+	// closed the stream. May be nil.
+	OnDisconnect func(err error)
 
-	last atomic.Int64 // index of the server that answered last
+	last atomic.Int64 // index of the server that responded last
 }
 
-// Written is the answer to a write.
+// Written is the response to a write.
 type Written struct {
-	// Position is that of the last event written; pass it as ?after= to see it on any server.
+	// Position is the position of the last event. Pass it as ?after= to read at or after this position from any server.
 	Position string   `json:"position"`
-	Events   []string `json:"events"` // empty: no change
-	Repeat   bool     `json:"repeat"` // the same write had been accepted before
-	// Deployment is the one that was queued, if any.
+	Events   []string `json:"events"` // names of the events; empty: no change
+	Repeat   bool     `json:"repeat"` // the same write was accepted before
+	// Deployment is the id of the deployment that was queued, if any.
 	Deployment string `json:"deployment,omitempty"`
 }
 
-// Get reads path, such as /machines, into what into points to; nil passes over the answer. It returns
-// the position that the answer was given at.
+// Get reads path, such as /machines, and decodes the response into the value that into points to, unless into is nil.
+// It returns the position of the response.
 func (c *Client) Get(ctx context.Context, path string, query url.Values, into any) (position string, err error) {
 	return c.call(ctx, request{method: http.MethodGet, path: path, query: query}, into)
 }
 
-// Post writes body to path and reads the answer into what into points to. key makes a repeat of
-// the same write harmless; empty: a new one is chosen, under which this call itself may repeat.
+// Post sends body to path and decodes the response into the value that into points to, unless into is nil. key is the
+// idempotency key; if it is empty, Post chooses a new key, so that it can safely try several servers.
 func (c *Client) Post(ctx context.Context, path, key string, body, into any) error {
 	_, err := c.write(ctx, http.MethodPost, path, key, body, into)
 	return err
 }
 
-// Write posts what is answered by Written: every command.
+// Write sends a command to path. See Post for key.
 func (c *Client) Write(ctx context.Context, path, key string, body any) (Written, error) {
 	var written Written
 	_, err := c.write(ctx, http.MethodPost, path, key, body, &written)
 	return written, err
 }
 
-// Delete deletes what path names.
+// Delete deletes the resource at path. See Post for key.
 func (c *Client) Delete(ctx context.Context, path, key string) (Written, error) {
 	var written Written
 	_, err := c.write(ctx, http.MethodDelete, path, key, nil, &written)
 	return written, err
 }
 
-// Download copies path to out, however large it is. An answer that was cut off is an error.
+// Download copies the response for path to out without a size limit. A truncated response is an error.
 func (c *Client) Download(ctx context.Context, path string, out io.Writer) error {
-	answer, server, err := c.send(ctx, request{method: http.MethodGet, path: path})
+	response, server, err := c.send(ctx, request{method: http.MethodGet, path: path})
 	if err != nil {
 		return err
 	}
-	defer answer.Body.Close()
-	stalled := time.AfterFunc(stall, func() { _ = answer.Body.Close() })
-	defer stalled.Stop()
-	var lost error // what reading came to; a full disk here is not the server's fault
+	defer response.Body.Close()
+	timeout := time.AfterFunc(downloadTimeout, func() { _ = response.Body.Close() })
+	defer timeout.Stop()
+	var readErr error // distinguishes errors of the server from errors of out
 	read := readerFunc(func(p []byte) (int, error) {
-		n, err := answer.Body.Read(p)
-		stalled.Reset(stall)
-		if lost = err; errors.Is(err, io.EOF) {
-			lost = nil
+		n, err := response.Body.Read(p)
+		timeout.Reset(downloadTimeout)
+		if readErr = err; errors.Is(err, io.EOF) {
+			readErr = nil
 		}
 		return n, err
 	})
@@ -110,21 +111,22 @@ func (c *Client) Download(ctx context.Context, path string, out io.Writer) error
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case lost != nil:
-		return &Problem{Title: "Cut off", Kind: Unavailable, Detail: fmt.Sprintf("the answer of %s was cut off after %d bytes: %v", server, n, bare(lost)),
-			Hint: "try again; the server's own log may say more", cause: lost}
+	case readErr != nil:
+		return &Problem{Title: "Connection lost", Kind: Unavailable,
+			Detail: fmt.Sprintf("the response of %s was cut off after %d bytes: %v", server, n, reason(readErr)),
+			Hint:   "try again; see the server's log for details", cause: readErr}
 	case err != nil:
-		return fmt.Errorf("write what %s answers: %w", server, err)
+		return fmt.Errorf("write the response of %s: %w", server, err)
 	}
 	return nil
 }
 
-// stall is how long a download may stand still before it counts as cut off.
-const stall = 2 * time.Minute
+// downloadTimeout is how long a download may receive no data.
+const downloadTimeout = 2 * time.Minute
 
 type readerFunc func(p []byte) (int, error)
 
-// Read is the function itself.
+// Read calls f.
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func (c *Client) write(ctx context.Context, method, path, key string, body, into any) (string, error) {
@@ -142,13 +144,13 @@ func (c *Client) write(ctx context.Context, method, path, key string, body, into
 	return c.call(ctx, r, into)
 }
 
-// Path joins escaped segments: Path("projects", "shop").
+// Path escapes and joins path segments: Path("projects", "shop") is "/projects/shop".
 func Path(segments ...string) string {
 	var b strings.Builder
 	for _, segment := range segments {
 		escaped := url.PathEscape(segment)
 		if strings.Trim(segment, ".") == "" {
-			escaped = strings.Repeat("%2E", len(segment)) // or it would be a way to another place
+			escaped = strings.Repeat("%2E", len(segment)) // a dot segment would change the path
 		}
 		b.WriteString("/" + escaped)
 	}
@@ -162,24 +164,25 @@ type request struct {
 	lastEvent                 string
 }
 
-// call tries one server after another, beginning with the one that answered last. A write carries its
-// key, so it may be sent to the next although the first may have done it.
+// call sends a request and decodes the response.
 func (c *Client) call(ctx context.Context, r request, into any) (position string, err error) {
-	answer, server, err := c.send(ctx, r)
+	response, server, err := c.send(ctx, r)
 	if err != nil {
 		return "", err
 	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(answer.Body, maxAnswerBytes+1))
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxResponseBytes+1))
 	switch {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
 	case err != nil:
-		return "", unreached(server, err)
-	case len(text) > maxAnswerBytes:
-		return "", &Problem{Title: "Answer too large", Kind: Internal, Detail: fmt.Sprintf("the answer of %s is larger than %d bytes", server, maxAnswerBytes), Hint: "use a smaller limit"}
+		return "", connectionProblem(server, err)
+	case len(text) > maxResponseBytes:
+		return "", &Problem{Title: "Response too large", Kind: Internal,
+			Detail: fmt.Sprintf("the response of %s is larger than %d bytes", server, maxResponseBytes),
+			Hint:   "use a smaller limit"}
 	}
-	return answer.Header.Get(PositionHeader), decode(server, text, into)
+	return response.Header.Get(PositionHeader), decode(server, text, into)
 }
 
 func decode(server string, text []byte, into any) error {
@@ -191,25 +194,29 @@ func decode(server string, text []byte, into any) error {
 		return nil
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return &Problem{Title: "Answer not understood", Kind: Internal, Detail: fmt.Sprintf("%s answered what this client cannot read: %v", server, err),
-			Hint: "are client and server of one version?", cause: err}
+		return &Problem{Title: "Invalid response", Kind: Internal,
+			Detail: fmt.Sprintf("invalid response of %s: %v", server, err),
+			Hint:   "do client and server have the same version?", cause: err}
 	}
 	return nil
 }
 
-// send returns the first answer that is a success, else the problem of the last server tried.
+// send sends a request to one server after another, beginning with the one that responded last, until one is not
+// unavailable. It returns the successful response, or the problem of the last server. A write has an idempotency key,
+// so sending it to another server is safe even if the first server has executed it.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, string, error) {
 	if len(c.Servers) == 0 {
-		return nil, "", &Problem{Title: "No server", Kind: Unavailable, Detail: "no server is named", Hint: "use --server URL, or start `drover server` here once"}
+		return nil, "", &Problem{Title: "No server", Kind: Unavailable, Detail: "no server is configured",
+			Hint: "use --server URL, or start `drover server` here once"}
 	}
 	first := int(c.last.Load())
 	var problem error
 	for i := range c.Servers {
 		at := (first + i) % len(c.Servers)
-		answer, err := c.sendTo(ctx, c.Servers[at], r)
+		response, err := c.sendTo(ctx, c.Servers[at], r)
 		if err == nil {
 			c.last.Store(int64(at))
-			return answer, c.Servers[at], nil
+			return response, c.Servers[at], nil
 		}
 		if ctx.Err() != nil {
 			return nil, "", ctx.Err()
@@ -230,45 +237,46 @@ func (c *Client) sendTo(ctx context.Context, server string, r request) (*http.Re
 		return nil, err
 	}
 	if !slow[r.path] {
-		defer time.AfterFunc(cmp.Or(c.Silence, silence), cancel).Stop()
+		defer time.AfterFunc(cmp.Or(c.IdleTimeout, defaultIdleTimeout), cancel).Stop()
 	}
-	answer, err := c.http().Do(req)
+	response, err := c.http().Do(req)
 	if err != nil {
 		defer cancel()
-		return nil, silenced(waiting, ctx, server, unreached(server, err))
+		return nil, orTimeout(waiting, ctx, server, connectionProblem(server, err))
 	}
-	answer.Body = &body{answer.Body, cancel}
-	if answer.StatusCode < 300 {
-		return answer, nil
+	response.Body = &body{response.Body, cancel}
+	if response.StatusCode < 300 {
+		return response, nil
 	}
-	defer answer.Body.Close()
-	body, _ := io.ReadAll(io.LimitReader(answer.Body, 8<<20))
-	return nil, asProblem(server, answer, body)
+	defer response.Body.Close()
+	body, _ := io.ReadAll(io.LimitReader(response.Body, 8<<20))
+	return nil, problemOf(server, response, body)
 }
 
-// slow are the paths on which a server may work for long before it answers.
+// slow contains the paths for which a server may work for a long time before it responds.
 var slow = map[string]bool{"/log/verify": true, "/log/export": true, "/log/backup": true, "/apply": true}
 
-// body is that of an answer; closing it frees what the request held.
+// body is the body of a response. Close also cancels the context of the request.
 type body struct {
 	io.ReadCloser
-	free context.CancelFunc
+	cancel context.CancelFunc
 }
 
-// Close ends the reading.
+// Close closes the body and cancels the context of the request.
 func (b *body) Close() error {
-	defer b.free()
+	defer b.cancel()
 	return b.ReadCloser.Close()
 }
 
 func (c *Client) request(ctx context.Context, server string, r request) (*http.Request, error) {
 	base, err := url.Parse(server)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, &Problem{Title: "Bad address", Kind: Invalid, Detail: fmt.Sprintf("invalid server address %.200q", server),
-			Hint: "write it as http://HOST:PORT or https://HOST:PORT", cause: errors.Join(err)}
+		return nil, &Problem{Title: "Invalid address", Kind: Invalid,
+			Detail: fmt.Sprintf("invalid server address %.200q", server),
+			Hint:   "write it as http://HOST:PORT or https://HOST:PORT", cause: errors.Join(err)}
 	}
 	path := r.path
-	if !strings.HasPrefix(path, "/api/") && !outside[path] {
+	if !strings.HasPrefix(path, "/api/") && !rootPaths[path] {
 		path = "/api/v1" + path
 	}
 	address := strings.TrimSuffix(server, "/") + path
@@ -277,9 +285,11 @@ func (c *Client) request(ctx context.Context, server string, r request) (*http.R
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, address, bytes.NewReader(r.body))
 	if err != nil {
-		return nil, &Problem{Title: "Bad request", Kind: Invalid, Detail: err.Error(), cause: err}
+		return nil, &Problem{Title: "Invalid request", Kind: Invalid, Detail: err.Error(), cause: err}
 	}
-	for header, value := range map[string]string{KeyHeader: r.key, "Accept": r.accept, "Last-Event-ID": r.lastEvent, ViaHeader: string(c.Via)} {
+	headers := map[string]string{KeyHeader: r.key, ViaHeader: string(c.Via), "Accept": r.accept,
+		"Last-Event-ID": r.lastEvent}
+	for header, value := range headers {
 		if value != "" {
 			req.Header.Set(header, value)
 		}
@@ -293,15 +303,15 @@ func (c *Client) request(ctx context.Context, server string, r request) (*http.R
 	return req, nil
 }
 
-// outside are the paths that are not under /api/v1.
-var outside = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
+// rootPaths contains the paths that are not below /api/v1.
+var rootPaths = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
 
-// http is the carrier, less redirects: a token goes to the named servers alone.
+// http returns an HTTP client that follows no redirects, so that the token is sent only to the configured servers.
 func (c *Client) http() *http.Client {
-	carrier := http.Client{}
+	h := http.Client{}
 	if c.HTTP != nil {
-		carrier = *c.HTTP
+		h = *c.HTTP
 	}
-	carrier.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &carrier
+	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &h
 }

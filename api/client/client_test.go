@@ -15,7 +15,7 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-const patience = 10 * time.Second
+const testTimeout = 10 * time.Second
 
 func serve(t *testing.T, answer http.HandlerFunc) string {
 	server := httptest.NewServer(answer)
@@ -23,14 +23,14 @@ func serve(t *testing.T, answer http.HandlerFunc) string {
 	return server.URL
 }
 
-// nobody is an address where nothing listens.
-func nobody(t *testing.T) string {
+// unusedAddress returns the URL of an address where nothing listens.
+func unusedAddress(t *testing.T) string {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
 	return server.URL
 }
 
-func TestTheNextServerIsAskedWhereOneDoesNotAnswer(t *testing.T) {
+func TestUnavailableServerIsSkipped(t *testing.T) {
 	keys := map[string]int{}
 	var token string
 	answer := func(w http.ResponseWriter, r *http.Request) {
@@ -42,28 +42,34 @@ func TestTheNextServerIsAskedWhereOneDoesNotAnswer(t *testing.T) {
 		keys[r.Header.Get(client.KeyHeader)]++
 		w.WriteHeader(http.StatusServiceUnavailable)
 	})
-	c := &client.Client{Servers: []string{nobody(t), busy, serve(t, answer)}, Token: "abc"}
+	c := &client.Client{Servers: []string{unusedAddress(t), busy, serve(t, answer)}, Token: "abc"}
 	written, err := c.Write(context.Background(), client.Path("machines", "a/b", "enable"), "", nil)
 	require.NoError(t, err)
 	require.Equal(t, client.Written{Position: "7", Events: []string{"MachineEnabled"}}, written)
-	require.Len(t, keys, 1, "the same key at every server")
+	require.Len(t, keys, 1, "every server receives the same key")
 	require.Equal(t, "Bearer abc", token)
 	_, err = c.Delete(context.Background(), "/machines/x", "mine")
 	require.NoError(t, err)
-	require.Equal(t, 1, keys["mine"], "the server that answered last is asked first")
+	require.Equal(t, 1, keys["mine"], "the server that responded last is tried first")
 }
 
-func TestEveryFaultIsAProblemWithAKindAndAHint(t *testing.T) {
+func TestEveryErrorIsAProblemWithAKindAndAHint(t *testing.T) {
 	for name, c := range map[string]struct {
 		server string
 		kind   string
 	}{
-		"nobody": {nobody(t), client.Unavailable},
-		"no url": {"localhost", client.Invalid},
-		"other":  {serve(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", 404) }), client.NotFound},
-		"noise":  {serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }), client.Internal},
-		"away":   {serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://example.invalid/", 302) }), client.Internal},
-		"gone":   {serve(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), client.Unavailable},
+		"no server":   {unusedAddress(t), client.Unavailable},
+		"invalid URL": {"localhost", client.Invalid},
+		"other error": {serve(t, func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, "<html>", 404)
+		}), client.NotFound},
+		"invalid JSON": {serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }), client.Internal},
+		"redirect": {serve(t, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://example.invalid/", 302)
+		}), client.Internal},
+		"aborted response": {serve(t, func(http.ResponseWriter, *http.Request) {
+			panic(http.ErrAbortHandler)
+		}), client.Unavailable},
 	} {
 		var into struct{}
 		_, err := (&client.Client{Servers: []string{c.server}}).Get(context.Background(), "/machines", nil, &into)
@@ -74,10 +80,11 @@ func TestEveryFaultIsAProblemWithAKindAndAHint(t *testing.T) {
 	}
 	_, err := (&client.Client{}).Get(context.Background(), "/machines", nil, nil)
 	require.Equal(t, client.Unavailable, client.KindOf(err))
-	require.Equal(t, client.Unavailable, client.KindOf((&client.Client{}).Follow(context.Background(), "/events/stream", nil, "", nil)))
+	err = (&client.Client{}).Follow(context.Background(), "/events/stream", nil, "", nil)
+	require.Equal(t, client.Unavailable, client.KindOf(err))
 }
 
-func TestAProblemIsReadAsTheServerMeantIt(t *testing.T) {
+func TestProblemResponseIsDecoded(t *testing.T) {
 	server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", client.ProblemType)
 		w.WriteHeader(409)
@@ -87,7 +94,7 @@ func TestAProblemIsReadAsTheServerMeantIt(t *testing.T) {
 	require.EqualError(t, err, "project shop is pinned (unpin it)\na.yaml:1:2: no")
 }
 
-func TestAStreamThatBreaksIsTakenUpAfterTheLastMessage(t *testing.T) {
+func TestInterruptedStreamResumesAfterTheLastMessage(t *testing.T) {
 	var resumed []string
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		last := r.Header.Get("Last-Event-ID")
@@ -105,26 +112,26 @@ func TestAStreamThatBreaksIsTakenUpAfterTheLastMessage(t *testing.T) {
 			fmt.Fprint(w, "event: end\ndata: {}\n\n")
 			return
 		}
-		fmt.Fprint(w, "id: 99\ndata: cut o") // a message that breaks off does not count
+		fmt.Fprint(w, "id: 99\ndata: cut o") // a truncated message is ignored
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	var texts []string
-	lost := 0
-	c := &client.Client{Servers: []string{server}, Lost: func(error) { lost++ }}
+	disconnects := 0
+	c := &client.Client{Servers: []string{server}, OnDisconnect: func(error) { disconnects++ }}
 	require.NoError(t, c.Follow(ctx, "/events/stream", url.Values{}, "", func(m client.Message) error {
 		texts = append(texts, m.ID+" "+m.Data)
 		return nil
 	}))
 	require.Equal(t, []string{"1 number\n1", "2 number\n2", "3 number\n3", "4 number\n4", "5 number\n5"}, texts)
 	require.Equal(t, []string{"", "2", "4"}, resumed)
-	require.Equal(t, 2, lost, "it is told each time that the stream breaks off")
+	require.Equal(t, 2, disconnects)
 	stop := errors.New("enough")
 	require.ErrorIs(t, c.Follow(ctx, "/x", nil, "", func(client.Message) error { return stop }), stop)
 	require.NoError(t, c.Follow(ctx, "/x", nil, "", func(client.Message) error { return client.ErrEnded }))
 }
 
-func TestAStreamThatWasCutBeforeItsFirstMessageIsResumedWhereItBegan(t *testing.T) {
+func TestStreamInterruptedBeforeItsFirstMessageResumesAtItsStart(t *testing.T) {
 	var resumed []string
 	server := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		resumed = append(resumed, r.Header.Get("Last-Event-ID"))
@@ -137,10 +144,11 @@ func TestAStreamThatWasCutBeforeItsFirstMessageIsResumedWhereItBegan(t *testing.
 			fmt.Fprint(w, "event: end\ndata: {}\n\n")
 		}
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
 	var texts []string
-	require.NoError(t, (&client.Client{Servers: []string{server}}).Follow(ctx, "/events/stream", nil, "", func(m client.Message) error {
+	c := &client.Client{Servers: []string{server}}
+	require.NoError(t, c.Follow(ctx, "/events/stream", nil, "", func(m client.Message) error {
 		texts = append(texts, m.ID+" "+m.Data)
 		return nil
 	}))
@@ -148,39 +156,39 @@ func TestAStreamThatWasCutBeforeItsFirstMessageIsResumedWhereItBegan(t *testing.
 	require.Equal(t, []string{"", "7", "8"}, resumed)
 }
 
-func TestAStreamOverWhichNothingComesAnyMoreIsReadFromAnotherServer(t *testing.T) {
+func TestIdleStreamContinuesOnAnotherServer(t *testing.T) {
 	over := make(chan struct{})
-	still := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	stalled := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "id: 7\n: begin\n\n")
 		w.(http.Flusher).Flush()
 		<-over
 	})
-	mute := serve(t, func(http.ResponseWriter, *http.Request) { <-over })
+	silent := serve(t, func(http.ResponseWriter, *http.Request) { <-over })
 	defer close(over)
 	resumed := ""
 	other := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		resumed = r.Header.Get("Last-Event-ID")
 		fmt.Fprint(w, "event: end\ndata: {}\n\n")
 	})
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
-	c := &client.Client{Servers: []string{still, mute, other}, Silence: 200 * time.Millisecond}
+	c := &client.Client{Servers: []string{stalled, silent, other}, IdleTimeout: 200 * time.Millisecond}
 	require.NoError(t, c.Follow(ctx, "/events/stream", nil, "", func(client.Message) error { return nil }))
 	require.Equal(t, "7", resumed)
 }
 
-func TestAServerThatIsStoppedDoesNotKeepItsCallersFromTheNext(t *testing.T) {
+func TestStoppedServerIsSkippedAfterTheIdleTimeout(t *testing.T) {
 	over := make(chan struct{})
 	stopped := serve(t, func(http.ResponseWriter, *http.Request) { <-over })
 	defer close(over)
 	other := serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"position":"7"}`) })
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
-	c := &client.Client{Servers: []string{stopped, other}, Silence: 200 * time.Millisecond}
+	c := &client.Client{Servers: []string{stopped, other}, IdleTimeout: 200 * time.Millisecond}
 	written, err := c.Write(ctx, "/machines/web-01/enable", "", nil)
 	require.NoError(t, err)
 	require.Equal(t, "7", written.Position)
-	c = &client.Client{Servers: []string{stopped}, Silence: 200 * time.Millisecond}
+	c = &client.Client{Servers: []string{stopped}, IdleTimeout: 200 * time.Millisecond}
 	_, err = c.Write(ctx, "/machines/web-01/enable", "", nil)
 	require.ErrorContains(t, err, "does not answer in time")
 }

@@ -8,43 +8,43 @@ import (
 	"strings"
 )
 
-// Kinds of problems. A script can tell by them what to do, whatever the words are.
+// Kinds of problems. Scripts can rely on them; the texts may change.
 const (
-	Invalid      = "invalid"      // the wish itself is wrong
-	NotFound     = "not-found"    // it names what does not exist
-	Conflict     = "conflict"     // it does not fit what is so
-	Forbidden    = "forbidden"    // its sender may not
-	Unauthorised = "unauthorised" // nobody knows who its sender is
-	Unavailable  = "unavailable"  // no server answers, or it cannot now; later may help
-	Internal     = "internal"     // a fault of the server
+	Invalid      = "invalid"      // the request itself is wrong
+	NotFound     = "not-found"    // the request names something that does not exist
+	Conflict     = "conflict"     // the request contradicts the current state
+	Forbidden    = "forbidden"    // the caller lacks the permission
+	Unauthorised = "unauthorised" // the caller is unknown
+	Unavailable  = "unavailable"  // no server can answer now; a later attempt may succeed
+	Internal     = "internal"     // an internal error of the server
 )
 
 // ProblemType is the media type of a Problem.
 const ProblemType = "application/problem+json"
 
-// Problem is a refusal or a fault, as RFC 9457 writes it. Every error of a Client is one, but for its
-// context's.
+// Problem is an error response as defined by RFC 9457. Every error of a Client is a *Problem, except for errors of its
+// context and of the writer of a download.
 type Problem struct {
 	Type   string `json:"type,omitempty"`
 	Title  string `json:"title"`
 	Status int    `json:"status"` // 0: no server was reached
-	// Detail is one sentence that names the place.
+	// Detail is one sentence that describes the problem and its place.
 	Detail string `json:"detail"`
 	Kind   string `json:"kind"`
-	// Hint says what to do instead; may be empty.
+	// Hint suggests what to do instead; may be empty.
 	Hint string `json:"hint,omitempty"`
-	// Errors are the places that are wrong, where there are several.
+	// Errors lists the errors in the request if there can be several.
 	Errors []ProblemPlace `json:"errors,omitempty"`
 	cause  error
 }
 
-// ProblemPlace is one thing that is wrong, and where.
+// ProblemPlace is one error in a request, with its place.
 type ProblemPlace struct {
 	Message  string `json:"message"`
 	Location string `json:"location,omitempty"` // FILE:LINE:COLUMN, or a path in the body
 }
 
-// Error is the sentence with its hint, and one line for each place.
+// Error returns the detail with the hint, followed by one line for each entry of Errors.
 func (p *Problem) Error() string {
 	text := p.Detail
 	if text == "" {
@@ -59,10 +59,10 @@ func (p *Problem) Error() string {
 	return text
 }
 
-// Unwrap is what kept a server from being reached; nil if one answered.
+// Unwrap returns the underlying connection error, or nil if a server responded.
 func (p *Problem) Unwrap() error { return p.cause }
 
-// KindOf is the kind of the Problem in err; empty if there is none.
+// KindOf returns the kind of the *Problem in err, or an empty string.
 func KindOf(err error) string {
 	var p *Problem
 	if errors.As(err, &p) {
@@ -71,7 +71,7 @@ func KindOf(err error) string {
 	return ""
 }
 
-// StatusOf is the HTTP status that a kind of problem is answered with.
+// StatusOf returns the HTTP status of responses with a kind of problem.
 func StatusOf(kind string) int {
 	switch kind {
 	case Invalid:
@@ -90,7 +90,7 @@ func StatusOf(kind string) int {
 	return http.StatusInternalServerError
 }
 
-// kindOfStatus is for answers that are no Problem of drover, as from a proxy between.
+// kindOfStatus returns the kind for a response that is not a drover problem, for example a response of a proxy.
 func kindOfStatus(status int) string {
 	switch status {
 	case http.StatusUnauthorized:
@@ -110,24 +110,24 @@ func kindOfStatus(status int) string {
 	return Internal
 }
 
-// asProblem reads the problem of an answer that is no success.
-func asProblem(server string, answer *http.Response, body []byte) *Problem {
+// problemOf returns the problem of an unsuccessful response.
+func problemOf(server string, response *http.Response, body []byte) *Problem {
 	p := &Problem{}
-	isProblem := strings.HasPrefix(answer.Header.Get("Content-Type"), ProblemType)
+	isProblem := strings.HasPrefix(response.Header.Get("Content-Type"), ProblemType)
 	if !isProblem || json.Unmarshal(body, p) != nil || p.Kind == "" {
-		p = &Problem{Title: http.StatusText(answer.StatusCode), Kind: kindOfStatus(answer.StatusCode),
-			Detail: fmt.Sprintf("%s answered %s", server, answer.Status),
-			Hint:   "what answers there may be no drover server"}
+		p = &Problem{Title: http.StatusText(response.StatusCode), Kind: kindOfStatus(response.StatusCode),
+			Detail: fmt.Sprintf("%s answered %s", server, response.Status),
+			Hint:   "is a drover server running there?"}
 	}
-	if better := misplaced(server, answer, body, p); better != nil {
+	if better := addressProblem(server, response, body, p); better != nil {
 		p = better
 	}
-	p.Status = answer.StatusCode
+	p.Status = response.StatusCode
 	return p
 }
 
-// bare takes away what net/http puts before the reason: method and address, which the sentence has already.
-func bare(err error) error {
+// reason strips the method and the address that net/http puts before an error, because the message already has them.
+func reason(err error) error {
 	for {
 		inner := errors.Unwrap(err)
 		if inner == nil || !strings.HasSuffix(err.Error(), inner.Error()) {

@@ -14,27 +14,30 @@ import (
 	"time"
 )
 
-// maxLineBytes bounds one line of a live stream.
+// maxLineBytes limits the length of a line of a live stream.
 const maxLineBytes = 16 << 20
 
 // ErrEnded is returned by the callback of Follow to end it without an error.
-var ErrEnded = errors.New("the stream was ended by its reader")
+var ErrEnded = errors.New("the reader ended the stream")
 
 // Message is one message of a live stream (server-sent events).
 type Message struct {
 	ID   string // pass it as lastID to resume after this message
-	Kind string // empty for what the stream is about; "end" is its last
+	Kind string // empty for the content of the stream; "end" for its last message
 	Data string
 }
 
-// silence is how long a server may say nothing before it counts as lost. It answers a request within 30 s, and shows
-// every 15 s on a live stream that it lives.
-const silence = 45 * time.Second
+// defaultIdleTimeout is the default of Client.IdleTimeout. Servers respond within 30 s and send a heartbeat on live
+// streams every 15 s.
+const defaultIdleTimeout = 45 * time.Second
 
-// Follow reads the live stream at path, in order and without gaps: it reconnects, to another server if
-// need be, and resumes after the last message it handed to take, or where the stream began. It returns nil when the stream has
-// ended or take returned ErrEnded, else take's error, ctx's, or a *Problem that no new attempt could cure.
-func (c *Client) Follow(ctx context.Context, path string, query url.Values, lastID string, take func(Message) error) error {
+// Follow reads the live stream at path and calls take with each message, in order and without gaps. When the connection
+// is lost, it reconnects, if necessary to another server, and resumes after the last message. lastID is the message to
+// start after; empty: start with the query. Follow returns nil when the stream has ended or take returned ErrEnded.
+// Otherwise it returns another error of take, the error of ctx, or a *Problem that a retry cannot solve.
+func (c *Client) Follow(ctx context.Context, path string, query url.Values, lastID string,
+	take func(Message) error,
+) error {
 	wait := 100 * time.Millisecond
 	for {
 		before := lastID
@@ -49,8 +52,8 @@ func (c *Client) Follow(ctx context.Context, path string, query url.Values, last
 		case lastID != before:
 			wait = 100 * time.Millisecond
 		}
-		if c.Lost != nil {
-			c.Lost(err)
+		if c.OnDisconnect != nil {
+			c.OnDisconnect(err)
 		}
 		timer := time.NewTimer(wait/2 + rand.N(wait/2+1))
 		wait = min(2*wait, 5*time.Second)
@@ -63,22 +66,25 @@ func (c *Client) Follow(ctx context.Context, path string, query url.Values, last
 	}
 }
 
-func (c *Client) follow(ctx context.Context, path string, query url.Values, lastID *string, take func(Message) error) error {
+// follow reads the stream over one connection and stores the id of the last message in lastID.
+func (c *Client) follow(ctx context.Context, path string, query url.Values, lastID *string,
+	take func(Message) error,
+) error {
 	r := request{method: http.MethodGet, path: path, query: query, accept: "text/event-stream", lastEvent: *lastID}
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
-	patience := cmp.Or(c.Silence, silence)
-	watch := time.AfterFunc(patience, func() {
-		c.last.Add(1) // the next one may have more to say
+	timeout := cmp.Or(c.IdleTimeout, defaultIdleTimeout)
+	watch := time.AfterFunc(timeout, func() {
+		c.last.Add(1) // try the next server
 		cancel()
 	})
 	defer watch.Stop()
-	answer, server, err := c.send(reading, r)
+	response, server, err := c.send(reading, r)
 	if err != nil {
-		return silenced(reading, ctx, "the server", err)
+		return orTimeout(reading, ctx, "the server", err)
 	}
-	defer answer.Body.Close()
-	lines := bufio.NewScanner(heard{answer.Body, func() { watch.Reset(patience) }})
+	defer response.Body.Close()
+	lines := bufio.NewScanner(notifyingReader{response.Body, func() { watch.Reset(timeout) }})
 	lines.Buffer(nil, maxLineBytes)
 	for {
 		m, err := next(lines)
@@ -86,7 +92,7 @@ func (c *Client) follow(ctx context.Context, path string, query url.Values, last
 			return nil
 		}
 		if err != nil {
-			return unreached(server, err)
+			return connectionProblem(server, err)
 		}
 		if m.Kind == "end" {
 			return ErrEnded
@@ -102,28 +108,29 @@ func (c *Client) follow(ctx context.Context, path string, query url.Values, last
 	}
 }
 
-// silenced is err, or that a server said nothing for too long if that is why reading has ended and ctx has not.
-func silenced(reading, ctx context.Context, server string, err error) error {
+// orTimeout returns err, or a timeout if the idle timeout has cancelled reading while ctx is not done.
+func orTimeout(reading, ctx context.Context, server string, err error) error {
 	if reading.Err() == nil || ctx.Err() != nil {
 		return err
 	}
-	return &Problem{Title: "Server is silent", Kind: Unavailable, Detail: server + " does not answer in time", Hint: "is it stopped, or cut off?", cause: err}
+	return &Problem{Title: "Timeout", Kind: Unavailable, Detail: server + " does not answer in time",
+		Hint: "is the server stopped or unreachable?", cause: err}
 }
 
-// heard tells of each piece that is read.
-type heard struct {
+// notifyingReader calls notify after each read.
+type notifyingReader struct {
 	io.Reader
-	tell func()
+	notify func()
 }
 
-func (h heard) Read(p []byte) (int, error) {
-	n, err := h.Reader.Read(p)
-	h.tell()
+func (r notifyingReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.notify()
 	return n, err
 }
 
-// next reads one message, or an id without data, which only says where the stream stands; comments and all
-// else without data are passed over.
+// next reads one message. A message may consist of an id alone, which is the position of the stream. next ignores
+// comments and other messages without data.
 func next(lines *bufio.Scanner) (Message, error) {
 	var m Message
 	var data []string

@@ -9,7 +9,7 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-// Messages as agents and servers of every version write them. They are read and written again without a change.
+// Messages as all versions of agents and servers send them.
 var (
 	fromAgent = []string{
 		`{"hello":{"machine":"web-01","instance":"i","secret":"s","session":"n","join":"t","environment":"production","roles":["web"],"version":"1",` +
@@ -40,7 +40,7 @@ var (
 	}
 )
 
-func TestMessagesOfAgentsAndServersKeepTheirJSON(t *testing.T) {
+func TestMessagesEncodeToTheSameJSON(t *testing.T) {
 	for _, text := range fromAgent {
 		var m client.FromAgent
 		require.NoError(t, json.Unmarshal([]byte(text), &m))

@@ -18,7 +18,7 @@ import (
 type Problem struct {
 	// Kind is one of the kinds of package client, such as client.Invalid.
 	Kind string
-	// Detail is one sentence without a full stop that says what is wrong and where.
+	// Detail is one sentence without a full stop that describes the problem and its place.
 	Detail string
 	// Hint suggests what to do instead; may be empty.
 	Hint string
@@ -91,8 +91,8 @@ func Of(err error) *Problem {
 		return New(client.Unavailable, err.Error(), "free disk space on the server")
 	case errors.Is(err, eventlog.ErrTooLarge):
 		return New(client.Invalid, err.Error(), "send less data in one request").WithStatus(http.StatusRequestEntityTooLarge)
-	case errors.Is(err, eventlog.ErrUnavailable), errors.Is(err, eventlog.ErrUnknownOutcome), errors.Is(err, eventlog.ErrClosed),
-		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, eventlog.ErrUnavailable), errors.Is(err, eventlog.ErrUnknownOutcome),
+		errors.Is(err, eventlog.ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return New(client.Unavailable, err.Error(), "send the request again with the same "+client.KeyHeader)
 	}
 	return New(client.Internal, err.Error(), "see the server's log for details")

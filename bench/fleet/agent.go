@@ -165,8 +165,8 @@ func (a *Agent) listen(w *wire) error {
 
 func (a *Agent) handle(w *wire, m client.ToAgent) error {
 	switch {
-	case m.Told != nil:
-		a.hello.Memory.Revision, a.hello.Memory.Event = m.Told.Revision, m.Told.Event
+	case m.Newest != nil:
+		a.hello.Memory.Revision, a.hello.Memory.Event = m.Newest.Revision, m.Newest.Event
 	case m.Offer != nil:
 		a.mu.Lock()
 		if m.Offer.Deployment != a.latest {

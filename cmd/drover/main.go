@@ -1,4 +1,4 @@
-// Command drover is server, agent and command line in one program.
+// Command drover is the server, the agent and the command line client of drover.
 package main
 
 import (

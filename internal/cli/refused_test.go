@@ -42,8 +42,8 @@ func TestAnAgentThatIsRefusedSaysWhyAndTriesAgain(t *testing.T) {
 		"no such place":      {m.ok("token", "create", "--join"), "", []string{"--environment", "prodction"}, `environment \"prodction\" does not exist`, -1},
 		"plain to TLS":       {"x.y", "http://127.0.0.1:$TLSPORT", nil, "http://127.0.0.1:$TLSPORT uses TLS; use https:// instead of http://", -1},
 		"TLS to plain":       {"x.y", "https://" + m.address, nil, "speaks HTTP without TLS; write http:// instead of https://", -1},
-		"unknown authority":  {"x.y", "https://127.0.0.1:$TLSPORT", nil, "is from an authority that this machine does not know; name the authority", -1},
-		"an unknown host":    {"x.y", "http://drover.invalid:7070", nil, `no host with the name \"drover.invalid\" is known`, -1},
+		"unknown authority":  {"x.y", "https://127.0.0.1:$TLSPORT", nil, "is signed by an unknown authority; pass the authority", -1},
+		"an unknown host":    {"x.y", "http://drover.invalid:7070", nil, `unknown host \"drover.invalid\"`, -1},
 		"no server of ours":  {"x.y", "$STRANGER", nil, "is it a drover server?", -1},
 		"a name with colour": {m.ok("token", "create", "--join"), "", []string{"--name", "\x1b[31mred"}, `machine \"`, 4},
 	} {

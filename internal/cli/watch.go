@@ -77,7 +77,7 @@ func (s *shell) watch(ctx context.Context, look look) error {
 	if err != nil {
 		return err
 	}
-	c.Lost = func(err error) { offer(gone, err) }
+	c.OnDisconnect = func(err error) { offer(gone, err) }
 	go func(after string) { broken <- follow(ctx, c, after, news) }(w.after)
 	for {
 		timer := time.NewTimer(pickTime(w.lost, lookForServer, lookAnew))
