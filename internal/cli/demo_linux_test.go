@@ -32,7 +32,7 @@ func TestADemoWithoutRoomOnTheDiskSaysSo(t *testing.T) {
 	}
 	s := startDemoIn(t, small("2m"), program.Path(t), "--once")
 	require.Equal(t, 1, s.end(), "exit code")
-	require.Regexp(t, "the demo needs 16 MB in the temporary folder: /.*: no space left on device; name another place with TMPDIR", s.words.String())
+	require.Regexp(t, "the demo needs 16 MB in the temporary folder: /.*: no space left on device; set TMPDIR to another folder", s.words.String())
 	s.leftNothing()
 
 	s = startDemoIn(t, small("20m"), program.Path(t), "--once")

@@ -138,7 +138,7 @@ func TestTheDemoTellsItsStoryAndLeavesNothing(t *testing.T) {
 	}
 	require.Zero(t, s.end(), "exit code")
 	require.Empty(t, s.words.String())
-	for _, part := range []string{`"1.0 on web-01"`, "nothing was deployed to it", "tried three times", "held at 1.2", "verdict  wait: held", "web-02  production", "The story is over"} {
+	for _, part := range []string{`"1.0 on web-01"`, "nothing was deployed to it", "tried three times", "held at 1.2", "verdict  wait: held", "web-02  production", "The demo is complete"} {
 		require.Contains(t, s.told.String(), part)
 	}
 	s.leftNothing()
@@ -154,11 +154,11 @@ func TestADemoWhoseStoryIsNotSoFailsAndSaysWhy(t *testing.T) {
 		"an agent dies": {`web-01 is online: its agent is process (\d+)`, func(_ *demoRun, found []string) error {
 			id, err := strconv.Atoi(found[1])
 			return errors.Join(err, syscall.Kill(id, syscall.SIGKILL))
-		}, `the agent of web-01 \(process \d+\) ended by itself: signal: killed`},
+		}, `the agent of web-01 \(process \d+\) ended unexpectedly: signal: killed`},
 		"a step cannot write": {`A server runs at`, func(s *demoRun, _ []string) error {
 			site := filepath.Join(s.folder, "machines", "web-02", "site")
 			return errors.Join(os.MkdirAll(site, 0o700), os.WriteFile(filepath.Join(site, "disk-is-full"), nil, 0o600))
-		}, "expected `drover deploy site 1.0 .*` to end with exit code 0, and saw that it ended with 3: "},
+		}, "expected `drover deploy site 1.0 .*` to end with exit code 0, but it ended with 3: "},
 		"a machine is deployed to twice": {`web-04 serves its page`, func(s *demoRun, _ []string) error {
 			file, err := os.OpenFile(filepath.Join(s.folder, "machines", "web-02", "site", "attempts.txt"), os.O_APPEND|os.O_WRONLY, 0)
 			if err != nil {
@@ -166,11 +166,11 @@ func TestADemoWhoseStoryIsNotSoFailsAndSaysWhy(t *testing.T) {
 			}
 			_, err = fmt.Fprintln(file, "1.0 another-deployment")
 			return errors.Join(err, file.Close())
-		}, "expected the steps on web-02 to have run for 1.0, and saw that they ran for 1.0 1.0"},
+		}, "expected the steps on web-02 to have run for 1.0, but they ran for 1.0 1.0"},
 		"the server dies": {`A server runs at .* \(process (\d+)\)`, func(_ *demoRun, found []string) error {
 			id, err := strconv.Atoi(found[1])
 			return errors.Join(err, syscall.Kill(id, syscall.SIGKILL))
-		}, `the server \(process \d+\) ended by itself: signal: killed`},
+		}, `the server \(process \d+\) ended unexpectedly: signal: killed`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -179,7 +179,7 @@ func TestADemoWhoseStoryIsNotSoFailsAndSaysWhy(t *testing.T) {
 			require.Equal(t, 1, s.end(), "exit code")
 			require.Regexp(t, test.says, s.words.String())
 			require.Contains(t, s.words.String(), "server.log:", "the end of the logs is shown")
-			require.NotContains(t, s.told.String(), "The story is over")
+			require.NotContains(t, s.told.String(), "The demo is complete")
 			s.leftNothing()
 		})
 	}
@@ -206,8 +206,8 @@ func TestWhatADemoSaysAboutLookingAroundWorksWordForWord(t *testing.T) {
 		require.NoError(t, err, "%s\n%s", command, out)
 		require.True(t, len(out) > 0 || strings.HasPrefix(command, "kill"), "%s prints nothing", command)
 	}
-	s.until(`^the agent of web-03 \(process \d+\) has ended \(signal: killed\); it is started again`)
-	s.until(`^the agent of web-03 \(process \d+\) is started\.`)
+	s.until(`^the agent of web-03 \(process \d+\) has ended \(signal: killed\); it restarts in`)
+	s.until(`^the agent of web-03 \(process \d+\) has started\.`)
 	require.NoError(t, s.cmd.Process.Signal(os.Interrupt))
 	require.Zero(t, s.end(), "exit code")
 	s.leftNothing()
@@ -237,7 +237,7 @@ func TestAKeptFolderShowsThatAllEndedInOrder(t *testing.T) {
 	s.until("web-01 is online")
 	require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
 	require.Equal(t, 1, s.end(), "exit code")
-	require.Contains(t, s.told.String(), "The folder is left: "+s.folder)
+	require.Contains(t, s.told.String(), "The folder remains: "+s.folder)
 	for _, name := range []string{"server", "web-01"} {
 		text, err := os.ReadFile(filepath.Join(s.folder, "logs", name+".log"))
 		require.NoError(t, err)
@@ -252,7 +252,7 @@ func TestADemoWhoseReaderHasGoneStopsAllThatItStarted(t *testing.T) {
 	s.until("web-01 is online")
 	require.NoError(t, s.out.Close())
 	require.Equal(t, 1, s.end(), "exit code")
-	require.Contains(t, s.words.String(), "tell the story")
+	require.Contains(t, s.words.String(), "write the output of the demo")
 	s.leftNothing()
 }
 
@@ -269,6 +269,6 @@ func TestADemoThatCannotHaveAFolderSaysSo(t *testing.T) {
 		out, err := run.CombinedOutput()
 		require.Error(t, err)
 		require.Equal(t, 1, run.ProcessState.ExitCode())
-		require.Equal(t, "drover: make a folder for the demo: "+says+"; name another place with TMPDIR\n", string(out))
+		require.Equal(t, "drover: create a folder for the demo: "+says+"; set TMPDIR to another folder\n", string(out))
 	}
 }

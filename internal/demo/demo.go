@@ -11,22 +11,22 @@ import (
 	"time"
 )
 
-// What a demo does unless it is told otherwise: ticks that people can follow, and quick ones for those who only want to
-// know that all is right.
+// The default intervals between ticks: one that people can follow, and a shorter one for a demo that runs only once.
 const (
 	DefaultTick = 2 * time.Second
 	QuickTick   = time.Second
 )
 
-// Config says how a demo runs; its zero value is a demo that stays up and tells nobody.
+// Config configures a demo. The zero value is a demo that stays up and prints nothing.
 type Config struct {
-	// Once ends the demo with the story; otherwise it stays up until ctx ends.
+	// Once ends the demo after the script. Otherwise the fleet stays up until ctx ends.
 	Once bool
-	// Keep leaves the folder of the demo when it ends.
+	// Keep prevents the demo from removing its folder at the end.
 	Keep bool
-	// Tick is the time between two ticks of the server, in whole seconds; 0: DefaultTick, with Once QuickTick.
+	// Tick is the interval between two ticks of the server, in whole seconds. The default is DefaultTick, or QuickTick
+	// with Once.
 	Tick time.Duration
-	// Out gets the story; nil: nobody does.
+	// Out receives the output of the script; it may be nil.
 	Out io.Writer
 }
 
@@ -43,30 +43,30 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Run is a demo from its beginning until all of it is stopped and its folder removed. With Once it ends with the
-// story; otherwise when ctx does, or at a SIGINT, SIGTERM or SIGHUP, and then returns nil if the story was over. The
-// error is an *Unexpected where a sentence of the story was not so.
+// Run runs a demo, stops its processes and removes its folder. With Once it ends after the script. Otherwise it ends
+// when ctx ends or on SIGINT, SIGTERM or SIGHUP, and returns nil if the script had finished. The error is an
+// *Unexpected if a statement of the script did not hold.
 func Run(ctx context.Context, c Config) (err error) {
 	c = c.withDefaults()
-	// As long as these are caught, a second one does not cut the cleaning up short.
-	ctx, stop := signal.NotifyContext(ctx, ends()...)
+	// Signals stay caught until the end, so that a second signal does not interrupt the clean-up.
+	ctx, stop := signal.NotifyContext(ctx, endSignals()...)
 	defer stop()
 	defer catchBrokenPipes()()
 	f, err := newFleet(c.Tick)
 	if err != nil {
 		return err
 	}
-	s := &story{fleet: f, config: c, begun: time.Now()}
+	s := &script{fleet: f, config: c, begun: time.Now()}
 	f.waiting = func(expected string) { s.say("... waiting for %s", expected) }
 	defer func() { err = s.end(err) }()
-	if err := s.tell(ctx); err != nil || c.Once {
+	if err := s.run(ctx); err != nil || c.Once {
 		return err
 	}
 	return s.stay(ctx)
 }
 
-// ends are the signals that end a demo; one that was started by nohup outlives its terminal.
-func ends() []os.Signal {
+// endSignals returns the signals that end a demo. A demo that was started with nohup ignores SIGHUP.
+func endSignals() []os.Signal {
 	all := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) {
 		all = append(all, syscall.SIGHUP)
@@ -74,15 +74,16 @@ func ends() []os.Signal {
 	return all
 }
 
-// catchBrokenPipes makes a write to a reader that has gone an error instead of the end of the program.
+// catchBrokenPipes makes a write to a closed pipe return an error instead of ending the program.
 func catchBrokenPipes() (stop func()) {
 	broken := make(chan os.Signal, 1)
 	signal.Notify(broken, syscall.SIGPIPE)
 	return func() { signal.Stop(broken) }
 }
 
-// end stops what runs and takes the folder away. What the logs end with goes with the error, for they will be gone.
-func (s *story) end(err error) error {
+// end stops all processes and removes the folder. It adds the end of the logs to the error, because the log files are
+// removed too.
+func (s *script) end(err error) error {
 	var unexpected *Unexpected
 	if errors.As(err, &unexpected) {
 		unexpected.Logs = s.host.Logs(logTail)
@@ -92,14 +93,14 @@ func (s *story) end(err error) error {
 	}
 	s.close()
 	if s.config.Keep {
-		fmt.Fprintf(s.config.Out, "\nEverything is stopped. The folder is left: %s\n", s.folder)
+		fmt.Fprintf(s.config.Out, "\nAll processes have stopped. The folder remains: %s\n", s.folder)
 		return err
 	}
 	if removed := s.remove(); removed != nil {
 		return errors.Join(err, removed)
 	}
 	if err == nil {
-		fmt.Fprintf(s.config.Out, "Everything is stopped, and the folder of the demo is removed.\n")
+		fmt.Fprintf(s.config.Out, "All processes have stopped, and the folder of the demo is removed.\n")
 	}
 	return err
 }

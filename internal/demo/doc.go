@@ -1,22 +1,24 @@
-// Package demo is `drover demo`: a small fleet on one computer, and a story about it that is checked
-// while it is told.
+// Package demo implements `drover demo`: a small fleet on one computer, and a script that acts on it and verifies every
+// statement that it prints.
 //
-//	demo.go      Run: the fleet comes up, the story is told, the fleet stays up, all is taken away
-//	story.go     the chapters: what is done, and the sentences about it
-//	expect.go    what is looked at: the API, and what the steps themselves wrote
-//	until.go     waiting for a condition; a sentence that is not so ends the demo
-//	fleet.go     the folder of the demo, its server and its agents
-//	stay.go      how to look around, and what happens until somebody has seen enough
+//	demo.go    Run: start the fleet, run the script, keep the fleet up, clean up
+//	script.go  the sections of the script: what is done, and the statements about it
+//	expect.go  what the script reads to verify a statement: the API, and the files that steps wrote
+//	until.go   waiting for a condition; a statement that does not hold ends the demo
+//	fleet.go   the folder of the demo, its server and its agents
+//	stay.go    hints for exploring the fleet, which stays up until the user stops it
 //
-// What it shows is real: server, agents and commands are this very program, started as processes, over
-// loopback, with a log in SQLite. A command in the story was run just as it is shown.
+// The demo is real: server, agents and commands are this program, started as processes that communicate over loopback,
+// with a log in SQLite. The script runs each command exactly as it prints it.
 //
 // # What it promises
 //
-// A sentence of the story that is not so ends the demo with an error that says what was expected and what
-// was seen. Nothing of the user's is read or changed: all files are in one temporary folder, which is
-// the home of all its programs too and is removed at the end, and no context, config file or DROVER_ variable
-// of the user reaches them. Server and agents are processes of package harness. When the demo ends, by itself, by a signal or with its terminal, it stops
-// what it started. On Linux the kernel does so even if the demo is killed (kill -9); elsewhere server
-// and agents go on then, and the folder stays on every system.
+// If a statement of the script does not hold, the demo ends with an error that names what was expected and what was
+// observed. The demo reads and changes none of the user's files: all of its files are in one temporary folder, which is
+// also the home of all its programs and is removed at the end. No context, config file or DROVER_ variable of the user
+// reaches these programs.
+//
+// Server and agents are processes of package harness. The demo stops them when it ends, when it receives a signal, and
+// when its terminal closes. On Linux, the kernel stops them even if the demo is killed with SIGKILL. On other systems,
+// they continue to run in that case. The folder then remains on every system.
 package demo

@@ -15,7 +15,7 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// The words of the example.
+// The names in the example.
 const (
 	serverName  = "server"
 	environment = "production"
@@ -27,7 +27,7 @@ func (f *fleet) machine(ctx context.Context, name string) (m explain.Machine, er
 	return m, err
 }
 
-// installed is what the machine's last success proves; with a star if a later attempt did not succeed.
+// installed returns the release of the machine's last success, with a star if a later attempt failed.
 func installed(m explain.Machine) string {
 	for _, i := range m.Installed {
 		switch {
@@ -40,7 +40,7 @@ func installed(m explain.Machine) string {
 	return "nothing"
 }
 
-// wanted is what should be on the machine, and whether a hold says so.
+// wanted returns the release that the machine should have, and whether a hold decides that.
 func wanted(m explain.Machine) (release string, held bool) {
 	for _, w := range m.Wanted {
 		if w.Project == project {
@@ -54,7 +54,7 @@ func (f *fleet) why(ctx context.Context, machine string) (explain.Why, error) {
 	var list explain.List[explain.Why]
 	_, err := f.client.Get(ctx, "/why", url.Values{"machine": {machine}, "project": {project}}, &list)
 	if err == nil && len(list.Items) != 1 {
-		err = fmt.Errorf("why %s has %d answers", machine, len(list.Items))
+		err = fmt.Errorf("why %s returned %d answers instead of one", machine, len(list.Items))
 	}
 	if err != nil {
 		return explain.Why{}, err
@@ -62,14 +62,14 @@ func (f *fleet) why(ctx context.Context, machine string) (explain.Why, error) {
 	return list.Items[0], nil
 }
 
-// deployments are all of them, the newest first.
+// deployments returns all deployments, newest first.
 func (f *fleet) deployments(ctx context.Context) ([]explain.Deployment, error) {
 	var list explain.List[explain.Deployment]
 	_, err := f.client.Get(ctx, "/deployments", url.Values{"project": {project}}, &list)
 	return list.Items, err
 }
 
-// automatic are the automatic deployments that name a machine, the oldest first.
+// automatic returns the automatic deployments of a release that have a part on a machine, oldest first.
 func (f *fleet) automatic(ctx context.Context, machine, release string) ([]explain.Deployment, error) {
 	all, err := f.deployments(ctx)
 	all = slices.DeleteFunc(all, func(d explain.Deployment) bool {
@@ -79,7 +79,7 @@ func (f *fleet) automatic(ctx context.Context, machine, release string) ([]expla
 	return all, err
 }
 
-// part is a machine's share of a deployment, nil if it has none.
+// part returns a machine's part of a deployment, or nil.
 func part(d explain.Deployment, machine string) *explain.DeploymentMachine {
 	for i := range d.Machines {
 		if d.Machines[i].Name == machine {
@@ -89,10 +89,11 @@ func part(d explain.Deployment, machine string) *explain.DeploymentMachine {
 	return nil
 }
 
-// counted says how the parts of a deployment ended: "3 succeeded, 1 failed".
+// counted counts the parts of a deployment by state: "3 succeeded, 1 failed".
 func counted(d explain.Deployment) string {
 	var texts []string
-	for _, state := range []string{"queued", "released", "running", "succeeded", "failed", "skipped", "cancelled", "lost"} {
+	for _, state := range []string{"queued", "released", "running", "succeeded", "failed", "skipped",
+		"cancelled", "lost"} {
 		n := 0
 		for _, m := range d.Machines {
 			if m.State == state {
@@ -106,7 +107,7 @@ func counted(d explain.Deployment) string {
 	return strings.Join(texts, ", ")
 }
 
-// last is the newest event of a type in a machine's history; false if there is none.
+// last returns the newest event of a type in a machine's stream, and false if the log has no event of that type.
 func (f *fleet) last(ctx context.Context, machine, typeName string) (found explain.Event, ok bool, err error) {
 	for after := ""; ; {
 		var page explain.List[explain.Event]
@@ -124,7 +125,7 @@ func (f *fleet) last(ctx context.Context, machine, typeName string) (found expla
 	}
 }
 
-// ticks is how many the server has done.
+// ticks returns the number of ticks that the server has completed.
 func (f *fleet) ticks(ctx context.Context) (int, error) {
 	var text string
 	if _, err := f.client.Get(ctx, "/metrics", nil, &text); err != nil {
@@ -135,37 +136,37 @@ func (f *fleet) ticks(ctx context.Context) (int, error) {
 			return strconv.Atoi(strings.TrimSpace(count))
 		}
 	}
-	return 0, errors.New("the server does not say how many ticks it has done")
+	return 0, errors.New("the server does not report how many ticks it has completed")
 }
 
-// note is one line that a step left: it ran.
-type note struct{ release, deployment string }
+// attempt is one line that a step wrote when it ran.
+type attempt struct{ release, deployment string }
 
-// notes are what the steps on a machine wrote, which no server can invent or forget.
-func (f *fleet) notes(machine string) ([]note, error) {
+// attempts returns the lines that the steps on a machine wrote. They are evidence that does not come from the server.
+func (f *fleet) attempts(machine string) ([]attempt, error) {
 	text, err := os.ReadFile(f.site(machine, "attempts.txt"))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read what the steps on %s wrote: %w", machine, err)
+		return nil, fmt.Errorf("read the output of the steps on %s: %w", machine, err)
 	}
-	var all []note
+	var all []attempt
 	for line := range strings.Lines(string(text)) {
 		release, deployment, _ := strings.Cut(strings.TrimSpace(line), " ")
-		all = append(all, note{release, deployment})
+		all = append(all, attempt{release, deployment})
 	}
 	return all, nil
 }
 
-// tried are the releases of the notes in their order: "1.0 1.1 1.1".
+// tried returns the releases of the attempts in order: "1.0 1.1 1.1".
 func (f *fleet) tried(machine string) (string, error) {
-	all, err := f.notes(machine)
+	all, err := f.attempts(machine)
 	var releases []string
-	for _, n := range all {
-		releases = append(releases, n.release)
+	for _, a := range all {
+		releases = append(releases, a.release)
 	}
 	return strings.Join(releases, " "), err
 }
 
-// page is what the machine serves: "1.1 on web-01".
+// page returns the title of the page that the machine serves: "1.1 on web-01".
 func (f *fleet) page(machine string) string {
 	text, err := os.ReadFile(f.site(machine, "index.html"))
 	if err != nil {

@@ -17,51 +17,51 @@ import (
 )
 
 const (
-	// spaceNeeded is how many bytes the folder should take: a full disk is better reported before the story than in it.
+	// spaceNeeded is how many bytes the folder can need. A full disk is reported before the script starts.
 	spaceNeeded = 16 << 20
-	// graceful is how long a process that is asked to end may take before it is killed.
+	// graceful is how long a process has to stop before it is killed.
 	graceful = 5 * time.Second
-	// logTail is how much of each log is shown if the story is not as expected.
+	// logTail is how many bytes of each log are shown after an unexpected observation.
 	logTail = 2000
 )
 
-// fleet is the folder of a demo, and the server and agents that run in it.
+// fleet is the folder of a demo and the server and agents that run in it.
 type fleet struct {
 	folder string
-	host   *harness.Host // runs this very program
+	host   *harness.Host // runs this program
 	client *client.Client
-	// patience bounds each wait; waiting is called once for a wait that takes long.
-	patience time.Duration
-	waiting  func(expected string)
+	// timeout bounds each wait. waiting is called once during a long wait.
+	timeout time.Duration
+	waiting func(expected string)
 
-	processes map[string]*harness.Process // the newest of each name: serverName, or that of a machine
+	processes map[string]*harness.Process // the newest process by name: serverName or the name of a machine
 }
 
-// newFleet makes the folder and the files in it that are there before anything runs.
+// newFleet creates the folder and its initial files.
 func newFleet(tick time.Duration) (*fleet, error) {
-	place, err := filepath.Abs(os.TempDir())
+	temporary, err := filepath.Abs(os.TempDir())
 	if err != nil {
 		return nil, fmt.Errorf("find the temporary folder: %w", err)
 	}
-	folder, err := os.MkdirTemp(place, "drover-demo-*")
+	folder, err := os.MkdirTemp(temporary, "drover-demo-*")
 	if err != nil {
-		return nil, fmt.Errorf("make a folder for the demo: %w; name another place with TMPDIR", bare(place, err))
+		return nil, fmt.Errorf("create a folder for the demo: %w; set TMPDIR to another folder", pathError(temporary, err))
 	}
 	f := &fleet{folder: folder, processes: map[string]*harness.Process{},
-		patience: patience + 10*tick, waiting: func(string) {}}
+		timeout: timeout + 10*tick, waiting: func(string) {}}
 	if err := f.prepare(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(folder))
 	}
 	return f, nil
 }
 
-// bare is an error of the file system with the place that the user knows.
-func bare(place string, err error) error {
-	var at *fs.PathError
-	if errors.As(err, &at) {
-		err = at.Err
+// pathError replaces the path of a file system error with a path that the user knows.
+func pathError(path string, err error) error {
+	var cause *fs.PathError
+	if errors.As(err, &cause) {
+		err = cause.Err
 	}
-	return fmt.Errorf("%s: %w", place, err)
+	return fmt.Errorf("%s: %w", path, err)
 }
 
 func (f *fleet) prepare() error {
@@ -70,12 +70,12 @@ func (f *fleet) prepare() error {
 		return err
 	}
 	if err := f.checkSpace(); err != nil {
-		return fmt.Errorf("the demo needs %d MB in the temporary folder: %w; name another place with TMPDIR",
-			spaceNeeded>>20, bare(f.folder, err))
+		return fmt.Errorf("the demo needs %d MB in the temporary folder: %w; set TMPDIR to another folder",
+			spaceNeeded>>20, pathError(f.folder, err))
 	}
 	for _, folder := range []string{"home", "bin", "logs", "machines"} {
 		if err := os.Mkdir(f.path(folder), 0o700); err != nil {
-			return fmt.Errorf("furnish the demo's folder: %w", err)
+			return fmt.Errorf("prepare the demo's folder: %w", err)
 		}
 	}
 	shown, err := os.Executable()
@@ -86,14 +86,14 @@ func (f *fleet) prepare() error {
 		err = errors.Join(err, os.WriteFile(f.path(name), []byte(text), 0o600))
 	}
 	if err != nil {
-		return fmt.Errorf("furnish the demo's folder: %w", err)
+		return fmt.Errorf("prepare the demo's folder: %w", err)
 	}
 	f.host = &harness.Host{Program: program, Dir: f.folder,
 		Env: harness.Environment(f.path("home"), "DROVER_CONFIG="+f.path("config.yaml"))}
 	return nil
 }
 
-// checkSpace writes as much as the demo may need, and removes it again.
+// checkSpace writes a file of the size that the demo can need, and removes it.
 func (f *fleet) checkSpace() error {
 	file, err := os.CreateTemp(f.folder, "space-*")
 	if err != nil {
@@ -104,7 +104,7 @@ func (f *fleet) checkSpace() error {
 	return errors.Join(err, file.Close())
 }
 
-// program is this program, also when its file was replaced or deleted meanwhile, where the system can tell.
+// program returns the path of this program. On Linux, the path is valid even if the file was replaced or deleted.
 func program() (string, error) {
 	const self = "/proc/self/exe"
 	if _, err := os.Stat(self); err == nil {
@@ -112,17 +112,17 @@ func program() (string, error) {
 	}
 	path, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("find this program's own file: %w", err)
+		return "", fmt.Errorf("find this program's executable: %w", err)
 	}
 	return path, nil
 }
 
-// path is a file in the demo's folder.
+// path returns a path in the demo's folder.
 func (f *fleet) path(segments ...string) string {
 	return filepath.Join(append([]string{f.folder}, segments...)...)
 }
 
-// site is the folder that the steps on a machine write in.
+// site returns a path in the folder that the steps on a machine write to.
 func (f *fleet) site(machine string, segments ...string) string {
 	return f.path(append([]string{"machines", machine, "site"}, segments...)...)
 }
@@ -137,7 +137,7 @@ func (f *fleet) start(name string, s harness.Spec) (*harness.Process, error) {
 	return p, err
 }
 
-// startServer starts the server on a free port and returns once it does its work.
+// startServer starts the server on a free port and waits until it is ready.
 func (f *fleet) startServer(ctx context.Context, tick time.Duration) error {
 	server := harness.Server{Listen: "127.0.0.1:0", Data: f.path("server"), Tick: tick}
 	if _, err := f.start(serverName, server.Spec()); err != nil {
@@ -148,7 +148,7 @@ func (f *fleet) startServer(ctx context.Context, tick time.Duration) error {
 		all, err := config.ReadContexts(contexts)
 		found := all.For("")
 		if err != nil || found == nil || len(found.Servers) == 0 {
-			return false, "it has not said where it listens", err
+			return false, "it had not written its address", err
 		}
 		f.client = &client.Client{Servers: found.Servers, Token: found.Token}
 		if _, err := f.client.Get(ctx, "/readyz", nil, nil); err != nil {
@@ -158,13 +158,13 @@ func (f *fleet) startServer(ctx context.Context, tick time.Duration) error {
 	})
 }
 
-// shareEnvironment writes the file that another terminal reads to reach the server, and gives the demo's own commands
-// the same variables.
+// shareEnvironment writes the file that sets up another terminal for the server, and sets the same variables for the
+// demo's own commands.
 func (f *fleet) shareEnvironment() error {
-	set := [][2]string{{"DROVER_SERVER", f.client.Servers[0]}, {"DROVER_TOKEN", f.client.Token},
+	variables := [][2]string{{"DROVER_SERVER", f.client.Servers[0]}, {"DROVER_TOKEN", f.client.Token},
 		{"DROVER_CONFIG", f.path("config.yaml")}, {"DEMO", f.folder}}
 	var text strings.Builder
-	for _, pair := range set {
+	for _, pair := range variables {
 		fmt.Fprintf(&text, "export %s=%s\n", pair[0], quoted(pair[1]))
 		f.host.Env = append(f.host.Env, pair[0]+"="+pair[1])
 	}
@@ -175,7 +175,7 @@ func (f *fleet) shareEnvironment() error {
 	return nil
 }
 
-// quoted is text as a shell reads it.
+// quoted quotes text for a shell.
 func quoted(text string) string {
 	plain := strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-:=+,@%") == ""
 	if plain && text != "" {
@@ -184,10 +184,10 @@ func quoted(text string) string {
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }
 
-// startAgent starts the agent of a machine, which joins if it has not yet.
+// startAgent starts the agent of a machine. The agent uses the join token the first time.
 func (f *fleet) startAgent(machine, join string) (*harness.Process, error) {
 	if err := os.MkdirAll(f.site(machine), 0o700); err != nil {
-		return nil, fmt.Errorf("make the folder of machine %s: %w", machine, err)
+		return nil, fmt.Errorf("create the folder of machine %s: %w", machine, err)
 	}
 	agent := harness.Agent{Name: machine, Environment: environment, Roles: []string{"web"},
 		Servers: f.client.Servers, Join: join, Data: f.path("machines", machine, "agent")}
@@ -196,7 +196,7 @@ func (f *fleet) startAgent(machine, join string) (*harness.Process, error) {
 	return f.start(machine, spec)
 }
 
-// close stops all that runs, agents before their server, so that they need not wait for it.
+// close stops all processes. Agents stop before their server, so that they do not try to reconnect.
 func (f *fleet) close() {
 	var agents []*harness.Process
 	for name, p := range f.processes {
@@ -211,7 +211,7 @@ func (f *fleet) close() {
 	f.host.Close()
 }
 
-// remove takes the folder away. A step that was cut off may still write for a moment.
+// remove removes the folder. It retries, because an interrupted step can still write for a moment.
 func (f *fleet) remove() (err error) {
 	for range 20 {
 		if err = os.RemoveAll(f.folder); err == nil {
@@ -219,5 +219,5 @@ func (f *fleet) remove() (err error) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	return fmt.Errorf("remove the demo's folder: %w; take it away by hand", err)
+	return fmt.Errorf("remove the demo's folder: %w; remove it manually", err)
 }

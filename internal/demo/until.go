@@ -9,45 +9,46 @@ import (
 )
 
 const (
-	// patience is how long a condition may take to come, with ten ticks more. What is waited for takes seconds on an idle computer.
-	patience = time.Minute
-	// quietFor is how long the story may stand still before it says what it waits for.
+	// timeout bounds each wait, in addition to ten ticks. On an idle computer, each wait takes a few seconds.
+	timeout = time.Minute
+	// quietFor is how long the script waits before it prints what it is waiting for.
 	quietFor = 2 * time.Second
-	// lookEvery is the time between two looks.
-	lookEvery = 50 * time.Millisecond
+	// pollEvery is the interval between two checks of a condition.
+	pollEvery = 50 * time.Millisecond
 )
 
-// Unexpected is a sentence of the story that was not so.
+// Unexpected reports a statement of the script that did not hold.
 type Unexpected struct {
 	Expected, Seen string
-	// Logs is what the logs of server and agents end with.
+	// Logs is the end of the logs of server and agents.
 	Logs string
-	// Folder is where the logs are; empty: they are gone with the demo's folder.
+	// Folder contains the logs. It is empty if they are removed with the demo's folder.
 	Folder string
 }
 
-// Error says what was expected and what was seen.
+// Error returns what was expected and what was observed.
 func (e *Unexpected) Error() string {
-	return fmt.Sprintf("the demo expected %s, and saw that %s", e.Expected, e.Seen)
+	return fmt.Sprintf("the demo expected %s, but %s", e.Expected, e.Seen)
 }
 
-// expect is nil if a sentence is so.
-func expect(is bool, expected, seen string, args ...any) error {
-	if is {
+// expect returns an *Unexpected unless holds is true.
+func expect(holds bool, expected, seen string, args ...any) error {
+	if holds {
 		return nil
 	}
 	return &Unexpected{Expected: expected, Seen: fmt.Sprintf(seen, args...)}
 }
 
-// until looks again and again until the condition has come. Each look says what it saw. An error of a look is one.
-func (f *fleet) until(ctx context.Context, expected string, look func() (come bool, seen string, err error)) error {
-	told := false
+// until calls check until it reports true. check also returns what it observed. An error of check counts as an
+// observation.
+func (f *fleet) until(ctx context.Context, expected string, check func() (done bool, seen string, err error)) error {
+	announced := false
 	for begun := time.Now(); ; {
-		come, seen, err := look()
+		done, seen, err := check()
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case come:
+		case done:
 			return nil
 		}
 		if err := f.allRun(expected); err != nil {
@@ -57,24 +58,24 @@ func (f *fleet) until(ctx context.Context, expected string, look func() (come bo
 			seen = err.Error()
 		}
 		waited := time.Since(begun)
-		if waited > f.patience {
-			return &Unexpected{Expected: expected, Seen: fmt.Sprintf("for %s %s", f.patience, seen)}
+		if waited > f.timeout {
+			return &Unexpected{Expected: expected, Seen: fmt.Sprintf("for %s %s", f.timeout, seen)}
 		}
-		if waited > quietFor && !told {
-			told = true
+		if waited > quietFor && !announced {
+			announced = true
 			f.waiting(expected)
 		}
-		if err := clock.Sleep(ctx, lookEvery); err != nil {
+		if err := clock.Sleep(ctx, pollEvery); err != nil {
 			return err
 		}
 	}
 }
 
-// allRun returns an error if a program has ended by itself: what is waited for cannot come then.
+// allRun returns an error if a process has ended unexpectedly, because no condition can be expected to hold then.
 func (f *fleet) allRun(expected string) error {
 	for _, p := range f.processes {
 		if p.Died() {
-			return &Unexpected{Expected: expected, Seen: fmt.Sprintf("%s ended by itself: %s", p, p.State())}
+			return &Unexpected{Expected: expected, Seen: fmt.Sprintf("%s ended unexpectedly: %s", p, p.State())}
 		}
 	}
 	return nil
