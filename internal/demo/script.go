@@ -503,7 +503,8 @@ func (s *script) partialFailure(ctx context.Context) error {
 	if err := s.checkUnchanged(ctx, d); err != nil {
 		return err
 	}
-	s.say("Two ticks later, nothing was deployed. Environment %s still wants 1.1, because only a success changes that. But web-01, "+
+	s.say("Two ticks later, nothing was deployed. Environment %s still wants 1.1, because only a success changes that. "+
+		"But web-01, "+
 		"web-03", environment)
 	s.say("and web-04 are held at 1.2, not rolled back, and web-02 is held as it is. The next step is the operator's " +
 		"decision.")
