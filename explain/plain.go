@@ -7,7 +7,7 @@ import (
 	"unicode/utf16"
 	"unicode/utf8"
 
-	"golang.org/x/text/width"
+	"github.com/clipperhouse/displaywidth"
 )
 
 // Text escapes untrusted text for a terminal, such as names, reasons and the output of steps. Line ends and tabs stay.
@@ -55,37 +55,14 @@ func Line(text string) string {
 	}, Text(text))
 }
 
-// Columns is how many columns of a terminal a line takes.
-func Columns(line string) (columns int) {
-	for _, r := range line {
-		columns += columnsOf(r)
-	}
-	return columns
-}
-
-func columnsOf(r rune) int {
-	switch {
-	case unicode.In(r, unicode.Mn, unicode.Me):
-		return 0 // drawn onto the one before
-	case r < 0x1100:
-		return 1
-	}
-	if kind := width.LookupRune(r).Kind(); kind == width.EastAsianWide || kind == width.EastAsianFullwidth {
-		return 2
-	}
-	return 1
-}
+// Columns returns how many terminal columns a line takes. Characters that are drawn as one, such as an emoji and its skin
+// tone, count as one.
+func Columns(line string) int { return displaywidth.String(line) }
 
 // Cut shortens a line to a number of columns and ends a shortened line with an ellipsis.
 func Cut(line string, columns int) string {
-	if Columns(line) <= columns {
-		return line
+	if columns < 1 {
+		return ""
 	}
-	taken := 0
-	for at, r := range line {
-		if taken += columnsOf(r); taken > columns-1 {
-			return line[:at] + strings.Repeat("…", min(columns, 1))
-		}
-	}
-	return line
+	return displaywidth.TruncateString(line, columns, "…")
 }

@@ -54,3 +54,13 @@ func TestColumnsOfWideAndCombiningCharacters(t *testing.T) {
 	require.Empty(t, Cut("abcd", 0))
 	require.LessOrEqual(t, Columns(Cut(strings.Repeat("語", 9), 6)), 6)
 }
+
+func TestColumnsOfCharactersThatAreDrawnAsOne(t *testing.T) {
+	for text, columns := range map[string]int{
+		"👍🏽": 2, "❤️": 2, "⚠️": 2, "⚠": 1, "🇩🇪": 2, "1️⃣": 2, "\u1112\u1161\u11ab": 2, "ก็": 1, "Ａｱ": 3,
+	} {
+		require.Equal(t, columns, Columns(text), text)
+	}
+	require.Equal(t, "a👍🏽…", Cut("a👍🏽👍🏽", 4), "a character is not cut in half")
+	require.Equal(t, "e\u0301…", Cut("e\u0301e\u0301e\u0301", 2))
+}
