@@ -1,3 +1,2 @@
-// Package clock provides the time and waits for it to pass. It is the only source of the time for the program, so that
-// tests can replace it.
+// Package clock reads the wall clock and the monotonic clock of the machine, and waits for time to pass.
 package clock
