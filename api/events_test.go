@@ -115,10 +115,10 @@ func TestOutputStreamFollowsUntilTheDeploymentEnds(t *testing.T) {
 	work := receive(d, offer)
 	d.send(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
 	receive(d, claimed)
-	say := func(sequence int64, text string) {
+	sendOutput := func(sequence int64, text string) {
 		d.send(client.FromAgent{Output: &client.Output{Deployment: work.Deployment, Sequence: sequence, Data: []byte(text)}})
 	}
-	say(1, "one ")
+	sendOutput(1, "one ")
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	var text, last string
@@ -142,11 +142,11 @@ func TestOutputStreamFollowsUntilTheDeploymentEnds(t *testing.T) {
 		stop,
 	)
 	next := []func(){
-		func() { say(3, "three ") },
+		func() { sendOutput(3, "three ") },
 		func() { d.send(client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "succeeded"}}) },
 	}
-	say(2, "two ")
-	say(2, "two again ")
+	sendOutput(2, "two ")
+	sendOutput(2, "two again ")
 	require.NoError(t, follow(func() {
 		next[0]()
 		next = append(next[1:], func() {})

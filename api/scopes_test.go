@@ -32,7 +32,7 @@ const (
 	another   sender = "another machine's agent"
 )
 
-var everybody = []sender{nobody, reader, deployer, admin, joinToken, itself, another}
+var senders = []sender{nobody, reader, deployer, admin, joinToken, itself, another}
 
 // The senders with access to a route.
 var (
@@ -207,7 +207,7 @@ func TestEachRouteAdmitsExactlyTheSendersInItsEntry(t *testing.T) {
 		method, path, _ := strings.Cut(operation, " ")
 		path = strings.NewReplacer("{name}", mine, "{project}", "ghost", "{id}", uuid.NewString(), "{kind}", "machines").
 			Replace(path)
-		for _, sender := range everybody {
+		for _, sender := range senders {
 			body := bodies[operation]
 			if body == "" {
 				body = "{}"
