@@ -19,23 +19,26 @@ var agentFlags = []string{"join", "name", "environment", "role", "data", "epheme
 func agentVerb(s *shell) *cobra.Command {
 	c := agent.Config{}
 	cmd := verb{
-		exits: alone(exits{exitOK: "it was told to stop", exitDenied: "the agent is permanently refused: its join token is revoked, or its name can be no machine's"}),
-		use:   "agent", short: "Run the agent of this machine",
-		long: "Run the agent of this machine: it reports that the machine is there and carries out its parts of deployments.\n\n" +
-			"--join is needed once; --environment and --role count at that first join. The first SIGTERM lets the running step\nend, the second kills it. " +
-			"Each flag is also DROVER_FLAG in the environment and a key of the config file.\n\n" +
-			"An agent that is refused, such as for a join token that is used up, says why on stderr and asks again, since that may be\n" +
-			"fixed; only a permanent refusal ends it.",
+		exits: localExits(exits{exitOK: "the agent was stopped by a signal",
+			exitDenied: "the agent is permanently refused: its join token is revoked, or its name is not a valid machine name"}),
+		use: "agent", short: "Run the agent on this machine",
+		long: "Run the agent on this machine. It connects to a server, sends heartbeats and carries out this machine's parts of\n" +
+			"deployments. It logs to stderr.\n\n" +
+			"--join is needed once; --environment and --role take effect only at this first join. The first SIGTERM waits for the\n" +
+			"running step to end, the second kills the step. Each flag can also be set as DROVER_FLAG in the environment and as a key\n" +
+			"of the config file.\n\n" +
+			"If a server refuses the agent, for example because its join token is used up, the agent logs the reason and retries. It\n" +
+			"exits only if the refusal is permanent.",
 		example: "drover agent --server https://drover.example.com:7070 --join TOKEN --name web-01 --environment production --role web",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := s.foreign(cmd, "token", "output"); err != nil {
+		if err := s.rejectFlags(cmd, "token", "output"); err != nil {
 			return err
 		}
 		if err := config.Fill(cmd.Flags(), agentFlags, s.files); err != nil {
 			return invalid("%v", err)
 		}
-		if err := s.settle(cmd.Context(), &c); err != nil {
+		if err := s.fillDefaults(cmd.Context(), &c); err != nil {
 			return err
 		}
 		hurry := make(chan struct{})
@@ -45,17 +48,17 @@ func agentVerb(s *shell) *cobra.Command {
 		return agent.Run(cmd.Context(), c)
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&c.Join, "join", "", "join `TOKEN`; needed until this machine has joined once")
-	flags.StringVar(&c.Name, "name", "", "the machine's `NAME`; default: the host's")
-	flags.StringVar(&c.Environment, "environment", "", "the `ENVIRONMENT` to join")
-	flags.StringSliceVar(&c.Roles, "role", nil, "a `ROLE` to join with; may be repeated")
-	flags.StringVar(&c.Data, "data", "", "`FOLDER` of the agent's files; default: "+config.SystemData+" for root, else drover's in XDG_DATA_HOME")
-	flags.BoolVar(&c.Ephemeral, "ephemeral", false, "delete the machine when the agent is stopped in order")
+	flags.StringVar(&c.Join, "join", "", "join `TOKEN`; needed only until this machine has joined")
+	flags.StringVar(&c.Name, "name", "", "machine `NAME`; default: the host name")
+	flags.StringVar(&c.Environment, "environment", "", "`ENVIRONMENT` to join")
+	flags.StringSliceVar(&c.Roles, "role", nil, "`ROLE` to join with; repeatable")
+	flags.StringVar(&c.Data, "data", "", "`FOLDER` for the agent's files; default: "+config.SystemData+" for root, otherwise the drover folder in XDG_DATA_HOME")
+	flags.BoolVar(&c.Ephemeral, "ephemeral", false, "delete the machine when the agent shuts down cleanly")
 	return cmd
 }
 
-// settle fills in what was not said: the servers of the client context, the host's name, the data folder.
-func (s *shell) settle(ctx context.Context, c *agent.Config) (err error) {
+// fillDefaults sets what the flags left empty: the servers of the client context, the host name and the data folder.
+func (s *shell) fillDefaults(ctx context.Context, c *agent.Config) (err error) {
 	c.Servers, c.CA = s.servers, s.ca
 	if len(c.Servers) == 0 {
 		c.Servers = []string{"http://" + server.DefaultListen}
@@ -67,7 +70,7 @@ func (s *shell) settle(ctx context.Context, c *agent.Config) (err error) {
 	}
 	if c.Name == "" {
 		if c.Name, err = os.Hostname(); err != nil {
-			return invalid("the host has no name: %v; give the machine one with --name", err)
+			return invalid("could not read the host name: %v; name the machine with --name", err)
 		}
 	}
 	if c.Data == "" {
@@ -78,7 +81,7 @@ func (s *shell) settle(ctx context.Context, c *agent.Config) (err error) {
 	return ctx.Err()
 }
 
-// secondSignal closes hurry at the second SIGINT or SIGTERM; the first one ends the command's context.
+// secondSignal closes hurry at the second SIGINT or SIGTERM; the first one cancels the context of the command.
 func secondSignal(hurry chan<- struct{}) (stop func()) {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)

@@ -15,20 +15,20 @@ import (
 	"github.com/droverhq/drover/api/resource"
 )
 
-// document is one file on its way to the server.
+// document is one file of an apply request.
 type document struct {
 	File string `json:"file"`
 	Text string `json:"text"`
 }
 
-// applied is the answer to apply.
-type applied struct {
-	Results  []appliedResult `json:"results"`
-	Position string          `json:"position"`
-	Due      []string        `json:"due"`
+// applyResponse is the answer to an apply request.
+type applyResponse struct {
+	Results  []applyResult `json:"results"`
+	Position string        `json:"position"`
+	Due      []string      `json:"due"`
 }
 
-type appliedResult struct {
+type applyResult struct {
 	Kind   string   `json:"kind"`
 	Name   string   `json:"name"`
 	Change string   `json:"change"` // created, changed, unchanged
@@ -37,19 +37,23 @@ type appliedResult struct {
 
 func applyVerb(s *shell) *cobra.Command {
 	return filesVerb(s, verb{
-		exits: writes(exits{exitError: "a file holds a mistake, or no server answers", exitMissing: "something that a file names was deleted meanwhile"}),
-		use:   "apply -f FILE|DIR|-", short: "Bring what is kept in files into the log",
-		long: "Bring environments, machine policies, projects, triggers and machines to what files say.\n\n" +
-			"All documents are checked, in any order and against each other, before the first is written.\nYou are told what becomes due by it.",
+		exits: writeExits(exits{exitError: "a file is invalid, or no server answered",
+			exitMissing: "a resource that a file refers to was deleted in the meantime"}),
+		use: "apply -f FILE|DIR|-", short: "Create or update resources from files",
+		long: "Create or update environments, machine policies, projects, triggers and machines from YAML files.\n\n" +
+			"All documents are checked first, also against each other; their order does not matter. If one is invalid, none is\n" +
+			"written. The output lists each resource as created, changed or unchanged, and which deployments become due.",
 		example: "drover apply -f examples/shop\ncat shop.yaml | drover apply -f -",
 	}, false)
 }
 
 func diffVerb(s *shell) *cobra.Command {
 	return filesVerb(s, verb{
-		exits: asks(exits{exitError: "a file holds a mistake, or no server answers"}),
-		use:   "diff -f FILE|DIR|-", short: "Show what apply would change",
-		long: "Show what `drover apply` would change and make due. Nothing is written.", example: "drover diff -f examples/shop",
+		exits: readExits(exits{exitError: "a file is invalid, or no server answered"}),
+		use:   "diff -f FILE|DIR|-", short: "Show what drover apply would change",
+		long: "Show what `drover apply` would change for the same files, field by field, and which deployments would become due.\n" +
+			"Nothing is written.",
+		example: "drover diff -f examples/shop",
 	}, true)
 }
 
@@ -60,19 +64,19 @@ func filesVerb(s *shell, v verb, dry bool) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		var answer applied
+		var answer applyResponse
 		body := map[string]any{"documents": documents, "dryRun": dry}
 		if err := s.post(ctx, client.Path("apply"), body, &answer); err != nil {
 			return err
 		}
-		return s.applied(answer, dry)
+		return s.applyResponse(answer, dry)
 	}
 	cmd := v.command()
-	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "a `FILE`, all *.yaml and *.yml of a folder, or - for stdin; may be repeated")
+	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "`FILE` to read, a folder with *.yaml and *.yml files, or - for stdin; repeatable")
 	return cmd
 }
 
-// documents reads the files, and checks each of them here already: most mistakes need no server.
+// documents reads and checks the files, so that most mistakes are found without a server.
 func (s *shell) documents(paths []string) ([]document, error) {
 	var all []document
 	stdin, err := s.stdin(paths)
@@ -111,7 +115,7 @@ func (s *shell) stdin(paths []string) (string, error) {
 	return string(text), nil
 }
 
-// expand replaces folders by their files, as resource.Load does.
+// expand replaces each folder by its YAML files, as resource.Load does.
 func expand(paths []string) ([]string, error) {
 	var files []string
 	for _, path := range paths {
@@ -140,7 +144,7 @@ func expand(paths []string) ([]string, error) {
 	return files, nil
 }
 
-func (s *shell) applied(a applied, dry bool) error {
+func (s *shell) applyResponse(a applyResponse, dry bool) error {
 	if s.structured() {
 		return s.value(a)
 	}
@@ -162,10 +166,10 @@ func (s *shell) applied(a applied, dry bool) error {
 		}
 	}
 	for _, d := range a.Due {
-		s.say("%s", d)
+		s.info("%s", d)
 	}
-	if dry && !slices.ContainsFunc(a.Results, func(r appliedResult) bool { return r.Change != "unchanged" }) {
-		s.say("nothing would change")
+	if dry && !slices.ContainsFunc(a.Results, func(r applyResult) bool { return r.Change != "unchanged" }) {
+		s.info("nothing would change")
 	}
 	return nil
 }

@@ -20,11 +20,12 @@ func logExportVerb(s *shell) *cobra.Command {
 	var log string
 	var force bool
 	cmd := verb{
-		exits: asks(exits{exitError: "the file is there already, or cannot be written; the log cannot be read; or no server answers"}),
-		use:   "export FILE", short: "Write the whole log as an archive",
-		long: "Write the whole log as an archive: text, a line of JSON for each event, in order. `drover eventlog import` brings it into\n" +
-			"any other kind of log. A server is asked for it; with --log the log is opened directly. - is standard output.\n" +
-			"Its servers may go on; the archive ends where the log stood when it began, or a little later.",
+		exits: readExits(exits{exitError: "the file exists or could not be written, the log could not be read, or no server answered"}),
+		use:   "export FILE", short: "Export the event log to an archive file",
+		long: "Export the whole event log to an archive: a text file with one line of JSON per event, in order. `drover eventlog import`\n" +
+			"writes an archive to a log of any kind. FILE - is standard output.\n\n" +
+			"The export comes from a server; with --log the log is opened directly. Servers may continue to run. The archive holds at\n" +
+			"least every event that existed when the export began.",
 		example: "drover eventlog export drover.jsonl\ndrover eventlog export - --log sqlite:/var/lib/drover/drover.db | gzip > drover.jsonl.gz",
 		run: func(ctx context.Context, args []string) error {
 			if args[0] == "-" {
@@ -33,16 +34,16 @@ func logExportVerb(s *shell) *cobra.Command {
 			return s.exportTo(ctx, log, args[0], force)
 		},
 	}.command()
-	cmd.Flags().StringVar(&log, "log", "", "open the log at this `URL` instead of asking a server")
-	cmd.Flags().BoolVar(&force, "force", false, "replace the file if it is there")
+	cmd.Flags().StringVar(&log, "log", "", "open the event log at `URL` instead of asking a server")
+	cmd.Flags().BoolVar(&force, "force", false, "replace an existing file")
 	return cmd
 }
 
-// counting tells people at a terminal how far long work has come.
+// counting returns a progress function that prints the number of events on a terminal.
 func (s *shell) counting(sentence string) func(events int) {
 	return func(events int) {
 		if isTerminal(s.Err) && events%100_000 == 0 {
-			s.say(sentence, events)
+			s.info(sentence, events)
 		}
 	}
 }
@@ -60,18 +61,18 @@ func (s *shell) export(ctx context.Context, log string, out io.Writer) error {
 		return err
 	}
 	defer opened.Close()
-	_, err = eventlog.Export(ctx, opened, out, s.counting("%d events are exported"))
+	_, err = eventlog.Export(ctx, opened, out, s.counting("%d events exported"))
 	return err
 }
 
-// exportTo writes an archive beside the file's name and puts it in its place once it is known to be whole.
+// exportTo writes an archive to a temporary file, checks it and renames it to path.
 func (s *shell) exportTo(ctx context.Context, log, path string, force bool) (err error) {
 	if err := checkTarget(path, force); err != nil {
 		return err
 	}
 	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
 	if err != nil {
-		return invalid("the archive cannot be written: %v", err)
+		return invalid("could not write the archive: %v", err)
 	}
 	defer func() {
 		if err = errors.Join(err, file.Close()); err != nil {
@@ -84,30 +85,30 @@ func (s *shell) exportTo(ctx context.Context, log, path string, force bool) (err
 	if err := file.Sync(); err != nil {
 		return fmt.Errorf("write %s: %w", file.Name(), err)
 	}
-	archive, err := whole(file)
+	archive, err := checkArchive(file)
 	if err != nil {
-		return fmt.Errorf("the archive that was written is not whole: %w", err)
+		return fmt.Errorf("check the written archive: %w", err)
 	}
 	if err := place(file.Name(), path, force); err != nil {
 		return err
 	}
-	if err := os.Remove(file.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) { // its other name
+	if err := os.Remove(file.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) { // place may have renamed it
 		return err
 	}
-	s.say("%d events are in %s", archive.Events(), path)
+	s.info("exported %d events to %s", archive.Events(), path)
 	return nil
 }
 
-// whole reads an archive from its beginning to its end.
-func whole(file io.ReadSeeker) (*eventlog.Archive, error) {
-	archive, err := openAgain(file)
+// checkArchive reads an archive from its beginning to its end.
+func checkArchive(file io.ReadSeeker) (*eventlog.Archive, error) {
+	archive, err := reopen(file)
 	if err != nil {
 		return nil, err
 	}
 	return archive, archive.Check()
 }
 
-func openAgain(file io.ReadSeeker) (*eventlog.Archive, error) {
+func reopen(file io.ReadSeeker) (*eventlog.Archive, error) {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
@@ -117,32 +118,33 @@ func openAgain(file io.ReadSeeker) (*eventlog.Archive, error) {
 func logImportVerb(s *shell) *cobra.Command {
 	var log string
 	cmd := verb{
-		exits: alone(exits{exitError: "the archive is damaged, the log is not empty, or one of them cannot be opened"}),
-		use:   "import FILE", short: "Bring an archive into an empty log",
-		long: "Bring an archive into a log of any kind, in its order and under its ids, the log's own too: drover goes on there as if\n" +
-			"nothing had happened. Until the import has come to its end no server starts on the log. One that was cut off is simply repeated.",
+		exits: localExits(exits{exitError: "the archive is damaged, the log is not empty, or one of them could not be opened"}),
+		use:   "import FILE", short: "Import an archive into an empty event log",
+		long: "Import an archive into an empty event log of any kind, for example to move from SQLite to PostgreSQL. Order and ids stay the\n" +
+			"same, also the id of the log, so that servers and agents continue with the new log.\n\n" +
+			"No server starts on the log until the import is complete. If an import is interrupted, run the same command again.",
 		example: "drover eventlog import drover.jsonl --log 'postgres://drover@db/drover'",
 		run: func(ctx context.Context, args []string) error {
 			if log == "" {
-				return usage("--log URL is missing: it says which log the archive is brought into")
+				return usage("`drover eventlog import` needs --log URL, the log to import into")
 			}
 			return s.importFrom(ctx, args[0], log)
 		},
 	}.command()
-	cmd.Flags().StringVar(&log, "log", "", "the log at this `URL`, which is made if it is not there")
+	cmd.Flags().StringVar(&log, "log", "", "`URL` of the log to import into; created if it does not exist")
 	return cmd
 }
 
 func (s *shell) importFrom(ctx context.Context, path, log string) error {
 	file, err := os.Open(path)
 	if err != nil {
-		return invalid("the archive cannot be read: %v", err)
+		return invalid("could not read the archive: %v", err)
 	}
 	defer file.Close()
-	if _, err := whole(file); err != nil { // before anything is written
+	if _, err := checkArchive(file); err != nil { // before anything is written
 		return invalid("%s: %v", path, err)
 	}
-	archive, err := openAgain(file)
+	archive, err := reopen(file)
 	if err != nil {
 		return invalid("%s: %v", path, err)
 	}
@@ -151,11 +153,11 @@ func (s *shell) importFrom(ctx context.Context, path, log string) error {
 		return invalid("%v", err)
 	}
 	defer opened.Close()
-	again := func() (*eventlog.Archive, error) { return openAgain(file) }
-	there, added, err := eventlog.ImportExclusive(ctx, again, opened, s.counting("%d events are there"))
+	open := func() (*eventlog.Archive, error) { return reopen(file) }
+	total, added, err := eventlog.ImportExclusive(ctx, open, opened, s.counting("%d events imported"))
 	if err != nil {
 		return invalid("import %s: %v", path, err)
 	}
-	s.say("%d events are there, %d of them new", there, added)
+	s.info("the log has all %d events of the archive; %d were imported now", total, added)
 	return nil
 }

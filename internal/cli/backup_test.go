@@ -101,7 +101,7 @@ func TestABackupTakenWhileServersWriteIsRestoredAndRedeploysNothing(t *testing.T
 	before := acknowledged.Load()
 	_, words, code := s.run("eventlog", "backup", backup)
 	require.Zero(t, code, words)
-	require.Contains(t, words, "every event is whole")
+	require.Contains(t, words, "every event is intact")
 	after := acknowledged.Load()
 	s.eventually("they still write", func() bool { return acknowledged.Load() > after })
 	stop()
@@ -160,10 +160,10 @@ func TestABackupThatWasCutOffIsNoticedAndLeavesNothing(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}, "was cut off after"},
-		"cut by something that hides it": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content[:half]) }, "is not whole and was thrown away"},
-		"changed on the way":             {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(flipped) }, "is not whole and was thrown away"},
-		"another thing altogether":       {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "is not whole and was thrown away"},
-		"nothing at all":                 {func(http.ResponseWriter, *http.Request) {}, "is not whole and was thrown away"},
+		"cut by something that hides it": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content[:half]) }, "is damaged and was deleted"},
+		"changed on the way":             {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(flipped) }, "is damaged and was deleted"},
+		"another thing altogether":       {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "is damaged and was deleted"},
+		"nothing at all":                 {func(http.ResponseWriter, *http.Request) {}, "is damaged and was deleted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()

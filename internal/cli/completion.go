@@ -15,24 +15,24 @@ import (
 	"github.com/droverhq/drover/internal/config"
 )
 
-// completeWithin bounds how long a shell waits for names. Without an answer it completes nothing, without a word.
-const completeWithin = 800 * time.Millisecond
+// completionTimeout bounds how long shell completion waits for names from a server. Without an answer it completes nothing.
+const completionTimeout = 800 * time.Millisecond
 
-// names finds what may stand at a place, among what was typed so far.
-type names func(q *asking) []string
+// completer returns the words that can stand at the place of the word being completed.
+type completer func(q *completion) []string
 
-// asking is one question of a shell.
-type asking struct {
+// completion is one request of a shell to complete a word.
+type completion struct {
 	ctx     context.Context
 	shell   *shell
 	cmd     *cobra.Command
-	args    []string // before the word that is completed
+	args    []string // the arguments before the word
 	partial string
 }
 
-// argumentNames are what the arguments of a command are, one after the other, by the command's path; the last one again
-// and again where it takes any number. A command that is not here completes files.
-var argumentNames = map[string][]names{
+// argumentNames maps the path of a command to the completers of its arguments, in order. If a command takes any number of
+// arguments, the last completer repeats. Commands that are not listed complete file names.
+var argumentNames = map[string][]completer{
 	"get": {kindNames, ofFirst}, "describe": {kindNames, ofFirst}, "delete": {deletableNames, ofFirst},
 	"machine enable": {ofKind(&machineKind)}, "machine disable": {ofKind(&machineKind)},
 	"project enable": {ofKind(&projectKind)}, "project disable": {ofKind(&projectKind)},
@@ -46,7 +46,7 @@ var argumentNames = map[string][]names{
 	"eventlog verify": {}, "eventlog clear": {}, "eventlog accept-restore": {},
 }
 
-// arguments completes what comes after the command.
+// arguments sets up the completion of a command's arguments.
 func (s *shell) arguments(cmd *cobra.Command) {
 	places, known := argumentNames[strings.TrimPrefix(cmd.CommandPath(), "drover ")]
 	if !known || cmd.HasSubCommands() {
@@ -69,18 +69,17 @@ func (s *shell) arguments(cmd *cobra.Command) {
 	}
 }
 
-// flagNames are what the values of flags are, by the flag's name; it is the same on every command that has the flag.
-var flagNames = map[string]names{
+// flagNames maps the name of a flag to the completer of its values, the same for every command.
+var flagNames = map[string]completer{
 	"output": fixed(formats...), "environment": ofKind(&environmentKind), "to": ofKind(&environmentKind), "in": ofKind(&environmentKind),
 	"project": ofKind(&projectKind), "machine": ofKind(&machineKind), "exclude": ofKind(&machineKind),
 	"person": ofKind(&personKind), "scope": fixed("admin", "deploy", "read"), "state": statesOf, "role": rolesSeen, "server": addresses,
 }
 
-// flagFiles are the flags whose values are files or folders; all others complete nothing that is not in flagNames.
+// flagFiles lists the flags whose values are files or folders. Flags in neither list complete nothing.
 var flagFiles = []string{"ca", "config", "filename", "tls-cert", "tls-key", "data", "dir"}
 
-// complete gives the arguments and flags of a command, and of those below it, their names. A flag without names
-// completes nothing, unless its value is a file.
+// complete sets up the completion of arguments and flags for a command and its subcommands.
 func (s *shell) complete(cmd *cobra.Command) {
 	s.arguments(cmd)
 	complete := func(flag *pflag.Flag) {
@@ -88,7 +87,7 @@ func (s *shell) complete(cmd *cobra.Command) {
 		if slices.Contains(flagFiles, flag.Name) || flag.NoOptDefVal != "" {
 			return
 		}
-		// It fails only where a command has said itself how this flag is completed.
+		// It fails only if the flag has a completion function already.
 		_ = cmd.RegisterFlagCompletionFunc(flag.Name, func(cmd *cobra.Command, args []string, partial string) ([]string, cobra.ShellCompDirective) {
 			if !known {
 				return nil, cobra.ShellCompDirectiveNoFileComp
@@ -103,15 +102,15 @@ func (s *shell) complete(cmd *cobra.Command) {
 	}
 }
 
-// ask finds names that begin with what was typed. What goes wrong is passed over: a shell cannot show it.
-func (s *shell) ask(cmd *cobra.Command, args []string, partial string, find names) []string {
+// ask returns the words of find that start with partial. It ignores errors because a shell cannot show them.
+func (s *shell) ask(cmd *cobra.Command, args []string, partial string, find completer) []string {
 	if s.fill(cmd, config.ClientFlags) != nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), completeWithin)
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
 	defer cancel()
 	var fitting []string
-	for _, name := range find(&asking{ctx, s, cmd, args, partial}) {
+	for _, name := range find(&completion{ctx, s, cmd, args, partial}) {
 		word, _, _ := strings.Cut(name, "\t")
 		if strings.HasPrefix(word, partial) {
 			fitting = append(fitting, explain.Text(name))
@@ -120,10 +119,10 @@ func (s *shell) ask(cmd *cobra.Command, args []string, partial string, find name
 	return fitting
 }
 
-// fixed are words that are always the same.
-func fixed(words ...string) names { return func(*asking) []string { return words } }
+// fixed returns a completer for a fixed list of words.
+func fixed(words ...string) completer { return func(*completion) []string { return words } }
 
-func kindNames(*asking) []string {
+func kindNames(*completion) []string {
 	var all []string
 	for _, k := range kinds() {
 		all = append(all, k.plural)
@@ -131,7 +130,7 @@ func kindNames(*asking) []string {
 	return all
 }
 
-func deletableNames(*asking) []string {
+func deletableNames(*completion) []string {
 	var all []string
 	for _, k := range kinds() {
 		if k.deletable {
@@ -141,7 +140,7 @@ func deletableNames(*asking) []string {
 	return all
 }
 
-func statesOf(q *asking) []string {
+func statesOf(q *completion) []string {
 	k, err := findKind(slices.Concat(q.args, []string{"machines"})[0])
 	switch {
 	case err != nil:
@@ -156,11 +155,11 @@ func statesOf(q *asking) []string {
 	return explain.MachineStates
 }
 
-// ofKind are the names of all things of a kind. It takes a pointer because a kind is made later than the tables here.
-func ofKind(k *kind) names { return func(q *asking) []string { return q.named(k) } }
+// ofKind completes the names of a kind. It takes a pointer because the kinds are initialized after these tables.
+func ofKind(k *kind) completer { return func(q *completion) []string { return q.named(k) } }
 
-// ofFirst are the names of the kind that the first argument says.
-func ofFirst(q *asking) []string {
+// ofFirst completes the names of the kind that the first argument names.
+func ofFirst(q *completion) []string {
 	k, err := findKind(q.args[0])
 	if err != nil {
 		return nil
@@ -168,8 +167,8 @@ func ofFirst(q *asking) []string {
 	return q.named(&k)
 }
 
-// releasesOf are the versions of the project that the first argument says, the newest first.
-func releasesOf(q *asking) []string {
+// releasesOf completes the versions of the project that the first argument names, newest first.
+func releasesOf(q *completion) []string {
 	var list explain.List[explain.Release]
 	if !q.get(client.Path("releases"), query("project", q.args[0], "limit", "5000"), &list) {
 		return nil
@@ -181,8 +180,8 @@ func releasesOf(q *asking) []string {
 	return versions
 }
 
-// machinesOf are the machines of the deployment that the first argument says.
-func machinesOf(q *asking) []string {
+// machinesOf completes the machines of the deployment that the first argument names.
+func machinesOf(q *completion) []string {
 	var d explain.Deployment
 	if !q.get(client.Path("deployments", id(q.args[0])), nil, &d) {
 		return nil
@@ -194,8 +193,8 @@ func machinesOf(q *asking) []string {
 	return all
 }
 
-// rolesSeen are the roles that machines and projects have.
-func rolesSeen(q *asking) []string {
+// rolesSeen completes the roles of all machines and projects.
+func rolesSeen(q *completion) []string {
 	var machines explain.List[explain.Machine]
 	var projects explain.List[explain.Project]
 	if !q.get(client.Path("machines"), query("limit", "1000"), &machines) || !q.get(client.Path("projects"), query("limit", "1000"), &projects) {
@@ -212,8 +211,8 @@ func rolesSeen(q *asking) []string {
 	return slices.Compact(roles)
 }
 
-// named asks for the names of a kind. Where machines are many, the list begins near what was typed.
-func (q *asking) named(k *kind) []string {
+// named requests the names of a kind. A list of machines starts shortly before the typed text, because there may be many.
+func (q *completion) named(k *kind) []string {
 	parameters := query("limit", "1000")
 	if flag := q.cmd.Flags().Lookup("project"); flag != nil && k.inProject {
 		parameters = query("limit", "1000", "project", flag.Value.String())
@@ -230,15 +229,15 @@ func (q *asking) named(k *kind) []string {
 	return all
 }
 
-// before stands right before all names that begin with text, and is none itself.
+// before returns a text that sorts directly before all names that start with text.
 func before(text string) string {
 	last := len(text) - 1
 	return text[:last] + string(rune(text[last]-1)) + "~"
 }
 
-// get reads once from the servers of the context, and says whether one answered.
-func (q *asking) get(path string, parameters url.Values, into any) bool {
-	q.shell.hasty = true
+// get reads once from the servers of the context and reports whether one answered.
+func (q *completion) get(path string, parameters url.Values, into any) bool {
+	q.shell.completing = true
 	c, err := q.shell.connect(q.ctx)
 	if err != nil {
 		return false
@@ -247,8 +246,8 @@ func (q *asking) get(path string, parameters url.Values, into any) bool {
 	return err == nil
 }
 
-// addresses are those of the servers that this user has contexts for.
-func addresses(*asking) (all []string) {
+// addresses completes the servers of the user's contexts.
+func addresses(*completion) (all []string) {
 	path, err := config.ContextsPath()
 	if err != nil {
 		return nil
@@ -263,16 +262,16 @@ func addresses(*asking) (all []string) {
 	return all
 }
 
-// openDeployments are those that can be cancelled.
-func openDeployments(q *asking) []string {
+// openDeployments completes the deployments that can be cancelled.
+func openDeployments(q *completion) []string {
 	return append(deploymentKind.names(q, query("state", "running")), deploymentKind.names(q, query("state", "queued"))...)
 }
 
-// shells are those that there is a script for.
+// shells lists the shells with a completion script.
 var shells = []string{"bash", "zsh", "fish", "powershell"}
 
-// commandsOf are the commands below the one that the arguments name.
-func commandsOf(q *asking) (all []string) {
+// commandsOf completes the subcommands of the command that the arguments name.
+func commandsOf(q *completion) (all []string) {
 	found, rest, err := q.cmd.Root().Find(q.args)
 	if err != nil || len(rest) > 0 {
 		return nil

@@ -11,14 +11,14 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// confirm tells before anything is written that nobody is there to take a release, and asks on a terminal whether that is
-// meant. An environment without any machine is where each fleet begins: that is said, and not asked.
-func (s *shell) confirm(ctx context.Context, d deployment, yes bool) error {
+// confirm warns before a deployment if none of its machines can take the release now, and asks on a terminal whether to
+// continue. If the environment has no machines yet, it prints a note and does not ask.
+func (s *shell) confirm(ctx context.Context, d deploymentRequest, yes bool) error {
 	var reach explain.Reach
 	switch err := s.post(ctx, client.Path("deployments", "reach"), d, &reach); {
 	case err == nil:
 	case isAnswer(err):
-		return nil // the deployment itself is refused for the same reason, or an older server does not know the question
+		return nil // the deployment is refused for the same reason, or an older server lacks this route
 	default:
 		return err
 	}
@@ -26,27 +26,27 @@ func (s *shell) confirm(ctx context.Context, d deployment, yes bool) error {
 	case reach.Ready > 0:
 		return nil
 	case reach.Machines == 0:
-		s.say("no machine of project %s is in %s yet: nothing runs now", d.Project, d.Environment)
+		s.info("project %s has no machines in %s yet: nothing is deployed now", d.Project, d.Environment)
 		return nil
 	}
-	s.say("%s", nobodyThere(reach, d))
+	s.info("%s", unavailableText(reach, d))
 	switch {
 	case yes || !isTerminal(s.In):
 		return nil
-	case !isTerminal(s.Err): // somebody is there, and would not see the question
-		return notDeployed()
+	case !isTerminal(s.Err): // the user would not see the question
+		return declined()
 	}
-	return s.allTheSame("Deploy all the same?")
+	return s.askYes("Deploy anyway?")
 }
 
-// isAnswer says that a server has answered, although with a problem.
+// isAnswer reports whether err is a problem that a server answered with.
 func isAnswer(err error) bool {
 	var problem *client.Problem
 	return errors.As(err, &problem) && problem.Status != 0 && problem.Kind != client.Unavailable
 }
 
-// nobodyThere says that none of the machines can take a release now, and what becomes of them.
-func nobodyThere(r explain.Reach, d deployment) string {
+// unavailableText states why none of the machines can take a release now, and what the deployment does with them.
+func unavailableText(r explain.Reach, d deploymentRequest) string {
 	how := "offline"
 	switch {
 	case r.Offline == 0:
@@ -54,24 +54,27 @@ func nobodyThere(r explain.Reach, d deployment) string {
 	case r.Disabled > 0:
 		how = fmt.Sprintf("offline (%d) or disabled (%d)", r.Offline, r.Disabled)
 	}
-	them := fmt.Sprintf("all %d machines of project %s in %s are %s", r.Machines, d.Project, d.Environment, how)
+	subject := fmt.Sprintf("all %d machines of project %s in %s are %s", r.Machines, d.Project, d.Environment, how)
 	if r.Machines == 1 {
-		them = fmt.Sprintf("the only machine of project %s in %s is %s", d.Project, d.Environment, how)
+		subject = fmt.Sprintf("the only machine of project %s in %s is %s", d.Project, d.Environment, how)
 	}
-	if len(d.Machines) > 0 {
-		them = "what was named is " + how
+	switch {
+	case len(d.Machines) > 0 && r.Machines == 1:
+		subject = "the named machine is " + how
+	case len(d.Machines) > 0:
+		subject = "the named machines are " + how
 	}
 	switch {
 	case r.Unavailable == "fail":
-		return them + ": the deployment will fail"
+		return subject + ": the deployment will fail"
 	case r.Machines == 1:
-		return them + ": it is skipped now"
+		return subject + ": it is skipped now"
 	}
-	return them + ": they are skipped now"
+	return subject + ": they are skipped now"
 }
 
-// allTheSame wants a y from whoever sits at the terminal.
-func (s *shell) allTheSame(question string) error {
+// askYes asks a question on the terminal and returns an error unless the answer is y or yes.
+func (s *shell) askYes(question string) error {
 	if _, err := fmt.Fprint(s.Err, question+" [y/N] "); err != nil {
 		return fmt.Errorf("ask on the terminal: %w", err)
 	}
@@ -80,11 +83,11 @@ func (s *shell) allTheSame(question string) error {
 		return nil
 	}
 	if err != nil {
-		s.say("") // no line end came
+		s.info("") // the answer ended without a newline
 	}
-	return notDeployed()
+	return declined()
 }
 
-func notDeployed() error {
-	return &failure{code: exitError, kind: "declined", text: "nothing was deployed", hint: "--yes deploys without a question"}
+func declined() error {
+	return &failure{code: exitError, kind: "declined", text: "nothing was deployed", hint: "use --yes to deploy without a question"}
 }

@@ -12,10 +12,11 @@ import (
 func deleteVerb(s *shell) *cobra.Command {
 	var project string
 	cmd := verb{
-		exits: writes(exits{exitMissing: "there is nothing of that name", exitConflict: "it is still referenced: it was not deleted"}),
-		use:   "delete KIND NAME…", short: "Delete what should not be any more",
-		long: "Delete machines, environments, policies, projects or triggers.\n\nWhat is still referenced is refused. A name that is created again starts empty.\n" +
-			"A machine whose agent is connected is added again by its agent at once.",
+		exits: writeExits(exits{exitMissing: "a resource does not exist", exitConflict: "a resource is still in use; it was not deleted"}),
+		use:   "delete KIND NAME…", short: "Delete machines, environments, policies, projects or triggers",
+		long: "Delete machines, environments, policies, projects or triggers, one after the other.\n\n" +
+			"A resource that another one refers to is not deleted. If you create a resource with the same name later, it starts\n" +
+			"without history. If the agent of a deleted machine is still connected, it adds the machine again at once.",
 		example: "drover delete machine web-01\ndrover delete trigger shop/shop-joins",
 		run: func(ctx context.Context, args []string) error {
 			k, err := findKind(args[0])
@@ -23,7 +24,7 @@ func deleteVerb(s *shell) *cobra.Command {
 				return err
 			}
 			if !k.deletable {
-				return usage("a %s cannot be deleted; what happened stays in the log", k.name)
+				return usage("a %s cannot be deleted: it stays in the event log", k.name)
 			}
 			return each(args[1:], func(name string) error { return s.deleteOne(ctx, k, name, project) })
 		},
@@ -37,9 +38,9 @@ func (s *shell) deleteOne(ctx context.Context, k kind, name, project string) err
 	if err != nil {
 		return err
 	}
-	comesBack := false
+	wasOnline := false
 	if k.name == machineKind.name {
-		if comesBack, err = s.isOnline(ctx, path); err != nil {
+		if wasOnline, err = s.isOnline(ctx, path); err != nil {
 			return err
 		}
 	}
@@ -50,13 +51,14 @@ func (s *shell) deleteOne(ctx context.Context, k kind, name, project string) err
 	if err := s.wrote(written, k.name+" "+name+" is deleted"); err != nil {
 		return err
 	}
-	if comesBack {
-		s.say("machine %s was online: its agent adds it again; stop the agent, or revoke the token that it joined with, and delete it then", name)
+	if wasOnline {
+		s.info("machine %s was online, so its agent adds it again; stop the agent or revoke its join token, then delete the machine", name)
 	}
 	return nil
 }
 
-// isOnline says whether an agent speaks for a machine. What a server answers but that, it says again to the deletion.
+// isOnline reports whether the agent of a machine is connected. It ignores problems that a server answers with, because the
+// deletion returns them too.
 func (s *shell) isOnline(ctx context.Context, path string) (bool, error) {
 	var m explain.Machine
 	if err := s.read(ctx, path, nil, &m); err != nil && !isAnswer(err) {
@@ -65,24 +67,24 @@ func (s *shell) isOnline(ctx context.Context, path string) (bool, error) {
 	return m.Presence == "online", nil
 }
 
-// enableVerbs are `KIND enable NAME` and `KIND disable NAME`.
+// enableVerbs builds `KIND enable NAME` and `KIND disable NAME`.
 func enableVerbs(name string) func(*shell) *cobra.Command {
 	return func(s *shell) *cobra.Command {
 		k, _ := findKind(name)
-		return parent(name, "Enable or disable a "+name, switchVerb(s, k, "enable"), switchVerb(s, k, "disable"))
+		return parent(name, "Enable or disable a "+name, toggleVerb(s, k, "enable"), toggleVerb(s, k, "disable"))
 	}
 }
 
-func switchVerb(s *shell, k kind, to string) *cobra.Command {
+func toggleVerb(s *shell, k kind, to string) *cobra.Command {
 	var project string
 	example := map[string]string{"machine": "web-01", "project": "shop", "trigger": "shop/shop-joins"}[k.name]
 	long := map[string]string{
-		"machine": "A disabled machine gets no releases; it may stay online.",
-		"project": "Nothing of a disabled project starts; what a person deployed waits until it is enabled.",
-		"trigger": "A disabled trigger opens no candidates and starts nothing. Before and after it is enabled\nyou are told what becomes due.",
+		"machine": "A disabled machine receives no releases. Its agent can stay connected.",
+		"project": "No part of a disabled project starts. Deployments that a person queued wait until the project is enabled.",
+		"trigger": "A disabled trigger opens no candidates and starts no deployments. Before and after enabling a trigger, the command prints\nwhich deployments become due.",
 	}[k.name]
 	cmd := verb{
-		exits: writes(exits{exitMissing: "there is no " + k.name + " of that name"}),
+		exits: writeExits(exits{exitMissing: "the " + k.name + " does not exist"}),
 		use:   to + " NAME", short: map[string]string{"enable": "Enable a ", "disable": "Disable a "}[to] + k.name,
 		long: map[string]string{"enable": "Enable a ", "disable": "Disable a "}[to] + k.name + ".\n\n" + long, example: "drover " + k.name + " " + to + " " + example,
 		run: func(ctx context.Context, args []string) error {
@@ -106,7 +108,7 @@ func switchVerb(s *shell, k kind, to string) *cobra.Command {
 	return cmd
 }
 
-// due is what the next tick would deploy.
+// due is one deployment that the next tick would queue.
 type due struct {
 	Project     string   `json:"project"`
 	Environment string   `json:"environment"`
@@ -114,13 +116,13 @@ type due struct {
 	Machines    []string `json:"machines"`
 }
 
-// enableTrigger says what enabling makes due before it does so, and what is due after it.
+// enableTrigger enables a trigger. It prints what this makes due before the command, and what is due after it.
 func (s *shell) enableTrigger(ctx context.Context, path, name, project string) error {
 	owner, own := project, name
 	if owner == "" {
 		owner, own = splitName(name)
 	}
-	if err := s.tellDue(ctx, query("project", owner, "trigger", own), "enabling makes due"); err != nil && asFailure(err).code != exitMissing {
+	if err := s.printDue(ctx, query("project", owner, "trigger", own), "enabling makes due"); err != nil && asFailure(err).code != exitMissing {
 		return err
 	}
 	written, err := s.command(ctx, path+"/enable", nil)
@@ -130,10 +132,10 @@ func (s *shell) enableTrigger(ctx context.Context, path, name, project string) e
 	if err := s.wrote(written, "trigger "+name+" is enabled"); err != nil {
 		return err
 	}
-	return s.tellDue(ctx, query("project", owner, "after", written.Position), "due at the next tick")
+	return s.printDue(ctx, query("project", owner, "after", written.Position), "due at the next tick")
 }
 
-func (s *shell) tellDue(ctx context.Context, q map[string][]string, when string) error {
+func (s *shell) printDue(ctx context.Context, q map[string][]string, when string) error {
 	var list struct {
 		Items []due `json:"items"`
 	}
@@ -141,10 +143,10 @@ func (s *shell) tellDue(ctx context.Context, q map[string][]string, when string)
 		return err
 	}
 	for _, d := range list.Items {
-		s.say("%s: %s will be deployed to: project %s, release %s, environment %s", when, plural(len(d.Machines), "machine"), d.Project, d.Release, d.Environment)
+		s.info("%s: project %s, release %s to %s in environment %s", when, d.Project, d.Release, plural(len(d.Machines), "machine"), d.Environment)
 	}
 	if len(list.Items) == 0 {
-		s.say("%s: nothing", when)
+		s.info("%s: nothing", when)
 	}
 	return nil
 }

@@ -15,21 +15,21 @@ import (
 func demoVerb(s *shell) *cobra.Command {
 	c := demo.Config{}
 	cmd := verb{
-		exits: alone(exits{exitOK: "each line of the story was so", exitError: "a line was not so, or the fleet could not be started"}),
-		use:   "demo", short: "Show what drover does, on a fleet of its own",
-		long: "Show what drover does: start a server, its agents and an example project as real processes on this computer,\n" +
-			"tell what happens line by line, and look whether each line is so. Then the fleet stays up to look around, until Ctrl-C.\n\n" +
-			"It needs no network beyond loopback and no root, and has a temporary folder of its own (TMPDIR says where) that is\n" +
-			"removed at the end. Contexts, config file and servers of the user are not touched.",
+		exits: localExits(exits{exitOK: "every check of the demo passed", exitError: "a check failed, or the demo fleet could not be started"}),
+		use:   "demo", short: "Run a guided demo on a temporary fleet",
+		long: "Run a guided demo: start a server, agents and an example project as real processes on this computer, print each step\n" +
+			"and check its result. Afterwards the fleet keeps running for you to explore, until Ctrl-C.\n\n" +
+			"The demo needs neither root nor a network other than loopback. Its files are in a temporary folder below TMPDIR, which is\n" +
+			"removed at the end. Your contexts, config file and servers stay unchanged.",
 		example: "drover demo\ndrover demo --once\ndrover demo --tick 15s --keep",
 	}.command()
-	// A demo reads nothing of the user's, so a config file that is wrong does not keep anybody from it.
+	// The demo does not use the user's config file, so an invalid file must not stop it.
 	cmd.PersistentPreRunE = func(*cobra.Command, []string) error {
 		s.output = cmp.Or(s.output, formatTable)
 		return nil
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := s.foreign(cmd, "server", "token", "ca", "config", "output"); err != nil {
+		if err := s.rejectFlags(cmd, "server", "token", "ca", "config", "output"); err != nil {
 			return err
 		}
 		if c.Tick != 0 && (c.Tick < time.Second || c.Tick%time.Second != 0) {
@@ -38,13 +38,13 @@ func demoVerb(s *shell) *cobra.Command {
 		c.Out = s.Out
 		return s.demoFailure(demo.Run(cmd.Context(), c))
 	}
-	cmd.Flags().BoolVar(&c.Once, "once", false, "end with the story; exit code 0 only if all of it was so")
-	cmd.Flags().BoolVar(&c.Keep, "keep", false, "leave the folder with pages and logs at the end")
-	cmd.Flags().DurationVar(&c.Tick, "tick", 0, "let the server decide every `DURATION`, in whole seconds; default: "+demo.DefaultTick.String()+", with --once "+demo.QuickTick.String())
+	cmd.Flags().BoolVar(&c.Once, "once", false, "exit after the last step, with code 0 if every check passed")
+	cmd.Flags().BoolVar(&c.Keep, "keep", false, "keep the folder with pages and logs at the end")
+	cmd.Flags().DurationVar(&c.Tick, "tick", 0, "time between two decisions of the server, a `DURATION` in whole seconds; default: "+demo.DefaultTick.String()+", with --once "+demo.QuickTick.String())
 	return cmd
 }
 
-// demoFailure is how a demo ended, in one sentence with a hint.
+// demoFailure converts the error of a demo into a failure.
 func (s *shell) demoFailure(err error) error {
 	var unexpected *demo.Unexpected
 	switch {
@@ -55,8 +55,8 @@ func (s *shell) demoFailure(err error) error {
 	}
 	f := &failure{code: exitError, kind: client.Internal, text: err.Error(), hint: "the logs are in " + unexpected.Folder}
 	if unexpected.Folder == "" {
-		s.say("%s", unexpected.Logs)
-		f.hint = "above is how the logs end; `drover demo --keep` leaves all of them"
+		s.info("%s", unexpected.Logs)
+		f.hint = "the ends of the logs are above; `drover demo --keep` keeps the whole logs"
 	}
 	return f
 }

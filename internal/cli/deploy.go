@@ -11,9 +11,11 @@ import (
 
 func releaseVerb(s *shell) *cobra.Command {
 	create := verb{
-		exits: writes(exits{exitMissing: "there is no such project", exitConflict: "the version exists with other steps or variables, or the project has no steps"}),
-		use:   "create PROJECT VERSION", short: "Create a release",
-		long:    "Create a release: an immutable copy of the project's steps and variables as they are now.\n\nThe same again is ok; a version that exists with other steps is a conflict.",
+		exits: writeExits(exits{exitMissing: "the project does not exist",
+			exitConflict: "the version exists with other steps or variables, or the project has no steps"}),
+		use: "create PROJECT VERSION", short: "Create a release of a project",
+		long: "Create a release: an immutable copy of the current steps and variables of a project, under a version.\n\n" +
+			"Creating the same release again changes nothing. A version that exists with other steps or variables is a conflict.",
 		example: "drover release create shop 1.4.3",
 		run: func(ctx context.Context, args []string) error {
 			written, err := s.command(ctx, client.Path("projects", args[0], "releases"), map[string]string{"version": args[1]})
@@ -26,8 +28,8 @@ func releaseVerb(s *shell) *cobra.Command {
 	return parent("release", "Create releases", create)
 }
 
-// deployment is the body of POST /deployments.
-type deployment struct {
+// deploymentRequest is the body of POST /deployments.
+type deploymentRequest struct {
 	Project     string   `json:"project"`
 	Release     string   `json:"release"`
 	Environment string   `json:"environment"`
@@ -39,17 +41,19 @@ type deployment struct {
 }
 
 func deployVerb(s *shell) *cobra.Command {
-	d := deployment{Machines: []string{}, Exclude: []string{}}
+	d := deploymentRequest{Machines: []string{}, Exclude: []string{}}
 	var parallel, stopAfter int
 	var yes bool
-	w := &waiting{shell: s}
+	w := &waiter{shell: s}
 	cmd := verb{
-		exits: waits(exits{exitMissing: "project, release, environment or machine does not exist",
+		exits: waitExits(exits{exitMissing: "the project, release, environment or a machine does not exist",
 			exitConflict: "another release is pinned there, or a named machine is not in the project's scope"}),
 		use: "deploy PROJECT VERSION --to ENV", short: "Deploy a release to an environment",
-		long: "Deploy a release to an environment: to all of its machines in the project's scope, whether or\nnot they are up to date. " +
-			"Its success makes the release the one that is wanted there.\n\nWith --machine only these get it, and keep it (a hold). Prints the deployment's id.\n\n" +
-			"Where none of the machines is online you are told so before anything is written. On a terminal you are also\nasked, unless --yes is given; without an answer of y nothing is deployed, and the exit code is 1.",
+		long: "Deploy a release to all machines of an environment that are in the project's scope, whether or not they are up to date.\n" +
+			"When the deployment succeeds, the release becomes the wanted release of the environment. Print the id of the deployment.\n\n" +
+			"With --machine, only these machines get the release, and a hold keeps it there.\n\n" +
+			"If none of the machines can take a release now, the command warns before it writes anything. On a terminal it also asks,\n" +
+			"unless --yes is given. Any answer other than y or yes deploys nothing and ends with exit code 1.",
 		example: "drover deploy shop 1.4.3 --to production --wait --timeout 20m\ndrover deploy shop 1.4.3 --to production --machine web-01\ndrover deploy shop 1.4.3 --to production --exclude web-09 --max-parallel 5",
 	}
 	c := cmd.command()
@@ -67,22 +71,22 @@ func deployVerb(s *shell) *cobra.Command {
 		if err := s.confirm(c.Context(), d, yes); err != nil {
 			return err
 		}
-		return s.deploy(c.Context(), w, client.Path("deployments"), d, "release "+args[1]+" of "+args[0]+" goes to "+d.Environment)
+		return s.deploy(c.Context(), w, client.Path("deployments"), d, "release "+args[1]+" of "+args[0]+" is being deployed to "+d.Environment)
 	}
 	flags := c.Flags()
-	flags.StringVar(&d.Environment, "to", "", "the `ENVIRONMENT`")
-	flags.StringSliceVar(&d.Machines, "machine", nil, "only this `MACHINE`; may be repeated")
-	flags.StringSliceVar(&d.Exclude, "exclude", nil, "all but this `MACHINE`, which stays at what it has; may be repeated")
-	flags.IntVar(&parallel, "max-parallel", 0, "at most `N` machines at once; 0: no bound; default: the project's")
-	flags.IntVar(&stopAfter, "stop-after-failures", 0, "cancel the rest after `N` failed machines; 0: never; default: the project's")
-	flags.StringVar(&d.Reason, "reason", "", "why, in a `TEXT` that stays in the log")
-	flags.BoolVar(&yes, "yes", false, "do not ask, even if none of the machines is online")
+	flags.StringVar(&d.Environment, "to", "", "`ENVIRONMENT` to deploy to")
+	flags.StringSliceVar(&d.Machines, "machine", nil, "deploy only to this `MACHINE`; repeatable")
+	flags.StringSliceVar(&d.Exclude, "exclude", nil, "leave out this `MACHINE`; repeatable")
+	flags.IntVar(&parallel, "max-parallel", 0, "maximum number `N` of machines at once; 0: no limit; default: the setting of the project")
+	flags.IntVar(&stopAfter, "stop-after-failures", 0, "cancel the remaining machines after `N` failures; 0: never; default: the setting of the project")
+	flags.StringVar(&d.Reason, "reason", "", "reason to record in the event log, a `TEXT`")
+	flags.BoolVar(&yes, "yes", false, "deploy without a question, even if no machine can take the release now")
 	w.flags(c)
 	return c
 }
 
-// deploy sends a wish that queues a deployment, prints the deployment's id, and waits if asked to.
-func (s *shell) deploy(ctx context.Context, w *waiting, path string, body any, sentence string) error {
+// deploy sends a request that queues a deployment, prints the id of the deployment and waits for its end with --wait.
+func (s *shell) deploy(ctx context.Context, w *waiter, path string, body any, sentence string) error {
 	if err := w.check(); err != nil {
 		return err
 	}
@@ -96,7 +100,7 @@ func (s *shell) deploy(ctx context.Context, w *waiting, path string, body any, s
 	case written.Deployment == "":
 		return s.wrote(written, sentence)
 	case !s.structured():
-		s.say("%s (#%s)", sentence, written.Position)
+		s.info("%s (#%s)", sentence, written.Position)
 		name := written.Deployment
 		if s.output == formatName {
 			name = "deployment/" + name
@@ -113,46 +117,48 @@ func (s *shell) deploy(ctx context.Context, w *waiting, path string, body any, s
 
 func rollbackVerb(s *shell) *cobra.Command {
 	var environment string
-	w := &waiting{shell: s}
+	w := &waiter{shell: s}
 	cmd := verb{
-		exits: waits(exits{exitMissing: "project or environment does not exist", exitConflict: "there is no release to go back to, or another one is pinned"}),
-		use:   "rollback PROJECT --to ENV", short: "Deploy the release that was there before",
-		long: "Deploy the release that was there before: the environment's own, if a deployment of another one is open\nthere or has failed; " +
-			"else the last different one. Prints the deployment's id.",
+		exits: waitExits(exits{exitMissing: "the project or environment does not exist",
+			exitConflict: "there is no previous release, or another release is pinned"}),
+		use: "rollback PROJECT --to ENV", short: "Deploy the previous release to an environment",
+		long: "Deploy the previous release to an environment. If a deployment of another release is running there or has failed, that is\n" +
+			"the wanted release; otherwise it is the last different release. Print the id of the deployment.",
 		example: "drover rollback shop --to production --wait",
 		run: func(ctx context.Context, args []string) error {
 			body := map[string]string{"project": args[0], "environment": environment}
 			return s.deploy(ctx, w, client.Path("rollback"), body, args[0]+" is rolled back in "+environment)
 		},
 	}.command()
-	cmd.Flags().StringVar(&environment, "to", "", "the `ENVIRONMENT`")
+	cmd.Flags().StringVar(&environment, "to", "", "`ENVIRONMENT` to roll back")
 	w.flags(cmd)
 	return cmd
 }
 
 func retryVerb(s *shell) *cobra.Command {
 	var project string
-	w := &waiting{shell: s}
+	w := &waiter{shell: s}
 	cmd := verb{
-		exits: waits(exits{exitMissing: "project or machine does not exist", exitConflict: "there is nothing to try, or another release is pinned"}),
-		use:   "retry MACHINE --project P", short: "Try again on one machine",
-		long:    "Try again on one machine: the release that the last attempt there did not finish, else the wanted one.\nPrints the deployment's id.",
+		exits: waitExits(exits{exitMissing: "the project or machine does not exist", exitConflict: "there is no release to retry, or another release is pinned"}),
+		use:   "retry MACHINE --project P", short: "Retry the deployment on one machine",
+		long: "Deploy a release again to one machine: the release of the last attempt if that did not succeed, otherwise the wanted\n" +
+			"release. Print the id of the deployment.",
 		example: "drover retry web-01 --project shop --wait",
 		run: func(ctx context.Context, args []string) error {
 			body := map[string]string{"project": project, "machine": args[0]}
-			return s.deploy(ctx, w, client.Path("retry"), body, project+" is tried again on "+args[0])
+			return s.deploy(ctx, w, client.Path("retry"), body, "the deployment of "+project+" is retried on "+args[0])
 		},
 	}.command()
-	cmd.Flags().StringVar(&project, "project", "", "the `PROJECT`")
+	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` to deploy")
 	w.flags(cmd)
 	return cmd
 }
 
 func cancelVerb(s *shell) *cobra.Command {
 	return verb{
-		exits: writes(exits{exitMissing: "there is no such deployment", exitConflict: "it has succeeded or failed already"}),
+		exits: writeExits(exits{exitMissing: "the deployment does not exist", exitConflict: "the deployment has already succeeded or failed"}),
 		use:   "cancel DEPLOYMENT", short: "Cancel a deployment",
-		long:    "Cancel a deployment: machines that have started finish, all others do not start.",
+		long:    "Cancel a deployment. Machines that have started it finish; the others do not start it.",
 		example: "drover cancel 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10",
 		run: func(ctx context.Context, args []string) error {
 			written, err := s.command(ctx, client.Path("deployments", id(args[0]), "cancel"), nil)
@@ -164,19 +170,19 @@ func cancelVerb(s *shell) *cobra.Command {
 	}.command()
 }
 
-// lasting is what pins and holds share: how long, and why.
-type lasting struct {
+// lifetimeFlags holds the flags --for and --reason of pins and holds.
+type lifetimeFlags struct {
 	until  time.Duration
 	reason string
 }
 
-func (l *lasting) flags(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&l.until, "for", 0, "end after this `DURATION`; default: until it is lifted")
-	cmd.Flags().StringVar(&l.reason, "reason", "", "why, in a `TEXT` that stays in the log")
+func (l *lifetimeFlags) flags(cmd *cobra.Command) {
+	cmd.Flags().DurationVar(&l.until, "for", 0, "end after this `DURATION`, such as 48h; default: never")
+	cmd.Flags().StringVar(&l.reason, "reason", "", "reason to record in the event log, a `TEXT`")
 }
 
-// body adds to a body until when and why.
-func (l *lasting) body(pairs map[string]any) (map[string]any, error) {
+// body adds the end and the reason to the body of a request.
+func (l *lifetimeFlags) body(pairs map[string]any) (map[string]any, error) {
 	until, err := deadline(l.until)
 	if err != nil {
 		return nil, err

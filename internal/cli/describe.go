@@ -14,9 +14,10 @@ func describeVerb(s *shell) *cobra.Command {
 	var project string
 	var watch bool
 	cmd := verb{
-		exits: asks(exits{exitMissing: "there is nothing of that name"}),
-		use:   "describe KIND NAME", short: "Show all about one thing",
-		long:    "Show all about one thing; of a machine also why it has what it has, of a deployment each machine.",
+		exits: readExits(exits{exitMissing: "the resource does not exist"}),
+		use:   "describe KIND NAME", short: "Show the details of a resource",
+		long: "Show all fields of a resource. For a machine, also explain its release in each project, as `drover why` does. For a\n" +
+			"deployment, list its machines.",
 		example: "drover describe machine web-01 -w\ndrover describe deployment 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10",
 		run: func(ctx context.Context, args []string) error {
 			k, err := findKind(args[0])
@@ -31,9 +32,9 @@ func describeVerb(s *shell) *cobra.Command {
 				return s.getOne(ctx, k, id(args[1]), project, watch)
 			}
 			if watch {
-				return s.watch(ctx, s.described(k, path, args[1]))
+				return s.watch(ctx, s.fetchDescription(k, path, args[1]))
 			}
-			now, err := s.described(k, path, args[1])(ctx, "")
+			now, err := s.fetchDescription(k, path, args[1])(ctx, "")
 			if err != nil {
 				return err
 			}
@@ -45,27 +46,27 @@ func describeVerb(s *shell) *cobra.Command {
 	return cmd
 }
 
-// described looks at all about one thing.
-func (s *shell) described(k kind, path, name string) look {
-	return func(ctx context.Context, after string) (now sight, err error) {
+// fetchDescription returns a fetchFunc for the description of one resource.
+func (s *shell) fetchDescription(k kind, path, name string) fetchFunc {
+	return func(ctx context.Context, after string) (now content, err error) {
 		var text string
 		switch k.name {
 		case deploymentKind.name:
-			text, now.position, err = s.describedDeployment(ctx, path, after)
+			text, now.position, err = s.describeDeployment(ctx, path, after)
 		default:
-			text, now.position, err = k.all(ctx, s, path, after)
+			text, now.position, err = k.details(ctx, s, path, after)
 			text = explain.Text(text)
 		}
 		if err == nil && k.name == machineKind.name {
-			text, err = s.withWhy(ctx, text, name, now.position)
+			text, err = s.appendWhy(ctx, text, name, now.position)
 		}
-		now.items = []seen{{key: name, name: k.name + "/" + name, text: text}}
+		now.items = []entry{{key: name, name: k.name + "/" + name, text: text}}
 		return now, err
 	}
 }
 
-// withWhy adds what a machine has, gets or does not get, and why.
-func (s *shell) withWhy(ctx context.Context, text, machine, after string) (string, error) {
+// appendWhy appends the explanation of a machine's release in each project.
+func (s *shell) appendWhy(ctx context.Context, text, machine, after string) (string, error) {
 	list, _, err := s.why(ctx, query("machine", machine, "after", after))
 	if err != nil {
 		return "", err
@@ -76,7 +77,7 @@ func (s *shell) withWhy(ctx context.Context, text, machine, after string) (strin
 	return text, nil
 }
 
-func (s *shell) describedDeployment(ctx context.Context, path, after string) (text, position string, err error) {
+func (s *shell) describeDeployment(ctx context.Context, path, after string) (text, position string, err error) {
 	var d explain.Deployment
 	position, err = s.readAt(ctx, path, query("after", after), &d)
 	if err != nil {

@@ -1,25 +1,27 @@
-// Package cli is drover's command line: what people and scripts type, what they read, and with which
-// code the program ends.
+// Package cli implements drover's command line: commands and flags, output, error messages and exit codes.
 //
-//	program.go  Run: the tree of commands, from arguments to an exit code
-//	exits.go    the exit codes, and what each means for a command
-//	exit.go     how an error becomes a code, and how it is told
-//	verb.go     what all commands share: help with an example, arguments, flags from elsewhere
-//	connect.go  which server is asked, with which token
-//	write.go    one wish under one key, sent again where no server answered
-//	print.go    json, yaml and what else goes to stdout
-//	list.go     a list of any length, in each format, page by page
-//	screen.go   what a terminal gets: tables that fit it, colour, nothing that it would obey
-//	completion.go  names for a shell that completes them: words, and what the server knows
-//	manual.go   man pages, and the command reference in docs
-//	kinds.go    the kinds of `get`, `describe` and `delete`
-//	watch.go    -w: shown again whenever it changes
-//	*.go        one file for each verb
+//	program.go       Run, and the tree of commands
+//	verb.go          what all commands share: help, examples, arguments
+//	exits.go         exit codes and their meaning for each command
+//	exit.go          conversion of errors to messages and exit codes
+//	connect.go       choice of servers and token, HTTP client
+//	write.go         requests to a server, with one idempotency key for each write
+//	print.go         output as JSON, YAML and text
+//	list.go          lists in every format, page by page
+//	screen.go        tables, colours and escaping on a terminal
+//	kinds.go         the kinds of get, describe and delete
+//	columns.go       the table of each kind
+//	watch.go         --watch
+//	wait.go          --wait
+//	completion.go    shell completion
+//	manual.go        man pages and the command reference of the docs
+//	doctor_here.go   the checks of drover doctor that run on this machine
+//	archive.go       drover eventlog export and import; backup.go and log.go hold its other subcommands
+//	*.go             one file for each other command
 //
-// # What it promises
+// # Guarantees
 //
-// What was asked for goes to stdout, words go to stderr, so that stdout can always be piped. A table
-// is drawn on a terminal; in a pipe the same cells are separated by tabs. With -o json an error is one
-// JSON object on stderr. Every write carries one Idempotency-Key, under which it is sent again when
-// nobody answered, so that a lost answer never does a thing twice.
+// Results go to stdout and messages to stderr, so that stdout can be piped. A list is a table on a terminal and has
+// tab-separated cells in a pipe. With -o json or jsonl, an error is one JSON object on stderr. Every write carries one
+// idempotency key and is sent again with this key if no answer arrives, so that a lost answer does not repeat a command.
 package cli

@@ -21,8 +21,8 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// examined is what `doctor -o json` prints.
-type examined struct {
+// doctorReport is the structured output of `drover doctor`.
+type doctorReport struct {
 	Worst    doctor.Severity  `json:"worst"`
 	Findings []doctor.Finding `json:"findings"`
 }
@@ -30,15 +30,15 @@ type examined struct {
 func doctorVerb(s *shell) *cobra.Command {
 	var log, data string
 	cmd := verb{
-		exits: alone(exits{exitOK: "nothing is bad", exitError: "something is bad, or the findings could not be written"}),
-		use:   "doctor", short: "Look for what is wrong, and say what to do",
-		long: "Look for what is wrong, and say what to do: the way to the servers, TLS, clocks, disk, the log, versions, servers that\n" +
-			"have gone, names of what does not exist, machines that are behind or offline for long, releases that no machine\n" +
-			"can take, agents that are refused again and again, tokens that expire or have no bounds, and what is\n" +
-			"pinned or held for long. Nothing is changed.\n\n" +
-			"Each line is ok, warn or bad, what was seen, and a command that fixes it. The exit code is 1 if something is bad, else 0.\n" +
-			"A server that does not answer is said, and what can be seen from here is looked at. With --log the log itself is\n" +
-			"looked at, while its server is stopped.",
+		exits: localExits(exits{exitOK: "no finding is bad", exitError: "a finding is bad, or the findings could not be written"}),
+		use:   "doctor", short: "Check servers, the event log and this machine for problems",
+		long: "Check for problems and print how to fix them. Nothing is changed. The checks cover the connection to the servers, TLS,\n" +
+			"clocks, disk space, the event log, versions, servers that are gone, dangling references, machines that have been behind\n" +
+			"or offline for a long time, releases that no machine can take, agents that are refused repeatedly, tokens that expire\n" +
+			"soon or never, and old pins and holds.\n\n" +
+			"Each line has a severity (ok, warn or bad), what was found, and a command that fixes it. If a server does not answer, that\n" +
+			"is reported as a finding, and the checks on this machine still run. With --log, the log is opened directly; use it while\n" +
+			"its server is stopped.",
 		example: "drover doctor\ndrover doctor -o json | jq -r '.findings[] | select(.severity != \"ok\") | .do'\ndrover doctor --log sqlite:/var/lib/drover/drover.db",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -54,15 +54,15 @@ func doctorVerb(s *shell) *cobra.Command {
 		if err := cmd.Context().Err(); err != nil {
 			return err
 		}
-		return s.examined(once(found))
+		return s.report(unique(found))
 	}
-	cmd.Flags().StringVar(&log, "log", "", "look at the log at this `URL` instead of asking a server")
-	cmd.Flags().StringVar(&data, "data", "", "`FOLDER` of the server's or agent's files on this machine; default: as theirs")
+	cmd.Flags().StringVar(&log, "log", "", "check the event log at `URL` instead of asking a server")
+	cmd.Flags().StringVar(&data, "data", "", "`FOLDER` with the files of the server or agent on this machine; default: their default")
 	return cmd
 }
 
-// once leaves out what two of them found alike: a server on this machine sees the same disk.
-func once(found []doctor.Finding) (kept []doctor.Finding) {
+// unique removes duplicate findings: a server on this machine reports the same disk.
+func unique(found []doctor.Finding) (kept []doctor.Finding) {
 	for _, f := range found {
 		if !slices.Contains(kept, f) {
 			kept = append(kept, f)
@@ -71,11 +71,11 @@ func once(found []doctor.Finding) (kept []doctor.Finding) {
 	return kept
 }
 
-// examined prints the findings, and fails the command if one of them is bad.
-func (s *shell) examined(found []doctor.Finding) error {
+// report prints the findings and returns an error if one of them is bad.
+func (s *shell) report(found []doctor.Finding) error {
 	worst := doctor.Worst(found)
 	if s.structured() {
-		if err := s.value(examined{Worst: worst, Findings: found}); err != nil {
+		if err := s.value(doctorReport{Worst: worst, Findings: found}); err != nil {
 			return err
 		}
 	} else if err := s.findings(found); err != nil {
@@ -90,10 +90,10 @@ func (s *shell) examined(found []doctor.Finding) error {
 			bad++
 		}
 	}
-	return &failure{code: exitError, kind: "unwell", text: fmt.Sprintf("something is bad: %d of %s", bad, plural(len(found), "finding")), hint: "its line says what to do"}
+	return &failure{code: exitError, kind: "unwell", text: fmt.Sprintf("%s out of %d", plural(bad, "bad finding"), len(found)), hint: "the last column shows how to fix it"}
 }
 
-// findings draws them as a table of which nothing is cut: what is to be done stands at the end of a line.
+// findings prints the findings as a table without cutting columns, because the last column holds the command to run.
 func (s *shell) findings(found []doctor.Finding) error {
 	t, columns := doctor.FindingsTable(found), explain.Unlimited
 	if s.output == "" && !isTerminal(s.Out) {
@@ -105,40 +105,40 @@ func (s *shell) findings(found []doctor.Finding) error {
 	return nil
 }
 
-// examineServers asks every server that is known, all at once, and looks at the way to them.
+// examineServers asks all known servers concurrently and checks the connections to them.
 func (s *shell) examineServers(ctx context.Context) (found []doctor.Finding) {
-	servers, token, ca, found := s.known()
-	visits := make([]visit, len(servers))
+	servers, token, ca, found := s.clientSettings()
+	probes := make([]probe, len(servers))
 	var all sync.WaitGroup
 	for i, address := range servers {
-		all.Go(func() { visits[i] = s.visit(ctx, address, token, ca) })
+		all.Go(func() { probes[i] = s.probe(ctx, address, token, ca) })
 	}
 	all.Wait()
-	others := slices.ContainsFunc(visits, func(v visit) bool { return v.answered() })
-	listed := "" // where the addresses come from
+	others := slices.ContainsFunc(probes, func(v probe) bool { return v.answered() })
+	listed := "" // the file that the addresses come from
 	if len(s.servers) == 0 {
 		listed, _ = config.ContextsPath()
 	}
-	found = append(found, doubles(visits, listed)...)
-	var told []doctor.Finding // by servers, each once
-	for _, v := range visits {
+	found = append(found, differentLogs(probes, listed)...)
+	var reported []doctor.Finding // by servers, each once
+	for _, v := range probes {
 		found = append(found, v.findings(Version(), others, listed)...)
 		for _, f := range v.checkup.Findings {
 			switch {
-			case slices.Contains(told, f):
+			case slices.Contains(reported, f):
 				continue
-			case len(told) > 0 && v.address != visits[0].address:
+			case len(reported) > 0 && v.address != probes[0].address:
 				f.Seen = v.address + ": " + f.Seen
 			}
-			told = append(told, f)
+			reported = append(reported, f)
 		}
 	}
-	return append(found, told...)
+	return append(found, reported...)
 }
 
-// known are the servers, the token and the authorities that another command would use, without any wait for a server that
-// is only just starting.
-func (s *shell) known() (servers []string, token, ca string, found []doctor.Finding) {
+// clientSettings returns the servers, token and certificate authorities that other commands use. Unlike connect, it does
+// not wait for a server that is starting.
+func (s *shell) clientSettings() (servers []string, token, ca string, found []doctor.Finding) {
 	servers, token, ca = s.servers, s.token, s.ca
 	if path, err := config.ContextsPath(); err == nil {
 		all, err := config.ReadContexts(path)
@@ -150,17 +150,17 @@ func (s *shell) known() (servers []string, token, ca string, found []doctor.Find
 		case err != nil:
 			found = append(found, doctor.Unreadable(err.Error(), "mv "+path+" "+path+".bad && drover server"))
 		case c != nil:
-			servers, token, ca = or(servers, c.Servers), cmp.Or(token, c.Token), cmp.Or(ca, c.CA)
+			servers, token, ca = firstNonEmpty(servers, c.Servers), cmp.Or(token, c.Token), cmp.Or(ca, c.CA)
 		case token == "":
 			found = append(found, doctor.NoContext(path))
 		}
 	}
-	return or(servers, []string{"http://" + server.DefaultListen}), token, ca, found
+	return firstNonEmpty(servers, []string{"http://" + server.DefaultListen}), token, ca, found
 }
 
-// examineLog opens a log and looks at it as a server would.
+// examineLog opens a log and runs the checks of a server on it.
 func (s *shell) examineLog(ctx context.Context, address string) []doctor.Finding {
-	verify := "drover eventlog verify --log " + server.Redacted(address) // findings are pasted into other people's windows
+	verify := "drover eventlog verify --log " + server.Redacted(address) // without the password, because users share findings
 	opened, err := s.openLog(ctx, address)
 	if err != nil {
 		f := doctor.Unreadable(asFailure(err).text, verify)

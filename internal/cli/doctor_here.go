@@ -20,33 +20,33 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-// visit is what came of asking one server.
-type visit struct {
+// probe is the result of asking one server.
+type probe struct {
 	address      string
 	asked, ended time.Time
 	checkup      doctor.Checkup
-	known        explain.List[explain.Server] // those that have begun in its log
+	known        explain.List[explain.Server] // the servers in its log
 	problem      error
-	lives        bool      // it says so itself, whatever else it says
-	until        time.Time // the end of its certificate; zero: none was seen
+	lives        bool      // /healthz succeeded
+	until        time.Time // the end of its certificate; zero: unknown
 }
 
-func (v visit) answered() bool { return v.problem == nil }
+func (v probe) answered() bool { return v.problem == nil }
 
-// visitWithin bounds how long one server may take.
-const visitWithin = 15 * time.Second
+// probeTimeout bounds the requests to one server.
+const probeTimeout = 15 * time.Second
 
-func (s *shell) visit(ctx context.Context, address, token, ca string) (v visit) {
+func (s *shell) probe(ctx context.Context, address, token, ca string) (v probe) {
 	v.address = address
-	ctx, cancel := context.WithTimeout(ctx, visitWithin)
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	carrier, err := carrier(ca)
+	httpClient, err := newHTTPClient(ca)
 	if err != nil {
 		v.problem = err
 		return v
 	}
-	c := &client.Client{Servers: []string{address}, Token: token, HTTP: carrier}
-	_, _ = c.Get(ctx, "/healthz", nil, nil) // the connection is there before the clock is looked at
+	c := &client.Client{Servers: []string{address}, Token: token, HTTP: httpClient}
+	_, _ = c.Get(ctx, "/healthz", nil, nil) // connects, so that the time of the next request is only the round trip
 	v.asked = time.Now()
 	_, v.problem = c.Get(ctx, client.Path("doctor"), nil, &v.checkup)
 	v.ended = time.Now()
@@ -56,14 +56,14 @@ func (s *shell) visit(ctx context.Context, address, token, ca string) (v visit) 
 	} else {
 		_, _ = c.Get(ctx, client.Path("servers"), url.Values{"state": {"all"}}, &v.known)
 	}
-	v.until = certificateEnd(ctx, address, carrier)
+	v.until = certificateEnd(ctx, address, httpClient)
 	return v
 }
 
-// certificateEnd is when the certificate that a server shows ends; zero if it shows none that is good.
-func certificateEnd(ctx context.Context, address string, carrier *http.Client) time.Time {
+// certificateEnd returns the end of the certificate of a server, or zero without a valid certificate.
+func certificateEnd(ctx context.Context, address string, httpClient *http.Client) time.Time {
 	u, err := url.Parse(address)
-	transport, ok := carrier.Transport.(*http.Transport)
+	transport, ok := httpClient.Transport.(*http.Transport)
 	if err != nil || !ok || u.Scheme != "https" {
 		return time.Time{}
 	}
@@ -83,37 +83,37 @@ func certificateEnd(ctx context.Context, address string, carrier *http.Client) t
 	return time.Time{}
 }
 
-// knows says whether a server has heard of another one; one that cannot say is believed to.
-func (v visit) knows(server string) bool {
+// knows reports whether the log of this server lists another server. It returns true if the list is unavailable.
+func (v probe) knows(server string) bool {
 	return len(v.known.Items) == 0 || slices.ContainsFunc(v.known.Items, func(s explain.Server) bool { return s.ID == server })
 }
 
-// doubles finds addresses behind which there are two logs, although a client takes them for one. path is the file that
-// lists them; empty: a person has.
-func doubles(visits []visit, path string) (found []doctor.Finding) {
-	visits = slices.DeleteFunc(slices.Clone(visits), func(v visit) bool { return !v.answered() })
-	for i, v := range visits {
-		if i > 0 && (!v.knows(visits[0].checkup.Server) || !visits[0].knows(v.checkup.Server)) {
-			found = append(found, doctor.TwoLogs(visits[0].address, v.address, path))
+// differentLogs finds servers that are configured together but use different logs. path is the file that lists the
+// addresses; empty: they come from flags.
+func differentLogs(probes []probe, path string) (found []doctor.Finding) {
+	probes = slices.DeleteFunc(slices.Clone(probes), func(v probe) bool { return !v.answered() })
+	for i, v := range probes {
+		if i > 0 && (!v.knows(probes[0].checkup.Server) || !probes[0].knows(v.checkup.Server)) {
+			found = append(found, doctor.TwoLogs(probes[0].address, v.address, path))
 		}
 	}
 	return found
 }
 
-// findings are those about the way to the server; others says whether another server has answered.
-func (v visit) findings(version string, others bool, path string) (found []doctor.Finding) {
+// findings returns the findings about the connection to the server. others reports whether another server answered.
+func (v probe) findings(version string, others bool, path string) (found []doctor.Finding) {
 	u, err := url.Parse(v.address)
 	if v.problem != nil {
 		f := asFailure(v.problem)
-		if unreached(v.problem) {
-			f.hint = "drover server (on that machine), or name another one with --server URL"
+		if unreachable(v.problem) {
+			f.hint = "drover server (on that machine), or name another server with --server URL"
 		}
-		if unreached(v.problem) && others && path != "" {
-			f.hint = "drover server (on that machine); if it is gone for good: " + doctor.Forget(v.address, path)
+		if unreachable(v.problem) && others && path != "" {
+			f.hint = "drover server (on that machine); if it is permanently gone: " + doctor.Forget(v.address, path)
 		}
 		silent := doctor.SilentServer(v.address, f.text, f.hint, others && !v.lives)
 		if v.lives && f.kind == client.NotFound {
-			silent = doctor.VersionFinding("server "+v.address, "older than this program's (it cannot examine itself)", "this program", version)
+			silent = doctor.VersionFinding("server "+v.address, "older than this program (it has no self-check)", "this program", version)
 			silent.Check = "versions"
 		}
 		return []doctor.Finding{silent}
@@ -134,7 +134,7 @@ func (v visit) findings(version string, others bool, path string) (found []docto
 	return found
 }
 
-// examineFiles looks at drover's files on this machine: what holds secrets is its owner's alone, and there is room.
+// examineFiles checks drover's files on this machine: the permissions of files with secrets, and free disk space.
 func (s *shell) examineFiles(data string) (found []doctor.Finding) {
 	if path, err := config.ContextsPath(); err == nil {
 		found = append(found, secretFile(path, "tokens")...)
@@ -154,7 +154,7 @@ func (s *shell) examineFiles(data string) (found []doctor.Finding) {
 	return append(found, secretFile(filepath.Join(data, "secrets.env"), "secrets of steps")...)
 }
 
-// secretFile looks at a file with secrets; nothing where there is none.
+// secretFile checks the permissions of a file with secrets, if it exists.
 func secretFile(path, what string) []doctor.Finding {
 	info, err := os.Stat(path)
 	switch {

@@ -27,7 +27,7 @@ func TestTheDoctorSeesADamagedLogWithItsServerAndWithout(t *testing.T) {
 	stdout, stderr, code := s.run("doctor", "--log", "sqlite:"+path)
 	require.Equal(t, 1, code, stdout)
 	require.Regexp(t, `(?m)^bad\tlog\t.*environment/production`, stdout)
-	require.Contains(t, stderr, "something is bad")
+	require.Contains(t, stderr, "bad finding out of")
 }
 
 func TestTheDoctorSeesACertificateThatEnds(t *testing.T) {
@@ -80,7 +80,7 @@ func TestTheDoctorSeesTwoLogsBehindOneContextAndItsCommandTakesOneOut(t *testing
 	serving.Kill()
 	stdout, _, code = s.run("doctor")
 	require.Zero(t, code, stdout)
-	_, do, found := strings.Cut(stdout, "if it is gone for good: ")
+	_, do, found := strings.Cut(stdout, "if it is permanently gone: ")
 	require.True(t, found, stdout)
 	do, _, _ = strings.Cut(do, "\n")
 	if _, err := exec.LookPath("jq"); err != nil {

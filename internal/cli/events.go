@@ -16,9 +16,10 @@ func eventsVerb(s *shell) *cobra.Command {
 	var after string
 	var limit int
 	cmd := verb{
-		exits: asks(exits{exitConflict: "the log ends before the position of --after: was it restored from a backup?"}),
-		use:   "events", short: "Show what happened",
-		long:    "Show what happened: every fact and every decision, in the order of the log. With -o wide each\nline also tells the event in words.",
+		exits: readExits(exits{exitConflict: "the log ends before the position of --after, for example after a restore"}),
+		use:   "events", short: "List events from the event log",
+		long: "List the events of the log in order: every fact and every decision. With -o wide, each line also describes the event in a\n" +
+			"sentence. With --follow, print new events until the command is interrupted.",
 		example: "drover events --after '#100'\ndrover events -f -o jsonl",
 		run: func(ctx context.Context, _ []string) error {
 			if follow {
@@ -30,17 +31,17 @@ func eventsVerb(s *shell) *cobra.Command {
 			return eventsListed.show(ctx, s, query("after", position(after)), limit)
 		},
 	}.command()
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "stay, and show what happens next")
-	cmd.Flags().StringVar(&after, "after", "", "only after this `POSITION`")
-	cmd.Flags().IntVar(&limit, "limit", 0, "at most `N`; 0: all")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep running and print new events")
+	cmd.Flags().StringVar(&after, "after", "", "list only events after this `POSITION`, such as 120")
+	cmd.Flags().IntVar(&limit, "limit", 0, "maximum number `N` of events to list; 0: all")
 	return cmd
 }
 
-// eventsListed is how events are written; a list of them is one of the log in its order.
+// eventsListed prints lists of events.
 var eventsListed = listed[explain.Event]{kind: kind{name: "event", plural: "events"},
 	id: func(e explain.Event) string { return e.Position }, table: explain.EventsTable}
 
-// followEvents shows event after event until the program is told to stop.
+// followEvents prints new events until ctx is cancelled.
 func (s *shell) followEvents(ctx context.Context, after string) error {
 	c, err := s.connect(ctx)
 	if err != nil {
@@ -55,7 +56,7 @@ func (s *shell) followEvents(ctx context.Context, after string) error {
 		return s.showEvent(&d, e)
 	})
 	if ctx.Err() != nil {
-		return nil // told to stop: that is how following ends
+		return nil // interrupted by the user
 	}
 	return err
 }

@@ -16,16 +16,16 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// failure is an error that knows its exit code.
+// failure is an error with an exit code.
 type failure struct {
 	code int
 	kind string
-	// text is one sentence without a full stop; hint says what to do instead.
+	// text is one sentence without a full stop; hint tells the user what to do.
 	text, hint string
 	places     []client.ProblemPlace
 }
 
-// Error is the sentence with its hint.
+// Error returns the sentence with its hint, and one more line for each place.
 func (f *failure) Error() string {
 	text := f.text
 	if f.hint != "" {
@@ -45,7 +45,7 @@ func invalid(format string, args ...any) error {
 	return &failure{code: exitError, kind: client.Invalid, text: fmt.Sprintf(format, args...)}
 }
 
-// asFailure finds out what an error means to whoever started the program.
+// asFailure converts any error of a command into a failure.
 func asFailure(err error) *failure {
 	var own *failure
 	var problem *client.Problem
@@ -66,7 +66,7 @@ func asFailure(err error) *failure {
 	case errors.As(err, &ended):
 		return &failure{code: codeOf(string(ended.Kind)), kind: string(ended.Kind), text: err.Error()}
 	case errors.As(err, &file) && file.Path == os.Stdout.Name():
-		return &failure{code: exitError, kind: client.Unavailable, text: "stdout takes no more: " + file.Err.Error()}
+		return &failure{code: exitError, kind: client.Unavailable, text: "write to stdout: " + file.Err.Error()}
 	case errors.Is(err, context.Canceled):
 		return &failure{code: exitError, kind: "interrupted", text: "interrupted"}
 	}
@@ -85,8 +85,8 @@ func codeOf(kind string) int {
 	return exitError
 }
 
-// tell writes a failure: a sentence for people, one JSON object for scripts.
-func (f *failure) tell(w io.Writer, asJSON bool) {
+// write prints a failure as a sentence, or as one JSON object.
+func (f *failure) write(w io.Writer, asJSON bool) {
 	if !asJSON {
 		fmt.Fprintf(w, "drover: %s\n", strings.ReplaceAll(explain.Text(f.Error()), "\n", "\n  "))
 		return
@@ -98,7 +98,7 @@ func (f *failure) tell(w io.Writer, asJSON bool) {
 		Errors   []client.ProblemPlace `json:"errors,omitempty"`
 		ExitCode int                   `json:"exitCode"`
 	}{f.kind, f.text, f.hint, f.places, f.code}})
-	if err != nil { // it holds texts alone
+	if err != nil { // impossible: all fields are strings and integers
 		text = []byte(`{"error":{"kind":"internal"}}`)
 	}
 	fmt.Fprintln(w, explain.Text(string(text)))

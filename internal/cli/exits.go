@@ -21,36 +21,39 @@ const (
 	exitPending  = 8
 )
 
-// exits says what each code means that a command can end with; no command ends with another one.
+// exits maps each exit code that a command can return to its meaning.
 type exits map[int]string
 
-// alone are the codes of a command that asks no server, with its own ones.
-func alone(own exits) exits {
-	all := exits{exitOK: "ok", exitError: "error, or invalid input", exitUsage: "wrong use: an unknown, missing or invalid argument or flag"}
+// localExits returns the exit codes of a command that contacts no server; the entries of own replace the defaults.
+func localExits(own exits) exits {
+	all := exits{exitOK: "success", exitError: "an error occurred, or the input is invalid",
+		exitUsage: "an argument or flag is unknown, missing or invalid"}
 	maps.Copy(all, own)
 	return all
 }
 
-// asks are the codes of a command that reads from a server, with its own ones.
-func asks(own exits) exits {
-	all := alone(exits{exitError: "invalid input, or no server answers", exitDenied: "no token is known, or the server does not accept it"})
+// readExits returns the exit codes of a command that reads from a server; the entries of own replace the defaults.
+func readExits(own exits) exits {
+	all := localExits(exits{exitError: "the input is invalid, or no server answered",
+		exitDenied: "no token is configured, or the server rejected it"})
 	maps.Copy(all, own)
 	return all
 }
 
-// writes are the codes of a command that a server carries out, with its own ones.
-func writes(own exits) exits {
-	all := asks(exits{exitDenied: "no token is known, or its scope does not allow this",
-		exitConflict: "the stream is set aside, or servers doubt the log: nothing was changed"})
+// writeExits returns the exit codes of a command that changes something on a server; the entries of own replace the
+// defaults.
+func writeExits(own exits) exits {
+	all := readExits(exits{exitDenied: "no token is configured, or its scope does not permit this",
+		exitConflict: "the stream is set aside, or the log has lost events; nothing was changed"})
 	maps.Copy(all, own)
 	return all
 }
 
-// exitsKey is where a command keeps its exit codes for help, man page and reference.
+// exitsKey is the annotation of a command that holds its exit codes for the help, the man page and the reference.
 const exitsKey = "exit codes"
 
-// keep leaves the codes with a command, one in a line.
-func (e exits) keep(cmd *cobra.Command) {
+// annotate stores the exit codes in the annotations of a command, one per line.
+func (e exits) annotate(cmd *cobra.Command) {
 	var lines []string
 	for _, code := range slices.Sorted(maps.Keys(e)) {
 		lines = append(lines, fmt.Sprintf("  %d  %s", code, e[code]))

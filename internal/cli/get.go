@@ -16,10 +16,12 @@ func getVerb(s *shell) *cobra.Command {
 	var limit int
 	var watch bool
 	cmd := verb{
-		exits: asks(exits{exitOK: "ok; a list may be empty", exitMissing: "there is nothing of that name"}),
-		use:   "get KIND [NAME]", short: "List what there is, or show one of it",
-		long: "List what there is, or show one of it.\n\nKinds: machines, environments, policies, projects, triggers, releases, deployments,\n" +
-			"servers, candidates. With -o yaml, one environment, policy, project, trigger or machine\nis shown as the file that `drover apply` takes.",
+		exits: readExits(exits{exitOK: "success; the list may be empty", exitMissing: "the resource does not exist"}),
+		use:   "get KIND [NAME]", short: "List resources of a kind, or show one",
+		long: "List the resources of a kind as a table, or show one resource.\n\n" +
+			"Kinds: machines, environments, policies, projects, triggers, releases, deployments, servers, candidates. Flags such as\n" +
+			"--project and --state filter a list.\n\n" +
+			"With NAME and -o yaml, an environment, policy, project, trigger or machine is printed as a file for `drover apply`.",
 		example: "drover get machines --environment production --state behind\ndrover get project shop -o yaml\ndrover get deployments --project shop --limit 5 -o json\ndrover get machines -w",
 		run: func(ctx context.Context, args []string) error {
 			k, err := findKind(args[0])
@@ -39,17 +41,17 @@ func getVerb(s *shell) *cobra.Command {
 			if !watch {
 				return k.list(ctx, s, q, limit)
 			}
-			return s.watch(ctx, func(ctx context.Context, after string) (sight, error) {
+			return s.watch(ctx, func(ctx context.Context, after string) (content, error) {
 				q.Set("after", after)
-				return k.sight(ctx, s, q, limit)
+				return k.fetchList(ctx, s, q, limit)
 			})
 		},
 	}.command()
-	cmd.Flags().StringVar(&project, "project", "", "only of this `PROJECT`")
-	cmd.Flags().StringVar(&environment, "environment", "", "only of this `ENVIRONMENT`")
-	cmd.Flags().StringVar(&role, "role", "", "only machines with this `ROLE`")
-	cmd.Flags().StringVar(&state, "state", "", "only in this `STATE`: online, behind, held, …, or of deployments running, failed, …")
-	cmd.Flags().IntVar(&limit, "limit", 0, "at most `N`; 0: all")
+	cmd.Flags().StringVar(&project, "project", "", "list only resources of this `PROJECT`")
+	cmd.Flags().StringVar(&environment, "environment", "", "list only resources of this `ENVIRONMENT`")
+	cmd.Flags().StringVar(&role, "role", "", "list only machines with this `ROLE`")
+	cmd.Flags().StringVar(&state, "state", "", "list only resources in this `STATE`, such as online, behind or held for machines, running or failed for deployments")
+	cmd.Flags().IntVar(&limit, "limit", 0, "maximum number `N` of resources to list; 0: all")
 	watchFlag(cmd, &watch)
 	return cmd
 }
@@ -60,7 +62,7 @@ func (s *shell) getOne(ctx context.Context, k kind, name, project string, watch 
 		return err
 	}
 	if watch {
-		return s.watch(ctx, func(ctx context.Context, after string) (sight, error) { return k.sightOf(ctx, s, path, after) })
+		return s.watch(ctx, func(ctx context.Context, after string) (content, error) { return k.fetchOne(ctx, s, path, after) })
 	}
 	if k.file && s.output == formatYAML {
 		return s.getFile(ctx, k, name, project)
@@ -68,7 +70,7 @@ func (s *shell) getOne(ctx context.Context, k kind, name, project string, watch 
 	return k.one(ctx, s, path)
 }
 
-// getFile shows a thing as the file that apply takes.
+// getFile prints a resource as a file for `drover apply`.
 func (s *shell) getFile(ctx context.Context, k kind, name, project string) error {
 	if before, after, found := strings.Cut(name, "/"); found && k.inProject && project == "" {
 		project, name = before, after
@@ -84,7 +86,7 @@ func (s *shell) getFile(ctx context.Context, k kind, name, project string) error
 	return s.print(text)
 }
 
-// accepts refuses a filter that would pick nothing and be passed over.
+// accepts returns an error if a filter flag is given that this kind does not support.
 func (k kind) accepts(given map[string]string) error {
 	for _, flag := range slices.Sorted(maps.Keys(given)) {
 		if given[flag] == "" || slices.Contains(k.filters, flag) {
@@ -96,7 +98,7 @@ func (k kind) accepts(given map[string]string) error {
 				others = append(others, other.plural)
 			}
 		}
-		return usage("%s cannot be picked by --%s; it is for %s", k.plural, flag, strings.Join(others, ", "))
+		return usage("%s cannot be filtered by --%s; the flag is for %s", k.plural, flag, strings.Join(others, ", "))
 	}
 	return nil
 }

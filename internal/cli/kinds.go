@@ -11,33 +11,33 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// kind is one kind of things that can be listed.
+// kind is one kind of resource that can be listed.
 type kind struct {
-	// name is the singular; short are other words for it.
+	// name is the singular; short lists abbreviations.
 	name, plural string
 	short        []string
-	// inProject says that a thing is named by its project and its own name.
+	// inProject reports whether a resource is named PROJECT/NAME.
 	inProject bool
-	// file says that there is a file for it that `apply` takes.
+	// file reports whether `drover apply` accepts the kind.
 	file bool
-	// deletable says that `delete` knows it.
+	// deletable reports whether `drover delete` accepts the kind.
 	deletable bool
-	// filters are the flags that a list of this kind can be narrowed by.
+	// filters lists the flags that filter a list of this kind.
 	filters []string
-	// opaque says that names of this kind say nothing to people: ids.
+	// opaque reports whether the names of this kind are ids without meaning for people.
 	opaque bool
 	list   func(ctx context.Context, s *shell, query url.Values, limit int) error
-	// names are what a shell may complete: a page of names, each with what is to be said of it.
-	names func(q *asking, query url.Values) []string
+	// names returns one page of names for shell completion, each with a description after a tab.
+	names func(q *completion, query url.Values) []string
 	one   func(ctx context.Context, s *shell, path string) error
-	// all is every key of one, as text.
-	all func(ctx context.Context, s *shell, path, after string) (text, position string, err error)
-	// sight and sightOf look at a list, or at one, to watch it.
-	sight   func(ctx context.Context, s *shell, query url.Values, limit int) (sight, error)
-	sightOf func(ctx context.Context, s *shell, path, after string) (sight, error)
+	// details returns all fields of one resource as text, and the position of the answer.
+	details func(ctx context.Context, s *shell, path, after string) (text, position string, err error)
+	// fetchList and fetchOne read a list, or one resource, for --watch.
+	fetchList func(ctx context.Context, s *shell, query url.Values, limit int) (content, error)
+	fetchOne  func(ctx context.Context, s *shell, path, after string) (content, error)
 }
 
-// kindOf gives a kind its list and its table. id is the name of an item, as `get KIND NAME` takes it.
+// kindOf completes a kind with the functions for its item type. id returns the name of an item as `get KIND NAME` takes it.
 func kindOf[T any](k kind, id func(T) string, table func(list []T, wide bool) explain.Table) kind {
 	l := listed[T]{kind: k, id: id, table: table}
 	k.list, k.names = l.show, l.names
@@ -48,7 +48,7 @@ func kindOf[T any](k kind, id func(T) string, table func(list []T, wide bool) ex
 		}
 		return l.one(s, item)
 	}
-	k.all = func(ctx context.Context, s *shell, path, after string) (string, string, error) {
+	k.details = func(ctx context.Context, s *shell, path, after string) (string, string, error) {
 		var item T
 		position, err := s.readAt(ctx, path, query("after", after), &item)
 		if err != nil {
@@ -57,16 +57,16 @@ func kindOf[T any](k kind, id func(T) string, table func(list []T, wide bool) ex
 		text, err := toYAML(item)
 		return string(text), position, err
 	}
-	k.sight, k.sightOf = l.sight, l.sightOf
+	k.fetchList, k.fetchOne = l.fetchList, l.fetchOne
 	return k
 }
 
-// kinds are all that `get` knows, in the order of its help.
+// kinds returns the kinds of `drover get`, in the order of its help.
 func kinds() []kind {
 	return []kind{machineKind, environmentKind, policyKind, projectKind, triggerKind, releaseKind, deploymentKind, serverKind, candidateKind}
 }
 
-// findKind accepts a kind in singular, plural or short, in any case.
+// findKind returns the kind with a singular, plural or short name, ignoring case.
 func findKind(word string) (kind, error) {
 	var known []string
 	for _, k := range kinds() {
@@ -76,14 +76,14 @@ func findKind(word string) (kind, error) {
 		}
 		known = append(known, k.plural)
 	}
-	f := &failure{code: exitUsage, kind: "usage", text: "unknown kind " + quoted(word), hint: "known are " + strings.Join(known, ", ")}
+	f := &failure{code: exitUsage, kind: "usage", text: "unknown kind " + quoted(word), hint: "use " + strings.Join(known, ", ")}
 	if best := strictyaml.Nearest(word, known); best != "" {
 		f.hint = "did you mean " + quoted(best) + "?"
 	}
 	return kind{}, f
 }
 
-// path is where one thing of a kind is. What is in a project is named PROJECT/NAME, or NAME with --project.
+// path returns the API path of one resource. A resource in a project is named PROJECT/NAME, or NAME with --project.
 func (k kind) path(name, project string) (string, error) {
 	if !k.inProject {
 		return client.Path(k.plural, name), nil
@@ -92,12 +92,12 @@ func (k kind) path(name, project string) (string, error) {
 		project, name = before, after
 	}
 	if project == "" {
-		return "", usage("a %s is named by its project too: write %s PROJECT/%s, or add --project", k.name, k.name, name)
+		return "", usage("the project of the %s is missing: write %s PROJECT/%s, or add --project", k.name, k.name, name)
 	}
 	return client.Path(k.plural, project, name), nil
 }
 
-// splitName parts PROJECT/NAME.
+// splitName splits PROJECT/NAME.
 func splitName(name string) (project, own string) {
 	project, own, _ = strings.Cut(name, "/")
 	return project, own

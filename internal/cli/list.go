@@ -67,7 +67,7 @@ func (l listed[T]) one(s *shell, item T) error {
 }
 
 // names are those of one page, for a shell that completes them.
-func (l listed[T]) names(q *asking, parameters url.Values) (all []string) {
+func (l listed[T]) names(q *completion, parameters url.Values) (all []string) {
 	var list explain.List[T]
 	if !q.get("/"+l.kind.plural, parameters, &list) {
 		return nil
@@ -170,7 +170,7 @@ func (p *pouring[T]) end() error {
 		return nil
 	}
 	if p.count == 0 {
-		p.say("no %s", p.kind.plural)
+		p.info("no %s", p.kind.plural)
 	}
 	if len(p.all.Rows) > 0 {
 		d := sheet{style: p.style()}
@@ -179,7 +179,7 @@ func (p *pouring[T]) end() error {
 		}
 	}
 	if p.last.Next != "" {
-		p.say("there are more; use a larger --limit")
+		p.info("there are more; use a larger --limit")
 	}
 	return nil
 }

@@ -16,14 +16,14 @@ import (
 func eventlogVerb(s *shell) *cobra.Command {
 	cmd := parent("eventlog", "Verify, back up, move and repair the event log",
 		logVerifyVerb(s), logExportVerb(s), logImportVerb(s), logBackupVerb(s), logClearVerb(s), logAcceptVerb(s))
-	cmd.Aliases = []string{"log"} // the name in earlier versions; withoutAliases keeps it out of the help
+	cmd.Aliases = []string{"log"} // the name in earlier versions; withoutAliases hides it in the help
 	return cmd
 }
 
-// restoreIt is the hint for a damaged log; the logs themselves say it of some damage.
+// restoreIt is the hint for a damaged log. Some errors of the log contain it already.
 const restoreIt = "restore a backup"
 
-// verified is what `eventlog verify` prints.
+// verified is the output of `drover eventlog verify`.
 type verified struct {
 	Events  int     `json:"events"`
 	Head    string  `json:"head"`
@@ -33,9 +33,10 @@ type verified struct {
 func logVerifyVerb(s *shell) *cobra.Command {
 	var log string
 	cmd := verb{
-		exits: asks(exits{exitOK: "the log is whole", exitError: "an event is damaged or missing, or no server answers"}),
-		use:   "verify", short: "Check that every event is whole",
-		long:    "Read the whole log and check that every event matches its checksum and none is missing. A server is\nasked to do it; with --log the log is opened directly.",
+		exits: readExits(exits{exitOK: "the log is intact", exitError: "an event is damaged or missing, or no server answered"}),
+		use:   "verify", short: "Check that no event is damaged or missing",
+		long: "Read the whole event log and check that every event matches its checksum and that none is missing. Print the number of\n" +
+			"events and the position of the last one. A server does the check; with --log the log is opened directly.",
 		example: "drover eventlog verify\ndrover eventlog verify --log sqlite:/var/lib/drover/drover.db",
 		run: func(ctx context.Context, _ []string) error {
 			found, err := s.verify(ctx, log)
@@ -53,11 +54,11 @@ func logVerifyVerb(s *shell) *cobra.Command {
 				hint := pick(strings.Contains(*found.Damaged, restoreIt), "", restoreIt)
 				return &failure{code: exitError, kind: "damaged", text: *found.Damaged, hint: hint}
 			}
-			s.say("the log is whole")
+			s.info("the log is intact")
 			return nil
 		},
 	}.command()
-	cmd.Flags().StringVar(&log, "log", "", "open the log at this `URL` instead of asking a server")
+	cmd.Flags().StringVar(&log, "log", "", "open the event log at `URL` instead of asking a server")
 	return cmd
 }
 
@@ -71,7 +72,7 @@ func (s *shell) verify(ctx context.Context, log string) (found verified, err err
 		return found, err
 	}
 	defer opened.Close()
-	whole, err := eventlog.Verify(ctx, opened, s.counting("%d events are whole"))
+	whole, err := eventlog.Verify(ctx, opened, s.counting("%d events are intact"))
 	found = verified{Events: whole.Events, Head: whole.Head.String()}
 	if errors.Is(err, eventlog.ErrDamaged) {
 		sentence := err.Error()
@@ -80,17 +81,17 @@ func (s *shell) verify(ctx context.Context, log string) (found verified, err err
 	return found, err
 }
 
-// openLog opens a log that must be there; opening one to look at must not make one.
+// openLog opens an existing log. It never creates one.
 func (s *shell) openLog(ctx context.Context, address string) (eventlog.Backend, error) {
-	return s.opened(ctx, server.LogConfig{Address: address, Existing: true})
+	return s.openWith(ctx, server.LogConfig{Address: address, Existing: true})
 }
 
-// readLog is openLog for who reads events alone: nothing is left beside the log.
+// readLog opens an existing log for reading events; it leaves no files beside the log.
 func (s *shell) readLog(ctx context.Context, address string) (eventlog.Backend, error) {
-	return s.opened(ctx, server.LogConfig{Address: address, Existing: true, EventsOnly: true})
+	return s.openWith(ctx, server.LogConfig{Address: address, Existing: true, EventsOnly: true})
 }
 
-func (s *shell) opened(ctx context.Context, c server.LogConfig) (eventlog.Backend, error) {
+func (s *shell) openWith(ctx context.Context, c server.LogConfig) (eventlog.Backend, error) {
 	log, err := server.OpenLog(ctx, c)
 	if err != nil {
 		return nil, invalid("%v", err)
@@ -100,35 +101,37 @@ func (s *shell) opened(ctx context.Context, c server.LogConfig) (eventlog.Backen
 
 func logAcceptVerb(s *shell) *cobra.Command {
 	return verb{
-		exits: writes(exits{exitConflict: "there is nothing to accept"}),
-		use:   "accept-restore", short: "Go on with a log that has lost its newest events",
-		long: "Go on with a log that was restored from a backup, or that an old copy took over. Servers stop deciding when an\n" +
-			"agent or a server remembers events that the log does not have; `/readyz` says so. From here on the log goes by\n" +
-			"another id, and each machine whose last success the log has lost is held as it is, until `drover unhold`.",
+		exits: writeExits(exits{exitConflict: "the log has lost no events, so there is nothing to accept"}),
+		use:   "accept-restore", short: "Continue with a log that has lost its newest events",
+		long: "Continue with an event log that has lost its newest events, after a backup was restored or a stale standby took over.\n" +
+			"Servers stop deciding when an agent or another server has seen events that the log does not have; `/readyz` and\n" +
+			"`drover doctor` report it.\n\n" +
+			"The command gives the log a new id and sets a hold on each machine whose last success is lost, until `drover unhold`.",
 		example: "drover eventlog accept-restore",
 		run: func(ctx context.Context, _ []string) error {
 			written, err := s.command(ctx, client.Path("log", "accept-restore"), nil)
 			if err != nil {
 				return err
 			}
-			return s.wrote(written, "the restore is accepted")
+			return s.wrote(written, "the restored log is accepted")
 		},
 	}.command()
 }
 
 func logClearVerb(s *shell) *cobra.Command {
 	return verb{
-		exits: writes(exits{exitMissing: "the stream is not set aside"}),
-		use:   "clear STREAM", short: "Let a stream that was set aside go on",
-		long: "Let a stream that was set aside go on, as if the event that cannot be folded were not there.\n\n" +
-			"A stream is set aside when one of its events cannot be understood: its machine or project waits, all others\ngo on. `/readyz` and `drover why` name it.",
+		exits: writeExits(exits{exitMissing: "the stream is not set aside"}),
+		use:   "clear STREAM", short: "Resume a stream that was set aside",
+		long: "Resume a stream that was set aside, without the event that could not be folded.\n\n" +
+			"A stream is set aside when one of its events cannot be folded, for example because a newer version wrote it. Its machine\n" +
+			"or project waits, all others continue. `/readyz`, `drover doctor` and `drover why` name the stream.",
 		example: "drover eventlog clear machine/web-01",
 		run: func(ctx context.Context, args []string) error {
 			written, err := s.command(ctx, client.Path("log", "clear"), map[string]string{"stream": args[0]})
 			if err != nil {
 				return err
 			}
-			return s.wrote(written, "stream "+args[0]+" goes on")
+			return s.wrote(written, "stream "+args[0]+" is resumed")
 		},
 	}.command()
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// chunk is a piece of what a machine printed.
-type chunk struct {
+// outputChunk is a piece of the output of a machine's steps.
+type outputChunk struct {
 	Machine  string    `json:"machine"`
 	Sequence int64     `json:"sequence"`
 	Time     time.Time `json:"time"`
@@ -25,10 +25,11 @@ type chunk struct {
 func logsVerb(s *shell) *cobra.Command {
 	var follow bool
 	cmd := verb{
-		exits: asks(exits{exitMissing: "there is no such deployment, or it has no part on the machine"}),
-		use:   "logs DEPLOYMENT [MACHINE]", short: "Show what the steps of a deployment printed",
-		long: "Show what the steps of a deployment printed, on one machine or on all; with several machines each\nline begins with its machine. Output is kept for 14 days.\n\n" +
-			"On a terminal colours are shown, and what else a terminal would obey as text. In a pipe all is as it was printed.",
+		exits: readExits(exits{exitMissing: "the deployment does not exist, or the machine is not part of it"}),
+		use:   "logs DEPLOYMENT [MACHINE]", short: "Print the output of a deployment's steps",
+		long: "Print the output of a deployment's steps, on one machine or on all. With several machines, each line starts with the name\n" +
+			"of its machine. Output is retained for 14 days.\n\n" +
+			"On a terminal, colours are shown and other control characters are escaped. In a pipe, the output is unchanged.",
 		example: "drover logs 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 web-01 -f\ndrover logs $(drover deploy shop 1.4.3 --to production) -f",
 		run: func(ctx context.Context, args []string) error {
 			machine := ""
@@ -38,7 +39,7 @@ func logsVerb(s *shell) *cobra.Command {
 			return s.logs(ctx, id(args[0]), machine, follow)
 		},
 	}.command()
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "stay until the deployment has ended")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing until the deployment has ended")
 	return cmd
 }
 
@@ -60,14 +61,14 @@ func (s *shell) logs(ctx context.Context, deployment, machine string, follow boo
 		return err
 	}
 	err = c.Follow(ctx, path+"/stream", q, "", func(m client.Message) error {
-		var one chunk
+		var one outputChunk
 		if err := json.Unmarshal([]byte(m.Data), &one); err != nil {
 			return fmt.Errorf("read the output: %w", err)
 		}
 		return p.take(one)
 	})
 	if ctx.Err() != nil {
-		err = nil // told to stop
+		err = nil // interrupted by the user
 	}
 	if err != nil {
 		return err
@@ -75,7 +76,7 @@ func (s *shell) logs(ctx context.Context, deployment, machine string, follow boo
 	return p.flush()
 }
 
-// readOutput reads machine after machine, each from its beginning.
+// readOutput prints the output of one machine after the other, from the beginning.
 func (s *shell) readOutput(ctx context.Context, d explain.Deployment, machine, path string, p *printer) error {
 	machines := []string{machine}
 	if machine == "" {
@@ -87,7 +88,7 @@ func (s *shell) readOutput(ctx context.Context, d explain.Deployment, machine, p
 	for _, name := range machines {
 		for after := int64(0); ; {
 			var page struct {
-				Items []chunk `json:"items"`
+				Items []outputChunk `json:"items"`
 			}
 			if err := s.read(ctx, path, query("machine", name, "after", fmt.Sprint(after)), &page); err != nil {
 				return err
@@ -104,15 +105,15 @@ func (s *shell) readOutput(ctx context.Context, d explain.Deployment, machine, p
 	return nil
 }
 
-// printer writes output as it is, or line by line behind the machine's name.
+// printer prints output unchanged, or in whole lines prefixed with the name of the machine.
 type printer struct {
 	shell *shell
 	out   io.Writer // raw in a pipe
 	named bool
-	open  map[string][]byte // lines that have not ended, by machine
+	open  map[string][]byte // unfinished lines, by machine
 }
 
-func (p *printer) take(c chunk) error {
+func (p *printer) take(c outputChunk) error {
 	switch {
 	case p.shell.structured():
 		return p.shell.line(c)
@@ -140,7 +141,7 @@ func (p *printer) write(text []byte) error {
 	return nil
 }
 
-// flush ends the lines that had no end.
+// flush prints the unfinished lines.
 func (p *printer) flush() error {
 	for machine, text := range p.open {
 		if len(text) == 0 {

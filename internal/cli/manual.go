@@ -16,10 +16,10 @@ import (
 func manVerb(s *shell) *cobra.Command {
 	var dir string
 	cmd := verb{
-		exits: alone(exits{exitError: "a file cannot be written"}),
+		exits: localExits(exits{exitError: "a page could not be written"}),
 		use:   "man [COMMAND]…", short: "Print the man page of a command",
-		long: "Print the man page of a command, or of drover itself. With --dir all pages are written into a folder, such as\n" +
-			"/usr/local/share/man/man1.",
+		long: "Print the man page of a command, or of drover without an argument. With --dir, write the pages of all commands to a folder,\n" +
+			"such as /usr/local/share/man/man1.",
 		example: "drover man deploy | man -l -\ndrover man --dir /usr/local/share/man/man1",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -30,18 +30,18 @@ func manVerb(s *shell) *cobra.Command {
 		case dir == "":
 			return s.print(string(manPage(found)))
 		case len(args) > 0:
-			return usage("--dir writes the pages of all commands; leave %s out", quoted(args[0]))
+			return usage("--dir writes the pages of all commands; remove the argument %s", quoted(args[0]))
 		}
 		return s.manPages(cmd.Context(), cmd.Root(), dir)
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "write the pages of all commands into this `FOLDER`")
+	cmd.Flags().StringVar(&dir, "dir", "", "write the pages of all commands to this `FOLDER`")
 	return cmd
 }
 
 // manPages writes a page for each command of the tree.
 func (s *shell) manPages(ctx context.Context, root *cobra.Command, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return invalid("the folder cannot be made: %v", err)
+		return invalid("could not create the folder: %v", err)
 	}
 	for _, cmd := range tree(root) {
 		if ctx.Err() != nil {
@@ -49,14 +49,14 @@ func (s *shell) manPages(ctx context.Context, root *cobra.Command, dir string) e
 		}
 		path := filepath.Join(dir, pageName(cmd)+".1")
 		if err := os.WriteFile(path, manPage(cmd), 0o644); err != nil {
-			return invalid("the page cannot be written: %v", err)
+			return invalid("could not write the page: %v", err)
 		}
 	}
-	s.say("%s are in %s", plural(len(tree(root)), "page"), dir)
+	s.info("wrote %s to %s", plural(len(tree(root)), "page"), dir)
 	return nil
 }
 
-// tree is a command and all below it that people may know of, in the order of the help.
+// tree returns a command and all its visible subcommands, in the order of the help.
 func tree(cmd *cobra.Command) []*cobra.Command {
 	all := []*cobra.Command{cmd}
 	for _, child := range cmd.Commands() {
@@ -69,13 +69,13 @@ func tree(cmd *cobra.Command) []*cobra.Command {
 
 func pageName(cmd *cobra.Command) string { return strings.ReplaceAll(cmd.CommandPath(), " ", "-") }
 
-// manPage is the page of one command, in the language of man. It has no date, so that the same program gives the same page.
+// manPage renders the man page of one command. It contains no date, so that builds are reproducible.
 func manPage(cmd *cobra.Command) []byte {
 	var b strings.Builder
 	name := pageName(cmd)
 	fmt.Fprintf(&b, "%% \"%s\" \"1\" \"\" \"drover %s\" \"drover\"\n", strings.ToUpper(name), Version())
-	fmt.Fprintf(&b, "# NAME\n%s - %s\n\n# SYNOPSIS\n**%s**%s\n\n", name, marked(cmd.Short), cmd.CommandPath(), marked(strings.TrimPrefix(usageLine(cmd), cmd.CommandPath())))
-	fmt.Fprintf(&b, "# DESCRIPTION\n%s\n\n", marked(cmd.Long))
+	fmt.Fprintf(&b, "# NAME\n%s - %s\n\n# SYNOPSIS\n**%s**%s\n\n", name, escapeMarkdown(cmd.Short), cmd.CommandPath(), escapeMarkdown(strings.TrimPrefix(usageLine(cmd), cmd.CommandPath())))
+	fmt.Fprintf(&b, "# DESCRIPTION\n%s\n\n", escapeMarkdown(cmd.Long))
 	section := func(title string, flags *pflag.FlagSet) {
 		if flags.HasAvailableFlags() {
 			fmt.Fprintf(&b, "# %s\n", title)
@@ -84,7 +84,7 @@ func manPage(cmd *cobra.Command) []byte {
 				if value != "" {
 					fmt.Fprintf(&b, " *%s*", value)
 				}
-				fmt.Fprintf(&b, "\n: %s\n\n", marked(words))
+				fmt.Fprintf(&b, "\n: %s\n\n", escapeMarkdown(words))
 			})
 		}
 	}
@@ -93,7 +93,7 @@ func manPage(cmd *cobra.Command) []byte {
 	fmt.Fprintf(&b, "# EXAMPLES\n```\n%s\n```\n\n# EXIT STATUS\n", unindented(cmd.Example))
 	for _, line := range strings.Split(cmd.Annotations[exitsKey], "\n") {
 		code, words, _ := strings.Cut(strings.TrimSpace(line), "  ")
-		fmt.Fprintf(&b, "**%s**\n: %s\n\n", code, marked(words))
+		fmt.Fprintf(&b, "**%s**\n: %s\n\n", code, escapeMarkdown(words))
 	}
 	if others := related(cmd); len(others) > 0 {
 		fmt.Fprintf(&b, "# SEE ALSO\n%s\n", strings.Join(others, ", "))
@@ -101,7 +101,7 @@ func manPage(cmd *cobra.Command) []byte {
 	return md2man.Render([]byte(b.String()))
 }
 
-// related are the pages of the command above and of those below.
+// related returns the pages of the parent command and of the subcommands.
 func related(cmd *cobra.Command) (pages []string) {
 	if cmd.HasParent() {
 		pages = append(pages, "**"+pageName(cmd.Parent())+"**(1)")
@@ -114,7 +114,7 @@ func related(cmd *cobra.Command) (pages []string) {
 	return pages
 }
 
-// usageLine is how a command is typed.
+// usageLine returns the usage line of a command.
 func usageLine(cmd *cobra.Command) string {
 	switch {
 	case cmd.HasAvailableSubCommands():
@@ -125,7 +125,7 @@ func usageLine(cmd *cobra.Command) string {
 	return cmd.UseLine()
 }
 
-// eachFlag tells of each flag how it is spelled, the word for its value, and what it is for.
+// eachFlag calls see for each visible flag with its spelling, the placeholder of its value and its description.
 func eachFlag(flags *pflag.FlagSet, see func(spelling, value, words string)) {
 	flags.VisitAll(func(flag *pflag.Flag) {
 		if flag.Hidden {
@@ -143,8 +143,8 @@ func eachFlag(flags *pflag.FlagSet, see func(spelling, value, words string)) {
 	})
 }
 
-// marked escapes what Markdown would take as a mark, but for `code`.
-func marked(text string) string {
+// escapeMarkdown escapes Markdown characters in text, except inside `code`.
+func escapeMarkdown(text string) string {
 	parts := strings.Split(text, "`")
 	for i := 0; i < len(parts); i += 2 {
 		for _, mark := range []string{"\\", "*", "_", "[", "]", "<", ">", "|", "#"} {
@@ -158,21 +158,22 @@ func unindented(text string) string {
 	return strings.ReplaceAll(strings.TrimPrefix(text, "  "), "\n  ", "\n")
 }
 
-// reference is the page of all commands for the docs, in Markdown.
+// reference returns the command reference of the docs, in Markdown.
 func reference(root *cobra.Command) string {
 	var b strings.Builder
-	b.WriteString("# Commands\n\nGenerated from the program by `make reference`; `drover COMMAND --help` and `drover man COMMAND` say the same.\n\n")
+	b.WriteString("# Commands\n\nGenerated from the program by `make reference`; `drover COMMAND --help` and `drover man COMMAND` print the same text.\n\n")
 	b.WriteString("Flags of all commands:\n\n")
 	flagRows(&b, root.PersistentFlags())
-	b.WriteString("\nEach of them is also `DROVER_FLAG` in the environment and, but for `--config`, a key of the config file; so are all flags\n" +
-		"of `server` and `agent`. What was asked for goes to stdout, words go to stderr. On a terminal a list is a table that fits it, in\n" +
-		"a pipe its cells are separated by tabs, without a header. With `-o json` or `-o jsonl` an error is one JSON object on stderr,\n" +
-		"`{\"error\": {\"kind\", \"message\", \"hint\", \"errors\", \"exitCode\"}}`, and nothing else stands there.\n\n")
+	b.WriteString("\nEach of these flags, and each flag of `server` and `agent`, can also be set as `DROVER_FLAG` in the environment. All except\n" +
+		"`--config` are also keys of the config file.\n\n" +
+		"Results go to stdout, messages to stderr. On a terminal, a list is a table that fits the width of the terminal. In a pipe, it has\n" +
+		"tab-separated cells and no header. With `-o json` or `-o jsonl`, an error is one JSON object on stderr,\n" +
+		"`{\"error\": {\"kind\", \"message\", \"hint\", \"errors\", \"exitCode\"}}`, and stderr contains nothing else.\n\n")
 	for _, cmd := range tree(root)[1:] {
-		fmt.Fprintf(&b, "- [%s](#%s): %s\n", cmd.CommandPath(), pageName(cmd), marked(cmd.Short))
+		fmt.Fprintf(&b, "- [%s](#%s): %s\n", cmd.CommandPath(), pageName(cmd), escapeMarkdown(cmd.Short))
 	}
 	for _, cmd := range tree(root)[1:] {
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n```\n%s\n```\n\n", cmd.CommandPath(), marked(cmd.Long), usageLine(cmd))
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n```\n%s\n```\n\n", cmd.CommandPath(), escapeMarkdown(cmd.Long), usageLine(cmd))
 		if cmd.LocalNonPersistentFlags().HasAvailableFlags() {
 			flagRows(&b, cmd.LocalNonPersistentFlags())
 			b.WriteString("\n")
@@ -180,7 +181,7 @@ func reference(root *cobra.Command) string {
 		fmt.Fprintf(&b, "Examples:\n\n```sh\n%s\n```\n\nExit codes:\n\n", unindented(cmd.Example))
 		for _, line := range strings.Split(cmd.Annotations[exitsKey], "\n") {
 			code, words, _ := strings.Cut(strings.TrimSpace(line), "  ")
-			fmt.Fprintf(&b, "- `%s` %s\n", code, marked(words))
+			fmt.Fprintf(&b, "- `%s` %s\n", code, escapeMarkdown(words))
 		}
 	}
 	return b.String()
@@ -192,6 +193,6 @@ func flagRows(b *strings.Builder, flags *pflag.FlagSet) {
 		if strings.HasSuffix(spelling, "--help") {
 			return
 		}
-		fmt.Fprintf(b, "| `%s` | %s |\n", strings.TrimSpace(spelling+" "+value), marked(words))
+		fmt.Fprintf(b, "| `%s` | %s |\n", strings.TrimSpace(spelling+" "+value), escapeMarkdown(words))
 	})
 }

@@ -15,10 +15,10 @@ func personVerb(s *shell) *cobra.Command {
 
 func personAddVerb(s *shell) *cobra.Command {
 	return verb{
-		exits: asks(exits{exitDenied: "no token is known, or its scope does not allow this"}),
-		use:   "add NAME", short: "Store a person's name and print the new ID",
-		long: "Store a person's name and print a new ID for the person. Events hold this ID and never the name, which is\n" +
-			"stored beside the log. `drover token create --person ID` makes a token that belongs to the person.\n`drover person erase` deletes the name.",
+		exits: readExits(exits{exitDenied: "no token is configured, or its scope does not permit this"}),
+		use:   "add NAME", short: "Store the name of a person and print the new ID",
+		long: "Store the name of a person and print a new ID. Events contain only the ID; the name is stored beside the log, where\n" +
+			"`drover person erase` can delete it. `drover token create --person ID` creates a token that belongs to the person.",
 		example: "drover person add \"Ada Lovelace\"\ndrover token create --scope deploy --person \"$(drover person add 'Ada Lovelace')\"",
 		run: func(ctx context.Context, args []string) error {
 			var added explain.Person
@@ -35,20 +35,20 @@ func personAddVerb(s *shell) *cobra.Command {
 
 func personListVerb(s *shell) *cobra.Command {
 	return verb{
-		exits: asks(nil),
-		use:   "list", short: "List people", long: "List the people whose names are stored, by ID.", example: "drover person list",
+		exits: readExits(nil),
+		use:   "list", short: "List people and their IDs", long: "List the people whose names are stored, with their IDs.", example: "drover person list",
 		run: func(ctx context.Context, _ []string) error { return personKind.list(ctx, s, query(), 0) },
 	}.command()
 }
 
 func personEraseVerb(s *shell) *cobra.Command {
 	return verb{
-		exits: asks(exits{exitDenied: "no token is known, or its scope does not allow this",
-			exitMissing: "there is no such person, or the name was erased before"}),
+		exits: readExits(exits{exitDenied: "no token is configured, or its scope does not permit this",
+			exitMissing: "the person does not exist, or the name is already erased"}),
 		use: "erase ID…", short: "Erase the names of people",
-		long: "Erase the names of people, by the ID that `drover person list` shows. Their events stay in the log and are\n" +
-			"shown as by “erased person”. Their tokens stay valid: find them with `drover token list`, in the column\n" +
-			"PERSON, and revoke them with `drover token revoke`. Backups made earlier still hold the name.",
+		long: "Erase the names of people, by the IDs that `drover person list` shows. Events by these people stay in the log and are\n" +
+			"then shown as by “erased person”. Earlier backups still contain the names.\n\n" +
+			"The tokens of these people stay valid. Find them in the column PERSON of `drover token list` and revoke them with\n`drover token revoke`.",
 		example: "drover person erase p-4f1c09a2b3d4",
 		run: func(ctx context.Context, args []string) error {
 			return each(args, func(id string) error {
@@ -58,7 +58,7 @@ func personEraseVerb(s *shell) *cobra.Command {
 				if s.structured() {
 					return s.value(map[string]string{"erased": id})
 				}
-				s.say("the name of person %s is erased", id)
+				s.info("the name of person %s is erased", id)
 				return nil
 			})
 		},

@@ -10,18 +10,19 @@ import (
 
 func pinVerb(s *shell) *cobra.Command {
 	var environment string
-	l := &lasting{}
+	l := &lifetimeFlags{}
 	cmd := verb{
-		exits: writes(exits{exitMissing: "project, release or environment does not exist"}),
-		use:   "pin PROJECT VERSION --in ENV", short: "Pin a release for an environment",
-		long:    "Pin a release for an environment: it is what is wanted there, and no other release can be deployed\nuntil the pin is lifted or has expired.",
+		exits: writeExits(exits{exitMissing: "the project, release or environment does not exist"}),
+		use:   "pin PROJECT VERSION --in ENV", short: "Pin an environment to a release",
+		long: "Pin an environment to a release. The release is wanted there, and no other release of the project can be deployed until\n" +
+			"the pin is lifted or expires.",
 		example: `drover pin shop 1.4.2 --in production --for 48h --reason "sale weekend"`,
 		run: func(ctx context.Context, args []string) error {
-			return s.last(ctx, l, client.Path("pins"), map[string]any{"project": args[0], "release": args[1], "environment": environment},
-				"release "+args[1]+" of "+args[0]+" is pinned in "+environment)
+			return s.postWithLifetime(ctx, l, client.Path("pins"), map[string]any{"project": args[0], "release": args[1], "environment": environment},
+				"project "+args[0]+" is pinned to "+args[1]+" in "+environment)
 		},
 	}.command()
-	cmd.Flags().StringVar(&environment, "in", "", "the `ENVIRONMENT`")
+	cmd.Flags().StringVar(&environment, "in", "", "`ENVIRONMENT` to pin")
 	l.flags(cmd)
 	return cmd
 }
@@ -29,9 +30,10 @@ func pinVerb(s *shell) *cobra.Command {
 func unpinVerb(s *shell) *cobra.Command {
 	var environment string
 	cmd := verb{
-		exits: writes(exits{exitMissing: "project or environment does not exist, or nothing is pinned there"}),
+		exits: writeExits(exits{exitMissing: "the project or environment does not exist, or there is no pin"}),
 		use:   "unpin PROJECT --in ENV", short: "Lift a pin",
-		long: "Lift a pin. What the environment's own last success put there is wanted again.", example: "drover unpin shop --in production",
+		long:    "Lift the pin of a project in an environment. The release of the last successful deployment to the environment is\nwanted again.",
+		example: "drover unpin shop --in production",
 		run: func(ctx context.Context, args []string) error {
 			written, err := s.remove(ctx, client.Path("pins", args[0], environment))
 			if err != nil {
@@ -40,24 +42,25 @@ func unpinVerb(s *shell) *cobra.Command {
 			return s.wrote(written, "the pin of "+args[0]+" in "+environment+" is lifted")
 		},
 	}.command()
-	cmd.Flags().StringVar(&environment, "in", "", "the `ENVIRONMENT`")
+	cmd.Flags().StringVar(&environment, "in", "", "`ENVIRONMENT` of the pin")
 	return cmd
 }
 
 func holdVerb(s *shell) *cobra.Command {
 	var project string
-	l := &lasting{}
+	l := &lifetimeFlags{}
 	cmd := verb{
-		exits: writes(exits{exitMissing: "project or machine does not exist"}),
-		use:   "hold MACHINE --project P", short: "Keep a machine as it is",
-		long:    "Keep a machine as it is: no automation and no deployment to the whole environment changes this project\nthere until the hold is lifted or has expired.",
+		exits: writeExits(exits{exitMissing: "the project or machine does not exist"}),
+		use:   "hold MACHINE --project P", short: "Keep the current release on a machine",
+		long: "Hold a machine: neither automation nor a deployment to the whole environment changes the project on this machine until the\n" +
+			"hold is lifted or expires.",
 		example: `drover hold web-01 --project shop --for 2h --reason "looking at a leak"`,
 		run: func(ctx context.Context, args []string) error {
-			return s.last(ctx, l, client.Path("holds"), map[string]any{"project": project, "machine": args[0]},
+			return s.postWithLifetime(ctx, l, client.Path("holds"), map[string]any{"project": project, "machine": args[0]},
 				"machine "+args[0]+" is held for "+project)
 		},
 	}.command()
-	cmd.Flags().StringVar(&project, "project", "", "the `PROJECT`")
+	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` to hold on the machine")
 	l.flags(cmd)
 	return cmd
 }
@@ -65,9 +68,10 @@ func holdVerb(s *shell) *cobra.Command {
 func unholdVerb(s *shell) *cobra.Command {
 	var project string
 	cmd := verb{
-		exits: writes(exits{exitMissing: "project or machine does not exist, or the machine is not held"}),
+		exits: writeExits(exits{exitMissing: "the project or machine does not exist, or there is no hold"}),
 		use:   "unhold MACHINE --project P", short: "Lift a hold",
-		long: "Lift a hold. The machine gets what is wanted at the next tick.", example: "drover unhold web-01 --project shop",
+		long:    "Lift the hold of a project on a machine. If another release is wanted, automation can deploy it from the next tick on.",
+		example: "drover unhold web-01 --project shop",
 		run: func(ctx context.Context, args []string) error {
 			written, err := s.remove(ctx, client.Path("holds", project, args[0]))
 			if err != nil {
@@ -76,12 +80,12 @@ func unholdVerb(s *shell) *cobra.Command {
 			return s.wrote(written, "the hold of "+project+" on "+args[0]+" is lifted")
 		},
 	}.command()
-	cmd.Flags().StringVar(&project, "project", "", "the `PROJECT`")
+	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of the hold")
 	return cmd
 }
 
-// last sends a wish that holds for some time.
-func (s *shell) last(ctx context.Context, l *lasting, path string, pairs map[string]any, sentence string) error {
+// postWithLifetime sends a request that sets a pin or a hold.
+func (s *shell) postWithLifetime(ctx context.Context, l *lifetimeFlags, path string, pairs map[string]any, sentence string) error {
 	body, err := l.body(pairs)
 	if err != nil {
 		return err

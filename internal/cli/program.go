@@ -18,14 +18,14 @@ import (
 	"github.com/droverhq/drover/internal/config"
 )
 
-// Program is what one start of drover is given.
+// Program holds the arguments and standard streams of one run of drover.
 type Program struct {
 	Args     []string
 	In       io.Reader
 	Out, Err io.Writer
 }
 
-// shell is one start of drover on its way through the commands.
+// shell is what the commands of one run share: streams, global flags, config file and HTTP clients.
 type shell struct {
 	Program
 	servers []string
@@ -33,29 +33,30 @@ type shell struct {
 	ca      string
 	output  string
 	config  string
-	// hasty is set where nothing is waited for, and nothing said: a shell asks for names.
-	hasty bool
-	// impatient is set where a server that does not answer is told at once, and waited for elsewhere.
-	impatient bool
-	// lent is set once it was said that a token goes to a server that it was not made for.
-	lent bool
-	// carriers are the HTTP clients by their authorities, so that connections are used again.
-	carriers map[string]*http.Client
-	// files is set once the config file was read.
+	// completing is set during shell completion: requests do not wait for a server, and nothing is printed to stderr.
+	completing bool
+	// noRetry makes requests return at once when no server is reachable; the caller retries.
+	noRetry bool
+	// warnedToken records that the warning about a token sent to an unknown server was printed.
+	warnedToken bool
+	// httpClients holds one HTTP client for each value of --ca, so that connections are reused.
+	httpClients map[string]*http.Client
+	// files is the config file; fill reads it.
 	files config.File
 }
 
-// Run does what the arguments say and returns the exit code. The first SIGINT or SIGTERM ends it in order.
+// Run executes the command that the arguments name and returns its exit code. The first SIGINT or SIGTERM cancels the
+// command, the second ends the process at once.
 func Run(ctx context.Context, p Program) int {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	s := &shell{Program: p, carriers: map[string]*http.Client{}}
-	context.AfterFunc(ctx, stop) // the second signal ends the program at once
+	s := &shell{Program: p, httpClients: map[string]*http.Client{}}
+	context.AfterFunc(ctx, stop) // restores the default action for the second signal
 	root := s.root()
 	root.SetArgs(p.Args)
 	root.SetIn(p.In)
-	help := &remembering{to: p.Out}
-	root.SetOut(help) // cobra passes over what went wrong there
+	help := &errWriter{to: p.Out}
+	root.SetOut(help) // cobra ignores errors from writing the help
 	root.SetErr(p.Err)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -65,18 +66,18 @@ func Run(ctx context.Context, p Program) int {
 		return exitOK
 	}
 	f := asFailure(wrongUse(err))
-	f.tell(p.Err, s.errorsAsJSON())
+	f.write(p.Err, s.errorsAsJSON())
 	return f.code
 }
 
-// remembering is a stream that knows why something could not be written.
-type remembering struct {
+// errWriter is an io.Writer that remembers the first error.
+type errWriter struct {
 	to  io.Writer
 	err error
 }
 
-// Write notes the first fault.
-func (r *remembering) Write(p []byte) (int, error) {
+// Write writes to the underlying writer and records its first error.
+func (r *errWriter) Write(p []byte) (int, error) {
 	n, err := r.to.Write(p)
 	if err != nil && r.err == nil {
 		r.err = err
@@ -84,32 +85,33 @@ func (r *remembering) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// root is the tree of all commands.
+// root builds the tree of all commands.
 func (s *shell) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "drover",
-		Short: "drover keeps every machine at the release it should have",
-		Long: "drover keeps every machine at the release it should have.\n\n" +
-			"One program is server, agent and command line. Start with `drover server`, then `drover apply`.",
+		Short: "Deploy releases to machines and keep every machine up to date",
+		Long: "drover deploys releases to machines and keeps every machine at the release that it should run.\n\n" +
+			"One program is the server, the agent and the command line. Start a server with `drover server`, then describe\n" +
+			"your environments, machines and projects in YAML files and load them with `drover apply`.",
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return s.fill(cmd, config.ClientFlags) },
 		Example:           indented("drover server &\ndrover apply -f examples/shop\ndrover release create shop 1.0 && drover deploy shop 1.0 --to production --wait\ndrover get machines\ndrover why web-01"),
 		Args:              cobra.ArbitraryArgs, RunE: group,
 	}
-	groupExits.keep(root)
+	groupExits.annotate(root)
 	flags := root.PersistentFlags()
-	flags.StringSliceVar(&s.servers, "server", nil, "server `URL`, several with commas; default: that of the client context")
-	flags.StringVar(&s.token, "token", "", "API `TOKEN`; default: that of the client context")
-	flags.StringVar(&s.ca, "ca", "", "PEM `FILE` with the authorities that vouch for the servers")
-	flags.StringVarP(&s.output, "output", "o", "", "`FORMAT`: table, wide, json, yaml, name or jsonl")
-	flags.StringVar(&s.config, "config", "", "config `FILE`; default: config.yaml in drover's folder of the user, then /etc/drover")
+	flags.StringSliceVar(&s.servers, "server", nil, "server `URL`; separate several with commas; default: the servers of the client context")
+	flags.StringVar(&s.token, "token", "", "API `TOKEN`; default: the token of the client context")
+	flags.StringVar(&s.ca, "ca", "", "PEM `FILE` with the certificate authorities that the client trusts; default: those of the system")
+	flags.StringVarP(&s.output, "output", "o", "", "output `FORMAT`: table, wide, json, yaml, name or jsonl; default: table, tab-separated in a pipe")
+	flags.StringVar(&s.config, "config", "", "config `FILE`; default: config.yaml in the user's drover configuration folder, then in /etc/drover")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", flagError(err)) })
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(withoutAliases(root.UsageTemplate()))
 	root.CompletionOptions.DisableDefaultCmd = true
-	cobra.EnableCommandSorting = false // the chapters have an order of their own
+	cobra.EnableCommandSorting = false // commandGroups defines the order
 	root.SetHelpCommand(helpVerb())
-	for _, of := range chapters {
+	for _, of := range commandGroups {
 		root.AddGroup(&cobra.Group{ID: of.id, Title: of.title})
 		for _, build := range of.verbs {
 			cmd := build(s)
@@ -117,22 +119,22 @@ func (s *shell) root() *cobra.Command {
 			root.AddCommand(cmd)
 		}
 	}
-	root.SetHelpCommandGroupID("self")
-	root.InitDefaultHelpCmd() // before its arguments are looked at
+	root.SetHelpCommandGroupID("operate")
+	root.InitDefaultHelpCmd() // so that complete finds it
 	s.complete(root)
 	return root
 }
 
-// chapters are the commands in the order of the help.
-var chapters = []struct {
+// commandGroups lists the commands in the order of the help.
+var commandGroups = []struct {
 	id, title string
 	verbs     []func(*shell) *cobra.Command
 }{
 	{"run", "Run:", []func(*shell) *cobra.Command{serverVerb, agentVerb, demoVerb}},
-	{"say", "Say what should be:", []func(*shell) *cobra.Command{applyVerb, diffVerb, deleteVerb, enableVerbs("machine"), enableVerbs("project"), enableVerbs("trigger")}},
+	{"configure", "Configure:", []func(*shell) *cobra.Command{applyVerb, diffVerb, deleteVerb, enableVerbs("machine"), enableVerbs("project"), enableVerbs("trigger")}},
 	{"deploy", "Deploy:", []func(*shell) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb, pinVerb, unpinVerb, holdVerb, unholdVerb}},
-	{"see", "See:", []func(*shell) *cobra.Command{getVerb, describeVerb, whyVerb, logsVerb, eventsVerb}},
-	{"self", "Look after drover:", []func(*shell) *cobra.Command{doctorVerb, tokenVerb, personVerb, eventlogVerb, testVerb, versionVerb, completionVerb, manVerb}},
+	{"inspect", "Inspect:", []func(*shell) *cobra.Command{getVerb, describeVerb, whyVerb, logsVerb, eventsVerb}},
+	{"operate", "Operate:", []func(*shell) *cobra.Command{doctorVerb, tokenVerb, personVerb, eventlogVerb, testVerb, versionVerb, completionVerb, manVerb}},
 }
 
 const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
@@ -142,7 +144,7 @@ Exit codes:
 {{.}}
 {{end}}`
 
-// withoutAliases removes the section of a usage template that lists aliases: they are old names that still work.
+// withoutAliases removes the aliases section from a usage template. Aliases are old names of commands and stay hidden.
 func withoutAliases(template string) string {
 	const begin, end = "{{if gt (len .Aliases) 0}}", "{{end}}"
 	before, rest, found := strings.Cut(template, begin)
@@ -153,7 +155,7 @@ func withoutAliases(template string) string {
 	return before + after
 }
 
-// group is what a command does that only holds others: it helps, and knows no other word.
+// group runs a command that has only subcommands: it prints the help, or returns an error for an unknown subcommand.
 func group(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return cmd.Help()
@@ -165,17 +167,17 @@ func group(cmd *cobra.Command, args []string) error {
 		}
 	}
 	f := &failure{code: exitUsage, kind: "usage", text: "unknown command " + quoted(args[0]) + " for " + quoted(cmd.CommandPath()),
-		hint: "`" + cmd.CommandPath() + " --help` lists them"}
+		hint: "`" + cmd.CommandPath() + " --help` lists the commands"}
 	if best := strictyaml.Nearest(args[0], known); best != "" {
 		f.hint = "did you mean " + quoted(best) + "?"
 	}
 	return f
 }
 
-// fill gives flags that were not given their values from environment and config file.
+// fill sets flags that were not given from the environment and the config file.
 func (s *shell) fill(cmd *cobra.Command, names []string) (err error) {
 	if s.config == "" {
-		s.config = expanded("DROVER_CONFIG")
+		s.config = expandedEnv("DROVER_CONFIG")
 	}
 	if s.files, err = config.ReadFile(s.config); err != nil {
 		return invalid("%v", err)
@@ -187,7 +189,8 @@ func (s *shell) fill(cmd *cobra.Command, names []string) (err error) {
 	return checkFormat(s.output, from)
 }
 
-// formatFrom names the place that the format comes from, before it is filled in.
+// formatFrom returns the source of the output format, for error messages: the flag, an environment variable or the
+// config file. Call it before the flags are filled.
 func (s *shell) formatFrom(cmd *cobra.Command) string {
 	switch variable := config.Variable("output"); {
 	case cmd.Flags().Changed("output"):
@@ -198,7 +201,7 @@ func (s *shell) formatFrom(cmd *cobra.Command) string {
 	return s.files.Place("output") + ":"
 }
 
-// flagError shortens pflag's sentences.
+// flagError replaces pflag's message for an invalid value by one that states the valid values.
 func flagError(err error) error {
 	var wrong *pflag.InvalidValueError
 	if errors.As(err, &wrong) {
@@ -207,7 +210,7 @@ func flagError(err error) error {
 	return err
 }
 
-// wrongUse marks the few errors of cobra that it does not hand to its own hooks.
+// wrongUse turns usage errors that cobra reports without calling a hook into failures with exit code 2.
 func wrongUse(err error) error {
 	if own := (*failure)(nil); errors.As(err, &own) {
 		return err
@@ -220,22 +223,22 @@ func wrongUse(err error) error {
 	return err
 }
 
-// errorsAsJSON says whether an error is one JSON object. It may come before the flags and the config file are read, so
-// they are looked for here too.
+// errorsAsJSON reports whether errors are printed as a JSON object. An error can occur before the flags and the config
+// file are parsed, so errorsAsJSON reads both itself if necessary.
 func (s *shell) errorsAsJSON() bool {
 	format := s.output
 	if format == "" {
 		format = cmp.Or(outputOf(s.Args), getenv(config.Variable("output")))
 	}
 	if format == "" {
-		if file, err := config.ReadFile(cmp.Or(s.config, expanded("DROVER_CONFIG"))); err == nil {
+		if file, err := config.ReadFile(cmp.Or(s.config, expandedEnv("DROVER_CONFIG"))); err == nil {
 			format = file.Text("output")
 		}
 	}
 	return format == formatJSON || format == formatLines
 }
 
-// outputOf finds -o among arguments that could not be understood.
+// outputOf returns the value of -o or --output in arguments that may not parse.
 func outputOf(args []string) (format string) {
 	for i, arg := range args {
 		value, joined := strings.CutPrefix(arg, "--output=")

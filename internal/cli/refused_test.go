@@ -85,7 +85,7 @@ func TestOutputThatNobodyTakesIsSaidAndIsAnError(t *testing.T) {
 		cmd.Stdout, cmd.Stderr = full, &said
 		_ = cmd.Run()
 		require.Equal(t, 1, cmd.ProcessState.ExitCode(), "%s: %s", typed, said.String())
-		require.Contains(t, said.String(), "stdout takes no more: no space left on device", typed)
+		require.Contains(t, said.String(), "write to stdout: no space left on device", typed)
 	}
 
 	// A reader that has gone, as after `| head -1`, is no reason to say anything.

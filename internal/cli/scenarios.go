@@ -15,9 +15,11 @@ const maxScenarioBytes = 1 << 20
 
 func testVerb(s *shell) *cobra.Command {
 	return verb{
-		exits: alone(exits{exitOK: "all went as the files say", exitError: "something went otherwise, or a file cannot be read"}),
+		exits: localExits(exits{exitOK: "all scenarios passed", exitError: "a scenario failed, or a file could not be read"}),
 		use:   "test FILE…", short: "Run scenario files",
-		long:    "Run scenario files: commands and reports with the times at which they come, and what drover does then.\nNo server is needed; each file has a log and a clock of its own.\nWith -o json or jsonl one object a file, in one line.",
+		long: "Run scenario files and compare the results with the results in the files. A scenario file lists commands and reports of\n" +
+			"agents with the time of each, and what drover does in response.\n\n" +
+			"No server is needed; each file runs with its own log and clock. With -o json or jsonl, the command prints one JSON object\nper file and line.",
 		example: "drover test testdata/*.txt",
 		run: func(ctx context.Context, args []string) error {
 			failed := 0
@@ -31,19 +33,19 @@ func testVerb(s *shell) *cobra.Command {
 				}
 			}
 			if failed > 0 {
-				return invalid("%d of %s gave something else than expected", failed, plural(len(args), "scenario"))
+				return invalid("%d of %s failed", failed, plural(len(args), "scenario"))
 			}
 			return nil
 		},
 	}.command()
 }
 
-// runScenario runs one file and says whether all of it went as the file expects.
+// runScenario runs one file and reports whether it passed.
 func (s *shell) runScenario(ctx context.Context, file string) (bool, error) {
 	info, err := os.Stat(file)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return false, invalid("there is no file %s", quoted(file))
+		return false, invalid("file %s does not exist", quoted(file))
 	case err == nil && info.Size() > maxScenarioBytes:
 		return false, invalid("%s has %d bytes; a scenario has at most %d", file, info.Size(), maxScenarioBytes)
 	}
@@ -55,30 +57,30 @@ func (s *shell) runScenario(ctx context.Context, file string) (bool, error) {
 	if err != nil {
 		return false, invalid("%v", err)
 	}
-	return len(result.Failures) == 0, s.ran(file, result)
+	return len(result.Failures) == 0, s.printScenario(file, result)
 }
 
-// ran is what is told of one file to scripts.
-type ran struct {
+// scenarioReport is the structured output for one scenario file.
+type scenarioReport struct {
 	File     string   `json:"file"`
 	OK       bool     `json:"ok"`
 	Blocks   int      `json:"blocks"`
 	Failures []string `json:"failures"`
 }
 
-func (s *shell) ran(file string, result scenario.Result) error {
-	told := ran{File: file, OK: len(result.Failures) == 0, Blocks: result.Blocks, Failures: []string{}}
+func (s *shell) printScenario(file string, result scenario.Result) error {
+	report := scenarioReport{File: file, OK: len(result.Failures) == 0, Blocks: result.Blocks, Failures: []string{}}
 	text := ""
 	for _, f := range result.Failures {
-		told.Failures = append(told.Failures, f.String())
+		report.Failures = append(report.Failures, f.String())
 		text += f.String()
 	}
 	switch {
 	case s.output == formatYAML:
-		return s.document(told)
+		return s.document(report)
 	case s.structured():
-		return s.line(told)
-	case told.OK:
+		return s.line(report)
+	case report.OK:
 		text = "ok\t" + file + "\t" + plural(result.Blocks, "block") + "\n"
 	}
 	return s.print(text)

@@ -11,7 +11,7 @@ import (
 // version is set by the linker when a release is built.
 var version = ""
 
-// Version is that of this program: what the linker set, else what the module says of itself.
+// Version returns the version of this program: the one set by the linker, otherwise that of the Go module.
 func Version() string {
 	if version != "" {
 		return version
@@ -24,8 +24,8 @@ func Version() string {
 
 func versionVerb(s *shell) *cobra.Command {
 	return verb{
-		exits: alone(nil),
-		use:   "version", short: "Show the version of this program", long: "Show the version of this program.", example: "drover version -o json",
+		exits: localExits(nil),
+		use:   "version", short: "Print the version of drover", long: "Print the version of this program, of Go and of the platform.", example: "drover version -o json",
 		run: func(context.Context, []string) error {
 			v := map[string]string{"version": Version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
 			if s.structured() {
@@ -38,8 +38,9 @@ func versionVerb(s *shell) *cobra.Command {
 
 func completionVerb(s *shell) *cobra.Command {
 	cmd := verb{
-		exits: alone(nil),
-		use:   "completion SHELL", short: "Print a script that completes commands", long: "Print a script that completes commands in bash, zsh, fish or powershell.",
+		exits: localExits(nil),
+		use:   "completion SHELL", short: "Print a completion script for a shell",
+		long:    "Print a script that makes bash, zsh, fish or powershell complete commands, flags and names. Names come from the server.",
 		example: "source <(drover completion bash)\ndrover completion fish > ~/.config/fish/completions/drover.fish",
 	}.command()
 	cmd.ValidArgs = []string{"bash", "zsh", "fish", "powershell"}
@@ -60,10 +61,10 @@ func completionVerb(s *shell) *cobra.Command {
 	return cmd
 }
 
-// helpVerb is `drover help COMMAND…`; cobra's own ends with code 0 for a command that is not there.
+// helpVerb builds `drover help`. Unlike the command of cobra, it returns an error for an unknown command.
 func helpVerb() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "help [COMMAND]…", Short: "Show the help of a command", Long: "Show the help of a command, as --help does.", Example: indented("drover help deploy"), Args: cobra.ArbitraryArgs, DisableFlagsInUseLine: true,
+		Use: "help [COMMAND]…", Short: "Print the help of a command", Long: "Print the help of a command, as --help does.", Example: indented("drover help deploy"), Args: cobra.ArbitraryArgs, DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			found, left, err := cmd.Root().Find(args)
 			if err != nil || len(left) > 0 {
@@ -72,6 +73,6 @@ func helpVerb() *cobra.Command {
 			return found.Help()
 		},
 	}
-	groupExits.keep(cmd)
+	groupExits.annotate(cmd)
 	return cmd
 }

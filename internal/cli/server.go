@@ -14,14 +14,16 @@ var serverFlags = []string{"listen", "address", "log", "tick", "data", "tls-cert
 func serverVerb(s *shell) *cobra.Command {
 	c := server.Config{}
 	cmd := verb{
-		exits: alone(exits{exitOK: "it was told to stop", exitError: "it cannot start, or had to stop"}),
+		exits: localExits(exits{exitOK: "the server was stopped by a signal", exitError: "the server failed to start or stopped with an error"}),
 		use:   "server", short: "Run a server",
-		long: "Run a server: it keeps the log, decides every --tick, and gives agents their work.\n\n" +
-			"The first start leaves a client context with an admin token for the user who started it, so that the\nother commands work at once. Each flag is also DROVER_FLAG in the environment and a key of the config file.",
+		long: "Run a server. It stores the event log, decides every --tick what to deploy, serves the API and hands work to agents. It\n" +
+			"logs to stderr and runs until the first SIGINT or SIGTERM.\n\n" +
+			"The first start creates a client context with an admin token for the user who started it, so that the other commands\n" +
+			"work at once. Each flag can also be set as DROVER_FLAG in the environment and as a key of the config file.",
 		example: "drover server\ndrover server --listen 0.0.0.0:7070 --tls-cert cert.pem --tls-key key.pem --data /srv/drover",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if err := s.foreign(cmd, "server", "token", "output"); err != nil {
+		if err := s.rejectFlags(cmd, "server", "token", "output"); err != nil {
 			return err
 		}
 		if err := config.Fill(cmd.Flags(), serverFlags, s.files); err != nil {
@@ -32,7 +34,7 @@ func serverVerb(s *shell) *cobra.Command {
 				return invalid("%v (or name a folder with --data)", err)
 			}
 		}
-		if c.Tick == 0 { // to the server that would be its default
+		if c.Tick == 0 { // the server would replace 0 by its default
 			return invalid("invalid tick 0s: use whole seconds, at least 1s")
 		}
 		c.Version, c.Logger = Version(), s.logger()
@@ -42,29 +44,29 @@ func serverVerb(s *shell) *cobra.Command {
 		return nil
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&c.Listen, "listen", server.DefaultListen, "listen on this `HOST:PORT`")
-	flags.StringVar(&c.Address, "address", "", "the `URL` by which agents reach this server among several; default: from --listen, or the machine's name")
-	flags.StringVar(&c.Log, "log", "", "the log's `URL`: sqlite:PATH, postgres://…, esdb://…; default: drover.db in the data folder")
-	flags.DurationVar(&c.Tick, "tick", server.DefaultTick, "decide every `DURATION`, in whole seconds")
-	flags.StringVar(&c.Data, "data", "", "`FOLDER` of the server's files; default: "+config.SystemData+" for root, else drover's in XDG_DATA_HOME")
-	flags.StringVar(&c.TLSCert, "tls-cert", "", "PEM `FILE` with the certificate")
-	flags.StringVar(&c.TLSKey, "tls-key", "", "PEM `FILE` with the certificate's key")
-	flags.BoolVar(&c.Insecure, "insecure", false, "let other machines connect although there is no TLS")
+	flags.StringVar(&c.Listen, "listen", server.DefaultListen, "listen on `HOST:PORT`")
+	flags.StringVar(&c.Address, "address", "", "`URL` at which agents reach this server if there are several; default: from --listen, or the host name")
+	flags.StringVar(&c.Log, "log", "", "`URL` of the event log: sqlite:PATH, postgres://… or esdb://…; default: drover.db in the data folder")
+	flags.DurationVar(&c.Tick, "tick", server.DefaultTick, "time between two decisions, a `DURATION` in whole seconds")
+	flags.StringVar(&c.Data, "data", "", "`FOLDER` for the server's files; default: "+config.SystemData+" for root, otherwise the drover folder in XDG_DATA_HOME")
+	flags.StringVar(&c.TLSCert, "tls-cert", "", "PEM `FILE` with the TLS certificate")
+	flags.StringVar(&c.TLSKey, "tls-key", "", "PEM `FILE` with the key of the TLS certificate")
+	flags.BoolVar(&c.Insecure, "insecure", false, "accept connections from other machines without TLS")
 	return cmd
 }
 
-// foreign refuses flags that would be passed over without a word.
-func (s *shell) foreign(cmd *cobra.Command, names ...string) error {
+// rejectFlags returns an error if the user typed one of the named flags, which the command would ignore.
+func (s *shell) rejectFlags(cmd *cobra.Command, names ...string) error {
 	for _, name := range names {
-		if flag := cmd.Flags().Lookup(name); flag != nil && flag.Changed && !s.fromElsewhere(name) {
-			return usage("--%s is not for `%s`", name, cmd.CommandPath())
+		if flag := cmd.Flags().Lookup(name); flag != nil && flag.Changed && !s.inherited(name) {
+			return usage("`%[2]s` does not support --%[1]s", name, cmd.CommandPath())
 		}
 	}
 	return nil
 }
 
-// fromElsewhere says whether a flag was not typed, but filled in from environment or config file.
-func (s *shell) fromElsewhere(name string) bool {
+// inherited reports whether a flag was set from the environment or the config file and not by an argument.
+func (s *shell) inherited(name string) bool {
 	for _, arg := range s.Args {
 		if arg == "--"+name || len(arg) > len(name)+2 && arg[:len(name)+3] == "--"+name+"=" || name == "output" && len(arg) > 1 && arg[:2] == "-o" {
 			return false
@@ -73,7 +75,7 @@ func (s *shell) fromElsewhere(name string) bool {
 	return true
 }
 
-// logger writes what happens to stderr: for people on a terminal, else one JSON object a line.
+// logger returns a logger that writes to stderr: readable lines on a terminal, otherwise one JSON object per line.
 func (s *shell) logger() *zap.Logger {
 	settings := zap.NewProductionEncoderConfig()
 	settings.EncodeTime = zapcore.ISO8601TimeEncoder

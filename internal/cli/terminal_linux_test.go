@@ -47,7 +47,7 @@ func TestADeploymentThatNobodyCanTakeIsAskedForAtATerminal(t *testing.T) {
 	for typed, deployed := range map[string]bool{"y\n": true, "YES\n": true, "n\n": false, "\n": false, "\x04": false} {
 		before := s.ok("get", "deployments", "-o", "name")
 		shown, code := s.atTerminal(typed, "deploy", "shop", "1.0", "--to", "production")
-		require.Contains(t, shown, "the only machine of project shop in production is offline: it is skipped now\r\nDeploy all the same? [y/N]")
+		require.Contains(t, shown, "the only machine of project shop in production is offline: it is skipped now\r\nDeploy anyway? [y/N]")
 		require.Equal(t, deployed, code == 0, "%q: %s", typed, shown)
 		require.Equal(t, deployed, before != s.ok("get", "deployments", "-o", "name"), "%q: %s", typed, shown)
 	}

@@ -16,11 +16,11 @@ func tokenVerb(s *shell) *cobra.Command {
 	return parent("token", "Create, list and revoke tokens", tokenCreateVerb(s), tokenListVerb(s), tokenRevokeVerb(s))
 }
 
-// tokenWish is the body of POST /tokens.
-type tokenWish struct {
+// tokenRequest is the body of POST /tokens.
+type tokenRequest struct {
 	Join         bool       `json:"join"`
 	Scope        string     `json:"scope,omitempty"`
-	Person       string     `json:"person,omitempty"` // id of the owner; empty: nobody
+	Person       string     `json:"person,omitempty"` // id of the owner; empty: none
 	Uses         *int       `json:"uses,omitempty"`   // of a join token
 	Until        *time.Time `json:"until,omitempty"`
 	Environments []string   `json:"environments,omitempty"`
@@ -28,60 +28,61 @@ type tokenWish struct {
 }
 
 func tokenCreateVerb(s *shell) *cobra.Command {
-	wish := tokenWish{}
+	request := tokenRequest{}
 	var lasts time.Duration
 	var uses int
 	var log string
 	cmd := verb{
-		exits: writes(exits{exitMissing: "the person does not exist, or was erased"}),
-		use:   "create", short: "Create a token, and print it alone",
-		long: "Create a token for people and programs (--scope), or one for agents to join with (--join), and print it\nalone. It is not shown again: only its hash is kept.\n\n" +
-			"With --log the log is opened directly, while its server is stopped: the way back when no token is left.",
+		exits: writeExits(exits{exitMissing: "the person does not exist, or is erased"}),
+		use:   "create", short: "Create a token and print it",
+		long: "Create a token for a person or a program (--scope), or a join token for agents (--join), and print only the token. It\n" +
+			"cannot be shown again, because only its hash is stored.\n\n" +
+			"With --log, the event log is opened directly, without a server. Use it if no valid token is left, while the server is\nstopped.",
 		example: "drover token create --scope deploy --for 720h\ndrover agent --join \"$(drover token create --join)\" --name web-01 --environment production --role web\n" +
 			"drover token create --log sqlite:/var/lib/drover/drover.db",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := wish.complete(cmd, uses, lasts); err != nil {
+		if err := request.complete(cmd, uses, lasts); err != nil {
 			return err
 		}
 		if log != "" {
-			return s.tokenInLog(cmd.Context(), log, wish)
+			return s.tokenInLog(cmd.Context(), log, request)
 		}
 		var made struct {
 			Token string `json:"token"`
 		}
-		if err := s.post(cmd.Context(), client.Path("tokens"), wish, &made); err != nil {
+		if err := s.post(cmd.Context(), client.Path("tokens"), request, &made); err != nil {
 			return err
 		}
 		return s.print(made.Token + "\n")
 	}
 	flags := cmd.Flags()
-	flags.BoolVar(&wish.Join, "join", false, "a token that agents join with")
-	flags.StringVar(&wish.Scope, "scope", "admin", "what its bearer may do, a `SCOPE`: admin, deploy or read")
-	flags.StringVar(&wish.Person, "person", "", "`ID` of the person whom the token belongs to; see drover person list")
-	flags.IntVar(&uses, "uses", 1, "how many agents may join with it, `N`; 0: any number")
-	flags.DurationVar(&lasts, "for", 0, "good for this `DURATION`; default: 1h for joining, else it never expires")
-	flags.StringSliceVar(&wish.Environments, "environment", nil, "an agent may join only this `ENVIRONMENT`; may be repeated")
-	flags.StringSliceVar(&wish.Roles, "role", nil, "an agent may join only with this `ROLE`; may be repeated")
-	flags.StringVar(&log, "log", "", "open the log at this `URL` instead of asking a server")
+	flags.BoolVar(&request.Join, "join", false, "create a join token for agents")
+	flags.StringVar(&request.Scope, "scope", "admin", "permissions of the token, a `SCOPE`: admin, deploy or read")
+	flags.StringVar(&request.Person, "person", "", "`ID` of the person who owns the token; see drover person list")
+	flags.IntVar(&uses, "uses", 1, "number `N` of agents that can join with the token; 0: no limit")
+	flags.DurationVar(&lasts, "for", 0, "expire after this `DURATION`, such as 720h; default: 1h for a join token, otherwise never")
+	flags.StringSliceVar(&request.Environments, "environment", nil, "let agents join only this `ENVIRONMENT`; repeatable")
+	flags.StringSliceVar(&request.Roles, "role", nil, "let agents join only with this `ROLE`; repeatable")
+	flags.StringVar(&log, "log", "", "open the event log at `URL` instead of asking a server")
 	return cmd
 }
 
-// joinFor is how long a join token is good unless it is told otherwise.
+// joinFor is the default lifetime of a join token.
 const joinFor = time.Hour
 
-// complete fills in what was not said, and refuses flags that do not go together.
-func (w *tokenWish) complete(cmd *cobra.Command, uses int, lasts time.Duration) (err error) {
+// complete sets defaults and rejects flags that exclude each other.
+func (w *tokenRequest) complete(cmd *cobra.Command, uses int, lasts time.Duration) (err error) {
 	given := cmd.Flags().Changed
 	switch {
 	case w.Join && (given("scope") || given("person")):
-		return usage("--scope and --person are for people's tokens; a join token has neither")
+		return usage("--scope and --person cannot be combined with --join")
 	case given("person") && w.Person == "":
-		return usage("--person is empty; is a variable of the shell not set?")
+		return usage("--person is empty; is a shell variable unset?")
 	case given("log") && given("person"):
 		return usage("--person cannot be combined with --log: only a server can check that the person exists")
 	case !w.Join && (given("uses") || given("environment") || given("role")):
-		return usage("--uses, --environment and --role are for --join")
+		return usage("--uses, --environment and --role require --join")
 	case !slices.Contains([]string{"admin", "deploy", "read"}, w.Scope):
 		return usage("unknown scope %s: use admin, deploy or read", quoted(w.Scope))
 	}
@@ -95,17 +96,17 @@ func (w *tokenWish) complete(cmd *cobra.Command, uses int, lasts time.Duration) 
 	return err
 }
 
-// tokenInLog makes a token without a server.
-func (s *shell) tokenInLog(ctx context.Context, log string, wish tokenWish) error {
+// tokenInLog creates a token directly in a log, without a server.
+func (s *shell) tokenInLog(ctx context.Context, log string, request tokenRequest) error {
 	opened, err := s.openLog(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer opened.Close()
-	settings := domain.TokenSettings{Join: wish.Join, Scope: domain.Scope(wish.Scope), Until: wish.Until,
-		Environments: wish.Environments, Roles: wish.Roles}
-	if wish.Uses != nil {
-		settings.Uses = *wish.Uses
+	settings := domain.TokenSettings{Join: request.Join, Scope: domain.Scope(request.Scope), Until: request.Until,
+		Environments: request.Environments, Roles: request.Roles}
+	if request.Uses != nil {
+		settings.Uses = *request.Uses
 	}
 	text, err := server.MintIn(ctx, opened, settings, "command line")
 	if err != nil {
@@ -116,17 +117,19 @@ func (s *shell) tokenInLog(ctx context.Context, log string, wish tokenWish) erro
 
 func tokenListVerb(s *shell) *cobra.Command {
 	return verb{
-		exits: asks(nil),
-		use:   "list", short: "List tokens, never their secrets", long: "List tokens. Their secrets are kept nowhere.", example: "drover token list",
+		exits: readExits(nil),
+		use:   "list", short: "List tokens without their secrets",
+		long: "List tokens with their IDs, kinds, owners, uses and expiry times. Their secrets are not stored.", example: "drover token list",
 		run: func(ctx context.Context, _ []string) error { return tokenKind.list(ctx, s, query(), 0) },
 	}.command()
 }
 
 func tokenRevokeVerb(s *shell) *cobra.Command {
 	return verb{
-		exits: writes(exits{exitMissing: "there is no such token"}),
+		exits: writeExits(exits{exitMissing: "a token does not exist"}),
 		use:   "revoke ID…", short: "Revoke tokens",
-		long:    "Revoke tokens, by the ID that `drover token list` shows. A revoked join token also ends the agents that joined with it.",
+		long: "Revoke tokens, by the IDs that `drover token list` shows. Agents that joined with a revoked\n" +
+			"join token are permanently refused.",
 		example: "drover token revoke 4f1c09a2b3d4",
 		run: func(ctx context.Context, args []string) error {
 			return each(args, func(id string) error {

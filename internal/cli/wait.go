@@ -17,44 +17,44 @@ import (
 	"github.com/droverhq/drover/internal/clock"
 )
 
-// waiting is `--wait`: the command stays until the deployment has ended.
-type waiting struct {
+// waiter implements --wait and --timeout: the command ends when the deployment has ended.
+type waiter struct {
 	shell   *shell
 	wait    bool
 	timeout time.Duration
 	seen    map[string]string
 }
 
-// waits are the codes of a command that queues a deployment, with its own ones.
-func waits(own exits) exits {
-	all := writes(exits{exitOK: "the deployment is queued; with --wait: it succeeded",
+// waitExits returns the exit codes of a command that queues a deployment; the entries of own replace the defaults.
+func waitExits(own exits) exits {
+	all := writeExits(exits{exitOK: "the deployment is queued; with --wait: it succeeded",
 		exitFailed:  "with --wait: the deployment failed or was cancelled",
-		exitPending: "with --wait: it had not ended after --timeout, or the command was interrupted; it goes on"})
+		exitPending: "with --wait: --timeout passed or the command was interrupted; the deployment continues"})
 	maps.Copy(all, own)
 	return all
 }
 
-// lookEvery is how often a waiting command looks.
-const lookEvery = 300 * time.Millisecond
+// pollEvery is the interval at which --wait reads the deployment.
+const pollEvery = 300 * time.Millisecond
 
-func (w *waiting) flags(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&w.wait, "wait", false, "stay until the deployment has ended; exit code 3 if it failed")
-	cmd.Flags().DurationVar(&w.timeout, "timeout", 0, "with --wait: leave after this `DURATION` with exit code 8; default: never")
+func (w *waiter) flags(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&w.wait, "wait", false, "wait until the deployment has ended; exit code 3 if it failed")
+	cmd.Flags().DurationVar(&w.timeout, "timeout", 0, "with --wait, stop waiting after this `DURATION` with exit code 8; default: never")
 }
 
-func (w *waiting) check() error {
+func (w *waiter) check() error {
 	switch {
 	case w.timeout != 0 && !w.wait:
-		return usage("--timeout is for --wait")
+		return usage("--timeout requires --wait")
 	case w.timeout < 0:
 		return usage("invalid --timeout %s: use a duration such as 10m", w.timeout)
 	}
 	return nil
 }
 
-// until looks at the deployment until it has ended, and tells each step of it on stderr. Neither the
-// time-out nor an interrupt touches the deployment.
-func (w *waiting) until(ctx context.Context, written client.Written) error {
+// until reads the deployment until it has ended and prints its progress to stderr. Neither the timeout nor an interrupt
+// changes the deployment.
+func (w *waiter) until(ctx context.Context, written client.Written) error {
 	if w.timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, w.timeout)
@@ -68,16 +68,16 @@ func (w *waiting) until(ctx context.Context, written client.Written) error {
 		switch {
 		case err == nil:
 			q.Set("after", position)
-			w.tell(d)
+			w.printProgress(d)
 			if ended(d) {
-				return w.end(d)
+				return w.finish(d)
 			}
 		case ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) && asFailure(err).kind != client.Unavailable:
 			return err
 		}
-		if clock.Sleep(ctx, lookEvery) != nil {
+		if clock.Sleep(ctx, pollEvery) != nil {
 			return &failure{code: exitPending, kind: "pending", text: "deployment " + written.Deployment + " has not ended",
-				hint: "it goes on; `drover get deployment " + written.Deployment + "` shows how it stands"}
+				hint: "it continues; `drover get deployment " + written.Deployment + "` shows its state"}
 		}
 	}
 }
@@ -86,8 +86,8 @@ func ended(d explain.Deployment) bool {
 	return d.State == "succeeded" || d.State == "failed" || d.State == "cancelled"
 }
 
-// tell says what is new since the last look.
-func (w *waiting) tell(d explain.Deployment) {
+// printProgress prints the machines whose state has changed.
+func (w *waiter) printProgress(d explain.Deployment) {
 	for _, m := range d.Machines {
 		text := strings.TrimSuffix(m.State+": "+m.Reason, ": ")
 		if m.Detail != "" {
@@ -95,39 +95,39 @@ func (w *waiting) tell(d explain.Deployment) {
 		}
 		if w.seen[m.Name] != text {
 			w.seen[m.Name] = text
-			w.shell.say("%s  %s", m.Name, text)
+			w.shell.info("%s  %s", m.Name, text)
 		}
 	}
 }
 
-// end tells how the deployment ended, and fails the command if it failed.
-func (w *waiting) end(d explain.Deployment) error {
+// finish prints the result of the deployment and returns an error unless it succeeded.
+func (w *waiter) finish(d explain.Deployment) error {
 	if w.shell.structured() {
 		if err := w.shell.value(d); err != nil {
 			return err
 		}
 	}
-	what := fmt.Sprintf("deployment %s of %s %s to %s %s", d.ID, d.Project, d.Release, d.Environment, d.State)
+	text := fmt.Sprintf("deployment %s of %s %s to %s %s", d.ID, d.Project, d.Release, d.Environment, d.State)
 	switch {
 	case len(d.Machines) == 0:
-		what += ": there is no machine yet; those that join get this release"
+		text += ": there are no machines yet; machines that join later get this release"
 	case d.State == "succeeded" && !slices.ContainsFunc(d.Machines, func(m explain.DeploymentMachine) bool { return m.State == "succeeded" }):
-		what += ", but nothing was deployed: " + passedOver(d)
+		text += ", but nothing was deployed: " + skippedText(d)
 	default:
-		what += ": " + counted(d)
+		text += ": " + countByState(d)
 	}
 	if d.State == "succeeded" {
-		w.shell.say("%s", what)
+		w.shell.info("%s", text)
 		return nil
 	}
-	return &failure{code: exitFailed, kind: d.State, text: what, hint: "`drover logs " + d.ID + "` shows what its steps printed"}
+	return &failure{code: exitFailed, kind: d.State, text: text, hint: "`drover logs " + d.ID + "` shows the output of its steps"}
 }
 
-// id accepts a deployment as it is shown with -o name.
+// id removes the prefix that -o name prints before the id of a deployment.
 func id(text string) string { return strings.TrimPrefix(text, "deployment/") }
 
-// counted says how many machines stand where, as "2 succeeded, 1 failed".
-func counted(d explain.Deployment) string {
+// countByState returns the number of machines in each state, such as "2 succeeded, 1 failed".
+func countByState(d explain.Deployment) string {
 	count := map[string]int{}
 	for _, m := range d.Machines {
 		count[m.State]++
@@ -139,8 +139,8 @@ func counted(d explain.Deployment) string {
 	return strings.Join(texts, ", ")
 }
 
-// passedOver says of a deployment that reached no machine how many were left out and why.
-func passedOver(d explain.Deployment) string {
+// skippedText counts the machines of a deployment by state and reason.
+func skippedText(d explain.Deployment) string {
 	count := map[string]int{}
 	for _, m := range d.Machines {
 		count[m.State+": "+domain.PartReason(m.Reason).Text()]++

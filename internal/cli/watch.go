@@ -17,39 +17,39 @@ import (
 )
 
 const (
-	// lookAnew is when a watched thing is looked at although no event came: what waits can change with time alone.
-	lookAnew = 15 * time.Second
-	// lookForServer is how often a server that went away is looked for.
-	lookForServer = time.Second
-	// lookApart is the least time between two looks; after a long look it is longer.
-	lookApart = 200 * time.Millisecond
+	// refreshEvery is the interval of refreshes without an event: verdicts can change with time alone.
+	refreshEvery = 15 * time.Second
+	// reconnectEvery is the interval of attempts to reach a server again.
+	reconnectEvery = time.Second
+	// refreshGap is the minimum pause between two refreshes; after a slow refresh the pause is longer.
+	refreshGap = 200 * time.Millisecond
 )
 
-// sight is what one look at a watched thing saw.
-type sight struct {
-	// position is where the log stood; what comes after it may change the sight.
+// content is the result of one fetch.
+type content struct {
+	// position is the log position of the content.
 	position string
-	// name is what is said where nothing is seen: "no machines".
+	// name is the text for an empty content: "no machines".
 	name   string
 	header []string
-	items  []seen
+	items  []entry
 }
 
-// seen is one thing of a sight.
-type seen struct {
-	key, name string   // name as -o name writes it
-	row       []string // nil: text is what is shown of it
-	text      string   // drawn already
+// entry is one resource of a content.
+type entry struct {
+	key, name string   // name is the form of -o name
+	row       []string // the table row; nil: text is shown
+	text      string   // already formatted
 	value     any
 }
 
-// look looks at a thing as it is at the position after, or later.
-type look func(ctx context.Context, after string) (sight, error)
+// fetchFunc reads the watched resources at the position after, or later.
+type fetchFunc func(ctx context.Context, after string) (content, error)
 
-// watching shows a thing whenever it has changed: all of it anew on a terminal, else what has changed, below the rest.
-type watching struct {
+// watcher implements --watch. On a terminal it redraws all content, otherwise it appends what has changed.
+type watcher struct {
 	*shell
-	look   look
+	fetch  fetchFunc
 	after  string
 	shown  map[string]string
 	sheet  sheet
@@ -59,54 +59,55 @@ type watching struct {
 }
 
 func watchFlag(cmd *cobra.Command, watch *bool) {
-	cmd.Flags().BoolVarP(watch, "watch", "w", false, "stay, and show it again whenever it changes: anew on a terminal, else the changed lines; with -o json or jsonl one object a line")
+	cmd.Flags().BoolVarP(watch, "watch", "w", false, "keep running and print changes: redraw on a terminal, otherwise append changed lines; with -o json or jsonl one object per line")
 }
 
-// watch shows a thing until the program is told to stop. Events say when to look; a server that goes away is waited for.
-func (s *shell) watch(ctx context.Context, look look) error {
-	w := &watching{shell: s, look: look, shown: map[string]string{}, sheet: sheet{style: s.style()},
+// watch prints the result of fetch after every event until ctx is cancelled. If the connection is lost, it waits for a
+// server.
+func (s *shell) watch(ctx context.Context, fetch fetchFunc) error {
+	w := &watcher{shell: s, fetch: fetch, shown: map[string]string{}, sheet: sheet{style: s.style()},
 		redraw: isTerminal(s.Out) && clever() && !s.structured() && s.output != formatName}
-	if err := w.once(ctx); err != nil { // what is not there at first is a mistake
-		return calm(ctx, err)
+	if err := w.refresh(ctx); err != nil { // a missing resource is an error only in the first fetch
+		return ignoreCancelled(ctx, err)
 	}
-	s.impatient = true
+	s.noRetry = true
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	news, gone, broken := make(chan string, 1), make(chan error, 1), make(chan error, 1)
+	positions, gone, broken := make(chan string, 1), make(chan error, 1), make(chan error, 1)
 	c, err := s.connect(ctx)
 	if err != nil {
 		return err
 	}
 	c.OnDisconnect = func(err error) { offer(gone, err) }
-	go func(after string) { broken <- follow(ctx, c, after, news) }(w.after)
+	go func(after string) { broken <- follow(ctx, c, after, positions) }(w.after)
 	for {
-		timer := time.NewTimer(pickTime(w.lost, lookForServer, lookAnew))
+		timer := time.NewTimer(pickTime(w.lost, reconnectEvery, refreshEvery))
 		select {
 		case <-ctx.Done():
 			return nil
 		case err := <-broken:
-			return calm(ctx, err)
+			return ignoreCancelled(ctx, err)
 		case err := <-gone:
-			w.lose(err)
-		case w.after = <-news:
+			w.reportLost(err)
+		case w.after = <-positions:
 		case <-timer.C:
 		}
 		timer.Stop()
-		if clock.Sleep(ctx, max(lookApart, w.pause)) != nil {
+		if clock.Sleep(ctx, max(refreshGap, w.pause)) != nil {
 			return nil
 		}
-		switch err := w.once(ctx); {
+		switch err := w.refresh(ctx); {
 		case err == nil:
 		case asFailure(err).kind == client.Unavailable:
-			w.lose(err)
+			w.reportLost(err)
 		default:
-			return calm(ctx, err)
+			return ignoreCancelled(ctx, err)
 		}
 	}
 }
 
-// calm is err, or nil where the program was told to stop: that is how watching ends.
-func calm(ctx context.Context, err error) error {
+// ignoreCancelled returns nil if ctx is cancelled, because that is how watching ends, otherwise err.
+func ignoreCancelled(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -120,18 +121,19 @@ func pickTime(b bool, then, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
-// follow tells of each event's position on news; a newer one takes the place of one that nobody took.
-func follow(ctx context.Context, c *client.Client, after string, news chan string) error {
+// follow sends the position of each event to positions. A newer position replaces one that was not received yet.
+func follow(ctx context.Context, c *client.Client, after string, positions chan string) error {
 	return c.Follow(ctx, client.Path("events", "stream"), query("after", after), "", func(m client.Message) error {
 		select {
-		case <-news:
+		case <-positions:
 		default:
 		}
-		offer(news, m.ID)
+		offer(positions, m.ID)
 		return nil
 	})
 }
 
+// offer sends what unless the channel is full.
 func offer[T any](to chan T, what T) {
 	select {
 	case to <- what:
@@ -139,22 +141,22 @@ func offer[T any](to chan T, what T) {
 	}
 }
 
-// lose tells once that no server is there.
-func (w *watching) lose(err error) {
+// reportLost prints once that the connection to the server is lost.
+func (w *watcher) reportLost(err error) {
 	if !w.lost {
 		w.lost = true
-		why := "it ended the connection"
+		why := "the server closed the connection"
 		if err != nil {
 			why = asFailure(err).text
 		}
-		w.say("the server has gone away: %s; waiting for it", why)
+		w.info("connection to the server lost: %s; waiting for a server", why)
 	}
 }
 
-// once looks, and shows what has changed.
-func (w *watching) once(ctx context.Context) error {
+// refresh fetches the content and prints what has changed.
+func (w *watcher) refresh(ctx context.Context) error {
 	begun := time.Now()
-	now, err := w.look(ctx, w.after)
+	now, err := w.fetch(ctx, w.after)
 	if err != nil {
 		return err
 	}
@@ -162,26 +164,26 @@ func (w *watching) once(ctx context.Context) error {
 	w.after = cmp.Or(now.position, w.after)
 	if w.lost {
 		w.lost = false
-		w.say("the server is there again")
+		w.info("connected again")
 	}
 	changed, left := w.compare(now)
 	switch {
 	case w.redraw:
 		return w.screen(now)
 	case len(w.shown) == 0 && len(left) == 0:
-		w.say("%s", now.name)
+		w.info("%s", now.name)
 	}
 	return w.add(now.header, changed, left)
 }
 
-// compare finds what is other than it was shown, and the keys of what is not there any more.
-func (w *watching) compare(now sight) (changed []seen, left []string) {
+// compare returns the entries that differ from what was shown, and the keys of entries that no longer exist.
+func (w *watcher) compare(now content) (changed []entry, left []string) {
 	there := map[string]bool{}
 	for _, item := range now.items {
 		there[item.key] = true
 		text := item.text + strings.Join(item.row, "\t")
 		if w.structured() {
-			line, _ := json.Marshal(item.value) // what fails here fails again, and aloud, when it is written
+			line, _ := json.Marshal(item.value) // an error here occurs again when the entry is written
 			text = string(line)
 		}
 		if before, known := w.shown[item.key]; !known || before != text {
@@ -198,8 +200,8 @@ func (w *watching) compare(now sight) (changed []seen, left []string) {
 	return changed, left
 }
 
-// add writes what has changed below what stands there.
-func (w *watching) add(header []string, changed []seen, left []string) error {
+// add appends what has changed to the output.
+func (w *watcher) add(header []string, changed []entry, left []string) error {
 	t := explain.Table{Header: header}
 	for _, item := range changed {
 		var err error
@@ -238,8 +240,8 @@ func (w *watching) add(header []string, changed []seen, left []string) error {
 	return w.drawn(w.sheet.draw(t))
 }
 
-// screen draws all anew from the terminal's first line, as much as it has lines for.
-func (w *watching) screen(now sight) error {
+// screen redraws the terminal from its first line, cut to its height.
+func (w *watcher) screen(now content) error {
 	d := sheet{style: w.style()}
 	t := explain.Table{Header: now.header}
 	text := ""
@@ -263,24 +265,24 @@ func (w *watching) screen(now sight) error {
 	return w.drawn("\x1b[H" + strings.Join(lines, "\x1b[K\n") + "\x1b[K\n\x1b[J")
 }
 
-// sight looks at a whole list.
-func (l listed[T]) sight(ctx context.Context, s *shell, q url.Values, limit int) (sight, error) {
-	now := sight{name: "no " + l.kind.plural}
+// fetchList reads a whole list.
+func (l listed[T]) fetchList(ctx context.Context, s *shell, q url.Values, limit int) (content, error) {
+	now := content{name: "no " + l.kind.plural}
 	q.Del("next")
 	err := pages(ctx, s, "/"+l.kind.plural, q, limit, func(page explain.List[T]) error {
 		if now.position == "" {
 			now.position = page.Position
 		}
-		l.see(&now, page.Items, s.output == formatWide)
+		l.addItems(&now, page.Items, s.output == formatWide)
 		return nil
 	})
 	return now, err
 }
 
-// sightOf looks at one thing; one that is not there any more leaves an empty sight.
-func (l listed[T]) sightOf(ctx context.Context, s *shell, path, after string) (sight, error) {
+// fetchOne reads one resource. A resource that was deleted after the first fetch gives an empty content.
+func (l listed[T]) fetchOne(ctx context.Context, s *shell, path, after string) (content, error) {
 	var item T
-	now := sight{name: "the " + l.kind.name + " is not there"}
+	now := content{name: "the " + l.kind.name + " does not exist"}
 	position, err := s.readAt(ctx, path, query("after", after), &item)
 	if err != nil {
 		if after != "" && asFailure(err).code == exitMissing {
@@ -289,15 +291,15 @@ func (l listed[T]) sightOf(ctx context.Context, s *shell, path, after string) (s
 		return now, err
 	}
 	now.position = position
-	l.see(&now, []T{item}, s.output == formatWide)
+	l.addItems(&now, []T{item}, s.output == formatWide)
 	return now, nil
 }
 
-// see adds to a sight what may be shown of each item.
-func (l listed[T]) see(now *sight, items []T, wide bool) {
+// addItems adds items to a content.
+func (l listed[T]) addItems(now *content, items []T, wide bool) {
 	t := l.table(items, wide)
 	now.header = t.Header
 	for i, item := range items {
-		now.items = append(now.items, seen{key: l.id(item), name: l.kind.name + "/" + l.id(item), row: t.Rows[i], value: item})
+		now.items = append(now.items, entry{key: l.id(item), name: l.kind.name + "/" + l.id(item), row: t.Rows[i], value: item})
 	}
 }

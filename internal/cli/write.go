@@ -9,37 +9,37 @@ import (
 	"github.com/droverhq/drover/internal/ids"
 )
 
-// read gets path into what into points to, and waits for a server that is just starting.
+// read decodes the resource at path into the value that into points to. It waits for a server that is starting.
 func (s *shell) read(ctx context.Context, path string, query url.Values, into any) error {
 	_, err := s.readAt(ctx, path, query, into)
 	return err
 }
 
-// readAt is read with the position that the answer was given at: a later read of ?after= this one sees no older state,
-// whichever server answers it.
+// readAt is like read and also returns the log position of the answer. Another read with ?after= this position returns no
+// older state, whichever server answers.
 func (s *shell) readAt(ctx context.Context, path string, query url.Values, into any) (position string, err error) {
 	c, err := s.connect(ctx)
 	if err != nil {
 		return "", err
 	}
-	err = s.patiently(ctx, func() (err error) {
+	err = s.untilReachable(ctx, func() (err error) {
 		position, err = c.Get(ctx, path, query, into)
 		return err
 	})
 	return position, err
 }
 
-// post sends one wish under one key and reads the answer.
+// post sends a request with one idempotency key and decodes the answer into the value that into points to.
 func (s *shell) post(ctx context.Context, path string, body, into any) error {
 	c, err := s.connect(ctx)
 	if err != nil {
 		return err
 	}
 	key := ids.New().String()
-	return s.patiently(ctx, func() error { return c.Post(ctx, path, key, body, into) })
+	return s.untilReachable(ctx, func() error { return c.Post(ctx, path, key, body, into) })
 }
 
-// command posts a wish whose answer is what was written.
+// command posts a request that writes events, and returns what was written.
 func (s *shell) command(ctx context.Context, path string, body any) (written client.Written, err error) {
 	if body == nil {
 		body = struct{}{}
@@ -48,35 +48,35 @@ func (s *shell) command(ctx context.Context, path string, body any) (written cli
 	return written, err
 }
 
-// remove deletes what path names.
+// remove sends a DELETE request for path.
 func (s *shell) remove(ctx context.Context, path string) (written client.Written, err error) {
 	c, err := s.connect(ctx)
 	if err != nil {
 		return written, err
 	}
 	key := ids.New().String()
-	err = s.patiently(ctx, func() (err error) {
+	err = s.untilReachable(ctx, func() (err error) {
 		written, err = c.Delete(ctx, path, key)
 		return err
 	})
 	return written, err
 }
 
-// wrote tells what a wish came to: the answer itself for scripts, else a sentence on stderr.
+// wrote prints the result of a command: the answer itself in structured formats, otherwise a sentence on stderr.
 func (s *shell) wrote(w client.Written, sentence string) error {
 	if s.structured() {
 		return s.value(w)
 	}
 	switch {
 	case len(w.Events) == 0 && !w.Repeat:
-		s.say("%s: no change", sentence)
+		s.info("%s: no change", sentence)
 	default:
-		s.say("%s (#%s)", sentence, w.Position)
+		s.info("%s (#%s)", sentence, w.Position)
 	}
 	return nil
 }
 
-// query is the named values that are not empty.
+// query builds URL parameters from pairs of name and value. Empty values are left out.
 func query(pairs ...string) url.Values {
 	values := url.Values{}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -87,5 +87,5 @@ func query(pairs ...string) url.Values {
 	return values
 }
 
-// position accepts a position as it is shown, "#12", and as it is sent, "12".
+// position converts a position from its displayed form "#12" to the form of the API, "12".
 func position(text string) string { return strings.TrimPrefix(text, "#") }
