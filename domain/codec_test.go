@@ -22,9 +22,27 @@ var rewrite = flag.Bool("rewrite", false, "write missing fixtures; existing fixt
 var sampleTime = time.Date(2026, 3, 14, 15, 9, 26, 535_000_000, time.UTC)
 
 func sampleSettings() ProjectSettings {
-	return ProjectSettings{Roles: []string{"api", "web"}, MaxParallel: 10, StopAfterFailures: 1, Unavailable: FailUnavailable, Attempts: 5,
-		Backoff: Duration(2 * time.Minute), Variables: map[string]string{"PORT": "80", "TEXT": "<&>\u2028é\n"}, Secrets: []string{"DB_PASSWORD"},
-		Steps: []Step{{Name: "install", Run: "set -e\n./install.sh \"$PORT\"\n", Folder: "/srv/shop", Timeout: Duration(10 * time.Minute), Retries: 2}}}
+	return ProjectSettings{
+		Roles:             []string{"api", "web"},
+		MaxParallel:       10,
+		StopAfterFailures: 1,
+		Unavailable:       FailUnavailable,
+		Attempts:          5,
+		Backoff: Duration(
+			2 * time.Minute,
+		),
+		Variables: map[string]string{"PORT": "80", "TEXT": "<&>\u2028é\n"},
+		Secrets:   []string{"DB_PASSWORD"},
+		Steps: []Step{
+			{
+				Name:    "install",
+				Run:     "set -e\n./install.sh \"$PORT\"\n",
+				Folder:  "/srv/shop",
+				Timeout: Duration(10 * time.Minute),
+				Retries: 2,
+			},
+		},
+	}
 }
 
 // samples returns at least one event of each type in its newest version, with every field set. Types that are missing
@@ -44,31 +62,63 @@ func samples() []Event {
 
 // realisticSamples returns events with realistic values.
 func realisticSamples() []Event {
-	settings, policy := sampleSettings(), PolicySettings{OfflineAfter: Duration(30 * time.Second), LostAfter: Duration(10 * time.Minute),
-		HealthCheck: &HealthCheck{Every: Duration(time.Minute), Timeout: Duration(30 * time.Second), Script: "./healthy.sh\n"},
-		CleanUp:     &CleanUp{After: Duration(24 * time.Hour), MaxShare: 20}}
+	settings, policy := sampleSettings(), PolicySettings{
+		OfflineAfter: Duration(30 * time.Second),
+		LostAfter:    Duration(10 * time.Minute),
+		HealthCheck: &HealthCheck{
+			Every:   Duration(time.Minute),
+			Timeout: Duration(30 * time.Second),
+			Script:  "./healthy.sh\n",
+		},
+		CleanUp: &CleanUp{After: Duration(24 * time.Hour), MaxShare: 20},
+	}
 	at, ann := sampleTime, Origin{"ann", Actor{PersonActor, "p-1", ViaCLI, "0123456789ab"}}
 	return []Event{
 		MachineAdded{"production", []string{"api", "web"}, "tame", ann},
 		MachineChanged{"staging", []string{"web"}, "tame", ann},
 		MachineEnabled{ann}, MachineDisabled{ann},
-		MachineCameOnline{number(1), number(2), number(3)}, MachineWentOffline{number(4), number(2), number(3), "silent"},
+		MachineCameOnline{
+			number(1),
+			number(2),
+			number(3),
+		}, MachineWentOffline{number(4), number(2), number(3), "silent"},
 		AgentConnected{number(1), number(2), number(3)}, MachineHealthChanged{Warning, "disk is 91 % full", number(2)},
 		MachineDeleted{"clean-up", ann}, MachineCleanUpHeld{7, 20},
 		ProjectDefined{settings, ann}, ProjectEnabled{ann}, ProjectDisabled{ann}, ProjectDeleted{ann},
-		TriggerDefined{"newcomers", TriggerSettings{[]Category{AvailableGroup, Deleted}, []string{"*"}, []string{"web"}, true}, ann},
+		TriggerDefined{
+			"newcomers",
+			TriggerSettings{[]Category{AvailableGroup, Deleted}, []string{"*"}, []string{"web"}, true},
+			ann,
+		},
 		TriggerEnabled{"newcomers", ann}, TriggerDisabled{"newcomers", ann}, TriggerDeleted{"newcomers", ann},
 		ReleaseCreated{number(10), "1.4.3", settings.Steps, settings.Variables, settings.Secrets, ann},
-		DeploymentQueued{Automatic, "production", "1.4.3", []DeploymentMachine{{"web-01", []string{"newcomers"}, []ID{number(5), number(6)}, "behind"}},
-			[]string{"web-02"}, 10, 1, FailUnavailable, "behind", ann},
-		PartsReleased{number(7), []string{"web-01", "web-02"}}, PartsWithdrawn{number(7), []string{"web-02"}, Superseded},
+		DeploymentQueued{
+			Automatic,
+			"production",
+			"1.4.3",
+			[]DeploymentMachine{{"web-01", []string{"newcomers"}, []ID{number(5), number(6)}, "behind"}},
+			[]string{"web-02"},
+			10,
+			1,
+			FailUnavailable,
+			"behind",
+			ann,
+		},
+		PartsReleased{
+			number(7),
+			[]string{"web-01", "web-02"},
+		}, PartsWithdrawn{number(7), []string{"web-02"}, Superseded},
 		DeploymentCancelled{number(7), ann}, DeploymentEnded{number(7), DeploymentFailed, "stop-after-failures"},
 		PinSet{"production", "1.4.3", &at, "fair week", ann}, PinLifted{"production", Lifted, ann},
 		HoldSet{"web-01", number(3), "1.4.3", true, &at, "noisy disk", ann}, HoldLifted{"web-01", Expired, ann},
 		PartClaimed{"shop", number(2), number(3)},
 		PartEnded{"shop", PartFailed, StepFailed, "install", 3, "exit status 3", number(2)},
 		EnvironmentDefined{ann}, EnvironmentDeleted{ann}, PolicyDefined{policy, ann}, PolicyDeleted{ann},
-		TokenCreated{TokenSettings{true, DeployScope, "p-1", 3, &at, []string{"production"}, []string{"web"}}, strings.Repeat("ab", 32), ann},
+		TokenCreated{
+			TokenSettings{true, DeployScope, "p-1", 3, &at, []string{"production"}, []string{"web"}},
+			strings.Repeat("ab", 32),
+			ann,
+		},
 		TokenUsed{number(3), "web-01", strings.Repeat("cd", 32)}, TokenRevoked{ann},
 		ServerStarted{1, "0.1.0", "http://127.0.0.1:7070"}, WatchPassed{number(8), Duration(time.Minute)},
 		StreamCleared{"project/shop", ann}, LogRestored{number(9), at, ann},
@@ -96,7 +146,12 @@ func TestDecodeReadsEventsOfEveryVersion(t *testing.T) {
 	}
 	for _, typeName := range TypeNames() {
 		files := fixtures(t, typeName)
-		require.NotEmpty(t, files, "%s has no fixture: write it with go test ./domain -run DecodeReads -rewrite", typeName)
+		require.NotEmpty(
+			t,
+			files,
+			"%s has no fixture: write it with go test ./domain -run DecodeReads -rewrite",
+			typeName,
+		)
 		for i, file := range files {
 			t.Run(filepath.Base(file), func(t *testing.T) {
 				data, err := os.ReadFile(file)
@@ -172,7 +227,12 @@ func TestEveryFixtureBelongsToAKnownType(t *testing.T) {
 		}
 	}
 	for _, file := range files {
-		require.True(t, wanted[file], "%s: logs may contain this event type, but the table of event types no longer has it", file)
+		require.True(
+			t,
+			wanted[file],
+			"%s: logs may contain this event type, but the table of event types no longer has it",
+			file,
+		)
 	}
 }
 
@@ -229,7 +289,9 @@ func TestParseIDAcceptsBothCasesAndNothingElse(t *testing.T) {
 	id, err := ParseID(strings.ToUpper(text))
 	require.NoError(t, err)
 	require.Equal(t, text, id.String())
-	for _, bad := range []string{"", text + "0", strings.ReplaceAll(text, "-", ""), strings.Replace(text, "a", "g", 1), strings.Repeat("-", 36)} {
+	for _, bad := range []string{
+		"", text + "0", strings.ReplaceAll(text, "-", ""), strings.Replace(text, "a", "g", 1), strings.Repeat("-", 36),
+	} {
 		_, err := ParseID(bad)
 		require.ErrorContains(t, err, "invalid id")
 	}

@@ -67,7 +67,12 @@ func TestCommandContentsNeverChange(t *testing.T) {
 		if _, exists := golden[name]; !exists && *rewrite {
 			golden[name] = CommandContent(c)
 		}
-		require.Contains(t, golden, name, "no golden content: write it with go test ./domain -run CommandContents -rewrite")
+		require.Contains(
+			t,
+			golden,
+			name,
+			"no golden content: write it with go test ./domain -run CommandContents -rewrite",
+		)
 		if *rewrite && onlyAdds(t, golden[name], CommandContent(c)) {
 			golden[name] = CommandContent(c)
 		}
@@ -116,7 +121,13 @@ func TestEveryCommandFieldHasAJSONName(t *testing.T) {
 				if typ == reflect.TypeFor[time.Time]() || field.Type == reflect.TypeFor[Origin]() {
 					continue
 				}
-				require.NotEmpty(t, field.Tag.Get("json"), "%s.%s has no JSON name, so it would not be part of the command's id; use \"-\" to leave it out", path, field.Name)
+				require.NotEmpty(
+					t,
+					field.Tag.Get("json"),
+					"%s.%s has no JSON name, so it would not be part of the command's id; use \"-\" to leave it out",
+					path,
+					field.Name,
+				)
 				walk(field.Type, path+"."+field.Name)
 			}
 		}
@@ -131,7 +142,11 @@ func TestCommandContentIgnoresTimeZonesAndEmptyLists(t *testing.T) {
 	local := sampleTime.In(time.FixedZone("east", 7200))
 	pin := SetPin{Project: "shop", Until: &utc}
 	require.Equal(t, string(CommandContent(pin)), string(CommandContent(SetPin{Project: "shop", Until: &local})))
-	require.Equal(t, string(CommandContent(Deploy{Project: "shop"})), string(CommandContent(Deploy{Project: "shop", Machines: []string{}})))
+	require.Equal(
+		t,
+		string(CommandContent(Deploy{Project: "shop"})),
+		string(CommandContent(Deploy{Project: "shop", Machines: []string{}})),
+	)
 }
 
 func TestCommandNamesAreUnique(t *testing.T) {
@@ -157,5 +172,10 @@ func TestCommandContentIncludesExplicitZeros(t *testing.T) {
 	omitted := Deploy{Project: "shop", Release: "1", Environment: "production"}
 	require.NotEqual(t, string(CommandContent(explicit)), string(CommandContent(omitted)))
 	at := AcceptRestore{Was: number(1), At: sampleTime}
-	require.Equal(t, string(CommandContent(at)), string(CommandContent(AcceptRestore{Was: number(1)})), "the time of sending is left out")
+	require.Equal(
+		t,
+		string(CommandContent(at)),
+		string(CommandContent(AcceptRestore{Was: number(1)})),
+		"the time of sending is left out",
+	)
 }

@@ -28,8 +28,10 @@ func TestFrequentEventsTakeTheFastPath(t *testing.T) {
 		MachineCameOnline{number(1), number(2), number(3)}, AgentConnected{number(1), number(2), number(3)},
 		MachineWentOffline{Connect: number(1), Reason: "silent"}, TokenUsed{number(3), "web-01", "cd"},
 		PartClaimed{"shop", number(2), number(3)}, PartEnded{Project: "shop", State: PartSucceeded, Session: number(2)},
-		DeploymentQueued{Kind: Automatic, Environment: "production", Release: "1.0", Reason: "behind", Unavailable: SkipUnavailable,
-			Machines: []DeploymentMachine{{"web-01", []string{"a", "b"}, []ID{number(5), number(6)}, "behind"}, {Name: "web-02"}}},
+		DeploymentQueued{Kind: Automatic, Environment: "production", Release: "1.0", Reason: "behind",
+			Unavailable: SkipUnavailable, Machines: []DeploymentMachine{
+				{"web-01", []string{"a", "b"}, []ID{number(5), number(6)}, "behind"}, {Name: "web-02"},
+			}},
 		DeploymentEnded{number(7), DeploymentSucceeded, ""}, PartsReleased{number(7), []string{"web-01"}},
 	} {
 		typeName, data := stored(t, event)
@@ -104,7 +106,9 @@ func FuzzFastDecode(f *testing.F) {
 }
 
 func BenchmarkDecode(b *testing.B) {
-	for _, event := range []Event{MachineCameOnline{number(1), number(2), number(3)}, MachineAdded{Environment: "production", Roles: []string{"web"}}} {
+	for _, event := range []Event{
+		MachineCameOnline{number(1), number(2), number(3)}, MachineAdded{Environment: "production", Roles: []string{"web"}},
+	} {
 		b.Run(Name(event), func(b *testing.B) {
 			typeName, data := stored(b, event)
 			b.ReportAllocs()

@@ -35,7 +35,15 @@ func TestNarrowedAndAutomaticDeploymentsDoNotChangeTheWantedRelease(t *testing.T
 	for _, kind := range []DeploymentKind{Narrowed, Automatic} {
 		w := shopWorld(t)
 		w.history("1", "1+")
-		id := w.record(ProjectStream("shop"), DeploymentQueued{Kind: kind, Environment: "production", Release: "2", Machines: []DeploymentMachine{{Name: "web-01"}}})
+		id := w.record(
+			ProjectStream("shop"),
+			DeploymentQueued{
+				Kind:        kind,
+				Environment: "production",
+				Release:     "2",
+				Machines:    []DeploymentMachine{{Name: "web-01"}},
+			},
+		)
 		w.record(ProjectStream("shop"), DeploymentEnded{Deployment: id, State: DeploymentSucceeded})
 		require.Equal(t, "1", w.Project("shop").WantedIn("production"))
 		w.rejects(Rollback{Project: "shop", Environment: "production"}, Conflict, "no release to roll back to")
@@ -92,8 +100,17 @@ func TestPinAllowsOnlyThePinnedRelease(t *testing.T) {
 	w.do(SetPin{Project: "shop", Release: "2", Environment: "production"})
 	require.Equal(t, "2", w.Project("shop").WantedIn("production"))
 
-	w.rejects(Deploy{Project: "shop", Release: "3", Environment: "production"}, Conflict, "pinned to 2 in production", "drover unpin shop --in production")
-	w.rejects(Deploy{Project: "shop", Release: "3", Environment: "production", Machines: []string{"web-01"}}, Conflict, "pinned")
+	w.rejects(
+		Deploy{Project: "shop", Release: "3", Environment: "production"},
+		Conflict,
+		"pinned to 2 in production",
+		"drover unpin shop --in production",
+	)
+	w.rejects(
+		Deploy{Project: "shop", Release: "3", Environment: "production", Machines: []string{"web-01"}},
+		Conflict,
+		"pinned",
+	)
 	w.rejects(Rollback{Project: "shop", Environment: "production"}, Conflict, "pinned")
 	w.unfinished["shop web-01"] = "3"
 	w.rejects(Retry{Project: "shop", Machine: "web-01"}, Conflict, "pinned")
@@ -103,7 +120,12 @@ func TestPinAllowsOnlyThePinnedRelease(t *testing.T) {
 	w.do(LiftPin{Project: "shop", Environment: "production"})
 	w.do(Deploy{Project: "shop", Release: "3", Environment: "production"})
 	w.rejects(LiftPin{Project: "shop", Environment: "production"}, NotFound, "not pinned")
-	w.rejects(LiftPin{Project: "shop", Environment: "prod"}, NotFound, `environment "prod" does not exist`, "drover get environments")
+	w.rejects(
+		LiftPin{Project: "shop", Environment: "prod"},
+		NotFound,
+		`environment "prod" does not exist`,
+		"drover get environments",
+	)
 }
 
 func TestPinnedReleaseIsWantedWhateverSucceeds(t *testing.T) {
@@ -121,7 +143,14 @@ func TestSetPinWritesOnlyChanges(t *testing.T) {
 	w := shopWorld(t)
 	until := time.Date(2026, 5, 1, 9, 0, 0, 0, time.UTC)
 	local := until.In(time.FixedZone("east", 7200))
-	pin := SetPin{Project: "shop", Release: "2", Environment: "production", Until: &until, Reason: "fair", Origin: By("ann")}
+	pin := SetPin{
+		Project:     "shop",
+		Release:     "2",
+		Environment: "production",
+		Until:       &until,
+		Reason:      "fair",
+		Origin:      By("ann"),
+	}
 	require.Len(t, w.do(pin), 1)
 	pin.By, pin.Until = "bob", &local
 	require.Empty(t, w.do(pin))
@@ -129,18 +158,46 @@ func TestSetPinWritesOnlyChanges(t *testing.T) {
 	require.Len(t, w.do(pin), 1)
 	w.rejects(SetPin{Project: "shop", Release: "9", Environment: "production"}, NotFound, `no release "9"`)
 	w.rejects(SetPin{Project: "shop", Release: "2", Environment: "qa"}, NotFound, `"qa"`)
-	w.rejects(SetPin{Project: "shop", Release: "2", Environment: "production", Reason: strings.Repeat("x", 501)}, Invalid, "501 bytes")
+	w.rejects(
+		SetPin{Project: "shop", Release: "2", Environment: "production", Reason: strings.Repeat("x", 501)},
+		Invalid,
+		"501 bytes",
+	)
 }
 
 func TestDeployUsesTheProjectsLimitsUnlessOverridden(t *testing.T) {
 	w := shopWorld(t)
-	require.Equal(t, []Event{DeploymentQueued{Kind: EnvironmentWide, Environment: "production", Release: "1", MaxParallel: 4,
-		StopAfterFailures: 2, Unavailable: FailUnavailable, Origin: By("ann"), Reason: "monday"}},
-		w.do(Deploy{Project: "shop", Release: "1", Environment: "production", Origin: By("ann"), Reason: "monday"}))
+	require.Equal(
+		t,
+		[]Event{DeploymentQueued{Kind: EnvironmentWide, Environment: "production", Release: "1", MaxParallel: 4,
+			StopAfterFailures: 2, Unavailable: FailUnavailable, Origin: By("ann"), Reason: "monday"}},
+		w.do(Deploy{Project: "shop", Release: "1", Environment: "production", Origin: By("ann"), Reason: "monday"}),
+	)
 	zero, nine := 0, 9
-	require.Equal(t, []Event{DeploymentQueued{Kind: Narrowed, Environment: "production", Release: "1", MaxParallel: 0, StopAfterFailures: 9,
-		Unavailable: FailUnavailable, Machines: []DeploymentMachine{{Name: "web-01"}, {Name: "web-02"}}}},
-		w.do(Deploy{Project: "shop", Release: "1", Environment: "production", Machines: []string{"web-02", "web-01", "web-02"}, MaxParallel: &zero, StopAfterFailures: &nine}))
+	require.Equal(
+		t,
+		[]Event{
+			DeploymentQueued{
+				Kind:              Narrowed,
+				Environment:       "production",
+				Release:           "1",
+				MaxParallel:       0,
+				StopAfterFailures: 9,
+				Unavailable:       FailUnavailable,
+				Machines:          []DeploymentMachine{{Name: "web-01"}, {Name: "web-02"}},
+			},
+		},
+		w.do(
+			Deploy{
+				Project:           "shop",
+				Release:           "1",
+				Environment:       "production",
+				Machines:          []string{"web-02", "web-01", "web-02"},
+				MaxParallel:       &zero,
+				StopAfterFailures: &nine,
+			},
+		),
+	)
 	require.Equal(t, []string{"web-01"}, w.do(Deploy{Project: "shop", Release: "1", Environment: "production",
 		Exclude: []string{"web-01", "web-01"}})[0].(DeploymentQueued).Exclude)
 }
@@ -154,18 +211,34 @@ func TestDeployRejectsInvalidRequests(t *testing.T) {
 		kind   RejectionKind
 		words  string
 	}{
-		"unknown project":                {func(d *Deploy) { d.Project = "blog" }, NotFound, `project "blog" does not exist`},
-		"unknown release":                {func(d *Deploy) { d.Release = "9" }, NotFound, `no release "9"`},
-		"release of 300 characters":      {func(d *Deploy) { d.Release = strings.Repeat("9", 300) }, NotFound, "no release"},
-		"unknown environment":            {func(d *Deploy) { d.Environment = "qa" }, NotFound, `environment "qa" does not exist`},
-		"unknown machine":                {func(d *Deploy) { d.Machines = []string{"web-01", "nix"} }, NotFound, `machine "nix" does not exist`},
-		"unknown excluded machine":       {func(d *Deploy) { d.Exclude = []string{"nix"} }, NotFound, `machine "nix"`},
-		"machine of another environment": {func(d *Deploy) { d.Machines = []string{"web-09"} }, Conflict, "web-09 is in environment staging, not in production"},
-		"machine without the role":       {func(d *Deploy) { d.Machines = []string{"db-01"} }, Conflict, "db-01 has none of the roles [web]"},
-		"machines and exclude together":  {func(d *Deploy) { d.Machines, d.Exclude = []string{"web-01"}, []string{"web-02"} }, Invalid, "machines and exclude are both set"},
-		"501 machines":                   {func(d *Deploy) { d.Machines = make([]string, 501) }, Invalid, "more than 500"},
-		"negative maxParallel":           {func(d *Deploy) { d.MaxParallel = &minus }, Invalid, "invalid maxParallel"},
-		"reason of 501 bytes":            {func(d *Deploy) { d.Reason = strings.Repeat("x", 501) }, Invalid, "501 bytes"},
+		"unknown project": {func(d *Deploy) {
+			d.Project = "blog"
+		}, NotFound, `project "blog" does not exist`},
+		"unknown release": {func(d *Deploy) { d.Release = "9" }, NotFound, `no release "9"`},
+		"release of 300 characters": {func(d *Deploy) {
+			d.Release = strings.Repeat("9", 300)
+		}, NotFound, "no release"},
+		"unknown environment": {func(d *Deploy) {
+			d.Environment = "qa"
+		}, NotFound, `environment "qa" does not exist`},
+		"unknown machine": {func(d *Deploy) {
+			d.Machines = []string{"web-01", "nix"}
+		}, NotFound, `machine "nix" does not exist`},
+		"unknown excluded machine": {func(d *Deploy) { d.Exclude = []string{"nix"} }, NotFound, `machine "nix"`},
+		"machine of another environment": {func(d *Deploy) {
+			d.Machines = []string{"web-09"}
+		}, Conflict, "web-09 is in environment staging, not in production"},
+		"machine without the role": {func(d *Deploy) {
+			d.Machines = []string{"db-01"}
+		}, Conflict, "db-01 has none of the roles [web]"},
+		"machines and exclude together": {func(d *Deploy) {
+			d.Machines, d.Exclude = []string{"web-01"}, []string{"web-02"}
+		}, Invalid, "machines and exclude are both set"},
+		"501 machines": {func(d *Deploy) {
+			d.Machines = make([]string, 501)
+		}, Invalid, "more than 500"},
+		"negative maxParallel": {func(d *Deploy) { d.MaxParallel = &minus }, Invalid, "invalid maxParallel"},
+		"reason of 501 bytes":  {func(d *Deploy) { d.Reason = strings.Repeat("x", 501) }, Invalid, "501 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := good
@@ -214,7 +287,12 @@ func TestCancelStopsAnOpenDeploymentOnce(t *testing.T) {
 	open, ended, cancelled, other := number(1), number(2), number(3), number(4)
 	w.deployments[open] = &DeploymentFacts{Project: "shop"}
 	w.deployments[ended] = &DeploymentFacts{Project: "shop", Ended: true, State: DeploymentSucceeded}
-	w.deployments[cancelled] = &DeploymentFacts{Project: "shop", Ended: true, Cancelled: true, State: DeploymentCancelledState}
+	w.deployments[cancelled] = &DeploymentFacts{
+		Project:   "shop",
+		Ended:     true,
+		Cancelled: true,
+		State:     DeploymentCancelledState,
+	}
 	w.deployments[other] = &DeploymentFacts{Project: "blog"}
 	cancel := func(id ID) CancelDeployment {
 		return CancelDeployment{Deployment: id, Origin: By("ann")}
@@ -232,11 +310,20 @@ func TestSetHoldRecordsTheActualRelease(t *testing.T) {
 	w.do(ConnectMachine{Name: "web-01", Server: number(1), Session: number(2), Instance: instance})
 	w.actual["shop web-01"] = "1"
 	hold := SetHold{Project: "shop", Machine: "web-01", Reason: "noisy", Origin: By("ann")}
-	require.Equal(t, []Event{HoldSet{Machine: "web-01", Instance: instance, Release: "1", Reason: "noisy", Origin: By("ann")}}, w.do(hold))
+	require.Equal(
+		t,
+		[]Event{HoldSet{Machine: "web-01", Instance: instance, Release: "1", Reason: "noisy", Origin: By("ann")}},
+		w.do(hold),
+	)
 	w.rejects(SetHold{Project: "shop", Machine: "nix"}, NotFound, `"nix"`)
 	w.rejects(SetHold{Project: "blog", Machine: "web-01"}, NotFound, `"blog"`)
 	w.rejects(LiftHold{Project: "shop", Machine: "web-02"}, NotFound, "not held")
-	w.rejects(LiftHold{Project: "shop", Machine: "web-77"}, NotFound, `machine "web-77" does not exist`, "drover get machines")
+	w.rejects(
+		LiftHold{Project: "shop", Machine: "web-77"},
+		NotFound,
+		`machine "web-77" does not exist`,
+		"drover get machines",
+	)
 
 	w.holds["shop web-01"] = &Hold{Instance: instance, Release: "1", Reason: "noisy"}
 	t.Run("the same hold again is no change", func(t *testing.T) { require.Empty(t, w.do(hold)) })
@@ -250,15 +337,29 @@ func TestSetHoldRecordsTheActualRelease(t *testing.T) {
 		w.holds["shop web-01"].Deployment = ID{}
 	})
 	t.Run("a hold after a reinstallation applies to the new instance", func(t *testing.T) {
-		w.do(DisconnectMachine{Name: "web-01"}, ConnectMachine{Name: "web-01", Server: number(1), Session: number(3), Instance: number(51)})
+		w.do(
+			DisconnectMachine{Name: "web-01"},
+			ConnectMachine{Name: "web-01", Server: number(1), Session: number(3), Instance: number(51)},
+		)
 		w.actual["shop web-01"] = ""
-		require.Equal(t, []Event{HoldSet{Machine: "web-01", Instance: number(51), Reason: "noisy", Origin: By("ann")}}, w.do(hold))
+		require.Equal(
+			t,
+			[]Event{HoldSet{Machine: "web-01", Instance: number(51), Reason: "noisy", Origin: By("ann")}},
+			w.do(hold),
+		)
 		w.holds["shop web-01"] = &Hold{Instance: number(51), Reason: "noisy"}
 		require.Empty(t, w.do(hold))
-		w.do(DisconnectMachine{Name: "web-01"}, ConnectMachine{Name: "web-01", Server: number(1), Session: number(4), Instance: number(52)})
+		w.do(
+			DisconnectMachine{Name: "web-01"},
+			ConnectMachine{Name: "web-01", Server: number(1), Session: number(4), Instance: number(52)},
+		)
 		require.Len(t, w.do(hold), 1, "two holds without a release, on two instances")
 	})
-	require.Equal(t, []Event{HoldLifted{Machine: "web-01", Reason: Lifted, Origin: By("ann")}}, w.do(LiftHold{Project: "shop", Machine: "web-01", Origin: By("ann")}))
+	require.Equal(
+		t,
+		[]Event{HoldLifted{Machine: "web-01", Reason: Lifted, Origin: By("ann")}},
+		w.do(LiftHold{Project: "shop", Machine: "web-01", Origin: By("ann")}),
+	)
 }
 
 func TestDeployAcceptsTheMaximumOfMachines(t *testing.T) {
@@ -269,5 +370,6 @@ func TestDeployAcceptsTheMaximumOfMachines(t *testing.T) {
 		names = append(names, name)
 		w.do(ApplyMachine{Name: name, Environment: "production", Roles: []string{"web"}})
 	}
-	require.Len(t, w.do(Deploy{Project: "shop", Release: "1", Environment: "production", Machines: names})[0].(DeploymentQueued).Machines, MaxNamedMachines)
+	deploy := Deploy{Project: "shop", Release: "1", Environment: "production", Machines: names}
+	require.Len(t, w.do(deploy)[0].(DeploymentQueued).Machines, MaxNamedMachines)
 }

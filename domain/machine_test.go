@@ -9,13 +9,41 @@ import (
 
 func TestApplyMachineWritesOnlyChanges(t *testing.T) {
 	w := shopWorld(t)
-	apply := ApplyMachine{Name: "web-03", Environment: "production", Roles: []string{"web", "api", "web"}, Origin: By("ann")}
-	require.Equal(t, []Event{MachineAdded{Environment: "production", Roles: []string{"api", "web"}, Policy: DefaultPolicy, Origin: By("ann")}}, w.do(apply))
+	apply := ApplyMachine{
+		Name:        "web-03",
+		Environment: "production",
+		Roles:       []string{"web", "api", "web"},
+		Origin:      By("ann"),
+	}
+	require.Equal(
+		t,
+		[]Event{
+			MachineAdded{
+				Environment: "production",
+				Roles:       []string{"api", "web"},
+				Policy:      DefaultPolicy,
+				Origin:      By("ann"),
+			},
+		},
+		w.do(apply),
+	)
 	require.Empty(t, w.do(apply))
 	apply.Disabled = true
 	require.Equal(t, []Event{MachineDisabled{Origin: By("ann")}}, w.do(apply))
 	apply.Disabled, apply.Environment = false, "staging"
-	require.Equal(t, []Event{MachineChanged{Environment: "staging", Roles: []string{"api", "web"}, Policy: DefaultPolicy, Origin: By("ann")}, MachineEnabled{Origin: By("ann")}}, w.do(apply))
+	require.Equal(
+		t,
+		[]Event{
+			MachineChanged{
+				Environment: "staging",
+				Roles:       []string{"api", "web"},
+				Policy:      DefaultPolicy,
+				Origin:      By("ann"),
+			},
+			MachineEnabled{Origin: By("ann")},
+		},
+		w.do(apply),
+	)
 	require.Equal(t, []Event{MachineDisabled{}}, w.do(SetMachineEnabled{Name: "web-03"}))
 	require.Empty(t, w.do(SetMachineEnabled{Name: "web-03"}))
 	require.Equal(t, []Event{MachineEnabled{}}, w.do(SetMachineEnabled{Name: "web-03", Enabled: true}))
@@ -25,12 +53,30 @@ func TestApplyMachineWritesOnlyChanges(t *testing.T) {
 
 func TestMachineCommandsRejectInvalidRequests(t *testing.T) {
 	w := shopWorld(t)
-	w.rejects(ApplyMachine{Name: "web-03", Environment: "qa"}, NotFound, `machine web-03: environment "qa" does not exist`)
-	w.rejects(ApplyMachine{Name: "web-03", Environment: "production", Policy: "tame"}, NotFound, `policy "tame" does not exist`)
-	w.rejects(ApplyMachine{Name: "web-03", Environment: "production", Roles: make([]string, 101)}, Invalid, "too many roles: 101")
-	w.rejects(ApplyMachine{Name: "web-03", Environment: "production", Roles: []string{"a b"}}, Invalid, `role "a b" has ' ' at character 2`)
-	for _, c := range []Command{SetMachineEnabled{Name: "nix"}, DeleteMachine{Name: "nix"}, ConnectMachine{Name: "nix"}, DisconnectMachine{Name: "nix"},
-		ReportHealth{Name: "nix", Status: Healthy}} {
+	w.rejects(
+		ApplyMachine{Name: "web-03", Environment: "qa"},
+		NotFound,
+		`machine web-03: environment "qa" does not exist`,
+	)
+	w.rejects(
+		ApplyMachine{Name: "web-03", Environment: "production", Policy: "tame"},
+		NotFound,
+		`policy "tame" does not exist`,
+	)
+	w.rejects(
+		ApplyMachine{Name: "web-03", Environment: "production", Roles: make([]string, 101)},
+		Invalid,
+		"too many roles: 101",
+	)
+	w.rejects(
+		ApplyMachine{Name: "web-03", Environment: "production", Roles: []string{"a b"}},
+		Invalid,
+		`role "a b" has ' ' at character 2`,
+	)
+	for _, c := range []Command{
+		SetMachineEnabled{Name: "nix"}, DeleteMachine{Name: "nix"}, ConnectMachine{Name: "nix"},
+		DisconnectMachine{Name: "nix"}, ReportHealth{Name: "nix", Status: Healthy},
+	} {
 		w.rejects(c, NotFound, `machine "nix" does not exist`)
 	}
 	w.rejects(DeleteMachine{Name: "web-01", Reason: strings.Repeat("x", 501)}, Invalid, "501 bytes")
@@ -38,17 +84,32 @@ func TestMachineCommandsRejectInvalidRequests(t *testing.T) {
 
 func TestRecreatedMachineStartsEmpty(t *testing.T) {
 	w := shopWorld(t)
-	w.do(ConnectMachine{Name: "web-01", Server: number(1), Session: number(2), Instance: number(3)}, ReportHealth{Name: "web-01", Status: Unhealthy},
-		SetMachineEnabled{Name: "web-01"})
-	require.Equal(t, []Event{MachineDeleted{Reason: "sold", Origin: By("ann")}}, w.do(DeleteMachine{Name: "web-01", Reason: "sold", Origin: By("ann")}))
+	w.do(
+		ConnectMachine{Name: "web-01", Server: number(1), Session: number(2), Instance: number(3)},
+		ReportHealth{Name: "web-01", Status: Unhealthy},
+		SetMachineEnabled{Name: "web-01"},
+	)
+	require.Equal(
+		t,
+		[]Event{MachineDeleted{Reason: "sold", Origin: By("ann")}},
+		w.do(DeleteMachine{Name: "web-01", Reason: "sold", Origin: By("ann")}),
+	)
 	require.Nil(t, w.Machine("web-01"))
 	w.do(ApplyMachine{Name: "web-01", Environment: "staging"})
-	require.Equal(t, &Machine{Name: "web-01", Environment: "staging", Policy: DefaultPolicy, Health: HealthUnknown}, w.Machine("web-01"))
+	require.Equal(
+		t,
+		&Machine{Name: "web-01", Environment: "staging", Policy: DefaultPolicy, Health: HealthUnknown},
+		w.Machine("web-01"),
+	)
 
 	t.Run("even if the fold has seen no deletion", func(t *testing.T) {
 		m := &Machine{Name: "web-01", Disabled: true, Online: true, Instance: number(3), Health: Unhealthy}
 		require.NoError(t, m.Evolve(number(9), MachineAdded{Environment: "staging"}))
-		require.Equal(t, &Machine{Name: "web-01", Environment: "staging", Policy: DefaultPolicy, Health: HealthUnknown}, m)
+		require.Equal(
+			t,
+			&Machine{Name: "web-01", Environment: "staging", Policy: DefaultPolicy, Health: HealthUnknown},
+			m,
+		)
 	})
 }
 
@@ -60,17 +121,41 @@ func TestSessionStartsMovesAndEnds(t *testing.T) {
 	require.Empty(t, w.do(connect), "the same connection twice")
 
 	connect.Server = number(111)
-	require.Equal(t, []Event{AgentConnected{number(111), number(102), number(103)}}, w.do(connect), "the session moved to another server")
+	require.Equal(
+		t,
+		[]Event{AgentConnected{number(111), number(102), number(103)}},
+		w.do(connect),
+		"the session moved to another server",
+	)
 	connect.Session = number(112)
-	require.Equal(t, []Event{AgentConnected{number(111), number(112), number(103)}}, w.do(connect), "the agent was restarted")
-	w.rejects(ConnectMachine{Name: "web-01", Server: number(111), Session: number(9), Instance: number(8)}, Conflict, "online with another instance")
+	require.Equal(
+		t,
+		[]Event{AgentConnected{number(111), number(112), number(103)}},
+		w.do(connect),
+		"the agent was restarted",
+	)
+	w.rejects(
+		ConnectMachine{Name: "web-01", Server: number(111), Session: number(9), Instance: number(8)},
+		Conflict,
+		"online with another instance",
+	)
 
 	require.Empty(t, w.do(DisconnectMachine{Name: "web-01", Connect: first}), "only the newest session can end")
 	m := w.Machine("web-01")
-	require.Equal(t, []Event{MachineWentOffline{m.Connect, number(112), number(103), "silent"}}, w.do(DisconnectMachine{Name: "web-01", Connect: m.Connect, Reason: "silent"}))
+	require.Equal(
+		t,
+		[]Event{MachineWentOffline{m.Connect, number(112), number(103), "silent"}},
+		w.do(DisconnectMachine{Name: "web-01", Connect: m.Connect, Reason: "silent"}),
+	)
 	require.Empty(t, w.do(DisconnectMachine{Name: "web-01"}), "it is already offline")
-	require.Equal(t, []Event{MachineCameOnline{number(111), number(9), number(8)}},
-		w.do(ConnectMachine{Name: "web-01", Server: number(111), Session: number(9), Instance: number(8)}), "another instance may use the name of an offline machine")
+	require.Equal(
+		t,
+		[]Event{MachineCameOnline{number(111), number(9), number(8)}},
+		w.do(
+			ConnectMachine{Name: "web-01", Server: number(111), Session: number(9), Instance: number(8)},
+		),
+		"another instance may use the name of an offline machine",
+	)
 }
 
 func TestEndOfAnOldSessionKeepsTheMachineOnline(t *testing.T) {
@@ -95,11 +180,18 @@ func TestDeleteMachineWithAnOldSessionDoesNothing(t *testing.T) {
 func TestHealthBelongsToTheInstance(t *testing.T) {
 	w := shopWorld(t)
 	connect := func(session, instance uint64) {
-		w.do(DisconnectMachine{Name: "web-01"}, ConnectMachine{Name: "web-01", Server: number(101), Session: number(session), Instance: number(instance)})
+		w.do(
+			DisconnectMachine{Name: "web-01"},
+			ConnectMachine{Name: "web-01", Server: number(101), Session: number(session), Instance: number(instance)},
+		)
 	}
 	w.rejects(ReportHealth{Name: "web-01", Status: Healthy}, Conflict, "report online first")
 	connect(2, 3)
-	require.Equal(t, []Event{MachineHealthChanged{Status: Warning, Detail: "full", Session: number(2)}}, w.do(ReportHealth{Name: "web-01", Status: Warning, Detail: "full"}))
+	require.Equal(
+		t,
+		[]Event{MachineHealthChanged{Status: Warning, Detail: "full", Session: number(2)}},
+		w.do(ReportHealth{Name: "web-01", Status: Warning, Detail: "full"}),
+	)
 	require.Empty(t, w.do(ReportHealth{Name: "web-01", Session: number(2), Status: Warning, Detail: "fuller"}))
 	connect(4, 3)
 	require.Equal(t, Warning, w.Machine("web-01").Health, "the same instance keeps its health")
@@ -114,14 +206,22 @@ func TestHealthBelongsToTheInstance(t *testing.T) {
 func TestLongDetailsAreTruncated(t *testing.T) {
 	w := shopWorld(t)
 	w.do(ConnectMachine{Name: "web-01", Server: number(1), Session: number(2), Instance: number(3)})
-	changed := w.do(ReportHealth{Name: "web-01", Status: Unhealthy, Detail: strings.Repeat("é", 1<<20)})[0].(MachineHealthChanged)
+	report := ReportHealth{Name: "web-01", Status: Unhealthy, Detail: strings.Repeat("é", 1<<20)}
+	changed := w.do(report)[0].(MachineHealthChanged)
 	require.LessOrEqual(t, len(changed.Detail), 500)
 	require.True(t, strings.HasPrefix(changed.Detail, "éé"))
 	require.NotContains(t, changed.Detail, "\ufffd")
 
-	w.parts[PartStream(number(7), "web-01")] = &Part{Project: "shop", State: PartRunning, Claimed: true, Instance: number(3), Session: number(2)}
-	ended := w.do(EndPart{Deployment: number(7), Machine: "web-01", Instance: number(3), State: PartFailed, Reason: PartReason(strings.Repeat("r", 1<<20)),
-		Step: strings.Repeat("s", 1<<20), Detail: "a\xff" + strings.Repeat("b", 1<<20)})[0].(PartEnded)
+	w.parts[PartStream(number(7), "web-01")] = &Part{
+		Project:  "shop",
+		State:    PartRunning,
+		Claimed:  true,
+		Instance: number(3),
+		Session:  number(2),
+	}
+	ended := w.do(EndPart{Deployment: number(7), Machine: "web-01", Instance: number(3), State: PartFailed,
+		Reason: PartReason(strings.Repeat("r", 1<<20)),
+		Step:   strings.Repeat("s", 1<<20), Detail: "a\xff" + strings.Repeat("b", 1<<20)})[0].(PartEnded)
 	_, data, err := Encode(ended)
 	require.NoError(t, err)
 	require.Less(t, len(data), 2000)
@@ -184,7 +284,9 @@ func TestCategoriesHaveASignAndOpenCandidates(t *testing.T) {
 		require.Equal(t, c.sign, got.Sign())
 		require.Equal(t, c.opens, got.Opens())
 	}
-	for _, e := range []Event{AgentConnected{}, MachineCleanUpHeld{}, MachineHealthChanged{Status: "fine"}, ProjectEnabled{}, PartEnded{}} {
+	for _, e := range []Event{
+		AgentConnected{}, MachineCleanUpHeld{}, MachineHealthChanged{Status: "fine"}, ProjectEnabled{}, PartEnded{},
+	} {
 		_, ok := CategoryOf(e)
 		require.False(t, ok, "%T has no category", e)
 	}

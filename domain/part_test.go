@@ -25,7 +25,13 @@ func TestClaimPartWritesOnlyClaimsThatCount(t *testing.T) {
 
 func TestEndPartAcceptsOneResultFromTheClaimingInstance(t *testing.T) {
 	w := shopWorld(t)
-	end := EndPart{Deployment: number(7), Machine: "web-01", Session: number(2), Instance: number(3), State: PartSucceeded}
+	end := EndPart{
+		Deployment: number(7),
+		Machine:    "web-01",
+		Session:    number(2),
+		Instance:   number(3),
+		State:      PartSucceeded,
+	}
 	w.rejects(end, NotFound, "no part")
 	part := &Part{Project: "shop", State: PartReleased}
 	w.parts[end.Stream(w)] = part
@@ -48,7 +54,11 @@ func TestEndPartAcceptsOneResultFromTheClaimingInstance(t *testing.T) {
 	})
 	t.Run("after the part was declared lost", func(t *testing.T) {
 		part.State = PartLost
-		require.Equal(t, []Event{PartEnded{Project: "shop", State: PartSucceeded, Reason: LateReportOfResult, Session: number(2)}}, w.do(end))
+		require.Equal(
+			t,
+			[]Event{PartEnded{Project: "shop", State: PartSucceeded, Reason: LateReportOfResult, Session: number(2)}},
+			w.do(end),
+		)
 	})
 	part.Reported = true
 	require.Empty(t, w.do(end), "the same result again is no change")

@@ -10,7 +10,13 @@ import (
 func TestApplyPolicyFillsInDefaultsAndWritesOnlyChanges(t *testing.T) {
 	w := newWorld(t)
 	require.Empty(t, w.do(ApplyPolicy{Name: DefaultPolicy}), "the default policy always exists")
-	apply := ApplyPolicy{Name: "tame", Settings: PolicySettings{HealthCheck: &HealthCheck{Script: "./ok"}, CleanUp: &CleanUp{After: Duration(time.Hour)}}}
+	apply := ApplyPolicy{
+		Name: "tame",
+		Settings: PolicySettings{
+			HealthCheck: &HealthCheck{Script: "./ok"},
+			CleanUp:     &CleanUp{After: Duration(time.Hour)},
+		},
+	}
 	defined := w.do(apply)[0].(PolicyDefined).Settings
 	require.Equal(t, PolicySettings{OfflineAfter: DefaultOfflineAfter, LostAfter: DefaultLostAfter,
 		HealthCheck: &HealthCheck{Every: DefaultHealthEvery, Timeout: DefaultHealthTimeout, Script: "./ok"},
@@ -23,6 +29,11 @@ func TestApplyPolicyFillsInDefaultsAndWritesOnlyChanges(t *testing.T) {
 
 func TestApplyPolicyRejectsATooShortLostAfter(t *testing.T) {
 	w := newWorld(t)
-	w.rejects(ApplyPolicy{Name: "hasty", Settings: PolicySettings{LostAfter: Duration(999 * time.Millisecond)}}, Invalid, "invalid lostAfter 999ms", "1s")
+	w.rejects(
+		ApplyPolicy{Name: "hasty", Settings: PolicySettings{LostAfter: Duration(999 * time.Millisecond)}},
+		Invalid,
+		"invalid lostAfter 999ms",
+		"1s",
+	)
 	w.do(ApplyPolicy{Name: "hasty", Settings: PolicySettings{LostAfter: Duration(time.Second)}})
 }

@@ -13,7 +13,15 @@ func token(w *testWorld, settings TokenSettings) {
 }
 
 func use(n uint64, machine string) UseToken {
-	return UseToken{ID: "k", Instance: number(n), Machine: machine, Secret: "s" + machine, Environment: "production", Roles: []string{"web"}, Now: sampleTime}
+	return UseToken{
+		ID:          "k",
+		Instance:    number(n),
+		Machine:     machine,
+		Secret:      "s" + machine,
+		Environment: "production",
+		Roles:       []string{"web"},
+		Now:         sampleTime,
+	}
 }
 
 func TestConcurrentJoinsNeverExceedTheUseLimit(t *testing.T) {
@@ -84,12 +92,18 @@ func TestJoinTokenEnforcesItsSettings(t *testing.T) {
 		change   func(*UseToken)
 		words    string
 	}{
-		"expired":                    {TokenSettings{Until: &until}, func(*UseToken) {}, "expired at 2026-03-14T15:09:26Z"},
-		"wrong environment":          {TokenSettings{Environments: []string{"staging"}}, func(*UseToken) {}, `does not allow environment "production"`},
-		"wrong role":                 {TokenSettings{Roles: []string{"web"}}, func(u *UseToken) { u.Roles = []string{"web", "db"} }, `does not allow role "db"`},
-		"invalid machine name":       {TokenSettings{}, func(u *UseToken) { u.Machine = "a/b" }, `'/' at character 2`},
-		"unknown token":              {TokenSettings{}, func(u *UseToken) { u.ID = "x" }, "unknown join token"},
-		"a second before it expires": {TokenSettings{Until: &until}, func(u *UseToken) { u.Now = until.Add(-time.Second) }, ""},
+		"expired": {TokenSettings{Until: &until}, func(*UseToken) {},
+			"expired at 2026-03-14T15:09:26Z"},
+		"wrong environment": {TokenSettings{Environments: []string{"staging"}}, func(*UseToken) {},
+			`does not allow environment "production"`},
+		"wrong role": {TokenSettings{Roles: []string{"web"}}, func(u *UseToken) {
+			u.Roles = []string{"web", "db"}
+		}, `does not allow role "db"`},
+		"invalid machine name": {TokenSettings{}, func(u *UseToken) { u.Machine = "a/b" }, `'/' at character 2`},
+		"unknown token":        {TokenSettings{}, func(u *UseToken) { u.ID = "x" }, "unknown join token"},
+		"a second before it expires": {TokenSettings{Until: &until}, func(u *UseToken) {
+			u.Now = until.Add(-time.Second)
+		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := shopWorld(t)

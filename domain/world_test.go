@@ -54,8 +54,12 @@ func shopWorld(t *testing.T) *testWorld {
 }
 
 func shopProject() ApplyProject {
-	return ApplyProject{Name: "shop", Settings: ProjectSettings{Roles: []string{"web"}, MaxParallel: 4, StopAfterFailures: 2,
-		Unavailable: FailUnavailable, Steps: []Step{{Name: "install", Run: "./install.sh"}}, Variables: map[string]string{"PORT": "80"}}}
+	return ApplyProject{
+		Name: "shop",
+		Settings: ProjectSettings{Roles: []string{"web"}, MaxParallel: 4, StopAfterFailures: 2,
+			Unavailable: FailUnavailable, Steps: []Step{{Name: "install", Run: "./install.sh"}},
+			Variables: map[string]string{"PORT": "80"}},
+	}
 }
 
 func (w *testWorld) id() ID {
@@ -203,7 +207,8 @@ func (w *testWorld) References(kind, name string) (refs []string) {
 	for stream := range w.streams {
 		if of, machine := SplitStream(stream); of == MachineStreams {
 			m := w.Machine(machine)
-			if m != nil && (kind == EnvironmentStreams && m.Environment == name || kind == PolicyStreams && m.Policy == name) {
+			if m != nil &&
+				(kind == EnvironmentStreams && m.Environment == name || kind == PolicyStreams && m.Policy == name) {
 				refs = append(refs, "machine "+machine)
 			}
 		}
@@ -255,10 +260,18 @@ func (w *testWorld) history(steps ...string) {
 	for _, step := range steps {
 		release, end := step[:1], step[1:]
 		if end == "" {
-			open[release] = append(open[release], w.record(ProjectStream("shop"), DeploymentQueued{Kind: EnvironmentWide, Environment: "production", Release: release}))
+			open[release] = append(
+				open[release],
+				w.record(
+					ProjectStream("shop"),
+					DeploymentQueued{Kind: EnvironmentWide, Environment: "production", Release: release},
+				),
+			)
 			continue
 		}
-		state, ok := map[string]DeploymentState{"+": DeploymentSucceeded, "-": DeploymentFailed, "x": DeploymentCancelledState}[end]
+		state, ok := map[string]DeploymentState{
+			"+": DeploymentSucceeded, "-": DeploymentFailed, "x": DeploymentCancelledState,
+		}[end]
 		require.True(w.t, ok && len(open[release]) > 0, "invalid step %q", step)
 		last := len(open[release]) - 1
 		w.record(ProjectStream("shop"), DeploymentEnded{Deployment: open[release][last], State: state})

@@ -88,9 +88,18 @@ func TestProblemResponseIsDecoded(t *testing.T) {
 	server := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", client.ProblemType)
 		w.WriteHeader(409)
-		fmt.Fprint(w, `{"title":"Conflict","status":409,"detail":"project shop is pinned","kind":"conflict","hint":"unpin it","errors":[{"message":"a.yaml:1:2: no"}]}`)
+		fmt.Fprint(
+			w,
+			`{"title":"Conflict","status":409,"detail":"project shop is pinned","kind":"conflict","hint":"unpin it","errors":[{"message":"a.yaml:1:2: no"}]}`,
+		)
 	})
-	err := (&client.Client{Servers: []string{server}}).Post(context.Background(), "/deployments", "", map[string]int{}, nil)
+	err := (&client.Client{Servers: []string{server}}).Post(
+		context.Background(),
+		"/deployments",
+		"",
+		map[string]int{},
+		nil,
+	)
 	require.EqualError(t, err, "project shop is pinned (unpin it)\na.yaml:1:2: no")
 }
 
