@@ -64,7 +64,7 @@ func TestMissingResourcesAreNotFound(t *testing.T) {
 	_, err := f.admin.Get(context.Background(), "/nowhere", nil, nil)
 	require.ErrorAs(t, err, &p)
 	require.Equal(t, "invalid", p.Kind, "an unknown route means that the client has another version")
-	require.Contains(t, p.Hint, "another version")
+	require.Contains(t, p.Hint, "its version differs")
 }
 
 func TestListPagesAreComplete(t *testing.T) {
