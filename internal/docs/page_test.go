@@ -203,7 +203,7 @@ func TestLinkedFilesExist(t *testing.T) {
 
 func TestMalformedPageIsDetected(t *testing.T) {
 	for text, wanted := range map[string]string{
-		"words\n\n    drover get machines\n": "a.md:3: a block without a fence",
+		"words\n\n    drover get machines\n": "a.md:3: indented block",
 		"```sh\ndrover\n":                    "a.md:1: the block does not end",
 		"<!-- not run\n":                     "a.md:1: the comment does not end",
 	} {

@@ -161,7 +161,7 @@ func TestReadOnlyResourcesAreListedWithFields(t *testing.T) {
 			"the fields in docs/%s", page)
 	}
 	require.ElementsMatch(t, fieldsOf(reflect.TypeOf(explain.Event{}), "", nil),
-		listed(section(t, "reference/events.md", "## What every event has")))
+		listed(section(t, "reference/events.md", "## Fields of every event")))
 }
 
 func TestEventPageListsAllFields(t *testing.T) {
@@ -190,7 +190,7 @@ func TestEventPageListsAllFields(t *testing.T) {
 func TestEveryReasonIsListed(t *testing.T) {
 	verdicts := constants(t, "triggers/rules.go", "Reason")
 	require.Equal(t, verdicts, listed(section(t, "reference/reasons.md",
-		"## Reasons of verdicts, in the order of the table")))
+		"## Reasons of verdicts, in the order of the rules")))
 	require.ElementsMatch(t, constants(t, "domain/reasons.go", "PartReason"),
 		listed(section(t, "reference/reasons.md", "## Reasons of parts")))
 	concepts, err := os.ReadFile(filepath.Join(repository, "docs/concepts.md"))
