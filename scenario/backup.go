@@ -12,66 +12,66 @@ import (
 	"github.com/droverhq/drover/eventlog/memory"
 )
 
-// vault is the log of a file: one in memory, in whose place a backup can be put under servers that run.
-type vault struct {
+// restorableLog is a log in memory that can be replaced by a backup while servers run.
+type restorableLog struct {
 	*memory.Log
 	backup eventlog.Position
 }
 
-// backup keeps the log as it is now.
-func (st *stage) backup(b *block) ([]string, error) {
-	if _, _, err := st.header(b, 0); err != nil {
+// backup makes a backup of the log.
+func (r *runner) backup(b *block) ([]string, error) {
+	if _, _, err := r.header(b, 0); err != nil {
 		return nil, err
 	}
-	st.log.backup = st.head()
-	return []string{"ok #" + st.log.backup.String()}, nil
+	r.log.backup = r.head()
+	return []string{"ok #" + r.log.backup.String()}, nil
 }
 
-// restore puts the backup in the place of the log. Servers that run are not told.
-func (st *stage) restore(b *block) ([]string, error) {
-	words, _, err := st.header(b, 1)
+// restore replaces the log with the backup. Running servers are not notified.
+func (r *runner) restore(b *block) ([]string, error) {
+	words, _, err := r.header(b, 1)
 	if err != nil {
 		return nil, err
 	}
-	if len(words) == 0 || st.log.backup == 0 {
-		return nil, st.wrong("write `backup` somewhere above, and here: "+blockOf(b.name).usage, "there is no time, or nothing to restore")
+	if len(words) == 0 || r.log.backup == 0 {
+		return nil, r.wrong("add a backup block above; usage: "+blockOf(b.name).usage, "the time or the backup is missing")
 	}
-	if err := st.at(words[0]); err != nil {
+	if err := r.at(words[0]); err != nil {
 		return nil, err
 	}
-	lost := st.head() - st.log.backup
-	id, err := st.log.ID(st.ctx)
+	lost := r.head() - r.log.backup
+	id, err := r.log.ID(r.ctx)
 	if err != nil {
 		return nil, err
 	}
 	older := memory.Open(memory.Config{ID: id})
-	for rec, err := range st.log.ReadAll(st.ctx, 0, int(st.log.backup)) {
+	for rec, err := range r.log.ReadAll(r.ctx, 0, int(r.log.backup)) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := older.Append(st.ctx, rec.Stream, rec.Revision-1, rec.Event); err != nil {
+		if _, err := older.Append(r.ctx, rec.Stream, rec.Revision-1, rec.Event); err != nil {
 			return nil, err
 		}
 	}
-	st.log.Log = older
-	st.learn()
-	return []string{fmt.Sprintf("ok: the log ends at #%s again, %d events are lost", st.log.backup, lost)}, nil
+	r.log.Log = older
+	r.learn()
+	return []string{fmt.Sprintf("ok: the log ends at #%s again, %d events are lost", r.log.backup, lost)}, nil
 }
 
-// importLog moves the log to another place as an archive. Servers that run are not told.
-func (st *stage) importLog(b *block) ([]string, error) {
-	words, _, err := st.header(b, 1)
+// importLog exports the log and imports the archive into a new log. Running servers are not notified.
+func (r *runner) importLog(b *block) ([]string, error) {
+	words, _, err := r.header(b, 1)
 	if err != nil {
 		return nil, err
 	}
 	if len(words) == 0 {
-		return nil, st.wrong("write: "+blockOf(b.name).usage, "the time is missing")
+		return nil, r.wrong("usage: "+blockOf(b.name).usage, "the time is missing")
 	}
-	if err := st.at(words[0]); err != nil {
+	if err := r.at(words[0]); err != nil {
 		return nil, err
 	}
 	var text bytes.Buffer
-	if _, err := eventlog.Export(st.ctx, st.log, &text, nil); err != nil {
+	if _, err := eventlog.Export(r.ctx, r.log, &text, nil); err != nil {
 		return nil, err
 	}
 	archive, err := eventlog.OpenArchive(&text)
@@ -79,22 +79,22 @@ func (st *stage) importLog(b *block) ([]string, error) {
 		return nil, err
 	}
 	moved := memory.Open(memory.Config{ID: archive.ID()})
-	added, err := archive.Import(st.ctx, moved, nil)
+	added, err := archive.Import(r.ctx, moved, nil)
 	if err != nil {
 		return nil, err
 	}
-	st.log.Log = moved
+	r.log.Log = moved
 	return []string{fmt.Sprintf("ok: %d events", added)}, nil
 }
 
-// agentMemory is what an agent remembers of the log, as a real one keeps it in its data folder.
+// agentMemory is what an agent remembers of the log. A real agent stores it in its data folder.
 type agentMemory struct {
 	engine.AgentMemory
 	known bool
 }
 
-// told notes what the server of an agent tells it as long as it does not doubt its log.
-func (a *agent) told(s *server) {
+// observe records what the agent learns from its server, unless the server has detected a restored log.
+func (a *agent) observe(s *server) {
 	if s.LostEvents() != nil || !a.memory.known {
 		return
 	}
@@ -104,15 +104,16 @@ func (a *agent) told(s *server) {
 	}
 }
 
-// welcomed begins to remember the log that the server has.
-func (a *agent) welcomed(log uuid.UUID) {
+// forget resets the memory of the agent if the server has another log.
+func (a *agent) forget(log uuid.UUID) {
 	if !a.memory.known || a.memory.Log != log {
-		a.memory = agentMemory{known: true, AgentMemory: engine.AgentMemory{Log: log, Successes: map[string]domain.ID{}, Deployments: map[string]domain.ID{}}}
+		a.memory = agentMemory{known: true, AgentMemory: engine.AgentMemory{Log: log, Successes: map[string]domain.ID{},
+			Deployments: map[string]domain.ID{}}}
 	}
 }
 
-// remembers notes a success by the event that proves it.
-func (a *agent) remembers(s *server, id domain.ID) {
+// recordSuccess records a success and the event that proves it.
+func (a *agent) recordSuccess(s *server, id domain.ID) {
 	v := s.fold()
 	project, proof := "", v.Newest(domain.PartStream(id, a.machine))
 	if d := v.Deployments[id]; d != nil {
@@ -123,11 +124,12 @@ func (a *agent) remembers(s *server, id domain.ID) {
 	}
 }
 
-// compare shows a server what an agent remembers, before it is told anything. It returns what followed, or a refusal.
-func (st *stage) compare(s *server, a *agent) ([]string, error) {
-	behind := st.head()
+// compare sends a server what an agent remembers, before the agent learns anything new. It returns the events that
+// followed, or a rejection.
+func (r *runner) compare(s *server, a *agent) ([]string, error) {
+	behind := r.head()
 	if a.memory.known {
-		err := s.CheckAgentMemory(st.ctx, a.machine, a.memory.AgentMemory)
+		err := s.CheckAgentMemory(r.ctx, a.machine, a.memory.AgentMemory)
 		if answer, refused := refusal(err); refused {
 			return []string{answer}, nil
 		}
@@ -135,9 +137,9 @@ func (st *stage) compare(s *server, a *agent) ([]string, error) {
 			return nil, err
 		}
 	}
-	a.welcomed(s.LogID())
-	a.told(s)
-	lines := st.then(behind)
+	a.forget(s.LogID())
+	a.observe(s)
+	lines := r.then(behind)
 	if err := s.LostEvents(); err != nil {
 		lines = append(lines, "doubted: "+err.Error())
 	}

@@ -7,27 +7,27 @@ import (
 	"time"
 )
 
-// day is the one on which every scenario begins, at midnight.
+// day is the midnight at which every scenario starts.
 var day = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// clock is moved by the file alone. All servers count durations on it; their wall clocks may be wrong.
+// clock is the clock of a file. All servers measure durations with it, but their wall clocks can be wrong.
 type clock struct{ now time.Duration }
 
-// Now is the wall clock.
+// Now returns the correct time.
 func (c *clock) Now() time.Time { return day.Add(c.now) }
 
-// Elapsed is the monotonic clock.
+// Elapsed returns the time since the start of the day.
 func (c *clock) Elapsed() time.Duration { return c.now }
 
 // serverClock is the clock of the machine that one server runs on.
 type serverClock struct {
 	*clock
-	// wrong is by how much its wall clock is wrong; standing is when it stands still, nil while it goes.
+	// wrong is the error of the wall clock; standing is the time at which it has stopped, or nil.
 	wrong    time.Duration
 	standing *time.Time
 }
 
-// Now is the server's wall clock.
+// Now returns the time of the server's wall clock.
 func (c *serverClock) Now() time.Time {
 	if c.standing != nil {
 		return *c.standing
@@ -35,10 +35,10 @@ func (c *serverClock) Now() time.Time {
 	return c.clock.Now().Add(c.wrong)
 }
 
-// maxHours bounds a time of day; hours beyond 23 are those of the days after.
+// maxHours bounds the hours of a time; hours above 23 are on later days.
 const maxHours = 9999
 
-// parseTime reads HH:MM:SS. ok is false for anything else.
+// parseTime parses HH:MM:SS. ok is false if the text has another form.
 func parseTime(text string) (at time.Duration, ok bool) {
 	fields := strings.Split(text, ":")
 	if len(fields) != 3 {
@@ -55,9 +55,9 @@ func parseTime(text string) (at time.Duration, ok bool) {
 	return time.Duration(n[0])*time.Hour + time.Duration(n[1])*time.Minute + time.Duration(n[2])*time.Second, true
 }
 
-// formatTime writes what parseTime reads.
+// formatTime formats a time for parseTime.
 func formatTime(at time.Duration) string {
-	if at < 0 { // on the day before, as a clock has it that is late
+	if at < 0 { // a late clock can show the previous day
 		return "-" + formatTime(-at)
 	}
 	s := int(at / time.Second)

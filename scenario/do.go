@@ -11,66 +11,67 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// sent is the command that was sent last, for the verb again.
-type sent struct {
+// lastCommand is the most recent command, for the verb again.
+type lastCommand struct {
 	count   int
 	id      domain.ID
 	command domain.Command
 }
 
-// do sends a command for each line.
-func (st *stage) do(b *block) ([]string, error) {
-	return st.lines(b, func(s *server, words []string) ([]string, error) {
+// do sends one command for each line.
+func (r *runner) do(b *block) ([]string, error) {
+	return r.lines(b, func(s *server, words []string) ([]string, error) {
 		if len(words) == 1 && words[0] == "again" {
-			if st.sent.command == nil {
-				return nil, st.wrong("write a command above it", "there is nothing to send again")
+			if r.last.command == nil {
+				return nil, r.wrong("add a command above it", "no previous command to send again")
 			}
-			return st.send(s, st.sent.id, st.sent.command)
+			return r.send(s, r.last.id, r.last.command)
 		}
-		command, err := st.command(s, words)
+		command, err := r.command(s, words)
 		if err != nil {
 			return nil, err
 		}
-		return st.send(s, st.nextCommand(command), command)
+		return r.send(s, r.nextCommand(command), command)
 	})
 }
 
-func (st *stage) nextCommand(command domain.Command) domain.ID {
-	st.sent.count++
-	st.sent.id, st.sent.command = st.id("command", "", st.sent.count), command
-	return st.sent.id
+func (r *runner) nextCommand(command domain.Command) domain.ID {
+	r.last.count++
+	r.last.id, r.last.command = r.id("command", "", r.last.count), command
+	return r.last.id
 }
 
-// lines runs each line of a block's input: a time, and the rest for each. Lines that begin with # are passed over.
-func (st *stage) lines(b *block, each func(s *server, words []string) ([]string, error)) ([]string, error) {
-	_, values, err := st.header(b, 0, "server", "reacts")
+// lines calls each for every line of a block's input, with the words after the time. Lines that begin with # are
+// skipped.
+func (r *runner) lines(b *block, each func(s *server, words []string) ([]string, error)) ([]string, error) {
+	_, values, err := r.header(b, 0, "server", "reacts")
 	if err != nil {
 		return nil, err
 	}
 	if word := values["reacts"]; word != "" && word != "no" {
-		return nil, st.wrong("leave it out, or write reacts=no", "reacts=%.40s says nothing", word)
+		return nil, r.wrong("omit it, or use reacts=no", "invalid reacts=%.40s", word)
 	}
-	s, err := st.running(values["server"])
+	s, err := r.running(values["server"])
 	if err != nil {
 		return nil, err
 	}
-	st.unmoved = values["reacts"] == "no"
-	defer func() { st.unmoved = false }()
+	r.noReactions = values["reacts"] == "no"
+	defer func() { r.noReactions = false }()
 	var output []string
 	for _, l := range b.input {
-		st.line = l.number
+		r.line = l.number
 		words, err := split(l.text)
 		if err != nil {
-			return nil, st.wrong("", "%s", err)
+			return nil, r.wrong("", "%s", err)
 		}
 		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
 			continue
 		}
-		if err := st.at(words[0]); err != nil {
+		if err := r.at(words[0]); err != nil {
 			return nil, err
 		}
 		if len(words) == 1 {
-			return nil, st.wrong("write: "+blockOf(b.name).usage, "nothing stands after the time")
+			return nil, r.wrong("usage: "+blockOf(b.name).usage, "nothing follows the time")
 		}
 		answer, err := each(s, words[1:])
 		if err != nil {
@@ -81,23 +82,23 @@ func (st *stage) lines(b *block, each func(s *server, words []string) ([]string,
 	return output, nil
 }
 
-// send hands a command to a server and lets it do what follows at once. It returns what people see of it.
-func (st *stage) send(s *server, id domain.ID, command domain.Command) ([]string, error) {
-	result, err := s.Handle(st.ctx, id, command)
+// send sends a command to a server and lets the server react. It returns the output.
+func (r *runner) send(s *server, id domain.ID, command domain.Command) ([]string, error) {
+	result, err := s.Handle(r.ctx, id, command)
 	if answer, refused := refusal(err); refused {
 		return []string{answer}, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	behind := st.head()
+	behind := r.head()
 	if result.Repeat {
-		return []string{fmt.Sprintf("ok #%s (repeat)", result.Position)}, st.react(s)
+		return []string{fmt.Sprintf("ok #%s (repeat)", result.Position)}, r.react(s)
 	}
-	if err := st.react(s); err != nil {
+	if err := r.react(s); err != nil {
 		return nil, err
 	}
-	return append([]string{okay(result)}, st.then(behind)...), nil
+	return append([]string{okay(result)}, r.then(behind)...), nil
 }
 
 func okay(result engine.Result) string {
@@ -115,7 +116,7 @@ func span(first, last eventlog.Position) string {
 	return fmt.Sprintf("ok #%s..#%s", first, last)
 }
 
-// refusal says how a server's no is printed; refused is false for any other error.
+// refusal returns the output for a rejected command; refused is false for any other error.
 func refusal(err error) (text string, refused bool) {
 	var rejection *domain.Rejection
 	switch {
@@ -127,28 +128,27 @@ func refusal(err error) (text string, refused bool) {
 	return "", false
 }
 
-// react lets a server do at once what follows. One that is in the middle of a tick does it when that ends; a
-// block may say that it comes late.
-func (st *stage) react(s *server) error {
-	if s.paused != nil || st.unmoved {
+// react lets a server react, unless it is within a tick, which ends with a reaction, or the block delays reactions.
+func (r *runner) react(s *server) error {
+	if s.paused != nil || r.noReactions {
 		return nil
 	}
-	_, err := s.React(st.ctx)
+	_, err := s.React(r.ctx)
 	return err
 }
 
-// apply applies documents as `drover apply` does: all are checked before the first is written.
-func (st *stage) apply(b *block) ([]string, error) {
-	words, values, err := st.header(b, 1, "server")
+// apply applies documents like `drover apply`: it checks all of them before it writes the first.
+func (r *runner) apply(b *block) ([]string, error) {
+	words, values, err := r.header(b, 1, "server")
 	if err != nil {
 		return nil, err
 	}
 	if len(words) == 1 {
-		if err := st.at(words[0]); err != nil {
+		if err := r.at(words[0]); err != nil {
 			return nil, err
 		}
 	}
-	s, err := st.running(values["server"])
+	s, err := r.running(values["server"])
 	if err != nil {
 		return nil, err
 	}
@@ -164,20 +164,20 @@ func (st *stage) apply(b *block) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.CatchUp(st.ctx); err != nil {
+	if err := s.CatchUp(r.ctx); err != nil {
 		return nil, err
 	}
 	if problems := resource.Check(docs, s.fold().World()); len(problems) > 0 {
 		return []string{"rejected: " + problems.Error()}, nil
 	}
-	return st.applyAll(s, docs)
+	return r.applyAll(s, docs)
 }
 
-func (st *stage) applyAll(s *server, docs []resource.Document) ([]string, error) {
+func (r *runner) applyAll(s *server, docs []resource.Document) ([]string, error) {
 	var output []string
 	for _, doc := range resource.Ordered(docs) {
 		command := doc.Command(domain.By(by))
-		answer, err := st.send(s, st.nextCommand(command), command)
+		answer, err := r.send(s, r.nextCommand(command), command)
 		if err != nil {
 			return nil, err
 		}

@@ -1,12 +1,13 @@
-// Package scenario runs text files in which a user says what happens and reads what drover does about it. The
-// engine, the fold, the rules and the tables are the real ones; the log is in memory, and the clock is the file's.
+// Package scenario runs text files that describe what happens to a fleet and what drover does about it. Engine, fold,
+// rules and tables are the real ones. The log is in memory, and only the file moves the clock.
 //
 // # A file
 //
-// A file is a row of blocks. A blank line ends a block; lines that begin with # between blocks are comments, and
-// the first comment says what the file shows. A block is a word with its options, further lines if it takes any,
-// ---- alone on a line, and the output that is expected. The file is run from top to bottom; where a block gives
-// something else, `drover test` shows both.
+// A file is a sequence of blocks, run from top to bottom. A blank line ends a block. Lines that begin with # between
+// blocks are comments; the first comment states what the file shows. A block consists of a keyword with its options,
+// input lines if the keyword takes any, a line with ----, and the expected output. If the output of a block differs,
+// `drover test` shows both. To write a new file, leave out the ---- lines and run the tests of this package with
+// -rewrite: that fills in the output, which you then check.
 //
 //	# A machine that joins gets the release of its environment.
 //
@@ -22,68 +23,100 @@
 //	deploy   web-01  behind
 //	append   #11 DeploymentQueued shop 1.4.3 → production: web-01 (d2)
 //
+// In this example, the agent of web-01 joins, which appends the events 9 and 10. The tick reads them: two positive
+// events for web-01, which is deployable. Its verdict is deploy, because it is behind. The tick appends event 11.
+//
 // # Time
 //
-// A time is HH:MM:SS on the day on which the file begins, 2026-01-01; 26:00:00 is two o'clock on the day after. Times
-// only rise. As time passes, every agent that is online and not silent sends its heartbeats, and every server that
-// runs renews its lease. Nothing else happens by itself: ticks are blocks too. Times of a file are the right ones; the wall clock of a server may show another.
+// A time is HH:MM:SS, counted from midnight of 2026-01-01; 26:00:00 is two o'clock on the next day. Times must not
+// decrease. While time passes, every agent that is online and not silent sends heartbeats, and every running server
+// renews its lease. Nothing else happens without a block; ticks are blocks too. The times of a file are correct, but a
+// server's wall clock can differ from them (see clock).
 //
 // # Names
 //
-// Ids are replaced by names, in what is read and in what is printed: #12 is the event at position 12, d1 the deployment that
-// was queued first, web-01/disk1 the first instance of a machine and web-01/session2 its second session. The first
-// server is a; another begins to run where it is first named, as server=b.
+// Input and output use names instead of ids. #12 is the event at position 12. d1 is the deployment that was queued
+// first. web-01/disk1 is the first instance of a machine, and web-01/session2 its second session. The first server is
+// called a. Another server starts when a block names it for the first time, for example with server=b.
 //
 // # Blocks
 //
-//	apply [HH:MM:SS]         YAML documents without blank lines between them, as `drover apply` takes them
-//	do                       a line for each command: HH:MM:SS and a verb as on the command line: release create, deploy, rollback,
-//	                         retry, cancel, pin, unpin, hold, unhold, machine|project|trigger enable|disable, delete, log clear,
-//	                         log accept-restore; and
-//	                         again: the command before is sent once more under its id
-//	report                   a line for each report of an agent: HH:MM:SS, the machine, and a word (below)
-//	events                   a line for each fact that another server would have written: HH:MM:SS, the event's name, the
-//	                         machine; PartClaimed and PartEnded name the deployment too; Raw STREAM TYPE JSON writes anything,
-//	                         and "#12" or "d1" in it, and d1 in part/d1/web-01, are the ids that they stand for
-//	tick HH:MM:SS            one tick; servers=(a,b) is two at one instant: both read, both decide, both append
-//	ticks until=HH:MM:SS     a tick every 15 seconds (every=1m); prints verdicts that are new, and what is appended
-//	view fleet               the table of `drover get machines`; also view deployments, view candidates, and
-//	                         view deployments d1 for the machines of one
-//	why MACHINE [PROJECT]    what `drover why` prints; at=#12 or at=09:00:30 asks about the past
-//	crash after=decide       the next tick dies after that step (read, decide or append), and its server is opened again from the log
-//	pause after=decide       the next tick stops after that step, until
-//	resume [HH:MM:SS]        it goes on
-//	kill HH:MM:SS            a server ends; its agents lose their connection
-//	start HH:MM:SS           it is opened again from the log; its agents come back to it; rules=2 is a drover with newer rules
-//	backup                   keeps the log as it is now
-//	restore HH:MM:SS         puts the backup in the place of the log, also under servers that run; kill and start come before and
-//	                         after it where they were stopped
-//	import HH:MM:SS          exports the log, and puts an empty one in its place that the archive was imported into
-//	stop HH:MM:SS            its process stands still: it hears nothing and renews nothing, until
-//	wake HH:MM:SS            it goes on where it was, in the middle of a tick too; it counts all silence anew
-//	clock HH:MM:SS by=10m    its wall clock is wrong from then on (by=-90s is late, by=0s is right), or stands
-//	react HH:MM:SS           a server does what it does each second: what follows, and sessions that are silent
-//	replay                   folds the log afresh with its pages cut in several ways: the view must be the same
-//	log [from=#12]           the events; stream=project/shop keeps those of one stream
+//	apply [HH:MM:SS]         applies YAML documents like `drover apply`; the documents must not contain blank lines
+//	do                       runs commands, one on each line: HH:MM:SS and a command of the command line: release create,
+//	                         deploy, rollback, retry, cancel, pin, unpin, hold, unhold, machine|project|trigger
+//	                         enable|disable, delete, log clear, log accept-restore; also
+//	                         again, which sends the previous command again with the same id
+//	report                   agents act, one on each line: HH:MM:SS, the machine, and a keyword (see below)
+//	events                   appends events as another server would, one on each line: HH:MM:SS, the event's name and the
+//	                         machine; PartClaimed and PartEnded also name the deployment. Raw STREAM TYPE JSON appends
+//	                         any event; names such as "#12" or "d1" in it, and d1 in part/d1/web-01, stand for ids
+//	tick HH:MM:SS            runs one tick; servers=(a,b) runs two at the same time: both read, both decide, both append
+//	ticks until=HH:MM:SS     runs a tick every 15 seconds (or every=1m) and prints changed verdicts and appended events
+//	view fleet               prints the table of `drover get machines`; also view deployments, view candidates, and
+//	                         view deployments d1 for the parts of one deployment
+//	why MACHINE [PROJECT]    prints the output of `drover why`; at=#12 or at=09:00:30 refers to the past
+//	crash after=decide       the server crashes in its next tick after this step (read, decide or append), and restarts
+//	                         from the log
+//	pause after=decide       the server pauses in its next tick after this step
+//	resume [HH:MM:SS]        a paused tick continues
+//	kill HH:MM:SS            a server ends, and its agents lose their connection
+//	start HH:MM:SS           a killed server starts from the log, and its agents reconnect; rules=2 starts a version of
+//	                         drover with newer rules
+//	backup                   makes a backup of the log
+//	restore HH:MM:SS         replaces the log with the backup, also for running servers; use kill and start around it to
+//	                         stop servers during the restore
+//	import HH:MM:SS          exports the log and replaces it with a new log that imported the archive
+//	stop HH:MM:SS            freezes the process of a server: it receives nothing and does not renew its lease
+//	wake HH:MM:SS            a frozen process continues where it was, possibly within a tick, and restarts its timeouts
+//	clock HH:MM:SS by=10m    sets the error of a server's wall clock: by=-90s is late, by=0s is correct; stands stops it
+//	react HH:MM:SS           runs the reaction of a server, which it otherwise runs every second: it appends consequences
+//	                         and ends sessions without heartbeats
+//	replay                   folds the log again with several page sizes and compares the views
+//	log [from=#12]           prints the events; stream=project/shop selects those of one stream
 //
-// All but replay and log take server=NAME. After each line of do and report the server does at once what follows (parts
-// released, deployments ended), unless the block says reacts=no; that is printed as "then". Facts of events wait for the
-// next tick or report.
+// All blocks except backup, restore, import, replay and log take server=NAME. After each line of do and report, the
+// server reacts at once, for example by releasing parts or ending deployments, unless the block has reacts=no. These
+// events are printed with the prefix "then". After an events block, servers react with the next tick or report.
 //
-// # Words of agents
+// # Keywords of report
 //
-//	joins          registers the machine (--environment E --role R --policy P; the only environment need not be named) and connects
-//	online         a new session begins       offline      it says goodbye
-//	silent         nothing is heard of it     heartbeat    it is heard of again
-//	reconnects     the same session says hello, also on another server
-//	healthy, warning, unhealthy               what its health check found
-//	claims         it takes the part that it is offered, or that of a deployment: claims d1
-//	succeeds, fails                           the part that it runs ended; fails --step install --exit 1
-//	re-imaged      its disk is new: another instance, which still has to come online
-//	cloned         a copy of its disk says hello as a second session
+//	joins          registers the machine and connects: --environment E --role R --policy P; the environment can be
+//	               omitted if there is only one
+//	online         starts a new session
+//	offline        ends the session gracefully
+//	silent         sends no heartbeats until heartbeat
+//	heartbeat      sends heartbeats again
+//	reconnects     connects again with the same session, possibly to another server
+//	healthy, warning, unhealthy    reports the result of the health check; further words are the detail
+//	claims         claims the offered part, or that of a deployment: claims d1
+//	succeeds       reports that the running part succeeded
+//	fails          reports that the running part failed: fails --step install --exit 1
+//	re-imaged      gets a new disk: another instance, which still has to come online
+//	cloned         a copy of the disk connects as a second session
+//
+// # Output
+//
+//	ok #9..#10                the events that a line appended; ok unchanged if there were none
+//	rejected: …               why the command was rejected
+//	unheard: …                the report did not reach a server
+//	void #12: …               the claim does not count, and why
+//	then #13 …                an event that the reaction of the server appended
+//	read     #9..#10          the events that the tick read
+//	balance  web-01  +2 …     positive and negative events of a machine in the batch
+//	wait, none, deploy        the verdict for a machine, with its reason
+//	append   #11 …            an event that the tick appended
 //
 // # What it promises
 //
-// A file gives the same output each time. A mistake in a file is an *Error that names file and line, says what is
-// wrong and what to write instead. MaxBytes, MaxBlocks and MaxTicks bound what a file can ask for.
+// A file gives the same output each time. A mistake in a file is an *Error that names the file and the line, describes
+// the problem and shows the correct form. MaxBytes, MaxBlocks and MaxTicks bound the size of a file.
+//
+//	parse.go     blocks, words and limits
+//	runner.go    the state of one run: log, clock, servers and agents; the table of blocks
+//	do.go        commands and apply         verbs.go    the table of commands
+//	report.go    the table of report        agent.go    what agents do
+//	events.go    events from other servers  backup.go   backup, restore and import
+//	tick.go      ticks                      faults.go   crash, pause, kill, stop, clock
+//	ask.go       why and view               show.go     log and replay
+//	names.go     names for ids              clock.go    times and clocks
 package scenario

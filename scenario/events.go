@@ -13,29 +13,30 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// fact is one kind of fact that a file can put into the log past all rules, as a server elsewhere would
-// have written it, or a fault.
-type fact struct {
+// eventKind is a type of event that a file can append without any checks, as another server or a fault could.
+type eventKind struct {
 	usage string
 	event func(*words, *projections.Machine) domain.Event
 }
 
-func facts() []fact {
-	return []fact{
+func eventKinds() []eventKind {
+	return []eventKind{
 		{"MachineAdded MACHINE --environment E --role R… --policy P", func(w *words, _ *projections.Machine) domain.Event {
-			return domain.MachineAdded{Environment: w.need("environment"), Roles: domain.Names(w.flags["role"]), Policy: w.flag("policy")}
+			return domain.MachineAdded{Environment: w.need("environment"), Roles: domain.Names(w.flags["role"]),
+				Policy: w.flag("policy")}
 		}},
 		{"MachineChanged MACHINE --environment E --role R… --policy P", func(w *words, _ *projections.Machine) domain.Event {
-			return domain.MachineChanged{Environment: w.need("environment"), Roles: domain.Names(w.flags["role"]), Policy: w.flag("policy")}
+			return domain.MachineChanged{Environment: w.need("environment"), Roles: domain.Names(w.flags["role"]),
+				Policy: w.flag("policy")}
 		}},
 		{"MachineEnabled MACHINE", func(*words, *projections.Machine) domain.Event { return domain.MachineEnabled{} }},
 		{"MachineDisabled MACHINE", func(*words, *projections.Machine) domain.Event { return domain.MachineDisabled{} }},
 		{"MachineCameOnline MACHINE", func(w *words, _ *projections.Machine) domain.Event {
-			a := w.stage.holds(w.server, w.arg(0))
+			a := w.runner.holds(w.server, w.arg(0))
 			return domain.MachineCameOnline{Server: w.server.Server(), Session: a.session, Instance: a.instance}
 		}},
 		{"AgentConnected MACHINE", func(w *words, _ *projections.Machine) domain.Event {
-			a := w.stage.holds(w.server, w.arg(0))
+			a := w.runner.holds(w.server, w.arg(0))
 			return domain.AgentConnected{Server: w.server.Server(), Session: a.session, Instance: a.instance}
 		}},
 		{"MachineWentOffline MACHINE --connect #POSITION", wentOffline},
@@ -52,10 +53,10 @@ func facts() []fact {
 	}
 }
 
-// holds lets a server hold a new session of a machine's agent.
-func (st *stage) holds(s *server, machine string) *agent {
-	a := st.agent(machine)
-	a.newSession(st)
+// holds gives a server a new session of a machine's agent.
+func (r *runner) holds(s *server, machine string) *agent {
+	a := r.agent(machine)
+	a.newSession(r)
 	a.server, a.silent = s, false
 	return a
 }
@@ -67,17 +68,17 @@ func wentOffline(w *words, m *projections.Machine) domain.Event {
 		return e
 	}
 	p, err := eventlog.ParsePosition(strings.TrimPrefix(text, "#"))
-	if err == nil && p > 0 && p <= w.stage.head() {
-		e.Connect = domain.ID(w.stage.after(p - 1)[0].ID)
+	if err == nil && p > 0 && p <= w.runner.head() {
+		e.Connect = domain.ID(w.runner.after(p - 1)[0].ID)
 		return e
 	}
-	w.note(w.stage.wrong("name an event as #12", "invalid --connect %.40q", text))
+	w.note(w.runner.wrong("use the form #12", "invalid --connect %.40q", text))
 	return e
 }
 
-// project is that of the deployment that the second word names.
+// project returns the project of the deployment that the second word names.
 func (w *words) project() string {
-	id, err := w.stage.deployment(w.arg(1))
+	id, err := w.runner.deployment(w.arg(1))
 	w.note(err)
 	if d := w.server.fold().Deployments[id]; d != nil {
 		return d.Project.Name
@@ -85,55 +86,55 @@ func (w *words) project() string {
 	return ""
 }
 
-// session is the one that --session names, else the machine's newest.
+// session returns the session that --session names, or the machine's newest session.
 func (w *words) session(m *projections.Machine) domain.ID {
 	name := w.flag("session")
 	if name == "" {
 		return m.Session
 	}
-	id, ok := w.stage.names.byName[name]
+	id, ok := w.runner.names.byName[name]
 	if !ok {
-		w.note(w.stage.wrong("write it as web-01/session1", "unknown --session %.40q", name))
+		w.note(w.runner.wrong("use the form web-01/session1", "unknown --session %.40q", name))
 	}
 	return id
 }
 
-// raw is the word for an event of any type and content.
+// raw is the usage of an event with any type and content.
 const raw = "Raw STREAM TYPE JSON"
 
-// events puts facts into the log. Nobody reacts to them before the next tick or report.
-func (st *stage) events(b *block) ([]string, error) {
+// events appends events. Servers react to them with the next tick or report.
+func (r *runner) events(b *block) ([]string, error) {
 	var first eventlog.Position
-	output, err := st.lines(b, func(s *server, line []string) ([]string, error) {
-		if err := s.CatchUp(st.ctx); err != nil {
+	output, err := r.lines(b, func(s *server, line []string) ([]string, error) {
+		if err := s.CatchUp(r.ctx); err != nil {
 			return nil, err
 		}
-		note, err := st.put(s, line)
+		note, err := r.put(s, line)
 		if err != nil {
 			return nil, err
 		}
 		if first == 0 {
-			first = st.head()
+			first = r.head()
 		}
-		return note, s.CatchUp(st.ctx)
+		return note, s.CatchUp(r.ctx)
 	})
 	if err != nil || first == 0 {
 		return output, err
 	}
-	return append([]string{span(first, st.head())}, output...), nil
+	return append([]string{span(first, r.head())}, output...), nil
 }
 
-// put appends one fact. It says so if it is a claim that does not count.
-func (st *stage) put(s *server, line []string) (note []string, err error) {
+// put appends one event. It returns a note if the event is a claim that does not count.
+func (r *runner) put(s *server, line []string) (note []string, err error) {
 	if line[0] == "Raw" {
-		return nil, st.putRaw(s, line)
+		return nil, r.putRaw(s, line)
 	}
-	all := facts()
-	i := slices.IndexFunc(all, func(f fact) bool { return strings.Fields(f.usage)[0] == line[0] })
+	all := eventKinds()
+	i := slices.IndexFunc(all, func(f eventKind) bool { return strings.Fields(f.usage)[0] == line[0] })
 	if i < 0 {
-		return nil, st.wrong("use one of: "+factNames(), "unknown event %.40q", line[0])
+		return nil, r.wrong("use one of: "+eventNames(), "unknown event %.40q", line[0])
 	}
-	w, err := st.words(s, all[i].usage, line[1:])
+	w, err := r.words(s, all[i].usage, line[1:])
 	if err != nil {
 		return nil, err
 	}
@@ -147,46 +148,47 @@ func (st *stage) put(s *server, line []string) (note []string, err error) {
 	}
 	switch e := e.(type) {
 	case domain.PartEnded:
-		id, _ := st.deployment(w.arg(1))
+		id, _ := r.deployment(w.arg(1))
 		stream = domain.PartStream(id, w.arg(0))
 	case domain.PartClaimed:
-		id, _ := st.deployment(w.arg(1))
+		id, _ := r.deployment(w.arg(1))
 		stream = domain.PartStream(id, w.arg(0))
-		if gate := s.fold().World().ClaimCheck(id, w.arg(0), e.Session); gate != "" {
-			note = []string{fmt.Sprintf("void #%s: %s", st.head()+1, gate)}
+		if reason := s.fold().World().ClaimCheck(id, w.arg(0), e.Session); reason != "" {
+			note = []string{fmt.Sprintf("void #%s: %s", r.head()+1, reason)}
 		}
 	}
 	typeName, data, err := domain.Encode(e)
 	if err != nil {
 		return nil, err
 	}
-	return note, st.appendRaw(s, stream, typeName, data)
+	return note, r.appendRaw(s, stream, typeName, data)
 }
 
-func (st *stage) putRaw(s *server, line []string) error {
+func (r *runner) putRaw(s *server, line []string) error {
 	if len(line) < 4 {
-		return st.wrong("write: "+raw, "a word is missing")
+		return r.wrong("usage: "+raw, "a word is missing")
 	}
-	st.learn()
-	data := st.names.restore(strings.Join(line[3:], " "))
+	r.learn()
+	data := r.names.restore(strings.Join(line[3:], " "))
 	if !json.Valid([]byte(data)) {
-		return st.wrong("quote it with '…'", "invalid JSON %.60q", data)
+		return r.wrong("quote it with '…'", "invalid JSON %.60q", data)
 	}
-	return st.appendRaw(s, st.names.stream(line[1]), line[2], []byte(data))
+	return r.appendRaw(s, r.names.stream(line[1]), line[2], []byte(data))
 }
 
-func (st *stage) appendRaw(s *server, stream, typeName string, data []byte) error {
-	st.sent.count++
-	event := eventlog.Event{ID: uuid.UUID(st.id("fact", stream, st.sent.count)), Type: typeName, Time: st.clock.Now(), Data: data}
-	if _, err := st.log.Append(st.ctx, stream, s.fold().Revision(stream), event); err != nil {
-		return st.wrong("", "the log refuses it: %s", err)
+func (r *runner) appendRaw(s *server, stream, typeName string, data []byte) error {
+	r.last.count++
+	event := eventlog.Event{ID: uuid.UUID(r.id("fact", stream, r.last.count)), Type: typeName,
+		Time: r.clock.Now(), Data: data}
+	if _, err := r.log.Append(r.ctx, stream, s.fold().Revision(stream), event); err != nil {
+		return r.wrong("", "the log rejected the event: %s", err)
 	}
 	return nil
 }
 
-func factNames() string {
+func eventNames() string {
 	var all []string
-	for _, f := range facts() {
+	for _, f := range eventKinds() {
 		all = append(all, strings.Fields(f.usage)[0])
 	}
 	return strings.Join(append(all, raw), ", ")

@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// crash lets the next tick of a server die after a step; the server is opened again from the log.
-func (st *stage) crash(b *block) ([]string, error) { return st.stopAfter(b, true) }
+// crash makes a server crash in its next tick after a step. The server then restarts from the log.
+func (r *runner) crash(b *block) ([]string, error) { return r.stopAfter(b, true) }
 
-// pause lets the next tick of a server stop after a step, until resume.
-func (st *stage) pause(b *block) ([]string, error) { return st.stopAfter(b, false) }
+// pause makes a server pause in its next tick after a step, until resume.
+func (r *runner) pause(b *block) ([]string, error) { return r.stopAfter(b, false) }
 
-func (st *stage) stopAfter(b *block, crashes bool) ([]string, error) {
-	_, values, err := st.header(b, 0, "after", "server")
+func (r *runner) stopAfter(b *block, crashes bool) ([]string, error) {
+	_, values, err := r.header(b, 0, "after", "server")
 	if err != nil {
 		return nil, err
 	}
 	after := step(values["after"])
 	if after != afterRead && after != afterDecide && after != afterAppend {
-		return nil, st.wrong("write: "+blockOf(b.name).usage, "invalid after=%.40s", after)
+		return nil, r.wrong("usage: "+blockOf(b.name).usage, "invalid after=%.40s", after)
 	}
-	s, err := st.running(values["server"])
+	s, err := r.running(values["server"])
 	if err != nil {
 		return nil, err
 	}
@@ -29,31 +29,31 @@ func (st *stage) stopAfter(b *block, crashes bool) ([]string, error) {
 	return []string{"ok"}, nil
 }
 
-// resume lets a tick that was paused go on to its end.
-func (st *stage) resume(b *block) ([]string, error) {
-	words, values, err := st.header(b, 1, "server")
+// resume continues a paused tick to its end.
+func (r *runner) resume(b *block) ([]string, error) {
+	words, values, err := r.header(b, 1, "server")
 	if err != nil {
 		return nil, err
 	}
-	s, err := st.running(values["server"])
+	s, err := r.running(values["server"])
 	if err != nil {
 		return nil, err
 	}
 	if s.paused == nil {
-		return nil, st.wrong("write `pause after=decide` and a tick first", "server %s is not in the middle of a tick", s.name)
+		return nil, r.wrong("add `pause after=decide` and a tick first", "server %s is not within a tick", s.name)
 	}
 	if len(words) == 1 {
-		if err := st.at(words[0]); err != nil {
+		if err := r.at(words[0]); err != nil {
 			return nil, err
 		}
 	}
 	var output []string
-	s.paused.stands = false
+	s.paused.waiting = false
 	for _, next := range []step{afterRead, afterDecide, afterAppend, ""} {
 		if s.paused == nil || s.paused.done != before(next) {
 			continue
 		}
-		lines, err := st.step(s, next)
+		lines, err := r.step(s, next)
 		if err != nil {
 			return nil, err
 		}
@@ -63,68 +63,68 @@ func (st *stage) resume(b *block) ([]string, error) {
 }
 
 // kill ends a server; its agents lose their connection.
-func (st *stage) kill(b *block) ([]string, error) {
-	s, err := st.moment(b)
+func (r *runner) kill(b *block) ([]string, error) {
+	s, err := r.timeAndServer(b)
 	if err != nil {
 		return nil, err
 	}
 	if s.down {
-		return nil, st.wrong("", "server %s is down already", s.name)
+		return nil, r.wrong("", "server %s is already down", s.name)
 	}
 	s.down, s.paused, s.stop, s.stopped = true, nil, "", nil
 	return []string{"ok"}, nil
 }
 
-// start opens a server that is down from the log; agents that speak connect to it again.
-func (st *stage) start(b *block) ([]string, error) {
-	s, err := st.moment(b, "rules")
+// start starts a killed server from the log. Its agents that are not silent reconnect.
+func (r *runner) start(b *block) ([]string, error) {
+	s, err := r.timeAndServer(b, "rules")
 	if err != nil {
 		return nil, err
 	}
 	if !s.down {
-		return nil, st.wrong("write `kill HH:MM:SS` first", "server %s runs", s.name)
+		return nil, r.wrong("add `kill HH:MM:SS` first", "server %s is already running", s.name)
 	}
-	_, values, err := st.header(b, 1, "server", "rules")
+	_, values, err := r.header(b, 1, "server", "rules")
 	if err != nil {
 		return nil, err
 	}
 	if text := values["rules"]; text != "" {
 		if s.rules, err = strconv.Atoi(text); err != nil || s.rules < 1 {
-			return nil, st.wrong("write a whole number from 1", "invalid rules=%.40q", text)
+			return nil, r.wrong("use a whole number of at least 1", "invalid rules=%.40q", text)
 		}
 	}
-	return st.reopen(s)
+	return r.reopen(s)
 }
 
-// moment reads a block that is a time and a server.
-func (st *stage) moment(b *block, keys ...string) (*server, error) {
-	words, values, err := st.header(b, 1, append(keys, "server")...)
+// timeAndServer reads a block that consists of a time and a server, and moves the clock.
+func (r *runner) timeAndServer(b *block, keys ...string) (*server, error) {
+	words, values, err := r.header(b, 1, append(keys, "server")...)
 	if err != nil {
 		return nil, err
 	}
-	s, err := st.server(values["server"])
+	s, err := r.server(values["server"])
 	if err != nil {
 		return nil, err
 	}
 	if len(words) == 0 {
-		return nil, st.wrong("write: "+blockOf(b.name).usage, "the time is missing")
+		return nil, r.wrong("usage: "+blockOf(b.name).usage, "the time is missing")
 	}
-	return s, st.at(words[0])
+	return s, r.at(words[0])
 }
 
-// reopen starts a server again. Its agents come back to it as they would: those that are not silent.
-func (st *stage) reopen(s *server) ([]string, error) {
+// reopen starts a server again. Its agents that are not silent reconnect.
+func (r *runner) reopen(s *server) ([]string, error) {
 	var refused []string
-	behind := st.head()
-	if err := st.open(s); err != nil {
+	behind := r.head()
+	if err := r.open(s); err != nil {
 		return nil, err
 	}
-	for _, name := range sortedKeys(st.agents) {
-		a := st.agents[name]
+	for _, name := range sortedKeys(r.agents) {
+		a := r.agents[name]
 		if a.server != s || a.silent {
 			continue
 		}
-		answer, err := st.connect(s, a)
+		answer, err := r.connect(s, a)
 		if err != nil {
 			return nil, err
 		}
@@ -133,57 +133,57 @@ func (st *stage) reopen(s *server) ([]string, error) {
 			refused = append(refused, "machine "+name+" "+answer[0])
 		}
 	}
-	return append(refused, st.then(behind)...), nil
+	return append(refused, r.then(behind)...), nil
 }
 
-// lateAfter is how long a process stands still before it takes itself for one that was stopped, as in a real server.
+// lateAfter is how long a process is frozen before it restarts its timeouts, as in a real server.
 const lateAfter = 5 * time.Second
 
-// freeze stops a whole process: it hears nothing, renews nothing, and does not know of it.
-func (st *stage) freeze(b *block) ([]string, error) {
-	s, err := st.moment(b)
+// freeze stops a whole process: it receives nothing, renews nothing, and does not notice.
+func (r *runner) freeze(b *block) ([]string, error) {
+	s, err := r.timeAndServer(b)
 	if err != nil {
 		return nil, err
 	}
 	if !s.works() {
-		return nil, st.wrong("", "server %s does not run", s.name)
+		return nil, r.wrong("", "server %s is not running", s.name)
 	}
-	since := st.clock.now
+	since := r.clock.now
 	s.stopped = &since
 	return []string{"ok"}, nil
 }
 
-// wake lets a stopped process go on where it was. Its watchdog was late, so it counts all silence anew.
-func (st *stage) wake(b *block) ([]string, error) {
-	s, err := st.moment(b)
+// wake continues a frozen process where it was. Its watchdog was late, so it restarts all timeouts.
+func (r *runner) wake(b *block) ([]string, error) {
+	s, err := r.timeAndServer(b)
 	if err != nil {
 		return nil, err
 	}
 	if s.stopped == nil {
-		return nil, st.wrong("write `stop HH:MM:SS` first", "server %s is not stopped", s.name)
+		return nil, r.wrong("add `stop HH:MM:SS` first", "server %s is not stopped", s.name)
 	}
-	if st.clock.now-*s.stopped > lateAfter {
+	if r.clock.now-*s.stopped > lateAfter {
 		s.RestartTimeouts()
 	}
 	s.stopped = nil
-	return []string{"ok"}, s.RenewLease(st.ctx, st.log)
+	return []string{"ok"}, s.RenewLease(r.ctx, r.log)
 }
 
-// setClock puts the wall clock of a server wrong, or lets it stand still.
-func (st *stage) setClock(b *block) ([]string, error) {
-	words, values, err := st.header(b, 2, "server", "by")
+// setClock sets the error of a server's wall clock, or stops the clock.
+func (r *runner) setClock(b *block) ([]string, error) {
+	words, values, err := r.header(b, 2, "server", "by")
 	if err != nil {
 		return nil, err
 	}
 	by, failure := time.ParseDuration(orElse(values["by"], "0s"))
 	stands := len(words) == 2 && words[1] == "stands"
 	if len(words) == 0 || failure != nil || stands == (values["by"] != "") || len(words) == 2 && !stands {
-		return nil, st.wrong("write: "+blockOf(b.name).usage, "%.60q sets no clock", strings.Join(b.args, " "))
+		return nil, r.wrong("usage: "+blockOf(b.name).usage, "invalid clock setting %.60q", strings.Join(b.args, " "))
 	}
-	if err := st.at(words[0]); err != nil {
+	if err := r.at(words[0]); err != nil {
 		return nil, err
 	}
-	s, err := st.server(values["server"])
+	s, err := r.server(values["server"])
 	if err != nil {
 		return nil, err
 	}
@@ -195,29 +195,29 @@ func (st *stage) setClock(b *block) ([]string, error) {
 	return []string{"ok, it shows " + s.clock.Now().Format(time.DateTime)}, nil
 }
 
-// reacts lets servers do what they do each second by themselves: what follows, and sessions that are silent.
-func (st *stage) reacts(b *block) ([]string, error) {
-	words, values, err := st.header(b, 1, "server", "servers")
+// reactBlock runs the reaction that servers otherwise run every second.
+func (r *runner) reactBlock(b *block) ([]string, error) {
+	words, values, err := r.header(b, 1, "server", "servers")
 	if err != nil {
 		return nil, err
 	}
 	if len(words) == 0 {
-		return nil, st.wrong("write: "+blockOf(b.name).usage, "the time is missing")
+		return nil, r.wrong("usage: "+blockOf(b.name).usage, "the time is missing")
 	}
-	servers, err := st.named(values)
+	servers, err := r.named(values)
 	if err != nil {
 		return nil, err
 	}
-	if err := st.at(words[0]); err != nil {
+	if err := r.at(words[0]); err != nil {
 		return nil, err
 	}
-	behind := st.head()
+	behind := r.head()
 	for _, s := range servers {
-		if err := st.react(s); err != nil {
+		if err := r.react(s); err != nil {
 			return nil, err
 		}
 	}
-	if lines := st.then(behind); len(lines) > 0 {
+	if lines := r.then(behind); len(lines) > 0 {
 		return lines, nil
 	}
 	return []string{"nothing"}, nil

@@ -13,11 +13,11 @@ import (
 	"github.com/droverhq/drover/scenario"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write what the blocks gave into the scenario files")
+var rewrite = flag.Bool("rewrite", false, "write the output of the blocks to the scenario files")
 
 const folder = "../testdata"
 
-// files are the scenario files of the project.
+// files returns the scenario files of the project.
 func files(t testing.TB) []string {
 	names, err := filepath.Glob(filepath.Join(folder, "*.txt"))
 	require.NoError(t, err)
@@ -25,7 +25,7 @@ func files(t testing.TB) []string {
 	return names
 }
 
-func TestEveryScenarioGivesWhatItsFileExpects(t *testing.T) {
+func TestScenariosHaveTheirExpectedOutput(t *testing.T) {
 	for _, file := range files(t) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			text, err := os.ReadFile(file)
@@ -39,7 +39,7 @@ func TestEveryScenarioGivesWhatItsFileExpects(t *testing.T) {
 			for _, failure := range result.Failures {
 				t.Error(failure)
 			}
-			require.Equal(t, result.Text, string(text), "the file is not in the form that -rewrite gives it")
+			require.Equal(t, result.Text, string(text), "the file does not have the form that -rewrite writes")
 		})
 	}
 }

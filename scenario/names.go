@@ -9,10 +9,10 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// names are the stand-ins for ids: deployments are d1, d2 and so on in the order in which they were queued,
-// events are #1, #2, and servers, instances and sessions have names of their own.
+// names maps ids to names and back. Deployments are d1, d2 and so on in the order in which they were queued; events are
+// #1, #2 and so on; servers, instances and sessions have names too.
 type names struct {
-	byID        map[string]string // also by the first eight digits, as history shows them
+	byID        map[string]string // also contains the first eight digits of each id, which history shows
 	byName      map[string]domain.ID
 	deployments []domain.ID
 	seen        eventlog.Position
@@ -29,7 +29,7 @@ var anyID = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4
 
 var anyName = regexp.MustCompile(`"[^"\\\\]+"`)
 
-// restore puts ids in the place of the stand-ins that are whole strings of a JSON text.
+// restore replaces names by ids in a JSON text, where a name is a whole string.
 func (n *names) restore(text string) string {
 	return anyName.ReplaceAllStringFunc(text, func(quoted string) string {
 		if id, ok := n.byName[quoted[1:len(quoted)-1]]; ok {
@@ -39,7 +39,7 @@ func (n *names) restore(text string) string {
 	})
 }
 
-// stream puts ids in the place of the stand-ins in a stream's name, such as part/d1/web-01.
+// stream replaces names by ids in the name of a stream, such as part/d1/web-01.
 func (n *names) stream(name string) string {
 	words := strings.Split(name, "/")
 	for i, word := range words {
@@ -50,41 +50,41 @@ func (n *names) stream(name string) string {
 	return strings.Join(words, "/")
 }
 
-// replace puts stand-ins in the place of the ids of a text.
+// replace replaces ids by names in a text.
 func (n *names) replace(text string) string {
 	return anyID.ReplaceAllStringFunc(text, func(id string) string {
 		if name, ok := n.byID[id]; ok {
 			return name
 		}
 		if len(id) == 8 {
-			return id // a word
+			return id // not an id, but a word of eight hexadecimal digits
 		}
 		return "?"
 	})
 }
 
-// learn gives names to what the log has got since the last time.
-func (st *stage) learn() {
-	for _, rec := range st.after(st.names.seen) {
-		st.names.seen = rec.Position
+// learn names the events that the log has received since the last call.
+func (r *runner) learn() {
+	for _, rec := range r.after(r.names.seen) {
+		r.names.seen = rec.Position
 		id := domain.ID(rec.ID)
 		if rec.Type == domain.TypeName(domain.DeploymentQueued{}) {
-			st.names.deployments = append(st.names.deployments, id)
-			st.names.add(id, fmt.Sprintf("d%d", len(st.names.deployments)))
+			r.names.deployments = append(r.names.deployments, id)
+			r.names.add(id, fmt.Sprintf("d%d", len(r.names.deployments)))
 			continue
 		}
-		st.names.add(id, "#"+rec.Position.String())
+		r.names.add(id, "#"+rec.Position.String())
 	}
 }
 
-// deployment finds a deployment by its stand-in.
-func (st *stage) deployment(word string) (domain.ID, error) {
-	st.learn()
-	for i, id := range st.names.deployments {
+// deployment returns the deployment with a name.
+func (r *runner) deployment(word string) (domain.ID, error) {
+	r.learn()
+	for i, id := range r.names.deployments {
 		if word == fmt.Sprintf("d%d", i+1) {
 			return id, nil
 		}
 	}
-	return domain.ID{}, st.wrong(fmt.Sprintf("deployments are d1, d2 and so on in the order they were queued; there are %d",
-		len(st.names.deployments)), "there is no deployment %.40q", word)
+	return domain.ID{}, r.wrong(fmt.Sprintf("deployments are d1, d2 and so on in the order in which they were queued; "+
+		"there are %d", len(r.names.deployments)), "unknown deployment %.40q", word)
 }

@@ -6,26 +6,26 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of one file. What is beyond them is a mistake, and is told before anything runs.
+// Limits of one file.
 const (
 	MaxBytes  = 1 << 20
 	MaxBlocks = 10_000
-	// MaxTicks bounds the ticks of one file, all servers together.
+	// MaxTicks bounds the ticks of one file, over all servers.
 	MaxTicks = 100_000
 )
 
-// separator stands between what is said and what is expected.
+// separator separates the input of a block from its expected output.
 const separator = "----"
 
-// Error is a file that cannot be run, and where.
+// Error describes why a file cannot be run, and where.
 type Error struct {
 	File string
 	Line int
-	// Reason is one sentence without a full stop, Hint what to do instead; Hint may be empty.
+	// Reason is one sentence without a full stop. Hint is the correct form; it may be empty.
 	Reason, Hint string
 }
 
-// Error names the place first.
+// Error returns the file and line, the reason and the hint.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Reason)
 	if e.Hint != "" {
@@ -46,19 +46,19 @@ type block struct {
 	name  string
 	args  []string
 	input []line
-	raw   []string // as written, up to the separator
+	raw   []string // the lines up to the separator
 	want  []string
-	// answered says that the block has a separator, so want counts.
+	// answered reports that the block has a separator and therefore expected output.
 	answered bool
 }
 
-// piece is either a block or what stands between two: comments and blank lines.
+// piece is either a block or the comments and blank lines between two blocks.
 type piece struct {
 	block   *block
 	between []string
 }
 
-// script is a file in its pieces.
+// script is a parsed file.
 type script struct {
 	file   string
 	pieces []piece
@@ -68,7 +68,7 @@ func (s *script) fail(line int, hint, reason string, args ...any) error {
 	return &Error{File: s.file, Line: line, Reason: fmt.Sprintf(reason, args...), Hint: hint}
 }
 
-// parse cuts a text into blocks. It checks the shape alone; what the words mean is looked at when they run.
+// parse splits a text into blocks. It checks only their form; running a block checks its words.
 func parse(file, text string) (*script, error) {
 	s := &script{file: file}
 	if len(text) > MaxBytes {
@@ -97,7 +97,7 @@ func parse(file, text string) (*script, error) {
 			return nil, err
 		}
 		if blocks++; blocks > MaxBlocks {
-			return nil, s.fail(b.line, "cut it into several files", "the file has more than %d blocks", MaxBlocks)
+			return nil, s.fail(b.line, "split it into several files", "the file has more than %d blocks", MaxBlocks)
 		}
 		s.pieces = append(s.pieces, piece{block: b})
 		i = end
@@ -106,13 +106,16 @@ func parse(file, text string) (*script, error) {
 }
 
 func (s *script) check(number int, text string) error {
-	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }) {
-		return s.fail(number, "a scenario is UTF-8 text", "the line holds bytes that are no text")
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool {
+		return r < ' ' &&
+			r != '\t' || r == 0x7f
+	}) {
+		return s.fail(number, "a scenario is UTF-8 text", "the line contains invalid characters")
 	}
 	return nil
 }
 
-// isBetween says that a line belongs to no block.
+// isBetween reports whether a line is a comment or blank, and thus outside of blocks.
 func isBetween(text string) bool {
 	return strings.TrimSpace(text) == "" || strings.HasPrefix(text, "#")
 }
@@ -125,7 +128,7 @@ func (s *script) between(text string) {
 	s.pieces = append(s.pieces, piece{between: []string{text}})
 }
 
-// block reads the lines of one block, of which the first has the index first.
+// block parses the lines of one block. first is the index of its first line.
 func (s *script) block(first int, lines []string) (*block, error) {
 	b := &block{line: first + 1}
 	words, err := split(lines[0])
@@ -133,7 +136,8 @@ func (s *script) block(first int, lines []string) (*block, error) {
 		return nil, s.fail(b.line, "", "%s", err)
 	}
 	if len(words) == 0 || words[0] == separator {
-		return nil, s.fail(b.line, "a block begins with one of: "+blockNames()+"; a blank line ends it", "%q begins no block", separator)
+		return nil, s.fail(b.line, "start a block with one of: "+blockNames()+"; a blank line ends it",
+			"%q does not start a block", separator)
 	}
 	b.name, b.args = words[0], words[1:]
 	if blockOf(b.name) == nil {
@@ -150,14 +154,14 @@ func (s *script) block(first int, lines []string) (*block, error) {
 	return b, nil
 }
 
-// split parts a line into words. Text in double or single quotes is one word; a quote inside a word is itself.
+// split splits a line into words. Text in double or single quotes is one word; a quote inside a word is literal.
 func split(text string) ([]string, error) {
 	var words []string
 	for text = strings.TrimSpace(text); text != ""; text = strings.TrimSpace(text) {
 		if quote := text[0]; quote == '"' || quote == '\'' {
 			end := strings.IndexByte(text[1:], quote)
 			if end < 0 {
-				return nil, fmt.Errorf("the quote before %.40q has no end", text[1:])
+				return nil, fmt.Errorf("unterminated quote before %.40q", text[1:])
 			}
 			words, text = append(words, text[1:end+1]), text[end+2:]
 			continue
@@ -171,7 +175,7 @@ func split(text string) ([]string, error) {
 	return words, nil
 }
 
-// render writes the file with the output that each block gave; a block that was not run keeps what it expects.
+// render returns the file with the output of each block. A block that was not run keeps its expected output.
 func (s *script) render(got map[*block][]string) string {
 	var out []string
 	for _, p := range s.pieces {

@@ -8,62 +8,62 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// agent is one life of a machine's disk with the session that runs on it.
+// agent is the agent of a machine with its current instance and session.
 type agent struct {
 	machine   string
 	instances int
 	sessions  int
 	instance  domain.ID
 	session   domain.ID
-	// server holds its session, nil for none; silent says that nothing is heard of it all the same.
+	// server holds the session; nil without a session. silent is set while the agent sends nothing.
 	server *server
 	silent bool
-	// running are the parts that it has claimed and not ended.
+	// running lists the deployments whose parts it has claimed and not ended.
 	running []domain.ID
 	memory  agentMemory
 }
 
-// word is one thing that an agent can say or suffer.
+// word is one keyword of a report.
 type word struct {
 	usage string
-	run   func(st *stage, s *server, a *agent, words []string) ([]string, error)
+	run   func(r *runner, s *server, a *agent, words []string) ([]string, error)
 }
 
 func reportWords() []word {
 	return []word{
-		{"joins --environment E --role R… --policy P", (*stage).joins},
-		{"online", (*stage).comesOnline},
-		{"offline", (*stage).goesOffline},
-		{"reconnects", (*stage).reconnects},
-		{"silent", (*stage).fallsSilent},
-		{"heartbeat", (*stage).isHeard},
+		{"joins --environment E --role R… --policy P", (*runner).joins},
+		{"online", (*runner).comesOnline},
+		{"offline", (*runner).goesOffline},
+		{"reconnects", (*runner).reconnects},
+		{"silent", (*runner).fallsSilent},
+		{"heartbeat", (*runner).resumesHeartbeats},
 		{"healthy DETAIL", reportHealth(domain.Healthy)},
 		{"warning DETAIL", reportHealth(domain.Warning)},
 		{"unhealthy DETAIL", reportHealth(domain.Unhealthy)},
-		{"claims DEPLOYMENT", (*stage).claims},
+		{"claims DEPLOYMENT", (*runner).claims},
 		{"succeeds DEPLOYMENT", reportEnd(domain.PartSucceeded)},
 		{"fails DEPLOYMENT --step NAME --exit CODE", reportEnd(domain.PartFailed)},
-		{"re-imaged", (*stage).isReimaged},
-		{"cloned", (*stage).isCloned},
+		{"re-imaged", (*runner).isReimaged},
+		{"cloned", (*runner).isCloned},
 	}
 }
 
-// report lets agents speak.
-func (st *stage) report(b *block) ([]string, error) {
-	return st.lines(b, func(s *server, words []string) ([]string, error) {
+// report runs one keyword of an agent for each line.
+func (r *runner) report(b *block) ([]string, error) {
+	return r.lines(b, func(s *server, words []string) ([]string, error) {
 		if len(words) < 2 {
-			return nil, st.wrong("write: HH:MM:SS MACHINE WORD …", "the report says nothing")
+			return nil, r.wrong("usage: HH:MM:SS MACHINE WORD …", "the report has no keyword")
 		}
 		all := reportWords()
 		i := slices.IndexFunc(all, func(w word) bool { return strings.Fields(w.usage)[0] == words[1] })
 		if i < 0 {
-			return nil, st.wrong("use one of: "+reportNames(), "unknown report %.40q", words[1])
+			return nil, r.wrong("use one of: "+reportNames(), "unknown report %.40q", words[1])
 		}
-		a := st.agent(words[0])
+		a := r.agent(words[0])
 		if len(b.args) == 0 && a.server != nil && a.server.works() {
 			s = a.server
 		}
-		return all[i].run(st, s, a, words[2:])
+		return all[i].run(r, s, a, words[2:])
 	})
 }
 
@@ -75,54 +75,54 @@ func reportNames() string {
 	return strings.Join(all, ", ")
 }
 
-// agent finds the agent of a machine, or makes its disk.
-func (st *stage) agent(machine string) *agent {
-	a := st.agents[machine]
+// agent returns the agent of a machine, and creates it if necessary.
+func (r *runner) agent(machine string) *agent {
+	a := r.agents[machine]
 	if a == nil {
 		a = &agent{machine: machine}
-		st.agents[machine] = a
-		a.reimage(st)
+		r.agents[machine] = a
+		a.reimage(r)
 	}
 	return a
 }
 
-func (a *agent) reimage(st *stage) {
+func (a *agent) reimage(r *runner) {
 	a.instances++
-	a.instance = st.id("instance", a.machine, a.instances)
+	a.instance = r.id("instance", a.machine, a.instances)
 	a.server, a.silent, a.running, a.memory = nil, false, nil, agentMemory{}
-	st.names.add(a.instance, fmt.Sprintf("%s/disk%d", a.machine, a.instances))
+	r.names.add(a.instance, fmt.Sprintf("%s/disk%d", a.machine, a.instances))
 	a.session = domain.ID{}
 }
 
-func (a *agent) newSession(st *stage) {
+func (a *agent) newSession(r *runner) {
 	a.sessions++
-	a.session = st.id("session", a.machine, a.sessions)
-	st.names.add(a.session, fmt.Sprintf("%s/session%d", a.machine, a.sessions))
+	a.session = r.id("session", a.machine, a.sessions)
+	r.names.add(a.session, fmt.Sprintf("%s/session%d", a.machine, a.sessions))
 }
 
-// words reads what stands after an agent's word.
-func (st *stage) words(s *server, usage string, line []string) (*words, error) {
-	w := &words{stage: st, server: s, usage: usage, flags: map[string][]string{}}
+// words parses the words after a keyword.
+func (r *runner) words(s *server, usage string, line []string) (*words, error) {
+	w := &words{runner: r, server: s, usage: usage, flags: map[string][]string{}}
 	w.read(line)
 	return w, w.err
 }
 
-// joins registers the machine if the log has none of its name, and begins a session.
-func (st *stage) joins(s *server, a *agent, line []string) ([]string, error) {
-	w, err := st.words(s, "joins --environment E --role R… --policy P", line)
+// joins registers the machine if the log does not have it, and starts a session.
+func (r *runner) joins(s *server, a *agent, line []string) ([]string, error) {
+	w, err := r.words(s, "joins --environment E --role R… --policy P", line)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.CatchUp(st.ctx); err != nil {
+	if err := s.CatchUp(r.ctx); err != nil {
 		return nil, err
 	}
-	v, first := s.fold(), st.head()+1
+	v, first := s.fold(), r.head()+1
 	if v.Machines[a.machine] == nil {
 		environment := w.flag("environment")
 		if environment == "" && len(v.Environments) == 1 {
 			environment = sortedKeys(v.Environments)[0]
 		}
-		_, err := s.Handle(st.ctx, domain.ID{}, domain.ApplyMachine{Name: a.machine, Environment: environment,
+		_, err := s.Handle(r.ctx, domain.ID{}, domain.ApplyMachine{Name: a.machine, Environment: environment,
 			Roles: w.flags["role"], Policy: w.flag("policy"), Origin: domain.By("agent")})
 		if answer, refused := refusal(err); refused {
 			return []string{answer}, nil
@@ -131,40 +131,41 @@ func (st *stage) joins(s *server, a *agent, line []string) ([]string, error) {
 			return nil, err
 		}
 	}
-	a.newSession(st)
-	answer, err := st.connect(s, a)
+	a.newSession(r)
+	answer, err := r.connect(s, a)
 	if err == nil && answer[0] == span(first+1, first+1) {
 		answer[0] = span(first, first+1)
 	}
 	return answer, err
 }
 
-func (st *stage) comesOnline(s *server, a *agent, line []string) ([]string, error) {
+func (r *runner) comesOnline(s *server, a *agent, line []string) ([]string, error) {
 	if len(line) > 0 {
-		return nil, st.wrong("write: HH:MM:SS MACHINE online", "%.40q is one word too many", line[0])
+		return nil, r.wrong("usage: HH:MM:SS MACHINE online", "unexpected word %.40q", line[0])
 	}
-	a.newSession(st)
-	return st.connect(s, a)
+	a.newSession(r)
+	return r.connect(s, a)
 }
 
-func (st *stage) reconnects(s *server, a *agent, _ []string) ([]string, error) {
-	return st.connect(s, a)
+func (r *runner) reconnects(s *server, a *agent, _ []string) ([]string, error) {
+	return r.connect(s, a)
 }
 
-// connect does what a server does when an agent says hello.
-func (st *stage) connect(s *server, a *agent) ([]string, error) {
+// connect does what a server does when an agent connects.
+func (r *runner) connect(s *server, a *agent) ([]string, error) {
 	if a.session.IsZero() {
-		a.newSession(st)
+		a.newSession(r)
 	}
-	answer, err := st.send(s, domain.ID{}, domain.ConnectMachine{Name: a.machine, Server: s.Server(), Session: a.session, Instance: a.instance})
+	answer, err := r.send(s, domain.ID{}, domain.ConnectMachine{Name: a.machine, Server: s.Server(),
+		Session: a.session, Instance: a.instance})
 	if err == nil && !strings.HasPrefix(answer[0], "rejected") {
 		a.server, a.silent = s, false
-		followed, err := st.compare(s, a)
+		followed, err := r.compare(s, a)
 		if err != nil {
 			return nil, err
 		}
 		answer = append(answer, followed...)
-		st.heartbeat(a)
+		r.heartbeat(a)
 	}
 	return answer, err
 }

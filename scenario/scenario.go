@@ -7,23 +7,23 @@ import (
 	"strings"
 )
 
-// Options say how a file is run; the zero value is how `drover test` runs it.
+// Options configures Run. `drover test` uses the zero value.
 type Options struct {
-	// Replay folds the log afresh after each block and compares: any difference is a failure of that block.
+	// Replay folds the log again after each block and compares the views. A difference is a failure of that block.
 	Replay bool
 }
 
-// Result is what running a file came to.
+// Result is the result of running a file.
 type Result struct {
-	// Text is the file with the output that each block gave.
+	// Text is the file with the actual output of each block.
 	Text string
-	// Failures are the blocks that gave something else than the file expects.
+	// Failures lists the blocks whose output differs from the expected output.
 	Failures []Failure
-	// Blocks counts those that ran.
+	// Blocks is the number of blocks that ran.
 	Blocks int
 }
 
-// Failure is a block that gave something else than expected.
+// Failure is a block whose output differs from the expected output.
 type Failure struct {
 	File  string
 	Line  int // of the block
@@ -32,24 +32,24 @@ type Failure struct {
 	Got   []string
 }
 
-// String names the place and shows both, line by line.
+// String returns the position of the block and a line-by-line comparison of both outputs.
 func (f Failure) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s:%d: %s gave something else than the file expects\n", f.File, f.Line, f.Block)
+	fmt.Fprintf(&b, "%s:%d: the output of %s differs from the expected output\n", f.File, f.Line, f.Block)
 	for _, d := range difference(f.Want, f.Got) {
 		b.WriteString("  " + d + "\n")
 	}
 	return b.String()
 }
 
-// Run runs a file on servers, agents and a clock of its own. The error is an *Error if the file cannot be
-// run, and says where; Text is then as it was.
+// Run runs a file with its own servers, agents and clock. It returns an *Error if the file cannot be run; Text is then
+// the unchanged file.
 func Run(ctx context.Context, name, text string, options Options) (Result, error) {
 	s, err := parse(name, text)
 	if err != nil {
 		return Result{Text: text}, err
 	}
-	stage, err := newStage(ctx, s)
+	r, err := newRunner(ctx, s)
 	if err != nil {
 		return Result{Text: text}, err
 	}
@@ -58,12 +58,12 @@ func Run(ctx context.Context, name, text string, options Options) (Result, error
 		if p.block == nil {
 			continue
 		}
-		output, err := stage.run(p.block)
+		output, err := r.run(p.block)
 		if err != nil {
 			return Result{Text: text}, err
 		}
 		if options.Replay {
-			output = append(output, stage.strayed()...)
+			output = append(output, r.viewDifferences()...)
 		}
 		result.Blocks++
 		got[p.block] = output
@@ -76,17 +76,17 @@ func Run(ctx context.Context, name, text string, options Options) (Result, error
 	return result, nil
 }
 
-// trimmed is lines without blanks at their ends.
+// trimmed returns lines without trailing blanks.
 func trimmed(lines []string) []string {
-	var kept []string
+	var result []string
 	for _, text := range lines {
-		kept = append(kept, strings.TrimRight(text, " \t"))
+		result = append(result, strings.TrimRight(text, " \t"))
 	}
-	return kept
+	return result
 }
 
-// difference lists both sides with marks: - was expected, + was given. Lines that are alike at the
-// beginning and end stand unmarked.
+// difference compares two outputs: - marks expected lines, + marks actual lines. Equal lines at the beginning and at
+// the end are not marked.
 func difference(want, got []string) []string {
 	var out []string
 	first := 0

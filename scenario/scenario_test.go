@@ -19,72 +19,73 @@ func run(t testing.TB, text string) (scenario.Result, error) {
 	return scenario.Run(context.Background(), "a.txt", text, scenario.Options{})
 }
 
-func TestAMistakeIsToldWithItsPlaceAndAHint(t *testing.T) {
+func TestErrorsHaveTheirPositionAndAHint(t *testing.T) {
 	for text, want := range map[string]string{
 		"tic 09:00:00\n":                                    `a.txt:1: unknown block "tic" (use one of: apply, do,`,
-		"# so\n\n\n----\n":                                  `a.txt:4: "----" begins no block`,
-		"tick\n":                                            `a.txt:1: the time is missing (write: tick HH:MM:SS`,
-		"tick 9 Uhr\n":                                      `a.txt:1: "Uhr" is one word too many`,
-		"tick 9:00:00\n":                                    `a.txt:1: invalid time "9:00:00" (write it as HH:MM:SS)`,
+		"# so\n\n\n----\n":                                  `a.txt:4: "----" does not start a block`,
+		"tick\n":                                            `a.txt:1: the time is missing (usage: tick HH:MM:SS`,
+		"tick 9 Uhr\n":                                      `a.txt:1: unexpected word "Uhr"`,
+		"tick 9:00:00\n":                                    `a.txt:1: invalid time "9:00:00" (use HH:MM:SS)`,
 		"tick 09:61:00\n":                                   `invalid time "09:61:00"`,
 		"tick 99999999999:00:00\n":                          `invalid time`,
-		"tick 09:00:01\n\ntick 09:00:00\n":                  `a.txt:3: 09:00:00 lies before 09:00:01 (times only rise)`,
-		"tick 09:00:00 speed=2\n":                           `tick has no "speed"`,
-		"tick 09:00:00\nmore\n":                             `a.txt:2: tick takes no further lines`,
+		"tick 09:00:01\n\ntick 09:00:00\n":                  `a.txt:3: 09:00:00 is before 09:00:01 (times must not decrease)`,
+		"tick 09:00:00 speed=2\n":                           `unknown option "speed" of tick`,
+		"tick 09:00:00\nmore\n":                             `a.txt:2: block tick does not take input lines`,
 		"tick 09:00:00 servers=(a,a)\n":                     `server a is named twice`,
 		"tick 09:00:00 server=a/b\n":                        `unknown server`,
 		"do\nlater deploy shop 1.0\n":                       `a.txt:2: invalid time "later"`,
-		"do\n09:00:00\n":                                    `a.txt:2: nothing stands after the time`,
+		"do\n09:00:00\n":                                    `a.txt:2: nothing follows the time`,
 		"do\n09:00:00 deplo shop 1.0\n":                     `a.txt:2: unknown command "deplo shop" (use one of: release create, deploy,`,
-		"do\n09:00:00 deploy shop\n":                        `a word is missing (write: deploy PROJECT VERSION --to`,
+		"do\n09:00:00 deploy shop\n":                        `a word is missing (usage: deploy PROJECT VERSION --to`,
 		"do\n09:00:00 deploy shop 1.0\n":                    `--to is missing`,
 		"do\n09:00:00 deploy shop 1.0 --to\n":               `--to needs a value`,
 		"do\n09:00:00 deploy shop 1 --to p --now 1":         `unknown flag --now`,
-		"do\n09:00:00 deploy shop 1 2 --to p\n":             `"2" is one word too many`,
+		"do\n09:00:00 deploy shop 1 2 --to p\n":             `unexpected word "2"`,
 		"do\n09:00:00 deploy s 1 --to p --max-parallel x":   `invalid --max-parallel "x"`,
-		"do\n09:00:00 pin s 1 --in p --for ever\n":          `invalid --for "ever" (write it as 90m`,
-		"do\n09:00:00 cancel d1\n":                          `there is no deployment "d1" (deployments are d1, d2`,
+		"do\n09:00:00 pin s 1 --in p --for soon\n":          `invalid --for "soon" (use a duration such as 90m`,
+		"do\n09:00:00 cancel d1\n":                          `unknown deployment "d1" (deployments are d1, d2`,
 		"do\n09:00:00 delete house x\n":                     `unknown kind "house"`,
-		"do\n09:00:00 trigger enable joins\n":               `"joins" names no project`,
-		"do\n09:00:00 again\n":                              `there is nothing to send again`,
-		"do\n09:00:00 hold 'web-01 --project shop\n":        `the quote before`,
-		"report\n09:00:00 web-01\n":                         `the report says nothing`,
+		"do\n09:00:00 trigger enable joins\n":               `"joins" does not name a project`,
+		"do\n09:00:00 again\n":                              `no previous command to send again`,
+		"do\n09:00:00 hold 'web-01 --project shop\n":        `unterminated quote before`,
+		"report\n09:00:00 web-01\n":                         `the report has no keyword`,
 		"report\n09:00:00 web-01 sings\n":                   `unknown report "sings" (use one of: joins, online`,
 		"events\n09:00:00 MachineSang web-01\n":             `unknown event "MachineSang"`,
 		"events\n09:00:00 Raw machine/x y {\n":              `invalid JSON "{"`,
-		"events\n09:00:00 Raw machine/x\n":                  `a word is missing (write: Raw STREAM TYPE JSON)`,
-		"events\n09:00:00 Raw \"\" machine.enabled/v1 {}\n": `the log refuses it`,
+		"events\n09:00:00 Raw machine/x\n":                  `a word is missing (usage: Raw STREAM TYPE JSON)`,
+		"events\n09:00:00 Raw \"\" machine.enabled/v1 {}\n": `the log rejected the event`,
 		"view\n":                    `unknown view`,
 		"why\n":                     `the machine is missing`,
 		"why web-01 at=yesterday\n": `invalid at=yesterday`,
 		"crash after=lunch\n":       `invalid after=lunch`,
-		"resume\n":                  `server a is not in the middle of a tick`,
-		"pause after=read\n\ntick 09:00:00\n\ntick 09:00:01\n": `server a is in the middle of a tick (write ` + "`resume` first)",
-		"kill 09:00:00\n\ntick 09:00:01\n":                     `server a is down (write`,
-		"start 09:00:00\n":                                     `server a runs`,
-		"stop 09:00:00\n\ntick 09:00:01\n":                     `server a is stopped (write`,
+		"resume\n":                  `server a is not within a tick`,
+		"pause after=read\n\ntick 09:00:00\n\ntick 09:00:01\n": `server a is within a tick (add ` + "`resume` first)",
+		"kill 09:00:00\n\ntick 09:00:01\n":                     `server a is down (add`,
+		"start 09:00:00\n":                                     `server a is already running`,
+		"stop 09:00:00\n\ntick 09:00:01\n":                     `server a is stopped (add`,
 		"wake 09:00:00\n":                                      `server a is not stopped`,
-		"clock 09:00:00\n":                                     `"09:00:00" sets no clock (write: clock HH:MM:SS by=DURATION|stands`,
-		"clock 09:00:00 by=late\n":                             `sets no clock`,
-		"react\n":                                              `the time is missing (write: react HH:MM:SS`,
-		"do reacts=soon\n09:00:00 unpin s --in p\n":            `reacts=soon says nothing`,
+		"clock 09:00:00\n":                                     `invalid clock setting "09:00:00" (usage: clock HH:MM:SS by=DURATION|stands`,
+		"clock 09:00:00 by=late\n":                             `invalid clock setting`,
+		"react\n":                                              `the time is missing (usage: react HH:MM:SS`,
+		"do reacts=soon\n09:00:00 unpin s --in p\n":            `invalid reacts=soon`,
 		"kill 09:00:00\n\nstart 09:00:01 rules=new\n":          `invalid rules="new"`,
 		"log from=#x\n":                                        `invalid position from=#x`,
 		"ticks until=soon\n":                                   `invalid until or every`,
-		"do\n09:00:00 \x00\n":                                  `a.txt:2: the line holds bytes that are no text`,
-		"\xff\xfe\n":                                           `a.txt:1: the line holds bytes that are no text`,
+		"do\n09:00:00 \x00\n":                                  `a.txt:2: the line contains invalid characters`,
+		"\xff\xfe\n":                                           `a.txt:1: the line contains invalid characters`,
 	} {
 		result, err := run(t, text)
 		var mistake *scenario.Error
 		require.ErrorAs(t, err, &mistake, "%q", text)
 		require.Contains(t, err.Error(), want, "%q", text)
-		require.Equal(t, text, result.Text, "a file that cannot be run stays as it is")
+		require.Equal(t, text, result.Text, "a file that cannot be run stays unchanged")
 	}
 }
 
-func TestAFileIsBounded(t *testing.T) {
+func TestFilesAreBounded(t *testing.T) {
 	for text, want := range map[string]string{
-		strings.Repeat("#", scenario.MaxBytes+1):                                         "the file has 1048577 bytes (use at most 1048576)",
+		strings.Repeat("#", scenario.MaxBytes+1): "the file has 1048577 bytes (use " +
+			"at most 1048576)",
 		strings.Repeat("replay\n\n", scenario.MaxBlocks+1):                               "more than 10000 blocks",
 		"ticks until=9000:00:00 every=1s\n":                                              "is too early or too late",
 		"ticks until=200:00:00 every=10s\n\nticks until=400:00:00 every=10s servers=b\n": "more than 100000 ticks",
@@ -94,23 +95,23 @@ func TestAFileIsBounded(t *testing.T) {
 	}
 }
 
-func TestARunEndsWhenItsCallerDoes(t *testing.T) {
+func TestRunEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := scenario.Run(ctx, "a.txt", "tick 09:00:00\n", scenario.Options{})
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-func TestABlockThatGivesSomethingElseIsShownLineByLine(t *testing.T) {
+func TestDifferentOutputIsShownLineByLine(t *testing.T) {
 	result, err := run(t, "# One.\n\ntick 09:00:00\n----\nread     #1\ndeploy   web-01  behind\nappend   nothing\n")
 	require.NoError(t, err)
 	require.Len(t, result.Failures, 1)
-	require.Equal(t, "a.txt:3: tick 09:00:00 gave something else than the file expects\n"+
+	require.Equal(t, "a.txt:3: the output of tick 09:00:00 differs from the expected output\n"+
 		"    read     #1\n  - deploy   web-01  behind\n    append   nothing\n", result.Failures[0].String())
 	require.Equal(t, "# One.\n\ntick 09:00:00\n----\nread     #1\nappend   nothing\n", result.Text)
 }
 
-func TestABlockWithoutAnAnswerIsAFailureAndIsFilledIn(t *testing.T) {
+func TestMissingOutputIsFailureAndFilledIn(t *testing.T) {
 	result, err := run(t, "tick 09:00:00\r\n\r\nview fleet")
 	require.NoError(t, err)
 	require.Len(t, result.Failures, 2)
@@ -121,7 +122,7 @@ func TestABlockWithoutAnAnswerIsAFailureAndIsFilledIn(t *testing.T) {
 	require.Equal(t, result.Text, again.Text)
 }
 
-func TestAFileGivesTheSameEachTime(t *testing.T) {
+func TestFileHasTheSameOutputEachTime(t *testing.T) {
 	for _, file := range files(t)[:10] {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
@@ -133,14 +134,19 @@ func TestAFileGivesTheSameEachTime(t *testing.T) {
 	}
 }
 
-// mustExist are the files that the laws name.
-var mustExist = []string{"partial-failure-is-not-rolled-back", "disable-beats-a-paused-decision", "cancel-and-claim-at-once",
-	"claimed-machine-destroyed", "slow-machine-blocks-nobody", "online-during-rollout-is-not-up-to-date", "skip-after-restart-stays-skipped",
-	"exhausted-is-not-swept", "window-of-one-on-two-servers", "cure-reaches-the-unhealthy", "health-after-deploy-is-no-cause",
-	"reboot-in-a-step-is-no-new-cause", "exclude-stays-excluded", "rollback-during-rollout", "offline-then-connected", "clone-is-refused",
-	"post-twice-is-once", "name-used-again-starts-empty", "clocks-apart-lease", "wake-after-40s-writes-no-offline", "rule-change-does-not-redeploy"}
+// mustExist lists the files that the laws require by name.
+var mustExist = []string{"partial-failure-is-not-rolled-back", "disable-beats-a-paused-decision",
+	"cancel-and-claim-at-once",
+	"claimed-machine-destroyed", "slow-machine-blocks-nobody", "online-during-rollout-is-not-up-to-date",
+	"skip-after-restart-stays-skipped",
+	"exhausted-is-not-swept", "window-of-one-on-two-servers", "cure-reaches-the-unhealthy",
+	"health-after-deploy-is-no-cause",
+	"reboot-in-a-step-is-no-new-cause", "exclude-stays-excluded", "rollback-during-rollout",
+	"offline-then-connected", "clone-is-refused",
+	"post-twice-is-once", "name-used-again-starts-empty", "clocks-apart-lease", "wake-after-40s-writes-no-offline",
+	"rule-change-does-not-redeploy"}
 
-func TestEveryLawHasItsFilesAndEveryFileSaysWhatItShows(t *testing.T) {
+func TestLawsAndScenarioFilesAreComplete(t *testing.T) {
 	page, err := os.ReadFile("../docs/laws.md")
 	require.NoError(t, err)
 	for law := 1; law <= 26; law++ {
@@ -168,8 +174,8 @@ func TestEveryLawHasItsFilesAndEveryFileSaysWhatItShows(t *testing.T) {
 	}
 }
 
-// furniture is what most blocks need to do anything at all.
-const furniture = `apply
+// setup contains the resources that most blocks need.
+const setup = `apply
 apiVersion: drover.dev/v1
 kind: Environment
 metadata: {name: e}
@@ -194,24 +200,28 @@ do
 
 `
 
-// FuzzNoTextBreaksARun looks for texts that make a run panic, hang or give another output the second time.
-func FuzzNoTextBreaksARun(f *testing.F) {
+// FuzzRun searches for texts that make a run panic, hang or have a different output the second time.
+func FuzzRun(f *testing.F) {
 	for _, blocks := range []string{"tick 09:00:00\n----\n", "apply\nkind: Environment\n\n----\n",
-		"do\n09:00:00 deploy shop 1 --to e --machine web-01\n09:00:01 cancel d1\n09:00:01 again\n09:00:02 delete machine web-01",
+		"do\n09:00:00 deploy shop 1 --to e --machine web-01\n09:00:01 cancel d1\n09:00:01 again\n09:00:02 delete machine " +
+			"web-01",
 		"report\n09:00:01 web-01 joins\n09:00:02 web-01 claims\n09:00:03 web-01 fails d1 --exit 2\n09:00:04 web-01 re-imaged",
-		"events\n09:00:00 PartClaimed web-01 d1\n09:00:00 MachineWentOffline web-01 --connect #4\n09:00:01 MachineDeleted web-01",
+		"events\n09:00:00 PartClaimed web-01 d1\n09:00:00 MachineWentOffline web-01 --connect #4\n09:00:01 MachineDeleted " +
+			"web-01",
 		"events\n09:00:00 Raw part/d1/x part.claimed/v1 {}\n09:00:00 Raw watch watch.passed/v1 '{\"since\":\"#1\"}'",
-		"crash after=decide\n\ntick 09:00:01 servers=(a,b)\n\npause after=read\n\ntick 09:00:02\n\nresume", "kill 09:00:00\n\nstart 09:00:01 rules=2",
-		"clock 09:00:00 by=-48h server=b\n\nstop 09:00:01\n\nreact 09:00:40 servers=(b)\n\nwake 09:01:00\n\nclock 09:01:00 stands\n\nreact 09:01:01",
+		"crash after=decide\n\ntick 09:00:01 servers=(a,b)\n\npause after=read\n\ntick 09:00:02\n\nresume",
+		"kill 09:00:00\n\nstart 09:00:01 rules=2",
+		"clock 09:00:00 by=-48h server=b\n\nstop 09:00:01\n\nreact 09:00:40 servers=(b)\n\nwake 09:01:00\n\nclock 09:01:00 " +
+			"stands\n\nreact 09:01:01",
 		"do reacts=no\n09:00:00 log clear watch\n09:00:01 log clear part/d1/web-01",
 		"view deployments d1\n\nview fleet\n\nwhy web-01 shop at=#3\n\nlog from=#2 stream=project/shop\n\nreplay"} {
 		f.Add(blocks)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if strings.Contains(text, "ticks") {
-			t.Skip("it would only take long")
+			t.Skip("ticks would only make the run slow")
 		}
-		text = furniture + text
+		text = setup + text
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 		defer cancel()
 		result, err := scenario.Run(ctx, "fuzz.txt", text, scenario.Options{Replay: true})
@@ -221,14 +231,15 @@ func FuzzNoTextBreaksARun(f *testing.F) {
 			if mistake != nil {
 				require.Equal(t, "fuzz.txt", mistake.File)
 				require.NotEmpty(t, mistake.Reason)
-				require.True(t, mistake.Line > 0 && mistake.Line <= strings.Count(text, "\n")+2, "line %d is in the file", mistake.Line)
+				require.True(t, mistake.Line > 0 && mistake.Line <= strings.Count(text, "\n")+2,
+					"line %d is in the file", mistake.Line)
 				require.Less(t, len(mistake.Error()), 4000)
 			}
 			return
 		}
 		again, err := scenario.Run(ctx, "fuzz.txt", result.Text, scenario.Options{Replay: true})
 		if ctx.Err() != nil {
-			t.Skip("it takes long")
+			t.Skip("the run is too slow")
 		}
 		require.NoError(t, err)
 		require.Empty(t, again.Failures)

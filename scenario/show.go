@@ -12,48 +12,48 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// show prints events of the log.
-func (st *stage) show(b *block) ([]string, error) {
-	_, values, err := st.header(b, 0, "from", "stream")
+// showLog prints the events of the log.
+func (r *runner) showLog(b *block) ([]string, error) {
+	_, values, err := r.header(b, 0, "from", "stream")
 	if err != nil {
 		return nil, err
 	}
 	var from eventlog.Position
 	if text := values["from"]; text != "" {
 		if from, err = eventlog.ParsePosition(strings.TrimPrefix(text, "#")); err != nil || from == 0 {
-			return nil, st.wrong("write from=#12", "invalid position from=%.40s", text)
+			return nil, r.wrong("use from=#12", "invalid position from=%.40s", text)
 		}
 		from--
 	}
-	st.learn()
+	r.learn()
 	var lines []string
-	for _, rec := range st.after(from) {
+	for _, rec := range r.after(from) {
 		if stream := values["stream"]; stream == "" || stream == rec.Stream {
-			lines = append(lines, formatTime(rec.Time.Sub(day))+" "+st.describe(rec))
+			lines = append(lines, formatTime(rec.Time.Sub(day))+" "+r.describe(rec))
 		}
 	}
 	return lines, nil
 }
 
-// replay folds the log afresh, with its pages cut in several ways, and compares with what the servers have.
-func (st *stage) replay(b *block) ([]string, error) {
-	if _, _, err := st.header(b, 0); err != nil {
+// replay folds the log again with several page sizes and compares the result with the views of the servers.
+func (r *runner) replay(b *block) ([]string, error) {
+	if _, _, err := r.header(b, 0); err != nil {
 		return nil, err
 	}
-	if lines := st.strayed(); len(lines) > 0 {
+	if lines := r.viewDifferences(); len(lines) > 0 {
 		return lines, nil
 	}
-	return []string{fmt.Sprintf("the same view of #1..#%s", st.head())}, nil
+	return []string{fmt.Sprintf("the same view of #1..#%s", r.head())}, nil
 }
 
-// strayed says how views of the same log differ; nothing if they do not.
-func (st *stage) strayed() []string {
+// viewDifferences describes how views of the same log differ. It returns nothing if they are equal.
+func (r *runner) viewDifferences() []string {
 	views := map[string]*projections.View{}
 	for _, cut := range []int{1, 3, 0} {
-		views[fmt.Sprintf("pages of %d", cut)] = foldAfresh(st.ctx, st.log, cut)
+		views[fmt.Sprintf("pages of %d", cut)] = foldFromStart(r.ctx, r.log, cut)
 	}
-	for _, s := range st.servers {
-		if !s.down && s.paused == nil && s.CatchUp(st.ctx) == nil {
+	for _, s := range r.servers {
+		if !s.down && s.paused == nil && s.CatchUp(r.ctx) == nil {
 			views["server "+s.name] = s.fold()
 		}
 	}
@@ -74,7 +74,7 @@ func (st *stage) strayed() []string {
 	return lines
 }
 
-func foldAfresh(ctx context.Context, log eventlog.Log, cut int) *projections.View {
+func foldFromStart(ctx context.Context, log eventlog.Log, cut int) *projections.View {
 	v := engine.CurrentRules().NewView()
 	for {
 		before := v.Position
@@ -91,22 +91,26 @@ func foldAfresh(ctx context.Context, log eventlog.Log, cut int) *projections.Vie
 	}
 }
 
-// outline tells of a view what decisions are taken on, a line for each thing.
+// outline lists the parts of a view on which decisions depend, one on each line.
 func outline(v *projections.View) []string {
 	lines := []string{"position " + v.Position.String()}
 	for _, name := range sortedKeys(v.Machines) {
 		m := v.Machines[name]
-		lines = append(lines, fmt.Sprintf("machine %s in %s: %s, health %s, absent %s", name, m.Environment, m.Presence(), m.Health, m.Absence))
+		lines = append(lines, fmt.Sprintf("machine %s in %s: %s, health %s, absent %s", name, m.Environment,
+			m.Presence(), m.Health, m.Absence))
 		for _, project := range sortedKeys(v.Projects) {
 			p := v.Projects[project]
 			count, _ := v.Attempts(p, m)
-			lines = append(lines, fmt.Sprintf("machine %s, project %s: wanted %s, actual %s, dirty %v, held %v, attempts %d, candidates %d, sweep %v",
-				name, project, v.Wanted(p, m), v.Actual(p, m), v.Dirty(p, m), m.HoldApplies(project), count, len(v.Candidates(p, m)), slices.Contains(p.Sweep(), name)))
+			lines = append(lines, fmt.Sprintf("machine %s, project %s: wanted %s, actual %s, dirty %v, held %v, attempts %d, "+
+				"candidates %d, sweep %v",
+				name, project, v.Wanted(p, m), v.Actual(p, m), v.Dirty(p, m), m.HoldApplies(project), count,
+				len(v.Candidates(p, m)), slices.Contains(p.Sweep(), name)))
 		}
 	}
 	for _, d := range v.OpenDeployments() {
 		for _, name := range d.Order {
-			lines = append(lines, fmt.Sprintf("deployment %s on %s: %s %s", d.ID, name, d.Parts[name].State, d.Parts[name].Reason))
+			lines = append(lines, fmt.Sprintf("deployment %s on %s: %s %s", d.ID, name,
+				d.Parts[name].State, d.Parts[name].Reason))
 		}
 	}
 	return lines

@@ -14,64 +14,64 @@ import (
 	"github.com/droverhq/drover/triggers"
 )
 
-// paused is a tick that stands between two of its steps.
+// paused is a tick between two of its steps.
 type paused struct {
 	pass *engine.Pass
-	// done is the step that was taken last.
+	// done is the last completed step.
 	done step
-	// shown counts the appended events that were printed; seen says that the verdicts were.
+	// shown counts the appended events that were printed. seen is set when the verdicts were printed.
 	shown int
 	seen  bool
-	// stands says that it stopped here, until resume.
-	stands bool
+	// waiting is set while the tick waits for resume.
+	waiting bool
 }
 
-// tick lets servers take one pass each. Several at one instant all read, then all decide, then all append.
-func (st *stage) tick(b *block) ([]string, error) {
-	words, values, err := st.header(b, 1, "server", "servers")
+// tick runs one tick on each server. With several servers, all read, then all decide, then all append.
+func (r *runner) tick(b *block) ([]string, error) {
+	words, values, err := r.header(b, 1, "server", "servers")
 	if err != nil {
 		return nil, err
 	}
 	if len(words) == 0 {
-		return nil, st.wrong("write: "+blockOf(b.name).usage, "the time is missing")
+		return nil, r.wrong("usage: "+blockOf(b.name).usage, "the time is missing")
 	}
-	servers, err := st.named(values)
+	servers, err := r.named(values)
 	if err != nil {
 		return nil, err
 	}
-	if err := st.at(words[0]); err != nil {
+	if err := r.at(words[0]); err != nil {
 		return nil, err
 	}
-	return st.tickAll(servers)
+	return r.tickAll(servers)
 }
 
-// named are the servers of a block: server=a, servers=(a,b), or a.
-func (st *stage) named(values map[string]string) ([]*server, error) {
+// named returns the servers of a block: server=a, servers=(a,b), or a by default.
+func (r *runner) named(values map[string]string) ([]*server, error) {
 	list := values["server"]
 	if several := values["servers"]; several != "" {
 		list = strings.TrimSuffix(strings.TrimPrefix(several, "("), ")")
 	}
 	var servers []*server
 	for name := range strings.SplitSeq(list, ",") {
-		s, err := st.running(strings.TrimSpace(name))
+		s, err := r.running(strings.TrimSpace(name))
 		if err != nil {
 			return nil, err
 		}
 		if s.paused != nil {
-			return nil, st.wrong("write `resume` first", "server %s is in the middle of a tick", s.name)
+			return nil, r.wrong("add `resume` first", "server %s is within a tick", s.name)
 		}
 		if slices.Contains(servers, s) {
-			return nil, st.wrong("", "server %s is named twice", s.name)
+			return nil, r.wrong("", "server %s is named twice", s.name)
 		}
 		servers = append(servers, s)
 	}
 	return servers, nil
 }
 
-// tickAll takes the steps of a tick on all servers, each step on all before the next.
-func (st *stage) tickAll(servers []*server) ([]string, error) {
-	if st.ticks += len(servers); st.ticks > MaxTicks {
-		return nil, st.wrong("let less time pass, or cut it into several files", "the file has more than %d ticks", MaxTicks)
+// tickAll runs the steps of a tick on all servers, each step on all servers before the next step.
+func (r *runner) tickAll(servers []*server) ([]string, error) {
+	if r.ticks += len(servers); r.ticks > MaxTicks {
+		return nil, r.wrong("let less time pass, or split it into several files", "the file has more than %d ticks", MaxTicks)
 	}
 	printed := map[*server][]string{}
 	for _, s := range servers {
@@ -79,21 +79,21 @@ func (st *stage) tickAll(servers []*server) ([]string, error) {
 	}
 	for _, next := range []step{afterRead, afterDecide, afterAppend, ""} {
 		for _, s := range servers {
-			if s.paused == nil || s.paused.stands || s.paused.done != before(next) {
+			if s.paused == nil || s.paused.waiting || s.paused.done != before(next) {
 				continue
 			}
-			lines, err := st.step(s, next)
+			lines, err := r.step(s, next)
 			if err != nil {
 				return nil, err
 			}
 			printed[s] = append(printed[s], lines...)
 		}
 	}
-	return together(servers, printed), nil
+	return joinOutput(servers, printed), nil
 }
 
-// together joins what servers print; of several, each line begins with its server.
-func together(servers []*server, printed map[*server][]string) []string {
+// joinOutput joins the output of servers. With several servers, each line begins with its server.
+func joinOutput(servers []*server, printed map[*server][]string) []string {
 	var output []string
 	for _, s := range servers {
 		for _, text := range printed[s] {
@@ -106,28 +106,28 @@ func together(servers []*server, printed map[*server][]string) []string {
 	return output
 }
 
-// before is the step that comes before another one.
+// before returns the step before another step.
 func before(s step) step {
 	return map[step]step{afterRead: "", afterDecide: afterRead, afterAppend: afterDecide, "": afterAppend}[s]
 }
 
-// step takes one step of a tick; the last one, which has no name, runs it to its end. If the server is to
-// stop after it, it does.
-func (st *stage) step(s *server, next step) (lines []string, err error) {
+// step runs one step of a tick; the last step, which has no name, finishes the tick. If the server is set to pause or
+// crash after the step, it does.
+func (r *runner) step(s *server, next step) (lines []string, err error) {
 	p := s.paused
 	switch next {
 	case afterRead:
-		if p.pass, err = s.Begin(st.ctx); err == nil {
+		if p.pass, err = s.Begin(r.ctx); err == nil {
 			lines = []string{readLine(p.pass.Report.Batch)}
 		}
 	case afterDecide:
 		p.pass.Decide()
 	case afterAppend:
-		err = p.pass.Append(st.ctx)
+		err = p.pass.Append(r.ctx)
 	default:
-		if _, err = p.pass.Finish(st.ctx); err == nil {
+		if _, err = p.pass.Finish(r.ctx); err == nil {
 			s.paused = nil
-			return append(st.verdicts(s, p), st.appended(s, p, true)...), nil
+			return append(r.verdicts(s, p), r.appended(s, p, true)...), nil
 		}
 	}
 	if err != nil {
@@ -138,12 +138,12 @@ func (st *stage) step(s *server, next step) (lines []string, err error) {
 		return lines, nil
 	}
 	s.stop = ""
-	lines = append(append(lines, st.verdicts(s, p)...), st.appended(s, p, false)...)
+	lines = append(append(lines, r.verdicts(s, p)...), r.appended(s, p, false)...)
 	if s.crashes {
-		reopened, err := st.reopen(s)
+		reopened, err := r.reopen(s)
 		return append(append(lines, fmt.Sprintf("crash    after %s", next)), reopened...), err
 	}
-	p.stands = true
+	p.waiting = true
 	return append(lines, fmt.Sprintf("pause    after %s", next)), nil
 }
 
@@ -157,8 +157,8 @@ func readLine(batch triggers.Batch) string {
 	return fmt.Sprintf("read     #%s..#%s", batch.First, batch.Last)
 }
 
-// verdicts prints the balance of each machine and the verdict on it, once for a tick.
-func (st *stage) verdicts(s *server, p *paused) []string {
+// verdicts prints the balances and verdicts of a tick, once.
+func (r *runner) verdicts(s *server, p *paused) []string {
 	report := &p.pass.Report
 	if p.seen || report.Machines == nil {
 		return nil
@@ -178,7 +178,7 @@ func (st *stage) verdicts(s *server, p *paused) []string {
 	return lines
 }
 
-// verdictLine is one verdict; the project is named where there are several.
+// verdictLine formats one verdict. It includes the project if there are several.
 func verdictLine(s *server, verdict triggers.Verdict) string {
 	text := fmt.Sprintf("%-8s %s  %s", verdict.Kind, verdict.Machine, verdict.Reason)
 	if len(s.fold().Projects) > 1 {
@@ -187,9 +187,9 @@ func verdictLine(s *server, verdict triggers.Verdict) string {
 	return text
 }
 
-// appended prints the events of a tick that were not printed yet.
-func (st *stage) appended(s *server, p *paused, ended bool) []string {
-	st.learn()
+// appended prints the appended events of a tick that have not been printed yet.
+func (r *runner) appended(s *server, p *paused, ended bool) []string {
+	r.learn()
 	var lines []string
 	if err := s.Ready(); err != nil {
 		lines = append(lines, "fenced   "+err.Error())
@@ -198,7 +198,7 @@ func (st *stage) appended(s *server, p *paused, ended bool) []string {
 		lines = append(lines, "doubted  "+err.Error())
 	}
 	for _, w := range p.pass.Report.Appended[p.shown:] {
-		lines = append(lines, "append   "+st.written(w))
+		lines = append(lines, "append   "+r.written(w))
 	}
 	if ended && len(p.pass.Report.Appended) == 0 {
 		lines = append(lines, "append   nothing")
@@ -207,18 +207,18 @@ func (st *stage) appended(s *server, p *paused, ended bool) []string {
 	return lines
 }
 
-// written finds a decision in the log: two servers that decide the same write one event.
-func (st *stage) written(w engine.Written) string {
-	all := st.after(0)
+// written finds the event of a decision in the log. If two servers make the same decision, the log has one event.
+func (r *runner) written(w engine.Written) string {
+	all := r.after(0)
 	for i := len(all) - 1; i >= 0; i-- {
 		if all[i].Stream == w.Stream && same(all[i], w.Event) {
-			return st.describe(all[i])
+			return r.describe(all[i])
 		}
 	}
 	return domain.Name(w.Event) + " is not in the log"
 }
 
-// same says whether a record holds this very fact. The log spells its data in its own way.
+// same reports whether a record contains an event. It compares decoded data, because a log can encode JSON differently.
 func same(rec eventlog.Recorded, fact domain.Event) bool {
 	typeName, data, err := domain.Encode(fact)
 	if err != nil || typeName != rec.Type {
@@ -232,42 +232,43 @@ func same(rec eventlog.Recorded, fact domain.Event) bool {
 	return err == nil && reflect.DeepEqual(written, wanted)
 }
 
-// manyTicks lets time pass with a tick every 15 seconds. It prints what is appended, and verdicts that are
-// others than at the tick before.
-func (st *stage) manyTicks(b *block) ([]string, error) {
-	_, values, err := st.header(b, 0, "until", "every", "server", "servers")
+// manyTicks lets time pass with a tick every 15 seconds. It prints the appended events, and the verdicts that differ
+// from those of the previous tick.
+func (r *runner) manyTicks(b *block) ([]string, error) {
+	_, values, err := r.header(b, 0, "until", "every", "server", "servers")
 	if err != nil {
 		return nil, err
 	}
 	until, ok := parseTime(values["until"])
 	every, err := time.ParseDuration(orElse(values["every"], "15s"))
 	if !ok || err != nil || every < time.Second {
-		return nil, st.wrong("write: "+blockOf(b.name).usage, "invalid until or every: every is at least 1s")
+		return nil, r.wrong("usage: "+blockOf(b.name).usage, "invalid until or every: every is at least 1s")
 	}
-	servers, err := st.named(values)
+	servers, err := r.named(values)
 	if err != nil {
 		return nil, err
 	}
-	if until < st.clock.now || (until-st.clock.now)/every > MaxTicks {
-		return nil, st.wrong("times only rise, and a file has at most "+strconv.Itoa(MaxTicks)+" ticks", "until=%s is too early or too late", values["until"])
+	if until < r.clock.now || (until-r.clock.now)/every > MaxTicks {
+		return nil, r.wrong("times must not decrease, and a file has at most "+strconv.Itoa(MaxTicks)+" ticks",
+			"until=%s is too early or too late", values["until"])
 	}
 	var output []string
 	last, count := map[string]string{}, 0
-	for next := st.clock.now - st.clock.now%every + every; next <= until; next += every {
-		if err := st.ctx.Err(); err != nil {
+	for next := r.clock.now - r.clock.now%every + every; next <= until; next += every {
+		if err := r.ctx.Err(); err != nil {
 			return nil, err
 		}
-		if err := st.advance(next); err != nil {
+		if err := r.advance(next); err != nil {
 			return nil, err
 		}
 		count++
-		lines, err := st.tickAll(servers)
+		lines, err := r.tickAll(servers)
 		if err != nil {
 			return nil, err
 		}
-		output = append(output, news(formatTime(next), lines, last)...)
+		output = append(output, changedLines(formatTime(next), lines, last)...)
 	}
-	return append(output, fmt.Sprintf("%d ticks", count)), st.advance(until)
+	return append(output, fmt.Sprintf("%d ticks", count)), r.advance(until)
 }
 
 func orElse(text, other string) string {
@@ -277,8 +278,8 @@ func orElse(text, other string) string {
 	return text
 }
 
-// news are the lines of a tick that tell something new; last is what each verdict was before.
-func news(at string, lines []string, last map[string]string) []string {
+// changedLines returns the lines of a tick that are new. last contains the verdicts of the previous tick.
+func changedLines(at string, lines []string, last map[string]string) []string {
 	var output []string
 	now := map[string]string{}
 	for _, text := range lines {

@@ -9,12 +9,12 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// by is who sends the commands of a scenario.
+// by is the origin of the commands of a scenario.
 const by = "person"
 
 // verb is one verb of the command line.
 type verb struct {
-	// usage is the verb, its arguments in capitals, and its flags; what a line may hold is read from it.
+	// usage is the verb, its arguments in capitals, and its flags. It defines which lines are valid.
 	usage   string
 	command func(*words) domain.Command
 }
@@ -24,7 +24,8 @@ func verbs() []verb {
 		{"release create PROJECT VERSION", func(w *words) domain.Command {
 			return domain.CreateRelease{Project: w.arg(0), Version: w.arg(1), Origin: domain.By(by)}
 		}},
-		{"deploy PROJECT VERSION --to ENVIRONMENT --machine M… --exclude M… --max-parallel N --stop-after-failures N", deployCommand},
+		{"deploy PROJECT VERSION --to ENVIRONMENT --machine M… --exclude M… --max-parallel N --stop-after-failures N",
+			deployCommand},
 		{"rollback PROJECT --to ENVIRONMENT", func(w *words) domain.Command {
 			return domain.Rollback{Project: w.arg(0), Environment: w.need("to"), Origin: domain.By(by)}
 		}},
@@ -33,13 +34,15 @@ func verbs() []verb {
 		}},
 		{"cancel DEPLOYMENT", cancelCommand},
 		{"pin PROJECT VERSION --in ENVIRONMENT --for DURATION --reason TEXT", func(w *words) domain.Command {
-			return domain.SetPin{Project: w.arg(0), Release: w.arg(1), Environment: w.need("in"), Until: w.until(), Reason: w.flag("reason"), Origin: domain.By(by)}
+			return domain.SetPin{Project: w.arg(0), Release: w.arg(1), Environment: w.need("in"), Until: w.until(),
+				Reason: w.flag("reason"), Origin: domain.By(by)}
 		}},
 		{"unpin PROJECT --in ENVIRONMENT", func(w *words) domain.Command {
 			return domain.LiftPin{Project: w.arg(0), Environment: w.need("in"), Origin: domain.By(by)}
 		}},
 		{"hold MACHINE --project P --for DURATION --reason TEXT", func(w *words) domain.Command {
-			return domain.SetHold{Project: w.need("project"), Machine: w.arg(0), Until: w.until(), Reason: w.flag("reason"), Origin: domain.By(by)}
+			return domain.SetHold{Project: w.need("project"), Machine: w.arg(0), Until: w.until(),
+				Reason: w.flag("reason"), Origin: domain.By(by)}
 		}},
 		{"unhold MACHINE --project P", func(w *words) domain.Command {
 			return domain.LiftHold{Project: w.need("project"), Machine: w.arg(0), Origin: domain.By(by)}
@@ -47,11 +50,17 @@ func verbs() []verb {
 		{"machine enable NAME", func(w *words) domain.Command {
 			return domain.SetMachineEnabled{Name: w.arg(0), Enabled: true, Origin: domain.By(by)}
 		}},
-		{"machine disable NAME", func(w *words) domain.Command { return domain.SetMachineEnabled{Name: w.arg(0), Origin: domain.By(by)} }},
+		{"machine disable NAME", func(w *words) domain.Command {
+			return domain.SetMachineEnabled{Name: w.arg(0),
+				Origin: domain.By(by)}
+		}},
 		{"project enable NAME", func(w *words) domain.Command {
 			return domain.SetProjectEnabled{Name: w.arg(0), Enabled: true, Origin: domain.By(by)}
 		}},
-		{"project disable NAME", func(w *words) domain.Command { return domain.SetProjectEnabled{Name: w.arg(0), Origin: domain.By(by)} }},
+		{"project disable NAME", func(w *words) domain.Command {
+			return domain.SetProjectEnabled{Name: w.arg(0),
+				Origin: domain.By(by)}
+		}},
 		{"trigger enable PROJECT/NAME", func(w *words) domain.Command { return w.trigger(true) }},
 		{"trigger disable PROJECT/NAME", func(w *words) domain.Command { return w.trigger(false) }},
 		{"delete KIND NAME", deleteCommand},
@@ -59,18 +68,19 @@ func verbs() []verb {
 			return domain.AcceptRestore{Was: domain.ID(w.server.LogID()), At: w.server.clock.Now(), Origin: domain.By(by)}
 		}},
 		{"log clear STREAM", func(w *words) domain.Command {
-			return domain.ClearStream{Name: w.stage.names.stream(w.arg(0)), Origin: domain.By(by)}
+			return domain.ClearStream{Name: w.runner.names.stream(w.arg(0)), Origin: domain.By(by)}
 		}},
 	}
 }
 
 func deployCommand(w *words) domain.Command {
 	return domain.Deploy{Project: w.arg(0), Release: w.arg(1), Environment: w.need("to"), Machines: w.flags["machine"],
-		Exclude: w.flags["exclude"], MaxParallel: w.number("max-parallel"), StopAfterFailures: w.number("stop-after-failures"), Origin: domain.By(by)}
+		Exclude: w.flags["exclude"], MaxParallel: w.number("max-parallel"),
+		StopAfterFailures: w.number("stop-after-failures"), Origin: domain.By(by)}
 }
 
 func cancelCommand(w *words) domain.Command {
-	id, err := w.stage.deployment(w.arg(0))
+	id, err := w.runner.deployment(w.arg(0))
 	w.note(err)
 	return domain.CancelDeployment{Deployment: id, Origin: domain.By(by)}
 }
@@ -90,13 +100,13 @@ func deleteCommand(w *words) domain.Command {
 		project, trigger, _ := strings.Cut(name, "/")
 		return domain.DeleteTrigger{Project: project, Name: trigger, Origin: domain.By(by)}
 	}
-	w.note(w.stage.wrong("use machine, project, trigger, environment or policy", "unknown kind %.40q", w.arg(0)))
+	w.note(w.runner.wrong("use machine, project, trigger, environment or policy", "unknown kind %.40q", w.arg(0)))
 	return nil
 }
 
-// words are the arguments and flags of one line, and the first mistake in them.
+// words holds the arguments and flags of one line, and the first error in them.
 type words struct {
-	stage  *stage
+	runner *runner
 	server *server
 	usage  string
 	args   []string
@@ -114,7 +124,7 @@ func (w *words) arg(i int) string {
 	if i < len(w.args) {
 		return w.args[i]
 	}
-	w.note(w.stage.wrong("write: "+w.usage, "a word is missing"))
+	w.note(w.runner.wrong("usage: "+w.usage, "a word is missing"))
 	return ""
 }
 
@@ -128,7 +138,7 @@ func (w *words) flag(name string) string {
 func (w *words) need(name string) string {
 	value := w.flag(name)
 	if value == "" {
-		w.note(w.stage.wrong("write: "+w.usage, "--%s is missing", name))
+		w.note(w.runner.wrong("usage: "+w.usage, "--%s is missing", name))
 	}
 	return value
 }
@@ -140,12 +150,12 @@ func (w *words) number(name string) *int {
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		w.note(w.stage.wrong("", "invalid --%s %.40q", name, text))
+		w.note(w.runner.wrong("", "invalid --%s %.40q", name, text))
 	}
 	return &n
 }
 
-// until is when what is set with --for ends; nil without the flag.
+// until returns the end of the duration in --for; nil without the flag.
 func (w *words) until() *time.Time {
 	text := w.flag("for")
 	if text == "" {
@@ -153,7 +163,7 @@ func (w *words) until() *time.Time {
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {
-		w.note(w.stage.wrong("write it as 90m or 2h30m", "invalid --for %.40q", text))
+		w.note(w.runner.wrong("use a duration such as 90m or 2h30m", "invalid --for %.40q", text))
 	}
 	until := w.server.clock.Now().Add(d)
 	return &until
@@ -162,27 +172,28 @@ func (w *words) until() *time.Time {
 func (w *words) trigger(enabled bool) domain.Command {
 	project, name, ok := strings.Cut(w.arg(0), "/")
 	if !ok {
-		w.note(w.stage.wrong("write: "+w.usage, "%.40q names no project", w.arg(0)))
+		w.note(w.runner.wrong("usage: "+w.usage, "%.40q does not name a project", w.arg(0)))
 	}
 	return domain.SetTriggerEnabled{Project: project, Name: name, Enabled: enabled, Origin: domain.By(by)}
 }
 
-// command reads a line as a verb of the command line.
-func (st *stage) command(s *server, line []string) (domain.Command, error) {
+// command parses a line as a command.
+func (r *runner) command(s *server, line []string) (domain.Command, error) {
 	for _, v := range verbs() {
 		name := nameOf(v.usage)
 		if len(line) < len(name) || !slices.Equal(name, line[:len(name)]) {
 			continue
 		}
-		w := &words{stage: st, server: s, usage: v.usage, flags: map[string][]string{}}
+		w := &words{runner: r, server: s, usage: v.usage, flags: map[string][]string{}}
 		w.read(line[len(name):])
 		command := v.command(w)
 		return command, w.err
 	}
-	return nil, st.wrong("use one of: "+verbNames()+", again", "unknown command %.40q", strings.Join(line[:min(2, len(line))], " "))
+	return nil, r.wrong("use one of: "+verbNames()+", again", "unknown command %.40q",
+		strings.Join(line[:min(2, len(line))], " "))
 }
 
-// read parts arguments from flags, as far as the usage has them.
+// read separates arguments and flags according to the usage.
 func (w *words) read(line []string) {
 	for i := 0; i < len(line); i++ {
 		name, isFlag := strings.CutPrefix(line[i], "--")
@@ -192,12 +203,12 @@ func (w *words) read(line []string) {
 		}
 		name, value, given := strings.Cut(name, "=")
 		if !strings.Contains(w.usage+" ", " --"+name+" ") || name == "" {
-			w.note(w.stage.wrong("write: "+w.usage, "unknown flag --%.40s", name))
+			w.note(w.runner.wrong("usage: "+w.usage, "unknown flag --%.40s", name))
 			return
 		}
 		if !given {
 			if i++; i == len(line) {
-				w.note(w.stage.wrong("write: "+w.usage, "--%s needs a value", name))
+				w.note(w.runner.wrong("usage: "+w.usage, "--%s needs a value", name))
 				return
 			}
 			value = line[i]
@@ -205,11 +216,11 @@ func (w *words) read(line []string) {
 		w.flags[name] = append(w.flags[name], value)
 	}
 	if len(w.args) > wantedArgs(w.usage) {
-		w.note(w.stage.wrong("write: "+w.usage, "%.40q is one word too many", w.args[wantedArgs(w.usage)]))
+		w.note(w.runner.wrong("usage: "+w.usage, "unexpected word %.40q", w.args[wantedArgs(w.usage)]))
 	}
 }
 
-// nameOf is the verb of a usage: its words before the first in capitals.
+// nameOf returns the verb of a usage: its words before the first word in capitals.
 func nameOf(usage string) []string {
 	all := strings.Fields(usage)
 	if i := slices.IndexFunc(all, isArgument); i >= 0 {
