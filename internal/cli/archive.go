@@ -29,7 +29,7 @@ func logExportVerb(s *shell) *cobra.Command {
 		example: "drover eventlog export drover.jsonl\ndrover eventlog export - --log sqlite:/var/lib/drover/drover.db | gzip > drover.jsonl.gz",
 		run: func(ctx context.Context, args []string) error {
 			if args[0] == "-" {
-				return s.export(ctx, log, words(s.Out))
+				return s.export(ctx, log, escaping(s.Out))
 			}
 			return s.exportTo(ctx, log, args[0], force)
 		},

@@ -2,33 +2,112 @@ package cli
 
 import "github.com/droverhq/drover/explain"
 
-// The kinds, each with the name of one and its table.
+// The kinds, each with the name of an item and its table.
 var (
-	machineKind = kindOf(kind{name: "machine", plural: "machines", filters: []string{"project", "environment", "role", "state"}, short: []string{"m"}, file: true, deletable: true},
-		func(m explain.Machine) string { return m.Name }, explain.MachinesTable)
-	environmentKind = kindOf(kind{name: "environment", plural: "environments", filters: []string{"environment"}, short: []string{"env", "envs"}, file: true, deletable: true},
-		func(e explain.Environment) string { return e.Name }, narrow(explain.EnvironmentsTable))
-	policyKind = kindOf(kind{name: "policy", plural: "policies", short: []string{"machinepolicy", "machinepolicies"}, file: true, deletable: true},
-		func(p explain.Policy) string { return p.Name }, narrow(explain.PoliciesTable))
-	projectKind = kindOf(kind{name: "project", plural: "projects", filters: []string{"project"}, short: []string{"p"}, file: true, deletable: true},
-		func(p explain.Project) string { return p.Name }, explain.ProjectsTable)
-	triggerKind = kindOf(kind{name: "trigger", plural: "triggers", filters: []string{"project", "environment"}, short: []string{"t"}, inProject: true, file: true, deletable: true},
-		func(t explain.Trigger) string { return t.Project + "/" + t.Name }, narrow(explain.TriggersTable))
-	releaseKind = kindOf(kind{name: "release", plural: "releases", filters: []string{"project", "environment"}, short: []string{"r"}, inProject: true},
-		func(r explain.Release) string { return r.Project + "/" + r.Version }, narrow(explain.ReleasesTable))
-	deploymentKind = kindOf(kind{opaque: true, name: "deployment", plural: "deployments", filters: []string{"project", "environment", "state"}, short: []string{"d"}},
-		func(d explain.Deployment) string { return d.ID }, explain.DeploymentsTable)
-	serverKind = kindOf(kind{opaque: true, name: "server", plural: "servers", filters: []string{"state"}, short: []string{"s"}},
-		func(s explain.Server) string { return s.ID }, narrow(explain.ServersTable))
-	candidateKind = kindOf(kind{name: "candidate", plural: "candidates", filters: []string{"project", "environment", "role", "state"}, short: []string{"c"}},
-		func(c explain.Candidate) string { return c.Project + "/" + c.Trigger + "/" + c.Machine }, narrow(explain.CandidatesTable))
+	machineKind = kindOf(
+		kind{
+			name:      "machine",
+			plural:    "machines",
+			filters:   []string{"project", "environment", "role", "state"},
+			short:     []string{"m"},
+			file:      true,
+			deletable: true,
+		},
+		func(m explain.Machine) string { return m.Name },
+		explain.MachinesTable,
+	)
+	environmentKind = kindOf(
+		kind{
+			name:      "environment",
+			plural:    "environments",
+			filters:   []string{"environment"},
+			short:     []string{"env", "envs"},
+			file:      true,
+			deletable: true,
+		},
+		func(e explain.Environment) string { return e.Name },
+		sameWhenWide(explain.EnvironmentsTable),
+	)
+	policyKind = kindOf(
+		kind{
+			name:      "policy",
+			plural:    "policies",
+			short:     []string{"machinepolicy", "machinepolicies"},
+			file:      true,
+			deletable: true,
+		},
+		func(p explain.Policy) string { return p.Name },
+		sameWhenWide(explain.PoliciesTable),
+	)
+	projectKind = kindOf(
+		kind{
+			name:      "project",
+			plural:    "projects",
+			filters:   []string{"project"},
+			short:     []string{"p"},
+			file:      true,
+			deletable: true,
+		},
+		func(p explain.Project) string { return p.Name },
+		explain.ProjectsTable,
+	)
+	triggerKind = kindOf(
+		kind{
+			name:      "trigger",
+			plural:    "triggers",
+			filters:   []string{"project", "environment"},
+			short:     []string{"t"},
+			inProject: true,
+			file:      true,
+			deletable: true,
+		},
+		func(t explain.Trigger) string { return t.Project + "/" + t.Name },
+		sameWhenWide(explain.TriggersTable),
+	)
+	releaseKind = kindOf(
+		kind{
+			name:      "release",
+			plural:    "releases",
+			filters:   []string{"project", "environment"},
+			short:     []string{"r"},
+			inProject: true,
+		},
+		func(r explain.Release) string { return r.Project + "/" + r.Version },
+		sameWhenWide(explain.ReleasesTable),
+	)
+	deploymentKind = kindOf(
+		kind{
+			opaque:  true,
+			name:    "deployment",
+			plural:  "deployments",
+			filters: []string{"project", "environment", "state"},
+			short:   []string{"d"},
+		},
+		func(d explain.Deployment) string { return d.ID },
+		explain.DeploymentsTable,
+	)
+	serverKind = kindOf(
+		kind{opaque: true, name: "server", plural: "servers", filters: []string{"state"}, short: []string{"s"}},
+		func(s explain.Server) string { return s.ID },
+		sameWhenWide(explain.ServersTable),
+	)
+	candidateKind = kindOf(
+		kind{
+			name:    "candidate",
+			plural:  "candidates",
+			filters: []string{"project", "environment", "role", "state"},
+			short:   []string{"c"},
+		},
+		func(c explain.Candidate) string { return c.Project + "/" + c.Trigger + "/" + c.Machine },
+		sameWhenWide(explain.CandidatesTable),
+	)
 	tokenKind = kindOf(kind{opaque: true, name: "token", plural: "tokens"},
-		func(t explain.Token) string { return t.ID }, narrow(explain.TokensTable))
+		func(t explain.Token) string { return t.ID }, sameWhenWide(explain.TokensTable))
 	personKind = kindOf(kind{opaque: true, name: "person", plural: "people"},
-		func(p explain.Person) string { return p.ID }, narrow(explain.PeopleTable))
+		func(p explain.Person) string { return p.ID }, sameWhenWide(explain.PeopleTable))
 )
 
-// narrow is a table that is the same with -o wide.
-func narrow[T any](table func([]T) explain.Table) func([]T, bool) explain.Table {
+// sameWhenWide returns a table that ignores -o wide.
+func sameWhenWide[T any](table func([]T) explain.Table) func([]T, bool) explain.Table {
 	return func(list []T, _ bool) explain.Table { return table(list) }
 }

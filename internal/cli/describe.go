@@ -38,7 +38,7 @@ func describeVerb(s *shell) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.drawn(now.items[0].text)
+			return s.printRaw(now.items[0].text)
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of a trigger or release")
@@ -96,7 +96,7 @@ func (s *shell) describeDeployment(ctx context.Context, path, after string) (tex
 	}
 	b.WriteString("\n")
 	if len(d.Machines) > 0 {
-		t := sheet{style: s.style()}
+		t := tableWriter{style: s.style()}
 		b.WriteString(t.draw(explain.PartsTable(d.Machines)))
 	}
 	return b.String(), position, nil

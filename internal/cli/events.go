@@ -47,7 +47,7 @@ func (s *shell) followEvents(ctx context.Context, after string) error {
 	if err != nil {
 		return err
 	}
-	d := sheet{style: s.style()}
+	d := tableWriter{style: s.style()}
 	err = c.Follow(ctx, client.Path("events", "stream"), query("after", after), "", func(m client.Message) error {
 		var e explain.Event
 		if err := json.Unmarshal([]byte(m.Data), &e); err != nil {
@@ -61,7 +61,7 @@ func (s *shell) followEvents(ctx context.Context, after string) error {
 	return err
 }
 
-func (s *shell) showEvent(d *sheet, e explain.Event) error {
+func (s *shell) showEvent(d *tableWriter, e explain.Event) error {
 	shown := explain.EventsTable([]explain.Event{e}, s.output == formatWide)
 	switch {
 	case s.structured():
@@ -71,5 +71,5 @@ func (s *shell) showEvent(d *sheet, e explain.Event) error {
 	case s.output == "" && !isTerminal(s.Out):
 		return explain.Table{Rows: shown.Rows}.Write(s.Out, 0)
 	}
-	return s.drawn(d.draw(shown))
+	return s.printRaw(d.draw(shown))
 }

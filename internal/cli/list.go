@@ -11,18 +11,25 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// pageSize is how many items are asked for at once.
+// pageSize is the number of items per request.
 const pageSize = 1000
 
-// listed is how a kind's items are written in each format.
+// listed writes the items of a kind in each format.
 type listed[T any] struct {
 	kind  kind
 	id    func(T) string
 	table func(list []T, wide bool) explain.Table
 }
 
-// pages asks for page after page until limit items are there, and hands each to take; limit 0 is all.
-func pages[T any](ctx context.Context, s *shell, path string, q url.Values, limit int, take func(explain.List[T]) error) error {
+// pages calls take for each page until limit items were read. A limit of 0 means all.
+func pages[T any](
+	ctx context.Context,
+	s *shell,
+	path string,
+	q url.Values,
+	limit int,
+	take func(explain.List[T]) error,
+) error {
 	for count := 0; ; {
 		asked := pageSize
 		if limit > 0 {
@@ -45,9 +52,9 @@ func pages[T any](ctx context.Context, s *shell, path string, q url.Values, limi
 	}
 }
 
-// show writes a list of any length page by page, so that its reader can begin, or end, before all of it is read.
+// show writes a list page by page, so that the reader of the output can start, or stop, before all of it is read.
 func (l listed[T]) show(ctx context.Context, s *shell, q url.Values, limit int) error {
-	p := &pouring[T]{listed: l, shell: s}
+	p := &listWriter[T]{listed: l, shell: s}
 	if err := pages(ctx, s, "/"+l.kind.plural, q, limit, p.page); err != nil {
 		return err
 	}
@@ -59,14 +66,14 @@ func (l listed[T]) one(s *shell, item T) error {
 	if s.structured() {
 		return s.value(item)
 	}
-	p := &pouring[T]{listed: l, shell: s}
+	p := &listWriter[T]{listed: l, shell: s}
 	if err := p.page(explain.List[T]{Items: []T{item}}); err != nil {
 		return err
 	}
 	return p.end()
 }
 
-// names are those of one page, for a shell that completes them.
+// names returns the names of one page, for completion in a shell.
 func (l listed[T]) names(q *completion, parameters url.Values) (all []string) {
 	var list explain.List[T]
 	if !q.get("/"+l.kind.plural, parameters, &list) {
@@ -83,20 +90,20 @@ func (l listed[T]) names(q *completion, parameters url.Values) (all []string) {
 	return all
 }
 
-// pouring is a list on its way out.
-type pouring[T any] struct {
+// listWriter writes a list page by page.
+type listWriter[T any] struct {
 	listed[T]
 	*shell
 	count int
-	// last is the page before, without its items.
+	// last is the last page, without its items.
 	last explain.List[T]
-	// all are the rows of a table that is drawn: only its end tells how wide its columns are.
+	// all are the rows of a table for a terminal: the widths of its columns are known at its end.
 	all explain.Table
 }
 
-func (p *pouring[T]) page(list explain.List[T]) error {
+func (p *listWriter[T]) page(list explain.List[T]) error {
 	var b strings.Builder
-	err := p.pour(&b, list.Items)
+	err := p.write(&b, list.Items)
 	p.count += len(list.Items)
 	p.last = explain.List[T]{Next: list.Next, Position: list.Position}
 	if err != nil {
@@ -105,7 +112,7 @@ func (p *pouring[T]) page(list explain.List[T]) error {
 	return p.print(b.String())
 }
 
-func (p *pouring[T]) pour(b *strings.Builder, items []T) error {
+func (p *listWriter[T]) write(b *strings.Builder, items []T) error {
 	switch p.output {
 	case formatJSON:
 		for i, item := range items {
@@ -141,8 +148,8 @@ func (p *pouring[T]) pour(b *strings.Builder, items []T) error {
 	return nil
 }
 
-// rows writes rows at once where they are separated by tabs, and keeps them where they are drawn.
-func (p *pouring[T]) rows(b *strings.Builder, t explain.Table) error {
+// rows writes rows that are separated by tabs, and collects rows of a table for a terminal.
+func (p *listWriter[T]) rows(b *strings.Builder, t explain.Table) error {
 	if p.output == "" && !isTerminal(p.Out) {
 		t.Header = nil
 		return t.Write(b, 0)
@@ -151,8 +158,8 @@ func (p *pouring[T]) rows(b *strings.Builder, t explain.Table) error {
 	return nil
 }
 
-// end writes what comes after the last item.
-func (p *pouring[T]) end() error {
+// end writes the rest of the output after the last item.
+func (p *listWriter[T]) end() error {
 	switch p.output {
 	case formatJSON:
 		foot := fmt.Sprintf("  \"next\": %s,\n  \"position\": %s\n}\n", asJSON(p.last.Next), asJSON(p.last.Position))
@@ -173,8 +180,8 @@ func (p *pouring[T]) end() error {
 		p.info("no %s", p.kind.plural)
 	}
 	if len(p.all.Rows) > 0 {
-		d := sheet{style: p.style()}
-		if err := p.drawn(d.draw(p.all)); err != nil {
+		d := tableWriter{style: p.style()}
+		if err := p.printRaw(d.draw(p.all)); err != nil {
 			return err
 		}
 	}
@@ -184,10 +191,10 @@ func (p *pouring[T]) end() error {
 	return nil
 }
 
-// asJSON is a text as JSON writes it.
+// asJSON returns text as a JSON string.
 func asJSON(text string) string {
 	quoted, err := json.Marshal(text)
-	if err != nil { // no text fails
+	if err != nil { // cannot happen
 		return `""`
 	}
 	return string(quoted)

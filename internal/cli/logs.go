@@ -48,7 +48,7 @@ func (s *shell) logs(ctx context.Context, deployment, machine string, follow boo
 	if err := s.read(ctx, client.Path("deployments", deployment), nil, &d); err != nil {
 		return err
 	}
-	p := &printer{shell: s, out: coloured(s.Out), named: machine == "" && len(d.Machines) > 1, open: map[string][]byte{}}
+	p := &printer{shell: s, out: escapingExceptColours(s.Out), named: machine == "" && len(d.Machines) > 1, open: map[string][]byte{}}
 	path, q := client.Path("deployments", deployment, "output"), query("machine", machine)
 	if !follow {
 		if err := s.readOutput(ctx, d, machine, path, p); err != nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// The formats of -o; empty is a table on a terminal, and tabs in a pipe.
+// The formats of -o. Without -o lists are tables on a terminal, and separated by tabs in a pipe.
 const (
 	formatTable = "table"
 	formatWide  = "wide"
@@ -35,12 +35,12 @@ func checkFormat(format, from string) error {
 	return usage("%s %s: use %s", wrong, quoted(format), strings.Join(formats, ", "))
 }
 
-// structured says whether the output is for programs.
+// structured reports whether the output is for programs.
 func (s *shell) structured() bool {
 	return s.output == formatJSON || s.output == formatYAML || s.output == formatLines
 }
 
-// value writes one thing as JSON or YAML.
+// value writes a value as JSON or YAML.
 func (s *shell) value(v any) error {
 	if s.output == formatLines {
 		return s.line(v)
@@ -58,7 +58,7 @@ func (s *shell) value(v any) error {
 	return s.print(strings.TrimSuffix(string(text), "\n") + "\n")
 }
 
-// line writes one thing as JSON in one line.
+// line writes a value as JSON in one line.
 func (s *shell) line(v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -67,7 +67,7 @@ func (s *shell) line(v any) error {
 	return s.print(string(text) + "\n")
 }
 
-// document writes one of several YAML documents.
+// document writes a value as one of several YAML documents.
 func (s *shell) document(value any) error {
 	text, err := toYAML(value)
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *shell) document(value any) error {
 	return s.print("---\n" + strings.TrimSuffix(string(text), "\n") + "\n")
 }
 
-// toYAML goes by way of JSON, so that both have the same keys in the same order.
+// toYAML converts a value by way of JSON, so that both have the same keys in the same order.
 func toYAML(v any) ([]byte, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -85,17 +85,17 @@ func toYAML(v any) ([]byte, error) {
 	return yaml.JSONToYAML(text)
 }
 
-// print writes to stdout; what a terminal would obey is escaped there. A reader that has gone, as after `| head`, is an
-// error that ends the program.
+// print writes to stdout, escaped if it is a terminal. A closed pipe, as after `| head`, is an error that ends the
+// program.
 func (s *shell) print(text string) error {
 	if isTerminal(s.Out) {
 		text = explain.Text(text)
 	}
-	return s.drawn(text)
+	return s.printRaw(text)
 }
 
-// drawn writes to stdout what a sheet has drawn.
-func (s *shell) drawn(text string) error {
+// printRaw writes text to stdout that is already escaped.
+func (s *shell) printRaw(text string) error {
 	if _, err := io.WriteString(s.Out, text); err != nil {
 		return fmt.Errorf("write to stdout: %w", err)
 	}

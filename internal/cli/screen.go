@@ -15,14 +15,14 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// isTerminal says whether a person looks at what is written there, or types what is read.
+// isTerminal reports whether a stream is a terminal.
 func isTerminal(stream any) bool {
 	file, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// size is that of the terminal; explain.Unlimited where it is not known.
-func size(w io.Writer) (columns, lines int) {
+// terminalSize returns the size of the terminal, or explain.Unlimited twice if it is unknown.
+func terminalSize(w io.Writer) (columns, lines int) {
 	file, ok := w.(*os.File)
 	if !ok {
 		return explain.Unlimited, explain.Unlimited
@@ -34,45 +34,45 @@ func size(w io.Writer) (columns, lines int) {
 	return columns, lines
 }
 
-// clever says that the terminal obeys escapes: colours, the cursor.
-func clever() bool { return getenv("TERM") != "dumb" && getenv("TERM") != "" }
+// supportsEscapes reports whether the terminal supports colours and cursor movements.
+func supportsEscapes() bool { return getenv("TERM") != "dumb" && getenv("TERM") != "" }
 
-// style is how tables are drawn.
+// style is the style of a table.
 type style struct {
-	columns int // explain.Unlimited: as wide as they are
+	columns int // the width of the terminal, or explain.Unlimited
 	colour  bool
-	// now is what moments are told as distant from; zero: they are written out.
+	// now is the time that times in cells are relative to; zero: times are printed in full.
 	now time.Time
 }
 
-// style is that of stdout: for a person at a terminal, else as it is.
+// style returns the style of tables on stdout. Tables for programs have no colours, and are not cut.
 func (s *shell) style() style {
 	if !isTerminal(s.Out) {
 		return style{columns: explain.Unlimited}
 	}
-	columns, _ := size(s.Out)
-	colour := clever() && getenv("NO_COLOR") == "" && (s.output == "" || s.output == formatTable)
+	columns, _ := terminalSize(s.Out)
+	colour := supportsEscapes() && getenv("NO_COLOR") == "" && (s.output == "" || s.output == formatTable)
 	return style{columns: columns, colour: colour, now: time.Now()}
 }
 
-// sheet draws one table from several pieces. Its columns only ever grow, so that a piece lies under the one before.
-type sheet struct {
+// tableWriter formats one table in several parts. Its columns only grow, so that later parts align with earlier ones.
+type tableWriter struct {
 	style
 	header []string
 	widths []int
 }
 
-// gap is what lies between two columns.
+// gap is the number of blanks between two columns.
 const gap = 2
 
-// draw returns the rows as lines, the first time below their header.
-func (d *sheet) draw(t explain.Table) string {
+// draw returns the rows as lines. The first call adds the header.
+func (d *tableWriter) draw(t explain.Table) string {
 	rows := make([][]string, len(t.Rows))
 	for i, row := range t.Rows {
-		rows[i] = d.short(row)
+		rows[i] = d.cells(row)
 	}
 	right := numeric(rows)
-	begun := d.header != nil
+	started := d.header != nil
 	d.header = t.Header
 	for _, row := range append([][]string{d.header}, rows...) {
 		for len(d.widths) < len(row) {
@@ -84,7 +84,7 @@ func (d *sheet) draw(t explain.Table) string {
 	}
 	fitted := d.fit()
 	var b strings.Builder
-	if !begun {
+	if !started {
 		d.line(&b, fitted, right, d.header, true)
 	}
 	for _, row := range rows {
@@ -93,20 +93,20 @@ func (d *sheet) draw(t explain.Table) string {
 	return b.String()
 }
 
-// short makes the cells of a row fit to be drawn; moments are told as distant from now.
-func (d *sheet) short(row []string) []string {
+// cells returns the cells of a row in one line each, with relative times.
+func (d *tableWriter) cells(row []string) []string {
 	cells := make([]string, len(row))
 	for i, cell := range row {
 		cells[i] = explain.Line(cell)
 		if moment, err := time.Parse("2006-01-02T15:04:05Z", cell); err == nil && !d.now.IsZero() {
-			cells[i] = distance(d.now, moment)
+			cells[i] = relative(d.now, moment)
 		}
 	}
 	return cells
 }
 
-// distance tells a moment in one short number: 40s ago, 3h ago, in 2d.
-func distance(now, moment time.Time) string {
+// relative returns a time relative to now with one number: 40s ago, 3h ago, in 2d.
+func relative(now, moment time.Time) string {
 	d := now.Sub(moment)
 	text := func(d time.Duration) string {
 		switch {
@@ -125,7 +125,7 @@ func distance(now, moment time.Time) string {
 	return text(d) + " ago"
 }
 
-// numeric finds the columns that hold numbers alone; these stand right.
+// numeric returns the columns that have only numbers; these are right-aligned.
 func numeric(rows [][]string) map[int]bool {
 	count, other := map[int]int{}, map[int]bool{}
 	for _, row := range rows {
@@ -144,9 +144,10 @@ func numeric(rows [][]string) map[int]bool {
 	return right
 }
 
-// fit leaves out the rightmost columns that have no room even when all are narrow, and narrows the others, always the
-// widest, down to their headers. The first one names the row, and is narrowed only where it stands alone.
-func (d *sheet) fit() []int {
+// fit returns the widths of the columns that fit into the terminal. It narrows columns down to their headers, the widest
+// first, and drops the rightmost columns if that is not enough. The first column names the row: it is narrowed only if
+// it is the only one.
+func (d *tableWriter) fit() []int {
 	widths := append([]int{}, d.widths...)
 	if d.columns == explain.Unlimited {
 		return widths
@@ -172,7 +173,7 @@ func (d *sheet) fit() []int {
 	return widths
 }
 
-// total is how wide columns are, with the gaps between them.
+// total returns the width of columns with the gaps between them.
 func total(widths []int) int {
 	sum := gap * (len(widths) - 1)
 	for _, w := range widths {
@@ -181,8 +182,8 @@ func total(widths []int) int {
 	return sum
 }
 
-// line writes one row in the columns that are shown.
-func (d *sheet) line(b *strings.Builder, widths []int, right map[int]bool, row []string, header bool) {
+// line writes the cells of one row that are shown.
+func (d *tableWriter) line(b *strings.Builder, widths []int, right map[int]bool, row []string, header bool) {
 	for i, cell := range row[:min(len(row), len(widths))] {
 		cell = explain.Cut(cell, widths[i])
 		space := strings.Repeat(" ", widths[i]-explain.Columns(cell))
@@ -202,7 +203,7 @@ func (d *sheet) line(b *strings.Builder, widths []int, right map[int]bool, row [
 	b.WriteByte('\n')
 }
 
-// painted are the columns in which a word has a colour, and colours the words.
+// painted are the columns with coloured words, and colours the words.
 var painted = map[string]bool{"STATE": true, "HEALTH": true, "VERDICT": true, "ALIVE": true}
 
 var colours = map[string]string{
@@ -211,7 +212,7 @@ var colours = map[string]string{
 	"warning": "33", "wait": "33", "queued": "33", "released": "33", "cancelled": "33", "skipped": "33", "running": "36",
 }
 
-func (d *sheet) paint(column int, cell string, header bool) string {
+func (d *tableWriter) paint(column int, cell string, header bool) string {
 	switch {
 	case !d.colour:
 		return cell
@@ -226,53 +227,53 @@ func (d *sheet) paint(column int, cell string, header bool) string {
 	return cell
 }
 
-// safe is a writer to a terminal that lets no text through that the terminal would obey.
-type safe struct {
+// escapingWriter escapes text that a terminal would interpret.
+type escapingWriter struct {
 	to io.Writer
-	// colours may pass: a step printed them for people.
+	// colours are not escaped: steps print them for people.
 	colours bool
-	// half is the beginning of a letter or a colour whose rest has not been written yet.
+	// half is the incomplete character or colour sequence at the end of the last write.
 	half []byte
 }
 
-// words is where sentences go, and all that is not drawn by a sheet.
-func words(to io.Writer) io.Writer {
+// escaping returns a writer for messages and for all output that a tableWriter did not format.
+func escaping(to io.Writer) io.Writer {
 	if isTerminal(to) {
-		return &safe{to: to}
+		return &escapingWriter{to: to}
 	}
 	return to
 }
 
-// coloured is where the output of steps goes.
-func coloured(to io.Writer) io.Writer {
+// escapingExceptColours returns a writer for the output of steps.
+func escapingExceptColours(to io.Writer) io.Writer {
 	if isTerminal(to) {
-		return &safe{to: to, colours: clever() && getenv("NO_COLOR") == ""}
+		return &escapingWriter{to: to, colours: supportsEscapes() && getenv("NO_COLOR") == ""}
 	}
 	return to
 }
 
 var (
-	// colour is the one sequence that may pass, unfinished what may become one, or a line's end, with what is written next.
+	// colour is the only sequence that is not escaped. unfinished may become one, or a line end, with the next write.
 	colour     = regexp.MustCompile(`\x1b\[[0-9;]{0,30}m`)
 	unfinished = regexp.MustCompile(`(\x1b(\[[0-9;]{0,30})?|\r)$`)
 )
 
-// Write passes text on as a terminal may get it.
-func (w *safe) Write(p []byte) (int, error) {
+// Write writes text escaped. It retains an incomplete end for the next write.
+func (w *escapingWriter) Write(p []byte) (int, error) {
 	text := append(w.half, p...)
-	end := wholeLetters(text)
+	end := wholeCharacters(text)
 	if at := unfinished.FindIndex(text[:end]); w.colours && at != nil {
 		end = at[0]
 	}
 	w.half = append([]byte{}, text[end:]...)
-	if _, err := io.WriteString(w.to, w.fit(text[:end])); err != nil {
+	if _, err := io.WriteString(w.to, w.escape(text[:end])); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-// fit is text with what a terminal would obey made visible, but for colours where they may pass.
-func (w *safe) fit(text []byte) string {
+// escape returns text escaped, except for colours where they are allowed.
+func (w *escapingWriter) escape(text []byte) string {
 	if !w.colours {
 		return explain.Text(string(text))
 	}
@@ -287,8 +288,8 @@ func (w *safe) fit(text []byte) string {
 	return b.String()
 }
 
-// wholeLetters is where the last letter of text ends that is there as a whole.
-func wholeLetters(text []byte) int {
+// wholeCharacters returns the length of text without an incomplete character at its end.
+func wholeCharacters(text []byte) int {
 	for back := 1; back < utf8.UTFMax && back <= len(text); back++ {
 		if at := len(text) - back; utf8.RuneStart(text[at]) {
 			if !utf8.FullRune(text[at:]) {

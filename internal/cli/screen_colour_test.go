@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhatAStepPrintsCannotSteerTheTerminalOfWhoReadsIt(t *testing.T) {
+func TestOutputOfStepsCannotControlTheTerminal(t *testing.T) {
 	for printed, shown := range map[string]string{
 		"plain\ttext\r\n":      "plain\ttext\n",
 		"10%\r20%\r\n":         "10%\n20%\n",
@@ -25,10 +25,10 @@ func TestWhatAStepPrintsCannotSteerTheTerminalOfWhoReadsIt(t *testing.T) {
 		"\x1b[99999999999999999999999999999999999999m": `\u001b[99999999999999999999999999999999999999m`,
 	} {
 		var whole, pieces strings.Builder
-		_, err := (&safe{to: &whole, colours: true}).Write([]byte(printed))
+		_, err := (&escapingWriter{to: &whole, colours: true}).Write([]byte(printed))
 		require.NoError(t, err)
 		require.Equal(t, shown, whole.String())
-		slow := &safe{to: &pieces, colours: true}
+		slow := &escapingWriter{to: &pieces, colours: true}
 		for _, b := range []byte(printed) {
 			_, err := slow.Write([]byte{b})
 			require.NoError(t, err)
@@ -37,9 +37,9 @@ func TestWhatAStepPrintsCannotSteerTheTerminalOfWhoReadsIt(t *testing.T) {
 	}
 }
 
-func TestWhoAsksForNoColourGetsNone(t *testing.T) {
+func TestColoursAreEscapedWithoutColourSupport(t *testing.T) {
 	var out strings.Builder
-	_, err := (&safe{to: &out}).Write([]byte("\x1b[31mred"))
+	_, err := (&escapingWriter{to: &out}).Write([]byte("\x1b[31mred"))
 	require.NoError(t, err)
 	require.Equal(t, `\u001b[31mred`, out.String())
 }

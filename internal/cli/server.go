@@ -85,5 +85,5 @@ func (s *shell) logger() *zap.Logger {
 		settings.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(settings)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(words(s.Err))), zapcore.InfoLevel))
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(escaping(s.Err))), zapcore.InfoLevel))
 }

@@ -52,7 +52,7 @@ type watcher struct {
 	fetch  fetchFunc
 	after  string
 	shown  map[string]string
-	sheet  sheet
+	sheet  tableWriter
 	redraw bool
 	lost   bool
 	pause  time.Duration
@@ -65,8 +65,8 @@ func watchFlag(cmd *cobra.Command, watch *bool) {
 // watch prints the result of fetch after every event until ctx is cancelled. If the connection is lost, it waits for a
 // server.
 func (s *shell) watch(ctx context.Context, fetch fetchFunc) error {
-	w := &watcher{shell: s, fetch: fetch, shown: map[string]string{}, sheet: sheet{style: s.style()},
-		redraw: isTerminal(s.Out) && clever() && !s.structured() && s.output != formatName}
+	w := &watcher{shell: s, fetch: fetch, shown: map[string]string{}, sheet: tableWriter{style: s.style()},
+		redraw: isTerminal(s.Out) && supportsEscapes() && !s.structured() && s.output != formatName}
 	if err := w.refresh(ctx); err != nil { // a missing resource is an error only in the first fetch
 		return ignoreCancelled(ctx, err)
 	}
@@ -213,7 +213,7 @@ func (w *watcher) add(header []string, changed []entry, left []string) error {
 		case w.output == formatName:
 			err = w.print(item.name + "\n")
 		case item.row == nil:
-			err = w.drawn(item.text + "\n")
+			err = w.printRaw(item.text + "\n")
 		default:
 			t.Rows = append(t.Rows, item.row)
 		}
@@ -237,12 +237,12 @@ func (w *watcher) add(header []string, changed []entry, left []string) error {
 		t.Header = nil
 		return t.Write(w.Out, 0)
 	}
-	return w.drawn(w.sheet.draw(t))
+	return w.printRaw(w.sheet.draw(t))
 }
 
 // screen redraws the terminal from its first line, cut to its height.
 func (w *watcher) screen(now content) error {
-	d := sheet{style: w.style()}
+	d := tableWriter{style: w.style()}
 	t := explain.Table{Header: now.header}
 	text := ""
 	for _, item := range now.items {
@@ -258,11 +258,11 @@ func (w *watcher) screen(now content) error {
 		text += d.draw(t)
 	}
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	if _, most := size(w.Out); most != explain.Unlimited && len(lines) > most-1 {
+	if _, most := terminalSize(w.Out); most != explain.Unlimited && len(lines) > most-1 {
 		more := fmt.Sprintf("… %d more lines", len(lines)-most+2)
 		lines = append(lines[:max(most-2, 0)], more)
 	}
-	return w.drawn("\x1b[H" + strings.Join(lines, "\x1b[K\n") + "\x1b[K\n\x1b[J")
+	return w.printRaw("\x1b[H" + strings.Join(lines, "\x1b[K\n") + "\x1b[K\n\x1b[J")
 }
 
 // fetchList reads a whole list.

@@ -69,7 +69,7 @@ func (s *shell) fetchWhy(machine string, q url.Values) fetchFunc {
 // printWhy prints explanations with a blank line between them.
 func (s *shell) printWhy(list []explain.Why) error {
 	for i, why := range list {
-		if err := s.drawn(pick(i > 0, "\n", "") + whyText(why)); err != nil {
+		if err := s.printRaw(pick(i > 0, "\n", "") + whyText(why)); err != nil {
 			return err
 		}
 	}
