@@ -73,7 +73,7 @@ backends: ## run the conformance suite of the log on every backend and print a t
 .PHONY: sim
 sim: ## run TICKS ticks of the simulation from SEED, then RUNS random runs for each property
 	$(GO) test -count=1 -timeout 30m ./scenario/sim -v -run '^TestSimulation$$' -seed=$(SEED) -ticks=$(TICKS)
-	$(GO) test -count=1 -timeout 30m ./scenario/sim -run '^TestWhat|^TestMachines|^TestA|^TestOnly' -rapid.seed=$(SEED) -rapid.checks=$(RUNS)
+	$(GO) test -count=1 -timeout 30m ./scenario/sim -skip '^TestSimulation$$|Break|Scenario' -rapid.seed=$(SEED) -rapid.checks=$(RUNS)
 
 .PHONY: faults
 faults: ## run servers, agents and PostgreSQL as real processes under faults (SEED=7 TIME=10m)
