@@ -388,7 +388,7 @@ func TestEveryDayCanBeToldAsAScenario(t *testing.T) {
 		require.NoError(t, err)
 		_, err = scenario.Run(t.Context(), "day", p.story.file("a day"), scenario.Options{})
 		if err != nil { // a page that was cut, which a file cannot say, can make another number of deployments
-			require.ErrorContains(t, err, "there is no deployment", "seed %d", seed)
+			require.ErrorContains(t, err, "unknown deployment", "seed %d", seed)
 			strayed++
 		}
 	}
