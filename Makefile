@@ -98,7 +98,7 @@ gobench: ## run the Go benchmarks (BENCH=pattern), for benchstat
 
 .PHONY: reference
 reference: ## regenerate docs/reference/commands.md from the program
-	$(GO) test -count=1 ./internal/cli -run '^TestTheCommandReferenceIsUpToDate$$' -args -rewrite
+	$(GO) test -count=1 ./internal/cli -run '^TestCommandReferenceIsUpToDate$$' -args -rewrite
 
 .PHONY: docs
 docs: ## open the package documentation in a browser

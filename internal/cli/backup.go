@@ -109,7 +109,7 @@ func (s *shell) copyLog(ctx context.Context, log, path string) error {
 
 // notAFile returns the error for a log in a database.
 func notAFile() error {
-	return &failure{code: exitError, kind: client.Invalid, text: "this log is not an SQLite file, so there is no file to copy",
+	return &failure{code: exitError, kind: client.Invalid, text: "this log is not an SQLite file, and only a file can be copied",
 		hint: "use the backup tools of the database, or `drover eventlog export FILE` for an archive"}
 }
 

@@ -28,7 +28,7 @@ func (s *fixture) contexts() config.Contexts {
 	return all
 }
 
-// lines are those that the step of shop has left on a machine.
+// lines counts how often the step of shop ran on a machine.
 func lines(t *testing.T, ran, machine string) int {
 	text, err := os.ReadFile(ran)
 	require.NoError(t, err)
@@ -54,7 +54,7 @@ func (s *fixture) eightWriters() (acknowledged *atomic.Int64, stop func()) {
 	return acknowledged, func() { cancel(); all.Wait() }
 }
 
-// releases counts those that eightWriters created, in the log at path.
+// releases counts the releases of eightWriters in the log at path.
 func releases(t *testing.T, path string) (count int64) {
 	log, err := sqlite.Open(context.Background(), path, sqlite.Config{})
 	require.NoError(t, err)
@@ -70,7 +70,7 @@ func releases(t *testing.T, path string) (count int64) {
 	return count
 }
 
-// restore puts a backup in the place of the log.
+// restore replaces the log by a backup.
 func (s *fixture) restore(backup string) {
 	s.t.Helper()
 	log := filepath.Join(s.data, "drover.db")
@@ -84,7 +84,7 @@ func (s *fixture) restore(backup string) {
 	require.NoError(s.t, os.WriteFile(log, content, 0o600))
 }
 
-func TestABackupTakenWhileServersWriteIsRestoredAndRedeploysNothing(t *testing.T) {
+func TestBackupTakenUnderLoadRestoresWithoutRedeployment(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	serving := s.server()
@@ -97,18 +97,18 @@ func TestABackupTakenWhileServersWriteIsRestoredAndRedeploysNothing(t *testing.T
 	backup := filepath.Join(s.Folder, "backup.db")
 	acknowledged, stop := s.eightWriters()
 	defer stop()
-	s.eventually("they write", func() bool { return acknowledged.Load() > 50 })
+	s.eventually("the writers write", func() bool { return acknowledged.Load() > 50 })
 	before := acknowledged.Load()
 	_, words, code := s.run("eventlog", "backup", backup)
 	require.Zero(t, code, words)
 	require.Contains(t, words, "every event is intact")
 	after := acknowledged.Load()
-	s.eventually("they still write", func() bool { return acknowledged.Load() > after })
+	s.eventually("the writers still write", func() bool { return acknowledged.Load() > after })
 	stop()
-	require.GreaterOrEqual(t, releases(t, backup), before, "what was acknowledged before is in it")
+	require.GreaterOrEqual(t, releases(t, backup), before, "the backup contains every release acknowledged before it")
 	left, err := filepath.Glob(filepath.Join(s.data, ".drover-backup-*"))
 	require.NoError(t, err)
-	require.Empty(t, left, "the server's own copy is gone")
+	require.Empty(t, left, "the server deleted its copy")
 
 	s.ok("release", "create", "shop", "2.0")
 	s.ok("deploy", "shop", "2.0", "--to", "production", "--wait", "--timeout", "60s")
@@ -116,7 +116,7 @@ func TestABackupTakenWhileServersWriteIsRestoredAndRedeploysNothing(t *testing.T
 	require.Zero(t, harnesstest.Stop(serving), "exit code")
 	s.restore(backup)
 	serving = s.startServer()
-	s.eventually("the agent tells what the log has lost", func() bool {
+	s.eventually("the agent reports the lost events", func() bool {
 		_, words, code := s.run("release", "create", "shop", "3.0")
 		return code == 6 && strings.Contains(words, "this log has lost events")
 	})
@@ -124,7 +124,7 @@ func TestABackupTakenWhileServersWriteIsRestoredAndRedeploysNothing(t *testing.T
 	s.eventually("web-01 is held", func() bool { return strings.Contains(s.ok("get", "machine", "web-01", "-o", "json"), `"held": true`) })
 	s.agent("web-02")
 	s.eventually("drover decides again", func() bool { return s.has("web-02", "1.0") })
-	require.Equal(t, 2, lines(t, ran, "web-01"), "what runs on web-01 was left alone")
+	require.Equal(t, 2, lines(t, ran, "web-01"), "web-01 was not deployed to again")
 
 	contexts := s.contexts()
 	require.Zero(t, harnesstest.Stop(serving), "exit code")
@@ -134,7 +134,7 @@ func TestABackupTakenWhileServersWriteIsRestoredAndRedeploysNothing(t *testing.T
 	require.Len(t, s.contexts().List, 1)
 }
 
-func TestABackupThatWasCutOffIsNoticedAndLeavesNothing(t *testing.T) {
+func TestIncompleteBackupIsDetectedAndRemoved(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	s.server()
@@ -155,15 +155,15 @@ func TestABackupThatWasCutOffIsNoticedAndLeavesNothing(t *testing.T) {
 			_, _ = w.Write(content[:half])
 			panic(http.ErrAbortHandler)
 		}, "was cut off after"},
-		"cut in a row of chunks": {func(w http.ResponseWriter, _ *http.Request) {
+		"cut between chunks": {func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write(content[:half])
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}, "was cut off after"},
-		"cut by something that hides it": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content[:half]) }, "is damaged and was deleted"},
-		"changed on the way":             {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(flipped) }, "is damaged and was deleted"},
-		"another thing altogether":       {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "is damaged and was deleted"},
-		"nothing at all":                 {func(http.ResponseWriter, *http.Request) {}, "is damaged and was deleted"},
+		"cut without an error": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content[:half]) }, "is damaged and was deleted"},
+		"changed in transit":   {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(flipped) }, "is damaged and was deleted"},
+		"not a log":            {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "is damaged and was deleted"},
+		"empty":                {func(http.ResponseWriter, *http.Request) {}, "is damaged and was deleted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()

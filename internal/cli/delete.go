@@ -116,7 +116,7 @@ type due struct {
 	Machines    []string `json:"machines"`
 }
 
-// enableTrigger enables a trigger. It prints what this makes due before the command, and what is due after it.
+// enableTrigger enables a trigger. It prints which deployments this makes due, before and after the command.
 func (s *shell) enableTrigger(ctx context.Context, path, name, project string) error {
 	owner, own := project, name
 	if owner == "" {

@@ -19,7 +19,7 @@ func demoVerb(s *shell) *cobra.Command {
 		use:   "demo", short: "Run a guided demo on a temporary fleet",
 		long: "Run a guided demo: start a server, agents and an example project as real processes on this computer, print each step\n" +
 			"and check its result. Afterwards the fleet keeps running for you to explore, until Ctrl-C.\n\n" +
-			"The demo needs neither root nor a network other than loopback. Its files are in a temporary folder below TMPDIR, which is\n" +
+			"The demo does not need root, and of the network only loopback. Its files are in a temporary folder below TMPDIR, which is\n" +
 			"removed at the end. Your contexts, config file and servers stay unchanged.",
 		example: "drover demo\ndrover demo --once\ndrover demo --tick 15s --keep",
 	}.command()

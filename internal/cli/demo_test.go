@@ -22,26 +22,26 @@ import (
 	"github.com/droverhq/drover/internal/harness"
 )
 
-// demoRun is a demo as a real process. Its temporary folder and its home are its own, and should be empty at the end.
+// demoRun is a demo that runs as a process. Its temporary folder and its home must be empty at the end.
 type demoRun struct {
 	t         *testing.T
 	cmd       *exec.Cmd
 	out       io.Closer
 	lines     *bufio.Scanner
-	told      strings.Builder // what it has printed so far
-	words     bytes.Buffer
+	output    strings.Builder // stdout so far
+	stderr    bytes.Buffer
 	temporary string
 	home      string
 	folder    string
 }
 
-// startDemo starts a demo in a folder that nobody may write in, with settings that would lead it astray.
+// startDemo starts a demo in a read-only folder, with an environment that it must ignore.
 func startDemo(t *testing.T, binary string, args ...string) *demoRun {
 	t.Helper()
 	return startDemoIn(t, t.TempDir(), binary, args...)
 }
 
-// startDemoIn starts a demo whose temporary folder is to be in this place.
+// startDemoIn starts a demo with TMPDIR set to temporary.
 func startDemoIn(t *testing.T, temporary, binary string, args ...string) *demoRun {
 	t.Helper()
 	s := &demoRun{t: t, temporary: temporary, home: t.TempDir()}
@@ -52,14 +52,14 @@ func startDemoIn(t *testing.T, temporary, binary string, args ...string) *demoRu
 		"DROVER_SERVER=http://127.0.0.1:1", "DROVER_TOKEN=none", "DROVER_LOG=postgres://127.0.0.1:1/none", "DROVER_NAME=astray", "DROVER_OUTPUT=json", "DROVER_CONFIG=/nowhere/config.yaml", "SITE=/nowhere")
 	out, err := s.cmd.StdoutPipe()
 	require.NoError(t, err)
-	s.out, s.lines = out, bufio.NewScanner(io.TeeReader(out, &s.told))
-	s.cmd.Stderr = &s.words
+	s.out, s.lines = out, bufio.NewScanner(io.TeeReader(out, &s.output))
+	s.cmd.Stderr = &s.stderr
 	require.NoError(t, harness.Launch(s.cmd))
 	t.Cleanup(func() {
 		_ = s.cmd.Process.Kill()
 		_ = s.cmd.Wait()
 		if t.Failed() {
-			t.Logf("the demo said:\n%s\n%s", &s.told, &s.words)
+			t.Logf("output of the demo:\n%s\n%s", &s.output, &s.stderr)
 		}
 	})
 	return s
@@ -67,7 +67,7 @@ func startDemoIn(t *testing.T, temporary, binary string, args ...string) *demoRu
 
 var folderLine = regexp.MustCompile(`^All files are in (/.*), which (?:is removed|stays) at the end\.$`)
 
-// until reads the story up to a line that matches, and returns its groups.
+// until reads the output up to a line that matches and returns its submatches.
 func (s *demoRun) until(pattern string) []string {
 	s.t.Helper()
 	wanted := regexp.MustCompile(pattern)
@@ -79,11 +79,11 @@ func (s *demoRun) until(pattern string) []string {
 			return found
 		}
 	}
-	require.FailNow(s.t, "the story has no line "+pattern)
+	require.FailNow(s.t, "no line of the output matches "+pattern)
 	return nil
 }
 
-// end reads the rest of the story and returns the exit code.
+// end reads the rest of the output and returns the exit code.
 func (s *demoRun) end() int {
 	s.t.Helper()
 	for s.lines.Scan() {
@@ -98,7 +98,7 @@ func (s *demoRun) end() int {
 	return s.cmd.ProcessState.ExitCode()
 }
 
-// leftNothing says that no file and no process of the demo is left.
+// leftNothing requires that no file and no process of the demo is left.
 func (s *demoRun) leftNothing() {
 	s.t.Helper()
 	for _, folder := range []string{s.temporary, s.home, s.cmd.Dir} {
@@ -109,12 +109,13 @@ func (s *demoRun) leftNothing() {
 	require.Empty(s.t, s.processes(), "processes that belong to the demo")
 }
 
-// processes are those that have the demo's temporary folder in their arguments or environment, where the system tells.
+// processes finds the processes with the temporary folder of the demo in their arguments or environment, if the system has
+// /proc.
 func (s *demoRun) processes() (found []string) {
 	all, _ := filepath.Glob("/proc/[0-9]*")
 	for _, process := range all {
 		arguments, _ := os.ReadFile(filepath.Join(process, "cmdline"))
-		environ, _ := os.ReadFile(filepath.Join(process, "environ")) // none of a zombie
+		environ, _ := os.ReadFile(filepath.Join(process, "environ")) // empty for a zombie
 		if bytes.Contains(append(arguments, environ...), []byte(s.temporary)) {
 			found = append(found, filepath.Base(process)+" "+string(bytes.ReplaceAll(arguments, []byte{0}, []byte(" "))))
 		}
@@ -122,8 +123,8 @@ func (s *demoRun) processes() (found []string) {
 	return found
 }
 
-// TestTheDemoTellsItsStoryAndLeavesNothing runs it without a home, while its own program is deleted.
-func TestTheDemoTellsItsStoryAndLeavesNothing(t *testing.T) {
+// TestDemoRunsToTheEndAndCleansUp also deletes the program of the demo while it runs.
+func TestDemoRunsToTheEndAndCleansUp(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "drover")
 	text, err := os.ReadFile(program.Path(t))
@@ -137,19 +138,19 @@ func TestTheDemoTellsItsStoryAndLeavesNothing(t *testing.T) {
 		require.NotEmpty(t, s.processes(), "the test sees the demo's processes")
 	}
 	require.Zero(t, s.end(), "exit code")
-	require.Empty(t, s.words.String())
+	require.Empty(t, s.stderr.String())
 	for _, part := range []string{`"1.0 on web-01"`, "nothing was deployed to it", "tried three times", "held at 1.2", "verdict  wait: held", "web-02  production", "The demo is complete"} {
-		require.Contains(t, s.told.String(), part)
+		require.Contains(t, s.output.String(), part)
 	}
 	s.leftNothing()
 }
 
-// TestADemoWhoseStoryIsNotSoFailsAndSaysWhy spoils one thing from outside.
-func TestADemoWhoseStoryIsNotSoFailsAndSaysWhy(t *testing.T) {
+// TestDemoReportsFailedCheck breaks one thing from outside the demo.
+func TestDemoReportsFailedCheck(t *testing.T) {
 	for name, test := range map[string]struct {
-		line  string // after this one
-		spoil func(s *demoRun, found []string) error
-		says  string
+		line    string // after this line
+		spoil   func(s *demoRun, found []string) error
+		message string
 	}{
 		"an agent dies": {`web-01 is online: its agent is process (\d+)`, func(_ *demoRun, found []string) error {
 			id, err := strconv.Atoi(found[1])
@@ -177,21 +178,21 @@ func TestADemoWhoseStoryIsNotSoFailsAndSaysWhy(t *testing.T) {
 			s := startDemo(t, program.Path(t), "--once")
 			require.NoError(t, test.spoil(s, s.until(test.line)))
 			require.Equal(t, 1, s.end(), "exit code")
-			require.Regexp(t, test.says, s.words.String())
-			require.Contains(t, s.words.String(), "server.log:", "the end of the logs is shown")
-			require.NotContains(t, s.told.String(), "The demo is complete")
+			require.Regexp(t, test.message, s.stderr.String())
+			require.Contains(t, s.stderr.String(), "server.log:", "the end of the logs is shown")
+			require.NotContains(t, s.output.String(), "The demo is complete")
 			s.leftNothing()
 		})
 	}
 }
 
-// TestWhatADemoSaysAboutLookingAroundWorksWordForWord runs each of the commands that it prints.
-func TestWhatADemoSaysAboutLookingAroundWorksWordForWord(t *testing.T) {
+// TestCommandsPrintedByDemoWork runs each command that the demo prints at the end.
+func TestCommandsPrintedByDemoWork(t *testing.T) {
 	t.Parallel()
 	s := startDemo(t, program.Path(t), "--tick", "1s")
 	s.until(`^The fleet stays up until`)
 	s.until(`^  \. `)
-	door := strings.TrimSpace(s.lines.Text())
+	environment := strings.TrimSpace(s.lines.Text())
 	var commands []string
 	for s.lines.Scan() && !strings.HasPrefix(s.lines.Text(), "Pages, logs") {
 		if line, ok := strings.CutPrefix(s.lines.Text(), "  "); ok {
@@ -200,7 +201,7 @@ func TestWhatADemoSaysAboutLookingAroundWorksWordForWord(t *testing.T) {
 	}
 	require.Len(t, commands, 8)
 	for _, command := range commands {
-		run := exec.Command("sh", "-e", "-c", door+"\n"+command)
+		run := exec.Command("sh", "-e", "-c", environment+"\n"+command)
 		run.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.home}
 		out, err := run.CombinedOutput()
 		require.NoError(t, err, "%s\n%s", command, out)
@@ -213,31 +214,31 @@ func TestWhatADemoSaysAboutLookingAroundWorksWordForWord(t *testing.T) {
 	s.leftNothing()
 }
 
-func TestADemoThatIsInterruptedStopsAllThatItStarted(t *testing.T) {
+func TestInterruptedDemoStopsAllProcesses(t *testing.T) {
 	for _, end := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
 		t.Run(end.String(), func(t *testing.T) {
 			t.Parallel()
 			if end == syscall.SIGHUP && signal.Ignored(end) {
-				t.Skip("these tests were started by nohup, and so is the demo: it outlives its terminal")
+				t.Skip("the tests run under nohup, so the demo ignores SIGHUP")
 			}
 			s := startDemo(t, program.Path(t))
 			s.until("web-03 is online")
 			require.NoError(t, s.cmd.Process.Signal(end))
-			require.NoError(t, s.cmd.Process.Signal(end), "the second does not cut the cleaning up short")
+			require.NoError(t, s.cmd.Process.Signal(end), "a second signal does not interrupt the cleanup")
 			require.Equal(t, 1, s.end(), "exit code")
-			require.Contains(t, s.words.String(), "interrupted")
+			require.Contains(t, s.stderr.String(), "interrupted")
 			s.leftNothing()
 		})
 	}
 }
 
-func TestAKeptFolderShowsThatAllEndedInOrder(t *testing.T) {
+func TestKeptDemoFolderShowsCleanShutdown(t *testing.T) {
 	t.Parallel()
 	s := startDemo(t, program.Path(t), "--keep")
 	s.until("web-01 is online")
 	require.NoError(t, s.cmd.Process.Signal(syscall.SIGTERM))
 	require.Equal(t, 1, s.end(), "exit code")
-	require.Contains(t, s.told.String(), "The folder remains: "+s.folder)
+	require.Contains(t, s.output.String(), "The folder remains: "+s.folder)
 	for _, name := range []string{"server", "web-01"} {
 		text, err := os.ReadFile(filepath.Join(s.folder, "logs", name+".log"))
 		require.NoError(t, err)
@@ -246,29 +247,29 @@ func TestAKeptFolderShowsThatAllEndedInOrder(t *testing.T) {
 	require.Empty(t, s.processes(), "processes that belong to the demo")
 }
 
-func TestADemoWhoseReaderHasGoneStopsAllThatItStarted(t *testing.T) {
+func TestDemoStopsAllProcessesWhenStdoutIsClosed(t *testing.T) {
 	t.Parallel()
 	s := startDemo(t, program.Path(t))
 	s.until("web-01 is online")
 	require.NoError(t, s.out.Close())
 	require.Equal(t, 1, s.end(), "exit code")
-	require.Contains(t, s.words.String(), "write the output of the demo")
+	require.Contains(t, s.stderr.String(), "write the output of the demo")
 	s.leftNothing()
 }
 
-func TestADemoThatCannotHaveAFolderSaysSo(t *testing.T) {
+func TestDemoReportsUnusableTemporaryFolder(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	for place, says := range map[string]string{
+	for folder, message := range map[string]string{
 		file:              file + ": not a directory",
 		file + "-missing": file + "-missing: no such file or directory",
 	} {
 		run := exec.Command(program.Path(t), "demo", "--once")
-		run.Env = append(os.Environ(), "TMPDIR="+place)
+		run.Env = append(os.Environ(), "TMPDIR="+folder)
 		out, err := run.CombinedOutput()
 		require.Error(t, err)
 		require.Equal(t, 1, run.ProcessState.ExitCode())
-		require.Equal(t, "drover: create a folder for the demo: "+says+"; set TMPDIR to another folder\n", string(out))
+		require.Equal(t, "drover: create a folder for the demo: "+message+"; set TMPDIR to another folder\n", string(out))
 	}
 }

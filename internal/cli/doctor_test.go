@@ -12,7 +12,7 @@ import (
 	"github.com/droverhq/drover/internal/harness/harnesstest"
 )
 
-func TestTheDoctorSeesADamagedLogWithItsServerAndWithout(t *testing.T) {
+func TestDoctorReportsDamagedLogWithAndWithoutServer(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	server := s.server()
@@ -30,11 +30,11 @@ func TestTheDoctorSeesADamagedLogWithItsServerAndWithout(t *testing.T) {
 	require.Contains(t, stderr, "bad finding out of")
 }
 
-func TestTheDoctorSeesACertificateThatEnds(t *testing.T) {
+func TestDoctorReportsExpiringCertificate(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	dir := t.TempDir()
-	selfSigned(t, dir, "", "127.0.0.1") // good for a day
+	selfSigned(t, dir, "", "127.0.0.1") // valid for one day
 	s.process("server", "--data", s.data, "--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", filepath.Join(dir, "key.pem"))
 	s.ok("get", "servers")
 	stdout, _, code := s.run("doctor")
@@ -42,7 +42,7 @@ func TestTheDoctorSeesACertificateThatEnds(t *testing.T) {
 	require.Regexp(t, `(?m)^warn\ttls\tthe certificate of https://127.0.0.1:\d+ is valid for another (24h|23h.*)\treplace the files`, stdout)
 }
 
-func TestTheDoctorShowsNoPasswordOfALog(t *testing.T) {
+func TestDoctorHidesPasswordOfLogURL(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	for _, log := range []string{"postgres://drover:hunter2@127.0.0.1:1/drover", "postgres://drover@127.0.0.1:1/drover?sslmode=disable&password=hunter2",
@@ -56,7 +56,7 @@ func TestTheDoctorShowsNoPasswordOfALog(t *testing.T) {
 	}
 }
 
-func TestTheDoctorSeesTwoLogsBehindOneContextAndItsCommandTakesOneOut(t *testing.T) {
+func TestDoctorReportsTwoLogsInOneContextAndItsFixWorks(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	serving := s.server()

@@ -7,18 +7,18 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Tree is the tree of all commands, for tests.
+// Tree returns the tree of all commands.
 func Tree() *cobra.Command {
 	root := (&shell{Program: Program{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}}).root()
 	root.InitDefaultHelpCmd()
 	return root
 }
 
-// ExitsKey is where a command keeps its exit codes.
+// ExitsKey is the annotation of a command that holds its exit codes.
 const ExitsKey = exitsKey
 
-// Commands are all that people may know of.
+// Commands returns all visible commands.
 func Commands() []*cobra.Command { return tree(Tree()) }
 
-// Reference is docs/reference/commands.md.
+// Reference returns the content of docs/reference/commands.md.
 func Reference() string { return reference(Tree()) }

@@ -14,7 +14,7 @@ import (
 	"github.com/droverhq/drover/eventlog/sqlite"
 )
 
-// killedImport imports archive into a log at path and kills that in the middle; ok says that it was still at work.
+// killedImport imports archive into a log at path and kills the import. It reports whether the import was incomplete.
 func (s *fixture) killedImport(archive, path string) (ok bool) {
 	ctx := context.Background()
 	importing := s.process("eventlog", "import", archive, "--log", "sqlite:"+path)
@@ -27,7 +27,7 @@ func (s *fixture) killedImport(archive, path string) (ok bool) {
 			begun = err == nil && info.Size() > 200<<10
 		}
 	}
-	importing.Kill() // it may have ended just now
+	importing.Kill() // it may have ended before
 	log, err := sqlite.Open(ctx, path, sqlite.Config{})
 	require.NoError(s.t, err)
 	defer log.Close()
@@ -36,7 +36,7 @@ func (s *fixture) killedImport(archive, path string) (ok bool) {
 	return head > 0 && eventlog.CheckNotImporting(ctx, log) != nil
 }
 
-func TestAnImportKilledHalfWayKeepsServersOffAndIsRepeated(t *testing.T) {
+func TestInterruptedImportBlocksServersAndCanBeRepeated(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	source := newFixture(t)
@@ -53,7 +53,7 @@ func TestAnImportKilledHalfWayKeepsServersOffAndIsRepeated(t *testing.T) {
 
 	path := ""
 	for try := 0; path == ""; try++ {
-		require.Less(t, try, 20, "the import is never caught at work")
+		require.Less(t, try, 20, "every import ended before it was killed")
 		if to := filepath.Join(s.Folder, fmt.Sprint("try-", try), "drover.db"); s.killedImport(archive, to) {
 			path = to
 		}
@@ -67,14 +67,14 @@ func TestAnImportKilledHalfWayKeepsServersOffAndIsRepeated(t *testing.T) {
 	}
 	_, words, code := s.run("eventlog", "import", archive, "--log", log)
 	require.Zero(t, code, words)
-	require.NotContains(t, words, " 0 of them new")
+	require.NotContains(t, words, " 0 were imported now")
 	copied := filepath.Join(s.Folder, "again.jsonl")
 	s.ok("eventlog", "export", copied, "--log", log)
 	want, err := os.ReadFile(archive)
 	require.NoError(t, err)
 	got, err := os.ReadFile(copied)
 	require.NoError(t, err)
-	require.Equal(t, string(want), string(got), "complete, in order, and nothing twice")
+	require.Equal(t, string(want), string(got), "all events, in order, without duplicates")
 	s.process("server", "--log", log)
 	require.Contains(t, s.ok("get", "environment", "e-1499", "--token", source.contexts().List[0].Token), "e-1499")
 }

@@ -52,7 +52,7 @@ func holdVerb(s *shell) *cobra.Command {
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the project or machine does not exist"}),
 		use:   "hold MACHINE --project P", short: "Keep the current release on a machine",
-		long: "Hold a machine: neither automation nor a deployment to the whole environment changes the project on this machine until the\n" +
+		long: "Hold a machine: automation and deployments to the whole environment leave the project on this machine unchanged until the\n" +
 			"hold is lifted or expires.",
 		example: `drover hold web-01 --project shop --for 2h --reason "looking at a leak"`,
 		run: func(ctx context.Context, args []string) error {

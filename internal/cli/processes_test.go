@@ -19,11 +19,11 @@ import (
 	"github.com/droverhq/drover/internal/harness/harnesstest"
 )
 
-// fixture is a home of its own for one server; agents and commands run in it as processes.
+// fixture runs a server, agents and commands as processes in a temporary home.
 type fixture struct {
 	*harnesstest.Host
 	t       *testing.T
-	data    string // the server's folder
+	data    string // data folder of the server
 	address string // HOST:PORT of the server
 }
 
@@ -42,7 +42,7 @@ func (s *fixture) process(args ...string) *harness.Process {
 	return s.Start(harness.Spec{Name: "drover " + strings.Join(args, " "), Args: args})
 }
 
-// run runs one command to its end.
+// run runs one command and waits for its end.
 func (s *fixture) run(args ...string) (stdout, stderr string, code int) {
 	s.t.Helper()
 	result := s.Run("", args...)
@@ -65,10 +65,10 @@ func (s *fixture) server() *harness.Process {
 	return p
 }
 
-// startServer starts the server. The commands that follow meet one that may not be ready yet.
+// startServer starts the server without waiting until it is ready.
 func (s *fixture) startServer() *harness.Process { return s.process("server", "--data", s.data) }
 
-// shop is an environment and a project whose step leaves a line for each time that it runs.
+// shop creates an environment and a project whose step appends a line to the file ran each time it runs.
 func (s *fixture) shop() (ran string) {
 	s.t.Helper()
 	ran = filepath.Join(s.Folder, "ran")
@@ -104,13 +104,13 @@ func (s *fixture) agent(name string) *harness.Process {
 		Data: filepath.Join(s.Folder, name)}.Spec())
 }
 
-// eventually waits for what must come.
-func (s *fixture) eventually(what string, come func() bool) {
+// eventually waits until condition is true.
+func (s *fixture) eventually(what string, condition func() bool) {
 	s.t.Helper()
-	require.Eventually(s.t, come, patience, 100*time.Millisecond, what)
+	require.Eventually(s.t, condition, timeout, 100*time.Millisecond, what)
 }
 
-// has says whether the last success of shop on a machine is of this release.
+// has reports whether a machine has this release of shop installed.
 func (s *fixture) has(machine, release string) bool {
 	stdout, _, code := s.run("get", "machine", machine, "-o", "json")
 	var m explain.Machine
@@ -125,7 +125,7 @@ func (s *fixture) has(machine, release string) bool {
 	return false
 }
 
-func TestAServerKilledAgainAndAgainForgetsNothingAndRunsNothingTwice(t *testing.T) {
+func TestRepeatedlyKilledServerLosesNoEventAndRunsNoPartTwice(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	server := s.server()
@@ -160,7 +160,7 @@ func TestAServerKilledAgainAndAgainForgetsNothingAndRunsNothingTwice(t *testing.
 	}
 }
 
-func TestAServerThatIsAskedToStopEndsInOrder(t *testing.T) {
+func TestServerAndAgentShutDownCleanly(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	server := s.server()
@@ -175,14 +175,14 @@ func TestAServerThatIsAskedToStopEndsInOrder(t *testing.T) {
 	require.Zero(t, harnesstest.Stop(server), "exit code")
 }
 
-func TestAnAnswerThatWasLostDoesNothingTwice(t *testing.T) {
+func TestLostAnswerDoesNotRepeatCommand(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	s.server()
 	s.ok("get", "servers")
 	before := strings.Count(s.ok("token", "list", "-o", "name"), "token/")
 
-	// The first answer is lost on the way: the connection ends after the server has done its work.
+	// The first answer is lost: the proxy closes the connection after the server has executed the request.
 	lost := 0
 	broken := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		passed, err := http.NewRequest(r.Method, s.url()+r.URL.String(), r.Body)
@@ -204,11 +204,11 @@ func TestAnAnswerThatWasLostDoesNothingTwice(t *testing.T) {
 	defer broken.Close()
 	go func() { _ = broken.Serve(l) }()
 	s.run("--server", "http://"+l.Addr().String(), "token", "create")
-	require.Equal(t, 2, lost, "the wish was sent again")
+	require.Equal(t, 2, lost, "the request was sent again")
 	require.Equal(t, before+1, strings.Count(s.ok("token", "list", "-o", "name"), "token/"))
 }
 
-// without skips a test for what this machine lacks, or fails it where all is required.
+// without skips a test because this machine lacks something, or fails it if DROVER_TEST_REQUIRE is "all".
 func without(t *testing.T, format string, args ...any) {
 	t.Helper()
 	if os.Getenv("DROVER_TEST_REQUIRE") == "all" {

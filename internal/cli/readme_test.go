@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheQuickStartOfTheReadmeWorksWordForWord runs it with an empty home. Only the address, the data folder
-// and the folder of the programs are others than a newcomer's.
-func TestTheQuickStartOfTheReadmeWorksWordForWord(t *testing.T) {
+// TestReadmeQuickStartWorks runs the commands of the README with an empty home. Only the address, the data folder and the Go
+// folders differ from a new user's.
+func TestReadmeQuickStartWorks(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("make"); err != nil {
 		without(t, "make")
@@ -48,7 +48,7 @@ func goEnv(t *testing.T, name string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// quickStart is the block between the two marks in the README.
+// quickStart returns the lines between the two markers in the README.
 func quickStart(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile("../../README.md")

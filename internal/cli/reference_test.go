@@ -12,22 +12,22 @@ import (
 	"github.com/droverhq/drover/internal/cli"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write docs/reference/commands.md anew")
+var rewrite = flag.Bool("rewrite", false, "rewrite docs/reference/commands.md")
 
 const referencePath = "../../docs/reference/commands.md"
 
-func TestTheCommandReferenceIsUpToDate(t *testing.T) {
+func TestCommandReferenceIsUpToDate(t *testing.T) {
 	text := cli.Reference()
 	if *rewrite {
 		require.NoError(t, os.MkdirAll(filepath.Dir(referencePath), 0o755))
 		require.NoError(t, os.WriteFile(referencePath, []byte(text), 0o644))
 	}
-	kept, err := os.ReadFile(referencePath)
+	current, err := os.ReadFile(referencePath)
 	require.NoError(t, err)
-	require.Equal(t, text, string(kept), "`make reference` writes it anew")
+	require.Equal(t, text, string(current), "the reference is outdated: run `make reference`")
 }
 
-func TestEveryCommandHasAManPage(t *testing.T) {
+func TestEveryCommandHasManPage(t *testing.T) {
 	s := newFixture(t)
 	s.ok("man", "--dir", "pages")
 	for _, cmd := range cli.Commands() {
@@ -37,6 +37,6 @@ func TestEveryCommandHasAManPage(t *testing.T) {
 		for _, section := range []string{".TH", ".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION", ".SH EXAMPLES", ".SH EXIT STATUS"} {
 			require.Contains(t, string(page), section, cmd.CommandPath())
 		}
-		require.Equal(t, strings.TrimSpace(string(page)), s.ok(append([]string{"man"}, path[1:]...)...), "to stdout alike")
+		require.Equal(t, strings.TrimSpace(string(page)), s.ok(append([]string{"man"}, path[1:]...)...), "the page on stdout is the same")
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// An agent is not told once and for all: it tries again, for its token may be mended. Only a revoked token ends it.
-func TestAnAgentThatIsRefusedSaysWhyAndTriesAgain(t *testing.T) {
+// A refused agent retries, because the cause may be fixed. Only a permanent refusal ends it.
+func TestRefusedAgentReportsReasonAndRetries(t *testing.T) {
 	t.Parallel()
-	m := newMisuse(t)
+	m := newErrorFixture(t)
 	file := func(name string) string { return m.names.Replace("$DIR/" + name) }
 	m.ok("apply", "-f", file("shop.yaml"))
 	usedUp := m.ok("token", "create", "--join")
@@ -28,24 +28,24 @@ func TestAnAgentThatIsRefusedSaysWhyAndTriesAgain(t *testing.T) {
 	for name, test := range map[string]struct {
 		join, server string
 		more         []string
-		says         string
-		code         int // of an agent that ends; -1: it tries again
+		message      string
+		code         int // of an agent that ends; -1: it retries
 	}{
-		"wrong":              {"0123456789ab.wrong", "", nil, "unknown join token (create another one with `drover token create --join`)", -1},
-		"none":               {"", "", nil, "has not joined with this instance (start the agent with --join TOKEN;", -1},
-		"used up":            {usedUp, "", nil, "the join token has reached its use limit of 1 (use a new join token)", -1},
-		"expired":            {expired, "", nil, "the join token expired at ", -1},
-		"revoked":            {revoked, "", nil, "was revoked", 4},
-		"for people":         {m.names.Replace("$READ"), "", nil, "unknown join token", -1},
-		"another place":      {m.ok("token", "create", "--join", "--environment", "staging"), "", nil, "does not allow environment", -1},
-		"another role":       {m.ok("token", "create", "--join", "--role", "db"), "", []string{"--role", "web"}, "does not allow role", -1},
-		"no such place":      {m.ok("token", "create", "--join"), "", []string{"--environment", "prodction"}, `environment \"prodction\" does not exist`, -1},
-		"plain to TLS":       {"x.y", "http://127.0.0.1:$TLSPORT", nil, "http://127.0.0.1:$TLSPORT uses TLS; use https:// instead of http://", -1},
-		"TLS to plain":       {"x.y", "https://" + m.address, nil, "speaks HTTP without TLS; write http:// instead of https://", -1},
-		"unknown authority":  {"x.y", "https://127.0.0.1:$TLSPORT", nil, "is signed by an unknown authority; pass the authority", -1},
-		"an unknown host":    {"x.y", "http://drover.invalid:7070", nil, `unknown host \"drover.invalid\"`, -1},
-		"no server of ours":  {"x.y", "$STRANGER", nil, "is it a drover server?", -1},
-		"a name with colour": {m.ok("token", "create", "--join"), "", []string{"--name", "\x1b[31mred"}, `machine \"`, 4},
+		"wrong token":                  {"0123456789ab.wrong", "", nil, "unknown join token (create another one with `drover token create --join`)", -1},
+		"no token":                     {"", "", nil, "has not joined with this instance (start the agent with --join TOKEN;", -1},
+		"used up":                      {usedUp, "", nil, "the join token has reached its use limit of 1 (use a new join token)", -1},
+		"expired":                      {expired, "", nil, "the join token expired at ", -1},
+		"revoked":                      {revoked, "", nil, "was revoked", 4},
+		"not a join token":             {m.names.Replace("$READ"), "", nil, "unknown join token", -1},
+		"other environment":            {m.ok("token", "create", "--join", "--environment", "staging"), "", nil, "does not allow environment", -1},
+		"other role":                   {m.ok("token", "create", "--join", "--role", "db"), "", []string{"--role", "web"}, "does not allow role", -1},
+		"unknown environment":          {m.ok("token", "create", "--join"), "", []string{"--environment", "prodction"}, `environment \"prodction\" does not exist`, -1},
+		"plain to TLS":                 {"x.y", "http://127.0.0.1:$TLSPORT", nil, "http://127.0.0.1:$TLSPORT uses TLS; use https:// instead of http://", -1},
+		"TLS to plain":                 {"x.y", "https://" + m.address, nil, "speaks HTTP without TLS; write http:// instead of https://", -1},
+		"unknown authority":            {"x.y", "https://127.0.0.1:$TLSPORT", nil, "is signed by an unknown authority; pass the authority", -1},
+		"unknown host":                 {"x.y", "http://drover.invalid:7070", nil, `unknown host \"drover.invalid\"`, -1},
+		"not a drover server":          {"x.y", "$STRANGER", nil, "is it a drover server?", -1},
+		"name with control characters": {m.ok("token", "create", "--join"), "", []string{"--name", "\x1b[31mred"}, `machine \"`, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server := m.url()
@@ -58,18 +58,18 @@ func TestAnAgentThatIsRefusedSaysWhyAndTriesAgain(t *testing.T) {
 			}
 			agent := m.process(args...)
 			defer agent.Kill()
-			said := func() string { return agent.Tail(20_000) }
-			m.eventually("it says why", func() bool { return strings.Contains(said(), m.names.Replace(test.says)) })
+			output := func() string { return agent.Tail(20_000) }
+			m.eventually("the reason is reported", func() bool { return strings.Contains(output(), m.names.Replace(test.message)) })
 			if test.code >= 0 {
-				require.Equal(t, test.code, agent.State().ExitCode(), said())
+				require.Equal(t, test.code, agent.State().ExitCode(), output())
 			}
-			require.NotContains(t, said(), "\x1b")
-			require.NotRegexp(t, `goroutine |failed to`, said())
+			require.NotContains(t, output(), "\x1b")
+			require.NotRegexp(t, `goroutine |failed to`, output())
 		})
 	}
 }
 
-func TestOutputThatNobodyTakesIsSaidAndIsAnError(t *testing.T) {
+func TestFailedWriteToStdoutIsReported(t *testing.T) {
 	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
@@ -81,26 +81,26 @@ func TestOutputThatNobodyTakesIsSaidAndIsAnError(t *testing.T) {
 	s.shop()
 	for _, typed := range []string{"get projects", "get projects -o json", "events", "eventlog export -", "--help", "deploy --help", "completion bash", "version", "doctor", "diff -f shop.yaml -o json"} {
 		cmd := s.Command(t.Context(), strings.Fields(typed)...)
-		var said strings.Builder
-		cmd.Stdout, cmd.Stderr = full, &said
+		var stderr strings.Builder
+		cmd.Stdout, cmd.Stderr = full, &stderr
 		_ = cmd.Run()
-		require.Equal(t, 1, cmd.ProcessState.ExitCode(), "%s: %s", typed, said.String())
-		require.Contains(t, said.String(), "write to stdout: no space left on device", typed)
+		require.Equal(t, 1, cmd.ProcessState.ExitCode(), "%s: %s", typed, stderr.String())
+		require.Contains(t, stderr.String(), "write to stdout: no space left on device", typed)
 	}
 
-	// A reader that has gone, as after `| head -1`, is no reason to say anything.
+	// A closed pipe, as after `| head -1`, ends the command without a stack trace.
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	require.NoError(t, r.Close())
 	cmd := s.Command(t.Context(), "events", "-o", "jsonl")
-	var said strings.Builder
-	cmd.Stdout, cmd.Stderr = w, &said
+	var stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = w, &stderr
 	require.Error(t, cmd.Run())
 	require.NoError(t, w.Close())
-	require.NotContains(t, said.String(), "goroutine")
+	require.NotContains(t, stderr.String(), "goroutine")
 }
 
-func TestAClosedStdinIsAnEmptyOne(t *testing.T) {
+func TestClosedStdinIsTreatedAsEmpty(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	s.server()

@@ -17,7 +17,7 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-// cmdSeed makes a log with an environment and that many machines in it, before its server is started.
+// cmdSeed creates a log with one environment and many machines.
 func cmdSeed(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: seed MACHINES")
@@ -33,14 +33,14 @@ func cmdSeed(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(appendMachines(log, count))
 }
 
-// appendMachines appends from many sides, so that they share the log's commits.
+// appendMachines appends concurrently, so that several appends share one commit of the log.
 func appendMachines(log eventlog.Log, count int) error {
-	const sides = 64
+	const writers = 64
 	var all sync.WaitGroup
-	problems := make(chan error, sides)
-	for side := range sides {
+	problems := make(chan error, writers)
+	for writer := range writers {
 		all.Go(func() {
-			for i := side; i < count; i += sides {
+			for i := writer; i < count; i += writers {
 				if err := appendTo(log, domain.MachineStream(fmt.Sprintf("web-%05d", i)), domain.MachineAdded{Environment: "production", Roles: []string{"web"}}); err != nil {
 					problems <- err
 					return
@@ -53,10 +53,10 @@ func appendMachines(log eventlog.Log, count int) error {
 	return <-problems
 }
 
-func appendTo(log eventlog.Log, stream string, facts ...domain.Event) error {
+func appendTo(log eventlog.Log, stream string, changes ...domain.Event) error {
 	var events []eventlog.Event
-	for _, fact := range facts {
-		name, data, err := domain.Encode(fact)
+	for _, change := range changes {
+		name, data, err := domain.Encode(change)
 		if err != nil {
 			return err
 		}

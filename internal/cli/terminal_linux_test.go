@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// atTerminal runs a command whose stdin and stderr are a terminal at which somebody has typed what is typed.
+// atTerminal runs a command whose stdin and stderr are a terminal, and types text on the terminal.
 func (s *fixture) atTerminal(typed string, args ...string) (shown string, code int) {
 	s.t.Helper()
 	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	if err != nil {
-		without(s.t, "terminals to open: %v", err)
+		without(s.t, "pseudo-terminals: %v", err)
 	}
 	defer keyboard.Close()
 	require.NoError(s.t, unix.IoctlSetPointerInt(int(keyboard.Fd()), unix.TIOCSPTLCK, 0))
@@ -31,12 +31,12 @@ func (s *fixture) atTerminal(typed string, args ...string) (shown string, code i
 	_, err = io.WriteString(keyboard, typed)
 	require.NoError(s.t, err)
 	var text strings.Builder
-	_, _ = io.Copy(&text, keyboard) // ends with an error once nobody has the terminal open
+	_, _ = io.Copy(&text, keyboard) // returns an error when the command closes the terminal
 	_ = cmd.Wait()
 	return text.String(), cmd.ProcessState.ExitCode()
 }
 
-func TestADeploymentThatNobodyCanTakeIsAskedForAtATerminal(t *testing.T) {
+func TestDeployAsksOnTerminalIfNoMachineIsAvailable(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	s.server()

@@ -16,13 +16,13 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// keptLogs holds a folder for each format of the log that ever was: drover.db as that drover left it, its archive log.jsonl,
-// and why.json, what it said of each machine at the end.
-const keptLogs = "../../testdata/logs"
+// savedLogs contains a folder for each format of the log: drover.db as written by that version, its archive log.jsonl, and
+// why.json with the explanations for each machine at the end.
+const savedLogs = "../../testdata/logs"
 
-var keep = flag.String("keep", "", "make a folder of this name in testdata/logs from the drover of today")
+var save = flag.String("save", "", "create a folder of this name in testdata/logs with the current version of drover")
 
-// whys are the answers for each machine at a position, less their sentences, which may become better ones.
+// whys returns the explanations for each machine at a position, without their sentences, whose wording may change.
 func (s *fixture) whys(at string) (all []explain.Why) {
 	s.t.Helper()
 	for _, machine := range []string{"web-01", "web-02"} {
@@ -37,7 +37,7 @@ func (s *fixture) whys(at string) (all []explain.Why) {
 	return all
 }
 
-const keptShop = `
+const savedShop = `
 apiVersion: drover.dev/v1
 kind: Environment
 metadata: {name: production}
@@ -53,21 +53,21 @@ metadata: {name: joins}
 spec: {project: shop, events: [MachineAvailable], environments: [production]}
 `
 
-// keptWhy is the content of why.json.
-type keptWhy struct {
+// savedWhy is the content of why.json.
+type savedWhy struct {
 	At  string        `json:"at"`
 	Why []explain.Why `json:"why"`
 }
 
-// TestKeepALog is the way to a new folder: go test ./internal/cli -run TestKeepALog -keep sqlite-2.
-func TestKeepALog(t *testing.T) {
-	if *keep == "" {
-		t.Skip("nothing is to be kept")
+// TestSaveLog creates a new folder: go test ./internal/cli -run TestSaveLog -save sqlite-2.
+func TestSaveLog(t *testing.T) {
+	if *save == "" {
+		t.Skip("-save is not set")
 	}
 	s := newFixture(t)
 	s.server()
 	file := filepath.Join(s.Folder, "shop.yaml")
-	require.NoError(t, os.WriteFile(file, []byte(keptShop), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(savedShop), 0o600))
 	s.ok("apply", "-f", file)
 	s.ok("release", "create", "shop", "1.0")
 	s.ok("deploy", "shop", "1.0", "--to", "production", "--wait", "--timeout", "60s")
@@ -82,7 +82,7 @@ func TestKeepALog(t *testing.T) {
 	s.ok("unpin", "shop", "--in", "production")
 	s.ok("machine", "disable", "web-01")
 	s.ok("machine", "enable", "web-01")
-	folder, err := filepath.Abs(filepath.Join(keptLogs, *keep))
+	folder, err := filepath.Abs(filepath.Join(savedLogs, *save))
 	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll(folder, 0o755))
 	s.ok("eventlog", "backup", filepath.Join(folder, "drover.db"))
@@ -90,56 +90,56 @@ func TestKeepALog(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(folder, "drover.db.ephemera")))
 	head := strings.TrimPrefix(strings.Fields(s.ok("eventlog", "verify", "--log", "sqlite:"+filepath.Join(folder, "drover.db")))[3], "#")
 	require.NoError(t, os.Remove(filepath.Join(folder, "drover.db.ephemera")))
-	text, err := json.MarshalIndent(keptWhy{At: head, Why: s.whys(head)}, "", "  ")
+	text, err := json.MarshalIndent(savedWhy{At: head, Why: s.whys(head)}, "", "  ")
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(folder, "why.json"), append(text, '\n'), 0o600))
 }
 
-func TestALogOfEveryFormatIsReadToldAndGoneOnWith(t *testing.T) {
+func TestLogsOfAllFormatsAreReadAndContinued(t *testing.T) {
 	t.Parallel()
-	folders, err := filepath.Glob(filepath.Join(keptLogs, "*"))
+	folders, err := filepath.Glob(filepath.Join(savedLogs, "*"))
 	require.NoError(t, err)
 	require.NotEmpty(t, folders)
 	for _, folder := range folders {
 		folder, err := filepath.Abs(folder)
 		require.NoError(t, err)
-		var said keptWhy
+		var saved savedWhy
 		text, err := os.ReadFile(filepath.Join(folder, "why.json"))
 		require.NoError(t, err)
-		require.NoError(t, json.Unmarshal(text, &said))
+		require.NoError(t, json.Unmarshal(text, &saved))
 		for way, fill := range map[string]func(s *fixture){
-			"its file": func(s *fixture) {
+			"from the file": func(s *fixture) {
 				content, err := os.ReadFile(filepath.Join(folder, "drover.db"))
 				require.NoError(s.t, err)
 				require.NoError(s.t, os.MkdirAll(s.data, 0o700))
 				require.NoError(s.t, os.WriteFile(filepath.Join(s.data, "drover.db"), content, 0o600))
 				s.ok("eventlog", "verify", "--log", "sqlite:"+filepath.Join(s.data, "drover.db"))
 			},
-			"its archive": func(s *fixture) {
+			"from the archive": func(s *fixture) {
 				s.ok("eventlog", "import", filepath.Join(folder, "log.jsonl"), "--log", "sqlite:"+filepath.Join(s.data, "drover.db"))
 			},
 		} {
 			t.Run(filepath.Base(folder)+" "+way, func(t *testing.T) {
 				s := newFixture(t)
 				fill(s)
-				s.goesOn(said)
+				s.continues(saved)
 			})
 		}
 	}
 }
 
-// goesOn starts a server on a log that was kept, and sees it decide there.
-func (s *fixture) goesOn(said keptWhy) {
+// continues starts a server on a saved log and requires that it decides.
+func (s *fixture) continues(saved savedWhy) {
 	s.t.Helper()
 	s.server()
-	require.Equal(s.t, said.Why, s.whys(said.At), "why says what it said then")
+	require.Equal(s.t, saved.Why, s.whys(saved.At), "why explains the same as then")
 	s.ok("eventlog", "verify")
 	s.agent("web-03")
-	s.eventually("a newcomer gets what was wanted then", func() bool { return s.has("web-03", "1.1") })
+	s.eventually("a new machine gets the release that was wanted then", func() bool { return s.has("web-03", "1.1") })
 	s.ok("release", "create", "shop", "1.2")
 }
 
-func TestALogOfANewerDroverIsRefusedWithASentence(t *testing.T) {
+func TestLogOfNewerVersionIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	path := filepath.Join(s.Folder, "newer.db")
@@ -170,5 +170,5 @@ func TestALogOfANewerDroverIsRefusedWithASentence(t *testing.T) {
 	require.NoFileExists(t, filepath.Join(s.Folder, "new.db"))
 	after, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, content, after, "it was left as it was")
+	require.Equal(t, content, after, "the file is unchanged")
 }

@@ -52,8 +52,8 @@ func (w *waiter) check() error {
 	return nil
 }
 
-// until reads the deployment until it has ended and prints its progress to stderr. Neither the timeout nor an interrupt
-// changes the deployment.
+// until reads the deployment until it has ended and prints its progress to stderr. The deployment continues after a
+// timeout or an interrupt.
 func (w *waiter) until(ctx context.Context, written client.Written) error {
 	if w.timeout > 0 {
 		var cancel context.CancelFunc

@@ -112,7 +112,7 @@ func TestEveryStreamKindHasRule(t *testing.T) {
 }
 
 func TestEveryVerbHasExampleAndRunsInSession(t *testing.T) {
-	seen := sources(t, "internal/cli/testdata/sessions/*.txt", false)
+	seen := sources(t, "internal/cli/testdata/scripts/*.txt", false)
 	for _, p := range pages(t) {
 		for _, b := range p.blocks {
 			if b.run() || b.marks["quick start"] != "" {

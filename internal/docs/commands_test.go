@@ -49,7 +49,7 @@ func TestBlocksNotRunAreListedWithReason(t *testing.T) {
 func TestQuickStartHasTest(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(repository, "internal/cli/readme_test.go"))
 	require.NoError(t, err)
-	require.Contains(t, string(text), "func TestTheQuickStartOfTheReadmeWorksWordForWord(")
+	require.Contains(t, string(text), "func TestReadmeQuickStartWorks(")
 }
 
 var (

@@ -14,46 +14,46 @@ import (
 	"github.com/droverhq/drover/internal/cli"
 )
 
-// everyCommand calls see for each command of the tree, parents too.
-func everyCommand(cmd *cobra.Command, see func(*cobra.Command)) {
-	see(cmd)
+// everyCommand calls visit for each command of the tree, including parents.
+func everyCommand(cmd *cobra.Command, visit func(*cobra.Command)) {
+	visit(cmd)
 	for _, child := range cmd.Commands() {
-		everyCommand(child, see)
+		everyCommand(child, visit)
 	}
 }
 
-func TestEveryCommandHasHelpWithAnExampleAndItsOwnExitCodes(t *testing.T) {
+func TestEveryCommandHasExampleAndExitCodes(t *testing.T) {
 	exitLine := regexp.MustCompile(`^  \d  \S`)
 	everyCommand(cli.Tree(), func(cmd *cobra.Command) {
 		t.Run(cmd.CommandPath(), func(t *testing.T) {
-			require.NotEmpty(t, cmd.Short, "what `drover --help` says of it")
-			require.NotEmpty(t, cmd.Long, "what its own help says")
-			require.Contains(t, cmd.Example, cmd.CommandPath(), "an example of this very command")
+			require.NotEmpty(t, cmd.Short, "short description")
+			require.NotEmpty(t, cmd.Long, "long description")
+			require.Contains(t, cmd.Example, cmd.CommandPath(), "an example of the command")
 			lines := strings.Split(cmd.Annotations[cli.ExitsKey], "\n")
 			for _, line := range lines {
-				require.Regexp(t, exitLine, line, "its exit codes, one in a line")
+				require.Regexp(t, exitLine, line, "exit codes, one per line")
 			}
 			require.True(t, strings.HasPrefix(lines[0], "  0  "))
 		})
 	})
 }
 
-// mark takes apart what stands in one line: pipes, redirections, and what the shell runs itself.
-var mark = regexp.MustCompile(`\$\(drover [^)]*\)|\s*(\||>|&&|&|<\()\s*`)
+// separator matches pipes, redirections and substitutions of the shell in one line.
+var separator = regexp.MustCompile(`\$\(drover [^)]*\)|\s*(\||>|&&|&|<\()\s*`)
 
-func TestEveryExampleIsACommandThatIsUnderstood(t *testing.T) {
+func TestEveryExampleParses(t *testing.T) {
 	everyCommand(cli.Tree(), func(cmd *cobra.Command) {
 		for line := range strings.Lines(cmd.Example) {
-			for _, part := range mark.Split(strings.TrimSpace(line), -1) {
+			for _, part := range separator.Split(strings.TrimSpace(line), -1) {
 				if words := strings.Fields(part); len(words) > 1 && words[0] == "drover" {
-					understood(t, words[1:])
+					requireParses(t, words[1:])
 				}
 			}
 		}
 	})
 }
 
-func understood(t *testing.T, words []string) {
+func requireParses(t *testing.T, words []string) {
 	t.Helper()
 	found, rest, err := cli.Tree().Find(words)
 	require.NoError(t, err, words)
@@ -61,8 +61,7 @@ func understood(t *testing.T, words []string) {
 	require.NoError(t, found.ParseFlags(rest), words)
 }
 
-// listed says whether a code is one of those that the help of a command lists; the terminal sessions ask for every
-// code that they see.
+// listed reports whether the help of a command lists an exit code. The scripts check every code that they see.
 func listed(args []string, code int) bool {
 	if !slices.ContainsFunc(args, func(a string) bool { return a != "" && a[0] != '-' }) {
 		return true
@@ -71,8 +70,8 @@ func listed(args []string, code int) bool {
 	return err != nil || strings.Contains("\n"+found.Annotations[cli.ExitsKey], "\n  "+string(rune('0'+code))+"  ")
 }
 
-func TestCompletionDoesNotWaitForAServerThatSaysNothing(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections, and never answers
+func TestCompletionDoesNotWaitForUnresponsiveServer(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts connections and never answers
 	require.NoError(t, err)
 	defer l.Close()
 	s := newFixture(t)
@@ -80,7 +79,7 @@ func TestCompletionDoesNotWaitForAServerThatSaysNothing(t *testing.T) {
 	select {
 	case <-cmd.Ended():
 		require.True(t, cmd.State().Success())
-	case <-time.After(20 * time.Second): // other commands give a server 45 s
-		t.Fatal("a shell hangs while it completes a name")
+	case <-time.After(20 * time.Second): // other commands wait 45 s for a server
+		t.Fatal("completion waits for the server")
 	}
 }

@@ -23,21 +23,21 @@ import (
 	"unicode"
 
 	"github.com/stretchr/testify/require"
-	_ "modernc.org/sqlite" // a log is altered behind drover's back
+	_ "modernc.org/sqlite" // alterLog changes the file of a log directly
 )
 
-// wrong is one wrong use: what is typed, and what becomes of it. $NAME is what misuse has under that name.
-type wrong struct {
-	// typed is what stands after `drover`, words parted by spaces, '…' around those that hold some. `<FILE` at the end feeds a file.
-	typed string
-	code  int
-	says  string // the sentence, or its beginning
-	hint  string // what it says to do; empty: the sentence says it
+// errorCase is a command line that fails. errorFixture replaces $NAME in all texts.
+type errorCase struct {
+	// typed are the arguments of drover, separated by spaces; '…' quotes an argument with spaces. `<FILE` at the end sets stdin.
+	typed   string
+	code    int
+	message string // the message or its beginning
+	hint    string // may be empty if the message contains it
 }
 
-// wrongUses is the table. One row is one wrong use; the whole stderr must begin with "drover: SAYS" and hold HINT.
-var wrongUses = map[string][]wrong{
-	"words": {
+// errorCases lists the failing command lines. The stderr must start with "drover: MESSAGE" and contain HINT.
+var errorCases = map[string][]errorCase{
+	"arguments": {
 		{"deploi", 2, `unknown command "deploi" for "drover"`, `did you mean "deploy"?`},
 		{"token mint", 2, `unknown command "mint" for "drover token"`, "`drover token --help` lists the commands"},
 		{"get machnes", 2, `unknown kind "machnes"`, `did you mean "machines"?`},
@@ -81,7 +81,7 @@ var wrongUses = map[string][]wrong{
 		{"token create --join --environment gone", 5, `environment "gone" does not exist`, "`drover get environments` lists them"},
 		{"token revoke 0123456789ab", 5, `token "0123456789ab" does not exist`, "`drover token list` lists them"},
 	},
-	"the way to the server": {
+	"connection": {
 		{"--server https://127.0.0.1:$PORT get machines", 1, "https://127.0.0.1:$PORT speaks HTTP without TLS", "write http:// instead of https://"},
 		{"--server http://127.0.0.1:$TLSPORT get machines", 1, "http://127.0.0.1:$TLSPORT speaks TLS", "write https:// instead of http://"},
 		{"--server https://127.0.0.1:$TLSPORT get machines", 1, "the certificate of https://127.0.0.1:$TLSPORT is signed by an unknown authority", "--ca FILE"},
@@ -134,7 +134,7 @@ var wrongUses = map[string][]wrong{
 		{"deploy shop 1.0 --to production --machine web-09", 5, `machine "web-09" does not exist`, "`drover get machines` lists them"},
 		{"eventlog clear machine/web-01", 5, `stream "machine/web-01" is not set aside`, "`/readyz` lists the streams that are"},
 	},
-	"what others chose": {
+	"conflicts": {
 		{"release create shop 1.1", 6, "release 1.1 of project shop already exists with other", ""},
 		{"deploy shop 1.1 --to staging", 6, "project shop is pinned to 1.0 in staging", "`drover unpin shop --in staging` first"},
 		{"delete environment production", 6, "environment production is in use by", "delete or move them first"},
@@ -168,10 +168,10 @@ var wrongUses = map[string][]wrong{
 	},
 }
 
-// wrongFiles are what the rows name below $DIR.
-var wrongFiles = map[string]string{
-	"shop.yaml":        "apiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: production}\n---\napiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: staging}\n---\n" + wrongShop("one") + "---\napiVersion: drover.dev/v1\nkind: Machine\nmetadata: {name: web-01}\nspec: {environment: production}\n",
-	"other.yaml":       wrongShop("two"),
+// errorFiles are the files below $DIR.
+var errorFiles = map[string]string{
+	"shop.yaml":        "apiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: production}\n---\napiVersion: drover.dev/v1\nkind: Environment\nmetadata: {name: staging}\n---\n" + shopWithStep("one") + "---\napiVersion: drover.dev/v1\nkind: Machine\nmetadata: {name: web-01}\nspec: {environment: production}\n",
+	"other.yaml":       shopWithStep("two"),
 	"unknown.yaml":     "tick: 5s\nlistne: x\n",
 	"half.yaml":        "listen: [\n",
 	"twice.yaml":       "listen: a:1\nlisten: b:1\n",
@@ -195,15 +195,15 @@ var wrongFiles = map[string]string{
 	"empty/README":     "no YAML here\n",
 }
 
-func wrongShop(says string) string {
-	return "apiVersion: drover.dev/v1\nkind: Project\nmetadata: {name: shop}\nspec: {steps: [{name: say, run: echo " + says + "}]}\n"
+func shopWithStep(text string) string {
+	return "apiVersion: drover.dev/v1\nkind: Project\nmetadata: {name: shop}\nspec: {steps: [{name: say, run: echo " + text + "}]}\n"
 }
 
-func TestEveryWrongUseHasItsSentenceItsHintAndItsExitCode(t *testing.T) {
+func TestErrorsHaveMessageHintAndExitCode(t *testing.T) {
 	t.Parallel()
-	m := newMisuse(t)
+	m := newErrorFixture(t)
 	count := 0
-	for group, rows := range wrongUses {
+	for group, rows := range errorCases {
 		count += len(rows)
 		for _, row := range rows {
 			t.Run(group+"/"+row.typed, func(t *testing.T) { m.check(t, row) })
@@ -212,16 +212,16 @@ func TestEveryWrongUseHasItsSentenceItsHintAndItsExitCode(t *testing.T) {
 	require.GreaterOrEqual(t, count, 60)
 }
 
-// misuse is a fixture with everything that can be used wrongly.
-type misuse struct {
+// errorFixture is a fixture with servers, tokens and files for the error cases.
+type errorFixture struct {
 	*fixture
 	names *strings.Replacer
 }
 
-func newMisuse(t *testing.T) *misuse {
+func newErrorFixture(t *testing.T) *errorFixture {
 	s := newFixture(t)
 	dir := filepath.Join(s.Folder, "w")
-	for name, text := range wrongFiles {
+	for name, text := range errorFiles {
 		path := filepath.Join(dir, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
@@ -237,14 +237,14 @@ func newMisuse(t *testing.T) *misuse {
 	context := s.ok("token", "create")
 	secured := newFixture(t)
 	secured.process("server", "--data", secured.data, "--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", filepath.Join(dir, "key.pem"))
-	secured.ok("get", "servers") // it is there
+	secured.ok("get", "servers") // waits until it is ready
 
-	// What people did before.
+	// The state that the cases conflict with.
 	s.ok("apply", "-f", filepath.Join(dir, "shop.yaml"))
 	s.ok("release", "create", "shop", "1.0")
 	s.ok("release", "create", "shop", "1.1")
 	s.ok("pin", "shop", "1.0", "--in", "staging")
-	s.ok("apply", "-f", filepath.Join(dir, "other.yaml")) // 1.1 is now another one
+	s.ok("apply", "-f", filepath.Join(dir, "other.yaml")) // the steps differ from those of release 1.1
 	revoked, expired := s.ok("token", "create"), s.ok("token", "create", "--scope", "read", "--for", "1s")
 	s.ok("token", "revoke", strings.Split(revoked, ".")[0])
 	s.eventually("the token expires", func() bool { _, _, code := s.run("--token", expired, "get", "machines"); return code == 4 })
@@ -255,21 +255,21 @@ func newMisuse(t *testing.T) *misuse {
 
 	s.Env = slices.DeleteFunc(s.Env, func(pair string) bool { return strings.HasPrefix(pair, "DROVER_TICK=") })
 	s.Env = append(s.Env, "DROVER_TOKEN="+context, "DROVER_LISTEN=127.0.0.1:0", "DROVER_DATA="+filepath.Join(s.Folder, "b"))
-	return &misuse{fixture: s, names: strings.NewReplacer("$DIR", dir, "$PORT", portOf(s.address), "$TLSPORT", portOf(secured.address),
+	return &errorFixture{fixture: s, names: strings.NewReplacer("$DIR", dir, "$PORT", portOf(s.address), "$TLSPORT", portOf(secured.address),
 		"$REVOKED", revoked, "$EXPIRED", expired, "$READ", s.ok("token", "create", "--scope", "read"), "$JOIN", s.ok("token", "create", "--join"),
 		"$STRANGER", answering(t, always(http.StatusOK, "text/html", "<html>welcome</html>")),
 		"$OLDER", answering(t, always(http.StatusNotFound, "application/problem+json", `{"kind":"not-found","detail":"there is no route GET /api/v1/machines"}`)),
 		"$HOSTILE", answering(t, always(http.StatusConflict, "application/problem+json", `{"kind":"invalid","detail":"a detail \u001b[31mwith colours\u001b[0m"}`)))}
 }
 
-// answering is the address of something that is no server of today's drover.
+// answering starts an HTTP server with one handler and returns its address.
 func answering(t *testing.T, answer http.HandlerFunc) (address string) {
 	s := httptest.NewServer(answer)
 	t.Cleanup(s.Close)
 	return s.URL
 }
 
-// always answers every request alike.
+// always returns a handler that gives every request the same answer.
 func always(status int, kind, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", kind)
@@ -278,7 +278,7 @@ func always(status int, kind, body string) http.HandlerFunc {
 	}
 }
 
-// selfSigned makes NAMEcert.pem and NAMEkey.pem, or NAME.pem where only the first is wanted.
+// selfSigned creates a self-signed certificate: cert.pem and key.pem, or only NAME.pem if name is set.
 func selfSigned(t *testing.T, dir, name string, hosts ...string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -307,7 +307,7 @@ func selfSigned(t *testing.T, dir, name string, hosts ...string) {
 	write("key.pem", "PRIVATE KEY", secret)
 }
 
-// alterLog changes a log's file as nobody should.
+// alterLog executes an SQL statement on the file of a log.
 func alterLog(t *testing.T, path, statement string) {
 	t.Helper()
 	file, err := sql.Open("sqlite", path)
@@ -317,10 +317,10 @@ func alterLog(t *testing.T, path, statement string) {
 	require.NoError(t, err)
 }
 
-// stray is what no sentence for people holds: the insides of Go, of a stack, of JSON.
-var stray = regexp.MustCompile(`strconv\.|goroutine |panic|0x[0-9a-f]{8}|\{"|%!|<nil>|failed to|\.go:\d`)
+// internals matches text that must not appear in messages: details of Go, stack traces, JSON.
+var internals = regexp.MustCompile(`strconv\.|goroutine |panic|0x[0-9a-f]{8}|\{"|%!|<nil>|failed to|\.go:\d`)
 
-func (m *misuse) check(t *testing.T, row wrong) {
+func (m *errorFixture) check(t *testing.T, row errorCase) {
 	typed, fed, _ := strings.Cut(m.names.Replace(row.typed), " <")
 	cmd := m.Command(t.Context(), typedWords(typed)...)
 	if fed != "" {
@@ -329,19 +329,19 @@ func (m *misuse) check(t *testing.T, row wrong) {
 		defer file.Close()
 		cmd.Stdin = file
 	}
-	var said strings.Builder
-	cmd.Stderr = &said
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
 	_ = cmd.Run()
-	lines := strings.Split(said.String(), "\n")
+	lines := strings.Split(stderr.String(), "\n")
 	for len(lines) > 1 && !strings.HasPrefix(lines[0], "drover: ") {
-		lines = lines[1:] // words on the way there
+		lines = lines[1:] // other messages before the error
 	}
 	text := strings.Join(lines, "\n")
 	require.Equal(t, row.code, cmd.ProcessState.ExitCode(), text)
-	require.True(t, strings.HasPrefix(text, "drover: "+m.names.Replace(row.says)), "%s\nwanted: drover: %s", text, m.names.Replace(row.says))
+	require.True(t, strings.HasPrefix(text, "drover: "+m.names.Replace(row.message)), "%s\nwanted: drover: %s", text, m.names.Replace(row.message))
 	require.Contains(t, text, m.names.Replace(row.hint))
-	require.NotRegexp(t, stray, text)
-	require.Less(t, len(text), 2000, "a sentence can be read")
+	require.NotRegexp(t, internals, text)
+	require.Less(t, len(text), 2000, "the message is short enough to read")
 	require.NotContains(t, strings.Map(func(r rune) rune {
 		if r != '\n' && unicode.IsControl(r) {
 			return '\x00'
@@ -350,7 +350,7 @@ func (m *misuse) check(t *testing.T, row wrong) {
 	}, text), "\x00", "no control bytes reach a terminal")
 }
 
-// typedWords parts a command line as a shell would: spaces part, '…' holds together.
+// typedWords splits a command line at spaces, except inside '…'.
 func typedWords(line string) (all []string) {
 	for i, part := range strings.Split(line, "'") {
 		if i%2 == 1 {

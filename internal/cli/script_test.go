@@ -23,26 +23,26 @@ var program = harnesstest.NewProgram("-ldflags", "-X github.com/droverhq/drover/
 
 func TestMain(m *testing.M) { os.Exit(harnesstest.Run(m)) }
 
-// TestTerminalSessions runs the files in testdata/sessions, each with a home, a data folder and a port of
-// its own. Servers and agents in them are processes.
+// TestScripts runs the files in testdata/scripts. Each file has its own home, data folder and port. Servers and agents run as
+// processes.
 //
 //	code N COMMAND…       runs a command that must end with exit code N
-//	until REGEXP COMMAND… runs a command again and again until it succeeds and its stdout matches
-//	object KIND N         the stderr of the last command is one JSON object with an error of this kind and exit code
-//	seed N                makes the log of a server that is not started yet, with N machines in it
-//	keep NAME             keeps the stdout of the last command, trimmed, in the variable NAME
-func TestTerminalSessions(t *testing.T) {
+//	until REGEXP COMMAND… repeats a command until it succeeds and its stdout matches
+//	object KIND N         requires that the stderr of the last command is one JSON error of this kind and exit code
+//	seed N                creates a log with N machines; the server must not be running
+//	capture NAME          stores the trimmed stdout of the last command in the variable NAME
+func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/sessions",
+		Dir:                 "testdata/scripts",
 		RequireExplicitExec: true,
 		Setup:               setUp(t),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": cmdCode, "until": cmdUntil, "keep": cmdKeep, "seed": cmdSeed, "object": cmdObject,
+			"code": cmdCode, "until": cmdUntil, "capture": cmdCapture, "seed": cmdSeed, "object": cmdObject,
 		},
 	})
 }
 
-// setUp gives a session a home, a data folder and an address of its own.
+// setUp creates the home of a script and sets its environment.
 func setUp(t *testing.T) func(*testscript.Env) error {
 	path := filepath.Dir(program.Path(t)) + string(os.PathListSeparator) + os.Getenv("PATH")
 	return func(e *testscript.Env) error {
@@ -58,7 +58,7 @@ func setUp(t *testing.T) func(*testscript.Env) error {
 		if err != nil {
 			return err
 		}
-		e.Setenv("PORT", portOf(address)) // for a server that comes back to the same address
+		e.Setenv("PORT", portOf(address)) // for a server that restarts with the same address
 		return os.MkdirAll(home, 0o700)
 	}
 }
@@ -84,12 +84,12 @@ func cmdCode(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("exit code %d, not %d", got, want)
 	}
 	if args[1] == "drover" && !listed(args[2:], got) {
-		ts.Fatalf("exit code %d is none that the command's help lists", got)
+		ts.Fatalf("exit code %d is not in the help of the command", got)
 	}
 }
 
-// patience is how long a session waits for what must come.
-const patience = 60 * time.Second
+// timeout bounds the wait for an expected condition.
+const timeout = 60 * time.Second
 
 func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
@@ -97,20 +97,20 @@ func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	wanted, err := regexp.Compile("(?m)" + args[0])
 	ts.Check(err)
-	for end := time.Now().Add(patience); ; time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(timeout); ; time.Sleep(100 * time.Millisecond) {
 		err := ts.Exec(args[1], args[2:]...)
 		if err == nil && wanted.MatchString(ts.ReadFile("stdout")) {
 			return
 		}
 		if time.Now().After(end) {
-			ts.Fatalf("no %q in the output within %s", args[0], patience)
+			ts.Fatalf("no %q in the output within %s", args[0], timeout)
 		}
 	}
 }
 
-func cmdKeep(ts *testscript.TestScript, neg bool, args []string) {
+func cmdCapture(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: keep NAME")
+		ts.Fatalf("usage: capture NAME")
 	}
 	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile("stdout")))
 }
@@ -119,7 +119,7 @@ func cmdObject(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: object KIND N")
 	}
-	var said struct {
+	var got struct {
 		Error struct {
 			Kind, Message string
 			ExitCode      int
@@ -127,8 +127,9 @@ func cmdObject(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	var raw map[string]map[string]any
 	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stderr")), &raw))
-	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stderr")), &said))
-	if len(raw) != 1 || said.Error.Message == "" || args[0] != "" && said.Error.Kind != args[0] || fmt.Sprint(said.Error.ExitCode) != args[1] {
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stderr")), &got))
+	if len(raw) != 1 || got.Error.Message == "" || args[0] != "" && got.Error.Kind != args[0] ||
+		fmt.Sprint(got.Error.ExitCode) != args[1] {
 		ts.Fatalf("stderr is not one error of kind %s with exit code %s", args[0], args[1])
 	}
 }

@@ -14,12 +14,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAServerWithoutRoomRefusesWritesSaysSoAndGoesOn(t *testing.T) {
+func TestServerWithFullDiskRefusesWritesUntilSpaceIsFree(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	require.NoError(t, os.MkdirAll(s.data, 0o700))
 	if err := syscall.Mount("tmpfs", s.data, "tmpfs", 0, "size=1500k"); err != nil {
-		without(t, "the right to mount a small disk: %v", err)
+		without(t, "permission to mount a small disk: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(s.data, syscall.MNT_DETACH) })
 	s.server()
@@ -32,18 +32,18 @@ func TestAServerWithoutRoomRefusesWritesSaysSoAndGoesOn(t *testing.T) {
 		return code == 1 && strings.Contains(stderr, `"kind":"unavailable"`) && strings.Contains(stderr, "no space left")
 	})
 	s.ok("get", "projects")
-	for range 20 { // nor does it say otherwise while nothing is written
+	for range 20 { // the report does not change while nothing is written
 		require.Contains(t, s.readyz(), "writes are refused until there is free space")
 		time.Sleep(200 * time.Millisecond)
 	}
 
 	require.NoError(t, os.Remove(filler))
-	s.eventually("the server is ready again by itself", func() bool { return strings.HasPrefix(s.readyz(), "ready") })
+	s.eventually("the server is ready again", func() bool { return strings.HasPrefix(s.readyz(), "ready") })
 	s.ok("release", "create", "shop", "2.0")
 	require.Contains(t, s.ok("eventlog", "verify"), "events, head")
 }
 
-// fill takes all room on a disk.
+// fill writes a file that fills the disk.
 func fill(t *testing.T, path string) {
 	t.Helper()
 	file, err := os.Create(path)

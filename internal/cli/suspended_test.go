@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAServerThatWasStoppedForAWhileBlamesNoMachineForIt(t *testing.T) {
+func TestSuspendedServerDoesNotMarkMachinesOffline(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	server := s.server()
@@ -28,16 +28,16 @@ spec: {offlineAfter: 3s}
 	s.eventually("the agent is online", func() bool { return strings.Contains(s.ok("get", "machines"), "online") })
 
 	server.Signal(syscall.SIGSTOP)
-	time.Sleep(8 * time.Second) // longer than the policy's grace and the watchdog's patience
+	time.Sleep(8 * time.Second) // longer than offlineAfter and the timeout of the watchdog
 	server.Signal(syscall.SIGCONT)
-	for range 20 { // it reacts every second
+	for range 20 { // the server reacts every second
 		require.Contains(t, s.ok("get", "machines"), "online")
 		time.Sleep(200 * time.Millisecond)
 	}
 	require.NotContains(t, s.ok("events"), "MachineWentOffline")
 }
 
-func TestOverTLSClientsAndAgentsOfTheSameUserTrustTheServer(t *testing.T) {
+func TestClientsAndAgentsOfSameUserTrustServerCertificate(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	selfSigned(t, s.Folder, "", "127.0.0.1")
@@ -48,5 +48,5 @@ func TestOverTLSClientsAndAgentsOfTheSameUserTrustTheServer(t *testing.T) {
 	s.eventually("the agent is online", func() bool { return strings.Contains(s.ok("get", "machines"), "online") })
 
 	_, stderr, code := s.run("--server", s.url(), "get", "machines")
-	require.Equal(t, 1, code, "who speaks without TLS is refused: %s", stderr)
+	require.Equal(t, 1, code, "connections without TLS are refused: %s", stderr)
 }
