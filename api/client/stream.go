@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -10,12 +9,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
+
+	"github.com/tmaxmax/go-sse"
 )
 
-// maxLineBytes limits the length of a line of a live stream.
-const maxLineBytes = 16 << 20
+// maxMessageBytes limits the length of a message of a live stream.
+const maxMessageBytes = 16 << 20
 
 // ErrEnded is returned by the callback of Follow to end it without an error.
 var ErrEnded = errors.New("the reader ended the stream")
@@ -84,28 +84,22 @@ func (c *Client) follow(ctx context.Context, path string, query url.Values, last
 		return orTimeout(reading, ctx, "the server", err)
 	}
 	defer response.Body.Close()
-	lines := bufio.NewScanner(notifyingReader{response.Body, func() { watch.Reset(timeout) }})
-	lines.Buffer(nil, maxLineBytes)
-	for {
-		m, err := next(lines)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	body := notifyingReader{response.Body, func() { watch.Reset(timeout) }}
+	for m, err := range sse.Read(body, &sse.ReadConfig{MaxEventSize: maxMessageBytes}) {
 		if err != nil {
-			return connectionProblem(server, err)
+			return connectionProblem(server, fmt.Errorf("read the stream: %w", err))
 		}
-		if m.Kind == "end" {
+		if m.Type == "end" {
 			return ErrEnded
 		}
-		if m.Data != "" {
-			if err := take(m); err != nil {
+		if m.Data != "" { // an id alone is the position of the stream
+			if err := take(Message{ID: m.LastEventID, Kind: m.Type, Data: m.Data}); err != nil {
 				return err
 			}
 		}
-		if m.ID != "" {
-			*lastID = m.ID
-		}
+		*lastID = cmp.Or(m.LastEventID, *lastID)
 	}
+	return nil
 }
 
 // orTimeout returns err, or a timeout if the idle timeout has cancelled reading while ctx is not done.
@@ -127,30 +121,4 @@ func (r notifyingReader) Read(p []byte) (int, error) {
 	n, err := r.Reader.Read(p)
 	r.notify()
 	return n, err
-}
-
-// next reads one message. A message may consist of an id alone, which is the position of the stream. next ignores
-// comments and other messages without data.
-func next(lines *bufio.Scanner) (Message, error) {
-	var m Message
-	var data []string
-	for lines.Scan() {
-		field, value, _ := strings.Cut(lines.Text(), ":")
-		value = strings.TrimPrefix(value, " ")
-		switch {
-		case lines.Text() == "" && (len(data) > 0 || m.ID != "" || m.Kind == "end"):
-			m.Data = strings.Join(data, "\n")
-			return m, nil
-		case field == "id":
-			m.ID = value
-		case field == "event":
-			m.Kind = value
-		case field == "data":
-			data = append(data, value)
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return Message{}, fmt.Errorf("read the stream: %w", err)
-	}
-	return Message{}, io.EOF
 }
