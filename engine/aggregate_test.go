@@ -47,10 +47,10 @@ func TestAggregateIsAddedByOneFoldAndOneDecider(t *testing.T) {
 	f := newFixture(t)
 	rules := engine.CurrentRules()
 	rules.Folds, rules.Deciders = append(rules.Folds, countEnablings), append(rules.Deciders, stopEnablings)
-	kept := &memorySnapshots{}
+	snapshots := &memorySnapshots{}
 	open := func() *engine.Engine {
 		e, err := engine.Open(context.Background(), engine.Config{Log: f.log, Clock: f.clock, Server: domain.ID{15: 7},
-			Rules: rules, Snapshots: kept, Program: "this"})
+			Rules: rules, Snapshots: snapshots, Program: "this"})
 		require.NoError(t, err)
 		require.NoError(t, e.Start(context.Background()))
 		return e

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -113,13 +114,16 @@ func TestRestartedConsumerContinuesWithTheNextEvent(t *testing.T) {
 		before := len(environmentIDs(t, log))
 		s := startConsumer(t, log, byte(run+1), c)
 		require.Eventually(t, func() bool {
-			items,
-				_ := log.Newest(t.Context(), eventlog.Cursors)
+			items, _ := log.Newest(t.Context(), eventlog.Cursors)
 			return len(items) == 1
 		}, time.Minute, time.Millisecond)
 		s.environments(t, before, before+230)
 		require.Eventually(t, func() bool { got.mu.Lock(); defer got.mu.Unlock(); return len(got.ids) >= before+230 },
 			time.Minute, time.Millisecond)
+		all := environmentIDs(t, log)
+		require.Eventually(t, func() bool { // an end between Handle and the cursor's advance would repeat the page
+			return strings.Contains(string(cursorOf(t, log).Data), all[len(all)-1].String())
+		}, time.Minute, time.Millisecond)
 		s.end()
 		require.NoError(t, log.Drop(t.Context(), eventlog.Leases, s.Server().String()))
 		require.Equal(t, environmentIDs(t, log), got.ids)

@@ -13,8 +13,8 @@ func BenchmarkMemory(b *testing.B) {
 	for _, s := range shapes {
 		b.Run(s.String(), func(b *testing.B) {
 			for range b.N {
-				kept := settled(b, memory.New(), s).weigh()
-				b.ReportMetric(float64(kept)/float64(s.machines), "B/machine")
+				used := settled(b, memory.New(), s).weigh()
+				b.ReportMetric(float64(used)/float64(s.machines), "B/machine")
 			}
 		})
 	}

@@ -121,9 +121,9 @@ func (e *Engine) CheckAgentMemory(ctx context.Context, machine string, m AgentMe
 		e.ReportLostEvents(fmt.Sprintf("the agent of machine %s knows the log as %s", machine, m.Log))
 		return nil
 	}
-	says, err := e.missingEvent(ctx, machine, m)
-	if says != "" {
-		e.ReportLostEvents(fmt.Sprintf("the agent of machine %s remembers %s", machine, says))
+	missing, err := e.missingEvent(ctx, machine, m)
+	if missing != "" {
+		e.ReportLostEvents(fmt.Sprintf("the agent of machine %s remembers %s", machine, missing))
 	}
 	return err
 }
@@ -150,7 +150,7 @@ func (e *Engine) classifyID(id uuid.UUID) (found idEpoch) {
 }
 
 // missingEvent describes an event that a machine remembers and the log does not have, or returns an empty string.
-func (e *Engine) missingEvent(ctx context.Context, machine string, m AgentMemory) (says string, err error) {
+func (e *Engine) missingEvent(ctx context.Context, machine string, m AgentMemory) (missing string, err error) {
 	lost, err := e.lostSuccesses(ctx, machine, m)
 	if err != nil {
 		return "", err
@@ -164,13 +164,13 @@ func (e *Engine) missingEvent(ctx context.Context, machine string, m AgentMemory
 		return "", nil
 	}
 	stream := domain.MachineStream(machine)
-	says = fmt.Sprintf("event %s at revision %d of %s", m.Event, m.Revision, stream)
+	missing = fmt.Sprintf("event %s at revision %d of %s", m.Event, m.Revision, stream)
 	for rec, err := range e.cfg.Log.ReadStream(ctx, stream, m.Revision, 1) {
 		if err != nil || domain.ID(rec.ID) == m.Event {
 			return "", err
 		}
 	}
-	return says, nil
+	return missing, nil
 }
 
 // lostSuccesses returns the projects, sorted, whose last success on the machine is not in the log.

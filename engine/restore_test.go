@@ -138,7 +138,7 @@ func TestCheckAgentMemoryFindsMissingEvents(t *testing.T) {
 		Deployments: map[string]domain.ID{"shop": deployment}}
 	for name, c := range map[string]struct {
 		change func(*engine.AgentMemory)
-		doubt  bool
+		lost   bool
 	}{
 		"events that the log has":              {func(*engine.AgentMemory) {}, false},
 		"nothing":                              {func(m *engine.AgentMemory) { *m = engine.AgentMemory{} }, false},
@@ -161,7 +161,7 @@ func TestCheckAgentMemoryFindsMissingEvents(t *testing.T) {
 			m := same
 			c.change(&m)
 			require.NoError(t, e.CheckAgentMemory(context.Background(), "web-01", m))
-			require.Equal(t, c.doubt, e.LostEvents() != nil)
+			require.Equal(t, c.lost, e.LostEvents() != nil)
 		})
 	}
 	t.Run("a success for a deleted project is found", func(t *testing.T) {

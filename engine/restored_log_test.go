@@ -88,8 +88,8 @@ func TestRepeatedReportAfterARestoreIsNotMistakenForTheOriginal(t *testing.T) {
 	require.NoError(t, err)
 	_, err = a.Handle(context.Background(), domain.ID{}, report)
 	require.NoError(t, err)
-	kept, _ := f.begins(s, nil)
-	require.NoError(t, kept.Snapshot())
+	first, _ := f.begins(s, nil)
+	require.NoError(t, first.Snapshot())
 	f.clock.now += time.Minute
 	// the log is restored; a server without a snapshot opens it, and web-01 reports from its journal
 	f.log = until(t, backup, 1<<30)
@@ -125,8 +125,8 @@ func TestRepeatedReportAtAnotherPositionDoesNotHideLostEvents(t *testing.T) {
 	}
 	_, err = a.Handle(context.Background(), domain.ID{}, report)
 	require.NoError(t, err)
-	kept, _ := f.begins(s, nil)
-	require.NoError(t, kept.Snapshot())
+	first, _ := f.begins(s, nil)
+	require.NoError(t, first.Snapshot())
 	f.clock.now += time.Minute
 	f.log = until(t, backup, 1<<30)
 	b, _ := f.begins(&memorySnapshots{}, nil) // the first server has no snapshot, or one of another build

@@ -208,9 +208,9 @@ func TestLogRestoredWhileTheServerWasDownIsDetectedBySnapshot(t *testing.T) {
 	require.Equal(t, eventlog.Position(5), e.Position(), "the view matches the log")
 	renewed, _ := f.begins(s, func(c *engine.Config) { c.Program = "the next version" })
 	require.ErrorIs(t, renewed.LostEvents(), engine.ErrLostEvents, "by any build")
-	kept := s.data
+	stored := s.data
 	require.NoError(t, e.Snapshot())
-	require.Equal(t, kept, s.data, "the snapshot is kept until the restore is accepted")
+	require.Equal(t, stored, s.data, "the snapshot is kept until the restore is accepted")
 	_, err := e.Handle(context.Background(), f.id(), domain.AcceptRestore{Was: domain.ID(e.LogID())})
 	require.NoError(t, err)
 	again, _ := f.begins(s, nil)
@@ -287,7 +287,7 @@ func TestSnapshotIsNotTakenAfterAReadThatFindsLostEvents(t *testing.T) {
 			Snapshots: s})
 		require.NoError(t, err)
 		require.NoError(t, e.Snapshot())
-		witness := s.data
+		stored := s.data
 		f.join("web-02", 2)
 		require.NoError(t, e.CatchUp(context.Background()))
 		log.Log, log.goOn = until(t, f.log, 5), make(chan struct{})
@@ -298,7 +298,7 @@ func TestSnapshotIsNotTakenAfterAReadThatFindsLostEvents(t *testing.T) {
 		close(log.goOn)
 		synctest.Wait()
 		require.ErrorIs(t, e.LostEvents(), engine.ErrLostEvents)
-		require.Equal(t, witness, s.data)
+		require.Equal(t, stored, s.data)
 	})
 }
 

@@ -130,7 +130,7 @@ func deploymentsWithPart(v *projections.View, machine, project string, past []ev
 		}
 	}
 	for _, rec := range past {
-		if _, forgotten := v.Pruned(domain.ID(rec.ID)); forgotten && mayConcern(machine, rec) {
+		if _, pruned := v.Pruned(domain.ID(rec.ID)); pruned && mayConcern(machine, rec) {
 			queued[domain.ID(rec.ID)] = rec.Position
 		}
 	}

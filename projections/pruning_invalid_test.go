@@ -47,7 +47,7 @@ func (s *simulation) invalidPart() {
 		s.append(stream, domain.PartClaimed{Project: project, Session: session, Instance: instance})
 	case 3:
 		s.append("project/"+project, domain.PartsReleased{Deployment: deployment, Machines: []string{machine, machine,
-			"nobody"}})
+			"unknown"}})
 	default:
 		s.append("project/"+project, domain.PartsWithdrawn{Deployment: deployment,
 			Machines: pick(s, [][]string{nil, {}, {machine}}), Reason: domain.NotClaimed})
@@ -66,8 +66,8 @@ func (s *simulation) invalidDeployment() {
 	default: // the release or environment may not exist, and a machine may be listed twice
 		queued := domain.DeploymentQueued{Kind: pick(s, []domain.DeploymentKind{domain.EnvironmentWide, domain.Narrowed,
 			domain.Automatic}),
-			Environment: pick(s, append([]string{"nowhere"}, environments...)), Release: pick(s,
-				append([]string{"9.0"}, releases...)), MaxParallel: s.IntN(2)}
+			Environment: pick(s, append([]string{"nowhere"}, environments...)),
+			Release:     pick(s, append([]string{"9.0"}, releases...)), MaxParallel: s.IntN(2)}
 		if queued.Kind == domain.EnvironmentWide {
 			queued.Exclude = []string{machine}
 		} else {

@@ -173,8 +173,8 @@ func (s *simulation) command(c domain.Command) {
 		return
 	}
 	for n, v := range s.others() {
-		if kept, other := s.full.Revision(c.Stream(s.full.World())), v.Revision(c.Stream(v.World())); kept != other {
-			s.fail("%T appends to %s at revision %d, on %s at %d", c, c.Stream(s.full.World()), kept, otherNames[n],
+		if full, other := s.full.Revision(c.Stream(s.full.World())), v.Revision(c.Stream(v.World())); full != other {
+			s.fail("%T appends to %s at revision %d, on %s at %d", c, c.Stream(s.full.World()), full, otherNames[n],
 				other)
 		}
 	}

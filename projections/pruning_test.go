@@ -105,7 +105,7 @@ type snapshot struct {
 	folded int
 }
 
-func newSimulation(t *testing.T, seed uint64, kept int) *simulation {
+func newSimulation(t *testing.T, seed uint64, retain int) *simulation {
 	s := &simulation{Rand: rand.New(rand.NewPCG(seed, 0)), t: t, seed: seed, full: projections.New(),
 		pruning: projections.New(),
 		loaded:  projections.New(), revisions: map[string]eventlog.Revision{}, clock: time.Date(2026, 1, 1, 0, 0, 0, 0,
@@ -113,7 +113,7 @@ func newSimulation(t *testing.T, seed uint64, kept int) *simulation {
 	s.ages, s.slow = pick(s, [][]time.Duration{{0}, {0, time.Second}, {0, time.Second, time.Minute},
 		{0, time.Minute}}), pick(s, machines)
 	s.plain = s.oneIn(2)
-	s.full.Retain, s.pruning.Retain, s.loaded.Retain = 1<<30, kept, kept
+	s.full.Retain, s.pruning.Retain, s.loaded.Retain = 1<<30, retain, retain
 	s.addMissing()
 	return s
 }
@@ -138,11 +138,11 @@ func (s *simulation) fail(format string, args ...any) {
 // same compares a report of the three views line by line.
 func (s *simulation) same(what string, describe func(*projections.View) report) {
 	s.t.Helper()
-	kept := describe(s.full)
+	full := describe(s.full)
 	for n, v := range s.others() {
 		other := describe(v)
-		for i := range max(len(kept), len(other)) {
-			if a, b := lineAt(kept, i), lineAt(other, i); a != b {
+		for i := range max(len(full), len(other)) {
+			if a, b := lineAt(full, i), lineAt(other, i); a != b {
 				s.fail("%s: %s differs from the full view\n  - %s\n  + %s", what, otherNames[n], a, b)
 			}
 		}

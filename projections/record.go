@@ -73,7 +73,7 @@ func (v *View) closePart(part *Part) {
 func (v *View) OpenPartsOn(machine string) []*Part { return v.record(machine).Parts }
 
 // MachineOf returns the current machine of the name that a part was queued for, nil if none exists.
-// Part.IsFor says whether it is still the same machine.
+// Part.IsFor reports whether it is still the same machine.
 func (v *View) MachineOf(part *Part) *Machine {
 	if part.record != nil {
 		return part.record.Machine

@@ -128,8 +128,8 @@ type Pruned struct {
 
 // Pruned returns what is known of a pruned deployment, and false for any other.
 func (v *View) Pruned(deployment domain.ID) (Pruned, bool) {
-	f, forgotten := v.pruned[deployment]
-	return f, forgotten
+	f, pruned := v.pruned[deployment]
+	return f, pruned
 }
 
 // facts returns the part as commands see it.

@@ -107,7 +107,7 @@ func (w world) Unfinished(project, machine string) string {
 
 func (w world) Deployment(id domain.ID) *domain.DeploymentFacts {
 	d := w.v.Deployments[id]
-	if f, forgotten := w.v.pruned[id]; forgotten {
+	if f, pruned := w.v.pruned[id]; pruned {
 		return &domain.DeploymentFacts{Project: f.Project, Ended: true, Cancelled: f.Cancelled, State: f.State}
 	}
 	if d == nil {

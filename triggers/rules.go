@@ -145,13 +145,13 @@ func (c Case) relevant() []*projections.Candidate {
 	case len(names) == 0:
 		return c.Candidates
 	}
-	var heard []*projections.Candidate
+	var relevant []*projections.Candidate
 	for _, candidate := range c.Candidates {
 		if slices.Contains(names, candidate.Trigger) {
-			heard = append(heard, candidate)
+			relevant = append(relevant, candidate)
 		}
 	}
-	return heard
+	return relevant
 }
 
 func (c Case) nothingReleased() bool {
