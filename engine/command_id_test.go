@@ -62,7 +62,7 @@ func TestCommandSentBeforeAnUpgradeIsRecognizedByItsKey(t *testing.T) {
 	}{
 		{by(1, false, 7, "project/shop"), create, true},
 		{by(1, true, 7, "project/shop"), create, true},   // the project has a variable named actor
-		{by(1, false, 11, "project/shop"), create, true}, // the older server appended just after the newer one had started
+		{by(1, false, 11, "project/shop"), create, true}, // just after the newer server had started
 		{by(2, true, 11, "project/shop"), create, false},
 		{by(1, false, 7, "project/other"), create, false},
 		{by(1, false, 7, "project/shop"), domain.DeleteProject{Name: "shop"}, false},

@@ -240,8 +240,9 @@ func TestConsumerRefusesALogWithoutItsLastEvent(t *testing.T) {
 	end()
 	<-failed
 
-	other := until(t, f.log, 3)                                                                       // and gets other events
-	e, err := engine.Open(t.Context(), engine.Config{Log: other, Clock: f.clock, Server: f.Server()}) // the same server id, so that it need not be gone
+	other := until(t, f.log, 3) // and gets other events
+	// the same server id, so that it need not be gone
+	e, err := engine.Open(t.Context(), engine.Config{Log: other, Clock: f.clock, Server: f.Server()})
 	require.NoError(t, err)
 	require.NoError(t, e.Start(t.Context()))
 	for i := range 9 {

@@ -16,8 +16,8 @@
 //
 // # What it promises
 //
-//   - Nothing happens because an append succeeded. The server reads its own events back from the log and folds them like
-//     those of any other server. Only the fold hands out work.
+//   - Nothing happens because an append succeeded. The server reads its own events back from the log and folds them
+//     like those of any other server. Only the fold hands out work.
 //   - A command that is sent again with the same idempotency key is performed once and answered alike.
 //   - A log that has lost events is detected at the next read, before anything is decided on it.
 //
@@ -53,7 +53,7 @@
 // Locks are taken in this order, and none is taken while a later one is held:
 //
 //	Engine.deciding    one tick or reaction at a time; held during its appends
-//	reads.turn         one read of the log at a time; guards newest and reads.done, keeps the view unchanged for a snapshot
+//	reads.turn         one read of the log at a time; guards newest and reads.done; no event is folded meanwhile
 //	Engine.mu          the view, batch, ages, loss, own, changed, unsaved and work
 //	presence.mu        contacts, leases and the measurements of both
 //	faults.mu          the last errors of reading and appending; nothing is called under it

@@ -46,7 +46,8 @@ func TestDeploymentEndsUnclaimedPartsOnItsMachines(t *testing.T) {
 	require.Equal(t, domain.PartSkipped, f.part(wide, "web-3"), "held by a person")
 
 	later := f.deploy(domain.Deploy{Exclude: []string{"web-1"}})
-	require.Equal(t, domain.PartCancelled, f.part(wide, "web-1"), "an environment-wide deployment is superseded as a whole")
+	require.Equal(t, domain.PartCancelled, f.part(wide, "web-1"),
+		"an environment-wide deployment is superseded as a whole")
 	require.Equal(t, domain.PartCancelled, f.part(narrowed, "web-0"))
 	require.Equal(t, domain.PartReleased, f.part(later, "web-0"))
 	f.Read(func(v *projections.View) {

@@ -134,5 +134,6 @@ func TestRepeatedReportAtAnotherPositionDoesNotHideLostEvents(t *testing.T) {
 	_, err = b.Handle(context.Background(), domain.ID{}, report)
 	require.NoError(t, err)
 	again, _ := f.begins(s, nil)
-	require.ErrorIs(t, again.LostEvents(), engine.ErrLostEvents, "ann's commands are lost, and this server has read them")
+	require.ErrorIs(t, again.LostEvents(), engine.ErrLostEvents,
+		"ann's commands are lost, and this server has read them")
 }

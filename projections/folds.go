@@ -114,7 +114,8 @@ func newRows(more []Fold) *rows {
 		names[row.Name] = true
 		for _, kind := range row.Streams {
 			if r.owner[kind] != nil {
-				panic(fmt.Sprintf("projections: folds %s and %s both own streams of kind %s", r.owner[kind].Name, row.Name, kind))
+				panic(fmt.Sprintf("projections: folds %s and %s both own streams of kind %s",
+					r.owner[kind].Name, row.Name, kind))
 			}
 			r.owner[kind] = row
 		}

@@ -236,7 +236,8 @@ func (r *report) machine(v *projections.View, m *projections.Machine) {
 		attempts, last := v.Attempts(p, m)
 		r.add("  %s wanted=%s actual=%s dirty=%v behind=%v attempts=%d@%d exhausted=%v unhealthy=%v person=%v held=%v "+
 			"unfinished=%s", name, v.Wanted(p, m), v.Actual(p, m), v.Dirty(p, m), v.Behind(p, m), attempts, last,
-			v.Exhausted(p, m), v.MadeUnhealthy(p, m), v.PersonDeploys(p, m), m.HoldApplies(name), v.World().Unfinished(name, m.Name))
+			v.Exhausted(p, m), v.MadeUnhealthy(p, m), v.PersonDeploys(p,
+				m), m.HoldApplies(name), v.World().Unfinished(name, m.Name))
 		r.installed(v, m.Installed[name])
 		for _, c := range v.Candidates(p, m) {
 			r.add("    candidate of %s opened=%d redeploy=%d %v", c.Trigger, c.Opened, c.Redeploy, c.Causes)

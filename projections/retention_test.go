@@ -60,7 +60,8 @@ func TestLastHundredDeploymentsAreRetainedAndOlderOnesPruned(t *testing.T) {
 		require.Equal(t, i < 50, pruned, "deployment %d", i)
 		require.Equal(t, i < 50, ended.Ended > 0)
 		require.Equal(t, i >= 50, f.Deployments[id] != nil)
-		require.Equal(t, i >= 50, f.Revision(domain.PartStream(id, "web-00")) >= 0, "the streams of pruned parts have no revision")
+		require.Equal(t, i >= 50, f.Revision(domain.PartStream(id, "web-00")) >= 0,
+			"the streams of pruned parts have no revision")
 	}
 }
 

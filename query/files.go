@@ -34,7 +34,8 @@ func (q *Queries) CheckFiles(docs []resource.Document) error {
 	return nil
 }
 
-// Changes compares documents with the existing resources. It also returns the deployments that are due now, without the documents.
+// Changes compares documents with the existing resources. It also returns the deployments that are due now, without the
+// documents.
 func (q *Queries) Changes(docs []resource.Document) (changes []Change, due []explain.Due) {
 	changes = []Change{}
 	q.cfg.Engine.ReadWithAge(func(v *projections.View, age projections.Age) {
