@@ -138,8 +138,8 @@ func pointee(pointer reflect.Value) reflect.Value {
 	return pointer.Elem()
 }
 
-// object fills a struct. Of the items of a list, a field other than the first is judged only if the first is valid: the
-// first names the item in messages.
+// object fills a struct. The first field of a list's item names it in messages, so without a valid first field the others
+// are not judged.
 func (d *Decoder) object(to reflect.Value, v *Value, f field) bool {
 	keys := Keys(to.Type())
 	if v.Shape != Mapping {
@@ -160,20 +160,21 @@ func (d *Decoder) object(to reflect.Value, v *Value, f field) bool {
 			return outer.Field(i)
 		})
 		at.tag = to.Type().Field(i).Tag
-		read := v.Get(key)
+		valid, read := true, v.Get(key)
 		switch required := at.tag.Get("required"); {
 		case read != nil:
-			ok = d.value(to.Field(i), read, at) && ok
+			valid = d.value(to.Field(i), read, at)
 		case required != "":
-			ok = d.Report(v.At, at.path+" is missing", required)
+			valid = d.Report(v.At, at.path+" is missing", required)
 		}
-		if item && i == 0 && !ok {
+		if ok = ok && valid; item && i == 0 && !valid {
 			f.example = nil
 		}
 	}
 	return ok
 }
 
+// join returns the path of a key.
 func join(path, key string) string {
 	if path == "" {
 		return key
@@ -190,12 +191,13 @@ func Keys(of reflect.Type) []string {
 	return keys
 }
 
+// unknown reports an unknown key.
 func (d *Decoder) unknown(key Field, path string, keys []string) bool {
-	where := " in " + path
+	where := " in " + cmp.Or(path, "the document")
 	if d.Mapping != nil {
 		where = d.Mapping(path)
 	}
-	if d.Found.Full() { // looking for a similar key takes time
+	if d.Failed = true; d.Found.Full() { // looking for a similar key takes time
 		return false
 	}
 	return d.Report(key.At, fmt.Sprintf("unknown key %.80q%s", key.Name, where), DidYouMean(key.Name, keys))
