@@ -20,16 +20,18 @@ func agentVerb(s *shell) *cobra.Command {
 	c := agent.Config{}
 	cmd := verb{
 		exits: localExits(exits{exitOK: "the agent was stopped by a signal",
-			exitDenied: "the agent is permanently refused: its join token is revoked, or its name is not a valid machine name"}),
+			exitDenied: "the agent is permanently refused: its join token is revoked, or its name is not a valid " +
+				"machine name"}),
 		use: "agent", short: "Run the agent on this machine",
-		long: "Run the agent on this machine. It connects to a server, sends heartbeats and carries out this machine's parts of\n" +
-			"deployments. It logs to stderr.\n\n" +
-			"--join is needed once; --environment and --role take effect only at this first join. The first SIGTERM waits for the\n" +
-			"running step to end, the second kills the step. Each flag can also be set as DROVER_FLAG in the environment and as a key\n" +
-			"of the config file.\n\n" +
-			"If a server refuses the agent, for example because its join token is used up, the agent logs the reason and retries. It\n" +
-			"exits only if the refusal is permanent.",
-		example: "drover agent --server https://drover.example.com:7070 --join TOKEN --name web-01 --environment production --role web",
+		long: "Run the agent on this machine. It connects to a server, sends heartbeats and carries out this\n" +
+			"machine's parts of deployments. It logs to stderr.\n\n" +
+			"--join is needed once; --environment and --role take effect only at this first join. The first\n" +
+			"SIGTERM waits for the running step to end, the second kills the step. Each flag can also be set\n" +
+			"as DROVER_FLAG in the environment and as a key of the config file.\n\n" +
+			"If a server refuses the agent, for example because its join token is used up, the agent logs the\n" +
+			"reason and retries. It exits only if the refusal is permanent.",
+		example: "drover agent --server https://drover.example.com:7070 --join TOKEN --name web-01 --environment " +
+			"production --role web",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := s.rejectFlags(cmd, "token", "output"); err != nil {
@@ -52,7 +54,9 @@ func agentVerb(s *shell) *cobra.Command {
 	flags.StringVar(&c.Name, "name", "", "machine `NAME`; default: the host name")
 	flags.StringVar(&c.Environment, "environment", "", "`ENVIRONMENT` to join")
 	flags.StringSliceVar(&c.Roles, "role", nil, "`ROLE` to join with; repeatable")
-	flags.StringVar(&c.Data, "data", "", "`FOLDER` for the agent's files; default: "+config.SystemData+" for root, otherwise the drover folder in XDG_DATA_HOME")
+	flags.StringVar(&c.Data, "data", "",
+		"`FOLDER` for the agent's files; default: "+config.SystemData+" for root, otherwise the drover folder in "+
+			"XDG_DATA_HOME")
 	flags.BoolVar(&c.Ephemeral, "ephemeral", false, "delete the machine when the agent shuts down cleanly")
 	return cmd
 }

@@ -40,10 +40,13 @@ func applyVerb(s *shell) *cobra.Command {
 		exits: writeExits(exits{exitError: "a file is invalid, or no server answered",
 			exitMissing: "a resource that a file refers to was deleted in the meantime"}),
 		use: "apply -f FILE|DIR|-", short: "Create or update resources from files",
-		long: "Create or update environments, machine policies, projects, triggers and machines from YAML files.\n\n" +
-			"All documents are checked first, also against each other; their order does not matter. If one is invalid, none is\n" +
-			"written. The output lists each resource as created, changed or unchanged, and which deployments become due.",
-		example: "drover apply -f examples/shop\ncat shop.yaml | drover apply -f -",
+		long: "Create or update environments, machine policies, projects, triggers and machines from YAML\n" +
+			"files.\n\n" +
+			"All documents are checked first, also against each other; their order does not matter. If one is\n" +
+			"invalid, none is written. The output lists each resource as created, changed or unchanged, and\n" +
+			"which deployments become due.",
+		example: "drover apply -f examples/shop\n" +
+			"cat shop.yaml | drover apply -f -",
 	}, false)
 }
 
@@ -51,8 +54,8 @@ func diffVerb(s *shell) *cobra.Command {
 	return filesVerb(s, verb{
 		exits: readExits(exits{exitError: "a file is invalid, or no server answered"}),
 		use:   "diff -f FILE|DIR|-", short: "Show what drover apply would change",
-		long: "Show what `drover apply` would change for the same files, field by field, and which deployments would become due.\n" +
-			"Nothing is written.",
+		long: "Show what `drover apply` would change for the same files, field by field, and which deployments\n" +
+			"would become due. Nothing is written.",
 		example: "drover diff -f examples/shop",
 	}, true)
 }
@@ -72,7 +75,8 @@ func filesVerb(s *shell, v verb, dry bool) *cobra.Command {
 		return s.applyResponse(answer, dry)
 	}
 	cmd := v.command()
-	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "`FILE` to read, a folder with *.yaml and *.yml files, or - for stdin; repeatable")
+	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil,
+		"`FILE` to read, a folder with *.yaml and *.yml files, or - for stdin; repeatable")
 	return cmd
 }
 
@@ -127,7 +131,8 @@ func expand(paths []string) ([]string, error) {
 			}
 			found = nil
 			for _, entry := range entries {
-				if ext := strings.ToLower(filepath.Ext(entry.Name())); !entry.IsDir() && (ext == ".yaml" || ext == ".yml") {
+				if ext := strings.ToLower(filepath.Ext(entry.Name())); !entry.IsDir() &&
+					(ext == ".yaml" || ext == ".yml") {
 					found = append(found, filepath.Join(path, entry.Name()))
 				}
 			}

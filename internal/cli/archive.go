@@ -20,13 +20,15 @@ func logExportVerb(s *shell) *cobra.Command {
 	var log string
 	var force bool
 	cmd := verb{
-		exits: readExits(exits{exitError: "the file exists or could not be written, the log could not be read, or no server answered"}),
-		use:   "export FILE", short: "Export the event log to an archive file",
-		long: "Export the whole event log to an archive: a text file with one line of JSON per event, in order. `drover eventlog import`\n" +
-			"writes an archive to a log of any kind. FILE - is standard output.\n\n" +
-			"The export comes from a server; with --log the log is opened directly. Servers may continue to run. The archive holds at\n" +
-			"least every event that existed when the export began.",
-		example: "drover eventlog export drover.jsonl\ndrover eventlog export - --log sqlite:/var/lib/drover/drover.db | gzip > drover.jsonl.gz",
+		exits: readExits(exits{exitError: "the file exists or could not be written, the log could not be read, or " +
+			"no server answered"}),
+		use: "export FILE", short: "Export the event log to an archive file",
+		long: "Export the whole event log to an archive: a text file with one line of JSON per event, in order.\n" +
+			"`drover eventlog import` writes an archive to a log of any kind. FILE - is standard output.\n\n" +
+			"The export comes from a server; with --log the log is opened directly. Servers may continue to\n" +
+			"run. The archive holds at least every event that existed when the export began.",
+		example: "drover eventlog export drover.jsonl\n" +
+			"drover eventlog export - --log sqlite:/var/lib/drover/drover.db | gzip > drover.jsonl.gz",
 		run: func(ctx context.Context, args []string) error {
 			if args[0] == "-" {
 				return s.export(ctx, log, escaping(s.Out))
@@ -118,11 +120,14 @@ func reopen(file io.ReadSeeker) (*eventlog.Archive, error) {
 func logImportVerb(s *shell) *cobra.Command {
 	var log string
 	cmd := verb{
-		exits: localExits(exits{exitError: "the archive is damaged, the log is not empty, or one of them could not be opened"}),
-		use:   "import FILE", short: "Import an archive into an empty event log",
-		long: "Import an archive into an empty event log of any kind, for example to move from SQLite to PostgreSQL. Order and ids stay the\n" +
-			"same, also the id of the log, so that servers and agents continue with the new log.\n\n" +
-			"No server starts on the log until the import is complete. If an import is interrupted, run the same command again.",
+		exits: localExits(exits{exitError: "the archive is damaged, the log is not empty, or one of them could not " +
+			"be opened"}),
+		use: "import FILE", short: "Import an archive into an empty event log",
+		long: "Import an archive into an empty event log of any kind, for example to move from SQLite to\n" +
+			"PostgreSQL. Order and ids stay the same, also the id of the log, so that servers and agents\n" +
+			"continue with the new log.\n\n" +
+			"No server starts on the log until the import is complete. If an import is interrupted, run the\n" +
+			"same command again.",
 		example: "drover eventlog import drover.jsonl --log 'postgres://drover@db/drover'",
 		run: func(ctx context.Context, args []string) error {
 			if log == "" {

@@ -19,17 +19,21 @@ func logBackupVerb(s *shell) *cobra.Command {
 	var log string
 	var force bool
 	cmd := verb{
-		exits: readExits(exits{exitError: "the file exists or could not be written, the copy is damaged, or no server answered",
+		exits: readExits(exits{exitError: "the file exists or could not be written, the copy is damaged, or no " +
+			"server answered",
 			exitDenied: "no token is configured, or its scope is not admin"}),
 		use: "backup FILE", short: "Back up an SQLite event log while servers run",
-		long: "Copy the SQLite file of the event log while servers run. The copy comes from a server; with --log the log is opened\n" +
-			"directly. It holds every event that was acknowledged before the backup began. The whole copy is checked, event by event,\n" +
-			"before it gets its name. The server needs free disk space for a second copy of the log during the backup.\n\n" +
-			"To restore a backup: stop the servers, replace the log by the copy, delete NAME-wal, NAME-shm and NAME.ephemera beside it,\n" +
-			"and start the servers. They detect which events the log has lost and decide nothing until\n" +
-			"`drover eventlog accept-restore`.\n\n" +
-			"A backup does not contain the output of deployment steps. For a log in a database, use the backup tools of the database.",
-		example: "drover eventlog backup /backup/drover-$(date +%F).db\ndrover eventlog backup copy.db --force --log sqlite:/var/lib/drover/drover.db",
+		long: "Copy the SQLite file of the event log while servers run. The copy comes from a server; with\n" +
+			"--log the log is opened directly. It holds every event that was acknowledged before the backup\n" +
+			"began. The whole copy is checked, event by event, before it gets its name. The server needs free\n" +
+			"disk space for a second copy of the log during the backup.\n\n" +
+			"To restore a backup: stop the servers, replace the log by the copy, delete NAME-wal, NAME-shm\n" +
+			"and NAME.ephemera beside it, and start the servers. They detect which events the log has lost\n" +
+			"and decide nothing until `drover eventlog accept-restore`.\n\n" +
+			"A backup does not contain the output of deployment steps. For a log in a database, use the\n" +
+			"backup tools of the database.",
+		example: "drover eventlog backup /backup/drover-$(date +%F).db\n" +
+			"drover eventlog backup copy.db --force --log sqlite:/var/lib/drover/drover.db",
 		run: func(ctx context.Context, args []string) error {
 			return s.backupTo(ctx, log, args[0], force)
 		},
@@ -55,7 +59,8 @@ func (s *shell) backupTo(ctx context.Context, log, path string, force bool) (err
 	}
 	found, err := s.verifyCopy(ctx, part)
 	if err != nil {
-		return &failure{code: exitError, kind: "damaged", text: fmt.Sprintf("the copy is damaged and was deleted: %v", err),
+		return &failure{code: exitError, kind: "damaged", text: fmt.Sprintf("the copy is damaged and was deleted: %v",
+			err),
 			hint: "if `drover eventlog verify` reports the same, the log itself is damaged: restore an older backup"}
 	}
 	info, err := os.Stat(part)
@@ -65,7 +70,8 @@ func (s *shell) backupTo(ctx context.Context, log, path string, force bool) (err
 	if err := place(part, path, force); err != nil {
 		return err
 	}
-	s.info("wrote %s: %d events, head #%s, %d bytes; every event is intact", path, found.Events, found.Head, info.Size())
+	s.info("wrote %s: %d events, head #%s, %d bytes; every event is intact", path, found.Events, found.Head,
+		info.Size())
 	return nil
 }
 
@@ -81,7 +87,8 @@ func checkTarget(path string, force bool) error {
 }
 
 func alreadyExists(path string) error {
-	return &failure{code: exitError, kind: client.Invalid, text: path + " already exists and was not changed", hint: "name another file, or replace it with --force"}
+	return &failure{code: exitError, kind: client.Invalid, text: path + " already exists and was not changed",
+		hint: "name another file, or replace it with --force"}
 }
 
 // copyLog writes a copy of the log to a new file, from a server or directly from the log.
@@ -109,7 +116,8 @@ func (s *shell) copyLog(ctx context.Context, log, path string) error {
 
 // notAFile returns the error for a log in a database.
 func notAFile() error {
-	return &failure{code: exitError, kind: client.Invalid, text: "this log is not an SQLite file, and only a file can be copied",
+	return &failure{code: exitError, kind: client.Invalid,
+		text: "this log is not an SQLite file, and only a file can be copied",
 		hint: "use the backup tools of the database, or `drover eventlog export FILE` for an archive"}
 }
 

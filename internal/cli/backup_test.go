@@ -121,7 +121,8 @@ func TestBackupTakenUnderLoadRestoresWithoutRedeployment(t *testing.T) {
 		return code == 6 && strings.Contains(words, "this log has lost events")
 	})
 	s.ok("eventlog", "accept-restore")
-	s.eventually("web-01 is held", func() bool { return strings.Contains(s.ok("get", "machine", "web-01", "-o", "json"), `"held": true`) })
+	s.eventually("web-01 is held",
+		func() bool { return strings.Contains(s.ok("get", "machine", "web-01", "-o", "json"), `"held": true`) })
 	s.agent("web-02")
 	s.eventually("drover decides again", func() bool { return s.has("web-02", "1.0") })
 	require.Equal(t, 2, lines(t, ran, "web-01"), "web-01 was not deployed to again")
@@ -160,14 +161,18 @@ func TestIncompleteBackupIsDetectedAndRemoved(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}, "was cut off after"},
-		"cut without an error": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content[:half]) }, "is damaged and was deleted"},
-		"changed in transit":   {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(flipped) }, "is damaged and was deleted"},
-		"not a log":            {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) }, "is damaged and was deleted"},
-		"empty":                {func(http.ResponseWriter, *http.Request) {}, "is damaged and was deleted"},
+		"cut without an error": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content[:half]) },
+			"is damaged and was deleted"},
+		"changed in transit": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(flipped) },
+			"is damaged and was deleted"},
+		"not a log": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("<html>")) },
+			"is damaged and was deleted"},
+		"empty": {func(http.ResponseWriter, *http.Request) {}, "is damaged and was deleted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
-			_, words, code := s.run("eventlog", "backup", filepath.Join(folder, "copy.db"), "--server", answering(t, c.answer), "--token", "x", "-o", "json")
+			_, words, code := s.run("eventlog", "backup", filepath.Join(folder, "copy.db"), "--server",
+				answering(t, c.answer), "--token", "x", "-o", "json")
 			require.Equal(t, 1, code, words)
 			require.Contains(t, words, c.words)
 			require.True(t, json.Valid([]byte(words)), words)

@@ -15,7 +15,8 @@ import (
 	"github.com/droverhq/drover/internal/config"
 )
 
-// completionTimeout bounds how long shell completion waits for names from a server. Without an answer it completes nothing.
+// completionTimeout bounds how long shell completion waits for names from a server. Without an answer it completes
+// nothing.
 const completionTimeout = 800 * time.Millisecond
 
 // completer returns the words that can stand at the place of the word being completed.
@@ -30,20 +31,47 @@ type completion struct {
 	partial string
 }
 
-// argumentNames maps the path of a command to the completers of its arguments, in order. If a command takes any number of
-// arguments, the last completer repeats. Commands that are not listed complete file names.
+// argumentNames maps the path of a command to the completers of its arguments, in order. If a command takes any number
+// of arguments, the last completer repeats. Commands that are not listed complete file names.
 var argumentNames = map[string][]completer{
-	"get": {kindNames, ofFirst}, "describe": {kindNames, ofFirst}, "delete": {deletableNames, ofFirst},
-	"machine enable": {ofKind(&machineKind)}, "machine disable": {ofKind(&machineKind)},
-	"project enable": {ofKind(&projectKind)}, "project disable": {ofKind(&projectKind)},
-	"trigger enable": {ofKind(&triggerKind)}, "trigger disable": {ofKind(&triggerKind)},
-	"release create": {ofKind(&projectKind)}, "deploy": {ofKind(&projectKind), releasesOf}, "rollback": {ofKind(&projectKind)},
-	"cancel": {openDeployments}, "retry": {ofKind(&machineKind)}, "logs": {ofKind(&deploymentKind), machinesOf},
-	"pin": {ofKind(&projectKind), releasesOf}, "unpin": {ofKind(&projectKind)},
-	"hold": {ofKind(&machineKind)}, "unhold": {ofKind(&machineKind)}, "why": {ofKind(&machineKind)},
-	"token revoke": {ofKind(&tokenKind)}, "person erase": {ofKind(&personKind)}, "completion": {fixed(shells...)}, "help": {commandsOf}, "man": {commandsOf},
-	"server": {}, "agent": {}, "apply": {}, "diff": {}, "events": {}, "version": {}, "token create": {}, "token list": {}, "person add": {}, "person list": {},
-	"eventlog verify": {}, "eventlog clear": {}, "eventlog accept-restore": {},
+	"get":                     {kindNames, ofFirst},
+	"describe":                {kindNames, ofFirst},
+	"delete":                  {deletableNames, ofFirst},
+	"machine enable":          {ofKind(&machineKind)},
+	"machine disable":         {ofKind(&machineKind)},
+	"project enable":          {ofKind(&projectKind)},
+	"project disable":         {ofKind(&projectKind)},
+	"trigger enable":          {ofKind(&triggerKind)},
+	"trigger disable":         {ofKind(&triggerKind)},
+	"release create":          {ofKind(&projectKind)},
+	"deploy":                  {ofKind(&projectKind), releasesOf},
+	"rollback":                {ofKind(&projectKind)},
+	"cancel":                  {openDeployments},
+	"retry":                   {ofKind(&machineKind)},
+	"logs":                    {ofKind(&deploymentKind), machinesOf},
+	"pin":                     {ofKind(&projectKind), releasesOf},
+	"unpin":                   {ofKind(&projectKind)},
+	"hold":                    {ofKind(&machineKind)},
+	"unhold":                  {ofKind(&machineKind)},
+	"why":                     {ofKind(&machineKind)},
+	"token revoke":            {ofKind(&tokenKind)},
+	"person erase":            {ofKind(&personKind)},
+	"completion":              {fixed(shells...)},
+	"help":                    {commandsOf},
+	"man":                     {commandsOf},
+	"server":                  {},
+	"agent":                   {},
+	"apply":                   {},
+	"diff":                    {},
+	"events":                  {},
+	"version":                 {},
+	"token create":            {},
+	"token list":              {},
+	"person add":              {},
+	"person list":             {},
+	"eventlog verify":         {},
+	"eventlog clear":          {},
+	"eventlog accept-restore": {},
 }
 
 // arguments sets up the completion of a command's arguments.
@@ -53,7 +81,8 @@ func (s *shell) arguments(cmd *cobra.Command) {
 		return
 	}
 	many := strings.Contains(cmd.Use, "…")
-	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, partial string) ([]string, cobra.ShellCompDirective) {
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, partial string) ([]string,
+		cobra.ShellCompDirective) {
 		at := len(args)
 		if many {
 			at = min(at, len(places)-1)
@@ -71,9 +100,18 @@ func (s *shell) arguments(cmd *cobra.Command) {
 
 // flagNames maps the name of a flag to the completer of its values, the same for every command.
 var flagNames = map[string]completer{
-	"output": fixed(formats...), "environment": ofKind(&environmentKind), "to": ofKind(&environmentKind), "in": ofKind(&environmentKind),
-	"project": ofKind(&projectKind), "machine": ofKind(&machineKind), "exclude": ofKind(&machineKind),
-	"person": ofKind(&personKind), "scope": fixed("admin", "deploy", "read"), "state": statesOf, "role": rolesSeen, "server": addresses,
+	"output":      fixed(formats...),
+	"environment": ofKind(&environmentKind),
+	"to":          ofKind(&environmentKind),
+	"in":          ofKind(&environmentKind),
+	"project":     ofKind(&projectKind),
+	"machine":     ofKind(&machineKind),
+	"exclude":     ofKind(&machineKind),
+	"person":      ofKind(&personKind),
+	"scope":       fixed("admin", "deploy", "read"),
+	"state":       statesOf,
+	"role":        rolesSeen,
+	"server":      addresses,
 }
 
 // flagFiles lists the flags whose values are files or folders. Flags in neither list complete nothing.
@@ -88,7 +126,8 @@ func (s *shell) complete(cmd *cobra.Command) {
 			return
 		}
 		// It fails only if the flag has a completion function already.
-		_ = cmd.RegisterFlagCompletionFunc(flag.Name, func(cmd *cobra.Command, args []string, partial string) ([]string, cobra.ShellCompDirective) {
+		_ = cmd.RegisterFlagCompletionFunc(flag.Name, func(cmd *cobra.Command, args []string,
+			partial string) ([]string, cobra.ShellCompDirective) {
 			if !known {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
@@ -197,7 +236,8 @@ func machinesOf(q *completion) []string {
 func rolesSeen(q *completion) []string {
 	var machines explain.List[explain.Machine]
 	var projects explain.List[explain.Project]
-	if !q.get(client.Path("machines"), query("limit", "1000"), &machines) || !q.get(client.Path("projects"), query("limit", "1000"), &projects) {
+	if !q.get(client.Path("machines"), query("limit", "1000"), &machines) ||
+		!q.get(client.Path("projects"), query("limit", "1000"), &projects) {
 		return nil
 	}
 	var roles []string
@@ -211,7 +251,8 @@ func rolesSeen(q *completion) []string {
 	return slices.Compact(roles)
 }
 
-// named requests the names of a kind. A list of machines starts shortly before the typed text, because there may be many.
+// named requests the names of a kind. A list of machines starts shortly before the typed text, because there may be
+// many.
 func (q *completion) named(k *kind) []string {
 	parameters := query("limit", "1000")
 	if flag := q.cmd.Flags().Lookup("project"); flag != nil && k.inProject {
@@ -264,7 +305,8 @@ func addresses(*completion) (all []string) {
 
 // openDeployments completes the deployments that can be cancelled.
 func openDeployments(q *completion) []string {
-	return append(deploymentKind.names(q, query("state", "running")), deploymentKind.names(q, query("state", "queued"))...)
+	return append(deploymentKind.names(q, query("state", "running")),
+		deploymentKind.names(q, query("state", "queued"))...)
 }
 
 // shells lists the shells with a completion script.

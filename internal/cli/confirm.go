@@ -89,5 +89,6 @@ func (s *shell) askYes(question string) error {
 }
 
 func declined() error {
-	return &failure{code: exitError, kind: "declined", text: "nothing was deployed", hint: "use --yes to deploy without a question"}
+	return &failure{code: exitError, kind: "declined", text: "nothing was deployed",
+		hint: "use --yes to deploy without a question"}
 }

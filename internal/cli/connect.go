@@ -35,12 +35,15 @@ func (s *shell) connect(ctx context.Context) (c *client.Client, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if found != nil && c.Token == "" && len(s.servers) > 0 && !slices.Contains(found.Servers, s.servers[0]) && !s.warnedToken {
+		if found != nil && c.Token == "" && len(s.servers) > 0 && !slices.Contains(found.Servers, s.servers[0]) &&
+			!s.warnedToken {
 			s.warnedToken = true
-			s.info("server %s is not in any of your contexts; using the token of the current context (set another with --token)", s.servers[0])
+			s.info("server %s is not in any of your contexts; using the token of the current context (set another "+
+				"with --token)", s.servers[0])
 		}
 		if found != nil {
-			c.Servers, c.Token, ca = firstNonEmpty(c.Servers, found.Servers), cmp.Or(c.Token, found.Token), cmp.Or(ca, found.CA)
+			c.Servers = firstNonEmpty(c.Servers, found.Servers)
+			c.Token, ca = cmp.Or(c.Token, found.Token), cmp.Or(ca, found.CA)
 		}
 	}
 	c.Servers = firstNonEmpty(c.Servers, []string{"http://" + server.DefaultListen})
@@ -49,7 +52,8 @@ func (s *shell) connect(ctx context.Context) (c *client.Client, err error) {
 			hint: "start `drover server` as this user, or use --token or DROVER_TOKEN"}
 	}
 	if strings.ContainsFunc(c.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return nil, &failure{code: exitDenied, kind: client.Unauthorised, text: "the token contains an invalid character, such as a line break",
+		return nil, &failure{code: exitDenied, kind: client.Unauthorised,
+			text: "the token contains an invalid character, such as a line break",
 			hint: "set --token or DROVER_TOKEN to exactly what `drover token create` printed"}
 	}
 	if s.httpClients[ca] == nil {
@@ -61,8 +65,8 @@ func (s *shell) connect(ctx context.Context) (c *client.Client, err error) {
 	return c, nil
 }
 
-// context returns the client context to use, or nil if there is none. It waits a short time for a server that is starting
-// to create one.
+// context returns the client context to use, or nil if there is none. It waits a short time for a starting server to
+// create one.
 func (s *shell) context(ctx context.Context) (*config.Context, error) {
 	path, err := config.ContextsPath()
 	if err != nil {

@@ -12,12 +12,15 @@ import (
 func deleteVerb(s *shell) *cobra.Command {
 	var project string
 	cmd := verb{
-		exits: writeExits(exits{exitMissing: "a resource does not exist", exitConflict: "a resource is still in use; it was not deleted"}),
-		use:   "delete KIND NAME…", short: "Delete machines, environments, policies, projects or triggers",
+		exits: writeExits(exits{exitMissing: "a resource does not exist",
+			exitConflict: "a resource is still in use; it was not deleted"}),
+		use: "delete KIND NAME…", short: "Delete machines, environments, policies, projects or triggers",
 		long: "Delete machines, environments, policies, projects or triggers, one after the other.\n\n" +
-			"A resource that another one refers to is not deleted. If you create a resource with the same name later, it starts\n" +
-			"without history. If the agent of a deleted machine is still connected, it adds the machine again at once.",
-		example: "drover delete machine web-01\ndrover delete trigger shop/shop-joins",
+			"A resource that another one refers to is not deleted. If you create a resource with the same\n" +
+			"name later, it starts without history. If the agent of a deleted machine is still connected, it\n" +
+			"adds the machine again at once.",
+		example: "drover delete machine web-01\n" +
+			"drover delete trigger shop/shop-joins",
 		run: func(ctx context.Context, args []string) error {
 			k, err := findKind(args[0])
 			if err != nil {
@@ -52,13 +55,14 @@ func (s *shell) deleteOne(ctx context.Context, k kind, name, project string) err
 		return err
 	}
 	if wasOnline {
-		s.info("machine %s was online, so its agent adds it again; stop the agent or revoke its join token, then delete the machine", name)
+		s.info("machine %s was online, so its agent adds it again; stop the agent or revoke its join token, then "+
+			"delete the machine", name)
 	}
 	return nil
 }
 
-// isOnline reports whether the agent of a machine is connected. It ignores problems that a server answers with, because the
-// deletion returns them too.
+// isOnline reports whether the agent of a machine is connected. It ignores problems that a server answers with, because
+// the deletion returns them too.
 func (s *shell) isOnline(ctx context.Context, path string) (bool, error) {
 	var m explain.Machine
 	if err := s.read(ctx, path, nil, &m); err != nil && !isAnswer(err) {
@@ -80,13 +84,16 @@ func toggleVerb(s *shell, k kind, to string) *cobra.Command {
 	example := map[string]string{"machine": "web-01", "project": "shop", "trigger": "shop/shop-joins"}[k.name]
 	long := map[string]string{
 		"machine": "A disabled machine receives no releases. Its agent can stay connected.",
-		"project": "No part of a disabled project starts. Deployments that a person queued wait until the project is enabled.",
-		"trigger": "A disabled trigger opens no candidates and starts no deployments. Before and after enabling a trigger, the command prints\nwhich deployments become due.",
+		"project": "No part of a disabled project starts. Deployments that a person queued wait until the project\n" +
+			"is enabled.",
+		"trigger": "A disabled trigger opens no candidates and starts no deployments. Before and after enabling a\n" +
+			"trigger, the command prints which deployments become due.",
 	}[k.name]
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the " + k.name + " does not exist"}),
 		use:   to + " NAME", short: map[string]string{"enable": "Enable a ", "disable": "Disable a "}[to] + k.name,
-		long: map[string]string{"enable": "Enable a ", "disable": "Disable a "}[to] + k.name + ".\n\n" + long, example: "drover " + k.name + " " + to + " " + example,
+		long:    map[string]string{"enable": "Enable a ", "disable": "Disable a "}[to] + k.name + ".\n\n" + long,
+		example: "drover " + k.name + " " + to + " " + example,
 		run: func(ctx context.Context, args []string) error {
 			path, err := k.path(args[0], project)
 			if err != nil {
@@ -122,7 +129,8 @@ func (s *shell) enableTrigger(ctx context.Context, path, name, project string) e
 	if owner == "" {
 		owner, own = splitName(name)
 	}
-	if err := s.printDue(ctx, query("project", owner, "trigger", own), "enabling makes due"); err != nil && asFailure(err).code != exitMissing {
+	if err := s.printDue(ctx, query("project", owner, "trigger", own), "enabling makes due"); err != nil &&
+		asFailure(err).code != exitMissing {
 		return err
 	}
 	written, err := s.command(ctx, path+"/enable", nil)
@@ -143,7 +151,8 @@ func (s *shell) printDue(ctx context.Context, q map[string][]string, when string
 		return err
 	}
 	for _, d := range list.Items {
-		s.info("%s: project %s, release %s to %s in environment %s", when, d.Project, d.Release, plural(len(d.Machines), "machine"), d.Environment)
+		s.info("%s: project %s, release %s to %s in environment %s", when, d.Project, d.Release,
+			plural(len(d.Machines), "machine"), d.Environment)
 	}
 	if len(list.Items) == 0 {
 		s.info("%s: nothing", when)

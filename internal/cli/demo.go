@@ -15,13 +15,18 @@ import (
 func demoVerb(s *shell) *cobra.Command {
 	c := demo.Config{}
 	cmd := verb{
-		exits: localExits(exits{exitOK: "every check of the demo passed", exitError: "a check failed, or the demo fleet could not be started"}),
-		use:   "demo", short: "Run a guided demo on a temporary fleet",
-		long: "Run a guided demo: start a server, agents and an example project as real processes on this computer, print each step\n" +
-			"and check its result. Afterwards the fleet keeps running for you to explore, until Ctrl-C.\n\n" +
-			"The demo does not need root, and of the network only loopback. Its files are in a temporary folder below TMPDIR, which is\n" +
-			"removed at the end. Your contexts, config file and servers stay unchanged.",
-		example: "drover demo\ndrover demo --once\ndrover demo --tick 15s --keep",
+		exits: localExits(exits{exitOK: "every check of the demo passed",
+			exitError: "a check failed, or the demo fleet could not be started"}),
+		use: "demo", short: "Run a guided demo on a temporary fleet",
+		long: "Run a guided demo: start a server, agents and an example project as real processes on this\n" +
+			"computer, print each step and check its result. Afterwards the fleet keeps running for you to\n" +
+			"explore, until Ctrl-C.\n\n" +
+			"The demo does not need root, and of the network only loopback. Its files are in a temporary\n" +
+			"folder below TMPDIR, which is removed at the end. Your contexts, config file and servers stay\n" +
+			"unchanged.",
+		example: "drover demo\n" +
+			"drover demo --once\n" +
+			"drover demo --tick 15s --keep",
 	}.command()
 	// The demo does not use the user's config file, so an invalid file must not stop it.
 	cmd.PersistentPreRunE = func(*cobra.Command, []string) error {
@@ -40,7 +45,9 @@ func demoVerb(s *shell) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&c.Once, "once", false, "exit after the last step, with code 0 if every check passed")
 	cmd.Flags().BoolVar(&c.Keep, "keep", false, "keep the folder with pages and logs at the end")
-	cmd.Flags().DurationVar(&c.Tick, "tick", 0, "time between two decisions of the server, a `DURATION` in whole seconds; default: "+demo.DefaultTick.String()+", with --once "+demo.QuickTick.String())
+	cmd.Flags().DurationVar(&c.Tick, "tick", 0,
+		"time between two decisions of the server, a `DURATION` in whole seconds; default: "+
+			demo.DefaultTick.String()+", with --once "+demo.QuickTick.String())
 	return cmd
 }
 
@@ -53,7 +60,8 @@ func (s *shell) demoFailure(err error) error {
 	case !errors.As(err, &unexpected):
 		return invalid("%v", err)
 	}
-	f := &failure{code: exitError, kind: client.Internal, text: err.Error(), hint: "the logs are in " + unexpected.Folder}
+	f := &failure{code: exitError, kind: client.Internal, text: err.Error(), hint: "the logs are in " +
+		unexpected.Folder}
 	if unexpected.Folder == "" {
 		s.info("%s", unexpected.Logs)
 		f.hint = "the ends of the logs are above; `drover demo --keep` keeps the whole logs"

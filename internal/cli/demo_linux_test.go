@@ -17,7 +17,8 @@ func TestServerAndAgentsStopWhenDemoIsKilled(t *testing.T) {
 	require.GreaterOrEqual(t, len(s.processes()), 5, "demo, server and three agents")
 	require.NoError(t, s.cmd.Process.Kill())
 	s.end()
-	require.Eventually(t, func() bool { return len(s.processes()) == 0 }, timeout, 50*time.Millisecond, "processes that belong to the demo")
+	require.Eventually(t, func() bool { return len(s.processes()) == 0 }, timeout, 50*time.Millisecond,
+		"processes that belong to the demo")
 }
 
 func TestDemoReportsFullDisk(t *testing.T) {
@@ -32,7 +33,8 @@ func TestDemoReportsFullDisk(t *testing.T) {
 	}
 	s := startDemoIn(t, small("2m"), program.Path(t), "--once")
 	require.Equal(t, 1, s.end(), "exit code")
-	require.Regexp(t, "the demo needs 16 MB in the temporary folder: /.*: no space left on device; set TMPDIR to another folder", s.stderr.String())
+	require.Regexp(t, "the demo needs 16 MB in the temporary folder: /.*: no space left on device; set TMPDIR to "+
+		"another folder", s.stderr.String())
 	s.leftNothing()
 
 	s = startDemoIn(t, small("20m"), program.Path(t), "--once")

@@ -48,8 +48,11 @@ func startDemoIn(t *testing.T, temporary, binary string, args ...string) *demoRu
 	s.cmd = exec.Command(binary, append([]string{"demo"}, args...)...)
 	s.cmd.Dir = t.TempDir()
 	require.NoError(t, os.Chmod(s.cmd.Dir, 0o555))
-	s.cmd.Env = harness.Environment("", "XDG_CONFIG_HOME="+s.home, "XDG_DATA_HOME="+s.home, "TMPDIR="+s.temporary, "NO_COLOR=1",
-		"DROVER_SERVER=http://127.0.0.1:1", "DROVER_TOKEN=none", "DROVER_LOG=postgres://127.0.0.1:1/none", "DROVER_NAME=astray", "DROVER_OUTPUT=json", "DROVER_CONFIG=/nowhere/config.yaml", "SITE=/nowhere")
+	s.cmd.Env = harness.Environment("", "XDG_CONFIG_HOME="+s.home, "XDG_DATA_HOME="+s.home, "TMPDIR="+s.temporary,
+		"NO_COLOR=1",
+		"DROVER_SERVER=http://127.0.0.1:1", "DROVER_TOKEN=none",
+		"DROVER_LOG=postgres://127.0.0.1:1/none", "DROVER_NAME=astray",
+		"DROVER_OUTPUT=json", "DROVER_CONFIG=/nowhere/config.yaml", "SITE=/nowhere")
 	out, err := s.cmd.StdoutPipe()
 	require.NoError(t, err)
 	s.out, s.lines = out, bufio.NewScanner(io.TeeReader(out, &s.output))
@@ -109,15 +112,16 @@ func (s *demoRun) leftNothing() {
 	require.Empty(s.t, s.processes(), "processes that belong to the demo")
 }
 
-// processes finds the processes with the temporary folder of the demo in their arguments or environment, if the system has
-// /proc.
+// processes finds the processes with the temporary folder of the demo in their arguments or environment, if the system
+// has /proc.
 func (s *demoRun) processes() (found []string) {
 	all, _ := filepath.Glob("/proc/[0-9]*")
 	for _, process := range all {
 		arguments, _ := os.ReadFile(filepath.Join(process, "cmdline"))
 		environ, _ := os.ReadFile(filepath.Join(process, "environ")) // empty for a zombie
 		if bytes.Contains(append(arguments, environ...), []byte(s.temporary)) {
-			found = append(found, filepath.Base(process)+" "+string(bytes.ReplaceAll(arguments, []byte{0}, []byte(" "))))
+			found = append(found, filepath.Base(process)+" "+string(bytes.ReplaceAll(arguments, []byte{0},
+				[]byte(" "))))
 		}
 	}
 	return found
@@ -139,7 +143,8 @@ func TestDemoRunsToTheEndAndCleansUp(t *testing.T) {
 	}
 	require.Zero(t, s.end(), "exit code")
 	require.Empty(t, s.stderr.String())
-	for _, part := range []string{`"1.0 on web-01"`, "nothing was deployed to it", "tried three times", "held at 1.2", "verdict  wait: held", "web-02  production", "The demo is complete"} {
+	for _, part := range []string{`"1.0 on web-01"`, "nothing was deployed to it", "tried three times", "held at 1.2",
+		"verdict  wait: held", "web-02  production", "The demo is complete"} {
 		require.Contains(t, s.output.String(), part)
 	}
 	s.leftNothing()
@@ -161,7 +166,8 @@ func TestDemoReportsFailedCheck(t *testing.T) {
 			return errors.Join(os.MkdirAll(site, 0o700), os.WriteFile(filepath.Join(site, "disk-is-full"), nil, 0o600))
 		}, "expected `drover deploy site 1.0 .*` to end with exit code 0, but it ended with 3: "},
 		"a machine is deployed to twice": {`web-04 serves its page`, func(s *demoRun, _ []string) error {
-			file, err := os.OpenFile(filepath.Join(s.folder, "machines", "web-02", "site", "attempts.txt"), os.O_APPEND|os.O_WRONLY, 0)
+			file, err := os.OpenFile(filepath.Join(s.folder, "machines", "web-02", "site", "attempts.txt"),
+				os.O_APPEND|os.O_WRONLY, 0)
 			if err != nil {
 				return err
 			}
@@ -270,6 +276,7 @@ func TestDemoReportsUnusableTemporaryFolder(t *testing.T) {
 		out, err := run.CombinedOutput()
 		require.Error(t, err)
 		require.Equal(t, 1, run.ProcessState.ExitCode())
-		require.Equal(t, "drover: create a folder for the demo: "+message+"; set TMPDIR to another folder\n", string(out))
+		require.Equal(t, "drover: create a folder for the demo: "+message+"; set TMPDIR to another folder\n",
+			string(out))
 	}
 }

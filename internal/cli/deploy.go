@@ -14,11 +14,14 @@ func releaseVerb(s *shell) *cobra.Command {
 		exits: writeExits(exits{exitMissing: "the project does not exist",
 			exitConflict: "the version exists with other steps or variables, or the project has no steps"}),
 		use: "create PROJECT VERSION", short: "Create a release of a project",
-		long: "Create a release: an immutable copy of the current steps and variables of a project, under a version.\n\n" +
-			"Creating the same release again changes nothing. A version that exists with other steps or variables is a conflict.",
+		long: "Create a release: an immutable copy of the current steps and variables of a project, under a\n" +
+			"version.\n\n" +
+			"Creating the same release again changes nothing. A version that exists with other steps or\n" +
+			"variables is a conflict.",
 		example: "drover release create shop 1.4.3",
 		run: func(ctx context.Context, args []string) error {
-			written, err := s.command(ctx, client.Path("projects", args[0], "releases"), map[string]string{"version": args[1]})
+			written, err := s.command(ctx, client.Path("projects", args[0], "releases"),
+				map[string]string{"version": args[1]})
 			if err != nil {
 				return err
 			}
@@ -49,12 +52,16 @@ func deployVerb(s *shell) *cobra.Command {
 		exits: waitExits(exits{exitMissing: "the project, release, environment or a machine does not exist",
 			exitConflict: "another release is pinned there, or a named machine is not in the project's scope"}),
 		use: "deploy PROJECT VERSION --to ENV", short: "Deploy a release to an environment",
-		long: "Deploy a release to all machines of an environment that are in the project's scope, whether or not they are up to date.\n" +
-			"When the deployment succeeds, the release becomes the wanted release of the environment. Print the id of the deployment.\n\n" +
+		long: "Deploy a release to all machines of an environment that are in the project's scope, whether or\n" +
+			"not they are up to date. When the deployment succeeds, the release becomes the wanted release of\n" +
+			"the environment. Print the id of the deployment.\n\n" +
 			"With --machine, only these machines get the release, and a hold keeps it there.\n\n" +
-			"If none of the machines can take a release now, the command warns before it writes anything. On a terminal it also asks,\n" +
-			"unless --yes is given. Any answer other than y or yes deploys nothing and ends with exit code 1.",
-		example: "drover deploy shop 1.4.3 --to production --wait --timeout 20m\ndrover deploy shop 1.4.3 --to production --machine web-01\ndrover deploy shop 1.4.3 --to production --exclude web-09 --max-parallel 5",
+			"If none of the machines can take a release now, the command warns before it writes anything. On\n" +
+			"a terminal it also asks, unless --yes is given. Any answer other than y or yes deploys nothing\n" +
+			"and ends with exit code 1.",
+		example: "drover deploy shop 1.4.3 --to production --wait --timeout 20m\n" +
+			"drover deploy shop 1.4.3 --to production --machine web-01\n" +
+			"drover deploy shop 1.4.3 --to production --exclude web-09 --max-parallel 5",
 	}
 	c := cmd.command()
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -71,14 +78,17 @@ func deployVerb(s *shell) *cobra.Command {
 		if err := s.confirm(c.Context(), d, yes); err != nil {
 			return err
 		}
-		return s.deploy(c.Context(), w, client.Path("deployments"), d, "release "+args[1]+" of "+args[0]+" is being deployed to "+d.Environment)
+		return s.deploy(c.Context(), w, client.Path("deployments"), d,
+			"release "+args[1]+" of "+args[0]+" is being deployed to "+d.Environment)
 	}
 	flags := c.Flags()
 	flags.StringVar(&d.Environment, "to", "", "`ENVIRONMENT` to deploy to")
 	flags.StringSliceVar(&d.Machines, "machine", nil, "deploy only to this `MACHINE`; repeatable")
 	flags.StringSliceVar(&d.Exclude, "exclude", nil, "leave out this `MACHINE`; repeatable")
-	flags.IntVar(&parallel, "max-parallel", 0, "maximum number `N` of machines at once; 0: no limit; default: the setting of the project")
-	flags.IntVar(&stopAfter, "stop-after-failures", 0, "cancel the remaining machines after `N` failures; 0: never; default: the setting of the project")
+	flags.IntVar(&parallel, "max-parallel", 0,
+		"maximum number `N` of machines at once; 0: no limit; default: the setting of the project")
+	flags.IntVar(&stopAfter, "stop-after-failures", 0,
+		"cancel the remaining machines after `N` failures; 0: never; default: the setting of the project")
 	flags.StringVar(&d.Reason, "reason", "", "reason to record in the event log, a `TEXT`")
 	flags.BoolVar(&yes, "yes", false, "deploy without a question, even if no machine can take the release now")
 	w.flags(c)
@@ -122,8 +132,9 @@ func rollbackVerb(s *shell) *cobra.Command {
 		exits: waitExits(exits{exitMissing: "the project or environment does not exist",
 			exitConflict: "there is no previous release, or another release is pinned"}),
 		use: "rollback PROJECT --to ENV", short: "Deploy the previous release to an environment",
-		long: "Deploy the previous release to an environment. If a deployment of another release is running there or has failed, that is\n" +
-			"the wanted release; otherwise it is the last different release. Print the id of the deployment.",
+		long: "Deploy the previous release to an environment. If a deployment of another release is running\n" +
+			"there or has failed, that is the wanted release; otherwise it is the last different release.\n" +
+			"Print the id of the deployment.",
 		example: "drover rollback shop --to production --wait",
 		run: func(ctx context.Context, args []string) error {
 			body := map[string]string{"project": args[0], "environment": environment}
@@ -139,10 +150,11 @@ func retryVerb(s *shell) *cobra.Command {
 	var project string
 	w := &waiter{shell: s}
 	cmd := verb{
-		exits: waitExits(exits{exitMissing: "the project or machine does not exist", exitConflict: "there is no release to retry, or another release is pinned"}),
-		use:   "retry MACHINE --project P", short: "Retry the deployment on one machine",
-		long: "Deploy a release again to one machine: the release of the last attempt if that did not succeed, otherwise the wanted\n" +
-			"release. Print the id of the deployment.",
+		exits: waitExits(exits{exitMissing: "the project or machine does not exist",
+			exitConflict: "there is no release to retry, or another release is pinned"}),
+		use: "retry MACHINE --project P", short: "Retry the deployment on one machine",
+		long: "Deploy a release again to one machine: the release of the last attempt if that did not succeed,\n" +
+			"otherwise the wanted release. Print the id of the deployment.",
 		example: "drover retry web-01 --project shop --wait",
 		run: func(ctx context.Context, args []string) error {
 			body := map[string]string{"project": project, "machine": args[0]}
@@ -156,8 +168,9 @@ func retryVerb(s *shell) *cobra.Command {
 
 func cancelVerb(s *shell) *cobra.Command {
 	return verb{
-		exits: writeExits(exits{exitMissing: "the deployment does not exist", exitConflict: "the deployment has already succeeded or failed"}),
-		use:   "cancel DEPLOYMENT", short: "Cancel a deployment",
+		exits: writeExits(exits{exitMissing: "the deployment does not exist",
+			exitConflict: "the deployment has already succeeded or failed"}),
+		use: "cancel DEPLOYMENT", short: "Cancel a deployment",
 		long:    "Cancel a deployment. Machines that have started it finish; the others do not start it.",
 		example: "drover cancel 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10",
 		run: func(ctx context.Context, args []string) error {

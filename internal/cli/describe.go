@@ -16,9 +16,10 @@ func describeVerb(s *shell) *cobra.Command {
 	cmd := verb{
 		exits: readExits(exits{exitMissing: "the resource does not exist"}),
 		use:   "describe KIND NAME", short: "Show the details of a resource",
-		long: "Show all fields of a resource. For a machine, also explain its release in each project, as `drover why` does. For a\n" +
-			"deployment, list its machines.",
-		example: "drover describe machine web-01 -w\ndrover describe deployment 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10",
+		long: "Show all fields of a resource. For a machine, also explain its release in each project, as\n" +
+			"`drover why` does. For a deployment, list its machines.",
+		example: "drover describe machine web-01 -w\n" +
+			"drover describe deployment 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10",
 		run: func(ctx context.Context, args []string) error {
 			k, err := findKind(args[0])
 			if err != nil {
@@ -86,7 +87,8 @@ func (s *shell) describeDeployment(ctx context.Context, path, after string) (tex
 	rows := [][2]string{
 		{"deployment", d.ID}, {"project", d.Project}, {"release", d.Release}, {"environment", d.Environment},
 		{"kind", d.Kind}, {"state", d.State}, {"by", d.Cause.By}, {"triggers", strings.Join(d.Cause.Triggers, ", ")},
-		{"reason", d.Cause.Reason}, {"created", fmt.Sprintf("%s (#%s)", d.CreatedAt.UTC().Format("2006-01-02T15:04:05Z"), d.Position)},
+		{"reason", d.Cause.Reason}, {"created", fmt.Sprintf("%s (#%s)",
+			d.CreatedAt.UTC().Format("2006-01-02T15:04:05Z"), d.Position)},
 	}
 	var b strings.Builder
 	for _, row := range rows {

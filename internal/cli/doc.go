@@ -23,5 +23,6 @@
 //
 // Results go to stdout and messages to stderr, so that stdout can be piped. A list is a table on a terminal and has
 // tab-separated cells in a pipe. With -o json or jsonl, an error is one JSON object on stderr. Every write carries one
-// idempotency key and is sent again with this key if no answer arrives, so that a lost answer does not repeat a command.
+// idempotency key and is sent again with this key if no answer arrives. A lost answer therefore does not repeat a
+// command.
 package cli

@@ -30,16 +30,20 @@ type doctorReport struct {
 func doctorVerb(s *shell) *cobra.Command {
 	var log, data string
 	cmd := verb{
-		exits: localExits(exits{exitOK: "no finding is bad", exitError: "a finding is bad, or the findings could not be written"}),
-		use:   "doctor", short: "Check servers, the event log and this machine for problems",
-		long: "Check for problems and print how to fix them. Nothing is changed. The checks cover the connection to the servers, TLS,\n" +
-			"clocks, disk space, the event log, versions, servers that are gone, dangling references, machines that have been behind\n" +
-			"or offline for a long time, releases that no machine can take, agents that are refused repeatedly, tokens that expire\n" +
-			"soon or never, and old pins and holds.\n\n" +
-			"Each line has a severity (ok, warn or bad), what was found, and a command that fixes it. If a server does not answer, that\n" +
-			"is reported as a finding, and the checks on this machine still run. With --log, the log is opened directly; use it while\n" +
-			"its server is stopped.",
-		example: "drover doctor\ndrover doctor -o json | jq -r '.findings[] | select(.severity != \"ok\") | .do'\ndrover doctor --log sqlite:/var/lib/drover/drover.db",
+		exits: localExits(exits{exitOK: "no finding is bad",
+			exitError: "a finding is bad, or the findings could not be written"}),
+		use: "doctor", short: "Check servers, the event log and this machine for problems",
+		long: "Check for problems and print how to fix them. Nothing is changed. The checks cover the\n" +
+			"connection to the servers, TLS, clocks, disk space, the event log, versions, servers that are\n" +
+			"gone, dangling references, machines that have been behind or offline for a long time, releases\n" +
+			"that no machine can take, agents that are refused repeatedly, tokens that expire soon or never,\n" +
+			"and old pins and holds.\n\n" +
+			"Each line has a severity (ok, warn or bad), what was found, and a command that fixes it. If a\n" +
+			"server does not answer, that is reported as a finding, and the checks on this machine still run.\n" +
+			"With --log, the log is opened directly; use it while its server is stopped.",
+		example: "drover doctor\n" +
+			"drover doctor -o json | jq -r '.findings[] | select(.severity != \"ok\") | .do'\n" +
+			"drover doctor --log sqlite:/var/lib/drover/drover.db",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := config.Fill(cmd.Flags(), []string{"data"}, s.files); err != nil {
@@ -57,7 +61,8 @@ func doctorVerb(s *shell) *cobra.Command {
 		return s.report(unique(found))
 	}
 	cmd.Flags().StringVar(&log, "log", "", "check the event log at `URL` instead of asking a server")
-	cmd.Flags().StringVar(&data, "data", "", "`FOLDER` with the files of the server or agent on this machine; default: their default")
+	cmd.Flags().StringVar(&data, "data", "",
+		"`FOLDER` with the files of the server or agent on this machine; default: their default")
 	return cmd
 }
 
@@ -90,7 +95,8 @@ func (s *shell) report(found []doctor.Finding) error {
 			bad++
 		}
 	}
-	return &failure{code: exitError, kind: "unwell", text: fmt.Sprintf("%s out of %d", plural(bad, "bad finding"), len(found)), hint: "the last column shows how to fix it"}
+	return &failure{code: exitError, kind: "unwell", text: fmt.Sprintf("%s out of %d", plural(bad, "bad finding"),
+		len(found)), hint: "the last column shows how to fix it"}
 }
 
 // findings prints the findings as a table without cutting columns, because the last column holds the command to run.
@@ -136,8 +142,8 @@ func (s *shell) examineServers(ctx context.Context) (found []doctor.Finding) {
 	return append(found, reported...)
 }
 
-// clientSettings returns the servers, token and certificate authorities that other commands use. Unlike connect, it does
-// not wait for a server that is starting.
+// clientSettings returns the servers, token and certificate authorities that other commands use. Unlike connect, it
+// does not wait for a server that is starting.
 func (s *shell) clientSettings() (servers []string, token, ca string, found []doctor.Finding) {
 	servers, token, ca = s.servers, s.token, s.ca
 	if path, err := config.ContextsPath(); err == nil {
@@ -160,7 +166,8 @@ func (s *shell) clientSettings() (servers []string, token, ca string, found []do
 
 // examineLog opens a log and runs the checks of a server on it.
 func (s *shell) examineLog(ctx context.Context, address string) []doctor.Finding {
-	verify := "drover eventlog verify --log " + server.Redacted(address) // without the password, because users share findings
+	// The command must not contain the password, because users share findings.
+	verify := "drover eventlog verify --log " + server.Redacted(address)
 	opened, err := s.openLog(ctx, address)
 	if err != nil {
 		f := doctor.Unreadable(asFailure(err).text, verify)
@@ -174,8 +181,9 @@ func (s *shell) examineLog(ctx context.Context, address string) []doctor.Finding
 		f.Check = "log"
 		return []doctor.Finding{f}
 	}
-	vitals := doctor.Vitals{Now: clock.New().Now(), Self: domain.ID{}, Version: Version(), Storage: server.StorageOf(address, ""),
-		Log: doctor.LogOf(eventlog.VerifyTail(ctx, opened, e.TailStart(doctor.TailEvents), doctor.TailMost))}
+	vitals := doctor.Vitals{Now: clock.New().Now(), Self: domain.ID{}, Version: Version(),
+		Storage: server.StorageOf(address, ""),
+		Log:     doctor.LogOf(eventlog.VerifyTail(ctx, opened, e.TailStart(doctor.TailEvents), doctor.TailMost))}
 	var checkup doctor.Checkup
 	e.ReadWithAge(func(v *projections.View, age projections.Age) { checkup = doctor.Examine(v, age, vitals) })
 	return checkup.Findings

@@ -85,7 +85,8 @@ func certificateEnd(ctx context.Context, address string, httpClient *http.Client
 
 // knows reports whether the log of this server lists another server. It returns true if the list is unavailable.
 func (v probe) knows(server string) bool {
-	return len(v.known.Items) == 0 || slices.ContainsFunc(v.known.Items, func(s explain.Server) bool { return s.ID == server })
+	return len(v.known.Items) == 0 || slices.ContainsFunc(v.known.Items,
+		func(s explain.Server) bool { return s.ID == server })
 }
 
 // differentLogs finds servers that are configured together but use different logs. path is the file that lists the
@@ -113,7 +114,8 @@ func (v probe) findings(version string, others bool, path string) (found []docto
 		}
 		silent := doctor.SilentServer(v.address, f.text, f.hint, others && !v.lives)
 		if v.lives && f.kind == client.NotFound {
-			silent = doctor.VersionFinding("server "+v.address, "older than this program (it has no self-check)", "this program", version)
+			silent = doctor.VersionFinding("server "+v.address, "older than this program (it has no self-check)",
+				"this program", version)
 			silent.Check = "versions"
 		}
 		return []doctor.Finding{silent}

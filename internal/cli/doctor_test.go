@@ -18,7 +18,8 @@ func TestDoctorReportsDamagedLogWithAndWithoutServer(t *testing.T) {
 	server := s.server()
 	s.shop()
 	path := filepath.Join(s.data, "drover.db")
-	alterLog(t, path, "DROP TRIGGER events_are_never_changed; UPDATE events SET data = '{\"by\":\"nobody\"}' WHERE stream = 'environment/production'")
+	alterLog(t, path, "DROP TRIGGER events_are_never_changed; UPDATE events SET data = '{\"by\":\"nobody\"}' WHERE "+
+		"stream = 'environment/production'")
 	stdout, _, code := s.run("doctor")
 	require.Equal(t, 1, code, stdout)
 	require.Regexp(t, `(?m)^bad\tlog\tverify: .*environment/production.*\tdrover eventlog verify`, stdout)
@@ -35,7 +36,8 @@ func TestDoctorReportsExpiringCertificate(t *testing.T) {
 	s := newFixture(t)
 	dir := t.TempDir()
 	selfSigned(t, dir, "", "127.0.0.1") // valid for one day
-	s.process("server", "--data", s.data, "--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key", filepath.Join(dir, "key.pem"))
+	s.process("server", "--data", s.data, "--tls-cert", filepath.Join(dir, "cert.pem"), "--tls-key",
+		filepath.Join(dir, "key.pem"))
 	s.ok("get", "servers")
 	stdout, _, code := s.run("doctor")
 	require.Zero(t, code, stdout)
@@ -45,8 +47,10 @@ func TestDoctorReportsExpiringCertificate(t *testing.T) {
 func TestDoctorHidesPasswordOfLogURL(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
-	for _, log := range []string{"postgres://drover:hunter2@127.0.0.1:1/drover", "postgres://drover@127.0.0.1:1/drover?sslmode=disable&password=hunter2",
-		"postgress://drover:hunter2@127.0.0.1:1/drover?sslPassword=hunter2", "postgres://drover:hunter2 @127.0.0.1:1/drover"} {
+	for _, log := range []string{"postgres://drover:hunter2@127.0.0.1:1/drover",
+		"postgres://drover@127.0.0.1:1/drover?sslmode=disable&password=hunter2",
+		"postgress://drover:hunter2@127.0.0.1:1/drover?sslPassword=hunter2", "postgres://drover:hunter2 " +
+			"@127.0.0.1:1/drover"} {
 		for _, format := range []string{"table", "json"} {
 			stdout, stderr, code := s.run("doctor", "--log", log, "--data", s.data, "-o", format)
 			require.Equal(t, 1, code, log)
@@ -64,8 +68,13 @@ func TestDoctorReportsTwoLogsInOneContextAndItsFixWorks(t *testing.T) {
 	backup := filepath.Join(s.Folder, "backup.db")
 	s.ok("eventlog", "backup", backup)
 	mine, copied := s.url(), "http://"+harnesstest.FreeAddress(t)
-	s.process("server", "--log", "sqlite:"+backup, "--data", filepath.Join(s.Folder, "look"), "--listen", strings.TrimPrefix(copied, "http://"))
-	s.eventually("the copy is served", func() bool { _, _, code := s.run("--server", copied, "get", "machines"); return code == 0 })
+	s.process("server", "--log", "sqlite:"+backup, "--data", filepath.Join(s.Folder, "look"), "--listen",
+		strings.TrimPrefix(copied, "http://"))
+	s.eventually("the copy is served", func() bool {
+		_, _,
+			code := s.run("--server", copied, "get", "machines")
+		return code == 0
+	})
 	require.Equal(t, []string{mine}, s.contexts().List[0].Servers)
 
 	path := filepath.Join(s.Folder, ".config", "drover", "contexts.json")

@@ -20,7 +20,8 @@ func TestLogIsHiddenAliasOfEventlog(t *testing.T) {
 			continue
 		}
 		alias := append([]string{"log"}, words[2:]...)
-		require.Equal(t, s.ok(append(words[1:], "--help")...), s.ok(append(alias, "--help")...), "the alias is the same command")
+		require.Equal(t, s.ok(append(words[1:], "--help")...), s.ok(append(alias, "--help")...),
+			"the alias is the same command")
 		require.NoFileExists(t, filepath.Join(s.Folder, "pages", "drover-"+strings.Join(alias, "-")+".1"))
 	}
 	require.FileExists(t, filepath.Join(s.Folder, "pages", "drover-eventlog-verify.1"))
@@ -28,7 +29,8 @@ func TestLogIsHiddenAliasOfEventlog(t *testing.T) {
 	require.NotRegexp(t, `(?m)^  log\b`, s.ok("--help"))
 	require.NotContains(t, s.ok("eventlog", "--help"), "Aliases")
 	require.NotRegexp(t, `(?m)^log\b[^s]`, s.ok("__complete", "l"))
-	require.Equal(t, s.ok("__complete", "eventlog", ""), s.ok("__complete", "log", ""), "subcommands of the alias complete")
+	require.Equal(t, s.ok("__complete", "eventlog", ""), s.ok("__complete", "log", ""),
+		"subcommands of the alias complete")
 	pages, err := os.ReadDir(filepath.Join(s.Folder, "pages"))
 	require.NoError(t, err)
 	for _, page := range pages {

@@ -16,11 +16,13 @@ func eventsVerb(s *shell) *cobra.Command {
 	var after string
 	var limit int
 	cmd := verb{
-		exits: readExits(exits{exitConflict: "the log ends before the position of --after, for example after a restore"}),
+		exits: readExits(exits{exitConflict: "the log ends before the position of --after, such as after a restore"}),
 		use:   "events", short: "List events from the event log",
-		long: "List the events of the log in order: every fact and every decision. With -o wide, each line also describes the event in a\n" +
-			"sentence. With --follow, print new events until the command is interrupted.",
-		example: "drover events --after '#100'\ndrover events -f -o jsonl",
+		long: "List the events of the log in order: every fact and every decision. With -o wide, each line also\n" +
+			"describes the event in a sentence. With --follow, print new events until the command is\n" +
+			"interrupted.",
+		example: "drover events --after '#100'\n" +
+			"drover events -f -o jsonl",
 		run: func(ctx context.Context, _ []string) error {
 			if follow {
 				return s.followEvents(ctx, position(after))

@@ -60,9 +60,11 @@ func asFailure(err error) *failure {
 		if text == "" {
 			text = problem.Title
 		}
-		return &failure{code: codeOf(problem.Kind), kind: problem.Kind, text: text, hint: problem.Hint, places: problem.Errors}
+		return &failure{code: codeOf(problem.Kind), kind: problem.Kind, text: text, hint: problem.Hint,
+			places: problem.Errors}
 	case errors.As(err, &rejection):
-		return &failure{code: codeOf(string(rejection.Kind)), kind: string(rejection.Kind), text: rejection.Reason, hint: rejection.Hint}
+		return &failure{code: codeOf(string(rejection.Kind)), kind: string(rejection.Kind), text: rejection.Reason,
+			hint: rejection.Hint}
 	case errors.As(err, &ended):
 		return &failure{code: codeOf(string(ended.Kind)), kind: string(ended.Kind), text: err.Error()}
 	case errors.As(err, &file) && file.Path == os.Stdout.Name():

@@ -29,7 +29,8 @@ func TestServerWithFullDiskRefusesWritesUntilSpaceIsFree(t *testing.T) {
 	fill(t, filler)
 	s.eventually("a write is refused", func() bool {
 		_, stderr, code := s.run("release", "create", "shop", fmt.Sprint("1.", time.Now().UnixNano()), "-o", "json")
-		return code == 1 && strings.Contains(stderr, `"kind":"unavailable"`) && strings.Contains(stderr, "no space left")
+		return code == 1 && strings.Contains(stderr, `"kind":"unavailable"`) &&
+			strings.Contains(stderr, "no space left")
 	})
 	s.ok("get", "projects")
 	for range 20 { // the report does not change while nothing is written

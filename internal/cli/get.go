@@ -19,10 +19,14 @@ func getVerb(s *shell) *cobra.Command {
 		exits: readExits(exits{exitOK: "success; the list may be empty", exitMissing: "the resource does not exist"}),
 		use:   "get KIND [NAME]", short: "List resources of a kind, or show one",
 		long: "List the resources of a kind as a table, or show one resource.\n\n" +
-			"Kinds: machines, environments, policies, projects, triggers, releases, deployments, servers, candidates. Flags such as\n" +
-			"--project and --state filter a list.\n\n" +
-			"With NAME and -o yaml, an environment, policy, project, trigger or machine is printed as a file for `drover apply`.",
-		example: "drover get machines --environment production --state behind\ndrover get project shop -o yaml\ndrover get deployments --project shop --limit 5 -o json\ndrover get machines -w",
+			"Kinds: machines, environments, policies, projects, triggers, releases, deployments, servers,\n" +
+			"candidates. Flags such as --project and --state filter a list.\n\n" +
+			"With NAME and -o yaml, an environment, policy, project, trigger or machine is printed as a file\n" +
+			"for `drover apply`.",
+		example: "drover get machines --environment production --state behind\n" +
+			"drover get project shop -o yaml\n" +
+			"drover get deployments --project shop --limit 5 -o json\n" +
+			"drover get machines -w",
 		run: func(ctx context.Context, args []string) error {
 			k, err := findKind(args[0])
 			if err != nil {
@@ -34,7 +38,8 @@ func getVerb(s *shell) *cobra.Command {
 			if limit < 0 {
 				return usage("invalid --limit %d: use 1 or more, or 0 for all", limit)
 			}
-			if err := k.accepts(map[string]string{"project": project, "environment": environment, "role": role, "state": state}); err != nil {
+			if err := k.accepts(map[string]string{"project": project, "environment": environment, "role": role,
+				"state": state}); err != nil {
 				return err
 			}
 			q := query("project", project, "environment", environment, "role", role, "state", state)
@@ -50,7 +55,9 @@ func getVerb(s *shell) *cobra.Command {
 	cmd.Flags().StringVar(&project, "project", "", "list only resources of this `PROJECT`")
 	cmd.Flags().StringVar(&environment, "environment", "", "list only resources of this `ENVIRONMENT`")
 	cmd.Flags().StringVar(&role, "role", "", "list only machines with this `ROLE`")
-	cmd.Flags().StringVar(&state, "state", "", "list only resources in this `STATE`, such as online, behind or held for machines, running or failed for deployments")
+	cmd.Flags().StringVar(&state, "state", "",
+		"list only resources in this `STATE`, such as online, behind or held for machines, running or failed for "+
+			"deployments")
 	cmd.Flags().IntVar(&limit, "limit", 0, "maximum number `N` of resources to list; 0: all")
 	watchFlag(cmd, &watch)
 	return cmd
@@ -62,7 +69,10 @@ func (s *shell) getOne(ctx context.Context, k kind, name, project string, watch 
 		return err
 	}
 	if watch {
-		return s.watch(ctx, func(ctx context.Context, after string) (content, error) { return k.fetchOne(ctx, s, path, after) })
+		return s.watch(ctx, func(ctx context.Context, after string) (content,
+			error) {
+			return k.fetchOne(ctx, s, path, after)
+		})
 	}
 	if k.file && s.output == formatYAML {
 		return s.getFile(ctx, k, name, project)

@@ -37,7 +37,8 @@ type kind struct {
 	fetchOne  func(ctx context.Context, s *shell, path, after string) (content, error)
 }
 
-// kindOf completes a kind with the functions for its item type. id returns the name of an item as `get KIND NAME` takes it.
+// kindOf completes a kind with the functions for its item type. id returns the name of an item as `get KIND NAME`
+// takes it.
 func kindOf[T any](k kind, id func(T) string, table func(list []T, wide bool) explain.Table) kind {
 	l := listed[T]{kind: k, id: id, table: table}
 	k.list, k.names = l.show, l.names
@@ -63,7 +64,8 @@ func kindOf[T any](k kind, id func(T) string, table func(list []T, wide bool) ex
 
 // kinds returns the kinds of `drover get`, in the order of its help.
 func kinds() []kind {
-	return []kind{machineKind, environmentKind, policyKind, projectKind, triggerKind, releaseKind, deploymentKind, serverKind, candidateKind}
+	return []kind{machineKind, environmentKind, policyKind, projectKind, triggerKind, releaseKind, deploymentKind,
+		serverKind, candidateKind}
 }
 
 // findKind returns the kind with a singular, plural or short name, ignoring case.
@@ -76,7 +78,8 @@ func findKind(word string) (kind, error) {
 		}
 		known = append(known, k.plural)
 	}
-	f := &failure{code: exitUsage, kind: "usage", text: "unknown kind " + quoted(word), hint: "use " + strings.Join(known, ", ")}
+	f := &failure{code: exitUsage, kind: "usage", text: "unknown kind " + quoted(word), hint: "use " +
+		strings.Join(known, ", ")}
 	if best := strictyaml.Nearest(word, known); best != "" {
 		f.hint = "did you mean " + quoted(best) + "?"
 	}
@@ -92,7 +95,8 @@ func (k kind) path(name, project string) (string, error) {
 		project, name = before, after
 	}
 	if project == "" {
-		return "", usage("the project of the %s is missing: write %s PROJECT/%s, or add --project", k.name, k.name, name)
+		return "", usage("the project of the %s is missing: write %s PROJECT/%s, or add --project", k.name, k.name,
+			name)
 	}
 	return client.Path(k.plural, project, name), nil
 }

@@ -33,11 +33,14 @@ type verified struct {
 func logVerifyVerb(s *shell) *cobra.Command {
 	var log string
 	cmd := verb{
-		exits: readExits(exits{exitOK: "the log is intact", exitError: "an event is damaged or missing, or no server answered"}),
-		use:   "verify", short: "Check that no event is damaged or missing",
-		long: "Read the whole event log and check that every event matches its checksum and that none is missing. Print the number of\n" +
-			"events and the position of the last one. A server does the check; with --log the log is opened directly.",
-		example: "drover eventlog verify\ndrover eventlog verify --log sqlite:/var/lib/drover/drover.db",
+		exits: readExits(exits{exitOK: "the log is intact",
+			exitError: "an event is damaged or missing, or no server answered"}),
+		use: "verify", short: "Check that no event is damaged or missing",
+		long: "Read the whole event log and check that every event matches its checksum and that none is\n" +
+			"missing. Print the number of events and the position of the last one. A server does the check;\n" +
+			"with --log the log is opened directly.",
+		example: "drover eventlog verify\n" +
+			"drover eventlog verify --log sqlite:/var/lib/drover/drover.db",
 		run: func(ctx context.Context, _ []string) error {
 			found, err := s.verify(ctx, log)
 			if err != nil {
@@ -103,10 +106,11 @@ func logAcceptVerb(s *shell) *cobra.Command {
 	return verb{
 		exits: writeExits(exits{exitConflict: "the log has lost no events, so there is nothing to accept"}),
 		use:   "accept-restore", short: "Continue with a log that has lost its newest events",
-		long: "Continue with an event log that has lost its newest events, after a backup was restored or a stale standby took over.\n" +
-			"Servers stop deciding when an agent or another server has seen events that the log does not have; `/readyz` and\n" +
-			"`drover doctor` report it.\n\n" +
-			"The command gives the log a new id and sets a hold on each machine whose last success is lost, until `drover unhold`.",
+		long: "Continue with an event log that has lost its newest events, after a backup was restored or a\n" +
+			"stale standby took over. Servers stop deciding when an agent or another server has seen events\n" +
+			"that the log does not have; `/readyz` and `drover doctor` report it.\n\n" +
+			"The command gives the log a new id and sets a hold on each machine whose last success is lost,\n" +
+			"until `drover unhold`.",
 		example: "drover eventlog accept-restore",
 		run: func(ctx context.Context, _ []string) error {
 			written, err := s.command(ctx, client.Path("log", "accept-restore"), nil)
@@ -123,8 +127,9 @@ func logClearVerb(s *shell) *cobra.Command {
 		exits: writeExits(exits{exitMissing: "the stream is not set aside"}),
 		use:   "clear STREAM", short: "Resume a stream that was set aside",
 		long: "Resume a stream that was set aside, without the event that could not be folded.\n\n" +
-			"A stream is set aside when one of its events cannot be folded, for example because a newer version wrote it. Its machine\n" +
-			"or project waits, all others continue. `/readyz`, `drover doctor` and `drover why` name the stream.",
+			"A stream is set aside when one of its events cannot be folded, for example because a newer\n" +
+			"version wrote it. Its machine or project waits, all others continue. `/readyz`, `drover doctor`\n" +
+			"and `drover why` name the stream.",
 		example: "drover eventlog clear machine/web-01",
 		run: func(ctx context.Context, args []string) error {
 			written, err := s.command(ctx, client.Path("log", "clear"), map[string]string{"stream": args[0]})

@@ -27,10 +27,12 @@ func logsVerb(s *shell) *cobra.Command {
 	cmd := verb{
 		exits: readExits(exits{exitMissing: "the deployment does not exist, or the machine is not part of it"}),
 		use:   "logs DEPLOYMENT [MACHINE]", short: "Print the output of a deployment's steps",
-		long: "Print the output of a deployment's steps, on one machine or on all. With several machines, each line starts with the name\n" +
-			"of its machine. Output is retained for 14 days.\n\n" +
-			"On a terminal, colours are shown and other control characters are escaped. In a pipe, the output is unchanged.",
-		example: "drover logs 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 web-01 -f\ndrover logs $(drover deploy shop 1.4.3 --to production) -f",
+		long: "Print the output of a deployment's steps, on one machine or on all. With several machines, each\n" +
+			"line starts with the name of its machine. Output is retained for 14 days.\n\n" +
+			"On a terminal, colours are shown and other control characters are escaped. In a pipe, the output\n" +
+			"is unchanged.",
+		example: "drover logs 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10 web-01 -f\n" +
+			"drover logs $(drover deploy shop 1.4.3 --to production) -f",
 		run: func(ctx context.Context, args []string) error {
 			machine := ""
 			if len(args) == 2 {
@@ -48,7 +50,8 @@ func (s *shell) logs(ctx context.Context, deployment, machine string, follow boo
 	if err := s.read(ctx, client.Path("deployments", deployment), nil, &d); err != nil {
 		return err
 	}
-	p := &printer{shell: s, out: escapingExceptColours(s.Out), named: machine == "" && len(d.Machines) > 1, open: map[string][]byte{}}
+	p := &printer{shell: s, out: escapingExceptColours(s.Out), named: machine == "" && len(d.Machines) > 1,
+		open: map[string][]byte{}}
 	path, q := client.Path("deployments", deployment, "output"), query("machine", machine)
 	if !follow {
 		if err := s.readOutput(ctx, d, machine, path, p); err != nil {

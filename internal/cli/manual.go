@@ -18,9 +18,10 @@ func manVerb(s *shell) *cobra.Command {
 	cmd := verb{
 		exits: localExits(exits{exitError: "a page could not be written"}),
 		use:   "man [COMMAND]…", short: "Print the man page of a command",
-		long: "Print the man page of a command, or of drover without an argument. With --dir, write the pages of all commands to a folder,\n" +
-			"such as /usr/local/share/man/man1.",
-		example: "drover man deploy | man -l -\ndrover man --dir /usr/local/share/man/man1",
+		long: "Print the man page of a command, or of drover without an argument. With --dir, write the pages\n" +
+			"of all commands to a folder, such as /usr/local/share/man/man1.",
+		example: "drover man deploy | man -l -\n" +
+			"drover man --dir /usr/local/share/man/man1",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		found, left, err := cmd.Root().Find(args)
@@ -74,7 +75,8 @@ func manPage(cmd *cobra.Command) []byte {
 	var b strings.Builder
 	name := pageName(cmd)
 	fmt.Fprintf(&b, "%% \"%s\" \"1\" \"\" \"drover %s\" \"drover\"\n", strings.ToUpper(name), Version())
-	fmt.Fprintf(&b, "# NAME\n%s - %s\n\n# SYNOPSIS\n**%s**%s\n\n", name, escapeMarkdown(cmd.Short), cmd.CommandPath(), escapeMarkdown(strings.TrimPrefix(usageLine(cmd), cmd.CommandPath())))
+	fmt.Fprintf(&b, "# NAME\n%s - %s\n\n# SYNOPSIS\n**%s**%s\n\n", name, escapeMarkdown(cmd.Short), cmd.CommandPath(),
+		escapeMarkdown(strings.TrimPrefix(usageLine(cmd), cmd.CommandPath())))
 	fmt.Fprintf(&b, "# DESCRIPTION\n%s\n\n", escapeMarkdown(cmd.Long))
 	section := func(title string, flags *pflag.FlagSet) {
 		if flags.HasAvailableFlags() {
@@ -136,7 +138,8 @@ func eachFlag(flags *pflag.FlagSet, see func(spelling, value, words string)) {
 			spelling = "-" + flag.Shorthand + ", " + spelling
 		}
 		value, words := pflag.UnquoteUsage(flag)
-		if !slices.Contains([]string{"", "0", "0s", "false", "[]"}, flag.DefValue) && !strings.Contains(words, "default") {
+		if !slices.Contains([]string{"", "0", "0s", "false", "[]"}, flag.DefValue) &&
+			!strings.Contains(words, "default") {
 			words += " (default: " + flag.DefValue + ")"
 		}
 		see(spelling, value, words)
@@ -161,19 +164,22 @@ func unindented(text string) string {
 // reference returns the command reference of the docs, in Markdown.
 func reference(root *cobra.Command) string {
 	var b strings.Builder
-	b.WriteString("# Commands\n\nGenerated from the program by `make reference`; `drover COMMAND --help` and `drover man COMMAND` print the same text.\n\n")
+	b.WriteString("# Commands\n\nGenerated from the program by `make reference`; `drover COMMAND --help` and " +
+		"`drover man COMMAND` print the same text.\n\n")
 	b.WriteString("Flags of all commands:\n\n")
 	flagRows(&b, root.PersistentFlags())
-	b.WriteString("\nEach of these flags, and each flag of `server` and `agent`, can also be set as `DROVER_FLAG` in the environment. All except\n" +
-		"`--config` are also keys of the config file.\n\n" +
-		"Results go to stdout, messages to stderr. On a terminal, a list is a table that fits the width of the terminal. In a pipe, it has\n" +
-		"tab-separated cells and no header. With `-o json` or `-o jsonl`, an error is one JSON object on stderr,\n" +
-		"`{\"error\": {\"kind\", \"message\", \"hint\", \"errors\", \"exitCode\"}}`, and stderr contains nothing else.\n\n")
+	b.WriteString("\nEach of these flags, and each flag of `server` and `agent`, can also be set as\n" +
+		"`DROVER_FLAG` in the environment. All except `--config` are also keys of the config file.\n\n" +
+		"Results go to stdout, messages to stderr. On a terminal, a list is a table that fits its width. In a\n" +
+		"pipe, a list has tab-separated cells and no header. With `-o json` or `-o jsonl`, an error is one JSON\n" +
+		"object on stderr, `{\"error\": {\"kind\", \"message\", \"hint\", \"errors\", \"exitCode\"}}`, and stderr\n" +
+		"contains nothing else.\n\n")
 	for _, cmd := range tree(root)[1:] {
 		fmt.Fprintf(&b, "- [%s](#%s): %s\n", cmd.CommandPath(), pageName(cmd), escapeMarkdown(cmd.Short))
 	}
 	for _, cmd := range tree(root)[1:] {
-		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n```\n%s\n```\n\n", cmd.CommandPath(), escapeMarkdown(cmd.Long), usageLine(cmd))
+		fmt.Fprintf(&b, "\n## %s\n\n%s\n\n```\n%s\n```\n\n", cmd.CommandPath(), escapeMarkdown(cmd.Long),
+			usageLine(cmd))
 		if cmd.LocalNonPersistentFlags().HasAvailableFlags() {
 			flagRows(&b, cmd.LocalNonPersistentFlags())
 			b.WriteString("\n")

@@ -10,16 +10,19 @@ import (
 )
 
 func personVerb(s *shell) *cobra.Command {
-	return parent("person", "Store, list and erase the names of people", personAddVerb(s), personListVerb(s), personEraseVerb(s))
+	return parent("person", "Store, list and erase the names of people", personAddVerb(s), personListVerb(s),
+		personEraseVerb(s))
 }
 
 func personAddVerb(s *shell) *cobra.Command {
 	return verb{
 		exits: readExits(exits{exitDenied: "no token is configured, or its scope does not permit this"}),
 		use:   "add NAME", short: "Store the name of a person and print the new ID",
-		long: "Store the name of a person and print a new ID. Events contain only the ID; the name is stored beside the log, where\n" +
-			"`drover person erase` can delete it. `drover token create --person ID` creates a token that belongs to the person.",
-		example: "drover person add \"Ada Lovelace\"\ndrover token create --scope deploy --person \"$(drover person add 'Ada Lovelace')\"",
+		long: "Store the name of a person and print a new ID. Events contain only the ID; the name is stored\n" +
+			"beside the log, where `drover person erase` can delete it. `drover token create --person ID`\n" +
+			"creates a token that belongs to the person.",
+		example: "drover person add \"Ada Lovelace\"\n" +
+			"drover token create --scope deploy --person \"$(drover person add 'Ada Lovelace')\"",
 		run: func(ctx context.Context, args []string) error {
 			var added explain.Person
 			if err := s.post(ctx, client.Path("people"), map[string]string{"name": args[0]}, &added); err != nil {
@@ -36,8 +39,10 @@ func personAddVerb(s *shell) *cobra.Command {
 func personListVerb(s *shell) *cobra.Command {
 	return verb{
 		exits: readExits(nil),
-		use:   "list", short: "List people and their IDs", long: "List the people whose names are stored, with their IDs.", example: "drover person list",
-		run: func(ctx context.Context, _ []string) error { return personKind.list(ctx, s, query(), 0) },
+		use:   "list", short: "List people and their IDs",
+		long:    "List the people whose names are stored, with their IDs.",
+		example: "drover person list",
+		run:     func(ctx context.Context, _ []string) error { return personKind.list(ctx, s, query(), 0) },
 	}.command()
 }
 
@@ -46,9 +51,11 @@ func personEraseVerb(s *shell) *cobra.Command {
 		exits: readExits(exits{exitDenied: "no token is configured, or its scope does not permit this",
 			exitMissing: "the person does not exist, or the name is already erased"}),
 		use: "erase ID…", short: "Erase the names of people",
-		long: "Erase the names of people, by the IDs that `drover person list` shows. Events by these people stay in the log and are\n" +
-			"then shown as by “erased person”. Earlier backups still contain the names.\n\n" +
-			"The tokens of these people stay valid. Find them in the column PERSON of `drover token list` and revoke them with\n`drover token revoke`.",
+		long: "Erase the names of people, by the IDs that `drover person list` shows. Events by these people\n" +
+			"stay in the log and are then shown as by “erased person”. Earlier backups still contain the\n" +
+			"names.\n\n" +
+			"The tokens of these people stay valid. Find them in the column PERSON of `drover token list` and\n" +
+			"revoke them with `drover token revoke`.",
 		example: "drover person erase p-4f1c09a2b3d4",
 		run: func(ctx context.Context, args []string) error {
 			return each(args, func(id string) error {

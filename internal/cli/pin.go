@@ -14,11 +14,12 @@ func pinVerb(s *shell) *cobra.Command {
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the project, release or environment does not exist"}),
 		use:   "pin PROJECT VERSION --in ENV", short: "Pin an environment to a release",
-		long: "Pin an environment to a release. The release is wanted there, and no other release of the project can be deployed until\n" +
-			"the pin is lifted or expires.",
+		long: "Pin an environment to a release. The release is wanted there, and no other release of the\n" +
+			"project can be deployed until the pin is lifted or expires.",
 		example: `drover pin shop 1.4.2 --in production --for 48h --reason "sale weekend"`,
 		run: func(ctx context.Context, args []string) error {
-			return s.postWithLifetime(ctx, l, client.Path("pins"), map[string]any{"project": args[0], "release": args[1], "environment": environment},
+			return s.postWithLifetime(ctx, l, client.Path("pins"),
+				map[string]any{"project": args[0], "release": args[1], "environment": environment},
 				"project "+args[0]+" is pinned to "+args[1]+" in "+environment)
 		},
 	}.command()
@@ -32,7 +33,8 @@ func unpinVerb(s *shell) *cobra.Command {
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the project or environment does not exist, or there is no pin"}),
 		use:   "unpin PROJECT --in ENV", short: "Lift a pin",
-		long:    "Lift the pin of a project in an environment. The release of the last successful deployment to the environment is\nwanted again.",
+		long: "Lift the pin of a project in an environment. The release of the last successful deployment to\n" +
+			"the environment is wanted again.",
 		example: "drover unpin shop --in production",
 		run: func(ctx context.Context, args []string) error {
 			written, err := s.remove(ctx, client.Path("pins", args[0], environment))
@@ -52,11 +54,12 @@ func holdVerb(s *shell) *cobra.Command {
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the project or machine does not exist"}),
 		use:   "hold MACHINE --project P", short: "Keep the current release on a machine",
-		long: "Hold a machine: automation and deployments to the whole environment leave the project on this machine unchanged until the\n" +
-			"hold is lifted or expires.",
+		long: "Hold a machine: automation and deployments to the whole environment leave the project on this\n" +
+			"machine unchanged until the hold is lifted or expires.",
 		example: `drover hold web-01 --project shop --for 2h --reason "looking at a leak"`,
 		run: func(ctx context.Context, args []string) error {
-			return s.postWithLifetime(ctx, l, client.Path("holds"), map[string]any{"project": project, "machine": args[0]},
+			return s.postWithLifetime(ctx, l, client.Path("holds"),
+				map[string]any{"project": project, "machine": args[0]},
 				"machine "+args[0]+" is held for "+project)
 		},
 	}.command()
@@ -70,7 +73,8 @@ func unholdVerb(s *shell) *cobra.Command {
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the project or machine does not exist, or there is no hold"}),
 		use:   "unhold MACHINE --project P", short: "Lift a hold",
-		long:    "Lift the hold of a project on a machine. If another release is wanted, automation can deploy it from the next tick on.",
+		long: "Lift the hold of a project on a machine. If another release is wanted, automation can deploy it\n" +
+			"from the next tick on.",
 		example: "drover unhold web-01 --project shop",
 		run: func(ctx context.Context, args []string) error {
 			written, err := s.remove(ctx, client.Path("holds", project, args[0]))
@@ -85,7 +89,8 @@ func unholdVerb(s *shell) *cobra.Command {
 }
 
 // postWithLifetime sends a request that sets a pin or a hold.
-func (s *shell) postWithLifetime(ctx context.Context, l *lifetimeFlags, path string, pairs map[string]any, sentence string) error {
+func (s *shell) postWithLifetime(ctx context.Context, l *lifetimeFlags, path string, pairs map[string]any,
+	sentence string) error {
 	body, err := l.body(pairs)
 	if err != nil {
 		return err

@@ -100,7 +100,8 @@ spec: {project: shop, events: [MachineAvailable], environments: [production]}
 
 func (s *fixture) agent(name string) *harness.Process {
 	s.t.Helper()
-	return s.Start(harness.Agent{Name: name, Environment: "production", Servers: []string{s.url()}, Join: s.ok("token", "create", "--join"),
+	return s.Start(harness.Agent{Name: name, Environment: "production", Servers: []string{s.url()},
+		Join: s.ok("token", "create", "--join"),
 		Data: filepath.Join(s.Folder, name)}.Spec())
 }
 
@@ -171,7 +172,8 @@ func TestServerAndAgentShutDownCleanly(t *testing.T) {
 	server = s.startServer()
 	s.ok("get", "machines")
 	require.Zero(t, harnesstest.Stop(agent), "exit code")
-	s.eventually("the machine is offline at once", func() bool { return strings.Contains(s.ok("get", "machines"), "offline") })
+	s.eventually("the machine is offline at once",
+		func() bool { return strings.Contains(s.ok("get", "machines"), "offline") })
 	require.Zero(t, harnesstest.Stop(server), "exit code")
 }
 

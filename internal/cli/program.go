@@ -91,20 +91,26 @@ func (s *shell) root() *cobra.Command {
 		Use:   "drover",
 		Short: "Deploy releases to machines and keep every machine up to date",
 		Long: "drover deploys releases to machines and keeps every machine at the release that it should run.\n\n" +
-			"One program is the server, the agent and the command line. Start a server with `drover server`, then describe\n" +
-			"your environments, machines and projects in YAML files and load them with `drover apply`.",
+			"One program is the server, the agent and the command line. Start a server with `drover server`,\n" +
+			"then describe your environments, machines and projects in YAML files and load them with `drover\n" +
+			"apply`.",
 		SilenceErrors: true, SilenceUsage: true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return s.fill(cmd, config.ClientFlags) },
-		Example:           indented("drover server &\ndrover apply -f examples/shop\ndrover release create shop 1.0 && drover deploy shop 1.0 --to production --wait\ndrover get machines\ndrover why web-01"),
-		Args:              cobra.ArbitraryArgs, RunE: group,
+		Example: indented("drover server &\ndrover apply -f examples/shop\ndrover release create shop 1.0 " +
+			"&& drover deploy shop 1.0 --to production --wait\ndrover get machines\ndrover why web-01"),
+		Args: cobra.ArbitraryArgs, RunE: group,
 	}
 	groupExits.annotate(root)
 	flags := root.PersistentFlags()
-	flags.StringSliceVar(&s.servers, "server", nil, "server `URL`; separate several with commas; default: the servers of the client context")
+	flags.StringSliceVar(&s.servers, "server", nil,
+		"server `URL`; separate several with commas; default: the servers of the client context")
 	flags.StringVar(&s.token, "token", "", "API `TOKEN`; default: the token of the client context")
-	flags.StringVar(&s.ca, "ca", "", "PEM `FILE` with the certificate authorities that the client trusts; default: those of the system")
-	flags.StringVarP(&s.output, "output", "o", "", "output `FORMAT`: table, wide, json, yaml, name or jsonl; default: table, tab-separated in a pipe")
-	flags.StringVar(&s.config, "config", "", "config `FILE`; default: config.yaml in the user's drover configuration folder, then in /etc/drover")
+	flags.StringVar(&s.ca, "ca", "",
+		"PEM `FILE` with the certificate authorities that the client trusts; default: those of the system")
+	flags.StringVarP(&s.output, "output", "o", "",
+		"output `FORMAT`: table, wide, json, yaml, name or jsonl; default: table, tab-separated in a pipe")
+	flags.StringVar(&s.config, "config", "",
+		"config `FILE`; default: config.yaml in the user's drover configuration folder, then in /etc/drover")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", flagError(err)) })
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(withoutAliases(root.UsageTemplate()))
@@ -131,10 +137,13 @@ var commandGroups = []struct {
 	verbs     []func(*shell) *cobra.Command
 }{
 	{"run", "Run:", []func(*shell) *cobra.Command{serverVerb, agentVerb, demoVerb}},
-	{"configure", "Configure:", []func(*shell) *cobra.Command{applyVerb, diffVerb, deleteVerb, enableVerbs("machine"), enableVerbs("project"), enableVerbs("trigger")}},
-	{"deploy", "Deploy:", []func(*shell) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb, pinVerb, unpinVerb, holdVerb, unholdVerb}},
+	{"configure", "Configure:", []func(*shell) *cobra.Command{applyVerb, diffVerb, deleteVerb, enableVerbs("machine"),
+		enableVerbs("project"), enableVerbs("trigger")}},
+	{"deploy", "Deploy:", []func(*shell) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb,
+		pinVerb, unpinVerb, holdVerb, unholdVerb}},
 	{"inspect", "Inspect:", []func(*shell) *cobra.Command{getVerb, describeVerb, whyVerb, logsVerb, eventsVerb}},
-	{"operate", "Operate:", []func(*shell) *cobra.Command{doctorVerb, tokenVerb, personVerb, eventlogVerb, testVerb, versionVerb, completionVerb, manVerb}},
+	{"operate", "Operate:", []func(*shell) *cobra.Command{doctorVerb, tokenVerb, personVerb, eventlogVerb, testVerb,
+		versionVerb, completionVerb, manVerb}},
 }
 
 const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
@@ -166,7 +175,8 @@ func group(cmd *cobra.Command, args []string) error {
 			known = append(known, child.Name())
 		}
 	}
-	f := &failure{code: exitUsage, kind: "usage", text: "unknown command " + quoted(args[0]) + " for " + quoted(cmd.CommandPath()),
+	f := &failure{code: exitUsage, kind: "usage", text: "unknown command " + quoted(args[0]) + " for " +
+		quoted(cmd.CommandPath()),
 		hint: "`" + cmd.CommandPath() + " --help` lists the commands"}
 	if best := strictyaml.Nearest(args[0], known); best != "" {
 		f.hint = "did you mean " + quoted(best) + "?"
@@ -205,7 +215,8 @@ func (s *shell) formatFrom(cmd *cobra.Command) string {
 func flagError(err error) error {
 	var wrong *pflag.InvalidValueError
 	if errors.As(err, &wrong) {
-		return fmt.Errorf("invalid --%s %s: %s", wrong.GetFlag().Name, quoted(wrong.GetValue()), config.Takes(wrong.GetFlag()))
+		return fmt.Errorf("invalid --%s %s: %s", wrong.GetFlag().Name, quoted(wrong.GetValue()),
+			config.Takes(wrong.GetFlag()))
 	}
 	return err
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadmeQuickStartWorks runs the commands of the README with an empty home. Only the address, the data folder and the Go
-// folders differ from a new user's.
+// TestReadmeQuickStartWorks runs the commands of the README with an empty home. Only the address, the data folder and
+// the Go folders differ from a new user's.
 func TestReadmeQuickStartWorks(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("make"); err != nil {
@@ -31,7 +31,8 @@ func TestReadmeQuickStartWorks(t *testing.T) {
 	script := "set -eu\n" + strings.Join(lines, "\n") + "\nkill %1 %2; wait\n"
 	shell := exec.CommandContext(ctx, "bash", "-m", "-c", script)
 	shell.Dir = repository
-	shell.Env = append(s.Env, "DROVER_DATA="+s.data, "GOCACHE="+goEnv(t, "GOCACHE"), "GOMODCACHE="+goEnv(t, "GOMODCACHE"), "GOPATH="+goEnv(t, "GOPATH"))
+	shell.Env = append(s.Env, "DROVER_DATA="+s.data, "GOCACHE="+goEnv(t, "GOCACHE"),
+		"GOMODCACHE="+goEnv(t, "GOMODCACHE"), "GOPATH="+goEnv(t, "GOPATH"))
 	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	shell.Cancel = func() error { return syscall.Kill(-shell.Process.Pid, syscall.SIGKILL) }
 	shell.WaitDelay = 10 * time.Second

@@ -34,9 +34,11 @@ func TestEveryCommandHasManPage(t *testing.T) {
 		path := strings.Fields(cmd.CommandPath())
 		page, err := os.ReadFile(filepath.Join(s.Folder, "pages", strings.Join(path, "-")+".1"))
 		require.NoError(t, err)
-		for _, section := range []string{".TH", ".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION", ".SH EXAMPLES", ".SH EXIT STATUS"} {
+		for _, section := range []string{".TH", ".SH NAME", ".SH SYNOPSIS", ".SH DESCRIPTION", ".SH EXAMPLES",
+			".SH EXIT STATUS"} {
 			require.Contains(t, string(page), section, cmd.CommandPath())
 		}
-		require.Equal(t, strings.TrimSpace(string(page)), s.ok(append([]string{"man"}, path[1:]...)...), "the page on stdout is the same")
+		require.Equal(t, strings.TrimSpace(string(page)), s.ok(append([]string{"man"}, path[1:]...)...),
+			"the page on stdout is the same")
 	}
 }

@@ -15,11 +15,13 @@ const maxScenarioBytes = 1 << 20
 
 func testVerb(s *shell) *cobra.Command {
 	return verb{
-		exits: localExits(exits{exitOK: "all scenarios passed", exitError: "a scenario failed, or a file could not be read"}),
-		use:   "test FILE…", short: "Run scenario files",
-		long: "Run scenario files and compare the results with the results in the files. A scenario file lists commands and reports of\n" +
-			"agents with the time of each, and what drover does in response.\n\n" +
-			"No server is needed; each file runs with its own log and clock. With -o json or jsonl, the command prints one JSON object\nper file and line.",
+		exits: localExits(exits{exitOK: "all scenarios passed",
+			exitError: "a scenario failed, or a file could not be read"}),
+		use: "test FILE…", short: "Run scenario files",
+		long: "Run scenario files and compare the results with the results in the files. A scenario file lists\n" +
+			"commands and reports of agents with the time of each, and what drover does in response.\n\n" +
+			"No server is needed; each file runs with its own log and clock. With -o json or jsonl, the\n" +
+			"command prints one JSON object per file and line.",
 		example: "drover test testdata/*.txt",
 		run: func(ctx context.Context, args []string) error {
 			failed := 0

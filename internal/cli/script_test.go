@@ -23,8 +23,8 @@ var program = harnesstest.NewProgram("-ldflags", "-X github.com/droverhq/drover/
 
 func TestMain(m *testing.M) { os.Exit(harnesstest.Run(m)) }
 
-// TestScripts runs the files in testdata/scripts. Each file has its own home, data folder and port. Servers and agents run as
-// processes.
+// TestScripts runs the files in testdata/scripts. Each file has its own home, data folder and port. Servers and agents
+// run as processes.
 //
 //	code N COMMAND…       runs a command that must end with exit code N
 //	until REGEXP COMMAND… repeats a command until it succeeds and its stdout matches

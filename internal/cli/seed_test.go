@@ -26,7 +26,8 @@ func cmdSeed(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	data := ts.Getenv("DROVER_DATA")
 	ts.Check(os.MkdirAll(data, 0o700))
-	log, err := server.OpenLog(context.Background(), server.LogConfig{Address: "sqlite:" + filepath.Join(data, "drover.db")})
+	log, err := server.OpenLog(context.Background(), server.LogConfig{Address: "sqlite:" +
+		filepath.Join(data, "drover.db")})
 	ts.Check(err)
 	defer log.Close()
 	ts.Check(appendTo(log, domain.EnvironmentStream("production"), domain.EnvironmentDefined{}))
@@ -41,7 +42,8 @@ func appendMachines(log eventlog.Log, count int) error {
 	for writer := range writers {
 		all.Go(func() {
 			for i := writer; i < count; i += writers {
-				if err := appendTo(log, domain.MachineStream(fmt.Sprintf("web-%05d", i)), domain.MachineAdded{Environment: "production", Roles: []string{"web"}}); err != nil {
+				if err := appendTo(log, domain.MachineStream(fmt.Sprintf("web-%05d", i)),
+					domain.MachineAdded{Environment: "production", Roles: []string{"web"}}); err != nil {
 					problems <- err
 					return
 				}
@@ -60,7 +62,8 @@ func appendTo(log eventlog.Log, stream string, changes ...domain.Event) error {
 		if err != nil {
 			return err
 		}
-		events = append(events, eventlog.Event{ID: uuid.New(), Type: name, Data: data, Time: time.Now().UTC().Truncate(time.Microsecond)})
+		events = append(events, eventlog.Event{ID: uuid.New(), Type: name, Data: data,
+			Time: time.Now().UTC().Truncate(time.Microsecond)})
 	}
 	_, err := log.Append(context.Background(), stream, eventlog.NoStream, events...)
 	return err

@@ -25,9 +25,12 @@ func Version() string {
 func versionVerb(s *shell) *cobra.Command {
 	return verb{
 		exits: localExits(nil),
-		use:   "version", short: "Print the version of drover", long: "Print the version of this program, of Go and of the platform.", example: "drover version -o json",
+		use:   "version", short: "Print the version of drover",
+		long:    "Print the version of drover, the version of Go that built it, and the platform.",
+		example: "drover version -o json",
 		run: func(context.Context, []string) error {
-			v := map[string]string{"version": Version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
+			v := map[string]string{"version": Version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" +
+				runtime.GOARCH}
 			if s.structured() {
 				return s.value(v)
 			}
@@ -40,8 +43,10 @@ func completionVerb(s *shell) *cobra.Command {
 	cmd := verb{
 		exits: localExits(nil),
 		use:   "completion SHELL", short: "Print a completion script for a shell",
-		long:    "Print a script that makes bash, zsh, fish or powershell complete commands, flags and names. Names come from the server.",
-		example: "source <(drover completion bash)\ndrover completion fish > ~/.config/fish/completions/drover.fish",
+		long: "Print a script that makes bash, zsh, fish or powershell complete commands, flags and names.\n" +
+			"Names come from the server.",
+		example: "source <(drover completion bash)\n" +
+			"drover completion fish > ~/.config/fish/completions/drover.fish",
 	}.command()
 	cmd.ValidArgs = []string{"bash", "zsh", "fish", "powershell"}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -64,7 +69,11 @@ func completionVerb(s *shell) *cobra.Command {
 // helpVerb builds `drover help`. Unlike the command of cobra, it returns an error for an unknown command.
 func helpVerb() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "help [COMMAND]…", Short: "Print the help of a command", Long: "Print the help of a command, as --help does.", Example: indented("drover help deploy"), Args: cobra.ArbitraryArgs, DisableFlagsInUseLine: true,
+		Use: "help [COMMAND]…", DisableFlagsInUseLine: true,
+		Short:   "Print the help of a command",
+		Long:    "Print the help of a command, as --help does.",
+		Example: indented("drover help deploy"),
+		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			found, left, err := cmd.Root().Find(args)
 			if err != nil || len(left) > 0 {

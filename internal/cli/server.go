@@ -14,13 +14,16 @@ var serverFlags = []string{"listen", "address", "log", "tick", "data", "tls-cert
 func serverVerb(s *shell) *cobra.Command {
 	c := server.Config{}
 	cmd := verb{
-		exits: localExits(exits{exitOK: "the server was stopped by a signal", exitError: "the server failed to start or stopped with an error"}),
-		use:   "server", short: "Run a server",
-		long: "Run a server. It stores the event log, decides every --tick what to deploy, serves the API and hands work to agents. It\n" +
-			"logs to stderr and runs until the first SIGINT or SIGTERM.\n\n" +
-			"The first start creates a client context with an admin token for the user who started it, so that the other commands\n" +
-			"work at once. Each flag can also be set as DROVER_FLAG in the environment and as a key of the config file.",
-		example: "drover server\ndrover server --listen 0.0.0.0:7070 --tls-cert cert.pem --tls-key key.pem --data /srv/drover",
+		exits: localExits(exits{exitOK: "the server was stopped by a signal",
+			exitError: "the server failed to start or stopped with an error"}),
+		use: "server", short: "Run a server",
+		long: "Run a server. It stores the event log, decides every --tick what to deploy, serves the API and\n" +
+			"hands work to agents. It logs to stderr and runs until the first SIGINT or SIGTERM.\n\n" +
+			"The first start creates a client context with an admin token for the user who started it, so\n" +
+			"that the other commands work at once. Each flag can also be set as DROVER_FLAG in the\n" +
+			"environment and as a key of the config file.",
+		example: "drover server\n" +
+			"drover server --listen 0.0.0.0:7070 --tls-cert cert.pem --tls-key key.pem --data /srv/drover",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
 		if err := s.rejectFlags(cmd, "server", "token", "output"); err != nil {
@@ -45,10 +48,14 @@ func serverVerb(s *shell) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&c.Listen, "listen", server.DefaultListen, "listen on `HOST:PORT`")
-	flags.StringVar(&c.Address, "address", "", "`URL` at which agents reach this server if there are several; default: from --listen, or the host name")
-	flags.StringVar(&c.Log, "log", "", "`URL` of the event log: sqlite:PATH, postgres://… or esdb://…; default: drover.db in the data folder")
+	flags.StringVar(&c.Address, "address", "",
+		"`URL` at which agents reach this server if there are several; default: from --listen, or the host name")
+	flags.StringVar(&c.Log, "log", "",
+		"`URL` of the event log: sqlite:PATH, postgres://… or esdb://…; default: drover.db in the data folder")
 	flags.DurationVar(&c.Tick, "tick", server.DefaultTick, "time between two decisions, a `DURATION` in whole seconds")
-	flags.StringVar(&c.Data, "data", "", "`FOLDER` for the server's files; default: "+config.SystemData+" for root, otherwise the drover folder in XDG_DATA_HOME")
+	flags.StringVar(&c.Data, "data", "",
+		"`FOLDER` for the server's files; default: "+config.SystemData+" for root, otherwise the drover folder in "+
+			"XDG_DATA_HOME")
 	flags.StringVar(&c.TLSCert, "tls-cert", "", "PEM `FILE` with the TLS certificate")
 	flags.StringVar(&c.TLSKey, "tls-key", "", "PEM `FILE` with the key of the TLS certificate")
 	flags.BoolVar(&c.Insecure, "insecure", false, "accept connections from other machines without TLS")
@@ -68,7 +75,8 @@ func (s *shell) rejectFlags(cmd *cobra.Command, names ...string) error {
 // inherited reports whether a flag was set from the environment or the config file and not by an argument.
 func (s *shell) inherited(name string) bool {
 	for _, arg := range s.Args {
-		if arg == "--"+name || len(arg) > len(name)+2 && arg[:len(name)+3] == "--"+name+"=" || name == "output" && len(arg) > 1 && arg[:2] == "-o" {
+		if arg == "--"+name || len(arg) > len(name)+2 && arg[:len(name)+3] == "--"+name+"=" || name == "output" &&
+			len(arg) > 1 && arg[:2] == "-o" {
 			return false
 		}
 	}

@@ -41,10 +41,12 @@ func TestClientsAndAgentsOfSameUserTrustServerCertificate(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
 	selfSigned(t, s.Folder, "", "127.0.0.1")
-	s.process("server", "--data", s.data, "--tls-cert", filepath.Join(s.Folder, "cert.pem"), "--tls-key", filepath.Join(s.Folder, "key.pem"))
+	s.process("server", "--data", s.data, "--tls-cert", filepath.Join(s.Folder, "cert.pem"), "--tls-key",
+		filepath.Join(s.Folder, "key.pem"))
 	s.shop()
 	join := s.ok("token", "create", "--join")
-	s.process("agent", "--join", join, "--name", "web-01", "--environment", "production", "--data", filepath.Join(s.Folder, "web-01"))
+	s.process("agent", "--join", join, "--name", "web-01", "--environment", "production", "--data",
+		filepath.Join(s.Folder, "web-01"))
 	s.eventually("the agent is online", func() bool { return strings.Contains(s.ok("get", "machines"), "online") })
 
 	_, stderr, code := s.run("--server", s.url(), "get", "machines")

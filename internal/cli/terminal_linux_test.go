@@ -41,13 +41,16 @@ func TestDeployAsksOnTerminalIfNoMachineIsAvailable(t *testing.T) {
 	s := newFixture(t)
 	s.server()
 	s.shop()
-	require.NoError(t, os.WriteFile(s.Folder+"/machine.yaml", []byte("apiVersion: drover.dev/v1\nkind: Machine\nmetadata: {name: web-01}\nspec: {environment: production}\n"), 0o600))
+	require.NoError(t, os.WriteFile(s.Folder+"/machine.yaml",
+		[]byte("apiVersion: drover.dev/v1\nkind: Machine\nmetadata: {name: web-01}\n"+
+			"spec: {environment: production}\n"), 0o600))
 	s.ok("apply", "-f", s.Folder+"/machine.yaml")
 	s.ok("release", "create", "shop", "1.0")
 	for typed, deployed := range map[string]bool{"y\n": true, "YES\n": true, "n\n": false, "\n": false, "\x04": false} {
 		before := s.ok("get", "deployments", "-o", "name")
 		shown, code := s.atTerminal(typed, "deploy", "shop", "1.0", "--to", "production")
-		require.Contains(t, shown, "the only machine of project shop in production is offline: it is skipped now\r\nDeploy anyway? [y/N]")
+		require.Contains(t, shown,
+			"the only machine of project shop in production is offline: it is skipped now\r\nDeploy anyway? [y/N]")
 		require.Equal(t, deployed, code == 0, "%q: %s", typed, shown)
 		require.Equal(t, deployed, before != s.ok("get", "deployments", "-o", "name"), "%q: %s", typed, shown)
 	}

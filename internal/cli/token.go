@@ -35,10 +35,12 @@ func tokenCreateVerb(s *shell) *cobra.Command {
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the person does not exist, or is erased"}),
 		use:   "create", short: "Create a token and print it",
-		long: "Create a token for a person or a program (--scope), or a join token for agents (--join), and print only the token. It\n" +
-			"cannot be shown again, because only its hash is stored.\n\n" +
-			"With --log, the event log is opened directly, without a server. Use it if no valid token is left, while the server is\nstopped.",
-		example: "drover token create --scope deploy --for 720h\ndrover agent --join \"$(drover token create --join)\" --name web-01 --environment production --role web\n" +
+		long: "Create a token for a person or a program (--scope), or a join token for agents (--join), and\n" +
+			"print only the token. It cannot be shown again, because only its hash is stored.\n\n" +
+			"With --log, the event log is opened directly, without a server. Use it if no valid token is\n" +
+			"left, while the server is stopped.",
+		example: "drover token create --scope deploy --for 720h\n" +
+			"drover agent --join \"$(drover token create --join)\" --name web-01 --environment production\n" +
 			"drover token create --log sqlite:/var/lib/drover/drover.db",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -61,8 +63,10 @@ func tokenCreateVerb(s *shell) *cobra.Command {
 	flags.StringVar(&request.Scope, "scope", "admin", "permissions of the token, a `SCOPE`: admin, deploy or read")
 	flags.StringVar(&request.Person, "person", "", "`ID` of the person who owns the token; see drover person list")
 	flags.IntVar(&uses, "uses", 1, "number `N` of agents that can join with the token; 0: no limit")
-	flags.DurationVar(&lasts, "for", 0, "expire after this `DURATION`, such as 720h; default: 1h for a join token, otherwise never")
-	flags.StringSliceVar(&request.Environments, "environment", nil, "let agents join only this `ENVIRONMENT`; repeatable")
+	flags.DurationVar(&lasts, "for", 0,
+		"expire after this `DURATION`, such as 720h; default: 1h for a join token, otherwise never")
+	flags.StringSliceVar(&request.Environments, "environment", nil,
+		"let agents join only this `ENVIRONMENT`; repeatable")
 	flags.StringSliceVar(&request.Roles, "role", nil, "let agents join only with this `ROLE`; repeatable")
 	flags.StringVar(&log, "log", "", "open the event log at `URL` instead of asking a server")
 	return cmd
@@ -119,8 +123,9 @@ func tokenListVerb(s *shell) *cobra.Command {
 	return verb{
 		exits: readExits(nil),
 		use:   "list", short: "List tokens without their secrets",
-		long: "List tokens with their IDs, kinds, owners, uses and expiry times. Their secrets are not stored.", example: "drover token list",
-		run: func(ctx context.Context, _ []string) error { return tokenKind.list(ctx, s, query(), 0) },
+		long:    "List tokens with their IDs, kinds, owners, uses and expiry times. Their secrets are not stored.",
+		example: "drover token list",
+		run:     func(ctx context.Context, _ []string) error { return tokenKind.list(ctx, s, query(), 0) },
 	}.command()
 }
 
@@ -128,8 +133,8 @@ func tokenRevokeVerb(s *shell) *cobra.Command {
 	return verb{
 		exits: writeExits(exits{exitMissing: "a token does not exist"}),
 		use:   "revoke ID…", short: "Revoke tokens",
-		long: "Revoke tokens, by the IDs that `drover token list` shows. Agents that joined with a revoked\n" +
-			"join token are permanently refused.",
+		long: "Revoke tokens, by the IDs that `drover token list` shows. Agents that joined with a revoked join\n" +
+			"token are permanently refused.",
 		example: "drover token revoke 4f1c09a2b3d4",
 		run: func(ctx context.Context, args []string) error {
 			return each(args, func(id string) error {

@@ -16,8 +16,8 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// savedLogs contains a folder for each format of the log: drover.db as written by that version, its archive log.jsonl, and
-// why.json with the explanations for each machine at the end.
+// savedLogs contains a folder for each format of the log: drover.db as written by that version, its archive log.jsonl,
+// and why.json with the explanations for each machine at the end.
 const savedLogs = "../../testdata/logs"
 
 var save = flag.String("save", "", "create a folder of this name in testdata/logs with the current version of drover")
@@ -86,9 +86,11 @@ func TestSaveLog(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.MkdirAll(folder, 0o755))
 	s.ok("eventlog", "backup", filepath.Join(folder, "drover.db"))
-	s.ok("eventlog", "export", filepath.Join(folder, "log.jsonl"), "--log", "sqlite:"+filepath.Join(folder, "drover.db"))
+	s.ok("eventlog", "export", filepath.Join(folder, "log.jsonl"), "--log",
+		"sqlite:"+filepath.Join(folder, "drover.db"))
 	require.NoError(t, os.Remove(filepath.Join(folder, "drover.db.ephemera")))
-	head := strings.TrimPrefix(strings.Fields(s.ok("eventlog", "verify", "--log", "sqlite:"+filepath.Join(folder, "drover.db")))[3], "#")
+	head := strings.TrimPrefix(strings.Fields(s.ok("eventlog", "verify", "--log",
+		"sqlite:"+filepath.Join(folder, "drover.db")))[3], "#")
 	require.NoError(t, os.Remove(filepath.Join(folder, "drover.db.ephemera")))
 	text, err := json.MarshalIndent(savedWhy{At: head, Why: s.whys(head)}, "", "  ")
 	require.NoError(t, err)
@@ -116,7 +118,8 @@ func TestLogsOfAllFormatsAreReadAndContinued(t *testing.T) {
 				s.ok("eventlog", "verify", "--log", "sqlite:"+filepath.Join(s.data, "drover.db"))
 			},
 			"from the archive": func(s *fixture) {
-				s.ok("eventlog", "import", filepath.Join(folder, "log.jsonl"), "--log", "sqlite:"+filepath.Join(s.data, "drover.db"))
+				s.ok("eventlog", "import", filepath.Join(folder, "log.jsonl"), "--log",
+					"sqlite:"+filepath.Join(s.data, "drover.db"))
 			},
 		} {
 			t.Run(filepath.Base(folder)+" "+way, func(t *testing.T) {
@@ -154,14 +157,18 @@ func TestLogOfNewerVersionIsRefused(t *testing.T) {
 	content[63]++ // the last byte of user_version
 	require.NoError(t, os.WriteFile(path, content, 0o600))
 	newer := filepath.Join(s.Folder, "newer.jsonl")
-	require.NoError(t, os.WriteFile(newer, []byte(strings.Replace(archive.String(), `"archive":1`, `"archive":2`, 1)), 0o600))
+	require.NoError(t, os.WriteFile(newer, []byte(strings.Replace(archive.String(), `"archive":1`, `"archive":2`, 1)),
+		0o600))
 	for _, c := range []struct {
 		words   string
 		command []string
 	}{
-		{"unsupported file format 2 (this drover supports formats up to 1); use a newer drover", []string{"server", "--log", "sqlite:" + path}},
-		{"unsupported file format 2 (this drover supports formats up to 1); use a newer drover", []string{"eventlog", "verify", "--log", "sqlite:" + path}},
-		{"unsupported archive version 2 (this drover reads version 1); use a newer drover", []string{"eventlog", "import", newer, "--log", "sqlite:" + filepath.Join(s.Folder, "new.db")}},
+		{"unsupported file format 2 (this drover supports formats up to 1); use a newer drover",
+			[]string{"server", "--log", "sqlite:" + path}},
+		{"unsupported file format 2 (this drover supports formats up to 1); use a newer drover",
+			[]string{"eventlog", "verify", "--log", "sqlite:" + path}},
+		{"unsupported archive version 2 (this drover reads version 1); use a newer drover",
+			[]string{"eventlog", "import", newer, "--log", "sqlite:" + filepath.Join(s.Folder, "new.db")}},
 	} {
 		_, words, code := s.run(c.command...)
 		require.Equal(t, 1, code)

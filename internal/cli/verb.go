@@ -35,8 +35,8 @@ func (v verb) command() *cobra.Command {
 	return cmd
 }
 
-// checkArgs compares args with the usage line of a command: NAME is required, [NAME] optional, NAME… repeatable. Flags in
-// the usage line are required.
+// checkArgs compares args with the usage line of a command: NAME is required, [NAME] optional, NAME… repeatable. Flags
+// in the usage line are required.
 func checkArgs(cmd *cobra.Command, arguments string, args []string) error {
 	arguments, required, _ := strings.Cut(arguments, " -")
 	arguments = strings.TrimSpace(arguments)
@@ -69,7 +69,8 @@ func checkArgs(cmd *cobra.Command, arguments string, args []string) error {
 	return nil
 }
 
-// flagGiven reports whether a flag was given. The flag is written without its first dash: "f" for -f, "-flag" for --flag.
+// flagGiven reports whether a flag was given. The flag is written without its first dash: "f" for -f, "-flag" for
+// --flag.
 func flagGiven(cmd *cobra.Command, flag string) bool {
 	if long, ok := strings.CutPrefix(flag, "-"); ok {
 		return cmd.Flags().Changed(long)
@@ -85,14 +86,16 @@ func parent(use, short string, children ...*cobra.Command) *cobra.Command {
 		first, _, _ := strings.Cut(strings.TrimSpace(child.Example), "\n")
 		examples = append(examples, first)
 	}
-	cmd := &cobra.Command{Use: use, Short: short, Long: short + ".", Example: indented(strings.Join(examples, "\n")), RunE: group}
+	cmd := &cobra.Command{Use: use, Short: short, Long: short + ".", Example: indented(strings.Join(examples, "\n")),
+		RunE: group}
 	groupExits.annotate(cmd)
 	cmd.AddCommand(children...)
 	return cmd
 }
 
 // groupExits are the exit codes of a command that has only subcommands.
-var groupExits = exits{exitOK: "the help was printed", exitError: "the config file is invalid", exitUsage: "the command or a flag is unknown"}
+var groupExits = exits{exitOK: "the help was printed", exitError: "the config file is invalid",
+	exitUsage: "the command or a flag is unknown"}
 
 func indented(example string) string {
 	return "  " + strings.ReplaceAll(strings.TrimSpace(example), "\n", "\n  ")

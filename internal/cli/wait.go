@@ -39,7 +39,8 @@ const pollEvery = 300 * time.Millisecond
 
 func (w *waiter) flags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&w.wait, "wait", false, "wait until the deployment has ended; exit code 3 if it failed")
-	cmd.Flags().DurationVar(&w.timeout, "timeout", 0, "with --wait, stop waiting after this `DURATION` with exit code 8; default: never")
+	cmd.Flags().DurationVar(&w.timeout, "timeout", 0,
+		"with --wait, stop waiting after this `DURATION` with exit code 8; default: never")
 }
 
 func (w *waiter) check() error {
@@ -76,7 +77,8 @@ func (w *waiter) until(ctx context.Context, written client.Written) error {
 			return err
 		}
 		if clock.Sleep(ctx, pollEvery) != nil {
-			return &failure{code: exitPending, kind: "pending", text: "deployment " + written.Deployment + " has not ended",
+			return &failure{code: exitPending, kind: "pending", text: "deployment " + written.Deployment +
+				" has not ended",
 				hint: "it continues; `drover get deployment " + written.Deployment + "` shows its state"}
 		}
 	}
@@ -111,7 +113,8 @@ func (w *waiter) finish(d explain.Deployment) error {
 	switch {
 	case len(d.Machines) == 0:
 		text += ": there are no machines yet; machines that join later get this release"
-	case d.State == "succeeded" && !slices.ContainsFunc(d.Machines, func(m explain.DeploymentMachine) bool { return m.State == "succeeded" }):
+	case d.State == "succeeded" && !slices.ContainsFunc(d.Machines,
+		func(m explain.DeploymentMachine) bool { return m.State == "succeeded" }):
 		text += ", but nothing was deployed: " + skippedText(d)
 	default:
 		text += ": " + countByState(d)
@@ -120,7 +123,8 @@ func (w *waiter) finish(d explain.Deployment) error {
 		w.shell.info("%s", text)
 		return nil
 	}
-	return &failure{code: exitFailed, kind: d.State, text: text, hint: "`drover logs " + d.ID + "` shows the output of its steps"}
+	return &failure{code: exitFailed, kind: d.State, text: text, hint: "`drover logs " + d.ID +
+		"` shows the output of its steps"}
 }
 
 // id removes the prefix that -o name prints before the id of a deployment.

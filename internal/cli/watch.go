@@ -59,7 +59,9 @@ type watcher struct {
 }
 
 func watchFlag(cmd *cobra.Command, watch *bool) {
-	cmd.Flags().BoolVarP(watch, "watch", "w", false, "keep running and print changes: redraw on a terminal, otherwise append changed lines; with -o json or jsonl one object per line")
+	cmd.Flags().BoolVarP(watch, "watch", "w", false,
+		"keep running and print changes: redraw on a terminal, otherwise append changed lines; with -o json or "+
+			"jsonl one object per line")
 }
 
 // watch prints the result of fetch after every event until ctx is cancelled. If the connection is lost, it waits for a
@@ -300,6 +302,7 @@ func (l listed[T]) addItems(now *content, items []T, wide bool) {
 	t := l.table(items, wide)
 	now.header = t.Header
 	for i, item := range items {
-		now.items = append(now.items, entry{key: l.id(item), name: l.kind.name + "/" + l.id(item), row: t.Rows[i], value: item})
+		now.items = append(now.items, entry{key: l.id(item), name: l.kind.name + "/" + l.id(item), row: t.Rows[i],
+			value: item})
 	}
 }

@@ -17,9 +17,12 @@ func whyVerb(s *shell) *cobra.Command {
 	cmd := verb{
 		exits: readExits(exits{exitMissing: "the machine or project does not exist"}),
 		use:   "why MACHINE", short: "Explain why a machine has, gets or does not get a release",
-		long: "Explain why a machine has, gets or does not get a release in each project: the wanted release, the actual release, what\n" +
-			"happens next and which events caused it. With --at, explain the state at a past position or time.",
-		example: "drover why web-01\ndrover why web-01 --project shop --at 2026-03-01T09:00:30Z\ndrover why web-01 --at '#120' -o json",
+		long: "Explain why a machine has, gets or does not get a release in each project: the wanted release,\n" +
+			"the actual release, what happens next and which events caused it. With --at, explain the state\n" +
+			"at a past position or time.",
+		example: "drover why web-01\n" +
+			"drover why web-01 --project shop --at 2026-03-01T09:00:30Z\n" +
+			"drover why web-01 --at '#120' -o json",
 		run: func(ctx context.Context, args []string) error {
 			q := query("machine", args[0], "project", project, "at", position(at))
 			if watch {
@@ -41,8 +44,10 @@ func whyVerb(s *shell) *cobra.Command {
 			return s.printWhy(list.Items)
 		},
 	}.command()
-	cmd.Flags().StringVar(&project, "project", "", "explain only this `PROJECT`; default: all projects that cover the machine")
-	cmd.Flags().StringVar(&at, "at", "", "explain the state at this `POSITION`, or at a time such as 2026-03-01T09:00:30Z; default: now")
+	cmd.Flags().StringVar(&project, "project", "",
+		"explain only this `PROJECT`; default: all projects that cover the machine")
+	cmd.Flags().StringVar(&at, "at", "",
+		"explain the state at this `POSITION`, or at a time such as 2026-03-01T09:00:30Z; default: now")
 	watchFlag(cmd, &watch)
 	return cmd
 }

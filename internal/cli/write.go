@@ -15,8 +15,8 @@ func (s *shell) read(ctx context.Context, path string, query url.Values, into an
 	return err
 }
 
-// readAt is like read and also returns the log position of the answer. Another read with ?after= this position returns no
-// older state, whichever server answers.
+// readAt is like read and also returns the log position of the answer. Another read with ?after= this position returns
+// no older state, whichever server answers.
 func (s *shell) readAt(ctx context.Context, path string, query url.Values, into any) (position string, err error) {
 	c, err := s.connect(ctx)
 	if err != nil {
