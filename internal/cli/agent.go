@@ -16,7 +16,7 @@ import (
 
 var agentFlags = []string{"join", "name", "environment", "role", "data", "ephemeral"}
 
-func agentVerb(s *shell) *cobra.Command {
+func agentVerb(a *app) *cobra.Command {
 	c := agent.Config{}
 	cmd := verb{
 		exits: localExits(exits{exitOK: "the agent was stopped by a signal",
@@ -34,19 +34,19 @@ func agentVerb(s *shell) *cobra.Command {
 			"production --role web",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := s.rejectFlags(cmd, "token", "output"); err != nil {
+		if err := a.rejectFlags(cmd, "token", "output"); err != nil {
 			return err
 		}
-		if err := config.Fill(cmd.Flags(), agentFlags, s.files); err != nil {
+		if err := config.Fill(cmd.Flags(), agentFlags, a.files); err != nil {
 			return invalid("%v", err)
 		}
-		if err := s.fillDefaults(cmd.Context(), &c); err != nil {
+		if err := a.fillDefaults(cmd.Context(), &c); err != nil {
 			return err
 		}
 		hurry := make(chan struct{})
 		stop := secondSignal(hurry)
 		defer stop()
-		c.StopNow, c.Version, c.Logger = hurry, Version(), s.logger()
+		c.StopNow, c.Version, c.Logger = hurry, Version(), a.logger()
 		return agent.Run(cmd.Context(), c)
 	}
 	flags := cmd.Flags()
@@ -62,8 +62,8 @@ func agentVerb(s *shell) *cobra.Command {
 }
 
 // fillDefaults sets what the flags left empty: the servers of the client context, the host name and the data folder.
-func (s *shell) fillDefaults(ctx context.Context, c *agent.Config) (err error) {
-	c.Servers, c.CA = s.servers, s.ca
+func (a *app) fillDefaults(ctx context.Context, c *agent.Config) (err error) {
+	c.Servers, c.CA = a.servers, a.ca
 	if len(c.Servers) == 0 {
 		c.Servers = []string{"http://" + server.DefaultListen}
 		if path, err := config.ContextsPath(); err == nil {

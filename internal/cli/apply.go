@@ -35,8 +35,8 @@ type applyResult struct {
 	Diff   []string `json:"diff"`
 }
 
-func applyVerb(s *shell) *cobra.Command {
-	return filesVerb(s, verb{
+func applyVerb(a *app) *cobra.Command {
+	return filesVerb(a, verb{
 		exits: writeExits(exits{exitError: "a file is invalid, or no server answered",
 			exitMissing: "a resource that a file refers to was deleted in the meantime"}),
 		use: "apply -f FILE|DIR|-", short: "Create or update resources from files",
@@ -50,8 +50,8 @@ func applyVerb(s *shell) *cobra.Command {
 	}, false)
 }
 
-func diffVerb(s *shell) *cobra.Command {
-	return filesVerb(s, verb{
+func diffVerb(a *app) *cobra.Command {
+	return filesVerb(a, verb{
 		exits: readExits(exits{exitError: "a file is invalid, or no server answered"}),
 		use:   "diff -f FILE|DIR|-", short: "Show what drover apply would change",
 		long: "Show what `drover apply` would change for the same files, field by field, and which deployments\n" +
@@ -60,19 +60,19 @@ func diffVerb(s *shell) *cobra.Command {
 	}, true)
 }
 
-func filesVerb(s *shell, v verb, dry bool) *cobra.Command {
+func filesVerb(a *app, v verb, dry bool) *cobra.Command {
 	var files []string
 	v.run = func(ctx context.Context, _ []string) error {
-		documents, err := s.documents(files)
+		documents, err := a.documents(files)
 		if err != nil {
 			return err
 		}
 		var answer applyResponse
 		body := map[string]any{"documents": documents, "dryRun": dry}
-		if err := s.post(ctx, client.Path("apply"), body, &answer); err != nil {
+		if err := a.post(ctx, client.Path("apply"), body, &answer); err != nil {
 			return err
 		}
-		return s.applyResponse(answer, dry)
+		return a.printApplied(answer, dry)
 	}
 	cmd := v.command()
 	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil,
@@ -81,9 +81,9 @@ func filesVerb(s *shell, v verb, dry bool) *cobra.Command {
 }
 
 // documents reads and checks the files, so that most mistakes are found without a server.
-func (s *shell) documents(paths []string) ([]document, error) {
+func (a *app) documents(paths []string) ([]document, error) {
 	var all []document
-	stdin, err := s.stdin(paths)
+	stdin, err := a.stdin(paths)
 	if err != nil {
 		return nil, err
 	}
@@ -108,11 +108,11 @@ func (s *shell) documents(paths []string) ([]document, error) {
 	return all, nil
 }
 
-func (s *shell) stdin(paths []string) (string, error) {
+func (a *app) stdin(paths []string) (string, error) {
 	if !slices.Contains(paths, resource.Stdin) {
 		return "", nil
 	}
-	text, err := io.ReadAll(io.LimitReader(s.In, resource.MaxInputBytes+1))
+	text, err := io.ReadAll(io.LimitReader(a.In, resource.MaxInputBytes+1))
 	if err != nil {
 		return "", invalid("read stdin: %v", err)
 	}
@@ -149,16 +149,16 @@ func expand(paths []string) ([]string, error) {
 	return files, nil
 }
 
-func (s *shell) applyResponse(a applyResponse, dry bool) error {
-	if s.structured() {
-		return s.value(a)
+func (a *app) printApplied(response applyResponse, dry bool) error {
+	if a.structured() {
+		return a.value(response)
 	}
-	for _, r := range a.Results {
+	for _, r := range response.Results {
 		if dry && r.Change == "unchanged" {
 			continue
 		}
 		line := fmt.Sprintf("%s/%s %s\n", strings.ToLower(r.Kind), r.Name, r.Change)
-		if s.output == formatName {
+		if a.output == formatName {
 			line = fmt.Sprintf("%s/%s\n", strings.ToLower(r.Kind), r.Name)
 		}
 		if dry || r.Change == "changed" {
@@ -166,15 +166,15 @@ func (s *shell) applyResponse(a applyResponse, dry bool) error {
 				line += "  " + d + "\n"
 			}
 		}
-		if err := s.print(line); err != nil {
+		if err := a.print(line); err != nil {
 			return err
 		}
 	}
-	for _, d := range a.Due {
-		s.info("%s", d)
+	for _, d := range response.Due {
+		a.info("%s", d)
 	}
-	if dry && !slices.ContainsFunc(a.Results, func(r applyResult) bool { return r.Change != "unchanged" }) {
-		s.info("nothing would change")
+	if dry && !slices.ContainsFunc(response.Results, func(r applyResult) bool { return r.Change != "unchanged" }) {
+		a.info("nothing would change")
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-func logExportVerb(s *shell) *cobra.Command {
+func logExportVerb(a *app) *cobra.Command {
 	var log string
 	var force bool
 	cmd := verb{
@@ -31,9 +31,9 @@ func logExportVerb(s *shell) *cobra.Command {
 			"drover eventlog export - --log sqlite:/var/lib/drover/drover.db | gzip > drover.jsonl.gz",
 		run: func(ctx context.Context, args []string) error {
 			if args[0] == "-" {
-				return s.export(ctx, log, escaping(s.Out))
+				return a.export(ctx, log, escaping(a.Out))
 			}
-			return s.exportTo(ctx, log, args[0], force)
+			return a.exportTo(ctx, log, args[0], force)
 		},
 	}.command()
 	cmd.Flags().StringVar(&log, "log", "", "open the event log at `URL` instead of asking a server")
@@ -42,33 +42,33 @@ func logExportVerb(s *shell) *cobra.Command {
 }
 
 // counting returns a progress function that prints the number of events on a terminal.
-func (s *shell) counting(sentence string) func(events int) {
+func (a *app) counting(sentence string) func(events int) {
 	return func(events int) {
-		if isTerminal(s.Err) && events%100_000 == 0 {
-			s.info(sentence, events)
+		if isTerminal(a.Err) && events%100_000 == 0 {
+			a.info(sentence, events)
 		}
 	}
 }
 
-func (s *shell) export(ctx context.Context, log string, out io.Writer) error {
+func (a *app) export(ctx context.Context, log string, out io.Writer) error {
 	if log == "" {
-		c, err := s.connect(ctx)
+		c, err := a.connect(ctx)
 		if err != nil {
 			return err
 		}
 		return c.Download(ctx, client.Path("log", "export"), out)
 	}
-	opened, err := s.readLog(ctx, log)
+	opened, err := a.readLog(ctx, log)
 	if err != nil {
 		return err
 	}
 	defer opened.Close()
-	_, err = eventlog.Export(ctx, opened, out, s.counting("%d events exported"))
+	_, err = eventlog.Export(ctx, opened, out, a.counting("%d events exported"))
 	return err
 }
 
 // exportTo writes an archive to a temporary file, checks it and renames it to path.
-func (s *shell) exportTo(ctx context.Context, log, path string, force bool) (err error) {
+func (a *app) exportTo(ctx context.Context, log, path string, force bool) (err error) {
 	if err := checkTarget(path, force); err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (s *shell) exportTo(ctx context.Context, log, path string, force bool) (err
 			err = errors.Join(err, os.Remove(file.Name()))
 		}
 	}()
-	if err := s.export(ctx, log, file); err != nil {
+	if err := a.export(ctx, log, file); err != nil {
 		return err
 	}
 	if err := file.Sync(); err != nil {
@@ -97,7 +97,7 @@ func (s *shell) exportTo(ctx context.Context, log, path string, force bool) (err
 	if err := os.Remove(file.Name()); err != nil && !errors.Is(err, fs.ErrNotExist) { // place may have renamed it
 		return err
 	}
-	s.info("exported %d events to %s", archive.Events(), path)
+	a.info("exported %d events to %s", archive.Events(), path)
 	return nil
 }
 
@@ -117,7 +117,7 @@ func reopen(file io.ReadSeeker) (*eventlog.Archive, error) {
 	return eventlog.OpenArchive(file)
 }
 
-func logImportVerb(s *shell) *cobra.Command {
+func logImportVerb(a *app) *cobra.Command {
 	var log string
 	cmd := verb{
 		exits: localExits(exits{exitError: "the archive is damaged, the log is not empty, or one of them could not " +
@@ -133,14 +133,14 @@ func logImportVerb(s *shell) *cobra.Command {
 			if log == "" {
 				return usage("`drover eventlog import` needs --log URL, the log to import into")
 			}
-			return s.importFrom(ctx, args[0], log)
+			return a.importFrom(ctx, args[0], log)
 		},
 	}.command()
 	cmd.Flags().StringVar(&log, "log", "", "`URL` of the log to import into; created if it does not exist")
 	return cmd
 }
 
-func (s *shell) importFrom(ctx context.Context, path, log string) error {
+func (a *app) importFrom(ctx context.Context, path, log string) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return invalid("could not read the archive: %v", err)
@@ -159,10 +159,10 @@ func (s *shell) importFrom(ctx context.Context, path, log string) error {
 	}
 	defer opened.Close()
 	open := func() (*eventlog.Archive, error) { return reopen(file) }
-	total, added, err := eventlog.ImportExclusive(ctx, open, opened, s.counting("%d events imported"))
+	total, added, err := eventlog.ImportExclusive(ctx, open, opened, a.counting("%d events imported"))
 	if err != nil {
 		return invalid("import %s: %v", path, err)
 	}
-	s.info("the log has all %d events of the archive; %d were imported now", total, added)
+	a.info("the log has all %d events of the archive; %d were imported now", total, added)
 	return nil
 }

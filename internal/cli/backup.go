@@ -15,7 +15,7 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-func logBackupVerb(s *shell) *cobra.Command {
+func logBackupVerb(a *app) *cobra.Command {
 	var log string
 	var force bool
 	cmd := verb{
@@ -35,7 +35,7 @@ func logBackupVerb(s *shell) *cobra.Command {
 		example: "drover eventlog backup /backup/drover-$(date +%F).db\n" +
 			"drover eventlog backup copy.db --force --log sqlite:/var/lib/drover/drover.db",
 		run: func(ctx context.Context, args []string) error {
-			return s.backupTo(ctx, log, args[0], force)
+			return a.backupTo(ctx, log, args[0], force)
 		},
 	}.command()
 	cmd.Flags().StringVar(&log, "log", "", "open the event log at `URL` instead of asking a server")
@@ -44,7 +44,7 @@ func logBackupVerb(s *shell) *cobra.Command {
 }
 
 // backupTo copies the log into a temporary folder beside path, checks the copy and renames it to path.
-func (s *shell) backupTo(ctx context.Context, log, path string, force bool) (err error) {
+func (a *app) backupTo(ctx context.Context, log, path string, force bool) (err error) {
 	if err := checkTarget(path, force); err != nil {
 		return err
 	}
@@ -54,10 +54,10 @@ func (s *shell) backupTo(ctx context.Context, log, path string, force bool) (err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(folder)) }()
 	part := filepath.Join(folder, "drover.db")
-	if err := s.copyLog(ctx, log, part); err != nil {
+	if err := a.copyLog(ctx, log, part); err != nil {
 		return err
 	}
-	found, err := s.verifyCopy(ctx, part)
+	found, err := a.verifyCopy(ctx, part)
 	if err != nil {
 		return &failure{code: exitError, kind: "damaged", text: fmt.Sprintf("the copy is damaged and was deleted: %v",
 			err),
@@ -70,7 +70,7 @@ func (s *shell) backupTo(ctx context.Context, log, path string, force bool) (err
 	if err := place(part, path, force); err != nil {
 		return err
 	}
-	s.info("wrote %s: %d events, head #%s, %d bytes; every event is intact", path, found.Events, found.Head,
+	a.info("wrote %s: %d events, head #%s, %d bytes; every event is intact", path, found.Events, found.Head,
 		info.Size())
 	return nil
 }
@@ -92,14 +92,14 @@ func alreadyExists(path string) error {
 }
 
 // copyLog writes a copy of the log to a new file, from a server or directly from the log.
-func (s *shell) copyLog(ctx context.Context, log, path string) error {
+func (a *app) copyLog(ctx context.Context, log, path string) error {
 	if log == "" {
-		return s.downloadLog(ctx, path)
+		return a.downloadLog(ctx, path)
 	}
 	if _, isFile := server.LogFile(log); !isFile {
 		return notAFile()
 	}
-	opened, err := s.openLog(ctx, log)
+	opened, err := a.openLog(ctx, log)
 	if err != nil {
 		return err
 	}
@@ -121,8 +121,8 @@ func notAFile() error {
 		hint: "use the backup tools of the database, or `drover eventlog export FILE` for an archive"}
 }
 
-func (s *shell) downloadLog(ctx context.Context, path string) error {
-	c, err := s.connect(ctx)
+func (a *app) downloadLog(ctx context.Context, path string) error {
+	c, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -138,12 +138,12 @@ func (s *shell) downloadLog(ctx context.Context, path string) error {
 }
 
 // verifyCopy opens a copy as a log, verifies every event and syncs the file to disk.
-func (s *shell) verifyCopy(ctx context.Context, path string) (found eventlog.Verified, err error) {
+func (a *app) verifyCopy(ctx context.Context, path string) (found eventlog.Verified, err error) {
 	opened, err := server.OpenLog(ctx, server.LogConfig{Address: "sqlite:" + path, Existing: true})
 	if err != nil {
 		return found, err
 	}
-	found, err = eventlog.Verify(ctx, opened, s.counting("%d events are intact"))
+	found, err = eventlog.Verify(ctx, opened, a.counting("%d events are intact"))
 	if err = errors.Join(err, opened.Close()); err != nil {
 		return found, err
 	}

@@ -25,7 +25,7 @@ type completer func(q *completion) []string
 // completion is one request of a shell to complete a word.
 type completion struct {
 	ctx     context.Context
-	shell   *shell
+	app     *app
 	cmd     *cobra.Command
 	args    []string // the arguments before the word
 	partial string
@@ -75,7 +75,7 @@ var argumentNames = map[string][]completer{
 }
 
 // arguments sets up the completion of a command's arguments.
-func (s *shell) arguments(cmd *cobra.Command) {
+func (a *app) arguments(cmd *cobra.Command) {
 	places, known := argumentNames[strings.TrimPrefix(cmd.CommandPath(), "drover ")]
 	if !known || cmd.HasSubCommands() {
 		return
@@ -90,7 +90,7 @@ func (s *shell) arguments(cmd *cobra.Command) {
 		if at >= len(places) {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		found := s.ask(cmd, args, partial, places[at])
+		found := a.ask(cmd, args, partial, places[at])
 		if many {
 			found = slices.DeleteFunc(found, func(name string) bool { return slices.Contains(args, name) })
 		}
@@ -118,8 +118,8 @@ var flagNames = map[string]completer{
 var flagFiles = []string{"ca", "config", "filename", "tls-cert", "tls-key", "data", "dir"}
 
 // complete sets up the completion of arguments and flags for a command and its subcommands.
-func (s *shell) complete(cmd *cobra.Command) {
-	s.arguments(cmd)
+func (a *app) complete(cmd *cobra.Command) {
+	a.arguments(cmd)
 	complete := func(flag *pflag.Flag) {
 		find, known := flagNames[flag.Name]
 		if slices.Contains(flagFiles, flag.Name) || flag.NoOptDefVal != "" {
@@ -131,25 +131,25 @@ func (s *shell) complete(cmd *cobra.Command) {
 			if !known {
 				return nil, cobra.ShellCompDirectiveNoFileComp
 			}
-			return s.ask(cmd, args, partial, find), cobra.ShellCompDirectiveNoFileComp
+			return a.ask(cmd, args, partial, find), cobra.ShellCompDirectiveNoFileComp
 		})
 	}
 	cmd.LocalNonPersistentFlags().VisitAll(complete)
 	cmd.PersistentFlags().VisitAll(complete)
 	for _, child := range cmd.Commands() {
-		s.complete(child)
+		a.complete(child)
 	}
 }
 
 // ask returns the words of find that start with partial. It ignores errors because a shell cannot show them.
-func (s *shell) ask(cmd *cobra.Command, args []string, partial string, find completer) []string {
-	if s.fill(cmd, config.ClientFlags) != nil {
+func (a *app) ask(cmd *cobra.Command, args []string, partial string, find completer) []string {
+	if a.fill(cmd, config.ClientFlags) != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
 	defer cancel()
 	var fitting []string
-	for _, name := range find(&completion{ctx, s, cmd, args, partial}) {
+	for _, name := range find(&completion{ctx, a, cmd, args, partial}) {
 		word, _, _ := strings.Cut(name, "\t")
 		if strings.HasPrefix(word, partial) {
 			fitting = append(fitting, explain.Text(name))
@@ -278,8 +278,8 @@ func before(text string) string {
 
 // get reads once from the servers of the context and reports whether one answered.
 func (q *completion) get(path string, parameters url.Values, into any) bool {
-	q.shell.completing = true
-	c, err := q.shell.connect(q.ctx)
+	q.app.completing = true
+	c, err := q.app.connect(q.ctx)
 	if err != nil {
 		return false
 	}

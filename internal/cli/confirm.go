@@ -13,9 +13,9 @@ import (
 
 // confirm warns before a deployment if none of its machines can take the release now, and asks on a terminal whether to
 // continue. If the environment has no machines yet, it prints a note and does not ask.
-func (s *shell) confirm(ctx context.Context, d deploymentRequest, yes bool) error {
+func (a *app) confirm(ctx context.Context, d deploymentRequest, yes bool) error {
 	var reach explain.Reach
-	switch err := s.post(ctx, client.Path("deployments", "reach"), d, &reach); {
+	switch err := a.post(ctx, client.Path("deployments", "reach"), d, &reach); {
 	case err == nil:
 	case isAnswer(err):
 		return nil // the deployment is refused for the same reason, or an older server lacks this route
@@ -26,17 +26,17 @@ func (s *shell) confirm(ctx context.Context, d deploymentRequest, yes bool) erro
 	case reach.Ready > 0:
 		return nil
 	case reach.Machines == 0:
-		s.info("project %s has no machines in %s yet: nothing is deployed now", d.Project, d.Environment)
+		a.info("project %s has no machines in %s yet: nothing is deployed now", d.Project, d.Environment)
 		return nil
 	}
-	s.info("%s", unavailableText(reach, d))
+	a.info("%s", unavailableText(reach, d))
 	switch {
-	case yes || !isTerminal(s.In):
+	case yes || !isTerminal(a.In):
 		return nil
-	case !isTerminal(s.Err): // the user would not see the question
+	case !isTerminal(a.Err): // the user would not see the question
 		return declined()
 	}
-	return s.askYes("Deploy anyway?")
+	return a.askYes("Deploy anyway?")
 }
 
 // isAnswer reports whether err is a problem that a server answered with.
@@ -74,16 +74,16 @@ func unavailableText(r explain.Reach, d deploymentRequest) string {
 }
 
 // askYes asks a question on the terminal and returns an error unless the answer is y or yes.
-func (s *shell) askYes(question string) error {
-	if _, err := fmt.Fprint(s.Err, question+" [y/N] "); err != nil {
+func (a *app) askYes(question string) error {
+	if _, err := fmt.Fprint(a.Err, question+" [y/N] "); err != nil {
 		return fmt.Errorf("ask on the terminal: %w", err)
 	}
-	answer, err := bufio.NewReader(s.In).ReadString('\n')
+	answer, err := bufio.NewReader(a.In).ReadString('\n')
 	if strings.EqualFold(strings.TrimSpace(answer), "y") || strings.EqualFold(strings.TrimSpace(answer), "yes") {
 		return nil
 	}
 	if err != nil {
-		s.info("") // the answer ended without a newline
+		a.info("") // the answer ended without a newline
 	}
 	return declined()
 }

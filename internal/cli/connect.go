@@ -27,19 +27,19 @@ const startTimeout = 5 * time.Second
 
 // connect returns a client for the servers and the token of the flags, or of the client context. Naming a server with
 // --server changes only the address, never the token.
-func (s *shell) connect(ctx context.Context) (c *client.Client, err error) {
-	c = &client.Client{Servers: s.servers, Token: s.token, Via: domain.ViaCLI}
-	ca := s.ca
+func (a *app) connect(ctx context.Context) (c *client.Client, err error) {
+	c = &client.Client{Servers: a.servers, Token: a.token, Via: domain.ViaCLI}
+	ca := a.ca
 	if c.Token == "" || len(c.Servers) == 0 {
-		found, err := s.context(ctx)
+		found, err := a.context(ctx)
 		if err != nil {
 			return nil, err
 		}
-		if found != nil && c.Token == "" && len(s.servers) > 0 && !slices.Contains(found.Servers, s.servers[0]) &&
-			!s.warnedToken {
-			s.warnedToken = true
-			s.info("server %s is not in any of your contexts; using the token of the current context (set another "+
-				"with --token)", s.servers[0])
+		if found != nil && c.Token == "" && len(a.servers) > 0 && !slices.Contains(found.Servers, a.servers[0]) &&
+			!a.warnedToken {
+			a.warnedToken = true
+			a.info("server %s is not in any of your contexts; using the token of the current context (set another "+
+				"with --token)", a.servers[0])
 		}
 		if found != nil {
 			c.Servers = firstNonEmpty(c.Servers, found.Servers)
@@ -56,25 +56,25 @@ func (s *shell) connect(ctx context.Context) (c *client.Client, err error) {
 			text: "the token contains an invalid character, such as a line break",
 			hint: "set --token or DROVER_TOKEN to exactly what `drover token create` printed"}
 	}
-	if s.httpClients[ca] == nil {
-		if s.httpClients[ca], err = newHTTPClient(ca); err != nil {
+	if a.httpClients[ca] == nil {
+		if a.httpClients[ca], err = newHTTPClient(ca); err != nil {
 			return nil, err
 		}
 	}
-	c.HTTP = s.httpClients[ca]
+	c.HTTP = a.httpClients[ca]
 	return c, nil
 }
 
 // context returns the client context to use, or nil if there is none. It waits a short time for a starting server to
 // create one.
-func (s *shell) context(ctx context.Context) (*config.Context, error) {
+func (a *app) context(ctx context.Context) (*config.Context, error) {
 	path, err := config.ContextsPath()
 	if err != nil {
 		return nil, nil // a user without a home directory has no contexts
 	}
 	named := ""
-	if len(s.servers) > 0 {
-		named = s.servers[0]
+	if len(a.servers) > 0 {
+		named = a.servers[0]
 	}
 	for end := time.Now().Add(startTimeout); ; {
 		all, err := config.ReadContexts(path)
@@ -82,7 +82,7 @@ func (s *shell) context(ctx context.Context) (*config.Context, error) {
 			return nil, invalid("%v", err)
 		}
 		found := all.For(named)
-		if found != nil || s.completing || !isLocal(named) || time.Now().After(end) {
+		if found != nil || a.completing || !isLocal(named) || time.Now().After(end) {
 			return found, nil
 		}
 		if err := clock.Sleep(ctx, 100*time.Millisecond); err != nil {
@@ -118,16 +118,16 @@ func newHTTPClient(ca string) (*http.Client, error) {
 }
 
 // untilReachable calls try again while no server is reachable, for at most startTimeout.
-func (s *shell) untilReachable(ctx context.Context, try func() error) error {
+func (a *app) untilReachable(ctx context.Context, try func() error) error {
 	printed := false
 	for begun := time.Now(); ; {
 		err := try()
-		if err == nil || !unreachable(err) || ctx.Err() != nil || s.noRetry || time.Since(begun) > startTimeout {
+		if err == nil || !unreachable(err) || ctx.Err() != nil || a.noRetry || time.Since(begun) > startTimeout {
 			return err
 		}
 		if !printed && time.Since(begun) > time.Second {
 			printed = true
-			s.info("waiting for a server: %s", asFailure(err).text)
+			a.info("waiting for a server: %s", asFailure(err).text)
 		}
 		if err := clock.Sleep(ctx, 200*time.Millisecond); err != nil {
 			return err

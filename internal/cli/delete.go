@@ -9,7 +9,7 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-func deleteVerb(s *shell) *cobra.Command {
+func deleteVerb(a *app) *cobra.Command {
 	var project string
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "a resource does not exist",
@@ -29,33 +29,33 @@ func deleteVerb(s *shell) *cobra.Command {
 			if !k.deletable {
 				return usage("a %s cannot be deleted: it stays in the event log", k.name)
 			}
-			return each(args[1:], func(name string) error { return s.deleteOne(ctx, k, name, project) })
+			return each(args[1:], func(name string) error { return a.deleteOne(ctx, k, name, project) })
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of the trigger")
 	return cmd
 }
 
-func (s *shell) deleteOne(ctx context.Context, k kind, name, project string) error {
+func (a *app) deleteOne(ctx context.Context, k kind, name, project string) error {
 	path, err := k.path(name, project)
 	if err != nil {
 		return err
 	}
 	wasOnline := false
 	if k.name == machineKind.name {
-		if wasOnline, err = s.isOnline(ctx, path); err != nil {
+		if wasOnline, err = a.isOnline(ctx, path); err != nil {
 			return err
 		}
 	}
-	written, err := s.remove(ctx, path)
+	written, err := a.remove(ctx, path)
 	if err != nil {
 		return err
 	}
-	if err := s.wrote(written, k.name+" "+name+" is deleted"); err != nil {
+	if err := a.wrote(written, k.name+" "+name+" is deleted"); err != nil {
 		return err
 	}
 	if wasOnline {
-		s.info("machine %s was online, so its agent adds it again; stop the agent or revoke its join token, then "+
+		a.info("machine %s was online, so its agent adds it again; stop the agent or revoke its join token, then "+
 			"delete the machine", name)
 	}
 	return nil
@@ -63,23 +63,23 @@ func (s *shell) deleteOne(ctx context.Context, k kind, name, project string) err
 
 // isOnline reports whether the agent of a machine is connected. It ignores problems that a server answers with, because
 // the deletion returns them too.
-func (s *shell) isOnline(ctx context.Context, path string) (bool, error) {
+func (a *app) isOnline(ctx context.Context, path string) (bool, error) {
 	var m explain.Machine
-	if err := s.read(ctx, path, nil, &m); err != nil && !isAnswer(err) {
+	if err := a.read(ctx, path, nil, &m); err != nil && !isAnswer(err) {
 		return false, err
 	}
 	return m.Presence == "online", nil
 }
 
 // enableVerbs builds `KIND enable NAME` and `KIND disable NAME`.
-func enableVerbs(name string) func(*shell) *cobra.Command {
-	return func(s *shell) *cobra.Command {
+func enableVerbs(name string) func(*app) *cobra.Command {
+	return func(a *app) *cobra.Command {
 		k, _ := findKind(name)
-		return parent(name, "Enable or disable a "+name, toggleVerb(s, k, "enable"), toggleVerb(s, k, "disable"))
+		return parent(name, "Enable or disable a "+name, toggleVerb(a, k, "enable"), toggleVerb(a, k, "disable"))
 	}
 }
 
-func toggleVerb(s *shell, k kind, to string) *cobra.Command {
+func toggleVerb(a *app, k kind, to string) *cobra.Command {
 	var project string
 	example := map[string]string{"machine": "web-01", "project": "shop", "trigger": "shop/shop-joins"}[k.name]
 	long := map[string]string{
@@ -100,13 +100,13 @@ func toggleVerb(s *shell, k kind, to string) *cobra.Command {
 				return err
 			}
 			if k.name == "trigger" && to == "enable" {
-				return s.enableTrigger(ctx, path, args[0], project)
+				return a.enableTrigger(ctx, path, args[0], project)
 			}
-			written, err := s.command(ctx, path+"/"+to, nil)
+			written, err := a.command(ctx, path+"/"+to, nil)
 			if err != nil {
 				return err
 			}
-			return s.wrote(written, k.name+" "+args[0]+" is "+to+"d")
+			return a.wrote(written, k.name+" "+args[0]+" is "+to+"d")
 		},
 	}.command()
 	if k.inProject {
@@ -124,38 +124,38 @@ type due struct {
 }
 
 // enableTrigger enables a trigger. It prints which deployments this makes due, before and after the command.
-func (s *shell) enableTrigger(ctx context.Context, path, name, project string) error {
+func (a *app) enableTrigger(ctx context.Context, path, name, project string) error {
 	owner, own := project, name
 	if owner == "" {
 		owner, own = splitName(name)
 	}
-	if err := s.printDue(ctx, query("project", owner, "trigger", own), "enabling makes due"); err != nil &&
+	if err := a.printDue(ctx, query("project", owner, "trigger", own), "enabling makes due"); err != nil &&
 		asFailure(err).code != exitMissing {
 		return err
 	}
-	written, err := s.command(ctx, path+"/enable", nil)
+	written, err := a.command(ctx, path+"/enable", nil)
 	if err != nil {
 		return err
 	}
-	if err := s.wrote(written, "trigger "+name+" is enabled"); err != nil {
+	if err := a.wrote(written, "trigger "+name+" is enabled"); err != nil {
 		return err
 	}
-	return s.printDue(ctx, query("project", owner, "after", written.Position), "due at the next tick")
+	return a.printDue(ctx, query("project", owner, "after", written.Position), "due at the next tick")
 }
 
-func (s *shell) printDue(ctx context.Context, q map[string][]string, when string) error {
+func (a *app) printDue(ctx context.Context, q map[string][]string, when string) error {
 	var list struct {
 		Items []due `json:"items"`
 	}
-	if err := s.read(ctx, client.Path("due"), q, &list); err != nil {
+	if err := a.read(ctx, client.Path("due"), q, &list); err != nil {
 		return err
 	}
 	for _, d := range list.Items {
-		s.info("%s: project %s, release %s to %s in environment %s", when, d.Project, d.Release,
+		a.info("%s: project %s, release %s to %s in environment %s", when, d.Project, d.Release,
 			plural(len(d.Machines), "machine"), d.Environment)
 	}
 	if len(list.Items) == 0 {
-		s.info("%s: nothing", when)
+		a.info("%s: nothing", when)
 	}
 	return nil
 }

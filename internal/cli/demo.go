@@ -12,7 +12,7 @@ import (
 	"github.com/droverhq/drover/internal/demo"
 )
 
-func demoVerb(s *shell) *cobra.Command {
+func demoVerb(a *app) *cobra.Command {
 	c := demo.Config{}
 	cmd := verb{
 		exits: localExits(exits{exitOK: "every check of the demo passed",
@@ -30,18 +30,18 @@ func demoVerb(s *shell) *cobra.Command {
 	}.command()
 	// The demo does not use the user's config file, so an invalid file must not stop it.
 	cmd.PersistentPreRunE = func(*cobra.Command, []string) error {
-		s.output = cmp.Or(s.output, formatTable)
+		a.output = cmp.Or(a.output, formatTable)
 		return nil
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := s.rejectFlags(cmd, "server", "token", "ca", "config", "output"); err != nil {
+		if err := a.rejectFlags(cmd, "server", "token", "ca", "config", "output"); err != nil {
 			return err
 		}
 		if c.Tick != 0 && (c.Tick < time.Second || c.Tick%time.Second != 0) {
 			return usage("invalid --tick %s: use whole seconds, at least 1s", c.Tick)
 		}
-		c.Out = s.Out
-		return s.demoFailure(demo.Run(cmd.Context(), c))
+		c.Out = a.Out
+		return a.demoFailure(demo.Run(cmd.Context(), c))
 	}
 	cmd.Flags().BoolVar(&c.Once, "once", false, "exit after the last step, with code 0 if every check passed")
 	cmd.Flags().BoolVar(&c.Keep, "keep", false, "keep the folder with pages and logs at the end")
@@ -52,7 +52,7 @@ func demoVerb(s *shell) *cobra.Command {
 }
 
 // demoFailure converts the error of a demo into a failure.
-func (s *shell) demoFailure(err error) error {
+func (a *app) demoFailure(err error) error {
 	var unexpected *demo.Unexpected
 	switch {
 	case err == nil || errors.Is(err, context.Canceled):
@@ -63,7 +63,7 @@ func (s *shell) demoFailure(err error) error {
 	f := &failure{code: exitError, kind: client.Internal, text: err.Error(), hint: "the logs are in " +
 		unexpected.Folder}
 	if unexpected.Folder == "" {
-		s.info("%s", unexpected.Logs)
+		a.info("%s", unexpected.Logs)
 		f.hint = "the ends of the logs are above; `drover demo --keep` keeps the whole logs"
 	}
 	return f

@@ -9,7 +9,7 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-func releaseVerb(s *shell) *cobra.Command {
+func releaseVerb(a *app) *cobra.Command {
 	create := verb{
 		exits: writeExits(exits{exitMissing: "the project does not exist",
 			exitConflict: "the version exists with other steps or variables, or the project has no steps"}),
@@ -20,12 +20,12 @@ func releaseVerb(s *shell) *cobra.Command {
 			"variables is a conflict.",
 		example: "drover release create shop 1.4.3",
 		run: func(ctx context.Context, args []string) error {
-			written, err := s.command(ctx, client.Path("projects", args[0], "releases"),
+			written, err := a.command(ctx, client.Path("projects", args[0], "releases"),
 				map[string]string{"version": args[1]})
 			if err != nil {
 				return err
 			}
-			return s.wrote(written, "release "+args[1]+" of "+args[0]+" is created")
+			return a.wrote(written, "release "+args[1]+" of "+args[0]+" is created")
 		},
 	}.command()
 	return parent("release", "Create releases", create)
@@ -43,11 +43,11 @@ type deploymentRequest struct {
 	Reason      string   `json:"reason,omitempty"`
 }
 
-func deployVerb(s *shell) *cobra.Command {
+func deployVerb(a *app) *cobra.Command {
 	d := deploymentRequest{Machines: []string{}, Exclude: []string{}}
 	var parallel, stopAfter int
 	var yes bool
-	w := &waiter{shell: s}
+	w := &waiter{app: a}
 	cmd := verb{
 		exits: waitExits(exits{exitMissing: "the project, release, environment or a machine does not exist",
 			exitConflict: "another release is pinned there, or a named machine is not in the project's scope"}),
@@ -75,10 +75,10 @@ func deployVerb(s *shell) *cobra.Command {
 		if err := w.check(); err != nil {
 			return err
 		}
-		if err := s.confirm(c.Context(), d, yes); err != nil {
+		if err := a.confirm(c.Context(), d, yes); err != nil {
 			return err
 		}
-		return s.deploy(c.Context(), w, client.Path("deployments"), d,
+		return a.deploy(c.Context(), w, client.Path("deployments"), d,
 			"release "+args[1]+" of "+args[0]+" is being deployed to "+d.Environment)
 	}
 	flags := c.Flags()
@@ -96,26 +96,26 @@ func deployVerb(s *shell) *cobra.Command {
 }
 
 // deploy sends a request that queues a deployment, prints the id of the deployment and waits for its end with --wait.
-func (s *shell) deploy(ctx context.Context, w *waiter, path string, body any, sentence string) error {
+func (a *app) deploy(ctx context.Context, w *waiter, path string, body any, sentence string) error {
 	if err := w.check(); err != nil {
 		return err
 	}
-	written, err := s.command(ctx, path, body)
+	written, err := a.command(ctx, path, body)
 	if err != nil {
 		return err
 	}
 	switch {
-	case s.structured() && !w.wait:
-		return s.value(written)
+	case a.structured() && !w.wait:
+		return a.value(written)
 	case written.Deployment == "":
-		return s.wrote(written, sentence)
-	case !s.structured():
-		s.info("%s (#%s)", sentence, written.Position)
+		return a.wrote(written, sentence)
+	case !a.structured():
+		a.info("%s (#%s)", sentence, written.Position)
 		name := written.Deployment
-		if s.output == formatName {
+		if a.output == formatName {
 			name = "deployment/" + name
 		}
-		if err := s.print(name + "\n"); err != nil {
+		if err := a.print(name + "\n"); err != nil {
 			return err
 		}
 	}
@@ -125,9 +125,9 @@ func (s *shell) deploy(ctx context.Context, w *waiter, path string, body any, se
 	return w.until(ctx, written)
 }
 
-func rollbackVerb(s *shell) *cobra.Command {
+func rollbackVerb(a *app) *cobra.Command {
 	var environment string
-	w := &waiter{shell: s}
+	w := &waiter{app: a}
 	cmd := verb{
 		exits: waitExits(exits{exitMissing: "the project or environment does not exist",
 			exitConflict: "there is no previous release, or another release is pinned"}),
@@ -138,7 +138,7 @@ func rollbackVerb(s *shell) *cobra.Command {
 		example: "drover rollback shop --to production --wait",
 		run: func(ctx context.Context, args []string) error {
 			body := map[string]string{"project": args[0], "environment": environment}
-			return s.deploy(ctx, w, client.Path("rollback"), body, args[0]+" is rolled back in "+environment)
+			return a.deploy(ctx, w, client.Path("rollback"), body, args[0]+" is rolled back in "+environment)
 		},
 	}.command()
 	cmd.Flags().StringVar(&environment, "to", "", "`ENVIRONMENT` to roll back")
@@ -146,9 +146,9 @@ func rollbackVerb(s *shell) *cobra.Command {
 	return cmd
 }
 
-func retryVerb(s *shell) *cobra.Command {
+func retryVerb(a *app) *cobra.Command {
 	var project string
-	w := &waiter{shell: s}
+	w := &waiter{app: a}
 	cmd := verb{
 		exits: waitExits(exits{exitMissing: "the project or machine does not exist",
 			exitConflict: "there is no release to retry, or another release is pinned"}),
@@ -158,7 +158,7 @@ func retryVerb(s *shell) *cobra.Command {
 		example: "drover retry web-01 --project shop --wait",
 		run: func(ctx context.Context, args []string) error {
 			body := map[string]string{"project": project, "machine": args[0]}
-			return s.deploy(ctx, w, client.Path("retry"), body, "the deployment of "+project+" is retried on "+args[0])
+			return a.deploy(ctx, w, client.Path("retry"), body, "the deployment of "+project+" is retried on "+args[0])
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` to deploy")
@@ -166,7 +166,7 @@ func retryVerb(s *shell) *cobra.Command {
 	return cmd
 }
 
-func cancelVerb(s *shell) *cobra.Command {
+func cancelVerb(a *app) *cobra.Command {
 	return verb{
 		exits: writeExits(exits{exitMissing: "the deployment does not exist",
 			exitConflict: "the deployment has already succeeded or failed"}),
@@ -174,11 +174,11 @@ func cancelVerb(s *shell) *cobra.Command {
 		long:    "Cancel a deployment. Machines that have started it finish; the others do not start it.",
 		example: "drover cancel 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10",
 		run: func(ctx context.Context, args []string) error {
-			written, err := s.command(ctx, client.Path("deployments", id(args[0]), "cancel"), nil)
+			written, err := a.command(ctx, client.Path("deployments", id(args[0]), "cancel"), nil)
 			if err != nil {
 				return err
 			}
-			return s.wrote(written, "deployment "+args[0]+" is cancelled")
+			return a.wrote(written, "deployment "+args[0]+" is cancelled")
 		},
 	}.command()
 }

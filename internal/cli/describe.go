@@ -10,7 +10,7 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-func describeVerb(s *shell) *cobra.Command {
+func describeVerb(a *app) *cobra.Command {
 	var project string
 	var watch bool
 	cmd := verb{
@@ -29,17 +29,17 @@ func describeVerb(s *shell) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if s.structured() {
-				return s.getOne(ctx, k, id(args[1]), project, watch)
+			if a.structured() {
+				return a.getOne(ctx, k, id(args[1]), project, watch)
 			}
 			if watch {
-				return s.watch(ctx, s.fetchDescription(k, path, args[1]))
+				return a.watch(ctx, a.fetchDescription(k, path, args[1]))
 			}
-			now, err := s.fetchDescription(k, path, args[1])(ctx, "")
+			now, err := a.fetchDescription(k, path, args[1])(ctx, "")
 			if err != nil {
 				return err
 			}
-			return s.printRaw(now.items[0].text)
+			return a.printRaw(now.items[0].text)
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of a trigger or release")
@@ -48,18 +48,18 @@ func describeVerb(s *shell) *cobra.Command {
 }
 
 // fetchDescription returns a fetchFunc for the description of one resource.
-func (s *shell) fetchDescription(k kind, path, name string) fetchFunc {
+func (a *app) fetchDescription(k kind, path, name string) fetchFunc {
 	return func(ctx context.Context, after string) (now content, err error) {
 		var text string
 		switch k.name {
 		case deploymentKind.name:
-			text, now.position, err = s.describeDeployment(ctx, path, after)
+			text, now.position, err = a.describeDeployment(ctx, path, after)
 		default:
-			text, now.position, err = k.details(ctx, s, path, after)
+			text, now.position, err = k.details(ctx, a, path, after)
 			text = explain.Text(text)
 		}
 		if err == nil && k.name == machineKind.name {
-			text, err = s.appendWhy(ctx, text, name, now.position)
+			text, err = a.appendWhy(ctx, text, name, now.position)
 		}
 		now.items = []entry{{key: name, name: k.name + "/" + name, text: text}}
 		return now, err
@@ -67,8 +67,8 @@ func (s *shell) fetchDescription(k kind, path, name string) fetchFunc {
 }
 
 // appendWhy appends the explanation of a machine's release in each project.
-func (s *shell) appendWhy(ctx context.Context, text, machine, after string) (string, error) {
-	list, _, err := s.why(ctx, query("machine", machine, "after", after))
+func (a *app) appendWhy(ctx context.Context, text, machine, after string) (string, error) {
+	list, _, err := a.why(ctx, query("machine", machine, "after", after))
 	if err != nil {
 		return "", err
 	}
@@ -78,9 +78,9 @@ func (s *shell) appendWhy(ctx context.Context, text, machine, after string) (str
 	return text, nil
 }
 
-func (s *shell) describeDeployment(ctx context.Context, path, after string) (text, position string, err error) {
+func (a *app) describeDeployment(ctx context.Context, path, after string) (text, position string, err error) {
 	var d explain.Deployment
-	position, err = s.readAt(ctx, path, query("after", after), &d)
+	position, err = a.readAt(ctx, path, query("after", after), &d)
 	if err != nil {
 		return "", "", err
 	}
@@ -98,7 +98,7 @@ func (s *shell) describeDeployment(ctx context.Context, path, after string) (tex
 	}
 	b.WriteString("\n")
 	if len(d.Machines) > 0 {
-		t := tableWriter{style: s.style()}
+		t := tableWriter{style: a.style()}
 		b.WriteString(t.draw(explain.PartsTable(d.Machines)))
 	}
 	return b.String(), position, nil

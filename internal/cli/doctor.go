@@ -27,7 +27,7 @@ type doctorReport struct {
 	Findings []doctor.Finding `json:"findings"`
 }
 
-func doctorVerb(s *shell) *cobra.Command {
+func doctorVerb(a *app) *cobra.Command {
 	var log, data string
 	cmd := verb{
 		exits: localExits(exits{exitOK: "no finding is bad",
@@ -46,19 +46,19 @@ func doctorVerb(s *shell) *cobra.Command {
 			"drover doctor --log sqlite:/var/lib/drover/drover.db",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := config.Fill(cmd.Flags(), []string{"data"}, s.files); err != nil {
+		if err := config.Fill(cmd.Flags(), []string{"data"}, a.files); err != nil {
 			return invalid("%v", err)
 		}
-		found := s.examineFiles(data)
+		found := a.examineFiles(data)
 		if log != "" {
-			found = append(found, s.examineLog(cmd.Context(), log)...)
+			found = append(found, a.examineLog(cmd.Context(), log)...)
 		} else {
-			found = append(s.examineServers(cmd.Context()), found...)
+			found = append(a.examineServers(cmd.Context()), found...)
 		}
 		if err := cmd.Context().Err(); err != nil {
 			return err
 		}
-		return s.report(unique(found))
+		return a.report(unique(found))
 	}
 	cmd.Flags().StringVar(&log, "log", "", "check the event log at `URL` instead of asking a server")
 	cmd.Flags().StringVar(&data, "data", "",
@@ -77,13 +77,13 @@ func unique(found []doctor.Finding) (kept []doctor.Finding) {
 }
 
 // report prints the findings and returns an error if one of them is bad.
-func (s *shell) report(found []doctor.Finding) error {
+func (a *app) report(found []doctor.Finding) error {
 	worst := doctor.Worst(found)
-	if s.structured() {
-		if err := s.value(doctorReport{Worst: worst, Findings: found}); err != nil {
+	if a.structured() {
+		if err := a.value(doctorReport{Worst: worst, Findings: found}); err != nil {
 			return err
 		}
-	} else if err := s.findings(found); err != nil {
+	} else if err := a.findings(found); err != nil {
 		return err
 	}
 	if worst != doctor.Bad {
@@ -100,29 +100,29 @@ func (s *shell) report(found []doctor.Finding) error {
 }
 
 // findings prints the findings as a table without cutting columns, because the last column holds the command to run.
-func (s *shell) findings(found []doctor.Finding) error {
+func (a *app) findings(found []doctor.Finding) error {
 	t, columns := doctor.FindingsTable(found), explain.Unlimited
-	if s.output == "" && !isTerminal(s.Out) {
+	if a.output == "" && !isTerminal(a.Out) {
 		columns, t.Header = 0, nil
 	}
-	if err := t.Write(s.Out, columns); err != nil {
+	if err := t.Write(a.Out, columns); err != nil {
 		return fmt.Errorf("write to stdout: %w", err)
 	}
 	return nil
 }
 
 // examineServers asks all known servers concurrently and checks the connections to them.
-func (s *shell) examineServers(ctx context.Context) (found []doctor.Finding) {
-	servers, token, ca, found := s.clientSettings()
+func (a *app) examineServers(ctx context.Context) (found []doctor.Finding) {
+	servers, token, ca, found := a.clientSettings()
 	probes := make([]probe, len(servers))
 	var all sync.WaitGroup
 	for i, address := range servers {
-		all.Go(func() { probes[i] = s.probe(ctx, address, token, ca) })
+		all.Go(func() { probes[i] = a.probe(ctx, address, token, ca) })
 	}
 	all.Wait()
 	others := slices.ContainsFunc(probes, func(v probe) bool { return v.answered() })
 	listed := "" // the file that the addresses come from
-	if len(s.servers) == 0 {
+	if len(a.servers) == 0 {
 		listed, _ = config.ContextsPath()
 	}
 	found = append(found, differentLogs(probes, listed)...)
@@ -144,8 +144,8 @@ func (s *shell) examineServers(ctx context.Context) (found []doctor.Finding) {
 
 // clientSettings returns the servers, token and certificate authorities that other commands use. Unlike connect, it
 // does not wait for a server that is starting.
-func (s *shell) clientSettings() (servers []string, token, ca string, found []doctor.Finding) {
-	servers, token, ca = s.servers, s.token, s.ca
+func (a *app) clientSettings() (servers []string, token, ca string, found []doctor.Finding) {
+	servers, token, ca = a.servers, a.token, a.ca
 	if path, err := config.ContextsPath(); err == nil {
 		all, err := config.ReadContexts(path)
 		named := ""
@@ -165,10 +165,10 @@ func (s *shell) clientSettings() (servers []string, token, ca string, found []do
 }
 
 // examineLog opens a log and runs the checks of a server on it.
-func (s *shell) examineLog(ctx context.Context, address string) []doctor.Finding {
+func (a *app) examineLog(ctx context.Context, address string) []doctor.Finding {
 	// The command must not contain the password, because users share findings.
 	verify := "drover eventlog verify --log " + server.Redacted(address)
-	opened, err := s.openLog(ctx, address)
+	opened, err := a.openLog(ctx, address)
 	if err != nil {
 		f := doctor.Unreadable(asFailure(err).text, verify)
 		f.Check = "log"

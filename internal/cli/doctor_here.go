@@ -36,7 +36,7 @@ func (v probe) answered() bool { return v.problem == nil }
 // probeTimeout bounds the requests to one server.
 const probeTimeout = 15 * time.Second
 
-func (s *shell) probe(ctx context.Context, address, token, ca string) (v probe) {
+func (a *app) probe(ctx context.Context, address, token, ca string) (v probe) {
 	v.address = address
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -137,12 +137,12 @@ func (v probe) findings(version string, others bool, path string) (found []docto
 }
 
 // examineFiles checks drover's files on this machine: the permissions of files with secrets, and free disk space.
-func (s *shell) examineFiles(data string) (found []doctor.Finding) {
+func (a *app) examineFiles(data string) (found []doctor.Finding) {
 	if path, err := config.ContextsPath(); err == nil {
 		found = append(found, secretFile(path, "tokens")...)
 	}
-	if s.files.Path != "" && s.files.Has("token", "join") {
-		found = append(found, secretFile(s.files.Path, "a token")...)
+	if a.files.Path != "" && a.files.Has("token", "join") {
+		found = append(found, secretFile(a.files.Path, "a token")...)
 	}
 	if data == "" {
 		data, _ = config.Data()

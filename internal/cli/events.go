@@ -11,7 +11,7 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-func eventsVerb(s *shell) *cobra.Command {
+func eventsVerb(a *app) *cobra.Command {
 	var follow bool
 	var after string
 	var limit int
@@ -25,12 +25,12 @@ func eventsVerb(s *shell) *cobra.Command {
 			"drover events -f -o jsonl",
 		run: func(ctx context.Context, _ []string) error {
 			if follow {
-				return s.followEvents(ctx, position(after))
+				return a.followEvents(ctx, position(after))
 			}
 			if limit < 0 {
 				return usage("invalid --limit %d: use 1 or more, or 0 for all", limit)
 			}
-			return eventsListed.show(ctx, s, query("after", position(after)), limit)
+			return eventsListed.show(ctx, a, query("after", position(after)), limit)
 		},
 	}.command()
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep running and print new events")
@@ -44,18 +44,18 @@ var eventsListed = listed[explain.Event]{kind: kind{name: "event", plural: "even
 	id: func(e explain.Event) string { return e.Position }, table: explain.EventsTable}
 
 // followEvents prints new events until ctx is cancelled.
-func (s *shell) followEvents(ctx context.Context, after string) error {
-	c, err := s.connect(ctx)
+func (a *app) followEvents(ctx context.Context, after string) error {
+	c, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
-	d := tableWriter{style: s.style()}
+	d := tableWriter{style: a.style()}
 	err = c.Follow(ctx, client.Path("events", "stream"), query("after", after), "", func(m client.Message) error {
 		var e explain.Event
 		if err := json.Unmarshal([]byte(m.Data), &e); err != nil {
 			return fmt.Errorf("read event %s: %w", m.ID, err)
 		}
-		return s.showEvent(&d, e)
+		return a.showEvent(&d, e)
 	})
 	if ctx.Err() != nil {
 		return nil // interrupted by the user
@@ -63,15 +63,15 @@ func (s *shell) followEvents(ctx context.Context, after string) error {
 	return err
 }
 
-func (s *shell) showEvent(d *tableWriter, e explain.Event) error {
-	shown := explain.EventsTable([]explain.Event{e}, s.output == formatWide)
+func (a *app) showEvent(d *tableWriter, e explain.Event) error {
+	shown := explain.EventsTable([]explain.Event{e}, a.output == formatWide)
 	switch {
-	case s.structured():
-		return s.line(e)
-	case s.output == formatName:
-		return s.print("event/" + e.Position + "\n")
-	case s.output == "" && !isTerminal(s.Out):
-		return explain.Table{Rows: shown.Rows}.Write(s.Out, 0)
+	case a.structured():
+		return a.line(e)
+	case a.output == formatName:
+		return a.print("event/" + e.Position + "\n")
+	case a.output == "" && !isTerminal(a.Out):
+		return explain.Table{Rows: shown.Rows}.Write(a.Out, 0)
 	}
-	return s.printRaw(d.draw(shown))
+	return a.printRaw(d.draw(shown))
 }

@@ -9,7 +9,7 @@ import (
 
 // Tree returns the tree of all commands.
 func Tree() *cobra.Command {
-	root := (&shell{Program: Program{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}}).root()
+	root := (&app{Program: Program{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}}).root()
 	root.InitDefaultHelpCmd()
 	return root
 }

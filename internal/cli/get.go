@@ -11,7 +11,7 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-func getVerb(s *shell) *cobra.Command {
+func getVerb(a *app) *cobra.Command {
 	var project, environment, role, state string
 	var limit int
 	var watch bool
@@ -33,7 +33,7 @@ func getVerb(s *shell) *cobra.Command {
 				return err
 			}
 			if len(args) == 2 {
-				return s.getOne(ctx, k, id(args[1]), project, watch)
+				return a.getOne(ctx, k, id(args[1]), project, watch)
 			}
 			if limit < 0 {
 				return usage("invalid --limit %d: use 1 or more, or 0 for all", limit)
@@ -44,11 +44,11 @@ func getVerb(s *shell) *cobra.Command {
 			}
 			q := query("project", project, "environment", environment, "role", role, "state", state)
 			if !watch {
-				return k.list(ctx, s, q, limit)
+				return k.list(ctx, a, q, limit)
 			}
-			return s.watch(ctx, func(ctx context.Context, after string) (content, error) {
+			return a.watch(ctx, func(ctx context.Context, after string) (content, error) {
 				q.Set("after", after)
-				return k.fetchList(ctx, s, q, limit)
+				return k.fetchList(ctx, a, q, limit)
 			})
 		},
 	}.command()
@@ -63,25 +63,25 @@ func getVerb(s *shell) *cobra.Command {
 	return cmd
 }
 
-func (s *shell) getOne(ctx context.Context, k kind, name, project string, watch bool) error {
+func (a *app) getOne(ctx context.Context, k kind, name, project string, watch bool) error {
 	path, err := k.path(name, project)
 	if err != nil {
 		return err
 	}
 	if watch {
-		return s.watch(ctx, func(ctx context.Context, after string) (content,
+		return a.watch(ctx, func(ctx context.Context, after string) (content,
 			error) {
-			return k.fetchOne(ctx, s, path, after)
+			return k.fetchOne(ctx, a, path, after)
 		})
 	}
-	if k.file && s.output == formatYAML {
-		return s.getFile(ctx, k, name, project)
+	if k.file && a.output == formatYAML {
+		return a.getFile(ctx, k, name, project)
 	}
-	return k.one(ctx, s, path)
+	return k.one(ctx, a, path)
 }
 
 // getFile prints a resource as a file for `drover apply`.
-func (s *shell) getFile(ctx context.Context, k kind, name, project string) error {
+func (a *app) getFile(ctx context.Context, k kind, name, project string) error {
 	if before, after, found := strings.Cut(name, "/"); found && k.inProject && project == "" {
 		project, name = before, after
 	}
@@ -90,10 +90,10 @@ func (s *shell) getFile(ctx context.Context, k kind, name, project string) error
 		singular = "machinepolicy"
 	}
 	var text string
-	if err := s.read(ctx, client.Path("resources", singular, name), query("project", project), &text); err != nil {
+	if err := a.read(ctx, client.Path("resources", singular, name), query("project", project), &text); err != nil {
 		return err
 	}
-	return s.print(text)
+	return a.print(text)
 }
 
 // accepts returns an error if a filter flag is given that this kind does not support.

@@ -26,15 +26,15 @@ type kind struct {
 	filters []string
 	// opaque reports whether the names of this kind are ids without meaning for people.
 	opaque bool
-	list   func(ctx context.Context, s *shell, query url.Values, limit int) error
+	list   func(ctx context.Context, a *app, query url.Values, limit int) error
 	// names returns one page of names for shell completion, each with a description after a tab.
 	names func(q *completion, query url.Values) []string
-	one   func(ctx context.Context, s *shell, path string) error
+	one   func(ctx context.Context, a *app, path string) error
 	// details returns all fields of one resource as text, and the position of the answer.
-	details func(ctx context.Context, s *shell, path, after string) (text, position string, err error)
+	details func(ctx context.Context, a *app, path, after string) (text, position string, err error)
 	// fetchList and fetchOne read a list, or one resource, for --watch.
-	fetchList func(ctx context.Context, s *shell, query url.Values, limit int) (content, error)
-	fetchOne  func(ctx context.Context, s *shell, path, after string) (content, error)
+	fetchList func(ctx context.Context, a *app, query url.Values, limit int) (content, error)
+	fetchOne  func(ctx context.Context, a *app, path, after string) (content, error)
 }
 
 // kindOf completes a kind with the functions for its item type. id returns the name of an item as `get KIND NAME`
@@ -42,16 +42,16 @@ type kind struct {
 func kindOf[T any](k kind, id func(T) string, table func(list []T, wide bool) explain.Table) kind {
 	l := listed[T]{kind: k, id: id, table: table}
 	k.list, k.names = l.show, l.names
-	k.one = func(ctx context.Context, s *shell, path string) error {
+	k.one = func(ctx context.Context, a *app, path string) error {
 		var item T
-		if err := s.read(ctx, path, nil, &item); err != nil {
+		if err := a.read(ctx, path, nil, &item); err != nil {
 			return err
 		}
-		return l.one(s, item)
+		return l.one(a, item)
 	}
-	k.details = func(ctx context.Context, s *shell, path, after string) (string, string, error) {
+	k.details = func(ctx context.Context, a *app, path, after string) (string, string, error) {
 		var item T
-		position, err := s.readAt(ctx, path, query("after", after), &item)
+		position, err := a.readAt(ctx, path, query("after", after), &item)
 		if err != nil {
 			return "", "", err
 		}

@@ -24,7 +24,7 @@ type listed[T any] struct {
 // pages calls take for each page until limit items were read. A limit of 0 means all.
 func pages[T any](
 	ctx context.Context,
-	s *shell,
+	a *app,
 	path string,
 	q url.Values,
 	limit int,
@@ -37,7 +37,7 @@ func pages[T any](
 		}
 		q.Set("limit", strconv.Itoa(asked))
 		var page explain.List[T]
-		if err := s.read(ctx, path, q, &page); err != nil {
+		if err := a.read(ctx, path, q, &page); err != nil {
 			return err
 		}
 		count += len(page.Items)
@@ -53,20 +53,20 @@ func pages[T any](
 }
 
 // show writes a list page by page, so that the reader of the output can start, or stop, before all of it is read.
-func (l listed[T]) show(ctx context.Context, s *shell, q url.Values, limit int) error {
-	p := &listWriter[T]{listed: l, shell: s}
-	if err := pages(ctx, s, "/"+l.kind.plural, q, limit, p.page); err != nil {
+func (l listed[T]) show(ctx context.Context, a *app, q url.Values, limit int) error {
+	p := &listWriter[T]{listed: l, app: a}
+	if err := pages(ctx, a, "/"+l.kind.plural, q, limit, p.page); err != nil {
 		return err
 	}
 	return p.end()
 }
 
 // one writes a single item.
-func (l listed[T]) one(s *shell, item T) error {
-	if s.structured() {
-		return s.value(item)
+func (l listed[T]) one(a *app, item T) error {
+	if a.structured() {
+		return a.value(item)
 	}
-	p := &listWriter[T]{listed: l, shell: s}
+	p := &listWriter[T]{listed: l, app: a}
 	if err := p.page(explain.List[T]{Items: []T{item}}); err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func (l listed[T]) names(q *completion, parameters url.Values) (all []string) {
 // listWriter writes a list page by page.
 type listWriter[T any] struct {
 	listed[T]
-	*shell
+	*app
 	count int
 	// last is the last page, without its items.
 	last explain.List[T]

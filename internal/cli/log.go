@@ -13,9 +13,9 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-func eventlogVerb(s *shell) *cobra.Command {
+func eventlogVerb(a *app) *cobra.Command {
 	cmd := parent("eventlog", "Verify, back up, move and repair the event log",
-		logVerifyVerb(s), logExportVerb(s), logImportVerb(s), logBackupVerb(s), logClearVerb(s), logAcceptVerb(s))
+		logVerifyVerb(a), logExportVerb(a), logImportVerb(a), logBackupVerb(a), logClearVerb(a), logAcceptVerb(a))
 	cmd.Aliases = []string{"log"} // the name in earlier versions; withoutAliases hides it in the help
 	return cmd
 }
@@ -30,7 +30,7 @@ type verified struct {
 	Damaged *string `json:"damaged"`
 }
 
-func logVerifyVerb(s *shell) *cobra.Command {
+func logVerifyVerb(a *app) *cobra.Command {
 	var log string
 	cmd := verb{
 		exits: readExits(exits{exitOK: "the log is intact",
@@ -42,22 +42,22 @@ func logVerifyVerb(s *shell) *cobra.Command {
 		example: "drover eventlog verify\n" +
 			"drover eventlog verify --log sqlite:/var/lib/drover/drover.db",
 		run: func(ctx context.Context, _ []string) error {
-			found, err := s.verify(ctx, log)
+			found, err := a.verify(ctx, log)
 			if err != nil {
 				return err
 			}
-			if s.structured() {
-				if err := s.value(found); err != nil {
+			if a.structured() {
+				if err := a.value(found); err != nil {
 					return err
 				}
-			} else if err := s.print(fmt.Sprintf("%d events, head #%s\n", found.Events, found.Head)); err != nil {
+			} else if err := a.print(fmt.Sprintf("%d events, head #%s\n", found.Events, found.Head)); err != nil {
 				return err
 			}
 			if found.Damaged != nil {
 				hint := pick(strings.Contains(*found.Damaged, restoreIt), "", restoreIt)
 				return &failure{code: exitError, kind: "damaged", text: *found.Damaged, hint: hint}
 			}
-			s.info("the log is intact")
+			a.info("the log is intact")
 			return nil
 		},
 	}.command()
@@ -65,17 +65,17 @@ func logVerifyVerb(s *shell) *cobra.Command {
 	return cmd
 }
 
-func (s *shell) verify(ctx context.Context, log string) (found verified, err error) {
+func (a *app) verify(ctx context.Context, log string) (found verified, err error) {
 	if log == "" {
-		err = s.read(ctx, client.Path("log", "verify"), nil, &found)
+		err = a.read(ctx, client.Path("log", "verify"), nil, &found)
 		return found, err
 	}
-	opened, err := s.readLog(ctx, log)
+	opened, err := a.readLog(ctx, log)
 	if err != nil {
 		return found, err
 	}
 	defer opened.Close()
-	whole, err := eventlog.Verify(ctx, opened, s.counting("%d events are intact"))
+	whole, err := eventlog.Verify(ctx, opened, a.counting("%d events are intact"))
 	found = verified{Events: whole.Events, Head: whole.Head.String()}
 	if errors.Is(err, eventlog.ErrDamaged) {
 		sentence := err.Error()
@@ -85,16 +85,16 @@ func (s *shell) verify(ctx context.Context, log string) (found verified, err err
 }
 
 // openLog opens an existing log. It never creates one.
-func (s *shell) openLog(ctx context.Context, address string) (eventlog.Backend, error) {
-	return s.openWith(ctx, server.LogConfig{Address: address, Existing: true})
+func (a *app) openLog(ctx context.Context, address string) (eventlog.Backend, error) {
+	return a.openWith(ctx, server.LogConfig{Address: address, Existing: true})
 }
 
 // readLog opens an existing log for reading events; it leaves no files beside the log.
-func (s *shell) readLog(ctx context.Context, address string) (eventlog.Backend, error) {
-	return s.openWith(ctx, server.LogConfig{Address: address, Existing: true, EventsOnly: true})
+func (a *app) readLog(ctx context.Context, address string) (eventlog.Backend, error) {
+	return a.openWith(ctx, server.LogConfig{Address: address, Existing: true, EventsOnly: true})
 }
 
-func (s *shell) openWith(ctx context.Context, c server.LogConfig) (eventlog.Backend, error) {
+func (a *app) openWith(ctx context.Context, c server.LogConfig) (eventlog.Backend, error) {
 	log, err := server.OpenLog(ctx, c)
 	if err != nil {
 		return nil, invalid("%v", err)
@@ -102,7 +102,7 @@ func (s *shell) openWith(ctx context.Context, c server.LogConfig) (eventlog.Back
 	return log, nil
 }
 
-func logAcceptVerb(s *shell) *cobra.Command {
+func logAcceptVerb(a *app) *cobra.Command {
 	return verb{
 		exits: writeExits(exits{exitConflict: "the log has lost no events, so there is nothing to accept"}),
 		use:   "accept-restore", short: "Continue with a log that has lost its newest events",
@@ -113,16 +113,16 @@ func logAcceptVerb(s *shell) *cobra.Command {
 			"until `drover unhold`.",
 		example: "drover eventlog accept-restore",
 		run: func(ctx context.Context, _ []string) error {
-			written, err := s.command(ctx, client.Path("log", "accept-restore"), nil)
+			written, err := a.command(ctx, client.Path("log", "accept-restore"), nil)
 			if err != nil {
 				return err
 			}
-			return s.wrote(written, "the restored log is accepted")
+			return a.wrote(written, "the restored log is accepted")
 		},
 	}.command()
 }
 
-func logClearVerb(s *shell) *cobra.Command {
+func logClearVerb(a *app) *cobra.Command {
 	return verb{
 		exits: writeExits(exits{exitMissing: "the stream is not set aside"}),
 		use:   "clear STREAM", short: "Resume a stream that was set aside",
@@ -132,11 +132,11 @@ func logClearVerb(s *shell) *cobra.Command {
 			"and `drover why` name the stream.",
 		example: "drover eventlog clear machine/web-01",
 		run: func(ctx context.Context, args []string) error {
-			written, err := s.command(ctx, client.Path("log", "clear"), map[string]string{"stream": args[0]})
+			written, err := a.command(ctx, client.Path("log", "clear"), map[string]string{"stream": args[0]})
 			if err != nil {
 				return err
 			}
-			return s.wrote(written, "stream "+args[0]+" is resumed")
+			return a.wrote(written, "stream "+args[0]+" is resumed")
 		},
 	}.command()
 }

@@ -22,7 +22,7 @@ type outputChunk struct {
 	Data     []byte    `json:"data"`
 }
 
-func logsVerb(s *shell) *cobra.Command {
+func logsVerb(a *app) *cobra.Command {
 	var follow bool
 	cmd := verb{
 		exits: readExits(exits{exitMissing: "the deployment does not exist, or the machine is not part of it"}),
@@ -38,28 +38,28 @@ func logsVerb(s *shell) *cobra.Command {
 			if len(args) == 2 {
 				machine = args[1]
 			}
-			return s.logs(ctx, id(args[0]), machine, follow)
+			return a.logs(ctx, id(args[0]), machine, follow)
 		},
 	}.command()
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing until the deployment has ended")
 	return cmd
 }
 
-func (s *shell) logs(ctx context.Context, deployment, machine string, follow bool) error {
+func (a *app) logs(ctx context.Context, deployment, machine string, follow bool) error {
 	var d explain.Deployment
-	if err := s.read(ctx, client.Path("deployments", deployment), nil, &d); err != nil {
+	if err := a.read(ctx, client.Path("deployments", deployment), nil, &d); err != nil {
 		return err
 	}
-	p := &printer{shell: s, out: escapingExceptColours(s.Out), named: machine == "" && len(d.Machines) > 1,
+	p := &printer{app: a, out: escapingExceptColours(a.Out), named: machine == "" && len(d.Machines) > 1,
 		open: map[string][]byte{}}
 	path, q := client.Path("deployments", deployment, "output"), query("machine", machine)
 	if !follow {
-		if err := s.readOutput(ctx, d, machine, path, p); err != nil {
+		if err := a.readOutput(ctx, d, machine, path, p); err != nil {
 			return err
 		}
 		return p.flush()
 	}
-	c, err := s.connect(ctx)
+	c, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (s *shell) logs(ctx context.Context, deployment, machine string, follow boo
 }
 
 // readOutput prints the output of one machine after the other, from the beginning.
-func (s *shell) readOutput(ctx context.Context, d explain.Deployment, machine, path string, p *printer) error {
+func (a *app) readOutput(ctx context.Context, d explain.Deployment, machine, path string, p *printer) error {
 	machines := []string{machine}
 	if machine == "" {
 		machines = nil
@@ -93,7 +93,7 @@ func (s *shell) readOutput(ctx context.Context, d explain.Deployment, machine, p
 			var page struct {
 				Items []outputChunk `json:"items"`
 			}
-			if err := s.read(ctx, path, query("machine", name, "after", fmt.Sprint(after)), &page); err != nil {
+			if err := a.read(ctx, path, query("machine", name, "after", fmt.Sprint(after)), &page); err != nil {
 				return err
 			}
 			if err := each(page.Items, p.take); err != nil {
@@ -110,7 +110,7 @@ func (s *shell) readOutput(ctx context.Context, d explain.Deployment, machine, p
 
 // printer prints output unchanged, or in whole lines prefixed with the name of the machine.
 type printer struct {
-	shell *shell
+	app   *app
 	out   io.Writer // raw in a pipe
 	named bool
 	open  map[string][]byte // unfinished lines, by machine
@@ -118,8 +118,8 @@ type printer struct {
 
 func (p *printer) take(c outputChunk) error {
 	switch {
-	case p.shell.structured():
-		return p.shell.line(c)
+	case p.app.structured():
+		return p.app.line(c)
 	case !p.named:
 		return p.write(c.Data)
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-func manVerb(s *shell) *cobra.Command {
+func manVerb(a *app) *cobra.Command {
 	var dir string
 	cmd := verb{
 		exits: localExits(exits{exitError: "a page could not be written"}),
@@ -29,18 +29,18 @@ func manVerb(s *shell) *cobra.Command {
 		case err != nil || len(left) > 0:
 			return group(found, left)
 		case dir == "":
-			return s.print(string(manPage(found)))
+			return a.print(string(manPage(found)))
 		case len(args) > 0:
 			return usage("--dir writes the pages of all commands; remove the argument %s", quoted(args[0]))
 		}
-		return s.manPages(cmd.Context(), cmd.Root(), dir)
+		return a.manPages(cmd.Context(), cmd.Root(), dir)
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "write the pages of all commands to this `FOLDER`")
 	return cmd
 }
 
 // manPages writes a page for each command of the tree.
-func (s *shell) manPages(ctx context.Context, root *cobra.Command, dir string) error {
+func (a *app) manPages(ctx context.Context, root *cobra.Command, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return invalid("could not create the folder: %v", err)
 	}
@@ -53,7 +53,7 @@ func (s *shell) manPages(ctx context.Context, root *cobra.Command, dir string) e
 			return invalid("could not write the page: %v", err)
 		}
 	}
-	s.info("wrote %s to %s", plural(len(tree(root)), "page"), dir)
+	a.info("wrote %s to %s", plural(len(tree(root)), "page"), dir)
 	return nil
 }
 

@@ -9,12 +9,12 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-func personVerb(s *shell) *cobra.Command {
-	return parent("person", "Store, list and erase the names of people", personAddVerb(s), personListVerb(s),
-		personEraseVerb(s))
+func personVerb(a *app) *cobra.Command {
+	return parent("person", "Store, list and erase the names of people", personAddVerb(a), personListVerb(a),
+		personEraseVerb(a))
 }
 
-func personAddVerb(s *shell) *cobra.Command {
+func personAddVerb(a *app) *cobra.Command {
 	return verb{
 		exits: readExits(exits{exitDenied: "no token is configured, or its scope does not permit this"}),
 		use:   "add NAME", short: "Store the name of a person and print the new ID",
@@ -25,28 +25,28 @@ func personAddVerb(s *shell) *cobra.Command {
 			"drover token create --scope deploy --person \"$(drover person add 'Ada Lovelace')\"",
 		run: func(ctx context.Context, args []string) error {
 			var added explain.Person
-			if err := s.post(ctx, client.Path("people"), map[string]string{"name": args[0]}, &added); err != nil {
+			if err := a.post(ctx, client.Path("people"), map[string]string{"name": args[0]}, &added); err != nil {
 				return err
 			}
-			if s.structured() {
-				return s.value(added)
+			if a.structured() {
+				return a.value(added)
 			}
-			return s.print(added.ID + "\n")
+			return a.print(added.ID + "\n")
 		},
 	}.command()
 }
 
-func personListVerb(s *shell) *cobra.Command {
+func personListVerb(a *app) *cobra.Command {
 	return verb{
 		exits: readExits(nil),
 		use:   "list", short: "List people and their IDs",
 		long:    "List the people whose names are stored, with their IDs.",
 		example: "drover person list",
-		run:     func(ctx context.Context, _ []string) error { return personKind.list(ctx, s, query(), 0) },
+		run:     func(ctx context.Context, _ []string) error { return personKind.list(ctx, a, query(), 0) },
 	}.command()
 }
 
-func personEraseVerb(s *shell) *cobra.Command {
+func personEraseVerb(a *app) *cobra.Command {
 	return verb{
 		exits: readExits(exits{exitDenied: "no token is configured, or its scope does not permit this",
 			exitMissing: "the person does not exist, or the name is already erased"}),
@@ -59,13 +59,13 @@ func personEraseVerb(s *shell) *cobra.Command {
 		example: "drover person erase p-4f1c09a2b3d4",
 		run: func(ctx context.Context, args []string) error {
 			return each(args, func(id string) error {
-				if _, err := s.remove(ctx, client.Path("people", id)); err != nil {
+				if _, err := a.remove(ctx, client.Path("people", id)); err != nil {
 					return err
 				}
-				if s.structured() {
-					return s.value(map[string]string{"erased": id})
+				if a.structured() {
+					return a.value(map[string]string{"erased": id})
 				}
-				s.info("the name of person %s is erased", id)
+				a.info("the name of person %s is erased", id)
 				return nil
 			})
 		},

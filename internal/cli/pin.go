@@ -8,7 +8,7 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-func pinVerb(s *shell) *cobra.Command {
+func pinVerb(a *app) *cobra.Command {
 	var environment string
 	l := &lifetimeFlags{}
 	cmd := verb{
@@ -18,7 +18,7 @@ func pinVerb(s *shell) *cobra.Command {
 			"project can be deployed until the pin is lifted or expires.",
 		example: `drover pin shop 1.4.2 --in production --for 48h --reason "sale weekend"`,
 		run: func(ctx context.Context, args []string) error {
-			return s.postWithLifetime(ctx, l, client.Path("pins"),
+			return a.postWithLifetime(ctx, l, client.Path("pins"),
 				map[string]any{"project": args[0], "release": args[1], "environment": environment},
 				"project "+args[0]+" is pinned to "+args[1]+" in "+environment)
 		},
@@ -28,7 +28,7 @@ func pinVerb(s *shell) *cobra.Command {
 	return cmd
 }
 
-func unpinVerb(s *shell) *cobra.Command {
+func unpinVerb(a *app) *cobra.Command {
 	var environment string
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the project or environment does not exist, or there is no pin"}),
@@ -37,18 +37,18 @@ func unpinVerb(s *shell) *cobra.Command {
 			"the environment is wanted again.",
 		example: "drover unpin shop --in production",
 		run: func(ctx context.Context, args []string) error {
-			written, err := s.remove(ctx, client.Path("pins", args[0], environment))
+			written, err := a.remove(ctx, client.Path("pins", args[0], environment))
 			if err != nil {
 				return err
 			}
-			return s.wrote(written, "the pin of "+args[0]+" in "+environment+" is lifted")
+			return a.wrote(written, "the pin of "+args[0]+" in "+environment+" is lifted")
 		},
 	}.command()
 	cmd.Flags().StringVar(&environment, "in", "", "`ENVIRONMENT` of the pin")
 	return cmd
 }
 
-func holdVerb(s *shell) *cobra.Command {
+func holdVerb(a *app) *cobra.Command {
 	var project string
 	l := &lifetimeFlags{}
 	cmd := verb{
@@ -58,7 +58,7 @@ func holdVerb(s *shell) *cobra.Command {
 			"machine unchanged until the hold is lifted or expires.",
 		example: `drover hold web-01 --project shop --for 2h --reason "looking at a leak"`,
 		run: func(ctx context.Context, args []string) error {
-			return s.postWithLifetime(ctx, l, client.Path("holds"),
+			return a.postWithLifetime(ctx, l, client.Path("holds"),
 				map[string]any{"project": project, "machine": args[0]},
 				"machine "+args[0]+" is held for "+project)
 		},
@@ -68,7 +68,7 @@ func holdVerb(s *shell) *cobra.Command {
 	return cmd
 }
 
-func unholdVerb(s *shell) *cobra.Command {
+func unholdVerb(a *app) *cobra.Command {
 	var project string
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the project or machine does not exist, or there is no hold"}),
@@ -77,11 +77,11 @@ func unholdVerb(s *shell) *cobra.Command {
 			"from the next tick on.",
 		example: "drover unhold web-01 --project shop",
 		run: func(ctx context.Context, args []string) error {
-			written, err := s.remove(ctx, client.Path("holds", project, args[0]))
+			written, err := a.remove(ctx, client.Path("holds", project, args[0]))
 			if err != nil {
 				return err
 			}
-			return s.wrote(written, "the hold of "+project+" on "+args[0]+" is lifted")
+			return a.wrote(written, "the hold of "+project+" on "+args[0]+" is lifted")
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of the hold")
@@ -89,15 +89,15 @@ func unholdVerb(s *shell) *cobra.Command {
 }
 
 // postWithLifetime sends a request that sets a pin or a hold.
-func (s *shell) postWithLifetime(ctx context.Context, l *lifetimeFlags, path string, pairs map[string]any,
+func (a *app) postWithLifetime(ctx context.Context, l *lifetimeFlags, path string, pairs map[string]any,
 	sentence string) error {
 	body, err := l.body(pairs)
 	if err != nil {
 		return err
 	}
-	written, err := s.command(ctx, path, body)
+	written, err := a.command(ctx, path, body)
 	if err != nil {
 		return err
 	}
-	return s.wrote(written, sentence)
+	return a.wrote(written, sentence)
 }

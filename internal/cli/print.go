@@ -36,18 +36,18 @@ func checkFormat(format, from string) error {
 }
 
 // structured reports whether the output is for programs.
-func (s *shell) structured() bool {
-	return s.output == formatJSON || s.output == formatYAML || s.output == formatLines
+func (a *app) structured() bool {
+	return a.output == formatJSON || a.output == formatYAML || a.output == formatLines
 }
 
 // value writes a value as JSON or YAML.
-func (s *shell) value(v any) error {
-	if s.output == formatLines {
-		return s.line(v)
+func (a *app) value(v any) error {
+	if a.output == formatLines {
+		return a.line(v)
 	}
 	var text []byte
 	var err error
-	if s.output == formatYAML {
+	if a.output == formatYAML {
 		text, err = toYAML(v)
 	} else {
 		text, err = json.MarshalIndent(v, "", "  ")
@@ -55,25 +55,25 @@ func (s *shell) value(v any) error {
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	return s.print(strings.TrimSuffix(string(text), "\n") + "\n")
+	return a.print(strings.TrimSuffix(string(text), "\n") + "\n")
 }
 
 // line writes a value as JSON in one line.
-func (s *shell) line(v any) error {
+func (a *app) line(v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	return s.print(string(text) + "\n")
+	return a.print(string(text) + "\n")
 }
 
 // document writes a value as one of several YAML documents.
-func (s *shell) document(value any) error {
+func (a *app) document(value any) error {
 	text, err := toYAML(value)
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
-	return s.print("---\n" + strings.TrimSuffix(string(text), "\n") + "\n")
+	return a.print("---\n" + strings.TrimSuffix(string(text), "\n") + "\n")
 }
 
 // toYAML converts a value by way of JSON, so that both have the same keys in the same order.
@@ -87,16 +87,16 @@ func toYAML(v any) ([]byte, error) {
 
 // print writes to stdout, escaped if it is a terminal. A closed pipe, as after `| head`, is an error that ends the
 // program.
-func (s *shell) print(text string) error {
-	if isTerminal(s.Out) {
+func (a *app) print(text string) error {
+	if isTerminal(a.Out) {
 		text = explain.Text(text)
 	}
-	return s.printRaw(text)
+	return a.printRaw(text)
 }
 
 // printRaw writes text to stdout that is already escaped.
-func (s *shell) printRaw(text string) error {
-	if _, err := io.WriteString(s.Out, text); err != nil {
+func (a *app) printRaw(text string) error {
+	if _, err := io.WriteString(a.Out, text); err != nil {
 		return fmt.Errorf("write to stdout: %w", err)
 	}
 	return nil

@@ -25,8 +25,8 @@ type Program struct {
 	Out, Err io.Writer
 }
 
-// shell is what the commands of one run share: streams, global flags, config file and HTTP clients.
-type shell struct {
+// app is what the commands of one run share: streams, global flags, config file and HTTP clients.
+type app struct {
 	Program
 	servers []string
 	token   string
@@ -50,9 +50,9 @@ type shell struct {
 func Run(ctx context.Context, p Program) int {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	s := &shell{Program: p, httpClients: map[string]*http.Client{}}
+	a := &app{Program: p, httpClients: map[string]*http.Client{}}
 	context.AfterFunc(ctx, stop) // restores the default action for the second signal
-	root := s.root()
+	root := a.root()
 	root.SetArgs(p.Args)
 	root.SetIn(p.In)
 	help := &errWriter{to: p.Out}
@@ -66,7 +66,7 @@ func Run(ctx context.Context, p Program) int {
 		return exitOK
 	}
 	f := asFailure(wrongUse(err))
-	f.write(p.Err, s.errorsAsJSON())
+	f.write(p.Err, a.errorsAsJSON())
 	return f.code
 }
 
@@ -86,7 +86,7 @@ func (r *errWriter) Write(p []byte) (int, error) {
 }
 
 // root builds the tree of all commands.
-func (s *shell) root() *cobra.Command {
+func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "drover",
 		Short: "Deploy releases to machines and keep every machine up to date",
@@ -95,21 +95,21 @@ func (s *shell) root() *cobra.Command {
 			"then describe your environments, machines and projects in YAML files and load them with `drover\n" +
 			"apply`.",
 		SilenceErrors: true, SilenceUsage: true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return s.fill(cmd, config.ClientFlags) },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return a.fill(cmd, config.ClientFlags) },
 		Example: indented("drover server &\ndrover apply -f examples/shop\ndrover release create shop 1.0 " +
 			"&& drover deploy shop 1.0 --to production --wait\ndrover get machines\ndrover why web-01"),
 		Args: cobra.ArbitraryArgs, RunE: group,
 	}
 	groupExits.annotate(root)
 	flags := root.PersistentFlags()
-	flags.StringSliceVar(&s.servers, "server", nil,
+	flags.StringSliceVar(&a.servers, "server", nil,
 		"server `URL`; separate several with commas; default: the servers of the client context")
-	flags.StringVar(&s.token, "token", "", "API `TOKEN`; default: the token of the client context")
-	flags.StringVar(&s.ca, "ca", "",
+	flags.StringVar(&a.token, "token", "", "API `TOKEN`; default: the token of the client context")
+	flags.StringVar(&a.ca, "ca", "",
 		"PEM `FILE` with the certificate authorities that the client trusts; default: those of the system")
-	flags.StringVarP(&s.output, "output", "o", "",
+	flags.StringVarP(&a.output, "output", "o", "",
 		"output `FORMAT`: table, wide, json, yaml, name or jsonl; default: table, tab-separated in a pipe")
-	flags.StringVar(&s.config, "config", "",
+	flags.StringVar(&a.config, "config", "",
 		"config `FILE`; default: config.yaml in the user's drover configuration folder, then in /etc/drover")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", flagError(err)) })
 	root.SetHelpTemplate(helpTemplate)
@@ -120,29 +120,29 @@ func (s *shell) root() *cobra.Command {
 	for _, of := range commandGroups {
 		root.AddGroup(&cobra.Group{ID: of.id, Title: of.title})
 		for _, build := range of.verbs {
-			cmd := build(s)
+			cmd := build(a)
 			cmd.GroupID = of.id
 			root.AddCommand(cmd)
 		}
 	}
 	root.SetHelpCommandGroupID("operate")
 	root.InitDefaultHelpCmd() // so that complete finds it
-	s.complete(root)
+	a.complete(root)
 	return root
 }
 
 // commandGroups lists the commands in the order of the help.
 var commandGroups = []struct {
 	id, title string
-	verbs     []func(*shell) *cobra.Command
+	verbs     []func(*app) *cobra.Command
 }{
-	{"run", "Run:", []func(*shell) *cobra.Command{serverVerb, agentVerb, demoVerb}},
-	{"configure", "Configure:", []func(*shell) *cobra.Command{applyVerb, diffVerb, deleteVerb, enableVerbs("machine"),
+	{"run", "Run:", []func(*app) *cobra.Command{serverVerb, agentVerb, demoVerb}},
+	{"configure", "Configure:", []func(*app) *cobra.Command{applyVerb, diffVerb, deleteVerb, enableVerbs("machine"),
 		enableVerbs("project"), enableVerbs("trigger")}},
-	{"deploy", "Deploy:", []func(*shell) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb,
+	{"deploy", "Deploy:", []func(*app) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb,
 		pinVerb, unpinVerb, holdVerb, unholdVerb}},
-	{"inspect", "Inspect:", []func(*shell) *cobra.Command{getVerb, describeVerb, whyVerb, logsVerb, eventsVerb}},
-	{"operate", "Operate:", []func(*shell) *cobra.Command{doctorVerb, tokenVerb, personVerb, eventlogVerb, testVerb,
+	{"inspect", "Inspect:", []func(*app) *cobra.Command{getVerb, describeVerb, whyVerb, logsVerb, eventsVerb}},
+	{"operate", "Operate:", []func(*app) *cobra.Command{doctorVerb, tokenVerb, personVerb, eventlogVerb, testVerb,
 		versionVerb, completionVerb, manVerb}},
 }
 
@@ -185,30 +185,30 @@ func group(cmd *cobra.Command, args []string) error {
 }
 
 // fill sets flags that were not given from the environment and the config file.
-func (s *shell) fill(cmd *cobra.Command, names []string) (err error) {
-	if s.config == "" {
-		s.config = expandedEnv("DROVER_CONFIG")
+func (a *app) fill(cmd *cobra.Command, names []string) (err error) {
+	if a.config == "" {
+		a.config = expandedEnv("DROVER_CONFIG")
 	}
-	if s.files, err = config.ReadFile(s.config); err != nil {
+	if a.files, err = config.ReadFile(a.config); err != nil {
 		return invalid("%v", err)
 	}
-	from := s.formatFrom(cmd)
-	if err := config.Fill(cmd.Flags(), names, s.files); err != nil {
+	from := a.formatFrom(cmd)
+	if err := config.Fill(cmd.Flags(), names, a.files); err != nil {
 		return invalid("%v", err)
 	}
-	return checkFormat(s.output, from)
+	return checkFormat(a.output, from)
 }
 
 // formatFrom returns the source of the output format, for error messages: the flag, an environment variable or the
 // config file. Call it before the flags are filled.
-func (s *shell) formatFrom(cmd *cobra.Command) string {
+func (a *app) formatFrom(cmd *cobra.Command) string {
 	switch variable := config.Variable("output"); {
 	case cmd.Flags().Changed("output"):
 		return "-o"
 	case getenv(variable) != "":
 		return "environment variable " + variable + ":"
 	}
-	return s.files.Place("output") + ":"
+	return a.files.Place("output") + ":"
 }
 
 // flagError replaces pflag's message for an invalid value by one that states the valid values.
@@ -236,13 +236,13 @@ func wrongUse(err error) error {
 
 // errorsAsJSON reports whether errors are printed as a JSON object. An error can occur before the flags and the config
 // file are parsed, so errorsAsJSON reads both itself if necessary.
-func (s *shell) errorsAsJSON() bool {
-	format := s.output
+func (a *app) errorsAsJSON() bool {
+	format := a.output
 	if format == "" {
-		format = cmp.Or(outputOf(s.Args), getenv(config.Variable("output")))
+		format = cmp.Or(outputOf(a.Args), getenv(config.Variable("output")))
 	}
 	if format == "" {
-		if file, err := config.ReadFile(cmp.Or(s.config, expandedEnv("DROVER_CONFIG"))); err == nil {
+		if file, err := config.ReadFile(cmp.Or(a.config, expandedEnv("DROVER_CONFIG"))); err == nil {
 			format = file.Text("output")
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // maxScenarioBytes bounds a scenario file.
 const maxScenarioBytes = 1 << 20
 
-func testVerb(s *shell) *cobra.Command {
+func testVerb(a *app) *cobra.Command {
 	return verb{
 		exits: localExits(exits{exitOK: "all scenarios passed",
 			exitError: "a scenario failed, or a file could not be read"}),
@@ -26,7 +26,7 @@ func testVerb(s *shell) *cobra.Command {
 		run: func(ctx context.Context, args []string) error {
 			failed := 0
 			for _, file := range args {
-				ok, err := s.runScenario(ctx, file)
+				ok, err := a.runScenario(ctx, file)
 				if err != nil {
 					return err
 				}
@@ -43,7 +43,7 @@ func testVerb(s *shell) *cobra.Command {
 }
 
 // runScenario runs one file and reports whether it passed.
-func (s *shell) runScenario(ctx context.Context, file string) (bool, error) {
+func (a *app) runScenario(ctx context.Context, file string) (bool, error) {
 	info, err := os.Stat(file)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
@@ -59,7 +59,7 @@ func (s *shell) runScenario(ctx context.Context, file string) (bool, error) {
 	if err != nil {
 		return false, invalid("%v", err)
 	}
-	return len(result.Failures) == 0, s.printScenario(file, result)
+	return len(result.Failures) == 0, a.printScenario(file, result)
 }
 
 // scenarioReport is the structured output for one scenario file.
@@ -70,7 +70,7 @@ type scenarioReport struct {
 	Failures []string `json:"failures"`
 }
 
-func (s *shell) printScenario(file string, result scenario.Result) error {
+func (a *app) printScenario(file string, result scenario.Result) error {
 	report := scenarioReport{File: file, OK: len(result.Failures) == 0, Blocks: result.Blocks, Failures: []string{}}
 	text := ""
 	for _, f := range result.Failures {
@@ -78,12 +78,12 @@ func (s *shell) printScenario(file string, result scenario.Result) error {
 		text += f.String()
 	}
 	switch {
-	case s.output == formatYAML:
-		return s.document(report)
-	case s.structured():
-		return s.line(report)
+	case a.output == formatYAML:
+		return a.document(report)
+	case a.structured():
+		return a.line(report)
 	case report.OK:
 		text = "ok\t" + file + "\t" + plural(result.Blocks, "block") + "\n"
 	}
-	return s.print(text)
+	return a.print(text)
 }

@@ -46,12 +46,12 @@ type style struct {
 }
 
 // style returns the style of tables on stdout. Tables for programs have no colours, and are not cut.
-func (s *shell) style() style {
-	if !isTerminal(s.Out) {
+func (a *app) style() style {
+	if !isTerminal(a.Out) {
 		return style{columns: explain.Unlimited}
 	}
-	columns, _ := terminalSize(s.Out)
-	colour := supportsEscapes() && getenv("NO_COLOR") == "" && (s.output == "" || s.output == formatTable)
+	columns, _ := terminalSize(a.Out)
+	colour := supportsEscapes() && getenv("NO_COLOR") == "" && (a.output == "" || a.output == formatTable)
 	return style{columns: columns, colour: colour, now: time.Now()}
 }
 

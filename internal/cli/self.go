@@ -22,7 +22,7 @@ func Version() string {
 	return "(devel)"
 }
 
-func versionVerb(s *shell) *cobra.Command {
+func versionVerb(a *app) *cobra.Command {
 	return verb{
 		exits: localExits(nil),
 		use:   "version", short: "Print the version of drover",
@@ -31,15 +31,15 @@ func versionVerb(s *shell) *cobra.Command {
 		run: func(context.Context, []string) error {
 			v := map[string]string{"version": Version(), "go": runtime.Version(), "platform": runtime.GOOS + "/" +
 				runtime.GOARCH}
-			if s.structured() {
-				return s.value(v)
+			if a.structured() {
+				return a.value(v)
 			}
-			return s.print("drover " + v["version"] + " " + v["go"] + " " + v["platform"] + "\n")
+			return a.print("drover " + v["version"] + " " + v["go"] + " " + v["platform"] + "\n")
 		},
 	}.command()
 }
 
-func completionVerb(s *shell) *cobra.Command {
+func completionVerb(a *app) *cobra.Command {
 	cmd := verb{
 		exits: localExits(nil),
 		use:   "completion SHELL", short: "Print a completion script for a shell",
@@ -53,13 +53,13 @@ func completionVerb(s *shell) *cobra.Command {
 		root := cmd.Root()
 		switch args[0] {
 		case "bash":
-			return root.GenBashCompletionV2(s.Out, true)
+			return root.GenBashCompletionV2(a.Out, true)
 		case "zsh":
-			return root.GenZshCompletion(s.Out)
+			return root.GenZshCompletion(a.Out)
 		case "fish":
-			return root.GenFishCompletion(s.Out, true)
+			return root.GenFishCompletion(a.Out, true)
 		case "powershell":
-			return root.GenPowerShellCompletionWithDesc(s.Out)
+			return root.GenPowerShellCompletionWithDesc(a.Out)
 		}
 		return usage("unknown shell %s: use bash, zsh, fish or powershell", quoted(args[0]))
 	}

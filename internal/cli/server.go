@@ -11,7 +11,7 @@ import (
 
 var serverFlags = []string{"listen", "address", "log", "tick", "data", "tls-cert", "tls-key", "insecure"}
 
-func serverVerb(s *shell) *cobra.Command {
+func serverVerb(a *app) *cobra.Command {
 	c := server.Config{}
 	cmd := verb{
 		exits: localExits(exits{exitOK: "the server was stopped by a signal",
@@ -26,10 +26,10 @@ func serverVerb(s *shell) *cobra.Command {
 			"drover server --listen 0.0.0.0:7070 --tls-cert cert.pem --tls-key key.pem --data /srv/drover",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if err := s.rejectFlags(cmd, "server", "token", "output"); err != nil {
+		if err := a.rejectFlags(cmd, "server", "token", "output"); err != nil {
 			return err
 		}
-		if err := config.Fill(cmd.Flags(), serverFlags, s.files); err != nil {
+		if err := config.Fill(cmd.Flags(), serverFlags, a.files); err != nil {
 			return invalid("%v", err)
 		}
 		if c.Data == "" {
@@ -40,7 +40,7 @@ func serverVerb(s *shell) *cobra.Command {
 		if c.Tick == 0 { // the server would replace 0 by its default
 			return invalid("invalid tick 0s: use whole seconds, at least 1s")
 		}
-		c.Version, c.Logger = Version(), s.logger()
+		c.Version, c.Logger = Version(), a.logger()
 		if err := server.Run(cmd.Context(), c); err != nil {
 			return invalid("%v", err)
 		}
@@ -63,9 +63,9 @@ func serverVerb(s *shell) *cobra.Command {
 }
 
 // rejectFlags returns an error if the user typed one of the named flags, which the command would ignore.
-func (s *shell) rejectFlags(cmd *cobra.Command, names ...string) error {
+func (a *app) rejectFlags(cmd *cobra.Command, names ...string) error {
 	for _, name := range names {
-		if flag := cmd.Flags().Lookup(name); flag != nil && flag.Changed && !s.inherited(name) {
+		if flag := cmd.Flags().Lookup(name); flag != nil && flag.Changed && !a.inherited(name) {
 			return usage("`%[2]s` does not support --%[1]s", name, cmd.CommandPath())
 		}
 	}
@@ -73,8 +73,8 @@ func (s *shell) rejectFlags(cmd *cobra.Command, names ...string) error {
 }
 
 // inherited reports whether a flag was set from the environment or the config file and not by an argument.
-func (s *shell) inherited(name string) bool {
-	for _, arg := range s.Args {
+func (a *app) inherited(name string) bool {
+	for _, arg := range a.Args {
 		if arg == "--"+name || len(arg) > len(name)+2 && arg[:len(name)+3] == "--"+name+"=" || name == "output" &&
 			len(arg) > 1 && arg[:2] == "-o" {
 			return false
@@ -84,14 +84,14 @@ func (s *shell) inherited(name string) bool {
 }
 
 // logger returns a logger that writes to stderr: readable lines on a terminal, otherwise one JSON object per line.
-func (s *shell) logger() *zap.Logger {
+func (a *app) logger() *zap.Logger {
 	settings := zap.NewProductionEncoderConfig()
 	settings.EncodeTime = zapcore.ISO8601TimeEncoder
 	settings.EncodeDuration = zapcore.StringDurationEncoder
 	encoder := zapcore.NewJSONEncoder(settings)
-	if isTerminal(s.Err) {
+	if isTerminal(a.Err) {
 		settings.EncodeLevel = zapcore.CapitalLevelEncoder
 		encoder = zapcore.NewConsoleEncoder(settings)
 	}
-	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(escaping(s.Err))), zapcore.InfoLevel))
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(escaping(a.Err))), zapcore.InfoLevel))
 }

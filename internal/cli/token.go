@@ -12,8 +12,8 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-func tokenVerb(s *shell) *cobra.Command {
-	return parent("token", "Create, list and revoke tokens", tokenCreateVerb(s), tokenListVerb(s), tokenRevokeVerb(s))
+func tokenVerb(a *app) *cobra.Command {
+	return parent("token", "Create, list and revoke tokens", tokenCreateVerb(a), tokenListVerb(a), tokenRevokeVerb(a))
 }
 
 // tokenRequest is the body of POST /tokens.
@@ -27,7 +27,7 @@ type tokenRequest struct {
 	Roles        []string   `json:"roles,omitempty"`
 }
 
-func tokenCreateVerb(s *shell) *cobra.Command {
+func tokenCreateVerb(a *app) *cobra.Command {
 	request := tokenRequest{}
 	var lasts time.Duration
 	var uses int
@@ -48,15 +48,15 @@ func tokenCreateVerb(s *shell) *cobra.Command {
 			return err
 		}
 		if log != "" {
-			return s.tokenInLog(cmd.Context(), log, request)
+			return a.tokenInLog(cmd.Context(), log, request)
 		}
 		var made struct {
 			Token string `json:"token"`
 		}
-		if err := s.post(cmd.Context(), client.Path("tokens"), request, &made); err != nil {
+		if err := a.post(cmd.Context(), client.Path("tokens"), request, &made); err != nil {
 			return err
 		}
-		return s.print(made.Token + "\n")
+		return a.print(made.Token + "\n")
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&request.Join, "join", false, "create a join token for agents")
@@ -101,8 +101,8 @@ func (w *tokenRequest) complete(cmd *cobra.Command, uses int, lasts time.Duratio
 }
 
 // tokenInLog creates a token directly in a log, without a server.
-func (s *shell) tokenInLog(ctx context.Context, log string, request tokenRequest) error {
-	opened, err := s.openLog(ctx, log)
+func (a *app) tokenInLog(ctx context.Context, log string, request tokenRequest) error {
+	opened, err := a.openLog(ctx, log)
 	if err != nil {
 		return err
 	}
@@ -116,20 +116,20 @@ func (s *shell) tokenInLog(ctx context.Context, log string, request tokenRequest
 	if err != nil {
 		return err
 	}
-	return s.print(text + "\n")
+	return a.print(text + "\n")
 }
 
-func tokenListVerb(s *shell) *cobra.Command {
+func tokenListVerb(a *app) *cobra.Command {
 	return verb{
 		exits: readExits(nil),
 		use:   "list", short: "List tokens without their secrets",
 		long:    "List tokens with their IDs, kinds, owners, uses and expiry times. Their secrets are not stored.",
 		example: "drover token list",
-		run:     func(ctx context.Context, _ []string) error { return tokenKind.list(ctx, s, query(), 0) },
+		run:     func(ctx context.Context, _ []string) error { return tokenKind.list(ctx, a, query(), 0) },
 	}.command()
 }
 
-func tokenRevokeVerb(s *shell) *cobra.Command {
+func tokenRevokeVerb(a *app) *cobra.Command {
 	return verb{
 		exits: writeExits(exits{exitMissing: "a token does not exist"}),
 		use:   "revoke ID…", short: "Revoke tokens",
@@ -138,11 +138,11 @@ func tokenRevokeVerb(s *shell) *cobra.Command {
 		example: "drover token revoke 4f1c09a2b3d4",
 		run: func(ctx context.Context, args []string) error {
 			return each(args, func(id string) error {
-				written, err := s.remove(ctx, client.Path("tokens", id))
+				written, err := a.remove(ctx, client.Path("tokens", id))
 				if err != nil {
 					return err
 				}
-				return s.wrote(written, "token "+id+" is revoked")
+				return a.wrote(written, "token "+id+" is revoked")
 			})
 		},
 	}.command()

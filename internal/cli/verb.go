@@ -128,9 +128,9 @@ func deadline(d time.Duration) (*time.Time, error) {
 }
 
 // info prints a message to stderr, unless errors are printed as JSON: then stderr holds nothing else.
-func (s *shell) info(format string, args ...any) {
-	if !s.completing && !s.errorsAsJSON() {
-		fmt.Fprintln(s.Err, explain.Text(fmt.Sprintf(format, args...)))
+func (a *app) info(format string, args ...any) {
+	if !a.completing && !a.errorsAsJSON() {
+		fmt.Fprintln(a.Err, explain.Text(fmt.Sprintf(format, args...)))
 	}
 }
 

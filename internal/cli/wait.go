@@ -19,7 +19,7 @@ import (
 
 // waiter implements --wait and --timeout: the command ends when the deployment has ended.
 type waiter struct {
-	shell   *shell
+	app     *app
 	wait    bool
 	timeout time.Duration
 	seen    map[string]string
@@ -65,7 +65,7 @@ func (w *waiter) until(ctx context.Context, written client.Written) error {
 	q := query("after", written.Position)
 	for {
 		var d explain.Deployment
-		position, err := w.shell.readAt(ctx, client.Path("deployments", written.Deployment), q, &d)
+		position, err := w.app.readAt(ctx, client.Path("deployments", written.Deployment), q, &d)
 		switch {
 		case err == nil:
 			q.Set("after", position)
@@ -97,15 +97,15 @@ func (w *waiter) printProgress(d explain.Deployment) {
 		}
 		if w.seen[m.Name] != text {
 			w.seen[m.Name] = text
-			w.shell.info("%s  %s", m.Name, text)
+			w.app.info("%s  %s", m.Name, text)
 		}
 	}
 }
 
 // finish prints the result of the deployment and returns an error unless it succeeded.
 func (w *waiter) finish(d explain.Deployment) error {
-	if w.shell.structured() {
-		if err := w.shell.value(d); err != nil {
+	if w.app.structured() {
+		if err := w.app.value(d); err != nil {
 			return err
 		}
 	}
@@ -120,7 +120,7 @@ func (w *waiter) finish(d explain.Deployment) error {
 		text += ": " + countByState(d)
 	}
 	if d.State == "succeeded" {
-		w.shell.info("%s", text)
+		w.app.info("%s", text)
 		return nil
 	}
 	return &failure{code: exitFailed, kind: d.State, text: text, hint: "`drover logs " + d.ID +

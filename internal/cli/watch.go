@@ -48,7 +48,7 @@ type fetchFunc func(ctx context.Context, after string) (content, error)
 
 // watcher implements --watch. On a terminal it redraws all content, otherwise it appends what has changed.
 type watcher struct {
-	*shell
+	*app
 	fetch  fetchFunc
 	after  string
 	shown  map[string]string
@@ -66,17 +66,17 @@ func watchFlag(cmd *cobra.Command, watch *bool) {
 
 // watch prints the result of fetch after every event until ctx is cancelled. If the connection is lost, it waits for a
 // server.
-func (s *shell) watch(ctx context.Context, fetch fetchFunc) error {
-	w := &watcher{shell: s, fetch: fetch, shown: map[string]string{}, sheet: tableWriter{style: s.style()},
-		redraw: isTerminal(s.Out) && supportsEscapes() && !s.structured() && s.output != formatName}
+func (a *app) watch(ctx context.Context, fetch fetchFunc) error {
+	w := &watcher{app: a, fetch: fetch, shown: map[string]string{}, sheet: tableWriter{style: a.style()},
+		redraw: isTerminal(a.Out) && supportsEscapes() && !a.structured() && a.output != formatName}
 	if err := w.refresh(ctx); err != nil { // a missing resource is an error only in the first fetch
 		return ignoreCancelled(ctx, err)
 	}
-	s.noRetry = true
+	a.noRetry = true
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	positions, gone, broken := make(chan string, 1), make(chan error, 1), make(chan error, 1)
-	c, err := s.connect(ctx)
+	c, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
@@ -268,24 +268,24 @@ func (w *watcher) screen(now content) error {
 }
 
 // fetchList reads a whole list.
-func (l listed[T]) fetchList(ctx context.Context, s *shell, q url.Values, limit int) (content, error) {
+func (l listed[T]) fetchList(ctx context.Context, a *app, q url.Values, limit int) (content, error) {
 	now := content{name: "no " + l.kind.plural}
 	q.Del("next")
-	err := pages(ctx, s, "/"+l.kind.plural, q, limit, func(page explain.List[T]) error {
+	err := pages(ctx, a, "/"+l.kind.plural, q, limit, func(page explain.List[T]) error {
 		if now.position == "" {
 			now.position = page.Position
 		}
-		l.addItems(&now, page.Items, s.output == formatWide)
+		l.addItems(&now, page.Items, a.output == formatWide)
 		return nil
 	})
 	return now, err
 }
 
 // fetchOne reads one resource. A resource that was deleted after the first fetch gives an empty content.
-func (l listed[T]) fetchOne(ctx context.Context, s *shell, path, after string) (content, error) {
+func (l listed[T]) fetchOne(ctx context.Context, a *app, path, after string) (content, error) {
 	var item T
 	now := content{name: "the " + l.kind.name + " does not exist"}
-	position, err := s.readAt(ctx, path, query("after", after), &item)
+	position, err := a.readAt(ctx, path, query("after", after), &item)
 	if err != nil {
 		if after != "" && asFailure(err).code == exitMissing {
 			return now, nil
@@ -293,7 +293,7 @@ func (l listed[T]) fetchOne(ctx context.Context, s *shell, path, after string) (
 		return now, err
 	}
 	now.position = position
-	l.addItems(&now, []T{item}, s.output == formatWide)
+	l.addItems(&now, []T{item}, a.output == formatWide)
 	return now, nil
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-func whyVerb(s *shell) *cobra.Command {
+func whyVerb(a *app) *cobra.Command {
 	var project, at string
 	var watch bool
 	cmd := verb{
@@ -29,19 +29,19 @@ func whyVerb(s *shell) *cobra.Command {
 				if at != "" {
 					return usage("--watch cannot be combined with --at: the past does not change")
 				}
-				return s.watch(ctx, s.fetchWhy(args[0], q))
+				return a.watch(ctx, a.fetchWhy(args[0], q))
 			}
-			list, _, err := s.why(ctx, q)
+			list, _, err := a.why(ctx, q)
 			if err != nil {
 				return err
 			}
-			if s.structured() {
-				return s.value(list)
+			if a.structured() {
+				return a.value(list)
 			}
 			if len(list.Items) == 0 {
-				s.info("no project covers machine %s", args[0])
+				a.info("no project covers machine %s", args[0])
 			}
-			return s.printWhy(list.Items)
+			return a.printWhy(list.Items)
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "",
@@ -52,16 +52,16 @@ func whyVerb(s *shell) *cobra.Command {
 	return cmd
 }
 
-func (s *shell) why(ctx context.Context, q url.Values) (list explain.List[explain.Why], position string, err error) {
-	position, err = s.readAt(ctx, client.Path("why"), q, &list)
+func (a *app) why(ctx context.Context, q url.Values) (list explain.List[explain.Why], position string, err error) {
+	position, err = a.readAt(ctx, client.Path("why"), q, &list)
 	return list, position, err
 }
 
 // fetchWhy returns a fetchFunc for the explanations of one machine in all projects that cover it.
-func (s *shell) fetchWhy(machine string, q url.Values) fetchFunc {
+func (a *app) fetchWhy(machine string, q url.Values) fetchFunc {
 	return func(ctx context.Context, after string) (now content, err error) {
 		q.Set("after", after)
-		list, position, err := s.why(ctx, q)
+		list, position, err := a.why(ctx, q)
 		now = content{position: position, name: "no project covers machine " + machine}
 		for _, why := range list.Items {
 			key := why.Machine + "/" + why.Project
@@ -72,9 +72,9 @@ func (s *shell) fetchWhy(machine string, q url.Values) fetchFunc {
 }
 
 // printWhy prints explanations with a blank line between them.
-func (s *shell) printWhy(list []explain.Why) error {
+func (a *app) printWhy(list []explain.Why) error {
 	for i, why := range list {
-		if err := s.printRaw(pick(i > 0, "\n", "") + whyText(why)); err != nil {
+		if err := a.printRaw(pick(i > 0, "\n", "") + whyText(why)); err != nil {
 			return err
 		}
 	}

@@ -10,19 +10,19 @@ import (
 )
 
 // read decodes the resource at path into the value that into points to. It waits for a server that is starting.
-func (s *shell) read(ctx context.Context, path string, query url.Values, into any) error {
-	_, err := s.readAt(ctx, path, query, into)
+func (a *app) read(ctx context.Context, path string, query url.Values, into any) error {
+	_, err := a.readAt(ctx, path, query, into)
 	return err
 }
 
 // readAt is like read and also returns the log position of the answer. Another read with ?after= this position returns
 // no older state, whichever server answers.
-func (s *shell) readAt(ctx context.Context, path string, query url.Values, into any) (position string, err error) {
-	c, err := s.connect(ctx)
+func (a *app) readAt(ctx context.Context, path string, query url.Values, into any) (position string, err error) {
+	c, err := a.connect(ctx)
 	if err != nil {
 		return "", err
 	}
-	err = s.untilReachable(ctx, func() (err error) {
+	err = a.untilReachable(ctx, func() (err error) {
 		position, err = c.Get(ctx, path, query, into)
 		return err
 	})
@@ -30,32 +30,32 @@ func (s *shell) readAt(ctx context.Context, path string, query url.Values, into 
 }
 
 // post sends a request with one idempotency key and decodes the answer into the value that into points to.
-func (s *shell) post(ctx context.Context, path string, body, into any) error {
-	c, err := s.connect(ctx)
+func (a *app) post(ctx context.Context, path string, body, into any) error {
+	c, err := a.connect(ctx)
 	if err != nil {
 		return err
 	}
 	key := ids.New().String()
-	return s.untilReachable(ctx, func() error { return c.Post(ctx, path, key, body, into) })
+	return a.untilReachable(ctx, func() error { return c.Post(ctx, path, key, body, into) })
 }
 
 // command posts a request that writes events, and returns what was written.
-func (s *shell) command(ctx context.Context, path string, body any) (written client.Written, err error) {
+func (a *app) command(ctx context.Context, path string, body any) (written client.Written, err error) {
 	if body == nil {
 		body = struct{}{}
 	}
-	err = s.post(ctx, path, body, &written)
+	err = a.post(ctx, path, body, &written)
 	return written, err
 }
 
 // remove sends a DELETE request for path.
-func (s *shell) remove(ctx context.Context, path string) (written client.Written, err error) {
-	c, err := s.connect(ctx)
+func (a *app) remove(ctx context.Context, path string) (written client.Written, err error) {
+	c, err := a.connect(ctx)
 	if err != nil {
 		return written, err
 	}
 	key := ids.New().String()
-	err = s.untilReachable(ctx, func() (err error) {
+	err = a.untilReachable(ctx, func() (err error) {
 		written, err = c.Delete(ctx, path, key)
 		return err
 	})
@@ -63,15 +63,15 @@ func (s *shell) remove(ctx context.Context, path string) (written client.Written
 }
 
 // wrote prints the result of a command: the answer itself in structured formats, otherwise a sentence on stderr.
-func (s *shell) wrote(w client.Written, sentence string) error {
-	if s.structured() {
-		return s.value(w)
+func (a *app) wrote(w client.Written, sentence string) error {
+	if a.structured() {
+		return a.value(w)
 	}
 	switch {
 	case len(w.Events) == 0 && !w.Repeat:
-		s.info("%s: no change", sentence)
+		a.info("%s: no change", sentence)
 	default:
-		s.info("%s (#%s)", sentence, w.Position)
+		a.info("%s (#%s)", sentence, w.Position)
 	}
 	return nil
 }
