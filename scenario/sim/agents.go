@@ -14,58 +14,58 @@ import (
 	"github.com/droverhq/drover/rollout"
 )
 
-// agent is the program on a machine, with what only the machine itself knows.
+// agent is the agent of a machine, with the knowledge that only the machine has.
 type agent struct {
-	plant    *plant
+	cluster  *cluster
 	machine  string
 	instance domain.ID
 	session  domain.ID
 	connect  domain.ID
-	// since is when it was last let through, begun when its session began at this server.
+	// since is when its connection last started to work; begun is when its session at this server started.
 	since, begun time.Duration
-	// server holds its connection, nil for none; silent says that nothing comes through it.
+	// server holds its connection; nil without one. silent is set while nothing passes through the connection.
 	server *server
 	silent bool
-	// lost is the server whose end took the connection away, nil for none.
+	// lost is the server whose crash ended the connection, or nil.
 	lost *server
 	dead bool
-	// left says that it said goodbye and does not come back by itself.
+	// left is set after a graceful disconnect. The agent then does not reconnect by itself.
 	left bool
-	// running is what it executes now, nil for nothing.
+	// running is the part that it executes, or nil.
 	running *execution
-	// unheard are results that it could not report yet.
-	unheard []*execution
-	// offer is a deployment that it was offered in the session offered, and may claim later than it should.
+	// unreported lists the results that it has not reported yet.
+	unreported []*execution
+	// offer is a deployment that it was offered in the session offered. It may claim it later than allowed.
 	offer, offered domain.ID
-	// disk is what each project has left on this life of the disk.
-	disk map[projectLife]content
+	// disk is the content that each project has left on the current disk.
+	disk map[projectIncarnation]diskContent
 }
 
-// projectLife tells a project from another one that bears its name later.
-type projectLife struct {
+// projectIncarnation distinguishes a project from a later one of the same name.
+type projectIncarnation struct {
 	name    string
 	defined eventlog.Position
 }
 
-// content is what a machine really has of a project.
-type content struct {
+// diskContent is the actual state of a project on a disk.
+type diskContent struct {
 	release string
-	// broken says that the last part that was started there did not succeed.
+	// broken is set if the last part that started there did not succeed.
 	broken bool
-	// secret says that the log has not heard yet how that part ended.
-	secret bool
+	// unreported is set while the end of that part is not in the log.
+	unreported bool
 }
 
-// place is where a part runs.
-type place struct {
+// partKey identifies a part.
+type partKey struct {
 	deployment domain.ID
 	machine    string
 }
 
-// execution is a part that an agent really started.
+// execution is a part that an agent started.
 type execution struct {
-	place
-	project  projectLife
+	partKey
+	project  projectIncarnation
 	release  string
 	instance domain.ID
 	session  domain.ID
@@ -73,36 +73,38 @@ type execution struct {
 	counted  eventlog.Position
 }
 
-func (p *plant) machine(n int) string { return p.names[n%len(p.names)] }
+func (p *cluster) machine(n int) string { return p.names[n%len(p.names)] }
 
-// agent finds the agent of a machine, or makes its disk.
-func (p *plant) agent(machine string) *agent {
+// agent returns the agent of a machine, and creates it with a new disk if necessary.
+func (p *cluster) agent(machine string) *agent {
 	a := p.agents[machine]
 	if a == nil {
-		a = &agent{plant: p, machine: machine, dead: true}
+		a = &agent{cluster: p, machine: machine, dead: true}
 		p.agents[machine] = a
 		a.wipe()
 	}
 	return a
 }
 
-// wipe gives the machine a new disk. What ran there never ends.
+// wipe gives the machine a new disk. A running part never ends.
 func (a *agent) wipe() {
-	a.instance = a.plant.id("instance", a.machine)
-	a.running, a.unheard, a.offer, a.disk = nil, nil, domain.ID{}, map[projectLife]content{}
+	a.instance = a.cluster.id("instance", a.machine)
+	a.running, a.unreported, a.offer, a.disk = nil, nil, domain.ID{}, map[projectIncarnation]diskContent{}
 }
 
-// talks says whether a server hears what the agent says.
-func (a *agent) talks() bool { return !a.dead && !a.silent && a.server != nil && a.server.live() }
-
-// homeless says that the agent looks for a server.
-func (a *agent) homeless() bool {
-	return a.server == nil && !a.dead && !a.left && !a.silent && a.plant.audit.Machines[a.machine] != nil
+// reachable reports whether the messages of the agent reach a server.
+func (a *agent) reachable() bool {
+	return !a.dead && !a.silent && a.server != nil && a.server.running()
 }
 
-// comesBack lets an agent that has lost its server find another one, in the session that it has.
-func (a *agent) comesBack(s *server) {
-	if !a.homeless() {
+// needsServer reports whether the agent is looking for a server.
+func (a *agent) needsServer() bool {
+	return a.server == nil && !a.dead && !a.left && !a.silent && a.cluster.audit.Machines[a.machine] != nil
+}
+
+// reconnect connects an agent that has lost its server to another one, with its current session.
+func (a *agent) reconnect(s *server) {
+	if !a.needsServer() {
 		return
 	}
 	if a.session.IsZero() {
@@ -110,41 +112,41 @@ func (a *agent) comesBack(s *server) {
 		return
 	}
 	a.server = s
-	a.say("reconnects")
+	a.log("reconnects")
 	a.hello()
 }
 
-// isHeard lets the server that hears a session which its fold has ended say that the machine is online.
-func (a *agent) isHeard() {
-	if !a.talks() {
+// restoreSession brings a machine online again if its session was ended in the log although its server receives it.
+func (a *agent) restoreSession() {
+	if !a.reachable() {
 		return
 	}
 	if m := a.server.view().Machines[a.machine]; m != nil && !m.Online && m.Session == a.session {
-		a.say("heartbeat")
+		a.log("heartbeat")
 		a.hello()
 	}
 }
 
-// comeHome lets the agents that a server has lost come back to it once it runs again.
-func (p *plant) comeHome(s *server) {
+// reconnectAgents reconnects the agents that a server lost when it ended.
+func (p *cluster) reconnectAgents(s *server) {
 	for _, name := range p.names {
-		if a := p.agents[name]; a != nil && a.homeless() && a.lost == s && s.live() {
-			a.server, p.tardy = s, false
+		if a := p.agents[name]; a != nil && a.needsServer() && a.lost == s && s.running() {
+			a.server, p.lateReaction = s, false
 			a.hello()
 		}
 	}
 }
 
 func (a *agent) heartbeat() {
-	if a.talks() {
+	if a.reachable() {
 		a.server.engine.Heartbeat(a.machine, a.connect)
 	}
 }
 
-// tell reports to the agent's server. It says whether the report was accepted, and whether anybody knows.
-func (a *agent) tell(c domain.Command) (accepted, known bool) {
-	p, s := a.plant, a.server
-	for range tries {
+// send sends a report to the agent's server. It returns whether the report was accepted, and whether that is known.
+func (a *agent) send(c domain.Command) (accepted, known bool) {
+	p, s := a.cluster, a.server
+	for range maxAttempts {
 		_, err := s.engine.Handle(p.ctx, domain.ID{}, c)
 		var rejection *domain.Rejection
 		switch {
@@ -154,87 +156,89 @@ func (a *agent) tell(c domain.Command) (accepted, known bool) {
 		case errors.As(err, &rejection):
 			return false, true
 		case errors.Is(err, errDead):
-			p.survived(s, "report", err)
+			p.succeeded(s, "report", err)
 			return false, false
 		case errors.Is(err, engine.ErrFenced):
 			return false, true
 		case !errors.Is(err, eventlog.ErrUnavailable) && !errors.Is(err, eventlog.ErrUnknownOutcome):
-			p.breaks("a report gets an answer", "%T of %s: %v", c, a.machine, err)
+			p.violate("every report has an outcome", "%T of %s: %v", c, a.machine, err)
 			return false, false
 		}
 	}
-	p.breaks("a report gets an answer", "%T of %s: none after %d tries", c, a.machine, tries)
+	p.violate("every report has an outcome", "%T of %s: none after %d attempts", c, a.machine, maxAttempts)
 	return false, false
 }
 
-// say tells the story what the agent says.
-func (a *agent) say(words ...string) {
+// log writes a report of the agent to the transcript.
+func (a *agent) log(words ...string) {
 	on := a.server
-	if on != nil && !on.live() { // nobody hears it there; it happens all the same
-		on = a.plant.serving(0)
+	if on != nil && !on.running() { // the report does not arrive, but it still happens
+		on = a.cluster.serving(0)
 	}
 	if on == nil {
 		return
 	}
-	a.plant.story.report(a.plant.now, a.plant.hears(on), a.machine+" "+strings.Join(words, " "))
+	a.cluster.transcript.report(a.cluster.now, a.cluster.beginRequest(on), a.machine+" "+strings.Join(words, " "))
 }
 
-// connectTo begins a session. An agent that was dead answers for what its journal says it had begun.
+// connectTo starts a session. An agent that had crashed reports the part that its journal contains.
 func (a *agent) connectTo(s *server) {
-	p := a.plant
+	p := a.cluster
 	if a.dead && a.running != nil {
 		a.running.result = domain.PartFailed
-		a.unheard, a.running = append(a.unheard, a.running), nil
+		a.unreported, a.running = append(a.unreported, a.running), nil
 	}
 	a.server, a.dead, a.silent, a.left = s, false, false, false
 	a.session = p.id("session", a.machine)
-	a.say("online")
+	a.log("online")
 	a.hello()
 }
 
-// hello says who the agent is. A server that refuses it, or dies of it, does not hold it.
+// hello introduces the agent to its server. The agent has no server if that rejects it or crashes.
 func (a *agent) hello() {
 	s := a.server
-	accepted, _ := a.tell(domain.ConnectMachine{Name: a.machine, Server: s.engine.Server(), Session: a.session, Instance: a.instance})
+	accepted, _ := a.send(domain.ConnectMachine{Name: a.machine, Server: s.engine.Server(),
+		Session: a.session, Instance: a.instance})
 	m := s.view().Machines[a.machine]
 	if !accepted || s.down || m == nil || m.Session != a.session {
 		a.server = nil
 		return
 	}
-	if a.since = a.plant.now; a.connect != m.Connect {
-		a.connect, a.begun = m.Connect, a.plant.now
+	if a.since = a.cluster.now; a.connect != m.Connect {
+		a.connect, a.begun = m.Connect, a.cluster.now
 	}
 	a.heartbeat()
 	for _, part := range slices.Clone(rollout.Unfinished(s.view(), a.machine)) {
-		if part.Instance == a.instance && a.talks() {
+		if part.Instance == a.instance && a.reachable() {
 			a.answer(part)
 		}
 	}
 }
 
-// answer says what became of a part that the log calls unfinished.
+// answer reports the result of a part that is unfinished in the log.
 func (a *agent) answer(part *projections.Part) {
 	id := part.Deployment.ID
 	if a.running != nil && a.running.deployment == id {
 		return
 	}
-	for _, e := range a.unheard {
+	for _, e := range a.unreported {
 		if e.deployment == id {
 			a.report(e)
 			return
 		}
 	}
-	// It was claimed and never started, or hung: nobody can know.
-	e := a.plant.ran[place{id, a.machine}]
+	// It was claimed and never started, or it hung: the result is unknown.
+	e := a.cluster.ran[partKey{id, a.machine}]
 	if e == nil {
-		e = &execution{place: place{id, a.machine}, instance: a.instance, session: a.session}
+		e = &execution{partKey: partKey{id, a.machine}, instance: a.instance, session: a.session}
 	}
 	e.result = domain.PartFailed
 	a.report(e)
 }
 
-// reported says that the log has a result of a part: then a repeat of it may be refused, as the part may be forgotten.
-func (p *plant) reported(stream string) bool {
+// reported reports whether the log has a result of a part. A repeated report may then be rejected, because the view may
+// no longer retain the part.
+func (p *cluster) reported(stream string) bool {
 	for rec := range p.log.ReadStream(p.ctx, stream, 0, 0) {
 		if fact, err := domain.Decode(rec.Type, rec.Data); err == nil {
 			if e, ok := fact.(domain.PartEnded); ok && e.ByAgent() {
@@ -245,43 +249,45 @@ func (p *plant) reported(stream string) bool {
 	return false
 }
 
-// report tells the result of an execution that has ended.
+// report reports the result of an execution that has ended.
 func (a *agent) report(e *execution) {
 	words := map[domain.PartState]string{domain.PartSucceeded: "succeeds", domain.PartFailed: "fails"}
-	a.say(words[e.result], a.plant.story.deployment(e.deployment))
+	a.log(words[e.result], a.cluster.transcript.deployment(e.deployment))
 	s := a.server
-	accepted, known := a.tell(domain.EndPart{Deployment: e.deployment, Machine: a.machine, Session: a.session,
+	accepted, known := a.send(domain.EndPart{Deployment: e.deployment, Machine: a.machine, Session: a.session,
 		Instance: e.instance, State: e.result})
 	stream := domain.PartStream(e.deployment, e.machine)
 	if !known || !accepted && s.view().SetAside(stream) {
-		if !slices.Contains(a.unheard, e) {
-			a.unheard = append(a.unheard, e)
+		if !slices.Contains(a.unreported, e) {
+			a.unreported = append(a.unreported, e)
 		}
 		return
 	}
-	if !accepted && !a.plant.reported(stream) {
-		a.plant.breaks("nothing is lost", "the result of %s on %s was refused", e.deployment, a.machine)
+	if !accepted && !a.cluster.reported(stream) {
+		a.cluster.violate("nothing is lost", "the result of %s on %s was rejected", e.deployment, a.machine)
 	}
-	a.unheard = slices.DeleteFunc(a.unheard, func(o *execution) bool { return o == e })
-	if c := a.disk[e.project]; c.secret && !a.busyWith(e.project) {
-		c.secret = false
+	a.unreported = slices.DeleteFunc(a.unreported, func(o *execution) bool { return o == e })
+	if c := a.disk[e.project]; c.unreported && !a.busyWith(e.project) {
+		c.unreported = false
 		a.disk[e.project] = c
 	}
 }
 
-// busyWith says that something of the project runs here or was not reported.
-func (a *agent) busyWith(project projectLife) bool {
+// busyWith reports whether a part of the project runs here or is not reported yet.
+func (a *agent) busyWith(project projectIncarnation) bool {
 	return a.running != nil && a.running.project == project ||
-		slices.ContainsFunc(a.unheard, func(e *execution) bool { return e.project == project })
+		slices.ContainsFunc(a.unreported, func(e *execution) bool { return e.project == project })
 }
 
-// claim asks for a part in a session and starts it if the server's fold says that the claim counts.
+// claim claims a part in a session, and starts it if the claim counts according to the server's fold.
 func (a *agent) claim(deployment, session domain.ID) {
-	if e := a.plant.ran[place{deployment, a.machine}]; !a.talks() || a.running != nil || e != nil && e.instance == a.instance {
-		return // its journal says that it has begun this part before
+	if e := a.cluster.ran[partKey{deployment, a.machine}]; !a.reachable() || a.running != nil || e != nil &&
+		e.instance == a.instance {
+		return // according to its journal, it has started this part before
 	}
-	a.say("claims", a.plant.story.deployment(deployment))
-	accepted, _ := a.tell(domain.ClaimPart{Deployment: deployment, Machine: a.machine, Session: session, Instance: a.instance})
+	a.log("claims", a.cluster.transcript.deployment(deployment))
+	accepted, _ := a.send(domain.ClaimPart{Deployment: deployment, Machine: a.machine,
+		Session: session, Instance: a.instance})
 	if !accepted || a.server == nil {
 		return
 	}
@@ -296,34 +302,36 @@ func (a *agent) claim(deployment, session domain.ID) {
 }
 
 func (a *agent) start(d *projections.Deployment, part *projections.Part) {
-	p, at := a.plant, place{d.ID, a.machine}
+	p, at := a.cluster, partKey{d.ID, a.machine}
 	if p.ran[at] != nil {
-		p.breaks("no part runs twice", "%s started the part of %s again", a.machine, p.story.deployment(d.ID))
+		p.violate("no part runs twice", "%s started the part of %s again", a.machine, p.transcript.deployment(d.ID))
 	}
-	if w := p.ledger.waves[d.ID]; w != nil && (d.Content == nil || !reflect.DeepEqual(d.Content.Steps, w.app.releases[d.Release])) {
-		p.breaks("law 15: a role filter picks machines and never removes steps", "%s starts other steps than %s has", a.machine, d.Release)
+	if w := p.ledger.deployments[d.ID]; w != nil && (d.Content == nil || !reflect.DeepEqual(d.Content.Steps,
+		w.project.releases[d.Release])) {
+		p.violate("law 15: a role filter selects machines and never removes steps",
+			"%s starts other steps than those of %s", a.machine, d.Release)
 	}
-	e := &execution{place: at, project: projectLife{d.Project.Name, d.Project.Defined}, release: d.Release,
+	e := &execution{partKey: at, project: projectIncarnation{d.Project.Name, d.Project.Defined}, release: d.Release,
 		instance: a.instance, session: a.session, result: domain.PartRunning, counted: part.Claimed}
 	p.ran[at], a.running = e, e
-	a.disk[e.project] = content{release: a.disk[e.project].release, broken: true, secret: true}
+	a.disk[e.project] = diskContent{release: a.disk[e.project].release, broken: true, unreported: true}
 }
 
-// end ends what runs, on the machine itself. The log has not heard of it yet.
+// end ends the running part on the machine. The result is not in the log yet.
 func (a *agent) end(ok bool) *execution {
 	e := a.running
 	a.running = nil
 	e.result = domain.PartFailed
-	if s := a.plant.setting; (ok || s.steady) && !s.cursed[a.machine] {
+	if s := a.cluster.config; (ok || s.alwaysSucceed) && !s.failing[a.machine] {
 		e.result = domain.PartSucceeded
-		a.disk[e.project] = content{release: e.release, secret: true}
+		a.disk[e.project] = diskContent{release: e.release, unreported: true}
 	}
-	a.unheard = append(a.unheard, e)
+	a.unreported = append(a.unreported, e)
 	return e
 }
 
-// busy lists the agents that execute something.
-func (p *plant) busy() []*agent {
+// busy returns the agents that execute a part.
+func (p *cluster) busy() []*agent {
 	var all []*agent
 	for _, name := range p.names {
 		if a := p.agents[name]; a != nil && a.running != nil && !a.dead {
@@ -333,10 +341,10 @@ func (p *plant) busy() []*agent {
 	return all
 }
 
-func (p *plant) claimOne(st step) {
+func (p *cluster) claimOne(st step) {
 	for i := range p.names {
 		a := p.agents[p.machine(st.b+i)]
-		if a == nil || !a.talks() || a.running != nil {
+		if a == nil || !a.reachable() || a.running != nil {
 			continue
 		}
 		if part := rollout.Work(a.server.view(), a.machine); part != nil {
@@ -346,27 +354,27 @@ func (p *plant) claimOne(st step) {
 	}
 }
 
-func (p *plant) endOne(st step) {
+func (p *cluster) endOne(st step) {
 	busy := p.busy()
 	if len(busy) == 0 {
 		return
 	}
 	a := busy[st.b%len(busy)]
-	if e := a.end(st.a%4 > 0); a.talks() {
+	if e := a.end(st.a%4 > 0); a.reachable() {
 		a.report(e)
 	}
 }
 
-// workAll lets every agent do its next step.
-func (p *plant) workAll(st step) {
+// workAll makes every agent do its next step.
+func (p *cluster) workAll(st step) {
 	for i, name := range p.names {
 		a := p.agents[name]
 		switch {
-		case a == nil || !a.talks():
-		case len(a.unheard) > 0:
-			a.report(a.unheard[0])
+		case a == nil || !a.reachable():
+		case len(a.unreported) > 0:
+			a.report(a.unreported[0])
 		case a.running != nil:
-			a.report(a.end(p.rest || (st.b>>(i%10))%4 > 0))
+			a.report(a.end(p.healing || (st.b>>(i%10))%4 > 0))
 		default:
 			if part := rollout.Work(a.server.view(), a.machine); part != nil {
 				a.claim(part.Deployment.ID, a.session)
@@ -375,14 +383,14 @@ func (p *plant) workAll(st step) {
 	}
 }
 
-// join registers a machine that is not there, and begins a session.
-func (p *plant) join(st step) {
+// join registers a machine if necessary, and starts a session.
+func (p *cluster) join(st step) {
 	s, name := p.serving(st.a), p.machine(st.b)
-	for i := 0; i < len(p.names) && p.agent(name).talks(); i++ {
+	for i := 0; i < len(p.names) && p.agent(name).reachable(); i++ {
 		name = p.machine(st.b + i)
 	}
 	a := p.agent(name)
-	if a.talks() {
+	if a.reachable() {
 		return
 	}
 	if p.audit.Machines[name] == nil {
@@ -393,18 +401,19 @@ func (p *plant) join(st step) {
 	a.connectTo(s)
 }
 
-func (p *plant) machineSettings(name string, n int) domain.ApplyMachine {
-	c := domain.ApplyMachine{Name: name, Environment: environments[max(0, n/3%6-3)], Roles: [][]string{{"web"}, {"db", "web"}, {"db"}}[n%3], Origin: domain.By("agent")}
-	if c.Policy = map[int]string{3: fleeting, 7: "checked"}[n%8]; p.setting.absent {
+func (p *cluster) machineSettings(name string, n int) domain.ApplyMachine {
+	c := domain.ApplyMachine{Name: name, Environment: environments[max(0, n/3%6-3)],
+		Roles: [][]string{{"web"}, {"db", "web"}, {"db"}}[n%3], Origin: domain.By("agent")}
+	if c.Policy = map[int]string{3: fleeting, 7: "checked"}[n%8]; p.config.cleanUp {
 		c.Policy = fleeting
 	}
 	return c
 }
 
-// theAgent is that of a machine, if a server hears it.
-func (p *plant) theAgent(n int) *agent {
+// reachableAgent returns a reachable agent, starting with the machine of that number.
+func (p *cluster) reachableAgent(n int) *agent {
 	for i := range p.names {
-		if a := p.agents[p.machine(n+i)]; a != nil && a.talks() {
+		if a := p.agents[p.machine(n+i)]; a != nil && a.reachable() {
 			return a
 		}
 	}
@@ -412,31 +421,31 @@ func (p *plant) theAgent(n int) *agent {
 }
 
 func (a *agent) leave() {
-	a.say("offline")
-	a.tell(domain.DisconnectMachine{Name: a.machine, Connect: a.connect, Reason: "said-goodbye"})
+	a.log("offline")
+	a.send(domain.DisconnectMachine{Name: a.machine, Connect: a.connect, Reason: "said-goodbye"})
 	a.server, a.left = nil, true
 }
 
-func (p *plant) leave(st step) {
-	if a := p.theAgent(st.b); a != nil {
+func (p *cluster) leave(st step) {
+	if a := p.reachableAgent(st.b); a != nil {
 		a.leave()
 	}
 }
 
-// flap is offline and online again before anybody ticks.
-func (p *plant) flap(st step) {
-	if a := p.theAgent(st.b); a != nil {
+// flap takes a machine offline and online again between two ticks.
+func (p *cluster) flap(st step) {
+	if a := p.reachableAgent(st.b); a != nil {
 		s := a.server
 		a.leave()
-		if s.live() {
+		if s.running() {
 			a.connectTo(s)
 		}
 	}
 }
 
-// reconnect begins a new session. Now and then a claim of the old one is still on its way.
-func (p *plant) reconnect(st step) {
-	a := p.theAgent(st.b)
+// reconnect starts a new session. Sometimes a claim of the old session arrives afterwards.
+func (p *cluster) reconnect(st step) {
+	a := p.reachableAgent(st.b)
 	if a == nil {
 		return
 	}
@@ -447,33 +456,33 @@ func (p *plant) reconnect(st step) {
 	}
 }
 
-// silence cuts an agent off, or lets it through again: its server then says what it knows.
-func (p *plant) silence(st step) {
+// silence cuts an agent off, or lets its messages pass again.
+func (p *cluster) silence(st step) {
 	a := p.agents[p.machine(st.b)]
 	if a == nil || a.dead || a.server == nil && !a.silent {
 		return
 	}
 	if !a.silent {
-		a.say("silent")
+		a.log("silent")
 		a.silent = true
 		return
 	}
 	a.silent, a.since = false, p.now
-	if a.talks() {
-		a.say("reconnects")
+	if a.reachable() {
+		a.log("reconnects")
 		a.hello()
 	}
 }
 
-func (p *plant) reimage(st step) {
+func (p *cluster) reimage(st step) {
 	a := p.agents[p.machine(st.b)]
 	if a == nil {
 		return
 	}
-	if st.a%2 == 0 && a.talks() {
+	if st.a%2 == 0 && a.reachable() {
 		a.leave()
 	}
-	p.story.report(p.now, p.serving(0).name, a.machine+" re-imaged")
+	p.transcript.report(p.now, p.serving(0).name, a.machine+" re-imaged")
 	a.wipe()
 	a.server, a.dead = nil, true
 	if st.a/2%2 == 0 && p.audit.Machines[a.machine] != nil {
@@ -481,15 +490,16 @@ func (p *plant) reimage(st step) {
 	}
 }
 
-func (p *plant) switchMachine(st step) {
+func (p *cluster) switchMachine(st step) {
 	m, on := p.machine(st.b), st.a%4 > 0
 	p.do(p.serving(st.a), domain.SetMachineEnabled{Name: m, Enabled: on, Origin: domain.By(by)}, "machine", onOff(on), m)
 	if st.a%9 == 0 {
-		p.do(p.serving(st.a), domain.SetMachineEnabled{Name: m, Enabled: !on, Origin: domain.By(by)}, "machine", onOff(!on), m)
+		p.do(p.serving(st.a), domain.SetMachineEnabled{Name: m, Enabled: !on, Origin: domain.By(by)}, "machine",
+			onOff(!on), m)
 	}
 }
 
-func (p *plant) changeMachine(st step) {
+func (p *cluster) changeMachine(st step) {
 	if name := p.machine(st.b); p.audit.Machines[name] != nil {
 		s := p.serving(st.a)
 		c := p.machineSettings(name, st.a/8+st.b)
@@ -498,68 +508,68 @@ func (p *plant) changeMachine(st step) {
 	}
 }
 
-func (p *plant) removeMachine(st step) {
+func (p *cluster) removeMachine(st step) {
 	name := p.machine(st.b)
 	if a := p.agents[name]; a != nil && a.server != nil {
-		a.say("silent")
+		a.log("silent")
 		a.server = nil
 	}
 	p.do(p.serving(st.a), domain.DeleteMachine{Name: name, Origin: domain.By(by)}, "delete machine", name)
 }
 
-func (p *plant) health(st step) {
-	a := p.theAgent(st.b)
+func (p *cluster) health(st step) {
+	a := p.reachableAgent(st.b)
 	if a == nil {
 		return
 	}
 	status := []domain.Health{domain.Healthy, domain.Healthy, domain.Warning, domain.Unhealthy}[st.a%4]
-	a.say(string(status))
-	a.tell(domain.ReportHealth{Name: a.machine, Session: a.session, Status: status})
+	a.log(string(status))
+	a.send(domain.ReportHealth{Name: a.machine, Session: a.session, Status: status})
 }
 
-// die kills an agent, perhaps in the middle of a part.
-func (p *plant) die(st step) {
-	a := p.theAgent(st.b)
+// die kills an agent, possibly during a part.
+func (p *cluster) die(st step) {
+	a := p.reachableAgent(st.b)
 	if busy := p.busy(); len(busy) > 0 && st.a%3 > 0 {
 		a = busy[st.b%len(busy)]
 	}
 	if a != nil {
-		a.say("silent")
+		a.log("silent")
 		a.server, a.dead = nil, true
 	}
 }
 
-// hang makes what runs never end, though its agent lives.
-func (p *plant) hang(st step) {
+// hang makes a running part never end, although its agent is alive.
+func (p *cluster) hang(st step) {
 	if busy := p.busy(); len(busy) > 0 {
 		a := busy[st.b%len(busy)]
-		p.story.comment("%s: what %s runs never ends", clockText(p.now), a.machine)
+		p.transcript.comment("%s: the part that %s runs never ends", clockText(p.now), a.machine)
 		a.running = nil
 	}
 }
 
-// endUnheard ends what runs, and the report is not sent yet.
-func (p *plant) endUnheard(st step) {
+// endUnreported ends a running part without sending the report.
+func (p *cluster) endUnreported(st step) {
 	if busy := p.busy(); len(busy) > 0 {
 		a := busy[st.b%len(busy)]
 		e := a.end(st.a%4 > 0)
-		p.story.comment("%s: %s ends its part as %s and cannot say so", clockText(p.now), a.machine, e.result)
+		p.transcript.comment("%s: %s ends its part as %s and cannot report it", clockText(p.now), a.machine, e.result)
 	}
 }
 
-func (p *plant) reportLate(st step) {
+func (p *cluster) reportLate(st step) {
 	for i := range p.names {
-		if a := p.agents[p.machine(st.b+i)]; a != nil && len(a.unheard) > 0 && a.talks() {
-			a.report(a.unheard[0])
+		if a := p.agents[p.machine(st.b+i)]; a != nil && len(a.unreported) > 0 && a.reachable() {
+			a.report(a.unreported[0])
 			return
 		}
 	}
 }
 
-func (p *plant) takeOffer(st step) {
+func (p *cluster) takeOffer(st step) {
 	for i := range p.names {
 		a := p.agents[p.machine(st.b+i)]
-		if a == nil || !a.talks() {
+		if a == nil || !a.reachable() {
 			continue
 		}
 		if part := rollout.Work(a.server.view(), a.machine); part != nil {
@@ -569,10 +579,10 @@ func (p *plant) takeOffer(st step) {
 	}
 }
 
-// claimOffer claims what was offered before, whatever has become of it.
-func (p *plant) claimOffer(st step) {
+// claimOffer claims a part that was offered earlier, whatever has happened to it since.
+func (p *cluster) claimOffer(st step) {
 	for i := range p.names {
-		if a := p.agents[p.machine(st.b+i)]; a != nil && !a.offer.IsZero() && a.talks() && a.running == nil {
+		if a := p.agents[p.machine(st.b+i)]; a != nil && !a.offer.IsZero() && a.reachable() && a.running == nil {
 			offer := a.offer
 			a.offer = domain.ID{}
 			a.claim(offer, a.offered)

@@ -14,18 +14,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var tryBreaks = flag.Bool("breaks", false, "try every break of testdata/breaks.txt; each builds drover once")
+var tryBreaks = flag.Bool("breaks", false, "try every defect of testdata/breaks.txt; each builds drover once")
 
-// sabotage is one break of testdata/breaks.txt.
+// sabotage is one deliberate defect of testdata/breaks.txt.
 type sabotage struct {
 	what, test string
 	changes    []change
 }
 
-// change is one line of a file and what stands in its place.
+// change replaces one line of a file.
 type change struct{ file, old, new string }
 
-// readBreaks reads the file as it says of itself.
+// readBreaks parses testdata/breaks.txt, which describes its own format.
 func readBreaks(t *testing.T) (all []sabotage) {
 	t.Helper()
 	text, err := os.ReadFile("testdata/breaks.txt")
@@ -55,7 +55,7 @@ func readBreaks(t *testing.T) (all []sabotage) {
 	return all
 }
 
-// apply writes the changed files beside the real ones' place and says to the compiler what replaces what.
+// apply writes the changed files to a temporary folder, and returns a compiler overlay that replaces the real files.
 func (s sabotage) apply(t *testing.T) (overlay string) {
 	t.Helper()
 	folder, texts, replace := t.TempDir(), map[string]string{}, map[string]string{}
@@ -69,7 +69,7 @@ func (s sabotage) apply(t *testing.T) (overlay string) {
 		}
 		lines := strings.Split(texts[real], "\n")
 		at := slices.IndexFunc(lines, func(line string) bool { return strings.TrimSpace(line) == c.old })
-		require.GreaterOrEqual(t, at, 0, "%s has no line %q any more", c.file, c.old)
+		require.GreaterOrEqual(t, at, 0, "%s no longer has the line %q", c.file, c.old)
 		lines[at] = c.new
 		texts[real] = strings.Join(lines, "\n")
 	}
@@ -85,19 +85,20 @@ func (s sabotage) apply(t *testing.T) (overlay string) {
 	return overlay
 }
 
-// The breaks are the negative controls of this package: a simulation that passes proves nothing by itself.
-func TestBreaksOfEachLawTurnItsPropertyRed(t *testing.T) {
+// The defects are the negative controls of this package, because a simulation that passes proves nothing by itself.
+func TestBreaksAreDetected(t *testing.T) {
 	all := readBreaks(t)
 	require.NotEmpty(t, all)
 	for _, s := range all {
 		t.Run(s.what, func(t *testing.T) {
 			overlay := s.apply(t)
 			if !*tryBreaks {
-				return // the lines are there; -breaks tries what they do
+				return // the lines exist; -breaks also tests their effect
 			}
-			run := exec.Command("go", "test", "-overlay", overlay, "-run", s.test, "-count=1", "-rapid.checks=2000", "-rapid.shrinktime=1s", "-timeout=5m", ".")
+			run := exec.Command("go", "test", "-overlay", overlay, "-run", s.test, "-count=1", "-rapid.checks=2000",
+				"-rapid.shrinktime=1s", "-timeout=5m", ".")
 			output, err := run.CombinedOutput()
-			require.Error(t, err, "nobody saw it")
+			require.Error(t, err, "the simulation did not detect it")
 			require.NotContains(t, string(output), "build failed", "%s", output)
 			for line := range strings.SplitSeq(string(output), "\n") {
 				if strings.Contains(line, "[rapid] failed") {

@@ -1,35 +1,40 @@
-// Package sim runs random days of drover: seeded servers, agents, people, clocks and faults over the real
-// engine and the log in memory, on one goroutine and a clock that is moved by hand. After every step the
-// never-laws are checked; then everything is healed, and the eventually-laws are.
+// Package sim runs random simulations of drover: seeded servers, agents, people, clocks and faults, on the real engine
+// and a log in memory. A simulation uses one goroutine and a simulated clock. After every step, the safety properties
+// are checked. At the end, everything is repaired and the liveness properties are checked.
 //
-//	history.go    a step of a day as data, and how random ones are drawn
-//	plant.go      the world of one day: its log, clock, servers, and what is checked after every step
-//	servers.go    servers, each with a clock of its own: ticks whole and in steps, crashes, time that passes
-//	faults.go     processes that are stopped, pages cut, replies lost, logs away, leases unseen, clocks that jump or stand
-//	damage.go     events that nobody can fold, and the words that clear their streams
-//	agents.go     machines: joins, flaps, new disks, claims, ends, deaths in the middle of a part
-//	people.go     what owners and operators command
-//	snapshots.go  what a server keeps of its view over a restart, held against the view
-//	wire.go       one server's way to the log, with its faults
-//	ledger.go     the reference: what the log and the agents' own memory say, folded the plain way
-//	laws.go       never: what must hold after each event
-//	absence.go    never and eventually: who is cleaned up
-//	pending.go    what events have made due and nothing has settled
-//	heal.go       eventually: what must hold once everything works again
-//	transcript.go a day as a scenario file
-//	shrink.go     the shortest part of a day that still breaks a law
+//	steps.go               a step of a run as data, and how random steps are drawn
+//	cluster.go             the state of one run: its log, clock, servers and agents
+//	servers.go             servers with their own clocks: ticks, single steps of ticks, crashes, passing time
+//	faults.go              frozen processes, short pages, lost replies, an unavailable log, missing leases, wrong clocks
+//	damaged_streams.go     events that cannot be folded, and the commands that clear their streams
+//	agents.go              machines: joins, flaps, new disks, claims, ends, crashes during a part
+//	people.go              the commands of people
+//	snapshots.go           the snapshots of a server, compared with its view
+//	faulty_log.go          the connection of one server to the log, with its faults
+//	ledger.go              the reference model: the state of the fleet according to the raw log
+//	ledger_machines.go     the model of machines and environments
+//	ledger_projects.go     the model of projects and triggers
+//	ledger_deployments.go  the model of deployments, parts and holds
+//	laws.go                safety: what must hold after each event
+//	absence.go             safety and liveness: which machines are cleaned up
+//	pending.go             the events that made machines due and are not settled
+//	heal.go                liveness: what must hold after everything has been repaired
+//	transcript.go          a run as a scenario file
+//	shrink.go              the shortest part of a run that still violates a law
+//	dump.go                views as text, to show their differences
 //
-// `make sim SEED=7 TICKS=10000` runs exactly so many ticks from that seed, on one to five servers, and says which faults it
-// put in. A day that breaks a law is made shorter and written as a scenario file, the path of which is printed.
+// `make sim SEED=7 TICKS=10000` runs exactly that number of ticks from that seed, on one to five servers, and reports
+// which faults it injected. A run that violates a law is shortened and written as a scenario file, whose path is
+// printed.
 //
 // # What it relies on
 //
-// A day is a function of its steps: nothing else is random, so a day runs again exactly, a shorter day is a
-// day, and a failure is printed as the steps that led to it, in the grammar of package scenario.
+// A run is a function of its steps. Nothing else is random, so a run can be repeated exactly, any part of a run is also
+// a run, and a failure is printed as the steps that led to it, in the language of package scenario.
 //
 // # What it promises
 //
-// Each check quotes the law of docs/laws.md that it is about. The checks do not ask the fold what they check it
-// for: agents know themselves what they ran, and the ledger reads the raw log. Each law has its breaks in
-// testdata/breaks.txt, lines of drover made wrong on purpose, which a test proves it to see.
+// Each check quotes the law of docs/laws.md that it verifies. The checks do not use the fold to verify the fold: agents
+// know which parts they ran, and the ledger reads the raw log. Each law has negative controls in testdata/breaks.txt:
+// deliberate defects in drover, for which a test proves that the simulation detects them.
 package sim

@@ -9,7 +9,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// dump writes a view as text, one thing a line, for people who ask where two views differ.
+// dump returns a view as text, one item on each line, to show where two views differ.
 func dump(v *projections.View) []string {
 	lines := []string{fmt.Sprintf("position %s time %s fence %+v", v.Position, v.Time, v.Fence)}
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
@@ -21,7 +21,8 @@ func dump(v *projections.View) []string {
 		add("machine %s %+v added %s offline %s ready %s absence %s", name, m.Machine, m.Added, m.Offline, m.Ready, m.Absence)
 		for _, project := range slices.Sorted(maps.Keys(m.Installed)) {
 			i := m.Installed[project]
-			add("machine %s %s %s of %s dirty %v tried %+v hold %+v", name, project, i.Release, i.Instance, i.Dirty, i.FailedAttempts, i.Hold)
+			add("machine %s %s %s of %s dirty %v tried %+v hold %+v", name, project, i.Release, i.Instance, i.Dirty,
+				i.FailedAttempts, i.Hold)
 		}
 		for i, part := range v.OpenPartsOn(name) {
 			add("machine %s open part %d of %s", name, i, part.Deployment.ID)
@@ -52,7 +53,7 @@ func dump(v *projections.View) []string {
 	return lines
 }
 
-// difference lists the lines that only one of two dumps has, at most a screen full.
+// difference returns the lines that only one of two dumps contains, up to 20.
 func difference(a, b []string) string {
 	var out []string
 	for _, text := range a {
@@ -66,7 +67,7 @@ func difference(a, b []string) string {
 		}
 	}
 	if len(out) == 0 {
-		return "the difference is in what the dump does not show"
+		return "the difference is not visible in the dump"
 	}
 	return strings.Join(out[:min(len(out), 20)], "\n")
 }

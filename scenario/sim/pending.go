@@ -7,77 +7,79 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// request is an event that made a machine due for a trigger and that nothing has settled yet. The ledger keeps
-// them by itself: the sweep of the product would hide that the product has forgotten one.
+// request identifies a machine that an event made due for a trigger and that is not settled yet. The ledger tracks
+// requests itself, because the sweep would hide a request that drover has forgotten.
 type request struct {
-	file    file
+	key     machineProject
 	trigger string
 }
 
-// asked is the newest event that did, and of which category.
+// asked is the newest event of a request and its category.
 type asked struct {
 	at       eventlog.Position
 	category domain.Category
 }
 
-// ask opens a request for every trigger that looks at what has happened to the machine, there and then.
-func (l *ledger) ask(h *host, fact domain.Event) {
+// ask opens a request for every trigger that matches an event of a machine.
+func (l *ledger) ask(h *machineState, fact domain.Event) {
 	category, named := domain.CategoryOf(fact)
 	if !named || !category.Opens() {
 		return
 	}
-	for _, a := range l.apps {
+	for _, a := range l.projects {
 		for name, r := range a.triggers {
 			members, _ := domain.Expand(r.settings.Events)
-			if !a.disabled && !r.disabled && slices.Contains(members, category) && l.places[h.Environment] && r.asks(a, h) {
-				l.requests[request{file{h.Name, h.life, a.name, a.life}, name}] = asked{l.at, category}
+			if !a.disabled && !r.disabled && slices.Contains(members, category) &&
+				l.environments[h.Environment] && r.asks(a, h) {
+				l.requests[request{machineProject{h.Name, h.created, a.name, a.created}, name}] = asked{l.at, category}
 			}
 		}
 	}
 }
 
-// asks says that the trigger looks at the machine.
-func (r *rule) asks(a *app, h *host) bool {
+// asks reports whether the trigger serves the machine.
+func (r *triggerState) asks(a *projectState, h *machineState) bool {
 	where := slices.Contains(r.settings.Environments, "*") || slices.Contains(r.settings.Environments, h.Environment)
 	return where && inScope(h, h.Environment, a.settings.Roles) && inScope(h, h.Environment, r.settings.Roles)
 }
 
-// serve drops the requests that an automatic deployment was queued for, once it has succeeded.
-func (l *ledger) serve(s *share) {
+// serve closes the requests of an automatic deployment that has succeeded.
+func (l *ledger) serve(s *partState) {
 	for q, when := range l.requests {
-		if q.file.machine == s.host.Name && q.file.project == s.wave.app.name && when.at < s.wave.queued && slices.ContainsFunc(s.wave.Machines,
-			func(m domain.DeploymentMachine) bool {
-				return m.Name == s.host.Name && slices.Contains(m.Triggers, q.trigger)
+		if q.key.machine == s.machine.Name && q.key.project == s.deployment.project.name && when.at < s.deployment.queued &&
+			slices.ContainsFunc(s.deployment.Machines, func(m domain.DeploymentMachine) bool {
+				return m.Name == s.machine.Name && slices.Contains(m.Triggers, q.trigger)
 			}) {
 			delete(l.requests, q)
 		}
 	}
 }
 
-// settle drops the requests that need nothing any more: nobody asks, or the machine has what it should have
-// and no person's deployment is under way there.
+// settle closes the requests that are no longer needed: no trigger asks, or the machine has the wanted release and no
+// person's deployment is in progress there.
 func (l *ledger) settle() {
 	for q := range l.requests {
-		a, h := l.apps[q.file.project], l.hosts[q.file.machine]
-		if a == nil || h == nil || a.life != q.file.appSince || h.life != q.file.host {
+		a, h := l.projects[q.key.project], l.machines[q.key.machine]
+		if a == nil || h == nil || a.created != q.key.projectCreated || h.created != q.key.machineCreated {
 			delete(l.requests, q)
 			continue
 		}
 		r := a.triggers[q.trigger]
-		if r == nil || !l.places[h.Environment] || !r.asks(a, h) || l.wanted(a, h) != "" && !l.behind(a, h) && !l.personAtWork(a, h) {
+		if r == nil || !l.environments[h.Environment] || !r.asks(a, h) || l.wanted(a, h) != "" &&
+			!l.behind(a, h) && !l.personAtWork(a, h) {
 			delete(l.requests, q)
 		}
 	}
 }
 
-func (l *ledger) personAtWork(a *app, h *host) bool {
-	wide := slices.ContainsFunc(a.waves, func(w *wave) bool {
-		return w.Kind == domain.EnvironmentWide && w.Environment == h.Environment && w.ended == "" && !w.adrift
+func (l *ledger) personAtWork(a *projectState, h *machineState) bool {
+	wide := slices.ContainsFunc(a.deployments, func(w *deploymentState) bool {
+		return w.Kind == domain.EnvironmentWide && w.Environment == h.Environment && w.ended == "" && !w.environmentGone
 	})
 	if wide {
 		return true
 	}
-	for _, part := range l.plant.audit.OpenPartsOn(h.Name) {
+	for _, part := range l.cluster.audit.OpenPartsOn(h.Name) {
 		if part.Deployment.Kind != domain.Automatic && part.Deployment.Project.Name == a.name {
 			return true
 		}
@@ -85,19 +87,19 @@ func (l *ledger) personAtWork(a *app, h *host) bool {
 	return false
 }
 
-// forgotten looks, when everything rests, for a request that nothing came of.
-func (l *ledger) forgotten() {
+// checkForgotten checks that the idle cluster has no open request for a machine that is behind.
+func (l *ledger) checkForgotten() {
 	for q, when := range l.requests {
-		a, h := l.apps[q.file.project], l.hosts[q.file.machine]
+		a, h := l.projects[q.key.project], l.machines[q.key.machine]
 		if l.madeUnhealthy(a, h) {
 			continue
 		}
-		law := "law 2: a wait never consumes its cause"
+		law := "law 2: a wait never uses up its cause"
 		if when.category == domain.Changed {
-			law = "law 5: a machine whose facts become known later is decided on again"
+			law = "law 5: a machine whose roles or environment change is decided about again"
 		}
 		if l.behind(a, h) && !l.heldHere(a, h) && l.attempts(a, h) < a.settings.Attempts {
-			l.plant.breaks(law, "trigger %s of %s was due for %s, which has %q, not %q, though everything rests",
+			l.cluster.violate(law, "trigger %s of %s was due for %s, which has %q, not %q, although the cluster is idle",
 				q.trigger, a.name, h.Name, l.actual(a, h), l.wanted(a, h))
 		}
 	}

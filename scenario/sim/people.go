@@ -15,7 +15,7 @@ var (
 	environments = []string{"production", "staging", "lab"}
 )
 
-// projectSettings are those of a project in one of a few variants.
+// projectSettings returns the settings of a project in one of several variants.
 func projectSettings(i, variant int) domain.ProjectSettings {
 	return domain.ProjectSettings{
 		Roles:             [][]string{{"web"}, nil, {"db", "web"}}[(i+variant)%3],
@@ -28,10 +28,11 @@ func projectSettings(i, variant int) domain.ProjectSettings {
 	}
 }
 
-// rule is a trigger of a project in one of a few variants.
-func (p *plant) rule(i, t, variant int) domain.Command {
-	events := [][]domain.Category{{domain.AvailableGroup}, {domain.CameOnline, domain.WentOffline}, {domain.AvailableGroup}}
-	if p.setting.unswept {
+// trigger returns a trigger of a project in one of several variants.
+func (p *cluster) trigger(i, t, variant int) domain.Command {
+	events := [][]domain.Category{{domain.AvailableGroup}, {domain.CameOnline, domain.WentOffline},
+		{domain.AvailableGroup}}
+	if p.config.noSweep {
 		events[0], events[2] = []domain.Category{domain.Changed, domain.BecameHealthy}, []domain.Category{domain.Enabled}
 	}
 	where := [][]string{{"*"}, {"production"}, {"production", "staging"}}
@@ -40,26 +41,27 @@ func (p *plant) rule(i, t, variant int) domain.Command {
 		Redeploy: triggerNames[t] == "again"}}
 }
 
-// do sends a verb of the command line; words are how it is written there.
-func (p *plant) do(s *server, c domain.Command, words ...string) bool {
+// do sends a command; words is its form on the command line.
+func (p *cluster) do(s *server, c domain.Command, words ...string) bool {
 	if s.down {
 		s = p.serving(0)
 	}
-	p.story.do(p.now, p.hears(s), strings.Join(words, " "))
+	p.transcript.do(p.now, p.beginRequest(s), strings.Join(words, " "))
 	_, ok := p.command(s, c)
 	return ok
 }
 
 const by = "person"
 
-func (p *plant) release(s *server, project string) {
+func (p *cluster) release(s *server, project string) {
 	p.versions[project]++
 	version := fmt.Sprintf("1.%d", p.versions[project])
-	p.do(s, domain.CreateRelease{Project: project, Version: version, Origin: domain.By(by)}, "release create", project, version)
+	p.do(s, domain.CreateRelease{Project: project, Version: version, Origin: domain.By(by)}, "release create",
+		project, version)
 }
 
-// version picks a release of a project, mostly the newest, or makes one.
-func (p *plant) version(s *server, project string, n int) string {
+// version selects a release of a project, mostly the newest, or creates one.
+func (p *cluster) version(s *server, project string, n int) string {
 	if n%4 == 0 {
 		p.release(s, project)
 	}
@@ -70,11 +72,11 @@ func (p *plant) version(s *server, project string, n int) string {
 	return fmt.Sprintf("1.%d", newest)
 }
 
-func (p *plant) pick(st step) (s *server, project, environment string) {
+func (p *cluster) pick(st step) (s *server, project, environment string) {
 	return p.serving(st.a), projects[st.a/4%2], environments[st.a/8%len(environments)]
 }
 
-func (p *plant) deployWide(st step) {
+func (p *cluster) deployWide(st step) {
 	s, project, environment := p.pick(st)
 	version := p.version(s, project, st.b)
 	c := domain.Deploy{Project: project, Release: version, Environment: environment, Origin: domain.By(by)}
@@ -92,8 +94,8 @@ func (p *plant) deployWide(st step) {
 	p.do(s, c, words...)
 }
 
-// some picks one to three machines of an environment.
-func (p *plant) some(environment string, n int) []string {
+// some selects one to three machines of an environment.
+func (p *cluster) some(environment string, n int) []string {
 	var there []string
 	for _, name := range p.names {
 		if m := p.audit.Machines[name]; m != nil && m.Environment == environment {
@@ -108,7 +110,7 @@ func (p *plant) some(environment string, n int) []string {
 	return picked
 }
 
-func (p *plant) deployNarrowed(st step) {
+func (p *cluster) deployNarrowed(st step) {
 	s, project, environment := p.pick(st)
 	machines := p.some(environment, st.b/20)
 	if len(machines) == 0 {
@@ -119,10 +121,11 @@ func (p *plant) deployNarrowed(st step) {
 	for _, m := range machines {
 		words = append(words, "--machine", m)
 	}
-	p.do(s, domain.Deploy{Project: project, Release: version, Environment: environment, Machines: machines, Origin: domain.By(by)}, words...)
+	p.do(s, domain.Deploy{Project: project, Release: version, Environment: environment, Machines: machines,
+		Origin: domain.By(by)}, words...)
 }
 
-func (p *plant) deployExcluding(st step) {
+func (p *cluster) deployExcluding(st step) {
 	s, project, environment := p.pick(st)
 	machines := p.some(environment, st.b/20)
 	version := p.version(s, project, st.b)
@@ -130,33 +133,35 @@ func (p *plant) deployExcluding(st step) {
 	for _, m := range machines {
 		words = append(words, "--exclude", m)
 	}
-	p.do(s, domain.Deploy{Project: project, Release: version, Environment: environment, Exclude: machines, Origin: domain.By(by)}, words...)
+	p.do(s, domain.Deploy{Project: project, Release: version, Environment: environment, Exclude: machines,
+		Origin: domain.By(by)}, words...)
 }
 
-func (p *plant) rollback(st step) {
+func (p *cluster) rollback(st step) {
 	s, project, environment := p.pick(st)
-	p.do(s, domain.Rollback{Project: project, Environment: environment, Origin: domain.By(by)}, "rollback", project, "--to", environment)
+	p.do(s, domain.Rollback{Project: project, Environment: environment, Origin: domain.By(by)}, "rollback",
+		project, "--to", environment)
 }
 
-func (p *plant) retry(st step) {
+func (p *cluster) retry(st step) {
 	s, project, _ := p.pick(st)
 	m := p.machine(st.b)
 	p.do(s, domain.Retry{Project: project, Machine: m, Origin: domain.By(by)}, "retry", m, "--project", project)
 }
 
 // cancel cancels one of the open deployments.
-func (p *plant) cancel(st step) {
+func (p *cluster) cancel(st step) {
 	s := p.serving(st.a)
 	open := p.audit.OpenDeployments()
 	if len(open) == 0 {
 		return
 	}
 	d := open[st.b%len(open)]
-	p.do(s, domain.CancelDeployment{Deployment: d.ID, Origin: domain.By(by)}, "cancel", p.story.deployment(d.ID))
+	p.do(s, domain.CancelDeployment{Deployment: d.ID, Origin: domain.By(by)}, "cancel", p.transcript.deployment(d.ID))
 }
 
-// until is a deadline for what a person sets: none, soon or later.
-func (p *plant) until(s *server, n int) (*time.Time, []string) {
+// until returns an expiry for a pin or hold: none, soon or later.
+func (p *cluster) until(s *server, n int) (*time.Time, []string) {
 	d := []time.Duration{0, time.Minute, 20 * time.Minute}[n%3]
 	if d == 0 {
 		return nil, nil
@@ -165,20 +170,21 @@ func (p *plant) until(s *server, n int) (*time.Time, []string) {
 	return &until, []string{"--for", d.String()}
 }
 
-func (p *plant) pin(st step) {
+func (p *cluster) pin(st step) {
 	s, project, environment := p.pick(st)
 	version := fmt.Sprintf("1.%d", 1+st.b%max(1, p.versions[project]))
 	until, words := p.until(s, st.b/16)
-	p.do(s, domain.SetPin{Project: project, Release: version, Environment: environment, Until: until, Origin: domain.By(by)},
-		append([]string{"pin", project, version, "--in", environment}, words...)...)
+	p.do(s, domain.SetPin{Project: project, Release: version, Environment: environment,
+		Until: until, Origin: domain.By(by)}, append([]string{"pin", project, version, "--in", environment}, words...)...)
 }
 
-func (p *plant) unpin(st step) {
+func (p *cluster) unpin(st step) {
 	s, project, environment := p.pick(st)
-	p.do(s, domain.LiftPin{Project: project, Environment: environment, Origin: domain.By(by)}, "unpin", project, "--in", environment)
+	p.do(s, domain.LiftPin{Project: project, Environment: environment, Origin: domain.By(by)}, "unpin", project,
+		"--in", environment)
 }
 
-func (p *plant) hold(st step) {
+func (p *cluster) hold(st step) {
 	s, project, _ := p.pick(st)
 	m := p.machine(st.b)
 	until, words := p.until(s, st.b/16)
@@ -186,13 +192,13 @@ func (p *plant) hold(st step) {
 		append([]string{"hold", m, "--project", project}, words...)...)
 }
 
-func (p *plant) unhold(st step) {
+func (p *cluster) unhold(st step) {
 	s, project, _ := p.pick(st)
 	m := p.machine(st.b)
 	p.do(s, domain.LiftHold{Project: project, Machine: m, Origin: domain.By(by)}, "unhold", m, "--project", project)
 }
 
-// onOff is the word for a switch.
+// onOff returns the verb that enables or disables.
 func onOff(on bool) string {
 	if on {
 		return "enable"
@@ -200,41 +206,42 @@ func onOff(on bool) string {
 	return "disable"
 }
 
-func (p *plant) switchProject(st step) {
+func (p *cluster) switchProject(st step) {
 	s, project, _ := p.pick(st)
 	on := st.b%3 > 0
 	p.do(s, domain.SetProjectEnabled{Name: project, Enabled: on, Origin: domain.By(by)}, "project", onOff(on), project)
 }
 
-func (p *plant) switchTrigger(st step) {
+func (p *cluster) switchTrigger(st step) {
 	s, project, _ := p.pick(st)
 	t, on := triggerNames[st.b/3%len(triggerNames)], st.b%3 > 0
-	p.do(s, domain.SetTriggerEnabled{Project: project, Name: t, Enabled: on, Origin: domain.By(by)}, "trigger", onOff(on), project+"/"+t)
+	p.do(s, domain.SetTriggerEnabled{Project: project, Name: t, Enabled: on, Origin: domain.By(by)}, "trigger",
+		onOff(on), project+"/"+t)
 }
 
-func (p *plant) changeProject(st step) {
+func (p *cluster) changeProject(st step) {
 	i := st.a / 4 % 2
 	if p.audit.Projects[projects[i]] != nil {
 		p.apply(p.serving(st.a), domain.ApplyProject{Name: projects[i], Settings: projectSettings(i, st.b)})
 	}
 }
 
-func (p *plant) changePolicy(st step) { p.apply(p.serving(st.a), p.checkedPolicy(st.b%2 == 0)) }
+func (p *cluster) changePolicy(st step) { p.apply(p.serving(st.a), p.checkedPolicy(st.b%2 == 0)) }
 
-func (p *plant) changeTrigger(st step) {
+func (p *cluster) changeTrigger(st step) {
 	i, t := st.a/4%2, st.b%len(triggerNames)
 	switch {
-	case p.audit.Projects[projects[i]] == nil || triggerNames[t] == "again" && p.setting.calm:
+	case p.audit.Projects[projects[i]] == nil || triggerNames[t] == "again" && p.config.noRedeploy:
 	case st.b%5 == 4:
 		p.do(p.serving(st.a), domain.DeleteTrigger{Project: projects[i], Name: triggerNames[t], Origin: domain.By(by)},
 			"delete trigger", projects[i]+"/"+triggerNames[t])
 	default:
-		p.apply(p.serving(st.a), p.rule(i, t, st.b/5))
+		p.apply(p.serving(st.a), p.trigger(i, t, st.b/5))
 	}
 }
 
-// dropProject deletes a project, or makes it again.
-func (p *plant) dropProject(st step) {
+// dropProject deletes a project, or creates it again.
+func (p *cluster) dropProject(st step) {
 	i := st.a / 4 % 2
 	if p.audit.Projects[projects[i]] == nil {
 		p.buildProject(p.serving(st.a), i, st.b)
@@ -245,8 +252,8 @@ func (p *plant) dropProject(st step) {
 	}
 }
 
-// switchEnvironment deletes the environment that little stands in, or makes it again.
-func (p *plant) switchEnvironment(st step) {
+// switchEnvironment deletes the environment with the fewest machines, or creates it again.
+func (p *cluster) switchEnvironment(st step) {
 	s, name := p.serving(st.a), environments[2]
 	if p.audit.Environments[name] == nil {
 		p.apply(s, domain.ApplyEnvironment{Name: name})

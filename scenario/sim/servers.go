@@ -12,86 +12,86 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// server is one drover server, and the clock of the machine it runs on.
+// server is one drover server with the clock of its machine.
 type server struct {
-	name   string
-	plant  *plant
-	engine *engine.Engine
-	wire   *wire
-	shelf  shelf
-	// offset is how wrong its wall clock is, standing when it stands still; nil while it goes.
+	name      string
+	cluster   *cluster
+	engine    *engine.Engine
+	log       *faultyLog
+	snapshots snapshotStore
+	// offset is the error of its wall clock; standing is the time at which the clock has stopped, or nil.
 	offset   time.Duration
 	standing *time.Time
 	down     bool
-	// rules is the version of the rules that it decides by. They are counted from 1, those of this drover; 0 is 1.
+	// rules is the version of its rules; 1, the default, stands for the rules of this program.
 	rules int
-	// pass is the tick in whose middle it is, nil for none; done says after which step.
+	// pass is the paused tick, or nil; done is its last completed step.
 	pass *engine.Pass
 	done string
-	// from is where its view stood when the pass began.
+	// from is the position of its view at the start of the pass.
 	from eventlog.Position
-	// frozen says that the whole process stands still since then, not only its tick; wakes is when it goes on by
-	// itself, 0 for when it is told to.
+	// frozen is set while the whole process is frozen, not only its tick; since is the start. wakes is when it continues
+	// by itself; 0 means by a step.
 	frozen       bool
 	since, wakes time.Duration
-	// steady is since when it renews its lease without a break, looked when it last saw those of the others.
+	// steady is since when it has renewed its lease without interruption; looked is when it last read the other leases.
 	steady, looked time.Duration
-	// woke is when its process last went on after it had stood still.
-	woke  time.Duration
-	doing origin
+	// woke is when its process last continued after it was frozen.
+	woke    time.Duration
+	current origin
 }
 
-// origin is where an event came from: who wrote it, where its view stood when its tick began, and when it decided and
-// had last seen the leases of the others.
+// origin describes the writer of an event: the server, the position of its view at the start of the tick, and when it
+// decided and had last read the leases of the others.
 type origin struct {
 	server          *server
 	from            eventlog.Position
 	decided, looked time.Duration
-	rules           int // by which it decided
+	rules           int // the version of the rules of the decision
 }
 
-// Now is the server's wall clock.
+// Now returns the time of the server's wall clock.
 func (s *server) Now() time.Time {
 	if s.standing != nil {
 		return *s.standing
 	}
-	return day.Add(s.plant.now + s.offset)
+	return start.Add(s.cluster.now + s.offset)
 }
 
-// Elapsed is its monotonic clock.
-func (s *server) Elapsed() time.Duration { return s.plant.now + time.Duration(s.name[0])*time.Hour }
+// Elapsed returns the time of its monotonic clock.
+func (s *server) Elapsed() time.Duration { return s.cluster.now + time.Duration(s.name[0])*time.Hour }
 
-// live says whether the process does anything now.
-func (s *server) live() bool { return !s.down && !s.frozen }
+// running reports whether the process is running and not frozen.
+func (s *server) running() bool { return !s.down && !s.frozen }
 
 func (s *server) faulty() bool {
-	w := s.wire
-	return len(w.cuts) > 0 || w.out > 0 || w.deaf > 0 || w.last >= 0 || w.dead
+	w := s.log
+	return len(w.pageSizes) > 0 || w.unavailable > 0 || w.lostReplies > 0 || w.diesAfter >= 0 || w.dead
 }
 
-// view is the server's own fold.
+// view returns the server's view.
 func (s *server) view() (view *projections.View) {
 	s.engine.Read(func(v *projections.View) { view = v })
 	return view
 }
 
 // open starts a server that is down.
-func (p *plant) open(s *server) {
+func (p *cluster) open(s *server) {
 	rules := ""
 	if s.rules > 0 {
 		rules = fmt.Sprintf(" rules=%d", s.rules)
 	}
-	p.story.add("start %s server=%s%s", clockText(p.now), s.name, rules)
+	p.transcript.add("start %s server=%s%s", clockText(p.now), s.name, rules)
 	p.reopen(s)
-	p.comeHome(s)
+	p.reconnectAgents(s)
 }
 
-// reopen starts a server under a new id; it folds the whole log.
-func (p *plant) reopen(s *server) {
-	s.doing = origin{server: s, rules: s.rules}
-	s.wire = newWire(p.log, func(e eventlog.Event) { p.origins[e.ID] = s.doing })
-	e, err := engine.Open(p.ctx, engine.Config{Log: s.wire, Clock: s, Server: p.id("server", s.name), Rules: p.rulesOf(s), Version: "sim",
-		Snapshots: &s.shelf})
+// reopen starts a server with a new id. It folds the log.
+func (p *cluster) reopen(s *server) {
+	s.current = origin{server: s, rules: s.rules}
+	s.log = newFaultyLog(p.log, func(e eventlog.Event) { p.origins[e.ID] = s.current })
+	e, err := engine.Open(p.ctx, engine.Config{Log: s.log, Clock: s, Server: p.id("server", s.name),
+		Rules: p.rulesOf(s), Version: "sim", Snapshots: &s.snapshots})
 	if err == nil {
 		err = e.RenewLease(p.ctx, p.log)
 	}
@@ -99,17 +99,17 @@ func (p *plant) reopen(s *server) {
 		err = e.Start(p.ctx)
 	}
 	if err != nil {
-		p.breaks("the simulation itself", "start server %s: %v", s.name, err)
+		p.violate("the simulation itself", "start server %s: %v", s.name, err)
 	}
 	s.engine, s.down, s.frozen, s.pass, s.steady, s.looked = e, false, false, nil, p.now, p.now
 }
 
-// serving picks a server that takes requests; if there is none, one comes back. A load balancer passes over those that a
-// newer drover has fenced off.
-func (p *plant) serving(n int) *server {
+// serving selects a server that accepts requests, and starts one if necessary. Like a load balancer, it skips servers
+// that are fenced off by newer rules.
+func (p *cluster) serving(n int) *server {
 	var live []*server
 	for _, s := range p.servers {
-		if s.live() && s.rules == p.rules {
+		if s.running() && s.rules == p.rules {
 			live = append(live, s)
 		}
 	}
@@ -129,8 +129,8 @@ func (p *plant) serving(n int) *server {
 	return s
 }
 
-// upgrade starts a server again as a drover with newer rules, or one that the upgrade of another has fenced off.
-func (p *plant) upgrade(st step) {
+// upgrade restarts a server with newer rules, or a server that the upgrade of another one has fenced off.
+func (p *cluster) upgrade(st step) {
 	s := p.servers[st.a%len(p.servers)]
 	if st.b%4 == 0 && p.rules < maxRules {
 		p.rules = max(1, p.rules) + 1
@@ -142,24 +142,24 @@ func (p *plant) upgrade(st step) {
 	}
 }
 
-// maxRules bounds the upgrades of a day.
+// maxRules bounds the upgrades of a run.
 const maxRules = 4
 
-// renewRules ends a server that is to start again with the newest rules.
-func (p *plant) renewRules(s *server) {
+// renewRules ends a server, so that it starts again with the newest rules.
+func (p *cluster) renewRules(s *server) {
 	if !s.down {
-		p.story.add("kill %s server=%s", clockText(p.now), s.name)
-		p.bury(s)
+		p.transcript.add("kill %s server=%s", clockText(p.now), s.name)
+		p.markDead(s)
 	}
 	s.rules = p.rules
 }
 
-// bury takes note that a server's process is gone, and with it its agents' connections.
-func (p *plant) bury(s *server) {
+// markDead records that a server's process has ended, and with it the connections of its agents.
+func (p *cluster) markDead(s *server) {
 	if s.down {
 		return
 	}
-	s.down, s.frozen, s.pass, s.wire.dead = true, false, nil, true
+	s.down, s.frozen, s.pass, s.log.dead = true, false, nil, true
 	for _, a := range p.agents {
 		if a.server == s {
 			a.server, a.lost = nil, s
@@ -167,70 +167,71 @@ func (p *plant) bury(s *server) {
 	}
 }
 
-// survived says whether a server's work ended well. A log that could not be read is tried again later.
-func (p *plant) survived(s *server, what string, err error) bool {
+// succeeded reports whether a call of a server succeeded. A crash is recorded; an unavailable log is retried later.
+func (p *cluster) succeeded(s *server, what string, err error) bool {
 	switch {
 	case err == nil:
 		return true
 	case errors.Is(err, errDead):
 		if !s.down {
-			p.story.add("kill %s server=%s", clockText(p.now), s.name)
+			p.transcript.add("kill %s server=%s", clockText(p.now), s.name)
 		}
-		p.bury(s)
+		p.markDead(s)
 	case !errors.Is(err, eventlog.ErrUnavailable) && !errors.Is(err, eventlog.ErrUnknownOutcome):
-		p.breaks("a server goes on", "%s of server %s: %v", what, s.name, err)
+		p.violate("a server continues", "%s of server %s: %v", what, s.name, err)
 	}
 	return false
 }
 
-// react does at once what follows; a server in the middle of a tick does it when that ends.
-func (p *plant) react(s *server) {
-	if !s.live() || s.pass != nil {
+// react runs a reaction. A paused tick ends with its own reaction.
+func (p *cluster) react(s *server) {
+	if !s.running() || s.pass != nil {
 		return
 	}
-	p.acts(s, p.now)
+	p.setOrigin(s, p.now)
 	_, err := s.engine.React(p.ctx)
-	p.survived(s, "reaction", err)
+	p.succeeded(s, "reaction", err)
 }
 
-// kick asks a server to react to what it was told, unless others come first.
-func (p *plant) kick(s *server) {
-	if !p.tardy {
+// kick makes a server react to a request, unless the reaction is delayed.
+func (p *cluster) kick(s *server) {
+	if !p.lateReaction {
 		p.react(s)
 	}
 }
 
-// hears begins a request to a server: every fourth time its reaction comes late. It returns how the story calls the server.
-func (p *plant) hears(s *server) string {
+// beginRequest starts a request to a server and returns the server's name for the transcript. Every fourth reaction is
+// delayed.
+func (p *cluster) beginRequest(s *server) string {
 	p.kicks++
-	if p.tardy = p.kicks%4 == 0; p.tardy {
+	if p.lateReaction = p.kicks%4 == 0; p.lateReaction {
 		return s.name + " reacts=no"
 	}
 	return s.name
 }
 
-func (p *plant) tick(st step) {
+func (p *cluster) tick(st step) {
 	s := p.serving(st.a)
 	if s.pass != nil {
 		p.finish(s)
 		return
 	}
-	p.story.add("tick %s server=%s", clockText(p.now), s.name)
-	p.acts(s, p.now)
+	p.transcript.add("tick %s server=%s", clockText(p.now), s.name)
+	p.setOrigin(s, p.now)
 	p.ticks++
 	_, err := s.engine.Tick(p.ctx)
-	if p.survived(s, "tick", err) {
-		p.picture(s)
+	if p.succeeded(s, "tick", err) {
+		p.checkSnapshot(s)
 	}
 }
 
-// begin takes a tick as far as a step.
-func (p *plant) begin(s *server, done string) {
+// begin runs a tick up to a step.
+func (p *cluster) begin(s *server, done string) {
 	s.from, s.since, s.done = s.engine.Position(), p.now, done
-	p.acts(s, p.now)
+	p.setOrigin(s, p.now)
 	p.ticks++
 	pass, err := s.engine.Begin(p.ctx)
-	if !p.survived(s, "tick", err) {
+	if !p.succeeded(s, "tick", err) {
 		return
 	}
 	s.pass = pass
@@ -239,13 +240,13 @@ func (p *plant) begin(s *server, done string) {
 	}
 	pass.Decide()
 	if done == "append" {
-		p.survived(s, "tick", pass.Append(p.ctx))
+		p.succeeded(s, "tick", pass.Append(p.ctx))
 	}
 }
 
 var passSteps = []string{"read", "decide", "append"}
 
-func (p *plant) pause(st step) {
+func (p *cluster) pause(st step) {
 	s := p.serving(st.a)
 	if s.pass != nil {
 		return
@@ -253,18 +254,18 @@ func (p *plant) pause(st step) {
 	done := passSteps[st.b%3]
 	p.begin(s, done)
 	if s.pass == nil {
-		p.story.comment("%s: a tick of server %s does not come to its end", clockText(p.now), s.name)
+		p.transcript.comment("%s: a tick of server %s does not end", clockText(p.now), s.name)
 		return
 	}
 	p.count("tick paused after " + done)
-	p.story.add("pause after=%s server=%s", done, s.name)
-	p.story.add("tick %s server=%s", clockText(p.now), s.name)
+	p.transcript.add("pause after=%s server=%s", done, s.name)
+	p.transcript.add("tick %s server=%s", clockText(p.now), s.name)
 	if st.b/3%2 == 1 {
 		p.stopProcess(s, st.b/6)
 	}
 }
 
-func (p *plant) resume(st step) {
+func (p *cluster) resume(st step) {
 	var paused []*server
 	for _, s := range p.servers {
 		if s.pass != nil || s.frozen {
@@ -276,78 +277,78 @@ func (p *plant) resume(st step) {
 	}
 }
 
-// watchdog is how long a process can stand still before it takes itself for one that was stopped.
+// watchdog is how long a process can be frozen before it restarts its timeouts.
 const watchdog = 5 * time.Second
 
-// wake lets a process that stood still go on, and a paused tick run to its end. What stood still puts its clocks right first.
-func (p *plant) wake(s *server) {
+// wake continues a frozen process, which first restarts its timeouts, and finishes a paused tick.
+func (p *cluster) wake(s *server) {
 	if s.frozen {
-		p.story.add("wake %s server=%s", clockText(p.now), s.name)
+		p.transcript.add("wake %s server=%s", clockText(p.now), s.name)
 		if p.now-s.since > watchdog {
 			s.engine.RestartTimeouts()
 		}
 		if s.frozen, s.steady = false, p.now; p.now-s.since > watchdog {
 			s.woke = p.now
 		}
-		p.survived(s, "lease", s.engine.RenewLease(p.ctx, s.wire))
+		p.succeeded(s, "lease", s.engine.RenewLease(p.ctx, s.log))
 	}
 	p.finish(s)
 }
 
-// finish takes a paused tick to its end.
-func (p *plant) finish(s *server) {
+// finish finishes a paused tick.
+func (p *cluster) finish(s *server) {
 	pass := s.pass
 	if pass == nil {
 		return
 	}
-	p.story.add("resume %s server=%s", clockText(p.now), s.name)
+	p.transcript.add("resume %s server=%s", clockText(p.now), s.name)
 	s.pass = nil
 	decided := p.now
 	if s.done != "read" {
 		decided = s.since
 	}
-	p.acts(s, decided)
-	s.doing.from = s.from
+	p.setOrigin(s, decided)
+	s.current.from = s.from
 	if s.done == "read" {
 		pass.Decide()
 	}
-	if s.done != "append" && !p.survived(s, "tick", pass.Append(p.ctx)) {
+	if s.done != "append" && !p.succeeded(s, "tick", pass.Append(p.ctx)) {
 		return
 	}
 	_, err := pass.Finish(p.ctx)
-	if p.survived(s, "tick", err) {
-		p.picture(s)
+	if p.succeeded(s, "tick", err) {
+		p.checkSnapshot(s)
 	}
 }
 
-func (p *plant) crash(st step) {
+func (p *cluster) crash(st step) {
 	s := p.serving(st.a)
 	if s.pass == nil {
 		done := passSteps[st.b%3]
-		p.story.add("crash after=%s server=%s", done, s.name)
-		p.story.add("tick %s server=%s", clockText(p.now), s.name)
+		p.transcript.add("crash after=%s server=%s", done, s.name)
+		p.transcript.add("tick %s server=%s", clockText(p.now), s.name)
 		p.count("crash after " + done)
 		p.begin(s, done)
-		p.bury(s)
+		p.markDead(s)
 		p.reopen(s)
-		p.comeHome(s)
+		p.reconnectAgents(s)
 		return
 	}
-	p.story.add("kill %s server=%s", clockText(p.now), s.name)
-	p.count("kill in the middle of a tick")
-	p.bury(s)
+	p.transcript.add("kill %s server=%s", clockText(p.now), s.name)
+	p.count("kill within a tick")
+	p.markDead(s)
 }
 
-func (p *plant) kill(st step) {
+func (p *cluster) kill(st step) {
 	s := p.servers[st.a%len(p.servers)]
 	if !s.down {
 		p.count("kill")
-		p.story.add("kill %s server=%s", clockText(p.now), s.name)
-		p.bury(s)
+		p.transcript.add("kill %s server=%s", clockText(p.now), s.name)
+		p.markDead(s)
 	}
 }
 
-func (p *plant) start(st step) {
+func (p *cluster) start(st step) {
 	for i := range p.servers {
 		if s := p.servers[(st.a+i)%len(p.servers)]; s.down {
 			p.open(s)
@@ -359,13 +360,13 @@ func (p *plant) start(st step) {
 var spans = []time.Duration{15 * time.Second, time.Second, 5 * time.Second, 40 * time.Second, 15 * time.Second,
 	2 * time.Minute, 15 * time.Second, 5 * time.Second, 15 * time.Second, 5 * time.Minute}
 
-func (p *plant) pass(st step) { p.elapse(spans[st.a%len(spans)], st.b%2 == 0) }
+func (p *cluster) pass(st step) { p.elapse(spans[st.a%len(spans)], st.b%2 == 0) }
 
-// elapse moves the clock. Live servers renew their leases, connected agents send heartbeats, stopped processes wake, and
-// servers notice what time has brought, unless the step says that their reaction is late.
-func (p *plant) elapse(d time.Duration, reacts bool) {
+// elapse moves the clock. Running servers renew their leases, connected agents send heartbeats, and frozen processes
+// wake. Servers then react, unless the step delays their reactions.
+func (p *cluster) elapse(d time.Duration, reacts bool) {
 	p.now += d
-	if d <= watchdog || slices.ContainsFunc(p.servers, (*server).live) {
+	if d <= watchdog || slices.ContainsFunc(p.servers, (*server).running) {
 		p.watched += d
 	}
 	p.renew()
@@ -374,8 +375,8 @@ func (p *plant) elapse(d time.Duration, reacts bool) {
 	}
 	for i, name := range p.names {
 		if a := p.agents[name]; a != nil {
-			a.comesBack(p.serving(i))
-			a.isHeard()
+			a.reconnect(p.serving(i))
+			a.restoreSession()
 		}
 	}
 	for _, s := range p.servers {
@@ -390,13 +391,13 @@ func (p *plant) elapse(d time.Duration, reacts bool) {
 	p.reactAll()
 }
 
-// renew lets every live server renew its lease, and look at those of the others.
-func (p *plant) renew() {
-	for range 2 { // so that each sees the newest lease of all others
+// renew makes every running server renew its lease and read those of the others.
+func (p *cluster) renew() {
+	for range 2 { // so that each server reads the newest leases of all others
 		for _, s := range p.servers {
 			switch {
-			case !s.live():
-			case p.survived(s, "lease", s.engine.RenewLease(p.ctx, s.wire)):
+			case !s.running():
+			case p.succeeded(s, "lease", s.engine.RenewLease(p.ctx, s.log)):
 				s.looked = p.now
 			default:
 				s.steady = p.now
@@ -405,25 +406,25 @@ func (p *plant) renew() {
 	}
 }
 
-func (p *plant) reactAll() {
+func (p *cluster) reactAll() {
 	var names []string
 	for _, s := range p.servers {
-		if s.live() && s.pass == nil {
+		if s.running() && s.pass == nil {
 			names = append(names, s.name)
 		}
 	}
 	if len(names) == 0 {
 		return
 	}
-	p.story.add("react %s servers=(%s)", clockText(p.now), strings.Join(names, ","))
+	p.transcript.add("react %s servers=(%s)", clockText(p.now), strings.Join(names, ","))
 	for _, s := range p.servers {
 		p.react(s)
 	}
 }
 
-// acts notes what a server is about to do, on what it had read and when it decided.
-func (p *plant) acts(s *server, decided time.Duration) {
-	s.doing = origin{server: s, from: s.engine.Position(), decided: decided, looked: s.looked, rules: s.rules}
+// setOrigin records the origin of the events that a server is about to write.
+func (p *cluster) setOrigin(s *server, decided time.Duration) {
+	s.current = origin{server: s, from: s.engine.Position(), decided: decided, looked: s.looked, rules: s.rules}
 }
 
 func clockText(at time.Duration) string {

@@ -2,8 +2,8 @@ package sim
 
 import "time"
 
-// shortest drops as many steps of a day as it can while the day still fails in the same way, in the time
-// that it has. Days that a seed drew are shrunk so; those that rapid drew it shrinks itself.
+// shortest removes as many steps of a run as possible within the time limit, while the run still fails in the same way.
+// It shrinks runs that were drawn from a seed; rapid shrinks the runs that it has drawn.
 func shortest(steps []step, fails func([]step) bool, within time.Duration) []step {
 	deadline := time.Now().Add(within)
 	for size := len(steps) / 2; size > 0; size /= 2 {

@@ -10,7 +10,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// damaged are events of each kind of stream that no drover can fold.
+// damaged contains an event that cannot be folded for each kind of stream.
 var damaged = map[string]eventlog.Event{
 	domain.MachineStreams: {Type: "machine.changed/v1", Data: []byte(`{"environment":7}`)},
 	domain.ProjectStreams: {Type: "project.defined/v1", Data: []byte(`{"settings":7}`)},
@@ -19,8 +19,8 @@ var damaged = map[string]eventlog.Event{
 	domain.WatchStream:    {Type: "watch.passed/v1", Data: []byte(`{"since":7}`)},
 }
 
-// damage writes an event that cannot be folded, past all rules: its stream is set aside, and no other.
-func (p *plant) damage(st step) {
+// damage appends an event that cannot be folded. Only its stream must be set aside.
+func (p *cluster) damage(st step) {
 	stream := p.victim(st)
 	revision := p.audit.Revision(stream)
 	if revision == eventlog.NoStream {
@@ -30,13 +30,13 @@ func (p *plant) damage(st step) {
 	event := damaged[kind]
 	event.ID, event.Time = uuid.UUID(p.id("damage", stream)), p.servers[0].Now()
 	if _, err := p.log.Append(p.ctx, stream, revision, event); err != nil {
-		p.breaks("the simulation itself", "damage %s: %v", stream, err)
+		p.violate("the simulation itself", "damage %s: %v", stream, err)
 	}
-	p.story.damage(p.now, p.serving(0), stream, event)
+	p.transcript.damage(p.now, p.serving(0), stream, event)
 }
 
-// victim picks a stream: mostly that of a machine, now and then one that more depends on.
-func (p *plant) victim(st step) string {
+// victim selects a stream, mostly that of a machine.
+func (p *cluster) victim(st step) string {
 	switch busy := p.busy(); {
 	case st.a%4 == 0 && len(busy) > 0:
 		a := busy[st.b%len(busy)]
@@ -46,50 +46,52 @@ func (p *plant) victim(st step) string {
 	case st.a%7 == 0:
 		return domain.WatchStream
 	case st.a%11 == 0:
-		if a := p.ledger.apps[projects[st.b%len(projects)]]; a != nil {
+		if a := p.ledger.projects[projects[st.b%len(projects)]]; a != nil {
 			return domain.ReleaseStream(a.name, a.incarnation, "1.0")
 		}
 	}
 	return domain.MachineStream(p.machine(st.b))
 }
 
-// clear lets a stream that was set aside go on.
-func (p *plant) clear(st step) {
+// clear clears a stream that is set aside.
+func (p *cluster) clear(st step) {
 	if aside := slices.Sorted(maps.Keys(p.audit.Aside)); len(aside) > 0 {
 		stream := aside[st.b%len(aside)]
-		p.do(p.serving(st.a), domain.ClearStream{Name: stream, Origin: domain.By(by)}, "log clear", p.story.stream(stream))
+		p.do(p.serving(st.a), domain.ClearStream{Name: stream, Origin: domain.By(by)}, "log clear",
+			p.transcript.stream(stream))
 	}
 }
 
-// maxRepairs bounds how often all streams of a day are damaged together.
+// maxRepairs bounds the number of clear commands at the end of a run.
 const maxRepairs = 500
 
-// repair clears every stream, as often as it was damaged.
-func (p *plant) repair() {
+// clearStreams clears every stream, as often as it was damaged.
+func (p *cluster) clearStreams() {
 	for range maxRepairs {
-		if len(p.audit.Aside) == 0 || p.broken != nil {
+		if len(p.audit.Aside) == 0 || p.violation != nil {
 			return
 		}
 		p.clear(step{})
 		p.check()
 	}
-	p.breaks("law 18: a person can let every stream go on", "after %d words %d streams are still set aside", maxRepairs, len(p.audit.Aside))
+	p.violate("law 18: a person can clear every stream", "after %d commands %d streams are still set aside",
+		maxRepairs, len(p.audit.Aside))
 }
 
-// noteDamage takes note of an event that was not folded. Only what nobody can read is left out, and drover itself
-// writes nothing more to a stream that is set aside.
-func (l *ledger) noteDamage(rec eventlog.Recorded) {
+// applyDamage records an event that was not folded. Only damaged events may be left out of the fold, and drover must
+// not write to a stream that is set aside.
+func (l *ledger) applyDamage(rec eventlog.Recorded) {
 	if _, err := domain.Decode(rec.Type, rec.Data); err == nil {
-		l.plant.breaks("law 18: what cannot be folded is set aside and left alone", "#%s %s was not folded in %s: %+v",
-			rec.Position, rec.Type, rec.Stream, l.plant.audit.Aside[rec.Stream])
+		l.cluster.violate("law 18: only a stream with a damaged event is set aside, and drover writes nothing to it",
+			"#%s %s was not folded in %s: %+v", rec.Position, rec.Type, rec.Stream, l.cluster.audit.Aside[rec.Stream])
 	}
 	l.aside[rec.Stream]++
 }
 
-// noteWatch takes note of a span that was watched, or of a stream that a person has cleared of one damaged event.
-func (l *ledger) noteWatch(rec eventlog.Recorded, fact domain.Event) {
+// applyWatch records a watched span, or the command to clear a stream of one damaged event.
+func (l *ledger) applyWatch(rec eventlog.Recorded, fact domain.Event) {
 	if passed, ok := fact.(domain.WatchPassed); ok {
-		l.notePassed(rec, passed)
+		l.applyPassed(rec, passed)
 	}
 	e, ok := fact.(domain.StreamCleared)
 	if !ok {
@@ -100,16 +102,16 @@ func (l *ledger) noteWatch(rec eventlog.Recorded, fact domain.Event) {
 	}
 }
 
-// checkAside looks whether exactly those streams are set aside that hold what nobody can read.
-func (p *plant) checkAside() {
+// checkAside checks that exactly the streams with damaged events are set aside.
+func (p *cluster) checkAside() {
 	for stream := range p.ledger.aside {
 		if !p.audit.SetAside(stream) {
-			p.breaks("law 18: what cannot be folded sets its own stream aside", "%s goes on", stream)
+			p.violate("law 18: an event that cannot be folded sets its own stream aside", "%s is not set aside", stream)
 		}
 	}
 	for stream, aside := range p.audit.Aside {
 		if p.ledger.aside[stream] == 0 {
-			p.breaks("law 18: all others go on", "%s is set aside: %s", stream, aside.Reason)
+			p.violate("law 18: all other streams continue", "%s is set aside: %s", stream, aside.Reason)
 		}
 	}
 }

@@ -1,0 +1,287 @@
+package sim
+
+import (
+	"slices"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+)
+
+// deploymentState is a deployment.
+type deploymentState struct {
+	domain.DeploymentQueued
+	id      domain.ID
+	project *projectState
+	queued  eventlog.Position
+	// covers contains the machines of a person's deployment on which no older deployment can start any more.
+	covers    map[string]bool
+	parts     map[string]*partState
+	cancelled bool
+	// environmentGone is set once its environment was deleted.
+	environmentGone bool
+	ended           domain.DeploymentState
+}
+
+func (w *deploymentState) person() bool { return w.Kind != domain.Automatic }
+
+// partState is a part whose claim counted.
+type partState struct {
+	deployment *deploymentState
+	machine    *machineState
+	claimed    eventlog.Position
+	instance   domain.ID
+	ended      bool
+	result     domain.PartState
+	reported   bool
+	before     string // the release on the disk when the claim counted
+}
+
+// holdState is a hold.
+type holdState struct {
+	instance   domain.ID
+	release    string
+	deployment *deploymentState  // nil for a hold by command
+	set        eventlog.Position // position of the hold by command
+}
+
+func (l *ledger) applyLift(a *projectState, e domain.HoldLifted) {
+	if h := l.machines[e.Machine]; h != nil {
+		r := l.installation(a, h)
+		r.hold = nil
+		if e.Reason == domain.Lifted {
+			r.failures = 0
+		}
+	}
+}
+
+func (l *ledger) applyQueued(a *projectState, e domain.DeploymentQueued, rec eventlog.Recorded) {
+	if l.deployments[domain.ID(rec.ID)] != nil {
+		l.cluster.violate("law 12: a record is never reused", "%s was queued twice", domain.ID(rec.ID))
+	}
+	w := &deploymentState{DeploymentQueued: e, id: domain.ID(rec.ID), project: a, queued: rec.Position,
+		covers: map[string]bool{}, parts: map[string]*partState{}}
+	if w.person() {
+		l.checkPerson(w)
+	} else {
+		l.checkAutomatic(w)
+	}
+	a.deployments = append(a.deployments, w)
+	l.deployments[w.id] = w
+	for _, named := range e.Machines {
+		if h := l.machines[named.Name]; h != nil && w.person() {
+			w.covers[named.Name] = true
+			l.installation(a, h).failures = 0
+		}
+	}
+	if e.Kind != domain.EnvironmentWide {
+		return
+	}
+	l.checkScope(w)
+	for _, h := range l.machines {
+		r := l.installation(a, h)
+		switch {
+		case !inScope(h, e.Environment, a.settings.Roles):
+		case slices.Contains(e.Exclude, h.Name):
+			if r.hold == nil {
+				r.hold = &holdState{h.Instance, l.actual(a, h), w, 0}
+			}
+		default:
+			r.failures = 0
+			w.covers[h.Name] = r.hold == nil || r.hold.deployment != nil
+		}
+	}
+}
+
+// applyDeployment records an event of a deployment, whether or not its project still exists.
+func (l *ledger) applyDeployment(rec eventlog.Recorded, fact domain.Event) {
+	switch e := fact.(type) {
+	case domain.PartsWithdrawn:
+		if w := l.deployments[e.Deployment]; w != nil && e.Reason == domain.NotClaimed && !w.project.gone {
+			for _, name := range e.Machines {
+				if h := l.machines[name]; h != nil && w.parts[name] == nil {
+					l.fail(w, h, h.Instance)
+				}
+			}
+		}
+	case domain.DeploymentCancelled:
+		if w := l.deployments[e.Deployment]; w != nil && w.ended == "" {
+			w.cancelled = true
+			if !w.person() && !w.project.gone {
+				l.holdCancelled(w)
+			}
+		}
+	case domain.DeploymentEnded:
+		if w := l.deployments[e.Deployment]; w != nil && w.ended == "" {
+			w.ended = e.State
+			l.checkEnd(w)
+			if w.person() && !w.project.gone && !w.environmentGone {
+				l.updateHolds(w)
+			}
+		}
+	}
+}
+
+func (l *ledger) holdCancelled(w *deploymentState) {
+	for _, named := range w.Machines {
+		h := l.machines[named.Name]
+		if s := w.parts[named.Name]; h == nil || s != nil && s.result == domain.PartSucceeded {
+			continue
+		}
+		if r := l.installation(w.project, h); r.hold == nil {
+			r.hold = &holdState{h.Instance, l.actual(w.project, h), w, 0}
+		}
+	}
+}
+
+// updateHolds sets and ends holds after a person's deployment has ended.
+func (l *ledger) updateHolds(w *deploymentState) {
+	if w.ended == domain.DeploymentSucceeded && w.Kind == domain.EnvironmentWide {
+		for _, h := range l.machines {
+			r := l.installation(w.project, h)
+			if r.hold != nil && r.hold.deployment != nil && r.hold.deployment.queued < w.queued &&
+				h.Environment == w.Environment && !slices.Contains(w.Exclude, h.Name) {
+				r.hold = nil
+			}
+		}
+		return
+	}
+	for _, s := range w.parts {
+		r := l.installation(w.project, s.machine)
+		verb := r.hold != nil && r.hold.deployment == nil
+		switch {
+		case l.machines[s.machine.Name] != s.machine || r.person != nil && r.person.queued > w.queued:
+		case w.ended != domain.DeploymentSucceeded:
+			if !verb {
+				l.holdDisk(s, r, l.left(s))
+			}
+		case s.result != domain.PartSucceeded || verb:
+		case w.Release == w.project.wantedIn(w.Environment):
+			r.hold = nil
+		default:
+			l.holdDisk(s, r, w.Release)
+		}
+	}
+}
+
+// left returns the release that a part left on its disk.
+func (l *ledger) left(s *partState) string {
+	switch {
+	case s.machine.Instance == s.instance:
+		return l.actual(s.deployment.project, s.machine)
+	case s.result == domain.PartSucceeded:
+		return s.deployment.Release
+	}
+	return s.before
+}
+
+// holdDisk holds the disk on which a part ran. A new disk is held at the release of the old one, and not at all if
+// there was none.
+func (l *ledger) holdDisk(s *partState, r *installation, release string) {
+	if s.machine.Instance == s.instance || release != "" {
+		r.hold = &holdState{s.instance, release, s.deployment, 0}
+	}
+}
+
+func (l *ledger) applyPart(name string, rec eventlog.Recorded, fact domain.Event) {
+	id, machine, _ := domain.ParsePartStream(name)
+	w := l.deployments[id]
+	if w == nil {
+		return
+	}
+	switch e := fact.(type) {
+	case domain.PartClaimed:
+		if d := l.cluster.audit.Deployments[id]; d != nil && d.Parts[machine] != nil &&
+			d.Parts[machine].Claimed == rec.Position {
+			l.applyClaim(w, machine, e)
+		}
+	case domain.PartEnded:
+		if s := w.parts[machine]; s != nil {
+			l.applyEnd(s, e)
+		}
+	}
+}
+
+// applyClaim records a claim that counted, and checks that it was right.
+func (l *ledger) applyClaim(w *deploymentState, machine string, e domain.PartClaimed) {
+	h := l.machines[machine]
+	l.checkClaim(w, h, machine, e)
+	if h == nil || l.cluster.violation != nil {
+		return
+	}
+	s := &partState{deployment: w, machine: h, claimed: l.at, instance: e.Instance, result: domain.PartRunning,
+		before: l.actual(w.project, h)}
+	w.parts[machine], h.running, h.busy = s, s, true
+	r := l.installation(w.project, h)
+	r.last = s
+	if !w.person() {
+		return
+	}
+	if r.person == nil || r.person.queued < w.queued {
+		r.person = w
+	}
+	switch k := r.hold; {
+	case k == nil:
+	case k.deployment == nil && w.Kind == domain.Narrowed && k.set < w.queued, k.deployment != nil &&
+		k.deployment.queued < w.queued:
+		r.hold = nil
+	}
+}
+
+func (l *ledger) applyEnd(s *partState, e domain.PartEnded) {
+	byAgent := e.ByAgent()
+	here := l.machines[s.machine.Name] == s.machine && !s.deployment.project.gone
+	r := l.installation(s.deployment.project, s.machine)
+	switch {
+	case !s.ended:
+		s.ended, s.result, s.reported = true, e.State, byAgent
+		if s.machine.running == s {
+			s.machine.running = nil
+		}
+		if here {
+			l.outcome(s, r)
+		}
+	case byAgent && !s.reported:
+		s.reported = true
+		if here && e.State == domain.PartSucceeded && r.last == s && s.instance == s.machine.Instance {
+			l.success(s, r)
+		}
+	}
+}
+
+func (l *ledger) outcome(s *partState, r *installation) {
+	if s.result == domain.PartSucceeded {
+		l.success(s, r)
+		if r.hold != nil && r.hold.deployment == s.deployment && !s.deployment.person() {
+			r.hold = nil
+		}
+		l.countCauses(s)
+		l.serve(s)
+		return
+	}
+	r.dirty = true
+	if !s.deployment.person() {
+		l.fail(s.deployment, s.machine, s.instance)
+	}
+}
+
+func (l *ledger) success(s *partState, r *installation) {
+	r.release, r.instance, r.dirty, r.failures = s.deployment.Release, s.instance, false, 0
+}
+
+// fail counts a failed attempt.
+func (l *ledger) fail(w *deploymentState, h *machineState, instance domain.ID) {
+	r := l.installation(w.project, h)
+	if r.failedInstance != instance || r.failedRelease != w.Release {
+		r.failures = 0
+	}
+	r.failures, r.failedInstance, r.failedRelease, r.failedAt = r.failures+1, instance, w.Release, l.cluster.now
+}
+
+// attempts returns the number of failed attempts for the wanted release on the current instance.
+func (l *ledger) attempts(a *projectState, h *machineState) int {
+	r := l.installation(a, h)
+	if r.failedInstance != h.Instance || r.failedRelease != l.wanted(a, h) {
+		return 0
+	}
+	return r.failures
+}

@@ -1,0 +1,124 @@
+package sim
+
+import (
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+)
+
+// projectState is a project according to its own stream.
+type projectState struct {
+	name        string
+	created     eventlog.Position
+	incarnation domain.ID // named in the streams of its releases
+	settings    domain.ProjectSettings
+	disabled    bool
+	gone        bool
+	triggers    map[string]*triggerState
+	releases    map[string][]domain.Step
+	pins        map[string]string
+	deployments []*deploymentState // in the order they were queued
+	// triggersChanged is set once a trigger was switched, changed or deleted.
+	triggersChanged bool
+}
+
+type triggerState struct {
+	settings domain.TriggerSettings
+	disabled bool
+	since    eventlog.Position
+}
+
+// release returns the wanted release of an environment without its pin: that of the environment-wide deployment that
+// was queued last among the successful ones.
+func (a *projectState) release(environment string) (release string) {
+	for _, w := range a.deployments {
+		if w.Kind == domain.EnvironmentWide && w.Environment == environment && !w.environmentGone &&
+			w.ended == domain.DeploymentSucceeded {
+			release = w.Release
+		}
+	}
+	return release
+}
+
+func (a *projectState) wantedIn(environment string) string {
+	if pin, ok := a.pins[environment]; ok {
+		return pin
+	}
+	return a.release(environment)
+}
+
+// applyRelease records a release, if its project still exists in the same incarnation.
+func (l *ledger) applyRelease(name string, fact domain.Event) {
+	project, incarnation, _, _ := domain.ParseReleaseStream(name)
+	if a, e := l.projects[project], fact.(domain.ReleaseCreated); a != nil && a.incarnation == incarnation {
+		a.releases[e.Version] = e.Steps
+	}
+}
+
+func (l *ledger) applyProject(name string, rec eventlog.Recorded, fact domain.Event) {
+	a := l.projects[name]
+	if e, ok := fact.(domain.ProjectDefined); ok && a == nil {
+		a = &projectState{name: name, created: rec.Position, incarnation: domain.ID(rec.ID), settings: e.Settings,
+			triggers: map[string]*triggerState{}, releases: map[string][]domain.Step{}, pins: map[string]string{}}
+		l.projects[name] = a
+	}
+	if a == nil {
+		l.applyDeployment(rec, fact)
+		return
+	}
+	switch e := fact.(type) {
+	case domain.ProjectDefined:
+		a.settings = e.Settings
+	case domain.ProjectEnabled:
+		a.disabled = false
+	case domain.ProjectDisabled:
+		a.disabled = true
+	case domain.ProjectDeleted:
+		a.gone = true
+		delete(l.projects, name)
+	case domain.PinSet:
+		a.pins[e.Environment] = e.Release
+		l.forgive(a, e.Environment)
+	case domain.PinLifted:
+		delete(a.pins, e.Environment)
+		l.forgive(a, e.Environment)
+	case domain.HoldSet:
+		if h := l.machines[e.Machine]; h != nil {
+			l.installation(a, h).hold = &holdState{instance: e.Instance, release: e.Release, set: rec.Position}
+		}
+	case domain.HoldLifted:
+		l.applyLift(a, e)
+	case domain.DeploymentQueued:
+		l.applyQueued(a, e, rec)
+	default:
+		a.applyTrigger(rec.Position, fact)
+		l.applyDeployment(rec, fact)
+	}
+}
+
+func (a *projectState) applyTrigger(at eventlog.Position, fact domain.Event) {
+	switch e := fact.(type) {
+	case domain.TriggerDefined:
+		if a.triggers[e.Trigger] == nil {
+			a.triggers[e.Trigger] = &triggerState{since: at}
+		} else {
+			a.triggersChanged = true
+		}
+		a.triggers[e.Trigger].settings = e.Settings
+	case domain.TriggerEnabled:
+		a.triggers[e.Trigger].disabled = false
+	case domain.TriggerDisabled:
+		a.triggers[e.Trigger].disabled, a.triggersChanged = true, true
+	case domain.TriggerDeleted:
+		a.triggersChanged = true
+		delete(a.triggers, e.Trigger)
+	}
+}
+
+// forgive resets the count of attempts after a person has acted.
+func (l *ledger) forgive(a *projectState, environment string) {
+	for _, h := range l.machines {
+		if h.Environment == environment {
+			l.installation(a, h).failures = 0
+		}
+	}
+}
