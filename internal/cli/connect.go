@@ -65,7 +65,7 @@ func (a *app) connect(ctx context.Context) (c *client.Client, err error) {
 	return c, nil
 }
 
-// context returns the client context to use, or nil if there is none. It waits a short time for a starting server to
+// context returns the client context to use, or nil without a context. It waits a short time for a starting server to
 // create one.
 func (a *app) context(ctx context.Context) (*config.Context, error) {
 	path, err := config.ContextsPath()

@@ -71,28 +71,32 @@ func (a *app) isOnline(ctx context.Context, path string) (bool, error) {
 	return m.Presence == "online", nil
 }
 
+// disabledText describes what disabling a resource of a kind does.
+var disabledText = map[string]string{
+	"machine": "A disabled machine receives no releases. Its agent can stay connected.",
+	"project": "No part of a disabled project starts. Deployments that a person queued wait until the project\n" +
+		"is enabled.",
+	"trigger": "A disabled trigger opens no candidates and starts no deployments. Before and after enabling a\n" +
+		"trigger, the command prints which deployments become due.",
+}
+
 // enableVerbs builds `KIND enable NAME` and `KIND disable NAME`.
 func enableVerbs(name string) func(*app) *cobra.Command {
 	return func(a *app) *cobra.Command {
 		k, _ := findKind(name)
-		return parent(name, "Enable or disable a "+name, toggleVerb(a, k, "enable"), toggleVerb(a, k, "disable"))
+		return parent(name, "Enable or disable a "+name, disabledText[name], toggleVerb(a, k, "enable"),
+			toggleVerb(a, k, "disable"))
 	}
 }
 
 func toggleVerb(a *app, k kind, to string) *cobra.Command {
 	var project string
 	example := map[string]string{"machine": "web-01", "project": "shop", "trigger": "shop/shop-joins"}[k.name]
-	long := map[string]string{
-		"machine": "A disabled machine receives no releases. Its agent can stay connected.",
-		"project": "No part of a disabled project starts. Deployments that a person queued wait until the project\n" +
-			"is enabled.",
-		"trigger": "A disabled trigger opens no candidates and starts no deployments. Before and after enabling a\n" +
-			"trigger, the command prints which deployments become due.",
-	}[k.name]
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the " + k.name + " does not exist"}),
 		use:   to + " NAME", short: map[string]string{"enable": "Enable a ", "disable": "Disable a "}[to] + k.name,
-		long:    map[string]string{"enable": "Enable a ", "disable": "Disable a "}[to] + k.name + ".\n\n" + long,
+		long: map[string]string{"enable": "Enable a ", "disable": "Disable a "}[to] + k.name + ".\n\n" +
+			disabledText[k.name],
 		example: "drover " + k.name + " " + to + " " + example,
 		run: func(ctx context.Context, args []string) error {
 			path, err := k.path(args[0], project)

@@ -28,7 +28,9 @@ func releaseVerb(a *app) *cobra.Command {
 			return a.wrote(written, "release "+args[1]+" of "+args[0]+" is created")
 		},
 	}.command()
-	return parent("release", "Create releases", create)
+	return parent("release", "Create releases",
+		"A release is an immutable copy of the steps and variables of a project, under a version.",
+		create)
 }
 
 // deploymentRequest is the body of POST /deployments.

@@ -15,6 +15,8 @@ import (
 
 func eventlogVerb(a *app) *cobra.Command {
 	cmd := parent("eventlog", "Verify, back up, move and repair the event log",
+		"The event log stores every fact and every decision. Most subcommands send a request to a server; with\n"+
+			"--log they open the log directly.",
 		logVerifyVerb(a), logExportVerb(a), logImportVerb(a), logBackupVerb(a), logClearVerb(a), logAcceptVerb(a))
 	cmd.Aliases = []string{"log"} // the name in earlier versions; withoutAliases hides it in the help
 	return cmd

@@ -10,7 +10,9 @@ import (
 )
 
 func personVerb(a *app) *cobra.Command {
-	return parent("person", "Store, list and erase the names of people", personAddVerb(a), personListVerb(a),
+	return parent("person", "Store, list and erase the names of people",
+		"Events contain only the IDs of people. Their names are stored beside the log, so that a name can be\n"+
+			"erased.", personAddVerb(a), personListVerb(a),
 		personEraseVerb(a))
 }
 

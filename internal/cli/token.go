@@ -13,7 +13,9 @@ import (
 )
 
 func tokenVerb(a *app) *cobra.Command {
-	return parent("token", "Create, list and revoke tokens", tokenCreateVerb(a), tokenListVerb(a), tokenRevokeVerb(a))
+	return parent("token", "Create, list and revoke tokens",
+		"People and programs need a token with a scope (admin, deploy or read) to use a server. Agents need a\n"+
+			"join token to join.", tokenCreateVerb(a), tokenListVerb(a), tokenRevokeVerb(a))
 }
 
 // tokenRequest is the body of POST /tokens.

@@ -80,14 +80,15 @@ func flagGiven(cmd *cobra.Command, flag string) bool {
 }
 
 // parent builds a command that has only subcommands. Its examples are the first example of each of them.
-func parent(use, short string, children ...*cobra.Command) *cobra.Command {
+func parent(use, short, long string, children ...*cobra.Command) *cobra.Command {
 	var examples []string
 	for _, child := range children {
 		first, _, _ := strings.Cut(strings.TrimSpace(child.Example), "\n")
 		examples = append(examples, first)
 	}
-	cmd := &cobra.Command{Use: use, Short: short, Long: short + ".", Example: indented(strings.Join(examples, "\n")),
-		RunE: group}
+	cmd := &cobra.Command{Use: use, Short: short, Long: short + ".\n\n" + long,
+		Example: indented(strings.Join(examples, "\n")),
+		RunE:    group}
 	groupExits.annotate(cmd)
 	cmd.AddCommand(children...)
 	return cmd
