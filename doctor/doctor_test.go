@@ -139,8 +139,10 @@ func TestFleetFindings(t *testing.T) {
 		}, "references", "warn: machine web-02 names policy lost, which does not exist: the default policy applies"},
 		"a trigger with a missing environment": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.TriggerDefined{Trigger: "b",
-				Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"gone"}}})
-		}, "references", "warn: trigger shop/b names environment gone, which does not exist → drover get trigger shop/b -o " +
+				Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup},
+					Environments: []string{"gone"}}})
+		}, "references", "warn: trigger shop/b names environment gone, which does not exist → drover get trigger shop/b " +
+			"-o " +
 			"yaml"},
 		"a role that no machine has": {func(l *projectionstest.History) {
 			l.Add("machine/web-02", domain.MachineAdded{Environment: "production", Roles: []string{"web"}})
@@ -193,19 +195,22 @@ func TestFleetFindings(t *testing.T) {
 		}, "machines", "bad: 1 machine has been behind with project shop for up to 30 days: retries-exhausted (web-01)."},
 		"an unlimited join token": {func(l *projectionstest.History) {
 			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}})
-		}, "tokens", "warn: join token 0123456789ab lets any number of agents join and never expires → drover token revoke " +
+		}, "tokens", "warn: join token 0123456789ab lets any number of agents join and never expires → drover token " +
+			"revoke " +
 			"0123456789ab"},
 		"a token that expires soon": {func(l *projectionstest.History) {
 			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.DeployScope,
 				Until: &expires}})
 		}, "tokens", "warn: token 0123456789ab with scope deploy expires in 5h → drover token create --scope deploy"},
 		"a revoked token": {func(l *projectionstest.History) {
-			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}}, domain.TokenRevoked{})
+			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}},
+				domain.TokenRevoked{})
 		}, "tokens", "ok: "},
 		"a forgotten pin": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.0",
 				Origin: domain.By("ann"), Reason: "sale"})
-		}, "choices", "warn: project shop has been pinned in production at 1.0 for 30 days (ann: sale) → drover unpin shop " +
+		}, "choices", "warn: project shop has been pinned in production at 1.0 for 30 days (ann: sale) → drover unpin " +
+			"shop " +
 			"--in production"},
 		"a pin that expires": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.0", Until: &expires})

@@ -25,7 +25,8 @@ func eventKinds() []eventKind {
 			return domain.MachineAdded{Environment: w.need("environment"), Roles: domain.Names(w.flags["role"]),
 				Policy: w.flag("policy")}
 		}},
-		{"MachineChanged MACHINE --environment E --role R… --policy P", func(w *words, _ *projections.Machine) domain.Event {
+		{"MachineChanged MACHINE --environment E --role R… --policy P", func(w *words,
+			_ *projections.Machine) domain.Event {
 			return domain.MachineChanged{Environment: w.need("environment"), Roles: domain.Names(w.flags["role"]),
 				Policy: w.flag("policy")}
 		}},
