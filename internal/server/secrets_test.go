@@ -51,7 +51,7 @@ func TestTokensAndSecretsAreNotLogged(t *testing.T) {
 	require.NoError(t, conn.Write(t.Context(), websocket.MessageText, hello))
 	_, refusal, err := conn.Read(t.Context())
 	require.NoError(t, err)
-	require.Contains(t, string(refusal), "not known")
+	require.Contains(t, string(refusal), "unknown join token")
 	require.Eventually(t, func() bool { return logged.FilterMessage("agent refused").Len() > 0 },
 		timeout, time.Millisecond)
 	for _, entry := range logged.All() {
