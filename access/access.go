@@ -41,14 +41,14 @@ var (
 		"wait a minute; requests with a valid token are always accepted").WithStatus(http.StatusTooManyRequests)
 )
 
-// Caller authenticates a request. bearer is the text of a token or of an agent's secret, and remote is the HOST:PORT of
-// the sender. The error is a *problem.Problem.
-func (a *Access) Caller(ctx context.Context, bearer, remote string) (Caller, error) {
+// Authenticate returns the caller of a request. bearer is the text of a token or of an agent's secret, and remote is
+// the HOST:PORT of the sender. The error is a *problem.Problem.
+func (a *Access) Authenticate(ctx context.Context, bearer, remote string) (Caller, error) {
 	if bearer == "" {
 		return Caller{}, errNoToken
 	}
 	c, ok := a.identify(bearer)
-	if !ok && a.RateLimited(remote) { // before the expensive CatchUp; valid tokens are not limited
+	if !ok && a.RateLimited(remote) { // before the expensive CatchUp; requests with a valid token are never limited
 		a.RecordRefusal(remote, "", ErrRateLimited.Detail)
 		return Caller{}, ErrRateLimited
 	}

@@ -22,8 +22,8 @@ type Caller struct {
 	Joined domain.TokenSettings
 }
 
-// May returns a problem unless the caller has the scope.
-func (c Caller) May(scope domain.Scope) error {
+// RequireScope returns a problem unless the caller has the scope.
+func (c Caller) RequireScope(scope domain.Scope) error {
 	switch {
 	case c.Scope.Allows(scope):
 		return nil
@@ -38,8 +38,8 @@ func (c Caller) May(scope domain.Scope) error {
 		WithHint("use a token with scope %s", scope)
 }
 
-// IsAgentOf returns a problem unless the caller is the agent of the machine or an admin.
-func (c Caller) IsAgentOf(machine string) error {
+// RequireAgent returns a problem unless the caller is the agent of the machine or an admin.
+func (c Caller) RequireAgent(machine string) error {
 	switch {
 	case c.Scope.Allows(domain.AdminScope):
 		return nil

@@ -14,17 +14,17 @@ import (
 func TestCallerHasOnlyThePermissionsOfItsCredential(t *testing.T) {
 	reader, admin := Caller{Scope: domain.ReadScope}, Caller{Scope: domain.AdminScope}
 	join, agent := Caller{Join: "0123456789ab"}, Caller{Machine: "web-01"}
-	require.NoError(t, reader.May(domain.ReadScope))
-	require.NoError(t, admin.May(domain.DeployScope))
-	require.NoError(t, admin.IsAgentOf("web-01"))
-	require.NoError(t, agent.IsAgentOf("web-01"))
+	require.NoError(t, reader.RequireScope(domain.ReadScope))
+	require.NoError(t, admin.RequireScope(domain.DeployScope))
+	require.NoError(t, admin.RequireAgent("web-01"))
+	require.NoError(t, agent.RequireAgent("web-01"))
 	for name, err := range map[string]error{
-		"weaker scope":                      reader.May(domain.DeployScope),
-		"join token":                        join.May(domain.ReadScope),
-		"agent":                             agent.May(domain.ReadScope),
-		"agent of another machine":          agent.IsAgentOf("web-02"),
-		"token with scope read as an agent": reader.IsAgentOf("web-01"),
-		"no credential":                     Caller{}.May(domain.ReadScope),
+		"weaker scope":                      reader.RequireScope(domain.DeployScope),
+		"join token":                        join.RequireScope(domain.ReadScope),
+		"agent":                             agent.RequireScope(domain.ReadScope),
+		"agent of another machine":          agent.RequireAgent("web-02"),
+		"token with scope read as an agent": reader.RequireAgent("web-01"),
+		"no credential":                     Caller{}.RequireScope(domain.ReadScope),
 	} {
 		require.Error(t, err, name)
 		require.Equal(t, client.Forbidden, problem.Of(err).Kind, name)
@@ -33,15 +33,15 @@ func TestCallerHasOnlyThePermissionsOfItsCredential(t *testing.T) {
 
 func TestNewTokenFillsInDefaultsAndRejectsInvalidSettings(t *testing.T) {
 	now := time.Date(2026, 1, 1, 9, 0, 0, 500, time.UTC)
-	s, err := NewToken{Join: true}.Settings(now)
+	s, err := TokenRequest{Join: true}.Settings(now)
 	require.NoError(t, err)
 	require.Equal(t, 1, s.Uses)
 	require.Equal(t, now.Truncate(time.Second).Add(time.Hour), *s.Until)
-	s, err = NewToken{Scope: domain.ReadScope}.Settings(now)
+	s, err = TokenRequest{Scope: domain.ReadScope}.Settings(now)
 	require.NoError(t, err)
 	require.Nil(t, s.Until)
 	uses := 3
-	for _, wrong := range []NewToken{
+	for _, wrong := range []TokenRequest{
 		{Scope: domain.ReadScope, Uses: &uses}, {Join: true, Scope: domain.ReadScope}, {Scope: domain.ReadScope, Until: &now},
 	} {
 		_, err := wrong.Settings(now)

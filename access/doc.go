@@ -2,7 +2,7 @@
 //
 //	access.go    Access: authenticates tokens and the secrets of agents
 //	caller.go    Caller: the permissions of an authenticated caller
-//	tokens.go    NewToken: the settings of a new token and their defaults
+//	tokens.go    TokenRequest: the settings of a new token and their defaults
 //	people.go    People: the names of people, stored beside the log
 //	failures.go  limits the rate of failed authentications per address
 //	refusals.go  records refused callers for `drover doctor`

@@ -13,8 +13,8 @@ const (
 	defaultJoinFor = time.Hour
 )
 
-// NewToken is a request for a new token.
-type NewToken struct {
+// TokenRequest is a request to create a token.
+type TokenRequest struct {
 	Join  bool
 	Scope domain.Scope
 	// Person is the id of the person who owns the token; empty: no owner.
@@ -28,7 +28,7 @@ type NewToken struct {
 }
 
 // Settings validates the request and returns the settings of the token, with defaults filled in.
-func (n NewToken) Settings(now time.Time) (domain.TokenSettings, error) {
+func (n TokenRequest) Settings(now time.Time) (domain.TokenSettings, error) {
 	s := domain.TokenSettings{Join: n.Join, Scope: n.Scope, Person: n.Person, Until: n.Until, Environments: n.Environments,
 		Roles: n.Roles}
 	switch {

@@ -43,9 +43,9 @@ func (b *Backoff) Next(limit time.Duration) time.Duration {
 	return b.last - rand.N(b.last/2+1)
 }
 
-// Lasted resets the delay if a connection lasted longer than the wait before it. Without this condition, a server
-// that closes every connection immediately would make the agent reconnect without a pause.
-func (b *Backoff) Lasted(span time.Duration) {
+// ConnectionLasted resets the delay if a connection lasted longer than the wait before it. Without this condition, a
+// server that closes every connection immediately would make the agent reconnect without a pause.
+func (b *Backoff) ConnectionLasted(span time.Duration) {
 	if span >= b.last {
 		b.last = 0
 	}

@@ -66,10 +66,10 @@ func TestLongConnectionResetsTheBackoff(t *testing.T) {
 	for range 10 {
 		b.Next(time.Minute)
 	}
-	b.Lasted(0)
+	b.ConnectionLasted(0)
 	require.Greater(t, b.Next(time.Minute), 10*time.Second,
 		"a server that closes each connection immediately does not reset the backoff")
-	b.Lasted(time.Hour)
+	b.ConnectionLasted(time.Hour)
 	require.LessOrEqual(t, b.Next(time.Minute), firstDelay)
 }
 

@@ -91,7 +91,7 @@ func TestKilledAgentAsksTheServerAboutItsOpenClaim(t *testing.T) {
 	}
 }
 
-func TestUnconfirmedEndSurvivesTheAgent(t *testing.T) {
+func TestUnconfirmedEndSurvivesAKillOfTheAgent(t *testing.T) {
 	server := newServer(t)
 	config := configuration(t, server)
 	process := startProcess(t, config)

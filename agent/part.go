@@ -159,7 +159,7 @@ func (s *session) answerUnfinished(u client.Unfinished) {
 // part succeeded but another part of its project has run since, the result is interrupted, because the machine may no
 // longer have that release.
 func (s *session) previousResult(deployment string) (client.End, bool) {
-	end, older, before := s.journal.Run(deployment)
+	end, older, before := s.journal.PreviousRun(deployment)
 	if !before {
 		return end, false
 	}

@@ -285,7 +285,7 @@ func (s *session) disconnected(err error) {
 	s.log.Warn("disconnected", zap.String("server", s.link.server), zap.Error(err))
 	close(s.link.closed)
 	s.link.Drop()
-	s.connector.backoff.Lasted(time.Since(s.link.since))
+	s.connector.backoff.ConnectionLasted(time.Since(s.link.since))
 	s.link = nil
 	if s.checker != nil {
 		s.checker.reported = ""

@@ -178,7 +178,7 @@ func (h *Hub) rejectCredential(j joinRequest, reason, hint string) error {
 // placement returns the environment and roles of the machine: those in the log if it exists, else those of the
 // request.
 func (h *Hub) placement(j joinRequest) (environment string, roles []string, exists bool) {
-	environment, roles = j.environment, domain.Names(j.roles)
+	environment, roles = j.environment, domain.SortedUnique(j.roles)
 	h.cfg.Engine.Read(func(v *projections.View) {
 		if m := v.Machines[j.machine]; m != nil {
 			environment, roles, exists = m.Environment, m.Roles, true
@@ -340,7 +340,7 @@ func (j joinRequest) flagWarnings(environment string, roles []string) (warnings 
 			"--environment %.80s is ignored: machine %s has been in %s since its first join; apply a Machine to move it",
 			j.environment, j.machine, environment))
 	}
-	if flags := domain.Names(j.roles); len(flags) > 0 && !slices.Equal(flags, roles) {
+	if flags := domain.SortedUnique(j.roles); len(flags) > 0 && !slices.Equal(flags, roles) {
 		warnings = append(warnings, fmt.Sprintf(
 			"--role %.200v is ignored: machine %s has had the roles %v since its first join; apply a Machine to change them",
 			flags, j.machine, roles))

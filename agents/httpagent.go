@@ -66,7 +66,7 @@ func (h *Hub) join(ctx context.Context, c access.Caller, in JoinInput) (engine.R
 // rejoin adds the machine in the way a WebSocket connection of the agent would. It changes nothing if the machine
 // exists.
 func (h *Hub) rejoin(ctx context.Context, c access.Caller, in JoinInput) (engine.Result, error) {
-	if err := c.IsAgentOf(in.Machine); err != nil {
+	if err := c.RequireAgent(in.Machine); err != nil {
 		return engine.Result{}, err
 	}
 	j := joinRequest{machine: c.Machine, instance: c.Instance, environment: in.Environment, roles: in.Roles}
@@ -91,7 +91,7 @@ type httpAgent struct {
 
 // httpAgent returns the agent of the named machine if the caller may act as that agent. instance may be empty.
 func (h *Hub) httpAgent(c access.Caller, name, instance string) (httpAgent, error) {
-	if err := c.IsAgentOf(name); err != nil {
+	if err := c.RequireAgent(name); err != nil {
 		return httpAgent{}, err
 	}
 	s := httpAgent{instance: c.Instance}

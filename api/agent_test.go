@@ -457,7 +457,7 @@ func TestRevokedTokenEndsTheAgentsThatJoinedWithIt(t *testing.T) {
 	again.waitUntilClosed()
 }
 
-func TestEarlierInstanceDoesNotDisturbTheLiveOne(t *testing.T) {
+func TestEarlierInstanceDoesNotAffectTheLiveOne(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	join := f.join(0)

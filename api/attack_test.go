@@ -274,7 +274,7 @@ func (c *countingLog) ReadAll(ctx context.Context, after eventlog.Position,
 	return c.Backend.ReadAll(ctx, after, limit)
 }
 
-func TestManyInvalidTokensFromOneAddressAreCheapAndBlockNobodyElse(t *testing.T) {
+func TestInvalidTokensAreRateLimitedByAddressAndBlockNoOtherCaller(t *testing.T) {
 	log := &countingLog{Backend: memory.New()}
 	f := newFixtureOn(t, log, &manualClock{})
 	tryInvalid := func(remote string) int {

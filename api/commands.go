@@ -158,7 +158,7 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 		return nil, err
 	}
 	b := in.Body
-	asked := access.NewToken{Join: b.Join, Scope: b.Scope, Person: b.Person, Uses: b.Uses, Until: b.Until,
+	asked := access.TokenRequest{Join: b.Join, Scope: b.Scope, Person: b.Person, Uses: b.Uses, Until: b.Until,
 		Environments: b.Environments, Roles: b.Roles}
 	settings, err := asked.Settings(a.cfg.Clock.Now())
 	if err == nil {

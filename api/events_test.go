@@ -82,7 +82,7 @@ func TestLiveStreamResumesWithoutGapsOrRepeats(t *testing.T) {
 	require.Equal(t, want, positions)
 }
 
-func TestStreamWithoutAPositionStartsNow(t *testing.T) {
+func TestStreamWithoutAPositionStartsWithNewEvents(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	r, err := http.NewRequest(http.MethodGet, f.server.URL+"/api/v1/events/stream", nil)
@@ -264,7 +264,7 @@ func TestSetAsideStreamIsReportedAndCanBeCleared(t *testing.T) {
 	require.Equal(t, f.engine.Position().String(), verified.Head)
 }
 
-func TestStalledReaderDelaysNobody(t *testing.T) {
+func TestStalledReaderDoesNotDelayOthers(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	r, err := http.NewRequest(http.MethodGet, f.server.URL+"/api/v1/events/stream?after=0", nil)

@@ -98,7 +98,7 @@ func (a *API) postMachine(ctx context.Context, in *machineInput) (*answer[client
 			Roles: b.Roles, Instance: b.Instance, Secret: b.Secret})
 		return writtenAnswer(result), err
 	}
-	if err := c.May(domain.AdminScope); err != nil {
+	if err := c.RequireScope(domain.AdminScope); err != nil {
 		return nil, err
 	}
 	command, err := b.addMachine(c.Origin)

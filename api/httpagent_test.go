@@ -55,7 +55,7 @@ func (p *httpAgent) part(deployment, verb string, body object, into any) error {
 	return p.Post(context.Background(), "/deployments/"+deployment+"/machines/"+p.name+"/"+verb, "", body, into)
 }
 
-func TestAnyProgramCanBeAnAgent(t *testing.T) {
+func TestAgentRunsAPartOverPlainHTTP(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	p := f.joinOverHTTP("box-01", f.join(1))

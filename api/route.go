@@ -66,7 +66,7 @@ func (a *API) authorize(ctx huma.Context, next func(huma.Context)) {
 		next(huma.WithValue(ctx, anonymousKey{}, true))
 		return
 	}
-	c, err := a.cfg.Access.Caller(r.Context(), bearer(r), r.RemoteAddr)
+	c, err := a.cfg.Access.Authenticate(r.Context(), bearer(r), r.RemoteAddr)
 	if err == nil {
 		err = checkAccess(c, op, ctx.Param("name"))
 	}
@@ -111,9 +111,9 @@ func checkAccess(c access.Caller, op *huma.Operation, machine string) error {
 	case op.Metadata[joinKey] != nil && (c.Join != "" || c.Machine != ""):
 		return nil
 	case op.Metadata[agentKey] != nil && c.Machine != "":
-		return c.IsAgentOf(machine)
+		return c.RequireAgent(machine)
 	}
-	return c.May(scope)
+	return c.RequireScope(scope)
 }
 
 func loopback(r *http.Request) bool {

@@ -110,7 +110,7 @@ func (c *cluster) state() (sum fleet.State, err error) {
 		defer mu.Unlock()
 		sum.Connected, sum.Offers, sum.FirstOffers = sum.Connected+one.Connected, sum.Offers+one.Offers,
 			sum.FirstOffers+one.FirstOffers
-		sum.Ended, sum.Again, sum.Errors = sum.Ended+one.Ended, sum.Again+one.Again, sum.Errors+one.Errors
+		sum.Ended, sum.Redeployed, sum.Errors = sum.Ended+one.Ended, sum.Redeployed+one.Redeployed, sum.Errors+one.Errors
 		return err
 	})
 	return sum, err
@@ -131,7 +131,7 @@ func (c *cluster) until(what string, reached func(fleet.State) bool) error {
 	return errors.Join(err, fault)
 }
 
-// offered returns when parts were first offered since a moment, in order.
+// offered returns the times of the first offers of parts since the given time, in order.
 func (c *cluster) offered(since time.Time) (all []time.Time, err error) {
 	var mu sync.Mutex
 	err = c.all(func(s *fleet.Share) error {
@@ -152,7 +152,7 @@ func (c *cluster) used() (now cost) {
 	for _, server := range c.servers {
 		now.servers += process.CPU(server.PID())
 	}
-	for _, pid := range process.Family(c.postgres.PID()) {
+	for _, pid := range process.ProcessTree(c.postgres.PID()) {
 		now.postgres += process.CPU(pid)
 	}
 	return now
@@ -179,8 +179,8 @@ func (c *cluster) decisions() (each []float64, err error) {
 	return each, nil
 }
 
-// tickOf returns when the tick began that led to the first offer. It considers the servers that have queued
-// deployments since before and takes the earliest tick.
+// tickOf returns the start time of the tick that led to the first offer: the earliest tick of the servers that have
+// queued deployments since before.
 func (c *cluster) tickOf(offer time.Time, before []float64) (begun time.Time, deciders int, err error) {
 	ended := func() bool { // a server updates its counter at the end of the tick
 		now, failure := c.decisions()
@@ -222,7 +222,7 @@ func (c *cluster) memory() (servers, postgres int64) {
 	for _, server := range c.servers {
 		servers += process.MemoryOf(server.PID()).RSS
 	}
-	for _, pid := range process.Family(c.postgres.PID()) {
+	for _, pid := range process.ProcessTree(c.postgres.PID()) {
 		postgres += process.MemoryOf(pid).PSS
 	}
 	return servers, postgres

@@ -257,7 +257,7 @@ func decide(ctx context.Context, open func(context.Context) (eventlog.Backend, e
 	if err := c.arrive(ctx, 0, machines); err != nil {
 		return 0, 0, err
 	}
-	before := process.Written(os.Getpid())
+	before := process.BytesWritten(os.Getpid())
 	cpu, err := c.tick(ctx, machines)
-	return µs(cpu, machines/2), process.Written(os.Getpid()) - before, err
+	return µs(cpu, machines/2), process.BytesWritten(os.Getpid()) - before, err
 }

@@ -101,11 +101,11 @@ func (s *fixture) prepare(with setup) error {
 	if _, err := s.Command("release", "create", "shop", "1.0"); err != nil || !with.wanted {
 		return err
 	}
-	return s.want()
+	return s.pinRelease()
 }
 
-// want pins the release.
-func (s *fixture) want() error {
+// pinRelease pins the release.
+func (s *fixture) pinRelease() error {
 	_, err := s.Command("pin", "shop", "1.0", "--in", "production")
 	return err
 }
@@ -161,7 +161,7 @@ func (s *fixture) afterTick() error {
 	})
 }
 
-// tickOf returns when the tick began that led to an offer. The server reports it when the tick has ended.
+// tickOf returns the start time of the tick that led to an offer. The server reports it when the tick has ended.
 func (s *fixture) tickOf(offer time.Time) (begun time.Time, err error) {
 	err = fleet.Until(s.Tick+10*time.Second, func() bool {
 		seconds, failure := s.metric("drover_tick_begun_timestamp_seconds")

@@ -20,7 +20,7 @@ type largeFleet struct {
 	*core
 	folder   string // folder of the log
 	machines int
-	// written counts the events that were written directly; writing is the time that took.
+	// written counts the events that were written directly; writing is the time that it took to write them.
 	written int
 	writing time.Duration
 }
@@ -35,8 +35,8 @@ type step struct {
 	waited time.Duration
 }
 
-// grow brings by new machines online at once, half of which match the trigger, and measures the next tick. Then the
-// due machines claim and end their parts, and all new machines go offline and online several times.
+// grow brings a number of new machines (by) online at the same time, half of which match the trigger, and measures the
+// next tick. Then the due machines claim and end their parts, and all new machines go offline and online several times.
 func (c *largeFleet) grow(ctx context.Context, by int) (s step, err error) {
 	from := c.machines
 	c.machines += by
@@ -212,11 +212,11 @@ type replay struct {
 	// kept is the live heap of the fold after the first tick has released the data about new events; keptAtFirst is
 	// the live heap before that tick; resident is the resident memory right after the fold. All are in bytes.
 	kept, keptAtFirst, resident int64
-	// first is the first tick after that. To it, the whole fleet is new.
+	// first is the first tick after the start. It treats the whole fleet as new.
 	first step
-	// taking is the time to take a snapshot after that tick, during which the view is held; resumed is the time to
-	// start from it.
-	taking, resumed time.Duration
+	// snapshotTime is the time to take a snapshot after that tick, during which the view is held; resumeTime is the time
+	// to start from the snapshot.
+	snapshotTime, resumeTime time.Duration
 	// snapshot is the size of the snapshot in bytes.
 	snapshot int
 }
@@ -248,12 +248,12 @@ func (c *largeFleet) resume(ctx context.Context, r *replay) error {
 	if err := c.Snapshot(); err != nil {
 		return err
 	}
-	r.taking, r.snapshot = lap(), len(c.snapshot.data)
+	r.snapshotTime, r.snapshot = lap(), len(c.snapshot.data)
 	c.Engine = nil
 	liveHeap() // otherwise garbage of the previous engine would count
 	lap = stopwatch()
 	err := c.fold(ctx, server)
-	r.resumed = lap()
+	r.resumeTime = lap()
 	c.snapshot.data = nil // so that the next start reads the log
 	if err != nil {
 		return err

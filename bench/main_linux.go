@@ -87,7 +87,7 @@ const (
 const manyFiles = 70_000
 
 func main() {
-	process.RaiseFiles(manyFiles)
+	process.RaiseFileLimit(manyFiles)
 	if other, err := subprogram(os.Args[1:]); other {
 		if err != nil {
 			fmt.Fprintln(os.Stderr, os.Args[1]+":", err)

@@ -37,7 +37,7 @@ func TestMissingPageIsCreated(t *testing.T) {
 	require.Contains(t, string(text), "found\n")
 }
 
-func TestFigureMeetsItsBudgetInclusively(t *testing.T) {
+func TestFigureEqualToItsBudgetMeetsIt(t *testing.T) {
 	table := comparedWith("baseline")
 	table.figure("below", "%.0f", 100, 50, 100)
 	table.figure("above", "%.0f", 101, 0, 100)

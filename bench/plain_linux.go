@@ -86,8 +86,7 @@ func (o options) plainAppends(ctx context.Context, writers int, span time.Durati
 }
 
 // plainBatches returns how many rows per second plain SQLite makes durable when one writer puts the given number of
-// rows into each transaction. This is the upper limit for a log with as many writers that commits for all of them
-// at once.
+// rows into each transaction. This is the upper limit for a log that commits the appends of that many writers together.
 func (o options) plainBatches(ctx context.Context, rows int, span time.Duration) (float64, error) {
 	p, err := o.plainRows(ctx)
 	if err != nil {

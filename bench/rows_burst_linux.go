@@ -45,10 +45,10 @@ func (o options) measureBurst(ctx context.Context, n int, secure bool) (b burst,
 	}
 	b.joined = time.Since(begun)
 	s.Goodbye()
-	if err := s.want(); err != nil {
+	if err := s.pinRelease(); err != nil {
 		return b, err
 	}
-	s.Claims(false)
+	s.SetAutoClaim(false)
 	if err := s.afterTick(); err != nil {
 		return b, err
 	}
@@ -64,7 +64,7 @@ func (b *burst) comeOnline(ctx context.Context, s *fixture) error {
 	if err != nil {
 		return err
 	}
-	record := process.Begin(s.PID())
+	record := process.RecordCPU(s.PID())
 	begun := time.Now()
 	if err := s.join(ctx); err != nil {
 		return err
@@ -74,12 +74,12 @@ func (b *burst) comeOnline(ctx context.Context, s *fixture) error {
 		return fmt.Errorf("a tick began after %[2]s, before all %[1]d machines were online", b.machines,
 			online.Sub(begun))
 	}
-	written := process.Written(s.PID())
+	written := process.BytesWritten(s.PID())
 	if err := fleet.Until(timeout, func() bool { return s.Offers() >= b.due }); err != nil {
 		return fmt.Errorf("%d of %d offers arrived: %w; %s", s.Offers(), b.due, err, s.Errors())
 	}
 	record.End()
-	b.written = process.Written(s.PID()) - written
+	b.written = process.BytesWritten(s.PID()) - written
 	offered := s.Offered(begun)
 	ticked, err := s.tickOf(offered[0])
 	if err != nil {
@@ -102,7 +102,7 @@ func (b *burst) carryOut(s *fixture) error {
 		return err
 	}
 	before, begun := process.CPU(s.PID()), time.Now()
-	s.Claims(true)
+	s.SetAutoClaim(true)
 	s.ClaimAll()
 	if err := s.awaitEnds(b.due); err != nil {
 		return err
@@ -167,7 +167,7 @@ func burstRow(ctx context.Context, o options) (*table, error) {
 func sizesRow(ctx context.Context, o options) (*table, error) {
 	t := &table{head: []string{"machines", "CPU per decision including delivery, µs", "p50, ms", "p99, ms",
 		"CPU per machine that came online, µs", "CPU per part claimed and ended, µs", "RSS, MB", "written, MB"}}
-	may := int(process.RaiseFiles(manyFiles)) - sparedFiles
+	may := int(process.RaiseFileLimit(manyFiles)) - sparedFiles
 	most := min(30_000, may)
 	for _, n := range pick(o, []int{1_000, 10_000, most}, []int{500}) {
 		b, err := o.measureBurst(ctx, n, false)

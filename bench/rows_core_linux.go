@@ -137,8 +137,8 @@ func idleTicks(ctx context.Context, o options, t *table) error {
 func (c *core) idleTick(ctx context.Context) (float64, error) {
 	c.clock.elapsed.Add(int64(defaultHeartbeat / 2))
 	c.heartbeatAll()
-	c.clock.elapsed.Add(int64(defaultHeartbeat / 2)) // all heartbeats are recent, but not from this moment
-	runtime.GC()                                     // otherwise garbage of the heartbeats above would count
+	c.clock.elapsed.Add(int64(defaultHeartbeat / 2)) // heartbeats are recent, but not all of the same instant
+	runtime.GC()                                     // so that garbage from the heartbeats above is not measured
 	before := process.CPU(os.Getpid())
 	report, err := c.Tick(ctx)
 	if err == nil && len(report.Appended) > 0 {

@@ -117,9 +117,9 @@ func idleRow(ctx context.Context, o options) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, beats := process.CPU(s.PID()), s.Beats()
+	before, beats := process.CPU(s.PID()), s.Heartbeats()
 	time.Sleep(span)
-	used, sent := process.CPU(s.PID())-before, s.Beats()-beats
+	used, sent := process.CPU(s.PID())-before, s.Heartbeats()-beats
 	after, err := s.position()
 	if err != nil {
 		return nil, err
@@ -150,7 +150,7 @@ func (o options) baselineIdle(n int, span time.Duration) (time.Duration, error) 
 	}
 	defer f.Stop()
 	before := process.CPU(f.PID())
-	f.Beat(defaultHeartbeat, int(span/defaultHeartbeat))
+	f.SendHeartbeats(defaultHeartbeat, int(span/defaultHeartbeat))
 	return process.CPU(f.PID()) - before, nil
 }
 
@@ -197,7 +197,7 @@ func reconnectRow(ctx context.Context, o options) (*table, error) {
 	twice := offered + byType["DeploymentQueued"]
 	t.add("deployed twice", fmt.Sprint(twice), "–", "–", "0", map[bool]string{true: "yes", false: "**no**"}[twice == 0])
 	t.add("agents back, by second", spread(came, killed), "–", "–", "–", "–")
-	t.note("%d agents, all deployed to. The server is killed (SIGKILL) and restarted at once.", n)
+	t.note("%d agents, all deployed to. The server is killed (SIGKILL) and restarted immediately.", n)
 	return t, nil
 }
 
@@ -213,7 +213,7 @@ func spread(when []time.Time, since time.Time) string {
 	return text[:max(0, len(text)-2)]
 }
 
-// bySecond counts events by second since a moment.
+// bySecond counts events by second since the given time.
 func bySecond(when []time.Time, since time.Time) map[int]int {
 	counts := map[int]int{}
 	for _, at := range when {
@@ -349,7 +349,7 @@ func loneRow(ctx context.Context, o options) (*table, error) {
 // joinAlone lets one machine join. It returns the time from the start of the tick to the offer and the processor
 // time used in between.
 func (s *fixture) joinAlone(ctx context.Context, number int) (took, used time.Duration, err error) {
-	record, begun, ended := process.Begin(s.PID()), time.Now(), s.Ended()
+	record, begun, ended := process.RecordCPU(s.PID()), time.Now(), s.Ended()
 	err = s.Connect(ctx, number, number+1, 1)
 	if err == nil {
 		err = s.awaitEnds(ended + 1)

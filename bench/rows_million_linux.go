@@ -122,8 +122,8 @@ var scaleLines = []scaleLine{
 	{"… … deciding (holds the view), ms", "%.0f", func(s scale) float64 { return ms(s.replay.first.deciding) }},
 	{"… … longest wait of a reader of the view, ms", "%.0f",
 		func(s scale) float64 { return ms(s.replay.first.waited) }},
-	{"start from a snapshot, s", "%.2f", func(s scale) float64 { return s.replay.resumed.Seconds() }},
-	{"… taking the snapshot (holds the view), ms", "%.0f", func(s scale) float64 { return ms(s.replay.taking) }},
+	{"start from a snapshot, s", "%.2f", func(s scale) float64 { return s.replay.resumeTime.Seconds() }},
+	{"… taking the snapshot (holds the view), ms", "%.0f", func(s scale) float64 { return ms(s.replay.snapshotTime) }},
 	{"… snapshot size, bytes per machine", "%.0f",
 		func(s scale) float64 { return float64(s.replay.snapshot) / float64(s.machines) }},
 	{"burst: CPU per decision until durable, µs", "%.1f", func(s scale) float64 {

@@ -72,7 +72,7 @@ func restartsRow(ctx context.Context, o options) (*table, error) {
 // sample measures the resources of the server.
 func (s *fixture) sample() (h restartSample, err error) {
 	h.goroutines, err = s.metric("go_goroutines")
-	h.rss, h.files, h.log = float64(process.MemoryOf(s.PID()).RSS), float64(process.Files(s.PID())), s.LogBytes()
+	h.rss, h.files, h.log = float64(process.MemoryOf(s.PID()).RSS), float64(process.OpenFiles(s.PID())), s.LogBytes()
 	return h, err
 }
 

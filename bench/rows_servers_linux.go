@@ -12,7 +12,7 @@ import (
 // serversRow measures a burst of a fleet that is too large for the open files of one process: several servers share
 // a log.
 func serversRow(_ context.Context, o options) (*table, error) {
-	n, limit := o.size(30_000, 300), int(process.RaiseFiles(manyFiles))
+	n, limit := o.size(30_000, 300), int(process.RaiseFileLimit(manyFiles))
 	perServer := limit - sparedFiles
 	servers := max(3, (n+perServer-1)/perServer)
 	each := n / servers
@@ -73,7 +73,7 @@ func (c *cluster) enter(t *table, what string, spent cost, n int) {
 
 // deploy pins the release while all machines are online, and lets the due ones carry it out.
 func (c *cluster) deploy(t *table, due int) error {
-	if err := c.all(func(s *fleet.Share) error { return s.Claims(false) }); err != nil {
+	if err := c.all(func(s *fleet.Share) error { return s.SetAutoClaim(false) }); err != nil {
 		return err
 	}
 	if err := c.servers[0].afterTick(); err != nil {
@@ -85,7 +85,7 @@ func (c *cluster) deploy(t *table, due int) error {
 	}
 	records := c.record()
 	begun, used := time.Now(), c.used()
-	if err := c.servers[0].want(); err != nil {
+	if err := c.servers[0].pinRelease(); err != nil {
 		return err
 	}
 	if err := c.until(fmt.Sprintf("%d offers", due),
@@ -125,9 +125,9 @@ func enterOffers(t *table, offered []time.Time, ticked time.Time) {
 }
 
 // record starts a record of the processor time of every server.
-func (c *cluster) record() (all []*process.Record) {
+func (c *cluster) record() (all []*process.CPURecord) {
 	for _, server := range c.servers {
-		all = append(all, process.Begin(server.PID()))
+		all = append(all, process.RecordCPU(server.PID()))
 	}
 	return all
 }
@@ -140,7 +140,7 @@ func (c *cluster) carryOut(t *table, due int) error {
 	}
 	spent, took, err := c.spend(func() error {
 		err := c.all(func(s *fleet.Share) error {
-			if err := s.Claims(true); err != nil {
+			if err := s.SetAutoClaim(true); err != nil {
 				return err
 			}
 			return s.ClaimAll()
@@ -174,7 +174,7 @@ func (c *cluster) carryOut(t *table, due int) error {
 	}
 	ended := byType["PartEnded"]
 	t.add("agents connected at the end", fmt.Sprint(last.Connected), "–")
-	t.add("deployed twice, all agents", fmt.Sprintf("%d, met: %s", last.Again, metOrNot(last.Again == 0)), "–")
+	t.add("deployed twice, all agents", fmt.Sprintf("%d, met: %s", last.Redeployed, metOrNot(last.Redeployed == 0)), "–")
 	t.add("parts ended in the log, of those due", fmt.Sprintf("%d of %d, met: %s", ended, due, metOrNot(ended == due)),
 		"–")
 	t.add("offers repeated to agents that had not claimed yet", fmt.Sprint(last.Offers-last.FirstOffers), "–")

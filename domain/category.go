@@ -41,7 +41,7 @@ func Categories() []Category {
 	return append(slices.Clone(groups[AllGroup]), AvailableGroup, UnavailableGroup, HealthGroup, AllGroup)
 }
 
-// Expand replaces groups by their members and returns the sorted categories without duplicates. If a name is unknown,
+// Expand replaces groups with their members and returns the sorted categories without duplicates. If a name is unknown,
 // it returns the first unknown name and no members.
 func Expand(named []Category) (members []Category, unknown Category) {
 	for _, c := range named {
@@ -58,7 +58,7 @@ func Expand(named []Category) (members []Category, unknown Category) {
 	return slices.Compact(members), ""
 }
 
-// categorizer returns the category of an event of one type; false if the event has none.
+// categorizer returns the category of an event of one type, or false if the event has none.
 type categorizer func(Event) (Category, bool)
 
 func always(c Category) categorizer {
@@ -69,7 +69,7 @@ func byHealth(e Event) (Category, bool) {
 	return healthCategory(e.(MachineHealthChanged).Status) //nolint:forcetypeassert // the row has the type
 }
 
-// CategoryOf returns the category of an event; false if triggers cannot react to the event.
+// CategoryOf returns the category of an event, or false if triggers cannot react to the event.
 func CategoryOf(e Event) (Category, bool) {
 	if of := categoryOf[reflect.TypeOf(e)]; of != nil {
 		return of(e)
@@ -90,7 +90,7 @@ func healthCategory(h Health) (Category, bool) {
 }
 
 // Sign returns +1 if events of the category make a machine more available, -1 if they make it less available, and 0
-// otherwise. The balance of a machine is the sum of the signs. It is only shown to people and decides nothing.
+// otherwise. The balance of a machine is the sum of the signs. It is for display only and affects no decision.
 func (c Category) Sign() int {
 	switch c {
 	case Added, Enabled, CameOnline, BecameHealthy, BecameWarning:

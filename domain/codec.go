@@ -15,7 +15,8 @@ import (
 var ErrUnknownType = errors.New("unknown event type")
 
 // eventType is one row of the table of event types: the name and version in the log, the Go type, and how to describe
-// the event. Older versions keep their rows, with an upcast that adds default values but never a meaning.
+// the event. Older versions keep their rows, with an upcast that adds default values for new fields and never changes
+// what the event means.
 type eventType struct {
 	name     string
 	zero     Event
@@ -104,8 +105,8 @@ func NameOfType(typeName string) string {
 	return typeName
 }
 
-// Knows reports whether any version of an on-disk type name is known.
-func Knows(typeName string) bool {
+// IsKnownType reports whether any version of an on-disk type name is known.
+func IsKnownType(typeName string) bool {
 	name, _, _ := strings.Cut(typeName, "/")
 	return slices.ContainsFunc(eventTypes, func(k eventType) bool { return strings.HasPrefix(k.name, name+"/") })
 }
@@ -144,7 +145,7 @@ func Decode(typeName string, data []byte) (Event, error) {
 	}
 	v := reflect.New(reflect.TypeOf(k.zero))
 	if decodeFast(fastDecoders[typeName], data, v.Elem()) {
-		return v.Elem().Interface().(Event), nil //nolint:forcetypeassert // the table holds events alone
+		return v.Elem().Interface().(Event), nil //nolint:forcetypeassert // the table contains only events
 	}
 	v.Elem().SetZero()
 	if !bytes.HasPrefix(bytes.TrimLeft(data, " \t\r\n"), []byte("{")) {
@@ -161,5 +162,5 @@ func Decode(typeName string, data []byte) (Event, error) {
 	if err := json.Unmarshal(data, v.Interface()); err != nil {
 		return nil, fmt.Errorf("decode %s: %w", typeName, err)
 	}
-	return v.Elem().Interface().(Event), nil //nolint:forcetypeassert // the table holds events alone
+	return v.Elem().Interface().(Event), nil //nolint:forcetypeassert // the table contains only events
 }

@@ -54,8 +54,8 @@ func fill(v reflect.Value) {
 	}
 }
 
-// TestCommandContentsNeverChange pins the contents that command ids derive from. If a content changed, a command that
-// is sent again after an upgrade would look like a different command.
+// TestCommandContentsNeverChange protects the contents that command ids derive from. If a content changed, a command
+// that is sent again after an upgrade would look like a different command.
 func TestCommandContentsNeverChange(t *testing.T) {
 	file := filepath.Join("testdata", "commands.json")
 	golden := map[string]json.RawMessage{}

@@ -10,8 +10,8 @@ import (
 
 // Most events consist of names, ids and lists of them. Logs return their data in a canonical encoding: without white
 // space and with the members sorted by name. The decoders in this file read such data in one pass, because
-// encoding/json takes half of the time of a replay. They leave all other data to encoding/json, which alone decides
-// what is valid, what it means and which errors are returned. FuzzFastDecode compares the two.
+// encoding/json takes half of the time of a replay. They leave all other data to encoding/json, which also determines
+// what is valid and which errors are returned. FuzzFastDecode compares the two.
 
 // cursor is a position in data that may turn out not to be canonical.
 type cursor struct {

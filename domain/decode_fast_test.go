@@ -21,8 +21,9 @@ func stored(t testing.TB, e Event) (typeName string, data []byte) {
 	return typeName, data
 }
 
-// TestFrequentEventsTakeTheFastPath fails if a new field or another encoding sends a frequent event to encoding/json.
-func TestFrequentEventsTakeTheFastPath(t *testing.T) {
+// TestFrequentEventsAreDecodedOnTheFastPath fails if a new field or another encoding sends a frequent event to
+// encoding/json.
+func TestFrequentEventsAreDecodedOnTheFastPath(t *testing.T) {
 	for _, event := range []Event{
 		MachineAdded{Environment: "production", Roles: []string{"api", "web"}, Origin: By("agent")},
 		MachineCameOnline{number(1), number(2), number(3)}, AgentConnected{number(1), number(2), number(3)},

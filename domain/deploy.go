@@ -9,7 +9,7 @@ import (
 type Hold struct {
 	// Instance is the instance that was held. Another instance of the machine is deployed to Release.
 	Instance ID
-	// Release is the release that the machine stays at; empty: whatever it has.
+	// Release is the release that the machine stays at; empty: its current state, with no particular release.
 	Release string
 	Until   *time.Time
 	Reason  string
@@ -31,7 +31,7 @@ type (
 		Environment string   `json:"environment"`
 		Machines    []string `json:"machines"`
 		Exclude     []string `json:"exclude"`
-		// MaxParallel and StopAfterFailures override the settings of the project; nil: use the project's.
+		// MaxParallel and StopAfterFailures override the settings of the project; nil means the project's settings.
 		MaxParallel       *int   `json:"maxParallel"`
 		StopAfterFailures *int   `json:"stopAfterFailures"`
 		Reason            string `json:"reason"`
@@ -124,16 +124,17 @@ func (c Deploy) Decide(w World) ([]Event, *Rejection) {
 	if r != nil {
 		return nil, r
 	}
-	q := DeploymentQueued{Kind: EnvironmentWide, Environment: c.Environment, Release: c.Release, Exclude: Names(c.Exclude),
-		MaxParallel: p.Settings.MaxParallel, StopAfterFailures: p.Settings.StopAfterFailures,
-		Unavailable: p.Settings.Unavailable, Reason: c.Reason, Origin: c.Origin}
+	q := DeploymentQueued{Kind: EnvironmentWide, Environment: c.Environment, Release: c.Release,
+		Exclude: SortedUnique(c.Exclude), MaxParallel: p.Settings.MaxParallel,
+		StopAfterFailures: p.Settings.StopAfterFailures,
+		Unavailable:       p.Settings.Unavailable, Reason: c.Reason, Origin: c.Origin}
 	if c.MaxParallel != nil {
 		q.MaxParallel = *c.MaxParallel
 	}
 	if c.StopAfterFailures != nil {
 		q.StopAfterFailures = *c.StopAfterFailures
 	}
-	for _, name := range Names(c.Machines) {
+	for _, name := range SortedUnique(c.Machines) {
 		q.Kind = Narrowed
 		q.Machines = append(q.Machines, DeploymentMachine{Name: name})
 	}
@@ -273,7 +274,7 @@ func (c LiftPin) Decide(w World) ([]Event, *Rejection) {
 	if p == nil {
 		return nil, projectNotFound(c.Project)
 	}
-	if p.PinIn(c.Environment) == nil { // pins remain after their environment is deleted
+	if p.PinIn(c.Environment) == nil { // the environment may be deleted: its pins remain
 		if !w.Environment(c.Environment) {
 			return nil, environmentNotFound(c.Environment)
 		}

@@ -86,7 +86,7 @@ func TestRollbackChoosesTheRelease(t *testing.T) {
 	}
 }
 
-func TestRollbackConcernsOneEnvironment(t *testing.T) {
+func TestRollbackConsidersOnlyItsEnvironment(t *testing.T) {
 	w := shopWorld(t)
 	w.history("1", "1+", "2", "2+")
 	w.rejects(Rollback{Project: "shop", Environment: "staging"}, Conflict, "in staging")
@@ -128,7 +128,7 @@ func TestPinAllowsOnlyThePinnedRelease(t *testing.T) {
 	)
 }
 
-func TestPinnedReleaseIsWantedWhateverSucceeds(t *testing.T) {
+func TestPinnedReleaseStaysWantedAfterOtherReleasesSucceed(t *testing.T) {
 	w := shopWorld(t)
 	w.history("1", "1+")
 	w.do(SetPin{Project: "shop", Release: "3", Environment: "production"})

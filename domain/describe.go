@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Description describes an event for people. It contains only what the event itself records. Package explain adds what
-// the fold made of the event, for example that a claim was void.
+// Description describes an event for people. It contains only what the event itself records. Package explain adds the
+// effect of the event in the fold, for example that a claim was void.
 type Description struct {
 	// Name is the event's name, such as MachineCameOnline.
 	Name string
@@ -43,7 +43,7 @@ type Place struct {
 	ID     ID
 }
 
-// describer describes an event of one type. It sets Details, Sentence and Origin, and adds to the Subject.
+// describer describes an event of one type. It sets Details, Sentence and Origin, and can add to Subject.
 type describer func(e Event, d *Description)
 
 // describeWith converts a function for one type of event to a describer.
@@ -97,23 +97,23 @@ func subjectOf(at Place) Subject {
 // Short returns the first eight digits of the id, for messages.
 func (id ID) Short() string { return id.String()[:8] }
 
-// Listed joins names for a sentence; it returns "none" for an empty list.
-func Listed(names []string) string {
+// JoinNames joins names for a sentence. It returns "none" for an empty list.
+func JoinNames(names []string) string {
 	if len(names) == 0 {
 		return "none"
 	}
 	return strings.Join(names, ", ")
 }
 
-// InBrackets returns a space and the text in parentheses, or nothing for an empty text.
-func InBrackets(text string) string {
+// InParentheses returns a space and the text in parentheses, or an empty string for an empty text.
+func InParentheses(text string) string {
 	if text == "" {
 		return ""
 	}
 	return " (" + text + ")"
 }
 
-// untilText returns the deadline for a sentence, or nothing without a deadline.
+// untilText returns the deadline for a sentence, or an empty string if there is no deadline.
 func untilText(t *time.Time) string {
 	if t == nil {
 		return ""
@@ -132,7 +132,7 @@ func settingsText(environment string, roles []string, policy string) string {
 	return text
 }
 
-// offlineReasonText explains the reasons for which a machine goes offline.
+// offlineReasonText explains why a machine went offline.
 var offlineReasonText = map[string]string{
 	"silent":       "it sent no heartbeat within its policy's offlineAfter",
 	"said-goodbye": "its agent disconnected",
@@ -197,5 +197,5 @@ func (e PartEnded) Text(part string, late bool) string {
 	if late {
 		text += ", reported late"
 	}
-	return text + InBrackets(e.Detail)
+	return text + InParentheses(e.Detail)
 }

@@ -20,14 +20,14 @@ func partSubject(d *Description) string {
 func describeMachineAdded(e MachineAdded, d *Description) {
 	d.Origin, d.Subject.Environment = e.Origin, e.Environment
 	d.Details += settingsText(e.Environment, e.Roles, e.Policy)
-	d.Sentence = fmt.Sprintf("%s added to %s, roles %s", machineSubject(d), e.Environment, Listed(e.Roles))
+	d.Sentence = fmt.Sprintf("%s added to %s, roles %s", machineSubject(d), e.Environment, JoinNames(e.Roles))
 }
 
 func describeMachineChanged(e MachineChanged, d *Description) {
 	d.Origin, d.Subject.Environment = e.Origin, e.Environment
 	d.Details += settingsText(e.Environment, e.Roles, e.Policy)
 	d.Sentence = fmt.Sprintf("%s changed: now in %s, roles %s, policy %s",
-		machineSubject(d), e.Environment, Listed(e.Roles), cmp.Or(e.Policy, DefaultPolicy))
+		machineSubject(d), e.Environment, JoinNames(e.Roles), cmp.Or(e.Policy, DefaultPolicy))
 }
 
 func describeMachineEnabled(e MachineEnabled, d *Description) {
@@ -44,7 +44,7 @@ func describeMachineCameOnline(e MachineCameOnline, d *Description) {
 }
 
 func describeMachineWentOffline(e MachineWentOffline, d *Description) {
-	d.Details += InBrackets(e.Reason)
+	d.Details += InParentheses(e.Reason)
 	d.Sentence = machineSubject(d) + " went offline: " + cmp.Or(offlineReasonText[e.Reason], e.Reason)
 }
 
@@ -55,13 +55,13 @@ func describeAgentConnected(e AgentConnected, d *Description) {
 
 func describeMachineHealthChanged(e MachineHealthChanged, d *Description) {
 	d.Details += " " + string(e.Status)
-	d.Sentence = fmt.Sprintf("%s became %s%s", machineSubject(d), e.Status, InBrackets(e.Detail))
+	d.Sentence = fmt.Sprintf("%s became %s%s", machineSubject(d), e.Status, InParentheses(e.Detail))
 }
 
 func describeMachineDeleted(e MachineDeleted, d *Description) {
 	d.Origin = e.Origin
-	d.Details += InBrackets(e.Reason)
-	d.Sentence = machineSubject(d) + " deleted" + InBrackets(e.Reason)
+	d.Details += InParentheses(e.Reason)
+	d.Sentence = machineSubject(d) + " deleted" + InParentheses(e.Reason)
 }
 
 func describeMachineCleanUpHeld(e MachineCleanUpHeld, d *Description) {
@@ -122,21 +122,21 @@ func describeDeploymentQueued(e DeploymentQueued, d *Description) {
 	if len(machines) > 0 {
 		d.Details += ": " + strings.Join(machines, ", ")
 	}
-	d.Details += InBrackets(d.Subject.Deployment.String())
+	d.Details += InParentheses(d.Subject.Deployment.String())
 	d.Sentence = fmt.Sprintf("deployment %s of %s to %s queued%s",
-		d.Subject.Deployment.Short(), e.Release, e.Environment, InBrackets(e.Reason))
+		d.Subject.Deployment.Short(), e.Release, e.Environment, InParentheses(e.Reason))
 }
 
 func describePartsReleased(e PartsReleased, d *Description) {
 	d.Subject.Deployment = e.Deployment
 	d.Details = e.Deployment.String() + ": " + strings.Join(e.Machines, ", ")
-	d.Sentence = fmt.Sprintf("parts of deployment %s released: %s", e.Deployment.Short(), Listed(e.Machines))
+	d.Sentence = fmt.Sprintf("parts of deployment %s released: %s", e.Deployment.Short(), JoinNames(e.Machines))
 }
 
 func describePartsWithdrawn(e PartsWithdrawn, d *Description) {
 	d.Subject.Deployment = e.Deployment
 	machines := cmp.Or(strings.Join(e.Machines, ", "), "all unclaimed")
-	d.Details = e.Deployment.String() + ": " + machines + InBrackets(string(e.Reason))
+	d.Details = e.Deployment.String() + ": " + machines + InParentheses(string(e.Reason))
 	d.Sentence = fmt.Sprintf("parts of deployment %s withdrawn (%s): %s", e.Deployment.Short(), machines, e.Reason.Text())
 }
 
@@ -148,20 +148,20 @@ func describeDeploymentCancelled(e DeploymentCancelled, d *Description) {
 
 func describeDeploymentEnded(e DeploymentEnded, d *Description) {
 	d.Subject.Deployment = e.Deployment
-	d.Details = e.Deployment.String() + " " + string(e.State) + InBrackets(e.Reason)
-	d.Sentence = fmt.Sprintf("deployment %s ended: %s%s", e.Deployment.Short(), e.State, InBrackets(e.Reason))
+	d.Details = e.Deployment.String() + " " + string(e.State) + InParentheses(e.Reason)
+	d.Sentence = fmt.Sprintf("deployment %s ended: %s%s", e.Deployment.Short(), e.State, InParentheses(e.Reason))
 }
 
 func describePinSet(e PinSet, d *Description) {
 	d.Origin, d.Subject.Environment, d.Subject.Release = e.Origin, e.Environment, e.Release
 	d.Details += " " + e.Release + " in " + e.Environment
 	d.Sentence = fmt.Sprintf("environment %s pinned to %s%s%s",
-		e.Environment, e.Release, untilText(e.Until), InBrackets(e.Reason))
+		e.Environment, e.Release, untilText(e.Until), InParentheses(e.Reason))
 }
 
 func describePinLifted(e PinLifted, d *Description) {
 	d.Origin, d.Subject.Environment = e.Origin, e.Environment
-	d.Details += " in " + e.Environment + InBrackets(e.Reason)
+	d.Details += " in " + e.Environment + InParentheses(e.Reason)
 	d.Sentence = fmt.Sprintf("pin of environment %s %s", e.Environment, e.Reason)
 }
 
@@ -169,12 +169,12 @@ func describeHoldSet(e HoldSet, d *Description) {
 	d.Origin, d.Subject.Machine, d.Subject.Release = e.Origin, e.Machine, e.Release
 	d.Details += " on " + e.Machine
 	d.Sentence = fmt.Sprintf("%s held at %s%s%s",
-		machineSubject(d), cmp.Or(e.Release, "its current state"), untilText(e.Until), InBrackets(e.Reason))
+		machineSubject(d), cmp.Or(e.Release, "its current state"), untilText(e.Until), InParentheses(e.Reason))
 }
 
 func describeHoldLifted(e HoldLifted, d *Description) {
 	d.Origin, d.Subject.Machine = e.Origin, e.Machine
-	d.Details += " on " + e.Machine + InBrackets(e.Reason)
+	d.Details += " on " + e.Machine + InParentheses(e.Reason)
 	d.Sentence = fmt.Sprintf("hold of %s %s", machineSubject(d), e.Reason)
 }
 
@@ -185,7 +185,7 @@ func describePartClaimed(e PartClaimed, d *Description) {
 
 func describePartEnded(e PartEnded, d *Description) {
 	d.Subject.Project = e.Project
-	d.Details += " " + string(e.State) + InBrackets(string(e.Reason))
+	d.Details += " " + string(e.State) + InParentheses(string(e.Reason))
 	d.Sentence = e.Text(partSubject(d), e.Reason == LateReportOfResult)
 }
 

@@ -56,7 +56,7 @@ type (
 	}
 	// MachineDeleted deletes a machine. A new machine with the same name starts empty.
 	MachineDeleted struct {
-		Reason string `json:"reason,omitempty"` // clean-up, ephemeral, or a text of the caller
+		Reason string `json:"reason,omitempty"` // clean-up, ephemeral, or a reason that the caller gave
 		Origin
 	}
 	// MachineCleanUpHeld means that a machine was due for clean-up but was not deleted, because too many machines of

@@ -2,8 +2,8 @@ package domain
 
 import "time"
 
-// Events of a project, in stream project/NAME. All decisions about a project are consistent because they share this
-// stream.
+// Events of a project, in stream project/NAME. All decisions about a project are appended to this one stream, which
+// keeps them consistent.
 type (
 	// ProjectDefined creates a project or replaces its settings.
 	ProjectDefined struct {
@@ -46,8 +46,8 @@ type (
 	// ReleaseCreated creates an immutable version with its own copy of steps and variables. It is in stream
 	// release/PROJECT/INCARNATION/VERSION. Up to decision version 2 it was in the stream of the project.
 	ReleaseCreated struct {
-		// Incarnation identifies the project among projects that had the same name one after another. It is zero in the
-		// stream of a project.
+		// Incarnation identifies the project among successive projects with the same name. It is zero in the stream of a
+		// project.
 		Incarnation ID                `json:"incarnation,omitzero"`
 		Version     string            `json:"version"`
 		Steps       []Step            `json:"steps,omitempty"`
@@ -95,7 +95,7 @@ type (
 		State      DeploymentState `json:"state"`
 		Reason     string          `json:"reason,omitempty"`
 	}
-	// PinSet makes a release the wanted release of an environment, whatever succeeds there.
+	// PinSet makes a release the wanted release of an environment, regardless of which deployments succeed there.
 	PinSet struct {
 		Environment string     `json:"environment"`
 		Release     string     `json:"release"`
@@ -113,7 +113,7 @@ type (
 	HoldSet struct {
 		Machine  string `json:"machine"`
 		Instance ID     `json:"instance"`          // zero: no agent had connected yet
-		Release  string `json:"release,omitempty"` // empty: whatever the machine has
+		Release  string `json:"release,omitempty"` // empty: its current state, with no particular release
 		// Unproven means that the log has lost the machine's last success, so that its actual release is unknown.
 		Unproven bool       `json:"unproven,omitempty"`
 		Until    *time.Time `json:"until,omitempty"`
@@ -160,7 +160,7 @@ type DeploymentMachine struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// DeploymentKind says how the machines of a deployment were chosen.
+// DeploymentKind specifies how the machines of a deployment were chosen.
 type DeploymentKind string
 
 // The kinds of deployments.
@@ -198,10 +198,10 @@ const (
 	PartLost      PartState = "lost"
 )
 
-// PartReason says why a part ended without success, or why a claim is void.
+// PartReason is the reason why a part ended without success, or why a claim is void.
 type PartReason string
 
-// Unavailable says whether a skipped or lost machine makes a deployment fail.
+// Unavailable specifies whether a skipped or lost machine makes a deployment fail.
 type Unavailable string
 
 // The values of Unavailable.

@@ -14,7 +14,7 @@ type Machine struct {
 	Disabled    bool
 	// Online means that a session is open according to the log.
 	Online bool
-	// Connect is the event that started the newest session; zero before the first session.
+	// Connect is the id of the event that started the newest session; zero before the first session.
 	Connect  ID
 	Server   ID
 	Session  ID
@@ -63,7 +63,7 @@ func (m *Machine) Evolve(id ID, e Event) error {
 }
 
 func (m *Machine) applySettings(environment string, roles []string, policy string) {
-	m.Environment, m.Roles, m.Policy = environment, Names(roles), policy
+	m.Environment, m.Roles, m.Policy = environment, SortedUnique(roles), policy
 	if m.Policy == "" {
 		m.Policy = DefaultPolicy
 	}
@@ -164,7 +164,7 @@ func (c ApplyMachine) Decide(w World) ([]Event, *Rejection) {
 	if r := c.check(w); r != nil {
 		return nil, r
 	}
-	roles, policy, m := Names(c.Roles), c.Policy, w.Machine(c.Name)
+	roles, policy, m := SortedUnique(c.Roles), c.Policy, w.Machine(c.Name)
 	if policy == "" {
 		policy = DefaultPolicy
 	}

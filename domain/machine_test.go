@@ -177,7 +177,7 @@ func TestDeleteMachineWithAnOldSessionDoesNothing(t *testing.T) {
 	require.Len(t, w.do(DeleteMachine{Name: "web-01", Session: number(4)}), 1)
 }
 
-func TestHealthBelongsToTheInstance(t *testing.T) {
+func TestNewInstanceHasUnknownHealth(t *testing.T) {
 	w := shopWorld(t)
 	connect := func(session, instance uint64) {
 		w.do(
@@ -227,7 +227,7 @@ func TestLongDetailsAreTruncated(t *testing.T) {
 	require.Less(t, len(data), 2000)
 }
 
-func TestMachineIsDeployableWhenEnabledOnlineAndOfKnownHealth(t *testing.T) {
+func TestMachineIsDeployableIfEnabledOnlineAndItsHealthIsKnown(t *testing.T) {
 	for _, c := range []struct {
 		m       Machine
 		checked bool
@@ -252,7 +252,7 @@ func TestMachineEvolveRejectsInvalidEvents(t *testing.T) {
 	require.ErrorContains(t, m.Evolve(number(1), MachineHealthChanged{Status: "fine"}), `"fine"`)
 }
 
-func TestCleanUpIsHeldOncePerAbsence(t *testing.T) {
+func TestComingOnlineEndsAHeldCleanUp(t *testing.T) {
 	m := &Machine{Name: "web-01"}
 	require.NoError(t, m.Evolve(number(1), MachineCleanUpHeld{Absent: 2, Machines: 3}))
 	require.True(t, m.CleanUpHeld)
@@ -292,7 +292,7 @@ func TestCategoriesHaveASignAndOpenCandidates(t *testing.T) {
 	}
 }
 
-func TestExpandReplacesGroupsByTheirMembers(t *testing.T) {
+func TestExpandReplacesGroupsWithTheirMembers(t *testing.T) {
 	all, unknown := Expand([]Category{AllGroup})
 	require.Empty(t, unknown)
 	require.Len(t, all, 10)
@@ -305,7 +305,7 @@ func TestExpandReplacesGroupsByTheirMembers(t *testing.T) {
 	require.Len(t, Categories(), 14)
 }
 
-func TestScopeIsEnvironmentAndRoles(t *testing.T) {
+func TestMachineIsInScopeByEnvironmentAndRoles(t *testing.T) {
 	m := &Machine{Environment: "production", Roles: []string{"api", "web"}}
 	for _, c := range []struct {
 		environment      string
@@ -318,7 +318,7 @@ func TestScopeIsEnvironmentAndRoles(t *testing.T) {
 		{"production", []string{"db", "web"}, nil, true},
 		{"production", []string{"db"}, nil, false},
 		{"production", nil, []string{"db"}, false},
-		{"production", []string{"web"}, []string{"api"}, true}, // roles of a trigger only narrow
+		{"production", []string{"web"}, []string{"api"}, true}, // one of the trigger's roles is required as well
 		{"production", []string{"db"}, []string{"web"}, false},
 	} {
 		require.Equal(t, c.want, InScope(m, c.environment, c.project, c.trigger), "%v", c)

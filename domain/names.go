@@ -12,7 +12,7 @@ const (
 	MaxVersionLength = 128
 )
 
-// Kinds of streams. A stream is named KIND/NAME, except for the one watch stream, which is named by its kind alone.
+// Kinds of streams. A stream is named KIND/NAME, except for the single watch stream, whose name is its kind.
 const (
 	MachineStreams     = "machine"
 	ProjectStreams     = "project"
@@ -31,8 +31,8 @@ func MachineStream(name string) string { return MachineStreams + "/" + name }
 // ProjectStream returns the stream of a project, with all decisions about it.
 func ProjectStream(name string) string { return ProjectStreams + "/" + name }
 
-// ReleaseStream returns the stream of a release. incarnation distinguishes projects that had the same name one after
-// another: it is the id of the ProjectDefined event that created the project.
+// ReleaseStream returns the stream of a release. incarnation distinguishes successive projects with the same name: it
+// is the id of the ProjectDefined event that created the project.
 func ReleaseStream(project string, incarnation ID, version string) string {
 	return ReleaseStreams + "/" + project + "/" + incarnation.String() + "/" + version
 }
@@ -106,9 +106,9 @@ func isAlphanumeric(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
-// Names returns a sorted copy of names without duplicates, so that equal sets are equal values. It returns nil for an
-// empty list.
-func Names(names []string) []string {
+// SortedUnique returns a sorted copy of names without duplicates, so that equal sets are equal values. It returns nil
+// for an empty list.
+func SortedUnique(names []string) []string {
 	if len(names) == 0 {
 		return nil
 	}

@@ -4,7 +4,7 @@ package domain
 type Part struct {
 	Project string
 	State   PartState
-	// Claimed means that a claim counted. Instance and Session made that claim.
+	// Claimed means that a claim counted. Instance and Session identify the agent that made the claim.
 	Claimed  bool
 	Instance ID
 	Session  ID
@@ -21,8 +21,8 @@ type (
 		Session    ID     `json:"session"`
 		Instance   ID     `json:"instance"`
 	}
-	// EndPart reports the result of a claimed part. A late result of a lost part is recorded: it tells which release
-	// the machine has but does not reopen the part.
+	// EndPart reports the result of a claimed part. A late result of a lost part is recorded: it shows which release the
+	// machine has, but it does not reopen the part.
 	EndPart struct {
 		Deployment ID         `json:"deployment"`
 		Machine    string     `json:"machine"`
@@ -45,8 +45,8 @@ func (c ClaimPart) Stream(World) string { return PartStream(c.Deployment, c.Mach
 // Stream returns the stream of the part.
 func (c EndPart) Stream(World) string { return PartStream(c.Deployment, c.Machine) }
 
-// Decide claims the part if the claim would count now. Whether it counts is decided by the fold, at the position of the
-// event.
+// Decide claims the part if the claim would count now. The fold decides whether the claim counts, at the position of
+// the event.
 func (c ClaimPart) Decide(w World) ([]Event, *Rejection) {
 	p := w.Part(c.Deployment, c.Machine)
 	if p == nil {

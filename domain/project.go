@@ -45,7 +45,7 @@ type EnvironmentState struct {
 	Pin *PinSet
 	// History lists the environment-wide deployments in the order of queueing.
 	History []WideDeployment
-	// LastEnded is the index in History of the deployment that ended last; -1 if none has ended.
+	// LastEnded is the index in History of the deployment that ended last, or -1 if none has ended.
 	LastEnded int
 }
 

@@ -43,7 +43,7 @@ func (s TriggerSettings) Check() *Rejection {
 
 func (s TriggerSettings) normal() TriggerSettings {
 	s.Events = slices.Compact(slices.Sorted(slices.Values(s.Events)))
-	s.Environments, s.Roles = Names(s.Environments), Names(s.Roles)
+	s.Environments, s.Roles = SortedUnique(s.Environments), SortedUnique(s.Roles)
 	return s
 }
 

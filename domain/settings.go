@@ -74,7 +74,7 @@ const (
 
 // WithDefaults sets the defaults of omitted settings, and sorts sets.
 func (s ProjectSettings) WithDefaults() ProjectSettings {
-	s.Roles, s.Secrets = Names(s.Roles), Names(s.Secrets)
+	s.Roles, s.Secrets = SortedUnique(s.Roles), SortedUnique(s.Secrets)
 	if s.Unavailable == "" {
 		s.Unavailable = SkipUnavailable
 	}
@@ -231,7 +231,7 @@ type HealthCheck struct {
 // CleanUp deletes machines after an absence of After. Only time in which a server watched the machines counts.
 type CleanUp struct {
 	After Duration `json:"after"`
-	// MaxShare is a percentage of the environment's machines. If more of them are absent, none is deleted.
+	// MaxShare is a percentage of the environment's machines. If a larger share is absent, no machine is deleted.
 	MaxShare int `json:"maxShare"`
 }
 

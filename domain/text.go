@@ -8,8 +8,8 @@ import (
 
 func containsNUL(s string) bool { return strings.IndexByte(s, 0) >= 0 }
 
-// truncate cuts text to at most maxBytes bytes of valid UTF-8. It is for texts of agents, whose reports must not be
-// rejected for a long text.
+// truncate cuts text to at most maxBytes bytes of valid UTF-8. It is for texts from agents, because a report must not
+// be rejected only because its text is too long.
 func truncate(text string, maxBytes int) string {
 	if len(text) > maxBytes {
 		for maxBytes > 0 && !utf8.RuneStart(text[maxBytes]) {

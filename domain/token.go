@@ -47,7 +47,7 @@ type (
 		ID string `json:"id"`
 		Origin
 	}
-	// UseToken joins an agent with a join token. Joining again with the same instance and machine takes no use.
+	// UseToken joins an agent with a join token. Joining again with the same instance and machine does not count as a use.
 	UseToken struct {
 		ID          string    `json:"id"`
 		Instance    ID        `json:"instance"`
@@ -71,7 +71,7 @@ func (c UseToken) Stream(World) string { return TokenStream(c.ID) }
 // Decide creates the token.
 func (c CreateToken) Decide(w World) ([]Event, *Rejection) {
 	s := c.Settings
-	s.Environments, s.Roles = Names(s.Environments), Names(s.Roles)
+	s.Environments, s.Roles = SortedUnique(s.Environments), SortedUnique(s.Roles)
 	switch {
 	case w.Token(c.ID) != nil:
 		return nil, conflict("token %s already exists", c.ID)
@@ -91,7 +91,7 @@ func (c CreateToken) Decide(w World) ([]Event, *Rejection) {
 	return []Event{TokenCreated{Settings: s, Hash: c.Hash, Origin: c.Origin}}, nil
 }
 
-// Decide revokes the token unless it is revoked.
+// Decide revokes the token unless it is already revoked.
 func (c RevokeToken) Decide(w World) ([]Event, *Rejection) {
 	t := w.Token(c.ID)
 	if t == nil {
@@ -120,7 +120,7 @@ func (c UseToken) Decide(w World) ([]Event, *Rejection) {
 	}
 	again := known && used.Machine == c.Machine
 	if again && w.Machine(c.Machine) != nil {
-		return nil, nil // environment and roles count only at the first join
+		return nil, nil // environment and roles apply only at the first join
 	}
 	if r := c.checkRestrictions(t.Settings); r != nil {
 		return nil, r

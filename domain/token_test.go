@@ -57,7 +57,7 @@ func TestConcurrentJoinsNeverExceedTheUseLimit(t *testing.T) {
 	}
 }
 
-func TestJoiningAgainWithTheSameNameTakesNoUse(t *testing.T) {
+func TestJoiningAgainWithTheSameNameDoesNotCountAsAUse(t *testing.T) {
 	w := shopWorld(t)
 	token(w, TokenSettings{Uses: 1})
 	require.Len(t, w.do(use(200, "web-03")), 1)
@@ -131,7 +131,7 @@ func TestJoinedInstanceJoinsAgainUntilTheTokenIsRevoked(t *testing.T) {
 	late.Now = until.Add(time.Hour)
 	require.Empty(t, w.do(late), "expiry does not affect joined instances")
 	late.Environment = "staging"
-	require.Empty(t, w.do(late), "flags count only at the first join")
+	require.Empty(t, w.do(late), "flags apply only at the first join")
 
 	w.do(DeleteMachine{Name: "web-03"})
 	w.rejects(late, Forbidden, `does not allow environment "staging"`)

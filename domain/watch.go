@@ -9,7 +9,7 @@ type (
 		Name string `json:"name"`
 		Origin
 	}
-	// AcceptRestore confirms that the log with the id Was is a restored log, which has lost its newest events.
+	// AcceptRestore confirms that the log with the id Was was restored from a backup and has lost its newest events.
 	AcceptRestore struct {
 		Was ID        `json:"was"`
 		At  time.Time `json:"-"` // left out of the content, so that a repeated command is the same command
@@ -26,7 +26,7 @@ func (c AcceptRestore) Stream(World) string { return WatchStream }
 // Decide clears the stream. It rejects a stream that is not set aside.
 func (c ClearStream) Decide(w World) ([]Event, *Rejection) {
 	if _, aside := w.SetAside(c.Name); !aside {
-		return nil, notFound("stream %.120q is not set aside", c.Name).hint("`/readyz` lists the streams that are")
+		return nil, notFound("stream %.120q is not set aside", c.Name).hint("`/readyz` lists the streams that are set aside")
 	}
 	return []Event{StreamCleared{Stream: c.Name, Origin: c.Origin}}, nil
 }

@@ -24,12 +24,12 @@ type World interface {
 	Deployment(id ID) *DeploymentFacts
 	// Part returns one machine's part of a deployment.
 	Part(deployment ID, machine string) *Part
-	// ClaimCheck returns why a claim by this session would be void now; empty: it would count.
+	// ClaimCheck returns why a claim by this session would be void now. It is empty if the claim would count.
 	ClaimCheck(deployment ID, machine string, session ID) PartReason
-	// Restored reports whether a restore of the log with the id was has been accepted.
+	// Restored reports whether the restore of the log with this previous id has been accepted.
 	Restored(was ID) bool
-	// State returns the state of an aggregate that has its own package, by the name of its row in the fold; nil for an
-	// unknown name. The type of the state is declared beside the commands that read it.
+	// State returns the state of an aggregate that has its own package. name is the name of its row in the fold; the
+	// result is nil for an unknown name. The type of the state is declared with the commands that read it.
 	State(name string) any
 	// SetAside reports whether a stream is set aside, and why.
 	SetAside(stream string) (reason string, aside bool)

@@ -17,9 +17,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// An archive is a log as text: one line of JSON for the head, one for each event in log order, and one for the end.
-// An archive without an end line is truncated. The format is the same for every backend, so an archive moves a log
-// from one backend to another.
+// An archive is a log as text: one line of JSON for the head, one for each event in log order, and one for the end. An
+// archive without an end line was truncated. The format is the same for every backend, so an archive moves a log from
+// one backend to another.
 type (
 	archiveHead struct {
 		// Archive is the version of the format. Higher versions are refused.
@@ -50,7 +50,7 @@ const archiveVersion = 1
 // maxLineBytes limits a line of an archive: the data of one append, with some space for the other fields.
 const maxLineBytes = 2*MaxAppendBytes + 64<<10
 
-// Export writes log as an archive, at least up to its current head. It calls progress, which may be nil, with the
+// Export writes an archive of log, at least up to its current head. It calls progress, which may be nil, with the
 // number of events after every 10 000 events. At a damaged event it returns an error that wraps ErrDamaged, and the
 // archive has no end line.
 func Export(ctx context.Context, log Log, out io.Writer, progress func(events int)) (Verified, error) {

@@ -12,9 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-// Canonical returns data, one JSON value, in the only form that logs store: no white space, the members of every
+// Canonical returns data, one JSON value, in the canonical form that logs store: no white space, the members of every
 // object sorted by the bytes of their names, numbers as they were written, and no unnecessary escapes in strings.
-// Equal values from different writers thus have equal bytes and checksums.
+// Therefore equal values from different writers have equal bytes and checksums.
 //
 // Canonical returns an error for data that readers could interpret differently: a duplicate name in an object, text
 // that is not valid Unicode, or anything after the value. It also refuses nesting beyond MaxDepth, which not every
@@ -210,8 +210,8 @@ func (c *canonicalizer) text() (string, error) {
 // short maps the one-letter escapes of JSON to the bytes that they stand for.
 var short = map[byte]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// unescape returns the value of a JSON string without its quotes. encoding/json silently replaces half a surrogate
-// pair by U+FFFD; unescape returns an error.
+// unescape returns the value of a JSON string without its quotes. encoding/json silently replaces half a surrogate pair
+// with U+FFFD; unescape returns an error.
 func unescape(raw []byte) (string, error) {
 	out := make([]byte, 0, len(raw))
 	for i := 0; i < len(raw); i++ {

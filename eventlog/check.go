@@ -20,10 +20,10 @@ const (
 	MaxDepth = 100
 )
 
-// Check validates an append and returns its events as every backend stores them: canonical data, times in UTC and
-// truncated to microseconds, and no memory shared with the caller. It returns ErrInvalid or ErrTooLarge with the
-// place in the append.
-func Check(stream string, expected Revision, events []Event) ([]Event, error) {
+// CheckAppend validates an append and returns its events as every backend stores them: canonical data, times in UTC and
+// truncated to microseconds, and no memory shared with the caller. Its errors are ErrInvalid and ErrTooLarge; they name
+// the event that is wrong.
+func CheckAppend(stream string, expected Revision, events []Event) ([]Event, error) {
 	if err := checkName(stream); err != nil {
 		return nil, fmt.Errorf("append to %.80q: %w: the stream name %w", stream, ErrInvalid, err)
 	}

@@ -20,9 +20,9 @@ func Checksum(stream string, revision Revision, event Event) string {
 	return string(text[:])
 }
 
-// Matches reports whether sum is the Checksum of the event. It allocates less than Checksum, for readers that compare
-// many events.
-func Matches(sum []byte, stream string, revision Revision, event Event) bool {
+// MatchesChecksum reports whether sum is the Checksum of the event. It allocates less than Checksum, for readers that
+// verify many events.
+func MatchesChecksum(sum []byte, stream string, revision Revision, event Event) bool {
 	text := checksum(stream, revision, event)
 	return string(sum) == string(text[:])
 }

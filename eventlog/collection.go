@@ -47,8 +47,8 @@ type traits struct {
 }
 
 // series and single are the operations of collections with many items per key, and with one item per key. Leases have
-// no Swap and no bookkeeping: tables of earlier versions, which run beside this version during an upgrade, have no
-// columns for it.
+// no Swap and no sequence or time, because the tables of earlier versions, which run beside this version during an
+// upgrade, have no columns for them.
 var (
 	series = []Operation{OpAdd, OpItems, OpPrune}
 	single = []Operation{OpPut, OpSwap, OpNewest, OpDrop}
@@ -70,11 +70,13 @@ func Collections() []Collection { return slices.Sorted(maps.Keys(collections)) }
 // Durable reports whether items of c survive a crash.
 func (c Collection) Durable() bool { return collections[c].durable }
 
-// Bound returns the largest number of bytes in the data of an item.
-func (c Collection) Bound() int { return collections[c].bound }
+// MaxBytes returns the largest number of bytes in the data of an item.
+func (c Collection) MaxBytes() int { return collections[c].bound }
 
-// Allows reports whether c supports op.
-func (c Collection) Allows(op Operation) bool { return slices.Contains(collections[c].operations, op) }
+// Supports reports whether c supports op.
+func (c Collection) Supports(op Operation) bool {
+	return slices.Contains(collections[c].operations, op)
+}
 
 // Wrap adds the operation, the collection and the key to err, and returns nil for nil. key is empty for operations on
 // all keys.
@@ -92,7 +94,7 @@ func (op Operation) Wrap(c Collection, key string, err error) error {
 func CheckCollection(op Operation, c Collection) error { return op.Wrap(c, "", checkCollection(op, c)) }
 
 func checkCollection(op Operation, c Collection) error {
-	if !c.Allows(op) {
+	if !c.Supports(op) {
 		return fmt.Errorf("%w: the collection does not support this operation", ErrInvalid)
 	}
 	return nil
@@ -148,16 +150,16 @@ func checkItem(t traits, item Item) (Item, error) {
 	return Item{Key: item.Key, Sequence: item.Sequence, Time: at, Data: append([]byte{}, item.Data...)}, nil
 }
 
-// CheckSwap works like CheckItem for Swap. It also returns ErrInvalid if the sequence of item is not above was.
-func CheckSwap(c Collection, item Item, was int64) (Item, error) {
+// CheckSwap works like CheckItem for Swap. It also returns ErrInvalid if the sequence of item is not above expected.
+func CheckSwap(c Collection, item Item, expected int64) (Item, error) {
 	checked, err := CheckItem(OpSwap, c, item)
 	switch {
 	case err != nil:
 		return Item{}, err
-	case was < 0:
-		err = fmt.Errorf("%w: invalid expected sequence %d: use 0 if there is no item", ErrInvalid, was)
-	case item.Sequence <= was:
-		err = fmt.Errorf("%w: sequence %d is not above the expected %d", ErrInvalid, item.Sequence, was)
+	case expected < 0:
+		err = fmt.Errorf("%w: invalid expected sequence %d: use 0 if there is no item", ErrInvalid, expected)
+	case item.Sequence <= expected:
+		err = fmt.Errorf("%w: sequence %d is not above the expected %d", ErrInvalid, item.Sequence, expected)
 	}
 	return checked, OpSwap.Wrap(c, item.Key, err)
 }

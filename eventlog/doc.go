@@ -23,21 +23,21 @@
 //
 // # Appending
 //
-// A writer appends at the revision at which it expects the stream to end, or at NoStream. If the stream ends
-// elsewhere, Append stores nothing and returns *Conflict with the actual revision. If many writers append at the same
+// A writer appends at the revision at which it expects the stream to end, or at NoStream. If the stream ends at another
+// revision, Append stores nothing and returns *Conflict with the actual revision. If many writers append at the same
 // revision, exactly one succeeds. An append is atomic: all its events are stored, or none.
 //
 // # Idempotency
 //
-// The ids of the events are the idempotency key. An append with the same ids at the same expected revision is a
-// repeat: it returns the first result and stores nothing. A writer that receives ErrUnknownOutcome therefore sends
-// the same append again. It must use the same ids and the same revision.
+// The ids of the events are the idempotency key. An append with the same ids at the same expected revision is a repeat:
+// it returns the first result and stores nothing. A writer that receives ErrUnknownOutcome therefore sends the same
+// append again, with the same ids at the same revision.
 //
 // # Errors
 //
-// Every backend returns the errors of error.go, wrapped with details. *Conflict is the only one that a writer handles
-// by deciding again. After ErrUnavailable or ErrFull it can retry later. ErrInvalid and ErrTooLarge are mistakes of
-// the caller. ErrDamaged and ErrForeign need a person.
+// Every backend returns the errors of error.go, wrapped with details. After *Conflict, a writer decides again. After
+// ErrUnknownOutcome, it sends the same append again. After ErrUnavailable or ErrFull, it can retry later. ErrInvalid
+// and ErrTooLarge are mistakes of the caller. ErrDamaged and ErrForeign require an operator.
 //
 // # Durability
 //

@@ -7,7 +7,7 @@ import (
 
 // Errors that every backend returns, wrapped with details.
 var (
-	// ErrUnknownOutcome means that a write, an append or an item, may or may not have been stored.
+	// ErrUnknownOutcome means that a write (of events or of an item) may or may not have been stored.
 	ErrUnknownOutcome = errors.New("outcome of the write is unknown")
 	// ErrUnavailable means that the backend cannot be reached or refuses to work now.
 	ErrUnavailable = errors.New("log is unavailable")
@@ -29,7 +29,7 @@ var (
 	ErrClosed = errors.New("log is closed")
 )
 
-// Conflict is the error of an append at a wrong expected revision.
+// Conflict is the error of an append whose expected revision is wrong.
 type Conflict struct {
 	Stream   string
 	Expected Revision

@@ -16,7 +16,7 @@ var ErrImporting = errors.New("an import into this log is not finished")
 var importMark = uuid.NewSHA1(uuid.Nil, []byte("drover: an import is under way"))
 
 // CheckNotImporting returns ErrImporting if an import into the log has begun and has not finished. A writer must call
-// it before its first append and again after it, because an import may have begun in between.
+// it before and again after its first append, because an import may begin in between.
 func CheckNotImporting(ctx context.Context, log Store) error {
 	leases, err := ReadLeases(ctx, log)
 	if err != nil {

@@ -40,7 +40,7 @@ func ParsePosition(text string) (Position, error) {
 
 // Event is an event to append.
 type Event struct {
-	// ID is chosen by the writer. Together with stream and revision it identifies a repeated append.
+	// ID is chosen by the writer. Together with the stream and the revision, it identifies a repeated append.
 	ID uuid.UUID
 	// Type is the stored name with its version, such as "machine.came-online/v1".
 	Type string
@@ -70,8 +70,8 @@ type Appended struct {
 	Revision Revision
 	// Position is the position of the last event of the append.
 	Position Position
-	// Repeat reports that the same ids were already stored at the same expected revision. Success therefore does not
-	// prove that this call stored the events.
+	// Repeat reports that the same ids were already stored at the same expected revision. A successful result therefore
+	// does not prove that this call stored the events.
 	Repeat bool
 }
 
@@ -83,8 +83,8 @@ type Log interface {
 	// Append adds events to the end of stream, all or none. The stream must end at expected, or be empty for
 	// NoStream. Append returns
 	//   - *Conflict if the stream ends elsewhere;
-	//   - ErrUnknownOutcome if it is unknown whether the events were stored: append the same events at the same
-	//     expected revision again to find out;
+	//   - ErrUnknownOutcome if it is unknown whether the events were stored: append the same events at the same expected
+	//     revision again to find out;
 	//   - ErrTooLarge if the append exceeds a limit;
 	//   - ErrInvalid if an event or the name of the stream is invalid.
 	Append(ctx context.Context, stream string, expected Revision, events ...Event) (Appended, error)

@@ -13,9 +13,9 @@ type page struct {
 
 // ReadAhead implements paged reads for a backend. next returns the events of one page and whether more may follow.
 //
-// While the consumer processes one page, the next one is read and checked. A long replay thus uses two cores, and no
-// transaction waits for the consumer. Everything that ReadAhead starts ends before it returns. A read of a single
-// page, the common case, starts no goroutine, because waking one costs more than the read.
+// While the consumer processes one page, the next one is read and checked. A long replay therefore uses two cores, and
+// no transaction waits for the consumer. Every goroutine that ReadAhead starts ends before it returns. A read of a
+// single page, the common case, starts no goroutine, because waking one costs more than the read.
 func ReadAhead(ctx context.Context, next func(context.Context) (events []Recorded, more bool, err error),
 	yield func(Recorded, error) bool) {
 	p := read(ctx, next)

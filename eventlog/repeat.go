@@ -38,16 +38,16 @@ func sameIDs(events []Event, stored []uuid.UUID) bool {
 }
 
 // IsRepeatSwap decides for every backend whether a Swap is new, a repeat or a conflict. stored is the stored item of
-// the key, or the zero Item if the key has no item. was is the sequence that the caller expects.
+// the key, or the zero Item if the key has no item. expected is the sequence that the caller expects.
 //
 //   - stored equals item: the Swap is a repeat and succeeds;
-//   - stored has the sequence was: the Swap is new, and the caller stores item;
+//   - stored has the expected sequence: the Swap is new, and the caller stores item;
 //   - otherwise IsRepeatSwap returns *SwapConflict.
-func IsRepeatSwap(c Collection, item, stored Item, was int64) (repeat bool, err error) {
+func IsRepeatSwap(c Collection, item, stored Item, expected int64) (repeat bool, err error) {
 	switch {
 	case stored.Sequence == item.Sequence && stored.Time.Equal(item.Time) && bytes.Equal(stored.Data, item.Data):
 		return true, nil
-	case stored.Sequence == was:
+	case stored.Sequence == expected:
 		return false, nil
 	}
 	return false, &SwapConflict{Collection: c, Key: item.Key, Sequence: stored.Sequence}

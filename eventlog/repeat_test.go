@@ -8,7 +8,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestAppendIsRepeatOnlyIfItsIDsAreAtTheRevisionsItWouldUse compares IsRepeat with the plainest statement of the
+// TestAppendIsRepeatOnlyIfItsIDsAreAtTheRevisionsItWouldUse compares IsRepeat with the simplest implementation of the
 // rule, over random streams and appends with few distinct ids.
 func TestAppendIsRepeatOnlyIfItsIDsAreAtTheRevisionsItWouldUse(t *testing.T) {
 	few := rapid.Map(rapid.IntRange(1, 3), func(n int) uuid.UUID { return uuid.UUID{15: byte(n)} })

@@ -20,7 +20,8 @@ type Item struct {
 	Data []byte
 }
 
-// Collection names a kind of items. The constants below are all collections; collection.go defines their properties.
+// Collection is the name of a collection of items. The constants below are all the collections; collection.go defines
+// their properties.
 type Collection string
 
 const (
@@ -44,19 +45,19 @@ const (
 // collection has one item (Put, Swap, Newest, Drop). An unsupported operation, or an invalid key or sequence, returns
 // ErrInvalid. Data that is too large for the collection returns ErrTooLarge.
 //
-// Every method may return an error that wraps ErrUnavailable or the error of the context. In a durable collection,
-// Put, Swap and Drop may return ErrUnknownOutcome: repeat the same call to find out. All methods are safe for
-// concurrent use.
+// Every method may return an error that wraps ErrUnavailable or the error of the context. In a durable collection, Put,
+// Swap and Drop may return ErrUnknownOutcome: repeat the same call to find out whether it succeeded. All methods are
+// safe for concurrent use.
 type Store interface {
 	// Add stores item. If its key already has an item with this sequence, Add changes nothing and returns nil.
 	Add(ctx context.Context, c Collection, item Item) error
-	// Put stores item as the only item of its key, and replaces any item that was there.
+	// Put stores item as the only item of its key and replaces any previous item.
 	Put(ctx context.Context, c Collection, item Item) error
-	// Swap works like Put if the newest item of the key has the sequence was; 0 means that there is no item.
-	// Otherwise it returns *SwapConflict and changes nothing. The sequence of item must be above was. If the stored
-	// item already equals item, Swap is a repeat and succeeds. Two writers that might store equal items must
-	// therefore include something unique.
-	Swap(ctx context.Context, c Collection, item Item, was int64) error
+	// Swap works like Put if the sequence of the key's newest item is expected; 0 means that there is no item. Otherwise
+	// it returns *SwapConflict and changes nothing. The sequence of item must be above expected. If the stored item
+	// already equals item, Swap is a repeat and succeeds. Two writers that might store equal items must therefore include
+	// something unique.
+	Swap(ctx context.Context, c Collection, item Item, expected int64) error
 	// Newest returns the newest item of each key.
 	Newest(ctx context.Context, c Collection) (map[string]Item, error)
 	// Items yields at most limit items of key whose sequence is above after, in order of sequence. A limit of 0 means

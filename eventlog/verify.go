@@ -47,8 +47,8 @@ func Verify(ctx context.Context, log Log, progress func(events int)) (Verified, 
 	return found, nil
 }
 
-// VerifyTail works like Verify for at most limit events after a position. It is fast enough to run regularly. It
-// accepts the first revision that it meets of each stream, and Streams counts only the streams that it met.
+// VerifyTail works like Verify for at most limit events after a position. It is fast enough to run regularly. It cannot
+// check the first revision that it reads of each stream, and Streams counts only the streams that it read.
 func VerifyTail(ctx context.Context, log Log, after Position, limit int) (Verified, error) {
 	found := Verified{Head: after}
 	next := map[string]Revision{}

@@ -113,11 +113,11 @@ func (t describer) queued(e domain.DeploymentQueued, told domain.Description) st
 	case part == nil:
 		return ""
 	case e.Kind == domain.Automatic:
-		return fmt.Sprintf("%s queued: %s, requested by trigger %s", what, part.Verdict, domain.Listed(part.Triggers))
+		return fmt.Sprintf("%s queued: %s, requested by trigger %s", what, part.Verdict, domain.JoinNames(part.Triggers))
 	case part.State == domain.PartSkipped && part.EndedAt == d.Queued:
 		return what + " queued, this machine skipped: " + part.Reason.Text() + t.names.by(e.Origin)
 	}
-	return what + " queued" + domain.InBrackets(e.Reason) + replacing(part.Replaced) + t.names.by(e.Origin)
+	return what + " queued" + domain.InParentheses(e.Reason) + replacing(part.Replaced) + t.names.by(e.Origin)
 }
 
 // queuedAndPruned describes, from its event alone, a deployment that the view no longer retains.
@@ -128,7 +128,7 @@ func (t describer) queuedAndPruned(what string, e domain.DeploymentQueued, told 
 		return what + " queued without this machine" + t.names.by(e.Origin)
 	case here >= 0 && e.Kind == domain.Automatic:
 		return fmt.Sprintf("%s queued: %s, requested by trigger %s",
-			what, e.Machines[here].Reason, domain.Listed(e.Machines[here].Triggers))
+			what, e.Machines[here].Reason, domain.JoinNames(e.Machines[here].Triggers))
 	case here >= 0 || t.had[told.Subject.Deployment]:
 		return told.Sentence + t.names.by(e.Origin)
 	}
@@ -144,7 +144,7 @@ func replacing(deployments []domain.ID) string {
 	if len(names) == 0 {
 		return ""
 	}
-	return ", replacing deployment " + domain.Listed(names)
+	return ", replacing deployment " + domain.JoinNames(names)
 }
 
 func (t describer) isIn(environment string) bool {

@@ -25,7 +25,7 @@ func ReachOf(v *projections.View, d domain.Deploy) Reach {
 		return Reach{}
 	}
 	reach := Reach{Unavailable: string(p.Settings.Unavailable)}
-	only, excluded := domain.Names(d.Machines), domain.Names(d.Exclude)
+	only, excluded := domain.SortedUnique(d.Machines), domain.SortedUnique(d.Exclude)
 	for name, m := range v.Machines {
 		switch {
 		case len(only) > 0 && !contains(only, name), contains(excluded, name),

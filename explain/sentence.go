@@ -82,14 +82,14 @@ func hasRoles(roles []string) string {
 	case 1:
 		return "its role is " + roles[0]
 	}
-	return "its roles are " + domain.Listed(roles)
+	return "its roles are " + domain.JoinNames(roles)
 }
 
 func requiredRoles(roles []string) string {
 	if len(roles) == 1 {
 		return "role " + roles[0]
 	}
-	return "one of the roles " + domain.Listed(roles)
+	return "one of the roles " + domain.JoinNames(roles)
 }
 
 func (a subject) projectDisabled() string {
@@ -106,7 +106,7 @@ func (a subject) triggerDisabled() string {
 			"enable %s/%s` to enable it.", names[0], a.p.Name, a.p.Name, names[0])
 	}
 	return fmt.Sprintf("The triggers of project %s that requested this deployment are disabled: %s; run `drover trigger "+
-		"enable %s/NAME` to enable one.", a.p.Name, domain.Listed(names), a.p.Name)
+		"enable %s/NAME` to enable one.", a.p.Name, domain.JoinNames(names), a.p.Name)
 }
 
 func (a subject) nothingReleased() string {
@@ -238,17 +238,17 @@ func (a subject) retry() string {
 
 func (a subject) redeploy() string {
 	return fmt.Sprintf("Trigger %s requested a redeployment, although machine %s has release %s; the next tick deploys "+
-		"it again.", domain.Listed(a.verdict.Triggers), a.m.Name, a.verdict.Release)
+		"it again.", domain.JoinNames(a.verdict.Triggers), a.m.Name, a.verdict.Release)
 }
 
 func (a subject) behind() string {
 	return fmt.Sprintf("Machine %s has %s and should have release %s; trigger %s requested it, and the next tick "+
-		"deploys it.", a.m.Name, a.actual(), a.verdict.Release, domain.Listed(a.verdict.Triggers))
+		"deploys it.", a.m.Name, a.actual(), a.verdict.Release, domain.JoinNames(a.verdict.Triggers))
 }
 
 func (a subject) sweep() string {
 	return fmt.Sprintf("Machine %s has %s and should have release %s, but has no open candidate; the sweep of the next "+
-		"tick deploys it for trigger %s.", a.m.Name, a.actual(), a.verdict.Release, domain.Listed(a.verdict.Triggers))
+		"tick deploys it for trigger %s.", a.m.Name, a.actual(), a.verdict.Release, domain.JoinNames(a.verdict.Triggers))
 }
 
 func (a subject) actual() string {

@@ -22,12 +22,12 @@ type eventKind struct {
 func eventKinds() []eventKind {
 	return []eventKind{
 		{"MachineAdded MACHINE --environment E --role R… --policy P", func(w *words, _ *projections.Machine) domain.Event {
-			return domain.MachineAdded{Environment: w.need("environment"), Roles: domain.Names(w.flags["role"]),
+			return domain.MachineAdded{Environment: w.need("environment"), Roles: domain.SortedUnique(w.flags["role"]),
 				Policy: w.flag("policy")}
 		}},
 		{"MachineChanged MACHINE --environment E --role R… --policy P", func(w *words,
 			_ *projections.Machine) domain.Event {
-			return domain.MachineChanged{Environment: w.need("environment"), Roles: domain.Names(w.flags["role"]),
+			return domain.MachineChanged{Environment: w.need("environment"), Roles: domain.SortedUnique(w.flags["role"]),
 				Policy: w.flag("policy")}
 		}},
 		{"MachineEnabled MACHINE", func(*words, *projections.Machine) domain.Event { return domain.MachineEnabled{} }},

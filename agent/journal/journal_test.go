@@ -157,7 +157,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func TestLockEndsWithAKilledAgent(t *testing.T) {
+func TestLockOfAKilledAgentIsReleased(t *testing.T) {
 	data := t.TempDir()
 	other := exec.Command(os.Args[0])
 	other.Env = append(os.Environ(), holdEnv+"="+data)
@@ -177,7 +177,7 @@ func TestLockEndsWithAKilledAgent(t *testing.T) {
 	open(t, data)
 }
 
-func TestMemorySurvivesRestartsAndNeverMovesBack(t *testing.T) {
+func TestMemorySurvivesRestartsAndIgnoresOlderEvents(t *testing.T) {
 	data := t.TempDir()
 	j, _ := open(t, data)
 	require.Nil(t, j.Memory())
@@ -215,7 +215,7 @@ func TestMemoryOfAnotherMachineIsDiscarded(t *testing.T) {
 
 	require.NoError(t, j.RecordLog(client.Welcome{Log: "log-1", Made: "made-1"}, "web-02"))
 	require.Equal(t, &client.Memory{Log: "log-1", Made: "made-1", Machine: "web-02", Revision: -1}, j.Memory())
-	_, _, ran := j.Run("d-1")
+	_, _, ran := j.PreviousRun("d-1")
 	require.False(t, ran, "web-01 ran it, not this machine")
 }
 

@@ -25,7 +25,7 @@ type finishedRun struct {
 	Project string `json:"project"`
 }
 
-// maxRuns is how many runs are retained. A restored log offers only parts again that were open at the time of the
+// maxRuns is how many runs are retained. A restored log offers only those parts again that were open at the time of the
 // backup.
 const maxRuns = 64
 
@@ -51,9 +51,9 @@ func (j *Journal) Memory() *client.Memory {
 	return &memory
 }
 
-// RecordLog stores the identity of the log of the server that welcomed this machine. It discards what it stored about
-// another log. It discards everything that was stored for another machine: the data folder may come from an image of
-// that machine's disk, and this machine has not run those parts.
+// RecordLog stores the identity of the log that the welcome names. It discards the memory of any other log. It also
+// discards the runs of another machine: the data folder may come from an image of that machine's disk, and this machine
+// has not run those parts.
 func (j *Journal) RecordLog(welcome client.Welcome, machine string) error {
 	fresh := client.Memory{Log: welcome.Log, Made: welcome.Made, Machine: machine, Revision: -1}
 	if m := j.Memory(); m != nil && m.Log != "" && m.Machine != machine {
@@ -96,7 +96,7 @@ func (j *Journal) RecordSuccess(project string, end client.Ended) error {
 	})
 }
 
-// RecordRun stores how a part ended on this machine, independently of the log.
+// RecordRun stores the result of a part on this machine, independently of the log.
 func (j *Journal) RecordRun(project string, end client.End) error {
 	j.mu.Lock()
 	runs := append(slices.Clone(j.runs), finishedRun{end, project})
@@ -105,9 +105,9 @@ func (j *Journal) RecordRun(project string, end client.End) error {
 	return j.store(j.Memory(), runs)
 }
 
-// Run returns how a part ended that was run here before. older reports whether another part of its project has been
-// run since. A log that was restored from a backup may offer that part again.
-func (j *Journal) Run(deployment string) (end client.End, older, ok bool) {
+// PreviousRun returns the result of a part that already ran on this machine. older reports whether another part of its
+// project has run since. A log that was restored from a backup may offer that part again.
+func (j *Journal) PreviousRun(deployment string) (end client.End, older, ok bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	i := slices.IndexFunc(j.runs, func(r finishedRun) bool { return r.Deployment == deployment })
@@ -119,7 +119,7 @@ func (j *Journal) Run(deployment string) (end client.End, older, ok bool) {
 }
 
 // update applies change to a copy of the memory and stores the copy if change returns true. If the write fails, the
-// memory in use stays as it was, so that the next attempt writes it again.
+// memory in use is unchanged, so that the next attempt writes it again.
 func (j *Journal) update(change func(*client.Memory) bool) error {
 	next := client.Memory{Revision: -1}
 	if memory := j.Memory(); memory != nil {

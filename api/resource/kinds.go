@@ -94,10 +94,11 @@ func of(command domain.Command) Document {
 	case domain.ApplyTrigger:
 		s := c.Settings
 		return Document{Kind: Trigger, Name: c.Name, spec: &triggerSpec{c.Project, slices.Compact(slices.Sorted(slices.Values(s.Events))),
-			domain.Names(s.Environments), domain.Names(s.Roles), s.Redeploy, c.Disabled}}
+			domain.SortedUnique(s.Environments), domain.SortedUnique(s.Roles), s.Redeploy, c.Disabled}}
 	case domain.ApplyMachine:
 		policy := cmp.Or(c.Policy, domain.DefaultPolicy)
-		return Document{Kind: Machine, Name: c.Name, spec: &machineSpec{c.Environment, domain.Names(c.Roles), policy, c.Disabled}}
+		return Document{Kind: Machine, Name: c.Name,
+			spec: &machineSpec{c.Environment, domain.SortedUnique(c.Roles), policy, c.Disabled}}
 	case domain.ApplyEnvironment:
 		return Document{Kind: Environment, Name: c.Name, spec: &environmentSpec{}}
 	}

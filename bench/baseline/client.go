@@ -30,8 +30,8 @@ type Fleet struct {
 	came  []time.Time // when offers arrived
 }
 
-// Start starts the server: this binary with word as its first argument. secure is nil for plain connections;
-// otherwise folder contains the certificate.
+// Start starts the server as a subprocess: this binary with word as its first argument. secure is nil for plain
+// connections; otherwise folder contains the certificate.
 func Start(word, folder string, secure *tls.Config) (*Fleet, error) {
 	f := &Fleet{cmd: exec.Command(os.Args[0], word, folder), secure: secure}
 	f.cmd.Stderr = os.Stderr
@@ -154,8 +154,8 @@ func (f *Fleet) Pass(due int) (p Pass, after []time.Duration, err error) {
 	return p, after, nil
 }
 
-// Beat sends heartbeats of all agents, spread over interval, the given number of times.
-func (f *Fleet) Beat(interval time.Duration, times int) {
+// SendHeartbeats sends a heartbeat from every agent, spread over interval, the given number of times.
+func (f *Fleet) SendHeartbeats(interval time.Duration, times int) {
 	const slots = 200
 	ticker := time.NewTicker(interval / slots)
 	defer ticker.Stop()

@@ -12,7 +12,7 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-// ServeWebSocket serves the minimum that an agent's connection costs with the libraries that drover uses: a
+// ServeWebSocket serves agents' connections with the least possible work, using the libraries that drover uses: a
 // connection, its upgrade, one message each way, and the close. It prints its address and serves until its standard
 // input ends.
 func ServeWebSocket(in io.Reader, out io.Writer) error {

@@ -28,7 +28,7 @@ type Agent struct {
 	hello client.Hello
 	from  net.Addr
 
-	mu          sync.Mutex // guards what follows
+	mu          sync.Mutex // guards the fields below
 	wire        *wire      // nil: not connected
 	offer       *client.Work
 	offered     time.Time
@@ -55,8 +55,8 @@ func newAgent(f *Fleet, number int) *Agent {
 		Version: "bench"}}
 }
 
-// from returns the local address of a connection: nil for the default, another one when the ports of the default
-// are used up.
+// from returns the local address for a connection: nil for the default address, or another one if the ports of the
+// default address are used up.
 func from(number int) net.Addr {
 	if number < portsPerAddress {
 		return nil
@@ -64,7 +64,7 @@ func from(number int) net.Addr {
 	return &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(number/portsPerAddress))}
 }
 
-// live connects the agent, and reconnects it when the connection is lost, until ctx ends.
+// live connects the agent, and reconnects it when the connection is lost, until ctx is done.
 func (a *Agent) live(ctx context.Context) {
 	var backoff agent.Backoff
 	for {
@@ -78,7 +78,7 @@ func (a *Agent) live(ctx context.Context) {
 		if err == nil {
 			err = a.listen(w)
 			a.disconnected(w)
-			backoff.Lasted(time.Since(begun))
+			backoff.ConnectionLasted(time.Since(begun))
 		}
 		if ctx.Err() != nil {
 			return
@@ -205,7 +205,7 @@ func (a *Agent) claim() error {
 	return w.send(message(client.FromAgent{Claim: &client.Claim{Deployment: offer.Deployment}}))
 }
 
-// succeeded remembers a success, as the real agent does.
+// succeeded records a success, as the real agent does.
 func (a *Agent) succeeded(e client.Ended) {
 	a.mu.Lock()
 	project, known := a.claimed, a.last == e.Deployment

@@ -7,5 +7,5 @@
 //	wire.go   the part of a WebSocket client that an agent needs
 //
 // An agent takes one goroutine and about 10 KB. It shares the cores with the measured server, so it does no work
-// itself: it claims a part and reports at once that the part has succeeded.
+// itself: it claims a part and immediately reports that the part has succeeded.
 package fleet

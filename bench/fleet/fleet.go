@@ -108,8 +108,8 @@ func (a *Agent) since() time.Time {
 	return a.welcomed
 }
 
-// Goodbye disconnects all agents with a goodbye, so that the server takes their machines offline at once. The fleet
-// can connect again.
+// Goodbye disconnects all agents with a goodbye, so that their machines go offline immediately. The fleet can connect
+// again.
 func (f *Fleet) Goodbye() {
 	bye := message(client.FromAgent{Goodbye: &client.Goodbye{}})
 	f.end()
@@ -166,8 +166,8 @@ func (f *Fleet) FirstOffers() int { return int(f.firstOffers.Load()) }
 // Ended returns how many ends of parts the server has confirmed.
 func (f *Fleet) Ended() int { return int(f.ended.Load()) }
 
-// Again returns how many deployments were offered, or parts carried out, beyond the first one of each machine.
-func (f *Fleet) Again() (sum int) {
+// Redeployed returns how many deployments were offered, or parts carried out, beyond the first one of each machine.
+func (f *Fleet) Redeployed() (sum int) {
 	for _, a := range f.agents {
 		a.mu.Lock()
 		sum += max(0, a.firstOffers-1, a.carried-1)
@@ -176,11 +176,11 @@ func (f *Fleet) Again() (sum int) {
 	return sum
 }
 
-// Beats returns how many heartbeats were sent.
-func (f *Fleet) Beats() int { return int(f.beats.Load()) }
+// Heartbeats returns how many heartbeats were sent.
+func (f *Fleet) Heartbeats() int { return int(f.beats.Load()) }
 
-// Claims sets whether agents claim offers at once. Otherwise they wait for ClaimAll.
-func (f *Fleet) Claims(atOnce bool) { f.claims.Store(atOnce) }
+// SetAutoClaim sets whether agents claim offers immediately. Otherwise they wait for ClaimAll.
+func (f *Fleet) SetAutoClaim(atOnce bool) { f.claims.Store(atOnce) }
 
 // ClaimAll lets all agents claim their offers.
 func (f *Fleet) ClaimAll() {
@@ -189,7 +189,7 @@ func (f *Fleet) ClaimAll() {
 	}
 }
 
-// Offered returns when parts were first offered since a moment, in order.
+// Offered returns the times of the first offers of parts since the given time, in order.
 func (f *Fleet) Offered(since time.Time) []time.Time {
 	var when []time.Time
 	for _, a := range f.agents {
@@ -203,7 +203,7 @@ func (f *Fleet) Offered(since time.Time) []time.Time {
 	return when
 }
 
-// Welcomed returns when agents were welcomed since a moment, in order.
+// Welcomed returns the times at which agents were welcomed since the given time, in order.
 func (f *Fleet) Welcomed(since time.Time) []time.Time {
 	var when []time.Time
 	for _, a := range f.agents {
@@ -215,7 +215,7 @@ func (f *Fleet) Welcomed(since time.Time) []time.Time {
 	return when
 }
 
-// Attempts returns how often all agents together have tried to connect.
+// Attempts returns the total number of connection attempts of all agents.
 func (f *Fleet) Attempts() (sum int) {
 	for _, a := range f.agents {
 		a.mu.Lock()
@@ -225,7 +225,7 @@ func (f *Fleet) Attempts() (sum int) {
 	return sum
 }
 
-// Until polls condition until it holds. It returns an error after timeout.
+// Until polls condition until it returns true. It returns an error after timeout.
 func Until(timeout time.Duration, condition func() bool) error {
 	for deadline := time.Now().Add(timeout); !condition(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {

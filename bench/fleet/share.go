@@ -41,8 +41,8 @@ type command struct {
 
 // State is the state of a share. Its fields correspond to the methods of Fleet.
 type State struct {
-	Connected, Offers, FirstOffers, Ended, Again int
-	Errors                                       string
+	Connected, Offers, FirstOffers, Ended, Redeployed int
+	Errors                                            string
 }
 
 // answer is the answer to a command.
@@ -96,8 +96,8 @@ func (s *Share) Goodbye() error {
 	return err
 }
 
-// Claims sets whether agents claim offers at once. Otherwise they wait for ClaimAll.
-func (s *Share) Claims(atOnce bool) error {
+// SetAutoClaim sets whether agents claim offers immediately. Otherwise they wait for ClaimAll.
+func (s *Share) SetAutoClaim(atOnce bool) error {
 	_, err := s.do(command{Verb: claimsVerb, On: atOnce})
 	return err
 }
@@ -114,7 +114,7 @@ func (s *Share) State() (State, error) {
 	return a.State, err
 }
 
-// Offered returns when parts were first offered since a moment, in order.
+// Offered returns the times of the first offers of parts since the given time, in order.
 func (s *Share) Offered(since time.Time) ([]time.Time, error) {
 	a, err := s.do(command{Verb: offeredVerb, Since: since})
 	return a.Offered, err
@@ -160,12 +160,12 @@ func (f *Fleet) execute(o command) (a answer) {
 	case goodbyeVerb:
 		f.Goodbye()
 	case claimsVerb:
-		f.Claims(o.On)
+		f.SetAutoClaim(o.On)
 	case claimAllVerb:
 		f.ClaimAll()
 	case stateVerb:
 		a.State = State{Connected: f.Connected(), Offers: f.Offers(), FirstOffers: f.FirstOffers(), Ended: f.Ended(),
-			Again: f.Again(), Errors: f.Errors()}
+			Redeployed: f.Redeployed(), Errors: f.Errors()}
 	case offeredVerb:
 		a.Offered = f.Offered(o.Since)
 	default:

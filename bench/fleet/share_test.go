@@ -42,14 +42,14 @@ func TestSharesNumberMachinesConsecutively(t *testing.T) {
 func TestRepeatedOfferCountsOnce(t *testing.T) {
 	f := New(Config{Machines: 1, Roles: []string{"web"}})
 	defer f.Stop()
-	f.Claims(false)
+	f.SetAutoClaim(false)
 	a := f.agents[0]
 	for _, deployment := range []string{"one", "one"} {
 		require.NoError(t, a.handle(nil, offerOf(deployment)))
 	}
-	require.Equal(t, []int{2, 1, 0}, []int{f.Offers(), f.FirstOffers(), f.Again()})
+	require.Equal(t, []int{2, 1, 0}, []int{f.Offers(), f.FirstOffers(), f.Redeployed()})
 	require.NoError(t, a.handle(nil, offerOf("two")))
-	require.Equal(t, []int{3, 2, 1}, []int{f.Offers(), f.FirstOffers(), f.Again()})
+	require.Equal(t, []int{3, 2, 1}, []int{f.Offers(), f.FirstOffers(), f.Redeployed()})
 	require.Len(t, f.Offered(time.Time{}), 1)
 }
 

@@ -16,7 +16,7 @@ import (
 // CPU returns the processor time that a process has used in all its threads.
 func CPU(pid int) time.Duration {
 	var at unix.Timespec
-	// The clock of another process, see clock_getcpuclockid(3).
+	// The id of another process's CPU clock; see clock_getcpuclockid(3).
 	if err := unix.ClockGettime(int32(^pid<<3|2), &at); err != nil {
 		return 0
 	}
@@ -33,11 +33,11 @@ func MemoryOf(pid int) Memory {
 	return Memory{RSS: rollup["Rss"] << 10, PSS: rollup["Pss"] << 10}
 }
 
-// Written returns how many bytes a process has written to disk.
-func Written(pid int) int64 { return fields(fmt.Sprintf("/proc/%d/io", pid))["write_bytes"] }
+// BytesWritten returns how many bytes a process has written to disk.
+func BytesWritten(pid int) int64 { return fields(fmt.Sprintf("/proc/%d/io", pid))["write_bytes"] }
 
-// Files returns the number of open files of a process, -1 if it is unknown.
-func Files(pid int) int {
+// OpenFiles returns the number of open files of a process, or -1 if it is unknown.
+func OpenFiles(pid int) int {
 	all, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	if err != nil {
 		return -1
@@ -45,15 +45,15 @@ func Files(pid int) int {
 	return len(all)
 }
 
-// Family returns a process and all its descendants.
-func Family(pid int) []int {
+// ProcessTree returns a process and all its descendants.
+func ProcessTree(pid int) []int {
 	all := []int{pid}
 	threads, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
 	for _, thread := range threads {
 		children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%s/children", pid, thread.Name()))
 		for _, word := range strings.Fields(string(children)) {
 			if child, err := strconv.Atoi(word); err == nil {
-				all = append(all, Family(child)...)
+				all = append(all, ProcessTree(child)...)
 			}
 		}
 	}
@@ -73,9 +73,9 @@ func fields(path string) map[string]int64 {
 	return found
 }
 
-// RaiseFiles raises the limit of open files of this process and its future children to want, if permitted. It
-// returns the new limit.
-func RaiseFiles(want uint64) uint64 {
+// RaiseFileLimit raises the limit of open files of this process and its future children to want, or as far as
+// permitted. It returns the new limit.
+func RaiseFileLimit(want uint64) uint64 {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 0
@@ -88,8 +88,8 @@ func RaiseFiles(want uint64) uint64 {
 	return raised.Cur
 }
 
-// Record samples the processor time of a process, so that its use between two moments can be computed later.
-type Record struct {
+// CPURecord samples the processor time of a process, so that its use between two points in time can be computed later.
+type CPURecord struct {
 	pid  int
 	stop chan struct{}
 	done sync.WaitGroup
@@ -100,9 +100,9 @@ type Record struct {
 // sampleEvery is the resolution of a record.
 const sampleEvery = time.Millisecond
 
-// Begin starts a record.
-func Begin(pid int) *Record {
-	r := &Record{pid: pid, stop: make(chan struct{})}
+// RecordCPU starts a record of a process.
+func RecordCPU(pid int) *CPURecord {
+	r := &CPURecord{pid: pid, stop: make(chan struct{})}
 	r.done.Go(func() {
 		ticker := time.NewTicker(sampleEvery)
 		defer ticker.Stop()
@@ -119,16 +119,16 @@ func Begin(pid int) *Record {
 }
 
 // End stops the record. Call Between only after End.
-func (r *Record) End() {
+func (r *CPURecord) End() {
 	close(r.stop)
 	r.done.Wait()
 	r.at, r.used = append(r.at, time.Now()), append(r.used, CPU(r.pid))
 }
 
-// Between returns the processor time that was used between two moments.
-func (r *Record) Between(from, to time.Time) time.Duration { return r.until(to) - r.until(from) }
+// Between returns the processor time that was used between two points in time.
+func (r *CPURecord) Between(from, to time.Time) time.Duration { return r.until(to) - r.until(from) }
 
-func (r *Record) until(moment time.Time) time.Duration {
+func (r *CPURecord) until(moment time.Time) time.Duration {
 	i := sort.Search(len(r.at), func(i int) bool { return r.at[i].After(moment) })
 	switch {
 	case i == 0:

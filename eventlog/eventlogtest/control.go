@@ -7,9 +7,9 @@ import (
 	"testing"
 )
 
-// Control checks the law with the given name on a backend that is known to break it. It returns the failure, or an
-// empty string if the law holds. It is a negative control: it shows that the suite detects a broken backend.
-func Control(t testing.TB, backend Backend, name string) string {
+// NegativeControl checks the law with the given name on a backend that is known to break it, to show that the suite
+// detects a broken backend. It returns the failure, or an empty string if the law holds.
+func NegativeControl(t testing.TB, backend Backend, name string) string {
 	t.Helper()
 	for _, group := range laws {
 		for _, l := range group {

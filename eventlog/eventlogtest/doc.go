@@ -1,5 +1,5 @@
-// Package eventlogtest tests the contract of package eventlog. Exercise runs the conformance tests, which every
-// backend passes. Each test is a law: its name states one promise of the contract in plain words.
+// Package eventlogtest tests the contract of package eventlog. Exercise runs the conformance tests, which every backend
+// passes. Each test is called a law: its name states one guarantee of the contract as a sentence.
 //
 //	exercise.go  Exercise, the backend under test, and helpers
 //	append.go    positions, revisions and data of appended events
@@ -15,8 +15,8 @@
 //
 // A backend provides a function that opens an empty log. It can also provide functions that reopen a closed log and
 // that open a second handle to an open log, as another server does. Backends that pass behave alike, including their
-// checksums. What not every backend supports (kill -9, power loss, full disks) is tested in the package of the
-// backend.
+// checksums. Behaviour that not every backend supports (kill -9, power loss, full disks) is tested in the package of
+// the backend.
 //
 // The command lawtable prints the results of all backends as a table for the documentation.
 package eventlogtest

@@ -40,7 +40,7 @@ type handles struct {
 	second eventlog.Backend
 }
 
-// laws are all laws, in the order of the table.
+// laws contains all laws, in the order of the table.
 var laws = [][]law{appendLaws, repeatLaws, raceLaws, readLaws, refuseLaws, lifeLaws, leaseLaws, outputLaws, itemLaws,
 	storeLaws}
 
@@ -80,7 +80,7 @@ func id(words ...any) uuid.UUID {
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte(fmt.Sprint(words...)))
 }
 
-// event returns an event that words determine.
+// event returns an event that is determined by words.
 func event(words ...any) eventlog.Event {
 	return eventlog.Event{
 		ID:   id(words...),
@@ -90,7 +90,7 @@ func event(words ...any) eventlog.Event {
 	}
 }
 
-// events returns n events that words and their index determine.
+// events returns n events that are determined by words and their index.
 func events(n int, words ...any) []eventlog.Event {
 	made := make([]eventlog.Event, n)
 	for i := range made {

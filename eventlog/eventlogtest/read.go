@@ -81,10 +81,10 @@ var readLaws = []law{
 	{"a read that ends early releases its resources", func(t testing.TB, b handles) {
 		put(t, b.log, "a", eventlog.NoStream, events(10, "a")...)
 		for range 50 {
-			for range b.log.ReadAll(bounded(t), 0, 0) { //nolint:errcheck // the loop ends at once
+			for range b.log.ReadAll(bounded(t), 0, 0) { //nolint:errcheck // the loop stops at the first event
 				break
 			}
-			for range b.log.ReadStream(bounded(t), "a", 0, 0) { //nolint:errcheck // the loop ends at once
+			for range b.log.ReadStream(bounded(t), "a", 0, 0) { //nolint:errcheck // the loop stops at the first event
 				break
 			}
 		}

@@ -56,7 +56,7 @@ var refuseLaws = []law{
 		put(t, b.log, "a", eventlog.NoStream, made)
 		require.Equal(t, made.Causes, readAll(t, b.second)[0].Causes)
 	}},
-	{"an invalid event is refused with its place and the reason", func(t testing.TB, b handles) {
+	{"an invalid event is refused with its index and the reason", func(t testing.TB, b handles) {
 		for text, change := range map[string]func(*eventlog.Event){
 			"event 2 of 2: the id is missing":                         func(e *eventlog.Event) { e.ID = uuid.Nil },
 			"the type is empty":                                       func(e *eventlog.Event) { e.Type = "" },

@@ -40,7 +40,7 @@ var storeLaws = []law{
 	{"an unsupported operation is refused", func(t testing.TB, b handles) {
 		for _, c := range append(eventlog.Collections(), "", "unknown") {
 			for op, run := range operations(bounded(t), t, b.log, c, valid(c)) {
-				if err := run(); c.Allows(op) {
+				if err := run(); c.Supports(op) {
 					require.NoError(t, err, "%s %s", op, c)
 				} else {
 					require.ErrorIs(t, err, eventlog.ErrInvalid, "%s %s", op, c)
@@ -63,7 +63,7 @@ var storeLaws = []law{
 				it := valid(c)
 				it.Key = key
 				for op, run := range operations(bounded(t), t, b.log, c, it) {
-					if op == eventlog.OpNewest || op == eventlog.OpPrune || !c.Allows(op) {
+					if op == eventlog.OpNewest || op == eventlog.OpPrune || !c.Supports(op) {
 						continue
 					}
 					err := run()
@@ -71,7 +71,7 @@ var storeLaws = []law{
 					require.Less(t, len(err.Error()), 400, "the error message is too long")
 				}
 			}
-			if c.Allows(eventlog.OpNewest) {
+			if c.Supports(eventlog.OpNewest) {
 				require.Empty(t, newest(t, b.log, c))
 			}
 		}
@@ -85,17 +85,17 @@ var storeLaws = []law{
 			case c == eventlog.Output:
 				it.Key = eventlog.OutputKey(id("d"), strings.Repeat("m", eventlog.MaxNameBytes))
 			}
-			it.Data = make([]byte, c.Bound())
+			it.Data = make([]byte, c.MaxBytes())
 			larger := it
-			larger.Data = make([]byte, c.Bound()+1)
+			larger.Data = make([]byte, c.MaxBytes()+1)
 			for _, op := range []eventlog.Operation{eventlog.OpAdd, eventlog.OpPut, eventlog.OpSwap} {
-				if c.Allows(op) {
+				if c.Supports(op) {
 					require.ErrorIs(t, operations(bounded(t), t, b.log, c, larger)[op](), eventlog.ErrTooLarge,
 						"%s %s", op, c)
 					require.NoError(t, operations(bounded(t), t, b.log, c, it)[op](), "%s %s", op, c)
 				}
 			}
-			if c.Allows(eventlog.OpNewest) {
+			if c.Supports(eventlog.OpNewest) {
 				require.Equal(t, map[string]eventlog.Item{it.Key: it}, newest(t, b.second, c))
 				continue
 			}

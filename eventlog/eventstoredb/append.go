@@ -11,7 +11,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// maxServerBytes is the default limit of a server for one append. Metadata counts as well, and the type counts
+// maxServerBytes is the default limit of a server for one append. The limit includes metadata, and counts the type
 // twice.
 const maxServerBytes = 1 << 20
 
@@ -23,15 +23,15 @@ type attempt struct {
 	events   []esdb.EventData
 	// id marks the events that this call wrote.
 	id uuid.UUID
-	// sent reports that the outcome of an earlier attempt is unknown.
+	// sent means that the outcome of an earlier attempt is unknown.
 	sent bool
 }
 
-// Append writes all events or none, see eventlog.Log. If an attempt gets no answer, Append sends the same ids again
-// at the same expected revision. The server's answer then tells whether the first attempt succeeded.
+// Append writes all events or none, see eventlog.Log. If an attempt gets no answer, Append sends the same ids again at
+// the same expected revision. The server's answer then shows whether the first attempt succeeded.
 func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revision,
 	events ...eventlog.Event) (eventlog.Appended, error) {
-	prepared, err := eventlog.Check(stream, expected, events)
+	prepared, err := eventlog.CheckAppend(stream, expected, events)
 	if err != nil {
 		return eventlog.Appended{}, err
 	}
@@ -69,14 +69,14 @@ func (l *Log) attempt(stream string, expected eventlog.Revision, events []eventl
 	return a, nil
 }
 
-// run sends the append until its outcome is known or ctx ends.
+// run sends the append until its outcome is known or ctx is done.
 func (a *attempt) run(ctx context.Context) (eventlog.Appended, error) {
 	for failures := 0; ; failures++ {
 		_, meaning, err := try(ctx, a.log, a.send)
 		switch meaning {
 		case done:
 			return a.readBack(ctx)
-		case wrong:
+		case wrongRevision:
 			if refusal := a.conflict(ctx); refusal != nil {
 				return eventlog.Appended{}, refusal
 			}
@@ -143,7 +143,7 @@ func (a *attempt) conflict(ctx context.Context) error {
 	switch {
 	case err == nil:
 		actual = eventlog.Revision(event.EventNumber)
-	case outcomeOf(err) != missing:
+	case outcomeOf(err) != streamMissing:
 		return err
 	}
 	if actual == a.expected {

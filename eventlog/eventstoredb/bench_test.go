@@ -45,7 +45,7 @@ func BenchmarkAppend(b *testing.B) {
 	}
 }
 
-// appends lets each of writers append to its own stream.
+// appends runs concurrent writers, each of which appends to its own stream.
 func appends(b *testing.B, writers int, one func(stream string, n int) error) {
 	b.Helper()
 	b.SetParallelism(max(writers/runtime.GOMAXPROCS(0), 1))

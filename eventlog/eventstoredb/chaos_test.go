@@ -26,7 +26,7 @@ type writer struct {
 	number int
 	log    *eventstoredb.Log
 	random *rand.Rand
-	// newIDs makes the writer wrong on purpose: it treats an unknown outcome as a failure and writes the item again
+	// newIDs makes the writer incorrect on purpose: it treats an unknown outcome as a failure and writes the item again
 	// under a new id.
 	newIDs   bool
 	unknown  int
@@ -90,7 +90,7 @@ func injectFaults(t *testing.T, cluster *eventstoredbtest.Cluster, random *rand.
 			cluster.Node(node).Kill()
 			require.NoError(t, cluster.Node(node).Start())
 		case 1:
-			cluster.Lead(node)
+			cluster.SetLeader(node)
 		case 2:
 			require.NoError(t, cluster.Node(node).GoAway())
 		default:

@@ -15,8 +15,8 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// Waits between two attempts to connect or to make a call. Each wait doubles up to the longest. Half of it is
-// random, so that servers that lost the cluster together do not reconnect together.
+// Waits between two attempts to connect or to make a call. Each wait doubles up to the longest. Half of it is random,
+// so that servers that lost their connections at the same time do not all reconnect at the same time.
 const (
 	firstWait   = 20 * time.Millisecond
 	longestWait = 3 * time.Second
@@ -32,7 +32,7 @@ func backoff(failures int) time.Duration {
 const (
 	// maxIdle is how many unused clients are kept open.
 	maxIdle = 8
-	// maxRequests is how many requests may run at once. Reads that yield events do not count.
+	// maxRequests is how many requests may run at the same time. Reads that yield events do not count.
 	maxRequests = 32
 )
 
@@ -40,9 +40,9 @@ const (
 //
 // A client looks for its node when it is first used and again after it has lost it. All its calls queue behind that
 // search. If the search fails, the client is permanently closed, and the queued calls block forever, like any call that
-// reports an error at that moment. A call that has the client to itself returns when the search ends. Therefore
-// no two calls share a client, a client searches only once, and after any sign of trouble it is discarded together
-// with all older clients.
+// reports an error at that moment. A call that does not share its client returns when the search ends. Therefore no two
+// calls share a client, a client searches only once, and after any error that may come from its connection it is
+// discarded together with all older clients.
 type connection struct {
 	target target
 	logger *zap.Logger
@@ -74,8 +74,8 @@ func newConnection(t target, config Config) *connection {
 		requests: make(chan struct{}, maxRequests)}
 }
 
-// client returns a client that has found its node. It waits for one until the context ends; the error then wraps
-// ErrUnavailable and states the reason.
+// client returns a client that has found its node. It waits for one until the context is done; the error then wraps
+// ErrUnavailable and contains the reason.
 func (c *connection) client(ctx context.Context) (*pooled, error) {
 	for {
 		s, connecting, err := c.take()
@@ -114,7 +114,7 @@ func (c *connection) take() (*pooled, <-chan struct{}, error) {
 	return nil, c.connecting, nil
 }
 
-// unreachable returns the error of a call whose context ended before it got a client.
+// unreachable returns the error of a call whose context was done before it got a client.
 func (c *connection) unreachable(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -192,7 +192,7 @@ func (c *connection) try(client *esdb.Client) error {
 	if a.meaning == moved {
 		a = probe()
 	}
-	if a.meaning == done || a.meaning == missing {
+	if a.meaning == done || a.meaning == streamMissing {
 		return nil
 	}
 	return explain(a.err, c.target.shown)
@@ -224,7 +224,7 @@ func (c *connection) release(s *pooled, doubt bool) {
 	c.keep(s)
 }
 
-// suspect discards all clients of a generation. The client of the current call follows when it is released.
+// suspect discards all idle clients of a generation. The client of the current call is discarded when it is released.
 func (c *connection) suspect(s *pooled) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -263,8 +263,8 @@ type answer[T any] struct {
 	err     error
 }
 
-// start makes a call in its own goroutine, because the client may block even after the context has ended, and
-// panics on unknown messages. The client is released when the goroutine ends.
+// start makes a call in its own goroutine, because the client may block even after the context is done, and panics on
+// unknown messages. The client is released when the goroutine ends.
 func start[T any](ctx context.Context, c *connection, s *pooled, call request[T]) <-chan answer[T] {
 	ctx = toLeader(ctx)
 	answers := make(chan answer[T], 1)
@@ -276,8 +276,8 @@ func start[T any](ctx context.Context, c *connection, s *pooled, call request[T]
 	return answers
 }
 
-// toLeader adds requires-leader to the outgoing metadata. The client sets it where it never reaches the server.
-// Without it, a node that is no longer the leader answers with stale data.
+// toLeader adds requires-leader to the outgoing metadata. The client itself sets it in a place that is never sent to
+// the server. Without it, a node that is no longer the leader answers with stale data.
 func toLeader(ctx context.Context) context.Context {
 	return metadata.AppendToOutgoingContext(ctx, "requires-leader", "true")
 }

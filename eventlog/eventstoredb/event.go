@@ -18,8 +18,8 @@ type envelope struct {
 	Command  *uuid.UUID  `json:"command,omitempty"`
 	Causes   []uuid.UUID `json:"causes,omitempty"`
 	Checksum string      `json:"checksum"`
-	// Append is a random mark of each call of Append. The server confirms a write and its repetition alike; the
-	// mark tells which call wrote the events.
+	// Append is a random mark for each call of Append. The server confirms a write and its repetition alike; the mark
+	// shows which call wrote the events.
 	Append uuid.UUID `json:"append"`
 }
 

@@ -17,16 +17,16 @@ import (
 type outcome int
 
 const (
-	// lost: the node is gone or in doubt and the request may have taken effect. Retry with new clients.
+	// lost: the node is or may be unreachable, and the request may have taken effect. Retry with new clients.
 	lost outcome = iota
 	// late: the request may have taken effect. Retry.
 	late
 	// moved: nothing was done, because another node is the leader. Retry with new clients.
 	moved
-	// wrong: the stream is not at the expected revision.
-	wrong
-	// missing: the stream does not exist.
-	missing
+	// wrongRevision: the stream is not at the expected revision.
+	wrongRevision
+	// streamMissing: the stream does not exist.
+	streamMissing
 	// refused: nothing was done, and a retry would not help.
 	refused
 	// unsent: no client was available for the call.
@@ -38,26 +38,26 @@ const (
 // errEmpty reports a read that found no event.
 var errEmpty = errors.New("no event found")
 
-// outcomeOf classifies err. An unknown error counts as one after which the request may have taken effect.
+// outcomeOf classifies err. After an unknown error, the request may have taken effect.
 func outcomeOf(err error) outcome {
 	if err == nil {
 		return done
 	}
 	if errors.Is(err, errEmpty) {
-		return missing
+		return streamMissing
 	}
 	var named *esdb.Error
 	if errors.As(err, &named) {
 		switch named.Code() {
 		case esdb.ErrorCodeWrongExpectedVersion:
-			return wrong
+			return wrongRevision
 		case esdb.ErrorCodeNotLeader:
 			return moved
 		case esdb.ErrorCodeStreamDeleted, esdb.ErrorCodeUnsupportedFeature:
 			return refused
 		}
 		if named.Code() == esdb.ErrorCodeResourceNotFound && !hasStatus(named.Err()) {
-			return missing
+			return streamMissing
 		}
 	}
 	switch status.Code(unwrapped(err)) {

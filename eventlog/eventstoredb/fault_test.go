@@ -50,7 +50,7 @@ func within(t testing.TB, length time.Duration) context.Context {
 	return ctx
 }
 
-// punctual runs call and fails the test if it returns later than grace after its context.
+// punctual runs call and fails the test if it returns more than grace after its context is done.
 func punctual(ctx context.Context, t testing.TB, call func() error) error {
 	t.Helper()
 	done := make(chan error, 1)
@@ -210,7 +210,7 @@ func TestFormerLeaderIsNotRead(t *testing.T) {
 	one, two := with(t, cluster, eventstoredb.Config{}), with(t, cluster, eventstoredb.Config{})
 	put(t, one, "a", eventlog.NoStream, event("before"))
 	require.Len(t, readAll(t, two), 1)
-	cluster.Lead(1)
+	cluster.SetLeader(1)
 	put(t, one, "a", 0, event("after"))
 	require.Len(t, readAll(t, two), 2)
 	n, err := readStream(within(t, 10*time.Second), two, "a")
@@ -220,7 +220,7 @@ func TestFormerLeaderIsNotRead(t *testing.T) {
 
 func TestURLOfFollowerReachesLeader(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{Nodes: 2})
-	cluster.Lead(0)
+	cluster.SetLeader(0)
 	log, err := eventstoredb.Open(within(t, 10*time.Second), cluster.URLOf(1), eventstoredb.Config{})
 	require.NoError(t, err)
 	defer log.Close()
@@ -253,11 +253,11 @@ func TestTooLargeAppendIsRefusedBeforeItIsSent(t *testing.T) {
 	for i := range huge {
 		huge[i].Type = strings.Repeat("t", eventlog.MaxNameBytes) // the server counts types twice
 	}
-	before := cluster.Seen(eventstoredbtest.Append)
+	before := cluster.Calls(eventstoredbtest.Append)
 	_, err := log.Append(within(t, 10*time.Second), "a", eventlog.NoStream, huge...)
 	require.ErrorIs(t, err, eventlog.ErrTooLarge)
 	require.ErrorContains(t, err, "bytes including types, causes and checksums; the server accepts at most 1048576")
-	require.Equal(t, before, cluster.Seen(eventstoredbtest.Append))
+	require.Equal(t, before, cluster.Calls(eventstoredbtest.Append))
 }
 
 func TestLargestAppendOfOrdinaryEventsSucceeds(t *testing.T) {
@@ -293,15 +293,15 @@ func TestUnknownMessageDoesNotCrashProcess(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	put(t, log, "a", eventlog.NoStream, events(3, "a")...)
-	cluster.Fail(eventstoredbtest.Read, eventstoredbtest.Babble, eventstoredbtest.Babble)
+	cluster.Fail(eventstoredbtest.Read, eventstoredbtest.SendUnknown, eventstoredbtest.SendUnknown)
 	n, err := readStream(within(t, 20*time.Second), log, "a")
 	require.NoError(t, err)
 	require.Equal(t, 3, n)
-	cluster.Fail(eventstoredbtest.Subscribe, eventstoredbtest.Babble)
+	cluster.Fail(eventstoredbtest.Subscribe, eventstoredbtest.SendUnknown)
 	require.Len(t, readAll(t, log), 3)
 }
 
-func TestSuccessorOfClientIsNotLinked(t *testing.T) {
+func TestKurrentDBClientIsNotADependency(t *testing.T) {
 	text, err := os.ReadFile("../../go.mod")
 	require.NoError(t, err)
 	require.NotContains(t, string(text), "KurrentDB-Client-Go", "a program that links both clients panics at start")
@@ -321,11 +321,11 @@ func TestAppendWithoutAnswerIsSentAgain(t *testing.T) {
 			log := with(t, cluster, eventstoredb.Config{Timeout: 300 * time.Millisecond})
 			put(t, log, "a", eventlog.NoStream, event("first"))
 			cluster.Fail(eventstoredbtest.Append, fault, fault)
-			before := cluster.Seen(eventstoredbtest.Append)
+			before := cluster.Calls(eventstoredbtest.Append)
 			appended := put(t, log, "a", 0, events(3, "a")...)
 			require.Equal(t, eventlog.Revision(3), appended.Revision)
 			require.False(t, appended.Repeat, "this call wrote the events")
-			require.Equal(t, 3, cluster.Seen(eventstoredbtest.Append)-before)
+			require.Equal(t, 3, cluster.Calls(eventstoredbtest.Append)-before)
 			all := readAll(t, log)
 			require.Len(t, all, 4)
 			require.Equal(t, all[3].Position, appended.Position)
@@ -384,7 +384,7 @@ func TestAppendIsRetriedWhenStreamReachesExpectedRevision(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})
 	put(t, log, "a", eventlog.NoStream, event("a"))
-	cluster.Fail(eventstoredbtest.Append, eventstoredbtest.Contradict)
+	cluster.Fail(eventstoredbtest.Append, eventstoredbtest.ReportConflict)
 	put(t, log, "a", 0, event("b"))
 }
 
@@ -429,7 +429,7 @@ func TestAppendsContinueWhenLeaderHangs(t *testing.T) {
 	put(t, log, "a", eventlog.NoStream, event(0))
 	cluster.Node(0).Freeze()
 	defer cluster.Node(0).Thaw()
-	cluster.Lead(1)
+	cluster.SetLeader(1)
 	put(t, log, "a", 0, event(1))
 	require.Len(t, readAll(t, log), 2)
 }
@@ -514,9 +514,9 @@ func TestAppendsContinueWhenLeaderDies(t *testing.T) {
 	log := with(t, cluster, eventstoredb.Config{})
 	put(t, log, "a", eventlog.NoStream, event(0))
 	cluster.Node(0).Kill()
-	cluster.Lead(2)
+	cluster.SetLeader(2)
 	put(t, log, "a", 0, event(1))
-	cluster.Lead(1)
+	cluster.SetLeader(1)
 	put(t, log, "a", 1, event(2))
 	require.Len(t, readAll(t, log), 3)
 }
@@ -570,7 +570,7 @@ func TestNoGoroutineLeaks(t *testing.T) {
 		break
 	}
 	cluster.Node(0).Kill()
-	cluster.Lead(1)
+	cluster.SetLeader(1)
 	put(t, log, "a", 99, event("after"))
 	cluster.Node(1).Kill()
 	cluster.Node(2).Kill()

@@ -51,7 +51,7 @@ func (f *frontier) advance(head, end eventlog.Position) {
 	f.head, f.scanned = max(f.head, head), max(f.scanned, end)
 }
 
-// reset forgets both positions. The cluster ends before them, because an older backup was restored.
+// reset clears both positions. They are beyond the end of the cluster, because an older backup was restored.
 func (f *frontier) reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -132,7 +132,7 @@ func (l *Log) tail(ctx context.Context) (eventlog.Position, error) {
 	event, err := retry(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
 		return first(client.ReadAll(ctx, fromTheEnd, 1))
 	})
-	if err != nil && outcomeOf(err) == missing {
+	if err != nil && outcomeOf(err) == streamMissing {
 		return 0, nil
 	}
 	if err != nil {

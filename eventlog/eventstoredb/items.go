@@ -13,14 +13,14 @@ import (
 )
 
 // The item under a key of a durable collection is the last event of that key's own stream, which retains no other
-// event. That event may also be a mark that the item was dropped. Every change expects the revision that it has
-// read, so the server decides which of several concurrent changes comes first.
+// event. That event may also be a tombstone, which means that the item was dropped. Every change expects the revision
+// that it has read, so only one of several concurrent changes succeeds.
 //
 // A directory stream lists the keys of a collection. Each line names a revision of the key's stream, and lines are
 // compared by that revision, not by their order. A writer lists a new key, with the revision that it expects, before it
-// writes the item. A writer that drops an item writes the mark first and then lists the mark's revision. A key exists
-// if its newest listing is not older than its newest mark. A process that dies between two writes can therefore leave a
-// listed key without an item, which readers skip, but never an item that is not listed.
+// writes the item. A writer that drops an item writes the tombstone first and then lists the tombstone's revision. A
+// key exists if its newest listing is not older than its newest tombstone. A process that dies between two writes can
+// therefore leave a listed key without an item, which readers skip, but never an item that is not listed.
 
 // Types of the auxiliary events for items and of the lines in their directory.
 const (
@@ -34,8 +34,8 @@ const noRevision = -1
 // itemLine is a line of the directory.
 type itemLine struct {
 	Key string `json:"key"`
-	// Revision is, for a put, the revision at which the writer found the end of the key's stream; for a drop, the
-	// revision of the mark.
+	// Revision is, for a put, the revision at which the writer found the end of the key's stream; for a drop, the revision
+	// of the tombstone.
 	Revision int64 `json:"revision"`
 }
 
@@ -60,7 +60,7 @@ func (l *Log) readItem(ctx context.Context, c eventlog.Collection, key string) (
 		return first(client.ReadStream(ctx, l.names.item(c, key), options, 1))
 	})
 	switch {
-	case err != nil && outcomeOf(err) == missing:
+	case err != nil && outcomeOf(err) == streamMissing:
 		return lastItem{revision: noRevision}, nil
 	case err != nil:
 		return lastItem{}, err
@@ -95,13 +95,13 @@ func (l *Log) putItem(ctx context.Context, c eventlog.Collection, item eventlog.
 				return err
 			}
 		}
-		if err := l.change(ctx, c, item.Key, there, event); err == nil || outcomeOf(err) != wrong {
+		if err := l.change(ctx, c, item.Key, there, event); err == nil || outcomeOf(err) != wrongRevision {
 			return err
 		}
 	}
 }
 
-// dropItem replaces an item by a mark.
+// dropItem replaces an item with a tombstone.
 func (l *Log) dropItem(ctx context.Context, c eventlog.Collection, key string) error {
 	mark := esdb.EventData{EventID: uuid.New(), EventType: itemDropped}
 	for {
@@ -113,14 +113,14 @@ func (l *Log) dropItem(ctx context.Context, c eventlog.Collection, key string) e
 		if err == nil {
 			return l.listItem(ctx, c, itemDropped, itemLine{key, there.revision + 1})
 		}
-		if outcomeOf(err) != wrong {
+		if outcomeOf(err) != wrongRevision {
 			return err
 		}
 	}
 }
 
 // change appends event to a key's stream at the revision that was read. If the stream has changed since, outcomeOf
-// classifies the error as wrong.
+// classifies the error as wrongRevision.
 func (l *Log) change(ctx context.Context, c eventlog.Collection, key string, there lastItem,
 	event esdb.EventData) error {
 	options := esdb.AppendToStreamOptions{ExpectedRevision: there.expected(), RequiresLeader: true}

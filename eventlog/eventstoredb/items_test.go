@@ -105,7 +105,7 @@ func TestProcessDyingBetweenTwoWritesLeavesConsistentState(t *testing.T) {
 		require.Empty(t, cursors(t, log))
 	}
 	require.NoError(t, log.Swap(within(t, 10*time.Second), eventlog.Cursors, cursor(1, "x"), 0))
-	// Writes the mark but not the line in the directory.
+	// Writes the tombstone but not the line in the directory.
 	cluster.Fail(eventstoredbtest.Append, 0, eventstoredbtest.Stall)
 	require.Error(t, dying.Drop(within(t, 300*time.Millisecond), eventlog.Cursors, "k"))
 	cluster.Heal()

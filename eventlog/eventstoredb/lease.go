@@ -15,8 +15,8 @@ import (
 // leases caches what this process knows about leases. A lease is the last event of the server's own stream, which
 // retains no other event. A directory stream lists the servers that have a lease.
 //
-// A drop writes a mark to the directory and then one to the lease's stream. If another process drops the lease of a
-// running server, that server finds its stream changed and enters itself into the directory again.
+// A drop writes a tombstone to the directory and then one to the lease's stream. If another process drops the lease of
+// a running server, that server notices that its stream has changed and enters itself into the directory again.
 type leases struct {
 	mu sync.Mutex
 	// mine holds the revisions of the leases that this process wrote.
@@ -41,7 +41,7 @@ func (l *Log) putLease(ctx context.Context, server uuid.UUID, value []byte) erro
 			l.leases.keep(server, revision)
 			return nil
 		}
-		if outcomeOf(err) != wrong {
+		if outcomeOf(err) != wrongRevision {
 			return err
 		}
 	}
@@ -66,7 +66,7 @@ func onlyLast() esdb.StreamMetadata {
 	return limits
 }
 
-// enter writes a line into the directory.
+// enter adds a line to the directory.
 func (l *Log) enter(ctx context.Context, kind string, server uuid.UUID) error {
 	line := esdb.EventData{EventID: uuid.New(), EventType: kind, Data: []byte(server.String())}
 	_, err := l.put(ctx, l.names.leaseDirectory(), esdb.Any{}, line)
@@ -99,7 +99,7 @@ func (l *Log) readLeases(ctx context.Context) (map[string]eventlog.Item, error) 
 	for _, server := range servers {
 		event, err := l.last(ctx, l.names.lease(server))
 		switch {
-		case err != nil && outcomeOf(err) == missing:
+		case err != nil && outcomeOf(err) == streamMissing:
 		case err != nil:
 			return nil, err
 		case event.EventType == leasePut:

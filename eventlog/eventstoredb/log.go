@@ -25,14 +25,14 @@ type Log struct {
 	output     outputs
 
 	closed  atomic.Bool
-	alive   context.Context // ends with Close
+	alive   context.Context // cancelled by Close
 	end     context.CancelFunc
 	closing sync.Once
 }
 
 var _ eventlog.Backend = (*Log)(nil)
 
-// ready returns the error of a call on a closed log or with an ended context.
+// ready returns an error if the log is closed or ctx is done.
 func (l *Log) ready(ctx context.Context) error {
 	if err := ended(ctx); err != nil {
 		return err
@@ -43,14 +43,14 @@ func (l *Log) ready(ctx context.Context) error {
 	return nil
 }
 
-// bounded returns a context that ends with ctx, when the log is closed, or after Config.RetryTimeout.
+// bounded returns a context that is cancelled with ctx, when the log is closed, or after Config.RetryTimeout.
 func (l *Log) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := l.untilClosed(ctx)
 	ctx, stop := context.WithTimeoutCause(ctx, l.config.RetryTimeout, errTimeout)
 	return ctx, func() { stop(); cancel() }
 }
 
-// untilClosed returns a context that ends with ctx or when the log is closed.
+// untilClosed returns a context that is cancelled with ctx or when the log is closed.
 func (l *Log) untilClosed(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	unhook := context.AfterFunc(l.alive, func() { cancel(eventlog.ErrClosed) })
@@ -63,7 +63,7 @@ var errTimeout = errors.New("no answer in time")
 // request is one call to the client.
 type request[T any] func(ctx context.Context, client *esdb.Client) (T, error)
 
-// retry makes a request until it is answered or refused, or until ctx ends. Use it for idempotent requests only.
+// retry makes a request until it is answered or refused, or until ctx is done. Use it for idempotent requests only.
 func retry[T any](ctx context.Context, l *Log, r request[T]) (T, error) {
 	value, _, err := retryWrite(ctx, l, r)
 	return value, err
@@ -78,7 +78,7 @@ func retryWrite[T any](ctx context.Context, l *Log, r request[T]) (value T, doub
 		switch meaning {
 		case done:
 			return value, false, nil
-		case wrong, missing:
+		case wrongRevision, streamMissing:
 			return value, false, err
 		case refused:
 			return value, doubt, l.explain(err)
@@ -93,7 +93,8 @@ func retryWrite[T any](ctx context.Context, l *Log, r request[T]) (value T, doub
 	}
 }
 
-// try makes a request once. A silent node may be cut off from the cluster, so its clients are discarded.
+// try makes a request once. A node that does not answer may be disconnected from the cluster, so its clients are
+// discarded.
 func try[T any](ctx context.Context, l *Log, r request[T]) (value T, meaning outcome, err error) {
 	select {
 	case l.connection.requests <- struct{}{}:
@@ -118,7 +119,7 @@ func try[T any](ctx context.Context, l *Log, r request[T]) (value T, meaning out
 	}
 }
 
-// wait waits before the next attempt. It returns the error of the call if ctx ends first.
+// wait waits before the next attempt. It returns the error of the call if ctx is done first.
 func (l *Log) wait(ctx context.Context, failures int, last error) error {
 	timer := time.NewTimer(backoff(failures))
 	defer timer.Stop()
@@ -130,7 +131,7 @@ func (l *Log) wait(ctx context.Context, failures int, last error) error {
 	}
 }
 
-// timedOut returns the error of a call whose context ended while it retried.
+// timedOut returns the error of a call whose context was done while it retried.
 func (l *Log) timedOut(ctx context.Context, last error) error {
 	cause := context.Cause(ctx)
 	if errors.Is(cause, eventlog.ErrClosed) || errors.Is(cause, context.Canceled) {

@@ -43,7 +43,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// openTimeout limits how long Open tries to reach the cluster. It is short because a person usually waits for it.
+// openTimeout limits how long Open tries to reach the cluster. It is short because a user usually waits for it.
 const openTimeout = 10 * time.Second
 
 // format is the newest log layout that this program supports.
@@ -96,12 +96,12 @@ func (l *Log) prepare(ctx context.Context) error {
 	return err
 }
 
-// identify reads the log's id and writes one if the log does not exist. If several processes do so at once, one
-// wins, because each expects an empty stream.
+// identify reads the log's id and writes one if the log does not exist. If several processes do so concurrently, one
+// succeeds, because each expects an empty stream.
 func (l *Log) identify(ctx context.Context) (identity, error) {
 	for {
 		held, err := l.readIdentity(ctx)
-		if err == nil || outcomeOf(err) != missing {
+		if err == nil || outcomeOf(err) != streamMissing {
 			return held, err
 		}
 		if l.config.Existing {
@@ -121,7 +121,7 @@ func (l *Log) identify(ctx context.Context) (identity, error) {
 			return client.AppendToStream(ctx, l.names.identity(),
 				esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, event)
 		})
-		if err != nil && outcomeOf(err) != wrong {
+		if err != nil && outcomeOf(err) != wrongRevision {
 			return identity{}, err
 		}
 	}
@@ -140,7 +140,7 @@ func (l *Log) readIdentity(ctx context.Context) (held identity, err error) {
 	return held, nil
 }
 
-// last returns the last event of any stream. If the stream is empty, outcomeOf classifies the error as missing.
+// last returns the last event of any stream. If the stream is empty, outcomeOf classifies the error as streamMissing.
 func (l *Log) last(ctx context.Context, stream string) (*esdb.RecordedEvent, error) {
 	options := esdb.ReadStreamOptions{Direction: esdb.Backwards, From: esdb.End{}}
 	return retry(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
@@ -148,8 +148,8 @@ func (l *Log) last(ctx context.Context, stream string) (*esdb.RecordedEvent, err
 	})
 }
 
-// first returns the only event of a read that is limited to one event, or errEmpty. It reads to the end, because
-// cancelling a read puts the connection in doubt.
+// first returns the only event of a read that is limited to one event, or errEmpty. It reads to the end, because after
+// a cancelled read the connection cannot be trusted.
 func first(read *esdb.ReadStream, err error) (*esdb.RecordedEvent, error) {
 	if err != nil {
 		return nil, err

@@ -60,7 +60,7 @@ func guarded(t testing.TB) (cluster *eventstoredbtest.Cluster, authority string)
 	}}), authority
 }
 
-func TestLogWithTLSAndPassword(t *testing.T) {
+func TestLogOpensWithTLSAndPassword(t *testing.T) {
 	cluster, authority := guarded(t)
 	for _, discover := range []bool{false, true} {
 		address := cluster.URL(url.UserPassword("admin", secret), "tlsCaFile="+authority)

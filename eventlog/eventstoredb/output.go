@@ -33,11 +33,11 @@ type outputs struct {
 	mu sync.Mutex
 	// entered holds the parts that this process has listed in the directory.
 	entered map[part]bool
-	// places holds the place where the next read of a part starts.
+	// places contains the place where the next read of a part starts.
 	places map[part]place
 }
 
-// place states that all chunks of a part before revision next have a sequence of at most after.
+// place means that all chunks of a part before revision next have a sequence of at most after.
 type place struct {
 	after int64
 	next  uint64
@@ -194,9 +194,9 @@ func decodeChunk(event *esdb.RecordedEvent) (eventlog.Item, error) {
 	return eventlog.Item{Sequence: note.Sequence, Time: note.Time, Data: event.Data}, nil
 }
 
-// prune deletes chunks older than before, starting with the oldest of each part, and returns their number. Chunks
-// can be out of order because the clocks of servers differ: an old chunk after a newer one stays until that one is
-// deleted. prune walks the directory and truncates its leading entries whose output is gone.
+// prune deletes chunks older than before, starting with the oldest of each part, and returns their number. Chunks can
+// be out of order because the clocks of servers differ: an old chunk after a newer one stays until that one is deleted.
+// prune walks the directory and truncates the leading entries whose output was deleted.
 func (l *Log) prune(ctx context.Context, before time.Time) (int, error) {
 	var entries []entry
 	var revisions []uint64
@@ -228,7 +228,7 @@ func (l *Log) prune(ctx context.Context, before time.Time) (int, error) {
 	}
 	l.output.mu.Lock()
 	defer l.output.mu.Unlock()
-	l.output.entered = nil // a late chunk must list its truncated part again
+	l.output.entered = nil // so that a later chunk lists the truncated part again
 	return pruned, err
 }
 

@@ -30,7 +30,7 @@ type result struct {
 	checkpoint *esdb.Position // nil for an event
 }
 
-// emit passes on a result of a read. Its error ends the read.
+// emit receives a result of a read. If it returns an error, the read ends.
 type emit func(result) error
 
 // cursor is a read in progress. If its connection breaks, it continues after the last event.
@@ -59,7 +59,7 @@ func (c *cursor) run(ctx context.Context, what string, yield func(eventlog.Recor
 	for failures := 0; err == nil; failures++ {
 		before := c.read
 		var meaning outcome
-		if meaning, err = c.attempt(ctx, yield); err == nil || errors.Is(err, errStop) || meaning == missing {
+		if meaning, err = c.attempt(ctx, yield); err == nil || errors.Is(err, errStop) || meaning == streamMissing {
 			return err == nil
 		}
 		if c.read > before {
@@ -285,7 +285,7 @@ func (l *Log) readAll(ctx context.Context, after, tail eventlog.Position, limit 
 	}
 }
 
-// follow emits the events of the log after behind and up to tail.
+// follow emits the events of the log between the positions behind (exclusive) and tail (inclusive).
 func (l *Log) follow(ctx context.Context, client *esdb.Client, behind esdb.Position, tail eventlog.Position,
 	emit emit) error {
 	subscription, err := client.SubscribeToAll(ctx, esdb.SubscribeToAllOptions{
@@ -336,8 +336,8 @@ func invalidPosition(err error) bool {
 		strings.Contains(err.Error(), "invalid position")
 }
 
-// before returns the position of an event of $all before position, at which no event starts. It is a near one if
-// position is close to the end; 0 means the start of $all.
+// before returns the position of an event of $all before position, at which no event starts. The result is close to
+// position if position is close to the end; 0 means the start of $all.
 func (l *Log) before(ctx context.Context, client *esdb.Client, position eventlog.Position) (eventlog.Position, error) {
 	read, err := client.ReadAll(ctx, fromTheEnd, headSearchLimit)
 	if err != nil {
@@ -370,7 +370,7 @@ func covers(checkpoint esdb.Position, event eventlog.Position) bool {
 		checkpoint.Prepare >= uint64(event)
 }
 
-// from returns where a subscription starts. It excludes the event at that place.
+// from returns the place after which a subscription starts. The event at that place is excluded.
 func from(behind esdb.Position) esdb.AllPosition {
 	if behind == (esdb.Position{}) {
 		return esdb.Start{}

@@ -43,15 +43,15 @@ func (l *Log) Put(ctx context.Context, c eventlog.Collection, item eventlog.Item
 	})
 }
 
-// Swap is Put on condition that the newest item has the sequence was, see eventlog.Store.
-func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, was int64) error {
-	checked, err := eventlog.CheckSwap(c, item, was)
+// Swap is Put on condition that the newest item has the expected sequence, see eventlog.Store.
+func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, expected int64) error {
+	checked, err := eventlog.CheckSwap(c, item, expected)
 	if err != nil {
 		return err
 	}
 	return l.use(ctx, eventlog.OpSwap, c, item.Key, func() error {
 		return l.putItem(ctx, c, checked, func(there eventlog.Item) (bool, error) {
-			return eventlog.IsRepeatSwap(c, checked, there, was)
+			return eventlog.IsRepeatSwap(c, checked, there, expected)
 		})
 	})
 }

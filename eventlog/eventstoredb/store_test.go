@@ -34,12 +34,12 @@ func TestRenewingLeaseCostsOneAppend(t *testing.T) {
 	log := with(t, cluster, eventstoredb.Config{})
 	ctx, server := within(t, 10*time.Second), uuid.New()
 	require.NoError(t, log.Put(ctx, eventlog.Leases, eventlog.Lease(server, []byte("1"))))
-	appends, reads := cluster.Seen(eventstoredbtest.Append), cluster.Seen(eventstoredbtest.Read)
+	appends, reads := cluster.Calls(eventstoredbtest.Append), cluster.Calls(eventstoredbtest.Read)
 	for range 10 {
 		require.NoError(t, log.Put(ctx, eventlog.Leases, eventlog.Lease(server, []byte("again"))))
 	}
-	require.Equal(t, 10, cluster.Seen(eventstoredbtest.Append)-appends)
-	require.Equal(t, reads, cluster.Seen(eventstoredbtest.Read))
+	require.Equal(t, 10, cluster.Calls(eventstoredbtest.Append)-appends)
+	require.Equal(t, reads, cluster.Calls(eventstoredbtest.Read))
 }
 
 func TestLeasesAndOutputSurviveLostReplies(t *testing.T) {

@@ -11,8 +11,8 @@ import (
 // pageEvents is how many events of an auxiliary stream are held in memory, at most 4 MiB of output.
 const pageEvents = 64
 
-// put appends one event to an auxiliary stream and returns its revision. If the stream is not at the expected
-// revision, outcomeOf classifies the error as wrong.
+// put appends one event to an auxiliary stream and returns its revision. If the stream is not at the expected revision,
+// outcomeOf classifies the error as wrongRevision.
 func (l *Log) put(ctx context.Context, stream string, expected esdb.ExpectedRevision, event esdb.EventData) (uint64,
 	error) {
 	options := esdb.AppendToStreamOptions{ExpectedRevision: expected, RequiresLeader: true}
@@ -46,7 +46,7 @@ func (l *Log) page(ctx context.Context, stream string, from uint64) ([]*esdb.Rec
 		defer read.Close()
 		return gather(read)
 	})
-	if err != nil && outcomeOf(err) == missing {
+	if err != nil && outcomeOf(err) == streamMissing {
 		return nil, nil
 	}
 	return events, err

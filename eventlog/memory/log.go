@@ -60,7 +60,7 @@ func (l *Log) ready(ctx context.Context) error {
 // Append implements eventlog.Log.
 func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revision,
 	events ...eventlog.Event) (eventlog.Appended, error) {
-	prepared, err := eventlog.Check(stream, expected, events)
+	prepared, err := eventlog.CheckAppend(stream, expected, events)
 	if err != nil {
 		return eventlog.Appended{}, err
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// items holds the items of one collection by key, in order of sequence. The lock of the log guards it. Readers may
-// hold a slice, so a slice is replaced or appended to, but its elements are never changed.
+// items holds the items of one collection by key, in order of sequence. The lock of the log guards it. Readers may hold
+// a slice, so a slice may be replaced or appended to, but its elements are never changed.
 type items map[string][]eventlog.Item
 
 // collection returns the items of c, and creates the map if it is missing.
@@ -49,7 +49,7 @@ func (l *Log) Add(ctx context.Context, c eventlog.Collection, item eventlog.Item
 		switch {
 		case found:
 		case at == len(list):
-			// This is beyond the end of the slices that readers hold, so they stay unchanged.
+			// The new item is beyond the end of the slices that readers hold, so these slices stay unchanged.
 			all[checked.Key] = append(list, checked)
 		default:
 			all[checked.Key] = slices.Insert(slices.Clone(list), at, checked)
@@ -71,13 +71,13 @@ func (l *Log) Put(ctx context.Context, c eventlog.Collection, item eventlog.Item
 }
 
 // Swap implements eventlog.Store.
-func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, was int64) error {
-	checked, err := eventlog.CheckSwap(c, item, was)
+func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, expected int64) error {
+	checked, err := eventlog.CheckSwap(c, item, expected)
 	if err != nil {
 		return err
 	}
 	return l.write(ctx, eventlog.OpSwap, c, item.Key, func(all items) error {
-		repeat, err := eventlog.IsRepeatSwap(c, checked, newest(all[checked.Key]), was)
+		repeat, err := eventlog.IsRepeatSwap(c, checked, newest(all[checked.Key]), expected)
 		if err == nil && !repeat {
 			all[checked.Key] = []eventlog.Item{checked}
 		}

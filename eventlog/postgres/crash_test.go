@@ -15,7 +15,7 @@ import (
 )
 
 // TestBackendUnderFaults checks the laws that need a server to be killed or to hang. Like those of TestBackend, its
-// subtests are rows of the table of laws.
+// subtests are rows in the table of laws.
 func TestBackendUnderFaults(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) {
 		t.Run("an acknowledged event or item survives kill -9 of the database under load",
@@ -30,8 +30,8 @@ func TestBackendUnderFaults(t *testing.T) {
 	})
 }
 
-// testKill lets two servers write while the database is killed several times. With a timeout of a minute the log
-// determines every unknown outcome itself; with a shorter one the callers do.
+// testKill lets two servers write while the database is killed several times. With a timeout of one minute the log
+// resolves every unknown outcome itself; with a shorter timeout the callers must.
 func testKill(t *testing.T, timeout time.Duration) {
 	server := postgrestest.Start(t, postgrestest.Config{})
 	url := fresh(server)

@@ -21,17 +21,17 @@
 //	            ▲                     └──────── in the server ────────┘       │
 //	            └── retry with the same ids after a delay ◀── answer lost ◀───┘
 //
-// The lock is taken and released within the server. A drover server that stops or loses its connection during an
-// append therefore blocks no other server. Positions are 1, 2, 3 and so on without gaps. Each is assigned under the
-// lock, so positions are in the order of commits. The primary key also protects this order. A reader that finds a gap
-// returns ErrDamaged.
+// The lock is taken and released within the server. A drover server that stops or loses its connection during an append
+// therefore blocks no other server. Positions are 1, 2, 3 and so on without gaps. Each is assigned under the lock, so
+// positions are in the order of commits. The primary key rejects a position that is used twice. A reader that finds a
+// gap returns ErrDamaged.
 //
 // # Requirements
 //
-// The package needs PostgreSQL 13 or newer with UTF-8 encoding. It connects to the primary only, because a replica
-// can lag behind. Every new connection is checked: the server must accept writes and must have the log that was
-// opened. fsync must be on; the package logs a warning if it is off. Each append turns synchronous_commit on,
-// whatever the session is set to.
+// The package needs PostgreSQL 13 or newer with UTF-8 encoding. It connects to the primary only, because a replica can
+// lag behind. Every new connection is checked: the server must accept writes and must have the log that was opened.
+// fsync must be on; the package logs a warning if it is off. Each append turns synchronous_commit on, regardless of the
+// setting of the session.
 //
 // The package uses no session state: no prepared statements, settings or notifications. Statements are sent unnamed,
 // and the client caches their descriptions (cache_describe in pgx). A pooler in transaction mode, such as pgbouncer,
@@ -43,13 +43,13 @@
 // # Errors
 //
 // An append that the server refused is not in the log (ErrFull, ErrUnavailable). If an append was sent and the answer
-// was lost, it may be in the log. The writer then sends it again with the same ids at the same expected revision,
-// with growing delays. It stops when it knows the result, when the caller leaves, or after Config.RetryTimeout. In
+// was lost, it may be in the log. The writer then sends it again with the same ids at the same expected revision, with
+// growing delays. It stops when the result is known, when the caller stops waiting, or after Config.RetryTimeout. In
 // the last two cases the caller receives ErrUnknownOutcome.
 //
-// Problems that a person must fix (a password, a permission, a missing database) have no error kind when a log is
-// opened. Later they are ErrUnavailable, because drover continues as soon as they are fixed. No error and no log line
-// contains a password.
+// Problems that an operator must fix (a password, a permission, a missing database) wrap none of the errors of package
+// eventlog while a log is being opened. Later they wrap ErrUnavailable, because drover continues as soon as they are
+// fixed. No error and no log line contains a password.
 //
 // # Schemas and permissions
 //

@@ -41,7 +41,7 @@ const (
 
 // fault is the meaning of a PostgreSQL error for a log.
 type fault struct {
-	// kind is an error of package eventlog. It is nil if a person must fix the problem.
+	// kind is an error of package eventlog. It is nil if an operator must fix the problem.
 	kind error
 	// text describes the problem and the solution.
 	text string
@@ -148,7 +148,7 @@ func explainOpen(err error) error {
 	return classify(err)
 }
 
-// explain works like explainOpen for a log that is open. A problem that a person must fix becomes ErrUnavailable,
+// explain works like explainOpen for a log that is open. A problem that an operator must fix becomes ErrUnavailable,
 // because drover continues when it is fixed.
 func explain(err error) error {
 	if err == nil || isExplained(err) {
@@ -200,9 +200,9 @@ type notSent struct{ error }
 
 func (u *notSent) Unwrap() error { return u.error }
 
-// mayBeStored reports whether an append that ended with err may be in the log. This is the case if it was sent and
-// the server did not report that it refused the append. A server that closes the connection (FATAL) may have
-// committed before.
+// mayBeStored reports whether an append that ended with err may be in the log. This is the case if the append was sent
+// and the server did not report that it refused the append. A server that closes the connection (FATAL) may already
+// have committed.
 func mayBeStored(err error) bool {
 	if failed := (*notSent)(nil); errors.As(err, &failed) || pgconn.SafeToRetry(err) {
 		return false

@@ -126,22 +126,22 @@ func (l *load) append(log eventlog.Backend, stream string, expected eventlog.Rev
 // new Swap after a conflict.
 func (l *load) swap(log eventlog.Backend, key string) error {
 	l.mu.Lock()
-	was := l.cursors[key]
+	expected := l.cursors[key]
 	l.mu.Unlock()
 	mine := []byte(uuid.NewString())
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), l.timeout)
-		err := log.Swap(ctx, eventlog.Cursors, eventlog.Item{Key: key, Sequence: was + 1, Data: mine}, was)
+		err := log.Swap(ctx, eventlog.Cursors, eventlog.Item{Key: key, Sequence: expected + 1, Data: mine}, expected)
 		cancel()
 		var conflict *eventlog.SwapConflict
 		switch {
 		case err == nil:
-			return l.acknowledgeSwap(key, was+1)
+			return l.acknowledgeSwap(key, expected+1)
 		case errors.As(err, &conflict):
-			if conflict.Sequence <= was {
+			if conflict.Sequence <= expected {
 				return fmt.Errorf("the cursor went back: %w", err)
 			}
-			was = conflict.Sequence
+			expected = conflict.Sequence
 		case errors.Is(err, eventlog.ErrUnknownOutcome):
 			l.unknown.Add(1)
 		case errors.Is(err, eventlog.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):

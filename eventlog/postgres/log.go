@@ -21,7 +21,7 @@ type Log struct {
 	writer  *writer
 	readers *pgxpool.Pool
 
-	base    context.Context // ends with Close
+	base    context.Context // cancelled by Close
 	end     context.CancelFunc
 	closing sync.Once
 }
@@ -59,11 +59,11 @@ func (l *Log) do(ctx context.Context, run func(context.Context) error) error {
 	return explain(err)
 }
 
-// Append implements eventlog.Log. It returns when the events are durable. If the answer of the server is lost, it
-// sends the same events again. If its context ends before the result is known, the outcome is unknown.
+// Append implements eventlog.Log. It returns when the events are durable. If the server's answer is lost, it sends the
+// same events again. If ctx is done before the result is known, the outcome is unknown.
 func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revision,
 	events ...eventlog.Event) (eventlog.Appended, error) {
-	prepared, err := eventlog.Check(stream, expected, events)
+	prepared, err := eventlog.CheckAppend(stream, expected, events)
 	if err != nil {
 		return eventlog.Appended{}, err
 	}

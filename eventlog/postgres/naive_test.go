@@ -15,9 +15,9 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// naiveLog is the obvious but wrong implementation: positions come from a bigserial. They are assigned when an event
-// is inserted, and become visible when it is committed. It shows that the suite detects this mistake. Methods that it
-// does not implement are those of a log in memory.
+// naiveLog is the obvious but wrong implementation: positions come from a bigserial. They are assigned when an event is
+// inserted, and become visible when it is committed. It shows that the suite detects this mistake. It inherits all
+// other methods from a log in memory.
 type naiveLog struct {
 	eventlog.Backend
 	pool *pgxpool.Pool
@@ -43,7 +43,7 @@ func (l *naiveLog) Append(ctx context.Context, stream string, expected eventlog.
 				return err
 			}
 		}
-		// Most transactions do something between their insert and their commit, and so does this one.
+		// Like most transactions, this one runs another statement between its insert and its commit.
 		_, err := tx.Exec(ctx, `SELECT count(*) FROM naive`)
 		return err
 	})
@@ -82,7 +82,7 @@ func TestSuiteDetectsPositionsFromBigserial(t *testing.T) {
 	const law = "once a reader has seen a position no event appears at or below it"
 	broken := ""
 	for attempt := 0; broken == "" && attempt < 20; attempt++ {
-		broken = eventlogtest.Control(t, eventlogtest.Backend{
+		broken = eventlogtest.NegativeControl(t, eventlogtest.Backend{
 			Name: "naive",
 			Open: func(t testing.TB) eventlog.Backend { return newNaiveLog(t) },
 		}, law)
@@ -91,7 +91,7 @@ func TestSuiteDetectsPositionsFromBigserial(t *testing.T) {
 	require.Contains(t, broken, "item(s), but has")
 
 	server := postgrestest.Shared(t)
-	failure := eventlogtest.Control(t, eventlogtest.Backend{
+	failure := eventlogtest.NegativeControl(t, eventlogtest.Backend{
 		Name: "postgres",
 		Open: func(t testing.TB) eventlog.Backend { return open(t, fresh(server)) },
 	}, law)

@@ -109,8 +109,9 @@ func prepare(ctx context.Context, at address, config Config) (uuid.UUID, error) 
 	return m.run(ctx)
 }
 
-// checkPrimary returns an error if the server accepts no writes, so that the next of several hosts is tried. With a
-// single host, the URL is wrong (ErrForeign). With several hosts, a failover may be in progress (ErrUnavailable).
+// checkPrimary returns an error if the server accepts no writes, so that the next of several hosts is tried. The error
+// wraps ErrForeign if there is a single host, because the URL is wrong. It wraps ErrUnavailable if there are several
+// hosts, because a failover may be in progress.
 func checkPrimary(ctx context.Context, conn *pgconn.PgConn, hosts int) error {
 	const query = `SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')`
 	results, err := conn.Exec(ctx, query).ReadAll()
@@ -133,8 +134,8 @@ func checkPrimary(ctx context.Context, conn *pgconn.PgConn, hosts int) error {
 	return nil
 }
 
-// checkID returns an error if the server has another log than the one that was opened. The name of the host may now
-// lead to another server, or the database may have been restored.
+// checkID returns an error if the server's log is not the log that was opened. The host name may now resolve to another
+// server, or the database may have been restored.
 func checkID(ctx context.Context, conn *pgconn.PgConn, schema string, id uuid.UUID) error {
 	results, err := conn.Exec(ctx, inSchema(`SELECT log_id FROM {schema}.info`, schema)).ReadAll()
 	if err != nil {

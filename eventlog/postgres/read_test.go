@@ -21,7 +21,7 @@ func appendMany(t *testing.T, log eventlog.Log, revision eventlog.Revision, n in
 	return appended.Revision
 }
 
-func TestReadEndsThoughItsConsumerAppends(t *testing.T) {
+func TestReadEndsEvenIfItsConsumerAppends(t *testing.T) {
 	log := open(t, fresh(postgrestest.Shared(t)))
 	defer log.Close()
 	revision := eventlog.NoStream

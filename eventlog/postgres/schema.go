@@ -20,7 +20,7 @@ var formats = []string{formatOne}
 //go:embed items.sql
 var addItems string
 
-// The queries of a log. {schema} is replaced by the name of its schema.
+// The queries of a log. {schema} is replaced with the name of its schema.
 const (
 	sqlState = `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = $1),
 		EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1),
@@ -32,9 +32,9 @@ const (
 	sqlAppend = `SELECT lasts, places, found_owners, found_ids, found_places FROM {schema}.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)`
 	sqlHead   = `SELECT coalesce(max(position), 0) FROM {schema}.events`
 
-	// A page is a range of positions or revisions, which have no gaps, and not a LIMIT. Until PostgreSQL has analyzed
-	// a new table, it would sort the whole rest of the table for each page. Every row has the head of the log and the
-	// last place of the read; there is one row even without an event.
+	// A page is a range of positions or revisions, which have no gaps, and not a LIMIT. Until PostgreSQL has analyzed a
+	// new table, it would sort the whole rest of the table for each page. Every row contains the head of the log and the
+	// last place of the read; if there is no event, the result has one row without an event.
 	columns = `h.head, h.last, e.position, e.stream, e.revision, e.id, e.type, e.time, e.command, e.causes, e.data, e.checksum`
 	sqlAll  = `SELECT ` + columns + ` FROM (SELECT coalesce(max(position), 0) AS head, coalesce(max(position), 0) AS last FROM {schema}.events) h
 		LEFT JOIN {schema}.events e ON e.position BETWEEN $1 AND $2 AND e.position <= $3 ORDER BY e.position`
@@ -72,7 +72,7 @@ func queriesOf(schema string) queries {
 	}
 }
 
-// inSchema replaces {schema} by the quoted name of schema. It avoids the search path, which is session state.
+// inSchema replaces {schema} with the quoted name of schema. It avoids the search path, which is session state.
 func inSchema(statements, schema string) string {
 	return strings.ReplaceAll(statements, "{schema}", pgx.Identifier{schema}.Sanitize())
 }

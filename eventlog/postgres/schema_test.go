@@ -49,7 +49,7 @@ func TestTriggersKeepEventsAppendOnlyForOwner(t *testing.T) {
 	require.Equal(t, 2, verified.Events)
 }
 
-func TestUserWithSelectAndExecuteIsSufficient(t *testing.T) {
+func TestUserNeedsOnlySelectAndExecute(t *testing.T) {
 	ctx := context.Background()
 	server := postgrestest.Shared(t)
 	schema, role := createLog(t, server), server.Name()

@@ -70,34 +70,33 @@ func (l *Log) Put(ctx context.Context, c eventlog.Collection, item eventlog.Item
 }
 
 // Swap implements eventlog.Store.
-func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, was int64) error {
-	checked, err := eventlog.CheckSwap(c, item, was)
+func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, expected int64) error {
+	checked, err := eventlog.CheckSwap(c, item, expected)
 	if err != nil {
 		return err
 	}
-	return eventlog.OpSwap.Wrap(c, item.Key, l.swap(ctx, c, checked, was))
+	return eventlog.OpSwap.Wrap(c, item.Key, l.swap(ctx, c, checked, expected))
 }
 
-// swap retries if the expected item reappears between the attempt that did not find it and the read of what is
-// stored.
-func (l *Log) swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, was int64) error {
+// swap retries if the attempt did not find the expected item but the read of the stored item did.
+func (l *Log) swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, expected int64) error {
 	for {
-		stored, found, err := l.putItem(ctx, c, item, &was)
+		stored, found, err := l.putItem(ctx, c, item, &expected)
 		if err != nil || stored {
 			return err
 		}
-		if repeat, err := eventlog.IsRepeatSwap(c, item, found, was); err != nil || repeat {
+		if repeat, err := eventlog.IsRepeatSwap(c, item, found, expected); err != nil || repeat {
 			return err
 		}
 	}
 }
 
 // putItem stores an item of a durable collection. If it did not store the item, found is the stored item.
-func (l *Log) putItem(ctx context.Context, c eventlog.Collection, item eventlog.Item, was *int64) (stored bool,
+func (l *Log) putItem(ctx context.Context, c eventlog.Collection, item eventlog.Item, expected *int64) (stored bool,
 	found eventlog.Item, err error) {
 	var sequence pgtype.Int8
 	var at pgtype.Timestamptz
-	err = l.durably(ctx, l.queries.putItem, []any{uuidOf(l.id), string(c), item.Key, was, item.Sequence, item.Time,
+	err = l.durably(ctx, l.queries.putItem, []any{uuidOf(l.id), string(c), item.Key, expected, item.Sequence, item.Time,
 		item.Data},
 		&stored, &sequence, &at, &found.Data)
 	found.Key, found.Sequence, found.Time = item.Key, sequence.Int64, at.Time

@@ -36,9 +36,9 @@ type request struct {
 	events    []eventlog.Event
 	checksums []string
 	bytes     int
-	// taken is set by the writer when it takes the request, or by the caller when it stops waiting before.
+	// taken is set by the writer when it takes the request, or by the caller if it stops waiting before that.
 	taken atomic.Bool
-	// left is set by a caller that has stopped waiting.
+	// left is set by the caller when it stops waiting.
 	left   atomic.Bool
 	answer chan answer
 

@@ -128,20 +128,20 @@ func appendReliably(log eventlog.Log, stream string, expected eventlog.Revision,
 // swapReliably advances a cursor as a correct writer does: it repeats the same Swap after an unknown outcome.
 func swapReliably(log eventlog.Store, key string) error {
 	stored, err := log.Newest(context.Background(), eventlog.Cursors)
-	was := stored[key].Sequence
+	expected := stored[key].Sequence
 	for range 1000 {
 		if err != nil {
 			return err
 		}
-		next := eventlog.Item{Key: key, Sequence: was + 1, Data: []byte(os.Getenv("DROVER_LOG_NAME"))}
-		err = log.Swap(context.Background(), eventlog.Cursors, next, was)
+		next := eventlog.Item{Key: key, Sequence: expected + 1, Data: []byte(os.Getenv("DROVER_LOG_NAME"))}
+		err = log.Swap(context.Background(), eventlog.Cursors, next, expected)
 		var conflict *eventlog.SwapConflict
 		switch {
 		case err == nil:
 			fmt.Println("cursor", key, next.Sequence)
 			return nil
 		case errors.As(err, &conflict):
-			was, err = conflict.Sequence, nil
+			expected, err = conflict.Sequence, nil
 		case errors.Is(err, eventlog.ErrUnknownOutcome):
 			fmt.Println("unknown", err)
 			if err = nil; os.Getenv("DROVER_LOG_DIE") != "" {

@@ -13,11 +13,11 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// conn is the connection of the writer. It uses the driver directly, because the pool of database/sql would add a
-// large part to the cost of small events.
+// conn is the connection of the writer. It uses the driver directly, because the pool of database/sql would add
+// significant cost to the append of small events.
 //
-// It caches the end of the log and of its streams. The cache is valid as long as no other connection has written,
-// which the data version of SQLite shows.
+// It caches the end of the log and of its streams. The cache is valid as long as SQLite's data version is unchanged,
+// which means that no other connection has written.
 type conn struct {
 	driver driver.Conn
 
@@ -213,7 +213,7 @@ func (s statement) each(visit func(found []driver.Value) error, values ...driver
 	return s.eachUntil(context.Background(), visit, values...)
 }
 
-// eachUntil works like each, and returns the error of ctx when ctx ends.
+// eachUntil works like each, and returns the error of ctx when ctx is done.
 func (s statement) eachUntil(ctx context.Context, visit func(found []driver.Value) error,
 	values ...driver.Value) (err error) {
 	stmt := s.Stmt.(driver.StmtQueryContext) //nolint:forcetypeassert // statements of this driver implement it

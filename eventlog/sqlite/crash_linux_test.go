@@ -21,8 +21,8 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// TestBackendUnderFaults checks the laws that need a process to be killed or a disk to fail. Like those of
-// TestBackend, its subtests are rows of the table of laws.
+// TestBackendUnderFaults checks the laws that need a process to be killed or a disk to fail. Like those of TestBackend,
+// its subtests are rows in the table of laws.
 func TestBackendUnderFaults(t *testing.T) {
 	t.Run("sqlite", func(t *testing.T) {
 		t.Run("an acknowledged event or item survives kill -9 of every writer", testKill)
@@ -42,8 +42,8 @@ func TestBackendUnderFaults(t *testing.T) {
 	})
 }
 
-// TestPowerCutWithoutFsyncLosesAcknowledgedEvents is the negative control. It shows that the test of power cuts can
-// detect a loss, and why synchronous must be FULL.
+// TestPowerCutWithoutFsyncLosesAcknowledgedEvents is the negative control. It shows that the power cut test can detect
+// a loss, and why synchronous must be FULL.
 func TestPowerCutWithoutFsyncLosesAcknowledgedEvents(t *testing.T) {
 	require.Positive(t, cutPower(t, 0, "DROVER_LOG_UNSYNCED=yes"))
 }

@@ -49,11 +49,11 @@ func (l *Log) ended(err error) error {
 	return err
 }
 
-// Append implements eventlog.Log. It returns when the events are durable. If its context ends while the writer
-// processes the append, the outcome is unknown.
+// Append implements eventlog.Log. It returns when the events are durable. If ctx is done while the writer processes the
+// append, the outcome is unknown.
 func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revision,
 	events ...eventlog.Event) (eventlog.Appended, error) {
-	prepared, err := eventlog.Check(stream, expected, events)
+	prepared, err := eventlog.CheckAppend(stream, expected, events)
 	if err != nil {
 		return eventlog.Appended{}, err
 	}

@@ -304,7 +304,7 @@ func makeLog(ctx context.Context, db *sql.DB, id uuid.UUID) error {
 	return tx.Commit()
 }
 
-// retryBusy retries an operation for which SQLite returns SQLITE_BUSY at once and does not wait for the lock. An
+// retryBusy retries an operation for which SQLite returns SQLITE_BUSY immediately instead of waiting for the lock. An
 // example is the change of the journal mode while another process opens the same new file.
 func retryBusy(ctx context.Context, try func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)

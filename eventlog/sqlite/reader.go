@@ -9,8 +9,8 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// reader is a connection that only reads. A pool of database/sql provides it for one page at a time. Rows come
-// directly from the driver, as they do for conn, because database/sql would add a tenth to the cost of each row.
+// reader is a connection that only reads. A pool of database/sql provides it for one page at a time. Rows come directly
+// from the driver, as they do for conn, because database/sql would make each row about 10 % more expensive.
 type reader struct {
 	driver.Conn
 	head, all, stream, items statement

@@ -85,7 +85,7 @@ func scan(row []driver.Value) (event eventlog.Recorded, err error) {
 	}
 	event.Stream = string(parts.stream)
 	err = parts.decode(&event.Event)
-	if err == nil && !eventlog.Matches(parts.checksum, event.Stream, event.Revision, event.Event) {
+	if err == nil && !eventlog.MatchesChecksum(parts.checksum, event.Stream, event.Revision, event.Event) {
 		err = fmt.Errorf("content does not match its checksum %s", parts.checksum)
 	}
 	if err != nil {

@@ -15,7 +15,7 @@ type putting struct {
 	collection eventlog.Collection
 	item       eventlog.Item
 	swap       bool
-	was        int64
+	expected   int64
 }
 
 func (p putting) apply(c *conn) (answer, error) {
@@ -24,7 +24,7 @@ func (p putting) apply(c *conn) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		repeat, conflict := eventlog.IsRepeatSwap(p.collection, p.item, stored, p.was)
+		repeat, conflict := eventlog.IsRepeatSwap(p.collection, p.item, stored, p.expected)
 		if repeat || conflict != nil {
 			return answer{err: conflict}, nil //nolint:nilerr // the conflict is the answer
 		}
@@ -88,13 +88,13 @@ func (l *Log) Put(ctx context.Context, c eventlog.Collection, item eventlog.Item
 }
 
 // Swap implements eventlog.Store.
-func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, was int64) error {
-	checked, err := eventlog.CheckSwap(c, item, was)
+func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Item, expected int64) error {
+	checked, err := eventlog.CheckSwap(c, item, expected)
 	if err != nil {
 		return err
 	}
 	return l.use(ctx, eventlog.OpSwap, c, item.Key, func() error {
-		return l.durably(ctx, putting{collection: c, item: checked, swap: true, was: was})
+		return l.durably(ctx, putting{collection: c, item: checked, swap: true, expected: expected})
 	})
 }
 

@@ -135,7 +135,7 @@ func TestDroppedItemIsErasedFromFiles(t *testing.T) {
 }
 
 // TestReaderDelaysErasureButNotAppends holds a read transaction, as a backup does. The write-ahead log cannot be
-// emptied before it ends.
+// emptied before that transaction ends.
 func TestReaderDelaysErasureButNotAppends(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "drover.db")

@@ -24,15 +24,15 @@ const (
 type request struct {
 	change
 	rows int
-	// taken is set by the writer when it takes the request, or by the caller when it stops waiting before.
+	// taken is set by the writer when it takes the request, or by the caller if it stops waiting before that.
 	taken  atomic.Bool
 	answer chan answer
 }
 
 // change is a modification of the file.
 type change interface {
-	// apply decides the change on the state that earlier changes left, and makes it if it is valid. A refusal is part
-	// of the answer; the error is always one of SQLite.
+	// apply decides the change on the state that earlier changes left, and makes it if it is valid. A refusal is part of
+	// the answer; the error is always from SQLite.
 	apply(c *conn) (answer, error)
 }
 
@@ -82,10 +82,10 @@ type writer struct {
 	eraseAt   time.Time
 }
 
-// startWriter opens the connection and starts the goroutine. It first empties the write-ahead log. The previous
-// process may have died after a failed fsync. The kernel then still returns data that it will never write to disk,
-// and SQLite takes this data for committed. If other processes use the log, they have it open and it contains no data
-// of this kind. A log whose write-ahead log cannot be emptied can still be read.
+// startWriter opens the connection and starts the goroutine. It first empties the write-ahead log. The previous process
+// may have died after a failed fsync. The kernel then still returns data that it will never write to disk, and SQLite
+// treats this data as committed. If the write-ahead log cannot be emptied because other processes have the log open, it
+// contains no such data, and the log can still be read.
 func startWriter(ctx context.Context, path string, config Config) (*writer, error) {
 	opened, err := openConn(ctx, path, config.synchronous)
 	if err != nil {

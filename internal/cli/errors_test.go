@@ -169,7 +169,7 @@ var errorCases = map[string][]errorCase{
 		{"deploy shop 1.0 --to production --machine web-09", 5, `machine "web-09" does not exist`,
 			"`drover get machines` lists them"},
 		{"eventlog clear machine/web-01", 5, `stream "machine/web-01" is not set aside`,
-			"`/readyz` lists the streams that are"},
+			"`/readyz` lists the streams that are set aside"},
 	},
 	"conflicts": {
 		{"release create shop 1.1", 6, "release 1.1 of project shop already exists with other", ""},

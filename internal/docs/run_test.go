@@ -29,8 +29,8 @@ const timeout = 90 * time.Second
 
 func number(n int) string { return strconv.Itoa(n) }
 
-// TestCommandBlocksOfDocs runs the pages as described in doc.go.
-func TestCommandBlocksOfDocs(t *testing.T) {
+// TestCommandBlocksProduceTheDocumentedOutput runs the pages as described in doc.go.
+func TestCommandBlocksProduceTheDocumentedOutput(t *testing.T) {
 	for _, p := range pages(t) {
 		if p.runs() {
 			t.Run(p.name, func(t *testing.T) {
@@ -145,8 +145,8 @@ func (s *shell) close() {
 	}
 }
 
-// here replaces the default address by that of the page's server.
-func (s *shell) here(text string) string {
+// replaceAddress replaces the default address with that of the page's server.
+func (s *shell) replaceAddress(text string) string {
 	return strings.ReplaceAll(text, "127.0.0.1:7070", s.address)
 }
 
@@ -163,7 +163,7 @@ func (s *shell) block(b *block) {
 	_, repeated := b.marks["again"]
 	for end := time.Now().Add(timeout); ; time.Sleep(200 * time.Millisecond) {
 		out, code := s.source(b, repeated)
-		problem := b.compare(s.here, out, code)
+		problem := b.compare(s.replaceAddress, out, code)
 		if problem == "" {
 			return
 		}
@@ -176,7 +176,7 @@ func (s *shell) block(b *block) {
 // file writes a block to its file, or appends it.
 func (s *shell) file(b *block) {
 	s.t.Helper()
-	path, text := filepath.Join(s.folder, b.marks["file"]+b.marks["more of"]), s.here(b.text)
+	path, text := filepath.Join(s.folder, b.marks["file"]+b.marks["more of"]), s.replaceAddress(b.text)
 	if b.marks["more of"] != "" {
 		before, err := os.ReadFile(path)
 		require.NoError(s.t, err, b.place())
@@ -192,7 +192,7 @@ func (s *shell) source(b *block, below bool) (out, code string) {
 	s.t.Helper()
 	s.count++
 	file := filepath.Join(s.t.TempDir(), "block.sh")
-	require.NoError(s.t, os.WriteFile(file, []byte(s.here(b.text)), 0o600))
+	require.NoError(s.t, os.WriteFile(file, []byte(s.replaceAddress(b.text)), 0o600))
 	marker := fmt.Sprintf("end of block %d: ", s.count)
 	if below || b.marks["exits"] != "" {
 		s.send(fmt.Sprintf("set +e; ( set -e; . %s ) </dev/null; printf '\\n%%s\\n' '%s'$?; set -e", file, marker))
@@ -291,7 +291,7 @@ func TestDifferentOutputIsDetected(t *testing.T) {
 		{&block{text: "false; true"}, "exit code unknown: it ended the shell"},
 	} {
 		out, code := s.source(c.b, false)
-		problem := c.b.compare(s.here, out, code)
+		problem := c.b.compare(s.replaceAddress, out, code)
 		require.Contains(t, problem, c.problem, c.b.text)
 		require.Equal(t, c.problem == "", problem == "", "%s: %s", c.b.text, problem)
 	}

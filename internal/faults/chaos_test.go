@@ -36,7 +36,7 @@ type chaosRun struct {
 func TestMachinesGetTheirReleasesOnceUnderFaults(t *testing.T) {
 	needsTime(t)
 	chosen := seed(t)
-	c := newCluster(t, clusterConfig{servers: 3, agents: 30, apart: 10 * time.Minute, small: true})
+	c := newCluster(t, clusterConfig{servers: 3, agents: 30, clockSkew: 10 * time.Minute, small: true})
 	c.apply(shop)
 	for _, a := range c.agents {
 		a.start()
@@ -192,7 +192,7 @@ func (s *chaosRun) judge() {
 		server.start()
 	}
 	c.until("all servers are ready", c.ready)
-	c.until("all servers have the same state", c.same)
+	c.until("all servers have the same state", c.serversAgree)
 
 	_, err := eventlog.Verify(context.Background(), c.log, nil)
 	require.NoError(c.t, err)
@@ -261,8 +261,8 @@ func (c *cluster) lines() []line {
 	return readLines(string(text))
 }
 
-// same returns an error if servers give different answers at one position.
-func (c *cluster) same() error {
+// serversAgree returns an error if servers give different answers at one position.
+func (c *cluster) serversAgree() error {
 	head, err := c.log.Head(context.Background())
 	for _, path := range []string{"/machines", "/deployments", "/projects", "/triggers", "/releases", "/environments",
 		"/policies"} {

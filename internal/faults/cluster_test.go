@@ -69,8 +69,8 @@ type agent struct {
 // clusterConfig describes a cluster.
 type clusterConfig struct {
 	servers, agents int
-	// apart is the difference between the wall clocks of consecutive servers.
-	apart time.Duration
+	// clockSkew is the difference between the wall clocks of consecutive servers.
+	clockSkew time.Duration
 	// small puts PostgreSQL on a disk that can be filled, if the system has one.
 	small bool
 	// program is the build that the servers run; nil means withFailpoints.
@@ -98,7 +98,7 @@ func newCluster(t *testing.T, s clusterConfig) *cluster {
 	c.token = c.mint(domain.TokenSettings{Scope: domain.AdminScope})
 	c.join = c.mint(domain.TokenSettings{Join: true})
 	for n := range s.servers {
-		c.addServer(n, time.Duration(n)*s.apart)
+		c.addServer(n, time.Duration(n)*s.clockSkew)
 	}
 	c.until("all servers are ready", c.ready)
 	for n := range s.agents {

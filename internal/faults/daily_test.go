@@ -29,8 +29,8 @@ import (
 	"github.com/droverhq/drover/internal/harness"
 )
 
-// TestSeveralServersInDailyUse tests three servers in normal operation.
-func TestSeveralServersInDailyUse(t *testing.T) {
+// TestSeveralServersServeDailyUse tests three servers in normal operation.
+func TestSeveralServersServeDailyUse(t *testing.T) {
 	needsTime(t)
 	c := newCluster(t, clusterConfig{servers: 3, agents: 6, program: released})
 	c.apply(shop)

@@ -11,7 +11,7 @@ import (
 
 func smallDisk(t *testing.T) string {
 	t.Helper()
-	postgrestest.Missing(t, "a disk in memory", errors.New("only supported on Linux"))
+	postgrestest.SkipOrFail(t, "a disk in memory", errors.New("only supported on Linux"))
 	return ""
 }
 

@@ -29,8 +29,8 @@ func seconds(least, most float64) func(*rand.Rand) time.Duration {
 
 func atOnce(*rand.Rand) time.Duration { return 0 }
 
-// away returns how long PostgreSQL is down: up to two minutes in long runs.
-func away(random *rand.Rand) time.Duration {
+// outage returns how long PostgreSQL is down: up to two minutes in long runs.
+func outage(random *rand.Rand) time.Duration {
 	if long() && random.IntN(4) == 0 {
 		return 2 * time.Minute
 	}
@@ -162,7 +162,7 @@ var faults = []fault{
 		c.startLog()
 		return nothing
 	}},
-	{"PostgreSQL down", "PostgreSQL", away, func(c *cluster, _ *rand.Rand) func() {
+	{"PostgreSQL down", "PostgreSQL", outage, func(c *cluster, _ *rand.Rand) func() {
 		c.stopLog(postgrestest.Immediate)
 		return c.startLog
 	}},

@@ -186,7 +186,7 @@ func (w *proxy) wait() conditions {
 	}
 }
 
-func TestProxyConditions(t *testing.T) {
+func TestProxyAppliesItsConditions(t *testing.T) {
 	echo, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer echo.Close()

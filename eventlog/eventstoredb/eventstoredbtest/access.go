@@ -11,8 +11,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// user returns the caller's user. A cluster without users allows everything; in a cluster with users, an anonymous
-// caller may do nothing.
+// user returns the caller's user. A cluster without users allows everything; a cluster with users refuses every
+// anonymous call.
 func (n *Node) user(ctx context.Context) (User, error) {
 	if len(n.cluster.config.Users) == 0 {
 		return User{ReadsAll: true, Writes: true}, nil

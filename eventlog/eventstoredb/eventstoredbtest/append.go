@@ -40,7 +40,7 @@ func (n *Node) Append(call streams.Streams_AppendServer) error {
 	if err := n.before(ctx, fault); err != nil {
 		return err
 	}
-	if fault == Contradict {
+	if fault == ReportConflict {
 		return call.SendAndClose(answer(options, outcome{wrong: true, current: expectedOf(options) + 1}))
 	}
 	result := n.cluster.store.append(string(options.GetStreamIdentifier().GetStreamName()), expectedOf(options),

@@ -17,7 +17,7 @@ type Config struct {
 	Nodes int
 	// TLS is the certificate of the servers; nil means plain text.
 	TLS *tls.Config
-	// Users holds the permitted users by name; if empty, everything is allowed. Users need TLS, because the client
+	// Users contains the permitted users by name; if empty, everything is allowed. Users require TLS, because the client
 	// sends no password without it.
 	Users map[string]User
 	// Version is the version that the servers report; the default is 24.10.1.
@@ -74,9 +74,9 @@ func (c *Cluster) Stop() {
 // Node returns a node by its number, counted from 0.
 func (c *Cluster) Node(number int) *Node { return c.nodes[number] }
 
-// Lead makes a node the leader. From now on the other nodes lag: they retain their records and receive no new ones
-// until they become the leader.
-func (c *Cluster) Lead(number int) {
+// SetLeader makes a node the leader. The other nodes then lag: they retain their records and receive no new ones until
+// they become the leader.
+func (c *Cluster) SetLeader(number int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	records, _ := c.store.prefix(-1)
@@ -152,8 +152,8 @@ func (c *Cluster) Restore(n int) {
 	}
 }
 
-// ForgetIDs clears the cache of recent event ids, which detects repeated appends that expect any revision. The real
-// server evicts ids after some time.
+// ForgetIDs clears the cache of recent event ids, with which the server detects repeated appends that expect any
+// revision. The real server evicts ids after some time.
 func (c *Cluster) ForgetIDs() {
 	c.store.mu.Lock()
 	defer c.store.mu.Unlock()

@@ -22,8 +22,8 @@ import (
 	"github.com/droverhq/drover/eventlog/eventstoredb/eventstoredbtest"
 )
 
-// These tests check that the test server refuses what the real server refuses. A server that accepts everything
-// would prove nothing.
+// These tests check that the test server refuses what the real server refuses. Tests against a server that accepts
+// everything would prove nothing.
 
 func cluster(t *testing.T, config eventstoredbtest.Config) *eventstoredbtest.Cluster {
 	t.Helper()
@@ -243,7 +243,7 @@ func TestFollowerRefusesCallsThatRequireLeader(t *testing.T) {
 
 func TestFollowersLagBehind(t *testing.T) {
 	two := cluster(t, eventstoredbtest.Config{Nodes: 2})
-	two.Lead(0)
+	two.SetLeader(0)
 	_, err := client(t, two.URLOf(0)).AppendToStream(soon(t), "s", esdb.AppendToStreamOptions{}, data(uuid.New())...)
 	require.NoError(t, err)
 	read, err := client(t, two.URLOf(1)).ReadStream(soon(t), "s", esdb.ReadStreamOptions{}, 1)

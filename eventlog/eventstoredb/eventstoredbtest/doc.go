@@ -1,6 +1,6 @@
-// Package eventstoredbtest is a test server that behaves like an EventStoreDB cluster. It holds everything in memory
-// and supports only the calls that drover uses. A test with it says something about the real server only as far as
-// the two behave alike; make test-eventstoredb runs the same conformance suite on a real cluster.
+// Package eventstoredbtest is a test server that behaves like an EventStoreDB cluster. It stores everything in memory
+// and supports only the calls that drover uses. A test with it is meaningful only as far as the real server behaves
+// alike; make test-eventstoredb runs the same conformance suite on a real cluster.
 //
 //	cluster.go  Config, Cluster: start, stop, leader, restore    fault.go   faults that a test injects
 //	node.go     one server: start, kill, freeze, GOAWAY          access.go  users and permissions
@@ -12,7 +12,7 @@
 //
 //   - idempotent appends (store.go): exact for an expected revision; through a cache of recent ids for any revision;
 //   - positions that increase with the bytes written, a separate position for each event, system events between those
-//     of drover, and the refusal of positions at which no event starts;
+//     of drover, and refusal of positions at which no event starts;
 //   - $maxCount and $tb in a stream's metadata, which hide events from reads of the stream;
 //   - filtered subscriptions to $all: confirmation, events, checkpoints, caught up, live events;
 //   - several nodes that discover each other by gossip: one is the leader, the others lag behind and refuse calls that

@@ -27,10 +27,10 @@ const (
 	NotLeader
 	// RefuseEarly answers before it has read the whole request.
 	RefuseEarly
-	// Babble answers a read with a message that the client does not know.
-	Babble
-	// Contradict does nothing and answers that the stream is at another revision.
-	Contradict
+	// SendUnknown answers a read with a message that the client does not know.
+	SendUnknown
+	// ReportConflict does nothing and answers that the stream is at another revision.
+	ReportConflict
 	// Break ends a read as unavailable after its first event.
 	Break
 	// BreakAtCheckpoint ends a subscription as unavailable after its first checkpoint.
@@ -76,15 +76,15 @@ func (c *Cluster) Fail(call Call, next ...Fault) {
 	c.faults.armed[call] = append(c.faults.armed[call], next...)
 }
 
-// Heal removes all faults that were not used yet.
+// Heal removes all injected faults that have not occurred yet.
 func (c *Cluster) Heal() {
 	c.faults.mu.Lock()
 	defer c.faults.mu.Unlock()
 	clear(c.faults.armed)
 }
 
-// Seen returns how many calls of a kind have arrived.
-func (c *Cluster) Seen(call Call) int {
+// Calls returns how many calls of a kind have arrived.
+func (c *Cluster) Calls(call Call) int {
 	c.faults.mu.Lock()
 	defer c.faults.mu.Unlock()
 	return c.faults.seen[call]

@@ -30,7 +30,7 @@ func (n *Node) Read(request *streams.ReadReq, call streams.Streams_ReadServer) e
 	if err := n.mayRead(ctx, options); err != nil {
 		return err
 	}
-	if fault == Babble {
+	if fault == SendUnknown {
 		return call.Send(&streams.ReadResp{Content: &streams.ReadResp_LastStreamPosition{LastStreamPosition: 1}})
 	}
 	out := &sender{node: n, call: call, fault: fault}
@@ -147,7 +147,7 @@ func (n *Node) subscribe(ctx context.Context, options *streams.ReadReq_Options, 
 		}
 		next = at
 		if position.GetPreparePosition() >= position.GetCommitPosition() {
-			next++ // otherwise the place is just before the event at that position
+			next++ // exclude that event; a lower prepare position means the place before it
 		}
 	}
 	f := &feed{prefixes: prefixes, out: out, window: int(max(options.GetFilter().GetMax(),
@@ -168,8 +168,8 @@ func (n *Node) subscribe(ctx context.Context, options *streams.ReadReq_Options, 
 // pageSize is how many records a subscription scans before it looks for new ones.
 const pageSize = 32
 
-// catchUp sends the existing records from next on. The first time that it reaches the end, it reports that it has
-// caught up. The returned channel is closed when there are new records.
+// catchUp sends the existing records, starting at next. When it first reaches the end, it reports that it has caught
+// up. The returned channel is closed when there are new records.
 func (n *Node) catchUp(next *int, f *feed) (<-chan struct{}, error) {
 	for {
 		records, grown := n.visible()

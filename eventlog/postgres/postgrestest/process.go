@@ -36,8 +36,8 @@ type process struct {
 	pipe   io.Closer // the guard stops the server when it is closed
 }
 
-// guardScript waits for the end of its input, which comes when the test process ends. Then it stops the server and
-// removes its folder. If the server is stopped in another way, the guard is ended first.
+// guardScript waits for the end of its input, which means that the test process has ended. Then it stops the server and
+// removes its folder. If the server is stopped in another way, the guard is stopped first.
 const guardScript = `read _; kill -QUIT "$1" 2>/dev/null; while kill -0 "$1" 2>/dev/null; do sleep 0.1; done; rm -rf "$2"`
 
 // Start starts the server again. It returns when the server accepts connections.

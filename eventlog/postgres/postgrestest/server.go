@@ -45,8 +45,8 @@ type Server struct {
 	names atomic.Int64 // number of names that Name has returned
 }
 
-// Missing skips t if err reports a missing program or permission, unless DROVER_TEST_REQUIRE is "all".
-func Missing(t testing.TB, what string, err error) {
+// SkipOrFail skips t if err reports a missing program or permission, unless DROVER_TEST_REQUIRE is "all".
+func SkipOrFail(t testing.TB, what string, err error) {
 	t.Helper()
 	if err == nil {
 		return
@@ -61,7 +61,7 @@ func Missing(t testing.TB, what string, err error) {
 func Start(t testing.TB, config Config) *Server {
 	t.Helper()
 	_, err := programs()
-	Missing(t, "PostgreSQL", err)
+	SkipOrFail(t, "PostgreSQL", err)
 	s, err := Run(config)
 	if s != nil {
 		t.Cleanup(s.Remove)
@@ -92,7 +92,7 @@ func Shared(t testing.TB) *Server {
 	t.Helper()
 	s, err := shared()
 	if s == nil {
-		Missing(t, "PostgreSQL", err)
+		SkipOrFail(t, "PostgreSQL", err)
 	}
 	if err != nil {
 		t.Fatalf("start PostgreSQL: %v", err)
