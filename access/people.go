@@ -77,7 +77,7 @@ func (p *People) repeated(ctx context.Context, person explain.Person) (explain.P
 	return person, err
 }
 
-// Check returns a problem if id has no name. It accepts an empty id, which means no person.
+// Check returns a problem if there is no name for id. It accepts an empty id, which means no person.
 func (p *People) Check(ctx context.Context, id string) error {
 	if id == "" {
 		return nil
@@ -117,7 +117,7 @@ func (p *People) Names(ctx context.Context) explain.Names {
 		return names
 	}
 	names, fresh := p.cached()
-	if !fresh { // no other goroutine read them during the wait
+	if !fresh { // no other goroutine has read them during the wait
 		if read, err := p.load(ctx); err == nil {
 			return read
 		}

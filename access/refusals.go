@@ -8,7 +8,7 @@ import (
 	"github.com/droverhq/drover/doctor"
 )
 
-// refusals records refused callers for `drover doctor`. It does not affect who is admitted.
+// refusals records refused callers for `drover doctor`. It does not affect the admission of callers.
 type refusals struct {
 	mu sync.Mutex // guards by
 	by map[refusedKey]*doctor.Refused
@@ -19,7 +19,7 @@ type refusedKey struct{ address, machine string }
 const (
 	// maxRefusals limits the memory. When it is reached, all records are dropped.
 	maxRefusals = 1000
-	// refusalMaxAge is how long a refusal counts without another one.
+	// refusalMaxAge is how long a refusal is reported if it is not repeated.
 	refusalMaxAge = 15 * time.Minute
 )
 

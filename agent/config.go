@@ -36,7 +36,7 @@ type Config struct {
 	Version string
 	// Logger receives the log; nil discards it.
 	Logger *zap.Logger
-	// StopNow, when closed or sent to, stops the agent immediately and kills the running step.
+	// StopNow stops the agent immediately and kills the running step when it is closed or receives a value.
 	StopNow <-chan struct{}
 }
 
@@ -89,7 +89,7 @@ func webSocketURL(server string) (string, error) {
 	return u.String(), nil
 }
 
-// isUnencrypted reports whether third parties could read the traffic to the address.
+// isUnencrypted reports whether traffic to the address leaves this machine without encryption.
 func isUnencrypted(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme == "wss" || u.Hostname() == "localhost" {

@@ -19,8 +19,8 @@ const (
 	firstDelay = 200 * time.Millisecond
 	// maxDelay bounds the wait, independently of the policy.
 	maxDelay = 15 * time.Second
-	// dialTimeout bounds the time to open a connection, and welcomeTimeout the time until the welcome. A server to
-	// which ten thousand agents reconnect at once may need some time.
+	// dialTimeout bounds the time to open a connection, and welcomeTimeout the time until the welcome. A server may need
+	// some time if ten thousand agents reconnect at the same time.
 	dialTimeout    = 10 * time.Second
 	welcomeTimeout = 20 * time.Second
 )
@@ -32,8 +32,8 @@ type Backoff struct {
 }
 
 // Next returns the wait before the next attempt. The first attempt has no wait, the second up to 200 ms, and each
-// further attempt twice as long, up to limit. Random jitter subtracts up to half of it, so that agents do not
-// reconnect all at once.
+// further attempt twice as long, up to limit. Random jitter subtracts up to half of it, so that agents do not all
+// reconnect at the same time.
 func (b *Backoff) Next(limit time.Duration) time.Duration {
 	if !b.started {
 		b.started = true
@@ -81,8 +81,8 @@ func shuffled(servers []string) []string {
 	return own
 }
 
-// connect tries the servers in turn until one accepts the agent. It returns an error only if ctx ended, or a
-// permanent *refusal.
+// connect tries the servers in turn until one accepts the agent. It returns an error only if ctx is done, or if the
+// refusal is permanent (*refusal).
 func (c *connector) connect(ctx context.Context, hello client.Hello, limit time.Duration) (*link, error) {
 	for {
 		select {
@@ -117,8 +117,8 @@ func (c *connector) address() string {
 	return address
 }
 
-// handleRefusal records the server that a refusal names and reports whether the refusal is permanent. It never moves
-// from an encrypted or local connection to an unencrypted one.
+// handleRefusal records the server that a refusal names, to try it next, and reports whether the refusal is permanent.
+// It ignores an unencrypted server if the current connection is encrypted or local.
 func (c *connector) handleRefusal(r *refusal) (final bool) {
 	if r.Server != "" {
 		address, err := webSocketURL(r.Server)
@@ -190,7 +190,7 @@ type link struct {
 
 	in   chan client.ToAgent
 	lost chan error
-	// closed is closed when nothing reads from in anymore.
+	// closed is closed when nothing reads from in any more.
 	closed       chan struct{}
 	lastReceived atomic.Int64 // time of the last message, in Unix nanoseconds
 	pinging      atomic.Bool  // a ping is in progress
@@ -213,9 +213,8 @@ func (l *link) receive(ctx context.Context) {
 }
 
 // probe pings a server that sent nothing for longer than maxSilence, and drops the connection if the server does not
-// answer within half of that time. Otherwise the agent might need many minutes to notice that the server's machine is
-// down. With the ping, it notices at the fourth heartbeat at the latest, one heartbeat after the policy's
-// offlineAfter.
+// answer within half of that time. Otherwise the agent might take many minutes to notice that the server's machine is
+// down. With the ping, it notices no later than the fourth heartbeat, one heartbeat after the policy's offlineAfter.
 func (l *link) probe(ctx context.Context, maxSilence time.Duration) {
 	silence := time.Since(time.Unix(0, l.lastReceived.Load()))
 	if silence < maxSilence || l.pinging.Swap(true) {

@@ -101,7 +101,7 @@ func TestUnconfirmedEndSurvivesAKillOfTheAgent(t *testing.T) {
 	kill9(process)
 
 	startProcess(t, config)
-	c = server.welcome(t) // the part may be lost in the log by now
+	c = server.welcome(t) // the server may have declared the part lost
 	output, end := outputAndEnd(t, c)
 	require.Equal(t, "done\n", output)
 	require.Equal(t, client.End{Deployment: "d-1", State: "succeeded"}, end)

@@ -11,14 +11,15 @@
 // # Journal
 //
 // The journal is the agent's state on disk (package journal). It has one entry for each part whose end is not
-// confirmed. The agent writes the entry before it takes the action that the entry describes, so that the journal is
-// never behind what the agent has done.
+// confirmed. The agent writes the entry before it takes the action that the entry describes, so every action of the
+// agent is in the journal.
 //
 // # Claim before start
 //
 // An offer alone does not start a part. The agent first claims the part, and the server records the claim in the event
-// log. Only the log decides whether the claim counts (the claim check): by then, the deployment may be cancelled or a
-// newer release wanted. The agent starts the steps only after the server has confirmed that the claim counts.
+// log. The position of the claim in the log determines whether it counts (the claim check): by then, the deployment may
+// be cancelled, or a newer release may be wanted. The agent starts the steps only after the server has confirmed that
+// the claim counts.
 //
 //	server                        agent                           disk
 //	  │ ── Offer ──────────────────▶ │ ── entry: claiming ──────────▶ │
@@ -46,14 +47,14 @@
 // # Guarantees
 //
 //   - A part runs at most once, even if a process is killed or a message is lost between any two arrows of the diagram.
-//   - Steps continue while there is no connection. The agent stores their output and the end, and sends both from the
-//     beginning on each new connection until the end is confirmed.
-//   - The agent reconnects indefinitely and tries its servers in turn. It first waits up to 200 ms, then doubles the
-//     delay, with jitter. Only a permanent refusal ends the agent.
-//   - On the first request to stop, the running step can finish, the agent reports the end, and says goodbye to the
+//   - Steps continue while there is no connection. The agent stores their output and the end. On each new connection it
+//     sends both from the beginning, until the end is confirmed.
+//   - The agent reconnects indefinitely and tries its servers in turn. The first delay is up to 200 ms, and each
+//     further delay is twice as long, with jitter. Only a permanent refusal ends the agent.
+//   - On the first request to stop, the agent lets the running step finish, reports the end, and sends a goodbye to the
 //     server. On the second request it kills all steps immediately.
-//   - Invalid messages from a server (unsupported messages, offers for other machines, duplicates) cost only a line in
-//     the log. No name in a message can make the agent write outside its data folder.
+//   - Invalid messages from a server (unsupported messages, offers for other machines, duplicates) have no effect
+//     except a line in the log. No name in a message can make the agent write outside its data folder.
 //
 // # Files
 //

@@ -29,7 +29,7 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// timeout bounds every wait of these tests; none is expected to take this long.
+// timeout bounds every wait in these tests; no wait is expected to take this long.
 const timeout = 20 * time.Second
 
 // scriptedServer is a test double of a server's agent endpoint: real HTTP, real WebSockets, and answers that the test
@@ -87,7 +87,7 @@ func (s *scriptedServer) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// allReceived returns everything that any agent ever sent to this server.
+// allReceived returns everything that agents have sent to this server.
 func (s *scriptedServer) allReceived() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -205,7 +205,7 @@ func (c *conversation) give(t *testing.T, w client.Work) {
 	c.send(t, client.ToAgent{Claimed: &client.Claimed{Deployment: w.Deployment, Counts: true}})
 }
 
-// confirm sends that an end is in the log.
+// confirm sends the confirmation that an end is in the log.
 func (c *conversation) confirm(t *testing.T, deployment string) {
 	t.Helper()
 	c.send(t, client.ToAgent{Ended: &client.Ended{Deployment: deployment, Event: "event-of-" + deployment}})
@@ -227,7 +227,7 @@ func work(deployment string, scripts ...string) client.Work {
 	return w
 }
 
-// configuration returns the configuration of an agent of these servers with its own data folder.
+// configuration returns the configuration of an agent that uses these servers and a new data folder.
 func configuration(t *testing.T, servers ...*scriptedServer) agent.Config {
 	t.Helper()
 	c := agent.Config{

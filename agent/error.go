@@ -13,7 +13,7 @@ const (
 	Conflict Kind = "conflict"
 )
 
-// Error is why Run returned. Its text is one sentence with a hint.
+// Error is the error of Run. Its text is one sentence with a hint.
 type Error struct {
 	Kind Kind
 	Err  error

@@ -22,8 +22,8 @@ type checker struct {
 	results   chan client.Health
 	stop      context.CancelFunc
 
-	// last is the newest result; reported is the status that was sent on the current connection. Both belong to the
-	// session.
+	// last is the newest result; reported is the status that was sent on the current connection. Only the session's
+	// goroutine uses them.
 	last     *client.Health
 	reported domain.Health
 }
@@ -43,7 +43,7 @@ func newChecker(check domain.HealthCheck, folder, machine string) *checker {
 	}
 }
 
-// run runs the check until ctx ends.
+// run runs the check until ctx is done.
 func (c *checker) run(ctx context.Context) {
 	ticker := time.NewTicker(time.Duration(c.check.Every))
 	defer ticker.Stop()
@@ -79,7 +79,7 @@ func (c *checker) once(ctx context.Context) client.Health {
 	return judge(exit, last.String())
 }
 
-// judge returns the health that the exit of a check means.
+// judge returns the health that corresponds to the exit of a check.
 func judge(exit run.Exit, line string) client.Health {
 	switch {
 	case exit.Err != nil:

@@ -19,7 +19,7 @@ import (
 const (
 	// maxQueue bounds the waiting offers. The server repeats an offer that was dropped.
 	maxQueue = 16
-	// voidClaimDelay is how long the agent waits before it claims a part again whose claim did not count.
+	// voidClaimDelay is how long the agent waits before it claims a part again after a claim that did not count.
 	voidClaimDelay = time.Second
 )
 
@@ -155,9 +155,9 @@ func (s *session) answerUnfinished(u client.Unfinished) {
 	s.finish(p, run.InterruptedEnd(u.Deployment, "", detail))
 }
 
-// previousResult returns the result of a part that has run here before; a restored log may ask for it again. If the
-// part succeeded but another part of its project has run since, the result is interrupted, because the machine may no
-// longer have that release.
+// previousResult returns the result of a part that already ran here; a restored log may ask for it again. If the part
+// succeeded but another part of its project has run since, the result is interrupted, because the machine may no longer
+// have that release.
 func (s *session) previousResult(deployment string) (client.End, bool) {
 	end, older, before := s.journal.PreviousRun(deployment)
 	if !before {
@@ -333,7 +333,7 @@ func (s *session) confirmed(c client.Ended) {
 	}
 	p := s.ended[i]
 	if p.entry.End.State == domain.PartSucceeded {
-		if c.Event == "" { // the log has lost the deployment, and no event will ever record this success
+		if c.Event == "" { // the log has lost the deployment: no event will record this success
 			c.Event = c.Deployment
 		}
 		if err := s.journal.RecordSuccess(p.entry.Project, c); err != nil {

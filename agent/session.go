@@ -19,7 +19,7 @@ import (
 const (
 	defaultHeartbeat    = 10 * time.Second
 	defaultOfflineAfter = 30 * time.Second
-	// Lower bounds for the settings of a server, so that an invalid value cannot cause a flood of messages.
+	// Lower bounds for the settings from a server, so that an invalid value cannot cause a flood of messages.
 	minHeartbeat    = 10 * time.Millisecond
 	minOfflineAfter = time.Second
 )
@@ -33,11 +33,11 @@ const (
 	maxStopWait       = 10 * time.Second
 )
 
-// closed is always ready.
+// closed is a channel that is always ready to receive from.
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
-// Run runs an agent until it is stopped. It returns nil when ctx ended or Config.StopNow was signalled. Otherwise it
-// returns an *Error that tells the operator what to do.
+// Run runs an agent until it is stopped. It returns nil when ctx is done or Config.StopNow is signalled. Otherwise it
+// returns an *Error whose text explains to an operator what to do.
 func Run(ctx context.Context, c Config) error {
 	c, err := c.check()
 	if err != nil {
@@ -98,7 +98,7 @@ type session struct {
 	deadlinePassed bool             // unconfirmed entries stay in the journal
 	refused        error            // a permanent refusal
 
-	ctx    context.Context // ends all goroutines of the session
+	ctx    context.Context // its cancellation ends all goroutines of the session
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
 }
@@ -209,7 +209,7 @@ func (s *session) complete() bool {
 	return s.link != nil || !s.config.Ephemeral
 }
 
-// shutDown says goodbye to the server, if connected, and ends all goroutines.
+// shutDown sends a goodbye to the server, if connected, and ends all goroutines.
 func (s *session) shutDown() {
 	if s.link != nil {
 		close(s.link.closed)
@@ -384,7 +384,7 @@ func (s *session) apply(settings client.Settings) {
 	s.watchHealth(settings.HealthCheck)
 }
 
-// sendHeartbeat sends a heartbeat and checks whether a silent server is still there.
+// sendHeartbeat sends a heartbeat, and pings the server if it has been silent for too long.
 func (s *session) sendHeartbeat() {
 	if s.link == nil {
 		return
@@ -470,7 +470,7 @@ func isClosed(c chan struct{}) bool {
 	}
 }
 
-// has reports whether the session has the deployment's part, in any state.
+// has reports whether the session has a part of the deployment, in any state.
 func (s *session) has(deployment string) bool {
 	return s.current != nil && s.current.entry.Deployment == deployment ||
 		slices.ContainsFunc(s.ended, func(p *part) bool { return p.entry.Deployment == deployment }) ||

@@ -22,7 +22,7 @@ type connection interface {
 	Send(ctx context.Context, m client.FromAgent) error
 	// Receive returns the next supported message. An error means that the connection is closed.
 	Receive(ctx context.Context) (client.ToAgent, error)
-	// Ping waits for the server's answer. Another goroutine must be in Receive.
+	// Ping sends a ping and waits for the server's answer. Another goroutine must be calling Receive.
 	Ping(ctx context.Context) error
 	// Close closes the connection with a handshake; Drop closes it immediately.
 	Close()
@@ -71,8 +71,8 @@ func httpClient(tlsConfig *tls.Config) *http.Client {
 	return &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: tlsConfig}}
 }
 
-// reload returns a client that trusts the current content of the CA file. If the file is unreadable or invalid, the
-// client trusts the previous content.
+// reload returns an HTTP client that trusts the authorities that are now in the CA file. If the file is unreadable or
+// invalid, the client trusts those of the previous version.
 func (t *authorities) reload() *http.Client {
 	tlsConfig, err := t.config.tlsConfig()
 	switch {

@@ -24,7 +24,7 @@ func TestPartFromOfferToConfirmedEnd(t *testing.T) {
 	require.Equal(t, "web-01", c.hello.Machine)
 	require.Equal(t, "a join token", c.hello.Join)
 	require.Equal(t, []string{"web"}, c.hello.Roles)
-	require.Nil(t, c.hello.Memory, "before its first welcome it knows nothing about the log")
+	require.Nil(t, c.hello.Memory, "before its first welcome, the agent has no memory of a log")
 	c.send(t, client.ToAgent{Newest: &client.NewestEvent{Log: "log-1", Revision: 3, Event: "event-3"}})
 
 	offered := work("d-1", "echo $DROVER_PROJECT $DROVER_RELEASE", "echo on $DROVER_MACHINE")

@@ -15,9 +15,9 @@ import (
 	"github.com/droverhq/drover/api/problem"
 )
 
-// Accept opens the WebSocket of an agent. The session runs in its own goroutine, so that the request can be freed:
-// there are many agents, and most send only heartbeats for hours. Accept returns an error only if it has not written
-// a response.
+// Accept opens the WebSocket of an agent. The session runs in its own goroutine, so that the memory of the request can
+// be freed: there are many agents, and most of them send only heartbeats for hours. Accept returns an error only if it
+// has not written a response.
 func (h *Hub) Accept(w http.ResponseWriter, r *http.Request) error {
 	if !h.gate.Enter() {
 		return problem.Unavailable("this server is shutting down")

@@ -146,8 +146,8 @@ func (h *Hub) knowsCredential(j joinRequest) bool {
 		func(u access.Use) bool { return access.Matches(u.Secret, j.secret) })
 }
 
-// checkInstance refuses an instance that has joined with another secret. Instance ids are not secret: every reader of
-// the log sees them.
+// checkInstance refuses an instance that has joined with another secret. An instance id does not authenticate an agent,
+// because everyone with access to the log can read it.
 func (h *Hub) checkInstance(j joinRequest) error {
 	uses := h.cfg.Access.Uses(j.instance)
 	if slices.ContainsFunc(uses, func(u access.Use) bool { return access.Matches(u.Secret, j.secret) }) {
@@ -257,7 +257,7 @@ func (j joinRequest) machineCommand() domain.ApplyMachine {
 	}
 }
 
-// checkName refuses another instance while the machine is online: its name is in use.
+// checkName refuses another instance while the machine is online, because the name is in use.
 func (h *Hub) checkName(j joinRequest) (err error) {
 	h.cfg.Engine.Read(func(v *projections.View) {
 		if m := v.Machines[j.machine]; m != nil && m.Online && m.Instance != j.instance {
@@ -348,8 +348,8 @@ func (j joinRequest) flagWarnings(environment string, roles []string) (warnings 
 	return warnings
 }
 
-// compareMemory checks what the agent knows about the log against the log. It must run before the server sends the
-// agent anything about this log.
+// compareMemory compares the agent's memory of the log with the log. It must run before the server sends the agent
+// anything about this log.
 func (h *Hub) compareMemory(ctx context.Context, j joinRequest, remembered *client.Memory) error {
 	if remembered == nil || remembered.Machine != j.machine {
 		return nil
@@ -358,7 +358,7 @@ func (h *Hub) compareMemory(ctx context.Context, j joinRequest, remembered *clie
 	if err != nil {
 		return problem.Invalid("invalid log %.80q in the memory: use a UUID", remembered.Log)
 	}
-	made, _ := uuid.Parse(remembered.Made) // zero: possibly this log
+	made, _ := uuid.Parse(remembered.Made) // zero: unknown, so possibly this log
 	m := engine.AgentMemory{
 		Log:      log,
 		Made:     made,

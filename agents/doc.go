@@ -10,20 +10,20 @@
 //	sessions.go     the open sessions by machine
 //	httpagent.go    agents that use plain HTTP, so that any program can be an agent
 //	part.go         claims, output and ends, for both transports
-//	outputlimit.go  how much output of a part is stored
+//	outputlimit.go  the limit for the stored output of a part
 //	handover.go     closing sessions in favour of a newer server
 //
 // # Dependencies
 //
-// The engine decides and appends. A successful append proves nothing by itself: a claim counts only if the state that
-// was folded from the log shows it. Package access authenticates callers.
+// The engine decides and appends. A claim that was appended does not necessarily count: it counts only if the state
+// folded from the log shows that the session runs the part. Package access authenticates callers.
 //
 // # Guarantees
 //
 // At most one live session acts for a machine. Every message and every answer to an agent is bounded in size and time,
-// and an agent that does not accept a message is disconnected. The stored output of a part is bounded, no matter what
-// its agent sends. A result is accepted in any session of the instance that claimed the part. It is recorded once, and
-// the answer names the recorded event. A panic in one session ends only that session.
+// and an agent that does not accept a message is disconnected. The stored output of a part is bounded, regardless of
+// what its agent sends. A result is accepted in any session of the instance that claimed the part. It is recorded once,
+// and the answer names the recorded event. A panic in one session ends only that session.
 //
 // # Locks
 //

@@ -10,9 +10,9 @@ import (
 	"github.com/droverhq/drover/rollout"
 )
 
-// HandOver closes the sessions of agents that this server can no longer give work to, while a newer server can. An
-// agent that is running a part stays until the end of the part is recorded. If no newer server is running, all agents
-// stay. It must be called after each tick.
+// HandOver closes sessions if a newer server is running and this server can therefore no longer offer work. The session
+// of an agent that is running a part stays open until the end of the part is recorded. If no newer server is running,
+// all sessions stay open. HandOver must be called after each tick.
 func (h *Hub) HandOver() {
 	if !errors.Is(h.cfg.Engine.Ready(), engine.ErrFenced) {
 		return

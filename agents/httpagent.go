@@ -16,7 +16,7 @@ type JoinInput struct {
 	Machine     string
 	Environment string
 	Roles       []string
-	// Instance is the agent's own UUID. Secret authenticates the agent from then on.
+	// Instance is the agent's own UUID. Secret authenticates the agent after it has joined.
 	Instance, Secret string
 }
 
@@ -63,8 +63,7 @@ func (h *Hub) join(ctx context.Context, c access.Caller, in JoinInput) (engine.R
 	return h.handle(ctx, domain.ID{}, j.machineCommand())
 }
 
-// rejoin adds the machine in the way a WebSocket connection of the agent would. It changes nothing if the machine
-// exists.
+// rejoin adds the machine, as a WebSocket connection of the agent would do. It changes nothing if the machine exists.
 func (h *Hub) rejoin(ctx context.Context, c access.Caller, in JoinInput) (engine.Result, error) {
 	if err := c.RequireAgent(in.Machine); err != nil {
 		return engine.Result{}, err
@@ -273,8 +272,8 @@ func (in PartInput) deployment() (domain.ID, error) {
 	return id, nil
 }
 
-// Claim asks to start a part. With a key, only the claim that is in the log counts, no matter how often it is
-// repeated. With the zero key, all claims of the session count.
+// Claim asks to start a part. With a key, only the claim that is in the log counts, even if the request is repeated.
+// With the zero key, all claims of the session count.
 func (h *Hub) Claim(ctx context.Context, c access.Caller, key domain.ID, in PartInput) (client.Claimed, error) {
 	id, s, err := h.part(ctx, c, in)
 	if err != nil {
@@ -309,7 +308,7 @@ func (h *Hub) End(ctx context.Context, c access.Caller, in PartInput, reported c
 		return client.Ended{}, problem.Invalid("session: %s", err.Error())
 	}
 	if m := s.machine; m.Online && m.Instance == s.instance {
-		_ = h.recordHeartbeat(ctx, m) // the result counts even if the heartbeat does not
+		_ = h.recordHeartbeat(ctx, m) // the result is accepted even if the heartbeat is not
 	}
 	return h.end(ctx, endOf(reported, id, in.Machine, session, s.instance))
 }

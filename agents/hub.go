@@ -77,7 +77,7 @@ func (h *Hub) Versions() map[string]int { return h.sessions.versions() }
 // Messages returns the number of messages received of one of Kinds.
 func (h *Hub) Messages(kind string) int64 { return h.messages[kind].Load() }
 
-// Drain stops accepting agents, closes the open connections, and waits until they are closed or ctx ends. The agents
+// Drain stops accepting agents, closes the open connections, and waits until they are closed or ctx is done. The agents
 // connect to another server, or to this one after its restart.
 func (h *Hub) Drain(ctx context.Context) {
 	h.gate.Close()
@@ -90,7 +90,7 @@ func (h *Hub) handle(ctx context.Context, id domain.ID, c domain.Command) (engin
 	return h.handleAsOf(ctx, h.cfg.Engine.ReadPoint(), id, c)
 }
 
-// handleAsOf is like handle, for one of several commands that are caused by the same message.
+// handleAsOf works like handle, for one of several commands that are caused by the same message.
 func (h *Hub) handleAsOf(ctx context.Context, received engine.ReadPoint, id domain.ID,
 	c domain.Command) (engine.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)

@@ -17,9 +17,9 @@ import (
 )
 
 // claim asks to start a part. The claim counts only if the state folded from the log shows that this session runs the
-// part. An error other than a rejection means that the outcome is unknown, and the agent retries. Two HTTP agents
-// with the same identity also share a session. With a separate id for each claim, only the claim that is in the log
-// counts, no matter how often it is repeated.
+// part. An error other than a rejection means that the outcome is unknown, and the agent retries. Two HTTP agents with
+// the same identity also share a session. If each claim has a separate id, only the claim that is in the log counts,
+// even if it is repeated.
 func (h *Hub) claim(ctx context.Context, id domain.ID, c domain.ClaimPart) (client.Claimed, error) {
 	result, err := h.handle(ctx, id, c)
 	own := id.IsZero() || err == nil && (result.Repeat || len(result.Events) > 0)
@@ -76,7 +76,7 @@ func (h *Hub) end(ctx context.Context, c domain.EndPart) (client.Ended, error) {
 	case refused != nil:
 		return client.Ended{}, refused
 	}
-	return ended, nil // the part was pruned and its result is recorded; the agent must not store another one
+	return ended, nil // the part was pruned and its result is recorded; the agent must not store another event
 }
 
 // recordedEnd returns the event in a part's stream that recorded the agent's report of the end, or the zero ID if the
@@ -94,7 +94,7 @@ func (h *Hub) recordedEnd(ctx context.Context, stream string) (event domain.ID, 
 	return event, nil
 }
 
-// knownReason is the format that an agent's reason must have to be recorded.
+// knownReason matches the reasons from agents that can be recorded.
 var knownReason = regexp.MustCompile(`^[a-z][a-z-]{0,39}$`)
 
 // endOf returns the command that records the end reported by an agent. It bounds all texts.
@@ -107,7 +107,7 @@ func endOf(e client.End, id domain.ID, machine string, session, instance domain.
 	return c
 }
 
-// bounded returns text of an agent as valid UTF-8 of at most domain.MaxReasonBytes.
+// bounded returns text from an agent as valid UTF-8 of at most domain.MaxReasonBytes.
 func bounded(text string) string {
 	text = strings.ToValidUTF8(text, "\uFFFD")
 	if len(text) > domain.MaxReasonBytes {

@@ -194,9 +194,9 @@ func (s *session) setLastHealth(h *client.Health) {
 	s.lastHealth = h
 }
 
-// repeatHealth records the last report if it is not in the log although the policy has a check. Either the log was
-// not writable at that time, or the machine had a policy without a check in the meantime. The agent reports each
-// result only once.
+// repeatHealth records the last report if it is not in the log although the policy has a check. Either the log was not
+// writable at that time, or the machine has had a policy without a check since then. The agent reports each result only
+// once.
 func (s *session) repeatHealth(ctx context.Context) {
 	s.mu.Lock()
 	lastHealth := s.lastHealth
@@ -259,8 +259,8 @@ func (s *session) ended(ctx context.Context, e client.End) {
 	s.send(client.ToAgent{Ended: &ended})
 }
 
-// markLeft records that the agent has left. It must be called before the log records it, so that the resulting change
-// is not sent.
+// markLeft records that the agent has left. It must be called before the log records the departure, so that the
+// resulting change is not sent to the agent.
 func (s *session) markLeft() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

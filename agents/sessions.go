@@ -88,8 +88,8 @@ func (s *sessions) isOverHTTP(machine string, session domain.ID) bool {
 	return s.overHTTP[machine] == session
 }
 
-// removeEnded removes the HTTP sessions of these machines that have ended. Without it, the map would grow as long as
-// the server runs.
+// removeEnded removes the ended HTTP sessions of these machines. Without it, the map would grow for as long as the
+// server runs.
 func (s *sessions) removeEnded(e *engine.Engine, machines map[string]struct{}) {
 	ended := map[string]domain.ID{}
 	s.mu.Lock()

@@ -35,7 +35,8 @@ type File struct {
 type Applied struct {
 	Results  []query.Change `json:"results"`
 	Position string         `json:"position"`
-	// Due describes the deployments that would start, or will start at the next tick, because of the changes.
+	// Due describes the deployments that the next tick starts because of the changes, or would start after a dry run's
+	// changes.
 	Due []string `json:"due"`
 }
 

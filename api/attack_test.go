@@ -290,7 +290,7 @@ func TestInvalidTokensAreRateLimitedByAddressAndBlockNoOtherCaller(t *testing.T)
 	require.Equal(t, http.StatusUnauthorized, tryInvalid("192.0.2.2:1"), "another address is counted separately")
 	require.Equal(t, 200, f.sendFrom("192.0.2.1:3", "GET", "/api/v1/machines", f.admin.Token, "").Code,
 		"a valid token is always accepted")
-	for i := range 21 { // one owner has many IPv6 addresses
+	for i := range 21 { // one customer has many IPv6 addresses
 		want := http.StatusUnauthorized
 		if i == 20 {
 			want = http.StatusTooManyRequests
@@ -347,7 +347,7 @@ func TestNumberOfStreamsIsLimited(t *testing.T) {
 		taken.Add(1)
 		all.Go(func() { f.api.Handler().ServeHTTP(firstWrite{httptest.NewRecorder(), sync.OnceFunc(taken.Done)}, r) })
 	}
-	taken.Wait() // wait, so that the request below does not take the place of a stream
+	taken.Wait() // so that the request below cannot take the slot of a stream
 	ask := func() *httptest.ResponseRecorder {
 		return f.sendFrom("192.0.2.1:1", http.MethodGet, "/api/v1/events/stream", f.admin.Token, "")
 	}

@@ -28,7 +28,7 @@ func TestBackupOfALogThatIsNotAFileIsRefusedWithAHint(t *testing.T) {
 	require.Equal(t, client.Forbidden, client.KindOf(reader.Download(t.Context(), "/log/backup", &out)))
 }
 
-// endless is a copy without an end.
+// endless is a copy whose content never ends.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) { return len(p), nil }

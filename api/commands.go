@@ -31,7 +31,7 @@ type MachineBody struct {
 	Roles       []string `json:"roles,omitempty"`
 	Policy      string   `json:"policy,omitempty"`
 	Disabled    bool     `json:"disabled,omitempty"`
-	// Instance is the joining agent's own UUID. Secret authenticates the agent from then on.
+	// Instance is the joining agent's own UUID. Secret authenticates the agent after it has joined.
 	Instance string `json:"instance,omitempty" doc:"For a joining agent: its own UUID."`
 	Secret   string `json:"secret,omitempty" doc:"For a joining agent: its own secret, at least 32 characters."`
 }

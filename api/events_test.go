@@ -298,7 +298,7 @@ func TestRemoteLoadBalancerReceivesOnlyTheStatus(t *testing.T) {
 		f.api.Handler().ServeHTTP(w, r)
 		return w
 	}
-	for range 50 { // a probe does not count as a failed login
+	for range 50 { // a probe does not count as a failed authentication
 		require.Equal(t, 503, request("/readyz").Code)
 	}
 	require.Empty(t, request("/readyz").Body.String())

@@ -25,7 +25,7 @@ import (
 	"github.com/droverhq/drover/query"
 )
 
-// timeout bounds every wait of these tests; none is expected to take this long.
+// timeout bounds every wait in these tests; no wait is expected to take this long.
 const timeout = 10 * time.Second
 
 // manualClock is a clock that a test advances.
@@ -91,7 +91,7 @@ func newFixtureOn(t *testing.T, log eventlog.Backend, clock *manualClock) *fixtu
 	f.connect()
 	f.server = httptest.NewServer(f.api.Handler())
 	f.admin = f.as(f.token(domain.TokenSettings{Scope: domain.AdminScope}))
-	<-accepted // sent for that token; from here on, the server has not read anything that other servers write
+	<-accepted // sent for that token; after this, the server has read nothing that other servers write
 	go f.react(accepted, done)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)

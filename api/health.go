@@ -106,7 +106,7 @@ func newMetrics(a *API) *metrics {
 			a.lag),
 		gauge("drover_ready", "1 if this server is ready.",
 			func() float64 { return boolValue(len(a.cfg.Queries.NotReady()) == 0) }),
-		gauge("drover_log_doubted", "1 if the log has lost events and this is not accepted yet.",
+		gauge("drover_log_doubted", "1 if the log has lost events and the restore has not been accepted yet.",
 			func() float64 { return boolValue(a.cfg.Engine.LostEvents() != nil) }))
 	return m
 }

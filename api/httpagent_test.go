@@ -75,7 +75,7 @@ func TestAgentRunsAPartOverPlainHTTP(t *testing.T) {
 	f.tick()
 	work := p.work()
 	require.Equal(t, "1.0", work.Release)
-	for range 2 { // without a key, a repeated claim counts too, because its answer may have been lost
+	for range 2 { // without a key, a repeated claim also counts, because the first answer may have been lost
 		answer := f.sendFrom("127.0.0.1:1", "POST", "/api/v1/deployments/"+work.Deployment+"/machines/box-01/claim", p.Token,
 			`{"session":"`+p.session+`"}`)
 		require.Contains(t, answer.Body.String(), `"counts":true`)

@@ -13,9 +13,9 @@ import (
 
 // TestLateRepeatedResultIsConfirmedWithItsRecordedEvent covers an agent whose success was recorded, but which never
 // received the confirmation because its machine was switched off. In the meantime its machine was deleted and its
-// deployment pruned. The agent then reports the success again. If the server answered that the part does not exist,
-// the agent would store a different event for the success. At the next connection, the server would conclude that the
-// log has lost an event, and stop the whole fleet.
+// deployment pruned. The agent then reports the success again. If the server answered without the recorded event, the
+// agent would store another event for the success. At the next connection, the server would conclude that the log has
+// lost an event, and would stop deciding for the whole fleet.
 func TestLateRepeatedResultIsConfirmedWithItsRecordedEvent(t *testing.T) {
 	f := newFixture(t)
 	f.shop()

@@ -31,7 +31,7 @@ func (a *API) routeLog() {
 	})
 }
 
-// export sends the log as an archive. An incomplete archive has no last line, so that its reader notices.
+// export sends the log as an archive. An incomplete archive lacks the end line, so that its reader detects it.
 func (a *API) export(ctx huma.Context) {
 	_, w := humago.Unwrap(ctx)
 	ctx.SetHeader("Content-Type", "application/jsonl")
@@ -44,7 +44,7 @@ func (a *API) export(ctx huma.Context) {
 	}
 }
 
-// deadlineWriter writes a response of any length. It disconnects a reader that does not receive each piece in time.
+// deadlineWriter writes a response of any length. It disconnects a reader that does not receive a piece in time.
 type deadlineWriter struct {
 	io.Writer
 	control *http.ResponseController
@@ -56,7 +56,7 @@ func (t deadlineWriter) Write(p []byte) (int, error) {
 }
 
 // withoutWriteDeadline removes the write deadline of a response, because reading a long log takes time. The response
-// itself is small, so a slow reader cannot block it.
+// itself is small, so a slow reader cannot block the server.
 func withoutWriteDeadline(ctx huma.Context, next func(huma.Context)) {
 	_, w := humago.Unwrap(ctx)
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})

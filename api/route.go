@@ -32,7 +32,7 @@ const (
 const (
 	scopeKey    = "scope"  // domain.Scope that a token needs
 	agentKey    = "agents" // true: the agent of the machine in the path has access too
-	joinKey     = "joins"  // true: join tokens and agents have access; the route checks for what
+	joinKey     = "joins"  // true: join tokens and agents have access; the route checks what they may do
 	loopbackKey = "free"   // true: requests from loopback need no token
 	probeKey    = "probed" // true: without a token, only the status is returned (for load balancers)
 )
@@ -58,7 +58,7 @@ func allowJoin(op huma.Operation) huma.Operation {
 	return op
 }
 
-// authorize passes a request on if its caller has access to the route.
+// authorize calls the next handler if the caller has access to the route.
 func (a *API) authorize(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	op := ctx.Operation()
@@ -86,7 +86,7 @@ func (a *API) authorize(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithValue(ctx, callerKey{}, c))
 }
 
-// via returns the client type that the sender states. It is recorded but never used for decisions.
+// via returns the channel that the sender claims to use. It is recorded but never used for decisions.
 func via(r *http.Request) domain.Via {
 	if said := domain.Via(r.Header.Get(client.ViaHeader)); said == domain.ViaCLI {
 		return said
@@ -104,7 +104,7 @@ func bearer(r *http.Request) string {
 }
 
 // checkAccess returns a problem unless the caller has access to an operation. An agent has access for its own machine
-// if the path names that machine. If the path names no machine, the route checks the body.
+// if the path names that machine. If the path names no machine, the route must check the body.
 func checkAccess(c access.Caller, op *huma.Operation, machine string) error {
 	scope, _ := op.Metadata[scopeKey].(domain.Scope)
 	switch {

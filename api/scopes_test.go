@@ -47,7 +47,7 @@ var (
 // routePermissions lists all routes, and which senders have access from another machine. A route without an entry
 // fails the test.
 var routePermissions = map[string][]sender{
-	"GET /healthz": probes, // only reports that the server is running
+	"GET /healthz": probes, // the response contains only the status of the process
 	"GET /readyz":  probes, // returns only 200 or 503 without a token
 	"GET /metrics": readers,
 

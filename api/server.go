@@ -138,7 +138,7 @@ func (a *API) recover(w http.ResponseWriter, r *http.Request) {
 	writeProblem(w, problem.New(client.Internal, "internal error", "see the log of this server"))
 }
 
-// Drain rejects new live streams, ends the open ones, and waits until they have ended or ctx ends.
+// Drain rejects new live streams, ends the open ones, and waits until they have ended or ctx is done.
 func (a *API) Drain(ctx context.Context) {
 	a.gate.Close()
 	a.gate.Wait(ctx)

@@ -31,7 +31,7 @@ type sse struct {
 }
 
 // stream returns the response of a live stream, which run writes. The context of run ends with the reader, with the
-// caller's token, or when the server drains. at is the id from which a reader resumes that has not received a message
+// caller's token, or when the server drains. at is the id from which a reader resumes if it has not received a message
 // yet; empty means from the beginning.
 func (a *API) stream(at string, run func(context.Context, *sse) error) (*huma.StreamResponse, error) {
 	if !a.gate.Enter() {
@@ -94,7 +94,8 @@ func (s *sse) open(at string) error {
 }
 
 // keepAlive sends comments while the stream is silent. It ends the stream when the reader stops reading or the server
-// drains. The returned channel is closed when keepAlive has stopped, at the latest when the stream's context ends.
+// drains. The returned channel is closed when keepAlive has stopped, which is no later than the end of the stream's
+// context.
 func (s *sse) keepAlive(cancel func(), draining <-chan struct{}) <-chan struct{} {
 	stopped := make(chan struct{})
 	go func() {

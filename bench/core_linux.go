@@ -33,7 +33,7 @@ type core struct {
 	*engine.Engine
 	log   eventlog.Backend
 	clock *clock
-	// snapshot is the engine's last snapshot. None is stored unless a row calls Snapshot.
+	// snapshot is the engine's last snapshot. The engine stores one only when a row calls Snapshot.
 	snapshot memorySnapshot
 }
 

@@ -6,9 +6,9 @@
 //	go run ./bench all            # the full form of every row (make bench-long)
 //
 // Each row prints a table and writes it to docs/performance/measurements.md with the machine, the commit and the
-// command. Rows measure real processes with a durable log. In the same run they also measure a baseline: the minimal
-// work that the same job needs. Ratios carry over to other machines, absolute figures do not. Processor time is read
-// from the kernel, so the command needs Linux.
+// command. Rows measure real processes with a durable log. In the same run they also measure a baseline: the least work
+// with which the same job can be done. Ratios are comparable between machines; absolute figures are not. Processor time
+// is read from the kernel, so the command needs Linux.
 //
 //	rows_*.go          one function per row
 //	fixture_linux.go   a server and its fleet

@@ -159,7 +159,7 @@ const (
 	eventsEach   = 10
 )
 
-// comeAndGo lets the machines with numbers from..c.machines go offline and online several times each.
+// comeAndGo makes the machines with numbers from..c.machines go offline and online several times each.
 func (c *largeFleet) comeAndGo(ctx context.Context, from int) error {
 	heads := make([]machineHead, c.machines-from)
 	c.Read(func(v *projections.View) {
@@ -250,7 +250,7 @@ func (c *largeFleet) resume(ctx context.Context, r *replay) error {
 	}
 	r.snapshotTime, r.snapshot = lap(), len(c.snapshot.data)
 	c.Engine = nil
-	liveHeap() // otherwise garbage of the previous engine would count
+	liveHeap() // collects garbage of the previous engine, which would be measured otherwise
 	lap = stopwatch()
 	err := c.fold(ctx, server)
 	r.resumeTime = lap()

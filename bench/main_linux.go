@@ -61,7 +61,7 @@ type row struct {
 var rows = []row{
 	{"decide", "processor time per decision until it is durable, engine only", decideRow},
 	{"growth", "how processor time per decision grows with machines and triggers", growthRow},
-	{"burst", "10 000 machines come online at once: decide, deliver, claim and end", burstRow},
+	{"burst", "10 000 machines come online at the same time: decide, deliver, claim and end", burstRow},
 	{"lone", "one machine comes online among 10 000", loneRow},
 	{"memory", "10 000 agents connected and deployed, plain and with TLS", memoryRow},
 	{"idle", "10 000 agents that only send heartbeats; a tick without events", idleRow},
@@ -83,7 +83,7 @@ const (
 	shareWord     = "fleet-share"
 )
 
-// manyFiles is the number of open files that 30 000 connections need.
+// manyFiles is the number of open files that 30 000 connections require.
 const manyFiles = 70_000
 
 func main() {
@@ -149,7 +149,7 @@ func run(ctx context.Context) error {
 }
 
 // choosePage keeps results of the short form off the page with the full results. It also reports a missing folder
-// before anything is measured.
+// before the first measurement.
 func (o *options) choosePage() error {
 	named := false
 	flag.Visit(func(f *flag.Flag) { named = named || f.Name == "page" })

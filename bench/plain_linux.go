@@ -28,8 +28,8 @@ const (
 		FROM events ORDER BY position`
 )
 
-// plainSQLite opens a file like any program, with the driver and the durability of a log. Writers share one
-// connection: with several connections SQLite blocks all but one on its lock, which is slower.
+// plainSQLite opens a file through database/sql, with the driver and the durability of a log. Writers share one
+// connection: with several connections, all but one would wait for the lock of SQLite, which is slower.
 func plainSQLite(path string) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	if err == nil {

@@ -64,7 +64,7 @@ func peerRow(ctx context.Context, o options) (*table, error) {
 		fmt.Sprintf("%.0f", float64(b.memory.RSS)/1e6))
 	t.add("drover, all connected, decided and delivered", fmt.Sprintf("%.0f", µs(b.onlineCPU+b.cpu, b.due)), "1", "–",
 		"–", "–", "–")
-	t.note("%d nodes become ready at once, and a global service is constrained to half of them. All figures are "+
+	t.note("%d nodes become ready at the same time, and a global service is constrained to half of them. All figures are "+
 		"from one run of %s. The dispatcher gets fewer nodes, because its work grows with their square. It is "+
 		"called in its own process without gRPC and TLS. Its figure includes registering the nodes, so compare it "+
 		"with drover's figure that includes connecting all agents.",

@@ -29,7 +29,7 @@ func µs(d time.Duration, n int) float64 { return float64(d.Nanoseconds()) / 1e3
 
 func ms(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e6 }
 
-// measureBurst lets machines join, leave, and come online again within one tick, after which half of them are due.
+// measureBurst makes machines join, leave, and come online again within one tick, after which half of them are due.
 func (o options) measureBurst(ctx context.Context, n int, secure bool) (b burst, err error) {
 	b = burst{machines: n, due: n / 2}
 	// All machines must connect within one tick. The required time was measured with a smaller burst.

@@ -88,7 +88,7 @@ func memoryRow(ctx context.Context, o options) (*table, error) {
 	return t, o.foldMemory(ctx, t)
 }
 
-// After a load peak, the Go runtime returns memory within minutes.
+// After a load peak, the Go runtime returns memory to the system only within minutes.
 const (
 	longSettle  = 60 * time.Second
 	shortSettle = 5 * time.Second
@@ -346,8 +346,8 @@ func loneRow(ctx context.Context, o options) (*table, error) {
 	return t, nil
 }
 
-// joinAlone lets one machine join. It returns the time from the start of the tick to the offer and the processor
-// time used in between.
+// joinAlone makes one machine join. It returns the time from the start of the tick to the offer and the processor time
+// used in between.
 func (s *fixture) joinAlone(ctx context.Context, number int) (took, used time.Duration, err error) {
 	record, begun, ended := process.RecordCPU(s.PID()), time.Now(), s.Ended()
 	err = s.Connect(ctx, number, number+1, 1)

@@ -61,7 +61,7 @@ func millionRow(ctx context.Context, o options) (*table, error) {
 // lastBursts is the number of bursts that the figures of one size are based on.
 const lastBursts = 3
 
-// reach lets a fleet grow to a size and measures it there.
+// reach grows a fleet to a size and measures it at that size.
 func (c *largeFleet) reach(ctx context.Context, size, by int) (s scale, err error) {
 	s.due = by / 2
 	c.written, c.writing = 0, 0

@@ -47,7 +47,7 @@ const sparedFiles = 500
 // clusterTick is short, because nothing is due before the release is wanted.
 const clusterTick = 5 * time.Second
 
-// arrive lets all agents join, disconnect, and come online again.
+// arrive makes all agents join, disconnect, and come online again.
 func (c *cluster) arrive(t *table, n int) error {
 	spent, took, err := c.spend(c.join)
 	if err != nil {
@@ -71,7 +71,7 @@ func (c *cluster) enter(t *table, what string, spent cost, n int) {
 	t.add(what, fmt.Sprintf("%.0f", µs(spent.servers, n)), fmt.Sprintf("%.0f", µs(spent.postgres, n)))
 }
 
-// deploy pins the release while all machines are online, and lets the due ones carry it out.
+// deploy pins the release while all machines are online, and waits until the due machines have installed it.
 func (c *cluster) deploy(t *table, due int) error {
 	if err := c.all(func(s *fleet.Share) error { return s.SetAutoClaim(false) }); err != nil {
 		return err
@@ -114,7 +114,7 @@ func (c *cluster) deploy(t *table, due int) error {
 	return c.carryOut(t, due)
 }
 
-// enterOffers adds when offers arrived after the start of the tick.
+// enterOffers adds the times from the start of the tick to the arrival of the offers.
 func enterOffers(t *table, offered []time.Time, ticked time.Time) {
 	var after []time.Duration
 	for _, at := range offered {
@@ -132,7 +132,7 @@ func (c *cluster) record() (all []*process.CPURecord) {
 	return all
 }
 
-// carryOut lets all agents claim and end their parts, and counts what was deployed twice.
+// carryOut makes all agents claim and end their parts, and counts the parts that were deployed twice.
 func (c *cluster) carryOut(t *table, due int) error {
 	position, err := c.servers[0].position()
 	if err != nil {

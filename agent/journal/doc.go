@@ -8,8 +8,7 @@
 //	DATA/parts/DEPLOYMENT/       the part's scripts, working folder and output
 //	DATA/secrets.env             written by operators, read by the steps
 //
-// An entry moves through the states below. The agent writes each state to disk before it takes the action that the
-// state announces:
+// An entry moves through the states below. The agent writes each state to disk before it takes the action that follows:
 //
 //	        before the claim     before the first step      before the report
 //	(none) ────▶ claiming ────────────▶ running ─────────────────▶ ended
@@ -25,7 +24,7 @@
 //
 // Each write replaces a whole file: write to a temporary file, fsync, rename, fsync the folder. A deployment's id is
 // used in a file name only if it consists of letters, digits, "-" and "_". A file that is damaged, or was written by a
-// newer drover, is an error: an agent that does not know what it has run must not run anything.
+// newer drover, is an error: without these records the agent could run a part twice, so it must not run anything.
 //
 //	journal.go   Journal: the data folder, its lock and its entries
 //	identity.go  Identity: the instance and its secret

@@ -64,8 +64,8 @@ type Journal struct {
 	runs   []finishedRun // also in memory.json
 }
 
-// Open locks and reads the data folder, and creates the files that are missing. It returns the entries that an
-// earlier run of the agent left. Its errors are messages for an operator; one of them is *InUse.
+// Open locks and reads the data folder, and creates missing files. It returns the entries that an earlier run of the
+// agent left. Its errors are written for operators. If another agent uses the folder, the error is *InUse.
 func Open(data string) (*Journal, []Entry, error) {
 	for _, folder := range []string{data, filepath.Join(data, "journal"), filepath.Join(data, "parts")} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -226,8 +226,8 @@ func (j *Journal) Put(e Entry) error {
 	return nil
 }
 
-// Forget removes an entry and the part's folder. If the entry reappears after a crash, nothing is harmed: the agent
-// only reports the same end again.
+// Forget removes an entry and the part's folder. If the entry reappears after a crash, the agent only reports the same
+// end again, which is harmless.
 func (j *Journal) Forget(deployment string) error {
 	if !SafeName(deployment) {
 		return nil

@@ -5,9 +5,9 @@
 //
 // It guarantees that
 //
-//   - the value of a secret never passes, even if a step writes it in several pieces;
-//   - a step can print any amount of output at a bounded cost of memory and disk, and a lost connection never slows it
-//     down;
+//   - the value of a secret is never passed on, even if a step writes it in several pieces;
+//   - a step can print any amount of output, but memory and disk use are bounded, and a lost connection never slows the
+//     step down;
 //   - chunk n of a part always has the same bytes, so that sending it twice is harmless.
 //
 // If a part prints more than its limit, the first half of the limit is sent as it arrives. The last half is sent when

@@ -45,7 +45,7 @@ func (m *Mask) Text(text string) string {
 	return b.String()
 }
 
-// Writer returns a writer that replaces every value and writes the result to w. It holds bytes back that may be the
+// Writer returns a writer that replaces every value and writes the result to w. It holds back bytes that may be the
 // beginning of a value until the next Write or Flush.
 func (m *Mask) Writer(w io.Writer) *Masked { return &Masked{mask: m, to: w} }
 
@@ -70,8 +70,8 @@ type Masked struct {
 	to   io.Writer
 	// held contains the bytes that were written but not passed on yet.
 	held []byte
-	// covered is the number of bytes of held that belong to a value which was already replaced. Values can overlap,
-	// and no byte of either may pass.
+	// covered is the number of bytes at the beginning of held that belong to a value that was already replaced. Values can
+	// overlap, and every byte of each must be masked.
 	covered int
 	out     []byte
 }
@@ -118,7 +118,7 @@ func (w *Masked) decide(final bool) (at int) {
 	return at
 }
 
-// plain returns the end of the bytes, from at on, at which no value can begin or continue.
+// plain returns the end of the run of bytes, starting at at, in which no value can begin or continue.
 func (w *Masked) plain(at int) int {
 	if at < w.covered {
 		return at
@@ -129,7 +129,7 @@ func (w *Masked) plain(at int) int {
 	return at
 }
 
-// one processes the byte at position at, where a value of the given length begins (0: no value).
+// one processes the byte at position at. length is the length of the value that begins there, or 0.
 func (w *Masked) one(at, length int) {
 	if length > 0 && at >= w.covered {
 		w.out = append(w.out, replacement...)

@@ -10,8 +10,8 @@ import (
 	"github.com/droverhq/drover/agent/output"
 )
 
-// maskSimply masks a whole text with the simplest possible algorithm. It covers every occurrence of a secret. Each
-// run of covered bytes becomes one replacement, and so does each secret that begins where another one ends.
+// maskSimply masks a whole text with the simplest possible algorithm. It marks every occurrence of a secret as covered.
+// Each run of covered bytes becomes one replacement, and so does each secret that begins where another one ends.
 func maskSimply(secrets []string, text string) string {
 	var b strings.Builder
 	covered := 0

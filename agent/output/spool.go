@@ -68,7 +68,8 @@ func Reopen(path string, limit int64) (*Spool, error) {
 	}
 }
 
-// InMemory returns a spool without a file, for a part whose file could not be created because of the error why.
+// InMemory returns a spool without a file, for a part whose file could not be created. why is the error of that
+// attempt.
 func InMemory(limit int64, why error) *Spool {
 	s := newSpool(nil, limit)
 	s.full = why
@@ -85,7 +86,7 @@ func newSpool(file *os.File, limit int64) *Spool {
 // Written is signalled when there are new chunks.
 func (s *Spool) Written() <-chan struct{} { return s.written }
 
-// Write stores p. It never fails, because a problem with the output must not stop the work.
+// Write stores p. It never returns an error, because a problem with the output must not stop the step.
 func (s *Spool) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -152,7 +153,7 @@ func (s *Spool) store(data []byte) {
 }
 
 // Finish ends the output. It makes chunks of the bytes that were held back; if bytes were cut, it first adds a line
-// that reports how many. Later writes are discarded. The error is the reason why chunks could not be written to disk;
+// that reports how many. Later writes are discarded. Finish returns an error if chunks could not be written to disk;
 // they can still be read from memory.
 func (s *Spool) Finish() error {
 	s.mu.Lock()

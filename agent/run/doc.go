@@ -1,18 +1,18 @@
 // Package run executes one part on its machine: the steps of a release, in order, each as a shell script in its own
 // process group.
 //
-// The package decides what a step can see (environment, working folder, secrets), when the step is over, and how the
-// part ended. It uses /bin/sh, and it uses /proc to find processes that a step left running. Without /proc it can
+// The package determines what a step has access to (environment, working folder, secrets), when the step is over, and
+// how the part ended. It uses /bin/sh, and /proc to find processes that a step left running. Without /proc it can
 // signal only the process group.
 //
 // It guarantees that
 //
 //   - no line of a script runs before Part.Starting has returned without an error. A caller that records the process
-//     group there can end the orphans of a crash later (Group.ClearOrphans). ClearOrphans never signals a process that
-//     might belong to something else.
+//     group there can later end the processes that a crash left behind (Group.ClearOrphans). ClearOrphans never signals
+//     a process that might not belong to the group.
 //   - when a step is over, no process of its session is running: run sends SIGTERM, waits for a short grace period, and
 //     sends SIGKILL. Only a process that left the session with setsid(2), such as a service, keeps running. It cannot
-//     delay the part by holding the output open.
+//     delay the part by keeping the output pipe open.
 //   - no value of a secret appears in the output or in the result.
 //
 // A script that begins with "#!" is executed directly. Any other script runs with "/bin/sh -e", so that the first

@@ -26,8 +26,9 @@ type Group struct {
 	Boot string `json:"boot,omitempty"`
 }
 
-// clear ends the running processes of a group whose leader this process has not reaped yet. It sends SIGTERM, waits
-// up to grace, and then sends SIGKILL. It returns how many processes there were and how many are still running.
+// clear ends the running processes of a group. This process must not have reaped the group's leader yet. It sends
+// SIGTERM, waits up to grace, and then sends SIGKILL. It returns how many processes there were and how many are still
+// running.
 func (g Group) clear(grace time.Duration) (left, stuck int) {
 	defer syscall.Kill(-g.ID, syscall.SIGKILL) // also where members cannot be listed
 	return endAll(grace, g.members, func(signal syscall.Signal, members []process) {
@@ -86,7 +87,7 @@ func endAll(grace time.Duration, members func() []process, signal func(syscall.S
 	for _, round := range []struct {
 		signal syscall.Signal
 		wait   time.Duration
-		again  bool // signal new members too
+		again  bool // also signal members that appear later
 	}{{syscall.SIGTERM, grace, false}, {syscall.SIGKILL, killTimeout, true}} {
 		if len(now) == 0 || round.wait <= 0 {
 			continue

@@ -83,7 +83,7 @@ func readProcess(id int) (process, error) {
 	return p, err
 }
 
-// carries reports whether the process was started with this entry in its environment.
+// carries reports whether the process has this entry in its initial environment.
 func (p process) carries(entry string) bool {
 	environ, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", p.id))
 	return slices.Contains(strings.Split(string(environ), "\x00"), entry)

@@ -14,7 +14,7 @@ import (
 	"github.com/droverhq/drover/agent/run"
 )
 
-// orphan starts a script in the way a crashed agent leaves it behind and returns its leader.
+// orphan starts a script, leaves it running as a crashed agent does, and returns its leader.
 func orphan(t *testing.T, script, deployment string) *exec.Cmd {
 	t.Helper()
 	c := exec.Command("/bin/sh", "-c", script)

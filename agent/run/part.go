@@ -40,8 +40,8 @@ type Part struct {
 	Grace time.Duration
 }
 
-// Run runs the part and returns how it ended. When ctx ends, Run kills the running step immediately, and the part
-// ends failed (interrupted).
+// Run runs the part and returns how it ended. When ctx is done, Run kills the running step immediately, and the part
+// ends as failed (interrupted).
 func (p Part) Run(ctx context.Context) client.End {
 	r := runner{Part: p, mask: output.NewMask(nil)}
 	if p.Grace <= 0 {
@@ -53,7 +53,7 @@ func (p Part) Run(ctx context.Context) client.End {
 	return end
 }
 
-// InterruptedEnd returns the end of a part whose outcome the agent cannot know.
+// InterruptedEnd returns the end of a part whose outcome is unknown to the agent.
 func InterruptedEnd(deployment, step, detail string) client.End {
 	return client.End{
 		Deployment: deployment,
@@ -88,7 +88,8 @@ func (r *runner) run(ctx context.Context) client.End {
 	return client.End{State: domain.PartSucceeded}
 }
 
-// prepare checks everything that the first step needs. It returns a non-nil end if something is missing or invalid.
+// prepare checks the requirements of the first step. It returns the end of the part if something is missing or invalid,
+// and otherwise nil.
 func (r *runner) prepare() *client.End {
 	secrets, err := ReadSecrets(r.SecretsFile, r.Work.Secrets)
 	if err != nil {
@@ -233,8 +234,8 @@ func (r *runner) reportLeftovers(step domain.Step, exit Exit) {
 	}
 }
 
-// newLine terminates a line that the last attempt left open. The mask passed its pending bytes on when that attempt
-// ended, so without the line break two steps could print a secret together.
+// newLine ends an unterminated last line of the previous attempt. The mask cannot detect a secret that is split between
+// two attempts; the line break ensures that the two halves are not adjacent in the output.
 func (r *runner) newLine() {
 	if r.last.Open() {
 		_, _ = r.out.Write([]byte("\n"))

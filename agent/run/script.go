@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// drainTimeout bounds how long the output is read after a script's session has ended. A process that left the session
-// could keep the pipe open indefinitely.
+// drainTimeout bounds how long the output is read after a script's session has ended. A process that has left the
+// session could keep the pipe open indefinitely.
 const drainTimeout = time.Second
 
 // startBarrier waits for a line on file descriptor 3 before it executes the script. If the agent dies before it has
@@ -43,14 +43,14 @@ type Exit struct {
 	Code     int // 128 + signal if a signal ended it
 	TimedOut bool
 	Timeout  time.Duration
-	Stopped  bool  // the context ended
+	Stopped  bool  // the context was done
 	Left     int   // processes that the script left running
 	Stuck    int   // processes that survived SIGKILL or could not be signalled
 	Err      error // why the script was not started
 }
 
-// Run runs the script until it ends, until its timeout, or until ctx ends. At the end of ctx it kills the script
-// without a grace period.
+// Run runs the script until it exits, its timeout expires, or ctx is done. If ctx is done, Run kills the script without
+// a grace period.
 func (s Script) Run(ctx context.Context) Exit {
 	if ctx.Err() != nil {
 		return Exit{Stopped: true}
@@ -83,7 +83,7 @@ type running struct {
 	reader  *os.File
 	drained chan struct{}
 	// exited is closed when the leader has exited. The leader is reaped only after the group was cleared, so that the
-	// system cannot reuse its id before.
+	// system cannot reuse its id until then.
 	exited chan struct{}
 }
 
@@ -161,7 +161,7 @@ func (r *running) copyTo(w io.Writer) {
 }
 
 // end reaps the leader, reads the remaining output and returns the exit code. If the leader hangs in the kernel and
-// survives even SIGKILL, end leaves it behind and returns -1.
+// survives SIGKILL, end abandons it and returns -1.
 func (r *running) end() int {
 	_ = r.reader.SetReadDeadline(time.Now().Add(drainTimeout))
 	<-r.drained

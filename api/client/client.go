@@ -98,7 +98,7 @@ func (c *Client) Download(ctx context.Context, path string, out io.Writer) error
 	defer response.Body.Close()
 	timeout := time.AfterFunc(downloadTimeout, func() { _ = response.Body.Close() })
 	defer timeout.Stop()
-	var readErr error // distinguishes errors of the server from errors of out
+	var readErr error // distinguishes errors of reading the response from errors of writing to out
 	read := readerFunc(func(p []byte) (int, error) {
 		n, err := response.Body.Read(p)
 		timeout.Reset(downloadTimeout)
@@ -113,10 +113,10 @@ func (c *Client) Download(ctx context.Context, path string, out io.Writer) error
 		return ctx.Err()
 	case readErr != nil:
 		return &Problem{Title: "Connection lost", Kind: Unavailable,
-			Detail: fmt.Sprintf("the response of %s was cut off after %d bytes: %v", server, n, reason(readErr)),
+			Detail: fmt.Sprintf("the response from %s was cut off after %d bytes: %v", server, n, reason(readErr)),
 			Hint:   "try again; see the server's log for details", cause: readErr}
 	case err != nil:
-		return fmt.Errorf("write the response of %s: %w", server, err)
+		return fmt.Errorf("write the response from %s: %w", server, err)
 	}
 	return nil
 }
@@ -126,7 +126,7 @@ const downloadTimeout = 2 * time.Minute
 
 type readerFunc func(p []byte) (int, error)
 
-// Read calls f.
+// Read implements io.Reader.
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func (c *Client) write(ctx context.Context, method, path, key string, body, into any) (string, error) {
@@ -179,7 +179,7 @@ func (c *Client) call(ctx context.Context, r request, into any) (position string
 		return "", connectionProblem(server, err)
 	case len(text) > maxResponseBytes:
 		return "", &Problem{Title: "Response too large", Kind: Internal,
-			Detail: fmt.Sprintf("the response of %s is larger than %d bytes", server, maxResponseBytes),
+			Detail: fmt.Sprintf("the response from %s is larger than %d bytes", server, maxResponseBytes),
 			Hint:   "use a smaller limit"}
 	}
 	return response.Header.Get(PositionHeader), decode(server, text, into)
@@ -195,8 +195,8 @@ func decode(server string, text []byte, into any) error {
 	}
 	if err := json.Unmarshal(text, into); err != nil {
 		return &Problem{Title: "Invalid response", Kind: Internal,
-			Detail: fmt.Sprintf("invalid response of %s: %v", server, err),
-			Hint:   "do client and server have the same version?", cause: err}
+			Detail: fmt.Sprintf("invalid response from %s: %v", server, err),
+			Hint:   "check that client and server have the same version", cause: err}
 	}
 	return nil
 }
@@ -253,7 +253,7 @@ func (c *Client) sendTo(ctx context.Context, server string, r request) (*http.Re
 	return nil, problemOf(server, response, body)
 }
 
-// slow contains the paths for which a server may work for a long time before it responds.
+// slow contains the paths for which a server may take a long time to respond.
 var slow = map[string]bool{"/log/verify": true, "/log/export": true, "/log/backup": true, "/apply": true}
 
 // body is the body of a response. Close also cancels the context of the request.
@@ -303,7 +303,7 @@ func (c *Client) request(ctx context.Context, server string, r request) (*http.R
 	return req, nil
 }
 
-// rootPaths contains the paths that are not below /api/v1.
+// rootPaths contains the paths that are not under /api/v1.
 var rootPaths = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
 
 // http returns an HTTP client that follows no redirects, so that the token is sent only to the configured servers.

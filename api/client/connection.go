@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// connectionProblem returns the problem for a server that sent no response. It has no cause if a retry cannot help, for
-// example because the address or the certificate is wrong, so that callers do not wait.
+// connectionProblem returns the problem for a server that sent no response. Its cause is nil if a retry cannot help,
+// for example because the address or the certificate is wrong, so that callers do not retry.
 func connectionProblem(server string, err error) *Problem {
 	p := &Problem{Title: "Server unreachable", Kind: Unavailable}
 	if detail, hint := ExplainConfiguration(server, err); detail != "" {
@@ -99,7 +99,7 @@ func addressProblem(server string, response *http.Response, body []byte, found *
 	return nil
 }
 
-// IsPlainHTTPToTLS reports whether body is the response of a TLS port to an HTTP request without TLS.
+// IsPlainHTTPToTLS reports whether body is the response from a TLS port to an HTTP request without TLS.
 func IsPlainHTTPToTLS(body string) bool {
 	return strings.HasPrefix(body, "Client sent an HTTP request to an HTTPS server")
 }

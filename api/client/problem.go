@@ -90,7 +90,7 @@ func StatusOf(kind string) int {
 	return http.StatusInternalServerError
 }
 
-// kindOfStatus returns the kind for a response that is not a drover problem, for example a response of a proxy.
+// kindOfStatus returns the kind for a response that is not a drover problem, for example from a proxy.
 func kindOfStatus(status int) string {
 	switch status {
 	case http.StatusUnauthorized:
@@ -126,7 +126,8 @@ func problemOf(server string, response *http.Response, body []byte) *Problem {
 	return p
 }
 
-// reason strips the method and the address that net/http puts before an error, because the message already has them.
+// reason returns err without the method and the address that net/http puts before it, because the message already
+// contains them.
 func reason(err error) error {
 	for {
 		inner := errors.Unwrap(err)

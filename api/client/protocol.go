@@ -12,7 +12,7 @@ const AgentPath = "/api/v1/agent"
 // MaxMessageBytes limits the size of a message in either direction.
 const MaxMessageBytes = 8 << 20
 
-// FromAgent is one message of an agent; exactly one field is set.
+// FromAgent is one message from an agent; exactly one field is set.
 type FromAgent struct {
 	Hello     *Hello      `json:"hello,omitempty"`
 	Heartbeat *Heartbeat  `json:"heartbeat,omitempty"`
@@ -24,7 +24,7 @@ type FromAgent struct {
 	Goodbye   *Goodbye    `json:"goodbye,omitempty"`
 }
 
-// ToAgent is one message of a server; exactly one field is set.
+// ToAgent is one message from a server; exactly one field is set.
 type ToAgent struct {
 	Welcome  *Welcome     `json:"welcome,omitempty"`
 	Refused  *Refused     `json:"refused,omitempty"`
@@ -46,11 +46,12 @@ type Hello struct {
 	Environment string   `json:"environment,omitempty"`
 	Roles       []string `json:"roles,omitempty"`
 	Version     string   `json:"version"`
-	// Memory is what the agent remembers of the log; nil before the first Welcome.
+	// Memory is what the agent remembers about the log; nil before the first Welcome.
 	Memory *Memory `json:"memory,omitempty"`
 }
 
-// Memory is what an agent remembers of the log that it was last connected to. It lets a server detect a restored log.
+// Memory is what an agent remembers about the log that it was last connected to. It lets a server detect a restored
+// log.
 type Memory struct {
 	Log      string `json:"log"`      // log id
 	Made     string `json:"made"`     // the id that this log was created with

@@ -17,7 +17,7 @@ import (
 // maxMessageBytes limits the length of a message of a live stream.
 const maxMessageBytes = 16 << 20
 
-// ErrEnded is returned by the callback of Follow to end it without an error.
+// ErrEnded is returned by the callback of Follow to end Follow without an error.
 var ErrEnded = errors.New("the reader ended the stream")
 
 // Message is one message of a live stream (server-sent events).
@@ -34,7 +34,7 @@ const defaultIdleTimeout = 45 * time.Second
 // Follow reads the live stream at path and calls take with each message, in order and without gaps. When the connection
 // is lost, it reconnects, if necessary to another server, and resumes after the last message. lastID is the message to
 // start after; empty: start with the query. Follow returns nil when the stream has ended or take returned ErrEnded.
-// Otherwise it returns another error of take, the error of ctx, or a *Problem that a retry cannot solve.
+// Otherwise it returns any other error of take, the error of ctx, or a *Problem for which a retry cannot help.
 func (c *Client) Follow(ctx context.Context, path string, query url.Values, lastID string,
 	take func(Message) error,
 ) error {

@@ -123,8 +123,8 @@ func (f *Fleet) receive(in *bufio.Reader) {
 	}
 }
 
-// Pass lets the server decide on all machines that came online since the last pass. It also returns when each offer
-// arrived after the start of the pass.
+// Pass makes the server decide on all machines that came online since the last pass. It also returns the time from the
+// start of the pass to the arrival of each offer.
 func (f *Fleet) Pass(due int) (p Pass, after []time.Duration, err error) {
 	f.mu.Lock()
 	f.came = nil

@@ -182,7 +182,7 @@ func (f *Fleet) Heartbeats() int { return int(f.beats.Load()) }
 // SetAutoClaim sets whether agents claim offers immediately. Otherwise they wait for ClaimAll.
 func (f *Fleet) SetAutoClaim(atOnce bool) { f.claims.Store(atOnce) }
 
-// ClaimAll lets all agents claim their offers.
+// ClaimAll makes all agents claim their offers.
 func (f *Fleet) ClaimAll() {
 	for _, a := range f.agents {
 		_ = a.claim() // after a lost connection the server repeats the offer

@@ -102,7 +102,7 @@ func (s *Share) SetAutoClaim(atOnce bool) error {
 	return err
 }
 
-// ClaimAll lets all agents claim their offers.
+// ClaimAll makes all agents claim their offers.
 func (s *Share) ClaimAll() error {
 	_, err := s.do(command{Verb: claimAllVerb})
 	return err

@@ -1,6 +1,6 @@
-// The swarmkit command lets the orchestrator of Docker Swarm do the work by which drover is measured: nodes become
-// ready at once, and a global service is constrained to half of them. It is a separate module, so that drover does not
-// depend on swarmkit.
+// The swarmkit command runs the workload of drover's measurements on the orchestrator of Docker Swarm: nodes become
+// ready at the same time, and a global service is constrained to half of them. It is a separate module, so that drover
+// does not depend on swarmkit.
 //
 //	go run -C bench/swarmkit . -nodes 10000
 //

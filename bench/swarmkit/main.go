@@ -142,7 +142,7 @@ func measure(ctx context.Context, mode string, nodes int) (figure, error) {
 	return b.time(f, begin)
 }
 
-// time lets the nodes become ready and waits until half of them have a task.
+// time makes the nodes ready and waits until half of them have a task.
 func (b *bench) time(f figure, begin func() error) (figure, error) {
 	time.Sleep(time.Second) // until all components have started
 	cpu, disk, begun := used(), written(), time.Now()

@@ -36,7 +36,8 @@ func sources(t *testing.T, pattern string, test bool) (all string) {
 	return all
 }
 
-// contains fails the test with a message if part is not in source. The source is too long for a failure message.
+// contains fails the test with a message if part is not in source. Unlike require.Contains, it does not print the
+// source, which is long.
 func contains(t *testing.T, source, part, message string, args ...any) {
 	t.Helper()
 	if !strings.Contains(source, part) {

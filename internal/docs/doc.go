@@ -1,5 +1,5 @@
-// Package docs tests the documentation: README.md, CONTRIBUTING.md, SECURITY.md and all pages in docs. It has no code
-// but tests.
+// Package docs tests the documentation: README.md, CONTRIBUTING.md, SECURITY.md and all pages in docs. It contains only
+// tests.
 //
 //	page_test.go        parses pages; checks YAML, JSON and links
 //	run_test.go         runs the command blocks
@@ -9,9 +9,9 @@
 //
 // # Command blocks
 //
-// The language of a fence says how a block is tested. The blocks of a page run from top to bottom in one shell (bash,
-// set -eu), in a temporary folder with an empty home. drover is on the PATH, ticks take one second, and a free port
-// replaces 127.0.0.1:7070. The folder contains examples and testdata of the checkout. At the end of the page, all
+// The language of a fence determines how a block is tested. The blocks of a page run from top to bottom in one shell
+// (bash, set -eu), in a temporary folder with an empty home. drover is on the PATH, ticks take one second, and a free
+// port replaces 127.0.0.1:7070. The folder contains examples and testdata of the checkout. At the end of the page, all
 // started processes are stopped.
 //
 //	```sh      is run and must exit with code 0
@@ -21,7 +21,7 @@
 //	```json    is parsed
 //	```        is not tested: drawings, forms
 //
-// A comment directly above a block changes its meaning:
+// A comment directly above a block changes how it is tested:
 //
 //	<!-- file: NAME -->       the block is written to this file in the folder of the page
 //	<!-- more of: NAME -->    the block is appended to that file after a blank line
@@ -39,6 +39,6 @@
 // # Field lists
 //
 // The pages in docs/reference list fields, events and reasons in tables. The tests compare them with the code: the keys
-// that the file reader accepts, the JSON of events, the constants of reasons. A missing line fails a test, and so does
-// a line for something that does not exist.
+// that the file reader accepts, the JSON of events, the constants of reasons. A test fails if a line is missing, or if
+// a line describes something that does not exist.
 package docs

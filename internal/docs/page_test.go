@@ -41,7 +41,7 @@ func (b *block) place() string { return b.page + ":" + number(b.line) }
 // run.
 const generated = "docs/reference/commands.md"
 
-// knownMarks are the comments with a meaning for the tests.
+// knownMarks are the keys of the comments that the tests interpret.
 var knownMarks = []string{"file", "more of", "again", "exits", "not run", "before", "quick start"}
 
 // pages reads and parses all pages.

@@ -65,8 +65,8 @@ func TestKindPagesListAllFields(t *testing.T) {
 	}
 }
 
-// keys returns the keys that the reader of files accepts in a mapping. It puts a number in the place of the mapping
-// and reads the hint.
+// keys returns the keys that the reader of files accepts in a mapping. It passes a number instead of the mapping to the
+// reader, whose hint lists the keys.
 func keys(t *testing.T, kind resource.Kind, path string) (all []string) {
 	t.Helper()
 	for _, key := range strings.Split(strings.TrimPrefix(wanted(t, kind, path, 1), "keys: "), ", ") {
@@ -84,7 +84,7 @@ func keys(t *testing.T, kind resource.Kind, path string) (all []string) {
 	return all
 }
 
-// wanted returns the hint about a value at a path of a kind's spec.
+// wanted returns the hint of the reader about a value at a path in a kind's spec.
 func wanted(t *testing.T, kind resource.Kind, path string, value any) string {
 	t.Helper()
 	place := "spec"
@@ -172,7 +172,7 @@ func TestEventPageListsAllFields(t *testing.T) {
 		event, err := domain.Decode(name, []byte("{}"))
 		require.NoError(t, err)
 		if domain.TypeName(event) != name {
-			continue // an older version, which is not written any more
+			continue // an older version, which is no longer written
 		}
 		text := section(t, "reference/events.md", "### "+domain.Name(event))
 		require.Contains(t, text, "`"+name+"`")

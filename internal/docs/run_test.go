@@ -24,7 +24,7 @@ var program = harnesstest.NewProgram()
 
 func TestMain(m *testing.M) { os.Exit(harnesstest.Run(m)) }
 
-// timeout limits one block, and the repetition of a block that waits for a condition.
+// timeout limits the run of one block, including the repetitions of a block that waits for a condition.
 const timeout = 90 * time.Second
 
 func number(n int) string { return strconv.Itoa(n) }

@@ -32,7 +32,7 @@ type chaosRun struct {
 	recovery []time.Duration
 }
 
-// TestMachinesGetTheirReleasesOnceUnderFaults tests the guarantees of several servers on one log.
+// TestMachinesGetTheirReleasesOnceUnderFaults tests what several servers on one log guarantee while faults occur.
 func TestMachinesGetTheirReleasesOnceUnderFaults(t *testing.T) {
 	needsTime(t)
 	chosen := seed(t)
@@ -129,7 +129,7 @@ func (c *cluster) online() error {
 	return nil
 }
 
-// settle waits until no deployment is open, and deploys a last release to all machines.
+// settle waits until no deployment is open, and deploys a final release to all machines.
 func (s *chaosRun) settle() {
 	c := s.c
 	c.until("no deployment is open", func() error { return c.idle(c.servers[0]) })
@@ -143,7 +143,7 @@ func (s *chaosRun) settle() {
 	c.until("all machines have the last release", func() error { return c.has(c.servers[2], "99.") })
 }
 
-// has returns an error if a machine does not have a release with this prefix, or wants another one.
+// has returns an error if a machine does not have a release with this prefix, or if another release is wanted on it.
 func (c *cluster) has(s *droverServer, release string) error {
 	machines := s.machines()
 	for _, a := range c.agents {
@@ -169,7 +169,7 @@ func (c *cluster) idle(s *droverServer) error {
 	return err
 }
 
-// behind returns an error if a machine is not up to date without a reason.
+// behind returns an error if a machine is behind and drover reports no reason for it.
 func (c *cluster) behind(s *droverServer) error {
 	for _, a := range c.agents {
 		items, _, err := list[explain.Why](s, "/why", url.Values{"machine": {a.name}, "project": {"shop"}})
@@ -208,7 +208,7 @@ func (s *chaosRun) judge() {
 	s.control(events, lines)
 }
 
-// calm checks that no program panicked or reported an internal error.
+// calm checks that no program has panicked or reported an internal error.
 func (c *cluster) calm() {
 	logs, err := filepath.Glob(filepath.Join(c.folder, "*.log"))
 	require.NoError(c.t, err)
@@ -293,7 +293,7 @@ func (c *cluster) raw(s *droverServer, path string, at eventlog.Position) (text 
 	return text, err
 }
 
-// print logs what was done and what was found.
+// print logs the operations, the faults and the figures.
 func (s *chaosRun) print(events []eventlog.Recorded, lines []line, zeros map[string][]string) {
 	acked, refused := 0, 0
 	for _, o := range s.users.commands {

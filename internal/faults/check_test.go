@@ -118,8 +118,8 @@ func twice(lines []line) (found []string) {
 	return found
 }
 
-// unclaimed returns the parts that ran without a claim in the log, and the parts that succeeded in the log but did
-// not run to their end.
+// unclaimed returns the parts that ran without a claim in the log, and the parts that succeeded according to the log
+// but did not run to the end.
 func unclaimed(lines []line, events []eventlog.Recorded) (found []string) {
 	ended := map[string]bool{}
 	claimed, began := map[string]bool{}, map[string]bool{}

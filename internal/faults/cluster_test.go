@@ -56,7 +56,7 @@ type droverServer struct {
 	*supervised
 	address string
 	toLog   *proxy
-	users   *proxy // the proxy of users
+	users   *proxy // between users and this server
 	client  *client.Client
 }
 
@@ -170,7 +170,7 @@ func (c *cluster) proxyTo(n, server int) *proxy {
 	return c.agents[n].proxies[(server-n%len(c.servers)+len(c.servers))%len(c.servers)]
 }
 
-// until waits until is returns nil. The error of is describes what is missing.
+// until waits until is returns nil. The errors of is describe what is missing.
 func (c *cluster) until(what string, is func() error) {
 	c.t.Helper()
 	harnesstest.Until(c.t, what, is)
@@ -234,7 +234,7 @@ func (c *cluster) apply(text string) {
 	require.NoError(c.t, c.clientAt(addresses...).Post(context.Background(), "/apply", "", body, &answer))
 }
 
-// shop is the deployed configuration. Each step records its begin and its end.
+// shop is the deployed configuration. Each step records when it begins and ends.
 const shop = `
 apiVersion: drover.dev/v1
 kind: Environment
@@ -277,7 +277,8 @@ func (c *cluster) written() string {
 	return string(text)
 }
 
-// refuses returns nil if a server reports on a new connection that it is not ready, with the given words.
+// refuses returns nil if a server reports on a new connection that it is not ready, with a message that contains the
+// given text.
 func (c *cluster) refuses(s *droverServer, words string) error {
 	answer, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get("http://" + s.address +
 		"/readyz")

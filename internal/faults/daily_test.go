@@ -282,7 +282,7 @@ func (c *cluster) left(after eventlog.Position) (seen []string) {
 	return seen
 }
 
-// movedFrom waits until no session is with the server except those of the machines in but.
+// movedFrom waits until the server has no session except those of the machines in but.
 func (c *cluster) movedFrom(s *droverServer, but ...string) {
 	c.t.Helper()
 	c.until("its machines have moved over", func() error {
@@ -300,7 +300,7 @@ func (c *cluster) head() eventlog.Position {
 	return head
 }
 
-// busiest returns the server with the most agents, because each agent chooses its server.
+// busiest returns the server with the most agents. The number varies, because each agent chooses its server.
 func (c *cluster) busiest() *droverServer {
 	return slices.MaxFunc(c.servers, func(a, b *droverServer) int { return len(c.onServer(a)) - len(c.onServer(b)) })
 }
@@ -361,8 +361,8 @@ func movesOver(t *testing.T, c *cluster) {
 	names := c.onServer(s)
 	require.GreaterOrEqual(t, len(names), 2, "the server needs at least two agents")
 	before := c.head()
-	// One agent dies together with its server. The time until it is detected as offline is enough to detect any
-	// other one.
+	// One agent dies together with its server. When it is detected as offline, any other lost machine would have been
+	// detected, too.
 	dead := names[0]
 	for _, a := range c.agents {
 		if a.name == dead {
@@ -389,7 +389,7 @@ func movesOver(t *testing.T, c *cluster) {
 	}
 }
 
-// TestOldServerStopsDecidingAndRecordsResultsDuringUpgrade covers a rolling upgrade from the view of the old
+// TestOldServerStopsDecidingAndRecordsResultsDuringUpgrade covers a rolling upgrade from the perspective of the old
 // servers.
 func TestOldServerStopsDecidingAndRecordsResultsDuringUpgrade(t *testing.T) {
 	needsTime(t)
@@ -483,7 +483,7 @@ func (c *cluster) metric(name string) (sum int) {
 // connected returns the number of connected agents.
 func (c *cluster) connected() int { return c.metric("drover_agents_connected") }
 
-// ticked returns a condition that holds after as many ticks as there are servers.
+// ticked returns a condition that is met after as many ticks as there are servers.
 func (c *cluster) ticked() func() error {
 	before := c.metric("drover_tick_duration_seconds_count")
 	return func() error {

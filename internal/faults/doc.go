@@ -9,9 +9,9 @@
 //	check_test.go       the invariants that must hold afterwards
 //	chaos_test.go       the run: load and faults from a seed, then the checks and the figures
 //	control_test.go     negative controls: the checks find a step that ran twice and a lost event
-//	history_test.go     clients that append to the log directly: are their histories linearizable?
+//	history_test.go     clients that append to the log directly, and a check that their histories are linearizable
 //	failover_test.go    how long the machines of a killed server wait for their next deployment
-//	full_test.go        a database without disk space, and with space again
+//	full_test.go        a database whose disk is full, until space is freed
 //	daily_test.go       several servers in normal operation: failover of agents, read your writes, streams, upgrades
 //
 // # Requirements
@@ -22,7 +22,7 @@
 //
 // # Guarantees
 //
-// Each number that must be zero has a test in which it is not zero.
+// For each number that the checks require to be zero, a negative control shows that the check can find a violation.
 //
 //	make faults SEED=7 TIME=10m
 package faults

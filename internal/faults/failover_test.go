@@ -34,8 +34,8 @@ func TestMachinesOfKilledServerGetNextDeploymentFromOthers(t *testing.T) {
 	}
 }
 
-// failOver kills a server, deploys at once, and returns how long the server's machines waited. w is the state of
-// their proxies to that server from the kill on.
+// failOver kills a server, deploys immediately, and returns how long the server's machines waited. w is the state of
+// their proxies to that server after the kill.
 func (c *cluster) failOver(version string, round int, w conditions) (took []time.Duration) {
 	victim, other := c.servers[round%3], c.servers[(round+1)%3]
 	c.write(other, post("/projects/shop/releases", object{"version": version}))

@@ -14,7 +14,7 @@ type fault struct {
 	name string
 	// place is the affected component. At most one fault affects a place at a time.
 	place string
-	// span is the duration of the fault; 0 means that it is over at once.
+	// span is the duration of the fault; 0 means that it is undone immediately.
 	span func(*rand.Rand) time.Duration
 	// do injects the fault. The returned function undoes it.
 	do func(c *cluster, random *rand.Rand) (undo func())
@@ -118,7 +118,7 @@ var faults = []fault{
 			time.Sleep(20 * time.Millisecond)
 		}
 		if !s.stopped() {
-			s.signal(syscall.SIGKILL) // otherwise it could stop later, and nothing would resume it
+			s.signal(syscall.SIGKILL) // otherwise it could be suspended later, and nothing would resume it
 			return nothing
 		}
 		c.hits.Add(1)

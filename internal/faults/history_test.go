@@ -22,7 +22,7 @@ import (
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
 )
 
-// request is an operation of a client on a stream: append one event, or read the events from a revision on.
+// request is an operation of a client on a stream: append one event, or read the events starting at a revision.
 type request struct {
 	stream   string
 	append   bool
@@ -65,7 +65,7 @@ func (c *chain) add(id uuid.UUID) *chain {
 	return next
 }
 
-// at returns the id at a revision, the zero id after the end.
+// at returns the id at a revision, or the zero id if the revision is after the end.
 func (c *chain) at(r eventlog.Revision) uuid.UUID {
 	for ; c != nil && c.revision > r; c = c.before {
 	}
@@ -75,7 +75,7 @@ func (c *chain) at(r eventlog.Revision) uuid.UUID {
 	return c.id
 }
 
-// since returns the ids from a revision on, in order.
+// since returns the ids starting at a revision, in order.
 func (c *chain) since(r eventlog.Revision) (ids []uuid.UUID) {
 	for ; c != nil && c.revision >= r; c = c.before {
 		ids = append(ids, c.id)
@@ -102,7 +102,7 @@ func (c *chain) appended(a request, t response) []any {
 	return nil
 }
 
-// streams is the model of a log's streams. An append of unknown outcome may or may not have been executed.
+// streams is the model of a log's streams. An append whose outcome is unknown may or may not have been executed.
 var streams = porcupine.NondeterministicModel{
 	Partition: func(history []porcupine.Operation) (parts [][]porcupine.Operation) {
 		byStream := map[string][]porcupine.Operation{}
@@ -140,7 +140,7 @@ type recorder struct {
 	all []porcupine.Operation
 }
 
-// never is the return time of an operation of unknown outcome: it may still take effect.
+// never is the return time of an operation whose outcome is unknown: it may still take effect.
 const never = math.MaxInt64
 
 func (h *recorder) record(client int, a request, called time.Duration, t response) {
@@ -157,7 +157,7 @@ func (h *recorder) record(client int, a request, called time.Duration, t respons
 	h.all = append(h.all, o)
 }
 
-// work appends and reads until ctx ends. It repeats appends of unknown outcome.
+// work appends and reads until ctx is done. It repeats appends whose outcome is unknown.
 func (h *recorder) work(ctx context.Context, log eventlog.Log, client int, random *rand.Rand) {
 	known := map[string]eventlog.Revision{}
 	for ctx.Err() == nil {
@@ -182,8 +182,8 @@ func (h *recorder) work(ctx context.Context, log eventlog.Log, client int, rando
 	}
 }
 
-// resolve records that an append has a definite answer now. Its stream has advanced, so earlier requests with the
-// same id have taken effect by now or never will.
+// resolve records that the outcome of an append is now known. Its stream has advanced, so earlier requests with the
+// same id have already taken effect or never will.
 func (h *recorder) resolve(id uuid.UUID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -233,7 +233,7 @@ func (h *recorder) read(log eventlog.Log, client int, stream string, from eventl
 	h.record(client, request{stream: stream, from: from}, called, t)
 }
 
-// TestHistoriesOfLogClientsAreLinearizable lets clients race on four streams while PostgreSQL is restarted and
+// TestHistoriesOfLogClientsAreLinearizable runs concurrent clients on four streams while PostgreSQL is restarted and
 // proxies drop answers.
 func TestHistoriesOfLogClientsAreLinearizable(t *testing.T) {
 	needsTime(t)
@@ -269,7 +269,7 @@ func TestHistoriesOfLogClientsAreLinearizable(t *testing.T) {
 	h.judge(restarts, cuts)
 }
 
-// disturb restarts PostgreSQL like a crash and drops answers.
+// disturb crashes and restarts PostgreSQL, and drops answers.
 func (h *recorder) disturb(pg *postgrestest.Server, proxies []*proxy, span time.Duration,
 	random *rand.Rand) (restarts, cuts int) {
 	for time.Since(h.begun) < span {

@@ -37,7 +37,7 @@ func needsTime(t *testing.T) {
 
 func TestMain(m *testing.M) { os.Exit(harnesstest.Run(m)) }
 
-// released is the program as it is released; withFailpoints can end itself at named points.
+// released is built like a release; withFailpoints can end itself at named points.
 var (
 	released       = harnesstest.NewProgram()
 	withFailpoints = harnesstest.NewProgram("-tags", "failpoints")

@@ -12,7 +12,7 @@ import (
 
 // conditions describes what a proxy does to traffic.
 type conditions struct {
-	// refuse closes new connections at once.
+	// refuse closes new connections immediately.
 	refuse bool
 	// stalled holds back all traffic in both directions without losing it.
 	stalled bool

@@ -95,7 +95,7 @@ func (p *supervised) started() int {
 	return p.starts
 }
 
-// stopped reports whether the process is suspended by a signal. It is false on systems without /proc.
+// stopped reports whether the process was suspended by a signal. It is false on systems without /proc.
 func (p *supervised) stopped() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -7,7 +7,7 @@
 //	drover.go   the command lines of a server and of an agent, and the readiness check
 //	build.go    builds drover from this module
 //
-// Package harnesstest adds what tests need: cleanup, and failures that show the logs.
+// Package harnesstest adds cleanup for tests, and failure messages that contain the logs.
 //
 // # Guarantees
 //
@@ -18,8 +18,8 @@
 //
 // Environment removes the settings of the user, so that the processes do not use the user's servers and files.
 //
-// The package does not sleep for fixed times: Await polls a condition, has a time limit, and fails as soon as the
-// process ends. Its error names the process and shows the end of the log.
+// The package never sleeps for a fixed time. Await polls a condition with a time limit and fails as soon as the process
+// ends. Its error names the process and contains the end of its log.
 //
 // The package does not import testing, because it is part of the shipped program.
 package harness

@@ -19,7 +19,7 @@ var ErrClosed = errors.New("the host is closed")
 // outputDelay limits how long children that hold the output open can delay the end of a process.
 const outputDelay = 5 * time.Second
 
-// Host runs one program in one folder. Do not change its fields while Start or Run is being called.
+// Host runs one program in one folder. Its fields must not be changed during a call of Start or Run.
 type Host struct {
 	// Program is the path of drover.
 	Program string
@@ -43,7 +43,7 @@ func Environment(home string, more ...string) []string {
 	return append(append(env, "HOME="+home), more...)
 }
 
-// Command returns a drover command in the host's folder and environment. It is not started; see Launch.
+// Command returns a drover command in the host's folder and environment. It does not start the command; see Launch.
 func (h *Host) Command(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, h.Program, args...)
 	cmd.Args[0] = "drover"

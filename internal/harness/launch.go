@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// starts is the queue of the one thread that starts all processes. Linux kills a child when the thread that started
-// it ends, not when the program ends, and Go may end any thread. Therefore this goroutine is locked to its thread
-// and never returns.
+// starts is the queue of the one thread that starts all processes. With PR_SET_PDEATHSIG, Linux kills a child when the
+// thread that started it ends, not when the program ends, and the Go runtime may end any thread. Therefore this
+// goroutine is locked to its thread and never returns.
 var starts = sync.OnceValue(func() chan<- func() {
 	queue := make(chan func())
 	go func() {

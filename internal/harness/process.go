@@ -57,10 +57,10 @@ func (p *Process) Running() bool {
 	}
 }
 
-// Died reports whether the process has ended without a call of End, Kill or Stop.
+// Died reports whether the process has ended although neither End, Kill nor Stop was called.
 func (p *Process) Died() bool { return !p.Running() && !p.asked.Load() }
 
-// State waits for the end of the process and returns how it ended.
+// State waits for the end of the process and returns its final state.
 func (p *Process) State() *os.ProcessState {
 	<-p.ended
 	return p.cmd.ProcessState
@@ -102,9 +102,9 @@ func Stop(grace time.Duration, all ...*Process) {
 	}
 }
 
-// Await polls until ready returns nil. It returns an error when the process ends, after within, or when ctx ends,
-// and then cancels the context of ready. The error reads "PROCESS did not WHAT", followed by the last error of
-// ready and the end of the log.
+// Await polls until ready returns nil. It returns an error when the process ends, after within, or when ctx is done,
+// and then cancels the context of ready. The error reads "PROCESS did not WHAT", followed by the last error of ready
+// and the end of the log.
 func (p *Process) Await(
 	ctx context.Context, within time.Duration, what string, ready func(context.Context) error,
 ) error {
@@ -134,7 +134,7 @@ func (p *Process) Await(
 	}
 }
 
-// poll calls try until it returns nil or ctx ends, and returns the last error that is not due to the end of ctx.
+// poll calls try until it returns nil or ctx is done, and returns the last error that was not caused by ctx.
 func poll(ctx context.Context, try func() error) (last error) {
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
@@ -191,7 +191,7 @@ func lastOf(path string, most int64) (string, error) {
 // tailBytes is how much output of a process without a log file is held in memory.
 const tailBytes = 20_000
 
-// tail holds the end of the text that is written to it.
+// tail retains the end of the text that is written to it.
 type tail struct {
 	mu   sync.Mutex
 	text []byte

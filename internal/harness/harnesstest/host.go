@@ -17,7 +17,7 @@ const (
 	Grace = 40 * time.Second
 
 	pollEvery = 50 * time.Millisecond
-	// shown is how many bytes of each log a failed test shows.
+	// shown is the number of bytes of each log that a failed test shows.
 	shown = 4000
 )
 
@@ -79,13 +79,13 @@ func (h *Host) Run(stdin string, args ...string) harness.Result {
 	return result
 }
 
-// Stop stops a process with SIGTERM and returns its exit code, -1 if it had to be killed.
+// Stop stops a process with SIGTERM and returns its exit code, or -1 if it had to be killed.
 func Stop(p *harness.Process) int {
 	harness.Stop(Grace, p)
 	return p.State().ExitCode()
 }
 
-// Until polls until is returns nil. After Timeout it fails the test with the last error.
+// Until polls the condition is until it returns nil. After Timeout it fails the test with the last error.
 func Until(t testing.TB, what string, is func() error) {
 	t.Helper()
 	deadline, ticker := time.After(Timeout), time.NewTicker(pollEvery)
