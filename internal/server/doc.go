@@ -1,11 +1,11 @@
 // Package server runs one drover server. It opens and folds the log, then runs the engine and the HTTP API until it is
-// told to stop.
+// stopped.
 //
 //	server.go      Run: the order in which things start and stop
 //	log.go         OpenLog: the backend for a log URL
 //	disk.go        detects a full disk, and when there is free space again
 //	storage.go     where the log is stored, and how much space there is
-//	backup.go      copies of the log for `drover backup`
+//	backup.go      copies of the log for `drover eventlog backup`
 //	loops.go       background loops: ticks, reactions, lease, watchdog, deletion of old output
 //	schedule.go    when ticks run
 //	snapshot.go    the snapshot of the view, for the next start
@@ -29,6 +29,6 @@
 //	  ─▶ drop the lease ─▶ snapshot ─▶ close the log
 //
 // The server takes its listen address first, so that a second server on the same address writes nothing to the log. If
-// other servers run, a server that is told to stop reports at /readyz that it is not ready for a moment before it stops
+// other servers run, a server that receives a stop signal reports at /readyz that it is not ready for a moment before it stops
 // accepting connections. Beyond loopback, a server without TLS starts only with an explicit option.
 package server
