@@ -20,7 +20,7 @@ func TestKilledAgentReportsItsStepInterruptedAndKillsOrphans(t *testing.T) {
 	folder := t.TempDir()
 	process := startProcess(t, config)
 	c := server.welcome(t)
-	c.give(t, work("d-1", "echo ran >> "+folder+"/count; echo out; echo $$ > "+folder+"/id; sleep 60; sleep 60",
+	c.offerAndConfirmClaim(t, work("d-1", "echo ran >> "+folder+"/count; echo out; echo $$ > "+folder+"/id; sleep 60; sleep 60",
 		"echo not reached >> "+folder+"/count"))
 	waitUntilExists(t, folder+"/id")
 	require.Equal(t, "out\n", string(expect(t, c, func(m client.FromAgent) *client.Output { return m.Output }).Data))
@@ -31,7 +31,7 @@ func TestKilledAgentReportsItsStepInterruptedAndKillsOrphans(t *testing.T) {
 	c = server.accept(t)
 	require.False(t, isRunning(t, folder+"/id"), "the agent kills the orphan before its hello")
 	c.send(t, client.ToAgent{Welcome: &client.Welcome{
-		Log: "log-1", Settings: quick(nil), Unfinished: []client.Unfinished{{Deployment: "d-1"}},
+		Log: "log-1", Settings: shortSettings(nil), Unfinished: []client.Unfinished{{Deployment: "d-1"}},
 	}})
 	output, end := outputAndEnd(t, c)
 	require.Equal(t, "out\n\ndrover: the agent stopped while this step was running\n", output)
@@ -96,7 +96,7 @@ func TestUnconfirmedEndSurvivesAKillOfTheAgent(t *testing.T) {
 	config := configuration(t, server)
 	process := startProcess(t, config)
 	c := server.welcome(t)
-	c.give(t, work("d-1", "echo done"))
+	c.offerAndConfirmClaim(t, work("d-1", "echo done"))
 	expect(t, c, anEnd)
 	kill9(process)
 
@@ -117,7 +117,7 @@ func TestAgentKilledAtAnyMomentRunsNoPartTwice(t *testing.T) {
 		deployment := fmt.Sprintf("d-%d", i)
 		process := startProcess(t, config)
 		c := server.welcome(t)
-		c.give(t, work(deployment, "echo "+deployment+" >> "+folder+"/count; sleep 0.02; echo over"))
+		c.offerAndConfirmClaim(t, work(deployment, "echo "+deployment+" >> "+folder+"/count; sleep 0.02; echo over"))
 		time.Sleep(time.Duration(i) * 4 * time.Millisecond) // kill it at a different moment each time
 		kill9(process)
 
@@ -145,7 +145,7 @@ func TestStoppingAgentFinishesAndReportsTheRunningStep(t *testing.T) {
 	folder := t.TempDir()
 	process := startProcess(t, config)
 	c := server.welcome(t)
-	c.give(t, work("d-1",
+	c.offerAndConfirmClaim(t, work("d-1",
 		"touch "+folder+"/started; while ! [ -e "+folder+"/continue ]; do sleep 0.01; done; touch "+folder+"/finished",
 		"touch "+folder+"/second"))
 	waitUntilExists(t, folder+"/started")
@@ -177,7 +177,7 @@ func TestSecondStopSignalKillsTheStepAndNextStartReportsIt(t *testing.T) {
 	folder := t.TempDir()
 	process := startProcess(t, config)
 	c := server.welcome(t)
-	c.give(t, work("d-1", `trap "" TERM; echo $$ > `+folder+"/id; sleep 60; sleep 60"))
+	c.offerAndConfirmClaim(t, work("d-1", `trap "" TERM; echo $$ > `+folder+"/id; sleep 60; sleep 60"))
 	waitUntilExists(t, folder+"/id")
 	require.NoError(t, process.Process.Signal(syscall.SIGTERM))
 	expect(t, c, aHeartbeat)

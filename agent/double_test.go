@@ -120,13 +120,13 @@ func (s *scriptedServer) welcome(t *testing.T, unfinished ...client.Unfinished) 
 	t.Helper()
 	c := s.accept(t)
 	c.send(t, client.ToAgent{Welcome: &client.Welcome{
-		Log: "log-1", Server: "server-1", Settings: quick(nil), Unfinished: unfinished,
+		Log: "log-1", Server: "server-1", Settings: shortSettings(nil), Unfinished: unfinished,
 	}})
 	return c
 }
 
-// quick returns settings with short intervals.
-func quick(check *domain.HealthCheck) client.Settings {
+// shortSettings returns settings with short intervals.
+func shortSettings(check *domain.HealthCheck) client.Settings {
 	return client.Settings{
 		HeartbeatEvery: domain.Duration(50 * time.Millisecond),
 		OfflineAfter:   domain.Duration(time.Second),
@@ -197,8 +197,8 @@ func outputAndEnd(t *testing.T, c *conversation) (string, client.End) {
 	}
 }
 
-// give offers work and confirms that its claim counts.
-func (c *conversation) give(t *testing.T, w client.Work) {
+// offerAndConfirmClaim offers work and confirms that its claim counts.
+func (c *conversation) offerAndConfirmClaim(t *testing.T, w client.Work) {
 	t.Helper()
 	c.send(t, client.ToAgent{Offer: &w})
 	require.Equal(t, w.Deployment, expect(t, c, aClaim).Deployment)

@@ -172,7 +172,7 @@ func (s *session) previousResult(deployment string) (client.End, bool) {
 	return end, true
 }
 
-// offer handles an offer of the server.
+// offer handles an offer from the server.
 func (s *session) offer(w client.Work) {
 	log := s.log.With(zap.String("deployment", w.Deployment), zap.String("project", w.Project))
 	switch {

@@ -313,7 +313,7 @@ func (s *session) send(m client.FromAgent) {
 	}
 }
 
-// handle handles one message of the server.
+// handle handles one message from the server.
 func (s *session) handle(m client.ToAgent) {
 	if m.Settings != nil {
 		s.apply(*m.Settings)

@@ -85,7 +85,7 @@ func TestPermanentRefusalEndsTheAgent(t *testing.T) {
 		folder := t.TempDir()
 		a := startAgent(t, config)
 		c := server.welcome(t)
-		c.give(t, work("d-1",
+		c.offerAndConfirmClaim(t, work("d-1",
 			"touch "+folder+"/started; while ! [ -e "+folder+"/continue ]; do sleep 0.01; done; touch "+folder+"/finished"))
 		waitUntilExists(t, folder+"/started")
 		c.send(t, final)
@@ -116,7 +116,7 @@ func TestAgentStopsWithoutAServer(t *testing.T) {
 		config.Ephemeral = ephemeral
 		a := startAgent(t, config)
 		c := server.welcome(t)
-		c.give(t, work("d-1", "true"))
+		c.offerAndConfirmClaim(t, work("d-1", "true"))
 		expect(t, c, anEnd)
 		c.drop()
 		server.Close()
@@ -131,7 +131,7 @@ func TestServerWarningsAreLogged(t *testing.T) {
 	a := startAgent(t, configuration(t, server))
 	c := server.accept(t)
 	c.send(t, client.ToAgent{
-		Welcome: &client.Welcome{Log: "log-1", Settings: quick(nil), Warnings: []string{"--role web differs from the log"}},
+		Welcome: &client.Welcome{Log: "log-1", Settings: shortSettings(nil), Warnings: []string{"--role web differs from the log"}},
 	})
 	expect(t, c, aHeartbeat)
 	require.Equal(t, "--role web differs from the log",
@@ -225,7 +225,7 @@ func TestHealthIsReportedWhenItChangesAndAfterEachWelcome(t *testing.T) {
 		Every: domain.Duration(20 * time.Millisecond), Timeout: domain.Duration(10 * time.Second),
 		Script: "code=$(cat " + code + "); echo first line; echo of $DROVER_MACHINE: $code; exit $code",
 	}
-	welcome := client.ToAgent{Welcome: &client.Welcome{Log: "log-1", Settings: quick(check)}}
+	welcome := client.ToAgent{Welcome: &client.Welcome{Log: "log-1", Settings: shortSettings(check)}}
 	startAgent(t, configuration(t, server))
 	c := server.accept(t)
 	c.send(t, welcome)
@@ -243,7 +243,7 @@ func TestHealthIsReportedWhenItChangesAndAfterEachWelcome(t *testing.T) {
 	slow := &domain.HealthCheck{
 		Every: domain.Duration(time.Hour), Timeout: domain.Duration(50 * time.Millisecond), Script: "sleep 60; sleep 60",
 	}
-	settings := quick(slow)
+	settings := shortSettings(slow)
 	settings.HeartbeatEvery = domain.Duration(time.Hour)
 	c.send(t, client.ToAgent{Settings: &settings})
 	late := client.Health{Status: "unhealthy", Detail: "the check exceeded its timeout of 50ms"}

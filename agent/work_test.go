@@ -70,7 +70,7 @@ func TestPartWhoseClaimDoesNotCountNeverStarts(t *testing.T) {
 	expect(t, c, aClaim)
 	c.send(t, client.ToAgent{Claimed: &client.Claimed{Deployment: "d-1", Reason: "superseded"}})
 	waitUntilRemoved(t, entry(config, "d-1"))
-	c.give(t, work("d-2", "true"))
+	c.offerAndConfirmClaim(t, work("d-2", "true"))
 	expect(t, c, anEnd)
 	require.NoFileExists(t, ran)
 }
@@ -83,7 +83,7 @@ func TestOnePartRunsAtATimeAndNoPartRunsTwice(t *testing.T) {
 	c := server.welcome(t)
 	first := work("d-1", "echo d-1 >> "+count+"; while ! [ -e "+going+" ]; do sleep 0.01; done")
 	second := work("d-2", "echo d-2 >> "+count)
-	c.give(t, first)
+	c.offerAndConfirmClaim(t, first)
 	waitUntilExists(t, count)
 	c.send(t, client.ToAgent{Offer: &first})
 	c.send(t, client.ToAgent{Offer: &second})
@@ -113,7 +113,7 @@ func TestPartOfferedAgainByARestoredLogDoesNotRunAgain(t *testing.T) {
 	first := startAgent(t, config)
 	c := server.welcome(t)
 	offered := work("d-1", "echo once >> "+count, "exit 3")
-	c.give(t, offered)
+	c.offerAndConfirmClaim(t, offered)
 	end := expect(t, c, anEnd)
 	require.Equal(t, domain.PartFailed, end.State)
 	c.confirm(t, "d-1")
@@ -123,11 +123,11 @@ func TestPartOfferedAgainByARestoredLogDoesNotRunAgain(t *testing.T) {
 
 	startAgent(t, config)
 	c = server.welcome(t) // the restored log does not have the claim
-	c.give(t, offered)
+	c.offerAndConfirmClaim(t, offered)
 	require.Equal(t, end, expect(t, c, anEnd), "the agent reports the same result again")
 	require.Equal(t, "once\n", read(t, count))
 	c.confirm(t, "d-1")
-	c.give(t, work("d-2", "echo other >> "+count))
+	c.offerAndConfirmClaim(t, work("d-2", "echo other >> "+count))
 	require.Equal(t, domain.PartSucceeded, expect(t, c, anEnd).State)
 	require.Equal(t, "once\nother\n", read(t, count))
 }
@@ -138,7 +138,7 @@ func TestRestoredLogReceivesTheEndOfAnUnfinishedPartAgain(t *testing.T) {
 	first := startAgent(t, config)
 	c := server.welcome(t)
 	for _, deployment := range []string{"d-1", "d-2"} {
-		c.give(t, work(deployment, "true"))
+		c.offerAndConfirmClaim(t, work(deployment, "true"))
 		require.Equal(t, domain.PartSucceeded, expect(t, c, anEnd).State)
 		c.confirm(t, deployment)
 		waitUntilRemoved(t, entry(config, deployment))
@@ -197,7 +197,7 @@ func TestOversizedMessageClosesTheConnectionOnly(t *testing.T) {
 	w := work("d-1", strings.Repeat("#", client.MaxMessageBytes))
 	c.send(t, client.ToAgent{Offer: &w})
 	c = server.welcome(t)
-	c.give(t, work("d-2", strings.Repeat("# a long step\n", 3<<20/14)+"true"))
+	c.offerAndConfirmClaim(t, work("d-2", strings.Repeat("# a long step\n", 3<<20/14)+"true"))
 	require.Equal(t, domain.PartSucceeded, expect(t, c, anEnd).State)
 }
 
@@ -207,7 +207,7 @@ func TestStepsContinueWithoutAConnectionAndAreReportedLater(t *testing.T) {
 	folder := t.TempDir()
 	startAgent(t, config)
 	c := server.welcome(t)
-	c.give(t, work("d-1",
+	c.offerAndConfirmClaim(t, work("d-1",
 		"echo before; touch "+folder+"/started; while ! [ -e "+folder+"/cut ]; do sleep 0.01; done; "+
 			"echo meanwhile; touch "+folder+"/finished"))
 	waitUntilExists(t, folder+"/started")
@@ -236,7 +236,7 @@ func TestRunningPartIsReportedAfterReconnect(t *testing.T) {
 	folder := t.TempDir()
 	startAgent(t, configuration(t, server))
 	c := server.welcome(t)
-	c.give(t, work("d-1", "touch "+folder+"/started; while ! [ -e "+folder+"/continue ]; do sleep 0.01; done"))
+	c.offerAndConfirmClaim(t, work("d-1", "touch "+folder+"/started; while ! [ -e "+folder+"/continue ]; do sleep 0.01; done"))
 	waitUntilExists(t, folder+"/started")
 	c.drop()
 	c = server.welcome(t, client.Unfinished{Deployment: "d-1"})
@@ -305,7 +305,7 @@ func TestUnfinishedPartWithoutARecordEndsInterrupted(t *testing.T) {
 	require.Equal(t, "../../x", expect(t, c, anEnd).Deployment)
 	c.confirm(t, "d-1")
 	c.confirm(t, "../../x")
-	c.give(t, work("d-2", "true"))
+	c.offerAndConfirmClaim(t, work("d-2", "true"))
 	require.Equal(t, domain.PartSucceeded, expect(t, c, func(m client.FromAgent) *client.End {
 		if m.End != nil && m.End.Deployment == "d-2" {
 			return m.End
@@ -339,7 +339,7 @@ func TestSecretNeverLeavesTheMachine(t *testing.T) {
 	c := server.welcome(t)
 	w := work("d-1", `printf "with hun"; sleep 0.2; echo "ter2"; echo "no way in: $DB_PASSWORD" >&2; exit 3`)
 	w.Secrets = []string{"DB_PASSWORD"}
-	c.give(t, w)
+	c.offerAndConfirmClaim(t, w)
 	output, end := outputAndEnd(t, c)
 	require.Equal(t, "with ***\nno way in: ***\n", output)
 	require.Equal(t, `step "step-1" ended with exit code 3: no way in: ***`, end.Detail)
@@ -348,7 +348,7 @@ func TestSecretNeverLeavesTheMachine(t *testing.T) {
 	c.confirm(t, "d-1")
 	w = work("d-2", "true")
 	w.Secrets = []string{"API_KEY"}
-	c.give(t, w)
+	c.offerAndConfirmClaim(t, w)
 	end = *expect(t, c, func(m client.FromAgent) *client.End {
 		if m.End != nil && m.End.Deployment == "d-2" {
 			return m.End
@@ -363,7 +363,7 @@ func TestOneGigabyteOfOutputNeedsLittleMemory(t *testing.T) {
 	config := configuration(t, server)
 	process := startProcess(t, config)
 	c := server.welcome(t)
-	c.give(t, work("d-1", "echo first; head -c 1000000000 /dev/zero; echo; echo last"))
+	c.offerAndConfirmClaim(t, work("d-1", "echo first; head -c 1000000000 /dev/zero; echo; echo last"))
 	output, end := outputAndEnd(t, c)
 	require.Equal(t, domain.PartSucceeded, end.State)
 	require.Less(t, len(output), 17<<20)

@@ -16,18 +16,18 @@ import (
 
 // machineState is the state of an agent's machine in the view.
 type machineState struct {
-	log      uuid.UUID // the log's id
-	doubted  bool
-	machine  *domain.Machine // nil if it does not exist
-	settings client.Settings
-	revision eventlog.Revision
-	newest   domain.ID
-	work     *client.Work
+	log        uuid.UUID // the log's id
+	lostEvents bool
+	machine    *domain.Machine // nil if it does not exist
+	settings   client.Settings
+	revision   eventlog.Revision
+	newest     domain.ID
+	work       *client.Work
 }
 
 // stateOf reads the state of a machine from the view.
 func (h *Hub) stateOf(name string) (n machineState) {
-	n.log, n.doubted = h.cfg.Engine.LogID(), h.cfg.Engine.LostEvents() != nil
+	n.log, n.lostEvents = h.cfg.Engine.LogID(), h.cfg.Engine.LostEvents() != nil
 	h.cfg.Engine.Read(func(v *projections.View) {
 		m := v.Machines[name]
 		if m == nil {
@@ -36,7 +36,7 @@ func (h *Hub) stateOf(name string) (n machineState) {
 		machine, stream := m.Machine, domain.MachineStream(name)
 		n.machine, n.settings = &machine, settingsOf(v.PolicyOf(m))
 		n.revision, n.newest = v.Revision(stream), v.Newest(stream)
-		if part := rollout.Work(v, name); part != nil && !n.doubted {
+		if part := rollout.Work(v, name); part != nil && !n.lostEvents {
 			n.work = workOf(v, part)
 		}
 	})
@@ -134,7 +134,7 @@ func (s *session) sendState(n machineState) {
 		s.settings = n.settings
 		s.send(client.ToAgent{Settings: &n.settings})
 	}
-	if n.revision > s.sentRevision && !n.doubted { // the agent replaces its own memory with this
+	if n.revision > s.sentRevision && !n.lostEvents { // the agent replaces its own memory with this
 		s.sentRevision = n.revision
 		s.send(client.ToAgent{Newest: &client.NewestEvent{Log: n.log.String(), Revision: int64(n.revision), Event: n.newest.String()}})
 	}

@@ -158,9 +158,9 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 		return nil, err
 	}
 	b := in.Body
-	asked := access.TokenRequest{Join: b.Join, Scope: b.Scope, Person: b.Person, Uses: b.Uses, Until: b.Until,
+	request := access.TokenRequest{Join: b.Join, Scope: b.Scope, Person: b.Person, Uses: b.Uses, Until: b.Until,
 		Environments: b.Environments, Roles: b.Roles}
-	settings, err := asked.Settings(a.cfg.Clock.Now())
+	settings, err := request.Settings(a.cfg.Clock.Now())
 	if err == nil {
 		err = a.cfg.People.Check(ctx, b.Person)
 	}

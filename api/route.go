@@ -88,8 +88,8 @@ func (a *API) authorize(ctx huma.Context, next func(huma.Context)) {
 
 // via returns the channel that the sender claims to use. It is recorded but never used for decisions.
 func via(r *http.Request) domain.Via {
-	if said := domain.Via(r.Header.Get(client.ViaHeader)); said == domain.ViaCLI {
-		return said
+	if via := domain.Via(r.Header.Get(client.ViaHeader)); via == domain.ViaCLI {
+		return via
 	}
 	return domain.ViaAPI
 }

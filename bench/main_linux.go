@@ -207,11 +207,11 @@ func measure(ctx context.Context, o options, chosen []row) error {
 			fmt.Fprintln(os.Stderr, "bench:", failed[len(failed)-1])
 			continue
 		}
-		text := where(command(r.name)) + "\n\n" + found.markdown()
+		text := describeRun(command(r.name)) + "\n\n" + found.markdown()
 		fmt.Println(text)
 		fmt.Fprintf(os.Stderr, "== %s took %s\n", r.name, time.Since(begun).Round(time.Second))
 		if o.page != "" {
-			failed = append(failed, enter(o.page, r.name, text))
+			failed = append(failed, writeResult(o.page, r.name, text))
 		}
 		if ctx.Err() != nil {
 			break

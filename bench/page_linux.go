@@ -82,8 +82,8 @@ func (t *table) markdown() string {
 	return b.String()
 }
 
-// where describes the machine, the commit and the command of a measurement.
-func where(command string) string {
+// describeRun describes the machine, the commit and the command of a measurement.
+func describeRun(command string) string {
 	model, cores := "unknown", runtime.NumCPU()
 	text, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(text)) {
@@ -107,8 +107,8 @@ func markers(row string) (begin, end string) {
 	return "<!-- figures of " + row + ": written by the command -->", "<!-- end of " + row + " -->"
 }
 
-// enter writes the result of a row between its markers in the page. It creates a missing page.
-func enter(path, row, text string) error {
+// writeResult writes the result of a row between its markers in the page. It creates a missing page.
+func writeResult(path, row, text string) error {
 	page, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		for _, r := range rows {

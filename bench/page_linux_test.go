@@ -15,8 +15,8 @@ func TestPageHasMarkersOfEveryRow(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "page.md")
 	require.NoError(t, os.WriteFile(page, text, 0o600))
 	for _, r := range rows {
-		require.NoError(t, enter(page, r.name, "found: "+r.name))
-		require.NoError(t, enter(page, r.name, "found again: "+r.name), "a new measurement replaces the previous one")
+		require.NoError(t, writeResult(page, r.name, "found: "+r.name))
+		require.NoError(t, writeResult(page, r.name, "found again: "+r.name), "a new measurement replaces the previous one")
 	}
 	after, err := os.ReadFile(page)
 	require.NoError(t, err)
@@ -30,7 +30,7 @@ func TestPageHasMarkersOfEveryRow(t *testing.T) {
 
 func TestMissingPageIsCreated(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "performance.md")
-	require.NoError(t, enter(page, "burst", "found"))
+	require.NoError(t, writeResult(page, "burst", "found"))
 	text, err := os.ReadFile(page)
 	require.NoError(t, err)
 	require.Contains(t, string(text), "## burst: ")

@@ -16,7 +16,7 @@ type restartSample struct {
 	log               int64 // bytes
 	begun             time.Time
 	ready, back       time.Duration
-	came              []time.Time // when each agent was welcomed
+	arrived           []time.Time // when each agent was welcomed
 	busiest           int         // agents that reconnected within the busiest second
 }
 
@@ -92,7 +92,7 @@ func (s *fixture) restart(number, n int, due time.Time) (h restartSample, err er
 	if h, err = s.sample(); err != nil {
 		return h, err
 	}
-	h.ready, h.back, h.came, h.begun = ready, back, came, begun
+	h.ready, h.back, h.arrived, h.begun = ready, back, came, begun
 	for _, count := range bySecond(came, begun) {
 		h.busiest = max(h.busiest, count)
 	}
@@ -102,7 +102,7 @@ func (s *fixture) restart(number, n int, due time.Time) (h restartSample, err er
 func (h restartSample) enter(t *table, number int) {
 	t.add(fmt.Sprint(number), fmt.Sprintf("%.1f", h.ready.Seconds()), fmt.Sprintf("%.1f", h.back.Seconds()),
 		fmt.Sprintf("%.0f", h.rss/1e6), fmt.Sprintf("%.0f", h.goroutines),
-		fmt.Sprintf("%.0f", h.files), fmt.Sprintf("%.1f", float64(h.log)/1e6), spread(h.came, h.begun))
+		fmt.Sprintf("%.0f", h.files), fmt.Sprintf("%.1f", float64(h.log)/1e6), spread(h.arrived, h.begun))
 }
 
 // maxGrowth limits how much a resource may differ between the first and the last quarter of the restarts.

@@ -141,22 +141,22 @@ type (
 	}
 )
 
-// Stream is the machine's.
+// Stream returns the stream of the machine.
 func (c ApplyMachine) Stream(World) string { return MachineStream(c.Name) }
 
-// Stream is the machine's.
+// Stream returns the stream of the machine.
 func (c SetMachineEnabled) Stream(World) string { return MachineStream(c.Name) }
 
-// Stream is the machine's.
+// Stream returns the stream of the machine.
 func (c DeleteMachine) Stream(World) string { return MachineStream(c.Name) }
 
-// Stream is the machine's.
+// Stream returns the stream of the machine.
 func (c ConnectMachine) Stream(World) string { return MachineStream(c.Name) }
 
-// Stream is the machine's.
+// Stream returns the stream of the machine.
 func (c DisconnectMachine) Stream(World) string { return MachineStream(c.Name) }
 
-// Stream is the machine's.
+// Stream returns the stream of the machine.
 func (c ReportHealth) Stream(World) string { return MachineStream(c.Name) }
 
 // Decide creates the machine, or writes the settings that differ.

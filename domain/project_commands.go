@@ -96,22 +96,22 @@ type (
 	}
 )
 
-// Stream is the project's.
+// Stream returns the stream of the project.
 func (c ApplyProject) Stream(World) string { return ProjectStream(c.Name) }
 
-// Stream is the project's.
+// Stream returns the stream of the project.
 func (c SetProjectEnabled) Stream(World) string { return ProjectStream(c.Name) }
 
-// Stream is the project's.
+// Stream returns the stream of the project.
 func (c DeleteProject) Stream(World) string { return ProjectStream(c.Name) }
 
-// Stream is the project's.
+// Stream returns the stream of the project.
 func (c ApplyTrigger) Stream(World) string { return ProjectStream(c.Project) }
 
-// Stream is the project's.
+// Stream returns the stream of the project.
 func (c SetTriggerEnabled) Stream(World) string { return ProjectStream(c.Project) }
 
-// Stream is the project's.
+// Stream returns the stream of the project.
 func (c DeleteTrigger) Stream(World) string { return ProjectStream(c.Project) }
 
 // Stream returns the stream of the release, so that the creation does not compete with decisions about the project.

@@ -69,12 +69,12 @@ func (j *Journal) RecordLog(welcome client.Welcome, machine string) error {
 }
 
 // RecordEvent stores the newest event of the machine's stream. An older event changes nothing.
-func (j *Journal) RecordEvent(told client.NewestEvent) error {
+func (j *Journal) RecordEvent(event client.NewestEvent) error {
 	return j.update(func(m *client.Memory) bool {
-		if told.Log != m.Log || told.Revision <= m.Revision {
+		if event.Log != m.Log || event.Revision <= m.Revision {
 			return false
 		}
-		m.Revision, m.Event = told.Revision, told.Event
+		m.Revision, m.Event = event.Revision, event.Event
 		return true
 	})
 }

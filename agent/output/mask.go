@@ -112,7 +112,7 @@ func (w *Masked) decide(final bool) (at int) {
 		if undecided && !final {
 			return at
 		}
-		w.one(at, length)
+		w.processByte(at, length)
 		at++
 	}
 	return at
@@ -129,8 +129,8 @@ func (w *Masked) plain(at int) int {
 	return at
 }
 
-// one processes the byte at position at. length is the length of the value that begins there, or 0.
-func (w *Masked) one(at, length int) {
+// processByte processes the byte at position at. length is the length of the value that begins there, or 0.
+func (w *Masked) processByte(at, length int) {
 	if length > 0 && at >= w.covered {
 		w.out = append(w.out, replacement...)
 	}

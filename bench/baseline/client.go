@@ -25,9 +25,9 @@ type Fleet struct {
 	address  string
 	secure   *tls.Config
 
-	mu    sync.Mutex
-	conns []net.Conn
-	came  []time.Time // when offers arrived
+	mu      sync.Mutex
+	conns   []net.Conn
+	arrived []time.Time // when offers arrived
 }
 
 // Start starts the server as a subprocess: this binary with word as its first argument. secure is nil for plain
@@ -118,7 +118,7 @@ func (f *Fleet) receive(in *bufio.Reader) {
 			return
 		}
 		f.mu.Lock()
-		f.came = append(f.came, time.Now())
+		f.arrived = append(f.arrived, time.Now())
 		f.mu.Unlock()
 	}
 }
@@ -127,7 +127,7 @@ func (f *Fleet) receive(in *bufio.Reader) {
 // start of the pass to the arrival of each offer.
 func (f *Fleet) Pass(due int) (p Pass, after []time.Duration, err error) {
 	f.mu.Lock()
-	f.came = nil
+	f.arrived = nil
 	f.mu.Unlock()
 	if _, err := fmt.Fprintln(f.commands, "pass"); err != nil {
 		return p, nil, err
@@ -140,7 +140,7 @@ func (f *Fleet) Pass(due int) (p Pass, after []time.Duration, err error) {
 	}
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		f.mu.Lock()
-		arrived := len(f.came)
+		arrived := len(f.arrived)
 		f.mu.Unlock()
 		if arrived >= due {
 			break
@@ -148,7 +148,7 @@ func (f *Fleet) Pass(due int) (p Pass, after []time.Duration, err error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, at := range f.came {
+	for _, at := range f.arrived {
 		after = append(after, at.Sub(p.Begun))
 	}
 	return p, after, nil

@@ -26,7 +26,7 @@ func ServeWebSocket(in io.Reader, out io.Writer) error {
 	mux.HandleFunc("GET "+client.AgentPath, func(w http.ResponseWriter, r *http.Request) {
 		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
 		if err == nil {
-			go attend(conn)
+			go serveConnection(conn)
 		}
 	})
 	go func() { _ = http.Serve(listener, mux) }() //nolint:gosec // listens on loopback during a measurement only
@@ -34,8 +34,8 @@ func ServeWebSocket(in io.Reader, out io.Writer) error {
 	return err
 }
 
-// attend answers the first message of an agent and closes the connection after the second.
-func attend(conn *websocket.Conn) {
+// serveConnection answers the first message of an agent and closes the connection after the second.
+func serveConnection(conn *websocket.Conn) {
 	defer conn.CloseNow()
 	ctx := context.Background()
 	if _, _, err := conn.Read(ctx); err != nil {

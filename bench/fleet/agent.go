@@ -36,7 +36,7 @@ type Agent struct {
 	claimed     string
 	firstOffers int    // deployments that were offered; a repeated offer does not count
 	last        string // the last deployment whose end was confirmed
-	carried     int    // parts that ended; a repeated confirmation does not count
+	completed   int    // parts that ended; a repeated confirmation does not count
 	welcomed    time.Time
 	attempts    int
 	first       func() // called at the first welcome after Connect
@@ -64,8 +64,8 @@ func from(number int) net.Addr {
 	return &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(number/portsPerAddress))}
 }
 
-// live connects the agent, and reconnects it when the connection is lost, until ctx is done.
-func (a *Agent) live(ctx context.Context) {
+// run connects the agent, and reconnects it when the connection is lost, until ctx is done.
+func (a *Agent) run(ctx context.Context) {
 	var backoff agent.Backoff
 	for {
 		select {
@@ -74,7 +74,7 @@ func (a *Agent) live(ctx context.Context) {
 			return
 		}
 		begun := time.Now()
-		w, err := a.greet(ctx)
+		w, err := a.handshake(ctx)
 		if err == nil {
 			err = a.listen(w)
 			a.disconnected(w)
@@ -87,8 +87,8 @@ func (a *Agent) live(ctx context.Context) {
 	}
 }
 
-// greet opens a connection and returns when the server has welcomed the agent.
-func (a *Agent) greet(ctx context.Context) (*wire, error) {
+// handshake opens a connection and returns when the server has welcomed the agent.
+func (a *Agent) handshake(ctx context.Context) (*wire, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialWithin)
 	defer cancel()
 	a.mu.Lock()
@@ -146,7 +146,7 @@ func (a *Agent) welcome(w *wire) error {
 	return nil
 }
 
-// listen handles messages of the server until the connection ends.
+// listen handles messages from the server until the connection ends.
 func (a *Agent) listen(w *wire) error {
 	for {
 		text, err := w.receive()
@@ -210,7 +210,7 @@ func (a *Agent) succeeded(e client.Ended) {
 	a.mu.Lock()
 	project, known := a.claimed, a.last == e.Deployment
 	if a.last = e.Deployment; !known {
-		a.carried++
+		a.completed++
 	}
 	a.mu.Unlock()
 	if known {

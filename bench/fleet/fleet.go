@@ -85,7 +85,7 @@ func (f *Fleet) Connect(ctx context.Context, from, to, atOnce int) error {
 		a.mu.Lock()
 		a.first = func() { <-slots }
 		a.mu.Unlock()
-		f.all.Go(func() { a.live(running) })
+		f.all.Go(func() { a.run(running) })
 	}
 	for range cap(slots) { // until all slots are free
 		select {
@@ -170,7 +170,7 @@ func (f *Fleet) Ended() int { return int(f.ended.Load()) }
 func (f *Fleet) Redeployed() (sum int) {
 	for _, a := range f.agents {
 		a.mu.Lock()
-		sum += max(0, a.firstOffers-1, a.carried-1)
+		sum += max(0, a.firstOffers-1, a.completed-1)
 		a.mu.Unlock()
 	}
 	return sum

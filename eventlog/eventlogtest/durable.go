@@ -172,7 +172,8 @@ func checkItemUnchanged(t testing.TB, b handles, c eventlog.Collection) {
 	require.Equal(t, full, newest(t, b.log, c)["full"])
 }
 
-// checkSwaps lets several goroutines swap one key in several rounds. Each round expects the item of the round before.
+// checkSwaps makes several goroutines swap one key in several rounds. Each round expects the item of the previous
+// round.
 func checkSwaps(t testing.TB, b handles, c eventlog.Collection) {
 	const rounds, racers = 10, 8
 	for round := range int64(rounds) {

@@ -117,8 +117,8 @@ func openWithShortTimeouts(t *testing.T, cluster *eventstoredbtest.Cluster) *eve
 	}
 }
 
-// writeUnderFaults lets four writers write under random faults. It returns how often each item is in the log, the
-// number of unknown outcomes, and the acknowledgements that were wrong.
+// writeUnderFaults runs four writers under random faults. It returns how often each item is in the log, the number of
+// unknown outcomes, and the acknowledgements that were wrong.
 func writeUnderFaults(t *testing.T, seed uint64, newIDs bool) (times map[item]int, unknown int, wrong []string) {
 	const writers, items = 4, 60
 	cluster := start(t, eventstoredbtest.Config{Nodes: 3})

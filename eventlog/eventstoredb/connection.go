@@ -198,7 +198,7 @@ func (c *connection) try(client *esdb.Client) error {
 	return explain(a.err, c.target.shown)
 }
 
-// logClient logs a message of the client at debug level.
+// logClient logs a message from the client at debug level.
 func (c *connection) logClient(level esdb.LogLevel, format string, arguments ...any) {
 	c.logger.Debug("event store client", zap.String("level", level),
 		zap.String("message", fmt.Sprintf(format, arguments...)))
@@ -213,19 +213,20 @@ func (c *connection) keep(s *pooled) {
 	c.idle = append(c.idle, s)
 }
 
-// release returns a client after a call. If doubt is set, it discards the client and all of its generation, because
+// release returns a client after a call. If uncertain is set, it discards the client and all of its generation, because
 // they are connected to the same node.
-func (c *connection) release(s *pooled, doubt bool) {
+func (c *connection) release(s *pooled, uncertain bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if doubt {
+	if uncertain {
 		c.lose(s)
 	}
 	c.keep(s)
 }
 
-// suspect discards all idle clients of a generation. The client of the current call is discarded when it is released.
-func (c *connection) suspect(s *pooled) {
+// discardGeneration discards all idle clients of a generation. The client of the current call is discarded when it is
+// released.
+func (c *connection) discardGeneration(s *pooled) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lose(s)

@@ -13,9 +13,9 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// frontier caches what this process knows about the end of the log, so that Head reads only newer events. $all
+// headCache caches what this process knows about the end of the log, so that Head reads only newer events. $all
 // contains the events of all streams, and the client cannot filter a backward read.
-type frontier struct {
+type headCache struct {
 	mu sync.Mutex
 	// head is the position of the last known event of the log.
 	head eventlog.Position
@@ -24,35 +24,35 @@ type frontier struct {
 }
 
 // known returns both positions.
-func (f *frontier) known() (head, scanned eventlog.Position) {
+func (f *headCache) known() (head, scanned eventlog.Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.head, f.scanned
 }
 
 // observe records the position of an event of the log.
-func (f *frontier) observe(position eventlog.Position) {
+func (f *headCache) observe(position eventlog.Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.head = max(f.head, position)
 }
 
 // covered records that the log was read from after to end and that its last event is at head.
-func (f *frontier) covered(after, head, end eventlog.Position) {
+func (f *headCache) covered(after, head, end eventlog.Position) {
 	if _, scanned := f.known(); after <= scanned {
 		f.advance(head, end)
 	}
 }
 
 // advance records that head is the position of the log's last event up to end.
-func (f *frontier) advance(head, end eventlog.Position) {
+func (f *headCache) advance(head, end eventlog.Position) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.head, f.scanned = max(f.head, head), max(f.scanned, end)
 }
 
 // reset clears both positions. They are beyond the end of the cluster, because an older backup was restored.
-func (f *frontier) reset() {
+func (f *headCache) reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.head, f.scanned = 0, 0

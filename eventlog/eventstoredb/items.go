@@ -73,29 +73,29 @@ func (l *Log) readItem(ctx context.Context, c eventlog.Collection, key string) (
 
 // putItem stores item unless skip returns true or an error for the current item.
 func (l *Log) putItem(ctx context.Context, c eventlog.Collection, item eventlog.Item,
-	skip func(there eventlog.Item) (bool, error)) error {
+	skip func(current eventlog.Item) (bool, error)) error {
 	note, err := json.Marshal(itemNote{Sequence: item.Sequence, Time: item.Time})
 	if err != nil {
 		return err
 	}
 	event := esdb.EventData{EventID: uuid.New(), EventType: itemPut, Data: item.Data, Metadata: note}
 	for {
-		there, err := l.readItem(ctx, c, item.Key)
+		current, err := l.readItem(ctx, c, item.Key)
 		if err != nil {
 			return err
 		}
-		if done, err := skip(there.Item); err != nil || done {
+		if done, err := skip(current.Item); err != nil || done {
 			return err
 		}
-		if there.Sequence == 0 {
-			if err := l.listItem(ctx, c, itemPut, itemLine{item.Key, there.revision}); err != nil {
+		if current.Sequence == 0 {
+			if err := l.listItem(ctx, c, itemPut, itemLine{item.Key, current.revision}); err != nil {
 				return err
 			}
 			if err := l.setMetadata(ctx, l.names.item(c, item.Key), onlyLast()); err != nil {
 				return err
 			}
 		}
-		if err := l.change(ctx, c, item.Key, there, event); err == nil || outcomeOf(err) != wrongRevision {
+		if err := l.change(ctx, c, item.Key, current, event); err == nil || outcomeOf(err) != wrongRevision {
 			return err
 		}
 	}
@@ -103,15 +103,15 @@ func (l *Log) putItem(ctx context.Context, c eventlog.Collection, item eventlog.
 
 // dropItem replaces an item with a tombstone.
 func (l *Log) dropItem(ctx context.Context, c eventlog.Collection, key string) error {
-	mark := esdb.EventData{EventID: uuid.New(), EventType: itemDropped}
+	tombstone := esdb.EventData{EventID: uuid.New(), EventType: itemDropped}
 	for {
-		there, err := l.readItem(ctx, c, key)
-		if err != nil || there.Sequence == 0 {
+		current, err := l.readItem(ctx, c, key)
+		if err != nil || current.Sequence == 0 {
 			return err
 		}
-		err = l.change(ctx, c, key, there, mark)
+		err = l.change(ctx, c, key, current, tombstone)
 		if err == nil {
-			return l.listItem(ctx, c, itemDropped, itemLine{key, there.revision + 1})
+			return l.listItem(ctx, c, itemDropped, itemLine{key, current.revision + 1})
 		}
 		if outcomeOf(err) != wrongRevision {
 			return err
@@ -121,13 +121,13 @@ func (l *Log) dropItem(ctx context.Context, c eventlog.Collection, key string) e
 
 // change appends event to a key's stream at the revision that was read. If the stream has changed since, outcomeOf
 // classifies the error as wrongRevision.
-func (l *Log) change(ctx context.Context, c eventlog.Collection, key string, there lastItem,
+func (l *Log) change(ctx context.Context, c eventlog.Collection, key string, current lastItem,
 	event esdb.EventData) error {
-	options := esdb.AppendToStreamOptions{ExpectedRevision: there.expected(), RequiresLeader: true}
-	_, doubt, err := retryWrite(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.WriteResult, error) {
+	options := esdb.AppendToStreamOptions{ExpectedRevision: current.expected(), RequiresLeader: true}
+	_, uncertain, err := retryWrite(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.WriteResult, error) {
 		return client.AppendToStream(ctx, l.names.item(c, key), options, event)
 	})
-	if doubt {
+	if uncertain {
 		return fmt.Errorf("%w: %w", eventlog.ErrUnknownOutcome, err)
 	}
 	return err
@@ -152,12 +152,12 @@ func (l *Log) readItems(ctx context.Context, c eventlog.Collection) (map[string]
 	}
 	found := map[string]eventlog.Item{}
 	for _, key := range keys {
-		there, err := l.readItem(ctx, c, key)
+		current, err := l.readItem(ctx, c, key)
 		if err != nil {
 			return nil, err
 		}
-		if there.Sequence > 0 {
-			found[key] = there.Item
+		if current.Sequence > 0 {
+			found[key] = current.Item
 		}
 	}
 	return found, nil

@@ -82,14 +82,14 @@ func TestRepeatedSwapResolvesUnknownOutcome(t *testing.T) {
 	log := with(t, cluster, eventstoredb.Config{})
 	require.NoError(t, log.Put(within(t, 10*time.Second), eventlog.Cursors, cursor(1, "first")))
 	for _, fault := range []eventstoredbtest.Fault{eventstoredbtest.Stall, eventstoredbtest.StallAfter} {
-		there := cursors(t, log)["k"].Sequence
+		current := cursors(t, log)["k"].Sequence
 		cluster.Fail(eventstoredbtest.Append, fault)
-		err := log.Swap(within(t, 300*time.Millisecond), eventlog.Cursors, cursor(there+1, "mine"), there)
+		err := log.Swap(within(t, 300*time.Millisecond), eventlog.Cursors, cursor(current+1, "mine"), current)
 		require.ErrorIs(t, err, eventlog.ErrUnknownOutcome)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		cluster.Heal()
-		require.NoError(t, log.Swap(within(t, 10*time.Second), eventlog.Cursors, cursor(there+1, "mine"), there))
-		require.Equal(t, cursor(there+1, "mine"), cursors(t, log)["k"])
+		require.NoError(t, log.Swap(within(t, 10*time.Second), eventlog.Cursors, cursor(current+1, "mine"), current))
+		require.Equal(t, cursor(current+1, "mine"), cursors(t, log)["k"])
 	}
 }
 

@@ -19,8 +19,8 @@ import (
 // a running server, that server notices that its stream has changed and enters itself into the directory again.
 type leases struct {
 	mu sync.Mutex
-	// mine holds the revisions of the leases that this process wrote.
-	mine map[uuid.UUID]uint64
+	// revisions contains the revisions of the leases that this process wrote.
+	revisions map[uuid.UUID]uint64
 	// listed holds the servers in the directory up to revision next.
 	listed map[uuid.UUID]bool
 	next   uint64
@@ -77,17 +77,17 @@ func (l *Log) enter(ctx context.Context, kind string, server uuid.UUID) error {
 func (l *leases) revision(server uuid.UUID) (uint64, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	revision, ok := l.mine[server]
+	revision, ok := l.revisions[server]
 	return revision, ok
 }
 
 func (l *leases) keep(server uuid.UUID, revision uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.mine == nil {
-		l.mine = map[uuid.UUID]uint64{}
+	if l.revisions == nil {
+		l.revisions = map[uuid.UUID]uint64{}
 	}
-	l.mine[server] = revision
+	l.revisions[server] = revision
 }
 
 func (l *Log) readLeases(ctx context.Context) (map[string]eventlog.Item, error) {

@@ -20,7 +20,7 @@ type Log struct {
 	id         uuid.UUID
 	config     Config
 	connection *connection
-	frontier   frontier
+	frontier   headCache
 	leases     leases
 	output     outputs
 
@@ -69,8 +69,8 @@ func retry[T any](ctx context.Context, l *Log, r request[T]) (T, error) {
 	return value, err
 }
 
-// retryWrite is retry for writes. After an error, doubt reports whether an attempt may have taken effect.
-func retryWrite[T any](ctx context.Context, l *Log, r request[T]) (value T, doubt bool, err error) {
+// retryWrite works like retry, for writes. After an error, uncertain reports whether an attempt may have taken effect.
+func retryWrite[T any](ctx context.Context, l *Log, r request[T]) (value T, uncertain bool, err error) {
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
 	for failures := 0; ; failures++ {
@@ -81,14 +81,14 @@ func retryWrite[T any](ctx context.Context, l *Log, r request[T]) (value T, doub
 		case wrongRevision, streamMissing:
 			return value, false, err
 		case refused:
-			return value, doubt, l.explain(err)
+			return value, uncertain, l.explain(err)
 		case unsent:
-			return value, doubt, l.noClient(ctx, err)
+			return value, uncertain, l.noClient(ctx, err)
 		case lost, late:
-			doubt = true
+			uncertain = true
 		}
 		if err := l.wait(ctx, failures, err); err != nil {
-			return value, doubt, err
+			return value, uncertain, err
 		}
 	}
 }
@@ -113,7 +113,7 @@ func try[T any](ctx context.Context, l *Log, r request[T]) (value T, meaning out
 		return a.value, a.meaning, a.err
 	case <-limited.Done():
 		if ctx.Err() == nil {
-			l.connection.suspect(s)
+			l.connection.discardGeneration(s)
 		}
 		return value, late, context.Cause(limited)
 	}

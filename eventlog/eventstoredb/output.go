@@ -114,31 +114,31 @@ func bySequence(chunk eventlog.Item, sequence int64) int {
 	return cmp.Compare(chunk.Sequence, sequence)
 }
 
-// run is a set of chunks of a part, ordered by sequence.
-type run []eventlog.Item
+// chunkSet contains chunks of a part, ordered by sequence.
+type chunkSet []eventlog.Item
 
 // add inserts a chunk unless its sequence is present.
-func (r *run) add(chunk eventlog.Item) {
-	at, there := slices.BinarySearchFunc(*r, chunk.Sequence, bySequence)
-	if !there {
+func (r *chunkSet) add(chunk eventlog.Item) {
+	at, current := slices.BinarySearchFunc(*r, chunk.Sequence, bySequence)
+	if !current {
 		*r = slices.Insert(*r, at, chunk)
 	}
 }
 
 // closed reports whether the first n chunks after a sequence are present without a gap.
-func (r run) closed(after int64, n int) bool {
+func (r chunkSet) closed(after int64, n int) bool {
 	return n > 0 && len(r) >= n && r[n-1].Sequence == after+int64(n)
 }
 
 // chunks reads the chunks of a part above a sequence. Chunks may be out of order, so it reads the stream to its end
 // unless the first limit chunks have no gap.
-func (l *Log) chunks(ctx context.Context, key string, after int64, limit int) (run, error) {
+func (l *Log) chunks(ctx context.Context, key string, after int64, limit int) (chunkSet, error) {
 	p, err := partOf(key)
 	if err != nil {
 		return nil, err
 	}
 	start := l.output.place(p, after)
-	found, next := run{}, start.next
+	found, next := chunkSet{}, start.next
 	var damaged error
 	err = l.walk(ctx, l.names.output(p), start.next, func(event *esdb.RecordedEvent) bool {
 		var chunk eventlog.Item

@@ -115,7 +115,7 @@ func (c *cursor) attempt(ctx context.Context, yield func(eventlog.Recorded, erro
 	err = c.consume(ctx, results, yield)
 	switch {
 	case errors.Is(err, errSilent):
-		c.log.connection.suspect(s)
+		c.log.connection.discardGeneration(s)
 		return late, err
 	case err != nil:
 		return refused, err

@@ -50,8 +50,8 @@ func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Ite
 		return err
 	}
 	return l.use(ctx, eventlog.OpSwap, c, item.Key, func() error {
-		return l.putItem(ctx, c, checked, func(there eventlog.Item) (bool, error) {
-			return eventlog.IsRepeatSwap(c, checked, there, expected)
+		return l.putItem(ctx, c, checked, func(current eventlog.Item) (bool, error) {
+			return eventlog.IsRepeatSwap(c, checked, current, expected)
 		})
 	})
 }
@@ -80,7 +80,7 @@ func (l *Log) Items(ctx context.Context, c eventlog.Collection, key string, afte
 			yield(eventlog.Item{}, err)
 			return
 		}
-		var found run
+		var found chunkSet
 		err := l.use(ctx, eventlog.OpItems, c, key, func() (err error) {
 			found, err = l.chunks(ctx, key, max(after, 0), limit)
 			return err

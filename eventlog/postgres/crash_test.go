@@ -30,7 +30,7 @@ func TestBackendUnderFaults(t *testing.T) {
 	})
 }
 
-// testKill lets two servers write while the database is killed several times. With a timeout of one minute the log
+// testKill has two servers write while the database is killed several times. With a timeout of one minute the log
 // resolves every unknown outcome itself; with a shorter timeout the callers must.
 func testKill(t *testing.T, timeout time.Duration) {
 	server := postgrestest.Start(t, postgrestest.Config{})

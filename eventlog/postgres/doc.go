@@ -10,7 +10,7 @@
 //	row.go      events as rows, and their checksums
 //	store.go    items beside the log
 //	schema.go   statements; schema.sql and items.sql create the tables and functions
-//	fault.go    errors of PostgreSQL as errors of the log
+//	fault.go    converts PostgreSQL errors to errors of the log
 //
 // # Appends
 //

@@ -115,7 +115,7 @@ func code(err error) string {
 	return ""
 }
 
-// classify returns the meaning of err on one line, followed by the message of PostgreSQL.
+// classify returns the meaning of err on one line, followed by the message from PostgreSQL.
 func classify(err error) *faultError {
 	if found := (*faultError)(nil); errors.As(err, &found) {
 		return found
@@ -170,8 +170,8 @@ func isExplained(err error) bool {
 		eventlog.ErrUnavailable)
 }
 
-// innermost returns the error of the server or of the network that is wrapped in err. The message of the library may
-// have several lines.
+// innermost returns the error from the server or the network that is wrapped in err. The message of the library itself
+// may have several lines.
 func innermost(err error) error {
 	if found := (*pgconn.PgError)(nil); errors.As(err, &found) {
 		return found

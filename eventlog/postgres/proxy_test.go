@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxy is a TCP proxy between a log and its server. It can suppress the answers of the server.
+// proxy is a TCP proxy between a log and its server. It can suppress answers from the server.
 type proxy struct {
 	listener net.Listener
 	server   string

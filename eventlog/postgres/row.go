@@ -58,7 +58,7 @@ func encodeCauses(causes []uuid.UUID) string {
 	return text.String()
 }
 
-// reply is the answer of the server to one append.
+// reply is the server's answer to one append.
 type reply struct {
 	actual  eventlog.Revision // the last revision of the stream before the append
 	written bool

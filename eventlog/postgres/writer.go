@@ -38,9 +38,9 @@ type request struct {
 	bytes     int
 	// taken is set by the writer when it takes the request, or by the caller if it stops waiting before that.
 	taken atomic.Bool
-	// left is set by the caller when it stops waiting.
-	left   atomic.Bool
-	answer chan answer
+	// abandoned is set by the caller when it stops waiting.
+	abandoned atomic.Bool
+	answer    chan answer
 
 	// unknown is the time since which the outcome is unknown, and cause is the reason. If unknown is zero, the append
 	// is not in the log.
@@ -114,7 +114,7 @@ func (w *writer) append(ctx context.Context, r *request) (eventlog.Appended, err
 	if r.taken.CompareAndSwap(false, true) {
 		return eventlog.Appended{}, left
 	}
-	r.left.Store(true)
+	r.abandoned.Store(true)
 	select {
 	case a := <-r.answer:
 		return a.appended, a.err
@@ -248,7 +248,7 @@ func (w *writer) awaited(batch []*request) []*request {
 	waiting := batch[:0]
 	for _, r := range batch {
 		switch {
-		case r.left.Load():
+		case r.abandoned.Load():
 		case !r.unknown.IsZero() && time.Since(r.unknown) > w.log.config.RetryTimeout:
 			r.answer <- answer{err: fmt.Errorf("%w: %w", eventlog.ErrUnknownOutcome, r.cause)}
 		default:

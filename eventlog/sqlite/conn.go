@@ -33,8 +33,8 @@ type conn struct {
 // maxCached limits lasts. Beyond it conn clears the cache.
 const maxCached = 100_000
 
-// emptyTimeout is how long appends may wait while the writer empties the write-ahead log only to erase data.
-const emptyTimeout = 50 * time.Millisecond
+// emptyWALTimeout is how long appends may wait while the writer empties the write-ahead log in order to erase data.
+const emptyWALTimeout = 50 * time.Millisecond
 
 // openConn opens a connection, and takes the write lock once to check that it can write.
 func openConn(ctx context.Context, path, synchronous string) (*conn, error) {
@@ -143,19 +143,19 @@ func (c *conn) append(stream string, expected eventlog.Revision, rows []row) err
 	return nil
 }
 
-// empty moves the write-ahead log into the file, syncs both, and truncates the write-ahead log. busy reports that
+// emptyWAL moves the write-ahead log into the file, syncs both, and truncates the write-ahead log. busy reports that
 // another connection prevented this for 5 s.
-func (c *conn) empty() (busy bool, err error) {
+func (c *conn) emptyWAL() (busy bool, err error) {
 	refused, err := c.checkpoint.integer()
 	return refused != 0, err
 }
 
-// tryEmpty works like empty, but waits only briefly for other connections. The caller can retry later.
-func (c *conn) tryEmpty() (busy bool, err error) {
-	if err := c.wait(emptyTimeout); err != nil {
+// tryEmptyWAL works like emptyWAL, but waits only briefly for other connections. The caller can retry later.
+func (c *conn) tryEmptyWAL() (busy bool, err error) {
+	if err := c.wait(emptyWALTimeout); err != nil {
 		return false, err
 	}
-	busy, err = c.empty()
+	busy, err = c.emptyWAL()
 	return busy, errors.Join(err, c.wait(busyTimeout))
 }
 

@@ -12,7 +12,7 @@
 //	ephemera.go  the second file, for leases and output
 //	copy.go      a copy of a log that is in use
 //	schema.go    tables and statements
-//	fault.go     errors of SQLite as errors of the log
+//	fault.go     converts SQLite errors to errors of the log
 //
 // # Appends
 //

@@ -20,8 +20,8 @@ func code(err error) int {
 	return 0
 }
 
-// explain converts an error of SQLite into an error of package eventlog. It is for operations that stored nothing.
-// The message of SQLite remains part of the error.
+// explain converts an error from SQLite into an error of package eventlog. It is for operations that stored nothing.
+// The message from SQLite remains part of the error.
 func explain(err error) error {
 	for _, known := range []error{nil, context.Canceled, context.DeadlineExceeded, eventlog.ErrUnavailable,
 		eventlog.ErrDamaged, eventlog.ErrForeign} {

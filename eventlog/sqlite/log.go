@@ -60,7 +60,7 @@ func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revis
 	if err := l.ready(ctx); err != nil {
 		return eventlog.Appended{}, fmt.Errorf("append to %s: %w", stream, err)
 	}
-	appended, err := l.writer.do(ctx, newRequest(newAddition(stream, expected, prepared), len(prepared)))
+	appended, err := l.writer.do(ctx, newRequest(newAppendChange(stream, expected, prepared), len(prepared)))
 	if err != nil {
 		return eventlog.Appended{}, fmt.Errorf("append to %s: %w", stream, err)
 	}

@@ -10,15 +10,15 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// putting is a Put or Swap in a durable collection.
-type putting struct {
+// putChange is a Put or Swap in a durable collection.
+type putChange struct {
 	collection eventlog.Collection
 	item       eventlog.Item
 	swap       bool
 	expected   int64
 }
 
-func (p putting) apply(c *conn) (answer, error) {
+func (p putChange) apply(c *conn) (answer, error) {
 	if p.swap {
 		stored, err := c.itemOf(p.collection, p.item.Key)
 		if err != nil {
@@ -34,13 +34,13 @@ func (p putting) apply(c *conn) (answer, error) {
 	return answer{written: true}, err
 }
 
-// dropping is a Drop in a durable collection.
-type dropping struct {
+// dropChange is a Drop in a durable collection.
+type dropChange struct {
 	collection eventlog.Collection
 	key        string
 }
 
-func (d dropping) apply(c *conn) (answer, error) {
+func (d dropChange) apply(c *conn) (answer, error) {
 	stored, err := c.itemOf(d.collection, d.key)
 	if err != nil || stored.Sequence == 0 {
 		return answer{}, err
@@ -83,7 +83,7 @@ func (l *Log) Put(ctx context.Context, c eventlog.Collection, item eventlog.Item
 		if c == eventlog.Leases {
 			return explain(l.ephemera.putLease(ctx, checked))
 		}
-		return l.durably(ctx, putting{collection: c, item: checked})
+		return l.durably(ctx, putChange{collection: c, item: checked})
 	})
 }
 
@@ -94,7 +94,7 @@ func (l *Log) Swap(ctx context.Context, c eventlog.Collection, item eventlog.Ite
 		return err
 	}
 	return l.use(ctx, eventlog.OpSwap, c, item.Key, func() error {
-		return l.durably(ctx, putting{collection: c, item: checked, swap: true, expected: expected})
+		return l.durably(ctx, putChange{collection: c, item: checked, swap: true, expected: expected})
 	})
 }
 
@@ -164,7 +164,7 @@ func (l *Log) Drop(ctx context.Context, c eventlog.Collection, key string) error
 		if c == eventlog.Leases {
 			return explain(l.ephemera.dropLease(ctx, key))
 		}
-		return l.durably(ctx, dropping{collection: c, key: key})
+		return l.durably(ctx, dropChange{collection: c, key: key})
 	})
 }
 

@@ -39,8 +39,8 @@ type change interface {
 type answer struct {
 	appended eventlog.Appended
 	err      error
-	// written reports that the change wrote something. erased reports that it deleted data that must not remain in
-	// the write-ahead log.
+	// written means that the change wrote something. erased means that it deleted data that must not remain in the
+	// write-ahead log.
 	written, erased bool
 }
 
@@ -48,17 +48,17 @@ func newRequest(c change, rows int) *request {
 	return &request{change: c, rows: rows, answer: make(chan answer, 1)}
 }
 
-// addition is an append.
-type addition struct {
+// appendChange is an append.
+type appendChange struct {
 	stream   string
 	expected eventlog.Revision
 	events   []eventlog.Event
 	rows     []row
 }
 
-// newAddition encodes the events in the goroutine of the caller, outside the lock.
-func newAddition(stream string, expected eventlog.Revision, events []eventlog.Event) *addition {
-	a := &addition{stream: stream, expected: expected, events: events, rows: make([]row, len(events))}
+// newAppendChange encodes the events in the goroutine of the caller, outside the lock.
+func newAppendChange(stream string, expected eventlog.Revision, events []eventlog.Event) *appendChange {
+	a := &appendChange{stream: stream, expected: expected, events: events, rows: make([]row, len(events))}
 	for i, event := range events {
 		a.rows[i] = encode(stream, expected+1+eventlog.Revision(i), event)
 	}
@@ -76,10 +76,10 @@ type writer struct {
 
 	// conn is used only by the goroutine. After an error it is nil until a request reopens it.
 	conn *conn
-	// unemptied reports that the write-ahead log may still contain erased data, and eraseAt is the time of the next
+	// erasePending means that the write-ahead log may still contain erased data, and eraseAt is the time of the next
 	// attempt to empty it. Both are used only by the goroutine.
-	unemptied bool
-	eraseAt   time.Time
+	erasePending bool
+	eraseAt      time.Time
 }
 
 // startWriter opens the connection and starts the goroutine. It first empties the write-ahead log. The previous process
@@ -95,7 +95,7 @@ func startWriter(ctx context.Context, path string, config Config) (*writer, erro
 		path: path, config: config, conn: opened,
 		queue: make(chan *request, queueLength), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
-	if _, err := opened.empty(); err != nil {
+	if _, err := opened.emptyWAL(); err != nil {
 		w.fail(err)
 	}
 	go w.run()
@@ -157,7 +157,7 @@ func (w *writer) run() {
 		default:
 		}
 		var retry <-chan time.Time
-		if w.unemptied {
+		if w.erasePending {
 			retry = time.After(time.Until(w.eraseAt))
 		}
 		select {
@@ -177,16 +177,16 @@ const eraseInterval = time.Second
 
 // erase empties the write-ahead log if it may contain erased data and no other connection prevents it.
 func (w *writer) erase() {
-	if !w.unemptied || time.Now().Before(w.eraseAt) {
+	if !w.erasePending || time.Now().Before(w.eraseAt) {
 		return
 	}
-	busy, err := w.conn.tryEmpty()
+	busy, err := w.conn.tryEmptyWAL()
 	w.eraseAt = time.Now().Add(eraseInterval)
 	if err != nil {
 		w.fail(err)
 		return
 	}
-	w.unemptied = busy
+	w.erasePending = busy
 }
 
 // gather returns first and the waiting requests. It does not wait for more.
@@ -222,13 +222,13 @@ func (w *writer) write(batch []*request) {
 			continue
 		}
 		r.answer <- answers[i]
-		w.unemptied = w.unemptied || answers[i].erased
+		w.erasePending = w.erasePending || answers[i].erased
 	}
 	w.erase()
 }
 
 // transact returns the answer to each request after the commit. An error is the answer to all requests: none was
-// acknowledged, and a conflict with an append of the same batch proves nothing.
+// acknowledged, and a conflict with an append of the same batch is not valid either.
 func (w *writer) transact(batch []*request) ([]answer, error) {
 	if err := w.reconnect(); err != nil {
 		return nil, explain(err)
@@ -254,7 +254,7 @@ func (w *writer) transact(batch []*request) ([]answer, error) {
 	return answers, nil
 }
 
-func (a *addition) apply(c *conn) (answer, error) {
+func (a *appendChange) apply(c *conn) (answer, error) {
 	actual, err := c.lastOf(a.stream)
 	if err != nil {
 		return answer{}, err
@@ -291,7 +291,7 @@ func (w *writer) reconnect() error {
 	if err != nil {
 		return err
 	}
-	busy, err := opened.empty()
+	busy, err := opened.emptyWAL()
 	if err == nil && busy {
 		err = fmt.Errorf("%w: another process is using the write-ahead log", eventlog.ErrUnavailable)
 	}
@@ -310,6 +310,6 @@ func (w *writer) disconnect() error {
 		return nil
 	}
 	closing := w.conn
-	w.conn, w.unemptied = nil, false
+	w.conn, w.erasePending = nil, false
 	return closing.close()
 }

@@ -32,7 +32,7 @@ func number(n int) string { return strconv.Itoa(n) }
 // TestCommandBlocksProduceTheDocumentedOutput runs the pages as described in doc.go.
 func TestCommandBlocksProduceTheDocumentedOutput(t *testing.T) {
 	for _, p := range pages(t) {
-		if p.runs() {
+		if p.hasCommands() {
 			t.Run(p.name, func(t *testing.T) {
 				t.Parallel()
 				s := openShell(t)
@@ -44,8 +44,8 @@ func TestCommandBlocksProduceTheDocumentedOutput(t *testing.T) {
 	}
 }
 
-// runs reports whether the page has a block to run.
-func (p *page) runs() bool {
+// hasCommands reports whether the page has a block to run.
+func (p *page) hasCommands() bool {
 	for _, b := range p.blocks {
 		if b.run() && b.marks["before"] == "" {
 			return true
@@ -235,7 +235,7 @@ func (b *block) compare(here func(string) string, out, code string) string {
 			continue
 		}
 		pattern := asPattern(wanted)
-		for len(lines) > 0 && !pattern.MatchString(plain(lines[0])) {
+		for len(lines) > 0 && !pattern.MatchString(collapseSpace(lines[0])) {
 			lines = lines[1:]
 		}
 		if len(lines) == 0 {
@@ -260,8 +260,8 @@ func asPattern(line string) *regexp.Regexp {
 	return regexp.MustCompile(pattern + "$")
 }
 
-// plain normalizes white space: one space after each word.
-func plain(line string) string { return strings.Join(append(strings.Fields(line), ""), " ") }
+// collapseSpace normalizes white space: one space after each word.
+func collapseSpace(line string) string { return strings.Join(append(strings.Fields(line), ""), " ") }
 
 // logs returns the ends of the log files that the page's processes wrote.
 func (s *shell) logs() (text string) {

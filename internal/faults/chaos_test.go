@@ -34,7 +34,7 @@ type chaosRun struct {
 
 // TestMachinesGetTheirReleasesOnceUnderFaults tests what several servers on one log guarantee while faults occur.
 func TestMachinesGetTheirReleasesOnceUnderFaults(t *testing.T) {
-	needsTime(t)
+	skipIfShort(t)
 	chosen := seed(t)
 	c := newCluster(t, clusterConfig{servers: 3, agents: 30, clockSkew: 10 * time.Minute, small: true})
 	c.apply(shop)
@@ -49,7 +49,7 @@ func TestMachinesGetTheirReleasesOnceUnderFaults(t *testing.T) {
 	stop()
 
 	s.settle()
-	s.judge()
+	s.checkInvariants()
 }
 
 // inject injects one or two faults at a time until span is over.
@@ -184,8 +184,8 @@ func (c *cluster) behind(s *droverServer) error {
 	return nil
 }
 
-// judge checks the invariants and prints the figures.
-func (s *chaosRun) judge() {
+// checkInvariants checks the invariants and prints the figures.
+func (s *chaosRun) checkInvariants() {
 	c := s.c
 	for _, server := range c.servers {
 		server.stop(syscall.SIGTERM)
@@ -196,11 +196,11 @@ func (s *chaosRun) judge() {
 
 	_, err := eventlog.Verify(context.Background(), c.log, nil)
 	require.NoError(c.t, err)
-	c.calm()
+	c.noPanics()
 	events, lines := c.events(), c.lines()
-	zeros := map[string][]string{"lost": lost(s.users.commands, events),
+	zeros := map[string][]string{"lost": lostCommands(s.users.commands, events),
 		"duplicated": duplicates(s.users.commands, events), "gaps": gaps(events),
-		"twice": twice(lines), "unclaimed": unclaimed(lines, events)}
+		"twice": repeatedRuns(lines), "unclaimed": unclaimed(lines, events)}
 	s.print(events, lines, zeros)
 	for what, found := range zeros {
 		require.Empty(c.t, found, what)
@@ -208,8 +208,8 @@ func (s *chaosRun) judge() {
 	s.control(events, lines)
 }
 
-// calm checks that no program has panicked or reported an internal error.
-func (c *cluster) calm() {
+// noPanics checks that no program has panicked or reported an internal error.
+func (c *cluster) noPanics() {
 	logs, err := filepath.Glob(filepath.Join(c.folder, "*.log"))
 	require.NoError(c.t, err)
 	require.NotEmpty(c.t, logs)
@@ -235,7 +235,7 @@ func (s *chaosRun) control(events []eventlog.Recorded, lines []line) {
 				len(o.answer.Events) > 0
 		})
 	})
-	require.Len(t, lost(commands, slices.Concat(events[:written], events[written+1:])), 1,
+	require.Len(t, lostCommands(commands, slices.Concat(events[:written], events[written+1:])), 1,
 		"an acknowledged event is missing")
 	require.NotEmpty(t, gaps(slices.Concat(events[:written], events[written+1:])), "a position is missing")
 	again := events[written]

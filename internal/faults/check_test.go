@@ -12,8 +12,8 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// lost returns the acknowledged commands whose events are not all in the log at the acknowledged position.
-func lost(commands []sentCommand, events []eventlog.Recorded) (found []string) {
+// lostCommands returns the acknowledged commands whose events are not all in the log at the acknowledged position.
+func lostCommands(commands []sentCommand, events []eventlog.Recorded) (found []string) {
 	byCommand := map[uuid.UUID][]eventlog.Recorded{}
 	for _, e := range events {
 		byCommand[e.Command] = append(byCommand[e.Command], e)
@@ -98,9 +98,9 @@ func readLines(text string) (all []line) {
 	return all
 }
 
-// twice returns the parts that ran more than once and the parts that ran while another part ran on the same
+// repeatedRuns returns the parts that ran more than once and the parts that ran while another part ran on the same
 // machine.
-func twice(lines []line) (found []string) {
+func repeatedRuns(lines []line) (found []string) {
 	begun := map[string]int{}
 	running := map[string]line{}
 	for _, l := range lines {

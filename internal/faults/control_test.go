@@ -24,12 +24,12 @@ func TestStepThatRunsTwiceIsCounted(t *testing.T) {
 	run("one", "m-00")
 	run("one", "m-01")
 	run("two", "m-00")
-	require.Empty(t, twice(c.lines()))
+	require.Empty(t, repeatedRuns(c.lines()))
 	run("one", "m-01")
-	require.Equal(t, []string{"part/one/m-01 ran twice"}, twice(c.lines()))
+	require.Equal(t, []string{"part/one/m-01 ran twice"}, repeatedRuns(c.lines()))
 	lines := c.lines()
 	lines[1], lines[4] = lines[4], lines[1] // both parts begin before one ends
-	require.Contains(t, strings.Join(twice(lines), "\n"), "ended while")
+	require.Contains(t, strings.Join(repeatedRuns(lines), "\n"), "ended while")
 }
 
 // script returns the script of the project's step.
@@ -50,7 +50,7 @@ func script(t *testing.T) string {
 
 // TestLostAcknowledgedCommandIsCounted deletes the newest event from a real database.
 func TestLostAcknowledgedCommandIsCounted(t *testing.T) {
-	needsTime(t)
+	skipIfShort(t)
 	c := newCluster(t, clusterConfig{servers: 1})
 	c.apply(shop)
 	p := &users{c: c}
@@ -58,9 +58,9 @@ func TestLostAcknowledgedCommandIsCounted(t *testing.T) {
 	for range 3 {
 		p.release(random, 1)
 	}
-	require.Empty(t, lost(p.commands, c.events()))
+	require.Empty(t, lostCommands(p.commands, c.events()))
 	c.pg.Exec(t,
 		`ALTER TABLE drover.events DISABLE TRIGGER ALL;
 			DELETE FROM drover.events WHERE position = (SELECT max(position) FROM drover.events)`)
-	require.Len(t, lost(p.commands, c.events()), 1)
+	require.Len(t, lostCommands(p.commands, c.events()), 1)
 }

@@ -31,7 +31,7 @@ import (
 
 // TestSeveralServersServeDailyUse tests three servers in normal operation.
 func TestSeveralServersServeDailyUse(t *testing.T) {
-	needsTime(t)
+	skipIfShort(t)
 	c := newCluster(t, clusterConfig{servers: 3, agents: 6, program: released})
 	c.apply(shop)
 	for _, a := range c.agents {
@@ -392,7 +392,7 @@ func movesOver(t *testing.T, c *cluster) {
 // TestOldServerStopsDecidingAndRecordsResultsDuringUpgrade covers a rolling upgrade from the perspective of the old
 // servers.
 func TestOldServerStopsDecidingAndRecordsResultsDuringUpgrade(t *testing.T) {
-	needsTime(t)
+	skipIfShort(t)
 	c := newCluster(t, clusterConfig{servers: 2, agents: 1, program: released})
 	c.apply(strings.ReplaceAll(shop, "sleep 0.05", `while test ! -e "$RAN.go"; do sleep 0.05; done`))
 	c.agents[0].start()

@@ -12,7 +12,7 @@ import (
 // TestMachinesOfKilledServerGetNextDeploymentFromOthers measures the time from the kill to the first line that the
 // step writes on each machine.
 func TestMachinesOfKilledServerGetNextDeploymentFromOthers(t *testing.T) {
-	needsTime(t)
+	skipIfShort(t)
 	c := newCluster(t, clusterConfig{servers: 3, agents: 30, program: released})
 	c.apply(shop)
 	for _, a := range c.agents {

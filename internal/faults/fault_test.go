@@ -27,7 +27,7 @@ func seconds(least, most float64) func(*rand.Rand) time.Duration {
 	}
 }
 
-func atOnce(*rand.Rand) time.Duration { return 0 }
+func noDuration(*rand.Rand) time.Duration { return 0 }
 
 // outage returns how long PostgreSQL is down: up to two minutes in long runs.
 func outage(random *rand.Rand) time.Duration {
@@ -92,19 +92,19 @@ func onUsers(name string, w conditions) fault {
 
 // faults lists all faults. Each is injected equally often.
 var faults = []fault{
-	{"server killed", "server", atOnce, func(c *cluster, random *rand.Rand) func() {
+	{"server killed", "server", noDuration, func(c *cluster, random *rand.Rand) func() {
 		c.servers[random.IntN(len(c.servers))].signal(syscall.SIGKILL)
 		return nothing
 	}},
-	{"server restarted by SIGTERM", "server", atOnce, func(c *cluster, random *rand.Rand) func() {
+	{"server restarted by SIGTERM", "server", noDuration, func(c *cluster, random *rand.Rand) func() {
 		s := c.servers[random.IntN(len(c.servers))]
 		s.stop(syscall.SIGTERM)
 		s.start()
 		return nothing
 	}},
-	{"server killed before an append", "server", atOnce, atPoint("before-append")},
-	{"server killed after an append", "server", atOnce, atPoint("after-append")},
-	{"server killed after an answer", "server", atOnce, atPoint("after-answer")},
+	{"server killed before an append", "server", noDuration, atPoint("before-append")},
+	{"server killed after an append", "server", noDuration, atPoint("after-append")},
+	{"server killed after an answer", "server", noDuration, atPoint("after-answer")},
 	{"server suspended", "server", seconds(3, 8), func(c *cluster, random *rand.Rand) func() {
 		s := c.servers[random.IntN(len(c.servers))]
 		s.signal(syscall.SIGSTOP)
@@ -126,16 +126,16 @@ var faults = []fault{
 	}},
 	onLog("log disconnected", seconds(1, 6), conditions{refuse: true}),
 	onLog("log half-open", seconds(2, 12), conditions{stalled: true}),
-	onLog("answers of the log lost", seconds(1, 4), conditions{dropDown: true}),
+	onLog("answers from the log lost", seconds(1, 4), conditions{dropDown: true}),
 	onLog("requests to the log lost", seconds(1, 4), conditions{dropUp: true}),
 	onLog("log slow", seconds(2, 5), conditions{delay: 300 * time.Millisecond}),
 	onAgents("agents disconnected", seconds(1, 8), conditions{refuse: true}),
 	onAgents("agents half-open", seconds(2, 8), conditions{stalled: true}),
 	onAgents("messages to agents lost", seconds(2, 8), conditions{dropDown: true}),
-	onAgents("messages of agents lost", seconds(2, 8), conditions{dropUp: true}),
+	onAgents("messages from agents lost", seconds(2, 8), conditions{dropUp: true}),
 	onUsers("answers to users lost", conditions{dropDown: true}),
 	onUsers("users half-open", conditions{stalled: true}),
-	{"agents killed", "agents", atOnce, func(c *cluster, random *rand.Rand) func() {
+	{"agents killed", "agents", noDuration, func(c *cluster, random *rand.Rand) func() {
 		for _, a := range someAgents(c, random) {
 			a.signal(syscall.SIGKILL)
 		}
@@ -152,12 +152,12 @@ var faults = []fault{
 			}
 		}
 	}},
-	{"PostgreSQL restarted", "PostgreSQL", atOnce, func(c *cluster, _ *rand.Rand) func() {
+	{"PostgreSQL restarted", "PostgreSQL", noDuration, func(c *cluster, _ *rand.Rand) func() {
 		c.stopLog(postgrestest.Immediate)
 		c.startLog()
 		return nothing
 	}},
-	{"PostgreSQL killed", "PostgreSQL", atOnce, func(c *cluster, _ *rand.Rand) func() {
+	{"PostgreSQL killed", "PostgreSQL", noDuration, func(c *cluster, _ *rand.Rand) func() {
 		c.stopLog(postgrestest.Kill)
 		c.startLog()
 		return nothing

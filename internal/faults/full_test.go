@@ -15,7 +15,7 @@ import (
 // TestServerBecomesReadyAfterFullDiskWithoutWrites fills the disk of PostgreSQL until a command is refused. It
 // sends no command after that, like a load balancer that does not use unready servers.
 func TestServerBecomesReadyAfterFullDiskWithoutWrites(t *testing.T) {
-	needsTime(t)
+	skipIfShort(t)
 	c := newCluster(t, clusterConfig{servers: 1, small: true, program: released})
 	c.apply(shop)
 	s := c.servers[0]

@@ -236,7 +236,7 @@ func (h *recorder) read(log eventlog.Log, client int, stream string, from eventl
 // TestHistoriesOfLogClientsAreLinearizable runs concurrent clients on four streams while PostgreSQL is restarted and
 // proxies drop answers.
 func TestHistoriesOfLogClientsAreLinearizable(t *testing.T) {
-	needsTime(t)
+	skipIfShort(t)
 	chosen := seed(t)
 	pg := postgrestest.Start(t, postgrestest.Config{})
 	h := &recorder{t: t, begun: time.Now()}
@@ -318,14 +318,14 @@ func (h *recorder) judge(restarts, cuts int) {
 		},
 	} {
 		begun := time.Now()
-		require.Equal(t, porcupine.Illegal, porcupine.CheckOperationsTimeout(model, spoiled(h.all, spoil), timeout),
+		require.Equal(t, porcupine.Illegal, porcupine.CheckOperationsTimeout(model, corrupted(h.all, spoil), timeout),
 			what)
 		t.Logf("negative control: %s detected in %s", what, time.Since(begun).Round(time.Millisecond))
 	}
 }
 
-// spoiled returns a history with one changed response in the middle.
-func spoiled(all []porcupine.Operation, spoil func(request, response) (response, bool)) []porcupine.Operation {
+// corrupted returns a history with one changed response in the middle.
+func corrupted(all []porcupine.Operation, spoil func(request, response) (response, bool)) []porcupine.Operation {
 	all = slices.Clone(all)
 	for i := len(all) / 2; i < len(all); i++ {
 		if t := all[i].Output.(response); !t.unknown {

@@ -28,8 +28,8 @@ func seed(t *testing.T) uint64 {
 	return chosen
 }
 
-// needsTime skips the test in short mode.
-func needsTime(t *testing.T) {
+// skipIfShort skips the test in short mode.
+func skipIfShort(t *testing.T) {
 	if testing.Short() {
 		t.Skip("this test starts many processes; run it without -short")
 	}
@@ -44,7 +44,7 @@ var (
 )
 
 func TestReleasedProgramHasNoFailpoints(t *testing.T) {
-	needsTime(t)
+	skipIfShort(t)
 	for program, has := range map[*harnesstest.Program]bool{released: false, withFailpoints: true} {
 		text, err := os.ReadFile(program.Path(t))
 		require.NoError(t, err)

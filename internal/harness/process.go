@@ -29,8 +29,8 @@ type Process struct {
 	tail tail
 	cmd  *exec.Cmd
 	// ended is closed when the process has ended and all its output has been read.
-	ended chan struct{}
-	asked atomic.Bool // End was called
+	ended        chan struct{}
+	endRequested atomic.Bool // End was called
 }
 
 func (p *Process) wait() {
@@ -58,7 +58,7 @@ func (p *Process) Running() bool {
 }
 
 // Died reports whether the process has ended although neither End, Kill nor Stop was called.
-func (p *Process) Died() bool { return !p.Running() && !p.asked.Load() }
+func (p *Process) Died() bool { return !p.Running() && !p.endRequested.Load() }
 
 // State waits for the end of the process and returns its final state.
 func (p *Process) State() *os.ProcessState {
@@ -75,7 +75,7 @@ func (p *Process) Signal(s syscall.Signal) {
 
 // End sends a signal that should end the process, and resumes it if it is suspended. It does not wait.
 func (p *Process) End(s syscall.Signal) {
-	p.asked.Store(true)
+	p.endRequested.Store(true)
 	p.Signal(s)
 	p.Signal(syscall.SIGCONT)
 }

@@ -41,7 +41,7 @@ var raceLaws = []law{
 	}},
 }
 
-// race lets racers append one event each at expected and returns the winners. Every other append must return a
+// race makes racers append one event each at expected and returns the winners. Every other append must return a
 // conflict with the revision of the winner.
 func race(t testing.TB, b handles, racers int, expected eventlog.Revision, entry func(racer int) eventlog.Event) []int {
 	failures := make([]error, racers)
