@@ -7,11 +7,11 @@
 //	failures.go  limits the rate of failed authentications per address
 //	refusals.go  records refused callers for `drover doctor`
 //
-// The package reads tokens from the view of the engine and appends nothing to the log. People writes to the store
-// beside the log. Secrets are compared by their hashes in constant time, and checking an unknown token takes as long as
-// checking a wrong secret. The secret of an agent is valid only for its own machine. Errors do not reveal which tokens
-// exist.
+// The package reads tokens from the engine's view and appends nothing to the log. Only People writes, to the store
+// beside the log. Secrets are compared by their hashes in constant time, and the check of an unknown token takes as
+// long as that of a wrong secret. The secret of an agent is valid only for its own machine. Errors do not reveal which
+// tokens exist.
 //
 // Errors are of type *problem.Problem or come from the store. The package has three locks, in failures, refusals and
-// People. While one of them is held, no other lock is taken and the store is not read.
+// People. While one of them is held, no other lock is acquired and the store is not read.
 package access

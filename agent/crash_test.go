@@ -37,7 +37,7 @@ func TestKilledAgentReportsItsStepInterruptedAndKillsOrphans(t *testing.T) {
 	require.Equal(t, "out\n\ndrover: the agent stopped while this step was running\n", output)
 	require.Equal(t, client.End{
 		Deployment: "d-1", State: "failed", Reason: "interrupted", Step: "step-1",
-		Detail: "the agent stopped while step step-1 was running and cannot know how far the step came",
+		Detail: "the agent stopped while step step-1 was running; it is unknown how far the step got",
 	}, end)
 	w := work("d-1", "echo again >> "+folder+"/count")
 	c.send(t, client.ToAgent{Offer: &w})

@@ -1,12 +1,12 @@
-// Package agent implements the agent: the drover process that runs on a machine. It keeps one connection to one
-// server, reports that the machine is online and whether it is healthy, and runs the parts that the server offers. A
-// part is this machine's share of a deployment. The agent makes no decisions about releases.
+// Package agent implements the agent: the drover process that runs on a machine. It is connected to one server at a
+// time, reports the machine's health and that it is online, and runs the parts that the server offers. A part is this
+// machine's share of a deployment. The agent makes no decisions about releases.
 //
 // # Session
 //
-// A session is one run of the agent, from its start to its stop. Its id stays the same when the agent reconnects,
-// also to another server. Type session owns all state of the agent and runs in one goroutine. The other goroutines
-// connect, receive messages, run the steps and run the health check; they report to the session over channels.
+// A session is one run of the agent, from its start to its stop. Its id stays the same when the agent reconnects, even
+// to another server. Type session owns all state of the agent and runs in one goroutine. The other goroutines connect,
+// receive messages, run the steps and run the health check; they report to the session over channels.
 //
 // # Journal
 //

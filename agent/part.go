@@ -98,7 +98,7 @@ func (s *session) recoverRunning(entry journal.Entry) {
 	}
 	detail := "the agent stopped before the first step started"
 	if entry.Step != "" {
-		detail = "the agent stopped while step " + entry.Step + " was running and cannot know how far the step came"
+		detail = "the agent stopped while step " + entry.Step + " was running; it is unknown how far the step got"
 	}
 	s.finish(p, run.InterruptedEnd(entry.Deployment, entry.Step, detail))
 }
@@ -266,7 +266,7 @@ func (s *session) start(p *part) {
 		return
 	}
 	p.entry, p.done, p.spool = entry, make(chan client.End, 1), s.createOutput(entry.Deployment)
-	s.log.Info("part running", zap.String("deployment", entry.Deployment), zap.String("project", entry.Project),
+	s.log.Info("part started", zap.String("deployment", entry.Deployment), zap.String("project", entry.Project),
 		zap.String("release", entry.Release))
 	ready := s.runnable(p)
 	ctx, spool, done := s.ctx, p.spool, p.done

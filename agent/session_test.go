@@ -109,7 +109,7 @@ func TestStoppedEphemeralAgentRequestsItsDeletion(t *testing.T) {
 	require.NoError(t, a.wait(t))
 }
 
-func TestAgentStopsWithoutAServer(t *testing.T) {
+func TestAgentStopsWhenNoServerIsReachable(t *testing.T) {
 	for _, ephemeral := range []bool{false, true} {
 		server := newServer(t)
 		config := configuration(t, server)

@@ -15,7 +15,7 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-func TestPartFromOfferToConfirmedEnd(t *testing.T) {
+func TestOfferedPartIsClaimedRunAndReported(t *testing.T) {
 	server := newServer(t)
 	config := configuration(t, server)
 	first := startAgent(t, config)
@@ -190,7 +190,7 @@ func TestInvalidServerMessagesAreIgnored(t *testing.T) {
 	require.Len(t, files, 1)
 }
 
-func TestOversizedMessageClosesTheConnectionOnly(t *testing.T) {
+func TestOversizedMessageClosesOnlyTheConnection(t *testing.T) {
 	server := newServer(t)
 	startAgent(t, configuration(t, server))
 	c := server.welcome(t)

@@ -20,10 +20,10 @@
 //
 // # Guarantees
 //
-// At most one live session acts for a machine. Every message and every answer to an agent is bounded in size and time,
-// and an agent that does not accept a message is disconnected. The stored output of a part is bounded, regardless of
-// what its agent sends. A result is accepted in any session of the instance that claimed the part. It is recorded once,
-// and the answer names the recorded event. A panic in one session ends only that session.
+// At most one session acts for a machine at any time. The size of every message is limited, and so is the time to send
+// it: an agent that does not accept a message in time is disconnected. The stored output of a part is bounded,
+// regardless of what its agent sends. A result is accepted in any session of the instance that claimed the part. It is
+// recorded once, and the answer names the recorded event. A panic in one session ends only that session.
 //
 // # Locks
 //

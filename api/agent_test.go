@@ -187,7 +187,7 @@ func TestConcurrentJoinsWithOneTokenSucceedAtTheFirstAttempt(t *testing.T) {
 	require.Equal(t, 64, f.events("TokenUsed"))
 }
 
-func TestClaimThatDoesNotCountIsAnsweredWithItsReason(t *testing.T) {
+func TestClaimThatDoesNotCountReturnsItsReason(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	d := f.dial(hello("web-01", f.join(1)))
@@ -478,7 +478,7 @@ func TestEarlierInstanceDoesNotAffectTheLiveOne(t *testing.T) {
 	f.eventually("the live agent continues", func() bool { return f.machine("web-01").Health == "healthy" })
 }
 
-func TestAgentThatSaidGoodbyeStaysOffline(t *testing.T) {
+func TestMachineStaysOfflineAfterAGoodbye(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	h := hello("web-01", f.join(0))

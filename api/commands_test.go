@@ -17,7 +17,7 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-func TestEachCommandIsOneRequest(t *testing.T) {
+func TestEachCommandCanBeSentAsOneRequest(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.do(domain.CreateRelease{Project: "shop", Version: "0.9"})
@@ -88,7 +88,7 @@ func TestWriteWithTheSameKeyIsExecutedOnce(t *testing.T) {
 	require.Equal(t, client.Invalid, client.KindOf(err))
 }
 
-func TestInvalidRequestIsAProblemWithAKind(t *testing.T) {
+func TestInvalidRequestReturnsAProblemWithItsKind(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	send := func(path, contentType, body string) *http.Response {

@@ -13,15 +13,16 @@
 //	backup.go     a copy of the log's file
 //
 // Package access authenticates callers, query answers reads, agents serves agents, and the engine executes commands.
-// Their errors are problems (package api/problem) or are converted to problems; only this package writes them to HTTP.
+// Their errors are problems (package api/problem) or are converted to problems; only this package writes them as HTTP
+// responses.
 //
 // # Guarantees
 //
-// Every body, header, list and stream is bounded. A reader that is too slow is disconnected and never delays a tick. A
-// write with the same Idempotency-Key is executed once. A read with ?after= reflects all writes up to that position, or
-// fails. A live stream ends when its caller's token expires or is revoked. The consequences of a command are decided
-// immediately (engine.Config.OnAccepted).
+// Every body, header, list and stream is bounded. A slow reader is disconnected and never delays a tick. A write with
+// the same Idempotency-Key is executed once. A read with ?after= reflects all writes up to that position, or fails. A
+// live stream ends when its caller's token expires or is revoked. Decisions that follow from a command are made
+// immediately, without waiting for the next tick (engine.Config.OnAccepted).
 //
-// The only lock belongs to a live stream. It is held while a message is written, and no other lock is acquired under
-// it.
+// The only lock of the package belongs to a live stream. It is held while a message is written, and no other lock is
+// acquired while it is held.
 package api

@@ -56,7 +56,7 @@ func TestCheckupContainsNoSecretAndNeedsAToken(t *testing.T) {
 	require.Equal(t, client.Unauthorised, client.KindOf(err), "a token is required on loopback too")
 }
 
-func TestServersCompareTheirClocks(t *testing.T) {
+func TestDoctorReportsAClockThatIsAhead(t *testing.T) {
 	clock, late := &manualClock{}, &manualClock{}
 	late.advance(time.Minute) // its wall clock is ahead
 	a := newFixtureOn(t, newFixture(t).log, clock)

@@ -166,7 +166,7 @@ func TestOutputStreamFollowsUntilTheDeploymentEnds(t *testing.T) {
 	require.Equal(t, client.Invalid, client.KindOf(err))
 }
 
-func TestWhyExplainsThePresentAndThePast(t *testing.T) {
+func TestWhyExplainsTheStateNowAndAtAnEarlierPosition(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	f.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})

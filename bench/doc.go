@@ -15,7 +15,7 @@
 //	core_linux.go      the engine only; large_fleet_linux.go grows its fleet to a million machines
 //	cluster_linux.go   several servers on one log in PostgreSQL, and a fleet in several processes
 //	plain_linux.go     plain SQLite, to compare the log with; fold_linux.go runs the memory benchmarks of the engine
-//	page_linux.go      tables, and their place in the page
+//	page_linux.go      tables, and the page that they are written to
 //	fleet              ten thousand agents in one process
 //	baseline           the baseline servers
 //	process            servers as processes, and their resource use

@@ -236,7 +236,7 @@ func TestEveryFixtureBelongsToAKnownType(t *testing.T) {
 	}
 }
 
-func TestEverySampleDecodesToItself(t *testing.T) {
+func TestEncodedSamplesDecodeToEqualEvents(t *testing.T) {
 	seen := map[string]bool{}
 	for _, event := range samples() {
 		typeName, data, err := Encode(event)

@@ -167,7 +167,7 @@ var partReasonText = map[PartReason]string{
 	EnvironmentGone:    "the environment was deleted",
 	StepFailed:         "a step failed",
 	StepTimedOut:       "a step exceeded its timeout",
-	AgentInterrupted:   "the agent was interrupted and cannot know how far the part got",
+	AgentInterrupted:   "the agent was interrupted; it is unknown how far the part got",
 	SecretMissing:      "a secret is missing on the machine",
 	OtherAgentFailure:  "the agent could not run the part",
 	LateReportOfResult: "the result arrived after the part had been declared lost",

@@ -100,7 +100,7 @@ func TestDescriptionIncludesTheRecordedOrigin(t *testing.T) {
 	}
 }
 
-func TestDescribeReturnsTheSubject(t *testing.T) {
+func TestDescribeIdentifiesTheSubject(t *testing.T) {
 	for _, c := range []struct {
 		event  Event
 		stream string

@@ -1,6 +1,6 @@
-// Package domain defines the events in the log, the commands that lead to them, and the rules by which a command
-// becomes events. It is pure: it uses no clock, no I/O, no randomness and no context. Every result depends on the
-// arguments alone.
+// Package domain defines the events in the log, the commands that produce them, and the rules that convert commands to
+// events. It is pure: it uses no clock, no I/O, no randomness and no context. Every result depends only on the
+// arguments.
 //
 //	events_*.go         the event types and their JSON
 //	codec.go            the table of event types; Encode and Decode
@@ -29,9 +29,10 @@
 //
 // # From command to event
 //
-// A Command names one stream. It reads the World, which was folded to one position of the log, and decides which events
-// to append to that stream. The engine appends them at the revision that the stream has in the World. If two commands
-// compete, one append fails, and the engine decides that command again. A Rejection is an answer and not an event.
+// A Command belongs to one stream. Its method Decide reads the World, which is the log folded to one position, and
+// returns the events to append to that stream. The engine appends them at the revision that the stream has in the
+// World. If two commands compete, one append fails with a conflict, and the engine calls Decide again with a newer
+// World. A Rejection is returned to the caller and is not an event.
 //
 // Each aggregate (Machine, Project, Token) has a method Evolve, which folds the events of its stream. Package
 // projections folds the state that depends on several streams: parts, holds, wanted and actual releases, and
@@ -39,7 +40,7 @@
 //
 // # Guarantees
 //
-// Every later version of drover can read every event type that was ever written. The fixtures in testdata cover each
-// type and version. Equal inputs give equal events, byte for byte. The id of a command does not depend on the names of
-// Go types or on the order of struct fields.
+// Every version of drover can read the events of all earlier versions. The fixtures in testdata cover each event type
+// and version. Equal inputs produce equal events, byte for byte. The id of a command does not depend on the names of Go
+// types or on the order of struct fields.
 package domain

@@ -113,7 +113,7 @@ func TestRecreatedMachineStartsEmpty(t *testing.T) {
 	})
 }
 
-func TestSessionStartsMovesAndEnds(t *testing.T) {
+func TestSessionCanMoveToAnotherServerAndEndsOnce(t *testing.T) {
 	w := shopWorld(t)
 	connect := ConnectMachine{Name: "web-01", Server: number(101), Session: number(102), Instance: number(103)}
 	require.Equal(t, []Event{MachineCameOnline{number(101), number(102), number(103)}}, w.do(connect))
@@ -260,7 +260,7 @@ func TestComingOnlineEndsAHeldCleanUp(t *testing.T) {
 	require.False(t, m.CleanUpHeld)
 }
 
-func TestCategoriesHaveASignAndOpenCandidates(t *testing.T) {
+func TestMachineEventsHaveTheExpectedCategoryAndSign(t *testing.T) {
 	for _, c := range []struct {
 		event Event
 		want  Category

@@ -65,7 +65,7 @@ func TestJoiningAgainWithTheSameNameDoesNotCountAsAUse(t *testing.T) {
 	w.rejects(use(201, "web-03"), Forbidden, "use limit of 1")
 }
 
-func TestOneInstanceUsesTheTokenOncePerName(t *testing.T) {
+func TestInstanceUsesTheTokenOncePerMachineName(t *testing.T) {
 	w := shopWorld(t)
 	token(w, TokenSettings{Uses: 2})
 	w.do(use(200, "a"))

@@ -1,6 +1,6 @@
-// Package eventlog defines the contract for storing events: one append-only log (Log), a store of items beside the
-// log that are not events (Store), and the rules that every backend shares. Each backend is a package below this one:
-// memory, sqlite, postgres and eventstoredb. The package knows nothing about machines or deployments.
+// Package eventlog defines the contract for storing events: one append-only log (Log), a store of items beside the log
+// that are not events (Store), and the rules that every backend shares. Each backend is a package below this one:
+// memory, sqlite, postgres and eventstoredb. The package is independent of machines and deployments.
 //
 //	log.go         Log, and the event before and after it is stored
 //	store.go       Store: items in collections, beside the log
@@ -17,9 +17,9 @@
 //
 // # Streams and positions
 //
-// A log consists of streams. Each event has a Revision in its stream: 0, 1, 2, and so on. It also has a Position in
-// the log. Positions rise strictly over all streams, but may have gaps. Once a reader has seen position p, no new
-// event ever appears at or below p, so reading after the last position that was seen misses nothing.
+// A log consists of streams. Each event has a Revision in its stream: 0, 1, 2, and so on. It also has a Position in the
+// log. Positions increase strictly over all streams, but may have gaps. Once a reader has seen position p, no new event
+// ever appears at or below p, so reading after the last position that was seen misses nothing.
 //
 // # Appending
 //
@@ -41,8 +41,8 @@
 //
 // # Durability
 //
-// An acknowledged event survives kill -9 and power loss. So does an item of a durable collection. Of N swaps that
-// expect the same item, exactly one succeeds. The memory backend is exempt from durability.
+// An acknowledged event survives kill -9 and power loss, and so does an item of a durable collection. If N swaps expect
+// the same item, exactly one succeeds. Only the memory backend is not durable.
 //
 // Package eventlogtest tests this contract, and every backend passes its tests.
 package eventlog

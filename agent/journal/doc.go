@@ -19,7 +19,7 @@
 // After a crash, the state of an entry determines what the agent does:
 //
 //	claiming  it asks the server whether the claim counted; the part has not started
-//	running   it reports the part as failed (interrupted), because it cannot know how far the part came
+//	running   it reports the part as failed (interrupted), because it is unknown how far the part got
 //	ended     it reports the end until the server confirms it
 //
 // Each write replaces a whole file: write to a temporary file, fsync, rename, fsync the folder. A deployment's id is

@@ -32,7 +32,7 @@ func reopen(t *testing.T, j *journal.Journal, data string) (*journal.Journal, []
 	return open(t, data)
 }
 
-func TestIdentityIsCreatedOnceAndPrivate(t *testing.T) {
+func TestIdentityIsCreatedOnceAndReadableOnlyByItsOwner(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "made", "by", "the", "agent")
 	j, _ := open(t, data)
 	first := j.Identity()
@@ -219,7 +219,7 @@ func TestMemoryOfAnotherMachineIsDiscarded(t *testing.T) {
 	require.False(t, ran, "web-01 ran it, not this machine")
 }
 
-func TestFullDiskIsAnErrorAndChangesNothing(t *testing.T) {
+func TestWriteToAFullDiskReturnsAnErrorAndChangesNothing(t *testing.T) {
 	data := t.TempDir()
 	j, _ := open(t, data)
 	require.NoError(t, j.Put(journal.Entry{Deployment: "d-1", Project: "shop", State: journal.Claiming}))

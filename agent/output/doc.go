@@ -14,5 +14,5 @@
 // the part has ended, after a line that reports how much was cut. If the disk is full, chunks are stored in memory
 // within the same limit. A crash of the agent loses only the chunks in memory and the last half.
 //
-// Output is passed on byte for byte and need not be text.
+// Apart from secrets, output is passed on byte for byte; it does not have to be text.
 package output

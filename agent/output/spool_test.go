@@ -142,7 +142,7 @@ func TestIncompleteLastChunkIsDropped(t *testing.T) {
 	require.Equal(t, "whole, continued", text(chunks(t, again)))
 }
 
-func TestFullDiskLosesNoOutput(t *testing.T) {
+func TestOutputIsStoredInMemoryWhenTheDiskIsFull(t *testing.T) {
 	const full = "/dev/full"
 	if _, err := os.Stat(full); err != nil {
 		if os.Getenv("DROVER_TEST_REQUIRE") == "all" {

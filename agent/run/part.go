@@ -226,11 +226,11 @@ func reason(err error) string {
 
 func (r *runner) reportLeftovers(step domain.Step, exit Exit) {
 	if exit.Left > 0 {
-		r.printf("step %q left %d processes running, which were stopped (use the system's service manager to start services)",
-			step.Name, exit.Left)
+		r.printf("processes that step %q left running were stopped: %d "+
+			"(use the system's service manager to start services)", step.Name, exit.Left)
 	}
 	if exit.Stuck > 0 {
-		r.printf("%d processes of step %q could not be stopped", exit.Stuck, step.Name)
+		r.printf("processes of step %q that could not be stopped: %d", step.Name, exit.Stuck)
 	}
 }
 

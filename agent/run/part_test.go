@@ -175,7 +175,7 @@ func TestBackgroundProcessIsStoppedAndDoesNotDelayThePart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p, out := part(t, step(background))
 			require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
-			require.Contains(t, out.String(), "left 1 processes running")
+			require.Contains(t, out.String(), "left running were stopped: 1 ")
 			waitUntilGone(t, filepath.Join(p.Folder, "work", "child"))
 		})
 	}
@@ -190,7 +190,7 @@ func TestChildInItsOwnProcessGroupIsStopped(t *testing.T) {
 	}
 	p, out := part(t, step("#!/bin/bash\nset -m; sleep 100 & echo $! > child\n"))
 	require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
-	require.Contains(t, out.String(), "left 1 processes running")
+	require.Contains(t, out.String(), "left running were stopped: 1 ")
 	waitUntilGone(t, filepath.Join(p.Folder, "work", "child"))
 }
 
@@ -258,7 +258,7 @@ func TestScriptDoesNotRunIfItsProcessGroupCannotBeRecorded(t *testing.T) {
 	require.NoFileExists(t, filepath.Join(p.Folder, "work", "ran"))
 }
 
-func TestThreeMegabyteStepRuns(t *testing.T) {
+func TestStepCanHaveAScriptOfThreeMegabytes(t *testing.T) {
 	p, out := part(t, step(strings.Repeat("# a long comment\n", 3<<20/17)+"echo the end"))
 	require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
 	require.Equal(t, "the end\n", out.String())

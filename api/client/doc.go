@@ -1,6 +1,6 @@
 // Package client is a client of drover's HTTP API. It defines the messages between agents and servers, and the JSON of
-// writes and problems. Its Client can try several servers. The package uses types of package domain if their JSON is
-// the same. It imports nothing else of drover, so any Go program can use it.
+// writes and problems. Its Client can try several servers. Where the JSON is the same, the package uses types of
+// package domain. It imports no other package of drover, so any Go program can use it.
 //
 //	client.go      Client: reads, writes and downloads
 //	stream.go      Follow: live streams (server-sent events)

@@ -15,7 +15,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-func TestOfConvertsErrorsToProblems(t *testing.T) {
+func TestErrorsAreConvertedToProblems(t *testing.T) {
 	for kind, err := range map[string]error{
 		client.NotFound:    &domain.Rejection{Kind: domain.NotFound, Reason: "r", Hint: "h"},
 		client.Conflict:    fmt.Errorf("handle: %w", engine.ErrLostEvents),

@@ -1,5 +1,5 @@
 // Package fleet runs ten thousand agents in one process. They use real connections and the real protocol of api/client,
-// but have nothing else of a real agent.
+// but no other code of the real agent.
 //
 //	fleet.go  all agents: connect, heartbeats, which parts were offered and when
 //	agent.go  one agent: hello, claim, end, and reconnecting with the backoff of the real agent

@@ -549,7 +549,7 @@ func requireNoneSince(t *testing.T, before map[string]string) {
 	}
 }
 
-func TestNoGoroutineLeaks(t *testing.T) {
+func TestClosedLogLeaksNoGoroutine(t *testing.T) {
 	before := goroutines()
 	cluster, err := eventstoredbtest.Start(eventstoredbtest.Config{Nodes: 3})
 	require.NoError(t, err)

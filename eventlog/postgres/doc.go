@@ -21,10 +21,10 @@
 //	            ▲                     └──────── in the server ────────┘       │
 //	            └── retry with the same ids after a delay ◀── answer lost ◀───┘
 //
-// The lock is taken and released within the server. A drover server that stops or loses its connection during an append
-// therefore blocks no other server. Positions are 1, 2, 3 and so on without gaps. Each is assigned under the lock, so
-// positions are in the order of commits. The primary key rejects a position that is used twice. A reader that finds a
-// gap returns ErrDamaged.
+// PostgreSQL takes and releases the lock within that transaction. A drover server that stops or loses its connection
+// during an append therefore blocks no other server. Positions are 1, 2, 3 and so on without gaps. Each is assigned
+// under the lock, so positions are in the order of commits. The primary key rejects a position that is used twice. A
+// reader that finds a gap returns ErrDamaged.
 //
 // # Requirements
 //
@@ -37,8 +37,8 @@
 // and the client caches their descriptions (cache_describe in pgx). A pooler in transaction mode, such as pgbouncer,
 // can therefore be used.
 //
-// Data and causes are returned byte for byte, which the checksum verifies. The database refuses to change or delete
-// an event, even for the owner of the schema. After a connection breaks, the next call opens a new one.
+// Data and causes are returned byte for byte, and a checksum verifies them. Triggers refuse to change or delete an
+// event, even for the owner of the schema. After a connection breaks, the next call opens a new one.
 //
 // # Errors
 //
@@ -54,9 +54,9 @@
 // # Schemas and permissions
 //
 // The URL parameter schema allows several logs in one database. A schema must not be renamed, because its functions
-// refer to it by name. The first server creates the schema. It needs the permission CREATE on the database, or an
-// empty schema that it owns. Afterwards a user with the following permissions is sufficient. This user cannot change
-// stored events with any tool:
+// refer to it by name. The first server creates the schema. It needs the permission CREATE on the database, or an empty
+// schema that it owns. Afterwards the following permissions are sufficient. A user that has only these permissions
+// cannot change stored events with any tool:
 //
 //	GRANT USAGE ON SCHEMA drover TO app;
 //	GRANT SELECT ON ALL TABLES IN SCHEMA drover TO app;

@@ -17,7 +17,7 @@ import (
 
 // Config configures a log. The zero value works.
 type Config struct {
-	// Logger receives a message when the log stops writing and when it resumes. nil disables logging.
+	// Logger receives a message when a write to the log fails and when writes succeed again. nil disables logging.
 	Logger *zap.Logger
 	// ID is the id of a new log. The zero id selects a random one. If ID is not zero, an existing log must have this
 	// id.

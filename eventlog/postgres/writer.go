@@ -230,7 +230,7 @@ func (w *writer) write(batch []*request) {
 		return
 	}
 	if w.failures > 0 {
-		w.log.config.Logger.Info("log resumed writing", zap.String("log", w.log.name), zap.Int("failures", w.failures))
+		w.log.config.Logger.Info("log is writable again", zap.String("log", w.log.name), zap.Int("failures", w.failures))
 		w.failures = 0
 	}
 	for i, r := range batch {
@@ -274,7 +274,7 @@ func (w *writer) send(batch []*request) ([]reply, error) {
 // failed answers the appends that are certainly not in the log, and retains the others for a retry.
 func (w *writer) failed(batch []*request, err error) {
 	if w.failures++; w.failures == 1 {
-		w.log.config.Logger.Error("log stops writing until an append succeeds", zap.String("log", w.log.name),
+		w.log.config.Logger.Error("could not write to the log", zap.String("log", w.log.name),
 			zap.Error(err))
 	}
 	cause, uncertain := explain(err), mayBeStored(err)

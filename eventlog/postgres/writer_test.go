@@ -260,9 +260,9 @@ func TestHangingServerIsUnavailableToCallersWithoutDeadline(t *testing.T) {
 	require.ErrorIs(t, err, eventlog.ErrUnavailable)
 }
 
-// TestNoSessionStateIsNeeded discards all prepared statements and settings of a connection after each use, as a
+// TestLogWorksWithAPoolerInTransactionMode discards all prepared statements and settings of a connection after each use, as a
 // pooler in transaction mode does.
-func TestNoSessionStateIsNeeded(t *testing.T) {
+func TestLogWorksWithAPoolerInTransactionMode(t *testing.T) {
 	server := postgrestest.Shared(t)
 	url := fresh(server)
 	try := func(mode string) error {

@@ -35,18 +35,18 @@
 //
 // # Errors
 //
-// An append that was refused before COMMIT is not in the log (ErrFull, ErrUnavailable). An append whose COMMIT
-// returned an I/O error may be in the log (ErrUnknownOutcome). After either error the writer closes its connection.
-// The next append opens a new connection and first moves the write-ahead log into the file: data that a failed fsync
-// may have lost must not precede events that are acknowledged later.
+// An append that was refused before COMMIT is not in the log (ErrFull, ErrUnavailable). An append whose COMMIT returned
+// an I/O error may be in the log (ErrUnknownOutcome). After either error the writer closes its connection. The next
+// append opens a new connection and first moves the write-ahead log into the file: events that a failed fsync may have
+// lost must not precede events that are acknowledged later.
 //
 // # Items
 //
-// The durable collections are stored in the table items of the log's file. Logs of earlier versions receive this
-// table when they are opened. The writer changes it in the same way as it appends. Dropped items are overwritten in
-// the file (secure_delete). Then the writer empties the write-ahead log, which still contains them. If a reader
-// prevents this, the writer retries every second, and the next process retries when it starts. Blocks that the file
-// system has freed but not overwritten may still contain the data.
+// The durable collections are stored in the table items of the log's file. Logs of earlier versions receive this table
+// when they are opened. The writer changes it in the same way as it appends. Dropped items are overwritten in the file
+// (secure_delete). Then the writer empties the write-ahead log, which still contains them. If a reader prevents this,
+// the writer retries every second; if the process stops before that, the next one retries when it starts. Blocks that
+// the file system has freed but not overwritten may still contain the data.
 //
 // The lossy collections, leases and output, are stored in a second file beside the log, NAME.ephemera, without fsync.
 // They may be lost, and they do not slow down or enlarge the log.

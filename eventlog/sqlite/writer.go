@@ -104,9 +104,9 @@ func startWriter(ctx context.Context, path string, config Config) (*writer, erro
 
 // fail closes the connection. The next request reopens it.
 func (w *writer) fail(cause error) {
-	w.config.Logger.Error("log stops writing until an append succeeds", zap.String("log", w.path), zap.Error(cause))
+	w.config.Logger.Error("could not write to the log", zap.String("log", w.path), zap.Error(cause))
 	if err := w.disconnect(); err != nil {
-		w.config.Logger.Warn("log connection was not closed cleanly", zap.String("log", w.path), zap.Error(err))
+		w.config.Logger.Warn("could not close the log connection cleanly", zap.String("log", w.path), zap.Error(err))
 	}
 }
 

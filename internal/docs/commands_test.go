@@ -19,7 +19,7 @@ var rewrite = flag.Bool("rewrite", false, "write the list of blocks that are not
 
 const notRunFile = "testdata/not-run.txt"
 
-func TestBlocksNotRunAreListedWithReason(t *testing.T) {
+func TestBlocksNotRunAreListedWithAReason(t *testing.T) {
 	var list strings.Builder
 	run, left := 0, 0
 	for _, p := range pages(t) {

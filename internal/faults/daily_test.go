@@ -389,9 +389,9 @@ func movesOver(t *testing.T, c *cluster) {
 	}
 }
 
-// TestOldServerStopsDecidingAndRecordsResultsDuringUpgrade covers a rolling upgrade from the perspective of the old
+// TestOldServerStopsDecidingButRecordsResultsDuringUpgrade covers a rolling upgrade from the perspective of the old
 // servers.
-func TestOldServerStopsDecidingAndRecordsResultsDuringUpgrade(t *testing.T) {
+func TestOldServerStopsDecidingButRecordsResultsDuringUpgrade(t *testing.T) {
 	skipIfShort(t)
 	c := newCluster(t, clusterConfig{servers: 2, agents: 1, program: released})
 	c.apply(strings.ReplaceAll(shop, "sleep 0.05", `while test ! -e "$RAN.go"; do sleep 0.05; done`))
