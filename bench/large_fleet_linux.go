@@ -124,7 +124,7 @@ func (c *largeFleet) watchReaders() (longest func() time.Duration) {
 	return func() time.Duration { close(stop); return <-done }
 }
 
-// part is an open part and the session that is to carry it out.
+// part is an open part and the session that will carry it out.
 type part struct {
 	stream            string
 	session, instance domain.ID

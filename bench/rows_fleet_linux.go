@@ -366,8 +366,8 @@ func (s *fixture) joinAlone(ctx context.Context, number int) (took, used time.Du
 	return offered[0].Sub(ticked), record.Between(ticked, offered[0]), err
 }
 
-// costAlone returns the processor time of one join without the server's background work, and that background work
-// per second.
+// costAlone returns the processor time of one join (each), without the server's background work, and the processor time
+// of that background work per second (anyway).
 func (s *fixture) costAlone(ctx context.Context, from, lone int) (each, anyway time.Duration, err error) {
 	span := time.Duration(lone) * time.Second / 2
 	before := process.CPU(s.PID())

@@ -201,9 +201,10 @@ func decode(server string, text []byte, into any) error {
 	return nil
 }
 
-// send sends a request to one server after another, beginning with the one that responded last, until one is not
-// unavailable. It returns the successful response, or the problem of the last server. A write has an idempotency key,
-// so sending it to another server is safe even if the first server has executed it.
+// send sends a request to one server after another, beginning with the one that responded last. It tries the next
+// server only if the result is a problem of kind Unavailable. It returns the successful response, or the problem from
+// the last server that it tried. A write has an idempotency key, so sending it to another server is safe even if the
+// first server has executed it.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, string, error) {
 	if len(c.Servers) == 0 {
 		return nil, "", &Problem{Title: "No server", Kind: Unavailable, Detail: "no server is configured",

@@ -205,7 +205,7 @@ func TestNewerLogFormatIsRefused(t *testing.T) {
 	require.ErrorContains(t, err, "the log has format 2, but this drover supports formats up to 1; use a newer drover")
 }
 
-// write appends an event like another application.
+// write appends an event, as another application would.
 func write(t testing.TB, cluster *eventstoredbtest.Cluster, stream, data string) {
 	t.Helper()
 	_, err := bareClient(t, cluster.URL(nil)).AppendToStream(within(t, 10*time.Second), stream,

@@ -20,8 +20,7 @@ import (
 	"github.com/droverhq/drover/eventlog/sqlite"
 )
 
-// children are the programs that this test binary runs when a crash test starts it as the process that is to be
-// killed.
+// children are the functions that this test binary runs when a crash test starts it as a child process to kill.
 var children = map[string]func() error{
 	"write":   childWrite,
 	"open":    childOpen,

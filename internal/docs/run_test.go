@@ -54,7 +54,7 @@ func (p *page) hasCommands() bool {
 	return false
 }
 
-// run reports whether the block is to be run. The quick start has a separate test.
+// run reports whether this test runs the block. The quick start has a separate test.
 func (b *block) run() bool {
 	return b.lang == "sh" && b.page != generated && !b.isFile() && b.marks["not run"] == "" &&
 		b.marks["quick start"] == ""

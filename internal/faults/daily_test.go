@@ -271,8 +271,8 @@ func (c *cluster) fact(e eventlog.Recorded) domain.Event {
 	return fact
 }
 
-// left returns the machines that went offline or came online after a position, according to the log.
-func (c *cluster) left(after eventlog.Position) (seen []string) {
+// onlineChanges returns the machines that went offline or came online after a position, according to the log.
+func (c *cluster) onlineChanges(after eventlog.Position) (seen []string) {
 	for _, e := range c.events() {
 		if name := domain.NameOfType(e.Type); e.Position > after &&
 			(name == "MachineWentOffline" || name == "MachineCameOnline") {
@@ -318,7 +318,7 @@ func drains(t *testing.T, c *cluster) {
 	finish()
 	require.Equal(t, http.StatusOK, <-status, "the running request must be completed and answered")
 	<-ended
-	require.Empty(t, c.left(before), "no machine may go offline")
+	require.Empty(t, c.onlineChanges(before), "no machine may go offline")
 	s.start()
 	c.until("the server is ready", c.ready)
 }
@@ -374,12 +374,12 @@ func movesOver(t *testing.T, c *cluster) {
 	defer s.start()
 	c.movedFrom(s, dead)
 	c.until("the dead agent's machine is offline", func() error {
-		if seen := c.left(before); len(seen) == 0 {
+		if seen := c.onlineChanges(before); len(seen) == 0 {
 			return errors.New("no machine went offline")
 		}
 		return nil
 	})
-	require.Equal(t, []string{"MachineWentOffline machine/" + dead}, c.left(before))
+	require.Equal(t, []string{"MachineWentOffline machine/" + dead}, c.onlineChanges(before))
 	for _, other := range c.servers {
 		if other != s {
 			by, err := c.running(other)

@@ -126,7 +126,7 @@ func (c *Cluster) urlOf(user *url.Userinfo, hosts string, parameters []string) s
 	return "esdb://" + who + hosts + "?" + strings.Join(parameters, "&")
 }
 
-// Fill appends n events to a stream, like another application.
+// Fill appends n events to a stream, as another application would.
 func (c *Cluster) Fill(stream string, n int) {
 	for range n {
 		c.store.append(stream, anyRevision, []proposal{{id: uuid.New(), kind: "x", contentType: "application/json",
@@ -140,7 +140,7 @@ func (c *Cluster) Records() int {
 	return len(records)
 }
 
-// Restore removes all but the first n events, like restoring an older backup.
+// Restore removes all but the first n events, as the restore of an older backup would.
 func (c *Cluster) Restore(n int) {
 	s := c.store
 	s.mu.Lock()
