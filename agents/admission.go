@@ -360,10 +360,10 @@ func (h *Hub) compareMemory(ctx context.Context, j joinRequest, remembered *clie
 	}
 	made, _ := uuid.Parse(remembered.Made) // zero: unknown, so possibly this log
 	m := engine.AgentMemory{
-		Log:      log,
-		Made:     made,
-		Revision: eventlog.Revision(max(remembered.Revision, 0)),
-		Received: j.received,
+		Log:        log,
+		OriginalID: made,
+		Revision:   eventlog.Revision(max(remembered.Revision, 0)),
+		Received:   j.received,
 	}
 	if remembered.Event != "" {
 		if m.Event, err = domain.ParseID(remembered.Event); err != nil {
@@ -396,7 +396,7 @@ func parseIDs(what string, texts map[string]string) (map[string]domain.ID, error
 func (h *Hub) welcome(s *session, warnings []string) {
 	n := h.stateOf(s.machine)
 	s.log = n.log
-	w := client.Welcome{Log: n.log.String(), Made: h.cfg.Engine.Made().String(),
+	w := client.Welcome{Log: n.log.String(), Made: h.cfg.Engine.OriginalID().String(),
 		Server: h.cfg.Engine.Server().String(), Settings: n.settings, Warnings: warnings}
 	if err := h.cfg.Engine.LostEvents(); err != nil {
 		w.Warnings = append(w.Warnings, err.Error()+"; "+problem.LostEventsHint)

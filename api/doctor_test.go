@@ -37,10 +37,10 @@ func TestRepeatedRefusalsAreReportedAndOnlyAdminsSeeTheAddress(t *testing.T) {
 		_, err := stranger.Get(context.Background(), "/machines", nil, nil)
 		require.Error(t, err)
 	}
-	require.Contains(t, f.finding(f.admin, "agents").Seen, "a client at 127.0.0.1 was refused 6 times")
-	require.Contains(t, f.finding(reader, "agents").Seen, "a client was refused 6 times")
+	require.Contains(t, f.finding(f.admin, "agents").Text, "a client at 127.0.0.1 was refused 6 times")
+	require.Contains(t, f.finding(reader, "agents").Text, "a client was refused 6 times")
 	f.clock.advance(time.Hour)
-	require.Equal(t, doctor.Fine, f.finding(f.admin, "agents").Severity, "refusals that have stopped are not reported")
+	require.Equal(t, doctor.OK, f.finding(f.admin, "agents").Severity, "refusals that have stopped are not reported")
 }
 
 func TestCheckupContainsNoSecretAndNeedsAToken(t *testing.T) {
@@ -68,11 +68,11 @@ func TestDoctorReportsAClockThatIsAhead(t *testing.T) {
 		require.NoError(t, a.engine.RenewLease(context.Background(), a.log))
 	}
 	renew()
-	require.Equal(t, doctor.Fine, a.finding(a.admin, "clock").Severity, "a lease from before the start may be old")
+	require.Equal(t, doctor.OK, a.finding(a.admin, "clock").Severity, "a lease from before the start may be old")
 	renew()
 	require.NoError(t, a.engine.CatchUp(context.Background()))
 	found := a.finding(a.admin, "clock")
 	require.Equal(t, doctor.Warn, found.Severity)
-	require.Contains(t, found.Seen, "is 1m ahead of that of server")
+	require.Contains(t, found.Text, "is 1m ahead of that of server")
 	require.NoError(t, a.log.Drop(context.Background(), eventlog.Leases, b.engine.Server().String()))
 }

@@ -46,7 +46,7 @@ func (a *API) streamEvents(ctx context.Context, in *streamInput) (*huma.StreamRe
 	}
 	if in.LastEventID == "" && in.After == "" {
 		after = a.cfg.Queries.Newest(ctx)
-	} else if err := a.cfg.Queries.Reached(ctx, after); err != nil {
+	} else if err := a.cfg.Queries.CheckReached(ctx, after); err != nil {
 		return nil, err
 	}
 	return a.stream(after.String(), func(streamCtx context.Context, s *sse) error {

@@ -70,7 +70,7 @@ func TestLateRepeatedResultIsConfirmedWithItsRecordedEvent(t *testing.T) {
 		stored = work.Deployment // agent/part.go, confirmed
 	}
 	_ = back.conn.CloseNow()
-	h.Memory = &client.Memory{Machine: "web-01", Log: f.engine.LogID().String(), Made: f.engine.Made().String(),
+	h.Memory = &client.Memory{Machine: "web-01", Log: f.engine.LogID().String(), Made: f.engine.OriginalID().String(),
 		Successes: map[string]string{"shop": stored}, Deployments: map[string]string{"shop": work.Deployment}}
 	again := f.dial(h)
 	receive(again, welcome)

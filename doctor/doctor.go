@@ -18,9 +18,9 @@ import (
 // Severity is how serious a finding is.
 type Severity string
 
-// The severities: nothing to do, something to look at, something broken.
+// The severities: no problem, a warning, and a problem that must be fixed.
 const (
-	Fine Severity = "ok"
+	OK   Severity = "ok"
 	Warn Severity = "warn"
 	Bad  Severity = "bad"
 )
@@ -30,10 +30,10 @@ type Finding struct {
 	Severity Severity `json:"severity"`
 	// Check is what was examined: clock, disk, log, …
 	Check string `json:"check"`
-	// Seen is one sentence that states the observation.
-	Seen string `json:"seen"`
-	// Do is a command, or a sentence with a command, that fixes the problem. It is empty if there is nothing to do.
-	Do string `json:"do"`
+	// Text is one sentence that states the observation.
+	Text string `json:"seen"`
+	// Fix is a command, or a sentence with a command, that fixes the problem. It is empty if there is nothing to do.
+	Fix string `json:"do"`
 }
 
 // Checkup is the result of examining a server and its log.
@@ -52,25 +52,25 @@ type Vitals struct {
 	// Self is the server that runs the examination. It is zero if no server runs and a person examines the log directly.
 	Self    domain.ID
 	Version string
-	Others  []Pulse
+	Others  []Peer
 	// Agents counts the connected agents by their version.
 	Agents  map[string]int
 	Storage Storage
 	Log     LogVitals
-	// Against lists the reasons why this server is not ready. Doubt is the sentence about a restored log.
-	Against []string
-	Doubt   string
-	Refused []Refused
+	// NotReady lists the reasons why this server is not ready. LostEvents is the sentence about a restored log.
+	NotReady   []string
+	LostEvents string
+	Refused    []Refused
 	// Names maps the ids of people to their names.
 	Names explain.Names
 }
 
-// Pulse is the lease of another server as this server last read it.
-type Pulse struct {
+// Peer is another server, as this server last read its lease.
+type Peer struct {
 	Server domain.ID
 	Alive  bool
-	// Still is how long the lease has not changed.
-	Still time.Duration
+	// Unchanged is how long the lease has not changed.
+	Unchanged time.Duration
 	// Ahead is how far the other clock is ahead. It is valid only if Timed is set.
 	Ahead time.Duration
 	Timed bool
@@ -98,12 +98,12 @@ type LogVitals struct {
 const (
 	// TailEvents is the intended number.
 	TailEvents = 1000
-	// TailMost is the limit. A read can exceed TailEvents because it starts at a position where the fold paused.
-	TailMost = 5000
+	// MaxTailEvents is the limit. A read can exceed TailEvents because it starts at a position where the fold paused.
+	MaxTailEvents = 5000
 )
 
-// LogOf converts the result of eventlog.VerifyTail.
-func LogOf(found eventlog.Verified, err error) LogVitals {
+// TailVitals converts the result of eventlog.VerifyTail.
+func TailVitals(found eventlog.Verified, err error) LogVitals {
 	vitals := LogVitals{Head: found.Head, Read: found.Events}
 	switch {
 	case errors.Is(err, eventlog.ErrDamaged):
@@ -169,7 +169,7 @@ func Examine(v *projections.View, age projections.Age, s Vitals) Checkup {
 		}
 		found := check.find(v, age, s)
 		if len(found) == 0 {
-			found = []Finding{{Severity: Fine, Seen: check.fine(v, s)}}
+			found = []Finding{{Severity: OK, Text: check.fine(v, s)}}
 		}
 		for _, f := range found {
 			f.Check = check.name
@@ -179,7 +179,7 @@ func Examine(v *projections.View, age projections.Age, s Vitals) Checkup {
 	return c
 }
 
-// running are the checks that only a running server can make.
+// running lists the checks that require a running server.
 var running = []string{"servers", "versions", "agents"}
 
 func always(sentence string) func(*projections.View, Vitals) string {
@@ -188,9 +188,9 @@ func always(sentence string) func(*projections.View, Vitals) string {
 
 // Worst returns the highest severity among findings.
 func Worst(findings []Finding) Severity {
-	worst := Fine
+	worst := OK
 	for _, f := range findings {
-		if f.Severity == Bad || f.Severity == Warn && worst == Fine {
+		if f.Severity == Bad || f.Severity == Warn && worst == OK {
 			worst = f.Severity
 		}
 	}
@@ -201,14 +201,14 @@ func Worst(findings []Finding) Severity {
 func FindingsTable(list []Finding) explain.Table {
 	t := explain.Table{Header: []string{"SEVERITY", "CHECK", "SEEN", "DO"}}
 	for _, f := range list {
-		t.Rows = append(t.Rows, []string{string(f.Severity), f.Check, f.Seen, cmp.Or(f.Do, "-")})
+		t.Rows = append(t.Rows, []string{string(f.Severity), f.Check, f.Text, cmp.Or(f.Fix, "-")})
 	}
 	return t
 }
 
-// ClockFinding compares the clock of whose with that of reference. ahead is the measured difference, and tolerance is
+// ClockFinding compares the clock of subject with that of reference. ahead is the measured difference, and tolerance is
 // the error of the measurement. It returns false if the clocks agree well enough.
-func ClockFinding(whose, reference string, ahead, tolerance time.Duration) (Finding, bool) {
+func ClockFinding(subject, reference string, ahead, tolerance time.Duration) (Finding, bool) {
 	off := ahead.Abs() - tolerance
 	if off <= clockWarn {
 		return Finding{}, false
@@ -222,9 +222,9 @@ func ClockFinding(whose, reference string, ahead, tolerance time.Duration) (Find
 		direction = "behind"
 	}
 	return Finding{Severity: severity,
-		Seen: fmt.Sprintf("the clock of %s is %s %s that of %s; pins, holds and tokens expire by these clocks",
-			whose, span(ahead.Abs()), direction, reference),
-		Do: "timedatectl set-ntp true (on the machine whose clock is wrong)"}, true
+		Text: fmt.Sprintf("the clock of %s is %s %s that of %s; pins, holds and tokens expire by these clocks",
+			subject, span(ahead.Abs()), direction, reference),
+		Fix: "timedatectl set-ntp true (on the machine whose clock is wrong)"}, true
 }
 
 // leaseTolerance is how old a lease can be when another server reads it.
@@ -241,9 +241,9 @@ func clocks(v *projections.View, _ projections.Age, s Vitals) (found []Finding) 
 	}
 	if ahead := v.Time.Sub(s.Now); ahead > clockWarn {
 		found = append(found, Finding{Severity: Warn,
-			Seen: fmt.Sprintf("the newest event is %s ahead of this server's clock: a clock was set back, "+
+			Text: fmt.Sprintf("the newest event is %s ahead of this server's clock: a clock was set back, "+
 				"or the clock of another server is ahead", span(ahead)),
-			Do: "timedatectl set-ntp true (on the machine whose clock is wrong)"})
+			Fix: "timedatectl set-ntp true (on the machine whose clock is wrong)"})
 	}
 	return found
 }
@@ -270,8 +270,8 @@ func disk(_ *projections.View, _ projections.Age, s Vitals) []Finding {
 
 // DiskFindings examines the disk of a folder. It returns nothing if there is enough free space.
 func DiskFindings(folder string, free, total uint64) []Finding {
-	f := Finding{Severity: Warn, Seen: fmt.Sprintf("%s of %s are free in %s", bytes(free), bytes(total), folder),
-		Do: "du -xh " + shellWord(folder) + " | sort -h | tail (shows what uses the space)"}
+	f := Finding{Severity: Warn, Text: fmt.Sprintf("%s of %s are free in %s", bytes(free), bytes(total), folder),
+		Fix: "du -xh " + shellWord(folder) + " | sort -h | tail (shows what uses the space)"}
 	switch {
 	case free < diskBad:
 		f.Severity = Bad
@@ -292,18 +292,18 @@ func fineDisk(_ *projections.View, s Vitals) string {
 }
 
 func logFindings(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
-	add := func(seen, do string) { found = append(found, Finding{Severity: Bad, Seen: seen, Do: do}) }
+	add := func(seen, do string) { found = append(found, Finding{Severity: Bad, Text: seen, Fix: do}) }
 	if s.Log.Damaged != "" {
 		add(s.Log.Damaged, "drover eventlog verify (names the first damaged event; then restore a backup)")
 	}
 	if s.Log.Fault != "" {
 		add("could not read the log: "+s.Log.Fault, "drover eventlog verify")
 	}
-	for _, sentence := range s.Against {
+	for _, sentence := range s.NotReady {
 		add(sentence, "curl -s SERVER/readyz (shows this sentence until the problem is fixed)")
 	}
-	if s.Doubt != "" {
-		add(s.Doubt, "drover eventlog accept-restore (after checking which backup was restored)")
+	if s.LostEvents != "" {
+		add(s.LostEvents, "drover eventlog accept-restore (after checking which backup was restored)")
 	}
 	for _, stream := range sorted(v.Aside) {
 		add(explain.SetAside(v.Aside[stream]), "drover eventlog clear "+shellWord(stream))
@@ -311,9 +311,9 @@ func logFindings(v *projections.View, _ projections.Age, s Vitals) (found []Find
 	for _, typeName := range sorted(v.Ignored) {
 		ignored := v.Ignored[typeName]
 		found = append(found, Finding{Severity: Warn,
-			Seen: fmt.Sprintf("%s of unknown type %s ignored, the first at #%s: a newer version of drover writes to this log",
+			Text: fmt.Sprintf("%s of unknown type %s ignored, the first at #%s: a newer version of drover writes to this log",
 				counting(ignored.Count, "event"), typeName, ignored.First),
-			Do: "drover version (on each server; upgrade the older ones)"})
+			Fix: "drover version (on each server; upgrade the older ones)"})
 	}
 	return found
 }
@@ -335,9 +335,9 @@ func servers(v *projections.View, _ projections.Age, s Vitals) (found []Finding)
 	for _, other := range s.Others {
 		if !other.Alive {
 			found = append(found, Finding{Severity: Warn,
-				Seen: fmt.Sprintf("%s stopped renewing its lease %s ago without shutting down",
-					serverName(v, other.Server), span(other.Still)),
-				Do: "systemctl status drover-server (on its machine; this finding disappears an hour after the last renewal)"})
+				Text: fmt.Sprintf("%s stopped renewing its lease %s ago without shutting down",
+					serverName(v, other.Server), span(other.Unchanged)),
+				Fix: "systemctl status drover-server (on its machine; this finding disappears an hour after the last renewal)"})
 		}
 	}
 	return found
@@ -376,8 +376,8 @@ func versions(v *projections.View, _ projections.Age, s Vitals) (found []Finding
 
 // VersionFinding reports that two components of drover have different versions.
 func VersionFinding(who, version, other, theirs string) Finding {
-	return Finding{Severity: Warn, Seen: fmt.Sprintf("%s: version %s, while %s has %s", who, cmp.Or(version, "unknown"),
-		other, cmp.Or(theirs, "unknown")), Do: "drover version (on each of them; upgrade the older ones, servers first)"}
+	return Finding{Severity: Warn, Text: fmt.Sprintf("%s: version %s, while %s has %s", who, cmp.Or(version, "unknown"),
+		other, cmp.Or(theirs, "unknown")), Fix: "drover version (on each of them; upgrade the older ones, servers first)"}
 }
 
 func fineVersions(_ *projections.View, s Vitals) string {
@@ -404,8 +404,8 @@ func refusedAgents(_ *projections.View, _ projections.Age, s Vitals) (found []Fi
 		if r.Address != "" {
 			who += " at " + r.Address
 		}
-		found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("%s was refused %d times, the last time %s ago: %s",
-			who, r.Times, span(s.Now.Sub(r.Last)), r.Reason), Do: do})
+		found = append(found, Finding{Severity: Warn, Text: fmt.Sprintf("%s was refused %d times, the last time %s ago: %s",
+			who, r.Times, span(s.Now.Sub(r.Last)), r.Reason), Fix: do})
 	}
 	return found
 }
@@ -421,13 +421,13 @@ func tokens(v *projections.View, _ projections.Age, s Vitals) (found []Finding) 
 			if until != nil {
 				expiry = "and does not expire for " + span(until.Sub(s.Now))
 			}
-			found = append(found, Finding{Severity: Warn, Seen: "join token " + id + " lets any number of agents join " + expiry,
-				Do: "drover token revoke " + id +
+			found = append(found, Finding{Severity: Warn, Text: "join token " + id + " lets any number of agents join " + expiry,
+				Fix: "drover token revoke " + id +
 					" (this also disconnects the agents that joined with it; " +
 					"create a limited token with `drover token create --join --uses N --for D`)"})
 		case !t.Settings.Join && until != nil && until.Sub(s.Now) < tokenSoon:
-			found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("token %s with scope %s expires in %s", id,
-				t.Settings.Scope, span(until.Sub(s.Now))), Do: "drover token create --scope " + string(t.Settings.Scope)})
+			found = append(found, Finding{Severity: Warn, Text: fmt.Sprintf("token %s with scope %s expires in %s", id,
+				t.Settings.Scope, span(until.Sub(s.Now))), Fix: "drover token create --scope " + string(t.Settings.Scope)})
 		}
 	}
 	return found

@@ -28,7 +28,7 @@ func findings(t *testing.T, l *projectionstest.History, s Vitals, check string) 
 	var lines []string
 	for _, f := range Examine(l.View, old, s).Findings {
 		if f.Check == check {
-			lines = append(lines, string(f.Severity)+": "+f.Seen+" → "+f.Do)
+			lines = append(lines, string(f.Severity)+": "+f.Text+" → "+f.Fix)
 		}
 	}
 	require.NotEmpty(t, lines, "each check has a finding")
@@ -39,11 +39,11 @@ func TestHealthyFleetHasOneFineFindingPerCheck(t *testing.T) {
 	l := shop(t)
 	l.Attempt("web-01", "1.0", domain.PartSucceeded, "")
 	checkup := Examine(l.View, old, healthy())
-	require.Equal(t, Fine, Worst(checkup.Findings))
+	require.Equal(t, OK, Worst(checkup.Findings))
 	var checks []string
 	for _, f := range checkup.Findings {
 		checks = append(checks, f.Check)
-		require.Empty(t, f.Do)
+		require.Empty(t, f.Fix)
 	}
 	require.Equal(t, []string{"clock", "disk", "log", "servers", "versions", "references", "machines", "environments",
 		"agents", "tokens", "choices"}, checks)
@@ -62,13 +62,13 @@ func TestServerFindings(t *testing.T) {
 		want   string
 	}{
 		"the clock of another server is behind": {func(_ *projectionstest.History, s *Vitals) {
-			s.Others = []Pulse{{Server: other, Alive: true, Timed: true, Ahead: -time.Minute}}
+			s.Others = []Peer{{Server: other, Alive: true, Timed: true, Ahead: -time.Minute}}
 		}, "clock", "warn: the clock of server http://b:7070 is 1m behind that of server http://a:7070"},
 		"the clock of another server is far ahead": {func(_ *projectionstest.History, s *Vitals) {
-			s.Others = []Pulse{{Server: other, Alive: true, Timed: true, Ahead: time.Hour}}
+			s.Others = []Peer{{Server: other, Alive: true, Timed: true, Ahead: time.Hour}}
 		}, "clock", "bad: the clock of server http://b:7070 is 1h ahead of"},
 		"an old but current lease": {func(_ *projectionstest.History, s *Vitals) {
-			s.Others = []Pulse{{Server: other, Alive: true, Timed: true, Ahead: -3 * time.Second}}
+			s.Others = []Peer{{Server: other, Alive: true, Timed: true, Ahead: -3 * time.Second}}
 		}, "clock", "ok: the clocks of this server and 1 other server agree"},
 		"the clock was set back": {func(_ *projectionstest.History, s *Vitals) { s.Now = s.Now.Add(-time.Hour) },
 			"clock", "warn: the newest event is 58m"},
@@ -84,18 +84,18 @@ func TestServerFindings(t *testing.T) {
 			"log", "bad: verify: event 7 does not match → drover eventlog verify"},
 		"a full disk": {func(_ *projectionstest.History,
 			s *Vitals) {
-			s.Against = []string{"no space left: writes are refused"}
+			s.NotReady = []string{"no space left: writes are refused"}
 		}, "log", "bad: no space left"},
-		"a restored log": {func(_ *projectionstest.History, s *Vitals) { s.Doubt = "this log has lost events" },
+		"a restored log": {func(_ *projectionstest.History, s *Vitals) { s.LostEvents = "this log has lost events" },
 			"log", "bad: this log has lost events → drover eventlog accept-restore"},
 		"a stream is set aside": {func(l *projectionstest.History, _ *Vitals) { l.SetAsideStream("machine/web-01") },
 			"log", "→ drover eventlog clear machine/web-01"},
 		"a killed server": {func(_ *projectionstest.History, s *Vitals) {
-			s.Others = []Pulse{{Server: other, Still: 4 * time.Minute}}
+			s.Others = []Peer{{Server: other, Unchanged: 4 * time.Minute}}
 		},
 			"servers", "warn: server http://b:7070 stopped renewing its lease 4m ago"},
 		"a server of another version": {func(_ *projectionstest.History, s *Vitals) {
-			s.Others = []Pulse{{Server: other,
+			s.Others = []Peer{{Server: other,
 				Alive: true}}
 		}, "versions", "warn: server http://b:7070: version v2, while server http://a:7070 has v1"},
 		"agents of another version": {func(_ *projectionstest.History, s *Vitals) { s.Agents["v0"] = 3 },

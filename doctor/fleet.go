@@ -44,8 +44,8 @@ func bounded(found []Finding) []Finding {
 	if len(found) <= maxReferences {
 		return found
 	}
-	more := Finding{Severity: Warn, Seen: fmt.Sprintf("%d more findings of this kind", len(found)-maxReferences),
-		Do: "fix the findings above and run drover doctor again"}
+	more := Finding{Severity: Warn, Text: fmt.Sprintf("%d more findings of this kind", len(found)-maxReferences),
+		Fix: "fix the findings above and run drover doctor again"}
 	return append(found[:maxReferences:maxReferences], more)
 }
 
@@ -54,13 +54,13 @@ func machineReferences(v *projections.View, m *projections.Machine) (found []Fin
 		"machine.yaml)", shellWord(m.Name))
 	if v.Environments[m.Environment] == nil {
 		found = append(found, Finding{Severity: Bad,
-			Seen: fmt.Sprintf("machine %s is in environment %s, which does not exist: nothing is deployed to it", m.Name,
-				m.Environment), Do: edit})
+			Text: fmt.Sprintf("machine %s is in environment %s, which does not exist: nothing is deployed to it", m.Name,
+				m.Environment), Fix: edit})
 	}
 	if m.Policy != domain.DefaultPolicy && v.Policies[m.Policy] == nil {
 		found = append(found, Finding{Severity: Warn,
-			Seen: fmt.Sprintf("machine %s names policy %s, which does not exist: the default policy applies", m.Name, m.Policy),
-			Do:   edit})
+			Text: fmt.Sprintf("machine %s names policy %s, which does not exist: the default policy applies", m.Name, m.Policy),
+			Fix:  edit})
 	}
 	return found
 }
@@ -82,9 +82,9 @@ func roleReferences(who string, wanted []string, roles map[string]bool, thing st
 			continue
 		}
 		found = append(found, Finding{Severity: Warn,
-			Seen: fmt.Sprintf("%s requires role %s, which no machine has (the roles of machines are: %s)", who, role,
+			Text: fmt.Sprintf("%s requires role %s, which no machine has (the roles of machines are: %s)", who, role,
 				some(slices.Sorted(maps.Keys(roles)))),
-			Do: fmt.Sprintf("drover get %s -o yaml > file.yaml (fix the file, then run: drover apply -f file.yaml)", thing)})
+			Fix: fmt.Sprintf("drover get %s -o yaml > file.yaml (fix the file, then run: drover apply -f file.yaml)", thing)})
 	}
 	return found
 }
@@ -94,8 +94,8 @@ func triggerReferences(v *projections.View, p *projections.Project, t *domain.Tr
 	thing := "trigger " + shellWord(p.Name+"/"+t.Name)
 	for _, environment := range explain.MissingEnvironments(v, t) {
 		found = append(found, Finding{Severity: Warn,
-			Seen: fmt.Sprintf("trigger %s/%s names environment %s, which does not exist", p.Name, t.Name, environment),
-			Do:   fmt.Sprintf("drover get %s -o yaml > file.yaml (fix the file, then run: drover apply -f file.yaml)", thing)})
+			Text: fmt.Sprintf("trigger %s/%s names environment %s, which does not exist", p.Name, t.Name, environment),
+			Fix:  fmt.Sprintf("drover get %s -o yaml > file.yaml (fix the file, then run: drover apply -f file.yaml)", thing)})
 	}
 	return append(found, roleReferences("trigger "+p.Name+"/"+t.Name, t.Settings.Roles, roles, thing)...)
 }
@@ -108,11 +108,11 @@ func pinReferences(v *projections.View, p *projections.Project, environment stri
 	do := fmt.Sprintf("drover unpin %s --in %s", shellWord(p.Name), shellWord(environment))
 	switch {
 	case v.Environments[environment] == nil:
-		return []Finding{{Severity: Warn, Seen: fmt.Sprintf("project %s is pinned in environment %s, which does not exist",
-			p.Name, environment), Do: do}}
+		return []Finding{{Severity: Warn, Text: fmt.Sprintf("project %s is pinned in environment %s, which does not exist",
+			p.Name, environment), Fix: do}}
 	case p.Releases[pin.Release] == nil:
-		return []Finding{{Severity: Bad, Seen: fmt.Sprintf("project %s is pinned in %s at release %s, which does not exist",
-			p.Name, environment, pin.Release), Do: do}}
+		return []Finding{{Severity: Bad, Text: fmt.Sprintf("project %s is pinned in %s at release %s, which does not exist",
+			p.Name, environment, pin.Release), Fix: do}}
 	}
 	return nil
 }
@@ -121,8 +121,8 @@ func tokenReferences(v *projections.View, t *domain.Token) (found []Finding) {
 	for _, environment := range t.Settings.Environments {
 		if !t.Revoked && v.Environments[environment] == nil {
 			found = append(found, Finding{Severity: Warn,
-				Seen: fmt.Sprintf("join token %s is for environment %s, which does not exist", t.ID, environment),
-				Do:   "drover token revoke " + t.ID})
+				Text: fmt.Sprintf("join token %s is for environment %s, which does not exist", t.ID, environment),
+				Fix:  "drover token revoke " + t.ID})
 		}
 	}
 	return found
@@ -179,13 +179,13 @@ func noteLate(all map[string]*late, v *projections.View, age projections.Age, ve
 
 func (l *late) finding() Finding {
 	slices.Sort(l.names)
-	f := Finding{Severity: Warn, Do: fmt.Sprintf("drover why %s --project %s",
+	f := Finding{Severity: Warn, Fix: fmt.Sprintf("drover why %s --project %s",
 		shellWord(l.names[0]), shellWord(l.project))}
 	if needsPerson[l.reason] {
 		f.Severity = Bad
-		f.Do += fmt.Sprintf("; then run: drover retry %s --project %s", shellWord(l.names[0]), shellWord(l.project))
+		f.Fix += fmt.Sprintf("; then run: drover retry %s --project %s", shellWord(l.names[0]), shellWord(l.project))
 	}
-	f.Seen = fmt.Sprintf("%s been behind with project %s for up to %s: %s (%s). %s", have(len(l.names), "machine"),
+	f.Text = fmt.Sprintf("%s been behind with project %s for up to %s: %s (%s). %s", have(len(l.names), "machine"),
 		l.project, span(l.longest), l.reason, some(l.names), l.sentence)
 	return f
 }
@@ -238,9 +238,9 @@ func choices(v *projections.View, _ projections.Age, s Vitals) (found []Finding)
 		for _, environment := range sorted(p.Environments) {
 			pin := p.PinIn(environment)
 			if since := s.Now.Sub(p.PinnedTime[environment]); pin != nil && pin.Until == nil && since > heldLong {
-				found = append(found, Finding{Severity: Warn, Seen: fmt.Sprintf("project %s has been pinned in %s at %s for %s%s",
+				found = append(found, Finding{Severity: Warn, Text: fmt.Sprintf("project %s has been pinned in %s at %s for %s%s",
 					p.Name, environment, pin.Release, span(since), because(s.Names.Who(pin.Origin), pin.Reason)),
-					Do: fmt.Sprintf("drover unpin %s --in %s", shellWord(p.Name), shellWord(environment))})
+					Fix: fmt.Sprintf("drover unpin %s --in %s", shellWord(p.Name), shellWord(environment))})
 			}
 		}
 		found = append(found, heldFindings(v, p, s)...)
@@ -266,9 +266,9 @@ func heldFindings(v *projections.View, p *projections.Project, s Vitals) []Findi
 	if len(names) == 0 {
 		return nil
 	}
-	return []Finding{{Severity: Warn, Seen: fmt.Sprintf("%s been held for project %s for up to %s%s: %s",
+	return []Finding{{Severity: Warn, Text: fmt.Sprintf("%s been held for project %s for up to %s%s: %s",
 		have(len(names), "machine"), p.Name, span(longest), who, some(names)),
-		Do: fmt.Sprintf("drover unhold %s --project %s", shellWord(names[0]), shellWord(p.Name))}}
+		Fix: fmt.Sprintf("drover unhold %s --project %s", shellWord(names[0]), shellWord(p.Name))}}
 }
 
 func heldBy(h *domain.Hold, names explain.Names) string {

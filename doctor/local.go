@@ -12,14 +12,15 @@ import (
 // certificateSoon is the remaining lifetime below which a certificate is a warning.
 const certificateSoon = 14 * 24 * time.Hour
 
-// SilentServer reports a server that did not answer, or not as a drover server. others is set if another server did.
+// SilentServer reports a server that gave no answer, or not the answer of a drover server. others is true if another
+// server answered.
 func SilentServer(address, sentence, hint string, others bool) Finding {
-	f := Finding{Severity: Bad, Check: "server", Seen: sentence, Do: hint}
+	f := Finding{Severity: Bad, Check: "server", Text: sentence, Fix: hint}
 	if others {
 		f.Severity = Warn
 	}
-	if f.Do == "" {
-		f.Do = "curl -s " + shellWord(address) + "/healthz"
+	if f.Fix == "" {
+		f.Fix = "curl -s " + shellWord(address) + "/healthz"
 	}
 	return f
 }
@@ -28,10 +29,10 @@ func SilentServer(address, sentence, hint string, others bool) Finding {
 // is empty if the addresses were given on the command line.
 func TwoLogs(one, other, path string) Finding {
 	f := Finding{Severity: Bad, Check: "server",
-		Seen: fmt.Sprintf("%s and %s serve different logs, for example a log and its copy: "+
-			"a command can go to either", one, other), Do: "name only one of them with --server"}
+		Text: fmt.Sprintf("%s and %s serve different logs, for example a log and its copy: "+
+			"a command can go to either", one, other), Fix: "name only one of them with --server"}
 	if path != "" {
-		f.Do = "stop the wrong server; if it is " + other + ", run: " + Forget(other, path) +
+		f.Fix = "stop the wrong server; if it is " + other + ", run: " + Forget(other, path) +
 			"; otherwise run the same with " + one
 	}
 	return f
@@ -45,64 +46,64 @@ func Forget(address, path string) string {
 
 // AnsweringServer reports a server that answered.
 func AnsweringServer(address, version string, took time.Duration) Finding {
-	return Finding{Severity: Fine, Check: "server", Seen: fmt.Sprintf("%s answered within %s, version %s", address,
+	return Finding{Severity: OK, Check: "server", Text: fmt.Sprintf("%s answered within %s, version %s", address,
 		took.Round(time.Millisecond), version)}
 }
 
 // CertificateFinding examines when a server's certificate expires.
 func CertificateFinding(address string, end, now time.Time) Finding {
 	left := end.Sub(now)
-	f := Finding{Severity: Fine, Check: "tls", Seen: fmt.Sprintf("the certificate of %s is valid for another %s",
+	f := Finding{Severity: OK, Check: "tls", Text: fmt.Sprintf("the certificate of %s is valid for another %s",
 		address, span(left))}
 	switch {
 	case left <= 0:
-		f.Severity, f.Seen = Bad, fmt.Sprintf("the certificate of %s expired on %s", address, end.UTC().Format(time.DateOnly))
+		f.Severity, f.Text = Bad, fmt.Sprintf("the certificate of %s expired on %s", address, end.UTC().Format(time.DateOnly))
 	case left < certificateSoon:
 		f.Severity = Warn
 	default:
 		return f
 	}
-	f.Do = "replace the files that the server's --tls-cert and --tls-key name with a new certificate and its key"
+	f.Fix = "replace the files that the server's --tls-cert and --tls-key name with a new certificate and its key"
 	return f
 }
 
 // NoTLS reports that traffic to a server is not encrypted. On loopback, that is not a problem.
 func NoTLS(address string, loopback bool) Finding {
 	if loopback {
-		return Finding{Severity: Fine, Check: "tls", Seen: address + " is on this machine and does not need TLS"}
+		return Finding{Severity: OK, Check: "tls", Text: address + " is on this machine and does not need TLS"}
 	}
-	return Finding{Severity: Warn, Check: "tls", Seen: "traffic to " + address + ", including tokens, is not encrypted",
-		Do: "drover server --tls-cert cert.pem --tls-key key.pem (and --server https://… here)"}
+	return Finding{Severity: Warn, Check: "tls", Text: "traffic to " + address + ", including tokens, is not encrypted",
+		Fix: "drover server --tls-cert cert.pem --tls-key key.pem (and --server https://… here)"}
 }
 
 // SecretFile examines the permissions of a file with secrets. what names its content.
 func SecretFile(path, what string, mode fs.FileMode) Finding {
-	f := Finding{Severity: Fine, Check: "files", Seen: fmt.Sprintf("%s, with %s, is accessible only to its owner",
+	f := Finding{Severity: OK, Check: "files", Text: fmt.Sprintf("%s, with %s, is accessible only to its owner",
 		path, what)}
 	if others := mode.Perm() & 0o077; others != 0 {
 		f.Severity = Bad
-		f.Seen = fmt.Sprintf("%s, with %s, is accessible to other users of this machine (mode %04o)", path, what, mode.Perm())
-		f.Do = "chmod 600 " + shellWord(path)
+		f.Text = fmt.Sprintf("%s, with %s, is accessible to other users of this machine (mode %04o)", path, what, mode.Perm())
+		f.Fix = "chmod 600 " + shellWord(path)
 	}
 	return f
 }
 
 // Unreadable reports a file that exists but cannot be used.
 func Unreadable(sentence, do string) Finding {
-	return Finding{Severity: Bad, Check: "files", Seen: sentence, Do: do}
+	return Finding{Severity: Bad, Check: "files", Text: sentence, Fix: do}
 }
 
 // NoContext reports that this user has no token for any log.
 func NoContext(path string) Finding {
-	return Finding{Severity: Warn, Check: "files", Seen: "this user has no client context (" + path +
-		"), and therefore no token", Do: "run drover server once as this user, or set DROVER_TOKEN and DROVER_SERVER"}
+	return Finding{Severity: Warn, Check: "files", Text: "this user has no client context (" + path +
+		"), and therefore no token", Fix: "run drover server once as this user, or set DROVER_TOKEN and DROVER_SERVER"}
 }
 
 // LocalDisk examines the disk of a folder on this machine.
 func LocalDisk(folder string, free, total uint64) []Finding {
 	found := DiskFindings(folder, free, total)
 	if len(found) == 0 {
-		found = []Finding{{Severity: Fine, Seen: fmt.Sprintf("%s of %s are free in %s", bytes(free), bytes(total), folder)}}
+		found = []Finding{{Severity: OK, Text: fmt.Sprintf("%s of %s are free in %s", bytes(free), bytes(total), folder)}}
 	}
 	for i := range found {
 		found[i].Check = "disk"
@@ -117,7 +118,7 @@ func LocalClock(address string, asked, answered, reported time.Time) Finding {
 	ahead := asked.Add(half).Sub(reported)
 	f, off := ClockFinding("this machine", address, ahead, half)
 	if !off {
-		f = Finding{Severity: Fine, Seen: "the clocks of this machine and " + address + " agree"}
+		f = Finding{Severity: OK, Text: "the clocks of this machine and " + address + " agree"}
 	}
 	f.Check = "clock"
 	return f

@@ -69,15 +69,15 @@ func noTaker(v *projections.View, p *projections.Project, machines []*projection
 			shellWord(environment))
 	switch {
 	case all == 0 && wanted == "":
-		f.Seen, f.Do = fmt.Sprintf("trigger %s/%s names environment %s, where project %s has no machines", p.Name, watched,
+		f.Text, f.Fix = fmt.Sprintf("trigger %s/%s names environment %s, where project %s has no machines", p.Name, watched,
 			environment, p.Name), join
 	case all == 0:
-		f.Seen, f.Do = fmt.Sprintf("environment %s wants release %s of project %s, which has no machines there",
+		f.Text, f.Fix = fmt.Sprintf("environment %s wants release %s of project %s, which has no machines there",
 			environment, wanted, p.Name), join
 	default:
-		f.Seen = fmt.Sprintf("no machine in %s can take release %s of project %s now: %d disabled, %d offline, %d not "+
+		f.Text = fmt.Sprintf("no machine in %s can take release %s of project %s now: %d disabled, %d offline, %d not "+
 			"healthy", environment, wanted, p.Name, disabled, offline, unfit)
-		f.Do = "drover get machines --environment " + shellWord(environment)
+		f.Fix = "drover get machines --environment " + shellWord(environment)
 	}
 	return f, all == 0 || wanted != ""
 }
@@ -99,8 +99,8 @@ func offlineFindings(v *projections.View, now time.Time) []Finding {
 	if len(names) == 0 {
 		return nil
 	}
-	return []Finding{{Severity: Warn, Seen: fmt.Sprintf("%s been offline for up to %s (since %s): %s",
+	return []Finding{{Severity: Warn, Text: fmt.Sprintf("%s been offline for up to %s (since %s): %s",
 		have(len(names), "machine"), span(now.Sub(since)), since.UTC().Format("2006-01-02 15:04 UTC"), some(names)),
-		Do: fmt.Sprintf("systemctl status drover-agent (on the machine), or drover machine disable %s if it should stay "+
+		Fix: fmt.Sprintf("systemctl status drover-agent (on the machine), or drover machine disable %s if it should stay "+
 			"offline", shellWord(names[0]))}}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// plan is one append. It can be sent repeatedly.
+// plan is one append to a stream. It is safe to send it more than once.
 type plan struct {
 	kind     string
 	stream   string

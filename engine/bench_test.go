@@ -86,8 +86,8 @@ func BenchmarkIdleTick(b *testing.B) {
 	}
 }
 
-// BenchmarkWaitingTick measures a tick without events while a tenth of a fleet waits: its machines were disabled before
-// they were deployed to.
+// BenchmarkWaitingTick measures a tick without events while a tenth of the fleet waits: its machines were disabled
+// before anything was deployed to them.
 func BenchmarkWaitingTick(b *testing.B) {
 	for _, s := range []shape{{10_000, 1}, {100_000, 1}} {
 		b.Run(s.String(), func(b *testing.B) {

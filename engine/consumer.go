@@ -68,7 +68,7 @@ func (e *Engine) Consume(ctx context.Context, store eventlog.Store, c Consumer) 
 	}
 }
 
-// consumeIfFree handles pages unless another server does.
+// consumeIfFree handles pages, unless another server does the work of this consumer.
 func (e *Engine) consumeIfFree(ctx context.Context, store eventlog.Store, c Consumer, seen *holder) error {
 	at, mine, err := e.takeCursor(ctx, store, c, seen)
 	if err != nil || !mine {
@@ -77,14 +77,15 @@ func (e *Engine) consumeIfFree(ctx context.Context, store eventlog.Store, c Cons
 	return e.consume(ctx, store, c, at)
 }
 
-// holder is the server that does a consumer's work, as last seen, and since when. The lease of a server that started a
-// moment ago may not have been read yet, so the server is gone only if leases were read since.
+// holder is the server that does a consumer's work, and since when this server has known that. If the holder has just
+// started, this server may not have read its lease yet. The holder is therefore gone only if the leases were read since
+// then.
 type holder struct {
 	server domain.ID
 	since  time.Duration
 }
 
-// gone reports whether the server that does the work is gone.
+// gone reports whether server, which holds the cursor, is gone.
 func (h *holder) gone(e *Engine, server domain.ID) bool {
 	if server != h.server {
 		*h = holder{server, e.cfg.Clock.Elapsed()}
@@ -92,7 +93,7 @@ func (h *holder) gone(e *Engine, server domain.ID) bool {
 	return e.gone(server, h.since)
 }
 
-// takeCursor makes this server the one that does the work, unless another server does it.
+// takeCursor makes this server the holder of the consumer's cursor, unless another server that is not gone holds it.
 func (e *Engine) takeCursor(ctx context.Context, store eventlog.Store, c Consumer, seen *holder) (at cursor, mine bool,
 	err error) {
 	cursors, err := store.Newest(ctx, eventlog.Cursors)

@@ -11,7 +11,7 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// Random sessions begin, are heard from, are shifted and end. The silent sessions must equal the result of a walk over
+// Random sessions begin, send heartbeats, are shifted and end. silentSince must return the same sessions as a scan of
 // all sessions, longest silent first.
 func TestSilentSinceEqualsAWalkOverAllSessions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// cpu is not known here.
+// cpu skips the benchmark, because this platform does not report the CPU time of a process.
 func cpu(b *testing.B) time.Duration {
 	b.Skip("this system does not say what CPU time a process has used")
 	return 0

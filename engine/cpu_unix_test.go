@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// cpu is what this process has used so far, in user and system mode.
+// cpu returns the CPU time that this process has used, in user and system mode.
 func cpu(b *testing.B) time.Duration {
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {

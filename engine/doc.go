@@ -2,9 +2,9 @@
 //
 // # What it decides
 //
-// Handle checks one command against the fold and appends the events that it leads to. Tick appends everything that
-// follows from the log and from the passage of time. React appends only what must follow at once. The rules of these
-// decisions are the folds and deciders in Rules; the engine itself only runs them.
+// Handle checks one command against the fold and appends the resulting events. Tick appends every decision that is due
+// because of the log or the passage of time. React appends only the immediate consequences of an event. The rules of
+// these decisions are the folds and deciders in Rules; the engine itself only runs them.
 //
 // # What it relies on
 //
@@ -18,7 +18,7 @@
 //
 //   - Nothing happens because an append succeeded. The server reads its own events back from the log and folds them
 //     like those of any other server. Only the fold hands out work.
-//   - A command that is sent again with the same idempotency key is performed once and answered alike.
+//   - A command that is sent again with the same idempotency key is executed once and gets the same answer.
 //   - A log that has lost events is detected at the next read, before anything is decided on it.
 //
 // # When it stops
@@ -33,7 +33,7 @@
 //	engine.go     Open and Start: folding a log, and reading the view
 //	rules.go      Rules: the table of deciders and the decision version
 //	handle.go     Handle: one command
-//	tick.go       Tick and React: everything that follows
+//	tick.go       Tick and React: the decisions of a server
 //	worklist.go   the open parts that must be examined again
 //	append.go     appends: ids of decisions, retries after an unknown outcome
 //	reads.go      reads of the log, shared by all callers that wait for one

@@ -94,7 +94,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err := e.openLog(ctx); err != nil {
 		return nil, err
 	}
-	e.takeBatch() // events from before the start are not news, and may cover the whole fleet
+	e.takeBatch() // discards the events from before the start: they are not new, and can concern the whole fleet
 	return e, nil
 }
 
@@ -121,8 +121,8 @@ func (e *Engine) LogID() uuid.UUID {
 	return e.logID()
 }
 
-// Made returns the id with which the log was created.
-func (e *Engine) Made() uuid.UUID { return e.made }
+// OriginalID returns the id with which the log was created.
+func (e *Engine) OriginalID() uuid.UUID { return e.made }
 
 // logID is LogID for a caller that holds mu.
 func (e *Engine) logID() uuid.UUID {
@@ -179,8 +179,8 @@ func (e *Engine) refold(ctx context.Context, evidence string) error {
 	was := e.logID()
 	e.view, e.batch, e.ages, e.work = view, triggers.Batch{}, projections.Ages{}, worklist{}
 	e.ages.Mark(view.Position, e.cfg.Clock.Elapsed())
-	if !view.World().Restored(domain.ID(was)) { // otherwise the restore has been accepted
-		e.loss = lossReport{log: e.logID(), evidence: evidence} // the log may have a former id now
+	if !view.World().Restored(domain.ID(was)) { // no restore was accepted since
+		e.loss = lossReport{log: e.logID(), evidence: evidence} // the restored log can have an earlier id
 	}
 	e.mu.Unlock()
 	e.announce()
@@ -195,7 +195,7 @@ func (e *Engine) fold(page []eventlog.Recorded) {
 	e.mu.Lock()
 	for _, rec := range page {
 		fact := e.view.Apply(rec)
-		if _, own := e.own[rec.ID]; !own { // a tick's own events are not news for the next tick
+		if _, own := e.own[rec.ID]; !own { // the next batch omits the events that a tick appended itself
 			e.batch.Add(rec, fact)
 		}
 	}
@@ -234,18 +234,18 @@ func (e *Engine) Position() eventlog.Position {
 	return e.view.Position
 }
 
-// Read calls see with the view. see must not change it, or keep it after it returns.
-func (e *Engine) Read(see func(*projections.View)) {
+// Read calls fn with the view. fn must not change the view or retain it.
+func (e *Engine) Read(fn func(*projections.View)) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	see(e.view)
+	fn(e.view)
 }
 
-// ReadWithAge calls see with the view and the current ages of its events, the input of a decision.
-func (e *Engine) ReadWithAge(see func(*projections.View, projections.Age)) {
+// ReadWithAge calls fn with the view and the current ages of its events. Together they are the input of a decision.
+func (e *Engine) ReadWithAge(fn func(*projections.View, projections.Age)) {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
-	see(e.view, e.age(e.cfg.Clock.Elapsed()))
+	fn(e.view, e.age(e.cfg.Clock.Elapsed()))
 }
 
 // age returns the ages at one moment. The caller holds mu.
@@ -258,8 +258,8 @@ func (e *Engine) Changed() <-chan struct{} {
 	return e.changed
 }
 
-// WaitFor waits until the view has reached position, or returns ctx's error. With it a client sees its own write on any
-// server.
+// WaitFor waits until the view has reached position, or returns ctx's error. A client that waits for the position of
+// its write sees that write on any server.
 func (e *Engine) WaitFor(ctx context.Context, position eventlog.Position) error {
 	for {
 		changed := e.Changed()

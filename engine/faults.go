@@ -49,8 +49,8 @@ func (f *faults) now() error {
 // ErrFenced means that a newer version of drover writes to this log, so this server no longer decides.
 var ErrFenced = errors.New("a newer drover writes to this log")
 
-// Ready returns the error that keeps this server from working, or nil. A log with lost events is not such an error:
-// agents and people still need a server to talk to.
+// Ready returns the error that keeps this server from working, or nil. Lost events are not such an error: agents and
+// people still need a server that answers them.
 func (e *Engine) Ready() error {
 	if err := e.faults.now(); err != nil {
 		return err

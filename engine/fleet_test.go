@@ -17,7 +17,7 @@ import (
 )
 
 // fleet is a set of servers on one log, for benchmarks. Project shop has a release and one trigger that matches every
-// second machine. The triggers of other projects select the same environment and roles that no machine has.
+// second machine. The triggers of the other projects select the same environment, but roles that no machine has.
 type fleet struct {
 	b       testing.TB
 	log     eventlog.Log
@@ -137,7 +137,7 @@ func (s share) claimed() domain.Event {
 	return domain.PartClaimed{Project: "shop", Session: s.session, Instance: s.instance}
 }
 
-// claim claims a part, unless it is claimed.
+// claim claims the part unless it is already claimed.
 func (f *fleet) claim(s share) {
 	f.b.Helper()
 	at := eventlog.NoStream

@@ -69,7 +69,7 @@ func TestFollowerWaitsForNewEvents(t *testing.T) {
 		page, _ := follower.Next(t.Context())
 		got <- page
 	}()
-	environments(t, f, 250) // more than a page that the filter rejects
+	environments(t, f, 250) // more events than fit into a page, none of which the filter selects
 	_, err = f.Handle(t.Context(), f.id(), domain.ApplyEnvironment{Name: "lab"})
 	require.NoError(t, err)
 	select {

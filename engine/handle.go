@@ -34,10 +34,10 @@ type Result struct {
 // conflictTries is how often a command or a tick is decided before conflicts become an error.
 const conflictTries = 5
 
-// Handle checks a command against the fold and appends what it decides. id is the idempotency key that the sender
-// chose. The zero id is for what drover itself reports; no receipt is stored for it. Handle returns a *domain.Rejection
-// if the command is refused, ErrFenced or ErrLostEvents if this server must not decide, or the log's error. After an
-// error of the log, the same command may be sent again with the same id.
+// Handle checks a command against the fold and appends the events that follow. id is the idempotency key that the
+// sender chose. With the zero id, which is for reports of drover itself, no receipt is stored. Handle returns a
+// *domain.Rejection if the command is refused, ErrFenced or ErrLostEvents if this server must not decide, or the log's
+// error. After an error of the log, the sender may repeat the command with the same id.
 func (e *Engine) Handle(ctx context.Context, id domain.ID, command domain.Command) (Result, error) {
 	return e.HandleAsOf(ctx, e.ReadPoint(), id, command)
 }
@@ -169,8 +169,8 @@ func isResult(command domain.Command) bool {
 	return ok
 }
 
-// isPresence reports whether a command is about the presence of an agent. It is needed even if the log has lost events:
-// what agents remember is the evidence.
+// isPresence reports whether a command is about the presence of an agent. Such commands are accepted even if the log
+// has lost events, because what agents remember is the evidence of the loss.
 func isPresence(command domain.Command) bool {
 	switch command.(type) {
 	case domain.ConnectMachine, domain.DisconnectMachine, domain.ReportHealth:
@@ -186,7 +186,7 @@ func isAcceptance(command domain.Command) bool {
 }
 
 // SetAside is the rejection of a command whose stream is set aside. Unlike other rejections it is temporary: once a
-// person has cleared the stream, the same command may be sent again, so the sender must keep it.
+// person has cleared the stream, the command can succeed. The sender must therefore keep the command and repeat it.
 type SetAside struct{ *domain.Rejection }
 
 // Unwrap returns the rejection.

@@ -42,7 +42,7 @@ func BenchmarkEphemeral(b *testing.B) {
 	}
 }
 
-// weigh releases the engines and returns the memory that they had used. The log in memory remains.
+// weigh releases the engines and returns the memory that they used. The log in memory remains.
 func (f *fleet) weigh() int64 {
 	with := heap()
 	clear(f.servers)

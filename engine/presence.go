@@ -77,8 +77,8 @@ func (e *Engine) HoldsSession(connect domain.ID, d time.Duration) bool {
 	return known && e.cfg.Clock.Elapsed()-at <= d
 }
 
-// RestartTimeouts restarts all timeouts. A server that was suspended, as its own watchdog noticed, must not treat its
-// machines as silent.
+// RestartTimeouts restarts all timeouts. The watchdog calls it after this server was suspended, because the server must
+// not treat the machines as silent for that time.
 func (e *Engine) RestartTimeouts() {
 	now := e.cfg.Clock.Elapsed()
 	e.mu.Lock()

@@ -30,8 +30,8 @@ type lossReport struct {
 // AgentMemory is what an agent remembers of the log.
 type AgentMemory struct {
 	Log uuid.UUID
-	// Made is the id with which the agent's log was created, or zero if unknown.
-	Made uuid.UUID
+	// OriginalID is the id with which the agent's log was created, or zero if unknown.
+	OriginalID uuid.UUID
 	// Revision and Event are the last event of its machine's stream that the agent knows. Event is zero if it knows
 	// none.
 	Revision eventlog.Revision
@@ -72,8 +72,8 @@ func (e *Engine) lostEvents() error {
 		ErrLostEvents, e.loss.evidence)
 }
 
-// leaseContent is what this server shows to the others: a rising count, its wall clock, which is only shown, and
-// evidence of lost events.
+// leaseContent returns the value of this server's lease: a counter, the wall-clock time for display, and evidence of
+// lost events.
 func (e *Engine) leaseContent(beat int64) []byte {
 	text := strconv.FormatInt(beat, 10) + " " + e.cfg.Clock.Now().UTC().Format(time.RFC3339Nano)
 	e.mu.RLock()
@@ -92,8 +92,8 @@ func leaseTime(lease []byte) (time.Time, bool) {
 	return at, err == nil
 }
 
-// adoptLostEvents adopts the evidence in other leases, so that no server decides on a log of which another one knows
-// that it has lost events.
+// adoptLostEvents adopts evidence of lost events from the leases of other servers, so that no server decides while
+// another one knows of the loss.
 func (e *Engine) adoptLostEvents(leases map[uuid.UUID][]byte) {
 	log := e.LogID().String()
 	for _, value := range leases {
@@ -105,10 +105,10 @@ func (e *Engine) adoptLostEvents(leases map[uuid.UUID][]byte) {
 
 // CheckAgentMemory compares what a machine's agent remembers with the log. It ignores the memory of a log that was
 // created elsewhere: the agent has moved here from another cluster. If the memory is about the log under its current
-// id, a missing event is evidence of lost events. If it is from before an accepted restore, each project whose success
-// the log has lost is held on the machine.
+// id, a missing event is evidence of lost events. If it is from before an accepted restore, the machine is held for
+// each project whose last success the log has lost.
 func (e *Engine) CheckAgentMemory(ctx context.Context, machine string, m AgentMemory) error {
-	if m.Log == uuid.Nil || m.Made != uuid.Nil && m.Made != e.made {
+	if m.Log == uuid.Nil || m.OriginalID != uuid.Nil && m.OriginalID != e.made {
 		return nil
 	}
 	if err := e.CatchUpTo(ctx, m.Received); err != nil {

@@ -17,7 +17,7 @@ import (
 // swapped is a log that can be replaced while servers use it.
 type swapped struct{ *memory.Log }
 
-// until returns a log with the first n events of another.
+// until returns a copy of a log that contains only its first n events.
 func until(t *testing.T, log *memory.Log, n eventlog.Position) *memory.Log {
 	id, err := log.ID(context.Background())
 	require.NoError(t, err)
@@ -151,9 +151,9 @@ func TestCheckAgentMemoryFindsMissingEvents(t *testing.T) {
 		}, true},
 		"a success that cannot be looked up": {func(m *engine.AgentMemory) { m.Successes = map[string]domain.ID{"gone": success} }, false},
 		"an id that the log never had":       {func(m *engine.AgentMemory) { m.Log = uuid.New() }, true},
-		"a log that was created elsewhere": {func(m *engine.AgentMemory) { m.Log, m.Made = uuid.New(), uuid.New() },
+		"a log that was created elsewhere": {func(m *engine.AgentMemory) { m.Log, m.OriginalID = uuid.New(), uuid.New() },
 			false},
-		"a lost restore": {func(m *engine.AgentMemory) { m.Log, m.Made = uuid.New(), f.Made() },
+		"a lost restore": {func(m *engine.AgentMemory) { m.Log, m.OriginalID = uuid.New(), f.OriginalID() },
 			true},
 	} {
 		t.Run(name, func(t *testing.T) {

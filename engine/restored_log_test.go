@@ -36,7 +36,7 @@ func TestSecondRestoreBeforeTheAcceptanceIsDetectedBySnapshot(t *testing.T) {
 		"the server of the snapshot has read events that the log has lost")
 }
 
-// The same with a running server.
+// Like the previous test, but with a running server.
 func TestSecondRestoreBeforeTheAcceptanceIsDetectedByRunningServer(t *testing.T) {
 	f, s := restored(t)
 	require.Empty(t, f.tick().Appended)
@@ -100,12 +100,13 @@ func TestRepeatedReportAfterARestoreIsNotMistakenForTheOriginal(t *testing.T) {
 	// the first server starts again with its data folder
 	again, _ := f.begins(s, nil)
 	fresh, _ := f.begins(&memorySnapshots{}, nil)
-	require.Equal(t, see(fresh).Machines["web-02"].Disabled, see(again).Machines["web-02"].Disabled,
+	require.Equal(t, viewOf(fresh).Machines["web-02"].Disabled, viewOf(again).Machines["web-02"].Disabled,
 		"the state of web-02 in the log")
-	require.Equal(t, see(fresh), see(again))
+	require.Equal(t, viewOf(fresh), viewOf(again))
 }
 
-// The same, but the repeated event is at another position: this is treated as an import, and not as lost events.
+// Like the previous test, but the repeated event is at another position. That is treated as an import, and not as lost
+// events.
 func TestRepeatedReportAtAnotherPositionDoesNotHideLostEvents(t *testing.T) {
 	f, s := newFixture(t), &memorySnapshots{}
 	f.shop()

@@ -11,15 +11,15 @@ import (
 	"github.com/droverhq/drover/triggers"
 )
 
-// DecisionVersion is the version of the rules below. It is raised with each change of what can forbid or decide
-// something. A server stops deciding when it folds the start of a server with a higher version.
+// DecisionVersion is the version of the rules below. Increase it with every change that lets the same log lead to other
+// decisions. A server stops deciding when it folds the start of a server with a higher version.
 //
 //	1  first version
 //	2  each release has its own stream
 const DecisionVersion = 2
 
-// Rules are the folds and deciders of an engine. Servers of one log with equal rules decide alike. A new aggregate adds
-// a row to folds and, if it decides something, a row to deciders.
+// Rules are the folds and deciders of an engine. Servers of one log that have equal rules make equal decisions. A new
+// aggregate adds a row to folds and, if it decides something, a row to deciders.
 type Rules struct {
 	// Version distinguishes servers with different rules, see DecisionVersion.
 	Version int
@@ -43,11 +43,11 @@ var folds []projections.Fold
 var deciders = []Decider{
 	// Pins and holds end at their deadline.
 	{"expire", EachTick, func(s *Situation) []domain.Decision { return policies.Expired(s.View, s.Now) }},
-	// A session ends if it is silent, or if its server is gone.
+	// A session ends if it is silent or if its server is gone.
 	{"presence", AtOnce, func(s *Situation) []domain.Decision {
 		return s.presence.decide(s.View, s.Server, s.elapsed, s.Age)
 	}},
-	// Absence counts only while some server watches (law 22).
+	// Absence counts only while at least one server watches the machines (law 22).
 	{"watch", EachTick, func(s *Situation) []domain.Decision { return policies.Watch(s.View, s.Server, s.Age) }},
 	// Machines are deleted after the absence that their policy sets, unless too many are absent (law 23).
 	{"clean-up", EachTick, func(s *Situation) []domain.Decision { return policies.CleanUp(s.View) }},

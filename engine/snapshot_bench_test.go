@@ -12,7 +12,7 @@ import (
 func BenchmarkSnapshot(b *testing.B) {
 	s := shape{10_000, 1}
 	f := settled(b, memory.New(), s)
-	view := see(f.servers[0])
+	view := viewOf(f.servers[0])
 	var saved bytes.Buffer
 	b.Run("save/"+s.String(), func(b *testing.B) {
 		b.ReportAllocs()

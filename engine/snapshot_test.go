@@ -89,15 +89,15 @@ func TestStartFromASnapshotReadsOnlyNewEventsAndGetsTheSameView(t *testing.T) {
 	fresh, all := f.begins(&memorySnapshots{}, nil)
 	e, read := f.begins(s, nil)
 	require.Less(t, read, all/2)
-	require.Equal(t, see(fresh), see(e))
+	require.Equal(t, viewOf(fresh), viewOf(e))
 	require.NoError(t, e.Start(context.Background()))
 	report, err := e.Tick(context.Background())
 	require.NoError(t, err)
 	require.Len(t, report.Appended, 1, "web-04 is deployed to")
 }
 
-// see returns the view of an engine.
-func see(e *engine.Engine) (view *projections.View) {
+// viewOf returns the view of an engine.
+func viewOf(e *engine.Engine) (view *projections.View) {
 	e.Read(func(v *projections.View) { view = v })
 	return view
 }
@@ -186,7 +186,7 @@ func TestInvalidSnapshotIsIgnored(t *testing.T) {
 			fresh, all := f.begins(&memorySnapshots{}, c.change)
 			e, read := f.begins(spoilt, c.change)
 			require.Equal(t, all, read)
-			require.Equal(t, see(fresh), see(e))
+			require.Equal(t, viewOf(fresh), viewOf(e))
 			require.NoError(t, e.LostEvents())
 		})
 	}
@@ -319,7 +319,7 @@ func TestStartFromASnapshotKnowsWhereToReadTheTailOfTheLog(t *testing.T) {
 
 func TestSnapshotAcceptsALogWhoseEventsMovedToOtherPositions(t *testing.T) {
 	f, s := withSnapshot(t)
-	moved := memory.Open(memory.Config{ID: f.Made()})
+	moved := memory.Open(memory.Config{ID: f.OriginalID()})
 	var last []eventlog.Recorded // the starts of servers move to the end
 	for rec, err := range f.log.ReadAll(context.Background(), 0, 0) {
 		require.NoError(t, err)
@@ -338,7 +338,7 @@ func TestSnapshotAcceptsALogWhoseEventsMovedToOtherPositions(t *testing.T) {
 	fresh, _ := f.begins(&memorySnapshots{}, nil)
 	e, _ := f.begins(s, nil)
 	require.NoError(t, e.LostEvents())
-	require.Equal(t, see(fresh), see(e))
+	require.Equal(t, viewOf(fresh), viewOf(e))
 }
 
 func TestFencedServerStoresNoSnapshot(t *testing.T) {

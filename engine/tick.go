@@ -99,11 +99,11 @@ func (p *Pass) Decide() {
 	p.plans = e.planned(decisions)
 }
 
-// situation calls see with the input of a decision that is taken now. The caller holds deciding.
-func (e *Engine) situation(see func(*Situation)) {
+// situation calls fn with the input of a decision that is taken now. The caller holds deciding.
+func (e *Engine) situation(fn func(*Situation)) {
 	now := e.cfg.Clock.Elapsed()
 	e.ReadWithAge(func(v *projections.View, age projections.Age) {
-		see(&Situation{View: v, Age: age, Now: e.cfg.Clock.Now(), Server: e.cfg.Server, elapsed: now,
+		fn(&Situation{View: v, Age: age, Now: e.cfg.Clock.Now(), Server: e.cfg.Server, elapsed: now,
 			presence: &e.presence, work: &e.work})
 	})
 }
@@ -187,7 +187,7 @@ func (e *Engine) clearOwn() {
 	e.own = nil
 }
 
-// React appends what must follow at once from a report or a command: parts are released, skipped or lost, and
+// React appends the immediate consequences of a report or a command: parts are released, skipped or lost, and
 // deployments end. It does the same as a tick, without the automatic deployments.
 func (e *Engine) React(ctx context.Context) ([]Written, error) {
 	e.deciding.Lock()
@@ -213,14 +213,14 @@ func (e *Engine) React(ctx context.Context) ([]Written, error) {
 	return report.Appended, e.CatchUp(ctx)
 }
 
-// reaction returns what follows at once from the current fold. The caller holds deciding.
+// reaction returns the immediate consequences of the current fold. The caller holds deciding.
 func (e *Engine) reaction() (decisions []domain.Decision) {
 	e.situation(func(s *Situation) { decisions = e.cfg.Rules.decide(s, AtOnce) })
 	return decisions
 }
 
-// Due reports whether React would append something, as far as the view shows. It reads nothing, so it is cheap after
-// the many commands from which nothing follows. It does not see what other servers have written since the last read.
+// Due reports whether React would append something, according to the view. It reads nothing, so it is cheap to call
+// after each command. It does not notice what other servers have written since the last read.
 func (e *Engine) Due() bool {
 	e.deciding.Lock()
 	defer e.deciding.Unlock()

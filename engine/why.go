@@ -40,7 +40,7 @@ func (e *Engine) Past(ctx context.Context, machine, project string) ([]eventlog.
 // PastOf is Past for a view that is not shared, such as that of Replay.
 func PastOf(ctx context.Context, log eventlog.Log, v *projections.View, machine, project string) ([]eventlog.Recorded,
 	error) {
-	return past(ctx, log, func(see func(*projections.View)) { see(v) }, machine, project)
+	return past(ctx, log, func(fn func(*projections.View)) { fn(v) }, machine, project)
 }
 
 // past implements Past. look calls its argument with the view, which is not locked while the log is read.
@@ -137,7 +137,7 @@ func deploymentsWithPart(v *projections.View, machine, project string, past []ev
 	return slices.SortedFunc(maps.Keys(queued), func(a, b domain.ID) int { return cmp.Compare(queued[b], queued[a]) })
 }
 
-// Alive reports whether a server runs, as far as this one has seen its lease change.
+// Alive reports whether a server runs. It is false for a server whose lease this server has not seen change.
 func (e *Engine) Alive(server domain.ID) bool {
 	p := &e.presence
 	p.mu.Lock()

@@ -41,7 +41,7 @@ func (w *worklist) add(part *projections.Part) {
 	w.active[part.Deployment][part] = struct{}{}
 }
 
-// decide is rollout.Decide. now is the time on which age is based, or slightly earlier.
+// decide makes the decisions of rollout.Decide. now is the time on which age is based, or slightly earlier.
 func (w *worklist) decide(v *projections.View, age projections.Age, now time.Duration) []domain.Decision {
 	w.expire(now)
 	maps.DeleteFunc(w.active, func(d *projections.Deployment, _ map[*projections.Part]struct{}) bool { return d.Ended })

@@ -45,7 +45,7 @@ func Text(text string) string {
 
 func unprintable(r rune) bool { return r != '\n' && r != '\t' && !unicode.IsPrint(r) }
 
-// Line is Text in one line.
+// Line escapes text like Text and replaces line ends and tabs with blanks, so that the result is one line.
 func Line(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {
@@ -55,8 +55,8 @@ func Line(text string) string {
 	}, Text(text))
 }
 
-// Columns returns how many terminal columns a line takes. Characters that are drawn as one, such as an emoji and its skin
-// tone, count as one.
+// Columns returns how many terminal columns a line takes. A character that consists of several code points, such as an
+// emoji with a skin tone, counts once.
 func Columns(line string) int { return displaywidth.String(line) }
 
 // Cut shortens a line to a number of columns and ends a shortened line with an ellipsis.

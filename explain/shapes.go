@@ -32,7 +32,7 @@ type Machine struct {
 	Note string `json:"note,omitempty"`
 }
 
-// Installed is the release that the last success of a project on this machine proves.
+// Installed is the release of a project's last success on this machine.
 type Installed struct {
 	Project string    `json:"project"`
 	Release string    `json:"release"`
@@ -40,7 +40,7 @@ type Installed struct {
 	Dirty   bool      `json:"dirty"`
 }
 
-// Wanted is the release that a project wants on this machine.
+// Wanted is the release that the machine should have of a project.
 type Wanted struct {
 	Project string `json:"project"`
 	Release string `json:"release"`
@@ -84,7 +84,7 @@ type DeploymentMachine struct {
 	FinishedAt *time.Time `json:"finishedAt"`
 }
 
-// Candidate is a machine that a trigger asked to deploy to, with its current verdict.
+// Candidate is a machine for which a trigger requested a deployment, with its current verdict.
 type Candidate struct {
 	Project string   `json:"project"`
 	Trigger string   `json:"trigger"`

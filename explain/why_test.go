@@ -179,7 +179,7 @@ func full(t *testing.T) *projectionstest.History {
 func TestEveryRelevantEventTypeIsALineOfHistory(t *testing.T) {
 	l := full(t)
 	lines := history(l.View, "shop", "web-01", l.Log, nil)
-	described := map[string]bool{"ProjectDeleted": true, "MachineDeleted": true} // they end the machine or project
+	described := map[string]bool{"ProjectDeleted": true, "MachineDeleted": true} // they delete the machine or the project
 	for _, line := range lines {
 		described[line.Type] = true
 		require.NotContains(t, line.Text, "%!", line.Type)

@@ -1,5 +1,5 @@
-// Package query answers every read of a server, for the HTTP API and for everything else that shows drover to people.
-// Inputs and results are plain values, independent of HTTP.
+// Package query answers all read requests to a server, from the HTTP API and from other callers. Inputs and results are
+// plain values, independent of HTTP.
 //
 //	query.go   Queries: its configuration, and reads that wait for a position
 //	lists.go   lists of each kind of resource, and single resources
@@ -9,7 +9,7 @@
 //	output.go  the output of parts, by page or as a stream
 //	files.go   resources as files, what an apply would change, due machines, which machines a deployment would reach
 //	doctor.go  the findings of `drover doctor`
-//	health.go  why the server is not ready, and what a person should look at
+//	health.go  why the server is not ready, and problems that need a person
 //	log.go     the whole log: verify and export
 //
 // # What it relies on
@@ -19,7 +19,7 @@
 // # What it promises
 //
 // Every list and page is bounded. A query that reads the whole log (past states, pruned deployments, dry runs, verify)
-// is expensive, so two of them run at once and further ones wait. A stream reads page by page into memory, so a slow
+// is expensive, so at most two of them run at once and further ones wait. A stream reads page by page into memory, so a slow
 // reader does not block the log or a tick. Errors for the caller are *problem.Problem.
 //
 // # Locks

@@ -62,9 +62,9 @@ func (q *Queries) Newest(ctx context.Context) eventlog.Position {
 	return q.Position()
 }
 
-// Reached returns a problem if the log ends before a position: the log has lost what the caller read there, and the
+// CheckReached returns a problem if the log ends before a position: the log has lost what the caller read there, and the
 // caller would miss the events that replace it.
-func (q *Queries) Reached(ctx context.Context, after eventlog.Position) error {
+func (q *Queries) CheckReached(ctx context.Context, after eventlog.Position) error {
 	head, err := q.cfg.Log.Head(ctx)
 	if err == nil && after > head {
 		return problem.Conflict("the log ends at position %s, before %s: was it restored from a backup?", head, after).

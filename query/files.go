@@ -118,7 +118,7 @@ func (q *Queries) ResourceFile(kind, project, name string) (text []byte, err err
 	return out.Bytes(), err
 }
 
-// errNoProject is the problem of a trigger without a project.
+// errNoProject returns the problem of a trigger without a project.
 func errNoProject() error {
 	return problem.Invalid("a trigger belongs to a project, and none is given").WithHint("add ?project=NAME")
 }
@@ -129,8 +129,8 @@ type DueList struct {
 	Position string        `json:"position"`
 }
 
-// Due returns what the next tick would deploy. With a project, it returns what the project, or one of its triggers,
-// would deploy if it were enabled.
+// Due returns what the next tick would deploy. If a project is given, it returns instead what would be due if that
+// project were enabled, or the given trigger of it.
 func (q *Queries) Due(project, trigger string) (DueList, error) {
 	if trigger != "" && project == "" {
 		return DueList{}, errNoProject()

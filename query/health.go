@@ -21,8 +21,8 @@ func (q *Queries) NotReady() (sentences []string) {
 	return sentences
 }
 
-// Warnings returns sentences about problems that need a person but do not make the server unready: lost events and
-// streams that are set aside. Agents and people still need a server to talk to.
+// Warnings returns sentences about problems that need a person but do not make the server unready: lost events, and
+// streams that are set aside. Agents and people still need a server that answers them.
 func (q *Queries) Warnings() (sentences []string) {
 	if err := q.cfg.Engine.LostEvents(); err != nil {
 		sentences = append(sentences, err.Error()+"; "+problem.LostEventsHint)

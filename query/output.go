@@ -31,7 +31,7 @@ type Pieces struct {
 	Items []Piece `json:"items"`
 	// Ended is set if the deployment has ended. Only output that agents send late may still arrive.
 	Ended bool `json:"ended"`
-	// Next is the value of OutputInput.After for the next page; empty if this is all there is now.
+	// Next is the value of OutputInput.After for the next page; empty if there is no more output yet.
 	Next     string `json:"next"`
 	Position string `json:"position"`
 }
@@ -78,23 +78,24 @@ func (q *Queries) Output(ctx context.Context, in OutputInput) (Pieces, error) {
 	return pieces, nil
 }
 
-// Followed is a piece of output with the OutputInput.After that resumes after it; empty for more than maxCursor
-// machines.
+// Followed is a piece of output. Cursor is the OutputInput.After that resumes after it; it is empty for more than
+// maxCursor machines.
 type Followed struct {
 	Piece
 	Cursor string
 }
 
-// FollowOutput finds the output of a deployment. follow yields it as it arrives, until the deployment has ended and
-// everything was yielded, life ends, or an error occurs. It may be called once.
+// FollowOutput finds the output of a deployment and returns a sequence that yields it as it arrives. The sequence ends
+// when the deployment has ended and everything was yielded, when its context ends, or after an error. It can be used
+// once.
 func (q *Queries) FollowOutput(ctx context.Context,
-	in OutputInput) (follow func(life context.Context) iter.Seq2[Followed, error], err error) {
+	in OutputInput) (follow func(ctx context.Context) iter.Seq2[Followed, error], err error) {
 	r, err := q.outputReader(ctx, in)
 	if err != nil {
 		return nil, err
 	}
-	return func(life context.Context) iter.Seq2[Followed, error] {
-		return func(yield func(Followed, error) bool) { r.follow(life, yield) }
+	return func(ctx context.Context) iter.Seq2[Followed, error] {
+		return func(yield func(Followed, error) bool) { r.follow(ctx, yield) }
 	}, nil
 }
 
@@ -103,7 +104,7 @@ type outputReader struct {
 	queries    *Queries
 	deployment domain.ID
 	only       string           // machine to read; empty for all
-	claimed    []string         // machines with a claimed part, when the view last had the deployment
+	claimed    []string         // machines with a claimed part, when the view last contained the deployment
 	all        int64            // sequence after which every machine starts
 	after      map[string]int64 // by machine
 	machines   []string         // machines that may have more output
@@ -117,7 +118,7 @@ func (q *Queries) outputReader(ctx context.Context, in OutputInput) (*outputRead
 	look := func(v *projections.View) {
 		if d := v.Deployments[id]; d != nil && err == nil {
 			known, hasPart = true, in.Machine == "" || d.Parts[in.Machine] != nil
-			r.look(d)
+			r.updateClaimed(d)
 		}
 	}
 	q.cfg.Engine.Read(look)
@@ -184,20 +185,20 @@ func (r *outputReader) refresh() (ended bool) {
 		d := v.Deployments[r.deployment]
 		ended = d == nil || d.Ended // a deployment that the view has pruned ended long ago
 		if d != nil {
-			r.look(d)
+			r.updateClaimed(d)
 		}
 		for _, name := range r.claimed {
 			if !r.finished[name] {
 				r.machines = append(r.machines, name)
-				r.finished[name] = d == nil || d.Parts[name].EndedAt > 0 // after the read that follows
+				r.finished[name] = d == nil || d.Parts[name].EndedAt > 0 // the read after this refresh returns the rest
 			}
 		}
 	})
 	return ended
 }
 
-// look records the machines with a claimed part.
-func (r *outputReader) look(d *projections.Deployment) {
+// updateClaimed records the machines with a claimed part.
+func (r *outputReader) updateClaimed(d *projections.Deployment) {
 	r.claimed = r.claimed[:0]
 	for _, name := range d.Order {
 		if d.Parts[name].Claimed > 0 && (r.only == "" || r.only == name) {
@@ -206,7 +207,7 @@ func (r *outputReader) look(d *projections.Deployment) {
 	}
 }
 
-// read passes new pieces to take until it returns false. complete reports whether nothing is left now.
+// read passes new pieces to take until it returns false. complete reports whether there is no more output now.
 func (r *outputReader) read(ctx context.Context, take func(Piece) bool) (complete bool, err error) {
 	for _, machine := range r.machines {
 		if _, seen := r.after[machine]; !seen && r.all > 0 {
@@ -268,28 +269,28 @@ func (q *Queries) OutputArrived(deployment domain.ID) { q.arrived.wake(deploymen
 
 // arrivals wakes readers when this server stores output.
 type arrivals struct {
-	mu sync.Mutex // guards by
-	by map[domain.ID]chan struct{}
+	mu      sync.Mutex // guards changed
+	changed map[domain.ID]chan struct{}
 }
 
 // next returns a channel that is closed when more output of a deployment arrives.
 func (a *arrivals) next(deployment domain.ID) <-chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.by == nil {
-		a.by = map[domain.ID]chan struct{}{}
+	if a.changed == nil {
+		a.changed = map[domain.ID]chan struct{}{}
 	}
-	if a.by[deployment] == nil {
-		a.by[deployment] = make(chan struct{})
+	if a.changed[deployment] == nil {
+		a.changed[deployment] = make(chan struct{})
 	}
-	return a.by[deployment]
+	return a.changed[deployment]
 }
 
 func (a *arrivals) wake(deployment domain.ID) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if more := a.by[deployment]; more != nil {
+	if more := a.changed[deployment]; more != nil {
 		close(more)
-		delete(a.by, deployment)
+		delete(a.changed, deployment)
 	}
 }

@@ -18,9 +18,9 @@ type Config struct {
 	// Log is the log that Engine folds. It also stores the output of parts.
 	Log   eventlog.Backend
 	Clock engine.Clock
-	// Access knows which callers were refused.
+	// Access records which callers were refused.
 	Access *access.Access
-	// People knows the names of people.
+	// People stores the names of people.
 	People *access.People
 	// Versions counts the connected agents by version. It may be nil.
 	Versions func() map[string]int
@@ -57,7 +57,7 @@ func New(cfg Config) *Queries {
 	return &Queries{cfg: cfg, replays: make(chan struct{}, maxReplays)}
 }
 
-// Position returns the position of the last event that a result computed now includes.
+// Position returns the position of the last event that is included in a result that is computed now.
 func (q *Queries) Position() eventlog.Position { return q.cfg.Engine.Position() }
 
 // positionTimeout bounds how long a read waits for a position.
@@ -86,9 +86,9 @@ func (q *Queries) WaitForPosition(ctx context.Context, after string) error {
 	return nil
 }
 
-// withAges calls see with the view and the current ages, and returns its result.
-func withAges[T any](q *Queries, see func(*projections.View, projections.Age) T) (shown T) {
-	q.cfg.Engine.ReadWithAge(func(v *projections.View, age projections.Age) { shown = see(v, age) })
+// withAges calls fn with the view and the current ages, and returns its result.
+func withAges[T any](q *Queries, fn func(*projections.View, projections.Age) T) (shown T) {
+	q.cfg.Engine.ReadWithAge(func(v *projections.View, age projections.Age) { shown = fn(v, age) })
 	return shown
 }
 

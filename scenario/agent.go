@@ -20,14 +20,14 @@ func (r *runner) heartbeat(a *agent) {
 	}
 }
 
-// goesOffline ends the session gracefully.
-func (r *runner) goesOffline(s *server, a *agent, _ []string) ([]string, error) {
+// goOffline ends the session gracefully.
+func (r *runner) goOffline(s *server, a *agent, _ []string) ([]string, error) {
 	a.server = nil
 	return r.send(s, domain.ID{}, domain.DisconnectMachine{Name: a.machine, Reason: "reported"})
 }
 
-// fallsSilent cuts the agent off without notice.
-func (r *runner) fallsSilent(_ *server, a *agent, _ []string) ([]string, error) {
+// fallSilent cuts the agent off without notice.
+func (r *runner) fallSilent(_ *server, a *agent, _ []string) ([]string, error) {
 	if text := a.unreachable(); text != "" && (a.server == nil || a.server.stopped == nil) {
 		return []string{text}, nil
 	}
@@ -35,9 +35,8 @@ func (r *runner) fallsSilent(_ *server, a *agent, _ []string) ([]string, error) 
 	return []string{"ok unchanged"}, nil
 }
 
-// resumesHeartbeats ends the silence of a session. If the log has ended the session meanwhile, the agent connects
-// again.
-func (r *runner) resumesHeartbeats(s *server, a *agent, _ []string) ([]string, error) {
+// resumeHeartbeats ends the silence of a session. If the log has ended the session meanwhile, the agent connects again.
+func (r *runner) resumeHeartbeats(s *server, a *agent, _ []string) ([]string, error) {
 	a.silent = false
 	if text := a.unreachable(); text != "" {
 		return []string{text}, nil
@@ -52,20 +51,20 @@ func (r *runner) resumesHeartbeats(s *server, a *agent, _ []string) ([]string, e
 	return r.connect(s, a)
 }
 
-// isReimaged replaces the disk: the machine becomes another instance, which still has to join or come online.
-func (r *runner) isReimaged(_ *server, a *agent, _ []string) ([]string, error) {
+// replaceDisk gives the machine a new disk: it becomes another instance, which still has to join or come online.
+func (r *runner) replaceDisk(_ *server, a *agent, _ []string) ([]string, error) {
 	a.reimage(r)
 	return []string{"ok unchanged"}, nil
 }
 
-// isCloned connects a copy of the disk. The copy is rejected while the original session is alive.
-func (r *runner) isCloned(s *server, a *agent, _ []string) ([]string, error) {
+// cloneDisk connects a copy of the disk. The copy is rejected while the original session is alive.
+func (r *runner) cloneDisk(s *server, a *agent, _ []string) ([]string, error) {
 	if err := s.CatchUp(r.ctx); err != nil {
 		return nil, err
 	}
 	m := s.fold().Machines[a.machine]
 	for _, holder := range r.servers {
-		if m != nil && m.Online && m.Instance == a.instance && m.Server == holder.Server() && holder.works() &&
+		if m != nil && m.Online && m.Instance == a.instance && m.Server == holder.Server() && holder.isRunning() &&
 			holder.HoldsSession(m.Connect, 0) {
 			return []string{fmt.Sprintf("rejected: machine %s is online with another session of this instance", a.machine)}, nil
 		}
@@ -97,8 +96,8 @@ func reportHealth(status domain.Health) func(*runner, *server, *agent, []string)
 	}
 }
 
-// claims claims the part that the machine is offered, or that of the named deployment.
-func (r *runner) claims(s *server, a *agent, line []string) ([]string, error) {
+// claim claims the part that the machine is offered, or that of the named deployment.
+func (r *runner) claim(s *server, a *agent, line []string) ([]string, error) {
 	w, err := r.words(s, "claims DEPLOYMENT", line)
 	if text := a.unreachable(); err != nil || text != "" {
 		return []string{text}, err

@@ -10,7 +10,7 @@ import (
 // day is the midnight at which every scenario starts.
 var day = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// clock is the clock of a file. All servers measure durations with it, but their wall clocks can be wrong.
+// clock is the simulated clock of a file. All servers measure durations with it, but their wall clocks can be wrong.
 type clock struct{ now time.Duration }
 
 // Now returns the correct time.
@@ -57,7 +57,7 @@ func parseTime(text string) (at time.Duration, ok bool) {
 
 // formatTime formats a time for parseTime.
 func formatTime(at time.Duration) string {
-	if at < 0 { // a late clock can show the previous day
+	if at < 0 { // a slow clock can show the previous day
 		return "-" + formatTime(-at)
 	}
 	s := int(at / time.Second)

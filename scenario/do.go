@@ -11,7 +11,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// lastCommand is the most recent command, for the verb again.
+// lastCommand is the most recent command, which the verb again repeats.
 type lastCommand struct {
 	count   int
 	id      domain.ID
@@ -128,7 +128,8 @@ func refusal(err error) (text string, refused bool) {
 	return "", false
 }
 
-// react lets a server react, unless it is within a tick, which ends with a reaction, or the block delays reactions.
+// react runs the reaction of a server, unless the block delays reactions. A server that is within a tick does not
+// react, because the tick ends with a reaction.
 func (r *runner) react(s *server) error {
 	if s.paused != nil || r.noReactions {
 		return nil

@@ -33,11 +33,11 @@ func eventKinds() []eventKind {
 		{"MachineEnabled MACHINE", func(*words, *projections.Machine) domain.Event { return domain.MachineEnabled{} }},
 		{"MachineDisabled MACHINE", func(*words, *projections.Machine) domain.Event { return domain.MachineDisabled{} }},
 		{"MachineCameOnline MACHINE", func(w *words, _ *projections.Machine) domain.Event {
-			a := w.runner.holds(w.server, w.arg(0))
+			a := w.runner.openSession(w.server, w.arg(0))
 			return domain.MachineCameOnline{Server: w.server.Server(), Session: a.session, Instance: a.instance}
 		}},
 		{"AgentConnected MACHINE", func(w *words, _ *projections.Machine) domain.Event {
-			a := w.runner.holds(w.server, w.arg(0))
+			a := w.runner.openSession(w.server, w.arg(0))
 			return domain.AgentConnected{Server: w.server.Server(), Session: a.session, Instance: a.instance}
 		}},
 		{"MachineWentOffline MACHINE --connect #POSITION", wentOffline},
@@ -54,8 +54,8 @@ func eventKinds() []eventKind {
 	}
 }
 
-// holds gives a server a new session of a machine's agent.
-func (r *runner) holds(s *server, machine string) *agent {
+// openSession gives a server a new session of a machine's agent.
+func (r *runner) openSession(s *server, machine string) *agent {
 	a := r.agent(machine)
 	a.newSession(r)
 	a.server, a.silent = s, false

@@ -145,7 +145,7 @@ func (r *runner) freeze(b *block) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !s.works() {
+	if !s.isRunning() {
 		return nil, r.wrong("", "server %s is not running", s.name)
 	}
 	since := r.clock.now

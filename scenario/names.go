@@ -29,7 +29,7 @@ var anyID = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4
 
 var anyName = regexp.MustCompile(`"[^"\\\\]+"`)
 
-// restore replaces names by ids in a JSON text, where a name is a whole string.
+// restore replaces names with ids in a JSON text, where a name is a whole string.
 func (n *names) restore(text string) string {
 	return anyName.ReplaceAllStringFunc(text, func(quoted string) string {
 		if id, ok := n.byName[quoted[1:len(quoted)-1]]; ok {
@@ -39,7 +39,7 @@ func (n *names) restore(text string) string {
 	})
 }
 
-// stream replaces names by ids in the name of a stream, such as part/d1/web-01.
+// stream replaces names with ids in the name of a stream, such as part/d1/web-01.
 func (n *names) stream(name string) string {
 	words := strings.Split(name, "/")
 	for i, word := range words {
@@ -50,7 +50,7 @@ func (n *names) stream(name string) string {
 	return strings.Join(words, "/")
 }
 
-// replace replaces ids by names in a text.
+// replace replaces ids with names in a text.
 func (n *names) replace(text string) string {
 	return anyID.ReplaceAllStringFunc(text, func(id string) string {
 		if name, ok := n.byID[id]; ok {

@@ -31,20 +31,20 @@ type word struct {
 
 func reportWords() []word {
 	return []word{
-		{"joins --environment E --role R… --policy P", (*runner).joins},
-		{"online", (*runner).comesOnline},
-		{"offline", (*runner).goesOffline},
-		{"reconnects", (*runner).reconnects},
-		{"silent", (*runner).fallsSilent},
-		{"heartbeat", (*runner).resumesHeartbeats},
+		{"joins --environment E --role R… --policy P", (*runner).join},
+		{"online", (*runner).comeOnline},
+		{"offline", (*runner).goOffline},
+		{"reconnects", (*runner).reconnect},
+		{"silent", (*runner).fallSilent},
+		{"heartbeat", (*runner).resumeHeartbeats},
 		{"healthy DETAIL", reportHealth(domain.Healthy)},
 		{"warning DETAIL", reportHealth(domain.Warning)},
 		{"unhealthy DETAIL", reportHealth(domain.Unhealthy)},
-		{"claims DEPLOYMENT", (*runner).claims},
+		{"claims DEPLOYMENT", (*runner).claim},
 		{"succeeds DEPLOYMENT", reportEnd(domain.PartSucceeded)},
 		{"fails DEPLOYMENT --step NAME --exit CODE", reportEnd(domain.PartFailed)},
-		{"re-imaged", (*runner).isReimaged},
-		{"cloned", (*runner).isCloned},
+		{"re-imaged", (*runner).replaceDisk},
+		{"cloned", (*runner).cloneDisk},
 	}
 }
 
@@ -60,7 +60,7 @@ func (r *runner) report(b *block) ([]string, error) {
 			return nil, r.wrong("use one of: "+reportNames(), "unknown report %.40q", words[1])
 		}
 		a := r.agent(words[0])
-		if len(b.args) == 0 && a.server != nil && a.server.works() {
+		if len(b.args) == 0 && a.server != nil && a.server.isRunning() {
 			s = a.server
 		}
 		return all[i].run(r, s, a, words[2:])
@@ -107,8 +107,8 @@ func (r *runner) words(s *server, usage string, line []string) (*words, error) {
 	return w, w.err
 }
 
-// joins registers the machine if the log does not have it, and starts a session.
-func (r *runner) joins(s *server, a *agent, line []string) ([]string, error) {
+// join registers the machine if the log does not have it, and starts a session.
+func (r *runner) join(s *server, a *agent, line []string) ([]string, error) {
 	w, err := r.words(s, "joins --environment E --role R… --policy P", line)
 	if err != nil {
 		return nil, err
@@ -139,7 +139,7 @@ func (r *runner) joins(s *server, a *agent, line []string) ([]string, error) {
 	return answer, err
 }
 
-func (r *runner) comesOnline(s *server, a *agent, line []string) ([]string, error) {
+func (r *runner) comeOnline(s *server, a *agent, line []string) ([]string, error) {
 	if len(line) > 0 {
 		return nil, r.wrong("usage: HH:MM:SS MACHINE online", "unexpected word %.40q", line[0])
 	}
@@ -147,7 +147,7 @@ func (r *runner) comesOnline(s *server, a *agent, line []string) ([]string, erro
 	return r.connect(s, a)
 }
 
-func (r *runner) reconnects(s *server, a *agent, _ []string) ([]string, error) {
+func (r *runner) reconnect(s *server, a *agent, _ []string) ([]string, error) {
 	return r.connect(s, a)
 }
 

@@ -183,7 +183,7 @@ func (r *runner) advance(to time.Duration) error {
 	r.clock.now = to
 	for range 2 { // so that each server reads the newest leases of all others
 		for _, s := range r.servers {
-			if s.works() {
+			if s.isRunning() {
 				if err := s.RenewLease(r.ctx, r.log); err != nil {
 					return err
 				}
@@ -226,8 +226,8 @@ func (r *runner) running(name string) (*server, error) {
 	return s, err
 }
 
-// works reports whether the process is running and not frozen.
-func (s *server) works() bool { return !s.down && s.stopped == nil }
+// isRunning reports whether the process is running and not frozen.
+func (s *server) isRunning() bool { return !s.down && s.stopped == nil }
 
 // open starts a server under a new id and folds the whole log.
 func (r *runner) open(s *server) error {

@@ -200,7 +200,7 @@ do
 
 `
 
-// FuzzRun searches for texts that make a run panic, hang or have a different output the second time.
+// FuzzRun searches for files that make a run panic, hang, or give another output the second time.
 func FuzzRun(f *testing.F) {
 	for _, blocks := range []string{"tick 09:00:00\n----\n", "apply\nkind: Environment\n\n----\n",
 		"do\n09:00:00 deploy shop 1 --to e --machine web-01\n09:00:01 cancel d1\n09:00:01 again\n09:00:02 delete machine " +

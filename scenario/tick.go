@@ -218,7 +218,8 @@ func (r *runner) written(w engine.Written) string {
 	return domain.Name(w.Event) + " is not in the log"
 }
 
-// same reports whether a record contains an event. It compares decoded data, because a log can encode JSON differently.
+// same reports whether a record contains an event. It compares decoded data, because logs can encode the same JSON
+// differently.
 func same(rec eventlog.Recorded, fact domain.Event) bool {
 	typeName, data, err := domain.Encode(fact)
 	if err != nil || typeName != rec.Type {

@@ -8,13 +8,13 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// Check reports why the documents cannot be applied to this world together, in the order of Ordered: duplicates,
-// references to resources that are missing both there and among the documents, and rejections of the domain. It returns at
-// most MaxProblems problems.
+// Check reports why the documents cannot be applied to this world together: duplicates, missing references, and
+// rejections of the domain. A reference is missing if its target is neither in the world nor among the documents. It
+// returns at most MaxProblems problems, in the order of the text.
 func Check(docs []Document, world domain.World) Problems {
 	found := &strictyaml.Findings{}
-	repeats(docs, found)
-	all := together{World: world, docs: map[string]Document{}}
+	duplicates(docs, found)
+	all := combinedWorld{World: world, docs: map[string]Document{}}
 	for _, doc := range docs {
 		all.docs[doc.String()] = doc
 	}
@@ -26,24 +26,24 @@ func Check(docs []Document, world domain.World) Problems {
 	return found.Sorted()
 }
 
-// together is the world after all documents were applied, as far as references need it.
-type together struct {
+// combinedWorld is the world after all documents are applied, as far as references need it.
+type combinedWorld struct {
 	domain.World
 	docs map[string]Document
 }
 
-func (t together) has(kind Kind, name string) bool {
+func (t combinedWorld) has(kind Kind, name string) bool {
 	_, ok := t.docs[string(kind)+" "+name]
 	return ok
 }
 
-// Environment reports whether an environment exists, or will.
-func (t together) Environment(name string) bool {
+// Environment reports whether an environment exists or will exist.
+func (t combinedWorld) Environment(name string) bool {
 	return t.has(Environment, name) || t.World.Environment(name)
 }
 
-// Policy returns the settings of a policy, as they will be.
-func (t together) Policy(name string) *domain.PolicySettings {
+// Policy returns the settings that a policy will have.
+func (t combinedWorld) Policy(name string) *domain.PolicySettings {
 	if doc, ok := t.docs[string(MachinePolicy)+" "+name]; ok {
 		settings := doc.spec.(*policySpec).settings()
 		return &settings
@@ -51,8 +51,8 @@ func (t together) Policy(name string) *domain.PolicySettings {
 	return t.World.Policy(name)
 }
 
-// Project returns a project that exists, or will.
-func (t together) Project(name string) *domain.Project {
+// Project returns a project that exists or will exist.
+func (t combinedWorld) Project(name string) *domain.Project {
 	if p := t.World.Project(name); p != nil || !t.has(Project, name) {
 		return p
 	}
@@ -61,20 +61,20 @@ func (t together) Project(name string) *domain.Project {
 	return p
 }
 
-// known returns the names of a kind among the documents, for hints.
-func (t together) known(kind Kind) []string {
+// known returns the names of the documents of a kind, for hints.
+func (t combinedWorld) known(kind Kind) []string {
 	var names []string
 	for _, doc := range t.docs {
 		if doc.Kind == kind {
 			names = append(names, doc.Name)
 		}
 	}
-	slices.Sort(names) // messages are the same each time
+	slices.Sort(names) // makes messages deterministic
 	return names
 }
 
 // checkReferences reports each missing reference at its place.
-func (d Document) checkReferences(all together, found *strictyaml.Findings) bool {
+func (d Document) checkReferences(all combinedWorld, found *strictyaml.Findings) bool {
 	ok := true
 	missing := func(path string, kind Kind, what, name string) {
 		ok = false
@@ -105,8 +105,8 @@ func (d Document) checkReferences(all together, found *strictyaml.Findings) bool
 	return ok
 }
 
-// checkCommand reports the rejection of the domain.
-func (d Document) checkCommand(all together, found *strictyaml.Findings) {
+// checkCommand reports the rejection of the domain, if there is one.
+func (d Document) checkCommand(all combinedWorld, found *strictyaml.Findings) {
 	if d.spec == nil {
 		found.Add(Problem{File: d.File, Line: d.Line, Column: 1, Reason: "the document is empty"})
 		return

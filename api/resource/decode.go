@@ -38,7 +38,7 @@ func decode(src *strictyaml.Source, v *strictyaml.Value, found *strictyaml.Findi
 	return doc, !d.Failed
 }
 
-// checkAsWhole checks keys against each other, once each key alone is valid.
+// checkAsWhole checks the keys in combination, after each key was checked alone.
 func (d Document) checkAsWhole(in *strictyaml.Decoder) {
 	if r := d.spec.check(); r != nil {
 		at, ok := in.Places["spec.steps"]
@@ -49,7 +49,7 @@ func (d Document) checkAsWhole(in *strictyaml.Decoder) {
 	}
 }
 
-// split returns the sentences of a rejection.
+// split returns the reason and the hint of a rejection.
 func split(r *domain.Rejection) (reason, hint string) {
 	if r == nil {
 		return "", ""
@@ -57,7 +57,7 @@ func split(r *domain.Rejection) (reason, hint string) {
 	return r.Reason, r.Hint
 }
 
-// check judges the header of a document of a kind, nil for an unknown kind.
+// check returns why the header is invalid. kind is nil if the kind of the document is unknown.
 func (h *header) check(kind *row) *domain.Rejection {
 	noun := "metadata.name"
 	if kind != nil {
@@ -80,7 +80,7 @@ func kindNames() []string {
 	return names
 }
 
-// mapping ends the message about an unknown key in the mapping at a path.
+// mapping returns the end of the message about an unknown key in the mapping at path.
 func (r *row) mapping(path string) string {
 	switch {
 	case path == "":

@@ -6,19 +6,19 @@ import (
 	"strings"
 )
 
-// maxDiffLines is how many lines of one changed text are shown.
+// maxDiffLines is how many lines of a changed text are shown.
 const maxDiffLines = 40
 
 // leaf is one value of a document.
 type leaf struct {
 	path      string
-	text      string // as in YAML, in one line
+	text      string // as in YAML, on one line
 	lines     []string
 	isDefault bool
 }
 
 // Diff returns a line for each change from one document to another of the same resource: "~ spec.maxParallel: 10 → 5",
-// "+ spec.cleanUp.after: 24h", "- spec.variables.PORT: 8080". Text of several lines is followed by its changed lines,
+// "+ spec.cleanUp.after: 24h", "- spec.variables.PORT: 8080". A multi-line text is followed by its changed lines,
 // indented. Equal documents have no changes. The zero Document stands for a resource that does not exist.
 func Diff(old, new Document) []string {
 	before, after := old.leaves(), new.leaves()
@@ -38,7 +38,8 @@ func Diff(old, new Document) []string {
 	return lines
 }
 
-// merged returns the leaves of both, in the order of after; leaves of before alone stay where they were.
+// merged returns the leaves of both documents in the order of after. A leaf that only before has follows the same leaf
+// as it does there.
 func merged(before, after []leaf) []leaf {
 	all := slices.Clone(after)
 	at := 0
@@ -77,7 +78,7 @@ func count(lines []string) string {
 	return fmt.Sprintf("%d lines", len(lines))
 }
 
-// changedLines returns the lines between the common first lines and the common last lines.
+// changedLines returns the lines between the common first lines and the common last lines of both texts.
 func changedLines(was, now []string) []string {
 	for len(was) > 0 && len(now) > 0 && was[0] == now[0] {
 		was, now = was[1:], now[1:]
@@ -125,7 +126,8 @@ func leavesOf(all []leaf, path string, entries []entry) []leaf {
 	return all
 }
 
-// itemLeaves names each item by its first entry. The order of the items is a leaf too.
+// itemLeaves returns the leaves of a list of structs, in which each item is named by its first entry. The order of the
+// items is a leaf too.
 func itemLeaves(all []leaf, path string, e entry) []leaf {
 	order := make([]string, len(e.items))
 	for i, item := range e.items {
@@ -142,7 +144,7 @@ func splitLines(text string) []string {
 	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 }
 
-// brief returns text in one line.
+// brief returns text on one line.
 func brief(text string) string {
 	if lines := splitLines(text); len(lines) > 1 {
 		return count(lines)

@@ -2,15 +2,15 @@
 // Project, Trigger and Machine of apiVersion drover.dev/v1, as YAML or JSON.
 //
 //	kinds.go     one struct per kind: its keys, its command, its checks
-//	document.go  one document and its command       decode.go  a parsed document into a Document
+//	document.go  one document and its command       decode.go  converts a parsed document into a Document
 //	read.go      files, folders and stdin           check.go   references between documents and to the world
 //	outline.go   a document as a list of keys       write.go   a document as YAML
-//	diff.go      what differs between two documents
-//	strictyaml   YAML and JSON into structs, with the place of every problem
+//	diff.go      the differences between two documents
+//	strictyaml   decodes YAML and JSON into structs, and reports the place of every problem
 //
-// The structs of kinds.go are the only description of the keys: decoding, writing and comparing follow their fields by
-// reflection. Package domain has the bounds. It is asked about each key alone, in an otherwise valid document, so that
-// every problem is reported at its own place.
+// The structs of kinds.go are the only description of the keys. Decoding, writing and comparing use their fields by
+// reflection. Package domain defines which values are valid. Decoding checks each key separately, in an otherwise valid
+// document, so that every problem is reported at its own place.
 //
 // # Promises
 //

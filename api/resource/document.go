@@ -45,13 +45,13 @@ type Document struct {
 	places map[string]strictyaml.Place
 }
 
-// CommandID returns the id of the document's command within an apply. A repeated apply has the same command ids, so it
-// repeats none of them.
+// CommandID derives the id of the document's command from the id of the apply. A repeated apply has the same command
+// ids, so no command is executed twice.
 func (d Document) CommandID(apply domain.ID) domain.ID {
 	return domain.ID(uuid.NewSHA1(uuid.UUID(apply), []byte(d.String())))
 }
 
-// Command returns the command that creates or updates the resource, nil for the zero value.
+// Command returns the command that creates or updates the resource, or nil for the zero value.
 func (d Document) Command(origin domain.Origin) domain.Command {
 	if d.spec == nil {
 		return nil
@@ -75,7 +75,7 @@ func (d Document) String() string {
 	return string(d.Kind) + " " + d.Name
 }
 
-// Ordered returns the documents in the order in which they can be applied. The order within a kind stays.
+// Ordered returns the documents in the order in which they can be applied. Documents of one kind keep their order.
 func Ordered(docs []Document) []Document {
 	kinds, ordered := Kinds(), slices.Clone(docs)
 	slices.SortStableFunc(ordered, func(a, b Document) int {
@@ -121,7 +121,7 @@ type Problem = strictyaml.Problem
 // Problems is the error that Read and Load return for invalid input.
 type Problems = strictyaml.Problems
 
-// Bounds of what is read at once.
+// Limits of one input.
 const (
 	MaxProblems   = strictyaml.MaxProblems
 	MaxInputBytes = strictyaml.MaxInputBytes

@@ -10,7 +10,7 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// header is what documents of all kinds have.
+// header contains the keys that documents of all kinds share.
 type header struct {
 	APIVersion string   `yaml:"apiVersion" required:"write apiVersion: drover.dev/v1"`
 	Kind       Kind     `yaml:"kind" required:"use one of Environment, MachinePolicy, Project, Trigger, Machine"`
@@ -23,8 +23,8 @@ type metadata struct {
 	Name string `yaml:"name" required:"give it a name"`
 }
 
-// kindSpec is the spec of one kind: a pointer to a struct whose fields are the keys in the order of the reference. It is
-// the only description of the keys: reading, writing and differences follow it.
+// kindSpec is the spec of one kind: a pointer to a struct whose fields are the keys in the order of the reference.
+// Reading, writing and comparing follow its fields.
 type kindSpec interface {
 	command(name string, origin domain.Origin) domain.Command
 	// check returns why the spec is invalid.
@@ -42,7 +42,7 @@ type row struct {
 	example func() kindSpec
 }
 
-// rows are the kinds in the order in which they are applied: each names only kinds above it.
+// rows are the kinds in the order in which they are applied. A kind refers only to kinds above it.
 var rows = []row{
 	{Environment, "environment", "environments", empty[environmentSpec], empty[environmentSpec]},
 	{MachinePolicy, "policy", "policies", empty[policySpec], func() kindSpec {
@@ -71,7 +71,7 @@ func empty[T any, P interface {
 	return P(new(T))
 }
 
-// row returns the row of a kind, nil for an unknown kind.
+// row returns the row of a kind, or nil for an unknown kind.
 func (k Kind) row() *row {
 	for i := range rows {
 		if rows[i].kind == k {
@@ -81,10 +81,10 @@ func (k Kind) row() *row {
 	return nil
 }
 
-// withDefaults returns the row's example with its optional keys at their defaults.
+// withDefaults returns the row's example with the default values of its optional keys.
 func (r *row) withDefaults() kindSpec { return of(r.example().command("name", domain.Origin{})).spec }
 
-// of returns the document of a command in its normal form: with defaults, sets sorted.
+// of returns the document of a command in its normal form: with defaults, and with sorted sets.
 func of(command domain.Command) Document {
 	switch c := command.(type) {
 	case domain.ApplyPolicy:

@@ -11,7 +11,7 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// entry is one key of a document as it is written. Its form says which of the fields count.
+// entry is one key of a document as it is written. Its form determines which of the fields are used.
 type entry struct {
 	key       string
 	form      form
@@ -19,7 +19,7 @@ type entry struct {
 	names     []string  // names
 	below     []entry   // keys
 	items     [][]entry // items
-	isDefault bool      // absent means the same
+	isDefault bool      // omitting the key has the same effect
 }
 
 // form is how an entry is written.
@@ -27,7 +27,7 @@ type form int
 
 const (
 	plain  form = iota // a number, a boolean, a duration, a percentage
-	quoted             // text, quoted where it must be
+	quoted             // text, quoted if necessary
 	namesForm
 	keysForm
 	itemsForm
@@ -41,7 +41,8 @@ func (d Document) outline() []entry {
 	return entries(reflect.ValueOf(d.spec).Elem(), reflect.ValueOf(d.Kind.row().withDefaults()).Elem())
 }
 
-// entries returns the fields of a struct that are not nil. Optional fields equal to those in usual are at their defaults.
+// entries returns the fields of a struct that are not nil. An optional field that equals the one in usual is marked as
+// a default.
 func entries(of, usual reflect.Value) (all []entry) {
 	for i, key := range strictyaml.Keys(of.Type()) {
 		if field := of.Field(i); field.Kind() != reflect.Pointer || !field.IsNil() {
@@ -102,7 +103,7 @@ func listEntry(list reflect.Value) entry {
 	return e
 }
 
-// durationText is Go's text of a duration without its empty ends: 24h, not 24h0m0s.
+// durationText formats a duration like Go, without zero units at the end: 24h, not 24h0m0s.
 func durationText(d domain.Duration) string {
 	text := d.String()
 	if strings.HasSuffix(text, "m0s") {

@@ -12,7 +12,7 @@ import (
 	"github.com/droverhq/drover/api/resource/strictyaml"
 )
 
-// Stdin is the path of standard input for Load; problems call it stdinName.
+// Stdin is the path that means standard input for Load. Problems call it stdinName.
 const (
 	Stdin     = "-"
 	stdinName = "stdin"
@@ -27,7 +27,7 @@ func Read(name string, r io.Reader) ([]Document, error) {
 	}
 	found := &strictyaml.Findings{}
 	docs := parse(name, data, found)
-	repeats(docs, found)
+	duplicates(docs, found)
 	if err := found.Err(); err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func Load(paths []string, stdin io.Reader) ([]Document, error) {
 		}
 		docs = append(docs, parse(name, data, found)...)
 	}
-	repeats(docs, found)
+	duplicates(docs, found)
 	if err := found.Err(); err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func expand(paths []string) ([]string, error) {
 	return files, nil
 }
 
-// cause returns an error of the file system without the path, which the message has already.
+// cause returns a file system error without the path, which the message already contains.
 func cause(err error) error {
 	var at *os.PathError
 	if errors.As(err, &at) {
@@ -159,8 +159,8 @@ func parse(name string, data []byte, found *strictyaml.Findings) (docs []Documen
 	return docs
 }
 
-// repeats reports resources with more than one document.
-func repeats(docs []Document, found *strictyaml.Findings) {
+// duplicates reports resources that several documents describe.
+func duplicates(docs []Document, found *strictyaml.Findings) {
 	first := map[string]Document{}
 	for _, doc := range docs {
 		name := doc.String()

@@ -423,7 +423,7 @@ func TestManyProblemsTakeLittleTime(t *testing.T) {
 		fmt.Fprintf(&keys, `,"unknown%d":%d`, i, i)
 		fmt.Fprintf(&items, `,"a b %d"`, i)
 	}
-	merges.WriteString("a: &m0 [{}]\na: again\n") // after a problem, sizes are no longer bounded
+	merges.WriteString("a: &m0 [{}]\na: again\n") // after a problem, the sizes of values are no longer limited
 	for i := range 60 {
 		fmt.Fprintf(&merges, "m%d: &m%d [*m%d,*m%d]\n", i+1, i+1, i, i)
 	}
@@ -471,7 +471,7 @@ func FuzzRead(f *testing.F) {
 		}
 		for _, doc := range docs {
 			require.NotEmpty(t, doc.Name)
-			require.Equal(t, doc.Command(domain.Origin{}), again(t, doc).Command(domain.Origin{}))
+			require.Equal(t, doc.Command(domain.Origin{}), writeAndRead(t, doc).Command(domain.Origin{}))
 		}
 	})
 }

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// Write writes documents as YAML without the keys that are at their defaults. Read returns them unchanged.
+// Write writes documents as YAML, without keys that have their default values. Read returns them unchanged.
 func Write(w io.Writer, docs ...Document) error {
 	var b strings.Builder
 	for i, doc := range docs {
@@ -32,7 +32,8 @@ func Write(w io.Writer, docs ...Document) error {
 	return nil
 }
 
-// writeEntries writes one key per line or block. The indent of the first differs if it follows the dash of a list.
+// writeEntries writes one key per line or block. first is the indent of the first key, which differs after the dash of
+// a list.
 func writeEntries(b *strings.Builder, entries []entry, first, indent string) {
 	for _, e := range entries {
 		if e.isDefault {
@@ -59,23 +60,24 @@ func writeEntries(b *strings.Builder, entries []entry, first, indent string) {
 	}
 }
 
-// bare matches text that is text to every YAML parser without quotes.
+// bare matches text that every YAML parser reads as text without quotes.
 var bare = regexp.MustCompile(
 	`^[A-Za-z_/][A-Za-z0-9_./@+-]*( [A-Za-z0-9_./@+=-]+)*$|^\./[A-Za-z0-9_./-]*( [A-Za-z0-9_./@+=-]+)*$`,
 )
 
-// taken are words that some YAML parsers read as a boolean or as null.
-var taken = []string{"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
+// reserved lists words that some YAML parsers read as a boolean or as null.
+var reserved = []string{"true", "false", "yes", "no", "on", "off", "y", "n", "null"}
 
-// scalar returns text in one line, quoted if it must be.
+// scalar returns text on one line, quoted if necessary.
 func scalar(text string) string {
-	if bare.MatchString(text) && !slices.Contains(taken, strings.ToLower(text)) {
+	if bare.MatchString(text) && !slices.Contains(reserved, strings.ToLower(text)) {
 		return text
 	}
-	return strconv.Quote(text) // YAML has all of Go's escapes
+	return strconv.Quote(text) // YAML supports all escapes of Go
 }
 
-// block returns text of several lines as a block if every parser reads it back unchanged, else as scalar does.
+// block returns multi-line text as a block if every parser reads that back unchanged, and otherwise the result of
+// scalar.
 func block(text, indent string) string {
 	body, ends := strings.CutSuffix(text, "\n")
 	if !strings.Contains(text, "\n") || !blockable(body) {
@@ -96,8 +98,8 @@ func block(text, indent string) string {
 	return b.String()
 }
 
-// blockable reports whether every parser reads a block back unchanged: its first and last line are not blank, no line
-// ends in blanks (parsers lose those of the last), and all characters are printable.
+// blockable reports whether every parser reads a block back unchanged. Its first and last lines must not be blank, no
+// line may end with a blank (parsers remove blanks at the end of the last line), and all characters must be printable.
 func blockable(body string) bool {
 	if !utf8.ValidString(body) || body == "" || body[0] == ' ' || body[0] == '\t' || body[0] == '\n' ||
 		strings.HasSuffix(body, "\n") {
@@ -116,7 +118,7 @@ func blockable(body string) bool {
 	return true
 }
 
-// flow returns a list of names in one line.
+// flow returns a list of names on one line.
 func flow(names []string) string {
 	texts := make([]string, len(names))
 	for i, name := range names {

@@ -11,8 +11,8 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// again writes a document and reads it.
-func again(t require.TestingT, doc Document) Document {
+// writeAndRead writes a document and reads it writeAndRead.
+func writeAndRead(t require.TestingT, doc Document) Document {
 	var b strings.Builder
 	require.NoError(t, Write(&b, doc))
 	docs, err := Read("written.yaml", strings.NewReader(b.String()))
@@ -21,8 +21,8 @@ func again(t require.TestingT, doc Document) Document {
 	return docs[0]
 }
 
-// gnarly returns texts built from pieces that YAML parsers are known to get wrong.
-func gnarly() *rapid.Generator[string] {
+// trickyText generates texts from pieces that YAML parsers are known to read differently.
+func trickyText() *rapid.Generator[string] {
 	pieces := rapid.SampledFrom(
 		[]string{
 			"a",
@@ -112,7 +112,7 @@ func anyProject(t *rapid.T) Document {
 		Unavailable: rapid.SampledFrom([]domain.Unavailable{"", domain.SkipUnavailable, domain.FailUnavailable}).
 			Draw(t, "unavailable"),
 		Attempts: rapid.IntRange(1, 5).Draw(t, "attempts"), Backoff: seconds(1, 3600).Draw(t, "backoff"),
-		Variables: rapid.MapOfN(rapid.StringMatching(`[A-Z_][A-Z0-9_]{0,8}`), gnarly(), 0, 4).Draw(t, "variables"),
+		Variables: rapid.MapOfN(rapid.StringMatching(`[A-Z_][A-Z0-9_]{0,8}`), trickyText(), 0, 4).Draw(t, "variables"),
 		Secrets:   rapid.SliceOfN(rapid.StringMatching(`secret_[a-z]{1,4}`), 0, 3).Draw(t, "secrets"),
 	}
 	for _, step := range rapid.SliceOfNDistinct(name(), 0, 4, rapid.ID).Draw(t, "steps") {
@@ -120,8 +120,8 @@ func anyProject(t *rapid.T) Document {
 			s.Steps,
 			domain.Step{
 				Name:    step,
-				Run:     gnarly().Draw(t, "run"),
-				Folder:  rapid.OneOf(rapid.Just(""), gnarly()).Draw(t, "folder"),
+				Run:     trickyText().Draw(t, "run"),
+				Folder:  rapid.OneOf(rapid.Just(""), trickyText()).Draw(t, "folder"),
 				Timeout: seconds(0, 7200).Draw(t, "timeout"),
 				Retries: rapid.IntRange(0, 3).Draw(t, "retries"),
 			},
@@ -141,7 +141,7 @@ func anyPolicy(t *rapid.T) Document {
 		s.HealthCheck = &domain.HealthCheck{
 			Every:   seconds(1, 90).Draw(t, "every"),
 			Timeout: seconds(1, 90).Draw(t, "timeout"),
-			Script:  gnarly().Draw(t, "script"),
+			Script:  trickyText().Draw(t, "script"),
 		}
 	}
 	if rapid.Bool().Draw(t, "cleans") {
@@ -191,7 +191,7 @@ func TestWrittenDocumentsAreReadAsTheSame(t *testing.T) {
 				if !valid(doc) {
 					t.Skip("the domain rejects it")
 				}
-				read := again(t, doc)
+				read := writeAndRead(t, doc)
 				require.Equal(t, doc.Command(domain.By("ann")), read.Command(domain.By("ann")))
 				require.Equal(t, kind, read.Kind)
 				require.Empty(t, Diff(doc, read))

@@ -2,7 +2,7 @@ package cli
 
 import "github.com/droverhq/drover/explain"
 
-// The kinds, each with the name of an item and its table.
+// The kinds. Each has a function that returns the name of an item, and a table.
 var (
 	machineKind = kindOf(
 		kind{

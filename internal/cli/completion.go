@@ -19,7 +19,7 @@ import (
 // nothing.
 const completionTimeout = 800 * time.Millisecond
 
-// completer returns the words that can stand at the place of the word being completed.
+// completer returns the possible values of the word that is being completed.
 type completer func(q *completion) []string
 
 // completion is one request of a shell to complete a word.
@@ -141,7 +141,7 @@ func (a *app) complete(cmd *cobra.Command) {
 	}
 }
 
-// ask returns the words of find that start with partial. It ignores errors because a shell cannot show them.
+// ask returns the words of find that start with partial. It ignores errors, because a shell cannot show them.
 func (a *app) ask(cmd *cobra.Command, args []string, partial string, find completer) []string {
 	if a.fill(cmd, config.ClientFlags) != nil {
 		return nil

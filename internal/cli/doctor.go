@@ -134,7 +134,7 @@ func (a *app) examineServers(ctx context.Context) (found []doctor.Finding) {
 			case slices.Contains(reported, f):
 				continue
 			case len(reported) > 0 && v.address != probes[0].address:
-				f.Seen = v.address + ": " + f.Seen
+				f.Text = v.address + ": " + f.Text
 			}
 			reported = append(reported, f)
 		}
@@ -183,7 +183,7 @@ func (a *app) examineLog(ctx context.Context, address string) []doctor.Finding {
 	}
 	vitals := doctor.Vitals{Now: clock.New().Now(), Self: domain.ID{}, Version: Version(),
 		Storage: server.StorageOf(address, ""),
-		Log:     doctor.LogOf(eventlog.VerifyTail(ctx, opened, e.TailStart(doctor.TailEvents), doctor.TailMost))}
+		Log:     doctor.TailVitals(eventlog.VerifyTail(ctx, opened, e.TailStart(doctor.TailEvents), doctor.MaxTailEvents))}
 	var checkup doctor.Checkup
 	e.ReadWithAge(func(v *projections.View, age projections.Age) { checkup = doctor.Examine(v, age, vitals) })
 	return checkup.Findings

@@ -20,7 +20,7 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-// probe is the result of asking one server.
+// probe is the result of a request to one server.
 type probe struct {
 	address      string
 	asked, ended time.Time
@@ -28,7 +28,7 @@ type probe struct {
 	known        explain.List[explain.Server] // the servers in its log
 	problem      error
 	lives        bool      // /healthz succeeded
-	until        time.Time // the end of its certificate; zero: unknown
+	until        time.Time // when its certificate expires; zero if unknown
 }
 
 func (v probe) answered() bool { return v.problem == nil }
@@ -60,7 +60,7 @@ func (a *app) probe(ctx context.Context, address, token, ca string) (v probe) {
 	return v
 }
 
-// certificateEnd returns the end of the certificate of a server, or zero without a valid certificate.
+// certificateEnd returns when the certificate of a server expires, or zero if there is no valid certificate.
 func certificateEnd(ctx context.Context, address string, httpClient *http.Client) time.Time {
 	u, err := url.Parse(address)
 	transport, ok := httpClient.Transport.(*http.Transport)
@@ -90,7 +90,7 @@ func (v probe) knows(server string) bool {
 }
 
 // differentLogs finds servers that are configured together but use different logs. path is the file that lists the
-// addresses; empty: they come from flags.
+// addresses; it is empty if they come from flags.
 func differentLogs(probes []probe, path string) (found []doctor.Finding) {
 	probes = slices.DeleteFunc(slices.Clone(probes), func(v probe) bool { return !v.answered() })
 	for i, v := range probes {

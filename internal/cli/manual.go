@@ -127,8 +127,8 @@ func usageLine(cmd *cobra.Command) string {
 	return cmd.UseLine()
 }
 
-// eachFlag calls see for each visible flag with its spelling, the placeholder of its value and its description.
-func eachFlag(flags *pflag.FlagSet, see func(spelling, value, words string)) {
+// eachFlag calls fn for each visible flag with its spelling, the placeholder of its value and its description.
+func eachFlag(flags *pflag.FlagSet, fn func(spelling, value, words string)) {
 	flags.VisitAll(func(flag *pflag.Flag) {
 		if flag.Hidden {
 			return
@@ -142,7 +142,7 @@ func eachFlag(flags *pflag.FlagSet, see func(spelling, value, words string)) {
 			!strings.Contains(words, "default") {
 			words += " (default: " + flag.DefValue + ")"
 		}
-		see(spelling, value, words)
+		fn(spelling, value, words)
 	})
 }
 

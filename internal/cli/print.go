@@ -12,7 +12,7 @@ import (
 	"github.com/droverhq/drover/explain"
 )
 
-// The formats of -o. Without -o lists are tables on a terminal, and separated by tabs in a pipe.
+// The formats of -o. Without -o, a list is a table on a terminal, and has tab-separated cells in a pipe.
 const (
 	formatTable = "table"
 	formatWide  = "wide"
@@ -58,7 +58,7 @@ func (a *app) value(v any) error {
 	return a.print(strings.TrimSuffix(string(text), "\n") + "\n")
 }
 
-// line writes a value as JSON in one line.
+// line writes a value as JSON on one line.
 func (a *app) line(v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {

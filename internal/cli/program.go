@@ -216,7 +216,7 @@ func flagError(err error) error {
 	var wrong *pflag.InvalidValueError
 	if errors.As(err, &wrong) {
 		return fmt.Errorf("invalid --%s %s: %s", wrong.GetFlag().Name, quoted(wrong.GetValue()),
-			config.Takes(wrong.GetFlag()))
+			config.ValueHint(wrong.GetFlag()))
 	}
 	return err
 }

@@ -34,7 +34,7 @@ func TestRefusedAgentReportsReasonAndRetries(t *testing.T) {
 		join, server string
 		more         []string
 		message      string
-		code         int // of an agent that ends; -1: it retries
+		code         int // exit code of an agent that stops; -1 if it retries
 	}{
 		"wrong token": {"0123456789ab.wrong", "", nil,
 			"unknown join token (create another one with `drover token create --join`)", -1},

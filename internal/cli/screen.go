@@ -41,7 +41,7 @@ func supportsEscapes() bool { return getenv("TERM") != "dumb" && getenv("TERM") 
 type style struct {
 	columns int // the width of the terminal, or explain.Unlimited
 	colour  bool
-	// now is the time that times in cells are relative to; zero: times are printed in full.
+	// now is the time that times in cells are relative to. If zero, times are printed in full.
 	now time.Time
 }
 
@@ -93,7 +93,7 @@ func (d *tableWriter) draw(t explain.Table) string {
 	return b.String()
 }
 
-// cells returns the cells of a row in one line each, with relative times.
+// cells returns the cells of a row, each on one line, with relative times.
 func (d *tableWriter) cells(row []string) []string {
 	cells := make([]string, len(row))
 	for i, cell := range row {
@@ -125,7 +125,7 @@ func relative(now, moment time.Time) string {
 	return text(d) + " ago"
 }
 
-// numeric returns the columns that have only numbers; these are right-aligned.
+// numeric returns which columns contain only numbers; these are right-aligned.
 func numeric(rows [][]string) map[int]bool {
 	count, other := map[int]int{}, map[int]bool{}
 	for _, row := range rows {
@@ -144,9 +144,9 @@ func numeric(rows [][]string) map[int]bool {
 	return right
 }
 
-// fit returns the widths of the columns that fit into the terminal. It narrows columns down to their headers, the widest
-// first, and drops the rightmost columns if that is not enough. The first column names the row: it is narrowed only if
-// it is the only one.
+// fit returns the widths of the columns that fit into the terminal. It narrows columns down to their headers, the
+// widest first. If that is not enough, it drops columns on the right. The first column identifies the row, so it is
+// narrowed only if no other column is left.
 func (d *tableWriter) fit() []int {
 	widths := append([]int{}, d.widths...)
 	if d.columns == explain.Unlimited {
@@ -203,7 +203,7 @@ func (d *tableWriter) line(b *strings.Builder, widths []int, right map[int]bool,
 	b.WriteByte('\n')
 }
 
-// painted are the columns with coloured words, and colours the words.
+// painted are the columns whose words have a colour; colours maps the words to it.
 var painted = map[string]bool{"STATE": true, "HEALTH": true, "VERDICT": true, "ALIVE": true}
 
 var colours = map[string]string{

@@ -22,7 +22,7 @@ func tokenVerb(a *app) *cobra.Command {
 type tokenRequest struct {
 	Join         bool       `json:"join"`
 	Scope        string     `json:"scope,omitempty"`
-	Person       string     `json:"person,omitempty"` // id of the owner; empty: none
+	Person       string     `json:"person,omitempty"` // id of the owner; empty for none
 	Uses         *int       `json:"uses,omitempty"`   // of a join token
 	Until        *time.Time `json:"until,omitempty"`
 	Environments []string   `json:"environments,omitempty"`
@@ -114,7 +114,7 @@ func (a *app) tokenInLog(ctx context.Context, log string, request tokenRequest) 
 	if request.Uses != nil {
 		settings.Uses = *request.Uses
 	}
-	text, err := server.MintIn(ctx, opened, settings, "command line")
+	text, err := server.CreateTokenInLog(ctx, opened, settings, "command line")
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ type content struct {
 // entry is one resource of a content.
 type entry struct {
 	key, name string   // name is the form of -o name
-	row       []string // the table row; nil: text is shown
+	row       []string // the table row; if nil, text is shown
 	text      string   // already formatted
 	value     any
 }
@@ -108,7 +108,7 @@ func (a *app) watch(ctx context.Context, fetch fetchFunc) error {
 	}
 }
 
-// ignoreCancelled returns nil if ctx is cancelled, because that is how watching ends, otherwise err.
+// ignoreCancelled returns nil if ctx is cancelled, because that is how a user ends --watch, and otherwise err.
 func ignoreCancelled(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -135,7 +135,7 @@ func follow(ctx context.Context, c *client.Client, after string, positions chan 
 	})
 }
 
-// offer sends what unless the channel is full.
+// offer sends a value unless the channel is full.
 func offer[T any](to chan T, what T) {
 	select {
 	case to <- what:

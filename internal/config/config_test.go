@@ -130,12 +130,12 @@ func TestAddressBelongsToTheLogThatWasServedThereLast(t *testing.T) {
 	var all config.Contexts
 	all.Add(config.Context{Log: "old", Servers: []string{address}, Token: "o"})
 	all.Add(config.Context{Log: "new", Servers: []string{address}, Token: "n"})
-	require.True(t, all.Serve("new", address, "", false))
-	require.False(t, all.Serve("new", address, "", false), "the second time changes nothing")
+	require.True(t, all.AddServer("new", address, "", false))
+	require.False(t, all.AddServer("new", address, "", false), "the second time changes nothing")
 	require.Equal(t, "n", all.For("").Token)
 	require.Equal(t, "n", all.For(address).Token)
 
-	require.True(t, all.Serve("old", address, "", false))
+	require.True(t, all.AddServer("old", address, "", false))
 	require.Equal(t, "o", all.For("").Token, "the log that lost its last address is no longer current")
 	require.Equal(
 		t,
@@ -149,23 +149,23 @@ func TestContextStaysCurrentWhileItHasAddresses(t *testing.T) {
 	var all config.Contexts
 	all.Add(config.Context{Log: "mine", Servers: []string{"http://a"}})
 	all.Add(config.Context{Log: "theirs", Servers: []string{"https://b"}})
-	require.True(t, all.Serve("mine", "http://a2", "", false))
+	require.True(t, all.AddServer("mine", "http://a2", "", false))
 	require.Equal(t, "theirs", all.Current)
 }
 
 func TestNewAddressIsAddedLastAndTheFirstStays(t *testing.T) {
 	var all config.Contexts
 	all.Add(config.Context{Log: "mine", Servers: []string{"http://a"}})
-	require.True(t, all.Serve("mine", "http://b", "", false))
+	require.True(t, all.AddServer("mine", "http://b", "", false))
 	require.Equal(t, []string{"http://a", "http://b"}, all.List[0].Servers)
-	require.False(t, all.Serve("mine", "http://a", "", false))
-	require.False(t, all.Leave("mine", "http://a"), "clients know the log by it")
-	require.True(t, all.Leave("mine", "http://b"))
-	require.False(t, all.Leave("mine", "http://b"))
-	require.False(t, all.Leave("none", "http://a"))
-	require.True(t, all.Serve("mine", "http://c", "", true))
+	require.False(t, all.AddServer("mine", "http://a", "", false))
+	require.False(t, all.RemoveServer("mine", "http://a"), "clients know the log by it")
+	require.True(t, all.RemoveServer("mine", "http://b"))
+	require.False(t, all.RemoveServer("mine", "http://b"))
+	require.False(t, all.RemoveServer("none", "http://a"))
+	require.True(t, all.AddServer("mine", "http://c", "", true))
 	for i := range 20 {
-		all.Serve("mine", fmt.Sprint("http://", i), "", false)
+		all.AddServer("mine", fmt.Sprint("http://", i), "", false)
 	}
 	servers := all.List[0].Servers
 	require.Len(t, servers, 8)

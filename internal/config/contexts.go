@@ -18,7 +18,8 @@ type Context struct {
 	Log     string   `json:"log"`
 	Servers []string `json:"servers"`
 	Token   string   `json:"token"`
-	// CA is a PEM file with the authorities of the servers' certificates; empty: those of the system.
+	// CA is a PEM file with the authorities of the servers' certificates. If empty, the authorities of the system are
+	// used.
 	CA string `json:"ca,omitempty"`
 }
 
@@ -105,8 +106,8 @@ func (all *Contexts) Find(log string) *Context {
 	return nil
 }
 
-// For returns the context for a server's address: the one that lists it, else the current one, else nil. The address may
-// be empty.
+// For returns the context for a server's address: the one that lists the address, or else the current one, or nil. The
+// address may be empty.
 func (all *Contexts) For(server string) *Context {
 	for i := range all.List {
 		if server != "" && slices.Contains(all.List[i].Servers, server) {
@@ -116,13 +117,13 @@ func (all *Contexts) For(server string) *Context {
 	return all.Find(all.Current)
 }
 
-// maxServers is how many addresses a context retains: the first, and the most recent ones.
+// maxServers is the largest number of addresses in a context: the first one, and the most recent ones.
 const maxServers = 8
 
-// Serve records that an address belongs to the servers of a log now, and to no other log. A new address is added after
-// the others, so that clients continue to use the same one; with first it is added before them. The log becomes current
-// if there is no current one, or if the current one lost its last address by this call.
-func (all *Contexts) Serve(log, address, ca string, first bool) (changed bool) {
+// AddServer records that an address belongs to the servers of a log now, and to no other log. A new address is added
+// after the others, so that clients continue to use the same one; with first it is added before them. The log becomes
+// current if there is no current one, or if the current one lost its last address by this call.
+func (all *Contexts) AddServer(log, address, ca string, first bool) (changed bool) {
 	for i := range all.List {
 		c := &all.List[i]
 		switch {
@@ -160,8 +161,8 @@ func (c *Context) drop(address string) (changed bool) {
 	return len(c.Servers) < before
 }
 
-// Leave removes an address from the context of a log, unless it is the first: clients know the log by that address.
-func (all *Contexts) Leave(log, address string) (changed bool) {
+// RemoveServer removes an address from the context of a log, unless it is the first one, by which clients know the log.
+func (all *Contexts) RemoveServer(log, address string) (changed bool) {
 	c := all.Find(log)
 	return c != nil && slices.Index(c.Servers, address) > 0 && c.drop(address)
 }

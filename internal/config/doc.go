@@ -5,9 +5,9 @@
 //	fill.go      flags from environment variables and the config file
 //	contexts.go  the client's contexts: the servers' addresses and a token for each log
 //
-// A setting comes from its flag, else from DROVER_FLAG, else from the config file, else it has its default. Invalid
-// settings are reported with their place.
+// The value of a setting comes from the first of these that has it: its flag, the environment variable DROVER_FLAG, the
+// config file, its default. Invalid settings are reported with their place.
 //
-// The contexts have tokens in them, so only their owner may read them. Any number of programs may change them at once:
+// The contexts contain tokens, so only their owner may read them. Any number of programs may change them at once:
 // readers never see a half-written file.
 package config

@@ -13,15 +13,15 @@ import (
 	"github.com/droverhq/drover/api/resource/strictyaml"
 )
 
-// keys are the keys of a config file: flags of the server, the agent and the client. A command ignores keys for which it
-// has no flag, so one file serves all commands.
+// keys lists the keys of a config file: the flags of the server, the agent and the client. A command ignores keys for
+// which it has no flag, so that one file can serve all commands.
 var keys = []string{
 	"listen", "address", "log", "tick", "data", "tls-cert", "tls-key", "insecure",
 	"server", "join", "name", "environment", "role", "ca", "ephemeral",
 	"token", "output",
 }
 
-// File is a config file: its values by key, with their lines. The zero value is an empty file.
+// File is a config file. It maps each key to its value and line. The zero value is an empty file.
 type File struct {
 	Path   string
 	values map[string]value
@@ -50,8 +50,8 @@ func (f File) Has(keys ...string) bool {
 	return slices.ContainsFunc(keys, func(key string) bool { return len(f.values[key].texts) > 0 })
 }
 
-// ReadFile reads the config file at path. With an empty path it reads the user's file (config.yaml beside the contexts),
-// else the system's (/etc/drover/config.yaml), else none.
+// ReadFile reads the config file at path. If path is empty, it reads the user's file (config.yaml beside the contexts)
+// or else the system's file (/etc/drover/config.yaml). If neither exists, it returns an empty file.
 func ReadFile(path string) (File, error) {
 	if path != "" {
 		return readFile(path)
@@ -82,13 +82,13 @@ func readFile(path string) (File, error) {
 	return parse(path, text)
 }
 
-// unreadable is the error about a config file that could not be read.
+// unreadable is the error for a config file that could not be read.
 type unreadable struct {
 	path  string
 	cause error
 }
 
-// Error names the file and the cause.
+// Error returns the path and the cause.
 func (u unreadable) Error() string {
 	return fmt.Sprintf("config file %.200q could not be read: %v; name another with --config", u.path, Reason(u.cause))
 }
@@ -105,7 +105,7 @@ func Reason(err error) error {
 	return err
 }
 
-// parse reads the file's keys. Values keep their text, so 1.10 stays 1.10; flags parse them.
+// parse reads the keys of the file. It retains the text of the values, so 1.10 stays 1.10; flags parse it.
 func parse(path string, text []byte) (File, error) {
 	file := File{Path: path, values: map[string]value{}}
 	src, problem := strictyaml.NewSource(path, text)
@@ -116,7 +116,7 @@ func parse(path string, text []byte) (File, error) {
 	src.Read(d.Found, func(document *strictyaml.Value) { file.add(d, document) })
 	if problems := d.Found.Sorted(); len(problems) > 0 {
 		first := problems[0]
-		first.Quote = "" // like the other messages about settings, in one line
+		first.Quote = "" // on one line, like the other messages about settings
 		return File{}, first
 	}
 	return file, nil

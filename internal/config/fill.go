@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// ClientFlags are the flags of all commands that ask a server.
+// ClientFlags are the flags of all commands that send requests to a server.
 var ClientFlags = []string{"server", "token", "output", "ca"}
 
 // Variable returns the environment variable of a flag.
@@ -18,8 +18,8 @@ func Variable(flag string) string {
 	return "DROVER_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// Fill sets the named flags that are not on the command line to their environment variables, else to their values in the
-// config file. It ignores flags that the set does not have, and empty variables.
+// Fill sets the named flags that are not on the command line: from their environment variables, or else from the config
+// file. It ignores flags that the set does not have, and empty variables.
 func Fill(flags *pflag.FlagSet, names []string, file File) error {
 	for _, name := range names {
 		flag := flags.Lookup(name)
@@ -56,17 +56,17 @@ func (f File) fill(flags *pflag.FlagSet, name string) error {
 	return nil
 }
 
-// cause returns why a flag rejects a value, without pflag's words for where the value came from.
+// cause returns why a flag rejects a value, without pflag's description of the source of the value.
 func cause(err error) error {
 	var invalid *pflag.InvalidValueError
 	if errors.As(err, &invalid) {
-		return fmt.Errorf("invalid value %.80q: %s", invalid.GetValue(), Takes(invalid.GetFlag()))
+		return fmt.Errorf("invalid value %.80q: %s", invalid.GetValue(), ValueHint(invalid.GetFlag()))
 	}
 	return err
 }
 
-// Takes returns a hint with the values that a flag takes.
-func Takes(flag *pflag.Flag) string {
+// ValueHint returns a hint that states the values that a flag accepts.
+func ValueHint(flag *pflag.Flag) string {
 	switch flag.Value.Type() {
 	case "int":
 		return "use a whole number, such as 10"

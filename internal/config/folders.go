@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 )
 
-// SystemData is the data folder of root.
+// SystemData is the data folder for root.
 const SystemData = "/var/lib/drover"
 
 // Data returns the default folder for the files of server and agent.
@@ -20,7 +20,7 @@ func Data() (string, error) {
 // Folder returns the folder of the client's files.
 func Folder() (string, error) { return home("XDG_CONFIG_HOME", ".config") }
 
-// home returns drover's folder in the folder that a variable names, else in the usual one in HOME.
+// home returns drover's folder in the folder that a variable names, or else in the usual folder in HOME.
 func home(variable string, custom ...string) (string, error) {
 	if root := os.Getenv(variable); filepath.IsAbs(root) { // the XDG standard ignores a relative path
 		return filepath.Join(root, "drover"), nil

@@ -2,8 +2,8 @@
 // statement that it prints.
 //
 //	demo.go    Run: start the fleet, run the script, keep the fleet up, clean up
-//	script.go  the sections of the script: what is done, and the statements about it
-//	expect.go  what the script reads to verify a statement: the API, and the files that steps wrote
+//	script.go  the sections of the script: its actions, and its statements about them
+//	expect.go  the evidence for a statement: answers of the API, and the files that steps wrote
 //	until.go   waiting for a condition; a statement that does not hold ends the demo
 //	fleet.go   the folder of the demo, its server and its agents
 //	stay.go    hints for exploring the fleet, which stays up until the user stops it

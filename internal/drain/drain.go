@@ -52,7 +52,7 @@ func (g *Group) IsClosed() bool {
 	}
 }
 
-// Wait returns when all work has left or ctx has ended.
+// Wait returns when all work is done or ctx has ended.
 func (g *Group) Wait(ctx context.Context) {
 	done := make(chan struct{})
 	go func() { g.open.Wait(); close(done) }()

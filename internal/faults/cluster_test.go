@@ -108,7 +108,7 @@ func newCluster(t *testing.T, s clusterConfig) *cluster {
 }
 
 func (c *cluster) mint(settings domain.TokenSettings) string {
-	text, err := server.MintIn(context.Background(), c.log, settings, "test")
+	text, err := server.CreateTokenInLog(context.Background(), c.log, settings, "test")
 	require.NoError(c.t, err)
 	return text
 }

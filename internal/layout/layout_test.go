@@ -22,7 +22,7 @@ type rule struct {
 	allowed []string // folders, including their subfolders
 	// forbidden lists packages outside the module that must not be imported, directly or indirectly.
 	forbidden []string
-	// forTests means that only test files may import the package.
+	// forTests is true if only test files may import the package.
 	forTests bool
 	reason   string
 }
@@ -34,7 +34,7 @@ var pure = []string{"net", "net/http", "os/exec", "database/sql", "math/rand", "
 // deciders lists the packages that decide from a view. Add a package for a new aggregate here and to the table.
 var deciders = []string{"policies", "triggers", "rollout"}
 
-// aboveEngine lists the folders that every package above the engine may import, plus more.
+// aboveEngine lists the folders that every package above the engine may import. It adds more.
 func aboveEngine(more ...string) []string {
 	return slices.Concat([]string{"domain", "eventlog", "projections"}, deciders, more)
 }
@@ -109,7 +109,7 @@ var exceptions = map[string][]string{
 // huma is the library for HTTP routes.
 const huma = "github.com/danielgtaylor/huma/v2"
 
-// serverSide lists the folders that packages that serve callers may import, plus more.
+// serverSide lists the folders that packages that serve callers may import. It adds more.
 func serverSide(more ...string) []string {
 	return aboveEngine(append([]string{"engine", "explain", waits}, more...)...)
 }
@@ -211,7 +211,8 @@ func (r rule) allows(path, own string) bool {
 	})
 }
 
-// TestViewsAreCreatedOnlyByRules: a view without the rules of the engine folds a log differently from the servers.
+// TestViewsAreCreatedOnlyByRules searches for views that lack the rules of the engine. Such a view would fold a log
+// differently from the servers.
 func TestViewsAreCreatedOnlyByRules(t *testing.T) {
 	made := regexp.MustCompile(`\bprojections\.(New|Load)\(`)
 	for _, p := range packages(t) {

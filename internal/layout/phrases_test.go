@@ -75,7 +75,8 @@ var bannedPhrases = []phrase{
 var bannedWords = []string{"yard", "plant", "shelf", "shelves", "wish", "wishes", "seam", "misfiled", "owed", "audience",
 	"mended", "whoever", "anew"}
 
-// TestNoBannedPhrase keeps the dialect that was replaced from coming back.
+// TestRepositoryContainsNoBannedPhrase fails if a text that people read contains a phrase that a standard term has
+// replaced.
 func TestNoBannedPhrase(t *testing.T) {
 	var found []string
 	for _, name := range trackedFiles(t) {
@@ -89,7 +90,7 @@ func TestNoBannedPhrase(t *testing.T) {
 	require.Empty(t, found, "rewrite these sentences (CONTRIBUTING.md, English):\n%s", strings.Join(found, "\n"))
 }
 
-// TestEachBannedPhraseIsFound guards the check itself: each pattern finds its example in every kind of file.
+// TestEachBannedPhraseIsFound checks that each pattern matches its example in every kind of file.
 func TestEachBannedPhraseIsFound(t *testing.T) {
 	for _, p := range bannedPhrases {
 		require.NotEmpty(t, phrasesIn("page.md", p.example), p.pattern)
@@ -154,8 +155,8 @@ func phrasesIn(name, text string) []string {
 	return found
 }
 
-// phrasesInGo examines comments, strings and identifiers, and nothing else of a Go file. The lines of one comment are read
-// as one text.
+// phrasesInGo examines comments, strings and identifiers, and nothing else of a Go file. It reads the lines of one
+// comment as one text.
 func phrasesInGo(name, text string) (found []string) {
 	var s scanner.Scanner
 	files := token.NewFileSet()

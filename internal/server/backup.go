@@ -19,7 +19,7 @@ type Copier interface {
 	CopyTo(ctx context.Context, path string) error
 }
 
-// backupName is the prefix of the folders that hold copies while clients download them.
+// backupName is the prefix of the folders that contain copies while clients download them.
 const backupName = ".drover-backup-"
 
 // staleAfter is the age after which a copy is certainly unused, because the server that made it was killed.

@@ -23,7 +23,7 @@ const (
 	// one router, but no single address can use up all connections. Connections from this machine, for example from a
 	// proxy, are exempt.
 	maxFromOneAddress = 16_384
-	// sparedFiles is how many of the files that a process can open are reserved for everything except connections.
+	// sparedFiles is the number of open files that are reserved for everything except connections.
 	sparedFiles = 256
 	// maxHeaderBytes bounds the first line and the headers of a request.
 	maxHeaderBytes = 64 << 10

@@ -17,9 +17,9 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// writeContext makes sure that the user who runs this server can also use it as a client. For a log without a context,
-// it creates an admin token and a context; otherwise it adds this server's address to the context. If the user has no
-// home folder, or the folder is not writable, the server runs without a context.
+// writeContext lets the user who runs this server use it as a client. If the log has no context yet, writeContext
+// creates an admin token and a context; otherwise it adds this server's address to the context. If the user has no home
+// folder, or the folder is not writable, the server runs without a context.
 func (r *run) writeContext(ctx context.Context) {
 	path, err := config.ContextsPath()
 	if err == nil {
@@ -43,18 +43,18 @@ func (r *run) writeContext(ctx context.Context) {
 // before this server, the context keeps that server.
 func (r *run) addTo(ctx context.Context, all *config.Contexts, copies map[string]bool,
 	first bool) (changed bool, err error) {
-	log := r.engine.Made().String()
+	log := r.engine.OriginalID().String()
 	c := all.Find(log)
 	if other := listedBefore(c, r.endpoint.address, copies); other != "" {
 		r.logger.Warn("the server at "+other+" serves a copy of this log, or its original, and the client context "+
 			"keeps that server; use --server "+r.endpoint.address+" for this one", zap.String("other", other))
-		return all.Leave(log, r.endpoint.address), nil
+		return all.RemoveServer(log, r.endpoint.address), nil
 	}
 	for other := range copies { // they are listed after this server, and clients use the first one
-		changed = all.Leave(log, other) || changed
+		changed = all.RemoveServer(log, other) || changed
 	}
 	if c == nil || !r.knows(c.Token) {
-		text, err := Mint(ctx, r.engine, domain.TokenSettings{Scope: domain.AdminScope}, "server")
+		text, err := CreateToken(ctx, r.engine, domain.TokenSettings{Scope: domain.AdminScope}, "server")
 		switch {
 		case err == nil && c != nil:
 			c.Token, changed = text, true
@@ -65,7 +65,7 @@ func (r *run) addTo(ctx context.Context, all *config.Contexts, copies map[string
 			return false, err
 		}
 	}
-	return all.Serve(log, r.endpoint.address, r.endpoint.ca, first) || changed, nil
+	return all.AddServer(log, r.endpoint.address, r.endpoint.ca, first) || changed, nil
 }
 
 // knows reports whether the log contains a token, including a revoked one.
@@ -75,8 +75,8 @@ func (r *run) knows(token string) (known bool) {
 	return known
 }
 
-// Mint creates a token and returns its text. The text cannot be recovered later.
-func Mint(ctx context.Context, e *engine.Engine, settings domain.TokenSettings, by string) (string, error) {
+// CreateToken creates a token and returns its text. The text cannot be recovered later.
+func CreateToken(ctx context.Context, e *engine.Engine, settings domain.TokenSettings, by string) (string, error) {
 	token := ids.NewToken()
 	command := domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(),
 		Origin: domain.ServerOrigin(by, e.Server())}
@@ -86,8 +86,8 @@ func Mint(ctx context.Context, e *engine.Engine, settings domain.TokenSettings, 
 	return token.Text(), nil
 }
 
-// MintIn creates a token in a log. No server has to run.
-func MintIn(ctx context.Context, log eventlog.Backend, settings domain.TokenSettings, by string) (string, error) {
+// CreateTokenInLog creates a token in a log. No server has to run.
+func CreateTokenInLog(ctx context.Context, log eventlog.Backend, settings domain.TokenSettings, by string) (string, error) {
 	if err := eventlog.CheckNotImporting(ctx, log); err != nil {
 		return "", err
 	}
@@ -95,5 +95,5 @@ func MintIn(ctx context.Context, log eventlog.Backend, settings domain.TokenSett
 	if err != nil {
 		return "", err
 	}
-	return Mint(ctx, e, settings, by)
+	return CreateToken(ctx, e, settings, by)
 }

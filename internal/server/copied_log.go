@@ -32,7 +32,7 @@ const copyCheckTimeout = 2 * time.Second
 // first.
 func (r *run) serversOfCopies(ctx context.Context, path string) (copies map[string]bool, first bool) {
 	all, err := config.ReadContexts(path)
-	c := all.Find(r.engine.Made().String())
+	c := all.Find(r.engine.OriginalID().String())
 	if err != nil || c == nil || len(c.Servers) == 0 {
 		return nil, false
 	}
@@ -58,7 +58,7 @@ func (r *run) serversOfCopies(ctx context.Context, path string) (copies map[stri
 }
 
 // servesCopy reports whether the server at address accepts the token of this log but does not know this server. It
-// repeats the question until ctx ends, so that the other server has time to read the newest events.
+// repeats the request until ctx ends, so that the other server has time to read the newest events.
 func (r *run) servesCopy(ctx context.Context, address string, c *config.Context) (unknown bool) {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities(c.CA), MinVersion: tls.VersionTLS12}}
 	defer transport.CloseIdleConnections()
@@ -131,7 +131,7 @@ func (r *run) leaveContext() {
 		return
 	}
 	err = config.ChangeContexts(path, func(all *config.Contexts) (bool, error) {
-		return all.Leave(r.engine.Made().String(), r.endpoint.address), nil
+		return all.RemoveServer(r.engine.OriginalID().String(), r.endpoint.address), nil
 	})
 	if err != nil {
 		r.logger.Warn("could not remove this server from the client context", zap.Error(err))

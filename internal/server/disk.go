@@ -15,8 +15,8 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// diskGuard is a log that remembers that its disk was full until a test write shows that there is free space. A single
-// successful append is not enough: on a full disk, small appends succeed now and then.
+// diskGuard is a log that remembers that its disk was full, until a test write shows that there is free space. A
+// successful append is not enough evidence, because small appends sometimes succeed on a full disk.
 type diskGuard struct {
 	eventlog.Backend
 	folder string // of the log's file; empty if the log is not a file, and then the test write goes to the log's store

@@ -19,8 +19,8 @@
 // # What it decides
 //
 // The package makes no decisions about machines. It decides when the engine runs: a tick on its schedule, a reaction
-// after each accepted command, and a reaction every second to detect expired timeouts. A server that was suspended and
-// wakes restarts all timeouts before the engine decides anything.
+// after each accepted command, and a reaction every second to detect expired timeouts. A server that resumes after it was
+// suspended restarts all timeouts before the engine decides anything.
 //
 // # The order
 //
@@ -28,7 +28,7 @@
 //	not ready, drain agents and streams ─▶ stop accepting ─▶ finish requests ─▶ stop the loops
 //	  ─▶ drop the lease ─▶ snapshot ─▶ close the log
 //
-// The server takes its listen address first, so that a second server on the same address writes nothing to the log. If
-// other servers run, a server that receives a stop signal reports at /readyz that it is not ready for a moment before it stops
-// accepting connections. Beyond loopback, a server without TLS starts only with an explicit option.
+// The server binds its listen address first, so that a second server on the same address writes nothing to the log.
+// After a stop signal, if other servers run, /readyz first reports for a moment that the server is not ready. Only then
+// does the server stop accepting connections. Without TLS, it listens beyond loopback only with an explicit option.
 package server

@@ -134,7 +134,7 @@ func (r *run) logFault(ctx context.Context, what string, err error) {
 	}
 }
 
-// recentMessages remembers the messages that were logged within the last minute.
+// recentMessages contains the messages that were logged within the last minute.
 type recentMessages struct {
 	mu     sync.Mutex
 	logged map[string]time.Time

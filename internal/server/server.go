@@ -208,7 +208,7 @@ func (r *run) open(ctx context.Context) (err error) {
 	if err := eventlog.CheckNotImporting(ctx, r.log); err != nil { // an import may have started meanwhile
 		return err
 	}
-	// before the first decision: another server may know of a restore
+	// before the first decision, because another server may have detected a restore
 	if err := r.engine.RenewLease(ctx, r.log); err != nil {
 		return fmt.Errorf("read the leases of the other servers: %w", err)
 	}

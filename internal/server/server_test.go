@@ -132,10 +132,10 @@ func TestTokenIsCreatedInLogWithoutServer(t *testing.T) {
 	log, err := server.OpenLog(t.Context(), server.LogConfig{Data: data})
 	require.NoError(t, err)
 	defer log.Close()
-	text, err := server.MintIn(t.Context(), log, domain.TokenSettings{Scope: domain.ReadScope}, "test")
+	text, err := server.CreateTokenInLog(t.Context(), log, domain.TokenSettings{Scope: domain.ReadScope}, "test")
 	require.NoError(t, err)
 	require.Regexp(t, `^[0-9a-f]{12}\.`, text)
-	_, err = server.MintIn(t.Context(), log, domain.TokenSettings{Join: true, Environments: []string{"nowhere"}}, "test")
+	_, err = server.CreateTokenInLog(t.Context(), log, domain.TokenSettings{Join: true, Environments: []string{"nowhere"}}, "test")
 	require.ErrorContains(t, err, "nowhere")
 }
 

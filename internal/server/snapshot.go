@@ -22,7 +22,7 @@ const snapshotName = "snapshot"
 // snapshotFile implements engine.Snapshots with a file.
 type snapshotFile struct{ path string }
 
-// Load reads the file. It returns nothing if the file does not exist.
+// Load returns the content of the file, or nil if the file does not exist.
 func (s snapshotFile) Load() ([]byte, error) {
 	info, err := os.Stat(s.path)
 	switch {

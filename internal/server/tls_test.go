@@ -114,7 +114,7 @@ func TestReplacedCertificateIsUsedForNewConnectionsOnly(t *testing.T) {
 	require.Error(t, err)
 	alive(t, open, in)
 
-	// a tool that writes a temporary file and renames it
+	// as a tool that writes a temporary file and renames it
 	for name, from := range map[string]string{cert: third, key: thirdKey} {
 		require.NoError(t, os.WriteFile(name+".new", read(t, from), 0o600))
 		require.NoError(t, os.Rename(name+".new", name))

@@ -21,10 +21,11 @@ import (
 type Decoder struct {
 	Source *Source
 	Found  *Findings
-	// Mapping names the mapping at a path in messages about unknown keys; nil: the path alone.
+	// Mapping returns the end of the message about an unknown key in the mapping at path. If nil, the message contains
+	// the path.
 	Mapping func(path string) string
-	// Places has the place of each value by its path, such as spec.healthCheck.every. The items of a list of text are
-	// also there by their text, as in spec.roles/web.
+	// Places maps the path of each value, such as spec.healthCheck.every, to its place. The items of a list of text
+	// also have paths with their text, such as spec.roles/web.
 	Places map[string]Place
 	// Failed reports whether a problem was found.
 	Failed bool
@@ -32,19 +33,20 @@ type Decoder struct {
 	check func(document any) (reason, hint string)
 }
 
-// Rules judge fields one by one, so that each problem is reported at its own place.
+// Rules check each field separately, so that each problem is reported at its own place.
 type Rules struct {
-	// Example returns a new valid document: a pointer to a struct of the type that is decoded. To judge a field, it is
-	// set in an example. A list of structs has one item in the example.
+	// Example returns a new valid document: a pointer to a struct of the type that is decoded. To check a field, the
+	// decoder sets it in an example and calls Check. A list of structs has one item in the example.
 	Example func() any
 	// Check returns why a document is invalid, or an empty reason.
 	Check func(document any) (reason, hint string)
 }
 
-// example returns a new example and the field in it that is being read.
+// example returns a new example document and, in it, the field that is being decoded.
 type example func() (document any, field reflect.Value)
 
-// Decode fills the struct that to points to, and reports every problem. The path is the value's own; empty for a document.
+// Decode fills the struct that to points to, and reports every problem. path is the path of v; it is empty for a
+// document.
 func (d *Decoder) Decode(v *Value, path string, to any, rules Rules) {
 	if d.Places == nil {
 		d.Places = map[string]Place{}
@@ -57,14 +59,14 @@ func (d *Decoder) Decode(v *Value, path string, to any, rules Rules) {
 	d.value(reflect.ValueOf(to).Elem(), v, f)
 }
 
-// field is the place of a value in a document.
+// field describes the value of a document that is being decoded.
 type field struct {
 	path    string
 	tag     reflect.StructTag
-	example example // nil: not judged
+	example example // nil if the value is not checked
 }
 
-// Report adds a problem of the document.
+// Report adds a problem of the document and returns false.
 func (d *Decoder) Report(at Place, reason, hint string) bool {
 	d.Failed = true
 	d.Found.report(d.Source, at, reason, hint)
@@ -80,8 +82,8 @@ func (d *Decoder) mismatch(v *Value, f field, want, hint string) bool {
 	return d.Report(v.At, fmt.Sprintf("%s must be %s, not %s", subject, want, v.describe()), hint)
 }
 
-// judge checks an example in which the field has the value that was read.
-func (d *Decoder) judge(f field, at Place, set func(field reflect.Value)) bool {
+// checkField sets the field of an example to the value that was read, and checks the example.
+func (d *Decoder) checkField(f field, at Place, set func(field reflect.Value)) bool {
 	if f.example == nil {
 		return true
 	}
@@ -91,7 +93,7 @@ func (d *Decoder) judge(f field, at Place, set func(field reflect.Value)) bool {
 	return reason == "" || d.Report(at, reason, hint)
 }
 
-// value fills to, which is settable.
+// value decodes v into to, which must be settable.
 func (d *Decoder) value(to reflect.Value, v *Value, f field) bool {
 	d.Places[f.path] = v.At
 	if raw, ok := to.Addr().Interface().(**Value); ok {
@@ -101,7 +103,7 @@ func (d *Decoder) value(to reflect.Value, v *Value, f field) bool {
 	switch to.Kind() {
 	case reflect.Pointer:
 		to.Set(reflect.New(to.Type().Elem()))
-		return d.value(to.Elem(), v, f.below(f.path, pointee))
+		return d.value(to.Elem(), v, f.child(f.path, pointee))
 	case reflect.Struct:
 		return d.object(to, v, f)
 	case reflect.Slice:
@@ -115,11 +117,11 @@ func (d *Decoder) value(to reflect.Value, v *Value, f field) bool {
 	if hint := f.tag.Get("zero"); hint != "" && to.IsZero() {
 		return d.Report(v.At, fmt.Sprintf("invalid %s %s", f.path, cmp.Or(v.Text, `""`)), hint)
 	}
-	return d.judge(f, v.At, func(field reflect.Value) { field.Set(to) })
+	return d.checkField(f, v.At, func(field reflect.Value) { field.Set(to) })
 }
 
-// below returns the field at a path within this one; find returns it from what is in an example here.
-func (f field) below(path string, find func(outer reflect.Value) reflect.Value) field {
+// child returns the field at a path inside f. find locates it in the value that f has in an example.
+func (f field) child(path string, find func(outer reflect.Value) reflect.Value) field {
 	inner := field{path: path, tag: f.tag}
 	if f.example != nil {
 		inner.example = func() (any, reflect.Value) {
@@ -130,7 +132,7 @@ func (f field) below(path string, find func(outer reflect.Value) reflect.Value) 
 	return inner
 }
 
-// pointee returns what a pointer points to, and makes it if it is nil.
+// pointee returns the value that a pointer points to. If the pointer is nil, it first allocates the value.
 func pointee(pointer reflect.Value) reflect.Value {
 	if pointer.IsNil() {
 		pointer.Set(reflect.New(pointer.Type().Elem()))
@@ -138,8 +140,8 @@ func pointee(pointer reflect.Value) reflect.Value {
 	return pointer.Elem()
 }
 
-// object fills a struct. The first field of a list's item names it in messages, so without a valid first field the others
-// are not judged.
+// object fills a struct. Messages name the item of a list by its first field. If that field is invalid, the other
+// fields are therefore not checked.
 func (d *Decoder) object(to reflect.Value, v *Value, f field) bool {
 	keys := Keys(to.Type())
 	if v.Shape != Mapping {
@@ -153,7 +155,7 @@ func (d *Decoder) object(to reflect.Value, v *Value, f field) bool {
 	}
 	item := strings.HasSuffix(f.path, "]")
 	for i, key := range keys {
-		at := f.below(join(f.path, key), func(outer reflect.Value) reflect.Value {
+		at := f.child(join(f.path, key), func(outer reflect.Value) reflect.Value {
 			if item {
 				outer.Field(0).Set(to.Field(0))
 			}
@@ -182,7 +184,7 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// Keys returns the keys of a struct type in their order.
+// Keys returns the keys of a struct type, in order.
 func Keys(of reflect.Type) []string {
 	keys := make([]string, of.NumField())
 	for i := range keys {
@@ -211,7 +213,7 @@ func (d *Decoder) list(to reflect.Value, v *Value, f field) bool {
 	ok := true
 	for i, item := range v.Items {
 		read := reflect.New(to.Type().Elem()).Elem()
-		at := f.below(fmt.Sprintf("%s[%d]", f.path, i), oneItem)
+		at := f.child(fmt.Sprintf("%s[%d]", f.path, i), oneItem)
 		if valid := d.value(read, item, at); !valid {
 			ok = false
 		} else if read.Kind() == reflect.String {
@@ -225,7 +227,7 @@ func (d *Decoder) list(to reflect.Value, v *Value, f field) bool {
 	return ok
 }
 
-// oneItem returns an item of an example's list to be set: the only struct, or one more text.
+// oneItem returns an item of an example's list that can be set: its last struct, or a new empty text.
 func oneItem(list reflect.Value) reflect.Value {
 	if list.Type().Elem().Kind() != reflect.Struct {
 		list.Set(reflect.Append(list, reflect.Zero(list.Type().Elem())))
@@ -243,7 +245,7 @@ func (d *Decoder) texts(to reflect.Value, v *Value, f field) bool {
 	for _, key := range v.Fields {
 		name, text := reflect.ValueOf(key.Name), reflect.New(to.Type().Elem()).Elem()
 		valid := d.scalar(text, key.Value, field{path: join(f.path, key.Name)}) &&
-			d.judge(f, key.At, func(field reflect.Value) {
+			d.checkField(f, key.At, func(field reflect.Value) {
 				field.Set(reflect.MakeMap(field.Type()))
 				field.SetMapIndex(name, text)
 			})

@@ -25,7 +25,7 @@ type team struct {
 	Size int    `yaml:"size"`
 }
 
-// decode reads the documents of a text into fleets. Sizes over 9 are invalid.
+// decode decodes the documents of a text as fleets. Sizes over 9 are invalid.
 func decode(name, text string) (all []fleet, err error) {
 	src, problem := strictyaml.NewSource(name, []byte(text))
 	if problem != nil {

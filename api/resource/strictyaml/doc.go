@@ -1,10 +1,10 @@
 // Package strictyaml reads YAML and JSON into Go structs, and reports every unknown key, duplicate key and wrong type
 // with its file, line and column.
 //
-//	source.go    text: size, encoding, line ends    split.go    text into documents
-//	tree.go      the values of a document           yaml.go     a parsed document into values
-//	decode.go    a mapping into a struct            scalar.go   text, numbers, durations, shares
-//	problem.go   a sentence with its place          nearest.go  the known word most like another
+//	source.go    text: size, encoding, line ends    split.go    splits text into documents
+//	tree.go      the values of a document           yaml.go     converts a parsed document into values
+//	decode.go    decodes a mapping into a struct    scalar.go   text, numbers, durations, percentages
+//	problem.go   a problem and its place            nearest.go  the known word that is most similar to another
 //
 // The parser and the places are those of github.com/goccy/go-yaml. Its own strict decoder stops at the first problem, in
 // random order, so structs are filled here by reflection.

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Nearest returns the known word most like word, or "" if none is like it: one with a few letters changed, else one
-// that begins with word.
+// Nearest returns the known word that is most similar to word: one with a few different letters, or else one that
+// begins with word. If no word is similar, it returns "".
 func Nearest(word string, known []string) string {
 	word = strings.ToLower(word)
 	best, least := "", min(3, max(1, len(word)/3))+1

@@ -8,7 +8,7 @@ import (
 	"unicode"
 )
 
-// MaxProblems is how many problems are reported at once.
+// MaxProblems is the largest number of problems that are reported at once.
 const MaxProblems = 20
 
 const (
@@ -16,7 +16,7 @@ const (
 	maxQuote  = 160 // characters of a line that are quoted around the caret
 )
 
-// shorten bounds a reason.
+// shorten cuts a reason to maxReason characters.
 func shorten(reason string) string {
 	if runes := []rune(reason); len(runes) > maxReason {
 		return string(runes[:maxReason]) + "…"
@@ -27,19 +27,19 @@ func shorten(reason string) string {
 // Problem is one error in the input, with its place.
 type Problem struct {
 	File   string `json:"file"`
-	Line   int    `json:"line"`   // from 1; 0: the file as a whole
+	Line   int    `json:"line"`   // from 1; 0 means the whole file
 	Column int    `json:"column"` // in characters, from 1
 	// Reason is one sentence without a full stop.
 	Reason string `json:"reason"`
-	// Hint says what to do instead; may be empty.
+	// Hint states what to do instead; it may be empty.
 	Hint string `json:"hint,omitempty"`
-	// Quote is the line, or the part of it near the place; empty if there is no line to show.
+	// Quote is the line, or the part of it near the place. It is empty if there is no line to show.
 	Quote string `json:"quote,omitempty"`
 	// Caret is the place within Quote in characters, from 0.
 	Caret int `json:"caret,omitempty"`
 }
 
-// Error returns the place, the reason and the hint, and below them the line with a caret.
+// Error returns the place, the reason and the hint, followed by the line with a caret.
 func (p Problem) Error() string {
 	var b strings.Builder
 	b.WriteString(p.File)
@@ -67,7 +67,7 @@ func (p Problem) Error() string {
 // Problems is a list of problems as one error.
 type Problems []Problem
 
-// Error lists the problems, and says when there may be more.
+// Error lists the problems. If the limit was reached, it adds that there may be more.
 func (ps Problems) Error() string {
 	texts := make([]string, len(ps), len(ps)+1)
 	for i, p := range ps {
@@ -82,14 +82,15 @@ func (ps Problems) Error() string {
 // Findings collects up to MaxProblems problems. The zero value is empty.
 type Findings struct{ list Problems }
 
-// Add adds a problem, unless there are enough.
+// Add adds a problem, unless there are already MaxProblems.
 func (f *Findings) Add(p Problem) {
 	if !f.Full() {
 		f.list = append(f.list, p)
 	}
 }
 
-// report adds a problem at a place. Once there are enough it costs nothing: quoting takes time for each problem.
+// report adds a problem at a place. It returns early when there are enough problems, because quoting the line takes
+// time.
 func (f *Findings) report(s *Source, at Place, reason, hint string) {
 	if !f.Full() {
 		f.list = append(f.list, s.Problem(at, reason, hint))
@@ -99,7 +100,7 @@ func (f *Findings) report(s *Source, at Place, reason, hint string) {
 // Full reports whether further problems would be dropped.
 func (f *Findings) Full() bool { return len(f.list) >= MaxProblems }
 
-// Err returns the problems as an error, nil for none.
+// Err returns the problems as an error, or nil without problems.
 func (f *Findings) Err() error {
 	if len(f.list) == 0 {
 		return nil
@@ -121,8 +122,8 @@ func (f *Findings) Sorted() Problems {
 	return f.list
 }
 
-// quote cuts a line to maxQuote characters around the column, and returns where the column is then.
-// Characters that would move a terminal's cursor are shown as a dot.
+// quote cuts a line to maxQuote characters around the column and returns the column within the result. Characters that
+// would move a terminal's cursor are shown as a dot.
 func quote(line string, column int) (text string, caret int) {
 	runes := []rune(line)
 	caret = min(max(column-1, 0), len(runes))

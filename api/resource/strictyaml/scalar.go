@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// maxWhole bounds whole numbers far above the size of any fleet.
+// maxWhole is the limit of whole numbers, far above the size of any fleet.
 const maxWhole = 1_000_000
 
-// scalar fills a text, a number, a boolean, a duration or a share.
+// scalar decodes text, a number, a boolean, a duration or a percentage.
 func (d *Decoder) scalar(to reflect.Value, v *Value, f field) bool {
 	if f.tag.Get("unit") == "%" {
 		return d.percent(to, v, f)
@@ -34,7 +34,7 @@ func (d *Decoder) scalar(to reflect.Value, v *Value, f field) bool {
 	panic(fmt.Sprintf("strictyaml: %s has unsupported type %s", f.path, to.Type()))
 }
 
-// text takes numbers and booleans as they are written.
+// text also accepts numbers and booleans, as they are written.
 func (d *Decoder) text(to reflect.Value, v *Value, f field) bool {
 	switch v.Shape {
 	case Text, Number, Boolean:

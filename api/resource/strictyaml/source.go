@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of the input.
+// Limits of the input.
 const (
 	MaxInputBytes    = 8 << 20 // of one file
 	MaxDocumentBytes = 1 << 20 // of one document in it
@@ -17,7 +17,7 @@ const (
 	maxValues        = 20_000 // of one document, aliases expanded
 )
 
-// Source is the text of one file, with line feeds as line ends.
+// Source is the text of one file. Its lines end with line feeds.
 type Source struct {
 	Name  string
 	text  string

@@ -14,7 +14,7 @@ type chunk struct {
 	at   Place
 }
 
-// Read calls yield with each document of the source that could be parsed, until enough problems were found.
+// Read calls yield with each document of the source that could be parsed, until MaxProblems problems were found.
 func (s *Source) Read(found *Findings, yield func(*Value)) {
 	split := s.yaml
 	if strings.HasSuffix(strings.ToLower(s.Name), ".json") {
@@ -27,7 +27,7 @@ func (s *Source) Read(found *Findings, yield func(*Value)) {
 	})
 }
 
-// marker is a line that ends a document. YAML allows no text, quoted or not, to contain one.
+// marker matches a line that ends a document. No YAML text, quoted or not, can contain such a line.
 var marker = regexp.MustCompile(`(?m)^(---|\.\.\.)(?:[ \t].*)?$`)
 
 // yaml splits a text at its markers before it is parsed, so that a syntax error in one document does not hide the next.
@@ -59,7 +59,8 @@ func blank(text string) bool {
 	return true
 }
 
-// json splits a text into its JSON values, up to the first syntax error. YAML contains JSON, so the rest is the same.
+// json splits a text into its JSON values, up to the first syntax error. The values are then parsed as YAML, which
+// contains JSON.
 func (s *Source) json(found *Findings, yield func(chunk)) {
 	dec := json.NewDecoder(strings.NewReader(s.text))
 	for !found.Full() {

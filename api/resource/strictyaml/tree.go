@@ -45,10 +45,10 @@ func (v *Value) set(f Field) {
 	v.grow(f.Value)
 }
 
-// grow adds up sizes to a bound: aliases of aliases would overflow any number.
+// grow adds to the size of a value, up to a limit, because the size of nested aliases can exceed any integer.
 func (v *Value) grow(by *Value) { v.size = min(v.size+by.size, maxValues+1) }
 
-// Get returns the value of a key, nil if the key is absent or has no value.
+// Get returns the value of a key, or nil if the key is absent or has no value.
 func (v *Value) Get(name string) *Value {
 	for i := range v.Fields {
 		if v.Fields[i].Name == name && v.Fields[i].Value.Shape != Nothing {
@@ -58,7 +58,7 @@ func (v *Value) Get(name string) *Value {
 	return nil
 }
 
-// describe returns the value in a few words, for messages.
+// describe returns a short description of the value, for messages.
 func (v *Value) describe() string {
 	switch v.Shape {
 	case Text:

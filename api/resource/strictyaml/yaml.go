@@ -53,7 +53,7 @@ func (s *Source) parse(c chunk, found *Findings) *Value {
 	return nil
 }
 
-// tooMuch rejects documents for which the parser would need too much time or stack.
+// tooMuch reports a document for which the parser would need too much time or stack.
 func tooMuch(tokens token.Tokens) string {
 	if len(tokens) > maxTokens {
 		return fmt.Sprintf("the document has too many values: more than about %d", maxTokens/2)
@@ -80,7 +80,7 @@ func (c *composer) syntax(err error) {
 		c.fault(c.at, fmt.Sprintf("invalid YAML: %.200s", err), "")
 		return
 	}
-	reason, hint := fmt.Sprintf("invalid YAML: %.200s", at.GetMessage()), "" // it may quote a whole text
+	reason, hint := fmt.Sprintf("invalid YAML: %.200s", at.GetMessage()), "" // it can quote the whole text
 	switch {
 	case strings.Contains(reason, `'	'`), strings.Contains(reason, "tab character"):
 		reason, hint = "a tab indents this line", "use spaces"
@@ -192,10 +192,10 @@ func (c *composer) mapping(v *Value, pairs []*ast.MappingValueNode, depth int) {
 	}
 }
 
-// merge adds the keys that the mapping does not have itself. Of several merged mappings the first with a key counts.
+// merge adds the keys that the mapping does not have yet. If several merged mappings have a key, the first one counts.
 func (c *composer) merge(v, from *Value, seen map[string]Place) {
 	switch {
-	case from.Shape == List && c.broken: // aliases in it are no longer bounded
+	case from.Shape == List && c.broken: // the size of its aliases is no longer limited
 	case from.Shape == List:
 		for _, item := range from.Items {
 			c.merge(v, item, seen)
@@ -212,7 +212,7 @@ func (c *composer) merge(v, from *Value, seen map[string]Place) {
 	}
 }
 
-// keyText returns the text of a key, and false for a list or a mapping.
+// keyText returns the text of a key. It returns false for a list or a mapping.
 func keyText(key ast.Node) (string, bool) {
 	switch key := key.(type) {
 	case *ast.MappingKeyNode:
@@ -225,7 +225,8 @@ func keyText(key ast.Node) (string, bool) {
 	return "", false
 }
 
-// alias returns the value that an alias stands for. An anchor counts from its own end, so no value contains itself.
+// alias returns the value that an alias refers to. An anchor is known only after the end of its value, so no value
+// contains itself.
 func (c *composer) alias(n *ast.AliasNode, at Place) *Value {
 	name := n.Value.GetToken().Value
 	v := c.anchors[name]
@@ -239,7 +240,7 @@ func (c *composer) alias(n *ast.AliasNode, at Place) *Value {
 	return v
 }
 
-// tag supports !!str alone, which makes text of any scalar.
+// tag supports only !!str, which turns any scalar into text.
 func (c *composer) tag(n *ast.TagNode, at Place, depth int) *Value {
 	v := c.value(n.Value, depth+1)
 	if n.Start.Value != "!!str" || v.Shape == List || v.Shape == Mapping {
