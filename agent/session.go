@@ -170,7 +170,11 @@ func (s *session) handleNext() {
 // stop starts a clean shutdown: the running step can finish, and nothing new starts.
 func (s *session) stop() {
 	s.stopRequested, s.stopping, s.queue = nil, true, nil
-	s.log.Info("stopping after the running step")
+	if s.current.running() {
+		s.log.Info("stopping after the running step")
+	} else {
+		s.log.Info("stopping")
+	}
 	s.stopAfterStep()
 	s.startStopDeadline()
 }

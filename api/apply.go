@@ -82,10 +82,21 @@ func readFiles(files []File) ([]resource.Document, error) {
 		return nil, found[:min(len(found), resource.MaxProblems)]
 	}
 	if len(docs) == 0 {
-		return nil, problem.Invalid("the files contain no document").
+		return nil, problem.Invalid("%s", noDocument(files)).
 			WithHint("add a document that begins with apiVersion: %s", resource.APIVersion)
 	}
 	return docs, nil
+}
+
+// noDocument names the files of a request that contain no document.
+func noDocument(files []File) string {
+	switch len(files) {
+	case 0:
+		return "the request contains no document"
+	case 1:
+		return fmt.Sprintf("%.200s contains no document", files[0].File)
+	}
+	return fmt.Sprintf("%d files contain no document, the first is %.200s", len(files), files[0].File)
 }
 
 // apply writes the documents in order; a dry run only reports what it would write.

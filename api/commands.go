@@ -97,7 +97,7 @@ func (a *API) routeDeletes() {
 		func(name string, by domain.Origin) domain.Command {
 			return domain.DeleteMachine{Name: name, Origin: by}
 		})
-	writeItem(a, http.MethodDelete, "/tokens/{name}", "Revoke a token, and the agents that joined with it",
+	writeItem(a, http.MethodDelete, "/tokens/{name}", "Revoke a token and disconnect the agents that joined with it",
 		domain.AdminScope,
 		func(name string, by domain.Origin) domain.Command { return domain.RevokeToken{ID: name, Origin: by} })
 	writeProjectItem(a, http.MethodDelete, "/triggers/{project}/{name}", "Delete a trigger", domain.AdminScope,

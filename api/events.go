@@ -23,8 +23,8 @@ type streamInput struct {
 }
 
 func (a *API) routeEvents() {
-	register(a, route(http.MethodGet, "/events", "Events in log order", domain.ReadScope), a.getEvents)
-	op := route(http.MethodGet, "/events/stream", "Events as they happen (server-sent events)", domain.ReadScope)
+	register(a, route(http.MethodGet, "/events", "List events in log order", domain.ReadScope), a.getEvents)
+	op := route(http.MethodGet, "/events/stream", "Stream events as they happen (server-sent events)", domain.ReadScope)
 	register(a, op, a.streamEvents)
 }
 

@@ -190,7 +190,7 @@ func TestWhyExplainsTheStateNowAndAtAnEarlierPosition(t *testing.T) {
 	require.Equal(t, client.Invalid, client.KindOf(err))
 	_, err = f.admin.Get(context.Background(), "/why", queryOf("/?machine=web-01&at=1"), nil)
 	require.Equal(t, client.NotFound, client.KindOf(err))
-	require.ErrorContains(t, err, `machine "web-01" did not exist at 1`)
+	require.ErrorContains(t, err, `machine "web-01" did not exist at #1`)
 	_, err = f.admin.Get(context.Background(), "/why", queryOf("/?machine=nobody&at=1"), nil)
 	require.ErrorContains(t, err, `machine "nobody" does not exist`)
 	_, err = f.admin.Get(context.Background(), "/why", queryOf("/?machine=web-01&at=99999"), nil)

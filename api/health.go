@@ -19,12 +19,12 @@ import (
 
 // routeHealth registers the monitoring routes. Requests from loopback need no token.
 func (a *API) routeHealth() {
-	a.registerMonitoring("/healthz", "200 while the server is running", probeKey,
+	a.registerMonitoring("/healthz", "Return 200 while the server is running", probeKey,
 		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	a.registerMonitoring("/readyz",
-		"200 if the server is ready, otherwise 503; callers with a token also receive the reasons, one per line", probeKey,
+		"Return 200 if the server is ready, otherwise 503; callers with a token also receive the reasons, one per line", probeKey,
 		a.readyz)
-	a.registerMonitoring("/metrics", "Metrics in the Prometheus format", loopbackKey, a.metrics.handler().ServeHTTP)
+	a.registerMonitoring("/metrics", "Return metrics in the Prometheus format", loopbackKey, a.metrics.handler().ServeHTTP)
 }
 
 // registerMonitoring registers a route outside /api/v1. open is loopbackKey or probeKey. Requests from loopback never

@@ -23,7 +23,7 @@ type outputStreamInput struct {
 }
 
 func (a *API) routeOutput() {
-	register(a, route(http.MethodGet, "/deployments/{id}/output", "Output of the parts of a deployment",
+	register(a, route(http.MethodGet, "/deployments/{id}/output", "Return the output of the parts of a deployment",
 		domain.ReadScope), a.getOutput)
 	op := route(http.MethodGet, "/deployments/{id}/output/stream",
 		"Follow the output of a deployment (server-sent events); the last event is end", domain.ReadScope)

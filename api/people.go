@@ -16,7 +16,7 @@ type personInput struct {
 }
 
 func (a *API) routePeople() {
-	getList(a, "/people", "People whose names are stored, by id", a.cfg.Queries.People)
+	getList(a, "/people", "List the people whose names are stored, by id", a.cfg.Queries.People)
 	register(a, route(http.MethodPost, "/people", "Store a person's name under a new id", domain.AdminScope),
 		func(ctx context.Context, in *personInput) (*answer[explain.Person], error) {
 			key, err := commandID(in.Key.Key)

@@ -24,7 +24,7 @@ func (a *API) routeReads() {
 		func(ctx context.Context, _ *After) (doctor.Checkup, error) {
 			return q.Doctor(ctx, callerOf(ctx).Scope.Allows(domain.AdminScope)), nil
 		})
-	register(a, route(http.MethodGet, "/resources/{kind}/{name}", "One resource as a file for apply",
+	register(a, route(http.MethodGet, "/resources/{kind}/{name}", "Return one resource as a file for apply",
 		domain.ReadScope), a.getResource)
 }
 

@@ -399,7 +399,8 @@ func refusedAgents(_ *projections.View, _ projections.Age, s Vitals) (found []Fi
 		who, do := "a client", "drover token create --scope read (and give it to them, if they should have access)"
 		if r.Machine != "" {
 			who = "the agent of machine " + r.Machine
-			do = "drover agent --join \"$(drover token create --join)\" --name " + shellWord(r.Machine) + " (on that machine)"
+			do = "drover agent --join \"$(drover token create --join)\" --name " + shellWord(r.Machine) +
+				" --environment ENVIRONMENT (on that machine, after fixing the reason)"
 		}
 		if r.Address != "" {
 			who += " at " + r.Address

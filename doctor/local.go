@@ -78,11 +78,12 @@ func NoTLS(address string, loopback bool) Finding {
 
 // SecretFile examines the permissions of a file with secrets. what names its content.
 func SecretFile(path, what string, mode fs.FileMode) Finding {
-	f := Finding{Severity: OK, Check: "files", Text: fmt.Sprintf("%s, with %s, is accessible only to its owner",
-		path, what)}
+	f := Finding{Severity: OK, Check: "files",
+		Text: fmt.Sprintf("%s, which contains %s, is accessible only to its owner", path, what)}
 	if others := mode.Perm() & 0o077; others != 0 {
 		f.Severity = Bad
-		f.Text = fmt.Sprintf("%s, with %s, is accessible to other users of this machine (mode %04o)", path, what, mode.Perm())
+		f.Text = fmt.Sprintf("%s, which contains %s, is accessible to other users of this machine (mode %04o)", path,
+			what, mode.Perm())
 		f.Fix = "chmod 600 " + shellWord(path)
 	}
 	return f

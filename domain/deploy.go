@@ -183,7 +183,8 @@ func (c Deploy) checkMachines(w World, p *Project) *Rejection {
 		case m.Environment != c.Environment:
 			return conflict("machine %s is in environment %s, not in %s", name, m.Environment, c.Environment)
 		case !InScope(m, c.Environment, p.Settings.Roles, nil) && len(c.Machines) > 0:
-			return conflict("machine %s has none of the roles %v of project %s", name, p.Settings.Roles, c.Project)
+			return conflict("machine %s has none of the roles of project %s: %s", name, c.Project,
+				JoinNames(p.Settings.Roles))
 		}
 	}
 	return nil
@@ -252,7 +253,8 @@ func (c SetPin) Decide(w World) ([]Event, *Rejection) {
 		return nil, projectNotFound(c.Project)
 	}
 	if p.Releases[c.Release] == nil {
-		return nil, notFound("project %s has no release %.140q", c.Project, c.Release)
+		return nil, notFound("project %s has no release %.140q", c.Project, c.Release).
+			hint("`drover get releases --project %s` lists them", c.Project)
 	}
 	if !w.Environment(c.Environment) {
 		return nil, environmentNotFound(c.Environment)

@@ -230,7 +230,7 @@ func TestDeployRejectsInvalidRequests(t *testing.T) {
 		}, Conflict, "web-09 is in environment staging, not in production"},
 		"machine without the role": {func(d *Deploy) {
 			d.Machines = []string{"db-01"}
-		}, Conflict, "db-01 has none of the roles [web]"},
+		}, Conflict, "db-01 has none of the roles of project shop: web"},
 		"machines and exclude together": {func(d *Deploy) {
 			d.Machines, d.Exclude = []string{"web-01"}, []string{"web-02"}
 		}, Invalid, "machines and exclude are both set"},

@@ -189,6 +189,9 @@ func (c ApplyMachine) check(w World) *Rejection {
 	if r := checkRoles(c.Roles); r != nil {
 		return r
 	}
+	if c.Environment == "" {
+		return notFound("machine %s has no environment", c.Name).hint("start its agent with --environment ENVIRONMENT")
+	}
 	if !w.Environment(c.Environment) {
 		return notFound("machine %s: environment %.80q does not exist", c.Name, c.Environment).
 			hint("apply the environment first")

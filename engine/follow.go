@@ -110,7 +110,7 @@ func (f *Follower) lost() error {
 func (f *Follower) checkReached(ctx context.Context) error {
 	head, err := f.engine.cfg.Log.Head(ctx)
 	if err == nil && f.after > head {
-		return fmt.Errorf("%w: it ends at position %s, before %s; was it restored from a backup?", ErrLost, head,
+		return fmt.Errorf("%w: it ends at #%s, before #%s; was it restored from a backup?", ErrLost, head,
 			f.after)
 	}
 	return nil

@@ -24,7 +24,7 @@ var (
 	ErrDamaged = errors.New("stored event is damaged")
 	// ErrForeign means that the opened file or database is not a drover log, has an unsupported format, or is another
 	// log than expected.
-	ErrForeign = errors.New("not a log this drover can use")
+	ErrForeign = errors.New("unusable log")
 	// ErrClosed means that the log was closed.
 	ErrClosed = errors.New("log is closed")
 )

@@ -143,7 +143,7 @@ func (a subject) held() string {
 	if h == nil {
 		return ""
 	}
-	what := "as it is"
+	what := "at its current state"
 	if h.Release != "" {
 		what = "at release " + h.Release
 	}

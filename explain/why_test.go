@@ -87,7 +87,7 @@ func TestWhyExplainsTheVerdictAndWhatWouldChangeIt(t *testing.T) {
 		}, "out-of-scope", []string{"it has no roles", "requires role db"}},
 		"held": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Origin: domain.By("ann"), Reason: "lab"})
-		}, "held", []string{"as it is", "by ann (lab)", "drover unhold web-01 --project shop"}},
+		}, "held", []string{"at its current state", "by ann (lab)", "drover unhold web-01 --project shop"}},
 		"running": {func(l *projectionstest.History) {
 			l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production",
 				Release: "1.0", Origin: domain.By("ann")})

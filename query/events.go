@@ -67,8 +67,8 @@ func (q *Queries) Newest(ctx context.Context) eventlog.Position {
 func (q *Queries) CheckReached(ctx context.Context, after eventlog.Position) error {
 	head, err := q.cfg.Log.Head(ctx)
 	if err == nil && after > head {
-		return problem.Conflict("the log ends at position %s, before %s: was it restored from a backup?", head, after).
-			WithHint("start again after %s", head)
+		return problem.Conflict("the log ends at #%s, before the requested position #%s: was it restored from a backup?",
+			head, after).WithHint("start again after #%s", head)
 	}
 	return nil // if the log is unavailable, the caller waits for it
 }
@@ -97,7 +97,7 @@ func (q *Queries) FollowEvents(ctx context.Context, after eventlog.Position) ite
 func (q *Queries) nextEvents(ctx context.Context, follower *engine.Follower) ([]explain.Event, error) {
 	page, err := follower.Next(ctx)
 	if errors.Is(err, engine.ErrLost) {
-		return nil, problem.Conflict("%s", err.Error()).WithHint("start again after %s", q.Position())
+		return nil, problem.Conflict("%s", err.Error()).WithHint("start again after #%s", q.Position())
 	}
 	if err != nil {
 		return nil, err

@@ -108,8 +108,12 @@ func (q *Queries) didNotExist(missing error, in WhyInput) error {
 		return unknown
 	}
 	detail := strings.Replace(problem.Of(missing).Detail, "does not exist", "did not exist", 1)
-	return problem.NotFound("%s at %s", detail,
-		in.At).WithHint("`drover events` shows when it was added; ask for a later time")
+	at := in.At
+	if position, err := eventlog.ParsePosition(strings.TrimPrefix(at, "#")); err == nil {
+		at = "#" + position.String()
+	}
+	return problem.NotFound("%s at %s", detail, at).
+		WithHint("`drover events` shows when it was added; ask for a later time")
 }
 
 // parseMoment parses a position or a time. The result reports whether an event is at or before it.
@@ -119,8 +123,8 @@ func (q *Queries) parseMoment(ctx context.Context, text string) (func(eventlog.R
 		if head, err := q.cfg.Log.Head(ctx); err != nil {
 			return nil, err
 		} else if position > head {
-			return nil, problem.Invalid("at=%s is beyond the end of the log, #%s", position, head).
-				WithHint("omit it to ask about the current state")
+			return nil, problem.Invalid("position #%s is beyond the end of the log, #%s", position, head).
+				WithHint("omit the position to ask about the current state")
 		}
 		return func(rec eventlog.Recorded) bool { return rec.Position <= position }, nil
 	}

@@ -117,7 +117,7 @@ func ofFiles(wrong resource.Problems) *Problem {
 // CheckDeadline returns a problem if until has passed. A nil until means no deadline.
 func CheckDeadline(now time.Time, until *time.Time) error {
 	if until != nil && !now.Before(*until) {
-		return Invalid("invalid until %s", until.UTC().Format(time.RFC3339)).WithHint("use a time in the future")
+		return Invalid("invalid until %s: the time has passed", until.UTC().Format(time.RFC3339)).WithHint("use a time in the future")
 	}
 	return nil
 }

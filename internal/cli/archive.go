@@ -124,8 +124,8 @@ func logImportVerb(a *app) *cobra.Command {
 			"be opened"}),
 		use: "import FILE", short: "Import an archive into an empty event log",
 		long: "Import an archive into an empty event log of any kind, for example to move from SQLite to\n" +
-			"PostgreSQL. Order and ids stay the same, also the id of the log, so that servers and agents\n" +
-			"continue with the new log.\n\n" +
+			"PostgreSQL. The order and ids of the events and the id of the log stay the same, so that servers\n" +
+			"and agents can continue with the new log.\n\n" +
 			"No server starts on the log until the import is complete. If an import is interrupted, run the\n" +
 			"same command again.",
 		example: "drover eventlog import drover.jsonl --log 'postgres://drover@db/drover'",

@@ -180,7 +180,7 @@ func deletableNames(*completion) []string {
 }
 
 func statesOf(q *completion) []string {
-	k, err := findKind(slices.Concat(q.args, []string{"machines"})[0])
+	k, err := findKind(slices.Concat(q.args, []string{"machines"})[0], anyKind)
 	switch {
 	case err != nil:
 		return nil
@@ -199,7 +199,7 @@ func ofKind(k *kind) completer { return func(q *completion) []string { return q.
 
 // ofFirst completes the names of the kind that the first argument names.
 func ofFirst(q *completion) []string {
-	k, err := findKind(q.args[0])
+	k, err := findKind(q.args[0], anyKind)
 	if err != nil {
 		return nil
 	}

@@ -25,6 +25,10 @@ func (a *app) confirm(ctx context.Context, d deploymentRequest, yes bool) error 
 	switch {
 	case reach.Ready > 0:
 		return nil
+	case reach.Machines == 0 && len(d.Exclude) > 0:
+		a.info("project %s has no machines in %s except the excluded ones: nothing is deployed now", d.Project,
+			d.Environment)
+		return nil
 	case reach.Machines == 0:
 		a.info("project %s has no machines in %s yet: nothing is deployed now", d.Project, d.Environment)
 		return nil
@@ -90,5 +94,5 @@ func (a *app) askYes(question string) error {
 
 func declined() error {
 	return &failure{code: exitError, kind: "declined", text: "nothing was deployed",
-		hint: "use --yes to deploy without a question"}
+		hint: "use --yes to deploy without confirmation"}
 }

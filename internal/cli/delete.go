@@ -18,11 +18,11 @@ func deleteVerb(a *app) *cobra.Command {
 		long: "Delete machines, environments, policies, projects or triggers, one after the other.\n\n" +
 			"A resource that another one refers to is not deleted. If you create a resource with the same\n" +
 			"name later, it starts without history. If the agent of a deleted machine is still connected, it\n" +
-			"adds the machine again at once.",
+			"adds the machine again immediately.",
 		example: "drover delete machine web-01\n" +
 			"drover delete trigger shop/shop-joins",
 		run: func(ctx context.Context, args []string) error {
-			k, err := findKind(args[0])
+			k, err := findKind(args[0], func(k kind) bool { return k.deletable })
 			if err != nil {
 				return err
 			}
@@ -76,14 +76,14 @@ var disabledText = map[string]string{
 	"machine": "A disabled machine receives no releases. Its agent can stay connected.",
 	"project": "No part of a disabled project starts. Deployments that a person queued wait until the project\n" +
 		"is enabled.",
-	"trigger": "A disabled trigger opens no candidates and starts no deployments. Before and after enabling a\n" +
-		"trigger, the command prints which deployments become due.",
+	"trigger": "A disabled trigger opens no candidates and starts no deployments. `drover trigger enable` prints\n" +
+		"which deployments become due, before and after it enables the trigger.",
 }
 
 // enableVerbs builds `KIND enable NAME` and `KIND disable NAME`.
 func enableVerbs(name string) func(*app) *cobra.Command {
 	return func(a *app) *cobra.Command {
-		k, _ := findKind(name)
+		k, _ := findKind(name, anyKind)
 		return parent(name, "Enable or disable a "+name, disabledText[name], toggleVerb(a, k, "enable"),
 			toggleVerb(a, k, "disable"))
 	}
@@ -133,7 +133,7 @@ func (a *app) enableTrigger(ctx context.Context, path, name, project string) err
 	if owner == "" {
 		owner, own = splitName(name)
 	}
-	if err := a.printDue(ctx, query("project", owner, "trigger", own), "enabling makes due"); err != nil &&
+	if err := a.printDue(ctx, query("project", owner, "trigger", own), "due at the next tick if enabled"); err != nil &&
 		asFailure(err).code != exitMissing {
 		return err
 	}

@@ -21,9 +21,9 @@ func demoVerb(a *app) *cobra.Command {
 		long: "Run a guided demo: start a server, agents and an example project as real processes on this\n" +
 			"computer, print each step and check its result. Afterwards the fleet keeps running for you to\n" +
 			"explore, until Ctrl-C.\n\n" +
-			"The demo does not need root, and of the network only loopback. Its files are in a temporary\n" +
-			"folder below TMPDIR, which is removed at the end. Your contexts, config file and servers stay\n" +
-			"unchanged.",
+			"The demo needs neither root access nor a network other than loopback. Its files are in a\n" +
+			"temporary folder below TMPDIR, which is removed at the end. Your contexts, config file and\n" +
+			"servers stay unchanged.",
 		example: "drover demo\n" +
 			"drover demo --once\n" +
 			"drover demo --tick 15s --keep",
@@ -46,7 +46,7 @@ func demoVerb(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&c.Once, "once", false, "exit after the last step, with code 0 if every check passed")
 	cmd.Flags().BoolVar(&c.Keep, "keep", false, "keep the folder with pages and logs at the end")
 	cmd.Flags().DurationVar(&c.Tick, "tick", 0,
-		"time between two decisions of the server, a `DURATION` in whole seconds; default: "+
+		"decide every `DURATION`, in whole seconds; default: "+
 			demo.DefaultTick.String()+", with --once "+demo.QuickTick.String())
 	return cmd
 }

@@ -25,7 +25,7 @@ func releaseVerb(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return a.wrote(written, "release "+args[1]+" of "+args[0]+" is created")
+			return a.wrote(written, "release "+args[1]+" of "+args[0]+pick(unchanged(written), " already exists", " is created"))
 		},
 	}.command()
 	return parent("release", "Create releases",
@@ -57,10 +57,10 @@ func deployVerb(a *app) *cobra.Command {
 		long: "Deploy a release to all machines of an environment that are in the project's scope, whether or\n" +
 			"not they are up to date. When the deployment succeeds, the release becomes the wanted release of\n" +
 			"the environment. Print the id of the deployment.\n\n" +
-			"With --machine, only these machines get the release, and a hold keeps it there.\n\n" +
+			"With --machine, deploy only to these machines and hold them at the release.\n\n" +
 			"If none of the machines can take a release now, the command warns before it writes anything. On\n" +
-			"a terminal it also asks, unless --yes is given. Any answer other than y or yes deploys nothing\n" +
-			"and ends with exit code 1.",
+			"a terminal, it also asks for confirmation unless --yes is given. Any answer other than y or yes\n" +
+			"deploys nothing and ends with exit code 1.",
 		example: "drover deploy shop 1.4.3 --to production --wait --timeout 20m\n" +
 			"drover deploy shop 1.4.3 --to production --machine web-01\n" +
 			"drover deploy shop 1.4.3 --to production --exclude web-09 --max-parallel 5",
@@ -91,8 +91,8 @@ func deployVerb(a *app) *cobra.Command {
 		"maximum number `N` of machines at once; 0: no limit; default: the setting of the project")
 	flags.IntVar(&stopAfter, "stop-after-failures", 0,
 		"cancel the remaining machines after `N` failures; 0: never; default: the setting of the project")
-	flags.StringVar(&d.Reason, "reason", "", "reason to record in the event log, a `TEXT`")
-	flags.BoolVar(&yes, "yes", false, "deploy without a question, even if no machine can take the release now")
+	flags.StringVar(&d.Reason, "reason", "", "record this `TEXT` in the event log as the reason")
+	flags.BoolVar(&yes, "yes", false, "deploy without asking for confirmation, even if no machine can take the release now")
 	w.flags(c)
 	return c
 }
@@ -135,12 +135,12 @@ func rollbackVerb(a *app) *cobra.Command {
 			exitConflict: "there is no previous release, or another release is pinned"}),
 		use: "rollback PROJECT --to ENV", short: "Deploy the previous release to an environment",
 		long: "Deploy the previous release to an environment. If a deployment of another release is running\n" +
-			"there or has failed, that is the wanted release; otherwise it is the last different release.\n" +
-			"Print the id of the deployment.",
+			"there or has failed, the previous release is the wanted release. Otherwise it is the last\n" +
+			"different release before the wanted one. Print the id of the deployment.",
 		example: "drover rollback shop --to production --wait",
 		run: func(ctx context.Context, args []string) error {
 			body := map[string]string{"project": args[0], "environment": environment}
-			return a.deploy(ctx, w, client.Path("rollback"), body, args[0]+" is rolled back in "+environment)
+			return a.deploy(ctx, w, client.Path("rollback"), body, args[0]+" is being rolled back in "+environment)
 		},
 	}.command()
 	cmd.Flags().StringVar(&environment, "to", "", "`ENVIRONMENT` to roll back")
@@ -160,7 +160,7 @@ func retryVerb(a *app) *cobra.Command {
 		example: "drover retry web-01 --project shop --wait",
 		run: func(ctx context.Context, args []string) error {
 			body := map[string]string{"project": project, "machine": args[0]}
-			return a.deploy(ctx, w, client.Path("retry"), body, "the deployment of "+project+" is retried on "+args[0])
+			return a.deploy(ctx, w, client.Path("retry"), body, "the deployment of "+project+" is being retried on "+args[0])
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` to deploy")
@@ -193,7 +193,7 @@ type lifetimeFlags struct {
 
 func (l *lifetimeFlags) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&l.until, "for", 0, "end after this `DURATION`, such as 48h; default: never")
-	cmd.Flags().StringVar(&l.reason, "reason", "", "reason to record in the event log, a `TEXT`")
+	cmd.Flags().StringVar(&l.reason, "reason", "", "record this `TEXT` in the event log as the reason")
 }
 
 // body adds the end and the reason to the body of a request.

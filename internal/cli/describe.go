@@ -21,7 +21,7 @@ func describeVerb(a *app) *cobra.Command {
 		example: "drover describe machine web-01 -w\n" +
 			"drover describe deployment 0b6c9bde-5c53-5d35-9f1c-3f0e5a1b7a10",
 		run: func(ctx context.Context, args []string) error {
-			k, err := findKind(args[0])
+			k, err := findKind(args[0], anyKind)
 			if err != nil {
 				return err
 			}

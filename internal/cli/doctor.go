@@ -34,10 +34,10 @@ func doctorVerb(a *app) *cobra.Command {
 			exitError: "a finding is bad, or the findings could not be written"}),
 		use: "doctor", short: "Check servers, the event log and this machine for problems",
 		long: "Check for problems and print how to fix them. Nothing is changed. The checks cover the\n" +
-			"connection to the servers, TLS, clocks, disk space, the event log, versions, servers that are\n" +
-			"gone, dangling references, machines that have been behind or offline for a long time, releases\n" +
-			"that no machine can take, agents that are refused repeatedly, tokens that expire soon or never,\n" +
-			"and old pins and holds.\n\n" +
+			"connection to the servers, TLS, clocks, disk space, the event log, versions, servers that stopped\n" +
+			"without shutting down, dangling references, machines that have been behind or offline for a long\n" +
+			"time, releases that no machine can take, agents that are refused repeatedly, tokens that expire\n" +
+			"soon or never, and old pins and holds.\n\n" +
 			"Each line has a severity (ok, warn or bad), what was found, and a command that fixes it. If a\n" +
 			"server does not answer, that is reported as a finding, and the checks on this machine still run.\n" +
 			"With --log, the log is opened directly; use it while its server is stopped.",
@@ -96,7 +96,7 @@ func (a *app) report(found []doctor.Finding) error {
 		}
 	}
 	return &failure{code: exitError, kind: "unwell", text: fmt.Sprintf("%s out of %d", plural(bad, "bad finding"),
-		len(found)), hint: "the last column shows how to fix it"}
+		len(found)), hint: pick(bad == 1, "the last column shows how to fix it", "the last column shows how to fix each")}
 }
 
 // findings prints the findings as a table without cutting columns, because the last column holds the command to run.

@@ -110,7 +110,7 @@ func (v probe) findings(version string, others bool, path string) (found []docto
 			f.hint = "drover server (on that machine), or name another server with --server URL"
 		}
 		if unreachable(v.problem) && others && path != "" {
-			f.hint = "drover server (on that machine); if it is permanently gone: " + doctor.Forget(v.address, path)
+			f.hint = "drover server (on that machine); if that server is permanently gone: " + doctor.Forget(v.address, path)
 		}
 		silent := doctor.SilentServer(v.address, f.text, f.hint, others && !v.lives)
 		if v.lives && f.kind == client.NotFound {

@@ -89,7 +89,7 @@ func TestDoctorReportsTwoLogsInOneContextAndItsFixWorks(t *testing.T) {
 	serving.Kill()
 	stdout, _, code = s.run("doctor")
 	require.Zero(t, code, stdout)
-	_, do, found := strings.Cut(stdout, "if it is permanently gone: ")
+	_, do, found := strings.Cut(stdout, "if that server is permanently gone: ")
 	require.True(t, found, stdout)
 	do, _, _ = strings.Cut(do, "\n")
 	if _, err := exec.LookPath("jq"); err != nil {

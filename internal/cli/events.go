@@ -16,8 +16,9 @@ func eventsVerb(a *app) *cobra.Command {
 	var after string
 	var limit int
 	cmd := verb{
-		exits: readExits(exits{exitConflict: "the log ends before the position of --after, such as after a restore"}),
-		use:   "events", short: "List events from the event log",
+		exits: readExits(exits{exitConflict: "with --follow: the log ends before the position of --after, for example " +
+			"after a restore"}),
+		use: "events", short: "List events from the event log",
 		long: "List the events of the log in order: every fact and every decision. With -o wide, each line also\n" +
 			"describes the event in a sentence. With --follow, print new events until the command is\n" +
 			"interrupted.",

@@ -44,7 +44,7 @@ func readExits(own exits) exits {
 // defaults.
 func writeExits(own exits) exits {
 	all := readExits(exits{exitDenied: "no token is configured, or its scope does not permit this",
-		exitConflict: "the stream is set aside, or the log has lost events; nothing was changed"})
+		exitConflict: "the stream of the resource is set aside, or the log has lost events; nothing was changed"})
 	maps.Copy(all, own)
 	return all
 }

@@ -28,7 +28,7 @@ func getVerb(a *app) *cobra.Command {
 			"drover get deployments --project shop --limit 5 -o json\n" +
 			"drover get machines -w",
 		run: func(ctx context.Context, args []string) error {
-			k, err := findKind(args[0])
+			k, err := findKind(args[0], anyKind)
 			if err != nil {
 				return err
 			}
@@ -108,7 +108,7 @@ func (k kind) accepts(given map[string]string) error {
 				others = append(others, other.plural)
 			}
 		}
-		return usage("%s cannot be filtered by --%s; the flag is for %s", k.plural, flag, strings.Join(others, ", "))
+		return usage("--%s does not filter %s, only %s", flag, k.plural, enumerate(others, "and"))
 	}
 	return nil
 }

@@ -68,18 +68,23 @@ func kinds() []kind {
 		serverKind, candidateKind}
 }
 
-// findKind returns the kind with a singular, plural or short name, ignoring case.
-func findKind(word string) (kind, error) {
+func anyKind(kind) bool { return true }
+
+// findKind returns the kind with a singular, plural or short name, ignoring case. The hint of its error lists only the
+// accepted kinds.
+func findKind(word string, accepted func(kind) bool) (kind, error) {
 	var known []string
 	for _, k := range kinds() {
 		lower := strings.ToLower(word)
 		if lower == k.name || lower == k.plural || slices.Contains(k.short, lower) {
 			return k, nil
 		}
-		known = append(known, k.plural)
+		if accepted(k) {
+			known = append(known, k.plural)
+		}
 	}
-	f := &failure{code: exitUsage, kind: "usage", text: "unknown kind " + quoted(word), hint: "use " +
-		strings.Join(known, ", ")}
+	f := &failure{code: exitUsage, kind: "usage", text: "unknown kind " + quoted(word),
+		hint: "use " + enumerate(known, "or")}
 	if best := strictyaml.Nearest(word, known); best != "" {
 		f.hint = "did you mean " + quoted(best) + "?"
 	}
@@ -95,8 +100,7 @@ func (k kind) path(name, project string) (string, error) {
 		project, name = before, after
 	}
 	if project == "" {
-		return "", usage("the project of the %s is missing: write %s PROJECT/%s, or add --project", k.name, k.name,
-			name)
+		return "", usage("the %s needs a project: write PROJECT/%s, or add --project PROJECT", k.name, name)
 	}
 	return client.Path(k.plural, project, name), nil
 }

@@ -54,7 +54,7 @@ func pages[T any](
 
 // show writes a list page by page, so that the reader of the output can start, or stop, before all of it is read.
 func (l listed[T]) show(ctx context.Context, a *app, q url.Values, limit int) error {
-	p := &listWriter[T]{listed: l, app: a}
+	p := &listWriter[T]{listed: l, app: a, filtered: len(q) > 0}
 	if err := pages(ctx, a, "/"+l.kind.plural, q, limit, p.page); err != nil {
 		return err
 	}
@@ -94,7 +94,9 @@ func (l listed[T]) names(q *completion, parameters url.Values) (all []string) {
 type listWriter[T any] struct {
 	listed[T]
 	*app
-	count int
+	// filtered reports whether the user asked for a part of the list.
+	filtered bool
+	count    int
 	// last is the last page, without its items.
 	last explain.List[T]
 	// all are the rows of a table for a terminal: the widths of its columns are known at its end.
@@ -177,7 +179,7 @@ func (p *listWriter[T]) end() error {
 		return nil
 	}
 	if p.count == 0 {
-		p.info("no %s", p.kind.plural)
+		p.info(pick(p.filtered, "no %s match the filters", "no %s"), p.kind.plural)
 	}
 	if len(p.all.Rows) > 0 {
 		d := tableWriter{style: p.style()}

@@ -15,8 +15,8 @@ import (
 
 func eventlogVerb(a *app) *cobra.Command {
 	cmd := parent("eventlog", "Verify, back up, move and repair the event log",
-		"The event log stores every fact and every decision. Most subcommands send a request to a server; with\n"+
-			"--log they open the log directly.",
+		"The event log stores every fact and every decision. Most subcommands send a request to a\n"+
+			"server; with --log they open the log directly.",
 		logVerifyVerb(a), logExportVerb(a), logImportVerb(a), logBackupVerb(a), logClearVerb(a), logAcceptVerb(a))
 	cmd.Aliases = []string{"log"} // the name in earlier versions; withoutAliases hides it in the help
 	return cmd
@@ -111,8 +111,8 @@ func logAcceptVerb(a *app) *cobra.Command {
 		long: "Continue with an event log that has lost its newest events, after a backup was restored or a\n" +
 			"stale standby took over. Servers stop deciding when an agent or another server has seen events\n" +
 			"that the log does not have; `/readyz` and `drover doctor` report it.\n\n" +
-			"The command gives the log a new id and sets a hold on each machine whose last success is lost,\n" +
-			"until `drover unhold`.",
+			"The command gives the log a new id and sets a hold on each machine whose last success is lost.\n" +
+			"Lift these holds with `drover unhold`.",
 		example: "drover eventlog accept-restore",
 		run: func(ctx context.Context, _ []string) error {
 			written, err := a.command(ctx, client.Path("log", "accept-restore"), nil)
@@ -126,8 +126,9 @@ func logAcceptVerb(a *app) *cobra.Command {
 
 func logClearVerb(a *app) *cobra.Command {
 	return verb{
-		exits: writeExits(exits{exitMissing: "the stream is not set aside"}),
-		use:   "clear STREAM", short: "Resume a stream that was set aside",
+		exits: writeExits(exits{exitMissing: "the stream is not set aside",
+			exitConflict: "the log has lost events; nothing was changed"}),
+		use: "clear STREAM", short: "Resume a stream that was set aside",
 		long: "Resume a stream that was set aside, without the event that could not be folded.\n\n" +
 			"A stream is set aside when one of its events cannot be folded, for example because a newer\n" +
 			"version wrote it. Its machine or project waits, all others continue. `/readyz`, `drover doctor`\n" +

@@ -11,16 +11,16 @@ import (
 
 func personVerb(a *app) *cobra.Command {
 	return parent("person", "Store, list and erase the names of people",
-		"Events contain only the IDs of people. Their names are stored beside the log, so that a name can be\n"+
-			"erased.", personAddVerb(a), personListVerb(a),
+		"Events contain only the ids of people. Their names are stored beside the log, so that a name\n"+
+			"can be erased.", personAddVerb(a), personListVerb(a),
 		personEraseVerb(a))
 }
 
 func personAddVerb(a *app) *cobra.Command {
 	return verb{
 		exits: readExits(exits{exitDenied: "no token is configured, or its scope does not permit this"}),
-		use:   "add NAME", short: "Store the name of a person and print the new ID",
-		long: "Store the name of a person and print a new ID. Events contain only the ID; the name is stored\n" +
+		use:   "add NAME", short: "Store the name of a person and print the new id",
+		long: "Store the name of a person and print a new id. Events contain only the id; the name is stored\n" +
 			"beside the log, where `drover person erase` can delete it. `drover token create --person ID`\n" +
 			"creates a token that belongs to the person.",
 		example: "drover person add \"Ada Lovelace\"\n" +
@@ -41,8 +41,8 @@ func personAddVerb(a *app) *cobra.Command {
 func personListVerb(a *app) *cobra.Command {
 	return verb{
 		exits: readExits(nil),
-		use:   "list", short: "List people and their IDs",
-		long:    "List the people whose names are stored, with their IDs.",
+		use:   "list", short: "List people and their ids",
+		long:    "List the people whose names are stored, with their ids.",
 		example: "drover person list",
 		run:     func(ctx context.Context, _ []string) error { return personKind.list(ctx, a, query(), 0) },
 	}.command()
@@ -53,9 +53,8 @@ func personEraseVerb(a *app) *cobra.Command {
 		exits: readExits(exits{exitDenied: "no token is configured, or its scope does not permit this",
 			exitMissing: "the person does not exist, or the name is already erased"}),
 		use: "erase ID…", short: "Erase the names of people",
-		long: "Erase the names of people, by the IDs that `drover person list` shows. Events by these people\n" +
-			"stay in the log and are then shown as by “erased person”. Earlier backups still contain the\n" +
-			"names.\n\n" +
+		long: "Erase the names of people, by the ids that `drover person list` shows. Their events stay in the\n" +
+			"log and show “erased person” instead of the name. Earlier backups still contain the names.\n\n" +
 			"The tokens of these people stay valid. Find them in the column PERSON of `drover token list` and\n" +
 			"revoke them with `drover token revoke`.",
 		example: "drover person erase p-4f1c09a2b3d4",

@@ -32,7 +32,7 @@ func checkFormat(format, from string) error {
 	if from == "-o" {
 		wrong = "invalid -o"
 	}
-	return usage("%s %s: use %s", wrong, quoted(format), strings.Join(formats, ", "))
+	return usage("%s %s: use %s", wrong, quoted(format), enumerate(formats, "or"))
 }
 
 // structured reports whether the output is for programs.

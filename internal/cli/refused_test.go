@@ -129,5 +129,5 @@ func TestClosedStdinIsTreatedAsEmpty(t *testing.T) {
 	text, err := cmd.CombinedOutput()
 	require.Error(t, err)
 	require.Equal(t, 1, cmd.ProcessState.ExitCode())
-	require.Regexp(t, "^drover: (the files contain no document|read stdin: )", string(text))
+	require.Regexp(t, "^drover: (stdin contains no document|read stdin: )", string(text))
 }

@@ -44,7 +44,7 @@ func completionVerb(a *app) *cobra.Command {
 		exits: localExits(nil),
 		use:   "completion SHELL", short: "Print a completion script for a shell",
 		long: "Print a script that makes bash, zsh, fish or powershell complete commands, flags and names.\n" +
-			"Names come from the server.",
+			"Names are read from the server.",
 		example: "source <(drover completion bash)\n" +
 			"drover completion fish > ~/.config/fish/completions/drover.fish",
 	}.command()

@@ -52,7 +52,7 @@ func serverVerb(a *app) *cobra.Command {
 		"`URL` at which agents reach this server if there are several; default: from --listen, or the host name")
 	flags.StringVar(&c.Log, "log", "",
 		"`URL` of the event log: sqlite:PATH, postgres://… or esdb://…; default: drover.db in the data folder")
-	flags.DurationVar(&c.Tick, "tick", server.DefaultTick, "time between two decisions, a `DURATION` in whole seconds")
+	flags.DurationVar(&c.Tick, "tick", server.DefaultTick, "decide every `DURATION`, in whole seconds")
 	flags.StringVar(&c.Data, "data", "",
 		"`FOLDER` for the server's files; default: "+config.SystemData+" for root, otherwise the drover folder in "+
 			"XDG_DATA_HOME")

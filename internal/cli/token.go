@@ -62,9 +62,9 @@ func tokenCreateVerb(a *app) *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.BoolVar(&request.Join, "join", false, "create a join token for agents")
-	flags.StringVar(&request.Scope, "scope", "admin", "permissions of the token, a `SCOPE`: admin, deploy or read")
+	flags.StringVar(&request.Scope, "scope", "admin", "`SCOPE` of the token: admin, deploy or read")
 	flags.StringVar(&request.Person, "person", "", "`ID` of the person who owns the token; see drover person list")
-	flags.IntVar(&uses, "uses", 1, "number `N` of agents that can join with the token; 0: no limit")
+	flags.IntVar(&uses, "uses", 1, "maximum number `N` of agents that can join with the token; 0: no limit")
 	flags.DurationVar(&lasts, "for", 0,
 		"expire after this `DURATION`, such as 720h; default: 1h for a join token, otherwise never")
 	flags.StringSliceVar(&request.Environments, "environment", nil,
@@ -125,7 +125,7 @@ func tokenListVerb(a *app) *cobra.Command {
 	return verb{
 		exits: readExits(nil),
 		use:   "list", short: "List tokens without their secrets",
-		long:    "List tokens with their IDs, kinds, owners, uses and expiry times. Their secrets are not stored.",
+		long:    "List tokens with their ids, kinds, owners, uses and expiry times. Their secrets are not stored.",
 		example: "drover token list",
 		run:     func(ctx context.Context, _ []string) error { return tokenKind.list(ctx, a, query(), 0) },
 	}.command()
@@ -135,7 +135,7 @@ func tokenRevokeVerb(a *app) *cobra.Command {
 	return verb{
 		exits: writeExits(exits{exitMissing: "a token does not exist"}),
 		use:   "revoke ID…", short: "Revoke tokens",
-		long: "Revoke tokens, by the IDs that `drover token list` shows. Agents that joined with a revoked join\n" +
+		long: "Revoke tokens, by the ids that `drover token list` shows. Agents that joined with a revoked join\n" +
 			"token are permanently refused.",
 		example: "drover token revoke 4f1c09a2b3d4",
 		run: func(ctx context.Context, args []string) error {

@@ -122,7 +122,7 @@ func deadline(d time.Duration) (*time.Time, error) {
 	case d == 0:
 		return nil, nil
 	case d < 0:
-		return nil, usage("invalid --for %s: use a duration such as 2h", d)
+		return nil, usage("invalid --for %s: use a positive duration, such as 2h", d)
 	}
 	until := time.Now().Add(d).UTC().Truncate(time.Second)
 	return &until, nil
@@ -133,6 +133,15 @@ func (a *app) info(format string, args ...any) {
 	if !a.completing && !a.errorsAsJSON() {
 		fmt.Fprintln(a.Err, explain.Text(fmt.Sprintf(format, args...)))
 	}
+}
+
+// enumerate joins words for a sentence: enumerate([a b c], "or") returns "a, b or c".
+func enumerate(words []string, conjunction string) string {
+	last := len(words) - 1
+	if last < 1 {
+		return strings.Join(words, "")
+	}
+	return strings.Join(words[:last], ", ") + " " + conjunction + " " + words[last]
 }
 
 // plural returns a number with its noun: "1 machine", "3 machines".

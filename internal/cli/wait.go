@@ -48,7 +48,7 @@ func (w *waiter) check() error {
 	case w.timeout != 0 && !w.wait:
 		return usage("--timeout requires --wait")
 	case w.timeout < 0:
-		return usage("invalid --timeout %s: use a duration such as 10m", w.timeout)
+		return usage("invalid --timeout %s: use a positive duration, such as 10m", w.timeout)
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func (w *waiter) finish(d explain.Deployment) error {
 	text := fmt.Sprintf("deployment %s of %s %s to %s %s", d.ID, d.Project, d.Release, d.Environment, d.State)
 	switch {
 	case len(d.Machines) == 0:
-		text += ": there are no machines yet; machines that join later get this release"
+		text += ": it covered no machines; machines that join later get this release"
 	case d.State == "succeeded" && !slices.ContainsFunc(d.Machines,
 		func(m explain.DeploymentMachine) bool { return m.State == "succeeded" }):
 		text += ", but nothing was deployed: " + skippedText(d)

@@ -45,7 +45,7 @@ func whyVerb(a *app) *cobra.Command {
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "",
-		"explain only this `PROJECT`; default: all projects that cover the machine")
+		"explain only this `PROJECT`; default: all projects that include the machine")
 	cmd.Flags().StringVar(&at, "at", "",
 		"explain the state at this `POSITION`, or at a time such as 2026-03-01T09:00:30Z; default: now")
 	watchFlag(cmd, &watch)

@@ -67,14 +67,16 @@ func (a *app) wrote(w client.Written, sentence string) error {
 	if a.structured() {
 		return a.value(w)
 	}
-	switch {
-	case len(w.Events) == 0 && !w.Repeat:
-		a.info("%s: no change", sentence)
-	default:
+	if unchanged(w) {
+		a.info("no change: %s", sentence)
+	} else {
 		a.info("%s (#%s)", sentence, w.Position)
 	}
 	return nil
 }
+
+// unchanged reports whether a command wrote no event because it had no effect.
+func unchanged(w client.Written) bool { return len(w.Events) == 0 && !w.Repeat }
 
 // query builds URL parameters from pairs of name and value. Empty values are left out.
 func query(pairs ...string) url.Values {

@@ -504,10 +504,10 @@ func (s *script) partialFailure(ctx context.Context) error {
 		return err
 	}
 	s.say("Two ticks later, nothing was deployed. Environment %s still wants 1.1, because only a success changes that. "+
-		"But web-01, "+
-		"web-03", environment)
-	s.say("and web-04 are held at 1.2, not rolled back, and web-02 is held as it is. The next step is the operator's " +
-		"decision.")
+		"But web-01,", environment)
+	s.say("web-03 and web-04 are held at 1.2, not rolled back, and web-02 is held at its current state. The operator " +
+		"decides")
+	s.say("what happens next.")
 	return nil
 }
 
@@ -517,8 +517,8 @@ func (s *script) provoke(ctx context.Context) error {
 	if err := s.empty("web-02"); err != nil {
 		return err
 	}
-	s.say("web-02 has free disk space again, and web-01 restarts: automation could repair the one and roll back the " +
-		"other.")
+	s.say("web-02 has free disk space again, and web-01 restarts: automation could now repair web-02 and roll back " +
+		"web-01.")
 	if err := s.takeOffline(ctx, "web-01"); err != nil {
 		return err
 	}

@@ -127,7 +127,7 @@ func (c Config) advertised(e *endpoint, host string) (string, error) {
 	}
 	u, err := url.Parse(c.Address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" {
-		return "", fmt.Errorf("invalid address %.200q: use https://HOST:PORT", c.Address)
+		return "", fmt.Errorf("invalid address %.200q of this server: use https://HOST:PORT", c.Address)
 	}
 	return strings.TrimSuffix(c.Address, "/"), nil
 }
