@@ -77,8 +77,7 @@ func (p *People) repeated(ctx context.Context, person explain.Person) (explain.P
 	return person, err
 }
 
-// Check returns a problem if the person with this id has not been added or was erased. It accepts an empty id, which
-// means no person.
+// Check returns a problem if there is no name for id. It accepts an empty id, which means no person.
 func (p *People) Check(ctx context.Context, id string) error {
 	if id == "" {
 		return nil

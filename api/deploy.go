@@ -70,6 +70,11 @@ type holdInput struct {
 	}
 }
 
+type unholdInput struct {
+	WriteInProject
+	Kind string `query:"kind" doc:"lift only the hold of this kind; empty: all holds"`
+}
+
 func (a *API) routeDeploy() {
 	write(a, route(http.MethodPost, "/projects/{project}/releases", "Create an immutable release of a project",
 		domain.DeployScope),
@@ -151,8 +156,10 @@ func (a *API) routePinsAndHolds() {
 				Origin:  by,
 			}, problem.CheckDeadline(a.cfg.Clock.Now(), b.Until)
 		})
-	writeProjectItem(a, http.MethodDelete, "/holds/{project}/{name}", "Lift the hold of a machine", domain.DeployScope,
-		func(project, name string, by domain.Origin) domain.Command {
-			return domain.LiftHold{Project: project, Machine: name, Origin: by}
+	write(a, route(http.MethodDelete, "/holds/{project}/{name}", "Lift the holds of a machine, or those of one kind",
+		domain.DeployScope),
+		func(in *unholdInput) string { return in.Key.Key },
+		func(_ context.Context, in *unholdInput, by domain.Origin) (domain.Command, error) {
+			return domain.LiftHold{Project: in.Project, Machine: in.Name, Kind: domain.HoldKind(in.Kind), Origin: by}, nil
 		})
 }

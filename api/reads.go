@@ -9,7 +9,7 @@ import (
 	"github.com/droverhq/drover/query"
 )
 
-// routeReads registers the reads other than lists and single items.
+// routeReads registers the reads that are neither lists nor single items.
 func (a *API) routeReads() {
 	q := a.cfg.Queries
 	get(a, "/why", "Explain why a machine has, gets or does not get the wanted release of a project",

@@ -255,12 +255,20 @@ func heldFindings(v *projections.View, p *projections.Project, s Vitals) []Findi
 	var who string
 	for _, name := range sorted(v.Machines) {
 		i := v.Machines[name].Installed[p.Name]
-		if i == nil || i.Hold == nil || i.Hold.Until != nil || s.Now.Sub(i.HoldTime) <= heldLong {
+		if i == nil {
 			continue
 		}
-		names = append(names, name)
-		if since := s.Now.Sub(i.HoldTime); since > longest {
-			longest, who = since, heldBy(i.Hold, s.Names)
+		for _, h := range i.Holds {
+			since := s.Now.Sub(h.Time)
+			if h.Until != nil || since <= heldLong {
+				continue
+			}
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+			if since > longest {
+				longest, who = since, heldBy(&h.Hold, s.Names)
+			}
 		}
 	}
 	if len(names) == 0 {

@@ -110,7 +110,7 @@ func realisticSamples() []Event {
 		}, PartsWithdrawn{number(7), []string{"web-02"}, Superseded},
 		DeploymentCancelled{number(7), ann}, DeploymentEnded{number(7), DeploymentFailed, "stop-after-failures"},
 		PinSet{"production", "1.4.3", &at, "fair week", ann}, PinLifted{"production", Lifted, ann},
-		HoldSet{"web-01", number(3), "1.4.3", true, &at, "noisy disk", ann}, HoldLifted{"web-01", Expired, ann},
+		HoldSet{"web-01", number(3), "1.4.3", true, &at, "noisy disk", ann}, HoldLifted{"web-01", ManualHold, Expired, ann},
 		PartClaimed{"shop", number(2), number(3)},
 		PartEnded{"shop", PartFailed, StepFailed, "install", 3, "exit status 3", number(2)},
 		EnvironmentDefined{ann}, EnvironmentDeleted{ann}, PolicyDefined{policy, ann}, PolicyDeleted{ann},

@@ -2,11 +2,13 @@ package domain
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
 // Hold keeps automation off one machine.
 type Hold struct {
+	Kind HoldKind
 	// Instance is the instance that was held. Another instance of the machine is deployed to Release.
 	Instance ID
 	// Release is the release that the machine stays at; empty: its current state, with no particular release.
@@ -19,8 +21,32 @@ type Hold struct {
 	Origin
 }
 
-// Manual reports whether a person set the hold with `drover hold`. It is false for a nil hold.
-func (h *Hold) Manual() bool { return h != nil && h.Deployment.IsZero() }
+// Manual reports whether no deployment left the hold: a person set it with `drover hold`, or drover set it after a
+// restore.
+func (h *Hold) Manual() bool { return h.Deployment.IsZero() }
+
+// HoldKind is why a machine is held. A machine has at most one hold of each kind for a project, and each has its own
+// end.
+type HoldKind string
+
+// The kinds of holds, the strongest first. Of the kinds that deployments leave, the newest hold is the strongest.
+const (
+	// ManualHold was set with `drover hold`.
+	ManualHold HoldKind = "manual"
+	// UnprovenHold was set after a restore: the log has lost the machine's last success.
+	UnprovenHold HoldKind = "unproven"
+	// NarrowedHold was left by a successful deployment that named the machine.
+	NarrowedHold HoldKind = "narrowed"
+	// FailedRolloutHold was left by a person's deployment that the machine had started and that did not succeed.
+	FailedRolloutHold HoldKind = "failed-rollout"
+	// ExcludedHold was left by a deployment that excluded the machine.
+	ExcludedHold HoldKind = "excluded"
+	// CancelledHold was left by an automatic deployment that a person cancelled.
+	CancelledHold HoldKind = "cancelled"
+)
+
+// HoldKinds lists the kinds of holds.
+var HoldKinds = []HoldKind{ManualHold, UnprovenHold, NarrowedHold, FailedRolloutHold, ExcludedHold, CancelledHold}
 
 // Commands for deployments, pins and holds.
 type (
@@ -83,8 +109,9 @@ type (
 	}
 	// LiftHold lifts a hold of a person or of a deployment.
 	LiftHold struct {
-		Project string `json:"project"`
-		Machine string `json:"machine"`
+		Project string   `json:"project"`
+		Machine string   `json:"machine"`
+		Kind    HoldKind `json:"kind"` // empty: all holds
 		Origin
 	}
 )
@@ -308,8 +335,12 @@ func (c SetHold) Decide(w World) ([]Event, *Rejection) {
 	if c.Unproven {
 		hold.Release, hold.Unproven = "", true
 	}
-	h := w.Hold(c.Project, c.Machine)
-	if h.Manual() && h.Instance == hold.Instance && h.Release == hold.Release && h.Reason == hold.Reason &&
+	kind := ManualHold
+	if c.Unproven {
+		kind = UnprovenHold
+	}
+	h := w.Hold(c.Project, c.Machine, kind)
+	if h != nil && h.Instance == hold.Instance && h.Release == hold.Release && h.Reason == hold.Reason &&
 		sameTime(h.Until, hold.Until) {
 		return nil, nil
 	}
@@ -321,13 +352,32 @@ func (c LiftHold) Decide(w World) ([]Event, *Rejection) {
 	if w.Project(c.Project) == nil {
 		return nil, projectNotFound(c.Project)
 	}
-	if w.Hold(c.Project, c.Machine) == nil {
-		if w.Machine(c.Machine) == nil {
-			return nil, machineNotFound(c.Machine)
-		}
-		return nil, notFound("machine %.80q is not held for project %s", c.Machine, c.Project)
+	if c.Kind != "" && !slices.Contains(HoldKinds, c.Kind) {
+		return nil, invalid("unknown kind of hold %.40q", c.Kind).hint("use one of %s", joinKinds(HoldKinds))
 	}
-	return []Event{HoldLifted{Machine: c.Machine, Reason: Lifted, Origin: c.Origin}}, nil
+	if w.Hold(c.Project, c.Machine, c.Kind) == nil {
+		return nil, c.notHeld(w)
+	}
+	return []Event{HoldLifted{Machine: c.Machine, Kind: c.Kind, Reason: Lifted, Origin: c.Origin}}, nil
+}
+
+func joinKinds(kinds []HoldKind) string {
+	names := make([]string, len(kinds))
+	for i, kind := range kinds {
+		names[i] = string(kind)
+	}
+	return strings.Join(names, ", ")
+}
+
+func (c LiftHold) notHeld(w World) *Rejection {
+	switch {
+	case w.Machine(c.Machine) == nil:
+		return machineNotFound(c.Machine)
+	case c.Kind != "" && w.Hold(c.Project, c.Machine, "") != nil:
+		return notFound("machine %.80q has no %s hold for project %s", c.Machine, c.Kind, c.Project).
+			hint("`drover why %s` shows its holds", c.Machine)
+	}
+	return notFound("machine %.80q is not held for project %s", c.Machine, c.Project)
 }
 
 func sameTime(a, b *time.Time) bool {

@@ -56,7 +56,7 @@ func TestRollbackChoosesTheRelease(t *testing.T) {
 		"while another release runs, the environment's release":               {"1 1+ 2", "1"},
 		"after another release failed, the environment's release":             {"1 1+ 2 2-", "1"},
 		"after another release was cancelled, the environment's release":      {"1 1+ 2 2x", "1"},
-		"after a superseded deployment ended last, the environment's release": {"1 1+ 2 3 3+ 2x", "3"},
+		"the late end of a superseded deployment does not matter":             {"1 1+ 2 3 3+ 2x", "1"},
 		"after the environment's release failed again, the release before it": {"1 1+ 2 2+ 2 2-", "1"},
 		"while the environment's release runs again, the release before it":   {"1 1+ 2 2+ 2", "1"},
 		"never the same release from another deployment":                      {"1 1+ 2 2+ 2 2+", "1"},
@@ -325,16 +325,16 @@ func TestSetHoldRecordsTheActualRelease(t *testing.T) {
 		"drover get machines",
 	)
 
-	w.holds["shop web-01"] = &Hold{Instance: instance, Release: "1", Reason: "noisy"}
+	w.holds["shop web-01"] = &Hold{Kind: ManualHold, Instance: instance, Release: "1", Reason: "noisy"}
 	t.Run("the same hold again is no change", func(t *testing.T) { require.Empty(t, w.do(hold)) })
 	t.Run("another reason or deadline is another hold", func(t *testing.T) {
 		until := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 		require.Len(t, w.do(SetHold{Project: "shop", Machine: "web-01", Reason: "noisy", Until: &until}), 1)
 	})
-	t.Run("a person replaces the hold of a deployment", func(t *testing.T) {
-		w.holds["shop web-01"].Deployment = number(9)
+	t.Run("a hold beside the hold of a deployment is a change", func(t *testing.T) {
+		w.holds["shop web-01"].Kind = ExcludedHold
 		require.Len(t, w.do(hold), 1)
-		w.holds["shop web-01"].Deployment = ID{}
+		w.holds["shop web-01"].Kind = ManualHold
 	})
 	t.Run("a hold after a reinstallation applies to the new instance", func(t *testing.T) {
 		w.do(
@@ -347,7 +347,7 @@ func TestSetHoldRecordsTheActualRelease(t *testing.T) {
 			[]Event{HoldSet{Machine: "web-01", Instance: number(51), Reason: "noisy", Origin: By("ann")}},
 			w.do(hold),
 		)
-		w.holds["shop web-01"] = &Hold{Instance: number(51), Reason: "noisy"}
+		w.holds["shop web-01"] = &Hold{Kind: ManualHold, Instance: number(51), Reason: "noisy"}
 		require.Empty(t, w.do(hold))
 		w.do(
 			DisconnectMachine{Name: "web-01"},
@@ -360,6 +360,15 @@ func TestSetHoldRecordsTheActualRelease(t *testing.T) {
 		[]Event{HoldLifted{Machine: "web-01", Reason: Lifted, Origin: By("ann")}},
 		w.do(LiftHold{Project: "shop", Machine: "web-01", Origin: By("ann")}),
 	)
+	t.Run("one kind of hold is lifted", func(t *testing.T) {
+		lift := LiftHold{Project: "shop", Machine: "web-01", Kind: ManualHold, Origin: By("ann")}
+		require.Equal(t, []Event{HoldLifted{Machine: "web-01", Kind: ManualHold, Reason: Lifted, Origin: By("ann")}},
+			w.do(lift))
+		lift.Kind = ExcludedHold
+		w.rejects(lift, NotFound, `machine "web-01" has no excluded hold for project shop`, "drover why web-01")
+		lift.Kind = "verb"
+		w.rejects(lift, Invalid, `unknown kind of hold "verb"`, "manual, unproven, narrowed, failed-rollout, excluded")
+	})
 }
 
 func TestDeployAcceptsTheMaximumOfMachines(t *testing.T) {

@@ -120,10 +120,11 @@ type (
 		Reason   string     `json:"reason,omitempty"`
 		Origin
 	}
-	// HoldLifted removes a hold.
+	// HoldLifted removes the holds of a machine, or one of them.
 	HoldLifted struct {
-		Machine string `json:"machine"`
-		Reason  string `json:"reason"` // lifted, expired
+		Machine string   `json:"machine"`
+		Kind    HoldKind `json:"kind,omitempty"` // empty: all that a person can lift, or the one that expired
+		Reason  string   `json:"reason"`         // lifted, expired
 		Origin
 	}
 )

@@ -45,8 +45,6 @@ type EnvironmentState struct {
 	Pin *PinSet
 	// History lists the environment-wide deployments in the order of queueing.
 	History []WideDeployment
-	// LastEnded is the index in History of the deployment that ended last, or -1 if none has ended.
-	LastEnded int
 }
 
 // WideDeployment is one environment-wide deployment.
@@ -90,7 +88,7 @@ func (s *EnvironmentState) RollbackTo() string {
 		return ""
 	}
 	release := s.History[good].Release
-	if s.attemptedOther(release) {
+	if s.attemptedOther(good) {
 		return release
 	}
 	for i := good - 1; i >= 0; i-- {
@@ -101,18 +99,17 @@ func (s *EnvironmentState) RollbackTo() string {
 	return ""
 }
 
-// attemptedOther reports whether a deployment of another release is open, or was the last to end and did not succeed.
-func (s *EnvironmentState) attemptedOther(release string) bool {
-	for _, w := range s.History {
-		if w.State == DeploymentQueuedState && w.Release != release {
-			return true
+// attemptedOther reports whether another release was tried after the successful deployment at index good. When the
+// deployments ended does not matter (law 10). An open deployment of the same release is a rollback in progress: a second
+// rollback repeats it, and does not go back further.
+func (s *EnvironmentState) attemptedOther(good int) bool {
+	release := s.History[good].Release
+	for _, w := range slices.Backward(s.History[good+1:]) {
+		if w.Release != release || w.State != DeploymentQueuedState {
+			return w.Release != release
 		}
 	}
-	if s.LastEnded < 0 {
-		return false
-	}
-	last := s.History[s.LastEnded]
-	return last.State != DeploymentSucceeded && last.Release != release
+	return false
 }
 
 // NewProject returns an empty project.
@@ -125,7 +122,7 @@ func NewProject(name string) *Project {
 func (p *Project) Environment(environment string) *EnvironmentState {
 	s := p.Environments[environment]
 	if s == nil {
-		s = &EnvironmentState{LastEnded: -1}
+		s = &EnvironmentState{}
 		p.Environments[environment] = s
 	}
 	return s
@@ -251,7 +248,7 @@ func (p *Project) end(e DeploymentEnded) error {
 	for _, s := range p.Environments {
 		for i := range s.History {
 			if s.History[i].Deployment == e.Deployment {
-				s.History[i].State, s.LastEnded = e.State, i
+				s.History[i].State = e.State
 			}
 		}
 	}

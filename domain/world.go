@@ -12,8 +12,9 @@ type World interface {
 	// References lists the resources that use an environment or policy, such as "machine web-01".
 	References(kind, name string) []string
 
-	// Hold returns the hold of a project on a machine.
-	Hold(project, machine string) *Hold
+	// Hold returns the hold of one kind of a project on a machine, or the strongest one if kind is empty; nil if none
+	// exists.
+	Hold(project, machine string, kind HoldKind) *Hold
 	// Wanted returns the release that the machine should have: of its hold, else of the pin, else of the environment.
 	Wanted(project, machine string) string
 	// Actual returns the release of the machine's last success.

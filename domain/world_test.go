@@ -218,13 +218,18 @@ func (w *testWorld) References(kind, name string) (refs []string) {
 }
 
 func (w *testWorld) Wanted(project, machine string) string {
-	if h := w.Hold(project, machine); h != nil {
+	if h := w.Hold(project, machine, ""); h != nil {
 		return h.Release
 	}
 	return w.Project(project).WantedIn(w.Machine(machine).Environment)
 }
 
-func (w *testWorld) Hold(project, machine string) *Hold { return w.holds[project+" "+machine] }
+func (w *testWorld) Hold(project, machine string, kind HoldKind) *Hold {
+	if h := w.holds[project+" "+machine]; h != nil && (kind == "" || h.Kind == kind) {
+		return h
+	}
+	return nil
+}
 func (w *testWorld) Actual(project, machine string) string {
 	return w.actual[project+" "+machine]
 }

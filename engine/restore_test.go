@@ -206,7 +206,7 @@ func TestCheckAgentMemoryFailsUntilTheHoldIsWritten(t *testing.T) {
 		"the agent connects again and still remembers")
 	f.do(domain.ClearStream{Name: "project/shop"})
 	require.NoError(t, f.CheckAgentMemory(context.Background(), "web-01", lost))
-	f.Read(func(v *projections.View) { require.NotNil(t, v.Machines["web-01"].Installed["shop"].Hold) })
+	f.Read(func(v *projections.View) { require.NotNil(t, v.Machines["web-01"].Hold("shop")) })
 }
 
 func TestMachineWithALostSuccessIsHeld(t *testing.T) {

@@ -16,7 +16,8 @@ import (
 //
 //	1  first version
 //	2  each release has its own stream
-const DecisionVersion = 2
+//	3  holds of several kinds are side by side; a rollback goes by the order of queueing
+const DecisionVersion = 3
 
 // Rules are the folds and deciders of an engine. Servers of one log that have equal rules make equal decisions. A new
 // aggregate adds a row to folds and, if it decides something, a row to deciders.

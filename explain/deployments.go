@@ -57,9 +57,7 @@ func deployment(v *projections.View, d *projections.Deployment, names Names) Dep
 func deploymentCause(d *projections.Deployment, names Names) DeploymentCause {
 	cause := DeploymentCause{By: names.Who(d.Facts.Origin), Triggers: []string{},
 		Reason: d.Facts.Reason, Events: []string{}}
-	if actor := d.Facts.Actor; actor != (domain.Actor{}) {
-		cause.Actor = &actor
-	}
+	cause.Actor = actorOf(d.Facts.Origin)
 	for _, named := range d.Facts.Machines {
 		cause.Triggers = append(cause.Triggers, named.Triggers...)
 		for _, id := range named.Causes {

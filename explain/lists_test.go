@@ -67,11 +67,30 @@ func TestMachineShowsInstalledAndWantedReleases(t *testing.T) {
 	m, ok := MachineOf(l.View, "web-01")
 	require.True(t, ok)
 	require.Equal(t, []Installed{{Project: "shop", Release: "1.0", Since: l.Log[10].Time}}, m.Installed)
-	require.Equal(t, []Wanted{{Project: "shop", Release: "1.1", Pinned: true}}, m.Wanted)
+	require.Equal(t, []Wanted{{Project: "shop", Release: "1.1", Pinned: true, Holds: []Hold{}}}, m.Wanted)
 	require.Len(t, Machines(l.View, Filter{State: "behind"}).Items, 1)
 	l.Add("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Release: "1.0"})
 	m, _ = MachineOf(l.View, "web-01")
-	require.Equal(t, []Wanted{{Project: "shop", Release: "1.0", Held: true}}, m.Wanted)
+	require.Len(t, m.Wanted, 1)
+	require.Equal(t, "1.0", m.Wanted[0].Release)
+	require.True(t, m.Wanted[0].Held)
+	require.Equal(t, "manual", m.Wanted[0].Hold.Kind)
+}
+
+func TestMachineShowsAllHoldsTheStrongestFirst(t *testing.T) {
+	l := shop(t)
+	l.Attempt("web-01", "1.0", domain.PartSucceeded, "")
+	l.Release("shop", "1.1")
+	d := l.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production",
+		Release: "1.1", Exclude: []string{"web-01"}})
+	l.Add("project/shop", domain.HoldSet{Machine: "web-01", Instance: instance, Release: "1.0", Reason: "noisy disk"})
+	m, _ := MachineOf(l.View, "web-01")
+	require.Len(t, m.Wanted, 1)
+	holds := m.Wanted[0].Holds
+	require.Len(t, holds, 2)
+	require.Equal(t, holds[0], *m.Wanted[0].Hold)
+	require.Equal(t, []string{"manual", "noisy disk"}, []string{holds[0].Kind, holds[0].Reason})
+	require.Equal(t, []string{"excluded", d.String()}, []string{holds[1].Kind, holds[1].Deployment})
 }
 
 func TestTokenSecretsAreNotShownEvenHashed(t *testing.T) {

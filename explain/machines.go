@@ -55,7 +55,7 @@ func inState(v *projections.View, projects []*projections.Project, m *projection
 	case "behind":
 		return slices.ContainsFunc(projects, func(p *projections.Project) bool { return inScope(p, m) && v.Behind(p, m) })
 	case "held":
-		return slices.ContainsFunc(projects, func(p *projections.Project) bool { return holdOf(p, m) != nil })
+		return slices.ContainsFunc(projects, func(p *projections.Project) bool { return m.Hold(p.Name) != nil })
 	case "deployable":
 		ok, _ := v.Deployable(m)
 		return ok
@@ -63,13 +63,6 @@ func inState(v *projections.View, projects []*projections.Project, m *projection
 		return m.Disabled
 	}
 	return m.Presence() == state
-}
-
-func holdOf(p *projections.Project, m *projections.Machine) *domain.Hold {
-	if i := m.Installed[p.Name]; i != nil {
-		return i.Hold
-	}
-	return nil
 }
 
 func machine(v *projections.View, projects []*projections.Project, m *projections.Machine) Machine {
@@ -85,13 +78,42 @@ func machine(v *projections.View, projects []*projections.Project, m *projection
 			shown.Installed = append(shown.Installed, Installed{Project: p.Name, Release: i.Release,
 				Since: i.SuccessTime.UTC(), Dirty: v.Dirty(p, m)})
 		}
-		held := holdOf(p, m) != nil
+		held := m.Hold(p.Name) != nil
 		if wanted := v.Wanted(p, m); inScope(p, m) && (wanted != "" || held) {
-			shown.Wanted = append(shown.Wanted, Wanted{Project: p.Name, Release: wanted,
-				Pinned: p.PinIn(m.Environment) != nil && !held, Held: held})
+			shown.Wanted = append(shown.Wanted, withHolds(Wanted{Project: p.Name, Release: wanted,
+				Pinned: p.PinIn(m.Environment) != nil && !held, Held: held}, m))
 		}
 	}
 	return shown
+}
+
+// actorOf returns the actor of an origin, nil if it is unknown.
+func actorOf(o domain.Origin) *domain.Actor {
+	if o.Actor == (domain.Actor{}) {
+		return nil
+	}
+	actor := o.Actor
+	return &actor
+}
+
+// withHolds adds the holds of the project on the machine.
+func withHolds(w Wanted, m *projections.Machine) Wanted {
+	w.Holds = []Hold{}
+	i := m.Installed[w.Project]
+	if i == nil || len(i.Holds) == 0 {
+		return w
+	}
+	for _, h := range i.Holds {
+		shown := Hold{Kind: string(h.Kind), Release: h.Release, Since: h.Time.UTC(), Until: h.Until, Reason: h.Reason}
+		if h.Manual() {
+			shown.Actor = actorOf(h.Origin)
+		} else {
+			shown.Deployment = h.Deployment.String()
+		}
+		w.Holds = append(w.Holds, shown)
+	}
+	w.Hold = &w.Holds[0]
+	return w
 }
 
 // note describes what is unusual about a machine. It is empty if nothing is.

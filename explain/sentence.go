@@ -3,6 +3,7 @@ package explain
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/droverhq/drover/domain"
@@ -139,7 +140,7 @@ func (a subject) running(d *projections.Deployment, how string) string {
 }
 
 func (a subject) held() string {
-	h := holdOf(a.p, a.m)
+	h := a.m.Hold(a.p.Name)
 	if h == nil {
 		return ""
 	}
@@ -148,7 +149,19 @@ func (a subject) held() string {
 		what = "at release " + h.Release
 	}
 	return fmt.Sprintf("Machine %s is held %s for project %s, %s; run `drover unhold %s --project %s` to let automation "+
-		"act on it again.", a.m.Name, what, a.p.Name, a.heldBecause(h), a.m.Name, a.p.Name)
+		"act on it again.", a.m.Name, what, a.p.Name, a.heldBecause(&h.Hold), a.m.Name, a.p.Name) + a.otherHolds()
+}
+
+// otherHolds lists the holds below the strongest one. They remain when that one ends.
+func (a subject) otherHolds() string {
+	var others []string
+	for _, h := range a.m.Installed[a.p.Name].Holds[1:] {
+		others = append(others, fmt.Sprintf("%s (%s)", h.Kind, a.heldBecause(&h.Hold)))
+	}
+	if len(others) == 0 {
+		return ""
+	}
+	return " It has more holds, which stay if only that one ends: " + strings.Join(others, ", ") + "."
 }
 
 func (a subject) heldBecause(h *domain.Hold) string {

@@ -46,6 +46,21 @@ type Wanted struct {
 	Release string `json:"release"`
 	Pinned  bool   `json:"pinned"`
 	Held    bool   `json:"held"`
+	// Hold is the strongest hold, which sets Release; nil without one. Holds are all of them, the strongest first.
+	Hold  *Hold  `json:"hold,omitempty"`
+	Holds []Hold `json:"holds"`
+}
+
+// Hold keeps automation off a machine, for one project.
+type Hold struct {
+	Kind    string     `json:"kind"`              // see domain.HoldKinds
+	Release string     `json:"release,omitempty"` // empty: whatever the machine has
+	Since   time.Time  `json:"since"`
+	Until   *time.Time `json:"until,omitempty"`
+	Reason  string     `json:"reason,omitempty"`
+	// Actor is who set it, nil if a deployment left it. Deployment is the id of that deployment.
+	Actor      *domain.Actor `json:"actor,omitempty"`
+	Deployment string        `json:"deployment,omitempty"`
 }
 
 // Deployment is what `get deployments` shows.

@@ -135,16 +135,19 @@ func watchSpan(v *projections.View) time.Duration {
 
 // CleanUp deletes the machines that were absent, while watched, for as long as their policy requires. If more than the
 // policy's share of their environment is that absent at once, it records MachineCleanUpHeld instead, once per absence.
+// Every absent machine of the environment counts, also under other policies (law 23).
 func CleanUp(v *projections.View) []domain.Decision {
-	due, away := absent(v), map[string]int{}
-	for _, m := range due {
-		away[m.Environment]++
-	}
 	var all []domain.Decision
-	for _, m := range due {
-		here, of := away[m.Environment], len(v.MachinesIn(m.Environment))
+	away := map[absence]int{}
+	for _, m := range absent(v) {
+		policy := v.PolicyOf(m).CleanUp
+		key := absence{m.Environment, time.Duration(policy.After)}
+		if away[key] == 0 {
+			away[key] = countAbsent(v, key)
+		}
+		here, of := away[key], len(v.MachinesIn(m.Environment))
 		var e domain.Event = domain.MachineDeleted{Reason: "clean-up"}
-		if here > max(1, of*v.PolicyOf(m).CleanUp.MaxShare/100) {
+		if here > max(1, of*policy.MaxShare/100) {
 			if m.CleanUpHeld {
 				continue
 			}
@@ -154,6 +157,25 @@ func CleanUp(v *projections.View) []domain.Decision {
 			Events: []domain.Event{e}, Causes: []domain.ID{m.Connect}})
 	}
 	return all
+}
+
+// absence selects the machines of an environment that were absent for at least after.
+type absence struct {
+	environment string
+	after       time.Duration
+}
+
+// countAbsent counts the machines of an environment that were absent, while watched, for at least as long.
+func countAbsent(v *projections.View, a absence) int {
+	count := 0
+	for _, away := range v.OfflineByPolicy() {
+		for _, m := range away {
+			if m.Environment == a.environment && m.Absence >= a.after {
+				count++
+			}
+		}
+	}
+	return count
 }
 
 // absent returns the machines that were absent, while watched, for as long as their policy requires, by name.

@@ -164,6 +164,9 @@ func (v *View) settled(p *Project, m *Machine, c *Candidate) bool {
 	if t == nil || !t.Matches(&m.Machine, p.Settings.Roles) || v.Environments[m.Environment] == nil {
 		return true // out of scope
 	}
+	if m.HoldApplies(p.Name) && !t.Sweeps {
+		return false // a hold uses up no cause (law 16); after its end, only the sweep would find the machine without one
+	}
 	wanted := v.Wanted(p, m)
 	if wanted == "" || v.Actual(p, m) != wanted || v.Dirty(p, m) {
 		return false

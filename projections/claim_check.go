@@ -46,10 +46,10 @@ var claimRules = []claimRule{
 		return automatic(p) && !v.stillTriggered(p, m)
 	}},
 	{domain.MachineIsHeld, func(_ *View, p *Part, m *Machine, _ domain.ID) bool {
-		return automatic(p) && m.HoldApplies(p.Deployment.Project.Name)
+		return automatic(p) && m.HoldApplies(p.Deployment.Project.Name) || p.HeldSinceQueued(m)
 	}},
 	{domain.NoLongerWanted, func(v *View, p *Part, m *Machine, _ domain.ID) bool {
-		return automatic(p) && v.Wanted(p.Deployment.Project, m) != p.Deployment.Release
+		return automatic(p) && (v.Wanted(p.Deployment.Project, m) != p.Deployment.Release || v.alreadyDone(p, m))
 	}},
 }
 
@@ -75,6 +75,26 @@ func (v *View) firstForbidding(rules []claimRule, part *Part, session domain.ID)
 }
 
 func automatic(p *Part) bool { return p.Deployment.Kind == domain.Automatic }
+
+// HeldSinceQueued reports whether a person held the machine with `drover hold` after the part was queued. The machine
+// then stays as it is, even if a person queued the part (law 13).
+func (p *Part) HeldSinceQueued(m *Machine) bool {
+	if m == nil {
+		return false
+	}
+	h := m.holdOf(p.Deployment.Project.Name, domain.ManualHold)
+	return h != nil && h.At > p.Deployment.Queued && m.HoldApplies(p.Deployment.Project.Name)
+}
+
+// alreadyDone reports whether the machine has the release of an automatic part, and no trigger asks for a redeployment
+// that was requested after that release was claimed. The late result of a lost part leads to it (law 8).
+func (v *View) alreadyDone(part *Part, m *Machine) bool {
+	p := part.Deployment.Project
+	if v.Actual(p, m) != part.Deployment.Release || v.Dirty(p, m) {
+		return false
+	}
+	return !slices.ContainsFunc(part.candidates, func(c Candidate) bool { return c.Redeploy > m.installed(p.Name).Began })
+}
 
 // unavailableReason returns why the machine is not deployable; empty if it is.
 func (v *View) unavailableReason(m *Machine) domain.PartReason {

@@ -45,6 +45,7 @@ type Deployment struct {
 	next     int // index in Order of the first part that may still be queued; no part returns to queued
 	open     int // parts that have not ended
 	failed   int
+	lost     int
 }
 
 // Part is one machine's share of a deployment.
@@ -112,8 +113,22 @@ func (d *Deployment) advanceNext() {
 // OpenParts counts the parts that have not ended.
 func (d *Deployment) OpenParts() int { return d.open }
 
+// countEnded counts a part by the state in which it ended.
+func (d *Deployment) countEnded(state domain.PartState) {
+	switch state {
+	case domain.PartFailed:
+		d.failed++
+	case domain.PartLost:
+		d.lost++
+	}
+}
+
 // FailedParts counts the parts that failed.
 func (d *Deployment) FailedParts() int { return d.failed }
+
+// LostParts counts the claimed parts that were declared lost. Only a deployment with a limit on failures counts them
+// (law 27).
+func (d *Deployment) LostParts() int { return d.lost }
 
 // OpenDeployments returns all deployments that have not ended, including those of deleted projects, in queue order.
 func (v *View) OpenDeployments() []*Deployment { return v.open }
@@ -184,12 +199,12 @@ func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
 			continue
 		}
 		if d.Excludes(m.Name) {
-			v.holdActual(d, m.Name, f)
+			v.holdActual(d, m.Name, domain.ExcludedHold, f)
 			continue
 		}
 		part := v.addPart(d, m.Name)
 		m.resetAttempts(p.Name)
-		if !m.hold(p.Name).Manual() {
+		if !m.heldByPerson(p.Name) {
 			v.replace(part, f)
 			continue
 		}

@@ -25,6 +25,9 @@ type Machine struct {
 	OfflineTime time.Time
 	// HealthSince is the position at which its health last changed.
 	HealthSince eventlog.Position
+	// CheckRemoved is the position at which the machine last lost its health check: the policy no longer had one, or the
+	// machine got another policy. 0 if that never happened.
+	CheckRemoved eventlog.Position
 	// Ready is the position at which it last became deployable or ended a claimed part.
 	Ready eventlog.Position
 	// Absence is how long servers have watched it being offline.
@@ -94,7 +97,10 @@ func (v *View) foldMachine(name string, f Fact) error {
 		return err
 	}
 	if checked && !v.checked(m) {
-		m.Health = domain.HealthUnknown
+		m.CheckRemoved = f.Position
+	}
+	if m.CheckRemoved > m.Connected && !v.checked(m) {
+		m.Health = domain.HealthUnknown // also if the last result of the removed check arrives late
 	}
 	v.touch(m.record)
 	v.notePositions(m, before, f)
@@ -221,7 +227,7 @@ func (v *View) foldPolicy(name string, f Fact) error {
 	}
 	for _, m := range checked {
 		if !v.checked(m) {
-			m.Health, m.HealthSince = domain.HealthUnknown, f.Position
+			m.Health, m.HealthSince, m.CheckRemoved = domain.HealthUnknown, f.Position, f.Position
 		}
 	}
 	for _, m := range v.Machines {

@@ -1,60 +1,148 @@
 package projections
 
-import "github.com/droverhq/drover/domain"
+import (
+	"cmp"
+	"slices"
+	"time"
 
-// setHold folds a hold that a person set.
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+)
+
+// Hold is a hold of a project on a machine, with its place in the log.
+type Hold struct {
+	domain.Hold
+	// At is the position at which the hold was set, and Time the time. They show how long it has been waiting for a
+	// person.
+	At   eventlog.Position
+	Time time.Time
+}
+
+// holdStrength ranks the kinds of holds that come before all others. Of the other kinds the newest hold is the
+// strongest.
+var holdStrength = map[domain.HoldKind]int{domain.ManualHold: 2, domain.UnprovenHold: 1}
+
+// place adds a hold, and replaces the former one of its kind. The strongest hold is the first one.
+func (i *Installed) place(h *Hold) {
+	i.remove(func(old *Hold) bool { return old.Kind == h.Kind })
+	i.Holds = append(i.Holds, h)
+	slices.SortFunc(i.Holds, func(a, b *Hold) int {
+		return cmp.Or(cmp.Compare(holdStrength[b.Kind], holdStrength[a.Kind]), cmp.Compare(b.At, a.At))
+	})
+}
+
+// remove removes the holds that match, and reports whether there were any.
+func (i *Installed) remove(match func(*Hold) bool) bool {
+	before := len(i.Holds)
+	i.Holds = orNil(slices.DeleteFunc(i.Holds, match))
+	return len(i.Holds) < before
+}
+
+// Hold returns the strongest hold of a project on the machine; nil if none exists.
+func (m *Machine) Hold(project string) *Hold {
+	if i := m.Installed[project]; i != nil && len(i.Holds) > 0 {
+		return i.Holds[0]
+	}
+	return nil
+}
+
+// heldByPerson reports whether the strongest hold is one that no deployment left. Environment-wide deployments skip the
+// machine then.
+func (m *Machine) heldByPerson(project string) bool {
+	h := m.Hold(project)
+	return h != nil && h.Manual()
+}
+
+// holdOf returns the hold of one kind; nil if none exists.
+func (m *Machine) holdOf(project string, kind domain.HoldKind) *Hold {
+	if i := m.Installed[project]; i != nil {
+		for _, h := range i.Holds {
+			if h.Kind == kind {
+				return h
+			}
+		}
+	}
+	return nil
+}
+
+// setHold folds a hold that a person set, or that drover set after a restore.
 func (v *View) setHold(p *Project, e domain.HoldSet, f Fact) {
 	m := v.Machines[e.Machine]
 	if m == nil {
 		return
 	}
+	kind := domain.ManualHold
 	if e.Unproven {
+		kind = domain.UnprovenHold
 		m.installed(p.Name).invalidate()
 	}
-	hold := &domain.Hold{Instance: e.Instance, Release: e.Release, Until: e.Until, Reason: e.Reason, Origin: e.Origin}
-	v.placeHold(p, m, hold, f)
+	v.placeHold(p, m, domain.Hold{Kind: kind, Instance: e.Instance, Release: e.Release, Until: e.Until, Reason: e.Reason,
+		Origin: e.Origin}, f)
 }
 
-func (v *View) placeHold(p *Project, m *Machine, h *domain.Hold, f Fact) {
-	i := m.installed(p.Name)
-	i.Hold, i.HoldAt, i.HoldTime = h, f.Position, f.Time
-	v.index.setDeadline(deadlineKey{project: p.Name, machine: m.Name}, h.Until)
+func (v *View) placeHold(p *Project, m *Machine, h domain.Hold, f Fact) {
+	m.installed(p.Name).place(&Hold{Hold: h, At: f.Position, Time: f.Time})
+	v.holdsChanged(p, m)
+}
+
+func (v *View) holdsChanged(p *Project, m *Machine) {
+	var until *time.Time
+	if h := m.holdOf(p.Name, domain.ManualHold); h != nil {
+		until = h.Until
+	}
+	v.index.setDeadline(deadlineKey{project: p.Name, machine: m.Name}, until)
 	v.touch(m.record)
 	v.settle(p, m)
 }
 
-// liftHold ends a hold. reset also clears the count of attempts, as when a person lifts the hold.
-func (v *View) liftHold(p *Project, machine string, reset bool) {
-	m := v.Machines[machine]
-	if m == nil || m.hold(p.Name) == nil {
-		return
+// removeHolds ends the holds of a project on a machine that match. Other holds stay, each until its own end (law 16).
+func (v *View) removeHolds(p *Project, m *Machine, match func(*Hold) bool) (removed bool) {
+	if i := m.Installed[p.Name]; i != nil && i.remove(match) {
+		v.holdsChanged(p, m)
+		return true
 	}
-	m.installed(p.Name).Hold = nil
-	v.index.setDeadline(deadlineKey{project: p.Name, machine: machine}, nil)
-	if reset {
-		m.resetAttempts(p.Name)
-	}
-	v.settle(p, m)
+	return false
 }
 
-// endsHold reports whether the start of a part of this person's deployment ends the current hold. It ends any hold that
-// an earlier deployment left. It ends a hold that a person set earlier only if the deployment names the machine. The
-// end of the deployment may set a hold again.
-func (d *Deployment) endsHold(i *Installed, v *View) bool {
-	if i.Hold == nil || i.Hold.Manual() {
-		return i.Hold != nil && d.Kind == domain.Narrowed && i.HoldAt < d.Queued
-	}
-	by := v.Deployments[i.Hold.Deployment]
-	return by == nil || by.Queued < d.Queued
-}
-
-// holdActual holds a machine at its actual release on behalf of a deployment. It leaves an existing hold unchanged.
-func (v *View) holdActual(d *Deployment, machine string, f Fact) {
-	m := v.Machines[machine]
-	if m == nil || m.hold(d.Project.Name) != nil {
+// liftHold folds the end of holds that a person lifted, or of the one that expired. A person also resets the count of
+// attempts.
+func (v *View) liftHold(p *Project, e domain.HoldLifted) {
+	m := v.Machines[e.Machine]
+	if m == nil || m.Hold(p.Name) == nil {
 		return
 	}
-	v.placeHold(d.Project, m, &domain.Hold{Instance: m.Instance, Release: v.Actual(d.Project, m), Deployment: d.ID}, f)
+	if e.Reason == domain.Expired {
+		v.removeHolds(p, m, func(h *Hold) bool { return h.Until != nil })
+		return
+	}
+	m.resetAttempts(p.Name)
+	v.removeHolds(p, m, func(h *Hold) bool { return e.Kind == "" || h.Kind == e.Kind })
+}
+
+// startedBy ends the holds on a machine on which a part of this person's deployment starts. It ends the holds that
+// earlier deployments left. It ends a hold that a person set earlier only if the deployment names the machine. The end
+// of the deployment may set a hold again.
+func (v *View) startedBy(d *Deployment, m *Machine) {
+	v.removeHolds(d.Project, m, func(h *Hold) bool {
+		if h.Manual() {
+			return d.Kind == domain.Narrowed && h.At < d.Queued
+		}
+		return v.leftBefore(h, d)
+	})
+}
+
+// leftBefore reports whether a deployment that was queued before d left the hold.
+func (v *View) leftBefore(h *Hold, d *Deployment) bool {
+	by := v.Deployments[h.Deployment]
+	return !h.Manual() && (by == nil || by.Queued < d.Queued)
+}
+
+// holdActual holds a machine at its actual release on behalf of a deployment.
+func (v *View) holdActual(d *Deployment, machine string, kind domain.HoldKind, f Fact) {
+	if m := v.Machines[machine]; m != nil {
+		v.placeHold(d.Project, m, domain.Hold{Kind: kind, Instance: m.Instance, Release: v.Actual(d.Project, m),
+			Deployment: d.ID}, f)
+	}
 }
 
 // holdAfter sets and ends the holds that follow from a deployment's end. They are folded and not written to the log:
@@ -75,29 +163,24 @@ func (v *View) holdAfter(d *Deployment, f Fact) {
 // excluded.
 func (v *View) liftOlderHolds(d *Deployment) {
 	for _, m := range v.MachinesIn(d.Environment) {
-		h := m.hold(d.Project.Name)
-		if h == nil || h.Manual() || d.Excludes(m.Name) {
-			continue
-		}
-		if by := v.Deployments[h.Deployment]; by == nil || by.Queued < d.Queued {
-			v.liftHold(d.Project, m.Name, false)
+		if !d.Excludes(m.Name) {
+			v.removeHolds(d.Project, m, func(h *Hold) bool { return v.leftBefore(h, d) })
 		}
 	}
 }
 
-// holdNarrowed holds the machines that took the release. If the environment wants that release anyway, it lifts their
-// hold.
+// holdNarrowed holds the machines that took the release. If the environment wants that release anyway, it ends the holds
+// that earlier deployments left there.
 func (v *View) holdNarrowed(d *Deployment, f Fact) {
 	for _, name := range d.Order {
 		part, m := d.Parts[name], v.Machines[name]
-		if part.State != domain.PartSucceeded || !v.latestByPerson(d, part, m) || m.hold(d.Project.Name).Manual() {
-			continue // the start of the part ended any earlier hold by a person, so this one is newer and remains
+		switch {
+		case part.State != domain.PartSucceeded || !v.latestByPerson(d, part, m):
+		case d.Release == d.Project.WantedIn(d.Environment):
+			v.removeHolds(d.Project, m, func(h *Hold) bool { return !h.Manual() })
+		default:
+			v.holdInstance(part, m, domain.NarrowedHold, d.Release, f)
 		}
-		if d.Release == d.Project.WantedIn(d.Environment) {
-			v.liftHold(d.Project, name, false)
-			continue
-		}
-		v.holdInstance(part, m, d.Release, f)
 	}
 }
 
@@ -106,10 +189,9 @@ func (v *View) holdNarrowed(d *Deployment, f Fact) {
 func (v *View) holdStarted(d *Deployment, f Fact) {
 	for _, name := range d.Order {
 		part, m := d.Parts[name], v.Machines[name]
-		if part.Claimed == 0 || !v.latestByPerson(d, part, m) || m.hold(d.Project.Name).Manual() {
-			continue
+		if part.Claimed > 0 && v.latestByPerson(d, part, m) {
+			v.holdInstance(part, m, domain.FailedRolloutHold, v.releaseLeftBy(part, m), f)
 		}
-		v.holdInstance(part, m, v.releaseLeftBy(part, m), f)
 	}
 }
 
@@ -126,10 +208,10 @@ func (v *View) releaseLeftBy(part *Part, m *Machine) string {
 
 // holdInstance holds the instance that a part ran on. If the machine is another instance by now, that one gets the held
 // release, like any re-imaged machine; without a release there is nothing to hold.
-func (v *View) holdInstance(part *Part, m *Machine, release string, f Fact) {
+func (v *View) holdInstance(part *Part, m *Machine, kind domain.HoldKind, release string, f Fact) {
 	if m.Instance == part.Instance || release != "" {
-		hold := &domain.Hold{Instance: part.Instance, Release: release, Deployment: part.Deployment.ID}
-		v.placeHold(part.Deployment.Project, m, hold, f)
+		v.placeHold(part.Deployment.Project, m, domain.Hold{Kind: kind, Instance: part.Instance, Release: release,
+			Deployment: part.Deployment.ID}, f)
 	}
 }
 
@@ -147,7 +229,7 @@ func (v *View) latestByPerson(d *Deployment, part *Part, m *Machine) bool {
 func (v *View) holdCancelled(d *Deployment, f Fact) {
 	for _, name := range d.Order {
 		if part := d.Parts[name]; part.State != domain.PartSucceeded {
-			v.holdActual(d, name, f)
+			v.holdActual(d, name, domain.CancelledHold, f)
 		}
 	}
 }

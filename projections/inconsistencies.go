@@ -29,8 +29,10 @@ func (v *View) buildIndex() *index {
 		walked.byServer.list(m, m.Server, m.Online)
 		walked.offline.list(m, m.Policy, !m.Online && m.Offline > 0)
 		for project, i := range m.Installed {
-			if i.Hold != nil {
-				walked.setDeadline(deadlineKey{project: project, machine: name}, i.Hold.Until)
+			for _, h := range i.Holds {
+				if h.Until != nil {
+					walked.setDeadline(deadlineKey{project: project, machine: name}, h.Until)
+				}
 			}
 		}
 	}

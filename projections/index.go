@@ -177,7 +177,7 @@ func (v *View) until(t deadlineKey) *time.Time {
 			return s.Pin.Until
 		}
 	} else if m := v.Machines[t.machine]; p != nil && m != nil {
-		if h := m.hold(t.project); h != nil {
+		if h := m.holdOf(t.project, domain.ManualHold); h != nil {
 			return h.Until
 		}
 	}

@@ -26,12 +26,8 @@ type Installed struct {
 	Person *Deployment `cbor:"-"`
 	// FailedAttempts counts automatic attempts that did not succeed.
 	FailedAttempts FailedAttempts `cbor:"Tried"`
-	// Hold keeps automation off the machine; nil if none exists.
-	Hold *domain.Hold
-	// HoldAt is the position at which the hold was set, and HoldTime the time. They show how long it has been waiting
-	// for a person.
-	HoldAt   eventlog.Position
-	HoldTime time.Time
+	// Holds keep automation off the machine, at most one of each kind. The strongest one is the first, and counts.
+	Holds []*Hold
 
 	// successes are the last two that agents reported. An agent is rarely more than one success behind the log. The
 	// engine looks up an older one, and those of deleted machines and projects, in the log.
@@ -57,25 +53,17 @@ func (m *Machine) installed(project string) *Installed {
 	return i
 }
 
-// hold returns the hold of a project on the machine, nil if none exists.
-func (m *Machine) hold(project string) *domain.Hold {
-	if i := m.Installed[project]; i != nil {
-		return i.Hold
-	}
-	return nil
-}
-
 // HoldApplies reports whether the machine is held for the project. A hold with a release applies only to the instance
 // that was held: another instance still gets that release. A hold without a release applies to any instance.
 func (m *Machine) HoldApplies(project string) bool {
-	h := m.hold(project)
+	h := m.Hold(project)
 	return h != nil && (h.Instance == m.Instance || h.Release == "")
 }
 
 // Wanted returns the release that a machine should have: that of its hold, else the environment's pin, else the
 // environment's release. It is empty if none exists.
 func (v *View) Wanted(p *Project, m *Machine) string {
-	if h := m.hold(p.Name); h != nil {
+	if h := m.Hold(p.Name); h != nil {
 		return h.Release
 	}
 	return p.WantedIn(m.Environment)

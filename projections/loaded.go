@@ -169,9 +169,7 @@ func (l *Loading) part(d *Deployment, s savedPart) {
 		part.candidates = append(part.candidates, *c.Candidate)
 	}
 	d.Parts[part.Machine] = part
-	if part.State == domain.PartFailed {
-		d.failed++
-	}
+	d.countEnded(part.State)
 	if part.Open() {
 		d.open++
 		l.View.openPart(part)

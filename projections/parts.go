@@ -49,9 +49,7 @@ func (v *View) claim(part *Part, e domain.PartClaimed, f Fact) {
 	if i.Person == nil || i.Person.Queued < d.Queued {
 		i.Person = d
 	}
-	if d.endsHold(i, v) {
-		v.liftHold(d.Project, m.Name, false)
-	}
+	v.startedBy(d, m)
 }
 
 // endClaimed folds the end of a part that an agent or a server reported.
@@ -89,9 +87,7 @@ func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason,
 	if released {
 		d.Project.released[d.Environment]--
 	}
-	if state == domain.PartFailed {
-		d.failed++
-	}
+	d.countEnded(state)
 	d.advanceNext()
 	m := v.MachineOf(part)
 	v.closeEnded(part)
@@ -130,8 +126,8 @@ func (v *View) recordOutcome(part *Part, m *Machine, f Fact) {
 		return
 	}
 	m.noteInstalled(d.Project, part, f)
-	if h := i.Hold; h != nil && h.Deployment == d.ID && d.Kind == domain.Automatic {
-		i.Hold = nil // the cancelled deployment succeeded here after all
+	if d.Kind == domain.Automatic { // perhaps a cancelled one, which succeeded here after all
+		v.removeHolds(d.Project, m, func(h *Hold) bool { return h.Deployment == d.ID })
 	}
 }
 

@@ -255,10 +255,11 @@ func (r *report) installed(v *projections.View, i *projections.Installed) {
 	if i.Person != nil {
 		person = i.Person.ID
 	}
-	r.add("    release=%s instance=%s success=%d began=%d dirty=%v last=%s person=%s tried=%+v hold=%s@%d, known=%v",
-		i.Release, i.Instance, i.Success,
-		i.Began, i.Dirty, describe(i.Last), person, i.FailedAttempts, asJSON(i.Hold), i.HoldAt, i.Hold != nil &&
-			v.Deployments[i.Hold.Deployment] != nil)
+	r.add("    release=%s instance=%s success=%d began=%d dirty=%v last=%s person=%s tried=%+v",
+		i.Release, i.Instance, i.Success, i.Began, i.Dirty, describe(i.Last), person, i.FailedAttempts)
+	for _, h := range i.Holds {
+		r.add("    hold=%s@%d, known=%v", asJSON(h.Hold), h.At, v.Deployments[h.Deployment] != nil)
+	}
 }
 
 func (r *report) project(p *projections.Project) {

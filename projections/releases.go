@@ -72,6 +72,7 @@ func (v *View) foldProject(name string, f Fact) error {
 		v.deleteProject(p, f)
 	case domain.ProjectDefined, domain.TriggerDefined, domain.TriggerDeleted:
 		v.listenerIndex = listenerIndex{}
+		p.dropRedeploys()
 		v.settleProject(p)
 		v.touchOpen(p)
 	case domain.ProjectEnabled:
@@ -89,15 +90,25 @@ func (v *View) foldProject(name string, f Fact) error {
 		v.foldDeployment(f)
 	case domain.PinSet:
 		p.PinnedTime[e.Environment] = f.Time
-		v.repin(p, e.Environment, e.Until)
+		v.repin(p, e.Environment, e.Until, true)
 	case domain.PinLifted:
-		v.repin(p, e.Environment, nil)
+		v.repin(p, e.Environment, nil, e.Reason == domain.Lifted)
 	case domain.HoldSet:
 		v.setHold(p, e, f)
 	case domain.HoldLifted:
-		v.liftHold(p, e.Machine, e.Reason == domain.Lifted)
+		v.liftHold(p, e)
 	}
 	return nil
+}
+
+// dropRedeploys clears the redeployments that triggers had requested before their owner turned redeploy off. Turning it
+// on again does not bring them back.
+func (p *Project) dropRedeploys() {
+	for _, c := range p.waiting {
+		if t := p.Triggers[c.Trigger]; t != nil && !t.Settings.Redeploy {
+			c.Redeploy = 0
+		}
+	}
 }
 
 // switchTrigger folds the enabling or disabling of a trigger. It settles the machines with a candidate of the trigger:
@@ -168,10 +179,12 @@ func (v *View) deleteProject(p *Project, f Fact) {
 }
 
 // repin settles every machine of an environment whose pin changed, and resets the count of attempts.
-func (v *View) repin(p *Project, environment string, until *time.Time) {
+func (v *View) repin(p *Project, environment string, until *time.Time, byPerson bool) {
 	v.index.setDeadline(deadlineKey{project: p.Name, environment: environment}, until)
 	for _, m := range v.MachinesIn(environment) {
-		m.resetAttempts(p.Name)
+		if byPerson {
+			m.resetAttempts(p.Name)
+		}
 		v.settle(p, m)
 	}
 }

@@ -79,8 +79,8 @@ func (v *View) references(d *Deployment) bool {
 }
 
 func (i *Installed) references(d *Deployment) bool {
-	return i != nil &&
-		(i.Last != nil && i.Last.Deployment == d || i.Person == d || i.Hold != nil && i.Hold.Deployment == d.ID)
+	return i != nil && (i.Last != nil && i.Last.Deployment == d || i.Person == d ||
+		slices.ContainsFunc(i.Holds, func(h *Hold) bool { return h.Deployment == d.ID }))
 }
 
 // prune removes a deployment. Later facts about its parts have no effect, with one exception: the result of a part that

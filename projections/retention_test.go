@@ -70,11 +70,13 @@ func TestAutomaticDeploymentsDoNotDisplaceThoseOfPeople(t *testing.T) {
 	f.Add("project/shop", domain.TriggerDefined{Trigger: "joins",
 		Settings: domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup},
 			Environments: []string{"production"}}})
-	f.Add("project/shop", domain.PinSet{Environment: "production", Release: "1.0"})
 	person := f.narrowed(domain.PartSucceeded, "web-00")
-	for range 3 * projections.RetainedDeployments {
+	f.Add("project/shop", domain.HoldLifted{Machine: "web-00", Reason: domain.Lifted})
+	for i := range 3 * projections.RetainedDeployments {
+		release := []string{"1.1", "1.0"}[i%2] // a machine that has the release would not be deployed to
+		f.Add("project/shop", domain.PinSet{Environment: "production", Release: release})
 		d := f.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production",
-			Release:  "1.0",
+			Release:  release,
 			Machines: []domain.DeploymentMachine{{Name: "web-00", Triggers: []string{"joins"}}}})
 		f.runPart(d, "web-00", domain.PartSucceeded)
 		f.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentSucceeded})

@@ -73,11 +73,19 @@ func (w world) projectAndMachine(project, machine string) (*Project, *Machine, b
 	return p, m, p != nil && m != nil
 }
 
-func (w world) Hold(project, machine string) *domain.Hold {
-	if _, m, ok := w.projectAndMachine(project, machine); ok {
-		return m.hold(project)
+func (w world) Hold(project, machine string, kind domain.HoldKind) *domain.Hold {
+	_, m, ok := w.projectAndMachine(project, machine)
+	if !ok {
+		return nil
 	}
-	return nil
+	h := m.Hold(project)
+	if kind != "" {
+		h = m.holdOf(project, kind)
+	}
+	if h == nil {
+		return nil
+	}
+	return &h.Hold
 }
 
 func (w world) Wanted(project, machine string) string {

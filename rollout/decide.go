@@ -115,10 +115,10 @@ func withdrawEach(d *projections.Deployment, withdrawals map[domain.PartReason][
 	return all
 }
 
-// tooManyFailed reports whether so many parts failed that no further part may start.
+// tooManyFailed reports whether so many parts failed or were lost that no further part may start.
 func tooManyFailed(d *projections.Deployment) bool {
 	limit := d.Facts.StopAfterFailures
-	return limit > 0 && d.FailedParts() >= limit
+	return limit > 0 && d.FailedParts()+d.LostParts() >= limit
 }
 
 func hasUnclaimed(d *projections.Deployment) bool {
@@ -136,6 +136,8 @@ func skipReason(v *projections.View, part *projections.Part, age projections.Age
 		return domain.MachineGone
 	case !v.PartInScope(part, m):
 		return domain.OutOfScope
+	case part.HeldSinceQueued(m):
+		return domain.MachineIsHeld
 	}
 	if ok, reason := v.Deployable(m); !ok {
 		return reason
@@ -229,6 +231,8 @@ func outcome(d *projections.Deployment) (domain.DeploymentState, string) {
 	switch {
 	case count[domain.PartFailed] > 0:
 		return domain.DeploymentFailed, "parts-failed"
+	case count[domain.PartLost] > 0 && tooManyFailed(d):
+		return domain.DeploymentFailed, "parts-failed" // law 27
 	case missed > 0 && d.Facts.Unavailable == domain.FailUnavailable:
 		return domain.DeploymentFailed, "machines-unavailable"
 	case d.Cancelled:

@@ -44,8 +44,9 @@ func verbs() []verb {
 			return domain.SetHold{Project: w.need("project"), Machine: w.arg(0), Until: w.until(),
 				Reason: w.flag("reason"), Origin: domain.By(by)}
 		}},
-		{"unhold MACHINE --project P", func(w *words) domain.Command {
-			return domain.LiftHold{Project: w.need("project"), Machine: w.arg(0), Origin: domain.By(by)}
+		{"unhold MACHINE --project P --kind KIND", func(w *words) domain.Command {
+			return domain.LiftHold{Project: w.need("project"), Machine: w.arg(0), Kind: domain.HoldKind(w.flag("kind")),
+				Origin: domain.By(by)}
 		}},
 		{"machine enable NAME", func(w *words) domain.Command {
 			return domain.SetMachineEnabled{Name: w.arg(0), Enabled: true, Origin: domain.By(by)}

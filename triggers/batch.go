@@ -22,6 +22,8 @@ type Batch struct {
 type Balance struct {
 	Machine            string
 	Positive, Negative int
+
+	opening []domain.Category // the categories of its events that can open a candidate, without duplicates
 }
 
 // String formats the balance for people: "+1 -1", or "0".
@@ -54,11 +56,11 @@ func (b *Batch) Add(rec eventlog.Recorded, fact domain.Event) {
 		return
 	}
 	if category, ok := domain.CategoryOf(fact); ok {
-		b.count(machine, category.Sign())
+		b.count(machine, category)
 	}
 }
 
-func (b *Batch) count(machine string, sign int) {
+func (b *Batch) count(machine string, category domain.Category) {
 	if b.balance == nil {
 		b.balance = map[string]*Balance{}
 	}
@@ -67,11 +69,14 @@ func (b *Batch) count(machine string, sign int) {
 		sum = &Balance{Machine: machine}
 		b.balance[machine] = sum
 	}
-	switch {
+	switch sign := category.Sign(); {
 	case sign > 0:
 		sum.Positive++
 	case sign < 0:
 		sum.Negative++
+	}
+	if category.Opens() && !slices.Contains(sum.opening, category) {
+		sum.opening = append(sum.opening, category)
 	}
 }
 
@@ -92,8 +97,8 @@ type MachineBatch struct {
 	Exists, Deployable bool
 }
 
-// Summary returns the machines of the batch by name, and the verdicts on the up-to-date ones, which are
-// shown as "none".
+// Summary returns the machines of the batch by name, and the verdicts on those for which a trigger asked although they
+// are up to date. They are shown as "none".
 func (b *Batch) Summary(v *projections.View, age projections.Age) (machines []MachineBatch, settled []Verdict) {
 	machines = make([]MachineBatch, 0, len(b.balance))
 	for _, balance := range b.Balances() {
@@ -101,17 +106,19 @@ func (b *Batch) Summary(v *projections.View, age projections.Age) (machines []Ma
 		if m := v.Machines[balance.Machine]; m != nil {
 			at.Exists = true
 			at.Deployable, _ = v.Deployable(m)
-			settled = append(settled, upToDate(v, m, age)...)
+			settled = append(settled, upToDate(v, m, balance.opening, age)...)
 		}
 		machines = append(machines, at)
 	}
 	return machines, settled
 }
 
-// upToDate returns the verdicts on a machine for the projects that have nothing to do on it.
-func upToDate(v *projections.View, m *projections.Machine, age projections.Age) (verdicts []Verdict) {
+// upToDate returns the verdicts on a machine for the projects of which a trigger asked in this batch and that have
+// nothing to do on the machine.
+func upToDate(v *projections.View, m *projections.Machine, opening []domain.Category,
+	age projections.Age) (verdicts []Verdict) {
 	for _, p := range v.ProjectsFor(m) {
-		if len(v.Candidates(p, m)) == 0 && hasTriggerFor(p, m) {
+		if len(v.Candidates(p, m)) == 0 && hasTriggerFor(p, m, opening) {
 			if verdict := Judge(v, p, m, age); verdict.Kind == None && verdict.Reason == UpToDate {
 				verdicts = append(verdicts, verdict)
 			}
@@ -120,8 +127,11 @@ func upToDate(v *projections.View, m *projections.Machine, age projections.Age) 
 	return verdicts
 }
 
-// hasTriggerFor reports whether a trigger of the project matches the machine.
-func hasTriggerFor(p *projections.Project, m *projections.Machine) bool {
-	return slices.ContainsFunc(triggersOf(p),
-		func(t *domain.Trigger) bool { return t.Matches(&m.Machine, p.Settings.Roles) })
+// hasTriggerFor reports whether a trigger of the project matches the machine, and either reacts to one of the categories
+// or serves the sweep.
+func hasTriggerFor(p *projections.Project, m *projections.Machine, opening []domain.Category) bool {
+	return slices.ContainsFunc(triggersOf(p), func(t *domain.Trigger) bool {
+		reacts := t.Sweeps || slices.ContainsFunc(opening, func(c domain.Category) bool { return slices.Contains(t.Opens, c) })
+		return reacts && t.Matches(&m.Machine, p.Settings.Roles)
+	})
 }

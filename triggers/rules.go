@@ -155,8 +155,7 @@ func (c Case) relevant() []*projections.Candidate {
 }
 
 func (c Case) nothingReleased() bool {
-	i := c.Machine.Installed[c.Project.Name]
-	return c.Project.WantedIn(c.Machine.Environment) == "" && (i == nil || i.Hold == nil)
+	return c.Project.WantedIn(c.Machine.Environment) == "" && c.Machine.Hold(c.Project.Name) == nil
 }
 
 func (c Case) deploymentRunning() bool {

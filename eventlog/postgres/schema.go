@@ -34,7 +34,7 @@ const (
 
 	// A page is a range of positions or revisions, which have no gaps, and not a LIMIT. Until PostgreSQL has analyzed a
 	// new table, it would sort the whole rest of the table for each page. Every row contains the head of the log and the
-	// last place of the read. A page without events has a single row.
+	// last place of the read; if there is no event, the result has one row without an event.
 	columns = `h.head, h.last, e.position, e.stream, e.revision, e.id, e.type, e.time, e.command, e.causes, e.data, e.checksum`
 	sqlAll  = `SELECT ` + columns + ` FROM (SELECT coalesce(max(position), 0) AS head, coalesce(max(position), 0) AS last FROM {schema}.events) h
 		LEFT JOIN {schema}.events e ON e.position BETWEEN $1 AND $2 AND e.position <= $3 ORDER BY e.position`

@@ -33,7 +33,7 @@ type conn struct {
 // maxCached limits lasts. Beyond it conn clears the cache.
 const maxCached = 100_000
 
-// emptyWALTimeout is how long appends may wait while the writer empties the write-ahead log to erase data.
+// emptyWALTimeout is how long appends may wait while the writer empties the write-ahead log in order to erase data.
 const emptyWALTimeout = 50 * time.Millisecond
 
 // openConn opens a connection, and takes the write lock once to check that it can write.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"net/url"
 
 	"github.com/spf13/cobra"
 
@@ -69,22 +70,28 @@ func holdVerb(a *app) *cobra.Command {
 }
 
 func unholdVerb(a *app) *cobra.Command {
-	var project string
+	var project, kind string
 	cmd := verb{
-		exits: writeExits(exits{exitMissing: "the project or machine does not exist, or there is no hold"}),
-		use:   "unhold MACHINE --project P", short: "Lift a hold",
-		long: "Lift the hold of a project on a machine. If another release is wanted, automation can deploy it\n" +
-			"from the next tick on.",
-		example: "drover unhold web-01 --project shop",
+		exits: writeExits(exits{exitMissing: "the project or machine does not exist, or there is no such hold"}),
+		use:   "unhold MACHINE --project P", short: "Lift holds",
+		long: "Lift all holds of a project on a machine, or with --kind one of them. If another release is wanted,\n" +
+			"automation can deploy it from the next tick on. `drover why MACHINE` shows the holds.",
+		example: "drover unhold web-01 --project shop\ndrover unhold web-01 --project shop --kind manual",
 		run: func(ctx context.Context, args []string) error {
-			written, err := a.remove(ctx, client.Path("holds", project, args[0]))
+			path, what := client.Path("holds", project, args[0]), "the hold of "
+			if kind != "" {
+				path, what = path+"?kind="+url.QueryEscape(kind), "the "+kind+" hold of "
+			}
+			written, err := a.remove(ctx, path)
 			if err != nil {
 				return err
 			}
-			return a.wrote(written, "the hold of "+project+" on "+args[0]+" is lifted")
+			return a.wrote(written, what+project+" on "+args[0]+" is lifted")
 		},
 	}.command()
 	cmd.Flags().StringVar(&project, "project", "", "`PROJECT` of the hold")
+	cmd.Flags().StringVar(&kind, "kind", "", "lift only the hold of this `KIND`: manual, unproven, narrowed,\n"+
+		"failed-rollout, excluded or cancelled")
 	return cmd
 }
 

@@ -57,7 +57,7 @@ func (p *Process) Running() bool {
 	}
 }
 
-// Died reports whether the process has ended without a prior call of End, Kill or Stop.
+// Died reports whether the process has ended although neither End, Kill nor Stop was called.
 func (p *Process) Died() bool { return !p.Running() && !p.endRequested.Load() }
 
 // State waits for the end of the process and returns its final state.

@@ -82,7 +82,7 @@ func (l *ledger) checkCleanUp(h *machineState, fact domain.Event) {
 		if o.Environment != h.Environment {
 			continue
 		}
-		if total++; o.absentAt > 0 && o.absentAt <= from && o.Policy == fleeting {
+		if total++; o.absentAt > 0 && o.absentAt <= from {
 			absent++
 		}
 	}

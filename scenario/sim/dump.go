@@ -21,8 +21,10 @@ func dump(v *projections.View) []string {
 		add("machine %s %+v added %s offline %s ready %s absence %s", name, m.Machine, m.Added, m.Offline, m.Ready, m.Absence)
 		for _, project := range slices.Sorted(maps.Keys(m.Installed)) {
 			i := m.Installed[project]
-			add("machine %s %s %s of %s dirty %v tried %+v hold %+v", name, project, i.Release, i.Instance, i.Dirty,
-				i.FailedAttempts, i.Hold)
+			add("machine %s %s %s of %s dirty %v tried %+v", name, project, i.Release, i.Instance, i.Dirty, i.FailedAttempts)
+			for _, h := range i.Holds {
+				add("machine %s %s hold %+v", name, project, *h)
+			}
 		}
 		for i, part := range v.OpenPartsOn(name) {
 			add("machine %s open part %d of %s", name, i, part.Deployment.ID)

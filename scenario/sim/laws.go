@@ -240,6 +240,8 @@ func (l *ledger) checkClaim(w *deploymentState, h *machineState, machine string,
 		violate("it was claimed before")
 	case l.superseded(w, machine):
 		violate("a person's later deployment covers its machine")
+	case l.heldAfter(w, h):
+		violate("a person held its machine after it was queued")
 	case l.checked[h.Policy] && h.Health == domain.HealthUnknown:
 		l.cluster.violate("law 25: nothing is deployed before the first result of the health check",
 			"the claim of %s counted", claim)
@@ -251,6 +253,12 @@ func (l *ledger) checkClaim(w *deploymentState, h *machineState, machine string,
 	if !w.person() {
 		l.checkAutomaticClaim(w, h, claim)
 	}
+}
+
+// heldAfter reports whether a person holds the machine, with a command that came after the deployment was queued.
+func (l *ledger) heldAfter(w *deploymentState, h *machineState) bool {
+	k := l.installation(w.project, h).holds[domain.ManualHold]
+	return k != nil && k.set > w.queued && (k.instance == h.Instance || k.release == "")
 }
 
 func (l *ledger) checkAutomaticClaim(w *deploymentState, h *machineState, claim string) {
@@ -289,6 +297,21 @@ func (l *ledger) checkEnd(w *deploymentState) {
 			l.cluster.violate("law 10: a deployment with a failed part does not succeed",
 				"%s succeeded although it failed on %s", l.cluster.transcript.deployment(w.id), machine)
 		}
+	}
+	l.checkLost(w)
+}
+
+// checkLost checks that lost parts count against the limit on failures, if there is one.
+func (l *ledger) checkLost(w *deploymentState) {
+	lost := 0
+	for _, s := range w.parts {
+		if s.result == domain.PartLost {
+			lost++
+		}
+	}
+	if limit := w.StopAfterFailures; limit > 0 && lost >= limit && w.ended == domain.DeploymentSucceeded {
+		l.cluster.violate("law 27: a deployment that lost parts stop does not succeed", "%s succeeded with %d lost parts",
+			l.cluster.transcript.deployment(w.id), lost)
 	}
 }
 
@@ -369,14 +392,14 @@ func (p *cluster) checkInstallation(project *projections.Project, a *projectStat
 		p.violate("the fold knows its machines", "machine %s is missing", h.Name)
 		return
 	}
-	var hold *domain.Hold
+	held := 0
 	if i := m.Installed[a.name]; i != nil {
-		hold = i.Hold
+		held = len(i.Holds)
 	}
-	switch k := r.hold; {
-	case (k == nil) != (hold == nil):
-		p.violate("law 16: a person's choice stays", "%s of %s: held is %v in the fold and %v in the log", h.Name,
-			a.name, hold != nil, k != nil)
+	switch k, hold := r.holds.strongest(), m.Hold(a.name); {
+	case held != len(r.holds):
+		p.violate("law 16: a person's choices stay side by side", "%s of %s: %d holds in the fold and %d in the log", h.Name,
+			a.name, held, len(r.holds))
 	case k != nil && (k.instance != hold.Instance || k.release != hold.Release ||
 		(k.deployment == nil) != hold.Deployment.IsZero()):
 		p.violate("law 16: a person's choice stays", "%s of %s: the fold holds it at %q, the log at %q", h.Name, a.name,

@@ -51,7 +51,7 @@ type installation struct {
 	dirty          bool
 	last           *partState
 	person         *deploymentState
-	hold           *holdState
+	holds          holdsOf
 	failures       int
 	failedInstance domain.ID // the instance on which the failures happened
 	failedRelease  string    // the release that failed
@@ -87,7 +87,7 @@ func newLedger(p *cluster) *ledger {
 func (l *ledger) installation(a *projectState, h *machineState) *installation {
 	key := machineProject{h.Name, h.created, a.name, a.created}
 	if l.installations[key] == nil {
-		l.installations[key] = &installation{}
+		l.installations[key] = &installation{holds: holdsOf{}}
 	}
 	return l.installations[key]
 }
@@ -101,7 +101,7 @@ func inScope(h *machineState, environment string, roles []string) bool {
 }
 
 func (l *ledger) wanted(a *projectState, h *machineState) string {
-	if k := l.installation(a, h).hold; k != nil {
+	if k := l.installation(a, h).holds.strongest(); k != nil {
 		return k.release
 	}
 	return a.wantedIn(h.Environment)
@@ -129,7 +129,7 @@ func (l *ledger) madeUnhealthy(a *projectState, h *machineState) bool {
 
 // heldHere reports whether automation must leave the machine alone.
 func (l *ledger) heldHere(a *projectState, h *machineState) bool {
-	k := l.installation(a, h).hold
+	k := l.installation(a, h).holds.strongest()
 	return k != nil && (k.instance == h.Instance || k.release == "")
 }
 

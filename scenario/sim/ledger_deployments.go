@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/droverhq/drover/domain"
@@ -40,18 +41,53 @@ type partState struct {
 type holdState struct {
 	instance   domain.ID
 	release    string
-	deployment *deploymentState  // nil for a hold by command
-	set        eventlog.Position // position of the hold by command
+	deployment *deploymentState // nil for a hold by command and after a restore
+	set        eventlog.Position
+	timed      bool
+}
+
+// holdsOf are the holds of a project on a machine, by kind. A new one replaces only the one of its kind.
+type holdsOf map[domain.HoldKind]*holdState
+
+// strongest returns the hold that counts: the one by command, else the one after a restore, else the newest. It returns
+// nil without a hold.
+func (k holdsOf) strongest() *holdState {
+	if k[domain.ManualHold] != nil {
+		return k[domain.ManualHold]
+	}
+	if k[domain.UnprovenHold] != nil {
+		return k[domain.UnprovenHold]
+	}
+	var newest *holdState
+	for _, hold := range k {
+		if newest == nil || hold.set > newest.set {
+			newest = hold
+		}
+	}
+	return newest
+}
+
+// end removes the holds that match.
+func (k holdsOf) end(match func(*holdState) bool) {
+	maps.DeleteFunc(k, func(_ domain.HoldKind, hold *holdState) bool { return match(hold) })
 }
 
 func (l *ledger) applyLift(a *projectState, e domain.HoldLifted) {
-	if h := l.machines[e.Machine]; h != nil {
-		r := l.installation(a, h)
-		r.hold = nil
-		if e.Reason == domain.Lifted {
-			r.failures = 0
-		}
+	h := l.machines[e.Machine]
+	if h == nil {
+		return
 	}
+	r := l.installation(a, h)
+	switch {
+	case e.Reason == domain.Expired:
+		r.holds.end(func(k *holdState) bool { return k.timed })
+		return
+	case e.Kind != "":
+		delete(r.holds, e.Kind)
+	default:
+		clear(r.holds)
+	}
+	r.failures = 0
 }
 
 func (l *ledger) applyQueued(a *projectState, e domain.DeploymentQueued, rec eventlog.Recorded) {
@@ -82,12 +118,11 @@ func (l *ledger) applyQueued(a *projectState, e domain.DeploymentQueued, rec eve
 		switch {
 		case !inScope(h, e.Environment, a.settings.Roles):
 		case slices.Contains(e.Exclude, h.Name):
-			if r.hold == nil {
-				r.hold = &holdState{h.Instance, l.actual(a, h), w, 0}
-			}
+			r.holds[domain.ExcludedHold] = &holdState{instance: h.Instance, release: l.actual(a, h), deployment: w, set: l.at}
 		default:
 			r.failures = 0
-			w.covers[h.Name] = r.hold == nil || r.hold.deployment != nil
+			k := r.holds.strongest()
+			w.covers[h.Name] = k == nil || k.deployment != nil
 		}
 	}
 }
@@ -127,9 +162,8 @@ func (l *ledger) holdCancelled(w *deploymentState) {
 		if s := w.parts[named.Name]; h == nil || s != nil && s.result == domain.PartSucceeded {
 			continue
 		}
-		if r := l.installation(w.project, h); r.hold == nil {
-			r.hold = &holdState{h.Instance, l.actual(w.project, h), w, 0}
-		}
+		l.installation(w.project, h).holds[domain.CancelledHold] = &holdState{instance: h.Instance,
+			release: l.actual(w.project, h), deployment: w, set: l.at}
 	}
 }
 
@@ -137,31 +171,29 @@ func (l *ledger) holdCancelled(w *deploymentState) {
 func (l *ledger) updateHolds(w *deploymentState) {
 	if w.ended == domain.DeploymentSucceeded && w.Kind == domain.EnvironmentWide {
 		for _, h := range l.machines {
-			r := l.installation(w.project, h)
-			if r.hold != nil && r.hold.deployment != nil && r.hold.deployment.queued < w.queued &&
-				h.Environment == w.Environment && !slices.Contains(w.Exclude, h.Name) {
-				r.hold = nil
+			if h.Environment == w.Environment && !slices.Contains(w.Exclude, h.Name) {
+				l.installation(w.project, h).holds.end(w.outdates)
 			}
 		}
 		return
 	}
 	for _, s := range w.parts {
 		r := l.installation(w.project, s.machine)
-		verb := r.hold != nil && r.hold.deployment == nil
 		switch {
 		case l.machines[s.machine.Name] != s.machine || r.person != nil && r.person.queued > w.queued:
 		case w.ended != domain.DeploymentSucceeded:
-			if !verb {
-				l.holdDisk(s, r, l.left(s))
-			}
-		case s.result != domain.PartSucceeded || verb:
+			l.holdDisk(s, r, domain.FailedRolloutHold, l.left(s))
+		case s.result != domain.PartSucceeded:
 		case w.Release == w.project.wantedIn(w.Environment):
-			r.hold = nil
+			r.holds.end(func(k *holdState) bool { return k.deployment != nil })
 		default:
-			l.holdDisk(s, r, w.Release)
+			l.holdDisk(s, r, domain.NarrowedHold, w.Release)
 		}
 	}
 }
+
+// outdates reports whether an earlier deployment left the hold.
+func (w *deploymentState) outdates(k *holdState) bool { return k.deployment != nil && k.deployment.queued < w.queued }
 
 // left returns the release that a part left on its disk.
 func (l *ledger) left(s *partState) string {
@@ -176,9 +208,9 @@ func (l *ledger) left(s *partState) string {
 
 // holdDisk holds the disk on which a part ran. A new disk is held at the release of the old one, and not at all if
 // there was none.
-func (l *ledger) holdDisk(s *partState, r *installation, release string) {
+func (l *ledger) holdDisk(s *partState, r *installation, kind domain.HoldKind, release string) {
 	if s.machine.Instance == s.instance || release != "" {
-		r.hold = &holdState{s.instance, release, s.deployment, 0}
+		r.holds[kind] = &holdState{instance: s.instance, release: release, deployment: s.deployment, set: l.at}
 	}
 }
 
@@ -219,12 +251,9 @@ func (l *ledger) applyClaim(w *deploymentState, machine string, e domain.PartCla
 	if r.person == nil || r.person.queued < w.queued {
 		r.person = w
 	}
-	switch k := r.hold; {
-	case k == nil:
-	case k.deployment == nil && w.Kind == domain.Narrowed && k.set < w.queued, k.deployment != nil &&
-		k.deployment.queued < w.queued:
-		r.hold = nil
-	}
+	r.holds.end(func(k *holdState) bool {
+		return w.outdates(k) || k.deployment == nil && w.Kind == domain.Narrowed && k.set < w.queued
+	})
 }
 
 func (l *ledger) applyEnd(s *partState, e domain.PartEnded) {
@@ -251,8 +280,8 @@ func (l *ledger) applyEnd(s *partState, e domain.PartEnded) {
 func (l *ledger) outcome(s *partState, r *installation) {
 	if s.result == domain.PartSucceeded {
 		l.success(s, r)
-		if r.hold != nil && r.hold.deployment == s.deployment && !s.deployment.person() {
-			r.hold = nil
+		if !s.deployment.person() {
+			r.holds.end(func(k *holdState) bool { return k.deployment == s.deployment })
 		}
 		l.countCauses(s)
 		l.serve(s)

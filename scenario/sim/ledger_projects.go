@@ -80,10 +80,17 @@ func (l *ledger) applyProject(name string, rec eventlog.Recorded, fact domain.Ev
 		l.forgive(a, e.Environment)
 	case domain.PinLifted:
 		delete(a.pins, e.Environment)
-		l.forgive(a, e.Environment)
+		if e.Reason == domain.Lifted {
+			l.forgive(a, e.Environment)
+		}
 	case domain.HoldSet:
 		if h := l.machines[e.Machine]; h != nil {
-			l.installation(a, h).hold = &holdState{instance: e.Instance, release: e.Release, set: rec.Position}
+			kind := domain.ManualHold
+			if e.Unproven {
+				kind = domain.UnprovenHold
+			}
+			l.installation(a, h).holds[kind] = &holdState{instance: e.Instance, release: e.Release, set: rec.Position,
+				timed: e.Until != nil}
 		}
 	case domain.HoldLifted:
 		l.applyLift(a, e)

@@ -290,7 +290,7 @@ func TestHealingDoesNotUndoThePersonsChoice(t *testing.T) {
 		p.heal()
 		for at, before := range held {
 			a, h := p.ledger.projects[at.project], p.ledger.machines[at.machine]
-			if a == nil || h == nil || !p.ledger.heldHere(a, h) || p.ledger.installation(a, h).hold != before.hold {
+			if a == nil || h == nil || !p.ledger.heldHere(a, h) || p.ledger.installation(a, h).holds.strongest() != before.hold {
 				continue // it expired, or its deployment has ended meanwhile
 			}
 			if now := p.agent(at.machine).disk[projectIncarnation{a.name, a.created}]; now.release != before.release {
@@ -314,7 +314,7 @@ func (p *cluster) held() map[machineProject]choice {
 		for machine, h := range p.ledger.machines {
 			if on := p.agent(machine); p.ledger.heldHere(a, h) && len(p.audit.OpenPartsOn(machine)) == 0 && on.running == nil {
 				c := on.disk[projectIncarnation{a.name, a.created}]
-				all[machineProject{machine: machine, project: project}] = choice{p.ledger.installation(a, h).hold, c.release}
+				all[machineProject{machine: machine, project: project}] = choice{p.ledger.installation(a, h).holds.strongest(), c.release}
 			}
 		}
 	}
