@@ -35,7 +35,7 @@ func findings(t *testing.T, l *projectionstest.History, s Vitals, check string) 
 	return strings.Join(lines, "\n")
 }
 
-func TestHealthyFleetHasOneFineFindingPerCheck(t *testing.T) {
+func TestHealthyFleetHasOneOKFindingPerCheck(t *testing.T) {
 	l := shop(t)
 	l.Attempt("web-01", "1.0", domain.PartSucceeded, "")
 	checkup := Examine(l.View, old, healthy())
@@ -54,7 +54,7 @@ func TestHealthyFleetHasOneFineFindingPerCheck(t *testing.T) {
 	require.NotContains(t, string(text), "null")
 }
 
-func TestServerFindings(t *testing.T) {
+func TestExamineReportsProblemsOfServersAndTheLog(t *testing.T) {
 	other := domain.ID{3: 2}
 	for name, test := range map[string]struct {
 		change func(l *projectionstest.History, s *Vitals)
@@ -121,7 +121,7 @@ func TestServerFindings(t *testing.T) {
 	}
 }
 
-func TestFleetFindings(t *testing.T) {
+func TestExamineReportsProblemsOfTheFleet(t *testing.T) {
 	later := soon.Add(30 * 24 * time.Hour)
 	expires := later.Add(5 * time.Hour)
 	for name, test := range map[string]struct {
@@ -156,7 +156,7 @@ func TestFleetFindings(t *testing.T) {
 		"a machine that is offline and behind": {func(l *projectionstest.History) {
 			l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
 		}, "machines",
-			"warn: 1 machine has been behind with project shop for up to 30 days: machine-unavailable (web-01)."},
+			"warn: 1 machine has been behind on project shop for up to 30 days: machine-unavailable (web-01)."},
 		"a machine that has been offline for a long time": {func(l *projectionstest.History) {
 			l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect})
 		}, "environments", "warn: 1 machine has been offline for up to 30 days (since 2026-01-01 09:00 UTC): web-01 → " +
@@ -192,7 +192,7 @@ func TestFleetFindings(t *testing.T) {
 			for range 3 {
 				l.Attempt("web-01", "1.0", domain.PartFailed, "step-failed")
 			}
-		}, "machines", "bad: 1 machine has been behind with project shop for up to 30 days: retries-exhausted (web-01)."},
+		}, "machines", "bad: 1 machine has been behind on project shop for up to 30 days: retries-exhausted (web-01)."},
 		"an unlimited join token": {func(l *projectionstest.History) {
 			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}})
 		}, "tokens", "warn: join token 0123456789ab lets any number of agents join and never expires → drover token " +

@@ -185,7 +185,7 @@ func (l *late) finding() Finding {
 		f.Severity = Bad
 		f.Fix += fmt.Sprintf("; then run: drover retry %s --project %s", shellWord(l.names[0]), shellWord(l.project))
 	}
-	f.Text = fmt.Sprintf("%s been behind with project %s for up to %s: %s (%s). %s", have(len(l.names), "machine"),
+	f.Text = fmt.Sprintf("%s been behind on project %s for up to %s: %s (%s). %s", have(len(l.names), "machine"),
 		l.project, span(l.longest), l.reason, some(l.names), l.sentence)
 	return f
 }

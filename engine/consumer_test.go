@@ -213,7 +213,7 @@ func TestFailedPageIsHandledAgain(t *testing.T) {
 	require.Equal(t, environmentIDs(t, log), got.ids)
 }
 
-func TestConflictOfTheHandlerFailsTheConsumer(t *testing.T) {
+func TestHandlerConflictFailsTheConsumer(t *testing.T) {
 	log := memory.New()
 	e, err := engine.Open(t.Context(),
 		engine.Config{Log: log, Clock: bubbleClock{time.Now()}, Server: domain.ID{15: 1}})

@@ -13,7 +13,7 @@ import (
 
 // Random sessions begin, send heartbeats, are shifted and end. silentSince must return the same sessions as a scan of
 // all sessions, longest silent first.
-func TestSilentSinceEqualsAWalkOverAllSessions(t *testing.T) {
+func TestSilentSinceReturnsTheSameSessionsAsAFullScan(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		all, walked, now := newContacts(), map[domain.ID]contact{}, time.Duration(0)
 		session := func(t *rapid.T) domain.ID { return domain.ID{15: rapid.Byte().Draw(t, "session") % 10} }

@@ -9,6 +9,6 @@ import (
 
 // cpu skips the benchmark, because this platform does not report the CPU time of a process.
 func cpu(b *testing.B) time.Duration {
-	b.Skip("this system does not say what CPU time a process has used")
+	b.Skip("this platform does not report the CPU time of a process")
 	return 0
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-func TestRepeatedCommandIsPerformedOnceAndAnsweredAlike(t *testing.T) {
+func TestRepeatedCommandIsExecutedOnceAndGetsTheSameResult(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	deploy := domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}
@@ -67,7 +67,7 @@ func TestAnotherCommandWithAUsedKeyIsRejected(t *testing.T) {
 	require.ErrorContains(t, err, "used for another command")
 }
 
-func TestRepeatedCommandIsPerformedOnceAfterAClockJumpedADayAhead(t *testing.T) {
+func TestRepeatedCommandIsExecutedOnceAfterAClockJumpsADayAhead(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	deploy := domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}
@@ -174,7 +174,7 @@ func (l *lossyLog) Append(ctx context.Context, stream string, expected eventlog.
 	return appended, err
 }
 
-func TestAppendWithALostReplyIsPerformedOnce(t *testing.T) {
+func TestAppendWithALostReplyIsWrittenOnce(t *testing.T) {
 	log := &lossyLog{Log: memory.New(), lose: 2}
 	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: &manualClock{}, Server: domain.ID{15: 1}})
 	require.NoError(t, err)

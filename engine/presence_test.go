@@ -127,7 +127,7 @@ func TestSessionsOfAKilledServerEndAfterLeaseStaleAndOfflineAfter(t *testing.T) 
 			causes++
 		}
 	}
-	require.Equal(t, 1, causes, "moving to another server is not coming online")
+	require.Equal(t, 1, causes, "moving to another server does not bring a machine online again")
 }
 
 // blind is a log that fails to read and write leases.

@@ -118,7 +118,7 @@ func (e *Engine) CheckAgentMemory(ctx context.Context, machine string, m AgentMe
 	case formerID:
 		return e.holdLostSuccesses(ctx, machine, m)
 	case unknownID:
-		e.ReportLostEvents(fmt.Sprintf("the agent of machine %s knows the log as %s", machine, m.Log))
+		e.ReportLostEvents(fmt.Sprintf("the agent of machine %s remembers log id %s", machine, m.Log))
 		return nil
 	}
 	missing, err := e.missingEvent(ctx, machine, m)

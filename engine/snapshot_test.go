@@ -170,13 +170,13 @@ func TestInvalidSnapshotIsIgnored(t *testing.T) {
 		change func(*engine.Config)
 		spoil  func(data []byte) []byte
 	}{
-		"another program":   {change: func(c *engine.Config) { c.Program = "that" }},
-		"other rules":       {change: func(c *engine.Config) { c.Rules = engine.CurrentRules(); c.Rules.Version++ }},
-		"a flipped bit":     {spoil: func(data []byte) []byte { data[len(data)/2] ^= 4; return data }},
-		"another checksum":  {spoil: func(data []byte) []byte { data[0] ^= 4; return data }},
-		"half of it":        {spoil: func(data []byte) []byte { return data[:len(data)/2] }},
-		"a few bytes of it": {spoil: func(data []byte) []byte { return data[:7] }},
-		"something else":    {spoil: func([]byte) []byte { return make([]byte, 1000) }},
+		"another program":         {change: func(c *engine.Config) { c.Program = "that" }},
+		"other rules":             {change: func(c *engine.Config) { c.Rules = engine.CurrentRules(); c.Rules.Version++ }},
+		"a flipped bit":           {spoil: func(data []byte) []byte { data[len(data)/2] ^= 4; return data }},
+		"another checksum":        {spoil: func(data []byte) []byte { data[0] ^= 4; return data }},
+		"a truncated snapshot":    {spoil: func(data []byte) []byte { return data[:len(data)/2] }},
+		"a truncated header":      {spoil: func(data []byte) []byte { return data[:7] }},
+		"zeros of another length": {spoil: func([]byte) []byte { return make([]byte, 1000) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spoilt := &memorySnapshots{data: append([]byte(nil), s.data...)}
@@ -190,7 +190,7 @@ func TestInvalidSnapshotIsIgnored(t *testing.T) {
 			require.NoError(t, e.LostEvents())
 		})
 	}
-	t.Run("of another log", func(t *testing.T) {
+	t.Run("a snapshot of another log", func(t *testing.T) {
 		other := memory.Open(memory.Config{ID: uuid.New()})
 		e, err := engine.Open(context.Background(), engine.Config{Log: other, Clock: f.clock, Server: f.Server(),
 			Snapshots: s, Program: "this"})
@@ -207,10 +207,10 @@ func TestLogRestoredWhileTheServerWasDownIsDetectedBySnapshot(t *testing.T) {
 	require.ErrorIs(t, e.LostEvents(), engine.ErrLostEvents)
 	require.Equal(t, eventlog.Position(5), e.Position(), "the view matches the log")
 	renewed, _ := f.begins(s, func(c *engine.Config) { c.Program = "the next version" })
-	require.ErrorIs(t, renewed.LostEvents(), engine.ErrLostEvents, "by any build")
+	require.ErrorIs(t, renewed.LostEvents(), engine.ErrLostEvents, "a snapshot of another build is evidence too")
 	stored := s.data
 	require.NoError(t, e.Snapshot())
-	require.Equal(t, stored, s.data, "the snapshot is kept until the restore is accepted")
+	require.Equal(t, stored, s.data, "the snapshot is not replaced until the restore is accepted")
 	_, err := e.Handle(context.Background(), f.id(), domain.AcceptRestore{Was: domain.ID(e.LogID())})
 	require.NoError(t, err)
 	again, _ := f.begins(s, nil)

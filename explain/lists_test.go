@@ -93,7 +93,7 @@ func TestMachineShowsAllHoldsTheStrongestFirst(t *testing.T) {
 	require.Equal(t, []string{"excluded", d.String()}, []string{holds[1].Kind, holds[1].Deployment})
 }
 
-func TestTokenSecretsAreNotShownEvenHashed(t *testing.T) {
+func TestTokenSecretsAreNotShownEvenAsHashes(t *testing.T) {
 	l := projectionstest.New(t)
 	l.Add("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}, Hash: "d00d"},
 		domain.TokenUsed{Instance: instance, Machine: "web-01", Secret: "feed"})
@@ -104,7 +104,7 @@ func TestTokenSecretsAreNotShownEvenHashed(t *testing.T) {
 	require.Contains(t, string(EventOf(l.Log[1], nil).Data), "web-01")
 }
 
-func TestTokenShowsTheNumberOfUsedUses(t *testing.T) {
+func TestTokenShowsHowOftenItWasUsed(t *testing.T) {
 	l := projectionstest.New(t)
 	l.Add("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 2}},
 		domain.TokenUsed{Instance: instance, Machine: "web-01"}, domain.TokenUsed{Instance: instance, Machine: "web-02"})

@@ -55,8 +55,8 @@ func Line(text string) string {
 	}, Text(text))
 }
 
-// Columns returns how many terminal columns a line takes. A character that consists of several code points, such as an
-// emoji with a skin tone, counts once.
+// Columns returns how many terminal columns a line takes. Code points that are drawn as one character, such as an emoji
+// and its skin tone, take the columns of one character.
 func Columns(line string) int { return displaywidth.String(line) }
 
 // Cut shortens a line to a number of columns and ends a shortened line with an ellipsis.

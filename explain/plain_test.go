@@ -44,7 +44,7 @@ func FuzzTerminalText(f *testing.F) {
 	})
 }
 
-func TestColumnsOfWideAndCombiningCharacters(t *testing.T) {
+func TestColumnsMeasuresWideAndCombiningCharacters(t *testing.T) {
 	require.Equal(t, 4, Columns("日本"))
 	require.Equal(t, 1, Columns("e\u0301"))
 	require.Equal(t, 3, Columns("aé…"))
@@ -55,7 +55,7 @@ func TestColumnsOfWideAndCombiningCharacters(t *testing.T) {
 	require.LessOrEqual(t, Columns(Cut(strings.Repeat("語", 9), 6)), 6)
 }
 
-func TestColumnsOfCharactersThatAreDrawnAsOne(t *testing.T) {
+func TestColumnsMeasuresCodePointsThatAreDrawnAsOneCharacter(t *testing.T) {
 	for text, columns := range map[string]int{
 		"👍🏽": 2, "❤️": 2, "⚠️": 2, "⚠": 1, "🇩🇪": 2, "1️⃣": 2, "\u1112\u1161\u11ab": 2, "ก็": 1, "Ａｱ": 3,
 	} {

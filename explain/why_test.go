@@ -53,7 +53,7 @@ func TestEveryReasonOfAVerdictHasASentence(t *testing.T) {
 	}
 }
 
-func TestEveryReasonOfAPartHasWords(t *testing.T) {
+func TestEveryReasonOfAPartHasADescription(t *testing.T) {
 	for _, reason := range constants(t, "../domain/reasons.go", "PartReason") {
 		require.NotEqual(t, reason, domain.PartReason(reason).Text())
 	}
@@ -176,7 +176,7 @@ func full(t *testing.T) *projectionstest.History {
 	return l
 }
 
-func TestEveryRelevantEventTypeIsALineOfHistory(t *testing.T) {
+func TestEveryRelevantEventTypeHasAHistoryLine(t *testing.T) {
 	l := full(t)
 	lines := history(l.View, "shop", "web-01", l.Log, nil)
 	described := map[string]bool{"ProjectDeleted": true, "MachineDeleted": true} // they delete the machine or the project
@@ -204,7 +204,7 @@ func TestHistoryOmitsOtherMachines(t *testing.T) {
 	require.Len(t, history(l.View, "shop", "web-01", l.Log, nil), MaxHistory)
 }
 
-func TestTextOfWhy(t *testing.T) {
+func TestWhyTextShowsTheVerdictItsCausesAndTheHistory(t *testing.T) {
 	l := shop(t)
 	var b strings.Builder
 	require.NoError(t, WhyOf(l.View, old, "shop", "web-01", l.Log, nil).Text(&b))

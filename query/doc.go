@@ -19,8 +19,8 @@
 // # What it promises
 //
 // Every list and page is bounded. A query that reads the whole log (past states, pruned deployments, dry runs, verify)
-// is expensive, so at most two of them run at once and further ones wait. A stream reads page by page into memory, so a slow
-// reader does not block the log or a tick. Errors for the caller are *problem.Problem.
+// is expensive, so at most two of them run at once and further ones wait. A stream reads page by page into memory, so a
+// slow reader does not block the log or a tick. Errors for the caller are *problem.Problem.
 //
 // # Locks
 //

@@ -62,8 +62,8 @@ func (q *Queries) Newest(ctx context.Context) eventlog.Position {
 	return q.Position()
 }
 
-// CheckReached returns a problem if the log ends before a position: the log has lost what the caller read there, and the
-// caller would miss the events that replace it.
+// CheckReached returns a problem if the log ends before a position. The log has then lost an event that the caller
+// read, and the caller would miss the events that replace it.
 func (q *Queries) CheckReached(ctx context.Context, after eventlog.Position) error {
 	head, err := q.cfg.Log.Head(ctx)
 	if err == nil && after > head {

@@ -120,7 +120,7 @@ func (q *Queries) ResourceFile(kind, project, name string) (text []byte, err err
 
 // errNoProject returns the problem of a trigger without a project.
 func errNoProject() error {
-	return problem.Invalid("a trigger belongs to a project, and none is given").WithHint("add ?project=NAME")
+	return problem.Invalid("the project of the trigger is missing").WithHint("add ?project=NAME")
 }
 
 // DueList lists what would be deployed.

@@ -76,7 +76,7 @@ func (r *runner) answer(v *projections.View, age projections.Age, words []string
 		}
 	}
 	if out.Len() == 0 {
-		return []string{"no project looks at machine " + words[0]}, nil
+		return []string{"no project covers machine " + words[0]}, nil
 	}
 	return strings.Split(out.String(), "\n"), nil
 }

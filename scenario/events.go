@@ -167,7 +167,7 @@ func (r *runner) put(s *server, line []string) (note []string, err error) {
 
 func (r *runner) putRaw(s *server, line []string) error {
 	if len(line) < 4 {
-		return r.wrong("usage: "+raw, "a word is missing")
+		return r.wrong("usage: "+raw, "an argument is missing")
 	}
 	r.learn()
 	data := r.names.restore(strings.Join(line[3:], " "))

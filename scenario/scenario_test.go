@@ -19,7 +19,7 @@ func run(t testing.TB, text string) (scenario.Result, error) {
 	return scenario.Run(context.Background(), "a.txt", text, scenario.Options{})
 }
 
-func TestErrorsHaveTheirPositionAndAHint(t *testing.T) {
+func TestErrorsNameThePositionAndAHint(t *testing.T) {
 	for text, want := range map[string]string{
 		"tic 09:00:00\n":                                    `a.txt:1: unknown block "tic" (use one of: apply, do,`,
 		"# so\n\n\n----\n":                                  `a.txt:4: "----" does not start a block`,
@@ -36,7 +36,7 @@ func TestErrorsHaveTheirPositionAndAHint(t *testing.T) {
 		"do\nlater deploy shop 1.0\n":                       `a.txt:2: invalid time "later"`,
 		"do\n09:00:00\n":                                    `a.txt:2: nothing follows the time`,
 		"do\n09:00:00 deplo shop 1.0\n":                     `a.txt:2: unknown command "deplo shop" (use one of: release create, deploy,`,
-		"do\n09:00:00 deploy shop\n":                        `a word is missing (usage: deploy PROJECT VERSION --to`,
+		"do\n09:00:00 deploy shop\n":                        `an argument is missing (usage: deploy PROJECT VERSION --to`,
 		"do\n09:00:00 deploy shop 1.0\n":                    `--to is missing`,
 		"do\n09:00:00 deploy shop 1.0 --to\n":               `--to needs a value`,
 		"do\n09:00:00 deploy shop 1 --to p --now 1":         `unknown flag --now`,
@@ -52,7 +52,7 @@ func TestErrorsHaveTheirPositionAndAHint(t *testing.T) {
 		"report\n09:00:00 web-01 sings\n":                   `unknown report "sings" (use one of: joins, online`,
 		"events\n09:00:00 MachineSang web-01\n":             `unknown event "MachineSang"`,
 		"events\n09:00:00 Raw machine/x y {\n":              `invalid JSON "{"`,
-		"events\n09:00:00 Raw machine/x\n":                  `a word is missing (usage: Raw STREAM TYPE JSON)`,
+		"events\n09:00:00 Raw machine/x\n":                  `an argument is missing (usage: Raw STREAM TYPE JSON)`,
 		"events\n09:00:00 Raw \"\" machine.enabled/v1 {}\n": `the log rejected the event`,
 		"view\n":                    `unknown view`,
 		"why\n":                     `the machine is missing`,
@@ -82,7 +82,7 @@ func TestErrorsHaveTheirPositionAndAHint(t *testing.T) {
 	}
 }
 
-func TestFilesAreBounded(t *testing.T) {
+func TestSizeOfScenarioFilesIsBounded(t *testing.T) {
 	for text, want := range map[string]string{
 		strings.Repeat("#", scenario.MaxBytes+1): "the file has 1048577 bytes (use " +
 			"at most 1048576)",
@@ -95,7 +95,7 @@ func TestFilesAreBounded(t *testing.T) {
 	}
 }
 
-func TestRunEndsWithItsContext(t *testing.T) {
+func TestRunEndsWhenItsContextIsCancelled(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_, err := scenario.Run(ctx, "a.txt", "tick 09:00:00\n", scenario.Options{})
@@ -111,7 +111,7 @@ func TestDifferentOutputIsShownLineByLine(t *testing.T) {
 	require.Equal(t, "# One.\n\ntick 09:00:00\n----\nread     #1\nappend   nothing\n", result.Text)
 }
 
-func TestMissingOutputIsFailureAndFilledIn(t *testing.T) {
+func TestMissingOutputIsAFailureAndIsFilledIn(t *testing.T) {
 	result, err := run(t, "tick 09:00:00\r\n\r\nview fleet")
 	require.NoError(t, err)
 	require.Len(t, result.Failures, 2)

@@ -125,7 +125,7 @@ func (w *words) arg(i int) string {
 	if i < len(w.args) {
 		return w.args[i]
 	}
-	w.note(w.runner.wrong("usage: "+w.usage, "a word is missing"))
+	w.note(w.runner.wrong("usage: "+w.usage, "an argument is missing"))
 	return ""
 }
 

@@ -173,7 +173,7 @@ type automatic struct {
 // step has the fields of domain.Step.
 type step struct {
 	Name    string          `yaml:"name" required:"give each step a name"`
-	Run     string          `yaml:"run" required:"give it run: a shell script"`
+	Run     string          `yaml:"run" required:"add run: a shell script"`
 	Folder  string          `yaml:"folder"`
 	Timeout domain.Duration `yaml:"timeout" zero:"use more than 0s, at most 8784h"`
 	Retries int             `yaml:"retries"`

@@ -57,7 +57,7 @@ func Load(paths []string, stdin io.Reader) ([]Document, error) {
 	return docs, nil
 }
 
-// expand replaces folders by their sorted files, and drops repeated paths.
+// expand replaces folders with their sorted files, and removes repeated paths.
 func expand(paths []string) ([]string, error) {
 	var files []string
 	for _, path := range paths {

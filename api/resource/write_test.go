@@ -180,7 +180,7 @@ func anyMachine(t *rapid.T) Document {
 	)
 }
 
-func TestWrittenDocumentsAreReadAsTheSame(t *testing.T) {
+func TestWrittenDocumentsAreReadBackUnchanged(t *testing.T) {
 	for kind, draw := range map[Kind]func(*rapid.T) Document{
 		Environment:   func(t *rapid.T) Document { return FromEnvironment(name().Draw(t, "name")) },
 		MachinePolicy: anyPolicy, Project: anyProject, Trigger: anyTrigger, Machine: anyMachine,

@@ -119,7 +119,7 @@ func (a *app) stdin(paths []string) (string, error) {
 	return string(text), nil
 }
 
-// expand replaces each folder by its YAML files, as resource.Load does.
+// expand replaces each folder with its YAML files, as resource.Load does.
 func expand(paths []string) ([]string, error) {
 	var files []string
 	for _, path := range paths {

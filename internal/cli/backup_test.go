@@ -70,7 +70,7 @@ func releases(t *testing.T, path string) (count int64) {
 	return count
 }
 
-// restore replaces the log by a backup.
+// restore replaces the log with a backup.
 func (s *fixture) restore(backup string) {
 	s.t.Helper()
 	log := filepath.Join(s.data, "drover.db")

@@ -190,7 +190,7 @@ var errorCases = map[string][]errorCase{
 		{"apply -f -", 1, "stdin contains no document", "add a document that begins with apiVersion: drover.dev/v1"},
 		{"apply -f - <$DIR/key-unknown.yaml", 1, "stdin:4:8: ", "    4 | spec: {stepps: []}\n      |        ^"},
 		{"apply -f $DIR/key-twice.yaml", 1,
-			`$DIR/key-twice.yaml:3:1: duplicate key "kind", first in line 2 (keep one of the two)`,
+			`$DIR/key-twice.yaml:3:1: duplicate key "kind", first on line 2 (keep one of the two)`,
 			"    3 | kind: Project\n      | ^"},
 		{"apply -f $DIR/two.yaml", 1,
 			"$DIR/two.yaml:7:18: duplicate Environment blue, first at $DIR/two.yaml:1 (keep one of the two)",

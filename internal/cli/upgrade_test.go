@@ -135,10 +135,10 @@ func TestLogsOfAllFormatsAreReadAndContinued(t *testing.T) {
 func (s *fixture) continues(saved savedWhy) {
 	s.t.Helper()
 	s.server()
-	require.Equal(s.t, saved.Why, s.whys(saved.At), "why explains the same as then")
+	require.Equal(s.t, saved.Why, s.whys(saved.At), "the explanations are the same as in that version")
 	s.ok("eventlog", "verify")
 	s.agent("web-03")
-	s.eventually("a new machine gets the release that was wanted then", func() bool { return s.has("web-03", "1.1") })
+	s.eventually("a new machine gets the release that the old log wants", func() bool { return s.has("web-03", "1.1") })
 	s.ok("release", "create", "shop", "1.2")
 }
 

@@ -33,7 +33,7 @@ func flags() *pflag.FlagSet {
 
 var names = []string{"listen", "tick", "role", "insecure"}
 
-func TestFlagWinsOverEnvironmentAndEnvironmentOverFile(t *testing.T) {
+func TestFlagOverridesEnvironmentAndEnvironmentOverridesFile(t *testing.T) {
 	file, err := config.ReadFile(write(t, "listen: from-file\ntick: 3s\nrole: [web, db]\ninsecure: yes\n"))
 	require.NoError(t, err)
 	t.Setenv("DROVER_TICK", "2s")
@@ -86,7 +86,7 @@ func TestInvalidValueIsReportedWithItsPlace(t *testing.T) {
 	require.ErrorContains(t, config.Fill(flags(), names[:1], file), `key "listen" takes one value, not 2`)
 }
 
-func TestNoConfigFileSetsNothing(t *testing.T) {
+func TestMissingConfigFileSetsNothing(t *testing.T) {
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	file, err := config.ReadFile("")
 	require.NoError(t, err)
@@ -159,7 +159,7 @@ func TestNewAddressIsAddedLastAndTheFirstStays(t *testing.T) {
 	require.True(t, all.AddServer("mine", "http://b", "", false))
 	require.Equal(t, []string{"http://a", "http://b"}, all.List[0].Servers)
 	require.False(t, all.AddServer("mine", "http://a", "", false))
-	require.False(t, all.RemoveServer("mine", "http://a"), "clients know the log by it")
+	require.False(t, all.RemoveServer("mine", "http://a"), "the first address identifies the log")
 	require.True(t, all.RemoveServer("mine", "http://b"))
 	require.False(t, all.RemoveServer("mine", "http://b"))
 	require.False(t, all.RemoveServer("none", "http://a"))

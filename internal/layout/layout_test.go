@@ -90,13 +90,13 @@ var table = []rule{
 		forbidden: []string{"testing"},
 		reason:    "scenarios run the real engine on a log in memory and are part of the program"},
 	{folder: "examples", reason: "examples are files that are embedded for the demo"},
-	{folder: "cmd", allowed: []string{"internal", ""}, reason: "main is one call"},
+	{folder: "cmd", allowed: []string{"internal", ""}, reason: "main only calls package cli"},
 	{folder: "bench", allowed: []string{""}, reason: "measurements may import everything, and nothing imports them"},
 	{folder: "internal/harness/harnesstest", allowed: []string{""},
 		reason: "it builds the program, so test results depend on all packages"},
 	{folder: "internal/harness", forbidden: []string{"testing"},
 		reason: "it starts the program as a process without importing it, and is part of the demo"},
-	{folder: "internal", allowed: []string{""}, reason: "wiring may import everything"},
+	{folder: "internal", allowed: []string{""}, reason: "these packages assemble the program and may import everything"},
 }
 
 // exceptions lists imports that the table permits for one package only.

@@ -77,7 +77,7 @@ var bannedWords = []string{"yard", "plant", "shelf", "shelves", "wish", "wishes"
 
 // TestRepositoryContainsNoBannedPhrase fails if a text that people read contains a phrase that a standard term has
 // replaced.
-func TestNoBannedPhrase(t *testing.T) {
+func TestRepositoryContainsNoBannedPhrase(t *testing.T) {
 	var found []string
 	for _, name := range trackedFiles(t) {
 		text, err := os.ReadFile(filepath.Join("../..", name))

@@ -65,7 +65,7 @@ func TestStoppedServerRemovesItsAddressFromTheContext(t *testing.T) {
 	require.Equal(t, []string{"http://" + listen}, contexts(t).List[0].Servers)
 }
 
-func TestServerOfUnrelatedLogIsNotTakenForCopy(t *testing.T) {
+func TestServerOfUnrelatedLogIsNotTreatedAsACopy(t *testing.T) {
 	data := home(t)
 	start(t, server.Config{Data: data, Listen: freePort(t)}).stopped(t)
 	otherData := t.TempDir()

@@ -88,7 +88,7 @@ func dashboard(t *testing.T) (names []string) {
 	return names
 }
 
-func TestMetricsOfTicks(t *testing.T) {
+func TestMetricsCountTicksAndTheirEvents(t *testing.T) {
 	s, log := startDeploying(t, time.Second)
 	defer s.stopped(t)
 	begun := time.Now()

@@ -217,7 +217,7 @@ func (r *run) open(ctx context.Context) (err error) {
 	r.watchdog = &watchdog{elapsed: r.clock.Elapsed, last: r.clock.Elapsed(), paused: r.engine.Paused,
 		late: func(by time.Duration) {
 			r.engine.RestartTimeouts()
-			r.logger.Warn("this server was stopped for a while; it restarts all timeouts", zap.Duration("late", by))
+			r.logger.Warn("this server was suspended; restarting all timeouts", zap.Duration("late", by))
 		}}
 	r.setUpAPI()
 	r.writeContext(ctx)

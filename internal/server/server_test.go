@@ -172,7 +172,7 @@ func certificate(t *testing.T) (cert, key string) {
 	return cert, key
 }
 
-func TestLoopback(t *testing.T) {
+func TestLoopbackAcceptsOnlyHostsOfThisMachine(t *testing.T) {
 	for host, loopback := range map[string]bool{
 		"127.0.0.1": true, "localhost": true, "::1": true, "127.9.9.9": true,
 		"": false, "0.0.0.0": false, "::": false, "10.0.0.1": false, "localhost.example.com": false,

@@ -91,7 +91,7 @@ func TestDecodeReportsEachProblemAtItsPlace(t *testing.T) {
 	}, lines)
 }
 
-func TestNearestKnownWord(t *testing.T) {
+func TestNearestReturnsTheMostSimilarWord(t *testing.T) {
 	known := []string{"roles", "maxParallel", "environment", "environments"}
 	for word, want := range map[string]string{
 		"role": "roles", "rolse": "roles", "Roles": "roles", "maxparalel": "maxParallel", "enviroment": "environment",

@@ -6,8 +6,8 @@
 //	decode.go    decodes a mapping into a struct    scalar.go   text, numbers, durations, percentages
 //	problem.go   a problem and its place            nearest.go  the known word that is most similar to another
 //
-// The parser and the places are those of github.com/goccy/go-yaml. Its own strict decoder stops at the first problem, in
-// random order, so structs are filled here by reflection.
+// Package github.com/goccy/go-yaml parses the text and provides the places. Its own strict decoder stops at the first
+// problem, in random order, so this package fills structs itself, by reflection.
 //
 // Scalars keep the text that was written: 1.10 read into a string is "1.10". A key with nothing after it counts as
 // absent.

@@ -181,7 +181,7 @@ func (c *composer) mapping(v *Value, pairs []*ast.MappingValueNode, depth int) {
 		case !ok:
 			c.fault(at, "a key is not text", "use text as the key")
 		case twice:
-			c.fault(at, fmt.Sprintf("duplicate key %.80q, first in line %d", name, first.Line), "keep one of the two")
+			c.fault(at, fmt.Sprintf("duplicate key %.80q, first on line %d", name, first.Line), "keep one of the two")
 		default:
 			seen[name] = at
 			v.set(Field{Name: name, At: at, Value: held})
@@ -208,7 +208,7 @@ func (c *composer) merge(v, from *Value, seen map[string]Place) {
 			}
 		}
 	default:
-		c.fault(from.At, fmt.Sprintf("<< must be a mapping, not %s", from.describe()), "name one with *ANCHOR")
+		c.fault(from.At, fmt.Sprintf("<< must be a mapping, not %s", from.describe()), "refer to one with *ANCHOR")
 	}
 }
 
