@@ -156,7 +156,7 @@ func Examine(v *projections.View, age projections.Age, s Vitals) Checkup {
 		{"versions", versions, fineVersions},
 		{"references", references, always("all references point to existing resources")},
 		{"machines", machinesBehind, always("no machine has been behind for longer than " + span(behindWarn))},
-		{"environments", takers,
+		{"environments", reachFindings,
 			always("every wanted release has a machine that can take it, and no machine has been offline for longer than " +
 				span(offlineLong))},
 		{"agents", refusedAgents, always("no client is refused repeatedly")},
@@ -258,7 +258,7 @@ func fineClocks(v *projections.View, s Vitals) string {
 	if timed == 0 {
 		return "the newest event is not in the future; there is no other server to compare clocks with"
 	}
-	return fmt.Sprintf("the clocks of this server and %s agree", counting(timed, "other server"))
+	return fmt.Sprintf("the clocks of this server and %s agree", counted(timed, "other server"))
 }
 
 func disk(_ *projections.View, _ projections.Age, s Vitals) []Finding {
@@ -271,7 +271,7 @@ func disk(_ *projections.View, _ projections.Age, s Vitals) []Finding {
 // DiskFindings examines the disk of a folder. It returns nothing if there is enough free space.
 func DiskFindings(folder string, free, total uint64) []Finding {
 	f := Finding{Severity: Warn, Text: fmt.Sprintf("%s of %s are free in %s", bytes(free), bytes(total), folder),
-		Fix: "du -xh " + shellWord(folder) + " | sort -h | tail (shows what uses the space)"}
+		Fix: "du -xh " + shellQuote(folder) + " | sort -h | tail (shows what uses the space)"}
 	switch {
 	case free < diskBad:
 		f.Severity = Bad
@@ -306,13 +306,13 @@ func logFindings(v *projections.View, _ projections.Age, s Vitals) (found []Find
 		add(s.LostEvents, "drover eventlog accept-restore (after checking which backup was restored)")
 	}
 	for _, stream := range sorted(v.Aside) {
-		add(explain.SetAside(v.Aside[stream]), "drover eventlog clear "+shellWord(stream))
+		add(explain.SetAside(v.Aside[stream]), "drover eventlog clear "+shellQuote(stream))
 	}
 	for _, typeName := range sorted(v.Ignored) {
 		ignored := v.Ignored[typeName]
 		found = append(found, Finding{Severity: Warn,
 			Text: fmt.Sprintf("%s of unknown type %s ignored, the first at #%s: a newer version of drover writes to this log",
-				counting(ignored.Count, "event"), typeName, ignored.First),
+				counted(ignored.Count, "event"), typeName, ignored.First),
 			Fix: "drover version (on each server; upgrade the older ones)"})
 	}
 	return found
@@ -324,7 +324,7 @@ func fineLog(v *projections.View, s Vitals) string {
 		parts = append(parts, bytes(s.Storage.Bytes))
 	}
 	parts = append(parts, "head "+"#"+max(s.Log.Head, v.Position).String(),
-		fmt.Sprintf("the newest %s verified", counting(s.Log.Read, "event")))
+		fmt.Sprintf("the newest %s verified", counted(s.Log.Read, "event")))
 	if !s.Self.IsZero() {
 		parts = append(parts, "accepts writes")
 	}
@@ -344,7 +344,7 @@ func servers(v *projections.View, _ projections.Age, s Vitals) (found []Finding)
 }
 
 func fineServers(_ *projections.View, s Vitals) string {
-	return fmt.Sprintf("%s on this log, each with a current lease", counting(1+len(s.Others), "server"))
+	return fmt.Sprintf("%s on this log, each with a current lease", counted(1+len(s.Others), "server"))
 }
 
 // sorted returns the keys of m in order.
@@ -367,7 +367,7 @@ func versions(v *projections.View, _ projections.Age, s Vitals) (found []Finding
 	}
 	for _, version := range sorted(s.Agents) {
 		if version != s.Version {
-			found = append(found, VersionFinding(counting(s.Agents[version], "connected agent"), version,
+			found = append(found, VersionFinding(counted(s.Agents[version], "connected agent"), version,
 				serverName(v, s.Self), s.Version))
 		}
 	}
@@ -385,7 +385,7 @@ func fineVersions(_ *projections.View, s Vitals) string {
 	for _, n := range s.Agents {
 		agents += n
 	}
-	return fmt.Sprintf("all servers and the %s have version %s", counting(agents, "connected agent"),
+	return fmt.Sprintf("all servers and the %s have version %s", counted(agents, "connected agent"),
 		cmp.Or(s.Version, "unknown"))
 }
 
@@ -399,7 +399,7 @@ func refusedAgents(_ *projections.View, _ projections.Age, s Vitals) (found []Fi
 		who, do := "a client", "drover token create --scope read (and give it to them, if they should have access)"
 		if r.Machine != "" {
 			who = "the agent of machine " + r.Machine
-			do = "drover agent --join \"$(drover token create --join)\" --name " + shellWord(r.Machine) +
+			do = "drover agent --join \"$(drover token create --join)\" --name " + shellQuote(r.Machine) +
 				" --environment ENVIRONMENT (on that machine, after fixing the reason)"
 		}
 		if r.Address != "" {
@@ -470,16 +470,16 @@ func bytes(n uint64) string {
 	return fmt.Sprintf("%.1f %s", size, units[unit])
 }
 
-// counting formats a number with a noun: "1 machine", "3 machines".
-func counting(n int, word string) string {
+// counted formats a number with a noun: "1 machine", "3 machines".
+func counted(n int, word string) string {
 	if n == 1 {
 		return "1 " + word
 	}
 	return fmt.Sprintf("%d %ss", n, word)
 }
 
-// shellWord quotes text so that a shell reads it as one word.
-func shellWord(text string) string {
+// shellQuote quotes text so that a shell reads it as one word.
+func shellQuote(text string) string {
 	safe := text != "" && strings.IndexFunc(text, func(r rune) bool {
 		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:@%+,=", r)
 	}) < 0

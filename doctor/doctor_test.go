@@ -246,10 +246,10 @@ func TestDanglingReferencesAreBounded(t *testing.T) {
 	require.Less(t, len(Examine(l.View, old, healthy()).Findings), 80)
 }
 
-func TestShellWordQuotesSpecialCharacters(t *testing.T) {
+func TestShellQuoteEscapesSpecialCharacters(t *testing.T) {
 	for text, want := range map[string]string{"web-01": "web-01", "shop/joins": "shop/joins", "a b": "'a b'",
 		"a'; rm -rf /": `'a'\''; rm -rf /'`, "": "''"} {
-		require.Equal(t, want, shellWord(text))
+		require.Equal(t, want, shellQuote(text))
 	}
 }
 

@@ -23,7 +23,7 @@ func references(v *projections.View, _ projections.Age, _ Vitals) (found []Findi
 	roles := rolesIn(v)
 	for _, name := range sorted(v.Projects) {
 		p := v.Projects[name]
-		found = append(found, roleReferences("project "+p.Name, p.Settings.Roles, roles, "project "+shellWord(p.Name))...)
+		found = append(found, roleReferences("project "+p.Name, p.Settings.Roles, roles, "project "+shellQuote(p.Name))...)
 		for _, name := range sorted(p.Triggers) {
 			found = append(found, triggerReferences(v, p, p.Triggers[name], roles)...)
 		}
@@ -51,7 +51,7 @@ func bounded(found []Finding) []Finding {
 
 func machineReferences(v *projections.View, m *projections.Machine) (found []Finding) {
 	edit := fmt.Sprintf("drover get machine %s -o yaml > machine.yaml (fix the file, then run: drover apply -f "+
-		"machine.yaml)", shellWord(m.Name))
+		"machine.yaml)", shellQuote(m.Name))
 	if v.Environments[m.Environment] == nil {
 		found = append(found, Finding{Severity: Bad,
 			Text: fmt.Sprintf("machine %s is in environment %s, which does not exist: nothing is deployed to it", m.Name,
@@ -83,7 +83,7 @@ func roleReferences(who string, wanted []string, roles map[string]bool, thing st
 		}
 		found = append(found, Finding{Severity: Warn,
 			Text: fmt.Sprintf("%s requires role %s, which no machine has (the roles of machines are: %s)", who, role,
-				some(slices.Sorted(maps.Keys(roles)))),
+				firstNames(slices.Sorted(maps.Keys(roles)))),
 			Fix: fmt.Sprintf("drover get %s -o yaml > file.yaml (fix the file, then run: drover apply -f file.yaml)", thing)})
 	}
 	return found
@@ -91,7 +91,7 @@ func roleReferences(who string, wanted []string, roles map[string]bool, thing st
 
 func triggerReferences(v *projections.View, p *projections.Project, t *domain.Trigger,
 	roles map[string]bool) (found []Finding) {
-	thing := "trigger " + shellWord(p.Name+"/"+t.Name)
+	thing := "trigger " + shellQuote(p.Name+"/"+t.Name)
 	for _, environment := range explain.MissingEnvironments(v, t) {
 		found = append(found, Finding{Severity: Warn,
 			Text: fmt.Sprintf("trigger %s/%s names environment %s, which does not exist", p.Name, t.Name, environment),
@@ -105,7 +105,7 @@ func pinReferences(v *projections.View, p *projections.Project, environment stri
 	if pin == nil {
 		return nil
 	}
-	do := fmt.Sprintf("drover unpin %s --in %s", shellWord(p.Name), shellWord(environment))
+	do := fmt.Sprintf("drover unpin %s --in %s", shellQuote(p.Name), shellQuote(environment))
 	switch {
 	case v.Environments[environment] == nil:
 		return []Finding{{Severity: Warn, Text: fmt.Sprintf("project %s is pinned in environment %s, which does not exist",
@@ -128,8 +128,8 @@ func tokenReferences(v *projections.View, t *domain.Token) (found []Finding) {
 	return found
 }
 
-// late is a group of machines that have been behind for a long time, for the same project and reason.
-type late struct {
+// behindGroup is a group of machines that have been behind for a long time, for the same project and reason.
+type behindGroup struct {
 	project  string
 	reason   triggers.Reason
 	names    []string
@@ -141,9 +141,9 @@ type late struct {
 var needsPerson = map[triggers.Reason]bool{triggers.RetriesExhausted: true, triggers.MadeUnhealthy: true}
 
 // machinesBehind finds machines that have been behind for a long time, with one finding for each project and reason.
-// Held machines are left to the check choices. Machines that the next tick deploys to are skipped.
+// Held machines are reported by choices. Machines that the next tick deploys to are skipped.
 func machinesBehind(v *projections.View, age projections.Age, s Vitals) (found []Finding) {
-	all := map[string]*late{}
+	all := map[string]*behindGroup{}
 	for _, name := range sorted(v.Projects) {
 		p := v.Projects[name]
 		since := wantedSince(v, p)
@@ -153,7 +153,7 @@ func machinesBehind(v *projections.View, age projections.Age, s Vitals) (found [
 				continue
 			}
 			if verdict := triggers.Judge(v, p, m, age); verdict.Kind != triggers.Deploy && verdict.Reason != triggers.Held {
-				noteLate(all, v, age, verdict, behind, s.Names)
+				addBehind(all, v, age, verdict, behind, s.Names)
 			}
 		}
 	}
@@ -163,12 +163,12 @@ func machinesBehind(v *projections.View, age projections.Age, s Vitals) (found [
 	return found
 }
 
-func noteLate(all map[string]*late, v *projections.View, age projections.Age, verdict triggers.Verdict,
+func addBehind(all map[string]*behindGroup, v *projections.View, age projections.Age, verdict triggers.Verdict,
 	behind time.Duration, names explain.Names) {
 	key := verdict.Project + "/" + string(verdict.Reason)
 	l := all[key]
 	if l == nil {
-		l = &late{project: verdict.Project, reason: verdict.Reason}
+		l = &behindGroup{project: verdict.Project, reason: verdict.Reason}
 		all[key] = l
 	}
 	l.names = append(l.names, verdict.Machine)
@@ -177,25 +177,25 @@ func noteLate(all map[string]*late, v *projections.View, age projections.Age, ve
 	}
 }
 
-func (l *late) finding() Finding {
+func (l *behindGroup) finding() Finding {
 	slices.Sort(l.names)
 	f := Finding{Severity: Warn, Fix: fmt.Sprintf("drover why %s --project %s",
-		shellWord(l.names[0]), shellWord(l.project))}
+		shellQuote(l.names[0]), shellQuote(l.project))}
 	if needsPerson[l.reason] {
 		f.Severity = Bad
-		f.Fix += fmt.Sprintf("; then run: drover retry %s --project %s", shellWord(l.names[0]), shellWord(l.project))
+		f.Fix += fmt.Sprintf("; then run: drover retry %s --project %s", shellQuote(l.names[0]), shellQuote(l.project))
 	}
-	f.Text = fmt.Sprintf("%s been behind on project %s for up to %s: %s (%s). %s", have(len(l.names), "machine"),
-		l.project, span(l.longest), l.reason, some(l.names), l.sentence)
+	f.Text = fmt.Sprintf("%s been behind on project %s for up to %s: %s (%s). %s", countHave(len(l.names), "machine"),
+		l.project, span(l.longest), l.reason, firstNames(l.names), l.sentence)
 	return f
 }
 
-// have counts things with their verb: "1 machine has", "3 machines have".
-func have(n int, word string) string {
+// countHave counts things with their verb: "1 machine has", "3 machines have".
+func countHave(n int, word string) string {
 	if n == 1 {
-		return counting(n, word) + " has"
+		return counted(n, word) + " has"
 	}
-	return counting(n, word) + " have"
+	return counted(n, word) + " have"
 }
 
 // wantedSince returns, for each environment, since when it has wanted its current release of a project.
@@ -240,7 +240,7 @@ func choices(v *projections.View, _ projections.Age, s Vitals) (found []Finding)
 			if since := s.Now.Sub(p.PinnedTime[environment]); pin != nil && pin.Until == nil && since > heldLong {
 				found = append(found, Finding{Severity: Warn, Text: fmt.Sprintf("project %s has been pinned in %s at %s for %s%s",
 					p.Name, environment, pin.Release, span(since), because(s.Names.Who(pin.Origin), pin.Reason)),
-					Fix: fmt.Sprintf("drover unpin %s --in %s", shellWord(p.Name), shellWord(environment))})
+					Fix: fmt.Sprintf("drover unpin %s --in %s", shellQuote(p.Name), shellQuote(environment))})
 			}
 		}
 		found = append(found, heldFindings(v, p, s)...)
@@ -275,8 +275,8 @@ func heldFindings(v *projections.View, p *projections.Project, s Vitals) []Findi
 		return nil
 	}
 	return []Finding{{Severity: Warn, Text: fmt.Sprintf("%s been held for project %s for up to %s%s: %s",
-		have(len(names), "machine"), p.Name, span(longest), who, some(names)),
-		Fix: fmt.Sprintf("drover unhold %s --project %s", shellWord(names[0]), shellWord(p.Name))}}
+		countHave(len(names), "machine"), p.Name, span(longest), who, firstNames(names)),
+		Fix: fmt.Sprintf("drover unhold %s --project %s", shellQuote(names[0]), shellQuote(p.Name))}}
 }
 
 func heldBy(h *domain.Hold, names explain.Names) string {
@@ -294,8 +294,8 @@ func because(by, reason string) string {
 	return " (" + text + ")"
 }
 
-// some lists the first names and counts the rest.
-func some(names []string) string {
+// firstNames lists the first names and counts the rest.
+func firstNames(names []string) string {
 	if len(names) <= named {
 		return cmp.Or(strings.Join(names, ", "), "none")
 	}

@@ -20,7 +20,7 @@ func SilentServer(address, sentence, hint string, others bool) Finding {
 		f.Severity = Warn
 	}
 	if f.Fix == "" {
-		f.Fix = "curl -s " + shellWord(address) + "/healthz"
+		f.Fix = "curl -s " + shellQuote(address) + "/healthz"
 	}
 	return f
 }
@@ -41,7 +41,7 @@ func TwoLogs(one, other, path string) Finding {
 // Forget returns the shell command that removes a server's address from the file with a client's contexts.
 func Forget(address, path string) string {
 	return fmt.Sprintf("(umask 077; jq %s %s > %[3]s && mv %[3]s %[2]s)",
-		shellWord(`.contexts[].servers -= ["`+address+`"]`), shellWord(path), shellWord(path+".new"))
+		shellQuote(`.contexts[].servers -= ["`+address+`"]`), shellQuote(path), shellQuote(path+".new"))
 }
 
 // AnsweringServer reports a server that answered.
@@ -84,7 +84,7 @@ func SecretFile(path, what string, mode fs.FileMode) Finding {
 		f.Severity = Bad
 		f.Text = fmt.Sprintf("%s, which contains %s, is accessible to other users of this machine (mode %04o)", path,
 			what, mode.Perm())
-		f.Fix = "chmod 600 " + shellWord(path)
+		f.Fix = "chmod 600 " + shellQuote(path)
 	}
 	return f
 }

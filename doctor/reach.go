@@ -12,9 +12,9 @@ import (
 // offlineLong is how long a machine can be offline before that is a finding.
 const offlineLong = time.Hour
 
-// takers finds environments in which no machine can take the wanted release or the deployments of a trigger, and
+// reachFindings finds environments in which no machine can take the wanted release or the deployments of a trigger, and
 // machines that have been offline for a long time.
-func takers(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
+func reachFindings(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	in := map[string][]*projections.Machine{}
 	for _, m := range v.Machines {
 		in[m.Environment] = append(in[m.Environment], m)
@@ -22,11 +22,11 @@ func takers(v *projections.View, _ projections.Age, s Vitals) (found []Finding) 
 	for _, name := range sorted(v.Projects) {
 		p := v.Projects[name]
 		for _, environment := range sorted(v.Environments) {
-			wanted, watched := p.WantedIn(environment), watching(p, environment)
+			wanted, watched := p.WantedIn(environment), triggerFor(p, environment)
 			if wanted == "" && watched == "" {
 				continue
 			}
-			if f, ok := noTaker(v, p, in[environment], environment, wanted, watched); ok {
+			if f, ok := noMachineFinding(v, p, in[environment], environment, wanted, watched); ok {
 				found = append(found, f)
 			}
 		}
@@ -34,9 +34,9 @@ func takers(v *projections.View, _ projections.Age, s Vitals) (found []Finding) 
 	return append(bounded(found), offlineFindings(v, s.Now)...)
 }
 
-// watching returns the first trigger of a project that names an environment, or nothing if none does. A trigger for
+// triggerFor returns the first trigger of a project that names an environment, or nothing if none does. A trigger for
 // all environments does not count, because it serves only environments that have machines.
-func watching(p *projections.Project, environment string) string {
+func triggerFor(p *projections.Project, environment string) string {
 	for _, name := range sorted(p.Triggers) {
 		if slices.Contains(p.Triggers[name].Settings.Environments, environment) {
 			return name
@@ -45,7 +45,7 @@ func watching(p *projections.Project, environment string) string {
 	return ""
 }
 
-func noTaker(v *projections.View, p *projections.Project, machines []*projections.Machine, environment, wanted,
+func noMachineFinding(v *projections.View, p *projections.Project, machines []*projections.Machine, environment, wanted,
 	watched string) (Finding, bool) {
 	var all, disabled, offline, unfit int
 	for _, m := range machines {
@@ -66,7 +66,7 @@ func noTaker(v *projections.View, p *projections.Project, machines []*projection
 	}
 	f, join := Finding{Severity: Warn},
 		fmt.Sprintf("drover agent --join \"$(drover token create --join)\" --environment %s (on a machine)",
-			shellWord(environment))
+			shellQuote(environment))
 	switch {
 	case all == 0 && wanted == "":
 		f.Text, f.Fix = fmt.Sprintf("trigger %s/%s names environment %s, where project %s has no machines", p.Name, watched,
@@ -77,7 +77,7 @@ func noTaker(v *projections.View, p *projections.Project, machines []*projection
 	default:
 		f.Text = fmt.Sprintf("no machine in %s can take release %s of project %s now: %d disabled, %d offline, %d not "+
 			"healthy", environment, wanted, p.Name, disabled, offline, unfit)
-		f.Fix = "drover get machines --environment " + shellWord(environment)
+		f.Fix = "drover get machines --environment " + shellQuote(environment)
 	}
 	return f, all == 0 || wanted != ""
 }
@@ -100,7 +100,7 @@ func offlineFindings(v *projections.View, now time.Time) []Finding {
 		return nil
 	}
 	return []Finding{{Severity: Warn, Text: fmt.Sprintf("%s been offline for up to %s (since %s): %s",
-		have(len(names), "machine"), span(now.Sub(since)), since.UTC().Format("2006-01-02 15:04 UTC"), some(names)),
+		countHave(len(names), "machine"), span(now.Sub(since)), since.UTC().Format("2006-01-02 15:04 UTC"), firstNames(names)),
 		Fix: fmt.Sprintf("systemctl status drover-agent (on the machine), or drover machine disable %s if it should stay "+
-			"offline", shellWord(names[0]))}}
+			"offline", shellQuote(names[0]))}}
 }

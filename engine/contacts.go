@@ -24,8 +24,8 @@ type contact struct {
 
 func newContacts() contacts { return contacts{of: map[domain.ID]*list.Element{}, order: list.New()} }
 
-// heard records a contact. now must not be earlier than that of any other contact.
-func (s *contacts) heard(machine string, connect domain.ID, now time.Duration) {
+// record sets the last contact with a session to now. now must not be earlier than that of any other contact.
+func (s *contacts) record(machine string, connect domain.ID, now time.Duration) {
 	e := s.of[connect]
 	if e == nil {
 		s.add(machine, connect, now)

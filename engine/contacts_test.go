@@ -21,7 +21,7 @@ func TestSilentSinceReturnsTheSameSessionsAsAFullScan(t *testing.T) {
 			"heard": func(t *rapid.T) {
 				id := session(t)
 				c := contact{fmt.Sprint(id[15] % 5), id, now} // two sessions per machine
-				all.heard(c.machine, c.connect, now)
+				all.record(c.machine, c.connect, now)
 				walked[c.connect] = c
 			},
 			"pass": func(t *rapid.T) { now += time.Duration(rapid.IntRange(1, 60).Draw(t, "seconds")) * time.Second },
@@ -51,7 +51,7 @@ func TestSilentSinceReturnsTheSameSessionsAsAFullScan(t *testing.T) {
 func TestContactsOfEndedSessionsAreDropped(t *testing.T) {
 	all := newContacts()
 	for i := range 1000 {
-		all.heard(fmt.Sprint(i), domain.ID{14: byte(i >> 8), 15: byte(i)}, 0)
+		all.record(fmt.Sprint(i), domain.ID{14: byte(i >> 8), 15: byte(i)}, 0)
 	}
 	all.silentSince(time.Minute, func(contact) bool { return false })
 	require.Empty(t, all.of)

@@ -92,8 +92,8 @@ func TestFollowerAfterTheEndOfTheLogGetsErrLost(t *testing.T) {
 func TestFollowerDetectsARestoredLogThatHasGrownSince(t *testing.T) {
 	f := newFixture(t)
 	environments(t, f, 5)
-	older := until(t, f.log, 3)
-	log := &swapped{f.log}
+	older := prefixOf(t, f.log, 3)
+	log := &swappableLog{f.log}
 	e, err := engine.Open(t.Context(), engine.Config{Log: log, Clock: f.clock, Server: domain.ID{15: 9}})
 	require.NoError(t, err)
 	follower := e.Follow(0, nil)

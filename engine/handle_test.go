@@ -143,7 +143,7 @@ func TestFencedServerDecidesNothingAndStillRecordsResults(t *testing.T) {
 	d := f.do(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}).Deployment
 	f.do(domain.ClaimPart{Deployment: d, Machine: "web-01", Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}})
 	f.put("machine/web-09", "machine.teleported/v1", `{}`)
-	f.join2Refused()
+	f.requireJoinRefused()
 	require.ErrorIs(t, f.Ready(), engine.ErrFenced)
 	_, err := f.Handle(context.Background(), domain.ID{}, domain.EndPart{Deployment: d, Machine: "web-01",
 		Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}, State: domain.PartSucceeded})
@@ -152,7 +152,7 @@ func TestFencedServerDecidesNothingAndStillRecordsResults(t *testing.T) {
 	require.Empty(t, f.tick().Appended)
 }
 
-func (f *fixture) join2Refused() {
+func (f *fixture) requireJoinRefused() {
 	f.t.Helper()
 	_, err := f.Handle(context.Background(), f.id(), domain.ApplyMachine{Name: "web-02", Environment: "production"})
 	require.ErrorIs(f.t, err, engine.ErrFenced)

@@ -53,7 +53,7 @@ func (e *Engine) Heartbeat(machine string, connect domain.ID) {
 	p := &e.presence
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.contacts.heard(machine, connect, e.cfg.Clock.Elapsed())
+	p.contacts.record(machine, connect, e.cfg.Clock.Elapsed())
 }
 
 // sessionsBegan starts the timeout of new sessions when they are folded. The first heartbeat may

@@ -130,10 +130,10 @@ func TestSessionsOfAKilledServerEndAfterLeaseStaleAndOfflineAfter(t *testing.T) 
 	require.Equal(t, 1, causes, "moving to another server does not bring a machine online again")
 }
 
-// blind is a log that fails to read and write leases.
-type blind struct{ *memory.Log }
+// unreadableLeases is a log whose leases can be neither read nor written.
+type unreadableLeases struct{ *memory.Log }
 
-func (blind) Put(context.Context, eventlog.Collection, eventlog.Item) error {
+func (unreadableLeases) Put(context.Context, eventlog.Collection, eventlog.Item) error {
 	return eventlog.ErrUnavailable
 }
 
@@ -149,7 +149,7 @@ func TestServerThatCannotReadLeasesConsidersNoServerGone(t *testing.T) {
 	for range 60 {
 		f.clock.now += 2 * time.Second
 		require.NoError(t, other.RenewLease(ctx, f.log))
-		require.ErrorIs(t, f.RenewLease(ctx, blind{f.log}), eventlog.ErrUnavailable)
+		require.ErrorIs(t, f.RenewLease(ctx, unreadableLeases{f.log}), eventlog.ErrUnavailable)
 		f.pass(0)
 		require.True(t, f.online("web-01"))
 	}
@@ -231,7 +231,7 @@ func TestWatchedSpansDoNotOverlapAndOnlyTheyCountAsAbsence(t *testing.T) {
 		}
 	}
 	start := f.clock.now
-	for f.there("web-01") && f.clock.now-start < 2*time.Hour {
+	for f.exists("web-01") && f.clock.now-start < 2*time.Hour {
 		f.clock.now += 15 * time.Second
 		alive()
 		for _, e := range []*engine.Engine{f.Engine, other} {
@@ -240,13 +240,13 @@ func TestWatchedSpansDoNotOverlapAndOnlyTheyCountAsAbsence(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	require.False(t, f.there("web-01"))
+	require.False(t, f.exists("web-01"))
 	require.GreaterOrEqual(t, f.clock.now-start, 20*time.Minute, "the watch of two servers does not count twice")
 	require.Less(t, f.clock.now-start, 25*time.Minute)
-	require.True(t, f.there("web-02"))
+	require.True(t, f.exists("web-02"))
 }
 
-func (f *fixture) there(name string) (there bool) {
+func (f *fixture) exists(name string) (there bool) {
 	f.Read(func(v *projections.View) { there = v.Machines[name] != nil })
 	return there
 }
@@ -272,7 +272,7 @@ func TestOutageOfMoreThanThePolicysShareDeletesNothing(t *testing.T) {
 		}
 	}
 	require.Equal(t, 4, held, "each machine records it once")
-	require.True(t, f.there("web-01"))
+	require.True(t, f.exists("web-01"))
 }
 
 func TestLeaseOfAKilledServerIsDroppedAfterAnHour(t *testing.T) {

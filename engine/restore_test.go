@@ -14,11 +14,11 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// swapped is a log that can be replaced while servers use it.
-type swapped struct{ *memory.Log }
+// swappableLog is a log that can be replaced while servers use it.
+type swappableLog struct{ *memory.Log }
 
-// until returns a copy of a log that contains only its first n events.
-func until(t *testing.T, log *memory.Log, n eventlog.Position) *memory.Log {
+// prefixOf returns a copy of a log that contains only its first n events.
+func prefixOf(t *testing.T, log *memory.Log, n eventlog.Position) *memory.Log {
 	id, err := log.ID(context.Background())
 	require.NoError(t, err)
 	older := memory.Open(memory.Config{ID: id})
@@ -31,22 +31,22 @@ func until(t *testing.T, log *memory.Log, n eventlog.Position) *memory.Log {
 }
 
 // restored returns a running server whose log was restored to a state from before web-01 joined.
-func restored(t *testing.T) (*fixture, *swapped) {
+func restored(t *testing.T) (*fixture, *swappableLog) {
 	f := newFixture(t)
 	f.shop()
-	s := &swapped{f.log}
+	s := &swappableLog{f.log}
 	var err error
 	f.Engine, err = engine.Open(context.Background(), engine.Config{Log: s, Clock: f.clock, Server: domain.ID{15: 2}})
 	require.NoError(t, err)
 	require.NoError(t, f.Start(context.Background()))
 	before := f.Position()
 	f.join("web-01", 1)
-	s.Log = until(t, f.log, before)
+	s.Log = prefixOf(t, f.log, before)
 	f.log = s.Log
 	return f, s
 }
 
-func (f *fixture) tries(c domain.Command) error {
+func (f *fixture) try(c domain.Command) error {
 	_, err := f.Handle(context.Background(), f.id(), c)
 	return err
 }
@@ -62,7 +62,7 @@ func TestRestoredLogIsDetectedByRunningServerAndFoldedAgain(t *testing.T) {
 	head, err := s.Head(context.Background())
 	require.NoError(t, err)
 	require.Equal(t, head, f.Position())
-	require.ErrorIs(t, f.tries(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}),
+	require.ErrorIs(t, f.try(domain.Deploy{Project: "shop", Release: "1.0", Environment: "production"}),
 		engine.ErrLostEvents)
 }
 
@@ -82,7 +82,7 @@ func TestRestoreIsAcceptedOnceAndTheLogGetsANewID(t *testing.T) {
 	f, _ := restored(t)
 	was := f.LogID()
 	accept := domain.AcceptRestore{Was: domain.ID(was), At: f.clock.Now(), Origin: domain.By("ann")}
-	require.ErrorContains(t, newFixture(t).tries(accept), "nothing to accept")
+	require.ErrorContains(t, newFixture(t).try(accept), "nothing to accept")
 	id := f.id()
 	_, err := f.Handle(context.Background(), id, accept)
 	require.NoError(t, err)

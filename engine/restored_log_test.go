@@ -18,9 +18,9 @@ import (
 func TestSecondRestoreBeforeTheAcceptanceIsDetectedBySnapshot(t *testing.T) {
 	f, s := withSnapshot(t)
 	cut := eventlog.Position(5)
-	backup := until(t, f.log, cut)
-	f.log = until(t, backup, cut)
-	e, _ := f.begins(s, nil)
+	backup := prefixOf(t, f.log, cut)
+	f.log = prefixOf(t, backup, cut)
+	e, _ := f.openWith(s, nil)
 	require.ErrorIs(t, e.LostEvents(), engine.ErrLostEvents)
 	_, err := e.Handle(context.Background(), f.id(), domain.AcceptRestore{Was: domain.ID(e.LogID()), At: f.clock.Now(),
 		Origin: domain.By("ann")})
@@ -30,8 +30,8 @@ func TestSecondRestoreBeforeTheAcceptanceIsDetectedBySnapshot(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, e.Snapshot()) // an orderly stop
 	// the same backup is restored again
-	f.log = until(t, backup, cut)
-	again, _ := f.begins(s, nil)
+	f.log = prefixOf(t, backup, cut)
+	again, _ := f.openWith(s, nil)
 	require.ErrorIs(t, again.LostEvents(), engine.ErrLostEvents,
 		"the server of the snapshot has read events that the log has lost")
 }
@@ -43,19 +43,19 @@ func TestSecondRestoreBeforeTheAcceptanceIsDetectedByRunningServer(t *testing.T)
 	require.ErrorIs(t, f.LostEvents(), engine.ErrLostEvents)
 	head, err := f.log.Head(context.Background())
 	require.NoError(t, err)
-	backup := until(t, f.log, head)
+	backup := prefixOf(t, f.log, head)
 	_, err = f.Handle(context.Background(), f.id(), domain.AcceptRestore{Was: domain.ID(f.LogID()), At: f.clock.Now(),
 		Origin: domain.By("ann")})
 	require.NoError(t, err)
 	f.join("web-07", 7)
-	s.Log = until(t, backup, head)
+	s.Log = prefixOf(t, backup, head)
 	f.log = s.Log
 	f.tick()
 	require.ErrorIs(t, f.LostEvents(), engine.ErrLostEvents, "this process has read events that the log has lost")
 }
 
-// starts lets a machine claim its part, and returns the success that it will report.
-func (f *fixture) starts(machine string) domain.EndPart {
+// claimPart lets a machine claim its part, and returns the success that it will report.
+func (f *fixture) claimPart(machine string) domain.EndPart {
 	f.t.Helper()
 	end := domain.EndPart{Machine: machine, State: domain.PartSucceeded}
 	f.Read(func(v *projections.View) {
@@ -77,29 +77,29 @@ func TestRepeatedReportAfterARestoreIsNotMistakenForTheOriginal(t *testing.T) {
 	f.join("web-01", 1)
 	f.join("web-02", 2)
 	f.tick()
-	report := f.starts("web-01")
-	f.starts("web-02")
-	backup := until(t, f.log, f.Position())
-	f.log = until(t, backup, f.Position())
+	report := f.claimPart("web-01")
+	f.claimPart("web-02")
+	backup := prefixOf(t, f.log, f.Position())
+	f.log = prefixOf(t, backup, f.Position())
 	// a person disables web-02; web-01 reports its success; the server stops in an orderly way
-	a, _ := f.begins(&memorySnapshots{}, nil)
+	a, _ := f.openWith(&memorySnapshots{}, nil)
 	_, err := a.Handle(context.Background(), f.id(),
 		domain.SetMachineEnabled{Name: "web-02", Enabled: false, Origin: domain.By("ann")})
 	require.NoError(t, err)
 	_, err = a.Handle(context.Background(), domain.ID{}, report)
 	require.NoError(t, err)
-	first, _ := f.begins(s, nil)
+	first, _ := f.openWith(s, nil)
 	require.NoError(t, first.Snapshot())
 	f.clock.now += time.Minute
 	// the log is restored; a server without a snapshot opens it, and web-01 reports from its journal
-	f.log = until(t, backup, 1<<30)
-	b, _ := f.begins(&memorySnapshots{}, nil)
+	f.log = prefixOf(t, backup, 1<<30)
+	b, _ := f.openWith(&memorySnapshots{}, nil)
 	require.NoError(t, b.Start(context.Background()))
 	_, err = b.Handle(context.Background(), domain.ID{}, report)
 	require.NoError(t, err)
 	// the first server starts again with its data folder
-	again, _ := f.begins(s, nil)
-	fresh, _ := f.begins(&memorySnapshots{}, nil)
+	again, _ := f.openWith(s, nil)
+	fresh, _ := f.openWith(&memorySnapshots{}, nil)
 	require.Equal(t, viewOf(fresh).Machines["web-02"].Disabled, viewOf(again).Machines["web-02"].Disabled,
 		"the state of web-02 in the log")
 	require.Equal(t, viewOf(fresh), viewOf(again))
@@ -114,10 +114,10 @@ func TestRepeatedReportAtAnotherPositionDoesNotHideLostEvents(t *testing.T) {
 	f.join("web-01", 1)
 	f.join("web-02", 2)
 	f.tick()
-	report := f.starts("web-01")
-	backup := until(t, f.log, f.Position())
-	f.log = until(t, backup, 1<<30)
-	a, _ := f.begins(&memorySnapshots{}, nil)
+	report := f.claimPart("web-01")
+	backup := prefixOf(t, f.log, f.Position())
+	f.log = prefixOf(t, backup, 1<<30)
+	a, _ := f.openWith(&memorySnapshots{}, nil)
 	var err error
 	for _, c := range []domain.Command{domain.SetMachineEnabled{Name: "web-02", Enabled: false,
 		Origin: domain.By("ann")}, domain.SetHold{Project: "shop", Machine: "web-02", Origin: domain.By("ann")}} {
@@ -126,15 +126,15 @@ func TestRepeatedReportAtAnotherPositionDoesNotHideLostEvents(t *testing.T) {
 	}
 	_, err = a.Handle(context.Background(), domain.ID{}, report)
 	require.NoError(t, err)
-	first, _ := f.begins(s, nil)
+	first, _ := f.openWith(s, nil)
 	require.NoError(t, first.Snapshot())
 	f.clock.now += time.Minute
-	f.log = until(t, backup, 1<<30)
-	b, _ := f.begins(&memorySnapshots{}, nil) // the first server has no snapshot, or one of another build
+	f.log = prefixOf(t, backup, 1<<30)
+	b, _ := f.openWith(&memorySnapshots{}, nil) // the first server has no snapshot, or one of another build
 	require.NoError(t, b.Start(context.Background()))
 	_, err = b.Handle(context.Background(), domain.ID{}, report)
 	require.NoError(t, err)
-	again, _ := f.begins(s, nil)
+	again, _ := f.openWith(s, nil)
 	require.ErrorIs(t, again.LostEvents(), engine.ErrLostEvents,
 		"ann's commands are lost, and this server has read them")
 }

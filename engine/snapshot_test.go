@@ -51,8 +51,8 @@ func (c *counted) ReadAll(ctx context.Context, after eventlog.Position, limit in
 	}
 }
 
-// begins starts a server with a stored snapshot, and returns how many events it read.
-func (f *fixture) begins(s *memorySnapshots, change func(*engine.Config)) (*engine.Engine, int) {
+// openWith starts a server with a stored snapshot, and returns how many events it read.
+func (f *fixture) openWith(s *memorySnapshots, change func(*engine.Config)) (*engine.Engine, int) {
 	f.t.Helper()
 	log := &counted{Log: f.log}
 	c := engine.Config{Log: log, Clock: f.clock, Server: domain.ID{15: 9}, Snapshots: s, Program: "this"}
@@ -75,7 +75,7 @@ func withSnapshot(t *testing.T) (*fixture, *memorySnapshots) {
 	f.tick()
 	require.True(t, f.work("web-01", domain.PartSucceeded))
 	require.True(t, f.work("web-02", domain.PartFailed))
-	e, _ := f.begins(s, nil)
+	e, _ := f.openWith(s, nil)
 	require.NoError(t, e.Snapshot())
 	require.NoError(t, e.Snapshot())
 	require.Equal(t, 1, s.stored, "nothing has happened since the first snapshot")
@@ -86,8 +86,8 @@ func withSnapshot(t *testing.T) (*fixture, *memorySnapshots) {
 
 func TestStartFromASnapshotReadsOnlyNewEventsAndGetsTheSameView(t *testing.T) {
 	f, s := withSnapshot(t)
-	fresh, all := f.begins(&memorySnapshots{}, nil)
-	e, read := f.begins(s, nil)
+	fresh, all := f.openWith(&memorySnapshots{}, nil)
+	e, read := f.openWith(s, nil)
 	require.Less(t, read, all/2)
 	require.Equal(t, viewOf(fresh), viewOf(e))
 	require.NoError(t, e.Start(context.Background()))
@@ -105,7 +105,7 @@ func viewOf(e *engine.Engine) (view *projections.View) {
 func TestSnapshotIsDueAfterEnoughEventsInAQuietMoment(t *testing.T) {
 	f, s := newFixture(t), &memorySnapshots{}
 	f.do(domain.ApplyEnvironment{Name: "production"})
-	e, _ := f.begins(s, nil)
+	e, _ := f.openWith(s, nil)
 	require.False(t, e.SnapshotDue(true))
 	typeName, data, err := domain.Encode(domain.PolicyDeleted{})
 	require.NoError(t, err)
@@ -127,7 +127,7 @@ func TestSnapshotIsDueAfterEnoughEventsInAQuietMoment(t *testing.T) {
 
 func TestBusyServersAndLargeFleetsTakeSnapshotsLessOften(t *testing.T) {
 	f := newFixture(t)
-	e, _ := f.begins(&memorySnapshots{}, nil)
+	e, _ := f.openWith(&memorySnapshots{}, nil)
 	machine := func(n int, facts ...domain.Event) {
 		at := eventlog.NoStream
 		e.Read(func(v *projections.View) { at = v.Revision(fmt.Sprintf("machine/web-%05d", n)) })
@@ -183,8 +183,8 @@ func TestInvalidSnapshotIsIgnored(t *testing.T) {
 			if c.spoil != nil {
 				spoilt.data = c.spoil(spoilt.data)
 			}
-			fresh, all := f.begins(&memorySnapshots{}, c.change)
-			e, read := f.begins(spoilt, c.change)
+			fresh, all := f.openWith(&memorySnapshots{}, c.change)
+			e, read := f.openWith(spoilt, c.change)
 			require.Equal(t, all, read)
 			require.Equal(t, viewOf(fresh), viewOf(e))
 			require.NoError(t, e.LostEvents())
@@ -202,18 +202,18 @@ func TestInvalidSnapshotIsIgnored(t *testing.T) {
 
 func TestLogRestoredWhileTheServerWasDownIsDetectedBySnapshot(t *testing.T) {
 	f, s := withSnapshot(t)
-	f.log = until(t, f.log, 5)
-	e, _ := f.begins(s, nil)
+	f.log = prefixOf(t, f.log, 5)
+	e, _ := f.openWith(s, nil)
 	require.ErrorIs(t, e.LostEvents(), engine.ErrLostEvents)
 	require.Equal(t, eventlog.Position(5), e.Position(), "the view matches the log")
-	renewed, _ := f.begins(s, func(c *engine.Config) { c.Program = "the next version" })
+	renewed, _ := f.openWith(s, func(c *engine.Config) { c.Program = "the next version" })
 	require.ErrorIs(t, renewed.LostEvents(), engine.ErrLostEvents, "a snapshot of another build is evidence too")
 	stored := s.data
 	require.NoError(t, e.Snapshot())
 	require.Equal(t, stored, s.data, "the snapshot is not replaced until the restore is accepted")
 	_, err := e.Handle(context.Background(), f.id(), domain.AcceptRestore{Was: domain.ID(e.LogID())})
 	require.NoError(t, err)
-	again, _ := f.begins(s, nil)
+	again, _ := f.openWith(s, nil)
 	require.NoError(t, again.LostEvents(), "an accepted restore is not reported again")
 }
 
@@ -244,13 +244,13 @@ func TestLogRestoredDuringAStartIsDetected(t *testing.T) {
 			eventlog.Event{ID: uuid.New(), Type: "policy.deleted/v1", Data: []byte(`{}`)})
 		require.NoError(t, err)
 	}
-	log := &replaced{Log: f.log, by: until(t, f.log, 700)}
+	log := &replaced{Log: f.log, by: prefixOf(t, f.log, 700)}
 	for name, s := range map[string]*memorySnapshots{"without a snapshot": {}, "from an earlier snapshot": nil} {
 		t.Run(name, func(t *testing.T) {
 			if s == nil {
 				s = &memorySnapshots{}
 				e, err := engine.Open(context.Background(),
-					engine.Config{Log: until(t, f.log, 300), Clock: f.clock, Server: domain.ID{15: 9}, Snapshots: s})
+					engine.Config{Log: prefixOf(t, f.log, 300), Clock: f.clock, Server: domain.ID{15: 9}, Snapshots: s})
 				require.NoError(t, err)
 				require.NoError(t, e.Snapshot())
 			}
@@ -290,7 +290,7 @@ func TestSnapshotIsNotTakenAfterAReadThatFindsLostEvents(t *testing.T) {
 		stored := s.data
 		f.join("web-02", 2)
 		require.NoError(t, e.CatchUp(context.Background()))
-		log.Log, log.goOn = until(t, f.log, 5), make(chan struct{})
+		log.Log, log.goOn = prefixOf(t, f.log, 5), make(chan struct{})
 		go func() { _ = e.CatchUp(context.Background()) }()
 		synctest.Wait()
 		go func() { _ = e.Snapshot() }()
@@ -304,7 +304,7 @@ func TestSnapshotIsNotTakenAfterAReadThatFindsLostEvents(t *testing.T) {
 
 func TestStartFromASnapshotKnowsWhereToReadTheTailOfTheLog(t *testing.T) {
 	f, s := newFixture(t), &memorySnapshots{}
-	e, _ := f.begins(s, nil)
+	e, _ := f.openWith(s, nil)
 	for _, name := range []string{"lab", "staging", "production"} {
 		f.clock.now += time.Second
 		f.do(domain.ApplyEnvironment{Name: name})
@@ -312,7 +312,7 @@ func TestStartFromASnapshotKnowsWhereToReadTheTailOfTheLog(t *testing.T) {
 	}
 	require.NoError(t, e.Snapshot())
 	f.clock.now += time.Second
-	again, _ := f.begins(s, nil)
+	again, _ := f.openWith(s, nil)
 	require.Equal(t, e.TailStart(2), again.TailStart(2))
 	require.NotZero(t, again.TailStart(2))
 }
@@ -335,8 +335,8 @@ func TestSnapshotAcceptsALogWhoseEventsMovedToOtherPositions(t *testing.T) {
 		require.NoError(t, err)
 	}
 	f.log = moved
-	fresh, _ := f.begins(&memorySnapshots{}, nil)
-	e, _ := f.begins(s, nil)
+	fresh, _ := f.openWith(&memorySnapshots{}, nil)
+	e, _ := f.openWith(s, nil)
 	require.NoError(t, e.LostEvents())
 	require.Equal(t, viewOf(fresh), viewOf(e))
 }
@@ -347,7 +347,7 @@ func TestFencedServerStoresNoSnapshot(t *testing.T) {
 		eventlog.Event{ID: uuid.New(), Type: "machine.sang/v1", Data: []byte(`{}`)})
 	require.NoError(t, err)
 	s := &memorySnapshots{}
-	e, _ := f.begins(s, nil)
+	e, _ := f.openWith(s, nil)
 	require.NoError(t, e.Snapshot())
 	require.Zero(t, s.stored)
 }

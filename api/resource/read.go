@@ -12,7 +12,7 @@ import (
 	"github.com/droverhq/drover/api/resource/strictyaml"
 )
 
-// Stdin is the path that means standard input for Load. Problems call it stdinName.
+// Stdin is the path that means standard input for Load. Messages call it stdinName.
 const (
 	Stdin     = "-"
 	stdinName = "stdin"

@@ -151,17 +151,17 @@ func TestIncompleteBackupIsDetectedAndRemoved(t *testing.T) {
 		answer http.HandlerFunc
 		words  string
 	}{
-		"cut with its length known": {func(w http.ResponseWriter, _ *http.Request) {
+		"truncated, with a Content-Length": {func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(content)))
 			_, _ = w.Write(content[:half])
 			panic(http.ErrAbortHandler)
 		}, "was cut off after"},
-		"cut between chunks": {func(w http.ResponseWriter, _ *http.Request) {
+		"truncated between chunks": {func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write(content[:half])
 			_ = http.NewResponseController(w).Flush()
 			panic(http.ErrAbortHandler)
 		}, "was cut off after"},
-		"cut without an error": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content[:half]) },
+		"truncated without an error": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(content[:half]) },
 			"is damaged and was deleted"},
 		"changed in transit": {func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(flipped) },
 			"is damaged and was deleted"},

@@ -27,7 +27,7 @@ type probe struct {
 	checkup      doctor.Checkup
 	known        explain.List[explain.Server] // the servers in its log
 	problem      error
-	lives        bool      // /healthz succeeded
+	healthy      bool      // /healthz succeeded
 	until        time.Time // when its certificate expires; zero if unknown
 }
 
@@ -52,7 +52,7 @@ func (a *app) probe(ctx context.Context, address, token, ca string) (v probe) {
 	v.ended = time.Now()
 	if v.problem != nil {
 		_, err := c.Get(ctx, "/healthz", nil, nil)
-		v.lives = err == nil
+		v.healthy = err == nil
 	} else {
 		_, _ = c.Get(ctx, client.Path("servers"), url.Values{"state": {"all"}}, &v.known)
 	}
@@ -112,8 +112,8 @@ func (v probe) findings(version string, others bool, path string) (found []docto
 		if unreachable(v.problem) && others && path != "" {
 			f.hint = "drover server (on that machine); if that server is permanently gone: " + doctor.Forget(v.address, path)
 		}
-		silent := doctor.SilentServer(v.address, f.text, f.hint, others && !v.lives)
-		if v.lives && f.kind == client.NotFound {
+		silent := doctor.SilentServer(v.address, f.text, f.hint, others && !v.healthy)
+		if v.healthy && f.kind == client.NotFound {
 			silent = doctor.VersionFinding("server "+v.address, "older than this program (it has no self-check)",
 				"this program", version)
 			silent.Check = "versions"
@@ -150,7 +150,7 @@ func (a *app) examineFiles(data string) (found []doctor.Finding) {
 	if info, err := os.Stat(data); data == "" || err != nil || !info.IsDir() {
 		return found
 	}
-	if free, total := server.Free(data); total > 0 {
+	if free, total := server.DiskSpace(data); total > 0 {
 		found = append(found, doctor.LocalDisk(data, free, total)...)
 	}
 	return append(found, secretFile(filepath.Join(data, "secrets.env"), "secrets of steps")...)

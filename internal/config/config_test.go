@@ -51,13 +51,13 @@ func TestFlagOverridesEnvironmentAndEnvironmentOverridesFile(t *testing.T) {
 
 func TestInvalidFileIsReportedWithItsPlace(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"unknown key":   {"listen: x\nlsten: y\n", `:2:1: unknown key "lsten" (did you mean "listen"?)`},
-		"nothing alike": {"zzzzzzzz: y\n", `:1:1: unknown key "zzzzzzzz" (use one of listen, address, log,`},
-		"twice":         {"listen: x\nlisten: y\n", `:2:1: duplicate key "listen"`},
-		"a map":         {"listen: {a: 1}\n", `:1:1: invalid value of key "listen" (use text,`},
-		"a list":        {"- listen\n", `:1:1: the file has no keys and values`},
-		"syntax error":  {"listen: [\n", ":1:9: invalid YAML: sequence end token ']' not found"},
-		"wrong type":    {"a: 1\n", "unknown"},
+		"unknown key":                       {"listen: x\nlsten: y\n", `:2:1: unknown key "lsten" (did you mean "listen"?)`},
+		"unknown key without a similar one": {"zzzzzzzz: y\n", `:1:1: unknown key "zzzzzzzz" (use one of listen, address, log,`},
+		"twice":                             {"listen: x\nlisten: y\n", `:2:1: duplicate key "listen"`},
+		"a map":                             {"listen: {a: 1}\n", `:1:1: invalid value of key "listen" (use text,`},
+		"a list":                            {"- listen\n", `:1:1: the file has no keys and values`},
+		"syntax error":                      {"listen: [\n", ":1:9: invalid YAML: sequence end token ']' not found"},
+		"wrong type":                        {"a: 1\n", "unknown"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := write(t, test.text)

@@ -23,8 +23,8 @@ const (
 	// one router, but no single address can use up all connections. Connections from this machine, for example from a
 	// proxy, are exempt.
 	maxFromOneAddress = 16_384
-	// sparedFiles is the number of open files that are reserved for everything except connections.
-	sparedFiles = 256
+	// reservedFiles is the number of open files that are reserved for everything except connections.
+	reservedFiles = 256
 	// maxHeaderBytes bounds the first line and the headers of a request.
 	maxHeaderBytes = 64 << 10
 	// headersWithin bounds how long the client can take to send the headers, and how long the TLS handshake can take.
@@ -57,7 +57,7 @@ func bound(l net.Listener, most, mostFromOne int, plain bool, report func(error)
 
 // bounded returns the listener of this server. It accepts at most as many connections as the process can open files.
 func (r *run) bounded() net.Listener {
-	most := max(min(maxConnections, files()-sparedFiles), 1)
+	most := max(min(maxConnections, files()-reservedFiles), 1)
 	return bound(r.endpoint.listener, most, maxFromOneAddress, r.endpoint.tls == nil, func(err error) {
 		if r.recent.first(err.Error()) {
 			r.logger.Warn("connection rejected", zap.Error(err))

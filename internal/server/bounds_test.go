@@ -108,5 +108,5 @@ func TestLocalConnectionsAreExemptFromTheLimitPerAddress(t *testing.T) {
 
 func TestConnectionLimitIsBelowTheFileLimit(t *testing.T) {
 	require.Positive(t, files())
-	require.LessOrEqual(t, files()-sparedFiles, maxConnections)
+	require.LessOrEqual(t, files()-reservedFiles, maxConnections)
 }

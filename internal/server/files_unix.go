@@ -10,5 +10,5 @@ func files() int {
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
 		return maxConnections
 	}
-	return int(min(limit.Cur, maxConnections+sparedFiles))
+	return int(min(limit.Cur, maxConnections+reservedFiles))
 }

@@ -26,6 +26,6 @@ func StorageOf(address, data string) doctor.Storage {
 			storage.Bytes += uint64(max(0, info.Size()))
 		}
 	}
-	storage.Free, storage.Total = Free(storage.Folder)
+	storage.Free, storage.Total = DiskSpace(storage.Folder)
 	return storage
 }

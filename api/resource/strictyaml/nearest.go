@@ -25,7 +25,7 @@ func Nearest(word string, known []string) string {
 	return best
 }
 
-// distance counts the letters to insert, drop, replace or swap. Words of very different lengths are 4 apart.
+// distance counts the letters to insert, drop, replace or swap. It returns 4 for words of very different lengths.
 func distance(a, b string) int {
 	if len(a) > len(b)+3 || len(b) > len(a)+3 {
 		return 4

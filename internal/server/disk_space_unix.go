@@ -4,9 +4,9 @@ package server
 
 import "syscall"
 
-// Free returns the space that this user can use on the disk of a folder, and the size of that disk, in bytes. Both are
+// DiskSpace returns the space that this user can use on the disk of a folder, and the size of that disk, in bytes. Both are
 // 0 if they are unknown.
-func Free(folder string) (free, total uint64) {
+func DiskSpace(folder string) (free, total uint64) {
 	var disk syscall.Statfs_t
 	if syscall.Statfs(folder, &disk) != nil {
 		return 0, 0
