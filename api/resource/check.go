@@ -73,7 +73,7 @@ func (t combinedWorld) known(kind Kind) []string {
 	return names
 }
 
-// checkReferences reports each missing reference at its place.
+// checkReferences reports each missing reference at its location.
 func (d Document) checkReferences(all combinedWorld, found *strictyaml.Findings) bool {
 	ok := true
 	missing := func(path string, kind Kind, what, name string) {

@@ -84,7 +84,7 @@ func TestDocumentsMayReferToExistingResources(t *testing.T) {
 	require.Empty(t, Check(docs[:2], world))
 }
 
-func TestMissingReferencesAreReportedAtTheirPlaces(t *testing.T) {
+func TestMissingReferencesAreReportedAtTheirLocations(t *testing.T) {
 	docs, err := Read(
 		"f",
 		strings.NewReader(strings.Replace(wholeFleet, `production, "*"`, "producton, qa, production", 1)),

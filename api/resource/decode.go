@@ -31,7 +31,7 @@ func decode(src *strictyaml.Source, v *strictyaml.Value, found *strictyaml.Findi
 		Check:   func(example any) (reason, hint string) { return split(example.(kindSpec).check()) }, //nolint:forcetypeassert // as made above
 	})
 	doc = of(read.command(head.Metadata.Name, domain.Origin{}))
-	doc.File, doc.Line, doc.src, doc.places = src.Name, v.At.Line, src, d.Places
+	doc.File, doc.Line, doc.src, doc.locations = src.Name, v.At.Line, src, d.Locations
 	if !d.Failed {
 		doc.checkAsWhole(d)
 	}
@@ -41,9 +41,9 @@ func decode(src *strictyaml.Source, v *strictyaml.Value, found *strictyaml.Findi
 // checkAsWhole checks the keys in combination, after each key was checked alone.
 func (d Document) checkAsWhole(in *strictyaml.Decoder) {
 	if r := d.spec.check(); r != nil {
-		at, ok := in.Places["spec.steps"]
+		at, ok := in.Locations["spec.steps"]
 		if !ok {
-			at = in.Places["spec"]
+			at = in.Locations["spec"]
 		}
 		in.Report(at, r.Reason, r.Hint)
 	}

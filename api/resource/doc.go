@@ -6,11 +6,11 @@
 //	read.go      files, folders and stdin           check.go   references between documents and to the world
 //	outline.go   a document as a list of keys       write.go   a document as YAML
 //	diff.go      the differences between two documents
-//	strictyaml   decodes YAML and JSON into structs, and reports the place of every problem
+//	strictyaml   decodes YAML and JSON into structs, and reports the location of every problem
 //
 // The structs of kinds.go are the only description of the keys. Decoding, writing and comparing use their fields by
 // reflection. Package domain defines which values are valid. Decoding checks each key separately, in an otherwise valid
-// document, so that every problem is reported at its own place.
+// document, so that every problem is reported at its own location.
 //
 // # Promises
 //

@@ -40,9 +40,9 @@ type Document struct {
 	Kind Kind
 	Name string
 
-	spec   kindSpec // in its normal form; nil in the zero value
-	src    *strictyaml.Source
-	places map[string]strictyaml.Place
+	spec      kindSpec // in its normal form; nil in the zero value
+	src       *strictyaml.Source
+	locations map[string]strictyaml.Location
 }
 
 // CommandID derives the id of the document's command from the id of the apply. A repeated apply has the same command
@@ -115,7 +115,7 @@ func FromMachine(m *domain.Machine) Document {
 	)
 }
 
-// Problem is one error in the input, with its place.
+// Problem is one error in the input, with its location.
 type Problem = strictyaml.Problem
 
 // Problems is the error that Read and Load return for invalid input.

@@ -183,9 +183,9 @@ func (d Document) problem(path, reason, hint string) Problem {
 	if d.src == nil {
 		return Problem{File: d.File, Line: d.Line, Column: 1, Reason: reason, Hint: hint}
 	}
-	at, ok := d.places[path]
+	at, ok := d.locations[path]
 	if !ok {
-		at = d.places[""]
+		at = d.locations[""]
 	}
 	return d.src.Problem(at, reason, hint)
 }

@@ -204,8 +204,8 @@ var rewrite = flag.Bool(
 	"fill in the problems of the files in testdata/bad that have none after their dashes",
 )
 
-// TestProblemsAreReportedWithTheirPlace reads testdata/bad: each file is an input, a line of dashes, and its problems.
-func TestProblemsAreReportedWithTheirPlace(t *testing.T) {
+// TestProblemsAreReportedWithTheirLocation reads testdata/bad: each file is an input, a line of dashes, and its problems.
+func TestProblemsAreReportedWithTheirLocation(t *testing.T) {
 	files, err := filepath.Glob("testdata/bad/*.txt")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
@@ -353,7 +353,7 @@ func TestLoadReadsFilesFoldersAndStdin(t *testing.T) {
 	}
 	require.Equal(t, []string{"a.yaml a", "b.yml b", "stdin x"}, names)
 
-	t.Run("a resource in two files is reported with both places", func(t *testing.T) {
+	t.Run("a resource in two files is reported with both locations", func(t *testing.T) {
 		again := write("sub/a.yaml", "Environment", "a")
 		_, err := Load([]string{folder, again}, nil)
 		require.ErrorContains(t, err, again+":3:18: duplicate Environment a, first at "+a+":1 (keep one of the two)")
@@ -464,7 +464,7 @@ func FuzzRead(f *testing.F) {
 			lines := strings.Count(string(data), "\n") + strings.Count(string(data), "\r") + 2
 			for _, p := range problems {
 				require.Equal(t, name, p.File)
-				require.LessOrEqual(t, p.Line, lines, "the place is in the file")
+				require.LessOrEqual(t, p.Line, lines, "the location is in the file")
 				require.Less(t, len(p.Error()), 2000+2*len(name))
 			}
 			return

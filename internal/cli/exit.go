@@ -25,7 +25,7 @@ type failure struct {
 	places     []client.ProblemPlace
 }
 
-// Error returns the sentence with its hint, and one more line for each place.
+// Error returns the sentence with its hint, and one more line for each location.
 func (f *failure) Error() string {
 	text := f.text
 	if f.hint != "" {

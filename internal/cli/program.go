@@ -208,7 +208,7 @@ func (a *app) formatFrom(cmd *cobra.Command) string {
 	case getenv(variable) != "":
 		return "environment variable " + variable + ":"
 	}
-	return a.files.Place("output") + ":"
+	return a.files.Location("output") + ":"
 }
 
 // flagError replaces pflag's message for an invalid value by one that states the valid values.

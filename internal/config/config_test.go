@@ -49,7 +49,7 @@ func TestFlagOverridesEnvironmentAndEnvironmentOverridesFile(t *testing.T) {
 	}, got)
 }
 
-func TestInvalidFileIsReportedWithItsPlace(t *testing.T) {
+func TestInvalidFileIsReportedWithItsLocation(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"unknown key":                       {"listen: x\nlsten: y\n", `:2:1: unknown key "lsten" (did you mean "listen"?)`},
 		"unknown key without a similar one": {"zzzzzzzz: y\n", `:1:1: unknown key "zzzzzzzz" (use one of listen, address, log,`},
@@ -68,7 +68,7 @@ func TestInvalidFileIsReportedWithItsPlace(t *testing.T) {
 	}
 }
 
-func TestInvalidValueIsReportedWithItsPlace(t *testing.T) {
+func TestInvalidValueIsReportedWithItsLocation(t *testing.T) {
 	path := write(t, "\ntick: soon\n")
 	file, err := config.ReadFile(path)
 	require.NoError(t, err)

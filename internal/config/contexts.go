@@ -145,11 +145,11 @@ func (all *Contexts) AddServer(log, address, ca string, first bool) (changed boo
 }
 
 func (c *Context) enlist(address string, first bool) {
-	place := len(c.Servers)
+	index := len(c.Servers)
 	if first {
-		place = 0
+		index = 0
 	}
-	c.Servers = slices.Insert(c.Servers, place, address)
+	c.Servers = slices.Insert(c.Servers, index, address)
 	if over := len(c.Servers) - maxServers; over > 0 {
 		c.Servers = slices.Delete(c.Servers, 1, 1+over)
 	}

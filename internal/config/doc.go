@@ -6,7 +6,7 @@
 //	contexts.go  the client's contexts: the servers' addresses and a token for each log
 //
 // The value of a setting comes from the first of these that has it: its flag, the environment variable DROVER_FLAG, the
-// config file, its default. Invalid settings are reported with their place.
+// config file, its default. Invalid settings are reported with their location.
 //
 // The contexts contain tokens, so only their owner may read them. Any number of programs may change them at once:
 // readers never see a half-written file.

@@ -35,8 +35,8 @@ func (f File) Text(key string) string {
 	return ""
 }
 
-// Place returns the place of a key, for messages.
-func (f File) Place(key string) string {
+// Location returns the location of a key, for messages.
+func (f File) Location(key string) string {
 	return fmt.Sprintf("%s:%d: key %q", f.Path, f.values[key].line, key)
 }
 
@@ -56,12 +56,12 @@ func ReadFile(path string) (File, error) {
 	if path != "" {
 		return readFile(path)
 	}
-	places := []string{"/etc/drover/config.yaml"}
+	paths := []string{"/etc/drover/config.yaml"}
 	if folder, err := Folder(); err == nil {
-		places = slices.Insert(places, 0, filepath.Join(folder, "config.yaml"))
+		paths = slices.Insert(paths, 0, filepath.Join(folder, "config.yaml"))
 	}
-	for _, place := range places {
-		file, err := readFile(place)
+	for _, path := range paths {
+		file, err := readFile(path)
 		if !errors.Is(err, fs.ErrNotExist) {
 			return file, err
 		}

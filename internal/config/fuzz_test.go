@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzConfigFile searches for files that crash the parser, that it rejects without a place, or that change when their
-// values are written and read again.
+// FuzzConfigFile searches for files that crash the parser, that it rejects without a location, or that change when
+// their values are written and read again.
 func FuzzConfigFile(f *testing.F) {
 	for _, seed := range []string{"listen: 127.0.0.1:7070\ntick: 15s\n", "server: [https://a:1, 'https://b:1']\nrole:\n- web\n- db\n", "insecure: true # for once\n",
 		"---\ntoken: |\n  abc\n---\noutput: json\n", "data: &a /srv\nlog: *a\n", "listn: x\n", "tick: 1.10\n", "\"listen\": \"\\u0000\"", "- a\n", "? a\n: b\n", "listen: !!binary x", "a: {b: [", "\t", "<<: {listen: x}\n",

@@ -24,16 +24,16 @@ type Decoder struct {
 	// Mapping returns the end of the message about an unknown key in the mapping at path. If nil, the message contains
 	// the path.
 	Mapping func(path string) string
-	// Places maps the path of each value, such as spec.healthCheck.every, to its place. The items of a list of text
-	// also have paths with their text, such as spec.roles/web.
-	Places map[string]Place
+	// Locations maps the path of each value, such as spec.healthCheck.every, to its location. The items of a list of
+	// text also have paths with their text, such as spec.roles/web.
+	Locations map[string]Location
 	// Failed reports whether a problem was found.
 	Failed bool
 
 	check func(document any) (reason, hint string)
 }
 
-// Rules check each field separately, so that each problem is reported at its own place.
+// Rules check each field separately, so that each problem is reported at its own location.
 type Rules struct {
 	// Example returns a new valid document: a pointer to a struct of the type that is decoded. To check a field, the
 	// decoder sets it in an example and calls Check. A list of structs has one item in the example.
@@ -48,8 +48,8 @@ type example func() (document any, field reflect.Value)
 // Decode fills the struct that to points to, and reports every problem. path is the path of v; it is empty for a
 // document.
 func (d *Decoder) Decode(v *Value, path string, to any, rules Rules) {
-	if d.Places == nil {
-		d.Places = map[string]Place{}
+	if d.Locations == nil {
+		d.Locations = map[string]Location{}
 	}
 	d.check = rules.Check
 	f := field{path: path}
@@ -67,7 +67,7 @@ type field struct {
 }
 
 // Report adds a problem of the document and returns false.
-func (d *Decoder) Report(at Place, reason, hint string) bool {
+func (d *Decoder) Report(at Location, reason, hint string) bool {
 	d.Failed = true
 	d.Found.report(d.Source, at, reason, hint)
 	return false
@@ -83,7 +83,7 @@ func (d *Decoder) mismatch(v *Value, f field, want, hint string) bool {
 }
 
 // checkField sets the field of an example to the value that was read, and checks the example.
-func (d *Decoder) checkField(f field, at Place, set func(field reflect.Value)) bool {
+func (d *Decoder) checkField(f field, at Location, set func(field reflect.Value)) bool {
 	if f.example == nil {
 		return true
 	}
@@ -95,7 +95,7 @@ func (d *Decoder) checkField(f field, at Place, set func(field reflect.Value)) b
 
 // value decodes v into to, which must be settable.
 func (d *Decoder) value(to reflect.Value, v *Value, f field) bool {
-	d.Places[f.path] = v.At
+	d.Locations[f.path] = v.At
 	if raw, ok := to.Addr().Interface().(**Value); ok {
 		*raw = v
 		return true
@@ -217,7 +217,7 @@ func (d *Decoder) list(to reflect.Value, v *Value, f field) bool {
 		if valid := d.value(read, item, at); !valid {
 			ok = false
 		} else if read.Kind() == reflect.String {
-			d.Places[f.path+"/"+read.String()] = item.At
+			d.Locations[f.path+"/"+read.String()] = item.At
 		}
 		to.Set(reflect.Append(to, read))
 		if d.Found.Full() {

@@ -67,7 +67,7 @@ func TestDecodeKeepsTheTextOfScalars(t *testing.T) {
 	}
 }
 
-func TestDecodeReportsEachProblemAtItsPlace(t *testing.T) {
+func TestDecodeReportsEachProblemAtItsLocation(t *testing.T) {
 	_, err := decode(
 		"f",
 		"size: 0\nnme: a\nshare: 20\ntags: a\nteams: [{size: 10, name: c, zzzz: 1}, {name: '', size: 10}]\n---\nname: a\nsize: 10\n",

@@ -24,7 +24,7 @@ func shorten(reason string) string {
 	return reason
 }
 
-// Problem is one error in the input, with its place.
+// Problem is one error in the input, with its location.
 type Problem struct {
 	File   string `json:"file"`
 	Line   int    `json:"line"`   // from 1; 0 means the whole file
@@ -33,13 +33,13 @@ type Problem struct {
 	Reason string `json:"reason"`
 	// Hint states what to do instead; it may be empty.
 	Hint string `json:"hint,omitempty"`
-	// Quote is the line, or the part of it near the place. It is empty if there is no line to show.
+	// Quote is the line, or the part of it near the location. It is empty if there is no line to show.
 	Quote string `json:"quote,omitempty"`
-	// Caret is the place within Quote in characters, from 0.
+	// Caret is the index of the location within Quote, in characters.
 	Caret int `json:"caret,omitempty"`
 }
 
-// Error returns the place, the reason and the hint, followed by the line with a caret.
+// Error returns the location, the reason and the hint, followed by the line with a caret.
 func (p Problem) Error() string {
 	var b strings.Builder
 	b.WriteString(p.File)
@@ -89,9 +89,9 @@ func (f *Findings) Add(p Problem) {
 	}
 }
 
-// report adds a problem at a place. It returns early when there are enough problems, because quoting the line takes
+// report adds a problem at a location. It returns early when there are enough problems, because quoting the line takes
 // time.
-func (f *Findings) report(s *Source, at Place, reason, hint string) {
+func (f *Findings) report(s *Source, at Location, reason, hint string) {
 	if !f.Full() {
 		f.list = append(f.list, s.Problem(at, reason, hint))
 	}

@@ -24,8 +24,8 @@ type Source struct {
 	lines []int // offset of each line
 }
 
-// Place is a line and a column, both from 1 and in characters.
-type Place struct{ Line, Column int }
+// Location is a line and a column, both from 1 and in characters.
+type Location struct{ Line, Column int }
 
 // NewSource returns the text of a file. It rejects input that is too long, or not printable UTF-8 text.
 func NewSource(name string, data []byte) (*Source, *Problem) {
@@ -44,7 +44,7 @@ func NewSource(name string, data []byte) (*Source, *Problem) {
 		}
 	}
 	if at := notText(s.text); at >= 0 {
-		p := s.Problem(s.place(at), fmt.Sprintf("invalid byte 0x%02x", s.text[at]), "use YAML or JSON in UTF-8")
+		p := s.Problem(s.location(at), fmt.Sprintf("invalid byte 0x%02x", s.text[at]), "use YAML or JSON in UTF-8")
 		p.Quote = ""
 		return s, &p
 	}
@@ -73,14 +73,14 @@ func (s *Source) line(number int) string {
 	return line
 }
 
-// place returns the place of a byte offset.
-func (s *Source) place(offset int) Place {
+// location returns the location of a byte offset.
+func (s *Source) location(offset int) Location {
 	line := sort.SearchInts(s.lines, offset+1)
-	return Place{line, utf8.RuneCountInString(s.text[s.lines[line-1]:offset]) + 1}
+	return Location{line, utf8.RuneCountInString(s.text[s.lines[line-1]:offset]) + 1}
 }
 
-// Problem returns a problem at a place, with the line quoted.
-func (s *Source) Problem(at Place, reason, hint string) Problem {
+// Problem returns a problem at a location, with the line quoted.
+func (s *Source) Problem(at Location, reason, hint string) Problem {
 	p := Problem{File: s.Name, Line: at.Line, Column: at.Column, Reason: shorten(reason), Hint: hint}
 	p.Quote, p.Caret = quote(s.line(at.Line), at.Column)
 	return p

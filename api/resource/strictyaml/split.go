@@ -11,7 +11,7 @@ import (
 // chunk is the text of one document, and where it begins in the source.
 type chunk struct {
 	text string
-	at   Place
+	at   Location
 }
 
 // Read calls yield with each document of the source that could be parsed, until MaxProblems problems were found.
@@ -35,7 +35,7 @@ func (s *Source) yaml(found *Findings, yield func(chunk)) {
 	begin := 0
 	cut := func(end, next int) {
 		if text := s.text[begin:end]; !blank(text) && !found.Full() {
-			yield(chunk{text, s.place(begin)})
+			yield(chunk{text, s.location(begin)})
 		}
 		begin = next
 	}
@@ -71,14 +71,14 @@ func (s *Source) json(found *Findings, yield func(chunk)) {
 		var syntax *json.SyntaxError
 		switch {
 		case err == nil:
-			yield(chunk{string(raw), s.place(end - len(raw))})
+			yield(chunk{string(raw), s.location(end - len(raw))})
 			continue
 		case errors.Is(err, io.EOF):
 		case errors.As(err, &syntax) && !errors.Is(err, io.ErrUnexpectedEOF):
 			at := min(max(int(syntax.Offset)-1, before), len(s.text))
-			found.report(s, s.place(at), "invalid JSON: "+syntax.Error(), "")
+			found.report(s, s.location(at), "invalid JSON: "+syntax.Error(), "")
 		default:
-			found.report(s, s.place(len(strings.TrimRight(s.text, " \t\n"))), "unexpected end of the JSON text", "")
+			found.report(s, s.location(len(strings.TrimRight(s.text, " \t\n"))), "unexpected end of the JSON text", "")
 		}
 		return
 	}

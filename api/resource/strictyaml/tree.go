@@ -18,11 +18,11 @@ const (
 	Mapping
 )
 
-// Value is one node of a document, with its place. Aliases share values.
+// Value is one node of a document, with its location. Aliases share values.
 type Value struct {
 	Shape  Shape
 	Text   string // of a scalar, as written
-	At     Place
+	At     Location
 	Items  []*Value
 	Fields []Field
 	size   int // of this value and all below it, aliases expanded
@@ -31,7 +31,7 @@ type Value struct {
 // Field is one key of a mapping.
 type Field struct {
 	Name  string
-	At    Place
+	At    Location
 	Value *Value
 }
 

@@ -17,7 +17,7 @@ import (
 // composer turns a parsed document into values: it follows aliases, merges mappings and rejects duplicate keys.
 type composer struct {
 	src     *Source
-	at      Place // of the document
+	at      Location // of the document
 	anchors map[string]*Value
 	found   *Findings
 	broken  bool
@@ -73,7 +73,7 @@ func tooMuch(tokens token.Tokens) string {
 	return ""
 }
 
-// syntax reports the parser's error at its place.
+// syntax reports the parser's error at its location.
 func (c *composer) syntax(err error) {
 	var at yaml.Error
 	if !errors.As(err, &at) || at.GetToken() == nil || at.GetToken().Position == nil {
@@ -87,22 +87,22 @@ func (c *composer) syntax(err error) {
 	case strings.HasSuffix(reason, "mapping value is not allowed in this context"):
 		hint = `quote text that contains ": ", and indent the keys of a mapping equally`
 	}
-	c.fault(c.place(at.GetToken()), reason, hint)
+	c.fault(c.location(at.GetToken()), reason, hint)
 }
 
 // fault reports a problem that makes the document unusable.
-func (c *composer) fault(at Place, reason, hint string) *Value {
+func (c *composer) fault(at Location, reason, hint string) *Value {
 	c.broken = true
 	c.found.report(c.src, at, reason, hint)
 	return &Value{At: at, size: 1}
 }
 
-// place returns the place of a token in the source.
-func (c *composer) place(t *token.Token) Place {
+// location returns the location of a token in the source.
+func (c *composer) location(t *token.Token) Location {
 	if t == nil || t.Position == nil {
 		return c.at
 	}
-	at := Place{t.Position.Line + c.at.Line - 1, t.Position.Column}
+	at := Location{t.Position.Line + c.at.Line - 1, t.Position.Column}
 	if t.Position.Line == 1 {
 		at.Column += c.at.Column - 1
 	}
@@ -111,18 +111,18 @@ func (c *composer) place(t *token.Token) Place {
 
 // value returns the value of a node, and of all nodes below it.
 func (c *composer) value(n ast.Node, depth int) *Value {
-	v := &Value{At: c.place(n.GetToken()), size: 1}
+	v := &Value{At: c.location(n.GetToken()), size: 1}
 	if depth > maxDepth {
 		return c.fault(v.At, "the document is nested too deep", "")
 	}
 	switch n := n.(type) {
 	case *ast.MappingNode:
 		if !n.IsFlowStyle && len(n.Values) > 0 {
-			v.At = c.place(n.Values[0].Key.GetToken())
+			v.At = c.location(n.Values[0].Key.GetToken())
 		}
 		c.mapping(v, n.Values, depth)
 	case *ast.MappingValueNode:
-		v.At = c.place(n.Key.GetToken())
+		v.At = c.location(n.Key.GetToken())
 		c.mapping(v, []*ast.MappingValueNode{n}, depth)
 	case *ast.SequenceNode:
 		c.sequence(v, n, depth)
@@ -167,10 +167,10 @@ func (c *composer) sequence(v *Value, n *ast.SequenceNode, depth int) {
 
 func (c *composer) mapping(v *Value, pairs []*ast.MappingValueNode, depth int) {
 	v.Shape = Mapping
-	seen := make(map[string]Place, len(pairs))
+	seen := make(map[string]Location, len(pairs))
 	var merged []*Value
 	for _, pair := range pairs {
-		at, held := c.place(pair.Key.GetToken()), c.value(pair.Value, depth+1)
+		at, held := c.location(pair.Key.GetToken()), c.value(pair.Value, depth+1)
 		if _, merge := pair.Key.(*ast.MergeKeyNode); merge {
 			merged = append(merged, held)
 			continue
@@ -193,7 +193,7 @@ func (c *composer) mapping(v *Value, pairs []*ast.MappingValueNode, depth int) {
 }
 
 // merge adds the keys that the mapping does not have yet. If several merged mappings have a key, the first one counts.
-func (c *composer) merge(v, from *Value, seen map[string]Place) {
+func (c *composer) merge(v, from *Value, seen map[string]Location) {
 	switch {
 	case from.Shape == List && c.broken: // the size of its aliases is no longer limited
 	case from.Shape == List:
@@ -227,7 +227,7 @@ func keyText(key ast.Node) (string, bool) {
 
 // alias returns the value that an alias refers to. An anchor is known only after the end of its value, so no value
 // contains itself.
-func (c *composer) alias(n *ast.AliasNode, at Place) *Value {
+func (c *composer) alias(n *ast.AliasNode, at Location) *Value {
 	name := n.Value.GetToken().Value
 	v := c.anchors[name]
 	if v == nil {
@@ -241,7 +241,7 @@ func (c *composer) alias(n *ast.AliasNode, at Place) *Value {
 }
 
 // tag supports only !!str, which turns any scalar into text.
-func (c *composer) tag(n *ast.TagNode, at Place, depth int) *Value {
+func (c *composer) tag(n *ast.TagNode, at Location, depth int) *Value {
 	v := c.value(n.Value, depth+1)
 	if n.Start.Value != "!!str" || v.Shape == List || v.Shape == Mapping {
 		return c.fault(at, fmt.Sprintf("unsupported tag %.40q", n.Start.Value), "leave it out")
