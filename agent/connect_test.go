@@ -3,11 +3,13 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -143,4 +145,12 @@ func TestSilentServerIsDropped(t *testing.T) {
 		synctest.Wait()
 		require.True(t, silent.dropped.Load())
 	})
+}
+
+func TestCloseReasonIsTheReasonOfTheServer(t *testing.T) {
+	lost := errors.New("connection reset")
+	require.Equal(t, lost, closeReason(lost))
+	closed := websocket.CloseError{Code: websocket.StatusGoingAway, Reason: "the server is shutting down"}
+	require.EqualError(t, closeReason(fmt.Errorf("read: %w", closed)),
+		"closed by the server: the server is shutting down")
 }

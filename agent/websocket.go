@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -114,7 +115,7 @@ func (l *webSocketConn) Receive(ctx context.Context) (client.ToAgent, error) {
 	for {
 		_, text, err := l.conn.Read(ctx)
 		if err != nil {
-			return client.ToAgent{}, err
+			return client.ToAgent{}, closeReason(err)
 		}
 		var m client.ToAgent
 		err = json.Unmarshal(text, &m)
@@ -123,6 +124,15 @@ func (l *webSocketConn) Receive(ctx context.Context) (client.ToAgent, error) {
 		}
 		l.logUnsupported(text, err)
 	}
+}
+
+// closeReason returns the server's reason for closing the connection, or err if the server sent none.
+func closeReason(err error) error {
+	var closed websocket.CloseError
+	if errors.As(err, &closed) && closed.Reason != "" {
+		return fmt.Errorf("closed by the server: %s", closed.Reason)
+	}
+	return err
 }
 
 // logUnsupported logs that a message was ignored, without its content.

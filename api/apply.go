@@ -96,7 +96,7 @@ func noDocument(files []File) string {
 	case 1:
 		return fmt.Sprintf("%.200s contains no document", files[0].File)
 	}
-	return fmt.Sprintf("%d files contain no document, the first is %.200s", len(files), files[0].File)
+	return fmt.Sprintf("%.200s and the other files contain no document", files[0].File)
 }
 
 // apply writes the documents in order; a dry run only reports what it would write.

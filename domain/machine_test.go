@@ -58,6 +58,7 @@ func TestMachineCommandsRejectInvalidRequests(t *testing.T) {
 		NotFound,
 		`machine web-03: environment "qa" does not exist`,
 	)
+	w.rejects(ApplyMachine{Name: "web-03"}, NotFound, "machine web-03 has no environment")
 	w.rejects(
 		ApplyMachine{Name: "web-03", Environment: "production", Policy: "tame"},
 		NotFound,

@@ -78,7 +78,7 @@ func (d Document) checkReferences(all combinedWorld, found *strictyaml.Findings)
 	ok := true
 	missing := func(path string, kind Kind, what, name string) {
 		ok = false
-		hint := fmt.Sprintf("apply it too, or `drover get %s` lists the existing ones", kind.row().plural)
+		hint := fmt.Sprintf("apply it too, or use one that `drover get %s` lists", kind.row().plural)
 		if near := strictyaml.Nearest(name, all.known(kind)); near != "" {
 			hint = fmt.Sprintf("did you mean %q?", near)
 		}

@@ -98,15 +98,15 @@ func TestMissingReferencesAreReportedAtTheirLocations(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		`f:10:66: Trigger shop/newcomers: environment "producton" does not exist (did you mean "production"?)`,
-		"f:10:77: Trigger shop/newcomers: environment \"qa\" does not exist (apply it too, or `drover get environments` lists the existing ones)",
+		"f:10:77: Trigger shop/newcomers: environment \"qa\" does not exist (apply it too, or use one that `drover get environments` lists)",
 	}, texts(Check(docs, smallWorld{})))
 	require.Equal(t, []string{
-		"f:5:21: Machine web-01: environment \"production\" does not exist (apply it too, or `drover get environments` lists the existing ones)",
-		"f:5:55: Machine web-01: machine policy \"tame\" does not exist (apply it too, or `drover get policies` lists the existing ones)",
-		"f:10:17: Trigger shop/newcomers: project \"shop\" does not exist (apply it too, or `drover get projects` lists the existing ones)",
-		"f:10:66: Trigger shop/newcomers: environment \"producton\" does not exist (apply it too, or `drover get environments` lists the existing ones)",
-		"f:10:77: Trigger shop/newcomers: environment \"qa\" does not exist (apply it too, or `drover get environments` lists the existing ones)",
-		"f:10:81: Trigger shop/newcomers: environment \"production\" does not exist (apply it too, or `drover get environments` lists the existing ones)",
+		"f:5:21: Machine web-01: environment \"production\" does not exist (apply it too, or use one that `drover get environments` lists)",
+		"f:5:55: Machine web-01: machine policy \"tame\" does not exist (apply it too, or use one that `drover get policies` lists)",
+		"f:10:17: Trigger shop/newcomers: project \"shop\" does not exist (apply it too, or use one that `drover get projects` lists)",
+		"f:10:66: Trigger shop/newcomers: environment \"producton\" does not exist (apply it too, or use one that `drover get environments` lists)",
+		"f:10:77: Trigger shop/newcomers: environment \"qa\" does not exist (apply it too, or use one that `drover get environments` lists)",
+		"f:10:81: Trigger shop/newcomers: environment \"production\" does not exist (apply it too, or use one that `drover get environments` lists)",
 	}, texts(Check(docs[:2], smallWorld{})))
 }
 

@@ -88,7 +88,7 @@ func (r *row) mapping(path string) string {
 	case r == nil:
 		return " in " + path
 	case r.kind == Environment && path == "spec":
-		return ": the spec of an Environment is empty"
+		return ": the spec of an Environment has no keys"
 	}
 	return fmt.Sprintf(" in %s of a %s", path, r.kind)
 }

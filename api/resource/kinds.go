@@ -20,7 +20,7 @@ type header struct {
 }
 
 type metadata struct {
-	Name string `yaml:"name" required:"give it a name"`
+	Name string `yaml:"name" required:"write name: NAME"`
 }
 
 // kindSpec is the spec of one kind: a pointer to a struct whose fields are the keys in the order of the reference.
@@ -124,7 +124,7 @@ type policySpec struct {
 type healthCheck struct {
 	Every   domain.Duration `yaml:"every"`
 	Timeout domain.Duration `yaml:"timeout"`
-	Script  string          `yaml:"script" required:"a shell script whose exit code 0 is healthy, 1 a warning"`
+	Script  string          `yaml:"script" required:"set script to a shell script; exit code 0 means healthy, 1 means warning"`
 }
 
 type cleanUp struct {

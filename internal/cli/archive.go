@@ -163,6 +163,6 @@ func (a *app) importFrom(ctx context.Context, path, log string) error {
 	if err != nil {
 		return invalid("import %s: %v", path, err)
 	}
-	a.info("the log has all %d events of the archive; %d were imported now", total, added)
+	a.info("imported %d events; the log has all %d events of the archive", added, total)
 	return nil
 }

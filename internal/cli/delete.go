@@ -133,6 +133,10 @@ func (a *app) enableTrigger(ctx context.Context, path, name, project string) err
 	if owner == "" {
 		owner, own = splitName(name)
 	}
+	var exists explain.Trigger
+	if err := a.read(ctx, path, nil, &exists); err != nil {
+		return err
+	}
 	if err := a.printDue(ctx, query("project", owner, "trigger", own), "due at the next tick if enabled"); err != nil &&
 		asFailure(err).code != exitMissing {
 		return err

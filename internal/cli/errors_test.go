@@ -42,7 +42,7 @@ var errorCases = map[string][]errorCase{
 		{"deploi", 2, `unknown command "deploi" for "drover"`, `did you mean "deploy"?`},
 		{"token mint", 2, `unknown command "mint" for "drover token"`, "`drover token --help` lists the commands"},
 		{"get machnes", 2, `unknown kind "machnes"`, `did you mean "machines"?`},
-		{"get machines --stat online", 2, "unknown flag: --stat", ""},
+		{"get machines --stat online", 2, "unknown flag: --stat", `did you mean "--state"?`},
 		{"get", 2, "`drover get` takes KIND [NAME]", "`drover get --help`"},
 		{"get machines a b", 2, "`drover get` takes KIND [NAME]: unexpected argument \"b\"", ""},
 		{"deploy shop 1.0", 2, "`drover deploy` needs --to ENV", "`drover deploy --help`"},

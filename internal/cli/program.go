@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os/signal"
@@ -111,7 +110,7 @@ func (a *app) root() *cobra.Command {
 		"output `FORMAT`: table, wide, json, yaml, name or jsonl; default: table, tab-separated in a pipe")
 	flags.StringVar(&a.config, "config", "",
 		"config `FILE`; default: config.yaml in the user's drover configuration folder, then in /etc/drover")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage("%v", flagError(err)) })
+	root.SetFlagErrorFunc(flagError)
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(withoutAliases(root.UsageTemplate()))
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -212,13 +211,24 @@ func (a *app) formatFrom(cmd *cobra.Command) string {
 }
 
 // flagError replaces pflag's message for an invalid value by one that states the valid values.
-func flagError(err error) error {
+// For an unknown flag it names the flag that was probably meant.
+func flagError(cmd *cobra.Command, err error) error {
 	var wrong *pflag.InvalidValueError
-	if errors.As(err, &wrong) {
-		return fmt.Errorf("invalid --%s %s: %s", wrong.GetFlag().Name, quoted(wrong.GetValue()),
+	var unknown *pflag.NotExistError
+	f := &failure{code: exitUsage, kind: "usage", text: err.Error(),
+		hint: "`" + cmd.CommandPath() + " --help` lists the flags"}
+	switch {
+	case errors.As(err, &wrong):
+		return usage("invalid --%s %s: %s", wrong.GetFlag().Name, quoted(wrong.GetValue()),
 			config.ValueHint(wrong.GetFlag()))
+	case errors.As(err, &unknown):
+		var names []string
+		cmd.Flags().VisitAll(func(flag *pflag.Flag) { names = append(names, "--"+flag.Name) })
+		if best := strictyaml.Nearest("--"+unknown.GetSpecifiedName(), names); best != "" {
+			f.hint = "did you mean " + quoted(best) + "?"
+		}
 	}
-	return err
+	return f
 }
 
 // wrongUse turns usage errors that cobra reports without calling a hook into failures with exit code 2.
