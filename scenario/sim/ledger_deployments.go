@@ -193,7 +193,9 @@ func (l *ledger) updateHolds(w *deploymentState) {
 }
 
 // outdates reports whether an earlier deployment left the hold.
-func (w *deploymentState) outdates(k *holdState) bool { return k.deployment != nil && k.deployment.queued < w.queued }
+func (w *deploymentState) outdates(k *holdState) bool {
+	return k.deployment != nil && k.deployment.queued < w.queued
+}
 
 // left returns the release that a part left on its disk.
 func (l *ledger) left(s *partState) string {
