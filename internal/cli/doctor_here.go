@@ -60,7 +60,7 @@ func (a *app) probe(ctx context.Context, address, token, ca string) (v probe) {
 	return v
 }
 
-// certificateEnd returns when the certificate of a server expires, or zero if there is no valid certificate.
+// certificateEnd returns when the certificate of a server expires, or zero without a valid certificate.
 func certificateEnd(ctx context.Context, address string, httpClient *http.Client) time.Time {
 	u, err := url.Parse(address)
 	transport, ok := httpClient.Transport.(*http.Transport)

@@ -211,7 +211,7 @@ func (r rule) allows(path, own string) bool {
 	})
 }
 
-// TestViewsAreCreatedOnlyByRules searches for views that lack the rules of the engine. Such a view would fold a log
+// TestViewsAreCreatedOnlyByRules searches for views that lack the rules of the engine. These views would fold a log
 // differently from the servers.
 func TestViewsAreCreatedOnlyByRules(t *testing.T) {
 	made := regexp.MustCompile(`\bprojections\.(New|Load)\(`)

@@ -27,7 +27,7 @@ func (s *Source) Read(found *Findings, yield func(*Value)) {
 	})
 }
 
-// marker matches a line that ends a document. No YAML text, quoted or not, can contain such a line.
+// marker matches a line that ends a document. No YAML text, quoted or not, can contain this line.
 var marker = regexp.MustCompile(`(?m)^(---|\.\.\.)(?:[ \t].*)?$`)
 
 // yaml splits a text at its markers before it is parsed, so that a syntax error in one document does not hide the next.
