@@ -38,7 +38,8 @@ func missing(v *projections.View, project, machine string) string {
 	if v.Projects[project] == nil {
 		return fmt.Sprintf("Project %s does not exist at %s.", project, at(v.Position))
 	}
-	return fmt.Sprintf("Machine %s does not exist at %s; a project can deploy to it once it is added.", machine, at(v.Position))
+	return fmt.Sprintf("Machine %s does not exist at %s; a project can deploy to it once it is added.", machine,
+		at(v.Position))
 }
 
 // settledCauses returns the causes of the machine's newest part in the project, or the deployment of that part if a
