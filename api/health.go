@@ -22,8 +22,8 @@ func (a *API) routeHealth() {
 	a.registerMonitoring("/healthz", "Return 200 while the server is running", probeKey,
 		func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
 	a.registerMonitoring("/readyz",
-		"Return 200 if the server is ready, otherwise 503; callers with a token also receive the reasons, one per line", probeKey,
-		a.readyz)
+		"Return 200 if the server is ready, otherwise 503; callers with a token also receive the reasons, one per line",
+		probeKey, a.readyz)
 	a.registerMonitoring("/metrics", "Return metrics in the Prometheus format", loopbackKey, a.metrics.handler().ServeHTTP)
 }
 

@@ -70,7 +70,8 @@ func (a *API) routeLists() {
 	getList(a, "/deployments", "List deployments, newest first", q.Deployments)
 	getList(a, "/candidates", "List candidates and what they wait for", fromView(q.Candidates))
 	getList(a, "/tokens", "List tokens by id, without their secrets", q.Tokens)
-	getList(a, "/servers", "List running servers, newest first; state=gone or state=all returns others", fromView(q.Servers))
+	getList(a, "/servers", "List running servers, newest first; state=gone or state=all returns others",
+		fromView(q.Servers))
 	getItem(a, "/machines", "Return one machine", fromView(q.Machine))
 	getItem(a, "/projects", "Return one project", fromView(q.Project))
 	getItem(a, "/tokens", "Return one token", q.Token)

@@ -124,7 +124,7 @@ type policySpec struct {
 type healthCheck struct {
 	Every   domain.Duration `yaml:"every"`
 	Timeout domain.Duration `yaml:"timeout"`
-	Script  string          `yaml:"script" required:"set script to a shell script; exit code 0 means healthy, 1 means warning"`
+	Script  string          `yaml:"script" required:"set script to a shell script; exit code 0: healthy, 1: warning"`
 }
 
 type cleanUp struct {
