@@ -55,6 +55,10 @@ func Run(ctx context.Context, c Config) error {
 		return &Error{Kind: Invalid, Err: err}
 	}
 	defer j.Close()
+	if q := j.Quarantined(); q != nil {
+		c.Logger.Error("the agent's memory was damaged and has been renamed; continuing with an empty memory",
+			zap.String("file", q.File), zap.String("renamed", q.Kept), zap.Error(q.Err))
+	}
 	for _, server := range c.Servers {
 		if isUnencrypted(server) {
 			c.Logger.Warn("the connection to the server is not encrypted and exposes "+

@@ -4,6 +4,7 @@
 //	DATA/agent.lock              locked by the one agent that uses the folder
 //	DATA/identity.json           instance and secret, created before the first join
 //	DATA/memory.json             what the agent knows about the event log, and the results of its last runs
+//	DATA/memory.json.damaged-N   a damaged memory.json, for operators
 //	DATA/journal/DEPLOYMENT.json one entry for each part without a confirmed end
 //	DATA/parts/DEPLOYMENT/       the part's scripts, working folder and output
 //	DATA/secrets.env             written by operators, read by the steps
@@ -23,11 +24,19 @@
 //	ended     it reports the end until the server confirms it
 //
 // Each write replaces a whole file: write to a temporary file, fsync, rename, fsync the folder. A deployment's id is
-// used in a file name only if it consists of letters, digits, "-" and "_". A file that is damaged, or was written by a
-// newer drover, is an error: without these records the agent could run a part twice, so it must not run anything.
+// used in a file name only if it consists of letters, digits, "-" and "_". An entry or identity that is damaged, or was
+// written by a newer drover, is an error: without these records the agent could run a part twice, or become another
+// instance, so it must not run anything.
 //
-//	journal.go   Journal: the data folder, its lock and its entries
-//	identity.go  Identity: the instance and its secret
-//	memory.go    what the agent knows about the log, and its last runs
-//	file.go      durable JSON files
+// The memory is different. Without it, only this machine loses the protection against a restored log. With a wrong one,
+// the servers could conclude that the log has lost events, and stop all machines. memory.json therefore contains a
+// checksum. If it is damaged, or was written by a newer drover, Open renames it to memory.json.damaged-NUMBER, retains
+// the last three such files, and continues with an empty memory.
+//
+//	journal.go     Journal: the data folder, its lock and its entries
+//	identity.go    Identity: the instance and its secret
+//	memory.go      what the agent knows about the log, and its last runs
+//	file.go        durable JSON files
+//	checksum.go    files that contain their own checksum
+//	quarantine.go  damaged files that are set aside
 package journal

@@ -22,11 +22,16 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
+	return writeFile(path, append(content, '\n'))
+}
+
+// writeFile durably replaces the whole file at path.
+func writeFile(path string, content []byte) error {
 	file, err := os.CreateTemp(filepath.Dir(path), temporaryPrefix) // mode 0600
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, cause(err))
 	}
-	if err := writeAndClose(file, append(content, '\n')); err != nil {
+	if err := writeAndClose(file, content); err != nil {
 		_ = os.Remove(file.Name())
 		return fmt.Errorf("write %s: %w", path, cause(err))
 	}
@@ -73,16 +78,25 @@ func syncFolder(path string) error {
 // maxFileBytes bounds how much of a file is read.
 const maxFileBytes = 16 << 20
 
-// readJSON reads the file at path into v. The hint tells an operator what to do about a damaged file.
-func readJSON(path, hint string, v any) error {
+// readFile reads the file at path, up to maxFileBytes.
+func readFile(path string) ([]byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer file.Close()
 	content, err := io.ReadAll(io.LimitReader(file, maxFileBytes))
 	if err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
+		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	return content, nil
+}
+
+// readJSON reads the file at path into v. The hint tells an operator what to do about a damaged file.
+func readJSON(path, hint string, v any) error {
+	content, err := readFile(path)
+	if err != nil {
+		return err
 	}
 	var version struct {
 		Format int `json:"format"`

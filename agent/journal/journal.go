@@ -59,13 +59,16 @@ type Journal struct {
 	lock     *os.File
 	identity Identity
 
+	quarantined *Quarantined // nil: none
+
 	mu     sync.Mutex
 	memory *client.Memory
 	runs   []finishedRun // also in memory.json
 }
 
 // Open locks and reads the data folder, and creates missing files. It returns the entries that an earlier run of the
-// agent left. Its errors are written for operators. If another agent uses the folder, the error is *InUse.
+// agent left. Its errors are written for operators. If another agent uses the folder, the error is *InUse. A damaged
+// memory is not an error; see Quarantined.
 func Open(data string) (*Journal, []Entry, error) {
 	for _, folder := range []string{data, filepath.Join(data, "journal"), filepath.Join(data, "parts")} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {

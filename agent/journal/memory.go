@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,7 +15,8 @@ import (
 
 // storedMemory is the format of memory.json.
 type storedMemory struct {
-	Format int `json:"format"`
+	Format   int    `json:"format"`
+	Checksum string `json:"checksum,omitempty"` // see sealed; earlier versions of drover wrote none
 	client.Memory
 	// Runs are the results of the last runs, oldest first.
 	Runs []finishedRun `json:"runs,omitempty"`
@@ -29,14 +32,44 @@ type finishedRun struct {
 // backup.
 const maxRuns = 64
 
+// loadMemory reads memory.json. It quarantines a damaged file and continues with an empty memory: the memory protects
+// only this machine, and a wrong memory could make the servers believe that the log has lost events.
 func (j *Journal) loadMemory() error {
-	var stored storedMemory
-	err := readJSON(filepath.Join(j.data, "memory.json"), "remove it, and the agent creates a new one", &stored)
+	path := filepath.Join(j.data, "memory.json")
+	content, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
+	stored, err := decodeMemory(content)
+	if err != nil {
+		return j.quarantine(path, err)
+	}
 	j.memory, j.runs = &stored.Memory, stored.Runs
-	return err
+	if stored.Checksum == "" {
+		_ = j.store(j.memory, j.runs) // if this fails, the next change adds the checksum
+	}
+	return nil
+}
+
+// decodeMemory returns the content of memory.json, or an error if it is damaged or of an unsupported format.
+func decodeMemory(content []byte) (stored storedMemory, err error) {
+	if err := json.Unmarshal(content, &stored); err != nil {
+		return stored, err
+	}
+	if stored.Format != format {
+		return stored, fmt.Errorf("unsupported format %d: this version of drover supports only format %d",
+			stored.Format, format)
+	}
+	if stored.Checksum != "" {
+		return stored, checkSeal(content, stored.Checksum)
+	}
+	// Versions that wrote no checksum wrote no other field either. An unknown field is a damaged name of a field.
+	strict := json.NewDecoder(bytes.NewReader(content))
+	strict.DisallowUnknownFields()
+	return stored, strict.Decode(&storedMemory{})
 }
 
 // Memory returns what the agent knows about the log, or nil before its first welcome.
@@ -139,7 +172,11 @@ func (j *Journal) store(memory *client.Memory, runs []finishedRun) error {
 	if memory == nil {
 		memory = &client.Memory{Revision: -1}
 	}
-	if err := writeJSON(filepath.Join(j.data, "memory.json"), storedMemory{format, *memory, runs}); err != nil {
+	content, err := sealed(storedMemory{format, noChecksum, *memory, runs})
+	if err == nil {
+		err = writeFile(filepath.Join(j.data, "memory.json"), content)
+	}
+	if err != nil {
 		return fmt.Errorf("write the agent's memory: %w", err)
 	}
 	j.mu.Lock()
