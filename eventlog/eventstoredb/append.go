@@ -77,10 +77,13 @@ func (a *attempt) run(ctx context.Context) (eventlog.Appended, error) {
 		case done:
 			return a.readBack(ctx)
 		case wrongRevision:
-			if refusal := a.conflict(ctx); refusal != nil {
+			repeat, refusal := a.resolve(ctx)
+			if refusal != nil {
 				return eventlog.Appended{}, refusal
 			}
-			continue
+			if repeat {
+				return a.readBack(ctx)
+			}
 		case refused:
 			return eventlog.Appended{}, a.unknown(a.log.explain(err))
 		case unsent:
@@ -110,7 +113,7 @@ func (a *attempt) unknown(err error) error {
 	return err
 }
 
-// readBack reads the last event of a successful append. If the event has the mark of another call, another writer
+// readBack reads the last event of an append that is stored. If the event has the mark of another call, another writer
 // wrote the same ids first.
 func (a *attempt) readBack(ctx context.Context) (eventlog.Appended, error) {
 	a.sent = true
@@ -135,21 +138,52 @@ func (a *attempt) readBack(ctx context.Context) (eventlog.Appended, error) {
 	return eventlog.Appended{Revision: last, Position: recorded.Position, Repeat: e.Append != a.id}, nil
 }
 
-// conflict reads the actual revision of the stream, because the client reports it only inside a message text. It
-// returns nil if the stream has reached the expected revision in the meantime.
-func (a *attempt) conflict(ctx context.Context) error {
-	actual := eventlog.NoStream
+// resolve decides what a wrong expected revision means. The server also reports it for a repeat that arrives before its
+// first append is indexed, if it remembers the ids from another stream. So resolve compares the ids that the stream
+// holds at the place of the append. It also reads the actual revision, which the client reports only inside a message
+// text.
+//
+// It returns true if the events are stored, and *Conflict if the stream has other events. It returns false and nil if
+// readers do not see the conflicting append yet, or if the stream has reached the expected revision in the meantime.
+// Then the append must be sent again.
+func (a *attempt) resolve(ctx context.Context) (repeat bool, err error) {
+	actual, err := a.actual(ctx)
+	if err != nil {
+		return false, a.unknown(err)
+	}
+	var stored []uuid.UUID
+	if a.expected < actual {
+		if stored, err = a.stored(ctx); err != nil {
+			return false, a.unknown(err)
+		}
+	}
+	sent := make([]eventlog.Event, len(a.events))
+	for i, event := range a.events {
+		sent[i].ID = event.EventID
+	}
+	return eventlog.IsRepeat(a.stream, a.expected, actual, sent, stored)
+}
+
+// actual returns the last revision of the stream.
+func (a *attempt) actual(ctx context.Context) (eventlog.Revision, error) {
 	event, err := a.log.last(ctx, a.log.names.events+a.stream)
-	switch {
-	case err == nil:
-		actual = eventlog.Revision(event.EventNumber)
-	case outcomeOf(err) != streamMissing:
-		return err
+	if err != nil && outcomeOf(err) == streamMissing {
+		return eventlog.NoStream, nil
 	}
-	if actual == a.expected {
-		return nil
+	if err != nil {
+		return 0, err
 	}
-	return &eventlog.Conflict{Stream: a.stream, Expected: a.expected, Actual: actual}
+	return eventlog.Revision(event.EventNumber), nil
+}
+
+// stored returns the ids in the stream after the expected revision: at most as many as the append has events, and none
+// after the first that differs from the append.
+func (a *attempt) stored(ctx context.Context) (ids []uuid.UUID, err error) {
+	err = a.log.walk(ctx, a.log.names.events+a.stream, uint64(a.expected+1), func(event *esdb.RecordedEvent) bool {
+		ids = append(ids, event.EventID)
+		return len(ids) == len(a.events) || event.EventID != a.events[len(ids)-1].EventID
+	})
+	return ids, err
 }
 
 // noClient returns the error of a call that got no client.

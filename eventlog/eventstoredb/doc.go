@@ -37,7 +37,9 @@
 //     both as commit and as prepare position. So the commit position strictly increases, even within one append, and
 //     a subscription can continue after any event. An event whose two positions differ is reported as damaged.
 //   - An append at an exact expected revision before the end of the stream succeeds if the same ids are at exactly
-//     these revisions, and is otherwise refused.
+//     these revisions, and is otherwise refused. This holds once these events are indexed. Before that, the server
+//     drops a repeat until the commit time-out, or refuses it if it remembers the ids from another stream. So an append
+//     that is refused compares the stored ids itself.
 //   - With requires-leader, only the leader answers, and only with events that a majority has.
 //   - A filtered subscription sends a checkpoint, or reports that it has caught up, when it reaches the end of $all.
 //
@@ -55,7 +57,8 @@
 //   - The client panics on messages that it does not know. So each call recovers from panics.
 //   - The client leaks a connection each time it is redirected to a leader that it cannot reach. So one goroutine
 //     connects at a time, with a wait after each failure.
-//   - The actual revision after a conflict is only part of a message text. So Append reads it from the stream.
+//   - The actual revision after a conflict is only part of a message text. So Append reads it from the stream, which
+//     also shows whether the conflicting events are its own.
 //   - The client silently ignores unknown parameters of a connection string. So Open rejects them.
 //
 // Only subscriptions can be filtered, although the protocol also has filtered reads. So ReadAll uses a subscription, up

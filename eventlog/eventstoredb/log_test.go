@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -55,6 +56,14 @@ func exercise(t *testing.T, name string, urlOf func(parameter string) string) {
 func TestBackend(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	exercise(t, "eventstoredb (test server)", func(parameter string) string { return cluster.URL(nil, parameter) })
+}
+
+// TestBackendWithSlowIndex runs the conformance suite on a server that indexes appends late. Repeats then often arrive
+// before the first append is indexed.
+func TestBackendWithSlowIndex(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{IndexDelay: time.Millisecond, CommitTimeout: 100 * time.Millisecond})
+	exercise(t, "eventstoredb (test server with a slow index)",
+		func(parameter string) string { return cluster.URL(nil, parameter) })
 }
 
 // TestBackendOnRealCluster runs the conformance suite on the cluster that DROVER_TEST_EVENTSTOREDB names.

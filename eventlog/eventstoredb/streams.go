@@ -34,7 +34,7 @@ func (l *Log) setMetadata(ctx context.Context, stream string, limits esdb.Stream
 	return err
 }
 
-// page returns the next events of an auxiliary stream, starting at a revision. Fewer than pageEvents events mean
+// page returns the next events of a stream, starting at a revision. Fewer than pageEvents events mean
 // the end. A missing stream has none.
 func (l *Log) page(ctx context.Context, stream string, from uint64) ([]*esdb.RecordedEvent, error) {
 	options := esdb.ReadStreamOptions{From: esdb.Revision(from), RequiresLeader: true}
@@ -66,7 +66,7 @@ func gather(read *esdb.ReadStream) ([]*esdb.RecordedEvent, error) {
 	}
 }
 
-// walk calls visit for each event of an auxiliary stream, starting at a revision, until visit returns true.
+// walk calls visit for each event of a stream, starting at a revision, until visit returns true.
 func (l *Log) walk(ctx context.Context, stream string, from uint64,
 	visit func(event *esdb.RecordedEvent) (enough bool)) error {
 	for {

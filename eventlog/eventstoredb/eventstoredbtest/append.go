@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -48,8 +49,43 @@ func (n *Node) Append(call streams.Streams_AppendServer) error {
 	if err := after(ctx, fault); err != nil {
 		return err
 	}
+	if fault == IndexAfter {
+		n.cluster.ReleaseIndex()
+	}
+	if err := n.committed(ctx, result); err != nil {
+		return err
+	}
 	return call.SendAndClose(answer(options, result))
 }
+
+// committed waits until an append is indexed. A repeat of an append that was not indexed is dropped, so it waits for the
+// time-out.
+func (n *Node) committed(ctx context.Context, result outcome) error {
+	if result.wrong {
+		return nil
+	}
+	late := time.NewTimer(n.cluster.config.CommitTimeout)
+	defer late.Stop()
+	for {
+		records, grown := n.cluster.store.prefix(-1)
+		if !result.dropped && result.last < len(records) {
+			return nil
+		}
+		if result.dropped {
+			grown = nil
+		}
+		select {
+		case <-grown:
+		case <-late.C:
+			return errCommitTimeout
+		case <-ctx.Done():
+			return status.FromContextError(ctx.Err()).Err()
+		}
+	}
+}
+
+// errCommitTimeout is the answer to an append that was not replicated and indexed in time.
+var errCommitTimeout = status.Error(codes.Aborted, "Operation timed out: Commit phase timeout.")
 
 // admit checks whether an append may proceed after its options were read.
 func (n *Node) admit(ctx context.Context, fault Fault) error {

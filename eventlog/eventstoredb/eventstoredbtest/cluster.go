@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -22,6 +23,11 @@ type Config struct {
 	Users map[string]User
 	// Version is the version that the servers report; the default is 24.10.1.
 	Version string
+	// IndexDelay is the time between writing an append and indexing it. Readers see an append after it is indexed, and
+	// only then is the append answered.
+	IndexDelay time.Duration
+	// CommitTimeout is the time after which an append that is not indexed fails; 0 means 2 s, as on the real server.
+	CommitTimeout time.Duration
 }
 
 // User is a user of a cluster.
@@ -51,7 +57,10 @@ func Start(config Config) (*Cluster, error) {
 	if config.Version == "" {
 		config.Version = "24.10.1"
 	}
-	c := &Cluster{config: config, store: newStore(), faults: newFaults()}
+	if config.CommitTimeout == 0 {
+		config.CommitTimeout = 2 * time.Second
+	}
+	c := &Cluster{config: config, store: newStore(config.IndexDelay), faults: newFaults()}
 	for range max(config.Nodes, 1) {
 		node := &Node{cluster: c, address: "127.0.0.1:0", lag: -1}
 		c.nodes = append(c.nodes, node)
@@ -150,6 +159,7 @@ func (c *Cluster) Restore(n int) {
 	for _, r := range old {
 		s.add(r.stream, r.proposal)
 	}
+	s.indexed = len(s.records)
 }
 
 // ForgetIDs clears the cache of recent event ids, with which the server detects repeated appends that expect any
@@ -159,6 +169,12 @@ func (c *Cluster) ForgetIDs() {
 	defer c.store.mu.Unlock()
 	clear(c.store.recent)
 }
+
+// HoldIndex stops indexing: appends are written, but readers do not see them and they are not answered.
+func (c *Cluster) HoldIndex() { c.store.hold(true) }
+
+// ReleaseIndex indexes all records and resumes indexing.
+func (c *Cluster) ReleaseIndex() { c.store.hold(false) }
 
 // Sent returns how many events were sent to readers.
 func (c *Cluster) Sent() int { return int(c.sent.Load()) }

@@ -93,6 +93,41 @@ func TestAppendRefusesWrongRevisionAndConfirmsRepeat(t *testing.T) {
 	require.Equal(t, uint64(1), repeated.NextExpectedVersion)
 }
 
+// TestRepeatOfUnindexedAppendIsDroppedOrRefused checks both answers of the real server to a repeat that arrives before
+// the first append is indexed.
+func TestRepeatOfUnindexedAppendIsDroppedOrRefused(t *testing.T) {
+	for name, elsewhere := range map[string]bool{"new ids": false, "ids of another stream": true} {
+		t.Run(name, func(t *testing.T) {
+			started := cluster(t, eventstoredbtest.Config{CommitTimeout: 50 * time.Millisecond})
+			c, ids := client(t, started.URL(nil)), []uuid.UUID{uuid.New(), uuid.New()}
+			put := func(stream string) error {
+				_, err := c.AppendToStream(soon(t), stream,
+					esdb.AppendToStreamOptions{ExpectedRevision: esdb.NoStream{}}, data(ids...)...)
+				return err
+			}
+			if elsewhere {
+				require.NoError(t, put("other"))
+			}
+			started.HoldIndex()
+			require.ErrorContains(t, put("s"), "Operation timed out: Commit phase timeout.")
+			read, err := c.ReadStream(soon(t), "s", esdb.ReadStreamOptions{}, 1)
+			require.NoError(t, err)
+			_, err = read.Recv()
+			require.Equal(t, esdb.ErrorCodeResourceNotFound, code(t, err), "an event that is not indexed")
+
+			repeat := put("s")
+			if elsewhere {
+				require.Equal(t, esdb.ErrorCodeWrongExpectedVersion, code(t, repeat))
+				require.ErrorContains(t, repeat, "expecting 'no_stream' but got '1'")
+			} else {
+				require.ErrorContains(t, repeat, "Operation timed out: Commit phase timeout.")
+			}
+			started.ReleaseIndex()
+			require.NoError(t, put("s"))
+		})
+	}
+}
+
 func TestStreamDoesNotExistBeforeItsFirstEvent(t *testing.T) {
 	c := client(t, cluster(t, eventstoredbtest.Config{}).URL(nil))
 	read, err := c.ReadStream(soon(t), "nobody", esdb.ReadStreamOptions{}, 1)

@@ -11,6 +11,8 @@
 // source code of the servers 23.10 to 26.1 and imitates:
 //
 //   - idempotent appends (store.go): exact for an expected revision; through a cache of recent ids for any revision;
+//   - repeats of an append that is written but not indexed: refused with a wrong expected version if the cache knows
+//     the ids from another stream, otherwise dropped until the commit time-out. Readers see indexed events only;
 //   - positions that increase with the bytes written, a separate position for each event, system events between those
 //     of drover, and refusal of positions at which no event starts;
 //   - $maxCount and $tb in a stream's metadata, which hide events from reads of the stream;

@@ -31,6 +31,8 @@ const (
 	SendUnknown
 	// ReportConflict does nothing and answers that the stream is at another revision.
 	ReportConflict
+	// IndexAfter carries out the call, then releases the index (Cluster.HoldIndex), then answers.
+	IndexAfter
 	// Break ends a read as unavailable after its first event.
 	Break
 	// BreakAtCheckpoint ends a subscription as unavailable after its first checkpoint.
@@ -117,7 +119,7 @@ func after(ctx context.Context, fault Fault) error {
 	case LoseReply:
 		return status.Error(codes.Unavailable, "transport is closing")
 	case TimeOut:
-		return status.Error(codes.Aborted, "Operation timed out: Commit phase timeout.")
+		return errCommitTimeout
 	case StallAfter:
 		<-ctx.Done()
 		return status.FromContextError(ctx.Err()).Err()

@@ -42,18 +42,26 @@ const (
 )
 
 // store is the data that all nodes of a cluster share. It only grows, except in Restore.
+//
+// A record is first written and then indexed. Readers see only indexed records, but the rules of appends see all.
 type store struct {
+	delay time.Duration // between writing and indexing
+
 	mu      sync.Mutex
 	records []record
+	indexed int              // number of indexed records
+	held    bool             // new records are not indexed
 	streams map[string][]int // indices into records, by revision
-	recent  map[uuid.UUID]int
-	end     uint64        // start of the next record
-	grown   chan struct{} // closed and replaced when records are added
+	// recent is the cache of recent ids. It knows the first record that used an id, in any stream.
+	recent map[uuid.UUID]int
+	end    uint64        // start of the next record
+	grown  chan struct{} // closed and replaced when records are indexed
 }
 
-func newStore() *store {
-	s := &store{streams: map[string][]int{}, recent: map[uuid.UUID]int{}, grown: make(chan struct{})}
+func newStore(delay time.Duration) *store {
+	s := &store{delay: delay, streams: map[string][]int{}, recent: map[uuid.UUID]int{}, grown: make(chan struct{})}
 	s.system("$epoch-information")
+	s.indexed = len(s.records)
 	return s
 }
 
@@ -63,10 +71,14 @@ type outcome struct {
 	wrong    bool
 	current  int64
 	position uint64
+	// last is the index of the last record of the append. The server answers when it is indexed.
+	last int
+	// dropped reports a repeat of an append that is not indexed yet. The server never answers it.
+	dropped bool
 }
 
 // append applies the server's rules. For an exact revision before the end, it compares ids one by one with the
-// records at those places.
+// records at those places. The new records are indexed later if a delay is configured or the index is held.
 func (s *store) append(stream string, expected int64, proposals []proposal) outcome {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,16 +96,55 @@ func (s *store) append(stream string, expected int64, proposals []proposal) outc
 	for _, p := range proposals {
 		s.add(stream, p)
 	}
-	last := s.records[len(s.records)-1]
+	index := len(s.records) - 1
 	if len(s.records)%3 == 0 {
 		s.system("$stats-127.0.0.1:2113")
 	}
-	close(s.grown)
-	s.grown = make(chan struct{})
-	return outcome{current: last.revision, position: last.position}
+	s.written()
+	return outcome{current: s.records[index].revision, position: s.records[index].position, last: index}
 }
 
-// compare answers an append whose expected revision is before the end of its stream.
+// written indexes new records now or later. The caller holds the lock.
+func (s *store) written() {
+	n := len(s.records)
+	switch {
+	case s.held:
+	case s.delay == 0:
+		s.index(n)
+	default:
+		time.AfterFunc(s.delay, func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if !s.held {
+				s.index(min(n, len(s.records)))
+			}
+		})
+	}
+}
+
+// index makes the first n records visible to readers. The caller holds the lock.
+func (s *store) index(n int) {
+	if n <= s.indexed {
+		return
+	}
+	s.indexed = n
+	close(s.grown)
+	s.grown = make(chan struct{})
+}
+
+// hold stops or resumes indexing.
+func (s *store) hold(held bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.held = held
+	if !held {
+		s.index(len(s.records))
+	}
+}
+
+// compare answers an append whose expected revision is before the end of its stream. It finds an event through the
+// cache of recent ids or through the index. If an event is not indexed yet and the cache knows its id from another
+// stream, the repeat is refused.
 func (s *store) compare(stream string, expected, current int64, proposals []proposal) outcome {
 	at := s.streams[stream]
 	for i, p := range proposals {
@@ -101,28 +152,34 @@ func (s *store) compare(stream string, expected, current int64, proposals []prop
 		if revision > current || s.records[at[revision]].id != p.id {
 			return outcome{wrong: true, current: current}
 		}
+		if cached, ok := s.recent[p.id]; at[revision] >= s.indexed && (!ok || cached != at[revision]) {
+			return outcome{wrong: true, current: current}
+		}
 	}
 	last := expected + int64(len(proposals))
-	return outcome{current: last, position: s.records[at[last]].position}
+	return outcome{current: last, position: s.records[at[last]].position, last: at[last],
+		dropped: at[last] >= s.indexed}
 }
 
 // repeated looks for the events of an append that expects any revision among the recently written ids.
 func (s *store) repeated(stream string, proposals []proposal) (outcome, bool) {
-	var last record
+	index := 0
 	for _, p := range proposals {
-		index, ok := s.recent[p.id]
-		if !ok || s.records[index].stream != stream {
+		var ok bool
+		if index, ok = s.recent[p.id]; !ok || s.records[index].stream != stream {
 			return outcome{}, false
 		}
-		last = s.records[index]
 	}
-	return outcome{current: last.revision, position: last.position}, true
+	last := s.records[index]
+	return outcome{current: last.revision, position: last.position, last: index, dropped: index >= s.indexed}, true
 }
 
 func (s *store) add(stream string, p proposal) {
 	revision := int64(len(s.streams[stream]))
 	s.streams[stream] = append(s.streams[stream], len(s.records))
-	s.recent[p.id] = len(s.records)
+	if _, known := s.recent[p.id]; !known {
+		s.recent[p.id] = len(s.records)
+	}
 	s.records = append(s.records, record{
 		position: s.end, stream: stream, revision: revision, proposal: p, created: time.Now(),
 	})
@@ -135,23 +192,23 @@ func (s *store) system(stream string) {
 		data: []byte(`{}`)})
 }
 
-// prefix returns the first n records, or all if n is negative. The channel is closed when records are added.
+// prefix returns the first n indexed records, or all if n is negative. The channel is closed when records are indexed.
 func (s *store) prefix(n int) ([]record, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n < 0 || n > len(s.records) {
-		n = len(s.records)
+	if n < 0 || n > s.indexed {
+		n = s.indexed
 	}
 	return s.records[:n:n], s.grown
 }
 
-// ofStream returns the visible events of a stream: the first n records (all if n is negative) and the indices of
+// ofStream returns the visible events of a stream: the first n indexed records (all if n is negative) and the indices of
 // the stream's events in them. found reports whether the stream exists.
 func (s *store) ofStream(stream string, n int) (records []record, at []int, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n < 0 {
-		n = len(s.records)
+	if n < 0 || n > s.indexed {
+		n = s.indexed
 	}
 	at, limits := s.among(stream, n), s.among("$$"+stream, n)
 	if len(at) == 0 {
