@@ -9,11 +9,21 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/internal/clock"
 )
+
+// Clock is the time that an agent uses.
+type Clock interface {
+	// Now is the wall clock. Somebody may set it at any time, so it only informs people.
+	Now() time.Time
+	// Elapsed is a monotonic clock with an arbitrary start. The agent measures all intervals with it.
+	Elapsed() time.Duration
+}
 
 // Config is the configuration of an agent.
 type Config struct {
@@ -36,6 +46,8 @@ type Config struct {
 	Version string
 	// Logger receives the log; nil discards it.
 	Logger *zap.Logger
+	// Clock is the clock of the agent; nil means the clock of the system.
+	Clock Clock
 	// StopNow stops the agent immediately and kills the running step when it is closed or receives a value.
 	StopNow <-chan struct{}
 }
@@ -44,6 +56,9 @@ type Config struct {
 func (c Config) check() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
+	}
+	if c.Clock == nil {
+		c.Clock = clock.New()
 	}
 	if len(c.Servers) == 0 {
 		return c, errors.New("no server to connect to; specify one with --server URL")

@@ -66,6 +66,7 @@ type connector struct {
 	dial    dialer
 	servers []string
 	log     *zap.Logger
+	elapsed func() time.Duration // the monotonic clock
 
 	next       int
 	redirect   string // the server that a refusal named, tried next
@@ -159,7 +160,7 @@ func (c *connector) tryServer(ctx context.Context, address string, hello client.
 		conn.Drop()
 		return nil, err
 	}
-	return &link{connection: conn, server: address, welcome: welcome, since: time.Now(),
+	return &link{connection: conn, server: address, welcome: welcome, elapsed: c.elapsed, since: c.elapsed(),
 		in: make(chan client.ToAgent), lost: make(chan error, 1), closed: make(chan struct{})}, nil
 }
 
@@ -186,15 +187,19 @@ type link struct {
 	connection
 	server  string
 	welcome client.Welcome
-	since   time.Time
+	elapsed func() time.Duration // the monotonic clock
+	since   time.Duration
 
 	in   chan client.ToAgent
 	lost chan error
 	// closed is closed when nothing reads from in any more.
 	closed       chan struct{}
-	lastReceived atomic.Int64 // time of the last message, in Unix nanoseconds
+	lastReceived atomic.Int64 // time of the last message; a time.Duration on the monotonic clock
 	pinging      atomic.Bool  // a ping is in progress
 }
+
+// heard records that the server has just sent something.
+func (l *link) heard() { l.lastReceived.Store(int64(l.elapsed())) }
 
 // receive forwards the incoming messages until the connection is closed.
 func (l *link) receive(ctx context.Context) {
@@ -204,7 +209,7 @@ func (l *link) receive(ctx context.Context) {
 			l.lost <- err
 			return
 		}
-		l.lastReceived.Store(time.Now().UnixNano())
+		l.heard()
 		select {
 		case l.in <- m:
 		case <-l.closed:
@@ -216,7 +221,7 @@ func (l *link) receive(ctx context.Context) {
 // answer within half of that time. Otherwise the agent might take many minutes to notice that the server's machine is
 // down. With the ping, it notices no later than the fourth heartbeat, one heartbeat after the policy's offlineAfter.
 func (l *link) probe(ctx context.Context, maxSilence time.Duration) {
-	silence := time.Since(time.Unix(0, l.lastReceived.Load()))
+	silence := l.elapsed() - time.Duration(l.lastReceived.Load())
 	if silence < maxSilence || l.pinging.Swap(true) {
 		return
 	}
@@ -228,6 +233,6 @@ func (l *link) probe(ctx context.Context, maxSilence time.Duration) {
 			l.Drop()
 			return
 		}
-		l.lastReceived.Store(time.Now().UnixNano())
+		l.heard()
 	}()
 }

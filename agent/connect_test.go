@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/internal/clock"
 )
 
 // attempts runs a connector against servers that are all down. It returns the time and the server of each attempt.
@@ -133,8 +134,8 @@ func (l *silentConn) Drop() { l.dropped.Store(true) }
 func TestSilentServerIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		silent := &silentConn{}
-		l := &link{connection: silent}
-		l.lastReceived.Store(time.Now().UnixNano())
+		l := &link{connection: silent, elapsed: clock.New().Elapsed}
+		l.heard()
 		for range 44 {
 			time.Sleep(time.Second)
 			l.probe(t.Context(), 30*time.Second)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"path/filepath"
@@ -41,7 +42,7 @@ type part struct {
 // voidClaim is a claim that did not count.
 type voidClaim struct {
 	deployment string
-	until      time.Time
+	until      time.Duration // on the monotonic clock
 }
 
 func (p *part) running() bool { return p != nil && p.entry.State == journal.Running }
@@ -71,7 +72,13 @@ func (p *part) close() {
 
 // recoverEntries handles the entries that an earlier run of the agent left in the journal.
 func (s *session) recoverEntries(left []journal.Entry) {
-	slices.SortStableFunc(left, func(a, b journal.Entry) int { return a.Since.Compare(b.Since) })
+	// Earlier versions of drover wrote no numbers. Their entries are the oldest ones.
+	slices.SortStableFunc(left, func(a, b journal.Entry) int {
+		return cmp.Or(cmp.Compare(a.Number, b.Number), a.Since.Compare(b.Since))
+	})
+	for _, entry := range left {
+		s.lastNumber = max(s.lastNumber, entry.Number)
+	}
 	for _, entry := range left {
 		switch entry.State {
 		case journal.Claiming:
@@ -82,6 +89,12 @@ func (s *session) recoverEntries(left []journal.Entry) {
 			s.ended = append(s.ended, &part{entry: entry, spool: s.reopenOutput(entry.Deployment)})
 		}
 	}
+}
+
+// nextNumber returns the number of a new entry.
+func (s *session) nextNumber() int64 {
+	s.lastNumber++
+	return s.lastNumber
 }
 
 // recoverRunning ends a part that was running when an earlier run of the agent died.
@@ -147,7 +160,7 @@ func (s *session) answerUnfinished(u client.Unfinished) {
 	} else if s.has(u.Deployment) {
 		return // its end is sent anyway
 	}
-	p := &part{entry: journal.Entry{Deployment: u.Deployment, Project: u.Project}}
+	p := &part{entry: journal.Entry{Deployment: u.Deployment, Project: u.Project, Number: s.nextNumber()}}
 	if end, before := s.previousResult(u.Deployment); before {
 		s.finish(p, end)
 		return
@@ -185,7 +198,7 @@ func (s *session) offer(w client.Work) {
 		log.Warn("ignored an offer because the queue is full")
 	default:
 		s.queue = append(s.queue, w)
-		if s.lastVoid.deployment != w.Deployment || time.Now().After(s.lastVoid.until) {
+		if s.lastVoid.deployment != w.Deployment || s.config.Clock.Elapsed() > s.lastVoid.until {
 			s.next()
 		}
 	}
@@ -199,7 +212,8 @@ func (s *session) next() {
 	}
 	work := s.queue[0]
 	p := &part{work: work, stopping: make(chan struct{}), entry: journal.Entry{
-		Deployment: work.Deployment, Project: work.Project, Release: work.Release, State: journal.Claiming, Since: time.Now(),
+		Deployment: work.Deployment, Project: work.Project, Release: work.Release, State: journal.Claiming,
+		Number: s.nextNumber(), Since: s.config.Clock.Now(),
 	}}
 	if err := s.journal.Put(p.entry); err != nil {
 		s.log.Error("could not claim a part: the journal is not writable", zap.String("deployment", work.Deployment),
@@ -243,7 +257,7 @@ func (s *session) claimed(c client.Claimed) {
 		return
 	}
 	s.log.Info("the claim does not count", zap.String("deployment", c.Deployment), zap.String("reason", c.Reason))
-	s.lastVoid = voidClaim{deployment: c.Deployment, until: time.Now().Add(voidClaimDelay)}
+	s.lastVoid = voidClaim{deployment: c.Deployment, until: s.config.Clock.Elapsed() + voidClaimDelay}
 	s.logError(s.journal.Forget(c.Deployment))
 	s.current = nil
 	s.next()
@@ -260,7 +274,7 @@ func (s *session) start(p *part) {
 		return
 	}
 	entry := p.entry
-	entry.State, entry.Since = journal.Running, time.Now()
+	entry.State, entry.Since = journal.Running, s.config.Clock.Now()
 	if err := s.journal.Put(entry); err != nil {
 		s.finish(p, run.InterruptedEnd(p.entry.Deployment, "", "not started: "+err.Error()))
 		return
@@ -309,7 +323,7 @@ func (s *session) runnable(p *part) run.Part {
 func (s *session) finish(p *part, end client.End) {
 	p.entry = journal.Entry{
 		Deployment: p.entry.Deployment, Project: p.entry.Project, Release: p.entry.Release,
-		State: journal.Ended, Since: time.Now(), End: &end, Ran: p.entry.State == journal.Running,
+		Number: p.entry.Number, State: journal.Ended, Since: s.config.Clock.Now(), End: &end, Ran: p.entry.State == journal.Running,
 	}
 	s.log.Info("part ended", zap.String("deployment", end.Deployment), zap.String("state", string(end.State)),
 		zap.String("reason", string(end.Reason)), zap.String("detail", end.Detail))

@@ -88,6 +88,7 @@ type session struct {
 	queue      []client.Work   // offers that wait for the current part
 	unresolved []journal.Entry // claims of an earlier run: the server must confirm them
 	lastVoid   voidClaim       // the last claim that did not count
+	lastNumber int64           // number of the newest entry in the journal
 	unsent     bool            // there may be output or an end to send
 
 	checker         *checker // nil: no check
@@ -116,7 +117,7 @@ type connectResult struct {
 func newSession(c Config, j *journal.Journal, dial dialer) *session {
 	return &session{
 		config: c, log: c.Logger, id: uuid.NewString(), journal: j, killRequested: c.StopNow,
-		connector:       &connector{dial: dial, servers: shuffled(c.Servers), log: c.Logger},
+		connector:       &connector{dial: dial, servers: shuffled(c.Servers), log: c.Logger, elapsed: c.Clock.Elapsed},
 		connectResults:  make(chan connectResult),
 		heartbeatTicker: time.NewTicker(defaultHeartbeat),
 		resendTicker:    time.NewTicker(maxResendInterval),
@@ -275,7 +276,7 @@ func (s *session) handleConnectResult(a connectResult) {
 		return
 	}
 	s.link = a.link
-	s.link.lastReceived.Store(time.Now().UnixNano())
+	s.link.heard()
 	s.tasks.Go(func() { a.link.receive(s.ctx) })
 	s.log.Info("connected", zap.String("server", a.link.server), zap.String("log", a.link.welcome.Log))
 	s.welcomed(a.link.welcome)
@@ -293,7 +294,7 @@ func (s *session) disconnected(err error) {
 	s.log.Warn("disconnected", zap.String("server", s.link.server), zap.Error(err))
 	close(s.link.closed)
 	s.link.Drop()
-	s.connector.backoff.ConnectionLasted(time.Since(s.link.since))
+	s.connector.backoff.ConnectionLasted(s.config.Clock.Elapsed() - s.link.since)
 	s.link = nil
 	if s.checker != nil {
 		s.checker.reported = ""

@@ -28,11 +28,13 @@ const (
 
 // Entry is the record of one part.
 type Entry struct {
-	Deployment string    `json:"deployment"`
-	Project    string    `json:"project"`
-	Release    string    `json:"release,omitempty"`
-	State      State     `json:"state"`
-	Since      time.Time `json:"since"` // informational
+	Deployment string `json:"deployment"`
+	Project    string `json:"project"`
+	Release    string `json:"release,omitempty"`
+	State      State  `json:"state"`
+	// Number is the order of the entries; the wall clock may have been set in between.
+	Number int64     `json:"number,omitempty"`
+	Since  time.Time `json:"since"` // informational
 	// Step and Group identify the last step that was started; running only.
 	Step  string     `json:"step,omitempty"`
 	Group *run.Group `json:"group,omitempty"`

@@ -102,16 +102,18 @@ func TestMemoryWithoutAChecksumIsReadAndGetsOne(t *testing.T) {
 	require.True(t, ran)
 }
 
-func TestMemoryThatCannotBeReadOrRenamedIsAnError(t *testing.T) {
+func TestMemoryThatCannotBeReadIsAnError(t *testing.T) {
 	path, _ := memoryFile(t)
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.Mkdir(path, 0o700))
 	_, _, err := journal.Open(filepath.Dir(path))
 	require.ErrorContains(t, err, "read "+path)
+}
 
-	require.NoError(t, os.Remove(path))
+func TestQuarantineReplacesNoOtherFile(t *testing.T) {
+	path, _ := memoryFile(t)
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
-	require.NoError(t, os.MkdirAll(path+".damaged-1", 0o700)) // the number is used
+	require.NoError(t, os.Mkdir(path+".damaged-1", 0o700))
 	j, _ := open(t, filepath.Dir(path))
 	require.Equal(t, path+".damaged-2", j.Quarantined().Kept)
 }

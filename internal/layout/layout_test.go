@@ -84,7 +84,7 @@ var table = []rule{
 		reason:    "both transports of agents share this code; the HTTP routes belong in package api"},
 	{folder: "api", allowed: serverSide("doctor", "access", "query", "agents"),
 		reason: "routes use access, query, agents and the engine, but no backend"},
-	{folder: "agent", allowed: []string{"api/client", "domain"}, forbidden: []string{"database/sql"},
+	{folder: "agent", allowed: []string{"api/client", "domain", waits}, forbidden: []string{"database/sql"},
 		reason: "an agent knows only the protocol, not the decisions, and must stay small"},
 	{folder: "scenario", allowed: aboveEngine("engine", "explain", "api/resource", waits),
 		forbidden: []string{"testing"},
