@@ -62,7 +62,8 @@
 //   - The client silently ignores unknown parameters of a connection string. So Open rejects them.
 //
 // Only subscriptions can be filtered, although the protocol also has filtered reads. So ReadAll uses a subscription, up
-// to the position that was the end of $all when the read began. Head reads $all unfiltered and backwards, down to the
+// to the position that was the end of $all when the read began. A read of the whole log begins at the event that
+// created the log, not at the beginning of $all. Head reads $all unfiltered and backwards, down to the
 // last position that was read before. The user needs permission to read $all; by default only $admins have it.
 //
 // # Collections

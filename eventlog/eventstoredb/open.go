@@ -127,10 +127,34 @@ func (l *Log) identify(ctx context.Context) (identity, error) {
 	}
 }
 
-func (l *Log) readIdentity(ctx context.Context) (held identity, err error) {
-	event, err := retry(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
-		return first(client.ReadStream(ctx, l.names.identity(), esdb.ReadStreamOptions{From: esdb.Start{}}, 1))
+// identityEvent returns the event in the identity stream. If there is none, outcomeOf classifies the error as
+// streamMissing.
+func (l *Log) identityEvent(ctx context.Context) (*esdb.RecordedEvent, error) {
+	options := esdb.ReadStreamOptions{From: esdb.Start{}, RequiresLeader: true}
+	return retry(ctx, l, func(ctx context.Context, client *esdb.Client) (*esdb.RecordedEvent, error) {
+		return first(client.ReadStream(ctx, l.names.identity(), options, 1))
 	})
+}
+
+// birth returns the place of the identity event in $all. Open writes that event before any other event of the log, so a
+// read of the whole log can begin there. If the stream was deleted and written again, the log may have older events;
+// then birth returns the start of $all.
+//
+// ReadAll calls birth for each read from the beginning, because positions change if another cluster is restored under
+// a running server.
+func (l *Log) birth(ctx context.Context) (esdb.Position, error) {
+	event, err := l.identityEvent(ctx)
+	if err != nil && outcomeOf(err) != streamMissing {
+		return esdb.Position{}, err
+	}
+	if err != nil || event.EventNumber != 0 {
+		return esdb.Position{}, nil
+	}
+	return event.Position, nil
+}
+
+func (l *Log) readIdentity(ctx context.Context) (held identity, err error) {
+	event, err := l.identityEvent(ctx)
 	if err != nil {
 		return identity{}, err
 	}

@@ -261,6 +261,56 @@ func TestHeadIsFoundBeforeManyForeignEvents(t *testing.T) {
 	require.Zero(t, head)
 }
 
+func TestFirstReadBeginsWhereLogWasCreated(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	cluster.Fill("orders", 5000)
+	older := cluster.Records()
+	log := with(t, cluster, eventstoredb.Config{})
+	put(t, log, "a", eventlog.NoStream, events(3, "a")...)
+	cluster.Fill("orders", 100)
+	put(t, log, "a", 2, event("last"))
+	again := with(t, cluster, eventstoredb.Config{})
+	for name, log := range map[string]eventlog.Log{"same server": log, "new server": again} {
+		before := cluster.Scanned()
+		require.Len(t, readAll(t, log), 4, name)
+		require.LessOrEqual(t, cluster.Scanned()-before, cluster.Records()-older, name)
+	}
+	cluster.Fill("orders", 5000) // further from the end than Head reads backwards
+	before := cluster.Scanned()
+	_, err := with(t, cluster, eventstoredb.Config{}).Head(within(t, 10*time.Second))
+	require.NoError(t, err)
+	require.LessOrEqual(t, cluster.Scanned()-before, cluster.Records()-older, "head")
+}
+
+// TestFirstReadFindsEventsBeforeRewrittenIdentity deletes the identity stream and writes it again.
+func TestFirstReadFindsEventsBeforeRewrittenIdentity(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	log := with(t, cluster, eventstoredb.Config{})
+	put(t, log, "a", eventlog.NoStream, event("a"))
+	id, err := log.ID(t.Context())
+	require.NoError(t, err)
+	write(t, cluster, "$$drover-log.default", `{"$tb":1}`)
+	write(t, cluster, "drover-log.default", `{"format":1,"id":"`+id.String()+`"}`)
+	for _, log := range []eventlog.Log{log, with(t, cluster, eventstoredb.Config{ID: id})} {
+		require.Len(t, readAll(t, log), 1)
+	}
+}
+
+// TestFirstReadFollowsRestoredClusterWithOtherPositions replaces the cluster by one in which the log begins earlier.
+func TestFirstReadFollowsRestoredClusterWithOtherPositions(t *testing.T) {
+	cluster := start(t, eventstoredbtest.Config{})
+	empty := cluster.Records()
+	cluster.Fill("orders", 50)
+	log := with(t, cluster, eventstoredb.Config{})
+	put(t, log, "a", eventlog.NoStream, event("a"))
+	readAll(t, log)
+	cluster.Restore(empty)
+	restored := with(t, cluster, eventstoredb.Config{})
+	put(t, restored, "a", eventlog.NoStream, events(2, "restored")...)
+	cluster.Fill("orders", 200) // $all now ends after the former place of the log
+	require.Len(t, readAll(t, log), 2)
+}
+
 func TestHeadReadsOnlyNewEvents(t *testing.T) {
 	cluster := start(t, eventstoredbtest.Config{})
 	log := with(t, cluster, eventstoredb.Config{})

@@ -220,7 +220,8 @@ func (l *Log) drain(read *esdb.ReadStream, emit emit) error {
 
 // ReadAll yields the events of the whole log, see eventlog.Log. It ends at the position that was the end of $all
 // when it began. The client filters only subscriptions, and a subscription would never end for a consumer that
-// appends.
+// appends. A read of the whole log begins where the log was created, because a cluster may have many older events of
+// other applications.
 func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) iter.Seq2[eventlog.Recorded, error] {
 	return func(yield func(eventlog.Recorded, error) bool) {
 		what := "read after position " + after.String()
@@ -239,15 +240,22 @@ func (l *Log) ReadAll(ctx context.Context, after eventlog.Position, limit int) i
 		if after >= tail {
 			return
 		}
-		l.readAll(ctx, after, tail, limit, yield)
+		behind := at(after)
+		if after == 0 {
+			if behind, err = l.birth(ctx); err != nil {
+				yield(eventlog.Recorded{}, fmt.Errorf("%s: %w", what, err))
+				return
+			}
+		}
+		l.readAll(ctx, after, behind, tail, limit, yield)
 	}
 }
 
-// readAll yields the events after one position and up to another.
-func (l *Log) readAll(ctx context.Context, after, tail eventlog.Position, limit int,
-	yield func(eventlog.Recorded, error) bool) {
+// readAll yields the events after one position and up to another. The log has no events between after and behind, the
+// place in $all where the read begins.
+func (l *Log) readAll(ctx context.Context, after eventlog.Position, behind esdb.Position, tail eventlog.Position,
+	limit int, yield func(eventlog.Recorded, error) bool) {
 	last, head := after, eventlog.Position(0) // the cursor's position, and that of the last event found
-	behind := at(after)
 	c := &cursor{log: l, limit: limit}
 	c.receive = func(ctx context.Context, client *esdb.Client, emit emit) error {
 		from := last

@@ -58,8 +58,8 @@ func (n *Node) Append(call streams.Streams_AppendServer) error {
 	return call.SendAndClose(answer(options, result))
 }
 
-// committed waits until an append is indexed. A repeat of an append that was not indexed is dropped, so it waits for the
-// time-out.
+// committed waits until an append is indexed. A repeat of an append that was not indexed is dropped, so it waits for
+// the time-out.
 func (n *Node) committed(ctx context.Context, result outcome) error {
 	if result.wrong {
 		return nil

@@ -46,6 +46,8 @@ type Cluster struct {
 	faults *faults
 	nodes  []*Node
 	sent   atomic.Int64 // events
+	// scanned counts the events that subscriptions examined.
+	scanned atomic.Int64
 
 	mu                   sync.Mutex
 	leader               *Node
@@ -178,3 +180,6 @@ func (c *Cluster) ReleaseIndex() { c.store.hold(false) }
 
 // Sent returns how many events were sent to readers.
 func (c *Cluster) Sent() int { return int(c.sent.Load()) }
+
+// Scanned returns how many events of $all the servers examined for subscriptions.
+func (c *Cluster) Scanned() int { return int(c.scanned.Load()) }

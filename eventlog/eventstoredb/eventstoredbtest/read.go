@@ -177,6 +177,7 @@ func (n *Node) catchUp(next *int, f *feed) (<-chan struct{}, error) {
 			return grown, f.end()
 		}
 		page := records[*next:min(*next+pageSize, len(records))]
+		n.cluster.scanned.Add(int64(len(page)))
 		*next += len(page)
 		if err := f.page(page, records, *next); err != nil {
 			return nil, err

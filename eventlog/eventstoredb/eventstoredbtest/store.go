@@ -202,8 +202,8 @@ func (s *store) prefix(n int) ([]record, <-chan struct{}) {
 	return s.records[:n:n], s.grown
 }
 
-// ofStream returns the visible events of a stream: the first n indexed records (all if n is negative) and the indices of
-// the stream's events in them. found reports whether the stream exists.
+// ofStream returns the visible events of a stream: the first n indexed records (all if n is negative) and the indices
+// of the stream's events in them. found reports whether the stream exists.
 func (s *store) ofStream(stream string, n int) (records []record, at []int, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
