@@ -26,7 +26,8 @@
 // Each write replaces a whole file: write to a temporary file, fsync, rename, fsync the folder. A deployment's id is
 // used in a file name only if it consists of letters, digits, "-" and "_". An entry or identity that is damaged, or was
 // written by a newer drover, is an error: without these records the agent could run a part twice, or become another
-// instance, so it must not run anything.
+// instance, so it must not run anything. The checksum of identity.json covers only its values, so that the file can be
+// formatted. Files from before there were checksums stay valid.
 //
 // The memory is different. Without it, only this machine loses the protection against a restored log. With a wrong one,
 // the servers could conclude that the log has lost events, and stop all machines. memory.json therefore contains a

@@ -23,20 +23,31 @@ type Identity struct {
 
 var secretForm = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// loadIdentity reads the identity, or creates and stores one.
+// identityHint tells an operator what to do about a damaged identity. The agent never replaces it: a new instance loses
+// what drover knows about the machine, so a person decides that.
+const identityHint = "restore it from a backup, or remove it and start the agent with a join token to join as a new " +
+	"instance"
+
+// loadIdentity reads the identity, or creates and stores one. It never changes an existing file, which may be managed
+// by other programs.
 func loadIdentity(data string) (Identity, error) {
 	path := filepath.Join(data, "identity.json")
 	var stored struct {
 		Format int `json:"format"`
 		Identity
+		Checksum string `json:"checksum,omitempty"` // see Identity.checksum; earlier versions of drover wrote none
 	}
-	err := readJSON(path, "restore it, or remove it to join as a new instance", &stored)
+	err := readJSON(path, identityHint, &stored)
 	if errors.Is(err, fs.ErrNotExist) {
 		stored.Format, stored.Identity = format, newIdentity()
+		stored.Checksum = stored.Identity.checksum()
 		return stored.Identity, writeJSON(path, stored)
 	}
 	if err != nil {
 		return Identity{}, err
+	}
+	if stored.Checksum != "" && stored.Checksum != stored.Identity.checksum() {
+		return Identity{}, fmt.Errorf("%s is damaged (its content does not match its checksum); %s", path, identityHint)
 	}
 	return stored.Identity, checkIdentity(path, stored.Identity)
 }
@@ -48,11 +59,12 @@ func newIdentity() Identity {
 	return Identity{Instance: uuid.NewString(), Secret: hex.EncodeToString(secret[:])}
 }
 
+// checksum covers the values, not the bytes of the file, so that a program may format the file in another way.
+func (i Identity) checksum() string { return sumOf([]byte(i.Instance + "\n" + i.Secret)) }
+
 func checkIdentity(path string, identity Identity) error {
 	if _, err := uuid.Parse(identity.Instance); err != nil || !secretForm.MatchString(identity.Secret) {
-		return fmt.Errorf("%s does not contain a valid instance and secret; "+
-			"restore it, or remove it to join as a new instance",
-			path)
+		return fmt.Errorf("%s does not contain a valid instance and secret; %s", path, identityHint)
 	}
 	info, err := os.Stat(path)
 	if err != nil {

@@ -104,8 +104,11 @@ func TestDamagedFilesAreReportedWithAHint(t *testing.T) {
 			"is not a valid journal entry"},
 		"an entry of a newer version": {"journal/d-1.json", `{"format": 2}`,
 			"has format 2, but this version of drover supports only format 1; use the version that wrote it"},
-		"an incomplete identity": {"identity.json", `{`, "restore it, or remove it to join as a new instance"},
+		"an incomplete identity": {"identity.json", `{`, "restore it from a backup, or remove it and start the agent"},
+		"an emptied identity":    {"identity.json", ``, "restore it from a backup, or remove it and start the agent"},
 		"an empty identity":      {"identity.json", `{"format": 1}`, "does not contain a valid instance and secret"},
+		"an identity of a newer version": {"identity.json", `{"format": 2}`,
+			"has format 2, but this version of drover supports only format 1; use the version that wrote it"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			data := t.TempDir()
