@@ -266,20 +266,20 @@ func TestFirstReadBeginsWhereLogWasCreated(t *testing.T) {
 	cluster.Fill("orders", 5000)
 	older := cluster.Records()
 	log := with(t, cluster, eventstoredb.Config{})
+	readAll(t, log)
+	require.Greater(t, cluster.Skipped(), older, "an empty log")
 	put(t, log, "a", eventlog.NoStream, events(3, "a")...)
 	cluster.Fill("orders", 100)
 	put(t, log, "a", 2, event("last"))
 	again := with(t, cluster, eventstoredb.Config{})
 	for name, log := range map[string]eventlog.Log{"same server": log, "new server": again} {
-		before := cluster.Scanned()
 		require.Len(t, readAll(t, log), 4, name)
-		require.LessOrEqual(t, cluster.Scanned()-before, cluster.Records()-older, name)
+		require.Greater(t, cluster.Skipped(), older, name)
 	}
 	cluster.Fill("orders", 5000) // further from the end than Head reads backwards
-	before := cluster.Scanned()
 	_, err := with(t, cluster, eventstoredb.Config{}).Head(within(t, 10*time.Second))
 	require.NoError(t, err)
-	require.LessOrEqual(t, cluster.Scanned()-before, cluster.Records()-older, "head")
+	require.Greater(t, cluster.Skipped(), older, "head")
 }
 
 // TestFirstReadFindsEventsBeforeRewrittenIdentity deletes the identity stream and writes it again.

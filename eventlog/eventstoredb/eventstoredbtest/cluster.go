@@ -46,8 +46,8 @@ type Cluster struct {
 	faults *faults
 	nodes  []*Node
 	sent   atomic.Int64 // events
-	// scanned counts the events that subscriptions examined.
-	scanned atomic.Int64
+	// skipped is the number of events before the place where the last subscription began.
+	skipped atomic.Int64
 
 	mu                   sync.Mutex
 	leader               *Node
@@ -181,5 +181,5 @@ func (c *Cluster) ReleaseIndex() { c.store.hold(false) }
 // Sent returns how many events were sent to readers.
 func (c *Cluster) Sent() int { return int(c.sent.Load()) }
 
-// Scanned returns how many events of $all the servers examined for subscriptions.
-func (c *Cluster) Scanned() int { return int(c.scanned.Load()) }
+// Skipped returns how many events of $all are before the place where the last subscription began.
+func (c *Cluster) Skipped() int { return int(c.skipped.Load()) }

@@ -150,6 +150,7 @@ func (n *Node) subscribe(ctx context.Context, options *streams.ReadReq_Options, 
 			next++ // exclude that event; a lower prepare position means the place before it
 		}
 	}
+	n.cluster.skipped.Store(int64(next))
 	f := &feed{prefixes: prefixes, out: out, window: int(max(options.GetFilter().GetMax(),
 		1) * max(options.GetFilter().GetCheckpointIntervalMultiplier(), 1))}
 	for {
@@ -177,7 +178,6 @@ func (n *Node) catchUp(next *int, f *feed) (<-chan struct{}, error) {
 			return grown, f.end()
 		}
 		page := records[*next:min(*next+pageSize, len(records))]
-		n.cluster.scanned.Add(int64(len(page)))
 		*next += len(page)
 		if err := f.page(page, records, *next); err != nil {
 			return nil, err
