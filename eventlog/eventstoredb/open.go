@@ -127,7 +127,7 @@ func (l *Log) identify(ctx context.Context) (identity, error) {
 	}
 }
 
-// identityEvent returns the event in the identity stream. If there is none, outcomeOf classifies the error as
+// identityEvent returns the event in the identity stream. If the stream is empty, outcomeOf classifies the error as
 // streamMissing.
 func (l *Log) identityEvent(ctx context.Context) (*esdb.RecordedEvent, error) {
 	options := esdb.ReadStreamOptions{From: esdb.Start{}, RequiresLeader: true}
