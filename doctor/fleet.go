@@ -263,7 +263,7 @@ func heldFindings(v *projections.View, p *projections.Project, s Vitals) []Findi
 			if h.Until != nil || since <= heldLong {
 				continue
 			}
-			if !slices.Contains(names, name) {
+			if len(names) == 0 || names[len(names)-1] != name {
 				names = append(names, name)
 			}
 			if since > longest {

@@ -340,9 +340,10 @@ func (c SetHold) Decide(w World) ([]Event, *Rejection) {
 		kind = UnprovenHold
 	}
 	h := w.Hold(c.Project, c.Machine, kind)
-	if h != nil && h.Instance == hold.Instance && h.Release == hold.Release && h.Reason == hold.Reason &&
-		sameTime(h.Until, hold.Until) {
-		return nil, nil
+	same := h != nil && h.Instance == hold.Instance && h.Release == hold.Release && h.Reason == hold.Reason &&
+		sameTime(h.Until, hold.Until)
+	if same && (c.Unproven || !w.HasUnclaimed(c.Project, c.Machine)) {
+		return nil, nil // a repeated hold only has an effect on parts that were queued since the first one
 	}
 	return []Event{hold}, nil
 }

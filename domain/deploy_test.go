@@ -64,6 +64,7 @@ func TestRollbackChoosesTheRelease(t *testing.T) {
 		"a late success counts by when it was queued":                         {"1 1+ 2 3 3+ 2+", "2"},
 		"after a rollback, the release that was rolled back":                  {"1 1+ 2 2+ 1 1+", "2"},
 		"after a failed rollback, the environment's release":                  {"1 1+ 2 2+ 3 3+ 2 2-", "3"},
+		"after a cancelled rollback, the environment's release":               {"1 1+ 2 2+ 3 3x 2 2x", "2"},
 		"without a release, none":                                             {"", ""},
 		"from the first release, none":                                        {"1 1+", ""},
 		"without a success, none":                                             {"1 1- 2 2x", ""},
@@ -327,6 +328,11 @@ func TestSetHoldRecordsTheActualRelease(t *testing.T) {
 
 	w.holds["shop web-01"] = &Hold{Kind: ManualHold, Instance: instance, Release: "1", Reason: "noisy"}
 	t.Run("the same hold again is no change", func(t *testing.T) { require.Empty(t, w.do(hold)) })
+	t.Run("the same hold again stops a part that was queued since", func(t *testing.T) {
+		w.unclaimed["shop web-01"] = true
+		require.Len(t, w.do(hold), 1)
+		delete(w.unclaimed, "shop web-01")
+	})
 	t.Run("another reason or deadline is another hold", func(t *testing.T) {
 		until := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 		require.Len(t, w.do(SetHold{Project: "shop", Machine: "web-01", Reason: "noisy", Until: &until}), 1)

@@ -20,6 +20,8 @@ type Machine struct {
 	Session  ID
 	Instance ID
 	Health   Health
+	// Reported is the status of the last report. It differs from Health if the report does not count.
+	Reported Health
 	// CleanUpHeld means that a clean-up was held back during the current absence.
 	CleanUpHeld bool
 }
@@ -55,7 +57,7 @@ func (m *Machine) Evolve(id ID, e Event) error {
 		if _, ok := healthCategory(e.Status); !ok {
 			return fmt.Errorf("unknown health status %.40q", e.Status)
 		}
-		m.Health = e.Status
+		m.Health, m.Reported = e.Status, e.Status
 	case MachineCleanUpHeld:
 		m.CleanUpHeld = true
 	}
@@ -72,7 +74,7 @@ func (m *Machine) applySettings(environment string, roles []string, policy strin
 // connect starts a session. The health of another instance is unknown.
 func (m *Machine) connect(event, server, session, instance ID) {
 	if instance != m.Instance {
-		m.Health = HealthUnknown
+		m.Health, m.Reported = HealthUnknown, HealthUnknown
 	}
 	m.Online, m.Connect, m.CleanUpHeld = true, event, false
 	m.Server, m.Session, m.Instance = server, session, instance
@@ -281,7 +283,7 @@ func (c ReportHealth) Decide(w World) ([]Event, *Rejection) {
 	if session != m.Session || !m.Online {
 		return nil, conflict("machine %s: the reporting session is not the newest one", c.Name).hint("report online first")
 	}
-	if m.Health == c.Status {
+	if m.Health == c.Status || m.Reported == c.Status {
 		return nil, nil
 	}
 	detail := truncate(c.Detail, MaxDetailBytes)

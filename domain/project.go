@@ -100,13 +100,16 @@ func (s *EnvironmentState) RollbackTo() string {
 }
 
 // attemptedOther reports whether another release was tried after the successful deployment at index good. When the
-// deployments ended does not matter (law 10). An open deployment of the same release is a rollback in progress: a second
-// rollback repeats it, and does not go back further.
+// deployments ended does not matter (law 10). An open or cancelled deployment of the same release is a rollback in
+// progress or one that was replaced: a further rollback repeats it, and does not go back further.
 func (s *EnvironmentState) attemptedOther(good int) bool {
 	release := s.History[good].Release
 	for _, w := range slices.Backward(s.History[good+1:]) {
-		if w.Release != release || w.State != DeploymentQueuedState {
-			return w.Release != release
+		if w.Release != release {
+			return true
+		}
+		if w.State == DeploymentFailed {
+			return false
 		}
 	}
 	return false

@@ -19,6 +19,8 @@ type World interface {
 	Wanted(project, machine string) string
 	// Actual returns the release of the machine's last success.
 	Actual(project, machine string) string
+	// HasUnclaimed reports whether the machine has an open part of the project that is not claimed.
+	HasUnclaimed(project, machine string) bool
 	// Unfinished returns the release that the machine's last attempt did not finish.
 	Unfinished(project, machine string) string
 	// Deployment returns an open or ended deployment.

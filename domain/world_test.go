@@ -20,6 +20,7 @@ type testWorld struct {
 	holds       map[string]*Hold  // by "project machine"
 	actual      map[string]string // by "project machine"
 	unfinished  map[string]string // by "project machine"
+	unclaimed   map[string]bool   // by "project machine"
 	deployments map[ID]*DeploymentFacts
 	parts       map[string]*Part  // by stream
 	claimCheck  PartReason        // of every part
@@ -33,7 +34,7 @@ type recorded struct {
 
 func newWorld(t *testing.T) *testWorld {
 	return &testWorld{t: t, streams: map[string][]recorded{}, holds: map[string]*Hold{}, actual: map[string]string{},
-		unfinished: map[string]string{}, deployments: map[ID]*DeploymentFacts{},
+		unfinished: map[string]string{}, unclaimed: map[string]bool{}, deployments: map[ID]*DeploymentFacts{},
 		parts: map[string]*Part{}, aside: map[string]string{}}
 }
 
@@ -233,6 +234,10 @@ func (w *testWorld) Hold(project, machine string, kind HoldKind) *Hold {
 func (w *testWorld) Actual(project, machine string) string {
 	return w.actual[project+" "+machine]
 }
+func (w *testWorld) HasUnclaimed(project, machine string) bool {
+	return w.unclaimed[project+" "+machine]
+}
+
 func (w *testWorld) Unfinished(project, machine string) string {
 	return w.unfinished[project+" "+machine]
 }

@@ -83,7 +83,7 @@ func (p *Part) HeldSinceQueued(m *Machine) bool {
 		return false
 	}
 	h := m.holdOf(p.Deployment.Project.Name, domain.ManualHold)
-	return h != nil && h.At > p.Deployment.Queued && m.HoldApplies(p.Deployment.Project.Name)
+	return h != nil && h.At > p.Deployment.Queued
 }
 
 // alreadyDone reports whether the machine has the release of an automatic part, and no trigger asks for a redeployment

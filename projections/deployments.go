@@ -199,7 +199,7 @@ func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
 			continue
 		}
 		if d.Excludes(m.Name) {
-			v.holdActual(d, m.Name, domain.ExcludedHold, f)
+			v.holdActual(d, m, domain.ExcludedHold, f)
 			continue
 		}
 		part := v.addPart(d, m.Name)

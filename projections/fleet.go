@@ -25,8 +25,8 @@ type Machine struct {
 	OfflineTime time.Time
 	// HealthSince is the position at which its health last changed.
 	HealthSince eventlog.Position
-	// CheckRemoved is the position at which the machine last lost its health check: the policy no longer had one, or the
-	// machine got another policy. 0 if that never happened.
+	// CheckRemoved is the position at which the machine last lost its health check, because the policy lost it or the
+	// machine got another policy; 0 if that never happened. While it has no check again, reports do not count.
 	CheckRemoved eventlog.Position
 	// Ready is the position at which it last became deployable or ended a claimed part.
 	Ready eventlog.Position
@@ -96,11 +96,11 @@ func (v *View) foldMachine(name string, f Fact) error {
 	if err := m.Evolve(f.id(), f.Event); err != nil {
 		return err
 	}
-	if checked && !v.checked(m) {
-		m.CheckRemoved = f.Position
-	}
-	if m.CheckRemoved > m.Connected && !v.checked(m) {
-		m.Health = domain.HealthUnknown // also if the last result of the removed check arrives late
+	v.noteCheck(m, checked, f.Position)
+	_, health := f.Event.(domain.MachineHealthChanged)
+	void := health && m.CheckRemoved > 0 && !v.checked(m)
+	if void {
+		m.Health = domain.HealthUnknown // a late result of the removed check
 	}
 	v.touch(m.record)
 	v.notePositions(m, before, f)
@@ -122,9 +122,22 @@ func (v *View) foldMachine(name string, f Fact) error {
 	case domain.MachineEnabled:
 		m.resetAllAttempts()
 	}
-	v.openCandidates(m, f, redeployDue(m, before, f, absent))
+	if !void {
+		v.openCandidates(m, f, redeployDue(m, before, f, absent))
+	}
 	v.settleMachine(m, affected)
 	return nil
+}
+
+// noteCheck records that the machine has lost its health check, or has got one, compared with before. Results of a
+// removed check do not count, and the first result of a new one is recorded whatever the last report was.
+func (v *View) noteCheck(m *Machine, before bool, at eventlog.Position) {
+	switch now := v.checked(m); {
+	case before && !now:
+		m.Health, m.Reported, m.CheckRemoved = domain.HealthUnknown, domain.HealthUnknown, at
+	case !before && now:
+		m.Reported = domain.HealthUnknown
+	}
 }
 
 // notePositions records the positions at which presence and health changed.
@@ -209,11 +222,9 @@ func (v *View) leaveEnvironment(p *Project, name string, f Fact) {
 }
 
 func (v *View) foldPolicy(name string, f Fact) error {
-	var checked []*Machine // before this event
+	checked := make(map[*Machine]bool, len(v.Machines)) // before this event
 	for _, m := range v.Machines {
-		if v.checked(m) {
-			checked = append(checked, m)
-		}
+		checked[m] = v.checked(m)
 	}
 	switch e := f.Event.(type) {
 	case domain.PolicyDefined:
@@ -225,12 +236,10 @@ func (v *View) foldPolicy(name string, f Fact) error {
 	case domain.PolicyDeleted:
 		delete(v.Policies, name)
 	}
-	for _, m := range checked {
-		if !v.checked(m) {
-			m.Health, m.HealthSince, m.CheckRemoved = domain.HealthUnknown, f.Position, f.Position
-		}
-	}
 	for _, m := range v.Machines {
+		if v.noteCheck(m, checked[m], f.Position); m.CheckRemoved == f.Position {
+			m.HealthSince = f.Position
+		}
 		if m.Policy == name || name == domain.DefaultPolicy {
 			v.touch(m.record)
 		}

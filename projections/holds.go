@@ -119,16 +119,10 @@ func (v *View) liftHold(p *Project, e domain.HoldLifted) {
 	v.removeHolds(p, m, func(h *Hold) bool { return e.Kind == "" || h.Kind == e.Kind })
 }
 
-// startedBy ends the holds on a machine on which a part of this person's deployment starts. It ends the holds that
-// earlier deployments left. It ends a hold that a person set earlier only if the deployment names the machine. The end
-// of the deployment may set a hold again.
+// startedBy ends the holds that earlier deployments left on a machine on which a part of this person's deployment starts.
+// The end of the deployment may set a hold again, and a success may end a hold that a person set (holdNarrowed).
 func (v *View) startedBy(d *Deployment, m *Machine) {
-	v.removeHolds(d.Project, m, func(h *Hold) bool {
-		if h.Manual() {
-			return d.Kind == domain.Narrowed && h.At < d.Queued
-		}
-		return v.leftBefore(h, d)
-	})
+	v.removeHolds(d.Project, m, func(h *Hold) bool { return v.leftBefore(h, d) })
 }
 
 // leftBefore reports whether a deployment that was queued before d left the hold.
@@ -137,12 +131,14 @@ func (v *View) leftBefore(h *Hold, d *Deployment) bool {
 	return !h.Manual() && (by == nil || by.Queued < d.Queued)
 }
 
-// holdActual holds a machine at its actual release on behalf of a deployment.
-func (v *View) holdActual(d *Deployment, machine string, kind domain.HoldKind, f Fact) {
-	if m := v.Machines[machine]; m != nil {
-		v.placeHold(d.Project, m, domain.Hold{Kind: kind, Instance: m.Instance, Release: v.Actual(d.Project, m),
-			Deployment: d.ID}, f)
+// holdActual holds a machine at its actual release on behalf of a deployment. If a hold gives another instance a release
+// that it does not have yet, the new hold gives it the same.
+func (v *View) holdActual(d *Deployment, m *Machine, kind domain.HoldKind, f Fact) {
+	hold := domain.Hold{Kind: kind, Instance: m.Instance, Release: v.Actual(d.Project, m), Deployment: d.ID}
+	if h := m.Hold(d.Project.Name); h != nil && !m.HoldApplies(d.Project.Name) {
+		hold.Instance, hold.Release = h.Instance, h.Release
 	}
+	v.placeHold(d.Project, m, hold, f)
 }
 
 // holdAfter sets and ends the holds that follow from a deployment's end. They are folded and not written to the log:
@@ -169,17 +165,22 @@ func (v *View) liftOlderHolds(d *Deployment) {
 	}
 }
 
-// holdNarrowed holds the machines that took the release. If the environment wants that release anyway, it ends the holds
-// that earlier deployments left there.
+// holdNarrowed holds the machines that took the release, unless the environment wants that release anyway. It ends the
+// holds that earlier deployments left there, and holds that a person set before the deployment was queued.
 func (v *View) holdNarrowed(d *Deployment, f Fact) {
 	for _, name := range d.Order {
 		part, m := d.Parts[name], v.Machines[name]
 		switch {
-		case part.State != domain.PartSucceeded || !v.latestByPerson(d, part, m):
-		case d.Release == d.Project.WantedIn(d.Environment):
-			v.removeHolds(d.Project, m, func(h *Hold) bool { return !h.Manual() })
+		case part.Claimed == 0 || !v.latestByPerson(d, part, m):
+		case part.State != domain.PartSucceeded: // lost: automation must neither undo nor repeat what it may have done
+			v.holdInstance(part, m, domain.FailedRolloutHold, v.releaseLeftBy(part, m), f)
 		default:
-			v.holdInstance(part, m, domain.NarrowedHold, d.Release, f)
+			v.removeHolds(d.Project, m, func(h *Hold) bool {
+				return v.leftBefore(h, d) || h.Manual() && h.At < d.Queued
+			})
+			if d.Release != d.Project.WantedIn(d.Environment) {
+				v.holdInstance(part, m, domain.NarrowedHold, d.Release, f)
+			}
 		}
 	}
 }
@@ -225,11 +226,16 @@ func (v *View) latestByPerson(d *Deployment, part *Part, m *Machine) bool {
 	return person == nil || person.Queued <= d.Queued
 }
 
-// holdCancelled holds the machines of a cancelled automatic deployment that have not succeeded.
+// holdCancelled holds the machines of a cancelled automatic deployment that have not succeeded, and on which no later
+// part has started.
 func (v *View) holdCancelled(d *Deployment, f Fact) {
 	for _, name := range d.Order {
-		if part := d.Parts[name]; part.State != domain.PartSucceeded {
-			v.holdActual(d, name, domain.CancelledHold, f)
+		part, m := d.Parts[name], v.Machines[name]
+		if part.State == domain.PartSucceeded || !part.IsFor(m) {
+			continue
+		}
+		if part.Claimed == 0 || m.installed(d.Project.Name).Last == part {
+			v.holdActual(d, m, domain.CancelledHold, f)
 		}
 	}
 }

@@ -104,9 +104,19 @@ func (v *View) foldProject(name string, f Fact) error {
 // dropRedeploys clears the redeployments that triggers had requested before their owner turned redeploy off. Turning it
 // on again does not bring them back.
 func (p *Project) dropRedeploys() {
-	for _, c := range p.waiting {
-		if t := p.Triggers[c.Trigger]; t != nil && !t.Settings.Redeploy {
+	drop := func(c *Candidate) {
+		if t := p.Triggers[c.Trigger]; t == nil || !t.Settings.Redeploy {
 			c.Redeploy = 0
+		}
+	}
+	for _, c := range p.waiting {
+		drop(c)
+	}
+	for _, d := range p.Open {
+		for _, part := range d.Parts {
+			for i := range part.candidates {
+				drop(&part.candidates[i])
+			}
 		}
 	}
 }

@@ -102,6 +102,12 @@ func (w world) Actual(project, machine string) string {
 	return ""
 }
 
+func (w world) HasUnclaimed(project, machine string) bool {
+	return slices.ContainsFunc(w.v.OpenPartsOn(machine), func(part *Part) bool {
+		return part.Unclaimed() && part.Deployment.Project.Name == project
+	})
+}
+
 func (w world) Unfinished(project, machine string) string {
 	_, m, ok := w.projectAndMachine(project, machine)
 	if !ok {

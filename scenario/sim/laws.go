@@ -258,7 +258,7 @@ func (l *ledger) checkClaim(w *deploymentState, h *machineState, machine string,
 // heldAfter reports whether a person holds the machine, with a command that came after the deployment was queued.
 func (l *ledger) heldAfter(w *deploymentState, h *machineState) bool {
 	k := l.installation(w.project, h).holds[domain.ManualHold]
-	return k != nil && k.set > w.queued && (k.instance == h.Instance || k.release == "")
+	return k != nil && k.set > w.queued
 }
 
 func (l *ledger) checkAutomaticClaim(w *deploymentState, h *machineState, claim string) {

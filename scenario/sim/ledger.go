@@ -156,7 +156,13 @@ func (l *ledger) apply(rec eventlog.Recorded, fact domain.Event) {
 		l.applyWatch(rec, fact)
 	case domain.PolicyStreams:
 		if e, ok := fact.(domain.PolicyDefined); ok {
+			had := l.checked[name]
 			l.checked[name], l.checkedAt = e.Settings.HealthCheck != nil, rec.Position
+			for _, h := range l.machines {
+				if h.Policy == name {
+					l.noteCheck(h, had)
+				}
+			}
 		}
 	case domain.ServerStreams:
 		l.applyStart(rec, fact)

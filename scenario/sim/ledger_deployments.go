@@ -118,7 +118,7 @@ func (l *ledger) applyQueued(a *projectState, e domain.DeploymentQueued, rec eve
 		switch {
 		case !inScope(h, e.Environment, a.settings.Roles):
 		case slices.Contains(e.Exclude, h.Name):
-			r.holds[domain.ExcludedHold] = &holdState{instance: h.Instance, release: l.actual(a, h), deployment: w, set: l.at}
+			l.holdAsItIs(w, h, domain.ExcludedHold)
 		default:
 			r.failures = 0
 			k := r.holds.strongest()
@@ -159,12 +159,23 @@ func (l *ledger) applyDeployment(rec eventlog.Recorded, fact domain.Event) {
 func (l *ledger) holdCancelled(w *deploymentState) {
 	for _, named := range w.Machines {
 		h := l.machines[named.Name]
-		if s := w.parts[named.Name]; h == nil || s != nil && s.result == domain.PartSucceeded {
+		s := w.parts[named.Name]
+		if h == nil || h.created > w.queued || s != nil && (s.result == domain.PartSucceeded ||
+			l.installation(w.project, h).last != s) {
 			continue
 		}
-		l.installation(w.project, h).holds[domain.CancelledHold] = &holdState{instance: h.Instance,
-			release: l.actual(w.project, h), deployment: w, set: l.at}
+		l.holdAsItIs(w, h, domain.CancelledHold)
 	}
+}
+
+// holdAsItIs holds a machine at its actual release. A new disk that should get the release of a hold still gets it.
+func (l *ledger) holdAsItIs(w *deploymentState, h *machineState, kind domain.HoldKind) {
+	hold := &holdState{instance: h.Instance, release: l.actual(w.project, h), deployment: w, set: l.at}
+	holds := l.installation(w.project, h).holds
+	if k := holds.strongest(); k != nil && !l.heldHere(w.project, h) {
+		hold.instance, hold.release = k.instance, k.release
+	}
+	holds[kind] = hold
 }
 
 // updateHolds sets and ends holds after a person's deployment has ended.
@@ -184,10 +195,12 @@ func (l *ledger) updateHolds(w *deploymentState) {
 		case w.ended != domain.DeploymentSucceeded:
 			l.holdDisk(s, r, domain.FailedRolloutHold, l.left(s))
 		case s.result != domain.PartSucceeded:
-		case w.Release == w.project.wantedIn(w.Environment):
-			r.holds.end(func(k *holdState) bool { return k.deployment != nil })
+			l.holdDisk(s, r, domain.FailedRolloutHold, l.left(s))
 		default:
-			l.holdDisk(s, r, domain.NarrowedHold, w.Release)
+			r.holds.end(func(k *holdState) bool { return w.outdates(k) || k.deployment == nil && k.set < w.queued })
+			if w.Release != w.project.wantedIn(w.Environment) {
+				l.holdDisk(s, r, domain.NarrowedHold, w.Release)
+			}
 		}
 	}
 }
@@ -253,9 +266,7 @@ func (l *ledger) applyClaim(w *deploymentState, machine string, e domain.PartCla
 	if r.person == nil || r.person.queued < w.queued {
 		r.person = w
 	}
-	r.holds.end(func(k *holdState) bool {
-		return w.outdates(k) || k.deployment == nil && w.Kind == domain.Narrowed && k.set < w.queued
-	})
+	r.holds.end(w.outdates)
 }
 
 func (l *ledger) applyEnd(s *partState, e domain.PartEnded) {

@@ -22,6 +22,8 @@ type machineState struct {
 	absentAt           eventlog.Position
 	// moved is the position of the newest event of its stream; healthSince is that of the last change of its health.
 	moved, healthSince eventlog.Position
+	// checkLost is set while the machine has no health check, but had one before.
+	checkLost bool
 }
 
 // applyEnvironment records that an environment was defined or deleted. A name that is used again starts empty.
@@ -72,13 +74,29 @@ func (l *ledger) applyMachine(name string, rec eventlog.Recorded, fact domain.Ev
 		l.cluster.checkOffline(name, e)
 	}
 	l.applyAway(h, before)
+	l.noteCheck(h, l.checked[before.Policy])
+	_, report := fact.(domain.MachineHealthChanged)
+	void := report && h.checkLost
+	if void {
+		h.Health = domain.HealthUnknown
+	}
 	if h.moved = rec.Position; h.Health != before.Health {
 		h.healthSince = rec.Position
 	}
-	if l.machines[name] == h {
+	if l.machines[name] == h && !void {
 		l.ask(h, fact)
 	}
 	l.causes[domain.ID(rec.ID)] = cause{name, fresh, rec.Position}
+}
+
+// noteCheck records that the machine lost its health check, or has one again. Reports without the check do not count.
+func (l *ledger) noteCheck(h *machineState, had bool) {
+	switch has := l.checked[h.Policy]; {
+	case has:
+		h.checkLost = false
+	case had:
+		h.checkLost, h.Health, h.healthSince = true, domain.HealthUnknown, l.at
+	}
 }
 
 func (l *ledger) forgiveHost(h *machineState) {
