@@ -290,31 +290,44 @@ func (a *Archive) skipExisting(ctx context.Context, log Log) error {
 	return nil
 }
 
-// batch reads the next events that can form one append: consecutive events of one stream.
+// batch reads the next events that can form one append: consecutive events of one stream, within the limits of an
+// append.
 func (a *Archive) batch() (batch []*archiveEvent, err error) {
-	for size := 0; ; {
+	var size, causes int
+	ids := map[uuid.UUID]bool{}
+	for {
 		e, err := a.next()
 		if err != nil || e == nil {
 			return batch, err
 		}
-		size += len(e.Data)
-		if n := len(batch); n > 0 && (e.Stream != batch[0].Stream || n == MaxAppendEvents || size > MaxAppendBytes) {
+		size, causes = size+len(e.Data), causes+len(e.Causes)
+		full := len(batch) == MaxAppendEvents || size > MaxAppendBytes || causes > MaxAppendCauses || ids[e.ID]
+		if len(batch) > 0 && (full || e.Stream != batch[0].Stream) {
 			a.pending = e
 			return batch, nil
 		}
-		batch = append(batch, e)
+		batch, ids[e.ID] = append(batch, e), true
 	}
 }
 
+// appendBatch appends consecutive events of one stream. If they exceed a limit of the backend, it appends each half
+// separately.
 func appendBatch(ctx context.Context, log Log, batch []*archiveEvent) error {
 	events := make([]Event, len(batch))
 	for i, e := range batch {
 		events[i] = e.event()
 	}
+	store := appender(log)
 	for {
-		_, err := log.Append(ctx, batch[0].Stream, batch[0].Revision-1, events...)
+		err := store(ctx, batch[0].Stream, batch[0].Revision-1, events...)
 		if errors.Is(err, ErrUnknownOutcome) && ctx.Err() == nil {
 			continue
+		}
+		if half := len(batch) / 2; half > 0 && errors.Is(err, ErrTooLarge) {
+			if err := appendBatch(ctx, log, batch[:half]); err != nil {
+				return err
+			}
+			return appendBatch(ctx, log, batch[half:])
 		}
 		var conflict *Conflict
 		if errors.As(err, &conflict) {

@@ -67,6 +67,31 @@ func emptyCopy(t *testing.T, log eventlog.Log) *memory.Log {
 	return memory.Open(memory.Config{ID: id})
 }
 
+// TestImportRespectsLimitsOfAppend imports consecutive events of one stream that do not fit into one append.
+func TestImportRespectsLimitsOfAppend(t *testing.T) {
+	same := uuid.New()
+	for name, change := range map[string]func(e *eventlog.Event){
+		"causes":       func(e *eventlog.Event) { e.Causes = make([]uuid.UUID, eventlog.MaxAppendCauses/2+1) },
+		"repeated ids": func(e *eventlog.Event) { e.ID = same },
+	} {
+		log := memory.Open(memory.Config{ID: uuid.New()})
+		for n := range 3 {
+			event := eventlog.Event{ID: uuid.New(), Type: "thing.happened/v1", Data: json.RawMessage(`{}`)}
+			change(&event)
+			_, err := log.Append(t.Context(), "a", eventlog.Revision(n-1), event)
+			require.NoError(t, err, name)
+		}
+		var text bytes.Buffer
+		_, err := eventlog.Export(t.Context(), log, &text, nil)
+		require.NoError(t, err, name)
+		copied := emptyCopy(t, log)
+		added, err := importInto(copied, text.String())
+		require.NoError(t, err, name)
+		require.Equal(t, 3, added, name)
+		require.Equal(t, events(t, log), events(t, copied), name)
+	}
+}
+
 func TestExportAndImportRecreateTheLog(t *testing.T) {
 	log := newLogWithEvents(t)
 	text := export(t, log)

@@ -15,6 +15,23 @@ var ErrImporting = errors.New("an import into this log is not finished")
 // id.
 var importMark = uuid.NewSHA1(uuid.Nil, []byte("drover: an import is under way"))
 
+// Importer is implemented by a backend that stores an append at lower cost if the caller does not need its position.
+type Importer interface {
+	// AppendForImport works like Log.Append, but does not return the result. A repeat is a success.
+	AppendForImport(ctx context.Context, stream string, expected Revision, events ...Event) error
+}
+
+// appender returns the cheapest function that appends to log.
+func appender(log Log) func(ctx context.Context, stream string, expected Revision, events ...Event) error {
+	if importer, ok := log.(Importer); ok {
+		return importer.AppendForImport
+	}
+	return func(ctx context.Context, stream string, expected Revision, events ...Event) error {
+		_, err := log.Append(ctx, stream, expected, events...)
+		return err
+	}
+}
+
 // CheckNotImporting returns ErrImporting if an import into the log has begun and has not finished. A writer must call
 // it before and again after its first append, because an import may begin in between.
 func CheckNotImporting(ctx context.Context, log Store) error {

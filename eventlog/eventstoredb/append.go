@@ -31,6 +31,23 @@ type attempt struct {
 // the same expected revision. The server's answer then shows whether the first attempt succeeded.
 func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revision,
 	events ...eventlog.Event) (eventlog.Appended, error) {
+	return l.append(ctx, stream, expected, events, (*attempt).readBack)
+}
+
+var _ eventlog.Importer = (*Log)(nil)
+
+// AppendForImport appends without reading the position back, see eventlog.Importer.
+func (l *Log) AppendForImport(ctx context.Context, stream string, expected eventlog.Revision,
+	events ...eventlog.Event) error {
+	_, err := l.append(ctx, stream, expected, events, func(*attempt, context.Context) (eventlog.Appended, error) {
+		return eventlog.Appended{}, nil
+	})
+	return err
+}
+
+// append writes the events. It returns the result of stored, which it calls when the events are stored.
+func (l *Log) append(ctx context.Context, stream string, expected eventlog.Revision, events []eventlog.Event,
+	stored func(*attempt, context.Context) (eventlog.Appended, error)) (eventlog.Appended, error) {
 	prepared, err := eventlog.CheckAppend(stream, expected, events)
 	if err != nil {
 		return eventlog.Appended{}, err
@@ -44,7 +61,10 @@ func (l *Log) Append(ctx context.Context, stream string, expected eventlog.Revis
 	}
 	ctx, cancel := l.bounded(ctx)
 	defer cancel()
-	appended, err := a.run(ctx)
+	if err = a.run(ctx); err != nil {
+		return eventlog.Appended{}, fmt.Errorf("append to %s: %w", stream, err)
+	}
+	appended, err := stored(a, ctx)
 	if err != nil {
 		return eventlog.Appended{}, fmt.Errorf("append to %s: %w", stream, err)
 	}
@@ -69,30 +89,27 @@ func (l *Log) attempt(stream string, expected eventlog.Revision, events []eventl
 	return a, nil
 }
 
-// run sends the append until its outcome is known or ctx is done.
-func (a *attempt) run(ctx context.Context) (eventlog.Appended, error) {
+// run sends the append until its outcome is known or ctx is done. It returns nil if the events are stored.
+func (a *attempt) run(ctx context.Context) error {
 	for failures := 0; ; failures++ {
 		_, meaning, err := try(ctx, a.log, a.send)
 		switch meaning {
 		case done:
-			return a.readBack(ctx)
+			return nil
 		case wrongRevision:
 			repeat, refusal := a.resolve(ctx)
-			if refusal != nil {
-				return eventlog.Appended{}, refusal
-			}
-			if repeat {
-				return a.readBack(ctx)
+			if refusal != nil || repeat {
+				return refusal
 			}
 		case refused:
-			return eventlog.Appended{}, a.unknown(a.log.explain(err))
+			return a.unknown(a.log.explain(err))
 		case unsent:
-			return eventlog.Appended{}, a.unknown(a.log.noClient(ctx, err))
+			return a.unknown(a.log.noClient(ctx, err))
 		case lost, late:
 			a.sent = true
 		}
 		if err := a.log.wait(ctx, failures, err); err != nil {
-			return eventlog.Appended{}, a.unknown(err)
+			return a.unknown(err)
 		}
 	}
 }

@@ -26,7 +26,8 @@
 // An append without an answer is sent again with the same ids at the same expected revision, until the context or
 // Config.RetryTimeout ends. Then it returns ErrUnknownOutcome. The server confirms a repeated append in the same way as
 // the first one. So each call writes a random mark into the metadata and reads the last event back, which gives its
-// position and shows which call wrote it. That costs one more round trip.
+// position and shows which call wrote it. That costs one more round trip. An import needs neither, so AppendForImport
+// reads nothing back.
 //
 // # Requirements on the server
 //
