@@ -40,6 +40,9 @@ func TestScenariosHaveTheirExpectedOutput(t *testing.T) {
 				t.Error(failure)
 			}
 			require.Equal(t, result.Text, string(text), "the file does not have the form that -rewrite writes")
+			asUser, err := scenario.Run(context.Background(), filepath.Base(file), string(text), scenario.Options{})
+			require.NoError(t, err)
+			require.Equal(t, result.Text, asUser.Text, "`drover test` gives the same output as this test")
 		})
 	}
 }

@@ -46,23 +46,24 @@ func (r *runner) replay(b *block) ([]string, error) {
 	return []string{fmt.Sprintf("the same view of #1..#%s", r.head())}, nil
 }
 
-// viewDifferences describes how views of the same log differ. It returns nothing if they are equal.
+// viewDifferences describes how views of the same log differ. It returns nothing if they are equal. Servers read nothing
+// for it: each view is compared with a fold up to its own position.
 func (r *runner) viewDifferences() []string {
 	views := map[string]*projections.View{}
 	for _, cut := range []int{1, 3, 0} {
-		views[fmt.Sprintf("pages of %d", cut)] = foldFromStart(r.ctx, r.log, cut)
+		views[fmt.Sprintf("pages of %d", cut)] = foldUpTo(r.ctx, r.log, r.head(), cut)
 	}
 	for _, s := range r.servers {
-		if !s.down && s.paused == nil && s.CatchUp(r.ctx) == nil {
+		if !s.down && s.paused == nil {
 			views["server "+s.name] = s.fold()
 		}
 	}
-	reference := views["pages of 0"]
 	var lines []string
 	for _, name := range sortedKeys(views) {
 		v := views[name]
-		if reflect.DeepEqual(v, reference) {
-			continue
+		reference := foldUpTo(r.ctx, r.log, v.Position, 0)
+		if reference.Position < v.Position || reflect.DeepEqual(v, reference) {
+			continue // the log was restored, and the server has not noticed it yet; or the views are equal
 		}
 		lines = append(lines, "replay   "+name+" gives another view")
 		for _, d := range difference(outline(reference), outline(v)) {
@@ -74,13 +75,14 @@ func (r *runner) viewDifferences() []string {
 	return lines
 }
 
-func foldFromStart(ctx context.Context, log eventlog.Log, cut int) *projections.View {
+// foldUpTo folds the log up to a position, in pages of cut events; 0 means one page.
+func foldUpTo(ctx context.Context, log eventlog.Log, last eventlog.Position, cut int) *projections.View {
 	v := engine.CurrentRules().NewView()
 	for {
 		before := v.Position
 		for rec, err := range log.ReadAll(ctx, v.Position, cut) {
-			if err != nil {
-				return v
+			if err != nil || rec.Position > last {
+				break
 			}
 			v.Apply(rec)
 		}
