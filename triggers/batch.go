@@ -23,7 +23,7 @@ type Balance struct {
 	Machine            string
 	Positive, Negative int
 
-	opening []domain.Category // the categories of its events that can open a candidate, without duplicates
+	opening uint16 // the categories of its events that can open a candidate, as bits of openingCategories
 }
 
 // String formats the balance for people: "+1 -1", or "0".
@@ -75,10 +75,13 @@ func (b *Batch) count(machine string, category domain.Category) {
 	case sign < 0:
 		sum.Negative++
 	}
-	if category.Opens() && !slices.Contains(sum.opening, category) {
-		sum.opening = append(sum.opening, category)
+	if i := slices.Index(openingCategories, category); i >= 0 {
+		sum.opening |= 1 << i
 	}
 }
+
+// openingCategories are the categories that can open a candidate.
+var openingCategories = slices.DeleteFunc(domain.Categories(), func(c domain.Category) bool { return !c.Opens() })
 
 // Balances returns the balances of all machines with events in the batch, by name.
 func (b *Batch) Balances() []Balance {
@@ -115,7 +118,7 @@ func (b *Batch) Summary(v *projections.View, age projections.Age) (machines []Ma
 
 // upToDate returns the verdicts on a machine for the projects of which a trigger asked in this batch and that have
 // nothing to do on the machine.
-func upToDate(v *projections.View, m *projections.Machine, opening []domain.Category,
+func upToDate(v *projections.View, m *projections.Machine, opening uint16,
 	age projections.Age) (verdicts []Verdict) {
 	for _, p := range v.ProjectsFor(m) {
 		if len(v.Candidates(p, m)) == 0 && hasTriggerFor(p, m, opening) {
@@ -129,9 +132,11 @@ func upToDate(v *projections.View, m *projections.Machine, opening []domain.Cate
 
 // hasTriggerFor reports whether a trigger of the project matches the machine, and either reacts to one of the categories
 // or serves the sweep.
-func hasTriggerFor(p *projections.Project, m *projections.Machine, opening []domain.Category) bool {
+func hasTriggerFor(p *projections.Project, m *projections.Machine, opening uint16) bool {
 	return slices.ContainsFunc(triggersOf(p), func(t *domain.Trigger) bool {
-		reacts := t.Sweeps || slices.ContainsFunc(opening, func(c domain.Category) bool { return slices.Contains(t.Opens, c) })
+		reacts := t.Sweeps || slices.ContainsFunc(t.Opens, func(c domain.Category) bool {
+			return opening&(1<<slices.Index(openingCategories, c)) != 0
+		})
 		return reacts && t.Matches(&m.Machine, p.Settings.Roles)
 	})
 }
