@@ -45,6 +45,14 @@ const (
 	CancelledHold HoldKind = "cancelled"
 )
 
+// Kind returns the kind of the hold that the event sets.
+func (e HoldSet) Kind() HoldKind {
+	if e.Unproven {
+		return UnprovenHold
+	}
+	return ManualHold
+}
+
 // HoldKinds lists the kinds of holds.
 var HoldKinds = []HoldKind{ManualHold, UnprovenHold, NarrowedHold, FailedRolloutHold, ExcludedHold, CancelledHold}
 
@@ -335,11 +343,7 @@ func (c SetHold) Decide(w World) ([]Event, *Rejection) {
 	if c.Unproven {
 		hold.Release, hold.Unproven = "", true
 	}
-	kind := ManualHold
-	if c.Unproven {
-		kind = UnprovenHold
-	}
-	h := w.Hold(c.Project, c.Machine, kind)
+	h := w.Hold(c.Project, c.Machine, hold.Kind())
 	same := h != nil && h.Instance == hold.Instance && h.Release == hold.Release && h.Reason == hold.Reason &&
 		sameTime(h.Until, hold.Until)
 	if same && (c.Unproven || !w.HasUnclaimed(c.Project, c.Machine)) {

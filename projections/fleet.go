@@ -25,9 +25,9 @@ type Machine struct {
 	OfflineTime time.Time
 	// HealthSince is the position at which its health last changed.
 	HealthSince eventlog.Position
-	// CheckRemoved is the position at which the machine last lost its health check, because the policy lost it or the
-	// machine got another policy; 0 if that never happened. While it has no check again, reports do not count.
-	CheckRemoved eventlog.Position
+	// LostCheck is set while the machine has no health check but had one before, because the policy lost it or the
+	// machine got another policy. Reports do not count then.
+	LostCheck bool
 	// Ready is the position at which it last became deployable or ended a claimed part.
 	Ready eventlog.Position
 	// Absence is how long servers have watched it being offline.
@@ -98,7 +98,7 @@ func (v *View) foldMachine(name string, f Fact) error {
 	}
 	v.noteCheck(m, checked, f.Position)
 	_, health := f.Event.(domain.MachineHealthChanged)
-	void := health && m.CheckRemoved > 0 && !v.checked(m)
+	void := health && m.LostCheck
 	if void {
 		m.Health = domain.HealthUnknown // a late result of the removed check
 	}
@@ -134,9 +134,9 @@ func (v *View) foldMachine(name string, f Fact) error {
 func (v *View) noteCheck(m *Machine, before bool, at eventlog.Position) {
 	switch now := v.checked(m); {
 	case before && !now:
-		m.Health, m.Reported, m.CheckRemoved = domain.HealthUnknown, domain.HealthUnknown, at
+		m.Health, m.Reported, m.HealthSince, m.LostCheck = domain.HealthUnknown, domain.HealthUnknown, at, true
 	case !before && now:
-		m.Reported = domain.HealthUnknown
+		m.Reported, m.LostCheck = domain.HealthUnknown, false
 	}
 }
 
@@ -237,9 +237,7 @@ func (v *View) foldPolicy(name string, f Fact) error {
 		delete(v.Policies, name)
 	}
 	for _, m := range v.Machines {
-		if v.noteCheck(m, checked[m], f.Position); m.CheckRemoved == f.Position {
-			m.HealthSince = f.Position
-		}
+		v.noteCheck(m, checked[m], f.Position)
 		if m.Policy == name || name == domain.DefaultPolicy {
 			v.touch(m.record)
 		}

@@ -71,12 +71,10 @@ func (v *View) setHold(p *Project, e domain.HoldSet, f Fact) {
 	if m == nil {
 		return
 	}
-	kind := domain.ManualHold
 	if e.Unproven {
-		kind = domain.UnprovenHold
 		m.installed(p.Name).invalidate()
 	}
-	v.placeHold(p, m, domain.Hold{Kind: kind, Instance: e.Instance, Release: e.Release, Until: e.Until, Reason: e.Reason,
+	v.placeHold(p, m, domain.Hold{Kind: e.Kind(), Instance: e.Instance, Release: e.Release, Until: e.Until, Reason: e.Reason,
 		Origin: e.Origin}, f)
 }
 
@@ -96,12 +94,10 @@ func (v *View) holdsChanged(p *Project, m *Machine) {
 }
 
 // removeHolds ends the holds of a project on a machine that match. Other holds stay, each until its own end (law 16).
-func (v *View) removeHolds(p *Project, m *Machine, match func(*Hold) bool) (removed bool) {
+func (v *View) removeHolds(p *Project, m *Machine, match func(*Hold) bool) {
 	if i := m.Installed[p.Name]; i != nil && i.remove(match) {
 		v.holdsChanged(p, m)
-		return true
 	}
-	return false
 }
 
 // liftHold folds the end of holds that a person lifted, or of the one that expired. A person also resets the count of
