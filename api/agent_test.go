@@ -122,6 +122,19 @@ func (d *fakeAgent) waitUntilClosed() {
 	}
 }
 
+// startPart applies the shop, connects an agent as web-01 and lets it claim the part that the next tick queues.
+func (f *fixture) startPart() (*fakeAgent, client.Work) {
+	f.t.Helper()
+	f.shop()
+	d := f.dial(hello("web-01", f.join(1)))
+	receive(d, welcome)
+	f.tick()
+	work := receive(d, offer)
+	d.send(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
+	require.True(f.t, receive(d, claimed).Counts)
+	return d, work
+}
+
 func (f *fixture) join(uses int) string { return f.token(domain.TokenSettings{Join: true, Uses: uses}) }
 
 func (f *fixture) events(name string) (count int) {
@@ -210,13 +223,7 @@ func TestClaimThatDoesNotCountReturnsItsReason(t *testing.T) {
 
 func TestResultIsNotLostWhileItsStreamIsSetAside(t *testing.T) {
 	f := newFixture(t)
-	f.shop()
-	d := f.dial(hello("web-01", f.join(1)))
-	receive(d, welcome)
-	f.tick()
-	work := receive(d, offer)
-	d.send(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
-	require.True(t, receive(d, claimed).Counts)
+	d, work := f.startPart()
 	id, err := domain.ParseID(work.Deployment)
 	require.NoError(t, err)
 	stream := domain.PartStream(id, "web-01")
@@ -285,13 +292,7 @@ func (d *fakeAgent) synchronize() {
 
 func TestEndThatCannotBeRecordedNowIsNotConfirmed(t *testing.T) {
 	f := newFixture(t)
-	f.shop()
-	d := f.dial(hello("web-01", f.join(1)))
-	receive(d, welcome)
-	f.tick()
-	work := receive(d, offer)
-	d.send(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
-	require.True(t, receive(d, claimed).Counts)
+	d, work := f.startPart()
 	stream := "part/" + work.Deployment + "/web-01"
 	f.appendInvalidEvent(stream, "part.claimed/v1")
 	end := client.FromAgent{End: &client.End{Deployment: work.Deployment, State: "succeeded"}}

@@ -212,13 +212,7 @@ func TestExpiredTokenEndsItsLiveStreams(t *testing.T) {
 
 func TestRevokedTokenEndsItsOutputStreams(t *testing.T) {
 	f := newFixture(t)
-	f.shop()
-	d := f.dial(hello("web-01", f.join(1)))
-	receive(d, welcome)
-	f.tick()
-	work := receive(d, offer)
-	d.send(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
-	require.True(t, receive(d, claimed).Counts)
+	d, work := f.startPart()
 	d.send(client.FromAgent{Output: &client.Output{Deployment: work.Deployment, Sequence: 1,
 		Data: []byte("installing\n")}})
 	text := f.token(domain.TokenSettings{Scope: domain.ReadScope})

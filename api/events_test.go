@@ -108,13 +108,7 @@ func TestStreamWithoutAPositionStartsWithNewEvents(t *testing.T) {
 
 func TestOutputStreamFollowsUntilTheDeploymentEnds(t *testing.T) {
 	f := newFixture(t)
-	f.shop()
-	d := f.dial(hello("web-01", f.join(1)))
-	receive(d, welcome)
-	f.tick()
-	work := receive(d, offer)
-	d.send(client.FromAgent{Claim: &client.Claim{Deployment: work.Deployment}})
-	receive(d, claimed)
+	d, work := f.startPart()
 	sendOutput := func(sequence int64, text string) {
 		d.send(client.FromAgent{Output: &client.Output{Deployment: work.Deployment, Sequence: sequence, Data: []byte(text)}})
 	}

@@ -208,29 +208,14 @@ func TestDeploymentThatListsAMachineTwiceHasOnePartForIt(t *testing.T) {
 	f.Read(func(v *projections.View) { require.Empty(t, v.OpenDeployments()) })
 }
 
-// overtaken is a log in which another event is appended right before the first append.
-type overtaken struct {
-	eventlog.Log
-	by func()
-}
-
-func (o *overtaken) Append(ctx context.Context, stream string, expected eventlog.Revision,
-	events ...eventlog.Event) (eventlog.Appended, error) {
-	if by := o.by; by != nil {
-		o.by = nil
-		by()
-	}
-	return o.Log.Append(ctx, stream, expected, events...)
-}
-
 func TestTwoReportsWithEqualDataAreDifferentEvents(t *testing.T) {
 	f := newFixture(t)
 	f.do(domain.ApplyEnvironment{Name: "production"})
 	f.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})
-	log := &overtaken{Log: f.log}
+	log := &rival{Log: f.log}
 	e, err := engine.Open(context.Background(), engine.Config{Log: log, Clock: f.clock, Server: domain.ID{15: 2}})
 	require.NoError(t, err)
-	log.by = func() {
+	log.before = func() {
 		_, err := f.Handle(context.Background(), domain.ID{}, domain.SetMachineEnabled{Name: "web-01"})
 		require.NoError(t, err)
 	}
