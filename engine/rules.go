@@ -17,7 +17,8 @@ import (
 //	1  first version
 //	2  each release has its own stream
 //	3  holds of several kinds are side by side; a rollback goes by the order of queueing
-const DecisionVersion = 3
+//	4  parts are verified; a clean-up is undone; machines that remember less than the log are dirty
+const DecisionVersion = 4
 
 // Rules are the folds and deciders of an engine. Servers of one log that have equal rules make equal decisions. A new
 // aggregate adds a row to folds and, if it decides something, a row to deciders.
