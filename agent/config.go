@@ -27,7 +27,7 @@ type Clock interface {
 
 // Config is the configuration of an agent.
 type Config struct {
-	// Servers are URLs (http, https, ws or wss); at least one. The agent tries them in turn.
+	// Servers are URLs (http, https, ws, wss or unix:///PATH); at least one. The agent tries them in turn.
 	Servers []string
 	// Join is the join token; required until this machine has joined once.
 	Join string
@@ -81,8 +81,14 @@ func (c Config) check() (Config, error) {
 	return c, nil
 }
 
-// webSocketURL returns the URL of the agent endpoint of a server.
+// webSocketURL returns the URL of the agent endpoint of a server. The address of a Unix socket is returned unchanged.
 func webSocketURL(server string) (string, error) {
+	if path, ok := client.SocketPath(strings.TrimSpace(server)); ok {
+		return client.SocketPrefix + path, nil
+	}
+	if err := client.CheckSocket(strings.TrimSpace(server)); err != nil {
+		return "", err
+	}
 	u, err := url.Parse(strings.TrimSpace(server))
 	if err != nil || u.Host == "" {
 		return "", fmt.Errorf("invalid server URL %.160q: use a URL like https://drover.example.com:7070", server)
@@ -107,7 +113,7 @@ func webSocketURL(server string) (string, error) {
 // isUnencrypted reports whether traffic to the address leaves this machine without encryption.
 func isUnencrypted(address string) bool {
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme == "wss" || u.Hostname() == "localhost" {
+	if err != nil || u.Scheme == "wss" || u.Scheme == "unix" || u.Hostname() == "localhost" {
 		return false
 	}
 	ip := net.ParseIP(u.Hostname())

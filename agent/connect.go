@@ -119,11 +119,12 @@ func (c *connector) address() string {
 }
 
 // handleRefusal records the server that a refusal names, to try it next, and reports whether the refusal is permanent.
-// It ignores an unencrypted server if the current connection is encrypted or local.
+// It ignores an unencrypted server if the current connection is encrypted or local, and every Unix socket.
 func (c *connector) handleRefusal(r *refusal) (final bool) {
 	if r.Server != "" {
 		address, err := webSocketURL(r.Server)
-		if err == nil && (isUnencrypted(r.from) || !isUnencrypted(address)) {
+		_, local := client.SocketPath(address) // another machine's server cannot know a socket of this one
+		if err == nil && !local && (isUnencrypted(r.from) || !isUnencrypted(address)) {
 			c.redirect = address
 		} else {
 			c.log.Warn("ignored a redirect to an invalid or unencrypted server", zap.String("server", r.from),

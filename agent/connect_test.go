@@ -109,6 +109,8 @@ func TestRedirectNeverDowngradesToAnUnencryptedConnection(t *testing.T) {
 		{"ws://one.example.com/api/v1/agent", "http://two.example.com", true},
 		{"ws://127.0.0.1:7070/api/v1/agent", "http://two.example.com", false},
 		{"wss://one.example.com/api/v1/agent", "not a URL", false},
+		{"unix:///var/lib/drover/drover.sock", "http://two.example.com", false},
+		{"wss://one.example.com/api/v1/agent", "unix:///tmp/any.sock", false},
 	} {
 		c.redirect = ""
 		c.handleRefusal(&refusal{Refused: client.Refused{Server: redirect.to}, from: redirect.from})

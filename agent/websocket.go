@@ -51,7 +51,8 @@ func dialWebSocket(c Config) (dialer, error) {
 	}
 	t := &authorities{config: c, now: tlsConfig, httpClient: httpClient(tlsConfig)}
 	return func(ctx context.Context, address string) (connection, error) {
-		conn, answer, err := websocket.Dial(ctx, address, &websocket.DialOptions{HTTPClient: t.reload()})
+		endpoint, httpClient := t.endpoint(address)
+		conn, answer, err := websocket.Dial(ctx, endpoint, &websocket.DialOptions{HTTPClient: httpClient})
 		if err != nil {
 			return nil, dialError(address, answer, err)
 		}
@@ -66,6 +67,14 @@ type authorities struct {
 	config     Config
 	now        *tls.Config
 	httpClient *http.Client
+}
+
+// endpoint returns the URL of the WebSocket at address, and the client that can reach it.
+func (t *authorities) endpoint(address string) (string, *http.Client) {
+	if path, ok := client.SocketPath(address); ok {
+		return "ws://localhost" + client.AgentPath, client.SocketClient(path)
+	}
+	return address, t.reload()
 }
 
 func httpClient(tlsConfig *tls.Config) *http.Client {
@@ -87,7 +96,10 @@ func (t *authorities) reload() *http.Client {
 
 // dialError returns the error that explains why a connection attempt failed.
 func dialError(address string, answer *http.Response, err error) error {
-	server := strings.TrimSuffix("http"+strings.TrimPrefix(address, "ws"), client.AgentPath)
+	server := strings.TrimSuffix(address, client.AgentPath)
+	if rest, ok := strings.CutPrefix(server, "ws"); ok {
+		server = "http" + rest
+	}
 	if answer != nil && answer.Body != nil {
 		if start, _ := io.ReadAll(io.LimitReader(answer.Body, 200)); client.IsPlainHTTPToTLS(string(start)) {
 			return fmt.Errorf("%s uses TLS; use https:// instead of http:// in --server", server)

@@ -116,7 +116,11 @@ func checkAccess(c access.Caller, op *huma.Operation, machine string) error {
 	return c.RequireScope(scope)
 }
 
+// loopback reports whether a request comes from this machine: from a loopback address, or over the server's Unix socket.
 func loopback(r *http.Request) bool {
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
+		return true
+	}
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	ip := net.ParseIP(host)
 	return err == nil && ip != nil && ip.IsLoopback()

@@ -33,7 +33,7 @@ const maxResponseBytes = 256 << 20
 
 // Client is a client of drover's HTTP API. It is safe for concurrent use once its fields are set.
 type Client struct {
-	// Servers lists server addresses such as http://127.0.0.1:7070. If a server is unavailable, the client tries the
+	// Servers lists server addresses such as http://127.0.0.1:7070 or unix:///PATH. If a server is unavailable, the client tries the
 	// next.
 	Servers []string
 	// Token is sent with every request; empty: no token.
@@ -240,7 +240,7 @@ func (c *Client) sendTo(ctx context.Context, server string, r request) (*http.Re
 	if !slow[r.path] {
 		defer time.AfterFunc(cmp.Or(c.IdleTimeout, defaultIdleTimeout), cancel).Stop()
 	}
-	response, err := c.http().Do(req)
+	response, err := c.http(server).Do(req)
 	if err != nil {
 		defer cancel()
 		return nil, orTimeout(waiting, ctx, server, connectionProblem(server, err))
@@ -270,17 +270,15 @@ func (b *body) Close() error {
 }
 
 func (c *Client) request(ctx context.Context, server string, r request) (*http.Request, error) {
-	base, err := url.Parse(server)
-	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, &Problem{Title: "Invalid address", Kind: Invalid,
-			Detail: fmt.Sprintf("invalid server address %.200q", server),
-			Hint:   "write it as http://HOST:PORT or https://HOST:PORT", cause: errors.Join(err)}
+	base, err := baseURL(server)
+	if err != nil {
+		return nil, err
 	}
 	path := r.path
 	if !strings.HasPrefix(path, "/api/") && !rootPaths[path] {
 		path = "/api/v1" + path
 	}
-	address := strings.TrimSuffix(server, "/") + path
+	address := base + path
 	if len(r.query) > 0 {
 		address += "?" + r.query.Encode()
 	}
@@ -304,13 +302,32 @@ func (c *Client) request(ctx context.Context, server string, r request) (*http.R
 	return req, nil
 }
 
+// baseURL returns the URL that the paths of requests are appended to. On a Unix socket the host has no meaning.
+func baseURL(server string) (string, error) {
+	if _, ok := SocketPath(server); ok {
+		return "http://localhost", nil
+	}
+	if err := CheckSocket(server); err != nil {
+		return "", &Problem{Title: "Invalid address", Kind: Invalid, Detail: err.Error(), cause: err}
+	}
+	base, err := url.Parse(server)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return "", &Problem{Title: "Invalid address", Kind: Invalid,
+			Detail: fmt.Sprintf("invalid server address %.200q", server),
+			Hint:   "write it as http://HOST:PORT or https://HOST:PORT", cause: errors.Join(err)}
+	}
+	return strings.TrimSuffix(server, "/"), nil
+}
+
 // rootPaths contains the paths that are not under /api/v1.
 var rootPaths = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
 
 // http returns an HTTP client that follows no redirects, so that the token is sent only to the configured servers.
-func (c *Client) http() *http.Client {
+func (c *Client) http(server string) *http.Client {
 	h := http.Client{}
-	if c.HTTP != nil {
+	if path, ok := SocketPath(server); ok {
+		h = *SocketClient(path)
+	} else if c.HTTP != nil {
 		h = *c.HTTP
 	}
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -102,7 +102,8 @@ func (a *app) root() *cobra.Command {
 	groupExits.annotate(root)
 	flags := root.PersistentFlags()
 	flags.StringSliceVar(&a.servers, "server", nil,
-		"server `URL`; separate several with commas; default: the servers of the client context")
+		"server `URL` (https://HOST:PORT, or unix:///PATH on this machine); separate several with commas;\n"+
+			"default: the servers of the client context")
 	flags.StringVar(&a.token, "token", "", "API `TOKEN`; default: the token of the client context")
 	flags.StringVar(&a.ca, "ca", "",
 		"PEM `FILE` with the certificate authorities that the client trusts; default: those of the system")

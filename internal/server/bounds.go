@@ -57,12 +57,22 @@ func bound(l net.Listener, most, mostFromOne int, plain bool, report func(error)
 
 // bounded returns the listener of this server. It accepts at most as many connections as the process can open files.
 func (r *run) bounded() net.Listener {
-	most := max(min(maxConnections, files()-reservedFiles), 1)
-	return bound(r.endpoint.listener, most, maxFromOneAddress, r.endpoint.tls == nil, func(err error) {
-		if r.recent.first(err.Error()) {
-			r.logger.Warn("connection rejected", zap.Error(err))
-		}
-	})
+	return bound(r.endpoint.listener, connectionLimit(), maxFromOneAddress, r.endpoint.tls == nil, r.warnRejected)
+}
+
+// boundedSocket returns the listener of the Unix socket. Its connections have no remote address.
+func (r *run) boundedSocket() net.Listener {
+	most := min(maxSocketConnections, connectionLimit())
+	return bound(r.socket.listener, most, most, true, r.warnRejected)
+}
+
+// connectionLimit returns how many connections this process can have open.
+func connectionLimit() int { return max(min(maxConnections, files()-reservedFiles), 1) }
+
+func (r *run) warnRejected(err error) {
+	if r.recent.first(err.Error()) {
+		r.logger.Warn("connection rejected", zap.Error(err))
+	}
 }
 
 // Accept returns the next connection within the limits. It rejects the others with the reason.

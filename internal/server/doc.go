@@ -11,6 +11,7 @@
 //	snapshot.go    the snapshot of the view, for the next start
 //	listen.go      the listen address, TLS, and the address that other machines use
 //	certificate.go reloads the TLS certificate when its files change
+//	socket.go      the Unix socket in the data folder
 //	bounds.go      limits on connections and request headers
 //	context.go     the client context that the first start creates for its user
 //	copied_log.go  detects that a listed server serves a copy of this log

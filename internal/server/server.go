@@ -90,6 +90,7 @@ type run struct {
 	logger   *zap.Logger
 	clock    engine.Clock
 	endpoint *endpoint
+	socket   socket
 	log      *diskGuard
 	backup   func(context.Context) (*api.Copy, error) // nil if the log is not a file
 	engine   *engine.Engine
@@ -115,6 +116,10 @@ func Run(ctx context.Context, c Config) (err error) {
 	if err := makeData(c.Data); err != nil {
 		return err
 	}
+	if r.socket, err = listenSocket(c.Data); err != nil {
+		r.logger.Warn("this server listens on no Unix socket", zap.Error(err))
+	}
+	defer r.socket.close()
 	switch err := r.openWithRetry(ctx); {
 	case ctx.Err() != nil && r.log == nil:
 		return nil // stopped before the log was open
@@ -246,9 +251,12 @@ func (r *run) serve(ctx context.Context) error {
 	httpServer := &http.Server{Handler: r.api.Handler(), TLSConfig: r.endpoint.tls, ReadHeaderTimeout: headersWithin,
 		IdleTimeout: idleWithin, MaxHeaderBytes: maxHeaderBytes, ErrorLog: zap.NewStdLog(r.logger.Named("http"))}
 	hookServer(httpServer)
-	failed := make(chan error, 1)
+	failed := make(chan error, 2) // one for each listener
 	go func() { failed <- r.accept(httpServer) }()
-	r.logger.Info("serving", zap.String("address", r.endpoint.address))
+	if r.socket.listener != nil {
+		go func() { failed <- httpServer.Serve(r.boundedSocket()) }()
+	}
+	r.logger.Info("serving", zap.String("address", r.endpoint.address), zap.String("socket", r.socket.address))
 	if r.config.Ready != nil {
 		r.config.Ready(r.endpoint.address)
 	}
@@ -287,6 +295,7 @@ func (r *run) stop(s *http.Server) {
 	r.drain(ctx)
 	<-notice
 	r.endpoint.close()
+	r.socket.close()
 	if err := s.Shutdown(ctx); err != nil && !errors.Is(err, net.ErrClosed) { // the listener was closed above
 		r.logger.Warn("some requests were interrupted", zap.Error(err))
 		_ = s.Close()
