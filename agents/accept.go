@@ -46,7 +46,7 @@ func (h *Hub) serve(conn *websocket.Conn, remote string) {
 	defer h.sessions.drop(s)
 	defer s.markLeft()
 	conn.SetReadLimit(client.MaxMessageBytes)
-	s.readMessages(ctx)
+	s.readMessages()
 }
 
 // openSession reads the hello and admits the agent. If the agent is not admitted, it sends the refusal and returns
@@ -58,7 +58,9 @@ func (h *Hub) openSession(ctx context.Context, conn *websocket.Conn, remote stri
 		s, refused = h.admit(ctx, conn, remote, hello)
 	}
 	if refused != nil {
-		h.cfg.Access.RecordRefusal(remote, bounded(hello.Machine), bounded(refused.Reason))
+		if h.cutOff() == nil { // else it is no fault of the agent
+			h.cfg.Access.RecordRefusal(remote, bounded(hello.Machine), bounded(refused.Reason))
+		}
 		h.sendRefusal(ctx, conn, hello.Machine, *refused)
 		return nil
 	}
@@ -69,9 +71,14 @@ func (h *Hub) openSession(ctx context.Context, conn *websocket.Conn, remote stri
 // recoverPanic recovers from a panic in one session, so that the server keeps running.
 func (h *Hub) recoverPanic(remote string) {
 	if fault := recover(); fault != nil {
-		h.log.Error("internal error in an agent session", zap.String("remote", remote),
-			zap.Any("fault", fault), zap.Stack("stack"))
+		h.reportPanic(remote, fault)
 	}
+}
+
+// reportPanic logs a panic in the session of an agent. agent is its machine or its address.
+func (h *Hub) reportPanic(agent string, fault any) {
+	h.log.Error("internal error in an agent session", zap.String("agent", agent), zap.Any("fault", fault),
+		zap.Stack("stack"))
 }
 
 // Buffer sizes of an agent's connection. Messages are short.

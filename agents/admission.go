@@ -76,6 +76,9 @@ func (h *Hub) admit(ctx context.Context, conn *websocket.Conn, remote string,
 	if err != nil {
 		return nil, &client.Refused{Reason: err.Error(), Final: true}
 	}
+	if err := h.cutOff(); err != nil {
+		return nil, refusedBy(err)
+	}
 	if h.cfg.Access.RateLimited(remote) && !h.knowsCredential(j) { // checked before anything expensive
 		return nil, refusedBy(access.ErrRateLimited)
 	}

@@ -5,7 +5,8 @@
 //	hub.go          Config and Hub, which package server starts, notifies and drains
 //	accept.go       a WebSocket connection from its hello to its end
 //	admission.go    whether an agent is admitted: join tokens, secrets, cloned disks
-//	session.go      the messages of a connected agent
+//	inbox.go        reading the messages of a connected agent, apart from handling them
+//	session.go      handling the messages of a connected agent
 //	push.go         the messages to a connected agent
 //	sessions.go     the open sessions by machine
 //	httpagent.go    agents that use plain HTTP, so that any program can be an agent
@@ -35,6 +36,7 @@
 //	outputCount.mu           the stored output of one part. Held while the output in the log is counted
 //	the engine's locks       Handle, Read, ReadWithAge and Heartbeat acquire and release them. Functions that are passed
 //	                         to Read and ReadWithAge run under them and may acquire sessions.mu
+//	inbox.mu                 the messages of one session that wait; no function is called under it
 //	sessions.mu              sessions.open and sessions.overHTTP. Never held during a call into the engine or during I/O
 //	session.mu               the state that the goroutines of one session share, listed in session.go. Never held during
 //	                         a call or I/O

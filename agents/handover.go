@@ -4,7 +4,9 @@ import (
 	"errors"
 
 	"github.com/coder/websocket"
+	"go.uber.org/zap"
 
+	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/rollout"
@@ -32,6 +34,26 @@ func (h *Hub) HandOver() {
 	for _, s := range idle {
 		s.end(websocket.StatusGoingAway, "a newer server offers work now")
 	}
+}
+
+// HandOverIfCutOff closes all sessions while this server is cut off from the log, so that their agents connect to
+// another server. It must be called about once a second, also while the log hangs.
+func (h *Hub) HandOverIfCutOff() {
+	open := h.sessions.count()
+	err := h.cfg.Engine.CutOff()
+	if err == nil || open == 0 {
+		return
+	}
+	h.log.Warn("agents handed over", zap.Int("sessions", open), zap.Error(err))
+	h.sessions.closeAll(websocket.StatusTryAgainLater, engine.ErrCutOff.Error())
+}
+
+// cutOff returns the problem that refuses an agent while this server is cut off from the log; nil if it is not.
+func (h *Hub) cutOff() error {
+	if err := h.cfg.Engine.CutOff(); err != nil {
+		return problem.Unavailable("%s", err.Error()).WithHint("use another server, or try again later")
+	}
+	return nil
 }
 
 // newerRuns reports whether a server with a higher decision version is running.

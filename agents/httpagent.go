@@ -23,6 +23,9 @@ type JoinInput struct {
 // Join adds the machine of an agent that uses plain HTTP. A caller with a join token joins for the first time, or
 // again as the same instance. A caller with its own secret rejoins after its machine was deleted.
 func (h *Hub) Join(ctx context.Context, c access.Caller, in JoinInput) (engine.Result, error) {
+	if err := h.cutOff(); err != nil {
+		return engine.Result{}, err
+	}
 	if c.Join != "" {
 		return h.join(ctx, c, in)
 	}
@@ -91,6 +94,9 @@ type httpAgent struct {
 // httpAgent returns the agent of the named machine if the caller may act as that agent. instance may be empty.
 func (h *Hub) httpAgent(c access.Caller, name, instance string) (httpAgent, error) {
 	if err := c.RequireAgent(name); err != nil {
+		return httpAgent{}, err
+	}
+	if err := h.cutOff(); err != nil {
 		return httpAgent{}, err
 	}
 	s := httpAgent{instance: c.Instance}

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/coder/websocket"
 	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/access"
@@ -81,7 +82,7 @@ func (h *Hub) Messages(kind string) int64 { return h.messages[kind].Load() }
 // connect to another server, or to this one after its restart.
 func (h *Hub) Drain(ctx context.Context) {
 	h.gate.Close()
-	h.sessions.closeAll()
+	h.sessions.closeAll(websocket.StatusGoingAway, "the server is shutting down")
 	h.gate.Wait(ctx)
 }
 

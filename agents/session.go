@@ -30,6 +30,7 @@ type session struct {
 	instance, id domain.ID
 	secret       string // hash
 	version      string // reported by the agent
+	inbox        inbox
 
 	// settings, sentRevision and log are used only by the pushing goroutine.
 	settings     client.Settings
@@ -42,6 +43,7 @@ type session struct {
 	offered          string
 	pushing, pending bool
 	left             bool // the agent said goodbye, or the connection is closed
+	ending           bool // this server closes the connection
 	// lastHealth is the last result of the policy's health check, which the agent reports once; nil: none yet.
 	lastHealth *client.Health
 }
@@ -73,7 +75,19 @@ func (s *session) refuse(r client.Refused) {
 }
 
 // end starts to close the connection with a handshake.
-func (s *session) end(code websocket.StatusCode, reason string) { go s.conn.Close(code, reason) }
+func (s *session) end(code websocket.StatusCode, reason string) {
+	s.mu.Lock()
+	s.ending = true
+	s.mu.Unlock()
+	go s.conn.Close(code, reason)
+}
+
+// isEnding reports whether this server has started to close the connection.
+func (s *session) isEnding() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ending
+}
 
 // recordMessage records that the agent sent a message, which counts as a heartbeat.
 func (s *session) recordMessage() {
@@ -122,25 +136,6 @@ func (s *session) reconnect(n machineState) {
 	if err != nil {
 		s.hub.log.Warn("agent disconnected", zap.String("machine", s.machine), zap.Error(err))
 		s.end(websocket.StatusTryAgainLater, "the machine cannot come online")
-	}
-}
-
-// readMessages handles one message after another until the connection ends.
-func (s *session) readMessages(ctx context.Context) {
-	for {
-		_, text, err := s.conn.Read(ctx)
-		if err != nil {
-			return
-		}
-		s.recordMessage()
-		var m client.FromAgent
-		if err := json.Unmarshal(text, &m); err != nil {
-			s.refuse(client.Refused{Reason: "invalid message: " + err.Error()})
-			return
-		}
-		if !s.handleMessage(ctx, m) {
-			return
-		}
 	}
 }
 

@@ -136,12 +136,10 @@ func (s *sessions) touched(machines map[string]struct{}) {
 	}
 }
 
-// closeAll closes every connection, so that the agents connect to another server, or to this one after its restart.
-func (s *sessions) closeAll() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, each := range s.open {
-		go each.conn.Close(websocket.StatusGoingAway, "the server is shutting down")
+// closeAll closes every connection, so that the agents connect to another server, or to this one later.
+func (s *sessions) closeAll(code websocket.StatusCode, reason string) {
+	for _, each := range s.all() {
+		each.end(code, reason)
 	}
 }
 

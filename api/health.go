@@ -106,6 +106,10 @@ func newMetrics(a *API) *metrics {
 			a.lag),
 		gauge("drover_ready", "1 if this server is ready.",
 			func() float64 { return boolValue(len(a.cfg.Queries.NotReady()) == 0) }),
+		gauge("drover_log_outage_seconds", "Seconds since which this server cannot use the log; 0 if it can.",
+			func() float64 { return a.cfg.Engine.Outage().Seconds() }),
+		gauge("drover_cut_off", "1 if this server has handed its agents over because it cannot use the log.",
+			func() float64 { return boolValue(a.cfg.Engine.CutOff() != nil) }),
 		gauge("drover_log_doubted", "1 if the log has lost events and the restore has not been accepted yet.",
 			func() float64 { return boolValue(a.cfg.Engine.LostEvents() != nil) }))
 	return m

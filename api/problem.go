@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -18,6 +19,17 @@ type Problem struct{ client.Problem }
 
 // GetStatus returns the HTTP status of the response.
 func (p *Problem) GetStatus() int { return p.Status }
+
+// retryAfter is how many seconds a client waits after status 503 before it sends the request again.
+const retryAfter = "5"
+
+// GetHeaders returns the headers of the response. A server that cannot answer now says when to try again.
+func (p *Problem) GetHeaders() http.Header {
+	if p.Status != http.StatusServiceUnavailable {
+		return nil
+	}
+	return http.Header{"Retry-After": {retryAfter}}
+}
 
 // ContentType returns the media type of RFC 9457.
 func (p *Problem) ContentType(string) string { return client.ProblemType }
@@ -68,6 +80,7 @@ func fromHuma(status int, message string, errs ...error) huma.StatusError {
 // writeProblem writes an error outside the router's operations.
 func writeProblem(w http.ResponseWriter, err error) {
 	f := problemOf(err)
+	maps.Copy(w.Header(), f.GetHeaders())
 	w.Header().Set("Content-Type", client.ProblemType)
 	w.WriteHeader(f.Status)
 	writeJSON(w, f)

@@ -47,6 +47,7 @@
 //	replay.go     Replay: the view as it was in the past
 //	why.go        Past: the events about a machine and a project
 //	faults.go     errors that keep this server from working
+//	outages.go    how long the log was unavailable, which no timeout counts
 //
 // # Locks
 //
@@ -56,6 +57,7 @@
 //	reads.turn         one read of the log at a time; guards newest and reads.done; no event is folded meanwhile
 //	Engine.mu          the view, batch, ages, loss, own, changed, unsaved and work
 //	presence.mu        contacts, leases and the measurements of both
+//	outages.mu         the operations on the log that run or failed; nothing is called under it
 //	faults.mu          the last errors of reading and appending; nothing is called under it
 //
 // work is changed under mu, or under a read lock of mu by the goroutine that holds deciding.

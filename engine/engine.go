@@ -72,6 +72,7 @@ type Engine struct {
 	unsaved int // events folded since the last snapshot
 
 	faults   faults
+	outages  outages
 	presence presence
 	work     worklist // changed under mu, or under a read lock of mu while holding deciding
 }
@@ -89,6 +90,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.log == nil {
 		e.log = zap.NewNop()
 	}
+	e.cfg.Log = measuredLog{cfg.Log, e}
 	e.view = e.newView()
 	e.presence.init()
 	if err := e.openLog(ctx); err != nil {
@@ -145,10 +147,13 @@ func (e *Engine) CatchUp(ctx context.Context) error { return e.CatchUpTo(ctx, e.
 
 // readNew folds what was appended since the last read. The caller holds reads.turn.
 func (e *Engine) readNew(ctx context.Context) error {
-	err := e.newest.readNew(ctx, e.cfg.Log, e.fold)
-	if errors.Is(err, errRewound) {
-		err = e.rewound(ctx)
-	}
+	err := e.measure(ctx, reading, func() error {
+		err := e.newest.readNew(ctx, e.cfg.Log, e.fold)
+		if errors.Is(err, errRewound) {
+			err = e.rewound(ctx)
+		}
+		return err
+	})
 	e.faults.read(ctx, err)
 	if err != nil {
 		return fmt.Errorf("read the log after position %s: %w", e.Position(), err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"sync"
 
-	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
 )
 
@@ -31,8 +30,7 @@ func (f *faults) append(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	var conflict *eventlog.Conflict
-	if errors.As(err, &conflict) || errors.Is(err, eventlog.ErrTooLarge) || errors.Is(err, eventlog.ErrInvalid) {
+	if answered(err) {
 		err = nil
 	}
 	f.mu.Lock()
@@ -52,7 +50,7 @@ var ErrFenced = errors.New("a newer drover writes to this log")
 // Ready returns the error that keeps this server from working, or nil. Lost events are not such an error: agents and
 // people still need a server that answers them.
 func (e *Engine) Ready() error {
-	if err := e.faults.now(); err != nil {
+	if err := errors.Join(e.CutOff(), e.faults.now()); err != nil {
 		return err
 	}
 	return e.fenced()

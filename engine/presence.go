@@ -174,12 +174,16 @@ func (e *Engine) RenewLease(ctx context.Context, beside eventlog.Store) error {
 	p.beat++
 	beat := p.beat
 	p.mu.Unlock()
-	if err := beside.Put(ctx, eventlog.Leases,
-		eventlog.Lease(uuid.UUID(e.cfg.Server), e.leaseContent(beat))); err != nil {
-		e.faults.append(ctx, err)
+	var leases map[uuid.UUID][]byte
+	err := e.measure(ctx, writing, func() error {
+		err := beside.Put(ctx, eventlog.Leases, eventlog.Lease(uuid.UUID(e.cfg.Server), e.leaseContent(beat)))
+		if err != nil {
+			e.faults.append(ctx, err)
+			return err
+		}
+		leases, err = eventlog.ReadLeases(ctx, beside)
 		return err
-	}
-	leases, err := eventlog.ReadLeases(ctx, beside)
+	})
 	if err != nil {
 		return err
 	}

@@ -47,6 +47,9 @@ var deciders = []Decider{
 	{"expire", EachTick, func(s *Situation) []domain.Decision { return policies.Expired(s.View, s.Now) }},
 	// A session ends if it is silent or if its server is gone.
 	{"presence", AtOnce, func(s *Situation) []domain.Decision {
+		if s.outage { // a silent agent may be unable to connect
+			return nil
+		}
 		return s.presence.decide(s.View, s.Server, s.elapsed, s.Age)
 	}},
 	// Absence counts only while at least one server watches the machines (law 22).
@@ -96,6 +99,7 @@ type Situation struct {
 	Verdicts []triggers.Verdict
 
 	elapsed  time.Duration // on the clock of Age
+	outage   bool          // the log refuses writes or does not answer
 	presence *presence
 	work     *worklist
 }

@@ -104,7 +104,7 @@ func (e *Engine) situation(fn func(*Situation)) {
 	now := e.cfg.Clock.Elapsed()
 	e.ReadWithAge(func(v *projections.View, age projections.Age) {
 		fn(&Situation{View: v, Age: age, Now: e.cfg.Clock.Now(), Server: e.cfg.Server, elapsed: now,
-			presence: &e.presence, work: &e.work})
+			outage: !e.outages.writable(now), presence: &e.presence, work: &e.work})
 	})
 }
 

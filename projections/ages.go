@@ -92,6 +92,13 @@ func (a *Ages) Restart(now time.Duration) {
 	}
 }
 
+// Delay excludes d from all ages, because this server could not use the log for that long.
+func (a *Ages) Delay(d, now time.Duration) {
+	for i := range a.marks {
+		a.marks[i].at = min(a.marks[i].at+d, now)
+	}
+}
+
 // At returns the ages at one moment. The ages must not be marked while the result is in use.
 func (a *Ages) At(now time.Duration) Age {
 	return func(p eventlog.Position) time.Duration { return a.Since(p, now) }

@@ -15,6 +15,9 @@ import (
 
 const (
 	leaseEvery = 2 * time.Second
+	// leaseTimeout bounds one renewal, so that a log that hangs is tried again on another connection. A lease that is
+	// renewed later than this is stale anyway (policies.LeaseStale).
+	leaseTimeout = 8 * time.Second
 	// reactEvery bounds how late the server detects missing heartbeats, expired claims and the writes of other servers.
 	reactEvery = time.Second
 	// beatEvery is well below domain.MinOfflineAfter: a pause too short for the watchdog must not make a machine offline.
@@ -36,6 +39,7 @@ func (r *run) loops(ctx context.Context) (wait func()) {
 	if r.endpoint.certificate != nil {
 		all.Go(func() { r.repeat(ctx, certificateEvery, r.reloadCertificate) })
 	}
+	all.Go(func() { r.repeat(ctx, reactEvery, r.agents.HandOverIfCutOff) })
 	all.Go(func() { r.react(ctx) })
 	all.Go(func() { r.ticks(ctx) })
 	return all.Wait
@@ -109,8 +113,10 @@ func (r *run) kick() {
 }
 
 func (r *run) lease(ctx context.Context) {
-	r.logFault(ctx, "could not renew the lease", r.engine.RenewLease(ctx, r.log))
-	r.log.probe(ctx)
+	limited, cancel := context.WithTimeout(ctx, leaseTimeout)
+	defer cancel()
+	r.logFault(ctx, "could not renew the lease", r.engine.RenewLease(limited, r.log))
+	r.log.probe(limited)
 }
 
 func (r *run) prune(ctx context.Context) {
