@@ -40,6 +40,7 @@
 //	checkpoint.go the newest folded event, with which each read starts
 //	restore.go    what a server does when the log has lost events
 //	snapshot.go   snapshots of the view, for a faster start
+//	witness.go    the last event that was read, remembered between runs
 //	presence.go   sessions, leases and their timeouts
 //	contacts.go   the sessions in order of their last heartbeat
 //	follow.go     Follow: all events after a position, stored and new
@@ -54,7 +55,7 @@
 // Locks are taken in this order, and none is taken while a later one is held:
 //
 //	Engine.deciding    one tick or reaction at a time; held during its appends
-//	reads.turn         one read of the log at a time; guards newest and reads.done; no event is folded meanwhile
+//	reads.turn         one read of the log at a time; guards newest, opened and reads.done; no event is folded meanwhile
 //	Engine.mu          the view, batch, ages, loss, own, changed, unsaved and work
 //	presence.mu        contacts, leases and the measurements of both
 //	outages.mu         the operations on the log that run or failed; nothing is called under it

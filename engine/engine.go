@@ -41,6 +41,9 @@ type Config struct {
 	Jitter time.Duration
 	// Snapshots stores snapshots of the view between runs of the server. If nil, each start folds the whole log.
 	Snapshots Snapshots
+	// Witness remembers the last event that this server has read. If nil, a start detects lost events only with a
+	// snapshot.
+	Witness Witness
 	// Program identifies the exact build of this program. A snapshot of another build is ignored.
 	Program string
 	// OnTouched is called after each read with the machines whose work may have changed. It must not block.
@@ -60,6 +63,7 @@ type Engine struct {
 	reads    reads
 	deciding sync.Mutex        // one tick or reaction at a time
 	newest   checkpoint        // guarded by reads.turn
+	opened   bool              // openLog has returned; guarded by reads.turn
 	resumed  eventlog.Position // see ResumedFrom
 
 	mu      sync.RWMutex // guards the following fields
@@ -207,6 +211,7 @@ func (e *Engine) fold(page []eventlog.Recorded) {
 	e.unsaved += len(page)
 	e.ages.Mark(e.view.Position, e.cfg.Clock.Elapsed())
 	e.mu.Unlock()
+	e.recordPage(page)
 	e.announce()
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 	"go.uber.org/zap"
 
-	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
 )
@@ -182,47 +181,37 @@ func (e *Engine) loadSnapshot() (*snapshot, *projections.View, error) {
 	return s, view, err
 }
 
-// openLog folds the log, from the snapshot on if one is valid.
+// openLog folds the log, from the snapshot on if one is valid, and checks that it has the events that earlier runs have
+// read.
 func (e *Engine) openLog(ctx context.Context) error {
-	err := e.foldLog(ctx, e.resume())
+	s := e.resume()
+	err := e.foldLog(ctx, s)
 	if errors.Is(err, errRewound) { // the log lost events that this process has read
 		err = e.rewound(ctx)
 	}
 	if err != nil {
 		return fmt.Errorf("read the log after position %s: %w", e.view.Position, err)
 	}
+	if err := e.checkSeen(ctx, s); err != nil {
+		return err
+	}
+	e.opened = true
+	e.recordSeen(eventlog.Seen{Before: e.newest.before, Position: e.newest.at, ID: e.newest.id, Time: e.newest.time})
 	e.announce()
 	return nil
 }
 
+// foldLog folds the log. If it does not have the last event of the snapshot at that position, foldLog ignores the
+// snapshot.
 func (e *Engine) foldLog(ctx context.Context, s *snapshot) error {
-	if s == nil || e.resumed > 0 {
-		err := e.newest.readNew(ctx, e.cfg.Log, e.fold)
-		if !errors.Is(err, errRewound) || s == nil || e.newest.at != s.At {
-			return err
-		}
-		e.log.Warn("snapshot ignored: the log does not have its last event at that position; folding the whole log",
-			zap.Stringer("position", s.At))
+	err := e.newest.readNew(ctx, e.cfg.Log, e.fold)
+	if !errors.Is(err, errRewound) || s == nil || e.resumed == 0 || e.newest.at != s.At {
+		return err
 	}
-	return e.foldAndFind(ctx, s)
-}
-
-// foldAndFind folds the whole log and looks for the last event of a snapshot. If the log does not have it, and no
-// restore was accepted since, an older copy of the log took its place while this server was down.
-func (e *Engine) foldAndFind(ctx context.Context, s *snapshot) error {
-	found := false
+	e.log.Warn("snapshot ignored: the log does not have its last event at that position; folding the whole log",
+		zap.Stringer("position", s.At))
 	e.view, e.newest, e.ages, e.resumed = e.newView(), checkpoint{}, projections.Ages{}, 0
-	err := e.newest.readNew(ctx, e.cfg.Log, func(page []eventlog.Recorded) {
-		for _, rec := range page {
-			found = found || rec.ID == s.ID && rec.Time.Equal(s.Time)
-		}
-		e.fold(page)
-	})
-	if err == nil && !found && !e.view.World().Restored(domain.ID(s.Log)) {
-		e.ReportLostEvents(fmt.Sprintf("an earlier run of a server has read event %s at position %s", domain.ID(s.ID),
-			s.At))
-	}
-	return err
+	return e.newest.readNew(ctx, e.cfg.Log, e.fold)
 }
 
 // ResumedFrom returns the position of the snapshot from which this run started, or 0 if it folded the whole log.

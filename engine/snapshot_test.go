@@ -185,7 +185,8 @@ func TestInvalidSnapshotIsIgnored(t *testing.T) {
 			}
 			fresh, all := f.openWith(&memorySnapshots{}, c.change)
 			e, read := f.openWith(spoilt, c.change)
-			require.Equal(t, all, read)
+			require.GreaterOrEqual(t, read, all)
+			require.LessOrEqual(t, read, all+1, "at most the last event of the snapshot is read again")
 			require.Equal(t, viewOf(fresh), viewOf(e))
 			require.NoError(t, e.LostEvents())
 		})

@@ -12,6 +12,7 @@
 //	collection.go  the collections: properties, operations, keys, validation
 //	paging.go      how backends read events and items in pages
 //	verify.go      checks of a whole log or of its end
+//	seen.go        whether a log still has an event that was read from it
 //	archive.go     export to a file and import from it; items are not included
 //	import.go      import while servers are locked out
 //

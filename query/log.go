@@ -14,9 +14,12 @@ type Verified struct {
 	Head   string `json:"head"`
 	// Damaged describes the damage; nil if the log is intact.
 	Damaged *string `json:"damaged" nullable:"true"`
+	// Lost describes events that a server or an agent has seen and the log does not have; nil if none are known.
+	Lost *string `json:"lost" nullable:"true"`
 }
 
-// Verify reads the whole log and checks every event.
+// Verify reads the whole log and checks every event. It also reports whether the log has lost events that a server or an
+// agent has seen.
 func (q *Queries) Verify(ctx context.Context) (Verified, error) {
 	release, err := q.acquireReplay(ctx)
 	if err != nil {
@@ -28,6 +31,13 @@ func (q *Queries) Verify(ctx context.Context) (Verified, error) {
 	if errors.Is(err, eventlog.ErrDamaged) {
 		sentence := err.Error()
 		verified.Damaged, err = &sentence, nil
+	}
+	if err := q.cfg.Engine.CatchUp(ctx); err != nil {
+		return verified, err
+	}
+	if lost := q.cfg.Engine.LostEvents(); lost != nil {
+		sentence := lost.Error()
+		verified.Lost = &sentence
 	}
 	return verified, err
 }

@@ -16,7 +16,7 @@
 //	completion.go    shell completion
 //	manual.go        man pages and the command reference of the docs
 //	doctor_here.go   the checks of drover doctor that run on this machine
-//	archive.go       drover eventlog export and import; backup.go and log.go hold its other subcommands
+//	archive.go       drover eventlog export and import; verify.go, backup.go and log.go hold its other subcommands
 //	*.go             one file for each other command
 //
 // # Guarantees

@@ -2,9 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,70 +17,6 @@ func eventlogVerb(a *app) *cobra.Command {
 		logVerifyVerb(a), logExportVerb(a), logImportVerb(a), logBackupVerb(a), logClearVerb(a), logAcceptVerb(a))
 	cmd.Aliases = []string{"log"} // the name in earlier versions; withoutAliases hides it in the help
 	return cmd
-}
-
-// restoreIt is the hint for a damaged log. Some errors of the log contain it already.
-const restoreIt = "restore a backup"
-
-// verified is the output of `drover eventlog verify`.
-type verified struct {
-	Events  int     `json:"events"`
-	Head    string  `json:"head"`
-	Damaged *string `json:"damaged"`
-}
-
-func logVerifyVerb(a *app) *cobra.Command {
-	var log string
-	cmd := verb{
-		exits: readExits(exits{exitOK: "the log is intact",
-			exitError: "an event is damaged or missing, or no server answered"}),
-		use: "verify", short: "Check that no event is damaged or missing",
-		long: "Read the whole event log and check that every event matches its checksum and that none is\n" +
-			"missing. Print the number of events and the position of the last one. A server does the check;\n" +
-			"with --log the log is opened directly.",
-		example: "drover eventlog verify\n" +
-			"drover eventlog verify --log sqlite:/var/lib/drover/drover.db",
-		run: func(ctx context.Context, _ []string) error {
-			found, err := a.verify(ctx, log)
-			if err != nil {
-				return err
-			}
-			if a.structured() {
-				if err := a.value(found); err != nil {
-					return err
-				}
-			} else if err := a.print(fmt.Sprintf("%d events, head #%s\n", found.Events, found.Head)); err != nil {
-				return err
-			}
-			if found.Damaged != nil {
-				hint := pick(strings.Contains(*found.Damaged, restoreIt), "", restoreIt)
-				return &failure{code: exitError, kind: "damaged", text: *found.Damaged, hint: hint}
-			}
-			a.info("the log is intact")
-			return nil
-		},
-	}.command()
-	cmd.Flags().StringVar(&log, "log", "", "open the event log at `URL` instead of asking a server")
-	return cmd
-}
-
-func (a *app) verify(ctx context.Context, log string) (found verified, err error) {
-	if log == "" {
-		err = a.read(ctx, client.Path("log", "verify"), nil, &found)
-		return found, err
-	}
-	opened, err := a.readLog(ctx, log)
-	if err != nil {
-		return found, err
-	}
-	defer opened.Close()
-	whole, err := eventlog.Verify(ctx, opened, a.counting("%d events are intact"))
-	found = verified{Events: whole.Events, Head: whole.Head.String()}
-	if errors.Is(err, eventlog.ErrDamaged) {
-		sentence := err.Error()
-		found.Damaged, err = &sentence, nil
-	}
-	return found, err
 }
 
 // openLog opens an existing log. It never creates one.

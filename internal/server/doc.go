@@ -8,6 +8,7 @@
 //	backup.go      copies of the log for `drover eventlog backup`
 //	loops.go       background loops: ticks, reactions, lease, watchdog, deletion of old output
 //	schedule.go    when ticks run
+//	head.go        the witness of the log's head, which shows lost events at the next start
 //	snapshot.go    the snapshot of the view, for the next start
 //	listen.go      the listen address, TLS, and the address that other machines use
 //	certificate.go reloads the TLS certificate when its files change
@@ -27,7 +28,7 @@
 //
 //	listen ─▶ open the log ─▶ fold it ─▶ ServerStarted ─▶ client context ─▶ serve, loops
 //	not ready, drain agents and streams ─▶ stop accepting ─▶ finish requests ─▶ stop the loops
-//	  ─▶ drop the lease ─▶ snapshot ─▶ close the log
+//	  ─▶ drop the lease ─▶ snapshot, head witness ─▶ close the log
 //
 // The server binds its listen address first, so that a second server on the same address writes nothing to the log.
 // After a stop signal, if other servers run, /readyz first reports for a moment that the server is not ready. Only then

@@ -35,6 +35,7 @@ func (r *run) loops(ctx context.Context) (wait func()) {
 	var all sync.WaitGroup
 	all.Go(func() { r.repeat(ctx, beatEvery, r.watchdog.beat) })
 	all.Go(func() { r.repeat(ctx, leaseEvery, func() { r.lease(ctx) }) })
+	all.Go(func() { r.repeat(ctx, syncWitnessEvery, r.syncWitness) })
 	all.Go(func() { r.repeat(ctx, pruneEvery, func() { r.prune(ctx) }) })
 	if r.endpoint.certificate != nil {
 		all.Go(func() { r.repeat(ctx, certificateEvery, r.reloadCertificate) })

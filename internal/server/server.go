@@ -21,6 +21,7 @@ import (
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/internal/ids"
+	"github.com/droverhq/drover/internal/witness"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/query"
 )
@@ -94,6 +95,7 @@ type run struct {
 	log      *diskGuard
 	backup   func(context.Context) (*api.Copy, error) // nil if the log is not a file
 	engine   *engine.Engine
+	witness  *witness.File // nil without a data folder
 	agents   *agents.Hub
 	api      *api.API
 	watchdog *watchdog
@@ -167,6 +169,7 @@ func (r *run) openLog(ctx context.Context) error {
 	}
 	if err := r.open(ctx); err != nil {
 		r.log = nil
+		r.closeWitness()
 		return errors.Join(err, opened.Close())
 	}
 	return nil
@@ -193,11 +196,14 @@ func (r *run) open(ctx context.Context) (err error) {
 		return err
 	}
 	begun := r.clock.Elapsed()
+	if err := r.openWitness(ctx); err != nil {
+		return err
+	}
 	snapshots, program := r.snapshots()
 	r.engine, err = engine.Open(ctx, engine.Config{
 		Log: r.log, Clock: r.clock, Server: ids.New(), Version: r.config.Version, Address: r.endpoint.advertised,
 		Logger: r.logger.Named("engine"), Parallel: appendsAtOnce, Jitter: jitter, Snapshots: snapshots,
-		Program: program, OnAccepted: r.kick,
+		Witness: r.heads(), Program: program, OnAccepted: r.kick,
 		OnTouched: func(machines map[string]struct{}) {
 			if r.agents != nil { // no agent is connected while the log is folded
 				r.agents.Touched(machines)
@@ -272,8 +278,9 @@ func (r *run) serve(ctx context.Context) error {
 	end()
 	wait()
 	r.logFault(context.Background(), "could not drop the lease", r.dropLease())
-	// last, because no client waits for it
+	// last, because no client waits for them
 	r.logFault(context.Background(), "could not store a snapshot", r.engine.Snapshot())
+	r.closeWitness()
 	return err
 }
 
