@@ -232,9 +232,6 @@ func (h *Hub) useJoinToken(ctx context.Context, j joinRequest) error {
 	if err := h.checkName(j); err != nil {
 		return err
 	}
-	tokenLock := h.sessions.tokenLock(token.ID)
-	tokenLock.Lock()
-	defer tokenLock.Unlock()
 	_, err := h.handleAsOf(ctx, j.received, domain.ID{},
 		domain.UseToken{ID: token.ID, Instance: j.instance, Machine: j.machine, Secret: access.Hash(j.secret),
 			Environment: environment, Roles: roles, Now: h.cfg.Clock.Now()})

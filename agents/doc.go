@@ -32,10 +32,10 @@
 //
 //	sessions.admissionLocks  64 locks, selected by machine name: one agent of a name is admitted at a time. Held during
 //	                         the whole admission with its appends, a ping to an earlier session and the welcome
-//	sessions.tokenLocks      16 locks, selected by token: one agent at a time uses a join token. Held during that append
 //	outputCount.mu           the stored output of one part. Held while the output in the log is counted
-//	the engine's locks       Handle, Read, ReadWithAge and Heartbeat acquire and release them. Functions that are passed
-//	                         to Read and ReadWithAge run under them and may acquire sessions.mu
+//	the engine's locks       Handle, Read, ReadWithAge and Heartbeat acquire and release them. Handle may wait for the
+//	                         turn of its stream, for example while many agents join with one token. Functions that are
+//	                         passed to Read and ReadWithAge run under the locks and may acquire sessions.mu
 //	inbox.mu                 the messages of one session that wait; no function is called under it
 //	sessions.mu              sessions.open and sessions.overHTTP. Never held during a call into the engine or during I/O
 //	session.mu               the state that the goroutines of one session share, listed in session.go. Never held during

@@ -2,6 +2,7 @@ package agents
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -12,6 +13,7 @@ import (
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
 )
@@ -45,7 +47,7 @@ func (h *Hub) claim(ctx context.Context, id domain.ID, c domain.ClaimPart) (clie
 		return claimed, nil
 	}
 	p := problem.Of(err)
-	if p.Kind != client.Conflict && p.Kind != client.NotFound {
+	if errors.Is(err, engine.ErrContended) || p.Kind != client.Conflict && p.Kind != client.NotFound {
 		return claimed, err
 	}
 	if claimed.Reason == "" {

@@ -22,9 +22,7 @@ type sessions struct {
 	overHTTP map[string]domain.ID
 	// admissionLocks serialize the admission of agents with the same machine name.
 	admissionLocks [64]sync.Mutex
-	// tokenLocks serialize the uses of a join token.
-	tokenLocks [16]sync.Mutex
-	seed       maphash.Seed
+	seed           maphash.Seed
 }
 
 func (s *sessions) init() {
@@ -34,12 +32,6 @@ func (s *sessions) init() {
 // admissionLock returns the lock under which agents with this machine name are admitted.
 func (s *sessions) admissionLock(machine string) *sync.Mutex {
 	return &s.admissionLocks[maphash.String(s.seed, machine)%uint64(len(s.admissionLocks))]
-}
-
-// tokenLock returns the lock that serializes uses of a join token. Each use appends to the token's stream, so
-// concurrent uses would conflict repeatedly.
-func (s *sessions) tokenLock(token string) *sync.Mutex {
-	return &s.tokenLocks[maphash.String(s.seed, token)%uint64(len(s.tokenLocks))]
 }
 
 func (s *sessions) count() int {

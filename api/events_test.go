@@ -223,8 +223,8 @@ func TestMonitoringRoutesNeedNoTokenOnLoopback(t *testing.T) {
 	f.api.Ticked(tickReport(f), time.Millisecond, nil)
 	status, text = request("/metrics")
 	require.Equal(t, 200, status)
-	for _, name := range []string{"drover_tick_duration_seconds_count 1", "drover_agents_connected 0", "drover_log_lag 0",
-		"drover_log_position ", "drover_ready 1"} {
+	for _, name := range []string{"drover_tick_duration_seconds_count 1", "drover_agents_connected 0",
+		"drover_commands_waiting 0", "drover_log_lag 0", "drover_log_position ", "drover_ready 1"} {
 		require.Contains(t, text, name)
 	}
 	f.ready = errors.New("the disk is full\nand the lease is lost")

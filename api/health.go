@@ -98,6 +98,8 @@ func newMetrics(a *API) *metrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("drover_agents_connected", "Agents connected to this server.",
 			func() float64 { return float64(a.cfg.Agents.Connected()) }),
+		gauge("drover_commands_waiting", "Commands that wait until this server has written earlier ones to the same stream.",
+			func() float64 { return float64(a.cfg.Engine.Waiting()) }),
 		gauge("drover_streams_open", "Open live streams of this server.",
 			func() float64 { return float64(len(a.streams)) }),
 		gauge("drover_log_position", "Position of the last folded event.",

@@ -6,7 +6,9 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -15,7 +17,10 @@ import (
 )
 
 // Problem is a problem in the format that is written to HTTP (RFC 9457).
-type Problem struct{ client.Problem }
+type Problem struct {
+	client.Problem
+	retryAfter time.Duration
+}
 
 // GetStatus returns the HTTP status of the response.
 func (p *Problem) GetStatus() int { return p.Status }
@@ -34,6 +39,14 @@ func (p *Problem) GetHeaders() http.Header {
 // ContentType returns the media type of RFC 9457.
 func (p *Problem) ContentType(string) string { return client.ProblemType }
 
+// GetHeaders returns the headers of the response.
+func (p *Problem) GetHeaders() http.Header {
+	if p.retryAfter == 0 {
+		return nil
+	}
+	return http.Header{"Retry-After": {strconv.Itoa(int(p.retryAfter.Seconds()))}}
+}
+
 // problemOf converts any error to the problem that is returned to the caller.
 func problemOf(err error) *Problem {
 	p := problem.Of(err)
@@ -42,7 +55,7 @@ func problemOf(err error) *Problem {
 		status = client.StatusOf(p.Kind)
 	}
 	return &Problem{client.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status,
-		Kind: p.Kind, Detail: p.Detail, Hint: p.Hint, Errors: p.Places}}
+		Kind: p.Kind, Detail: p.Detail, Hint: p.Hint, Errors: p.Places}, p.RetryAfter}
 }
 
 // fromHuma converts the router's own errors, such as a missing field or an oversized body, to problems.

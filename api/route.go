@@ -150,6 +150,8 @@ type answer[T any] struct {
 
 // register adds an operation. It converts an error of run to a problem.
 func register[I, O any](a *API, op huma.Operation, run func(context.Context, *I) (*O, error)) {
+	op.Responses = map[string]*huma.Response{} // the router adds to this map
+	defer describeContention(op)
 	huma.Register(a.router, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := run(ctx, in)
 		if err != nil {
@@ -157,6 +159,19 @@ func register[I, O any](a *API, op huma.Operation, run func(context.Context, *I)
 		}
 		return out, nil
 	})
+}
+
+// describeContention adds the answers to OpenAPI that a write can get because of other writes.
+func describeContention(op huma.Operation) {
+	if op.Method == http.MethodGet {
+		return
+	}
+	problem := op.Responses["default"].Content
+	op.Responses["409"] = &huma.Response{Content: problem, Description: "The request contradicts the current state, " +
+		"or other servers wrote to the same stream before each try. Nothing was written."}
+	op.Responses["429"] = &huma.Response{Content: problem, Description: "Too many writes to the same stream are " +
+		"waiting on this server, or too many requests had an invalid token. Nothing was written.",
+		Headers: map[string]*huma.Param{"Retry-After": {Schema: &huma.Schema{Type: huma.TypeInteger}}}}
 }
 
 // get registers a read. It calls read after the server has reached the requested position.

@@ -70,6 +70,24 @@ var commands = []struct {
 	{"log.accept-restore", AcceptRestore{}},
 }
 
+// RemovesPower reports whether c takes a permission away or stops something: it revokes, disables, deletes, cancels or
+// holds. Such commands go before others that wait for the same stream (law 30). A new command of this kind is added
+// here.
+func RemovesPower(c Command) bool {
+	switch c := c.(type) {
+	case SetMachineEnabled:
+		return !c.Enabled
+	case SetProjectEnabled:
+		return !c.Enabled
+	case SetTriggerEnabled:
+		return !c.Enabled
+	case RevokeToken, CancelDeployment, SetHold,
+		DeleteMachine, DeleteProject, DeleteTrigger, DeleteEnvironment, DeletePolicy:
+		return true
+	}
+	return false
+}
+
 var nameByCommand = map[reflect.Type]string{}
 
 func init() {

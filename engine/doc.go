@@ -18,6 +18,7 @@
 //
 //   - Nothing happens because an append succeeded. The server reads its own events back from the log and folds them
 //     like those of any other server. Only the fold hands out work.
+//   - Commands for one stream do not conflict on one server: they take turns, those that remove power first.
 //   - A command that is sent again with the same idempotency key is executed once and gets the same answer.
 //   - A log that has lost events is detected at the next read, before anything is decided on it.
 //
@@ -35,6 +36,7 @@
 //	handle.go     Handle: one command
 //	tick.go       Tick and React: the decisions of a server
 //	worklist.go   the open parts that must be examined again
+//	turns.go      turns: the commands of one stream on this server, one after the other
 //	append.go     appends: ids of decisions, retries after an unknown outcome
 //	reads.go      reads of the log, shared by all callers that wait for one
 //	checkpoint.go the newest folded event, with which each read starts
@@ -55,8 +57,12 @@
 // Locks are taken in this order, and none is taken while a later one is held:
 //
 //	Engine.deciding    one tick or reaction at a time; held during its appends
+//	turn of a stream   one command at a time decides on the stream and appends to it. A command has one turn. A tick or
+//	                   a reaction has those of the streams in which it conflicted; only they have several, and only one
+//	                   of them runs, because it holds deciding
 //	reads.turn         one read of the log at a time; guards newest, opened and reads.done; no event is folded meanwhile
 //	Engine.mu          the view, batch, ages, loss, own, changed, unsaved and work
+//	turns.mu           the queues of turns; nothing is called under it
 //	presence.mu        contacts, leases and the measurements of both
 //	outages.mu         the operations on the log that run or failed; nothing is called under it
 //	faults.mu          the last errors of reading and appending; nothing is called under it

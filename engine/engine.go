@@ -36,8 +36,7 @@ type Config struct {
 	Version, Address string
 	// Parallel is the number of streams that are appended to at once; 0 means one after the other.
 	Parallel int
-	// Jitter bounds the pause before a new decision after the first conflict. The bound grows with each further
-	// conflict. 0 means no pause.
+	// Jitter bounds the pause before a new decision after a conflict. 0 means no pause.
 	Jitter time.Duration
 	// Snapshots stores snapshots of the view between runs of the server. If nil, each start folds the whole log.
 	Snapshots Snapshots
@@ -60,6 +59,7 @@ type Engine struct {
 	made uuid.UUID // the id with which the log was created; LogID is its current id
 	log  *zap.Logger
 
+	turns    turns
 	reads    reads
 	deciding sync.Mutex        // one tick or reaction at a time
 	newest   checkpoint        // guarded by reads.turn
@@ -90,7 +90,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Rules.Version == 0 {
 		cfg.Rules = CurrentRules()
 	}
-	e := &Engine{cfg: cfg, made: id, log: cfg.Logger, changed: make(chan struct{}), reads: newReads()}
+	e := &Engine{cfg: cfg, made: id, log: cfg.Logger, changed: make(chan struct{}), turns: newTurns(),
+		reads: newReads()}
 	if e.log == nil {
 		e.log = zap.NewNop()
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 	"go.uber.org/zap"
@@ -31,13 +30,20 @@ type Result struct {
 	Repeat bool
 }
 
-// conflictTries is how often a command or a tick is decided before conflicts become an error.
-const conflictTries = 5
+// conflictTries is how often a command is decided before conflicts with other servers become ErrContended. Of n servers
+// that write to one stream without a pause, each loses a try with a probability of about (n-1)/n.
+const conflictTries = 40
+
+// ErrContended means that other servers have appended to the stream of a command before each try of this server. The
+// command was not executed.
+var ErrContended = errors.New("other servers write to the same stream")
 
 // Handle checks a command against the fold and appends the events that follow. id is the idempotency key that the
-// sender chose. With the zero id, which is for reports of drover itself, no receipt is stored. Handle returns a
-// *domain.Rejection if the command is refused, ErrFenced or ErrLostEvents if this server must not decide, or the log's
-// error. After an error of the log, the sender may repeat the command with the same id.
+// sender chose. With the zero id, which is for reports of drover itself, no receipt is stored. Commands of one stream
+// wait for their turn, those that remove power first. Handle returns a *domain.Rejection if the command is refused,
+// ErrFenced or ErrLostEvents if this server must not decide, *Busy if the command got no turn, ErrContended after too
+// many conflicts with other servers, or the log's error. After each of these but a rejection, the sender may repeat the
+// command with the same id.
 func (e *Engine) Handle(ctx context.Context, id domain.ID, command domain.Command) (Result, error) {
 	return e.HandleAsOf(ctx, e.ReadPoint(), id, command)
 }
@@ -54,29 +60,60 @@ func (e *Engine) HandleAsOf(ctx context.Context, asOf ReadPoint, id domain.ID, c
 }
 
 func (e *Engine) handle(ctx context.Context, asOf ReadPoint, id domain.ID, command domain.Command) (Result, error) {
-	for try := 1; ; try++ {
-		if err := e.CatchUpTo(ctx, asOf); err != nil {
-			return Result{}, err
-		}
-		result, p, err := e.decide(id, command)
-		if err != nil || len(p.events) == 0 {
-			return result, err
-		}
-		appended, err := e.append(ctx, p)
-		var conflict *eventlog.Conflict
-		switch {
-		case err == nil:
-			return e.confirm(ctx, command, p, appended)
-		case !errors.As(err, &conflict):
-			return Result{}, err // the error names the stream
-		case try == conflictTries:
-			return Result{}, fmt.Errorf("%w: other writers were faster %d times: %w", eventlog.ErrUnavailable, try, err)
-		}
-		if err := e.pause(ctx, try); err != nil {
-			return Result{}, err
-		}
-		asOf = e.ReadPoint() // so that the next decision sees the conflicting event
+	if err := e.CatchUpTo(ctx, asOf); err != nil { // the stream of a command can depend on the fold
+		return Result{}, err
 	}
+	result, p, appended, err := e.handleInTurn(ctx, id, command)
+	if err != nil || len(p.events) == 0 {
+		return result, err
+	}
+	return e.confirm(ctx, command, p, appended)
+}
+
+// handleInTurn decides a command and appends its events while it has the turn of its stream. The turn ends before the
+// events are folded: the next command then shares the read that folds them. If the fold changes the stream of the
+// command while it waits, the append is still safe, like that of another server.
+func (e *Engine) handleInTurn(ctx context.Context, id domain.ID, command domain.Command) (result Result, p plan,
+	appended eventlog.Appended, err error) {
+	var stream string
+	e.Read(func(v *projections.View) { stream = command.Stream(v.World()) })
+	newer, err := e.turns.take(ctx, stream, domain.RemovesPower(command))
+	if err != nil {
+		return result, p, appended, err
+	}
+	defer func() { e.turns.end(stream, e.ReadPoint()) }()
+	for try := 1; ; try++ {
+		if result, p, err = e.decideAfter(ctx, newer, id, command); err != nil || len(p.events) == 0 {
+			return result, p, appended, err
+		}
+		appended, err = e.append(ctx, p)
+		if !isConflict(err) {
+			return result, p, appended, err // the error names the stream
+		}
+		if try >= conflictTries && !isResult(command) { // agents drop a result that is answered as a conflict
+			return result, p, appended, fmt.Errorf("%w: %s, %d tries", ErrContended, p.stream, try)
+		}
+		if err = e.pause(ctx); err != nil {
+			return result, p, appended, err
+		}
+		newer = e.ReadPoint() // so that the next decision sees the conflicting event
+	}
+}
+
+func isConflict(err error) bool {
+	var conflict *eventlog.Conflict
+	return errors.As(err, &conflict)
+}
+
+// decideAfter is decide on a fold that contains what was appended before point; 0 means the current fold.
+func (e *Engine) decideAfter(ctx context.Context, point ReadPoint, id domain.ID, command domain.Command) (Result, plan,
+	error) {
+	if point != 0 {
+		if err := e.CatchUpTo(ctx, point); err != nil {
+			return Result{}, plan{}, err
+		}
+	}
+	return e.decide(id, command)
 }
 
 // decide returns either a result, or the append for the command's events.
@@ -248,9 +285,9 @@ func (e *Engine) confirm(ctx context.Context, command domain.Command, p plan, ap
 }
 
 // pause waits a random time after a conflict, so that other writers can finish.
-func (e *Engine) pause(ctx context.Context, conflicts int) error {
+func (e *Engine) pause(ctx context.Context) error {
 	if e.cfg.Jitter <= 0 {
 		return ctx.Err()
 	}
-	return clock.Sleep(ctx, time.Duration(conflicts)*rand.N(e.cfg.Jitter))
+	return clock.Sleep(ctx, rand.N(e.cfg.Jitter))
 }

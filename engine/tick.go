@@ -56,8 +56,8 @@ type Pass struct {
 	Report Report
 	engine *Engine
 	plans  []plan
-	// refused counts plans that conflicted.
-	refused int
+	// refused are the streams of plans that conflicted.
+	refused []string
 }
 
 // Begin reads the log up to its head.
@@ -131,32 +131,26 @@ func (p *Pass) addVerdicts(verdicts []triggers.Verdict) {
 // Append sends the decisions. Decisions that conflict are taken again.
 func (p *Pass) Append(ctx context.Context) error {
 	done, err := p.engine.appendAll(ctx, p.plans)
-	p.refused = len(p.plans) - len(done)
+	p.refused = conflicting(p.plans, done)
 	p.engine.recordOwn(done)
 	p.engine.report(&p.Report, done)
 	return err
 }
 
-// Finish repeats the pass until nothing is left to decide, or after conflictTries conflicts.
+// maxTickConflicts bounds the passes of a tick that conflict. The next tick decides again.
+const maxTickConflicts = 5
+
+// Finish repeats the pass until nothing is left to decide, or after maxTickConflicts conflicts.
 func (p *Pass) Finish(ctx context.Context) (Report, error) {
 	conflicts := 0
 	for len(p.plans) > 0 && p.Report.Passes < maxPasses {
-		if p.refused > 0 {
+		if len(p.refused) > 0 {
 			conflicts++
 		}
-		if conflicts == conflictTries {
+		if conflicts == maxTickConflicts {
 			break
 		}
-		if p.refused > 0 {
-			if err := p.engine.pause(ctx, conflicts); err != nil {
-				return p.Report, err
-			}
-		}
-		if err := p.engine.CatchUp(ctx); err != nil {
-			return p.Report, err
-		}
-		p.Decide()
-		if err := p.Append(ctx); err != nil {
+		if err := p.again(ctx); err != nil {
 			return p.Report, err
 		}
 	}
@@ -165,6 +159,20 @@ func (p *Pass) Finish(ctx context.Context) (Report, error) {
 	}
 	p.engine.clearOwn()
 	return p.Report, nil
+}
+
+// again decides and appends once more, with the turns of the streams that conflicted.
+func (p *Pass) again(ctx context.Context) error {
+	end, err := p.engine.takeTurns(ctx, p.refused)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := p.engine.CatchUp(ctx); err != nil {
+		return err
+	}
+	p.Decide()
+	return p.Append(ctx)
 }
 
 // recordOwn records the events of this tick. Events that others append meanwhile belong to the next batch.
@@ -193,24 +201,38 @@ func (e *Engine) React(ctx context.Context) ([]Written, error) {
 	e.deciding.Lock()
 	defer e.deciding.Unlock()
 	var report Report
+	var refused []string
 	for pass := 0; pass < maxPasses; pass++ {
-		if err := e.CatchUp(ctx); err != nil {
-			return report.Appended, err
-		}
-		if e.Stopped() != nil {
-			break
-		}
-		decisions := e.reaction()
-		if len(decisions) == 0 {
-			return report.Appended, nil
-		}
-		done, err := e.appendAll(ctx, e.planned(decisions))
-		e.report(&report, done)
-		if err != nil {
+		more, err := e.reactOnce(ctx, &report, &refused)
+		if err != nil || !more {
 			return report.Appended, err
 		}
 	}
 	return report.Appended, e.CatchUp(ctx)
+}
+
+// reactOnce reads, decides and appends once. It returns false if nothing is left to decide. refused are the streams
+// that conflicted in the pass before.
+func (e *Engine) reactOnce(ctx context.Context, report *Report, refused *[]string) (more bool, err error) {
+	end, err := e.takeTurns(ctx, *refused)
+	if err != nil {
+		return false, err
+	}
+	defer end()
+	if err := e.CatchUp(ctx); err != nil {
+		return false, err
+	}
+	if e.Stopped() != nil {
+		return false, e.CatchUp(ctx)
+	}
+	plans := e.planned(e.reaction())
+	if len(plans) == 0 {
+		return false, nil
+	}
+	done, err := e.appendAll(ctx, plans)
+	e.report(report, done)
+	*refused = conflicting(plans, done)
+	return true, err
 }
 
 // reaction returns the immediate consequences of the current fold. The caller holds deciding.

@@ -24,6 +24,8 @@ type Problem struct {
 	Hint string
 	// Status is the HTTP status; 0: the status of the kind.
 	Status int
+	// RetryAfter is when a later attempt may succeed; 0: unknown.
+	RetryAfter time.Duration
 	// Places lists the errors in the request if there can be several.
 	Places []client.ProblemPlace
 }
@@ -76,6 +78,7 @@ func Of(err error) *Problem {
 	var own *Problem
 	var rejection *domain.Rejection
 	var wrong resource.Problems
+	var busy *engine.Busy
 	switch {
 	case errors.As(err, &own):
 		return own
@@ -85,6 +88,10 @@ func Of(err error) *Problem {
 		return ofFiles(wrong)
 	case errors.Is(err, engine.ErrFenced):
 		return New(client.Unavailable, err.Error(), "or send the request to a newer server")
+	case errors.As(err, &busy):
+		return busyProblem(busy)
+	case errors.Is(err, engine.ErrContended):
+		return New(client.Conflict, err.Error(), repeatHint)
 	case errors.Is(err, engine.ErrLostEvents):
 		return New(client.Conflict, err.Error(), LostEventsHint)
 	case errors.Is(err, eventlog.ErrFull):
@@ -93,9 +100,20 @@ func Of(err error) *Problem {
 		return New(client.Invalid, err.Error(), "send less data in one request").WithStatus(http.StatusRequestEntityTooLarge)
 	case errors.Is(err, eventlog.ErrUnavailable), errors.Is(err, eventlog.ErrUnknownOutcome),
 		errors.Is(err, eventlog.ErrClosed), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return New(client.Unavailable, err.Error(), "send the request again with the same "+client.KeyHeader)
+		return New(client.Unavailable, err.Error(), repeatHint)
 	}
 	return New(client.Internal, err.Error(), "see the server's log for details")
+}
+
+// repeatHint is the hint of problems after which the same request can succeed.
+const repeatHint = "send the request again with the same " + client.KeyHeader
+
+// busyProblem returns the problem of a command that got no turn. It is not 503: the server works, and a load balancer
+// must not take it out of service.
+func busyProblem(busy *engine.Busy) *Problem {
+	p := New(client.Unavailable, busy.Error(), repeatHint).WithStatus(http.StatusTooManyRequests)
+	p.RetryAfter = time.Second
+	return p
 }
 
 // ofFiles returns a problem that lists every error in the files of a request.

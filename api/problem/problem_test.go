@@ -1,8 +1,10 @@
 package problem_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"testing"
 	"time"
 
@@ -31,6 +33,22 @@ func TestErrorsAreConvertedToProblems(t *testing.T) {
 	own := problem.Forbidden("no").WithHint("ask %s", "ann")
 	require.Same(t, own, problem.Of(fmt.Errorf("wrapped: %w", own)))
 	require.EqualError(t, own, "no (ask ann)")
+}
+
+func TestConflictWithOtherServersIsNeverUnavailable(t *testing.T) {
+	p := problem.Of(fmt.Errorf("%w: project/shop, 40 tries", engine.ErrContended))
+	require.Equal(t, client.Conflict, p.Kind)
+	require.Contains(t, p.Hint, client.KeyHeader)
+}
+
+func TestFullQueueSaysWhenToTryAgainAndKeepsTheServerInService(t *testing.T) {
+	for _, cause := range []error{nil, context.DeadlineExceeded} {
+		p := problem.Of(&engine.Busy{Stream: "project/shop", Waiting: 4096, Err: cause})
+		require.Equal(t, client.Unavailable, p.Kind, "clients try the next server")
+		require.Equal(t, http.StatusTooManyRequests, p.Status)
+		require.Equal(t, time.Second, p.RetryAfter)
+		require.Contains(t, p.Detail, "project/shop")
+	}
 }
 
 func TestPastDeadlineIsInvalid(t *testing.T) {

@@ -22,6 +22,7 @@ import (
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/eventlog/postgres"
 	"github.com/droverhq/drover/eventlog/postgres/postgrestest"
+	"github.com/droverhq/drover/eventlog/sqlite"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/internal/harness"
 	"github.com/droverhq/drover/internal/harness/harnesstest"
@@ -38,11 +39,12 @@ const (
 // cluster is a set of processes: servers on one PostgreSQL, agents, and the proxies between them.
 type cluster struct {
 	t          *testing.T
-	folder     string        // contains a home folder and a log for each process
-	serverHost *harness.Host // runs the servers
-	agentHost  *harness.Host // runs the agents and single commands with the released program
-	pg         *postgrestest.Server
-	disk       string // mount point of the small disk for PostgreSQL; empty: none
+	folder     string               // contains a home folder and a log for each process
+	serverHost *harness.Host        // runs the servers
+	agentHost  *harness.Host        // runs the agents and single commands with the released program
+	pg         *postgrestest.Server // nil if the log is a file
+	file       string               // path of the log; empty: PostgreSQL
+	disk       string               // mount point of the small disk for PostgreSQL; empty: none
 	log        eventlog.Backend
 	token      string
 	join       string
@@ -73,6 +75,8 @@ type clusterConfig struct {
 	clockSkew time.Duration
 	// small puts PostgreSQL on a disk that can be filled, if the system has one.
 	small bool
+	// file makes the log an SQLite file instead of PostgreSQL. There are no proxies to it.
+	file bool
 	// program is the build that the servers run; nil means withFailpoints.
 	program *harnesstest.Program
 }
@@ -90,11 +94,7 @@ func newCluster(t *testing.T, s clusterConfig) *cluster {
 	if s.small {
 		c.disk = smallDisk(t)
 	}
-	c.pg = postgrestest.Start(t, postgrestest.Config{})
-	var err error
-	c.log, err = postgres.Open(context.Background(), c.pg.URL(), postgres.Config{})
-	require.NoError(t, err)
-	t.Cleanup(func() { c.log.Close() })
+	c.openLog(s.file)
 	c.token = c.mint(domain.TokenSettings{Scope: domain.AdminScope})
 	c.join = c.mint(domain.TokenSettings{Join: true})
 	for n := range s.servers {
@@ -105,6 +105,31 @@ func newCluster(t *testing.T, s clusterConfig) *cluster {
 		c.addAgent(n)
 	}
 	return c
+}
+
+// openLog creates the log of the cluster and opens it.
+func (c *cluster) openLog(file bool) {
+	var err error
+	if file {
+		c.file = filepath.Join(c.folder, "drover.db")
+		c.log, err = sqlite.Open(context.Background(), c.file, sqlite.Config{})
+	} else {
+		c.pg = postgrestest.Start(c.t, postgrestest.Config{})
+		c.log, err = postgres.Open(context.Background(), c.pg.URL(), postgres.Config{})
+	}
+	require.NoError(c.t, err)
+	c.t.Cleanup(func() { c.log.Close() })
+}
+
+// logURL returns the URL of the log for a server, through the server's own proxy unless the log is a file.
+func (c *cluster) logURL(s *droverServer) string {
+	if c.file != "" {
+		return "sqlite:" + c.file
+	}
+	s.toLog = newProxy(c.t, c.pg.Address())
+	log := url.URL{Scheme: "postgres", User: url.UserPassword(postgrestest.User, postgrestest.Password),
+		Host: s.toLog.address(), Path: "/" + postgrestest.Database, RawQuery: "sslmode=disable"}
+	return log.String()
 }
 
 func (c *cluster) mint(settings domain.TokenSettings) string {
@@ -129,11 +154,9 @@ func (c *cluster) supervise(host *harness.Host, name, home string, spec harness.
 
 func (c *cluster) addServer(n int, ahead time.Duration) {
 	name := fmt.Sprintf("server-%d", n)
-	s := &droverServer{address: harnesstest.FreeAddress(c.t), toLog: newProxy(c.t, c.pg.Address())}
-	log := url.URL{Scheme: "postgres", User: url.UserPassword(postgrestest.User, postgrestest.Password),
-		Host: s.toLog.address(), Path: "/" + postgrestest.Database, RawQuery: "sslmode=disable"}
+	s := &droverServer{address: harnesstest.FreeAddress(c.t)}
 	home := c.home(name)
-	spec := harness.Server{Listen: s.address, Data: home, Tick: tick, Log: log.String()}.Spec()
+	spec := harness.Server{Listen: s.address, Data: home, Tick: tick, Log: c.logURL(s)}.Spec()
 	s.supervised = c.supervise(c.serverHost, name, home, spec, "DROVER_CLOCK_OFFSET="+ahead.String())
 	s.users = newProxy(c.t, s.address)
 	s.client = c.clientAt(s.users.address())
