@@ -6,9 +6,7 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -17,20 +15,17 @@ import (
 )
 
 // Problem is a problem in the format that is written to HTTP (RFC 9457).
-type Problem struct {
-	client.Problem
-	retryAfter time.Duration
-}
+type Problem struct{ client.Problem }
 
 // GetStatus returns the HTTP status of the response.
 func (p *Problem) GetStatus() int { return p.Status }
 
-// retryAfter is how many seconds a client waits after status 503 before it sends the request again.
+// retryAfter is how many seconds a client waits after status 429 or 503 before it sends the request again.
 const retryAfter = "5"
 
 // GetHeaders returns the headers of the response. A server that cannot answer now says when to try again.
 func (p *Problem) GetHeaders() http.Header {
-	if p.Status != http.StatusServiceUnavailable {
+	if p.Status != http.StatusServiceUnavailable && p.Status != http.StatusTooManyRequests {
 		return nil
 	}
 	return http.Header{"Retry-After": {retryAfter}}
@@ -38,14 +33,6 @@ func (p *Problem) GetHeaders() http.Header {
 
 // ContentType returns the media type of RFC 9457.
 func (p *Problem) ContentType(string) string { return client.ProblemType }
-
-// GetHeaders returns the headers of the response.
-func (p *Problem) GetHeaders() http.Header {
-	if p.retryAfter == 0 {
-		return nil
-	}
-	return http.Header{"Retry-After": {strconv.Itoa(int(p.retryAfter.Seconds()))}}
-}
 
 // problemOf converts any error to the problem that is returned to the caller.
 func problemOf(err error) *Problem {
@@ -55,7 +42,7 @@ func problemOf(err error) *Problem {
 		status = client.StatusOf(p.Kind)
 	}
 	return &Problem{client.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status,
-		Kind: p.Kind, Detail: p.Detail, Hint: p.Hint, Errors: p.Places}, p.RetryAfter}
+		Kind: p.Kind, Detail: p.Detail, Hint: p.Hint, Errors: p.Places}}
 }
 
 // fromHuma converts the router's own errors, such as a missing field or an oversized body, to problems.

@@ -71,8 +71,7 @@ var commands = []struct {
 }
 
 // RemovesPower reports whether c takes a permission away or stops something: it revokes, disables, deletes, cancels or
-// holds. Such commands go before others that wait for the same stream (law 30). A new command of this kind is added
-// here.
+// holds. Such commands go before others that wait for the same stream.
 func RemovesPower(c Command) bool {
 	switch c := c.(type) {
 	case SetMachineEnabled:

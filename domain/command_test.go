@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -178,4 +179,23 @@ func TestCommandContentIncludesExplicitZeros(t *testing.T) {
 		string(CommandContent(AcceptRestore{Was: number(1)})),
 		"the time of sending is left out",
 	)
+}
+
+// TestCommandsThatRemovePowerAreListed fails for a new command until it is listed in one of the two classes.
+func TestCommandsThatRemovePowerAreListed(t *testing.T) {
+	removes := []string{"machine.delete", "machine.set-enabled", "project.delete", "project.set-enabled",
+		"trigger.delete", "trigger.set-enabled", "environment.delete", "policy.delete", "token.revoke",
+		"deployment.cancel", "hold.set"}
+	others := []string{"machine.apply", "machine.connect", "machine.disconnect", "machine.report-health",
+		"project.apply", "trigger.apply", "release.create", "deployment.deploy", "deployment.roll-back",
+		"deployment.retry", "pin.set", "pin.lift", "hold.lift", "part.claim", "part.end", "environment.apply",
+		"policy.apply", "token.create", "token.use", "stream.clear", "log.accept-restore"}
+	for _, row := range commands { // the zero values of set-enabled disable
+		require.Equal(t, RemovesPower(row.zero), slices.Contains(removes, row.name), row.name)
+		require.Equal(t, !RemovesPower(row.zero), slices.Contains(others, row.name), row.name)
+	}
+	for _, c := range []Command{SetMachineEnabled{Enabled: true}, SetProjectEnabled{Enabled: true},
+		SetTriggerEnabled{Enabled: true}} {
+		require.False(t, RemovesPower(c), CommandName(c))
+	}
 }

@@ -18,7 +18,8 @@
 //
 //   - Nothing happens because an append succeeded. The server reads its own events back from the log and folds them
 //     like those of any other server. Only the fold hands out work.
-//   - Commands for one stream do not conflict on one server: they take turns, those that remove power first.
+//   - Commands for one stream do not conflict on one server: they take turns, and commands that
+//     remove power go first.
 //   - A command that is sent again with the same idempotency key is executed once and gets the same answer.
 //   - A log that has lost events is detected at the next read, before anything is decided on it.
 //

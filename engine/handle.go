@@ -40,10 +40,11 @@ var ErrContended = errors.New("other servers write to the same stream")
 
 // Handle checks a command against the fold and appends the events that follow. id is the idempotency key that the
 // sender chose. With the zero id, which is for reports of drover itself, no receipt is stored. Commands of one stream
-// wait for their turn, those that remove power first. Handle returns a *domain.Rejection if the command is refused,
-// ErrFenced or ErrLostEvents if this server must not decide, *Busy if the command got no turn, ErrContended after too
-// many conflicts with other servers, or the log's error. After each of these but a rejection, the sender may repeat the
-// command with the same id.
+// wait for their turn, and commands that remove power go first.
+//
+// Handle returns a *domain.Rejection if the command is refused, ErrFenced or ErrLostEvents if this server must not
+// decide, *Busy if the command got no turn, ErrContended after too many conflicts with other servers, or the log's
+// error. After each of these but a rejection, the sender may repeat the command with the same id.
 func (e *Engine) Handle(ctx context.Context, id domain.ID, command domain.Command) (Result, error) {
 	return e.HandleAsOf(ctx, e.ReadPoint(), id, command)
 }

@@ -14,7 +14,8 @@ import (
 // The commands that RemovesPower selects go first. Within each of the two classes the order is that of arrival.
 type turns struct {
 	mu     sync.Mutex
-	queues map[string]*queue // by stream; only streams with a turn that is taken
+	queues map[string]*queue // by stream whose turn is taken; nil: nobody waits
+	off    bool              // every turn is free; only benchmarks set it
 }
 
 // queue holds the callers that wait for the turn of one stream.
@@ -82,10 +83,14 @@ func (t *turns) await(ctx context.Context, stream string, w *waiter) (ReadPoint,
 func (t *turns) join(stream string, urgent bool) (*waiter, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	q := t.queues[stream]
-	if q == nil {
-		t.queues[stream] = &queue{}
+	q, taken := t.queues[stream]
+	switch {
+	case !taken || t.off:
+		t.queues[stream] = nil
 		return nil, nil
+	case q == nil:
+		q = &queue{}
+		t.queues[stream] = q
 	}
 	class := q.class(urgent)
 	if len(*class) >= maxWaiting {
@@ -115,8 +120,7 @@ func (t *turns) leave(stream string, w *waiter) (waiting int, left bool) {
 func (t *turns) end(stream string, point ReadPoint) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	q := t.queues[stream]
-	next := q.next()
+	next := t.queues[stream].next()
 	if next == nil {
 		delete(t.queues, stream)
 		return
@@ -138,7 +142,12 @@ func (t *turns) waiting() (n int) {
 	return n
 }
 
-func (q *queue) waiting() int { return len(q.urgent) + len(q.others) }
+func (q *queue) waiting() int {
+	if q == nil {
+		return 0
+	}
+	return len(q.urgent) + len(q.others)
+}
 
 func (q *queue) class(urgent bool) *[]*waiter {
 	if urgent {
@@ -149,6 +158,9 @@ func (q *queue) class(urgent bool) *[]*waiter {
 
 // next removes and returns the waiter whose turn it is, or nil.
 func (q *queue) next() *waiter {
+	if q == nil {
+		return nil
+	}
 	class := q.class(len(q.urgent) > 0)
 	if len(*class) == 0 {
 		return nil

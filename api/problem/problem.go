@@ -24,8 +24,6 @@ type Problem struct {
 	Hint string
 	// Status is the HTTP status; 0: the status of the kind.
 	Status int
-	// RetryAfter is when a later attempt may succeed; 0: unknown.
-	RetryAfter time.Duration
 	// Places lists the errors in the request if there can be several.
 	Places []client.ProblemPlace
 }
@@ -111,9 +109,7 @@ const repeatHint = "send the request again with the same " + client.KeyHeader
 // busyProblem returns the problem of a command that got no turn. It is not 503: the server works, and a load balancer
 // must not take it out of service.
 func busyProblem(busy *engine.Busy) *Problem {
-	p := New(client.Unavailable, busy.Error(), repeatHint).WithStatus(http.StatusTooManyRequests)
-	p.RetryAfter = time.Second
-	return p
+	return New(client.Unavailable, busy.Error(), repeatHint).WithStatus(http.StatusTooManyRequests)
 }
 
 // ofFiles returns a problem that lists every error in the files of a request.

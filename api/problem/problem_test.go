@@ -41,12 +41,11 @@ func TestConflictWithOtherServersIsNeverUnavailable(t *testing.T) {
 	require.Contains(t, p.Hint, client.KeyHeader)
 }
 
-func TestFullQueueSaysWhenToTryAgainAndKeepsTheServerInService(t *testing.T) {
+func TestFullQueueKeepsTheServerInService(t *testing.T) {
 	for _, cause := range []error{nil, context.DeadlineExceeded} {
 		p := problem.Of(&engine.Busy{Stream: "project/shop", Waiting: 4096, Err: cause})
 		require.Equal(t, client.Unavailable, p.Kind, "clients try the next server")
 		require.Equal(t, http.StatusTooManyRequests, p.Status)
-		require.Equal(t, time.Second, p.RetryAfter)
 		require.Contains(t, p.Detail, "project/shop")
 	}
 }

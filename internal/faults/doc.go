@@ -12,6 +12,8 @@
 //	history_test.go     clients that append to the log directly, and a check that their histories are linearizable
 //	failover_test.go    how long the machines of a killed server wait for their next deployment
 //	full_test.go        a database whose disk is full, until space is freed
+//	contention_test.go  clients that write to one project through one server or several
+//	joins_test.go       agents that join over plain HTTP at the same moment
 //	daily_test.go       several servers in normal operation: failover of agents, read your writes, streams, upgrades
 //
 // # Requirements
