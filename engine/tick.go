@@ -99,6 +99,17 @@ func (p *Pass) Decide() {
 	p.plans = e.planned(decisions)
 }
 
+// Planned returns the decisions that Decide took, in the order in which Append sends them.
+func (p *Pass) Planned() []Written {
+	var all []Written
+	for _, next := range p.plans {
+		for _, fact := range next.facts {
+			all = append(all, Written{Stream: next.stream, Event: fact})
+		}
+	}
+	return all
+}
+
 // situation calls fn with the input of a decision that is taken now. The caller holds deciding.
 func (e *Engine) situation(fn func(*Situation)) {
 	now := e.cfg.Clock.Elapsed()

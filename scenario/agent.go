@@ -154,7 +154,10 @@ func reportEnd(state domain.PartState) func(*runner, *server, *agent, []string) 
 			return nil, err
 		}
 		end := domain.EndPart{Deployment: id, Machine: a.machine, Session: a.session, Instance: a.instance,
-			State: state, Step: w.flag("step")}
+			State: state}
+		if end.Step, err = r.stepName(s.fold(), id, w.flag("step")); err != nil {
+			return nil, err
+		}
 		if state == domain.PartFailed {
 			end.Reason = domain.StepFailed
 		}

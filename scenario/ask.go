@@ -53,9 +53,9 @@ func (r *runner) until(text string) (func(eventlog.Recorded) bool, error) {
 	if at, ok := parseTime(text); ok {
 		return func(rec eventlog.Recorded) bool { return !rec.Time.After(day.Add(at)) }, nil
 	}
-	position, err := eventlog.ParsePosition(strings.TrimPrefix(text, "#"))
-	if err != nil {
-		return nil, r.wrong("write at=#12 or at=09:00:30", "invalid at=%.40s", text)
+	position, ok := r.position(text)
+	if !ok {
+		return nil, r.wrong("write at=#12, at=#09:00:05 or at=09:00:30", "invalid at=%.40s", text)
 	}
 	return func(rec eventlog.Recorded) bool { return rec.Position <= position }, nil
 }
@@ -71,7 +71,11 @@ func (r *runner) answer(v *projections.View, age projections.Age, words []string
 		if err != nil {
 			return nil, err
 		}
-		if err := explain.WhyOf(v, age, project, words[0], past, nil).Text(&out); err != nil {
+		why := explain.WhyOf(v, age, project, words[0], past, nil)
+		for i, h := range why.History {
+			why.History[i].Position = strings.TrimPrefix(r.names.replace("#"+h.Position), "#")
+		}
+		if err := why.Text(&out); err != nil {
 			return nil, err
 		}
 	}
@@ -81,7 +85,15 @@ func (r *runner) answer(v *projections.View, age projections.Age, words []string
 	return strings.Split(out.String(), "\n"), nil
 }
 
-// view prints a table of `drover get`: machines, deployments, the parts of one deployment, or candidates.
+func orNone(lines []string) []string {
+	if len(lines) == 0 {
+		return []string{"none"}
+	}
+	return lines
+}
+
+// view prints a table of `drover get`: machines, deployments, the parts of one deployment, or candidates. It also
+// prints the steps of parts.
 func (r *runner) view(b *block) ([]string, error) {
 	words, values, err := r.header(b, 2, "server")
 	if err != nil {
@@ -105,6 +117,12 @@ func (r *runner) view(b *block) ([]string, error) {
 		}
 		d, _ := explain.DeploymentOf(v, id, nil)
 		table = explain.PartsTable(d.Machines)
+	case len(words) == 2 && words[0] == "parts":
+		id, err := r.deployment(words[1])
+		if err != nil {
+			return nil, err
+		}
+		return orNone(r.parts(v, id)), nil
 	case len(words) == 1 && words[0] == "candidates":
 		s.ReadWithAge(func(v *projections.View, age projections.Age) {
 			table = explain.CandidatesTable(explain.Candidates(v, age, explain.Filter{}).Items)
@@ -114,6 +132,11 @@ func (r *runner) view(b *block) ([]string, error) {
 	}
 	if len(table.Rows) == 0 {
 		return []string{"none"}, nil
+	}
+	for _, row := range table.Rows { // before the columns are aligned
+		for i := range row {
+			row[i] = r.names.replace(row[i])
+		}
 	}
 	var out bytes.Buffer
 	err = table.Write(&out, explain.Unlimited)

@@ -130,7 +130,7 @@ func (r *runner) compare(s *server, a *agent) ([]string, error) {
 	behind := r.head()
 	if a.memory.known {
 		err := s.CheckAgentMemory(r.ctx, a.machine, a.memory.AgentMemory)
-		if answer, refused := refusal(err); refused {
+		if answer, refused := r.refusal(err); refused {
 			return []string{answer}, nil
 		}
 		if err != nil {

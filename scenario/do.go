@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/droverhq/drover/api/resource"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
@@ -27,11 +26,7 @@ func (r *runner) do(b *block) ([]string, error) {
 			}
 			return r.send(s, r.last.id, r.last.command)
 		}
-		command, err := r.command(s, words)
-		if err != nil {
-			return nil, err
-		}
-		return r.send(s, r.nextCommand(command), command)
+		return r.command(s, words)
 	})
 }
 
@@ -39,6 +34,11 @@ func (r *runner) nextCommand(command domain.Command) domain.ID {
 	r.last.count++
 	r.last.id, r.last.command = r.id("command", "", r.last.count), command
 	return r.last.id
+}
+
+// sendNew sends a command under a new id.
+func (r *runner) sendNew(s *server, command domain.Command) ([]string, error) {
+	return r.send(s, r.nextCommand(command), command)
 }
 
 // lines calls each for every line of a block's input, with the words after the time. Lines that begin with # are
@@ -85,7 +85,7 @@ func (r *runner) lines(b *block, each func(s *server, words []string) ([]string,
 // send sends a command to a server and lets the server react. It returns the output.
 func (r *runner) send(s *server, id domain.ID, command domain.Command) ([]string, error) {
 	result, err := s.Handle(r.ctx, id, command)
-	if answer, refused := refusal(err); refused {
+	if answer, refused := r.refusal(err); refused {
 		return []string{answer}, nil
 	}
 	if err != nil {
@@ -117,15 +117,18 @@ func span(first, last eventlog.Position) string {
 }
 
 // refusal returns the output for a rejected command; refused is false for any other error.
-func refusal(err error) (text string, refused bool) {
+func (r *runner) refusal(err error) (text string, refused bool) {
 	var rejection *domain.Rejection
 	switch {
 	case errors.As(err, &rejection):
-		return "rejected: " + rejection.Error(), true
+		text = "rejected: " + rejection.Error()
 	case errors.Is(err, engine.ErrFenced), errors.Is(err, engine.ErrLostEvents):
-		return "rejected: " + err.Error(), true
+		text = "rejected: " + err.Error()
+	default:
+		return "", false
 	}
-	return "", false
+	r.refused = true
+	return text, true
 }
 
 // react runs the reaction of a server, unless the block delays reactions. A server that is within a tick does not
@@ -136,54 +139,4 @@ func (r *runner) react(s *server) error {
 	}
 	_, err := s.React(r.ctx)
 	return err
-}
-
-// apply applies documents like `drover apply`: it checks all of them before it writes the first.
-func (r *runner) apply(b *block) ([]string, error) {
-	words, values, err := r.header(b, 1, "server")
-	if err != nil {
-		return nil, err
-	}
-	if len(words) == 1 {
-		if err := r.at(words[0]); err != nil {
-			return nil, err
-		}
-	}
-	s, err := r.running(values["server"])
-	if err != nil {
-		return nil, err
-	}
-	var text strings.Builder
-	for _, l := range b.input {
-		text.WriteString(l.text + "\n")
-	}
-	docs, err := resource.Read("yaml", strings.NewReader(text.String()))
-	var problems resource.Problems
-	if errors.As(err, &problems) {
-		return []string{"rejected: " + problems.Error()}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := s.CatchUp(r.ctx); err != nil {
-		return nil, err
-	}
-	if problems := resource.Check(docs, s.fold().World()); len(problems) > 0 {
-		return []string{"rejected: " + problems.Error()}, nil
-	}
-	return r.applyAll(s, docs)
-}
-
-func (r *runner) applyAll(s *server, docs []resource.Document) ([]string, error) {
-	var output []string
-	for _, doc := range resource.Ordered(docs) {
-		command := doc.Command(domain.By(by))
-		answer, err := r.send(s, r.nextCommand(command), command)
-		if err != nil {
-			return nil, err
-		}
-		answer[0] = doc.String() + " " + answer[0]
-		output = append(output, answer...)
-	}
-	return output, nil
 }

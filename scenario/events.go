@@ -68,8 +68,8 @@ func wentOffline(w *words, m *projections.Machine) domain.Event {
 	if text == "" {
 		return e
 	}
-	p, err := eventlog.ParsePosition(strings.TrimPrefix(text, "#"))
-	if err == nil && p > 0 && p <= w.runner.head() {
+	p, ok := w.runner.position(text)
+	if ok && p > 0 && p <= w.runner.head() {
 		e.Connect = domain.ID(w.runner.after(p - 1)[0].ID)
 		return e
 	}
@@ -110,12 +110,12 @@ func (r *runner) events(b *block) ([]string, error) {
 		if err := s.CatchUp(r.ctx); err != nil {
 			return nil, err
 		}
+		if first == 0 {
+			first = r.head() + 1
+		}
 		note, err := r.put(s, line)
 		if err != nil {
 			return nil, err
-		}
-		if first == 0 {
-			first = r.head()
 		}
 		return note, s.CatchUp(r.ctx)
 	})
@@ -139,11 +139,19 @@ func (r *runner) put(s *server, line []string) (note []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	return w.each(0, func(w *words) ([]string, error) { return r.putEvent(s, all[i], w) })
+}
+
+// putEvent appends the event of one machine.
+func (r *runner) putEvent(s *server, kind eventKind, w *words) (note []string, err error) {
+	if err := s.CatchUp(r.ctx); err != nil {
+		return nil, err
+	}
 	m, stream := s.fold().Machines[w.arg(0)], domain.MachineStream(w.arg(0))
 	if m == nil {
 		m = &projections.Machine{}
 	}
-	e := all[i].event(w, m)
+	e := kind.event(w, m)
 	if w.err != nil {
 		return nil, w.err
 	}

@@ -30,7 +30,8 @@ func TestScenariosHaveTheirExpectedOutput(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			text, err := os.ReadFile(file)
 			require.NoError(t, err)
-			result, err := scenario.Run(context.Background(), filepath.Base(file), string(text), scenario.Options{Replay: true})
+			result, err := scenario.Run(context.Background(), filepath.Base(file), string(text),
+				scenario.Options{Folder: folder, Replay: true})
 			require.NoError(t, err)
 			if *rewrite && result.Text != string(text) {
 				require.NoError(t, os.WriteFile(file, []byte(result.Text), 0o644))
@@ -40,7 +41,7 @@ func TestScenariosHaveTheirExpectedOutput(t *testing.T) {
 				t.Error(failure)
 			}
 			require.Equal(t, result.Text, string(text), "the file does not have the form that -rewrite writes")
-			asUser, err := scenario.Run(context.Background(), filepath.Base(file), string(text), scenario.Options{})
+			asUser, err := scenario.Run(context.Background(), filepath.Base(file), string(text), scenario.Options{Folder: folder})
 			require.NoError(t, err)
 			require.Equal(t, result.Text, asUser.Text, "`drover test` gives the same output as this test")
 		})

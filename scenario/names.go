@@ -16,9 +16,14 @@ type names struct {
 	byName      map[string]domain.ID
 	deployments []domain.ID
 	seen        eventlog.Position
+	// timed selects the names of moments for the output.
+	timed   bool
+	moments moments
 }
 
-func newNames() names { return names{byID: map[string]string{}, byName: map[string]domain.ID{}} }
+func newNames() names {
+	return names{byID: map[string]string{}, byName: map[string]domain.ID{}, moments: newMoments()}
+}
 
 func (n *names) add(id domain.ID, name string) {
 	n.byID[id.String()], n.byID[id.String()[:8]] = name, name
@@ -32,18 +37,27 @@ var anyName = regexp.MustCompile(`"[^"\\\\]+"`)
 // restore replaces names with ids in a JSON text, where a name is a whole string.
 func (n *names) restore(text string) string {
 	return anyName.ReplaceAllStringFunc(text, func(quoted string) string {
-		if id, ok := n.byName[quoted[1:len(quoted)-1]]; ok {
+		if id, ok := n.id(quoted[1 : len(quoted)-1]); ok {
 			return `"` + id.String() + `"`
 		}
 		return quoted
 	})
 }
 
+// id returns the id of a name.
+func (n *names) id(name string) (domain.ID, bool) {
+	if id, ok := n.moments.ids[name]; ok {
+		return id, true
+	}
+	id, ok := n.byName[name]
+	return id, ok
+}
+
 // stream replaces names with ids in the name of a stream, such as part/d1/web-01.
 func (n *names) stream(name string) string {
 	words := strings.Split(name, "/")
 	for i, word := range words {
-		if id, ok := n.byName[word]; ok && i == 1 && words[0] == domain.PartStreams {
+		if id, ok := n.id(word); ok && i == 1 && words[0] == domain.PartStreams {
 			words[i] = id.String()
 		}
 	}
@@ -52,7 +66,13 @@ func (n *names) stream(name string) string {
 
 // replace replaces ids with names in a text.
 func (n *names) replace(text string) string {
+	if n.timed {
+		text = n.moments.replacePositions(text)
+	}
 	return anyID.ReplaceAllStringFunc(text, func(id string) string {
+		if name, ok := n.moments.byID[id]; ok && n.timed {
+			return name
+		}
 		if name, ok := n.byID[id]; ok {
 			return name
 		}
@@ -65,6 +85,7 @@ func (n *names) replace(text string) string {
 
 // learn names the events that the log has received since the last call.
 func (r *runner) learn() {
+	r.place()
 	for _, rec := range r.after(r.names.seen) {
 		r.names.seen = rec.Position
 		id := domain.ID(rec.ID)
@@ -77,9 +98,12 @@ func (r *runner) learn() {
 	}
 }
 
-// deployment returns the deployment with a name.
+// deployment returns the deployment with a name, such as d1 or d09:00:05.
 func (r *runner) deployment(word string) (domain.ID, error) {
 	r.learn()
+	if id, ok := r.names.moments.ids[word]; ok && word[0] == 'd' {
+		return id, nil
+	}
 	for i, id := range r.names.deployments {
 		if word == fmt.Sprintf("d%d", i+1) {
 			return id, nil

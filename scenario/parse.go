@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -21,13 +22,18 @@ const separator = "----"
 type Error struct {
 	File string
 	Line int
+	// Column counts characters from 1. It is 0 if the error is about a whole line.
+	Column int
 	// Reason is one sentence without a full stop. Hint is the correct form; it may be empty.
 	Reason, Hint string
 }
 
-// Error returns the file and line, the reason and the hint.
+// Error returns the place, the reason and the hint.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Reason)
+	if e.Column > 0 {
+		text = fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Column, e.Reason)
+	}
 	if e.Hint != "" {
 		text += " (" + e.Hint + ")"
 	}
@@ -42,14 +48,24 @@ type line struct {
 
 // block is one command with its input and the output that the file expects.
 type block struct {
-	line  int
-	name  string
-	args  []string
-	input []line
-	raw   []string // the lines up to the separator
-	want  []string
+	script *script // the file that contains it
+	line   int
+	name   string
+	args   []string
+	input  []line
+	raw    []string // the lines up to the separator
+	want   []string
 	// answered reports that the block has a separator and therefore expected output.
 	answered bool
+	included *script // the file of an include block
+}
+
+// isSilent reports whether the block consists of one line and has no output.
+func (b *block) isSilent() bool { return isSilent(b.name) }
+
+// isSilent reports whether blocks of that name consist of one line and have no output. No blank line needs to follow.
+func isSilent(name string) bool {
+	return slices.Contains([]string{"expect", "include", "positions"}, name)
 }
 
 // piece is either a block or the comments and blank lines between two blocks.
@@ -60,8 +76,11 @@ type piece struct {
 
 // script is a parsed file.
 type script struct {
-	file   string
-	pieces []piece
+	file   string // for messages
+	folder string // of the file on disk; empty if the file must not name other files
+	// newline is what ends each line, \n or \r\n.
+	newline string
+	pieces  []piece
 }
 
 func (s *script) fail(line int, hint, reason string, args ...any) error {
@@ -70,7 +89,10 @@ func (s *script) fail(line int, hint, reason string, args ...any) error {
 
 // parse splits a text into blocks. It checks only their form; running a block checks its words.
 func parse(file, text string) (*script, error) {
-	s := &script{file: file}
+	s := &script{file: file, newline: "\n"}
+	if n := strings.Count(text, "\r\n"); n > 0 && n == strings.Count(text, "\n") {
+		s.newline = "\r\n"
+	}
 	if len(text) > MaxBytes {
 		return nil, s.fail(1, fmt.Sprintf("use at most %d", MaxBytes), "the file has %d bytes", len(text))
 	}
@@ -85,12 +107,9 @@ func parse(file, text string) (*script, error) {
 			i++
 			continue
 		}
-		end := i
-		for end < len(lines) && strings.TrimSpace(lines[end]) != "" {
-			if err := s.check(end+1, lines[end]); err != nil {
-				return nil, err
-			}
-			end++
+		end, err := s.blockEnd(lines, i)
+		if err != nil {
+			return nil, err
 		}
 		b, err := s.block(i, lines[i:end])
 		if err != nil {
@@ -102,7 +121,25 @@ func parse(file, text string) (*script, error) {
 		s.pieces = append(s.pieces, piece{block: b})
 		i = end
 	}
+	if blocks == 0 {
+		return nil, s.fail(1, "start a block with one of: "+blockNames(), "the file contains no command")
+	}
 	return s, nil
+}
+
+// blockEnd returns the index after the last line of the block that begins at an index.
+func (s *script) blockEnd(lines []string, first int) (int, error) {
+	end := first
+	for end < len(lines) && strings.TrimSpace(lines[end]) != "" {
+		if err := s.check(end+1, lines[end]); err != nil {
+			return 0, err
+		}
+		end++
+		if name, _, _ := strings.Cut(strings.TrimSpace(lines[first]), " "); isSilent(name) {
+			break
+		}
+	}
+	return end, nil
 }
 
 func (s *script) check(number int, text string) error {
@@ -130,7 +167,7 @@ func (s *script) between(text string) {
 
 // block parses the lines of one block. first is the index of its first line.
 func (s *script) block(first int, lines []string) (*block, error) {
-	b := &block{line: first + 1}
+	b := &block{script: s, line: first + 1}
 	words, err := split(lines[0])
 	if err != nil {
 		return nil, s.fail(b.line, "", "%s", err)
@@ -188,9 +225,9 @@ func (s *script) render(got map[*block][]string) string {
 			answer = p.block.want
 		}
 		out = append(out, p.block.raw...)
-		if ran || p.block.answered {
+		if !p.block.isSilent() && (ran || p.block.answered) {
 			out = append(append(out, separator), answer...)
 		}
 	}
-	return strings.Join(out, "\n") + "\n"
+	return strings.Join(out, s.newline) + s.newline
 }

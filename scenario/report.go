@@ -59,11 +59,13 @@ func (r *runner) report(b *block) ([]string, error) {
 		if i < 0 {
 			return nil, r.wrong("use one of: "+reportNames(), "unknown report %.40q", words[1])
 		}
-		a := r.agent(words[0])
-		if len(b.args) == 0 && a.server != nil && a.server.isRunning() {
-			s = a.server
-		}
-		return all[i].run(r, s, a, words[2:])
+		return r.eachMachine(words[0], func(machine string) ([]string, error) {
+			a, s := r.agent(machine), s
+			if len(b.args) == 0 && a.server != nil && a.server.isRunning() {
+				s = a.server
+			}
+			return all[i].run(r, s, a, words[2:])
+		})
 	})
 }
 
@@ -124,7 +126,7 @@ func (r *runner) join(s *server, a *agent, line []string) ([]string, error) {
 		}
 		_, err := s.Handle(r.ctx, domain.ID{}, domain.ApplyMachine{Name: a.machine, Environment: environment,
 			Roles: w.flags["role"], Policy: w.flag("policy"), Origin: domain.By("agent")})
-		if answer, refused := refusal(err); refused {
+		if answer, refused := r.refusal(err); refused {
 			return []string{answer}, nil
 		}
 		if err != nil {

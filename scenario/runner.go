@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,7 +28,13 @@ type runner struct {
 	names   names
 	last    lastCommand
 	ticks   int
-	line    int // the current line of the file
+	line    int    // the current line of the file
+	block   *block // the current block
+	// expanded counts the machines of ranges so far.
+	expanded int
+	// refused reports whether a line of the current block was rejected. mismatches are what an expect block found.
+	refused    bool
+	mismatches []mismatch
 	// noReactions delays the reactions of servers during the current block.
 	noReactions bool
 }
@@ -72,14 +79,18 @@ type blockKind struct {
 
 func blockKinds() []blockKind {
 	return []blockKind{
-		{"apply", "apply [HH:MM:SS] [server=NAME], then YAML without blank lines", (*runner).apply},
+		{"apply", "apply [HH:MM:SS] [-f FILE|FOLDER]… [server=NAME], then, without -f, YAML without blank lines",
+			(*runner).apply},
 		{"do", "do [server=NAME] [reacts=no], then a line for each command: HH:MM:SS VERB …", (*runner).do},
 		{"events", "events, then a line for each fact: HH:MM:SS EVENT MACHINE …", (*runner).events},
+		{"expect", "expect MACHINE… PROJECT=RELEASE…", (*runner).expect},
+		{"include", "include FILE", nil},
+		{"positions", "positions by=time|count", (*runner).positions},
 		{"report", "report [server=NAME] [reacts=no], then a line for each report: HH:MM:SS MACHINE WORD …",
 			(*runner).report},
 		{"tick", "tick HH:MM:SS [server=NAME] [servers=(a,b)]", (*runner).tick},
 		{"ticks", "ticks until=HH:MM:SS [every=15s] [servers=(a,b)]", (*runner).manyTicks},
-		{"view", "view fleet|deployments [DEPLOYMENT]|candidates", (*runner).view},
+		{"view", "view fleet|deployments [DEPLOYMENT]|parts DEPLOYMENT|candidates", (*runner).view},
 		{"why", "why MACHINE [PROJECT] [at=#POSITION|HH:MM:SS]", (*runner).why},
 		{"crash", "crash after=read|decide|append [server=NAME]", (*runner).crash},
 		{"pause", "pause after=read|decide|append [server=NAME]", (*runner).pause},
@@ -116,7 +127,8 @@ func blockNames() string {
 
 // run runs a block. Its output has no blank lines, no trailing blanks, and names instead of ids.
 func (r *runner) run(b *block) ([]string, error) {
-	r.line = b.line
+	r.script, r.line, r.block = b.script, b.line, b
+	r.refused, r.mismatches = false, nil
 	if err := r.ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -137,6 +149,16 @@ func (r *runner) run(b *block) ([]string, error) {
 // wrong returns an error about the current line.
 func (r *runner) wrong(hint, reason string, args ...any) error {
 	return r.script.fail(r.line, hint, reason, args...)
+}
+
+// wrongWord returns an error about a word of the current line.
+func (r *runner) wrongWord(word, hint, reason string, args ...any) error {
+	err := r.wrong(hint, reason, args...)
+	var mistake *Error
+	if i := r.line - r.block.line; errors.As(err, &mistake) && i >= 0 && i < len(r.block.raw) {
+		mistake.Column = column(r.block.raw[i], word)
+	}
+	return err
 }
 
 // header parses the words after a block's keyword: up to the given number of positional words, and options.

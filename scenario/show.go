@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
@@ -20,8 +19,9 @@ func (r *runner) showLog(b *block) ([]string, error) {
 	}
 	var from eventlog.Position
 	if text := values["from"]; text != "" {
-		if from, err = eventlog.ParsePosition(strings.TrimPrefix(text, "#")); err != nil || from == 0 {
-			return nil, r.wrong("use from=#12", "invalid position from=%.40s", text)
+		var ok bool
+		if from, ok = r.position(text); !ok || from == 0 {
+			return nil, r.wrong("use from=#12 or from=#09:00:05", "invalid position from=%.40s", text)
 		}
 		from--
 	}

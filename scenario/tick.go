@@ -144,7 +144,18 @@ func (r *runner) step(s *server, next step) (lines []string, err error) {
 		return append(append(lines, fmt.Sprintf("crash    after %s", next)), reopened...), err
 	}
 	p.waiting = true
+	if next == afterDecide {
+		for _, w := range p.pass.Planned() {
+			lines = append(lines, plannedPrefix+planned(w))
+		}
+	}
 	return append(lines, fmt.Sprintf("pause    after %s", next)), nil
+}
+
+// planned describes an event that is not in the log yet. A deployment has no name before it is queued.
+func planned(w engine.Written) string {
+	d := domain.Describe(w.Event, domain.Place{Stream: w.Stream})
+	return strings.TrimSpace(d.Name + " " + strings.TrimSuffix(d.Details, " ("+domain.ID{}.String()+")"))
 }
 
 func readLine(batch triggers.Batch) string {

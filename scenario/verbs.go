@@ -48,10 +48,10 @@ func verbs() []verb {
 			return domain.LiftHold{Project: w.need("project"), Machine: w.arg(0), Kind: domain.HoldKind(w.flag("kind")),
 				Origin: domain.By(by)}
 		}},
-		{"machine enable NAME", func(w *words) domain.Command {
+		{"machine enable MACHINE", func(w *words) domain.Command {
 			return domain.SetMachineEnabled{Name: w.arg(0), Enabled: true, Origin: domain.By(by)}
 		}},
-		{"machine disable NAME", func(w *words) domain.Command {
+		{"machine disable MACHINE", func(w *words) domain.Command {
 			return domain.SetMachineEnabled{Name: w.arg(0),
 				Origin: domain.By(by)}
 		}},
@@ -75,8 +75,8 @@ func verbs() []verb {
 }
 
 func deployCommand(w *words) domain.Command {
-	return domain.Deploy{Project: w.arg(0), Release: w.arg(1), Environment: w.need("to"), Machines: w.flags["machine"],
-		Exclude: w.flags["exclude"], MaxParallel: w.number("max-parallel"),
+	return domain.Deploy{Project: w.arg(0), Release: w.arg(1), Environment: w.need("to"), Machines: w.machineFlag("machine"),
+		Exclude: w.machineFlag("exclude"), MaxParallel: w.number("max-parallel"),
 		StopAfterFailures: w.number("stop-after-failures"), Origin: domain.By(by)}
 }
 
@@ -178,20 +178,66 @@ func (w *words) trigger(enabled bool) domain.Command {
 	return domain.SetTriggerEnabled{Project: project, Name: name, Enabled: enabled, Origin: domain.By(by)}
 }
 
-// command parses a line as a command.
-func (r *runner) command(s *server, line []string) (domain.Command, error) {
+// command parses a line as a command and sends it, once for each machine of a range.
+func (r *runner) command(s *server, line []string) ([]string, error) {
 	for _, v := range verbs() {
 		name := nameOf(v.usage)
 		if len(line) < len(name) || !slices.Equal(name, line[:len(name)]) {
 			continue
 		}
-		w := &words{runner: r, server: s, usage: v.usage, flags: map[string][]string{}}
-		w.read(line[len(name):])
-		command := v.command(w)
-		return command, w.err
+		w, err := r.words(s, v.usage, line[len(name):])
+		if err != nil {
+			return nil, err
+		}
+		return w.each(w.machineArgument(), func(w *words) ([]string, error) {
+			command := v.command(w)
+			if w.err != nil {
+				return nil, w.err
+			}
+			return r.sendNew(s, command)
+		})
 	}
 	return nil, r.wrong("use one of: "+verbNames()+", again", "unknown command %.40q",
 		strings.Join(line[:min(2, len(line))], " "))
+}
+
+// each calls run with the words of a line, once for each machine that the argument with an index names. If the index is
+// -1, the line names no machine.
+func (w *words) each(argument int, run func(*words) ([]string, error)) ([]string, error) {
+	if argument < 0 || argument >= len(w.args) {
+		return run(w)
+	}
+	return w.runner.eachMachine(w.args[argument], func(machine string) ([]string, error) {
+		one := *w
+		one.args = slices.Clone(w.args)
+		one.args[argument] = machine
+		return run(&one)
+	})
+}
+
+// machineArgument returns the index of the argument that names a machine, or -1.
+func (w *words) machineArgument() int {
+	if strings.HasPrefix(w.usage, "delete ") && w.arg(0) == "machine" {
+		return 1
+	}
+	var arguments []string
+	for word := range strings.FieldsSeq(w.usage) {
+		if isArgument(word) {
+			arguments = append(arguments, word)
+		}
+	}
+	return slices.Index(arguments[:wantedArgs(w.usage)], "MACHINE")
+}
+
+// machineFlag returns the machines that a repeatable flag names.
+func (w *words) machineFlag(name string) []string {
+	var all []string
+	for _, word := range w.flags[name] {
+		machines, err := w.runner.machines(word)
+		w.note(err)
+		all = append(all, machines...)
+	}
+	return all
 }
 
 // read separates arguments and flags according to the usage.

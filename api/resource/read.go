@@ -37,14 +37,41 @@ func Read(name string, r io.Reader) ([]Document, error) {
 // Load reads the documents of files, of all *.yaml and *.yml files in folders, and of stdin for "-". A repeated path is
 // read once. Its errors are those of Read.
 func Load(paths []string, stdin io.Reader) ([]Document, error) {
-	files, err := expand(paths)
+	return (&input{stdin: stdin}).load(paths)
+}
+
+// LoadFrom is like Load for paths that are relative to a folder. Messages name the paths as given. It refuses special
+// files, which might never end, and does not read stdin.
+func LoadFrom(folder string, paths []string) ([]Document, error) {
+	return (&input{folder: folder, regular: true}).load(paths)
+}
+
+// input is where Load reads from.
+type input struct {
+	folder  string
+	stdin   io.Reader // nil: "-" is a file
+	regular bool      // only regular files
+}
+
+// at returns the path on disk.
+func (in *input) at(path string) string {
+	if in.folder == "" {
+		return path
+	}
+	return filepath.Join(in.folder, path)
+}
+
+func (in *input) isStdin(path string) bool { return path == Stdin && in.stdin != nil }
+
+func (in *input) load(paths []string) ([]Document, error) {
+	files, err := in.expand(paths)
 	if err != nil {
 		return nil, err
 	}
 	found := &strictyaml.Findings{}
 	var docs []Document
 	for _, file := range files {
-		name, data, err := readFile(file, stdin)
+		name, data, err := in.readFile(file)
 		if err != nil {
 			return nil, err
 		}
@@ -58,23 +85,23 @@ func Load(paths []string, stdin io.Reader) ([]Document, error) {
 }
 
 // expand replaces folders with their sorted files, and removes repeated paths.
-func expand(paths []string) ([]string, error) {
+func (in *input) expand(paths []string) ([]string, error) {
 	var files []string
 	for _, path := range paths {
 		found := []string{path}
-		if path != Stdin {
-			info, err := os.Stat(path)
+		if !in.isStdin(path) {
+			info, err := os.Stat(in.at(path))
 			if err != nil {
 				return nil, fmt.Errorf("read %s: %w", path, cause(err))
 			}
 			if info.IsDir() {
-				if found, err = folder(path); err != nil {
+				if found, err = in.filesOf(path); err != nil {
 					return nil, err
 				}
 			}
 		}
 		for _, file := range found {
-			if file != Stdin {
+			if !in.isStdin(file) {
 				file = filepath.Clean(file)
 			}
 			if !slices.Contains(files, file) {
@@ -94,8 +121,9 @@ func cause(err error) error {
 	return err
 }
 
-func folder(path string) ([]string, error) {
-	entries, err := os.ReadDir(path)
+// filesOf returns the YAML files of a folder.
+func (in *input) filesOf(path string) ([]string, error) {
+	entries, err := os.ReadDir(in.at(path))
 	if err != nil {
 		return nil, fmt.Errorf("read folder %s: %w", path, cause(err))
 	}
@@ -111,15 +139,18 @@ func folder(path string) ([]string, error) {
 	return files, nil
 }
 
-func readFile(path string, stdin io.Reader) (name string, data []byte, err error) {
-	if path == Stdin {
-		data, err = readAll(stdin)
+func (in *input) readFile(path string) (name string, data []byte, err error) {
+	if in.isStdin(path) {
+		data, err = readAll(in.stdin)
 		if err != nil {
 			err = fmt.Errorf("read %s: %w", stdinName, err)
 		}
 		return stdinName, data, err
 	}
-	file, err := os.Open(path)
+	if info, err := os.Stat(in.at(path)); in.regular && err == nil && !info.Mode().IsRegular() {
+		return path, nil, fmt.Errorf("read %s: it is not a regular file", path)
+	}
+	file, err := os.Open(in.at(path))
 	if err != nil {
 		return path, nil, fmt.Errorf("read %s: %w", path, cause(err))
 	}
