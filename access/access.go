@@ -2,9 +2,8 @@ package access
 
 import (
 	"context"
-	"crypto/sha256"
+	"crypto/rand"
 	"crypto/subtle"
-	"encoding/hex"
 	"net/http"
 	"strings"
 	"time"
@@ -22,13 +21,13 @@ type Access struct {
 	clock    engine.Clock
 	failures failures
 	refusals refusals
+	unknown  string // random; takes the place of the secrets of unknown tokens, see Prove
 }
 
 // New returns an Access that reads tokens from the view of the engine.
-func New(e *engine.Engine, clock engine.Clock) *Access { return &Access{engine: e, clock: clock} }
-
-// agentPrefix starts the bearer text of an agent's secret: agent:INSTANCE:SECRET.
-const agentPrefix = "agent:"
+func New(e *engine.Engine, clock engine.Clock) *Access {
+	return &Access{engine: e, clock: clock, unknown: rand.Text()}
+}
 
 // Errors for invalid credentials. None of them reveals whether a token exists.
 var (
@@ -65,7 +64,7 @@ func (a *Access) Authenticate(ctx context.Context, bearer, remote string) (Calle
 
 // identify returns the caller that a credential identifies.
 func (a *Access) identify(text string) (Caller, bool) {
-	if identity, isAgent := strings.CutPrefix(text, agentPrefix); isAgent {
+	if identity, isAgent := strings.CutPrefix(text, client.AgentPrefix); isAgent {
 		return a.agentCaller(identity)
 	}
 	return a.tokenCaller(text)
@@ -186,7 +185,4 @@ func Matches(hash, secret string) bool {
 }
 
 // Hash returns the hash of a secret as the log stores it: the SHA-256 sum in hex.
-func Hash(secret string) string {
-	sum := sha256.Sum256([]byte(secret))
-	return hex.EncodeToString(sum[:])
-}
+func Hash(secret string) string { return client.HashSecret(secret) }

@@ -4,6 +4,7 @@
 //	caller.go    Caller: the permissions of an authenticated caller
 //	tokens.go    TokenRequest: the settings of a new token and their defaults
 //	people.go    People: the names of people, stored beside the log
+//	proof.go     Prove: a server proves that it knows a token
 //	failures.go  limits the rate of failed authentications per address
 //	refusals.go  records refused callers for `drover doctor`
 //

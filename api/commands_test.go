@@ -168,7 +168,7 @@ func TestGuessingTokensIsLimitedAndValidTokensStillWork(t *testing.T) {
 	statuses := map[int]int{}
 	for range 40 {
 		var p *client.Problem
-		_, err := f.as("0123456789ab.guess").Get(context.Background(), "/machines", nil, nil)
+		_, err := f.guessing("0123456789ab.guess").Get(context.Background(), "/machines", nil, nil)
 		require.ErrorAs(t, err, &p)
 		statuses[p.Status]++
 	}

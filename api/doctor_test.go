@@ -32,7 +32,7 @@ func (f *fixture) finding(c *client.Client, check string) doctor.Finding {
 func TestRepeatedRefusalsAreReportedAndOnlyAdminsSeeTheAddress(t *testing.T) {
 	f := newFixture(t)
 	reader := f.as(f.token(domain.TokenSettings{Scope: domain.ReadScope}))
-	stranger := f.as("0123456789ab.wrong")
+	stranger := f.guessing("0123456789ab.wrong")
 	for range 6 {
 		_, err := stranger.Get(context.Background(), "/machines", nil, nil)
 		require.Error(t, err)

@@ -156,6 +156,20 @@ func (f *fixture) as(token string) *client.Client {
 	return &client.Client{Servers: []string{f.server.URL}, Token: token}
 }
 
+// guessing returns a client that sends a wrong token too. A Client with a Token sends it only to a server that knows it.
+func (f *fixture) guessing(token string) *client.Client {
+	return &client.Client{Servers: []string{f.server.URL}, HTTP: &http.Client{Transport: bearer(token)}}
+}
+
+// bearer sends a token with each request.
+type bearer string
+
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+string(b))
+	return http.DefaultTransport.RoundTrip(r)
+}
+
 func (f *fixture) do(c domain.Command) engine.Result {
 	f.t.Helper()
 	r, err := f.engine.Handle(context.Background(), ids.New(), c)

@@ -35,6 +35,7 @@ const (
 	joinKey     = "joins"  // true: join tokens and agents have access; the route checks what they may do
 	loopbackKey = "free"   // true: requests from loopback need no token
 	probeKey    = "probed" // true: without a token, only the status is returned (for load balancers)
+	openKey     = "open"   // true: nobody needs a token
 )
 
 // route returns the description of an operation under /api/v1.
@@ -62,6 +63,10 @@ func allowJoin(op huma.Operation) huma.Operation {
 func (a *API) authorize(ctx huma.Context, next func(huma.Context)) {
 	r, w := humago.Unwrap(ctx)
 	op := ctx.Operation()
+	if op.Metadata[openKey] != nil {
+		next(ctx)
+		return
+	}
 	if op.Metadata[probeKey] != nil && r.Header.Get("Authorization") == "" && !loopback(r) {
 		next(huma.WithValue(ctx, anonymousKey{}, true))
 		return

@@ -51,6 +51,8 @@ var routePermissions = map[string][]sender{
 	"GET /readyz":  probes, // returns only 200 or 503 without a token
 	"GET /metrics": readers,
 
+	"GET /api/v1/proof": senders, // returns nothing but a proof
+
 	"GET /api/v1/machines":                       readers,
 	"GET /api/v1/machines/{name}":                readers,
 	"GET /api/v1/environments":                   readers,

@@ -98,6 +98,7 @@ func (a *API) routes() {
 	a.routeLog()
 	a.routeBackup()
 	a.routeHealth()
+	a.routeProof()
 	a.mux.HandleFunc("GET /api/v1/agent", a.serveAgent)
 	a.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, problem.NotFound("there is no route %.20s %.200s", r.Method, r.URL.Path).

@@ -8,9 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,8 +38,12 @@ type Client struct {
 	// Servers lists server addresses such as http://127.0.0.1:7070 or unix:///PATH. If a server is unavailable, the client tries the
 	// next.
 	Servers []string
-	// Token is sent with every request; empty: no token.
+	// Token is sent with every request; empty: no token. Over plain HTTP it is sent only to a server that has proved that
+	// it knows the token.
 	Token string
+	// Relayed accepts a server that is reached through a program that passes connections on, such as a tunnel or a proxy
+	// without TLS. Such a program sees the token.
+	Relayed bool
 	// Via is the channel of the requests, such as domain.ViaCLI. Events record it. Empty: domain.ViaAPI.
 	Via domain.Via
 	// HTTP sends the requests; nil: a default client. Redirects are never followed.
@@ -49,7 +55,9 @@ type Client struct {
 	// closed the stream. May be nil.
 	OnDisconnect func(err error)
 
-	last atomic.Int64 // index of the server that responded last
+	last   atomic.Int64 // index of the server that responded last
+	once   sync.Once
+	proven *http.Transport // for plain HTTP with a token; set by once
 }
 
 // Written is the response to a write.
@@ -223,7 +231,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, string, e
 			return nil, "", ctx.Err()
 		}
 		problem = err
-		if KindOf(err) != Unavailable {
+		if KindOf(err) != Unavailable && !errors.Is(err, errUnproven) {
 			break
 		}
 	}
@@ -325,11 +333,33 @@ var rootPaths = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": t
 // http returns an HTTP client that follows no redirects, so that the token is sent only to the configured servers.
 func (c *Client) http(server string) *http.Client {
 	h := http.Client{}
+	if c.HTTP != nil {
+		h = *c.HTTP
+	}
 	if path, ok := SocketPath(server); ok {
 		h = *SocketClient(path)
-	} else if c.HTTP != nil {
-		h = *c.HTTP
+	} else if c.Token != "" && strings.HasPrefix(server, "http://") {
+		h.Transport = c.provenTransport(h.Transport)
 	}
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &h
+}
+
+// provenTransport returns the transport for plain HTTP. It has the settings of base, except that it uses no proxy, and
+// its servers have proved that they know the token.
+func (c *Client) provenTransport(base http.RoundTripper) *http.Transport {
+	c.once.Do(func() {
+		settings, ok := base.(*http.Transport)
+		if !ok {
+			settings, _ = http.DefaultTransport.(*http.Transport)
+		}
+		c.proven = settings.Clone()
+		dial := c.proven.DialContext
+		if dial == nil {
+			dial = (&net.Dialer{}).DialContext
+		}
+		c.proven.Proxy = nil
+		c.proven.DialContext = (&prover{token: c.Token, relayed: c.Relayed, dial: dial}).dialContext
+	})
+	return c.proven
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/client/clienttest"
 )
 
 const testTimeout = 10 * time.Second
@@ -38,16 +39,16 @@ func TestUnavailableServerIsSkipped(t *testing.T) {
 		token = r.Header.Get("Authorization")
 		fmt.Fprint(w, `{"position":"7","events":["MachineEnabled"],"repeat":false}`)
 	}
-	busy := serve(t, func(w http.ResponseWriter, r *http.Request) {
+	busy := serve(t, clienttest.Proves("id.abc", func(w http.ResponseWriter, r *http.Request) {
 		keys[r.Header.Get(client.KeyHeader)]++
 		w.WriteHeader(http.StatusServiceUnavailable)
-	})
-	c := &client.Client{Servers: []string{unusedAddress(t), busy, serve(t, answer)}, Token: "abc"}
+	}))
+	c := &client.Client{Servers: []string{unusedAddress(t), busy, serve(t, clienttest.Proves("id.abc", answer))}, Token: "id.abc"}
 	written, err := c.Write(context.Background(), client.Path("machines", "a/b", "enable"), "", nil)
 	require.NoError(t, err)
 	require.Equal(t, client.Written{Position: "7", Events: []string{"MachineEnabled"}}, written)
 	require.Len(t, keys, 1, "every server receives the same key")
-	require.Equal(t, "Bearer abc", token)
+	require.Equal(t, "Bearer id.abc", token)
 	_, err = c.Delete(context.Background(), "/machines/x", "mine")
 	require.NoError(t, err)
 	require.Equal(t, 1, keys["mine"], "the server that responded last is tried first")

@@ -15,6 +15,9 @@ import (
 // connectionProblem returns the problem for a server that sent no response. Its cause is nil if a retry cannot help,
 // for example because the address or the certificate is wrong, so that callers do not retry.
 func connectionProblem(server string, err error) *Problem {
+	if found := (*Problem)(nil); errors.As(err, &found) { // of the proof that preceded the request
+		return found
+	}
 	p := &Problem{Title: "Server unreachable", Kind: Unavailable}
 	if detail, hint := ExplainConfiguration(server, err); detail != "" {
 		p.Detail, p.Hint = detail, hint

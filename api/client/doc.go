@@ -5,6 +5,7 @@
 //	client.go      Client: reads, writes and downloads
 //	stream.go      Follow: live streams (server-sent events)
 //	protocol.go    the messages between agents and servers
+//	proof.go       a server proves that it knows the token before it gets it
 //	socket.go      connections over Unix sockets
 //	problem.go     Problem, the kinds of problems, and their HTTP status
 //	connection.go  explains connection errors

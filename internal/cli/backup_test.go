@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/client/clienttest"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/eventlog/sqlite"
 	"github.com/droverhq/drover/internal/config"
@@ -172,7 +173,7 @@ func TestIncompleteBackupIsDetectedAndRemoved(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			folder := t.TempDir()
 			_, words, code := s.run("eventlog", "backup", filepath.Join(folder, "copy.db"), "--server",
-				answering(t, c.answer), "--token", "x", "-o", "json")
+				answering(t, clienttest.Proves("id.x", c.answer)), "--token", "id.x", "-o", "json")
 			require.Equal(t, 1, code, words)
 			require.Contains(t, words, c.words)
 			require.True(t, json.Valid([]byte(words)), words)

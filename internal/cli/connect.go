@@ -28,7 +28,7 @@ const startTimeout = 5 * time.Second
 // connect returns a client for the servers and the token of the flags, or of the client context. Naming a server with
 // --server changes only the address, never the token.
 func (a *app) connect(ctx context.Context) (c *client.Client, err error) {
-	c = &client.Client{Servers: a.servers, Token: a.token, Via: domain.ViaCLI}
+	c = &client.Client{Servers: a.servers, Token: a.token, Relayed: a.token != "", Via: domain.ViaCLI}
 	ca := a.ca
 	if c.Token == "" || len(c.Servers) == 0 {
 		found, err := a.context(ctx)

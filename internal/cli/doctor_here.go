@@ -45,13 +45,16 @@ func (a *app) probe(ctx context.Context, address, token, ca string) (v probe) {
 		v.problem = err
 		return v
 	}
-	c := &client.Client{Servers: []string{address}, Token: token, HTTP: httpClient}
-	_, _ = c.Get(ctx, "/healthz", nil, nil) // connects, so that the time of the next request is only the round trip
+	c := &client.Client{Servers: []string{address}, Token: token, Relayed: a.token != "", HTTP: httpClient}
+	// connects, so that the time of the next request is only the round trip
+	_, _ = c.Get(ctx, "/healthz", nil, nil)
+	// without a token no proof is needed, which an older server cannot give
+	anyone := &client.Client{Servers: c.Servers, HTTP: httpClient}
 	v.asked = time.Now()
 	_, v.problem = c.Get(ctx, client.Path("doctor"), nil, &v.checkup)
 	v.ended = time.Now()
 	if v.problem != nil {
-		_, err := c.Get(ctx, "/healthz", nil, nil)
+		_, err := anyone.Get(ctx, "/healthz", nil, nil)
 		v.healthy = err == nil
 	} else {
 		_, _ = c.Get(ctx, client.Path("servers"), url.Values{"state": {"all"}}, &v.known)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/internal/harness"
 	"github.com/droverhq/drover/internal/harness/harnesstest"
@@ -192,7 +193,11 @@ func TestLostAnswerDoesNotRepeatCommand(t *testing.T) {
 			passed.Header = r.Header
 			if answer, err := http.DefaultClient.Do(passed); err == nil {
 				defer answer.Body.Close()
-				if lost++; lost > 1 {
+				proof := r.URL.Path == client.ProofPath
+				if !proof {
+					lost++
+				}
+				if proof || lost > 1 {
 					w.WriteHeader(answer.StatusCode)
 					_, _ = io.Copy(w, answer.Body)
 					return
@@ -205,7 +210,7 @@ func TestLostAnswerDoesNotRepeatCommand(t *testing.T) {
 	require.NoError(t, err)
 	defer broken.Close()
 	go func() { _ = broken.Serve(l) }()
-	s.run("--server", "http://"+l.Addr().String(), "token", "create")
+	s.run("--server", "http://"+l.Addr().String(), "--token", s.contexts().List[0].Token, "token", "create")
 	require.Equal(t, 2, lost, "the request was sent again")
 	require.Equal(t, before+1, strings.Count(s.ok("token", "list", "-o", "name"), "token/"))
 }

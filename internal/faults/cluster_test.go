@@ -166,7 +166,7 @@ func (c *cluster) addServer(n int, ahead time.Duration) {
 
 // clientAt returns a user's client of these servers.
 func (c *cluster) clientAt(addresses ...string) *client.Client {
-	asking := &client.Client{Token: c.token, HTTP: &http.Client{Transport: &http.Transport{}}}
+	asking := &client.Client{Token: c.token, Relayed: true, HTTP: &http.Client{Transport: &http.Transport{}}}
 	for _, address := range addresses {
 		asking.Servers = append(asking.Servers, "http://"+address)
 	}

@@ -1,0 +1,140 @@
+package api_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
+)
+
+// challenge asks for a proof without a token.
+func (f *fixture) challenge(id, nonce string) (status int, p client.Proof) {
+	c := &client.Client{Servers: []string{f.server.URL}}
+	_, err := c.Get(f.t.Context(), client.ProofPath, url.Values{"token": {id}, "nonce": {nonce}}, &p)
+	if problem := (*client.Problem)(nil); err != nil {
+		require.ErrorAs(f.t, err, &problem)
+		return problem.Status, p
+	}
+	return http.StatusOK, p
+}
+
+func TestServerProvesThatItKnowsATokenWithoutReceivingIt(t *testing.T) {
+	f := newFixture(t)
+	text := f.token(domain.TokenSettings{Scope: domain.ReadScope})
+	id, secret, _ := strings.Cut(text, ".")
+	const nonce = "0123456789abcdef"
+	status, p := f.challenge(id, nonce)
+	require.Equal(t, http.StatusOK, status)
+	require.Equal(t, strings.TrimPrefix(f.server.URL, "http://"), p.Address)
+	require.Equal(t, client.ServerProof(client.HashSecret(secret), nonce, p.Address), p.Proof)
+
+	_, again := f.challenge(id, nonce+"x")
+	require.NotEqual(t, p.Proof, again.Proof, "a proof is valid for one nonce")
+	for _, wrong := range []string{"", "short", strings.Repeat("x", 129)} {
+		status, _ := f.challenge(id, wrong)
+		require.Equal(t, http.StatusUnprocessableEntity, status)
+	}
+}
+
+func TestProofDoesNotRevealWhetherATokenExists(t *testing.T) {
+	f := newFixture(t)
+	const nonce = "0123456789abcdef"
+	status, first := f.challenge("0123456789ab", nonce)
+	require.Equal(t, http.StatusOK, status)
+	_, second := f.challenge("0123456789ab", nonce)
+	require.Equal(t, first, second, "as for a token that exists")
+	_, other := f.challenge("ba9876543210", nonce)
+	require.NotEqual(t, first.Proof, other.Proof)
+}
+
+// relay passes connections on to address, and records what clients send.
+func relay(t *testing.T, address string) (url string, sent func() string) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	var mu sync.Mutex
+	var text strings.Builder
+	go func() {
+		for {
+			in, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			out, err := net.Dial("tcp", address)
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			go func() { defer in.Close(); _, _ = io.Copy(in, out) }()
+			go func() {
+				defer out.Close()
+				_, _ = io.Copy(out, io.TeeReader(in, writerFunc(func(p []byte) (int, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					return text.Write(p)
+				})))
+			}()
+		}
+	}()
+	return "http://" + listener.Addr().String(), func() string { mu.Lock(); defer mu.Unlock(); return text.String() }
+}
+
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func TestClientSendsItsTokenOnlyToAServerThatKnowsIt(t *testing.T) {
+	f := newFixture(t)
+	text := f.token(domain.TokenSettings{Scope: domain.ReadScope})
+	read := func(c *client.Client) string {
+		_, err := c.Get(context.Background(), "/machines", nil, nil)
+		return client.KindOf(err)
+	}
+	require.Empty(t, read(&client.Client{Servers: []string{f.server.URL}, Token: text}))
+
+	var mu sync.Mutex
+	var got strings.Builder
+	thief := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		_ = r.Write(&got)
+		_, _ = io.WriteString(w, `{"address":"`+r.Host+`","proof":"cHJvb2Y="}`)
+	}))
+	t.Cleanup(thief.Close)
+	_, secret, _ := strings.Cut(text, ".")
+	require.Equal(t, client.Unauthorised, read(&client.Client{Servers: []string{thief.URL}, Token: text}))
+	for _, nothing := range []string{"no-separator-at-all", text} {
+		require.Equal(t, client.Unauthorised, read(&client.Client{Servers: []string{thief.URL}, Token: nothing}))
+	}
+	mu.Lock()
+	require.NotContains(t, got.String(), secret)
+	require.NotContains(t, got.String(), "no-separator", "a text of another form is not sent either")
+	mu.Unlock()
+
+	require.Empty(t, read(&client.Client{Servers: []string{thief.URL, f.server.URL}, Token: text}),
+		"the next server is tried")
+}
+
+func TestClientSendsItsTokenThroughARelayOnlyIfThatIsPermitted(t *testing.T) {
+	f := newFixture(t)
+	text := f.token(domain.TokenSettings{Scope: domain.ReadScope})
+	_, secret, _ := strings.Cut(text, ".")
+	address, sent := relay(t, strings.TrimPrefix(f.server.URL, "http://"))
+	_, err := (&client.Client{Servers: []string{address}, Token: text}).Get(t.Context(), "/machines", nil, nil)
+	require.ErrorContains(t, err, "passes connections on")
+	require.Contains(t, sent(), client.ProofPath)
+	require.NotContains(t, sent(), secret)
+	_, err = (&client.Client{Servers: []string{address}, Token: text, Relayed: true}).Get(t.Context(), "/machines", nil, nil)
+	require.NoError(t, err)
+	require.Contains(t, sent(), secret)
+}
