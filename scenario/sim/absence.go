@@ -46,7 +46,7 @@ func (l *ledger) applyPassed(rec eventlog.Recorded, e domain.WatchPassed) {
 }
 
 // applyAway updates the absence of a machine that came online or went offline.
-func (l *ledger) applyAway(h *machineState, before domain.Machine) {
+func (l *ledger) applyAway(h *machineState, before machineFacts) {
 	if h.Connect != before.Connect {
 		h.absence, h.absentAt = 0, 0
 	}

@@ -174,10 +174,11 @@ func (p *cluster) check() {
 			p.violate("the simulation itself", "read the log: %v", err)
 			return
 		}
-		fact := p.audit.Apply(rec)
+		folded := p.audit.Apply(rec) != nil
 		p.audit.Touched()
 		p.transcript.learn(rec)
-		p.ledger.apply(rec, fact)
+		p.ledger.apply(rec)
+		p.checkFolded(rec, folded)
 		if p.violation != nil {
 			return
 		}

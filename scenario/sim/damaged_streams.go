@@ -78,14 +78,14 @@ func (p *cluster) clearStreams() {
 		maxRepairs, len(p.audit.Aside))
 }
 
-// applyDamage records an event that was not folded. Only damaged events may be left out of the fold, and drover must
-// not write to a stream that is set aside.
-func (l *ledger) applyDamage(rec eventlog.Recorded) {
-	if _, err := domain.Decode(rec.Type, rec.Data); err == nil {
-		l.cluster.violate("law 18: only a stream with a damaged event is set aside, and drover writes nothing to it",
-			"#%s %s was not folded in %s: %+v", rec.Position, rec.Type, rec.Stream, l.cluster.audit.Aside[rec.Stream])
+// checkFolded checks that exactly the damaged events are left out of the fold, and that drover does not write to a stream
+// that is set aside. Commands that clear a stream are folded even there.
+func (p *cluster) checkFolded(rec eventlog.Recorded, folded bool) {
+	if _, err := domain.Decode(rec.Type, rec.Data); (err == nil) != folded {
+		p.violate("law 18: only a stream with a damaged event is set aside, and drover writes nothing to it",
+			"#%s %s in %s: folded %v, decoded with %v; set aside: %+v", rec.Position, rec.Type, rec.Stream, folded, err,
+			p.audit.Aside[rec.Stream])
 	}
-	l.aside[rec.Stream]++
 }
 
 // applyWatch records a watched span, or the command to clear a stream of one damaged event.

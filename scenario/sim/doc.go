@@ -12,9 +12,12 @@
 //	snapshots.go           the snapshots of a server, compared with its view
 //	faulty_log.go          the connection of one server to the log, with its faults
 //	ledger.go              the reference model: the state of the fleet according to the raw log
+//	ledger_facts.go        what a machine's own stream records about it
 //	ledger_machines.go     the model of machines and environments
 //	ledger_projects.go     the model of projects and triggers
 //	ledger_deployments.go  the model of deployments, parts and holds
+//	ledger_parts.go        the model of parts before their claim
+//	ledger_claims.go       the model of the claim check
 //	laws.go                safety: what must hold after each event
 //	absence.go             safety and liveness: which machines are cleaned up
 //	pending.go             the events that made machines due and are not settled
@@ -35,6 +38,8 @@
 // # What it promises
 //
 // Each check quotes the law of docs/laws.md that it verifies. The checks do not use the fold to verify the fold: agents
-// know which parts they ran, and the ledger reads the raw log. Each law has negative controls in testdata/breaks.txt:
+// know which parts they ran, and the ledger reads the raw log. The ledger decodes events, but does not use the fold, the
+// claim check or the state of package domain. It decides itself whether a claim counts, so the fold must neither count a
+// void claim nor refuse a valid one. Each law has negative controls in testdata/breaks.txt:
 // deliberate defects in drover, for which a test proves that the simulation detects them.
 package sim

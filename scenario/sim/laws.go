@@ -9,7 +9,6 @@ import (
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/policies"
 	"github.com/droverhq/drover/projections"
-	"github.com/droverhq/drover/triggers"
 )
 
 // checkPerson checks a person's deployment when it is queued.
@@ -96,12 +95,7 @@ func (l *ledger) checkAutomatic(w *deploymentState) {
 // checkFit checks that the engine is allowed to queue the deployment for a machine.
 func (l *ledger) checkFit(w *deploymentState, h *machineState, named domain.DeploymentMachine) {
 	violate := l.cluster.violate
-	open := 0
-	for _, part := range l.cluster.audit.OpenPartsOn(h.Name) {
-		if part.Deployment.Project.Name == w.project.name && part.Deployment.Project.Defined == w.project.created {
-			open++
-		}
-	}
+	open := len(w.project.openShares(h.Name)) + 1 // its own share is not recorded yet
 	if open > 1 {
 		violate("law 9: two triggers for one machine create one part", "%s was queued for %s, where %d parts of %s are open",
 			w.Release, h.Name, open, w.project.name)
@@ -156,13 +150,13 @@ func (l *ledger) checkCause(w *deploymentState, h *machineState, named domain.De
 	}
 }
 
-// checkScope checks which machines an environment-wide deployment goes to.
-func (l *ledger) checkScope(w *deploymentState) {
-	d := l.cluster.audit.Deployments[w.id]
-	for name, h := range l.machines {
+// checkScope checks in the fold which machines an environment-wide deployment goes to.
+func (p *cluster) checkScope(w *deploymentState) {
+	d := p.audit.Deployments[w.id]
+	for name, h := range p.ledger.machines {
 		want := inScope(h, w.Environment, w.project.settings.Roles) && !slices.Contains(w.Exclude, name)
 		if got := d != nil && d.Parts[name] != nil; got != want {
-			l.cluster.violate("law 14: people and the engine use the same scope", "%s in %s as %v: part of %s %v, not %v", name,
+			p.violate("law 14: people and the engine use the same scope", "%s in %s as %v: part of %s %v, not %v", name,
 				h.Environment, h.Roles, w.Release, got, want)
 		}
 	}
@@ -180,7 +174,7 @@ func (l *ledger) checkDue(w *deploymentState, h *machineState, named domain.Depl
 	recent := r.upToDateSince > l.origin.from
 	switch again := l.fresh(w.project, r, named); {
 	case again:
-	case named.Reason == string(triggers.Redeploy):
+	case named.Reason == "redeploy":
 		l.cluster.violate("law 6: only external causes lead to a redeployment", "%s was queued again for %s by %v",
 			w.Release, h.Name, named.Triggers)
 	case !l.behind(w.project, h) && !recent:
@@ -193,10 +187,15 @@ func (l *ledger) checkDue(w *deploymentState, h *machineState, named domain.Depl
 	if n := l.attempts(w.project, h); n >= w.project.settings.Attempts && !recent {
 		l.cluster.violate("law 17: after the last attempt a machine is left alone",
 			"%s was queued for %s after %d attempts", w.Release, h.Name, n)
-	} else if n > 0 && l.cluster.now-r.failedAt < triggers.Delay(w.project.settings.Backoff, n) {
+	} else if n > 0 && l.cluster.now-r.failedAt < growingDelay(w.project.settings.Backoff, n) {
 		l.cluster.violate("law 17: a failing machine is retried with growing delay",
 			"%s was queued for %s %s after attempt %d", w.Release, h.Name, l.cluster.now-r.failedAt, n)
 	}
+}
+
+// growingDelay returns how long a machine waits after its n-th failed attempt: each time twice as long, at most an hour.
+func growingDelay(backoff domain.Duration, n int) time.Duration {
+	return min(time.Hour, time.Duration(backoff)<<min(n-1, 20))
 }
 
 // fresh reports whether a redeployment has an external cause after the machine's last start, and a trigger with
@@ -213,77 +212,10 @@ func (l *ledger) fresh(a *projectState, r *installation, named domain.Deployment
 	})
 }
 
-// checkClaim is an independent version of the claim check for a claim that counted.
-func (l *ledger) checkClaim(w *deploymentState, h *machineState, machine string, e domain.PartClaimed) {
-	claim := l.cluster.transcript.deployment(w.id) + " (" + w.Release + ") by " + machine
-	violate := func(why string) {
-		l.cluster.violate("law 13: the claim check runs when execution starts", "the claim of %s counted, although %s",
-			claim, why)
-	}
-	switch {
-	case h == nil || h.created > w.queued:
-		violate("its machine was deleted")
-		return
-	case h.Disabled:
-		violate("its machine is disabled")
-	case !h.Online:
-		violate("its machine is offline")
-	case h.Session != e.Session || h.Instance != e.Instance:
-		violate("its session is not the newest")
-	case w.project.gone || w.project.disabled:
-		violate("its project is disabled or gone")
-	case w.cancelled || w.ended != "":
-		violate("its deployment is cancelled or has ended")
-	case !inScope(h, w.Environment, w.project.settings.Roles):
-		violate("its machine is out of scope")
-	case w.parts[machine] != nil:
-		violate("it was claimed before")
-	case l.superseded(w, machine):
-		violate("a person's later deployment covers its machine")
-	case l.heldAfter(w, h):
-		violate("a person held its machine after it was queued")
-	case l.checked[h.Policy] && h.Health == domain.HealthUnknown:
-		l.cluster.violate("law 25: nothing is deployed before the first result of the health check",
-			"the claim of %s counted", claim)
-	}
-	if h.running != nil {
-		l.cluster.violate("one counting claim is open on a machine", "the claim of %s counted while %s is running", claim,
-			l.cluster.transcript.deployment(h.running.deployment.id))
-	}
-	if !w.person() {
-		l.checkAutomaticClaim(w, h, claim)
-	}
-}
-
-// heldAfter reports whether a person holds the machine, with a command that came after the deployment was queued.
-func (l *ledger) heldAfter(w *deploymentState, h *machineState) bool {
-	k := l.installation(w.project, h).holds[domain.ManualHold]
-	return k != nil && k.set > w.queued
-}
-
-func (l *ledger) checkAutomaticClaim(w *deploymentState, h *machineState, claim string) {
-	violate := func(law, why string) { l.cluster.violate(law, "the claim of %s counted, although %s", claim, why) }
-	named := slices.IndexFunc(w.Machines, func(m domain.DeploymentMachine) bool { return m.Name == h.Name })
-	asks := func(name string) bool {
-		r := w.project.triggers[name]
-		return r != nil && !r.disabled && r.asks(w.project, h)
-	}
-	switch {
-	case l.heldHere(w.project, h):
-		violate("law 16: a person's choice stays", "its machine is held")
-	case l.wanted(w.project, h) != w.Release:
-		violate("law 13: automation deploys only the wanted release", "its machine should have "+l.wanted(w.project, h))
-	case !slices.ContainsFunc(w.Machines[named].Triggers, asks):
-		violate("law 20: a disabled trigger does nothing", "none of its triggers requests it any more")
-	}
-}
-
-// superseded reports whether a person has queued another deployment for the machine since.
-func (l *ledger) superseded(w *deploymentState, machine string) bool {
-	return slices.ContainsFunc(w.project.deployments, func(o *deploymentState) bool {
-		whole := o.Kind == domain.EnvironmentWide && w.Kind == domain.EnvironmentWide && o.Environment == w.Environment
-		return o.queued > w.queued && o.person() && !o.environmentGone && (whole || o.covers[machine])
-	})
+// claimCounted returns whether the claim at a position counted in the fold.
+func (p *cluster) claimCounted(deployment domain.ID, machine string, at eventlog.Position) bool {
+	d := p.audit.Deployments[deployment]
+	return d != nil && d.Parts[machine] != nil && d.Parts[machine].Claimed == at
 }
 
 // checkEnd compares the recorded end of a deployment with the results of its agents.

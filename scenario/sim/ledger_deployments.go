@@ -16,6 +16,7 @@ type deploymentState struct {
 	queued  eventlog.Position
 	// covers contains the machines of a person's deployment on which no older deployment can start any more.
 	covers    map[string]bool
+	shares    map[string]*share
 	parts     map[string]*partState
 	cancelled bool
 	// environmentGone is set once its environment was deleted.
@@ -95,7 +96,7 @@ func (l *ledger) applyQueued(a *projectState, e domain.DeploymentQueued, rec eve
 		l.cluster.violate("law 12: a record is never reused", "%s was queued twice", domain.ID(rec.ID))
 	}
 	w := &deploymentState{DeploymentQueued: e, id: domain.ID(rec.ID), project: a, queued: rec.Position,
-		covers: map[string]bool{}, parts: map[string]*partState{}}
+		covers: map[string]bool{}, shares: map[string]*share{}, parts: map[string]*partState{}}
 	if w.person() {
 		l.checkPerson(w)
 	} else {
@@ -109,10 +110,11 @@ func (l *ledger) applyQueued(a *projectState, e domain.DeploymentQueued, rec eve
 			l.installation(a, h).failures = 0
 		}
 	}
+	defer l.shareOut(w)
 	if e.Kind != domain.EnvironmentWide {
 		return
 	}
-	l.checkScope(w)
+	l.cluster.checkScope(w)
 	for _, h := range l.machines {
 		r := l.installation(a, h)
 		switch {
@@ -128,7 +130,8 @@ func (l *ledger) applyQueued(a *projectState, e domain.DeploymentQueued, rec eve
 }
 
 // applyDeployment records an event of a deployment, whether or not its project still exists.
-func (l *ledger) applyDeployment(rec eventlog.Recorded, fact domain.Event) {
+func (l *ledger) applyDeployment(fact domain.Event) {
+	defer l.applyShares(fact)
 	switch e := fact.(type) {
 	case domain.PartsWithdrawn:
 		if w := l.deployments[e.Deployment]; w != nil && e.Reason == domain.NotClaimed && !w.project.gone {
@@ -237,27 +240,24 @@ func (l *ledger) applyPart(name string, rec eventlog.Recorded, fact domain.Event
 	}
 	switch e := fact.(type) {
 	case domain.PartClaimed:
-		if d := l.cluster.audit.Deployments[id]; d != nil && d.Parts[machine] != nil &&
-			d.Parts[machine].Claimed == rec.Position {
+		if l.judgeClaim(w, machine, e, rec.Position) {
 			l.applyClaim(w, machine, e)
 		}
 	case domain.PartEnded:
 		if s := w.parts[machine]; s != nil {
 			l.applyEnd(s, e)
+		} else if e.State == domain.PartSkipped {
+			w.withdraw([]string{machine})
 		}
 	}
 }
 
-// applyClaim records a claim that counted, and checks that it was right.
+// applyClaim records a claim that counted.
 func (l *ledger) applyClaim(w *deploymentState, machine string, e domain.PartClaimed) {
 	h := l.machines[machine]
-	l.checkClaim(w, h, machine, e)
-	if h == nil || l.cluster.violation != nil {
-		return
-	}
 	s := &partState{deployment: w, machine: h, claimed: l.at, instance: e.Instance, result: domain.PartRunning,
 		before: l.actual(w.project, h)}
-	w.parts[machine], h.running, h.busy = s, s, true
+	w.parts[machine], w.shares[machine].claimed, h.running, h.busy = s, true, s, true
 	r := l.installation(w.project, h)
 	r.last = s
 	if !w.person() {
@@ -276,6 +276,7 @@ func (l *ledger) applyEnd(s *partState, e domain.PartEnded) {
 	switch {
 	case !s.ended:
 		s.ended, s.result, s.reported = true, e.State, byAgent
+		s.deployment.shares[s.machine.Name].ended = true
 		if s.machine.running == s {
 			s.machine.running = nil
 		}

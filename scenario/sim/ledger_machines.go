@@ -9,7 +9,7 @@ import (
 
 // machineState is a machine according to its own stream.
 type machineState struct {
-	domain.Machine
+	machineFacts
 	created eventlog.Position
 	// running is the claimed part that has not ended, or nil.
 	running *partState
@@ -38,6 +38,7 @@ func (l *ledger) applyEnvironment(name string, fact domain.Event) {
 		for _, w := range a.deployments {
 			if w.Environment == name {
 				w.environmentGone, w.cancelled = true, true
+				w.withdraw(nil)
 			}
 		}
 	}
@@ -46,18 +47,18 @@ func (l *ledger) applyEnvironment(name string, fact domain.Event) {
 func (l *ledger) applyMachine(name string, rec eventlog.Recorded, fact domain.Event) {
 	h := l.machines[name]
 	if _, ok := fact.(domain.MachineAdded); ok {
-		h = &machineState{Machine: domain.Machine{Name: name}, created: rec.Position}
+		h = &machineState{machineFacts: machineFacts{Name: name}, created: rec.Position}
 		l.machines[name] = h
 	}
 	if h == nil {
 		return
 	}
-	before := h.Machine
+	before := h.machineFacts
 	switch fact.(type) {
 	case domain.MachineAdded, domain.MachineChanged, domain.MachineDeleted:
 		l.checkCleanUp(h, fact)
 	}
-	_ = h.Evolve(domain.ID(rec.ID), fact)
+	h.record(domain.ID(rec.ID), fact)
 	fresh := false
 	switch fact.(type) {
 	case domain.MachineAdded, domain.MachineChanged:

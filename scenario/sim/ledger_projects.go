@@ -62,7 +62,7 @@ func (l *ledger) applyProject(name string, rec eventlog.Recorded, fact domain.Ev
 		l.projects[name] = a
 	}
 	if a == nil {
-		l.applyDeployment(rec, fact)
+		l.applyDeployment(fact)
 		return
 	}
 	switch e := fact.(type) {
@@ -74,6 +74,9 @@ func (l *ledger) applyProject(name string, rec eventlog.Recorded, fact domain.Ev
 		a.disabled = true
 	case domain.ProjectDeleted:
 		a.gone = true
+		for _, w := range a.deployments {
+			w.withdraw(nil)
+		}
 		delete(l.projects, name)
 	case domain.PinSet:
 		a.pins[e.Environment] = e.Release
@@ -98,7 +101,7 @@ func (l *ledger) applyProject(name string, rec eventlog.Recorded, fact domain.Ev
 		l.applyQueued(a, e, rec)
 	default:
 		a.applyTrigger(rec.Position, fact)
-		l.applyDeployment(rec, fact)
+		l.applyDeployment(fact)
 	}
 }
 

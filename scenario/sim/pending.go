@@ -79,12 +79,7 @@ func (l *ledger) personAtWork(a *projectState, h *machineState) bool {
 	if wide {
 		return true
 	}
-	for _, part := range l.cluster.audit.OpenPartsOn(h.Name) {
-		if part.Deployment.Kind != domain.Automatic && part.Deployment.Project.Name == a.name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(a.openShares(h.Name), (*deploymentState).person)
 }
 
 // checkForgotten checks that the idle cluster has no open request for a machine that is behind.

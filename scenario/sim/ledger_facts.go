@@ -1,0 +1,52 @@
+package sim
+
+import (
+	"cmp"
+
+	"github.com/droverhq/drover/domain"
+)
+
+// machineFacts is what the stream of a machine records about it. It does not use domain.Machine, so that a defect there
+// cannot hide itself.
+type machineFacts struct {
+	Name, Environment, Policy  string
+	Roles                      []string
+	Disabled, Online           bool
+	Connect, Session, Instance domain.ID
+	Health                     domain.Health
+}
+
+// record applies one event of the stream. id is the id of the event.
+func (m *machineFacts) record(id domain.ID, fact domain.Event) {
+	switch e := fact.(type) {
+	case domain.MachineAdded:
+		*m = machineFacts{Name: m.Name, Health: domain.HealthUnknown}
+		m.configure(e.Environment, e.Roles, e.Policy)
+	case domain.MachineChanged:
+		m.configure(e.Environment, e.Roles, e.Policy)
+	case domain.MachineEnabled:
+		m.Disabled = false
+	case domain.MachineDisabled:
+		m.Disabled = true
+	case domain.MachineCameOnline:
+		m.connect(id, e.Session, e.Instance)
+	case domain.AgentConnected:
+		m.connect(id, e.Session, e.Instance)
+	case domain.MachineWentOffline:
+		m.Online = m.Online && e.Connect != m.Connect
+	case domain.MachineHealthChanged:
+		m.Health = e.Status
+	}
+}
+
+func (m *machineFacts) configure(environment string, roles []string, policy string) {
+	m.Environment, m.Roles, m.Policy = environment, roles, cmp.Or(policy, domain.DefaultPolicy)
+}
+
+// connect records a session. A new disk has no health yet.
+func (m *machineFacts) connect(event, session, instance domain.ID) {
+	if m.Instance != instance {
+		m.Health = domain.HealthUnknown
+	}
+	m.Online, m.Connect, m.Session, m.Instance = true, event, session, instance
+}

@@ -1,0 +1,125 @@
+package sim
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+)
+
+// share is a machine's share of a deployment, from its queueing to its end. Once its claim counts, partState has the
+// rest.
+type share struct {
+	created                  eventlog.Position // of the machine that was meant; 0 if the name had none
+	released, claimed, ended bool
+}
+
+func (s *share) unclaimed() bool { return !s.claimed && !s.ended }
+
+// shareOut records the parts of a deployment that was just queued. A person's part ends the unclaimed parts of older
+// deployments on its machine.
+func (l *ledger) shareOut(w *deploymentState) {
+	if w.Kind == domain.EnvironmentWide {
+		l.supersede(w)
+		for name := range w.covers {
+			l.addShare(w, name, !w.covers[name])
+		}
+	}
+	for _, named := range w.Machines {
+		l.addShare(w, named.Name, false)
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.shares)) {
+		if s := w.shares[name]; s.unclaimed() && w.freeSlot() {
+			s.released = true
+		}
+	}
+}
+
+// addShare adds a part. A part on a machine that a person holds ends at once.
+func (l *ledger) addShare(w *deploymentState, machine string, held bool) {
+	s := &share{ended: held}
+	if h := l.machines[machine]; h != nil {
+		s.created = h.created
+	}
+	w.shares[machine] = s
+	if !w.person() || held {
+		return
+	}
+	for _, older := range w.project.deployments {
+		if o := older.shares[machine]; older != w && o != nil && o.unclaimed() {
+			o.ended = true
+		}
+	}
+}
+
+// supersede ends the unclaimed parts of older environment-wide deployments in the environment.
+func (l *ledger) supersede(w *deploymentState) {
+	for _, older := range w.project.deployments {
+		if older != w && older.Kind == domain.EnvironmentWide && older.Environment == w.Environment {
+			older.withdraw(nil)
+		}
+	}
+}
+
+// freeSlot reports whether another part of the deployment may be released without exceeding maxParallel.
+func (w *deploymentState) freeSlot() bool {
+	if w.MaxParallel == 0 {
+		return true
+	}
+	taken := 0
+	for _, o := range w.project.deployments {
+		for _, s := range o.shares {
+			if o.Environment == w.Environment && s.released && !s.ended {
+				taken++
+			}
+		}
+	}
+	return taken < w.MaxParallel
+}
+
+// applyShares records which parts a server released or withdrew, and which ones a person cancelled.
+func (l *ledger) applyShares(fact domain.Event) {
+	switch e := fact.(type) {
+	case domain.PartsReleased:
+		if w := l.deployments[e.Deployment]; w != nil {
+			w.release(e.Machines)
+		}
+	case domain.PartsWithdrawn:
+		if w := l.deployments[e.Deployment]; w != nil {
+			w.withdraw(e.Machines)
+		}
+	case domain.DeploymentCancelled:
+		if w := l.deployments[e.Deployment]; w != nil {
+			w.withdraw(nil)
+		}
+	}
+}
+
+// release records that a server released parts.
+func (w *deploymentState) release(machines []string) {
+	for _, name := range machines {
+		if s := w.shares[name]; s != nil && s.unclaimed() {
+			s.released = true
+		}
+	}
+}
+
+// withdraw ends the parts of these machines that are unclaimed, or of all machines without a list.
+func (w *deploymentState) withdraw(machines []string) {
+	for name, s := range w.shares {
+		if s.unclaimed() && (machines == nil || slices.Contains(machines, name)) {
+			s.ended = true
+		}
+	}
+}
+
+// openShares returns the deployments of the project with an open part on the machine.
+func (a *projectState) openShares(machine string) (open []*deploymentState) {
+	for _, w := range a.deployments {
+		if s := w.shares[machine]; s != nil && !s.ended {
+			open = append(open, w)
+		}
+	}
+	return open
+}
