@@ -310,6 +310,7 @@ func TestNothingIsDeletedWhileMoreThanTheShareOfAnEnvironmentIsAbsent(t *testing
 		"two of ten at 20 %":          {20, 10, 2, true},
 		"three of ten at 20 %":        {20, 10, 3, false},
 		"three of ten at 30 %":        {30, 10, 3, true},
+		"two of nine at 22 %":         {22, 9, 2, false}, // 1.98 rounds down to one
 		"all of ten at 100 %":         {100, 10, 10, true},
 		"nine of ten at 89 %":         {89, 10, 9, false},
 		"two of ten at the default":   {0, 10, 2, true},

@@ -231,7 +231,7 @@ func outcome(d *projections.Deployment) (domain.DeploymentState, string) {
 	switch {
 	case count[domain.PartFailed] > 0:
 		return domain.DeploymentFailed, "parts-failed"
-	case count[domain.PartLost] > 0 && tooManyFailed(d):
+	case tooManyFailed(d): // lost parts count too
 		return domain.DeploymentFailed, "parts-failed" // law 27
 	case missed > 0 && d.Facts.Unavailable == domain.FailUnavailable:
 		return domain.DeploymentFailed, "machines-unavailable"

@@ -13,7 +13,7 @@ func Work(v *projections.View, machine string) *projections.Part {
 		return nil
 	}
 	for _, part := range v.OpenPartsOn(machine) {
-		if part.State == domain.PartReleased && v.ClaimCheck(part, m.Session) == "" {
+		if v.ClaimCheck(part, m.Session) == "" {
 			return part
 		}
 	}

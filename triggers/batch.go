@@ -51,11 +51,8 @@ func (b *Batch) Add(rec eventlog.Recorded, fact domain.Event) {
 	}
 	b.Last = rec.Position
 	b.Events++
-	kind, machine := domain.SplitStream(rec.Stream)
-	if kind != domain.MachineStreams {
-		return
-	}
 	if category, ok := domain.CategoryOf(fact); ok {
+		_, machine := domain.SplitStream(rec.Stream)
 		b.count(machine, category)
 	}
 }
@@ -122,7 +119,7 @@ func upToDate(v *projections.View, m *projections.Machine, opening uint16,
 	age projections.Age) (verdicts []Verdict) {
 	for _, p := range v.ProjectsFor(m) {
 		if len(v.Candidates(p, m)) == 0 && hasTriggerFor(p, m, opening) {
-			if verdict := Judge(v, p, m, age); verdict.Kind == None && verdict.Reason == UpToDate {
+			if verdict := Judge(v, p, m, age); verdict.Reason == UpToDate {
 				verdicts = append(verdicts, verdict)
 			}
 		}

@@ -121,13 +121,13 @@ const maxMembersBytes = 384 << 10
 
 // fits returns how many members fit into one deployment: at least one, at most domain.MaxNamedMachines.
 func fits(members []Verdict) int {
-	bytes := 0
-	for n, member := range members[:min(len(members), domain.MaxNamedMachines)] {
+	bytes, most := 0, min(len(members), domain.MaxNamedMachines)
+	for n, member := range members[:most] {
 		if bytes += size(member); n > 0 && bytes > maxMembersBytes {
 			return n
 		}
 	}
-	return min(len(members), domain.MaxNamedMachines)
+	return most
 }
 
 // size returns an upper bound of the JSON size of a machine: its names, the ids of its causes, and punctuation.

@@ -173,8 +173,7 @@ func (c Case) behind() bool { return c.View.Behind(c.Project, c.Machine) }
 func (c Case) redeployDue() bool {
 	for _, candidate := range c.Candidates {
 		t := c.Project.Triggers[candidate.Trigger]
-		if candidate.Redeploy > 0 && t != nil && !t.Disabled && t.Settings.Redeploy &&
-			c.View.Wanted(c.Project, c.Machine) != "" {
+		if candidate.Redeploy > 0 && t != nil && !t.Disabled {
 			return true
 		}
 	}

@@ -21,6 +21,7 @@ func TestDelayDoublesWithEachFailedAttemptUpToAnHour(t *testing.T) {
 		require.Equal(t, want, triggers.Delay(minute, count))
 	}
 	require.Equal(t, time.Hour, triggers.Delay(minute, 40))
+	require.Equal(t, time.Hour, triggers.Delay(minute, domain.MaxAttempts), "the delay does not overflow")
 }
 
 // newFleet returns a history of project shop. Production wants its release 1.0, and its trigger joins selects machines
@@ -42,8 +43,10 @@ func TestPlanSplitsMoreThanFiveHundredMachinesIntoSeveralDeployments(t *testing.
 	seen := map[string]int{}
 	decisions := triggers.Plan(h.View, triggers.Decide(h.View, h.Age))
 	require.Len(t, decisions, 3)
-	for _, d := range decisions {
-		for _, m := range d.Events[0].(domain.DeploymentQueued).Machines {
+	for i, d := range decisions {
+		machines := d.Events[0].(domain.DeploymentQueued).Machines
+		require.Len(t, machines, []int{domain.MaxNamedMachines, domain.MaxNamedMachines, 201}[i])
+		for _, m := range machines {
 			seen[m.Name]++
 		}
 	}
