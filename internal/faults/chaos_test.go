@@ -30,6 +30,7 @@ type chaosRun struct {
 	random   *rand.Rand
 	done     map[string]int
 	recovery []time.Duration
+	offline  *offlineWatch
 }
 
 // TestMachinesGetTheirReleasesOnceUnderFaults tests what several servers on one log guarantee while faults occur.
@@ -45,8 +46,10 @@ func TestMachinesGetTheirReleasesOnceUnderFaults(t *testing.T) {
 
 	p, stop := begin(c, chosen, 3)
 	s := &chaosRun{c: c, users: p, random: rand.New(rand.NewPCG(chosen, 1<<32)), done: map[string]int{}}
+	s.offline = watchOffline(c, settledAfter)
 	s.inject(*timeFlag)
 	stop()
+	s.offline.stop()
 
 	s.settle()
 	s.checkInvariants()
@@ -200,7 +203,8 @@ func (s *chaosRun) checkInvariants() {
 	events, lines := c.events(), c.lines()
 	zeros := map[string][]string{"lost": lostCommands(s.users.commands, events),
 		"duplicated": duplicates(s.users.commands, events), "gaps": gaps(events),
-		"twice": repeatedRuns(lines), "unclaimed": unclaimed(lines, events)}
+		"twice": repeatedRuns(lines), "unclaimed": unclaimed(lines, events),
+		"false offline": s.offline.found}
 	s.print(events, lines, zeros)
 	for what, found := range zeros {
 		require.Empty(c.t, found, what)
@@ -322,6 +326,7 @@ func (s *chaosRun) print(events []eventlog.Recorded, lines []line, zeros map[str
 	c.t.Logf("faults: %d (%s); %d servers stopped at a failpoint", total, strings.Join(kinds, ", "), c.hits.Load())
 	c.t.Logf("lost %d, duplicated %d, gaps %d, ran twice %d, ran without a claim or succeeded without running %d",
 		len(zeros["lost"]), len(zeros["duplicated"]), len(zeros["gaps"]), len(zeros["twice"]), len(zeros["unclaimed"]))
+	c.t.Logf("false offline %d, of %d sessions that a server ended", len(s.offline.found), s.offline.ended)
 	c.t.Logf("recovery after healing: p50 %s, p99 %s, max %s", percentile(s.recovery, 50), percentile(s.recovery, 99),
 		percentile(s.recovery, 100))
 }

@@ -7,6 +7,7 @@
 //	load_test.go        users that send commands, and a record of each answer
 //	fault_test.go       the faults, and how each is undone
 //	check_test.go       the invariants that must hold afterwards
+//	false_offline_test.go  counts the machines that were called offline although their agents could reach the servers
 //	chaos_test.go       the run: load and faults from a seed, then the checks and the figures
 //	control_test.go     negative controls: the checks find a step that ran twice and a lost event
 //	history_test.go     clients that append to the log directly, and a check that their histories are linearizable

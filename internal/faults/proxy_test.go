@@ -29,6 +29,7 @@ type proxy struct {
 
 	mu      sync.Mutex
 	now     conditions
+	touched time.Time     // the last change of the conditions, or the last cut
 	changed chan struct{} // closed when the conditions change
 	open    map[net.Conn]struct{}
 	over    bool
@@ -61,7 +62,7 @@ func (w *proxy) close() {
 func (w *proxy) set(now conditions) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.now = now
+	w.now, w.touched = now, time.Now()
 	close(w.changed)
 	w.changed = make(chan struct{})
 }
@@ -70,9 +71,17 @@ func (w *proxy) set(now conditions) {
 func (w *proxy) cut() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.touched = time.Now()
 	for conn := range w.open {
 		conn.Close()
 	}
+}
+
+// undisturbedSince returns since when the proxy has forwarded everything. It returns false while it does not.
+func (w *proxy) undisturbedSince() (since time.Time, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.touched, w.now == conditions{}
 }
 
 // clear restores normal conditions and closes all connections, because they may have lost data.

@@ -24,6 +24,7 @@ type supervised struct {
 	wanted bool
 	newest *harness.Process // nil before the first start
 	starts int
+	since  time.Time // the last start
 }
 
 // restartAfter is the time between the end of a process and its next start.
@@ -56,7 +57,7 @@ func (p *supervised) launch() {
 		return
 	}
 	p.newest, p.extra = started, nil
-	p.starts++
+	p.starts, p.since = p.starts+1, time.Now()
 	go p.restart(started)
 }
 
@@ -93,6 +94,13 @@ func (p *supervised) started() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.starts
+}
+
+// runningSince returns since when the process has been running. It returns false while it is not.
+func (p *supervised) runningSince() (since time.Time, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.since, p.newest != nil && p.newest.Running()
 }
 
 // stopped reports whether the process was suspended by a signal. It is false on systems without /proc.
