@@ -279,6 +279,21 @@ func (a *agent) busyWith(project projectIncarnation) bool {
 		slices.ContainsFunc(a.unreported, func(e *execution) bool { return e.project == project })
 }
 
+// offeredPart returns the part that the agent's server offers it, or nil. The ledger checks the offer if the server has
+// read the whole log.
+func (a *agent) offeredPart() *projections.Part {
+	view := a.server.view()
+	part := rollout.Work(view, a.machine)
+	if l := a.cluster.ledger; view.Position == l.at {
+		offer := domain.ID{}
+		if part != nil {
+			offer = part.Deployment.ID
+		}
+		l.checkOffer(a.machine, offer)
+	}
+	return part
+}
+
 // claim claims a part in a session, and starts it if the claim counts according to the server's fold.
 func (a *agent) claim(deployment, session domain.ID) {
 	if e := a.cluster.ran[partKey{deployment, a.machine}]; !a.reachable() || a.running != nil || e != nil &&
@@ -347,7 +362,7 @@ func (p *cluster) claimOne(st step) {
 		if a == nil || !a.reachable() || a.running != nil {
 			continue
 		}
-		if part := rollout.Work(a.server.view(), a.machine); part != nil {
+		if part := a.offeredPart(); part != nil {
 			a.claim(part.Deployment.ID, a.session)
 			return
 		}
@@ -376,7 +391,7 @@ func (p *cluster) workAll(st step) {
 		case a.running != nil:
 			a.report(a.end(p.healing || (st.b>>(i%10))%4 > 0))
 		default:
-			if part := rollout.Work(a.server.view(), a.machine); part != nil {
+			if part := a.offeredPart(); part != nil {
 				a.claim(part.Deployment.ID, a.session)
 			}
 		}
@@ -449,7 +464,7 @@ func (p *cluster) reconnect(st step) {
 	if a == nil {
 		return
 	}
-	part, session := rollout.Work(a.server.view(), a.machine), a.session
+	part, session := a.offeredPart(), a.session
 	a.connectTo(p.serving(st.a))
 	if part != nil && st.b/8%2 == 0 {
 		a.claim(part.Deployment.ID, session)
@@ -572,7 +587,7 @@ func (p *cluster) takeOffer(st step) {
 		if a == nil || !a.reachable() {
 			continue
 		}
-		if part := rollout.Work(a.server.view(), a.machine); part != nil {
+		if part := a.offeredPart(); part != nil {
 			a.offer, a.offered = part.Deployment.ID, a.session
 			return
 		}

@@ -40,6 +40,6 @@
 // Each check quotes the law of docs/laws.md that it verifies. The checks do not use the fold to verify the fold: agents
 // know which parts they ran, and the ledger reads the raw log. The ledger decodes events, but does not use the fold, the
 // claim check or the state of package domain. It decides itself whether a claim counts, so the fold must neither count a
-// void claim nor refuse a valid one. Each law has negative controls in testdata/breaks.txt:
+// void claim nor refuse a valid one, and a server must offer a machine exactly the parts that may start there. Each law has negative controls in testdata/breaks.txt:
 // deliberate defects in drover, for which a test proves that the simulation detects them.
 package sim

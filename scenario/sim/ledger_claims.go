@@ -12,6 +12,7 @@ type refusal struct{ law, fact string }
 
 const (
 	claimLaw     = "law 13: the claim check runs when execution starts"
+	offerLaw     = "law 13: a machine is offered exactly the parts that may start there"
 	runningLaw   = "one counting claim is open on a machine"
 	healthLaw    = "law 25: nothing is deployed before the first result of the health check"
 	asideLaw     = "law 18: a stream that is set aside decides nothing"
@@ -36,6 +37,27 @@ func (l *ledger) judgeClaim(w *deploymentState, machine string, e domain.PartCla
 		l.cluster.violate(claimLaw, "the claim of %s is void, although nothing forbids it", claim)
 	}
 	return r.fact == ""
+}
+
+// checkOffer checks which part a server offers to a machine: one that may start there, if there is any. offer is the zero
+// id if it offers none.
+func (l *ledger) checkOffer(machine string, offer domain.ID) {
+	h := l.machines[machine]
+	if h == nil {
+		return
+	}
+	claim := domain.PartClaimed{Session: h.Session, Instance: h.Instance}
+	for _, a := range l.projects {
+		for _, w := range a.openShares(machine) {
+			r, certain := l.refuse(w, machine, claim)
+			switch name := l.cluster.transcript.deployment(w.id); {
+			case certain && r.fact == "" && offer.IsZero():
+				l.cluster.violate(offerLaw, "%s has no work, although nothing forbids its part of %s", machine, name)
+			case certain && r.fact != "" && offer == w.id:
+				l.cluster.violate(offerLaw, "%s was offered its part of %s, although %s", machine, name, r.fact)
+			}
+		}
+	}
 }
 
 // refuse returns why a claim is void. The result is uncertain in one case: the machine of an automatic part already has
