@@ -350,7 +350,12 @@ func (s *session) confirmed(c client.Ended) {
 		if c.Event == "" { // the log has lost the deployment: no event will record this success
 			c.Event = c.Deployment
 		}
-		if err := s.journal.RecordSuccess(p.entry.Project, c); err != nil {
+		statement := journal.Success{Deployment: c.Deployment, Release: p.entry.Release, Number: p.entry.Number}
+		err := s.journal.Remember(p.entry.Project, statement)
+		if err == nil {
+			err = s.journal.RecordSuccess(p.entry.Project, c)
+		}
+		if err != nil {
 			s.logError(err)
 			return
 		}

@@ -267,6 +267,19 @@ func (s *session) helloMemory() *client.Memory {
 	return m
 }
 
+// remembered states the successes on this machine: the confirmed ones, and the ones in the journal.
+func (s *session) remembered() *client.Remembered {
+	statement := s.journal.Remembered()
+	for _, p := range s.ended {
+		if p.entry.End.State == domain.PartSucceeded {
+			proven := statement.Projects[p.entry.Project]
+			proven.Release, proven.Deployments = p.entry.Release, append(proven.Deployments, p.entry.Deployment)
+			statement.Projects[p.entry.Project] = proven
+		}
+	}
+	return &statement
+}
+
 // handleConnectResult handles the result of connect.
 func (s *session) handleConnectResult(a connectResult) {
 	if a.err != nil {
@@ -364,6 +377,7 @@ func (s *session) welcomed(w client.Welcome) {
 		s.log.Warn("warning from the server", zap.String("warning", sentence))
 	}
 	s.logError(s.journal.RecordLog(w, s.config.Name))
+	s.send(client.FromAgent{Remembered: s.remembered()})
 	s.apply(w.Settings)
 	s.queue = nil
 	s.reconcile(w.Unfinished)

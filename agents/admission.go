@@ -399,9 +399,10 @@ func (h *Hub) welcome(s *session, warnings []string) {
 	w := client.Welcome{Log: n.log.String(), Made: h.cfg.Engine.OriginalID().String(),
 		Server: h.cfg.Engine.Server().String(), Settings: n.settings, Warnings: warnings}
 	if err := h.cfg.Engine.LostEvents(); err != nil {
+		w.LostEvents = true
 		w.Warnings = append(w.Warnings, err.Error()+"; "+problem.LostEventsHint)
 	}
-	h.cfg.Engine.Read(func(v *projections.View) { w.Unfinished = unfinishedOf(v, s.machine) })
+	h.cfg.Engine.Read(func(v *projections.View) { w.Unfinished, s.welcomed = unfinishedOf(v, s.machine), v.Position })
 	s.settings = n.settings
 	s.lastMessage = h.cfg.Clock.Elapsed()
 	if n.machine != nil {

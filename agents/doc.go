@@ -10,6 +10,7 @@
 //	push.go         the messages to a connected agent
 //	sessions.go     the open sessions by machine
 //	httpagent.go    agents that use plain HTTP, so that any program can be an agent
+//	remembered.go   what an agent remembers about its successes, compared with the log
 //	part.go         claims, output and ends, for both transports
 //	outputlimit.go  the limit for the stored output of a part
 //	handover.go     closing sessions in favour of a newer server

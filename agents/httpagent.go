@@ -165,6 +165,8 @@ type ReportInput struct {
 	// Session is the session that the report of online returned; may be empty.
 	Session string
 	Detail  string
+	// Remembered is what the agent remembers about its successes; nil: it states nothing. Only for online.
+	Remembered *client.Remembered
 }
 
 // Reported is the response to a report.
@@ -189,6 +191,9 @@ func (h *Hub) Report(ctx context.Context, c access.Caller, in ReportInput) (r Re
 	switch in.Status {
 	case "online":
 		r.Session, r.Result, err = h.comeOnline(ctx, s, r.Session)
+		if err == nil && in.Remembered != nil {
+			err = h.reportRemembered(ctx, in.Machine, r.Session, *in.Remembered)
+		}
 	case "offline":
 		r.Session = s.machine.Session
 		r.Result, err = h.goOffline(ctx, s, in.Session)

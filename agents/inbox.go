@@ -20,11 +20,12 @@ const (
 // one may wait for the log, and reading must not: the heartbeats of an agent would stay unread. The goroutine that
 // handles messages exists only while there are any.
 type inbox struct {
-	mu       sync.Mutex
-	waiting  []client.FromAgent
-	handling bool
-	ended    bool          // the session has ended; further messages are dropped
-	changed  chan struct{} // closed at the next change; nil: nobody waits for one
+	mu        sync.Mutex
+	waiting   []client.FromAgent
+	heartbeat bool // one arrived while messages were handled; it follows them
+	handling  bool
+	ended     bool          // the session has ended; further messages are dropped
+	changed   chan struct{} // closed at the next change; nil: nobody waits for one
 }
 
 // push adds a message and reports whether the caller must handle the messages now. If the inbox is full, it returns
@@ -64,6 +65,10 @@ func (b *inbox) next() (m client.FromAgent, ok bool) {
 	defer b.mu.Unlock()
 	b.announce()
 	if len(b.waiting) == 0 {
+		if b.heartbeat {
+			b.heartbeat = false
+			return client.FromAgent{Heartbeat: &client.Heartbeat{}}, true
+		}
 		b.waiting, b.handling = nil, false
 		return m, false
 	}
@@ -76,7 +81,7 @@ func (b *inbox) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.announce()
-	b.waiting, b.handling, b.ended = nil, false, true
+	b.waiting, b.heartbeat, b.handling, b.ended = nil, false, false, true
 }
 
 // idle returns nil if no message waits or is being handled, else a channel that is closed at the next change.
@@ -89,11 +94,16 @@ func (b *inbox) idle() <-chan struct{} {
 	return b.change()
 }
 
-// busy reports whether a message waits or is being handled.
-func (b *inbox) busy() bool {
+// postpone makes a heartbeat follow the messages that wait or are being handled. waits is false without such messages, and
+// first is false if another heartbeat follows them already.
+func (b *inbox) postpone() (waits, first bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.handling
+	if !b.handling {
+		return false, false
+	}
+	first, b.heartbeat = !b.heartbeat, true
+	return true, first
 }
 
 // readMessages reads messages until the connection ends, and waits until they are handled. Each message counts as a
@@ -143,14 +153,17 @@ func (s *session) receive(ctx context.Context, m client.FromAgent) {
 	}
 }
 
-// heartbeatDuringWork reports whether a message is a heartbeat that needs no handling, because other messages are
-// waiting: a heartbeat only repeats what the session still owes, and the next one does the same.
+// heartbeatDuringWork reports whether a message is a heartbeat that arrives while others are handled. One heartbeat
+// follows them, because it repeats what the session still owes. The others have nothing to add.
 func (s *session) heartbeatDuringWork(m client.FromAgent) bool {
-	if m.Heartbeat == nil || !s.inbox.busy() {
+	if m.Heartbeat == nil {
 		return false
 	}
-	s.hub.messages["heartbeat"].Add(1)
-	return true
+	waits, first := s.inbox.postpone()
+	if waits && !first {
+		s.hub.messages["heartbeat"].Add(1)
+	}
+	return waits
 }
 
 // handleMessages handles the waiting messages in order, until none is left.

@@ -46,6 +46,10 @@ type session struct {
 	ending           bool // this server closes the connection
 	// lastHealth is the last result of the policy's health check, which the agent reports once; nil: none yet.
 	lastHealth *client.Health
+	// unjudged is the agent's last statement about its successes until it has been compared with the log; nil: none.
+	// welcomed is the position that the log had reached before the welcome.
+	unjudged *client.Remembered
+	welcomed eventlog.Position
 }
 
 // sendTimeout bounds the time to send one message. An agent that does not accept it is disconnected.
@@ -149,9 +153,13 @@ func (s *session) handleMessage(ctx context.Context, m client.FromAgent) bool {
 		count("heartbeat")
 		s.repeatOffer()
 		s.repeatHealth(ctx)
+		s.compareStatement(ctx)
 	case m.Health != nil:
 		count("health")
 		s.health(ctx, *m.Health)
+	case m.Remembered != nil:
+		count("remembered")
+		s.receiveStatement(ctx, *m.Remembered)
 	case m.Claim != nil:
 		count("claim")
 		s.claim(ctx, m.Claim.Deployment)

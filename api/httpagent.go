@@ -19,10 +19,11 @@ type machineInput struct {
 type reportInput struct {
 	Name string `path:"name"`
 	Body struct {
-		Status   string `json:"status" enum:"online,offline,healthy,warning,unhealthy"`
-		Instance string `json:"instance,omitempty" doc:"Required with an admin token. Default: the agent's own instance."`
-		Session  string `json:"session,omitempty" doc:"The session that the report of online returned."`
-		Detail   string `json:"detail,omitempty"`
+		Status     string             `json:"status" enum:"online,offline,healthy,warning,unhealthy"`
+		Instance   string             `json:"instance,omitempty" doc:"Required with an admin token. Default: the agent's own instance."`
+		Session    string             `json:"session,omitempty" doc:"The session that the report of online returned."`
+		Detail     string             `json:"detail,omitempty"`
+		Remembered *client.Remembered `json:"remembered,omitempty" doc:"What the agent remembers about its successes; only with online."`
 	}
 }
 
@@ -115,7 +116,7 @@ func (a *API) postReport(ctx context.Context, in *reportInput) (*answer[Reported
 	b := in.Body
 	r, err := a.cfg.Agents.Report(ctx, callerOf(ctx),
 		agents.ReportInput{Machine: in.Name, Status: b.Status, Instance: b.Instance, Session: b.Session,
-			Detail: b.Detail})
+			Detail: b.Detail, Remembered: b.Remembered})
 	position := r.Position.String()
 	return &answer[Reported]{Position: position, Body: Reported{Session: r.Session.String(), Position: position,
 		HeartbeatEvery: r.HeartbeatEvery}}, err

@@ -38,6 +38,7 @@ var eventTypes = []eventType{
 	{"machine.health-changed/v1", MachineHealthChanged{}, nil, byHealth, describeWith(describeMachineHealthChanged)},
 	{"machine.deleted/v1", MachineDeleted{}, nil, always(Deleted), describeWith(describeMachineDeleted)},
 	{"machine.clean-up-held/v1", MachineCleanUpHeld{}, nil, nil, describeWith(describeMachineCleanUpHeld)},
+	{"machine.lost-state/v1", MachineLostState{}, nil, nil, describeWith(describeMachineLostState)},
 	{"project.defined/v1", ProjectDefined{}, nil, nil, describeWith(describeProjectDefined)},
 	{"project.enabled/v1", ProjectEnabled{}, nil, nil, describeWith(describeProjectEnabled)},
 	{"project.disabled/v1", ProjectDisabled{}, nil, nil, describeWith(describeProjectDisabled)},

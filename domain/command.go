@@ -68,6 +68,7 @@ var commands = []struct {
 	{"token.use", UseToken{}},
 	{"stream.clear", ClearStream{}},
 	{"log.accept-restore", AcceptRestore{}},
+	{"machine.report-lost-state", ReportLostState{}},
 }
 
 // RemovesPower reports whether c takes a permission away or stops something: it revokes, disables, deletes, cancels or

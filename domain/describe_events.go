@@ -70,6 +70,16 @@ func describeMachineCleanUpHeld(e MachineCleanUpHeld, d *Description) {
 		machineSubject(d), e.Absent, e.Machines)
 }
 
+func describeMachineLostState(e MachineLostState, d *Description) {
+	var lost []string
+	for _, s := range e.Lost {
+		lost = append(lost, fmt.Sprintf("%s of project %s", cmp.Or(s.Release, "a release"), s.Project))
+	}
+	d.Details += InParentheses(strings.Join(lost, ", "))
+	d.Sentence = fmt.Sprintf("%s lost its state: its agent does not remember that it installed %s",
+		machineSubject(d), JoinNames(lost))
+}
+
 func describeProjectDefined(e ProjectDefined, d *Description) {
 	d.Origin, d.Sentence = e.Origin, "project defined"
 }

@@ -65,7 +65,23 @@ type (
 		Absent   int `json:"absent"`   // machines of the environment that are absent for longer than their policies allow
 		Machines int `json:"machines"` // machines of the environment
 	}
+	// MachineLostState means that the agent of a machine does not remember successes that the log recorded: its disk was
+	// restored from a snapshot, or its data was lost. The machine is dirty for these projects. It has no effect on a
+	// project with a later success.
+	MachineLostState struct {
+		Session ID            `json:"session"` // of the agent that reported it
+		Lost    []LostSuccess `json:"lost"`    // sorted by project
+	}
 )
+
+// LostSuccess is the last success of a project on a machine, which the machine's agent does not remember.
+type LostSuccess struct {
+	Project    string `json:"project"`
+	Deployment ID     `json:"deployment"`
+	Release    string `json:"release,omitempty"` // of that deployment, according to the log
+	// Proven is the release of the last success that the agent remembers; empty if it remembers none.
+	Proven string `json:"proven,omitempty"`
+}
 
 // Health is the result of a machine's health check.
 type Health string
@@ -88,3 +104,4 @@ func (MachineWentOffline) event()   {}
 func (MachineHealthChanged) event() {}
 func (MachineDeleted) event()       {}
 func (MachineCleanUpHeld) event()   {}
+func (MachineLostState) event()     {}

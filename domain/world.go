@@ -19,6 +19,8 @@ type World interface {
 	Wanted(project, machine string) string
 	// Actual returns the release of the machine's last success.
 	Actual(project, machine string) string
+	// ActualFrom returns the deployment of that success, or the zero ID if no release is known.
+	ActualFrom(project, machine string) ID
 	// HasUnclaimed reports whether the machine has an open part of the project that is not claimed.
 	HasUnclaimed(project, machine string) bool
 	// Unfinished returns the release that the machine's last attempt did not finish.

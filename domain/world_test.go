@@ -19,6 +19,7 @@ type testWorld struct {
 
 	holds       map[string]*Hold  // by "project machine"
 	actual      map[string]string // by "project machine"
+	actualFrom  map[string]ID     // by "project machine"
 	unfinished  map[string]string // by "project machine"
 	unclaimed   map[string]bool   // by "project machine"
 	deployments map[ID]*DeploymentFacts
@@ -34,6 +35,7 @@ type recorded struct {
 
 func newWorld(t *testing.T) *testWorld {
 	return &testWorld{t: t, streams: map[string][]recorded{}, holds: map[string]*Hold{}, actual: map[string]string{},
+		actualFrom: map[string]ID{},
 		unfinished: map[string]string{}, unclaimed: map[string]bool{}, deployments: map[ID]*DeploymentFacts{},
 		parts: map[string]*Part{}, aside: map[string]string{}}
 }
@@ -233,6 +235,9 @@ func (w *testWorld) Hold(project, machine string, kind HoldKind) *Hold {
 }
 func (w *testWorld) Actual(project, machine string) string {
 	return w.actual[project+" "+machine]
+}
+func (w *testWorld) ActualFrom(project, machine string) ID {
+	return w.actualFrom[project+" "+machine]
 }
 func (w *testWorld) HasUnclaimed(project, machine string) bool {
 	return w.unclaimed[project+" "+machine]

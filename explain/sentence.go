@@ -50,7 +50,22 @@ func Sentence(v *projections.View, age projections.Age, verdict triggers.Verdict
 	if p == nil || m == nil || sentence == nil {
 		return ""
 	}
-	return sentence(subject{v, p, m, verdict, age, names})
+	a := subject{v, p, m, verdict, age, names}
+	return sentence(a) + a.lostState()
+}
+
+// lostState says which success the machine has lost, if there is one. It explains why the actual release is unknown.
+func (a subject) lostState() string {
+	lost := a.m.LostState(a.p.Name)
+	if lost == nil {
+		return ""
+	}
+	proven := "no release"
+	if lost.Proven != "" {
+		proven = "only release " + lost.Proven
+	}
+	return fmt.Sprintf(" Its agent remembers %s, but the log recorded release %s (%s): its disk was restored from a "+
+		"snapshot, or its data was lost.", proven, lost.Release, at(lost.Position))
 }
 
 func (a subject) setAside() string {

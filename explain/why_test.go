@@ -153,7 +153,8 @@ func full(t *testing.T) *projectionstest.History {
 		domain.MachineChanged{Environment: "production", Roles: []string{"web"}},
 		domain.MachineDisabled{Origin: domain.By("ann")}, domain.MachineEnabled{Origin: domain.By("ann")},
 		domain.MachineHealthChanged{Status: domain.Warning, Detail: "disk 91 %", Session: session},
-		domain.MachineCleanUpHeld{Absent: 4, Machines: 10})
+		domain.MachineCleanUpHeld{Absent: 4, Machines: 10},
+		domain.MachineLostState{Session: session, Lost: []domain.LostSuccess{{Project: "shop", Release: "1.0"}}})
 	l.Add("project/shop", domain.ProjectDisabled{}, domain.ProjectEnabled{}, domain.TriggerDisabled{Trigger: "joins"},
 		domain.TriggerEnabled{Trigger: "joins"},
 		domain.PinSet{Environment: "production", Release: "1.0", Until: &until, Origin: domain.By("ann")},

@@ -65,20 +65,30 @@ func (v *View) openCandidates(m *Machine, f Fact, redeploy bool) {
 		return
 	}
 	cause := Cause{ID: f.id(), Category: category, Position: f.Position}
-	for _, at := range v.listeners(m, category) {
-		p, t := at.project, at.trigger
-		if p.Disabled || t.Disabled || !slices.Contains(t.Opens, category) || !t.Matches(&m.Machine, p.Settings.Roles) {
-			continue
-		}
-		c := v.candidate(p, t.Name, m)
-		if c.Opened == 0 {
-			c.Opened = f.Position
-		}
-		c.addCause(cause)
-		if redeploy && t.Settings.Redeploy {
+	for _, at := range v.asking(m, category) {
+		c := v.openFor(at, m, cause)
+		if redeploy && at.trigger.Settings.Redeploy {
 			c.Redeploy = f.Position
 		}
 	}
+}
+
+// asking returns the enabled triggers that match the machine and the category, possibly with duplicates.
+func (v *View) asking(m *Machine, category domain.Category) []listener {
+	return slices.DeleteFunc(v.listeners(m, category), func(at listener) bool {
+		p, t := at.project, at.trigger
+		return p.Disabled || t.Disabled || !slices.Contains(t.Opens, category) || !t.Matches(&m.Machine, p.Settings.Roles)
+	})
+}
+
+// openFor opens a candidate of a trigger because of the cause, or adds the cause to the open one.
+func (v *View) openFor(at listener, m *Machine, cause Cause) *Candidate {
+	c := v.candidate(at.project, at.trigger.Name, m)
+	if c.Opened == 0 {
+		c.Opened = cause.Position
+	}
+	c.addCause(cause)
+	return c
 }
 
 // search returns the index of a trigger's candidate in the machine's list, or where to insert it.

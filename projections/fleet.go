@@ -122,6 +122,9 @@ func (v *View) foldMachine(name string, f Fact) error {
 	case domain.MachineEnabled:
 		m.resetAllAttempts()
 	}
+	if e, ok := f.Event.(domain.MachineLostState); ok {
+		affected = v.loseState(m, e, f)
+	}
 	if !void {
 		v.openCandidates(m, f, redeployDue(m, before, f, absent))
 	}

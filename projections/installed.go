@@ -13,6 +13,10 @@ type Installed struct {
 	// Release is the release of the machine's last success, on Instance. Another instance does not have it.
 	Release  string
 	Instance domain.ID
+	// Deployment is the deployment of that success. Like Release, it is empty if the actual release is unknown.
+	Deployment domain.ID
+	// Lost is the last success that the machine's agent does not remember; nil without one, and after a later success.
+	Lost *LostState
 	// Success is the position at which the last success was reported, and Began the position at which its part was
 	// claimed.
 	Success     eventlog.Position
@@ -164,13 +168,17 @@ func (m *Machine) resetAllAttempts() {
 	}
 }
 
-// invalidate clears the actual release: the machine has succeeded since with something that the log does not have.
-func (i *Installed) invalidate() { i.Release, i.Instance, i.Dirty = "", domain.ID{}, true }
+// invalidate clears the actual release: either the machine has succeeded since with something that the log does not
+// have, or it has lost what the log recorded.
+func (i *Installed) invalidate() {
+	i.Release, i.Instance, i.Deployment, i.Dirty = "", domain.ID{}, domain.ID{}, true
+}
 
 // noteInstalled records the part's release as the machine's actual one.
 func (m *Machine) noteInstalled(p *Project, part *Part, f Fact) {
 	i := m.installed(p.Name)
 	i.Release, i.Instance, i.Dirty = part.Deployment.Release, part.Instance, false
+	i.Deployment, i.Lost = part.Deployment.ID, nil
 	i.Success, i.SuccessTime, i.Began = f.Position, f.Time, part.Claimed
 	i.FailedAttempts = FailedAttempts{}
 }

@@ -102,6 +102,13 @@ func (w world) Actual(project, machine string) string {
 	return ""
 }
 
+func (w world) ActualFrom(project, machine string) domain.ID {
+	if p, m, ok := w.projectAndMachine(project, machine); ok && w.v.Actual(p, m) != "" {
+		return m.Installed[project].Deployment
+	}
+	return domain.ID{}
+}
+
 func (w world) HasUnclaimed(project, machine string) bool {
 	return slices.ContainsFunc(w.v.OpenPartsOn(machine), func(part *Part) bool {
 		return part.Unclaimed() && part.Deployment.Project.Name == project

@@ -137,6 +137,9 @@ func (r *runner) compare(s *server, a *agent) ([]string, error) {
 			return nil, err
 		}
 	}
+	if err := r.prove(s, a); err != nil {
+		return nil, err
+	}
 	a.forget(s.LogID())
 	a.observe(s)
 	lines := r.then(behind)

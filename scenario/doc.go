@@ -121,6 +121,8 @@
 //	fails          reports that the running part failed: fails --step install --exit 1; --step 2 is the second step
 //	re-imaged      gets a new disk: another instance, which still has to come online
 //	cloned         a copy of the disk connects as a second session
+//	disk-saved     makes a copy of the disk
+//	disk-restored  replaces the disk with its copy; the agent has ended and still has to come online
 //
 // # Expectations
 //
@@ -160,6 +162,7 @@
 //	do.go        commands                   verbs.go    the table of commands
 //	report.go    the table of report        agent.go    what agents do
 //	events.go    events from other servers  backup.go   backup, restore and import
+//	disk.go      copies of a machine's disk
 //	tick.go      ticks                      faults.go   crash, pause, kill, stop, clock
 //	ask.go       why and view               show.go     log and replay
 //	parts.go     steps and causes           positions.go  names by time

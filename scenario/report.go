@@ -21,6 +21,9 @@ type agent struct {
 	// running lists the deployments whose parts it has claimed and not ended.
 	running []domain.ID
 	memory  agentMemory
+	// saved is the last copy of its disk, or nil. forgotten contains the successes that it lost with its disk.
+	saved     *diskCopy
+	forgotten map[domain.ID]bool
 }
 
 // word is one keyword of a report.
@@ -45,6 +48,8 @@ func reportWords() []word {
 		{"fails DEPLOYMENT --step NAME --exit CODE", reportEnd(domain.PartFailed)},
 		{"re-imaged", (*runner).replaceDisk},
 		{"cloned", (*runner).cloneDisk},
+		{"disk-saved", (*runner).saveDisk},
+		{"disk-restored", (*runner).restoreDisk},
 	}
 }
 
@@ -92,6 +97,7 @@ func (a *agent) reimage(r *runner) {
 	a.instances++
 	a.instance = r.id("instance", a.machine, a.instances)
 	a.server, a.silent, a.running, a.memory = nil, false, nil, agentMemory{}
+	a.saved, a.forgotten = nil, map[domain.ID]bool{}
 	r.names.add(a.instance, fmt.Sprintf("%s/disk%d", a.machine, a.instances))
 	a.session = domain.ID{}
 }

@@ -66,6 +66,7 @@ type Journal struct {
 	mu     sync.Mutex
 	memory *client.Memory
 	runs   []finishedRun // also in memory.json
+	proven successes     // also in memory.json
 }
 
 // Open locks and reads the data folder, and creates missing files. It returns the entries that an earlier run of the

@@ -13,13 +13,20 @@ import (
 	"github.com/droverhq/drover/api/client"
 )
 
-// storedMemory is the format of memory.json.
+// storedMemory is the part of memory.json that each version of drover has written.
 type storedMemory struct {
 	Format   int    `json:"format"`
 	Checksum string `json:"checksum,omitempty"` // see sealed; earlier versions of drover wrote none
 	client.Memory
 	// Runs are the results of the last runs, oldest first.
 	Runs []finishedRun `json:"runs,omitempty"`
+}
+
+// memoryFile is the content of memory.json.
+type memoryFile struct {
+	storedMemory
+	// Proven is the record of successes; earlier versions of drover wrote none.
+	Proven *successes `json:"proven,omitempty"`
 }
 
 // finishedRun is the result of a part of a project.
@@ -47,15 +54,19 @@ func (j *Journal) loadMemory() error {
 	if err != nil {
 		return j.quarantine(path, err)
 	}
-	j.memory, j.runs = &stored.Memory, stored.Runs
+	if stored.Proven == nil {
+		proven := successesFrom(stored.Memory, stored.Runs)
+		stored.Proven = &proven
+	}
+	j.memory, j.runs, j.proven = &stored.Memory, stored.Runs, *stored.Proven
 	if stored.Checksum == "" {
-		_ = j.store(j.memory, j.runs) // if this fails, the next change adds the checksum
+		_ = j.store(j.memory, j.runs, j.proven) // if this fails, the next change adds the checksum
 	}
 	return nil
 }
 
 // decodeMemory returns the content of memory.json, or an error if it is damaged or of an unsupported format.
-func decodeMemory(content []byte) (stored storedMemory, err error) {
+func decodeMemory(content []byte) (stored memoryFile, err error) {
 	if err := json.Unmarshal(content, &stored); err != nil {
 		return stored, err
 	}
@@ -69,7 +80,7 @@ func decodeMemory(content []byte) (stored storedMemory, err error) {
 	// Versions that wrote no checksum wrote no other field either. An unknown field is a damaged name of a field.
 	strict := json.NewDecoder(bytes.NewReader(content))
 	strict.DisallowUnknownFields()
-	return stored, strict.Decode(&storedMemory{})
+	return stored, strict.Decode(&memoryFile{})
 }
 
 // Memory returns what the agent knows about the log, or nil before its first welcome.
@@ -84,21 +95,29 @@ func (j *Journal) Memory() *client.Memory {
 	return &memory
 }
 
-// RecordLog stores the identity of the log that the welcome names. It discards the memory of any other log. It also
-// discards the runs of another machine: the data folder may come from an image of that machine's disk, and this machine
-// has not run those parts.
+// RecordLog stores the identity of the log that the welcome names. It discards the memory of any other log, unless the
+// log has lost events: the servers need the memory once a person has accepted that. It also discards the runs and
+// the successes of another machine: the data folder may come from an image of that machine's disk, and this machine has
+// not run those parts.
 func (j *Journal) RecordLog(welcome client.Welcome, machine string) error {
-	fresh := client.Memory{Log: welcome.Log, Made: welcome.Made, Machine: machine, Revision: -1}
-	if m := j.Memory(); m != nil && m.Log != "" && m.Machine != machine {
-		return j.store(&fresh, nil)
+	j.mu.Lock()
+	memory, runs, proven := client.Memory{Revision: -1}, j.runs, j.proven
+	if j.memory != nil {
+		memory = *j.memory
 	}
-	return j.update(func(m *client.Memory) bool {
-		if m.Log == welcome.Log {
-			return false
-		}
-		*m = fresh
-		return true
-	})
+	j.mu.Unlock()
+	fresh := client.Memory{Log: welcome.Log, Made: welcome.Made, Machine: machine, Revision: -1}
+	sameOrigin := memory.Made == "" || welcome.Made == "" || memory.Made == welcome.Made
+	switch {
+	case memory.Log == "":
+	case memory.Machine != machine:
+		runs, proven = nil, successes{}
+	case memory.Log == welcome.Log, welcome.LostEvents && sameOrigin:
+		return nil
+	case !sameOrigin:
+		proven = successes{} // the other cluster may have installed something else since
+	}
+	return j.store(&fresh, runs, proven)
 }
 
 // RecordEvent stores the newest event of the machine's stream. An older event changes nothing.
@@ -132,10 +151,10 @@ func (j *Journal) RecordSuccess(project string, end client.Ended) error {
 // RecordRun stores the result of a part on this machine, independently of the log.
 func (j *Journal) RecordRun(project string, end client.End) error {
 	j.mu.Lock()
-	runs := append(slices.Clone(j.runs), finishedRun{end, project})
+	runs, proven := append(slices.Clone(j.runs), finishedRun{end, project}), j.proven
 	j.mu.Unlock()
 	runs = runs[max(0, len(runs)-maxRuns):]
-	return j.store(j.Memory(), runs)
+	return j.store(j.Memory(), runs, proven)
 }
 
 // PreviousRun returns the result of a part that already ran on this machine. older reports whether another part of its
@@ -162,17 +181,17 @@ func (j *Journal) update(change func(*client.Memory) bool) error {
 		return nil
 	}
 	j.mu.Lock()
-	runs := j.runs
+	runs, proven := j.runs, j.proven
 	j.mu.Unlock()
-	return j.store(&next, runs)
+	return j.store(&next, runs, proven)
 }
 
-// store replaces the memory and the runs, on disk first.
-func (j *Journal) store(memory *client.Memory, runs []finishedRun) error {
+// store replaces the memory, the runs and the record of successes, on disk first.
+func (j *Journal) store(memory *client.Memory, runs []finishedRun, proven successes) error {
 	if memory == nil {
 		memory = &client.Memory{Revision: -1}
 	}
-	content, err := sealed(storedMemory{format, noChecksum, *memory, runs})
+	content, err := sealed(memoryFile{storedMemory{format, noChecksum, *memory, runs}, &proven})
 	if err == nil {
 		err = writeFile(filepath.Join(j.data, "memory.json"), content)
 	}
@@ -181,6 +200,6 @@ func (j *Journal) store(memory *client.Memory, runs []finishedRun) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.memory, j.runs = memory, runs
+	j.memory, j.runs, j.proven = memory, runs, proven
 	return nil
 }

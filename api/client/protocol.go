@@ -14,14 +14,15 @@ const MaxMessageBytes = 8 << 20
 
 // FromAgent is one message from an agent; exactly one field is set.
 type FromAgent struct {
-	Hello     *Hello      `json:"hello,omitempty"`
-	Heartbeat *Heartbeat  `json:"heartbeat,omitempty"`
-	Health    *Health     `json:"health,omitempty"`
-	Claim     *Claim      `json:"claim,omitempty"`
-	Output    *Output     `json:"output,omitempty"`
-	End       *End        `json:"end,omitempty"`
-	Answer    *PartAnswer `json:"answer,omitempty"`
-	Goodbye   *Goodbye    `json:"goodbye,omitempty"`
+	Hello      *Hello      `json:"hello,omitempty"`
+	Heartbeat  *Heartbeat  `json:"heartbeat,omitempty"`
+	Health     *Health     `json:"health,omitempty"`
+	Remembered *Remembered `json:"remembered,omitempty"`
+	Claim      *Claim      `json:"claim,omitempty"`
+	Output     *Output     `json:"output,omitempty"`
+	End        *End        `json:"end,omitempty"`
+	Answer     *PartAnswer `json:"answer,omitempty"`
+	Goodbye    *Goodbye    `json:"goodbye,omitempty"`
 }
 
 // ToAgent is one message from a server; exactly one field is set.
@@ -62,6 +63,25 @@ type Memory struct {
 	Successes map[string]string `json:"successes,omitempty"`
 	// Deployments maps a project to the deployment of that success.
 	Deployments map[string]string `json:"deployments,omitempty"`
+}
+
+// Remembered is what the agent remembers about the successes on its machine. It is sent after each Welcome, and states all
+// successes that the agent reported before. A machine that remembers less than the log becomes dirty. An agent that
+// sends none is never judged by it.
+type Remembered struct {
+	// Projects maps a project to its successes. Without an entry, nothing was installed.
+	Projects map[string]RememberedProject `json:"projects"`
+	// Partial means that a project without an entry is unknown: an older version of the agent kept no complete record.
+	Partial bool `json:"partial,omitempty"`
+	// AsOf is required over plain HTTP: the position in the answer to an earlier request of the agent. It shows that a
+	// delayed statement is older than a success.
+	AsOf string `json:"asOf,omitempty"`
+}
+
+// RememberedProject is what an agent remembers of one project.
+type RememberedProject struct {
+	Release     string   `json:"release,omitempty"` // of the last success
+	Deployments []string `json:"deployments"`       // of the last successes, in any order
 }
 
 // Heartbeat means that the session is alive.
@@ -116,6 +136,9 @@ type Welcome struct {
 	Settings Settings `json:"settings"`
 	// Unfinished lists the parts of this machine that are claimed and have not ended.
 	Unfinished []Unfinished `json:"unfinished"`
+	// LostEvents means that the log has lost events and no person has accepted that. The agent keeps its Memory until
+	// then, whatever the id of the log is.
+	LostEvents bool `json:"lostEvents,omitempty"`
 	// Warnings are sentences for the agent's log, for example that its flags differ from the machine's settings in the
 	// log.
 	Warnings []string `json:"warnings,omitempty"`
