@@ -22,14 +22,15 @@ type releaseInput struct {
 type deployInput struct {
 	Key
 	Body struct {
-		Project           string   `json:"project"`
-		Release           string   `json:"release"`
-		Environment       string   `json:"environment"`
-		Machines          []string `json:"machines,omitempty" doc:"If set, deploy only to these machines."`
-		Exclude           []string `json:"exclude,omitempty"`
-		MaxParallel       *int     `json:"maxParallel,omitempty" doc:"Overrides the project's setting; 0: no limit."`
-		StopAfterFailures *int     `json:"stopAfterFailures,omitempty" doc:"Overrides the project's setting; 0: never."`
-		Reason            string   `json:"reason,omitempty"`
+		Project           string           `json:"project"`
+		Release           string           `json:"release"`
+		Environment       string           `json:"environment"`
+		Machines          []string         `json:"machines,omitempty" doc:"If set, deploy only to these machines."`
+		Exclude           []string         `json:"exclude,omitempty"`
+		MaxParallel       *int             `json:"maxParallel,omitempty" doc:"Overrides the project's setting; 0: no limit."`
+		StopAfterFailures *int             `json:"stopAfterFailures,omitempty" doc:"Overrides the project's setting; 0: never."`
+		HealthyFor        *domain.Duration `json:"healthyFor,omitempty" doc:"Overrides the project's setting; 0s: no verification."`
+		Reason            string           `json:"reason,omitempty"`
 	}
 }
 
@@ -107,7 +108,8 @@ func (a *API) routeDeploy() {
 func (in *deployInput) command(by domain.Origin) domain.Deploy {
 	b := in.Body
 	return domain.Deploy{Project: b.Project, Release: b.Release, Environment: b.Environment, Machines: b.Machines,
-		Exclude: b.Exclude, MaxParallel: b.MaxParallel, StopAfterFailures: b.StopAfterFailures, Reason: b.Reason, Origin: by}
+		Exclude: b.Exclude, MaxParallel: b.MaxParallel, StopAfterFailures: b.StopAfterFailures, HealthyFor: b.HealthyFor,
+		Reason: b.Reason, Origin: by}
 }
 
 // routePreview registers the preview of a deployment. It takes the same input and writes nothing.

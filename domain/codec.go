@@ -59,6 +59,7 @@ var eventTypes = []eventType{
 	{"hold.lifted/v1", HoldLifted{}, nil, nil, describeWith(describeHoldLifted)},
 	{"part.claimed/v1", PartClaimed{}, nil, nil, describeWith(describePartClaimed)},
 	{"part.ended/v1", PartEnded{}, nil, nil, describeWith(describePartEnded)},
+	{"part.verified/v1", PartVerified{}, nil, nil, describeWith(describePartVerified)},
 	{"environment.defined/v1", EnvironmentDefined{}, nil, nil, describeWith(describeEnvironmentDefined)},
 	{"environment.deleted/v1", EnvironmentDeleted{}, nil, nil, describeWith(describeEnvironmentDeleted)},
 	{"policy.defined/v1", PolicyDefined{}, nil, nil, describeWith(describePolicyDefined)},

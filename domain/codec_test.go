@@ -27,6 +27,7 @@ func sampleSettings() ProjectSettings {
 		MaxParallel:       10,
 		StopAfterFailures: 1,
 		Unavailable:       FailUnavailable,
+		HealthyFor:        Duration(5 * time.Minute),
 		Attempts:          5,
 		Backoff: Duration(
 			2 * time.Minute,
@@ -101,6 +102,7 @@ func realisticSamples() []Event {
 			10,
 			1,
 			FailUnavailable,
+			Duration(5 * time.Minute),
 			"behind",
 			ann,
 		},
@@ -113,6 +115,7 @@ func realisticSamples() []Event {
 		HoldSet{"web-01", number(3), "1.4.3", true, &at, "noisy disk", ann}, HoldLifted{"web-01", ManualHold, Expired, ann},
 		PartClaimed{"shop", number(2), number(3)},
 		PartEnded{"shop", PartFailed, StepFailed, "install", 3, "exit status 3", number(2)},
+		PartVerified{"shop", PartFailed, MachineIsUnhealthy},
 		EnvironmentDefined{ann}, EnvironmentDeleted{ann}, PolicyDefined{policy, ann}, PolicyDeleted{ann},
 		TokenCreated{
 			TokenSettings{true, DeployScope, "p-1", 3, &at, []string{"production"}, []string{"web"}},

@@ -65,10 +65,12 @@ type (
 		Environment string   `json:"environment"`
 		Machines    []string `json:"machines"`
 		Exclude     []string `json:"exclude"`
-		// MaxParallel and StopAfterFailures override the settings of the project; nil means the project's settings.
-		MaxParallel       *int   `json:"maxParallel"`
-		StopAfterFailures *int   `json:"stopAfterFailures"`
-		Reason            string `json:"reason"`
+		// MaxParallel, StopAfterFailures and HealthyFor override the settings of the project; nil means the project's
+		// settings.
+		MaxParallel       *int      `json:"maxParallel"`
+		StopAfterFailures *int      `json:"stopAfterFailures"`
+		HealthyFor        *Duration `json:"healthyFor,omitempty"`
+		Reason            string    `json:"reason"`
 		Origin
 	}
 	// Rollback queues an environment-wide deployment of the previous release.
@@ -162,12 +164,15 @@ func (c Deploy) Decide(w World) ([]Event, *Rejection) {
 	q := DeploymentQueued{Kind: EnvironmentWide, Environment: c.Environment, Release: c.Release,
 		Exclude: SortedUnique(c.Exclude), MaxParallel: p.Settings.MaxParallel,
 		StopAfterFailures: p.Settings.StopAfterFailures,
-		Unavailable:       p.Settings.Unavailable, Reason: c.Reason, Origin: c.Origin}
+		Unavailable:       p.Settings.Unavailable, HealthyFor: p.Settings.HealthyFor, Reason: c.Reason, Origin: c.Origin}
 	if c.MaxParallel != nil {
 		q.MaxParallel = *c.MaxParallel
 	}
 	if c.StopAfterFailures != nil {
 		q.StopAfterFailures = *c.StopAfterFailures
+	}
+	if c.HealthyFor != nil {
+		q.HealthyFor = *c.HealthyFor
 	}
 	for _, name := range SortedUnique(c.Machines) {
 		q.Kind = Narrowed
@@ -209,6 +214,8 @@ func (c Deploy) checkMachines(w World, p *Project) *Rejection {
 		return invalid("invalid maxParallel %d", *c.MaxParallel).hint("use 1 or more, or 0 for no limit")
 	case c.StopAfterFailures != nil && *c.StopAfterFailures < 0:
 		return invalid("invalid stopAfterFailures %d", *c.StopAfterFailures).hint("use 1 or more, or 0 for never")
+	case c.HealthyFor != nil && (*c.HealthyFor < 0 || *c.HealthyFor > MaxAnyDuration):
+		return invalidHealthyFor(*c.HealthyFor)
 	}
 	for _, name := range slices.Concat(c.Machines, c.Exclude) {
 		m := w.Machine(name)

@@ -171,10 +171,11 @@ func TestDeployUsesTheProjectsLimitsUnlessOverridden(t *testing.T) {
 	require.Equal(
 		t,
 		[]Event{DeploymentQueued{Kind: EnvironmentWide, Environment: "production", Release: "1", MaxParallel: 4,
-			StopAfterFailures: 2, Unavailable: FailUnavailable, Origin: By("ann"), Reason: "monday"}},
+			StopAfterFailures: 2, Unavailable: FailUnavailable, HealthyFor: Duration(time.Hour), Origin: By("ann"),
+			Reason: "monday"}},
 		w.do(Deploy{Project: "shop", Release: "1", Environment: "production", Origin: By("ann"), Reason: "monday"}),
 	)
-	zero, nine := 0, 9
+	zero, nine, minute := 0, 9, Duration(time.Minute)
 	require.Equal(
 		t,
 		[]Event{
@@ -185,6 +186,7 @@ func TestDeployUsesTheProjectsLimitsUnlessOverridden(t *testing.T) {
 				MaxParallel:       0,
 				StopAfterFailures: 9,
 				Unavailable:       FailUnavailable,
+				HealthyFor:        minute,
 				Machines:          []DeploymentMachine{{Name: "web-01"}, {Name: "web-02"}},
 			},
 		},
@@ -196,6 +198,7 @@ func TestDeployUsesTheProjectsLimitsUnlessOverridden(t *testing.T) {
 				Machines:          []string{"web-02", "web-01", "web-02"},
 				MaxParallel:       &zero,
 				StopAfterFailures: &nine,
+				HealthyFor:        &minute,
 			},
 		),
 	)
@@ -206,7 +209,7 @@ func TestDeployUsesTheProjectsLimitsUnlessOverridden(t *testing.T) {
 func TestDeployRejectsInvalidRequests(t *testing.T) {
 	w := shopWorld(t)
 	good := Deploy{Project: "shop", Release: "1", Environment: "production"}
-	minus := -1
+	minus, ago := -1, Duration(-time.Second)
 	for name, c := range map[string]struct {
 		change func(*Deploy)
 		kind   RejectionKind
@@ -239,6 +242,7 @@ func TestDeployRejectsInvalidRequests(t *testing.T) {
 			d.Machines = make([]string, 501)
 		}, Invalid, "more than 500"},
 		"negative maxParallel": {func(d *Deploy) { d.MaxParallel = &minus }, Invalid, "invalid maxParallel"},
+		"negative healthyFor":  {func(d *Deploy) { d.HealthyFor = &ago }, Invalid, "invalid healthyFor -1s"},
 		"reason of 501 bytes":  {func(d *Deploy) { d.Reason = strings.Repeat("x", 501) }, Invalid, "501 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -170,6 +170,7 @@ var partReasonText = map[PartReason]string{
 	AgentInterrupted:   "the agent was interrupted; it is unknown how far the part got",
 	SecretMissing:      "a secret is missing on the machine",
 	OtherAgentFailure:  "the agent could not run the part",
+	MachineIsUnhealthy: "the machine was unhealthy after the success",
 	LateReportOfResult: "the result arrived after the part had been declared lost",
 }
 
@@ -179,6 +180,17 @@ func (r PartReason) Text() string {
 		return text
 	}
 	return string(r)
+}
+
+// Text describes how the verification of a part ended. part is the subject of the sentence.
+func (e PartVerified) Text(part string) string {
+	switch e.State {
+	case PartSucceeded:
+		return part + " verified: the machine stayed healthy"
+	case PartFailed:
+		return part + " failed its verification: " + e.Reason.Text()
+	}
+	return fmt.Sprintf("%s %s during its verification: %s", part, e.State, e.Reason.Text())
 }
 
 // Text describes how a part ended. part is the subject of the sentence. late means that the result came after the part

@@ -199,6 +199,12 @@ func describePartEnded(e PartEnded, d *Description) {
 	d.Sentence = e.Text(partSubject(d), e.Reason == LateReportOfResult)
 }
 
+func describePartVerified(e PartVerified, d *Description) {
+	d.Subject.Project = e.Project
+	d.Details += " " + string(e.State) + InParentheses(string(e.Reason))
+	d.Sentence = e.Text(partSubject(d))
+}
+
 func describeEnvironmentDefined(e EnvironmentDefined, d *Description) {
 	d.Origin, d.Sentence = e.Origin, "environment defined"
 }

@@ -66,12 +66,15 @@ type (
 		Machines []DeploymentMachine `json:"machines,omitempty"`
 		// Exclude lists machines that are left out of an environment-wide deployment.
 		Exclude []string `json:"exclude,omitempty"`
-		// MaxParallel, StopAfterFailures and Unavailable are the settings of the project, or the overrides of a person.
+		// MaxParallel, StopAfterFailures, Unavailable and HealthyFor are the settings of the project, or the overrides of a
+		// person.
 		MaxParallel       int         `json:"maxParallel,omitempty"`
 		StopAfterFailures int         `json:"stopAfterFailures,omitempty"`
 		Unavailable       Unavailable `json:"unavailableMachines,omitempty"`
-		Reason            string      `json:"reason,omitempty"` // rollback, retry, or the reasons of the verdicts
-		Origin                        // empty for an automatic deployment
+		// HealthyFor is how long each machine must stay healthy before its part has succeeded; 0: not at all.
+		HealthyFor Duration `json:"healthyFor,omitempty"`
+		Reason     string   `json:"reason,omitempty"` // rollback, retry, or the reasons of the verdicts
+		Origin              // empty for an automatic deployment
 	}
 	// PartsReleased allows machines to claim their parts of a deployment.
 	PartsReleased struct {
@@ -138,7 +141,8 @@ type (
 		Session  ID     `json:"session"`
 		Instance ID     `json:"instance"`
 	}
-	// PartEnded ends a part. Agents report succeeded and failed; servers decide skipped and lost.
+	// PartEnded ends a part. Agents report succeeded and failed; servers decide skipped and lost. If the deployment has
+	// HealthyFor, a success does not end the part: the part is verified next.
 	PartEnded struct {
 		Project  string     `json:"project"`
 		State    PartState  `json:"state"`
@@ -147,6 +151,13 @@ type (
 		ExitCode int        `json:"exitCode,omitempty"`
 		Detail   string     `json:"detail,omitempty"`
 		Session  ID         `json:"session"` // of the reporting agent; zero if a server decided
+	}
+	// PartVerified ends the verification of a part whose agent reported a success. It is void if the machine became
+	// unhealthy before the event.
+	PartVerified struct {
+		Project string     `json:"project"`
+		State   PartState  `json:"state"` // succeeded, failed or lost
+		Reason  PartReason `json:"reason,omitempty"`
 	}
 )
 
@@ -184,7 +195,7 @@ const (
 	DeploymentCancelledState DeploymentState = "cancelled"
 )
 
-// PartState is the state of a part. The states queued, released and running are never in the log.
+// PartState is the state of a part. The states queued, released, running and verifying are never in the log.
 type PartState string
 
 // The states of a part.
@@ -192,6 +203,7 @@ const (
 	PartQueued    PartState = "queued"
 	PartReleased  PartState = "released"
 	PartRunning   PartState = "running"
+	PartVerifying PartState = "verifying" // its agent reported a success; the machine must stay healthy
 	PartSucceeded PartState = "succeeded"
 	PartFailed    PartState = "failed"
 	PartSkipped   PartState = "skipped"
@@ -231,3 +243,4 @@ func (HoldSet) event()             {}
 func (HoldLifted) event()          {}
 func (PartClaimed) event()         {}
 func (PartEnded) event()           {}
+func (PartVerified) event()        {}

@@ -64,6 +64,17 @@ func (m *Machine) Evolve(id ID, e Event) error {
 	return nil
 }
 
+// Reasons of MachineWentOffline events that a server decides. In both cases nothing was heard from the machine for longer
+// than its policy's offlineAfter.
+const (
+	Silent     = "silent"
+	ServerGone = "server-gone"
+)
+
+// BeyondGrace reports whether nothing was heard from the machine for longer than its policy's offlineAfter, as opposed
+// to an agent that disconnected.
+func (e MachineWentOffline) BeyondGrace() bool { return e.Reason == Silent || e.Reason == ServerGone }
+
 func (m *Machine) applySettings(environment string, roles []string, policy string) {
 	m.Environment, m.Roles, m.Policy = environment, SortedUnique(roles), policy
 	if m.Policy == "" {

@@ -339,6 +339,8 @@ func TestProjectSettingsCheckRejectsInvalidSettings(t *testing.T) {
 		words    string
 	}{
 		"negative maxParallel":        {ProjectSettings{MaxParallel: -1}, "invalid maxParallel -1"},
+		"negative healthyFor":         {ProjectSettings{HealthyFor: -1}, "invalid healthyFor -1ns"},
+		"healthyFor of two years":     {ProjectSettings{HealthyFor: 2 * MaxAnyDuration}, "invalid healthyFor 17568h"},
 		"negative stopAfterFailures":  {ProjectSettings{StopAfterFailures: -1}, "invalid stopAfterFailures -1"},
 		"unknown unavailableMachines": {ProjectSettings{Unavailable: "wait"}, "use skip or fail"},
 		"101 attempts":                {ProjectSettings{Attempts: 101}, "invalid automatic.attempts 101"},

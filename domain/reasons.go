@@ -31,5 +31,6 @@ const (
 	AgentInterrupted   PartReason = "interrupted"
 	SecretMissing      PartReason = "secret-missing"
 	OtherAgentFailure  PartReason = "agent-error"
+	MachineIsUnhealthy PartReason = "unhealthy"
 	LateReportOfResult PartReason = "reported-late"
 )

@@ -58,8 +58,9 @@ type ProjectSettings struct {
 	MaxParallel       int               `json:"maxParallel,omitempty"`       // slots per environment; 0: no limit
 	StopAfterFailures int               `json:"stopAfterFailures,omitempty"` // failed parts that cancel the rest; 0: never
 	Unavailable       Unavailable       `json:"unavailableMachines,omitempty"`
-	Attempts          int               `json:"attempts"` // of automatic deployments per machine and wanted release
-	Backoff           Duration          `json:"backoff"`  // before the second attempt, doubling to MaxBackoff
+	HealthyFor        Duration          `json:"healthyFor,omitempty"` // after a success; 0: no verification
+	Attempts          int               `json:"attempts"`             // of automatic deployments per machine and wanted release
+	Backoff           Duration          `json:"backoff"`              // before the second attempt, doubling to MaxBackoff
 	Variables         map[string]string `json:"variables,omitempty"`
 	Secrets           []string          `json:"secrets,omitempty"` // names only
 	Steps             []Step            `json:"steps,omitempty"`
@@ -105,6 +106,8 @@ func (s ProjectSettings) Check() *Rejection {
 		return invalid("invalid stopAfterFailures %d", s.StopAfterFailures).hint("use 1 or more, or 0 for never")
 	case s.Unavailable != SkipUnavailable && s.Unavailable != FailUnavailable && s.Unavailable != "":
 		return invalid("invalid unavailableMachines %.40q", s.Unavailable).hint("use skip or fail")
+	case s.HealthyFor < 0 || s.HealthyFor > MaxAnyDuration:
+		return invalidHealthyFor(s.HealthyFor)
 	case s.Attempts < 0 || s.Attempts > MaxAttempts:
 		return invalid("invalid automatic.attempts %d", s.Attempts).hint("use 1 to %d", MaxAttempts)
 	case s.Backoff < 0 || s.Backoff > MaxBackoff:
@@ -117,6 +120,10 @@ func (s ProjectSettings) Check() *Rejection {
 		return r
 	}
 	return s.checkSize()
+}
+
+func invalidHealthyFor(d Duration) *Rejection {
+	return invalid("invalid healthyFor %s", d).hint("use 0s to %s; 0s means no verification", MaxAnyDuration)
 }
 
 func checkVariables(variables map[string]string, secrets []string) *Rejection {

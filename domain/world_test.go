@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -60,7 +61,7 @@ func shopProject() ApplyProject {
 	return ApplyProject{
 		Name: "shop",
 		Settings: ProjectSettings{Roles: []string{"web"}, MaxParallel: 4, StopAfterFailures: 2,
-			Unavailable: FailUnavailable, Steps: []Step{{Name: "install", Run: "./install.sh"}},
+			Unavailable: FailUnavailable, HealthyFor: Duration(time.Hour), Steps: []Step{{Name: "install", Run: "./install.sh"}},
 			Variables: map[string]string{"PORT": "80"}},
 	}
 }

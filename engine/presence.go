@@ -68,6 +68,17 @@ func (p *presence) sessionsBegan(touched []*projections.Record, self domain.ID, 
 	}
 }
 
+// silence returns how long ago a machine was heard from, and false if server self does not hold its session.
+func (p *presence) silence(m *projections.Machine, self domain.ID, now time.Duration) (d time.Duration, held bool) {
+	if m.Server != self {
+		return 0, false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at, known := p.contacts.last(m.Connect)
+	return now - at, known && p.isReady
+}
+
 // HoldsSession reports whether this server holds the session that began with connect, and heard from it within d.
 func (e *Engine) HoldsSession(connect domain.ID, d time.Duration) bool {
 	p := &e.presence
@@ -90,6 +101,9 @@ func (e *Engine) RestartTimeouts() {
 // Paused excludes d from all timeouts, because this server did not run for that long.
 func (e *Engine) Paused(d time.Duration) {
 	now := e.cfg.Clock.Elapsed()
+	e.mu.Lock()
+	e.ages.Delay(d, now)
+	e.mu.Unlock()
 	e.presence.shift(func(at time.Duration) time.Duration { return min(at+d, now) })
 }
 

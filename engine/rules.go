@@ -8,6 +8,7 @@ import (
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/policies"
 	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/rollout"
 	"github.com/droverhq/drover/triggers"
 )
 
@@ -57,7 +58,9 @@ var deciders = []Decider{
 	// Machines are deleted after the absence that their policy sets, unless too many are absent (law 23).
 	{"clean-up", EachTick, func(s *Situation) []domain.Decision { return policies.CleanUp(s.View) }},
 	// Parts are released, skipped, withdrawn or lost, and deployments end.
-	{"rollout", AtOnce, func(s *Situation) []domain.Decision { return s.work.decide(s.View, s.Age, s.elapsed) }},
+	{"rollout", AtOnce, func(s *Situation) []domain.Decision {
+		return s.work.decide(s.View, s.Measured(), s.elapsed)
+	}},
 	// Automatic deployments are decided on a view for which nothing else is due.
 	{"deploy", Settled, func(s *Situation) []domain.Decision {
 		s.Verdicts = triggers.Decide(s.View, s.Age)
@@ -102,6 +105,13 @@ type Situation struct {
 	outage   bool          // the log refuses writes or does not answer
 	presence *presence
 	work     *worklist
+}
+
+// Measured returns what this server has measured, for decisions about open deployments.
+func (s *Situation) Measured() rollout.Measured {
+	return rollout.Measured{Age: s.Age, Silence: func(m *projections.Machine) (time.Duration, bool) {
+		return s.presence.silence(m, s.Server, s.elapsed)
+	}}
 }
 
 // decide calls the deciders of these phases. It drops decisions for streams that are set aside. No server would fold

@@ -41,16 +41,17 @@ func (w *worklist) add(part *projections.Part) {
 	w.active[part.Deployment][part] = struct{}{}
 }
 
-// decide makes the decisions of rollout.Decide. now is the time on which age is based, or slightly earlier.
-func (w *worklist) decide(v *projections.View, age projections.Age, now time.Duration) []domain.Decision {
+// decide makes the decisions of rollout.Decide. now is the time of what was measured, or slightly
+// earlier.
+func (w *worklist) decide(v *projections.View, measured rollout.Measured, now time.Duration) []domain.Decision {
 	w.expire(now)
 	maps.DeleteFunc(w.active, func(d *projections.Deployment, _ map[*projections.Part]struct{}) bool { return d.Ended })
-	return rollout.DecideOn(v, age, func(d *projections.Deployment) []*projections.Part {
+	return rollout.DecideOn(v, measured, func(d *projections.Deployment) []*projections.Part {
 		parts := slices.SortedFunc(maps.Keys(w.active[d]),
 			func(a, b *projections.Part) int { return strings.Compare(a.Machine, b.Machine) })
 		for _, part := range parts {
-			if !part.Open() || rollout.EndReason(v, part, age) == "" {
-				w.park(v, part, age, now)
+			if !part.Open() || !rollout.Due(v, part, measured) {
+				w.park(v, part, measured, now)
 				delete(w.active[d], part)
 			}
 		}
@@ -72,8 +73,8 @@ func (w *worklist) expire(now time.Duration) {
 }
 
 // park removes a part from the examination until a decision about it may be due without an event.
-func (w *worklist) park(v *projections.View, part *projections.Part, age projections.Age, now time.Duration) {
-	left, bounded := rollout.TimeLeft(v, part, age)
+func (w *worklist) park(v *projections.View, part *projections.Part, measured rollout.Measured, now time.Duration) {
+	left, bounded := rollout.TimeLeft(v, part, measured)
 	if !bounded || left < 0 { // it does not wait for time to pass
 		return
 	}

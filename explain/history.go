@@ -188,7 +188,12 @@ func (t describer) part(id domain.ID, fact domain.Event, told domain.Description
 		}
 		return "claim of the " + what + " was void"
 	case domain.PartEnded:
+		if part != nil && part.Verifying == t.rec.Position {
+			return fmt.Sprintf("%s; the machine must stay healthy for %s", e.Text(what, false), d.Facts.HealthyFor)
+		}
 		return e.Text(what, part == nil || part.EndedAt != t.rec.Position)
+	case domain.PartVerified:
+		return e.Text(what)
 	}
 	return ""
 }

@@ -172,6 +172,12 @@ func full(t *testing.T) *projectionstest.History {
 	l.Add("project/shop", domain.PartsReleased{Deployment: second, Machines: []string{"web-01"}},
 		domain.DeploymentCancelled{Deployment: second, Origin: domain.By("ann")})
 	l.Add("project/shop", domain.TriggerDeleted{Trigger: "joins"})
+	verified := bounded
+	verified.HealthyFor = domain.Duration(time.Minute)
+	third := l.Add("project/shop", verified)
+	l.Claim(third, "web-01")
+	l.End(third, "web-01", domain.PartSucceeded, "")
+	l.Add(domain.PartStream(third, "web-01"), domain.PartVerified{Project: "shop", State: domain.PartSucceeded})
 	l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect, Session: session,
 		Instance: instance, Reason: "silent"})
 	return l

@@ -49,12 +49,6 @@ type Contact struct {
 	Silent  time.Duration
 }
 
-// Reasons of MachineWentOffline events that a server decides.
-const (
-	Silent     = "silent"
-	ServerGone = "server-gone"
-)
-
 // Offline ends the sessions that have been silent for longer than their machine's policy allows.
 func Offline(v *projections.View, contacts []Contact) []domain.Decision {
 	var all []domain.Decision
@@ -63,7 +57,7 @@ func Offline(v *projections.View, contacts []Contact) []domain.Decision {
 		if m == nil || !m.Online || m.Connect != c.Connect || c.Silent <= time.Duration(v.PolicyOf(m).OfflineAfter) {
 			continue
 		}
-		all = append(all, offline(m, Silent))
+		all = append(all, offline(m, domain.Silent))
 	}
 	return all
 }
@@ -93,7 +87,7 @@ func Orphans(v *projections.View, self domain.ID, gone func(domain.ID) bool,
 	}
 	var all []domain.Decision
 	for _, m := range byName(orphans) {
-		all = append(all, offline(m, ServerGone))
+		all = append(all, offline(m, domain.ServerGone))
 	}
 	return all
 }

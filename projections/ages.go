@@ -92,7 +92,7 @@ func (a *Ages) Restart(now time.Duration) {
 	}
 }
 
-// Delay excludes d from all ages, because this server could not use the log for that long.
+// Delay excludes d from all ages, because this server did not run or could not use the log for that long.
 func (a *Ages) Delay(d, now time.Duration) {
 	for i := range a.marks {
 		a.marks[i].at = min(a.marks[i].at+d, now)

@@ -181,6 +181,9 @@ func (v *View) settled(p *Project, m *Machine, c *Candidate) bool {
 	if wanted == "" || v.Actual(p, m) != wanted || v.Dirty(p, m) {
 		return false
 	}
+	if m.verifying(p) {
+		return false // the verification may fail; the cause must not be lost (law 2)
+	}
 	if c.Redeploy > 0 && m.installed(p.Name).Began <= c.Redeploy {
 		return false // the last success began before the redeploy was requested
 	}

@@ -18,7 +18,7 @@ type claimRule struct {
 var claimRules = []claimRule{
 	{domain.NotReleased, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool { return p.State == domain.PartQueued }},
 	{domain.AlreadyClaimed, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool {
-		return p.State == domain.PartRunning
+		return p.State == domain.PartRunning || p.State == domain.PartVerifying
 	}},
 	{domain.PartHasEnded, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool { return !p.Open() }},
 	{domain.ProjectGone, func(_ *View, p *Part, _ *Machine, _ domain.ID) bool { return p.Deployment.Project.Gone }},

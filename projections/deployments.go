@@ -68,6 +68,13 @@ type Part struct {
 	Verdict string
 	// Reported is set if the agent's own result is in the log.
 	Reported bool
+	// Verifying is the position of the success that began the verification, 0 before it.
+	Verifying eventlog.Position
+	// Steady is the position since which the machine has been online and not unhealthy while the part is verified; 0
+	// while it is not.
+	Steady eventlog.Position
+	// Broken is why the verification has failed. A server records that next.
+	Broken domain.PartReason
 	// Replaced lists the deployments whose unclaimed part on the machine ended because this one was queued.
 	Replaced []domain.ID
 
@@ -78,7 +85,7 @@ type Part struct {
 
 // Open reports whether the part has not ended.
 func (p *Part) Open() bool {
-	return p.State == domain.PartQueued || p.State == domain.PartReleased || p.State == domain.PartRunning
+	return p.Unclaimed() || p.State == domain.PartRunning || p.State == domain.PartVerifying
 }
 
 // Unclaimed reports whether the part is open and has not been claimed.
@@ -170,24 +177,31 @@ func (v *View) list(d *Deployment) {
 	}
 }
 
-// supersede ends the unclaimed parts of all earlier environment-wide deployments in the environment.
+// supersede ends the unclaimed parts and the verifications of all earlier environment-wide deployments in the
+// environment.
 func (v *View) supersede(p *Project, d *Deployment, f Fact) {
 	for _, older := range p.wide {
 		if older.Environment == d.Environment {
 			older.Superseded = true
 			v.withdraw(older, nil, domain.Superseded, f)
+			v.endVerifications(older, domain.Superseded, f)
 		}
 	}
 }
 
-// replace ends the other unclaimed parts of the project on a machine for which a person's deployment adds a part. It is
-// folded and not written to the log: only at the deployment's own position is it certain which parts are unclaimed, and
+// replace ends the other unclaimed parts and verifications of the project on a machine for which a person's deployment
+// adds a part. It is folded and not written to the log: only at the deployment's own position is it certain which parts are unclaimed, and
 // one append could not name them all. The new part is added first. Otherwise no person's part would be open in between,
 // and candidates that wait for it would be closed.
 func (v *View) replace(part *Part, f Fact) {
 	for _, older := range slices.Clone(part.record.Parts) {
-		if older != part && older.Deployment.Project == part.Deployment.Project && older.Unclaimed() {
+		switch {
+		case older == part || older.Deployment.Project != part.Deployment.Project:
+		case older.Unclaimed():
 			v.end(older, domain.PartCancelled, domain.Superseded, f)
+			part.Replaced = append(part.Replaced, older.Deployment.ID)
+		case older.State == domain.PartVerifying:
+			v.endVerification(older, domain.PartCancelled, domain.Superseded, f)
 			part.Replaced = append(part.Replaced, older.Deployment.ID)
 		}
 	}
@@ -309,6 +323,7 @@ func (v *View) foldDeployment(f Fact) {
 			d.cancel(domain.DeploymentStopped)
 			d.CancelledBy = e.By
 			v.withdraw(d, nil, domain.DeploymentStopped, f)
+			v.endVerifications(d, domain.DeploymentStopped, f)
 			if d.Kind == domain.Automatic && !d.Project.Gone {
 				v.holdCancelled(d, f)
 			}

@@ -34,6 +34,7 @@
 //	releases.go        projects, releases and pins
 //	deployments.go     deployments and their parts: queued, released, withdrawn, ended
 //	parts.go           claims and ends of parts, and their effect on the machine
+//	verify.go          parts whose machine must stay healthy after the success
 //	claim_check.go     the ordered rules that decide whether a claim counts
 //	holds.go           the holds that people and their deployments leave
 //	installed.go       one project on one machine: wanted, actual, dirty, attempts

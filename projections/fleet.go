@@ -119,6 +119,8 @@ func (v *View) foldMachine(name string, f Fact) error {
 	case domain.MachineDeleted:
 		v.deleteMachine(m)
 		return nil
+	case domain.MachineWentOffline, domain.MachineHealthChanged, domain.MachineCameOnline, domain.MachineChanged:
+		v.observe(m, f)
 	case domain.MachineEnabled:
 		m.resetAllAttempts()
 	}
@@ -217,6 +219,7 @@ func (v *View) leaveEnvironment(p *Project, name string, f Fact) {
 			d.orphaned = true
 			d.cancel(domain.EnvironmentGone)
 			v.withdraw(d, nil, domain.EnvironmentGone, f)
+			v.endVerifications(d, domain.EnvironmentGone, f)
 		}
 	}
 	delete(p.Environments, name)
@@ -241,6 +244,7 @@ func (v *View) foldPolicy(name string, f Fact) error {
 	}
 	for _, m := range v.Machines {
 		v.noteCheck(m, checked[m], f.Position)
+		v.observe(m, f)
 		if m.Policy == name || name == domain.DefaultPolicy {
 			v.touch(m.record)
 		}

@@ -197,7 +197,7 @@ func (v *View) releaseLeftBy(part *Part, m *Machine) string {
 	switch {
 	case m.Instance == part.Instance:
 		return v.Actual(part.Deployment.Project, m)
-	case part.State == domain.PartSucceeded:
+	case part.State == domain.PartSucceeded || part.unverified():
 		return part.Deployment.Release
 	}
 	return part.Previous
@@ -227,7 +227,7 @@ func (v *View) latestByPerson(d *Deployment, part *Part, m *Machine) bool {
 func (v *View) holdCancelled(d *Deployment, f Fact) {
 	for _, name := range d.Order {
 		part, m := d.Parts[name], v.Machines[name]
-		if part.State == domain.PartSucceeded || !part.IsFor(m) {
+		if part.State == domain.PartSucceeded || part.unverified() || !part.IsFor(m) {
 			continue
 		}
 		if part.Claimed == 0 || m.installed(d.Project.Name).Last == part {

@@ -180,5 +180,4 @@ func (m *Machine) noteInstalled(p *Project, part *Part, f Fact) {
 	i.Release, i.Instance, i.Dirty = part.Deployment.Release, part.Instance, false
 	i.Deployment, i.Lost = part.Deployment.ID, nil
 	i.Success, i.SuccessTime, i.Began = f.Position, f.Time, part.Claimed
-	i.FailedAttempts = FailedAttempts{}
 }

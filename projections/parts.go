@@ -27,6 +27,8 @@ func (v *View) foldPart(name string, f Fact) error {
 		v.claim(part, e, f)
 	case domain.PartEnded:
 		v.endClaimed(part, e, f)
+	case domain.PartVerified:
+		v.verified(part, e, f)
 	}
 	return nil
 }
@@ -58,6 +60,10 @@ func (v *View) endClaimed(part *Part, e domain.PartEnded, f Fact) {
 	switch {
 	case part.State == domain.PartRunning && (byAgent || e.State == domain.PartLost):
 		part.Reported, part.Detail = byAgent, e.Detail
+		if e.State == domain.PartSucceeded && part.Deployment.Facts.HealthyFor > 0 {
+			v.beginVerification(part, f)
+			return
+		}
 		v.end(part, e.State, e.Reason, f)
 	case part.Unclaimed() && e.State == domain.PartSkipped:
 		v.end(part, e.State, e.Reason, f)
@@ -76,15 +82,16 @@ func (v *View) lateResult(part *Part, e domain.PartEnded, f Fact) {
 	}
 	if i := m.installed(p.Name); i.Last == part && part.Instance == m.Instance {
 		m.noteInstalled(p, part, f)
+		i.FailedAttempts = FailedAttempts{}
 		v.settle(p, m)
 	}
 }
 
 // end ends an open part and folds the consequences for its machine.
 func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason, f Fact) {
-	d, claimed, released := part.Deployment, part.State == domain.PartRunning, part.State != domain.PartQueued
+	d, from := part.Deployment, part.State
 	part.State, part.Reason, part.EndedAt, part.EndedTime = state, reason, f.Position, f.Time
-	if released {
+	if from != domain.PartQueued {
 		d.Project.released[d.Environment]--
 	}
 	d.countEnded(state)
@@ -94,20 +101,26 @@ func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason,
 	if m == nil {
 		return
 	}
-	if m.Claimed == part {
-		m.Claimed, m.Ready = nil, f.Position
-	}
+	freeMachine(part, m, f)
 	if d.Project.Gone || !part.IsFor(m) {
 		return
 	}
-	if claimed {
+	tried := from == domain.PartRunning || from == domain.PartVerifying && state != domain.PartCancelled
+	if tried {
 		v.recordOutcome(part, m, f)
 	}
 	if d.Kind == domain.Automatic && state != domain.PartSucceeded {
-		v.reopen(part, m, claimed, f)
+		v.reopen(part, m, tried, f)
 	}
 	part.candidates = nil // they are open again, or need nothing
 	v.settle(d.Project, m)
+}
+
+// freeMachine records that the machine runs the part no longer, and can claim another one.
+func freeMachine(part *Part, m *Machine, f Fact) {
+	if m.Claimed == part {
+		m.Claimed, m.Ready = nil, f.Position
+	}
 }
 
 // closeEnded removes an ended part from the lists of open ones.
@@ -119,12 +132,22 @@ func (v *View) closeEnded(part *Part) {
 
 // recordOutcome records what a part that had started left on its machine.
 func (v *View) recordOutcome(part *Part, m *Machine, f Fact) {
-	d := part.Deployment
-	i := m.installed(d.Project.Name)
-	if part.State != domain.PartSucceeded {
+	i := m.installed(part.Deployment.Project.Name)
+	switch {
+	case i.Last != part: // a later part decides what the machine has
+	case part.State != domain.PartSucceeded:
 		i.Dirty = true
-		return
+	case part.Verifying > 0: // its release was recorded when the verification began
+		i.FailedAttempts = FailedAttempts{}
+	default:
+		v.recordSuccess(part, m, f)
+		i.FailedAttempts = FailedAttempts{}
 	}
+}
+
+// recordSuccess records what a success that an agent reported in time means for its machine.
+func (v *View) recordSuccess(part *Part, m *Machine, f Fact) {
+	d := part.Deployment
 	m.noteInstalled(d.Project, part, f)
 	if d.Kind == domain.Automatic { // perhaps a cancelled one, which succeeded here after all
 		v.removeHolds(d.Project, m, func(h *Hold) bool { return h.Deployment == d.ID })

@@ -343,7 +343,7 @@ func (s *simulation) changeMachine(name string) {
 // engine appends most of its decisions. The others are lost, as in a conflict.
 func (s *simulation) engine() {
 	older := pick(s, s.ages)
-	decided := rollout.Decide(s.full, projections.Age(ages(s.full, older)))
+	decided := rollout.Decide(s.full, rollout.Measured{Age: ages(s.full, older)})
 	if len(decided) == 0 || s.oneIn(3) {
 		decided = append(decided, triggers.Plan(s.full,
 			triggers.Decide(s.full, projections.Age(ages(s.full, older))))...)

@@ -172,7 +172,7 @@ func (s *simulation) sameView(what string, v *projections.View) {
 // decisions returns what the engine would decide. Ages depend on positions alone, so they are equal for all views.
 func decisions(older time.Duration) func(*projections.View) report {
 	return func(v *projections.View) (lines report) {
-		for _, decision := range rollout.Decide(v, projections.Age(ages(v, older))) {
+		for _, decision := range rollout.Decide(v, rollout.Measured{Age: ages(v, older)}) {
 			lines.add("%+v", decision)
 		}
 		verdicts := triggers.Decide(v, projections.Age(ages(v, older)))

@@ -171,6 +171,7 @@ func (v *View) deleteProject(p *Project, f Fact) {
 		d.orphaned = true
 		d.cancel(domain.ProjectGone)
 		v.withdraw(d, nil, domain.ProjectGone, f)
+		v.endVerifications(d, domain.ProjectGone, f)
 	}
 	for _, c := range slices.Clone(p.waiting) {
 		v.close(c)

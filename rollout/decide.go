@@ -9,9 +9,18 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
+// Measured is what the deciding server has measured itself.
+type Measured struct {
+	// Age returns how long ago an event was folded.
+	Age projections.Age
+	// Silence returns how long ago a machine was heard from, and false if this server does not hold its session. Nil
+	// means that it holds no session.
+	Silence func(*projections.Machine) (d time.Duration, held bool)
+}
+
 // Decide returns every decision that is due for the open deployments of all projects, in a fixed order.
-func Decide(v *projections.View, age projections.Age) []domain.Decision {
-	return DecideOn(v, age, parts)
+func Decide(v *projections.View, now Measured) []domain.Decision {
+	return DecideOn(v, now, parts)
 }
 
 // parts returns the parts of a deployment, by machine.
@@ -24,7 +33,7 @@ func parts(d *projections.Deployment) []*projections.Part {
 }
 
 // DecideOn is Decide for the parts that look selects from each deployment, sorted by machine.
-func DecideOn(v *projections.View, age projections.Age,
+func DecideOn(v *projections.View, now Measured,
 	look func(*projections.Deployment) []*projections.Part) []domain.Decision {
 	var all []domain.Decision
 	for _, p := range projects(v) {
@@ -32,9 +41,9 @@ func DecideOn(v *projections.View, age projections.Age,
 			if v.SetAside(domain.ProjectStream(p.Name)) {
 				continue // fails closed until a person clears the stream
 			}
-			all = append(all, deployment(v, d, look(d), age)...)
+			all = append(all, deployment(v, d, look(d), now)...)
 		}
-		all = append(all, releases(v, p, age)...)
+		all = append(all, releases(v, p, now.Age)...)
 	}
 	return all
 }
@@ -52,7 +61,7 @@ func projects(v *projections.View) []*projections.Project {
 }
 
 func deployment(v *projections.View, d *projections.Deployment, parts []*projections.Part,
-	age projections.Age) []domain.Decision {
+	now Measured) []domain.Decision {
 	if d.OpenParts() == 0 {
 		return []domain.Decision{end(d)}
 	}
@@ -62,7 +71,13 @@ func deployment(v *projections.View, d *projections.Deployment, parts []*project
 	var all []domain.Decision
 	withdrawals := map[domain.PartReason][]string{}
 	for _, part := range parts {
-		switch reason := EndReason(v, part, age); {
+		if part.State == domain.PartVerifying {
+			if e, due := verified(v, part, now); due {
+				all = append(all, verify(part, e))
+			}
+			continue
+		}
+		switch reason := endReason(v, part, now.Age); {
 		case reason == "":
 		case part.State == domain.PartRunning:
 			all = append(all, endPart(part, domain.PartLost, reason))
@@ -75,8 +90,18 @@ func deployment(v *projections.View, d *projections.Deployment, parts []*project
 	return append(all, withdrawEach(d, withdrawals)...)
 }
 
-// EndReason returns the reason why a server must end an open part, or an empty reason if it must not.
-func EndReason(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
+// Due reports whether a server must end an open part.
+func Due(v *projections.View, part *projections.Part, now Measured) bool {
+	if part.State == domain.PartVerifying {
+		_, due := verified(v, part, now)
+		return due
+	}
+	return endReason(v, part, now.Age) != ""
+}
+
+// endReason returns the reason why a server must end an open part that is not verified, or an empty reason if it must
+// not.
+func endReason(v *projections.View, part *projections.Part, age projections.Age) domain.PartReason {
 	switch {
 	case !part.Open():
 		return ""
@@ -89,11 +114,13 @@ func EndReason(v *projections.View, part *projections.Part, age projections.Age)
 }
 
 // TimeLeft returns how much longer a part may wait if nothing happens to it. bounded is false if it waits for no agent.
-func TimeLeft(v *projections.View, part *projections.Part, age projections.Age) (left time.Duration, bounded bool) {
-	m := v.MachineOf(part)
+func TimeLeft(v *projections.View, part *projections.Part, now Measured) (left time.Duration, bounded bool) {
+	m, age := v.MachineOf(part), now.Age
 	switch {
 	case m == nil:
 		return 0, false
+	case part.State == domain.PartVerifying:
+		return verificationTimeLeft(v, part, m, now)
 	case part.State == domain.PartRunning:
 		return maxDuration(part) + time.Duration(v.PolicyOf(m).LostAfter) - age(part.Claimed), true
 	case part.State == domain.PartReleased:

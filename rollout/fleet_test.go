@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/projections/projectionstest"
 	"github.com/droverhq/drover/rollout"
 )
@@ -24,10 +25,14 @@ var joins = domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSett
 	Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}}
 
 // fleet is a history with project shop. Production wants its release 1.0.
-type fleet struct{ *projectionstest.History }
+type fleet struct {
+	*projectionstest.History
+	server  domain.ID     // the deciding server; Join connects all machines to the zero id
+	silence time.Duration // since the last heartbeat of every machine
+}
 
 func newFleet(t *testing.T, machines ...string) *fleet {
-	f := &fleet{projectionstest.New(t)}
+	f := &fleet{History: projectionstest.New(t)}
 	f.Shop(settings, joins)
 	f.Want("1.0")
 	f.Join(machines...)
@@ -35,7 +40,14 @@ func newFleet(t *testing.T, machines ...string) *fleet {
 }
 
 // decide calls rollout.Decide for a server that folded each fact when it was appended.
-func (f *fleet) decide() []domain.Decision { return rollout.Decide(f.View, f.Age) }
+func (f *fleet) decide() []domain.Decision { return rollout.Decide(f.View, f.measured()) }
+
+// measured returns what that server has measured.
+func (f *fleet) measured() rollout.Measured {
+	return rollout.Measured{Age: f.Age, Silence: func(m *projections.Machine) (time.Duration, bool) {
+		return f.silence, m.Server == f.server
+	}}
+}
 
 // queue queues a deployment of project shop.
 func (f *fleet) queue(d domain.DeploymentQueued) domain.ID { return f.Add("project/shop", d) }

@@ -24,13 +24,13 @@ func TestPartIsDueOnlyAfterItsTimeLeftHasPassed(t *testing.T) {
 			f := newFleet(t, "web-01")
 			part := f.Deployments[prepare(f)].Parts["web-01"]
 			f.Wait(time.Minute)
-			left, bounded := rollout.TimeLeft(f.View, part, f.Age)
+			left, bounded := rollout.TimeLeft(f.View, part, f.measured())
 			require.True(t, bounded)
 			require.Positive(t, left)
 			f.Wait(left)
-			require.Empty(t, rollout.EndReason(f.View, part, f.Age))
+			require.False(t, rollout.Due(f.View, part, f.measured()))
 			f.Wait(1)
-			require.NotEmpty(t, rollout.EndReason(f.View, part, f.Age))
+			require.True(t, rollout.Due(f.View, part, f.measured()))
 		})
 	}
 }
@@ -40,10 +40,10 @@ func TestPartThatWaitsForNoAgentIsNotBounded(t *testing.T) {
 	d := narrowed("web-01", "web-02")
 	d.MaxParallel = 1
 	queued := f.Deployments[f.queue(d)].Parts["web-02"]
-	_, bounded := rollout.TimeLeft(f.View, queued, f.Age)
+	_, bounded := rollout.TimeLeft(f.View, queued, f.measured())
 	require.False(t, bounded, "it waits for a slot")
 	released := queued.Deployment.Parts["web-01"]
 	f.Add("machine/web-01", domain.MachineDeleted{})
-	_, bounded = rollout.TimeLeft(f.View, released, f.Age)
+	_, bounded = rollout.TimeLeft(f.View, released, f.measured())
 	require.False(t, bounded, "its machine is gone, so it is due at once")
 }

@@ -24,7 +24,7 @@ func verbs() []verb {
 		{"release create PROJECT VERSION", func(w *words) domain.Command {
 			return domain.CreateRelease{Project: w.arg(0), Version: w.arg(1), Origin: domain.By(by)}
 		}},
-		{"deploy PROJECT VERSION --to ENVIRONMENT --machine M… --exclude M… --max-parallel N --stop-after-failures N",
+		{"deploy PROJECT VERSION --to ENVIRONMENT --machine M… --exclude M… --max-parallel N --stop-after-failures N --healthy-for DURATION",
 			deployCommand},
 		{"rollback PROJECT --to ENVIRONMENT", func(w *words) domain.Command {
 			return domain.Rollback{Project: w.arg(0), Environment: w.need("to"), Origin: domain.By(by)}
@@ -77,7 +77,7 @@ func verbs() []verb {
 func deployCommand(w *words) domain.Command {
 	return domain.Deploy{Project: w.arg(0), Release: w.arg(1), Environment: w.need("to"), Machines: w.machineFlag("machine"),
 		Exclude: w.machineFlag("exclude"), MaxParallel: w.number("max-parallel"),
-		StopAfterFailures: w.number("stop-after-failures"), Origin: domain.By(by)}
+		StopAfterFailures: w.number("stop-after-failures"), HealthyFor: w.duration("healthy-for"), Origin: domain.By(by)}
 }
 
 func cancelCommand(w *words) domain.Command {
@@ -154,6 +154,19 @@ func (w *words) number(name string) *int {
 		w.note(w.runner.wrong("", "invalid --%s %.40q", name, text))
 	}
 	return &n
+}
+
+// duration returns the value of a flag, or nil if the flag is missing.
+func (w *words) duration(name string) *domain.Duration {
+	text := w.flag(name)
+	if text == "" {
+		return nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		w.note(w.runner.wrong("use a duration such as 30s", "--%s %.40s is not a duration", name, text))
+	}
+	return (*domain.Duration)(&d)
 }
 
 // until returns the end of the duration in --for; nil without the flag.

@@ -142,7 +142,7 @@ func size(member Verdict) int {
 func queue(v *projections.View, g group, members []Verdict) domain.Decision {
 	settings := v.Projects[g.project].Settings
 	q := domain.DeploymentQueued{Kind: domain.Automatic, Environment: g.environment, Release: g.release,
-		MaxParallel: settings.MaxParallel, Unavailable: domain.SkipUnavailable}
+		MaxParallel: settings.MaxParallel, Unavailable: domain.SkipUnavailable, HealthyFor: settings.HealthyFor}
 	d := domain.Decision{Kind: "deploy", Stream: domain.ProjectStream(g.project)}
 	reasons := map[string]bool{}
 	for _, member := range members {

@@ -158,6 +158,7 @@ type projectSpec struct {
 	MaxParallel       int                `yaml:"maxParallel"`
 	StopAfterFailures int                `yaml:"stopAfterFailures"`
 	Unavailable       domain.Unavailable `yaml:"unavailableMachines" zero:"use skip or fail"`
+	HealthyFor        domain.Duration    `yaml:"healthyFor"`
 	Automatic         automatic          `yaml:"automatic"`
 	Variables         map[string]string  `yaml:"variables" hint:"write NAME: text, one per line"`
 	Secrets           []string           `yaml:"secrets" hint:"write [NAME]"`
@@ -184,8 +185,8 @@ func projectOf(s domain.ProjectSettings, disabled bool) *projectSpec {
 	for _, s := range s.Steps {
 		steps = append(steps, step(s))
 	}
-	return &projectSpec{s.Roles, s.MaxParallel, s.StopAfterFailures, s.Unavailable, automatic{s.Attempts, s.Backoff},
-		s.Variables, s.Secrets, disabled, steps}
+	return &projectSpec{s.Roles, s.MaxParallel, s.StopAfterFailures, s.Unavailable, s.HealthyFor,
+		automatic{s.Attempts, s.Backoff}, s.Variables, s.Secrets, disabled, steps}
 }
 
 func (p *projectSpec) settings() domain.ProjectSettings {
@@ -194,8 +195,8 @@ func (p *projectSpec) settings() domain.ProjectSettings {
 		steps = append(steps, domain.Step(s))
 	}
 	return domain.ProjectSettings{Roles: p.Roles, MaxParallel: p.MaxParallel, StopAfterFailures: p.StopAfterFailures,
-		Unavailable: p.Unavailable, Attempts: p.Automatic.Attempts, Backoff: p.Automatic.Backoff,
-		Variables: p.Variables, Secrets: p.Secrets, Steps: steps}
+		Unavailable: p.Unavailable, HealthyFor: p.HealthyFor, Attempts: p.Automatic.Attempts,
+		Backoff: p.Automatic.Backoff, Variables: p.Variables, Secrets: p.Secrets, Steps: steps}
 }
 
 func (p *projectSpec) command(name string, origin domain.Origin) domain.Command {

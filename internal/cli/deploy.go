@@ -42,12 +42,14 @@ type deploymentRequest struct {
 	Exclude     []string `json:"exclude"`
 	MaxParallel *int     `json:"maxParallel"`
 	StopAfter   *int     `json:"stopAfterFailures"`
+	HealthyFor  string   `json:"healthyFor,omitempty"`
 	Reason      string   `json:"reason,omitempty"`
 }
 
 func deployVerb(a *app) *cobra.Command {
 	d := deploymentRequest{Machines: []string{}, Exclude: []string{}}
 	var parallel, stopAfter int
+	var healthyFor time.Duration
 	var yes bool
 	w := &waiter{app: a}
 	cmd := verb{
@@ -74,6 +76,9 @@ func deployVerb(a *app) *cobra.Command {
 		if c.Flags().Changed("stop-after-failures") {
 			d.StopAfter = &stopAfter
 		}
+		if c.Flags().Changed("healthy-for") {
+			d.HealthyFor = healthyFor.String()
+		}
 		if err := w.check(); err != nil {
 			return err
 		}
@@ -91,6 +96,8 @@ func deployVerb(a *app) *cobra.Command {
 		"maximum number `N` of machines at once; 0: no limit; default: the setting of the project")
 	flags.IntVar(&stopAfter, "stop-after-failures", 0,
 		"cancel the remaining machines after `N` failures; 0: never; default: the setting of the project")
+	flags.DurationVar(&healthyFor, "healthy-for", 0,
+		"`DURATION` that each machine must stay healthy after its success; 0s: not at all; default: the setting of the project")
 	flags.StringVar(&d.Reason, "reason", "", "record this `TEXT` in the event log as the reason")
 	flags.BoolVar(&yes, "yes", false, "deploy without confirmation, even if no machine can take the release now")
 	w.flags(c)

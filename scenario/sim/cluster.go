@@ -128,7 +128,7 @@ func (p *cluster) rulesOf(s *server) engine.Rules {
 	decide := row.Decide
 	row.Decide = func(on *engine.Situation) []domain.Decision {
 		decided := decide(on)
-		if due := rollout.Decide(on.View, on.Age); !reflect.DeepEqual(decided, due) {
+		if due := rollout.Decide(on.View, on.Measured()); !reflect.DeepEqual(decided, due) {
 			p.violate("law 21: a reaction ends every part that is due", "server %s decided %v, but %v is due", s.name,
 				decided, due)
 		}

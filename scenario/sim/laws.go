@@ -7,7 +7,6 @@ import (
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
-	"github.com/droverhq/drover/policies"
 	"github.com/droverhq/drover/projections"
 )
 
@@ -47,12 +46,12 @@ func (l *ledger) checkFence(rec eventlog.Recorded, fact domain.Event) {
 // or its server must have been dead.
 func (p *cluster) checkOffline(machine string, e domain.MachineWentOffline) {
 	a := p.agents[machine]
-	if a == nil || !a.reachable() || a.connect != e.Connect || e.Reason != policies.Silent &&
-		e.Reason != policies.ServerGone {
+	if a == nil || !a.reachable() || a.connect != e.Connect || e.Reason != domain.Silent &&
+		e.Reason != domain.ServerGone {
 		return
 	}
 	by := p.ledger.origin
-	if awake := by.decided - by.server.woke; e.Reason == policies.Silent && awake >= 0 &&
+	if awake := by.decided - by.server.woke; e.Reason == domain.Silent && awake >= 0 &&
 		awake < time.Duration(domain.DefaultOfflineAfter) {
 		p.violate("law 7: a server that wakes does not blame its machines",
 			"server %s recorded %s as silent %s after it woke", by.server.name, machine, awake)

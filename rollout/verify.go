@@ -1,0 +1,99 @@
+package rollout
+
+import (
+	"time"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
+)
+
+// verified returns the end of a verification that is due.
+//
+// What the log shows, any server decides: the machine became unhealthy, was not heard from, is gone or was replaced. That
+// it stayed healthy only the server that holds its session can decide, because only that server has heard from it: time
+// in which nobody did does not count.
+func verified(v *projections.View, part *projections.Part, now Measured) (e domain.PartVerified, due bool) {
+	m := v.MachineOf(part)
+	e = domain.PartVerified{Project: part.Deployment.Project.Name}
+	switch {
+	case part.Broken != "":
+		e.State, e.Reason = domain.PartFailed, part.Broken
+	case !part.IsFor(m):
+		e.State, e.Reason = domain.PartLost, domain.MachineGone
+	case m.Instance != part.Instance:
+		e.State, e.Reason = domain.PartLost, domain.MachineReplaced
+	case v.SetAside(domain.MachineStream(m.Name)): // its health is not folded, so nothing is known
+	case !m.Online && now.Age(m.Offline) > grace(v, m):
+		e.State, e.Reason = domain.PartFailed, domain.MachineIsOffline
+	case m.Online:
+		e.State, e.Reason = observed(v, part, m, now)
+	}
+	return e, e.State != ""
+}
+
+// observed returns the end that follows from what the server of the machine's session has heard; empty if none does.
+func observed(v *projections.View, part *projections.Part, m *projections.Machine,
+	now Measured) (domain.PartState, domain.PartReason) {
+	silence, held := silence(m, now)
+	switch required := healthyFor(part); {
+	case !held:
+	case part.Steady > 0 && now.Age(part.Steady)-silence > required:
+		return domain.PartSucceeded, ""
+	case part.Steady == 0 && now.Age(max(part.Verifying, m.Connected)) > patience(v, part, m):
+		return domain.PartFailed, unsteady(m)
+	case part.Steady > 0 && now.Age(part.Verifying) > required+time.Duration(v.PolicyOf(m).LostAfter):
+		return domain.PartFailed, domain.MachineIsOffline // its agent connects and disconnects again and again
+	}
+	return "", ""
+}
+
+// verificationTimeLeft returns the time until verified may return another answer.
+func verificationTimeLeft(v *projections.View, part *projections.Part, m *projections.Machine,
+	now Measured) (left time.Duration, bounded bool) {
+	silence, held := silence(m, now)
+	switch {
+	case !m.Online:
+		return grace(v, m) - now.Age(m.Offline), true
+	case !held:
+		return 0, false
+	case part.Steady == 0:
+		return patience(v, part, m) - now.Age(max(part.Verifying, m.Connected)), true
+	}
+	return healthyFor(part) - now.Age(part.Steady) + silence, true
+}
+
+func silence(m *projections.Machine, now Measured) (d time.Duration, held bool) {
+	if now.Silence == nil {
+		return 0, false
+	}
+	return now.Silence(m)
+}
+
+func healthyFor(part *projections.Part) time.Duration { return time.Duration(part.Deployment.Facts.HealthyFor) }
+
+// grace returns how long the agent of a machine may be disconnected.
+func grace(v *projections.View, m *projections.Machine) time.Duration {
+	return time.Duration(v.PolicyOf(m).OfflineAfter)
+}
+
+// patience returns how long a machine may stay unhealthy, or without a result of its check, after the success. The part
+// is perhaps a cure, and the check needs the time of one run to notice.
+func patience(v *projections.View, part *projections.Part, m *projections.Machine) time.Duration {
+	required := healthyFor(part)
+	if check := v.PolicyOf(m).HealthCheck; check != nil {
+		required = max(required, time.Duration(check.Every+check.Timeout))
+	}
+	return required
+}
+
+func unsteady(m *projections.Machine) domain.PartReason {
+	if m.Health == domain.Unhealthy {
+		return domain.MachineIsUnhealthy
+	}
+	return domain.HealthNotKnown
+}
+
+func verify(part *projections.Part, e domain.PartVerified) domain.Decision {
+	return domain.Decision{Kind: "verify-part", Stream: domain.PartStream(part.Deployment.ID, part.Machine),
+		Events: []domain.Event{e}, Causes: []domain.ID{part.Deployment.ID}}
+}
