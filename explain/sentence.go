@@ -135,7 +135,7 @@ func (a subject) nothingReleased() string {
 func (a subject) deploymentRunning() string {
 	for _, part := range a.v.OpenPartsOn(a.m.Name) {
 		if part.Deployment.Project == a.p {
-			return a.running(part.Deployment, fmt.Sprintf("its part on %s is %s", a.m.Name, part.State))
+			return a.running(part.Deployment, a.partState(part))
 		}
 	}
 	for _, d := range a.p.Open {
@@ -147,6 +147,23 @@ func (a subject) deploymentRunning() string {
 		}
 	}
 	return "A deployment is running; the machine gets the wanted release once it has ended."
+}
+
+// partState describes an open part of the machine.
+func (a subject) partState(part *projections.Part) string {
+	required := time.Duration(part.Deployment.Facts.HealthyFor)
+	switch {
+	case part.State != domain.PartVerifying:
+		return fmt.Sprintf("its part on %s is %s", a.m.Name, part.State)
+	case part.Broken != "":
+		return fmt.Sprintf("its verification on %s has failed, and the end of the part is recorded next", a.m.Name)
+	case part.Steady == 0:
+		return fmt.Sprintf("its part on %s is verifying, and %s has not been online and healthy since the success",
+			a.m.Name, a.m.Name)
+	}
+	left := max(required-a.age(part.Steady), 0).Round(time.Second)
+	return fmt.Sprintf("its part on %s is verifying, and %s must stay healthy for another %s of %s", a.m.Name, a.m.Name,
+		left, required)
 }
 
 func (a subject) running(d *projections.Deployment, how string) string {

@@ -19,6 +19,27 @@ func TestPartIsDueOnlyAfterItsTimeLeftHasPassed(t *testing.T) {
 			f.Claim(d, "web-01")
 			return d
 		},
+		"a part that is verified": func(f *fleet) domain.ID {
+			d := f.queue(verify(narrowed("web-01")))
+			f.Deployments[d].Facts.HealthyFor *= 10 // more than the minute below
+			f.run(d, domain.PartSucceeded, "web-01")
+			return d
+		},
+		"a part that is verified on a disconnected machine": func(f *fleet) domain.ID {
+			d := f.queue(verify(narrowed("web-01")))
+			f.run(d, domain.PartSucceeded, "web-01")
+			f.Add("policy/default", domain.PolicyDefined{Settings: domain.PolicySettings{OfflineAfter: domain.Duration(time.Hour)}})
+			goodbye(f)
+			return d
+		},
+		"a part that is verified on an unhealthy machine": func(f *fleet) domain.ID {
+			f.Add("policy/default", domain.PolicyDefined{Settings: domain.PolicySettings{HealthCheck: &domain.HealthCheck{
+				Script: "true", Every: domain.Duration(time.Hour)}}})
+			health(domain.Unhealthy)(f)
+			d := f.queue(verify(narrowed("web-01")))
+			f.run(d, domain.PartSucceeded, "web-01")
+			return d
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFleet(t, "web-01")

@@ -35,31 +35,47 @@ func verified(v *projections.View, part *projections.Part, now Measured) (e doma
 func observed(v *projections.View, part *projections.Part, m *projections.Machine,
 	now Measured) (domain.PartState, domain.PartReason) {
 	silence, held := silence(m, now)
-	switch required := healthyFor(part); {
+	switch steady := now.Age(part.Steady); {
 	case !held:
-	case part.Steady > 0 && now.Age(part.Steady)-silence > required:
-		return domain.PartSucceeded, ""
 	case part.Steady == 0 && now.Age(max(part.Verifying, m.Connected)) > patience(v, part, m):
 		return domain.PartFailed, unsteady(m)
-	case part.Steady > 0 && now.Age(part.Verifying) > required+time.Duration(v.PolicyOf(m).LostAfter):
-		return domain.PartFailed, domain.MachineIsOffline // its agent connects and disconnects again and again
+	case part.Steady == 0:
+	case steady > healthyFor(part):
+		if steady-silence > healthyFor(part) && now.Age(m.Connected)-silence > settled {
+			return domain.PartSucceeded, ""
+		}
+	case now.Age(part.Verifying) > longestVerification(v, part, m):
+		return domain.PartFailed, domain.MachineIsOffline
 	}
 	return "", ""
 }
 
-// verificationTimeLeft returns the time until verified may return another answer.
+// verificationTimeLeft returns the time until verified may return another answer without an event. It is 0 while only a
+// heartbeat is missing.
 func verificationTimeLeft(v *projections.View, part *projections.Part, m *projections.Machine,
 	now Measured) (left time.Duration, bounded bool) {
-	silence, held := silence(m, now)
-	switch {
+	_, held := silence(m, now)
+	switch steady := now.Age(part.Steady); {
 	case !m.Online:
 		return grace(v, m) - now.Age(m.Offline), true
 	case !held:
 		return 0, false
 	case part.Steady == 0:
 		return patience(v, part, m) - now.Age(max(part.Verifying, m.Connected)), true
+	case steady > healthyFor(part):
+		return max(settled-now.Age(m.Connected), 0), true
+	default:
+		return min(healthyFor(part)-steady, longestVerification(v, part, m)-now.Age(part.Verifying)), true
 	}
-	return healthyFor(part) - now.Age(part.Steady) + silence, true
+}
+
+// settled is how long after the start of a session its agent must have been heard from. An agent reports its health
+// first in a new session, because it could not report changes before.
+const settled = time.Second
+
+// longestVerification bounds the verification of a machine whose agent connects and disconnects again and again.
+func longestVerification(v *projections.View, part *projections.Part, m *projections.Machine) time.Duration {
+	return healthyFor(part) + time.Duration(v.PolicyOf(m).LostAfter)
 }
 
 func silence(m *projections.Machine, now Measured) (d time.Duration, held bool) {
@@ -69,7 +85,9 @@ func silence(m *projections.Machine, now Measured) (d time.Duration, held bool) 
 	return now.Silence(m)
 }
 
-func healthyFor(part *projections.Part) time.Duration { return time.Duration(part.Deployment.Facts.HealthyFor) }
+func healthyFor(part *projections.Part) time.Duration {
+	return time.Duration(part.Deployment.Facts.HealthyFor)
+}
 
 // grace returns how long the agent of a machine may be disconnected.
 func grace(v *projections.View, m *projections.Machine) time.Duration {

@@ -1,0 +1,186 @@
+package projections_test
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/projections/projectionstest"
+)
+
+// verifying returns a history in which the automatic deployment d of release 1.0 to web-01 is verified, after one failed
+// attempt.
+func verifying(t *testing.T) (h *projectionstest.History, d domain.ID) {
+	h = projectionstest.OneMachine(t)
+	h.Attempt("web-01", "1.0", domain.PartFailed, domain.StepFailed)
+	d = h.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production", Release: "1.0",
+		HealthyFor: domain.Duration(time.Minute), MaxParallel: 1,
+		Machines: []domain.DeploymentMachine{{Name: "web-01", Triggers: []string{"joins"}, Reason: "retry"}}})
+	h.Claim(d, "web-01")
+	h.End(d, "web-01", domain.PartSucceeded, "")
+	require.Equal(t, domain.PartVerifying, h.Deployments[d].Parts["web-01"].State)
+	return h, d
+}
+
+func verify(h *projectionstest.History, d domain.ID, state domain.PartState, reason domain.PartReason) {
+	h.Add(domain.PartStream(d, "web-01"), domain.PartVerified{Project: "shop", State: state, Reason: reason})
+}
+
+func unhealthy(h *projectionstest.History) {
+	h.Add("machine/web-01", domain.MachineHealthChanged{Status: domain.Unhealthy, Session: projectionstest.Session})
+}
+
+func TestVerificationFreesTheMachineAndKeepsTheSlot(t *testing.T) {
+	h, d := verifying(t)
+	p, m := h.Projects["shop"], h.Machines["web-01"]
+	require.Equal(t, "1.0", h.Actual(p, m))
+	require.False(t, h.Dirty(p, m))
+	require.Nil(t, m.Claimed)
+	require.Equal(t, 1, p.Released("production"))
+	require.Zero(t, h.Deployments[d].FreeSlots())
+	require.Equal(t, domain.AlreadyClaimed, h.ClaimCheck(h.Deployments[d].Parts["web-01"], m.Session))
+	count, _ := h.Attempts(p, m)
+	require.Equal(t, 1, count, "only a verified success clears the count")
+
+	verify(h, d, domain.PartSucceeded, "")
+	require.Equal(t, domain.PartSucceeded, h.Deployments[d].Parts["web-01"].State)
+	require.Zero(t, p.Released("production"))
+	require.Zero(t, h.Deployments[d].OpenParts())
+	count, _ = h.Attempts(p, m)
+	require.Zero(t, count)
+	require.Empty(t, h.Candidates(p, m))
+	require.Empty(t, h.Inconsistencies())
+}
+
+func TestFailedVerificationIsAFailedAttempt(t *testing.T) {
+	h, d := verifying(t)
+	p, m := h.Projects["shop"], h.Machines["web-01"]
+	unhealthy(h)
+	verify(h, d, domain.PartSucceeded, "") // decided by a server that had not read the report
+	require.Equal(t, domain.PartVerifying, h.Deployments[d].Parts["web-01"].State, "the success is void")
+	verify(h, d, domain.PartFailed, domain.MachineIsUnhealthy)
+	require.Equal(t, domain.PartFailed, h.Deployments[d].Parts["web-01"].State)
+	require.Equal(t, 1, h.Deployments[d].FailedParts())
+	require.Equal(t, "1.0", h.Actual(p, m), "the machine keeps what its agent proved")
+	require.True(t, h.Dirty(p, m))
+	count, _ := h.Attempts(p, m)
+	require.Equal(t, 2, count)
+	require.Len(t, h.Candidates(p, m), 1, "the cause is due again")
+	verify(h, d, domain.PartSucceeded, "")
+	require.Equal(t, domain.PartFailed, h.Deployments[d].Parts["web-01"].State, "it ends once")
+	require.Empty(t, h.Inconsistencies())
+}
+
+func TestCauseDuringAVerificationIsKept(t *testing.T) {
+	h, d := verifying(t)
+	p, m := h.Projects["shop"], h.Machines["web-01"]
+	h.Add("project/shop", domain.TriggerDefined{Trigger: "again", Settings: domain.TriggerSettings{
+		Events: []domain.Category{domain.Enabled}, Environments: []string{"production"}}})
+	h.Add("machine/web-01", domain.MachineDisabled{}, domain.MachineEnabled{})
+	require.Len(t, h.Candidates(p, m), 2, "it waits for the end, although the machine has the release")
+	unhealthy(h)
+	verify(h, d, domain.PartFailed, domain.MachineIsUnhealthy)
+	require.Len(t, h.Candidates(p, m), 2)
+	require.Empty(t, h.Inconsistencies())
+}
+
+func TestPersonEndsAVerification(t *testing.T) {
+	wide := domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0",
+		MaxParallel: 1, Origin: domain.By("ann")}
+	narrowed := wide
+	narrowed.Kind, narrowed.Machines = domain.Narrowed, []domain.DeploymentMachine{{Name: "web-01"}}
+	for name, c := range map[string]struct {
+		stream  string
+		happens func(d domain.ID) domain.Event
+		reason  domain.PartReason
+	}{
+		"cancels it": {"project/shop", func(d domain.ID) domain.Event {
+			return domain.DeploymentCancelled{Deployment: d, Origin: domain.By("ann")}
+		}, domain.DeploymentStopped},
+		"deploys to the environment": {"project/shop", func(domain.ID) domain.Event { return wide }, domain.Superseded},
+		"deploys to the machine":     {"project/shop", func(domain.ID) domain.Event { return narrowed }, domain.Superseded},
+		"deletes the project":        {"project/shop", func(domain.ID) domain.Event { return domain.ProjectDeleted{} }, domain.ProjectGone},
+		"deletes the environment":    {"environment/production", func(domain.ID) domain.Event { return domain.EnvironmentDeleted{} }, domain.EnvironmentGone},
+	} {
+		for _, broken := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				h, d := verifying(t)
+				p, m := h.Projects["shop"], h.Machines["web-01"]
+				if broken {
+					unhealthy(h)
+				}
+				h.Add(c.stream, c.happens(d))
+				part := h.Deployments[d].Parts["web-01"]
+				if broken {
+					require.Equal(t, domain.PartFailed, part.State, "it had failed before")
+					require.Equal(t, domain.MachineIsUnhealthy, part.Reason)
+				} else {
+					require.Equal(t, domain.PartCancelled, part.State)
+					require.Equal(t, c.reason, part.Reason)
+				}
+				require.Zero(t, h.Deployments[d].OpenParts())
+				require.Empty(t, h.Inconsistencies())
+				if p.Gone {
+					return
+				}
+				require.Equal(t, broken, h.Dirty(p, m))
+				if c.reason == domain.DeploymentStopped {
+					require.Equal(t, broken, m.HoldApplies("shop"), "automation leaves a machine alone that did not succeed")
+				}
+			})
+		}
+	}
+}
+
+func TestSuccessOfADeploymentThatAPersonEndedIsNotVerified(t *testing.T) {
+	queued := domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0",
+		HealthyFor: domain.Duration(time.Minute), Machines: []domain.DeploymentMachine{{Name: "web-01"}}}
+	for name, c := range map[string]struct {
+		happens func(d domain.ID) domain.Event
+		reason  domain.PartReason
+	}{
+		"cancelled": {func(d domain.ID) domain.Event { return domain.DeploymentCancelled{Deployment: d} }, domain.DeploymentStopped},
+		"replaced":  {func(domain.ID) domain.Event { return queued }, domain.Superseded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := projectionstest.OneMachine(t)
+			d := h.Add("project/shop", queued)
+			h.Claim(d, "web-01")
+			h.Add("project/shop", c.happens(d))
+			h.End(d, "web-01", domain.PartSucceeded, "")
+			part, p, m := h.Deployments[d].Parts["web-01"], h.Projects["shop"], h.Machines["web-01"]
+			require.Equal(t, domain.PartCancelled, part.State)
+			require.Equal(t, c.reason, part.Reason)
+			require.Equal(t, "1.0", h.Actual(p, m))
+			require.False(t, h.Dirty(p, m))
+			require.Empty(t, h.Inconsistencies())
+		})
+	}
+}
+
+// The rest of the history leads to the same view from a snapshot that was taken at any position of a verification.
+func TestSnapshotKeepsAVerification(t *testing.T) {
+	h, d := verifying(t)
+	m := h.Machines["web-01"]
+	h.Add("machine/web-01", domain.MachineWentOffline{Connect: m.Connect, Reason: "said-goodbye"})
+	h.Connect("web-01", projectionstest.Server, m.Instance)
+	unhealthy(h)
+	verify(h, d, domain.PartSucceeded, "")
+	verify(h, d, domain.PartFailed, domain.MachineIsUnhealthy)
+	v := projections.New()
+	for _, rec := range h.Log {
+		v.Apply(rec)
+		var saved bytes.Buffer
+		require.NoError(t, v.Save(&saved))
+		loaded, err := projections.Load(saved.Bytes())
+		require.NoError(t, err)
+		require.Equal(t, v.Deployments[d], loaded.Deployments[d])
+		v = loaded
+	}
+	require.Equal(t, h.Deployments[d].Parts["web-01"].State, v.Deployments[d].Parts["web-01"].State)
+	require.Equal(t, domain.PartFailed, v.Deployments[d].Parts["web-01"].State)
+}
