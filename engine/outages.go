@@ -128,18 +128,9 @@ func (e *Engine) measure(ctx context.Context, kind operation, run func() error) 
 	number := e.outages.begin(kind, e.cfg.Clock.Elapsed())
 	err := run()
 	if passed := e.outages.end(ctx, kind, number, e.cfg.Clock.Elapsed(), err); passed > 0 {
-		e.excludeOutage(passed)
+		e.Paused(passed)
 	}
 	return err
-}
-
-// excludeOutage excludes an outage of the log that lasted for d and has just ended.
-func (e *Engine) excludeOutage(d time.Duration) {
-	now := e.cfg.Clock.Elapsed()
-	e.mu.Lock()
-	e.ages.Delay(d, now)
-	e.mu.Unlock()
-	e.Paused(d)
 }
 
 // measuredLog is the log of an engine, with appends measured.

@@ -98,7 +98,7 @@ func (e *Engine) RestartTimeouts() {
 	e.presence.shift(func(time.Duration) time.Duration { return now })
 }
 
-// Paused excludes d from all timeouts, because this server did not run for that long.
+// Paused excludes the last d from all timeouts, because this server did not run or could not use the log for that long.
 func (e *Engine) Paused(d time.Duration) {
 	now := e.cfg.Clock.Elapsed()
 	e.mu.Lock()
