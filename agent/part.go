@@ -369,6 +369,9 @@ func (s *session) confirmed(c client.Ended) {
 	p.close()
 	s.logError(s.journal.Forget(c.Deployment))
 	s.ended = slices.Delete(s.ended, i, i+1)
+	if s.checker != nil {
+		s.checker.partEnded()
+	}
 }
 
 // sendNext sends one chunk of output or one end, and reports whether there was anything to send. It sends the end of

@@ -438,9 +438,12 @@ func (s *session) watchHealth(check *domain.HealthCheck) {
 	s.checker = c
 }
 
-// healthChecked handles a result of the health check.
-func (s *session) healthChecked(result client.Health) {
-	s.checker.last = &result
+// healthChecked handles a result of the health check. A part that ended during the run has started the next run.
+func (s *session) healthChecked(result checkResult) {
+	if result.parts != s.checker.parts.Load() {
+		return
+	}
+	s.checker.last = &result.health
 	s.reportHealth()
 }
 
@@ -470,7 +473,7 @@ func (s *session) lost() <-chan error {
 	return s.link.lost
 }
 
-func (s *session) results() <-chan client.Health {
+func (s *session) results() <-chan checkResult {
 	if s.checker == nil {
 		return nil
 	}

@@ -216,10 +216,12 @@ func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
 			v.holdActual(d, m, domain.ExcludedHold, f)
 			continue
 		}
-		part := v.addPart(d, m.Name)
-		m.resetAttempts(p.Name)
-		if !m.heldByPerson(p.Name) {
+		part, held := v.addPart(d, m.Name), m.heldByPerson(p.Name)
+		if !held {
 			v.replace(part, f)
+		}
+		m.resetAttempts(p.Name)
+		if !held {
 			continue
 		}
 		part.State, part.Reason = domain.PartSkipped, domain.MachineIsHeld

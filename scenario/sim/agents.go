@@ -23,6 +23,8 @@ type agent struct {
 	connect  domain.ID
 	// since is when its connection last started to work; begun is when its session at this server started.
 	since, begun time.Duration
+	// heard is when a server last received a heartbeat from it.
+	heard time.Duration
 	// server holds its connection; nil without one. silent is set while nothing passes through the connection.
 	server *server
 	silent bool
@@ -139,6 +141,7 @@ func (p *cluster) reconnectAgents(s *server) {
 
 func (a *agent) heartbeat() {
 	if a.reachable() {
+		a.heard = a.cluster.now
 		a.server.engine.Heartbeat(a.machine, a.connect)
 	}
 }

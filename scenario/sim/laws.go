@@ -270,6 +270,7 @@ func (p *cluster) checkAlways() {
 		p.violate("law 2: a tick finds everything that a full scan finds", "%s", found)
 	}
 	p.checkAside()
+	p.checkVerifying()
 	for name, a := range p.ledger.projects {
 		project := v.Projects[name]
 		if project == nil {
@@ -298,7 +299,8 @@ func (p *cluster) checkSlots(project *projections.Project, environment string) {
 		}
 		here := 0
 		for _, part := range d.Parts {
-			if part.State == domain.PartReleased || part.State == domain.PartRunning {
+			if part.State == domain.PartReleased || part.State == domain.PartRunning ||
+				part.State == domain.PartVerifying {
 				here++
 			}
 		}

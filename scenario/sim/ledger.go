@@ -164,6 +164,7 @@ func (l *ledger) apply(rec eventlog.Recorded) {
 			for _, h := range l.machines {
 				if h.Policy == name {
 					l.noteCheck(h, had)
+					l.observe(h, fact)
 				}
 			}
 		}

@@ -36,6 +36,8 @@ type partState struct {
 	result     domain.PartState
 	reported   bool
 	before     string // the release on the disk when the claim counted
+	// watch is the verification of a part whose agent reported a success; nil before that, and without healthyFor.
+	watch *verification
 }
 
 // holdState is a hold.
@@ -102,6 +104,9 @@ func (l *ledger) applyQueued(a *projectState, e domain.DeploymentQueued, rec eve
 	} else {
 		l.checkAutomatic(w)
 	}
+	if w.person() {
+		l.endReplaced(w)
+	}
 	a.deployments = append(a.deployments, w)
 	l.deployments[w.id] = w
 	for _, named := range e.Machines {
@@ -144,6 +149,7 @@ func (l *ledger) applyDeployment(fact domain.Event) {
 	case domain.DeploymentCancelled:
 		if w := l.deployments[e.Deployment]; w != nil && w.ended == "" {
 			w.cancelled = true
+			l.endVerifications(w)
 			if !w.person() && !w.project.gone {
 				l.holdCancelled(w)
 			}
@@ -163,7 +169,7 @@ func (l *ledger) holdCancelled(w *deploymentState) {
 	for _, named := range w.Machines {
 		h := l.machines[named.Name]
 		s := w.parts[named.Name]
-		if h == nil || h.created > w.queued || s != nil && (s.result == domain.PartSucceeded ||
+		if h == nil || h.created > w.queued || s != nil && (s.result == domain.PartSucceeded || s.unverified() ||
 			l.installation(w.project, h).last != s) {
 			continue
 		}
@@ -218,7 +224,7 @@ func (l *ledger) left(s *partState) string {
 	switch {
 	case s.machine.Instance == s.instance:
 		return l.actual(s.deployment.project, s.machine)
-	case s.result == domain.PartSucceeded:
+	case s.result == domain.PartSucceeded || s.unverified():
 		return s.deployment.Release
 	}
 	return s.before
@@ -249,6 +255,10 @@ func (l *ledger) applyPart(name string, rec eventlog.Recorded, fact domain.Event
 		} else if e.State == domain.PartSkipped {
 			w.withdraw([]string{machine})
 		}
+	case domain.PartVerified:
+		if s := w.parts[machine]; s != nil {
+			l.applyVerified(s, e)
+		}
 	}
 }
 
@@ -274,7 +284,13 @@ func (l *ledger) applyEnd(s *partState, e domain.PartEnded) {
 	here := l.machines[s.machine.Name] == s.machine && !s.deployment.project.gone
 	r := l.installation(s.deployment.project, s.machine)
 	switch {
-	case !s.ended:
+	case !s.ended && s.watch == nil && e.State == domain.PartSucceeded && s.deployment.HealthyFor > 0:
+		s.reported = true
+		if s.machine.running == s {
+			s.machine.running = nil
+		}
+		l.beginVerification(s, r, here)
+	case !s.ended && s.watch == nil:
 		s.ended, s.result, s.reported = true, e.State, byAgent
 		s.deployment.shares[s.machine.Name].ended = true
 		if s.machine.running == s {
@@ -287,6 +303,7 @@ func (l *ledger) applyEnd(s *partState, e domain.PartEnded) {
 		s.reported = true
 		if here && e.State == domain.PartSucceeded && r.last == s && s.instance == s.machine.Instance {
 			l.success(s, r)
+			r.failures = 0
 		}
 	}
 }
@@ -294,6 +311,7 @@ func (l *ledger) applyEnd(s *partState, e domain.PartEnded) {
 func (l *ledger) outcome(s *partState, r *installation) {
 	if s.result == domain.PartSucceeded {
 		l.success(s, r)
+		r.failures = 0
 		if !s.deployment.person() {
 			r.holds.end(func(k *holdState) bool { return k.deployment == s.deployment })
 		}
@@ -308,7 +326,7 @@ func (l *ledger) outcome(s *partState, r *installation) {
 }
 
 func (l *ledger) success(s *partState, r *installation) {
-	r.release, r.instance, r.dirty, r.failures = s.deployment.Release, s.instance, false, 0
+	r.release, r.instance, r.dirty = s.deployment.Release, s.instance, false
 }
 
 // fail counts a failed attempt.

@@ -39,6 +39,7 @@ func (l *ledger) applyEnvironment(name string, fact domain.Event) {
 			if w.Environment == name {
 				w.environmentGone, w.cancelled = true, true
 				w.withdraw(nil)
+				l.endVerifications(w)
 			}
 		}
 	}
@@ -84,6 +85,7 @@ func (l *ledger) applyMachine(name string, rec eventlog.Recorded, fact domain.Ev
 	if h.moved = rec.Position; h.Health != before.Health {
 		h.healthSince = rec.Position
 	}
+	l.observe(h, fact)
 	if l.machines[name] == h && !void {
 		l.ask(h, fact)
 	}

@@ -73,6 +73,9 @@ func (l *ledger) applyProject(name string, rec eventlog.Recorded, fact domain.Ev
 	case domain.ProjectDisabled:
 		a.disabled = true
 	case domain.ProjectDeleted:
+		for _, w := range a.deployments {
+			l.endVerifications(w)
+		}
 		a.gone = true
 		for _, w := range a.deployments {
 			w.withdraw(nil)

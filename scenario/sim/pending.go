@@ -66,7 +66,7 @@ func (l *ledger) settle() {
 		}
 		r := a.triggers[q.trigger]
 		if r == nil || !l.environments[h.Environment] || !r.asks(a, h) || l.wanted(a, h) != "" &&
-			!l.behind(a, h) && !l.personAtWork(a, h) {
+			!l.behind(a, h) && !l.personAtWork(a, h) && !l.verifiesOn(a, h) {
 			delete(l.requests, q)
 		}
 	}

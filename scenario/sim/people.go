@@ -22,6 +22,7 @@ func projectSettings(i, variant int) domain.ProjectSettings {
 		MaxParallel:       []int{0, 2, 1, 3}[variant%4],
 		StopAfterFailures: []int{0, 0, 1, 2}[(variant/2)%4],
 		Unavailable:       []domain.Unavailable{domain.SkipUnavailable, domain.FailUnavailable}[(variant/3)%2],
+		HealthyFor:        domain.Duration([]time.Duration{0, 20 * time.Second, 0, 0, time.Minute}[variant%5]),
 		Attempts:          2 + variant%2,
 		Backoff:           domain.Duration(20 * time.Second),
 		Steps:             []domain.Step{{Name: "install", Run: "true", Timeout: domain.Duration(time.Minute)}},

@@ -1,0 +1,191 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
+)
+
+// verification is what the ledger knows about a part whose machine must stay healthy (law 28).
+type verification struct {
+	// steady is set while the machine is online and not unhealthy, since the time since.
+	steady bool
+	since  time.Duration
+	// broken is set once the machine became unhealthy or nothing was heard from it.
+	broken bool
+}
+
+// unverified reports whether a person ended the verification.
+func (s *partState) unverified() bool { return s.watch != nil && s.result == domain.PartCancelled }
+
+func (s *partState) verifying() bool { return s.watch != nil && !s.ended }
+
+// beginVerification records a success that does not end its part.
+func (l *ledger) beginVerification(s *partState, r *installation, here bool) {
+	s.watch = &verification{}
+	l.observeOne(s, nil)
+	if here {
+		l.success(s, r)
+		if !s.deployment.person() {
+			r.holds.end(func(k *holdState) bool { return k.deployment == s.deployment })
+		}
+	}
+	if l.overtaken(s) {
+		l.endVerification(s, domain.PartCancelled)
+	}
+}
+
+// overtaken reports whether a person no longer waits for the part: its deployment was cancelled or superseded, or a newer
+// part of the project waits for the machine.
+func (l *ledger) overtaken(s *partState) bool {
+	w := s.deployment
+	newer := func(o *deploymentState) bool {
+		return o.Kind == domain.EnvironmentWide && w.Kind == domain.EnvironmentWide && o.Environment == w.Environment &&
+			o.queued > w.queued
+	}
+	waits := func(part *projections.Part) bool {
+		return part.Deployment.Project.Name == w.project.name && part.Deployment.Project.Defined == w.project.created &&
+			part.Deployment.Queued > w.queued
+	}
+	return w.cancelled || w.project.gone || slices.ContainsFunc(w.project.deployments, newer) ||
+		slices.ContainsFunc(l.cluster.audit.OpenPartsOn(s.machine.Name), waits)
+}
+
+// observe records what happened to a machine for its verifications.
+func (l *ledger) observe(h *machineState, fact domain.Event) {
+	for _, w := range l.deployments {
+		if s := w.parts[h.Name]; s != nil && s.verifying() && s.machine == h {
+			l.observeOne(s, fact)
+		}
+	}
+}
+
+func (l *ledger) observeOne(s *partState, fact domain.Event) {
+	h, watch := s.machine, s.watch
+	switch e := fact.(type) {
+	case domain.MachineHealthChanged:
+		watch.broken = watch.broken || h.Health == domain.Unhealthy
+	case domain.MachineWentOffline:
+		watch.broken = watch.broken || !h.Online && (e.Reason == "silent" || e.Reason == "server-gone")
+	}
+	steady := h.Online && h.Health != domain.Unhealthy && (!l.checked[h.Policy] || h.Health != domain.HealthUnknown)
+	if steady && !watch.steady {
+		watch.since = l.cluster.now
+	}
+	watch.steady = steady
+}
+
+// applyVerified records the end of a verification that a server decided. Only a success that follows a break is void.
+func (l *ledger) applyVerified(s *partState, e domain.PartVerified) {
+	if !s.verifying() || s.watch.broken && e.State == domain.PartSucceeded {
+		return
+	}
+	if e.State == domain.PartSucceeded {
+		l.checkVerified(s)
+	}
+	l.endVerification(s, e.State)
+}
+
+// checkVerified checks that the machine stayed healthy for long enough, and that it was heard from after that.
+func (l *ledger) checkVerified(s *partState) {
+	const law = "law 28: a part succeeds when its machine has stayed healthy"
+	required, deployment := time.Duration(s.deployment.HealthyFor), l.cluster.transcript.deployment(s.deployment.id)
+	switch a := l.cluster.agents[s.machine.Name]; {
+	case l.machines[s.machine.Name] != s.machine || s.machine.Instance != s.instance:
+		l.cluster.violate(law, "%s succeeded on %s, which is gone", deployment, s.machine.Name)
+	case !s.watch.steady:
+		l.cluster.violate(law, "%s succeeded on %s, which is offline or unhealthy", deployment, s.machine.Name)
+	case l.origin.decided-s.watch.since <= required:
+		l.cluster.violate(law, "%s succeeded on %s after %s, not %s", deployment, s.machine.Name,
+			l.origin.decided-s.watch.since, required)
+	case a == nil || a.heard-s.watch.since <= required:
+		l.cluster.violate(law, "%s succeeded on %s, which was not heard from after %s", deployment, s.machine.Name, required)
+	}
+}
+
+// endVerification ends a verification. One that is broken ends as failed, whatever else ends it.
+func (l *ledger) endVerification(s *partState, state domain.PartState) {
+	if s.watch.broken {
+		state = domain.PartFailed
+	}
+	s.ended, s.result = true, state
+	r := l.installation(s.deployment.project, s.machine)
+	switch here := l.machines[s.machine.Name] == s.machine && !s.deployment.project.gone; {
+	case !here || state == domain.PartCancelled:
+	case state == domain.PartSucceeded:
+		if r.last == s {
+			r.failures = 0
+		}
+		if !s.deployment.person() {
+			l.countCauses(s)
+			l.serve(s)
+		}
+	default:
+		if r.last == s {
+			r.dirty = true
+		}
+		if !s.deployment.person() && s.machine.Instance == s.instance {
+			l.fail(s.deployment, s.machine, s.instance)
+		}
+	}
+}
+
+// verifiesOn reports whether a part of the project is verified on the machine.
+func (l *ledger) verifiesOn(a *projectState, h *machineState) bool {
+	return slices.ContainsFunc(a.deployments, func(w *deploymentState) bool {
+		s := w.parts[h.Name]
+		return s != nil && s.machine == h && s.verifying()
+	})
+}
+
+// endVerifications ends the verifications of a deployment that a person ended.
+func (l *ledger) endVerifications(w *deploymentState) {
+	for _, s := range w.parts {
+		if s.verifying() {
+			l.endVerification(s, domain.PartCancelled)
+		}
+	}
+}
+
+// endReplaced ends the verifications that a person's new deployment replaces.
+func (l *ledger) endReplaced(w *deploymentState) {
+	for _, o := range w.project.deployments {
+		whole := o.Kind == domain.EnvironmentWide && w.Kind == domain.EnvironmentWide && o.Environment == w.Environment
+		for machine, s := range o.parts {
+			if s.verifying() && (whole || l.goesTo(w, machine)) {
+				l.endVerification(s, domain.PartCancelled)
+			}
+		}
+	}
+}
+
+// goesTo reports whether a person's deployment that is being queued has a part on a machine that can start.
+func (l *ledger) goesTo(w *deploymentState, machine string) bool {
+	if w.Kind != domain.EnvironmentWide {
+		return slices.ContainsFunc(w.Machines, func(m domain.DeploymentMachine) bool { return m.Name == machine })
+	}
+	h := l.machines[machine]
+	if !inScope(h, w.Environment, w.project.settings.Roles) {
+		return false
+	}
+	k := l.installation(w.project, h).holds.strongest()
+	return !slices.Contains(w.Exclude, machine) && (k == nil || k.deployment != nil)
+}
+
+// checkVerifying compares which parts the fold verifies with those of the log.
+func (p *cluster) checkVerifying() {
+	for id, w := range p.ledger.deployments {
+		d := p.audit.Deployments[id]
+		for machine, s := range w.parts {
+			if d == nil || d.Parts[machine] == nil {
+				continue
+			}
+			if got, want := d.Parts[machine].State == domain.PartVerifying, s.verifying(); got != want {
+				p.violate("law 28: a part succeeds when its machine has stayed healthy",
+					"%s on %s: verifying is %v in the fold and %v in the log", p.transcript.deployment(id), machine, got, want)
+			}
+		}
+	}
+}
