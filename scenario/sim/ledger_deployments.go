@@ -101,11 +101,9 @@ func (l *ledger) applyQueued(a *projectState, e domain.DeploymentQueued, rec eve
 		covers: map[string]bool{}, shares: map[string]*share{}, parts: map[string]*partState{}}
 	if w.person() {
 		l.checkPerson(w)
+		l.endReplaced(w)
 	} else {
 		l.checkAutomatic(w)
-	}
-	if w.person() {
-		l.endReplaced(w)
 	}
 	a.deployments = append(a.deployments, w)
 	l.deployments[w.id] = w

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/droverhq/drover/domain"
-	"github.com/droverhq/drover/projections"
 )
 
 // verification is what the ledger knows about a part whose machine must stay healthy (law 28).
@@ -45,12 +44,9 @@ func (l *ledger) overtaken(s *partState) bool {
 		return o.Kind == domain.EnvironmentWide && w.Kind == domain.EnvironmentWide && o.Environment == w.Environment &&
 			o.queued > w.queued
 	}
-	waits := func(part *projections.Part) bool {
-		return part.Deployment.Project.Name == w.project.name && part.Deployment.Project.Defined == w.project.created &&
-			part.Deployment.Queued > w.queued
-	}
+	later := func(o *deploymentState) bool { return o.queued > w.queued }
 	return w.cancelled || w.project.gone || slices.ContainsFunc(w.project.deployments, newer) ||
-		slices.ContainsFunc(l.cluster.audit.OpenPartsOn(s.machine.Name), waits)
+		slices.ContainsFunc(w.project.openShares(s.machine.Name), later)
 }
 
 // observe records what happened to a machine for its verifications.
@@ -111,6 +107,7 @@ func (l *ledger) endVerification(s *partState, state domain.PartState) {
 		state = domain.PartFailed
 	}
 	s.ended, s.result = true, state
+	s.deployment.shares[s.machine.Name].ended = true
 	r := l.installation(s.deployment.project, s.machine)
 	switch here := l.machines[s.machine.Name] == s.machine && !s.deployment.project.gone; {
 	case !here || state == domain.PartCancelled:
