@@ -18,7 +18,7 @@
 //	ledger_deployments.go  the model of deployments, parts and holds
 //	ledger_parts.go        the model of parts before their claim
 //	ledger_claims.go       the model of the claim check
-//	verify.go              the model of verifications
+//	ledger_verify.go       the model of verifications
 //	laws.go                safety: what must hold after each event
 //	absence.go             safety and liveness: which machines are cleaned up
 //	pending.go             the events that made machines due and are not settled

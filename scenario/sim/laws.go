@@ -353,6 +353,39 @@ func (p *cluster) checkInstallation(project *projections.Project, a *projectStat
 	p.checkDisk(project, m)
 }
 
+// checkVerified checks that the machine stayed healthy for long enough, and that it was heard from after that.
+func (p *cluster) checkVerified(s *partState) {
+	const law = "law 28: a part succeeds when its machine has stayed healthy"
+	required, deployment := time.Duration(s.deployment.HealthyFor), p.transcript.deployment(s.deployment.id)
+	switch a := p.agents[s.machine.Name]; {
+	case p.ledger.machines[s.machine.Name] != s.machine || s.machine.Instance != s.instance:
+		p.violate(law, "%s succeeded on %s, which is gone", deployment, s.machine.Name)
+	case !s.watch.steady:
+		p.violate(law, "%s succeeded on %s, which is offline or unhealthy", deployment, s.machine.Name)
+	case p.ledger.origin.decided-s.watch.since <= required:
+		p.violate(law, "%s succeeded on %s after %s, not %s", deployment, s.machine.Name,
+			p.ledger.origin.decided-s.watch.since, required)
+	case a == nil || a.heard-s.watch.since <= required:
+		p.violate(law, "%s succeeded on %s, which was not heard from after %s", deployment, s.machine.Name, required)
+	}
+}
+
+// checkVerifying compares which parts the fold verifies with those of the log.
+func (p *cluster) checkVerifying() {
+	for id, w := range p.ledger.deployments {
+		d := p.audit.Deployments[id]
+		for machine, s := range w.parts {
+			if d == nil || d.Parts[machine] == nil {
+				continue
+			}
+			if got, want := d.Parts[machine].State == domain.PartVerifying, s.verifying(); got != want {
+				p.violate("law 28: a part succeeds when its machine has stayed healthy",
+					"%s on %s: verifying is %v in the fold and %v in the log", p.transcript.deployment(id), machine, got, want)
+			}
+		}
+	}
+}
+
 // checkDisk compares the actual release with the content of the disk.
 func (p *cluster) checkDisk(project *projections.Project, m *projections.Machine) {
 	a, actual := p.agents[m.Name], p.audit.Actual(project, m)

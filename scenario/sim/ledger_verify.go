@@ -79,26 +79,9 @@ func (l *ledger) applyVerified(s *partState, e domain.PartVerified) {
 		return
 	}
 	if e.State == domain.PartSucceeded {
-		l.checkVerified(s)
+		l.cluster.checkVerified(s)
 	}
 	l.endVerification(s, e.State)
-}
-
-// checkVerified checks that the machine stayed healthy for long enough, and that it was heard from after that.
-func (l *ledger) checkVerified(s *partState) {
-	const law = "law 28: a part succeeds when its machine has stayed healthy"
-	required, deployment := time.Duration(s.deployment.HealthyFor), l.cluster.transcript.deployment(s.deployment.id)
-	switch a := l.cluster.agents[s.machine.Name]; {
-	case l.machines[s.machine.Name] != s.machine || s.machine.Instance != s.instance:
-		l.cluster.violate(law, "%s succeeded on %s, which is gone", deployment, s.machine.Name)
-	case !s.watch.steady:
-		l.cluster.violate(law, "%s succeeded on %s, which is offline or unhealthy", deployment, s.machine.Name)
-	case l.origin.decided-s.watch.since <= required:
-		l.cluster.violate(law, "%s succeeded on %s after %s, not %s", deployment, s.machine.Name,
-			l.origin.decided-s.watch.since, required)
-	case a == nil || a.heard-s.watch.since <= required:
-		l.cluster.violate(law, "%s succeeded on %s, which was not heard from after %s", deployment, s.machine.Name, required)
-	}
 }
 
 // endVerification ends a verification. One that is broken ends as failed, whatever else ends it.
@@ -169,20 +152,4 @@ func (l *ledger) goesTo(w *deploymentState, machine string) bool {
 	}
 	k := l.installation(w.project, h).holds.strongest()
 	return !slices.Contains(w.Exclude, machine) && (k == nil || k.deployment != nil)
-}
-
-// checkVerifying compares which parts the fold verifies with those of the log.
-func (p *cluster) checkVerifying() {
-	for id, w := range p.ledger.deployments {
-		d := p.audit.Deployments[id]
-		for machine, s := range w.parts {
-			if d == nil || d.Parts[machine] == nil {
-				continue
-			}
-			if got, want := d.Parts[machine].State == domain.PartVerifying, s.verifying(); got != want {
-				p.violate("law 28: a part succeeds when its machine has stayed healthy",
-					"%s on %s: verifying is %v in the fold and %v in the log", p.transcript.deployment(id), machine, got, want)
-			}
-		}
-	}
 }
