@@ -75,6 +75,12 @@ type Appended struct {
 	Repeat bool
 }
 
+// Checker is implemented by a log that can lose its place while it is open, for example because its file was deleted.
+type Checker interface {
+	// Check returns an error if the log refuses appends until a person acts.
+	Check(ctx context.Context) error
+}
+
 // Log is an append-only, totally ordered log of events in streams.
 //
 // Every method may return an error that wraps ErrUnavailable (the backend cannot be reached or refuses to work now; a

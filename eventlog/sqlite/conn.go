@@ -23,7 +23,7 @@ type conn struct {
 
 	begin, commit, undo, checkpoint         statement
 	version, position, last, stored, insert statement
-	item, putItem, dropItem                 statement
+	item, putItem, dropItem, format         statement
 
 	seen  int64 // the data version for which head and lasts are valid
 	head  eventlog.Position
@@ -69,7 +69,7 @@ func (c *conn) prepare() (err error) {
 		{&c.begin, `BEGIN IMMEDIATE`}, {&c.commit, `COMMIT`}, {&c.undo, `ROLLBACK`},
 		{&c.checkpoint, `PRAGMA wal_checkpoint(TRUNCATE)`}, {&c.version, `PRAGMA data_version`},
 		{&c.position, sqlHead}, {&c.last, sqlLast}, {&c.stored, sqlIDs}, {&c.insert, sqlInsert},
-		{&c.item, sqlItem}, {&c.putItem, sqlPutItem}, {&c.dropItem, sqlDropItem},
+		{&c.item, sqlItem}, {&c.putItem, sqlPutItem}, {&c.dropItem, sqlDropItem}, {&c.format, sqlFormat},
 	} {
 		if s.statement.Stmt, err = c.driver.Prepare(s.query); err != nil {
 			return err
@@ -78,7 +78,8 @@ func (c *conn) prepare() (err error) {
 	return nil
 }
 
-// start begins a transaction and clears the cache if another connection has written.
+// start begins a transaction. If another connection has written, it clears the cache and checks the format, because a
+// newer drover may have migrated the file.
 func (c *conn) start() error {
 	if err := c.begin.exec(); err != nil {
 		return err
@@ -88,6 +89,13 @@ func (c *conn) start() error {
 		return err
 	}
 	if version != c.seen || len(c.lasts) > maxCached {
+		found, err := c.format.integer()
+		if err == nil {
+			err = checkSupported(found)
+		}
+		if err != nil {
+			return errors.Join(err, c.undo.exec())
+		}
 		head, err := c.position.integer()
 		if err != nil {
 			return err
@@ -182,7 +190,7 @@ func (c *conn) close() error {
 	var err error
 	for _, s := range []statement{
 		c.begin, c.commit, c.undo, c.checkpoint, c.version, c.position, c.last, c.stored, c.insert,
-		c.item, c.putItem, c.dropItem,
+		c.item, c.putItem, c.dropItem, c.format,
 	} {
 		err = errors.Join(err, s.Close())
 	}

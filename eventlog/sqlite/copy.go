@@ -31,6 +31,9 @@ func (l *Log) CopyTo(ctx context.Context, path string) error {
 }
 
 func (l *Log) copyTo(ctx context.Context, path string) (err error) {
+	if err := l.writer.place.Load().check(); err != nil { // the copy would be one of another file
+		return err
+	}
 	if err := l.checkSpace(filepath.Dir(path)); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@
 //	row.go       events as rows, and their checksums
 //	store.go     items beside the log
 //	ephemera.go  the second file, for leases and output
+//	place.go     detects that a file of the log was deleted, moved or replaced
 //	copy.go      a copy of a log that is in use
 //	schema.go    tables and statements
 //	fault.go     converts SQLite errors to errors of the log

@@ -162,6 +162,9 @@ func connectorTo(path string, more ...string) (driver.Connector, error) {
 	if path == inMemory {
 		name = url.URL{Scheme: "file", Opaque: inMemory}
 	}
+	if path != inMemory {
+		more = append([]string{"mode=rw"}, more...) // never create a file in place of one that was deleted
+	}
 	settings := append([]string{fmt.Sprint("_busy_timeout=", busyTimeout.Milliseconds()), "_pragma=fullfsync(1)",
 		"_pragma=checkpoint_fullfsync(1)"}, more...)
 	name.RawQuery = strings.Join(settings, "&")
@@ -271,13 +274,20 @@ func checkFormat(ctx context.Context, db *sql.DB) (fresh bool, err error) {
 		return false, fmt.Errorf("%w: the file is a SQLite file of another program; use another file",
 			eventlog.ErrForeign)
 	case version > format:
-		return false, fmt.Errorf("%w: unsupported file format %d (this drover supports formats up to %d); "+
-			"use a newer drover",
-			eventlog.ErrForeign, version, format)
+		return false, checkSupported(int64(version))
 	case version < 1:
 		return false, fmt.Errorf("%w: invalid file format %d", eventlog.ErrForeign, version)
 	}
 	return false, nil
+}
+
+// checkSupported returns an error if a newer drover has created or migrated the file.
+func checkSupported(version int64) error {
+	if version <= format {
+		return nil
+	}
+	return fmt.Errorf("%w: unsupported file format %d (this drover supports formats up to %d); use a newer drover",
+		eventlog.ErrForeign, version, format)
 }
 
 // makeLog writes the schema and the id, unless another process has just done so.

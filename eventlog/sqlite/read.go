@@ -82,6 +82,9 @@ func (c *cursor) collect(ctx context.Context, r *reader, want int) (events []eve
 	if full = errors.Is(err, errPageFull); full {
 		err = nil
 	}
+	if newer := r.checkFormat(ctx); newer != nil {
+		return nil, false, newer // the events may not mean what they did, and the query may have failed because of that
+	}
 	return events, full, err
 }
 

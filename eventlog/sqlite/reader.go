@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/droverhq/drover/eventlog"
 )
@@ -13,12 +16,14 @@ import (
 // from the driver, as they do for conn, because database/sql would make each row about 10 % more expensive.
 type reader struct {
 	driver.Conn
-	head, all, stream, items statement
+	head, all, stream, items, format statement
 }
 
-// readersAt is a connector whose connections are readers.
+// readersAt is a connector whose connections are readers of one file.
 type readersAt struct {
 	driver.Connector
+	path string
+	file fs.FileInfo
 }
 
 // openReaders returns a pool of at most n readers. It opens the first one to detect errors early.
@@ -27,24 +32,33 @@ func openReaders(ctx context.Context, path string, n int) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	readers := pool(readersAt{connector}, n)
+	file, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	readers := pool(readersAt{connector, path, file}, n)
 	if err := readers.PingContext(ctx); err != nil {
 		return nil, errors.Join(err, readers.Close())
 	}
 	return readers, nil
 }
 
-// Connect opens a reader and prepares its statements.
+// Connect opens a reader and prepares its statements. It returns an error if another file is at the path of the log.
 func (at readersAt) Connect(ctx context.Context) (driver.Conn, error) {
 	opened, err := at.Connector.Connect(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r := &reader{Conn: opened}
+	if info, err := os.Stat(at.path); err != nil || !os.SameFile(info, at.file) {
+		return nil, errors.Join(fmt.Errorf("%w: %s was deleted, moved or replaced while this server runs",
+			eventlog.ErrUnavailable, at.path), r.Close())
+	}
 	for _, s := range []struct {
 		statement *statement
 		query     string
-	}{{&r.head, sqlHead}, {&r.all, sqlAll}, {&r.stream, sqlStream}, {&r.items, sqlItems}} {
+	}{{&r.head, sqlHead}, {&r.all, sqlAll}, {&r.stream, sqlStream}, {&r.items, sqlItems},
+		{&r.format, sqlFormat}} {
 		prepared, err := opened.Prepare(s.query)
 		if err != nil {
 			return nil, errors.Join(err, r.Close())
@@ -57,7 +71,7 @@ func (at readersAt) Connect(ctx context.Context) (driver.Conn, error) {
 // Close closes the statements and the connection. Open statements would keep the connection open.
 func (r *reader) Close() error {
 	var err error
-	for _, s := range []statement{r.head, r.all, r.stream, r.items} {
+	for _, s := range []statement{r.head, r.all, r.stream, r.items, r.format} {
 		if s.Stmt != nil {
 			err = errors.Join(err, s.Close())
 		}
@@ -79,6 +93,20 @@ func (r *reader) end(ctx context.Context) (head eventlog.Position, err error) {
 		return nil
 	})
 	return head, err
+}
+
+// checkFormat returns an error if a newer drover has migrated the file. After a query, it also shows that the query did not
+// read a migrated file.
+func (r *reader) checkFormat(ctx context.Context) error {
+	found := int64(0)
+	err := r.format.eachUntil(ctx, func(row []driver.Value) error {
+		found, _ = row[0].(int64)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return checkSupported(found)
 }
 
 // withReader calls read with a reader as soon as one is free.

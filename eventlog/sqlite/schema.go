@@ -65,6 +65,7 @@ CREATE INDEX IF NOT EXISTS output_by_time ON output (time);
 `
 
 const (
+	sqlFormat = `PRAGMA user_version`
 	sqlHead   = `SELECT coalesce(max(position), 0) FROM events`
 	sqlLast   = `SELECT coalesce(max(revision), -1) FROM events WHERE stream = ?`
 	sqlIDs    = `SELECT id, position FROM events WHERE stream = ? AND revision > ? ORDER BY revision LIMIT ?`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -24,10 +25,14 @@ const (
 type request struct {
 	change
 	rows int
+	// check forces a check of the log's files.
+	check bool
 	// taken is set by the writer when it takes the request, or by the caller if it stops waiting before that.
 	taken  atomic.Bool
 	answer chan answer
 }
+
+func (r *request) mustCheck() bool { return r.check }
 
 // change is a modification of the file.
 type change interface {
@@ -73,7 +78,12 @@ type writer struct {
 	stop    chan struct{}
 	stopped chan struct{}
 	taken   atomic.Int64 // number of requests taken from the queue
+	place   atomic.Pointer[place]
 
+	// checked is the time of the last check that found all files of the log, and saved means that the events of a deleted
+	// write-ahead log were moved into the log. Both are used only by the goroutine.
+	checked time.Time
+	saved   bool
 	// conn is used only by the goroutine. After an error it is nil until a request reopens it.
 	conn *conn
 	// erasePending means that the write-ahead log may still contain erased data, and eraseAt is the time of the next
@@ -94,6 +104,9 @@ func startWriter(ctx context.Context, path string, config Config) (*writer, erro
 	w := &writer{
 		path: path, config: config, conn: opened,
 		queue: make(chan *request, queueLength), stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	if err := w.checkOpened(); err != nil {
+		return nil, errors.Join(err, opened.close())
 	}
 	if _, err := opened.emptyWAL(); err != nil {
 		w.fail(err)
@@ -139,10 +152,14 @@ func (w *writer) do(ctx context.Context, r *request) (eventlog.Appended, error) 
 	}
 }
 
-// close ends the goroutine after its current batch.
-func (w *writer) close() error {
+// end ends the goroutine after its current batch.
+func (w *writer) end() {
 	close(w.stop)
 	<-w.stopped
+}
+
+// close closes the connection after the goroutine has ended.
+func (w *writer) close() error {
 	w.eraseAt = time.Time{}
 	w.erase()
 	return w.disconnect()
@@ -230,6 +247,11 @@ func (w *writer) write(batch []*request) {
 // transact returns the answer to each request after the commit. An error is the answer to all requests: none was
 // acknowledged, and a conflict with an append of the same batch is not valid either.
 func (w *writer) transact(batch []*request) ([]answer, error) {
+	if time.Since(w.checked) > recheckAfter || slices.ContainsFunc(batch, (*request).mustCheck) {
+		if err := w.checkPlace(); err != nil && (w.conn != nil || w.place.Load().logMissing()) {
+			return refuse(batch, err), nil
+		}
+	}
 	if err := w.reconnect(); err != nil {
 		return nil, explain(err)
 	}
@@ -245,13 +267,27 @@ func (w *writer) transact(batch []*request) ([]answer, error) {
 		}
 		written = written || answers[i].written
 	}
-	if !written {
-		return answers, explain(w.conn.undo.exec())
+	if err := w.finish(written); err != nil {
+		return nil, err
 	}
-	if err := w.conn.commit.exec(); err != nil {
-		return nil, explainCommit(err)
+	switch err := w.checkPlace(); {
+	case err != nil && written:
+		return refuse(batch, fmt.Errorf("%w: %w", eventlog.ErrUnknownOutcome, err)), nil
+	case err != nil: // a repeat must not be acknowledged either
+		return refuse(batch, err), nil
 	}
 	return answers, nil
+}
+
+// finish ends the transaction.
+func (w *writer) finish(written bool) error {
+	if !written {
+		return explain(w.conn.undo.exec())
+	}
+	if err := w.conn.commit.exec(); err != nil {
+		return explainCommit(err)
+	}
+	return nil
 }
 
 func (a *appendChange) apply(c *conn) (answer, error) {
@@ -292,6 +328,9 @@ func (w *writer) reconnect() error {
 		return err
 	}
 	busy, err := opened.emptyWAL()
+	if err == nil {
+		err = w.checkOpened()
+	}
 	if err == nil && busy {
 		err = fmt.Errorf("%w: another process is using the write-ahead log", eventlog.ErrUnavailable)
 	}

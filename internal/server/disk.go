@@ -15,14 +15,17 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// diskGuard is a log that remembers that its disk was full, until a test write shows that there is free space. A
+// diskGuard is a log that remembers that its files are not in their place, or that its disk was full, until a test write shows that there is free space. A
 // successful append is not enough evidence, because small appends sometimes succeed on a full disk.
 type diskGuard struct {
 	eventlog.Backend
 	folder string // of the log's file; empty if the log is not a file, and then the test write goes to the log's store
+	// checker is nil if the log cannot lose its place.
+	checker eventlog.Checker
 
-	mu   sync.Mutex
-	full bool
+	mu        sync.Mutex
+	full      bool
+	misplaced error
 }
 
 // testBytes is how much must fit before a full disk counts as having free space.
@@ -44,21 +47,36 @@ func (g *diskGuard) set(full bool) {
 	g.full = full
 }
 
-// Ready returns an error if an append failed on a full disk and there has been no free space since.
+// Ready returns an error if a file of the log was deleted, moved or replaced, or if an append failed on a full disk and
+// there has been no free space since.
 func (g *diskGuard) Ready() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.full {
-		return nil
+	if g.misplaced != nil || !g.full {
+		return g.misplaced
 	}
 	return fmt.Errorf("%w: writes are refused until there is free space in %s", eventlog.ErrFull,
 		cmp.Or(g.folder, "the database"))
 }
 
+// check looks whether the files of the log are still in their place, so that an idle server detects it too.
+func (g *diskGuard) check(ctx context.Context) {
+	if g.checker == nil {
+		return
+	}
+	err := g.checker.Check(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.misplaced = err
+}
+
 // probe checks whether there is free space again. It must not wait for a request to find out, because load balancers
 // send no requests to a server that is not ready.
 func (g *diskGuard) probe(ctx context.Context) {
-	if g.Ready() == nil {
+	if !g.isFull() {
 		return
 	}
 	test := g.testFolder
@@ -68,6 +86,12 @@ func (g *diskGuard) probe(ctx context.Context) {
 	if test() == nil {
 		g.set(false)
 	}
+}
+
+func (g *diskGuard) isFull() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.full
 }
 
 func (g *diskGuard) testFolder() error {

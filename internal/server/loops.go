@@ -117,6 +117,7 @@ func (r *run) lease(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
 	r.logFault(ctx, "could not renew the lease", r.engine.RenewLease(limited, r.log))
+	r.log.check(limited)
 	r.log.probe(limited)
 }
 

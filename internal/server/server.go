@@ -164,6 +164,7 @@ func (r *run) openLog(ctx context.Context) error {
 		return err
 	}
 	r.log, r.backup = &diskGuard{Backend: hookLog(opened)}, r.backups(opened)
+	r.log.checker, _ = opened.(eventlog.Checker)
 	if file, ok := LogFile(addressOf(r.config.Log, r.config.Data)); ok {
 		r.log.folder = filepath.Dir(file)
 	}
