@@ -90,6 +90,8 @@ func Of(err error) *Problem {
 		return busyProblem(busy)
 	case errors.Is(err, engine.ErrContended):
 		return New(client.Conflict, err.Error(), repeatHint)
+	case errors.Is(err, eventlog.ErrForeign): // a newer drover has migrated the log, or it was replaced
+		return New(client.Unavailable, err.Error(), "or send the request to another server")
 	case errors.Is(err, engine.ErrLostEvents):
 		return New(client.Conflict, err.Error(), LostEventsHint)
 	case errors.Is(err, eventlog.ErrFull):

@@ -107,6 +107,10 @@ var faults = map[string]fault{
 	codeDamagedIndex: {eventlog.ErrDamaged, "an index of the database is damaged; run REINDEX SCHEMA"},
 }
 
+// errMigrated means that a newer drover has migrated the schema while the log is open.
+var errMigrated = newFault(eventlog.ErrForeign,
+	"a newer drover has migrated the log to a format that this server does not support; upgrade this server")
+
 // code returns the SQLSTATE in err, or an empty string if it has no SQLSTATE.
 func code(err error) string {
 	if found := (*pgconn.PgError)(nil); errors.As(err, &found) {
@@ -195,7 +199,7 @@ func (f *flat) Error() string { return strings.Join(strings.Fields(f.error.Error
 
 func (f *flat) Unwrap() error { return f.error }
 
-// notSent is the error of an append or a change for which there was no connection.
+// notSent is the error of an append or a change that was not made, for example because there was no connection.
 type notSent struct{ error }
 
 func (u *notSent) Unwrap() error { return u.error }

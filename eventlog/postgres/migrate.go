@@ -113,7 +113,10 @@ func (m migration) step(ctx context.Context, from state) error {
 		}
 		statements += fmt.Sprintf(`; INSERT INTO {schema}.info (log_id, format) VALUES ('%s', 1);`, id)
 	} else {
-		statements += fmt.Sprintf(`; UPDATE {schema}.info SET format = %d;`, from.format+1)
+		// The lock waits for the appends and reads of older servers that have checked the format, and lets no other one
+		// check it before the commit.
+		statements = fmt.Sprintf(`LOCK TABLE {schema}.info IN ACCESS EXCLUSIVE MODE; %s; UPDATE {schema}.info SET format = %d;`,
+			statements, from.format+1)
 	}
 	return m.change(ctx, from, statements)
 }

@@ -77,7 +77,7 @@ func open(ctx context.Context, at address, config Config) (*Log, error) {
 	if err != nil {
 		return nil, explainOpen(err)
 	}
-	l := &Log{name: at.name, id: id, config: config, queries: queriesOf(at.schema)}
+	l := &Log{name: at.name, id: id, config: config, queries: queriesOf(at.schema, len(config.formats))}
 	l.base, l.end = context.WithCancel(context.Background())
 	at.config.ConnConfig.ValidateConnect = func(ctx context.Context, conn *pgconn.PgConn) error {
 		return errors.Join(checkPrimary(ctx, conn, 2), checkID(ctx, conn, at.schema, id))

@@ -56,8 +56,9 @@ func (c *cursor) fetch(ctx context.Context) (events []eventlog.Recorded, more bo
 // collect reads all events from rows. Each must be at the next place. It also sets the size of the next page.
 func (c *cursor) collect(rows pgx.Rows, want int) (events []eventlog.Recorded, more bool, err error) {
 	defer rows.Close()
-	bytes, last := 0, int64(0)
+	bytes, last, supported := 0, int64(0), false
 	for rows.Next() {
+		supported = true
 		event, head, l, found, err := scan(rows)
 		if err != nil {
 			return events, false, err
@@ -75,6 +76,9 @@ func (c *cursor) collect(rows pgx.Rows, want int) (events []eventlog.Recorded, m
 	}
 	if err := rows.Err(); err != nil {
 		return events, false, err
+	}
+	if !supported {
+		return nil, false, errMigrated
 	}
 	more = c.next <= min(last, c.lastPlace())
 	if more && len(events) < want {

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -72,7 +73,10 @@ func scanReplies(row pgx.Row, batch []*request) ([]reply, error) {
 	var places []*int64
 	var owners, foundPlaces []int64
 	var ids pgtype.FlatArray[pgtype.UUID]
-	if err := row.Scan(&lasts, &places, &owners, &ids, &foundPlaces); err != nil {
+	switch err := row.Scan(&lasts, &places, &owners, &ids, &foundPlaces); {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil, &notSent{errMigrated} // the function was not called
+	case err != nil:
 		return nil, err
 	}
 	if len(lasts) != len(batch) || len(places) != len(batch) {

@@ -241,9 +241,63 @@ func TestConcurrentMigrationsRunOnce(t *testing.T) {
 	require.NoError(t, session(t, server).QueryRow(ctx, `SELECT format FROM `+schema+`.info`).Scan(&format))
 	require.Equal(t, 3, format)
 	requireMessage(t, openError(t, url), "unsupported log format 3 (this drover supports formats up to 1)")
-	verified, err := eventlog.Verify(ctx, old, nil)
+	verified, err := eventlog.Verify(ctx, openWith(t, url, newer), nil)
 	require.NoError(t, err)
 	require.Equal(t, 1, verified.Events)
+}
+
+// TestOlderServerNeitherReadsNorAppendsAfterMigration appends with an open log of this version while a newer version
+// migrates the schema. The migration records the last position, and no event follows it.
+func TestOlderServerNeitherReadsNorAppendsAfterMigration(t *testing.T) {
+	ctx := context.Background()
+	server := postgrestest.Shared(t)
+	schema := server.Name()
+	url := server.URL("schema=" + schema)
+	old := openWith(t, url, postgres.Config{})
+	started, ended := make(chan struct{}), make(chan error)
+	go func() {
+		var err error
+		at := eventlog.NoStream
+		for err == nil {
+			var appended eventlog.Appended
+			if appended, err = old.Append(ctx, "a", at, sample(uint64(at+2))); err == nil {
+				at = appended.Revision
+			}
+			if at == 50 {
+				close(started)
+			}
+		}
+		ended <- err
+	}()
+	<-started
+	newer := openWith(t, url, postgres.WithFormats(
+		`CREATE TABLE {schema}.migrated AS SELECT coalesce(max(position), 0) AS last FROM {schema}.events; SELECT pg_sleep(0.3)`))
+	refused := <-ended
+	require.ErrorIs(t, refused, eventlog.ErrForeign)
+	require.NotErrorIs(t, refused, eventlog.ErrUnknownOutcome)
+	requireMessage(t, refused, "a newer drover has migrated the log", "upgrade this server")
+	for _, err := range old.ReadAll(ctx, 0, 0) {
+		require.ErrorIs(t, err, eventlog.ErrForeign)
+	}
+	for _, err := range old.ReadStream(ctx, "a", 0, 0) {
+		require.ErrorIs(t, err, eventlog.ErrForeign)
+	}
+	var last eventlog.Position
+	require.NoError(t, session(t, server).QueryRow(ctx, `SELECT last FROM `+schema+`.migrated`).Scan(&last))
+	head, err := newer.Head(ctx)
+	require.NoError(t, err)
+	require.Equal(t, last, head, "nothing was appended after the migration")
+	_, err = newer.Append(ctx, "b", eventlog.NoStream, sample(1))
+	require.NoError(t, err)
+}
+
+// openWith opens a log that the test closes.
+func openWith(t *testing.T, url string, config postgres.Config) *postgres.Log {
+	t.Helper()
+	log, err := postgres.Open(context.Background(), url, config)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = log.Close() })
+	return log
 }
 
 func TestFailedMigrationChangesNothing(t *testing.T) {

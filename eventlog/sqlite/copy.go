@@ -31,7 +31,7 @@ func (l *Log) CopyTo(ctx context.Context, path string) error {
 }
 
 func (l *Log) copyTo(ctx context.Context, path string) (err error) {
-	if err := l.writer.place.Load().check(); err != nil { // the copy would be one of another file
+	if err := l.writer.place.Load().check(partsWithEvents); err != nil { // the copy would be one of another file
 		return err
 	}
 	if err := l.checkSpace(filepath.Dir(path)); err != nil {

@@ -14,6 +14,17 @@ func Waiting(l *Log) int { return len(l.writer.queue) }
 // Taken returns the number of requests that the writer has taken.
 func Taken(l *Log) int64 { return l.writer.taken.Load() }
 
+// HoldReaders occupies all open connections for reading until the end of the test.
+func HoldReaders(t testing.TB, l *Log) {
+	for range l.readers.Stats().OpenConnections {
+		held, err := l.readers.Conn(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = held.Close() })
+	}
+}
+
 // SetFree sets the free disk space for the rest of the test.
 func SetFree(t testing.TB, bytes uint64) {
 	before := freeIn

@@ -99,17 +99,11 @@ func (l *Log) ID(ctx context.Context) (uuid.UUID, error) {
 }
 
 // Close waits until the writer has finished its current batch, refuses the waiting appends, and closes the file.
-// Reads in progress end with ErrClosed. If the log is not at its path any more, Close leaves the file open until the
-// process ends: SQLite would delete the write-ahead log of another log at that path.
+// Reads in progress end with ErrClosed.
 func (l *Log) Close() (err error) {
 	l.closing.Do(func() {
 		l.closed.Store(true)
 		close(l.done)
-		l.writer.end()
-		if l.writer.place.Load().logMissing() {
-			err = l.ephemera.close()
-			return
-		}
 		err = errors.Join(l.writer.close(), l.readers.Close(), l.ephemera.close())
 	})
 	if err != nil {

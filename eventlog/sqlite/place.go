@@ -16,60 +16,60 @@ import (
 // that it has opened: before it writes, and again before it acknowledges.
 
 // parts are the suffixes of the files of a log: the log itself, its write-ahead log and the index of that. A new process
-// would create a missing one, and would then write without the locks of this process.
+// would create a missing one, and would then write without the locks of this process. The first partsWithEvents of them
+// contain events.
 var parts = []string{"", "-wal", "-shm"}
+
+const partsWithEvents = 2
 
 // place identifies the files of an open log.
 type place struct {
-	path  string
-	files []fs.FileInfo // in the order of parts
+	names []string // in the order of parts
+	files []fs.FileInfo
 }
 
 // placeOf identifies the files at the path of a log that a connection has just opened.
 func placeOf(path string) (*place, error) {
-	p := &place{path: path}
+	p := &place{}
 	for _, suffix := range parts {
 		info, err := os.Stat(path + suffix)
 		if err != nil {
 			return nil, err
 		}
-		p.files = append(p.files, info)
+		p.names, p.files = append(p.names, path+suffix), append(p.files, info)
 	}
 	return p, nil
 }
 
-// missing returns the suffix of the first file that is not at its path any more.
-func (p *place) missing() (suffix string, missing bool) {
-	for i, suffix := range parts {
-		if info, err := os.Stat(p.path + suffix); err != nil || !os.SameFile(info, p.files[i]) {
-			return suffix, true
+// missing returns the name of the first of n files that is not at its path any more, or an empty string.
+func (p *place) missing(n int) string {
+	for i, name := range p.names[:n] {
+		if info, err := os.Stat(name); err != nil || !os.SameFile(info, p.files[i]) {
+			return name
 		}
 	}
-	return "", false
+	return ""
 }
 
 // logMissing reports whether the log itself is not at its path any more.
-func (p *place) logMissing() bool {
-	suffix, missing := p.missing()
-	return missing && suffix == ""
-}
+func (p *place) logMissing() bool { return p.missing(1) != "" }
 
 // errMisplaced means that a file of the log is not at its path any more.
 var errMisplaced = fmt.Errorf("%w: new events are refused", eventlog.ErrUnavailable)
 
-// check returns an error that wraps errMisplaced if a file is not at its path any more.
-func (p *place) check() error {
-	suffix, missing := p.missing()
-	switch {
-	case !missing:
+// check returns an error that wraps errMisplaced if one of the first n files is not at its path any more.
+func (p *place) check(n int) error {
+	name := p.missing(n)
+	switch name {
+	case "":
 		return nil
-	case suffix == "":
+	case p.names[0]:
 		return fmt.Errorf("%w because %s was deleted, moved or replaced while this server runs: put the file back if it "+
 			"was moved; otherwise save its events with `drover eventlog export FILE` before you stop this server, and "+
-			"import FILE into a new log", errMisplaced, p.path)
+			"import FILE into a new log", errMisplaced, name)
 	}
 	return fmt.Errorf("%w because %s was deleted, moved or replaced while this server runs: stop all servers of this "+
-		"log, then start them again", errMisplaced, p.path+suffix)
+		"log, then start them again", errMisplaced, name)
 }
 
 // Check returns an error if a file of the log was deleted, moved or replaced since the log was opened, see
@@ -78,7 +78,7 @@ func (l *Log) Check(ctx context.Context) error {
 	if err := l.ready(ctx); err != nil {
 		return err
 	}
-	if _, missing := l.writer.place.Load().missing(); !missing {
+	if l.writer.place.Load().missing(len(parts)) == "" {
 		l.readers.SetMaxOpenConns(l.config.Readers)
 		return nil
 	}
@@ -96,13 +96,15 @@ func (noChange) apply(*conn) (answer, error) { return answer{}, nil }
 // after its file was deleted is not acknowledged, because the check before the acknowledgement finds that out.
 const recheckAfter = 100 * time.Millisecond
 
-// checkPlace returns an error if a file of the log is not at its path any more. If only the write-ahead log or its index
+// checkPlace returns an error if one of the first n files of the log is not at its path any more. If only the write-ahead log or its index
 // is missing, it moves all events into the file of the log once: the events in a deleted write-ahead log would be lost
 // with this process.
-func (w *writer) checkPlace() error {
-	err := w.place.Load().check()
-	if err == nil {
+func (w *writer) checkPlace(n int) error {
+	err := w.place.Load().check(n)
+	if err == nil && n == len(parts) {
 		w.checked, w.saved = time.Now(), false
+	}
+	if err == nil {
 		return nil
 	}
 	w.checked = time.Time{} // the next request is checked before it is written
@@ -123,7 +125,7 @@ func (w *writer) checkPlace() error {
 func (w *writer) checkOpened() error {
 	opened, err := placeOf(w.path)
 	if before := w.place.Load(); err == nil && before != nil && !os.SameFile(opened.files[0], before.files[0]) {
-		return before.check()
+		return before.check(len(parts))
 	}
 	if err == nil {
 		w.place.Store(opened)

@@ -88,10 +88,22 @@ func TestLogWhoseFileIsNotInItsPlaceRefusesAppendsAndCanBeExported(t *testing.T)
 	}
 }
 
+func TestReadNeverUsesAnotherLogAtTheSamePath(t *testing.T) {
+	log, path := inUse(t)
+	sqlite.HoldReaders(t, log)
+	other, elsewhere := inUse(t)
+	require.NoError(t, other.Close())
+	require.NoError(t, os.Rename(elsewhere, path))
+	for _, err := range log.ReadAll(t.Context(), 0, 0) {
+		require.ErrorIs(t, err, eventlog.ErrUnavailable)
+		require.ErrorContains(t, err, "was deleted, moved or replaced")
+	}
+}
+
 // TestAppendIsNotAcknowledgedIfItsFileWasJustDeleted deletes the file so shortly after an append that the next append is
 // written without another check.
 func TestAppendIsNotAcknowledgedIfItsFileWasJustDeleted(t *testing.T) {
-	for _, suffix := range []string{"", "-wal", "-shm"} {
+	for _, suffix := range []string{"", "-wal"} {
 		t.Run("NAME"+suffix, func(t *testing.T) {
 			log, path := inUse(t)
 			_, err := log.Append(t.Context(), "machine/a", 9, sample(10))

@@ -152,14 +152,10 @@ func (w *writer) do(ctx context.Context, r *request) (eventlog.Appended, error) 
 	}
 }
 
-// end ends the goroutine after its current batch.
-func (w *writer) end() {
+// close ends the goroutine after its current batch.
+func (w *writer) close() error {
 	close(w.stop)
 	<-w.stopped
-}
-
-// close closes the connection after the goroutine has ended.
-func (w *writer) close() error {
 	w.eraseAt = time.Time{}
 	w.erase()
 	return w.disconnect()
@@ -248,7 +244,7 @@ func (w *writer) write(batch []*request) {
 // acknowledged, and a conflict with an append of the same batch is not valid either.
 func (w *writer) transact(batch []*request) ([]answer, error) {
 	if time.Since(w.checked) > recheckAfter || slices.ContainsFunc(batch, (*request).mustCheck) {
-		if err := w.checkPlace(); err != nil && (w.conn != nil || w.place.Load().logMissing()) {
+		if err := w.checkPlace(len(parts)); err != nil && (w.conn != nil || w.place.Load().logMissing()) {
 			return refuse(batch, err), nil
 		}
 	}
@@ -270,7 +266,7 @@ func (w *writer) transact(batch []*request) ([]answer, error) {
 	if err := w.finish(written); err != nil {
 		return nil, err
 	}
-	switch err := w.checkPlace(); {
+	switch err := w.checkPlace(partsWithEvents); {
 	case err != nil && written:
 		return refuse(batch, fmt.Errorf("%w: %w", eventlog.ErrUnknownOutcome, err)), nil
 	case err != nil: // a repeat must not be acknowledged either
