@@ -41,6 +41,9 @@
 // append opens a new connection and first moves the write-ahead log into the file: events that a failed fsync may have
 // lost must not precede events that are acknowledged later.
 //
+// The writer also refuses appends if a file of the log is not at its path any more (place.go). Reads continue on the open
+// file, but open no other one. A log whose format a newer drover has raised is neither read nor written.
+//
 // # Items
 //
 // The durable collections are stored in the table items of the log's file. Logs of earlier versions receive this table
