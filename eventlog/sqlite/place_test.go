@@ -12,7 +12,7 @@ import (
 	"github.com/droverhq/drover/eventlog/sqlite"
 )
 
-// inUse returns an open log in a folder of its own, with ten events, and its path.
+// inUse returns an open log with ten events in its own folder, and its path.
 func inUse(t *testing.T) (*sqlite.Log, string) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "log", "drover.db")
