@@ -9,6 +9,7 @@ import (
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/internal/ids"
+	"github.com/droverhq/drover/projections"
 )
 
 // JoinInput is the request of an HTTP agent to join or to rejoin.
@@ -137,22 +138,41 @@ func (h *Hub) requireSession(ctx context.Context, c access.Caller, name, session
 	return s, h.recordHeartbeat(ctx, m)
 }
 
-// recordHeartbeat records a heartbeat of a machine's agent. It moves a session that another server held to this
-// server.
+// recordHeartbeat records a heartbeat of a machine's agent. If another server holds the session, that server is told.
+// If the other server is gone, this one takes the session over.
 func (h *Hub) recordHeartbeat(ctx context.Context, m domain.Machine) error {
-	if m.Server != h.cfg.Engine.Server() {
-		if _, err := h.handle(ctx, domain.ID{},
-			domain.ConnectMachine{Name: m.Name, Server: h.cfg.Engine.Server(), Session: m.Session,
-				Instance: m.Instance}); err != nil {
-			return err
-		}
-		h.sessions.setOverHTTP(m.Name, m.Session)
-		if n := h.stateOf(m.Name); n.machine != nil {
-			m = *n.machine
-		}
+	if m.Server == h.cfg.Engine.Server() {
+		h.cfg.Engine.HeartbeatOverHTTP(m.Name, m.Connect)
+		return nil
 	}
-	h.cfg.Engine.Heartbeat(m.Name, m.Connect)
-	return nil
+	if !h.abandoned(m.Name) {
+		return h.cfg.Engine.ForwardHeartbeat(m.Connect)
+	}
+	_, err := h.connectOverHTTP(ctx, m.Name, m.Session, m.Instance)
+	return err
+}
+
+// abandoned reports whether the server that holds the session of a machine is gone.
+func (h *Hub) abandoned(machine string) (gone bool) {
+	h.cfg.Engine.ReadWithAge(func(v *projections.View, age projections.Age) {
+		m := v.Machines[machine]
+		gone = m != nil && h.cfg.Engine.Abandoned(m, age(m.Connected))
+	})
+	return gone
+}
+
+// connectOverHTTP makes this server the holder of a session over plain HTTP.
+func (h *Hub) connectOverHTTP(ctx context.Context, machine string, session, instance domain.ID) (engine.Result, error) {
+	result, err := h.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: machine, Server: h.cfg.Engine.Server(),
+		Session: session, Instance: instance})
+	if err != nil {
+		return result, err
+	}
+	h.sessions.setOverHTTP(machine, session)
+	if n := h.stateOf(machine); n.machine != nil {
+		h.cfg.Engine.HeartbeatOverHTTP(machine, n.machine.Connect)
+	}
+	return result, nil
 }
 
 // ReportInput is a report of an agent about its machine.
@@ -230,16 +250,11 @@ func (h *Hub) comeOnline(ctx context.Context, s httpAgent, session domain.ID) (d
 		return session, engine.Result{}, problem.Conflict("%s", refused.Reason).
 			WithHint("send the session that the first report of online returned")
 	}
-	result, err := h.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: s.machine.Name,
-		Server: h.cfg.Engine.Server(), Session: session, Instance: s.instance})
-	if err != nil {
-		return session, result, err
+	if m := s.machine; m.Online && m.Session == session && m.Server != h.cfg.Engine.Server() {
+		return session, engine.Result{Position: h.cfg.Engine.Position()}, h.recordHeartbeat(ctx, m)
 	}
-	h.sessions.setOverHTTP(s.machine.Name, session)
-	if n := h.stateOf(s.machine.Name); n.machine != nil {
-		h.cfg.Engine.Heartbeat(n.machine.Name, n.machine.Connect)
-	}
-	return session, result, nil
+	result, err := h.connectOverHTTP(ctx, s.machine.Name, session, s.instance)
+	return session, result, err
 }
 
 // goOffline ends the agent's session if it is still the newest one of the machine.

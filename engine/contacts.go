@@ -13,6 +13,8 @@ import (
 type contacts struct {
 	of    map[domain.ID]*list.Element // by Connect of the machine
 	order *list.List                  // of *contact, longest silent first
+	// overHTTP counts the sessions over plain HTTP.
+	overHTTP int
 }
 
 // contact is the last contact with a session.
@@ -20,6 +22,8 @@ type contact struct {
 	machine string
 	connect domain.ID
 	at      time.Duration
+	// overHTTP is set for a session over plain HTTP, whose heartbeats may reach other servers.
+	overHTTP bool
 }
 
 func newContacts() contacts { return contacts{of: map[domain.ID]*list.Element{}, order: list.New()} }
@@ -38,8 +42,33 @@ func (s *contacts) record(machine string, connect domain.ID, now time.Duration) 
 // add records a contact for a session that has none.
 func (s *contacts) add(machine string, connect domain.ID, now time.Duration) {
 	if s.of[connect] == nil {
-		s.of[connect] = s.order.PushBack(&contact{machine, connect, now})
+		s.of[connect] = s.order.PushBack(&contact{machine: machine, connect: connect, at: now})
 	}
+}
+
+// markOverHTTP records that a session uses plain HTTP.
+func (s *contacts) markOverHTTP(connect domain.ID) {
+	if c, ok := s.get(connect); ok && !c.overHTTP {
+		c.overHTTP = true
+		s.overHTTP++
+	}
+}
+
+// heardElsewhere records that another server heard from a session at a time. It counts as a contact now, because that
+// keeps the order, unless an earlier contact is newer.
+func (s *contacts) heardElsewhere(connect domain.ID, at, now time.Duration) {
+	if c, ok := s.get(connect); ok && at > c.at {
+		s.record(c.machine, connect, now)
+		s.markOverHTTP(connect)
+	}
+}
+
+func (s *contacts) get(connect domain.ID) (*contact, bool) {
+	e := s.of[connect]
+	if e == nil {
+		return nil, false
+	}
+	return e.Value.(*contact), true
 }
 
 // last returns the time of the last contact with a session.
@@ -70,6 +99,9 @@ func (s *contacts) silentSince(before time.Duration, live func(contact) bool) (s
 		} else {
 			s.order.Remove(e)
 			delete(s.of, c.connect)
+			if c.overHTTP {
+				s.overHTTP--
+			}
 		}
 		e = next
 	}

@@ -20,7 +20,7 @@ func TestSilentSinceReturnsTheSameSessionsAsAFullScan(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"heard": func(t *rapid.T) {
 				id := session(t)
-				c := contact{fmt.Sprint(id[15] % 5), id, now} // two sessions per machine
+				c := contact{machine: fmt.Sprint(id[15] % 5), connect: id, at: now} // two sessions per machine
 				all.record(c.machine, c.connect, now)
 				walked[c.connect] = c
 			},

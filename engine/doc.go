@@ -45,6 +45,7 @@
 //	snapshot.go   snapshots of the view, for a faster start
 //	witness.go    the last event that was read, remembered between runs
 //	presence.go   sessions, leases and their timeouts
+//	sharing.go    heartbeats that reach another server than the holder of the session
 //	contacts.go   the sessions in order of their last heartbeat
 //	follow.go     Follow: all events after a position, stored and new
 //	consumer.go   Consume: work that follows the log with a durable cursor, on one server at a time

@@ -25,6 +25,7 @@ type presence struct {
 	readyAt  time.Duration
 	isReady  bool
 	beat     int64
+	sharing  sharing
 }
 
 type lease struct {
@@ -39,6 +40,7 @@ type lease struct {
 
 func (p *presence) init() {
 	p.contacts, p.leases = newContacts(), map[domain.ID]lease{}
+	p.sharing.heard, p.sharing.read = map[domain.ID]heard{}, map[string]int64{}
 }
 
 func (p *presence) ready(now time.Duration) {
@@ -54,6 +56,15 @@ func (e *Engine) Heartbeat(machine string, connect domain.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.contacts.record(machine, connect, e.cfg.Clock.Elapsed())
+}
+
+// HeartbeatOverHTTP is Heartbeat for a session over plain HTTP.
+func (e *Engine) HeartbeatOverHTTP(machine string, connect domain.ID) {
+	e.Heartbeat(machine, connect)
+	p := &e.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.contacts.markOverHTTP(connect)
 }
 
 // sessionsBegan starts the timeout of new sessions when they are folded. The first heartbeat may
@@ -143,7 +154,7 @@ func (p *presence) silentSessions(v *projections.View, self domain.ID, now time.
 	}
 	var list []policies.Contact
 	for _, c := range p.contacts.silentSince(now-v.StrictestOfflineAfter(), held) {
-		list = append(list, policies.Contact{Machine: c.machine, Connect: c.connect, Silent: now - c.at})
+		list = append(list, policies.Contact{Machine: c.machine, Connect: c.connect, Silent: p.silence(c, now)})
 	}
 	slices.SortFunc(list, func(a, b policies.Contact) int { return strings.Compare(a.Machine, b.Machine) })
 	return list
@@ -205,8 +216,10 @@ func (e *Engine) RenewLease(ctx context.Context, beside eventlog.Store) error {
 	p.updateLeases(leases, e.cfg.Clock.Elapsed(), e.cfg.Clock.Now())
 	e.adoptLostEvents(leases)
 	for _, server := range p.expiredLeases() {
-		if err := beside.Drop(ctx, eventlog.Leases, server.String()); err != nil {
-			return err
+		for _, c := range []eventlog.Collection{eventlog.Contacts, eventlog.Leases} {
+			if err := beside.Drop(ctx, c, server.String()); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -16,7 +16,9 @@ const (
 	MaxLeaseBytes = 4 << 10
 	// MaxChunkBytes is the largest chunk of output.
 	MaxChunkBytes = 64 << 10
-	// MaxItemBytes is the largest item of a durable collection.
+	// MaxContactsBytes is the largest list of contacts.
+	MaxContactsBytes = 64 << 10
+	// MaxItemBytes is the largest item of every other durable collection.
 	MaxItemBytes = 4 << 10
 )
 
@@ -59,9 +61,10 @@ var (
 var collections = map[Collection]traits{
 	Leases: {bare: true, bound: MaxLeaseBytes, checkKey: checkServer,
 		operations: []Operation{OpPut, OpNewest, OpDrop}},
-	Output:  {bound: MaxChunkBytes, checkKey: checkPart, operations: series},
-	Cursors: {durable: true, bound: MaxItemBytes, checkKey: checkKey, operations: single},
-	People:  {durable: true, bound: MaxItemBytes, checkKey: checkKey, operations: single},
+	Output:   {bound: MaxChunkBytes, checkKey: checkPart, operations: series},
+	Contacts: {durable: true, bound: MaxContactsBytes, checkKey: checkKey, operations: single},
+	Cursors:  {durable: true, bound: MaxItemBytes, checkKey: checkKey, operations: single},
+	People:   {durable: true, bound: MaxItemBytes, checkKey: checkKey, operations: single},
 }
 
 // Collections returns all collections, sorted by name.

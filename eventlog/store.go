@@ -27,6 +27,9 @@ type Collection string
 const (
 	// Leases hold one heartbeat per server, by server id. Only presence reads them.
 	Leases Collection = "leases"
+	// Contacts hold, by server id, the sessions of other servers that the server has heard from. Only presence reads
+	// them.
+	Contacts Collection = "contacts"
 	// Output holds the output of deployment steps, by deployment and machine; see OutputKey. No decision depends on
 	// it.
 	Output Collection = "output"

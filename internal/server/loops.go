@@ -35,6 +35,7 @@ func (r *run) loops(ctx context.Context) (wait func()) {
 	var all sync.WaitGroup
 	all.Go(func() { r.repeat(ctx, beatEvery, r.watchdog.beat) })
 	all.Go(func() { r.repeat(ctx, leaseEvery, func() { r.lease(ctx) }) })
+	all.Go(func() { r.repeat(ctx, engine.ShareEvery, func() { r.shareContacts(ctx) }) })
 	all.Go(func() { r.repeat(ctx, syncWitnessEvery, r.syncWitness) })
 	all.Go(func() { r.repeat(ctx, pruneEvery, func() { r.prune(ctx) }) })
 	if r.endpoint.certificate != nil {
@@ -119,6 +120,12 @@ func (r *run) lease(ctx context.Context) {
 	r.logFault(ctx, "could not renew the lease", r.engine.RenewLease(limited, r.log))
 	r.log.check(limited)
 	r.log.probe(limited)
+}
+
+func (r *run) shareContacts(ctx context.Context) {
+	limited, cancel := context.WithTimeout(ctx, leaseTimeout)
+	defer cancel()
+	r.logFault(ctx, "could not share heartbeats with other servers", r.engine.ShareContacts(limited, r.log))
 }
 
 func (r *run) prune(ctx context.Context) {

@@ -336,5 +336,6 @@ func (r *run) dropLease() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	return r.log.Drop(ctx, eventlog.Leases, r.engine.Server().String())
+	return errors.Join(r.engine.DropContacts(ctx, r.log),
+		r.log.Drop(ctx, eventlog.Leases, r.engine.Server().String()))
 }
