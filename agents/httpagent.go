@@ -138,8 +138,8 @@ func (h *Hub) requireSession(ctx context.Context, c access.Caller, name, session
 	return s, h.recordHeartbeat(ctx, m)
 }
 
-// recordHeartbeat records a heartbeat of a machine's agent. If another server holds the session, that server is told.
-// If the other server is gone, this one takes the session over.
+// recordHeartbeat records a heartbeat of a machine's agent. If another server holds the session, the heartbeat is passed
+// on to that server. If that server is gone, this one takes the session over.
 func (h *Hub) recordHeartbeat(ctx context.Context, m domain.Machine) error {
 	if m.Server == h.cfg.Engine.Server() {
 		h.cfg.Engine.HeartbeatOverHTTP(m.Name, m.Connect)

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -119,9 +120,9 @@ func (p *presence) list(now time.Duration) (list eventlog.Item, ids []domain.ID)
 	})
 	ids = ids[:min(len(ids), eventlog.Contacts.MaxBytes()/entryBytes)]
 	for _, id := range ids {
-		age := min((now - s.heard[id].at).Milliseconds(), 1<<16-1)
+		age := min((now - s.heard[id].at).Milliseconds(), math.MaxUint16)
 		list.Data = append(list.Data, id[:]...)
-		list.Data = binary.BigEndian.AppendUint16(list.Data, uint16(age))
+		list.Data = binary.BigEndian.AppendUint16(list.Data, uint16(age)) //nolint:gosec // bounded above
 	}
 	s.sequence++
 	list.Sequence = s.sequence

@@ -15,6 +15,8 @@
 //	full_test.go        a database whose disk is full, until space is freed
 //	contention_test.go  clients that write to one project through one server or several
 //	joins_test.go       agents that join over plain HTTP at the same moment
+//	roundrobin_test.go  plain HTTP agents behind a proxy that sends each request to another server
+//	haproxy_test.go     the shipped configuration of HAProxy
 //	daily_test.go       several servers in normal operation: failover of agents, read your writes, streams, upgrades
 //
 // # Requirements
