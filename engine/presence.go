@@ -86,8 +86,11 @@ func (p *presence) silence(m *projections.Machine, self domain.ID, now time.Dura
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	at, known := p.contacts.last(m.Connect)
-	return now - at, known && p.isReady
+	c, known := p.contacts.get(m.Connect)
+	if !known || !p.isReady {
+		return 0, false
+	}
+	return p.silenceOf(*c, now), true
 }
 
 // HoldsSession reports whether this server holds the session that began with connect, and heard from it within d.
@@ -154,7 +157,7 @@ func (p *presence) silentSessions(v *projections.View, self domain.ID, now time.
 	}
 	var list []policies.Contact
 	for _, c := range p.contacts.silentSince(now-v.StrictestOfflineAfter(), held) {
-		list = append(list, policies.Contact{Machine: c.machine, Connect: c.connect, Silent: p.silence(c, now)})
+		list = append(list, policies.Contact{Machine: c.machine, Connect: c.connect, Silent: p.silenceOf(c, now)})
 	}
 	slices.SortFunc(list, func(a, b policies.Contact) int { return strings.Compare(a.Machine, b.Machine) })
 	return list

@@ -179,11 +179,11 @@ func (p *presence) receive(lists map[string]eventlog.Item, begun, now time.Durat
 	})
 }
 
-// silence returns for how long a session has been silent. The silence of a session over plain HTTP counts up to the last
-// read of the lists, and without the time that a heartbeat may be on its way through another server.
-func (p *presence) silence(c contact, now time.Duration) time.Duration {
+// silenceOf returns for how long a session has been silent. The silence of a session over plain HTTP counts up to the
+// last read of the lists, and without the time that a heartbeat may be on its way through another server.
+func (p *presence) silenceOf(c contact, now time.Duration) time.Duration {
 	if c.overHTTP && p.sharing.on {
-		return min(now, p.sharing.lookedAt) - shareDelay - c.at
+		now = min(now, p.sharing.lookedAt) - shareDelay
 	}
-	return now - c.at
+	return max(0, now-c.at)
 }
