@@ -207,7 +207,7 @@ func (s *session) offer(w client.Work) {
 // next claims the first waiting offer if the agent is idle. If the journal is not writable, it claims nothing and
 // retries later.
 func (s *session) next() {
-	if s.current != nil || s.stopping || s.link == nil || len(s.queue) == 0 {
+	if s.current != nil || s.stopping || s.link == nil || len(s.queue) == 0 || s.owesEnd(s.queue[0].Project) {
 		return
 	}
 	work := s.queue[0]
@@ -225,9 +225,15 @@ func (s *session) next() {
 	s.sendClaim()
 }
 
+// owesEnd reports whether the end of a part of the project was not sent on this connection. The server must know it before
+// it decides about another claim: if its log has lost the part, nothing else prevents that another part runs over it.
+func (s *session) owesEnd(project string) bool {
+	return slices.ContainsFunc(s.ended, func(p *part) bool { return p.entry.Project == project && !p.endSent })
+}
+
 // sendClaim claims the current part.
 func (s *session) sendClaim() {
-	if s.current != nil && !s.current.running() {
+	if s.current != nil && !s.current.running() && !s.owesEnd(s.current.entry.Project) {
 		s.send(client.FromAgent{Claim: &client.Claim{Deployment: s.current.entry.Deployment}})
 	}
 }
@@ -384,6 +390,8 @@ func (s *session) sendNext() bool {
 		if !p.endSent {
 			p.endSent = true
 			s.send(client.FromAgent{End: p.entry.End})
+			s.sendClaim()
+			s.next()
 			return true
 		}
 	}

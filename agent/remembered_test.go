@@ -102,3 +102,35 @@ func TestAgentWithALostMemoryStatesThatItRemembersNothing(t *testing.T) {
 	startAgent(t, config)
 	require.Empty(t, rememberedBy(t, server.welcome(t)))
 }
+
+// If the log has lost d-1, only its end tells the server that d-2 must not run over it.
+func TestAgentReportsAnEndBeforeItClaimsAnotherPartOfTheProject(t *testing.T) {
+	server := newServer(t)
+	startAgent(t, configuration(t, server))
+	c := server.welcome(t)
+	c.offerAndConfirmClaim(t, work("d-1", "echo started; sleep 0.3"))
+	next := work("d-2", "true")
+	c.send(t, client.ToAgent{Offer: &next})
+	first := expect(t, c, func(m client.FromAgent) *client.FromAgent {
+		if m.End == nil && m.Claim == nil {
+			return nil
+		}
+		return &m
+	})
+	require.NotNil(t, first.End)
+	require.Equal(t, "d-2", expect(t, c, aClaim).Deployment)
+}
+
+func TestAgentStatesWhichPartsAreNotConfirmed(t *testing.T) {
+	server := newServer(t)
+	startAgent(t, configuration(t, server))
+	c := server.welcome(t)
+	require.Empty(t, expect(t, c, aStatement).Unconfirmed)
+	c.offerAndConfirmClaim(t, work("d-1", "false"))
+	expect(t, c, anEnd)
+	c.offerAndConfirmClaim(t, work("d-2", "sleep 60"))
+	c.drop()
+	c = server.welcome(t)
+	ran := client.RanPart{Project: "shop", Release: "1.4.3"}
+	require.Equal(t, map[string]client.RanPart{"d-1": ran, "d-2": ran}, expect(t, c, aStatement).Unconfirmed)
+}

@@ -277,7 +277,23 @@ func (s *session) remembered() *client.Remembered {
 			statement.Projects[p.entry.Project] = proven
 		}
 	}
+	statement.Unconfirmed = s.unconfirmed()
 	return &statement
+}
+
+// unconfirmed returns the parts that have run or are running, and whose ends are not confirmed.
+func (s *session) unconfirmed() map[string]client.RanPart {
+	parts := map[string]client.RanPart{}
+	add := func(e journal.Entry) { parts[e.Deployment] = client.RanPart{Project: e.Project, Release: e.Release} }
+	for _, p := range s.ended {
+		if p.entry.Ran {
+			add(p.entry)
+		}
+	}
+	if s.current.running() {
+		add(s.current.entry)
+	}
+	return parts
 }
 
 // handleConnectResult handles the result of connect.

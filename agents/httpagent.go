@@ -278,6 +278,8 @@ func (h *Hub) Work(ctx context.Context, c access.Caller, machine string) (*clien
 // PartInput identifies a machine's part of a deployment, and the session of its agent.
 type PartInput struct {
 	Deployment, Machine, Session string
+	// Ran is what the part has run; only for End, and empty if the agent does not say.
+	Ran client.RanPart
 }
 
 // part returns the deployment and the agent of a request about a part.
@@ -336,5 +338,5 @@ func (h *Hub) End(ctx context.Context, c access.Caller, in PartInput, reported c
 	if m := s.machine; m.Online && m.Instance == s.instance {
 		_ = h.recordHeartbeat(ctx, m) // the result is accepted even if the heartbeat is not
 	}
-	return h.end(ctx, endOf(reported, id, in.Machine, session, s.instance))
+	return h.endPart(ctx, endOf(reported, id, in.Machine, session, s.instance), in.Ran)
 }

@@ -1,6 +1,7 @@
 package agents
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -79,6 +80,69 @@ func (h *Hub) end(ctx context.Context, c domain.EndPart) (client.Ended, error) {
 		return client.Ended{}, refused
 	}
 	return ended, nil // the part was pruned and its result is recorded; the agent must not store another event
+}
+
+// endPart is end. If the log has no place for the end, it has lost the part, and the machine is held.
+func (h *Hub) endPart(ctx context.Context, c domain.EndPart, ran client.RanPart) (client.Ended, error) {
+	ended, err := h.end(ctx, c)
+	if err == nil || !isRejected(err) {
+		return ended, err
+	}
+	if failure := h.holdWithoutPlace(ctx, c, ran); failure != nil {
+		return ended, failure
+	}
+	return ended, err
+}
+
+// isRejected reports whether a command was rejected permanently.
+func isRejected(err error) bool {
+	var rejected *domain.Rejection
+	var aside *engine.SetAside
+	return errors.As(err, &rejected) && !errors.As(err, &aside)
+}
+
+// holdWithoutPlace holds the machine for the project of a part that it ran, if the log has lost the claim of the part.
+// Nothing in the log shows then what is installed, so automation must not deploy over it. It is an error if
+// a person first has to accept that the log has lost events: the agent keeps the end until then, because the
+// right log may be put back.
+func (h *Hub) holdWithoutPlace(ctx context.Context, c domain.EndPart, ran client.RanPart) error {
+	if ran.Project == "" { // no step has started, or the agent does not say which project it ran
+		return nil
+	}
+	current := false
+	h.cfg.Engine.Read(func(v *projections.View) {
+		m := v.Machines[c.Machine]
+		current = m != nil && m.Instance == c.Instance
+	})
+	claimed, err := h.hasClaim(ctx, domain.PartStream(c.Deployment, c.Machine), c.Instance)
+	if err != nil || claimed || !current {
+		return err
+	}
+	if err := h.cfg.Engine.LostEvents(); err != nil {
+		return problem.Unavailable("%s", err.Error()).WithHint(problem.LostEventsHint)
+	}
+	_, err = h.handle(ctx, domain.ID{}, domain.SetHold{Project: ran.Project, Machine: c.Machine, Unproven: true,
+		Origin: domain.ServerOrigin("drover", h.cfg.Engine.Server()),
+		Reason: fmt.Sprintf("its agent ran deployment %s of release %s, which the log does not have",
+			c.Deployment, cmp.Or(bounded(ran.Release), "(unknown)"))})
+	if isRejected(err) { // the log has lost the project too
+		return nil
+	}
+	return err
+}
+
+// hasClaim reports whether a part's stream has a claim of the instance.
+func (h *Hub) hasClaim(ctx context.Context, stream string, instance domain.ID) (bool, error) {
+	for rec, err := range h.cfg.Log.ReadStream(ctx, stream, 0, 0) {
+		if err != nil {
+			return false, fmt.Errorf("read the claims of %s: %w", stream, err)
+		}
+		fact, _ := domain.Decode(rec.Type, rec.Data)
+		if e, ok := fact.(domain.PartClaimed); ok && e.Instance == instance {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // recordedEnd returns the event in a part's stream that recorded the agent's report of the end, or the zero ID if the

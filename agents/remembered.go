@@ -15,9 +15,16 @@ import (
 // receiveStatement compares what an agent states about its successes with the log.
 func (s *session) receiveStatement(ctx context.Context, p client.Remembered) {
 	s.mu.Lock()
-	s.unjudged = &p
+	s.unjudged, s.ran = &p, p.Unconfirmed
 	s.mu.Unlock()
 	s.compareStatement(ctx)
+}
+
+// ranPart returns what the agent said about a part whose end was not confirmed; zero if it said nothing.
+func (s *session) ranPart(deployment string) client.RanPart {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ran[deployment]
 }
 
 // compareStatement compares the last statement, unless that has been done. It is repeated with each heartbeat, because the log
@@ -41,15 +48,10 @@ func (s *session) compareStatement(ctx context.Context) {
 // isTemporary reports whether the same command can succeed later. While the log has lost events, nothing is compared:
 // the agents connect again after a person has accepted that.
 func isTemporary(err error) bool {
-	var rejected *domain.Rejection
-	var aside *engine.SetAside
-	switch {
-	case err == nil, errors.Is(err, engine.ErrLostEvents):
+	if err == nil || errors.Is(err, engine.ErrLostEvents) {
 		return false
-	case errors.As(err, &aside):
-		return true
 	}
-	return !errors.As(err, &rejected) && problem.Of(err).Kind != client.Invalid
+	return !isRejected(err) && problem.Of(err).Kind != client.Invalid
 }
 
 // compareRemembered records the successes that the agent of a machine does not remember. The agent made the statement after

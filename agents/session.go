@@ -3,7 +3,6 @@ package agents
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -16,7 +15,6 @@ import (
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
-	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/rollout"
@@ -49,6 +47,8 @@ type session struct {
 	// unjudged is the agent's last statement about its successes until it has been compared with the log; nil: none.
 	// welcomed is the position that the log had reached before the welcome.
 	unjudged *client.Remembered
+	// ran contains the parts from that statement whose ends were not confirmed, by deployment.
+	ran      map[string]client.RanPart
 	welcomed eventlog.Position
 }
 
@@ -249,11 +249,9 @@ func (s *session) ended(ctx context.Context, e client.End) {
 	id, err := domain.ParseID(e.Deployment)
 	ended := client.Ended{Deployment: e.Deployment}
 	if err == nil {
-		ended, err = s.hub.end(ctx, endOf(e, id, s.machine, s.id, s.instance))
+		ended, err = s.hub.endPart(ctx, endOf(e, id, s.machine, s.id, s.instance), s.ranPart(e.Deployment))
 	}
-	var rejected *domain.Rejection
-	var aside *engine.SetAside
-	if err != nil && id != (domain.ID{}) && (!errors.As(err, &rejected) || errors.As(err, &aside)) {
+	if err != nil && id != (domain.ID{}) && !isRejected(err) {
 		s.logError("could not record the end of a part", err) // the agent repeats it
 		return
 	}

@@ -68,6 +68,8 @@ type endInput struct {
 		Step     string            `json:"step,omitempty"`
 		ExitCode int               `json:"exitCode,omitempty"`
 		Detail   string            `json:"detail,omitempty"`
+		Project  string            `json:"project,omitempty" doc:"The project of the part. If the log has lost the deployment, the machine is held for it."`
+		Release  string            `json:"release,omitempty"`
 	}
 }
 
@@ -159,7 +161,8 @@ func (a *API) postEnd(ctx context.Context, in *endInput) (*answer[client.Ended],
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	b := in.Body
-	part := agents.PartInput{Deployment: in.ID, Machine: in.Name, Session: b.Session}
+	part := agents.PartInput{Deployment: in.ID, Machine: in.Name, Session: b.Session,
+		Ran: client.RanPart{Project: b.Project, Release: b.Release}}
 	reported := client.End{State: b.State, Reason: b.Reason, Step: b.Step, ExitCode: b.ExitCode, Detail: b.Detail}
 	ended, err := a.cfg.Agents.End(ctx, callerOf(ctx), part, reported)
 	return &answer[client.Ended]{Position: a.position(), Body: ended}, err

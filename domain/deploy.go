@@ -110,8 +110,7 @@ type (
 	SetHold struct {
 		Project string `json:"project"`
 		Machine string `json:"machine"`
-		// Unproven means that the machine's last success is missing from the log, so that its actual release is
-		// unknown.
+		// Unproven means that the log lacks what the machine has installed last, so that its actual release is unknown.
 		Unproven bool       `json:"unproven"`
 		Until    *time.Time `json:"until"`
 		Reason   string     `json:"reason"`
@@ -351,9 +350,12 @@ func (c SetHold) Decide(w World) ([]Event, *Rejection) {
 		hold.Release, hold.Unproven = "", true
 	}
 	h := w.Hold(c.Project, c.Machine, hold.Kind())
+	if c.Unproven && h != nil && h.Instance == hold.Instance && w.Actual(c.Project, c.Machine) == "" {
+		return nil, nil // one agent must not fill the stream of the project with evidence
+	}
 	same := h != nil && h.Instance == hold.Instance && h.Release == hold.Release && h.Reason == hold.Reason &&
 		sameTime(h.Until, hold.Until)
-	if same && (c.Unproven || !w.HasUnclaimed(c.Project, c.Machine)) {
+	if same && !c.Unproven && !w.HasUnclaimed(c.Project, c.Machine) {
 		return nil, nil // a repeated hold only has an effect on parts that were queued since the first one
 	}
 	return []Event{hold}, nil

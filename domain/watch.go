@@ -13,6 +13,9 @@ type (
 	AcceptRestore struct {
 		Was ID        `json:"was"`
 		At  time.Time `json:"-"` // left out of the content, so that a repeated command is the same command
+		// Lost are later ids that agents and servers remember. The log had them until it was restored to a state from
+		// before an accepted restore. They are left out of the content too.
+		Lost []ID `json:"-"`
 		Origin
 	}
 )
@@ -31,10 +34,21 @@ func (c ClearStream) Decide(w World) ([]Event, *Rejection) {
 	return []Event{StreamCleared{Stream: c.Name, Origin: c.Origin}}, nil
 }
 
-// Decide accepts the restore unless it was already accepted.
+// Decide accepts the restore unless it was already accepted. The last event gives the log its new id. The events before
+// it make the lost ids former ids of this log.
 func (c AcceptRestore) Decide(w World) ([]Event, *Rejection) {
 	if w.Restored(c.Was) {
 		return nil, nil
 	}
-	return []Event{LogRestored{Was: c.Was, At: c.At.UTC().Truncate(time.Microsecond), Origin: c.Origin}}, nil
+	var events []Event
+	accept := func(was ID) {
+		events = append(events, LogRestored{Was: was, At: c.At.UTC().Truncate(time.Microsecond), Origin: c.Origin})
+	}
+	for _, id := range c.Lost {
+		if id != c.Was && !w.Restored(id) {
+			accept(id)
+		}
+	}
+	accept(c.Was)
+	return events, nil
 }

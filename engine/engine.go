@@ -186,11 +186,14 @@ func (e *Engine) refold(ctx context.Context, evidence string) error {
 	}
 	e.newest = newest
 	e.mu.Lock()
-	was := e.logID()
+	was, lost := e.logID(), e.lostIDs(e.view, view)
 	e.view, e.batch, e.ages, e.work = view, triggers.Batch{}, projections.Ages{}, worklist{}
 	e.ages.Mark(view.Position, e.cfg.Clock.Elapsed())
 	if !view.World().Restored(domain.ID(was)) { // no restore was accepted since
-		e.loss = lossReport{log: e.logID(), evidence: evidence} // the restored log can have an earlier id
+		e.loss.log, e.loss.evidence = e.logID(), evidence // the restored log can have an earlier id
+		for _, id := range lost {
+			e.loss.add(id)
+		}
 	}
 	e.mu.Unlock()
 	e.announce()

@@ -64,6 +64,9 @@ func (e *Engine) handle(ctx context.Context, asOf ReadPoint, id domain.ID, comma
 	if err := e.CatchUpTo(ctx, asOf); err != nil { // the stream of a command can depend on the fold
 		return Result{}, err
 	}
+	if accept, ok := command.(domain.AcceptRestore); ok {
+		command = e.acceptance(accept)
+	}
 	result, p, appended, err := e.handleInTurn(ctx, id, command)
 	if err != nil || len(p.events) == 0 {
 		return result, err

@@ -25,6 +25,18 @@ var ErrLostEvents = errors.New("this log has lost events")
 type lossReport struct {
 	log      uuid.UUID
 	evidence string
+	// ids are ids of the log that it has lost with its newest events. They are from accepted restores.
+	ids []uuid.UUID
+}
+
+// maxLostIDs bounds how many lost ids are remembered. Each of them was accepted by a person.
+const maxLostIDs = 32
+
+// add adds a lost id.
+func (l *lossReport) add(id uuid.UUID) {
+	if len(l.ids) < maxLostIDs && !slices.Contains(l.ids, id) {
+		l.ids = append(l.ids, id)
+	}
 }
 
 // AgentMemory is what an agent remembers of the log.
@@ -46,9 +58,20 @@ type AgentMemory struct {
 
 // ReportLostEvents stops this server from deciding because the log lacks the event in evidence. Other servers learn it
 // from this server's lease.
-func (e *Engine) ReportLostEvents(evidence string) {
+func (e *Engine) ReportLostEvents(evidence string) { e.reportLoss(evidence) }
+
+// reportLoss is ReportLostEvents with ids that the log has lost. Once a person accepts the restore, they are former ids
+// of the log: what agents remember under them then no longer stops the servers.
+func (e *Engine) reportLoss(evidence string, ids ...uuid.UUID) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	defer func() {
+		for _, id := range ids {
+			if id != uuid.Nil && id != e.logID() {
+				e.loss.add(id)
+			}
+		}
+	}()
 	if e.lostEvents() == nil {
 		e.loss = lossReport{log: e.logID(), evidence: evidence}
 		e.log.Error("the log has lost events; no decisions are made until you run `drover eventlog accept-restore`",
@@ -79,9 +102,27 @@ func (e *Engine) leaseContent(beat int64) []byte {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
 	if e.lostEvents() != nil {
-		text += "\n" + e.loss.log.String() + "\n" + e.loss.evidence
+		text += "\n" + e.loss.log.String() + "\n" + e.loss.evidence + "\n" + textOf(e.loss.ids)
 	}
 	return []byte(text)
+}
+
+func textOf(ids []uuid.UUID) string {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = id.String()
+	}
+	return strings.Join(texts, " ")
+}
+
+// idsOf parses what textOf returns, and ignores anything else.
+func idsOf(text string) (ids []uuid.UUID) {
+	for word := range strings.FieldsSeq(text) {
+		if id, err := uuid.Parse(word); err == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // leaseTime returns the wall-clock time at which a lease was written. Leases of older versions do not have it.
@@ -97,10 +138,32 @@ func leaseTime(lease []byte) (time.Time, bool) {
 func (e *Engine) adoptLostEvents(leases map[uuid.UUID][]byte) {
 	log := e.LogID().String()
 	for _, value := range leases {
-		if parts := strings.SplitN(string(value), "\n", 3); len(parts) == 3 && parts[1] == log {
-			e.ReportLostEvents(parts[2])
+		if parts := strings.Split(string(value), "\n"); len(parts) >= 3 && parts[1] == log {
+			e.reportLoss(parts[2], idsOf(strings.Join(parts[3:], " "))...)
 		}
 	}
+}
+
+// lostIDs returns the ids that a log had in one view, and does not have in another one. The caller holds mu.
+func (e *Engine) lostIDs(before, now *projections.View) (ids []uuid.UUID) {
+	for _, r := range before.Restores {
+		if !slices.ContainsFunc(now.Restores, func(o projections.Restore) bool { return o.ID == r.ID }) {
+			ids = append(ids, uuid.UUID(r.ID))
+		}
+	}
+	return ids
+}
+
+// acceptance returns the command with the ids that the log has lost.
+func (e *Engine) acceptance(c domain.AcceptRestore) domain.AcceptRestore {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.lostEvents() != nil {
+		for _, id := range e.loss.ids {
+			c.Lost = append(c.Lost, domain.ID(id))
+		}
+	}
+	return c
 }
 
 // CheckAgentMemory compares what a machine's agent remembers with the log. It ignores the memory of a log that was
@@ -118,7 +181,7 @@ func (e *Engine) CheckAgentMemory(ctx context.Context, machine string, m AgentMe
 	case formerID:
 		return e.holdLostSuccesses(ctx, machine, m)
 	case unknownID:
-		e.ReportLostEvents(fmt.Sprintf("the agent of machine %s remembers log id %s", machine, m.Log))
+		e.reportLoss(fmt.Sprintf("the agent of machine %s remembers log id %s", machine, m.Log), m.Log)
 		return nil
 	}
 	missing, err := e.missingEvent(ctx, machine, m)

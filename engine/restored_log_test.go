@@ -138,3 +138,69 @@ func TestRepeatedReportAtAnotherPositionDoesNotHideLostEvents(t *testing.T) {
 	require.ErrorIs(t, again.LostEvents(), engine.ErrLostEvents,
 		"ann's commands are lost, and this server has read them")
 }
+
+// A backup is restored and accepted, machines are deployed to, and the same backup is restored again. The servers that
+// knew of the first acceptance are gone; only the agents remember its id.
+func TestSecondRestoreOfTheSameBackupStopsTheFleetAndHoldsTheMachines(t *testing.T) {
+	ctx := context.Background()
+	f, _ := restored(t)
+	backup := prefixOf(t, f.log, f.Position())
+	require.Empty(t, f.tick().Appended)
+	accept := func(e *engine.Engine) {
+		t.Helper()
+		_, err := e.Handle(ctx, f.id(), domain.AcceptRestore{Was: domain.ID(e.LogID()), At: f.clock.Now(),
+			Origin: domain.By("ann")})
+		require.NoError(t, err)
+	}
+	accept(f.Engine)
+	second := engine.AgentMemory{Log: f.LogID(), OriginalID: f.OriginalID(), Successes: map[string]domain.ID{"shop": {9}},
+		Deployments: map[string]domain.ID{"shop": {8}}}
+
+	f.log = prefixOf(t, backup, 1<<30)
+	a, b := f.server(5), f.server(6)
+	require.NoError(t, a.LostEvents())
+	f.Engine = a
+	f.join("web-01", 1)
+	f.join("web-02", 2)
+	require.NoError(t, a.CheckAgentMemory(ctx, "web-01", second))
+	require.ErrorIs(t, a.LostEvents(), engine.ErrLostEvents)
+	for _, e := range []*engine.Engine{a, b} {
+		require.NoError(t, e.RenewLease(ctx, f.log))
+	}
+	require.ErrorIs(t, b.LostEvents(), engine.ErrLostEvents)
+	accept(b) // the other server knows the lost id from the lease
+
+	require.NoError(t, a.CatchUp(ctx))
+	for _, machine := range []string{"web-01", "web-02"} {
+		require.NoError(t, a.CheckAgentMemory(ctx, machine, second), "an agent that still has its memory")
+		require.NoError(t, a.LostEvents(), "the same loss does not stop the fleet again")
+		require.NotNil(t, viewOf(a).Machines[machine].Hold("shop"))
+	}
+	second.Log[0]++
+	require.NoError(t, a.CheckAgentMemory(ctx, "web-01", second))
+	require.ErrorIs(t, a.LostEvents(), engine.ErrLostEvents, "another id is evidence of another loss")
+}
+
+// Like the previous test, but a server has detected the loss, and the agents connect after a person has accepted it.
+func TestServerRemembersTheLostIDsOfARestore(t *testing.T) {
+	f, s := restored(t)
+	require.Empty(t, f.tick().Appended)
+	backup := prefixOf(t, f.log, 1<<30)
+	accept := func() {
+		t.Helper()
+		_, err := f.Handle(context.Background(), f.id(), domain.AcceptRestore{Was: domain.ID(f.LogID()),
+			At: f.clock.Now(), Origin: domain.By("ann")})
+		require.NoError(t, err)
+	}
+	accept()
+	lost := f.LogID()
+	s.Log = prefixOf(t, backup, 1<<30)
+	f.log = s.Log
+	require.Empty(t, f.tick().Appended)
+	accept()
+	f.join("web-01", 1)
+	require.NoError(t, f.CheckAgentMemory(context.Background(), "web-01", engine.AgentMemory{Log: lost,
+		Successes: map[string]domain.ID{"shop": {9}}}))
+	require.NoError(t, f.LostEvents())
+	require.NotNil(t, viewOf(f.Engine).Machines["web-01"].Hold("shop"))
+}

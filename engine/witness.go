@@ -31,8 +31,8 @@ func (e *Engine) checkSeen(ctx context.Context, s *snapshot) error {
 		case err != nil:
 			return fmt.Errorf("look for event %s, which an earlier run has read: %w", domain.ID(seen.ID), err)
 		case !found:
-			e.ReportLostEvents(fmt.Sprintf("an earlier run of a server has read event %s at position %s",
-				domain.ID(seen.ID), seen.Position))
+			e.reportLoss(fmt.Sprintf("an earlier run of a server has read event %s at position %s",
+				domain.ID(seen.ID), seen.Position), seen.Log)
 			e.log.Error("the log ends before the last event that an earlier run of a server has read",
 				zap.Stringer("head", e.newest.at), zap.Stringer("read", seen.Position))
 		}

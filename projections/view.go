@@ -118,6 +118,17 @@ type Restore struct {
 	Position eventlog.Position
 }
 
+// hadID reports whether the log had this id before its last accepted restore.
+func (v *View) hadID(id domain.ID) bool {
+	last := len(v.Restores) - 1
+	for i, r := range v.Restores {
+		if r.Was == id || r.ID == id && i < last {
+			return true
+		}
+	}
+	return false
+}
+
 // New returns the view of an empty log, with the core folds and the given ones.
 func New(more ...Fold) *View {
 	v := &View{

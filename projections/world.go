@@ -34,7 +34,7 @@ func (w world) Policy(name string) *domain.PolicySettings {
 func (w world) Token(id string) *domain.Token { return w.v.Tokens[id] }
 
 func (w world) Restored(was domain.ID) bool {
-	return slices.ContainsFunc(w.v.Restores, func(r Restore) bool { return r.Was == was })
+	return w.v.hadID(was)
 }
 
 func (w world) Project(name string) *domain.Project {

@@ -73,6 +73,9 @@ type Remembered struct {
 	Projects map[string]RememberedProject `json:"projects"`
 	// Partial means that a project without an entry is unknown: an older version of the agent kept no complete record.
 	Partial bool `json:"partial,omitempty"`
+	// Unconfirmed maps the deployment of a part to what it runs or has run. The server has not confirmed the ends of these
+	// parts. If the log has lost one, this shows what the part changed on the machine.
+	Unconfirmed map[string]RanPart `json:"unconfirmed,omitempty"`
 	// AsOf is required over plain HTTP: the position in the answer to an earlier request of the agent. It shows that a
 	// delayed statement is older than a success.
 	AsOf string `json:"asOf,omitempty"`
@@ -82,6 +85,12 @@ type Remembered struct {
 type RememberedProject struct {
 	Release     string   `json:"release,omitempty"` // of the last success
 	Deployments []string `json:"deployments"`       // of the last successes, in any order
+}
+
+// RanPart is what a part runs.
+type RanPart struct {
+	Project string `json:"project"`
+	Release string `json:"release,omitempty"`
 }
 
 // Heartbeat means that the session is alive.
