@@ -72,7 +72,7 @@ func TestEndThatIsNoEvidenceOfALostPartHoldsNothing(t *testing.T) {
 	})
 }
 
-// Until a person accepts the restore, the right log may be put back. It has a place for the end.
+// Until a person accepts the restore, the right log may return. It has a place for the end.
 func TestEndWithoutAPlaceIsNotConfirmedWhileTheLogHasLostEvents(t *testing.T) {
 	f := newFixture(t)
 	d, end := f.ranLostPart("shop")
