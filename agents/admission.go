@@ -178,16 +178,45 @@ func (h *Hub) rejectCredential(j joinRequest, reason, hint string) error {
 	return problem.New(client.Unauthorised, reason, hint)
 }
 
-// placement returns the environment and roles of the machine: those in the log if it exists, else those of the
-// request.
+// placement returns the environment and roles of the machine: those in the log if it exists, or if its clean-up can be
+// undone, else those of the request.
 func (h *Hub) placement(j joinRequest) (environment string, roles []string, exists bool) {
 	environment, roles = j.environment, domain.SortedUnique(j.roles)
 	h.cfg.Engine.Read(func(v *projections.View) {
-		if m := v.Machines[j.machine]; m != nil {
+		m := v.World().Machine(j.machine)
+		if m == nil && j.returns(v) {
+			m = &v.CleanedUp(j.machine).Machine.Machine
+		}
+		if m != nil {
 			environment, roles, exists = m.Environment, m.Roles, true
 		}
 	})
 	return environment, roles, exists
+}
+
+// returns reports whether a clean-up has deleted the machine of this instance, and the deletion can be undone.
+func (j joinRequest) returns(v *projections.View) bool {
+	kept := v.CleanedUp(j.machine)
+	return kept != nil && kept.Instance == j.instance
+}
+
+// ensureMachine adds the machine of an admitted agent, or undoes its clean-up, if it does not exist.
+func (h *Hub) ensureMachine(ctx context.Context, j joinRequest) (result engine.Result, err error) {
+	var command domain.Command
+	h.cfg.Engine.Read(func(v *projections.View) {
+		switch {
+		case v.Machines[j.machine] != nil:
+			result.Position = v.Position
+		case j.returns(v):
+			command = domain.ReturnMachine{Name: j.machine, Instance: j.instance}
+		default:
+			command = j.machineCommand()
+		}
+	})
+	if command == nil {
+		return result, nil
+	}
+	return h.handleAsOf(ctx, j.received, domain.ID{}, command)
 }
 
 // checkTokenLimits refuses a new machine whose environment or roles its token does not allow.
@@ -316,16 +345,14 @@ func (s *session) isAlive(ctx context.Context) bool {
 	return s.conn.Ping(ctx) == nil
 }
 
-// connect adds the machine if it does not exist, and brings it online. It returns a warning for each flag that
+// connect adds the machine if it does not exist, or undoes its clean-up, and brings it online. It returns a warning for each flag that
 // differs from the log.
 func (h *Hub) connect(ctx context.Context, j joinRequest) (warnings []string, err error) {
-	environment, roles, exists := h.placement(j)
-	if !exists {
-		if _, err := h.handleAsOf(ctx, j.received, domain.ID{}, j.machineCommand()); err != nil {
-			return nil, err
-		}
-	} else {
+	if environment, roles, exists := h.placement(j); exists {
 		warnings = j.flagWarnings(environment, roles)
+	}
+	if _, err := h.ensureMachine(ctx, j); err != nil {
+		return nil, err
 	}
 	_, err = h.handleAsOf(ctx, j.received, domain.ID{},
 		domain.ConnectMachine{Name: j.machine, Server: h.cfg.Engine.Server(), Session: j.session, Instance: j.instance})

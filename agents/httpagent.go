@@ -61,13 +61,16 @@ func (h *Hub) join(ctx context.Context, c access.Caller, in JoinInput) (engine.R
 	}
 	result, err := h.handle(ctx, domain.ID{}, domain.UseToken{ID: c.Join, Instance: j.instance, Machine: j.machine,
 		Secret: access.Hash(j.secret), Environment: environment, Roles: roles, Now: h.cfg.Clock.Now()})
-	if err != nil || exists {
+	if err != nil {
 		return result, err
 	}
-	return h.handle(ctx, domain.ID{}, j.machineCommand())
+	if added, err := h.ensureMachine(ctx, j); err != nil || len(added.Events) > 0 {
+		return added, err
+	}
+	return result, nil
 }
 
-// rejoin adds the machine, as a WebSocket connection of the agent would do. It changes nothing if the machine exists.
+// rejoin adds the machine or undoes its clean-up, as a WebSocket connection of the agent would do. It changes nothing if the machine exists.
 func (h *Hub) rejoin(ctx context.Context, c access.Caller, in JoinInput) (engine.Result, error) {
 	if err := c.RequireAgent(in.Machine); err != nil {
 		return engine.Result{}, err
@@ -79,10 +82,7 @@ func (h *Hub) rejoin(ctx context.Context, c access.Caller, in JoinInput) (engine
 	if err := h.checkTokenLimits(c.Joined, j); err != nil {
 		return engine.Result{}, err
 	}
-	if _, _, exists := h.placement(j); exists {
-		return engine.Result{Position: h.cfg.Engine.Position()}, nil
-	}
-	return h.handle(ctx, domain.ID{}, j.machineCommand())
+	return h.ensureMachine(ctx, j)
 }
 
 // httpAgent is an agent that uses plain HTTP, with the state of its machine in the log.

@@ -37,6 +37,7 @@ var eventTypes = []eventType{
 	{"machine.agent-connected/v1", AgentConnected{}, nil, nil, describeWith(describeAgentConnected)},
 	{"machine.health-changed/v1", MachineHealthChanged{}, nil, byHealth, describeWith(describeMachineHealthChanged)},
 	{"machine.deleted/v1", MachineDeleted{}, nil, always(Deleted), describeWith(describeMachineDeleted)},
+	{"machine.clean-up-undone/v1", MachineCleanUpUndone{}, nil, always(Added), describeWith(describeMachineCleanUpUndone)},
 	{"machine.clean-up-held/v1", MachineCleanUpHeld{}, nil, nil, describeWith(describeMachineCleanUpHeld)},
 	{"machine.lost-state/v1", MachineLostState{}, nil, nil, describeWith(describeMachineLostState)},
 	{"project.defined/v1", ProjectDefined{}, nil, nil, describeWith(describeProjectDefined)},

@@ -39,6 +39,7 @@ var commands = []struct {
 	{"machine.apply", ApplyMachine{}},
 	{"machine.set-enabled", SetMachineEnabled{}},
 	{"machine.delete", DeleteMachine{}},
+	{"machine.return", ReturnMachine{}},
 	{"machine.connect", ConnectMachine{}},
 	{"machine.disconnect", DisconnectMachine{}},
 	{"machine.report-health", ReportHealth{}},

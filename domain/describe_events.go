@@ -64,6 +64,10 @@ func describeMachineDeleted(e MachineDeleted, d *Description) {
 	d.Sentence = machineSubject(d) + " deleted" + InParentheses(e.Reason)
 }
 
+func describeMachineCleanUpUndone(_ MachineCleanUpUndone, d *Description) {
+	d.Sentence = machineSubject(d) + " returned, so its clean-up was undone"
+}
+
 func describeMachineCleanUpHeld(e MachineCleanUpHeld, d *Description) {
 	d.Details += fmt.Sprintf(" (%d of %d absent)", e.Absent, e.Machines)
 	d.Sentence = fmt.Sprintf("%s not cleaned up: %d of %d machines in its environment are absent",

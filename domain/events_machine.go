@@ -59,6 +59,11 @@ type (
 		Reason string `json:"reason,omitempty"` // clean-up, ephemeral, or a reason that the caller gave
 		Origin
 	}
+	// MachineCleanUpUndone returns a machine that a clean-up deleted, with the state that it had: its agent has returned
+	// as the same instance.
+	MachineCleanUpUndone struct {
+		Instance ID `json:"instance"`
+	}
 	// MachineCleanUpHeld means that a machine was due for clean-up but was not deleted, because too many machines of
 	// its environment are absent.
 	MachineCleanUpHeld struct {
@@ -83,6 +88,9 @@ type LostSuccess struct {
 	Proven string `json:"proven,omitempty"`
 }
 
+// CleanUpReason is the reason of MachineDeleted when a server deletes a machine because of its absence.
+const CleanUpReason = "clean-up"
+
 // Health is the result of a machine's health check.
 type Health string
 
@@ -105,3 +113,4 @@ func (MachineHealthChanged) event() {}
 func (MachineDeleted) event()       {}
 func (MachineCleanUpHeld) event()   {}
 func (MachineLostState) event()     {}
+func (MachineCleanUpUndone) event() {}

@@ -132,6 +132,12 @@ type (
 		// nothing is deleted: a later agent may have joined under this name.
 		Session ID `json:"session"`
 	}
+	// ReturnMachine undoes the deletion of a machine by a clean-up, because an agent of the same instance has returned.
+	// It changes nothing if the machine exists.
+	ReturnMachine struct {
+		Name     string `json:"name"`
+		Instance ID     `json:"instance"`
+	}
 	// ConnectMachine starts a session or moves it to another server.
 	ConnectMachine struct {
 		Name     string `json:"name"`
@@ -162,6 +168,9 @@ func (c SetMachineEnabled) Stream(World) string { return MachineStream(c.Name) }
 
 // Stream returns the stream of the machine.
 func (c DeleteMachine) Stream(World) string { return MachineStream(c.Name) }
+
+// Stream returns the stream of the machine.
+func (c ReturnMachine) Stream(World) string { return MachineStream(c.Name) }
 
 // Stream returns the stream of the machine.
 func (c ConnectMachine) Stream(World) string { return MachineStream(c.Name) }
@@ -247,6 +256,17 @@ func (c DeleteMachine) Decide(w World) ([]Event, *Rejection) {
 		return nil, nil
 	}
 	return []Event{MachineDeleted{Reason: c.Reason, Origin: c.Origin}}, nil
+}
+
+// Decide undoes the deletion if it was a clean-up of the same instance.
+func (c ReturnMachine) Decide(w World) ([]Event, *Rejection) {
+	if w.Machine(c.Name) != nil {
+		return nil, nil
+	}
+	if m := w.CleanedUp(c.Name); m == nil || m.Instance != c.Instance {
+		return nil, notFound("no clean-up has deleted machine %.80q of this instance", c.Name).hint("join with a join token")
+	}
+	return []Event{MachineCleanUpUndone{Instance: c.Instance}}, nil
 }
 
 // Decide starts a session if the machine is offline. If it is online, only the same instance can connect again.

@@ -178,6 +178,20 @@ func TestDeleteMachineWithAnOldSessionDoesNothing(t *testing.T) {
 	require.Len(t, w.do(DeleteMachine{Name: "web-01", Session: number(4)}), 1)
 }
 
+func TestMachineReturnsOnlyAsTheInstanceThatACleanUpDeleted(t *testing.T) {
+	w := shopWorld(t)
+	w.do(ConnectMachine{Name: "web-01", Server: number(1), Session: number(2), Instance: number(3)})
+	require.Empty(t, w.do(ReturnMachine{Name: "web-01", Instance: number(3)}), "it exists")
+	missing := `no clean-up has deleted machine "web-01" of this instance`
+	w.do(DeleteMachine{Name: "web-01", Reason: CleanUpReason})
+	w.rejects(ReturnMachine{Name: "web-01", Instance: number(4)}, NotFound, missing)
+	require.Equal(t, []Event{MachineCleanUpUndone{Instance: number(3)}},
+		w.do(ReturnMachine{Name: "web-01", Instance: number(3)}))
+
+	w.do(DeleteMachine{Name: "web-02", Reason: "broken"})
+	w.rejects(ReturnMachine{Name: "web-02"}, NotFound, `no clean-up has deleted machine "web-02"`)
+}
+
 func TestNewInstanceHasUnknownHealth(t *testing.T) {
 	w := shopWorld(t)
 	connect := func(session, instance uint64) {

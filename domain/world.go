@@ -4,6 +4,9 @@ package domain
 // that do not exist.
 type World interface {
 	Machine(name string) *Machine
+	// CleanedUp returns the machine of this name that a clean-up deleted, as it was. It returns nil if a machine of the
+	// name has been added since, or if the deletion is too long ago to be undone.
+	CleanedUp(name string) *Machine
 	Environment(name string) bool
 	// Policy returns the settings of a policy. The default policy always exists.
 	Policy(name string) *PolicySettings

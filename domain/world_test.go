@@ -139,6 +139,21 @@ func (w *testWorld) Machine(name string) *Machine {
 	return m
 }
 
+// CleanedUp returns the machine as it was before the last event of its stream, if that is a clean-up.
+func (w *testWorld) CleanedUp(name string) *Machine {
+	stream := MachineStream(name)
+	all := w.streams[stream]
+	if len(all) == 0 {
+		return nil
+	}
+	if e, ok := all[len(all)-1].event.(MachineDeleted); !ok || e.Reason != CleanUpReason {
+		return nil
+	}
+	w.streams[stream] = all[:len(all)-1]
+	defer func() { w.streams[stream] = all }()
+	return w.Machine(name)
+}
+
 func (w *testWorld) Project(name string) *Project {
 	var p *Project
 	for _, r := range w.streams[ProjectStream(name)] {

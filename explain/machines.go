@@ -128,6 +128,10 @@ func note(v *projections.View, m *projections.Machine) string {
 	if m.Policy != domain.DefaultPolicy && v.Policies[m.Policy] == nil {
 		notes = append(notes, fmt.Sprintf("policy %s does not exist; the default policy applies", m.Policy))
 	}
+	if m.Unknown {
+		notes = append(notes, "unknown rather than absent: the server that held its session was gone, and no other one has "+
+			"watched for its policy's offlineAfter since")
+	}
 	if m.CleanUpHeld {
 		notes = append(notes, "clean-up is on hold because too many machines of its environment are absent at once")
 	}

@@ -179,14 +179,15 @@ func full(t *testing.T) *projectionstest.History {
 	l.End(third, "web-01", domain.PartSucceeded, "")
 	l.Add(domain.PartStream(third, "web-01"), domain.PartVerified{Project: "shop", State: domain.PartSucceeded})
 	l.Add("machine/web-01", domain.MachineWentOffline{Connect: l.Machines["web-01"].Connect, Session: session,
-		Instance: instance, Reason: "silent"})
+		Instance: instance, Reason: "silent"},
+		domain.MachineDeleted{Reason: domain.CleanUpReason}, domain.MachineCleanUpUndone{Instance: instance})
 	return l
 }
 
 func TestEveryRelevantEventTypeHasAHistoryLine(t *testing.T) {
 	l := full(t)
 	lines := history(l.View, "shop", "web-01", l.Log, nil)
-	described := map[string]bool{"ProjectDeleted": true, "MachineDeleted": true} // they delete the machine or the project
+	described := map[string]bool{"ProjectDeleted": true} // it deletes the project
 	for _, line := range lines {
 		described[line.Type] = true
 		require.NotContains(t, line.Text, "%!", line.Type)

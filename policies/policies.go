@@ -140,7 +140,7 @@ func CleanUp(v *projections.View) []domain.Decision {
 			away[key] = countAbsent(v, key)
 		}
 		here, of := away[key], len(v.MachinesIn(m.Environment))
-		var e domain.Event = domain.MachineDeleted{Reason: "clean-up"}
+		var e domain.Event = domain.MachineDeleted{Reason: domain.CleanUpReason}
 		if here > max(1, of*policy.MaxShare/100) {
 			if m.CleanUpHeld {
 				continue
@@ -159,12 +159,13 @@ type absence struct {
 	after       time.Duration
 }
 
-// countAbsent counts the machines of an environment that were absent, while watched, for at least as long.
+// countAbsent counts the machines of an environment that were absent, while watched, for at least as long. A machine
+// whose server was gone counts too, as long as it is unknown: it is evidence of an outage, whatever it turns out to be.
 func countAbsent(v *projections.View, a absence) int {
 	count := 0
 	for _, away := range v.OfflineByPolicy() {
 		for _, m := range away {
-			if m.Environment == a.environment && m.Absence >= a.after {
+			if m.Environment == a.environment && (m.Unknown || m.Absence >= a.after) {
 				count++
 			}
 		}

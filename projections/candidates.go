@@ -58,14 +58,24 @@ func redeployDue(m *Machine, before domain.Machine, f Fact, absent bool) bool {
 	return false
 }
 
-// openCandidates opens a candidate for every enabled trigger that matches the machine and the event.
-func (v *View) openCandidates(m *Machine, f Fact, redeploy bool) {
+func anyProject(*Project) bool { return true }
+
+// wantsAnother reports whether the project's environment wants another release than when the machine went offline. A
+// machine that only seemed to be absent is due for such a project alone.
+func (m *Machine) wantsAnother(p *Project) bool { return p.WantedSince[m.Environment] > m.Offline }
+
+// openCandidates opens a candidate for every enabled trigger that matches the machine and the event, of the projects for
+// which due returns true.
+func (v *View) openCandidates(m *Machine, f Fact, redeploy bool, due func(*Project) bool) {
 	category, ok := domain.CategoryOf(f.Event)
 	if !ok || !category.Opens() {
 		return
 	}
 	cause := Cause{ID: f.id(), Category: category, Position: f.Position}
 	for _, at := range v.asking(m, category) {
+		if !due(at.project) {
+			continue
+		}
 		c := v.openFor(at, m, cause)
 		if redeploy && at.trigger.Settings.Redeploy {
 			c.Redeploy = f.Position
@@ -144,6 +154,9 @@ func (v *View) Candidates(p *Project, m *Machine) []*Candidate {
 // settle closes the candidates of a project on a machine that need nothing, and updates the set of machines for the
 // sweep. It must be called wherever the wanted release, the actual release or the scope may have changed.
 func (v *View) settle(p *Project, m *Machine) {
+	if m.isDeleted() {
+		return // it has no candidates until its clean-up is undone
+	}
 	if len(m.record.Parts) > 0 {
 		v.touch(m.record) // the claim check of an open part may have another result
 	}

@@ -228,6 +228,11 @@ func (v *View) queueWide(p *Project, d *Deployment, f Fact) {
 		part.EndedAt, part.EndedTime = f.Position, f.Time
 		v.closeEnded(part)
 	}
+	for _, kept := range v.cleanUps.byName {
+		if domain.InScope(&kept.Machine.Machine, d.Environment, p.Settings.Roles, nil) && !d.Excludes(kept.Name) {
+			kept.resetAttempts(p.Name)
+		}
+	}
 }
 
 // queueNamed adds the part of a machine that a person or the engine named. A part of the engine closes the machine's

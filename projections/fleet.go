@@ -30,7 +30,13 @@ type Machine struct {
 	LostCheck bool
 	// Ready is the position at which it last became deployable or ended a claimed part.
 	Ready eventlog.Position
-	// Absence is how long servers have watched it being offline.
+	// ServerGone is set while it is offline because the server that held its session was gone. Its agent may be alive.
+	ServerGone bool
+	// Unknown is set while ServerGone is set and servers have not watched it for its policy's OfflineAfter since;
+	// Unheard is how long they have. An unknown machine is not absent.
+	Unknown bool
+	Unheard time.Duration
+	// Absence is how long servers have watched it being offline and not unknown.
 	Absence time.Duration
 	// Installed is the state of each project on this machine, by project name.
 	Installed map[string]*Installed `cbor:"-"`
@@ -84,14 +90,18 @@ func (v *View) Deployable(m *Machine) (bool, domain.PartReason) {
 }
 
 func (v *View) foldMachine(name string, f Fact) error {
-	if _, ok := f.Event.(domain.MachineAdded); ok {
+	switch e := f.Event.(type) {
+	case domain.MachineAdded:
 		return v.addMachine(name, f)
+	case domain.MachineCleanUpUndone:
+		v.undoCleanUp(name, e, f)
+		return nil
 	}
 	m := v.Machines[name]
 	if m == nil {
 		return nil // a fact that arrives after the machine's deletion has no effect
 	}
-	before, absent, checked := m.Machine, m.Offline > 0, v.checked(m)
+	before, absent, resumes, checked := m.Machine, m.Offline > 0, m.resumes(f.Event), v.checked(m)
 	wasReady, _ := v.Deployable(m)
 	if err := m.Evolve(f.id(), f.Event); err != nil {
 		return err
@@ -115,8 +125,11 @@ func (v *View) foldMachine(name string, f Fact) error {
 	if _, enabled := f.Event.(domain.MachineEnabled); enabled || moved(before, m.Machine) {
 		affected = v.affectedProjects(before, m.Machine)
 	}
-	switch f.Event.(type) {
+	switch e := f.Event.(type) {
 	case domain.MachineDeleted:
+		if e.Reason == domain.CleanUpReason && e.Origin == (domain.Origin{}) {
+			v.cleanUps.add(m, checked)
+		}
 		v.deleteMachine(m)
 		return nil
 	case domain.MachineWentOffline, domain.MachineHealthChanged, domain.MachineCameOnline, domain.MachineChanged:
@@ -127,8 +140,12 @@ func (v *View) foldMachine(name string, f Fact) error {
 	if e, ok := f.Event.(domain.MachineLostState); ok {
 		affected = v.loseState(m, e, f)
 	}
-	if !void {
-		v.openCandidates(m, f, redeployDue(m, before, f, absent))
+	switch {
+	case void:
+	case resumes:
+		v.openCandidates(m, f, false, m.wantsAnother)
+	default:
+		v.openCandidates(m, f, redeployDue(m, before, f, absent), anyProject)
 	}
 	v.settleMachine(m, affected)
 	return nil
@@ -149,9 +166,10 @@ func (v *View) noteCheck(m *Machine, before bool, at eventlog.Position) {
 func (v *View) notePositions(m *Machine, before domain.Machine, f Fact) {
 	if m.Connect != before.Connect {
 		m.Connected, m.Absence = f.Position, 0
+		m.ServerGone, m.Unknown, m.Unheard = false, false, 0
 	}
 	if before.Online && !m.Online {
-		m.Offline, m.OfflineTime, m.busyAway = f.Position, f.Time, len(m.record.Parts) > 0
+		m.noteOffline(f.Event, f.Position, f.Time)
 	}
 	if m.Health != before.Health {
 		m.HealthSince = f.Position
@@ -173,10 +191,11 @@ func (v *View) addMachine(name string, f Fact) error {
 	if err := m.Evolve(f.id(), f.Event); err != nil {
 		return err
 	}
+	v.cleanUps.forget(name)
 	v.add(m)
 	v.index.update(m)
 	v.touch(m.record)
-	v.openCandidates(m, f, true)
+	v.openCandidates(m, f, true, anyProject)
 	v.settleMachine(m, v.projectsFor(m.Roles))
 	return nil
 }
@@ -223,6 +242,7 @@ func (v *View) leaveEnvironment(p *Project, name string, f Fact) {
 		}
 	}
 	delete(p.Environments, name)
+	delete(p.WantedSince, name)
 	v.index.setDeadline(deadlineKey{project: p.Name, environment: name}, nil)
 	v.settleProject(p)
 }
@@ -248,6 +268,10 @@ func (v *View) foldPolicy(name string, f Fact) error {
 		if m.Policy == name || name == domain.DefaultPolicy {
 			v.touch(m.record)
 		}
+	}
+	for _, kept := range v.cleanUps.byName {
+		v.noteCheck(kept.Machine, kept.checked, f.Position)
+		kept.checked = v.checked(kept.Machine)
 	}
 	return nil
 }
@@ -335,7 +359,7 @@ func (v *View) addAbsence(e domain.WatchPassed, f Fact) {
 	for _, machines := range v.index.offline.lists {
 		for _, m := range machines {
 			if m.Offline < since {
-				m.Absence += time.Duration(e.Span)
+				m.noteWatched(time.Duration(e.Span), time.Duration(v.PolicyOf(m).OfflineAfter))
 			}
 		}
 	}

@@ -84,6 +84,9 @@ func (v *View) placeHold(p *Project, m *Machine, h domain.Hold, f Fact) {
 }
 
 func (v *View) holdsChanged(p *Project, m *Machine) {
+	if m.isDeleted() {
+		return
+	}
 	var until *time.Time
 	if h := m.holdOf(p.Name, domain.ManualHold); h != nil {
 		until = h.Until
@@ -154,7 +157,7 @@ func (v *View) holdAfter(d *Deployment, f Fact) {
 // liftOlderHolds ends the holds that earlier deployments left in the environment, except on machines that this one
 // excluded.
 func (v *View) liftOlderHolds(d *Deployment) {
-	for _, m := range v.MachinesIn(d.Environment) {
+	for _, m := range v.everyMachineOf(d.Environment) {
 		if !d.Excludes(m.Name) {
 			v.removeHolds(d.Project, m, func(h *Hold) bool { return v.leftBefore(h, d) })
 		}
@@ -165,7 +168,7 @@ func (v *View) liftOlderHolds(d *Deployment) {
 // holds that earlier deployments left there, and holds that a person set before the deployment was queued.
 func (v *View) holdNarrowed(d *Deployment, f Fact) {
 	for _, name := range d.Order {
-		part, m := d.Parts[name], v.Machines[name]
+		part, m := d.Parts[name], v.known(name)
 		switch {
 		case part.Claimed == 0 || !v.latestByPerson(d, part, m):
 		case part.State != domain.PartSucceeded: // lost: automation must neither undo nor repeat what it may have done
@@ -185,7 +188,7 @@ func (v *View) holdNarrowed(d *Deployment, f Fact) {
 // ones that took it, and does not repair the others (law 16).
 func (v *View) holdStarted(d *Deployment, f Fact) {
 	for _, name := range d.Order {
-		part, m := d.Parts[name], v.Machines[name]
+		part, m := d.Parts[name], v.known(name)
 		if part.Claimed > 0 && v.latestByPerson(d, part, m) {
 			v.holdInstance(part, m, domain.FailedRolloutHold, v.releaseLeftBy(part, m), f)
 		}
@@ -226,7 +229,7 @@ func (v *View) latestByPerson(d *Deployment, part *Part, m *Machine) bool {
 // part has started.
 func (v *View) holdCancelled(d *Deployment, f Fact) {
 	for _, name := range d.Order {
-		part, m := d.Parts[name], v.Machines[name]
+		part, m := d.Parts[name], v.known(name)
 		if part.State == domain.PartSucceeded || part.unverified() || !part.IsFor(m) {
 			continue
 		}

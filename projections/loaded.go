@@ -124,6 +124,9 @@ func loadMachines(l *Loading) {
 	for _, m := range in.Machines {
 		l.machine(m)
 	}
+	for _, kept := range in.CleanUps {
+		l.cleanUp(kept)
+	}
 	l.rebuildLists()
 }
 
@@ -164,10 +167,7 @@ func (l *Loading) deployment(s savedDeployment) {
 func (l *Loading) part(d *Deployment, s savedPart) {
 	part := s.Part
 	part.Deployment, part.added = d, s.Added
-	for _, c := range s.Candidates {
-		c.Candidate.Project = l.projectAt(c.Project)
-		part.candidates = append(part.candidates, *c.Candidate)
-	}
+	part.candidates = l.candidates(s.Candidates)
 	d.Parts[part.Machine] = part
 	d.countEnded(part.State)
 	if part.Open() {
@@ -177,8 +177,26 @@ func (l *Loading) part(d *Deployment, s savedPart) {
 	}
 }
 
-func (l *Loading) machine(s savedMachine) {
-	v, m := l.View, s.Machine
+// cleanUp restores a machine that a clean-up deleted.
+func (l *Loading) cleanUp(s savedCleanUp) {
+	m := l.detached(s.Machine)
+	m.record = &Record{Name: m.Name}
+	kept := &CleanedUp{Machine: m, checked: s.Checked, open: l.candidates(s.Open)}
+	c := &l.View.cleanUps
+	c.byName[m.Name], c.order = kept, append(c.order, m.Name)
+}
+
+func (l *Loading) candidates(saved []savedCandidate) (all []Candidate) {
+	for _, c := range saved {
+		c.Candidate.Project = l.projectAt(c.Project)
+		all = append(all, *c.Candidate)
+	}
+	return all
+}
+
+// detached restores a machine that is not listed anywhere yet.
+func (l *Loading) detached(s savedMachine) *Machine {
+	m := s.Machine
 	m.busyAway, m.places, m.Installed = s.BusyAway, s.Places, make(map[string]*Installed, len(s.Installed))
 	m.Claimed = l.partOf(s.Claimed, m.Name)
 	for _, work := range s.Installed {
@@ -186,6 +204,11 @@ func (l *Loading) machine(s savedMachine) {
 		i.Last, i.Person, i.successes = l.partOf(work.Last, m.Name), l.find(work.Person), work.Successes
 		m.Installed[work.Project] = i
 	}
+	return m
+}
+
+func (l *Loading) machine(s savedMachine) {
+	v, m := l.View, l.detached(s)
 	for _, c := range s.Candidates {
 		p, open := l.projectAt(c.Project), c.Candidate
 		open.Project, open.machine, open.place = p, m, c.Place

@@ -12,7 +12,7 @@ func (v *View) foldPart(name string, f Fact) error {
 	if err != nil {
 		return err
 	}
-	if m := v.Machines[machine]; m != nil {
+	if m := v.known(machine); m != nil {
 		m.noteSuccess(f)
 	}
 	d := v.Deployments[id]
@@ -76,7 +76,7 @@ func (v *View) endClaimed(part *Part, e domain.PartEnded, f Fact) {
 // lateResult folds a result that arrives after the part was declared lost. A success sets the machine's actual release,
 // unless a newer part has started there. The part stays ended.
 func (v *View) lateResult(part *Part, e domain.PartEnded, f Fact) {
-	p, m := part.Deployment.Project, v.MachineOf(part)
+	p, m := part.Deployment.Project, v.known(part.Machine)
 	if p.Gone || !part.IsFor(m) || e.State != domain.PartSucceeded {
 		return
 	}
@@ -96,7 +96,7 @@ func (v *View) end(part *Part, state domain.PartState, reason domain.PartReason,
 	}
 	d.countEnded(state)
 	d.advanceNext()
-	m := v.MachineOf(part)
+	m := v.known(part.Machine)
 	v.closeEnded(part)
 	if m == nil {
 		return
@@ -161,13 +161,13 @@ func (v *View) reopen(part *Part, m *Machine, claimed bool, f Fact) {
 	if !replaced && (claimed || part.Reason == domain.NotClaimed) {
 		m.countAttempt(p, part, f.Position)
 	}
+	if m.isDeleted() {
+		kept := v.cleanUps.byName[m.Name]
+		kept.open = append(kept.open, part.candidates...)
+		return
+	}
 	for _, old := range part.candidates {
-		c := v.candidate(p, old.Trigger, m)
-		if c.Opened == 0 || old.Opened < c.Opened {
-			c.Opened = old.Opened
-		}
-		c.Redeploy = max(c.Redeploy, old.Redeploy)
-		c.Causes = mergeCauses(old.Causes, c.Causes)
+		v.openAgain(p, m, old)
 	}
 }
 

@@ -21,6 +21,8 @@ type Project struct {
 	Enabled eventlog.Position
 	// PinnedTime is when the pin of each environment was set. It is only shown.
 	PinnedTime map[string]time.Time
+	// WantedSince is the position at which what each environment wants last changed.
+	WantedSince map[string]eventlog.Position
 	// Gone is set after the project was deleted. Its open deployments only finish their claimed parts.
 	Gone bool
 
@@ -64,15 +66,21 @@ func (v *View) foldProject(name string, f Fact) error {
 	if p == nil {
 		return v.foldWithoutProject(name, f)
 	}
+	environment := v.environmentOf(f.Event)
+	before := p.WantedIn(environment)
 	if err := p.Evolve(f.id(), f.Event); err != nil {
 		return err
+	}
+	if p.WantedIn(environment) != before {
+		p.WantedSince[environment] = f.Position
 	}
 	switch e := f.Event.(type) {
 	case domain.ProjectDeleted:
 		v.deleteProject(p, f)
 	case domain.ProjectDefined, domain.TriggerDefined, domain.TriggerDeleted:
+		v.cleanUps.dropCandidates(func(c *Candidate) bool { return c.Project == p && p.Triggers[c.Trigger] == nil })
 		v.listenerIndex = listenerIndex{}
-		p.dropRedeploys()
+		v.dropRedeploys(p)
 		v.settleProject(p)
 		v.touchOpen(p)
 	case domain.ProjectEnabled:
@@ -101,9 +109,24 @@ func (v *View) foldProject(name string, f Fact) error {
 	return nil
 }
 
+// environmentOf returns the environment for which an event may change what is wanted; empty for any other event.
+func (v *View) environmentOf(e domain.Event) string {
+	switch e := e.(type) {
+	case domain.PinSet:
+		return e.Environment
+	case domain.PinLifted:
+		return e.Environment
+	case domain.DeploymentEnded:
+		if d := v.Deployments[e.Deployment]; d != nil {
+			return d.Environment
+		}
+	}
+	return ""
+}
+
 // dropRedeploys clears the redeployments that triggers had requested before their owner turned redeploy off. Turning it
 // on again does not bring them back.
-func (p *Project) dropRedeploys() {
+func (v *View) dropRedeploys(p *Project) {
 	drop := func(c *Candidate) {
 		if t := p.Triggers[c.Trigger]; t == nil || !t.Settings.Redeploy {
 			c.Redeploy = 0
@@ -119,6 +142,7 @@ func (p *Project) dropRedeploys() {
 			}
 		}
 	}
+	v.cleanUps.candidatesOf(p, drop)
 }
 
 // switchTrigger folds the enabling or disabling of a trigger. It settles the machines with a candidate of the trigger:
@@ -155,7 +179,8 @@ func (v *View) foldWithoutProject(name string, f Fact) error {
 		return nil
 	}
 	p := &Project{Project: *domain.NewProject(name), Defined: f.Position, Enabled: f.Position,
-		sweep: map[string]*Machine{}, released: map[string]int{}, PinnedTime: map[string]time.Time{}}
+		sweep: map[string]*Machine{}, released: map[string]int{}, PinnedTime: map[string]time.Time{},
+		WantedSince: map[string]eventlog.Position{}}
 	if err := p.Evolve(f.id(), f.Event); err != nil {
 		return err
 	}
@@ -181,6 +206,7 @@ func (v *View) deleteProject(p *Project, f Fact) {
 		delete(m.Installed, p.Name)
 		v.index.setDeadline(deadlineKey{project: p.Name, machine: name}, nil)
 	}
+	v.cleanUps.dropProject(p)
 	for environment := range p.Environments {
 		v.index.setDeadline(deadlineKey{project: p.Name, environment: environment}, nil)
 	}
@@ -192,7 +218,7 @@ func (v *View) deleteProject(p *Project, f Fact) {
 // repin settles every machine of an environment whose pin changed, and resets the count of attempts.
 func (v *View) repin(p *Project, environment string, until *time.Time, byPerson bool) {
 	v.index.setDeadline(deadlineKey{project: p.Name, environment: environment}, until)
-	for _, m := range v.MachinesIn(environment) {
+	for _, m := range v.everyMachineOf(environment) {
 		if byPerson {
 			m.resetAttempts(p.Name)
 		}

@@ -72,7 +72,7 @@ func (v *View) references(d *Deployment) bool {
 		return true
 	}
 	here := func(machine string) bool {
-		m := v.Machines[machine]
+		m := v.known(machine)
 		return m != nil && m.Installed[p.Name].references(d)
 	}
 	return slices.ContainsFunc(d.Order, here) || slices.ContainsFunc(d.Facts.Exclude, here)

@@ -56,6 +56,14 @@ type savedDeployments struct {
 
 type savedMachines struct {
 	Machines []savedMachine
+	// CleanUps are the machines that clean-ups deleted, oldest first.
+	CleanUps []savedCleanUp
+}
+
+type savedCleanUp struct {
+	Machine savedMachine
+	Checked bool
+	Open    []savedCandidate
 }
 
 type savedAside struct {
@@ -259,6 +267,10 @@ func saveMachines(s *Saving) any {
 	out := savedMachines{Machines: make([]savedMachine, 0, len(s.View.Machines))}
 	for _, m := range s.View.Machines {
 		out.Machines = append(out.Machines, s.machine(m))
+	}
+	for _, name := range s.View.cleanUps.order {
+		kept := s.View.cleanUps.byName[name]
+		out.CleanUps = append(out.CleanUps, savedCleanUp{s.machine(kept.Machine), kept.checked, s.candidates(kept.open)})
 	}
 	return out
 }

@@ -13,7 +13,7 @@ import (
 // beginVerification folds a success that is not the end of its part. If nothing can follow from the verification, because
 // a person has stopped or replaced the deployment meanwhile, the part ends here.
 func (v *View) beginVerification(part *Part, f Fact) {
-	d, m := part.Deployment, v.MachineOf(part)
+	d, m := part.Deployment, v.known(part.Machine)
 	part.State, part.Verifying = domain.PartVerifying, f.Position
 	if m != nil {
 		freeMachine(part, m, f)

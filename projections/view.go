@@ -51,7 +51,8 @@ type View struct {
 	joined        map[domain.ID][]*domain.Token // by the instance that used them
 	open          []*Deployment                 // deployments that have not ended
 	vacant        map[string]*Record            // names that have open parts but no machine
-	sequence      int                           // of the last queued deployment
+	cleanUps      cleanUps
+	sequence      int // of the last queued deployment
 	listenerIndex listenerIndex
 	index         index
 	touched       []*Record
@@ -151,6 +152,7 @@ func New(more ...Fold) *View {
 		receipts:     newReceipts(),
 		joined:       map[domain.ID][]*domain.Token{},
 		vacant:       map[string]*Record{},
+		cleanUps:     newCleanUps(),
 		index:        newIndex(),
 	}
 	v.setRows(more)

@@ -18,6 +18,13 @@ func (w world) Machine(name string) *domain.Machine {
 	return nil
 }
 
+func (w world) CleanedUp(name string) *domain.Machine {
+	if kept := w.v.CleanedUp(name); kept != nil {
+		return &kept.Machine.Machine
+	}
+	return nil
+}
+
 func (w world) Environment(name string) bool { return w.v.Environments[name] != nil }
 
 func (w world) Policy(name string) *domain.PolicySettings {

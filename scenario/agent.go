@@ -44,7 +44,7 @@ func (r *runner) resumeHeartbeats(s *server, a *agent, _ []string) ([]string, er
 	if err := s.CatchUp(r.ctx); err != nil {
 		return nil, err
 	}
-	if m := s.fold().Machines[a.machine]; m == nil || m.Online {
+	if m := s.fold().Machines[a.machine]; m == nil && !a.returns(s.fold()) || m != nil && m.Online {
 		r.heartbeat(a)
 		return []string{"ok unchanged"}, nil
 	}

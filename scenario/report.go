@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
 )
 
 // agent is the agent of a machine with its current instance and session.
@@ -125,7 +127,7 @@ func (r *runner) join(s *server, a *agent, line []string) ([]string, error) {
 		return nil, err
 	}
 	v, first := s.fold(), r.head()+1
-	if v.Machines[a.machine] == nil {
+	if v.Machines[a.machine] == nil && !a.returns(v) {
 		environment := w.flag("environment")
 		if environment == "" && len(v.Environments) == 1 {
 			environment = sortedKeys(v.Environments)[0]
@@ -139,12 +141,19 @@ func (r *runner) join(s *server, a *agent, line []string) ([]string, error) {
 			return nil, err
 		}
 	}
-	a.newSession(r)
+	if !a.returns(v) { // else the agent has run all the time
+		a.newSession(r)
+	}
 	answer, err := r.connect(s, a)
-	if err == nil && answer[0] == span(first+1, first+1) {
+	return joined(answer, first), err
+}
+
+// joined combines the answers to two commands: one that appended the event first, and one that appended the next.
+func joined(answer []string, first eventlog.Position) []string {
+	if len(answer) > 0 && answer[0] == span(first+1, first+1) {
 		answer[0] = span(first, first+1)
 	}
-	return answer, err
+	return answer
 }
 
 func (r *runner) comeOnline(s *server, a *agent, line []string) ([]string, error) {
@@ -159,8 +168,31 @@ func (r *runner) reconnect(s *server, a *agent, _ []string) ([]string, error) {
 	return r.connect(s, a)
 }
 
-// connect does what a server does when an agent connects.
+// returns reports whether a clean-up has deleted the machine of this instance, and its agent returns.
+func (a *agent) returns(v *projections.View) bool {
+	kept := v.CleanedUp(a.machine)
+	return kept != nil && kept.Instance == a.instance
+}
+
+// connect does what a server does when an agent connects: it undoes the clean-up of the machine, and starts a session.
 func (r *runner) connect(s *server, a *agent) ([]string, error) {
+	if err := s.CatchUp(r.ctx); err != nil {
+		return nil, err
+	}
+	first := r.head() + 1
+	if !a.returns(s.fold()) {
+		return r.startSession(s, a)
+	}
+	_, err := s.Handle(r.ctx, domain.ID{}, domain.ReturnMachine{Name: a.machine, Instance: a.instance})
+	if err != nil {
+		return nil, err
+	}
+	answer, err := r.startSession(s, a)
+	return joined(answer, first), err
+}
+
+// startSession brings the machine of an agent online.
+func (r *runner) startSession(s *server, a *agent) ([]string, error) {
 	if a.session.IsZero() {
 		a.newSession(r)
 	}

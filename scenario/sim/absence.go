@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -39,18 +40,25 @@ func (l *ledger) applyPassed(rec eventlog.Recorded, e domain.WatchPassed) {
 		if h.Online || h.away == 0 || h.away >= since {
 			continue
 		}
+		if h.unknown {
+			h.unheard += time.Duration(e.Span)
+			h.unknown = h.unheard < cmp.Or(l.graces[h.Policy], time.Duration(domain.DefaultOfflineAfter))
+			continue
+		}
 		if h.absence += time.Duration(e.Span); h.absentAt == 0 && h.absence >= fleetingAfter {
 			h.absentAt = rec.Position
 		}
 	}
 }
 
-// applyAway updates the absence of a machine that came online or went offline.
-func (l *ledger) applyAway(h *machineState, before machineFacts) {
+// applyAway updates the absence of a machine that came online, or went offline for a reason.
+func (l *ledger) applyAway(h *machineState, before machineFacts, reason string) {
 	if h.Connect != before.Connect {
-		h.absence, h.absentAt = 0, 0
+		h.absence, h.absentAt, h.serverGone, h.unknown = 0, 0, false, false
 	}
 	if before.Online && !h.Online {
+		h.serverGone = reason == "server-gone"
+		h.unknown, h.unheard = h.serverGone, 0
 		h.away, h.watchedAt, h.busy = l.at, l.cluster.watched, h.running != nil
 	}
 }
@@ -69,6 +77,8 @@ func (l *ledger) checkCleanUp(h *machineState, fact domain.Event) {
 	case h.away == 0 || watched < fleetingAfter:
 		violate("law 22: absence counts only while servers watched it", "%s was cleaned up after %s of watched absence",
 			h.Name, watched)
+	case h.unknown:
+		violate("law 22: a machine whose server was gone is unknown and not absent", "%s was cleaned up", h.Name)
 	case h.absence < fleetingAfter:
 		violate("law 22: spans never overlap, and two absences do not add up",
 			"%s was cleaned up after an absence of %s", h.Name, h.absence)
@@ -82,7 +92,7 @@ func (l *ledger) checkCleanUp(h *machineState, fact domain.Event) {
 		if o.Environment != h.Environment {
 			continue
 		}
-		if total++; o.absentAt > 0 && o.absentAt <= from {
+		if total++; o.absentAt > 0 && o.absentAt <= from || o.unknown && !o.Online && o.away <= from {
 			absent++
 		}
 	}

@@ -101,7 +101,14 @@ func (a *agent) reachable() bool {
 
 // needsServer reports whether the agent is looking for a server.
 func (a *agent) needsServer() bool {
-	return a.server == nil && !a.dead && !a.left && !a.silent && a.cluster.audit.Machines[a.machine] != nil
+	return a.server == nil && !a.dead && !a.left && !a.silent &&
+		(a.cluster.audit.Machines[a.machine] != nil || a.returns(a.cluster.audit))
+}
+
+// returns reports whether a clean-up has deleted the machine of this instance, so that its agent can return.
+func (a *agent) returns(v *projections.View) bool {
+	kept := v.CleanedUp(a.machine)
+	return kept != nil && kept.Instance == a.instance
 }
 
 // reconnect connects an agent that has lost its server to another one, with its current session.
@@ -200,6 +207,13 @@ func (a *agent) connectTo(s *server) {
 // hello introduces the agent to its server. The agent has no server if that rejects it or crashes.
 func (a *agent) hello() {
 	s := a.server
+	if a.returns(s.view()) {
+		a.send(domain.ReturnMachine{Name: a.machine, Instance: a.instance})
+	}
+	if s.down {
+		a.server = nil
+		return
+	}
 	accepted, _ := a.send(domain.ConnectMachine{Name: a.machine, Server: s.engine.Server(),
 		Session: a.session, Instance: a.instance})
 	m := s.view().Machines[a.machine]
@@ -411,7 +425,7 @@ func (p *cluster) join(st step) {
 	if a.reachable() {
 		return
 	}
-	if p.audit.Machines[name] == nil {
+	if p.audit.Machines[name] == nil && !a.returns(p.audit) {
 		c := p.machineSettings(name, st.b/len(p.names))
 		p.apply(s, c)
 		s = p.serving(st.a)

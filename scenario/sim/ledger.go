@@ -19,13 +19,19 @@ type ledger struct {
 	// checked contains the policies with a health check; checkedAt is the position of the last change of a policy.
 	checked   map[string]bool
 	checkedAt eventlog.Position
+	// graces contains offlineAfter by policy.
+	graces map[string]time.Duration
+	// wants contains what each project and environment wants, and the position since which it does.
+	wants map[projectEnvironment]want
 	// fence is the newest version of the rules with which a server has started; fencedAt is the position of that start.
 	fence        int
 	fencedAt     eventlog.Position
 	environments map[string]bool
 	// aside counts the damaged events of each stream that is set aside.
-	aside         map[string]int
-	machines      map[string]*machineState
+	aside    map[string]int
+	machines map[string]*machineState
+	// cleanedUp contains the machines that a clean-up deleted, with their requests. The same instance gets them back.
+	cleanedUp     map[string]*cleanedUpState
 	projects      map[string]*projectState
 	deployments   map[domain.ID]*deploymentState
 	installations map[machineProject]*installation
@@ -62,6 +68,18 @@ type installation struct {
 	upToDateSince eventlog.Position
 }
 
+// projectEnvironment identifies a project and an environment.
+type projectEnvironment struct {
+	project     *projectState
+	environment string
+}
+
+// want is the release that an environment wants, and the position of the last change.
+type want struct {
+	release string
+	since   eventlog.Position
+}
+
 // causeKey identifies a cause on a machine, for counting the successes that it led to.
 type causeKey struct {
 	machine        string
@@ -82,7 +100,8 @@ func newLedger(p *cluster) *ledger {
 		environments: map[string]bool{}, aside: map[string]int{}, machines: map[string]*machineState{},
 		projects: map[string]*projectState{}, deployments: map[domain.ID]*deploymentState{},
 		installations: map[machineProject]*installation{}, successes: map[causeKey]int{}, causes: map[domain.ID]cause{},
-		requests: map[request]asked{}}
+		requests: map[request]asked{}, cleanedUp: map[string]*cleanedUpState{}, graces: map[string]time.Duration{},
+		wants: map[projectEnvironment]want{}}
 }
 
 // installation returns the state of a project on a machine, and creates it if necessary.
@@ -161,7 +180,8 @@ func (l *ledger) apply(rec eventlog.Recorded) {
 		if e, ok := fact.(domain.PolicyDefined); ok {
 			had := l.checked[name]
 			l.checked[name], l.checkedAt = e.Settings.HealthCheck != nil, rec.Position
-			for _, h := range l.machines {
+			l.graces[name] = time.Duration(e.Settings.OfflineAfter)
+			for h := range l.everyMachine() {
 				if h.Policy == name {
 					l.noteCheck(h, had)
 					l.observe(h, fact)
@@ -171,8 +191,21 @@ func (l *ledger) apply(rec eventlog.Recorded) {
 	case domain.ServerStreams:
 		l.applyStart(rec, fact)
 	}
+	l.updateWants()
 	l.updateUpToDate()
 	l.settle()
+}
+
+// updateWants records what environments want since when.
+func (l *ledger) updateWants() {
+	for _, a := range l.projects {
+		for _, environment := range environments {
+			key := projectEnvironment{a, environment}
+			if now := a.wantedIn(environment); now != l.wants[key].release {
+				l.wants[key] = want{now, l.at}
+			}
+		}
+	}
 }
 
 // updateUpToDate records since when each machine has been up to date.

@@ -130,6 +130,11 @@ func (l *ledger) applyQueued(a *projectState, e domain.DeploymentQueued, rec eve
 			w.covers[h.Name] = k == nil || k.deployment != nil
 		}
 	}
+	for _, kept := range l.cleanedUp {
+		if inScope(kept.machineState, e.Environment, a.settings.Roles) && !slices.Contains(e.Exclude, kept.Name) {
+			l.installation(a, kept.machineState).failures = 0
+		}
+	}
 }
 
 // applyDeployment records an event of a deployment, whether or not its project still exists.
@@ -139,7 +144,7 @@ func (l *ledger) applyDeployment(fact domain.Event) {
 	case domain.PartsWithdrawn:
 		if w := l.deployments[e.Deployment]; w != nil && e.Reason == domain.NotClaimed && !w.project.gone {
 			for _, name := range e.Machines {
-				if h := l.machines[name]; h != nil && w.parts[name] == nil {
+				if h := l.known(name); h != nil && h.created < w.queued && w.parts[name] == nil {
 					l.fail(w, h, h.Instance)
 				}
 			}
@@ -165,7 +170,7 @@ func (l *ledger) applyDeployment(fact domain.Event) {
 
 func (l *ledger) holdCancelled(w *deploymentState) {
 	for _, named := range w.Machines {
-		h := l.machines[named.Name]
+		h := l.known(named.Name)
 		s := w.parts[named.Name]
 		if h == nil || h.created > w.queued || s != nil && (s.result == domain.PartSucceeded || s.unverified() ||
 			l.installation(w.project, h).last != s) {
@@ -188,7 +193,7 @@ func (l *ledger) holdAsItIs(w *deploymentState, h *machineState, kind domain.Hol
 // updateHolds sets and ends holds after a person's deployment has ended.
 func (l *ledger) updateHolds(w *deploymentState) {
 	if w.ended == domain.DeploymentSucceeded && w.Kind == domain.EnvironmentWide {
-		for _, h := range l.machines {
+		for h := range l.everyMachine() {
 			if h.Environment == w.Environment && !slices.Contains(w.Exclude, h.Name) {
 				l.installation(w.project, h).holds.end(w.outdates)
 			}
@@ -198,7 +203,7 @@ func (l *ledger) updateHolds(w *deploymentState) {
 	for _, s := range w.parts {
 		r := l.installation(w.project, s.machine)
 		switch {
-		case l.machines[s.machine.Name] != s.machine || r.person != nil && r.person.queued > w.queued:
+		case l.known(s.machine.Name) != s.machine || r.person != nil && r.person.queued > w.queued:
 		case w.ended != domain.DeploymentSucceeded:
 			l.holdDisk(s, r, domain.FailedRolloutHold, l.left(s))
 		case s.result != domain.PartSucceeded:
@@ -279,7 +284,7 @@ func (l *ledger) applyClaim(w *deploymentState, machine string, e domain.PartCla
 
 func (l *ledger) applyEnd(s *partState, e domain.PartEnded) {
 	byAgent := e.ByAgent()
-	here := l.machines[s.machine.Name] == s.machine && !s.deployment.project.gone
+	here := l.known(s.machine.Name) == s.machine && !s.deployment.project.gone
 	r := l.installation(s.deployment.project, s.machine)
 	switch {
 	case !s.ended && s.watch == nil && e.State == domain.PartSucceeded && s.deployment.HealthyFor > 0:

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"iter"
 	"time"
 
 	"github.com/droverhq/drover/domain"
@@ -20,6 +21,10 @@ type machineState struct {
 	// least one server had been running when it went offline.
 	absence, watchedAt time.Duration
 	absentAt           eventlog.Position
+	// serverGone is set while it is offline because its server was gone. unknown is set until servers have watched it for
+	// its policy's offlineAfter since; unheard is how long they have.
+	serverGone, unknown bool
+	unheard             time.Duration
 	// moved is the position of the newest event of its stream; healthSince is that of the last change of its health.
 	moved, healthSince eventlog.Position
 	// checkLost is set while the machine has no health check, but had one before.
@@ -47,9 +52,14 @@ func (l *ledger) applyEnvironment(name string, fact domain.Event) {
 
 func (l *ledger) applyMachine(name string, rec eventlog.Recorded, fact domain.Event) {
 	h := l.machines[name]
-	if _, ok := fact.(domain.MachineAdded); ok {
+	switch e := fact.(type) {
+	case domain.MachineAdded:
 		h = &machineState{machineFacts: machineFacts{Name: name}, created: rec.Position}
 		l.machines[name] = h
+		delete(l.cleanedUp, name)
+	case domain.MachineCleanUpUndone:
+		l.undoCleanUp(name, e)
+		return
 	}
 	if h == nil {
 		return
@@ -68,14 +78,17 @@ func (l *ledger) applyMachine(name string, rec eventlog.Recorded, fact domain.Ev
 		fresh = true
 		l.forgiveHost(h)
 	case domain.MachineCameOnline:
-		fresh = before.Instance != h.Instance || h.away > 0 && !h.busy
+		fresh = before.Instance != h.Instance || h.away > 0 && !h.busy && !h.resumed(before)
 	case domain.MachineDeleted:
+		l.retain(h, fact)
 		delete(l.machines, name)
 	}
-	if e, ok := fact.(domain.MachineWentOffline); ok && before.Online && !h.Online {
-		l.cluster.checkOffline(name, e)
+	resumed := h.resumed(before)
+	off, ok := fact.(domain.MachineWentOffline)
+	if ok && before.Online && !h.Online {
+		l.cluster.checkOffline(name, off)
 	}
-	l.applyAway(h, before)
+	l.applyAway(h, before, off.Reason)
 	l.noteCheck(h, l.checked[before.Policy])
 	_, report := fact.(domain.MachineHealthChanged)
 	void := report && h.checkLost
@@ -87,7 +100,7 @@ func (l *ledger) applyMachine(name string, rec eventlog.Recorded, fact domain.Ev
 	}
 	l.observe(h, fact)
 	if l.machines[name] == h && !void {
-		l.ask(h, fact)
+		l.ask(h, fact, resumed)
 	}
 	l.causes[domain.ID(rec.ID)] = cause{name, fresh, rec.Position}
 }
@@ -99,6 +112,80 @@ func (l *ledger) noteCheck(h *machineState, had bool) {
 		h.checkLost = false
 	case had:
 		h.checkLost, h.Health, h.healthSince = true, domain.HealthUnknown, l.at
+	}
+}
+
+// resumed reports whether a machine that has just come online had only lost its server. It was absent only if servers
+// then watched it for long enough and its agent was restarted.
+func (h *machineState) resumed(before machineFacts) bool {
+	return !before.Online && h.Online && h.serverGone && h.Instance == before.Instance &&
+		(h.unknown || h.Session == before.Session)
+}
+
+// cleanedUpState is a machine that a clean-up deleted, with the requests that it had.
+type cleanedUpState struct {
+	*machineState
+	requests map[request]asked
+}
+
+// retain keeps a deleted machine for its return if a server deleted it because of its absence.
+func (l *ledger) retain(h *machineState, fact domain.Event) {
+	if e, ok := fact.(domain.MachineDeleted); !ok || e.Reason != "clean-up" || e.By != "" {
+		return
+	}
+	kept := &cleanedUpState{h, map[request]asked{}}
+	for q, when := range l.requests {
+		if q.key.machine == h.Name && q.key.machineCreated == h.created {
+			kept.requests[q] = when
+		}
+	}
+	l.cleanedUp[h.Name] = kept
+}
+
+// undoCleanUp returns a machine with its state.
+func (l *ledger) undoCleanUp(name string, e domain.MachineCleanUpUndone) {
+	kept := l.cleanedUp[name]
+	l.watch.moved = l.at
+	if kept == nil || kept.Instance != e.Instance || l.machines[name] != nil {
+		l.cluster.violate("law 8: only the same instance undoes a clean-up", "%s was returned to %s", name, e.Instance)
+		return
+	}
+	delete(l.cleanedUp, name)
+	h := kept.machineState
+	l.machines[name] = h
+	h.absence, h.absentAt, h.moved = 0, 0, l.at
+	for q, when := range kept.requests {
+		if a := l.projects[q.key.project]; a != nil && a.triggers[q.trigger] != nil &&
+			a.triggers[q.trigger].since < when.at {
+			l.requests[q] = when
+		}
+	}
+}
+
+// known returns the machine of a name, or the one that a clean-up deleted, or nil.
+func (l *ledger) known(name string) *machineState {
+	if h := l.machines[name]; h != nil {
+		return h
+	}
+	if kept := l.cleanedUp[name]; kept != nil {
+		return kept.machineState
+	}
+	return nil
+}
+
+// everyMachine yields the machines, and those that a clean-up deleted.
+func (l *ledger) everyMachine() iter.Seq[*machineState] {
+	return func(yield func(*machineState) bool) {
+		for _, h := range l.machines {
+			if !yield(h) {
+				return
+			}
+		}
+		for _, kept := range l.cleanedUp {
+			if !yield(kept.machineState) {
+				return
+			}
+		}
 	}
 }
 

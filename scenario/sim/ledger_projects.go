@@ -129,7 +129,7 @@ func (a *projectState) applyTrigger(at eventlog.Position, fact domain.Event) {
 
 // forgive resets the count of attempts after a person has acted.
 func (l *ledger) forgive(a *projectState, environment string) {
-	for _, h := range l.machines {
+	for h := range l.everyMachine() {
 		if h.Environment == environment {
 			l.installation(a, h).failures = 0
 		}

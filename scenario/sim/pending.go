@@ -20,13 +20,17 @@ type asked struct {
 	category domain.Category
 }
 
-// ask opens a request for every trigger that matches an event of a machine.
-func (l *ledger) ask(h *machineState, fact domain.Event) {
+// ask opens a request for every trigger that matches an event of a machine. A machine that resumed is due only for what
+// is wanted since it went offline.
+func (l *ledger) ask(h *machineState, fact domain.Event, resumed bool) {
 	category, named := domain.CategoryOf(fact)
 	if !named || !category.Opens() {
 		return
 	}
 	for _, a := range l.projects {
+		if resumed && l.wants[projectEnvironment{a, h.Environment}].since <= h.away {
+			continue
+		}
 		for name, r := range a.triggers {
 			members, _ := domain.Expand(r.settings.Events)
 			if !a.disabled && !r.disabled && slices.Contains(members, category) &&

@@ -1,0 +1,175 @@
+package projections
+
+import (
+	"slices"
+	"time"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+)
+
+// maxCleanUps bounds how many machines are retained after a clean-up deleted them. Beyond it, the oldest deletion can no
+// longer be undone, and its machine starts empty when it returns.
+const maxCleanUps = 10_000
+
+// cleanUps holds the machines that clean-ups deleted. A clean-up acts on what drover could not see: the machine may have
+// lived all the time. If the same instance returns, it has the state from before (law 8).
+type cleanUps struct {
+	byName map[string]*CleanedUp
+	order  []string // oldest first
+}
+
+// CleanedUp is a machine that a clean-up deleted, as it was. Its holds and attempts still follow from what happens to
+// the deployments it was part of.
+type CleanedUp struct {
+	*Machine
+	// checked is set if its policy had a health check.
+	checked bool
+	// open are the candidates that the deletion closed.
+	open []Candidate
+}
+
+func newCleanUps() cleanUps { return cleanUps{byName: map[string]*CleanedUp{}} }
+
+// add retains a machine that is about to be deleted.
+func (c *cleanUps) add(m *Machine, checked bool) {
+	kept := &CleanedUp{Machine: m, checked: checked}
+	for _, candidate := range m.candidates {
+		kept.open = append(kept.open, detached(candidate))
+	}
+	c.byName[m.Name] = kept
+	if c.order = append(c.order, m.Name); len(c.order) > maxCleanUps {
+		c.forget(c.order[0])
+	}
+}
+
+// detached returns a candidate without its place in the lists of open ones.
+func detached(c *Candidate) Candidate {
+	return Candidate{Project: c.Project, Trigger: c.Trigger, Machine: c.Machine, Opened: c.Opened, Redeploy: c.Redeploy,
+		Causes: slices.Clone(c.Causes)}
+}
+
+// forget drops the machine of a name. Its deletion can no longer be undone.
+func (c *cleanUps) forget(name string) {
+	if c.byName[name] != nil {
+		delete(c.byName, name)
+		c.order = orNil(slices.DeleteFunc(c.order, func(o string) bool { return o == name }))
+	}
+}
+
+// CleanedUp returns the machine of this name if a clean-up deleted it and the deletion can be undone, else nil.
+func (v *View) CleanedUp(name string) *CleanedUp { return v.cleanUps.byName[name] }
+
+// known returns the machine of a name, or the one that a clean-up deleted; nil if both do not exist.
+func (v *View) known(name string) *Machine {
+	if m := v.Machines[name]; m != nil {
+		return m
+	}
+	if kept := v.cleanUps.byName[name]; kept != nil {
+		return kept.Machine
+	}
+	return nil
+}
+
+// isDeleted reports whether the view has removed the machine, because a clean-up deleted it.
+func (m *Machine) isDeleted() bool { return m.record.Machine != m }
+
+// everyMachineOf returns the machines of an environment, and those of it that clean-ups deleted.
+func (v *View) everyMachineOf(environment string) []*Machine {
+	machines := v.MachinesIn(environment)
+	machines = machines[:len(machines):len(machines)]
+	for _, name := range v.cleanUps.order {
+		if m := v.cleanUps.byName[name].Machine; m.Environment == environment {
+			machines = append(machines, m)
+		}
+	}
+	return machines
+}
+
+// undoCleanUp returns the machine that a clean-up deleted. The event has no effect if another machine has taken the name,
+// or if the deletion is too long ago.
+func (v *View) undoCleanUp(name string, e domain.MachineCleanUpUndone, f Fact) {
+	kept := v.cleanUps.byName[name]
+	if kept == nil || kept.Instance != e.Instance || v.Machines[name] != nil {
+		return
+	}
+	v.cleanUps.forget(name)
+	m := kept.Machine
+	m.indexed, m.places = indexKeys{}, [machineIndexes]int{}
+	m.Absence, m.CleanUpHeld = 0, false
+	v.add(m)
+	v.index.update(m)
+	m.busyAway = m.busyAway || len(m.record.Parts) > 0
+	v.touch(m.record)
+	for project := range m.Installed {
+		if h := m.holdOf(project, domain.ManualHold); h != nil {
+			v.index.setDeadline(deadlineKey{project: project, machine: name}, h.Until)
+		}
+	}
+	for _, old := range kept.open {
+		v.openAgain(old.Project, m, old)
+	}
+	v.settleMachine(m, v.projectsFor(m.Roles))
+}
+
+// openAgain opens a candidate that a part or a deletion had closed.
+func (v *View) openAgain(p *Project, m *Machine, old Candidate) {
+	c := v.candidate(p, old.Trigger, m)
+	if c.Opened == 0 || old.Opened < c.Opened {
+		c.Opened = old.Opened
+	}
+	c.Redeploy = max(c.Redeploy, old.Redeploy)
+	c.Causes = mergeCauses(old.Causes, c.Causes)
+}
+
+// dropProject forgets the state of a deleted project on the machines that clean-ups deleted.
+func (c *cleanUps) dropProject(p *Project) {
+	for _, kept := range c.byName {
+		delete(kept.Installed, p.Name)
+	}
+	c.dropCandidates(func(c *Candidate) bool { return c.Project == p })
+}
+
+// dropCandidates drops the retained candidates that match.
+func (c *cleanUps) dropCandidates(match func(*Candidate) bool) {
+	for _, kept := range c.byName {
+		kept.open = orNil(slices.DeleteFunc(kept.open, func(c Candidate) bool { return match(&c) }))
+	}
+}
+
+// candidatesOf yields the retained candidates of a project.
+func (c *cleanUps) candidatesOf(p *Project, each func(*Candidate)) {
+	for _, kept := range c.byName {
+		for i := range kept.open {
+			if kept.open[i].Project == p {
+				each(&kept.open[i])
+			}
+		}
+	}
+}
+
+// noteOffline records since when and why a machine is offline.
+func (m *Machine) noteOffline(e domain.Event, at eventlog.Position, wall time.Time) {
+	off, _ := e.(domain.MachineWentOffline)
+	m.Offline, m.OfflineTime, m.busyAway = at, wall, len(m.record.Parts) > 0
+	m.ServerGone = off.Reason == domain.ServerGone
+	m.Unknown, m.Unheard = m.ServerGone, 0
+}
+
+// noteWatched adds a span that servers have watched a machine being offline. If the server that held its session was
+// gone, the machine is unknown first: its absence begins once another server has heard nothing from it for grace.
+func (m *Machine) noteWatched(span, grace time.Duration) {
+	if !m.Unknown {
+		m.Absence += span
+		return
+	}
+	m.Unheard += span
+	m.Unknown = m.Unheard < grace
+}
+
+// resumes reports whether a machine that comes online only continues: it went offline because the server that held its
+// session was gone. It counts as absent only if another server then heard nothing from it and its agent was restarted.
+func (m *Machine) resumes(e domain.Event) bool {
+	online, ok := e.(domain.MachineCameOnline)
+	return ok && m.ServerGone && online.Instance == m.Instance && (m.Unknown || online.Session == m.Session)
+}
