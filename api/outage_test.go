@@ -247,3 +247,46 @@ func TestFullLogCutsNoServerOff(t *testing.T) {
 	f.clock.advance(time.Hour)
 	require.NotErrorIs(t, f.engine.Ready(), engine.ErrCutOff, "every server has the same problem")
 }
+
+// cleanUp deletes a machine as a clean-up does.
+func (f *fixture) cleanUp(machine string) {
+	f.do(domain.DisconnectMachine{Name: machine, Reason: "reported"})
+	f.do(domain.DeleteMachine{Name: machine, Reason: domain.CleanUpReason})
+}
+
+func TestAgentOfACleanedUpMachineReturnsWithItsState(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	d := f.dial(hello("web-01", f.join(1)))
+	receive(d, welcome)
+	f.do(domain.SetMachineEnabled{Name: "web-01"})
+	f.cleanUp("web-01")
+	d.waitUntilClosed()
+	elsewhere := d.hello
+	elsewhere.Environment = "nowhere"
+	w := receive(f.dial(elsewhere), welcome)
+	require.Contains(t, w.Warnings[0], "--environment nowhere is ignored")
+	require.Equal(t, 1, f.events("MachineCleanUpUndone"))
+	require.Equal(t, 1, f.events("MachineAdded"))
+	require.False(t, f.machine("web-01").Enabled)
+	require.Equal(t, "online", f.machine("web-01").Presence)
+}
+
+func TestHTTPAgentOfACleanedUpMachineReturnsWithItsState(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	agent := access.Caller{Machine: "box-01", Instance: domain.ID{1: 1}}
+	f.do(domain.ApplyMachine{Name: "box-01", Environment: "production"})
+	_, err := f.agents.Report(t.Context(), agent, agents.ReportInput{Machine: "box-01", Status: "online"})
+	require.NoError(t, err)
+	f.do(domain.SetMachineEnabled{Name: "box-01"})
+	f.cleanUp("box-01")
+	_, err = f.agents.Report(t.Context(), agent, agents.ReportInput{Machine: "box-01", Status: "online"})
+	require.ErrorContains(t, err, "does not exist")
+	rejoined, err := f.agents.Join(t.Context(), agent, agents.JoinInput{Machine: "box-01"})
+	require.NoError(t, err)
+	require.Equal(t, []string{"MachineCleanUpUndone"}, rejoined.Events)
+	require.False(t, f.machine("box-01").Enabled)
+	_, err = f.agents.Report(t.Context(), agent, agents.ReportInput{Machine: "box-01", Status: "online"})
+	require.NoError(t, err)
+}

@@ -95,7 +95,6 @@ func (v *View) undoCleanUp(name string, e domain.MachineCleanUpUndone, f Fact) {
 	}
 	v.cleanUps.forget(name)
 	m := kept.Machine
-	m.indexed, m.places = indexKeys{}, [machineIndexes]int{}
 	m.Absence, m.CleanUpHeld = 0, false
 	v.add(m)
 	v.index.update(m)

@@ -214,6 +214,7 @@ func (v *View) deleteMachine(m *Machine) {
 	}
 	v.index.remove(m)
 	v.remove(m)
+	m.record, m.indexed, m.places = &Record{Name: m.Name}, indexKeys{}, [machineIndexes]int{}
 }
 
 func (v *View) foldEnvironment(name string, f Fact) {
