@@ -50,10 +50,11 @@ func (h *Hub) HandOverIfCutOff() {
 
 // cutOff returns the problem that refuses an agent while this server is cut off from the log; nil if it is not.
 func (h *Hub) cutOff() error {
-	if err := h.cfg.Engine.CutOff(); err != nil {
-		return problem.Unavailable("%s", err.Error()).WithHint("use another server, or try again later")
+	if h.cfg.Engine.CutOff() == nil {
+		return nil
 	}
-	return nil
+	// the text does not change during the outage, so that the agent logs it once
+	return problem.Unavailable("%s", engine.ErrCutOff).WithHint("use another server, or try again later")
 }
 
 // newerRuns reports whether a server with a higher decision version is running.

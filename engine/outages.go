@@ -162,7 +162,7 @@ func (e *Engine) CutOff() error {
 	if lasted < CutOffAfter {
 		return nil
 	}
-	return fmt.Errorf("%w since %s: its agents connect to other servers until the log is available again", ErrCutOff,
+	return fmt.Errorf("%w, for %s now: its agents connect to other servers until the log is available again", ErrCutOff,
 		lasted.Truncate(time.Second))
 }
 

@@ -12,6 +12,7 @@
 //	control_test.go     negative controls: the checks find a step that ran twice and a lost event
 //	history_test.go     clients that append to the log directly, and a check that their histories are linearizable
 //	failover_test.go    how long the machines of a killed server wait for their next deployment
+//	outage_test.go      a log that hangs, and servers that are cut off from it
 //	full_test.go        a database whose disk is full, until space is freed
 //	contention_test.go  clients that write to one project through one server or several
 //	joins_test.go       agents that join over plain HTTP at the same moment

@@ -121,6 +121,7 @@ func (c *cluster) endHang() {
 // TestLogThatHangsTakesNoMachineOffline makes the log hang while each machine runs a part.
 func TestLogThatHangsTakesNoMachineOffline(t *testing.T) {
 	skipIfShort(t)
+	t.Parallel()
 	c := newOutageCluster(t, released)
 	require.NoError(t, os.Remove(c.ran+".go"))
 	c.deploy("1.1")
@@ -147,6 +148,7 @@ func TestLogThatHangsTakesNoMachineOffline(t *testing.T) {
 // TestOutageThatCountsAsSilenceIsDetected is the negative control: with outages counted, machines go offline.
 func TestOutageThatCountsAsSilenceIsDetected(t *testing.T) {
 	skipIfShort(t)
+	t.Parallel()
 	c := newOutageCluster(t, brokenProgram(t, "engine/outages.go", "passed > 0 {", "passed < 0 {"))
 	before := c.head()
 	c.hang()
@@ -181,6 +183,7 @@ func (c *cluster) cutOff(w conditions) {
 // TestServerCutOffFromTheLogLosesNoMachine cuts one server off from the log. Its agents can reach the other one.
 func TestServerCutOffFromTheLogLosesNoMachine(t *testing.T) {
 	skipIfShort(t)
+	t.Parallel()
 	c := newOutageCluster(t, released)
 	c.reachServer1()
 	for what, w := range cutOffConditions {
@@ -220,6 +223,7 @@ func TestServerCutOffFromTheLogLosesNoMachine(t *testing.T) {
 // other servers call their machines offline.
 func TestServerThatKeepsItsAgentsIsDetected(t *testing.T) {
 	skipIfShort(t)
+	t.Parallel()
 	c := newOutageCluster(t, brokenProgram(t, "engine/outages.go", "if lasted < CutOffAfter {",
 		"if lasted < 1000*CutOffAfter {"))
 	c.reachServer1()
@@ -233,14 +237,20 @@ func TestServerThatKeepsItsAgentsIsDetected(t *testing.T) {
 // log, until the other server deletes their machines.
 func TestMachinesThatACleanUpDeletedReturnAsTheyWere(t *testing.T) {
 	skipIfShort(t)
+	t.Parallel()
 	c := newOutageCluster(t, released)
 	c.write(c.servers[1], post("/machines/m-00/disable", object{}))
 	c.write(c.servers[1], post("/holds", object{"project": "shop", "machine": "m-01", "reason": "lab"}))
 	before := c.head()
 	c.cutOff(conditions{refuse: true})
 	c.happens(before, "MachineWentOffline")
-	c.happens(before, "WatchPassed")
-	require.Empty(t, c.seen(before, "MachineDeleted"), "the machines are unknown at first")
+	c.until("server 1 has watched for a span", func() error {
+		if got := c.seen(before, "WatchPassed"); len(got) < 2 { // the first span began before the machines went offline
+			return fmt.Errorf("%v", got)
+		}
+		return nil
+	})
+	require.Empty(t, c.seen(before, "MachineDeleted"), "the machines were unknown")
 	c.until("the other server deletes the machines", func() error {
 		if got := c.seen(before, "MachineDeleted"); len(got) < len(c.agents) {
 			return fmt.Errorf("%v", got)
