@@ -8,6 +8,7 @@
 //	faults.go              frozen processes, short pages, lost replies, an unavailable log, missing leases, wrong clocks
 //	damaged_streams.go     events that cannot be folded, and the commands that clear their streams
 //	agents.go              machines: joins, flaps, new disks, claims, ends, crashes during a part
+//	sessions.go            how agents connect, lose their server and return
 //	people.go              the commands of people
 //	snapshots.go           the snapshots of a server, compared with its view
 //	faulty_log.go          the connection of one server to the log, with its faults
