@@ -31,7 +31,7 @@ func TestLateRepeatedResultIsConfirmedWithItsRecordedEvent(t *testing.T) {
 	f.eventually("the end is recorded", func() bool { return f.events("PartEnded") == 1 })
 	_ = d.conn.CloseNow() // the agent never receives the answer
 	f.eventually("the deployment ends", func() bool { return f.events("DeploymentEnded") >= 1 })
-	f.do(domain.DeleteMachine{Name: "web-01", Reason: "clean-up"})
+	f.do(domain.DeleteMachine{Name: "web-01", Reason: "retired"})
 
 	// join many machines
 	for n := range projections.RetainedDeployments + 1 {

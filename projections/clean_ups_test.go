@@ -48,7 +48,7 @@ func TestUndoneCleanUpRestoresTheState(t *testing.T) {
 func TestOnlyTheSameInstanceUndoesACleanUp(t *testing.T) {
 	for what, change := range map[string]func(b *fleet, name string, instance domain.ID) domain.ID{
 		"another instance": func(_ *fleet, _ string, _ domain.ID) domain.ID { return domain.ID{9: 9} },
-		"the name was added anew": func(b *fleet, name string, instance domain.ID) domain.ID {
+		"the name was added again": func(b *fleet, name string, instance domain.ID) domain.ID {
 			b.Add("machine/"+name, domain.MachineAdded{Environment: "production"},
 				domain.MachineDeleted{Origin: domain.By("ann")})
 			return instance

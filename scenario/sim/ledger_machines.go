@@ -173,7 +173,7 @@ func (l *ledger) known(name string) *machineState {
 	return nil
 }
 
-// everyMachine yields the machines, and those that a clean-up deleted.
+// everyMachine yields the machines, and the machines that a clean-up deleted.
 func (l *ledger) everyMachine() iter.Seq[*machineState] {
 	return func(yield func(*machineState) bool) {
 		for _, h := range l.machines {
