@@ -14,7 +14,7 @@ import (
 func (f *fleet) cleanUp(name string) (instance domain.ID) {
 	m := f.Machines[name]
 	f.Add("machine/"+name, domain.MachineWentOffline{Connect: m.Connect, Session: m.Session, Instance: m.Instance,
-		Reason: domain.WentSilent}, domain.MachineDeleted{Reason: domain.CleanUpReason})
+		Reason: domain.Silent}, domain.MachineDeleted{Reason: domain.CleanUpReason})
 	return m.Instance
 }
 
