@@ -18,7 +18,7 @@ const (
 )
 
 // maxCells bounds the table of an alignment. Longer texts are compared only from both ends.
-const maxCells = 250_000
+const maxCells = 1_000_000
 
 // align returns the edits with the lowest costs.
 func align(want, got []string) []edit {
@@ -83,13 +83,15 @@ func replaceAll(want, got int) (edits []edit) {
 
 // table holds the lowest cost from each pair of indexes to the end of both texts.
 type table struct {
-	m         *matcher
-	want, got []string
-	cost      [][]int32
+	m                   *matcher
+	want, got           []string
+	wantWords, gotWords [][2]string // the first words of each line
+	cost                [][]int32
 }
 
 func newTable(m *matcher, want, got []string) *table {
-	t := &table{m: m, want: want, got: got, cost: make([][]int32, len(want)+1)}
+	t := &table{m: m, want: want, got: got, wantWords: firstWords(want), gotWords: firstWords(got),
+		cost: make([][]int32, len(want)+1)}
 	for i := len(want); i >= 0; i-- {
 		t.cost[i] = make([]int32, len(got)+1)
 		for j := len(got); j >= 0; j-- {
@@ -145,14 +147,23 @@ func (t *table) replaced(i, j int) int32 {
 	if t.m.line(t.want[i], t.got[j]) {
 		return 0
 	}
-	want, got := strings.Fields(t.want[i]), strings.Fields(t.got[j])
+	want, got := t.wantWords[i], t.gotWords[j]
 	switch {
-	case len(want) > 1 && len(got) > 1 && want[0] == got[0] && want[1] == got[1]:
-		return sameTwoWords
-	case len(want) > 0 && len(got) > 0 && want[0] == got[0]:
+	case want[0] != got[0]:
+		return otherLine
+	case want[1] != got[1]:
 		return sameOneWord
 	}
-	return otherLine
+	return sameTwoWords
+}
+
+// firstWords returns the first two words of each line.
+func firstWords(lines []string) [][2]string {
+	all := make([][2]string, len(lines))
+	for i, text := range lines {
+		copy(all[i][:], strings.Fields(text))
+	}
+	return all
 }
 
 // difference compares two outputs: - marks expected lines, + marks actual lines. Lines that match are not marked, and a

@@ -74,7 +74,7 @@ func (r *runner) expect(b *block) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := r.upToDate("")
+	s, err := r.upToDate(r.anyRunning())
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +94,16 @@ func (r *runner) expect(b *block) ([]string, error) {
 	})
 	r.mismatches = wrong
 	return nil, err
+}
+
+// anyRunning returns the name of the first server that is running, or the first server. All servers read the same log.
+func (r *runner) anyRunning() string {
+	for _, s := range r.servers {
+		if s.isRunning() {
+			return s.name
+		}
+	}
+	return r.servers[0].name
 }
 
 // expectations splits the words of a block into machines and expectations.
@@ -171,7 +181,7 @@ func (r *runner) matching(v *projections.View, pattern string) ([]string, error)
 	if len(names) == 0 {
 		return []string{pattern}, nil
 	}
-	return names, nil
+	return names, r.count(pattern, len(names))
 }
 
 // check compares one machine with the expectation. It returns nil if it is met.

@@ -20,6 +20,12 @@ expect web-09 missing
 `)
 }
 
+func TestExpectationsAskAServerThatIsRunning(t *testing.T) {
+	passes(t, fleet+"tick 00:00:18 server=b\n----\n…\n\nkill 00:00:19\n----\nok\n\nexpect web-01 shop=1\n")
+	_, err := runPrepared(t, fleet+"kill 00:00:19\n----\nok\n\nexpect web-01 shop=1\n")
+	require.ErrorContains(t, err, "server a is down (add `start HH:MM:SS` first)")
+}
+
 func TestFailedExpectationsShowWhatIsInstead(t *testing.T) {
 	for expectation, want := range map[string]string{
 		"web-03 shop=1":         "  - web-03 shop=1\n  + web-03 shop=none(dirty) (wait: backing-off)\n",

@@ -76,6 +76,7 @@ func TestFilesThatCannotBeReadAreRefused(t *testing.T) {
 	deep := map[string]string{"a.txt": "include 0.txt\n", "big.txt": strings.Repeat("#", scenario.MaxBytes+1),
 		"loop.txt": "include link/b.txt\n", "b.txt": "include loop.txt\n", "empty.txt": "# Nothing.\n",
 		"folder/x": "", "many.txt": strings.Repeat("include one.txt\n", scenario.MaxIncludes+1), "one.txt": "replay\n",
+		"large.txt": "#" + strings.Repeat("x", scenario.MaxBytes/2) + "\nreplay\n", "two.txt": "include large.txt\ninclude large.txt\n",
 		"half.txt": strings.Repeat("include blocks.txt\n", 3), "blocks.txt": strings.Repeat("replay\n\n", 4000)}
 	for i := range scenario.MaxIncludeDepth + 1 {
 		deep[fmt.Sprintf("%d.txt", i)] = fmt.Sprintf("include %d.txt\n", i+1)
@@ -93,6 +94,7 @@ func TestFilesThatCannotBeReadAreRefused(t *testing.T) {
 		"include x.txt\n":                 `x.txt:1:9: the file includes itself: x.txt → x.txt`,
 		"include 0.txt\n":                 `7.txt:1:9: includes are nested more than 8 deep (include the file directly)`,
 		"include many.txt\n":              `many.txt:100:9: the file includes more than 100 files`,
+		"include two.txt\n":               `large.txt:1: the file and its includes have more than 1048576 bytes`,
 		"include half.txt\n":              `blocks.txt:3993: the file and its includes have more than 10000 blocks`,
 		"apply -f nowhere.yaml\n":         `x.txt:1:10: file "nowhere.yaml" does not exist`,
 		"apply -f /etc/passwd\n":          `x.txt:1:10: path "/etc/passwd" is absolute`,

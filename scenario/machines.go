@@ -13,7 +13,7 @@ const (
 	// MaxRange bounds the machines that one word names.
 	MaxRange = 1000
 	// MaxMachineLines bounds the machines that all words of one file name.
-	MaxMachineLines = 100_000
+	MaxMachineLines = 50_000
 )
 
 // rangeForm is the form of a range, for hints.
@@ -94,11 +94,16 @@ func (r *runner) machines(word string) ([]string, error) {
 	if err != nil {
 		return nil, r.wrongWord(word, rangeForm, "%s", err)
 	}
-	if r.expanded += len(names); r.expanded > MaxMachineLines {
-		return nil, r.wrongWord(word, "use smaller ranges, or split it into several files",
+	return names, r.count(word, len(names))
+}
+
+// count adds the machines that a range or a pattern names.
+func (r *runner) count(word string, machines int) error {
+	if r.expanded += machines; r.expanded > MaxMachineLines {
+		return r.wrongWord(word, "use smaller ranges, or split it into several files",
 			"the ranges of the file name more than %d machines", MaxMachineLines)
 	}
-	return names, nil
+	return nil
 }
 
 // eachMachine calls run for every machine that a word names, and joins the outputs.

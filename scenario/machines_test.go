@@ -43,10 +43,15 @@ ok #34
 …
 ok #…
 
+log from=#36
+----
+…MachineDeleted web-5
+…
+
 events
 00:00:13 MachineAdded app-[1-3] --environment e
 ----
-ok #…..#…
+ok #38..#40
 
 view deployments
 ----
@@ -77,5 +82,5 @@ func TestRangesAreBounded(t *testing.T) {
 	}
 	many := "report\n" + strings.Repeat("00:00:00 web-[0-999] heartbeat\n", scenario.MaxMachineLines/1000+1)
 	_, err := run(t, many)
-	require.ErrorContains(t, err, "a.txt:102:10: the ranges of the file name more than 100000 machines")
+	require.ErrorContains(t, err, "a.txt:52:10: the ranges of the file name more than 50000 machines")
 }

@@ -21,6 +21,7 @@ func TestGapsAndWildcardsMatchAnyText(t *testing.T) {
 		"…\nread     #1":                            false,
 		"…\nappend   nothing\nread     #1\n…":       false,
 		"read     #1\n…\nread     #1\n…":            false,
+		"r…#…#…1\nappend   nothing":                 false,
 		"…\n…d     #1\n…thing\n…":                   true,
 		"read     #1\nappend   nothing\nappend   …": false,
 	} {
@@ -82,10 +83,42 @@ func TestEqualLinesInTheMiddleAreCounted(t *testing.T) {
 	require.Contains(t, result.Failures[0].String(), "    (30 equal lines)\n    web-35 ")
 }
 
-func TestManyGapsAreComparedInBoundedTime(t *testing.T) {
-	const lines = 3000
-	log := "log\n----\n" + strings.Repeat("…\n…a…a…a…\n", lines) + "…\n"
-	result, err := runPrepared(t, "\nreport\n00:00:05 a-[001..900] joins\n----\n…\n\n"+log)
+func TestComparisonsAreBounded(t *testing.T) {
+	joins := "\nreport\n00:00:05 a-[001..900] joins\n" +
+		"00:00:05 b-[001..900] joins\n00:00:05 c-[001..900] joins\n----\n…\n\n"
+	_, err := runPrepared(t, joins+"log\n----\n…\n"+strings.Repeat("…#…\n", 2000)+"other\n…\n")
+	require.ErrorContains(t, err, "tests/a.txt:10: the expected output of this block needs more than 5000000 comparisons "+
+		"(write fewer lines between two lines with …)")
+	result, err := runPrepared(t, joins+"log\n----\n"+strings.Repeat("…\n…a…a…a…\n", 2000)+"…\n")
 	require.NoError(t, err)
 	require.Len(t, result.Failures, 1)
+}
+
+func TestUpdateReplacesTheLineThatIsMostSimilar(t *testing.T) {
+	const tick = "\nreport\n00:00:05 web-[1-3] joins\n----\n…\n\ntick 00:00:15\n----\n"
+	for expected, want := range map[string]string{
+		"…\nbalance  web-2  +9  deployable\n…":                  "…\nbalance  web-2  +2  deployable\n…",
+		"…\nbalance  web-4  +9  deployable\nbalance  …\n…":      "…\nbalance  web-1  +2  deployable\nbalance  …\n…",
+		"…\ndeploy   web-3  held\n…":                            "…\ndeploy   web-3  behind\n…",
+		"read     #2\nbalance  …\nbalance  …\nbalance  …\n…\nx": "read     #1..#13\nbalance  …\nbalance  …\nbalance  …\n…",
+	} {
+		result, err := runPrepared(t, tick+expected+"\n")
+		require.NoError(t, err)
+		require.Len(t, result.Failures, 1, expected)
+		require.Equal(t, "include setup.txt\n"+tick+want+"\n", result.Text)
+	}
+}
+
+func TestUpdateOfLongOutputKeepsWildcards(t *testing.T) {
+	const report = "\nreport\n00:00:05 web-[101-300] joins\n----\n…\n\nlog\n----\n"
+	result, err := runPrepared(t, report+"x\n")
+	require.NoError(t, err)
+	lines := strings.Split(result.Text, "\n")
+	lines[200] = lines[200][:14] + "…"
+	want := strings.Join(lines, "\n")
+	lines[100], lines[300] = "00:00:05 #1 Other", "00:00:05 #2 Other"
+	_, changed, _ := strings.Cut(strings.Join(lines, "\n"), report)
+	result, err = runPrepared(t, report+changed)
+	require.NoError(t, err)
+	require.Equal(t, want, result.Text)
 }

@@ -70,6 +70,22 @@ func difference(f scenario.Failure) (lines []string) {
 	return lines
 }
 
+func TestColumnsWithNamesByTimeAreAligned(t *testing.T) {
+	passes(t, `positions by=time
+
+report
+00:00:05 web-[01-02] joins
+----
+ok #00:00:05..#00:00:05+3
+
+view candidates
+----
+PROJECT  TRIGGER  MACHINE  OPENED       VERDICT  REASON  CAUSES
+shop     t        web-01   #00:00:05    deploy   behind  #00:00:05 MachineAdded,#00:00:05+1 MachineCameOnline
+shop     t        web-02   #00:00:05+2  deploy   behind  #00:00:05+2 MachineAdded,#00:00:05+3 MachineCameOnline
+`)
+}
+
 func TestPositionsBelongToTheFileThatSelectsThem(t *testing.T) {
 	result, err := inFolder(t, map[string]string{"a.txt": "include b.txt\n\nbackup\n----\nok #2\n",
 		"b.txt": "positions by=time\n\napply 00:00:01\nkind: Environment\napiVersion: drover.dev/v1\nmetadata: {name: e}\n" +

@@ -126,23 +126,29 @@ func (e *execution) block(b *block, included bool) error {
 			e.fail(b.failure(nil, append(output, broken...), true))
 		}
 	default:
-		e.compare(b, append(output, broken...), !included)
+		return e.compare(b, append(output, broken...), !included)
 	}
 	return nil
 }
 
 // compare compares the output of a block with the expected output.
-func (e *execution) compare(b *block, output []string, correct bool) {
-	want := trimmed(b.want)
+func (e *execution) compare(b *block, output []string, correct bool) error {
+	want, m := trimmed(b.want), &matcher{}
 	got := compared(want, output)
-	if b.answered && matches(want, got) {
+	same := m.lines(want, got)
+	if m.exhausted() {
+		return b.script.fail(b.line, "write fewer lines between two lines with …",
+			"the expected output of this block needs more than %d comparisons", maxComparisons)
+	}
+	if b.answered && same {
 		e.output[b] = want
-		return
+		return nil
 	}
 	f := b.failure(want, got, false)
 	f.Corrected = correct
 	e.fail(f)
 	e.output[b] = merged(want, got)
+	return nil
 }
 
 func (e *execution) fail(f Failure) { e.result.Failures = append(e.result.Failures, f) }

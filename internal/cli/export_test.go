@@ -22,3 +22,6 @@ func Commands() []*cobra.Command { return tree(Tree()) }
 
 // Reference returns the content of docs/reference/commands.md.
 func Reference() string { return reference(Tree()) }
+
+// ReplaceText replaces the text of a scenario file.
+func ReplaceText(path, was, text string) error { return replaceText(path, was, text) }
