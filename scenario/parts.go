@@ -59,7 +59,7 @@ func (r *runner) partSteps(d *projections.Deployment, part *projections.Part) []
 
 func stepState(part *projections.Part, end domain.PartEnded, i, failed int) string {
 	switch {
-	case part.State == domain.PartSucceeded:
+	case part.State == domain.PartSucceeded, part.Verifying > 0: // the agent reported its success
 		return "succeeded"
 	case part.Claimed == 0:
 		return "not run"

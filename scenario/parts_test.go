@@ -86,3 +86,37 @@ func TestUnknownNumberOfStepIsRefused(t *testing.T) {
 		require.ErrorContains(t, err, "release 1 of shop has no step "+word+" (use its name, or a number from 1 to 3)")
 	}
 }
+
+func TestStepsHaveSucceededOnceAPartIsVerified(t *testing.T) {
+	const project = "apply 00:00:04\napiVersion: drover.dev/v1\nkind: Project\nmetadata: {name: shop}\n" +
+		"spec: {healthyFor: 1m, steps: [{name: unpack, run: a}]}\n"
+	const steps = "\n  step 1  unpack: succeeded\n…\n"
+	passes(t, "\n"+project+"----\n…\n\ndo\n00:00:04 release create shop 2\n00:00:04 deploy shop 2 --to e\n----\n…\n"+`
+report
+00:00:05 web-[1-2] joins
+----
+…
+
+tick 00:00:15
+----
+…
+
+report
+00:00:16 web-[1-2] claims
+00:00:17 web-[1-2] succeeds
+----
+…
+
+view parts d3
+----
+web-1  verifying`+steps+`
+report
+00:00:20 web-1 unhealthy
+00:00:21 web-2 offline
+----
+…
+
+view parts d3
+----
+web-1  failed (…)`+steps)
+}
