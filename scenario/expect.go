@@ -81,7 +81,10 @@ func (r *runner) expect(b *block) ([]string, error) {
 	var wrong []mismatch
 	s.ReadWithAge(func(v *projections.View, age projections.Age) {
 		var names []string
-		if names, err = r.expected(v, words); err != nil {
+		if names, err = r.expected(v, words); err == nil {
+			err = r.count(words[0], len(names)*len(all))
+		}
+		if err != nil {
 			return
 		}
 		for _, name := range names {
@@ -181,7 +184,7 @@ func (r *runner) matching(v *projections.View, pattern string) ([]string, error)
 	if len(names) == 0 {
 		return []string{pattern}, nil
 	}
-	return names, r.count(pattern, len(names))
+	return names, nil
 }
 
 // check compares one machine with the expectation. It returns nil if it is met.

@@ -12,8 +12,8 @@ import (
 const (
 	// MaxRange bounds the machines that one word names.
 	MaxRange = 1000
-	// MaxMachineLines bounds the machines that all words of one file name.
-	MaxMachineLines = 50_000
+	// MaxMachineLines bounds the machines that all ranges and expectations of one file name.
+	MaxMachineLines = 100_000
 )
 
 // rangeForm is the form of a range, for hints.
@@ -97,11 +97,11 @@ func (r *runner) machines(word string) ([]string, error) {
 	return names, r.count(word, len(names))
 }
 
-// count adds the machines that a range or a pattern names.
+// count adds the machines that a range or an expectation names.
 func (r *runner) count(word string, machines int) error {
 	if r.expanded += machines; r.expanded > MaxMachineLines {
 		return r.wrongWord(word, "use smaller ranges, or split it into several files",
-			"the ranges of the file name more than %d machines", MaxMachineLines)
+			"the ranges and expectations of the file name more than %d machines", MaxMachineLines)
 	}
 	return nil
 }

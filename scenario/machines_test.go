@@ -80,7 +80,9 @@ func TestRangesAreBounded(t *testing.T) {
 		_, err := run(t, "report\n00:00:00 "+word+" joins\n")
 		require.ErrorContains(t, err, want)
 	}
+	_, err := run(t, "expect"+strings.Repeat(" a", 1000)+strings.Repeat(" missing", 101)+"\n")
+	require.ErrorContains(t, err, "the ranges and expectations of the file name more than 100000 machines")
 	many := "report\n" + strings.Repeat("00:00:00 web-[0-999] heartbeat\n", scenario.MaxMachineLines/1000+1)
-	_, err := run(t, many)
-	require.ErrorContains(t, err, "a.txt:52:10: the ranges of the file name more than 50000 machines")
+	_, err = run(t, many)
+	require.ErrorContains(t, err, "a.txt:102:10: the ranges and expectations of the file name more than 100000 machines")
 }
