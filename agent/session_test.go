@@ -255,6 +255,28 @@ func TestHealthIsReportedWhenItChangesAndAfterEachWelcome(t *testing.T) {
 	})
 }
 
+// The result after a part does not wait for the interval. The data folder is relative, as on a command line.
+func TestHealthCheckRunsAfterEachPart(t *testing.T) {
+	server := newServer(t)
+	t.Chdir(t.TempDir())
+	config := configuration(t, server)
+	config.Data = "data"
+	code := inFolder(t, "code")
+	require.NoError(t, os.WriteFile(code, []byte("0"), 0o600))
+	check := &domain.HealthCheck{Every: domain.Duration(time.Hour), Timeout: domain.Duration(10 * time.Second),
+		Script: "exit $(cat " + code + ")"}
+	startAgent(t, config)
+	c := server.accept(t)
+	c.send(t, client.ToAgent{Welcome: &client.Welcome{Log: "log-1", Settings: shortSettings(check)}})
+	require.Equal(t, domain.Healthy, expect(t, c, aHealth).Status)
+	for n, status := range map[string]domain.Health{"2": domain.Unhealthy, "1": domain.Warning} {
+		c.offerAndConfirmClaim(t, work("d-"+n, "echo "+n+" >"+code))
+		expect(t, c, anEnd)
+		c.confirm(t, "d-"+n)
+		require.Equal(t, status, expect(t, c, aHealth).Status)
+	}
+}
+
 func TestAgentReloadsItsCAFile(t *testing.T) {
 	server := startServer(t, (*httptest.Server).StartTLS)
 	right := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})

@@ -162,7 +162,7 @@ func counted(list []DeploymentMachine) string {
 		count[m.State]++
 	}
 	var cells []string
-	for _, state := range []string{"queued", "released", "running", "succeeded", "failed", "skipped",
+	for _, state := range []string{"queued", "released", "running", "verifying", "succeeded", "failed", "skipped",
 		"cancelled", "lost"} {
 		if count[state] > 0 {
 			cells = append(cells, fmt.Sprintf("%d %s", count[state], state))

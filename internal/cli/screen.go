@@ -209,7 +209,8 @@ var painted = map[string]bool{"STATE": true, "HEALTH": true, "VERDICT": true, "A
 var colours = map[string]string{
 	"online": "32", "healthy": "32", "succeeded": "32", "deploy": "32",
 	"offline": "31", "unhealthy": "31", "failed": "31", "lost": "31",
-	"warning": "33", "wait": "33", "queued": "33", "released": "33", "cancelled": "33", "skipped": "33", "running": "36",
+	"warning": "33", "wait": "33", "queued": "33", "released": "33", "cancelled": "33", "skipped": "33",
+	"running": "36", "verifying": "36",
 }
 
 func (d *tableWriter) paint(column int, cell string, header bool) string {
