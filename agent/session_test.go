@@ -277,6 +277,31 @@ func TestHealthCheckRunsAfterEachPart(t *testing.T) {
 	}
 }
 
+func TestHealthFromBeforeTheEndOfAPartDoesNotCount(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	code, started, block := inFolder(t, "code"), inFolder(t, "started"), inFolder(t, "block")
+	write := func(path, text string) { require.NoError(t, os.WriteFile(path, []byte(text), 0o600)) }
+	write(code, "0")
+	check := &domain.HealthCheck{Every: domain.Duration(20 * time.Millisecond), Timeout: domain.Duration(time.Minute),
+		Script: "code=$(cat " + code + "); if [ -e " + block + " ]; then touch " + started + "; fi; " +
+			"while [ -e " + block + " ]; do sleep 0.02; done; exit $code"}
+	startAgent(t, config)
+	c := server.accept(t)
+	c.send(t, client.ToAgent{Welcome: &client.Welcome{Log: "log-1", Settings: shortSettings(check)}})
+	require.Equal(t, domain.Healthy, expect(t, c, aHealth).Status)
+	write(block, "")
+	write(code, "2")
+	waitUntilExists(t, started) // a run has begun that finds the machine unhealthy, or healthy as before
+	write(code, "1")
+	c.offerAndConfirmClaim(t, work("d-1", "true"))
+	expect(t, c, anEnd)
+	c.confirm(t, "d-1")
+	waitUntilRemoved(t, entry(config, "d-1"))
+	require.NoError(t, os.Remove(block))
+	require.Equal(t, domain.Warning, expect(t, c, aHealth).Status, "the run began before the end of the part")
+}
+
 func TestAgentReloadsItsCAFile(t *testing.T) {
 	server := startServer(t, (*httptest.Server).StartTLS)
 	right := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
