@@ -92,7 +92,7 @@ type DeploymentCause struct {
 // DeploymentMachine is one part of a deployment.
 type DeploymentMachine struct {
 	Name       string     `json:"name"`
-	State      string     `json:"state"` // queued, released, running, succeeded, failed, skipped, cancelled, lost
+	State      string     `json:"state"` // of domain.PartState
 	Reason     string     `json:"reason"`
 	Detail     string     `json:"detail,omitempty"`
 	StartedAt  *time.Time `json:"startedAt"`
