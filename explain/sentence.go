@@ -70,8 +70,8 @@ func (a subject) lostState() string {
 
 func (a subject) setAside() string {
 	streams := []string{domain.MachineStream(a.m.Name), domain.ProjectStream(a.p.Name)}
-	if a.m.Claimed != nil {
-		streams = append(streams, domain.PartStream(a.m.Claimed.Deployment.ID, a.m.Name))
+	for _, part := range a.v.BlockingParts(a.p, a.m) {
+		streams = append(streams, domain.PartStream(part.Deployment.ID, a.m.Name))
 	}
 	for _, stream := range streams {
 		if aside := a.v.Aside[stream]; aside != nil {

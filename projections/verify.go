@@ -118,5 +118,16 @@ func (m *Machine) verifying(p *Project) bool {
 	})
 }
 
+// BlockingParts returns the started parts without whose end nothing is decided about a project on a machine: the one that
+// runs there, and those of the project that are verified.
+func (v *View) BlockingParts(p *Project, m *Machine) (parts []*Part) {
+	for _, part := range v.OpenPartsOn(m.Name) {
+		if part == m.Claimed || part.State == domain.PartVerifying && part.Deployment.Project == p {
+			parts = append(parts, part)
+		}
+	}
+	return parts
+}
+
 // unverified reports whether the agent succeeded, and a person ended the verification.
 func (p *Part) unverified() bool { return p.Verifying > 0 && p.State == domain.PartCancelled }

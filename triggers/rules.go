@@ -109,7 +109,9 @@ func judge(c Case) (Kind, Reason) {
 func (c Case) setAside() bool {
 	return c.View.SetAside(domain.MachineStream(c.Machine.Name)) ||
 		c.View.SetAside(domain.ProjectStream(c.Project.Name)) ||
-		c.Machine.Claimed != nil && c.View.SetAside(domain.PartStream(c.Machine.Claimed.Deployment.ID, c.Machine.Name))
+		slices.ContainsFunc(c.View.BlockingParts(c.Project, c.Machine), func(part *projections.Part) bool {
+			return c.View.SetAside(domain.PartStream(part.Deployment.ID, c.Machine.Name))
+		})
 }
 
 func (c Case) outOfScope() bool {

@@ -100,6 +100,21 @@ func TestDamagedStreamOfTheRunningPartSetsItsMachineAside(t *testing.T) {
 	require.Equal(t, triggers.SetAside, judge(h).Reason)
 }
 
+func TestDamagedStreamOfAVerifiedPartSetsItsProjectAside(t *testing.T) {
+	h := wanting(t)
+	h.Project("mail", domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: "b"}}})
+	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production", Release: "1.0",
+		HealthyFor: domain.Duration(time.Minute),
+		Machines:   []domain.DeploymentMachine{{Name: "web-01", Triggers: []string{"joins"}}}})
+	h.Claim(d, "web-01")
+	h.End(d, "web-01", domain.PartSucceeded, "")
+	require.Equal(t, triggers.DeploymentRunning, judge(h).Reason)
+	h.SetAsideStream(domain.PartStream(d, "web-01"))
+	require.Equal(t, triggers.SetAside, judge(h).Reason)
+	mail := triggers.Judge(h.View, h.Projects["mail"], h.Machines["web-01"], h.Age)
+	require.Equal(t, triggers.NothingReleased, mail.Reason, "the machine is free for other projects")
+}
+
 func TestPartOfAnotherProjectDoesNotMakeAMachineWait(t *testing.T) {
 	h := wanting(t)
 	h.Project("mail", domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: "b"}}})
@@ -146,7 +161,7 @@ func TestMachinesForADisabledSweepAreNotJudged(t *testing.T) {
 
 func TestAutomaticDeploymentHasTheSettingsAndCausesOfItsMachines(t *testing.T) {
 	h := newFleet(t)
-	h.Add("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{MaxParallel: 3,
+	h.Add("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{MaxParallel: 3, HealthyFor: domain.Duration(time.Minute),
 		Steps: []domain.Step{{Name: "a", Run: "b"}}}})
 	h.Add("project/shop", domain.TriggerDefined{Trigger: "also", Settings: domain.TriggerSettings{
 		Events: []domain.Category{domain.CameOnline}, Environments: []string{"*"}}})
@@ -155,7 +170,7 @@ func TestAutomaticDeploymentHasTheSettingsAndCausesOfItsMachines(t *testing.T) {
 	causes := []domain.ID{added, online} // oldest first, although trigger also knows only the second
 	require.Equal(t, []domain.Decision{{Kind: "deploy", Stream: "project/shop", Causes: causes,
 		Events: []domain.Event{domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production", Release: "1.0",
-			MaxParallel: 3, Unavailable: domain.SkipUnavailable, Reason: "behind",
+			MaxParallel: 3, Unavailable: domain.SkipUnavailable, HealthyFor: domain.Duration(time.Minute), Reason: "behind",
 			Machines: []domain.DeploymentMachine{{Name: "web-01", Triggers: []string{"also", "joins"}, Reason: "behind",
 				Causes: causes}}}}}}, triggers.Plan(h.View, triggers.Decide(h.View, h.Age)))
 }
