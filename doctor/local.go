@@ -44,6 +44,15 @@ func Forget(address, path string) string {
 		shellQuote(`.contexts[].servers -= ["`+address+`"]`), shellQuote(path), shellQuote(path+".new"))
 }
 
+// SeveralLogs reports that a data folder was used for another log before: that log may have been deleted by mistake.
+// witness is the file that remembers it, and head the position of its last event.
+func SeveralLogs(folder, former, head, current, witness string) Finding {
+	return Finding{Severity: Warn, Check: "log",
+		Text: fmt.Sprintf("servers have used %s for log %s up to #%s, and now use log %s: was the first one deleted?", folder,
+			former, head, current),
+		Fix: "restore log " + former + ", or if it is not needed: rm " + shellQuote(witness)}
+}
+
 // AnsweringServer reports a server that answered.
 func AnsweringServer(address, version string, took time.Duration) Finding {
 	return Finding{Severity: OK, Check: "server", Text: fmt.Sprintf("%s answered within %s, version %s", address,

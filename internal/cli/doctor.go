@@ -175,7 +175,11 @@ func (a *app) examineLog(ctx context.Context, address string) []doctor.Finding {
 		return []doctor.Finding{f}
 	}
 	defer opened.Close()
-	e, err := engine.Open(ctx, engine.Config{Log: opened, Clock: clock.New(), Server: ids.New()})
+	seen, err := a.seenBy(ctx, opened, address, "")
+	if err != nil {
+		return []doctor.Finding{doctor.Unreadable(err.Error(), verify)}
+	}
+	e, err := engine.Open(ctx, engine.Config{Log: opened, Clock: clock.New(), Server: ids.New(), Witness: readOnly(seen)})
 	if err != nil {
 		f := doctor.Unreadable(err.Error(), verify)
 		f.Check = "log"
@@ -184,6 +188,9 @@ func (a *app) examineLog(ctx context.Context, address string) []doctor.Finding {
 	vitals := doctor.Vitals{Now: clock.New().Now(), Self: domain.ID{}, Version: Version(),
 		Storage: server.StorageOf(address, ""),
 		Log:     doctor.TailVitals(eventlog.VerifyTail(ctx, opened, e.TailStart(doctor.TailEvents), doctor.MaxTailEvents))}
+	if err := e.LostEvents(); err != nil {
+		vitals.LostEvents = err.Error()
+	}
 	var checkup doctor.Checkup
 	e.ReadWithAge(func(v *projections.View, age projections.Age) { checkup = doctor.Examine(v, age, vitals) })
 	return checkup.Findings

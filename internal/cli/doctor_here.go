@@ -13,11 +13,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/internal/config"
 	"github.com/droverhq/drover/internal/server"
+	"github.com/droverhq/drover/internal/witness"
 )
 
 // probe is the result of a request to one server.
@@ -153,10 +156,20 @@ func (a *app) examineFiles(data string) (found []doctor.Finding) {
 	if info, err := os.Stat(data); data == "" || err != nil || !info.IsDir() {
 		return found
 	}
+	if logs := witness.Others(data, uuid.Nil); len(logs) > 1 {
+		found = append(found, severalLogs(data, logs))
+	}
 	if free, total := server.DiskSpace(data); total > 0 {
 		found = append(found, doctor.LocalDisk(data, free, total)...)
 	}
 	return append(found, secretFile(filepath.Join(data, "secrets.env"), "secrets of steps")...)
+}
+
+// severalLogs reports that servers have used a data folder for several logs. The last one that was written is in use.
+func severalLogs(data string, logs []witness.Other) doctor.Finding {
+	slices.SortFunc(logs, func(a, b witness.Other) int { return a.Time.Compare(b.Time) })
+	former, current := logs[len(logs)-2], logs[len(logs)-1]
+	return doctor.SeveralLogs(data, former.Made.String(), former.Position.String(), current.Made.String(), former.Path)
 }
 
 // secretFile checks the permissions of a file with secrets, if it exists.

@@ -58,10 +58,17 @@ func TestDamagedEndOfTheLogIsDetectedByVerifyAndAtTheNextStart(t *testing.T) {
 			require.Equal(t, 1, code, "%s%s", stdout, stderr)
 			require.Contains(t, stderr, "this log has lost events: an earlier run of a server has read event")
 
+			without = s.copyOf(t)
+			stdout, _, code = without.run("doctor", "--log", without.logURL(), "--data", without.data)
+			require.Equal(t, 1, code)
+			require.Contains(t, stdout, "this log has lost events: an earlier run of a server has read event")
+
 			// the negative control: without the witness, the damage is invisible
 			without = s.copyOf(t)
 			require.NoError(t, os.Remove(filepath.Join(without.data, filepath.Base(heads[0]))))
 			without.ok("eventlog", "verify", "--log", without.logURL())
+			stdout, _, _ = without.run("doctor", "--log", without.logURL(), "--data", without.data)
+			require.NotContains(t, stdout, "lost events")
 
 			server = s.server()
 			require.Contains(t, s.readyz(), "this log has lost events: an earlier run of a server has read event")
@@ -87,8 +94,55 @@ func TestDamagedEndOfTheLogIsDetectedByVerifyAndAtTheNextStart(t *testing.T) {
 func (s *fixture) copyOf(t *testing.T) *fixture {
 	t.Helper()
 	other := newFixture(t)
-	require.NoError(t, os.CopyFS(other.data, os.DirFS(s.data)))
+	require.NoError(t, os.MkdirAll(other.data, 0o700))
+	files, err := os.ReadDir(s.data)
+	require.NoError(t, err)
+	for _, file := range files {
+		if !file.Type().IsRegular() { // the socket of the server
+			continue
+		}
+		content, err := os.ReadFile(filepath.Join(s.data, file.Name()))
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(other.data, file.Name()), content, 0o600))
+	}
 	return other
+}
+
+// A log file that is deleted while no server runs is replaced by a new, empty log.
+func TestNewLogInPlaceOfADeletedOneIsReported(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	server := s.server()
+	s.shop()
+	before, _, _ := s.run("doctor", "--data", s.data)
+	require.NotContains(t, before, "was the first one deleted?")
+	require.Zero(t, harnesstest.Stop(server))
+	require.NoError(t, os.Remove(filepath.Join(s.data, "drover.db")))
+	server = s.server()
+	require.Contains(t, s.Logs(1<<20), "this data folder belongs to another log")
+	stdout, _, _ := s.run("doctor", "--data", s.data)
+	require.Contains(t, stdout, "was the first one deleted?")
+	require.Zero(t, harnesstest.Stop(server))
+}
+
+func TestBackupBesideTheLogIsNotReportedAsDamaged(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	s.server()
+	s.shop()
+	backup := filepath.Join(s.data, "backup.db")
+	s.ok("eventlog", "backup", backup)
+	s.ok("release", "create", "shop", "1.0")
+	require.Contains(t, s.ok("eventlog", "verify", "--log", "sqlite:"+backup), "events, head")
+	_, stderr, code := s.run("eventlog", "verify", "--log", "sqlite:"+backup, "--data", s.data)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "this log has lost events")
+	_, stderr, code = s.run("eventlog", "verify", "--log", "sqlite:"+backup, "--data", s.Folder)
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "has no head witness of log")
+	_, stderr, code = s.run("eventlog", "verify", "--data", s.data)
+	require.Equal(t, 2, code)
+	require.Contains(t, stderr, "--data needs --log")
 }
 
 func TestAcknowledgedCommandIsInTheWitnessAfterKill(t *testing.T) {

@@ -103,10 +103,27 @@ func (a *app) verify(ctx context.Context, log, data string) (found verified, err
 	return found, err
 }
 
-// lostFrom describes the event that a server has seen, according to its head witness, and the log does not have. Without
-// --data, only a server whose log file has the same name in the same folder counts: a backup beside the log lacks the
-// newest events, and that is no loss.
+// lostFrom describes the event that a server has seen, according to its head witness, and the log does not have.
 func (a *app) lostFrom(ctx context.Context, log eventlog.Backend, address, data string) (*string, error) {
+	seen, err := a.seenBy(ctx, log, address, data)
+	if err != nil {
+		return nil, err
+	}
+	e, err := engine.Open(ctx, engine.Config{Log: log, Clock: clock.New(), Server: ids.New(), Witness: readOnly(seen)})
+	if err != nil {
+		return nil, err
+	}
+	var lost *string
+	if err := e.LostEvents(); err != nil {
+		sentence := err.Error()
+		lost = &sentence
+	}
+	return lost, nil
+}
+
+// seenBy returns what the head witness of a server has recorded. Without data, only a server whose log file has the same
+// name in the same folder counts: a backup beside the log lacks the newest events, and that is no loss.
+func (a *app) seenBy(ctx context.Context, log eventlog.Backend, address, data string) ([]eventlog.Seen, error) {
 	made, err := log.ID(ctx)
 	if err != nil {
 		return nil, err
@@ -120,22 +137,14 @@ func (a *app) lostFrom(ctx context.Context, log eventlog.Backend, address, data 
 		c.Folder, c.LogFile = filepath.Dir(file), file
 	}
 	seen, err := witness.Read(c)
-	if err != nil {
-		a.info("warning: %v; the check cannot tell whether the last events were lost", err)
-		return nil, nil
+	switch {
+	case err != nil:
+		a.info("warning: %v; it is unknown whether the last events of the log were lost", err)
+	case len(seen) == 0 && data != "":
+		return nil, invalid("folder %s has no head witness of log %s: name the data folder of a server of this log", data,
+			made)
 	}
-	if len(seen) == 0 && data != "" {
-		return nil, invalid("folder %s has no head witness of log %s: name the data folder of a server of this log", data, made)
-	}
-	e, err := engine.Open(ctx, engine.Config{Log: log, Clock: clock.New(), Server: ids.New(), Witness: readOnly(seen)})
-	if err != nil {
-		return nil, err
-	}
-	if lost := e.LostEvents(); lost != nil {
-		sentence := lost.Error()
-		return &sentence, nil
-	}
-	return nil, nil
+	return seen, nil
 }
 
 // readOnly is a witness that is not changed.
