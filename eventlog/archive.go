@@ -249,7 +249,9 @@ func (e *archiveEvent) event() Event {
 
 // Import appends the events of the archive to log, in their order and with their ids. The existing events of log must
 // be a prefix of the archive, so an interrupted import can be repeated. Import returns the number of added events.
-// Its error wraps ErrForeign if log is another log, and ErrDamaged if the archive is damaged.
+// Its error wraps ErrForeign if log is another log, and ErrDamaged if the archive is damaged. Import sends one append at a
+// time: if several were sent and one failed, a later one could be stored before it, and the order of a log cannot be
+// corrected.
 //
 // Import calls progress, which may be nil, with the number of imported events about every 10 000 events.
 func (a *Archive) Import(ctx context.Context, log Log, progress func(events int)) (added int, err error) {
