@@ -428,7 +428,7 @@ func (s *session) sendHeartbeat() {
 	if s.link == nil {
 		return
 	}
-	s.send(client.FromAgent{Heartbeat: &client.Heartbeat{}})
+	s.send(client.FromAgent{Heartbeat: &client.Heartbeat{Clock: s.config.Clock.Now()}})
 	if s.link != nil {
 		link, maxSilence := s.link, 2*max(time.Duration(s.settings.HeartbeatEvery), time.Second)
 		link.probe(s.ctx, maxSilence)

@@ -263,8 +263,14 @@ func (h *Hub) useJoinToken(ctx context.Context, j joinRequest) error {
 	}
 	_, err := h.handleAsOf(ctx, j.received, domain.ID{},
 		domain.UseToken{ID: token.ID, Instance: j.instance, Machine: j.machine, Secret: access.Hash(j.secret),
-			Environment: environment, Roles: roles, Now: h.cfg.Clock.Now()})
+			Environment: environment, Roles: roles, Now: h.tokenTime()})
 	return err
+}
+
+// tokenTime returns the time by which tokens expire.
+func (h *Hub) tokenTime() time.Time {
+	now, _ := h.cfg.Engine.CredibleTime()
+	return now
 }
 
 // checkMachine returns the rejection of adding the requested machine, or nil if the machine can be added.

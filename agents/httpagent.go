@@ -2,6 +2,7 @@ package agents
 
 import (
 	"context"
+	"time"
 
 	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/api/client"
@@ -60,7 +61,7 @@ func (h *Hub) join(ctx context.Context, c access.Caller, in JoinInput) (engine.R
 		return engine.Result{}, err
 	}
 	result, err := h.handle(ctx, domain.ID{}, domain.UseToken{ID: c.Join, Instance: j.instance, Machine: j.machine,
-		Secret: access.Hash(j.secret), Environment: environment, Roles: roles, Now: h.cfg.Clock.Now()})
+		Secret: access.Hash(j.secret), Environment: environment, Roles: roles, Now: h.tokenTime()})
 	if err != nil {
 		return result, err
 	}
@@ -187,6 +188,8 @@ type ReportInput struct {
 	Detail  string
 	// Remembered is what the agent remembers about its successes; nil: it states nothing. Only for online.
 	Remembered *client.Remembered
+	// Clock is what the clock of the machine shows; zero: unknown.
+	Clock time.Time
 }
 
 // Reported is the response to a report.
@@ -210,6 +213,7 @@ func (h *Hub) Report(ctx context.Context, c access.Caller, in ReportInput) (r Re
 	}
 	switch in.Status {
 	case "online":
+		h.cfg.Engine.AgentClock(in.Machine, in.Clock)
 		r.Session, r.Result, err = h.comeOnline(ctx, s, r.Session)
 		if err == nil && in.Remembered != nil {
 			err = h.reportRemembered(ctx, in.Machine, r.Session, *in.Remembered)

@@ -211,8 +211,9 @@ func (h *Hub) storeOutput(ctx context.Context, id domain.ID, machine string, ins
 	if err != nil {
 		return err
 	}
+	_, now := h.cfg.Engine.CredibleTime() // the latest: output with an early time would be deleted early
 	chunk := eventlog.Item{Key: eventlog.OutputKey(uuid.UUID(id), machine), Sequence: sequence,
-		Time: h.cfg.Clock.Now().UTC(), Data: data}
+		Time: now.UTC(), Data: data}
 	if err := h.cfg.Log.Add(ctx, eventlog.Output, chunk); err != nil {
 		return fmt.Errorf("store output of machine %s: %w", machine, err)
 	}

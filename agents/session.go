@@ -151,6 +151,7 @@ func (s *session) handleMessage(ctx context.Context, m client.FromAgent) bool {
 	switch {
 	case m.Heartbeat != nil:
 		count("heartbeat")
+		s.hub.cfg.Engine.AgentClock(s.machine, m.Heartbeat.Clock)
 		s.repeatOffer()
 		s.repeatHealth(ctx)
 		s.compareStatement(ctx)

@@ -112,6 +112,8 @@ func newMetrics(a *API) *metrics {
 			func() float64 { return a.cfg.Engine.Outage().Seconds() }),
 		gauge("drover_cut_off", "1 if this server has handed its agents over because it cannot use the log.",
 			func() float64 { return boolValue(a.cfg.Engine.CutOff() != nil) }),
+		gauge("drover_clock_confirmed", "1 if the clock of this server is confirmed, so that pins, holds and output expire.",
+			func() float64 { return boolValue(a.cfg.Engine.Clocks().Confirmed) }),
 		gauge("drover_log_doubted", "1 if the log has lost events and the restore has not been accepted yet.",
 			func() float64 { return boolValue(a.cfg.Engine.LostEvents() != nil) }))
 	return m

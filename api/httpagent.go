@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -24,6 +25,7 @@ type reportInput struct {
 		Session    string             `json:"session,omitempty" doc:"The session that the report of online returned."`
 		Detail     string             `json:"detail,omitempty"`
 		Remembered *client.Remembered `json:"remembered,omitempty" doc:"What the agent remembers about its successes; only with online."`
+		Clock      *time.Time         `json:"clock,omitempty" doc:"What the clock of the machine shows, with status online. Servers compare their clocks with it."`
 	}
 }
 
@@ -116,9 +118,12 @@ func (a *API) postReport(ctx context.Context, in *reportInput) (*answer[Reported
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	b := in.Body
-	r, err := a.cfg.Agents.Report(ctx, callerOf(ctx),
-		agents.ReportInput{Machine: in.Name, Status: b.Status, Instance: b.Instance, Session: b.Session,
-			Detail: b.Detail, Remembered: b.Remembered})
+	report := agents.ReportInput{Machine: in.Name, Status: b.Status, Instance: b.Instance, Session: b.Session,
+		Detail: b.Detail, Remembered: b.Remembered}
+	if b.Clock != nil {
+		report.Clock = *b.Clock
+	}
+	r, err := a.cfg.Agents.Report(ctx, callerOf(ctx), report)
 	position := r.Position.String()
 	return &answer[Reported]{Position: position, Body: Reported{Session: r.Session.String(), Position: position,
 		HeartbeatEvery: r.HeartbeatEvery}}, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/droverhq/drover/clocks"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
@@ -53,6 +54,8 @@ type Vitals struct {
 	Self    domain.ID
 	Version string
 	Others  []Peer
+	// Clock is the server's verdict on its own clock. It is ignored if no server runs.
+	Clock clocks.Verdict
 	// Agents counts the connected agents by their version.
 	Agents  map[string]int
 	Storage Storage
@@ -126,7 +129,7 @@ type Refused struct {
 // Thresholds of findings. They leave time to act before something fails.
 const (
 	clockWarn  = 5 * time.Second
-	clockBad   = 5 * time.Minute
+	clockBad   = clocks.Bound
 	diskWarn   = 512 << 20
 	diskShare  = 20 // a twentieth of the disk, unless that is more than diskEnough
 	diskEnough = 10 << 30
@@ -149,7 +152,7 @@ func Examine(v *projections.View, age projections.Age, s Vitals) Checkup {
 		find func(*projections.View, projections.Age, Vitals) []Finding
 		fine func(*projections.View, Vitals) string
 	}{
-		{"clock", clocks, fineClocks},
+		{"clock", clockFindings, fineClocks},
 		{"disk", disk, fineDisk},
 		{"log", logFindings, fineLog},
 		{"servers", servers, fineServers},
@@ -204,61 +207,6 @@ func FindingsTable(list []Finding) explain.Table {
 		t.Rows = append(t.Rows, []string{string(f.Severity), f.Check, f.Text, cmp.Or(f.Fix, "-")})
 	}
 	return t
-}
-
-// ClockFinding compares the clock of subject with that of reference. ahead is the measured difference, and tolerance is
-// the error of the measurement. It returns false if the clocks agree well enough.
-func ClockFinding(subject, reference string, ahead, tolerance time.Duration) (Finding, bool) {
-	off := ahead.Abs() - tolerance
-	if off <= clockWarn {
-		return Finding{}, false
-	}
-	severity := Warn
-	if off > clockBad {
-		severity = Bad
-	}
-	direction := "ahead of"
-	if ahead < 0 {
-		direction = "behind"
-	}
-	return Finding{Severity: severity,
-		Text: fmt.Sprintf("the clock of %s is %s %s that of %s; pins, holds and tokens expire by these clocks",
-			subject, span(ahead.Abs()), direction, reference),
-		Fix: "timedatectl set-ntp true (on the machine whose clock is wrong)"}, true
-}
-
-// leaseTolerance is how old a lease can be when another server reads it.
-const leaseTolerance = 2500 * time.Millisecond
-
-func clocks(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
-	for _, other := range s.Others {
-		if !other.Alive || !other.Timed {
-			continue
-		}
-		if f, ok := ClockFinding(serverName(v, other.Server), serverName(v, s.Self), other.Ahead, leaseTolerance); ok {
-			found = append(found, f)
-		}
-	}
-	if ahead := v.Time.Sub(s.Now); ahead > clockWarn {
-		found = append(found, Finding{Severity: Warn,
-			Text: fmt.Sprintf("the newest event is %s ahead of this server's clock: a clock was set back, "+
-				"or the clock of another server is ahead", span(ahead)),
-			Fix: "timedatectl set-ntp true (on the machine whose clock is wrong)"})
-	}
-	return found
-}
-
-func fineClocks(v *projections.View, s Vitals) string {
-	timed := 0
-	for _, other := range s.Others {
-		if other.Alive && other.Timed {
-			timed++
-		}
-	}
-	if timed == 0 {
-		return "the newest event is not in the future; there is no other server to compare clocks with"
-	}
-	return fmt.Sprintf("the clocks of this server and %s agree", counted(timed, "other server"))
 }
 
 func disk(_ *projections.View, _ projections.Age, s Vitals) []Finding {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/droverhq/drover/clocks"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/projections/projectionstest"
 )
@@ -17,7 +18,7 @@ var soon = time.Date(2026, 1, 1, 9, 2, 0, 0, time.UTC)
 
 // healthy returns the vitals of a server without problems.
 func healthy() Vitals {
-	return Vitals{Now: soon, Self: server, Version: "v1", Agents: map[string]int{"v1": 1},
+	return Vitals{Now: soon, Self: server, Version: "v1", Agents: map[string]int{"v1": 1}, Clock: clocks.Verdict{Confirmed: true},
 		Storage: Storage{Kind: "sqlite", Folder: "/srv/drover", Bytes: 5 << 20, Free: 50 << 30, Total: 100 << 30},
 		Log:     LogVitals{Head: 8, Read: 8}}
 }

@@ -46,6 +46,7 @@
 //	witness.go    the last event that was read, remembered between runs
 //	presence.go   sessions, leases and their timeouts
 //	sharing.go    heartbeats that reach another server than the holder of the session
+//	clocks.go     the clocks of this server, the other servers and the agents
 //	contacts.go   the sessions in order of their last heartbeat
 //	follow.go     Follow: all events after a position, stored and new
 //	consumer.go   Consume: work that follows the log with a durable cursor, on one server at a time
@@ -67,6 +68,8 @@
 //	turns.mu           the queues of turns; nothing is called under it
 //	presence.mu        contacts, leases and the measurements of both
 //	outages.mu         the operations on the log that run or failed; nothing is called under it
+//	wallClock.mu       the clocks of the agents and the verdict on the clock of this server; nothing is called under it
+//	                   except Config.Clock and Config.Logger
 //	faults.mu          the last errors of reading and appending; nothing is called under it
 //
 // work is changed under mu, or under a read lock of mu by the goroutine that holds deciding.

@@ -78,6 +78,7 @@ type Engine struct {
 	faults   faults
 	outages  outages
 	presence presence
+	wall     wallClock
 	work     worklist // changed under mu, or under a read lock of mu while holding deciding
 }
 
@@ -101,6 +102,8 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err := e.openLog(ctx); err != nil {
 		return nil, err
 	}
+	e.wall.emptyLog = e.view.Position == 0
+	e.readClocks()
 	e.takeBatch() // discards the events from before the start: they are not new, and can concern the whole fleet
 	return e, nil
 }

@@ -32,10 +32,9 @@ type lease struct {
 	value string
 	at    time.Duration
 	gone  bool // the server has no lease any more
-	// ahead is how far the clock of the lease's server was ahead. It is too small by up to the time between two reads
-	// of the leases.
-	ahead time.Duration
-	timed bool // the lease contained a time
+	// shown is what the clock of the lease's server showed when it wrote the lease. That was before at by up to the time
+	// between two reads of the leases. It is zero if unknown.
+	shown time.Time
 }
 
 func (p *presence) init() {
@@ -216,7 +215,8 @@ func (e *Engine) RenewLease(ctx context.Context, beside eventlog.Store) error {
 		return err
 	}
 	e.faults.append(ctx, nil)
-	p.updateLeases(leases, e.cfg.Clock.Elapsed(), e.cfg.Clock.Now())
+	p.updateLeases(leases, e.cfg.Clock.Elapsed())
+	e.readClocks()
 	e.adoptLostEvents(leases)
 	for _, server := range p.expiredLeases() {
 		for _, c := range []eventlog.Collection{eventlog.Contacts, eventlog.Leases} {
@@ -249,7 +249,7 @@ func (p *presence) expiredLeases() (servers []domain.ID) {
 }
 
 // updateLeases records which leases have changed.
-func (p *presence) updateLeases(leases map[uuid.UUID][]byte, now time.Duration, wall time.Time) {
+func (p *presence) updateLeases(leases map[uuid.UUID][]byte, now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lastLook = now
@@ -257,7 +257,7 @@ func (p *presence) updateLeases(leases map[uuid.UUID][]byte, now time.Duration, 
 		if c, known := p.leases[domain.ID(id)]; !known || c.value != string(value) || c.gone {
 			seen := lease{value: string(value), at: now}
 			if at, ok := leaseTime(value); ok && known { // the first value that is read may be old
-				seen.ahead, seen.timed = at.Sub(wall), true
+				seen.shown = at
 			}
 			p.leases[domain.ID(id)] = seen
 		}
@@ -286,13 +286,14 @@ func (e *Engine) Leases() (list []LeaseState) {
 	p := &e.presence
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	now, wall := e.cfg.Clock.Elapsed(), e.cfg.Clock.Now()
 	for server, c := range p.leases {
 		if server == e.cfg.Server || c.gone {
 			continue
 		}
 		unchanged := max(0, p.lastLook-c.at)
 		list = append(list, LeaseState{Server: server, Unchanged: unchanged, Alive: unchanged <= policies.LeaseStale,
-			Ahead: c.ahead, Timed: c.timed})
+			Ahead: c.shown.Add(now - c.at).Sub(wall), Timed: !c.shown.IsZero()})
 	}
 	slices.SortFunc(list, func(a, b LeaseState) int { return strings.Compare(a.Server.String(), b.Server.String()) })
 	return list

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/droverhq/drover/clocks"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/policies"
 	"github.com/droverhq/drover/projections"
@@ -44,8 +45,14 @@ var folds []projections.Fold
 
 // deciders is everything that a server decides by itself.
 var deciders = []Decider{
-	// Pins and holds end at their deadline.
-	{"expire", EachTick, func(s *Situation) []domain.Decision { return policies.Expired(s.View, s.Now) }},
+	// Pins and holds end at their deadline, unless the clock of this server may be wrong (law 29).
+	{"expire", EachTick, func(s *Situation) []domain.Decision {
+		clock := s.readClocks()
+		if !clock.Confirmed {
+			return nil
+		}
+		return policies.Expired(s.View, clock.Time)
+	}},
 	// A session ends if it is silent or if its server is gone.
 	{"presence", AtOnce, func(s *Situation) []domain.Decision {
 		if s.outage { // a silent agent may be unable to connect
@@ -94,17 +101,16 @@ const (
 type Situation struct {
 	View *projections.View
 	Age  projections.Age
-	// Now is the wall-clock time, for deadlines that people set. Everything else is measured by Age.
-	Now time.Time
 	// Server is the id of the deciding server.
 	Server domain.ID
 	// Verdicts are the verdicts of the decider "deploy". They are shown to people.
 	Verdicts []triggers.Verdict
 
-	elapsed  time.Duration // on the clock of Age
-	outage   bool          // the log refuses writes or does not answer
-	presence *presence
-	work     *worklist
+	elapsed    time.Duration // on the clock of Age
+	outage     bool          // the log refuses writes or does not answer
+	presence   *presence
+	readClocks func() clocks.Verdict
+	work       *worklist
 }
 
 // Measured returns what this server has measured, for decisions about open deployments.

@@ -114,8 +114,8 @@ func (p *Pass) Planned() []Written {
 func (e *Engine) situation(fn func(*Situation)) {
 	now := e.cfg.Clock.Elapsed()
 	e.ReadWithAge(func(v *projections.View, age projections.Age) {
-		fn(&Situation{View: v, Age: age, Now: e.cfg.Clock.Now(), Server: e.cfg.Server, elapsed: now,
-			outage: !e.outages.writable(now), presence: &e.presence, work: &e.work})
+		fn(&Situation{View: v, Age: age, Server: e.cfg.Server, elapsed: now, outage: !e.outages.writable(now),
+			presence: &e.presence, readClocks: e.readClocks, work: &e.work})
 	})
 }
 

@@ -13,8 +13,8 @@ import (
 // LeaseStale is how long a server's lease may stay unchanged before other servers consider the server gone.
 const LeaseStale = 10 * time.Second
 
-// Expired lifts the pins and holds whose wall-clock deadline has passed. A wrong clock makes this early or late by its
-// own error. The fold treats a pin or hold as active until the event.
+// Expired lifts the pins and holds whose deadline is not after now, the time of a clock that is confirmed (package
+// clocks). The fold treats a pin or hold as active until the event.
 func Expired(v *projections.View, now time.Time) []domain.Decision {
 	var past []projections.Deadline
 	for d := range v.Deadlines() {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/droverhq/drover/api/problem"
+	"github.com/droverhq/drover/clocks"
+	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
 )
@@ -21,14 +23,18 @@ func (q *Queries) NotReady() (sentences []string) {
 	return sentences
 }
 
-// Warnings returns sentences about problems that need a person but do not make the server unready: lost events, and
-// streams that are set aside. Agents and people still need a server that answers them.
+// Warnings returns sentences about problems that need a person but do not make the server unready: lost events, a clock
+// that may be wrong, and streams that are set aside. Agents and people still need a server that answers them.
 func (q *Queries) Warnings() (sentences []string) {
 	if err := q.cfg.Engine.LostEvents(); err != nil {
 		sentences = append(sentences, err.Error()+"; "+problem.LostEventsHint)
 	}
+	clock := q.cfg.Engine.Clocks()
 	var aside []string
 	q.cfg.Engine.Read(func(v *projections.View) {
+		if !clock.Confirmed && clock.Reason != clocks.Started {
+			sentences = append(sentences, doctor.Unconfirmed(v, clock))
+		}
 		for _, a := range v.Aside {
 			aside = append(aside,
 				fmt.Sprintf("stream %s is set aside since position %s: %s; "+

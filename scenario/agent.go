@@ -16,6 +16,7 @@ func (r *runner) heartbeat(a *agent) {
 	}
 	if m := a.server.fold().Machines[a.machine]; m != nil && m.Online && m.Session == a.session {
 		a.server.Heartbeat(a.machine, m.Connect)
+		a.server.AgentClock(a.machine, r.clock.Now()) // the clocks of agents are right
 		a.observe(a.server)
 	}
 }

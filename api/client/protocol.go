@@ -1,6 +1,10 @@
 package client
 
-import "github.com/droverhq/drover/domain"
+import (
+	"time"
+
+	"github.com/droverhq/drover/domain"
+)
 
 // Agents and servers exchange JSON text messages over a WebSocket at AgentPath. Each message is an envelope with
 // exactly one field set. The agent starts with Hello, and the server responds with Welcome or Refused. Every message
@@ -94,7 +98,11 @@ type RanPart struct {
 }
 
 // Heartbeat means that the session is alive.
-type Heartbeat struct{}
+type Heartbeat struct {
+	// Clock is what the clock of the machine shows. Servers compare their clocks with those of the agents. It is zero if
+	// the agent does not send it.
+	Clock time.Time `json:"clock,omitzero"`
+}
 
 // Health is the result of the policy's health check. It is sent after each change and after each Welcome.
 type Health struct {

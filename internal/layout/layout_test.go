@@ -36,7 +36,7 @@ var deciders = []string{"policies", "triggers", "rollout"}
 
 // aboveEngine lists the folders that every package above the engine may import. It adds more.
 func aboveEngine(more ...string) []string {
-	return slices.Concat([]string{"domain", "eventlog", "projections"}, deciders, more)
+	return slices.Concat([]string{"domain", "eventlog", "projections", "clocks"}, deciders, more)
 }
 
 // waits is the package that waits for a time or a context. The engine and the packages above it may import it.
@@ -61,6 +61,8 @@ var table = []rule{
 		reason: "decisions about what to deploy depend only on a view"},
 	{folder: "rollout", allowed: []string{"domain", "projections", "eventlog"},
 		reason: "decisions about the progress of deployments depend only on a view"},
+	{folder: "clocks", allowed: []string{"domain"}, forbidden: append([]string{"context"}, pure...),
+		reason: "a clock is judged by readings that others take"},
 	{folder: "engine", allowed: aboveEngine(waits),
 		reason: "the engine is the only package that appends events, and does not depend on a transport"},
 	{folder: "explain", allowed: aboveEngine(),

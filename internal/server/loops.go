@@ -128,8 +128,13 @@ func (r *run) shareContacts(ctx context.Context) {
 	r.logFault(ctx, "could not share heartbeats with other servers", r.engine.ShareContacts(limited, r.log))
 }
 
+// prune deletes old output, unless the clock of this server may be wrong (law 29).
 func (r *run) prune(ctx context.Context) {
-	deleted, err := r.log.Prune(ctx, eventlog.Output, time.Now().Add(-outputRetention))
+	clock := r.engine.Clocks()
+	if !clock.Confirmed {
+		return
+	}
+	deleted, err := r.log.Prune(ctx, eventlog.Output, clock.Time.Add(-outputRetention))
 	r.logFault(ctx, "could not delete old output", err)
 	if deleted > 0 {
 		r.logger.Info("old output deleted", zap.Int("chunks", deleted))

@@ -103,6 +103,7 @@ func (a *agent) heartbeat() {
 	if a.reachable() {
 		a.heard = a.cluster.now
 		a.server.engine.Heartbeat(a.machine, a.connect)
+		a.server.engine.AgentClock(a.machine, start.Add(a.cluster.now))
 	}
 }
 
