@@ -3,14 +3,17 @@ package query
 import (
 	"bytes"
 	"context"
+	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/api/resource"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
@@ -147,7 +150,9 @@ func (q *Queries) Due(project, trigger string) (DueList, error) {
 // DueIfApplied returns what would be due after documents were applied. It folds the log again, and then the events that
 // the documents would lead to.
 func (q *Queries) DueIfApplied(ctx context.Context, docs []resource.Document) ([]explain.Due, error) {
-	v, age, err := q.replay(ctx, func(eventlog.Recorded) bool { return true })
+	v, age, err := q.replay(ctx, func(now time.Time) (engine.Moment, error) {
+		return engine.Moment{Position: math.MaxInt64, Limit: now, Time: now}, nil
+	})
 	if err != nil {
 		return nil, err
 	}

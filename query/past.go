@@ -2,10 +2,11 @@ package query
 
 import (
 	"context"
+	"time"
 
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
-	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
 )
@@ -18,7 +19,9 @@ func (q *Queries) viewWithPruned(ctx context.Context, id domain.ID) (*projection
 	if !isPruned {
 		return nil, nil //nolint:nilnil // no view is a valid result
 	}
-	v, _, err := q.replay(ctx, func(rec eventlog.Recorded) bool { return rec.Position <= known.Ended })
+	v, _, err := q.replay(ctx, func(now time.Time) (engine.Moment, error) {
+		return engine.Moment{Position: known.Ended, Limit: now}, nil
+	})
 	return v, err
 }
 

@@ -92,16 +92,21 @@ func withAges[T any](q *Queries, fn func(*projections.View, projections.Age) T) 
 	return shown
 }
 
-// replay folds the log again into a new view, while take returns true. It is expensive, so at most maxReplays run at
-// once.
-func (q *Queries) replay(ctx context.Context, take func(eventlog.Recorded) bool) (*projections.View, projections.Age,
-	error) {
+// replay folds the log again into a new view, up to the moment that find returns. It is expensive, so at most
+// maxReplays run at once.
+func (q *Queries) replay(ctx context.Context, find func(now time.Time) (engine.Moment, error)) (*projections.View,
+	projections.Age, error) {
 	release, err := q.acquireReplay(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer release()
-	return engine.Replay(ctx, q.cfg.Log, take)
+	_, now := q.cfg.Engine.CredibleTime()
+	m, err := find(now)
+	if err != nil {
+		return nil, nil, err
+	}
+	return engine.Replay(ctx, q.cfg.Log, m)
 }
 
 // acquireReplay waits for the right to read the whole log. The caller must call release.

@@ -137,3 +137,22 @@ func TestFollowOutputEndsWithItsDeployment(t *testing.T) {
 	_, err = f.FollowOutput(t.Context(), query.OutputInput{Deployment: d.String(), Machine: "web-99"})
 	require.Equal(t, client.NotFound, problem.Of(err).Kind)
 }
+
+func TestWhyRefusesATimeInTheFuture(t *testing.T) {
+	f := newFixture(t)
+	f.do(domain.ApplyEnvironment{Name: "production"})
+	f.do(domain.ApplyMachine{Name: "web-01", Environment: "production"})
+	at := func(d time.Duration) query.WhyInput {
+		return query.WhyInput{Machine: "web-01", At: time.Now().Add(d).UTC().Format(time.RFC3339)}
+	}
+	_, err := f.Why(t.Context(), at(time.Hour))
+	require.Equal(t, client.Invalid, problem.Of(err).Kind)
+	require.Regexp(t, `^2.* is in the future: on this server it is 2`, problem.Of(err).Detail)
+	for _, d := range []time.Duration{time.Second, 3 * time.Second} { // the clock of a person may be slightly ahead
+		answers, err := f.Why(t.Context(), at(d))
+		require.NoError(t, err)
+		require.Equal(t, f.Position().String(), answers.Position)
+	}
+	_, err = f.Why(t.Context(), at(-time.Hour))
+	require.ErrorContains(t, err, "did not exist")
+}

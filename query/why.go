@@ -60,11 +60,7 @@ func (q *Queries) Why(ctx context.Context, in WhyInput) (WhyAnswers, error) {
 
 // whyAt explains a past state from the log.
 func (q *Queries) whyAt(ctx context.Context, in WhyInput) (WhyAnswers, error) {
-	until, err := q.parseMoment(ctx, in.At)
-	if err != nil {
-		return WhyAnswers{}, err
-	}
-	v, age, err := q.replay(ctx, until)
+	v, age, err := q.replay(ctx, func(now time.Time) (engine.Moment, error) { return q.parseMoment(ctx, in.At, now) })
 	if err != nil {
 		return WhyAnswers{}, err
 	}
@@ -116,22 +112,29 @@ func (q *Queries) didNotExist(missing error, in WhyInput) error {
 		WithHint("`drover events` shows when it was added; ask for a later time")
 }
 
-// parseMoment parses a position or a time. The result reports whether an event is at or before it.
-func (q *Queries) parseMoment(ctx context.Context, text string) (func(eventlog.Recorded) bool, error) {
+// aheadOfServer is how far a person's clock may be ahead of the server's when the person asks about the present.
+const aheadOfServer = 5 * time.Second
+
+// parseMoment parses a position or a time up to now, and finds its moment.
+func (q *Queries) parseMoment(ctx context.Context, text string, now time.Time) (engine.Moment, error) {
 	text = strings.TrimPrefix(text, "#")
 	if position, err := eventlog.ParsePosition(text); err == nil {
 		if head, err := q.cfg.Log.Head(ctx); err != nil {
-			return nil, err
+			return engine.Moment{}, err
 		} else if position > head {
-			return nil, problem.Invalid("position #%s is beyond the end of the log, #%s", position, head).
+			return engine.Moment{}, problem.Invalid("position #%s is beyond the end of the log, #%s", position, head).
 				WithHint("omit the position to ask about the current state")
 		}
-		return func(rec eventlog.Recorded) bool { return rec.Position <= position }, nil
+		return engine.MomentOf(ctx, q.cfg.Log, position, now)
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return nil, problem.Invalid("invalid position or time %.40q", text).
+		return engine.Moment{}, problem.Invalid("invalid position or time %.40q", text).
 			WithHint("use a position such as 12, or a time such as 2026-01-31T09:00:00Z")
 	}
-	return func(rec eventlog.Recorded) bool { return !rec.Time.After(at) }, nil
+	if at.After(now.Add(aheadOfServer)) {
+		return engine.Moment{}, problem.Invalid("%s is in the future: on this server it is %s", text,
+			now.UTC().Format(time.RFC3339)).WithHint("omit the time to ask about the current state")
+	}
+	return engine.MomentAt(ctx, q.cfg.Log, at, now)
 }

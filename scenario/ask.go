@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/droverhq/drover/engine"
-	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
 )
@@ -28,11 +27,11 @@ func (r *runner) why(b *block) ([]string, error) {
 		s.ReadWithAge(func(v *projections.View, age projections.Age) { lines, err = r.answer(v, age, words) })
 		return lines, err
 	}
-	take, err := r.until(values["at"])
+	m, err := r.moment(values["at"])
 	if err != nil {
 		return nil, err
 	}
-	v, age, err := engine.Replay(r.ctx, r.log, take)
+	v, age, err := engine.Replay(r.ctx, r.log, m)
 	if err != nil {
 		return nil, err
 	}
@@ -48,16 +47,16 @@ func (r *runner) upToDate(name string) (*server, error) {
 	return s, s.CatchUp(r.ctx)
 }
 
-// until returns a function that selects the events up to a moment.
-func (r *runner) until(text string) (func(eventlog.Recorded) bool, error) {
+// moment parses a position or a time. A time after that of the simulated clock means the current state.
+func (r *runner) moment(text string) (engine.Moment, error) {
 	if at, ok := parseTime(text); ok {
-		return func(rec eventlog.Recorded) bool { return !rec.Time.After(day.Add(at)) }, nil
+		return engine.MomentAt(r.ctx, r.log, day.Add(at), r.clock.Now())
 	}
 	position, ok := r.position(text)
 	if !ok {
-		return nil, r.wrong("write at=#12, at=#09:00:05 or at=09:00:30", "invalid at=%.40s", text)
+		return engine.Moment{}, r.wrong("write at=#12, at=#09:00:05 or at=09:00:30", "invalid at=%.40s", text)
 	}
-	return func(rec eventlog.Recorded) bool { return rec.Position <= position }, nil
+	return engine.MomentOf(r.ctx, r.log, position, r.clock.Now())
 }
 
 func (r *runner) answer(v *projections.View, age projections.Age, words []string) ([]string, error) {

@@ -19,7 +19,7 @@ func whyVerb(a *app) *cobra.Command {
 		use:   "why MACHINE", short: "Explain why a machine has, gets or does not get a release",
 		long: "Explain why a machine has, gets or does not get a release in each project: the wanted release,\n" +
 			"the actual release, what happens next and which events caused it. With --at, explain the state\n" +
-			"at a past position or time.",
+			"at a past position or time; a time in the future is refused.",
 		example: "drover why web-01\n" +
 			"drover why web-01 --project shop --at 2026-03-01T09:00:30Z\n" +
 			"drover why web-01 --at '#120' -o json",
