@@ -103,7 +103,11 @@ func (a *agent) heartbeat() {
 	if a.reachable() {
 		a.heard = a.cluster.now
 		a.server.engine.Heartbeat(a.machine, a.connect)
-		a.server.engine.AgentClock(a.machine, start.Add(a.cluster.now))
+		shown := start.Add(a.cluster.now)
+		if a.machine == a.cluster.names[0] { // one agent, whatever it says, changes no verdict (law 30)
+			shown = shown.Add(26 * time.Hour)
+		}
+		a.server.engine.AgentClock(a.machine, shown)
 	}
 }
 

@@ -89,29 +89,6 @@ func (p *cluster) doom(st step) {
 	p.transcript.comment("server %s crashes in its append number %d from here", s.name, s.log.diesAfter+1)
 }
 
-// skews contains the errors of wall clocks; the last entry stops the clock.
-var skews = []time.Duration{0, 90 * time.Second, -90 * time.Second, time.Hour, -10 * time.Minute,
-	26 * time.Hour, -26 * time.Hour, 0}
-
-// skew sets the error of a server's wall clock.
-func (p *cluster) skew(st step) {
-	s, n := p.serving(st.a), st.b%len(skews)
-	p.setClock(s, skews[n], n == len(skews)-1)
-}
-
-func (p *cluster) setClock(s *server, by time.Duration, stands bool) {
-	if stands {
-		now := s.Now()
-		s.standing = &now
-		p.count("clock stands")
-		p.transcript.add("clock %s stands server=%s", clockText(p.now), s.name)
-		return
-	}
-	s.offset, s.standing = by, nil
-	p.count("clock jumps")
-	p.transcript.add("clock %s by=%s server=%s", clockText(p.now), by, s.name)
-}
-
 // faultLines lists the injected faults by kind.
 func faultLines(faults map[string]int) string {
 	var lines []string

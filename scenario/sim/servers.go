@@ -25,6 +25,7 @@ type server struct {
 	down     bool
 	// rules is the version of its rules; 1, the default, stands for the rules of this program.
 	rules int
+	clock reputation
 	// pass is the paused tick, or nil; done is its last completed step.
 	pass *engine.Pass
 	done string
@@ -102,6 +103,8 @@ func (p *cluster) reopen(s *server) {
 		p.violate("the simulation itself", "start server %s: %v", s.name, err)
 	}
 	s.engine, s.down, s.frozen, s.pass, s.steady, s.looked = e, false, false, nil, p.now, p.now
+	s.clock = reputation{since: p.now, before: s.clock.before}
+	p.noteClocks()
 }
 
 // serving selects a server that accepts requests, and starts one if necessary. Like a load balancer, it skips servers
@@ -366,6 +369,7 @@ func (p *cluster) pass(st step) { p.elapse(spans[st.a%len(spans)], st.b%2 == 0) 
 // wake. Servers then react, unless the step delays their reactions.
 func (p *cluster) elapse(d time.Duration, reacts bool) {
 	p.now += d
+	p.noteClocks()
 	if d <= watchdog || slices.ContainsFunc(p.servers, (*server).running) {
 		p.watched += d
 	}
