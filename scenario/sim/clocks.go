@@ -47,7 +47,7 @@ func (p *cluster) noteClocks() {
 	}
 }
 
-// mayConfirm reports whether another server may take the clock of o for a confirmation of its own.
+// mayConfirm reports whether another server may take the clock of o for a confirmation.
 func (o *server) mayConfirm(s *server) bool {
 	return near(o.wrong(), s.wrong(), s, o) || o.cluster.now-o.clock.since <= stale && near(o.clock.before, s.wrong(), s, o)
 }
