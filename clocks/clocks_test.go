@@ -208,3 +208,11 @@ func TestCredibleTimesBeforeTheFirstConfirmation(t *testing.T) {
 		require.Equal(t, c.latest, c.host.latest(), name)
 	}
 }
+
+func TestMonotonicReadingOfATimeIsIgnored(t *testing.T) {
+	var c clocks.Clock
+	v := c.Read(clocks.Reading{Wall: time.Now(), EmptyLog: true})
+	require.NotContains(t, v.Time.String(), " m=")
+	require.NotContains(t, c.Earliest(0).String(), " m=", "the difference of two times with it ignores the wall clock")
+	require.NotContains(t, c.Latest(0).String(), " m=")
+}
