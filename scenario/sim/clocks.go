@@ -66,17 +66,17 @@ func near(a, b time.Duration, servers ...*server) bool {
 
 // checkExpiry checks a pin or hold that a server has lifted because it expired. A wrong clock counts only if another
 // server has it too, or if it has been unchanged for long. The clocks of the agents, except that of one, are right.
-func (l *ledger) checkExpiry(what, reason string) {
-	s := l.origin.server
-	if reason != domain.Expired || s == nil || s.clock.since > l.origin.decided {
+func (p *cluster) checkExpiry(by origin, what, reason string) {
+	s := by.server
+	if reason != domain.Expired || s == nil || s.clock.since > by.decided {
 		return
 	}
-	l.cluster.noteClocks()
+	p.noteClocks()
 	wrong := s.wrong()
 	if near(wrong, 0, s) || slices.ContainsFunc(s.clock.accepted, func(a time.Duration) bool { return near(a, wrong, s) }) {
 		return
 	}
-	l.cluster.violate("law 29: one wrong clock does no lasting harm",
+	p.violate("law 29: one wrong clock does no lasting harm",
 		"server %s, whose clock is wrong by %s since %s, lifted %s", s.name, wrong, clockText(s.clock.since), what)
 }
 

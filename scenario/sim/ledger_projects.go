@@ -85,7 +85,7 @@ func (l *ledger) applyProject(name string, rec eventlog.Recorded, fact domain.Ev
 		a.pins[e.Environment] = e.Release
 		l.forgive(a, e.Environment)
 	case domain.PinLifted:
-		l.checkExpiry("the pin of "+name+" in "+e.Environment, e.Reason)
+		l.cluster.checkExpiry(l.origin, "the pin of "+name+" in "+e.Environment, e.Reason)
 		delete(a.pins, e.Environment)
 		if e.Reason == domain.Lifted {
 			l.forgive(a, e.Environment)
@@ -100,7 +100,7 @@ func (l *ledger) applyProject(name string, rec eventlog.Recorded, fact domain.Ev
 				timed: e.Until != nil}
 		}
 	case domain.HoldLifted:
-		l.checkExpiry("the hold of "+name+" on "+e.Machine, e.Reason)
+		l.cluster.checkExpiry(l.origin, "the hold of "+name+" on "+e.Machine, e.Reason)
 		l.applyLift(a, e)
 	case domain.DeploymentQueued:
 		l.applyQueued(a, e, rec)
