@@ -3,6 +3,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -89,21 +90,27 @@ func hookServer(s *http.Server) {
 	}
 }
 
-// skewed is a clock whose wall clock is off by DROVER_CLOCK_OFFSET. Its measurements of elapsed time are correct.
+// skewed is a clock whose wall clock is off by DROVER_CLOCK_OFFSET. Its measurements of elapsed time are correct. With
+// DROVER_CLOCK_OFFSET=@FILE the offset is the content of the file, which a test can replace while the server runs.
 type skewed struct {
 	clock.System
-	offset time.Duration
+	offset string
 }
 
-func (s skewed) Now() time.Time { return s.System.Now().Add(s.offset) }
-
-func wallClock() skewed {
-	var offset time.Duration
-	if text := os.Getenv("DROVER_CLOCK_OFFSET"); text != "" {
-		var err error
-		if offset, err = time.ParseDuration(text); err != nil {
+func (s skewed) Now() time.Time {
+	text := s.offset
+	if file, ok := strings.CutPrefix(text, "@"); ok {
+		content, err := os.ReadFile(file)
+		if err != nil {
 			panic(err)
 		}
+		text = string(content)
 	}
-	return skewed{clock.New(), offset}
+	offset, err := time.ParseDuration(text)
+	if err != nil {
+		panic(err)
+	}
+	return s.System.Now().Add(offset)
 }
+
+func wallClock() skewed { return skewed{clock.New(), cmp.Or(os.Getenv("DROVER_CLOCK_OFFSET"), "0s")} }
