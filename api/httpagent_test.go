@@ -4,12 +4,14 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/api"
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/clocks"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/eventlog/memory"
@@ -271,4 +273,23 @@ func TestClaimAfterAConflictingEventIsVoidWithAReason(t *testing.T) {
 	require.False(t, claimed.Counts)
 	require.NotEmpty(t, claimed.Reason)
 	require.Nil(t, log.by)
+}
+
+func TestServerComparesItsClockWithThoseOfPlainHTTPAgents(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	for i, name := range []string{"box-01", "box-02", "box-03"} {
+		p := f.joinOverHTTP(name, f.join(1))
+		for _, invalid := range []string{"now", "2026-13-01T00:00:00Z"} {
+			require.Error(t, p.Post(t.Context(), "/machines/"+name+"/reports", "",
+				object{"status": "online", "clock": invalid}, &api.Reported{}))
+		}
+		body := object{"status": "online", "clock": f.clock.Now().Add(time.Hour)}
+		require.NoError(t, p.Post(t.Context(), "/machines/"+name+"/reports", "", body, &api.Reported{}))
+		_, err := f.engine.Tick(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, i < 2, f.engine.Clocks().Confirmed)
+	}
+	require.Equal(t, clocks.AgentsDisagree, f.engine.Clocks().Reason)
+	require.Equal(t, -time.Hour, f.engine.Clocks().Ahead)
 }
