@@ -66,6 +66,7 @@ func TestWitnessesConfirmOrContradictAClockThatHasJustStarted(t *testing.T) {
 		"one of three agents is wrong":              {agents: []time.Duration{0, 0, -year}},
 		"two of three agents disagree":              {agents: []time.Duration{0, year, year}, want: clocks.AgentsDisagree},
 		"agents that disagree with each other":      {agents: []time.Duration{-year, 0, 2 * year, year}, want: clocks.Started},
+		"only half of the agents agree":             {agents: []time.Duration{-2 * year, -year, 0, 0}, want: clocks.Started},
 		"the servers agree and the agents do not":   {peers: []time.Duration{0}, agents: []time.Duration{year, year, year}, want: clocks.AgentsDisagree},
 		"the agents agree and the servers do not":   {peers: []time.Duration{year}, agents: []time.Duration{0, 0, 0}, want: clocks.ServersDisagree, disagree: []domain.ID{server(0)}},
 		"an agent with a time beyond all durations": {agents: []time.Duration{0, 0, 1<<63 - 1}},
@@ -153,7 +154,10 @@ func TestWitnessesConfirmAJumpAtOnce(t *testing.T) {
 }
 
 func TestContradictionDoesNotSettle(t *testing.T) {
-	h := &host{peers: []time.Duration{year}}
+	h := &host{}
+	h.read(0)
+	h.read(clocks.Settle / 2)
+	h.peers = []time.Duration{year}
 	require.Zero(t, h.read(0).Wait)
 	require.False(t, h.read(100*clocks.Settle).Confirmed)
 	h.peers = nil

@@ -95,7 +95,8 @@
 //	import HH:MM:SS          exports the log and replaces it with a new log that imported the archive
 //	stop HH:MM:SS            freezes the process of a server: it receives nothing and does not renew its lease
 //	wake HH:MM:SS            a frozen process continues where it was, possibly within a tick, and restarts its timeouts
-//	clock HH:MM:SS by=10m    sets the error of a server's wall clock: by=-90s is slow, by=0s is correct; stands stops it
+//	clock HH:MM:SS by=10m    sets the error of a server's wall clock: by=-90s is slow, by=0s is correct; stands stops it.
+//	                         The clocks of agents are correct. Servers compare their clocks with them, see package clocks
 //	react HH:MM:SS           runs the reaction of a server, which it otherwise runs every second: it appends consequences
 //	                         and ends sessions without heartbeats
 //	replay                   folds the log again with several page sizes and compares the views
