@@ -41,14 +41,14 @@ func (p *cluster) noteClocks() {
 		if slices.Contains(s.clock.accepted, s.wrong()) {
 			continue
 		}
-		if settled || slices.ContainsFunc(p.servers, func(o *server) bool { return o != s && o.mayConfirm(s) }) {
+		if settled || slices.ContainsFunc(p.servers, func(o *server) bool { return o != s && s.confirmedBy(o) }) {
 			s.clock.accepted = append(s.clock.accepted, s.wrong())
 		}
 	}
 }
 
-// mayConfirm reports whether another server may take the clock of o for a confirmation.
-func (o *server) mayConfirm(s *server) bool {
+// confirmedBy reports whether the server may take the clock of another one for a confirmation.
+func (s *server) confirmedBy(o *server) bool {
 	return near(o.wrong(), s.wrong(), s, o) || o.cluster.now-o.clock.since <= stale && near(o.clock.before, s.wrong(), s, o)
 }
 
