@@ -79,9 +79,6 @@ func automatic(p *Part) bool { return p.Deployment.Kind == domain.Automatic }
 // HeldSinceQueued reports whether a person held the machine with `drover hold` after the part was queued. The machine
 // then stays as it is, even if a person queued the part (law 13).
 func (p *Part) HeldSinceQueued(m *Machine) bool {
-	if m == nil {
-		return false
-	}
 	h := m.holdOf(p.Deployment.Project.Name, domain.ManualHold)
 	return h != nil && h.At > p.Deployment.Queued
 }

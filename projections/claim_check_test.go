@@ -62,3 +62,25 @@ func TestEachRowOfTheClaimCheckForbidsByItself(t *testing.T) {
 		})
 	}
 }
+
+// automatic queues an automatic deployment of 1.0 to web-01 for some triggers, and returns its part.
+func automatic(h *projectionstest.History, triggers ...string) *projections.Part {
+	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production", Release: "1.0",
+		Machines: []domain.DeploymentMachine{{Name: "web-01", Triggers: triggers}}})
+	return h.Deployments[d].Parts["web-01"]
+}
+
+func TestMachineThatHasTheReleaseStartsItAgainOnlyIfDirtyOrForARedeployment(t *testing.T) {
+	h := projectionstest.OneMachine(t)
+	trigger(h, "again", domain.TriggerSettings{Events: []domain.Category{domain.Enabled}, Redeploy: true})
+	h.Attempt("web-01", "1.0", domain.PartSucceeded, "")
+	require.Equal(t, domain.NoLongerWanted, h.ClaimCheck(automatic(h, "joins"), projectionstest.Session))
+
+	h.Add("machine/web-01", domain.MachineEnabled{})
+	redeployment := automatic(h, "again")
+	require.Empty(t, h.ClaimCheck(redeployment, projectionstest.Session))
+	h.Claim(redeployment.Deployment.ID, "web-01")
+	h.End(redeployment.Deployment.ID, "web-01", domain.PartFailed, "")
+	require.Equal(t, "1.0", h.Actual(h.Projects["shop"], h.Machines["web-01"]))
+	require.Empty(t, h.ClaimCheck(automatic(h, "joins"), projectionstest.Session), "the attempt left it dirty")
+}

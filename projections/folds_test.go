@@ -32,10 +32,15 @@ var calm = projections.Fold{Name: "calm", Follows: []string{domain.PolicyStreams
 	Load: func(l *projections.Loading) { l.Decode(isCalm(l.View)) },
 }
 
+// permissive is another test aggregate: it forbids nothing.
+var permissive = projections.Fold{Name: "permissive", Follows: []string{domain.PolicyStreams},
+	Follow:  func(*projections.View, string, projections.Fact) {},
+	Forbids: func(*projections.View, *projections.Part, *projections.Machine) domain.PartReason { return "" }}
+
 func isCalm(v *projections.View) *bool { return v.State("calm").(*bool) }
 
 func TestFoldCanForbidAClaimAndTouchesTheMachinesItConcerns(t *testing.T) {
-	h := projectionstest.New(t, calm)
+	h := projectionstest.New(t, permissive, calm)
 	h.Shop(domain.ProjectSettings{Steps: []domain.Step{{Name: "start", Run: "true"}}})
 	h.Join("web-01")
 	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production",
