@@ -203,7 +203,8 @@ func (s *chaosRun) checkInvariants() {
 	events, lines := c.events(), c.lines()
 	zeros := map[string][]string{"lost": lostCommands(s.users.commands, events),
 		"duplicated": duplicates(s.users.commands, events), "gaps": gaps(events),
-		"twice": repeatedRuns(lines), "unclaimed": unclaimed(lines, events)}
+		"twice": repeatedRuns(lines), "unclaimed": unclaimed(lines, events),
+		"false offline": s.offline.found}
 	s.print(events, lines, zeros)
 	for what, found := range zeros {
 		require.Empty(c.t, found, what)

@@ -1,0 +1,111 @@
+package projections_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/projections/projectionstest"
+)
+
+// wide queues an environment-wide deployment of release 1.0 by a person.
+func wide(h *projectionstest.History, environment string, parallel int) *projections.Deployment {
+	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: environment,
+		Release: "1.0", MaxParallel: parallel, Origin: domain.By("ann")})
+	return h.Deployments[d]
+}
+
+// shopOn returns a history with project shop and these machines in production.
+func shopOn(t *testing.T, machines ...string) *projectionstest.History {
+	h := projectionstest.New(t)
+	h.Shop(domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: "b"}}})
+	h.Join(machines...)
+	return h
+}
+
+func TestOpenRolloutConcernsOnlyItsEnvironment(t *testing.T) {
+	h := shopOn(t, "web-01")
+	h.Add("environment/staging", domain.EnvironmentDefined{})
+	wide(h, "staging", 0)
+	shop := h.Projects["shop"]
+	require.True(t, shop.HasOpenWide("staging"))
+	require.False(t, shop.HasOpenWide("production"))
+	require.False(t, h.PersonDeploys(shop, h.Machines["web-01"]))
+}
+
+func TestRolloutOfADeletedEnvironmentDoesNotConcernItsSuccessor(t *testing.T) {
+	h := shopOn(t, "web-01")
+	d := wide(h, "production", 0)
+	h.Claim(d.ID, "web-01")
+	h.Add("environment/production", domain.EnvironmentDeleted{}, domain.EnvironmentDefined{})
+	require.False(t, d.Ended, "its claimed part finishes")
+	require.False(t, h.Projects["shop"].HasOpenWide("production"))
+	h.End(d.ID, "web-01", domain.PartSucceeded, "")
+	h.Add("project/shop", domain.DeploymentEnded{Deployment: d.ID, State: domain.DeploymentSucceeded})
+	require.Empty(t, h.Projects["shop"].WantedIn("production"), "the new environment starts empty")
+}
+
+func TestPartsAreReleasedInOrderOfNameWhileSlotsAreFree(t *testing.T) {
+	h := shopOn(t, "web-03", "web-01", "web-02", "web-04")
+	d := wide(h, "production", 2)
+	states := func() (all []domain.PartState) {
+		for _, name := range []string{"web-01", "web-02", "web-03", "web-04"} {
+			all = append(all, d.Parts[name].State)
+		}
+		return all
+	}
+	require.Equal(t, []domain.PartState{"released", "released", "queued", "queued"}, states())
+	require.Equal(t, []string{"web-03", "web-04"}, d.Unreleased())
+	require.Zero(t, d.FreeSlots())
+	require.Equal(t, 2, h.Projects["shop"].Released("production"))
+
+	h.Claim(d.ID, "web-01")
+	require.Zero(t, d.FreeSlots(), "a running part keeps its slot")
+	h.End(d.ID, "web-01", domain.PartSucceeded, "")
+	require.Equal(t, 1, d.FreeSlots())
+	require.Equal(t, 3, d.OpenParts())
+
+	h.Add("project/shop", domain.PartsReleased{Deployment: d.ID, Machines: []string{"web-04", "web-01", "web-99"}})
+	require.Equal(t, []domain.PartState{"succeeded", "released", "queued", "released"}, states())
+	require.Equal(t, []string{"web-03", "web-04"}, d.Unreleased(), "web-03 is still queued")
+	h.Add("project/shop", domain.PartsWithdrawn{Deployment: d.ID, Machines: []string{"web-03"}, Reason: domain.NotClaimed})
+	require.Empty(t, d.Unreleased())
+	require.Equal(t, 2, d.OpenParts())
+	require.Equal(t, 2, h.Projects["shop"].Released("production"))
+}
+
+func TestSlotsAreCountedPerEnvironmentOverAllDeployments(t *testing.T) {
+	h := shopOn(t, "web-01", "web-02")
+	narrowed := func(machine string) *projections.Deployment {
+		d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production",
+			Release: "1.0", MaxParallel: 1, Machines: []domain.DeploymentMachine{{Name: machine}}, Origin: domain.By("ann")})
+		return h.Deployments[d]
+	}
+	first, second := narrowed("web-01"), narrowed("web-02")
+	require.Equal(t, domain.PartReleased, first.Parts["web-01"].State)
+	require.Equal(t, domain.PartQueued, second.Parts["web-02"].State)
+}
+
+func TestNameThatIsListedTwiceIsOnePart(t *testing.T) {
+	h := shopOn(t, "web-01")
+	d := h.Deployments[h.Add("project/shop", domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production",
+		Release: "1.0", Machines: []domain.DeploymentMachine{{Name: "web-01"}, {Name: "web-01"}}, Origin: domain.By("ann")})]
+	require.Equal(t, []string{"web-01"}, d.Order)
+	require.Equal(t, 1, d.OpenParts())
+	require.Len(t, h.OpenPartsOn("web-01"), 1)
+}
+
+func TestNewRolloutReplacesUnclaimedPartsOnly(t *testing.T) {
+	h := shopOn(t, "web-01", "web-02")
+	first := wide(h, "production", 0)
+	h.Claim(first.ID, "web-01")
+	second := wide(h, "production", 0)
+	require.True(t, first.Superseded)
+	require.Equal(t, domain.PartRunning, first.Parts["web-01"].State)
+	require.Equal(t, domain.PartCancelled, first.Parts["web-02"].State)
+	require.Equal(t, domain.Superseded, first.Parts["web-02"].Reason)
+	require.False(t, second.Superseded)
+	require.Empty(t, second.Parts["web-02"].Replaced, "the older part had already ended as superseded")
+}
