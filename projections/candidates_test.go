@@ -30,15 +30,17 @@ func TestCandidateRetainsItsFirstAndNewestCauses(t *testing.T) {
 	h := projectionstest.OneMachine(t)
 	first := candidatesOf(h)[0].Causes[0]
 	var added []domain.ID
-	for range 3 * projections.MaxCauses {
-		h.Add("machine/web-01", domain.MachineDisabled{})
+	for range projections.MaxCauses {
 		added = append(added, h.Add("machine/web-01", domain.MachineEnabled{}))
 	}
-	causes := candidatesOf(h)[0].Causes
-	require.Len(t, causes, projections.MaxCauses)
-	require.Equal(t, first, causes[0])
-	for i, cause := range causes[1:] {
-		require.Equal(t, added[len(added)-projections.MaxCauses+1+i], cause.ID)
+	for range projections.MaxCauses {
+		added = append(added, h.Add("machine/web-01", domain.MachineEnabled{}))
+		causes := candidatesOf(h)[0].Causes
+		require.Len(t, causes, projections.MaxCauses)
+		require.Equal(t, first, causes[0])
+		for i, cause := range causes[1:] {
+			require.Equal(t, added[len(added)-projections.MaxCauses+1+i], cause.ID)
+		}
 	}
 }
 
@@ -61,6 +63,10 @@ func TestTriggerDoesNotSelectMachinesOutsideTheRolesOfItsProject(t *testing.T) {
 	h.Add("machine/web-01", withRoles("canary"))
 	require.Empty(t, candidatesOf(h))
 	require.Empty(t, h.Projects["shop"].Sweep(), "it is behind, but not in scope")
+	h.Add("machine/web-01", withRoles("web"))
+	require.Equal(t, []string{"web-01"}, h.Projects["shop"].Sweep())
+	h.Add("machine/web-01", withRoles("canary"))
+	require.Empty(t, h.Projects["shop"].Sweep())
 	h.Add("machine/web-01", withRoles("canary", "web"))
 	require.Len(t, candidatesOf(h), 1)
 }
@@ -87,12 +93,12 @@ func TestOnlyExternalEventsRequestARedeployment(t *testing.T) {
 		facts    []domain.Event
 		redeploy bool
 	}{
-		"roles changed":   {[]domain.Event{withRoles("web")}, true},
-		"enabled":         {[]domain.Event{domain.MachineDisabled{}, domain.MachineEnabled{}}, true},
-		"another disk":    {[]domain.Event{domain.MachineCameOnline{Instance: domain.ID{9: 9}}}, true},
-		"the same disk":   {[]domain.Event{domain.MachineCameOnline{Instance: projectionstest.Instance}}, false},
-		"health":          {[]domain.Event{domain.MachineHealthChanged{Status: domain.Healthy}}, false},
-		"back from leave": {nil, true},
+		"roles changed":     {[]domain.Event{withRoles("web")}, true},
+		"enabled":           {[]domain.Event{domain.MachineDisabled{}, domain.MachineEnabled{}}, true},
+		"another disk":      {[]domain.Event{domain.MachineCameOnline{Instance: domain.ID{9: 9}}}, true},
+		"the same disk":     {[]domain.Event{domain.MachineCameOnline{Instance: projectionstest.Instance}}, false},
+		"health":            {[]domain.Event{domain.MachineHealthChanged{Status: domain.Healthy}}, false},
+		"back from absence": {nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := projectionstest.OneMachine(t)
@@ -133,4 +139,51 @@ func TestDeletedEnvironmentClosesCandidates(t *testing.T) {
 	require.Len(t, candidatesOf(h), 1)
 	h.Add("environment/production", domain.EnvironmentDeleted{})
 	require.Empty(t, candidatesOf(h))
+}
+
+// A part was open during the absence: the restart of the machine may be an effect of it (law 6).
+func TestReturnFromAnAbsenceWithAPartRequestsNoRedeployment(t *testing.T) {
+	for name, queued := range map[string]func(h *projectionstest.History){
+		"queued before": func(h *projectionstest.History) {
+			automatic(h, "joins")
+			h.Disconnect("web-01")
+		},
+		"queued while offline": func(h *projectionstest.History) {
+			h.Disconnect("web-01")
+			automatic(h, "joins")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := projectionstest.OneMachine(t)
+			trigger(h, "again", domain.TriggerSettings{Events: []domain.Category{domain.CameOnline}, Redeploy: true})
+			queued(h)
+			h.Connect("web-01", projectionstest.Server, projectionstest.Instance)
+			candidates := candidatesOf(h)
+			require.Equal(t, "again", candidates[0].Trigger)
+			require.Zero(t, candidates[0].Redeploy)
+		})
+	}
+}
+
+func TestOnlyHealthAfterTheAttemptBlamesTheRelease(t *testing.T) {
+	for name, c := range map[string]struct {
+		before, after domain.Health
+		want          bool
+	}{
+		"unhealthy before":           {domain.Unhealthy, "", false},
+		"unhealthy after":            {domain.Healthy, domain.Unhealthy, true},
+		"healthy":                    {domain.Healthy, "", false},
+		"only a warning":             {domain.Healthy, domain.Warning, false},
+		"unhealthy and healed since": {domain.Unhealthy, domain.Healthy, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := projectionstest.OneMachine(t)
+			h.Add("machine/web-01", domain.MachineHealthChanged{Status: c.before})
+			h.Attempt("web-01", "1.0", domain.PartFailed, "")
+			if c.after != "" {
+				h.Add("machine/web-01", domain.MachineHealthChanged{Status: c.after})
+			}
+			require.Equal(t, c.want, h.MadeUnhealthy(h.Projects["shop"], h.Machines["web-01"]))
+		})
+	}
 }

@@ -84,3 +84,10 @@ func TestMachineThatHasTheReleaseStartsItAgainOnlyIfDirtyOrForARedeployment(t *t
 	require.Equal(t, "1.0", h.Actual(h.Projects["shop"], h.Machines["web-01"]))
 	require.Empty(t, h.ClaimCheck(automatic(h, "joins"), projectionstest.Session), "the attempt left it dirty")
 }
+
+func TestEndOfAPartIsTheReasonEvenIfItsProjectWasDeleted(t *testing.T) {
+	h := projectionstest.OneMachine(t)
+	part := automatic(h, "joins")
+	h.Add("project/shop", domain.ProjectDeleted{})
+	require.Equal(t, domain.PartHasEnded, h.ClaimCheck(part, projectionstest.Session))
+}

@@ -27,9 +27,12 @@ func summarize(t *testing.T, trigger domain.TriggerSettings, facts ...domain.Eve
 	h := projectionstest.New(t)
 	h.Shop(domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: "b"}}},
 		domain.TriggerDefined{Trigger: "joins", Settings: trigger})
-	h.Want("1.0")
 	h.Join("web-01")
-	h.Attempt("web-01", "1.0", domain.PartSucceeded, "")
+	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production",
+		Release: "1.0", Origin: domain.By("ann")})
+	h.Claim(d, "web-01")
+	h.End(d, "web-01", domain.PartSucceeded, "")
+	h.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentSucceeded})
 	for i, fact := range facts {
 		if online, ok := fact.(domain.MachineCameOnline); ok {
 			online.Instance = h.Machines["web-01"].Instance

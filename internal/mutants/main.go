@@ -23,6 +23,7 @@ type options struct {
 	seed     uint64
 	workers  int
 	wide     bool
+	tests    string
 	list     bool
 	keep     string
 }
@@ -35,6 +36,7 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", 1, "select the mutants for -limit with this seed")
 	flag.IntVar(&o.workers, "workers", runtime.GOMAXPROCS(0), "run the tests of this many mutants at the same time")
 	flag.BoolVar(&o.wide, "wide", false, "also run the simulation, for the mutants that survive the other tests")
+	flag.StringVar(&o.tests, "tests", "", "run only the tests of these packages, separated by commas; faster, but more mutants survive")
 	flag.BoolVar(&o.list, "list", false, "list the mutants and exit")
 	flag.StringVar(&o.keep, "keep", "", "write the overlay and the test programs to this folder and keep them")
 	flag.Parse()
@@ -63,7 +65,7 @@ func run(ctx context.Context, out io.Writer, o options) error {
 		return err
 	}
 	defer remove()
-	built, err := build(ctx, source, folder, suitesFor(o.wide))
+	built, err := build(ctx, source, folder, suitesFor(o.wide, o.tests))
 	if err != nil {
 		return err
 	}

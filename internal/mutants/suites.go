@@ -37,9 +37,12 @@ var suites = []suite{
 		args: []string{"-ticks=150", "-rapid.checks=25", "-rapid.shrinktime=1ms"}},
 }
 
-// suitesFor returns the suites of a run.
-func suitesFor(wide bool) []suite {
-	return slices.DeleteFunc(slices.Clone(suites), func(s suite) bool { return s.wide && !wide })
+// suitesFor returns the suites of a run: all of them, or those of the packages in tests.
+func suitesFor(wide bool, tests string) []suite {
+	only := strings.Split(tests, ",")
+	return slices.DeleteFunc(slices.Clone(suites), func(s suite) bool {
+		return s.wide && !wide || tests != "" && !slices.Contains(only, s.path)
+	})
 }
 
 // unit is a test, or a subtest of a divided test. The only unit of a wide suite is the whole suite.
