@@ -21,7 +21,6 @@ type Deployment struct {
 	Kind        domain.DeploymentKind
 	Queued      eventlog.Position
 	QueuedTime  time.Time
-	Command     domain.ID
 
 	Parts map[string]*Part `cbor:"-"`
 	Order []string         // machine names, sorted
@@ -144,7 +143,7 @@ func (v *View) OpenDeployments() []*Deployment { return v.open }
 func (v *View) queue(p *Project, e domain.DeploymentQueued, f Fact) {
 	d := &Deployment{ID: f.id(), Project: p, Release: e.Release, Content: p.Releases[e.Release],
 		Environment: e.Environment,
-		Facts:       e, Kind: e.Kind, Queued: f.Position, QueuedTime: f.Time, Command: domain.ID(f.Command),
+		Facts:       e, Kind: e.Kind, Queued: f.Position, QueuedTime: f.Time,
 		Parts: make(map[string]*Part, len(e.Machines)), State: domain.DeploymentQueuedState}
 	if e.Kind == domain.EnvironmentWide {
 		v.supersede(p, d, f)

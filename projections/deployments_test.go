@@ -109,3 +109,57 @@ func TestNewRolloutReplacesUnclaimedPartsOnly(t *testing.T) {
 	require.False(t, second.Superseded)
 	require.Empty(t, second.Parts["web-02"].Replaced, "the older part had already ended as superseded")
 }
+
+func TestCancelOfAnEndedDeploymentChangesNothing(t *testing.T) {
+	h := shopOn(t, "web-01")
+	d := wide(h, "production", 0)
+	h.Claim(d.ID, "web-01")
+	h.End(d.ID, "web-01", domain.PartSucceeded, "")
+	h.Add("project/shop", domain.DeploymentEnded{Deployment: d.ID, State: domain.DeploymentSucceeded},
+		domain.DeploymentCancelled{Deployment: d.ID, Origin: domain.By("ann")})
+	require.False(t, d.Cancelled)
+	require.Empty(t, d.CancelledBy)
+	require.Equal(t, domain.DeploymentSucceeded, d.State)
+}
+
+func TestFirstReasonForTheCancelOfADeploymentStays(t *testing.T) {
+	h := shopOn(t, "web-01")
+	d := wide(h, "production", 0)
+	h.Claim(d.ID, "web-01")
+	h.Add("project/shop", domain.DeploymentCancelled{Deployment: d.ID, Origin: domain.By("ann")})
+	require.Equal(t, "ann", d.CancelledBy)
+	h.Add("project/shop", domain.ProjectDeleted{})
+	require.True(t, d.Cancelled)
+	require.Equal(t, domain.DeploymentStopped, d.CancelledFor)
+}
+
+func TestDeploymentOfADeletedProjectLeavesNothingForItsSuccessor(t *testing.T) {
+	h := projectionstest.OneMachine(t)
+	part := start(h, "1.0")
+	d := part.Deployment.ID
+	h.Add("project/shop", domain.ProjectDeleted{})
+	h.Project("shop", domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: "b"}}})
+	h.Add("project/shop", domain.DeploymentCancelled{Deployment: d, Origin: domain.By("ann")})
+	require.Empty(t, kinds(h))
+	h.End(d, "web-01", domain.PartSucceeded, "")
+	h.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentSucceeded})
+	require.Empty(t, h.Actual(h.Projects["shop"], h.Machines["web-01"]))
+	require.Empty(t, h.ProjectsToEvaluate())
+	require.Empty(t, h.Inconsistencies())
+	require.Nil(t, h.Machines["web-01"].Claimed)
+}
+
+func TestRolloutMakesExhaustedMachinesDueAgain(t *testing.T) {
+	h := projectionstest.OneMachine(t)
+	h.Add("project/shop", domain.ProjectDefined{Settings: domain.ProjectSettings{Attempts: 1,
+		Steps: []domain.Step{{Name: "a", Run: "b"}}}}, domain.TriggerDeleted{Trigger: "joins"},
+		domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{
+			Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
+	h.Attempt("web-01", "1.0", domain.PartFailed, "")
+	h.Add("project/shop", domain.TriggerDisabled{Trigger: "joins"})
+	shop := h.Projects["shop"]
+	require.Empty(t, shop.Sweep(), "no attempts are left")
+	wide(h, "production", 0)
+	require.Equal(t, []string{"web-01"}, shop.Sweep())
+	require.Empty(t, h.Inconsistencies())
+}
