@@ -135,7 +135,7 @@ func TestFirstReasonForTheCancelOfADeploymentStays(t *testing.T) {
 
 func TestDeploymentOfADeletedProjectLeavesNothingForItsSuccessor(t *testing.T) {
 	h := projectionstest.OneMachine(t)
-	part := start(h, "1.0")
+	part := startPart(h, "1.0")
 	d := part.Deployment.ID
 	h.Add("project/shop", domain.ProjectDeleted{})
 	h.Project("shop", domain.ProjectSettings{Steps: []domain.Step{{Name: "a", Run: "b"}}})

@@ -10,15 +10,15 @@ import (
 	"github.com/droverhq/drover/projections/projectionstest"
 )
 
-// start queues an automatic deployment of a release to web-01, and claims its part.
-func start(h *projectionstest.History, release string) *projections.Part {
+// startPart queues an automatic deployment of a release to web-01, and claims its part.
+func startPart(h *projectionstest.History, release string) *projections.Part {
 	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production", Release: release,
 		Machines: []domain.DeploymentMachine{{Name: "web-01", Triggers: []string{"joins"}}}})
 	h.Claim(d, "web-01")
 	return h.Deployments[d].Parts["web-01"]
 }
 
-func end(h *projectionstest.History, part *projections.Part, state domain.PartState) {
+func endPart(h *projectionstest.History, part *projections.Part, state domain.PartState) {
 	h.End(part.Deployment.ID, "web-01", state, "")
 }
 
@@ -28,17 +28,17 @@ func TestReportsThatContradictTheStateOfAPartHaveNoEffect(t *testing.T) {
 		Machines: []domain.DeploymentMachine{{Name: "web-01", Triggers: []string{"joins"}}}})
 	part := h.Deployments[d].Parts["web-01"]
 	for _, state := range []domain.PartState{domain.PartSucceeded, domain.PartFailed, domain.PartLost} {
-		end(h, part, state)
+		endPart(h, part, state)
 		require.Equal(t, domain.PartReleased, part.State, "%s before the claim", state)
 		require.False(t, part.Reported)
 	}
 	h.Claim(d, "web-01")
-	end(h, part, domain.PartSkipped)
+	endPart(h, part, domain.PartSkipped)
 	require.Equal(t, domain.PartRunning, part.State, "a server cannot skip a claimed part")
-	end(h, part, domain.PartFailed)
+	endPart(h, part, domain.PartFailed)
 	require.Equal(t, domain.PartFailed, part.State)
 	for _, state := range []domain.PartState{domain.PartSucceeded, domain.PartLost, domain.PartSkipped} {
-		end(h, part, state)
+		endPart(h, part, state)
 		require.Equal(t, domain.PartFailed, part.State, state)
 	}
 	require.Empty(t, h.Actual(h.Projects["shop"], h.Machines["web-01"]), "the first report of the agent counts")
@@ -55,7 +55,7 @@ func TestLateSuccessIsTheActualReleaseUnlessSomethingFollowed(t *testing.T) {
 		"nothing followed": {func(*projectionstest.History) {}, domain.PartSucceeded, "1.0"},
 		"it failed":        {func(*projectionstest.History) {}, domain.PartFailed, ""},
 		"a newer part started": {func(h *projectionstest.History) {
-			end(h, start(h, "1.0"), domain.PartFailed)
+			endPart(h, startPart(h, "1.0"), domain.PartFailed)
 		}, domain.PartSucceeded, ""},
 		"the disk was replaced": {func(h *projectionstest.History) {
 			h.Disconnect("web-01")
@@ -68,12 +68,12 @@ func TestLateSuccessIsTheActualReleaseUnlessSomethingFollowed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := projectionstest.OneMachine(t)
-			part := start(h, "1.0")
-			end(h, part, domain.PartLost)
+			part := startPart(h, "1.0")
+			endPart(h, part, domain.PartLost)
 			require.False(t, part.Reported)
 			require.Equal(t, 1, part.Deployment.LostParts())
 			c.between(h)
-			end(h, part, c.result)
+			endPart(h, part, c.result)
 			require.Equal(t, c.actual, h.Actual(h.Projects["shop"], h.Machines["web-01"]))
 			require.Equal(t, domain.PartLost, part.State, "the part stays ended")
 			require.True(t, part.Reported)
@@ -84,19 +84,19 @@ func TestLateSuccessIsTheActualReleaseUnlessSomethingFollowed(t *testing.T) {
 func TestPartThatDidNotSucceedOpensItsCandidatesAgain(t *testing.T) {
 	h := projectionstest.OneMachine(t)
 	before := *candidatesOf(h)[0]
-	part := start(h, "1.0")
+	part := startPart(h, "1.0")
 	require.Empty(t, candidatesOf(h))
 	require.Equal(t, before.Causes, part.Causes)
 	enabled := h.Add("machine/web-01", domain.MachineEnabled{}) // a newer cause while the part runs
 	require.Len(t, candidatesOf(h), 1)
-	end(h, part, domain.PartFailed)
+	endPart(h, part, domain.PartFailed)
 	after := candidatesOf(h)
 	require.Len(t, after, 1)
 	require.Equal(t, before.Opened, after[0].Opened)
 	require.Equal(t, append(before.Causes, projections.Cause{ID: enabled, Category: domain.Enabled,
 		Position: after[0].Causes[len(after[0].Causes)-1].Position}), after[0].Causes, "oldest first, each once")
 
-	end(h, start(h, "1.0"), domain.PartSucceeded)
+	endPart(h, startPart(h, "1.0"), domain.PartSucceeded)
 	require.Empty(t, candidatesOf(h), "a success needs nothing more")
 }
 
@@ -109,10 +109,10 @@ func TestReopenedCandidateRetainsItsFirstAndNewestCauses(t *testing.T) {
 	}
 	causes(projections.MaxCauses)
 	first := candidatesOf(h)[0].Causes[0]
-	part := start(h, "1.0")
+	part := startPart(h, "1.0")
 	causes(projections.MaxCauses - 2)
 	newest := candidatesOf(h)[0].Causes
-	end(h, part, domain.PartFailed)
+	endPart(h, part, domain.PartFailed)
 	merged := candidatesOf(h)[0].Causes
 	require.Len(t, merged, projections.MaxCauses)
 	require.Equal(t, first, merged[0])
@@ -124,8 +124,8 @@ func TestRequestedRedeploymentSurvivesAFailedPart(t *testing.T) {
 	trigger(h, "joins", domain.TriggerSettings{Events: []domain.Category{domain.AvailableGroup}, Redeploy: true})
 	h.Add("machine/web-01", domain.MachineEnabled{})
 	requested := h.Position
-	part := start(h, "1.0")
-	end(h, part, domain.PartFailed)
+	part := startPart(h, "1.0")
+	endPart(h, part, domain.PartFailed)
 	require.Equal(t, requested, candidatesOf(h)[0].Redeploy)
 }
 
@@ -139,40 +139,40 @@ func TestOnlyAttemptsOfTheSameDiskCount(t *testing.T) {
 		h.Add("project/shop", domain.PartsWithdrawn{Deployment: d, Machines: []string{"web-01"}, Reason: reason})
 	}
 	h := projectionstest.OneMachine(t)
-	end(h, start(h, "1.0"), domain.PartFailed)
+	endPart(h, startPart(h, "1.0"), domain.PartFailed)
 	require.Equal(t, 1, attempts(h))
 	withdraw(h, domain.NotClaimed)
 	require.Equal(t, 2, attempts(h), "a part that the machine never claimed is an attempt")
 	withdraw(h, domain.MachineIsDisabled)
 	require.Equal(t, 2, attempts(h))
-	end(h, start(h, "1.0"), domain.PartLost)
+	endPart(h, startPart(h, "1.0"), domain.PartLost)
 	require.Equal(t, 3, attempts(h))
 
-	part := start(h, "1.0")
+	part := startPart(h, "1.0")
 	h.Disconnect("web-01")
 	h.Connect("web-01", projectionstest.Server, domain.ID{9: 9})
-	end(h, part, domain.PartLost)
+	endPart(h, part, domain.PartLost)
 	require.Equal(t, 3, attempts(h), "the new disk has its own count")
-	end(h, start(h, "1.0"), domain.PartFailed)
+	endPart(h, startPart(h, "1.0"), domain.PartFailed)
 	require.Equal(t, 1, attempts(h))
 }
 
 func TestSuccessAfterACancelEndsTheHoldOfThatDeployment(t *testing.T) {
 	h := projectionstest.OneMachine(t)
-	part := start(h, "1.0")
+	part := startPart(h, "1.0")
 	h.Add("project/shop", domain.DeploymentCancelled{Deployment: part.Deployment.ID, Origin: domain.By("ann")})
 	require.Equal(t, []domain.HoldKind{domain.CancelledHold}, kinds(h))
-	end(h, part, domain.PartSucceeded)
+	endPart(h, part, domain.PartSucceeded)
 	require.Empty(t, kinds(h))
 	require.Equal(t, "1.0", h.Actual(h.Projects["shop"], h.Machines["web-01"]))
 }
 
 func TestMachineIsReadyAgainFromTheEndOfItsPart(t *testing.T) {
 	h := projectionstest.OneMachine(t)
-	part := start(h, "1.0")
+	part := startPart(h, "1.0")
 	m := h.Machines["web-01"]
 	require.Equal(t, part, m.Claimed)
-	end(h, part, domain.PartFailed)
+	endPart(h, part, domain.PartFailed)
 	require.Nil(t, m.Claimed)
 	require.Equal(t, h.Position, m.Ready)
 	require.True(t, m.Installed["shop"].Dirty)
