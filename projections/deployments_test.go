@@ -163,3 +163,15 @@ func TestRolloutMakesExhaustedMachinesDueAgain(t *testing.T) {
 	require.Equal(t, []string{"web-01"}, shop.Sweep())
 	require.Empty(t, h.Inconsistencies())
 }
+
+func TestNewcomersWantTheReleaseOfARolloutThatEnds(t *testing.T) {
+	h := shopOn(t, "web-01")
+	d := wide(h, "production", 0)
+	h.Join("web-02")
+	h.Claim(d.ID, "web-01")
+	h.End(d.ID, "web-01", domain.PartSucceeded, "")
+	require.Empty(t, h.Projects["shop"].Sweep())
+	h.Add("project/shop", domain.DeploymentEnded{Deployment: d.ID, State: domain.DeploymentSucceeded})
+	require.Equal(t, []string{"web-02"}, h.Projects["shop"].Sweep())
+	require.Empty(t, h.Inconsistencies())
+}

@@ -92,7 +92,6 @@ func (v *View) holdsChanged(p *Project, m *Machine) {
 		until = h.Until
 	}
 	v.index.setDeadline(deadlineKey{project: p.Name, machine: m.Name}, until)
-	v.touch(m.record)
 	v.settle(p, m)
 }
 

@@ -213,3 +213,18 @@ func TestCancelledAutomaticDeploymentHoldsMachinesThatDidNotSucceed(t *testing.T
 	}
 	require.Equal(t, map[string]bool{"web-02": true, "web-03": true}, held)
 }
+
+func TestHoldsOfAnUnknownMachineHaveNoEffect(t *testing.T) {
+	h := shopOn(t)
+	h.Add("project/shop", domain.HoldSet{Machine: "web-01", Origin: domain.By("ann")},
+		domain.HoldLifted{Machine: "web-01", Origin: domain.By("ann")})
+	h.Join("web-01")
+	require.Empty(t, kinds(h))
+}
+
+func TestEndOfAHoldThatDoesNotExistResetsNoAttempts(t *testing.T) {
+	h := projectionstest.OneMachine(t)
+	h.Attempt("web-01", "1.0", domain.PartFailed, "")
+	h.Add("project/shop", domain.HoldLifted{Machine: "web-01", Origin: domain.By("ann")})
+	require.Equal(t, 1, h.Machines["web-01"].Installed["shop"].FailedAttempts.Count)
+}
