@@ -228,3 +228,76 @@ func TestEndOfAHoldThatDoesNotExistResetsNoAttempts(t *testing.T) {
 	h.Add("project/shop", domain.HoldLifted{Machine: "web-01", Origin: domain.By("ann")})
 	require.Equal(t, 1, h.Machines["web-01"].Installed["shop"].FailedAttempts.Count)
 }
+
+// holdOf returns the hold of one kind on web-01, or nil.
+func holdOf(h *projectionstest.History, kind domain.HoldKind) *projections.Hold {
+	for _, hold := range h.Machines["web-01"].Installed["shop"].Holds {
+		if hold.Kind == kind {
+			return hold
+		}
+	}
+	return nil
+}
+
+func TestExcludedMachineIsHeldAtItsOwnRelease(t *testing.T) {
+	h := shopOn(t, "web-01")
+	hold(h, false, nil) // at 1.0, which it does not have
+	exclude(h)
+	require.Empty(t, holdOf(h, domain.ExcludedHold).Release)
+	require.Equal(t, "1.0", holdOf(h, domain.ManualHold).Release)
+}
+
+func TestSuccessfulRolloutEndsNoHoldOfAnExcludedMachine(t *testing.T) {
+	h := shopOn(t, "web-01")
+	narrowed(h, domain.PartFailed, "")
+	h.Add("project/shop", domain.DeploymentEnded{Deployment: exclude(h).ID, State: domain.DeploymentSucceeded})
+	require.Equal(t, []domain.HoldKind{domain.ExcludedHold, domain.FailedRolloutHold}, kinds(h))
+}
+
+func TestDeploymentHoldsNoMachineThatDidNotStart(t *testing.T) {
+	for state, kind := range map[domain.DeploymentState]domain.DeploymentKind{
+		domain.DeploymentSucceeded: domain.Narrowed, domain.DeploymentFailed: domain.EnvironmentWide} {
+		h := shopOn(t, "web-01")
+		d := h.Add("project/shop", domain.DeploymentQueued{Kind: kind, Environment: "production", Release: "1.0",
+			Machines: []domain.DeploymentMachine{{Name: "web-01"}}, Origin: domain.By("ann")})
+		h.End(d, "web-01", domain.PartSkipped, domain.MachineIsOffline)
+		h.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: state})
+		require.Empty(t, kinds(h), state)
+	}
+}
+
+func TestDeploymentThatEndsLateHoldsNothingThatALaterOneStarted(t *testing.T) {
+	for _, state := range []domain.DeploymentState{domain.DeploymentSucceeded, domain.DeploymentFailed} {
+		h := shopOn(t, "web-01")
+		h.Want("1.0")
+		d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0",
+			Machines: []domain.DeploymentMachine{{Name: "web-01"}}, Origin: domain.By("ann")})
+		h.Claim(d, "web-01")
+		h.End(d, "web-01", domain.PartLost, domain.NoEndReported)
+		narrowed(h, domain.PartSucceeded, "")
+		h.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: state})
+		require.Empty(t, kinds(h), state)
+	}
+}
+
+func TestFailedRolloutHoldsWhatIsProvenAtItsEnd(t *testing.T) {
+	h := projectionstest.OneMachine(t)
+	h.Attempt("web-01", "1.0", domain.PartSucceeded, "")
+	d := wide(h, "production", 0)
+	h.Claim(d.ID, "web-01")
+	h.End(d.ID, "web-01", domain.PartFailed, "")
+	hold(h, true, nil) // a restore: nothing is proven any more
+	h.Add("project/shop", domain.DeploymentEnded{Deployment: d.ID, State: domain.DeploymentFailed})
+	require.Empty(t, holdOf(h, domain.FailedRolloutHold).Release)
+}
+
+func TestFailedRolloutDoesNotHoldAnotherMachineOfTheSameName(t *testing.T) {
+	h := shopOn(t, "web-01")
+	d := wide(h, "production", 0)
+	h.Claim(d.ID, "web-01")
+	h.End(d.ID, "web-01", domain.PartFailed, "")
+	h.Add("machine/web-01", domain.MachineDeleted{Origin: domain.By("ann")})
+	h.Join("web-01")
+	h.Add("project/shop", domain.DeploymentEnded{Deployment: d.ID, State: domain.DeploymentFailed})
+	require.Empty(t, kinds(h))
+}

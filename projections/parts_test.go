@@ -177,3 +177,18 @@ func TestMachineIsReadyAgainFromTheEndOfItsPart(t *testing.T) {
 	require.Equal(t, h.Position, m.Ready)
 	require.True(t, m.Installed["shop"].Dirty)
 }
+
+func TestStreamOfAPartWithoutADeploymentIsSetAside(t *testing.T) {
+	h := projectionstest.OneMachine(t)
+	h.Apply(recorded(t, "part/garbage", h.Position+1, domain.PartEnded{State: domain.PartFailed}))
+	require.True(t, h.SetAside("part/garbage"))
+}
+
+func TestClaimAndEndTouchTheMachine(t *testing.T) {
+	h := projectionstest.OneMachine(t)
+	h.Touched()
+	part := startPart(h, "1.0")
+	require.Equal(t, "web-01", h.Touched()[0].Name)
+	endPart(h, part, domain.PartFailed)
+	require.Equal(t, "web-01", h.Touched()[0].Name)
+}

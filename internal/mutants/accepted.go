@@ -3,6 +3,8 @@ package main
 import (
 	_ "embed"
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 )
 
@@ -32,3 +34,19 @@ func readAccepted(text string) (map[string]string, error) {
 
 // acceptedAs returns how accepted.txt names the mutant: like the report, without the line number.
 func (m *mutant) acceptedAs() string { return m.file + " " + m.what() }
+
+// outdated returns the accepted mutants that the mutated packages no longer have.
+func outdated(accepted map[string]string, mutants []*mutant) (gone []string) {
+	known, packages := map[string]bool{}, map[string]bool{}
+	for _, m := range mutants {
+		known[m.acceptedAs()], packages[path.Dir(m.file)] = true, true
+	}
+	for name := range accepted {
+		file, _, _ := strings.Cut(name, " ")
+		if packages[path.Dir(file)] && !known[name] {
+			gone = append(gone, name)
+		}
+	}
+	slices.Sort(gone)
+	return gone
+}

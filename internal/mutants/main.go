@@ -60,6 +60,9 @@ func run(ctx context.Context, out io.Writer, o options) error {
 	if o.list {
 		return list(out, source, o)
 	}
+	for _, name := range outdated(accepted, source.mutants()) {
+		fmt.Fprintf(os.Stderr, "accepted.txt: the code no longer has this mutant: %s\n", name)
+	}
 	folder, remove, err := workFolder(o.keep)
 	if err != nil {
 		return err

@@ -34,16 +34,17 @@ func TestSampleHasTheListedMutants(t *testing.T) {
 	require.Equal(t, string(want), got.String())
 }
 
-// TestAcceptedMutantsExist fails if accepted.txt names a mutant that the code no longer has.
-func TestAcceptedMutantsExist(t *testing.T) {
+func TestAcceptedMutantThatNoLongerExistsIsReported(t *testing.T) {
+	accepted := map[string]string{"p/a.go f: `x` removed": "so", "p/a.go f: `y` removed": "so", "q/a.go f: `z` removed": "so"}
+	mutants := []*mutant{{file: "p/a.go", line: 7, function: "f", before: "x", change: "removed"}}
+	require.Equal(t, []string{"p/a.go f: `y` removed"}, outdated(accepted, mutants), "package q is not part of the run")
+	require.Empty(t, outdated(accepted, nil))
+}
+
+func TestAcceptedMutantsHaveReasons(t *testing.T) {
 	accepted, err := readAccepted(acceptedText)
 	require.NoError(t, err)
-	source, err := load(t.Context(), ".", []string{"projections", "triggers", "policies", "rollout"})
-	require.NoError(t, err)
-	for _, m := range source.mutants() {
-		delete(accepted, m.acceptedAs())
-	}
-	require.Empty(t, accepted, "remove them from accepted.txt, or adapt their text")
+	require.NotEmpty(t, accepted)
 }
 
 func TestAcceptedMutantNeedsReason(t *testing.T) {
