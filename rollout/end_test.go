@@ -41,6 +41,21 @@ func TestDeploymentEndsWithTheStateAndReasonOfItsParts(t *testing.T) {
 			f.Add("project/shop", domain.DeploymentCancelled{Deployment: d})
 			return d
 		}, domain.DeploymentFailed, "parts-failed"},
+		"lost parts up to the limit on failures": {func(f *fleet) domain.ID {
+			limited := wide()
+			limited.StopAfterFailures = 2
+			d := f.queue(limited)
+			f.run(d, domain.PartLost, "web-01", "web-02")
+			return d
+		}, domain.DeploymentFailed, "parts-failed"},
+		"fewer lost parts than the limit on failures": {func(f *fleet) domain.ID {
+			limited := wide()
+			limited.StopAfterFailures = 2
+			d := f.queue(limited)
+			f.run(d, domain.PartLost, "web-01")
+			f.run(d, domain.PartSucceeded, "web-02")
+			return d
+		}, domain.DeploymentSucceeded, ""},
 		"an unavailable machine is skipped": {func(f *fleet) domain.ID {
 			d := f.queue(wide())
 			f.run(d, domain.PartSucceeded, "web-01")
@@ -164,18 +179,21 @@ func TestDeploymentDoesNotEndWhileOneOfItsPartsIsOpen(t *testing.T) {
 }
 
 func TestUnclaimedPartsAreWithdrawnAfterStopAfterFailures(t *testing.T) {
-	for name, kind := range map[string]func(...string) domain.DeploymentQueued{"narrowed": narrowed,
-		"automatic": automatic} {
+	for name, c := range map[string]struct {
+		kind   func(...string) domain.DeploymentQueued
+		second domain.PartState
+	}{"narrowed": {narrowed, domain.PartFailed}, "automatic": {automatic, domain.PartFailed},
+		"a lost part counts": {narrowed, domain.PartLost}} {
 		t.Run(name, func(t *testing.T) {
 			f := newFleet(t, "web-01", "web-02", "web-03", "web-04", "web-05")
-			queued := bounded(4, kind("web-01", "web-02", "web-03", "web-04", "web-05"))
+			queued := bounded(4, c.kind("web-01", "web-02", "web-03", "web-04", "web-05"))
 			queued.StopAfterFailures = 2
 			d := f.queue(queued)
 			f.Claim(d, "web-03")
 			f.run(d, domain.PartFailed, "web-01")
 			require.Equal(t, []domain.Decision{released(d, "web-05")}, f.decide(), "one failure is allowed")
 
-			f.run(d, domain.PartFailed, "web-02")
+			f.run(d, c.second, "web-02")
 			stop := withdrawn(d, domain.TooManyFailures)
 			require.Equal(t, []domain.Decision{stop}, f.decide(), "no further part is released")
 			f.Add(stop.Stream, stop.Events...)

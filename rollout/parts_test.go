@@ -30,6 +30,9 @@ var unavailable = map[string]struct {
 	}},
 	"disabled": {domain.MachineIsDisabled,
 		func(f *fleet) { f.Add("machine/web-01", domain.MachineDisabled{}) }},
+	"held by a person": {domain.MachineIsHeld, func(f *fleet) {
+		f.Add("project/shop", domain.HoldSet{Machine: "web-01", Instance: f.Machines["web-01"].Instance, Origin: domain.By("ann")})
+	}},
 	"offline":             {domain.MachineIsOffline, func(f *fleet) { f.Disconnect("web-01") }},
 	"with unknown health": {domain.HealthNotKnown, func(f *fleet) { f.Add("policy/default", checked) }},
 }
