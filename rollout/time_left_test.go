@@ -68,3 +68,26 @@ func TestPartThatWaitsForNoAgentIsNotBounded(t *testing.T) {
 	_, bounded = rollout.TimeLeft(f.View, released, f.measured())
 	require.False(t, bounded, "its machine is gone, so it is due at once")
 }
+
+func TestVerificationThatOnlyNeedsAHeartbeatHasNoTimeLeft(t *testing.T) {
+	f, d := verifying(t)
+	part := f.Deployments[d].Parts["web-01"]
+	left := func() time.Duration {
+		d, bounded := rollout.TimeLeft(f.View, part, f.measured())
+		require.True(t, bounded)
+		return d
+	}
+	f.silence = time.Hour
+	f.Wait(healthyFor)
+	require.Zero(t, left())
+	f.Wait(1)
+	require.Zero(t, left())
+	m := f.Machines["web-01"]
+	f.Add("machine/web-01", domain.AgentConnected{Server: f.server, Session: m.Session, Instance: m.Instance})
+	require.Equal(t, time.Second, left(), "the new session has to last")
+	f.Wait(400 * time.Millisecond)
+	require.Equal(t, 600*time.Millisecond, left())
+	f.server = domain.ID{7: 7}
+	_, bounded := rollout.TimeLeft(f.View, part, f.measured())
+	require.False(t, bounded, "another server decides")
+}
