@@ -91,3 +91,15 @@ func TestVerificationThatOnlyNeedsAHeartbeatHasNoTimeLeft(t *testing.T) {
 	_, bounded := rollout.TimeLeft(f.View, part, f.measured())
 	require.False(t, bounded, "another server decides")
 }
+
+func TestPatienceWithAnUnhealthyMachineCountsFromItsNewestSession(t *testing.T) {
+	check := domain.PolicyDefined{Settings: domain.PolicySettings{HealthCheck: &domain.HealthCheck{Script: "true",
+		Every: domain.Duration(time.Hour), Timeout: domain.Duration(time.Second)}}}
+	f, d := verifying(t, func(f *fleet) { f.Add("policy/default", check) }, health(domain.Unhealthy))
+	f.Wait(10 * time.Minute)
+	m := f.Machines["web-01"]
+	f.Add("machine/web-01", domain.AgentConnected{Server: f.server, Session: m.Session, Instance: m.Instance})
+	left, bounded := rollout.TimeLeft(f.View, f.Deployments[d].Parts["web-01"], f.measured())
+	require.True(t, bounded)
+	require.Equal(t, time.Hour+time.Second, left)
+}

@@ -135,9 +135,14 @@ func TestOnlyTheServerOfTheSessionDecidesThatAMachineStayedHealthy(t *testing.T)
 	f.server = domain.ID{7: 7}
 	f.Wait(time.Hour)
 	require.Empty(t, f.decide())
+	require.Empty(t, rollout.Decide(f.View, rollout.Measured{Age: f.Age}), "a server without sessions")
 	m := f.Machines["web-01"]
 	f.Add("machine/web-01", domain.AgentConnected{Server: f.server, Session: m.Session, Instance: m.Instance})
-	f.Wait(time.Second)
+	f.Wait(800 * time.Millisecond)
+	f.silence = 300 * time.Millisecond
+	require.Empty(t, f.decide(), "it was last heard from half a second after it connected")
+	f.Wait(200 * time.Millisecond)
+	f.silence = 0
 	require.Empty(t, f.decide(), "its agent has not been heard from in this session")
 	f.Wait(1)
 	require.Equal(t, []domain.Decision{verified(d, "web-01", domain.PartSucceeded, "")}, f.decide(), "it keeps its time")
@@ -163,6 +168,8 @@ func TestAgentThatReturnsAgainAndAgainDoesNotKeepTheSlot(t *testing.T) {
 		f.Connect("web-01", f.server, f.Machines["web-01"].Instance)
 	}
 	require.Empty(t, f.decide())
+	left, _ := rollout.TimeLeft(f.View, f.Deployments[d].Parts["web-01"], f.measured())
+	require.Zero(t, left)
 	f.Wait(1)
 	require.Equal(t, []domain.Decision{verified(d, "web-01", domain.PartFailed, domain.MachineIsOffline)}, f.decide())
 }
