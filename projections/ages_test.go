@@ -56,3 +56,34 @@ func TestResumedAgesCountFromTheResumeAndKeepTheMarks(t *testing.T) {
 	require.Equal(t, eventlog.Position(2500), after.AtOrBelow(2500))
 	require.Zero(t, after.AtOrBelow(100), "older positions are not saved")
 }
+
+func TestMarksAreThinnedInTheOlderHalfOnly(t *testing.T) {
+	var a Ages
+	for p := range maxMarks {
+		a.Mark(eventlog.Position(p+1), time.Duration(p+1))
+	}
+	require.Len(t, a.marks, maxMarks)
+	a.Mark(maxMarks+1, maxMarks+1)
+	require.Len(t, a.marks, maxMarks*3/4+1)
+	now := time.Duration(maxMarks + 1)
+	require.Equal(t, now-2, a.Since(1, now), "event 1 has the time of event 2")
+	require.Equal(t, now-maxMarks/2, a.Since(maxMarks/2, now))
+	for p := maxMarks/2 + 1; p <= maxMarks+1; p++ {
+		require.Equal(t, now-time.Duration(p), a.Since(eventlog.Position(p), now))
+	}
+	require.Len(t, a.Marks(), maxSavedMarks)
+	require.Equal(t, eventlog.Position(maxMarks+1), a.Marks()[maxSavedMarks-1])
+}
+
+func TestMarkOfAnOlderPositionIsIgnored(t *testing.T) {
+	var a Ages
+	a.Restart(time.Hour)
+	require.Empty(t, a.marks, "nothing was marked yet")
+	a.Mark(5, time.Second)
+	a.Mark(5, time.Minute)
+	a.Mark(3, time.Minute)
+	require.Equal(t, time.Minute-time.Second, a.Since(5, time.Minute))
+	a.Mark(7, time.Second)
+	require.Len(t, a.marks, 1, "events that were folded at one moment share a mark")
+	require.Equal(t, eventlog.Position(7), a.AtOrBelow(9))
+}

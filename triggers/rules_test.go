@@ -186,3 +186,16 @@ func TestEventOfAnAutomaticDeploymentHasTheFirstTwentyCauses(t *testing.T) {
 	require.Len(t, d.Causes, 20)
 	require.Equal(t, machines[0].Causes, d.Causes[:len(machines[0].Causes)])
 }
+
+func TestSweepNamesItsTriggersInOrder(t *testing.T) {
+	h := newFleet(t)
+	for _, name := range []string{"zz", "aa", "mm"} {
+		h.Add("project/shop", domain.TriggerDefined{Trigger: name, Settings: domain.TriggerSettings{
+			Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"*"}}})
+	}
+	h.Add("project/shop", domain.ProjectDisabled{}) // so that no candidate is opened
+	h.Join("web-01")
+	h.Add("project/shop", domain.ProjectEnabled{})
+	require.Equal(t, triggers.Sweep, judge(h).Reason)
+	require.Equal(t, []string{"aa", "joins", "mm", "zz"}, judge(h).Triggers)
+}
