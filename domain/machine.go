@@ -64,16 +64,15 @@ func (m *Machine) Evolve(id ID, e Event) error {
 	return nil
 }
 
-// Reasons of MachineWentOffline events that a server decides. In both cases nothing was heard from the machine for longer
-// than its policy's offlineAfter.
+// Reasons of MachineWentOffline events that a server decides.
 const (
 	Silent     = "silent"
 	ServerGone = "server-gone"
 )
 
-// BeyondGrace reports whether nothing was heard from the machine for longer than its policy's offlineAfter, as opposed
-// to an agent that disconnected.
-func (e MachineWentOffline) BeyondGrace() bool { return e.Reason == Silent || e.Reason == ServerGone }
+// BeyondGrace reports whether nothing was heard from the machine for longer than its policy's offlineAfter. An agent that
+// disconnected, or whose server is gone, may still return within that time.
+func (e MachineWentOffline) BeyondGrace() bool { return e.Reason == Silent }
 
 func (m *Machine) applySettings(environment string, roles []string, policy string) {
 	m.Environment, m.Roles, m.Policy = environment, SortedUnique(roles), policy

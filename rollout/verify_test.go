@@ -148,6 +148,9 @@ func TestOnlyTheServerOfTheSessionDecidesThatAMachineStayedHealthy(t *testing.T)
 	require.Equal(t, []domain.Decision{verified(d, "web-01", domain.PartSucceeded, "")}, f.decide(), "it keeps its time")
 	f.server = domain.ID{7: 8}
 	f.Add("machine/web-01", domain.MachineWentOffline{Connect: m.Connect, Reason: domain.ServerGone})
+	f.Wait(grace)
+	require.Empty(t, f.decide(), "its agent may reach another server")
+	f.Wait(1)
 	require.Equal(t, []domain.Decision{verified(d, "web-01", domain.PartFailed, domain.MachineIsOffline)}, f.decide(),
 		"any server decides a failure")
 }

@@ -64,7 +64,7 @@ func (l *ledger) observeOne(s *partState, fact domain.Event) {
 	case domain.MachineHealthChanged:
 		watch.broken = watch.broken || h.Health == domain.Unhealthy
 	case domain.MachineWentOffline:
-		watch.broken = watch.broken || !h.Online && (e.Reason == "silent" || e.Reason == "server-gone")
+		watch.broken = watch.broken || !h.Online && e.Reason == "silent"
 	}
 	steady := h.Online && h.Health != domain.Unhealthy && (!l.checked[h.Policy] || h.Health != domain.HealthUnknown)
 	if steady && !watch.steady {
