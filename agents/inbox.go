@@ -123,6 +123,9 @@ func (s *session) readMessages() {
 			break
 		}
 		s.receive(ctx, m)
+		if m.Goodbye != nil { // reading on would confirm the agent's close before its departure is recorded
+			break
+		}
 	}
 	expired := time.AfterFunc(requestTimeout, cancel) // what was read is still handled, unless the log hangs
 	defer expired.Stop()

@@ -39,6 +39,7 @@ type outage struct {
 	number  int                   // of the last operation
 	failed  bool                  // the last operation that ended failed
 	since   time.Duration         // begin of the first one that failed
+	worked  time.Duration         // end of the last one that the log answered
 	full    bool                  // it failed because there is no space left
 }
 
@@ -66,12 +67,18 @@ func (o *outages) end(ctx context.Context, kind operation, number int, now time.
 	switch {
 	case !answered(err) && ctx.Err() != nil && !slow: // its caller gave up, which says nothing about the log
 		return 0
+	case !answered(err) && begun < s.worked: // an outage that has ended already
+		return 0
 	case !answered(err):
 		if !s.failed {
 			s.failed, s.since = true, begun
 		}
 		s.full = errors.Is(err, eventlog.ErrFull)
 		return 0
+	}
+	begun = max(begun, s.worked)
+	s.worked, slow = now, now-begun >= slowOperation
+	switch {
 	case !s.failed && !slow:
 		return 0
 	case s.failed:
@@ -96,8 +103,8 @@ func (s *outage) ongoing(now time.Duration) (lasted time.Duration) {
 		lasted = now - s.since
 	}
 	for _, begun := range s.running {
-		if now-begun >= slowOperation {
-			lasted = max(lasted, now-begun)
+		if waited := now - max(begun, s.worked); waited >= slowOperation {
+			lasted = max(lasted, waited)
 		}
 	}
 	return lasted
