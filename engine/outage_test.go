@@ -25,7 +25,7 @@ func TestLateFailureDoesNotBeginAnOutageThatHasEnded(t *testing.T) {
 
 func TestOperationThatHangsAloneIsNoOutage(t *testing.T) {
 	var o outages
-	o.begin(writing, 0) // hangs for ever
+	o.begin(writing, 0) // never ends
 	require.Equal(t, 20*time.Second, o.longest(20*time.Second))
 	for now := 20 * time.Second; now < time.Minute; now += time.Second {
 		other := o.begin(writing, now)
