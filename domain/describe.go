@@ -162,6 +162,7 @@ var partReasonText = map[PartReason]string{
 	TooManyFailures:    "the number of failed parts reached stopAfterFailures",
 	NotClaimed:         "the machine did not claim it within its policy's lostAfter",
 	MachineReplaced:    "the machine returned as another instance",
+	StateLost:          "the machine lost what the part installed",
 	NoEndReported:      "no result was reported in time",
 	ProjectGone:        "the project was deleted",
 	EnvironmentGone:    "the environment was deleted",

@@ -152,8 +152,8 @@ type (
 		Detail   string     `json:"detail,omitempty"`
 		Session  ID         `json:"session"` // of the reporting agent; zero if a server decided
 	}
-	// PartVerified ends the verification of a part whose agent reported a success. It is void if the machine became
-	// unhealthy before the event.
+	// PartVerified ends the verification of a part whose agent reported a success. A success is void if the
+	// machine became unhealthy, went offline or lost its state before the event.
 	PartVerified struct {
 		Project string     `json:"project"`
 		State   PartState  `json:"state"` // succeeded, failed or lost

@@ -23,6 +23,7 @@ const (
 	TooManyFailures    PartReason = "stop-after-failures"
 	NotClaimed         PartReason = "not-claimed"
 	MachineReplaced    PartReason = "machine-replaced"
+	StateLost          PartReason = "state-lost"
 	NoEndReported      PartReason = "no-end-reported"
 	ProjectGone        PartReason = "project-deleted"
 	EnvironmentGone    PartReason = "environment-deleted"

@@ -43,10 +43,11 @@ func (p *Part) overtaken() domain.PartReason {
 	return ""
 }
 
-// verified folds the end of a verification that a server decided. A success is void if the machine has become unhealthy
-// or has gone offline before: its server had not read that yet, and decides again.
+// verified folds the end of a verification that a server decided. A success is void if the machine has become unhealthy,
+// has gone offline or has lost its state before: its server had not read that yet, and decides again.
 func (v *View) verified(part *Part, e domain.PartVerified, f Fact) {
-	if part.State == domain.PartVerifying && (part.Broken == "" || e.State != domain.PartSucceeded) {
+	void := e.State == domain.PartSucceeded && (part.Broken != "" || part.Forgotten(v.MachineOf(part)))
+	if part.State == domain.PartVerifying && !void {
 		v.endVerification(part, e.State, e.Reason, f)
 	}
 }
@@ -97,6 +98,16 @@ func (v *View) observePart(part *Part, m *Machine, f Fact) {
 	case part.Steady == 0:
 		part.Steady = f.Position
 	}
+}
+
+// Forgotten reports whether the agent of the machine no longer remembers the success of the part. The health of the
+// machine then says nothing about the release of the part.
+func (p *Part) Forgotten(m *Machine) bool {
+	if !p.IsFor(m) {
+		return false
+	}
+	lost := m.LostState(p.Deployment.Project.Name)
+	return lost != nil && lost.Deployment == p.Deployment.ID
 }
 
 func (p *Part) markBroken(reason domain.PartReason) {

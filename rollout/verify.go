@@ -9,8 +9,8 @@ import (
 
 // verified returns the end of a verification that is due.
 //
-// What the log shows, any server decides: the machine became unhealthy, was not heard from, is gone or was replaced. That
-// it stayed healthy only the server that holds its session can decide, because only that server has heard from it: time
+// What the log shows, any server decides: the machine became unhealthy, was not heard from, is gone, was replaced or has
+// lost what the part installed. That it stayed healthy only the server that holds its session can decide, because only that server has heard from it: time
 // in which nobody did does not count.
 func verified(v *projections.View, part *projections.Part, now Measured) (e domain.PartVerified, due bool) {
 	m := v.MachineOf(part)
@@ -22,6 +22,8 @@ func verified(v *projections.View, part *projections.Part, now Measured) (e doma
 		e.State, e.Reason = domain.PartLost, domain.MachineGone
 	case m.Instance != part.Instance:
 		e.State, e.Reason = domain.PartLost, domain.MachineReplaced
+	case part.Forgotten(m):
+		e.State, e.Reason = domain.PartLost, domain.StateLost
 	case v.SetAside(domain.MachineStream(m.Name)): // its health is not folded, so nothing is known
 	case !m.Online && now.Age(m.Offline) > grace(v, m):
 		e.State, e.Reason = domain.PartFailed, domain.MachineIsOffline
@@ -37,9 +39,10 @@ func observed(v *projections.View, part *projections.Part, m *projections.Machin
 	silence, held := silence(m, now)
 	switch steady := now.Age(part.Steady); {
 	case !held:
-	case part.Steady == 0 && now.Age(max(part.Verifying, m.Connected)) > patience(v, part, m):
-		return domain.PartFailed, unsteady(m)
 	case part.Steady == 0:
+		if patienceLeft(v, part, m, now) < 0 {
+			return domain.PartFailed, unsteady(m)
+		}
 	case steady > healthyFor(part):
 		if steady-silence > healthyFor(part) && now.Age(m.Connected)-silence > settled {
 			return domain.PartSucceeded, ""
@@ -61,7 +64,7 @@ func verificationTimeLeft(v *projections.View, part *projections.Part, m *projec
 	case !held:
 		return 0, false
 	case part.Steady == 0:
-		return patience(v, part, m) - now.Age(max(part.Verifying, m.Connected)), true
+		return patienceLeft(v, part, m, now), true
 	case steady > healthyFor(part):
 		return max(settled-now.Age(m.Connected), 0), true
 	default:
@@ -102,6 +105,13 @@ func patience(v *projections.View, part *projections.Part, m *projections.Machin
 		required = max(required, time.Duration(check.Every+check.Timeout))
 	}
 	return required
+}
+
+// patienceLeft returns how much longer a machine may stay unhealthy, or without a result of its check. An agent that
+// connects again has the whole time again, but only until LostAfter has passed.
+func patienceLeft(v *projections.View, part *projections.Part, m *projections.Machine, now Measured) time.Duration {
+	return patience(v, part, m) + min(-now.Age(max(part.Verifying, m.Connected)),
+		time.Duration(v.PolicyOf(m).LostAfter)-now.Age(part.Verifying))
 }
 
 func unsteady(m *projections.Machine) domain.PartReason {

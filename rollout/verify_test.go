@@ -101,6 +101,11 @@ func TestVerificationEndsWithTheFirstOfItsConditions(t *testing.T) {
 		"another instance": {nil, []func(f *fleet){goodbye, func(f *fleet) {
 			f.Connect("web-01", f.server, domain.ID{9: 9})
 		}}, domain.PartLost, domain.MachineReplaced},
+		"lost its state": {nil, []func(f *fleet){func(f *fleet) {
+			installed := f.Machines["web-01"].Installed["shop"]
+			f.Add("machine/web-01", domain.MachineLostState{Lost: []domain.LostSuccess{{Project: "shop",
+				Deployment: installed.Deployment, Release: installed.Release}}})
+		}}, domain.PartLost, domain.StateLost},
 		"disabled, moved and out of scope": {nil, []func(f *fleet){func(f *fleet) {
 			f.Add("machine/web-01", domain.MachineDisabled{}, domain.MachineChanged{Environment: "staging"})
 			f.Add("project/shop", domain.ProjectDisabled{})
@@ -175,6 +180,24 @@ func TestAgentThatReturnsAgainAndAgainDoesNotKeepTheSlot(t *testing.T) {
 	require.Zero(t, left)
 	f.Wait(1)
 	require.Equal(t, []domain.Decision{verified(d, "web-01", domain.PartFailed, domain.MachineIsOffline)}, f.decide())
+}
+
+func TestUnhealthyMachineWhoseAgentReturnsAgainAndAgainDoesNotKeepTheSlot(t *testing.T) {
+	check := domain.PolicyDefined{Settings: domain.PolicySettings{HealthCheck: &domain.HealthCheck{Script: "true",
+		Every: domain.Duration(time.Minute), Timeout: domain.Duration(time.Second)}}}
+	f, d := verifying(t, func(f *fleet) { f.Add("policy/default", check) }, health(domain.Unhealthy))
+	const patience = 61 * time.Second
+	for left := patience + lostAfter; left > 0; left -= healthyFor {
+		require.Empty(t, f.decide())
+		goodbye(f)
+		f.Connect("web-01", f.server, f.Machines["web-01"].Instance)
+		least, _ := rollout.TimeLeft(f.View, f.Deployments[d].Parts["web-01"], f.measured())
+		require.Equal(t, min(left, patience), least)
+		f.Wait(min(left, healthyFor))
+	}
+	require.Empty(t, f.decide())
+	f.Wait(1)
+	require.Equal(t, []domain.Decision{verified(d, "web-01", domain.PartFailed, domain.MachineIsUnhealthy)}, f.decide())
 }
 
 func TestVerificationKeepsItsSlotAndDecidesTheDeployment(t *testing.T) {
