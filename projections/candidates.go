@@ -60,9 +60,12 @@ func redeployDue(m *Machine, before domain.Machine, f Fact, absent bool) bool {
 
 func anyProject(*Project) bool { return true }
 
-// wantsAnother reports whether the project's environment wants another release than when the machine went offline. A
-// machine that only seemed to be absent is due for such a project alone.
-func (m *Machine) wantsAnother(p *Project) bool { return p.WantedSince[m.Environment] > m.Offline }
+// mayWantAnother reports whether the environment of a machine wants another release than when the machine went offline,
+// got the same one deployed again, or may want another one once an open deployment has ended (law 1). A machine that only
+// seemed to be absent is due for such a project alone.
+func (p *Project) mayWantAnother(m *Machine) bool {
+	return p.WantedSince[m.Environment] > m.Offline || p.HasOpenWide(m.Environment)
+}
 
 // openCandidates opens a candidate for every enabled trigger that matches the machine and the event, of the projects for
 // which due returns true.

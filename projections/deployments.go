@@ -383,11 +383,20 @@ func (v *View) endDeployment(e domain.DeploymentEnded, f Fact) {
 	switch {
 	case p.Gone:
 	case d.Kind == domain.EnvironmentWide:
+		d.confirmWanted(f.Position)
 		v.settleEnvironment(p, d.Environment)
 	default:
 		v.settleNamed(p, d)
 	}
 	v.retain(d)
+}
+
+// confirmWanted records that an environment-wide deployment that succeeded says what the environment wants, even if it
+// wanted that before: a machine that was unknown meanwhile may have something else, after a rollback for example.
+func (d *Deployment) confirmWanted(at eventlog.Position) {
+	if d.State == domain.DeploymentSucceeded && !d.orphaned {
+		d.Project.WantedSince[d.Environment] = at
+	}
 }
 
 // without returns the list without d, or nil if nothing is left.

@@ -143,7 +143,7 @@ func (v *View) foldMachine(name string, f Fact) error {
 	switch {
 	case void:
 	case resumes:
-		v.openCandidates(m, f, false, m.wantsAnother)
+		v.openCandidates(m, f, false, func(p *Project) bool { return p.mayWantAnother(m) })
 	default:
 		v.openCandidates(m, f, redeployDue(m, before, f, absent), anyProject)
 	}

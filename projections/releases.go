@@ -21,7 +21,7 @@ type Project struct {
 	Enabled eventlog.Position
 	// PinnedTime is when the pin of each environment was set. It is only shown.
 	PinnedTime map[string]time.Time
-	// WantedSince is the position at which what each environment wants last changed.
+	// WantedSince is the position at which what each environment wants last changed, or a deployment last confirmed it.
 	WantedSince map[string]eventlog.Position
 	// Gone is set after the project was deleted. Its open deployments only finish their claimed parts.
 	Gone bool

@@ -59,7 +59,11 @@ func (m agentMemory) clone() agentMemory {
 // has reported, except what it lost with its disk.
 func (a *agent) proven(v *projections.View) map[string]provenSuccess {
 	proven := map[string]provenSuccess{}
-	if m := v.Machines[a.machine]; m != nil && m.Instance == a.instance {
+	m := v.Machines[a.machine]
+	if kept := v.CleanedUp(a.machine); kept != nil { // its agent remembers what it installed before
+		m = kept.Machine
+	}
+	if m != nil && m.Instance == a.instance {
 		for project, i := range m.Installed {
 			if !i.Deployment.IsZero() && !a.forgotten[i.Deployment] {
 				proven[project] = provenSuccess{i.Deployment, i.Release}

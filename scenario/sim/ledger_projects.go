@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 )
@@ -37,6 +39,13 @@ func (a *projectState) release(environment string) (release string) {
 		}
 	}
 	return release
+}
+
+// isRollingOut reports whether an environment-wide deployment to the environment is open.
+func (a *projectState) isRollingOut(environment string) bool {
+	return slices.ContainsFunc(a.deployments, func(w *deploymentState) bool {
+		return w.Kind == domain.EnvironmentWide && w.Environment == environment && w.ended == "" && !w.environmentGone
+	})
 }
 
 func (a *projectState) wantedIn(environment string) string {

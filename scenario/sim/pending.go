@@ -28,7 +28,7 @@ func (l *ledger) ask(h *machineState, fact domain.Event, resumed bool) {
 		return
 	}
 	for _, a := range l.projects {
-		if resumed && l.wants[projectEnvironment{a, h.Environment}].since <= h.away {
+		if resumed && l.wants[projectEnvironment{a, h.Environment}].since <= h.away && !a.isRollingOut(h.Environment) {
 			continue
 		}
 		for name, r := range a.triggers {
