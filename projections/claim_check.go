@@ -76,11 +76,12 @@ func (v *View) firstForbidding(rules []claimRule, part *Part, session domain.ID)
 
 func automatic(p *Part) bool { return p.Deployment.Kind == domain.Automatic }
 
-// HeldSinceQueued reports whether a person held the machine with `drover hold` after the part was queued. The machine
-// then stays as it is, even if a person queued the part (law 13).
+// HeldSinceQueued reports whether a person held the machine with `drover hold` after the part was queued, or drover held
+// it after a restore. The machine then stays as it is, even if a person queued the part (law 13): a restored log may have
+// a part that the machine has finished long ago.
 func (p *Part) HeldSinceQueued(m *Machine) bool {
-	h := m.holdOf(p.Deployment.Project.Name, domain.ManualHold)
-	return h != nil && h.At > p.Deployment.Queued
+	i := m.Installed[p.Deployment.Project.Name]
+	return i != nil && slices.ContainsFunc(i.Holds, func(h *Hold) bool { return h.Manual() && h.At > p.Deployment.Queued })
 }
 
 // alreadyDone reports whether the machine has the release of an automatic part, and no trigger asks for a redeployment

@@ -93,7 +93,7 @@ func (l *ledger) refusePart(w *deploymentState, s *share, h *machineState) refus
 	case l.superseded(w, h.Name):
 		return refusal{claimLaw, "a person's later deployment covers its machine"}
 	case l.heldAfter(w, h):
-		return refusal{claimLaw, "a person held its machine after it was queued"}
+		return refusal{claimLaw, "its machine was held after it was queued"}
 	}
 	return refusal{}
 }
@@ -143,10 +143,13 @@ func (l *ledger) refuseAutomatic(w *deploymentState, h *machineState) (r refusal
 	return refusal{satisfiedLaw, "its machine has the release already"}, true
 }
 
-// heldAfter reports whether a person holds the machine, with a command that came after the deployment was queued.
+// heldAfter reports whether the machine is held by a command, or because of a restore, since after the deployment was
+// queued.
 func (l *ledger) heldAfter(w *deploymentState, h *machineState) bool {
-	k := l.installation(w.project, h).holds[domain.ManualHold]
-	return k != nil && k.set > w.queued
+	holds := l.installation(w.project, h).holds
+	return slices.ContainsFunc([]domain.HoldKind{domain.ManualHold, domain.UnprovenHold}, func(kind domain.HoldKind) bool {
+		return holds[kind] != nil && holds[kind].set > w.queued
+	})
 }
 
 // superseded reports whether a person has queued another deployment for the machine since.
