@@ -108,7 +108,7 @@ func newMetrics(a *API) *metrics {
 			a.lag),
 		gauge("drover_ready", "1 if this server is ready.",
 			func() float64 { return boolValue(len(a.cfg.Queries.NotReady()) == 0) }),
-		gauge("drover_log_outage_seconds", "Seconds since which this server cannot use the log; 0 if it can.",
+		gauge("drover_log_outage_seconds", "How many seconds this server has been unable to use the log; 0 if it can use it.",
 			func() float64 { return a.cfg.Engine.Outage().Seconds() }),
 		gauge("drover_cut_off", "1 if this server has handed its agents over because it cannot use the log.",
 			func() float64 { return boolValue(a.cfg.Engine.CutOff() != nil) }),

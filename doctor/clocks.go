@@ -47,10 +47,10 @@ func Unconfirmed(v *projections.View, c clocks.Verdict) string {
 			way = "back"
 		}
 		return effect + fmt.Sprintf("its clock was set %s by %s, and neither another server nor %d agents confirm the new "+
-			"time; without them it counts in %s", way, span(c.Ahead.Abs()), clocks.MinAgents, span(c.Wait))
+			"time; without them it is accepted in %s", way, span(c.Ahead.Abs()), clocks.MinAgents, span(c.Wait))
 	}
 	return effect + fmt.Sprintf("it has just started, and neither another server nor %d agents confirm its clock; "+
-		"without them it counts in %s", clocks.MinAgents, span(c.Wait))
+		"without them it is accepted in %s", clocks.MinAgents, span(c.Wait))
 }
 
 // direction formats how far a clock is ahead of others.

@@ -26,12 +26,12 @@ func TestDoctorSaysWhyNothingExpires(t *testing.T) {
 			"bad: " + effect + "its clock is 3 days behind the clocks of most of its 4 agents → " + setClock},
 		"a jump": {clocks.Verdict{Reason: clocks.Jumped, Ahead: 8 * time.Hour, Wait: 59 * time.Minute},
 			"bad: " + effect + "its clock was set forward by 8h, and neither another server nor 3 agents confirm the new time; " +
-				"without them it counts in 59m → timedatectl status (on the machine of this server; if its time is right, wait)"},
+				"without them it is accepted in 59m → timedatectl status (on the machine of this server; if its time is right, wait)"},
 		"a jump back": {clocks.Verdict{Reason: clocks.Jumped, Ahead: -time.Hour, Wait: time.Minute},
 			"bad: " + effect + "its clock was set back by 1h, and neither"},
 		"a start": {clocks.Verdict{Reason: clocks.Started, Wait: time.Hour},
 			"ok: " + effect + "it has just started, and neither another server nor 3 agents confirm its clock; " +
-				"without them it counts in 1h → "},
+				"without them it is accepted in 1h → "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := healthy()

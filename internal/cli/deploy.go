@@ -97,7 +97,7 @@ func deployVerb(a *app) *cobra.Command {
 	flags.IntVar(&stopAfter, "stop-after-failures", 0,
 		"cancel the remaining machines after `N` failures; 0: never; default: the setting of the project")
 	flags.DurationVar(&healthyFor, "healthy-for", 0,
-		"`DURATION` that each machine must stay healthy after its success; 0s: not at all; default: the setting of the project")
+		"`DURATION` that each machine must stay healthy after its success; 0s: no verification; default: the setting of the project")
 	flags.StringVar(&d.Reason, "reason", "", "record this `TEXT` in the event log as the reason")
 	flags.BoolVar(&yes, "yes", false, "deploy without confirmation, even if no machine can take the release now")
 	w.flags(c)

@@ -110,7 +110,7 @@ func scenarioText(path string) (string, error) {
 	case err != nil:
 		return "", invalid("%v", err)
 	case len(text) > scenario.MaxBytes:
-		return "", invalid("%s has more than %d bytes; a scenario has at most that many", path, scenario.MaxBytes)
+		return "", invalid("%s has more than %d bytes, the limit of a scenario", path, scenario.MaxBytes)
 	}
 	return string(text), nil
 }
@@ -140,7 +140,7 @@ func replaceText(path, was, text string) error {
 		return err
 	}
 	if now, err := os.ReadFile(path); err != nil || string(now) != was {
-		return errors.Join(errors.New("the file was changed while it ran"), err)
+		return errors.Join(errors.New("the file changed while the scenario ran"), err)
 	}
 	return os.Rename(beside.Name(), path)
 }

@@ -14,7 +14,7 @@ func TestUpdateRefusesAFileThatWasChangedMeanwhile(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "a.txt")
 	require.NoError(t, os.WriteFile(path, []byte("edited"), 0o600))
-	require.EqualError(t, cli.ReplaceText(path, "read", "updated"), "the file was changed while it ran")
+	require.EqualError(t, cli.ReplaceText(path, "read", "updated"), "the file changed while the scenario ran")
 	require.NoError(t, cli.ReplaceText(path, "edited", "updated"))
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)

@@ -38,9 +38,9 @@ func logVerifyVerb(a *app) *cobra.Command {
 		long: "Read the whole event log and check that every event matches its checksum and that none is\n" +
 			"missing. Print the number of events and the position of the last one. A server does the check;\n" +
 			"with --log the log is opened directly.\n\n" +
-			"The end of a log can be lost without a trace in the log. Each server therefore stores the last\n" +
-			"event that it has seen in its data folder (head-ID), and the check looks for that event. With\n" +
-			"--log, it looks for head-ID in the folder of an SQLite log, or in the folder that --data names.",
+			"The end of a log can be lost without a trace in the log. Each server therefore records the last\n" +
+			"event that it has read, in the file head-ID in its data folder. The check looks for that event.\n" +
+			"With --log, it uses head-ID in the folder of an SQLite log, or in the folder that --data names.",
 		example: "drover eventlog verify\n" +
 			"drover eventlog verify --log sqlite:/var/lib/drover/drover.db\n" +
 			"drover eventlog verify --log 'postgres://drover@db/drover' --data /var/lib/drover",

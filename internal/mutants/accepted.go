@@ -25,7 +25,7 @@ func readAccepted(text string) (map[string]string, error) {
 			last = line
 			accepted[last] = ""
 		default:
-			return nil, fmt.Errorf("accepted.txt:%d: a mutant needs a reason, and is named once: %s", n+1, line)
+			return nil, fmt.Errorf("accepted.txt:%d: each mutant needs a reason and may be listed only once: %s", n+1, line)
 		}
 	}
 	delete(accepted, "end")

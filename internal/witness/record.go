@@ -97,7 +97,7 @@ func decode(slot []byte, made uuid.UUID) (r record, err error) {
 	case r.Format > format:
 		return r, errNewer
 	case r.Made != made:
-		return r, fmt.Errorf("it is about the log %s", r.Made)
+		return r, fmt.Errorf("it belongs to log %s", r.Made)
 	}
 	return r, nil
 }
