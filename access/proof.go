@@ -9,9 +9,9 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Prove returns the proof that this server knows the token with an id, or the secret of the agent agent:INSTANCE. address is the HOST:PORT at which it received
-// the connection, and remote the HOST:PORT of the sender. For an unknown token the proof is wrong but looks like any
-// other, so that the answer does not reveal which tokens exist.
+// Prove returns the proof that this server knows the token with an id, or the secret of the agent agent:INSTANCE. address
+// is the HOST:PORT at which it received the connection, and remote the HOST:PORT of the sender. For an unknown token the
+// proof is wrong but looks like any other, so that the answer does not reveal which tokens exist.
 func (a *Access) Prove(ctx context.Context, id, nonce, address, remote string) client.Proof {
 	hash, known := a.tokenHash(id)
 	if !known && !a.RateLimited(remote) {

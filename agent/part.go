@@ -226,7 +226,7 @@ func (s *session) next() {
 }
 
 // owesEnd reports whether the end of a part of the project was not sent on this connection. The server must know it before
-// it decides about another claim: if its log has lost the part, nothing else prevents that another part runs over it.
+// it decides about another claim: if its log has lost the part, nothing else keeps another part from overwriting it.
 func (s *session) owesEnd(project string) bool {
 	return slices.ContainsFunc(s.ended, func(p *part) bool { return p.entry.Project == project && !p.endSent })
 }

@@ -351,8 +351,8 @@ func (s *session) isAlive(ctx context.Context) bool {
 	return s.conn.Ping(ctx) == nil
 }
 
-// connect adds the machine if it does not exist, or undoes its clean-up, and brings it online. It returns a warning for each flag that
-// differs from the log.
+// connect adds the machine if it does not exist, or undoes its clean-up, and brings it online. It returns a warning for
+// each flag that differs from the log.
 func (h *Hub) connect(ctx context.Context, j joinRequest) (warnings []string, err error) {
 	if environment, roles, exists := h.placement(j); exists {
 		warnings = j.flagWarnings(environment, roles)

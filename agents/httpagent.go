@@ -71,7 +71,8 @@ func (h *Hub) join(ctx context.Context, c access.Caller, in JoinInput) (engine.R
 	return result, nil
 }
 
-// rejoin adds the machine or undoes its clean-up, as a WebSocket connection of the agent would do. It changes nothing if the machine exists.
+// rejoin adds the machine or undoes its clean-up, as a WebSocket connection of the agent would do. It changes nothing if
+// the machine exists.
 func (h *Hub) rejoin(ctx context.Context, c access.Caller, in JoinInput) (engine.Result, error) {
 	if err := c.RequireAgent(in.Machine); err != nil {
 		return engine.Result{}, err

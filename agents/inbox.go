@@ -135,7 +135,7 @@ func (s *session) readMessages() {
 }
 
 // receive passes a message to the goroutine that handles the messages of the session. While the inbox is full, nothing
-// more is read. The agent is not silent then, but this server does not listen: the session counts as heard.
+// more is read. The agent is not silent then: this server does not listen, so the session counts as heard.
 func (s *session) receive(ctx context.Context, m client.FromAgent) {
 	if s.heartbeatDuringWork(m) {
 		return

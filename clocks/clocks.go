@@ -54,7 +54,7 @@ const (
 type Verdict struct {
 	// Time is the wall-clock time of the reading.
 	Time time.Time
-	// Confirmed is set if deadlines that are before Time have passed.
+	// Confirmed is set if deadlines before Time count as passed.
 	Confirmed bool
 	// Reason is why the clock is not confirmed. It is empty if it is.
 	Reason Reason
@@ -77,7 +77,7 @@ type Clock struct {
 	// zero if the clock is confirmed or contradicted.
 	unproven time.Time
 	since    time.Duration
-	// earliest and latest are the same of the clocks that differ most.
+	// earliest and latest are the same for the clocks that show the earliest and the latest time.
 	earliest, latest time.Time
 }
 

@@ -14,7 +14,7 @@
 //	                  monotonic clock. A jump ends that.
 //
 // If servers or agents disagree, the clock is not confirmed for as long as they do. If they agree, it is confirmed at
-// once, also after a start or a jump. If there are neither, a clock that has just started or jumped is confirmed after
+// once, even after a start or a jump. If there are neither, a clock that has just started or jumped is confirmed after
 // it has advanced evenly for Settle. That bounds the wait after a virtual machine was suspended, because its monotonic
 // clock stands still meanwhile. The clock of a server that starts on an empty log is confirmed from the beginning: the
 // log has no deadline from before.

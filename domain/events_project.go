@@ -71,7 +71,7 @@ type (
 		MaxParallel       int         `json:"maxParallel,omitempty"`
 		StopAfterFailures int         `json:"stopAfterFailures,omitempty"`
 		Unavailable       Unavailable `json:"unavailableMachines,omitempty"`
-		// HealthyFor is how long each machine must stay healthy before its part has succeeded; 0: not at all.
+		// HealthyFor is how long each machine must stay healthy before its part succeeds; 0 means no verification.
 		HealthyFor Duration `json:"healthyFor,omitempty"`
 		Reason     string   `json:"reason,omitempty"` // rollback, retry, or the reasons of the verdicts
 		Origin              // empty for an automatic deployment

@@ -24,7 +24,7 @@ const (
 	operations
 )
 
-// outages measures when this server cannot use the log. An outage lasts from the begin of the first operation that
+// outages measures when this server cannot use the log. An outage lasts from the start of the first operation that
 // failed, or was slow, to the end of the next one of its kind that succeeded. Agents cannot connect and results cannot
 // be recorded meanwhile, so the time of an outage counts towards no timeout.
 type outages struct {
@@ -35,10 +35,10 @@ type outages struct {
 
 // outage is the state of one kind of operation.
 type outage struct {
-	running map[int]time.Duration // begin of each operation that has not ended
+	running map[int]time.Duration // start of each operation that has not ended
 	number  int                   // of the last operation
 	failed  bool                  // the last operation that ended failed
-	since   time.Duration         // begin of the first one that failed
+	since   time.Duration         // start of the first one that failed
 	worked  time.Duration         // end of the last one that the log answered
 	full    bool                  // it failed because there is no space left
 }

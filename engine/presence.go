@@ -32,8 +32,8 @@ type lease struct {
 	value string
 	at    time.Duration
 	gone  bool // the server has no lease any more
-	// shown is what the clock of the lease's server showed when it wrote the lease. That was before at by up to the time
-	// between two reads of the leases. It is zero if unknown.
+	// shown is what the clock of the lease's server showed when it wrote the lease. The lease was written before at, by at
+	// most the time between two reads of the leases. shown is zero if unknown.
 	shown time.Time
 }
 

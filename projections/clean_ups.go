@@ -12,8 +12,8 @@ import (
 // longer be undone, and its machine starts empty when it returns.
 const maxCleanUps = 10_000
 
-// cleanUps holds the machines that clean-ups deleted. A clean-up acts on what drover could not see: the machine may have
-// lived all the time. If the same instance returns, it has the state from before (law 8).
+// cleanUps holds the machines that clean-ups deleted. A clean-up acts without knowing the machine's state: the machine may
+// have been alive all the time. If the same instance returns, it has the state from before (law 8).
 type cleanUps struct {
 	byName map[string]*CleanedUp
 	order  []string // oldest first

@@ -189,9 +189,9 @@ func (v *View) supersede(p *Project, d *Deployment, f Fact) {
 }
 
 // replace ends the other unclaimed parts and verifications of the project on a machine for which a person's deployment
-// adds a part. It is folded and not written to the log: only at the deployment's own position is it certain which parts are unclaimed, and
-// one append could not name them all. The new part is added first. Otherwise no person's part would be open in between,
-// and candidates that wait for it would be closed.
+// adds a part. It is folded and not written to the log: which parts are unclaimed is certain only at the deployment's own
+// position, and one append could not name them all. The new part is added first. Otherwise no person's part would be open
+// in between, and candidates that wait for it would be closed.
 func (v *View) replace(part *Part, f Fact) {
 	for _, older := range slices.Clone(part.record.Parts) {
 		switch {

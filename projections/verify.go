@@ -129,8 +129,8 @@ func (m *Machine) verifying(p *Project) bool {
 	})
 }
 
-// BlockingParts returns the started parts without whose end nothing is decided about a project on a machine: the one that
-// runs there, and those of the project that are verified.
+// BlockingParts returns the started parts that must end before anything is decided about a project on a machine: the one
+// that runs there, and those of the project that are being verified.
 func (v *View) BlockingParts(p *Project, m *Machine) (parts []*Part) {
 	for _, part := range v.OpenPartsOn(m.Name) {
 		if part == m.Claimed || part.State == domain.PartVerifying && part.Deployment.Project == p {

@@ -9,9 +9,9 @@ import (
 
 // verified returns the end of a verification that is due.
 //
-// What the log shows, any server decides: the machine became unhealthy, was not heard from, is gone, was replaced or has
-// lost what the part installed. That it stayed healthy only the server that holds its session can decide, because only that server has heard from it: time
-// in which nobody did does not count.
+// Any server can decide what the log shows: the machine became unhealthy, was not heard from, is gone, was replaced, or
+// has lost what the part installed. Only the server that holds the session can decide that the machine stayed healthy.
+// Only that server hears from the machine, and time without contact does not count.
 func verified(v *projections.View, part *projections.Part, now Measured) (e domain.PartVerified, due bool) {
 	m := v.MachineOf(part)
 	e = domain.PartVerified{Project: part.Deployment.Project.Name}

@@ -51,7 +51,7 @@
 //
 // # Expected output
 //
-// A line that consists of … stands for any number of lines, also none. Within a line, … stands for any text. `drover test
+// A line that consists of … stands for any number of lines, including none. Within a line, … stands for any text. `drover test
 // --update` keeps such lines if they match. It writes neither expectations nor included files.
 //
 // # Files

@@ -15,9 +15,9 @@ import (
 // process closes it. SQLite does not notice this. So the writer compares the files at the path of the log with the files
 // that it has opened: before it writes, and again before it acknowledges.
 
-// parts are the suffixes of the files of a log: the log itself, its write-ahead log and the index of that. A new process
-// would create a missing one, and would then write without the locks of this process. The first partsWithEvents of them
-// contain events.
+// parts are the suffixes of the files of a log: the log itself, its write-ahead log, and the index of the write-ahead log. A new
+// process would create a missing file, and would then write without the locks of this process. The first partsWithEvents
+// of them contain events.
 var parts = []string{"", "-wal", "-shm"}
 
 const partsWithEvents = 2
@@ -96,9 +96,9 @@ func (noChange) apply(*conn) (answer, error) { return answer{}, nil }
 // after its file was deleted is not acknowledged, because the check before the acknowledgement finds that out.
 const recheckAfter = 100 * time.Millisecond
 
-// checkPlace returns an error if one of the first n files of the log is not at its path any more. If only the write-ahead log or its index
-// is missing, it moves all events into the file of the log once: the events in a deleted write-ahead log would be lost
-// with this process.
+// checkPlace returns an error if one of the first n files of the log is no longer at its path. If only the write-ahead log
+// or its index is missing, it moves all events into the file of the log once: the events in a deleted write-ahead log
+// would be lost with this process.
 func (w *writer) checkPlace(n int) error {
 	err := w.place.Load().check(n)
 	if err == nil && n == len(parts) {

@@ -15,8 +15,9 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// diskGuard is a log that remembers that its files are not in their place, or that its disk was full, until a test write shows that there is free space. A
-// successful append is not enough evidence, because small appends sometimes succeed on a full disk.
+// diskGuard is a log that remembers two faults: its files are not in their place, or its disk was full. It remembers a full
+// disk until a test write shows that there is free space. A successful append is not enough evidence, because small
+// appends sometimes succeed on a full disk.
 type diskGuard struct {
 	eventlog.Backend
 	folder string // of the log's file; empty if the log is not a file, and then the test write goes to the log's store

@@ -104,7 +104,7 @@ func (a *agent) heartbeat() {
 		a.heard = a.cluster.now
 		a.server.engine.Heartbeat(a.machine, a.connect)
 		shown := start.Add(a.cluster.now)
-		if a.machine == a.cluster.names[0] { // one agent, whatever it says, changes no verdict (law 30)
+		if a.machine == a.cluster.names[0] { // one agent, whatever it says, changes no verdict (law 29)
 			shown = shown.Add(26 * time.Hour)
 		}
 		a.server.engine.AgentClock(a.machine, shown)
