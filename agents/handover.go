@@ -37,7 +37,7 @@ func (h *Hub) HandOver() {
 }
 
 // HandOverIfCutOff closes all sessions while this server is cut off from the log, so that their agents connect to
-// another server. It must be called about once a second, also while the log hangs.
+// another server. It must be called about once a second, even while the log hangs.
 func (h *Hub) HandOverIfCutOff() {
 	open := h.sessions.count()
 	err := h.cfg.Engine.CutOff()

@@ -102,9 +102,8 @@ func isRejected(err error) bool {
 }
 
 // holdWithoutPlace holds the machine for the project of a part that it ran, if the log has lost the claim of the part.
-// Nothing in the log shows then what is installed, so automation must not deploy over it. It is an error if
-// a person first has to accept that the log has lost events: the agent keeps the end until then, because the
-// right log may return.
+// The log then does not show what is installed, so automation must not deploy over it. It returns an error while a person
+// has not accepted that the log has lost events: the agent keeps the end until then, because the right log may return.
 func (h *Hub) holdWithoutPlace(ctx context.Context, c domain.EndPart, ran client.RanPart) error {
 	if ran.Project == "" { // no step has started, or the agent does not say which project it ran
 		return nil

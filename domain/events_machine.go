@@ -67,7 +67,8 @@ type (
 	// MachineCleanUpHeld means that a machine was due for clean-up but was not deleted, because too many machines of
 	// its environment are absent.
 	MachineCleanUpHeld struct {
-		Absent   int `json:"absent"`   // machines of the environment that are absent for longer than their policies allow
+		// Absent counts the machines of the environment that are unknown, or absent for as long as this policy requires.
+		Absent   int `json:"absent"`
 		Machines int `json:"machines"` // machines of the environment
 	}
 	// MachineLostState means that the agent of a machine does not remember successes that the log recorded: its disk was

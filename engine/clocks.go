@@ -53,8 +53,8 @@ func (e *Engine) Clocks() clocks.Verdict {
 	return w.verdict
 }
 
-// CredibleTime returns the earliest and the latest credible time, see package clocks. They are equal once the clock of
-// this server has been confirmed. A token expires by the earliest one.
+// CredibleTime returns the earliest and the latest credible time, see package clocks. They are equal once the clock of this
+// server has been confirmed. The earliest one decides whether a token has expired.
 func (e *Engine) CredibleTime() (earliest, latest time.Time) {
 	w := &e.wall
 	w.mu.Lock()

@@ -60,9 +60,9 @@ func redeployDue(m *Machine, before domain.Machine, f Fact, absent bool) bool {
 
 func anyProject(*Project) bool { return true }
 
-// mayWantAnother reports whether the environment of a machine wants another release than when the machine went offline,
-// got the same one deployed again, or may want another one once an open deployment has ended (law 1). A machine that only
-// seemed to be absent is due for such a project alone.
+// mayWantAnother reports whether the machine missed a deployment: since it went offline, its environment has come to want
+// another release, a deployment there has succeeded, or one is still open (law 1). A machine that only seemed to be absent
+// is due only for such projects.
 func (p *Project) mayWantAnother(m *Machine) bool {
 	return p.WantedSince[m.Environment] > m.Offline || p.HasOpenWide(m.Environment)
 }

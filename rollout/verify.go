@@ -98,7 +98,7 @@ func grace(v *projections.View, m *projections.Machine) time.Duration {
 }
 
 // patience returns how long a machine may stay unhealthy, or without a result of its check, after the success. The part
-// is perhaps a cure, and the check needs the time of one run to notice.
+// may be a cure, and the check needs the time of one run to notice.
 func patience(v *projections.View, part *projections.Part, m *projections.Machine) time.Duration {
 	required := healthyFor(part)
 	if check := v.PolicyOf(m).HealthCheck; check != nil {
