@@ -41,6 +41,11 @@ type agent struct {
 	offer, offered domain.ID
 	// disk is the content that each project has left on the current disk.
 	disk map[projectIncarnation]diskContent
+	// remembered lists the deployments that succeeded here, by project. unstated is set after the disk was restored, until a
+	// server has compared them with the log.
+	remembered map[string][]domain.ID
+	unstated   bool
+	saved      *diskCopy
 }
 
 // projectIncarnation distinguishes a project from a later one of the same name.
@@ -92,6 +97,7 @@ func (p *cluster) agent(machine string) *agent {
 func (a *agent) wipe() {
 	a.instance = a.cluster.id("instance", a.machine)
 	a.running, a.unreported, a.offer, a.disk = nil, nil, domain.ID{}, map[projectIncarnation]diskContent{}
+	a.remembered, a.unstated, a.saved = map[string][]domain.ID{}, false, nil
 }
 
 // reachable reports whether the messages of the agent reach a server.
@@ -108,6 +114,9 @@ func (a *agent) heartbeat() {
 			shown = shown.Add(26 * time.Hour)
 		}
 		a.server.engine.AgentClock(a.machine, shown)
+		if a.unstated {
+			a.state()
+		}
 	}
 }
 
@@ -274,6 +283,7 @@ func (a *agent) end(ok bool) *execution {
 	if s := a.cluster.config; (ok || s.alwaysSucceed) && !s.failing[a.machine] {
 		e.result = domain.PartSucceeded
 		a.disk[e.project] = diskContent{release: e.release, unreported: true}
+		a.remembered[e.project.name] = append(a.remembered[e.project.name], e.deployment)
 	}
 	a.unreported = append(a.unreported, e)
 	return e

@@ -9,6 +9,7 @@
 //	damaged_streams.go     events that cannot be folded, and the commands that clear their streams
 //	agents.go              machines: joins, flaps, new disks, claims, ends, crashes during a part
 //	sessions.go            how agents connect, lose their server and return
+//	disks.go               copies of disks, and what agents remember after their disk was restored
 //	people.go              the commands of people
 //	snapshots.go           the snapshots of a server, compared with its view
 //	faulty_log.go          the connection of one server to the log, with its faults

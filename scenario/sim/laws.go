@@ -389,7 +389,7 @@ func (p *cluster) checkVerifying() {
 // checkDisk compares the actual release with the content of the disk.
 func (p *cluster) checkDisk(project *projections.Project, m *projections.Machine) {
 	a, actual := p.agents[m.Name], p.audit.Actual(project, m)
-	if a == nil || a.instance != m.Instance || actual == "" || p.audit.Dirty(project, m) {
+	if a == nil || a.instance != m.Instance || actual == "" || p.audit.Dirty(project, m) || a.unstated {
 		return
 	}
 	if c := a.disk[projectIncarnation{project.Name, project.Defined}]; !c.unreported && (c.broken || c.release != actual) {

@@ -56,6 +56,7 @@ type machineProject struct {
 type installation struct {
 	release        string
 	instance       domain.ID
+	from           domain.ID // the deployment of that success
 	dirty          bool
 	last           *partState
 	person         *deploymentState

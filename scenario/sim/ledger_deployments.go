@@ -329,7 +329,7 @@ func (l *ledger) outcome(s *partState, r *installation) {
 }
 
 func (l *ledger) success(s *partState, r *installation) {
-	r.release, r.instance, r.dirty = s.deployment.Release, s.instance, false
+	r.release, r.instance, r.from, r.dirty = s.deployment.Release, s.instance, s.deployment.id, false
 }
 
 // fail counts a failed attempt.

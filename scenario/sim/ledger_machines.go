@@ -102,6 +102,9 @@ func (l *ledger) applyMachine(name string, rec eventlog.Recorded, fact domain.Ev
 	if l.machines[name] == h && !void {
 		l.ask(h, fact, resumed)
 	}
+	if e, ok := fact.(domain.MachineLostState); ok {
+		l.applyLostState(h, e)
+	}
 	l.causes[domain.ID(rec.ID)] = cause{name, fresh, rec.Position}
 }
 
@@ -192,5 +195,22 @@ func (l *ledger) everyMachine() iter.Seq[*machineState] {
 func (l *ledger) forgiveHost(h *machineState) {
 	for _, a := range l.projects {
 		l.installation(a, h).failures = 0
+	}
+}
+
+// applyLostState records that a machine has lost what the log recorded, and checks that its agent forgot it.
+func (l *ledger) applyLostState(h *machineState, e domain.MachineLostState) {
+	for _, lost := range e.Lost {
+		a := l.projects[lost.Project]
+		if a == nil {
+			continue
+		}
+		r := l.installation(a, h)
+		if r.from != lost.Deployment || r.instance != h.Instance || r.release == "" {
+			continue // a later success counts
+		}
+		r.release, r.instance, r.from, r.dirty = "", domain.ID{}, domain.ID{}, true
+		l.cluster.checkForgotten(h.Name, a.name, lost.Deployment)
+		l.askFor(a, h, domain.CameOnline)
 	}
 }

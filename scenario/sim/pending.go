@@ -31,12 +31,17 @@ func (l *ledger) ask(h *machineState, fact domain.Event, resumed bool) {
 		if resumed && l.wants[projectEnvironment{a, h.Environment}].since <= h.away && !a.isRollingOut(h.Environment) {
 			continue
 		}
-		for name, r := range a.triggers {
-			members, _ := domain.Expand(r.settings.Events)
-			if !a.disabled && !r.disabled && slices.Contains(members, category) &&
-				l.environments[h.Environment] && r.asks(a, h) {
-				l.requests[request{machineProject{h.Name, h.created, a.name, a.created}, name}] = asked{l.at, category}
-			}
+		l.askFor(a, h, category)
+	}
+}
+
+// askFor opens a request for every trigger of a project that matches the category.
+func (l *ledger) askFor(a *projectState, h *machineState, category domain.Category) {
+	for name, r := range a.triggers {
+		members, _ := domain.Expand(r.settings.Events)
+		if !a.disabled && !r.disabled && slices.Contains(members, category) &&
+			l.environments[h.Environment] && r.asks(a, h) {
+			l.requests[request{machineProject{h.Name, h.created, a.name, a.created}, name}] = asked{l.at, category}
 		}
 	}
 }

@@ -88,6 +88,7 @@ func (a *agent) hello() {
 	if a.since = a.cluster.now; a.connect != m.Connect {
 		a.connect, a.begun = m.Connect, a.cluster.now
 	}
+	a.unstated = true
 	a.heartbeat()
 	for _, part := range slices.Clone(rollout.Unfinished(s.view(), a.machine)) {
 		if part.Instance == a.instance && a.reachable() {

@@ -36,7 +36,8 @@ const (
 	ticking                   // ticks and passing time
 	crashes                   // servers that crash, freeze or pause within a tick
 	faults                    // faults of the log and the clocks
-	all     = joins | fleet | work | trouble | people | ticking | crashes | faults
+	disks                     // disks that are copied and restored
+	all     = joins | fleet | work | trouble | people | ticking | crashes | faults | disks
 )
 
 // actions is the table of actions. Simple actions come first, because shrinking moves towards them.
@@ -52,6 +53,8 @@ var actions = []action{
 	{"move", 3, fleet, (*cluster).reconnect},
 	{"silent", 2, trouble, (*cluster).silence},
 	{"reimage", 2, fleet, (*cluster).reimage},
+	{"save-disk", 2, disks, (*cluster).saveDisk},
+	{"old-disk", 2, disks, (*cluster).restoreDisk},
 	{"switch", 3, fleet, (*cluster).switchMachine},
 	{"change", 2, fleet, (*cluster).changeMachine},
 	{"remove", 2, fleet, (*cluster).removeMachine},
