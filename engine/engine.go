@@ -58,6 +58,8 @@ type Engine struct {
 	cfg  Config
 	made uuid.UUID // the id with which the log was created; LogID is its current id
 	log  *zap.Logger
+	// checker is nil if the log cannot lose its place.
+	checker eventlog.Checker
 
 	turns    turns
 	reads    reads
@@ -96,6 +98,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if e.log == nil {
 		e.log = zap.NewNop()
 	}
+	e.checker, _ = cfg.Log.(eventlog.Checker)
 	e.cfg.Log = measuredLog{cfg.Log, e}
 	e.view = e.newView()
 	e.presence.init()

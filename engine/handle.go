@@ -68,10 +68,28 @@ func (e *Engine) handle(ctx context.Context, asOf ReadPoint, id domain.ID, comma
 		command = e.acceptance(accept)
 	}
 	result, p, appended, err := e.handleInTurn(ctx, id, command)
-	if err != nil || len(p.events) == 0 {
+	if err != nil {
 		return result, err
 	}
-	return e.confirm(ctx, command, p, appended)
+	if len(p.events) > 0 {
+		return e.confirm(ctx, command, p, appended)
+	}
+	if err := e.checkLog(ctx); err != nil {
+		return Result{}, err
+	}
+	return result, nil
+}
+
+// checkLog returns an error if the log would refuse an append. A result without an append confirms what the fold
+// contains. The fold can contain events of a deleted file, whose appends were not acknowledged.
+func (e *Engine) checkLog(ctx context.Context) error {
+	if e.checker == nil {
+		return nil
+	}
+	if err := e.checker.Check(ctx); err != nil {
+		return fmt.Errorf("check the log: %w", err)
+	}
+	return nil
 }
 
 // handleInTurn decides a command and appends its events while it has the turn of its stream. The turn ends before the

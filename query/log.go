@@ -19,7 +19,7 @@ type Verified struct {
 }
 
 // Verify reads the whole log and checks every event. It also reports whether the log has lost events that a server or an
-// agent has seen.
+// agent has seen. It returns an error if the files of the log are not in their place, because their events can be lost.
 func (q *Queries) Verify(ctx context.Context) (Verified, error) {
 	release, err := q.acquireReplay(ctx)
 	if err != nil {
@@ -38,6 +38,9 @@ func (q *Queries) Verify(ctx context.Context) (Verified, error) {
 	if lost := q.cfg.Engine.LostEvents(); lost != nil {
 		sentence := lost.Error()
 		verified.Lost = &sentence
+	}
+	if checker, ok := q.cfg.Log.(eventlog.Checker); ok && err == nil {
+		err = checker.Check(ctx)
 	}
 	return verified, err
 }

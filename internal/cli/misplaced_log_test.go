@@ -48,6 +48,12 @@ func TestServerWhoseLogIsDeletedRefusesCommandsAndStillExports(t *testing.T) {
 	require.NoError(t, os.Remove(filepath.Join(s.data, "drover.db"))) // nothing is written, so the server has to look
 	s.awaitUnready("drover.db was deleted, moved or replaced while this server runs")
 	s.requireRefused("drover eventlog export FILE")
+	_, stderr, code := s.run("release", "create", "shop", "1.0")
+	require.Equal(t, 1, code, "a command that would change nothing is not acknowledged either")
+	require.Contains(t, stderr, "drover eventlog export FILE")
+	_, stderr, code = s.run("eventlog", "verify")
+	require.Equal(t, 1, code, "the events are intact, but the file is gone")
+	require.Contains(t, stderr, "drover eventlog export FILE")
 	require.NoFileExists(t, filepath.Join(s.data, "drover.db"), "no new file takes its place")
 	require.Contains(t, s.ok("get", "releases", "--project", "shop"), "1.0")
 	s.ok("eventlog", "export", "saved.jsonl")

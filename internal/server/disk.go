@@ -60,12 +60,17 @@ func (g *diskGuard) Ready() error {
 		cmp.Or(g.folder, "the database"))
 }
 
+// Check returns an error if a file of the log is not in its place now, see eventlog.Checker.
+func (g *diskGuard) Check(ctx context.Context) error {
+	if g.checker == nil {
+		return nil
+	}
+	return g.checker.Check(ctx)
+}
+
 // check looks whether the files of the log are still in their place, so that an idle server detects it too.
 func (g *diskGuard) check(ctx context.Context) {
-	if g.checker == nil {
-		return
-	}
-	err := g.checker.Check(ctx)
+	err := g.Check(ctx)
 	if ctx.Err() != nil {
 		return
 	}
