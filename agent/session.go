@@ -261,7 +261,7 @@ func (s *session) connect() {
 // helloMemory returns what the agent knows about the log for the hello, or nil if it knows nothing.
 func (s *session) helloMemory() *client.Memory {
 	m := s.journal.Memory()
-	if m == nil || m.Machine != s.config.Name || m.Event == "" && len(m.Successes) == 0 {
+	if m == nil || m.Machine != s.config.Name || m.Event == "" && len(m.Successes) == 0 && len(m.Earlier) == 0 {
 		return nil
 	}
 	return m

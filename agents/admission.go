@@ -409,6 +409,12 @@ func (h *Hub) compareMemory(ctx context.Context, j joinRequest, remembered *clie
 	if m.Deployments, err = parseIDs("deployment", remembered.Deployments); err != nil {
 		return err
 	}
+	if m.Earlier, err = parseIDs("success", remembered.Earlier); err != nil {
+		return err
+	}
+	if m.EarlierDeployments, err = parseIDs("deployment", remembered.EarlierDeployments); err != nil {
+		return err
+	}
 	return h.cfg.Engine.CheckAgentMemory(ctx, j.machine, m)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -52,6 +53,9 @@ type AgentMemory struct {
 	Successes map[string]domain.ID
 	// Deployments maps each project to the deployment of that success.
 	Deployments map[string]domain.ID
+	// Earlier and EarlierDeployments are the same for projects without a success since the last accepted restore.
+	Earlier            map[string]domain.ID
+	EarlierDeployments map[string]domain.ID
 	// Received is when the agent connected: its memory is older. The zero value means now.
 	Received ReadPoint
 }
@@ -179,7 +183,7 @@ func (e *Engine) CheckAgentMemory(ctx context.Context, machine string, m AgentMe
 	}
 	switch e.classifyID(m.Log) {
 	case formerID:
-		return e.holdLostSuccesses(ctx, machine, m)
+		return e.holdLostSuccesses(ctx, machine, m.withEarlier())
 	case unknownID:
 		e.reportLoss(fmt.Sprintf("the agent of machine %s remembers log id %s", machine, m.Log), m.Log)
 		return nil
@@ -189,6 +193,22 @@ func (e *Engine) CheckAgentMemory(ctx context.Context, machine string, m AgentMe
 		e.ReportLostEvents(fmt.Sprintf("the agent of machine %s remembers %s", machine, missing))
 	}
 	return err
+}
+
+// withEarlier returns a memory whose successes include the earlier ones. While the log has the id that the agent knows,
+// these are no evidence: a person has accepted that the log may have lost them.
+func (m AgentMemory) withEarlier() AgentMemory {
+	successes, deployments := maps.Clone(m.Successes), maps.Clone(m.Deployments)
+	if successes == nil {
+		successes, deployments = map[string]domain.ID{}, map[string]domain.ID{}
+	}
+	for project, success := range m.Earlier {
+		if _, newer := successes[project]; !newer {
+			successes[project], deployments[project] = success, m.EarlierDeployments[project]
+		}
+	}
+	m.Successes, m.Deployments = successes, deployments
+	return m
 }
 
 // idEpoch classifies an id of the log.

@@ -203,9 +203,19 @@ func TestMemorySurvivesRestartsAndIgnoresOlderEvents(t *testing.T) {
 	require.Equal(t, want, j.Memory())
 
 	require.NoError(t, j.RecordLog(client.Welcome{Log: "log-2", Made: "made-1"}, "web-01"))
-	require.Equal(t, &client.Memory{Log: "log-2", Made: "made-1", Machine: "web-01", Revision: -1}, j.Memory())
+	want = &client.Memory{Log: "log-2", Made: "made-1", Machine: "web-01", Revision: -1,
+		Earlier: map[string]string{"shop": "s1"}, EarlierDeployments: map[string]string{"shop": "d-1"}}
+	require.Equal(t, want, j.Memory())
 	require.NoError(t, j.RecordEvent(client.NewestEvent{Log: "log-2", Revision: 0, Event: "f0"}))
 	require.Equal(t, "f0", j.Memory().Event)
+
+	require.NoError(t, j.RecordLog(client.Welcome{Log: "log-3", Made: "made-1"}, "web-01"))
+	require.Equal(t, want.Earlier, j.Memory().Earlier, "a second restore without a success in between")
+	require.NoError(t, j.RecordSuccess("shop", client.Ended{Deployment: "d-2", Event: "s2"}))
+	j, _ = reopen(t, j, data)
+	require.Empty(t, j.Memory().Earlier, "the newer success replaces it")
+	require.NoError(t, j.RecordLog(client.Welcome{Log: "log-4", Made: "made-2"}, "web-01"))
+	require.Empty(t, j.Memory().Earlier, "the log of another cluster")
 }
 
 func TestMemoryOfAnotherMachineIsDiscarded(t *testing.T) {

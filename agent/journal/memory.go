@@ -92,13 +92,14 @@ func (j *Journal) Memory() *client.Memory {
 	}
 	memory := *j.memory
 	memory.Successes, memory.Deployments = maps.Clone(j.memory.Successes), maps.Clone(j.memory.Deployments)
+	memory.Earlier, memory.EarlierDeployments = maps.Clone(j.memory.Earlier), maps.Clone(j.memory.EarlierDeployments)
 	return &memory
 }
 
-// RecordLog stores the identity of the log that the welcome names. It discards the memory of any other log, unless the
-// log has lost events: the servers need the memory once a person has accepted that. It also discards the runs and
-// the successes of another machine: the data folder may come from an image of that machine's disk, and this machine has
-// not run those parts.
+// RecordLog stores the identity of the log that the welcome names. It discards the memory of any other log, except the
+// successes that a second restore of the same backup would lose too. It keeps the memory if the log has lost events: the
+// servers need the memory once a person has accepted that. It also discards the runs and the successes of another
+// machine: the data folder may come from an image of that machine's disk, and this machine has not run those parts.
 func (j *Journal) RecordLog(welcome client.Welcome, machine string) error {
 	j.mu.Lock()
 	memory, runs, proven := client.Memory{Revision: -1}, j.runs, j.proven
@@ -116,8 +117,19 @@ func (j *Journal) RecordLog(welcome client.Welcome, machine string) error {
 		return nil
 	case !sameOrigin:
 		proven = successes{} // the other cluster may have installed something else since
+	default: // a restore was accepted
+		fresh.Earlier = merged(memory.Earlier, memory.Successes)
+		fresh.EarlierDeployments = merged(memory.EarlierDeployments, memory.Deployments)
 	}
 	return j.store(&fresh, runs, proven)
+}
+
+// merged returns a new map with the entries of both; those of newer take precedence.
+func merged(older, newer map[string]string) map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, older)
+	maps.Copy(all, newer)
+	return all
 }
 
 // RecordEvent stores the newest event of the machine's stream. An older event changes nothing.
@@ -144,6 +156,8 @@ func (j *Journal) RecordSuccess(project string, end client.Ended) error {
 			m.Deployments = map[string]string{}
 		}
 		m.Successes[project], m.Deployments[project] = end.Event, end.Deployment
+		delete(m.Earlier, project)
+		delete(m.EarlierDeployments, project)
 		return true
 	})
 }

@@ -67,6 +67,10 @@ type Memory struct {
 	Successes map[string]string `json:"successes,omitempty"`
 	// Deployments maps a project to the deployment of that success.
 	Deployments map[string]string `json:"deployments,omitempty"`
+	// Earlier and EarlierDeployments are the same for projects without a success since a restore was accepted. The
+	// restored log may not have them, and a second restore of the same backup also loses the holds of the first one.
+	Earlier            map[string]string `json:"earlier,omitempty"`
+	EarlierDeployments map[string]string `json:"earlierDeployments,omitempty"`
 }
 
 // Remembered is what the agent remembers about the successes on its machine. It is sent after each Welcome, and states all

@@ -122,6 +122,27 @@ func TestSecondRestoreOfTheSameBackupHoldsTheMachines(t *testing.T) {
 	require.Equal(t, runs, lines(t, ran, "web-01"), "automation left web-01 as it is")
 }
 
+// Nothing is deployed between the two restores, so that the second one loses the hold of the first one.
+func TestSecondRestoreAlsoHoldsAMachineThatIsStillHeld(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	server := s.server()
+	ran := s.shop()
+	s.release("1.0")
+	s.agent("web-01")
+	s.eventually("web-01 has 1.0", func() bool { return s.has("web-01", "1.0") })
+	backup := filepath.Join(s.Folder, "backup.db")
+	s.ok("eventlog", "backup", backup)
+	s.release("2.0")
+	runs := lines(t, ran, "web-01")
+	for range 3 {
+		server = s.restart(server, func() { s.restore(backup) })
+		s.acceptRestore()
+		s.eventually("web-01 is held", func() bool { return s.held("web-01") })
+	}
+	require.Equal(t, runs, lines(t, ran, "web-01"), "automation left web-01 as it is")
+}
+
 func TestRestoreUnderAnAgentInAStepHoldsItsMachine(t *testing.T) {
 	t.Parallel()
 	s := newFixture(t)
