@@ -63,7 +63,7 @@ func TestEveryErrorIsAProblemWithAKindAndAHint(t *testing.T) {
 		"invalid URL": {"localhost", client.Invalid},
 		"other error": {serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			http.Error(w, "<html>", 404)
-		}), client.NotFound},
+		}), client.Internal},
 		"invalid JSON": {serve(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }), client.Internal},
 		"redirect": {serve(t, func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://example.invalid/", 302)

@@ -98,7 +98,7 @@ func kindOfStatus(status int) string {
 	case http.StatusForbidden:
 		return Forbidden
 	case http.StatusNotFound:
-		return NotFound
+		return Internal // another program does not know which objects exist
 	case http.StatusConflict:
 		return Conflict
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests:

@@ -78,6 +78,8 @@ func TestCommandsSendNoTokenToAnotherProgramOnTheServersPort(t *testing.T) {
 				_, _, code := s.run(command...)
 				require.NotZero(t, code, "%v", command)
 			}
+			_, _, code := s.run("get", "machine", "web-01")
+			require.NotEqual(t, 5, code, "only a drover server can say that a machine does not exist")
 			require.Contains(t, other.received(), "GET /api/v1/proof")
 			require.NotContains(t, other.received(), secret)
 			require.NotContains(t, other.received(), "Authorization")
