@@ -76,6 +76,7 @@ func (s *session) recoverEntries(left []journal.Entry) {
 	slices.SortStableFunc(left, func(a, b journal.Entry) int {
 		return cmp.Or(cmp.Compare(a.Number, b.Number), a.Since.Compare(b.Since))
 	})
+	s.lastNumber = s.journal.LastNumber()
 	for _, entry := range left {
 		s.lastNumber = max(s.lastNumber, entry.Number)
 	}

@@ -134,3 +134,26 @@ func TestAgentStatesWhichPartsAreNotConfirmed(t *testing.T) {
 	ran := client.RanPart{Project: "shop", Release: "1.4.3"}
 	require.Equal(t, map[string]client.RanPart{"d-1": ran, "d-2": ran}, expect(t, c, aStatement).Unconfirmed)
 }
+
+// The record keeps the last successes of a project. A new success must not count as older than those of earlier runs.
+func TestRestartedAgentRemembersWhatItInstallsNext(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	deploy := func(deployments ...string) {
+		a := startAgent(t, config)
+		c := server.welcome(t)
+		for _, deployment := range deployments {
+			c.offerAndConfirmClaim(t, work(deployment, "true"))
+			expect(t, c, anEnd)
+			c.confirm(t, deployment)
+			waitUntilRemoved(t, entry(config, deployment))
+		}
+		a.stop()
+		require.NoError(t, a.wait(t))
+	}
+	deploy("d-1", "d-2", "d-3", "d-4", "d-5", "d-6", "d-7", "d-8", "d-9")
+	deploy("d-10")
+	startAgent(t, config)
+	statement := expect(t, server.welcome(t), aStatement)
+	require.Contains(t, statement.Projects["shop"].Deployments, "d-10")
+}

@@ -66,6 +66,19 @@ func (j *Journal) Remember(project string, success Success) error {
 	return j.store(memory, runs, proven)
 }
 
+// LastNumber returns the highest number of a success in the record. The entries of later parts must have higher numbers,
+// also after a restart of the agent, when the journal may have no entry any more.
+func (j *Journal) LastNumber() (last int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for _, list := range j.proven.Projects {
+		for _, s := range list {
+			last = max(last, s.Number)
+		}
+	}
+	return last
+}
+
 // Remembered returns the successes of the record.
 func (j *Journal) Remembered() client.Remembered {
 	j.mu.Lock()

@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/explain"
 )
@@ -204,7 +205,7 @@ func (s *chaosRun) checkInvariants() {
 	zeros := map[string][]string{"lost": lostCommands(s.users.commands, events),
 		"duplicated": duplicates(s.users.commands, events), "gaps": gaps(events),
 		"twice": repeatedRuns(lines), "unclaimed": unclaimed(lines, events),
-		"false offline": s.offline.found}
+		"false offline": s.offline.found, "lost state": lostStates(events)}
 	s.print(events, lines, zeros)
 	for what, found := range zeros {
 		require.Empty(c.t, found, what)
@@ -254,6 +255,11 @@ func (s *chaosRun) control(events []eventlog.Recorded, lines []line) {
 	stranger := lines[ended]
 	stranger.deployment = uuid.NewString()
 	require.Len(t, unclaimed(append(slices.Clone(lines), stranger), events), 1, "a part ran without a claim")
+	forgotten := events[written]
+	var err error
+	forgotten.Type, forgotten.Data, err = domain.Encode(domain.MachineLostState{})
+	require.NoError(t, err)
+	require.Len(t, lostStates(append(slices.Clone(events), forgotten)), 1, "a machine is called dirty")
 }
 
 // lines returns the lines that the steps wrote.
@@ -326,7 +332,8 @@ func (s *chaosRun) print(events []eventlog.Recorded, lines []line, zeros map[str
 	c.t.Logf("faults: %d (%s); %d servers stopped at a failpoint", total, strings.Join(kinds, ", "), c.hits.Load())
 	c.t.Logf("lost %d, duplicated %d, gaps %d, ran twice %d, ran without a claim or succeeded without running %d",
 		len(zeros["lost"]), len(zeros["duplicated"]), len(zeros["gaps"]), len(zeros["twice"]), len(zeros["unclaimed"]))
-	c.t.Logf("false offline %d, of %d sessions that a server ended", len(s.offline.found), s.offline.ended)
+	c.t.Logf("false offline %d, of %d sessions that a server ended; false losses of state %d", len(s.offline.found),
+		s.offline.ended, len(zeros["lost state"]))
 	c.t.Logf("recovery after healing: p50 %s, p99 %s, max %s", percentile(s.recovery, 50), percentile(s.recovery, 99),
 		percentile(s.recovery, 100))
 }

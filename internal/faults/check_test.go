@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 )
 
@@ -75,6 +76,18 @@ func gaps(events []eventlog.Recorded) (found []string) {
 				e.Position, next[e.Stream]))
 		}
 		next[e.Stream] = e.Revision + 1
+	}
+	return found
+}
+
+// lostStates returns the machines that servers called dirty because their agents did not remember a success. No disk is
+// lost in these tests.
+func lostStates(events []eventlog.Recorded) (found []string) {
+	for _, e := range events {
+		fact, err := domain.Decode(e.Type, e.Data)
+		if _, lost := fact.(domain.MachineLostState); err == nil && lost {
+			found = append(found, fmt.Sprintf("#%s: %s has lost its state", e.Position, e.Stream))
+		}
 	}
 	return found
 }
