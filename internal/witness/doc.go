@@ -4,7 +4,6 @@
 //
 //	witness.go     File: opened by a server, written after each read that returned events
 //	record.go      the format of the file
-//	quarantine.go  what happens to a damaged file
 //
 // # The file
 //

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/internal/quarantine"
 )
 
 // prefix is the beginning of the name of every witness file. The id of the log follows.
@@ -76,7 +77,7 @@ func (f *File) reportDamage(damage error) {
 		f.config.Logger.Warn("one of the two records of the head witness is damaged; the other one is used", path,
 			zap.Error(damage))
 	default:
-		kept, err := quarantine(f.config.path())
+		kept, err := quarantine.Rename(f.config.path())
 		f.config.Logger.Warn("head witness damaged: this start cannot detect whether the log has lost its last events",
 			path, zap.Error(damage), zap.String("renamed", kept), zap.NamedError("rename", err))
 	}
