@@ -211,6 +211,15 @@ func (c *conversation) confirm(t *testing.T, deployment string) {
 	c.send(t, client.ToAgent{Ended: &client.Ended{Deployment: deployment, Event: "event-of-" + deployment}})
 }
 
+// complete runs a part from its offer until the agent has stored that its end is confirmed.
+func (c *conversation) complete(t *testing.T, config agent.Config, w client.Work) {
+	t.Helper()
+	c.offerAndConfirmClaim(t, w)
+	expect(t, c, anEnd)
+	c.confirm(t, w.Deployment)
+	waitUntilRemoved(t, entry(config, w.Deployment))
+}
+
 // work returns a part with one step per script.
 func work(deployment string, scripts ...string) client.Work {
 	w := client.Work{

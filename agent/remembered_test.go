@@ -27,10 +27,7 @@ func TestAgentStatesItsSuccessesAfterEachWelcome(t *testing.T) {
 	c := server.welcome(t)
 	require.Empty(t, rememberedBy(t, c))
 	for _, deployment := range []string{"d-1", "d-2"} {
-		c.offerAndConfirmClaim(t, work(deployment, "true"))
-		expect(t, c, anEnd)
-		c.confirm(t, deployment)
-		waitUntilRemoved(t, entry(config, deployment))
+		c.complete(t, config, work(deployment, "true"))
 	}
 	c.offerAndConfirmClaim(t, work("d-3", "false"))
 	expect(t, c, anEnd)
@@ -91,10 +88,7 @@ func TestAgentWithALostMemoryStatesThatItRemembersNothing(t *testing.T) {
 	config := configuration(t, server)
 	first := startAgent(t, config)
 	c := server.welcome(t)
-	c.offerAndConfirmClaim(t, work("d-1", "true"))
-	expect(t, c, anEnd)
-	c.confirm(t, "d-1")
-	waitUntilRemoved(t, entry(config, "d-1"))
+	c.complete(t, config, work("d-1", "true"))
 	close(first.stopNow)
 	require.NoError(t, first.wait(t))
 	require.NoError(t, os.Remove(filepath.Join(config.Data, "memory.json")))
@@ -143,10 +137,7 @@ func TestRestartedAgentRemembersWhatItInstallsNext(t *testing.T) {
 		a := startAgent(t, config)
 		c := server.welcome(t)
 		for _, deployment := range deployments {
-			c.offerAndConfirmClaim(t, work(deployment, "true"))
-			expect(t, c, anEnd)
-			c.confirm(t, deployment)
-			waitUntilRemoved(t, entry(config, deployment))
+			c.complete(t, config, work(deployment, "true"))
 		}
 		a.stop()
 		require.NoError(t, a.wait(t))
