@@ -71,9 +71,12 @@ func (f *fixture) shop() {
 	f.do(domain.CreateRelease{Project: "shop", Version: "1.0"})
 }
 
-func (f *fixture) join(name string, n byte) {
+func (f *fixture) join(name string, n byte) { f.joinAt(f.Server(), name, n) }
+
+// joinAt adds a machine and connects its agent to a server.
+func (f *fixture) joinAt(server domain.ID, name string, n byte) {
 	f.do(domain.ApplyMachine{Name: name, Environment: "production"})
-	f.do(domain.ConnectMachine{Name: name, Server: f.Server(), Session: domain.ID{1: n}, Instance: domain.ID{2: n}})
+	f.do(domain.ConnectMachine{Name: name, Server: server, Session: domain.ID{1: n}, Instance: domain.ID{2: n}})
 }
 
 // work claims and ends the part that the machine is offered. It reports whether there was one.

@@ -9,16 +9,7 @@ import (
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
-	"github.com/droverhq/drover/eventlog"
 )
-
-// beside returns a store whose leases can be used or not.
-func (f *fixture) beside(usable bool) eventlog.Store {
-	if usable {
-		return f.log
-	}
-	return unreadableLeases{}
-}
 
 func TestOutageOfTheLogEndsNoSessionOfAnotherServer(t *testing.T) {
 	f := newFixture(t)
@@ -27,9 +18,8 @@ func TestOutageOfTheLogEndsNoSessionOfAnotherServer(t *testing.T) {
 	other := f.server(2)
 	require.NoError(t, other.RenewLease(ctx, f.log))
 	require.NoError(t, f.RenewLease(ctx, f.log))
-	f.do(domain.ConnectMachine{Name: f.add("web-01"), Server: other.Server(), Session: domain.ID{1: 1},
-		Instance: domain.ID{2: 1}})
-	require.Error(t, f.RenewLease(ctx, f.beside(false)))
+	f.joinAt(other.Server(), "web-01", 1)
+	require.Error(t, f.RenewLease(ctx, unreadableLeases{f.log}))
 	f.clock.now += time.Hour
 	require.NoError(t, f.RenewLease(ctx, f.log), "this server is faster than the other one")
 	f.pass(0)
@@ -47,7 +37,7 @@ func TestSilenceDuringAnOutageOfTheLogEndsNoSession(t *testing.T) {
 	f.join("web-01", 1)
 	f.Heartbeat("web-01", f.connect("web-01"))
 	f.pass(20 * time.Second)
-	require.Error(t, f.RenewLease(ctx, f.beside(false)))
+	require.Error(t, f.RenewLease(ctx, unreadableLeases{f.log}))
 	f.pass(time.Hour)
 	require.True(t, f.online("web-01"), "the agent may be unable to connect")
 	require.NoError(t, f.RenewLease(ctx, f.log))
@@ -65,7 +55,7 @@ func TestOutageOfTheLogIsExcludedOnce(t *testing.T) {
 	f.Heartbeat("web-01", f.connect("web-01"))
 	f.pass(20 * time.Second)
 	for range 10 { // ten short outages of a second each
-		require.Error(t, f.RenewLease(ctx, f.beside(false)))
+		require.Error(t, f.RenewLease(ctx, unreadableLeases{f.log}))
 		f.clock.now += time.Second
 		require.NoError(t, f.RenewLease(ctx, f.log))
 	}
@@ -83,7 +73,7 @@ func TestOutageOfTheLogIsNoWatchedAbsence(t *testing.T) {
 		CleanUp: &domain.CleanUp{After: domain.Duration(10 * time.Minute), MaxShare: 100}}})
 	f.join("web-01", 1)
 	f.do(domain.DisconnectMachine{Name: "web-01", Reason: "reported"})
-	require.Error(t, f.RenewLease(ctx, f.beside(false)))
+	require.Error(t, f.RenewLease(ctx, unreadableLeases{f.log}))
 	f.clock.now += time.Hour
 	require.NoError(t, f.RenewLease(ctx, f.log))
 	written, err := f.Tick(ctx)
@@ -94,7 +84,7 @@ func TestOutageOfTheLogIsNoWatchedAbsence(t *testing.T) {
 func TestServerIsCutOffWhileItCannotUseTheLog(t *testing.T) {
 	f := newFixture(t)
 	ctx := context.Background()
-	require.Error(t, f.RenewLease(ctx, f.beside(false)))
+	require.Error(t, f.RenewLease(ctx, unreadableLeases{f.log}))
 	f.clock.now += engine.CutOffAfter - 1
 	require.NoError(t, f.CutOff())
 	f.clock.now++
@@ -110,7 +100,7 @@ func TestRequestThatIsCancelledSaysNothingAboutTheLog(t *testing.T) {
 	f := newFixture(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	require.Error(t, f.RenewLease(ctx, f.beside(false)))
+	require.Error(t, f.RenewLease(ctx, unreadableLeases{f.log}))
 	f.clock.now += time.Hour
 	require.NoError(t, f.CutOff())
 }

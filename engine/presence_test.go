@@ -144,8 +144,7 @@ func TestServerThatCannotReadLeasesConsidersNoServerGone(t *testing.T) {
 	other := f.server(2)
 	require.NoError(t, other.RenewLease(ctx, f.log))
 	require.NoError(t, f.RenewLease(ctx, f.log))
-	f.do(domain.ConnectMachine{Name: f.add("web-01"), Server: other.Server(), Session: domain.ID{1: 1},
-		Instance: domain.ID{2: 1}})
+	f.joinAt(other.Server(), "web-01", 1)
 	for range 60 {
 		f.clock.now += 2 * time.Second
 		require.NoError(t, other.RenewLease(ctx, f.log))
@@ -172,8 +171,7 @@ func TestNewServerIsNotGoneBeforeItsFirstLeaseIsRead(t *testing.T) {
 	require.NoError(t, f.RenewLease(ctx, f.log))
 	f.clock.now += time.Second
 	other := f.server(2)
-	f.do(domain.ConnectMachine{Name: f.add("web-01"), Server: other.Server(), Session: domain.ID{1: 1},
-		Instance: domain.ID{2: 1}})
+	f.joinAt(other.Server(), "web-01", 1)
 	f.pass(0)
 	require.True(t, f.online("web-01"))
 	for range 20 {
@@ -194,8 +192,7 @@ func TestNewSessionOnASuspendedServerIsNotEndedAtOnce(t *testing.T) {
 		f.clock.now += 2 * time.Second
 		require.NoError(t, f.RenewLease(ctx, f.log))
 	}
-	f.do(domain.ConnectMachine{Name: f.add("web-01"), Server: other.Server(), Session: domain.ID{1: 1},
-		Instance: domain.ID{2: 1}})
+	f.joinAt(other.Server(), "web-01", 1)
 	f.pass(0)
 	require.True(t, f.online("web-01"), "a server that accepts a session is alive, whatever its lease")
 	for range 20 {
@@ -204,12 +201,6 @@ func TestNewSessionOnASuspendedServerIsNotEndedAtOnce(t *testing.T) {
 		f.pass(0)
 	}
 	require.False(t, f.online("web-01"), "its lease stays unchanged again")
-}
-
-// add adds a machine and returns its name.
-func (f *fixture) add(name string) string {
-	f.do(domain.ApplyMachine{Name: name, Environment: "production"})
-	return name
 }
 
 func TestWatchedSpansDoNotOverlapAndOnlyTheyCountAsAbsence(t *testing.T) {
