@@ -403,17 +403,19 @@ func (h *Hub) compareMemory(ctx context.Context, j joinRequest, remembered *clie
 			return problem.Invalid("invalid event %.80q in the memory: use a UUID", remembered.Event)
 		}
 	}
-	if m.Successes, err = parseIDs("success", remembered.Successes); err != nil {
-		return err
-	}
-	if m.Deployments, err = parseIDs("deployment", remembered.Deployments); err != nil {
-		return err
-	}
-	if m.Earlier, err = parseIDs("success", remembered.Earlier); err != nil {
-		return err
-	}
-	if m.EarlierDeployments, err = parseIDs("deployment", remembered.EarlierDeployments); err != nil {
-		return err
+	for _, ids := range []struct {
+		what string
+		from map[string]string
+		to   *map[string]domain.ID
+	}{
+		{"success", remembered.Successes, &m.Successes},
+		{"deployment", remembered.Deployments, &m.Deployments},
+		{"success", remembered.Earlier, &m.Earlier},
+		{"deployment", remembered.EarlierDeployments, &m.EarlierDeployments},
+	} {
+		if *ids.to, err = parseIDs(ids.what, ids.from); err != nil {
+			return err
+		}
 	}
 	return h.cfg.Engine.CheckAgentMemory(ctx, j.machine, m)
 }
