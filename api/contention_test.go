@@ -63,12 +63,7 @@ func TestContendedClaimIsNoAnswerAboutTheClaim(t *testing.T) {
 	log := &contendedLog{Log: memory.New()}
 	f := newFixtureOn(t, log, &manualClock{})
 	f.shop()
-	p := f.joinOverHTTP("box-01", f.join(1))
-	r, err := p.report("online")
-	require.NoError(t, err)
-	p.session = r.Session
-	f.tick()
-	work := p.work()
+	p, work := f.joinAndOffer("box-01")
 	deployment, err := domain.ParseID(work.Deployment)
 	require.NoError(t, err)
 	log.contend(domain.PartStream(deployment, "box-01"))

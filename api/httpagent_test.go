@@ -36,6 +36,17 @@ func (f *fixture) joinOverHTTP(name, join string) *httpAgent {
 	return &httpAgent{t: f.t, Client: f.as("agent:" + instance + ":" + secret), name: name}
 }
 
+// joinAndOffer brings the machine of an agent that uses plain HTTP online, and returns the part that it is offered.
+func (f *fixture) joinAndOffer(name string) (*httpAgent, *client.Work) {
+	f.t.Helper()
+	p := f.joinOverHTTP(name, f.join(1))
+	r, err := p.report("online")
+	require.NoError(f.t, err)
+	p.session = r.Session
+	f.tick()
+	return p, p.work()
+}
+
 func (p *httpAgent) report(status string) (r api.Reported, err error) {
 	body := object{"status": status}
 	if p.session != "" {
@@ -198,12 +209,7 @@ func TestInvalidReportsAreRefused(t *testing.T) {
 func TestStoredOutputOfAPartIsBounded(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
-	p := f.joinOverHTTP("box-01", f.join(1))
-	r, err := p.report("online")
-	require.NoError(t, err)
-	p.session = r.Session
-	f.tick()
-	work := p.work()
+	p, work := f.joinAndOffer("box-01")
 	require.NoError(t, p.part(work.Deployment, "claim", object{"session": p.session}, nil))
 	chunk := make([]byte, eventlog.MaxChunkBytes)
 	put := func(sequence int) error {
@@ -260,12 +266,7 @@ func TestClaimAfterAConflictingEventIsVoidWithAReason(t *testing.T) {
 	log := &racingLog{Backend: memory.New()}
 	f := newFixtureOn(t, log, &manualClock{})
 	f.shop()
-	p := f.joinOverHTTP("box-01", f.join(1))
-	r, err := p.report("online")
-	require.NoError(t, err)
-	p.session = r.Session
-	f.tick()
-	work := p.work()
+	p, work := f.joinAndOffer("box-01")
 	other := newFixtureOn(t, log.Backend, f.clock)
 	log.by = func() { other.do(domain.SetProjectEnabled{Name: "shop"}) }
 	var claimed client.Claimed

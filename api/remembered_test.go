@@ -124,12 +124,9 @@ func TestStatementIsComparedOnceTheStreamOfTheMachineIsClear(t *testing.T) {
 func TestAgentOverPlainHTTPStatesWhatItRemembers(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
-	p := f.joinOverHTTP("box-01", f.join(1))
-	online, err := p.report("online")
+	p, work := f.joinAndOffer("box-01")
+	before, err := p.report("online")
 	require.NoError(t, err)
-	p.session = online.Session
-	f.tick()
-	work := p.work()
 	require.NoError(t, p.part(work.Deployment, "claim", object{"session": p.session}, &client.Claimed{}))
 	require.NoError(t, p.part(work.Deployment, "end", object{"session": p.session, "state": "succeeded"}, &client.Ended{}))
 	known, err := p.report("online")
@@ -141,7 +138,7 @@ func TestAgentOverPlainHTTPStatesWhatItRemembers(t *testing.T) {
 			object{"status": "online", "session": p.session, "remembered": remembered}, nil)
 	}
 	require.ErrorContains(t, state(""), "invalid asOf")
-	require.NoError(t, state(online.Position), "a request that was delayed since before the success")
+	require.NoError(t, state(before.Position), "a request that was delayed since before the success")
 	require.NoError(t, state(known.Position, work.Deployment))
 	require.Zero(t, f.events("MachineLostState"))
 	require.NoError(t, state(known.Position))
