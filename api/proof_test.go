@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -123,6 +125,29 @@ func TestClientSendsItsTokenOnlyToAServerThatKnowsIt(t *testing.T) {
 
 	require.Empty(t, read(&client.Client{Servers: []string{thief.URL, f.server.URL}, Token: text}),
 		"the next server is tried")
+}
+
+func TestClientSendsNoTokenToTheUnixSocketOfAnotherProgram(t *testing.T) {
+	text := newFixture(t).token(domain.TokenSettings{Scope: domain.ReadScope})
+	_, secret, _ := strings.Cut(text, ".")
+	folder, err := os.MkdirTemp("", "s") // short enough for a socket
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	listener, err := net.Listen("unix", filepath.Join(folder, "s"))
+	require.NoError(t, err)
+	received := make(chan string, 10)
+	thief := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		received <- r.URL.String() + r.Header.Get("Authorization")
+		_, _ = io.WriteString(w, `{"address":"","proof":"cHJvb2Y="}`)
+	}))
+	thief.Listener = listener
+	thief.Start()
+	t.Cleanup(thief.Close)
+	c := &client.Client{Servers: []string{client.SocketPrefix + listener.Addr().String()}, Token: text}
+	_, err = c.Get(t.Context(), "/machines", nil, nil)
+	require.Equal(t, client.Unauthorised, client.KindOf(err))
+	require.Len(t, received, 1)
+	require.NotContains(t, <-received, secret)
 }
 
 func TestClientSendsItsTokenThroughARelayOnlyIfThatIsPermitted(t *testing.T) {

@@ -38,8 +38,8 @@ type Client struct {
 	// Servers lists server addresses such as http://127.0.0.1:7070 or unix:///PATH. If a server is unavailable, the client tries the
 	// next.
 	Servers []string
-	// Token is sent with every request; empty: no token. Over plain HTTP it is sent only to a server that has proved that
-	// it knows the token.
+	// Token is sent with every request; empty: no token. Without TLS it is sent only to a server that has proved that it
+	// knows the token.
 	Token string
 	// Relayed accepts a server that is reached through a program that passes connections on, such as a tunnel or a proxy
 	// without TLS. Such a program sees the token.
@@ -56,8 +56,8 @@ type Client struct {
 	OnDisconnect func(err error)
 
 	last   atomic.Int64 // index of the server that responded last
-	once   sync.Once
-	proven *http.Transport // for plain HTTP with a token; set by once
+	mu     sync.Mutex
+	proven map[string]*http.Transport // by server that has no TLS; guarded by mu
 }
 
 // Written is the response to a write.
@@ -336,30 +336,40 @@ func (c *Client) http(server string) *http.Client {
 	if c.HTTP != nil {
 		h = *c.HTTP
 	}
-	if path, ok := SocketPath(server); ok {
+	path, isSocket := SocketPath(server)
+	switch {
+	case c.Token != "" && (isSocket || strings.HasPrefix(server, "http://")):
+		h.Transport = c.provenTransport(server, h.Transport)
+	case isSocket:
 		h = *SocketClient(path)
-	} else if c.Token != "" && strings.HasPrefix(server, "http://") {
-		h.Transport = c.provenTransport(h.Transport)
 	}
 	h.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &h
 }
 
-// provenTransport returns the transport for plain HTTP. It has the settings of base, except that it uses no proxy, and
-// its servers have proved that they know the token.
-func (c *Client) provenTransport(base http.RoundTripper) *http.Transport {
-	c.once.Do(func() {
-		settings, ok := base.(*http.Transport)
-		if !ok {
-			settings, _ = http.DefaultTransport.(*http.Transport)
-		}
-		c.proven = settings.Clone()
-		dial := c.proven.DialContext
-		if dial == nil {
-			dial = (&net.Dialer{}).DialContext
-		}
-		c.proven.Proxy = nil
-		c.proven.DialContext = (&prover{token: c.Token, relayed: c.Relayed, dial: dial}).dialContext
-	})
-	return c.proven
+// provenTransport returns the transport for a server without TLS. It has the settings of base, except that it uses no
+// proxy, and that its connections are proven.
+func (c *Client) provenTransport(server string, base http.RoundTripper) *http.Transport {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t := c.proven[server]; t != nil {
+		return t
+	}
+	settings, ok := base.(*http.Transport)
+	if !ok {
+		settings, _ = http.DefaultTransport.(*http.Transport)
+	}
+	t := settings.Clone()
+	p := prover{server: server, token: c.Token, relayed: c.Relayed, dial: t.DialContext}
+	if path, ok := SocketPath(server); ok {
+		p.relayed, p.dial = true, dialSocket(path) // a socket has no address that could be compared
+	} else if p.dial == nil {
+		p.dial = (&net.Dialer{}).DialContext
+	}
+	t.Proxy, t.DialContext = nil, p.dialContext
+	if c.proven == nil {
+		c.proven = map[string]*http.Transport{}
+	}
+	c.proven[server] = t
+	return t
 }

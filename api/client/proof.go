@@ -63,9 +63,10 @@ func unproven(detail string) *Problem {
 		Hint: "create another one with `drover token create`", cause: errUnproven}
 }
 
-// prover dials plain TCP and returns only connections whose server has proved that it knows the token. A server keeps
-// its connection, so whatever is sent on it reaches that server. TLS and Unix sockets need no such proof.
+// prover dials without TLS and returns only connections whose server has proved that it knows the token. A server keeps
+// its connection, so whatever is sent on it reaches that server.
 type prover struct {
+	server  string // for messages
 	token   string
 	relayed bool // see Client.Relayed
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
@@ -79,7 +80,7 @@ func (p *prover) dialContext(ctx context.Context, network, address string) (net.
 	}
 	_ = conn.SetDeadline(time.Now().Add(proofTimeout))
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Now()) })
-	err = p.prove(conn, address)
+	err = p.prove(conn)
 	if stop() && err == nil {
 		return conn, conn.SetDeadline(time.Time{})
 	}
@@ -88,20 +89,20 @@ func (p *prover) dialContext(ctx context.Context, network, address string) (net.
 }
 
 // prove sends a challenge on a new connection and checks the answer.
-func (p *prover) prove(conn net.Conn, address string) error {
+func (p *prover) prove(conn net.Conn) error {
 	id, secret := splitToken(p.token)
 	nonce := rand.Text()
-	answer, err := challenge(conn, "http://"+address, id, nonce)
+	answer, err := challenge(conn, p.server, id, nonce)
 	if err != nil {
 		return err
 	}
 	expected := ServerProof(HashSecret(secret), nonce, answer.Address)
 	switch {
 	case !hmac.Equal([]byte(expected), []byte(answer.Proof)):
-		return unproven("the token is unknown, revoked or expired, or the program at " + address +
+		return unproven("the token is unknown, revoked or expired, or the program at " + p.server +
 			" is not a server of its log; the token was not sent")
 	case !p.relayed && !SameAddress(answer.Address, conn.RemoteAddr().String()):
-		problem := unproven(fmt.Sprintf("%s passes connections on to a server at %.80q; the token was not sent", address,
+		problem := unproven(fmt.Sprintf("%s passes connections on to a server at %.80q; the token was not sent", p.server,
 			answer.Address))
 		problem.Hint = "use https, or permit it with --token or DROVER_TOKEN"
 		return problem
@@ -138,7 +139,11 @@ func SameAddress(a, b string) bool {
 // used for further requests.
 func challenge(conn net.Conn, server, id, nonce string) (answer Proof, err error) {
 	query := url.Values{"token": {id}, "nonce": {nonce}}
-	request, err := http.NewRequest(http.MethodGet, server+ProofPath+"?"+query.Encode(), nil)
+	base, err := baseURL(server)
+	if err != nil {
+		return answer, err
+	}
+	request, err := http.NewRequest(http.MethodGet, base+ProofPath+"?"+query.Encode(), nil)
 	if err == nil {
 		err = request.Write(conn)
 	}

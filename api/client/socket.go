@@ -38,10 +38,14 @@ var socketTransports sync.Map // of path to *http.Transport
 // SocketClient returns an HTTP client whose requests all go to the Unix socket at path, whatever host they name. It
 // uses neither TLS nor a proxy: the permissions of the socket decide who can connect.
 func SocketClient(path string) *http.Client {
-	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+	transport, _ := socketTransports.LoadOrStore(path, &http.Transport{DialContext: dialSocket(path)})
+	return &http.Client{Transport: transport.(*http.Transport)}
+}
+
+// dialSocket returns a function that connects to the Unix socket at path, whatever address it is given.
+func dialSocket(path string) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) {
 		dialer := net.Dialer{Timeout: socketDialTimeout}
 		return dialer.DialContext(ctx, "unix", path)
 	}
-	transport, _ := socketTransports.LoadOrStore(path, &http.Transport{DialContext: dial})
-	return &http.Client{Transport: transport.(*http.Transport)}
 }

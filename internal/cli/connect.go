@@ -35,11 +35,8 @@ func (a *app) connect(ctx context.Context) (c *client.Client, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if found != nil && c.Token == "" && len(a.servers) > 0 && !slices.Contains(found.Servers, a.servers[0]) &&
-			!a.warnedToken {
-			a.warnedToken = true
-			a.info("server %s is not in any of your contexts; using the token of the current context (set another "+
-				"with --token)", a.servers[0])
+		if found != nil && c.Token == "" {
+			a.noteUnlisted(found)
 		}
 		if found != nil {
 			c.Servers = firstNonEmpty(c.Servers, found.Servers)
@@ -63,6 +60,18 @@ func (a *app) connect(ctx context.Context) (c *client.Client, err error) {
 	}
 	c.HTTP = a.httpClients[ca]
 	return c, nil
+}
+
+// noteUnlisted tells the user, once, that the token of the current context is used for a server that it does not list.
+// The Unix socket of a server is never listed.
+func (a *app) noteUnlisted(current *config.Context) {
+	if a.warnedToken || len(a.servers) == 0 || slices.Contains(current.Servers, a.servers[0]) ||
+		strings.HasPrefix(a.servers[0], client.SocketPrefix) {
+		return
+	}
+	a.warnedToken = true
+	a.info("server %s is not in any of your contexts; using the token of the current context (set another with --token)",
+		a.servers[0])
 }
 
 // context returns the client context to use, or nil without a context. It waits a short time for a starting server to
