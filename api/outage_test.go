@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/access"
@@ -289,4 +290,28 @@ func TestHTTPAgentOfACleanedUpMachineReturnsWithItsState(t *testing.T) {
 	require.False(t, f.machine("box-01").Enabled)
 	_, err = f.agents.Report(t.Context(), agent, agents.ReportInput{Machine: "box-01", Status: "online"})
 	require.NoError(t, err)
+}
+
+// An agent ends as soon as its close is confirmed. A user who then looks at the log must find its departure.
+func TestCloseOfAnAgentIsConfirmedAfterItsGoodbyeIsRecorded(t *testing.T) {
+	log := newOutageLog()
+	f := newFixtureOn(t, log, &manualClock{})
+	f.shop()
+	d := f.dial(hello("web-01", f.join(1)))
+	receive(d, welcome)
+	end := log.hang()
+	d.send(client.FromAgent{Goodbye: &client.Goodbye{}})
+	<-log.waits
+	go d.conn.Close(websocket.StatusNormalClosure, "")
+	require.Never(t, func() bool {
+		select {
+		case _, open := <-d.inbox:
+			return !open
+		default:
+			return false
+		}
+	}, 200*time.Millisecond, 10*time.Millisecond, "the close is confirmed too early")
+	end()
+	d.waitUntilClosed()
+	require.Equal(t, 1, f.events("MachineWentOffline"))
 }
