@@ -90,6 +90,7 @@ func (s *chaosRun) do(now []fault) {
 	healed := time.Now()
 	s.recover(fmt.Sprint(names(now)))
 	s.recovery = append(s.recovery, time.Since(healed))
+	s.c.t.Logf("%v until %s, then recovery in %s", names(now), healed.Format(time.TimeOnly), time.Since(healed))
 }
 
 func names(now []fault) (all []string) {

@@ -75,24 +75,27 @@ func (w *offlineWatch) poll() {
 	}
 	for _, e := range events {
 		w.read = e.Position
-		if name, ended := endedSession(e); ended {
-			w.judge(name, e.Position)
+		if name, reason := endedSession(e); reason != "" {
+			w.judge(name, reason, e)
 		}
 	}
 	w.before = now
 }
 
-// endedSession returns the machine whose session a server ended because it did not hear from the agent.
-func endedSession(e eventlog.Recorded) (machine string, ended bool) {
+// endedSession returns the machine whose session a server ended because it did not hear from the agent, and the reason.
+// The reason of any other event is empty.
+func endedSession(e eventlog.Recorded) (machine, reason string) {
 	fact, err := domain.Decode(e.Type, e.Data)
 	if err != nil {
-		return "", false
+		return "", ""
 	}
-	off, is := fact.(domain.MachineWentOffline)
-	return strings.TrimPrefix(e.Stream, "machine/"), is && (off.Reason == "silent" || off.Reason == "server-gone")
+	if off, is := fact.(domain.MachineWentOffline); is && (off.Reason == "silent" || off.Reason == "server-gone") {
+		reason = off.Reason
+	}
+	return strings.TrimPrefix(e.Stream, "machine/"), reason
 }
 
-func (w *offlineWatch) judge(machine string, at eventlog.Position) {
+func (w *offlineWatch) judge(machine, reason string, e eventlog.Recorded) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ended++
@@ -102,8 +105,9 @@ func (w *offlineWatch) judge(machine string, at eventlog.Position) {
 		}
 		since, reachable := a.reachableSince()
 		if reachable && w.before.Sub(since) >= w.settled {
-			w.found = append(w.found, fmt.Sprintf("#%s: %s is offline, but its agent has been running and connected for %s", at,
-				machine, w.before.Sub(since).Round(time.Millisecond)))
+			w.found = append(w.found, fmt.Sprintf("#%s at %s: %s is offline (%s), but its agent has been running and connected "+
+				"for %s", e.Position, time.Now().Format(time.TimeOnly), machine, reason,
+				w.before.Sub(since).Round(time.Millisecond)))
 		}
 	}
 }
