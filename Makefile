@@ -76,8 +76,8 @@ sim: ## run TICKS ticks of the simulation from SEED, then RUNS random runs for e
 	$(GO) test -count=1 -timeout 30m ./scenario/sim -skip '^TestSimulation$$|Break|Scenario' -rapid.seed=$(SEED) -rapid.checks=$(RUNS)
 
 .PHONY: mutants
-mutants: ## change the deciding packages one place at a time and list the changes that no test notices (MUTATE=rollout LIMIT=100 SEED=7 TESTS=rollout WIDE=1)
-	$(GO) run ./internal/mutants $(if $(MUTATE),-packages $(MUTATE)) $(if $(LIMIT),-limit $(LIMIT) -seed $(SEED)) $(if $(TESTS),-tests $(TESTS)) $(if $(WIDE),-wide)
+mutants: ## change the deciding packages one place at a time and list the changes that no test notices (MUTATE=rollout MATCH=verify.go LIMIT=100 SEED=7 TESTS=rollout WIDE=1)
+	$(GO) run ./internal/mutants $(if $(MUTATE),-packages $(MUTATE)) $(if $(MATCH),-match '$(MATCH)') $(if $(LIMIT),-limit $(LIMIT) -seed $(SEED)) $(if $(TESTS),-tests $(TESTS)) $(if $(WIDE),-wide)
 
 .PHONY: faults
 faults: ## run servers, agents and PostgreSQL as real processes under faults (SEED=7 TIME=10m)

@@ -43,9 +43,9 @@ func (c *cleanUps) add(m *Machine, checked bool) {
 	}
 }
 
-// detached returns a candidate without its place in the lists of open ones.
+// detached returns what openAgain needs of a candidate, without its place in the lists of open ones.
 func detached(c *Candidate) Candidate {
-	return Candidate{Project: c.Project, Trigger: c.Trigger, Machine: c.Machine, Opened: c.Opened, Redeploy: c.Redeploy,
+	return Candidate{Project: c.Project, Trigger: c.Trigger, Opened: c.Opened, Redeploy: c.Redeploy,
 		Causes: slices.Clone(c.Causes)}
 }
 
@@ -86,11 +86,11 @@ func (v *View) everyMachineOf(environment string) []*Machine {
 	return machines
 }
 
-// undoCleanUp returns the machine that a clean-up deleted. The event has no effect if another machine has taken the name,
-// or if the deletion is too long ago.
+// undoCleanUp returns the machine that a clean-up deleted. The event has no effect if another machine has taken the name
+// since, or if the deletion is too long ago: the deleted one is forgotten then.
 func (v *View) undoCleanUp(name string, e domain.MachineCleanUpUndone, f Fact) {
 	kept := v.cleanUps.byName[name]
-	if kept == nil || kept.Instance != e.Instance || v.Machines[name] != nil {
+	if kept == nil || kept.Instance != e.Instance {
 		return
 	}
 	v.cleanUps.forget(name)

@@ -8,6 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/projections/projectionstest"
 )
 
 // cleanUp takes a machine offline and deletes it like a server does.
@@ -123,6 +126,182 @@ func TestDeletedProjectsAndTriggersOfAReturningMachineAreForgotten(t *testing.T)
 	b.consistent(t)
 }
 
+// joining is a trigger that asks for machines that come online, and asks again after each absence.
+func joining(name string) domain.TriggerDefined {
+	return domain.TriggerDefined{Trigger: name, Settings: domain.TriggerSettings{Environments: []string{"production"},
+		Events: []domain.Category{domain.AvailableGroup}, Redeploy: true}}
+}
+
+// returned is a fleet of web-00 to web-03 with release 1.0, of which web-01 was absent and is due again.
+func returned(t *testing.T) (b *fleet, instance domain.ID) {
+	b = newFleet(t, 4)
+	b.Project("blog", domain.ProjectSettings{}, joining("posts"))
+	for _, project := range []string{"shop", "blog"} {
+		d := b.Add(domain.ProjectStream(project), domain.DeploymentQueued{Kind: domain.EnvironmentWide,
+			Environment: "production", Release: "1.0"})
+		for name := range b.Machines {
+			b.runPart(d, name, domain.PartSucceeded)
+		}
+		b.Add(domain.ProjectStream(project), domain.DeploymentEnded{Deployment: d, State: domain.DeploymentSucceeded})
+	}
+	b.Add("project/shop", joining("joins"))
+	instance = b.Machines["web-01"].Instance
+	b.Disconnect("web-01")
+	b.Connect("web-01", projectionstest.Server, instance)
+	require.Equal(t, b.Position, b.redeploy("shop"))
+	return b, instance
+}
+
+// redeploy returns when a redeployment of a project to web-01 was requested; 0 if none was.
+func (f *fleet) redeploy(project string) eventlog.Position {
+	var newest eventlog.Position
+	for _, c := range f.Candidates(f.Projects[project], f.Machines["web-01"]) {
+		newest = max(newest, c.Redeploy)
+	}
+	return newest
+}
+
+func TestRequestedRedeploymentOutlivesACleanUp(t *testing.T) {
+	b, instance := returned(t)
+	requested := b.Position
+	b.cleanUp("web-01")
+	b.undo("web-01", instance)
+	require.Equal(t, requested, b.redeploy("shop"))
+	require.Equal(t, requested, b.redeploy("blog"))
+	b.consistent(t)
+}
+
+func TestRedeploymentThatIsTurnedOffDuringACleanUpIsDropped(t *testing.T) {
+	b, instance := returned(t)
+	requested := b.Position
+	b.cleanUp("web-01")
+	off := joining("joins")
+	off.Settings.Redeploy = false
+	b.Add("project/shop", off, joining("joins"))
+	b.undo("web-01", instance)
+	require.Zero(t, b.redeploy("shop"))
+	require.Equal(t, requested, b.redeploy("blog"))
+}
+
+func TestProjectThatIsDeletedDuringACleanUpStartsEmpty(t *testing.T) {
+	b, instance := returned(t)
+	requested := b.Position
+	b.cleanUp("web-01")
+	b.Add("project/shop", domain.ProjectDeleted{})
+	b.Project("shop", domain.ProjectSettings{}, joining("joins"))
+	b.undo("web-01", instance)
+	require.Empty(t, b.Candidates(b.Projects["shop"], b.Machines["web-01"]))
+	require.Equal(t, requested, b.redeploy("blog"))
+	b.consistent(t)
+}
+
+func TestPinDuringACleanUpResetsTheAttemptsOfItsEnvironment(t *testing.T) {
+	b, instance := returned(t)
+	b.Release("shop", "2.0")
+	b.Want("2.0")
+	b.Add("environment/staging", domain.EnvironmentDefined{})
+	for _, name := range []string{"web-01", "web-02", "web-03"} {
+		b.Attempt(name, "2.0", domain.PartFailed, "")
+		b.cleanUp(name)
+	}
+	b.undo("web-01", instance)
+	attempts := func(name string) int { return b.CleanedUp(name).Installed["shop"].FailedAttempts.Count }
+	b.Add("project/shop", domain.PinSet{Environment: "staging", Release: "1.0", Origin: domain.By("ann")})
+	require.Equal(t, 1, attempts("web-02"))
+	b.Add("project/shop", domain.PinSet{Environment: "production", Release: "3.0", Origin: domain.By("ann")})
+	require.Zero(t, attempts("web-02"))
+	require.Zero(t, attempts("web-03"))
+	require.NotContains(t, b.Projects["shop"].Sweep(), "web-02", "it does not exist now")
+	b.consistent(t)
+}
+
+func TestHealthCheckThatIsRemovedDuringACleanUpSaysNothing(t *testing.T) {
+	b := newFleet(t, 2)
+	policy(b.History, domain.DefaultPolicy, checked)
+	b.Add("machine/web-01", domain.MachineHealthChanged{Status: domain.Healthy, Session: b.Machines["web-01"].Session})
+	instance := b.cleanUp("web-01")
+	policy(b.History, domain.DefaultPolicy, domain.PolicySettings{})
+	b.undo("web-01", instance)
+	require.Equal(t, domain.HealthUnknown, b.Machines["web-01"].Health)
+}
+
+func TestUndoneCleanUpResetsTheAbsence(t *testing.T) {
+	b := newFleet(t, 2)
+	m := b.Machines["web-01"]
+	b.Disconnect("web-01")
+	server := b.Add("server/"+domain.ID{3: 3}.String(), domain.ServerStarted{DecisionVersion: 1})
+	b.Add("watch", domain.WatchPassed{Since: server, Span: domain.Duration(time.Hour)})
+	b.Add("machine/web-01", domain.MachineCleanUpHeld{}, domain.MachineDeleted{Reason: domain.CleanUpReason})
+	b.Touched()
+	b.undo("web-01", m.Instance)
+	m = b.Machines["web-01"]
+	require.Zero(t, m.Absence)
+	require.False(t, m.CleanUpHeld)
+	require.Equal(t, []*projections.Record{{Name: "web-01", Machine: m}}, withoutMarks(b.Touched()))
+}
+
+// withoutMarks returns records as values that can be compared.
+func withoutMarks(records []*projections.Record) (all []*projections.Record) {
+	for _, r := range records {
+		all = append(all, &projections.Record{Name: r.Name, Machine: r.Machine, Parts: r.Parts})
+	}
+	return all
+}
+
+// An agent that only lost its server was not absent. It was if another server heard nothing from it for offlineAfter, and
+// the agent was restarted meanwhile.
+func TestOnlyAnAgentThatWasAbsentIsDueAfterItsServerWasGone(t *testing.T) {
+	for name, c := range map[string]struct {
+		watched                time.Duration // offlineAfter is 30 s
+		restarted, anotherDisk bool
+		due                    bool
+	}{
+		"it continues":                  {20 * time.Second, false, false, false},
+		"it was restarted in time":      {20 * time.Second, true, false, false},
+		"it continues late":             {time.Minute, false, false, false},
+		"it was restarted and is late":  {time.Minute, true, false, true},
+		"it returned with another disk": {20 * time.Second, false, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, instance := returned(t)
+			b.narrowed(domain.PartSucceeded, "web-01")
+			require.Zero(t, b.redeploy("shop"))
+			m := b.Machines["web-01"]
+			server := b.Add("server/"+domain.ID{3: 3}.String(), domain.ServerStarted{DecisionVersion: 1})
+			b.Add("machine/web-01", domain.MachineWentOffline{Connect: m.Connect, Reason: domain.ServerGone})
+			b.Add("watch", domain.WatchPassed{Since: server})
+			b.Add("watch", domain.WatchPassed{Since: b.Watch.Last, Span: domain.Duration(c.watched)})
+			session := m.Session
+			if c.restarted {
+				session = domain.ID{5: 5}
+			}
+			if c.anotherDisk {
+				instance = domain.ID{6: 6}
+			}
+			b.Add("machine/web-01", domain.MachineCameOnline{Session: session, Instance: instance})
+			require.Equal(t, c.due, b.redeploy("shop") > 0)
+			b.consistent(t)
+		})
+	}
+}
+
+// A part was open before the machine returned: its restart may be an effect of that part (law 6).
+func TestReturnFromACleanUpRequestsARedeploymentUnlessAPartIsOpen(t *testing.T) {
+	for _, open := range []bool{false, true} {
+		b, instance := returned(t)
+		b.narrowed(domain.PartSucceeded, "web-01")
+		require.Zero(t, b.redeploy("shop"))
+		b.cleanUp("web-01")
+		if open { // decided before the deletion
+			b.Add("project/shop", domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0",
+				Machines: []domain.DeploymentMachine{{Name: "web-01"}}})
+		}
+		b.undo("web-01", instance)
+		b.Connect("web-01", projectionstest.Server, instance)
+		require.Equal(t, !open, b.redeploy("shop") > 0)
+	}
+}
+
 func TestRetainedCleanUpsAreBounded(t *testing.T) {
 	b := newFleet(t, 0)
 	instance := domain.ID{1: 1}
@@ -152,7 +331,7 @@ func TestUnknownMachineIsAbsentOnceItWasWatched(t *testing.T) {
 	watched(20 * time.Second)
 	require.True(t, m.Unknown, "its policy's offlineAfter is 30 s")
 	b.consistent(t)
-	watched(20 * time.Second)
+	watched(10 * time.Second)
 	require.False(t, m.Unknown)
 	require.Zero(t, m.Absence)
 	watched(time.Minute)

@@ -18,6 +18,8 @@ type result struct {
 	*mutant
 	killedBy string
 	reached  bool
+	// timedOut is set if the suite was stopped because it took too long. On a busy machine, that may be a mistake.
+	timedOut bool
 }
 
 // maxMemory bounds the memory of a test program, because a mutant can make a loop endless.
@@ -68,8 +70,9 @@ func (p *program) try(ctx context.Context, m *mutant) result {
 	for _, b := range batches(p.units, m.id) {
 		r.reached = true
 		env := "DROVER_MUTANT=" + strconv.Itoa(m.id)
-		if _, err := b.suite.start(ctx, p.source.root, b.patience(), env, selection(b.units)...); err != nil {
-			r.killedBy = b.suite.path
+		patience, began := b.patience(), time.Now()
+		if _, err := b.suite.start(ctx, p.source.root, patience, env, selection(b.units)...); err != nil {
+			r.killedBy, r.timedOut = b.suite.path, time.Since(began) >= patience
 			return r
 		}
 	}
@@ -81,6 +84,8 @@ func (b batch) patience() time.Duration { return 10*time.Second + 5*b.took() }
 
 func (r result) outcome() string {
 	switch {
+	case r.timedOut:
+		return "noticed by " + r.killedBy + ", which took too long"
 	case r.killedBy != "":
 		return "noticed by " + r.killedBy
 	case !r.reached:
