@@ -19,10 +19,12 @@ const (
 	firstDelay = 200 * time.Millisecond
 	// maxDelay bounds the wait, independently of the policy.
 	maxDelay = 15 * time.Second
-	// dialTimeout bounds the time to open a connection, and welcomeTimeout the time until the welcome. A server may need
+	// dialTimeout bounds the time to open a connection, and attemptTimeout the time until the welcome. A server may need
 	// some time if ten thousand agents reconnect at the same time.
 	dialTimeout    = 10 * time.Second
-	welcomeTimeout = 20 * time.Second
+	attemptTimeout = 30 * time.Second
+	// shortestAttempt is the least time that a server gets before the agent tries another one.
+	shortestAttempt = time.Second
 )
 
 // Backoff computes the wait before each attempt to connect. The zero value is ready to use.
@@ -82,20 +84,26 @@ func shuffled(servers []string) []string {
 	return own
 }
 
-// connect tries the servers in turn until one accepts the agent. It returns an error only if ctx is done, or if the
-// refusal is permanent (*refusal).
+// connect tries the servers in turn until one accepts the agent. An attempt that took time shortens the wait before the
+// next one. It returns an error only if ctx is done, or if the refusal is permanent (*refusal).
 func (c *connector) connect(ctx context.Context, hello client.Hello, limit time.Duration) (*link, error) {
+	hung, took := 0, time.Duration(0) // the number of attempts in sequence that no server answered
 	for {
 		select {
-		case <-time.After(c.backoff.Next(limit)):
+		case <-time.After(c.backoff.Next(limit) - took):
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		address := c.address()
-		l, err := c.tryServer(ctx, address, hello)
+		address, begin, patience := c.address(), c.elapsed(), c.patience(hung, limit)
+		l, err := c.tryServer(ctx, address, hello, patience)
 		if err == nil {
 			c.lastErrors = nil
 			return l, nil
+		}
+		if took = c.elapsed() - begin; took >= min(patience, dialTimeout) {
+			hung++
+		} else {
+			hung = 0
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -105,6 +113,22 @@ func (c *connector) connect(ctx context.Context, hello client.Hello, limit time.
 		}
 		c.logFailure(address, err)
 	}
+}
+
+// patience returns how long an attempt may last after hung attempts that no server answered. A server that hangs, or
+// whose log hangs, must not keep the agent from another server until its machine counts as offline: attempts at all
+// servers together last no longer than limit. Each round without an answer doubles that, because all servers may be
+// slow. An only server has all the time.
+func (c *connector) patience(hung int, limit time.Duration) time.Duration {
+	servers := len(c.servers)
+	if servers == 1 {
+		return attemptTimeout
+	}
+	longest := max(limit/time.Duration(servers), shortestAttempt)
+	for range hung / servers {
+		longest = min(2*longest, attemptTimeout)
+	}
+	return longest
 }
 
 // address returns the server to try next.
@@ -146,17 +170,18 @@ func (c *connector) logFailure(address string, err error) {
 	c.log.Warn("could not connect; retrying", zap.String("server", address), zap.Error(err))
 }
 
-// tryServer connects to one server, sends the hello and waits for the welcome.
-func (c *connector) tryServer(ctx context.Context, address string, hello client.Hello) (*link, error) {
+// tryServer connects to one server, sends the hello and waits for the welcome, for no longer than patience.
+func (c *connector) tryServer(ctx context.Context, address string, hello client.Hello, patience time.Duration) (*link,
+	error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	conn, err := c.dial(dialing, address)
 	if err != nil {
 		return nil, err
 	}
-	greeting, cancel := context.WithTimeout(ctx, welcomeTimeout)
-	defer cancel()
-	welcome, err := handshake(greeting, conn, hello, address)
+	welcome, err := handshake(ctx, conn, hello, address)
 	if err != nil {
 		conn.Drop()
 		return nil, err

@@ -26,6 +26,7 @@ func attempts(t *testing.T, limit time.Duration, count int, servers ...string) (
 	c := &connector{
 		servers: servers,
 		log:     zap.NewNop(),
+		elapsed: func() time.Duration { return time.Since(begin) },
 		dial: func(_ context.Context, address string) (connection, error) {
 			at, which = append(at, time.Since(begin)), append(which, address)
 			if len(at) == count {
@@ -52,6 +53,50 @@ func TestBackoffDoublesUpToItsLimit(t *testing.T) {
 		}
 		require.Equal(t, []string{"a", "b", "c", "a"}, which[:4], "the servers are tried in turn")
 	})
+}
+
+// hungAttempts runs a connector against servers of which none answers, except that every connection to a server named
+// "refusing" is refused. It returns when each attempt started, and how long it lasted.
+func hungAttempts(t *testing.T, limit time.Duration, count int, servers ...string) (at, lasted []time.Duration) {
+	t.Helper()
+	begin := time.Now()
+	elapsed := func() time.Duration { return time.Since(begin) }
+	ctx, cancel := context.WithCancel(t.Context())
+	c := &connector{servers: servers, log: zap.NewNop(), elapsed: elapsed,
+		dial: func(ctx context.Context, address string) (connection, error) {
+			at = append(at, elapsed())
+			if address != "refusing" {
+				<-ctx.Done()
+			}
+			lasted = append(lasted, elapsed()-at[len(at)-1])
+			if len(lasted) == count {
+				cancel()
+			}
+			return nil, errors.New("no connection")
+		}}
+	_, err := c.connect(ctx, client.Hello{}, limit)
+	require.ErrorIs(t, err, context.Canceled)
+	return at, lasted
+}
+
+func TestServerThatHangsKeepsAnAgentFromOthersForAShortTime(t *testing.T) {
+	const s = time.Second
+	for _, test := range []struct {
+		servers []string
+		lasted  []time.Duration
+	}{
+		{[]string{"only"}, []time.Duration{10 * s, 10 * s}},
+		{[]string{"a", "b", "c"}, []time.Duration{2 * s, 2 * s, 2 * s, 4 * s, 4 * s, 4 * s, 8 * s, 8 * s, 8 * s, 10 * s}},
+		{[]string{"a", "refusing"}, []time.Duration{3 * s, 0, 3 * s, 0, 3 * s, 0, 3 * s}}, // a is suspended, not slow
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			at, lasted := hungAttempts(t, 6*s, len(test.lasted), test.servers...)
+			require.Equal(t, test.lasted, lasted)
+			for n := 1; n < len(at); n++ {
+				require.LessOrEqual(t, at[n]-at[n-1], max(6*s, lasted[n-1]), "the attempt is part of the wait")
+			}
+		})
+	}
 }
 
 func TestShortOfflineAfterLimitsTheBackoff(t *testing.T) {

@@ -3,6 +3,7 @@ package agent_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
@@ -171,6 +172,20 @@ func TestStoppingAgentFinishesAndReportsTheRunningStep(t *testing.T) {
 	require.NoFileExists(t, entry(config, "d-2"))
 }
 
+// signalUntilEnd repeats a signal until the process ends. Two signals in quick succession can reach a process as one.
+func signalUntilEnd(process *exec.Cmd, s os.Signal) error {
+	ended := make(chan error, 1)
+	go func() { ended <- process.Wait() }()
+	for {
+		_ = process.Process.Signal(s) // the process may have ended
+		select {
+		case err := <-ended:
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
 func TestSecondStopSignalKillsTheStepAndNextStartReportsIt(t *testing.T) {
 	server := newServer(t)
 	config := configuration(t, server)
@@ -179,10 +194,7 @@ func TestSecondStopSignalKillsTheStepAndNextStartReportsIt(t *testing.T) {
 	c := server.welcome(t)
 	c.offerAndConfirmClaim(t, work("d-1", `trap "" TERM; echo $$ > `+folder+"/id; sleep 60; sleep 60"))
 	waitUntilExists(t, folder+"/id")
-	require.NoError(t, process.Process.Signal(syscall.SIGTERM))
-	expect(t, c, aHeartbeat)
-	require.NoError(t, process.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, process.Wait())
+	require.NoError(t, signalUntilEnd(process, syscall.SIGTERM))
 	require.False(t, isRunning(t, folder+"/id"))
 
 	startProcess(t, config)

@@ -245,7 +245,7 @@ func (s *session) connect() {
 		Join: s.config.Join, Environment: s.config.Environment, Roles: s.config.Roles,
 		Version: s.config.Version, Memory: s.helloMemory(),
 	}
-	limit := min(maxDelay, time.Duration(s.settings.OfflineAfter)/2)
+	limit := min(maxDelay, time.Duration(s.settings.OfflineAfter)/3)
 	s.tasks.Go(func() {
 		l, err := s.connector.connect(s.ctx, hello, limit)
 		select {

@@ -159,9 +159,10 @@ func (l measuredLog) Append(ctx context.Context, stream string, expected eventlo
 // ErrCutOff means that this server has not been able to use the log for longer than CutOffAfter.
 var ErrCutOff = errors.New("this server is cut off from the log")
 
-// CutOffAfter is how long a server keeps its agents while it cannot use the log. Other servers then consider it gone,
-// because its lease is stale, and would call machines offline whose agents stay.
-const CutOffAfter = policies.LeaseStale
+// CutOffAfter is how long a server keeps its agents while it cannot use the log. Other servers consider it gone when its
+// lease is stale, and would then call machines offline whose agents stay. The rest of that time lets the agents connect
+// to another server first; the lease may also have been some seconds old when the outage began.
+const CutOffAfter = policies.LeaseStale / 2
 
 // CutOff returns ErrCutOff, with the duration of the outage, while this server must not have agents.
 func (e *Engine) CutOff() error {
