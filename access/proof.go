@@ -9,12 +9,14 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// Prove returns the proof that this server knows the token with an id, or the secret of the agent agent:INSTANCE. address
-// is the HOST:PORT at which it received the connection, and remote the HOST:PORT of the sender. For an unknown token the
-// proof is wrong but looks like any other, so that the answer does not reveal which tokens exist.
-func (a *Access) Prove(ctx context.Context, id, nonce, address, remote string) client.Proof {
+// Prove returns the proof that this server knows the token with an id, or the secret of the agent agent:INSTANCE. The
+// id may be empty, for a caller who only asks for the server key. address
+// is the HOST:PORT at which it received the connection, binding identifies that connection if it uses TLS, and remote is
+// the HOST:PORT of the sender. For an unknown token the proof is wrong but looks like any other, so that the answer does
+// not reveal which tokens exist. The server key signs each proof.
+func (a *Access) Prove(ctx context.Context, id, nonce, address, binding, remote string) client.Proof {
 	hash, known := a.tokenHash(id)
-	if !known && !a.RateLimited(remote) {
+	if id != "" && !known && !a.RateLimited(remote) {
 		if a.engine.CatchUp(ctx) == nil { // another server may just have created the token
 			hash, known = a.tokenHash(id)
 		}
@@ -26,7 +28,9 @@ func (a *Access) Prove(ctx context.Context, id, nonce, address, remote string) c
 	if !known {
 		hash = client.HashSecret(a.unknown + id)
 	}
-	return client.Proof{Address: address, Proof: client.ServerProof(hash, nonce, address)}
+	proof := client.Proof{Address: address, Proof: client.ServerProof(hash, nonce, address), Binding: binding}
+	proof.Sign(a.engine.ServerKey(), nonce)
+	return proof
 }
 
 // tokenHash returns the hash of a token's secret, or of the newest secret of an agent.

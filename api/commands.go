@@ -9,6 +9,7 @@ import (
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/internal/ids"
+	"github.com/droverhq/drover/serverkey"
 )
 
 // WriteNamed is the input of a write to one item.
@@ -58,6 +59,8 @@ func (a *API) routeCommands() {
 	a.routeDeletes()
 	a.routeEnable()
 	a.routeTokens()
+	register(a, route(http.MethodPost, "/server-key/rotate", "Replace the server key; clients and agents must accept the new one",
+		domain.AdminScope), a.postServerKey)
 	write(a, route(http.MethodPost, "/log/clear", "Clear a stream that was set aside", domain.AdminScope),
 		func(in *clearInput) string { return in.Key.Key },
 		func(_ context.Context, in *clearInput, by domain.Origin) (domain.Command, error) {
@@ -176,6 +179,31 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 	}
 	position := result.Position.String()
 	return &answer[Minted]{Position: position, Body: Minted{ID: token.ID, Token: token.Text(), Position: position}}, nil
+}
+
+// RotatedKey is the answer to a rotation of the server key.
+type RotatedKey struct {
+	Key      string `json:"key" doc:"The public half of the new key."`
+	Position string `json:"position"`
+}
+
+func (a *API) postServerKey(ctx context.Context, in *acceptInput) (*answer[RotatedKey], error) {
+	id, err := commandID(in.Key.Key)
+	if err != nil {
+		return nil, err
+	}
+	key, err := serverkey.New()
+	if err != nil {
+		return nil, err
+	}
+	result, err := a.handle(ctx, id, domain.RotateServerKey{Public: key.Public().String(), Secret: key.Secret(),
+		Origin: callerOf(ctx).Origin})
+	if err != nil {
+		return nil, err
+	}
+	position := result.Position.String()
+	return &answer[RotatedKey]{Position: position, // a repeated request has not used its key
+		Body: RotatedKey{Key: a.cfg.Engine.ServerKey().Public().String(), Position: position}}, nil
 }
 
 // addMachine returns the command of POST /machines for a caller who is not an agent.

@@ -17,7 +17,7 @@ type proofQuery struct {
 	Token string `query:"token" maxLength:"64" doc:"The id of a token: the part before the dot."`
 	Nonce string `query:"nonce" required:"true" minLength:"16" maxLength:"128" doc:"A random text."`
 
-	address, remote string
+	address, binding, remote string
 }
 
 // Resolve records the ends of the connection.
@@ -25,7 +25,7 @@ func (q *proofQuery) Resolve(ctx huma.Context) []error {
 	if local, ok := ctx.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
 		q.address = local.String()
 	}
-	q.remote = ctx.RemoteAddr()
+	q.remote, q.binding = ctx.RemoteAddr(), client.Binding(ctx.TLS())
 	return nil
 }
 
@@ -35,12 +35,12 @@ type proofAnswer struct{ Body client.Proof }
 // routeProof registers the route by which a client checks that the server knows its token before it sends the token.
 func (a *API) routeProof() {
 	op := route(http.MethodGet, strings.TrimPrefix(client.ProofPath, "/api/v1"),
-		"Prove that this server knows a token; needs no token", domain.ReadScope)
+		"Prove that this server has the server key and knows a token; needs no token", domain.ReadScope)
 	op.Metadata[openKey] = true
 	op.Security = []map[string][]string{}
 	register(a, op, func(ctx context.Context, q *proofQuery) (*proofAnswer, error) {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
-		return &proofAnswer{Body: a.cfg.Access.Prove(ctx, q.Token, q.Nonce, q.address, q.remote)}, nil
+		return &proofAnswer{Body: a.cfg.Access.Prove(ctx, q.Token, q.Nonce, q.address, q.binding, q.remote)}, nil
 	})
 }

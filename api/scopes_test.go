@@ -97,6 +97,7 @@ var routePermissions = map[string][]sender{
 	"GET /api/v1/log/backup":                         admins,
 	"POST /api/v1/apply":                             admins,
 	"POST /api/v1/tokens":                            admins,
+	"POST /api/v1/server-key/rotate":                 admins,
 	"DELETE /api/v1/tokens/{name}":                   admins,
 	"POST /api/v1/people":                            admins,
 	"DELETE /api/v1/people/{name}":                   admins,

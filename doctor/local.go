@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io/fs"
 	"time"
+
+	"github.com/droverhq/drover/serverkey"
 )
 
 // The findings in this file are about the machine that runs `drover doctor` and its connections to the servers. Examine
@@ -57,6 +59,11 @@ func SeveralLogs(folder, former, head, current, witness string) Finding {
 func AnsweringServer(address, version string, took time.Duration) Finding {
 	return Finding{Severity: OK, Check: "server", Text: fmt.Sprintf("%s answered within %s, version %s", address,
 		took.Round(time.Millisecond), version)}
+}
+
+// ServerKey reports the key that a server has proven. People compare it with the one on the server's machine.
+func ServerKey(address string, key serverkey.Public) Finding {
+	return Finding{Severity: OK, Check: "server", Text: address + " has proved the server key " + key.String()}
 }
 
 // CertificateFinding examines when a server's certificate expires.

@@ -68,6 +68,7 @@ var eventTypes = []eventType{
 	{"token.created/v1", TokenCreated{}, nil, nil, describeWith(describeTokenCreated)},
 	{"token.used/v1", TokenUsed{}, nil, nil, describeWith(describeTokenUsed)},
 	{"token.revoked/v1", TokenRevoked{}, nil, nil, describeWith(describeTokenRevoked)},
+	{"server-key.created/v1", ServerKeyCreated{}, nil, nil, describeWith(describeServerKeyCreated)},
 	{"server.started/v1", ServerStarted{}, nil, nil, describeWith(describeServerStarted)},
 	{"watch.passed/v1", WatchPassed{}, nil, nil, describeWith(describeWatchPassed)},
 	{"stream.cleared/v1", StreamCleared{}, nil, nil, describeWith(describeStreamCleared)},

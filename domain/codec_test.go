@@ -123,6 +123,7 @@ func realisticSamples() []Event {
 			ann,
 		},
 		TokenUsed{number(3), "web-01", strings.Repeat("cd", 32)}, TokenRevoked{ann},
+		ServerKeyCreated{"dsk_" + strings.Repeat("a", 56), strings.Repeat("QUFB", 10) + "QUE=", ann},
 		ServerStarted{1, "0.1.0", "http://127.0.0.1:7070"}, WatchPassed{number(8), Duration(time.Minute)},
 		StreamCleared{"project/shop", ann}, LogRestored{number(9), at, ann},
 	}

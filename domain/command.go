@@ -70,6 +70,7 @@ var commands = []struct {
 	{"stream.clear", ClearStream{}},
 	{"log.accept-restore", AcceptRestore{}},
 	{"machine.report-lost-state", ReportLostState{}},
+	{"log.rotate-server-key", RotateServerKey{}},
 }
 
 // RemovesPower reports whether c takes a permission away or stops something: it revokes, disables, deletes, cancels or
@@ -82,7 +83,7 @@ func RemovesPower(c Command) bool {
 		return !c.Enabled
 	case SetTriggerEnabled:
 		return !c.Enabled
-	case RevokeToken, CancelDeployment, SetHold,
+	case RevokeToken, RotateServerKey, CancelDeployment, SetHold,
 		DeleteMachine, DeleteProject, DeleteTrigger, DeleteEnvironment, DeletePolicy:
 		return true
 	}

@@ -185,7 +185,7 @@ func TestCommandContentIncludesExplicitZeros(t *testing.T) {
 func TestCommandsThatRemovePowerAreListed(t *testing.T) {
 	removes := []string{"machine.delete", "machine.set-enabled", "project.delete", "project.set-enabled",
 		"trigger.delete", "trigger.set-enabled", "environment.delete", "policy.delete", "token.revoke",
-		"deployment.cancel", "hold.set"}
+		"deployment.cancel", "hold.set", "log.rotate-server-key"}
 	others := []string{"machine.apply", "machine.connect", "machine.disconnect", "machine.report-health",
 		"project.apply", "trigger.apply", "release.create", "deployment.deploy", "deployment.roll-back",
 		"deployment.retry", "pin.set", "pin.lift", "hold.lift", "part.claim", "part.end", "environment.apply",

@@ -246,6 +246,11 @@ func describeTokenRevoked(e TokenRevoked, d *Description) {
 	d.Origin, d.Sentence = e.Origin, "token revoked"
 }
 
+func describeServerKeyCreated(e ServerKeyCreated, d *Description) {
+	d.Origin, d.Details = e.Origin, e.Public
+	d.Sentence = "server key created: " + e.Public
+}
+
 func describeServerStarted(e ServerStarted, d *Description) {
 	d.Sentence = fmt.Sprintf("server started, version %s, decision version %d",
 		cmp.Or(e.Version, "unknown"), e.DecisionVersion)

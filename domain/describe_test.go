@@ -30,6 +30,7 @@ func placeOf(e Event) Place {
 		"environment": EnvironmentStream("production"),
 		"policy":      PolicyStream("tame"),
 		"token":       TokenStream("0123456789ab"),
+		"server-key":  ServerKeyStream,
 		"server":      ServerStream(number(1)),
 		"watch":       WatchStream,
 		"stream":      WatchStream,

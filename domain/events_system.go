@@ -37,6 +37,13 @@ type (
 	TokenRevoked struct {
 		Origin
 	}
+	// ServerKeyCreated creates the key by which the servers of this log prove themselves, or replaces it. Its stream is
+	// one of tokens, whose secrets no server shows, not even one of an older version.
+	ServerKeyCreated struct {
+		Public string `json:"public"` // as package serverkey writes it
+		Secret string `json:"secret"` // the private half, base64
+		Origin
+	}
 	// ServerStarted means that a server started with this decision version.
 	ServerStarted struct {
 		DecisionVersion int    `json:"decisionVersion"`
@@ -68,6 +75,7 @@ func (PolicyDeleted) event()      {}
 func (TokenCreated) event()       {}
 func (TokenUsed) event()          {}
 func (TokenRevoked) event()       {}
+func (ServerKeyCreated) event()   {}
 func (ServerStarted) event()      {}
 func (WatchPassed) event()        {}
 func (StreamCleared) event()      {}

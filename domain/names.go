@@ -46,6 +46,9 @@ func PolicyStream(name string) string { return PolicyStreams + "/" + name }
 // TokenStream returns the stream of a token.
 func TokenStream(id string) string { return TokenStreams + "/" + id }
 
+// ServerKeyStream is the stream with the key of the servers. The ids of tokens contain no such word.
+const ServerKeyStream = TokenStreams + "/server-key"
+
 // ServerStream returns the stream of a server.
 func ServerStream(id ID) string { return ServerStreams + "/" + id.String() }
 

@@ -52,6 +52,7 @@
 //	consumer.go   Consume: work that follows the log with a durable cursor, on one server at a time
 //	replay.go     Replay: the view as it was in the past
 //	why.go        Past: the events about a machine and a project
+//	server_key.go the key by which the servers of the log prove themselves
 //	faults.go     errors that keep this server from working
 //	outages.go    how long the log was unavailable, which no timeout counts
 //

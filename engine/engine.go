@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -77,6 +78,7 @@ type Engine struct {
 	changed chan struct{}
 	unsaved int // events folded since the last snapshot
 
+	signer   atomic.Pointer[signer] // the parsed server key
 	faults   faults
 	outages  outages
 	presence presence

@@ -282,6 +282,12 @@ func (v *View) foldPolicy(name string, f Fact) error {
 func (v *View) checked(m *Machine) bool { return v.PolicyOf(m).HealthCheck != nil }
 
 func (v *View) foldToken(id string, f Fact) {
+	if f.Stream == domain.ServerKeyStream {
+		if e, ok := f.Event.(domain.ServerKeyCreated); ok {
+			v.ServerKey = &ServerKey{Public: e.Public, Secret: e.Secret, Created: f.Position}
+		}
+		return
+	}
 	t := v.Tokens[id]
 	if t == nil {
 		t = &domain.Token{ID: id}

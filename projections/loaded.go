@@ -84,7 +84,7 @@ func (l *Loading) header() (indexed bool) {
 func loadTokens(l *Loading) {
 	var in savedTokens
 	l.Decode(&in)
-	l.View.Tokens = in.Tokens
+	l.View.Tokens, l.View.ServerKey = in.Tokens, in.Key
 	for instance, ids := range in.Joined {
 		for _, id := range ids {
 			l.View.joined[instance] = append(l.View.joined[instance], in.Tokens[id])

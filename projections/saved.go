@@ -38,6 +38,7 @@ type saved struct {
 
 type savedTokens struct {
 	Tokens map[string]*domain.Token
+	Key    *ServerKey
 	Joined map[domain.ID][]string // token ids
 }
 
@@ -231,7 +232,8 @@ func (v *View) savedRows() (names []string) {
 }
 
 func saveTokens(s *Saving) any {
-	out := savedTokens{Tokens: s.View.Tokens, Joined: make(map[domain.ID][]string, len(s.View.joined))}
+	out := savedTokens{Tokens: s.View.Tokens, Key: s.View.ServerKey,
+		Joined: make(map[domain.ID][]string, len(s.View.joined))}
 	for instance, tokens := range s.View.joined {
 		for _, t := range tokens {
 			out.Joined[instance] = append(out.Joined[instance], t.ID)

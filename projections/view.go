@@ -25,8 +25,10 @@ type View struct {
 	// are still referenced.
 	Deployments map[domain.ID]*Deployment
 	Tokens      map[string]*domain.Token
-	Servers     map[domain.ID]*Server
-	Watch       Watch
+	// ServerKey is the key by which the servers prove themselves; nil if none was created.
+	ServerKey *ServerKey
+	Servers   map[domain.ID]*Server
+	Watch     Watch
 
 	// Aside holds the streams that cannot be folded, by name.
 	Aside map[string]*Aside
@@ -74,6 +76,12 @@ type Environment struct {
 type Policy struct {
 	Name     string
 	Settings domain.PolicySettings
+}
+
+// ServerKey is the newest key of the servers.
+type ServerKey struct {
+	Public, Secret string // as in domain.ServerKeyCreated
+	Created        eventlog.Position
 }
 
 // Server is one run of a server.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,8 +17,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/droverhq/drover/domain"
 	"github.com/google/uuid"
+
+	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/serverkey"
 )
 
 // PositionHeader is the header of every response with the log position that the response was read at.
@@ -44,6 +47,12 @@ type Client struct {
 	// Relayed accepts a server that is reached through a program that passes connections on, such as a tunnel or a proxy
 	// without TLS. Such a program sees the token.
 	Relayed bool
+	// Key is the server key that a server must prove before it receives the token, with TLS too. The zero key accepts any
+	// server that has proved that it knows the token.
+	Key serverkey.Public
+	// OnProof is called each time a server has proved that it knows the token and has a server key. With TLS too, every
+	// server is then asked for the proof, and one of an older version that has none is accepted. May be nil.
+	OnProof func(server string, key serverkey.Public)
 	// Via is the channel of the requests, such as domain.ViaCLI. Events record it. Empty: domain.ViaAPI.
 	Via domain.Via
 	// HTTP sends the requests; nil: a default client. Redirects are never followed.
@@ -57,7 +66,7 @@ type Client struct {
 
 	last   atomic.Int64 // index of the server that responded last
 	mu     sync.Mutex
-	proven map[string]*http.Transport // by server that has no TLS; guarded by mu
+	proven map[string]http.RoundTripper // by server that must prove itself; guarded by mu
 }
 
 // Written is the response to a write.
@@ -338,7 +347,7 @@ func (c *Client) http(server string) *http.Client {
 	}
 	path, isSocket := SocketPath(server)
 	switch {
-	case c.Token != "" && (isSocket || strings.HasPrefix(server, "http://")):
+	case c.mustProve(server):
 		h.Transport = c.provenTransport(server, h.Transport)
 	case isSocket:
 		h = *SocketClient(path)
@@ -347,29 +356,67 @@ func (c *Client) http(server string) *http.Client {
 	return &h
 }
 
-// provenTransport returns the transport for a server without TLS. It has the settings of base, except that it uses no
-// proxy, and that its connections are proven.
-func (c *Client) provenTransport(server string, base http.RoundTripper) *http.Transport {
+// mustProve reports whether a server must prove itself before it receives a request. With TLS its certificate is
+// sufficient, unless its key matters.
+func (c *Client) mustProve(server string) bool {
+	return c.Token != "" && (!hasTLS(server) || !c.Key.IsZero() || c.OnProof != nil)
+}
+
+// provenTransport returns the transport for a server that must prove itself. It has the settings of base, except that
+// without TLS it uses no proxy, and that its connections are proven.
+func (c *Client) provenTransport(server string, base http.RoundTripper) http.RoundTripper {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if t := c.proven[server]; t != nil {
 		return t
 	}
+	if c.proven == nil {
+		c.proven = map[string]http.RoundTripper{}
+	}
+	c.proven[server] = c.newProvenTransport(server, base)
+	return c.proven[server]
+}
+
+func (c *Client) newProvenTransport(server string, base http.RoundTripper) http.RoundTripper {
 	settings, ok := base.(*http.Transport)
 	if !ok {
 		settings, _ = http.DefaultTransport.(*http.Transport)
 	}
 	t := settings.Clone()
-	p := prover{server: server, token: c.Token, relayed: c.Relayed, dial: t.DialContext}
-	if path, ok := SocketPath(server); ok {
-		p.relayed, p.dial = true, dialSocket(path) // a socket has no address that could be compared
-	} else if p.dial == nil {
+	p := prover{server: server, token: c.Token, relayed: c.Relayed, key: c.Key, dial: t.DialContext}
+	if c.OnProof != nil {
+		p.proven = func(key serverkey.Public) { c.OnProof(server, key) }
+	}
+	if p.dial == nil {
 		p.dial = (&net.Dialer{}).DialContext
 	}
-	t.Proxy, t.DialContext = nil, p.dialContext
-	if c.proven == nil {
-		c.proven = map[string]*http.Transport{}
+	path, isSocket := SocketPath(server)
+	switch {
+	case isSocket:
+		p.relayed, p.dial = true, dialSocket(path) // a socket has no address that could be compared
+	case hasTLS(server):
+		if usesProxy(t, server) {
+			return &proxied{prover: p, base: t}
+		}
+		if p.tls = t.TLSClientConfig; p.tls == nil {
+			p.tls = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
+		t.Proxy, t.DialTLSContext = nil, p.dialContext
+		return t
 	}
-	c.proven[server] = t
+	t.Proxy, t.DialContext = nil, p.dialContext
 	return t
+}
+
+// usesProxy reports whether a transport reaches a server through an HTTP proxy.
+func usesProxy(t *http.Transport, server string) bool {
+	if t.Proxy == nil {
+		return false
+	}
+	request, err := http.NewRequest(http.MethodGet, server, nil)
+	if err != nil {
+		return false
+	}
+	proxy, err := t.Proxy(request)
+	return proxy != nil || err != nil
 }

@@ -95,6 +95,8 @@ func TestBackupTakenUnderLoadRestoresWithoutRedeployment(t *testing.T) {
 	s.agent("web-01")
 	s.eventually("web-01 has 1.0", func() bool { return s.has("web-01", "1.0") })
 
+	pinned := s.contexts().List[0].ServerKey
+	require.NotEmpty(t, pinned)
 	backup := filepath.Join(s.Folder, "backup.db")
 	acknowledged, stop := s.eightWriters()
 	defer stop()
@@ -134,6 +136,8 @@ func TestBackupTakenUnderLoadRestoresWithoutRedeployment(t *testing.T) {
 	s.ok("get", "servers")
 	require.Equal(t, contexts, s.contexts(), "no second context of the same log")
 	require.Len(t, s.contexts().List, 1)
+	require.Equal(t, pinned, s.contexts().List[0].ServerKey, "a restore keeps the server key")
+	require.Equal(t, pinned, s.ok("server-key", "show"))
 }
 
 func TestIncompleteBackupIsDetectedAndRemoved(t *testing.T) {

@@ -67,6 +67,8 @@ var argumentNames = map[string][]completer{
 	"version":                 {},
 	"token create":            {},
 	"token list":              {},
+	"server-key show":         {},
+	"server-key rotate":       {},
 	"person add":              {},
 	"person list":             {},
 	"eventlog verify":         {},

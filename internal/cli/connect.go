@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -10,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,53 +23,49 @@ import (
 // exist and for its address to answer.
 const startTimeout = 5 * time.Second
 
-// connect returns a client for the servers and the token of the flags, or of the client context. Naming a server with
-// --server changes only the address, never the token.
+// connect returns a client for the servers and the token of the flags, or of the client context.
 func (a *app) connect(ctx context.Context) (c *client.Client, err error) {
-	c = &client.Client{Servers: a.servers, Token: a.token, Relayed: a.token != "", Via: domain.ViaCLI}
-	ca := a.ca
-	if c.Token == "" || len(c.Servers) == 0 {
-		found, err := a.context(ctx)
-		if err != nil {
+	var found *config.Context
+	if a.token == "" || len(a.servers) == 0 {
+		found, err = a.context(ctx)
+	} else {
+		found, err = a.currentContext()
+	}
+	if err != nil {
+		return nil, err
+	}
+	t, err := a.target(found)
+	if err != nil {
+		return nil, err
+	}
+	if t.unlisted != "" {
+		if t, err = a.retarget(ctx, t); err != nil {
 			return nil, err
 		}
-		if found != nil && c.Token == "" {
-			a.noteUnlisted(found)
-		}
-		if found != nil {
-			c.Servers = firstNonEmpty(c.Servers, found.Servers)
-			c.Token, ca = cmp.Or(c.Token, found.Token), cmp.Or(ca, found.CA)
-		}
 	}
-	c.Servers = firstNonEmpty(c.Servers, []string{"http://" + server.DefaultListen})
-	if c.Token == "" {
-		return nil, &failure{code: exitDenied, kind: client.Unauthorised, text: "no token for " + c.Servers[0],
+	if t.token == "" {
+		return nil, &failure{code: exitDenied, kind: client.Unauthorised, text: "no token for " + t.servers[0],
 			hint: "start `drover server` as this user, or use --token or DROVER_TOKEN"}
 	}
-	if strings.ContainsFunc(c.Token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if strings.ContainsFunc(t.token, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, &failure{code: exitDenied, kind: client.Unauthorised,
 			text: "the token contains an invalid character, such as a line break",
 			hint: "set --token or DROVER_TOKEN to exactly what `drover token create` printed"}
 	}
-	if a.httpClients[ca] == nil {
-		if a.httpClients[ca], err = newHTTPClient(ca); err != nil {
-			return nil, err
-		}
-	}
-	c.HTTP = a.httpClients[ca]
-	return c, nil
+	return a.client(t)
 }
 
-// noteUnlisted tells the user, once, that the token of the current context is used for a server that it does not list.
-// The Unix socket of a server is never listed.
-func (a *app) noteUnlisted(current *config.Context) {
-	if a.warnedToken || len(a.servers) == 0 || slices.Contains(current.Servers, a.servers[0]) ||
-		strings.HasPrefix(a.servers[0], client.SocketPrefix) {
-		return
+// client returns a client for a target.
+func (a *app) client(t target) (*client.Client, error) {
+	if a.httpClients[t.ca] == nil {
+		made, err := newHTTPClient(t.ca)
+		if err != nil {
+			return nil, err
+		}
+		a.httpClients[t.ca] = made
 	}
-	a.warnedToken = true
-	a.info("server %s is not in any of your contexts; using the token of the current context (set another with --token)",
-		a.servers[0])
+	return &client.Client{Servers: t.servers, Token: t.token, Relayed: a.token != "", Key: t.key, OnProof: t.proven,
+		Via: domain.ViaCLI, HTTP: a.httpClients[t.ca]}, nil
 }
 
 // context returns the client context to use, or nil without a context. It waits a short time for a starting server to

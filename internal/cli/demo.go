@@ -34,7 +34,7 @@ func demoVerb(a *app) *cobra.Command {
 		return nil
 	}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := a.rejectFlags(cmd, "server", "token", "ca", "config", "output"); err != nil {
+		if err := a.rejectFlags(cmd, "server", "token", "ca", "config", "output", "accept-server"); err != nil {
 			return err
 		}
 		if c.Tick != 0 && (c.Tick < time.Second || c.Tick%time.Second != 0) {

@@ -113,11 +113,11 @@ func (a *app) findings(found []doctor.Finding) error {
 
 // examineServers asks all known servers concurrently and checks the connections to them.
 func (a *app) examineServers(ctx context.Context) (found []doctor.Finding) {
-	servers, token, ca, found := a.clientSettings()
-	probes := make([]probe, len(servers))
+	t, found := a.clientSettings()
+	probes := make([]probe, len(t.servers))
 	var all sync.WaitGroup
-	for i, address := range servers {
-		all.Go(func() { probes[i] = a.probe(ctx, address, token, ca) })
+	for i, address := range t.servers {
+		all.Go(func() { probes[i] = a.probe(ctx, address, t) })
 	}
 	all.Wait()
 	others := slices.ContainsFunc(probes, func(v probe) bool { return v.answered() })
@@ -144,24 +144,28 @@ func (a *app) examineServers(ctx context.Context) (found []doctor.Finding) {
 
 // clientSettings returns the servers, token and certificate authorities that other commands use. Unlike connect, it
 // does not wait for a server that is starting.
-func (a *app) clientSettings() (servers []string, token, ca string, found []doctor.Finding) {
-	servers, token, ca = a.servers, a.token, a.ca
+func (a *app) clientSettings() (t target, found []doctor.Finding) {
+	var current *config.Context
 	if path, err := config.ContextsPath(); err == nil {
 		all, err := config.ReadContexts(path)
 		named := ""
-		if len(servers) > 0 {
-			named = servers[0]
+		if len(a.servers) > 0 {
+			named = a.servers[0]
 		}
-		switch c := all.For(named); {
+		current = all.For(named)
+		switch {
 		case err != nil:
 			found = append(found, doctor.Unreadable(err.Error(), "mv "+path+" "+path+".bad && drover server"))
-		case c != nil:
-			servers, token, ca = firstNonEmpty(servers, c.Servers), cmp.Or(token, c.Token), cmp.Or(ca, c.CA)
-		case token == "":
+		case current == nil && a.token == "":
 			found = append(found, doctor.NoContext(path))
 		}
 	}
-	return firstNonEmpty(servers, []string{"http://" + server.DefaultListen}), token, ca, found
+	t, err := a.target(current)
+	if err != nil {
+		f := asFailure(err)
+		found = append(found, doctor.Unreadable(f.text, cmp.Or(f.hint, "drover doctor --help")))
+	}
+	return t, found
 }
 
 // examineLog opens a log and runs the checks of a server on it.

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,6 +22,7 @@ import (
 	"github.com/droverhq/drover/internal/config"
 	"github.com/droverhq/drover/internal/server"
 	"github.com/droverhq/drover/internal/witness"
+	"github.com/droverhq/drover/serverkey"
 )
 
 // probe is the result of a request to one server.
@@ -30,8 +32,9 @@ type probe struct {
 	checkup      doctor.Checkup
 	known        explain.List[explain.Server] // the servers in its log
 	problem      error
-	healthy      bool      // /healthz succeeded
-	until        time.Time // when its certificate expires; zero if unknown
+	healthy      bool             // /healthz succeeded
+	key          serverkey.Public // that it has proven
+	until        time.Time        // when its certificate expires; zero if unknown
 }
 
 func (v probe) answered() bool { return v.problem == nil }
@@ -39,16 +42,31 @@ func (v probe) answered() bool { return v.problem == nil }
 // probeTimeout bounds the requests to one server.
 const probeTimeout = 15 * time.Second
 
-func (a *app) probe(ctx context.Context, address, token, ca string) (v probe) {
+func (a *app) probe(ctx context.Context, address string, t target) (v probe) {
 	v.address = address
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	httpClient, err := newHTTPClient(ca)
+	if t.unlisted != "" {
+		v.problem = a.refuseUnlisted(ctx, t)
+		return v
+	}
+	httpClient, err := newHTTPClient(t.ca)
 	if err != nil {
 		v.problem = err
 		return v
 	}
-	c := &client.Client{Servers: []string{address}, Token: token, Relayed: a.token != "", HTTP: httpClient}
+	var proven atomic.Pointer[serverkey.Public]
+	c := &client.Client{Servers: []string{address}, Token: t.token, Relayed: a.token != "", Key: t.key, HTTP: httpClient,
+		OnProof: func(address string, key serverkey.Public) {
+			if proven.Store(&key); t.proven != nil {
+				t.proven(address, key)
+			}
+		}}
+	defer func() {
+		if key := proven.Load(); key != nil {
+			v.key = *key
+		}
+	}()
 	// connects, so that the time of the next request is only the round trip
 	_, _ = c.Get(ctx, "/healthz", nil, nil)
 	// without a token no proof is needed, which an older server cannot give
@@ -127,6 +145,9 @@ func (v probe) findings(version string, others bool, path string) (found []docto
 		return []doctor.Finding{silent}
 	}
 	found = append(found, doctor.AnsweringServer(v.address, v.checkup.Version, v.ended.Sub(v.asked)))
+	if !v.key.IsZero() {
+		found = append(found, doctor.ServerKey(v.address, v.key))
+	}
 	switch {
 	case !v.until.IsZero():
 		found = append(found, doctor.CertificateFinding(v.address, v.until, v.ended))

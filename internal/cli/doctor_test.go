@@ -72,7 +72,7 @@ func TestDoctorReportsTwoLogsInOneContextAndItsFixWorks(t *testing.T) {
 		strings.TrimPrefix(copied, "http://"))
 	s.eventually("the copy is served", func() bool {
 		_, _,
-			code := s.run("--server", copied, "get", "machines")
+			code := s.run("--server", copied, "--token", s.contexts().List[0].Token, "get", "machines")
 		return code == 0
 	})
 	require.Equal(t, []string{mine}, s.contexts().List[0].Servers)

@@ -30,14 +30,14 @@ type app struct {
 	servers []string
 	token   string
 	ca      string
-	output  string
-	config  string
+	// acceptServer is the text of the server key that the user accepts.
+	acceptServer string
+	output       string
+	config       string
 	// completing is set during shell completion: requests do not wait for a server, and nothing is printed to stderr.
 	completing bool
 	// noRetry makes requests return at once when no server is reachable; the caller retries.
 	noRetry bool
-	// warnedToken records that the warning about a token sent to an unknown server was printed.
-	warnedToken bool
 	// httpClients holds one HTTP client for each value of --ca, so that connections are reused.
 	httpClients map[string]*http.Client
 	// files is the config file; fill reads it.
@@ -105,6 +105,9 @@ func (a *app) root() *cobra.Command {
 		"server `URL` (https://HOST:PORT, or unix:///PATH on this machine); separate several with commas;\n"+
 			"default: the servers of the client context")
 	flags.StringVar(&a.token, "token", "", "API `TOKEN`; default: the token of the client context")
+	flags.StringVar(&a.acceptServer, "accept-server", "",
+		"accept only a server with this `KEY` (dsk_…), and record it in the client context; default: the key of the\n"+
+			"context")
 	flags.StringVar(&a.ca, "ca", "",
 		"PEM `FILE` with the certificate authorities that the client trusts; default: those of the system")
 	flags.StringVarP(&a.output, "output", "o", "",
@@ -142,8 +145,8 @@ var commandGroups = []struct {
 	{"deploy", "Deploy:", []func(*app) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb,
 		pinVerb, unpinVerb, holdVerb, unholdVerb}},
 	{"inspect", "Inspect:", []func(*app) *cobra.Command{getVerb, describeVerb, whyVerb, logsVerb, eventsVerb}},
-	{"operate", "Operate:", []func(*app) *cobra.Command{doctorVerb, tokenVerb, personVerb, eventlogVerb, testVerb,
-		versionVerb, completionVerb, manVerb}},
+	{"operate", "Operate:", []func(*app) *cobra.Command{doctorVerb, tokenVerb, personVerb, serverKeyVerb, eventlogVerb,
+		testVerb, versionVerb, completionVerb, manVerb}},
 }
 
 const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}

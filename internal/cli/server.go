@@ -26,7 +26,7 @@ func serverVerb(a *app) *cobra.Command {
 			"drover server --listen 0.0.0.0:7070 --tls-cert cert.pem --tls-key key.pem --data /srv/drover",
 	}.command()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
-		if err := a.rejectFlags(cmd, "server", "token", "output"); err != nil {
+		if err := a.rejectFlags(cmd, "server", "token", "output", "accept-server"); err != nil {
 			return err
 		}
 		if err := config.Fill(cmd.Flags(), serverFlags, a.files); err != nil {

@@ -17,16 +17,25 @@ type Context struct {
 	// Log is the id of the log. A restored log has the same id.
 	Log     string   `json:"log"`
 	Servers []string `json:"servers"`
+	// Sockets are the addresses of the Unix sockets of servers on this machine. Clients use them only if they are named.
+	Sockets []string `json:"sockets,omitempty"`
 	Token   string   `json:"token"`
 	// CA is a PEM file with the authorities of the servers' certificates. If empty, the authorities of the system are
 	// used.
 	CA string `json:"ca,omitempty"`
+	// ServerKey is the key that the servers must prove, as package serverkey writes it. If empty, the next server that
+	// proves that it knows the token sets it.
+	ServerKey string `json:"serverKey,omitempty"`
+
+	unknown unknown
 }
 
 // Contexts is the content of a client's contexts file.
 type Contexts struct {
 	Current string    `json:"current"` // log id
 	List    []Context `json:"contexts"`
+
+	unknown unknown
 }
 
 // ContextsPath returns the path of the contexts file.
@@ -110,11 +119,36 @@ func (all *Contexts) Find(log string) *Context {
 // address may be empty.
 func (all *Contexts) For(server string) *Context {
 	for i := range all.List {
-		if server != "" && slices.Contains(all.List[i].Servers, server) {
+		if server != "" && all.List[i].Lists(server) {
 			return &all.List[i]
 		}
 	}
 	return all.Find(all.Current)
+}
+
+// Lists reports whether the context lists the address of a server, perhaps written in another form.
+func (c *Context) Lists(server string) bool {
+	same := func(listed string) bool { return SameServer(listed, server) }
+	return slices.ContainsFunc(c.Servers, same) || slices.ContainsFunc(c.Sockets, same)
+}
+
+// AddSocket records the address of the Unix socket of a server.
+func (c *Context) AddSocket(address string) (changed bool) {
+	if address == "" || slices.Contains(c.Sockets, address) {
+		return false
+	}
+	c.Sockets = append(c.Sockets, address)
+	c.Sockets = slices.Delete(c.Sockets, 0, max(0, len(c.Sockets)-maxServers))
+	return true
+}
+
+// Pin records the key that the servers of the context must prove from now on.
+func (c *Context) Pin(key string) (changed bool) {
+	changed = key != "" && c.ServerKey != key
+	if changed {
+		c.ServerKey = key
+	}
+	return changed
 }
 
 // maxServers is the largest number of addresses in a context: the first one, and the most recent ones.
@@ -130,7 +164,7 @@ func (all *Contexts) AddServer(log, address, ca string, first bool) (changed boo
 		case c.Log != log:
 			changed = c.drop(address) || changed
 			continue
-		case !slices.Contains(c.Servers, address):
+		case !slices.ContainsFunc(c.Servers, func(s string) bool { return canonical(s) == canonical(address) }):
 			c.enlist(address, first)
 			changed = true
 		}
@@ -157,14 +191,15 @@ func (c *Context) enlist(address string, first bool) {
 
 func (c *Context) drop(address string) (changed bool) {
 	before := len(c.Servers)
-	c.Servers = slices.DeleteFunc(c.Servers, func(s string) bool { return s == address })
+	c.Servers = slices.DeleteFunc(c.Servers, func(s string) bool { return canonical(s) == canonical(address) })
 	return len(c.Servers) < before
 }
 
 // RemoveServer removes an address from the context of a log, unless it is the first one, by which clients know the log.
 func (all *Contexts) RemoveServer(log, address string) (changed bool) {
 	c := all.Find(log)
-	return c != nil && slices.Index(c.Servers, address) > 0 && c.drop(address)
+	same := func(listed string) bool { return canonical(listed) == canonical(address) }
+	return c != nil && slices.IndexFunc(c.Servers, same) > 0 && c.drop(address)
 }
 
 // Add adds a context and makes it the current one.

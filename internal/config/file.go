@@ -18,7 +18,7 @@ import (
 var keys = []string{
 	"listen", "address", "log", "tick", "data", "tls-cert", "tls-key", "insecure",
 	"server", "join", "name", "environment", "role", "ca", "ephemeral",
-	"token", "output",
+	"token", "output", "accept-server",
 }
 
 // File is a config file. It maps each key to its value and line. The zero value is an empty file.

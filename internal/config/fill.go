@@ -11,7 +11,7 @@ import (
 )
 
 // ClientFlags are the flags of all commands that send requests to a server.
-var ClientFlags = []string{"server", "token", "output", "ca"}
+var ClientFlags = []string{"server", "token", "output", "ca", "accept-server"}
 
 // Variable returns the environment variable of a flag.
 func Variable(flag string) string {

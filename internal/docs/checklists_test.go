@@ -79,7 +79,7 @@ func TestEveryReasonHasRuleAndScenario(t *testing.T) {
 // withoutKeyword lists commands for which scenarios need no keyword, with the reason.
 var withoutKeyword = map[string]string{
 	"CreateToken": "tokens belong to the API", "RevokeToken": "tokens belong to the API",
-	"UseToken":         "tokens belong to the API",
+	"UseToken": "tokens belong to the API", "RotateServerKey": "server keys belong to the API",
 	"ApplyEnvironment": "the block apply", "ApplyPolicy": "the block apply", "ApplyProject": "the block apply",
 	"ApplyTrigger": "the block apply",
 }

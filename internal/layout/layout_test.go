@@ -36,7 +36,7 @@ var deciders = []string{"policies", "triggers", "rollout"}
 
 // aboveEngine lists the folders that every package above the engine may import. It adds more.
 func aboveEngine(more ...string) []string {
-	return slices.Concat([]string{"domain", "eventlog", "projections", "clocks"}, deciders, more)
+	return slices.Concat([]string{"domain", "serverkey", "eventlog", "projections", "clocks"}, deciders, more)
 }
 
 // waits is the package that waits for a time or a context. The engine and the packages above it may import it.
@@ -47,6 +47,8 @@ const waits = "internal/clock"
 var table = []rule{
 	{folder: "domain", forbidden: append([]string{"github.com/google/uuid", "context"}, pure...),
 		reason: "domain describes facts; it has no clock, no I/O and no randomness, and its ids are bytes"},
+	{folder: "serverkey", forbidden: []string{"context", "net", "go.uber.org/zap"},
+		reason: "a key signs and verifies; others store and send it"},
 	{folder: "eventlog/eventlogtest", allowed: []string{"eventlog"}, forTests: true,
 		reason: "the conformance suite does not depend on a backend"},
 	{folder: "eventlog", allowed: []string{"eventlog"},
@@ -70,7 +72,7 @@ var table = []rule{
 	{folder: "doctor", allowed: aboveEngine("explain"),
 		forbidden: []string{"net/http", "os/exec", "database/sql", "go.uber.org/zap"},
 		reason:    "findings are pure functions of a view and of vitals that others collect"},
-	{folder: "api/client", allowed: []string{"domain"},
+	{folder: "api/client", allowed: []string{"domain", "serverkey"},
 		reason: "clients share only the types of the protocol with the server"},
 	{folder: "api/resource", allowed: []string{"domain"},
 		reason: "resource files translate into commands of the domain"},
@@ -86,7 +88,7 @@ var table = []rule{
 		reason:    "both transports of agents share this code; the HTTP routes belong in package api"},
 	{folder: "api", allowed: serverSide("doctor", "access", "query", "agents"),
 		reason: "routes use access, query, agents and the engine, but no backend"},
-	{folder: "agent", allowed: []string{"api/client", "domain", waits, "internal/quarantine"},
+	{folder: "agent", allowed: []string{"api/client", "domain", "serverkey", waits, "internal/quarantine"},
 		forbidden: []string{"database/sql"},
 		reason:    "an agent knows only the protocol, not the decisions, and must stay small"},
 	{folder: "scenario", allowed: aboveEngine("engine", "explain", "api/resource", waits),

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 	"strings"
 
 	"go.uber.org/zap"
@@ -15,6 +17,7 @@ import (
 	"github.com/droverhq/drover/internal/config"
 	"github.com/droverhq/drover/internal/ids"
 	"github.com/droverhq/drover/projections"
+	"github.com/droverhq/drover/serverkey"
 )
 
 // writeContext lets the user who runs this server use it as a client. If the log has no context yet, writeContext
@@ -39,15 +42,17 @@ func (r *run) writeContext(ctx context.Context) {
 
 // addTo adds this server to the context of its log. The key of the context is the id with which the log was created:
 // the current id changes when a restore is accepted, but the token stays valid. A token that the log lost with its
-// newest events is replaced. copies are the listed servers that serve a copy of this log. If one of them is listed
-// before this server, the context keeps that server.
+// newest events is replaced. The server key of the context becomes that of the log, because this user has started the
+// server. copies are the listed servers that serve a copy of this log. If one of them is listed before this server, the
+// context keeps that server.
 func (r *run) addTo(ctx context.Context, all *config.Contexts, copies map[string]bool,
 	first bool) (changed bool, err error) {
 	log := r.engine.OriginalID().String()
 	c := all.Find(log)
 	if other := listedBefore(c, r.endpoint.address, copies); other != "" {
 		r.logger.Warn("the server at "+other+" serves a copy of this log, or its original, and the client context "+
-			"keeps that server; use --server "+r.endpoint.address+" for this one", zap.String("other", other))
+			"keeps that server; use --server "+r.endpoint.address+" and --token for this one, and give a copy another key "+
+			"with `drover server-key rotate`", zap.String("other", other))
 		return all.RemoveServer(log, r.endpoint.address), nil
 	}
 	for other := range copies { // they are listed after this server, and clients use the first one
@@ -65,7 +70,51 @@ func (r *run) addTo(ctx context.Context, all *config.Contexts, copies map[string
 			return false, err
 		}
 	}
+	c = all.Find(log)
+	changed = c.Pin(r.engine.ServerKey().Public().String()) || changed
+	changed = c.AddSocket(r.socket.address) || changed
 	return all.AddServer(log, r.endpoint.address, r.endpoint.ca, first) || changed, nil
+}
+
+// listOthers adds the addresses of the other running servers of the log to the context that lists this server, so that
+// commands can use them when this server is down. Addresses on loopback belong to other machines. The lease loop calls
+// it.
+func (r *run) listOthers() error {
+	others := r.otherAddresses()
+	if slices.Equal(others, r.listed) {
+		return nil
+	}
+	path, err := config.ContextsPath()
+	if err != nil {
+		return nil // a user without a home directory has no contexts
+	}
+	log := r.engine.OriginalID().String()
+	err = config.ChangeContexts(path, func(all *config.Contexts) (changed bool, err error) {
+		if c := all.Find(log); c == nil || !c.Lists(r.endpoint.address) { // it may be that of a copy of the log
+			return false, nil
+		}
+		for _, address := range others {
+			changed = all.AddServer(log, address, "", false) || changed
+		}
+		return changed, nil
+	})
+	if err == nil {
+		r.listed = others
+	}
+	return err
+}
+
+// otherAddresses returns the sorted addresses of the other running servers that this machine can reach.
+func (r *run) otherAddresses() (addresses []string) {
+	r.engine.Read(func(v *projections.View) {
+		for id, s := range v.Servers {
+			u, err := url.Parse(s.Facts.Address)
+			if err == nil && u.Host != "" && !Loopback(u.Hostname()) && id != r.engine.Server() && r.engine.Alive(id) {
+				addresses = append(addresses, s.Facts.Address)
+			}
+		}
+	})
+	return domain.SortedUnique(addresses)
 }
 
 // knows reports whether the log contains a token, including a revoked one.
@@ -84,6 +133,36 @@ func CreateToken(ctx context.Context, e *engine.Engine, settings domain.TokenSet
 		return "", fmt.Errorf("create a token: %w", err)
 	}
 	return token.Text(), nil
+}
+
+// RotateServerKeyInLog replaces the server key of a log and returns the new one. No server has to run.
+func RotateServerKeyInLog(ctx context.Context, log eventlog.Backend, by string) (serverkey.Public, error) {
+	if err := eventlog.CheckNotImporting(ctx, log); err != nil {
+		return serverkey.Public{}, err
+	}
+	e, err := engine.Open(ctx, engine.Config{Log: log, Clock: clock.New(), Server: ids.New()})
+	if err != nil {
+		return serverkey.Public{}, err
+	}
+	key, err := serverkey.New()
+	if err != nil {
+		return serverkey.Public{}, err
+	}
+	command := domain.RotateServerKey{Public: key.Public().String(), Secret: key.Secret(),
+		Origin: domain.ServerOrigin(by, e.Server())}
+	if _, err := e.Handle(ctx, ids.New(), command); err != nil {
+		return serverkey.Public{}, fmt.Errorf("rotate the server key: %w", err)
+	}
+	return e.ServerKey().Public(), nil
+}
+
+// ServerKeyOfLog returns the server key of a log, or the zero key. No server has to run.
+func ServerKeyOfLog(ctx context.Context, log eventlog.Backend) (serverkey.Public, error) {
+	e, err := engine.Open(ctx, engine.Config{Log: log, Clock: clock.New(), Server: ids.New()})
+	if err != nil {
+		return serverkey.Public{}, err
+	}
+	return e.ServerKey().Public(), nil
 }
 
 // CreateTokenInLog creates a token in a log. No server has to run.

@@ -62,7 +62,8 @@ func (r *run) serversOfCopies(ctx context.Context, path string) (copies map[stri
 func (r *run) servesCopy(ctx context.Context, address string, c *config.Context) (unknown bool) {
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities(c.CA), MinVersion: tls.VersionTLS12}}
 	defer transport.CloseIdleConnections()
-	other := &client.Client{Servers: []string{address}, Token: c.Token, HTTP: &http.Client{Transport: transport}}
+	other := &client.Client{Servers: []string{address}, Token: c.Token, HTTP: &http.Client{Transport: transport},
+		Key: r.engine.ServerKey().Public()}
 	for ctx.Err() == nil {
 		var servers explain.List[explain.Server]
 		_, err := other.Get(ctx, client.Path("servers"), url.Values{"state": {"all"}}, &servers)

@@ -65,6 +65,7 @@ func (r *run) ticks(ctx context.Context) {
 	err := schedule(ctx, r.config.Tick, func(ctx context.Context) {
 		r.watchdog.beat()
 		begun := r.clock.Elapsed()
+		r.logFault(ctx, "could not record the server key", r.engine.EnsureServerKey(ctx)) // a restored log can lack it
 		report, err := r.engine.Tick(ctx)
 		r.agents.HandOver()
 		r.api.Ticked(report, r.clock.Elapsed()-begun, err)
@@ -118,6 +119,7 @@ func (r *run) lease(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
 	r.logFault(ctx, "could not renew the lease", r.engine.RenewLease(limited, r.log))
+	r.logFault(ctx, "could not add other servers to the client context", r.listOthers())
 	r.log.check(limited)
 	r.log.probe(limited)
 }

@@ -101,6 +101,7 @@ type run struct {
 	watchdog *watchdog
 	kicks    chan struct{}
 	recent   recentMessages
+	listed   []string // the addresses of other servers that the client context has; used by the lease loop only
 }
 
 // Run runs a server until ctx ends. Then it stops accepting requests, lets the running ones finish, and returns nil. An
@@ -215,6 +216,9 @@ func (r *run) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := r.engine.Start(ctx); err != nil {
+		return err
+	}
+	if err := r.engine.EnsureServerKey(ctx); err != nil {
 		return err
 	}
 	if err := eventlog.CheckNotImporting(ctx, r.log); err != nil { // an import may have started meanwhile
