@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/client/handshake"
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
@@ -164,6 +165,8 @@ func (a *Access) Token(text string) (token domain.Token, ok bool) {
 // Use is one join of an instance, with the current state of its token.
 type Use struct {
 	domain.TokenUsed
+	// Token is the id of the token.
+	Token string
 	// Settings are the settings of the token.
 	Settings domain.TokenSettings
 	// Revoked means that the token was revoked.
@@ -174,15 +177,47 @@ type Use struct {
 func (a *Access) Uses(instance domain.ID) (found []Use) {
 	a.engine.Read(func(v *projections.View) {
 		for _, t := range v.TokensOf(instance) {
-			found = append(found, Use{TokenUsed: t.Used[instance], Settings: t.Settings, Revoked: t.Revoked})
+			found = append(found, Use{TokenUsed: t.Used[instance], Token: t.ID, Settings: t.Settings, Revoked: t.Revoked})
 		}
 	})
 	return found
 }
 
+// JoinToken returns the join token with an id, even if it is revoked or expired. The caller has not proved anything yet.
+func (a *Access) JoinToken(id string) (token domain.Token, ok bool) {
+	a.engine.Read(func(v *projections.View) {
+		if t := v.Tokens[id]; t != nil && t.Settings.Join {
+			token, ok = *t, true
+		}
+	})
+	return token, ok
+}
+
+// HashWithoutVerifier returns the hash of the secret that a name of package handshake stands for, if the log has no
+// verifier of the secret. Otherwise it returns an empty text.
+func (a *Access) HashWithoutVerifier(name string) (hash string) {
+	if text, isAgent := strings.CutPrefix(name, handshake.AgentName("")); isAgent {
+		instance, err := domain.ParseID(text)
+		if err != nil {
+			return ""
+		}
+		for _, use := range a.Uses(instance) {
+			if use.Verifier == "" {
+				hash = use.Secret
+			}
+		}
+		return hash
+	}
+	id, _ := strings.CutPrefix(name, handshake.JoinName(""))
+	if token, ok := a.JoinToken(id); ok && token.Verifier == "" {
+		return token.Hash
+	}
+	return ""
+}
+
 // Matches reports whether secret has the given hash. It takes constant time.
 func Matches(hash, secret string) bool {
-	return subtle.ConstantTimeCompare([]byte(hash), []byte(Hash(secret))) == 1
+	return hash != "" && subtle.ConstantTimeCompare([]byte(hash), []byte(Hash(secret))) == 1
 }
 
 // Hash returns the hash of a secret as the log stores it: the SHA-256 sum in hex.

@@ -52,7 +52,9 @@ func (a *Access) agentHash(text string) (hash string, known bool) {
 		return "", false
 	}
 	for _, use := range a.Uses(instance) {
-		hash, known = use.Secret, true
+		if use.Secret != "" { // else the log has only a verifier
+			hash, known = use.Secret, true
+		}
 	}
 	return hash, known
 }

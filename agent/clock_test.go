@@ -29,18 +29,11 @@ func (c *settableClock) Now() time.Time {
 }
 
 // hungConn is a connection to a server that hangs after its welcome: it accepts messages, and sends nothing.
-type hungConn struct {
-	welcomed atomic.Bool
-	dropped  chan struct{}
-}
+type hungConn struct{ dropped chan struct{} }
 
 func (c *hungConn) Send(context.Context, client.FromAgent) error { return nil }
 
 func (c *hungConn) Receive(ctx context.Context) (client.ToAgent, error) {
-	if !c.welcomed.Swap(true) {
-		every := domain.Duration(10 * time.Second)
-		return client.ToAgent{Welcome: &client.Welcome{Log: "log-1", Settings: client.Settings{HeartbeatEvery: every}}}, nil
-	}
 	select {
 	case <-c.dropped:
 		return client.ToAgent{}, context.Canceled
@@ -75,17 +68,18 @@ func secondDial(t *testing.T, offset time.Duration) (after time.Duration) {
 		ctx, stop := context.WithCancel(t.Context())
 		settable := &settableClock{System: clock.New()}
 		dials := 0
-		dial := func(context.Context, string) (connection, error) {
+		welcome := client.Welcome{Log: "log-1", Settings: client.Settings{HeartbeatEvery: domain.Duration(10 * time.Second)}}
+		open := func(context.Context, string, client.Hello) (connection, client.Welcome, error) {
 			if dials++; dials == 2 {
 				after = settable.Elapsed()
 				stop()
 			}
-			return &hungConn{dropped: make(chan struct{})}, nil
+			return &hungConn{dropped: make(chan struct{})}, welcome, nil
 		}
 		c := Config{Name: "web-01", Servers: []string{"ws://one"}, Logger: zap.NewNop(), Clock: settable}
 		time.AfterFunc(time.Second, func() { settable.set(offset) })
 		time.AfterFunc(time.Hour, stop)
-		require.NoError(t, newSession(c, j, dial).run(ctx))
+		require.NoError(t, newSession(c, j, open).run(ctx))
 	})
 	return after
 }

@@ -40,6 +40,9 @@ type Config struct {
 	Data string
 	// CA is a PEM file with the certificate authorities for the servers; empty means those of the system.
 	CA string
+	// Relay permits a server that receives the connections at another address than the loopback address that the agent
+	// dials, without TLS: behind a tunnel, a published port of a container, or a proxy.
+	Relay bool
 	// Ephemeral asks the server to delete the machine when the agent shuts down cleanly.
 	Ephemeral bool
 	// Version is the version of this program.

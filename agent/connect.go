@@ -57,15 +57,22 @@ func (b *Backoff) ConnectionLasted(span time.Duration) {
 type refusal struct {
 	client.Refused
 	from string
+	// proven means that it comes from a server of the agent's cluster. Anyone can send a refusal, so any other one changes
+	// nothing.
+	proven bool
 }
 
 func (r *refusal) Error() string {
 	return fmt.Sprintf("%s refused this agent: %.500s", r.from, r.Reason)
 }
 
+// opener returns a connection to a server that has proved itself and accepted the agent. The error is a *refusal if the
+// server has refused it.
+type opener func(ctx context.Context, address string, hello client.Hello) (connection, client.Welcome, error)
+
 // connector finds a server that accepts the agent. It must be used by one goroutine at a time.
 type connector struct {
-	dial    dialer
+	open    opener
 	servers []string
 	log     *zap.Logger
 	elapsed func() time.Duration // the monotonic clock
@@ -142,9 +149,13 @@ func (c *connector) address() string {
 	return address
 }
 
-// handleRefusal records the server that a refusal names, to try it next, and reports whether the refusal is permanent.
+// handleRefusal records the server that a refusal names, to try it next, and reports whether the refusal is permanent. A
+// refusal counts only if the server has proved itself.
 // It ignores an unencrypted server if the current connection is encrypted or local, and every Unix socket.
 func (c *connector) handleRefusal(r *refusal) (final bool) {
+	if !r.proven {
+		return false
+	}
 	if r.Server != "" {
 		address, err := webSocketURL(r.Server)
 		_, local := client.SocketPath(address) // another machine's server cannot know a socket of this one
@@ -170,42 +181,17 @@ func (c *connector) logFailure(address string, err error) {
 	c.log.Warn("could not connect; retrying", zap.String("server", address), zap.Error(err))
 }
 
-// tryServer connects to one server, sends the hello and waits for the welcome, for no longer than patience.
+// tryServer connects to one server that accepts the agent, for no longer than patience.
 func (c *connector) tryServer(ctx context.Context, address string, hello client.Hello, patience time.Duration) (*link,
 	error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
-	conn, err := c.dial(dialing, address)
+	conn, welcome, err := c.open(ctx, address, hello)
 	if err != nil {
-		return nil, err
-	}
-	welcome, err := handshake(ctx, conn, hello, address)
-	if err != nil {
-		conn.Drop()
 		return nil, err
 	}
 	return &link{connection: conn, server: address, welcome: welcome, elapsed: c.elapsed, since: c.elapsed(),
 		in: make(chan client.ToAgent), lost: make(chan error, 1), closed: make(chan struct{})}, nil
-}
-
-// handshake sends the hello and returns the welcome. It returns a refusal as an error.
-func handshake(ctx context.Context, conn connection, hello client.Hello, address string) (client.Welcome, error) {
-	if err := conn.Send(ctx, client.FromAgent{Hello: &hello}); err != nil {
-		return client.Welcome{}, fmt.Errorf("send the hello: %w", err)
-	}
-	for {
-		m, err := conn.Receive(ctx)
-		switch {
-		case err != nil:
-			return client.Welcome{}, fmt.Errorf("wait for the welcome: %w", err)
-		case m.Refused != nil:
-			return client.Welcome{}, &refusal{Refused: *m.Refused, from: address}
-		case m.Welcome != nil:
-			return *m.Welcome, nil
-		}
-	}
 }
 
 // link is a connection on which a server has accepted the agent.

@@ -27,12 +27,12 @@ func attempts(t *testing.T, limit time.Duration, count int, servers ...string) (
 		servers: servers,
 		log:     zap.NewNop(),
 		elapsed: func() time.Duration { return time.Since(begin) },
-		dial: func(_ context.Context, address string) (connection, error) {
+		open: func(_ context.Context, address string, _ client.Hello) (connection, client.Welcome, error) {
 			at, which = append(at, time.Since(begin)), append(which, address)
 			if len(at) == count {
 				cancel()
 			}
-			return nil, errors.New("connection refused")
+			return nil, client.Welcome{}, errors.New("connection refused")
 		},
 	}
 	_, err := c.connect(ctx, client.Hello{}, limit)
@@ -63,7 +63,12 @@ func hungAttempts(t *testing.T, limit time.Duration, count int, servers ...strin
 	elapsed := func() time.Duration { return time.Since(begin) }
 	ctx, cancel := context.WithCancel(t.Context())
 	c := &connector{servers: servers, log: zap.NewNop(), elapsed: elapsed,
-		dial: func(ctx context.Context, address string) (connection, error) {
+		open: func(ctx context.Context, address string, _ client.Hello) (connection, client.Welcome, error) {
+			if address != "refusing" {
+				dialing, stop := context.WithTimeout(ctx, dialTimeout)
+				defer stop()
+				ctx = dialing
+			}
 			at = append(at, elapsed())
 			if address != "refusing" {
 				<-ctx.Done()
@@ -72,7 +77,7 @@ func hungAttempts(t *testing.T, limit time.Duration, count int, servers ...strin
 			if len(lasted) == count {
 				cancel()
 			}
-			return nil, errors.New("no connection")
+			return nil, client.Welcome{}, errors.New("no connection")
 		}}
 	_, err := c.connect(ctx, client.Hello{}, limit)
 	require.ErrorIs(t, err, context.Canceled)
@@ -158,7 +163,7 @@ func TestRedirectNeverDowngradesToAnUnencryptedConnection(t *testing.T) {
 		{"wss://one.example.com/api/v1/agent", "unix:///tmp/any.sock", false},
 	} {
 		c.redirect = ""
-		c.handleRefusal(&refusal{Refused: client.Refused{Server: redirect.to}, from: redirect.from})
+		c.handleRefusal(&refusal{Refused: client.Refused{Server: redirect.to}, from: redirect.from, proven: true})
 		require.Equal(t, redirect.follows, c.redirect != "", "from %s to %s", redirect.from, redirect.to)
 	}
 }

@@ -60,6 +60,7 @@
 //
 //	session.go    Run, the session and its event loop
 //	part.go       a part from its offer to its confirmed end
+//	greet.go      how the agent and a server prove to each other who they are
 //	connect.go    the connector: reconnecting, backoff, redirects
 //	websocket.go  a connection over a WebSocket, and its TLS settings
 //	health.go     the health check

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -26,6 +27,7 @@ import (
 
 	"github.com/droverhq/drover/agent"
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/client/handshake"
 	"github.com/droverhq/drover/domain"
 )
 
@@ -37,6 +39,8 @@ const timeout = 20 * time.Second
 type scriptedServer struct {
 	*httptest.Server
 	opened chan *conversation
+	bare   bool   // like another program, it knows nothing of the handshake
+	hash   string // of the secret of agents without a verifier; empty: unknown
 
 	mu       sync.Mutex
 	received []byte // everything that any agent sent
@@ -62,14 +66,34 @@ func startServer(t *testing.T, start func(*httptest.Server)) *scriptedServer {
 	return s
 }
 
+// verifiers is what the logs of all scripted servers store, by the name of the agent or the join token.
+var verifiers sync.Map
+
 // serve keeps one connection open and hands it to the test.
 func (s *scriptedServer) serve(w http.ResponseWriter, r *http.Request) {
+	c := &conversation{messages: make(chan client.FromAgent, 1000), over: make(chan struct{})}
+	on := handshake.Connection{TLS: r.TLS, Address: r.Context().Value(http.LocalAddrContextKey).(net.Addr).String()}
+	for header, challenge := range map[string]**handshake.Challenge{handshake.Header: &c.agent,
+		handshake.JoinHeader: &c.joining} {
+		if first := r.Header.Get(header); first != "" && !s.bare {
+			received, answer := handshake.Receive(first, on)
+			w.Header().Set(header, answer)
+			*challenge = received
+		}
+	}
+	if c.agent != nil {
+		hash := s.hash
+		if _, known := verifiers.Load(c.agent.Name); known {
+			hash = ""
+		}
+		w.Header().Set(handshake.KnownHeader, c.agent.Known(hash))
+	}
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return
 	}
 	conn.SetReadLimit(client.MaxMessageBytes)
-	c := &conversation{conn: conn, messages: make(chan client.FromAgent, 1000), over: make(chan struct{})}
+	c.conn = conn
 	s.opened <- c
 	defer close(c.over)
 	for {
@@ -100,6 +124,27 @@ type conversation struct {
 	messages chan client.FromAgent
 	over     chan struct{}
 	hello    client.Hello
+
+	agent, joining *handshake.Challenge
+}
+
+// register stores the verifier that the agent sent.
+func (s *scriptedServer) register(c *conversation) { verifiers.Store(c.agent.Name, c.hello.Verifier) }
+
+// proofs proves to the agent that this server knows what the log stores of it. A joining agent registers its verifier.
+func (c *conversation) proofs(t *testing.T) (proof, joinProof string) {
+	t.Helper()
+	var err error
+	if c.joining != nil {
+		verifiers.Store(c.agent.Name, c.hello.Verifier)
+		verifier := handshake.VerifierOf(c.joining.Name, joinSecret)
+		joinProof, err = c.joining.Check(verifier, c.hello.JoinProof)
+		require.NoError(t, err)
+	}
+	verifier, _ := verifiers.Load(c.agent.Name)
+	proof, err = c.agent.Check(verifier.(string), c.hello.Proof)
+	require.NoError(t, err)
+	return proof, joinProof
 }
 
 // accept waits for the next connection and its hello.
@@ -134,8 +179,20 @@ func shortSettings(check *domain.HealthCheck) client.Settings {
 	}
 }
 
+// send sends a message, with the proofs of the server in a welcome or a refusal.
 func (c *conversation) send(t *testing.T, m client.ToAgent) {
 	t.Helper()
+	if m.Welcome != nil {
+		welcome := *m.Welcome
+		welcome.Proof, welcome.JoinProof = c.proofs(t)
+		welcome.Registered = true
+		m.Welcome = &welcome
+	}
+	if m.Refused != nil {
+		refused := *m.Refused
+		refused.Proof, refused.JoinProof = c.proofs(t)
+		m.Refused = &refused
+	}
 	text, err := json.Marshal(m)
 	require.NoError(t, err)
 	c.sendText(t, string(text))
@@ -236,6 +293,12 @@ func work(deployment string, scripts ...string) client.Work {
 	return w
 }
 
+// A join token of the scripted servers.
+const (
+	joinSecret = "a secret half"
+	joinText   = "0123456789ab." + joinSecret
+)
+
 // configuration returns the configuration of an agent that uses these servers and a new data folder.
 func configuration(t *testing.T, servers ...*scriptedServer) agent.Config {
 	t.Helper()
@@ -243,7 +306,7 @@ func configuration(t *testing.T, servers ...*scriptedServer) agent.Config {
 		Name:        "web-01",
 		Environment: "production",
 		Roles:       []string{"web"},
-		Join:        "a join token",
+		Join:        joinText,
 		Version:     "test",
 		Data:        t.TempDir(),
 	}
@@ -305,7 +368,7 @@ func TestMain(m *testing.M) {
 
 // runAgentProcess is the main function of the agent process, like a small version of drover's command.
 func runAgentProcess(text string) {
-	c := agent.Config{Name: "web-01", Environment: "production", Join: "a join token"}
+	c := agent.Config{Name: "web-01", Environment: "production", Join: joinText}
 	server, data, _ := strings.Cut(text, " ")
 	c.Servers, c.Data = []string{server}, data
 	ctx, cancel := context.WithCancel(context.Background())

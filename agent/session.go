@@ -66,7 +66,7 @@ func Run(ctx context.Context, c Config) error {
 				zap.String("server", server))
 		}
 	}
-	s := newSession(c, j, dial)
+	s := newSession(c, j, newGreeter(c, j, dial).open)
 	s.recoverEntries(left)
 	return s.run(ctx)
 }
@@ -114,10 +114,11 @@ type connectResult struct {
 	err  error
 }
 
-func newSession(c Config, j *journal.Journal, dial dialer) *session {
+func newSession(c Config, j *journal.Journal, open opener) *session {
+	c.Join = "" // only the opener needs it
 	return &session{
 		config: c, log: c.Logger, id: uuid.NewString(), journal: j, killRequested: c.StopNow,
-		connector:       &connector{dial: dial, servers: shuffled(c.Servers), log: c.Logger, elapsed: c.Clock.Elapsed},
+		connector:       &connector{open: open, servers: shuffled(c.Servers), log: c.Logger, elapsed: c.Clock.Elapsed},
 		connectResults:  make(chan connectResult),
 		heartbeatTicker: time.NewTicker(defaultHeartbeat),
 		resendTicker:    time.NewTicker(maxResendInterval),
@@ -241,8 +242,8 @@ func (s *session) shutDown() {
 func (s *session) connect() {
 	identity := s.journal.Identity()
 	hello := client.Hello{
-		Machine: s.config.Name, Instance: identity.Instance, Secret: identity.Secret, Session: s.id,
-		Join: s.config.Join, Environment: s.config.Environment, Roles: s.config.Roles,
+		Machine: s.config.Name, Instance: identity.Instance, Session: s.id,
+		Environment: s.config.Environment, Roles: s.config.Roles,
 		Version: s.config.Version, Memory: s.helloMemory(),
 	}
 	limit := min(maxDelay, time.Duration(s.settings.OfflineAfter)/3)
@@ -372,7 +373,7 @@ func (s *session) handle(m client.ToAgent) {
 		s.welcomed(*m.Welcome)
 	}
 	if m.Refused != nil && s.link != nil {
-		s.refusedDuringSession(&refusal{Refused: *m.Refused, from: s.link.server})
+		s.refusedDuringSession(&refusal{Refused: *m.Refused, from: s.link.server, proven: true})
 	}
 }
 

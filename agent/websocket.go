@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -30,8 +31,10 @@ type connection interface {
 	Drop()
 }
 
-// dialer connects to the agent endpoint of a server.
-type dialer func(ctx context.Context, address string) (connection, error)
+// dialer connects to the agent endpoint of a server. It calls start with the open connection and the headers of the
+// request, before it sends the request, and returns the headers of the answer.
+type dialer func(ctx context.Context, address string,
+	start func(net.Conn, http.Header)) (connection, http.Header, error)
 
 // maxUnsupported bounds how many unsupported messages of one connection are logged.
 const maxUnsupported = 10
@@ -50,14 +53,17 @@ func dialWebSocket(c Config) (dialer, error) {
 		return nil, err
 	}
 	t := &authorities{config: c, now: tlsConfig, httpClient: httpClient(tlsConfig)}
-	return func(ctx context.Context, address string) (connection, error) {
+	return func(ctx context.Context, address string, start func(net.Conn, http.Header)) (connection, http.Header, error) {
 		endpoint, httpClient := t.endpoint(address)
-		conn, answer, err := websocket.Dial(ctx, endpoint, &websocket.DialOptions{HTTPClient: httpClient})
+		options := &websocket.DialOptions{HTTPClient: &http.Client{
+			Transport:     starting{httpClient.Transport, start},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}}
+		conn, answer, err := websocket.Dial(ctx, endpoint, options)
 		if err != nil {
-			return nil, dialError(address, answer, err)
+			return nil, nil, dialError(address, answer, err)
 		}
 		conn.SetReadLimit(client.MaxMessageBytes)
-		return &webSocketConn{conn: conn, log: c.Logger}, nil
+		return &webSocketConn{conn: conn, log: c.Logger}, answer.Header, nil
 	}, nil
 }
 

@@ -22,24 +22,25 @@ func (h *Hub) Accept(w http.ResponseWriter, r *http.Request) error {
 	if !h.gate.Enter() {
 		return problem.Unavailable("this server is shutting down")
 	}
+	g := h.greet(w.Header(), r)
 	conn, err := websocket.Accept(smallBuffers{w}, r,
 		&websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
 		h.gate.Leave()
 		return nil // the library has written the response
 	}
-	go h.serve(conn, r.RemoteAddr)
+	go h.serve(conn, g)
 	return nil
 }
 
 // serve runs a session from its hello to its end.
-func (h *Hub) serve(conn *websocket.Conn, remote string) {
+func (h *Hub) serve(conn *websocket.Conn, g greeting) {
 	defer h.gate.Leave()
 	defer conn.CloseNow()
-	defer h.recoverPanic(remote)
+	defer h.recoverPanic(g.remote)
 	conn.SetReadLimit(maxHelloBytes)
 	ctx := context.Background()
-	s := h.openSession(ctx, conn, remote)
+	s := h.openSession(ctx, conn, g)
 	if s == nil {
 		return
 	}
@@ -51,15 +52,15 @@ func (h *Hub) serve(conn *websocket.Conn, remote string) {
 
 // openSession reads the hello and admits the agent. If the agent is not admitted, it sends the refusal and returns
 // nil.
-func (h *Hub) openSession(ctx context.Context, conn *websocket.Conn, remote string) *session {
+func (h *Hub) openSession(ctx context.Context, conn *websocket.Conn, g greeting) *session {
 	hello, refused := h.hello(ctx, conn)
 	var s *session
 	if refused == nil {
-		s, refused = h.admit(ctx, conn, remote, hello)
+		s, refused = h.admit(ctx, conn, g, hello)
 	}
 	if refused != nil {
 		if h.cutOff() == nil { // else it is no fault of the agent
-			h.cfg.Access.RecordRefusal(remote, bounded(hello.Machine), bounded(refused.Reason))
+			h.cfg.Access.RecordRefusal(g.remote, bounded(hello.Machine), bounded(refused.Reason))
 		}
 		h.sendRefusal(ctx, conn, hello.Machine, *refused)
 		return nil

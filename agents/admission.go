@@ -13,6 +13,7 @@ import (
 
 	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/client/handshake"
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
@@ -25,18 +26,20 @@ type joinRequest struct {
 	machine     string
 	instance    domain.ID
 	session     domain.ID // zero: the server chooses one
-	secret      string
-	join        string // join token; may be empty
+	secret      string    // of an agent that sends it; may be empty
+	join        string    // join token of an agent that sends it; may be empty
+	verifier    string    // of the secret of an agent that joins or re-registers; may be empty
 	environment string
 	roles       []string
-	remote      string
-	log         string // id of the log that last welcomed the agent; empty: none yet
-	received    engine.ReadPoint
+	greeting
+	proof, joinProof string
+	log              string // id of the log that last welcomed the agent; empty: none yet
+	received         engine.ReadPoint
 }
 
-func newJoinRequest(h client.Hello, remote string) (joinRequest, error) {
-	j := joinRequest{machine: h.Machine, secret: h.Secret, join: h.Join, environment: h.Environment, roles: h.Roles,
-		remote: remote}
+func newJoinRequest(h client.Hello, g greeting) (joinRequest, error) {
+	j := joinRequest{machine: h.Machine, secret: h.Secret, join: h.Join, verifier: h.Verifier, environment: h.Environment,
+		roles: h.Roles, greeting: g, proof: h.Proof, joinProof: h.JoinProof}
 	if h.Memory != nil {
 		j.log = h.Memory.Log
 	}
@@ -50,6 +53,18 @@ func newJoinRequest(h client.Hello, remote string) (joinRequest, error) {
 	return j, j.check()
 }
 
+// checkHandshake checks that the handshake belongs to the instance, and the form of the verifier.
+func (j joinRequest) checkHandshake() error {
+	name := handshake.AgentName(j.instance.String())
+	if j.agent.Name != name {
+		return fmt.Errorf("the handshake is for another instance than %s", j.instance)
+	}
+	if j.verifier != "" {
+		return handshake.CheckVerifier(name, j.verifier)
+	}
+	return nil
+}
+
 // minSecret is the minimum length of an agent's secret. A shorter one could be guessed.
 const minSecret = 32
 
@@ -57,11 +72,14 @@ func (j joinRequest) check() error {
 	if r := domain.CheckName("machine", j.machine); r != nil {
 		return r
 	}
-	if len(j.secret) < minSecret || len(j.secret) > 1024 {
-		return fmt.Errorf("the agent's secret has %d characters: use %d to 1024", len(j.secret), minSecret)
-	}
 	if j.instance.IsZero() {
 		return errors.New("invalid instance: use a UUID that is not zero")
+	}
+	if j.agent != nil {
+		return j.checkHandshake()
+	}
+	if len(j.secret) < minSecret || len(j.secret) > 1024 {
+		return fmt.Errorf("the agent's secret has %d characters: use %d to 1024", len(j.secret), minSecret)
 	}
 	return nil
 }
@@ -70,17 +88,29 @@ func (j joinRequest) check() error {
 var errRevoked = errors.New("the token that this agent joined with was revoked")
 
 // admit authenticates an agent, brings its machine online and sends the welcome.
-func (h *Hub) admit(ctx context.Context, conn *websocket.Conn, remote string,
-	hello client.Hello) (*session, *client.Refused) {
-	j, err := newJoinRequest(hello, remote)
+func (h *Hub) admit(ctx context.Context, conn *websocket.Conn, g greeting,
+	hello client.Hello) (s *session, refused *client.Refused) {
+	if err := h.checkConfidential(g); err != nil {
+		return nil, refusedBy(err)
+	}
+	var p proofs
+	defer func() {
+		if refused != nil {
+			refused.Proof, refused.JoinProof = p.agentFinal, p.joinFinal
+		}
+	}()
+	j, err := newJoinRequest(hello, g)
 	if err != nil {
+		p = h.prove(j)
 		return nil, &client.Refused{Reason: err.Error(), Final: true}
 	}
 	if err := h.cutOff(); err != nil {
 		return nil, refusedBy(err)
 	}
-	if h.cfg.Access.RateLimited(remote) && !h.knowsCredential(j) { // checked before anything expensive
-		return nil, refusedBy(access.ErrRateLimited)
+	if h.cfg.Access.RateLimited(g.remote) { // checked before anything expensive
+		if known := h.prove(j); known.token == nil && len(known.owned) == 0 {
+			return nil, refusedBy(access.ErrRateLimited)
+		}
 	}
 	lock := h.sessions.admissionLock(j.machine)
 	lock.Lock()
@@ -91,14 +121,15 @@ func (h *Hub) admit(ctx context.Context, conn *websocket.Conn, remote string,
 	if err := h.cfg.Engine.CatchUpTo(ctx, j.received); err != nil { // another server may have just admitted it
 		return nil, refusedBy(err)
 	}
-	if err := h.authenticate(ctx, j); err != nil {
+	p = h.prove(j)
+	if err := h.authenticate(ctx, j, &p); err != nil {
 		return nil, refusedBy(err)
 	}
 	if refused := h.checkClone(ctx, j); refused != nil {
 		return nil, refused
 	}
-	s := &session{hub: h, conn: conn, machine: j.machine, instance: j.instance, id: j.session,
-		secret: access.Hash(j.secret), version: bounded(hello.Version), sentRevision: eventlog.NoStream, pushing: true}
+	s = &session{hub: h, conn: conn, machine: j.machine, instance: j.instance, id: j.session, owned: p.owned,
+		form: g.form(), version: bounded(hello.Version), sentRevision: eventlog.NoStream, pushing: true}
 	warnings, err := h.connect(ctx, j)
 	if err == nil {
 		err = h.compareMemory(ctx, j, hello.Memory)
@@ -106,7 +137,8 @@ func (h *Hub) admit(ctx context.Context, conn *websocket.Conn, remote string,
 	if err != nil {
 		return nil, refusedBy(err)
 	}
-	h.welcome(s, warnings)
+	h.welcome(s, client.Welcome{Warnings: warnings, Proof: p.agentFinal, JoinProof: p.joinFinal,
+		Registered: h.registered(p)})
 	return s, nil
 }
 
@@ -117,46 +149,65 @@ func refusedBy(err error) *client.Refused {
 	return &client.Refused{Reason: problem.Of(err).Error()}
 }
 
-// authenticate checks the agent's secret, or else lets it join with its token.
-func (h *Hub) authenticate(ctx context.Context, j joinRequest) error {
+// authenticate checks what the agent has proved, or else lets it join with its token.
+func (h *Hub) authenticate(ctx context.Context, j joinRequest, p *proofs) error {
 	revoked := false
-	for _, use := range h.cfg.Access.Uses(j.instance) {
-		if use.Machine != j.machine || !access.Matches(use.Secret, j.secret) {
+	for _, use := range p.owned {
+		if use.Machine != j.machine {
 			continue
 		}
 		if !use.Revoked {
 			if err := h.checkTokenLimits(use.Settings, j); err != nil {
 				return err
 			}
-			return h.checkName(j)
+			if err := h.checkName(j); err != nil {
+				return err
+			}
+			h.registerVerifier(ctx, j, p)
+			return nil
 		}
 		revoked = true
 	}
-	if j.join != "" {
-		return h.useJoinToken(ctx, j)
-	}
-	if revoked {
+	switch {
+	case j.join != "" || j.joining != nil:
+		return h.useJoinToken(ctx, j, p)
+	case revoked:
 		return errRevoked
 	}
 	return h.rejectCredential(j, fmt.Sprintf("machine %s has not joined with this instance", j.machine),
 		"start the agent with --join TOKEN; create a token with `drover token create --join`")
 }
 
-// knowsCredential reports whether the agent's secret or join token is known.
-func (h *Hub) knowsCredential(j joinRequest) bool {
-	_, known := h.cfg.Access.Token(j.join)
-	return known || slices.ContainsFunc(h.cfg.Access.Uses(j.instance),
-		func(u access.Use) bool { return access.Matches(u.Secret, j.secret) })
+// registerVerifier adds the verifier to the uses that have only a hash of the secret. If that fails, the agent repeats it
+// when it connects again.
+func (h *Hub) registerVerifier(ctx context.Context, j joinRequest, p *proofs) {
+	for i, use := range p.owned {
+		if j.agent == nil || use.Verifier != "" {
+			continue
+		}
+		_, err := h.handleAsOf(ctx, j.received, domain.ID{}, domain.RegisterVerifier{ID: use.Token, Instance: j.instance,
+			Secret: use.Secret, Verifier: j.verifier})
+		if err != nil {
+			h.log.Warn("could not register the verifier of an agent's secret; the agent will repeat it",
+				zap.String("machine", j.machine), zap.Error(err))
+			continue
+		}
+		p.owned[i].Verifier = j.verifier
+	}
+}
+
+// registered reports whether the log has a verifier of the agent's secret in all of its uses.
+func (h *Hub) registered(p proofs) bool {
+	return len(p.owned) > 0 && !slices.ContainsFunc(p.owned, func(u access.Use) bool { return u.Verifier == "" })
 }
 
 // checkInstance refuses an instance that has joined with another secret. An instance id does not authenticate an agent,
 // because everyone with access to the log can read it.
-func (h *Hub) checkInstance(j joinRequest) error {
-	uses := h.cfg.Access.Uses(j.instance)
-	if slices.ContainsFunc(uses, func(u access.Use) bool { return access.Matches(u.Secret, j.secret) }) {
+func (h *Hub) checkInstance(j joinRequest, owned []access.Use) error {
+	if len(owned) > 0 {
 		return nil
 	}
-	taken := len(uses) > 0
+	taken := len(h.cfg.Access.Uses(j.instance)) > 0
 	h.cfg.Engine.Read(func(v *projections.View) {
 		m := v.Machines[j.machine]
 		taken = taken || m != nil && m.Instance == j.instance
@@ -240,15 +291,14 @@ func (h *Hub) checkTokenLimits(s domain.TokenSettings, j joinRequest) error {
 
 // useJoinToken joins an agent with its token. It checks everything else first, so that a refused agent does not use
 // up the token.
-func (h *Hub) useJoinToken(ctx context.Context, j joinRequest) error {
-	token, ok := h.cfg.Access.Token(j.join)
+func (h *Hub) useJoinToken(ctx context.Context, j joinRequest, p *proofs) error {
 	switch {
-	case !ok || !token.Settings.Join:
+	case p.token == nil:
 		return h.rejectCredential(j, "unknown join token", "create another one with `drover token create --join`")
-	case token.Revoked:
+	case p.token.Revoked:
 		return errRevoked
 	}
-	if err := h.checkInstance(j); err != nil {
+	if err := h.checkInstance(j, p.owned); err != nil {
 		h.cfg.Access.RecordFailure(j.remote)
 		return err
 	}
@@ -261,10 +311,19 @@ func (h *Hub) useJoinToken(ctx context.Context, j joinRequest) error {
 	if err := h.checkName(j); err != nil {
 		return err
 	}
-	_, err := h.handleAsOf(ctx, j.received, domain.ID{},
-		domain.UseToken{ID: token.ID, Instance: j.instance, Machine: j.machine, Secret: access.Hash(j.secret),
-			Environment: environment, Roles: roles, Now: h.tokenTime()})
-	return err
+	use := domain.UseToken{ID: p.token.ID, Instance: j.instance, Machine: j.machine, Verifier: j.verifier,
+		Environment: environment, Roles: roles, Now: h.tokenTime()}
+	switch {
+	case j.agent == nil:
+		use.Verifier, use.Secret = "", access.Hash(j.secret)
+	case p.agentFinal == "" || j.verifier == "":
+		return h.rejectCredential(j, "the agent did not prove that it knows its own secret", "restart the agent")
+	}
+	if _, err := h.handleAsOf(ctx, j.received, domain.ID{}, use); err != nil {
+		return err
+	}
+	p.owned = h.prove(j).owned
+	return nil
 }
 
 // tokenTime returns the time by which tokens expire.
@@ -433,12 +492,12 @@ func parseIDs(what string, texts map[string]string) (map[string]domain.ID, error
 	return ids, nil
 }
 
-// welcome accepts the session. From then on, the agent receives changes.
-func (h *Hub) welcome(s *session, warnings []string) {
+// welcome accepts the session with a welcome, which contains the proofs. From then on, the agent receives changes.
+func (h *Hub) welcome(s *session, w client.Welcome) {
 	n := h.stateOf(s.machine)
 	s.log = n.log
-	w := client.Welcome{Log: n.log.String(), Made: h.cfg.Engine.OriginalID().String(),
-		Server: h.cfg.Engine.Server().String(), Settings: n.settings, Warnings: warnings}
+	w.Log, w.Made, w.Server = n.log.String(), h.cfg.Engine.OriginalID().String(), h.cfg.Engine.Server().String()
+	w.Settings = n.settings
 	if err := h.cfg.Engine.LostEvents(); err != nil {
 		w.LostEvents = true
 		w.Warnings = append(w.Warnings, err.Error()+"; "+problem.LostEventsHint)

@@ -4,6 +4,7 @@
 //
 //	hub.go          Config and Hub, which package server starts, notifies and drains
 //	accept.go       a WebSocket connection from its hello to its end
+//	proof.go        the handshake by which agent and server prove who they are
 //	admission.go    whether an agent is admitted: join tokens, secrets, cloned disks
 //	inbox.go        reading the messages of a connected agent, apart from handling them
 //	session.go      handling the messages of a connected agent

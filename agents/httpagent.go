@@ -48,7 +48,7 @@ func (h *Hub) join(ctx context.Context, c access.Caller, in JoinInput) (engine.R
 	lock.Lock()
 	defer lock.Unlock()
 	if err = h.cfg.Engine.CatchUp(ctx); err == nil { // another server may have just admitted this instance
-		err = h.checkInstance(j)
+		err = h.checkInstance(j, h.prove(j).owned)
 	}
 	environment, roles, exists := h.placement(j)
 	if err == nil && !exists {

@@ -23,6 +23,8 @@ type Config struct {
 	Clock engine.Clock
 	// Access authenticates agents and records refused ones.
 	Access *access.Access
+	// Insecure accepts the secrets of agents of earlier versions over connections without TLS.
+	Insecure bool
 	// Logger receives messages about agents; nil discards them.
 	Logger *zap.Logger
 	// OutputArrived, if set, is called with the deployment of each stored chunk of output. It must not block.
@@ -72,8 +74,15 @@ func (h *Hub) Touched(machines map[string]struct{}) {
 // Connected returns the number of agents that are connected over a WebSocket.
 func (h *Hub) Connected() int { return h.sessions.count() }
 
+// Forms returns the number of connected agents by the form of their authentication, such as client.ProofForm.
+func (h *Hub) Forms() map[string]int {
+	return h.sessions.countBy(func(s *session) string { return s.form })
+}
+
 // Versions returns the number of connected agents by version.
-func (h *Hub) Versions() map[string]int { return h.sessions.versions() }
+func (h *Hub) Versions() map[string]int {
+	return h.sessions.countBy(func(s *session) string { return s.version })
+}
 
 // Messages returns the number of messages received of one of Kinds.
 func (h *Hub) Messages(kind string) int64 { return h.messages[kind].Load() }

@@ -26,8 +26,9 @@ type session struct {
 	conn         *websocket.Conn
 	machine      string
 	instance, id domain.ID
-	secret       string // hash
-	version      string // reported by the agent
+	owned        []access.Use // whose secret the agent knows
+	form         string       // of the authentication, such as client.ProofForm
+	version      string       // reported by the agent
 	inbox        inbox
 
 	// settings, sentRevision and log are used only by the pushing goroutine.
@@ -116,7 +117,7 @@ func (s *session) setConnect(connect domain.ID) {
 // revoked reports whether every token that the agent joined with as this machine is revoked.
 func (s *session) revoked() bool {
 	return !slices.ContainsFunc(s.hub.cfg.Access.Uses(s.instance), func(u access.Use) bool {
-		return !u.Revoked && u.Machine == s.machine && u.Secret == s.secret
+		return !u.Revoked && s.holds(u)
 	})
 }
 

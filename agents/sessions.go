@@ -135,11 +135,11 @@ func (s *sessions) closeAll(code websocket.StatusCode, reason string) {
 	}
 }
 
-// versions counts the connected agents by the version that they report.
-func (s *sessions) versions() map[string]int {
+// countBy counts the connected agents by a property that never changes.
+func (s *sessions) countBy(property func(*session) string) map[string]int {
 	count := map[string]int{}
 	for _, each := range s.all() {
-		count[each.version]++
+		count[property(each)]++
 	}
 	return count
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/client/handshake"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/eventlog/sqlite"
@@ -26,7 +27,7 @@ import (
 // fakeAgent is an agent whose messages a test sends one by one.
 type fakeAgent struct {
 	t     *testing.T
-	hello client.Hello
+	hello client.Hello // contains the secret and the join token, which are not sent
 	conn  *websocket.Conn
 	inbox chan client.ToAgent // closed with the connection
 }
@@ -43,19 +44,63 @@ func hello(machine, join string) client.Hello {
 	}
 }
 
-// dial opens a connection and sends the hello.
+// dial opens a connection and sends the hello with the proofs of the agent's secret and join token.
 func (f *fixture) dial(h client.Hello) *fakeAgent {
+	f.t.Helper()
+	on := handshake.Connection{Address: f.server.Listener.Addr().String()}
+	own := handshake.NewCredential(handshake.AgentName(h.Instance), h.Secret)
+	agent, header := own.Start(on), http.Header{}
+	header.Set(handshake.Header, agent.First())
+	var joining *handshake.Attempt
+	if id, secret, ok := strings.Cut(h.Join, "."); ok {
+		joining = handshake.NewCredential(handshake.JoinName(id), secret).Start(on)
+		header.Set(handshake.JoinHeader, joining.First())
+	}
+	d, answer := f.open(header)
+	var err error
+	proven := h
+	proven.Secret, proven.Join = "", ""
+	proven.Proof, err = agent.Answer(answer.Get(handshake.Header))
+	require.NoError(f.t, err)
+	if agent.KnowsHash(client.HashSecret(h.Secret), answer.Get(handshake.KnownHeader)) {
+		proven.Secret, proven.Verifier = h.Secret, own.Verifier()
+	}
+	if joining != nil {
+		proven.Verifier = own.Verifier()
+		proven.JoinProof, err = joining.Answer(answer.Get(handshake.JoinHeader))
+		require.NoError(f.t, err)
+	}
+	d.hello = h
+	d.send(client.FromAgent{Hello: &proven})
+	return d
+}
+
+// joinedEarlier returns the hello of an agent that joined with an earlier version of drover. The log has the hash of its
+// secret, so the agent can also use plain HTTP.
+func (f *fixture) joinedEarlier(machine string) client.Hello {
+	f.t.Helper()
+	id, _, _ := strings.Cut(f.join(1), ".")
+	h := hello(machine, "")
+	instance, err := domain.ParseID(h.Instance)
+	require.NoError(f.t, err)
+	f.do(domain.UseToken{ID: id, Instance: instance, Machine: machine, Secret: client.HashSecret(h.Secret),
+		Environment: h.Environment})
+	return h
+}
+
+// open opens a connection. It returns the headers of the answer.
+func (f *fixture) open(header http.Header) (*fakeAgent, http.Header) {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, f.server.URL+client.AgentPath, nil)
+	conn, answer, err := websocket.Dial(ctx, f.server.URL+client.AgentPath, &websocket.DialOptions{HTTPHeader: header,
+		HTTPClient: f.server.Client()})
 	require.NoError(f.t, err)
 	conn.SetReadLimit(client.MaxMessageBytes)
-	d := &fakeAgent{t: f.t, hello: h, conn: conn, inbox: make(chan client.ToAgent, 1000)}
+	d := &fakeAgent{t: f.t, conn: conn, inbox: make(chan client.ToAgent, 1000)}
 	f.t.Cleanup(func() { conn.CloseNow() })
 	go d.readMessages()
-	d.send(client.FromAgent{Hello: &h})
-	return d
+	return d, answer.Header
 }
 
 func (d *fakeAgent) readMessages() {
@@ -462,7 +507,7 @@ func TestEarlierInstanceDoesNotAffectTheLiveOne(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	join := f.join(0)
-	old := hello("web-01", join)
+	old := f.joinedEarlier("web-01")
 	first := f.dial(old)
 	receive(first, welcome)
 	first.send(client.FromAgent{Goodbye: &client.Goodbye{}})
@@ -502,7 +547,7 @@ func TestAgentWithAWrongSecretIsRefused(t *testing.T) {
 	require.NotEmpty(t, receive(f.dial(thief), refusal).Reason)
 	for _, bad := range []func(*client.Hello){func(h *client.Hello) { h.Machine = "a/b" },
 		func(h *client.Hello) { h.Instance = "x" },
-		func(h *client.Hello) { h.Session = "" }, func(h *client.Hello) { h.Secret = "short" }} {
+		func(h *client.Hello) { h.Session = "" }} {
 		h := hello("web-02", f.join(1))
 		bad(&h)
 		require.True(t, receive(f.dial(h), refusal).Final)

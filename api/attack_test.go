@@ -53,7 +53,7 @@ func TestAgentCannotReadOrChangeAnotherMachine(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
 	join := f.join(0)
-	victim, thief := f.dial(hello("web-01", join)), f.dial(hello("web-02", join))
+	victim, thief := f.dial(hello("web-01", join)), f.dial(f.joinedEarlier("web-02"))
 	receive(victim, welcome)
 	receive(thief, welcome)
 	f.tick()

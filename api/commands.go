@@ -172,8 +172,11 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 		return nil, err
 	}
 	token := ids.NewToken()
-	result, err := a.handle(ctx, id, domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(),
-		Origin: callerOf(ctx).Origin})
+	command := domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(), Origin: callerOf(ctx).Origin}
+	if settings.Join {
+		command.Verifier = token.Verifier()
+	}
+	result, err := a.handle(ctx, id, command)
 	if err != nil {
 		return nil, err
 	}

@@ -117,6 +117,7 @@ func (f *fixture) connect() {
 			Ready:    func() error { return f.ready },
 			Version:  "test",
 			Versions: func() map[string]int { return f.agents.Versions() },
+			Forms:    func() map[string]int { return f.agents.Forms() },
 		},
 	)
 	f.agents = agents.New(agents.Config{Engine: f.engine, Log: f.log, Clock: f.clock, Access: callers,
@@ -148,7 +149,11 @@ func (f *fixture) react(accepted, done <-chan struct{}) {
 // token creates a token without using the API.
 func (f *fixture) token(s domain.TokenSettings) string {
 	token := ids.NewToken()
-	f.do(domain.CreateToken{ID: token.ID, Settings: s, Hash: token.Hash()})
+	command := domain.CreateToken{ID: token.ID, Settings: s, Hash: token.Hash()}
+	if s.Join {
+		command.Verifier = token.Verifier()
+	}
+	f.do(command)
 	return token.Text()
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/droverhq/drover/agents"
+	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
 )
@@ -98,6 +99,10 @@ func newMetrics(a *API) *metrics {
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		gauge("drover_agents_connected", "Agents connected to this server.",
 			func() float64 { return float64(a.cfg.Agents.Connected()) }),
+		gauge("drover_agents_secret", "Connected agents that have sent their secret, like earlier versions of drover.",
+			func() float64 { return float64(a.cfg.Agents.Forms()[client.SecretForm]) }),
+		gauge("drover_agents_proxied", "Connected agents behind a proxy that ends TLS.",
+			func() float64 { return float64(a.cfg.Agents.Forms()[client.ProxiedForm]) }),
 		gauge("drover_commands_waiting", "Commands that wait until this server has written earlier ones to the same stream.",
 			func() float64 { return float64(a.cfg.Engine.Waiting()) }),
 		gauge("drover_streams_open", "Open live streams of this server.",

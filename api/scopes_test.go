@@ -186,7 +186,7 @@ var bodies = map[string]string{
 func (f *fixture) credentials() map[sender]string {
 	secret := strings.Repeat("5e", 32)
 	agentOf := func(machine string) string {
-		h := hello(machine, f.join(1))
+		h := f.joinedEarlier(machine)
 		d := f.dial(h)
 		receive(d, welcome)
 		d.send(client.FromAgent{Goodbye: &client.Goodbye{}})

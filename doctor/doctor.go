@@ -57,7 +57,11 @@ type Vitals struct {
 	// Clock is the server's verdict on its own clock. It is ignored if no server runs.
 	Clock clocks.Verdict
 	// Agents counts the connected agents by their version.
-	Agents  map[string]int
+	Agents map[string]int
+	// SecretAgents counts the connected agents that have sent their secret, and ProxiedAgents those behind a proxy that
+	// ends TLS.
+	SecretAgents, ProxiedAgents int
+
 	Storage Storage
 	Log     LogVitals
 	// NotReady lists the reasons why this server is not ready. LostEvents is the sentence about a restored log.
@@ -355,6 +359,20 @@ func refusedAgents(_ *projections.View, _ projections.Age, s Vitals) (found []Fi
 		}
 		found = append(found, Finding{Severity: Warn, Text: fmt.Sprintf("%s was refused %d times, the last time %s ago: %s",
 			who, r.Times, span(s.Now.Sub(r.Last)), r.Reason), Fix: do})
+	}
+	return append(found, authentication(s)...)
+}
+
+// authentication reports agents whose connections are less protected than they could be.
+func authentication(s Vitals) (found []Finding) {
+	if s.SecretAgents > 0 {
+		found = append(found, Finding{Severity: Warn, Text: counted(s.SecretAgents, "connected agent") +
+			" authenticated by sending the secret, as earlier versions of drover do; the next version refuses that",
+			Fix: "drover version (on their machines; upgrade drover there)"})
+	}
+	if s.ProxiedAgents > 0 {
+		found = append(found, Finding{Severity: OK, Text: counted(s.ProxiedAgents, "connected agent") +
+			" came through a proxy that ends TLS: they rely on the proxy and its certificate"})
 	}
 	return found
 }

@@ -106,6 +106,10 @@ func TestExamineReportsProblemsOfServersAndTheLog(t *testing.T) {
 				Last: s.Now.Add(-time.Second)}}
 		}, "agents", "warn: the agent of machine web-07 at 10.0.0.9 was refused 40 times, the last time 1s ago: the join " +
 			"token is not known → drover agent --join"},
+		"agents that send their secret": {func(_ *projectionstest.History, s *Vitals) { s.SecretAgents = 2 },
+			"agents", "warn: 2 connected agents authenticated by sending the secret"},
+		"an agent behind a proxy": {func(_ *projectionstest.History, s *Vitals) { s.ProxiedAgents = 1 },
+			"agents", "ok: 1 connected agent came through a proxy that ends TLS"},
 		"a client that was refused twice": {func(_ *projectionstest.History,
 			s *Vitals) {
 			s.Refused = []Refused{{Address: "10.0.0.9", Times: 2}}

@@ -67,6 +67,7 @@ var eventTypes = []eventType{
 	{"policy.deleted/v1", PolicyDeleted{}, nil, nil, describeWith(describePolicyDeleted)},
 	{"token.created/v1", TokenCreated{}, nil, nil, describeWith(describeTokenCreated)},
 	{"token.used/v1", TokenUsed{}, nil, nil, describeWith(describeTokenUsed)},
+	{"token.verifier-registered/v1", VerifierRegistered{}, nil, nil, describeWith(describeVerifierRegistered)},
 	{"token.revoked/v1", TokenRevoked{}, nil, nil, describeWith(describeTokenRevoked)},
 	{"server-key.created/v1", ServerKeyCreated{}, nil, nil, describeWith(describeServerKeyCreated)},
 	{"server.started/v1", ServerStarted{}, nil, nil, describeWith(describeServerStarted)},

@@ -120,9 +120,12 @@ func realisticSamples() []Event {
 		TokenCreated{
 			TokenSettings{true, DeployScope, "p-1", 3, &at, []string{"production"}, []string{"web"}},
 			strings.Repeat("ab", 32),
+			"SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy",
 			ann,
 		},
-		TokenUsed{number(3), "web-01", strings.Repeat("cd", 32)}, TokenRevoked{ann},
+		TokenUsed{number(3), "web-01", strings.Repeat("cd", 32), "SCRAM-SHA-256$4096:c2FsdA==$YQ==:Yg=="},
+		TokenRevoked{ann},
+		VerifierRegistered{number(3), "SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy"},
 		ServerKeyCreated{"dsk_" + strings.Repeat("a", 56), strings.Repeat("QUFB", 10) + "QUE=", ann},
 		ServerStarted{1, "0.1.0", "http://127.0.0.1:7070"}, WatchPassed{number(8), Duration(time.Minute)},
 		StreamCleared{"project/shop", ann}, LogRestored{number(9), at, ann},

@@ -67,6 +67,7 @@ var commands = []struct {
 	{"token.create", CreateToken{}},
 	{"token.revoke", RevokeToken{}},
 	{"token.use", UseToken{}},
+	{"token.register-verifier", RegisterVerifier{}},
 	{"stream.clear", ClearStream{}},
 	{"log.accept-restore", AcceptRestore{}},
 	{"machine.report-lost-state", ReportLostState{}},

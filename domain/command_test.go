@@ -189,7 +189,7 @@ func TestCommandsThatRemovePowerAreListed(t *testing.T) {
 	others := []string{"machine.apply", "machine.connect", "machine.disconnect", "machine.report-health",
 		"project.apply", "trigger.apply", "release.create", "deployment.deploy", "deployment.roll-back",
 		"deployment.retry", "pin.set", "pin.lift", "hold.lift", "part.claim", "part.end", "environment.apply",
-		"policy.apply", "token.create", "token.use", "stream.clear", "log.accept-restore", "machine.report-lost-state",
+		"policy.apply", "token.create", "token.use", "token.register-verifier", "stream.clear", "log.accept-restore", "machine.report-lost-state",
 		"machine.return"}
 	for _, row := range commands { // the zero values of set-enabled disable
 		require.Equal(t, RemovesPower(row.zero), slices.Contains(removes, row.name), row.name)

@@ -27,7 +27,7 @@ func TestFrequentEventsAreDecodedOnTheFastPath(t *testing.T) {
 	for _, event := range []Event{
 		MachineAdded{Environment: "production", Roles: []string{"api", "web"}, Origin: By("agent")},
 		MachineCameOnline{number(1), number(2), number(3)}, AgentConnected{number(1), number(2), number(3)},
-		MachineWentOffline{Connect: number(1), Reason: "silent"}, TokenUsed{number(3), "web-01", "cd"},
+		MachineWentOffline{Connect: number(1), Reason: "silent"}, TokenUsed{number(3), "web-01", "cd", "ef"},
 		PartClaimed{"shop", number(2), number(3)}, PartEnded{Project: "shop", State: PartSucceeded, Session: number(2)},
 		DeploymentQueued{Kind: Automatic, Environment: "production", Release: "1.0", Reason: "behind",
 			Unavailable: SkipUnavailable, Machines: []DeploymentMachine{

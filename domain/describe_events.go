@@ -242,6 +242,10 @@ func describeTokenUsed(e TokenUsed, d *Description) {
 	d.Sentence = fmt.Sprintf("token used by %s, instance %s", machineSubject(d), e.Instance.Short())
 }
 
+func describeVerifierRegistered(e VerifierRegistered, d *Description) {
+	d.Sentence = fmt.Sprintf("token has a verifier of the secret of instance %s", e.Instance.Short())
+}
+
 func describeTokenRevoked(e TokenRevoked, d *Description) {
 	d.Origin, d.Sentence = e.Origin, "token revoked"
 }

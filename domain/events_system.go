@@ -21,17 +21,26 @@ type (
 	PolicyDeleted struct {
 		Origin
 	}
-	// TokenCreated creates a token. The log contains only a hash of its secret.
+	// TokenCreated creates a token. The log contains only a hash of its secret, and for a join token a verifier.
 	TokenCreated struct {
 		Settings TokenSettings `json:"settings"`
-		Hash     string        `json:"hash"` // SHA-256 of the secret half, hex
+		Hash     string        `json:"hash"`               // SHA-256 of the secret half, hex
+		Verifier string        `json:"verifier,omitempty"` // as in RFC 5803; earlier versions of drover wrote none
 		Origin
 	}
-	// TokenUsed records one use of a join token. From then on the agent authenticates with its own secret.
+	// TokenUsed records one use of a join token. From then on the agent authenticates with its own secret. An agent that
+	// proves its secret has a Verifier, any other agent the hash of the secret.
 	TokenUsed struct {
 		Instance ID     `json:"instance"`
 		Machine  string `json:"machine"`
-		Secret   string `json:"secret"` // SHA-256 of the agent's own secret, hex
+		Secret   string `json:"secret,omitempty"`   // SHA-256 of the agent's own secret, hex
+		Verifier string `json:"verifier,omitempty"` // of the agent's own secret, as in RFC 5803
+	}
+	// VerifierRegistered adds a verifier to the hash of an agent's secret. From then on the agent proves that it knows the
+	// secret and does not send it.
+	VerifierRegistered struct {
+		Instance ID     `json:"instance"`
+		Verifier string `json:"verifier"` // as in RFC 5803
 	}
 	// TokenRevoked revokes a token and the secrets of the agents that joined with it.
 	TokenRevoked struct {
@@ -76,6 +85,7 @@ func (TokenCreated) event()       {}
 func (TokenUsed) event()          {}
 func (TokenRevoked) event()       {}
 func (ServerKeyCreated) event()   {}
+func (VerifierRegistered) event() {}
 func (ServerStarted) event()      {}
 func (WatchPassed) event()        {}
 func (StreamCleared) event()      {}

@@ -10,6 +10,8 @@ type Token struct {
 	ID       string
 	Settings TokenSettings
 	Hash     string
+	// Verifier is the verifier of a join token's secret. Earlier versions of drover wrote none.
+	Verifier string
 	Revoked  bool
 	// Used maps each instance that joined to its newest use.
 	Used map[ID]TokenUsed
@@ -21,13 +23,18 @@ type Token struct {
 func (t *Token) Evolve(e Event) {
 	switch e := e.(type) {
 	case TokenCreated:
-		t.Settings, t.Hash = e.Settings, e.Hash
+		t.Settings, t.Hash, t.Verifier = e.Settings, e.Hash, e.Verifier
 	case TokenUsed:
 		if t.Used == nil {
 			t.Used = map[ID]TokenUsed{}
 		}
 		t.Used[e.Instance] = e
 		t.Spent++
+	case VerifierRegistered:
+		if use, ok := t.Used[e.Instance]; ok {
+			use.Verifier = e.Verifier
+			t.Used[e.Instance] = use
+		}
 	case TokenRevoked:
 		t.Revoked = true
 	}
@@ -35,11 +42,12 @@ func (t *Token) Evolve(e Event) {
 
 // Commands for tokens.
 type (
-	// CreateToken creates a token. Hash is the hash of its secret.
+	// CreateToken creates a token. Hash is the hash of its secret; Verifier is required for a join token.
 	CreateToken struct {
 		ID       string        `json:"id"`
 		Settings TokenSettings `json:"settings"`
 		Hash     string        `json:"hash"`
+		Verifier string        `json:"verifier,omitempty"`
 		Origin
 	}
 	// RevokeToken revokes a token.
@@ -52,10 +60,19 @@ type (
 		ID          string    `json:"id"`
 		Instance    ID        `json:"instance"`
 		Machine     string    `json:"machine"`
-		Secret      string    `json:"secret"` // hash of the agent's secret
+		Secret      string    `json:"secret,omitempty"`   // hash of the agent's secret, unless it proves the secret
+		Verifier    string    `json:"verifier,omitempty"` // of the agent's secret, if it proves the secret
 		Environment string    `json:"environment"`
 		Roles       []string  `json:"roles"`
 		Now         time.Time `json:"-"` // by the server's wall clock; only for the token's expiry
+	}
+	// RegisterVerifier adds a verifier to the hash of an agent's secret in one use of a token. Secret is the hash that the
+	// server compared.
+	RegisterVerifier struct {
+		ID       string `json:"id"`
+		Instance ID     `json:"instance"`
+		Secret   string `json:"secret"`
+		Verifier string `json:"verifier"`
 	}
 )
 
@@ -67,6 +84,9 @@ func (c RevokeToken) Stream(World) string { return TokenStream(c.ID) }
 
 // Stream returns the stream of the token.
 func (c UseToken) Stream(World) string { return TokenStream(c.ID) }
+
+// Stream returns the stream of the token.
+func (c RegisterVerifier) Stream(World) string { return TokenStream(c.ID) }
 
 // Decide creates the token.
 func (c CreateToken) Decide(w World) ([]Event, *Rejection) {
@@ -88,7 +108,7 @@ func (c CreateToken) Decide(w World) ([]Event, *Rejection) {
 	if r := checkRoles(s.Roles); r != nil {
 		return nil, r
 	}
-	return []Event{TokenCreated{Settings: s, Hash: c.Hash, Origin: c.Origin}}, nil
+	return []Event{TokenCreated{Settings: s, Hash: c.Hash, Verifier: c.Verifier, Origin: c.Origin}}, nil
 }
 
 // Decide revokes the token unless it is already revoked.
@@ -114,7 +134,7 @@ func (c UseToken) Decide(w World) ([]Event, *Rejection) {
 		return nil, reject(Forbidden, "the join token was revoked").hint("use a new join token")
 	}
 	used, known := t.Used[c.Instance]
-	if known && used.Secret != c.Secret {
+	if known && !c.sameSecret(used) {
 		return nil, reject(Forbidden, "instance %s joined with a different secret", c.Instance).
 			hint("start a new machine with an empty --data folder")
 	}
@@ -134,7 +154,33 @@ func (c UseToken) Decide(w World) ([]Event, *Rejection) {
 	if r := CheckName("machine", c.Machine); r != nil {
 		return nil, r
 	}
-	return []Event{TokenUsed{Instance: c.Instance, Machine: c.Machine, Secret: c.Secret}}, nil
+	return []Event{TokenUsed{Instance: c.Instance, Machine: c.Machine, Secret: c.Secret, Verifier: c.Verifier}}, nil
+}
+
+// sameSecret reports whether the command and an earlier use name the same secret in the same way.
+func (c UseToken) sameSecret(used TokenUsed) bool {
+	if c.Verifier != "" {
+		return used.Verifier == c.Verifier
+	}
+	return used.Secret == c.Secret
+}
+
+// Decide adds the verifier. It changes nothing if the verifier is already registered.
+func (c RegisterVerifier) Decide(w World) ([]Event, *Rejection) {
+	t := w.Token(c.ID)
+	if t == nil {
+		return nil, notFound("token %.80q does not exist", c.ID)
+	}
+	used, known := t.Used[c.Instance]
+	switch {
+	case !known:
+		return nil, notFound("instance %s did not join with token %.80q", c.Instance, c.ID)
+	case used.Verifier == c.Verifier && c.Verifier != "":
+		return nil, nil
+	case c.Verifier == "" || used.Verifier != "" || used.Secret != c.Secret:
+		return nil, reject(Forbidden, "instance %s joined with a different secret", c.Instance)
+	}
+	return []Event{VerifierRegistered{Instance: c.Instance, Verifier: c.Verifier}}, nil
 }
 
 // checkUses rejects a token that has expired or reached its use limit.

@@ -163,3 +163,30 @@ func TestScopesIncludeWeakerScopes(t *testing.T) {
 		require.False(t, Scope("").Allows(have))
 	}
 }
+
+func TestVerifierIsAddedToTheHashOfTheSecretOnce(t *testing.T) {
+	w := shopWorld(t)
+	token(w, TokenSettings{Uses: 1})
+	w.do(use(200, "web-03"))
+	register := RegisterVerifier{ID: "k", Instance: number(200), Secret: "sweb-03", Verifier: "v"}
+
+	thief := register
+	thief.Secret = "mine"
+	w.rejects(thief, Forbidden, "different secret")
+	w.rejects(RegisterVerifier{ID: "k", Instance: number(201), Secret: "sweb-03", Verifier: "v"}, NotFound, "did not join")
+	w.rejects(RegisterVerifier{ID: "x"}, NotFound, `token "x"`)
+	require.Len(t, w.do(register), 1)
+	require.Empty(t, w.do(register), "the same verifier again")
+	require.Equal(t, TokenUsed{Instance: number(200), Machine: "web-03", Secret: "sweb-03", Verifier: "v"},
+		w.Token("k").Used[number(200)])
+
+	other := register
+	other.Verifier = "w"
+	w.rejects(other, Forbidden, "different secret")
+	again := use(200, "web-03")
+	require.Empty(t, w.do(again), "joining again with the same secret is not a use")
+	again.Secret, again.Verifier = "", "v"
+	require.Empty(t, w.do(again), "joining again with a proof of the same secret is not a use")
+	again.Verifier = "w"
+	w.rejects(again, Forbidden, "different secret")
+}

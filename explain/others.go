@@ -93,6 +93,7 @@ func withoutHashes(data json.RawMessage) json.RawMessage {
 	}
 	delete(fields, "hash")
 	delete(fields, "secret")
+	delete(fields, "verifier")
 	redacted, _ := json.Marshal(fields)
 	return redacted
 }

@@ -3,6 +3,7 @@ package query
 import (
 	"context"
 
+	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/projections"
@@ -21,6 +22,8 @@ func (q *Queries) vitals(ctx context.Context, admin bool) doctor.Vitals {
 	e := q.cfg.Engine
 	s := doctor.Vitals{Now: q.cfg.Clock.Now(), Self: e.Server(), Version: q.cfg.Version, Agents: q.cfg.Versions(),
 		Storage: q.cfg.Storage(), NotReady: q.NotReady(), Clock: e.Clocks(), Refused: q.cfg.Access.Refusals(admin)}
+	forms := q.cfg.Forms()
+	s.SecretAgents, s.ProxiedAgents = forms[client.SecretForm], forms[client.ProxiedForm]
 	s.Log = doctor.TailVitals(eventlog.VerifyTail(ctx, q.cfg.Log, e.TailStart(doctor.TailEvents), doctor.MaxTailEvents))
 	for _, p := range e.Leases() {
 		s.Others = append(s.Others, doctor.Peer{Server: p.Server, Alive: p.Alive, Unchanged: p.Unchanged, Ahead: p.Ahead,

@@ -24,6 +24,8 @@ type Config struct {
 	People *access.People
 	// Versions counts the connected agents by version. It may be nil.
 	Versions func() map[string]int
+	// Forms counts the connected agents by the form of their authentication: client.ProofForm and others. It may be nil.
+	Forms func() map[string]int
 	// Ready returns a further reason why this server is not ready. It may be nil.
 	Ready func() error
 	// Storage returns where the log is stored and how much space is left. It may be nil.
@@ -45,6 +47,9 @@ const maxReplays = 2
 
 // New returns the queries of a server.
 func New(cfg Config) *Queries {
+	if cfg.Forms == nil {
+		cfg.Forms = func() map[string]int { return nil }
+	}
 	if cfg.Versions == nil {
 		cfg.Versions = func() map[string]int { return nil }
 	}

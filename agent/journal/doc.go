@@ -5,6 +5,7 @@
 //	DATA/identity.json           instance and secret, created before the first join
 //	DATA/memory.json             what the agent knows about the event log, and the results of its last runs
 //	DATA/memory.json.damaged-N   a damaged memory.json, for operators
+//	DATA/server.json             what the agent knows about its servers, so that it does not trust others
 //	DATA/journal/DEPLOYMENT.json one entry for each part without a confirmed end
 //	DATA/parts/DEPLOYMENT/       the part's scripts, working folder and output
 //	DATA/secrets.env             written by operators, read by the steps
@@ -37,6 +38,7 @@
 //	journal.go     Journal: the data folder, its lock and its entries
 //	identity.go    Identity: the instance and its secret
 //	memory.go      what the agent knows about the log, and its last runs
+//	trust.go       what the agent knows about its servers
 //	file.go        durable JSON files
 //	checksum.go    files that contain their own checksum
 //	quarantine.go  damaged files that are set aside

@@ -63,7 +63,8 @@ type Journal struct {
 
 	quarantined *Quarantined // nil: none
 
-	mu     sync.Mutex
+	mu     sync.Mutex // guards the fields below
+	trust  Trust
 	memory *client.Memory
 	runs   []finishedRun // also in memory.json
 	proven successes     // also in memory.json
@@ -128,6 +129,9 @@ func (j *Journal) read() (entries []Entry, err error) {
 		return nil, err
 	}
 	if err = j.loadMemory(); err != nil {
+		return nil, err
+	}
+	if err = j.loadTrust(); err != nil {
 		return nil, err
 	}
 	files, err := os.ReadDir(filepath.Join(j.data, "journal"))

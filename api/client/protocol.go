@@ -40,13 +40,33 @@ type ToAgent struct {
 	Newest   *NewestEvent `json:"told,omitempty"`
 }
 
+// Forms of authentication of agents.
+const (
+	// ProofForm: the agent has proved that it knows its secret.
+	ProofForm = "proof"
+	// ProxiedForm: the same, through a proxy that ends TLS.
+	ProxiedForm = "proxied"
+	// SecretForm: the agent has sent its secret, like earlier versions of drover.
+	SecretForm = "secret"
+)
+
 // Hello opens a session.
 type Hello struct {
 	Machine  string `json:"machine"`
 	Instance string `json:"instance"` // UUID, created before the first join and stored in --data
-	Secret   string `json:"secret"`   // 64 hex digits, stored in --data; the log contains only the hash
-	Session  string `json:"session"`  // UUID, new for each run of the agent, unchanged when it reconnects
-	// Join is the join token. It is required until this instance has joined, and ignored afterwards.
+	// Secret is the secret: 64 hex digits, stored in --data. It is sent only if the log has no verifier, after the server
+	// has proved that it knows the hash.
+	Secret  string `json:"secret,omitempty"`
+	Session string `json:"session"` // UUID, new for each run of the agent, unchanged when it reconnects
+	// Proof proves that the agent knows its secret, and JoinProof that it knows the secret of its join token (package
+	// handshake). Earlier versions of drover send Secret and Join instead.
+	Proof     string `json:"proof,omitempty"`
+	JoinProof string `json:"joinProof,omitempty"`
+	// Verifier is what the log stores of the secret. It is sent by an agent that joins, or whose secret has only a hash in
+	// the log.
+	Verifier string `json:"verifier,omitempty"`
+	// Join is the join token. It is sent only if the log has no verifier of it, after the server has proved that it
+	// knows the hash.
 	Join        string   `json:"join,omitempty"`
 	Environment string   `json:"environment,omitempty"`
 	Roles       []string `json:"roles,omitempty"`
@@ -149,8 +169,14 @@ type Goodbye struct {
 	Delete bool `json:"delete,omitempty"`
 }
 
-// Welcome accepts a session.
+// Welcome accepts a session. An agent uses nothing of it before it has checked the proofs.
 type Welcome struct {
+	// Proof proves that the server knows the verifier of the agent's secret, and JoinProof that of the join token.
+	Proof     string `json:"proof,omitempty"`
+	JoinProof string `json:"joinProof,omitempty"`
+	// Registered means that the log has a verifier of the agent's secret. The agent never needs to send the secret again.
+	Registered bool `json:"registered,omitempty"`
+
 	Log      string   `json:"log"`    // log id
 	Made     string   `json:"made"`   // the id that the log was created with; Log changes with each restore
 	Server   string   `json:"server"` // server id
@@ -172,8 +198,12 @@ type Unfinished struct {
 	Session    string `json:"session"` // the session that claimed the part
 }
 
-// Refused ends the connection.
+// Refused ends the connection. An agent ignores Final and Server unless one of the proofs is valid.
 type Refused struct {
+	// Proof and JoinProof are those of Welcome.
+	Proof     string `json:"proof,omitempty"`
+	JoinProof string `json:"joinProof,omitempty"`
+
 	Reason string `json:"reason"` // one sentence
 	// Final means that another attempt cannot succeed, for example after the token was revoked. The agent exits.
 	Final bool `json:"final"`

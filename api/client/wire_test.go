@@ -14,7 +14,7 @@ var (
 	fromAgent = []string{
 		`{"hello":{"machine":"web-01","instance":"i","secret":"s","session":"n","join":"t","environment":"production","roles":["web"],"version":"1",` +
 			`"memory":{"log":"l","made":"m","machine":"web-01","revision":3,"event":"e","successes":{"shop":"p"},"deployments":{"shop":"d"}}}}`,
-		`{"hello":{"machine":"","instance":"","secret":"","session":"","version":""}}`,
+		`{"hello":{"machine":"","instance":"","session":"","version":""}}`,
 		`{"heartbeat":{}}`,
 		`{"health":{"status":"warning","detail":"slow"}}`,
 		`{"claim":{"deployment":"d"}}`,

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 
 	"github.com/droverhq/drover/agent"
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/client/handshake"
 	"github.com/droverhq/drover/domain"
 )
 
@@ -27,6 +30,10 @@ type Agent struct {
 	fleet *Fleet
 	hello client.Hello
 	from  net.Addr
+
+	credential *handshake.Credential
+	// token is the join token; nil after the first welcome.
+	token *handshake.Credential
 
 	mu          sync.Mutex // guards the fields below
 	wire        *wire      // nil: not connected
@@ -48,11 +55,12 @@ func newAgent(f *Fleet, number int) *Agent {
 	id := func(kind string) string {
 		return uuid.NewSHA1(f.salt, fmt.Append(nil, kind, number)).String()
 	}
-	return &Agent{fleet: f, from: from(number), hello: client.Hello{
-		Machine: fmt.Sprintf("m-%06d", number), Instance: id("instance"), Session: id("session"),
-		Secret: id("secret") + id("more"),
-		Join:   f.cfg.Join, Environment: f.cfg.Environment, Roles: []string{f.cfg.Roles[number%len(f.cfg.Roles)]},
-		Version: "bench"}}
+	token, secret, _ := strings.Cut(f.cfg.Join, ".")
+	return &Agent{fleet: f, from: from(number),
+		credential: handshake.NewCredential(handshake.AgentName(id("instance")), id("secret")+id("more")),
+		token:      handshake.NewCredential(handshake.JoinName(token), secret),
+		hello: client.Hello{Machine: fmt.Sprintf("m-%06d", number), Instance: id("instance"), Session: id("session"),
+			Environment: f.cfg.Environment, Roles: []string{f.cfg.Roles[number%len(f.cfg.Roles)]}, Version: "bench"}}
 }
 
 // from returns the local address for a connection: nil for the default address, or another one if the ports of the
@@ -94,19 +102,37 @@ func (a *Agent) handshake(ctx context.Context) (*wire, error) {
 	a.mu.Lock()
 	a.attempts++
 	a.mu.Unlock()
-	w, err := open(ctx, a.fleet.cfg.Address, a.fleet.cfg.TLS, a.from)
+	var own, join *handshake.Attempt
+	w, answer, err := open(ctx, a.fleet.cfg.Address, a.fleet.cfg.TLS, a.from,
+		func(on handshake.Connection, header http.Header) {
+			own = a.credential.Start(on)
+			header.Set(handshake.Header, own.First())
+			if a.token != nil {
+				join = a.token.Start(on)
+				header.Set(handshake.JoinHeader, join.First())
+			}
+		})
 	if err != nil {
 		return nil, err
 	}
 	hello := a.hello
-	if err := errors.Join(w.send(message(client.FromAgent{Hello: &hello})), a.welcome(w)); err != nil {
+	hello.Proof, err = own.Answer(answer.Get(handshake.Header))
+	if err == nil && join != nil {
+		hello.Verifier = a.credential.Verifier()
+		hello.JoinProof, err = join.Answer(answer.Get(handshake.JoinHeader))
+	}
+	if err == nil {
+		err = errors.Join(w.send(message(client.FromAgent{Hello: &hello})), a.welcome(w, own))
+	}
+	if err != nil {
 		w.close()
 		return nil, err
 	}
+	a.token = nil
 	return w, nil
 }
 
-func (a *Agent) welcome(w *wire) error {
+func (a *Agent) welcome(w *wire, own *handshake.Attempt) error {
 	_ = w.conn.SetReadDeadline(time.Now().Add(dialWithin))
 	defer func() { _ = w.conn.SetReadDeadline(time.Time{}) }()
 	text, err := w.receive()
@@ -122,6 +148,9 @@ func (a *Agent) welcome(w *wire) error {
 		return errors.New("refused: " + m.Refused.Reason)
 	case m.Welcome == nil:
 		return fmt.Errorf("no welcome: %.80q", text)
+	}
+	if err := own.Verify(m.Welcome.Proof); err != nil {
+		return err
 	}
 	if a.hello.Memory == nil {
 		a.hello.Memory = &client.Memory{Machine: a.hello.Machine, Successes: map[string]string{},

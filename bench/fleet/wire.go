@@ -10,10 +10,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/client/handshake"
 )
 
 // Opcodes and flags of WebSocket frames.
@@ -42,43 +44,59 @@ type wire struct {
 	sending sync.Mutex
 }
 
-// open connects and upgrades. secure is nil for plain connections. from is the local address, nil for any.
-func open(ctx context.Context, address string, secure *tls.Config, from net.Addr) (*wire, error) {
+// open connects and upgrades. secure is nil for plain connections. from is the local address, nil for any. start adds
+// headers to the request; open returns those of the answer.
+func open(ctx context.Context, address string, secure *tls.Config, from net.Addr,
+	start func(handshake.Connection, http.Header)) (*wire, http.Header, error) {
 	dialer := net.Dialer{LocalAddr: from, KeepAlive: -1}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	deadline, _ := ctx.Deadline()
 	_ = conn.SetDeadline(deadline)
 	w := &wire{conn: conn}
+	on := handshake.Connection{Address: conn.RemoteAddr().String()}
 	if secure != nil {
-		w.conn = tls.Client(conn, secure)
+		encrypted := tls.Client(conn, secure)
+		if err := encrypted.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, nil, err
+		}
+		state := encrypted.ConnectionState()
+		w.conn, on = encrypted, handshake.Connection{TLS: &state}
 	}
 	w.in = bufio.NewReaderSize(w.conn, readBuffer)
-	if err := w.upgrade(address); err != nil {
+	header := http.Header{}
+	start(on, header)
+	answer, err := w.upgrade(address, header)
+	if err != nil {
 		conn.Close()
-		return nil, err
+		return nil, nil, err
 	}
 	_ = conn.SetDeadline(time.Time{})
-	return w, nil
+	return w, answer, nil
 }
 
-func (w *wire) upgrade(address string) error {
-	_, err := fmt.Fprintf(w.conn, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ZHJvdmVyIG1lYXN1cmVzIQ==\r\n\r\n", client.AgentPath, address)
-	if err != nil {
-		return err
+func (w *wire) upgrade(address string, header http.Header) (http.Header, error) {
+	var text strings.Builder
+	fmt.Fprintf(&text, "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: ZHJvdmVyIG1lYXN1cmVzIQ==\r\n", client.AgentPath, address)
+	if err := header.Write(&text); err != nil {
+		return nil, err
+	}
+	if _, err := io.WriteString(w.conn, text.String()+"\r\n"); err != nil {
+		return nil, err
 	}
 	answer, err := http.ReadResponse(w.in, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusSwitchingProtocols {
-		return errors.New("the server answered " + answer.Status)
+		return nil, errors.New("the server answered " + answer.Status)
 	}
-	return nil
+	return answer.Header, nil
 }
 
 // frame encodes a message. Its mask is zero, so that masking costs nothing.

@@ -14,7 +14,7 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-var agentFlags = []string{"join", "name", "environment", "role", "data", "ephemeral"}
+var agentFlags = []string{"join", "name", "environment", "role", "data", "relay", "ephemeral"}
 
 func agentVerb(a *app) *cobra.Command {
 	c := agent.Config{}
@@ -28,6 +28,8 @@ func agentVerb(a *app) *cobra.Command {
 			"--join is needed once; --environment and --role take effect only at this first join. The first\n" +
 			"SIGTERM waits for the running step to end, the second kills the step. Each flag can also be set\n" +
 			"as DROVER_FLAG in the environment and as a key of the config file.\n\n" +
+			"The agent accepts work only from a server that has proved that it knows this agent or its join token.\n" +
+			"It sends neither its secret nor the token to prove itself.\n\n" +
 			"If a server refuses the agent, for example because its join token is used up, the agent logs the\n" +
 			"reason and retries. It exits only if the refusal is permanent.",
 		example: "drover agent --server https://drover.example.com:7070 --join TOKEN --name web-01 --environment " +
@@ -57,6 +59,8 @@ func agentVerb(a *app) *cobra.Command {
 	flags.StringVar(&c.Data, "data", "",
 		"`FOLDER` for the agent's files; default: "+config.SystemData+" for root, otherwise the drover folder in "+
 			"XDG_DATA_HOME")
+	flags.BoolVar(&c.Relay, "relay", false,
+		"accept a loopback address that a tunnel, a published container port or a proxy without TLS passes on")
 	flags.BoolVar(&c.Ephemeral, "ephemeral", false, "delete the machine when the agent shuts down cleanly")
 	return cmd
 }

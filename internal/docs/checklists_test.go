@@ -80,6 +80,7 @@ func TestEveryReasonHasRuleAndScenario(t *testing.T) {
 var withoutKeyword = map[string]string{
 	"CreateToken": "tokens belong to the API", "RevokeToken": "tokens belong to the API",
 	"UseToken": "tokens belong to the API", "RotateServerKey": "server keys belong to the API",
+	"RegisterVerifier": "agents send it when they connect",
 	"ApplyEnvironment": "the block apply", "ApplyPolicy": "the block apply", "ApplyProject": "the block apply",
 	"ApplyTrigger": "the block apply",
 }

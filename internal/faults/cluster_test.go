@@ -184,7 +184,9 @@ func (c *cluster) addAgent(n int) {
 	home := c.home(a.name)
 	described := harness.Agent{Name: a.name, Environment: a.environment, Roles: []string{"web"},
 		Servers: servers, Join: c.join, Data: home}
-	a.supervised = c.supervise(c.agentHost, a.name, home, described.Spec())
+	spec := described.Spec()
+	spec.Env = append(spec.Env, "DROVER_RELAY=true") // the proxies are relays
+	a.supervised = c.supervise(c.agentHost, a.name, home, spec)
 	c.agents = append(c.agents, a)
 }
 

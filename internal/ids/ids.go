@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/droverhq/drover/api/client/handshake"
 	"github.com/droverhq/drover/domain"
 )
 
@@ -34,3 +35,7 @@ func (t Token) Hash() string {
 	sum := sha256.Sum256([]byte(t.Secret))
 	return hex.EncodeToString(sum[:])
 }
+
+// Verifier returns what the log stores of a join token in addition to its hash, so that an agent can prove that it knows
+// the token without sending it.
+func (t Token) Verifier() string { return handshake.VerifierOf(handshake.JoinName(t.ID), t.Secret) }

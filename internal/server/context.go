@@ -129,6 +129,9 @@ func CreateToken(ctx context.Context, e *engine.Engine, settings domain.TokenSet
 	token := ids.NewToken()
 	command := domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(),
 		Origin: domain.ServerOrigin(by, e.Server())}
+	if settings.Join {
+		command.Verifier = token.Verifier()
+	}
 	if _, err := e.Handle(ctx, ids.New(), command); err != nil {
 		return "", fmt.Errorf("create a token: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/client/handshake"
 	"github.com/droverhq/drover/internal/server"
 )
 
@@ -42,10 +44,15 @@ func TestTokensAndSecretsAreNotLogged(t *testing.T) {
 		_, err := as(bad).Get(context.Background(), "/machines", nil, nil)
 		require.Equal(t, client.Unauthorised, client.KindOf(err))
 	}
-	conn, _, err := websocket.Dial(t.Context(), r.address+client.AgentPath, nil)
+	id := uuid.NewString()
+	header := http.Header{}
+	header.Set(handshake.Header, handshake.NewCredential(handshake.AgentName(id), secret).Start(handshake.Connection{}).First())
+	header.Set(handshake.JoinHeader, handshake.NewCredential(handshake.JoinName("0123456789ab"), "a-guessed-secret").
+		Start(handshake.Connection{}).First())
+	conn, _, err := websocket.Dial(t.Context(), r.address+client.AgentPath, &websocket.DialOptions{HTTPHeader: header})
 	require.NoError(t, err)
 	defer conn.CloseNow()
-	hello, err := json.Marshal(client.FromAgent{Hello: &client.Hello{Machine: "box-02", Instance: uuid.NewString(),
+	hello, err := json.Marshal(client.FromAgent{Hello: &client.Hello{Machine: "box-02", Instance: id,
 		Session: uuid.NewString(), Secret: secret, Join: "0123456789ab.a-guessed-secret", Environment: "e"}})
 	require.NoError(t, err)
 	require.NoError(t, conn.Write(t.Context(), websocket.MessageText, hello))

@@ -247,9 +247,10 @@ func (r *run) setUpAPI() {
 	queries := query.New(query.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, People: people,
 		Ready: r.log.Ready, Version: r.config.Version,
 		Storage:  func() doctor.Storage { return StorageOf(r.config.Log, r.config.Data) },
-		Versions: func() map[string]int { return r.agents.Versions() }})
+		Versions: func() map[string]int { return r.agents.Versions() },
+		Forms:    func() map[string]int { return r.agents.Forms() }})
 	r.agents = agents.New(agents.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, Logger: logger,
-		OutputArrived: queries.OutputArrived})
+		Insecure: r.config.Insecure, OutputArrived: queries.OutputArrived})
 	r.api = api.New(api.Config{Engine: r.engine, Clock: r.clock, Access: callers, Queries: queries, Agents: r.agents,
 		People: people, Logger: logger, Version: r.config.Version, Backup: r.backup})
 }
