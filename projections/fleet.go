@@ -220,9 +220,7 @@ func (v *View) deleteMachine(m *Machine) {
 func (v *View) foldEnvironment(name string, f Fact) {
 	switch f.Event.(type) {
 	case domain.EnvironmentDefined:
-		if v.Environments[name] == nil {
-			v.Environments[name] = &Environment{Name: name, Defined: f.Position}
-		}
+		v.Environments[name] = &Environment{}
 	case domain.EnvironmentDeleted:
 		delete(v.Environments, name)
 		for _, p := range v.Projects {
@@ -259,7 +257,7 @@ func (v *View) foldPolicy(name string, f Fact) error {
 		if r := settings.Check(); r != nil {
 			return r
 		}
-		v.Policies[name] = &Policy{Name: name, Settings: settings}
+		v.Policies[name] = &Policy{Settings: settings}
 	case domain.PolicyDeleted:
 		delete(v.Policies, name)
 	}

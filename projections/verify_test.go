@@ -162,6 +162,121 @@ func TestSuccessOfADeploymentThatAPersonEndedIsNotVerified(t *testing.T) {
 	}
 }
 
+// Time counts for a verification only while the machine is online and its health check finds nothing.
+func TestTimeOfAVerificationCountsFromWhenTheMachineIsSteady(t *testing.T) {
+	h, d := verifying(t)
+	part, m := h.Deployments[d].Parts["web-01"], h.Machines["web-01"]
+	steady := part.Verifying
+	require.Equal(t, h.Position, steady)
+	report := func(status domain.Health) {
+		h.Add("machine/web-01", domain.MachineHealthChanged{Status: status, Session: m.Session})
+	}
+	connect := func(instance domain.ID) { h.Connect("web-01", projectionstest.Server, instance) }
+	for _, c := range []struct {
+		what    string
+		happens func()
+		steady  int // 1: from this position, 0: from the former one, -1: not now
+	}{
+		{"it is healthy", func() { report(domain.Healthy) }, 0},
+		{"a warning", func() { report(domain.Warning) }, 0},
+		{"it says goodbye", func() {
+			h.Add("machine/web-01", domain.MachineWentOffline{Connect: m.Connect, Reason: "said-goodbye"})
+		}, -1},
+		{"it returns", func() { connect(m.Instance) }, 1},
+		{"a check is added", func() { policy(h, domain.DefaultPolicy, checked) }, 0},
+		{"its health becomes unknown", func() { connect(domain.ID{9: 9}) }, -1},
+		{"the first result", func() { report(domain.Healthy) }, 1},
+		{"unhealthy", func() { report(domain.Unhealthy) }, -1},
+		{"healthy again", func() { report(domain.Healthy) }, 1},
+		{"its policy changes", func() {
+			h.Add("machine/web-01", domain.MachineChanged{Environment: "production", Policy: "p"})
+		}, 0},
+		{"a policy without a check", func() { policy(h, "p", domain.PolicySettings{}) }, 0},
+	} {
+		c.happens()
+		switch c.steady {
+		case 1:
+			steady = h.Position
+		case -1:
+			require.Zero(t, part.Steady, c.what)
+			continue
+		}
+		require.Equal(t, steady, part.Steady, c.what)
+	}
+	require.Equal(t, domain.MachineIsUnhealthy, part.Broken)
+}
+
+func TestVerificationFailsForTheFirstReason(t *testing.T) {
+	silent := func(h *projectionstest.History) {
+		h.Add("machine/web-01", domain.MachineWentOffline{Connect: h.Machines["web-01"].Connect, Reason: domain.Silent})
+	}
+	for name, c := range map[string]struct {
+		happens []func(h *projectionstest.History)
+		reason  domain.PartReason
+	}{
+		"silent, then unhealthy": {[]func(*projectionstest.History){silent, func(h *projectionstest.History) {
+			h.Connect("web-01", projectionstest.Server, projectionstest.Instance)
+		}, unhealthy}, domain.MachineIsOffline},
+		"unhealthy, then silent": {[]func(*projectionstest.History){unhealthy, silent}, domain.MachineIsUnhealthy},
+		"the silence of an older session": {[]func(*projectionstest.History){func(h *projectionstest.History) {
+			h.Add("machine/web-01", domain.MachineWentOffline{Connect: domain.ID{7: 7}, Reason: domain.Silent})
+		}}, ""},
+		"it says goodbye": {[]func(*projectionstest.History){func(h *projectionstest.History) {
+			h.Add("machine/web-01", domain.MachineWentOffline{Connect: h.Machines["web-01"].Connect})
+		}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, d := verifying(t)
+			for _, happens := range c.happens {
+				happens(h)
+			}
+			require.Equal(t, c.reason, h.Deployments[d].Parts["web-01"].Broken)
+		})
+	}
+}
+
+func TestForgottenSuccessIsNotVerified(t *testing.T) {
+	for name, c := range map[string]struct {
+		happens   func(h *projectionstest.History, d domain.ID)
+		forgotten bool
+	}{
+		"the agent forgot it": {func(h *projectionstest.History, d domain.ID) {
+			h.Add("machine/web-01", domain.MachineLostState{Lost: []domain.LostSuccess{{Project: "shop", Deployment: d}}})
+		}, true},
+		"the agent remembers it": {func(*projectionstest.History, domain.ID) {}, false},
+		"another machine has the name": {func(h *projectionstest.History, d domain.ID) {
+			h.Add("machine/web-01", domain.MachineDeleted{})
+			h.Join("web-01")
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, d := verifying(t)
+			c.happens(h, d)
+			part := h.Deployments[d].Parts["web-01"]
+			require.Equal(t, c.forgotten, part.Forgotten(h.MachineOf(part)))
+			verify(h, d, domain.PartSucceeded, "")
+			require.Equal(t, c.forgotten, part.State == domain.PartVerifying, "the success is void if it was forgotten")
+			require.Empty(t, h.Inconsistencies())
+		})
+	}
+}
+
+func TestVerificationBlocksOnlyItsProject(t *testing.T) {
+	h, d := verifying(t)
+	h.Project("blog", domain.ProjectSettings{})
+	m := h.Machines["web-01"]
+	part := h.Deployments[d].Parts["web-01"]
+	require.Equal(t, []*projections.Part{part}, h.BlockingParts(h.Projects["shop"], m))
+	require.Empty(t, h.BlockingParts(h.Projects["blog"], m))
+	other := h.Add("project/blog", domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0",
+		Machines: []domain.DeploymentMachine{{Name: "web-01"}}})
+	require.Empty(t, h.BlockingParts(h.Projects["blog"], m), "it is not claimed")
+	h.Claim(other, "web-01")
+	running := h.Deployments[other].Parts["web-01"]
+	require.Equal(t, []*projections.Part{running}, h.BlockingParts(h.Projects["blog"], m))
+	require.Equal(t, []*projections.Part{part, running}, h.BlockingParts(h.Projects["shop"], m))
+}
+
 // The rest of the history leads to the same view from a snapshot that was taken at any position of a verification.
 func TestSnapshotKeepsAVerification(t *testing.T) {
 	h, d := verifying(t)

@@ -66,15 +66,11 @@ type head struct {
 	newest   domain.ID
 }
 
-// Environment is a group of machines.
-type Environment struct {
-	Name    string
-	Defined eventlog.Position
-}
+// Environment is a group of machines. It has no settings.
+type Environment struct{}
 
 // Policy is a machine policy that a person defined.
 type Policy struct {
-	Name     string
 	Settings domain.PolicySettings
 }
 

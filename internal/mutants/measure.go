@@ -34,7 +34,10 @@ func (p *program) measure(ctx context.Context) error {
 }
 
 // passed matches the line of a passed test in verbose output.
-var passed = regexp.MustCompile(`(?m)^ *--- PASS: (\S+) \([0-9.]+s\)$`)
+var passed = regexp.MustCompile(`(?m)^ *--- PASS: (\S+) \(([0-9.]+s)\)$`)
+
+// minTook is the least time that a unit counts for.
+const minTook = time.Millisecond
 
 // unitsOf runs a suite once and returns its tests.
 func (p *program) unitsOf(ctx context.Context, s *suite) (units []*unit, err error) {
@@ -60,12 +63,12 @@ func (p *program) unitsOf(ctx context.Context, s *suite) (units []*unit, err err
 func (p *program) measureUnit(ctx context.Context, u *unit) error {
 	reach := filepath.Join(p.folder, "reach.txt")
 	os.Remove(reach)
-	began := time.Now()
-	out, err := u.suite.start(ctx, p.source.root, time.Hour, "DROVER_MUTANT_REACH="+reach, selection([]*unit{u})...)
+	began, args := time.Now(), append(selection([]*unit{u}), "-test.v")
+	out, err := u.suite.start(ctx, p.source.root, time.Hour, "DROVER_MUTANT_REACH="+reach, args...)
 	if err != nil {
 		return fmt.Errorf("%s in %s fails without a mutant: %w\n%s", u.name, u.suite.path, err, out)
 	}
-	u.took, u.reaches = time.Since(began), map[int]bool{}
+	u.took, u.reaches = took(out, u.name, time.Since(began)), map[int]bool{}
 	text, err := os.ReadFile(reach)
 	if err != nil && !os.IsNotExist(err) {
 		return err
@@ -76,6 +79,16 @@ func (p *program) measureUnit(ctx context.Context, u *unit) error {
 		}
 	}
 	return nil
+}
+
+// took returns the time of a test without that of its process, as the verbose output says. A whole suite takes all of it.
+func took(output, test string, all time.Duration) time.Duration {
+	for _, line := range passed.FindAllStringSubmatch(output, -1) {
+		if alone, err := time.ParseDuration(line[2]); line[1] == test && err == nil {
+			return max(alone, minTook)
+		}
+	}
+	return all
 }
 
 // selection returns the arguments that run only these units.

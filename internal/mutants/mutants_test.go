@@ -90,3 +90,11 @@ func TestLimitSelectsTheSameMutantsForTheSameSeed(t *testing.T) {
 	_, err = choose(all, options{match: "("})
 	require.ErrorContains(t, err, "invalid -match")
 }
+
+func TestTimeOfATestExcludesItsProcess(t *testing.T) {
+	output := "=== RUN   TestA\n    --- PASS: TestA/b_c (0.25s)\n--- PASS: TestA (1.50s)\n--- PASS: TestAB (0.00s)\nPASS\n"
+	require.Equal(t, 1500*time.Millisecond, took(output, "TestA", time.Minute))
+	require.Equal(t, 250*time.Millisecond, took(output, "TestA/b_c", time.Minute))
+	require.Equal(t, time.Millisecond, took(output, "TestAB", time.Minute))
+	require.Equal(t, time.Minute, took(output, "", time.Minute), "a whole suite")
+}
