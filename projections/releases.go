@@ -66,7 +66,7 @@ func (v *View) foldProject(name string, f Fact) error {
 	if p == nil {
 		return v.foldWithoutProject(name, f)
 	}
-	environment := v.environmentOf(f.Event)
+	environment := pinnedEnvironment(f.Event)
 	before := p.WantedIn(environment)
 	if err := p.Evolve(f.id(), f.Event); err != nil {
 		return err
@@ -109,17 +109,13 @@ func (v *View) foldProject(name string, f Fact) error {
 	return nil
 }
 
-// environmentOf returns the environment for which an event may change what is wanted; empty for any other event.
-func (v *View) environmentOf(e domain.Event) string {
+// pinnedEnvironment returns the environment for which an event sets or lifts a pin; empty for any other event.
+func pinnedEnvironment(e domain.Event) string {
 	switch e := e.(type) {
 	case domain.PinSet:
 		return e.Environment
 	case domain.PinLifted:
 		return e.Environment
-	case domain.DeploymentEnded:
-		if d := v.Deployments[e.Deployment]; d != nil {
-			return d.Environment
-		}
 	}
 	return ""
 }

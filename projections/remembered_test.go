@@ -127,3 +127,56 @@ func TestMachineThatLostItsStateIsDirtyUntilItsNextSuccess(t *testing.T) {
 		domain.MachineCameOnline{Instance: domain.ID{2: 9}})
 	require.Nil(t, m.LostState("shop"), "another disk")
 }
+
+func TestStatementMadeAtASuccessKnowsIt(t *testing.T) {
+	h := projectionstest.OneMachine(t)
+	d := succeed(h)
+	statement := proves()
+	statement.AsOf = h.Machines["web-01"].Installed["shop"].Success
+	require.Equal(t, []domain.LostSuccess{{Project: "shop", Deployment: d, Release: "1.0", Proven: "0.9"}},
+		h.Forgotten("web-01", statement))
+	statement.AsOf--
+	require.Empty(t, h.Forgotten("web-01", statement))
+}
+
+// A statement of the former instance, or about a project that was deleted, arrives late.
+func TestLostStateConcernsOnlyWhatIsInstalled(t *testing.T) {
+	for what, happens := range map[string]func(h *projectionstest.History){
+		"another disk": func(h *projectionstest.History) {
+			h.Disconnect("web-01")
+			h.Connect("web-01", projectionstest.Server, domain.ID{9: 9})
+		},
+		"deleted project": func(h *projectionstest.History) { h.Add("project/shop", domain.ProjectDeleted{}) },
+	} {
+		h := projectionstest.OneMachine(t)
+		d := succeed(h)
+		happens(h)
+		h.Add("machine/web-01", domain.MachineLostState{Lost: []domain.LostSuccess{{Project: "shop", Deployment: d}}})
+		if i := h.Machines["web-01"].Installed["shop"]; i != nil {
+			require.Nil(t, i.Lost, what)
+			require.Equal(t, "1.0", i.Release)
+		}
+		require.Empty(t, h.Inconsistencies(), what)
+	}
+}
+
+func TestLostStateIsACauseForItsProjectOnly(t *testing.T) {
+	h := projectionstest.OneMachine(t)
+	d := succeed(h)
+	h.Project("blog", domain.ProjectSettings{}, domain.TriggerDefined{Trigger: "posts", Settings: domain.TriggerSettings{
+		Events: []domain.Category{domain.CameOnline}, Environments: []string{"*"}}})
+	h.Add("project/blog", domain.PinSet{Environment: "production", Release: "1.0", Origin: domain.By("ann")})
+	lost := h.Add("machine/web-01", domain.MachineLostState{Lost: []domain.LostSuccess{{Project: "shop", Deployment: d}}})
+	require.Equal(t, lost, candidatesOf(h)[0].Causes[0].ID)
+	require.Empty(t, h.Candidates(h.Projects["blog"], h.Machines["web-01"]))
+	require.NotEmpty(t, h.Projects["blog"].Sweep())
+}
+
+func TestMachineThatLostItsStateIsSweptWithoutATrigger(t *testing.T) {
+	h := projectionstest.OneMachine(t)
+	h.Add("project/shop", domain.TriggerDeleted{Trigger: "joins"})
+	d := succeed(h)
+	require.Empty(t, h.Projects["shop"].Sweep())
+	h.Add("machine/web-01", domain.MachineLostState{Lost: []domain.LostSuccess{{Project: "shop", Deployment: d}}})
+	require.Equal(t, []string{"web-01"}, h.Projects["shop"].Sweep())
+}

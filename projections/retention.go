@@ -140,11 +140,11 @@ func (p *Part) facts() *domain.Part {
 
 // foldPruned folds a fact about a part that the view no longer holds. Only an awaited result has an effect.
 func (v *View) foldPruned(f Fact) {
-	e, ended := f.Event.(domain.PartEnded)
+	end, _ := f.Event.(domain.PartEnded)
 	switch part := v.lateReports.parts[f.Stream]; {
 	case part == nil:
 		delete(v.heads, f.Stream) // nothing may be appended to it
-	case ended && e.ByAgent():
+	case end.ByAgent():
 		part.Reported = true
 	}
 }

@@ -178,6 +178,94 @@ func TestResultOfALostPartIsRecordedAfterItsDeploymentWasPruned(t *testing.T) {
 	require.Empty(t, facts, "the report is recorded once")
 }
 
+func TestUnreferencedDeploymentsArePrunedBeforeAsManyHaveEnded(t *testing.T) {
+	const machines = 30
+	f := newFleet(t, machines)
+	f.Retain = 1
+	for n := range machines {
+		f.narrowed(domain.PartSucceeded, fmt.Sprintf("web-%02d", n))
+	}
+	require.Len(t, f.Deployments, machines, "each is the last one of its machine")
+	for n := 1; n < machines; n++ {
+		f.Add(fmt.Sprintf("machine/web-%02d", n), domain.MachineDeleted{})
+	}
+	for range machines {
+		f.narrowed(domain.PartSucceeded, "web-00")
+	}
+	require.Len(t, f.Deployments, f.Retain)
+}
+
+func TestLastAutomaticAttemptOnAMachineIsRetained(t *testing.T) {
+	h := projectionstest.OneMachine(t)
+	h.Join("web-02")
+	h.Retain = 1
+	d := h.Attempt("web-01", "1.0", domain.PartFailed, "")
+	for range 5 {
+		h.Attempt("web-02", "1.0", domain.PartFailed, "")
+	}
+	require.NotNil(t, h.Deployments[d])
+	require.Equal(t, "1.0", h.World().Unfinished("shop", "web-01"))
+	last := h.Attempt("web-01", "1.0", domain.PartFailed, "")
+	for range 5 {
+		h.Attempt("web-02", "1.0", domain.PartFailed, "")
+	}
+	require.Nil(t, h.Deployments[d])
+	require.NotNil(t, h.Deployments[last])
+}
+
+func TestOnlyAPartThatStartedIsAwaitedAfterItsDeploymentWasPruned(t *testing.T) {
+	f := newFleet(t, 3)
+	d := f.Add("project/shop", domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0",
+		Machines: []domain.DeploymentMachine{{Name: "web-01"}, {Name: "web-02"}}})
+	f.runPart(d, "web-01", domain.PartLost)
+	f.End(d, "web-02", domain.PartSkipped, "")
+	f.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentFailed})
+	for n := range 3 {
+		f.Add(fmt.Sprintf("machine/web-%02d", n), domain.MachineDeleted{Origin: domain.By("ann")})
+	}
+	f.Join("web-00")
+	for range 2 * projections.RetainedDeployments {
+		f.narrowed(domain.PartSucceeded, "web-00")
+	}
+	require.Nil(t, f.Deployments[d])
+	require.Nil(t, f.World().Part(d, "web-02"))
+	require.Equal(t, eventlog.NoStream, f.Revision(domain.PartStream(d, "web-02")))
+	part := f.World().Part(d, "web-01")
+	require.Equal(t, "shop", part.Project)
+	require.True(t, part.Claimed)
+	stream := domain.PartStream(d, "web-01")
+	f.Add(stream, domain.PartClaimed{Project: "shop"}, domain.PartEnded{Project: "shop", State: domain.PartLost})
+	require.False(t, part.Reported, "not a result of its agent")
+	f.Add(stream, domain.PartEnded{Project: "shop", State: domain.PartFailed})
+	require.True(t, part.Reported)
+}
+
+func TestNumberOfAwaitedResultsIsBounded(t *testing.T) {
+	const most = 1000
+	f := newFleet(t, most+2)
+	f.Retain = 0
+	var lost []string
+	for n := 1; n < most+2; n++ {
+		lost = append(lost, fmt.Sprintf("web-%02d", n))
+	}
+	awaited := func(d domain.ID, machine string) bool {
+		part := f.World().Part(d, machine)
+		require.Equal(t, part != nil, f.Revision(domain.PartStream(d, machine)) != eventlog.NoStream)
+		return part != nil
+	}
+	first := f.narrowed(domain.PartLost, lost[0])
+	others := f.narrowed(domain.PartLost, lost[1:]...)
+	for _, name := range lost {
+		f.Add(domain.MachineStream(name), domain.MachineDeleted{Origin: domain.By("ann")})
+	}
+	f.narrowed(domain.PartSucceeded, "web-00")
+	require.Nil(t, f.Deployments[others])
+	require.False(t, awaited(first, lost[0]), "the oldest one")
+	for _, name := range lost[1:] {
+		require.True(t, awaited(others, name), name)
+	}
+}
+
 // BenchmarkLoneDeployments measures a deployment to one machine, from queued to ended. Each machine of the fleet has
 // its own retained deployment.
 func BenchmarkLoneDeployments(b *testing.B) {

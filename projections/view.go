@@ -199,7 +199,7 @@ func (v *View) fold(rec eventlog.Recorded) domain.Event {
 	}
 	e, err := domain.Decode(rec.Type, rec.Data)
 	switch {
-	case errors.Is(err, domain.ErrUnknownType) && v.informational(rec.Stream) && !domain.IsKnownType(rec.Type):
+	case v.informational(rec.Stream) && !domain.IsKnownType(rec.Type):
 		v.ignore(rec)
 		return nil
 	case errors.Is(err, domain.ErrUnknownType):
