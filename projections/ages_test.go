@@ -87,3 +87,13 @@ func TestMarkOfAnOlderPositionIsIgnored(t *testing.T) {
 	require.Len(t, a.marks, 1, "events that were folded at one moment share a mark")
 	require.Equal(t, eventlog.Position(7), a.AtOrBelow(9))
 }
+
+func TestDelayExcludesTimeButMakesNoEventYoungerThanNow(t *testing.T) {
+	var a Ages
+	a.Mark(3, 10*time.Second)
+	a.Mark(7, 20*time.Second)
+	a.Delay(15*time.Second, 30*time.Second)
+	require.Equal(t, 5*time.Second, a.Since(3, 30*time.Second))
+	require.Zero(t, a.Since(7, 30*time.Second))
+	require.Equal(t, []eventlog.Position{3, 7}, a.Marks())
+}

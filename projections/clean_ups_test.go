@@ -287,18 +287,37 @@ func TestOnlyAnAgentThatWasAbsentIsDueAfterItsServerWasGone(t *testing.T) {
 
 // A part was open before the machine returned: its restart may be an effect of that part (law 6).
 func TestReturnFromACleanUpRequestsARedeploymentUnlessAPartIsOpen(t *testing.T) {
-	for _, open := range []bool{false, true} {
-		b, instance := returned(t)
-		b.narrowed(domain.PartSucceeded, "web-01")
-		require.Zero(t, b.redeploy("shop"))
-		b.cleanUp("web-01")
-		if open { // decided before the deletion
-			b.Add("project/shop", domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0",
-				Machines: []domain.DeploymentMachine{{Name: "web-01"}}})
-		}
-		b.undo("web-01", instance)
-		b.Connect("web-01", projectionstest.Server, instance)
-		require.Equal(t, !open, b.redeploy("shop") > 0)
+	for name, c := range map[string]struct {
+		queued, ended bool // before the deletion; before the return
+		due           bool
+	}{
+		"no part":                     {false, true, true},
+		"decided before the deletion": {false, false, false},
+		"open":                        {true, false, false},
+		"ended while it was deleted":  {true, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, instance := returned(t)
+			b.narrowed(domain.PartSucceeded, "web-01")
+			require.Zero(t, b.redeploy("shop"))
+			queued := domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production", Release: "1.0",
+				Machines: []domain.DeploymentMachine{{Name: "web-01"}}}
+			var d domain.ID
+			if c.queued {
+				d = b.Add("project/shop", queued)
+			}
+			b.cleanUp("web-01")
+			switch {
+			case c.queued && c.ended:
+				b.End(d, "web-01", domain.PartSkipped, domain.MachineGone)
+				b.Add("project/shop", domain.DeploymentEnded{Deployment: d, State: domain.DeploymentFailed})
+			case !c.queued && !c.ended:
+				b.Add("project/shop", queued)
+			}
+			b.undo("web-01", instance)
+			b.Connect("web-01", projectionstest.Server, instance)
+			require.Equal(t, c.due, b.redeploy("shop") > 0)
+		})
 	}
 }
 

@@ -334,3 +334,11 @@ func TestServerGoneCausesNothingForAMachineThatIsBehind(t *testing.T) {
 		domain.MachineCameOnline{Session: m.Session, Instance: m.Instance})
 	require.Equal(t, before, candidatesOf(h)[0].Causes)
 }
+
+func TestSpanOfAnUnknownBeginningDoesNotCount(t *testing.T) {
+	h := shopOn(t, "web-01")
+	h.Disconnect("web-01")
+	h.Add("watch", domain.WatchPassed{Since: domain.ID{7: 7}, Span: domain.Duration(time.Hour)})
+	require.Zero(t, h.Machines["web-01"].Absence)
+	require.Zero(t, h.Watch.Last)
+}

@@ -185,6 +185,11 @@ func TestTimeOfAVerificationCountsFromWhenTheMachineIsSteady(t *testing.T) {
 		{"it returns", func() { connect(m.Instance) }, 1},
 		{"a check is added", func() { policy(h, domain.DefaultPolicy, checked) }, 0},
 		{"its health becomes unknown", func() { connect(domain.ID{9: 9}) }, -1},
+		{"a policy without a check", func() {
+			h.Add("machine/web-01", domain.MachineChanged{Environment: "production", Policy: "none"})
+			policy(h, "none", domain.PolicySettings{})
+		}, 1},
+		{"a policy with a check", func() { h.Add("machine/web-01", domain.MachineChanged{Environment: "production"}) }, -1},
 		{"the first result", func() { report(domain.Healthy) }, 1},
 		{"unhealthy", func() { report(domain.Unhealthy) }, -1},
 		{"healthy again", func() { report(domain.Healthy) }, 1},
@@ -275,6 +280,135 @@ func TestVerificationBlocksOnlyItsProject(t *testing.T) {
 	running := h.Deployments[other].Parts["web-01"]
 	require.Equal(t, []*projections.Part{running}, h.BlockingParts(h.Projects["blog"], m))
 	require.Equal(t, []*projections.Part{part, running}, h.BlockingParts(h.Projects["shop"], m))
+}
+
+// running returns a history in which web-01 runs its part of a person's deployment that is verified after its success.
+func running(t *testing.T) (h *projectionstest.History, part *projections.Part) {
+	h = projectionstest.OneMachine(t)
+	h.Join("web-02")
+	d := h.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production",
+		Release: "1.0", HealthyFor: domain.Duration(time.Minute)})
+	h.Claim(d, "web-01")
+	return h, h.Deployments[d].Parts["web-01"]
+}
+
+// succeeded reports the success of the agent that runs a part, whatever happened to its machine since.
+func succeeded(h *projectionstest.History, part *projections.Part) {
+	h.Add(domain.PartStream(part.Deployment.ID, part.Machine), domain.PartEnded{
+		Project: part.Deployment.Project.Name, State: domain.PartSucceeded, Session: part.Session})
+}
+
+func TestSuccessOfAMachineThatIsGoneIsNotThatOfItsSuccessor(t *testing.T) {
+	for name, c := range map[string]struct {
+		happens func(h *projectionstest.History)
+		broken  domain.PartReason
+	}{
+		"deleted": {func(*projectionstest.History) {}, ""},
+		"added again": {func(h *projectionstest.History) {
+			h.Join("web-01")
+			h.Add("machine/web-01", domain.MachineLostState{})
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, part := running(t)
+			h.Add("machine/web-01", domain.MachineDeleted{Origin: domain.By("ann")})
+			c.happens(h)
+			succeeded(h, part)
+			require.Equal(t, domain.PartVerifying, part.State)
+			require.False(t, part.Forgotten(h.MachineOf(part)))
+			if m := h.Machines["web-01"]; m != nil {
+				require.Empty(t, h.Actual(h.Projects["shop"], m))
+				unhealthy(h)
+			}
+			require.Empty(t, part.Broken, "the health of another machine says nothing")
+			require.Empty(t, h.Inconsistencies())
+		})
+	}
+}
+
+func TestSuccessForADeletedProjectIsNotRecorded(t *testing.T) {
+	h, part := running(t)
+	h.Add("project/shop", domain.ProjectDeleted{})
+	succeeded(h, part)
+	require.Equal(t, domain.PartCancelled, part.State)
+	require.Empty(t, h.Machines["web-01"].Installed)
+}
+
+func TestVerifiedMachineIsNotBehind(t *testing.T) {
+	h, part := running(t)
+	h.Add("project/shop", domain.TriggerDeleted{Trigger: "joins"})
+	require.Equal(t, []string{"web-01", "web-02"}, h.Projects["shop"].Sweep())
+	succeeded(h, part)
+	require.Equal(t, []string{"web-02"}, h.Projects["shop"].Sweep())
+}
+
+func TestLaterRolloutThatExcludesAMachineEndsItsVerification(t *testing.T) {
+	h, part := running(t)
+	exclude(h)
+	succeeded(h, part)
+	require.Equal(t, domain.PartCancelled, part.State)
+	require.Equal(t, domain.Superseded, part.Reason)
+}
+
+func TestDeploymentOfAnotherProjectEndsNoVerification(t *testing.T) {
+	h, part := running(t)
+	h.Project("blog", domain.ProjectSettings{})
+	h.Add("project/blog", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production", Release: "1.0"})
+	succeeded(h, part)
+	require.Equal(t, domain.PartVerifying, part.State)
+}
+
+func TestOnlyAVerificationCanBeDecided(t *testing.T) {
+	h, part := running(t)
+	verify(h, part.Deployment.ID, domain.PartFailed, domain.MachineIsUnhealthy)
+	require.Equal(t, domain.PartRunning, part.State, "the agent has not succeeded yet")
+	succeeded(h, part)
+	verify(h, part.Deployment.ID, domain.PartSucceeded, "")
+	verify(h, part.Deployment.ID, domain.PartFailed, domain.MachineIsUnhealthy)
+	require.Equal(t, domain.PartSucceeded, part.State, "it ends once")
+	require.Zero(t, part.Deployment.FailedParts())
+}
+
+func TestHealthBeforeTheSuccessSaysNothingAboutTheRelease(t *testing.T) {
+	h, part := running(t)
+	unhealthy(h)
+	succeeded(h, part)
+	require.Empty(t, part.Broken, "the release may cure it")
+	require.Equal(t, domain.PartVerifying, part.State)
+	require.Zero(t, part.Steady)
+}
+
+// The machine has the release, so the cause needs nothing.
+func TestOnlyAVerificationOfItsProjectKeepsACause(t *testing.T) {
+	for name, happens := range map[string]func(b *fleet){
+		"nothing runs": func(*fleet) {},
+		"an automatic part is open": func(b *fleet) {
+			b.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production", Release: "1.0",
+				Machines: []domain.DeploymentMachine{{Name: "web-01", Triggers: []string{"joins"}}}})
+		},
+		"another project is verified": func(b *fleet) {
+			b.narrowed(domain.PartSucceeded, "web-01")
+			d := b.Add("project/blog", domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production",
+				Release: "1.0", HealthyFor: domain.Duration(time.Minute),
+				Machines: []domain.DeploymentMachine{{Name: "web-01"}}})
+			b.runPart(d, "web-01", domain.PartSucceeded)
+			require.Equal(t, domain.PartVerifying, b.Deployments[d].Parts["web-01"].State)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, _ := returned(t)
+			if name == "nothing runs" {
+				b.narrowed(domain.PartSucceeded, "web-01")
+			}
+			happens(b)
+			b.Add("project/shop", domain.TriggerDefined{Trigger: "enabled", Settings: domain.TriggerSettings{
+				Events: []domain.Category{domain.Enabled}, Environments: []string{"production"}}})
+			b.Add("machine/web-01", domain.MachineDisabled{}, domain.MachineEnabled{})
+			for _, c := range b.Candidates(b.Projects["shop"], b.Machines["web-01"]) {
+				require.NotEqual(t, "enabled", c.Trigger)
+			}
+		})
+	}
 }
 
 // The rest of the history leads to the same view from a snapshot that was taken at any position of a verification.

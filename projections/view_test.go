@@ -32,6 +32,8 @@ func TestFormerIDsOfARestoredLogAreKnown(t *testing.T) {
 	require.True(t, had(other))
 	require.True(t, had(first))
 	require.False(t, had(second))
+	require.Equal(t, []projections.Restore{{Was: former, ID: first, Position: 1}, {Was: other, ID: second, Position: 2}},
+		h.Restores)
 }
 
 func TestTimeOfTheViewNeverGoesBack(t *testing.T) {
