@@ -158,7 +158,7 @@ func TestNewProjectIsFoundForMachinesOfItsRoles(t *testing.T) {
 	h.Add("machine/web-01", domain.MachineAdded{Environment: "production"}) // indexes the projects
 	h.Project("blog", domain.ProjectSettings{})
 	var names []string
-	for _, p := range h.ProjectsFor(nil) {
+	for _, p := range h.ProjectsFor(h.Machines["web-01"]) {
 		names = append(names, p.Name)
 	}
 	require.Equal(t, []string{"blog", "shop"}, names)
