@@ -55,10 +55,17 @@ func (l *Loading) Decode(into any) {
 	}
 }
 
+// next reads the next item. After an error it returns the zero value: half of an item has references to nothing.
+func next[T any](l *Loading) (item T) {
+	if l.Decode(&item); l.problem != nil {
+		return *new(T)
+	}
+	return item
+}
+
 // header reads the state that belongs to no fold. indexed reports whether the listener index was valid.
 func (l *Loading) header() (indexed bool) {
-	var in saved
-	l.Decode(&in)
+	in := next[saved](l)
 	v := l.View
 	if l.problem == nil && !slices.Equal(in.Rows, v.savedRows()) {
 		l.problem = fmt.Errorf("it has the folds %v, want %v", in.Rows, v.savedRows())
@@ -82,8 +89,7 @@ func (l *Loading) header() (indexed bool) {
 }
 
 func loadTokens(l *Loading) {
-	var in savedTokens
-	l.Decode(&in)
+	in := next[savedTokens](l)
 	l.View.Tokens, l.View.ServerKey = in.Tokens, in.Key
 	for instance, ids := range in.Joined {
 		for _, id := range ids {
@@ -93,22 +99,19 @@ func loadTokens(l *Loading) {
 }
 
 func loadWatch(l *Loading) {
-	var in savedWatch
-	l.Decode(&in)
+	in := next[savedWatch](l)
 	l.View.Watch, l.View.Watch.starts = in.Watch, in.Starts
 }
 
 func loadProjects(l *Loading) {
-	var in []savedProject
-	l.Decode(&in)
+	in := next[[]savedProject](l)
 	for _, p := range in {
 		l.project(p)
 	}
 }
 
 func loadDeployments(l *Loading) {
-	var in savedDeployments
-	l.Decode(&in)
+	in := next[savedDeployments](l)
 	l.View.pruned, l.View.lateReports = in.Pruned, lateReports{in.LateReports, in.LateReportsOrder}
 	for _, d := range in.Deployments {
 		l.deployment(d)
@@ -119,8 +122,7 @@ func loadDeployments(l *Loading) {
 }
 
 func loadMachines(l *Loading) {
-	var in savedMachines
-	l.Decode(&in)
+	in := next[savedMachines](l)
 	for _, m := range in.Machines {
 		l.machine(m)
 	}

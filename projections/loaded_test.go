@@ -9,8 +9,8 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-// changed saves a view after it has changed the items of the folds, each a pointer to what saveX returns.
-func changed(t *testing.T, v *View, change func(item any)) []byte {
+// changed saves a view and changes the items of its folds. The item of a fold is what its Save returns.
+func changed(t *testing.T, v *View, change func(item any) any) []byte {
 	t.Helper()
 	s := &Saving{View: v, projects: v.allProjects(), index: map[*Project]int{}}
 	for i, p := range s.projects {
@@ -22,27 +22,17 @@ func changed(t *testing.T, v *View, change func(item any)) []byte {
 		if row.Save == nil {
 			continue
 		}
-		item := row.Save(s)
-		switch saved := item.(type) {
-		case []savedProject:
-			change(&saved)
-			item = saved
-		case savedDeployments:
-			change(&saved)
-			item = saved
-		case savedMachines:
-			change(&saved)
-			item = saved
-		}
-		require.NoError(t, saving.MarshalToBuffer(item, &out))
+		require.NoError(t, saving.MarshalToBuffer(change(row.Save(s)), &out))
 	}
 	require.NoError(t, s.problem)
 	return out.Bytes()
 }
 
+func asSaved(item any) any { return item }
+
 func TestSnapshotKeepsNanoseconds(t *testing.T) {
 	v := folded(t)
-	loaded, err := Load(changed(t, v, func(any) {}))
+	loaded, err := Load(changed(t, v, asSaved))
 	require.NoError(t, err)
 	require.Equal(t, v.Time, loaded.Time)
 	require.NotZero(t, loaded.Time.Nanosecond())
@@ -50,7 +40,7 @@ func TestSnapshotKeepsNanoseconds(t *testing.T) {
 }
 
 func TestLoadedMachinesWithOpenPartsAreTouched(t *testing.T) {
-	loaded, err := Load(changed(t, folded(t), func(any) {}))
+	loaded, err := Load(changed(t, folded(t), asSaved))
 	require.NoError(t, err)
 	var names []string
 	for _, r := range loaded.Touched() {
@@ -61,7 +51,7 @@ func TestLoadedMachinesWithOpenPartsAreTouched(t *testing.T) {
 
 func TestSnapshotOfAnotherProgramIsRejected(t *testing.T) {
 	v := folded(t)
-	whole := changed(t, v, func(any) {})
+	whole := changed(t, v, asSaved)
 	other := Fold{Name: "calm", Streams: []string{"calm"}, New: func() any { return new(bool) },
 		Apply: func(*View, string, Fact) error { return nil },
 		Save:  func(s *Saving) any { return s.View.State("calm") },
@@ -71,12 +61,11 @@ func TestSnapshotOfAnotherProgramIsRejected(t *testing.T) {
 		more []Fold
 		want string
 	}{
-		"nothing":         {nil, nil, "EOF"},
-		"half of it":      {whole[:len(whole)/2], nil, "unexpected EOF"},
-		"too much":        {append(bytes.Clone(whole), 0, 0), nil, "2 extra bytes at the end"},
-		"another header":  {[]byte{0x01}, nil, "cannot unmarshal"},
-		"without a fold":  {whole, []Fold{other}, "it has the folds [environments policies tokens servers watch projects deployments machines], want [environments policies tokens servers watch projects deployments machines calm]"},
-		"another content": {append(bytes.Clone(whole[:len(whole)/2]), whole...), nil, ""},
+		"nothing":        {nil, nil, "EOF"},
+		"half of it":     {whole[:len(whole)/2], nil, "unexpected EOF"},
+		"too much":       {append(bytes.Clone(whole), 0, 0), nil, "2 extra bytes at the end"},
+		"another header": {[]byte{0x01}, nil, "cannot unmarshal"},
+		"without a fold": {whole, []Fold{other}, "it has the folds [environments policies tokens servers watch projects deployments machines], want [environments policies tokens servers watch projects deployments machines calm]"},
 	} {
 		loaded, err := Load(c.data, c.more...)
 		require.ErrorContains(t, err, "decode the view: ", what)
@@ -85,39 +74,56 @@ func TestSnapshotOfAnotherProgramIsRejected(t *testing.T) {
 	}
 }
 
+// An item that is read in part has references to nothing.
+func TestSnapshotWithAnItemOfAnotherTypeIsRejected(t *testing.T) {
+	part := map[string]any{"Added": "nine"}
+	_, err := Load(changed(t, folded(t), func(item any) any {
+		if _, ok := item.(savedDeployments); ok {
+			return map[string]any{"Deployments": []any{map[string]any{"Parts": []any{part}}}}
+		}
+		return item
+	}))
+	require.ErrorContains(t, err, "cannot unmarshal UTF-8 text string")
+}
+
 func TestSnapshotWithADanglingReferenceIsRejected(t *testing.T) {
-	for what, damage := range map[string]func(item any){
-		"no machine to sweep": func(item any) {
-			if projects, ok := item.(*[]savedProject); ok {
-				(*projects)[0].Sweep = []string{"web-09"}
+	inDeployments := func(damage func(in *savedDeployments)) func(any) any {
+		return func(item any) any {
+			if in, ok := item.(savedDeployments); ok {
+				damage(&in)
+				return in
 			}
-		},
-		"no project of a deployment": func(item any) {
-			if in, ok := item.(*savedDeployments); ok {
-				in.Deployments[0].Project = 1
+			return item
+		}
+	}
+	inMachines := func(damage func(in *savedMachines)) func(any) any {
+		return func(item any) any {
+			if in, ok := item.(savedMachines); ok {
+				damage(&in)
+				return in
 			}
-		},
-		"a negative project": func(item any) {
-			if in, ok := item.(*savedMachines); ok {
-				in.Machines[0].Candidates = []savedCandidate{{Candidate: &Candidate{}, Project: -1}}
+			return item
+		}
+	}
+	for what, damage := range map[string]func(item any) any{
+		"no machine to sweep": func(item any) any {
+			if projects, ok := item.([]savedProject); ok {
+				projects[0].Sweep = []string{"web-09"}
 			}
+			return item
 		},
-		"no claimed deployment": func(item any) {
-			if in, ok := item.(*savedMachines); ok {
-				in.Machines[0].Claimed = domain.ID{9: 9}
-			}
-		},
-		"no part of a machine": func(item any) {
-			if in, ok := item.(*savedMachines); ok {
-				in.Machines[0].Machine = &Machine{Machine: domain.Machine{Name: "web-09"}}
-				in.Machines[0].Claimed = folded(t).open[0].ID
-			}
-		},
-		"no retained deployment": func(item any) {
-			if in, ok := item.(*savedDeployments); ok {
-				in.Retained = []savedRetained{{Project: "shop", Recent: []domain.ID{{9: 9}}}}
-			}
-		},
+		"no project of a deployment": inDeployments(func(in *savedDeployments) { in.Deployments[0].Project = 1 }),
+		"no retained deployment": inDeployments(func(in *savedDeployments) {
+			in.Retained = []savedRetained{{Project: "shop", Recent: []domain.ID{{9: 9}}}}
+		}),
+		"a negative project": inMachines(func(in *savedMachines) {
+			in.Machines[0].Candidates = []savedCandidate{{Candidate: &Candidate{}, Project: -1}}
+		}),
+		"no claimed deployment": inMachines(func(in *savedMachines) { in.Machines[0].Claimed = domain.ID{9: 9} }),
+		"no part of a machine": inMachines(func(in *savedMachines) {
+			in.Machines[0].Machine = &Machine{Machine: domain.Machine{Name: "web-09"}}
+			in.Machines[0].Claimed = folded(t).open[0].ID
+		}),
 	} {
 		_, err := Load(changed(t, folded(t), damage))
 		require.ErrorIs(t, err, errDangling, what)
