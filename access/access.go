@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"net/http"
+	"reflect"
 	"strings"
 	"time"
 
@@ -76,9 +77,9 @@ func (a *Access) tokenCaller(text string) (c Caller, ok bool) {
 	if !ok || !a.isValid(&token) {
 		return Caller{}, false
 	}
-	c = Caller{Origin: originOf(&token), Scope: token.Settings.Scope, Token: token.ID}
+	c = Caller{Origin: originOf(&token), Principal: a.principal(token.ID), Token: token.ID}
 	if token.Settings.Join {
-		c.Scope, c.Join = "", token.ID
+		c.Join = token.ID
 	}
 	return c, true
 }
@@ -91,11 +92,17 @@ func (a *Access) agentCaller(identity string) (Caller, bool) {
 	}
 	for _, use := range a.Uses(instance) {
 		if !use.Revoked && Matches(use.Secret, secret) {
-			return Caller{Origin: domain.AgentOrigin(instance), Machine: use.Machine, Instance: instance,
-				Joined: use.Settings}, true
+			return Caller{Origin: domain.AgentOrigin(instance), Principal: domain.AgentPrincipal(use.Machine),
+				Machine: use.Machine, Instance: instance, Joined: use.Settings}, true
 		}
 	}
 	return Caller{}, false
+}
+
+// principal returns what a token is granted now. The caller has checked its expiry.
+func (a *Access) principal(token string) (s domain.Principal) {
+	a.engine.Read(func(v *projections.View) { s = domain.TokenPrincipal(v.World(), token, time.Time{}) })
+	return s
 }
 
 // originOf returns the origin of commands that are sent with a token: the person who owns the token, or else the token
@@ -114,15 +121,16 @@ func (a *Access) isValid(t *domain.Token) bool {
 	return !t.Revoked && (t.Settings.Until == nil || now.Before(*t.Settings.Until))
 }
 
-// hasValidToken reports whether the caller's token is still valid. It is true for a caller without a token, which was
-// admitted because of its address.
-func (a *Access) hasValidToken(c Caller) (ok bool) {
+// isUnchanged reports whether the caller's token is still valid and grants what it granted when the caller was
+// authenticated. It is true for a caller without a token, which was admitted because of its address.
+func (a *Access) isUnchanged(c Caller) (ok bool) {
 	if c.Token == "" {
 		return true
 	}
 	a.engine.Read(func(v *projections.View) {
 		t := v.Tokens[c.Token]
-		ok = t != nil && a.isValid(t)
+		ok = t != nil && a.isValid(t) &&
+			reflect.DeepEqual(c.Principal, domain.TokenPrincipal(v.World(), c.Token, time.Time{}))
 	})
 	return ok
 }
@@ -130,14 +138,14 @@ func (a *Access) hasValidToken(c Caller) (ok bool) {
 // expiryInterval is how often Watch checks whether the token has expired.
 const expiryInterval = time.Second
 
-// Watch calls end and returns when the caller's token expires or is revoked on any server. It also returns when ctx is
-// done.
+// Watch calls end and returns when the caller's token expires, is revoked or is granted something else, on any server.
+// It also returns when ctx is done.
 func (a *Access) Watch(ctx context.Context, c Caller, end func()) {
 	ticker := time.NewTicker(expiryInterval)
 	defer ticker.Stop()
 	for {
 		changed := a.engine.Changed()
-		if !a.hasValidToken(c) {
+		if !a.isUnchanged(c) {
 			end()
 			return
 		}

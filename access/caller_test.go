@@ -11,20 +11,21 @@ import (
 	"github.com/droverhq/drover/domain"
 )
 
-func TestCallerHasOnlyThePermissionsOfItsCredential(t *testing.T) {
-	reader, admin := Caller{Scope: domain.ReadScope}, Caller{Scope: domain.AdminScope}
-	join, agent := Caller{Join: "0123456789ab"}, Caller{Machine: "web-01"}
-	require.NoError(t, reader.RequireScope(domain.ReadScope))
-	require.NoError(t, admin.RequireScope(domain.DeployScope))
-	require.NoError(t, admin.RequireAgent("web-01"))
+func TestCallerWithoutACredentialMayDoNothing(t *testing.T) {
+	for _, verb := range domain.Verbs() {
+		err := Caller{}.Require(verb.Anywhere())
+		require.Error(t, err, verb)
+		require.Equal(t, client.Forbidden, problem.Of(err).Kind, verb)
+		require.Contains(t, err.Error(), "the caller may not", verb)
+	}
+}
+
+func TestAgentIsAdmittedOnlyForItsMachine(t *testing.T) {
+	agent := Caller{Principal: domain.AgentPrincipal("web-01"), Machine: "web-01"}
 	require.NoError(t, agent.RequireAgent("web-01"))
 	for name, err := range map[string]error{
-		"weaker scope":                      reader.RequireScope(domain.DeployScope),
-		"join token":                        join.RequireScope(domain.ReadScope),
-		"agent":                             agent.RequireScope(domain.ReadScope),
-		"agent of another machine":          agent.RequireAgent("web-02"),
-		"token with scope read as an agent": reader.RequireAgent("web-01"),
-		"no credential":                     Caller{}.RequireScope(domain.ReadScope),
+		"another machine": agent.RequireAgent("web-02"), "no agent": Caller{}.RequireAgent("web-01"),
+		"a read": agent.Require(domain.ReadVerb.Anywhere()),
 	} {
 		require.Error(t, err, name)
 		require.Equal(t, client.Forbidden, problem.Of(err).Kind, name)

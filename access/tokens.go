@@ -25,16 +25,24 @@ type TokenRequest struct {
 	Until        *time.Time
 	Environments []string
 	Roles        []string
+	// Permission, with the projects and environments that limit it, is the permission of a token without a scope.
+	Permission domain.Permission
+	Projects   []string
+	// Groups are the groups of the owner.
+	Groups []string
 }
 
 // Settings validates the request and returns the settings of the token, with defaults filled in.
 func (n TokenRequest) Settings(now time.Time) (domain.TokenSettings, error) {
 	s := domain.TokenSettings{Join: n.Join, Scope: n.Scope, Person: n.Person, Until: n.Until, Environments: n.Environments,
-		Roles: n.Roles}
+		Roles: n.Roles, Permission: n.Permission, Projects: n.Projects, Groups: n.Groups}
 	switch {
-	case !n.Join && (n.Uses != nil || len(n.Environments)+len(n.Roles) > 0):
-		return s, problem.Invalid("uses, environments and roles apply only to join tokens").
+	case !n.Join && (n.Uses != nil || len(n.Roles) > 0):
+		return s, problem.Invalid("uses and roles apply only to join tokens").
 			WithHint("set join to true, or leave them out")
+	case !n.Join && n.Permission == "" && len(n.Environments) > 0:
+		return s, problem.Invalid("environments apply only to join tokens and to tokens with a permission").
+			WithHint("set permission or join, or leave them out")
 	case n.Join && n.Person != "":
 		return s, problem.Invalid("a join token cannot have a person").WithHint("leave person out, or set join to false")
 	case n.Join && n.Scope != "":

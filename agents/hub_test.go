@@ -59,7 +59,7 @@ func (f *fixture) do(c domain.Command) {
 func (f *fixture) machine(name string) (agent access.Caller, session string) {
 	f.t.Helper()
 	f.do(domain.ApplyMachine{Name: name, Environment: "production"})
-	agent = access.Caller{Machine: name, Instance: ids.New()}
+	agent = access.Caller{Principal: domain.AgentPrincipal(name), Machine: name, Instance: ids.New()}
 	r, err := f.Report(context.Background(), agent, ReportInput{Machine: name, Status: "online"})
 	require.NoError(f.t, err)
 	return agent, r.Session.String()

@@ -40,9 +40,13 @@ type Applied struct {
 	Due []string `json:"due"`
 }
 
+// applyVerbs are the verbs of the commands that documents can describe.
+var applyVerbs = []domain.Verb{domain.SettingsVerb, domain.MachinesVerb, domain.EnvironmentsVerb, domain.PoliciesVerb,
+	domain.AccessVerb}
+
 func (a *API) routeApply() {
 	op := route(http.MethodPost, "/apply",
-		"Create or update resources from files; all files are checked before anything is written", domain.AdminScope)
+		"Create or update resources from files; all files are checked before anything is written", applyVerbs...)
 	op.MaxBodyBytes = maxApplyBytes
 	register(a, op, a.postApply)
 }
@@ -53,6 +57,9 @@ func (a *API) postApply(ctx context.Context, in *applyInput) (*answer[Applied], 
 		return nil, err
 	}
 	docs, err := readFiles(in.Body.Documents)
+	if err == nil { // before CheckFiles, whose problems reveal what exists
+		err = a.cfg.Queries.CheckPermissions(callerOf(ctx).Principal, docs)
+	}
 	if err == nil {
 		err = a.cfg.Queries.CheckFiles(docs)
 	}
@@ -109,10 +116,10 @@ func (a *API) apply(ctx context.Context, id domain.ID, docs []resource.Document,
 		after, err = a.cfg.Queries.DueIfApplied(ctx, docs)
 	} else if err = a.writeAll(ctx, id, docs, &applied); err == nil {
 		var now query.DueList
-		now, err = a.cfg.Queries.Due("", "")
+		now, err = a.cfg.Queries.Due(nil, "", "")
 		after = now.Items
 	}
-	for _, d := range explain.NewlyDue(before, after) {
+	for _, d := range explain.LimitDue(seesOf(ctx), explain.NewlyDue(before, after)) {
 		applied.Due = append(applied.Due, d.String())
 	}
 	return applied, err

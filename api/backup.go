@@ -32,7 +32,7 @@ const backupChunkBytes = 256 << 10
 // reader notices an incomplete download. Only one copy is created at a time, because each needs as much disk space as
 // the log.
 func (a *API) routeBackup() {
-	op := route(http.MethodGet, "/log/backup", "Download a copy of the log's current file (SQLite)", domain.AdminScope)
+	op := route(http.MethodGet, "/log/backup", "Download a copy of the log's current file (SQLite)", domain.LogVerb)
 	running := make(chan struct{}, 1)
 	register(a, op, func(ctx context.Context, _ *empty) (*huma.StreamResponse, error) {
 		if a.cfg.Backup == nil {

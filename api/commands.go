@@ -38,18 +38,18 @@ type MachineBody struct {
 }
 
 // writeItem registers a write whose only input is a name.
-func writeItem(a *API, method, path, summary string, scope domain.Scope,
+func writeItem(a *API, method, path, summary string, verb domain.Verb,
 	newCommand func(name string, by domain.Origin) domain.Command) {
-	write(a, route(method, path, summary, scope), func(in *WriteNamed) string { return in.Key.Key },
+	write(a, route(method, path, summary, verb), func(in *WriteNamed) string { return in.Key.Key },
 		func(_ context.Context, in *WriteNamed, by domain.Origin) (domain.Command, error) {
 			return newCommand(in.Name, by), nil
 		})
 }
 
 // writeProjectItem registers a write whose only input is a project and a name.
-func writeProjectItem(a *API, method, path, summary string, scope domain.Scope,
+func writeProjectItem(a *API, method, path, summary string, verb domain.Verb,
 	newCommand func(project, name string, by domain.Origin) domain.Command) {
-	write(a, route(method, path, summary, scope), func(in *WriteInProject) string { return in.Key.Key },
+	write(a, route(method, path, summary, verb), func(in *WriteInProject) string { return in.Key.Key },
 		func(_ context.Context, in *WriteInProject, by domain.Origin) (domain.Command, error) {
 			return newCommand(in.Project, in.Name, by), nil
 		})
@@ -60,14 +60,14 @@ func (a *API) routeCommands() {
 	a.routeEnable()
 	a.routeTokens()
 	register(a, route(http.MethodPost, "/server-key/rotate", "Replace the server key; clients and agents must accept the new one",
-		domain.AdminScope), a.postServerKey)
-	write(a, route(http.MethodPost, "/log/clear", "Clear a stream that was set aside", domain.AdminScope),
+		domain.LogVerb), a.postServerKey)
+	write(a, route(http.MethodPost, "/log/clear", "Clear a stream that was set aside", domain.LogVerb),
 		func(in *clearInput) string { return in.Key.Key },
 		func(_ context.Context, in *clearInput, by domain.Origin) (domain.Command, error) {
 			return domain.ClearStream{Name: in.Body.Stream, Origin: by}, nil
 		})
 	write(a, route(http.MethodPost, "/log/accept-restore", "Accept a restored log that has lost its newest events",
-		domain.AdminScope),
+		domain.LogVerb),
 		func(in *acceptInput) string { return in.Key.Key },
 		func(_ context.Context, _ *acceptInput, by domain.Origin) (domain.Command, error) {
 			return domain.AcceptRestore{Was: domain.ID(a.cfg.Engine.LogID()), At: a.cfg.Clock.Now(), Origin: by}, nil
@@ -85,25 +85,30 @@ type clearInput struct {
 
 func (a *API) routeDeletes() {
 	writeItem(a, http.MethodDelete, "/environments/{name}", "Delete an environment that nothing refers to",
-		domain.AdminScope,
+		domain.EnvironmentsVerb,
 		func(name string, by domain.Origin) domain.Command {
 			return domain.DeleteEnvironment{Name: name, Origin: by}
 		})
-	writeItem(a, http.MethodDelete, "/policies/{name}", "Delete a machine policy that no machine uses", domain.AdminScope,
+	writeItem(a, http.MethodDelete, "/policies/{name}", "Delete a machine policy that no machine uses",
+		domain.PoliciesVerb,
 		func(name string, by domain.Origin) domain.Command { return domain.DeletePolicy{Name: name, Origin: by} })
 	writeItem(a, http.MethodDelete, "/projects/{name}", "Delete a project with its triggers, releases and deployments",
-		domain.AdminScope,
+		domain.SettingsVerb,
 		func(name string, by domain.Origin) domain.Command {
 			return domain.DeleteProject{Name: name, Origin: by}
 		})
-	writeItem(a, http.MethodDelete, "/machines/{name}", "Delete a machine", domain.AdminScope,
+	writeItem(a, http.MethodDelete, "/access/{name}", "Delete an access", domain.AccessVerb,
+		func(name string, by domain.Origin) domain.Command {
+			return domain.DeleteAccess{Name: name, Origin: by}
+		})
+	writeItem(a, http.MethodDelete, "/machines/{name}", "Delete a machine", domain.MachinesVerb,
 		func(name string, by domain.Origin) domain.Command {
 			return domain.DeleteMachine{Name: name, Origin: by}
 		})
 	writeItem(a, http.MethodDelete, "/tokens/{name}", "Revoke a token and disconnect the agents that joined with it",
-		domain.AdminScope,
+		domain.TokensVerb,
 		func(name string, by domain.Origin) domain.Command { return domain.RevokeToken{ID: name, Origin: by} })
-	writeProjectItem(a, http.MethodDelete, "/triggers/{project}/{name}", "Delete a trigger", domain.AdminScope,
+	writeProjectItem(a, http.MethodDelete, "/triggers/{project}/{name}", "Delete a trigger", domain.SettingsVerb,
 		func(project, name string, by domain.Origin) domain.Command {
 			return domain.DeleteTrigger{Project: project, Name: name, Origin: by}
 		})
@@ -115,15 +120,15 @@ func (a *API) routeEnable() {
 		if !enabled {
 			verb = "Disable "
 		}
-		writeItem(a, http.MethodPost, "/machines/{name}/"+word, verb+"a machine", domain.AdminScope,
+		writeItem(a, http.MethodPost, "/machines/{name}/"+word, verb+"a machine", domain.EnableVerb,
 			func(name string, by domain.Origin) domain.Command {
 				return domain.SetMachineEnabled{Name: name, Enabled: enabled, Origin: by}
 			})
-		writeItem(a, http.MethodPost, "/projects/{name}/"+word, verb+"a project", domain.AdminScope,
+		writeItem(a, http.MethodPost, "/projects/{name}/"+word, verb+"a project", domain.EnableVerb,
 			func(name string, by domain.Origin) domain.Command {
 				return domain.SetProjectEnabled{Name: name, Enabled: enabled, Origin: by}
 			})
-		writeProjectItem(a, http.MethodPost, "/triggers/{project}/{name}/"+word, verb+"a trigger", domain.AdminScope,
+		writeProjectItem(a, http.MethodPost, "/triggers/{project}/{name}/"+word, verb+"a trigger", domain.EnableVerb,
 			func(project, name string, by domain.Origin) domain.Command {
 				return domain.SetTriggerEnabled{Project: project, Name: name, Enabled: enabled, Origin: by}
 			})
@@ -133,13 +138,16 @@ func (a *API) routeEnable() {
 type tokenInput struct {
 	Key
 	Body struct {
-		Join         bool         `json:"join,omitempty"`
-		Scope        domain.Scope `json:"scope,omitempty" doc:"admin, deploy or read; empty for a join token."`
-		Person       string       `json:"person,omitempty" doc:"The id of the token's owner, as listed by GET /people."`
-		Uses         *int         `json:"uses,omitempty" doc:"How often a join token can be used; 0: no limit. Default: 1."`
-		Until        *time.Time   `json:"until,omitempty" doc:"When the token expires. Default: in 1 h for a join token, else never."`
-		Environments []string     `json:"environments,omitempty"`
-		Roles        []string     `json:"roles,omitempty"`
+		Join         bool              `json:"join,omitempty"`
+		Scope        domain.Scope      `json:"scope,omitempty" doc:"admin, deploy or read; empty for a join token, and with a permission."`
+		Permission   domain.Permission `json:"permission,omitempty" doc:"viewer, operator, releaser, deployer, approver, owner or admin; none: only what Access resources grant."`
+		Projects     []string          `json:"projects,omitempty" doc:"Limit the permission to these projects. Default: all."`
+		Groups       []string          `json:"groups,omitempty" doc:"The groups of the token's owner, which Access resources can name."`
+		Person       string            `json:"person,omitempty" doc:"The id of the token's owner, as listed by GET /people."`
+		Uses         *int              `json:"uses,omitempty" doc:"How often a join token can be used; 0: no limit. Default: 1."`
+		Until        *time.Time        `json:"until,omitempty" doc:"When the token expires. Default: in 1 h for a join token, else never."`
+		Environments []string          `json:"environments,omitempty" doc:"Limit the permission, or the machines that can join, to these environments. Default: all."`
+		Roles        []string          `json:"roles,omitempty"`
 	}
 }
 
@@ -151,7 +159,7 @@ type Minted struct {
 }
 
 func (a *API) routeTokens() {
-	register(a, route(http.MethodPost, "/tokens", "Create a token; its text is returned only once", domain.AdminScope),
+	register(a, route(http.MethodPost, "/tokens", "Create a token; its text is returned only once", domain.TokensVerb),
 		a.postToken)
 }
 
@@ -162,7 +170,7 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 	}
 	b := in.Body
 	request := access.TokenRequest{Join: b.Join, Scope: b.Scope, Person: b.Person, Uses: b.Uses, Until: b.Until,
-		Environments: b.Environments, Roles: b.Roles}
+		Environments: b.Environments, Roles: b.Roles, Permission: b.Permission, Projects: b.Projects, Groups: b.Groups}
 	now, _ := a.cfg.Engine.CredibleTime() // by which tokens expire
 	settings, err := request.Settings(now)
 	if err == nil {

@@ -78,29 +78,29 @@ type unholdInput struct {
 
 func (a *API) routeDeploy() {
 	write(a, route(http.MethodPost, "/projects/{project}/releases", "Create an immutable release of a project",
-		domain.DeployScope),
+		domain.ReleaseVerb),
 		func(in *releaseInput) string { return in.Key.Key },
 		func(_ context.Context, in *releaseInput, by domain.Origin) (domain.Command, error) {
 			return domain.CreateRelease{Project: in.Project, Version: in.Body.Version, Origin: by}, nil
 		})
-	write(a, route(http.MethodPost, "/deployments", "Deploy a release to an environment", domain.DeployScope),
+	write(a, route(http.MethodPost, "/deployments", "Deploy a release to an environment", domain.DeployVerb),
 		func(in *deployInput) string { return in.Key.Key },
 		func(_ context.Context, in *deployInput, by domain.Origin) (domain.Command, error) {
 			return in.command(by), nil
 		})
 	a.routePreview()
-	write(a, route(http.MethodPost, "/rollback", "Deploy the previous release", domain.DeployScope),
+	write(a, route(http.MethodPost, "/rollback", "Deploy the previous release", domain.RollBackVerb),
 		func(in *rollbackInput) string { return in.Key.Key },
 		func(_ context.Context, in *rollbackInput, by domain.Origin) (domain.Command, error) {
 			return domain.Rollback{Project: in.Body.Project, Environment: in.Body.Environment, Origin: by}, nil
 		})
-	write(a, route(http.MethodPost, "/retry", "Retry a failed machine", domain.DeployScope),
+	write(a, route(http.MethodPost, "/retry", "Retry a failed machine", domain.RetryVerb),
 		func(in *retryInput) string { return in.Key.Key },
 		func(_ context.Context, in *retryInput, by domain.Origin) (domain.Command, error) {
 			return domain.Retry{Project: in.Body.Project, Machine: in.Body.Machine, Origin: by}, nil
 		})
 	write(a, route(http.MethodPost, "/deployments/{name}/cancel", "Cancel a deployment; running parts finish",
-		domain.DeployScope),
+		domain.CancelVerb),
 		func(in *WriteNamed) string { return in.Key.Key }, cancel)
 	a.routePinsAndHolds()
 }
@@ -114,9 +114,14 @@ func (in *deployInput) command(by domain.Origin) domain.Deploy {
 
 // routePreview registers the preview of a deployment. It takes the same input and writes nothing.
 func (a *API) routePreview() {
-	op := route(http.MethodPost, "/deployments/reach",
-		"Preview which machines a deployment would reach; nothing is written", domain.ReadScope)
+	op := filtered(route(http.MethodPost, "/deployments/reach",
+		"Preview which machines a deployment would reach; nothing is written", domain.ReadVerb))
 	register(a, op, func(ctx context.Context, in *deployInput) (*answer[explain.Reach], error) {
+		err := callerOf(ctx).Require(domain.Need{Verb: domain.ReadVerb, Project: in.Body.Project,
+			Environment: in.Body.Environment})
+		if err != nil {
+			return nil, err
+		}
 		reach, position, err := a.cfg.Queries.Reach(in.command(callerOf(ctx).Origin))
 		return &answer[explain.Reach]{Position: position.String(), Body: reach}, err
 	})
@@ -129,7 +134,7 @@ func cancel(_ context.Context, in *WriteNamed, by domain.Origin) (domain.Command
 
 // routePinsAndHolds registers pins and holds, which people set and automation never changes.
 func (a *API) routePinsAndHolds() {
-	write(a, route(http.MethodPost, "/pins", "Pin a release in an environment", domain.DeployScope),
+	write(a, route(http.MethodPost, "/pins", "Pin a release in an environment", domain.PinVerb),
 		func(in *pinInput) string { return in.Key.Key },
 		func(_ context.Context, in *pinInput, by domain.Origin) (domain.Command, error) {
 			b := in.Body
@@ -142,11 +147,11 @@ func (a *API) routePinsAndHolds() {
 				Origin:      by,
 			}, problem.CheckDeadline(a.cfg.Clock.Now(), b.Until)
 		})
-	writeProjectItem(a, http.MethodDelete, "/pins/{project}/{name}", "Lift the pin of an environment", domain.DeployScope,
+	writeProjectItem(a, http.MethodDelete, "/pins/{project}/{name}", "Lift the pin of an environment", domain.PinVerb,
 		func(project, name string, by domain.Origin) domain.Command {
 			return domain.LiftPin{Project: project, Environment: name, Origin: by}
 		})
-	write(a, route(http.MethodPost, "/holds", "Hold a machine at its current release", domain.DeployScope),
+	write(a, route(http.MethodPost, "/holds", "Hold a machine at its current release", domain.HoldVerb),
 		func(in *holdInput) string { return in.Key.Key },
 		func(_ context.Context, in *holdInput, by domain.Origin) (domain.Command, error) {
 			b := in.Body
@@ -159,7 +164,7 @@ func (a *API) routePinsAndHolds() {
 			}, problem.CheckDeadline(a.cfg.Clock.Now(), b.Until)
 		})
 	write(a, route(http.MethodDelete, "/holds/{project}/{name}", "Lift the holds of a machine, or those of one kind",
-		domain.DeployScope),
+		domain.HoldVerb),
 		func(in *unholdInput) string { return in.Key.Key },
 		func(_ context.Context, in *unholdInput, by domain.Origin) (domain.Command, error) {
 			return domain.LiftHold{Project: in.Project, Machine: in.Name, Kind: domain.HoldKind(in.Kind), Origin: by}, nil

@@ -23,8 +23,9 @@ type streamInput struct {
 }
 
 func (a *API) routeEvents() {
-	register(a, route(http.MethodGet, "/events", "List events in log order", domain.ReadScope), a.getEvents)
-	op := route(http.MethodGet, "/events/stream", "Stream events as they happen (server-sent events)", domain.ReadScope)
+	register(a, filtered(route(http.MethodGet, "/events", "List events in log order", domain.ReadVerb)), a.getEvents)
+	op := filtered(route(http.MethodGet, "/events/stream", "Stream events as they happen (server-sent events)",
+		domain.ReadVerb))
 	register(a, op, a.streamEvents)
 }
 
@@ -35,7 +36,7 @@ func (a *API) getEvents(ctx context.Context, in *eventsInput) (*answer[explain.L
 	if err != nil {
 		return nil, err
 	}
-	list, err := a.cfg.Queries.Events(ctx, after, in.Limit)
+	list, err := a.cfg.Queries.Events(ctx, seesOf(ctx), after, in.Limit)
 	return &answer[explain.List[explain.Event]]{Position: list.Position, Body: list}, err
 }
 
@@ -49,8 +50,9 @@ func (a *API) streamEvents(ctx context.Context, in *streamInput) (*huma.StreamRe
 	} else if err := a.cfg.Queries.CheckReached(ctx, after); err != nil {
 		return nil, err
 	}
+	see := seesOf(ctx)
 	return a.stream(after.String(), func(streamCtx context.Context, s *sse) error {
-		for event, err := range a.cfg.Queries.FollowEvents(streamCtx, after) {
+		for event, err := range a.cfg.Queries.FollowEvents(streamCtx, see, after) {
 			if err != nil {
 				return err
 			}

@@ -31,7 +31,7 @@ func (a *API) routeHealth() {
 // registerMonitoring registers a route outside /api/v1. open is loopbackKey or probeKey. Requests from loopback never
 // need a token.
 func (a *API) registerMonitoring(path, summary, open string, serve http.HandlerFunc) {
-	op := route(http.MethodGet, path, summary, domain.ReadScope)
+	op := route(http.MethodGet, path, summary, domain.ReadVerb)
 	op.Path, op.Metadata[loopbackKey], op.Metadata[open] = path, true, true
 	register(a, op, func(context.Context, *empty) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {

@@ -78,7 +78,7 @@ type endInput struct {
 // routeHTTPAgents registers the routes with which any program can be an agent.
 func (a *API) routeHTTPAgents() {
 	const part = "/deployments/{id}/machines/{name}"
-	join := route(http.MethodPost, "/machines", "Add a machine, or join with a join token", domain.AdminScope)
+	join := route(http.MethodPost, "/machines", "Add a machine, or join with a join token", domain.MachinesVerb)
 	register(a, allowJoin(join), a.postMachine)
 	register(a, agentRoute(http.MethodPost, "/machines/{name}/reports", "Report the status of a machine"), a.postReport)
 	register(a, agentRoute(http.MethodGet, "/machines/{name}/work", "Get the part that a machine should claim"), a.getWork)
@@ -89,7 +89,7 @@ func (a *API) routeHTTPAgents() {
 
 // agentRoute describes an operation for admins and for the agent of the machine in the path.
 func agentRoute(method, path, summary string) huma.Operation {
-	return allowAgent(route(method, path, summary, domain.AdminScope))
+	return allowAgent(route(method, path, summary, domain.AgentVerb))
 }
 
 func (a *API) postMachine(ctx context.Context, in *machineInput) (*answer[client.Written], error) {
@@ -102,9 +102,6 @@ func (a *API) postMachine(ctx context.Context, in *machineInput) (*answer[client
 		result, err := a.cfg.Agents.Join(ctx, c, agents.JoinInput{Machine: b.Name, Environment: b.Environment,
 			Roles: b.Roles, Instance: b.Instance, Secret: b.Secret})
 		return writtenAnswer(result), err
-	}
-	if err := c.RequireScope(domain.AdminScope); err != nil {
-		return nil, err
 	}
 	command, err := b.addMachine(c.Origin)
 	if err != nil {

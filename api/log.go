@@ -18,14 +18,14 @@ type empty struct{}
 
 // routeLog registers the routes that read the whole log.
 func (a *API) routeLog() {
-	verify := route(http.MethodGet, "/log/verify", "Read the whole log and check every event", domain.ReadScope)
+	verify := route(http.MethodGet, "/log/verify", "Read the whole log and check every event", domain.ReadVerb)
 	verify.Middlewares = huma.Middlewares{withoutWriteDeadline}
 	register(a, verify, func(ctx context.Context, _ *empty) (*answer[query.Verified], error) {
 		found, err := a.cfg.Queries.Verify(ctx)
 		return &answer[query.Verified]{Position: found.Head, Body: found}, err
 	})
 	export := route(http.MethodGet, "/log/export", "Export the whole log as an archive with one line of JSON per event",
-		domain.AdminScope)
+		domain.LogVerb)
 	register(a, export, func(context.Context, *empty) (*huma.StreamResponse, error) {
 		return &huma.StreamResponse{Body: a.export}, nil
 	})

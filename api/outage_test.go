@@ -208,7 +208,8 @@ func TestCutOffServerRefusesHTTPAgents(t *testing.T) {
 	f := newFixtureOn(t, log, &manualClock{})
 	f.shop()
 	f.do(domain.ApplyMachine{Name: "box-01", Environment: "production"})
-	agent, ctx := access.Caller{Machine: "box-01", Instance: domain.ID{1: 1}}, t.Context()
+	agent, ctx := access.Caller{Principal: domain.AgentPrincipal("box-01"), Machine: "box-01",
+		Instance: domain.ID{1: 1}}, t.Context()
 	online := func() (agents.Reported, error) {
 		return f.agents.Report(ctx, agent, agents.ReportInput{Machine: "box-01", Status: "online"})
 	}
@@ -276,7 +277,7 @@ func TestAgentOfACleanedUpMachineReturnsWithItsState(t *testing.T) {
 func TestHTTPAgentOfACleanedUpMachineReturnsWithItsState(t *testing.T) {
 	f := newFixture(t)
 	f.shop()
-	agent := access.Caller{Machine: "box-01", Instance: domain.ID{1: 1}}
+	agent := access.Caller{Principal: domain.AgentPrincipal("box-01"), Machine: "box-01", Instance: domain.ID{1: 1}}
 	f.do(domain.ApplyMachine{Name: "box-01", Environment: "production"})
 	_, err := f.agents.Report(t.Context(), agent, agents.ReportInput{Machine: "box-01", Status: "online"})
 	require.NoError(t, err)

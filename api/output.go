@@ -23,22 +23,23 @@ type outputStreamInput struct {
 }
 
 func (a *API) routeOutput() {
-	register(a, route(http.MethodGet, "/deployments/{id}/output", "Return the output of the parts of a deployment",
-		domain.ReadScope), a.getOutput)
-	op := route(http.MethodGet, "/deployments/{id}/output/stream",
-		"Follow the output of a deployment (server-sent events); the last event is end", domain.ReadScope)
+	register(a, filtered(route(http.MethodGet, "/deployments/{id}/output",
+		"Return the output of the parts of a deployment", domain.ReadVerb)), a.getOutput)
+	op := filtered(route(http.MethodGet, "/deployments/{id}/output/stream",
+		"Follow the output of a deployment (server-sent events); the last event is end", domain.ReadVerb))
 	register(a, op, a.streamOutput)
 }
 
 func (a *API) getOutput(ctx context.Context, in *OutputOf) (*answer[query.Pieces], error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	pieces, err := a.cfg.Queries.Output(ctx, query.OutputInput{Deployment: in.ID, Machine: in.Machine, After: in.After})
+	pieces, err := a.cfg.Queries.Output(ctx, query.OutputInput{Deployment: in.ID, Machine: in.Machine, After: in.After,
+		Sees: seesOf(ctx)})
 	return &answer[query.Pieces]{Position: pieces.Position, Body: pieces}, err
 }
 
 func (a *API) streamOutput(ctx context.Context, in *outputStreamInput) (*huma.StreamResponse, error) {
-	input := query.OutputInput{Deployment: in.ID, Machine: in.Machine, After: in.After}
+	input := query.OutputInput{Deployment: in.ID, Machine: in.Machine, After: in.After, Sees: seesOf(ctx)}
 	if in.LastEventID != "" {
 		input.After = in.LastEventID
 	}

@@ -17,7 +17,7 @@ type personInput struct {
 
 func (a *API) routePeople() {
 	getList(a, "/people", "List the people whose names are stored, by id", a.cfg.Queries.People)
-	register(a, route(http.MethodPost, "/people", "Store a person's name under a new id", domain.AdminScope),
+	register(a, route(http.MethodPost, "/people", "Store a person's name under a new id", domain.PeopleVerb),
 		func(ctx context.Context, in *personInput) (*answer[explain.Person], error) {
 			key, err := commandID(in.Key.Key)
 			if err != nil {
@@ -27,7 +27,7 @@ func (a *API) routePeople() {
 			return &answer[explain.Person]{Position: a.cfg.Queries.Position().String(), Body: person}, err
 		})
 	erase := route(http.MethodDelete, "/people/{name}", "Erase a person's name; events then show an erased person",
-		domain.AdminScope)
+		domain.PeopleVerb)
 	register(a, erase,
 		func(ctx context.Context, in *WriteNamed) (*answer[empty], error) {
 			err := a.cfg.People.Erase(ctx, in.Name)

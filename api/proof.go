@@ -35,7 +35,7 @@ type proofAnswer struct{ Body client.Proof }
 // routeProof registers the route by which a client checks that the server knows its token before it sends the token.
 func (a *API) routeProof() {
 	op := route(http.MethodGet, strings.TrimPrefix(client.ProofPath, "/api/v1"),
-		"Prove that this server has the server key and knows a token; needs no token", domain.ReadScope)
+		"Prove that this server has the server key and knows a token; needs no token", domain.ReadVerb)
 	op.Metadata[openKey] = true
 	op.Security = []map[string][]string{}
 	register(a, op, func(ctx context.Context, q *proofQuery) (*proofAnswer, error) {

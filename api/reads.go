@@ -12,20 +12,29 @@ import (
 // routeReads registers the reads that are neither lists nor single items.
 func (a *API) routeReads() {
 	q := a.cfg.Queries
-	get(a, "/why", "Explain why a machine has, gets or does not get the wanted release of a project",
+	getFiltered(a, "/why", "Explain why a machine has, gets or does not get the wanted release of a project",
 		func(in *whyInput) string { return in.After.After },
 		func(ctx context.Context, in *whyInput) (query.WhyAnswers, error) {
-			return q.Why(ctx, query.WhyInput{Machine: in.Machine, Project: in.Project, At: in.At})
+			return q.Why(ctx, query.WhyInput{Machine: in.Machine, Project: in.Project, At: in.At,
+				Sees: seesOf(ctx)})
 		})
-	get(a, "/due", "Preview what the next tick would deploy", func(in *dueInput) string { return in.After.After },
-		func(_ context.Context, in *dueInput) (query.DueList, error) { return q.Due(in.Project, in.Trigger) })
+	get(a, "/may", "Return who may do something, or whether somebody may, and because of what",
+		func(in *mayInput) string { return in.After.After },
+		func(ctx context.Context, in *mayInput) (query.MayAnswers, error) {
+			return q.May(ctx, query.MayInput{Can: in.Can, Project: in.Project, Environment: in.Environment, Who: in.Who,
+				At: in.At})
+		})
+	getFiltered(a, "/due", "Preview what the next tick would deploy", func(in *dueInput) string { return in.After.After },
+		func(ctx context.Context, in *dueInput) (query.DueList, error) {
+			return q.Due(seesOf(ctx), in.Project, in.Trigger)
+		})
 	get(a, "/doctor", "Check this server, its log and the fleet for problems",
 		func(in *After) string { return in.After },
 		func(ctx context.Context, _ *After) (doctor.Checkup, error) {
-			return q.Doctor(ctx, callerOf(ctx).Scope.Allows(domain.AdminScope)), nil
+			return q.Doctor(ctx, callerOf(ctx).Principal.Allows(domain.LogVerb.Everywhere())), nil
 		})
-	register(a, route(http.MethodGet, "/resources/{kind}/{name}", "Return one resource as a file for apply",
-		domain.ReadScope), a.getResource)
+	register(a, filtered(route(http.MethodGet, "/resources/{kind}/{name}", "Return one resource as a file for apply",
+		domain.ReadVerb)), a.getResource)
 }
 
 type whyInput struct {
@@ -33,6 +42,15 @@ type whyInput struct {
 	Machine string `query:"machine" required:"true"`
 	Project string `query:"project" doc:"Default: all projects that include the machine."`
 	At      string `query:"at" doc:"Explain the state at this position or RFC 3339 time."`
+}
+
+type mayInput struct {
+	After
+	Can         domain.Verb `query:"can" required:"true" doc:"A verb, such as deploy."`
+	Project     string      `query:"project" doc:"Default: any project."`
+	Environment string      `query:"environment" doc:"Default: any environment."`
+	Who         string      `query:"who" doc:"A token or person by id, or a group. Default: list the tokens that may."`
+	At          string      `query:"at" doc:"Answer for this position or RFC 3339 time."`
 }
 
 type dueInput struct {
@@ -58,6 +76,6 @@ func (a *API) getResource(ctx context.Context, in *resourceInput) (*textAnswer, 
 	if err := a.cfg.Queries.WaitForPosition(ctx, in.After.After); err != nil {
 		return nil, err
 	}
-	text, err := a.cfg.Queries.ResourceFile(in.Kind, in.Project, in.Name)
+	text, err := a.cfg.Queries.ResourceFile(seesOf(ctx), in.Kind, in.Project, in.Name)
 	return &textAnswer{Position: a.position(), ContentType: "application/yaml", Body: text}, err
 }

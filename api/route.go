@@ -16,6 +16,7 @@ import (
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
+	"github.com/droverhq/drover/explain"
 )
 
 const (
@@ -30,7 +31,7 @@ const (
 
 // Keys of a route's metadata.
 const (
-	scopeKey    = "scope"  // domain.Scope that a token needs
+	needKey     = "needs"  // []domain.Need: the caller must have one of them
 	agentKey    = "agents" // true: the agent of the machine in the path has access too
 	joinKey     = "joins"  // true: join tokens and agents have access; the route checks what they may do
 	loopbackKey = "free"   // true: requests from loopback need no token
@@ -38,13 +39,29 @@ const (
 	openKey     = "open"   // true: nobody needs a token
 )
 
-// route returns the description of an operation under /api/v1.
-func route(method, path, summary string, scope domain.Scope) huma.Operation {
+// route returns the description of an operation under /api/v1. The caller must have one of the verbs: somewhere for a
+// command, which the engine checks when it decides the command, and everywhere for a read (but see filtered).
+func route(method, path, summary string, verbs ...domain.Verb) huma.Operation {
+	var needs []domain.Need
+	for _, verb := range verbs {
+		if verb == domain.ReadVerb {
+			needs = append(needs, verb.Everywhere())
+		} else {
+			needs = append(needs, verb.Anywhere())
+		}
+	}
 	name := strings.NewReplacer("/", " ", "{", "", "}", "").Replace(path)
 	return huma.Operation{Method: method, Path: "/api/v1" + path, Summary: summary,
 		OperationID:  strings.ToLower(method) + "-" + strings.Join(strings.Fields(name), "-"),
 		MaxBodyBytes: maxBodyBytes, BodyReadTimeout: bodyReadTimeout, DefaultStatus: http.StatusOK,
-		Metadata: map[string]any{scopeKey: scope}}
+		Metadata: map[string]any{needKey: needs}}
+}
+
+// filtered opens a read to callers who may read only some projects or environments. The route shows each of them only
+// what the caller may read.
+func filtered(op huma.Operation) huma.Operation {
+	op.Metadata[needKey] = []domain.Need{domain.ReadVerb.Anywhere()}
+	return op
 }
 
 // allowAgent gives the agent of the machine in the path access to an operation.
@@ -111,14 +128,19 @@ func bearer(r *http.Request) string {
 // checkAccess returns a problem unless the caller has access to an operation. An agent has access for its own machine
 // if the path names that machine. If the path names no machine, the route must check the body.
 func checkAccess(c access.Caller, op *huma.Operation, machine string) error {
-	scope, _ := op.Metadata[scopeKey].(domain.Scope)
 	switch {
 	case op.Metadata[joinKey] != nil && (c.Join != "" || c.Machine != ""):
 		return nil
-	case op.Metadata[agentKey] != nil && c.Machine != "":
+	case op.Metadata[agentKey] != nil:
 		return c.RequireAgent(machine)
 	}
-	return c.RequireScope(scope)
+	needs, _ := op.Metadata[needKey].([]domain.Need)
+	for _, need := range needs {
+		if c.Principal.Allows(need) {
+			return nil
+		}
+	}
+	return c.Require(needs[0])
 }
 
 // loopback reports whether a request comes from this machine: from a loopback address, or over the server's Unix socket.
@@ -137,6 +159,17 @@ type callerKey struct{}
 func callerOf(ctx context.Context) access.Caller {
 	c, _ := ctx.Value(callerKey{}).(access.Caller)
 	return c
+}
+
+// seesOf returns what the caller may see; nil means everything.
+func seesOf(ctx context.Context) explain.Sees {
+	reader := callerOf(ctx).Principal
+	if reader.Allows(domain.ReadVerb.Everywhere()) {
+		return nil
+	}
+	return func(project, environment string) bool {
+		return reader.Allows(domain.Need{Verb: domain.ReadVerb, Project: project, Environment: environment})
+	}
 }
 
 // anonymousKey marks the context of a probe without a token, which only receives the status.
@@ -179,9 +212,19 @@ func describeContention(op huma.Operation) {
 		Headers: map[string]*huma.Param{"Retry-After": {Schema: &huma.Schema{Type: huma.TypeInteger}}}}
 }
 
-// get registers a read. It calls read after the server has reached the requested position.
+// get registers a read for callers who may read everything. It calls read after the server has reached the requested
+// position.
 func get[I, T any](a *API, path, summary string, after func(*I) string, read func(context.Context, *I) (T, error)) {
-	op := route(http.MethodGet, path, summary, domain.ReadScope)
+	getWith(a, route(http.MethodGet, path, summary, domain.ReadVerb), after, read)
+}
+
+// getFiltered is get for callers who may read only some projects or environments, see filtered.
+func getFiltered[I, T any](a *API, path, summary string, after func(*I) string,
+	read func(context.Context, *I) (T, error)) {
+	getWith(a, filtered(route(http.MethodGet, path, summary, domain.ReadVerb)), after, read)
+}
+
+func getWith[I, T any](a *API, op huma.Operation, after func(*I) string, read func(context.Context, *I) (T, error)) {
 	register(a, op, func(ctx context.Context, in *I) (*answer[T], error) {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()

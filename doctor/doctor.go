@@ -393,8 +393,12 @@ func tokens(v *projections.View, _ projections.Age, s Vitals) (found []Finding) 
 					" (this also disconnects the agents that joined with it; " +
 					"create a limited token with `drover token create --join --uses N --for D`)"})
 		case !t.Settings.Join && until != nil && until.Sub(s.Now) < tokenSoon:
-			found = append(found, Finding{Severity: Warn, Text: fmt.Sprintf("token %s with scope %s expires in %s", id,
-				t.Settings.Scope, span(until.Sub(s.Now))), Fix: "drover token create --scope " + string(t.Settings.Scope)})
+			kind, value := "scope", string(t.Settings.Scope)
+			if t.Settings.Permission != "" {
+				kind, value = "permission", string(t.Settings.Permission)
+			}
+			found = append(found, Finding{Severity: Warn, Text: fmt.Sprintf("token %s with %s %s expires in %s", id, kind, value,
+				span(until.Sub(s.Now))), Fix: "drover token create --" + kind + " " + value})
 		}
 	}
 	return found

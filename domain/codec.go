@@ -74,6 +74,8 @@ var eventTypes = []eventType{
 	{"watch.passed/v1", WatchPassed{}, nil, nil, describeWith(describeWatchPassed)},
 	{"stream.cleared/v1", StreamCleared{}, nil, nil, describeWith(describeStreamCleared)},
 	{"log.restored/v1", LogRestored{}, nil, nil, describeWith(describeLogRestored)},
+	{"access.defined/v1", AccessDefined{}, nil, nil, describeWith(describeAccessDefined)},
+	{"access.deleted/v1", AccessDeleted{}, nil, nil, describeWith(describeAccessDeleted)},
 }
 
 var (

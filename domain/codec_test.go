@@ -118,7 +118,8 @@ func realisticSamples() []Event {
 		PartVerified{"shop", PartFailed, MachineIsUnhealthy},
 		EnvironmentDefined{ann}, EnvironmentDeleted{ann}, PolicyDefined{policy, ann}, PolicyDeleted{ann},
 		TokenCreated{
-			TokenSettings{true, DeployScope, "p-1", 3, &at, []string{"production"}, []string{"web"}},
+			TokenSettings{true, DeployScope, Deployer, "p-1", 3, &at, []string{"production"}, []string{"web"},
+				[]string{"shop"}, []string{"ops"}},
 			strings.Repeat("ab", 32),
 			"SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy",
 			ann,
@@ -127,6 +128,8 @@ func realisticSamples() []Event {
 		TokenRevoked{ann},
 		VerifierRegistered{number(3), "SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy"},
 		ServerKeyCreated{"dsk_" + strings.Repeat("a", 56), strings.Repeat("QUFB", 10) + "QUE=", ann},
+		AccessDefined{AccessSettings{AccessWho{[]string{"p-1"}, []string{"ops"}, []string{"0123456789ab"}}, Deployer,
+			[]string{"shop"}, []string{"production"}}, ann}, AccessDeleted{ann},
 		ServerStarted{1, "0.1.0", "http://127.0.0.1:7070"}, WatchPassed{number(8), Duration(time.Minute)},
 		StreamCleared{"project/shop", ann}, LogRestored{number(9), at, ann},
 	}

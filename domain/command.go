@@ -13,6 +13,9 @@ import (
 type Command interface {
 	// Stream returns the stream that the events are appended to.
 	Stream(World) string
+	// Needs returns what the sender must be permitted to do; all of it is required. It depends only on the command and
+	// the World, and is never empty.
+	Needs(World) []Need
 	// Decide returns the events to append, or none if nothing would change. It is a pure function of the command and
 	// the World.
 	Decide(World) ([]Event, *Rejection)
@@ -72,6 +75,8 @@ var commands = []struct {
 	{"log.accept-restore", AcceptRestore{}},
 	{"machine.report-lost-state", ReportLostState{}},
 	{"log.rotate-server-key", RotateServerKey{}},
+	{"access.apply", ApplyAccess{}},
+	{"access.delete", DeleteAccess{}},
 }
 
 // RemovesPower reports whether c takes a permission away or stops something: it revokes, disables, deletes, cancels or
@@ -84,7 +89,7 @@ func RemovesPower(c Command) bool {
 		return !c.Enabled
 	case SetTriggerEnabled:
 		return !c.Enabled
-	case RevokeToken, RotateServerKey, CancelDeployment, SetHold,
+	case RevokeToken, RotateServerKey, CancelDeployment, SetHold, DeleteAccess,
 		DeleteMachine, DeleteProject, DeleteTrigger, DeleteEnvironment, DeletePolicy:
 		return true
 	}

@@ -185,12 +185,12 @@ func TestCommandContentIncludesExplicitZeros(t *testing.T) {
 func TestCommandsThatRemovePowerAreListed(t *testing.T) {
 	removes := []string{"machine.delete", "machine.set-enabled", "project.delete", "project.set-enabled",
 		"trigger.delete", "trigger.set-enabled", "environment.delete", "policy.delete", "token.revoke",
-		"deployment.cancel", "hold.set", "log.rotate-server-key"}
+		"deployment.cancel", "hold.set", "log.rotate-server-key", "access.delete"}
 	others := []string{"machine.apply", "machine.connect", "machine.disconnect", "machine.report-health",
 		"project.apply", "trigger.apply", "release.create", "deployment.deploy", "deployment.roll-back",
 		"deployment.retry", "pin.set", "pin.lift", "hold.lift", "part.claim", "part.end", "environment.apply",
 		"policy.apply", "token.create", "token.use", "token.register-verifier", "stream.clear", "log.accept-restore", "machine.report-lost-state",
-		"machine.return"}
+		"machine.return", "access.apply"}
 	for _, row := range commands { // the zero values of set-enabled disable
 		require.Equal(t, RemovesPower(row.zero), slices.Contains(removes, row.name), row.name)
 		require.Equal(t, !RemovesPower(row.zero), slices.Contains(others, row.name), row.name)

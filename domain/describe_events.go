@@ -227,8 +227,13 @@ func describePolicyDeleted(e PolicyDeleted, d *Description) {
 
 func describeTokenCreated(e TokenCreated, d *Description) {
 	kind := "token with scope " + string(e.Settings.Scope)
-	if e.Settings.Join {
+	switch {
+	case e.Settings.Join:
 		kind = "join token"
+	case e.Settings.Permission == NoPermission:
+		kind = "token without a permission"
+	case e.Settings.Permission != "":
+		kind = fmt.Sprintf("token with permission %s", e.Settings.Permission)
 	}
 	valid := untilText(e.Settings.Until)
 	if valid != "" {
@@ -253,6 +258,16 @@ func describeTokenRevoked(e TokenRevoked, d *Description) {
 func describeServerKeyCreated(e ServerKeyCreated, d *Description) {
 	d.Origin, d.Details = e.Origin, e.Public
 	d.Sentence = "server key created: " + e.Public
+}
+
+func describeAccessDefined(e AccessDefined, d *Description) {
+	s := e.Settings
+	g := Grant{Projects: s.Projects, Environments: s.Environments}
+	d.Origin, d.Sentence = e.Origin, fmt.Sprintf("access defined: permission %s %s", s.Permission, g.limits())
+}
+
+func describeAccessDeleted(e AccessDeleted, d *Description) {
+	d.Origin, d.Sentence = e.Origin, "access deleted"
 }
 
 func describeServerStarted(e ServerStarted, d *Description) {

@@ -58,7 +58,7 @@ func TestEventSentencesNameTheirSubject(t *testing.T) {
 		d := Describe(e, placeOf(e))
 		require.Regexp(
 			t,
-			`^(machine|agent of machine|project|trigger|release|deployment|parts? of deployment|environment|pin of|hold of|`+
+			`^(machine|agent of machine|access|project|trigger|release|deployment|parts? of deployment|environment|pin of|hold of|`+
 				`machine policy|(join )?token|server|absent machines|stream|restore of log|`+d.Subject.Kind+`) `,
 			d.Sentence,
 			d.Name,

@@ -18,6 +18,10 @@
 //	deploy.go           commands for deployments, rollbacks, retries, pins and holds
 //	part.go             commands of agents: claim a part, report its end
 //	reasons.go          the reasons why a part ended or cannot start
+//	verb.go             Verb, Permission and Need: what callers can do
+//	may.go              May: whether an actor may do something, and because of what
+//	needs.go            what each command needs
+//	access.go           Access resources, which grant permissions
 //	scope.go            InScope: which machines belong to a project
 //	environment.go      environments
 //	policy.go           machine policies

@@ -53,6 +53,15 @@ type (
 		Secret string `json:"secret"` // the private half, base64
 		Origin
 	}
+	// AccessDefined creates an Access or replaces its settings.
+	AccessDefined struct {
+		Settings AccessSettings `json:"settings"`
+		Origin
+	}
+	// AccessDeleted deletes an Access.
+	AccessDeleted struct {
+		Origin
+	}
 	// ServerStarted means that a server started with this decision version.
 	ServerStarted struct {
 		DecisionVersion int    `json:"decisionVersion"`
@@ -86,6 +95,8 @@ func (TokenUsed) event()          {}
 func (TokenRevoked) event()       {}
 func (ServerKeyCreated) event()   {}
 func (VerifierRegistered) event() {}
+func (AccessDefined) event()      {}
+func (AccessDeleted) event()      {}
 func (ServerStarted) event()      {}
 func (WatchPassed) event()        {}
 func (StreamCleared) event()      {}

@@ -22,6 +22,7 @@ const (
 	TokenStreams       = "token"
 	ServerStreams      = "server"
 	PartStreams        = "part"
+	AccessStreams      = "access"
 	WatchStream        = "watch"
 )
 
@@ -56,6 +57,9 @@ func ServerStream(id ID) string { return ServerStreams + "/" + id.String() }
 func PartStream(deployment ID, machine string) string {
 	return PartStreams + "/" + deployment.String() + "/" + machine
 }
+
+// AccessStream returns the stream of an Access.
+func AccessStream(name string) string { return AccessStreams + "/" + name }
 
 // SplitStream splits the name of a stream into its kind and the rest.
 func SplitStream(stream string) (kind, name string) {

@@ -23,6 +23,9 @@ type Actor struct {
 	Token string `json:"token,omitempty"`
 }
 
+// Sender returns the actor. Commands inherit it from their origin.
+func (o Origin) Sender() Actor { return o.Actor }
+
 // ActorKind is the kind of an actor.
 type ActorKind string
 

@@ -317,18 +317,24 @@ func (s PolicySettings) Check() *Rejection {
 type TokenSettings struct {
 	Join  bool  `json:"join,omitempty"`  // a join token, with which agents join; it has no scope
 	Scope Scope `json:"scope,omitempty"` // the scope of any other token
+	// Permission is the permission of a token that has neither Join nor Scope. Projects and Environments limit it.
+	Permission Permission `json:"permission,omitempty"`
 	// Person is the id of the person who owns the token; empty: no owner.
 	Person string `json:"person,omitempty"`
 	// Uses is the maximum number of uses of a join token; 0: no limit.
 	Uses int `json:"uses,omitempty"`
 	// Until is the expiry time by a server's wall clock; nil: never.
 	Until *time.Time `json:"until,omitempty"`
-	// Environments and Roles restrict the machines that can join; empty: no restriction.
+	// Environments and Roles restrict the machines that can join, and Projects and Environments the permission; empty:
+	// no restriction.
 	Environments []string `json:"environments,omitempty"`
 	Roles        []string `json:"roles,omitempty"`
+	Projects     []string `json:"projects,omitempty"`
+	// Groups are the groups of the owner. Access resources can name them.
+	Groups []string `json:"groups,omitempty"`
 }
 
-// Scope is the permission of a token. Each scope includes the weaker ones: admin, deploy, read.
+// Scope is a fixed set of verbs of a token, everywhere. Each scope includes the weaker ones: admin, deploy, read.
 type Scope string
 
 // The scopes.
@@ -337,12 +343,6 @@ const (
 	DeployScope Scope = "deploy"
 	ReadScope   Scope = "read"
 )
-
-// Allows reports whether s includes wanted.
-func (s Scope) Allows(wanted Scope) bool {
-	rank := map[Scope]int{ReadScope: 1, DeployScope: 2, AdminScope: 3}
-	return rank[s] >= rank[wanted] && rank[wanted] > 0
-}
 
 // checkReason limits the reasons that people give.
 func checkReason(text string) *Rejection {

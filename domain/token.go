@@ -92,10 +92,11 @@ func (c RegisterVerifier) Stream(World) string { return TokenStream(c.ID) }
 func (c CreateToken) Decide(w World) ([]Event, *Rejection) {
 	s := c.Settings
 	s.Environments, s.Roles = SortedUnique(s.Environments), SortedUnique(s.Roles)
+	s.Projects, s.Groups = SortedUnique(s.Projects), SortedUnique(s.Groups)
 	switch {
 	case w.Token(c.ID) != nil:
 		return nil, conflict("token %s already exists", c.ID)
-	case !s.Join && !s.Scope.Allows(ReadScope):
+	case !s.Join && s.Permission == "" && s.Scope.Verbs() == nil:
 		return nil, invalid("unknown scope %.40q", s.Scope).hint("use admin, deploy or read")
 	case s.Join && s.Uses < 0:
 		return nil, invalid("invalid uses %d", s.Uses).hint("use 1 or more, or 0 for no limit")
@@ -108,7 +109,34 @@ func (c CreateToken) Decide(w World) ([]Event, *Rejection) {
 	if r := checkRoles(s.Roles); r != nil {
 		return nil, r
 	}
+	if r := s.checkPermission(w); r != nil {
+		return nil, r
+	}
 	return []Event{TokenCreated{Settings: s, Hash: c.Hash, Verifier: c.Verifier, Origin: c.Origin}}, nil
+}
+
+// checkPermission checks the permission of a new token and what limits it.
+func (s *TokenSettings) checkPermission(w World) *Rejection {
+	switch {
+	case s.Permission == "" && len(s.Projects) > 0:
+		return invalid("projects limit a permission, and the token has none").hint("set permission")
+	case s.Permission != "" && (s.Join || s.Scope != ""):
+		return invalid("a token has either a permission or a scope, and a join token has neither").
+			hint("leave the others out")
+	case s.Permission == NoPermission && len(s.Projects)+len(s.Environments) > 0:
+		return invalid("projects and environments limit a permission, and permission %s grants nothing", NoPermission).
+			hint("leave them out")
+	case s.Permission != "" && s.Permission != NoPermission && s.Permission.Verbs() == nil:
+		return unknownPermission(s.Permission)
+	case s.Join && len(s.Groups) > 0:
+		return invalid("a join token cannot have groups").hint("leave groups out")
+	}
+	for _, project := range s.Projects {
+		if w.Project(project) == nil {
+			return projectNotFound(project)
+		}
+	}
+	return checkEntries("group", s.Groups, false)
 }
 
 // Decide revokes the token unless it is already revoked.

@@ -153,17 +153,6 @@ func TestCreateTokenRejectsInvalidSettings(t *testing.T) {
 	w.rejects(UseToken{ID: "a", Machine: "web-03"}, Forbidden, "unknown join token")
 }
 
-func TestScopesIncludeWeakerScopes(t *testing.T) {
-	scopes := []Scope{AdminScope, DeployScope, ReadScope}
-	for i, have := range scopes {
-		for j, wanted := range scopes {
-			require.Equal(t, i <= j, have.Allows(wanted), "%s for %s", have, wanted)
-		}
-		require.False(t, have.Allows("god"))
-		require.False(t, Scope("").Allows(have))
-	}
-}
-
 func TestVerifierIsAddedToTheHashOfTheSecretOnce(t *testing.T) {
 	w := shopWorld(t)
 	token(w, TokenSettings{Uses: 1})

@@ -11,6 +11,10 @@ type World interface {
 	// Policy returns the settings of a policy. The default policy always exists.
 	Policy(name string) *PolicySettings
 	Token(id string) *Token
+	// Tokens returns all tokens, sorted by id.
+	Tokens() []*Token
+	// Accesses returns the Access resources. Callers must not change them.
+	Accesses() *Accesses
 	Project(name string) *Project
 	// References lists the resources that use an environment or policy, such as "machine web-01".
 	References(kind, name string) []string
@@ -45,8 +49,9 @@ type World interface {
 
 // DeploymentFacts is the state of a deployment, as far as commands need it.
 type DeploymentFacts struct {
-	Project   string
-	Ended     bool
-	Cancelled bool
-	State     DeploymentState
+	Project     string
+	Environment string // empty for a deployment of which only the end is known
+	Ended       bool
+	Cancelled   bool
+	State       DeploymentState
 }

@@ -124,6 +124,29 @@ func (w *testWorld) rejects(c Command, kind RejectionKind, words ...string) {
 	require.NotContains(w.t, r.Reason, "\n")
 }
 
+func (w *testWorld) Tokens() (all []*Token) {
+	for stream := range w.streams {
+		if kind, id := SplitStream(stream); kind == TokenStreams {
+			all = append(all, w.Token(id))
+		}
+	}
+	slices.SortFunc(all, func(a, b *Token) int { return strings.Compare(a.ID, b.ID) })
+	return all
+}
+
+func (w *testWorld) Accesses() *Accesses {
+	all := NewAccesses()
+	for stream, events := range w.streams {
+		kind, name := SplitStream(stream)
+		for _, r := range events {
+			if kind == AccessStreams {
+				all.Fold(name, r.event)
+			}
+		}
+	}
+	return all
+}
+
 func (w *testWorld) Machine(name string) *Machine {
 	var m *Machine
 	for _, r := range w.streams[MachineStream(name)] {

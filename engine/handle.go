@@ -147,6 +147,10 @@ func (e *Engine) decide(id domain.ID, command domain.Command) (result Result, p 
 			result, err = repeatResult(v, receipt, first, command)
 			return
 		}
+		if rejection := domain.Authorize(world, command); rejection != nil {
+			err = rejection
+			return
+		}
 		if err = e.accepts(v, command, streamsOf(command, world)); err != nil {
 			return
 		}

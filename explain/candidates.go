@@ -24,7 +24,7 @@ func Candidates(v *projections.View, age projections.Age, f Filter) List[Candida
 			}
 		}
 	}
-	return page(v, f.Limit, namesAfter(found, f.After), func(key string) (Candidate, bool) { return found[key], true },
+	return page(v, f, namesAfter(found, f.After), func(key string) (Candidate, bool) { return found[key], true },
 		nil)
 }
 
@@ -41,7 +41,8 @@ func candidatesOn(v *projections.View, p *projections.Project, m *projections.Ma
 	var list []Candidate
 	for _, c := range v.Candidates(p, m) {
 		list = append(list, Candidate{Project: p.Name, Trigger: c.Trigger, Machine: m.Name, Opened: c.Opened.String(),
-			Verdict: string(verdict.Kind), Reason: string(verdict.Reason), Causes: causesOf(c.Causes)})
+			Verdict: string(verdict.Kind), Reason: string(verdict.Reason), Causes: causesOf(c.Causes),
+			environment: m.Environment})
 	}
 	return list
 }
@@ -159,7 +160,7 @@ func NewlyDue(before, after []Due) []Due {
 
 // Projects returns the projects, sorted by name.
 func Projects(v *projections.View, f Filter) List[Project] {
-	return page(v, f.Limit, namesAfter(v.Projects, f.After), func(name string) (Project, bool) {
+	return page(v, f, namesAfter(v.Projects, f.After), func(name string) (Project, bool) {
 		return project(v.Projects[name]), f.Project == "" || f.Project == name
 	}, nil)
 }
@@ -201,7 +202,7 @@ func Triggers(v *projections.View, f Filter) List[Trigger] {
 			}
 		}
 	}
-	return page(v, f.Limit, namesAfter(all, f.After), func(key string) (Trigger, bool) { return all[key], true }, nil)
+	return page(v, f, namesAfter(all, f.After), func(key string) (Trigger, bool) { return all[key], true }, nil)
 }
 
 // TriggerOf returns the trigger of that name, and false if it does not exist.
@@ -266,7 +267,7 @@ func Releases(v *projections.View, f Filter) List[Release] {
 	if i := slices.Index(keys, f.After); i >= 0 {
 		keys = keys[i+1:]
 	}
-	return page(v, f.Limit, keys, func(key string) (Release, bool) {
+	return page(v, f, keys, func(key string) (Release, bool) {
 		return all[key], f.Environment == "" || slices.Contains(all[key].Environments, f.Environment)
 	}, nil)
 }

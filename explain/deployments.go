@@ -24,7 +24,7 @@ func Deployments(v *projections.View, f Filter, names Names) List[Deployment] {
 		key := d.Queued.String()
 		keys, byKey[key] = append(keys, key), d
 	}
-	return page(v, f.Limit, keys, func(key string) (Deployment, bool) { return deployment(v, byKey[key], names), true },
+	return page(v, f, keys, func(key string) (Deployment, bool) { return deployment(v, byKey[key], names), true },
 		func(d Deployment) int { return len(d.Machines) })
 }
 

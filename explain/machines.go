@@ -11,8 +11,8 @@ import (
 
 // Machines returns the machines, sorted by name.
 func Machines(v *projections.View, f Filter) List[Machine] {
-	projects := projectsOf(v)
-	return page(v, f.Limit, namesAfter(v.Machines, f.After), func(name string) (Machine, bool) {
+	projects := slices.DeleteFunc(projectsOf(v), func(p *projections.Project) bool { return !f.Sees.may(p.Name, "") })
+	return page(v, f, namesAfter(v.Machines, f.After), func(name string) (Machine, bool) {
 		m := v.Machines[name]
 		if !machineMatches(v, projects, m, f) {
 			return Machine{}, false
@@ -41,10 +41,14 @@ func machineMatches(v *projections.View, projects []*projections.Project, m *pro
 	}
 	if f.Project != "" {
 		p := v.Projects[f.Project]
-		if p == nil || !inScope(p, m) && m.Installed[f.Project] == nil {
+		if p == nil || !f.Sees.may(p.Name, m.Environment) || !inScope(p, m) && m.Installed[f.Project] == nil {
 			return false
 		}
 		projects = []*projections.Project{p}
+	}
+	if f.State != "" && !f.Sees.all() {
+		projects = slices.DeleteFunc(slices.Clone(projects),
+			func(p *projections.Project) bool { return !f.Sees.may(p.Name, m.Environment) })
 	}
 	return f.State == "" || inState(v, projects, m, f.State)
 }
@@ -152,7 +156,7 @@ func Environments(v *projections.View, f Filter) List[Environment] {
 			online[m.Environment]++
 		}
 	}
-	return page(v, f.Limit, namesAfter(v.Environments, f.After), func(name string) (Environment, bool) {
+	return page(v, f, namesAfter(v.Environments, f.After), func(name string) (Environment, bool) {
 		return Environment{Name: name, Machines: machines[name], Online: online[name]},
 			f.Environment == "" || f.Environment == name
 	}, nil)
@@ -168,7 +172,7 @@ func Policies(v *projections.View, f Filter) List[Policy] {
 	for name, p := range v.Policies {
 		all[name] = p.Settings
 	}
-	return page(v, f.Limit, namesAfter(all, f.After), func(name string) (Policy, bool) {
+	return page(v, f, namesAfter(all, f.After), func(name string) (Policy, bool) {
 		return Policy{Name: name, Machines: count[name], Spec: all[name]}, true
 	}, nil)
 }

@@ -35,7 +35,7 @@ func (n Names) by(o domain.Origin) string {
 
 // People returns the people whose names are stored, sorted by id.
 func People(v *projections.View, names Names, f Filter) List[Person] {
-	return page(v, f.Limit, namesAfter(names, f.After), func(id string) (Person, bool) {
+	return page(v, f, namesAfter(names, f.After), func(id string) (Person, bool) {
 		return Person{ID: id, Name: names[id]}, names[id] != ""
 	}, nil)
 }

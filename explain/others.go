@@ -26,7 +26,7 @@ func Servers(v *projections.View, self domain.ID, alive func(domain.ID) bool, f 
 		key := s.Started.String()
 		keys, byKey[key] = append(keys, key), s
 	}
-	return page(v, f.Limit, keys, func(key string) (Server, bool) {
+	return page(v, f, keys, func(key string) (Server, bool) {
 		s := byKey[key]
 		shown := Server{ID: s.ID.String(), Address: s.Facts.Address, Version: s.Facts.Version, Started: s.Time.UTC(),
 			Decision: s.Facts.DecisionVersion, Self: s.ID == self, Alive: s.ID == self || alive(s.ID)}
@@ -41,7 +41,7 @@ func ServerOf(v *projections.View, self domain.ID, alive func(domain.ID) bool, i
 
 // Tokens returns the tokens, sorted by id.
 func Tokens(v *projections.View, names Names, f Filter) List[Token] {
-	return page(v, f.Limit, namesAfter(v.Tokens, f.After), func(id string) (Token, bool) {
+	return page(v, f, namesAfter(v.Tokens, f.After), func(id string) (Token, bool) {
 		return token(v.Tokens[id], names), true
 	}, nil)
 }
@@ -57,13 +57,14 @@ func TokenOf(v *projections.View, names Names, id string) (Token, bool) {
 
 func token(t *domain.Token, names Names) Token {
 	s := t.Settings
-	kind := string(s.Scope)
+	kind := cmp.Or(string(s.Scope), string(s.Permission))
 	if s.Join {
 		kind = "join"
 	}
 	return Token{ID: t.ID, Kind: kind, Person: s.Person, PersonName: names[s.Person], Uses: s.Uses,
 		Used: t.Spent, Until: utc(s.Until),
-		Environments: orEmpty(s.Environments), Roles: orEmpty(s.Roles), Revoked: t.Revoked}
+		Environments: orEmpty(s.Environments), Roles: orEmpty(s.Roles), Projects: s.Projects,
+		Groups: s.Groups, Revoked: t.Revoked}
 }
 
 // EventOf returns a recorded event as people and scripts read it. Credentials are removed, even hashed ones.

@@ -20,6 +20,8 @@ type Filter struct {
 	After string
 	// Limit is the largest number of items; 0 means no limit.
 	Limit int
+	// Sees is what the reader may see; nil means everything.
+	Sees Sees
 }
 
 // The states that lists can be filtered by.
@@ -33,21 +35,21 @@ var (
 // maxParts bounds the parts in one page of deployments, so that the page fits into one response.
 const maxParts = 50_000
 
-// page builds the items of a list from keys, in the order of the keys and up to the limit. build reports whether the
-// item belongs to the list. weight may be nil; it returns how many parts the item adds to maxParts.
-func page[T any](v *projections.View, limit int, keys []string, build func(key string) (T, bool),
+// page builds the items of a list from keys, in the order of the keys and up to the limit of the filter. build reports
+// whether the item belongs to the list. weight may be nil; it returns how many parts the item adds to maxParts.
+func page[T any](v *projections.View, f Filter, keys []string, build func(key string) (T, bool),
 	weight func(T) int) List[T] {
 	list := List[T]{Items: []T{}, Position: v.Position.String()}
 	last, sum := "", 0
 	for _, key := range keys {
 		item, ok := build(key)
-		if !ok {
+		if !ok || !Limit(f.Sees, &item) {
 			continue
 		}
 		if weight != nil {
 			sum += weight(item)
 		}
-		if len(list.Items) > 0 && (len(list.Items) == limit || sum > maxParts) {
+		if len(list.Items) > 0 && (len(list.Items) == f.Limit || sum > maxParts) {
 			list.Next = last
 			break
 		}

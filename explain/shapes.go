@@ -108,6 +108,8 @@ type Candidate struct {
 	Verdict string   `json:"verdict"`
 	Reason  string   `json:"reason"`
 	Causes  []string `json:"causes"` // "#12 MachineCameOnline"
+
+	environment string // of the machine
 }
 
 // Event is a recorded event.
@@ -219,6 +221,29 @@ type Server struct {
 	Alive    bool      `json:"alive"`
 }
 
+// Access is what `get access` shows.
+type Access struct {
+	Name       string            `json:"name"`
+	Who        domain.AccessWho  `json:"who"`
+	Permission domain.Permission `json:"permission"`
+	// Projects and Environments limit the permission; ["*"] means all.
+	Projects     []string `json:"projects"`
+	Environments []string `json:"environments"`
+	// PeopleNames are the names of the people in Who, by id, as far as they are known.
+	PeopleNames map[string]string `json:"peopleNames,omitempty"`
+}
+
+// May is whether a token may do something, and because of what.
+type May struct {
+	Token  string `json:"token"`            // id
+	Person string `json:"person,omitempty"` // the id of the person that the token belongs to
+	// PersonName is empty if the name was erased or could not be read.
+	PersonName string   `json:"personName,omitempty"`
+	Groups     []string `json:"groups,omitempty"`
+	May        bool     `json:"may"`
+	Because    string   `json:"because"`
+}
+
 // Person is what `person list` shows.
 type Person struct {
 	ID   string `json:"id"`
@@ -228,7 +253,7 @@ type Person struct {
 // Token is what `token list` shows. It never contains the secret.
 type Token struct {
 	ID     string `json:"id"`
-	Kind   string `json:"kind"`             // join, or the scope: admin, deploy or read
+	Kind   string `json:"kind"`             // join, the scope (admin, deploy or read), or the permission
 	Person string `json:"person,omitempty"` // the id of the person that the token belongs to
 	// PersonName is empty if the name was erased or could not be read.
 	PersonName   string     `json:"personName,omitempty"`
@@ -237,5 +262,7 @@ type Token struct {
 	Until        *time.Time `json:"until,omitempty"`
 	Environments []string   `json:"environments"`
 	Roles        []string   `json:"roles"`
+	Projects     []string   `json:"projects,omitempty"`
+	Groups       []string   `json:"groups,omitempty"`
 	Revoked      bool       `json:"revoked"`
 }

@@ -56,6 +56,12 @@ var core = []Fold{
 		Apply: never((*View).foldToken), Save: saveTokens, Load: loadTokens,
 	},
 	{
+		Name: "access", Streams: []string{domain.AccessStreams},
+		Apply: never(func(v *View, name string, f Fact) { v.accesses.Fold(name, f.Event) }),
+		Save:  func(s *Saving) any { return s.View.accesses.Settings() },
+		Load:  loadAccesses,
+	},
+	{
 		Name: "servers", Streams: []string{domain.ServerStreams}, Informational: true,
 		Apply: never(func(v *View, _ string, f Fact) { v.foldServer(f) }),
 		Save:  func(s *Saving) any { return s.View.Servers },

@@ -98,6 +98,14 @@ func loadTokens(l *Loading) {
 	}
 }
 
+func loadAccesses(l *Loading) {
+	var in map[string]domain.AccessSettings
+	l.Decode(&in)
+	for name, settings := range in {
+		l.View.accesses.Set(name, settings)
+	}
+}
+
 func loadWatch(l *Loading) {
 	in := next[savedWatch](l)
 	l.View.Watch, l.View.Watch.starts = in.Watch, in.Starts

@@ -54,6 +54,7 @@ type View struct {
 	open          []*Deployment                 // deployments that have not ended
 	vacant        map[string]*Record            // names that have open parts but no machine
 	cleanUps      cleanUps
+	accesses      *domain.Accesses
 	sequence      int // of the last queued deployment
 	listenerIndex listenerIndex
 	index         index
@@ -157,6 +158,7 @@ func New(more ...Fold) *View {
 		joined:       map[domain.ID][]*domain.Token{},
 		vacant:       map[string]*Record{},
 		cleanUps:     newCleanUps(),
+		accesses:     domain.NewAccesses(),
 		index:        newIndex(),
 	}
 	v.setRows(more)

@@ -40,6 +40,16 @@ func (w world) Policy(name string) *domain.PolicySettings {
 
 func (w world) Token(id string) *domain.Token { return w.v.Tokens[id] }
 
+func (w world) Tokens() []*domain.Token {
+	all := make([]*domain.Token, 0, len(w.v.Tokens))
+	for _, id := range sortedKeys(w.v.Tokens) {
+		all = append(all, w.v.Tokens[id])
+	}
+	return all
+}
+
+func (w world) Accesses() *domain.Accesses { return w.v.accesses }
+
 func (w world) Restored(was domain.ID) bool {
 	return w.v.hadID(was)
 }
@@ -141,7 +151,8 @@ func (w world) Deployment(id domain.ID) *domain.DeploymentFacts {
 	if d == nil {
 		return nil
 	}
-	return &domain.DeploymentFacts{Project: d.Project.Name, Ended: d.Ended, Cancelled: d.Cancelled, State: d.State}
+	return &domain.DeploymentFacts{Project: d.Project.Name, Environment: d.Environment, Ended: d.Ended,
+		Cancelled: d.Cancelled, State: d.State}
 }
 
 func (w world) part(deployment domain.ID, machine string) *Part {

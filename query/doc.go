@@ -10,6 +10,7 @@
 //	files.go   resources as files, what an apply would change, due machines, which machines a deployment would reach
 //	doctor.go  the findings of `drover doctor`
 //	health.go  why the server is not ready, and problems that need a person
+//	access.go  Access resources, and who may do what
 //	log.go     the whole log: verify and export
 //
 // # What it relies on

@@ -2,6 +2,7 @@ package query
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"math"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/api/resource"
 	"github.com/droverhq/drover/domain"
@@ -35,6 +37,35 @@ func (q *Queries) CheckFiles(docs []resource.Document) error {
 		return wrong
 	}
 	return nil
+}
+
+// CheckPermissions returns a problem unless the caller may apply all documents. It lists what is missing for each.
+func (q *Queries) CheckPermissions(caller domain.Principal, docs []resource.Document) error {
+	var missing []client.ProblemPlace
+	var first *domain.Rejection
+	q.cfg.Engine.Read(func(v *projections.View) {
+		for _, d := range docs {
+			command := d.Command(domain.Origin{})
+			if command == nil { // CheckFiles reports the empty document
+				continue
+			}
+			for _, need := range command.Needs(v.World()) {
+				if r := caller.Refuse(need); r != nil {
+					first = cmp.Or(first, r)
+					missing = append(missing, client.ProblemPlace{Location: d.String(), Message: d.String() + ": " + r.Reason})
+				}
+			}
+		}
+	})
+	if first == nil {
+		return nil
+	}
+	if len(docs) == 1 && len(missing) == 1 {
+		return first
+	}
+	p := problem.Forbidden("%s may not apply all documents; nothing was written", caller.Name).WithHint("%s", first.Hint)
+	p.Places = missing[:min(len(missing), resource.MaxProblems)]
+	return p
 }
 
 // Changes compares documents with the existing resources. It also returns the deployments that are due now, without the
@@ -88,6 +119,10 @@ func current(v *projections.View, kind, project, name string) (d resource.Docume
 		if p := v.Projects[project]; p != nil && p.Triggers[name] != nil {
 			return resource.FromTrigger(project, p.Triggers[name]), true
 		}
+	case "access":
+		if a := v.World().Accesses().Get(name); a != nil {
+			return resource.FromAccess(a), true
+		}
 	case "machine":
 		if m := v.Machines[name]; m != nil {
 			return resource.FromMachine(&m.Machine), true
@@ -96,10 +131,10 @@ func current(v *projections.View, kind, project, name string) (d resource.Docume
 	return d, false
 }
 
-var resourceKinds = []string{"environment", "machinepolicy", "project", "trigger", "machine"}
+var resourceKinds = []string{"environment", "machinepolicy", "project", "trigger", "machine", "access"}
 
 // ResourceFile returns the YAML file of one resource. project is the project of a trigger.
-func (q *Queries) ResourceFile(kind, project, name string) (text []byte, err error) {
+func (q *Queries) ResourceFile(see explain.Sees, kind, project, name string) (text []byte, err error) {
 	if !slices.Contains(append(resourceKinds, "policy"), kind) {
 		return nil, problem.NotFound("unknown kind %.40q", kind).
 			WithHint("use one of %s", strings.Join(resourceKinds, ", "))
@@ -111,14 +146,33 @@ func (q *Queries) ResourceFile(kind, project, name string) (text []byte, err err
 	found := false
 	q.cfg.Engine.Read(func(v *projections.View) {
 		var d resource.Document
-		if d, found = current(v, kind, project, name); found {
+		if d, found = current(v, kind, project, name); found && seesResource(v, see, kind, project, name) {
 			err = resource.Write(&out, d)
+		} else {
+			found = false
 		}
 	})
 	if err == nil && !found {
 		err = problem.NotFound("%s %.80q does not exist", kind, name)
 	}
 	return out.Bytes(), err
+}
+
+// seesResource reports whether a reader may see an existing resource.
+func seesResource(v *projections.View, see explain.Sees, kind, project, name string) bool {
+	switch {
+	case see == nil:
+		return true
+	case kind == "machine":
+		return see("", v.Machines[name].Environment)
+	case kind == "environment":
+		return see("", name)
+	case kind == "project":
+		return see(name, "")
+	case kind == "trigger":
+		return see(project, "")
+	}
+	return false
 }
 
 // errNoProject returns the problem of a trigger without a project.
@@ -134,7 +188,7 @@ type DueList struct {
 
 // Due returns what the next tick would deploy. If a project is given, it returns instead what would be due if that
 // project were enabled, or the given trigger of it.
-func (q *Queries) Due(project, trigger string) (DueList, error) {
+func (q *Queries) Due(see explain.Sees, project, trigger string) (DueList, error) {
 	if trigger != "" && project == "" {
 		return DueList{}, errNoProject()
 	}
@@ -143,7 +197,7 @@ func (q *Queries) Due(project, trigger string) (DueList, error) {
 		if project != "" {
 			due = explain.DueIfEnabled(v, age, project, trigger)
 		}
-		return DueList{Items: due, Position: v.Position.String()}
+		return DueList{Items: explain.LimitDue(see, due), Position: v.Position.String()}
 	}), nil
 }
 

@@ -107,66 +107,69 @@ func (q *Queries) Servers(f explain.Filter) (explain.List[explain.Server], error
 		}))
 }
 
-// one returns one resource from the view. If find returns false, it returns missing with a hint to `drover VERB`.
-func one[T any](q *Queries, find func(*projections.View) (T, bool), missing *problem.Problem, verb string) (thing T,
-	err error) {
+// one returns one resource from the view. If find returns false, or if the reader must not see the resource, it returns
+// missing with a hint to `drover VERB`.
+func one[T any](q *Queries, see explain.Sees, find func(*projections.View) (T, bool), missing *problem.Problem,
+	verb string) (thing T, err error) {
 	found := false
 	q.cfg.Engine.Read(func(v *projections.View) { thing, found = find(v) })
-	if !found {
+	if !found || !explain.Limit(see, &thing) {
+		var none T
+		thing = none
 		return thing, missing.WithHint("`drover %s` lists them", verb)
 	}
 	return thing, nil
 }
 
 // named returns one resource by its name.
-func named[T any](q *Queries, what, name, verb string, find func(*projections.View, string) (T, bool)) (T, error) {
-	return one(q, func(v *projections.View) (T, bool) { return find(v, name) },
+func named[T any](q *Queries, see explain.Sees, what, name, verb string, find func(*projections.View, string) (T, bool)) (T, error) {
+	return one(q, see, func(v *projections.View) (T, bool) { return find(v, name) },
 		problem.NotFound("%s %.80q does not exist", what, name), verb)
 }
 
 // Machine returns one machine.
-func (q *Queries) Machine(name string) (explain.Machine, error) {
-	return named(q, "machine", name, "get machines", explain.MachineOf)
+func (q *Queries) Machine(see explain.Sees, name string) (explain.Machine, error) {
+	return named(q, see, "machine", name, "get machines", explain.MachineOf)
 }
 
 // Project returns one project.
-func (q *Queries) Project(name string) (explain.Project, error) {
-	return named(q, "project", name, "get projects", explain.ProjectOf)
+func (q *Queries) Project(see explain.Sees, name string) (explain.Project, error) {
+	return named(q, see, "project", name, "get projects", explain.ProjectOf)
 }
 
 // Token returns one token, without its secret.
 func (q *Queries) Token(ctx context.Context, id string) (explain.Token, error) {
 	names := q.cfg.People.Names(ctx)
-	return named(q, "token", id, "token list", func(v *projections.View, id string) (explain.Token, bool) {
+	return named(q, nil, "token", id, "token list", func(v *projections.View, id string) (explain.Token, bool) {
 		return explain.TokenOf(v, names, id)
 	})
 }
 
 // Environment returns one environment.
-func (q *Queries) Environment(name string) (explain.Environment, error) {
-	return named(q, "environment", name, "get environments", explain.EnvironmentOf)
+func (q *Queries) Environment(see explain.Sees, name string) (explain.Environment, error) {
+	return named(q, see, "environment", name, "get environments", explain.EnvironmentOf)
 }
 
 // Policy returns one machine policy.
 func (q *Queries) Policy(name string) (explain.Policy, error) {
-	return named(q, "policy", name, "get policies", explain.PolicyOf)
+	return named(q, nil, "policy", name, "get policies", explain.PolicyOf)
 }
 
 // Server returns one server by its id.
 func (q *Queries) Server(id string) (explain.Server, error) {
-	return named(q, "server", id, "get servers", func(v *projections.View, id string) (explain.Server, bool) {
+	return named(q, nil, "server", id, "get servers", func(v *projections.View, id string) (explain.Server, bool) {
 		return explain.ServerOf(v, q.cfg.Engine.Server(), q.cfg.Engine.Alive, id)
 	})
 }
 
 // Trigger returns one trigger of a project.
-func (q *Queries) Trigger(project, name string) (explain.Trigger, error) {
+func (q *Queries) Trigger(see explain.Sees, project, name string) (explain.Trigger, error) {
 	find := func(v *projections.View) (explain.Trigger, bool) { return explain.TriggerOf(v, project, name) }
-	return one(q, find, problem.NotFound("project %.80q has no trigger %.80q", project, name), "get triggers")
+	return one(q, see, find, problem.NotFound("project %.80q has no trigger %.80q", project, name), "get triggers")
 }
 
 // Release returns one release of a project.
-func (q *Queries) Release(project, version string) (explain.Release, error) {
+func (q *Queries) Release(see explain.Sees, project, version string) (explain.Release, error) {
 	find := func(v *projections.View) (explain.Release, bool) { return explain.ReleaseOf(v, project, version) }
-	return one(q, find, problem.NotFound("project %.80q has no release %.140q", project, version), "get releases")
+	return one(q, see, find, problem.NotFound("project %.80q has no release %.140q", project, version), "get releases")
 }

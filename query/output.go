@@ -14,6 +14,7 @@ import (
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/internal/clock"
 	"github.com/droverhq/drover/projections"
 )
@@ -43,6 +44,8 @@ type OutputInput struct {
 	Machine string
 	// After selects the pieces after a sequence, or after MACHINE=SEQUENCE,MACHINE=SEQUENCE; empty selects all.
 	After string
+	// Sees is what the reader may see; nil means everything.
+	Sees explain.Sees
 }
 
 const (
@@ -116,7 +119,7 @@ func (q *Queries) outputReader(ctx context.Context, in OutputInput) (*outputRead
 	id, err := domain.ParseID(in.Deployment)
 	known, hasPart := false, false
 	look := func(v *projections.View) {
-		if d := v.Deployments[id]; d != nil && err == nil {
+		if d := v.Deployments[id]; d != nil && err == nil && (in.Sees == nil || in.Sees(d.Project.Name, d.Environment)) {
 			known, hasPart = true, in.Machine == "" || d.Parts[in.Machine] != nil
 			r.updateClaimed(d)
 		}

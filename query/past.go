@@ -26,11 +26,14 @@ func (q *Queries) viewWithPruned(ctx context.Context, id domain.ID) (*projection
 }
 
 // Deployment returns one deployment. It reads a pruned one from the log.
-func (q *Queries) Deployment(ctx context.Context, id string) (shown explain.Deployment, err error) {
+func (q *Queries) Deployment(ctx context.Context, see explain.Sees, id string) (shown explain.Deployment, err error) {
 	names := q.cfg.People.Names(ctx)
 	parsed, _ := domain.ParseID(id) // an invalid id becomes the zero id, which no deployment has
 	found := false
 	q.cfg.Engine.Read(func(v *projections.View) { shown, found = explain.DeploymentOf(v, parsed, names) })
+	if found && !explain.Limit(see, &shown) {
+		return explain.Deployment{}, noDeployment(id)
+	}
 	if found {
 		return shown, nil
 	}
@@ -42,6 +45,9 @@ func (q *Queries) Deployment(ctx context.Context, id string) (shown explain.Depl
 		return shown, noDeployment(id)
 	}
 	shown, _ = explain.DeploymentOf(past, parsed, names)
+	if !explain.Limit(see, &shown) {
+		return explain.Deployment{}, noDeployment(id)
+	}
 	return shown, nil
 }
 

@@ -66,7 +66,7 @@ func TestFollowEventsYieldsEachEventOnceAndInOrder(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	var types []string
-	for event, err := range f.FollowEvents(ctx, 0) {
+	for event, err := range f.FollowEvents(ctx, nil, 0) {
 		require.NoError(t, err)
 		types = append(types, event.Type)
 		if len(types) == 2 { // all stored events; the next one is appended while the reader waits
@@ -86,11 +86,11 @@ func TestFollowEventsReportsWhyTheStreamEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var last error
-	for _, err := range f.FollowEvents(ctx, f.Position()) {
+	for _, err := range f.FollowEvents(ctx, nil, f.Position()) {
 		last = err
 	}
 	require.ErrorIs(t, last, context.Canceled)
-	for _, err := range f.FollowEvents(t.Context(), f.Position()+5) {
+	for _, err := range f.FollowEvents(t.Context(), nil, f.Position()+5) {
 		last = err
 	}
 	require.Equal(t, client.Conflict, problem.Of(last).Kind)

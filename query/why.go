@@ -2,6 +2,7 @@ package query
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,6 +21,8 @@ type WhyInput struct {
 	Project string
 	// At is a position or an RFC 3339 time in the past; empty means now.
 	At string
+	// Sees is what the reader may see; nil means everything.
+	Sees explain.Sees
 }
 
 // WhyAnswers is the result of Why.
@@ -82,18 +85,30 @@ func (q *Queries) whyAt(ctx context.Context, in WhyInput) (WhyAnswers, error) {
 
 // projects returns the projects to explain. A name that the log has never had is a problem.
 func (in WhyInput) projects(v *projections.View) ([]string, error) {
-	if v.Revision(domain.MachineStream(in.Machine)) == eventlog.NoStream {
+	if v.Revision(domain.MachineStream(in.Machine)) == eventlog.NoStream || !in.seesMachine(v, "") {
 		return nil, problem.NotFound("machine %.80q does not exist",
 			in.Machine).WithHint("`drover get machines` lists them")
 	}
 	if in.Project == "" {
-		return explain.ProjectsFor(v, in.Machine), nil
+		return slices.DeleteFunc(explain.ProjectsFor(v, in.Machine), func(project string) bool {
+			return !in.seesMachine(v, project)
+		}), nil
 	}
-	if v.Revision(domain.ProjectStream(in.Project)) == eventlog.NoStream {
+	if v.Revision(domain.ProjectStream(in.Project)) == eventlog.NoStream || !in.seesMachine(v, in.Project) {
 		return nil, problem.NotFound("project %.80q does not exist",
 			in.Project).WithHint("`drover get projects` lists them")
 	}
 	return []string{in.Project}, nil
+}
+
+// seesMachine reports whether the reader may see the machine, and a project on it unless project is empty. Only a reader
+// who may read everything sees machines that do not exist any more.
+func (in WhyInput) seesMachine(v *projections.View, project string) bool {
+	if in.Sees == nil {
+		return true
+	}
+	m := v.Machines[in.Machine]
+	return m != nil && in.Sees(project, m.Environment)
 }
 
 // didNotExist returns the problem of a machine or project that is in the log but did not exist at in.At.

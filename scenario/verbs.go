@@ -97,11 +97,13 @@ func deleteCommand(w *words) domain.Command {
 		return domain.DeleteEnvironment{Name: name, Origin: domain.By(by)}
 	case "policy":
 		return domain.DeletePolicy{Name: name, Origin: domain.By(by)}
+	case "access":
+		return domain.DeleteAccess{Name: name, Origin: domain.By(by)}
 	case "trigger":
 		project, trigger, _ := strings.Cut(name, "/")
 		return domain.DeleteTrigger{Project: project, Name: trigger, Origin: domain.By(by)}
 	}
-	w.note(w.runner.wrong("use machine, project, trigger, environment or policy", "unknown kind %.40q", w.arg(0)))
+	w.note(w.runner.wrong("use machine, project, trigger, environment, policy or access", "unknown kind %.40q", w.arg(0)))
 	return nil
 }
 

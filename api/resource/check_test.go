@@ -32,6 +32,7 @@ func (w smallWorld) Policy(name string) *domain.PolicySettings {
 }
 
 func (w smallWorld) Project(name string) *domain.Project { return w.projects[name] }
+func (w smallWorld) Accesses() *domain.Accesses          { return domain.NewAccesses() }
 func (w smallWorld) Machine(name string) *domain.Machine { return w.machines[name] }
 
 const wholeFleet = `
@@ -57,6 +58,11 @@ metadata: {name: tame}
 apiVersion: drover.dev/v1
 kind: Environment
 metadata: {name: production}
+---
+apiVersion: drover.dev/v1
+kind: Access
+metadata: {name: deployers}
+spec: {who: {groups: [ops]}, permission: deployer, projects: [shop], environments: ["*"]}
 `
 
 func TestDocumentsMayReferToEachOtherInAnyOrder(t *testing.T) {

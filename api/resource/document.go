@@ -22,6 +22,7 @@ const (
 	Project       Kind = "Project"
 	Trigger       Kind = "Trigger"
 	Machine       Kind = "Machine"
+	Access        Kind = "Access"
 )
 
 // Kinds lists the kinds in the order in which they are applied.
@@ -113,6 +114,11 @@ func FromMachine(m *domain.Machine) Document {
 			Disabled:    m.Disabled,
 		},
 	)
+}
+
+// FromAccess describes an Access.
+func FromAccess(a *domain.Access) Document {
+	return of(domain.ApplyAccess{Name: a.Name, Settings: a.Settings})
 }
 
 // Problem is one error in the input, with its location.

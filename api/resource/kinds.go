@@ -13,7 +13,7 @@ import (
 // header contains the keys that documents of all kinds share.
 type header struct {
 	APIVersion string   `yaml:"apiVersion" required:"write apiVersion: drover.dev/v1"`
-	Kind       Kind     `yaml:"kind" required:"use one of Environment, MachinePolicy, Project, Trigger, Machine"`
+	Kind       Kind     `yaml:"kind" required:"use one of Environment, MachinePolicy, Project, Trigger, Machine, Access"`
 	Metadata   metadata `yaml:"metadata" required:"write metadata: {name: NAME}"`
 
 	Spec *strictyaml.Value `yaml:"spec"`
@@ -61,6 +61,9 @@ var rows = []row{
 		empty[machineSpec],
 		func() kindSpec { return &machineSpec{Environment: "environment"} },
 	},
+	{Access, "access", "access", empty[accessSpec], func() kindSpec {
+		return &accessSpec{accessWho{Groups: []string{"group"}}, domain.Viewer, []string{domain.All}, []string{domain.All}}
+	}},
 }
 
 // empty returns a new zero spec.
@@ -99,6 +102,8 @@ func of(command domain.Command) Document {
 		policy := cmp.Or(c.Policy, domain.DefaultPolicy)
 		return Document{Kind: Machine, Name: c.Name,
 			spec: &machineSpec{c.Environment, domain.SortedUnique(c.Roles), policy, c.Disabled}}
+	case domain.ApplyAccess:
+		return Document{Kind: Access, Name: c.Name, spec: accessOf(c.Settings)}
 	case domain.ApplyEnvironment:
 		return Document{Kind: Environment, Name: c.Name, spec: &environmentSpec{}}
 	}

@@ -101,6 +101,8 @@ var (
 		func(c explain.Candidate) string { return c.Project + "/" + c.Trigger + "/" + c.Machine },
 		sameWhenWide(explain.CandidatesTable),
 	)
+	accessKind = kindOf(kind{name: "access", plural: "access", file: true, deletable: true},
+		func(a explain.Access) string { return a.Name }, sameWhenWide(explain.AccessTable))
 	tokenKind = kindOf(kind{opaque: true, name: "token", plural: "tokens"},
 		func(t explain.Token) string { return t.ID }, sameWhenWide(explain.TokensTable))
 	personKind = kindOf(kind{opaque: true, name: "person", plural: "people"},

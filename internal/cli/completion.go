@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/internal/config"
 )
@@ -71,6 +72,8 @@ var argumentNames = map[string][]completer{
 	"server-key rotate":       {},
 	"person add":              {},
 	"person list":             {},
+	"access who":              {},
+	"access why-not":          {ofKind(&tokenKind)},
 	"eventlog verify":         {},
 	"eventlog clear":          {},
 	"eventlog accept-restore": {},
@@ -111,6 +114,8 @@ var flagNames = map[string]completer{
 	"exclude":     ofKind(&machineKind),
 	"person":      ofKind(&personKind),
 	"scope":       fixed("admin", "deploy", "read"),
+	"permission":  fixed("viewer", "operator", "releaser", "deployer", "approver", "owner", "admin", "none"),
+	"can":         verbsOf,
 	"state":       statesOf,
 	"role":        rolesSeen,
 	"server":      addresses,
@@ -162,6 +167,13 @@ func (a *app) ask(cmd *cobra.Command, args []string, partial string, find comple
 
 // fixed returns a completer for a fixed list of words.
 func fixed(words ...string) completer { return func(*completion) []string { return words } }
+
+func verbsOf(*completion) (all []string) {
+	for _, verb := range domain.Verbs() {
+		all = append(all, string(verb))
+	}
+	return all
+}
 
 func kindNames(*completion) []string {
 	var all []string

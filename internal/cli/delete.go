@@ -14,8 +14,8 @@ func deleteVerb(a *app) *cobra.Command {
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "a resource does not exist",
 			exitConflict: "a resource is still in use; it was not deleted"}),
-		use: "delete KIND NAME…", short: "Delete machines, environments, policies, projects or triggers",
-		long: "Delete machines, environments, policies, projects or triggers, one after the other.\n\n" +
+		use: "delete KIND NAME…", short: "Delete machines, environments, policies, projects, triggers or access",
+		long: "Delete machines, environments, policies, projects, triggers or access, one after the other.\n\n" +
 			"A resource that another one refers to is not deleted. If you create a resource with the same\n" +
 			"name later, it starts without history. If the agent of a deleted machine is still connected, it\n" +
 			"adds the machine again immediately.",

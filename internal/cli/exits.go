@@ -43,7 +43,7 @@ func readExits(own exits) exits {
 // writeExits returns the exit codes of a command that changes something on a server; the entries of own replace the
 // defaults.
 func writeExits(own exits) exits {
-	all := readExits(exits{exitDenied: "no token is configured, or its scope does not permit this",
+	all := readExits(exits{exitDenied: "no token is configured, or it does not permit this",
 		exitConflict: "the stream of the resource is set aside, or the log has lost events; nothing was changed"})
 	maps.Copy(all, own)
 	return all

@@ -18,7 +18,7 @@ func personVerb(a *app) *cobra.Command {
 
 func personAddVerb(a *app) *cobra.Command {
 	return verb{
-		exits: readExits(exits{exitDenied: "no token is configured, or its scope does not permit this"}),
+		exits: readExits(exits{exitDenied: "no token is configured, or it does not permit this"}),
 		use:   "add NAME", short: "Store the name of a person and print the new id",
 		long: "Store the name of a person and print a new id. Events contain only the id; the name is stored\n" +
 			"beside the log, where `drover person erase` can delete it. `drover token create --person ID`\n" +
@@ -50,7 +50,7 @@ func personListVerb(a *app) *cobra.Command {
 
 func personEraseVerb(a *app) *cobra.Command {
 	return verb{
-		exits: readExits(exits{exitDenied: "no token is configured, or its scope does not permit this",
+		exits: readExits(exits{exitDenied: "no token is configured, or it does not permit this",
 			exitMissing: "the person does not exist, or the name is already erased"}),
 		use: "erase ID…", short: "Erase the names of people",
 		long: "Erase the names of people, by the ids that `drover person list` shows. Their events stay in the\n" +

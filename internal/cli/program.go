@@ -145,8 +145,8 @@ var commandGroups = []struct {
 	{"deploy", "Deploy:", []func(*app) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb,
 		pinVerb, unpinVerb, holdVerb, unholdVerb}},
 	{"inspect", "Inspect:", []func(*app) *cobra.Command{getVerb, describeVerb, whyVerb, logsVerb, eventsVerb}},
-	{"operate", "Operate:", []func(*app) *cobra.Command{doctorVerb, tokenVerb, personVerb, serverKeyVerb, eventlogVerb,
-		testVerb, versionVerb, completionVerb, manVerb}},
+	{"operate", "Operate:", []func(*app) *cobra.Command{doctorVerb, tokenVerb, personVerb, accessVerb,
+		serverKeyVerb, eventlogVerb, testVerb, versionVerb, completionVerb, manVerb}},
 }
 
 const helpTemplate = `{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}

@@ -14,8 +14,8 @@ import (
 
 func tokenVerb(a *app) *cobra.Command {
 	return parent("token", "Create, list and revoke tokens",
-		"People and programs need a token with a scope (admin, deploy or read) to use a server. Agents need a\n"+
-			"join token to join.", tokenCreateVerb(a), tokenListVerb(a), tokenRevokeVerb(a))
+		"People and programs need a token with a scope (admin, deploy or read) or a permission to use a\n"+
+			"server. Agents need a join token to join.", tokenCreateVerb(a), tokenListVerb(a), tokenRevokeVerb(a))
 }
 
 // tokenRequest is the body of POST /tokens.
@@ -27,6 +27,9 @@ type tokenRequest struct {
 	Until        *time.Time `json:"until,omitempty"`
 	Environments []string   `json:"environments,omitempty"`
 	Roles        []string   `json:"roles,omitempty"`
+	Permission   string     `json:"permission,omitempty"`
+	Projects     []string   `json:"projects,omitempty"`
+	Groups       []string   `json:"groups,omitempty"`
 }
 
 func tokenCreateVerb(a *app) *cobra.Command {
@@ -37,11 +40,14 @@ func tokenCreateVerb(a *app) *cobra.Command {
 	cmd := verb{
 		exits: writeExits(exits{exitMissing: "the person does not exist, or is erased"}),
 		use:   "create", short: "Create a token and print it",
-		long: "Create a token for a person or a program (--scope), or a join token for agents (--join), and\n" +
-			"print only the token. It cannot be shown again, because only its hash is stored.\n\n" +
+		long: "Create a token for a person or a program (--scope or --permission), or a join token for agents\n" +
+			"(--join), and print only the token. It cannot be shown again, because only its hash is stored.\n\n" +
+			"A permission can be limited to projects and environments. Access resources can grant more to the\n" +
+			"token, to its owner or to a group. --permission none grants only that.\n\n" +
 			"With --log, the event log is opened directly, without a server. Use it if no valid token is\n" +
 			"left, while the server is stopped.",
 		example: "drover token create --scope deploy --for 720h\n" +
+			"drover token create --permission deployer --project shop --environment production\n" +
 			"drover agent --join \"$(drover token create --join)\" --name web-01 --environment production\n" +
 			"drover token create --log sqlite:/var/lib/drover/drover.db",
 	}.command()
@@ -67,8 +73,14 @@ func tokenCreateVerb(a *app) *cobra.Command {
 	flags.IntVar(&uses, "uses", 1, "maximum number `N` of agents that can join with the token; 0: no limit")
 	flags.DurationVar(&lasts, "for", 0,
 		"expire after this `DURATION`, such as 720h; default: 1h for a join token, otherwise never")
-	flags.StringSliceVar(&request.Environments, "environment", nil,
-		"let agents join only this `ENVIRONMENT`; repeatable")
+	flags.StringVar(&request.Permission, "permission", "",
+		"`PERMISSION` of the token instead of a scope: viewer, operator, releaser, deployer, approver, owner, admin or\n"+
+			"none")
+	flags.StringSliceVarP(&request.Projects, "project", "p", nil,
+		"limit the permission to this `PROJECT`; repeatable; default: all projects")
+	flags.StringSliceVar(&request.Groups, "group", nil, "`NAME` of a group of the token's owner; repeatable")
+	flags.StringSliceVarP(&request.Environments, "environment", "e", nil,
+		"limit the permission, or the agents that join, to this `ENVIRONMENT`; repeatable; default: all\nenvironments")
 	flags.StringSliceVar(&request.Roles, "role", nil, "let agents join only with this `ROLE`; repeatable")
 	flags.StringVar(&log, "log", "", "open the event log at `URL` instead of asking a server")
 	return cmd
@@ -83,14 +95,27 @@ func (w *tokenRequest) complete(cmd *cobra.Command, uses int, lasts time.Duratio
 	switch {
 	case w.Join && (given("scope") || given("person")):
 		return usage("--scope and --person cannot be combined with --join")
+	case w.Join && (given("permission") || given("project") || given("group")):
+		return usage("--permission, --project and --group cannot be combined with --join")
+	case given("permission") && given("scope"):
+		return usage("--permission and --scope exclude each other")
+	case given("permission") && w.Permission == "":
+		return usage("--permission is empty; is a shell variable unset?")
+	case given("project") && w.Permission == "":
+		return usage("--project requires --permission")
 	case given("person") && w.Person == "":
 		return usage("--person is empty; is a shell variable unset?")
 	case given("log") && given("person"):
 		return usage("--person cannot be combined with --log: only a server can check that the person exists")
-	case !w.Join && (given("uses") || given("environment") || given("role")):
+	case !w.Join && w.Permission == "" && (given("uses") || given("environment") || given("role")):
 		return usage("--uses, --environment and --role require --join")
+	case !w.Join && (given("uses") || given("role")):
+		return usage("--uses and --role require --join")
 	case !slices.Contains([]string{"admin", "deploy", "read"}, w.Scope):
 		return usage("unknown scope %s: use admin, deploy or read", quoted(w.Scope))
+	}
+	if w.Permission != "" {
+		w.Scope = ""
 	}
 	if w.Join {
 		w.Scope, w.Uses = "", &uses
@@ -110,7 +135,8 @@ func (a *app) tokenInLog(ctx context.Context, log string, request tokenRequest) 
 	}
 	defer opened.Close()
 	settings := domain.TokenSettings{Join: request.Join, Scope: domain.Scope(request.Scope), Until: request.Until,
-		Environments: request.Environments, Roles: request.Roles}
+		Environments: request.Environments, Roles: request.Roles, Permission: domain.Permission(request.Permission),
+		Projects: request.Projects, Groups: request.Groups}
 	if request.Uses != nil {
 		settings.Uses = *request.Uses
 	}

@@ -82,7 +82,7 @@ var withoutKeyword = map[string]string{
 	"UseToken": "tokens belong to the API", "RotateServerKey": "server keys belong to the API",
 	"RegisterVerifier": "agents send it when they connect",
 	"ApplyEnvironment": "the block apply", "ApplyPolicy": "the block apply", "ApplyProject": "the block apply",
-	"ApplyTrigger": "the block apply",
+	"ApplyTrigger": "the block apply", "ApplyAccess": "the block apply",
 }
 
 func TestEveryCommandHasTestRouteAndKeyword(t *testing.T) {

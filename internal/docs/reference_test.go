@@ -51,6 +51,7 @@ var reference = map[resource.Kind]string{
 	resource.Environment: "reference/environment.md", resource.MachinePolicy: "reference/machine-policy.md",
 	resource.Project: "reference/project.md",
 	resource.Trigger: "reference/trigger.md", resource.Machine: "reference/machine.md",
+	resource.Access: "reference/access.md",
 }
 
 func TestKindPagesListAllFields(t *testing.T) {
@@ -167,7 +168,7 @@ func TestReadOnlyResourcesAreListedWithFields(t *testing.T) {
 func TestEventPageListsAllFields(t *testing.T) {
 	elsewhere := []reflect.Type{reflect.TypeFor[domain.ProjectSettings](), reflect.TypeFor[domain.PolicySettings](),
 		reflect.TypeFor[domain.TriggerSettings](),
-		reflect.TypeFor[domain.TokenSettings](), reflect.TypeFor[domain.Step](), reflect.TypeFor[domain.Actor]()}
+		reflect.TypeFor[domain.TokenSettings](), reflect.TypeFor[domain.AccessSettings](), reflect.TypeFor[domain.Step](), reflect.TypeFor[domain.Actor]()}
 	for _, name := range domain.TypeNames() {
 		event, err := domain.Decode(name, []byte("{}"))
 		require.NoError(t, err)
