@@ -7,6 +7,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/droverhq/drover/eventlog"
 )
 
 // TestMachinesOfKilledServerGetNextDeploymentFromOthers measures the time from the kill to the first line that the
@@ -82,4 +86,32 @@ func (c *cluster) spread() {
 		}
 	}
 	c.until("all machines are online", c.online)
+}
+
+// TestRestartedServerReleasesTheSessionsOfItsKilledPredecessor checks that other servers need not wait until the lease of
+// the killed process is stale. A machine whose agent was killed at the same moment would be offline that long.
+func TestRestartedServerReleasesTheSessionsOfItsKilledPredecessor(t *testing.T) {
+	skipIfShort(t)
+	c := newCluster(t, clusterConfig{servers: 2, agents: 0})
+	c.until("both servers are ready", c.ready)
+	before, err := c.log.Newest(t.Context(), eventlog.Leases)
+	require.NoError(t, err)
+	require.Len(t, before, 2)
+	c.servers[0].signal(syscall.SIGKILL)
+	c.until("the lease of the killed server is replaced", func() error {
+		leases, err := c.log.Newest(t.Context(), eventlog.Leases)
+		if err != nil {
+			return err
+		}
+		kept := 0
+		for server := range leases {
+			if _, known := before[server]; known {
+				kept++
+			}
+		}
+		if kept != 1 || len(leases) != 2 { // otherwise the lease of the killed server stays for an hour
+			return fmt.Errorf("%d servers have a lease, %d of them as before", len(leases), kept)
+		}
+		return nil
+	})
 }

@@ -9,6 +9,7 @@
 //	loops.go       background loops: ticks, reactions, lease, watchdog, deletion of old output
 //	schedule.go    when ticks run
 //	head.go        the witness of the log's head, which shows lost events at the next start
+//	predecessors.go drops the leases of servers of this data folder that were killed
 //	snapshot.go    the snapshot of the view, for the next start
 //	listen.go      the listen address, TLS, and the address that other machines use
 //	certificate.go reloads the TLS certificate when its files change

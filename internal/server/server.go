@@ -96,6 +96,7 @@ type run struct {
 	backup   func(context.Context) (*api.Copy, error) // nil if the log is not a file
 	engine   *engine.Engine
 	witness  *witness.File // nil without a data folder
+	running  runningFile
 	agents   *agents.Hub
 	api      *api.API
 	watchdog *watchdog
@@ -228,6 +229,7 @@ func (r *run) open(ctx context.Context) (err error) {
 	if err := r.engine.RenewLease(ctx, r.log); err != nil {
 		return fmt.Errorf("read the leases of the other servers: %w", err)
 	}
+	r.dropKilled(ctx)
 	r.logger.Info("log folded", zap.Stringer("log", r.engine.LogID()), zap.Stringer("position", r.engine.Position()),
 		zap.Stringer("snapshot", r.engine.ResumedFrom()), zap.Duration("took", r.clock.Elapsed()-begun))
 	r.watchdog = &watchdog{elapsed: r.clock.Elapsed, last: r.clock.Elapsed(), paused: r.engine.Paused,
@@ -284,6 +286,7 @@ func (r *run) serve(ctx context.Context) error {
 	end()
 	wait()
 	r.logFault(context.Background(), "could not drop the lease", r.dropLease())
+	r.running.close()
 	// last, because no client waits for them
 	r.logFault(context.Background(), "could not store a snapshot", r.engine.Snapshot())
 	r.closeWitness()
