@@ -15,6 +15,7 @@ import (
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/internal/clock"
+	"github.com/droverhq/drover/serverkey"
 )
 
 // Clock is the time that an agent uses.
@@ -43,6 +44,9 @@ type Config struct {
 	// Relay permits a server that receives the connections at another address than the loopback address that the agent
 	// dials, without TLS: behind a tunnel, a published port of a container, or a proxy.
 	Relay bool
+	// AcceptServer is the only server key that the agent accepts, and pins. Zero: the pinned key, or else that of the first
+	// server that proves itself.
+	AcceptServer serverkey.Public
 	// Ephemeral asks the server to delete the machine when the agent shuts down cleanly.
 	Ephemeral bool
 	// Version is the version of this program.

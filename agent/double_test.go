@@ -29,6 +29,7 @@ import (
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/api/client/handshake"
 	"github.com/droverhq/drover/domain"
+	"github.com/droverhq/drover/serverkey"
 )
 
 // timeout bounds every wait in these tests; no wait is expected to take this long.
@@ -39,6 +40,7 @@ const timeout = 20 * time.Second
 type scriptedServer struct {
 	*httptest.Server
 	opened chan *conversation
+	key    serverkey.Key
 	bare   bool   // like another program, it knows nothing of the handshake
 	hash   string // of the secret of agents without a verifier; empty: unknown
 
@@ -87,6 +89,7 @@ func (s *scriptedServer) serve(w http.ResponseWriter, r *http.Request) {
 			hash = ""
 		}
 		w.Header().Set(handshake.KnownHeader, c.agent.Known(hash))
+		w.Header().Set(handshake.KeyHeader, c.agent.Sign(s.key))
 	}
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {

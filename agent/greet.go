@@ -15,13 +15,15 @@ import (
 	"github.com/droverhq/drover/agent/journal"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/api/client/handshake"
+	"github.com/droverhq/drover/serverkey"
 )
 
 // greeter opens connections on which the agent and the server have proved to each other who they are. It must be used by
 // one goroutine at a time.
 type greeter struct {
 	dial    dialer
-	relay   bool // Config.Relay
+	relay   bool             // Config.Relay
+	accept  serverkey.Public // Config.AcceptServer
 	journal *journal.Journal
 	log     *zap.Logger
 
@@ -54,7 +56,7 @@ func newJoinToken(text string) *joinToken {
 
 func newGreeter(c Config, j *journal.Journal, dial dialer) *greeter {
 	identity, memory := j.Identity(), j.Memory()
-	g := &greeter{dial: dial, relay: c.Relay, journal: j, log: c.Logger, secret: identity.Secret,
+	g := &greeter{dial: dial, relay: c.Relay, accept: c.AcceptServer, journal: j, log: c.Logger, secret: identity.Secret,
 		credential: handshake.NewCredential(handshake.AgentName(identity.Instance), identity.Secret),
 		joined:     memory != nil && memory.Log != "" && memory.Machine == c.Name, proxied: map[string]bool{}}
 	if c.Join != "" {
@@ -71,11 +73,13 @@ func newGreeter(c Config, j *journal.Journal, dial dialer) *greeter {
 type attempt struct {
 	*greeter
 	address        string
+	server         string             // the address for messages
 	joining        *handshake.Attempt // nil: the agent does not join
 	agent          *handshake.Attempt
-	confidential   bool // others cannot read the connection
-	direct         bool // the server refuses the handshake if a program passes the connection on
-	needsJoinProof bool // the server knows the verifier only from this attempt
+	key            serverkey.Public // of the server; zero: it has none
+	confidential   bool             // others cannot read the connection
+	direct         bool             // the server refuses the handshake if a program passes the connection on
+	needsJoinProof bool             // the server knows the verifier only from this attempt
 }
 
 // open connects to a server and returns when both ends have proved who they are and the server has accepted the agent.
@@ -113,7 +117,7 @@ var errJoinUnproven = errors.New("the server did not prove that it knows the joi
 func (g *greeter) try(ctx context.Context, address string, hello client.Hello) (connection, client.Welcome, error) {
 	dialing, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	a := &attempt{greeter: g, address: address}
+	a := &attempt{greeter: g, address: address, server: serverURL(address)}
 	conn, answer, err := g.dial(dialing, address, a.start)
 	if err != nil {
 		return nil, client.Welcome{}, err
@@ -123,7 +127,7 @@ func (g *greeter) try(ctx context.Context, address string, hello client.Hello) (
 		conn.Drop()
 		return nil, client.Welcome{}, err
 	}
-	g.accepted(welcome)
+	g.accepted(welcome, a.key)
 	return conn, welcome, nil
 }
 
@@ -169,7 +173,7 @@ func (a *attempt) greet(ctx context.Context, conn connection, answer http.Header
 				proven: a.check(m.Refused.Proof, m.Refused.JoinProof) == nil}
 		case m.Welcome != nil:
 			if err := a.check(m.Welcome.Proof, m.Welcome.JoinProof); err != nil {
-				return client.Welcome{}, fmt.Errorf("%s is not accepted as a server: %w", a.address, err)
+				return client.Welcome{}, fmt.Errorf("%s is not accepted as a server: %w", a.server, err)
 			}
 			return *m.Welcome, nil
 		}
@@ -185,11 +189,15 @@ func (a *attempt) prove(answer http.Header, hello *client.Hello) (err error) {
 	if hello.Proof, err = a.agent.Answer(answer.Get(handshake.Header)); err != nil {
 		return a.explain(err)
 	}
+	a.key = a.agent.ServerKey(answer.Get(handshake.KeyHeader))
+	if err = a.checkKey(); err != nil {
+		return err
+	}
 	knowsHash := a.agent.KnowsHash(client.HashSecret(a.secret), answer.Get(handshake.KnownHeader))
 	if knowsHash {
 		if a.journal.Trust().Registered && !a.confidential {
 			return fmt.Errorf("%s knows only the hash of this agent's secret, as before an earlier upgrade; "+
-				"connect with https:// or unix:///PATH, or start the agent with a new join token", a.address)
+				"connect with https:// or unix:///PATH, or start the agent with a new join token", a.server)
 		}
 		hello.Secret = a.secret
 	}
@@ -206,11 +214,32 @@ func (a *attempt) prove(answer http.Header, hello *client.Hello) (err error) {
 	if a.joining.KnowsHash(client.HashSecret(a.token.secret), answer.Get(handshake.JoinKnownHeader)) {
 		if !a.confidential && !a.direct {
 			return fmt.Errorf("the join token is from an earlier version of drover and would be sent without encryption to %s; "+
-				"create another one with `drover token create --join`", a.address)
+				"create another one with `drover token create --join`", a.server)
 		}
 		hello.Join = a.token.text
 	}
 	return nil
+}
+
+// checkKey refuses a server with another key than the pinned one.
+func (a *attempt) checkKey() error {
+	expected := a.accept
+	if expected.IsZero() {
+		pinned, err := serverkey.Parse(a.journal.Trust().Key)
+		if err != nil { // no key is pinned yet
+			return nil
+		}
+		expected = pinned
+	}
+	switch {
+	case a.key == expected:
+		return nil
+	case a.key.IsZero():
+		return fmt.Errorf("%s did not prove that it has the server key %s; is it a server of an older version, or restored from "+
+			"an older backup?", a.server, expected)
+	}
+	return fmt.Errorf("%s has the server key %s, not the expected key %s; if you know why, compare the key with "+
+		"`drover server-key show` and start the agent once with --accept-server %s", a.server, a.key, expected, a.key)
 }
 
 // explain adds the address and a hint to an error of package handshake.
@@ -218,12 +247,12 @@ func (a *attempt) explain(err error) error {
 	switch {
 	case errors.Is(err, handshake.ErrNoProof):
 		return fmt.Errorf("%s did not offer to prove that it is a server: it is another program, or an older version; "+
-			"upgrade the servers before the agents", a.address)
+			"upgrade the servers before the agents", a.server)
 	case errors.Is(err, handshake.ErrRelayed):
 		return fmt.Errorf("%s passes connections on to a server at another address; use https:// or unix:///PATH, "+
-			"or permit it with --relay", a.address)
+			"or permit it with --relay", a.server)
 	}
-	return fmt.Errorf("%s: %w", a.address, err)
+	return fmt.Errorf("%s: %w", a.server, err)
 }
 
 // check returns an error unless the server has proved that it knows what the log stores of this agent, or of its join
@@ -240,9 +269,12 @@ func (a *attempt) check(proof, joinProof string) error {
 	return a.agent.Verify(proof)
 }
 
-// accepted records what the welcome of a proven server says, and drops the join token.
-func (g *greeter) accepted(w client.Welcome) {
+// accepted records what the welcome of a proven server says, pins its key, and drops the join token.
+func (g *greeter) accepted(w client.Welcome, key serverkey.Public) {
 	trust := g.journal.Trust()
+	if !key.IsZero() {
+		trust.Key = key.String()
+	}
 	trust.Registered = trust.Registered || w.Registered
 	if g.token != nil {
 		trust.Joined = g.token.id

@@ -22,6 +22,7 @@ import (
 	"github.com/droverhq/drover/agent"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/api/client/handshake"
+	"github.com/droverhq/drover/serverkey"
 )
 
 // identity is the content of identity.json.
@@ -244,6 +245,64 @@ func TestAgentReachesAServerThroughAProxyThatEndsTLS(t *testing.T) {
 	c.drop()
 	require.True(t, server.welcome(t).agent.Proxied, "without another attempt")
 	requireNoSecret(t, config, server.allReceived())
+}
+
+func newKey(t *testing.T) serverkey.Key {
+	t.Helper()
+	key, err := serverkey.New()
+	require.NoError(t, err)
+	return key
+}
+
+func TestAgentPinsTheServerKeyAndAcceptsAnotherOneOnlyExplicitly(t *testing.T) {
+	server, config := newServer(t), agent.Config{}
+	server.key = newKey(t)
+	config = configuration(t, server)
+	first := server.key.Public()
+	a := startAgent(t, config)
+	expect(t, server.welcome(t), aHeartbeat)
+	a.stop()
+	require.NoError(t, a.wait(t))
+	before := server.allReceived()
+
+	server.key = newKey(t)
+	other := server.key.Public()
+	a = startAgent(t, config)
+	a.awaitLog(t, "could not connect; retrying", "has the server key "+other.String()+", not the expected key "+first.String())
+	a.awaitLog(t, "could not connect; retrying", "--accept-server "+other.String())
+	a.stop()
+	require.NoError(t, a.wait(t))
+	require.Equal(t, before, server.allReceived(), "the agent sends no hello")
+
+	server.key = serverkey.Key{}
+	a = startAgent(t, config)
+	a.awaitLog(t, "could not connect; retrying", "did not prove that it has the server key "+first.String())
+	a.stop()
+	require.NoError(t, a.wait(t))
+	for len(server.opened) > 0 {
+		<-server.opened
+	}
+
+	server.key = newKey(t)
+	config.AcceptServer = server.key.Public()
+	a = startAgent(t, config)
+	c := server.welcome(t)
+	expect(t, c, aHeartbeat)
+	a.stop()
+	require.NoError(t, a.wait(t))
+	config.AcceptServer = serverkey.Public{}
+	startAgent(t, config)
+	expect(t, server.welcome(t), aHeartbeat)
+}
+
+func TestAgentIsStartedWithAnotherKeyThanTheServerHas(t *testing.T) {
+	server := newServer(t)
+	server.key = newKey(t)
+	config := configuration(t, server)
+	config.AcceptServer = newKey(t).Public()
+	a := startAgent(t, config)
+	a.awaitLog(t, "could not connect; retrying", "not the expected key "+config.AcceptServer.String())
+	require.Empty(t, server.allReceived())
 }
 
 // oldLog is a scripted server whose log has only the hash of the agent's secret, from an earlier version of drover.

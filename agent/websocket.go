@@ -100,12 +100,18 @@ func (t *authorities) reload() *http.Client {
 	return t.httpClient
 }
 
-// dialError returns the error that explains why a connection attempt failed.
-func dialError(address string, answer *http.Response, err error) error {
+// serverURL returns the URL of a server as people write it, for messages.
+func serverURL(address string) string {
 	server := strings.TrimSuffix(address, client.AgentPath)
 	if rest, ok := strings.CutPrefix(server, "ws"); ok {
 		server = "http" + rest
 	}
+	return server
+}
+
+// dialError returns the error that explains why a connection attempt failed.
+func dialError(address string, answer *http.Response, err error) error {
+	server := serverURL(address)
 	if answer != nil && answer.Body != nil {
 		if start, _ := io.ReadAll(io.LimitReader(answer.Body, 200)); client.IsPlainHTTPToTLS(string(start)) {
 			return fmt.Errorf("%s uses TLS; use https:// instead of http:// in --server", server)

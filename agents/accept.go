@@ -53,7 +53,11 @@ func (h *Hub) serve(conn *websocket.Conn, g greeting) {
 // openSession reads the hello and admits the agent. If the agent is not admitted, it sends the refusal and returns
 // nil.
 func (h *Hub) openSession(ctx context.Context, conn *websocket.Conn, g greeting) *session {
-	hello, refused := h.hello(ctx, conn)
+	hello, refused, err := h.hello(ctx, conn)
+	if err != nil { // the agent did not accept this server, or is gone
+		h.log.Debug("agent left before its hello", zap.String("remote", g.remote), zap.Error(err))
+		return nil
+	}
 	var s *session
 	if refused == nil {
 		s, refused = h.admit(ctx, conn, g, hello)
@@ -106,19 +110,19 @@ const (
 	maxHelloBytes = 1 << 20
 )
 
-// hello reads the first message, which must be a hello.
-func (h *Hub) hello(ctx context.Context, conn *websocket.Conn) (client.Hello, *client.Refused) {
+// hello reads the first message, which must be a hello. It returns an error if the agent sent none.
+func (h *Hub) hello(ctx context.Context, conn *websocket.Conn) (client.Hello, *client.Refused, error) {
 	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
 	_, text, err := conn.Read(ctx)
+	if err != nil {
+		return client.Hello{}, nil, err
+	}
 	var m client.FromAgent
-	if err == nil {
-		err = json.Unmarshal(text, &m)
+	if json.Unmarshal(text, &m) != nil || m.Hello == nil {
+		return client.Hello{}, &client.Refused{Reason: "the first message must be a hello"}, nil
 	}
-	if err != nil || m.Hello == nil {
-		return client.Hello{}, &client.Refused{Reason: "the first message must be a hello"}
-	}
-	return *m.Hello, nil
+	return *m.Hello, nil, nil
 }
 
 // sendRefusal sends a refusal and closes the connection.

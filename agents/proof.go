@@ -48,6 +48,9 @@ func (h *Hub) greet(header http.Header, r *http.Request) greeting {
 		challenge, answer := handshake.Receive(first, on)
 		header.Set(each.first, answer)
 		if challenge != nil {
+			if each.challenge == &g.agent {
+				header.Set(handshake.KeyHeader, challenge.Sign(h.cfg.Engine.ServerKey()))
+			}
 			header.Set(each.known, challenge.Known(h.cfg.Access.HashWithoutVerifier(challenge.Name)))
 			*each.challenge = challenge
 		}

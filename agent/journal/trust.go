@@ -13,6 +13,8 @@ type Trust struct {
 	// Registered means that the log has a verifier of the agent's secret. From then on, the agent sends the secret
 	// only over TLS or a Unix socket, if a restored log has no verifier.
 	Registered bool `json:"registered,omitempty"`
+	// Key is the pinned server key; empty: none yet.
+	Key string `json:"key,omitempty"`
 	// Joined is the id of the join token that is no longer needed.
 	Joined string `json:"joined,omitempty"`
 }

@@ -29,7 +29,8 @@ func agentVerb(a *app) *cobra.Command {
 			"SIGTERM waits for the running step to end, the second kills the step. Each flag can also be set\n" +
 			"as DROVER_FLAG in the environment and as a key of the config file.\n\n" +
 			"The agent accepts work only from a server that has proved that it knows this agent or its join token.\n" +
-			"It sends neither its secret nor the token to prove itself.\n\n" +
+			"It sends neither its secret nor the token to prove itself. It pins the server key of the first\n" +
+			"server, and accepts another key only once it is started with --accept-server KEY.\n\n" +
 			"If a server refuses the agent, for example because its join token is used up, the agent logs the\n" +
 			"reason and retries. It exits only if the refusal is permanent.",
 		example: "drover agent --server https://drover.example.com:7070 --join TOKEN --name web-01 --environment " +
@@ -43,6 +44,10 @@ func agentVerb(a *app) *cobra.Command {
 			return invalid("%v", err)
 		}
 		if err := a.fillDefaults(cmd.Context(), &c); err != nil {
+			return err
+		}
+		var err error
+		if c.AcceptServer, err = a.acceptedKey(); err != nil {
 			return err
 		}
 		hurry := make(chan struct{})

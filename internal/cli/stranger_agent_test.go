@@ -64,3 +64,38 @@ func TestAgentsOnTheServersMachineGiveNothingToAnotherProgram(t *testing.T) {
 		return strings.Contains(s.ok("get", "machine", "web-01"), "online")
 	})
 }
+
+func TestAgentRefusesTheServerAfterARotationUntilItAcceptsTheKey(t *testing.T) {
+	t.Parallel()
+	s := newFixture(t)
+	s.server()
+	s.shop()
+	described := harness.Agent{Name: "web-01", Environment: "production", Servers: []string{s.url()},
+		Join: s.ok("token", "create", "--join"), Data: filepath.Join(s.Folder, "web-01")}
+	online := func() bool { return strings.Contains(s.ok("get", "machines"), "online") }
+	agent := s.Start(described.Spec())
+	s.eventually("web-01 is online", online)
+	before := s.ok("server-key", "show")
+	s.ok("server-key", "rotate")
+	after := s.ok("server-key", "show")
+	require.NotEqual(t, before, after)
+	require.True(t, online(), "an open connection stays")
+	agent.End(syscall.SIGTERM)
+	<-agent.Ended()
+
+	agent = s.Start(described.Spec())
+	s.eventually("the agent names both keys", func() bool {
+		return strings.Contains(agent.Tail(8 << 10), after+", not the expected key "+before)
+	})
+	require.False(t, online())
+	agent.End(syscall.SIGTERM)
+	<-agent.Ended()
+	spec := described.Spec()
+	spec.Args = append(spec.Args, "--accept-server", after)
+	agent = s.Start(spec)
+	s.eventually("web-01 is online", online)
+	agent.End(syscall.SIGTERM)
+	<-agent.Ended()
+	s.Start(described.Spec())
+	s.eventually("web-01 is online without the flag", online)
+}

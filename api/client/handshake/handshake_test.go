@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/api/client/handshake"
+	"github.com/droverhq/drover/serverkey"
 )
 
 const secret = "5ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7"
@@ -215,6 +216,26 @@ func TestOnlyCompleteVerifiersOfTheNameAreAccepted(t *testing.T) {
 		strings.Replace(verifier, "4096", "1", 1), handshake.VerifierOf(handshake.JoinName("0123456789ab"), secret)} {
 		require.Error(t, handshake.CheckVerifier(name, text), text)
 	}
+}
+
+func TestServerKeySignsTheHandshake(t *testing.T) {
+	key, err := serverkey.New()
+	require.NoError(t, err)
+	a, c, _ := exchange(t, secret, local, local)
+	require.Equal(t, key.Public(), a.ServerKey(c.Sign(key)))
+	require.Empty(t, c.Sign(serverkey.Key{}))
+	other, err := serverkey.New()
+	require.NoError(t, err)
+	_, another, _ := exchange(t, secret, local, local)
+	_, signature, _ := strings.Cut(c.Sign(other), " ")
+	for what, header := range map[string]string{"none": "", "of another connection": another.Sign(key),
+		"by another key": key.String() + " " + signature, "not base64": key.String() + " %", "only a key": key.String()} {
+		require.True(t, a.ServerKey(header).IsZero(), what)
+	}
+	agent, _ := encrypted(t, tls.VersionTLS13)
+	_, server := encrypted(t, tls.VersionTLS13)
+	a, c, _ = exchange(t, secret, agent, server)
+	require.True(t, a.ServerKey(c.Sign(key)).IsZero(), "of another TLS connection")
 }
 
 func FuzzHandshakeMessageCannotBreakEitherEnd(f *testing.F) {

@@ -88,11 +88,15 @@ func (c *Challenge) Known(hash string) string {
 	if hash == "" {
 		hash = rand.Text()
 	}
-	var binding []byte
+	return known(hash, c.first, c.serverFirst, c.bound())
+}
+
+// bound returns the channel binding if the agent uses it.
+func (c *Challenge) bound() []byte {
 	if strings.HasPrefix(c.first, "p=") {
-		binding = c.binding.Data
+		return c.binding.Data
 	}
-	return known(hash, c.first, c.serverFirst, binding)
+	return nil
 }
 
 // sameAddress reports whether two texts name the same IP address and port.
