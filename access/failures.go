@@ -27,14 +27,14 @@ const (
 )
 
 // NetworkOf returns the network that failures are counted for: the IPv4 address of a HOST:PORT, or the /64 prefix of
-// its IPv6 address. It returns the zero prefix for any other text.
+// its IPv6 address. The loopback address is its own network. It returns the zero prefix for any other text.
 func NetworkOf(remote string) netip.Prefix {
 	at, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Prefix{}
 	}
 	address, bits := at.Addr().Unmap().WithZone(""), networkBits
-	if address.Is4() {
+	if address.Is4() || address.IsLoopback() {
 		bits = address.BitLen()
 	}
 	network, _ := address.Prefix(bits)

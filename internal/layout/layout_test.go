@@ -51,7 +51,7 @@ var table = []rule{
 		reason: "a key signs and verifies; others store and send it"},
 	{folder: "eventlog/eventlogtest", allowed: []string{"eventlog"}, forTests: true,
 		reason: "the conformance suite does not depend on a backend"},
-	{folder: "eventlog", allowed: []string{"eventlog"},
+	{folder: "eventlog", allowed: []string{"eventlog", "internal/transport"},
 		reason: "the log stores events and knows nothing about machines"},
 	{folder: "projections/projectionstest", allowed: []string{"domain", "eventlog", "projections"}, forTests: true,
 		reason: "it sets up views for tests and is not part of the program"},
@@ -75,6 +75,8 @@ var table = []rule{
 	{folder: "api/client/handshake", allowed: []string{"serverkey"},
 		forbidden: []string{"net/http", "os/exec", "database/sql", "go.uber.org/zap"},
 		reason:    "a handshake consists of texts; agents and servers send them"},
+	{folder: "internal/transport/transporttest", forTests: true, reason: "it issues certificates for tests"},
+	{folder: "internal/transport", reason: "servers, agents and clients share it, so it depends on no other package"},
 	{folder: "api/client", allowed: []string{"domain", "serverkey"},
 		reason: "clients share only the types of the protocol with the server"},
 	{folder: "api/resource", allowed: []string{"domain"},
@@ -91,7 +93,7 @@ var table = []rule{
 		reason:    "both transports of agents share this code; the HTTP routes belong in package api"},
 	{folder: "api", allowed: serverSide("doctor", "access", "query", "agents"),
 		reason: "routes use access, query, agents and the engine, but no backend"},
-	{folder: "agent", allowed: []string{"api/client", "domain", "serverkey", waits, "internal/quarantine"},
+	{folder: "agent", allowed: []string{"api/client", "domain", "serverkey", waits, "internal/quarantine", "internal/transport"},
 		forbidden: []string{"database/sql"},
 		reason:    "an agent knows only the protocol, not the decisions, and must stay small"},
 	{folder: "scenario", allowed: aboveEngine("engine", "explain", "api/resource", waits),
@@ -110,8 +112,8 @@ var table = []rule{
 // exceptions lists imports that the table permits for one package only.
 var exceptions = map[string][]string{
 	"scenario": {"eventlog/memory"},
-	"api":      {"internal/ids", "internal/drain"}, // creates tokens and drains live streams
-	"agents":   {"internal/ids", "internal/drain"}, // creates ids of HTTP sessions and drains WebSockets
+	"api":      {"internal/ids", "internal/drain", "internal/transport"}, // creates tokens, drains live streams, checks hosts
+	"agents":   {"internal/ids", "internal/drain"},                       // creates ids of HTTP sessions and drains WebSockets
 }
 
 // huma is the library for HTTP routes.
