@@ -32,6 +32,10 @@ type Log struct {
 
 var _ eventlog.Backend = (*Log)(nil)
 
+// Exposed returns why others can read or change the traffic to the cluster, or nothing if they cannot. Only
+// Config.Insecure permits a cluster for which it returns a reason.
+func (l *Log) Exposed() string { return l.connection.target.exposure() }
+
 // ready returns an error if the log is closed or ctx is done.
 func (l *Log) ready(ctx context.Context) error {
 	if err := ended(ctx); err != nil {

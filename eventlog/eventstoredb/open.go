@@ -23,6 +23,8 @@ type Config struct {
 	ID uuid.UUID
 	// Existing makes Open return ErrForeign instead of creating a missing log. Read-only tools set it.
 	Existing bool
+	// Insecure permits nodes on other machines without verified TLS.
+	Insecure bool
 	// RetryTimeout limits how long a call retries while the cluster does not answer; 0 means 30 s. A context that ends
 	// earlier takes precedence.
 	RetryTimeout time.Duration
@@ -63,6 +65,10 @@ func Open(ctx context.Context, connectionString string, config Config) (*Log, er
 	t, err := parse(connectionString)
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
+	}
+	if reason := t.exposure(); reason != "" && !config.Insecure {
+		return nil, fmt.Errorf("open log: %s: remove tls=false and tlsVerifyCert=false from the URL, or permit it with "+
+			"--insecure", reason)
 	}
 	config = config.withDefaults()
 	l := &Log{names: namesOf(t.log), config: config, connection: newConnection(t, config)}

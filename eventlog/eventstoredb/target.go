@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/esdb"
+
+	"github.com/droverhq/drover/internal/transport"
 )
 
 // target is a parsed connection string.
@@ -45,6 +47,9 @@ func parse(text string) (target, error) {
 	if hosts = strings.TrimSuffix(hosts, "/"); hosts == "" {
 		return t, fmt.Errorf("%s has no host: use esdb://HOST:2113", t.shown)
 	}
+	if strings.ContainsAny(hosts[strings.LastIndex(hosts, "@")+1:], "[]") {
+		return t, fmt.Errorf("%s has an IPv6 address, which the client library does not support: use a host name", t.shown)
+	}
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return t, fmt.Errorf("the parameters after %s are malformed", t.shown)
@@ -67,6 +72,25 @@ func parse(text string) (target, error) {
 	}
 	t.configuration = *configuration
 	return t, nil
+}
+
+// exposure returns why others can read or change the traffic to a node of the connection string, or nothing if they
+// cannot. The nodes that gossip or DNS name are on other machines if one of the named hosts is.
+func (t *target) exposure() string {
+	hosts := []string{transport.HostName(t.configuration.Address)}
+	for _, seed := range t.configuration.GossipSeeds {
+		hosts = append(hosts, seed.Host)
+	}
+	for _, host := range hosts {
+		switch {
+		case host == "", transport.IsLoopback(host):
+		case t.configuration.DisableTLS:
+			return "traffic to EventStoreDB on " + host + " is not encrypted"
+		case t.configuration.SkipCertificateVerification:
+			return "the certificate of EventStoreDB on " + host + " is not verified"
+		}
+	}
+	return ""
 }
 
 // takeLog removes the log's name from the parameters. A name contains no dot: otherwise the prefix of log "a" would

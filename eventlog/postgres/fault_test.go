@@ -68,9 +68,9 @@ func TestInvalidURLErrorHasReasonAndNoPassword(t *testing.T) {
 
 func TestUnreachableServerIsUnavailable(t *testing.T) {
 	for url, text := range map[string]string{
-		"postgres://drover:s3cret@127.0.0.1:1/db":     "connection refused",
-		"postgres://drover:s3cret@nowhere.invalid/db": "nowhere.invalid",
-		"postgres:///db?host=/nowhere":                "/nowhere",
+		"postgres://drover:s3cret@127.0.0.1:1/db":                         "connection refused",
+		"postgres://drover:s3cret@nowhere.invalid/db?sslmode=verify-full": "nowhere.invalid",
+		"postgres:///db?host=/nowhere":                                    "/nowhere",
 	} {
 		err := openError(t, url)
 		requireMessage(t, err, "open log postgres://", text)

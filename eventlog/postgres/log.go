@@ -17,6 +17,7 @@ type Log struct {
 	id      uuid.UUID
 	config  Config
 	queries queries
+	exposed string
 
 	writer  *writer
 	readers *pgxpool.Pool
@@ -27,6 +28,10 @@ type Log struct {
 }
 
 var _ eventlog.Backend = (*Log)(nil)
+
+// Exposed returns why others can read or change the traffic to the server, or nothing if they cannot. Only
+// Config.Insecure permits a server for which it returns a reason.
+func (l *Log) Exposed() string { return l.exposed }
 
 // ready returns an error if ctx has ended or the log is closed.
 func (l *Log) ready(ctx context.Context) error {

@@ -24,6 +24,8 @@ type Config struct {
 	ID uuid.UUID
 	// Existing requires that the log exists. It is for programs that only read and must not create a log.
 	Existing bool
+	// Insecure permits a server on another machine without verified TLS.
+	Insecure bool
 	// Timeout limits one round trip to the server. 0 selects 10 s.
 	Timeout time.Duration
 	// RetryTimeout limits how long an append with an unknown outcome is sent again while its caller waits. Then it
@@ -60,10 +62,16 @@ func Open(ctx context.Context, url string, config Config) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log in PostgreSQL: %w", err)
 	}
+	exposed, err := checkExposure(at.config.ConnConfig, config.Insecure)
+	if err != nil {
+		return nil, fmt.Errorf("open log %s: %w", at.name, err)
+	}
+	harden(at.config.ConnConfig)
 	log, err := open(ctx, at, config.withDefaults())
 	if err != nil {
 		return nil, fmt.Errorf("open log %s: %w", at.name, err)
 	}
+	log.exposed = exposed
 	return log, nil
 }
 

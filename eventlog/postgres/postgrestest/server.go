@@ -30,6 +30,8 @@ type Config struct {
 	Unsafe bool
 	// Settings are additional lines of postgresql.conf.
 	Settings []string
+	// CertFile and KeyFile are PEM files with the certificate of the server; empty: it has no TLS.
+	CertFile, KeyFile string
 }
 
 // Server is a PostgreSQL server for tests.
@@ -154,10 +156,34 @@ func (s *Server) init(config Config) error {
 	if config.Unsafe {
 		settings = append(settings, "fsync = off", "full_page_writes = off")
 	}
+	if config.CertFile != "" {
+		secure, err := s.installCertificate(config)
+		if err != nil {
+			return err
+		}
+		settings = append(settings, secure...)
+	}
 	if err := s.setAddress(); err != nil {
 		return err
 	}
 	return s.Set(append(settings, config.Settings...)...)
+}
+
+// installCertificate copies the certificate to the folder of the server, whose user must own the key, and returns the
+// settings that use it.
+func (s *Server) installCertificate(config Config) (settings []string, err error) {
+	for name, from := range map[string]string{"ssl_cert_file": config.CertFile, "ssl_key_file": config.KeyFile} {
+		text, err := os.ReadFile(from)
+		if err != nil {
+			return nil, err
+		}
+		path := filepath.Join(s.folder, name+".pem")
+		if err := errors.Join(os.WriteFile(path, text, 0o600), chownToAccount(path)); err != nil {
+			return nil, err
+		}
+		settings = append(settings, name+" = '"+path+"'")
+	}
+	return append(settings, "ssl = on"), nil
 }
 
 // setAddress sets the addresses that the server listens on.
