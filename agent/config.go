@@ -2,12 +2,9 @@ package agent
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
@@ -15,6 +12,7 @@ import (
 
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/internal/clock"
+	"github.com/droverhq/drover/internal/transport"
 	"github.com/droverhq/drover/serverkey"
 )
 
@@ -47,6 +45,9 @@ type Config struct {
 	// AcceptServer is the only server key that the agent accepts, and pins. Zero: the pinned key, or else that of the first
 	// server that proves itself.
 	AcceptServer serverkey.Public
+	// TLSCert and TLSKey are PEM files with the certificate that the agent presents to servers that ask for one; empty:
+	// none.
+	TLSCert, TLSKey string
 	// Ephemeral asks the server to delete the machine when the agent shuts down cleanly.
 	Ephemeral bool
 	// Version is the version of this program.
@@ -96,6 +97,9 @@ func webSocketURL(server string) (string, error) {
 	if err := client.CheckSocket(strings.TrimSpace(server)); err != nil {
 		return "", err
 	}
+	if err := client.CheckURL(strings.TrimSpace(server)); err != nil {
+		return "", err
+	}
 	u, err := url.Parse(strings.TrimSpace(server))
 	if err != nil || u.Host == "" {
 		return "", fmt.Errorf("invalid server URL %.160q: use a URL like https://drover.example.com:7070", server)
@@ -120,25 +124,32 @@ func webSocketURL(server string) (string, error) {
 // isUnencrypted reports whether traffic to the address leaves this machine without encryption.
 func isUnencrypted(address string) bool {
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme == "wss" || u.Scheme == "unix" || u.Hostname() == "localhost" {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return ip == nil || !ip.IsLoopback()
+	return err == nil && u.Scheme != "wss" && u.Scheme != "unix" && !transport.IsLoopback(u.Hostname())
 }
 
-// tlsConfig returns a configuration that trusts the authorities of the CA file, or those of the system.
+// tlsConfig returns a configuration that trusts the authorities of the CA file, or those of the system. It presents the
+// certificate of the agent if the server asks for one.
 func (c Config) tlsConfig() (*tls.Config, error) {
-	if c.CA == "" {
-		return &tls.Config{MinVersion: tls.VersionTLS12}, nil
+	config := transport.Config()
+	if c.TLSCert != "" || c.TLSKey != "" {
+		if c.TLSCert == "" || c.TLSKey == "" {
+			return nil, errors.New("a client certificate requires both a certificate and a key: set --tls-cert and --tls-key")
+		}
+		pair, err := transport.LoadPair(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return nil, err
+		}
+		if err := pair.CheckValidity(c.Clock.Now()); err != nil {
+			return nil, err
+		}
+		config.Certificates = []tls.Certificate{*pair.Current()}
 	}
-	pem, err := os.ReadFile(c.CA)
-	if err != nil {
-		return nil, fmt.Errorf("read the CA file: %w", err)
+	if c.CA != "" {
+		authorities, err := transport.LoadAuthorities(c.CA)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = authorities.Pool()
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s contains no certificate in PEM format", c.CA)
-	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, nil
+	return config, nil
 }

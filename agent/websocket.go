@@ -36,6 +36,9 @@ type connection interface {
 type dialer func(ctx context.Context, address string,
 	start func(net.Conn, http.Header)) (connection, http.Header, error)
 
+// maxProblemBytes bounds how much is read of a response that refuses a connection.
+const maxProblemBytes = 4 << 10
+
 // maxUnsupported bounds how many unsupported messages of one connection are logged.
 const maxUnsupported = 10
 
@@ -52,7 +55,7 @@ func dialWebSocket(c Config) (dialer, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &authorities{config: c, now: tlsConfig, httpClient: httpClient(tlsConfig)}
+	t := &files{config: c, now: tlsConfig, httpClient: httpClient(tlsConfig)}
 	return func(ctx context.Context, address string, start func(net.Conn, http.Header)) (connection, http.Header, error) {
 		endpoint, httpClient := t.endpoint(address)
 		options := &websocket.DialOptions{HTTPClient: &http.Client{
@@ -67,16 +70,16 @@ func dialWebSocket(c Config) (dialer, error) {
 	}, nil
 }
 
-// authorities reloads the CA file before each connection, because an agent can run for longer than a certificate is
-// valid.
-type authorities struct {
+// files reloads the files of certificates before each connection, because an agent can run for longer than a
+// certificate is valid.
+type files struct {
 	config     Config
 	now        *tls.Config
 	httpClient *http.Client
 }
 
 // endpoint returns the URL of the WebSocket at address, and the client that can reach it.
-func (t *authorities) endpoint(address string) (string, *http.Client) {
+func (t *files) endpoint(address string) (string, *http.Client) {
 	if path, ok := client.SocketPath(address); ok {
 		return "ws://localhost" + client.AgentPath, client.SocketClient(path)
 	}
@@ -87,17 +90,24 @@ func httpClient(tlsConfig *tls.Config) *http.Client {
 	return &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: tlsConfig}}
 }
 
-// reload returns an HTTP client that trusts the authorities that are now in the CA file. If the file is unreadable or
-// invalid, the client trusts those of the previous version.
-func (t *authorities) reload() *http.Client {
+// reload returns an HTTP client that uses what is now in the files. If one is unreadable or invalid, the client uses
+// their previous versions.
+func (t *files) reload() *http.Client {
 	tlsConfig, err := t.config.tlsConfig()
 	switch {
 	case err != nil:
-		t.config.Logger.Warn("could not reload the CA file; using its previous certificates", zap.Error(err))
-	case tlsConfig.RootCAs != nil && !tlsConfig.RootCAs.Equal(t.now.RootCAs):
+		t.config.Logger.Warn("could not reload the certificates; using the previous ones", zap.Error(err))
+	case !sameFiles(tlsConfig, t.now):
 		t.now, t.httpClient = tlsConfig, httpClient(tlsConfig)
 	}
 	return t.httpClient
+}
+
+// sameFiles reports whether two configurations were read from files with the same contents.
+func sameFiles(a, b *tls.Config) bool {
+	return (a.RootCAs == nil) == (b.RootCAs == nil) && (a.RootCAs == nil || a.RootCAs.Equal(b.RootCAs)) &&
+		slices.EqualFunc(a.Certificates, b.Certificates,
+			func(a, b tls.Certificate) bool { return a.Leaf.Equal(b.Leaf) })
 }
 
 // serverURL returns the URL of a server as people write it, for messages.
@@ -113,9 +123,18 @@ func serverURL(address string) string {
 func dialError(address string, answer *http.Response, err error) error {
 	server := serverURL(address)
 	if answer != nil && answer.Body != nil {
-		if start, _ := io.ReadAll(io.LimitReader(answer.Body, 200)); client.IsPlainHTTPToTLS(string(start)) {
+		start, _ := io.ReadAll(io.LimitReader(answer.Body, maxProblemBytes))
+		if client.IsPlainHTTPToTLS(string(start)) {
 			return fmt.Errorf("%s uses TLS; use https:// instead of http:// in --server", server)
 		}
+		problem := &client.Problem{}
+		if answer.Header.Get("Content-Type") == client.ProblemType && json.Unmarshal(start, problem) == nil {
+			return fmt.Errorf("%s refused the connection: %w", server, problem)
+		}
+	}
+	if refused := (*net.OpError)(nil); errors.As(err, &refused) && refused.Op == "remote error" {
+		return fmt.Errorf("%s refused the TLS connection (%w); if it verifies client certificates, check the file that "+
+			"--tls-cert names", server, refused)
 	}
 	if detail, hint := client.ExplainConfiguration(server, err); detail != "" {
 		return fmt.Errorf("%s; %s", detail, hint)

@@ -517,7 +517,7 @@ func TestEarlierInstanceDoesNotAffectTheLiveOne(t *testing.T) {
 
 	old.Join = ""
 	require.Contains(t, receive(f.dial(old), refusal).Reason, "another instance")
-	plain := &httpAgent{t: t, Client: f.as("agent:" + old.Instance + ":" + old.Secret), name: "web-01"}
+	plain := &httpAgent{t: t, Client: f.asAgent("agent:" + old.Instance + ":" + old.Secret), name: "web-01"}
 	_, err := plain.report("online")
 	require.ErrorContains(t, err, "another instance")
 	live.send(client.FromAgent{Health: &client.Health{Status: "healthy"}})

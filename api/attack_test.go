@@ -33,9 +33,9 @@ func TestInstanceIDAndJoinTokenDoNotAuthenticateAnAgent(t *testing.T) {
 	thief.Join, thief.Secret, thief.Session = f.join(0), strings.Repeat("00", 32), uuid.NewString()
 	require.Contains(t, receive(f.dial(thief), refusal).Reason, "another secret")
 	body := object{"name": "web-01", "environment": "production", "instance": victim.Instance, "secret": thief.Secret}
-	_, err := f.as(thief.Join).Write(context.Background(), "/machines", "", body)
+	_, err := f.asAgent(thief.Join).Write(context.Background(), "/machines", "", body)
 	require.ErrorContains(t, err, "another secret")
-	_, err = f.as("agent:"+victim.Instance+":"+thief.Secret).Get(context.Background(), "/machines/web-01/work", nil, nil)
+	_, err = f.asAgent("agent:"+victim.Instance+":"+thief.Secret).Get(context.Background(), "/machines/web-01/work", nil, nil)
 	require.Equal(t, client.Unauthorised, client.KindOf(err))
 	require.Equal(t, 1, f.events("TokenUsed"))
 
@@ -73,7 +73,7 @@ func TestAgentCannotReadOrChangeAnotherMachine(t *testing.T) {
 		require.Fail(t, "output was forged", "%s", chunk.Data)
 	}
 
-	httpClient := f.as("agent:" + thief.hello.Instance + ":" + thief.hello.Secret)
+	httpClient := f.asAgent("agent:" + thief.hello.Instance + ":" + thief.hello.Secret)
 	for _, path := range []string{"/machines", "/machines/web-01", "/machines/web-02", "/events", "/deployments",
 		"/deployments/" + work.Deployment + "/output",
 		"/machines/web-01/work", "/projects/shop", "/tokens", "/candidates", "/servers", "/log/export"} {
@@ -247,7 +247,7 @@ func TestRevokedJoinTokenEndsOnlyItsAgentsOnEachServer(t *testing.T) {
 	require.NoError(t, other.engine.CatchUp(context.Background()))
 	require.True(t, receive(there, refusal).Final)
 	require.True(t, receive(first, refusal).Final, "the token of web-04 does not admit it as web-03")
-	_, err := other.as("agent:"+there.hello.Instance+":"+there.hello.Secret).
+	_, err := other.asAgent("agent:"+there.hello.Instance+":"+there.hello.Secret).
 		Get(context.Background(), "/machines/web-01/work", nil, nil)
 	require.Equal(t, client.Unauthorised, client.KindOf(err), "over plain HTTP too")
 	for _, d := range []*fakeAgent{stays, renamed} {

@@ -82,7 +82,7 @@ func TestEightyAgentsJoinAtOnceWithOneToken(t *testing.T) {
 	var all sync.WaitGroup
 	for n := range cap(refused) {
 		all.Go(func() {
-			_, err := f.as(join).Write(context.Background(), "/machines", "", object{"name": fmt.Sprintf("box-%02d", n),
+			_, err := f.asAgent(join).Write(context.Background(), "/machines", "", object{"name": fmt.Sprintf("box-%02d", n),
 				"environment": "production", "instance": ids.New().String(), "secret": strings.Repeat("a1", 32)})
 			refused <- err
 		})

@@ -50,7 +50,7 @@ func TestCheckupContainsNoSecretAndNeedsAToken(t *testing.T) {
 	_, err := f.admin.Get(context.Background(), "/doctor", nil, &raw)
 	require.NoError(t, err)
 	require.NotContains(t, string(raw), text[13:])
-	_, err = f.as(text).Get(context.Background(), "/doctor", nil, nil)
+	_, err = f.asAgent(text).Get(context.Background(), "/doctor", nil, nil)
 	require.Equal(t, client.Forbidden, client.KindOf(err), "a join token can only be used to join")
 	_, err = f.as("").Get(context.Background(), "/doctor", nil, nil)
 	require.Equal(t, client.Unauthorised, client.KindOf(err), "a token is required on loopback too")

@@ -2,9 +2,12 @@ package api_test
 
 import (
 	"context"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -60,6 +63,7 @@ type fixture struct {
 	config api.Config
 	api    *api.API
 	server *httptest.Server
+	socket string // the address of the same API on a Unix socket, for agents without TLS
 	admin  *client.Client
 	ready  error
 }
@@ -90,6 +94,7 @@ func newFixtureOn(t *testing.T, log eventlog.Backend, clock *manualClock) *fixtu
 	require.NoError(t, f.engine.Start(context.Background()))
 	f.connect()
 	f.server = httptest.NewServer(f.api.Handler())
+	f.socket = f.listenOnSocket()
 	f.admin = f.as(f.token(domain.TokenSettings{Scope: domain.AdminScope}))
 	<-accepted // sent for that token; after this, the server has read nothing that other servers write
 	go f.react(accepted, done)
@@ -102,6 +107,22 @@ func newFixtureOn(t *testing.T, log eventlog.Backend, clock *manualClock) *fixtu
 		close(done)
 	})
 	return f
+}
+
+// listenOnSocket serves the API on a Unix socket and returns its address.
+func (f *fixture) listenOnSocket() string {
+	folder, err := os.MkdirTemp("", "d") // the path of a socket is limited to about a hundred bytes
+	require.NoError(f.t, err)
+	f.t.Cleanup(func() { _ = os.RemoveAll(folder) })
+	path := filepath.Join(folder, "s")
+	listener, err := net.Listen("unix", path)
+	require.NoError(f.t, err)
+	server := httptest.NewUnstartedServer(f.api.Handler())
+	_ = server.Listener.Close()
+	server.Listener = listener
+	server.Start()
+	f.t.Cleanup(server.Close)
+	return client.SocketPrefix + path
 }
 
 // connect connects the packages as package server does.
@@ -159,6 +180,11 @@ func (f *fixture) token(s domain.TokenSettings) string {
 
 func (f *fixture) as(token string) *client.Client {
 	return &client.Client{Servers: []string{f.server.URL}, Token: token}
+}
+
+// asAgent returns a client for the secret of an agent or a join token, which are refused over TCP without TLS.
+func (f *fixture) asAgent(credential string) *client.Client {
+	return &client.Client{Servers: []string{f.socket}, Token: credential}
 }
 
 // guessing returns a client that sends a wrong token too. A Client with a Token sends it only to a server that knows it.

@@ -30,10 +30,10 @@ func (f *fixture) joinOverHTTP(name, join string) *httpAgent {
 	instance, secret := uuid.NewString(), strings.Repeat("a1", 32)
 	body := object{"name": name, "environment": "production", "instance": instance, "secret": secret}
 	for range 2 { // joining again changes nothing
-		_, err := f.as(join).Write(context.Background(), "/machines", "", body)
+		_, err := f.asAgent(join).Write(context.Background(), "/machines", "", body)
 		require.NoError(f.t, err)
 	}
-	return &httpAgent{t: f.t, Client: f.as("agent:" + instance + ":" + secret), name: name}
+	return &httpAgent{t: f.t, Client: f.asAgent("agent:" + instance + ":" + secret), name: name}
 }
 
 // joinAndOffer brings the machine of an agent that uses plain HTTP online, and returns the part that it is offered.
@@ -201,7 +201,7 @@ func TestInvalidReportsAreRefused(t *testing.T) {
 		"environment": "production", "instance": "x", "secret": strings.Repeat("a", 64)},
 		{"name": "box-02", "environment": "production", "instance": uuid.NewString(), "secret": "short"}, {"name": "box-02",
 			"environment": "moon", "instance": uuid.NewString(), "secret": strings.Repeat("a", 64)}} {
-		_, err := f.as(f.join(1)).Write(context.Background(), "/machines", "", body)
+		_, err := f.asAgent(f.join(1)).Write(context.Background(), "/machines", "", body)
 		require.Contains(t, []string{client.Invalid, client.NotFound}, client.KindOf(err), body)
 	}
 }
@@ -223,7 +223,7 @@ func TestStoredOutputOfAPartIsBounded(t *testing.T) {
 	require.NoError(t, put(100_000), "a repeated chunk is stored once")
 
 	other := newFixtureOn(t, f.log, f.clock)
-	p.Servers = []string{other.server.URL}
+	p.Servers = []string{other.socket}
 	require.NoError(t, put(100_000))
 	require.Equal(t, client.Invalid, client.KindOf(put(1)), "another server counts the stored output")
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/query"
@@ -29,9 +31,11 @@ func (a *API) routeReads() {
 			return q.Due(seesOf(ctx), in.Project, in.Trigger)
 		})
 	get(a, "/doctor", "Check this server, its log and the fleet for problems",
-		func(in *After) string { return in.After },
-		func(ctx context.Context, _ *After) (doctor.Checkup, error) {
-			return q.Doctor(ctx, callerOf(ctx).Principal.Allows(domain.LogVerb.Everywhere())), nil
+		func(in *doctorInput) string { return in.After.After },
+		func(ctx context.Context, in *doctorInput) (doctor.Checkup, error) {
+			found := q.Doctor(ctx, callerOf(ctx).Principal.Allows(domain.LogVerb.Everywhere()))
+			found.Transport = a.transportOf(ctx, in.secured)
+			return found, nil
 		})
 	register(a, filtered(route(http.MethodGet, "/resources/{kind}/{name}", "Return one resource as a file for apply",
 		domain.ReadVerb)), a.getResource)
@@ -51,6 +55,17 @@ type mayInput struct {
 	Environment string      `query:"environment" doc:"Default: any environment."`
 	Who         string      `query:"who" doc:"A token or person by id, or a group. Default: list the tokens that may."`
 	At          string      `query:"at" doc:"Answer for this position or RFC 3339 time."`
+}
+
+type doctorInput struct {
+	After
+	secured bool // the request came over TLS
+}
+
+// Resolve records how the request came.
+func (in *doctorInput) Resolve(ctx huma.Context) []error {
+	in.secured = ctx.TLS() != nil
+	return nil
 }
 
 type dueInput struct {

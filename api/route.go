@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -84,15 +83,15 @@ func (a *API) authorize(ctx huma.Context, next func(huma.Context)) {
 		next(ctx)
 		return
 	}
-	if op.Metadata[probeKey] != nil && r.Header.Get("Authorization") == "" && !loopback(r) {
+	if op.Metadata[probeKey] != nil && r.Header.Get("Authorization") == "" && !a.isLocal(r) {
 		next(huma.WithValue(ctx, anonymousKey{}, true))
 		return
 	}
-	c, err := a.cfg.Access.Authenticate(r.Context(), bearer(r), r.RemoteAddr)
+	c, err := a.authenticate(r)
 	if err == nil {
 		err = checkAccess(c, op, ctx.Param("name"))
 	}
-	if err != nil && op.Metadata[loopbackKey] != nil && loopback(r) {
+	if err != nil && op.Metadata[loopbackKey] != nil && a.isLocal(r) {
 		err = nil
 	}
 	if err != nil {
@@ -141,16 +140,6 @@ func checkAccess(c access.Caller, op *huma.Operation, machine string) error {
 		}
 	}
 	return c.Require(needs[0])
-}
-
-// loopback reports whether a request comes from this machine: from a loopback address, or over the server's Unix socket.
-func loopback(r *http.Request) bool {
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
-		return true
-	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	ip := net.ParseIP(host)
-	return err == nil && ip != nil && ip.IsLoopback()
 }
 
 // callerKey is the context key of the caller.

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -147,12 +148,13 @@ func (a firstWrite) Write(p []byte) (int, error) {
 	return a.ResponseRecorder.Write(p)
 }
 
-// sendFrom sends a request from the given remote address.
+// sendFrom sends a request over TLS from the given remote address.
 func (f *fixture) sendFrom(remote, method, path, bearer, body string) *httptest.ResponseRecorder {
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
 	r := httptest.NewRequestWithContext(ctx, method, path, strings.NewReader(body))
-	r.RemoteAddr = remote
+	r.RemoteAddr, r.Host = remote, "localhost:7070"
+	r.TLS = &tls.ConnectionState{}
 	r.Header.Set("Content-Type", "application/json")
 	if bearer != "" {
 		r.Header.Set("Authorization", "Bearer "+bearer)

@@ -34,6 +34,8 @@ type Config struct {
 	Logger *zap.Logger
 	// Backup creates a copy of the log's file; nil if the log is not a file.
 	Backup func(context.Context) (*Copy, error)
+	// Transport describes how requests reach the server.
+	Transport Transport
 	// Version is the version of this program, for /api/openapi.json.
 	Version string
 }
@@ -108,7 +110,11 @@ func (a *API) routes() {
 
 // serveAgent serves the WebSocket of an agent.
 func (a *API) serveAgent(w http.ResponseWriter, r *http.Request) {
-	if err := a.cfg.Agents.Accept(w, r); err != nil {
+	err := a.checkClientCertificate(r)
+	if err == nil {
+		err = a.cfg.Agents.Accept(w, r)
+	}
+	if err != nil {
 		writeProblem(w, err)
 	}
 }
@@ -120,6 +126,10 @@ func (a *API) Handler() http.Handler {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(responseTimeout))
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
+		if err := a.checkHost(r); err != nil {
+			writeProblem(w, err)
+			return
+		}
 		a.mux.ServeHTTP(w, r)
 	})
 }

@@ -44,7 +44,17 @@ type Checkup struct {
 	Server   string    `json:"server"`
 	Version  string    `json:"version"`
 	Position string    `json:"position"`
-	Findings []Finding `json:"findings"`
+	// Transport is how the request for the checkup reached the server.
+	Transport Transport `json:"transport"`
+	Findings  []Finding `json:"findings"`
+}
+
+// Transport is how a request reached a server.
+type Transport struct {
+	// Protocol is tls, plain or socket; empty: an older server does not report it.
+	Protocol string `json:"protocol,omitempty"`
+	// Certificate is the SHA-256 sum of the server's certificate in hex; empty without TLS.
+	Certificate string `json:"certificate,omitempty"`
 }
 
 // Vitals is what a server knows in addition to its view. The zero value of a field means unknown.
@@ -86,6 +96,8 @@ type Peer struct {
 // Storage describes where a log is stored.
 type Storage struct {
 	Kind string // sqlite, postgres, esdb, …
+	// Exposed is why others can read or change the traffic to the log; empty: they cannot.
+	Exposed string
 	// Folder contains the file of the log. It is empty if the log is not a local file.
 	Folder string
 	// Bytes is the size of the log; Free and Total describe its disk. 0 means unknown.
@@ -247,6 +259,10 @@ func logFindings(v *projections.View, _ projections.Age, s Vitals) (found []Find
 	add := func(seen, do string) { found = append(found, Finding{Severity: Bad, Text: seen, Fix: do}) }
 	if s.Log.Damaged != "" {
 		add(s.Log.Damaged, "drover eventlog verify (names the first damaged event; then restore a backup)")
+	}
+	if s.Storage.Exposed != "" {
+		found = append(found, Finding{Severity: Warn, Text: s.Storage.Exposed + "; --insecure permits that",
+			Fix: "use TLS with a verified certificate in --log (PostgreSQL: sslmode=verify-full&sslrootcert=FILE), and remove --insecure"})
 	}
 	if s.Log.Fault != "" {
 		add("could not read the log: "+s.Log.Fault, "drover eventlog verify")

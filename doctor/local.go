@@ -83,6 +83,21 @@ func CertificateFinding(address string, end, now time.Time) Finding {
 	return f
 }
 
+// ProxyFinding reports that TLS ends at a proxy in front of a server: the server received the request of a client, which
+// verified the certificate seen, without TLS or with another certificate. It returns nothing if TLS ends at the server.
+func ProxyFinding(address, seen string, at Transport) []Finding {
+	text := "TLS to " + address + " ends at a proxy, whose certificate was verified; "
+	switch {
+	case at.Protocol == "plain" || at.Protocol == "socket":
+		text += "the server got the request without TLS, so the proxy can read tokens and secrets"
+	case at.Protocol == "tls" && at.Certificate != seen:
+		text += "the server has another certificate, so the proxy can read tokens and secrets"
+	default:
+		return nil
+	}
+	return []Finding{{Severity: OK, Check: "tls", Text: text}}
+}
+
 // NoTLS reports that traffic to a server is not encrypted. On loopback, that is not a problem.
 func NoTLS(address string, loopback bool) Finding {
 	if loopback {

@@ -327,6 +327,9 @@ func baseURL(server string) (string, error) {
 	if err := CheckSocket(server); err != nil {
 		return "", &Problem{Title: "Invalid address", Kind: Invalid, Detail: err.Error(), cause: err}
 	}
+	if err := CheckURL(server); err != nil {
+		return "", &Problem{Title: "Invalid address", Kind: Invalid, Detail: err.Error(), cause: err}
+	}
 	base, err := url.Parse(server)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return "", &Problem{Title: "Invalid address", Kind: Invalid,

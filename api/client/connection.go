@@ -82,6 +82,9 @@ func validity(c *x509.Certificate, now time.Time) string {
 // nil for any other response.
 func addressProblem(server string, response *http.Response, body []byte, found *Problem) *Problem {
 	base, err := url.Parse(server)
+	if _, isSocket := SocketPath(server); isSocket {
+		base = &url.URL{} // its path names a file
+	}
 	switch {
 	case err != nil:
 		return nil

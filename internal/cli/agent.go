@@ -14,7 +14,8 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-var agentFlags = []string{"join", "name", "environment", "role", "data", "relay", "ephemeral"}
+var agentFlags = []string{"join", "name", "environment", "role", "data", "relay", "ephemeral", "tls-cert",
+	"tls-key"}
 
 func agentVerb(a *app) *cobra.Command {
 	c := agent.Config{}
@@ -66,6 +67,9 @@ func agentVerb(a *app) *cobra.Command {
 			"XDG_DATA_HOME")
 	flags.BoolVar(&c.Relay, "relay", false,
 		"accept a loopback address that a tunnel, a published container port or a proxy without TLS passes on")
+	flags.StringVar(&c.TLSCert, "tls-cert", "",
+		"PEM `FILE` with the certificate that the agent presents to servers with --tls-client-ca")
+	flags.StringVar(&c.TLSKey, "tls-key", "", "PEM `FILE` with the key of that certificate")
 	flags.BoolVar(&c.Ephemeral, "ephemeral", false, "delete the machine when the agent shuts down cleanly")
 	return cmd
 }

@@ -36,7 +36,7 @@ func logExportVerb(a *app) *cobra.Command {
 			return a.exportTo(ctx, log, args[0], force)
 		},
 	}.command()
-	cmd.Flags().StringVar(&log, "log", "", "open the event log at `URL` instead of asking a server")
+	a.logFlags(cmd, &log, "open the event log at `URL` instead of asking a server")
 	cmd.Flags().BoolVar(&force, "force", false, "replace an existing file")
 	return cmd
 }
@@ -136,7 +136,7 @@ func logImportVerb(a *app) *cobra.Command {
 			return a.importFrom(ctx, args[0], log)
 		},
 	}.command()
-	cmd.Flags().StringVar(&log, "log", "", "`URL` of the log to import into; created if it does not exist")
+	a.logFlags(cmd, &log, "`URL` of the log to import into; created if it does not exist")
 	return cmd
 }
 
@@ -153,7 +153,7 @@ func (a *app) importFrom(ctx context.Context, path, log string) error {
 	if err != nil {
 		return invalid("%s: %v", path, err)
 	}
-	opened, err := server.OpenLog(ctx, server.LogConfig{Address: log, ID: archive.ID()})
+	opened, err := server.OpenLog(ctx, server.LogConfig{Address: log, ID: archive.ID(), Insecure: a.insecure})
 	if err != nil {
 		return invalid("%v", err)
 	}

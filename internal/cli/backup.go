@@ -38,7 +38,7 @@ func logBackupVerb(a *app) *cobra.Command {
 			return a.backupTo(ctx, log, args[0], force)
 		},
 	}.command()
-	cmd.Flags().StringVar(&log, "log", "", "open the event log at `URL` instead of asking a server")
+	a.logFlags(cmd, &log, "open the event log at `URL` instead of asking a server")
 	cmd.Flags().BoolVar(&force, "force", false, "replace an existing file")
 	return cmd
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"net"
@@ -16,7 +15,7 @@ import (
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/internal/clock"
 	"github.com/droverhq/drover/internal/config"
-	"github.com/droverhq/drover/internal/server"
+	"github.com/droverhq/drover/internal/transport"
 )
 
 // startTimeout bounds how long a command waits for a server on this machine that is starting: for its client context to
@@ -97,15 +96,14 @@ func (a *app) context(ctx context.Context) (*config.Context, error) {
 // isLocal reports whether address is on this machine, so that its server can create a context for this user.
 func isLocal(address string) bool {
 	u, err := url.Parse(address)
-	return address == "" || err == nil && server.Loopback(u.Hostname())
+	return address == "" || err == nil && transport.IsLoopback(u.Hostname())
 }
 
 // dialTimeout bounds one connection attempt; after it the client tries the next server.
 const dialTimeout = 5 * time.Second
 
 func newHTTPClient(ca string) (*http.Client, error) {
-	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialTimeout,
-		DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext}
+	secure := transport.Config()
 	if ca != "" {
 		pem, err := os.ReadFile(ca)
 		if err != nil {
@@ -115,9 +113,10 @@ func newHTTPClient(ca string) (*http.Client, error) {
 		if !pool.AppendCertsFromPEM(pem) {
 			return nil, invalid("--ca %.300q contains no PEM certificate", ca)
 		}
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+		secure.RootCAs = pool
 	}
-	return &http.Client{Transport: transport}, nil
+	return &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: dialTimeout,
+		DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext, TLSClientConfig: secure}}, nil
 }
 
 // untilReachable calls try again while no server is reachable, for at most startTimeout.

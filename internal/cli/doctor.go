@@ -60,7 +60,7 @@ func doctorVerb(a *app) *cobra.Command {
 		}
 		return a.report(unique(found))
 	}
-	cmd.Flags().StringVar(&log, "log", "", "check the event log at `URL` instead of asking a server")
+	a.logFlags(cmd, &log, "check the event log at `URL` instead of asking a server")
 	cmd.Flags().StringVar(&data, "data", "",
 		"`FOLDER` with the files of the server or agent on this machine; default: the default of their --data")
 	return cmd

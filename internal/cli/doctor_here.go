@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"net"
@@ -21,6 +22,7 @@ import (
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/internal/config"
 	"github.com/droverhq/drover/internal/server"
+	"github.com/droverhq/drover/internal/transport"
 	"github.com/droverhq/drover/internal/witness"
 	"github.com/droverhq/drover/serverkey"
 )
@@ -32,9 +34,9 @@ type probe struct {
 	checkup      doctor.Checkup
 	known        explain.List[explain.Server] // the servers in its log
 	problem      error
-	healthy      bool             // /healthz succeeded
-	key          serverkey.Public // that it has proven
-	until        time.Time        // when its certificate expires; zero if unknown
+	healthy      bool              // /healthz succeeded
+	key          serverkey.Public  // that it has proven
+	certificate  *x509.Certificate // nil without TLS, or if it is unknown
 }
 
 func (v probe) answered() bool { return v.problem == nil }
@@ -80,31 +82,31 @@ func (a *app) probe(ctx context.Context, address string, t target) (v probe) {
 	} else {
 		_, _ = c.Get(ctx, client.Path("servers"), url.Values{"state": {"all"}}, &v.known)
 	}
-	v.until = certificateEnd(ctx, address, httpClient)
+	v.certificate = certificateOf(ctx, address, httpClient)
 	return v
 }
 
-// certificateEnd returns when the certificate of a server expires, or zero without a valid certificate.
-func certificateEnd(ctx context.Context, address string, httpClient *http.Client) time.Time {
+// certificateOf returns the certificate that a server, or a proxy in front of it, presents; nil without a valid one.
+func certificateOf(ctx context.Context, address string, httpClient *http.Client) *x509.Certificate {
 	u, err := url.Parse(address)
-	transport, ok := httpClient.Transport.(*http.Transport)
+	connections, ok := httpClient.Transport.(*http.Transport)
 	if err != nil || !ok || u.Scheme != "https" {
-		return time.Time{}
+		return nil
 	}
 	host := u.Host
 	if u.Port() == "" {
 		host = net.JoinHostPort(u.Hostname(), "443")
 	}
-	dialer := tls.Dialer{Config: transport.TLSClientConfig}
+	dialer := tls.Dialer{Config: connections.TLSClientConfig}
 	conn, err := dialer.DialContext(ctx, "tcp", host)
 	if err != nil {
-		return time.Time{}
+		return nil
 	}
 	defer conn.Close()
 	if secured, ok := conn.(*tls.Conn); ok && len(secured.ConnectionState().PeerCertificates) > 0 {
-		return secured.ConnectionState().PeerCertificates[0].NotAfter
+		return secured.ConnectionState().PeerCertificates[0]
 	}
-	return time.Time{}
+	return nil
 }
 
 // knows reports whether the log of this server lists another server. It returns true if the list is unavailable.
@@ -149,10 +151,11 @@ func (v probe) findings(version string, others bool, path string) (found []docto
 		found = append(found, doctor.ServerKey(v.address, v.key))
 	}
 	switch {
-	case !v.until.IsZero():
-		found = append(found, doctor.CertificateFinding(v.address, v.until, v.ended))
+	case v.certificate != nil:
+		found = append(found, doctor.CertificateFinding(v.address, v.certificate.NotAfter, v.ended))
+		found = append(found, doctor.ProxyFinding(v.address, transport.Fingerprint(v.certificate), v.checkup.Transport)...)
 	case err == nil && u.Scheme == "http":
-		found = append(found, doctor.NoTLS(v.address, server.Loopback(u.Hostname())))
+		found = append(found, doctor.NoTLS(v.address, transport.IsLoopback(u.Hostname())))
 	}
 	found = append(found, doctor.LocalClock(v.address, v.asked, v.ended, v.checkup.Time))
 	if v.checkup.Version != version {

@@ -19,6 +19,12 @@ func eventlogVerb(a *app) *cobra.Command {
 	return cmd
 }
 
+// logFlags adds the flags of a command that can open the log itself.
+func (a *app) logFlags(cmd *cobra.Command, log *string, usage string) {
+	cmd.Flags().StringVar(log, "log", "", usage)
+	cmd.Flags().BoolVar(&a.insecure, "insecure", false, "with --log, use a database on another machine without verified TLS")
+}
+
 // openLog opens an existing log. It never creates one.
 func (a *app) openLog(ctx context.Context, address string) (eventlog.Backend, error) {
 	return a.openWith(ctx, server.LogConfig{Address: address, Existing: true})
@@ -30,6 +36,7 @@ func (a *app) readLog(ctx context.Context, address string) (eventlog.Backend, er
 }
 
 func (a *app) openWith(ctx context.Context, c server.LogConfig) (eventlog.Backend, error) {
+	c.Insecure = a.insecure
 	log, err := server.OpenLog(ctx, c)
 	if err != nil {
 		return nil, invalid("%v", err)

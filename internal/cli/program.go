@@ -34,6 +34,8 @@ type app struct {
 	acceptServer string
 	output       string
 	config       string
+	// insecure permits a database on another machine without verified TLS.
+	insecure bool
 	// completing is set during shell completion: requests do not wait for a server, and nothing is printed to stderr.
 	completing bool
 	// noRetry makes requests return at once when no server is reachable; the caller retries.

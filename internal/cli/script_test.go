@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/droverhq/drover/internal/harness"
 	"github.com/droverhq/drover/internal/harness/harnesstest"
+	"github.com/droverhq/drover/internal/transport/transporttest"
 )
 
 var program = harnesstest.NewProgram("-ldflags", "-X github.com/droverhq/drover/internal/cli.version=v0-test")
@@ -30,6 +32,7 @@ func TestMain(m *testing.M) { os.Exit(harnesstest.Run(m)) }
 //	until REGEXP COMMAND… repeats a command until it succeeds and its stdout matches
 //	object KIND N         requires that the stderr of the last command is one JSON error of this kind and exit code
 //	seed N                creates a log with N machines; the server must not be running
+//	certify NAME…         creates ca.pem and, for each name or IP address, NAME.pem and NAME-key.pem
 //	capture NAME          stores the trimmed stdout of the last command in the variable NAME
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
@@ -38,8 +41,22 @@ func TestScripts(t *testing.T) {
 		Setup:               setUp(t),
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": cmdCode, "until": cmdUntil, "capture": cmdCapture, "seed": cmdSeed, "object": cmdObject,
+			"certify": func(ts *testscript.TestScript, _ bool, names []string) { certify(ts, t, names) },
 		},
+		Condition: condition,
 	})
+}
+
+// condition reports whether a condition in brackets holds: ipv6 if this machine has the address ::1.
+func condition(name string) (bool, error) {
+	if name != "ipv6" {
+		return false, fmt.Errorf("unknown condition %s", name)
+	}
+	listener, err := net.Listen("tcp6", "[::1]:0")
+	if err != nil {
+		return false, nil
+	}
+	return true, listener.Close()
 }
 
 // setUp creates the home of a script and sets its environment.
@@ -105,6 +122,22 @@ func cmdUntil(ts *testscript.TestScript, neg bool, args []string) {
 		if time.Now().After(end) {
 			ts.Fatalf("no %q in the output within %s", args[0], timeout)
 		}
+	}
+}
+
+// certify creates the files of the command of that name.
+func certify(ts *testscript.TestScript, t *testing.T, names []string) {
+	authority := transporttest.NewAuthority(t)
+	install := func(from, to string) {
+		text, err := os.ReadFile(from)
+		ts.Check(err)
+		ts.Check(os.WriteFile(ts.MkAbs(to), text, 0o600))
+	}
+	install(authority.File, "ca.pem")
+	for _, name := range names {
+		cert, key := authority.Issue(name)
+		install(cert, name+".pem")
+		install(key, name+"-key.pem")
 	}
 }
 

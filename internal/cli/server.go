@@ -9,7 +9,8 @@ import (
 	"github.com/droverhq/drover/internal/server"
 )
 
-var serverFlags = []string{"listen", "address", "log", "tick", "data", "tls-cert", "tls-key", "insecure"}
+var serverFlags = []string{"listen", "address", "log", "tick", "data", "tls-cert", "tls-key", "tls-client-ca",
+	"insecure", "host", "trusted-proxy"}
 
 func serverVerb(a *app) *cobra.Command {
 	c := server.Config{}
@@ -58,7 +59,14 @@ func serverVerb(a *app) *cobra.Command {
 			"XDG_DATA_HOME")
 	flags.StringVar(&c.TLSCert, "tls-cert", "", "PEM `FILE` with the TLS certificate")
 	flags.StringVar(&c.TLSKey, "tls-key", "", "PEM `FILE` with the key of the TLS certificate")
-	flags.BoolVar(&c.Insecure, "insecure", false, "accept connections from other machines without TLS")
+	flags.StringVar(&c.TLSClientCA, "tls-client-ca", "",
+		"PEM `FILE` with the authorities of client certificates; agents must then present a certificate")
+	flags.BoolVar(&c.Insecure, "insecure", false,
+		"accept connections from other machines, and use a database on another machine, without verified TLS")
+	flags.StringSliceVar(&c.Hosts, "host", nil,
+		"also accept requests for host `NAME`; on loopback, others than localhost are refused; repeatable")
+	flags.StringSliceVar(&c.TrustedProxies, "trusted-proxy", nil,
+		"`NETWORK` of proxies that terminate TLS and set X-Forwarded-Proto, such as 10.0.0.0/8; repeatable")
 	return cmd
 }
 

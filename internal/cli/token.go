@@ -82,7 +82,7 @@ func tokenCreateVerb(a *app) *cobra.Command {
 	flags.StringSliceVarP(&request.Environments, "environment", "e", nil,
 		"limit the permission, or the agents that join, to this `ENVIRONMENT`; repeatable; default: all\nenvironments")
 	flags.StringSliceVar(&request.Roles, "role", nil, "let agents join only with this `ROLE`; repeatable")
-	flags.StringVar(&log, "log", "", "open the event log at `URL` instead of asking a server")
+	a.logFlags(cmd, &log, "open the event log at `URL` instead of asking a server")
 	return cmd
 }
 

@@ -55,7 +55,7 @@ func logVerifyVerb(a *app) *cobra.Command {
 			return a.showVerified(found)
 		},
 	}.command()
-	cmd.Flags().StringVar(&log, "log", "", "open the event log at `URL` instead of asking a server")
+	a.logFlags(cmd, &log, "open the event log at `URL` instead of asking a server")
 	cmd.Flags().StringVar(&data, "data", "", "`FOLDER` with the data of a server of the log; needs --log")
 	return cmd
 }

@@ -157,7 +157,8 @@ func (c *cluster) addServer(n int, ahead time.Duration) {
 	s := &droverServer{address: harnesstest.FreeAddress(c.t)}
 	home := c.home(name)
 	spec := harness.Server{Listen: s.address, Data: home, Tick: tick, Log: c.logURL(s)}.Spec()
-	s.supervised = c.supervise(c.serverHost, name, home, spec, "DROVER_CLOCK_OFFSET="+ahead.String())
+	s.supervised = c.supervise(c.serverHost, name, home, spec, "DROVER_CLOCK_OFFSET="+ahead.String(),
+		"DROVER_TRUSTED_PROXY=127.0.0.1")
 	s.users = newProxy(c.t, s.address)
 	s.client = c.clientAt(s.users.address())
 	c.servers = append(c.servers, s)

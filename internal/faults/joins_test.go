@@ -10,16 +10,20 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
 )
 
 // joinAtOnce lets count agents join over plain HTTP at the same moment, spread over the servers.
 func (c *cluster) joinAtOnce(token, prefix string, count int) *answers {
 	found, begin := newAnswers(), make(chan struct{})
+	var at []*client.Client
+	for _, s := range c.servers {
+		at = append(at, c.through(c.roundRobin(s), token))
+	}
 	var all sync.WaitGroup
 	for n := range count {
-		asking := c.clientAt(c.servers[n%len(c.servers)].address)
-		asking.Token = token
+		asking := at[n%len(at)]
 		all.Go(func() {
 			<-begin
 			ctx, cancel := context.WithTimeout(context.Background(), timeout)
@@ -67,9 +71,7 @@ func (c *cluster) count(typeName string) (n int) {
 // knows returns an error unless all servers know a join token, which has no access to a list.
 func (c *cluster) knows(token string) error {
 	for _, s := range c.servers {
-		asking := c.clientAt(s.address)
-		asking.Token = token
-		_, err := asking.Get(context.Background(), "/machines", nil, nil)
+		_, err := c.through(c.roundRobin(s), token).Get(context.Background(), "/machines", nil, nil)
 		if !strings.Contains(fmt.Sprint(err), "valid only for joining") {
 			return err
 		}

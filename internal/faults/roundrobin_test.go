@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
 	"slices"
@@ -25,20 +25,23 @@ import (
 	"github.com/droverhq/drover/eventlog"
 )
 
-// roundRobin starts an HTTP proxy that sends each request to the next server. A request to a server that does not
-// answer is answered 502.
-func (c *cluster) roundRobin(servers ...*droverServer) (address string) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(c.t, err)
+// roundRobin starts an HTTP proxy that terminates TLS and sends each request to the next server. A request to a server
+// that does not answer is answered 502. The servers trust its header X-Forwarded-Proto.
+func (c *cluster) roundRobin(servers ...*droverServer) *httptest.Server {
 	var next atomic.Int64
 	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		s := servers[int(next.Add(1))%len(servers)]
 		r.SetURL(&url.URL{Scheme: "http", Host: s.address})
+		r.SetXForwarded()
 	}, Transport: &http.Transport{}}
-	server := &http.Server{Handler: forward}
-	go func() { _ = server.Serve(listener) }()
-	c.t.Cleanup(func() { _ = server.Close() })
-	return listener.Addr().String()
+	proxy := httptest.NewTLSServer(forward)
+	c.t.Cleanup(func() { proxy.CloseClientConnections(); proxy.Close() })
+	return proxy
+}
+
+// through returns a client of the servers behind a proxy.
+func (c *cluster) through(proxy *httptest.Server, token string) *client.Client {
+	return &client.Client{Servers: []string{proxy.URL}, Token: token, HTTP: proxy.Client()}
 }
 
 // plainAgent is a program that acts as the agent of a machine over plain HTTP.
@@ -48,16 +51,12 @@ type plainAgent struct {
 }
 
 // newPlainAgent joins a machine.
-func (c *cluster) newPlainAgent(name, address string) *plainAgent {
+func (c *cluster) newPlainAgent(name string, proxy *httptest.Server) *plainAgent {
 	instance, secret := uuid.NewString(), strings.Repeat("5e", 32)
-	joining := c.clientAt(address)
-	joining.Token = c.join
-	_, err := joining.Write(context.Background(), "/machines", "", object{"name": name, "environment": "production",
+	_, err := c.through(proxy, c.join).Write(context.Background(), "/machines", "", object{"name": name, "environment": "production",
 		"instance": instance, "secret": secret})
 	require.NoError(c.t, err)
-	a := &plainAgent{Client: c.clientAt(address), name: name}
-	a.Token = "agent:" + instance + ":" + secret
-	return a
+	return &plainAgent{Client: c.through(proxy, "agent:"+instance+":"+secret), name: name}
 }
 
 // report reports that the machine is online, as its heartbeat.
@@ -119,7 +118,7 @@ func TestPlainHTTPAgentsBehindARoundRobinProxyCostNoEvents(t *testing.T) {
 	lonely := agents[0]
 	holder := c.holder(lonely.name)
 	others := c.serversBut(holder)
-	lonely.Servers = []string{"http://" + c.roundRobin(others...)}
+	lonely.Servers = []string{c.roundRobin(others...).URL}
 	head := c.head()
 	require.Empty(t, beat(agents, 40))
 	for _, a := range agents {

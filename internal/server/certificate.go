@@ -1,106 +1,81 @@
 package server
 
 import (
-	"bytes"
 	"crypto/tls"
-	"fmt"
-	"io"
-	"os"
-	"sync"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/droverhq/drover/internal/transport"
 )
 
-const (
-	// certificateEvery is how often the files of the certificate are checked. The check compares contents, not times,
-	// because a file can be replaced by a rename or by a changed symbolic link.
-	certificateEvery = time.Second
-	// maxCertificateBytes bounds how much is read of each file. A chain of certificates has a few thousand bytes.
-	maxCertificateBytes = 1 << 20
-)
+// certificateEvery is how often the files of certificates are checked.
+const certificateEvery = time.Second
 
-// certificate is the TLS certificate of a server. It follows its files: new connections use the current pair, open
-// connections stay. Invalid files change nothing. It is safe for concurrent use.
-type certificate struct {
-	certFile, keyFile string
-
-	mu        sync.Mutex
-	cert, key []byte // the contents of the files that pair was made from
-	pair      *tls.Certificate
-}
-
-// loadCertificate reads the pair for the first time.
-func loadCertificate(certFile, keyFile string) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile}
-	_, err := c.reload()
-	return c, err
-}
-
-// reload reads the files and reports whether the certificate has changed. On an error, the previous one stays in use.
-func (c *certificate) reload() (changed bool, err error) {
-	cert, key, err := c.read()
-	if err == nil {
-		changed, err = c.set(cert, key)
+// loadCertificates reads the files of the certificate and of the authorities for clients. Without TLS both are nil.
+func (c Config) loadCertificates() (*transport.Pair, *transport.Authorities, error) {
+	switch {
+	case c.TLSCert == "" && c.TLSKey == "" && c.TLSClientCA != "":
+		return nil, nil, errors.New("--tls-client-ca requires TLS: set --tls-cert and --tls-key, or let the proxy that " +
+			"terminates TLS verify the certificates of agents")
+	case c.TLSCert == "" && c.TLSKey == "":
+		return nil, nil, nil
+	case c.TLSCert == "" || c.TLSKey == "":
+		return nil, nil, errors.New("TLS requires both a certificate and a key: set --tls-cert and --tls-key")
 	}
-	if err != nil {
-		return false, fmt.Errorf("read certificate %s and key %s: %w", c.certFile, c.keyFile, err)
+	pair, err := transport.LoadPair(c.TLSCert, c.TLSKey)
+	if err != nil || c.TLSClientCA == "" {
+		return pair, nil, err
 	}
-	return changed, nil
+	clients, err := transport.LoadAuthorities(c.TLSClientCA)
+	return pair, clients, err
 }
 
-func (c *certificate) read() (cert, key []byte, err error) {
-	if cert, err = readBounded(c.certFile); err != nil {
-		return nil, nil, err
+// serverTLS returns a TLS configuration that uses the current certificate for each new connection. If clients is not
+// nil, it verifies the certificates that clients present. Clients may present none; the API decides who needs one.
+func serverTLS(pair *transport.Pair, clients *transport.Authorities) *tls.Config {
+	c := transport.Config()
+	// explicitly, because the HTTP server also serves the Unix socket: if it begins there, it sets up HTTP/2 only for
+	// this list, but would offer it to clients anyway
+	c.NextProtos = []string{"h2", "http/1.1"}
+	c.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return pair.Current(), nil }
+	if clients != nil {
+		c.ClientAuth, c.VerifyConnection = tls.RequestClientCert, clients.VerifyClient
 	}
-	key, err = readBounded(c.keyFile)
-	return cert, key, err
+	return c
 }
 
-func readBounded(path string) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
+// reloadCertificates checks the files of the certificates once and logs the result.
+func (r *run) reloadCertificates() {
+	changed, err := r.endpoint.certificate.Reload()
+	r.logReload(changed, err, r.config.TLSCert)
+	if changed {
+		r.checkCertificate()
 	}
-	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, maxCertificateBytes))
-}
-
-func (c *certificate) set(cert, key []byte) (changed bool, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.pair != nil && bytes.Equal(cert, c.cert) && bytes.Equal(key, c.key) {
-		return false, nil
+	if r.endpoint.clients != nil {
+		changed, err := r.endpoint.clients.Reload()
+		r.logReload(changed, err, r.config.TLSClientCA)
 	}
-	pair, err := tls.X509KeyPair(cert, key)
-	if err != nil {
-		return false, err
-	}
-	c.cert, c.key, c.pair = cert, key, &pair
-	return true, nil
 }
 
-// current returns the certificate in use.
-func (c *certificate) current() *tls.Certificate {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.pair
-}
-
-// config returns a TLS configuration that uses the current certificate for each new connection.
-func (c *certificate) config() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.current(), nil }}
-}
-
-// reloadCertificate checks the files of the certificate once and logs the result.
-func (r *run) reloadCertificate() {
-	changed, err := r.endpoint.certificate.reload()
+func (r *run) logReload(changed bool, err error, file string) {
 	switch {
 	case err != nil && r.recent.first(err.Error()):
 		r.logger.Error("could not reload the certificate; connections use the previous one", zap.Error(err))
 	case changed:
-		r.logger.Info("certificate reloaded", zap.String("file", r.config.TLSCert),
-			zap.Time("until", r.endpoint.certificate.current().Leaf.NotAfter))
+		r.logger.Info("certificate reloaded", zap.String("file", file),
+			zap.Time("until", r.endpoint.certificate.Current().Leaf.NotAfter))
+	}
+}
+
+// checkCertificate logs that the certificate is expired or not yet valid. The server uses it nevertheless: its clock may
+// be wrong, and clients check the certificate themselves.
+func (r *run) checkCertificate() {
+	if r.endpoint.certificate == nil {
+		return
+	}
+	if err := r.endpoint.certificate.CheckValidity(r.clock.Now()); err != nil {
+		r.logger.Error("clients will refuse the certificate of this server", zap.Error(err))
 	}
 }

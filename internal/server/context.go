@@ -16,6 +16,7 @@ import (
 	"github.com/droverhq/drover/internal/clock"
 	"github.com/droverhq/drover/internal/config"
 	"github.com/droverhq/drover/internal/ids"
+	"github.com/droverhq/drover/internal/transport"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/serverkey"
 )
@@ -109,7 +110,7 @@ func (r *run) otherAddresses() (addresses []string) {
 	r.engine.Read(func(v *projections.View) {
 		for id, s := range v.Servers {
 			u, err := url.Parse(s.Facts.Address)
-			if err == nil && u.Host != "" && !Loopback(u.Hostname()) && id != r.engine.Server() && r.engine.Alive(id) {
+			if err == nil && u.Host != "" && !transport.IsLoopback(u.Hostname()) && id != r.engine.Server() && r.engine.Alive(id) {
 				addresses = append(addresses, s.Facts.Address)
 			}
 		}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"crypto/x509"
 	"net"
 	"net/http"
@@ -18,6 +17,7 @@ import (
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/internal/config"
+	"github.com/droverhq/drover/internal/transport"
 )
 
 // Two logs can have the same origin, for example a log and a backup that someone inspects. A token is valid in both,
@@ -60,9 +60,11 @@ func (r *run) serversOfCopies(ctx context.Context, path string) (copies map[stri
 // servesCopy reports whether the server at address accepts the token of this log but does not know this server. It
 // repeats the request until ctx ends, so that the other server has time to read the newest events.
 func (r *run) servesCopy(ctx context.Context, address string, c *config.Context) (unknown bool) {
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities(c.CA), MinVersion: tls.VersionTLS12}}
-	defer transport.CloseIdleConnections()
-	other := &client.Client{Servers: []string{address}, Token: c.Token, HTTP: &http.Client{Transport: transport},
+	secure := transport.Config()
+	secure.RootCAs = authorities(c.CA)
+	connections := &http.Transport{TLSClientConfig: secure}
+	defer connections.CloseIdleConnections()
+	other := &client.Client{Servers: []string{address}, Token: c.Token, HTTP: &http.Client{Transport: connections},
 		Key: r.engine.ServerKey().Public()}
 	for ctx.Err() == nil {
 		var servers explain.List[explain.Server]
@@ -98,7 +100,7 @@ func authorities(file string) *x509.CertPool {
 // refusesConnections reports whether nothing listens at an address of this machine.
 func refusesConnections(ctx context.Context, address string) bool {
 	u, err := url.Parse(address)
-	if err != nil || !Loopback(u.Hostname()) {
+	if err != nil || !transport.IsLoopback(u.Hostname()) {
 		return false
 	}
 	var dialer net.Dialer

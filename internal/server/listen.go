@@ -10,14 +10,22 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/internal/transport"
 )
 
 // endpoint is the address that a server listens on, and the URLs under which clients reach it.
 type endpoint struct {
 	listener net.Listener
 	tls      *tls.Config // nil without TLS
-	// certificate is nil without TLS.
-	certificate *certificate
+	// certificate is nil without TLS. clients verify the certificates of agents; nil: agents need none.
+	certificate *transport.Pair
+	clients     *transport.Authorities
+	// hosts are the host names of this server that do not mean this machine.
+	hosts map[string]bool
+	// loopback reports whether only this machine can connect.
+	loopback bool
 	// address is the URL for clients on this machine.
 	address string
 	// advertised is the URL for clients on other machines, such as agents that another server redirects.
@@ -28,18 +36,18 @@ type endpoint struct {
 
 // listen binds the address, so that no other server can use it.
 func listen(c Config) (*endpoint, error) {
-	host, _, err := net.SplitHostPort(c.Listen)
+	host, _, err := transport.SplitHostPort("listen address", c.Listen, DefaultListen)
 	if err != nil {
-		return nil, fmt.Errorf("invalid listen address %.200q: use HOST:PORT, for example %s", c.Listen, DefaultListen)
+		return nil, err
 	}
-	e := &endpoint{}
-	if e.certificate, err = c.certificate(); err != nil {
+	e := &endpoint{loopback: transport.IsLoopback(host)}
+	if e.certificate, e.clients, err = c.loadCertificates(); err != nil {
 		return nil, err
 	}
 	if e.certificate != nil {
-		e.tls = e.certificate.config()
+		e.tls = serverTLS(e.certificate, e.clients)
 	}
-	if e.tls == nil && !c.Insecure && !Loopback(host) {
+	if e.tls == nil && !c.Insecure && !e.loopback {
 		return nil, fmt.Errorf("listen address %s can be reached from other machines, and traffic without TLS is not "+
 			"encrypted: "+
 			"set --tls-cert and --tls-key, or --insecure", c.Listen)
@@ -48,7 +56,10 @@ func listen(c Config) (*endpoint, error) {
 		return nil, fmt.Errorf("listen on %s: %w", c.Listen, listenError(err))
 	}
 	e.address = e.url(localHost(host))
-	if e.advertised, err = c.advertised(e, host); err != nil {
+	if e.advertised, err = c.advertised(e, host); err == nil {
+		e.hosts, err = c.hostNames(e.advertised)
+	}
+	if err != nil {
 		e.close()
 		return nil, err
 	}
@@ -76,20 +87,33 @@ func listenError(err error) error {
 	return err
 }
 
-func (c Config) certificate() (*certificate, error) {
-	switch {
-	case c.TLSCert == "" && c.TLSKey == "":
-		return nil, nil
-	case c.TLSCert == "" || c.TLSKey == "":
-		return nil, errors.New("TLS requires both a certificate and a key: set --tls-cert and --tls-key")
+// hostNames returns the host names of --host and of the advertised URL.
+func (c Config) hostNames(advertised string) (map[string]bool, error) {
+	names := map[string]bool{}
+	for _, name := range c.Hosts {
+		if err := transport.CheckHostName(name); err != nil {
+			return nil, fmt.Errorf("--host: %w", err)
+		}
+		names[transport.HostName(name)] = true
 	}
-	return loadCertificate(c.TLSCert, c.TLSKey)
+	if u, err := url.Parse(advertised); err == nil {
+		names[transport.HostName(u.Hostname())] = true
+	}
+	return names, nil
 }
 
-// Loopback reports whether a host can be reached only from this machine.
-func Loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+// acceptsHost reports whether a host is a name of this server: one of its configuration, or one for which its
+// certificate is valid.
+func (e *endpoint) acceptsHost(host string) bool {
+	return e.hosts[host] || e.certificate != nil && e.certificate.Current().Leaf.VerifyHostname(host) == nil
+}
+
+// fingerprint returns the SHA-256 sum of the certificate in use; empty without TLS.
+func (e *endpoint) fingerprint() string {
+	if e.certificate == nil {
+		return ""
+	}
+	return transport.Fingerprint(e.certificate.Current().Leaf)
 }
 
 // url returns the URL of the endpoint for a host. With TLS it uses a host for which the certificate is valid.
@@ -101,15 +125,12 @@ func (e *endpoint) url(host string) string {
 	return "https://" + net.JoinHostPort(e.certifiedHost(host), port)
 }
 
-// allAddresses reports whether host means all addresses of the machine.
-func allAddresses(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "" || ip != nil && ip.IsUnspecified()
-}
-
 // localHost returns the host that programs on this machine use to reach a server that listens on host.
 func localHost(host string) string {
-	if allAddresses(host) {
+	switch {
+	case strings.Contains(host, ":") && transport.IsUnspecified(host):
+		return "::1"
+	case transport.IsUnspecified(host):
 		return "127.0.0.1"
 	}
 	return host
@@ -120,10 +141,13 @@ func localHost(host string) string {
 func (c Config) advertised(e *endpoint, host string) (string, error) {
 	if c.Address == "" {
 		name, err := os.Hostname()
-		if !allAddresses(host) || err != nil {
+		if !transport.IsUnspecified(host) || err != nil {
 			name = localHost(host)
 		}
 		return e.url(name), nil
+	}
+	if err := client.CheckURL(c.Address); err != nil {
+		return "", fmt.Errorf("--address: %w", err)
 	}
 	u, err := url.Parse(c.Address)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" || u.Path != "" && u.Path != "/" {
@@ -134,7 +158,7 @@ func (c Config) advertised(e *endpoint, host string) (string, error) {
 
 // certifiedHost returns host if the certificate is valid for it, and otherwise the first host of the certificate.
 func (e *endpoint) certifiedHost(host string) string {
-	leaf := e.certificate.current().Leaf
+	leaf := e.certificate.Current().Leaf
 	switch {
 	case leaf.VerifyHostname(host) == nil:
 		return host

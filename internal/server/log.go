@@ -30,6 +30,8 @@ type LogConfig struct {
 	// EventsOnly declares that the caller uses only events, not leases or output, so that no file is created beside the
 	// log.
 	EventsOnly bool
+	// Insecure permits a database on another machine without verified TLS.
+	Insecure bool
 	// Logger may be nil.
 	Logger *zap.Logger
 }
@@ -73,11 +75,13 @@ func openSQLite(ctx context.Context, address string, c LogConfig) (eventlog.Back
 }
 
 func openPostgres(ctx context.Context, address string, c LogConfig) (eventlog.Backend, error) {
-	return opened(postgres.Open(ctx, address, postgres.Config{Logger: c.Logger, ID: c.ID, Existing: c.Existing}))
+	return opened(postgres.Open(ctx, address, postgres.Config{Logger: c.Logger, ID: c.ID, Existing: c.Existing,
+		Insecure: c.Insecure}))
 }
 
 func openEventStore(ctx context.Context, address string, c LogConfig) (eventlog.Backend, error) {
-	return opened(eventstoredb.Open(ctx, address, eventstoredb.Config{Logger: c.Logger, ID: c.ID, Existing: c.Existing}))
+	return opened(eventstoredb.Open(ctx, address, eventstoredb.Config{Logger: c.Logger, ID: c.ID, Existing: c.Existing,
+		Insecure: c.Insecure}))
 }
 
 // opened converts a log to a Backend that is nil on an error.

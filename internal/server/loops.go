@@ -39,7 +39,7 @@ func (r *run) loops(ctx context.Context) (wait func()) {
 	all.Go(func() { r.repeat(ctx, syncWitnessEvery, r.syncWitness) })
 	all.Go(func() { r.repeat(ctx, pruneEvery, func() { r.prune(ctx) }) })
 	if r.endpoint.certificate != nil {
-		all.Go(func() { r.repeat(ctx, certificateEvery, r.reloadCertificate) })
+		all.Go(func() { r.repeat(ctx, certificateEvery, r.reloadCertificates) })
 	}
 	all.Go(func() { r.repeat(ctx, reactEvery, r.agents.HandOverIfCutOff) })
 	all.Go(func() { r.react(ctx) })

@@ -22,10 +22,11 @@ import (
 
 func TestTokensAndSecretsAreNotLogged(t *testing.T) {
 	core, logged := observer.New(zap.DebugLevel)
-	r := start(t, server.Config{Data: home(t), Logger: zap.New(core)})
+	data, socket := socketOf(t)
+	r := start(t, server.Config{Data: data, Logger: zap.New(core)})
 	defer r.stopped(t)
 	as := func(token string) *client.Client {
-		return &client.Client{Servers: []string{r.address}, Token: token}
+		return &client.Client{Servers: []string{socket}, Token: token}
 	}
 	admin := contexts(t).List[0].Token
 	var minted struct{ Token string }

@@ -7,8 +7,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -17,10 +19,12 @@ import (
 	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/agents"
 	"github.com/droverhq/drover/api"
+	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/internal/ids"
+	"github.com/droverhq/drover/internal/transport"
 	"github.com/droverhq/drover/internal/witness"
 	"github.com/droverhq/drover/projections"
 	"github.com/droverhq/drover/query"
@@ -62,8 +66,18 @@ type Config struct {
 	// TLSCert and TLSKey are PEM files; without them the server does not use TLS. Changed files are reloaded and used for
 	// new connections.
 	TLSCert, TLSKey string
-	// Insecure permits a server without TLS to listen beyond loopback.
+	// TLSClientCA is a PEM file with the authorities of client certificates. If it is set, agents that connect over TCP
+	// must present a certificate.
+	TLSClientCA string
+	// Insecure permits a server without TLS to listen beyond loopback, and a database beyond loopback without verified
+	// TLS.
 	Insecure bool
+	// Hosts are host names, in addition to those of this machine, of Address and of the certificate, that requests may
+	// name.
+	Hosts []string
+	// TrustedProxies are addresses or networks (CIDR) of proxies that terminate TLS. Only from them the header
+	// X-Forwarded-Proto is read.
+	TrustedProxies []string
 	// Version is the version of this program.
 	Version string
 	// Logger may be nil.
@@ -91,8 +105,10 @@ type run struct {
 	logger   *zap.Logger
 	clock    engine.Clock
 	endpoint *endpoint
+	proxies  []netip.Prefix
 	socket   socket
 	log      *diskGuard
+	exposed  string                                   // why traffic to the log is not protected; empty: it is
 	backup   func(context.Context) (*api.Copy, error) // nil if the log is not a file
 	engine   *engine.Engine
 	witness  *witness.File // nil without a data folder
@@ -113,10 +129,14 @@ func Run(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	r := &run{config: c, logger: c.Logger, clock: wallClock(), kicks: make(chan struct{}, 1)}
+	if r.proxies, err = transport.ParseNetworks("--trusted-proxy", c.TrustedProxies); err != nil {
+		return err
+	}
 	if r.endpoint, err = listen(c); err != nil {
 		return err
 	}
 	defer r.endpoint.close()
+	r.checkCertificate()
 	if err := makeData(c.Data); err != nil {
 		return err
 	}
@@ -161,9 +181,16 @@ func (r *run) openWithRetry(ctx context.Context) error {
 }
 
 func (r *run) openLog(ctx context.Context) error {
-	opened, err := OpenLog(ctx, LogConfig{Address: r.config.Log, Data: r.config.Data, Logger: r.logger})
+	opened, err := OpenLog(ctx, LogConfig{Address: r.config.Log, Data: r.config.Data, Insecure: r.config.Insecure,
+		Logger: r.logger})
 	if err != nil {
 		return err
+	}
+	if exposed, ok := opened.(interface{ Exposed() string }); ok {
+		r.exposed = exposed.Exposed()
+	}
+	if r.exposed != "" {
+		r.logger.Warn("--insecure permits traffic to the database that others can read or change", zap.String("reason", r.exposed))
 	}
 	r.log, r.backup = &diskGuard{Backend: hookLog(opened)}, r.backups(opened)
 	r.log.checker, _ = opened.(eventlog.Checker)
@@ -248,13 +275,24 @@ func (r *run) setUpAPI() {
 	people := access.NewPeople(r.log, r.clock)
 	queries := query.New(query.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, People: people,
 		Ready: r.log.Ready, Version: r.config.Version,
-		Storage:  func() doctor.Storage { return StorageOf(r.config.Log, r.config.Data) },
+		Storage: func() doctor.Storage {
+			storage := StorageOf(r.config.Log, r.config.Data)
+			storage.Exposed = r.exposed
+			return storage
+		},
 		Versions: func() map[string]int { return r.agents.Versions() },
 		Forms:    func() map[string]int { return r.agents.Forms() }})
 	r.agents = agents.New(agents.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, Logger: logger,
 		Insecure: r.config.Insecure, OutputArrived: queries.OutputArrived})
 	r.api = api.New(api.Config{Engine: r.engine, Clock: r.clock, Access: callers, Queries: queries, Agents: r.agents,
-		People: people, Logger: logger, Version: r.config.Version, Backup: r.backup})
+		People: people, Logger: logger, Version: r.config.Version, Backup: r.backup, Transport: r.transport()})
+}
+
+// transport describes to the API how requests reach this server.
+func (r *run) transport() api.Transport {
+	return api.Transport{Loopback: r.endpoint.loopback, AcceptsHost: r.endpoint.acceptsHost, Proxies: r.proxies,
+		ClientCertificates: r.endpoint.clients != nil, Certificate: r.endpoint.fingerprint,
+		Socket: strings.TrimPrefix(r.socket.address, client.SocketPrefix)}
 }
 
 // serve serves requests and runs the loops until ctx ends.
