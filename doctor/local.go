@@ -63,7 +63,7 @@ func AnsweringServer(address, version string, took time.Duration) Finding {
 
 // ServerKey reports the key that a server has proven. People compare it with the one on the server's machine.
 func ServerKey(address string, key serverkey.Public) Finding {
-	return Finding{Severity: OK, Check: "server", Text: address + " has proved the server key " + key.String()}
+	return Finding{Severity: OK, Check: "server", Text: address + " has the server key " + key.String()}
 }
 
 // CertificateFinding examines when a server's certificate expires.

@@ -232,7 +232,7 @@ func TestRotatedKeyIsPinnedByItsCommandAndRefusedByOthers(t *testing.T) {
 	p := s.server()
 	before := s.contexts().List[0].ServerKey
 	require.Equal(t, before, s.ok("server-key", "show"))
-	require.Contains(t, s.ok("doctor"), s.url()+" has proved the server key "+before)
+	require.Contains(t, s.ok("doctor"), s.url()+" has the server key "+before)
 	after := s.ok("server-key", "rotate")
 	require.NotEqual(t, before, after)
 	require.Equal(t, after, s.contexts().List[0].ServerKey)
