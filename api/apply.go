@@ -40,13 +40,10 @@ type Applied struct {
 	Due []string `json:"due"`
 }
 
-// applyVerbs are the verbs of the commands that documents can describe.
-var applyVerbs = []domain.Verb{domain.SettingsVerb, domain.MachinesVerb, domain.EnvironmentsVerb, domain.PoliciesVerb,
-	domain.AccessVerb}
-
 func (a *API) routeApply() {
 	op := route(http.MethodPost, "/apply",
-		"Create or update resources from files; all files are checked before anything is written", applyVerbs...)
+		"Create or update resources from files; all files are checked before anything is written", domain.SettingsVerb,
+		domain.MachinesVerb, domain.EnvironmentsVerb, domain.PoliciesVerb, domain.AccessVerb)
 	op.MaxBodyBytes = maxApplyBytes
 	register(a, op, a.postApply)
 }

@@ -29,6 +29,8 @@ func (f *fixture) twoProjects() {
 		Settings: domain.ProjectSettings{Steps: []domain.Step{{Name: "install", Run: "secret-script"}}}})
 	f.do(domain.ApplyTrigger{Project: "blog", Name: "secret-joins", Settings: domain.TriggerSettings{
 		Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"staging"}}})
+	f.do(domain.ApplyTrigger{Project: "shop", Name: "both", Settings: domain.TriggerSettings{
+		Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production", "staging"}}})
 	f.do(domain.CreateRelease{Project: "blog", Version: "9.9"})
 	for project, version := range map[string]string{"shop": "1.0", "blog": "9.9"} {
 		f.do(domain.Deploy{Project: project, Release: version, Environment: "staging", Reason: "secret-reason"})
@@ -60,7 +62,8 @@ func TestLimitedReaderSeesOnlyItsProjectInItsEnvironment(t *testing.T) {
 	shown := map[string]string{ // path: what the reader sees
 		"/machines": `"web-01"`, "/machines/web-01": `"web-01"`, "/environments": `"production"`,
 		"/environments/production": `"production"`, "/projects": `"shop"`, "/projects/shop": `"shop"`,
-		"/triggers": `"joins"`, "/triggers/shop/joins": `"joins"`, "/releases": `"1.0"`, "/releases/shop/1.0": `"1.0"`,
+		"/triggers": `"joins"`, "/triggers/shop/joins": `"joins"`,
+		"/triggers/shop/both": `"production"`, "/resources/trigger/joins?project=shop": "joins", "/releases": `"1.0"`, "/releases/shop/1.0": `"1.0"`,
 		"/deployments": `"shop"`, "/candidates": `"web-01"`, "/why?machine=web-01": `"shop"`, "/due": `"items"`,
 		"/events": `"DeploymentQueued"`, "/resources/machine/web-01": "web-01", "/resources/project/shop": "shop",
 		"/deployments/" + f.deploymentOf("shop", "production"):             `"shop"`,
@@ -80,6 +83,7 @@ func TestLimitedReaderSeesOnlyItsProjectInItsEnvironment(t *testing.T) {
 		"/releases/blog/9.9": "/releases/ghost/9.9", "/why?machine=secret-09": "/why?machine=ghost",
 		"/why?machine=web-01&project=blog": "/why?machine=web-01&project=ghost",
 		"/resources/machine/secret-09":     "/resources/machine/ghost", "/resources/project/blog": "/resources/project/ghost",
+		"/resources/trigger/both?project=shop":                             "/resources/trigger/ghost?project=shop",
 		"/resources/environment/staging":                                   "/resources/environment/ghost",
 		"/resources/trigger/secret-joins?project=blog":                     "/resources/trigger/ghost?project=blog",
 		"/machines?project=blog":                                           "/machines?project=ghost",

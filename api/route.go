@@ -40,9 +40,9 @@ const (
 
 // route returns the description of an operation under /api/v1. The caller must have one of the verbs: somewhere for a
 // command, which the engine checks when it decides the command, and everywhere for a read (but see filtered).
-func route(method, path, summary string, verbs ...domain.Verb) huma.Operation {
+func route(method, path, summary string, verb domain.Verb, more ...domain.Verb) huma.Operation {
 	var needs []domain.Need
-	for _, verb := range verbs {
+	for _, verb := range append([]domain.Verb{verb}, more...) {
 		if verb == domain.ReadVerb {
 			needs = append(needs, verb.Everywhere())
 		} else {
@@ -133,7 +133,7 @@ func checkAccess(c access.Caller, op *huma.Operation, machine string) error {
 	case op.Metadata[agentKey] != nil:
 		return c.RequireAgent(machine)
 	}
-	needs, _ := op.Metadata[needKey].([]domain.Need)
+	needs, _ := op.Metadata[needKey].([]domain.Need) // at least one
 	for _, need := range needs {
 		if c.Principal.Allows(need) {
 			return nil

@@ -47,7 +47,18 @@ func (p *Project) limit(s Sees) bool {
 	return s.may(p.Name, "")
 }
 
-func (t *Trigger) limit(s Sees) bool { return s.may(t.Project, "") }
+// limit leaves out the environments that the reader must not see. The reader sees the trigger if one is left.
+func (t *Trigger) limit(s Sees) bool {
+	hidden := func(name string) bool { return name != domain.All && !s.may(t.Project, name) }
+	t.Environments, t.Missing = slices.DeleteFunc(t.Environments, hidden), slices.DeleteFunc(t.Missing, hidden)
+	return s.may(t.Project, "") && len(t.Environments) > 0
+}
+
+// SeesTrigger reports whether a reader may see all settings of a trigger.
+func (s Sees) SeesTrigger(project string, settings domain.TriggerSettings) bool {
+	return s.may(project, "") && !slices.ContainsFunc(settings.Environments,
+		func(name string) bool { return name != domain.All && !s.may(project, name) })
+}
 
 func (r *Release) limit(s Sees) bool {
 	r.Environments = slices.DeleteFunc(r.Environments, func(name string) bool { return !s.may(r.Project, name) })
@@ -83,6 +94,9 @@ func SeesEvent(v *projections.View, s Sees, rec eventlog.Recorded) bool {
 	case domain.ReleaseStreams:
 		return s.may(about.Project, "")
 	case domain.ProjectStreams, domain.PartStreams:
+		if defined, ok := fact.(domain.TriggerDefined); ok {
+			return s.SeesTrigger(about.Project, defined.Settings)
+		}
 		return s.seesProjectEvent(v, about)
 	}
 	return false

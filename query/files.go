@@ -170,7 +170,7 @@ func seesResource(v *projections.View, see explain.Sees, kind, project, name str
 	case kind == "project":
 		return see(name, "")
 	case kind == "trigger":
-		return see(project, "")
+		return see.SeesTrigger(project, v.Projects[project].Triggers[name].Settings)
 	}
 	return false
 }
