@@ -323,4 +323,8 @@ func TestWhoMayAndWhyNotAnswerForNowAndForThePast(t *testing.T) {
 	var noted query.MayAnswers
 	f.get("/may?can=deploy&project=shop&environment=prod", &noted)
 	require.Equal(t, []string{"environment prod does not exist; did you mean production?"}, noted.Notes)
+	f.do(domain.SetProjectEnabled{Name: "shop"})
+	f.do(domain.RevokeToken{ID: token.ID})
+	require.Equal(t, []string{"project shop is disabled, so no part of it starts"}, may("").Notes)
+	require.Contains(t, may("&who="+token.ID).Items[0].Because, "the token was revoked")
 }

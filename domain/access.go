@@ -1,7 +1,6 @@
 package domain
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 )
@@ -148,9 +147,8 @@ func (a *Accesses) of(t *Token, counts func(name string) bool) (grants []Grant) 
 // grant returns what the Access grants to an entry of its list.
 func (a *Access) grant(to who) Grant {
 	s := &a.Settings
-	g := Grant{Verbs: s.Permission.Verbs(), Projects: s.Projects, Environments: s.Environments}
-	g.Source = fmt.Sprintf("Access %s gives %s %s permission %s %s", a.Name, to.kind, to.name, s.Permission, g.limits())
-	return g
+	return Grant{Verbs: s.Permission.Verbs(), Projects: s.Projects, Environments: s.Environments,
+		Source: Source{Permission: s.Permission, Access: a.Name, Kind: string(to.kind), Name: to.name}}
 }
 
 // Normal returns the settings with sorted lists.

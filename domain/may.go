@@ -15,8 +15,34 @@ type Grant struct {
 	Projects, Environments []string
 	// Machine limits the grant to one machine; empty: no limit.
 	Machine string
-	// Source is where the grant comes from, as a clause: "the token has scope deploy".
-	Source string
+	// Source is where the grant comes from.
+	Source Source
+}
+
+// Source is where a grant comes from: the scope or the permission of the token, or an Access. Its text is only built when
+// somebody asks for it.
+type Source struct {
+	Scope      Scope
+	Permission Permission
+	// Access is the name of the Access, and Kind and Name are the entry of its list: a person, a group or a token.
+	Access     string
+	Kind, Name string
+	// Text is the clause for a grant that comes from none of these.
+	Text string
+}
+
+// because returns where the grant comes from, as a clause: "the token has scope deploy".
+func (g *Grant) because() string {
+	switch s := g.Source; {
+	case s.Text != "":
+		return s.Text
+	case s.Scope != "":
+		return "the token has scope " + string(s.Scope)
+	case s.Access == "":
+		return fmt.Sprintf("the token has permission %s %s", s.Permission, g.limits())
+	default:
+		return fmt.Sprintf("Access %s gives %s %s permission %s %s", s.Access, s.Kind, s.Name, s.Permission, g.limits())
+	}
 }
 
 // Principal is an actor with everything that it is granted.
@@ -36,7 +62,7 @@ func May(actor Principal, n Need) (ok bool, because string) {
 	if grant == nil {
 		return false, actor.refusal(n)
 	}
-	return true, fmt.Sprintf("%s may %s: %s", actor.Name, n, grant.Source)
+	return true, fmt.Sprintf("%s may %s: %s", actor.Name, n, grant.because())
 }
 
 // Allows is May without the sentence.
@@ -89,12 +115,12 @@ func (s *Principal) refusal(n Need) string {
 		return text + "nothing is granted to it"
 	}
 	var sources []string
-	for i, g := range s.Grants {
+	for i := range s.Grants {
 		if i == maxSources {
 			sources = append(sources, fmt.Sprintf("and %d more", len(s.Grants)-i))
 			break
 		}
-		sources = append(sources, g.Source)
+		sources = append(sources, s.Grants[i].because())
 	}
 	return text + strings.Join(sources, ", ")
 }
@@ -146,7 +172,7 @@ var (
 func AgentPrincipal(machine string) Principal {
 	return Principal{Name: "the agent of machine " + machine, Only: agentOnly, Grants: []Grant{{
 		Verbs: []Verb{AgentVerb}, Projects: []string{All}, Environments: []string{All}, Machine: machine,
-		Source: "it authenticated with its own secret"}}}
+		Source: Source{Text: "it authenticated with its own secret"}}}}
 }
 
 // TokenPrincipal returns the holder of a token. now is the time for its expiry; the zero time ignores the expiry. The
@@ -166,7 +192,7 @@ func TokenPrincipal(w World, id string, now time.Time) Principal {
 	if t.Settings.Join {
 		s.Only = joinOnly
 		s.Grants = []Grant{{Verbs: []Verb{JoinVerb}, Projects: []string{All}, Environments: []string{All},
-			Source: "it is a join token"}}
+			Source: Source{Text: "it is a join token"}}}
 		return s
 	}
 	s.Grants = append(t.Settings.grants(), w.Accesses().of(t, func(name string) bool {
@@ -180,14 +206,13 @@ func TokenPrincipal(w World, id string, now time.Time) Principal {
 func (s *TokenSettings) grants() []Grant {
 	switch {
 	case s.Scope != "":
-		return []Grant{{Verbs: s.Scope.Verbs(), Projects: []string{All}, Environments: []string{All},
-			Source: "the token has scope " + string(s.Scope)}}
+		return []Grant{{Verbs: s.Scope.Verbs(), Projects: everyName, Environments: everyName,
+			Source: Source{Scope: s.Scope}}}
 	case s.Permission == "" || s.Permission == NoPermission:
 		return nil
 	}
-	g := Grant{Verbs: s.Permission.Verbs(), Projects: orAll(s.Projects), Environments: orAll(s.Environments)}
-	g.Source = fmt.Sprintf("the token has permission %s %s", s.Permission, g.limits())
-	return []Grant{g}
+	return []Grant{{Verbs: s.Permission.Verbs(), Projects: orAll(s.Projects), Environments: orAll(s.Environments),
+		Source: Source{Permission: s.Permission}}}
 }
 
 // limits returns the projects and environments of a grant: "for project shop in environment production".
@@ -208,10 +233,13 @@ func several(noun string, names []string) string {
 
 func orAll(names []string) []string {
 	if len(names) == 0 {
-		return []string{All}
+		return everyName
 	}
 	return names
 }
+
+// everyName are the names of a grant without a limit.
+var everyName = []string{All}
 
 // Authorize rejects a command unless the token that it was sent with grants what it needs in this World. It accepts
 // commands without a token: those of agents, whose transport checks them, and those of drover itself.
