@@ -129,7 +129,7 @@ func (v *View) PersonDeploys(p *Project, m *Machine) bool {
 
 // noteSuccess records the id of a success that an agent reported.
 func (m *Machine) noteSuccess(f Fact) {
-	if e, ok := f.Event.(domain.PartEnded); ok && e.State == domain.PartSucceeded {
+	if e, _ := f.Event.(domain.PartEnded); e.State == domain.PartSucceeded {
 		if i := m.Installed[e.Project]; i != nil {
 			i.successes = [2]domain.ID{f.id(), i.successes[0]}
 		}

@@ -82,7 +82,6 @@ func (v *View) foldProject(name string, f Fact) error {
 		v.listenerIndex = listenerIndex{}
 		v.dropRedeploys(p)
 		v.settleProject(p)
-		v.touchOpen(p)
 	case domain.ProjectEnabled:
 		p.Enabled = f.Position
 		v.touchOpen(p)

@@ -386,6 +386,17 @@ func TestOnlyAVerificationOfItsProjectKeepsACause(t *testing.T) {
 			b.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production", Release: "1.0",
 				Machines: []domain.DeploymentMachine{{Name: "web-01", Triggers: []string{"joins"}}}})
 		},
+		"a machine that was deleted is verified": func(b *fleet) {
+			d := b.Add("project/shop", domain.DeploymentQueued{Kind: domain.Automatic, Environment: "production",
+				Release: "1.0", HealthyFor: domain.Duration(time.Minute),
+				Machines: []domain.DeploymentMachine{{Name: "web-01", Triggers: []string{"joins"}}}})
+			b.runPart(d, "web-01", domain.PartSucceeded)
+			b.Add("machine/web-01", domain.MachineDeleted{Origin: domain.By("ann")})
+			b.Join("web-01")
+			b.Attempt("web-01", "1.0", domain.PartSucceeded, "")
+			require.Equal(t, domain.PartVerifying, b.Deployments[d].Parts["web-01"].State)
+			require.Equal(t, "1.0", b.Actual(b.Projects["shop"], b.Machines["web-01"]))
+		},
 		"another project is verified": func(b *fleet) {
 			b.narrowed(domain.PartSucceeded, "web-01")
 			d := b.Add("project/blog", domain.DeploymentQueued{Kind: domain.Narrowed, Environment: "production",

@@ -104,6 +104,14 @@ func TestEventsAfterASecondInvalidOneKeepWaiting(t *testing.T) {
 	require.False(t, h.SetAside(stream))
 }
 
+func TestStreamOfAProjectThatDoesNotExistCanBeSetAside(t *testing.T) {
+	h := shopOn(t, "web-01")
+	h.SetAsideStream("project/blog")
+	h.Add("watch", domain.StreamCleared{Stream: "project/blog"})
+	require.Empty(t, h.Aside)
+	require.Nil(t, h.Projects["blog"])
+}
+
 func TestStreamThatIsSetAsideOrClearedTouchesItsMachines(t *testing.T) {
 	for _, stream := range []string{"machine/web-01", "project/shop"} {
 		h := shopOn(t, "web-01", "web-02")
