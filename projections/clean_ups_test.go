@@ -1,6 +1,7 @@
 package projections_test
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 	"time"
@@ -223,6 +224,36 @@ func TestHealthCheckThatIsRemovedDuringACleanUpSaysNothing(t *testing.T) {
 	policy(b.History, domain.DefaultPolicy, domain.PolicySettings{})
 	b.undo("web-01", instance)
 	require.Equal(t, domain.HealthUnknown, b.Machines["web-01"].Health)
+}
+
+func TestSnapshotKnowsWhetherADeletedMachineHadAHealthCheck(t *testing.T) {
+	b := newFleet(t, 2)
+	policy(b.History, domain.DefaultPolicy, checked)
+	b.Add("machine/web-01", domain.MachineHealthChanged{Status: domain.Healthy})
+	instance := b.cleanUp("web-01")
+	b.View = reloaded(t, b.View)
+	policy(b.History, domain.DefaultPolicy, domain.PolicySettings{})
+	b.undo("web-01", instance)
+	require.True(t, b.Machines["web-01"].LostCheck)
+}
+
+// reloaded saves and loads a view.
+func reloaded(t *testing.T, v *projections.View) *projections.View {
+	t.Helper()
+	var saved bytes.Buffer
+	require.NoError(t, v.Save(&saved))
+	loaded, err := projections.Load(saved.Bytes())
+	require.NoError(t, err)
+	return loaded
+}
+
+func TestSnapshotGivesADeploymentNoReleaseThatWasCreatedLater(t *testing.T) {
+	b := newFleet(t, 1)
+	d := b.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production",
+		Release: "2.0"})
+	b.Release("shop", "2.0")
+	require.Nil(t, b.Deployments[d].Content)
+	require.Nil(t, reloaded(t, b.View).Deployments[d].Content)
 }
 
 func TestUndoneCleanUpResetsTheAbsence(t *testing.T) {

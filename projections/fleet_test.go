@@ -342,3 +342,26 @@ func TestSpanOfAnUnknownBeginningDoesNotCount(t *testing.T) {
 	require.Zero(t, h.Machines["web-01"].Absence)
 	require.Zero(t, h.Watch.Last)
 }
+
+func TestSearchForMachinesAndDeadlinesCanEndEarly(t *testing.T) {
+	h := shopOn(t, "web-01", "web-02", "web-03")
+	until := projectionstest.Start.Add(time.Hour)
+	for n, name := range []string{"web-01", "web-02", "web-03"} {
+		h.Add("machine/"+name, domain.MachineChanged{Environment: "production", Policy: "p" + string(rune('0'+n))})
+		h.Disconnect(name)
+		h.Add("project/shop", domain.HoldSet{Machine: name, Until: &until})
+	}
+	policies, deadlines := 0, 0
+	for range h.OfflineByPolicy() {
+		if policies++; policies == 2 {
+			break
+		}
+	}
+	for range h.Deadlines() {
+		if deadlines++; deadlines == 2 {
+			break
+		}
+	}
+	require.Equal(t, 2, policies)
+	require.Equal(t, 2, deadlines)
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/droverhq/drover/domain"
 )
@@ -67,7 +68,7 @@ func (x *index) difference(from *index) string {
 		return fmt.Sprintf("machines by server: want %v, index has %v", x.byServer.lists, from.byServer.lists)
 	case !maps.EqualFunc(x.offline.lists, from.offline.lists, same):
 		return fmt.Sprintf("offline machines: want %v, index has %v", x.offline.lists, from.offline.lists)
-	case !maps.Equal(x.deadlines, from.deadlines):
+	case !maps.EqualFunc(x.deadlines, from.deadlines, time.Time.Equal):
 		return fmt.Sprintf("deadlines: want %v, index has %v", x.deadlines, from.deadlines)
 	case !maps.Equal(x.toEvaluate, from.toEvaluate):
 		return fmt.Sprintf("projects to evaluate: want %v, index has %v",

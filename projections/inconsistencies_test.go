@@ -12,7 +12,7 @@ import (
 )
 
 // folded returns a view in which machine web-01 is online, web-02 is offline, and web-03 is deleted. All have an open part
-// of project shop, which is pinned in production.
+// of project shop, which is pinned in production. No machine has the role of project blog.
 func folded(t *testing.T) *View {
 	t.Helper()
 	v := New()
@@ -31,6 +31,9 @@ func folded(t *testing.T) *View {
 	add("project/shop", domain.ProjectDefined{}, domain.TriggerDefined{Trigger: "joins", Settings: domain.TriggerSettings{
 		Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}}},
 		domain.PinSet{Environment: "production", Release: "1.0", Until: &until, Origin: domain.By("ann")})
+	add("project/blog", domain.ProjectDefined{Settings: domain.ProjectSettings{Roles: []string{"blog"}}},
+		domain.TriggerDefined{Trigger: "posts", Settings: domain.TriggerSettings{
+			Events: []domain.Category{domain.AvailableGroup}, Environments: []string{"production"}}})
 	for _, name := range []string{"web-01", "web-02", "web-03"} {
 		connect := add("machine/"+name, domain.MachineAdded{Environment: "production"},
 			domain.MachineCameOnline{Server: domain.ID{3: 1}, Session: domain.ID{1: 1}, Instance: domain.ID{2: 1}})
@@ -57,7 +60,9 @@ func TestInconsistenciesDescribesEachKindOfDifference(t *testing.T) {
 		"no session":         {func(v *View) { clear(v.index.byServer.lists) }, "machines by server: want map["},
 		"no offline machine": {func(v *View) { clear(v.index.offline.lists) }, "offline machines: want map[default:["},
 		"no deadline": {func(v *View) { clear(v.index.deadlines) },
-			"deadlines: want map[{shop production }:{}], index has map[]"},
+			"deadlines: want map[{shop production }:2033-05-18 03:33:20 +0000 UTC], index has map[]"},
+		"another deadline": {func(v *View) { v.index.deadlines[deadlineKey{project: "shop", environment: "production"}] = v.Time },
+			"deadlines: want map[{shop production }:2033-05-18 03:33:20 +0000 UTC], index has map[{shop production }:2001-"},
 		"no project to evaluate": {func(v *View) { clear(v.index.toEvaluate) },
 			"projects to evaluate: want [shop], index has []"},
 		"not in the sweep": {func(v *View) { v.Machines["web-01"].candidates = nil },

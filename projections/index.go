@@ -13,16 +13,16 @@ import (
 // index finds the machines, deadlines and projects that a tick has to look at. Inconsistencies compares it with a walk
 // over the whole view.
 type index struct {
-	byEnvironment machineIndex[string]     // all machines
-	byServer      machineIndex[domain.ID]  // online machines, by the server that holds the session
-	offline       machineIndex[string]     // machines that went offline and have not returned, by policy name
-	deadlines     map[deadlineKey]struct{} // pins and holds with a wall-clock deadline
-	toEvaluate    map[string]*Project      // projects with an open candidate or a machine to sweep
+	byEnvironment machineIndex[string]      // all machines
+	byServer      machineIndex[domain.ID]   // online machines, by the server that holds the session
+	offline       machineIndex[string]      // machines that went offline and have not returned, by policy name
+	deadlines     map[deadlineKey]time.Time // of pins and holds
+	toEvaluate    map[string]*Project       // projects with an open candidate or a machine to sweep
 }
 
 func newIndex() index {
 	return index{byEnvironment: newMachineIndex[string](0), byServer: newMachineIndex[domain.ID](1),
-		offline: newMachineIndex[string](2), deadlines: map[deadlineKey]struct{}{}, toEvaluate: map[string]*Project{}}
+		offline: newMachineIndex[string](2), deadlines: map[deadlineKey]time.Time{}, toEvaluate: map[string]*Project{}}
 }
 
 // machineIndexes is the number of machine indexes.
@@ -147,7 +147,7 @@ func (x *index) setDeadline(t deadlineKey, until *time.Time) {
 	if until == nil {
 		delete(x.deadlines, t)
 	} else {
-		x.deadlines[t] = struct{}{}
+		x.deadlines[t] = *until
 	}
 }
 
@@ -162,26 +162,12 @@ type Deadline struct {
 // Deadlines yields the deadlines of all pins and holds, in no particular order.
 func (v *View) Deadlines() iter.Seq[Deadline] {
 	return func(yield func(Deadline) bool) {
-		for t := range v.index.deadlines {
-			if until := v.until(t); until != nil && !yield(Deadline{t.project, t.environment, t.machine, *until}) {
+		for t, until := range v.index.deadlines {
+			if !yield(Deadline{t.project, t.environment, t.machine, until}) {
 				return
 			}
 		}
 	}
-}
-
-// until returns the deadline of a pin or hold, or nil if it no longer exists or has none.
-func (v *View) until(t deadlineKey) *time.Time {
-	if p := v.Projects[t.project]; p != nil && t.machine == "" {
-		if s := p.Environments[t.environment]; s != nil && s.Pin != nil {
-			return s.Pin.Until
-		}
-	} else if m := v.Machines[t.machine]; p != nil && m != nil {
-		if h := m.holdOf(t.project, domain.ManualHold); h != nil {
-			return h.Until
-		}
-	}
-	return nil
 }
 
 // ProjectsToEvaluate returns the projects with an open candidate or a machine to sweep, by name.
@@ -196,7 +182,7 @@ func (v *View) ProjectsToEvaluate() []*Project {
 // updateProject lists a project if a tick has to look at it. settle calls it after any candidate was opened or closed.
 func (x *index) updateProject(p *Project) {
 	switch {
-	case len(p.waiting)+len(p.sweep) > 0 && !p.Gone:
+	case len(p.waiting)+len(p.sweep) > 0:
 		x.toEvaluate[p.Name] = p
 	case x.toEvaluate[p.Name] == p: // another project may have the name by now
 		delete(x.toEvaluate, p.Name)

@@ -29,7 +29,7 @@ func Load(data []byte, more ...Fold) (*View, error) {
 	l := &Loading{View: New(more...), data: data}
 	indexed := l.header()
 	for _, row := range l.View.rows.all {
-		if row.Load != nil && l.problem == nil {
+		if row.Load != nil {
 			row.Load(l)
 		}
 	}

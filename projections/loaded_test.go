@@ -39,6 +39,19 @@ func TestSnapshotKeepsNanoseconds(t *testing.T) {
 	require.Empty(t, loaded.Inconsistencies())
 }
 
+func TestSnapshotHasNoBoundOnTheNumberOfItems(t *testing.T) {
+	v := New()
+	for n := range 132_000 { // the library allows 131 072 unless told otherwise
+		id := domain.ID{0: 1, 13: byte(n >> 16), 14: byte(n >> 8), 15: byte(n)}
+		v.pruned[id] = Pruned{}
+		v.receipts.byCommand[id], v.receipts.order = Receipt{}, append(v.receipts.order, id)
+	}
+	loaded, err := Load(changed(t, v, asSaved))
+	require.NoError(t, err)
+	require.Len(t, loaded.pruned, len(v.pruned))
+	require.Equal(t, v.receipts.order, loaded.receipts.order)
+}
+
 func TestLoadedMachinesWithOpenPartsAreTouched(t *testing.T) {
 	loaded, err := Load(changed(t, folded(t), asSaved))
 	require.NoError(t, err)
@@ -112,7 +125,7 @@ func TestSnapshotWithADanglingReferenceIsRejected(t *testing.T) {
 			}
 			return item
 		},
-		"no project of a deployment": inDeployments(func(in *savedDeployments) { in.Deployments[0].Project = 1 }),
+		"no project of a deployment": inDeployments(func(in *savedDeployments) { in.Deployments[0].Project = 2 }),
 		"no retained deployment": inDeployments(func(in *savedDeployments) {
 			in.Retained = []savedRetained{{Project: "shop", Recent: []domain.ID{{9: 9}}}}
 		}),

@@ -153,15 +153,19 @@ func TestProjectThatIsCreatedAgainHasNothingOfTheOldOne(t *testing.T) {
 	}
 }
 
-func TestNewProjectIsFoundForMachinesOfItsRoles(t *testing.T) {
+func TestProjectsOfAMachineAreFoundByName(t *testing.T) {
 	h := shopOn(t)
-	h.Add("machine/web-01", domain.MachineAdded{Environment: "production"}) // indexes the projects
-	h.Project("blog", domain.ProjectSettings{})
-	var names []string
-	for _, p := range h.ProjectsFor(h.Machines["web-01"]) {
-		names = append(names, p.Name)
+	h.Add("machine/web-01", domain.MachineAdded{Environment: "production", Roles: []string{"web"}}) // indexes the projects
+	names := func() (names []string) {
+		for _, p := range h.ProjectsFor(h.Machines["web-01"]) {
+			names = append(names, p.Name)
+		}
+		return names
 	}
-	require.Equal(t, []string{"blog", "shop"}, names)
+	h.Project("blog", domain.ProjectSettings{Roles: []string{"web", "db"}})
+	require.Equal(t, []string{"blog", "shop"}, names(), "the new project is found")
+	h.Add("machine/web-01", domain.MachineChanged{Environment: "production", Roles: []string{"db", "web"}})
+	require.Equal(t, []string{"blog", "shop"}, names(), "once for all its roles")
 }
 
 func TestReleaseOfAnInvalidStreamSetsItAside(t *testing.T) {

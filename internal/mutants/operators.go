@@ -231,8 +231,11 @@ func (w *finder) isZero(e ast.Expr) bool {
 		return true
 	}
 	if literal, ok := e.(*ast.CompositeLit); ok {
-		_, structure := w.typeOf(e).Underlying().(*types.Struct)
-		return structure && len(literal.Elts) == 0
+		switch w.typeOf(e).Underlying().(type) {
+		case *types.Struct, *types.Array:
+			return len(literal.Elts) == 0
+		}
+		return false
 	}
 	if known.Value == nil {
 		return false
