@@ -85,7 +85,7 @@ func TestReceiptsAreKeptForADay(t *testing.T) {
 		c.pass(time.Hour)
 	}
 	newest := domain.ID{1: 3}
-	c.add(newest, "project/shop", domain.ProjectEnabled{}) // forgets those that are older than a day
+	c.add(newest, "project/shop", domain.ProjectEnabled{}) // forgets all receipts that are older than a day
 	require.True(t, c.known(old), "it is exactly a day old")
 	c.pass(time.Nanosecond)
 	c.add(newest, "project/shop", domain.ProjectDisabled{})

@@ -24,6 +24,9 @@ func TestCommandsFindOnlyWhatExists(t *testing.T) {
 	h.Add("machine/web-01", domain.MachineDeleted{Reason: domain.CleanUpReason})
 	require.Equal(t, projectionstest.Instance, w.CleanedUp("web-01").Instance)
 	require.Nil(t, w.CleanedUp("web-02"))
+	require.Nil(t, w.Token("a"))
+	h.Add("token/a", domain.TokenCreated{})
+	require.Equal(t, "a", w.Token("a").ID)
 }
 
 func TestDefaultPolicyExistsBeforeItIsDefined(t *testing.T) {
