@@ -99,9 +99,7 @@ func loadTokens(l *Loading) {
 }
 
 func loadAccesses(l *Loading) {
-	var in map[string]domain.AccessSettings
-	l.Decode(&in)
-	for name, settings := range in {
+	for name, settings := range next[map[string]domain.AccessSettings](l) {
 		l.View.accesses.Set(name, settings)
 	}
 }

