@@ -57,8 +57,9 @@ func (l *Loading) Decode(into any) {
 
 // next reads the next item. After an error it returns the zero value: half of an item has references to nothing.
 func next[T any](l *Loading) (item T) {
-	if l.Decode(&item); l.problem != nil {
-		return *new(T)
+	var read T
+	if l.Decode(&read); l.problem == nil {
+		item = read
 	}
 	return item
 }
