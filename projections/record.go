@@ -64,9 +64,7 @@ func (v *View) closePart(part *Part) {
 		return
 	}
 	r.Parts = nil
-	if r.Machine == nil {
-		delete(v.vacant, r.Name)
-	}
+	delete(v.vacant, r.Name) // if it is vacant
 }
 
 // OpenPartsOn returns the open parts of all projects on a machine, in the order they were queued.
