@@ -23,12 +23,14 @@ type Access struct {
 	clock    engine.Clock
 	failures failures
 	refusals refusals
+	uses     uses
+	audit    audit
 	unknown  string // random; takes the place of the secrets of unknown tokens, see Prove
 }
 
 // New returns an Access that reads tokens from the view of the engine.
 func New(e *engine.Engine, clock engine.Clock) *Access {
-	return &Access{engine: e, clock: clock, unknown: rand.Text()}
+	return &Access{engine: e, clock: clock, audit: newAudit(), unknown: rand.Text()}
 }
 
 // Errors for invalid credentials. None of them reveals whether a token exists.
@@ -49,8 +51,13 @@ func (a *Access) Authenticate(ctx context.Context, bearer, remote string) (Calle
 		return Caller{}, errNoToken
 	}
 	c, ok := a.identify(bearer)
+	if !ok {
+		if err := a.expired(bearer); err != nil { // the token was valid once, so this is no guess
+			return Caller{}, err
+		}
+	}
 	if !ok && a.RateLimited(remote) { // before the expensive CatchUp; requests with a valid token are never limited
-		a.RecordRefusal(remote, "", ErrRateLimited.Detail)
+		a.recordRefusal(remote, "", ErrRateLimited.Detail)
 		return Caller{}, ErrRateLimited
 	}
 	if !ok && a.engine.CatchUp(ctx) == nil {
@@ -58,8 +65,12 @@ func (a *Access) Authenticate(ctx context.Context, bearer, remote string) (Calle
 	}
 	if !ok {
 		a.RecordFailure(remote)
-		a.RecordRefusal(remote, "", errBadToken.Detail)
+		a.recordRefusal(remote, "", errBadToken.Detail)
 		return Caller{}, errBadToken
+	}
+	c.Remote = remote
+	if c.Token != "" && a.uses.use(c.Token, a.clock.Now()) {
+		a.Record(c, Entry{Kind: TokenUsed})
 	}
 	return c, nil
 }
@@ -77,7 +88,8 @@ func (a *Access) tokenCaller(text string) (c Caller, ok bool) {
 	if !ok || !a.isValid(&token) {
 		return Caller{}, false
 	}
-	c = Caller{Origin: originOf(&token), Principal: a.principal(token.ID), Token: token.ID}
+	c = Caller{Origin: originOf(&token), Principal: a.principal(token.ID), Token: token.ID,
+		Person: token.Settings.Person, Until: token.Settings.Until}
 	if token.Settings.Join {
 		c.Join = token.ID
 	}
@@ -108,7 +120,8 @@ func (a *Access) principal(token string) (s domain.Principal) {
 // originOf returns the origin of commands that are sent with a token: the person who owns the token, or else the token
 // itself.
 func originOf(t *domain.Token) domain.Origin {
-	o := domain.Origin{By: "token " + t.ID, Actor: domain.Actor{Kind: domain.TokenActor, ID: t.ID, Token: t.ID}}
+	o := domain.Origin{By: "token " + t.ID, Actor: domain.Actor{Kind: domain.TokenActor, ID: t.ID, Token: t.ID,
+		TokenName: t.Settings.Name}}
 	if t.Settings.Person != "" {
 		o.Actor.Kind, o.Actor.ID = domain.PersonActor, t.Settings.Person
 	}
@@ -117,8 +130,44 @@ func originOf(t *domain.Token) domain.Origin {
 
 // isValid reports whether a token is not revoked and has not expired.
 func (a *Access) isValid(t *domain.Token) bool {
-	now, _ := a.engine.CredibleTime() // the earliest: one clock that is ahead must not lock everybody out
-	return !t.Revoked && (t.Settings.Until == nil || now.Before(*t.Settings.Until))
+	return t.Valid(a.now())
+}
+
+// now returns the time by which tokens expire. It is the earliest credible time: one clock that is ahead must not lock
+// everybody out.
+func (a *Access) now() time.Time {
+	now, _ := a.engine.CredibleTime()
+	return now
+}
+
+// expired returns a problem if bearer is the text of a token that has expired and is not revoked. Only somebody who has
+// the whole text learns when it expired.
+func (a *Access) expired(bearer string) error {
+	t, ok := a.Token(bearer)
+	if !ok || t.Revoked || !t.Expired(a.now()) {
+		return nil
+	}
+	kind := "--scope " + string(t.Settings.Scope)
+	switch {
+	case t.Settings.Join:
+		kind = "--join"
+	case t.Settings.Permission != "":
+		kind = "--permission " + string(t.Settings.Permission)
+	}
+	return problem.New(client.Unauthorised,
+		"token "+t.Label()+" expired at "+t.Settings.Until.UTC().Format(time.RFC3339),
+		"ask somebody with an admin token for another one: `drover token create "+kind+" --name "+t.Label()+"`")
+}
+
+// soon is how long before its expiry the bearer of a token is warned.
+const soon = 7 * 24 * time.Hour
+
+// ExpiresSoon returns when the caller's token expires, if it expires within a week.
+func (a *Access) ExpiresSoon(c Caller) (at time.Time, ok bool) {
+	if c.Until == nil || c.Join != "" || c.Until.Sub(a.now()) > soon {
+		return time.Time{}, false
+	}
+	return *c.Until, true
 }
 
 // isUnchanged reports whether the caller's token is still valid and grants what it granted when the caller was

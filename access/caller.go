@@ -1,6 +1,8 @@
 package access
 
 import (
+	"time"
+
 	"github.com/droverhq/drover/domain"
 )
 
@@ -10,8 +12,13 @@ type Caller struct {
 	Origin domain.Origin
 	// Principal is what the caller is granted.
 	Principal domain.Principal
-	// Token is the id of the token in the request; empty for agents with a secret.
-	Token string
+	// Token is the id of the token in the request; empty for agents with a secret. Person is the id of its owner, and
+	// Until is when it expires; they are empty if it has none.
+	Token  string
+	Person string
+	Until  *time.Time
+	// Remote is the HOST:PORT of the sender.
+	Remote string
 	// Join is the id of the join token in the request. Callers with a join token can only join.
 	Join string
 	// Machine and Instance identify an agent that authenticated with its secret.

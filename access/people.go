@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -87,6 +88,31 @@ func (p *People) Check(ctx context.Context, id string) error {
 		err = problem.NotFound("person %.80q does not exist or was erased", id).WithHint("`drover person list` lists them")
 	}
 	return err
+}
+
+// Find returns the id of the person with an id or a name. It returns a problem if nobody, or more than one person,
+// has the name.
+func (p *People) Find(ctx context.Context, text string) (id string, err error) {
+	names, err := p.load(ctx) // not cached: another server may just have stored the name
+	if err != nil || names[text] != "" {
+		return text, err
+	}
+	var found []string
+	for id, name := range names {
+		if name == text && text != "" {
+			found = append(found, id)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return "", problem.NotFound("person %.80q does not exist or was erased", text).
+			WithHint("`drover person list` lists them, `drover person add NAME` adds one")
+	}
+	slices.Sort(found)
+	return "", problem.Conflict("%d people have the name %.80q: %s", len(found), text, strings.Join(found, ", ")).
+		WithHint("use the id")
 }
 
 // Erase deletes a person's name. The log retains the person's actions under the id.

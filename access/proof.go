@@ -22,7 +22,8 @@ func (a *Access) Prove(ctx context.Context, id, nonce, address, binding, remote 
 		}
 		if !known {
 			a.RecordFailure(remote)
-			a.RecordRefusal(remote, "", errBadToken.Detail)
+			a.recordRefusal(remote, "", errBadToken.Detail)
+			a.RecordDenial(Caller{Remote: remote, Token: UnknownToken}, "", "GET "+client.ProofPath, errBadToken)
 		}
 	}
 	if !known {

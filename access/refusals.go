@@ -23,9 +23,16 @@ const (
 	refusalMaxAge = 15 * time.Minute
 )
 
-// RecordRefusal records that a caller at an address was refused. machine is the name that an agent sent; it is empty
-// for other callers. RecordRefusal stores the texts unchanged, so callers must limit the length of untrusted input.
+// RecordRefusal records that an agent at an address was refused, also in the access log. machine is the name that it
+// sent; it may be empty. RecordRefusal stores the texts unchanged, so callers must limit the length of untrusted input.
 func (a *Access) RecordRefusal(remote, machine, reason string) {
+	a.recordRefusal(remote, machine, reason)
+	a.audit.denied[AgentRefused].Add(1)
+	a.Record(Caller{Remote: remote}, Entry{Kind: Denied, Machine: machine, Route: "GET /api/v1/agent",
+		Reason: AgentRefused, Detail: reason})
+}
+
+func (a *Access) recordRefusal(remote, machine, reason string) {
 	a.refusals.record(remote, machine, reason, a.clock.Now())
 }
 

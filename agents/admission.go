@@ -322,6 +322,7 @@ func (h *Hub) useJoinToken(ctx context.Context, j joinRequest, p *proofs) error 
 	if _, err := h.handleAsOf(ctx, j.received, domain.ID{}, use); err != nil {
 		return err
 	}
+	h.cfg.Access.RecordJoin(p.token, j.machine, j.remote)
 	p.owned = h.prove(j).owned
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"go.uber.org/zap"
 
+	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 )
@@ -50,6 +51,7 @@ func (a *API) routeBackup() {
 			<-running
 			return nil, err
 		}
+		a.cfg.Access.Record(callerOf(ctx), access.Entry{Kind: access.BackedUp, Route: routeOf(&op)})
 		return &huma.StreamResponse{Body: func(ctx huma.Context) {
 			defer func() { <-running }()
 			a.sendCopy(ctx, backup)

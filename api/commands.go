@@ -105,8 +105,8 @@ func (a *API) routeDeletes() {
 		func(name string, by domain.Origin) domain.Command {
 			return domain.DeleteMachine{Name: name, Origin: by}
 		})
-	writeItem(a, http.MethodDelete, "/tokens/{name}", "Revoke a token and disconnect the agents that joined with it",
-		domain.TokensVerb,
+	writeItem(a, http.MethodDelete, "/tokens/{name}",
+		"Revoke a token, by its id or name, and disconnect the agents that joined with it", domain.TokensVerb,
 		func(name string, by domain.Origin) domain.Command { return domain.RevokeToken{ID: name, Origin: by} })
 	writeProjectItem(a, http.MethodDelete, "/triggers/{project}/{name}", "Delete a trigger", domain.SettingsVerb,
 		func(project, name string, by domain.Origin) domain.Command {
@@ -138,14 +138,17 @@ func (a *API) routeEnable() {
 type tokenInput struct {
 	Key
 	Body struct {
+		Name         string            `json:"name,omitempty" doc:"A name that no other valid token has. Default: the kind and the beginning of the id."`
 		Join         bool              `json:"join,omitempty"`
 		Scope        domain.Scope      `json:"scope,omitempty" doc:"admin, deploy or read; empty for a join token, and with a permission."`
 		Permission   domain.Permission `json:"permission,omitempty" doc:"viewer, operator, releaser, deployer, approver, owner or admin; none: only what Access resources grant."`
 		Projects     []string          `json:"projects,omitempty" doc:"Limit the permission to these projects. Default: all."`
 		Groups       []string          `json:"groups,omitempty" doc:"The groups of the token's owner, which Access resources can name."`
-		Person       string            `json:"person,omitempty" doc:"The id of the token's owner, as listed by GET /people."`
+		Owner        string            `json:"owner,omitempty" doc:"The id or the name of the token's owner, as listed by GET /people."`
+		Person       string            `json:"person,omitempty" doc:"The id of the token's owner, as listed by GET /people; instead of owner."`
 		Uses         *int              `json:"uses,omitempty" doc:"How often a join token can be used; 0: no limit. Default: 1."`
 		Until        *time.Time        `json:"until,omitempty" doc:"When the token expires. Default: in 1 h for a join token, else never."`
+		For          *domain.Duration  `json:"for,omitempty" doc:"How long the token is valid by the clock of the server; instead of until."`
 		Environments []string          `json:"environments,omitempty" doc:"Limit the permission, or the machines that can join, to these environments. Default: all."`
 		Roles        []string          `json:"roles,omitempty"`
 	}
@@ -153,9 +156,13 @@ type tokenInput struct {
 
 // Minted is a new token. Its text is returned only once.
 type Minted struct {
-	ID       string `json:"id"`
-	Token    string `json:"token"`
-	Position string `json:"position"`
+	ID       string     `json:"id"`
+	Name     string     `json:"name"`
+	Token    string     `json:"token"`
+	Until    *time.Time `json:"until,omitempty"`
+	Position string     `json:"position"`
+	// Warnings are sentences about the consequences of the settings.
+	Warnings []string `json:"warnings"`
 }
 
 func (a *API) routeTokens() {
@@ -169,18 +176,21 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 		return nil, err
 	}
 	b := in.Body
-	request := access.TokenRequest{Join: b.Join, Scope: b.Scope, Person: b.Person, Uses: b.Uses, Until: b.Until,
-		Environments: b.Environments, Roles: b.Roles, Permission: b.Permission, Projects: b.Projects, Groups: b.Groups}
-	now, _ := a.cfg.Engine.CredibleTime() // by which tokens expire
-	settings, err := request.Settings(now)
-	if err == nil {
-		err = a.cfg.People.Check(ctx, b.Person)
-	}
+	owner, err := a.ownerOf(ctx, b.Owner, b.Person)
 	if err != nil {
 		return nil, err
 	}
+	request := access.TokenRequest{Name: b.Name, Join: b.Join, Scope: b.Scope, Person: owner, Uses: b.Uses, Until: b.Until,
+		For: b.For, Environments: b.Environments, Roles: b.Roles, Permission: b.Permission, Projects: b.Projects,
+		Groups: b.Groups}
+	now, _ := a.cfg.Engine.CredibleTime() // by which tokens expire
 	token := ids.NewToken()
-	command := domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(), Origin: callerOf(ctx).Origin}
+	settings, err := request.Settings(token.ID, now)
+	if err != nil {
+		return nil, err
+	}
+	command := domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(), Now: now,
+		Origin: callerOf(ctx).Origin}
 	if settings.Join {
 		command.Verifier = token.Verifier()
 	}
@@ -188,8 +198,25 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 	if err != nil {
 		return nil, err
 	}
-	position := result.Position.String()
-	return &answer[Minted]{Position: position, Body: Minted{ID: token.ID, Token: token.Text(), Position: position}}, nil
+	minted := Minted{ID: token.ID, Name: settings.Name, Token: token.Text(), Until: settings.Until,
+		Position: result.Position.String(), Warnings: []string{}}
+	isAdmin := settings.Scope == domain.AdminScope || settings.Permission == domain.Admin
+	if warning := a.cfg.Queries.AdminWarning(); warning != "" && isAdmin {
+		minted.Warnings = append(minted.Warnings, warning)
+	}
+	return &answer[Minted]{Position: minted.Position, Body: minted}, nil
+}
+
+// ownerOf returns the id of the person who owns a new token. A token that another one creates does not inherit its owner,
+// because an owner brings the permissions of that person.
+func (a *API) ownerOf(ctx context.Context, owner, person string) (string, error) {
+	switch {
+	case owner != "" && person != "":
+		return "", problem.Invalid("owner and person exclude each other").WithHint("leave one of them out")
+	case owner != "":
+		return a.cfg.People.Find(ctx, owner)
+	}
+	return person, a.cfg.People.Check(ctx, person)
 }
 
 // RotatedKey is the answer to a rotation of the server key.

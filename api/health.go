@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/agents"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
@@ -94,6 +95,12 @@ func newMetrics(a *API) *metrics {
 			ConstLabels: prometheus.Labels{"kind": kind}}
 		m.registry.MustRegister(prometheus.NewCounterFunc(options,
 			func() float64 { return float64(a.cfg.Agents.Messages(kind)) }))
+	}
+	for _, reason := range access.Reasons {
+		options := prometheus.CounterOpts{Name: "drover_access_denied_total",
+			Help: "Requests and agents that this server denied, by reason.", ConstLabels: prometheus.Labels{"reason": string(reason)}}
+		m.registry.MustRegister(prometheus.NewCounterFunc(options,
+			func() float64 { return float64(a.cfg.Access.DenialCount(reason)) }))
 	}
 	m.registry.MustRegister(m.ticks, m.started, m.errors, m.read, m.appended, m.verdicts,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

@@ -87,13 +87,14 @@ func (a *API) routeLists() {
 	getFilteredList(a, "/releases", "List releases by project, newest last", fromView(q.Releases))
 	getFilteredList(a, "/deployments", "List deployments, newest first", q.Deployments)
 	getFilteredList(a, "/candidates", "List candidates and what they wait for", fromView(q.Candidates))
-	getList(a, "/tokens", "List tokens by id, without their secrets", q.Tokens)
+	getList(a, "/tokens", "List valid tokens by id, without their secrets; state=expired, revoked or all returns others",
+		q.Tokens)
 	getList(a, "/access", "List Access resources by name", q.Accesses)
 	getList(a, "/servers", "List running servers, newest first; state=gone or state=all returns others",
 		fromView(q.Servers))
 	getFilteredItem(a, "/machines", "Return one machine", q.Machine)
 	getFilteredItem(a, "/projects", "Return one project", q.Project)
-	getItem(a, "/tokens", "Return one token", q.Token)
+	getItem(a, "/tokens", "Return one token by its id or name", q.Token)
 	getItem(a, "/access", "Return one Access", q.Access)
 	getFilteredItem(a, "/environments", "Return one environment", q.Environment)
 	getItem(a, "/policies", "Return one machine policy", fromView(q.Policy))

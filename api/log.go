@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"go.uber.org/zap"
 
+	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/query"
 )
@@ -26,7 +27,8 @@ func (a *API) routeLog() {
 	})
 	export := route(http.MethodGet, "/log/export", "Export the whole log as an archive with one line of JSON per event",
 		domain.LogVerb)
-	register(a, export, func(context.Context, *empty) (*huma.StreamResponse, error) {
+	register(a, export, func(ctx context.Context, _ *empty) (*huma.StreamResponse, error) {
+		a.cfg.Access.Record(callerOf(ctx), access.Entry{Kind: access.Exported, Route: routeOf(&export)})
 		return &huma.StreamResponse{Body: a.export}, nil
 	})
 }

@@ -95,6 +95,8 @@ func (a *API) authorize(ctx huma.Context, next func(huma.Context)) {
 		err = nil
 	}
 	if err != nil {
+		c.Remote = r.RemoteAddr
+		a.cfg.Access.RecordDenial(c, bearer(r), routeOf(op), err)
 		if problem.Of(err).Kind == client.Unauthorised {
 			w.Header().Set("WWW-Authenticate", "Bearer")
 		}
@@ -104,8 +106,15 @@ func (a *API) authorize(ctx huma.Context, next func(huma.Context)) {
 	if c.Token != "" {
 		c.Origin.Actor.Via = via(r)
 	}
+	if at, ok := a.cfg.Access.ExpiresSoon(c); ok {
+		w.Header().Set(client.ExpiryHeader, at.UTC().Format(time.RFC3339))
+	}
 	next(huma.WithValue(ctx, callerKey{}, c))
 }
+
+// routeOf returns the method and the pattern of a route, for the access log. The parameters of a request may contain a
+// secret by mistake.
+func routeOf(op *huma.Operation) string { return op.Method + " " + op.Path }
 
 // via returns the channel that the sender claims to use. It is recorded but never used for decisions.
 func via(r *http.Request) domain.Via {
@@ -182,7 +191,11 @@ func register[I, O any](a *API, op huma.Operation, run func(context.Context, *I)
 	huma.Register(a.router, op, func(ctx context.Context, in *I) (*O, error) {
 		out, err := run(ctx, in)
 		if err != nil {
-			return nil, problemOf(err)
+			p := problemOf(err)
+			if p.Kind == client.Forbidden {
+				a.cfg.Access.RecordDenial(callerOf(ctx), "", routeOf(&op), err)
+			}
+			return nil, p
 		}
 		return out, nil
 	})
@@ -272,9 +285,23 @@ func commandID(key string) (domain.ID, error) {
 
 // handle executes a command with a timeout.
 func (a *API) handle(ctx context.Context, id domain.ID, c domain.Command) (engine.Result, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	limited, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	return a.cfg.Engine.Handle(ctx, id, c)
+	result, err := a.cfg.Engine.Handle(limited, id, c)
+	if err == nil && len(result.Events) > 0 {
+		a.recordAccess(callerOf(ctx), c)
+	}
+	return result, err
+}
+
+// recordAccess writes a command that gives or takes access to the access log.
+func (a *API) recordAccess(caller access.Caller, c domain.Command) {
+	switch c := c.(type) {
+	case domain.CreateToken:
+		a.cfg.Access.Record(caller, access.Entry{Kind: access.TokenCreated, Subject: c.ID + " " + c.Settings.Name})
+	case domain.RevokeToken:
+		a.cfg.Access.Record(caller, access.Entry{Kind: access.TokenRevoked, Subject: c.ID})
+	}
 }
 
 // writtenAnswer returns the response to an accepted command.

@@ -2,7 +2,8 @@
 // severity, one sentence that states the observation, and a command that fixes it. Every function is pure: it depends
 // on a view, on the vitals that the caller collected, and on times that the caller passes in.
 //
-//	doctor.go  Finding, Vitals and the table; Examine: the checks of a server, its log, its peers and its tokens
+//	doctor.go  Finding, Vitals and the table; Examine: the checks of a server, its log and its peers
+//	tokens.go  tokens that expire soon, unlimited join tokens, the last admin token
 //	fleet.go   dangling references, machines that have been behind for a long time, forgotten pins and holds
 //	reach.go   releases that no machine can take, machines that have been offline for a long time
 //	local.go   the machine that runs the command: connections, certificates, files, disk, clock

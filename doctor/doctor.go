@@ -151,7 +151,8 @@ const (
 	diskEnough = 10 << 30
 	diskBad    = 64 << 20
 	behindWarn = time.Hour
-	tokenSoon  = 72 * time.Hour
+	tokenSoon  = 7 * 24 * time.Hour
+	lastAdmin  = 30 * 24 * time.Hour
 	joinLong   = 7 * 24 * time.Hour
 	heldLong   = 7 * 24 * time.Hour
 	refusals   = 5
@@ -389,33 +390,6 @@ func authentication(s Vitals) (found []Finding) {
 	if s.ProxiedAgents > 0 {
 		found = append(found, Finding{Severity: OK, Text: counted(s.ProxiedAgents, "connected agent") +
 			" came through a proxy that ends TLS: they rely on the proxy and its certificate"})
-	}
-	return found
-}
-
-func tokens(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
-	for _, id := range sorted(v.Tokens) {
-		t := v.Tokens[id]
-		until := t.Settings.Until
-		switch {
-		case t.Revoked || until != nil && !s.Now.Before(*until):
-		case t.Settings.Join && t.Settings.Uses == 0 && (until == nil || until.Sub(s.Now) > joinLong):
-			expiry := "and never expires"
-			if until != nil {
-				expiry = "and does not expire for " + span(until.Sub(s.Now))
-			}
-			found = append(found, Finding{Severity: Warn, Text: "join token " + id + " lets any number of agents join " + expiry,
-				Fix: "drover token revoke " + id +
-					" (this also disconnects the agents that joined with it; " +
-					"create a limited token with `drover token create --join --uses N --for D`)"})
-		case !t.Settings.Join && until != nil && until.Sub(s.Now) < tokenSoon:
-			kind, value := "scope", string(t.Settings.Scope)
-			if t.Settings.Permission != "" {
-				kind, value = "permission", string(t.Settings.Permission)
-			}
-			found = append(found, Finding{Severity: Warn, Text: fmt.Sprintf("token %s with %s %s expires in %s", id, kind, value,
-				span(until.Sub(s.Now))), Fix: "drover token create --" + kind + " " + value})
-		}
 	}
 	return found
 }

@@ -207,6 +207,20 @@ func TestExamineReportsProblemsOfTheFleet(t *testing.T) {
 			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.DeployScope,
 				Until: &expires}})
 		}, "tokens", "warn: token 0123456789ab with scope deploy expires in 5h → drover token create --scope deploy"},
+		"the last admin token": {func(l *projectionstest.History) {
+			later := expires.Add(10 * 24 * time.Hour)
+			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.AdminScope,
+				Name: "ann", Until: &later}})
+			l.Add("token/0123456789ac", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.AdminScope}},
+				domain.TokenRevoked{})
+		}, "tokens", "warn: every admin token expires, the last one in 10 days, at "},
+		"no admin token": {func(l *projectionstest.History) {
+			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.AdminScope}},
+				domain.TokenRevoked{})
+		}, "tokens", "warn: no admin token is valid any more → drover token create --scope admin"},
+		"an admin token that stays": {func(l *projectionstest.History) {
+			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.AdminScope}})
+		}, "tokens", "ok: "},
 		"a revoked token": {func(l *projectionstest.History) {
 			l.Add("token/0123456789ab", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}},
 				domain.TokenRevoked{})

@@ -121,8 +121,8 @@ func tokenReferences(v *projections.View, t *domain.Token) (found []Finding) {
 	for _, environment := range t.Settings.Environments {
 		if !t.Revoked && v.Environments[environment] == nil {
 			found = append(found, Finding{Severity: Warn,
-				Text: fmt.Sprintf("join token %s is for environment %s, which does not exist", t.ID, environment),
-				Fix:  "drover token revoke " + t.ID})
+				Text: fmt.Sprintf("join token %s is for environment %s, which does not exist", t.Label(), environment),
+				Fix:  "drover token revoke " + t.Label()})
 		}
 	}
 	return found

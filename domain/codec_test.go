@@ -73,7 +73,7 @@ func realisticSamples() []Event {
 		},
 		CleanUp: &CleanUp{After: Duration(24 * time.Hour), MaxShare: 20},
 	}
-	at, ann := sampleTime, Origin{"ann", Actor{PersonActor, "p-1", ViaCLI, "0123456789ab"}}
+	at, ann := sampleTime, Origin{"ann", Actor{PersonActor, "p-1", ViaCLI, "0123456789ab", "laptop"}}
 	return []Event{
 		MachineAdded{"production", []string{"api", "web"}, "tame", ann},
 		MachineChanged{"staging", []string{"web"}, "tame", ann},
@@ -118,8 +118,9 @@ func realisticSamples() []Event {
 		PartVerified{"shop", PartFailed, MachineIsUnhealthy},
 		EnvironmentDefined{ann}, EnvironmentDeleted{ann}, PolicyDefined{policy, ann}, PolicyDeleted{ann},
 		TokenCreated{
-			TokenSettings{true, DeployScope, Deployer, "p-1", 3, &at, []string{"production"}, []string{"web"},
-				[]string{"shop"}, []string{"ops"}},
+			TokenSettings{Join: true, Scope: DeployScope, Permission: Deployer, Name: "laptop", Person: "p-1", Uses: 3,
+				Until: &at, Environments: []string{"production"}, Roles: []string{"web"}, Projects: []string{"shop"},
+				Groups: []string{"ops"}},
 			strings.Repeat("ab", 32),
 			"SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy",
 			ann,

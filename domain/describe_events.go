@@ -226,14 +226,18 @@ func describePolicyDeleted(e PolicyDeleted, d *Description) {
 }
 
 func describeTokenCreated(e TokenCreated, d *Description) {
-	kind := "token with scope " + string(e.Settings.Scope)
+	name := ""
+	if e.Settings.Name != "" {
+		name = " " + e.Settings.Name
+	}
+	kind := "token" + name + " with scope " + string(e.Settings.Scope)
 	switch {
 	case e.Settings.Join:
-		kind = "join token"
+		kind = "join token" + name
 	case e.Settings.Permission == NoPermission:
-		kind = "token without a permission"
+		kind = "token" + name + " without a permission"
 	case e.Settings.Permission != "":
-		kind = fmt.Sprintf("token with permission %s", e.Settings.Permission)
+		kind = fmt.Sprintf("token%s with permission %s", name, e.Settings.Permission)
 	}
 	valid := untilText(e.Settings.Until)
 	if valid != "" {

@@ -79,6 +79,8 @@ func TestEventSentencesNameTheirSubject(t *testing.T) {
 		"machine policy defined":                   PolicyDefined{},
 		"join token created, valid until 2026-03-01T09:00:00Z": TokenCreated{
 			Settings: TokenSettings{Join: true, Until: &until}},
+		"token ci with scope deploy created": TokenCreated{
+			Settings: TokenSettings{Name: "ci", Scope: DeployScope}},
 		"part of deployment 00000000 on machine web-01 claimed":   PartClaimed{},
 		"token used by machine web-01, instance 00000000":         TokenUsed{Machine: "web-01"},
 		"part of deployment 00000000 on machine web-01 succeeded": PartEnded{State: PartSucceeded},

@@ -19,8 +19,10 @@ type Actor struct {
 	ID string `json:"id,omitempty"`
 	// Via is the channel of the request; empty if the actor is a component of drover.
 	Via Via `json:"via,omitempty"`
-	// Token is the id of the token in the request; empty without a token.
-	Token string `json:"token,omitempty"`
+	// Token is the id of the token in the request; empty without a token. TokenName is the name that it has; empty for a
+	// token without a name.
+	Token     string `json:"token,omitempty"`
+	TokenName string `json:"tokenName,omitempty"`
 }
 
 // Sender returns the actor. Commands inherit it from their origin.

@@ -319,6 +319,8 @@ type TokenSettings struct {
 	Scope Scope `json:"scope,omitempty"` // the scope of any other token
 	// Permission is the permission of a token that has neither Join nor Scope. Projects and Environments limit it.
 	Permission Permission `json:"permission,omitempty"`
+	// Name distinguishes the token from the other valid ones. It is empty for tokens of earlier versions.
+	Name string `json:"name,omitempty"`
 	// Person is the id of the person who owns the token; empty: no owner.
 	Person string `json:"person,omitempty"`
 	// Uses is the maximum number of uses of a join token; 0: no limit.

@@ -1,7 +1,9 @@
 package domain
 
 import (
+	"cmp"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,13 +19,72 @@ type Token struct {
 	Used map[ID]TokenUsed
 	// Spent counts the uses. An instance that joined under two names used the token twice.
 	Spent int
+	// Created is when the token was created, and By who created it. Joined is when an agent last joined with it.
+	Created time.Time
+	By      Origin
+	Joined  time.Time
+}
+
+// Expired reports whether the token has expired at a time.
+func (t *Token) Expired(now time.Time) bool {
+	return t.Settings.Until != nil && !now.Before(*t.Settings.Until)
+}
+
+// Valid reports whether the token is neither revoked nor expired at a time.
+func (t *Token) Valid(now time.Time) bool { return !t.Revoked && !t.Expired(now) }
+
+// Label returns the name of the token, or its id if it has no name.
+func (t *Token) Label() string { return cmp.Or(t.Settings.Name, t.ID) }
+
+// FindToken returns the token with an id or a name, nil if it does not exist. A name means the newest token of that name
+// that is not revoked, or the newest one if all are revoked. If two servers created tokens with one name at the same
+// time, the name is ambiguous and FindToken returns a rejection.
+func FindToken(w World, text string) (*Token, *Rejection) {
+	if t := w.Token(text); t != nil {
+		return t, nil
+	}
+	if text == "" { // not the tokens of earlier versions, which have no name
+		return nil, nil
+	}
+	named := tokensNamed(w, text)
+	slices.SortFunc(named, func(a, b *Token) int { // the one that the name means comes first
+		return cmp.Or(compareBool(a.Revoked, b.Revoked), b.Created.Compare(a.Created), strings.Compare(a.ID, b.ID))
+	})
+	switch {
+	case len(named) == 0:
+		return nil, nil
+	case len(named) > 1 && !named[1].Revoked && !named[1].Expired(named[0].Created):
+		return nil, conflict("tokens %s and %s both have the name %s", named[0].ID, named[1].ID, text).hint("use the id")
+	}
+	return named[0], nil
+}
+
+// tokensNamed returns all tokens with a name, including revoked and expired ones.
+func tokensNamed(w World, name string) (named []*Token) {
+	for _, t := range w.Tokens() {
+		if t.Settings.Name == name {
+			named = append(named, t)
+		}
+	}
+	return named
+}
+
+// compareBool orders false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
 }
 
 // Evolve folds one event of the token's stream.
 func (t *Token) Evolve(e Event) {
 	switch e := e.(type) {
 	case TokenCreated:
-		t.Settings, t.Hash, t.Verifier = e.Settings, e.Hash, e.Verifier
+		t.Settings, t.Hash, t.Verifier, t.By = e.Settings, e.Hash, e.Verifier, e.Origin
 	case TokenUsed:
 		if t.Used == nil {
 			t.Used = map[ID]TokenUsed{}
@@ -48,9 +109,10 @@ type (
 		Settings TokenSettings `json:"settings"`
 		Hash     string        `json:"hash"`
 		Verifier string        `json:"verifier,omitempty"`
+		Now      time.Time     `json:"-"` // the earliest credible time; only to see which tokens of the name have expired
 		Origin
 	}
-	// RevokeToken revokes a token.
+	// RevokeToken revokes a token. ID is its id or its name.
 	RevokeToken struct {
 		ID string `json:"id"`
 		Origin
@@ -80,7 +142,12 @@ type (
 func (c CreateToken) Stream(World) string { return TokenStream(c.ID) }
 
 // Stream returns the stream of the token.
-func (c RevokeToken) Stream(World) string { return TokenStream(c.ID) }
+func (c RevokeToken) Stream(w World) string {
+	if t, _ := FindToken(w, c.ID); t != nil {
+		return TokenStream(t.ID)
+	}
+	return TokenStream(c.ID)
+}
 
 // Stream returns the stream of the token.
 func (c UseToken) Stream(World) string { return TokenStream(c.ID) }
@@ -100,6 +167,9 @@ func (c CreateToken) Decide(w World) ([]Event, *Rejection) {
 		return nil, invalid("unknown scope %.40q", s.Scope).hint("use admin, deploy or read")
 	case s.Join && s.Uses < 0:
 		return nil, invalid("invalid uses %d", s.Uses).hint("use 1 or more, or 0 for no limit")
+	}
+	if r := c.checkName(w); r != nil {
+		return nil, r
 	}
 	for _, environment := range s.Environments {
 		if !w.Environment(environment) {
@@ -139,9 +209,39 @@ func (s *TokenSettings) checkPermission(w World) *Rejection {
 	return checkEntries("group", s.Groups, false)
 }
 
+// checkName rejects an invalid name, and the name of a valid token. Another server can create a token of that name at
+// the same time; FindToken then rejects the name.
+func (c CreateToken) checkName(w World) *Rejection {
+	name := c.Settings.Name
+	if name == "" {
+		return nil
+	}
+	if r := CheckName("token name", name); r != nil {
+		return r
+	}
+	if isTokenID(name) {
+		return invalid("token name %q looks like the id of a token", name).hint("use another name")
+	}
+	for _, t := range tokensNamed(w, name) {
+		if t.Valid(c.Now) {
+			return conflict("token %s already has the name %s", t.ID, name).
+				hint("use another name, or first revoke that token: `drover token revoke %s`", t.ID)
+		}
+	}
+	return nil
+}
+
+// isTokenID reports whether text has the form of the id of a token: 12 hex digits.
+func isTokenID(text string) bool {
+	return len(text) == 12 && strings.Trim(text, "0123456789abcdef") == ""
+}
+
 // Decide revokes the token unless it is already revoked.
 func (c RevokeToken) Decide(w World) ([]Event, *Rejection) {
-	t := w.Token(c.ID)
+	t, r := FindToken(w, c.ID)
+	if r != nil {
+		return nil, r
+	}
 	if t == nil {
 		return nil, notFound("token %.80q does not exist", c.ID).hint("`drover token list` lists them")
 	}

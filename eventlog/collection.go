@@ -65,6 +65,8 @@ var collections = map[Collection]traits{
 	Contacts: {durable: true, bound: MaxContactsBytes, checkKey: checkKey, operations: single},
 	Cursors:  {durable: true, bound: MaxItemBytes, checkKey: checkKey, operations: single},
 	People:   {durable: true, bound: MaxItemBytes, checkKey: checkKey, operations: single},
+
+	TokenUses: {durable: true, bound: MaxItemBytes, checkKey: checkKey, operations: single},
 }
 
 // Collections returns all collections, sorted by name.

@@ -37,6 +37,9 @@ const (
 	Cursors Collection = "cursors"
 	// People hold personal data, by the id that events use for a person. Unlike events, these items can be erased.
 	People Collection = "people"
+	// TokenUses hold when each token was last used, by token id. Their items have a time and no data. No decision
+	// depends on them.
+	TokenUses Collection = "token-uses"
 )
 
 // Store holds items beside the log, in the same backend. Unlike events, items can be replaced and deleted.

@@ -19,7 +19,7 @@ func TestListsAreNeverNull(t *testing.T) {
 		why := WhyOf(v, old, "shop", "web-01", nil, nil)
 		text, err := json.Marshal([]any{Machines(v, f), Environments(v, f), Policies(v, f), Projects(v, f),
 			Triggers(v, f), Releases(v, f),
-			Deployments(v, f, nil), Candidates(v, old, f), Servers(v, domain.ID{}, noneAlive, f), Tokens(v, nil, f), why,
+			Deployments(v, f, nil), Candidates(v, old, f), Servers(v, domain.ID{}, noneAlive, f), Tokens(v, TokenFacts{}, f), why,
 			DueNow(v, old), EventOf(full(t).Log[0], nil)})
 		require.NoError(t, err)
 		text = []byte(strings.NewReplacer(`"startedAt":null`, "", `"finishedAt":null`, "").Replace(string(text)))
@@ -108,14 +108,15 @@ func TestTokenShowsHowOftenItWasUsed(t *testing.T) {
 	l := projectionstest.New(t)
 	l.Add("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Join: true, Uses: 2}},
 		domain.TokenUsed{Instance: instance, Machine: "web-01"}, domain.TokenUsed{Instance: instance, Machine: "web-02"})
-	shown, _ := TokenOf(l.View, nil, "abc")
+	shown, _ := TokenOf(l.View, TokenFacts{}, "abc")
 	require.Equal(t, 2, shown.Used, "one instance under two names uses the token twice")
 }
 
 func TestTokensAreListedWithTheirOwners(t *testing.T) {
 	l := projectionstest.New(t)
 	l.Add("token/abc", domain.TokenCreated{Settings: domain.TokenSettings{Scope: domain.AdminScope, Person: "p-1"}})
-	l.Add("token/def", domain.TokenCreated{Settings: domain.TokenSettings{Join: true}})
+	l.Add("token/def", domain.TokenCreated{Settings: domain.TokenSettings{Join: true},
+		Origin: domain.Origin{By: "token abc", Actor: domain.Actor{Kind: domain.TokenActor, ID: "abc", TokenName: "ci"}}})
 	for name, c := range map[string]struct {
 		names Names
 		want  string
@@ -123,10 +124,10 @@ func TestTokensAreListedWithTheirOwners(t *testing.T) {
 		"a stored name": {Names{"p-1": "Ada"}, "Ada"}, "an erased name": {Names{"p-1": ""}, "p-1"},
 		"names could not be read": {nil, "p-1"},
 	} {
-		table := TokensTable(Tokens(l.View, c.names, Filter{}).Items)
-		require.Equal(t, "PERSON", table.Header[2])
-		require.Equal(t, c.want, table.Rows[0][2], name)
-		require.Equal(t, "-", table.Rows[1][2], name)
+		table := TokensTable(Tokens(l.View, TokenFacts{Names: c.names}, Filter{}).Items)
+		require.Equal(t, "OWNER", table.Header[3])
+		require.Equal(t, c.want, table.Rows[0][3], name)
+		require.Equal(t, "token ci", table.Rows[1][3], "a token without an owner shows who created it")
 	}
 }
 
@@ -167,7 +168,7 @@ func TestEveryListHasATable(t *testing.T) {
 		CandidatesTable(Candidates(v, old, f).Items), ProjectsTable(Projects(v, f).Items, true),
 		TriggersTable(Triggers(v, f).Items),
 		ReleasesTable(Releases(v, f).Items), EnvironmentsTable(Environments(v, f).Items), PoliciesTable(Policies(v, f).Items),
-		ServersTable(Servers(v, domain.ID{}, noneAlive, f).Items), TokensTable(Tokens(v, nil, f).Items),
+		ServersTable(Servers(v, domain.ID{}, noneAlive, f).Items), TokensTable(Tokens(v, TokenFacts{}, f).Items),
 		PartsTable(Deployments(v, f, nil).Items[0].Machines),
 		EventsTable([]Event{EventOf(full(t).Log[0], nil)}, true)} {
 		for _, row := range table.Rows {

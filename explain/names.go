@@ -14,15 +14,24 @@ type Names map[string]string
 // ErasedPerson is shown for a person whose name was erased or never known.
 const ErasedPerson = "erased person"
 
-// Who returns the name of the person or system that requested something. It is empty if nobody did.
+// Who returns the name of the person or system that requested something, with the name that their token had then. It is
+// empty if nobody did.
 func (n Names) Who(o domain.Origin) string {
-	if o.Actor.Kind != domain.PersonActor {
+	token := o.Actor.TokenName
+	switch {
+	case o.Actor.Kind == domain.TokenActor && token != "":
+		return "token " + token
+	case o.Actor.Kind != domain.PersonActor:
 		return o.By
 	}
-	if n == nil {
-		return "person " + o.Actor.ID
+	who := "person " + o.Actor.ID
+	if n != nil {
+		who = cmp.Or(n[o.Actor.ID], ErasedPerson)
 	}
-	return cmp.Or(n[o.Actor.ID], ErasedPerson)
+	if token != "" {
+		who += " (token " + token + ")"
+	}
+	return who
 }
 
 // by returns the end of a sentence that names who requested something. It is empty if nobody did.

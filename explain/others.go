@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"slices"
+	"time"
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
@@ -39,32 +40,70 @@ func ServerOf(v *projections.View, self domain.ID, alive func(domain.ID) bool, i
 	return firstOf(Servers(v, self, alive, Filter{State: "all"}), func(s Server) bool { return s.ID == id })
 }
 
-// Tokens returns the tokens, sorted by id.
-func Tokens(v *projections.View, names Names, f Filter) List[Token] {
+// TokenFacts is what is known about tokens in addition to the view.
+type TokenFacts struct {
+	Names Names
+	// Now is the time by which tokens expire.
+	Now time.Time
+	// LastUsed is when each token was last used, by its id.
+	LastUsed map[string]time.Time
+}
+
+// Tokens returns the valid tokens, or those in the state of the filter, sorted by id.
+func Tokens(v *projections.View, facts TokenFacts, f Filter) List[Token] {
 	return page(v, f, namesAfter(v.Tokens, f.After), func(id string) (Token, bool) {
-		return token(v.Tokens[id], names), true
+		shown := facts.token(v.Tokens[id])
+		return shown, shown.hasState(f.State)
 	}, nil)
 }
 
-// TokenOf returns the token with that id, and false if it does not exist.
-func TokenOf(v *projections.View, names Names, id string) (Token, bool) {
-	t := v.Tokens[id]
+func (t Token) hasState(state string) bool {
+	switch state {
+	case "all":
+		return true
+	case "expired":
+		return t.Expired
+	case "revoked":
+		return t.Revoked
+	}
+	return !t.Expired && !t.Revoked
+}
+
+// State returns valid, expired or revoked.
+func (t Token) State() string {
+	switch {
+	case t.Revoked:
+		return "revoked"
+	case t.Expired:
+		return "expired"
+	}
+	return "valid"
+}
+
+// TokenOf returns the token with that id or name, and false if it does not exist or the name is ambiguous.
+func TokenOf(v *projections.View, facts TokenFacts, text string) (Token, bool) {
+	t, _ := domain.FindToken(v.World(), text)
 	if t == nil {
 		return Token{}, false
 	}
-	return token(t, names), true
+	return facts.token(t), true
 }
 
-func token(t *domain.Token, names Names) Token {
-	s := t.Settings
+func (f TokenFacts) token(t *domain.Token) Token {
+	s, names := t.Settings, f.Names
 	kind := cmp.Or(string(s.Scope), string(s.Permission))
 	if s.Join {
 		kind = "join"
 	}
-	return Token{ID: t.ID, Kind: kind, Person: s.Person, PersonName: names[s.Person], Uses: s.Uses,
-		Used: t.Spent, Until: utc(s.Until),
-		Environments: orEmpty(s.Environments), Roles: orEmpty(s.Roles), Projects: s.Projects,
-		Groups: s.Groups, Revoked: t.Revoked}
+	used := t.Joined
+	if at := f.LastUsed[t.ID]; at.After(used) {
+		used = at
+	}
+	return Token{ID: t.ID, Name: s.Name, Kind: kind, Person: s.Person, PersonName: names[s.Person],
+		Created: t.Created.UTC(), CreatedBy: names.Who(t.By), LastUsed: moment(used), Uses: s.Uses, Used: t.Spent,
+		Until: utc(s.Until), Environments: orEmpty(s.Environments), Roles: orEmpty(s.Roles),
+		Projects: s.Projects, Groups: s.Groups,
+		Expired: t.Expired(f.Now), Revoked: t.Revoked}
 }
 
 // EventOf returns a recorded event as people and scripts read it. Credentials are removed, even hashed ones.

@@ -14,7 +14,8 @@ import (
 // Filter selects the items of a list. The zero value selects all.
 type Filter struct {
 	Project, Environment, Role, Machine string
-	// State is one of the states of the list: MachineStates, DeploymentStates, CandidateStates or ServerStates.
+	// State is one of the states of the list: MachineStates, DeploymentStates, CandidateStates, ServerStates or
+	// TokenStates.
 	State string
 	// After is the Next field of the previous page; empty for the first page.
 	After string
@@ -30,6 +31,7 @@ var (
 	DeploymentStates = []string{"queued", "running", "succeeded", "failed", "cancelled"}
 	CandidateStates  = []string{"wait", "none", "deploy"}
 	ServerStates     = []string{"alive", "gone", "all"}
+	TokenStates      = []string{"valid", "expired", "revoked", "all"}
 )
 
 // maxParts bounds the parts in one page of deployments, so that the page fits into one response.

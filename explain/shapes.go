@@ -253,16 +253,21 @@ type Person struct {
 // Token is what `token list` shows. It never contains the secret.
 type Token struct {
 	ID     string `json:"id"`
+	Name   string `json:"name,omitempty"`   // empty for tokens of earlier versions
 	Kind   string `json:"kind"`             // join, the scope (admin, deploy or read), or the permission
 	Person string `json:"person,omitempty"` // the id of the person that the token belongs to
 	// PersonName is empty if the name was erased or could not be read.
 	PersonName   string     `json:"personName,omitempty"`
-	Uses         int        `json:"uses"` // the number of allowed uses; 0 means no limit
+	Created      time.Time  `json:"created"`
+	CreatedBy    string     `json:"createdBy,omitempty"` // the person, token or component that created it
+	LastUsed     *time.Time `json:"lastUsed,omitempty"`  // nil: never, or not in the time that drover remembers
+	Uses         int        `json:"uses"`                // the number of allowed uses; 0 means no limit
 	Used         int        `json:"used"`
 	Until        *time.Time `json:"until,omitempty"`
 	Environments []string   `json:"environments"`
 	Roles        []string   `json:"roles"`
 	Projects     []string   `json:"projects,omitempty"`
 	Groups       []string   `json:"groups,omitempty"`
+	Expired      bool       `json:"expired"`
 	Revoked      bool       `json:"revoked"`
 }

@@ -293,7 +293,10 @@ func (v *View) foldToken(id string, f Fact) {
 	}
 	t.Evolve(f.Event)
 	switch e := f.Event.(type) {
+	case domain.TokenCreated:
+		t.Created = f.Time
 	case domain.TokenUsed:
+		t.Joined = f.Time
 		if !slices.Contains(v.joined[e.Instance], t) {
 			v.joined[e.Instance] = append(v.joined[e.Instance], t)
 		}

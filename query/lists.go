@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/droverhq/drover/api/problem"
+	"github.com/droverhq/drover/doctor"
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/explain"
 	"github.com/droverhq/drover/projections"
 )
@@ -85,10 +87,23 @@ func (q *Queries) Candidates(f explain.Filter) (explain.List[explain.Candidate],
 
 // Tokens lists tokens by id, without their secrets.
 func (q *Queries) Tokens(ctx context.Context, f explain.Filter) (explain.List[explain.Token], error) {
-	names := q.cfg.People.Names(ctx)
-	return list(q, f, nil, ignoreAges(func(v *projections.View, f explain.Filter) explain.List[explain.Token] {
-		return explain.Tokens(v, names, f)
-	}))
+	facts := q.tokenFacts(ctx)
+	build := func(v *projections.View, f explain.Filter) explain.List[explain.Token] {
+		return explain.Tokens(v, facts, f)
+	}
+	return list(q, f, explain.TokenStates, ignoreAges(build))
+}
+
+func (q *Queries) tokenFacts(ctx context.Context) explain.TokenFacts {
+	now, _ := q.cfg.Engine.CredibleTime()
+	return explain.TokenFacts{Names: q.cfg.People.Names(ctx), Now: now, LastUsed: q.cfg.Access.LastUses(ctx)}
+}
+
+// AdminWarning returns a sentence if every admin token expires, else an empty text.
+func (q *Queries) AdminWarning() (warning string) {
+	now, _ := q.cfg.Engine.CredibleTime()
+	q.cfg.Engine.Read(func(v *projections.View) { warning = doctor.AdminWarning(v, now) })
+	return warning
 }
 
 // People lists the people whose names are stored, by id.
@@ -137,11 +152,16 @@ func (q *Queries) Project(see explain.Sees, name string) (explain.Project, error
 	return named(q, see, "project", name, "get projects", explain.ProjectOf)
 }
 
-// Token returns one token, without its secret.
-func (q *Queries) Token(ctx context.Context, id string) (explain.Token, error) {
-	names := q.cfg.People.Names(ctx)
-	return named(q, nil, "token", id, "token list", func(v *projections.View, id string) (explain.Token, bool) {
-		return explain.TokenOf(v, names, id)
+// Token returns one token by its id or name, without its secret.
+func (q *Queries) Token(ctx context.Context, text string) (shown explain.Token, err error) {
+	facts := q.tokenFacts(ctx)
+	var ambiguous *domain.Rejection
+	q.cfg.Engine.Read(func(v *projections.View) { _, ambiguous = domain.FindToken(v.World(), text) })
+	if ambiguous != nil {
+		return shown, ambiguous
+	}
+	return named(q, nil, "token", text, "token list", func(v *projections.View, text string) (explain.Token, bool) {
+		return explain.TokenOf(v, facts, text)
 	})
 }
 

@@ -33,6 +33,9 @@ const KeyHeader = "Idempotency-Key"
 // ViaHeader is the header with the channel of a request, such as "cli".
 const ViaHeader = "Drover-Via"
 
+// ExpiryHeader is the header of the responses to a token that expires within a week: the time at which it expires.
+const ExpiryHeader = "Drover-Token-Expires"
+
 // maxResponseBytes limits the size of a response, except for downloads.
 const maxResponseBytes = 256 << 20
 
@@ -63,6 +66,8 @@ type Client struct {
 	// OnDisconnect is called by Follow when its stream has ended early, before it reconnects. err is nil if the server
 	// closed the stream. May be nil.
 	OnDisconnect func(err error)
+	// OnExpiry is called for each response that says when the token expires, because that is soon. May be nil.
+	OnExpiry func(at time.Time)
 
 	last   atomic.Int64 // index of the server that responded last
 	mu     sync.Mutex
@@ -263,6 +268,9 @@ func (c *Client) sendTo(ctx context.Context, server string, r request) (*http.Re
 		return nil, orTimeout(waiting, ctx, server, connectionProblem(server, err))
 	}
 	response.Body = &body{response.Body, cancel}
+	if at, err := time.Parse(time.RFC3339, response.Header.Get(ExpiryHeader)); err == nil && c.OnExpiry != nil {
+		c.OnExpiry(at)
+	}
 	if response.StatusCode < 300 {
 		return response, nil
 	}

@@ -103,7 +103,7 @@ var (
 	)
 	accessKind = kindOf(kind{name: "access", plural: "access", file: true, deletable: true},
 		func(a explain.Access) string { return a.Name }, sameWhenWide(explain.AccessTable))
-	tokenKind = kindOf(kind{opaque: true, name: "token", plural: "tokens"},
+	tokenKind = kindOf(kind{opaque: true, name: "token", plural: "tokens", filters: []string{"state"}},
 		func(t explain.Token) string { return t.ID }, sameWhenWide(explain.TokensTable))
 	personKind = kindOf(kind{opaque: true, name: "person", plural: "people"},
 		func(p explain.Person) string { return p.ID }, sameWhenWide(explain.PeopleTable))

@@ -113,6 +113,7 @@ var flagNames = map[string]completer{
 	"machine":     ofKind(&machineKind),
 	"exclude":     ofKind(&machineKind),
 	"person":      ofKind(&personKind),
+	"owner":       ofKind(&personKind),
 	"scope":       fixed("admin", "deploy", "read"),
 	"permission":  fixed("viewer", "operator", "releaser", "deployer", "approver", "owner", "admin", "none"),
 	"can":         verbsOf,
@@ -204,6 +205,8 @@ func statesOf(q *completion) []string {
 		return explain.ServerStates
 	case k.name == "candidate":
 		return explain.CandidateStates
+	case k.name == "token":
+		return explain.TokenStates
 	}
 	return explain.MachineStates
 }

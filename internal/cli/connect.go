@@ -64,7 +64,15 @@ func (a *app) client(t target) (*client.Client, error) {
 		a.httpClients[t.ca] = made
 	}
 	return &client.Client{Servers: t.servers, Token: t.token, Relayed: a.token != "", Key: t.key, OnProof: t.proven,
-		Via: domain.ViaCLI, HTTP: a.httpClients[t.ca]}, nil
+		Via: domain.ViaCLI, HTTP: a.httpClients[t.ca], OnExpiry: a.noteExpiry}, nil
+}
+
+// noteExpiry tells the user, once, that the token expires soon.
+func (a *app) noteExpiry(at time.Time) {
+	if !a.notedExpiry.Swap(true) {
+		a.info("your token expires at %s; ask somebody with an admin token for another one, or run `drover token create`",
+			at.UTC().Format(time.RFC3339))
+	}
 }
 
 // context returns the client context to use, or nil without a context. It waits a short time for a starting server to

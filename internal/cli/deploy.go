@@ -194,18 +194,18 @@ func cancelVerb(a *app) *cobra.Command {
 
 // lifetimeFlags holds the flags --for and --reason of pins and holds.
 type lifetimeFlags struct {
-	until  time.Duration
+	until  lifetime
 	reason string
 }
 
 func (l *lifetimeFlags) flags(cmd *cobra.Command) {
-	cmd.Flags().DurationVar(&l.until, "for", 0, "end after this `DURATION`, such as 48h; default: never")
+	cmd.Flags().Var(&l.until, "for", "end after this `DURATION`, such as 48h or 30d; default: never")
 	cmd.Flags().StringVar(&l.reason, "reason", "", "record this `TEXT` in the event log as the reason")
 }
 
 // body adds the end and the reason to the body of a request.
 func (l *lifetimeFlags) body(pairs map[string]any) (map[string]any, error) {
-	until, err := deadline(l.until)
+	until, err := deadline(time.Duration(l.until))
 	if err != nil {
 		return nil, err
 	}

@@ -77,7 +77,7 @@ var errorCases = map[string][]errorCase{
 			"create another one with `drover token create`"},
 		{"--token nonsense get machines", 4, "the token is unknown, revoked or expired", ""},
 		{"--token $REVOKED get machines", 4, "the token is unknown, revoked or expired", ""},
-		{"--token $EXPIRED get machines", 4, "the token is unknown, revoked or expired", ""},
+		{"--token $EXPIRED get machines", 4, "token read-", "ask somebody with an admin token for another one"},
 		{"--token $READ release create shop 2.0", 4, "token ",
 			"may not create releases: the token has scope read (use a token with scope deploy, or ask an admin for an Access"},
 		{"--token $JOIN get machines", 4, "a join token is valid only for joining", "use a token with scope read"},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/droverhq/drover/agent"
 	"github.com/droverhq/drover/api/client"
+	apiproblem "github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/explain"
 )
@@ -49,6 +50,7 @@ func invalid(format string, args ...any) error {
 func asFailure(err error) *failure {
 	var own *failure
 	var problem *client.Problem
+	var local *apiproblem.Problem // of a command that opens the log itself
 	var rejection *domain.Rejection
 	var ended *agent.Error
 	var file *fs.PathError
@@ -62,6 +64,8 @@ func asFailure(err error) *failure {
 		}
 		return &failure{code: codeOf(problem.Kind), kind: problem.Kind, text: text, hint: problem.Hint,
 			places: problem.Errors}
+	case errors.As(err, &local):
+		return &failure{code: codeOf(local.Kind), kind: local.Kind, text: local.Detail, hint: local.Hint}
 	case errors.As(err, &rejection):
 		return &failure{code: codeOf(string(rejection.Kind)), kind: string(rejection.Kind), text: rejection.Reason,
 			hint: rejection.Hint}

@@ -20,7 +20,7 @@ func getVerb(a *app) *cobra.Command {
 		use:   "get KIND [NAME]", short: "List resources of a kind, or show one",
 		long: "List the resources of a kind as a table, or show one resource.\n\n" +
 			"Kinds: machines, environments, policies, projects, triggers, releases, deployments, servers,\n" +
-			"candidates, access. Flags such as --project and --state filter a list.\n\n" +
+			"candidates, access, tokens. Flags such as --project and --state filter a list.\n\n" +
 			"With NAME and -o yaml, an environment, policy, project, trigger, machine or access is printed as\n" +
 			"a file for `drover apply`.",
 		example: "drover get machines --environment production --state behind\n" +

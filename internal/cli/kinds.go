@@ -65,7 +65,7 @@ func kindOf[T any](k kind, id func(T) string, table func(list []T, wide bool) ex
 // kinds returns the kinds of `drover get`, in the order of its help.
 func kinds() []kind {
 	return []kind{machineKind, environmentKind, policyKind, projectKind, triggerKind, releaseKind, deploymentKind,
-		serverKind, candidateKind, accessKind}
+		serverKind, candidateKind, accessKind, tokenKind}
 }
 
 func anyKind(kind) bool { return true }

@@ -21,10 +21,10 @@ func personAddVerb(a *app) *cobra.Command {
 		exits: readExits(exits{exitDenied: "no token is configured, or it does not permit this"}),
 		use:   "add NAME", short: "Store the name of a person and print the new id",
 		long: "Store the name of a person and print a new id. Events contain only the id; the name is stored\n" +
-			"beside the log, where `drover person erase` can delete it. `drover token create --person ID`\n" +
+			"beside the log, where `drover person erase` can delete it. `drover token create --owner NAME`\n" +
 			"creates a token that belongs to the person.",
 		example: "drover person add \"Ada Lovelace\"\n" +
-			"drover token create --scope deploy --person \"$(drover person add 'Ada Lovelace')\"",
+			"drover token create --name laptop --scope deploy --owner \"Ada Lovelace\"",
 		run: func(ctx context.Context, args []string) error {
 			var added explain.Person
 			if err := a.post(ctx, client.Path("people"), map[string]string{"name": args[0]}, &added); err != nil {
@@ -55,7 +55,7 @@ func personEraseVerb(a *app) *cobra.Command {
 		use: "erase ID…", short: "Erase the names of people",
 		long: "Erase the names of people, by the ids that `drover person list` shows. Their events stay in the\n" +
 			"log and show “erased person” instead of the name. Earlier backups still contain the names.\n\n" +
-			"The tokens of these people stay valid. Find them in the column PERSON of `drover token list` and\n" +
+			"The tokens of these people stay valid. Find them in the column OWNER of `drover token list` and\n" +
 			"revoke them with `drover token revoke`.",
 		example: "drover person erase p-4f1c09a2b3d4",
 		run: func(ctx context.Context, args []string) error {

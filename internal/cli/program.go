@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os/signal"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -40,6 +41,8 @@ type app struct {
 	completing bool
 	// noRetry makes requests return at once when no server is reachable; the caller retries.
 	noRetry bool
+	// notedExpiry records that the message about a token that expires soon was printed.
+	notedExpiry atomic.Bool
 	// httpClients holds one HTTP client for each value of --ca, so that connections are reused.
 	httpClients map[string]*http.Client
 	// files is the config file; fill reads it.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
@@ -95,8 +96,9 @@ func newCluster(t *testing.T, s clusterConfig) *cluster {
 		c.disk = smallDisk(t)
 	}
 	c.openLog(s.file)
-	c.token = c.mint(domain.TokenSettings{Scope: domain.AdminScope})
-	c.join = c.mint(domain.TokenSettings{Join: true})
+	c.token = c.mint(access.TokenRequest{Scope: domain.AdminScope})
+	unlimited := 0
+	c.join = c.mint(access.TokenRequest{Join: true, Uses: &unlimited})
 	for n := range s.servers {
 		c.addServer(n, time.Duration(n)*s.clockSkew)
 	}
@@ -132,10 +134,10 @@ func (c *cluster) logURL(s *droverServer) string {
 	return log.String()
 }
 
-func (c *cluster) mint(settings domain.TokenSettings) string {
-	text, err := server.CreateTokenInLog(context.Background(), c.log, settings, "test")
+func (c *cluster) mint(request access.TokenRequest) string {
+	made, err := server.CreateTokenInLog(context.Background(), c.log, request, "test")
 	require.NoError(c.t, err)
-	return text
+	return made.Text
 }
 
 // home creates a folder for a process.

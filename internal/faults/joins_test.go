@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
+	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/api/client"
-	"github.com/droverhq/drover/domain"
 )
 
 // joinAtOnce lets count agents join over plain HTTP at the same moment, spread over the servers.
@@ -49,7 +49,8 @@ func TestAgentsThatJoinAtOnceAreNotRefused(t *testing.T) {
 			c.apply(shop)
 			require.Zero(t, c.joinAtOnce(c.join, "a", 80).refused())
 			require.Equal(t, 80, c.count("machine.added/v1"))
-			limited := c.mint(domain.TokenSettings{Join: true, Uses: 40})
+			uses := 40
+			limited := c.mint(access.TokenRequest{Join: true, Uses: &uses})
 			c.until("the servers know the token", func() error { return c.knows(limited) })
 			found := c.joinAtOnce(limited, "b", 80)
 			require.Equal(t, 40, found.refused(), found)

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 
 	"go.uber.org/zap"
 
+	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
@@ -60,7 +62,7 @@ func (r *run) addTo(ctx context.Context, all *config.Contexts, copies map[string
 		changed = all.RemoveServer(log, other) || changed
 	}
 	if c == nil || !r.knows(c.Token) {
-		text, err := CreateToken(ctx, r.engine, domain.TokenSettings{Scope: domain.AdminScope}, "server")
+		text, err := r.createContextToken(ctx)
 		switch {
 		case err == nil && c != nil:
 			c.Token, changed = text, true
@@ -125,18 +127,50 @@ func (r *run) knows(token string) (known bool) {
 	return known
 }
 
-// CreateToken creates a token and returns its text. The text cannot be recovered later.
-func CreateToken(ctx context.Context, e *engine.Engine, settings domain.TokenSettings, by string) (string, error) {
+// createContextToken creates the admin token of the client context. Its name contains the name of this machine, unless
+// another user of the machine has such a token.
+func (r *run) createContextToken(ctx context.Context) (string, error) {
+	request := access.TokenRequest{Scope: domain.AdminScope, Name: contextTokenName(os.Hostname())}
+	made, err := createToken(ctx, r.engine, request, "server")
+	if rejected := (*domain.Rejection)(nil); errors.As(err, &rejected) {
+		request.Name = ""
+		made, err = createToken(ctx, r.engine, request, "server")
+	}
+	return made.Text, err
+}
+
+// contextTokenName returns the name of the token that the server on a machine creates for its user.
+func contextTokenName(host string, err error) string {
+	name := "context-" + host
+	if err != nil || domain.CheckName("token name", name) != nil {
+		return ""
+	}
+	return name
+}
+
+// NewToken is a token that was created. Its text cannot be recovered later.
+type NewToken struct {
+	Text     string
+	Settings domain.TokenSettings
+}
+
+// createToken creates a token.
+func createToken(ctx context.Context, e *engine.Engine, request access.TokenRequest, by string) (NewToken, error) {
 	token := ids.NewToken()
-	command := domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(),
+	now, _ := e.CredibleTime()
+	settings, err := request.Settings(token.ID, now)
+	if err != nil {
+		return NewToken{}, err
+	}
+	command := domain.CreateToken{ID: token.ID, Settings: settings, Hash: token.Hash(), Now: now,
 		Origin: domain.ServerOrigin(by, e.Server())}
 	if settings.Join {
 		command.Verifier = token.Verifier()
 	}
 	if _, err := e.Handle(ctx, ids.New(), command); err != nil {
-		return "", fmt.Errorf("create a token: %w", err)
+		return NewToken{}, fmt.Errorf("create a token: %w", err)
 	}
-	return token.Text(), nil
+	return NewToken{token.Text(), settings}, nil
 }
 
 // RotateServerKeyInLog replaces the server key of a log and returns the new one. No server has to run.
@@ -170,13 +204,14 @@ func ServerKeyOfLog(ctx context.Context, log eventlog.Backend) (serverkey.Public
 }
 
 // CreateTokenInLog creates a token in a log. No server has to run.
-func CreateTokenInLog(ctx context.Context, log eventlog.Backend, settings domain.TokenSettings, by string) (string, error) {
+func CreateTokenInLog(ctx context.Context, log eventlog.Backend, request access.TokenRequest, by string) (NewToken,
+	error) {
 	if err := eventlog.CheckNotImporting(ctx, log); err != nil {
-		return "", err
+		return NewToken{}, err
 	}
 	e, err := engine.Open(ctx, engine.Config{Log: log, Clock: clock.New(), Server: ids.New()})
 	if err != nil {
-		return "", err
+		return NewToken{}, err
 	}
-	return CreateToken(ctx, e, settings, by)
+	return createToken(ctx, e, request, by)
 }

@@ -28,6 +28,11 @@ const (
 	// outputRetention is how long the output of deployments is retained; pruneEvery is how often older output is deleted.
 	outputRetention = 14 * 24 * time.Hour
 	pruneEvery      = time.Hour
+	// flushAccessLogEvery bounds how late the access log says that lines were suppressed.
+	flushAccessLogEvery = time.Second
+	// storeUsesEvery is how often the server looks for uses of tokens to store. It stores each token at most once an hour.
+	storeUsesEvery   = time.Minute
+	storeUsesTimeout = 5 * time.Second
 )
 
 // loops starts the background loops. They end with ctx; wait returns after all of them have ended.
@@ -38,6 +43,12 @@ func (r *run) loops(ctx context.Context) (wait func()) {
 	all.Go(func() { r.repeat(ctx, engine.ShareEvery, func() { r.shareContacts(ctx) }) })
 	all.Go(func() { r.repeat(ctx, syncWitnessEvery, r.syncWitness) })
 	all.Go(func() { r.repeat(ctx, pruneEvery, func() { r.prune(ctx) }) })
+	all.Go(func() { r.repeat(ctx, flushAccessLogEvery, r.accessLog.Flush) })
+	all.Go(func() {
+		r.repeat(ctx, storeUsesEvery, func() {
+			r.logFault(ctx, "could not store the last uses of tokens", r.storeUses(ctx, false))
+		})
+	})
 	if r.endpoint.certificate != nil {
 		all.Go(func() { r.repeat(ctx, certificateEvery, r.reloadCertificates) })
 	}
@@ -128,6 +139,13 @@ func (r *run) shareContacts(ctx context.Context) {
 	limited, cancel := context.WithTimeout(ctx, leaseTimeout)
 	defer cancel()
 	r.logFault(ctx, "could not share heartbeats with other servers", r.engine.ShareContacts(limited, r.log))
+}
+
+// storeUses stores when tokens were last used.
+func (r *run) storeUses(ctx context.Context, all bool) error {
+	limited, cancel := context.WithTimeout(ctx, storeUsesTimeout)
+	defer cancel()
+	return r.access.StoreUses(limited, all)
 }
 
 // prune deletes old output, unless the clock of this server may be wrong (law 29).

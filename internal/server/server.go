@@ -23,6 +23,7 @@ import (
 	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/eventlog"
+	"github.com/droverhq/drover/internal/accesslog"
 	"github.com/droverhq/drover/internal/ids"
 	"github.com/droverhq/drover/internal/transport"
 	"github.com/droverhq/drover/internal/witness"
@@ -119,6 +120,9 @@ type run struct {
 	kicks    chan struct{}
 	recent   recentMessages
 	listed   []string // the addresses of other servers that the client context has; used by the lease loop only
+
+	access    *access.Access
+	accessLog *accesslog.Log
 }
 
 // Run runs a server until ctx ends. Then it stops accepting requests, lets the running ones finish, and returns nil. An
@@ -272,6 +276,9 @@ func (r *run) open(ctx context.Context) (err error) {
 // setUpAPI builds the API for agents and people.
 func (r *run) setUpAPI() {
 	logger, callers := r.logger.Named("api"), access.New(r.engine, r.clock)
+	r.access, r.accessLog = callers, accesslog.New(r.config.Data, r.logger, r.clock.Now)
+	callers.StoreUsesIn(r.log)
+	callers.LogTo(r.accessLog)
 	people := access.NewPeople(r.log, r.clock)
 	queries := query.New(query.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, People: people,
 		Ready: r.log.Ready, Version: r.config.Version,
@@ -324,6 +331,8 @@ func (r *run) serve(ctx context.Context) error {
 	end()
 	wait()
 	r.logFault(context.Background(), "could not drop the lease", r.dropLease())
+	r.logFault(context.Background(), "could not store the last uses of tokens", r.storeUses(context.Background(), true))
+	r.accessLog.Close()
 	r.running.close()
 	// last, because no client waits for them
 	r.logFault(context.Background(), "could not store a snapshot", r.engine.Snapshot())

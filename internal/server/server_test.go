@@ -19,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/droverhq/drover/access"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/internal/config"
@@ -132,10 +133,11 @@ func TestTokenIsCreatedInLogWithoutServer(t *testing.T) {
 	log, err := server.OpenLog(t.Context(), server.LogConfig{Data: data})
 	require.NoError(t, err)
 	defer log.Close()
-	text, err := server.CreateTokenInLog(t.Context(), log, domain.TokenSettings{Scope: domain.ReadScope}, "test")
+	made, err := server.CreateTokenInLog(t.Context(), log, access.TokenRequest{Scope: domain.ReadScope}, "test")
 	require.NoError(t, err)
-	require.Regexp(t, `^[0-9a-f]{12}\.`, text)
-	_, err = server.CreateTokenInLog(t.Context(), log, domain.TokenSettings{Join: true, Environments: []string{"nowhere"}}, "test")
+	require.Regexp(t, `^[0-9a-f]{12}\.`, made.Text)
+	require.Equal(t, "read-"+made.Text[:8], made.Settings.Name)
+	_, err = server.CreateTokenInLog(t.Context(), log, access.TokenRequest{Join: true, Environments: []string{"nowhere"}}, "test")
 	require.ErrorContains(t, err, "nowhere")
 }
 

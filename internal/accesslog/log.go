@@ -1,0 +1,151 @@
+package accesslog
+
+import (
+	"encoding/json"
+	"net/netip"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/time/rate"
+
+	"github.com/droverhq/drover/access"
+)
+
+// The rate limits. Denials of one network do not use up the limit of the others, and denials do not use up the limit of
+// the other lines.
+const (
+	denialsEach      = 20 // of one network at once, then one per second
+	denialsPerSecond = 50 // of all networks, and twice as many at once
+	linesPerSecond   = 100
+	// maxNetworks limits the memory. When it is reached, all networks start again.
+	maxNetworks = 1000
+	// reportEvery is how often the number of suppressed lines is written while the limit is exceeded.
+	reportEvery = time.Minute
+)
+
+// Log is the access log of a server. It is safe for concurrent use.
+type Log struct {
+	logger *zap.Logger
+	now    func() time.Time
+
+	mu         sync.Mutex // guards the fields below, and is held during a write
+	file       *file      // nil: lines go to logger
+	networks   map[netip.Prefix]*rate.Limiter
+	denials    *rate.Limiter
+	lines      *rate.Limiter
+	suppressed count
+	lost       count
+	warned     bool
+}
+
+// count counts lines that were not written.
+type count struct {
+	lines int
+	since time.Time
+	// more is set if lines were counted since the last call of Flush.
+	more bool
+}
+
+func (c *count) add(now time.Time) {
+	if c.lines == 0 {
+		c.since = now
+	}
+	c.lines, c.more = c.lines+1, true
+}
+
+// New returns the access log in a data folder. Without a folder, its lines go to logger.
+func New(folder string, logger *zap.Logger, now func() time.Time) *Log {
+	l := &Log{logger: logger, now: now, networks: map[netip.Prefix]*rate.Limiter{},
+		denials: rate.NewLimiter(denialsPerSecond, 2*denialsPerSecond),
+		lines:   rate.NewLimiter(linesPerSecond, 10*linesPerSecond)}
+	if folder != "" {
+		l.file = &file{path: pathIn(folder), max: maxFileBytes}
+	}
+	return l
+}
+
+// Record writes a line, unless a limit is exceeded.
+func (l *Log) Record(e access.Entry) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := l.now(); !l.allows(e, now) {
+		l.suppressed.add(now)
+		return
+	}
+	l.write(e)
+}
+
+// allows reports whether the limits permit a line.
+func (l *Log) allows(e access.Entry, now time.Time) bool {
+	if e.Kind != access.Denied {
+		return l.lines.AllowN(now, 1)
+	}
+	network := access.NetworkOf(e.Remote)
+	limit := l.networks[network]
+	if limit == nil {
+		if len(l.networks) >= maxNetworks {
+			clear(l.networks)
+		}
+		limit = rate.NewLimiter(1, denialsEach)
+		l.networks[network] = limit
+	}
+	return limit.AllowN(now, 1) && l.denials.AllowN(now, 1)
+}
+
+// write writes a line, and before it the number of lines that were lost.
+func (l *Log) write(e access.Entry) {
+	if l.file == nil {
+		l.logger.Info("access", zap.Reflect("entry", json.RawMessage(lineOf(e))))
+		return
+	}
+	if l.lost.lines > 0 {
+		missing := access.Entry{Time: l.lost.since.UTC(), Kind: access.Lost, Count: l.lost.lines}
+		if l.file.write(lineOf(missing)) != nil {
+			l.lost.add(l.now())
+			return
+		}
+		l.lost, l.warned = count{}, false
+	}
+	if err := l.file.write(lineOf(e)); err != nil {
+		l.lost.add(l.now())
+		if !l.warned {
+			l.logger.Warn("could not write the access log; its lines are dropped until this is fixed", zap.Error(err))
+		}
+		l.warned = true
+	}
+}
+
+// Flush writes the number of suppressed lines once the limit is no longer exceeded, or after a minute. It is called
+// every second.
+func (l *Log) Flush() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		l.file.reopen()
+	}
+	s := &l.suppressed
+	if s.lines > 0 && (!s.more || l.now().Sub(s.since) >= reportEvery) {
+		l.report()
+	}
+	s.more = false
+}
+
+// report writes the number of suppressed lines. Its time is that of the first of them.
+func (l *Log) report() {
+	e := access.Entry{Time: l.suppressed.since.UTC(), Kind: access.Suppressed, Count: l.suppressed.lines}
+	l.suppressed = count{}
+	l.write(e)
+}
+
+// Close writes the number of suppressed lines and closes the file.
+func (l *Log) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.suppressed.lines > 0 {
+		l.report()
+	}
+	if l.file != nil {
+		l.file.close()
+	}
+}

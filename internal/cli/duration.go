@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// lifetime is the value of a flag --for: a duration of Go, which may begin with a number of days, such as 30d or 1d12h.
+type lifetime time.Duration
+
+var daysForm = regexp.MustCompile(`^(-?)([0-9]+)d(.*)$`)
+
+// Set parses text.
+func (l *lifetime) Set(text string) error {
+	parts := daysForm.FindStringSubmatch(text)
+	if parts == nil {
+		d, err := time.ParseDuration(text)
+		*l = lifetime(d)
+		return err
+	}
+	days, err := strconv.ParseInt(parts[2], 10, 64)
+	if err != nil || days > int64(math.MaxInt64/(24*time.Hour))-1 {
+		return fmt.Errorf("invalid number of days %s", parts[2])
+	}
+	d := time.Duration(days) * 24 * time.Hour
+	if parts[3] != "" {
+		rest, err := time.ParseDuration(parts[3])
+		if err != nil || rest < 0 || rest >= 24*time.Hour {
+			return fmt.Errorf("invalid duration after the days %q", parts[3])
+		}
+		d += rest
+	}
+	if parts[1] != "" {
+		d = -d
+	}
+	*l = lifetime(d)
+	return nil
+}
+
+// String returns the duration as Go formats it, or an empty text for 0, the default.
+func (l *lifetime) String() string {
+	if *l == 0 {
+		return ""
+	}
+	return time.Duration(*l).String()
+}
+
+// Type returns the type of the flag, by which messages about invalid values are chosen.
+func (l *lifetime) Type() string { return "duration" }
