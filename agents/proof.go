@@ -67,6 +67,14 @@ type proofs struct {
 	agentFinal, joinFinal string
 }
 
+// uses returns the uses whose secret the agent knows, without the state of their tokens.
+func (p proofs) uses() (uses []domain.TokenUsed) {
+	for _, use := range p.owned {
+		uses = append(uses, use.TokenUsed)
+	}
+	return uses
+}
+
 // prove checks the proofs of a request against the view.
 func (h *Hub) prove(j joinRequest) (p proofs) {
 	uses := h.cfg.Access.Uses(j.instance)
@@ -138,7 +146,7 @@ func (g greeting) form() string {
 
 // holds reports whether a use belongs to the secret with which a session was opened.
 func (s *session) holds(u access.Use) bool {
-	return u.Machine == s.machine && slices.ContainsFunc(s.owned, func(own access.Use) bool {
+	return u.Machine == s.machine && slices.ContainsFunc(s.owned, func(own domain.TokenUsed) bool {
 		return own.Instance == u.Instance && (own.Secret != "" && own.Secret == u.Secret ||
 			own.Verifier != "" && own.Verifier == u.Verifier)
 	})

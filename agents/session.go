@@ -26,9 +26,9 @@ type session struct {
 	conn         *websocket.Conn
 	machine      string
 	instance, id domain.ID
-	owned        []access.Use // whose secret the agent knows
-	form         string       // of the authentication, such as client.ProofForm
-	version      string       // reported by the agent
+	owned        []domain.TokenUsed // whose secret the agent knows
+	form         string             // of the authentication, such as client.ProofForm
+	version      string             // reported by the agent
 	inbox        inbox
 
 	// settings, sentRevision and log are used only by the pushing goroutine.
