@@ -16,13 +16,14 @@ import (
 )
 
 // Accept opens the WebSocket of an agent. The session runs in its own goroutine, so that the memory of the request can
-// be freed: there are many agents, and most of them send only heartbeats for hours. Accept returns an error only if it
-// has not written a response.
-func (h *Hub) Accept(w http.ResponseWriter, r *http.Request) error {
+// be freed: there are many agents, and most of them send only heartbeats for hours. protected reports
+// whether nobody else can read the connection. Accept returns an error only if it has not written a response.
+func (h *Hub) Accept(w http.ResponseWriter, r *http.Request, protected bool) error {
 	if !h.gate.Enter() {
 		return problem.Unavailable("this server is shutting down")
 	}
 	g := h.greet(w.Header(), r)
+	g.protected = protected
 	conn, err := websocket.Accept(smallBuffers{w}, r,
 		&websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
 	if err != nil {

@@ -90,7 +90,7 @@ var errRevoked = errors.New("the token that this agent joined with was revoked")
 // admit authenticates an agent, brings its machine online and sends the welcome.
 func (h *Hub) admit(ctx context.Context, conn *websocket.Conn, g greeting,
 	hello client.Hello) (s *session, refused *client.Refused) {
-	if err := h.checkConfidential(g); err != nil {
+	if err := g.checkProtection(); err != nil {
 		return nil, refusedBy(err)
 	}
 	var p proofs

@@ -23,8 +23,6 @@ type Config struct {
 	Clock engine.Clock
 	// Access authenticates agents and records refused ones.
 	Access *access.Access
-	// Insecure accepts the secrets of agents of earlier versions over connections without TLS.
-	Insecure bool
 	// Logger receives messages about agents; nil discards them.
 	Logger *zap.Logger
 	// OutputArrived, if set, is called with the deployment of each stored chunk of output. It must not block.

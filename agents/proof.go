@@ -16,8 +16,8 @@ import (
 // greeting is what a server knows about a connection before the hello.
 type greeting struct {
 	remote string
-	// confidential means that others cannot read the connection: it has TLS or is a Unix socket.
-	confidential bool
+	// protected means that nobody else can read the connection: it has TLS or is a Unix socket.
+	protected bool
 	// agent and joining are the handshakes of the agent and of its join token; nil: the agent started none.
 	agent, joining *handshake.Challenge
 }
@@ -25,14 +25,10 @@ type greeting struct {
 // greet answers the handshakes that the request of a WebSocket starts. header receives the answers. It reads only the
 // view, and costs little: nobody has proved anything yet.
 func (h *Hub) greet(header http.Header, r *http.Request) greeting {
-	g := greeting{remote: r.RemoteAddr, confidential: r.TLS != nil}
+	g := greeting{remote: r.RemoteAddr}
 	on := handshake.Connection{TLS: r.TLS}
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-		if local.Network() == "unix" {
-			g.confidential = true
-		} else {
-			on.Address = local.String()
-		}
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() != "unix" {
+		on.Address = local.String()
 	}
 	for _, each := range []struct {
 		first, known string
@@ -122,12 +118,12 @@ func (j joinRequest) owns(use access.Use) (final string, ok bool) {
 // errSecretInPlainText refuses an agent of an earlier version, which sends its secret.
 var errSecretInPlainText = problem.New(client.Forbidden,
 	"this agent sends its secret, and the connection has neither TLS nor a Unix socket",
-	"upgrade the agent, or connect it with https:// or unix:///PATH")
+	"upgrade the agent, or connect it with https:// or unix:///PATH; behind a proxy that terminates TLS, start the server "+
+		"with --trusted-proxy")
 
-// checkConfidential refuses an agent that sends its secret over a connection that others can read. A server that
-// listens with --insecure accepts it, because a proxy in front of it may end TLS.
-func (h *Hub) checkConfidential(g greeting) error {
-	if g.agent != nil || g.confidential || h.cfg.Insecure {
+// checkProtection refuses an agent that sends its secret over a connection that others can read.
+func (g greeting) checkProtection() error {
+	if g.agent != nil || g.protected {
 		return nil
 	}
 	return errSecretInPlainText

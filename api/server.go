@@ -112,7 +112,7 @@ func (a *API) routes() {
 func (a *API) serveAgent(w http.ResponseWriter, r *http.Request) {
 	err := a.checkClientCertificate(r)
 	if err == nil {
-		err = a.cfg.Agents.Accept(w, r)
+		err = a.cfg.Agents.Accept(w, r, a.isProtected(r))
 	}
 	if err != nil {
 		writeProblem(w, err)

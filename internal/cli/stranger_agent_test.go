@@ -85,7 +85,7 @@ func TestAgentRefusesTheServerAfterARotationUntilItAcceptsTheKey(t *testing.T) {
 
 	agent = s.Start(described.Spec())
 	s.eventually("the agent names both keys", func() bool {
-		return strings.Contains(agent.Tail(8 << 10), after+", not the expected key "+before)
+		return strings.Contains(agent.Tail(8<<10), after+", not the expected key "+before)
 	})
 	require.False(t, online())
 	agent.End(syscall.SIGTERM)

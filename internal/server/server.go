@@ -290,7 +290,7 @@ func (r *run) setUpAPI() {
 		Versions: func() map[string]int { return r.agents.Versions() },
 		Forms:    func() map[string]int { return r.agents.Forms() }})
 	r.agents = agents.New(agents.Config{Engine: r.engine, Log: r.log, Clock: r.clock, Access: callers, Logger: logger,
-		Insecure: r.config.Insecure, OutputArrived: queries.OutputArrived})
+		OutputArrived: queries.OutputArrived})
 	r.api = api.New(api.Config{Engine: r.engine, Clock: r.clock, Access: callers, Queries: queries, Agents: r.agents,
 		People: people, Logger: logger, Version: r.config.Version, Backup: r.backup, Transport: r.transport()})
 }
