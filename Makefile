@@ -9,6 +9,7 @@ LINT_VERSION := v2.15.0
 VULN_VERSION := v1.8.0
 NFPM_VERSION := v2.45.0
 GORELEASER_VERSION := v2.15.1
+CYCLONEDX_VERSION := v1.10.0
 PACKAGES ?= deb rpm
 IMAGE_ENV := $(if $(filter dev,$(ENV)),dev,prod)
 BUILDKIT ?= 0
@@ -133,6 +134,22 @@ release-check: ## check .goreleaser.yaml
 .PHONY: release-try
 release-try: ## build all files of a release into dist/ from this commit, without publishing
 	$(GO) run github.com/goreleaser/goreleaser/v2@$(GORELEASER_VERSION) release --snapshot --clean
+
+bin/cyclonedx-gomod: Makefile
+	GOBIN='$(CURDIR)/bin' $(GO) install -trimpath github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@$(CYCLONEDX_VERSION)
+	@touch $@
+
+.PHONY: release-seal
+release-seal: bin/cyclonedx-gomod ## add bills of materials, SHA256SUMS and its signature (DROVER_RELEASE_KEY=FILE) to the release in dist/
+	packaging/seal dist
+
+.PHONY: release-test
+release-test: bin/cyclonedx-gomod ## build twice, seal with a temporary key, and verify as users do
+	GO="$(GO)" packaging/release-test
+
+.PHONY: pin-images
+pin-images: ## look up the digests of the base images, for --build-arg and the compose files (needs Docker and a registry)
+	packaging/image/pin
 
 .PHONY: demo
 demo: ## run a demo fleet and a checked walkthrough; ONCE=1 exits after the walkthrough
