@@ -326,5 +326,5 @@ func TestWhoMayAndWhyNotAnswerForNowAndForThePast(t *testing.T) {
 	f.do(domain.SetProjectEnabled{Name: "shop"})
 	f.do(domain.RevokeToken{ID: token.ID})
 	require.Equal(t, []string{"project shop is disabled, so no part of it starts"}, may("").Notes)
-	require.Contains(t, may("&who="+token.ID).Items[0].Because, "the token was revoked")
+	require.Contains(t, may("&who=" + token.ID).Items[0].Because, "the token was revoked")
 }

@@ -18,7 +18,7 @@ type AccessSettings struct {
 type AccessWho struct {
 	People []string `json:"people,omitempty"` // ids
 	Groups []string `json:"groups,omitempty"`
-	Tokens []string `json:"tokens,omitempty"` // ids
+	Tokens []string `json:"tokens,omitempty"` // ids or names
 }
 
 // Access is a named grant, folded from its stream.
@@ -128,6 +128,9 @@ func (a *Accesses) of(t *Token, counts func(name string) bool) (grants []Grant) 
 		return nil
 	}
 	as := []who{{whoToken, t.ID}}
+	if t.Settings.Name != "" {
+		as = append(as, who{whoToken, t.Settings.Name})
+	}
 	if t.Settings.Person != "" {
 		as = append(as, who{whoPerson, t.Settings.Person})
 	}
@@ -183,7 +186,7 @@ func (s AccessSettings) Check() *Rejection {
 		return unknownPermission(s.Permission)
 	}
 	if len(s.Who.all()) == 0 {
-		return invalid("who names nobody").hint("write who: {people: [ID]}, {groups: [NAME]} or {tokens: [ID]}")
+		return invalid("who names nobody").hint("write who: {people: [ID]}, {groups: [NAME]} or {tokens: [NAME]}")
 	}
 	for _, list := range []struct {
 		what     string
@@ -258,7 +261,13 @@ func (c ApplyAccess) Decide(w World) ([]Event, *Rejection) {
 	old := w.Accesses().Get(c.Name)
 	for _, id := range settings.Who.Tokens {
 		known := old != nil && slices.Contains(old.Settings.Who.Tokens, id)
-		if !known && w.Token(id) == nil {
+		if known {
+			continue
+		}
+		switch t, r := FindToken(w, id); {
+		case r != nil:
+			return nil, r
+		case t == nil:
 			return nil, notFound("access %s: token %.80q does not exist", c.Name, id).hint("`drover token list` lists them")
 		}
 	}

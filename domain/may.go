@@ -180,10 +180,12 @@ func AgentPrincipal(machine string) Principal {
 func TokenPrincipal(w World, id string, now time.Time) Principal {
 	s := Principal{Name: "token " + bounded(id)}
 	t := w.Token(id)
-	switch {
-	case t == nil:
+	if t == nil {
 		s.Void = "the token does not exist"
 		return s
+	}
+	s.Name = "token " + t.Label()
+	switch {
 	case t.Revoked:
 		s.Void = "the token was revoked"
 	case t.Settings.Until != nil && !now.IsZero() && !now.Before(*t.Settings.Until):

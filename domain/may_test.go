@@ -207,6 +207,20 @@ func TestAccessGrantsToPeopleGroupsAndTokens(t *testing.T) {
 	}
 }
 
+func TestAccessNamesATokenAndItsSuccessors(t *testing.T) {
+	w := accessWorld(t)
+	none := TokenSettings{Permission: NoPermission, Name: "ci"}
+	w.rejects(ApplyAccess{Name: "x", Settings: accessTo(Deployer, AccessWho{Tokens: []string{"ci"}})}, NotFound, "ci")
+	w.do(CreateToken{ID: "c1", Settings: none, Hash: "h"})
+	w.do(ApplyAccess{Name: "x", Settings: accessTo(Deployer, AccessWho{Tokens: []string{"ci"}})})
+	deploy := Deploy{Project: "shop", Release: "1", Environment: "production", Origin: from("c1")}
+	require.Nil(t, Authorize(w, deploy))
+	w.do(RevokeToken{ID: "c1"}, CreateToken{ID: "c2", Settings: none, Hash: "h"})
+	require.Contains(t, Authorize(w, deploy).Reason, "token ci may not deploy")
+	deploy.Origin = from("c2")
+	require.Nil(t, Authorize(w, deploy))
+}
+
 func TestRevokedTokenAndSetAsideAccessGrantNothing(t *testing.T) {
 	w := accessWorld(t)
 	w.do(ApplyAccess{Name: "x", Settings: accessTo(Deployer, AccessWho{Tokens: []string{"n"}})})

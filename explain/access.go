@@ -60,23 +60,23 @@ func AccessTable(list []Access) Table {
 // MayTable returns the output of `access who`.
 func MayTable(list []May) Table {
 	return table("TOKEN PERSON BECAUSE", list, func(m May) []string {
-		return []string{m.Token, dash(cmp.Or(m.PersonName, m.Person)), m.Because}
+		return []string{cmp.Or(m.Name, m.Token), dash(cmp.Or(m.PersonName, m.Person)), m.Because}
 	})
 }
 
 // WhoMay returns the tokens that may do what needs n, sorted by id. If who is not empty, it returns instead every token
-// with this id, or of this person or group, whether or not it may. now is the time for the expiry of tokens.
+// with this id or name, or of this person or group, whether or not it may. now is the time for the expiry of tokens.
 func WhoMay(v *projections.View, names Names, n domain.Need, who string, now time.Time) []May {
 	list := []May{}
 	world := v.World()
 	for _, t := range world.Tokens() {
 		s := t.Settings
-		if who != "" && t.ID != who && s.Person != who && !slices.Contains(s.Groups, who) {
+		if who != "" && t.ID != who && s.Name != who && s.Person != who && !slices.Contains(s.Groups, who) {
 			continue
 		}
 		ok, because := domain.May(domain.TokenPrincipal(world, t.ID, now), n)
 		if ok || who != "" {
-			list = append(list, May{Token: t.ID, Person: s.Person, PersonName: names[s.Person], Groups: s.Groups, May: ok,
+			list = append(list, May{Token: t.ID, Name: s.Name, Person: s.Person, PersonName: names[s.Person], Groups: s.Groups, May: ok,
 				Because: because})
 		}
 	}

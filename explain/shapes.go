@@ -236,6 +236,7 @@ type Access struct {
 // May is whether a token may do something, and because of what.
 type May struct {
 	Token  string `json:"token"`            // id
+	Name   string `json:"name,omitempty"`   // of the token
 	Person string `json:"person,omitempty"` // the id of the person that the token belongs to
 	// PersonName is empty if the name was erased or could not be read.
 	PersonName string   `json:"personName,omitempty"`

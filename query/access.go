@@ -35,7 +35,7 @@ type MayInput struct {
 	Can domain.Verb
 	// Project and Environment limit the question; empty: in any.
 	Project, Environment string
-	// Who is the id of a token or a person, or the name of a group; empty asks who may.
+	// Who is the id or name of a token, the id of a person, or the name of a group; empty asks who may.
 	Who string
 	// At is a position or an RFC 3339 time in the past; empty means now.
 	At string
@@ -80,7 +80,7 @@ func (q *Queries) May(ctx context.Context, in MayInput) (MayAnswers, error) {
 		answer(v, at)
 	}
 	if in.Who != "" && len(answers.Items) == 0 {
-		return answers, problem.NotFound("no token has the id %.80q or belongs to a person or group of that name", in.Who).
+		return answers, problem.NotFound("no token has the id or name %.80q or belongs to such a person or group", in.Who).
 			WithHint("`drover token list` lists tokens with their owners")
 	}
 	return answers, nil

@@ -3,7 +3,7 @@ package resource
 import "github.com/droverhq/drover/domain"
 
 type accessSpec struct {
-	Who          accessWho         `yaml:"who" required:"write who: {people: [ID]}, {groups: [NAME]} or {tokens: [ID]}"`
+	Who          accessWho         `yaml:"who" required:"write who: {people: [ID]}, {groups: [NAME]} or {tokens: [NAME]}"`
 	Permission   domain.Permission `yaml:"permission" required:"use viewer, operator, releaser, deployer, approver, owner or admin"`
 	Projects     []string          `yaml:"projects" required:"write [NAME], or [\"*\"] for all" hint:"write [NAME], or [\"*\"] for all"`
 	Environments []string          `yaml:"environments" required:"write [NAME], or [\"*\"] for all" hint:"write [NAME], or [\"*\"] for all"`
@@ -12,7 +12,7 @@ type accessSpec struct {
 type accessWho struct {
 	People []string `yaml:"people" hint:"write [ID], as listed by drover person list"`
 	Groups []string `yaml:"groups" hint:"write [NAME]"`
-	Tokens []string `yaml:"tokens" hint:"write [ID], as listed by drover token list"`
+	Tokens []string `yaml:"tokens" hint:"write [NAME], as listed by drover token list"`
 	// Workloads is refused: nothing can prove yet that it is a workload.
 	Workloads []string `yaml:"workloads" hint:"leave it out"`
 }

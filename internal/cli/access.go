@@ -74,9 +74,9 @@ func accessWhoVerb(a *app) *cobra.Command {
 func accessWhyNotVerb(a *app) *cobra.Command {
 	f := &mayFlags{}
 	cmd := verb{
-		exits: readExits(exits{exitMissing: "no token has this id or belongs to this person or group"}),
+		exits: readExits(exits{exitMissing: "no token has this name or belongs to this person or group"}),
 		use:   "why-not NAME --can VERB", short: "Explain why somebody may or may not do something",
-		long: "Explain for each token with the id NAME, or of the person or group NAME, why it may or may not\n" +
+		long: "Explain for each token with the name or id NAME, or of the person or group NAME, why it may or may not\n" +
 			"do something in a project and an environment.",
 		example: "drover access why-not 4f1c09a2b3d4 --can deploy -p shop -e production\n" +
 			"drover access why-not p-4f1c09a2b3d4 --can hold -p shop --at '#120'",
