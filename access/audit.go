@@ -24,6 +24,9 @@ const (
 	// TokenCreated and TokenRevoked mean that a request created or revoked the token Subject.
 	TokenCreated Kind = "token-created"
 	TokenRevoked Kind = "token-revoked"
+	// AccessDefined and AccessDeleted mean that a request changed or deleted the Access resource Subject.
+	AccessDefined Kind = "access-defined"
+	AccessDeleted Kind = "access-deleted"
 	// Exported and BackedUp mean that the sending of the log began.
 	Exported Kind = "export"
 	BackedUp Kind = "backup"
@@ -71,7 +74,7 @@ type Entry struct {
 	// Reason and Detail are why the request was denied.
 	Reason Reason `json:"reason,omitempty"`
 	Detail string `json:"detail,omitempty"`
-	// Subject is the id and the name of the token that was created or revoked.
+	// Subject is the id and the name of the token that was created or revoked, or the name of the Access.
 	Subject string `json:"subject,omitempty"`
 	// Count is the number of lines that were not written.
 	Count int `json:"count,omitempty"`

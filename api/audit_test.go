@@ -119,6 +119,14 @@ func TestUseOfAccessIsRecorded(t *testing.T) {
 	require.NoError(t, err)
 	_, err = f.admin.Delete(context.Background(), "/tokens/ci", "")
 	require.NoError(t, err)
+	ops := "apiVersion: drover.dev/v1\nkind: Access\nmetadata: {name: ops}\n" +
+		"spec: {who: {groups: [ops]}, permission: viewer, projects: [\"*\"], environments: [\"*\"]}\n"
+	require.NoError(t, f.admin.Post(context.Background(), "/apply", "",
+		object{"documents": []object{{"file": "access.yaml", "text": ops}}}, nil))
+	_, err = f.admin.Delete(context.Background(), "/access/ops", "")
+	require.NoError(t, err)
+	require.Equal(t, "ops", log.of(access.AccessDefined)[0].Subject)
+	require.Equal(t, "ops", log.of(access.AccessDeleted)[0].Subject)
 	created, exported := log.of(access.TokenCreated), log.of(access.Exported)
 	require.Len(t, created, 1)
 	require.Equal(t, reader.ID+" ci", created[0].Subject)

@@ -301,6 +301,10 @@ func (a *API) recordAccess(caller access.Caller, c domain.Command) {
 		a.cfg.Access.Record(caller, access.Entry{Kind: access.TokenCreated, Subject: c.ID + " " + c.Settings.Name})
 	case domain.RevokeToken:
 		a.cfg.Access.Record(caller, access.Entry{Kind: access.TokenRevoked, Subject: c.ID})
+	case domain.ApplyAccess:
+		a.cfg.Access.Record(caller, access.Entry{Kind: access.AccessDefined, Subject: c.Name})
+	case domain.DeleteAccess:
+		a.cfg.Access.Record(caller, access.Entry{Kind: access.AccessDeleted, Subject: c.Name})
 	}
 }
 
