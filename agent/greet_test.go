@@ -255,9 +255,9 @@ func newKey(t *testing.T) serverkey.Key {
 }
 
 func TestAgentPinsTheServerKeyAndAcceptsAnotherOneOnlyExplicitly(t *testing.T) {
-	server, config := newServer(t), agent.Config{}
+	server := newServer(t)
 	server.key = newKey(t)
-	config = configuration(t, server)
+	config := configuration(t, server)
 	first := server.key.Public()
 	a := startAgent(t, config)
 	expect(t, server.welcome(t), aHeartbeat)

@@ -48,7 +48,7 @@ func encrypted(t *testing.T, version uint16) (agent, server handshake.Connection
 	test.StartTLS()
 	defer test.Close()
 	left, right := net.Pipe()
-	one := tls.Client(left, &tls.Config{InsecureSkipVerify: true, MaxVersion: version, MinVersion: version}) //nolint:gosec // the certificate is not under test
+	one := tls.Client(left, &tls.Config{InsecureSkipVerify: true, MaxVersion: version, MinVersion: version})
 	other := tls.Server(right, &tls.Config{Certificates: test.TLS.Certificates, MinVersion: tls.VersionTLS12})
 	defer one.NetConn().Close()
 	done := make(chan error, 1)
