@@ -159,7 +159,7 @@ func (p *prover) check(answer Proof, nonce string, state *tls.ConnectionState, r
 func (p *prover) otherKey(found serverkey.Public) *Problem {
 	problem := unproven(fmt.Sprintf("%s has the server key %s, not the expected key %s; the token was not sent", p.server,
 		found, p.key))
-	problem.Hint = "if you know why, compare the key with `drover server-key` on that machine and use --accept-server " +
+	problem.Hint = "if you know why, compare the key with `drover server-key show` on that machine and use --accept-server " +
 		found.String()
 	return problem
 }

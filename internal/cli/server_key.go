@@ -70,6 +70,11 @@ func (a *app) shownKey(ctx context.Context, log string) (key serverkey.Public, e
 	if err != nil {
 		return key, err
 	}
+	return a.provenKey(ctx, c)
+}
+
+// provenKey returns the key that a server proves, or the zero key if it has none. It must be the first use of the client.
+func (a *app) provenKey(ctx context.Context, c *client.Client) (key serverkey.Public, err error) {
 	var proven atomic.Pointer[serverkey.Public]
 	pin := c.OnProof
 	c.OnProof = func(address string, key serverkey.Public) {
@@ -85,6 +90,23 @@ func (a *app) shownKey(ctx context.Context, log string) (key serverkey.Public, e
 		key = *found
 	}
 	return key, err
+}
+
+// showJoin tells a person at a terminal how an agent joins with a token. The server key in the command makes sure that
+// the agent sends nothing to another program, not even at its first contact.
+func (a *app) showJoin(ctx context.Context, token string) {
+	if !isTerminal(a.Out) {
+		return
+	}
+	c, err := a.connect(ctx)
+	if err != nil {
+		return
+	}
+	key, err := a.provenKey(ctx, c)
+	if err != nil || key.IsZero() {
+		return
+	}
+	a.info("on the machine, run: drover agent --server %s --join %s --accept-server %s", c.Servers[0], token, key)
 }
 
 func serverKeyRotateVerb(a *app) *cobra.Command {

@@ -73,6 +73,9 @@ func tokenCreateVerb(a *app) *cobra.Command {
 			return err
 		}
 		made.tell(a)
+		if request.Join {
+			a.showJoin(cmd.Context(), made.Token)
+		}
 		return a.print(made.Token + "\n")
 	}
 	request.flags(cmd, &f)
