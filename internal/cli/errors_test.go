@@ -80,7 +80,7 @@ var errorCases = map[string][]errorCase{
 		{"--token $EXPIRED get machines", 4, "token read-", "ask somebody with an admin token for another one"},
 		{"--token $READ release create shop 2.0", 4, "token ",
 			"may not create releases: the token has scope read (use a token with scope deploy, or ask an admin for an Access"},
-		{"--token $JOIN get machines", 4, "a join token is valid only for joining", "use a token with scope read"},
+		{"--token $JOIN get machines", 4, "secrets of agents and join tokens are refused over TCP without TLS", "elsewhere https"},
 		{"--token 'a\nb' get machines", 4, "the token contains an invalid character",
 			"exactly what `drover token create` printed"},
 		{"token create --scope all", 2, `unknown scope "all"`, "use admin, deploy or read"},
