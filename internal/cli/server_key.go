@@ -53,7 +53,7 @@ func serverKeyShowVerb(a *app) *cobra.Command {
 		}
 		return a.printKey(key.String())
 	}
-	cmd.Flags().StringVar(&log, "log", "", "open the event log at `URL` instead of asking a server")
+	a.logFlags(cmd, &log, "open the event log at `URL` instead of asking a server")
 	return cmd
 }
 
@@ -129,7 +129,7 @@ func serverKeyRotateVerb(a *app) *cobra.Command {
 		}
 		return a.rotateServerKey(cmd.Context())
 	}
-	cmd.Flags().StringVar(&log, "log", "", "open the event log at `URL` instead of asking a server")
+	a.logFlags(cmd, &log, "open the event log at `URL` instead of asking a server")
 	return cmd
 }
 
