@@ -247,6 +247,22 @@ func reloaded(t *testing.T, v *projections.View) *projections.View {
 	return loaded
 }
 
+func TestSnapshotKeepsPermissions(t *testing.T) {
+	b := newFleet(t, 0)
+	deployers := domain.AccessSettings{Projects: []string{"shop"}, Environments: []string{"production"}}
+	b.Add(domain.AccessStream("deployers"), domain.AccessDefined{Settings: deployers})
+	b.Add(domain.AccessStream("gone"), domain.AccessDefined{}, domain.AccessDeleted{})
+	b.Add("token/b", domain.TokenCreated{})
+	b.Add("token/a", domain.TokenCreated{})
+	w := reloaded(t, b.View).World()
+	require.Equal(t, map[string]domain.AccessSettings{"deployers": deployers}, w.Accesses().Settings())
+	var tokens []string
+	for _, token := range w.Tokens() {
+		tokens = append(tokens, token.ID)
+	}
+	require.Equal(t, []string{"a", "b"}, tokens)
+}
+
 func TestSnapshotGivesADeploymentNoReleaseThatWasCreatedLater(t *testing.T) {
 	b := newFleet(t, 1)
 	d := b.Add("project/shop", domain.DeploymentQueued{Kind: domain.EnvironmentWide, Environment: "production",
