@@ -219,6 +219,16 @@ func (a *Access) Token(text string) (token domain.Token, ok bool) {
 	return token, Matches(token.Hash, secret)
 }
 
+// TokenByID returns the token of an id, even if it is revoked or expired.
+func (a *Access) TokenByID(id string) (token domain.Token, ok bool) {
+	a.engine.Read(func(v *projections.View) {
+		if t := v.Tokens[id]; t != nil {
+			token, ok = *t, true
+		}
+	})
+	return token, ok
+}
+
 // Use is one join of an instance, with the current state of its token.
 type Use struct {
 	domain.TokenUsed

@@ -37,14 +37,22 @@ type TokenRequest struct {
 	Projects   []string
 	// Groups are the groups of the owner.
 	Groups []string
+	// Machine is the only machine that can join; empty: any.
+	Machine string
+	// AnyEnvironment asks for a join token without a restriction to environments.
+	AnyEnvironment bool
 }
 
 // Settings validates the request and returns the settings of the token with this id, with defaults filled in. now is
 // the time by which tokens expire.
 func (n TokenRequest) Settings(id string, now time.Time) (domain.TokenSettings, error) {
 	s := domain.TokenSettings{Name: n.Name, Join: n.Join, Scope: n.Scope, Person: n.Person, Environments: n.Environments,
-		Roles: n.Roles, Permission: n.Permission, Projects: n.Projects, Groups: n.Groups}
+		Roles: n.Roles, Permission: n.Permission, Projects: n.Projects, Groups: n.Groups, Machine: n.Machine,
+		AnyEnvironment: n.AnyEnvironment}
 	switch {
+	case !n.Join && (n.Machine != "" || n.AnyEnvironment):
+		return s, problem.Invalid("machine and anyEnvironment apply only to join tokens").
+			WithHint("set join to true, or leave them out")
 	case !n.Join && (n.Uses != nil || len(n.Roles) > 0):
 		return s, problem.Invalid("uses and roles apply only to join tokens").
 			WithHint("set join to true, or leave them out")

@@ -33,6 +33,9 @@ const (
 	maxStopWait       = 10 * time.Second
 )
 
+// maxWarnings bounds the warnings of a server that the agent logs for one connection.
+const maxWarnings = 20
+
 // closed is a channel that is always ready to receive from.
 var closed = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
@@ -102,6 +105,7 @@ type session struct {
 	stopDeadline   <-chan time.Time // when the agent stops waiting for confirmations
 	deadlinePassed bool             // unconfirmed entries stay in the journal
 	refused        error            // a permanent refusal
+	warnings       []string         // of the last welcome
 
 	ctx    context.Context // its cancellation ends all goroutines of the session
 	cancel context.CancelFunc
@@ -243,7 +247,7 @@ func (s *session) connect() {
 	identity := s.journal.Identity()
 	hello := client.Hello{
 		Machine: s.config.Name, Instance: identity.Instance, Session: s.id,
-		Environment: s.config.Environment, Roles: s.config.Roles,
+		Environment: s.config.Environment, Roles: s.config.Roles, Ephemeral: s.config.Ephemeral,
 		Version: s.config.Version, Memory: s.helloMemory(),
 	}
 	limit := min(maxDelay, time.Duration(s.settings.OfflineAfter)/3)
@@ -390,9 +394,12 @@ func (s *session) refusedDuringSession(r *refusal) {
 
 // welcomed continues where the last connection ended.
 func (s *session) welcomed(w client.Welcome) {
-	for _, sentence := range w.Warnings[:min(len(w.Warnings), 20)] {
-		s.log.Warn("warning from the server", zap.String("warning", sentence))
+	for _, sentence := range w.Warnings[:min(len(w.Warnings), maxWarnings)] {
+		if !slices.Contains(s.warnings, sentence) { // else it was logged for an earlier connection
+			s.log.Warn("warning from the server", zap.String("warning", sentence))
+		}
 	}
+	s.warnings = w.Warnings[:min(len(w.Warnings), maxWarnings)]
 	s.logError(s.journal.RecordLog(w, s.config.Name))
 	s.send(client.FromAgent{Remembered: s.remembered()})
 	s.apply(w.Settings)

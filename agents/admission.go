@@ -31,6 +31,8 @@ type joinRequest struct {
 	verifier    string    // of the secret of an agent that joins or re-registers; may be empty
 	environment string
 	roles       []string
+	ephemeral   bool
+	admin       bool // the request of a person or program with all permissions
 	greeting
 	proof, joinProof string
 	log              string // id of the log that last welcomed the agent; empty: none yet
@@ -39,7 +41,7 @@ type joinRequest struct {
 
 func newJoinRequest(h client.Hello, g greeting) (joinRequest, error) {
 	j := joinRequest{machine: h.Machine, secret: h.Secret, join: h.Join, verifier: h.Verifier, environment: h.Environment,
-		roles: h.Roles, greeting: g, proof: h.Proof, joinProof: h.JoinProof}
+		roles: h.Roles, ephemeral: h.Ephemeral, greeting: g, proof: h.Proof, joinProof: h.JoinProof}
 	if h.Memory != nil {
 		j.log = h.Memory.Log
 	}
@@ -160,7 +162,7 @@ func (h *Hub) authenticate(ctx context.Context, j joinRequest, p *proofs) error 
 			if err := h.checkTokenLimits(use.Settings, j); err != nil {
 				return err
 			}
-			if err := h.checkName(j); err != nil {
+			if err := h.checkName(j, false); err != nil {
 				return err
 			}
 			h.registerVerifier(ctx, j, p)
@@ -173,6 +175,9 @@ func (h *Hub) authenticate(ctx context.Context, j joinRequest, p *proofs) error 
 		return h.useJoinToken(ctx, j, p)
 	case revoked:
 		return errRevoked
+	}
+	if err := h.checkFolder(j, p.owned); err != nil {
+		return err
 	}
 	return h.rejectCredential(j, fmt.Sprintf("machine %s has not joined with this instance", j.machine),
 		"start the agent with --join TOKEN; create a token with `drover token create --join`")
@@ -199,6 +204,19 @@ func (h *Hub) registerVerifier(ctx context.Context, j joinRequest, p *proofs) {
 // registered reports whether the log has a verifier of the agent's secret in all of its uses.
 func (h *Hub) registered(p proofs) bool {
 	return len(p.owned) > 0 && !slices.ContainsFunc(p.owned, func(u access.Use) bool { return u.Verifier == "" })
+}
+
+// checkFolder refuses an agent that proves that it joined as another machine.
+func (h *Hub) checkFolder(j joinRequest, owned []access.Use) (err error) {
+	if len(owned) == 0 {
+		return nil
+	}
+	h.cfg.Engine.Read(func(v *projections.View) {
+		if rejection := domain.FolderOfAnother(v.World(), j.instance, j.machine); rejection != nil {
+			err = rejection
+		}
+	})
+	return err
 }
 
 // checkInstance refuses an instance that has joined with another secret. An instance id does not authenticate an agent,
@@ -302,13 +320,16 @@ func (h *Hub) useJoinToken(ctx context.Context, j joinRequest, p *proofs) error 
 		h.cfg.Access.RecordFailure(j.remote)
 		return err
 	}
+	if err := h.checkFolder(j, p.owned); err != nil { // the reason that helps most
+		return err
+	}
 	environment, roles, exists := h.placement(j)
 	if !exists {
 		if err := h.checkMachine(j); err != nil {
 			return err
 		}
 	}
-	if err := h.checkName(j); err != nil {
+	if err := h.checkName(j, p.token.Settings.Machine == j.machine); err != nil {
 		return err
 	}
 	use := domain.UseToken{ID: p.token.ID, Instance: j.instance, Machine: j.machine, Verifier: j.verifier,
@@ -348,20 +369,38 @@ func (j joinRequest) machineCommand() domain.ApplyMachine {
 		Name:        j.machine,
 		Environment: j.environment,
 		Roles:       j.roles,
+		Ephemeral:   j.ephemeral,
+		Instance:    j.instance,
 		Origin:      domain.AgentOrigin(j.instance),
 	}
 }
 
-// checkName refuses another instance while the machine is online, because the name is in use.
-func (h *Hub) checkName(j joinRequest) (err error) {
+// checkName refuses another instance while the machine is online, because the name is in use, and while it is offline
+// unless the instance may take its place. bound means that the instance is about to join with a token that permits it.
+func (h *Hub) checkName(j joinRequest, bound bool) (err error) {
+	connect := h.connectCommand(j)
 	h.cfg.Engine.Read(func(v *projections.View) {
-		if m := v.Machines[j.machine]; m != nil && m.Online && m.Instance != j.instance {
+		m := v.Machines[j.machine]
+		switch {
+		case m == nil || m.Instance == j.instance:
+		case m.Online:
 			err = problem.Conflict("machine %s is online as another instance", j.machine).
 				WithHint("give this agent another name, or wait until the other instance " +
 					"has been silent for its policy's offlineAfter")
+		case !bound:
+			if _, rejection := connect.Decide(v.World()); rejection != nil {
+				err = rejection
+			}
 		}
 	})
 	return err
+}
+
+// connectCommand returns the command that brings the machine of an admitted agent online on this server.
+func (h *Hub) connectCommand(j joinRequest) domain.ConnectMachine {
+	return domain.ConnectMachine{Name: j.machine, Server: h.cfg.Engine.Server(), Session: j.session,
+		Instance: j.instance, Admin: j.admin, Now: h.tokenTime(),
+		Flags: domain.AgentFlags{Environment: j.environment, Roles: j.roles, Ephemeral: j.ephemeral}}
 }
 
 // pingTimeout is how long the agent of an existing session may take to answer a ping.
@@ -414,29 +453,34 @@ func (s *session) isAlive(ctx context.Context) bool {
 // connect adds the machine if it does not exist, or undoes its clean-up, and brings it online. It returns a warning for
 // each flag that differs from the log.
 func (h *Hub) connect(ctx context.Context, j joinRequest) (warnings []string, err error) {
-	if environment, roles, exists := h.placement(j); exists {
-		warnings = j.flagWarnings(environment, roles)
-	}
 	if _, err := h.ensureMachine(ctx, j); err != nil {
 		return nil, err
 	}
-	_, err = h.handleAsOf(ctx, j.received, domain.ID{},
-		domain.ConnectMachine{Name: j.machine, Server: h.cfg.Engine.Server(), Session: j.session, Instance: j.instance})
+	_, err = h.handleAsOf(ctx, j.received, domain.ID{}, h.connectCommand(j))
+	h.cfg.Engine.Read(func(v *projections.View) {
+		if m := v.Machines[j.machine]; m != nil {
+			warnings = j.flagWarnings(&m.Machine)
+		}
+	})
 	return warnings, err
 }
 
 // flagWarnings returns a warning for each flag of the agent that differs from the machine in the log. The log takes
 // precedence.
-func (j joinRequest) flagWarnings(environment string, roles []string) (warnings []string) {
-	if j.environment != "" && j.environment != environment {
+func (j joinRequest) flagWarnings(m *domain.Machine) (warnings []string) {
+	if j.environment != "" && j.environment != m.Environment {
 		warnings = append(warnings, fmt.Sprintf(
 			"--environment %.80s is ignored: machine %s has been in %s since its first join; apply a Machine to move it",
-			j.environment, j.machine, environment))
+			j.environment, j.machine, m.Environment))
 	}
-	if flags := domain.SortedUnique(j.roles); len(flags) > 0 && !slices.Equal(flags, roles) {
+	if flags := domain.SortedUnique(j.roles); len(flags) > 0 && !slices.Equal(flags, m.Roles) {
 		warnings = append(warnings, fmt.Sprintf(
 			"--role %.200v is ignored: machine %s has had the roles %v since its first join; apply a Machine to change them",
-			flags, j.machine, roles))
+			flags, j.machine, m.Roles))
+	}
+	if j.ephemeral && !m.Ephemeral {
+		warnings = append(warnings, fmt.Sprintf("--ephemeral is ignored: machine %s joined without it, so its agent cannot "+
+			"delete it; apply a Machine with ephemeral: true to change that", j.machine))
 	}
 	return warnings
 }

@@ -18,6 +18,7 @@ type JoinInput struct {
 	Machine     string
 	Environment string
 	Roles       []string
+	Ephemeral   bool
 	// Instance is the agent's own UUID. Secret authenticates the agent after it has joined.
 	Instance, Secret string
 }
@@ -35,7 +36,8 @@ func (h *Hub) Join(ctx context.Context, c access.Caller, in JoinInput) (engine.R
 }
 
 func (h *Hub) join(ctx context.Context, c access.Caller, in JoinInput) (engine.Result, error) {
-	j := joinRequest{machine: in.Machine, secret: in.Secret, environment: in.Environment, roles: in.Roles}
+	j := joinRequest{machine: in.Machine, secret: in.Secret, environment: in.Environment, roles: in.Roles,
+		ephemeral: in.Ephemeral}
 	var err error
 	if j.instance, err = domain.ParseID(in.Instance); err == nil {
 		err = j.check()
@@ -48,14 +50,18 @@ func (h *Hub) join(ctx context.Context, c access.Caller, in JoinInput) (engine.R
 	lock.Lock()
 	defer lock.Unlock()
 	if err = h.cfg.Engine.CatchUp(ctx); err == nil { // another server may have just admitted this instance
-		err = h.checkInstance(j, h.prove(j).owned)
+		owned := h.prove(j).owned
+		if err = h.checkInstance(j, owned); err == nil {
+			err = h.checkFolder(j, owned)
+		}
 	}
 	environment, roles, exists := h.placement(j)
 	if err == nil && !exists {
 		err = h.checkMachine(j)
 	}
 	if err == nil {
-		err = h.checkName(j)
+		token, _ := h.cfg.Access.TokenByID(c.Join)
+		err = h.checkName(j, token.Settings.Machine == j.machine)
 	}
 	if err != nil {
 		return engine.Result{}, err
@@ -77,7 +83,8 @@ func (h *Hub) rejoin(ctx context.Context, c access.Caller, in JoinInput) (engine
 	if err := c.RequireAgent(in.Machine); err != nil {
 		return engine.Result{}, err
 	}
-	j := joinRequest{machine: c.Machine, instance: c.Instance, environment: in.Environment, roles: in.Roles}
+	j := joinRequest{machine: c.Machine, instance: c.Instance, environment: in.Environment, roles: in.Roles,
+		ephemeral: in.Ephemeral}
 	lock := h.sessions.admissionLock(j.machine)
 	lock.Lock()
 	defer lock.Unlock()
@@ -91,6 +98,7 @@ func (h *Hub) rejoin(ctx context.Context, c access.Caller, in JoinInput) (engine
 type httpAgent struct {
 	machine  domain.Machine
 	instance domain.ID
+	admin    bool // the caller is no agent, and has all permissions
 	settings client.Settings
 }
 
@@ -102,7 +110,7 @@ func (h *Hub) httpAgent(c access.Caller, name, instance string) (httpAgent, erro
 	if err := h.cutOff(); err != nil {
 		return httpAgent{}, err
 	}
-	s := httpAgent{instance: c.Instance}
+	s := httpAgent{instance: c.Instance, admin: c.Machine == ""}
 	if instance != "" {
 		id, err := domain.ParseID(instance)
 		if err != nil {
@@ -150,7 +158,7 @@ func (h *Hub) recordHeartbeat(ctx context.Context, m domain.Machine) error {
 	if !h.abandoned(m.Name) {
 		return h.cfg.Engine.ForwardHeartbeat(m.Connect)
 	}
-	_, err := h.connectOverHTTP(ctx, m.Name, m.Session, m.Instance)
+	_, err := h.connectOverHTTP(ctx, joinRequest{machine: m.Name, session: m.Session, instance: m.Instance})
 	return err
 }
 
@@ -164,15 +172,14 @@ func (h *Hub) abandoned(machine string) (gone bool) {
 }
 
 // connectOverHTTP makes this server the holder of a session over plain HTTP.
-func (h *Hub) connectOverHTTP(ctx context.Context, machine string, session, instance domain.ID) (engine.Result, error) {
-	result, err := h.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: machine, Server: h.cfg.Engine.Server(),
-		Session: session, Instance: instance})
+func (h *Hub) connectOverHTTP(ctx context.Context, j joinRequest) (engine.Result, error) {
+	result, err := h.handle(ctx, domain.ID{}, h.connectCommand(j))
 	if err != nil {
 		return result, err
 	}
-	h.sessions.setOverHTTP(machine, session)
-	if n := h.stateOf(machine); n.machine != nil {
-		h.cfg.Engine.HeartbeatOverHTTP(machine, n.machine.Connect)
+	h.sessions.setOverHTTP(j.machine, j.session)
+	if n := h.stateOf(j.machine); n.machine != nil {
+		h.cfg.Engine.HeartbeatOverHTTP(j.machine, n.machine.Connect)
 	}
 	return result, nil
 }
@@ -247,8 +254,8 @@ func (h *Hub) comeOnline(ctx context.Context, s httpAgent, session domain.ID) (d
 			session = s.machine.Session
 		}
 	}
-	j := joinRequest{machine: s.machine.Name, instance: s.instance, session: session}
-	if err := h.checkName(j); err != nil {
+	j := joinRequest{machine: s.machine.Name, instance: s.instance, session: session, admin: s.admin}
+	if err := h.checkName(j, false); err != nil {
 		return session, engine.Result{}, err
 	}
 	if refused := h.checkClone(ctx, j); refused != nil {
@@ -258,7 +265,7 @@ func (h *Hub) comeOnline(ctx context.Context, s httpAgent, session domain.ID) (d
 	if m := s.machine; m.Online && m.Session == session && m.Server != h.cfg.Engine.Server() {
 		return session, engine.Result{Position: h.cfg.Engine.Position()}, h.recordHeartbeat(ctx, m)
 	}
-	result, err := h.connectOverHTTP(ctx, s.machine.Name, session, s.instance)
+	result, err := h.connectOverHTTP(ctx, j)
 	return session, result, err
 }
 

@@ -136,8 +136,8 @@ func (s *session) reconnect(n machineState) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
-	_, err := s.hub.handle(ctx, domain.ID{}, domain.ConnectMachine{Name: s.machine,
-		Server: s.hub.cfg.Engine.Server(), Session: s.id, Instance: s.instance})
+	_, err := s.hub.handle(ctx, domain.ID{},
+		s.hub.connectCommand(joinRequest{machine: s.machine, session: s.id, instance: s.instance}))
 	if err != nil {
 		s.hub.log.Warn("agent disconnected", zap.String("machine", s.machine), zap.Error(err))
 		s.end(websocket.StatusTryAgainLater, "the machine cannot come online")
@@ -279,7 +279,7 @@ func (s *session) goodbye(ctx context.Context, g client.Goodbye) {
 	_, err := s.hub.handle(ctx, domain.ID{}, domain.DisconnectMachine{Name: s.machine, Connect: connect,
 		Reason: "said-goodbye"})
 	if err == nil && g.Delete {
-		_, err = s.hub.handle(ctx, domain.ID{}, domain.DeleteMachine{Name: s.machine, Reason: "ephemeral",
+		_, err = s.hub.handle(ctx, domain.ID{}, domain.DeleteMachine{Name: s.machine, Reason: domain.EphemeralReason,
 			Origin: domain.AgentOrigin(s.instance), Session: s.id})
 	}
 	s.logError("could not record a goodbye", err)

@@ -21,6 +21,7 @@ import (
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/eventlog/memory"
+	"github.com/droverhq/drover/projections"
 )
 
 func TestInstanceIDAndJoinTokenDoNotAuthenticateAnAgent(t *testing.T) {
@@ -235,11 +236,12 @@ func TestRevokedJoinTokenEndsOnlyItsAgentsOnEachServer(t *testing.T) {
 	there, stays := other.dial(hello("web-01", revoked)), other.dial(hello("web-02", valid))
 	receive(there, welcome)
 	receive(stays, welcome)
-	both := hello("web-03", revoked) // an instance that has joined under two names with two tokens
+	both := hello("web-03", revoked) // older servers let an instance join under two names
 	first := other.dial(both)
 	receive(first, welcome)
 	second := both
 	second.Machine, second.Join = "web-04", valid
+	other.joinUnderAnotherName(second)
 	renamed := other.dial(second)
 	receive(renamed, welcome)
 
@@ -254,6 +256,26 @@ func TestRevokedJoinTokenEndsOnlyItsAgentsOnEachServer(t *testing.T) {
 		d.send(client.FromAgent{Health: &client.Health{Status: "warning"}})
 		f.eventually("the other agents continue", func() bool { return other.machine(d.hello.Machine).Health == "warning" })
 	}
+}
+
+// joinUnderAnotherName appends what older servers wrote for an instance that had joined as another machine.
+func (f *fixture) joinUnderAnotherName(h client.Hello) {
+	f.t.Helper()
+	id, err := domain.ParseID(h.Instance)
+	require.NoError(f.t, err)
+	token, _, _ := strings.Cut(h.Join, ".")
+	stream := domain.TokenStream(token)
+	revision := eventlog.NoStream
+	for rec := range f.log.ReadStream(context.Background(), stream, 0, 0) {
+		revision = rec.Revision
+	}
+	use := domain.TokenUsed{Instance: id, Machine: h.Machine}
+	f.engine.Read(func(v *projections.View) { use.Verifier = v.TokensOf(id)[0].Used[id].Verifier })
+	typeName, data, err := domain.Encode(use)
+	require.NoError(f.t, err)
+	_, err = f.log.Append(context.Background(), stream, revision,
+		eventlog.Event{ID: uuid.New(), Type: typeName, Time: f.clock.Now(), Data: data})
+	require.NoError(f.t, err)
 }
 
 // countingLog counts how often the log is read.

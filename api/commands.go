@@ -32,6 +32,7 @@ type MachineBody struct {
 	Roles       []string `json:"roles,omitempty"`
 	Policy      string   `json:"policy,omitempty"`
 	Disabled    bool     `json:"disabled,omitempty"`
+	Ephemeral   bool     `json:"ephemeral,omitempty" doc:"The agent of the machine may delete it."`
 	// Instance is the joining agent's own UUID. Secret authenticates the agent after it has joined.
 	Instance string `json:"instance,omitempty" doc:"For a joining agent: its own UUID."`
 	Secret   string `json:"secret,omitempty" doc:"For a joining agent: its own secret, at least 32 characters."`
@@ -58,6 +59,7 @@ func writeProjectItem(a *API, method, path, summary string, verb domain.Verb,
 func (a *API) routeCommands() {
 	a.routeDeletes()
 	a.routeEnable()
+	a.routeReimage()
 	a.routeTokens()
 	register(a, route(http.MethodPost, "/server-key/rotate", "Replace the server key; clients and agents must accept the new one",
 		domain.LogVerb), a.postServerKey)
@@ -135,6 +137,29 @@ func (a *API) routeEnable() {
 	}
 }
 
+type reimageInput struct {
+	WriteNamed
+	Body struct {
+		Until *time.Time `json:"until,omitempty" doc:"When the permission ends. Default: in 1 h."`
+	}
+}
+
+// routeReimage registers the permission that another instance takes the name of a machine.
+func (a *API) routeReimage() {
+	write(a, route(http.MethodPost, "/machines/{name}/reimage", "Let another instance take the name of a machine",
+		domain.MachinesVerb),
+		func(in *reimageInput) string { return in.Key.Key },
+		func(_ context.Context, in *reimageInput, by domain.Origin) (domain.Command, error) {
+			now, _ := a.cfg.Engine.CredibleTime() // by which the permission ends
+			if in.Body.Until == nil {
+				until := now.Add(domain.DefaultReimageFor).UTC().Truncate(time.Second)
+				in.Body.Until = &until
+			}
+			return domain.ReimageMachine{Name: in.Name, Until: *in.Body.Until, Origin: by},
+				problem.CheckDeadline(now, in.Body.Until)
+		})
+}
+
 type tokenInput struct {
 	Key
 	Body struct {
@@ -149,8 +174,12 @@ type tokenInput struct {
 		Uses         *int              `json:"uses,omitempty" doc:"How often a join token can be used; 0: no limit. Default: 1."`
 		Until        *time.Time        `json:"until,omitempty" doc:"When the token expires. Default: in 1 h for a join token, else never."`
 		For          *domain.Duration  `json:"for,omitempty" doc:"How long the token is valid by the clock of the server; instead of until."`
-		Environments []string          `json:"environments,omitempty" doc:"Limit the permission, or the machines that can join, to these environments. Default: all."`
+		Environments []string          `json:"environments,omitempty" doc:"Limit the permission, or the machines that can join, to these environments. Default: all; for a join token the only environment, and required if there are several."`
 		Roles        []string          `json:"roles,omitempty"`
+
+		AnyEnvironment bool `json:"anyEnvironment,omitempty" doc:"A join token that is valid in all environments."`
+
+		Machine string `json:"machine,omitempty" doc:"The only machine that can join. Its name can be taken from an offline instance."`
 	}
 }
 
@@ -182,7 +211,7 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 	}
 	request := access.TokenRequest{Name: b.Name, Join: b.Join, Scope: b.Scope, Person: owner, Uses: b.Uses, Until: b.Until,
 		For: b.For, Environments: b.Environments, Roles: b.Roles, Permission: b.Permission, Projects: b.Projects,
-		Groups: b.Groups}
+		Groups: b.Groups, Machine: b.Machine, AnyEnvironment: b.AnyEnvironment}
 	now, _ := a.cfg.Engine.CredibleTime() // by which tokens expire
 	token := ids.NewToken()
 	settings, err := request.Settings(token.ID, now)
@@ -256,6 +285,7 @@ func (b MachineBody) addMachine(by domain.Origin) (domain.Command, error) {
 		Roles:       b.Roles,
 		Policy:      b.Policy,
 		Disabled:    b.Disabled,
+		Ephemeral:   b.Ephemeral,
 		Origin:      by,
 	}, nil
 }

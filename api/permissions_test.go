@@ -176,6 +176,7 @@ func TestLimitedCallerChangesOnlyWhatItIsGranted(t *testing.T) {
 		"DELETE /api/v1/environments/{name}": "", "DELETE /api/v1/policies/{name}": "",
 		"DELETE /api/v1/projects/{name}": "", "DELETE /api/v1/machines/{name}": "",
 		"DELETE /api/v1/triggers/{project}/{name}": "", "POST /api/v1/machines/{name}/enable": "{}",
+		"POST /api/v1/machines/{name}/reimage": "{}",
 		"POST /api/v1/machines/{name}/disable": "{}", "POST /api/v1/projects/{name}/enable": "{}",
 		"POST /api/v1/projects/{name}/disable": "{}", "POST /api/v1/triggers/{project}/{name}/enable": "{}",
 		"POST /api/v1/triggers/{project}/{name}/disable": "{}", "POST /api/v1/log/clear": `{"stream": "machine/web-01"}`,

@@ -113,6 +113,7 @@ var routePermissions = map[string][]sender{
 	"DELETE /api/v1/triggers/{project}/{name}":       admins,
 	"POST /api/v1/machines/{name}/enable":            admins,
 	"POST /api/v1/machines/{name}/disable":           admins,
+	"POST /api/v1/machines/{name}/reimage":           admins,
 	"POST /api/v1/projects/{name}/enable":            admins,
 	"POST /api/v1/projects/{name}/disable":           admins,
 	"POST /api/v1/triggers/{project}/{name}/enable":  admins,

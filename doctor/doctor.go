@@ -358,7 +358,7 @@ func fineVersions(_ *projections.View, s Vitals) string {
 		cmp.Or(s.Version, "unknown"))
 }
 
-func refusedAgents(_ *projections.View, _ projections.Age, s Vitals) (found []Finding) {
+func refusedAgents(v *projections.View, _ projections.Age, s Vitals) (found []Finding) {
 	list := slices.Clone(s.Refused)
 	slices.SortFunc(list, func(a, b Refused) int { return cmp.Compare(b.Times, a.Times) })
 	for _, r := range list {
@@ -368,7 +368,11 @@ func refusedAgents(_ *projections.View, _ projections.Age, s Vitals) (found []Fi
 		who, do := "a client", "drover token create --scope read (and give it to them, if they should have access)"
 		if r.Machine != "" {
 			who = "the agent of machine " + r.Machine
-			do = "drover agent --join \"$(drover token create --join)\" --name " + shellQuote(r.Machine) +
+			limits := "--environment ENVIRONMENT"
+			if v.Machines[r.Machine] != nil { // the token then also lets a new instance take the name
+				limits = "--machine " + shellQuote(r.Machine)
+			}
+			do = "drover agent --join \"$(drover token create --join " + limits + ")\" --name " + shellQuote(r.Machine) +
 				" --environment ENVIRONMENT (on that machine, after fixing the reason)"
 		}
 		if r.Address != "" {

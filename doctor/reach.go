@@ -65,8 +65,8 @@ func noMachineFinding(v *projections.View, p *projections.Project, machines []*p
 		}
 	}
 	f, join := Finding{Severity: Warn},
-		fmt.Sprintf("drover agent --join \"$(drover token create --join)\" --environment %s (on a machine)",
-			shellQuote(environment))
+		fmt.Sprintf("drover agent --join \"$(drover token create --join --environment %[1]s)\" --environment %[1]s "+
+			"(on a machine)", shellQuote(environment))
 	switch {
 	case all == 0 && wanted == "":
 		f.Text, f.Fix = fmt.Sprintf("trigger %s/%s names environment %s, where project %s has no machines", p.Name, watched,

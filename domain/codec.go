@@ -39,6 +39,7 @@ var eventTypes = []eventType{
 	{"machine.deleted/v1", MachineDeleted{}, nil, always(Deleted), describeWith(describeMachineDeleted)},
 	{"machine.clean-up-undone/v1", MachineCleanUpUndone{}, nil, always(Added), describeWith(describeMachineCleanUpUndone)},
 	{"machine.clean-up-held/v1", MachineCleanUpHeld{}, nil, nil, describeWith(describeMachineCleanUpHeld)},
+	{"machine.reimage-allowed/v1", MachineReimageAllowed{}, nil, nil, describeWith(describeMachineReimageAllowed)},
 	{"machine.lost-state/v1", MachineLostState{}, nil, nil, describeWith(describeMachineLostState)},
 	{"project.defined/v1", ProjectDefined{}, nil, nil, describeWith(describeProjectDefined)},
 	{"project.enabled/v1", ProjectEnabled{}, nil, nil, describeWith(describeProjectEnabled)},

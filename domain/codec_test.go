@@ -75,15 +75,12 @@ func realisticSamples() []Event {
 	}
 	at, ann := sampleTime, Origin{"ann", Actor{PersonActor, "p-1", ViaCLI, "0123456789ab", "laptop"}}
 	return []Event{
-		MachineAdded{"production", []string{"api", "web"}, "tame", ann},
-		MachineChanged{"staging", []string{"web"}, "tame", ann},
+		MachineAdded{"production", []string{"api", "web"}, "tame", true, true, ann},
+		MachineChanged{"staging", []string{"web"}, "tame", true, ann}, MachineReimageAllowed{at, ann},
 		MachineEnabled{ann}, MachineDisabled{ann},
-		MachineCameOnline{
-			number(1),
-			number(2),
-			number(3),
-		}, MachineWentOffline{number(4), number(2), number(3), "silent"},
-		AgentConnected{number(1), number(2), number(3)}, MachineHealthChanged{Warning, "disk is 91 % full", number(2)},
+		MachineCameOnline{number(1), number(2), number(3), AgentFlags{"staging", []string{"db"}, true}}, MachineWentOffline{number(4), number(2), number(3), "silent"},
+		AgentConnected{number(1), number(2), number(3), AgentFlags{"staging", []string{"db"}, true}},
+		MachineHealthChanged{Warning, "disk is 91 % full", number(2)},
 		MachineDeleted{"clean-up", ann}, MachineCleanUpHeld{7, 20},
 		ProjectDefined{settings, ann}, ProjectEnabled{ann}, ProjectDisabled{ann}, ProjectDeleted{ann},
 		TriggerDefined{
@@ -120,7 +117,7 @@ func realisticSamples() []Event {
 		TokenCreated{
 			TokenSettings{Join: true, Scope: DeployScope, Permission: Deployer, Name: "laptop", Person: "p-1", Uses: 3,
 				Until: &at, Environments: []string{"production"}, Roles: []string{"web"}, Projects: []string{"shop"},
-				Groups: []string{"ops"}},
+				Groups: []string{"ops"}, AnyEnvironment: true, Machine: "web-01"},
 			strings.Repeat("ab", 32),
 			"SCRAM-SHA-256$4096:c2FsdA==$c3RvcmVk:c2VydmVy",
 			ann,

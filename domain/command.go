@@ -77,6 +77,7 @@ var commands = []struct {
 	{"log.rotate-server-key", RotateServerKey{}},
 	{"access.apply", ApplyAccess{}},
 	{"access.delete", DeleteAccess{}},
+	{"machine.reimage", ReimageMachine{}},
 }
 
 // RemovesPower reports whether c takes a permission away or stops something: it revokes, disables, deletes, cancels or

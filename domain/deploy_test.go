@@ -349,7 +349,7 @@ func TestSetHoldRecordsTheActualRelease(t *testing.T) {
 	t.Run("a hold after a reinstallation applies to the new instance", func(t *testing.T) {
 		w.do(
 			DisconnectMachine{Name: "web-01"},
-			ConnectMachine{Name: "web-01", Server: number(1), Session: number(3), Instance: number(51)},
+			ConnectMachine{Name: "web-01", Server: number(1), Session: number(3), Instance: number(51), Admin: true},
 		)
 		w.actual["shop web-01"] = ""
 		require.Equal(
@@ -361,7 +361,7 @@ func TestSetHoldRecordsTheActualRelease(t *testing.T) {
 		require.Empty(t, w.do(hold))
 		w.do(
 			DisconnectMachine{Name: "web-01"},
-			ConnectMachine{Name: "web-01", Server: number(1), Session: number(4), Instance: number(52)},
+			ConnectMachine{Name: "web-01", Server: number(1), Session: number(4), Instance: number(52), Admin: true},
 		)
 		require.Len(t, w.do(hold), 1, "two holds without a release, on two instances")
 	})

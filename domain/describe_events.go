@@ -21,6 +21,12 @@ func describeMachineAdded(e MachineAdded, d *Description) {
 	d.Origin, d.Subject.Environment = e.Origin, e.Environment
 	d.Details += settingsText(e.Environment, e.Roles, e.Policy)
 	d.Sentence = fmt.Sprintf("%s added to %s, roles %s", machineSubject(d), e.Environment, JoinNames(e.Roles))
+	if e.Ephemeral {
+		d.Sentence += ", ephemeral"
+	}
+	if e.Keeps {
+		d.Sentence += "; what a person set before its agent deleted it stays"
+	}
 }
 
 func describeMachineChanged(e MachineChanged, d *Description) {
@@ -28,6 +34,9 @@ func describeMachineChanged(e MachineChanged, d *Description) {
 	d.Details += settingsText(e.Environment, e.Roles, e.Policy)
 	d.Sentence = fmt.Sprintf("%s changed: now in %s, roles %s, policy %s",
 		machineSubject(d), e.Environment, JoinNames(e.Roles), cmp.Or(e.Policy, DefaultPolicy))
+	if e.Ephemeral {
+		d.Sentence += ", ephemeral"
+	}
 }
 
 func describeMachineEnabled(e MachineEnabled, d *Description) {
@@ -39,8 +48,8 @@ func describeMachineDisabled(e MachineDisabled, d *Description) {
 }
 
 func describeMachineCameOnline(e MachineCameOnline, d *Description) {
-	d.Sentence = fmt.Sprintf("%s came online, instance %s, session %s",
-		machineSubject(d), e.Instance.Short(), e.Session.Short())
+	d.Sentence = fmt.Sprintf("%s came online, instance %s, session %s%s",
+		machineSubject(d), e.Instance.Short(), e.Session.Short(), ignoredText(e.Ignored))
 }
 
 func describeMachineWentOffline(e MachineWentOffline, d *Description) {
@@ -49,8 +58,16 @@ func describeMachineWentOffline(e MachineWentOffline, d *Description) {
 }
 
 func describeAgentConnected(e AgentConnected, d *Description) {
-	d.Sentence = fmt.Sprintf("agent of %s connected to server %s, session %s",
-		machineSubject(d), e.Server.Short(), e.Session.Short())
+	d.Sentence = fmt.Sprintf("agent of %s connected to server %s, session %s%s",
+		machineSubject(d), e.Server.Short(), e.Session.Short(), ignoredText(e.Ignored))
+}
+
+// ignoredText returns the end of a sentence about flags of an agent that have no effect.
+func ignoredText(f AgentFlags) string {
+	if f.IsZero() {
+		return ""
+	}
+	return "; ignored: " + f.String()
 }
 
 func describeMachineHealthChanged(e MachineHealthChanged, d *Description) {
@@ -64,7 +81,12 @@ func describeMachineDeleted(e MachineDeleted, d *Description) {
 	d.Sentence = machineSubject(d) + " deleted" + InParentheses(e.Reason)
 }
 
-func describeMachineCleanUpUndone(_ MachineCleanUpUndone, d *Description) {
+func describeMachineCleanUpUndone(e MachineCleanUpUndone, d *Description) {
+	if e.Reason == EphemeralReason {
+		d.Details += InParentheses(e.Reason)
+		d.Sentence = machineSubject(d) + " returned, so the deletion by its agent was undone"
+		return
+	}
 	d.Sentence = machineSubject(d) + " returned, so its clean-up was undone"
 }
 
@@ -72,6 +94,11 @@ func describeMachineCleanUpHeld(e MachineCleanUpHeld, d *Description) {
 	d.Details += fmt.Sprintf(" (%d of %d absent)", e.Absent, e.Machines)
 	d.Sentence = fmt.Sprintf("%s not cleaned up: %d of %d machines in its environment are absent",
 		machineSubject(d), e.Absent, e.Machines)
+}
+
+func describeMachineReimageAllowed(e MachineReimageAllowed, d *Description) {
+	d.Origin = e.Origin
+	d.Sentence = machineSubject(d) + " may be taken by another instance" + untilText(&e.Until)
 }
 
 func describeMachineLostState(e MachineLostState, d *Description) {

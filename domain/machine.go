@@ -3,6 +3,7 @@ package domain
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // Machine is the state of a registered host, folded from its stream.
@@ -12,6 +13,8 @@ type Machine struct {
 	Roles       []string // sorted
 	Policy      string   // never empty
 	Disabled    bool
+	// Ephemeral means that the machine's agent may delete it.
+	Ephemeral bool
 	// Online means that a session is open according to the log.
 	Online bool
 	// Connect is the id of the event that started the newest session; zero before the first session.
@@ -24,6 +27,10 @@ type Machine struct {
 	Reported Health
 	// CleanUpHeld means that a clean-up was held back during the current absence.
 	CleanUpHeld bool
+	// ReimageUntil is when the permission ends that another instance may take the name; zero: none.
+	ReimageUntil time.Time
+	// Ignored are the flags of the newest session's agent that differed from the machine when the session started.
+	Ignored AgentFlags
 }
 
 // Evolve folds one event of the machine's stream. id is the id of the event. An error means that the event cannot be
@@ -36,19 +43,23 @@ func (m *Machine) Evolve(id ID, e Event) error {
 		}
 		*m = Machine{Name: m.Name, Health: HealthUnknown}
 		m.applySettings(e.Environment, e.Roles, e.Policy)
+		m.Ephemeral = e.Ephemeral
 	case MachineChanged:
 		if e.Environment == "" {
 			return fmt.Errorf("machine has no environment")
 		}
 		m.applySettings(e.Environment, e.Roles, e.Policy)
+		m.Ephemeral = e.Ephemeral
 	case MachineEnabled:
 		m.Disabled = false
 	case MachineDisabled:
 		m.Disabled = true
 	case MachineCameOnline:
 		m.connect(id, e.Server, e.Session, e.Instance)
+		m.Ignored = e.Ignored
 	case AgentConnected:
 		m.connect(id, e.Server, e.Session, e.Instance)
+		m.Ignored = e.Ignored
 	case MachineWentOffline:
 		if e.Connect == m.Connect {
 			m.Online = false
@@ -60,6 +71,8 @@ func (m *Machine) Evolve(id ID, e Event) error {
 		m.Health, m.Reported = e.Status, e.Status
 	case MachineCleanUpHeld:
 		m.CleanUpHeld = true
+	case MachineReimageAllowed:
+		m.ReimageUntil = e.Until
 	}
 	return nil
 }
@@ -81,10 +94,12 @@ func (m *Machine) applySettings(environment string, roles []string, policy strin
 	}
 }
 
-// connect starts a session. The health of another instance is unknown.
+// connect starts a session. The health of another instance is unknown, and its first session uses up the permission to
+// take the name.
 func (m *Machine) connect(event, server, session, instance ID) {
 	if instance != m.Instance {
 		m.Health, m.Reported = HealthUnknown, HealthUnknown
+		m.ReimageUntil = time.Time{}
 	}
 	m.Online, m.Connect, m.CleanUpHeld = true, event, false
 	m.Server, m.Session, m.Instance = server, session, instance
@@ -114,6 +129,9 @@ type (
 		Roles       []string `json:"roles"`
 		Policy      string   `json:"policy"`
 		Disabled    bool     `json:"disabled"`
+		Ephemeral   bool     `json:"ephemeral"`
+		// Instance is the instance of an agent that joins; zero: a person or program asks.
+		Instance ID `json:"instance"`
 		Origin
 	}
 	// SetMachineEnabled enables or disables a machine.
@@ -127,11 +145,12 @@ type (
 		Name   string `json:"name"`
 		Reason string `json:"reason"`
 		Origin
-		// Session is the session of an agent that asks for the deletion. Unless it is zero or the newest session,
-		// nothing is deleted: a later agent may have joined under this name.
+		// Session is the session of an agent that asks for the deletion. It is zero if another caller asks. Unless it is
+		// the newest session, nothing is deleted: a later agent may have joined under this name.
 		Session ID `json:"session"`
 	}
-	// ReturnMachine undoes the deletion of a machine by a clean-up, because an agent of the same instance has returned.
+	// ReturnMachine undoes the deletion of a machine by a clean-up or its agent, because an agent of the same instance has
+	// returned.
 	// It changes nothing if the machine exists.
 	ReturnMachine struct {
 		Name     string `json:"name"`
@@ -143,6 +162,18 @@ type (
 		Server   ID     `json:"server"`
 		Session  ID     `json:"session"`
 		Instance ID     `json:"instance"`
+		// Admin means that a person or program with all permissions asks. It may replace the instance.
+		Admin bool `json:"admin"`
+		// Flags are what the agent asks for. They change nothing; the event shows the flags that differ from the machine.
+		Flags AgentFlags `json:"flags"`
+		// Now is the time by which a permission to replace the instance ends.
+		Now time.Time `json:"-"`
+	}
+	// ReimageMachine lets another instance take the name of a machine until a time.
+	ReimageMachine struct {
+		Name  string    `json:"name"`
+		Until time.Time `json:"-"` // left out of the content, so that a repeated command is the same command
+		Origin
 	}
 	// DisconnectMachine ends the session that was started by the event Connect. The zero id ends the newest session.
 	DisconnectMachine struct {
@@ -175,13 +206,25 @@ func (c ReturnMachine) Stream(World) string { return MachineStream(c.Name) }
 func (c ConnectMachine) Stream(World) string { return MachineStream(c.Name) }
 
 // Stream returns the stream of the machine.
+func (c ReimageMachine) Stream(World) string { return MachineStream(c.Name) }
+
+// Stream returns the stream of the machine.
 func (c DisconnectMachine) Stream(World) string { return MachineStream(c.Name) }
 
 // Stream returns the stream of the machine.
 func (c ReportHealth) Stream(World) string { return MachineStream(c.Name) }
 
-// Decide creates the machine, or writes the settings that differ.
+// Decide creates the machine, or writes the settings that differ. An agent changes nothing of a machine that exists, and
+// one whose machine a clean-up or the agent itself deleted gets that machine back.
 func (c ApplyMachine) Decide(w World) ([]Event, *Rejection) {
+	if !c.Instance.IsZero() { // an agent joins
+		if w.Machine(c.Name) != nil {
+			return nil, nil
+		}
+		if kept := w.CleanedUp(c.Name); kept != nil && kept.Instance == c.Instance {
+			return ReturnMachine{Name: c.Name, Instance: c.Instance}.Decide(w)
+		}
+	}
 	if r := c.check(w); r != nil {
 		return nil, r
 	}
@@ -192,10 +235,13 @@ func (c ApplyMachine) Decide(w World) ([]Event, *Rejection) {
 	var events []Event
 	switch {
 	case m == nil:
-		events = append(events, MachineAdded{Environment: c.Environment, Roles: roles, Policy: policy, Origin: c.Origin})
+		events = append(events, MachineAdded{Environment: c.Environment, Roles: roles, Policy: policy,
+			Ephemeral: c.Ephemeral, Keeps: !c.Instance.IsZero() && w.DeletedByItsAgent(c.Name), Origin: c.Origin})
 		m = &Machine{}
-	case m.Environment != c.Environment || m.Policy != policy || !slices.Equal(m.Roles, roles):
-		events = append(events, MachineChanged{Environment: c.Environment, Roles: roles, Policy: policy, Origin: c.Origin})
+	case m.Environment != c.Environment || m.Policy != policy || !slices.Equal(m.Roles, roles) ||
+		m.Ephemeral != c.Ephemeral:
+		events = append(events, MachineChanged{Environment: c.Environment, Roles: roles, Policy: policy,
+			Ephemeral: c.Ephemeral, Origin: c.Origin})
 	}
 	if c.Disabled != m.Disabled {
 		events = append(events, machineSwitched(!c.Disabled, c.Origin))
@@ -242,22 +288,28 @@ func (c SetMachineEnabled) Decide(w World) ([]Event, *Rejection) {
 	return []Event{machineSwitched(c.Enabled, c.Origin)}, nil
 }
 
-// Decide deletes the machine.
+// Decide deletes the machine. A person can also end what is retained of a machine that was deleted before. An agent can
+// delete only a machine that is ephemeral.
 func (c DeleteMachine) Decide(w World) ([]Event, *Rejection) {
-	m := w.Machine(c.Name)
-	if m == nil {
+	m, agent := w.Machine(c.Name), !c.Session.IsZero()
+	if m == nil && (agent || c.Reason == CleanUpReason || w.CleanedUp(c.Name) == nil) {
 		return nil, machineNotFound(c.Name)
 	}
 	if r := checkReason(c.Reason); r != nil {
 		return nil, r
 	}
-	if !c.Session.IsZero() && c.Session != m.Session {
+	switch {
+	case !agent:
+	case c.Session != m.Session:
 		return nil, nil
+	case !m.Ephemeral:
+		return nil, reject(Forbidden, "machine %s stays: its agent did not declare --ephemeral when it joined", c.Name).
+			hint("delete it with `drover delete machine %s`", c.Name)
 	}
 	return []Event{MachineDeleted{Reason: c.Reason, Origin: c.Origin}}, nil
 }
 
-// Decide undoes the deletion if it was a clean-up of the same instance.
+// Decide undoes the deletion if a clean-up or its own agent deleted the machine, and the instance is the same.
 func (c ReturnMachine) Decide(w World) ([]Event, *Rejection) {
 	if w.Machine(c.Name) != nil {
 		return nil, nil
@@ -265,24 +317,68 @@ func (c ReturnMachine) Decide(w World) ([]Event, *Rejection) {
 	if m := w.CleanedUp(c.Name); m == nil || m.Instance != c.Instance {
 		return nil, notFound("no clean-up has deleted machine %.80q of this instance", c.Name).hint("join with a join token")
 	}
-	return []Event{MachineCleanUpUndone{Instance: c.Instance}}, nil
+	undone := MachineCleanUpUndone{Instance: c.Instance}
+	if w.DeletedByItsAgent(c.Name) {
+		undone.Reason = EphemeralReason
+	}
+	return []Event{undone}, nil
 }
 
-// Decide starts a session if the machine is offline. If it is online, only the same instance can connect again.
+// Decide starts a session if the machine is offline. Another instance needs a permission to take the name, which ends
+// when an instance has used it. If the machine is online, only the same instance can connect again.
 func (c ConnectMachine) Decide(w World) ([]Event, *Rejection) {
 	m := w.Machine(c.Name)
 	switch {
 	case m == nil:
 		return nil, machineNotFound(c.Name)
+	case !m.Online && !c.mayReplace(w, m):
+		return nil, conflict("machine %s is offline and belongs to another instance", c.Name).
+			hint("let a new instance take the name with `drover machine reimage %s`, or join with a token of "+
+				"`drover token create --join --machine %s`", c.Name, c.Name)
 	case !m.Online:
-		return []Event{MachineCameOnline{Server: c.Server, Session: c.Session, Instance: c.Instance}}, nil
+		return []Event{MachineCameOnline{Server: c.Server, Session: c.Session, Instance: c.Instance,
+			Ignored: c.ignored(m)}}, nil
 	case m.Instance != c.Instance:
 		return nil, conflict("machine %s is online with another instance", c.Name).
 			hint("its name becomes free once that instance has been silent for longer than its policy's offlineAfter")
 	case m.Server == c.Server && m.Session == c.Session:
 		return nil, nil
 	}
-	return []Event{AgentConnected{Server: c.Server, Session: c.Session, Instance: c.Instance}}, nil
+	return []Event{AgentConnected{Server: c.Server, Session: c.Session, Instance: c.Instance,
+		Ignored: c.ignored(m)}}, nil
+}
+
+// ignored returns the flags of the agent that have no effect. A server that only continues a session does not know them.
+func (c ConnectMachine) ignored(m *Machine) AgentFlags {
+	if c.Flags.IsZero() && c.Session == m.Session {
+		return m.IgnoredFlags()
+	}
+	return c.Flags.ignoredBy(m)
+}
+
+// mayReplace reports whether the connecting instance is that of the machine or may take its place.
+func (c ConnectMachine) mayReplace(w World, m *Machine) bool {
+	return m.Instance.IsZero() || m.Instance == c.Instance || c.Admin || m.ReimageUntil.After(c.Now) ||
+		w.JoinedAs(c.Name, c.Instance)
+}
+
+// DefaultReimageFor is how long another instance may take the name of a machine, if nothing else is asked for.
+const DefaultReimageFor = time.Hour
+
+// Decide allows another instance to take the name, or extends the permission.
+func (c ReimageMachine) Decide(w World) ([]Event, *Rejection) {
+	m := w.Machine(c.Name)
+	switch {
+	case m == nil:
+		return nil, machineNotFound(c.Name)
+	case c.Until.IsZero():
+		return nil, invalid("machine %s: the permission to take its name needs an end", c.Name).hint("set until to a time")
+	case m.Instance.IsZero():
+		return nil, conflict("machine %s has not been online yet, so any instance with a join token can take its name", c.Name)
+	case m.ReimageUntil.Equal(c.Until):
+		return nil, nil
+	}
+	return []Event{MachineReimageAllowed{Until: c.Until.UTC(), Origin: c.Origin}}, nil
 }
 
 // Decide ends the session if it is the newest.

@@ -117,21 +117,21 @@ func TestRecreatedMachineStartsEmpty(t *testing.T) {
 func TestSessionCanMoveToAnotherServerAndEndsOnce(t *testing.T) {
 	w := shopWorld(t)
 	connect := ConnectMachine{Name: "web-01", Server: number(101), Session: number(102), Instance: number(103)}
-	require.Equal(t, []Event{MachineCameOnline{number(101), number(102), number(103)}}, w.do(connect))
+	require.Equal(t, []Event{MachineCameOnline{number(101), number(102), number(103), AgentFlags{}}}, w.do(connect))
 	first := w.Machine("web-01").Connect
 	require.Empty(t, w.do(connect), "the same connection twice")
 
 	connect.Server = number(111)
 	require.Equal(
 		t,
-		[]Event{AgentConnected{number(111), number(102), number(103)}},
+		[]Event{AgentConnected{number(111), number(102), number(103), AgentFlags{}}},
 		w.do(connect),
 		"the session moved to another server",
 	)
 	connect.Session = number(112)
 	require.Equal(
 		t,
-		[]Event{AgentConnected{number(111), number(112), number(103)}},
+		[]Event{AgentConnected{number(111), number(112), number(103), AgentFlags{}}},
 		w.do(connect),
 		"the agent was restarted",
 	)
@@ -151,11 +151,11 @@ func TestSessionCanMoveToAnotherServerAndEndsOnce(t *testing.T) {
 	require.Empty(t, w.do(DisconnectMachine{Name: "web-01"}), "it is already offline")
 	require.Equal(
 		t,
-		[]Event{MachineCameOnline{number(111), number(9), number(8)}},
+		[]Event{MachineCameOnline{number(111), number(9), number(8), AgentFlags{}}},
 		w.do(
-			ConnectMachine{Name: "web-01", Server: number(111), Session: number(9), Instance: number(8)},
+			ConnectMachine{Name: "web-01", Server: number(111), Session: number(9), Instance: number(8), Admin: true},
 		),
-		"another instance may use the name of an offline machine",
+		"an admin may replace the instance of an offline machine",
 	)
 }
 
@@ -172,6 +172,7 @@ func TestEndOfAnOldSessionKeepsTheMachineOnline(t *testing.T) {
 
 func TestDeleteMachineWithAnOldSessionDoesNothing(t *testing.T) {
 	w := shopWorld(t)
+	w.do(ApplyMachine{Name: "web-01", Environment: "production", Roles: []string{"web"}, Ephemeral: true})
 	w.do(ConnectMachine{Name: "web-01", Server: number(1), Session: number(2), Instance: number(3)},
 		ConnectMachine{Name: "web-01", Server: number(1), Session: number(4), Instance: number(3)})
 	require.Empty(t, w.do(DeleteMachine{Name: "web-01", Session: number(2)}), "a later session is open")
@@ -197,7 +198,8 @@ func TestNewInstanceHasUnknownHealth(t *testing.T) {
 	connect := func(session, instance uint64) {
 		w.do(
 			DisconnectMachine{Name: "web-01"},
-			ConnectMachine{Name: "web-01", Server: number(101), Session: number(session), Instance: number(instance)},
+			ConnectMachine{Name: "web-01", Server: number(101), Session: number(session), Instance: number(instance),
+				Admin: true},
 		)
 	}
 	w.rejects(ReportHealth{Name: "web-01", Status: Healthy}, Conflict, "report online first")

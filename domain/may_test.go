@@ -88,6 +88,7 @@ func TestTableOfNeedsListsEveryCommand(t *testing.T) {
 		"machine.apply":             ApplyMachine{Name: "web-09", Environment: "production"},
 		"machine.set-enabled":       SetMachineEnabled{Name: "web-01"},
 		"machine.delete":            DeleteMachine{Name: "web-01"},
+		"machine.reimage":           ReimageMachine{Name: "web-01"},
 		"machine.return":            ReturnMachine{Name: "web-01"},
 		"machine.connect":           ConnectMachine{Name: "web-01"},
 		"machine.disconnect":        DisconnectMachine{Name: "web-01"},
@@ -149,7 +150,7 @@ func accessTo(permission Permission, who AccessWho) AccessSettings {
 func accessWorld(t *testing.T) *testWorld {
 	w := shopWorld(t)
 	for id, s := range map[string]TokenSettings{
-		"a": {Scope: AdminScope}, "r": {Scope: ReadScope}, "j": {Join: true},
+		"a": {Scope: AdminScope}, "r": {Scope: ReadScope}, "j": {Join: true, AnyEnvironment: true},
 		"d": {Permission: Deployer, Projects: []string{"shop"}, Environments: []string{"staging"}},
 		"n": {Permission: NoPermission, Person: "p-1", Groups: []string{"ops"}},
 	} {

@@ -72,6 +72,9 @@ func (c SetMachineEnabled) Needs(w World) []Need { return onMachine(w, EnableVer
 func (c DeleteMachine) Needs(w World) []Need { return onMachine(w, MachinesVerb, All, c.Name) }
 
 // Needs returns what the command needs.
+func (c ReimageMachine) Needs(w World) []Need { return onMachine(w, MachinesVerb, All, c.Name) }
+
+// Needs returns what the command needs.
 func (c ReturnMachine) Needs(World) []Need { return asAgent(c.Name) }
 
 // Needs returns what the command needs.

@@ -334,6 +334,10 @@ type TokenSettings struct {
 	Projects     []string `json:"projects,omitempty"`
 	// Groups are the groups of the owner. Access resources can name them.
 	Groups []string `json:"groups,omitempty"`
+	// AnyEnvironment means that the token was asked for without a restriction to environments.
+	AnyEnvironment bool `json:"anyEnvironment,omitempty"`
+	// Machine is the only machine that can join. A use lets another instance take the name of that machine. Empty: any.
+	Machine string `json:"machine,omitempty"`
 }
 
 // Scope is a fixed set of verbs of a token, everywhere. Each scope includes the weaker ones: admin, deploy, read.

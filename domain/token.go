@@ -182,6 +182,12 @@ func (c CreateToken) Decide(w World) ([]Event, *Rejection) {
 	if r := s.checkPermission(w); r != nil {
 		return nil, r
 	}
+	if r := checkBound(s); r != nil {
+		return nil, r
+	}
+	if r := s.chooseEnvironment(w); r != nil {
+		return nil, r
+	}
 	return []Event{TokenCreated{Settings: s, Hash: c.Hash, Verifier: c.Verifier, Origin: c.Origin}}, nil
 }
 
@@ -231,9 +237,47 @@ func (c CreateToken) checkName(w World) *Rejection {
 	return nil
 }
 
+// chooseEnvironment sets the environment of a join token that names none: that of the machine that the token is bound to,
+// or else the only environment. A token that is created before the first environment is valid in any.
+func (s *TokenSettings) chooseEnvironment(w World) *Rejection {
+	switch {
+	case !s.Join && s.AnyEnvironment:
+		return invalid("only a join token can be valid in any environment").hint("leave anyEnvironment out")
+	case s.AnyEnvironment && len(s.Environments) > 0:
+		return invalid("a join token cannot be valid both in any environment and in %v only", s.Environments).
+			hint("leave one of them out")
+	case !s.Join || s.AnyEnvironment || len(s.Environments) > 0:
+		return nil
+	}
+	if m := w.Machine(s.Machine); m != nil {
+		s.Environments = []string{m.Environment}
+		return nil
+	}
+	switch all := w.Environments(); len(all) {
+	case 0:
+	case 1:
+		s.Environments = all
+	default:
+		return invalid("a join token names an environment, and there are several: %s", firstThree(all)).
+			hint("use --environment %s, or --any-environment for all of them", all[0])
+	}
+	return nil
+}
+
 // isTokenID reports whether text has the form of the id of a token: 12 hex digits.
 func isTokenID(text string) bool {
 	return len(text) == 12 && strings.Trim(text, "0123456789abcdef") == ""
+}
+
+// checkBound checks the machine that a token is bound to.
+func checkBound(s TokenSettings) *Rejection {
+	switch {
+	case s.Machine == "":
+		return nil
+	case !s.Join:
+		return invalid("only a join token can be bound to machine %.80q", s.Machine).hint("leave the machine out")
+	}
+	return CheckName("machine", s.Machine)
 }
 
 // Decide revokes the token unless it is already revoked.
@@ -276,6 +320,9 @@ func (c UseToken) Decide(w World) ([]Event, *Rejection) {
 	if again {
 		return nil, nil
 	}
+	if r := FolderOfAnother(w, c.Instance, c.Machine); r != nil {
+		return nil, r
+	}
 	if r := c.checkUses(t); r != nil {
 		return nil, r
 	}
@@ -311,6 +358,18 @@ func (c RegisterVerifier) Decide(w World) ([]Event, *Rejection) {
 	return []Event{VerifierRegistered{Instance: c.Instance, Verifier: c.Verifier}}, nil
 }
 
+// FolderOfAnother returns a rejection if the instance is that of another machine than the named one: a data folder is used
+// under two names.
+func FolderOfAnother(w World, instance ID, machine string) *Rejection {
+	other := w.MachineOf(instance)
+	if other == "" || other == machine {
+		return nil
+	}
+	return reject(Forbidden, "the agent's data folder belongs to machine %s and cannot be used for machine %.80q", other,
+		machine).hint("start the agent with --name %s or with an empty --data folder; to rename the machine, delete %s first",
+		other, other)
+}
+
 // checkUses rejects a token that has expired or reached its use limit.
 func (c UseToken) checkUses(t *Token) *Rejection {
 	s := t.Settings
@@ -324,8 +383,11 @@ func (c UseToken) checkUses(t *Token) *Rejection {
 	return nil
 }
 
-// checkRestrictions rejects an environment or role that the token does not allow.
+// checkRestrictions rejects a machine, environment or role that the token does not allow.
 func (c UseToken) checkRestrictions(s TokenSettings) *Rejection {
+	if s.Machine != "" && s.Machine != c.Machine {
+		return reject(Forbidden, "the join token does not allow machine %.80q", c.Machine).hint("it allows only %s", s.Machine)
+	}
 	if len(s.Environments) > 0 && !slices.Contains(s.Environments, c.Environment) {
 		return reject(Forbidden, "the join token does not allow environment %.80q", c.Environment).
 			hint("it allows %v", s.Environments)

@@ -8,7 +8,7 @@ import (
 )
 
 func token(w *testWorld, settings TokenSettings) {
-	settings.Join = true
+	settings.Join, settings.AnyEnvironment = true, len(settings.Environments) == 0
 	w.do(CreateToken{ID: "k", Settings: settings, Hash: "h"})
 }
 
@@ -147,7 +147,7 @@ func TestCreateTokenRejectsInvalidSettings(t *testing.T) {
 	w.rejects(CreateToken{ID: "a", Settings: TokenSettings{}}, Invalid, "scope")
 	w.rejects(CreateToken{ID: "a", Settings: TokenSettings{Join: true, Uses: -1}}, Invalid, "invalid uses -1")
 	w.rejects(CreateToken{ID: "a", Settings: TokenSettings{Join: true, Environments: []string{"qa"}}}, NotFound, `"qa"`)
-	w.rejects(CreateToken{ID: "a", Settings: TokenSettings{Join: true, Roles: []string{"a/b"}}}, Invalid, "role")
+	w.rejects(CreateToken{ID: "a", Settings: TokenSettings{Join: true, AnyEnvironment: true, Roles: []string{"a/b"}}}, Invalid, "role")
 	w.do(CreateToken{ID: "a", Settings: TokenSettings{Scope: ReadScope}})
 	w.rejects(CreateToken{ID: "a", Settings: TokenSettings{Scope: ReadScope}}, Conflict, "token a already exists")
 	w.rejects(UseToken{ID: "a", Machine: "web-03"}, Forbidden, "unknown join token")

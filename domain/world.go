@@ -4,10 +4,20 @@ package domain
 // that do not exist.
 type World interface {
 	Machine(name string) *Machine
-	// CleanedUp returns the machine of this name that a clean-up deleted, as it was. It returns nil if a machine of the
-	// name has been added since, or if the deletion is too long ago to be undone.
+	// CleanedUp returns the machine of this name that a clean-up or its own agent deleted, as it was. It returns nil if a
+	// machine of the name has been added since, or if the deletion is too long ago to be undone.
 	CleanedUp(name string) *Machine
+	// DeletedByItsAgent reports whether the machine that CleanedUp returns was deleted by its own agent.
+	DeletedByItsAgent(name string) bool
+	// JoinedAs reports whether an instance joined with a token that is bound to this machine, after the machine last got
+	// another instance. Such an instance may take the place of the machine's present one.
+	JoinedAs(machine string, instance ID) bool
+	// MachineOf returns the machine of an instance: the existing one that it joined as, unless that has another instance by
+	// now. It is empty if no machine is.
+	MachineOf(instance ID) string
 	Environment(name string) bool
+	// Environments returns the names of all environments, sorted.
+	Environments() []string
 	// Policy returns the settings of a policy. The default policy always exists.
 	Policy(name string) *PolicySettings
 	Token(id string) *Token

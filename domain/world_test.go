@@ -26,6 +26,7 @@ type testWorld struct {
 	deployments map[ID]*DeploymentFacts
 	parts       map[string]*Part  // by stream
 	claimCheck  PartReason        // of every part
+	joinedAs    map[string]ID     // instance by machine
 	aside       map[string]string // reason by stream
 }
 
@@ -38,7 +39,7 @@ func newWorld(t *testing.T) *testWorld {
 	return &testWorld{t: t, streams: map[string][]recorded{}, holds: map[string]*Hold{}, actual: map[string]string{},
 		actualFrom: map[string]ID{},
 		unfinished: map[string]string{}, unclaimed: map[string]bool{}, deployments: map[ID]*DeploymentFacts{},
-		parts: map[string]*Part{}, aside: map[string]string{}}
+		parts: map[string]*Part{}, aside: map[string]string{}, joinedAs: map[string]ID{}}
 }
 
 // shopWorld returns a world that has project shop with releases 1 to 3, environments production and staging, and the
@@ -147,6 +148,35 @@ func (w *testWorld) Accesses() *Accesses {
 	return all
 }
 
+func (w *testWorld) MachineOf(instance ID) string {
+	for stream, all := range w.streams {
+		if kind, _ := SplitStream(stream); kind != TokenStreams {
+			continue
+		}
+		for _, r := range all {
+			use, ok := r.event.(TokenUsed)
+			if m := w.Machine(use.Machine); ok && use.Instance == instance && m != nil &&
+				(m.Instance == instance || m.Instance.IsZero()) {
+				return m.Name
+			}
+		}
+	}
+	return ""
+}
+
+func (w *testWorld) Environments() (names []string) {
+	for stream := range w.streams {
+		if kind, name := SplitStream(stream); kind == EnvironmentStreams && w.Environment(name) {
+			names = append(names, name)
+		}
+	}
+	return SortedUnique(names)
+}
+
+func (w *testWorld) JoinedAs(machine string, instance ID) bool {
+	return w.joinedAs[machine] == instance
+}
+
 func (w *testWorld) Machine(name string) *Machine {
 	var m *Machine
 	for _, r := range w.streams[MachineStream(name)] {
@@ -169,12 +199,21 @@ func (w *testWorld) CleanedUp(name string) *Machine {
 	if len(all) == 0 {
 		return nil
 	}
-	if e, ok := all[len(all)-1].event.(MachineDeleted); !ok || e.Reason != CleanUpReason {
+	if e, ok := all[len(all)-1].event.(MachineDeleted); !ok || e.Reason != CleanUpReason && !e.ByItsAgent() {
 		return nil
 	}
 	w.streams[stream] = all[:len(all)-1]
 	defer func() { w.streams[stream] = all }()
 	return w.Machine(name)
+}
+
+func (w *testWorld) DeletedByItsAgent(name string) bool {
+	all := w.streams[MachineStream(name)]
+	if len(all) == 0 {
+		return false
+	}
+	e, ok := all[len(all)-1].event.(MachineDeleted)
+	return ok && e.ByItsAgent()
 }
 
 func (w *testWorld) Project(name string) *Project {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/projections"
@@ -72,7 +73,7 @@ func inState(v *projections.View, projects []*projections.Project, m *projection
 func machine(v *projections.View, projects []*projections.Project, m *projections.Machine) Machine {
 	deployable, _ := v.Deployable(m)
 	shown := Machine{Name: m.Name, Environment: m.Environment, Roles: orEmpty(m.Roles), Enabled: !m.Disabled,
-		Presence: m.Presence(), Health: string(m.Health), Deployable: deployable, Policy: m.Policy,
+		Presence: m.Presence(), Health: string(m.Health), Deployable: deployable, Policy: m.Policy, Ephemeral: m.Ephemeral,
 		Installed: []Installed{}, Wanted: []Wanted{}, Note: note(v, m)}
 	if !m.Instance.IsZero() {
 		shown.Instance = m.Instance.String()
@@ -138,6 +139,13 @@ func note(v *projections.View, m *projections.Machine) string {
 	}
 	if m.CleanUpHeld {
 		notes = append(notes, "clean-up is on hold because too many machines of its environment are absent at once")
+	}
+	if ignored := m.IgnoredFlags(); !ignored.IsZero() {
+		notes = append(notes, fmt.Sprintf("its agent asks for %s, which is ignored; apply a Machine to change it", ignored))
+	}
+	if m.ReimageUntil.After(v.Time) {
+		notes = append(notes, fmt.Sprintf("another instance can take its name until %s",
+			m.ReimageUntil.UTC().Format(time.RFC3339)))
 	}
 	return strings.Join(notes, "; ")
 }

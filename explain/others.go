@@ -102,7 +102,7 @@ func (f TokenFacts) token(t *domain.Token) Token {
 	return Token{ID: t.ID, Name: s.Name, Kind: kind, Person: s.Person, PersonName: names[s.Person],
 		Created: t.Created.UTC(), CreatedBy: names.Who(t.By), LastUsed: moment(used), Uses: s.Uses, Used: t.Spent,
 		Until: utc(s.Until), Environments: orEmpty(s.Environments), Roles: orEmpty(s.Roles),
-		Projects: s.Projects, Groups: s.Groups,
+		Projects: s.Projects, Groups: s.Groups, Machine: s.Machine,
 		Expired: t.Expired(f.Now), Revoked: t.Revoked}
 }
 

@@ -25,6 +25,7 @@ type Machine struct {
 	Health      string      `json:"health"`   // healthy, warning, unhealthy, unknown
 	Deployable  bool        `json:"deployable"`
 	Policy      string      `json:"policy"`
+	Ephemeral   bool        `json:"ephemeral"` // its agent may delete it
 	Instance    string      `json:"instance"`
 	Installed   []Installed `json:"installed"` // by project
 	Wanted      []Wanted    `json:"wanted"`    // by project
@@ -270,5 +271,6 @@ type Token struct {
 	Projects     []string   `json:"projects,omitempty"`
 	Groups       []string   `json:"groups,omitempty"`
 	Expired      bool       `json:"expired"`
+	Machine      string     `json:"machine,omitempty"` // the only machine that can join with it
 	Revoked      bool       `json:"revoked"`
 }

@@ -154,6 +154,7 @@ func full(t *testing.T) *projectionstest.History {
 		domain.MachineDisabled{Origin: domain.By("ann")}, domain.MachineEnabled{Origin: domain.By("ann")},
 		domain.MachineHealthChanged{Status: domain.Warning, Detail: "disk 91 %", Session: session},
 		domain.MachineCleanUpHeld{Absent: 4, Machines: 10},
+		domain.MachineReimageAllowed{Until: until, Origin: domain.By("ann")},
 		domain.MachineLostState{Session: session, Lost: []domain.LostSuccess{{Project: "shop", Release: "1.0"}}})
 	l.Add("project/shop", domain.ProjectDisabled{}, domain.ProjectEnabled{}, domain.TriggerDisabled{Trigger: "joins"},
 		domain.TriggerEnabled{Trigger: "joins"},

@@ -12,17 +12,25 @@ import (
 // longer be undone, and its machine starts empty when it returns.
 const maxCleanUps = 10_000
 
-// cleanUps holds the machines that clean-ups deleted. A clean-up acts without knowing the machine's state: the machine may
-// have been alive all the time. If the same instance returns, it has the state from before (law 8).
+// maxByAgent bounds how many machines are retained after their own agents deleted them. Beyond it, the oldest one without
+// a person's choice is forgotten first. The bound is separate, so that agents cannot displace what clean-ups deleted.
+const maxByAgent = 1_000
+
+// cleanUps holds the machines that clean-ups or their own agents deleted. A clean-up acts without knowing the machine's
+// state: the machine may have been alive all the time. If the same instance returns, it has the state from before (law 8).
+// An agent must not get rid of what its machine is by deleting it (law 31).
 type cleanUps struct {
-	byName map[string]*CleanedUp
-	order  []string // oldest first
+	byName  map[string]*CleanedUp
+	order   []string // deleted by clean-ups, oldest first
+	byAgent []string // deleted by their agents, oldest first
 }
 
-// CleanedUp is a machine that a clean-up deleted, as it was. Its holds and attempts still follow from what happens to
-// the deployments it was part of.
+// CleanedUp is a machine that a clean-up or its own agent deleted, as it was. Its holds and attempts still follow from what
+// happens to the deployments it was part of.
 type CleanedUp struct {
 	*Machine
+	// byAgent is set if its own agent deleted it.
+	byAgent bool
 	// checked is set if its policy had a health check.
 	checked bool
 	// open are the candidates that the deletion closed.
@@ -32,16 +40,39 @@ type CleanedUp struct {
 func newCleanUps() cleanUps { return cleanUps{byName: map[string]*CleanedUp{}} }
 
 // add retains a machine that is about to be deleted.
-func (c *cleanUps) add(m *Machine, checked bool) {
-	kept := &CleanedUp{Machine: m, checked: checked}
+func (c *cleanUps) add(m *Machine, checked, byAgent bool) {
+	kept := &CleanedUp{Machine: m, checked: checked, byAgent: byAgent}
 	for _, candidate := range m.candidates {
 		kept.open = append(kept.open, detached(candidate))
 	}
 	c.byName[m.Name] = kept
+	if byAgent {
+		if c.byAgent = append(c.byAgent, m.Name); len(c.byAgent) > maxByAgent {
+			without := slices.IndexFunc(c.byAgent, func(name string) bool { return !c.byName[name].chosen() })
+			c.forget(c.byAgent[max(0, without)])
+		}
+		return
+	}
 	if c.order = append(c.order, m.Name); len(c.order) > maxCleanUps {
 		c.forget(c.order[0])
 	}
 }
+
+// chosen reports whether a person has disabled or held the machine.
+func (m *Machine) chosen() bool {
+	if m.Disabled {
+		return true
+	}
+	for project := range m.Installed {
+		if m.holdOf(project, domain.ManualHold) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// all returns the names of the retained machines.
+func (c *cleanUps) all() []string { return slices.Concat(c.order, c.byAgent) }
 
 // detached returns what openAgain needs of a candidate, without its place in the lists of open ones.
 func detached(c *Candidate) Candidate {
@@ -53,14 +84,16 @@ func detached(c *Candidate) Candidate {
 func (c *cleanUps) forget(name string) {
 	if c.byName[name] != nil {
 		delete(c.byName, name)
-		c.order = orNil(slices.DeleteFunc(c.order, func(o string) bool { return o == name }))
+		is := func(o string) bool { return o == name }
+		c.order, c.byAgent = orNil(slices.DeleteFunc(c.order, is)), orNil(slices.DeleteFunc(c.byAgent, is))
 	}
 }
 
-// CleanedUp returns the machine of this name if a clean-up deleted it and the deletion can be undone, else nil.
+// CleanedUp returns the machine of this name if a clean-up or its own agent deleted it and the deletion can be undone, else
+// nil.
 func (v *View) CleanedUp(name string) *CleanedUp { return v.cleanUps.byName[name] }
 
-// known returns the machine of a name, or the one that a clean-up deleted; nil if both do not exist.
+// known returns the machine of a name, or the one that CleanedUp returns; nil if both do not exist.
 func (v *View) known(name string) *Machine {
 	if m := v.Machines[name]; m != nil {
 		return m
@@ -71,14 +104,14 @@ func (v *View) known(name string) *Machine {
 	return nil
 }
 
-// isDeleted reports whether the view has removed the machine, because a clean-up deleted it.
+// isDeleted reports whether the view has removed the machine, because a clean-up or its agent deleted it.
 func (m *Machine) isDeleted() bool { return m.record.Machine != m }
 
 // everyMachineOf returns the machines of an environment, and those of it that clean-ups deleted.
 func (v *View) everyMachineOf(environment string) []*Machine {
 	machines := v.MachinesIn(environment)
 	machines = machines[:len(machines):len(machines)]
-	for _, name := range v.cleanUps.order {
+	for _, name := range v.cleanUps.all() {
 		if m := v.cleanUps.byName[name].Machine; m.Environment == environment {
 			machines = append(machines, m)
 		}
@@ -86,8 +119,23 @@ func (v *View) everyMachineOf(environment string) []*Machine {
 	return machines
 }
 
-// undoCleanUp returns the machine that a clean-up deleted. The event has no effect if another machine has taken the name
-// since, or if the deletion is too long ago: the deleted one is forgotten then.
+// keepChoices gives a machine that is being added what a person set for the former machine of its name, whose agent deleted
+// it: whether it is disabled, and its manual holds.
+func (v *View) keepChoices(m *Machine) {
+	kept := v.cleanUps.byName[m.Name]
+	if kept == nil || !kept.byAgent {
+		return
+	}
+	m.Disabled = kept.Disabled
+	for project := range kept.Installed {
+		if h := kept.holdOf(project, domain.ManualHold); h != nil {
+			m.installed(project).place(h)
+		}
+	}
+}
+
+// undoCleanUp returns the machine that a clean-up or its agent deleted. The event has no effect if another machine has
+// taken the name since, or if the deletion is too long ago: the deleted one is forgotten then.
 func (v *View) undoCleanUp(name string, e domain.MachineCleanUpUndone, f Fact) {
 	kept := v.cleanUps.byName[name]
 	if kept == nil || kept.Instance != e.Instance {

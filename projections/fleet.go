@@ -38,6 +38,9 @@ type Machine struct {
 	Unheard time.Duration
 	// Absence is how long servers have watched it being offline and not unknown.
 	Absence time.Duration
+	// Joined are the instances that joined with a token that is bound to this machine, since it last got another instance.
+	// Each may take the place of the present one.
+	Joined []domain.ID
 	// Installed is the state of each project on this machine, by project name.
 	Installed map[string]*Installed `cbor:"-"`
 	// Claimed is the part that is running here; nil if none is.
@@ -99,7 +102,10 @@ func (v *View) foldMachine(name string, f Fact) error {
 	}
 	m := v.Machines[name]
 	if m == nil {
-		return nil // a fact that arrives after the machine's deletion has no effect
+		if _, deleted := f.Event.(domain.MachineDeleted); deleted {
+			v.cleanUps.forget(name)
+		}
+		return nil // any other fact that arrives after the machine's deletion has no effect
 	}
 	before, absent, resumes, checked := m.Machine, m.Offline > 0, m.resumes(f.Event), v.checked(m)
 	wasReady, _ := v.Deployable(m)
@@ -127,8 +133,8 @@ func (v *View) foldMachine(name string, f Fact) error {
 	}
 	switch e := f.Event.(type) {
 	case domain.MachineDeleted:
-		if e.Reason == domain.CleanUpReason && e.Origin == (domain.Origin{}) {
-			v.cleanUps.add(m, checked)
+		if byAgent := e.ByItsAgent(); byAgent || e.Reason == domain.CleanUpReason && e.Origin == (domain.Origin{}) {
+			v.cleanUps.add(m, checked, byAgent)
 		}
 		v.deleteMachine(m)
 		return nil
@@ -164,6 +170,9 @@ func (v *View) noteCheck(m *Machine, before bool, at eventlog.Position) {
 
 // notePositions records the positions at which presence and health changed.
 func (v *View) notePositions(m *Machine, before domain.Machine, f Fact) {
+	if m.Instance != before.Instance {
+		m.Joined = nil
+	}
 	if m.Connect != before.Connect {
 		m.Connected, m.Absence = f.Position, 0
 		m.ServerGone, m.Unknown, m.Unheard = false, false, 0
@@ -191,10 +200,16 @@ func (v *View) addMachine(name string, f Fact) error {
 	if err := m.Evolve(f.id(), f.Event); err != nil {
 		return err
 	}
+	if e, ok := f.Event.(domain.MachineAdded); ok && e.Keeps {
+		v.keepChoices(m)
+	}
 	v.cleanUps.forget(name)
 	v.add(m)
 	v.index.update(m)
 	v.touch(m.record)
+	for project := range m.Installed {
+		v.index.setDeadline(deadlineKey{project: project, machine: name}, m.holdOf(project, domain.ManualHold).Until)
+	}
 	v.openCandidates(m, f, true, anyProject)
 	v.settleMachine(m, v.projectsFor(m.Roles))
 	return nil
@@ -299,6 +314,10 @@ func (v *View) foldToken(id string, f Fact) {
 		t.Joined = f.Time
 		if !slices.Contains(v.joined[e.Instance], t) {
 			v.joined[e.Instance] = append(v.joined[e.Instance], t)
+		}
+		if m := v.Machines[e.Machine]; m != nil && t.Settings.Machine == e.Machine && m.Instance != e.Instance &&
+			!slices.Contains(m.Joined, e.Instance) {
+			m.Joined = append(m.Joined, e.Instance)
 		}
 	case domain.TokenRevoked:
 		for _, use := range t.Used {

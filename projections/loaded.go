@@ -186,13 +186,17 @@ func (l *Loading) part(d *Deployment, s savedPart) {
 	}
 }
 
-// cleanUp restores a machine that a clean-up deleted.
+// cleanUp restores a machine that a clean-up or its agent deleted.
 func (l *Loading) cleanUp(s savedCleanUp) {
 	m := l.detached(s.Machine)
 	m.record = &Record{Name: m.Name}
-	kept := &CleanedUp{Machine: m, checked: s.Checked, open: l.candidates(s.Open)}
+	kept := &CleanedUp{Machine: m, byAgent: s.ByAgent, checked: s.Checked, open: l.candidates(s.Open)}
 	c := &l.View.cleanUps
-	c.byName[m.Name], c.order = kept, append(c.order, m.Name)
+	if c.byName[m.Name] = kept; kept.byAgent {
+		c.byAgent = append(c.byAgent, m.Name)
+	} else {
+		c.order = append(c.order, m.Name)
+	}
 }
 
 func (l *Loading) candidates(saved []savedCandidate) (all []Candidate) {

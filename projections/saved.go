@@ -57,12 +57,13 @@ type savedDeployments struct {
 
 type savedMachines struct {
 	Machines []savedMachine
-	// CleanUps are the machines that clean-ups deleted, oldest first.
+	// CleanUps are the machines that clean-ups or their agents deleted, the oldest of each kind first.
 	CleanUps []savedCleanUp
 }
 
 type savedCleanUp struct {
 	Machine savedMachine
+	ByAgent bool
 	Checked bool
 	Open    []savedCandidate
 }
@@ -270,9 +271,10 @@ func saveMachines(s *Saving) any {
 	for _, m := range s.View.Machines {
 		out.Machines = append(out.Machines, s.machine(m))
 	}
-	for _, name := range s.View.cleanUps.order {
+	for _, name := range s.View.cleanUps.all() {
 		kept := s.View.cleanUps.byName[name]
-		out.CleanUps = append(out.CleanUps, savedCleanUp{s.machine(kept.Machine), kept.checked, s.candidates(kept.open)})
+		out.CleanUps = append(out.CleanUps, savedCleanUp{s.machine(kept.Machine), kept.byAgent, kept.checked,
+			s.candidates(kept.open)})
 	}
 	return out
 }

@@ -25,6 +25,28 @@ func (w world) CleanedUp(name string) *domain.Machine {
 	return nil
 }
 
+func (w world) DeletedByItsAgent(name string) bool {
+	kept := w.v.CleanedUp(name)
+	return kept != nil && kept.byAgent
+}
+
+func (w world) JoinedAs(machine string, instance domain.ID) bool {
+	m := w.v.Machines[machine]
+	return m != nil && slices.Contains(m.Joined, instance)
+}
+
+func (w world) MachineOf(instance domain.ID) string {
+	for _, t := range w.v.joined[instance] {
+		m := w.v.Machines[t.Used[instance].Machine]
+		if m != nil && (m.Instance == instance || m.Instance.IsZero()) {
+			return m.Name
+		}
+	}
+	return ""
+}
+
+func (w world) Environments() []string { return sortedKeys(w.v.Environments) }
+
 func (w world) Environment(name string) bool { return w.v.Environments[name] != nil }
 
 func (w world) Policy(name string) *domain.PolicySettings {

@@ -27,6 +27,17 @@ func (r *runner) goOffline(s *server, a *agent, _ []string) ([]string, error) {
 	return r.send(s, domain.ID{}, domain.DisconnectMachine{Name: a.machine, Reason: "reported"})
 }
 
+// deleteItself ends the session and asks for the deletion of the machine.
+func (r *runner) deleteItself(s *server, a *agent, line []string) ([]string, error) {
+	left, err := r.goOffline(s, a, line)
+	if err != nil {
+		return nil, err
+	}
+	deleted, err := r.send(s, domain.ID{}, domain.DeleteMachine{Name: a.machine, Reason: domain.EphemeralReason,
+		Session: a.session, Origin: domain.By("agent")})
+	return append(left, deleted...), err
+}
+
 // fallSilent cuts the agent off without notice.
 func (r *runner) fallSilent(_ *server, a *agent, _ []string) ([]string, error) {
 	if text := a.unreachable(); text != "" && (a.server == nil || a.server.stopped == nil) {
@@ -52,9 +63,18 @@ func (r *runner) resumeHeartbeats(s *server, a *agent, _ []string) ([]string, er
 	return r.connect(s, a)
 }
 
-// replaceDisk gives the machine a new disk: it becomes another instance, which still has to join or come online.
+// replaceDisk gives the machine a new disk: it becomes another instance, which still has to join or come online. It has a
+// join token that is bound to the machine.
 func (r *runner) replaceDisk(_ *server, a *agent, _ []string) ([]string, error) {
 	a.reimage(r)
+	return []string{"ok unchanged"}, nil
+}
+
+// replaceHost makes another host use the name of the machine. Nobody has permitted it to take the place of the machine's
+// instance.
+func (r *runner) replaceHost(_ *server, a *agent, _ []string) ([]string, error) {
+	a.reimage(r)
+	a.stranger = true
 	return []string{"ok unchanged"}, nil
 }
 

@@ -69,7 +69,7 @@
 //	                         pattern such as web-*
 //	do                       runs commands, one on each line: HH:MM:SS and a command of the command line: release create,
 //	                         deploy, rollback, retry, cancel, pin, unpin, hold, unhold, machine|project|trigger
-//	                         enable|disable, delete, log clear, log accept-restore; also
+//	                         enable|disable, machine reimage, delete, log clear, log accept-restore; also
 //	                         again, which sends the previous command again with the same id
 //	report                   agents act, one on each line: HH:MM:SS, the machine, and a keyword (see below)
 //	events                   appends events as another server would, one on each line: HH:MM:SS, the event's name and the
@@ -109,10 +109,11 @@
 //
 // # Keywords of report
 //
-//	joins          registers the machine and connects: --environment E --role R --policy P; the environment can be
-//	               omitted if there is only one
+//	joins          registers the machine and connects: --environment E --role R --policy P --ephemeral; the environment
+//	               can be omitted if there is only one. The flags count only if the machine is new
 //	online         starts a new session
 //	offline        ends the session gracefully
+//	deletes-itself  ends the session and asks to delete the machine, which only an ephemeral machine may do
 //	silent         sends no heartbeats until heartbeat
 //	heartbeat      sends heartbeats again
 //	reconnects     connects again with the same session, possibly to another server
@@ -120,7 +121,10 @@
 //	claims         claims the offered part, or that of a deployment: claims d1
 //	succeeds       reports that the running part succeeded
 //	fails          reports that the running part failed: fails --step install --exit 1; --step 2 is the second step
-//	re-imaged      gets a new disk: another instance, which still has to come online
+//	re-imaged      gets a new disk: another instance, which still has to come online. It may take the name of the
+//	               machine, as with a join token that is bound to that name
+//	newcomer       is replaced by another host: another instance, which still has to join. It may take the name of the
+//	               machine only after machine reimage
 //	cloned         a copy of the disk connects as a second session
 //	disk-saved     makes a copy of the disk
 //	disk-restored  replaces the disk with its copy; the agent has ended and still has to come online

@@ -23,6 +23,9 @@ type agent struct {
 	// running lists the deployments whose parts it has claimed and not ended.
 	running []domain.ID
 	memory  agentMemory
+	// stranger is set for an instance that may not take the name of the machine.
+	stranger bool
+	flags    domain.AgentFlags
 	// saved is the last copy of its disk, or nil. forgotten contains the successes that it lost with its disk.
 	saved     *diskCopy
 	forgotten map[domain.ID]bool
@@ -34,11 +37,14 @@ type word struct {
 	run   func(r *runner, s *server, a *agent, words []string) ([]string, error)
 }
 
+const joinUsage = "joins --environment E --role R… --policy P --ephemeral"
+
 func reportWords() []word {
 	return []word{
-		{"joins --environment E --role R… --policy P", (*runner).join},
+		{joinUsage, (*runner).join},
 		{"online", (*runner).comeOnline},
 		{"offline", (*runner).goOffline},
+		{"deletes-itself", (*runner).deleteItself},
 		{"reconnects", (*runner).reconnect},
 		{"silent", (*runner).fallSilent},
 		{"heartbeat", (*runner).resumeHeartbeats},
@@ -49,6 +55,7 @@ func reportWords() []word {
 		{"succeeds DEPLOYMENT", reportEnd(domain.PartSucceeded)},
 		{"fails DEPLOYMENT --step NAME --exit CODE", reportEnd(domain.PartFailed)},
 		{"re-imaged", (*runner).replaceDisk},
+		{"newcomer", (*runner).replaceHost},
 		{"cloned", (*runner).cloneDisk},
 		{"disk-saved", (*runner).saveDisk},
 		{"disk-restored", (*runner).restoreDisk},
@@ -99,7 +106,7 @@ func (a *agent) reimage(r *runner) {
 	a.instances++
 	a.instance = r.id("instance", a.machine, a.instances)
 	a.server, a.silent, a.running, a.memory = nil, false, nil, agentMemory{}
-	a.saved, a.forgotten = nil, map[domain.ID]bool{}
+	a.saved, a.forgotten, a.stranger, a.flags = nil, map[domain.ID]bool{}, false, domain.AgentFlags{}
 	r.names.add(a.instance, fmt.Sprintf("%s/disk%d", a.machine, a.instances))
 	a.session = domain.ID{}
 }
@@ -119,7 +126,7 @@ func (r *runner) words(s *server, usage string, line []string) (*words, error) {
 
 // join registers the machine if the log does not have it, and starts a session.
 func (r *runner) join(s *server, a *agent, line []string) ([]string, error) {
-	w, err := r.words(s, "joins --environment E --role R… --policy P", line)
+	w, err := r.words(s, joinUsage, line)
 	if err != nil {
 		return nil, err
 	}
@@ -127,13 +134,16 @@ func (r *runner) join(s *server, a *agent, line []string) ([]string, error) {
 		return nil, err
 	}
 	v, first := s.fold(), r.head()+1
+	a.flags = domain.AgentFlags{Environment: w.flag("environment"), Roles: w.flags["role"],
+		Ephemeral: w.flag("ephemeral") != ""}
 	if v.Machines[a.machine] == nil && !a.returns(v) {
 		environment := w.flag("environment")
 		if environment == "" && len(v.Environments) == 1 {
 			environment = sortedKeys(v.Environments)[0]
 		}
 		_, err := s.Handle(r.ctx, domain.ID{}, domain.ApplyMachine{Name: a.machine, Environment: environment,
-			Roles: w.flags["role"], Policy: w.flag("policy"), Origin: domain.By("agent")})
+			Roles: w.flags["role"], Policy: w.flag("policy"), Ephemeral: a.flags.Ephemeral, Instance: a.instance,
+			Origin: domain.By("agent")})
 		if answer, refused := r.refusal(err); refused {
 			return []string{answer}, nil
 		}
@@ -141,7 +151,7 @@ func (r *runner) join(s *server, a *agent, line []string) ([]string, error) {
 			return nil, err
 		}
 	}
-	if !a.returns(v) { // else the agent has run all the time
+	if !a.returns(v) || v.World().DeletedByItsAgent(a.machine) { // else the agent has run all the time
 		a.newSession(r)
 	}
 	answer, err := r.connect(s, a)
@@ -168,7 +178,7 @@ func (r *runner) reconnect(s *server, a *agent, _ []string) ([]string, error) {
 	return r.connect(s, a)
 }
 
-// returns reports whether a clean-up has deleted the machine of this instance, and its agent returns.
+// returns reports whether a clean-up or its agent has deleted the machine of this instance, and its agent returns.
 func (a *agent) returns(v *projections.View) bool {
 	kept := v.CleanedUp(a.machine)
 	return kept != nil && kept.Instance == a.instance
@@ -197,7 +207,8 @@ func (r *runner) startSession(s *server, a *agent) ([]string, error) {
 		a.newSession(r)
 	}
 	answer, err := r.send(s, domain.ID{}, domain.ConnectMachine{Name: a.machine, Server: s.Server(),
-		Session: a.session, Instance: a.instance})
+		Session: a.session, Instance: a.instance, Admin: !a.stranger, Flags: a.flags,
+		Now: s.clock.Now()})
 	if err == nil && !strings.HasPrefix(answer[0], "rejected") {
 		a.server, a.silent = s, false
 		followed, err := r.compare(s, a)

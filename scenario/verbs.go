@@ -55,6 +55,7 @@ func verbs() []verb {
 			return domain.SetMachineEnabled{Name: w.arg(0),
 				Origin: domain.By(by)}
 		}},
+		{"machine reimage MACHINE --for DURATION", reimageCommand},
 		{"project enable NAME", func(w *words) domain.Command {
 			return domain.SetProjectEnabled{Name: w.arg(0), Enabled: true, Origin: domain.By(by)}
 		}},
@@ -72,6 +73,15 @@ func verbs() []verb {
 			return domain.ClearStream{Name: w.runner.names.stream(w.arg(0)), Origin: domain.By(by)}
 		}},
 	}
+}
+
+func reimageCommand(w *words) domain.Command {
+	until := w.until()
+	if until == nil {
+		end := w.server.clock.Now().Add(domain.DefaultReimageFor)
+		until = &end
+	}
+	return domain.ReimageMachine{Name: w.arg(0), Until: *until, Origin: domain.By(by)}
 }
 
 func deployCommand(w *words) domain.Command {
@@ -268,6 +278,9 @@ func (w *words) read(line []string) {
 			w.note(w.runner.wrong("usage: "+w.usage, "unknown flag --%.40s", name))
 			return
 		}
+		if !given && w.isSwitch(name) {
+			value, given = "yes", true
+		}
 		if !given {
 			if i++; i == len(line) {
 				w.note(w.runner.wrong("usage: "+w.usage, "--%s needs a value", name))
@@ -280,6 +293,13 @@ func (w *words) read(line []string) {
 	if len(w.args) > wantedArgs(w.usage) {
 		w.note(w.runner.wrong("usage: "+w.usage, "unexpected word %.40q", w.args[wantedArgs(w.usage)]))
 	}
+}
+
+// isSwitch reports whether a flag of the usage takes no value.
+func (w *words) isSwitch(name string) bool {
+	all := strings.Fields(w.usage)
+	i := slices.Index(all, "--"+name)
+	return i >= 0 && (i+1 == len(all) || strings.HasPrefix(all[i+1], "--"))
 }
 
 // nameOf returns the verb of a usage: its words before the first word in capitals.

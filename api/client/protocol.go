@@ -70,7 +70,9 @@ type Hello struct {
 	Join        string   `json:"join,omitempty"`
 	Environment string   `json:"environment,omitempty"`
 	Roles       []string `json:"roles,omitempty"`
-	Version     string   `json:"version"`
+	// Ephemeral declares that the agent may delete the machine. Like Environment and Roles it counts at the first join.
+	Ephemeral bool   `json:"ephemeral,omitempty"`
+	Version   string `json:"version"`
 	// Memory is what the agent remembers about the log; nil before the first Welcome.
 	Memory *Memory `json:"memory,omitempty"`
 }
@@ -165,7 +167,7 @@ type PartAnswer struct {
 
 // Goodbye ends the session, and the machine goes offline immediately.
 type Goodbye struct {
-	// Delete asks to delete the machine (--ephemeral).
+	// Delete asks to delete the machine (--ephemeral). A machine that did not join as an ephemeral one stays.
 	Delete bool `json:"delete,omitempty"`
 }
 

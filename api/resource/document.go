@@ -112,6 +112,7 @@ func FromMachine(m *domain.Machine) Document {
 			Roles:       m.Roles,
 			Policy:      m.Policy,
 			Disabled:    m.Disabled,
+			Ephemeral:   m.Ephemeral,
 		},
 	)
 }

@@ -101,7 +101,7 @@ func of(command domain.Command) Document {
 	case domain.ApplyMachine:
 		policy := cmp.Or(c.Policy, domain.DefaultPolicy)
 		return Document{Kind: Machine, Name: c.Name,
-			spec: &machineSpec{c.Environment, domain.SortedUnique(c.Roles), policy, c.Disabled}}
+			spec: &machineSpec{c.Environment, domain.SortedUnique(c.Roles), policy, c.Disabled, c.Ephemeral}}
 	case domain.ApplyAccess:
 		return Document{Kind: Access, Name: c.Name, spec: accessOf(c.Settings)}
 	case domain.ApplyEnvironment:
@@ -253,6 +253,7 @@ type machineSpec struct {
 	Roles       []string `yaml:"roles" hint:"write [web]"`
 	Policy      string   `yaml:"policy"`
 	Disabled    bool     `yaml:"disabled"`
+	Ephemeral   bool     `yaml:"ephemeral"`
 }
 
 func (m *machineSpec) command(name string, origin domain.Origin) domain.Command {
@@ -262,6 +263,7 @@ func (m *machineSpec) command(name string, origin domain.Origin) domain.Command 
 		Roles:       m.Roles,
 		Policy:      m.Policy,
 		Disabled:    m.Disabled,
+		Ephemeral:   m.Ephemeral,
 		Origin:      origin,
 	}
 }

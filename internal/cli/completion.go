@@ -40,6 +40,7 @@ var argumentNames = map[string][]completer{
 	"delete":                  {deletableNames, ofFirst},
 	"machine enable":          {ofKind(&machineKind)},
 	"machine disable":         {ofKind(&machineKind)},
+	"machine reimage":         {ofKind(&machineKind)},
 	"project enable":          {ofKind(&projectKind)},
 	"project disable":         {ofKind(&projectKind)},
 	"trigger enable":          {ofKind(&triggerKind)},

@@ -2,10 +2,12 @@ package cli
 
 import (
 	"context"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/explain"
 )
 
@@ -87,6 +89,45 @@ func enableVerbs(name string) func(*app) *cobra.Command {
 		return parent(name, "Enable or disable a "+name, disabledText[name], toggleVerb(a, k, "enable"),
 			toggleVerb(a, k, "disable"))
 	}
+}
+
+// machineVerb adds the permission to take a machine's name.
+func machineVerb(a *app) *cobra.Command {
+	return parent("machine", "Enable, disable or re-image a machine", disabledText["machine"],
+		toggleVerb(a, machineKind, "enable"), toggleVerb(a, machineKind, "disable"), reimageVerb(a))
+}
+
+func reimageVerb(a *app) *cobra.Command {
+	lasts := domain.DefaultReimageFor
+	cmd := verb{
+		exits: writeExits(exits{exitMissing: "the machine does not exist",
+			exitConflict: "the machine has not been online yet, so no permission is needed"}),
+		use: "reimage NAME", short: "Let another instance take the name of a machine",
+		long: "Let another instance take the name of a machine, for example because its disk was replaced or its\n" +
+			"operating system was installed again. The new agent joins with a join token. It is accepted once\n" +
+			"the present instance is offline, and starts without releases. The machine keeps its environment,\n" +
+			"roles, policy and holds, and stays disabled if it is.\n\n" +
+			"The first instance that comes online under the name uses the permission up. Otherwise it ends\n" +
+			"after --for.",
+		example: "drover machine reimage web-01\ndrover machine reimage web-01 --for 24h",
+		run: func(ctx context.Context, args []string) error {
+			if lasts <= 0 {
+				return usage("invalid --for %s: use a positive duration, such as 2h", lasts)
+			}
+			until, err := deadline(lasts)
+			if err != nil {
+				return err
+			}
+			written, err := a.command(ctx, client.Path("machines", args[0], "reimage"), map[string]any{"until": until})
+			if err != nil {
+				return err
+			}
+			return a.wrote(written, "another instance can take the name of machine "+args[0]+" until "+
+				until.Format(time.RFC3339))
+		},
+	}.command()
+	cmd.Flags().DurationVar(&lasts, "for", lasts, "end the permission after this `DURATION`")
+	return cmd
 }
 
 func toggleVerb(a *app, k kind, to string) *cobra.Command {

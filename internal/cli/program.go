@@ -145,7 +145,7 @@ var commandGroups = []struct {
 	verbs     []func(*app) *cobra.Command
 }{
 	{"run", "Run:", []func(*app) *cobra.Command{serverVerb, agentVerb, demoVerb}},
-	{"configure", "Configure:", []func(*app) *cobra.Command{applyVerb, diffVerb, deleteVerb, enableVerbs("machine"),
+	{"configure", "Configure:", []func(*app) *cobra.Command{applyVerb, diffVerb, deleteVerb, machineVerb,
 		enableVerbs("project"), enableVerbs("trigger")}},
 	{"deploy", "Deploy:", []func(*app) *cobra.Command{releaseVerb, deployVerb, rollbackVerb, cancelVerb, retryVerb,
 		pinVerb, unpinVerb, holdVerb, unholdVerb}},

@@ -33,6 +33,9 @@ type tokenRequest struct {
 	Permission   string           `json:"permission,omitempty"`
 	Projects     []string         `json:"projects,omitempty"`
 	Groups       []string         `json:"groups,omitempty"`
+	Machine      string           `json:"machine,omitempty"`
+
+	AnyEnvironment bool `json:"anyEnvironment,omitempty"`
 }
 
 // tokenFlags are the flags of `token create` that are no fields of the request.
@@ -102,8 +105,11 @@ func (w *tokenRequest) flags(cmd *cobra.Command, f *tokenFlags) {
 		"limit the permission to this `PROJECT`; repeatable; default: all projects")
 	flags.StringSliceVar(&w.Groups, "group", nil, "`NAME` of a group of the token's owner; repeatable")
 	flags.StringSliceVarP(&w.Environments, "environment", "e", nil,
-		"limit the permission, or the agents that join, to this `ENVIRONMENT`; repeatable; default: all\nenvironments")
+		"limit the permission, or the agents that join, to this `ENVIRONMENT`; repeatable; default: all\nenvironments; for a join token the only one that exists")
 	flags.StringSliceVar(&w.Roles, "role", nil, "let agents join only with this `ROLE`; repeatable")
+	flags.BoolVar(&w.AnyEnvironment, "any-environment", false, "let agents join any environment")
+	flags.StringVar(&w.Machine, "machine", "",
+		"let only machine `NAME` join; another instance can then take its name while it is offline")
 }
 
 // madeToken is the answer to a request to create a token.
@@ -152,6 +158,12 @@ func (w *tokenRequest) complete(cmd *cobra.Command, f tokenFlags) error {
 		return usage("--uses, --environment and --role require --join")
 	case !w.Join && (given("uses") || given("role")):
 		return usage("--uses and --role require --join")
+	case !w.Join && (given("machine") || given("any-environment")):
+		return usage("--machine and --any-environment require --join")
+	case w.AnyEnvironment && given("environment"):
+		return usage("--environment and --any-environment cannot be combined")
+	case given("machine") && w.Machine == "":
+		return usage("--machine is empty; is a shell variable unset?")
 	case !slices.Contains([]string{"admin", "deploy", "read"}, w.Scope):
 		return usage("unknown scope %s: use admin, deploy or read", quoted(w.Scope))
 	case given("for") && f.lasts <= 0:
@@ -180,7 +192,7 @@ func (a *app) tokenInLog(ctx context.Context, log string, request tokenRequest) 
 	made, err := server.CreateTokenInLog(ctx, opened, access.TokenRequest{Name: request.Name, Join: request.Join,
 		Scope: domain.Scope(request.Scope), Uses: request.Uses, For: request.For, Environments: request.Environments,
 		Roles: request.Roles, Permission: domain.Permission(request.Permission), Projects: request.Projects,
-		Groups: request.Groups}, "command line")
+		Groups: request.Groups, Machine: request.Machine, AnyEnvironment: request.AnyEnvironment}, "command line")
 	if err != nil {
 		return err
 	}

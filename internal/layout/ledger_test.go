@@ -22,8 +22,8 @@ var (
 	ledgerTypes = []string{"Machine", "Project", "Trigger", "Token", "Part", "World", "Hold"}
 	// ledgerCluster lists the members of the cluster that the ledger may use. claimCounted is the only one that reads the
 	// fold: judgeClaim compares its own result with it.
-	ledgerCluster = []string{"checkExpiry", "checkForgotten", "checkOffline", "checkScope", "checkVerified", "claimCounted", "now",
-		"origins", "transcript", "violate", "violation", "watched"}
+	ledgerCluster = []string{"checkExpiry", "checkForgotten", "checkOffline", "checkScope", "checkVerified", "claimCounted",
+		"isInstance", "isPermitted", "now", "origins", "transcript", "violate", "violation", "watched"}
 	ledgerImports = []string{"domain", "eventlog"}
 )
 

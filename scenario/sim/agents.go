@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"errors"
 	"reflect"
 	"slices"
@@ -46,6 +47,8 @@ type agent struct {
 	remembered map[string][]domain.ID
 	unstated   bool
 	saved      *diskCopy
+	// permitted is set if this instance may take the name of the machine, as with a join token that is bound to it.
+	permitted bool
 }
 
 // projectIncarnation distinguishes a project from a later one of the same name.
@@ -97,7 +100,7 @@ func (p *cluster) agent(machine string) *agent {
 func (a *agent) wipe() {
 	a.instance = a.cluster.id("instance", a.machine)
 	a.running, a.unreported, a.offer, a.disk = nil, nil, domain.ID{}, map[projectIncarnation]diskContent{}
-	a.remembered, a.unstated, a.saved = map[string][]domain.ID{}, false, nil
+	a.remembered, a.unstated, a.saved, a.permitted = map[string][]domain.ID{}, false, nil, true
 }
 
 // reachable reports whether the messages of the agent reach a server.
@@ -354,15 +357,38 @@ func (p *cluster) join(st step) {
 	}
 	if p.audit.Machines[name] == nil && !a.returns(p.audit) {
 		c := p.machineSettings(name, st.b/len(p.names))
+		if st.a/16%2 == 0 {
+			a.joinTo(s, c)
+			return
+		}
 		p.apply(s, c)
 		s = p.serving(st.a)
 	}
 	a.connectTo(s)
 }
 
+// joinTo registers the machine of an agent with its flags, and starts a session.
+func (a *agent) joinTo(s *server, c domain.ApplyMachine) {
+	words := []string{"joins", "--environment", c.Environment, "--policy", cmp.Or(c.Policy, domain.DefaultPolicy)}
+	for _, role := range c.Roles {
+		words = append(words, "--role", role)
+	}
+	if c.Ephemeral {
+		words = append(words, "--ephemeral")
+	}
+	a.startOn(s)
+	a.log(words...)
+	c.Instance, c.Origin = a.instance, domain.By("agent")
+	if a.send(c); s.down {
+		a.server = nil
+		return
+	}
+	a.hello()
+}
+
 func (p *cluster) machineSettings(name string, n int) domain.ApplyMachine {
 	c := domain.ApplyMachine{Name: name, Environment: environments[max(0, n/3%6-3)],
-		Roles: [][]string{{"web"}, {"db", "web"}, {"db"}}[n%3], Origin: domain.By("agent")}
+		Roles: [][]string{{"web"}, {"db", "web"}, {"db"}}[n%3], Ephemeral: n%4 < 2, Origin: domain.By(by)}
 	if c.Policy = map[int]string{3: fleeting, 7: "checked"}[n%8]; p.config.cleanUp {
 		c.Policy = fleeting
 	}
@@ -441,12 +467,41 @@ func (p *cluster) reimage(st step) {
 	if st.a%2 == 0 && a.reachable() {
 		a.leave()
 	}
-	p.transcript.report(p.now, p.serving(0).name, a.machine+" re-imaged")
+	word := "re-imaged"
+	if st.a/4%3 == 0 {
+		word = "newcomer"
+	}
+	p.transcript.report(p.now, p.serving(0).name, a.machine+" "+word)
 	a.wipe()
-	a.server, a.dead = nil, true
+	a.server, a.dead, a.permitted = nil, true, word == "re-imaged"
 	if st.a/2%2 == 0 && p.audit.Machines[a.machine] != nil {
 		a.connectTo(p.serving(st.a))
 	}
+}
+
+// permit lets another instance take the name of a machine.
+func (p *cluster) permit(s *server, machine string, lasts time.Duration) {
+	p.do(s, domain.ReimageMachine{Name: machine, Until: s.Now().Add(lasts), Origin: domain.By(by)}, "machine", "reimage",
+		machine, "--for", lasts.String())
+}
+
+func (p *cluster) permitOne(st step) {
+	p.permit(p.serving(st.a), p.machine(st.b), []time.Duration{time.Minute, time.Hour}[st.a/4%2])
+}
+
+// deleteItself makes an agent leave and ask for the deletion of its machine.
+func (p *cluster) deleteItself(st step) {
+	a := p.reachableAgent(st.b)
+	if a == nil {
+		return
+	}
+	a.log("deletes-itself")
+	a.send(domain.DisconnectMachine{Name: a.machine, Connect: a.connect, Reason: "said-goodbye"})
+	if a.server != nil && a.server.running() {
+		a.send(domain.DeleteMachine{Name: a.machine, Reason: domain.EphemeralReason, Session: a.session,
+			Origin: domain.By("agent")})
+	}
+	a.server, a.left = nil, true
 }
 
 func (p *cluster) switchMachine(st step) {

@@ -93,6 +93,10 @@ func (p *cluster) bringOnline() {
 			p.do(s, domain.SetMachineEnabled{Name: name, Enabled: true, Origin: domain.By(by)}, "machine enable", name)
 		}
 		if !a.reachable() || !m.Online || m.Session != a.session {
+			if h := p.ledger.machines[name]; h != nil && !h.Instance.IsZero() && h.Instance != a.instance && !a.permitted &&
+				!h.reimageUntil.After(s.Now()) {
+				p.permit(s, name, time.Hour)
+			}
 			a.connectTo(s)
 		}
 		p.check()

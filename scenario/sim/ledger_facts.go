@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/droverhq/drover/domain"
 )
@@ -12,8 +13,11 @@ type machineFacts struct {
 	Name, Environment, Policy  string
 	Roles                      []string
 	Disabled, Online           bool
+	Ephemeral                  bool
 	Connect, Session, Instance domain.ID
 	Health                     domain.Health
+	// reimageUntil is when the permission ends that another instance takes the name; zero: none.
+	reimageUntil time.Time
 }
 
 // record applies one event of the stream. id is the id of the event.
@@ -22,8 +26,12 @@ func (m *machineFacts) record(id domain.ID, fact domain.Event) {
 	case domain.MachineAdded:
 		*m = machineFacts{Name: m.Name, Health: domain.HealthUnknown}
 		m.configure(e.Environment, e.Roles, e.Policy)
+		m.Ephemeral = e.Ephemeral
 	case domain.MachineChanged:
 		m.configure(e.Environment, e.Roles, e.Policy)
+		m.Ephemeral = e.Ephemeral
+	case domain.MachineReimageAllowed:
+		m.reimageUntil = e.Until
 	case domain.MachineEnabled:
 		m.Disabled = false
 	case domain.MachineDisabled:
@@ -46,7 +54,7 @@ func (m *machineFacts) configure(environment string, roles []string, policy stri
 // connect records a session. A new disk has no health yet.
 func (m *machineFacts) connect(event, session, instance domain.ID) {
 	if m.Instance != instance {
-		m.Health = domain.HealthUnknown
+		m.Health, m.reimageUntil = domain.HealthUnknown, time.Time{}
 	}
 	m.Online, m.Connect, m.Session, m.Instance = true, event, session, instance
 }

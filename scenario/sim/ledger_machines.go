@@ -54,22 +54,29 @@ func (l *ledger) applyMachine(name string, rec eventlog.Recorded, fact domain.Ev
 	h := l.machines[name]
 	switch e := fact.(type) {
 	case domain.MachineAdded:
+		l.checkAdded(name, e)
 		h = &machineState{machineFacts: machineFacts{Name: name}, created: rec.Position}
 		l.machines[name] = h
-		delete(l.cleanedUp, name)
 	case domain.MachineCleanUpUndone:
 		l.undoCleanUp(name, e)
 		return
 	}
 	if h == nil {
+		if _, deleted := fact.(domain.MachineDeleted); deleted {
+			delete(l.cleanedUp, name)
+		}
 		return
 	}
 	before := h.machineFacts
+	l.checkNature(before, fact)
 	switch fact.(type) {
 	case domain.MachineAdded, domain.MachineChanged, domain.MachineDeleted:
 		l.checkCleanUp(h, fact)
 	}
 	h.record(domain.ID(rec.ID), fact)
+	if e, ok := fact.(domain.MachineAdded); ok {
+		l.keepChoices(h, e)
+	}
 	fresh := false
 	switch fact.(type) {
 	case domain.MachineAdded, domain.MachineChanged:
@@ -125,18 +132,21 @@ func (h *machineState) resumed(before machineFacts) bool {
 		(h.unknown || h.Session == before.Session)
 }
 
-// cleanedUpState is a machine that a clean-up deleted, with the requests that it had.
+// cleanedUpState is a machine that a clean-up or its agent deleted, with the requests that it had.
 type cleanedUpState struct {
 	*machineState
+	byAgent  bool
 	requests map[request]asked
 }
 
-// retain keeps a deleted machine for its return if a server deleted it because of its absence.
+// retain keeps a deleted machine for its return if a server deleted it because of its absence, or if its agent did.
 func (l *ledger) retain(h *machineState, fact domain.Event) {
-	if e, ok := fact.(domain.MachineDeleted); !ok || e.Reason != "clean-up" || e.By != "" {
+	e, ok := fact.(domain.MachineDeleted)
+	byAgent := ok && e.Reason == "ephemeral" && e.By == "agent"
+	if !byAgent && (!ok || e.Reason != "clean-up" || e.By != "") {
 		return
 	}
-	kept := &cleanedUpState{h, map[request]asked{}}
+	kept := &cleanedUpState{h, byAgent, map[request]asked{}}
 	for q, when := range l.requests {
 		if q.key.machine == h.Name && q.key.machineCreated == h.created {
 			kept.requests[q] = when
@@ -165,7 +175,7 @@ func (l *ledger) undoCleanUp(name string, e domain.MachineCleanUpUndone) {
 	}
 }
 
-// known returns the machine of a name, or the one that a clean-up deleted, or nil.
+// known returns the machine of a name, or the one that a clean-up or its agent deleted, or nil.
 func (l *ledger) known(name string) *machineState {
 	if h := l.machines[name]; h != nil {
 		return h
@@ -176,7 +186,7 @@ func (l *ledger) known(name string) *machineState {
 	return nil
 }
 
-// everyMachine yields the machines, and the machines that a clean-up deleted.
+// everyMachine yields the machines, and the machines that a clean-up or their agents deleted.
 func (l *ledger) everyMachine() iter.Seq[*machineState] {
 	return func(yield func(*machineState) bool) {
 		for _, h := range l.machines {

@@ -14,10 +14,21 @@ func (a *agent) needsServer() bool {
 		(a.cluster.audit.Machines[a.machine] != nil || a.returns(a.cluster.audit))
 }
 
-// returns reports whether a clean-up has deleted the machine of this instance, so that its agent can return.
+// returns reports whether a clean-up or the agent has deleted the machine of this instance, so that it can return.
 func (a *agent) returns(v *projections.View) bool {
 	kept := v.CleanedUp(a.machine)
 	return kept != nil && kept.Instance == a.instance
+}
+
+// isInstance reports whether the agent of a machine is this instance now.
+func (p *cluster) isInstance(machine string, instance domain.ID) bool {
+	a := p.agents[machine]
+	return a != nil && a.instance == instance
+}
+
+// isPermitted reports whether the agent is this instance, and has a join token that is bound to the machine.
+func (p *cluster) isPermitted(machine string, instance domain.ID) bool {
+	return p.isInstance(machine, instance) && p.agents[machine].permitted
 }
 
 // reconnect connects an agent that has lost its server to another one, with its current session.
@@ -55,23 +66,28 @@ func (p *cluster) reconnectAgents(s *server) {
 	}
 }
 
-// connectTo starts a session. An agent that had crashed reports the part that its journal contains.
+// connectTo starts a session.
 func (a *agent) connectTo(s *server) {
-	p := a.cluster
+	a.startOn(s)
+	a.log("online")
+	a.hello()
+}
+
+// startOn starts the agent with a new session that it has not told the server yet. An agent that had crashed reports the
+// part that its journal contains.
+func (a *agent) startOn(s *server) {
 	if a.dead && a.running != nil {
 		a.running.result = domain.PartFailed
 		a.unreported, a.running = append(a.unreported, a.running), nil
 	}
 	a.server, a.dead, a.silent, a.left = s, false, false, false
-	a.session = p.id("session", a.machine)
-	a.log("online")
-	a.hello()
+	a.session = a.cluster.id("session", a.machine)
 }
 
 // hello introduces the agent to its server. The agent has no server if that rejects it or crashes.
 func (a *agent) hello() {
 	s := a.server
-	if a.returns(s.view()) {
+	if a.returns(a.cluster.audit) { // servers read the newest events before they admit an agent
 		a.send(domain.ReturnMachine{Name: a.machine, Instance: a.instance})
 	}
 	if s.down {
@@ -79,7 +95,7 @@ func (a *agent) hello() {
 		return
 	}
 	accepted, _ := a.send(domain.ConnectMachine{Name: a.machine, Server: s.engine.Server(),
-		Session: a.session, Instance: a.instance})
+		Session: a.session, Instance: a.instance, Admin: a.permitted, Now: s.Now()})
 	m := s.view().Machines[a.machine]
 	if !accepted || s.down || m == nil || m.Session != a.session {
 		a.server = nil

@@ -53,6 +53,8 @@ var actions = []action{
 	{"move", 3, fleet, (*cluster).reconnect},
 	{"silent", 2, trouble, (*cluster).silence},
 	{"reimage", 2, fleet, (*cluster).reimage},
+	{"permit", 2, people, (*cluster).permitOne},
+	{"depart", 3, fleet, (*cluster).deleteItself},
 	{"save-disk", 2, disks, (*cluster).saveDisk},
 	{"old-disk", 2, disks, (*cluster).restoreDisk},
 	{"switch", 3, fleet, (*cluster).switchMachine},

@@ -82,7 +82,7 @@ func (s *transcript) apply(at time.Duration, on *server, c domain.Command) {
 		doc = resource.FromTrigger(c.Project, &domain.Trigger{Name: c.Name, Settings: c.Settings, Disabled: c.Disabled})
 	case domain.ApplyMachine:
 		doc = resource.FromMachine(&domain.Machine{Name: c.Name, Environment: c.Environment, Roles: c.Roles,
-			Policy: c.Policy, Disabled: c.Disabled})
+			Policy: c.Policy, Disabled: c.Disabled, Ephemeral: c.Ephemeral})
 	}
 	var yaml strings.Builder
 	if err := resource.Write(&yaml, doc); err != nil {
