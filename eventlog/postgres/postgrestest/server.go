@@ -172,18 +172,20 @@ func (s *Server) init(config Config) error {
 // installCertificate copies the certificate to the folder of the server, whose user must own the key, and returns the
 // settings that use it.
 func (s *Server) installCertificate(config Config) (settings []string, err error) {
-	for name, from := range map[string]string{"ssl_cert_file": config.CertFile, "ssl_key_file": config.KeyFile} {
-		text, err := os.ReadFile(from)
-		if err != nil {
-			return nil, err
-		}
-		path := filepath.Join(s.folder, name+".pem")
-		if err := errors.Join(os.WriteFile(path, text, 0o600), chownToAccount(path)); err != nil {
-			return nil, err
-		}
-		settings = append(settings, name+" = '"+path+"'")
+	cert, key := filepath.Join(s.folder, "cert.pem"), filepath.Join(s.folder, "key.pem")
+	if err := errors.Join(s.install(config.CertFile, cert), s.install(config.KeyFile, key)); err != nil {
+		return nil, err
 	}
-	return append(settings, "ssl = on"), nil
+	return []string{"ssl = on", "ssl_cert_file = '" + cert + "'", "ssl_key_file = '" + key + "'"}, nil
+}
+
+// install copies a file for the user of the server.
+func (s *Server) install(from, to string) error {
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(to, text, 0o600), chownToAccount(to))
 }
 
 // setAddress sets the addresses that the server listens on.
