@@ -92,7 +92,7 @@ func (l *ledger) endVerification(s *partState, state domain.PartState) {
 	s.ended, s.result = true, state
 	s.deployment.shares[s.machine.Name].ended = true
 	r := l.installation(s.deployment.project, s.machine)
-	switch here := l.machines[s.machine.Name] == s.machine && !s.deployment.project.gone; {
+	switch here := l.known(s.machine.Name) == s.machine && !s.deployment.project.gone; {
 	case !here || state == domain.PartCancelled:
 	case state == domain.PartSucceeded:
 		if r.last == s {

@@ -318,6 +318,7 @@ func (p *cluster) finish(s *server) {
 	if s.done != "append" && !p.succeeded(s, "tick", pass.Append(p.ctx)) {
 		return
 	}
+	p.setOrigin(s, p.now) // the passes that follow read and decide again
 	_, err := pass.Finish(p.ctx)
 	if p.succeeded(s, "tick", err) {
 		p.checkSnapshot(s)
