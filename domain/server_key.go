@@ -16,5 +16,5 @@ func (c RotateServerKey) Decide(World) ([]Event, *Rejection) {
 	if c.Public == "" || c.Secret == "" {
 		return nil, invalid("a server key needs both halves")
 	}
-	return []Event{ServerKeyCreated{Public: c.Public, Secret: c.Secret, Origin: c.Origin}}, nil
+	return []Event{ServerKeyCreated(c)}, nil
 }
