@@ -78,6 +78,27 @@ func TestScopesOfExistingTokensNeverChange(t *testing.T) {
 	require.Len(t, AdminScope.Verbs(), len(Verbs())-1, "all verbs but join")
 }
 
+// oneProject is a World whose project is shared by all reads, as in a view.
+type oneProject struct {
+	World
+	project *Project
+}
+
+func (w oneProject) Project(string) *Project { return w.project }
+
+func TestNeedsOfATriggerDoNotChangeItsSettings(t *testing.T) {
+	w := shopWorld(t)
+	w.do(ApplyTrigger{Project: "shop", Name: "joins",
+		Settings: TriggerSettings{Events: []Category{AvailableGroup}, Environments: []string{"staging"}}})
+	p := w.Project("shop")
+	shared := []string{"staging", ""} // decoded settings often have spare capacity
+	p.Triggers["joins"].Settings.Environments = shared[:1]
+	needs := ApplyTrigger{Project: "shop", Name: "joins",
+		Settings: TriggerSettings{Environments: []string{"production"}}}.Needs(oneProject{w, p})
+	require.Len(t, needs, 2)
+	require.Empty(t, shared[1], "commands are checked concurrently")
+}
+
 // TestTableOfNeedsListsEveryCommand writes what each command needs in the world of the tests.
 func TestTableOfNeedsListsEveryCommand(t *testing.T) {
 	w := shopWorld(t)

@@ -1,5 +1,7 @@
 package domain
 
+import "slices"
+
 // This file states what each command needs. Commands about a machine that does not exist need the verb in every
 // environment, so that the refusal does not reveal which machines exist.
 
@@ -45,7 +47,7 @@ func (v Verb) Everywhere() Need { return Need{Verb: v, Project: All, Environment
 func onTrigger(w World, verb Verb, project, name string, more []string) (needs []Need) {
 	environments := more
 	if p := w.Project(project); p != nil && p.Triggers[name] != nil {
-		environments = append(p.Triggers[name].Settings.Environments, more...)
+		environments = slices.Concat(more, p.Triggers[name].Settings.Environments) // the settings are shared
 	}
 	for _, environment := range SortedUnique(environments) {
 		needs = append(needs, Need{Verb: verb, Project: project, Environment: environment})
