@@ -225,11 +225,15 @@ func (a *attempt) prove(answer http.Header, hello *client.Hello) (err error) {
 func (a *attempt) checkKey() error {
 	expected := a.accept
 	if expected.IsZero() {
-		pinned, err := serverkey.Parse(a.journal.Trust().Key)
-		if err != nil { // no key is pinned yet
+		text := a.journal.Trust().Key
+		if text == "" { // no key is pinned yet
 			return nil
 		}
-		expected = pinned
+		var err error
+		if expected, err = serverkey.Parse(text); err != nil {
+			return fmt.Errorf("the pinned server key is unreadable (%w); use the version of drover that pinned it, or start the "+
+				"agent once with --accept-server KEY", err)
+		}
 	}
 	switch {
 	case a.key == expected:

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/agent"
+	"github.com/droverhq/drover/agent/journal"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/api/client/handshake"
 	"github.com/droverhq/drover/serverkey"
@@ -293,6 +294,19 @@ func TestAgentPinsTheServerKeyAndAcceptsAnotherOneOnlyExplicitly(t *testing.T) {
 	config.AcceptServer = serverkey.Public{}
 	startAgent(t, config)
 	expect(t, server.welcome(t), aHeartbeat)
+}
+
+func TestAgentTrustsNoServerIfItsPinnedKeyIsUnreadable(t *testing.T) {
+	server := newServer(t)
+	server.key = newKey(t)
+	config := configuration(t, server)
+	j, _, err := journal.Open(config.Data)
+	require.NoError(t, err)
+	require.NoError(t, j.RecordTrust(journal.Trust{Key: "a key of a later version"}))
+	require.NoError(t, j.Close())
+	a := startAgent(t, config)
+	a.awaitLog(t, "could not connect; retrying", "use the version of drover that pinned it")
+	require.Empty(t, server.allReceived())
 }
 
 func TestAgentIsStartedWithAnotherKeyThanTheServerHas(t *testing.T) {
