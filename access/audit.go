@@ -124,6 +124,17 @@ func (a *Access) RecordJoin(t *domain.Token, machine, remote string) {
 	}
 }
 
+// SubjectOf returns the id and the name of a token. text is one of them.
+func (a *Access) SubjectOf(text string) (subject string) {
+	subject = text
+	a.engine.Read(func(v *projections.View) {
+		if t, _ := domain.FindToken(v.World(), text); t != nil {
+			subject = strings.TrimSpace(t.ID + " " + t.Settings.Name)
+		}
+	})
+	return subject
+}
+
 // RecordDenial records that a request was denied. c is the caller, as far as it is known, and bearer is what it sent as
 // a credential.
 func (a *Access) RecordDenial(c Caller, bearer, route string, err error) {

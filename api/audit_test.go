@@ -134,7 +134,9 @@ func TestUseOfAccessIsRecorded(t *testing.T) {
 	require.Len(t, exported, 1)
 	require.Equal(t, "GET /api/v1/log/export", exported[0].Route)
 	require.Len(t, log.of(access.TokenUsed), 2, "each token once, not each request")
-	require.Len(t, log.of(access.TokenRevoked), 1, "the second request changed nothing")
+	revoked := log.of(access.TokenRevoked)
+	require.Len(t, revoked, 1, "the second request changed nothing")
+	require.Equal(t, reader.ID+" ci", revoked[0].Subject, "a name can be used again")
 }
 
 func TestRefusedAgentIsRecorded(t *testing.T) {

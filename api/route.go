@@ -300,7 +300,7 @@ func (a *API) recordAccess(caller access.Caller, c domain.Command) {
 	case domain.CreateToken:
 		a.cfg.Access.Record(caller, access.Entry{Kind: access.TokenCreated, Subject: c.ID + " " + c.Settings.Name})
 	case domain.RevokeToken:
-		a.cfg.Access.Record(caller, access.Entry{Kind: access.TokenRevoked, Subject: c.ID})
+		a.cfg.Access.Record(caller, access.Entry{Kind: access.TokenRevoked, Subject: a.cfg.Access.SubjectOf(c.ID)})
 	case domain.ApplyAccess:
 		a.cfg.Access.Record(caller, access.Entry{Kind: access.AccessDefined, Subject: c.Name})
 	case domain.DeleteAccess:
