@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/client/handshake"
 )
 
 func TestIPv6AddressesOfServersNeedBracketsAndNoZone(t *testing.T) {
@@ -34,9 +35,9 @@ func TestIPv6AddressesOfServersNeedBracketsAndNoZone(t *testing.T) {
 func TestSameAddressIsRecognizedInEachForm(t *testing.T) {
 	for other, same := range map[string]bool{"[::1]:7070": true, "[0:0:0:0:0:0:0:1]:7070": true, "[::1]:7071": false, "127.0.0.1:7070": false,
 		"[::ffff:127.0.0.1]:7070": false} {
-		require.Equal(t, same, client.SameAddress("[::1]:7070", other), other)
+		require.Equal(t, same, handshake.SameAddress("[::1]:7070", other), other)
 	}
-	require.True(t, client.SameAddress("127.0.0.1:7070", "[::ffff:127.0.0.1]:7070"))
+	require.True(t, handshake.SameAddress("127.0.0.1:7070", "[::ffff:127.0.0.1]:7070"))
 }
 
 func TestObjectThatIsMissingIsReportedOverASocketToo(t *testing.T) {

@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
-	"net/netip"
 	"strings"
 
 	"github.com/droverhq/drover/serverkey"
@@ -102,12 +101,4 @@ func splitToken(text string) (id, secret string) {
 		return "", text
 	}
 	return text[:at], text[at+1:]
-}
-
-// SameAddress reports whether two texts name the same IP address and port.
-func SameAddress(a, b string) bool {
-	first, err := netip.ParseAddrPort(a)
-	second, err2 := netip.ParseAddrPort(b)
-	return err == nil && err2 == nil && first.Port() == second.Port() &&
-		first.Addr().Unmap().WithZone("") == second.Addr().Unmap().WithZone("")
 }

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/droverhq/drover/api/client/handshake"
 	"github.com/droverhq/drover/serverkey"
 )
 
@@ -139,7 +140,7 @@ func (p *prover) check(answer Proof, nonce string, state *tls.ConnectionState, r
 		}
 		return unproven(detail + "; the token was not sent")
 	}
-	relayed := !SameAddress(answer.Address, remote)
+	relayed := !handshake.SameAddress(answer.Address, remote)
 	if state != nil { // a proxy that terminates TLS is trusted because of its certificate
 		relayed = answer.Binding != "" && (answer.Binding != Binding(state) || answer.Binding == noBinding)
 	}

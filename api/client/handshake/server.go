@@ -42,7 +42,7 @@ func Receive(clientFirst string, on Connection) (c *Challenge, answer string) {
 		return nil, scram.ErrOtherError
 	case err != nil:
 		return nil, answer
-	case address != "" && !sameAddress(address, on.Address):
+	case address != "" && !SameAddress(address, on.Address):
 		return nil, errAddress
 	}
 	c.Name, c.serverFirst, c.Proxied = conversation.Username(), answer, strings.HasPrefix(clientFirst, "y")
@@ -99,8 +99,8 @@ func (c *Challenge) bound() []byte {
 	return nil
 }
 
-// sameAddress reports whether two texts name the same IP address and port.
-func sameAddress(a, b string) bool {
+// SameAddress reports whether two texts name the same IP address and port.
+func SameAddress(a, b string) bool {
 	first, err := netip.ParseAddrPort(a)
 	second, err2 := netip.ParseAddrPort(b)
 	return err == nil && err2 == nil && first.Port() == second.Port() &&
