@@ -154,10 +154,10 @@ func (w *tokenRequest) complete(cmd *cobra.Command, f tokenFlags) error {
 		return usage("--person cannot be combined with --owner, which replaces it")
 	case given("log") && (given("person") || given("owner")):
 		return usage("--owner cannot be combined with --log: only a server can check that the person exists")
-	case !w.Join && w.Permission == "" && (given("uses") || given("environment") || given("role")):
-		return usage("--uses, --environment and --role require --join")
 	case !w.Join && (given("uses") || given("role")):
 		return usage("--uses and --role require --join")
+	case !w.Join && w.Permission == "" && given("environment"):
+		return usage("--environment requires --permission or --join")
 	case !w.Join && (given("machine") || given("any-environment")):
 		return usage("--machine and --any-environment require --join")
 	case w.AnyEnvironment && given("environment"):
