@@ -30,8 +30,8 @@ func readFile(path string) ([]byte, error) {
 type Pair struct {
 	certFile, keyFile string
 
-	mu        sync.Mutex
-	cert, key []byte // the contents of the files that pair was made from
+	mu        sync.Mutex // guards the fields below
+	cert, key []byte     // the contents of the files that pair was made from
 	pair      *tls.Certificate
 }
 
@@ -104,8 +104,8 @@ func Fingerprint(c *x509.Certificate) string {
 type Authorities struct {
 	file string
 
-	mu   sync.Mutex
-	text []byte // the contents of the file that pool was made from
+	mu   sync.Mutex // guards the fields below
+	text []byte     // the contents of the file that pool was made from
 	pool *x509.CertPool
 }
 
