@@ -327,7 +327,7 @@ func newErrorFixture(t *testing.T) *errorFixture {
 	return &errorFixture{fixture: s, names: strings.NewReplacer("$DIR", dir, "$PORT", portOf(s.address), "$TLSPORT",
 		portOf(secured.address),
 		"$REVOKED", revoked, "$EXPIRED", expired, "$READ", s.ok("token", "create", "--scope",
-			"read"), "$JOIN", s.ok("token", "create", "--join"),
+			"read"), "$JOIN", s.ok("token", "create", "--join", "--any-environment"),
 		"$STRANGER", answering(t, always(http.StatusOK, "text/html", "<html>welcome</html>")),
 		"$OLDER", answering(t, always(http.StatusNotFound, "application/problem+json",
 			`{"kind":"not-found","detail":"there is no route GET /api/v1/machines"}`)),

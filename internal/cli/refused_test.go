@@ -17,7 +17,7 @@ func TestRefusedAgentReportsReasonAndRetries(t *testing.T) {
 	m := newErrorFixture(t)
 	file := func(name string) string { return m.names.Replace("$DIR/" + name) }
 	m.ok("apply", "-f", file("shop.yaml"))
-	usedUp := m.ok("token", "create", "--join")
+	usedUp := m.ok("token", "create", "--join", "--any-environment")
 	m.process("agent", "--server", m.url(), "--join", usedUp, "--name", "first", "--environment", "production",
 		"--data", filepath.Join(m.Folder, "first"))
 	m.eventually("the first agent joins", func() bool {
@@ -25,9 +25,9 @@ func TestRefusedAgentReportsReasonAndRetries(t *testing.T) {
 			code := m.run("get", "machine", "first")
 		return code == 0
 	})
-	revoked := m.ok("token", "create", "--join", "--uses", "5")
+	revoked := m.ok("token", "create", "--join", "--any-environment", "--uses", "5")
 	m.ok("token", "revoke", strings.Split(revoked, ".")[0])
-	expired := m.ok("token", "create", "--join", "--for", "1s")
+	expired := m.ok("token", "create", "--join", "--any-environment", "--for", "1s")
 	made := time.Now()
 	m.eventually("the token expires", func() bool { return time.Since(made) > time.Second })
 	for name, test := range map[string]struct {
@@ -47,9 +47,10 @@ func TestRefusedAgentReportsReasonAndRetries(t *testing.T) {
 		"not a join token": {m.names.Replace("$READ"), "", nil, "unknown join token", -1},
 		"other environment": {m.ok("token", "create", "--join", "--environment", "staging"), "", nil,
 			"does not allow environment", -1},
-		"other role": {m.ok("token", "create", "--join", "--role", "db"), "",
+		"other role": {m.ok("token", "create", "--join", "--any-environment", "--role", "db"), "",
 			[]string{"--role", "web"}, "does not allow role", -1},
-		"unknown environment": {m.ok("token", "create", "--join"), "", []string{"--environment", "prodction"},
+		"unknown environment": {m.ok("token", "create", "--join", "--any-environment"), "",
+			[]string{"--environment", "prodction"},
 			`environment \"prodction\" does not exist`, -1},
 		"plain to TLS": {"x.y", "http://127.0.0.1:$TLSPORT", nil,
 			"http://127.0.0.1:$TLSPORT uses TLS; use https:// instead of http://", -1},
@@ -60,7 +61,8 @@ func TestRefusedAgentReportsReasonAndRetries(t *testing.T) {
 		"unknown host": {"x.y", "http://drover.invalid:7070", nil, `unknown host \"drover.invalid\"`,
 			-1},
 		"not a drover server": {"x.y", "$STRANGER", nil, "is it a drover server?", -1},
-		"name with control characters": {m.ok("token", "create", "--join"), "", []string{"--name", "\x1b[31mred"},
+		"name with control characters": {m.ok("token", "create", "--join", "--any-environment"), "",
+			[]string{"--name", "\x1b[31mred"},
 			`machine \"`, 4},
 	} {
 		t.Run(name, func(t *testing.T) {
