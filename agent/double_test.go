@@ -74,7 +74,8 @@ var verifiers sync.Map
 // serve keeps one connection open and hands it to the test.
 func (s *scriptedServer) serve(w http.ResponseWriter, r *http.Request) {
 	c := &conversation{messages: make(chan client.FromAgent, 1000), over: make(chan struct{})}
-	on := handshake.Connection{TLS: r.TLS, Address: r.Context().Value(http.LocalAddrContextKey).(net.Addr).String()}
+	on := handshake.Connection{TLS: r.TLS, Address: r.Context().Value(http.LocalAddrContextKey).(net.Addr).String(),
+		Client: r.RemoteAddr}
 	for header, challenge := range map[string]**handshake.Challenge{handshake.Header: &c.agent,
 		handshake.JoinHeader: &c.joining} {
 		if first := r.Header.Get(header); first != "" && !s.bare {

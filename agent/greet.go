@@ -143,7 +143,7 @@ func (a *attempt) start(conn net.Conn, header http.Header) {
 	case *net.TCPConn:
 		remote, ok := typed.RemoteAddr().(*net.TCPAddr)
 		if a.direct = ok && remote.IP.IsLoopback() && !a.relay; a.direct {
-			on.Address = remote.String()
+			on.Address, on.Client = remote.String(), typed.LocalAddr().String()
 		}
 	}
 	a.agent = a.credential.Start(on)

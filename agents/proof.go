@@ -28,7 +28,7 @@ func (h *Hub) greet(header http.Header, r *http.Request) greeting {
 	g := greeting{remote: r.RemoteAddr}
 	on := handshake.Connection{TLS: r.TLS}
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() != "unix" {
-		on.Address = local.String()
+		on.Address, on.Client = local.String(), r.RemoteAddr
 	}
 	for _, each := range []struct {
 		first, known string

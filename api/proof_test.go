@@ -12,10 +12,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/api/client/handshake"
 	"github.com/droverhq/drover/domain"
 )
 
@@ -89,6 +92,81 @@ func relay(t *testing.T, address string) (url string, sent func() string) {
 		}
 	}()
 	return "http://" + listener.Addr().String(), func() string { mu.Lock(); defer mu.Unlock(); return text.String() }
+}
+
+// hold accepts one connection at an address and frees the address. When something listens there again, it passes the
+// connection on, and records what the client sends.
+func hold(t *testing.T) (address string, held <-chan struct{}, sent func() string) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address = listener.Addr().String()
+	accepted := make(chan struct{})
+	var mu sync.Mutex
+	var text strings.Builder
+	go func() {
+		in, err := listener.Accept()
+		_ = listener.Close()
+		if err != nil {
+			return
+		}
+		defer in.Close()
+		close(accepted)
+		out, err := net.Dial("tcp", address)
+		for ; err != nil && t.Context().Err() == nil; out, err = net.Dial("tcp", address) {
+			time.Sleep(time.Millisecond)
+		}
+		if err != nil {
+			return
+		}
+		defer out.Close()
+		go func() { defer in.Close(); _, _ = io.Copy(in, out) }()
+		_, _ = io.Copy(out, io.TeeReader(in, writerFunc(func(p []byte) (int, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return text.Write(p)
+		})))
+	}()
+	return address, accepted, func() string { mu.Lock(); defer mu.Unlock(); return text.String() }
+}
+
+func TestConnectionHeldUntilTheServerStartsReceivesNoToken(t *testing.T) {
+	f := newFixture(t)
+	text := f.token(domain.TokenSettings{Scope: domain.ReadScope})
+	_, secret, _ := strings.Cut(text, ".")
+	address, held, sent := hold(t)
+	c := &client.Client{Servers: []string{"http://" + address}, Token: text}
+	got := make(chan error, 1)
+	go func() {
+		_, err := c.Get(t.Context(), "/machines", nil, nil)
+		got <- err
+	}()
+	<-held
+	again := httptest.NewUnstartedServer(f.server.Config.Handler)
+	_ = again.Listener.Close()
+	require.Eventually(t, func() (ok bool) {
+		listener, err := net.Listen("tcp", address)
+		again.Listener = listener
+		return err == nil
+	}, 5*time.Second, time.Millisecond)
+	again.Start()
+	t.Cleanup(again.Close)
+	err := <-got
+	require.Equal(t, client.Unauthorised, client.KindOf(err))
+	require.ErrorContains(t, err, "another program passes connections on")
+	require.Contains(t, sent(), client.ProofPath)
+	require.NotContains(t, sent(), secret)
+	_, err = c.Get(t.Context(), "/machines", nil, nil)
+	require.NoError(t, err, "on its own connection")
+}
+
+func TestHandshakeOnAHeldConnectionIsRefused(t *testing.T) {
+	f := newFixture(t)
+	on := handshake.Connection{Address: f.server.Listener.Addr().String(), Client: "127.0.0.1:1"}
+	own := handshake.NewCredential(handshake.AgentName(uuid.NewString()), "secret").Start(on)
+	d, answer := f.open(http.Header{handshake.Header: {own.First()}})
+	d.conn.CloseNow()
+	_, err := own.Answer(answer.Get(handshake.Header))
+	require.ErrorIs(t, err, handshake.ErrRelayed)
 }
 
 type writerFunc func(p []byte) (int, error)

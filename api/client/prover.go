@@ -89,12 +89,22 @@ func (p *prover) secure(ctx context.Context, conn net.Conn, address string) (net
 // prove sends a challenge on a new connection and checks the answer. state is nil without TLS.
 func (p *prover) prove(conn net.Conn, state *tls.ConnectionState) error {
 	id, _ := splitToken(p.token)
-	nonce := rand.Text()
+	nonce := p.nonce(conn)
 	answer, err := challenge(conn, p.server, id, nonce)
 	if err != nil {
 		return p.unanswered(err)
 	}
 	return p.check(answer, nonce, state, conn.RemoteAddr().String())
+}
+
+// nonce returns the nonce for a new connection. On loopback without TLS it names the client's end, unless a program may
+// pass the connection on: such a program could hold the connection until the server listens at its address again.
+func (p *prover) nonce(conn net.Conn) string {
+	remote, ok := conn.RemoteAddr().(*net.TCPAddr)
+	if !ok || p.tls != nil || p.relayed || !remote.IP.IsLoopback() {
+		return rand.Text()
+	}
+	return handshake.Connection{Client: conn.LocalAddr().String()}.Nonce()
 }
 
 // unanswered returns the problem for a server that did not answer the challenge. Over TLS, a server of an older version

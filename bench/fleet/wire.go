@@ -56,7 +56,7 @@ func open(ctx context.Context, address string, secure *tls.Config, from net.Addr
 	deadline, _ := ctx.Deadline()
 	_ = conn.SetDeadline(deadline)
 	w := &wire{conn: conn}
-	on := handshake.Connection{Address: conn.RemoteAddr().String()}
+	on := handshake.Connection{Address: conn.RemoteAddr().String(), Client: conn.LocalAddr().String()}
 	if secure != nil {
 		encrypted := tls.Client(conn, secure)
 		if err := encrypted.HandshakeContext(ctx); err != nil {

@@ -2,6 +2,7 @@ package handshake
 
 import (
 	"crypto/hmac"
+	"crypto/rand"
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
@@ -31,6 +32,9 @@ type Connection struct {
 	// Address is the HOST:PORT of the server. A server states at which address it received the connection; it is empty
 	// for a Unix socket. An agent states which address it dialled if nothing may pass the connection on.
 	Address string
+	// Client is the HOST:PORT of the agent's end. A server states where the connection comes from. An agent states it if
+	// nothing may pass the connection on: a program could hold the connection until the server listens at Address again.
+	Client string
 	// Proxied means that a proxy ends TLS. Only agents state it.
 	Proxied bool
 }
@@ -46,6 +50,17 @@ func (c Connection) binding() scram.ChannelBinding {
 	}
 	return binding
 }
+
+// Nonce returns a random text. It names the agent's end of the connection if there is one. All proofs cover it.
+func (c Connection) Nonce() string {
+	if c.Client == "" {
+		return rand.Text()
+	}
+	return rand.Text() + endMark + c.Client
+}
+
+// endMark separates the random text of a nonce from the end of the connection.
+const endMark = "@"
 
 // Credential is a secret and the name to which it belongs. It caches derived keys, and is safe for concurrent use.
 type Credential struct {
@@ -63,10 +78,8 @@ func NewCredential(name, secret string) *Credential {
 	return &Credential{name: name, secret: secret, clients: map[string]*scram.Client{}}
 }
 
-// client returns the client for an address. Each has its own cache of the derived keys.
+// client returns the client for an address. Each has its own cache of the derived keys. c.mu must be locked.
 func (c *Credential) client(address string) *scram.Client {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	found := c.clients[address]
 	if found == nil {
 		if len(c.clients) >= maxClients {
@@ -83,6 +96,8 @@ func (c *Credential) Name() string { return c.name }
 
 // Verifier returns what the log stores of the secret.
 func (c *Credential) Verifier() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	stored, err := c.client("").GetStoredCredentialsWithError(factors(c.name))
 	if err != nil {
 		panic(err) // the factors are constant and valid
@@ -101,8 +116,10 @@ type Attempt struct {
 
 // Start begins a handshake on a connection.
 func (c *Credential) Start(on Connection) *Attempt {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	a := &Attempt{credential: c}
-	client := c.client(on.Address)
+	client := c.client(on.Address).WithNonceGenerator(on.Nonce)
 	switch binding := on.binding(); {
 	case on.TLS == nil:
 		a.conversation = client.NewConversation()
@@ -124,7 +141,7 @@ var (
 	ErrProxied = errors.New("a proxy ends TLS in front of the server")
 	// ErrNotProxied: the server has TLS, although an earlier answer said that it has none.
 	ErrNotProxied = errors.New("the server ends TLS itself")
-	// ErrRelayed: the server received the connection at another address, or with TLS although the agent uses none.
+	// ErrRelayed: the server received the connection at or from another address, or with TLS although the agent uses none.
 	ErrRelayed = errors.New("another program passes the connection on to the server")
 	// ErrNoProof: the answer contains no server-first.
 	ErrNoProof = errors.New("the server did not offer to prove itself")

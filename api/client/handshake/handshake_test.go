@@ -190,6 +190,22 @@ func TestRelayWithoutTLSIsNoticed(t *testing.T) {
 	require.ErrorIs(t, err, handshake.ErrWrongProof)
 }
 
+func TestConnectionThatWasHeldIsNoticed(t *testing.T) {
+	agent := handshake.Connection{Address: local.Address, Client: "127.0.0.1:40000"}
+	_, _, final := exchange(t, secret, agent, handshake.Connection{Address: local.Address, Client: "[::ffff:127.0.0.1]:40000"})
+	require.NotEmpty(t, final)
+	held := handshake.Connection{Address: local.Address, Client: "127.0.0.1:40001"}
+	require.ErrorIs(t, answer(agent, held), handshake.ErrRelayed)
+	require.ErrorIs(t, answer(agent, local), handshake.ErrRelayed)
+	require.NoError(t, answer(local, held), "the agent permits that something passes the connection on")
+
+	a := handshake.NewCredential(name, secret).Start(agent) // the program changes the end of the connection
+	c, first := handshake.Receive(strings.Replace(a.First(), agent.Client, held.Client, 1), held)
+	require.NotNil(t, c)
+	_, err := a.Answer(first)
+	require.Error(t, err)
+}
+
 func TestAgentAcceptsNoOtherSaltOrIterationCount(t *testing.T) {
 	for _, change := range []func(string) string{
 		func(first string) string { return strings.Replace(first, "i=4096", "i=1", 1) },

@@ -12,7 +12,7 @@ import (
 // maxMessage bounds a message of a handshake.
 const maxMessage = 1024
 
-// errAddress is the answer to an agent that dialled another address.
+// errAddress is the answer to an agent that dialled another address, or that has another end of its connection.
 const errAddress = "e=dialled-another-address"
 
 // Challenge is the server's side of one handshake, after the client-first.
@@ -43,6 +43,8 @@ func Receive(clientFirst string, on Connection) (c *Challenge, answer string) {
 	case err != nil:
 		return nil, answer
 	case address != "" && !SameAddress(address, on.Address):
+		return nil, errAddress
+	case !comesFrom(clientFirst, on.Client):
 		return nil, errAddress
 	}
 	c.Name, c.serverFirst, c.Proxied = conversation.Username(), answer, strings.HasPrefix(clientFirst, "y")
@@ -97,6 +99,23 @@ func (c *Challenge) bound() []byte {
 		return c.binding.Data
 	}
 	return nil
+}
+
+// comesFrom reports whether a client-first states no end of its connection, or the given one.
+func comesFrom(clientFirst, remote string) bool {
+	for _, attribute := range strings.Split(clientFirst, ",") {
+		if nonce, ok := strings.CutPrefix(attribute, "r="); ok {
+			return ComesFrom(nonce, remote)
+		}
+	}
+	return true
+}
+
+// ComesFrom reports whether a nonce names no end of a connection, or the given one: the HOST:PORT from which the server
+// received the connection.
+func ComesFrom(nonce, remote string) bool {
+	_, end, stated := strings.Cut(nonce, endMark)
+	return !stated || SameAddress(end, remote)
 }
 
 // SameAddress reports whether two texts name the same IP address and port.
