@@ -258,7 +258,7 @@ func (s *TokenSettings) chooseEnvironment(w World) *Rejection {
 	case 1:
 		s.Environments = all
 	default:
-		return invalid("a join token names an environment, and there are several: %s", firstThree(all)).
+		return invalid("a join token needs an environment, and there are several: %s", firstThree(all)).
 			hint("use --environment %s, or --any-environment for all of them", all[0])
 	}
 	return nil

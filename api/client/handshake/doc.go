@@ -32,6 +32,6 @@
 //
 // With TLS, both proofs cover the keys of this TLS connection, so that nobody can pass them on. If a proxy ends TLS, the
 // server refuses the binding; the agent then says that it would have used one (flag y). A server that has TLS refuses
-// this flag, so a program in between cannot talk an agent out of the binding. Without TLS, the agent names the loopback
+// this flag, so a program in between cannot make an agent give up the binding. Without TLS, the agent names the loopback
 // address that it dialled, and the server refuses a connection that it received at another address.
 package handshake
