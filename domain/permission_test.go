@@ -119,7 +119,7 @@ func TestJoinTokenNamesAnEnvironment(t *testing.T) {
 	w.do(ApplyEnvironment{Name: "production"})
 	require.Equal(t, []string{"production"}, created(w, TokenSettings{}), "the only one")
 	w.do(ApplyEnvironment{Name: "staging"})
-	w.rejects(CreateToken{ID: "x", Settings: TokenSettings{Join: true}}, Invalid, "names an environment", "production, staging",
+	w.rejects(CreateToken{ID: "x", Settings: TokenSettings{Join: true}}, Invalid, "needs an environment", "production, staging",
 		"--any-environment")
 	require.Equal(t, []string{"staging"}, created(w, TokenSettings{Environments: []string{"staging"}}))
 	require.Empty(t, created(w, TokenSettings{AnyEnvironment: true}))
