@@ -151,16 +151,38 @@ func (c *conversation) proofs(t *testing.T) (proof, joinProof string) {
 	return proof, joinProof
 }
 
-// accept waits for the next connection and its hello.
+// accept waits for the next connection with a hello. The agent closes a connection without one if it repeats the attempt.
 func (s *scriptedServer) accept(t *testing.T) *conversation {
 	t.Helper()
-	select {
-	case c := <-s.opened:
-		c.hello = *expect(t, c, func(m client.FromAgent) *client.Hello { return m.Hello })
-		return c
-	case <-time.After(timeout):
-		t.Fatal("no agent connected")
-		return nil
+	expired := time.After(timeout)
+	for {
+		select {
+		case c := <-s.opened:
+			if c.greeted(expired) {
+				return c
+			}
+		case <-expired:
+			t.Fatal("no agent connected")
+		}
+	}
+}
+
+// greeted waits for the hello, and reports whether the agent sent one before it closed the connection.
+func (c *conversation) greeted(expired <-chan time.Time) bool {
+	for {
+		select {
+		case m := <-c.messages:
+			if m.Hello != nil {
+				c.hello = *m.Hello
+				return true
+			}
+		case <-c.over:
+			if len(c.messages) == 0 {
+				return false
+			}
+		case <-expired:
+			return false
+		}
 	}
 }
 
