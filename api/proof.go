@@ -33,7 +33,7 @@ func (q *proofQuery) Resolve(ctx huma.Context) []error {
 
 // passedOn refuses a challenge that comes from another end of a connection than the client states.
 func passedOn(address string) error {
-	return problem.New(client.Unauthorised, "another program passes connections on to a server at "+address+"; it gave no proof",
+	return problem.New(client.Unauthorised, "another program passes connections on to a server at "+address+"; the server gave no proof",
 		"use the address of the server itself, or permit it with --token or DROVER_TOKEN")
 }
 

@@ -22,7 +22,11 @@ func readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return io.ReadAll(io.LimitReader(file, maxFileBytes))
+	content, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
+	if err == nil && len(content) > maxFileBytes { // a part of a list of authorities would be valid, too
+		err = fmt.Errorf("%s has more than %d bytes", path, maxFileBytes)
+	}
+	return content, err
 }
 
 // Pair is a certificate with its key. It follows its files: Reload replaces it if they have changed. Invalid files
