@@ -154,6 +154,8 @@ func (n Need) limits() string {
 	switch {
 	case n.Machine != "":
 		text += " in the environment of the machine"
+	case n.Trigger != "":
+		text += " in each environment of the trigger"
 	case n.Environment != "":
 		text += " in " + environmentText(n.Environment)
 	}

@@ -285,6 +285,28 @@ func TestRefusalDoesNotRevealWhichMachinesExist(t *testing.T) {
 	require.Nil(t, Authorize(w, SetHold{Project: "shop", Machine: "web-09", Origin: from("o")}), "it is in staging")
 }
 
+func TestRefusalDoesNotRevealWhichTriggersExist(t *testing.T) {
+	w := accessWorld(t)
+	w.do(CreateToken{ID: "o", Settings: TokenSettings{Permission: Owner, Environments: []string{"staging"}}, Hash: "h"})
+	settings := TriggerSettings{Events: []Category{AvailableGroup}, Environments: []string{"production"}}
+	w.do(ApplyTrigger{Project: "shop", Name: "exists", Settings: settings})
+	exists, missing := Authorize(w, DeleteTrigger{Project: "shop", Name: "exists", Origin: from("o")}),
+		Authorize(w, DeleteTrigger{Project: "shop", Name: "missing", Origin: from("o")})
+	require.NotNil(t, exists)
+	require.NotNil(t, missing)
+	require.Equal(t, exists.Error(), strings.ReplaceAll(missing.Error(), "missing", "exists"))
+	require.NotContains(t, exists.Error(), "production")
+
+	settings.Environments = []string{"staging"}
+	require.Nil(t, Authorize(w, ApplyTrigger{Project: "shop", Name: "new", Settings: settings, Origin: from("o")}))
+	moved := Authorize(w, ApplyTrigger{Project: "shop", Name: "exists", Settings: settings, Origin: from("o")})
+	require.NotNil(t, moved, "it also deploys to production")
+	require.NotContains(t, moved.Error(), "production")
+	w.do(CreateToken{ID: "p", Settings: TokenSettings{Permission: NoPermission}, Hash: "h"})
+	require.Equal(t, Authorize(w, ApplyTrigger{Project: "shop", Name: "new", Settings: settings, Origin: from("p")}),
+		Authorize(w, ApplyTrigger{Project: "shop", Name: "exists", Settings: settings, Origin: from("p")}))
+}
+
 func TestAgentMayActOnlyAsItsOwnMachine(t *testing.T) {
 	agent := AgentPrincipal("web-01")
 	for machine, may := range map[string]bool{"web-01": true, "web-02": false} {

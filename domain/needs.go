@@ -1,9 +1,7 @@
 package domain
 
-import "slices"
-
-// This file states what each command needs. Commands about a machine that does not exist need the verb in every
-// environment, so that the refusal does not reveal which machines exist.
+// This file states what each command needs. Commands about a machine or a trigger that does not exist need the verb in
+// every environment, so that the refusal does not reveal which ones exist.
 
 func everything(verb Verb) []Need { return []Need{verb.Everywhere()} }
 
@@ -42,18 +40,15 @@ func (v Verb) Anywhere() Need {
 // Everywhere returns the need of a verb in all projects and environments.
 func (v Verb) Everywhere() Need { return Need{Verb: v, Project: All, Environment: All} }
 
-// onTrigger returns the needs of a change to a trigger: the verb in each environment that the trigger names. more are
-// environments that it will name.
-func onTrigger(w World, verb Verb, project, name string, more []string) (needs []Need) {
-	environments := more
+// onTrigger returns the needs of a change to a trigger: the verb in each environment that the trigger names.
+func onTrigger(w World, verb Verb, project, name string) []Need {
+	environments := []string{All} // of a trigger that does not exist
 	if p := w.Project(project); p != nil && p.Triggers[name] != nil {
-		environments = slices.Concat(more, p.Triggers[name].Settings.Environments) // the settings are shared
+		environments = p.Triggers[name].Settings.Environments
 	}
-	for _, environment := range SortedUnique(environments) {
-		needs = append(needs, Need{Verb: verb, Project: project, Environment: environment})
-	}
-	if needs == nil {
-		return in(verb, project, "")
+	var needs []Need
+	for _, environment := range environments {
+		needs = append(needs, Need{Verb: verb, Project: project, Environment: environment, Trigger: bounded(name)})
 	}
 	return needs
 }
@@ -111,17 +106,27 @@ func (c DeleteProject) Needs(World) []Need { return in(SettingsVerb, c.Name, All
 
 // Needs returns what the command needs, also in the environments that the trigger no longer names.
 func (c ApplyTrigger) Needs(w World) []Need {
-	return onTrigger(w, SettingsVerb, c.Project, c.Name, c.Settings.Environments)
+	var needs []Need
+	for _, environment := range SortedUnique(c.Settings.Environments) {
+		needs = append(needs, Need{Verb: SettingsVerb, Project: c.Project, Environment: environment})
+	}
+	if p := w.Project(c.Project); p != nil && p.Triggers[c.Name] != nil {
+		needs = append(needs, onTrigger(w, SettingsVerb, c.Project, c.Name)...)
+	}
+	if needs == nil {
+		return in(SettingsVerb, c.Project, "")
+	}
+	return needs
 }
 
 // Needs returns what the command needs.
 func (c SetTriggerEnabled) Needs(w World) []Need {
-	return onTrigger(w, EnableVerb, c.Project, c.Name, nil)
+	return onTrigger(w, EnableVerb, c.Project, c.Name)
 }
 
 // Needs returns what the command needs.
 func (c DeleteTrigger) Needs(w World) []Need {
-	return onTrigger(w, SettingsVerb, c.Project, c.Name, nil)
+	return onTrigger(w, SettingsVerb, c.Project, c.Name)
 }
 
 // Needs returns what the command needs. A release has no effect before it is deployed, so it concerns no environment.

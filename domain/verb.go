@@ -130,6 +130,9 @@ type Need struct {
 	// Machine is the machine that the caller named. Sentences mention it instead of Environment, so that they do not
 	// reveal where the machine is.
 	Machine string
+	// Trigger is the trigger of Project that the caller named. Sentences mention it instead of Environment, so that they
+	// do not reveal whether it exists and where it deploys.
+	Trigger string
 }
 
 // String returns the need as part of a sentence, such as "deploy project shop in environment production".
@@ -151,6 +154,8 @@ func (n Need) object() string {
 		return "machine " + n.Machine
 	case n.Machine != "":
 		return "project " + n.Project + " on machine " + n.Machine
+	case n.Trigger != "":
+		return "trigger " + n.Trigger + " of " + projectText(n.Project)
 	case n.Environment != "" && (n.Project == "" || n.Verb == EnvironmentsVerb):
 		return environmentText(n.Environment)
 	case n.Project == "":

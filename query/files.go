@@ -49,7 +49,11 @@ func (q *Queries) CheckPermissions(caller domain.Principal, docs []resource.Docu
 			if command == nil { // CheckFiles reports the empty document
 				continue
 			}
+			known := len(missing)
 			for _, need := range command.Needs(v.World()) {
+				if need.Trigger != "" && len(missing) > known {
+					break // a caller who may not create the trigger does not learn whether it exists
+				}
 				if r := caller.Refuse(need); r != nil {
 					first = cmp.Or(first, r)
 					missing = append(missing, client.ProblemPlace{Location: d.String(), Message: d.String() + ": " + r.Reason})
