@@ -13,12 +13,12 @@ import (
 )
 
 // The rate limits. Denials of one network do not use up the limit of the others, and denials do not use up the limit of
-// the other lines.
+// the other lines. What a valid token must not do has a limit for each token, so that invalid credentials do not hide it.
 const (
-	denialsEach      = 20 // of one network at once, then one per second
+	denialsEach      = 20 // of one network, or of one valid token, at once, then one per second
 	denialsPerSecond = 50 // of all networks, and twice as many at once
 	linesPerSecond   = 100
-	// maxNetworks limits the memory. When it is reached, all networks start again.
+	// maxNetworks limits the memory. When it is reached, all networks and tokens start again.
 	maxNetworks = 1000
 	// reportEvery is how often the number of suppressed lines is written while the limit is exceeded.
 	reportEvery = time.Minute
@@ -32,6 +32,7 @@ type Log struct {
 	mu         sync.Mutex // guards the fields below, and is held during a write
 	file       *file      // nil: lines go to logger
 	networks   map[netip.Prefix]*rate.Limiter
+	tokens     map[string]*rate.Limiter // by their ids
 	denials    *rate.Limiter
 	lines      *rate.Limiter
 	suppressed count
@@ -57,6 +58,7 @@ func (c *count) add(now time.Time) {
 // New returns the access log in a data folder. Without a folder, its lines go to logger.
 func New(folder string, logger *zap.Logger, now func() time.Time) *Log {
 	l := &Log{logger: logger, now: now, networks: map[netip.Prefix]*rate.Limiter{},
+		tokens:  map[string]*rate.Limiter{},
 		denials: rate.NewLimiter(denialsPerSecond, 2*denialsPerSecond),
 		lines:   rate.NewLimiter(linesPerSecond, 10*linesPerSecond)}
 	if folder != "" {
@@ -81,16 +83,23 @@ func (l *Log) allows(e access.Entry, now time.Time) bool {
 	if e.Kind != access.Denied {
 		return l.lines.AllowN(now, 1)
 	}
-	network := access.NetworkOf(e.Remote)
-	limit := l.networks[network]
+	if e.Reason == access.NotPermitted && e.Token != "" && e.Token != access.UnknownToken {
+		return limiter(l.tokens, e.Token).AllowN(now, 1) && l.lines.AllowN(now, 1)
+	}
+	return limiter(l.networks, access.NetworkOf(e.Remote)).AllowN(now, 1) && l.denials.AllowN(now, 1)
+}
+
+// limiter returns the limiter of a network or a token.
+func limiter[K comparable](all map[K]*rate.Limiter, key K) *rate.Limiter {
+	limit := all[key]
 	if limit == nil {
-		if len(l.networks) >= maxNetworks {
-			clear(l.networks)
+		if len(all) >= maxNetworks {
+			clear(all)
 		}
 		limit = rate.NewLimiter(1, denialsEach)
-		l.networks[network] = limit
+		all[key] = limit
 	}
-	return limit.AllowN(now, 1) && l.denials.AllowN(now, 1)
+	return limit
 }
 
 // write writes a line, and before it the number of lines that were lost.

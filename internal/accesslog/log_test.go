@@ -98,10 +98,13 @@ func TestFloodFromOneNetworkHidesNothingElse(t *testing.T) {
 	f.deny("192.0.2.1:4000")
 	f.Record(access.Entry{Kind: access.TokenCreated, Subject: "0123456789ab ci"})
 	f.Record(access.Entry{Kind: access.BackedUp})
+	for range denialsEach {
+		f.Record(access.Entry{Kind: access.Denied, Remote: "[2001:db8::1]:4000", Token: "0123456789ab", Reason: access.NotPermitted})
+	}
 	sums := counts(f.lines(Name))
 	require.Equal(t, 1, sums[access.TokenCreated])
 	require.Equal(t, 1, sums[access.BackedUp])
-	require.Equal(t, denialsEach+1, sums[access.Denied])
+	require.Equal(t, 2*denialsEach+1, sums[access.Denied], "those of a valid token have their own limit")
 }
 
 func TestManyNetworksShareOneLimitAndLimitedMemory(t *testing.T) {
