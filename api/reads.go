@@ -53,7 +53,7 @@ type mayInput struct {
 	Can         domain.Verb `query:"can" required:"true" doc:"A verb, such as deploy."`
 	Project     string      `query:"project" doc:"Default: any project."`
 	Environment string      `query:"environment" doc:"Default: any environment."`
-	Who         string      `query:"who" doc:"A token by id or name, a person by id, or a group. Default: list the tokens that may."`
+	Who         string      `query:"who" doc:"A token or a person by id or name, or a group. Default: list the tokens that may."`
 	At          string      `query:"at" doc:"Answer for this position or RFC 3339 time."`
 }
 

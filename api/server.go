@@ -126,6 +126,9 @@ func (a *API) Handler() http.Handler {
 		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(responseTimeout))
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
+		if onSocket(r.Context()) {
+			r.RemoteAddr = "unix socket" // for the access log and drover doctor; net/http reports "@"
+		}
 		if err := a.checkHost(r); err != nil {
 			writeProblem(w, err)
 			return

@@ -203,7 +203,8 @@ func (s *TokenSettings) checkPermission(w World) *Rejection {
 		return invalid("projects and environments limit a permission, and permission %s grants nothing", NoPermission).
 			hint("leave them out")
 	case s.Permission != "" && s.Permission != NoPermission && s.Permission.Verbs() == nil:
-		return unknownPermission(s.Permission)
+		return invalid("unknown permission %.40q", s.Permission).
+			hint("use %s, viewer, operator, releaser, deployer, approver, owner or admin", NoPermission)
 	case s.Join && len(s.Groups) > 0:
 		return invalid("a join token cannot have groups").hint("leave groups out")
 	}

@@ -71,7 +71,8 @@ func WhoMay(v *projections.View, names Names, n domain.Need, who string, now tim
 	world := v.World()
 	for _, t := range world.Tokens() {
 		s := t.Settings
-		if who != "" && t.ID != who && s.Name != who && s.Person != who && !slices.Contains(s.Groups, who) {
+		if who != "" && t.ID != who && s.Name != who && s.Person != who && names[s.Person] != who &&
+			!slices.Contains(s.Groups, who) {
 			continue
 		}
 		ok, because := domain.May(domain.TokenPrincipal(world, t.ID, now), n)

@@ -237,13 +237,13 @@ func ServersTable(list []Server) Table {
 // TokensTable returns the output of `token list`. It shows the id of a person whose name could not be read, and who
 // created a token that has no owner.
 func TokensTable(list []Token) Table {
-	return table("ID NAME KIND OWNER USES LAST-USED UNTIL ENVIRONMENTS ROLES STATE", list, func(t Token) []string {
+	return table("ID NAME KIND OWNER USES LAST-USED UNTIL PROJECTS ENVIRONMENTS ROLES STATE", list, func(t Token) []string {
 		uses := "-"
 		if t.Kind == "join" {
 			uses = fmt.Sprintf("%d of %s", t.Used, choose(t.Uses == 0, "any", fmt.Sprint(t.Uses)))
 		}
 		return []string{t.ID, dash(t.Name), t.Kind, dash(cmp.Or(t.PersonName, t.Person, t.CreatedBy)), uses,
-			instant(t.LastUsed), instant(t.Until), joined(t.Environments), joined(t.Roles), t.State()}
+			instant(t.LastUsed), instant(t.Until), joined(t.Projects), joined(t.Environments), joined(t.Roles), t.State()}
 	})
 }
 

@@ -35,7 +35,7 @@ type MayInput struct {
 	Can domain.Verb
 	// Project and Environment limit the question; empty: in any.
 	Project, Environment string
-	// Who is the id or name of a token, the id of a person, or the name of a group; empty asks who may.
+	// Who is the id or name of a token or of a person, or the name of a group; empty asks who may.
 	Who string
 	// At is a position or an RFC 3339 time in the past; empty means now.
 	At string

@@ -84,6 +84,7 @@ var errorCases = map[string][]errorCase{
 		{"--token 'a\nb' get machines", 4, "the token contains an invalid character",
 			"exactly what `drover token create` printed"},
 		{"token create --scope all", 2, `unknown scope "all"`, "use admin, deploy or read"},
+		{"token create --permission deploy", 1, `unknown permission "deploy"`, "use none, viewer, operator"},
 		{"token create --uses 3", 2, "--uses and --role require --join", ""},
 		{"token create --environment production", 2, "--environment requires --permission or --join", ""},
 		{"token create --join --environment gone", 5, `environment "gone" does not exist`,
