@@ -294,7 +294,12 @@ func describeServerKeyCreated(e ServerKeyCreated, d *Description) {
 func describeAccessDefined(e AccessDefined, d *Description) {
 	s := e.Settings
 	g := Grant{Projects: s.Projects, Environments: s.Environments}
-	d.Origin, d.Sentence = e.Origin, fmt.Sprintf("access defined: permission %s %s", s.Permission, g.limits())
+	var to []string
+	for _, w := range s.Who.all() {
+		to = append(to, string(w.kind)+" "+w.name)
+	}
+	d.Origin, d.Sentence = e.Origin, fmt.Sprintf("access defined: permission %s %s, granted to %s", s.Permission, g.limits(),
+		firstThree(to))
 }
 
 func describeAccessDeleted(e AccessDeleted, d *Description) {

@@ -224,6 +224,9 @@ func (g *Grant) limits() string {
 	return "for " + several("project", g.Projects) + " in " + several("environment", g.Environments)
 }
 
+// maxNamed is how many projects or environments a sentence names. An Access can have MaxAccessEntries of them.
+const maxNamed = 10
+
 // several names one or several things, or all of them.
 func several(noun string, names []string) string {
 	switch {
@@ -231,6 +234,8 @@ func several(noun string, names []string) string {
 		return "all " + noun + "s"
 	case len(names) == 1:
 		return noun + " " + names[0]
+	case len(names) > maxNamed:
+		return fmt.Sprintf("%d %ss: %s", len(names), noun, firstThree(names))
 	}
 	return noun + "s " + JoinNames(names)
 }

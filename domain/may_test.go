@@ -243,6 +243,17 @@ func TestAccessNamesATokenAndItsSuccessors(t *testing.T) {
 	require.Nil(t, Authorize(w, deploy))
 }
 
+func TestSentenceAboutAnAccessIsShortAndNamesWhoIsGranted(t *testing.T) {
+	settings := AccessSettings{Who: AccessWho{Groups: []string{"ops"}, Tokens: []string{"ci"}}, Permission: Operator,
+		Environments: []string{"production"}}
+	for i := range MaxAccessEntries {
+		settings.Projects = append(settings.Projects, fmt.Sprintf("project-%03d", i))
+	}
+	sentence := Describe(AccessDefined{Settings: settings}, Place{Stream: AccessStream("operations")}).Sentence
+	require.Equal(t, "access defined: permission operator for 500 projects: project-000, project-001, project-002 and others "+
+		"in environment production, granted to group ops, token ci", sentence)
+}
+
 func TestRevokedTokenAndSetAsideAccessGrantNothing(t *testing.T) {
 	w := accessWorld(t)
 	w.do(ApplyAccess{Name: "x", Settings: accessTo(Deployer, AccessWho{Tokens: []string{"n"}})})
