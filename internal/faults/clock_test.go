@@ -233,7 +233,7 @@ func TestAgentsContradictAServer(t *testing.T) {
 	s := newClockedServer(t, "")
 	s.ok(twoEnvironments, "apply", "-f", "-")
 	s.ok("", "release", "create", "shop", "1.0")
-	join := s.ok("", "token", "create", "--join", "--uses", "3")
+	join := s.ok("", "token", "create", "--join", "--environment", "production", "--uses", "3")
 	for _, name := range []string{"web-01", "web-02", "web-03"} {
 		s.Start(harness.Agent{Name: name, Environment: "production", Servers: []string{s.spec.URL()}, Join: join,
 			Data: filepath.Join(s.Folder, name)}.Spec())

@@ -50,7 +50,7 @@ func TestAgentsThatJoinAtOnceAreNotRefused(t *testing.T) {
 			require.Zero(t, c.joinAtOnce(c.join, "a", 80).refused())
 			require.Equal(t, 80, c.count("machine.added/v1"))
 			uses := 40
-			limited := c.mint(access.TokenRequest{Join: true, Uses: &uses})
+			limited := c.mint(access.TokenRequest{Join: true, AnyEnvironment: true, Uses: &uses})
 			c.until("the servers know the token", func() error { return c.knows(limited) })
 			found := c.joinAtOnce(limited, "b", 80)
 			require.Equal(t, 40, found.refused(), found)

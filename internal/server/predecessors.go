@@ -77,7 +77,8 @@ func (f runningFile) close() {
 
 // dropKilled drops the leases of servers of this data folder that were killed. Without it, other servers would wait
 // until those leases are stale, and until then refuse an agent that was restarted at the same time. If this server
-// knows of lost events, the leases stay, because the next server to start learns of the loss from them.
+// knows of lost events, the leases stay, because the next server to start learns of the loss from them. A server that
+// runs after all, because this data folder is a copy of its folder, renews its lease within leaseEvery.
 func (r *run) dropKilled(ctx context.Context) {
 	if r.config.Data == "" || r.engine.LostEvents() != nil {
 		return
