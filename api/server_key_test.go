@@ -92,6 +92,21 @@ func TestServerWithAnotherKeyReceivesNoTokenEvenIfItKnowsItsHash(t *testing.T) {
 	}
 }
 
+func TestServerThatOffersHTTP2ProvesItself(t *testing.T) {
+	key, secret := newKey(t), strings.Repeat("5e", 32)
+	mux := http.NewServeMux()
+	mux.Handle("GET "+client.ProofPath, withKey(key, client.HashSecret(secret)))
+	mux.HandleFunc("GET /api/v1/machines", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
+	server := httptest.NewUnstartedServer(mux)
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	c := &client.Client{Servers: []string{server.URL}, Token: "0123456789ab." + secret, Key: key.Public(),
+		HTTP: server.Client()}
+	_, err := c.Get(t.Context(), "/machines", nil, nil)
+	require.NoError(t, err)
+}
+
 func TestSignedProofCannotBeChangedOrUsedAgain(t *testing.T) {
 	f := newFixture(t)
 	require.NoError(t, f.engine.EnsureServerKey(t.Context()))

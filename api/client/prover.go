@@ -71,6 +71,7 @@ func (p *prover) secure(ctx context.Context, conn net.Conn, address string) (net
 		return conn, p.prove(conn, nil)
 	}
 	settings := p.tls.Clone()
+	settings.NextProtos = []string{"http/1.1"} // the challenge and the requests after it share the connection
 	if settings.ServerName == "" {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
