@@ -50,21 +50,12 @@ func accessWhoVerb(a *app) *cobra.Command {
 		example: "drover access who --can deploy -p shop -e production\n" +
 			"drover access who --can settings -p shop --at 2026-03-01T09:00:30Z",
 		run: func(ctx context.Context, _ []string) error {
-			var list mayList
-			if err := a.read(ctx, client.Path("may"), f.query(""), &list); err != nil {
-				return err
-			}
-			if a.structured() {
-				return a.value(list)
-			}
-			if err := a.printTable(explain.MayTable(list.Items)); err != nil {
-				return err
-			}
-			if len(list.Items) == 0 {
-				a.info("no token may do that")
-			}
-			a.notes(list.Notes)
-			return nil
+			return a.may(ctx, f.query(""), func(items []explain.May) error {
+				if len(items) == 0 {
+					a.info("no token may do that")
+				}
+				return a.printTable(explain.MayTable(items))
+			})
 		},
 	}.command()
 	f.register(cmd)
@@ -81,31 +72,36 @@ func accessWhyNotVerb(a *app) *cobra.Command {
 		example: "drover access why-not 4f1c09a2b3d4 --can deploy -p shop -e production\n" +
 			"drover access why-not p-4f1c09a2b3d4 --can hold -p shop --at '#120'",
 		run: func(ctx context.Context, args []string) error {
-			var list mayList
-			if err := a.read(ctx, client.Path("may"), f.query(args[0]), &list); err != nil {
-				return err
-			}
-			if a.structured() {
-				return a.value(list)
-			}
-			for _, m := range list.Items {
-				if err := a.print(m.Because + "\n"); err != nil {
-					return err
+			return a.may(ctx, f.query(args[0]), func(items []explain.May) error {
+				for _, m := range items {
+					if err := a.print(m.Because + "\n"); err != nil {
+						return err
+					}
 				}
-			}
-			a.notes(list.Notes)
-			return nil
+				return nil
+			})
 		},
 	}.command()
 	f.register(cmd)
 	return cmd
 }
 
-// notes prints sentences that concern the whole answer.
-func (a *app) notes(sentences []string) {
-	for _, sentence := range sentences {
-		a.info("%s", sentence)
+// may asks a question about permissions and prints the answer. show prints it for people.
+func (a *app) may(ctx context.Context, question url.Values, show func([]explain.May) error) error {
+	var list mayList
+	if err := a.read(ctx, client.Path("may"), question, &list); err != nil {
+		return err
 	}
+	if a.structured() {
+		return a.value(list)
+	}
+	if err := show(list.Items); err != nil {
+		return err
+	}
+	for _, note := range list.Notes {
+		a.info("%s", note)
+	}
+	return nil
 }
 
 // printTable prints a table: with aligned columns on a terminal or if a table is asked for, otherwise tab-separated.

@@ -91,9 +91,6 @@ func (c *Credential) client(address string) *scram.Client {
 	return found
 }
 
-// Name returns the name of the credential.
-func (c *Credential) Name() string { return c.name }
-
 // Verifier returns what the log stores of the secret.
 func (c *Credential) Verifier() string {
 	c.mu.Lock()
