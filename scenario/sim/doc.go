@@ -7,7 +7,8 @@
 //	servers.go             servers with their own clocks: ticks, single steps of ticks, crashes, passing time
 //	faults.go              frozen processes, short pages, lost replies, an unavailable log, missing leases, wrong clocks
 //	damaged_streams.go     events that cannot be folded, and the commands that clear their streams
-//	agents.go              machines: joins, flaps, new disks, claims, ends, crashes during a part
+//	agents.go              machines: joins, flaps, claims, ends, crashes during a part
+//	identity.go            new disks under a name, self-deletion, and changes of what a machine is
 //	sessions.go            how agents connect, lose their server and return
 //	disks.go               copies of disks, and what agents remember after their disk was restored
 //	people.go              the commands of people
@@ -16,6 +17,7 @@
 //	ledger.go              the reference model: the state of the fleet according to the raw log
 //	ledger_facts.go        what a machine's own stream records about it
 //	ledger_machines.go     the model of machines and environments
+//	ledger_nature.go       what a machine keeps when its agent deletes it or another instance takes its name
 //	ledger_projects.go     the model of projects and triggers
 //	ledger_deployments.go  the model of deployments, parts and holds
 //	ledger_parts.go        the model of parts before their claim
@@ -41,8 +43,9 @@
 // # What it promises
 //
 // Each check quotes the law of docs/laws.md that it verifies. The checks do not use the fold to verify the fold: agents
-// know which parts they ran, and the ledger reads the raw log. The ledger decodes events, but does not use the fold, the
-// claim check or the state of package domain. It decides itself whether a claim counts, so the fold must neither count a
-// void claim nor refuse a valid one, and a server must offer a machine exactly the parts that may start there. Each law has negative controls in testdata/breaks.txt:
-// deliberate defects in drover, for which a test proves that the simulation detects them.
+// know which parts they ran, and the ledger reads the raw log. The ledger decodes events, but does not use the fold,
+// the claim check or the state of package domain. It decides itself whether a claim counts, so the fold must neither
+// count a void claim nor refuse a valid one, and a server must offer a machine exactly the parts that may start there.
+// Each law has negative controls in testdata/breaks.txt: deliberate defects in drover, for which a test proves that the
+// simulation detects them.
 package sim
