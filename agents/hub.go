@@ -36,7 +36,8 @@ type Hub struct {
 	log          *zap.Logger
 	sessions     sessions
 	outputCounts outputCounts
-	gate         *drain.Group             // open WebSockets
+	gate         *drain.Group // open WebSockets
+	workers      workers
 	messages     map[string]*atomic.Int64 // by kind; the map is never changed
 }
 
@@ -52,6 +53,7 @@ func New(cfg Config) *Hub {
 		cfg.OutputArrived = func(domain.ID) {}
 	}
 	h := &Hub{cfg: cfg, log: cfg.Logger, gate: drain.New(), messages: map[string]*atomic.Int64{}}
+	h.workers = newWorkers(h.gate.Closed())
 	if h.log == nil {
 		h.log = zap.NewNop()
 	}

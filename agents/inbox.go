@@ -143,7 +143,7 @@ func (s *session) receive(ctx context.Context, m client.FromAgent) {
 	for {
 		added, handle, changed := s.inbox.push(m)
 		if handle {
-			go s.handleMessages(ctx)
+			s.hub.workers.do(func() { s.handleMessages(ctx) })
 		}
 		if added || s.isEnding() { // the agent repeats what is not confirmed
 			return

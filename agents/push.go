@@ -83,7 +83,7 @@ func (s *session) notify() {
 	s.pending = true
 	if !s.pushing {
 		s.pushing = true
-		go s.push()
+		s.hub.workers.do(s.push)
 	}
 }
 

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
@@ -58,9 +59,17 @@ var errPageFull = errors.New("page is full")
 
 // collect reads until it has want events or the page is full. It leaves no read transaction open.
 func (c *cursor) collect(ctx context.Context, r *reader, want int) (events []eventlog.Recorded, full bool, err error) {
+	// The query ignores ctx: a query that can be cancelled needs two goroutines, which cost more than the query. If
+	// another connection locks the file, the query may last as long as the busy timeout.
+	ctx = context.WithoutCancel(ctx)
 	bytes := 0
 	events = make([]eventlog.Recorded, 0, min(c.size, want))
 	take := func(found []driver.Value) error {
+		if len(events) == 0 { // in the transaction of the query, which does not begin another one
+			if err := r.checkFormat(ctx); err != nil {
+				return err
+			}
+		}
 		event, err := scan(found)
 		if err == nil {
 			err = c.advance(event)
@@ -76,16 +85,14 @@ func (c *cursor) collect(ctx context.Context, r *reader, want int) (events []eve
 		return nil
 	}
 	query, values := c.query(r, c.end, want)
-	// The query ignores ctx: a query that can be cancelled needs two goroutines, which cost more than the query. If
-	// another connection locks the file, the query may last as long as the busy timeout.
-	err = query.eachUntil(context.WithoutCancel(ctx), take, values...)
+	err = query.eachUntil(ctx, take, values...)
 	if full = errors.Is(err, errPageFull); full {
-		err = nil
+		return events, true, nil
 	}
-	if newer := r.checkFormat(ctx); newer != nil {
-		return nil, false, newer // the events may not mean what they did, and the query may have failed because of that
+	if err != nil || len(events) == 0 { // a newer format explains an error best, and an idle server must notice it too
+		err = cmp.Or(r.checkFormat(ctx), err)
 	}
-	return events, full, err
+	return events, false, err
 }
 
 // all yields all events of the cursor.

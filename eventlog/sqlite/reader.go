@@ -95,8 +95,7 @@ func (r *reader) end(ctx context.Context) (head eventlog.Position, err error) {
 	return head, err
 }
 
-// checkFormat returns an error if a newer drover has migrated the file. After a query, it also shows that the query did not
-// read a migrated file.
+// checkFormat returns an error if a newer drover has migrated the file: the events may not mean what they did.
 func (r *reader) checkFormat(ctx context.Context) error {
 	found := int64(0)
 	err := r.format.eachUntil(ctx, func(row []driver.Value) error {

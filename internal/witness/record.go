@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,19 +49,40 @@ func (r record) seen() eventlog.Seen {
 	return eventlog.Seen{Log: r.Log, Before: r.Before, Position: r.Position, ID: r.Event, Time: r.Time}
 }
 
-// encode returns the content of a slot.
-func (r record) encode() ([]byte, error) {
-	seen, err := json.Marshal(r)
+// encode returns the content of a slot. It reuses the memory of an earlier slot.
+func (r record) encode(slot []byte) ([]byte, error) {
+	slot = append(slot[:0], `{"seen":`...)
+	begin := len(slot)
+	slot, err := r.appendTo(slot)
 	if err != nil {
 		return nil, err
 	}
-	slot := append(make([]byte, 0, slotBytes), `{"seen":`...)
-	slot = append(append(append(append(slot, seen...), `,"checksum":"`...), sumOf(seen)...), `"}`...)
+	slot = append(append(append(slot, `,"checksum":"`...), sumOf(slot[begin:])...), `"}`...)
 	if len(slot) >= slotBytes {
 		return nil, fmt.Errorf("the record has %d bytes: at most %d fit", len(slot), slotBytes-1)
 	}
 	slot = append(slot, padding[len(slot):]...)
 	return slot, nil
+}
+
+// appendTo appends the JSON of the record. A record is written after each read, and encoding/json would take most of the
+// time.
+func (r record) appendTo(text []byte) ([]byte, error) {
+	text = append(strconv.AppendInt(append(text, `{"format":`...), int64(r.Format), 10), `,"made":"`...)
+	text = append(append(append(text, r.Made.String()...), `","log":"`...), r.Log.String()...)
+	text = append(text, `",`...)
+	if r.File != "" {
+		file, err := json.Marshal(r.File)
+		if err != nil {
+			return nil, err
+		}
+		text = append(append(append(text, `"file":`...), file...), ',')
+	}
+	text = strconv.AppendUint(append(text, `"before":"`...), uint64(r.Before), 10)
+	text = strconv.AppendUint(append(text, `","position":"`...), uint64(r.Position), 10)
+	text = append(append(append(text, `","event":"`...), r.Event.String()...), `","time":"`...)
+	text = r.Time.AppendFormat(text, time.RFC3339Nano)
+	return append(text, `"}`...), nil
 }
 
 // padding fills a slot.

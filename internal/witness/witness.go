@@ -42,9 +42,10 @@ type File struct {
 	file    *os.File   // nil until the first record, and after an error
 	next    int        // the slot that the next record replaces
 	last    record
-	dirty   bool  // a record was written and not synced
-	created bool  // the file may be new, and its folder was not synced
-	err     error // of the last write or sync
+	slot    []byte // memory for the next write
+	dirty   bool   // a record was written and not synced
+	created bool   // the file may be new, and its folder was not synced
+	err     error  // of the last write or sync
 }
 
 // Open reads the witness of a log. A damaged file is quarantined.
@@ -119,10 +120,11 @@ func (f *File) write(replaced int) (err error) {
 	if f.newer {
 		return nil
 	}
-	slot, err := f.last.encode()
+	slot, err := f.last.encode(f.slot)
 	if err != nil {
 		return err
 	}
+	f.slot = slot
 	if f.file == nil {
 		if f.file, err = os.OpenFile(f.config.path(), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
 			return err

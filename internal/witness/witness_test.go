@@ -228,6 +228,14 @@ func TestReadIsRestrictedToALogFile(t *testing.T) {
 	require.FileExists(t, pathIn(folder), "Read does not change the file")
 }
 
+func TestRecordIsTheJSONThatReadersExpect(t *testing.T) {
+	for _, file := range []string{"", "drover.db", "a \"quoted\" <name>\n\x00 ü.db", "\xff.db"} {
+		written, expected, err := witness.Texts(made, file, seen(uuid.New(), 7))
+		require.NoError(t, err)
+		require.Equal(t, string(expected), string(written))
+	}
+}
+
 func BenchmarkRecord(b *testing.B) {
 	f := witness.Open(witness.Config{Folder: b.TempDir(), Made: made, LogFile: "drover.db"})
 	s := seen(made, 1)
