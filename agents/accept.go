@@ -40,38 +40,72 @@ func (h *Hub) serve(conn *websocket.Conn, g greeting) {
 	defer conn.CloseNow()
 	defer h.recoverPanic(g.remote)
 	conn.SetReadLimit(maxHelloBytes)
-	ctx := context.Background()
-	s := h.openSession(ctx, conn, g)
+	s, first := h.openSession(conn, g)
 	if s == nil {
 		return
 	}
 	defer h.sessions.drop(s)
 	defer s.markLeft()
-	conn.SetReadLimit(client.MaxMessageBytes)
-	s.readMessages()
+	s.readMessages(first)
 }
 
-// openSession reads the hello and admits the agent. If the agent is not admitted, it sends the refusal and returns
-// nil.
-func (h *Hub) openSession(ctx context.Context, conn *websocket.Conn, g greeting) *session {
+// openSession reads the hello and admits the agent. It returns the session and the read of its first message. If the
+// agent is not admitted, it sends the refusal and returns nil.
+func (h *Hub) openSession(conn *websocket.Conn, g greeting) (*session, *earlyRead) {
+	ctx, left := context.WithCancel(context.Background())
+	defer left()
 	hello, refused, err := h.hello(ctx, conn)
 	if err != nil { // the agent did not accept this server, or is gone
 		h.log.Debug("agent left before its hello", zap.String("remote", g.remote), zap.Error(err))
-		return nil
+		return nil, nil
 	}
+	conn.SetReadLimit(client.MaxMessageBytes)
+	first := readEarly(conn, left)
 	var s *session
 	if refused == nil {
 		s, refused = h.admit(ctx, conn, g, hello)
 	}
-	if refused != nil {
-		if h.cutOff() == nil { // else it is no fault of the agent
-			h.cfg.Access.RecordRefusal(g.remote, bounded(hello.Machine), bounded(refused.Reason))
-		}
-		h.sendRefusal(ctx, conn, hello.Machine, *refused)
-		return nil
+	switch {
+	case refused == nil:
+		h.cfg.Access.ClearRefusals(s.machine)
+		return s, first
+	case ctx.Err() != nil: // nobody is there to be refused
+		h.log.Info("agent left before its welcome", zap.String("machine", bounded(hello.Machine)),
+			zap.String("remote", g.remote))
+		return nil, nil
 	}
-	h.cfg.Access.ClearRefusals(s.machine)
-	return s
+	if h.cutOff() == nil { // else it is no fault of the agent
+		h.cfg.Access.RecordRefusal(g.remote, bounded(hello.Machine), bounded(refused.Reason))
+	}
+	h.sendRefusal(ctx, conn, hello.Machine, *refused)
+	return nil, nil
+}
+
+// earlyRead is the read of the first message after the welcome. It begins while the agent is admitted, to notice that the
+// agent leaves because that takes too long. Otherwise the late admission would take the session away from the server
+// that the agent is connected to by then, and the machine would be silent here.
+type earlyRead struct {
+	text []byte
+	err  error
+	done chan struct{}
+}
+
+// readEarly starts the read. It calls left if the connection ends.
+func readEarly(conn *websocket.Conn, left context.CancelFunc) *earlyRead {
+	e := &earlyRead{done: make(chan struct{})}
+	go func() {
+		defer close(e.done)
+		if _, e.text, e.err = conn.Read(context.Background()); e.err != nil {
+			left()
+		}
+	}()
+	return e
+}
+
+// wait returns what was read.
+func (e *earlyRead) wait() ([]byte, error) {
+	<-e.done
+	return e.text, e.err
 }
 
 // recoverPanic recovers from a panic in one session, so that the server keeps running.

@@ -108,14 +108,10 @@ func (b *inbox) postpone() (waits, first bool) {
 
 // readMessages reads messages until the connection ends, and waits until they are handled. Each message counts as a
 // heartbeat as soon as it is read.
-func (s *session) readMessages() {
+func (s *session) readMessages(first *earlyRead) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	for {
-		_, text, err := s.conn.Read(ctx)
-		if err != nil {
-			break
-		}
+	for text, err := first.wait(); err == nil; _, text, err = s.conn.Read(ctx) {
 		s.recordMessage()
 		var m client.FromAgent
 		if err := json.Unmarshal(text, &m); err != nil {
