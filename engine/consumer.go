@@ -121,13 +121,12 @@ func (e *Engine) takeCursor(ctx context.Context, store eventlog.Store, c Consume
 
 // cursorHere returns a cursor at the last folded event.
 func (e *Engine) cursorHere(ctx context.Context) (cursor, error) {
-	select {
-	case e.reads.turn <- struct{}{}: // no read runs meanwhile
-		defer func() { <-e.reads.turn }()
-		return cursor{Before: e.newest.before, After: e.newest.at, Event: e.newest.id}, nil
-	case <-ctx.Done():
-		return cursor{}, ctx.Err()
+	if err := e.reads.take(ctx); err != nil { // no read runs meanwhile
+		return cursor{}, err
 	}
+	defer e.reads.release()
+	last := e.newest.folded()
+	return cursor{Before: last.before, After: last.at, Event: last.id}, nil
 }
 
 var (

@@ -40,7 +40,7 @@
 //	turns.go      turns: the commands of one stream on this server, one after the other
 //	append.go     appends: ids of decisions, retries after an unknown outcome
 //	reads.go      reads of the log, shared by all callers that wait for one
-//	checkpoint.go the newest folded event, with which each read starts
+//	checkpoint.go the newest event that was read, with which each read starts, and own events that were folded since
 //	restore.go    what a server does when the log has lost events
 //	snapshot.go   snapshots of the view, for a faster start
 //	witness.go    the last event that was read, remembered between runs

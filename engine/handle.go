@@ -284,6 +284,29 @@ func (e *Engine) planCommand(v *projections.View, id, first domain.ID, stream st
 	return p, nil
 }
 
+// foldOwn folds events that this server has just appended, without reading them, if they are the next ones of the log.
+// Otherwise it does nothing.
+func (e *Engine) foldOwn(ctx context.Context, p plan, appended eventlog.Appended) error {
+	if appended.Repeat || e.Position() >= appended.Position {
+		return nil
+	}
+	if err := e.reads.take(ctx); err != nil {
+		return err
+	}
+	defer e.reads.release()
+	if n := len(p.events); e.newest.isNext(n, appended.Position) {
+		page := make([]eventlog.Recorded, n)
+		for i, event := range p.events {
+			behind := n - 1 - i
+			page[i] = eventlog.Recorded{Event: event, Stream: p.stream,
+				Revision: appended.Revision - eventlog.Revision(behind),
+				Position: appended.Position - eventlog.Position(behind)}
+		}
+		e.newest.foldOwn(page, e.fold)
+	}
+	return nil
+}
+
 // confirm waits until the appended events are folded: only what is in the log counts.
 func (e *Engine) confirm(ctx context.Context, command domain.Command, p plan, appended eventlog.Appended) (Result,
 	error) {
@@ -297,6 +320,9 @@ func (e *Engine) confirm(ctx context.Context, command domain.Command, p plan, ap
 	}
 	e.log.Info("command accepted", zap.String("stream", p.stream), zap.Strings("events", result.Events),
 		zap.Stringer("position", appended.Position))
+	if err := e.foldOwn(ctx, p, appended); err != nil {
+		return result, err
+	}
 	if err := e.WaitFor(ctx, appended.Position); err != nil {
 		return result, err
 	}

@@ -20,6 +20,18 @@ type reads struct {
 
 func newReads() reads { return reads{turn: make(chan struct{}, 1)} }
 
+// take waits for the right to read. The caller must call release.
+func (r *reads) take(ctx context.Context) error {
+	select {
+	case r.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for a read of the log: %w", ctx.Err())
+	}
+}
+
+func (r *reads) release() { <-r.turn }
+
 // ReadPoint returns the current point.
 func (e *Engine) ReadPoint() ReadPoint { return ReadPoint(e.reads.started.Load()) }
 
@@ -28,12 +40,10 @@ func (e *Engine) CatchUpTo(ctx context.Context, point ReadPoint) error {
 	if point == 0 {
 		point = e.ReadPoint()
 	}
-	select {
-	case e.reads.turn <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("wait for a read of the log: %w", ctx.Err())
+	if err := e.reads.take(ctx); err != nil {
+		return err
 	}
-	defer func() { <-e.reads.turn }()
+	defer e.reads.release()
 	if e.reads.done > uint64(point) {
 		return nil
 	}

@@ -57,6 +57,9 @@ var snapshotEncoding = func() cbor.UserBufferEncMode {
 
 // A snapshot is stored as a checksum of the rest, the header, and the view.
 
+// mark returns the last event of the snapshot.
+func (s *snapshot) mark() mark { return mark{before: s.Before, at: s.At, id: s.ID, time: s.Time} }
+
 // write appends a snapshot to out, with zeros in place of the checksum.
 func (s *snapshot) write(v *projections.View, out *bytes.Buffer) error {
 	out.Write(make([]byte, sha256.Size))
@@ -129,8 +132,9 @@ func (e *Engine) takeSnapshot() (data []byte, taken int, err error) {
 		if e.unsaved == 0 || e.lostEvents() != nil || e.fencedBy(v) != nil { // the last read may have found lost events
 			return
 		}
+		last := e.newest.folded()
 		s := &snapshot{Made: e.made, Log: e.logID(), Decision: e.cfg.Rules.Version, Program: e.cfg.Program,
-			Before: e.newest.before, At: e.newest.at, ID: e.newest.id, Time: e.newest.time, Pauses: e.ages.Marks()}
+			Before: last.before, At: last.at, ID: last.id, Time: last.time, Pauses: e.ages.Marks()}
 		out := bytes.NewBuffer(make([]byte, 0, bytesPerMachine*(len(v.Machines)+len(v.Deployments))))
 		if err = s.write(v, out); err != nil {
 			err = fmt.Errorf("take a snapshot at position %s: %w", s.At, err)
@@ -157,7 +161,7 @@ func (e *Engine) resume() *snapshot {
 	case err != nil:
 		e.log.Warn("snapshot ignored; folding the whole log", zap.Error(err))
 	case view != nil:
-		e.view, e.newest, e.resumed = view, checkpoint{before: s.Before, at: s.At, id: s.ID, time: s.Time}, s.At
+		e.view, e.newest, e.resumed = view, checkpoint{mark: s.mark()}, s.At
 		e.ages.Resume(s.Pauses, e.cfg.Clock.Elapsed())
 	}
 	return s

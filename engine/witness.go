@@ -15,8 +15,8 @@ import (
 type Witness interface {
 	// Seen returns what earlier runs have recorded. It may return several events; the log must have each of them.
 	Seen() []eventlog.Seen
-	// Record stores an event that was read from the log, in place of an earlier one. It is called after each read that
-	// returned events, before the commands that caused them are acknowledged.
+	// Record stores an event that is durable in the log, in place of an earlier one. It is called after each read that
+	// returned events and after own appends, before the commands that caused them are acknowledged.
 	Record(eventlog.Seen)
 }
 
@@ -52,10 +52,10 @@ func (e *Engine) seenBefore(s *snapshot) (all []eventlog.Seen) {
 	return all
 }
 
-// recordPage records the last event of a page that was just folded. The caller holds reads.turn, and the checkpoint is
-// still at the event before the page.
+// recordPage records the last event of a page that was just folded. The caller holds reads.turn, and the newest folded
+// event is still the one before the page.
 func (e *Engine) recordPage(page []eventlog.Recorded) {
-	last, before := page[len(page)-1], e.newest.at
+	last, before := page[len(page)-1], e.newest.folded().at
 	if len(page) > 1 {
 		before = page[len(page)-2].Position
 	}

@@ -1,4 +1,4 @@
-// Package witness stores the last event that the servers of a data folder have read from a log. The file shows at the
+// Package witness stores the last event that the servers of a data folder have seen in a log. The file shows at the
 // next start, and to `drover eventlog verify`, whether the log has lost acknowledged events. The log alone cannot show
 // it: SQLite silently ignores a damaged end of its write-ahead log, and an old copy of a database is intact.
 //
@@ -15,8 +15,8 @@
 //
 // A record is written before the command that caused the event is acknowledged. It is written without a sync and
 // survives kill -9. Sync makes it durable; the server calls it once a second, so after a power cut the file can lack
-// the events of the last second. The file is never ahead of the log, because only events that were read from the log
-// are recorded, and a log returns an event only after it is durable.
+// the events of the last second. The file is never ahead of the log, because only events that were read from the log, or
+// whose append has succeeded, are recorded. Both happen only after an event is durable.
 //
 // # Several servers
 //
