@@ -24,6 +24,8 @@ const (
 	// TokenCreated and TokenRevoked mean that a request created or revoked the token Subject.
 	TokenCreated Kind = "token-created"
 	TokenRevoked Kind = "token-revoked"
+	// ServerKeyRotated means that a request replaced the server key.
+	ServerKeyRotated Kind = "server-key-rotated"
 	// AccessDefined and AccessDeleted mean that a request changed or deleted the Access resource Subject.
 	AccessDefined Kind = "access-defined"
 	AccessDeleted Kind = "access-deleted"
@@ -74,7 +76,8 @@ type Entry struct {
 	// Reason and Detail are why the request was denied.
 	Reason Reason `json:"reason,omitempty"`
 	Detail string `json:"detail,omitempty"`
-	// Subject is the id and the name of the token that was created or revoked, or the name of the Access.
+	// Subject is the id and the name of the token that was created or revoked, the public half of the new server key, or
+	// the name of the Access.
 	Subject string `json:"subject,omitempty"`
 	// Count is the number of lines that were not written.
 	Count int `json:"count,omitempty"`

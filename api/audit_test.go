@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/access"
+	"github.com/droverhq/drover/api"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
@@ -127,6 +128,9 @@ func TestUseOfAccessIsRecorded(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "ops", log.of(access.AccessDefined)[0].Subject)
 	require.Equal(t, "ops", log.of(access.AccessDeleted)[0].Subject)
+	var rotated api.RotatedKey
+	require.NoError(t, f.admin.Post(context.Background(), "/server-key/rotate", "", nil, &rotated))
+	require.Equal(t, rotated.Key, log.of(access.ServerKeyRotated)[0].Subject)
 	created, exported := log.of(access.TokenCreated), log.of(access.Exported)
 	require.Len(t, created, 1)
 	require.Equal(t, reader.ID+" ci", created[0].Subject)

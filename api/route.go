@@ -301,6 +301,8 @@ func (a *API) recordAccess(caller access.Caller, c domain.Command) {
 		a.cfg.Access.Record(caller, access.Entry{Kind: access.TokenCreated, Subject: c.ID + " " + c.Settings.Name})
 	case domain.RevokeToken:
 		a.cfg.Access.Record(caller, access.Entry{Kind: access.TokenRevoked, Subject: a.cfg.Access.SubjectOf(c.ID)})
+	case domain.RotateServerKey:
+		a.cfg.Access.Record(caller, access.Entry{Kind: access.ServerKeyRotated, Subject: c.Public})
 	case domain.ApplyAccess:
 		a.cfg.Access.Record(caller, access.Entry{Kind: access.AccessDefined, Subject: c.Name})
 	case domain.DeleteAccess:

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Name is the name of the file in the data folder. Older files are named access.log.1, the newest of them, to
@@ -56,9 +57,9 @@ func (f *file) write(line []byte) error {
 	return nil
 }
 
-// begin opens the file.
+// begin opens the file. It does not wait for a reader if the path is a pipe.
 func (f *file) begin() error {
-	open, err := os.OpenFile(f.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	open, err := os.OpenFile(f.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return err
 	}

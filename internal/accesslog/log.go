@@ -1,7 +1,9 @@
 package accesslog
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"net/netip"
 	"sync"
 	"time"
@@ -24,13 +26,16 @@ const (
 	reportEvery = time.Minute
 )
 
-// Log is the access log of a server. It is safe for concurrent use.
+// Log is the access log of a server. It is safe for concurrent use. A request never waits for the file: another goroutine
+// writes the lines, and lines are dropped and counted while it is behind.
 type Log struct {
 	logger *zap.Logger
 	now    func() time.Time
+	queue  chan func()   // work for the goroutine that writes; nil: lines go to logger
+	ended  chan struct{} // closed when everything that was queued is written
+	file   *file         // used by the goroutine that writes
 
-	mu         sync.Mutex // guards the fields below, and is held during a write
-	file       *file      // nil: lines go to logger
+	mu         sync.Mutex // guards the fields below
 	networks   map[netip.Prefix]*rate.Limiter
 	tokens     map[string]*rate.Limiter // by their ids
 	denials    *rate.Limiter
@@ -38,7 +43,15 @@ type Log struct {
 	suppressed count
 	lost       count
 	warned     bool
+	closed     bool
 }
+
+const (
+	// maxQueued is how many lines wait to be written.
+	maxQueued = 1000
+	// closeTimeout is how long Close waits for a disk that hangs.
+	closeTimeout = 2 * time.Second
+)
 
 // count counts lines that were not written.
 type count struct {
@@ -63,6 +76,8 @@ func New(folder string, logger *zap.Logger, now func() time.Time) *Log {
 		lines:   rate.NewLimiter(linesPerSecond, 10*linesPerSecond)}
 	if folder != "" {
 		l.file = &file{path: pathIn(folder), max: maxFileBytes}
+		l.queue, l.ended = make(chan func(), maxQueued), make(chan struct{})
+		go l.run()
 	}
 	return l
 }
@@ -75,7 +90,7 @@ func (l *Log) Record(e access.Entry) {
 		l.suppressed.add(now)
 		return
 	}
-	l.write(e)
+	l.put(e)
 }
 
 // allows reports whether the limits permit a line.
@@ -102,27 +117,74 @@ func limiter[K comparable](all map[K]*rate.Limiter, key K) *rate.Limiter {
 	return limit
 }
 
+// put queues a line. The caller holds mu.
+func (l *Log) put(e access.Entry) {
+	line := lineOf(e)
+	switch {
+	case l.closed:
+	case l.queue == nil:
+		l.logger.Info("access", zap.Reflect("entry", json.RawMessage(line)))
+	case !l.enqueue(func() { l.write(line) }):
+		l.lose(nil)
+	}
+}
+
+// enqueue passes work to the goroutine that writes, and reports whether there was room. The caller holds mu.
+func (l *Log) enqueue(f func()) bool {
+	select {
+	case l.queue <- f:
+		return true
+	default:
+		return false
+	}
+}
+
+// lose counts a line that could not be written; err is nil if the writes are too slow. The caller holds mu.
+func (l *Log) lose(err error) {
+	l.lost.add(l.now())
+	if !l.warned {
+		l.logger.Warn("could not write the access log; its lines are dropped until this is fixed",
+			zap.Error(cmp.Or(err, errSlow)))
+	}
+	l.warned = true
+}
+
+var errSlow = errors.New("the disk is too slow")
+
+// run writes what is queued until Close.
+func (l *Log) run() {
+	defer close(l.ended)
+	defer l.file.close()
+	for f := range l.queue {
+		f()
+	}
+}
+
 // write writes a line, and before it the number of lines that were lost.
-func (l *Log) write(e access.Entry) {
-	if l.file == nil {
-		l.logger.Info("access", zap.Reflect("entry", json.RawMessage(lineOf(e))))
+func (l *Log) write(line []byte) {
+	l.mu.Lock()
+	lost := l.lost
+	l.lost = count{}
+	l.mu.Unlock()
+	var err error
+	if lost.lines > 0 {
+		err = l.file.write(lineOf(access.Entry{Time: lost.since.UTC(), Kind: access.Lost, Count: lost.lines}))
+	}
+	if err == nil {
+		lost = count{}
+		err = l.file.write(line)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err == nil {
+		l.warned = l.warned && l.lost.lines > 0
 		return
 	}
-	if l.lost.lines > 0 {
-		missing := access.Entry{Time: l.lost.since.UTC(), Kind: access.Lost, Count: l.lost.lines}
-		if l.file.write(lineOf(missing)) != nil {
-			l.lost.add(l.now())
-			return
-		}
-		l.lost, l.warned = count{}, false
+	if lost.lines > 0 { // they stay lost, and were the first
+		lost.lines += l.lost.lines
+		l.lost = lost
 	}
-	if err := l.file.write(lineOf(e)); err != nil {
-		l.lost.add(l.now())
-		if !l.warned {
-			l.logger.Warn("could not write the access log; its lines are dropped until this is fixed", zap.Error(err))
-		}
-		l.warned = true
-	}
+	l.lose(err)
 }
 
 // Flush writes the number of suppressed lines once the limit is no longer exceeded, or after a minute. It is called
@@ -130,8 +192,8 @@ func (l *Log) write(e access.Entry) {
 func (l *Log) Flush() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.file != nil {
-		l.file.reopen()
+	if l.queue != nil && !l.closed {
+		l.enqueue(l.file.reopen)
 	}
 	s := &l.suppressed
 	if s.lines > 0 && (!s.more || l.now().Sub(s.since) >= reportEvery) {
@@ -144,17 +206,26 @@ func (l *Log) Flush() {
 func (l *Log) report() {
 	e := access.Entry{Time: l.suppressed.since.UTC(), Kind: access.Suppressed, Count: l.suppressed.lines}
 	l.suppressed = count{}
-	l.write(e)
+	l.put(e)
 }
 
-// Close writes the number of suppressed lines and closes the file.
+// Close writes what is queued and the number of suppressed lines, and closes the file. It gives up if the disk hangs.
 func (l *Log) Close() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.suppressed.lines > 0 {
 		l.report()
 	}
-	if l.file != nil {
-		l.file.close()
+	if l.queue != nil && !l.closed {
+		close(l.queue)
+	}
+	l.closed = true
+	l.mu.Unlock()
+	if l.ended == nil {
+		return
+	}
+	select {
+	case <-l.ended:
+	case <-time.After(closeTimeout):
+		l.logger.Warn("the last lines of the access log are not written, because the disk does not answer")
 	}
 }

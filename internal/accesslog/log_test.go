@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -47,9 +48,17 @@ func (f *fixture) second() {
 	f.Flush()
 }
 
+// settle returns when every queued line is written.
+func (f *fixture) settle() {
+	done := make(chan struct{})
+	f.queue <- func() { close(done) }
+	<-done
+}
+
 // lines decodes every line of a file.
 func (f *fixture) lines(name string) (all []access.Entry) {
 	f.t.Helper()
+	f.settle()
 	text, err := os.ReadFile(filepath.Join(f.folder, name))
 	require.NoError(f.t, err)
 	for line := range strings.Lines(string(text)) {
@@ -144,6 +153,7 @@ func TestFilesAreReplacedAndTheOldestIsDeleted(t *testing.T) {
 	for range 100 {
 		f.Record(access.Entry{Kind: access.TokenUsed, Token: "0123456789ab"})
 	}
+	f.settle()
 	names, err := filepath.Glob(filepath.Join(f.folder, "*"))
 	require.NoError(t, err)
 	require.Len(t, names, oldFiles+1)
@@ -159,6 +169,7 @@ func TestFilesAreReplacedAndTheOldestIsDeleted(t *testing.T) {
 func TestFileThatAnotherProgramRotatedIsBegunAgain(t *testing.T) {
 	f := newFixture(t)
 	f.deny("192.0.2.1:4000")
+	f.settle()
 	require.NoError(t, os.Rename(filepath.Join(f.folder, Name), filepath.Join(f.folder, "moved")))
 	f.second()
 	f.deny("192.0.2.1:4000")
@@ -173,6 +184,7 @@ func TestUnwritableFileIsReportedOnceAndItsLinesAreCounted(t *testing.T) {
 	for range 5 {
 		f.deny("192.0.2.1:4000")
 	}
+	f.settle()
 	warnings := f.server.FilterMessageSnippet("could not write the access log")
 	require.Equal(t, 1, warnings.Len())
 	require.NoError(t, os.Remove(path))
@@ -183,13 +195,45 @@ func TestUnwritableFileIsReportedOnceAndItsLinesAreCounted(t *testing.T) {
 	require.Equal(t, access.Denied, all[1].Kind)
 }
 
+func TestPipeInPlaceOfTheFileBlocksNobody(t *testing.T) {
+	f := newFixture(t)
+	require.NoError(t, syscall.Mkfifo(filepath.Join(f.folder, Name), 0o600))
+	f.deny("192.0.2.1:4000")
+	f.settle()
+	require.Equal(t, 1, f.server.FilterMessageSnippet("could not write the access log").Len())
+}
+
+func TestRequestsDoNotWaitForADiskThatHangs(t *testing.T) {
+	f := newFixture(t)
+	hangs, resume := make(chan struct{}), make(chan struct{})
+	f.queue <- func() { close(hangs); <-resume }
+	<-hangs
+	record := func(n int) {
+		for range n {
+			f.Record(access.Entry{Kind: access.TokenUsed, Token: "0123456789ab"})
+		}
+	}
+	const more = 500
+	record(maxQueued)
+	f.at = f.at.Add(time.Minute) // the rate limit permits more lines
+	record(more)
+	close(resume)
+	f.settle()
+	f.deny("192.0.2.1:4000")
+	sums := counts(f.lines(Name))
+	require.Equal(t, maxQueued, sums[access.TokenUsed])
+	require.Equal(t, more, sums[access.Lost])
+}
+
 func TestTornLineDoesNotDamageTheNextOne(t *testing.T) {
 	f := newFixture(t)
 	f.deny("192.0.2.1:4000")
+	f.settle()
 	_, err := f.file.open.WriteString(`{"time":"2026-`)
 	require.NoError(t, err)
 	f.file.torn = true
 	f.deny("192.0.2.1:4000")
+	f.settle()
 	text, err := os.ReadFile(filepath.Join(f.folder, Name))
 	require.NoError(t, err)
 	lines := bytes.Split(bytes.TrimSpace(text), []byte("\n"))
