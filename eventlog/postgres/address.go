@@ -48,6 +48,7 @@ func parseAddress(text string) (address, error) {
 		return address{}, fmt.Errorf("invalid URL: %s", reasonOf(err, u))
 	}
 	applyDefaults(config, query)
+	requireProof(config.ConnConfig)
 	name := nameOf(config.ConnConfig, schema)
 	return address{config: config, schema: schema, hosts: hostsOf(config.ConnConfig), name: name}, nil
 }

@@ -135,6 +135,10 @@ func classify(err error) *faultError {
 	case errors.As(err, &untrusted):
 		return &faultError{fault{nil, "the certificate of the server is not trusted; " +
 			"set sslrootcert=FILE in the URL to its authority"}, cause}
+	case strings.Contains(err.Error(), "require_auth check failed"):
+		return &faultError{fault{nil, "the server did not authenticate with SCRAM-SHA-256, so it may be another program on its " +
+			"port; use TLS with sslmode=verify-full, set password_encryption on the server, or choose another method with " +
+			"require_auth=METHOD in the URL"}, cause}
 	case strings.Contains(err.Error(), "server refused TLS connection"):
 		return &faultError{fault{nil, "the server does not support TLS; " +
 			"set sslmode=disable in the URL if this is intended"}, nil}

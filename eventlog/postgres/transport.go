@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"strings"
@@ -23,8 +24,16 @@ func exposure(c *pgx.ConnConfig) string {
 }
 
 func exposureOf(host string, c *tls.Config) string {
+	if transport.IsLoopback(host) {
+		return ""
+	}
+	return unverified(host, c)
+}
+
+// unverified returns why a connection to a host does not show that the other end is PostgreSQL, or nothing if it does.
+func unverified(host string, c *tls.Config) string {
 	switch {
-	case strings.HasPrefix(host, "/"), transport.IsLoopback(host): // a folder of Unix sockets, or this machine
+	case strings.HasPrefix(host, "/"): // a folder of Unix sockets
 		return ""
 	case c == nil:
 		return fmt.Sprintf("traffic to PostgreSQL on %s is not encrypted, or only if the server asks for it", host)
@@ -35,6 +44,23 @@ func exposureOf(host string, c *tls.Config) string {
 			host)
 	}
 	return ""
+}
+
+// scramOnly is the value of the parameter require_auth with which both sides prove that they know the password, and
+// neither sends it.
+const scramOnly = "scram-sha-256"
+
+// requireProof makes a server prove that it knows the password, unless its certificate proves who it is or the URL
+// chooses the authentication. Otherwise a program that listens on its port while it is down could ask for the password
+// in plain text.
+func requireProof(c *pgx.ConnConfig) {
+	reason := unverified(c.Host, c.TLSConfig)
+	for _, other := range c.Fallbacks {
+		reason = cmp.Or(reason, unverified(other.Host, other.TLSConfig))
+	}
+	if reason != "" && c.RequireAuth == "" && c.Password != "" {
+		c.RequireAuth = scramOnly
+	}
 }
 
 // checkExposure refuses a URL whose traffic is exposed, unless that is permitted. It returns the reason if it is

@@ -2,12 +2,14 @@ package postgres_test
 
 import (
 	"context"
+	"net"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/stretchr/testify/require"
 
 	"github.com/droverhq/drover/eventlog"
@@ -90,4 +92,61 @@ func TestLogOverVerifiedTLS(t *testing.T) {
 
 	_, err = postgres.Open(t.Context(), secure(other.File), postgres.Config{Timeout: time.Second})
 	require.ErrorContains(t, err, "certificate")
+}
+
+// impostor is a program on the port of PostgreSQL that asks for the password in plain text. It returns its address, and
+// a channel that receives each password.
+func impostor(t *testing.T) (address string, passwords <-chan string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	sent := make(chan string, 10)
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go askForPassword(conn, sent)
+		}
+	}()
+	return listener.Addr().String(), sent
+}
+
+func askForPassword(conn net.Conn, sent chan<- string) {
+	defer conn.Close()
+	server := pgproto3.NewBackend(conn, conn)
+	if first, err := server.ReceiveStartupMessage(); err != nil {
+		return
+	} else if _, ok := first.(*pgproto3.SSLRequest); ok {
+		_, _ = conn.Write([]byte("N"))
+		if _, err = server.ReceiveStartupMessage(); err != nil {
+			return
+		}
+	}
+	server.Send(&pgproto3.AuthenticationCleartextPassword{})
+	_ = server.SetAuthType(pgproto3.AuthTypeCleartextPassword)
+	if server.Flush() != nil {
+		return
+	}
+	if answer, err := server.Receive(); err == nil {
+		if password, ok := answer.(*pgproto3.PasswordMessage); ok {
+			sent <- password.Password
+		}
+	}
+}
+
+func TestPasswordIsNotSentToAnotherProgramOnThePort(t *testing.T) {
+	address, passwords := impostor(t)
+	for _, parameters := range []string{"", "?sslmode=disable", "?sslmode=prefer"} {
+		_, err := postgres.Open(t.Context(), "postgres://drover:s3cret@"+address+"/drover"+parameters, postgres.Config{})
+		require.ErrorContains(t, err, "the server did not authenticate with SCRAM-SHA-256")
+		require.NotErrorIs(t, err, eventlog.ErrUnavailable, "waiting cannot help")
+		require.Empty(t, passwords)
+	}
+	_, err := postgres.Open(t.Context(), "postgres://drover:s3cret@"+address+"/drover?sslmode=disable&require_auth=password",
+		postgres.Config{Timeout: time.Second})
+	require.Error(t, err)
+	require.Equal(t, "s3cret", <-passwords, "the URL permits it")
 }
