@@ -344,7 +344,12 @@ func (h *Hub) useJoinToken(ctx context.Context, j joinRequest, p *proofs) error 
 		return err
 	}
 	h.cfg.Access.RecordJoin(p.token, j.machine, j.remote)
-	p.owned = h.prove(j).owned
+	p.owned = slices.DeleteFunc(p.owned, func(u access.Use) bool { return u.Token == p.token.ID })
+	for _, used := range h.cfg.Access.Uses(j.instance) {
+		if used.Token == p.token.ID { // the agent has just proved that it knows this secret
+			p.owned = append(p.owned, used)
+		}
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -232,6 +233,10 @@ func (a *API) postToken(ctx context.Context, in *tokenInput) (*answer[Minted], e
 	isAdmin := settings.Scope == domain.AdminScope || settings.Permission == domain.Admin
 	if warning := a.cfg.Queries.AdminWarning(); warning != "" && isAdmin {
 		minted.Warnings = append(minted.Warnings, warning)
+	}
+	if settings.CountsEverywhere() {
+		minted.Warnings = append(minted.Warnings, fmt.Sprintf("permission %s counts in all projects and environments, "+
+			"including later ones; limit it with --project and --environment", settings.Permission))
 	}
 	return &answer[Minted]{Position: minted.Position, Body: minted}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -170,6 +171,28 @@ func TestCreatingAnExpiringAdminTokenWarnsOnlyIfNoOtherStays(t *testing.T) {
 	require.Contains(t, warnings[0], "every admin token expires, the last one in 2 days, at 2026-01-03T09:00:00Z")
 	require.Empty(t, f.create(f.admin, object{"name": "c", "scope": "read", "for": "48h"}).Warnings)
 	require.Empty(t, f.create(f.admin, object{"name": "d", "scope": "admin"}).Warnings)
+}
+
+func TestPermissionThatCountsEverywhereIsCreatedWithAWarning(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	for _, c := range []struct {
+		settings object
+		warns    bool
+	}{
+		{object{"permission": "deployer"}, true},
+		{object{"permission": "owner", "groups": []string{"ops"}}, true},
+		{object{"permission": "deployer", "projects": []string{"shop"}}, false},
+		{object{"permission": "deployer", "environments": []string{"production"}}, false},
+		{object{"permission": "viewer"}, false}, // reads are what it says
+		{object{"permission": "admin"}, false},  // cannot be limited
+		{object{"permission": "none"}, false},
+		{object{"scope": "deploy"}, false},
+	} {
+		warnings := strings.Join(f.create(f.admin, c.settings).Warnings, "\n")
+		require.Equal(t, c.warns, strings.Contains(warnings, "counts in all projects and environments"), "%v: %s", c.settings,
+			warnings)
+	}
 }
 
 func ptr[T any](v T) *T { return &v }

@@ -340,6 +340,16 @@ type TokenSettings struct {
 	Machine string `json:"machine,omitempty"`
 }
 
+// CountsEverywhere reports whether the permission lets its bearer change something in all projects and environments,
+// although it could be limited to some.
+func (s TokenSettings) CountsEverywhere() bool {
+	switch s.Permission {
+	case "", NoPermission, Viewer, Admin:
+		return false
+	}
+	return len(s.Projects) == 0 && len(s.Environments) == 0
+}
+
 // Scope is a fixed set of verbs of a token, everywhere. Each scope includes the weaker ones: admin, deploy, read.
 type Scope string
 

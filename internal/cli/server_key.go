@@ -143,7 +143,13 @@ func (a *app) rotateInLog(ctx context.Context, log string) error {
 	if err != nil {
 		return err
 	}
-	return a.printKey(key.String())
+	return a.printRotated(key.String())
+}
+
+// printRotated prints a new server key and what remains to be done.
+func (a *app) printRotated(key string) error {
+	a.info("start each agent, and use each other client context, once with --accept-server %s", key)
+	return a.printKey(key)
 }
 
 func (a *app) rotateServerKey(ctx context.Context) error {
@@ -169,5 +175,5 @@ func (a *app) rotateServerKey(ctx context.Context) error {
 	if err != nil {
 		a.info("could not record the new key in the client context: %v", err)
 	}
-	return a.printKey(rotated.Key)
+	return a.printRotated(rotated.Key)
 }
