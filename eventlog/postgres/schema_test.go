@@ -2,6 +2,8 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
+	"iter"
 	neturl "net/url"
 	"strings"
 	"sync"
@@ -260,10 +262,10 @@ func TestOlderServerNeitherReadsNorAppendsAfterMigration(t *testing.T) {
 		at := eventlog.NoStream
 		for err == nil {
 			var appended eventlog.Appended
-			if appended, err = old.Append(ctx, "a", at, sample(uint64(at+2))); err == nil {
-				at = appended.Revision
+			if appended, err = old.Append(ctx, "a", at, sample(uint64(at+2))); err != nil {
+				break
 			}
-			if at == 50 {
+			if at = appended.Revision; at == 50 {
 				close(started)
 			}
 		}
@@ -276,11 +278,8 @@ func TestOlderServerNeitherReadsNorAppendsAfterMigration(t *testing.T) {
 	require.ErrorIs(t, refused, eventlog.ErrForeign)
 	require.NotErrorIs(t, refused, eventlog.ErrUnknownOutcome)
 	requireMessage(t, refused, "a newer drover has migrated the log", "upgrade this server")
-	for _, err := range old.ReadAll(ctx, 0, 0) {
-		require.ErrorIs(t, err, eventlog.ErrForeign)
-	}
-	for _, err := range old.ReadStream(ctx, "a", 0, 0) {
-		require.ErrorIs(t, err, eventlog.ErrForeign)
+	for _, read := range []iter.Seq2[eventlog.Recorded, error]{old.ReadAll(ctx, 0, 0), old.ReadStream(ctx, "a", 0, 0)} {
+		require.ErrorIs(t, errorOf(read), eventlog.ErrForeign)
 	}
 	var last eventlog.Position
 	require.NoError(t, session(t, server).QueryRow(ctx, `SELECT last FROM `+schema+`.migrated`).Scan(&last))
@@ -289,6 +288,14 @@ func TestOlderServerNeitherReadsNorAppendsAfterMigration(t *testing.T) {
 	require.Equal(t, last, head, "nothing was appended after the migration")
 	_, err = newer.Append(ctx, "b", eventlog.NoStream, sample(1))
 	require.NoError(t, err)
+}
+
+// errorOf returns the errors of a read.
+func errorOf(read iter.Seq2[eventlog.Recorded, error]) (failed error) {
+	for _, err := range read {
+		failed = errors.Join(failed, err)
+	}
+	return failed
 }
 
 // openWith opens a log that the test closes.

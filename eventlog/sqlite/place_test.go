@@ -2,6 +2,7 @@ package sqlite_test
 
 import (
 	"errors"
+	"iter"
 	"os"
 	"path/filepath"
 	"testing"
@@ -94,10 +95,9 @@ func TestReadNeverUsesAnotherLogAtTheSamePath(t *testing.T) {
 	other, elsewhere := inUse(t)
 	require.NoError(t, other.Close())
 	require.NoError(t, os.Rename(elsewhere, path))
-	for _, err := range log.ReadAll(t.Context(), 0, 0) {
-		require.ErrorIs(t, err, eventlog.ErrUnavailable)
-		require.ErrorContains(t, err, "was deleted, moved or replaced")
-	}
+	err := errorOf(log.ReadAll(t.Context(), 0, 0))
+	require.ErrorIs(t, err, eventlog.ErrUnavailable)
+	require.ErrorContains(t, err, "was deleted, moved or replaced")
 }
 
 // TestAppendIsNotAcknowledgedIfItsFileWasJustDeleted deletes the file so shortly after an append that the next append is
@@ -158,6 +158,14 @@ func TestClosingDoesNotDeleteTheWriteAheadLogOfAnotherLog(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// errorOf returns the errors of a read.
+func errorOf(read iter.Seq2[eventlog.Recorded, error]) (failed error) {
+	for _, err := range read {
+		failed = errors.Join(failed, err)
+	}
+	return failed
+}
+
 // A newer drover migrates the file while this log is open.
 func TestOpenLogThatANewerVersionMigratesStopsReadingAndWriting(t *testing.T) {
 	log, path := inUse(t)
@@ -167,11 +175,7 @@ func TestOpenLogThatANewerVersionMigratesStopsReadingAndWriting(t *testing.T) {
 	require.ErrorContains(t, err, "unsupported file format 2")
 	require.NotErrorIs(t, err, eventlog.ErrUnknownOutcome)
 	for _, after := range []eventlog.Position{0, 10} { // an idle server notices too
-		var failed error
-		for _, err := range log.ReadAll(t.Context(), after, 0) {
-			failed = errors.Join(failed, err)
-		}
-		require.ErrorIs(t, failed, eventlog.ErrForeign, "after %s", after)
+		require.ErrorIs(t, errorOf(log.ReadAll(t.Context(), after, 0)), eventlog.ErrForeign, "after %s", after)
 	}
 	alter(t, path, `PRAGMA user_version = 1`)
 	require.Equal(t, 10, count(t, log), "nothing was written")
