@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/api/resource"
@@ -72,7 +73,7 @@ func readFiles(files []File) ([]resource.Document, error) {
 	var docs []resource.Document
 	var found resource.Problems
 	for _, f := range files {
-		read, err := resource.Read(f.File, strings.NewReader(f.Text))
+		read, err := resource.Read(nameOf(f), strings.NewReader(f.Text))
 		var problems resource.Problems
 		switch {
 		case errors.As(err, &problems):
@@ -90,6 +91,19 @@ func readFiles(files []File) ([]resource.Document, error) {
 			WithHint("add a document that begins with apiVersion: %s", resource.APIVersion)
 	}
 	return docs, nil
+}
+
+// nameOf returns the name of a file for messages. A long one keeps its end, which tells YAML from JSON.
+func nameOf(f File) string {
+	name := f.File
+	if len(name) <= maxFileName {
+		return name
+	}
+	start := len(name) - maxFileName
+	for start < len(name) && !utf8.RuneStart(name[start]) {
+		start++
+	}
+	return "…" + name[start:]
 }
 
 // noDocument names the files of a request that contain no document.

@@ -194,6 +194,9 @@ func parse(name string, data []byte, found *strictyaml.Findings) (docs []Documen
 func duplicates(docs []Document, found *strictyaml.Findings) {
 	first := map[string]Document{}
 	for _, doc := range docs {
+		if found.Full() {
+			return
+		}
 		name := doc.String()
 		if before, twice := first[name]; twice {
 			found.Add(
