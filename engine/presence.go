@@ -162,13 +162,19 @@ func (p *presence) silentSessions(v *projections.View, self domain.ID, now time.
 	return list
 }
 
-// Abandoned reports whether a machine's session is without a server: the server that held it has been gone since. age
-// is the age of the session.
+// handedOverAfter is how long the lease of a server is unchanged until the server has closed its sessions, if it runs at
+// all: it notices the outage when it next renews its lease, waits CutOffAfter, and looks every second.
+const handedOverAfter = CutOffAfter + 3*time.Second
+
+// Abandoned reports whether a machine's session is without a server: the server that held it is gone since, or has handed
+// its agents over. A restarted agent has another session, and may then connect to this server. Its machine goes offline
+// only later, when that server counts as gone. age is the age of the session.
 func (e *Engine) Abandoned(m *projections.Machine, age time.Duration) bool {
 	p := &e.presence
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.isReady && m.Server != e.cfg.Server && p.staleFor(m.Server, e.cfg.Clock.Elapsed()-age) > 0
+	begun := e.cfg.Clock.Elapsed() - age
+	return p.isReady && m.Server != e.cfg.Server && p.unchangedFor(m.Server, begun, handedOverAfter) > 0
 }
 
 // gone reports whether a server has been gone for so long that others take over its work. seen is the time of its last
@@ -180,14 +186,18 @@ func (e *Engine) gone(server domain.ID, seen time.Duration) bool {
 	return p.isReady && p.staleFor(server, seen) > 0
 }
 
-// staleFor returns how long a server has been gone; negative while it is alive. It counts from LeaseStale after the
-// last change of its lease, but not from before this server was ready or from before begun, when the server was last
-// seen active. It counts up to the last read of the leases: a server that cannot read them must not treat others as
-// gone.
+// staleFor returns how long a server has been gone; negative while it is alive.
 func (p *presence) staleFor(server domain.ID, begun time.Duration) time.Duration {
+	return p.unchangedFor(server, begun, policies.LeaseStale)
+}
+
+// unchangedFor returns for how much longer than after the lease of a server has been unchanged; negative if it changed
+// later. It does not count from before this server was ready or from before begun, when the server was last seen active.
+// It counts up to the last read of the leases: a server that cannot read them must not treat others as gone.
+func (p *presence) unchangedFor(server domain.ID, begun, after time.Duration) time.Duration {
 	since := max(p.readyAt, begun)
 	if c, ok := p.leases[server]; ok && !c.gone {
-		since = max(since, c.at+policies.LeaseStale)
+		since = max(since, c.at+after)
 	} else if ok {
 		since = max(since, c.at)
 	}

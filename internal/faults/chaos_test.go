@@ -208,6 +208,7 @@ func (s *chaosRun) checkInvariants() {
 		"twice": repeatedRuns(lines), "unclaimed": unclaimed(lines, events),
 		"false offline": s.offline.found, "lost state": lostStates(events)}
 	s.print(events, lines, zeros)
+	s.offline.explain()
 	for what, found := range zeros {
 		require.Empty(c.t, found, what)
 	}

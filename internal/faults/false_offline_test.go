@@ -2,7 +2,11 @@ package faults
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,6 +39,7 @@ type offlineWatch struct {
 	mu    sync.Mutex
 	ended int
 	found []string
+	at    map[string]time.Time // when each machine of found was called offline
 }
 
 // watchOffline starts to read the log at its end.
@@ -105,10 +110,49 @@ func (w *offlineWatch) judge(machine, reason string, e eventlog.Recorded) {
 		}
 		since, reachable := a.reachableSince()
 		if reachable && w.before.Sub(since) >= w.settled {
+			if w.at == nil {
+				w.at = map[string]time.Time{}
+			}
+			w.at[machine] = time.Now()
 			w.found = append(w.found, fmt.Sprintf("#%s at %s: %s is offline (%s), but its agent has been running and connected "+
 				"for %s", e.Position, time.Now().Format(time.TimeOnly), machine, reason,
 				w.before.Sub(since).Round(time.Millisecond)))
 		}
+	}
+}
+
+// explainedBefore is how far back explain looks.
+const explainedBefore = 30 * time.Second
+
+// explain logs what servers and agents have logged about each machine of found, before it was called offline, and its
+// events.
+func (w *offlineWatch) explain() {
+	logs, _ := filepath.Glob(filepath.Join(w.c.folder, "*.log"))
+	for machine, at := range w.at {
+		var about []string
+		for _, path := range logs {
+			name := strings.TrimSuffix(filepath.Base(path), ".log")
+			text, _ := os.ReadFile(path)
+			for row := range strings.Lines(string(text)) {
+				var line struct {
+					TS time.Time `json:"ts"`
+				}
+				concerns := name == machine || strings.Contains(row, machine) || strings.Contains(row, "cut off") ||
+					strings.Contains(row, "log is") || strings.Contains(row, "serving")
+				if json.Unmarshal([]byte(row), &line) == nil && concerns && line.TS.After(at.Add(-explainedBefore)) &&
+					line.TS.Before(at.Add(time.Second)) {
+					about = append(about, fmt.Sprintf("%s %s %.400s", line.TS.Format("15:04:05.000"), name, strings.TrimSpace(row)))
+				}
+			}
+		}
+		for recorded, err := range w.c.log.ReadStream(context.Background(), "machine/"+machine, 0, 0) {
+			if err == nil && recorded.Time.After(at.Add(-explainedBefore)) && recorded.Time.Before(at.Add(time.Second)) {
+				about = append(about, fmt.Sprintf("%s the log #%s %s %.300s", recorded.Time.Format("15:04:05.000"),
+					recorded.Position, recorded.Type, recorded.Data))
+			}
+		}
+		slices.Sort(about)
+		w.c.t.Logf("machine %s before it was called offline:\n%s", machine, strings.Join(about, "\n"))
 	}
 }
 
