@@ -136,6 +136,10 @@ func (s *session) receive(ctx context.Context, m client.FromAgent) {
 	if s.heartbeatDuringWork(m) {
 		return
 	}
+	if m.Heartbeat != nil && !s.owes() { // nearly all of them: they are not worth another goroutine
+		s.recordHeartbeat(*m.Heartbeat)
+		return
+	}
 	for {
 		added, handle, changed := s.inbox.push(m)
 		if handle {

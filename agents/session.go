@@ -151,8 +151,7 @@ func (s *session) handleMessage(ctx context.Context, m client.FromAgent) bool {
 	count := func(kind string) { s.hub.messages[kind].Add(1) }
 	switch {
 	case m.Heartbeat != nil:
-		count("heartbeat")
-		s.hub.cfg.Engine.AgentClock(s.machine, m.Heartbeat.Clock)
+		s.recordHeartbeat(*m.Heartbeat)
 		s.repeatOffer()
 		s.repeatHealth(ctx)
 		s.compareStatement(ctx)
@@ -183,6 +182,11 @@ func (s *session) handleMessage(ctx context.Context, m client.FromAgent) bool {
 	return true
 }
 
+func (s *session) recordHeartbeat(b client.Heartbeat) {
+	s.hub.messages["heartbeat"].Add(1)
+	s.hub.cfg.Engine.AgentClock(s.machine, b.Clock)
+}
+
 // health records a report, and stores it for repeatHealth.
 func (s *session) health(ctx context.Context, h client.Health) {
 	_, err := s.hub.handle(ctx, domain.ID{}, domain.ReportHealth{Name: s.machine, Session: s.id, Status: h.Status,
@@ -203,20 +207,36 @@ func (s *session) setLastHealth(h *client.Health) {
 // writable at that time, or the machine has had a policy without a check since then. The agent reports each result only
 // once.
 func (s *session) repeatHealth(ctx context.Context) {
+	if lastHealth := s.unrecordedHealth(); lastHealth != nil {
+		s.health(ctx, *lastHealth)
+	}
+}
+
+// unrecordedHealth returns the last report if repeatHealth has to record it, else nil.
+func (s *session) unrecordedHealth() *client.Health {
 	s.mu.Lock()
 	lastHealth := s.lastHealth
 	s.mu.Unlock()
 	if lastHealth == nil {
-		return
+		return nil
 	}
-	flagWarnings := false
+	unrecorded := false
 	s.hub.cfg.Engine.Read(func(v *projections.View) {
 		m := v.Machines[s.machine]
-		flagWarnings = m != nil && m.Health != lastHealth.Status && v.PolicyOf(m).HealthCheck != nil
+		unrecorded = m != nil && m.Health != lastHealth.Status && v.PolicyOf(m).HealthCheck != nil
 	})
-	if flagWarnings {
-		s.health(ctx, *lastHealth)
+	if !unrecorded {
+		return nil
 	}
+	return lastHealth
+}
+
+// owes reports whether a heartbeat makes the session repeat something, which may need the log.
+func (s *session) owes() bool {
+	s.mu.Lock()
+	owes := s.offered != "" || s.unjudged != nil
+	s.mu.Unlock()
+	return owes || s.unrecordedHealth() != nil
 }
 
 func (s *session) claim(ctx context.Context, deployment string) {
