@@ -321,7 +321,7 @@ func work(deployment string, scripts ...string) client.Work {
 
 // A join token of the scripted servers.
 const (
-	joinSecret = "a secret half"
+	joinSecret = "a-secret-half"
 	joinText   = "0123456789ab." + joinSecret
 )
 

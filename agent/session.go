@@ -69,7 +69,12 @@ func Run(ctx context.Context, c Config) error {
 				zap.String("server", server))
 		}
 	}
-	s := newSession(c, j, newGreeter(c, j, dial).open)
+	g := newGreeter(c, j, dial)
+	if g.joins && !client.IsToken(c.Join) {
+		return &Error{Kind: Invalid, Err: errors.New("the join token contains an invalid character, such as a line break " +
+			"(set --join or DROVER_JOIN to exactly what `drover token create --join` printed)")}
+	}
+	s := newSession(c, j, g.open)
 	s.recoverEntries(left)
 	return s.run(ctx)
 }

@@ -178,6 +178,9 @@ func TestInvalidConfigurationIsReportedImmediately(t *testing.T) {
 			"create the data folder: mkdir " + empty + ": not a directory"},
 		"no CA file": {func(c *agent.Config) { c.CA = "/no/such.pem" },
 			"read the CA file: open /no/such.pem: no such file or directory"},
+		"join token with a line break": {func(c *agent.Config) { c.Join = joinText + "\r" },
+			"the join token contains an invalid character, such as a line break (set --join or DROVER_JOIN to exactly what " +
+				"`drover token create --join` printed)"},
 		"empty CA file": {func(c *agent.Config) { c.CA = empty }, empty + " contains no certificate in PEM format"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -43,13 +43,13 @@ type Part struct {
 // Run runs the part and returns how it ended. When ctx is done, Run kills the running step immediately, and the part
 // ends as failed (interrupted).
 func (p Part) Run(ctx context.Context) client.End {
-	r := runner{Part: p, mask: output.NewMask(nil)}
+	r := runner{Part: p}
 	if p.Grace <= 0 {
 		r.Grace = DefaultGrace
 	}
 	end := r.run(ctx)
 	end.Deployment = p.Work.Deployment
-	end.Detail = OneLine(r.mask.Text(end.Detail))
+	end.Detail = OneLine(end.Detail)
 	return end
 }
 
@@ -67,10 +67,9 @@ func InterruptedEnd(deployment, step, detail string) client.End {
 // runner is the state of one Run.
 type runner struct {
 	Part
-	mask    *output.Mask
 	environ []string
-	out     *output.Masked
-	last    LastLine
+	out     *output.Masked // receives what the steps write; drover's own lines go to Output directly
+	last    LastLine       // of the running attempt
 }
 
 func (r *runner) run(ctx context.Context) client.End {
@@ -99,8 +98,7 @@ func (r *runner) prepare() *client.End {
 	for _, value := range secrets {
 		values = append(values, value)
 	}
-	r.mask = output.NewMask(values)
-	r.out = r.mask.Writer(io.MultiWriter(&r.last, r.Output))
+	r.out = output.NewMask(values).Writer(io.MultiWriter(&r.last, r.Output))
 	if r.environ, err = environment(r.Inherit, r.Work, secrets); err != nil {
 		return agentError("", err)
 	}
@@ -131,6 +129,7 @@ func (r *runner) step(ctx context.Context, index int, step domain.Step) *client.
 		script.Environ = append(r.environ[:len(r.environ):len(r.environ)],
 			"DROVER_STEP="+step.Name, fmt.Sprintf("DROVER_ATTEMPT=%d", attempt))
 		r.newLine()
+		r.last = LastLine{}
 		exit := script.Run(ctx)
 		_ = r.out.Flush()
 		r.reportLeftovers(step, exit)
@@ -238,15 +237,15 @@ func (r *runner) reportLeftovers(step domain.Step, exit Exit) {
 // two attempts; the line break ensures that the two halves are not adjacent in the output.
 func (r *runner) newLine() {
 	if r.last.Open() {
-		_, _ = r.out.Write([]byte("\n"))
+		_, _ = io.MultiWriter(&r.last, r.Output).Write([]byte("\n"))
 	}
 }
 
-// printf writes drover's own line to the output.
+// printf writes drover's own line to the output. It is neither masked, because a short secret would make it unreadable,
+// nor the last line of an attempt.
 func (r *runner) printf(format string, values ...any) {
 	r.newLine()
-	_, _ = fmt.Fprintf(r.out, "drover: "+format+"\n", values...)
-	_ = r.out.Flush()
+	_, _ = fmt.Fprintf(r.Output, "drover: "+format+"\n", values...)
 }
 
 func (r *runner) stopping() bool {

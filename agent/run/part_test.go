@@ -385,3 +385,26 @@ func TestSecretSplitAcrossStepsIsMasked(t *testing.T) {
 	require.NotContains(t, out.String(), "hunter2")
 	require.Equal(t, 3, strings.Count(out.String(), "***"))
 }
+
+func TestDetailIsTheLastLineOfTheFailedAttemptOnly(t *testing.T) {
+	t.Run("a silent step", func(t *testing.T) {
+		p, _ := part(t, step("echo all checksums are good"), domain.Step{Name: "migrate", Run: "exit 3"})
+		require.Equal(t, `step "migrate" ended with exit code 3`, runPart(t, p).Detail)
+	})
+	t.Run("a silent attempt after one with output and a note of drover", func(t *testing.T) {
+		p, out := part(t, domain.Step{Name: "migrate", Run: "test -e tried && exit 3; touch tried; printf first; exit 2", Retries: 1})
+		require.Equal(t, `step "migrate" ended with exit code 3`, runPart(t, p).Detail)
+		require.Equal(t, "first\ndrover: step \"migrate\" ended with exit code 2: first; attempt 2 of 2\n", out.String())
+	})
+	t.Run("a step that leaves a process running", func(t *testing.T) {
+		p, out := part(t, step("echo cause; sleep 100 & exit 3"))
+		require.Equal(t, `step "install" ended with exit code 3: cause`, runPart(t, p).Detail)
+		require.Contains(t, out.String(), "drover: processes that step")
+	})
+}
+
+func TestDetailIsFreeOfTerminalControl(t *testing.T) {
+	p, out := part(t, step(`printf ' 50%%\r100%%\r\033[K\033[1;31mERROR\033[0m: disk full\n'; exit 5`))
+	require.Equal(t, `step "install" ended with exit code 5: ERROR: disk full`, runPart(t, p).Detail)
+	require.Equal(t, " 50%\r100%\r\x1b[K\x1b[1;31mERROR\x1b[0m: disk full\n", out.String(), "the output is unchanged")
+}

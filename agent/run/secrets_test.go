@@ -66,3 +66,11 @@ func TestSecretsFileMustBeRegular(t *testing.T) {
 	require.NoError(t, err, "without names the file is not opened")
 	require.Empty(t, none)
 }
+
+func TestShortSecretMasksOnlyWhatTheStepWrote(t *testing.T) {
+	p, out := part(t, domain.Step{Name: "migrate", Run: "echo eels; exit 3", Retries: 1})
+	p.Work.Secrets = []string{"DIGIT"}
+	writeSecrets(t, p, "DIGIT=e\n", 0o600)
+	require.Equal(t, `step "migrate" ended with exit code 3: ******ls`, runPart(t, p).Detail)
+	require.Equal(t, "******ls\ndrover: step \"migrate\" ended with exit code 3: ******ls; attempt 2 of 2\n******ls\n", out.String())
+}

@@ -70,6 +70,12 @@ func Binding(state *tls.ConnectionState) string {
 	return base64.StdEncoding.EncodeToString(binding)
 }
 
+// IsToken reports whether text can be a token: it contains only visible ASCII characters. A token with another one, such as
+// the line break of a file, was copied incorrectly, and cannot be sent in a header.
+func IsToken(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
 // HashSecret returns the hash of a secret as the log stores it: the SHA-256 sum in hex.
 func HashSecret(secret string) string {
 	sum := sha256.Sum256([]byte(secret))

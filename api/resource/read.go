@@ -34,8 +34,8 @@ func Read(name string, r io.Reader) ([]Document, error) {
 	return docs, nil
 }
 
-// Load reads the documents of files, of all *.yaml and *.yml files in folders, and of stdin for "-". A repeated path is
-// read once. Its errors are those of Read.
+// Load reads the documents of files, of all resource files in folders (IsResourceFile), and of stdin for "-". A repeated
+// path is read once. Its errors are those of Read.
 func Load(paths []string, stdin io.Reader) ([]Document, error) {
 	return (&input{stdin: stdin}).load(paths)
 }
@@ -121,6 +121,13 @@ func cause(err error) error {
 	return err
 }
 
+// IsResourceFile reports whether a folder's entry is one of its resource files: a *.yaml or *.yml file. Files whose names
+// begin with a dot do not count. They are hidden files and the locks of editors, which may be links to nothing.
+func IsResourceFile(entry os.DirEntry) bool {
+	ext := strings.ToLower(filepath.Ext(entry.Name()))
+	return !entry.IsDir() && !strings.HasPrefix(entry.Name(), ".") && (ext == ".yaml" || ext == ".yml")
+}
+
 // filesOf returns the YAML files of a folder.
 func (in *input) filesOf(path string) ([]string, error) {
 	entries, err := os.ReadDir(in.at(path))
@@ -129,7 +136,7 @@ func (in *input) filesOf(path string) ([]string, error) {
 	}
 	var files []string
 	for _, entry := range entries {
-		if ext := strings.ToLower(filepath.Ext(entry.Name())); !entry.IsDir() && (ext == ".yaml" || ext == ".yml") {
+		if IsResourceFile(entry) {
 			files = append(files, filepath.Join(path, entry.Name()))
 		}
 	}

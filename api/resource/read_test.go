@@ -342,6 +342,8 @@ func TestLoadReadsFilesFoldersAndStdin(t *testing.T) {
 	a := write("a.yaml", "Environment", "a")
 	write("sub/c.yaml", "Environment", "c")
 	write("d.txt", "Environment", "d")
+	write(".hidden.yaml", "Environment", "hidden")
+	require.NoError(t, os.Symlink("editor@host.42", filepath.Join(folder, ".#a.yaml")), "the lock of an editor")
 	require.NoError(t, os.Mkdir(filepath.Join(folder, "e.yaml"), 0o755))
 
 	stdin := func() *strings.Reader { return strings.NewReader(spec("Environment", "{}")) }
@@ -370,6 +372,11 @@ func TestLoadReadsFilesFoldersAndStdin(t *testing.T) {
 			at = append(at, fmt.Sprintf("%s:%d", filepath.Base(p.File), p.Line))
 		}
 		require.Equal(t, []string{"a.yaml:7", "a.yaml:7", "b.yaml:1", "b.yaml:1", "b.yaml:1", "b.yaml:1"}, at)
+	})
+	t.Run("a hidden file is read if it is named", func(t *testing.T) {
+		docs, err := Load([]string{folder + "/.hidden.yaml"}, nil)
+		require.NoError(t, err)
+		require.Len(t, docs, 1)
 	})
 	t.Run("a missing file is named", func(t *testing.T) {
 		_, err := Load([]string{folder + "/nix.yaml"}, nil)

@@ -76,7 +76,7 @@ func filesVerb(a *app, v verb, dry bool) *cobra.Command {
 	}
 	cmd := v.command()
 	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil,
-		"`FILE` to read, a folder with *.yaml and *.yml files, or - for stdin; repeatable")
+		"`FILE` to read, a folder with *.yaml and *.yml files whose names begin with no dot, or - for stdin; repeatable")
 	return cmd
 }
 
@@ -131,8 +131,7 @@ func expand(paths []string) ([]string, error) {
 			}
 			found = nil
 			for _, entry := range entries {
-				if ext := strings.ToLower(filepath.Ext(entry.Name())); !entry.IsDir() &&
-					(ext == ".yaml" || ext == ".yml") {
+				if resource.IsResourceFile(entry) {
 					found = append(found, filepath.Join(path, entry.Name()))
 				}
 			}

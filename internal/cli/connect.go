@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/droverhq/drover/api/client"
@@ -46,7 +45,7 @@ func (a *app) connect(ctx context.Context) (c *client.Client, err error) {
 		return nil, &failure{code: exitDenied, kind: client.Unauthorised, text: "no token for " + t.servers[0],
 			hint: "start `drover server` as this user, or use --token or DROVER_TOKEN"}
 	}
-	if strings.ContainsFunc(t.token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if !client.IsToken(t.token) {
 		return nil, &failure{code: exitDenied, kind: client.Unauthorised,
 			text: "the token contains an invalid character, such as a line break",
 			hint: "set --token or DROVER_TOKEN to exactly what `drover token create` printed"}

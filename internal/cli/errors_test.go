@@ -156,6 +156,8 @@ var errorCases = map[string][]errorCase{
 		{"eventlog verify --log sqlite:$DIR/nowhere.db", 1, `there is no log at "$DIR/nowhere.db"`, ""},
 		{"eventlog import $DIR/shop.yaml --log sqlite:$DIR/c.db", 1, "$DIR/shop.yaml: ",
 			"not an archive of an event log"},
+		{"agent --server http://127.0.0.1:$PORT --name a --data $DIR/new --join 'a.b\r'", 1,
+			"the join token contains an invalid character", "what `drover token create --join` printed"},
 		{"agent --server ftp://host --name a", 1, "", "unsupported scheme ftp, use http or https"},
 		{"agent --server http://127.0.0.1:$PORT --name a --data $DIR/file", 1, "", "not a directory"},
 	},
