@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/droverhq/drover/agent/run"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/internal/clock"
 	"github.com/droverhq/drover/internal/transport"
@@ -50,6 +51,8 @@ type Config struct {
 	TLSCert, TLSKey string
 	// Ephemeral asks the server to delete the machine when the agent shuts down cleanly.
 	Ephemeral bool
+	// PassEnv names environment variables of the agent that steps and health checks get beside those of run.Inherited.
+	PassEnv []string
 	// Version is the version of this program.
 	Version string
 	// Logger receives the log; nil discards it.
@@ -76,6 +79,11 @@ func (c Config) check() (Config, error) {
 	}
 	if c.Data == "" {
 		return c, errors.New("no data folder; specify one with --data FOLDER")
+	}
+	for _, name := range c.PassEnv {
+		if err := run.CheckPassEnv(name); err != nil {
+			return c, err
+		}
 	}
 	addresses := make([]string, 0, len(c.Servers))
 	for _, server := range c.Servers {

@@ -39,7 +39,7 @@ type checkResult struct {
 }
 
 // newChecker returns a checker that runs the check in its own folder.
-func newChecker(check domain.HealthCheck, folder, machine string) *checker {
+func newChecker(check domain.HealthCheck, folder string, c Config) *checker {
 	requested := check
 	if check.Every <= 0 {
 		check.Every = domain.DefaultHealthEvery
@@ -49,7 +49,7 @@ func newChecker(check domain.HealthCheck, folder, machine string) *checker {
 	}
 	return &checker{
 		requested: requested, check: check, folder: folder, results: make(chan checkResult), again: make(chan struct{}, 1),
-		environ: append(run.Inherited(nil), "DROVER_MACHINE="+machine),
+		environ: append(run.Inherited(nil, c.PassEnv), "DROVER_MACHINE="+c.Name),
 	}
 }
 

@@ -460,7 +460,7 @@ func (s *session) watchHealth(check *domain.HealthCheck) {
 	if check == nil {
 		return
 	}
-	c := newChecker(*check, s.journal.HealthFolder(), s.config.Name)
+	c := newChecker(*check, s.journal.HealthFolder(), s.config)
 	ctx, stop := context.WithCancel(s.ctx)
 	c.stop = stop
 	s.tasks.Go(func() { c.run(ctx) })

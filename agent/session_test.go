@@ -181,6 +181,10 @@ func TestInvalidConfigurationIsReportedImmediately(t *testing.T) {
 		"join token with a line break": {func(c *agent.Config) { c.Join = joinText + "\r" },
 			"the join token contains an invalid character, such as a line break (set --join or DROVER_JOIN to exactly what " +
 				"`drover token create --join` printed)"},
+		"a list of names to pass": {func(c *agent.Config) { c.PassEnv = []string{"AWS_*"} },
+			`invalid --pass-env "AWS_*": use the name of one environment variable, such as AWS_PROFILE`},
+		"a variable of drover to pass": {func(c *agent.Config) { c.PassEnv = []string{"DROVER_JOIN"} },
+			"invalid --pass-env DROVER_JOIN: names that begin with DROVER_ are reserved for drover"},
 		"empty CA file": {func(c *agent.Config) { c.CA = empty }, empty + " contains no certificate in PEM format"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -256,6 +260,22 @@ func TestHealthIsReportedWhenItChangesAndAfterEachWelcome(t *testing.T) {
 		}
 		return m.Health
 	})
+}
+
+func TestHealthCheckInheritsOnlyTheListedVariables(t *testing.T) {
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "leak")
+	t.Setenv("AWS_PROFILE", "passed")
+	server := newServer(t)
+	config := configuration(t, server)
+	config.PassEnv = []string{"AWS_PROFILE"}
+	startAgent(t, config)
+	c := server.accept(t)
+	check := &domain.HealthCheck{
+		Every: domain.Duration(time.Hour), Timeout: domain.Duration(30 * time.Second),
+		Script: `echo "profile=$AWS_PROFILE key=$AWS_SECRET_ACCESS_KEY"`,
+	}
+	c.send(t, client.ToAgent{Welcome: &client.Welcome{Log: "log-1", Settings: shortSettings(check)}})
+	require.Equal(t, client.Health{Status: "healthy", Detail: "profile=passed key="}, *expect(t, c, aHealth))
 }
 
 // The result after a part does not wait for the interval. The data folder is relative, as on a command line.

@@ -13,9 +13,9 @@ import (
 // ownPrefix starts the names of variables that only drover sets.
 const ownPrefix = "DROVER_"
 
-// environment returns the environment of every step of a part. If a key occurs twice, the later entry applies.
-func environment(inherit []string, w client.Work, secrets map[string]string) ([]string, error) {
-	all := Inherited(inherit)
+// environment returns the environment of every step of a part. It appends to inherited. If a key occurs twice, the later entry applies.
+func environment(inherited []string, w client.Work, secrets map[string]string) ([]string, error) {
+	all := inherited
 	for _, of := range []struct {
 		what   string
 		values map[string]string
@@ -41,15 +41,43 @@ func environment(inherit []string, w client.Work, secrets map[string]string) ([]
 // mark returns the environment entry that identifies the processes of a deployment's part.
 func mark(deployment string) string { return "DROVER_DEPLOYMENT=" + deployment }
 
-// Inherited returns environ without the variables that only drover sets. A nil environ means the environment of this
-// process.
-func Inherited(environ []string) []string {
+// inheritedNames are the variables of the agent that steps and health checks get. All others can be credentials, such as
+// those of a cloud, and need Part.PassEnv. LC_* is inherited too.
+var inheritedNames = []string{
+	"PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "LANG", "LANGUAGE", "TZ",
+	"HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY",
+	"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy",
+}
+
+// Inherited returns the entries of environ that scripts get: inheritedNames, LC_*, and those named in pass. A nil environ
+// means the environment of this process.
+func Inherited(environ, pass []string) []string {
+	return filter(environ, func(name string) bool {
+		return slices.Contains(inheritedNames, name) || strings.HasPrefix(name, "LC_") || slices.Contains(pass, name)
+	})
+}
+
+// filter returns the entries of environ whose names pass, without the variables that only drover sets. A nil environ
+// means the environment of this process.
+func filter(environ []string, passes func(name string) bool) []string {
 	if environ == nil {
 		environ = os.Environ()
 	}
 	return slices.DeleteFunc(slices.Clone(environ), func(entry string) bool {
-		return strings.HasPrefix(entry, ownPrefix)
+		name, _, _ := strings.Cut(entry, "=")
+		return strings.HasPrefix(name, ownPrefix) || !passes(name)
 	})
+}
+
+// CheckPassEnv rejects a name that Part.PassEnv cannot have.
+func CheckPassEnv(name string) error {
+	if name == "" || strings.ContainsAny(name, "=*\x00 \t\r\n") {
+		return fmt.Errorf("invalid --pass-env %.80q: use the name of one environment variable, such as AWS_PROFILE", name)
+	}
+	if strings.HasPrefix(name, ownPrefix) {
+		return fmt.Errorf("invalid --pass-env %.80s: names that begin with DROVER_ are reserved for drover", name)
+	}
+	return nil
 }
 
 // checkVariable rejects names and values that an environment variable cannot have.

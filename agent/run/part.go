@@ -26,9 +26,11 @@ type Part struct {
 	Folder string
 	// SecretsFile is read if Work requires secrets.
 	SecretsFile string
-	// Inherit is the environment of the agent as "KEY=VALUE"; nil means that of this process. Variables that begin
-	// with DROVER_ are not passed on.
+	// Inherit is the environment of the agent as "KEY=VALUE"; nil means that of this process. Steps get only the
+	// variables that Inherited names.
 	Inherit []string
+	// PassEnv names further variables of Inherit that steps get.
+	PassEnv []string
 	// Output receives the output of the steps with secrets masked. Its errors are ignored.
 	Output io.Writer
 	// Starting, if set, is called with each step's process group before the first line of the script runs. If it
@@ -99,7 +101,7 @@ func (r *runner) prepare() *client.End {
 		values = append(values, value)
 	}
 	r.out = output.NewMask(values).Writer(io.MultiWriter(&r.last, r.Output))
-	if r.environ, err = environment(r.Inherit, r.Work, secrets); err != nil {
+	if r.environ, err = environment(Inherited(r.Inherit, r.PassEnv), r.Work, secrets); err != nil {
 		return agentError("", err)
 	}
 	if err := os.MkdirAll(filepath.Join(r.Folder, "work"), 0o700); err != nil {

@@ -88,8 +88,7 @@ func isRunning(id int) bool {
 
 func TestStepEnvironmentDescribesItsDeployment(t *testing.T) {
 	t.Setenv("DROVER_TOKEN", "the agent's own token")
-	t.Setenv("LANG_OF_MACHINE", "inherited")
-	p, out := part(t, step(`env | grep -e DROVER_ -e LANG_OF -e COLOUR | sort`))
+	p, out := part(t, step(`env | grep -e DROVER_ -e COLOUR | sort`))
 	p.Work.Variables = map[string]string{"COLOUR": "green = blue"}
 
 	require.Equal(t, client.End{Deployment: "d-1", State: domain.PartSucceeded}, runPart(t, p))
@@ -103,8 +102,18 @@ DROVER_MACHINE=web-01
 DROVER_PREVIOUS_RELEASE=1.4.2
 DROVER_PROJECT=shop
 DROVER_RELEASE=1.4.3
-DROVER_STEP=install
-LANG_OF_MACHINE=inherited`), strings.TrimSpace(out.String()))
+DROVER_STEP=install`), strings.TrimSpace(out.String()))
+}
+
+func TestStepInheritsOnlyTheListedVariables(t *testing.T) {
+	p, out := part(t, step(`env | grep -v -e ^DROVER_ -e ^PWD= -e ^SHLVL= -e ^_= | sort`))
+	p.Inherit = []string{"PATH=" + os.Getenv("PATH"), "HOME=/home/ada", "LC_TIME=C", "LANG=C", "TZ=UTC",
+		"https_proxy=http://proxy:1", "NO_PROXY=intern", "AWS_SECRET_ACCESS_KEY=leak", "VAULT_TOKEN=leak", "LANG_X=leak",
+		"DROVER_TOKEN=leak", "AWS_PROFILE=passed"}
+	p.PassEnv = []string{"AWS_PROFILE", "NOT_SET"}
+	require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
+	require.Equal(t, "AWS_PROFILE=passed\nHOME=/home/ada\nLANG=C\nLC_TIME=C\nNO_PROXY=intern\nPATH="+os.Getenv("PATH")+
+		"\nTZ=UTC\nhttps_proxy=http://proxy:1\n", out.String())
 }
 
 func TestStepsRunInOrderAndTheFirstFailureEndsThePart(t *testing.T) {

@@ -15,7 +15,7 @@ import (
 )
 
 var agentFlags = []string{"join", "name", "environment", "role", "data", "relay", "ephemeral", "tls-cert",
-	"tls-key"}
+	"tls-key", "pass-env"}
 
 func agentVerb(a *app) *cobra.Command {
 	c := agent.Config{}
@@ -70,6 +70,9 @@ func agentVerb(a *app) *cobra.Command {
 	flags.StringVar(&c.TLSCert, "tls-cert", "",
 		"PEM `FILE` with the certificate that the agent presents to servers with --tls-client-ca")
 	flags.StringVar(&c.TLSKey, "tls-key", "", "PEM `FILE` with the key of that certificate")
+	flags.StringSliceVar(&c.PassEnv, "pass-env", nil,
+		"environment variable `NAME` of the agent that steps and health checks get; repeatable. They always get "+
+			"PATH, HOME, USER, LOGNAME, TMPDIR, LANG, LANGUAGE, LC_*, TZ and the proxy variables")
 	flags.BoolVar(&c.Ephemeral, "ephemeral", false, "delete the machine when the agent shuts down cleanly")
 	return cmd
 }
