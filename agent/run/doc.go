@@ -12,7 +12,8 @@
 //     a process that might not belong to the group.
 //   - when a step is over, no process of its session is running: run sends SIGTERM, waits for a short grace period, and
 //     sends SIGKILL. Only a process that left the session with setsid(2), such as a service, keeps running. It cannot
-//     delay the part by keeping the output pipe open.
+//     delay the part by keeping the output pipe open. A process that the script started just before its end has time to
+//     leave: run waits until all processes of the session are asleep, for at most five seconds.
 //   - no value of a secret appears in the output or in the result.
 //
 // A script that begins with "#!" is executed directly. Any other script runs with "/bin/sh -e", so that the first
@@ -21,7 +22,9 @@
 //	part.go          Part: the steps in order, with retries, and the end of the part
 //	script.go        Script: one script behind the start barrier, until it exits or times out
 //	group*.go        Group: the processes of a script, on Linux and elsewhere
+//	reap.go          the children of this process, and orphans that process 1 inherits
 //	environment.go   the environment of the steps
+//	home.go          the HOME of the steps
 //	secrets.go       the secrets file
 //	line.go          text for reports
 package run

@@ -49,12 +49,12 @@ var inheritedNames = []string{
 	"http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy",
 }
 
-// Inherited returns the entries of environ that scripts get: inheritedNames, LC_*, and those named in pass. A nil environ
+// Inherited returns the entries of environ that scripts get: inheritedNames, LC_*, those named in pass, and always a HOME. A nil environ
 // means the environment of this process.
 func Inherited(environ, pass []string) []string {
-	return filter(environ, func(name string) bool {
+	return withHome(filter(environ, func(name string) bool {
 		return slices.Contains(inheritedNames, name) || strings.HasPrefix(name, "LC_") || slices.Contains(pass, name)
-	})
+	}))
 }
 
 // filter returns the entries of environ whose names pass, without the variables that only drover sets. A nil environ

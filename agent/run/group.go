@@ -3,7 +3,9 @@
 package run
 
 import (
+	"context"
 	"os"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -13,6 +15,10 @@ const (
 	killTimeout = 2 * time.Second
 	// pollInterval is the time between two checks of whether processes have exited.
 	pollInterval = 10 * time.Millisecond
+	// settleQuiet is how long the processes that a script left must be asleep before they count as left running, and
+	// settleTimeout is how long they can take for that.
+	settleQuiet   = 200 * time.Millisecond
+	settleTimeout = 5 * time.Second
 )
 
 // Group identifies the processes of one script, so that a later run of the agent can find them again. The id alone is
@@ -39,6 +45,25 @@ func (g Group) clear(grace time.Duration) (left, stuck int) {
 			}
 		}
 	})
+}
+
+// settle waits until each process that the script left has either left the session or is asleep in it. A process that
+// the script started just before its end must get the processor to call setsid, and on a busy machine that takes a while.
+// Without settle, it would be chance whether such a process is ended.
+func (g Group) settle(ctx context.Context) {
+	before, since := g.members(), time.Now()
+	for begin := since; len(before) > 0 && time.Since(since) < settleQuiet && time.Since(begin) < settleTimeout; {
+		select {
+		case <-time.After(pollInterval):
+		case <-ctx.Done():
+			return
+		}
+		now := g.members()
+		if !slices.Equal(now, before) || slices.ContainsFunc(now, process.busy) {
+			since = time.Now()
+		}
+		before = now
+	}
 }
 
 // ClearOrphans ends the processes of a group that an earlier run of the agent started for deployment. It signals a

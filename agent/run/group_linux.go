@@ -2,6 +2,7 @@ package run
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -14,10 +15,15 @@ import (
 
 // process is the information about one process in /proc.
 type process struct {
-	id, group, session int
-	state              byte
-	start              uint64
+	id, parent     int
+	group, session int
+	state          byte
+	start          uint64
+	used           uint64 // processor time in kernel ticks
 }
+
+// busy reports whether the process runs, waits for the processor or waits for a disk.
+func (p process) busy() bool { return p.state == 'R' || p.state == 'D' }
 
 // awaitExit waits until the child has exited, without reaping it.
 func awaitExit(child int) {
@@ -46,6 +52,22 @@ func bootID() string {
 
 // members returns the live processes of the group and of the session that its leader started.
 func (g Group) members() (members []process) {
+	return processes(func(p process) bool {
+		return (p.group == g.ID || p.session == g.ID) && p.state != 'Z' && p.state != 'X'
+	})
+}
+
+// exitedChildren returns the ids of the children of this process that have exited and are not reaped.
+func exitedChildren() (ids []int) {
+	own := os.Getpid()
+	for _, p := range processes(func(p process) bool { return p.parent == own && p.state == 'Z' }) {
+		ids = append(ids, p.id)
+	}
+	return ids
+}
+
+// processes returns the processes in /proc that are wanted, in the order of their ids.
+func processes(wanted func(process) bool) (found []process) {
 	folder, err := os.Open("/proc")
 	if err != nil {
 		return nil
@@ -57,12 +79,12 @@ func (g Group) members() (members []process) {
 		if err != nil {
 			continue
 		}
-		p, err := readProcess(id)
-		if err == nil && (p.group == g.ID || p.session == g.ID) && p.state != 'Z' && p.state != 'X' {
-			members = append(members, p)
+		if p, err := readProcess(id); err == nil && wanted(p) {
+			found = append(found, p)
 		}
 	}
-	return members
+	slices.SortFunc(found, func(a, b process) int { return cmp.Compare(a.id, b.id) })
+	return found
 }
 
 // readProcess reads /proc/ID/stat. The second field is the program's name in parentheses and may contain any
@@ -77,8 +99,12 @@ func readProcess(id int) (process, error) {
 		return process{}, fmt.Errorf("/proc/%d/stat: %d fields", id, len(fields))
 	}
 	p := process{id: id, state: fields[0][0]}
+	p.parent, _ = strconv.Atoi(fields[1])
 	p.group, _ = strconv.Atoi(fields[2])
 	p.session, _ = strconv.Atoi(fields[3])
+	user, _ := strconv.ParseUint(fields[11], 10, 64)
+	system, _ := strconv.ParseUint(fields[12], 10, 64)
+	p.used = user + system
 	p.start, err = strconv.ParseUint(fields[19], 10, 64)
 	return p, err
 }

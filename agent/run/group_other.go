@@ -39,3 +39,9 @@ func (g Group) members() []process {
 func readProcess(int) (process, error) { return process{}, errors.ErrUnsupported }
 
 func (process) carries(string) bool { return false }
+
+// busy is false: the state of a process is unknown on this system.
+func (process) busy() bool { return false }
+
+// exitedChildren returns nothing: only on Linux is an agent process 1 of a container.
+func exitedChildren() []int { return nil }

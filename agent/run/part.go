@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -170,6 +171,9 @@ func (r *runner) script(index int, step domain.Step) (Script, error) {
 // that the step specifies. An absolute path must exist.
 func (r *runner) workingFolder(step domain.Step) (string, error) {
 	own := filepath.Join(r.Folder, "work")
+	if err := r.restoreFolder(own); err != nil {
+		return "", fmt.Errorf("working folder of step %q: %w", step.Name, err)
+	}
 	switch {
 	case filepath.IsAbs(step.Folder):
 		info, err := os.Stat(step.Folder)
@@ -191,6 +195,18 @@ func (r *runner) workingFolder(step domain.Step) (string, error) {
 		return "", fmt.Errorf("working folder of step %q: %w", step.Name, err)
 	}
 	return folder, nil
+}
+
+// restoreFolder creates the part's working folder again if something has removed it since the part began.
+func (r *runner) restoreFolder(own string) error {
+	if _, err := os.Lstat(own); !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err := os.MkdirAll(own, 0o700); err != nil {
+		return err
+	}
+	r.printf("the working folder had been removed and was created again, empty: %s", own)
+	return nil
 }
 
 // judge returns how the part ends after an attempt of a step, or nil if the step succeeded.

@@ -216,6 +216,57 @@ func TestProcessThatLeftTheSessionKeepsRunningAndDoesNotDelayThePart(t *testing.
 	require.NoError(t, syscall.Kill(id, syscall.SIGKILL))
 }
 
+// The process that calls setsid is still busy when its step ends, as on a slow machine.
+func TestProcessStartedAtTheEndOfAStepHasTimeToLeaveTheSession(t *testing.T) {
+	p, out := part(t, step(`
+(i=0; while [ $i -lt 50000 ]; do i=$((i+1)); done
+exec setsid sh -c 'echo $$ > child.new; mv child.new child; exec sleep 100') &`))
+	require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
+	require.NotContains(t, out.String(), "left running")
+	child := filepath.Join(p.Folder, "work", "child")
+	waitForLine(t, child)
+	content, err := os.ReadFile(child)
+	require.NoError(t, err)
+	id, err := strconv.Atoi(strings.TrimSpace(string(content)))
+	require.NoError(t, err)
+	require.NoError(t, syscall.Kill(id, syscall.SIGKILL), "the process is running")
+}
+
+func TestStepsHaveAHome(t *testing.T) {
+	for name, inherit := range map[string][]string{
+		"none is inherited":         {"PATH=" + os.Getenv("PATH")},
+		"an empty one is inherited": {"PATH=" + os.Getenv("PATH"), "HOME="},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, out := part(t, step(`cd "$HOME"; echo "home: $HOME"`))
+			p.Inherit = inherit
+			require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
+			require.Contains(t, out.String(), "home: /")
+		})
+	}
+	t.Run("the inherited one is kept", func(t *testing.T) {
+		p, out := part(t, step(`echo "home: $HOME"`))
+		p.Inherit = []string{"HOME=/srv/home"}
+		require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
+		require.Contains(t, out.String(), "home: /srv/home\n")
+	})
+}
+
+func TestRemovedWorkingFolderIsCreatedAgain(t *testing.T) {
+	for name, remove := range map[string]string{
+		"the working folder":   `cd ..; rm -rf work`,
+		"the folder of a part": `cd ../..; rm -rf d-1`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, out := part(t, domain.Step{Name: "clean", Run: remove}, domain.Step{Name: "install", Run: "echo installing > done"})
+			require.Equal(t, domain.PartSucceeded, runPart(t, p).State)
+			require.Contains(t, out.String(), "drover: the working folder had been removed and was created again, empty: "+
+				filepath.Join(p.Folder, "work"))
+			require.FileExists(t, filepath.Join(p.Folder, "work", "done"))
+		})
+	}
+}
+
 func TestCancelledPartIsKilledImmediatelyAndEndsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	p, _ := part(t, domain.Step{Name: "install", Retries: 3, Run: `trap "" TERM; echo $$ > child; sleep 60; sleep 60`})

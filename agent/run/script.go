@@ -64,6 +64,7 @@ func (s Script) Run(ctx context.Context) Exit {
 	defer timer.Stop()
 	select {
 	case <-r.exited:
+		r.group.settle(ctx)
 		exit.Left, exit.Stuck = r.group.clear(s.Grace)
 	case <-timer.C:
 		exit.TimedOut = true
@@ -99,7 +100,7 @@ func (s Script) start() (*running, error) {
 	}
 	defer barrierWriter.Close()
 	command := s.command(writer, barrierReader)
-	err = command.Start()
+	err = children.start(command)
 	_, _ = writer.Close(), barrierReader.Close()
 	if err != nil {
 		_ = reader.Close()
@@ -169,10 +170,10 @@ func (r *running) end() int {
 	select {
 	case <-r.exited:
 	case <-time.After(killTimeout):
-		go r.command.Wait()
+		go children.wait(r.command)
 		return -1
 	}
-	_ = r.command.Wait() // ProcessState has the same information
+	children.wait(r.command) // ProcessState has the same information
 	status, ok := r.command.ProcessState.Sys().(syscall.WaitStatus)
 	if ok && status.Signaled() {
 		return 128 + int(status.Signal())

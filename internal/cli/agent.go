@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/droverhq/drover/agent"
+	"github.com/droverhq/drover/agent/run"
 	"github.com/droverhq/drover/internal/config"
 	"github.com/droverhq/drover/internal/server"
 )
@@ -27,8 +28,8 @@ func agentVerb(a *app) *cobra.Command {
 		long: "Run the agent on this machine. It connects to a server, sends heartbeats and carries out this\n" +
 			"machine's parts of deployments. It logs to stderr.\n\n" +
 			"--join is needed once; --environment and --role take effect only at this first join. The first\n" +
-			"SIGTERM waits for the running step to end, the second kills the step. Each flag can also be set\n" +
-			"as DROVER_FLAG in the environment and as a key of the config file.\n\n" +
+			"SIGTERM waits for the running step to end, the second kills the step. SIGHUP has no effect. Each flag\n" +
+			"can also be set as DROVER_FLAG in the environment and as a key of the config file.\n\n" +
 			"The agent accepts work only from a server that has proved that it knows this agent or its join token.\n" +
 			"It sends neither its secret nor the token to prove itself. It pins the server key of the first\n" +
 			"server, and accepts another key only once it is started with --accept-server KEY.\n\n" +
@@ -55,6 +56,10 @@ func agentVerb(a *app) *cobra.Command {
 		stop := secondSignal(hurry)
 		defer stop()
 		c.StopNow, c.Version, c.Logger = hurry, Version(), a.logger()
+		defer surviveHangups(c.Logger)()
+		if os.Getpid() == 1 { // of a container: processes without a parent become children of the agent
+			defer run.ReapOrphans()()
+		}
 		return agent.Run(cmd.Context(), c)
 	}
 	flags := cmd.Flags()

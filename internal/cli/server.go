@@ -19,7 +19,8 @@ func serverVerb(a *app) *cobra.Command {
 			exitError: "the server failed to start or stopped with an error"}),
 		use: "server", short: "Run a server",
 		long: "Run a server. It stores the event log, decides every --tick what to deploy, serves the API and\n" +
-			"hands work to agents. It logs to stderr and runs until the first SIGINT or SIGTERM.\n\n" +
+			"hands work to agents. It logs to stderr and runs until the first SIGINT or SIGTERM. SIGHUP has no\n" +
+			"effect.\n\n" +
 			"The first start creates a client context with an admin token for the user who started it, so\n" +
 			"that the other commands work at once. Each flag can also be set as DROVER_FLAG in the\n" +
 			"environment and as a key of the config file.",
@@ -42,6 +43,7 @@ func serverVerb(a *app) *cobra.Command {
 			return invalid("invalid tick 0s: use whole seconds, at least 1s")
 		}
 		c.Version, c.Logger = Version(), a.logger()
+		defer surviveHangups(c.Logger)()
 		if err := server.Run(cmd.Context(), c); err != nil {
 			return invalid("%v", err)
 		}
