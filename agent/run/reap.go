@@ -13,7 +13,7 @@ import (
 // children are the processes that this package has started and not reaped yet.
 var children = family{ids: map[int]bool{}}
 
-// family distinguishes the children that this package waits for from those that this process has inherited.
+// family distinguishes the children that this package waits for from the children that it has inherited.
 type family struct {
 	mu  sync.Mutex // held while a child starts, so that reap cannot see it before its id is in ids
 	ids map[int]bool
