@@ -26,15 +26,21 @@ const (
 	networkBits = 64
 )
 
+// loopback stands for all addresses of this machine.
+var loopback = netip.MustParsePrefix("127.0.0.0/8")
+
 // NetworkOf returns the network that failures are counted for: the IPv4 address of a HOST:PORT, or the /64 prefix of
-// its IPv6 address. The loopback address is its own network. It returns the zero prefix for any other text.
+// its IPv6 address. All loopback addresses are one network. It returns the zero prefix for any other text.
 func NetworkOf(remote string) netip.Prefix {
 	at, err := netip.ParseAddrPort(remote)
 	if err != nil {
 		return netip.Prefix{}
 	}
 	address, bits := at.Addr().Unmap().WithZone(""), networkBits
-	if address.Is4() || address.IsLoopback() {
+	switch {
+	case address.IsLoopback(): // a program on this machine can use each of these addresses
+		return loopback
+	case address.Is4():
 		bits = address.BitLen()
 	}
 	network, _ := address.Prefix(bits)

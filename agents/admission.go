@@ -114,11 +114,13 @@ func (h *Hub) admit(ctx context.Context, conn *websocket.Conn, g greeting,
 			return nil, refusedBy(access.ErrRateLimited)
 		}
 	}
-	lock := h.sessions.admissionLock(j.machine)
-	lock.Lock()
-	defer lock.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	unlock, err := h.sessions.lockAdmission(ctx, j.machine)
+	if err != nil {
+		return nil, refusedBy(err)
+	}
+	defer unlock()
 	j.received = h.cfg.Engine.ReadPoint()
 	if err := h.cfg.Engine.CatchUpTo(ctx, j.received); err != nil { // another server may have just admitted it
 		return nil, refusedBy(err)
@@ -248,8 +250,8 @@ func (h *Hub) rejectCredential(j joinRequest, reason, hint string) error {
 }
 
 // placement returns the environment and roles of the machine: those in the log if it exists, or if its clean-up can be
-// undone, else those of the request.
-func (h *Hub) placement(j joinRequest) (environment string, roles []string, exists bool) {
+// undone, else those of the request. own means that the machine in the log is that of this instance.
+func (h *Hub) placement(j joinRequest) (environment string, roles []string, exists, own bool) {
 	environment, roles = j.environment, domain.SortedUnique(j.roles)
 	h.cfg.Engine.Read(func(v *projections.View) {
 		m := v.World().Machine(j.machine)
@@ -257,10 +259,10 @@ func (h *Hub) placement(j joinRequest) (environment string, roles []string, exis
 			m = &v.CleanedUp(j.machine).Machine.Machine
 		}
 		if m != nil {
-			environment, roles, exists = m.Environment, m.Roles, true
+			environment, roles, exists, own = m.Environment, m.Roles, true, m.Instance == j.instance
 		}
 	})
-	return environment, roles, exists
+	return environment, roles, exists, own
 }
 
 // returns reports whether a clean-up has deleted the machine of this instance, and the deletion can be undone.
@@ -288,10 +290,11 @@ func (h *Hub) ensureMachine(ctx context.Context, j joinRequest) (result engine.R
 	return h.handleAsOf(ctx, j.received, domain.ID{}, command)
 }
 
-// checkTokenLimits refuses a new machine whose environment or roles its token does not allow.
+// checkTokenLimits refuses a machine whose environment or roles the agent's token does not allow, unless this instance
+// has been the machine already. A person may have added the machine under this name meanwhile.
 func (h *Hub) checkTokenLimits(s domain.TokenSettings, j joinRequest) error {
-	environment, roles, exists := h.placement(j)
-	if exists {
+	environment, roles, _, own := h.placement(j)
+	if own {
 		return nil
 	}
 	if len(s.Environments) > 0 && !slices.Contains(s.Environments, environment) {
@@ -323,7 +326,7 @@ func (h *Hub) useJoinToken(ctx context.Context, j joinRequest, p *proofs) error 
 	if err := h.checkFolder(j, p.owned); err != nil { // the reason that helps most
 		return err
 	}
-	environment, roles, exists := h.placement(j)
+	environment, roles, exists, _ := h.placement(j)
 	if !exists {
 		if err := h.checkMachine(j); err != nil {
 			return err

@@ -32,7 +32,7 @@
 //
 // A goroutine that holds one of these locks may acquire only locks that are further down in the list:
 //
-//	sessions.admissionLocks  64 locks, selected by machine name: one agent of a name is admitted at a time. Held during
+//	sessions.lockAdmission   a lock for each machine: one agent of a name is admitted at a time. Held during
 //	                         the whole admission with its appends, a ping to an earlier session and the welcome
 //	outputCount.mu           the stored output of one part. Held while the output in the log is counted
 //	the engine's locks       Handle, Read, ReadWithAge and Heartbeat acquire and release them. Handle may wait for the

@@ -46,16 +46,18 @@ func (h *Hub) join(ctx context.Context, c access.Caller, in JoinInput) (engine.R
 		return engine.Result{}, problem.Invalid("%s", err.Error()).
 			WithHint("send the agent's own instance (a UUID) and secret")
 	}
-	lock := h.sessions.admissionLock(j.machine)
-	lock.Lock()
-	defer lock.Unlock()
+	unlock, err := h.sessions.lockAdmission(ctx, j.machine)
+	if err != nil {
+		return engine.Result{}, err
+	}
+	defer unlock()
 	if err = h.cfg.Engine.CatchUp(ctx); err == nil { // another server may have just admitted this instance
 		owned := h.prove(j).owned
 		if err = h.checkInstance(j, owned); err == nil {
 			err = h.checkFolder(j, owned)
 		}
 	}
-	environment, roles, exists := h.placement(j)
+	environment, roles, exists, _ := h.placement(j)
 	if err == nil && !exists {
 		err = h.checkMachine(j)
 	}
@@ -85,9 +87,11 @@ func (h *Hub) rejoin(ctx context.Context, c access.Caller, in JoinInput) (engine
 	}
 	j := joinRequest{machine: c.Machine, instance: c.Instance, environment: in.Environment, roles: in.Roles,
 		ephemeral: in.Ephemeral}
-	lock := h.sessions.admissionLock(j.machine)
-	lock.Lock()
-	defer lock.Unlock()
+	unlock, err := h.sessions.lockAdmission(ctx, j.machine)
+	if err != nil {
+		return engine.Result{}, err
+	}
+	defer unlock()
 	if err := h.checkTokenLimits(c.Joined, j); err != nil {
 		return engine.Result{}, err
 	}
@@ -99,6 +103,7 @@ type httpAgent struct {
 	machine  domain.Machine
 	instance domain.ID
 	admin    bool // the caller is no agent, and has all permissions
+	joined   domain.TokenSettings
 	settings client.Settings
 }
 
@@ -110,7 +115,7 @@ func (h *Hub) httpAgent(c access.Caller, name, instance string) (httpAgent, erro
 	if err := h.cutOff(); err != nil {
 		return httpAgent{}, err
 	}
-	s := httpAgent{instance: c.Instance, admin: c.Machine == ""}
+	s := httpAgent{instance: c.Instance, admin: c.Machine == "", joined: c.Joined}
 	if instance != "" {
 		id, err := domain.ParseID(instance)
 		if err != nil {
@@ -245,9 +250,11 @@ func (h *Hub) comeOnline(ctx context.Context, s httpAgent, session domain.ID) (d
 		return session, engine.Result{}, problem.Invalid("the report has no instance").
 			WithHint("send a UUID that stays the same for this machine")
 	}
-	lock := h.sessions.admissionLock(s.machine.Name)
-	lock.Lock()
-	defer lock.Unlock()
+	unlock, err := h.sessions.lockAdmission(ctx, s.machine.Name)
+	if err != nil {
+		return session, engine.Result{}, err
+	}
+	defer unlock()
 	if session.IsZero() {
 		session = ids.New()
 		if s.machine.Online && s.machine.Instance == s.instance && h.sessions.isOverHTTP(s.machine.Name, s.machine.Session) {
@@ -257,6 +264,11 @@ func (h *Hub) comeOnline(ctx context.Context, s httpAgent, session domain.ID) (d
 	j := joinRequest{machine: s.machine.Name, instance: s.instance, session: session, admin: s.admin}
 	if err := h.checkName(j, false); err != nil {
 		return session, engine.Result{}, err
+	}
+	if !s.admin {
+		if err := h.checkTokenLimits(s.joined, j); err != nil {
+			return session, engine.Result{}, err
+		}
 	}
 	if refused := h.checkClone(ctx, j); refused != nil {
 		return session, engine.Result{}, problem.Conflict("%s", refused.Reason).

@@ -1,13 +1,14 @@
 package agents
 
 import (
-	"hash/maphash"
+	"context"
 	"maps"
 	"slices"
 	"sync"
 
 	"github.com/coder/websocket"
 
+	"github.com/droverhq/drover/api/problem"
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/engine"
 	"github.com/droverhq/drover/projections"
@@ -15,23 +16,44 @@ import (
 
 // sessions contains the sessions of this server's agents. doc.go lists the order of its locks.
 type sessions struct {
-	mu sync.Mutex // guards open and overHTTP
+	mu sync.Mutex // guards the fields below
 	// open contains the sessions over a WebSocket, by machine.
 	open map[string]*session
 	// overHTTP contains the sessions over plain HTTP, by machine. They cannot be pinged.
 	overHTTP map[string]domain.ID
-	// admissionLocks serialize the admission of agents with the same machine name.
-	admissionLocks [64]sync.Mutex
-	seed           maphash.Seed
+	// admissions contains the machines whose agents are being admitted, each with a channel that is closed at the end.
+	admissions map[string]chan struct{}
 }
 
 func (s *sessions) init() {
-	s.open, s.overHTTP, s.seed = map[string]*session{}, map[string]domain.ID{}, maphash.MakeSeed()
+	s.open, s.overHTTP, s.admissions = map[string]*session{}, map[string]domain.ID{}, map[string]chan struct{}{}
 }
 
-// admissionLock returns the lock under which agents with this machine name are admitted.
-func (s *sessions) admissionLock(machine string) *sync.Mutex {
-	return &s.admissionLocks[maphash.String(s.seed, machine)%uint64(len(s.admissionLocks))]
+// lockAdmission waits until no other agent with this machine name is being admitted. The caller must call unlock. Agents
+// of other machines do not wait for each other (law 30).
+func (s *sessions) lockAdmission(ctx context.Context, machine string) (unlock func(), err error) {
+	for {
+		s.mu.Lock()
+		ends, taken := s.admissions[machine]
+		if !taken {
+			ends = make(chan struct{})
+			s.admissions[machine] = ends
+		}
+		s.mu.Unlock()
+		if !taken {
+			return func() {
+				s.mu.Lock()
+				delete(s.admissions, machine)
+				s.mu.Unlock()
+				close(ends)
+			}, nil
+		}
+		select {
+		case <-ends:
+		case <-ctx.Done():
+			return nil, problem.Unavailable("another agent of machine %.80s is being admitted", machine)
+		}
+	}
 }
 
 func (s *sessions) count() int {

@@ -8,6 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
 	"github.com/droverhq/drover/eventlog/memory"
 )
@@ -57,4 +59,59 @@ func TestAgentThatLeavesWhileTheLogHangsIsNotAdmittedLater(t *testing.T) {
 	close(log.resumed)
 	require.NoError(t, hung.engine.CatchUp(t.Context()))
 	require.Equal(t, 1, hung.events("AgentConnected"), "the session stays on the other server")
+}
+
+// A machine in dev deletes itself, and a person adds another one under its name in production. The agent has a secret and a
+// join token of dev only.
+func TestAgentIsNotTheMachineThatAPersonAddedUnderItsName(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	f.do(domain.ApplyEnvironment{Name: "dev"})
+	h := hello("db-01", f.token(domain.TokenSettings{Join: true, Uses: 1, Environments: []string{"dev"}}))
+	h.Environment, h.Ephemeral = "dev", true
+	d := f.dial(h)
+	receive(d, welcome)
+	d.send(client.FromAgent{Goodbye: &client.Goodbye{Delete: true}})
+	d.waitUntilClosed()
+	require.Equal(t, 1, f.events("MachineDeleted"))
+
+	f.do(domain.ApplyMachine{Name: "db-01", Environment: "production"})
+	require.Contains(t, receive(f.dial(h), refusal).Reason, `does not allow environment "production"`)
+	h.Join = ""
+	require.Contains(t, receive(f.dial(h), refusal).Reason, `does not allow environment "production"`)
+	require.Equal(t, "unknown", f.machine("db-01").Presence, "it has never been online")
+}
+
+func TestAgentOverHTTPIsNotTheMachineThatAPersonAddedUnderItsName(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	f.do(domain.ApplyEnvironment{Name: "dev"})
+	p := f.joinOverHTTP("db-01", f.token(domain.TokenSettings{Join: true, Uses: 1, Environments: []string{"production"}}))
+	_, err := p.report("online")
+	require.NoError(t, err)
+	_, err = p.report("offline")
+	require.NoError(t, err)
+	f.do(domain.DeleteMachine{Name: "db-01"})
+	f.do(domain.ApplyMachine{Name: "db-01", Environment: "dev"})
+	_, err = p.report("online")
+	require.Equal(t, client.Forbidden, client.KindOf(err))
+	require.ErrorContains(t, err, `does not allow environment "dev"`)
+}
+
+// The place of a machine that will return belongs to its environment.
+func TestNameOfAMachineThatMayReturnIsNotFreeInAnotherEnvironment(t *testing.T) {
+	f := newFixture(t)
+	f.shop()
+	f.do(domain.ApplyEnvironment{Name: "dev"})
+	h := hello("prod-01", f.join(1))
+	h.Ephemeral = true
+	d := f.dial(h)
+	receive(d, welcome)
+	d.send(client.FromAgent{Goodbye: &client.Goodbye{Delete: true}})
+	d.waitUntilClosed()
+	dev := f.as(f.token(domain.TokenSettings{Permission: domain.Admin, Environments: []string{"dev"}}))
+	err := dev.Post(context.Background(), "/machines", "", object{"name": "prod-01", "environment": "dev"}, nil)
+	require.Equal(t, client.Forbidden, client.KindOf(err))
+	require.NoError(t, dev.Post(context.Background(), "/machines", "", object{"name": "dev-01", "environment": "dev"}, nil))
+	receive(f.dial(h), welcome)
 }

@@ -63,7 +63,7 @@ var forwardedHeaders = []string{"X-Forwarded-For", "X-Forwarded-Proto", "X-Forwa
 // on this machine sends it for a page of that host.
 func (a *API) isLocal(r *http.Request) bool {
 	for _, header := range forwardedHeaders {
-		if r.Header.Get(header) != "" {
+		if len(r.Header.Values(header)) > 0 { // a proxy appends to what a client has sent, which can be empty
 			return false
 		}
 	}

@@ -59,6 +59,9 @@ func (c ApplyMachine) Needs(w World) []Need {
 	if m := w.Machine(c.Name); m != nil && m.Environment != c.Environment {
 		needs = append(needs, onMachine(w, MachinesVerb, All, c.Name)...)
 	}
+	if kept := w.CleanedUp(c.Name); kept != nil && kept.Environment != c.Environment { // its agent may return
+		needs = append(needs, Need{Verb: MachinesVerb, Project: All, Environment: kept.Environment, Machine: bounded(c.Name)})
+	}
 	return needs
 }
 

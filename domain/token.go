@@ -312,8 +312,11 @@ func (c UseToken) Decide(w World) ([]Event, *Rejection) {
 			hint("start a new machine with an empty --data folder")
 	}
 	again := known && used.Machine == c.Machine
-	if again && w.Machine(c.Machine) != nil {
-		return nil, nil // environment and roles apply only at the first join
+	if m := w.Machine(c.Machine); again && m != nil { // environment and roles of the agent apply only at the first join
+		if m.Instance == c.Instance {
+			return nil, nil
+		}
+		c.Environment, c.Roles = m.Environment, m.Roles // a person may have added the machine meanwhile
 	}
 	if r := c.checkRestrictions(t.Settings); r != nil {
 		return nil, r

@@ -141,6 +141,18 @@ func TestJoinedInstanceJoinsAgainUntilTheTokenIsRevoked(t *testing.T) {
 	w.rejects(RevokeToken{ID: "x"}, NotFound, `token "x"`)
 }
 
+// A person adds a machine in another environment under the name of one that has deleted itself.
+func TestJoinedInstanceIsNotTheMachineThatAPersonAddedUnderItsName(t *testing.T) {
+	w := shopWorld(t)
+	token(w, TokenSettings{Uses: 1, Environments: []string{"production"}, Roles: []string{"web"}})
+	w.do(use(200, "web-03"), ApplyMachine{Name: "web-03", Environment: "staging"})
+	w.rejects(use(200, "web-03"), Forbidden, `does not allow environment "staging"`)
+	w.do(ApplyMachine{Name: "web-03", Environment: "production", Roles: []string{"db"}})
+	w.rejects(use(200, "web-03"), Forbidden, `does not allow role "db"`)
+	w.do(ApplyMachine{Name: "web-03", Environment: "production", Roles: []string{"web"}})
+	require.Empty(t, w.do(use(200, "web-03")))
+}
+
 func TestCreateTokenRejectsInvalidSettings(t *testing.T) {
 	w := shopWorld(t)
 	w.rejects(CreateToken{ID: "a", Settings: TokenSettings{Scope: "god"}}, Invalid, "use admin, deploy or read")

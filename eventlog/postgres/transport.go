@@ -46,6 +46,19 @@ func unverified(host string, c *tls.Config) string {
 	return ""
 }
 
+// local returns why other users of this machine could read or change the traffic to a server of the URL, or nothing if
+// they cannot: SCRAM does not protect a connection after the login, and they can take the port while the server is down.
+func local(c *pgx.ConnConfig) string {
+	reason := unverified(c.Host, c.TLSConfig)
+	for _, other := range c.Fallbacks {
+		reason = cmp.Or(reason, unverified(other.Host, other.TLSConfig))
+	}
+	if reason == "" {
+		return ""
+	}
+	return reason + ": another user of this machine can take its port while it is down"
+}
+
 // scramOnly is the value of the parameter require_auth with which both sides prove that they know the password, and
 // neither sends it.
 const scramOnly = "scram-sha-256"
@@ -54,20 +67,19 @@ const scramOnly = "scram-sha-256"
 // chooses the authentication. Otherwise a program that listens on its port while it is down could ask for the password
 // in plain text.
 func requireProof(c *pgx.ConnConfig) {
-	reason := unverified(c.Host, c.TLSConfig)
-	for _, other := range c.Fallbacks {
-		reason = cmp.Or(reason, unverified(other.Host, other.TLSConfig))
-	}
-	if reason != "" && c.RequireAuth == "" && c.Password != "" {
+	if local(c) != "" && c.RequireAuth == "" && c.Password != "" {
 		c.RequireAuth = scramOnly
 	}
 }
 
-// checkExposure refuses a URL whose traffic is exposed, unless that is permitted. It returns the reason if it is
-// permitted.
+// checkExposure refuses a URL whose traffic is exposed to other machines, unless that is permitted. It returns why the
+// traffic is exposed, also to other users of this machine, so that operators can be warned.
 func checkExposure(c *pgx.ConnConfig, permitted bool) (reason string, err error) {
 	reason = exposure(c)
-	if reason == "" || permitted {
+	if reason == "" {
+		return local(c), nil
+	}
+	if permitted {
 		return reason, nil
 	}
 	return "", fmt.Errorf("%s: add sslmode=verify-full&sslrootcert=FILE to the URL, or permit it with --insecure", reason)

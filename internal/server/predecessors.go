@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/rogpeppe/go-internal/lockedfile"
 
 	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/eventlog"
@@ -31,7 +30,7 @@ func markRunning(folder string, server domain.ID) (own runningFile, killed []dom
 		return runningFile{}, nil, err
 	}
 	// without the lock, a server that starts at the same time could look killed before it has locked its file
-	unlock, err := lockedfile.MutexAt(filepath.Join(folder, ".lock")).Lock()
+	unlock, err := lockPrivately(filepath.Join(folder, ".lock"))
 	if err != nil {
 		return runningFile{}, nil, err
 	}

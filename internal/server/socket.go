@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/rogpeppe/go-internal/lockedfile"
-
 	"github.com/droverhq/drover/api/client"
 )
 
@@ -44,7 +42,7 @@ func listenSocket(folder string) (socket, error) {
 		return socket{}, fmt.Errorf("the path %s is longer than %d bytes", path, maxSocketPath)
 	}
 	// without the lock, two servers that start together could remove each other's socket
-	unlock, err := lockedfile.MutexAt(path + ".lock").Lock()
+	unlock, err := lockPrivately(path + ".lock")
 	if err != nil {
 		return socket{}, err
 	}

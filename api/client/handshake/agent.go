@@ -51,16 +51,20 @@ func (c Connection) binding() scram.ChannelBinding {
 	return binding
 }
 
-// Nonce returns a random text. It names the agent's end of the connection if there is one. All proofs cover it.
+// Nonce returns a random text. It names the agent's end of the connection if there is one, and the machine that the
+// address belongs to. All proofs cover it.
 func (c Connection) Nonce() string {
 	if c.Client == "" {
 		return rand.Text()
 	}
-	return rand.Text() + endMark + c.Client
+	return rand.Text() + endMark + c.Client + hostMark + host()
 }
 
-// endMark separates the random text of a nonce from the end of the connection.
-const endMark = "@"
+// endMark separates the random text of a nonce from the end of the connection, and hostMark that end from the machine.
+const (
+	endMark  = "@"
+	hostMark = "/"
+)
 
 // Credential is a secret and the name to which it belongs. It caches derived keys, and is safe for concurrent use.
 type Credential struct {

@@ -1,6 +1,6 @@
 // Package handshake contains the messages by which an agent and a server prove to each other who they are, before the
 // server sends work and without the agent sending its secret. It implements SCRAM-SHA-256 (RFC 5802, RFC 7677) with the
-// channel binding tls-exporter (RFC 9266) on top of github.com/xdg-go/scram, and does no I/O.
+// channel binding tls-exporter (RFC 9266) on top of github.com/xdg-go/scram. It only reads on which machine it runs (host.go).
 //
 //	agent                                              server
 //	  │ ── request of the WebSocket: Header ────────────▶ │  client-first: name, nonce, binding, dialled address
@@ -33,5 +33,6 @@
 // With TLS, both proofs cover the keys of this TLS connection, so that nobody can pass them on. If a proxy ends TLS, the
 // server refuses the binding; the agent then says that it would have used one (flag y). A server that has TLS refuses
 // this flag, so a program in between cannot make an agent give up the binding. Without TLS, the agent names the loopback
-// address that it dialled, and the server refuses a connection that it received at another address.
+// address that it dialled, its own end of the connection and its machine. The server refuses a connection that it received
+// at another address, from another one, or from another machine: a tunnel can use the same port there.
 package handshake

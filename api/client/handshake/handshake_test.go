@@ -206,6 +206,20 @@ func TestConnectionThatWasHeldIsNoticed(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestConnectionFromTheSamePortOfAnotherMachineIsNoticed(t *testing.T) {
+	const end = "127.0.0.1:40000"
+	nonce := handshake.Connection{Client: end}.Nonce()
+	require.True(t, handshake.ComesFrom(nonce, end))
+	require.False(t, handshake.ComesFrom(nonce, "127.0.0.1:40001"))
+	random, machine, ok := strings.Cut(nonce, "/")
+	require.True(t, ok)
+	if machine == "" {
+		t.Skip("this system does not tell which machine it is")
+	}
+	require.False(t, handshake.ComesFrom(random+"/0123456789abcdef", end))
+	require.True(t, handshake.ComesFrom(random, end), "an earlier version does not name its machine")
+}
+
 func TestAgentAcceptsNoOtherSaltOrIterationCount(t *testing.T) {
 	for _, change := range []func(string) string{
 		func(first string) string { return strings.Replace(first, "i=4096", "i=1", 1) },

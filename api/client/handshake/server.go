@@ -111,11 +111,15 @@ func comesFrom(clientFirst, remote string) bool {
 	return true
 }
 
-// ComesFrom reports whether a nonce names no end of a connection, or the given one: the HOST:PORT from which the server
-// received the connection.
+// ComesFrom reports whether a nonce names no end of a connection, or the given one on this machine: the HOST:PORT from
+// which the server received the connection.
 func ComesFrom(nonce, remote string) bool {
 	_, end, stated := strings.Cut(nonce, endMark)
-	return !stated || SameAddress(end, remote)
+	if !stated {
+		return true
+	}
+	end, machine, _ := strings.Cut(end, hostMark)
+	return SameAddress(end, remote) && (machine == "" || host() == "" || machine == host())
 }
 
 // SameAddress reports whether two texts name the same IP address and port.
