@@ -158,10 +158,13 @@ func (c *connector) handleRefusal(r *refusal) (final bool) {
 	}
 	if r.Server != "" {
 		address, err := webSocketURL(r.Server)
+		_, failed := c.lastErrors[address]
 		_, local := client.SocketPath(address) // another machine's server cannot know a socket of this one
-		if err == nil && !local && (isUnencrypted(r.from) || !isUnencrypted(address)) {
+		switch {
+		case failed: // since the last connection: another server may take the session over
+		case err == nil && !local && (isUnencrypted(r.from) || !isUnencrypted(address)):
 			c.redirect = address
-		} else {
+		default:
 			c.log.Warn("ignored a redirect to an invalid or unencrypted server", zap.String("server", r.from),
 				zap.String("other", r.Server))
 		}

@@ -168,6 +168,18 @@ func TestRedirectNeverDowngradesToAnUnencryptedConnection(t *testing.T) {
 	}
 }
 
+// Other servers refuse a restarted agent and name the server of its earlier session, which does not answer.
+func TestRedirectToAServerThatHasJustFailedIsIgnored(t *testing.T) {
+	const one, two = "ws://127.0.0.1:7071/api/v1/agent", "http://127.0.0.1:7072"
+	c := &connector{log: zap.NewNop()}
+	refused := &refusal{Refused: client.Refused{Server: two}, from: one, proven: true}
+	c.handleRefusal(refused)
+	require.Equal(t, "ws://127.0.0.1:7072/api/v1/agent", c.address())
+	c.logFailure("ws://127.0.0.1:7072/api/v1/agent", errors.New("no welcome in time"))
+	c.handleRefusal(refused)
+	require.Empty(t, c.redirect)
+}
+
 // silentConn is a test double of a connection whose other end is silent without a close.
 type silentConn struct {
 	connection

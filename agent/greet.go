@@ -280,6 +280,7 @@ func (g *greeter) accepted(w client.Welcome, key serverkey.Public) {
 		trust.Key = key.String()
 	}
 	trust.Registered = trust.Registered || w.Registered
+	trust.OfflineAfter = w.Settings.OfflineAfter
 	if g.token != nil {
 		trust.Joined = g.token.id
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/droverhq/drover/agent/journal"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/api/client/handshake"
+	"github.com/droverhq/drover/domain"
 	"github.com/droverhq/drover/serverkey"
 )
 
@@ -293,6 +294,24 @@ func TestAgentPinsTheServerKeyAndAcceptsAnotherOneOnlyExplicitly(t *testing.T) {
 	config.AcceptServer = serverkey.Public{}
 	startAgent(t, config)
 	expect(t, server.welcome(t), aHeartbeat)
+}
+
+// Before its first welcome, a restarted agent must not wait longer for a server that hangs than its policy permits.
+func TestRestartedAgentKnowsOfflineAfterFromItsLastWelcome(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	a := startAgent(t, config)
+	settings := shortSettings(nil)
+	settings.OfflineAfter = domain.Duration(9 * time.Second)
+	c := server.accept(t)
+	c.send(t, client.ToAgent{Welcome: &client.Welcome{Log: "log-1", Settings: settings}})
+	expect(t, c, aHeartbeat)
+	a.stop()
+	require.NoError(t, a.wait(t))
+	j, _, err := journal.Open(config.Data)
+	require.NoError(t, err)
+	defer j.Close()
+	require.Equal(t, domain.Duration(9*time.Second), j.Trust().OfflineAfter)
 }
 
 func TestAgentTrustsNoServerIfItsPinnedKeyIsUnreadable(t *testing.T) {

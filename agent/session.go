@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -132,7 +133,9 @@ func newSession(c Config, j *journal.Journal, open opener) *session {
 		heartbeatTicker: time.NewTicker(defaultHeartbeat),
 		resendTicker:    time.NewTicker(maxResendInterval),
 		settings: client.Settings{
-			HeartbeatEvery: domain.Duration(defaultHeartbeat), OfflineAfter: domain.Duration(defaultOfflineAfter),
+			HeartbeatEvery: domain.Duration(defaultHeartbeat),
+			OfflineAfter: max(cmp.Or(j.Trust().OfflineAfter, domain.Duration(defaultOfflineAfter)),
+				domain.Duration(minOfflineAfter)),
 		},
 	}
 }

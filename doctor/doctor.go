@@ -262,8 +262,9 @@ func logFindings(v *projections.View, _ projections.Age, s Vitals) (found []Find
 		add(s.Log.Damaged, "drover eventlog verify (names the first damaged event; then restore a backup)")
 	}
 	if s.Storage.Exposed != "" {
-		found = append(found, Finding{Severity: Warn, Text: s.Storage.Exposed + "; --insecure permits that",
-			Fix: "use TLS with a verified certificate in --log (PostgreSQL: sslmode=verify-full&sslrootcert=FILE), and remove --insecure"})
+		found = append(found, Finding{Severity: Warn, Text: s.Storage.Exposed,
+			Fix: "use TLS with a verified certificate in --log (PostgreSQL: sslmode=verify-full&sslrootcert=FILE, or its Unix socket), " +
+				"without --insecure"})
 	}
 	if s.Log.Fault != "" {
 		add("could not read the log: "+s.Log.Fault, "drover eventlog verify")

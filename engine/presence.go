@@ -163,8 +163,9 @@ func (p *presence) silentSessions(v *projections.View, self domain.ID, now time.
 }
 
 // handedOverAfter is how long the lease of a server is unchanged until the server has closed its sessions, if it runs at
-// all: it notices the outage when it next renews its lease, waits CutOffAfter, and looks every second.
-const handedOverAfter = CutOffAfter + 3*time.Second
+// all: it reads the log every second, waits CutOffAfter, and looks every second. The rest of LeaseStale is the time that
+// a restarted agent has to connect to another server.
+const handedOverAfter = CutOffAfter + 2*time.Second
 
 // Abandoned reports whether a machine's session is without a server: the server that held it is gone since, or has handed
 // its agents over. A restarted agent has another session, and may then connect to this server. Its machine goes offline

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+
+	"github.com/droverhq/drover/domain"
 )
 
 // Trust is what the agent knows about the servers of its cluster from earlier connections.
@@ -17,6 +19,9 @@ type Trust struct {
 	Key string `json:"key,omitempty"`
 	// Joined is the id of the join token that is no longer needed.
 	Joined string `json:"joined,omitempty"`
+	// OfflineAfter is that of the machine's policy at the last welcome; 0: unknown. A restarted agent must find a server
+	// before this time has passed.
+	OfflineAfter domain.Duration `json:"offlineAfter,omitempty"`
 }
 
 // trustFile is the content of server.json.

@@ -194,7 +194,7 @@ func (r *run) openLog(ctx context.Context) error {
 		r.exposed = exposed.Exposed()
 	}
 	if r.exposed != "" {
-		r.logger.Warn("--insecure permits traffic to the database that others can read or change", zap.String("reason", r.exposed))
+		r.logger.Warn("others can read or change the traffic to the database", zap.String("reason", r.exposed))
 	}
 	r.log, r.backup = &diskGuard{Backend: hookLog(opened)}, r.backups(opened)
 	r.log.checker, _ = opened.(eventlog.Checker)
