@@ -63,6 +63,9 @@ func Run(ctx context.Context, c Config) error {
 		c.Logger.Error("the agent's memory was damaged and has been renamed; continuing with an empty memory",
 			zap.String("file", q.File), zap.String("renamed", q.Kept), zap.Error(q.Err))
 	}
+	if err := j.Orphans(); err != nil {
+		c.Logger.Warn("files of ended parts remain; the next start tries to remove them again", zap.Error(err))
+	}
 	for _, server := range c.Servers {
 		if isUnencrypted(server) {
 			c.Logger.Warn("the connection to the server is not encrypted and exposes "+
@@ -418,6 +421,10 @@ func (s *session) welcomed(w client.Welcome) {
 
 // logError logs an error of writing to the data folder. The write will be retried.
 func (s *session) logError(err error) {
+	if left := (*journal.Left)(nil); errors.As(err, &left) {
+		s.log.Warn("files of ended parts remain; the next start tries to remove them again", zap.Error(err))
+		return
+	}
 	if err != nil {
 		s.log.Error("could not write to the data folder", zap.Error(err))
 	}

@@ -125,6 +125,19 @@ func Unreadable(sentence, do string) Finding {
 	return Finding{Severity: Bad, Check: "files", Text: sentence, Fix: do}
 }
 
+// LeftFolder reports the folder of an ended part that the agent could not remove. mounts are the mount points in it.
+func LeftFolder(folder string, mounts []string) Finding {
+	f := Finding{Severity: Warn, Check: "files",
+		Text: "the agent could not remove " + folder + ", the folder of an ended part; its log names the reason",
+		Fix:  "ls -laR " + shellQuote(folder) + " (then remove it, or restart the agent after fixing the reason)"}
+	if len(mounts) > 0 {
+		f.Text = "the agent could not remove " + folder + ", the folder of an ended part: a step left something mounted at " +
+			mounts[0]
+		f.Fix = "umount " + shellQuote(mounts[0]) + " (and restart the agent, which then removes the folder)"
+	}
+	return f
+}
+
 // NoContext reports that this user has no token for any log.
 func NoContext(path string) Finding {
 	return Finding{Severity: Warn, Check: "files", Text: "this user has no client context (" + path +

@@ -30,6 +30,10 @@
 // instance, so it must not run anything. The checksum of identity.json covers only its values, so that the file can be
 // formatted. Files from before there were checksums stay valid.
 //
+// Removing the folder of a part follows no link and crosses no mount, because a step may have linked or mounted data of
+// others there. It makes read-only folders writable. What remains is an error that names the files; the next Open tries
+// again. Only folders that are named like deployments are removed.
+//
 // The memory is different. Without it, only this machine loses the protection against a restored log. With a wrong one,
 // the servers could conclude that the log has lost events, and stop all machines. memory.json therefore contains a
 // checksum. If it is damaged, or was written by a newer drover, Open renames it to memory.json.damaged-NUMBER, retains
@@ -40,6 +44,7 @@
 //	memory.go      what the agent knows about the log, and its last runs
 //	trust.go       what the agent knows about its servers
 //	file.go        durable JSON files
+//	remove*.go     removing the folders of parts
 //	checksum.go    files that contain their own checksum
 //	quarantine.go  damaged files that are set aside
 package journal

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/droverhq/drover/agent/run"
 	"github.com/droverhq/drover/api/client"
+	"github.com/droverhq/drover/domain"
 )
 
 // State is the progress of a part.
@@ -62,6 +64,7 @@ type Journal struct {
 	identity Identity
 
 	quarantined *Quarantined // nil: none
+	orphans     error        // see Orphans
 
 	mu     sync.Mutex // guards the fields below
 	trust  Trust
@@ -173,7 +176,8 @@ func (j *Journal) readEntry(deployment string) (Entry, error) {
 	return e, nil
 }
 
-// removeOrphanedParts removes the folders of parts that have no entry.
+// removeOrphanedParts removes the folders of parts that have no entry. It leaves files whose names are not those of
+// deployments.
 func (j *Journal) removeOrphanedParts(entries []Entry) {
 	wanted := map[string]bool{}
 	for _, entry := range entries {
@@ -181,11 +185,40 @@ func (j *Journal) removeOrphanedParts(entries []Entry) {
 	}
 	folders, _ := os.ReadDir(filepath.Join(j.data, "parts"))
 	for _, folder := range folders {
-		if !wanted[folder.Name()] {
-			_ = os.RemoveAll(filepath.Join(j.data, "parts", folder.Name()))
+		if !wanted[folder.Name()] && isDeployment(folder.Name()) {
+			j.orphans = errors.Join(j.orphans, removeIn(filepath.Join(j.data, "parts"), folder.Name()))
 		}
 	}
 }
+
+// isDeployment reports whether a name is the id of a deployment, and so that of a folder that this package has created.
+func isDeployment(name string) bool {
+	_, err := domain.ParseID(name)
+	return err == nil
+}
+
+// LeftFolder is the folder of a part that has ended and was not removed.
+type LeftFolder struct {
+	Path   string
+	Mounts []string // mount points in it; only known on Linux
+}
+
+// LeftFolders returns the folders in a data folder that belong to ended parts. Another process may use the data folder.
+func LeftFolders(data string) (left []LeftFolder) {
+	folders, _ := os.ReadDir(filepath.Join(data, "parts"))
+	for _, folder := range folders {
+		entry := filepath.Join(data, "journal", folder.Name()+".json")
+		if _, err := os.Lstat(entry); !isDeployment(folder.Name()) || !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		path := filepath.Join(data, "parts", folder.Name())
+		left = append(left, LeftFolder{Path: path, Mounts: mountsIn(path)})
+	}
+	return left
+}
+
+// Orphans returns why folders of ended parts could not be removed by Open, or nil.
+func (j *Journal) Orphans() error { return j.orphans }
 
 // Close unlocks the data folder.
 func (j *Journal) Close() error { return j.lock.Close() }
@@ -246,16 +279,33 @@ func (j *Journal) Forget(deployment string) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	return errors.Join(err, os.RemoveAll(j.PartFolder(deployment)))
+	return errors.Join(err, removeIn(filepath.Join(j.data, "parts"), deployment))
 }
 
-// CleanUp removes the scripts and the working folder of a part that has ended, but not its output.
+// CleanUp removes the scripts and the working folder of a part that has ended, but not its output. If something stays,
+// the error is *Left.
 func (j *Journal) CleanUp(deployment string) error {
-	files, err := os.ReadDir(j.PartFolder(deployment))
-	for _, file := range files {
-		if file.Name() != "output" {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(j.PartFolder(deployment), file.Name())))
-		}
+	if !SafeName(deployment) {
+		return nil
 	}
-	return err
+	parts, err := os.Open(filepath.Join(j.data, "parts"))
+	if err != nil {
+		return err
+	}
+	defer parts.Close()
+	folder, err := openInside(parts, deployment) // a step may have replaced it by a link
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("clean up %s: %w", j.PartFolder(deployment), err)
+	}
+	defer folder.Close()
+	names, err := folder.Readdirnames(-1)
+	if err != nil {
+		return fmt.Errorf("clean up %s: %w", j.PartFolder(deployment), err)
+	}
+	return removeNames(folder, j.PartFolder(deployment), slices.DeleteFunc(names, func(name string) bool {
+		return name == "output"
+	}))
 }

@@ -74,11 +74,11 @@ func TestOpenRemovesFilesLeftByACrash(t *testing.T) {
 	j, _ := open(t, data)
 	incomplete := filepath.Join(data, "journal", ".new-123")
 	require.NoError(t, os.WriteFile(incomplete, []byte(`{"dep`), 0o600))
-	require.NoError(t, os.MkdirAll(j.PartFolder("forgotten"), 0o700))
+	require.NoError(t, os.MkdirAll(j.PartFolder("0192a0b0-7c4e-7e9a-8f1b-000000000001"), 0o700))
 	_, left := reopen(t, j, data)
 	require.Empty(t, left)
 	require.NoFileExists(t, incomplete)
-	require.NoDirExists(t, j.PartFolder("forgotten"))
+	require.NoDirExists(t, j.PartFolder("0192a0b0-7c4e-7e9a-8f1b-000000000001"))
 }
 
 func TestDeploymentIDCannotEscapeTheDataFolder(t *testing.T) {

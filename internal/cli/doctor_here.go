@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/droverhq/drover/agent/journal"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/doctor"
 	"github.com/droverhq/drover/explain"
@@ -182,6 +183,9 @@ func (a *app) examineFiles(data string) (found []doctor.Finding) {
 	}
 	if logs := witness.Others(data, uuid.Nil); len(logs) > 1 {
 		found = append(found, severalLogs(data, logs))
+	}
+	for _, folder := range journal.LeftFolders(data) {
+		found = append(found, doctor.LeftFolder(folder.Path, folder.Mounts))
 	}
 	if free, total := server.DiskSpace(data); total > 0 {
 		found = append(found, doctor.LocalDisk(data, free, total)...)
