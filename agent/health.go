@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/droverhq/drover/agent/output"
 	"github.com/droverhq/drover/agent/run"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
@@ -21,6 +22,7 @@ type checker struct {
 	check     domain.HealthCheck // with defaults applied
 	folder    string
 	environ   []string
+	mask      func() *output.Mask
 	results   chan checkResult
 	again     chan struct{} // has an item while a run after a part is due
 	parts     atomic.Int64  // how many parts have ended
@@ -39,7 +41,7 @@ type checkResult struct {
 }
 
 // newChecker returns a checker that runs the check in its own folder.
-func newChecker(check domain.HealthCheck, folder string, c Config) *checker {
+func newChecker(check domain.HealthCheck, folder string, c Config, mask func() *output.Mask) *checker {
 	requested := check
 	if check.Every <= 0 {
 		check.Every = domain.DefaultHealthEvery
@@ -50,6 +52,7 @@ func newChecker(check domain.HealthCheck, folder string, c Config) *checker {
 	return &checker{
 		requested: requested, check: check, folder: folder, results: make(chan checkResult), again: make(chan struct{}, 1),
 		environ: append(run.Inherited(nil, c.PassEnv), "DROVER_MACHINE="+c.Name),
+		mask:    mask,
 	}
 }
 
@@ -90,10 +93,12 @@ func (c *checker) once(ctx context.Context) client.Health {
 		return client.Health{Status: domain.Unhealthy, Detail: run.OneLine("the check did not start: " + err.Error())}
 	}
 	var last run.LastLine
+	out := c.mask().Writer(&last)
 	exit := run.Script{
 		Path: path, Shebang: strings.HasPrefix(c.check.Script, "#!"), Folder: c.folder, Environ: c.environ,
-		Timeout: time.Duration(c.check.Timeout), Grace: time.Second, Output: &last,
+		Timeout: time.Duration(c.check.Timeout), Grace: time.Second, Output: out,
 	}.Run(ctx)
+	_ = out.Flush()
 	return judge(exit, last.String())
 }
 

@@ -319,7 +319,7 @@ func (s *session) runnable(p *part) run.Part {
 	}
 	return run.Part{
 		Work: work, Folder: folder, SecretsFile: s.journal.SecretsFile(), Output: p.spool, Stopping: p.stopping,
-		PassEnv: s.config.PassEnv,
+		PassEnv: s.config.PassEnv, Masked: s.masked,
 		Starting: func(step string, group run.Group) error {
 			entry.Step, entry.Group = step, &group
 			return s.journal.Put(entry)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +13,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/droverhq/drover/agent/journal"
+	"github.com/droverhq/drover/agent/output"
+	"github.com/droverhq/drover/agent/run"
 	"github.com/droverhq/drover/api/client"
 	"github.com/droverhq/drover/domain"
 )
@@ -115,6 +118,7 @@ type session struct {
 	deadlinePassed bool             // unconfirmed entries stay in the journal
 	refused        error            // a permanent refusal
 	warnings       []string         // of the last welcome
+	masked         []string         // credentials of the agent, for run.Part
 
 	ctx    context.Context // its cancellation ends all goroutines of the session
 	cancel context.CancelFunc
@@ -127,9 +131,21 @@ type connectResult struct {
 	err  error
 }
 
+// credentials returns the values that let others act as this agent or join: the agent's own secret, and the secret half
+// of the join token.
+func credentials(c Config, own journal.Identity) []string {
+	all := []string{own.Secret}
+	if _, secret, ok := strings.Cut(c.Join, "."); ok {
+		all = append(all, secret)
+	}
+	return all
+}
+
 func newSession(c Config, j *journal.Journal, open opener) *session {
+	masked := credentials(c, j.Identity())
 	c.Join = "" // only the opener needs it
 	return &session{
+		masked: masked,
 		config: c, log: c.Logger, id: uuid.NewString(), journal: j, killRequested: c.StopNow,
 		connector:       &connector{open: open, servers: shuffled(c.Servers), log: c.Logger, elapsed: c.Clock.Elapsed},
 		connectResults:  make(chan connectResult),
@@ -470,7 +486,9 @@ func (s *session) watchHealth(check *domain.HealthCheck) {
 	if check == nil {
 		return
 	}
-	c := newChecker(*check, s.journal.HealthFolder(), s.config)
+	c := newChecker(*check, s.journal.HealthFolder(), s.config, func() *output.Mask {
+		return run.Mask(s.journal.SecretsFile(), s.masked)
+	})
 	ctx, stop := context.WithCancel(s.ctx)
 	c.stop = stop
 	s.tasks.Go(func() { c.run(ctx) })

@@ -262,6 +262,25 @@ func TestHealthIsReportedWhenItChangesAndAfterEachWelcome(t *testing.T) {
 	})
 }
 
+func TestCredentialsOfTheAgentAreMaskedEverywhere(t *testing.T) {
+	server := newServer(t)
+	config := configuration(t, server)
+	script := "cat " + filepath.Join(config.Data, "identity.json") + " | tr -d '\\n '; echo; echo 'join " + joinText + " of ada'"
+	require.NoError(t, os.MkdirAll(config.Data, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(config.Data, "secrets.env"), []byte("NAME=ada\n"), 0o600))
+	startAgent(t, config)
+	c := server.accept(t)
+	check := &domain.HealthCheck{Every: domain.Duration(time.Hour), Timeout: domain.Duration(30 * time.Second), Script: script}
+	c.send(t, client.ToAgent{Welcome: &client.Welcome{Log: "log-1", Settings: shortSettings(check)}})
+	require.Equal(t, "join 0123456789ab.*** of ***", expect(t, c, aHealth).Detail)
+
+	c.offerAndConfirmClaim(t, work("d-1", script+"; exit 3"))
+	out, end := outputAndEnd(t, c)
+	require.Contains(t, out, `"secret":"***"`)
+	require.Contains(t, end.Detail, "join 0123456789ab.*** of ***")
+	require.NotContains(t, out, joinSecret)
+}
+
 func TestHealthCheckInheritsOnlyTheListedVariables(t *testing.T) {
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "leak")
 	t.Setenv("AWS_PROFILE", "passed")

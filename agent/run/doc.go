@@ -25,6 +25,7 @@
 //	reap.go          the children of this process, and orphans that process 1 inherits
 //	environment.go   the environment of the steps
 //	home.go          the HOME of the steps
-//	secrets.go       the secrets file
+//	secrets.go       the secrets file and what is masked
+//	secret_command.go a command that prints a secret
 //	line.go          text for reports
 package run

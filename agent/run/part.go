@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,8 +27,10 @@ type Part struct {
 	// Folder belongs to the part; Run creates it. It contains the scripts. Steps run in its subfolder "work" unless
 	// they specify a folder.
 	Folder string
-	// SecretsFile is read if Work requires secrets.
+	// SecretsFile contains the secrets that Work requires. All its values are masked.
 	SecretsFile string
+	// Masked contains further values to mask.
+	Masked []string
 	// Inherit is the environment of the agent as "KEY=VALUE"; nil means that of this process. Steps get only the
 	// variables that Inherited names.
 	Inherit []string
@@ -76,7 +80,7 @@ type runner struct {
 }
 
 func (r *runner) run(ctx context.Context) client.End {
-	if end := r.prepare(); end != nil {
+	if end := r.prepare(ctx); end != nil {
 		return *end
 	}
 	for i, step := range r.Work.Steps {
@@ -92,16 +96,12 @@ func (r *runner) run(ctx context.Context) client.End {
 
 // prepare checks the requirements of the first step. It returns the end of the part if something is missing or invalid,
 // and otherwise nil.
-func (r *runner) prepare() *client.End {
-	secrets, err := ReadSecrets(r.SecretsFile, r.Work.Secrets)
+func (r *runner) prepare(ctx context.Context) *client.End {
+	secrets, masked, err := r.secrets(ctx)
 	if err != nil {
 		return &client.End{State: domain.PartFailed, Reason: domain.SecretMissing, Detail: err.Error()}
 	}
-	values := make([]string, 0, len(secrets))
-	for _, value := range secrets {
-		values = append(values, value)
-	}
-	r.out = output.NewMask(values).Writer(io.MultiWriter(&r.last, r.Output))
+	r.out = output.NewMask(masked).Writer(io.MultiWriter(&r.last, r.Output))
 	if r.environ, err = environment(Inherited(r.Inherit, r.PassEnv), r.Work, secrets); err != nil {
 		return agentError("", err)
 	}
@@ -115,6 +115,33 @@ func (r *runner) prepare() *client.End {
 		}
 	}
 	return nil
+}
+
+// secrets returns the secrets that the part requires, and all values to mask: those, all other values in the secrets
+// file, and Masked. A part that requires no secret does not fail because of the file.
+func (r *runner) secrets(ctx context.Context) (secrets map[string]string, masked []string, err error) {
+	file, err := openSecrets(r.SecretsFile)
+	names := r.Work.Secrets
+	missing := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case len(names) == 0:
+		if err != nil && !missing && len(file.values) == 0 {
+			r.printf("the values of secrets are not masked: %v", err)
+		}
+		return nil, append(withLines(file.values), r.Masked...), nil
+	case missing:
+		return nil, nil, fmt.Errorf("secret %s is required but %s does not exist; create it with mode 0600 and a line %s=…",
+			strings.Join(names, ", "), r.SecretsFile, names[0])
+	case err != nil:
+		return nil, nil, err
+	}
+	// The commands get what steps must not have, such as the token of a vault.
+	environ := withHome(filter(r.Inherit, func(string) bool { return true }))
+	if secrets, err = file.resolve(ctx, names, environ); err != nil {
+		return nil, nil, err
+	}
+	values := append(slices.Collect(maps.Values(secrets)), file.values...)
+	return secrets, append(withLines(values), r.Masked...), nil
 }
 
 func agentError(step string, err error) *client.End {
