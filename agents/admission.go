@@ -2,6 +2,7 @@ package agents
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -507,6 +508,7 @@ func (h *Hub) compareMemory(ctx context.Context, j joinRequest, remembered *clie
 	m := engine.AgentMemory{
 		Log:        log,
 		OriginalID: made,
+		LogSigned:  h.signedLog(log, made, remembered.LogProof),
 		Revision:   eventlog.Revision(max(remembered.Revision, 0)),
 		Received:   j.received,
 	}
@@ -532,10 +534,32 @@ func (h *Hub) compareMemory(ctx context.Context, j joinRequest, remembered *clie
 	return h.cfg.Engine.CheckAgentMemory(ctx, j.machine, m)
 }
 
+// logPurpose is the purpose of the signatures by which servers recognize the ids that their log had.
+const logPurpose = "drover log id"
+
+// signLog returns the signature of the log's id; empty if the log has no server key.
+func (h *Hub) signLog(log, made uuid.UUID) string {
+	key := h.cfg.Engine.ServerKey()
+	if key.IsZero() {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(key.Sign(logPurpose, log[:], made[:]))
+}
+
+// signedLog reports whether a server of this log has signed the id. An agent cannot make up such an id.
+func (h *Hub) signedLog(log, made uuid.UUID, proof string) bool {
+	key := h.cfg.Engine.ServerKey()
+	signature, err := base64.StdEncoding.DecodeString(proof)
+	return err == nil && !key.IsZero() && key.Public().Verify(signature, logPurpose, log[:], made[:])
+}
+
 // parseIDs parses ids that are stored by project.
 func parseIDs(what string, texts map[string]string) (map[string]domain.ID, error) {
 	ids := map[string]domain.ID{}
 	for project, text := range texts {
+		if rejection := domain.CheckName("project", project); rejection != nil {
+			return nil, rejection
+		}
 		id, err := domain.ParseID(text)
 		if err != nil {
 			return nil, problem.Invalid("invalid %s %.80q in the memory: use a UUID", what, text)
@@ -550,10 +574,15 @@ func (h *Hub) welcome(s *session, w client.Welcome) {
 	n := h.stateOf(s.machine)
 	s.log = n.log
 	w.Log, w.Made, w.Server = n.log.String(), h.cfg.Engine.OriginalID().String(), h.cfg.Engine.Server().String()
-	w.Settings = n.settings
+	w.Settings, w.LogProof = n.settings, h.signLog(n.log, h.cfg.Engine.OriginalID())
 	if err := h.cfg.Engine.LostEvents(); err != nil {
 		w.LostEvents = true
 		w.Warnings = append(w.Warnings, err.Error()+"; "+problem.LostEventsHint)
+	}
+	if s.doubted = n.doubted; n.doubted {
+		w.LostEvents = true // so that the agent keeps its memory
+		w.Warnings = append(w.Warnings, "the log does not have what this agent remembers, so nothing is deployed to this machine"+
+			"; `drover describe machine "+s.machine+"` tells what is missing")
 	}
 	h.cfg.Engine.Read(func(v *projections.View) { w.Unfinished, s.welcomed = unfinishedOf(v, s.machine), v.Position })
 	s.settings = n.settings

@@ -120,6 +120,10 @@ func (h *Hub) holdWithoutPlace(ctx context.Context, c domain.EndPart, ran client
 	if err := h.cfg.Engine.LostEvents(); err != nil {
 		return problem.Unavailable("%s", err.Error()).WithHint(problem.LostEventsHint)
 	}
+	if h.stateOf(c.Machine).doubted {
+		return problem.Unavailable("the log does not have what the agent of machine %s remembers", c.Machine).
+			WithHint("`drover describe machine %s` tells what is missing", c.Machine)
+	}
 	_, err = h.handle(ctx, domain.ID{}, domain.SetHold{Project: ran.Project, Machine: c.Machine, Unproven: true,
 		Origin: domain.ServerOrigin("drover", h.cfg.Engine.Server()),
 		Reason: fmt.Sprintf("its agent ran deployment %s of release %s, which the log does not have",

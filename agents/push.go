@@ -18,6 +18,8 @@ import (
 type machineState struct {
 	log        uuid.UUID // the log's id
 	lostEvents bool
+	doubted    bool            // the agent remembers something that the log does not have
+	accepted   bool            // a person has accepted that
 	machine    *domain.Machine // nil if it does not exist
 	settings   client.Settings
 	revision   eventlog.Revision
@@ -35,8 +37,9 @@ func (h *Hub) stateOf(name string) (n machineState) {
 		}
 		machine, stream := m.Machine, domain.MachineStream(name)
 		n.machine, n.settings = &machine, settingsOf(v.PolicyOf(m))
+		n.doubted, n.accepted = v.DoubtOf(m) != nil, m.MemoryAccepted
 		n.revision, n.newest = v.Revision(stream), v.Newest(stream)
-		if part := rollout.Work(v, name); part != nil && !n.lostEvents {
+		if part := rollout.Work(v, name); part != nil && !n.lostEvents && !n.doubted {
 			n.work = workOf(v, part)
 		}
 	})
@@ -125,6 +128,9 @@ func (s *session) sendState(n machineState) {
 	case n.log != s.log:
 		s.end(websocket.StatusGoingAway, "the log was restored")
 		return
+	case s.doubted && (n.accepted || !n.doubted): // the agent reports its memory again
+		s.end(websocket.StatusGoingAway, "a person accepted what the log does not have")
+		return
 	}
 	s.setConnect(n.machine.Connect)
 	if !reflect.DeepEqual(n.settings, s.settings) {
@@ -134,7 +140,7 @@ func (s *session) sendState(n machineState) {
 		s.settings = n.settings
 		s.send(client.ToAgent{Settings: &n.settings})
 	}
-	if n.revision > s.sentRevision && !n.lostEvents { // the agent replaces its own memory with this
+	if n.revision > s.sentRevision && !n.lostEvents && !n.doubted { // the agent replaces its own memory with this
 		s.sentRevision = n.revision
 		s.send(client.ToAgent{Newest: &client.NewestEvent{Log: n.log.String(), Revision: int64(n.revision), Event: n.newest.String()}})
 	}

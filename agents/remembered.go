@@ -58,6 +58,9 @@ func isTemporary(err error) bool {
 // the log had reached asOf, so it must remember everything that it reported before.
 func (h *Hub) compareRemembered(ctx context.Context, machine string, session domain.ID, asOf eventlog.Position,
 	p client.Remembered) error {
+	if h.stateOf(machine).doubted { // a person decides first which memory counts
+		return nil
+	}
 	statement, err := parseRemembered(asOf, p)
 	if err != nil {
 		return err
@@ -75,6 +78,9 @@ func (h *Hub) compareRemembered(ctx context.Context, machine string, session dom
 func parseRemembered(asOf eventlog.Position, p client.Remembered) (projections.Remembered, error) {
 	statement := projections.Remembered{AsOf: asOf, Partial: p.Partial, Projects: map[string]projections.RememberedProject{}}
 	for project, stated := range p.Projects {
+		if rejection := domain.CheckName("project", project); rejection != nil {
+			return statement, rejection
+		}
 		proven := projections.RememberedProject{Release: bounded(stated.Release)}
 		for _, text := range stated.Deployments {
 			id, err := domain.ParseID(text)

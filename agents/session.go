@@ -31,10 +31,11 @@ type session struct {
 	version      string             // reported by the agent
 	inbox        inbox
 
-	// settings, sentRevision and log are used only by the pushing goroutine.
+	// settings, sentRevision, log and doubted are used only by the pushing goroutine.
 	settings     client.Settings
 	sentRevision eventlog.Revision
 	log          uuid.UUID // the log's id at the welcome
+	doubted      bool      // whether the machine was doubted at the welcome
 
 	mu               sync.Mutex    // guards the fields below
 	connect          domain.ID     // the connect event that the session belongs to

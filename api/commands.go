@@ -72,12 +72,37 @@ func (a *API) routeCommands() {
 	write(a, route(http.MethodPost, "/log/accept-restore", "Accept a restored log that has lost its newest events",
 		domain.LogVerb),
 		func(in *acceptInput) string { return in.Key.Key },
-		func(_ context.Context, _ *acceptInput, by domain.Origin) (domain.Command, error) {
-			return domain.AcceptRestore{Was: domain.ID(a.cfg.Engine.LogID()), At: a.cfg.Clock.Now(), Origin: by}, nil
+		func(_ context.Context, in *acceptInput, by domain.Origin) (domain.Command, error) {
+			what := in.what()
+			switch {
+			case what.Machine != "" && len(what.Except) > 0:
+				return nil, problem.Invalid("machine and except are set: use one of them").
+					WithHint("except accepts the restore for all machines but these")
+			case what.Machine != "":
+				return domain.AcceptMemory{Name: what.Machine, Origin: by}, nil
+			}
+			return domain.AcceptRestore{Was: domain.ID(a.cfg.Engine.LogID()), At: a.cfg.Clock.Now(), Except: what.Except,
+				Origin: by}, nil
 		})
 }
 
-type acceptInput struct{ Key }
+type acceptInput struct {
+	Key
+	Body *acceptBody
+}
+
+type acceptBody struct {
+	Machine string   `json:"machine,omitempty" doc:"accept only that the log does not have what this machine's agent remembers"`
+	Except  []string `json:"except,omitempty" doc:"machines that stay doubted" maxItems:"1000"`
+}
+
+// what returns the body, which may be left out.
+func (in *acceptInput) what() acceptBody {
+	if in.Body == nil {
+		return acceptBody{}
+	}
+	return *in.Body
+}
 
 type clearInput struct {
 	Key

@@ -52,6 +52,11 @@ func bounded(found []Finding) []Finding {
 func machineReferences(v *projections.View, m *projections.Machine) (found []Finding) {
 	edit := fmt.Sprintf("drover get machine %s -o yaml > machine.yaml (fix the file, then run: drover apply -f "+
 		"machine.yaml)", shellQuote(m.Name))
+	if doubt := explain.Doubt(v, m); doubt != "" {
+		found = append(found, Finding{Severity: Bad, Text: doubt,
+			Fix: fmt.Sprintf("drover eventlog accept-restore --machine %s (after checking whether a backup was restored)",
+				shellQuote(m.Name))})
+	}
 	if v.Environments[m.Environment] == nil {
 		found = append(found, Finding{Severity: Bad,
 			Text: fmt.Sprintf("machine %s is in environment %s, which does not exist: nothing is deployed to it", m.Name,

@@ -41,6 +41,8 @@ var eventTypes = []eventType{
 	{"machine.clean-up-held/v1", MachineCleanUpHeld{}, nil, nil, describeWith(describeMachineCleanUpHeld)},
 	{"machine.reimage-allowed/v1", MachineReimageAllowed{}, nil, nil, describeWith(describeMachineReimageAllowed)},
 	{"machine.lost-state/v1", MachineLostState{}, nil, nil, describeWith(describeMachineLostState)},
+	{"machine.memory-accepted/v1", MachineMemoryAccepted{}, nil, nil, describeWith(describeMachineMemoryAccepted)},
+	{"machine.memory-cleared/v1", MachineMemoryCleared{}, nil, nil, describeWith(describeMachineMemoryCleared)},
 	{"project.defined/v1", ProjectDefined{}, nil, nil, describeWith(describeProjectDefined)},
 	{"project.enabled/v1", ProjectEnabled{}, nil, nil, describeWith(describeProjectEnabled)},
 	{"project.disabled/v1", ProjectDisabled{}, nil, nil, describeWith(describeProjectDisabled)},

@@ -129,7 +129,8 @@ func realisticSamples() []Event {
 		AccessDefined{AccessSettings{AccessWho{[]string{"p-1"}, []string{"ops"}, []string{"0123456789ab"}}, Deployer,
 			[]string{"shop"}, []string{"production"}}, ann}, AccessDeleted{ann},
 		ServerStarted{1, "0.1.0", "http://127.0.0.1:7070"}, WatchPassed{number(8), Duration(time.Minute)},
-		StreamCleared{"project/shop", ann}, LogRestored{number(9), at, ann},
+		StreamCleared{"project/shop", ann}, LogRestored{number(9), at, []string{"web-01"}, ann},
+		MachineMemoryAccepted{ann}, MachineMemoryCleared{number(1), []ID{number(2)}},
 	}
 }
 

@@ -74,6 +74,8 @@ var commands = []struct {
 	{"stream.clear", ClearStream{}},
 	{"log.accept-restore", AcceptRestore{}},
 	{"machine.report-lost-state", ReportLostState{}},
+	{"machine.accept-memory", AcceptMemory{}},
+	{"machine.clear-memory", ClearMemory{}},
 	{"log.rotate-server-key", RotateServerKey{}},
 	{"access.apply", ApplyAccess{}},
 	{"access.delete", DeleteAccess{}},

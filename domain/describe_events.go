@@ -111,6 +111,15 @@ func describeMachineLostState(e MachineLostState, d *Description) {
 		machineSubject(d), JoinNames(lost))
 }
 
+func describeMachineMemoryAccepted(e MachineMemoryAccepted, d *Description) {
+	d.Origin = e.Origin
+	d.Sentence = machineSubject(d) + ": a person accepted that the log does not have what its agent remembers"
+}
+
+func describeMachineMemoryCleared(e MachineMemoryCleared, d *Description) {
+	d.Sentence = fmt.Sprintf("%s is no longer doubted: %d missing ids were accepted", machineSubject(d), len(e.Accepted))
+}
+
 func describeProjectDefined(e ProjectDefined, d *Description) {
 	d.Origin, d.Sentence = e.Origin, "project defined"
 }

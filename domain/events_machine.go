@@ -98,6 +98,18 @@ type (
 		Session ID            `json:"session"` // of the agent that reported it
 		Lost    []LostSuccess `json:"lost"`    // sorted by project
 	}
+	// MachineMemoryAccepted accepts that the log does not have what the machine's agent remembers. It takes effect when the
+	// agent connects again: drover then holds the machine for each project whose last success is missing.
+	MachineMemoryAccepted struct {
+		Origin
+	}
+	// MachineMemoryCleared means that the agent has connected after MachineMemoryAccepted, and that the machine is held
+	// where that was necessary.
+	MachineMemoryCleared struct {
+		Session ID `json:"session"` // of the agent
+		// Accepted are the missing ids, of events and logs, that the agent remembers. They raise no doubt again.
+		Accepted []ID `json:"accepted,omitempty"`
+	}
 )
 
 // AgentFlags are flags of an agent. They count when its machine first joins. Later the log takes precedence.
@@ -149,3 +161,5 @@ func (MachineCleanUpHeld) event()    {}
 func (MachineLostState) event()      {}
 func (MachineCleanUpUndone) event()  {}
 func (MachineReimageAllowed) event() {}
+func (MachineMemoryAccepted) event() {}
+func (MachineMemoryCleared) event()  {}

@@ -82,6 +82,8 @@ type (
 	LogRestored struct {
 		Was ID        `json:"was"` // the previous log id; the id of this event is the new log id
 		At  time.Time `json:"at"`
+		// Except are machines whose memory of the lost events is not accepted: they stay doubted.
+		Except []string `json:"except,omitempty"`
 		Origin
 	}
 )

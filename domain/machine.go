@@ -29,6 +29,14 @@ type Machine struct {
 	CleanUpHeld bool
 	// ReimageUntil is when the permission ends that another instance may take the name; zero: none.
 	ReimageUntil time.Time
+	// MemoryAccepted means that a person has accepted that the log does not have what the machine's agent remembers, and
+	// that the agent has not connected since.
+	MemoryAccepted bool
+	// MemoryExcepted means that a person accepted the restore of the log, except for what this machine's agent remembers.
+	MemoryExcepted bool
+	// AcceptedMemory are the ids that the agent remembers, that the log does not have, and that are no reason for a doubt,
+	// because a person has accepted them. The oldest come first.
+	AcceptedMemory []ID
 	// Ignored are the flags of the newest session's agent that differed from the machine when the session started.
 	Ignored AgentFlags
 }
@@ -73,6 +81,10 @@ func (m *Machine) Evolve(id ID, e Event) error {
 		m.CleanUpHeld = true
 	case MachineReimageAllowed:
 		m.ReimageUntil = e.Until
+	case MachineMemoryAccepted:
+		m.MemoryAccepted, m.MemoryExcepted = true, false
+	case MachineMemoryCleared:
+		m.clearMemory(e.Accepted)
 	}
 	return nil
 }
@@ -100,6 +112,7 @@ func (m *Machine) connect(event, server, session, instance ID) {
 	if instance != m.Instance {
 		m.Health, m.Reported = HealthUnknown, HealthUnknown
 		m.ReimageUntil = time.Time{}
+		m.MemoryAccepted, m.MemoryExcepted, m.AcceptedMemory = false, false, nil
 	}
 	m.Online, m.Connect, m.CleanUpHeld = true, event, false
 	m.Server, m.Session, m.Instance = server, session, instance

@@ -115,6 +115,8 @@ func TestTableOfNeedsListsEveryCommand(t *testing.T) {
 		"machine.disconnect":        DisconnectMachine{Name: "web-01"},
 		"machine.report-health":     ReportHealth{Name: "web-01"},
 		"machine.report-lost-state": ReportLostState{Name: "web-01"},
+		"machine.clear-memory":      ClearMemory{Name: "web-01"},
+		"machine.accept-memory":     AcceptMemory{Name: "web-01"},
 		"project.apply":             ApplyProject{Name: "shop"},
 		"project.set-enabled":       SetProjectEnabled{Name: "shop"},
 		"project.delete":            DeleteProject{Name: "shop"},

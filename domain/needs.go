@@ -90,6 +90,12 @@ func (c ReportHealth) Needs(World) []Need { return asAgent(c.Name) }
 func (c ReportLostState) Needs(World) []Need { return asAgent(c.Name) }
 
 // Needs returns what the command needs.
+func (c ClearMemory) Needs(World) []Need { return asAgent(c.Name) }
+
+// Needs returns what the command needs.
+func (c AcceptMemory) Needs(World) []Need { return everything(LogVerb) }
+
+// Needs returns what the command needs.
 func (c ClaimPart) Needs(World) []Need { return asAgent(c.Machine) }
 
 // Needs returns what the command needs.

@@ -16,6 +16,8 @@ type (
 		// Lost are later ids that agents and servers remember. The log had them until it was restored to a state from
 		// before an accepted restore. They are left out of the content too.
 		Lost []ID `json:"-"`
+		// Except are machines that stay doubted.
+		Except []string `json:"except,omitempty"`
 		Origin
 	}
 )
@@ -40,9 +42,15 @@ func (c AcceptRestore) Decide(w World) ([]Event, *Rejection) {
 	if w.Restored(c.Was) {
 		return nil, nil
 	}
+	for _, name := range c.Except {
+		if w.Machine(name) == nil {
+			return nil, machineNotFound(name)
+		}
+	}
 	var events []Event
 	accept := func(was ID) {
-		events = append(events, LogRestored{Was: was, At: c.At.UTC().Truncate(time.Microsecond), Origin: c.Origin})
+		events = append(events, LogRestored{Was: was, At: c.At.UTC().Truncate(time.Microsecond), Except: SortedUnique(c.Except),
+			Origin: c.Origin})
 	}
 	for _, id := range c.Lost {
 		if id != c.Was && !w.Restored(id) {

@@ -72,6 +72,7 @@ type Engine struct {
 	mu      sync.RWMutex // guards the following fields
 	view    *projections.View
 	loss    lossReport
+	doubts  doubts
 	ages    projections.Ages
 	batch   triggers.Batch
 	own     map[uuid.UUID]struct{} // ids of the events that the current tick has appended
@@ -196,6 +197,7 @@ func (e *Engine) refold(ctx context.Context, evidence string) error {
 	e.mu.Lock()
 	was, lost := e.logID(), e.lostIDs(e.view, view)
 	e.view, e.batch, e.ages, e.work = view, triggers.Batch{}, projections.Ages{}, worklist{}
+	e.publishDoubts()
 	e.ages.Mark(view.Position, e.cfg.Clock.Elapsed())
 	if !view.World().Restored(domain.ID(was)) { // no restore was accepted since
 		e.loss.log, e.loss.evidence = e.logID(), evidence // the restored log can have an earlier id
@@ -230,6 +232,9 @@ func (e *Engine) fold(page []eventlog.Recorded) {
 // announce publishes that the view has changed.
 func (e *Engine) announce() {
 	e.mu.Lock()
+	if e.doubts.log != e.logID() {
+		e.publishDoubts()
+	}
 	touched := e.view.Touched()
 	e.work.touch(touched)
 	e.presence.sessionsBegan(touched, e.cfg.Server, e.cfg.Clock.Elapsed())

@@ -205,12 +205,15 @@ func (e *Engine) accepts(v *projections.View, command domain.Command, streams []
 		return err
 	}
 	switch err := e.lostEvents(); {
-	case err != nil && !isResult(command) && !isPresence(command) && !isAcceptance(command):
+	case err != nil && !worksWithoutLostEvents(command):
 		return err
-	case err == nil && isAcceptance(command):
+	case err == nil && isAcceptance(command) && !anyDoubt(v):
 		return &domain.Rejection{Kind: domain.Conflict,
 			Reason: "there is nothing to accept: no server or agent knows of events that this log lacks",
 			Hint:   "after a restore, wait until a server or an agent has detected it; `/readyz` reports it"}
+	}
+	if err := acceptsDoubted(v, command); err != nil {
+		return err
 	}
 	if _, clears := command.(domain.ClearStream); clears || isAcceptance(command) {
 		return nil // recovery must work even if its own stream is set aside
@@ -226,6 +229,42 @@ func (e *Engine) accepts(v *projections.View, command domain.Command, streams []
 	return nil
 }
 
+// acceptsDoubted refuses a claim on a machine that is doubted, and the acceptance of the memory of one that is not.
+func acceptsDoubted(v *projections.View, command domain.Command) error {
+	switch c := command.(type) {
+	case domain.ClaimPart:
+		if m := v.Machines[c.Machine]; m != nil && v.DoubtOf(m) != nil {
+			return &domain.Rejection{Kind: domain.Conflict,
+				Reason: fmt.Sprintf("machine %s is doubted: the log does not have what its agent remembers", m.Name),
+				Hint:   fmt.Sprintf("`drover eventlog accept-restore --machine %s` accepts that", m.Name)}
+		}
+	case domain.AcceptMemory:
+		if m := v.Machines[c.Name]; m != nil && v.DoubtOf(m) == nil {
+			return &domain.Rejection{Kind: domain.Conflict,
+				Reason: fmt.Sprintf("machine %s is not doubted: the log has all that its agent remembers", m.Name),
+				Hint:   "`drover doctor` lists the machines that are doubted"}
+		}
+	}
+	return nil
+}
+
+// anyDoubt reports whether any machine is doubted.
+func anyDoubt(v *projections.View) bool {
+	for _, m := range v.Machines {
+		if v.DoubtOf(m) != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// worksWithoutLostEvents reports whether a command is accepted although the log has lost events. Whoever stopped the
+// fleet, by mistake or not, cannot keep people from taking its power away (law 30).
+func worksWithoutLostEvents(command domain.Command) bool {
+	_, accepts := command.(domain.AcceptMemory)
+	return accepts || isResult(command) || isPresence(command) || isAcceptance(command) || domain.RemovesPower(command)
+}
+
 // isResult reports whether a command reports the result of an agent. It is recorded whatever the state of the log.
 func isResult(command domain.Command) bool {
 	_, ok := command.(domain.EndPart)
@@ -236,7 +275,7 @@ func isResult(command domain.Command) bool {
 // has lost events, because what agents remember is the evidence of the loss.
 func isPresence(command domain.Command) bool {
 	switch command.(type) {
-	case domain.ConnectMachine, domain.DisconnectMachine, domain.ReportHealth:
+	case domain.ConnectMachine, domain.DisconnectMachine, domain.ReportHealth, domain.ClearMemory:
 		return true
 	}
 	return false

@@ -229,6 +229,8 @@ func (e *Engine) RenewLease(ctx context.Context, beside eventlog.Store) error {
 	p.updateLeases(leases, e.cfg.Clock.Elapsed())
 	e.readClocks()
 	e.adoptLostEvents(leases)
+	e.refreshDoubts(leases)
+	e.checkDoubts()
 	for _, server := range p.expiredLeases() {
 		for _, c := range []eventlog.Collection{eventlog.Contacts, eventlog.Leases} {
 			if err := beside.Drop(ctx, c, server.String()); err != nil {

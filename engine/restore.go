@@ -1,10 +1,8 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,8 +16,9 @@ import (
 	"github.com/droverhq/drover/projections"
 )
 
-// ErrLostEvents means that a server or an agent remembers events that this log does not have: the log was restored from
-// a backup, or an old copy took over. No server decides anything until a person accepts the restore.
+// ErrLostEvents means that a server or the agents of several machines remember events that this log does not have: the
+// log was restored from a backup, or an old copy took over. No server decides anything until a person accepts the
+// restore. What the agent of one machine remembers affects only that machine, see CheckAgentMemory.
 var ErrLostEvents = errors.New("this log has lost events")
 
 // lossReport is evidence that the log with this id has lost events. It is void once the log has another id.
@@ -56,6 +55,8 @@ type AgentMemory struct {
 	// Earlier and EarlierDeployments are the same for projects without a success since the last accepted restore.
 	Earlier            map[string]domain.ID
 	EarlierDeployments map[string]domain.ID
+	// LogSigned means that a server of this log has signed Log: the agent did not make it up.
+	LogSigned bool
 	// Received is when the agent connected: its memory is older. The zero value means now.
 	Received ReadPoint
 }
@@ -76,6 +77,7 @@ func (e *Engine) reportLoss(evidence string, ids ...uuid.UUID) {
 			}
 		}
 	}()
+	evidence = domain.OneLine(evidence) // it is shown, and it is a line of the lease
 	if e.lostEvents() == nil {
 		e.loss = lossReport{log: e.logID(), evidence: evidence}
 		e.log.Error("the log has lost events; no decisions are made until you run `drover eventlog accept-restore`",
@@ -107,6 +109,9 @@ func (e *Engine) leaseContent(beat int64) []byte {
 	defer e.mu.RUnlock()
 	if e.lostEvents() != nil {
 		text += "\n" + e.loss.log.String() + "\n" + e.loss.evidence + "\n" + textOf(e.loss.ids)
+	}
+	for _, line := range e.doubtLines(eventlog.MaxLeaseBytes - len(text)) {
+		text += "\n" + line
 	}
 	return []byte(text)
 }
@@ -142,7 +147,8 @@ func leaseTime(lease []byte) (time.Time, bool) {
 func (e *Engine) adoptLostEvents(leases map[uuid.UUID][]byte) {
 	log := e.LogID().String()
 	for _, value := range leases {
-		if parts := strings.Split(string(value), "\n"); len(parts) >= 3 && parts[1] == log {
+		value, _ := cutDoubts(string(value))
+		if parts := strings.Split(value, "\n"); len(parts) >= 3 && parts[1] == log {
 			e.reportLoss(parts[2], idsOf(strings.Join(parts[3:], " "))...)
 		}
 	}
@@ -158,7 +164,8 @@ func (e *Engine) lostIDs(before, now *projections.View) (ids []uuid.UUID) {
 	return ids
 }
 
-// acceptance returns the command with the ids that the log has lost.
+// acceptance returns the command with the ids that the log has lost. Those that servers know come first, because the
+// agents of doubted machines may be wrong.
 func (e *Engine) acceptance(c domain.AcceptRestore) domain.AcceptRestore {
 	e.mu.RLock()
 	defer e.mu.RUnlock()
@@ -167,140 +174,11 @@ func (e *Engine) acceptance(c domain.AcceptRestore) domain.AcceptRestore {
 			c.Lost = append(c.Lost, domain.ID(id))
 		}
 	}
+	for _, m := range doubtedMachines(e.view) {
+		if log := e.view.DoubtOf(m).Log; !log.IsZero() && !slices.Contains(c.Except, m.Name) && !slices.Contains(c.Lost, log) &&
+			len(c.Lost) < maxLostIDs {
+			c.Lost = append(c.Lost, log)
+		}
+	}
 	return c
-}
-
-// CheckAgentMemory compares what a machine's agent remembers with the log. It ignores the memory of a log that was
-// created elsewhere: the agent has moved here from another cluster. If the memory is about the log under its current
-// id, a missing event is evidence of lost events. If it is from before an accepted restore, the machine is held for
-// each project whose last success the log has lost.
-func (e *Engine) CheckAgentMemory(ctx context.Context, machine string, m AgentMemory) error {
-	if m.Log == uuid.Nil || m.OriginalID != uuid.Nil && m.OriginalID != e.made {
-		return nil
-	}
-	if err := e.CatchUpTo(ctx, m.Received); err != nil {
-		return err
-	}
-	switch e.classifyID(m.Log) {
-	case formerID:
-		return e.holdLostSuccesses(ctx, machine, m.withEarlier())
-	case unknownID:
-		e.reportLoss(fmt.Sprintf("the agent of machine %s remembers log id %s", machine, m.Log), m.Log)
-		return nil
-	}
-	missing, err := e.missingEvent(ctx, machine, m)
-	if missing != "" {
-		e.ReportLostEvents(fmt.Sprintf("the agent of machine %s remembers %s", machine, missing))
-	}
-	return err
-}
-
-// withEarlier returns a memory whose successes include the earlier ones. While the log has the id that the agent knows,
-// these are no evidence: a person has accepted that the log may have lost them.
-func (m AgentMemory) withEarlier() AgentMemory {
-	successes, deployments := maps.Clone(m.Successes), maps.Clone(m.Deployments)
-	if successes == nil {
-		successes, deployments = map[string]domain.ID{}, map[string]domain.ID{}
-	}
-	for project, success := range m.Earlier {
-		if _, newer := successes[project]; !newer {
-			successes[project], deployments[project] = success, m.EarlierDeployments[project]
-		}
-	}
-	m.Successes, m.Deployments = successes, deployments
-	return m
-}
-
-// idEpoch classifies an id of the log.
-type idEpoch int
-
-const (
-	unknownID idEpoch = iota
-	formerID          // the log had this id until a restore was accepted
-	currentID
-)
-
-func (e *Engine) classifyID(id uuid.UUID) (found idEpoch) {
-	e.Read(func(v *projections.View) {
-		switch {
-		case id == e.logID():
-			found = currentID
-		case v.World().Restored(domain.ID(id)):
-			found = formerID
-		}
-	})
-	return found
-}
-
-// missingEvent describes an event that a machine remembers and the log does not have, or returns an empty string.
-func (e *Engine) missingEvent(ctx context.Context, machine string, m AgentMemory) (missing string, err error) {
-	lost, err := e.lostSuccesses(ctx, machine, m)
-	if err != nil {
-		return "", err
-	}
-	// Without its deployment a success cannot be looked up. Only the last two successes are in the view.
-	lost = slices.DeleteFunc(lost, func(project string) bool { return m.Deployments[project].IsZero() })
-	if len(lost) > 0 {
-		return "its success " + m.Successes[lost[0]].String() + " for project " + lost[0], nil
-	}
-	if m.Event.IsZero() {
-		return "", nil
-	}
-	stream := domain.MachineStream(machine)
-	missing = fmt.Sprintf("event %s at revision %d of %s", m.Event, m.Revision, stream)
-	for rec, err := range e.cfg.Log.ReadStream(ctx, stream, m.Revision, 1) {
-		if err != nil || domain.ID(rec.ID) == m.Event {
-			return "", err
-		}
-	}
-	return missing, nil
-}
-
-// lostSuccesses returns the projects, sorted, whose last success on the machine is not in the log.
-func (e *Engine) lostSuccesses(ctx context.Context, machine string, m AgentMemory) (projects []string, err error) {
-	e.Read(func(v *projections.View) {
-		for project, success := range m.Successes {
-			if !v.IsRecentSuccess(machine, project, success) {
-				projects = append(projects, project)
-			}
-		}
-	})
-	slices.Sort(projects)
-	projects = slices.DeleteFunc(projects, func(project string) bool {
-		there, failure := e.logHas(ctx, domain.PartStream(m.Deployments[project], machine), m.Successes[project])
-		err = errors.Join(err, failure)
-		return there
-	})
-	return projects, err
-}
-
-// logHas looks up an event in its stream. The view has only the newest successes, and a machine whose disk was restored
-// from a snapshot remembers an older one.
-func (e *Engine) logHas(ctx context.Context, stream string, event domain.ID) (bool, error) {
-	for rec, err := range e.cfg.Log.ReadStream(ctx, stream, 0, 0) {
-		if err != nil || domain.ID(rec.ID) == event {
-			return err == nil, err
-		}
-	}
-	return false, nil
-}
-
-// holdLostSuccesses holds the machine for each project with a success that the log has lost: the installed release is
-// unknown.
-func (e *Engine) holdLostSuccesses(ctx context.Context, machine string, m AgentMemory) error {
-	lost, err := e.lostSuccesses(ctx, machine, m)
-	if err != nil {
-		return err
-	}
-	for _, project := range lost {
-		_, err := e.Handle(ctx, domain.ID{}, domain.SetHold{Project: project, Machine: machine, Unproven: true,
-			Origin: domain.ServerOrigin("drover", e.cfg.Server),
-			Reason: "the log was restored and lost the last success of this machine"})
-		var rejection *domain.Rejection
-		var aside *SetAside
-		if err != nil && (!errors.As(err, &rejection) || errors.As(err, &aside)) { // held once the stream was cleared
-			return fmt.Errorf("hold %s of machine %s after a restore: %w", project, machine, err)
-		}
-	}
-	return nil
 }

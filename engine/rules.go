@@ -21,7 +21,8 @@ import (
 //	3  holds of several kinds are side by side; a rollback goes by the order of queueing
 //	4  parts are verified; a clean-up is undone; machines that remember less than the log are dirty
 //	5  a machine that its own agent deleted is not forgotten
-const DecisionVersion = 5
+//	6  a machine whose agent remembers events that the log does not have is not deployable
+const DecisionVersion = 6
 
 // Rules are the folds and deciders of an engine. Servers of one log that have equal rules make equal decisions. A new
 // aggregate adds a row to folds and, if it decides something, a row to deciders.

@@ -63,7 +63,7 @@ func inState(v *projections.View, projects []*projections.Project, m *projection
 		return slices.ContainsFunc(projects, func(p *projections.Project) bool { return m.Hold(p.Name) != nil })
 	case "deployable":
 		ok, _ := v.Deployable(m)
-		return ok
+		return ok && v.DoubtOf(m) == nil
 	case "disabled":
 		return m.Disabled
 	}
@@ -73,7 +73,7 @@ func inState(v *projections.View, projects []*projections.Project, m *projection
 func machine(v *projections.View, projects []*projections.Project, m *projections.Machine) Machine {
 	deployable, _ := v.Deployable(m)
 	shown := Machine{Name: m.Name, Environment: m.Environment, Roles: orEmpty(m.Roles), Enabled: !m.Disabled,
-		Presence: m.Presence(), Health: string(m.Health), Deployable: deployable, Policy: m.Policy, Ephemeral: m.Ephemeral,
+		Presence: m.Presence(), Health: string(m.Health), Deployable: deployable && v.DoubtOf(m) == nil, Doubted: v.DoubtOf(m) != nil, Policy: m.Policy, Ephemeral: m.Ephemeral,
 		Installed: []Installed{}, Wanted: []Wanted{}, Note: note(v, m)}
 	if !m.Instance.IsZero() {
 		shown.Instance = m.Instance.String()
@@ -127,6 +127,9 @@ func note(v *projections.View, m *projections.Machine) string {
 	if aside := v.Aside[domain.MachineStream(m.Name)]; aside != nil {
 		notes = append(notes, SetAside(aside))
 	}
+	if doubt := Doubt(v, m); doubt != "" {
+		notes = append(notes, doubt)
+	}
 	if v.Environments[m.Environment] == nil {
 		notes = append(notes, fmt.Sprintf("environment %s does not exist", m.Environment))
 	}
@@ -148,6 +151,21 @@ func note(v *projections.View, m *projections.Machine) string {
 			m.ReimageUntil.UTC().Format(time.RFC3339)))
 	}
 	return strings.Join(notes, "; ")
+}
+
+// Doubt returns clauses that say why a machine is doubted, and what ends the doubt; empty if it is not.
+func Doubt(v *projections.View, m *projections.Machine) string {
+	doubt := v.DoubtOf(m)
+	switch {
+	case doubt == nil:
+		return ""
+	case m.MemoryAccepted:
+		return fmt.Sprintf("machine %s is doubted until its agent connects again: a person accepted that the log does not have "+
+			"what it remembers", m.Name)
+	}
+	return fmt.Sprintf("machine %s is doubted: its agent remembers %s, but the log does not have it; nothing is deployed to "+
+		"this machine until the log has it, or a person runs `drover eventlog accept-restore --machine %[1]s`", m.Name,
+		doubt.Missing)
 }
 
 // SetAside returns a clause that names the stream, since when it has been set aside, and why.

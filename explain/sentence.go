@@ -25,6 +25,7 @@ type subject struct {
 var sentences = map[triggers.Reason]func(subject) string{
 	triggers.SetAside:           subject.setAside,
 	triggers.OutOfScope:         subject.outOfScope,
+	triggers.MachineDoubted:     subject.doubted,
 	triggers.ProjectDisabled:    subject.projectDisabled,
 	triggers.TriggerDisabled:    subject.triggerDisabled,
 	triggers.NothingReleased:    subject.nothingReleased,
@@ -229,6 +230,8 @@ func (a subject) upToDate() string {
 	return fmt.Sprintf("Machine %s has release %s, which is the wanted one; nothing is due until another release is "+
 		"wanted.", a.m.Name, a.verdict.Release)
 }
+
+func (a subject) doubted() string { return "M" + strings.TrimPrefix(Doubt(a.v, a.m), "m") + "." }
 
 func (a subject) unavailable() string {
 	switch {

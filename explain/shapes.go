@@ -24,6 +24,7 @@ type Machine struct {
 	Presence    string      `json:"presence"` // online, offline, unknown
 	Health      string      `json:"health"`   // healthy, warning, unhealthy, unknown
 	Deployable  bool        `json:"deployable"`
+	Doubted     bool        `json:"doubted,omitempty"` // the log does not have what its agent remembers
 	Policy      string      `json:"policy"`
 	Ephemeral   bool        `json:"ephemeral"` // its agent may delete it
 	Instance    string      `json:"instance"`

@@ -114,7 +114,7 @@ func MachinesTable(list []Machine, wide bool) Table {
 		header += " POLICY INSTANCE NOTE"
 	}
 	return table(header, list, func(m Machine) []string {
-		row := []string{m.Name, m.Environment, joined(m.Roles), m.Presence + choose(m.Enabled, "", ",disabled"), m.Health,
+		row := []string{m.Name, m.Environment, joined(m.Roles), m.Presence + choose(m.Enabled, "", ",disabled") + choose(m.Doubted, ",doubted", ""), m.Health,
 			choose(m.Deployable, "yes", "no"), installedCell(m.Installed), wantedCell(m.Wanted)}
 		if wide {
 			row = append(row, m.Policy, dash(m.Instance), dash(m.Note))

@@ -155,7 +155,8 @@ func full(t *testing.T) *projectionstest.History {
 		domain.MachineHealthChanged{Status: domain.Warning, Detail: "disk 91 %", Session: session},
 		domain.MachineCleanUpHeld{Absent: 4, Machines: 10},
 		domain.MachineReimageAllowed{Until: until, Origin: domain.By("ann")},
-		domain.MachineLostState{Session: session, Lost: []domain.LostSuccess{{Project: "shop", Release: "1.0"}}})
+		domain.MachineLostState{Session: session, Lost: []domain.LostSuccess{{Project: "shop", Release: "1.0"}}},
+		domain.MachineMemoryAccepted{Origin: domain.By("ann")}, domain.MachineMemoryCleared{Session: session})
 	l.Add("project/shop", domain.ProjectDisabled{}, domain.ProjectEnabled{}, domain.TriggerDisabled{Trigger: "joins"},
 		domain.TriggerEnabled{Trigger: "joins"},
 		domain.PinSet{Environment: "production", Release: "1.0", Until: &until, Origin: domain.By("ann")},

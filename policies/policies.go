@@ -134,6 +134,9 @@ func CleanUp(v *projections.View) []domain.Decision {
 	var all []domain.Decision
 	away := map[absence]int{}
 	for _, m := range absent(v) {
+		if v.DoubtOf(m) != nil { // a person decides about it
+			continue
+		}
 		policy := v.PolicyOf(m).CleanUp
 		key := absence{m.Environment, time.Duration(policy.After)}
 		if away[key] == 0 {

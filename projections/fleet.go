@@ -367,6 +367,7 @@ func (v *View) foldWatch(f Fact) {
 	case domain.LogRestored:
 		v.Restores = append(v.Restores, Restore{Was: e.Was, ID: f.id(), Position: f.Position})
 		for _, m := range v.Machines {
+			m.MemoryExcepted = slices.Contains(e.Except, m.Name)
 			v.touch(m.record)
 		}
 	}

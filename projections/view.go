@@ -30,6 +30,10 @@ type View struct {
 	Servers   map[domain.ID]*Server
 	Watch     Watch
 
+	// Doubts are what servers know about the memory of agents, by machine; see DoubtOf. They are not folded, so only
+	// decisions and displays read them, and the fold does not. The map is replaced, never changed.
+	Doubts map[string]Doubt
+
 	// Aside holds the streams that cannot be folded, by name.
 	Aside map[string]*Aside
 	// Fence reports that a newer version of drover writes to this log. Its zero value means that none does.

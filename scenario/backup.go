@@ -95,7 +95,7 @@ type agentMemory struct {
 
 // observe records what the agent learns from its server, unless the server has detected a restored log.
 func (a *agent) observe(s *server) {
-	if s.LostEvents() != nil || !a.memory.known {
+	if s.LostEvents() != nil || a.doubted(s) || !a.memory.known {
 		return
 	}
 	v, stream := s.fold(), domain.MachineStream(a.machine)
@@ -104,10 +104,17 @@ func (a *agent) observe(s *server) {
 	}
 }
 
+// doubted reports whether the log does not have what the agent remembers.
+func (a *agent) doubted(s *server) bool {
+	v := s.fold()
+	m := v.Machines[a.machine]
+	return m != nil && v.DoubtOf(m) != nil
+}
+
 // forget resets the memory of the agent if the server has another log.
 func (a *agent) forget(log uuid.UUID) {
 	if !a.memory.known || a.memory.Log != log {
-		a.memory = agentMemory{known: true, AgentMemory: engine.AgentMemory{Log: log, Successes: map[string]domain.ID{},
+		a.memory = agentMemory{known: true, AgentMemory: engine.AgentMemory{Log: log, LogSigned: true, Successes: map[string]domain.ID{},
 			Deployments: map[string]domain.ID{}}}
 	}
 }
@@ -140,13 +147,17 @@ func (r *runner) compare(s *server, a *agent) ([]string, error) {
 	if err := r.prove(s, a); err != nil {
 		return nil, err
 	}
-	if s.LostEvents() == nil { // until then, the servers need the memory
+	if s.LostEvents() == nil && !a.doubted(s) { // until then, the servers need the memory
 		a.forget(s.LogID())
 	}
 	a.observe(s)
 	lines := r.then(behind)
 	if err := s.LostEvents(); err != nil {
 		lines = append(lines, "doubted: "+err.Error())
+	} else if v := s.fold(); v.Machines[a.machine] != nil {
+		if doubt := v.DoubtOf(v.Machines[a.machine]); doubt != nil {
+			lines = append(lines, "doubted: machine "+a.machine+" remembers "+doubt.Missing)
+		}
 	}
 	return lines, nil
 }

@@ -62,6 +62,7 @@ func (r *runner) viewDifferences() []string {
 	for _, name := range sortedKeys(views) {
 		v := views[name]
 		reference := foldUpTo(r.ctx, r.log, v.Position, 0)
+		reference.Doubts = v.Doubts // they are not folded
 		if reference.Position < v.Position || reflect.DeepEqual(v, reference) {
 			continue // the log was restored, and the server has not noticed it yet; or the views are equal
 		}

@@ -66,8 +66,12 @@ func verbs() []verb {
 		{"trigger enable PROJECT/NAME", func(w *words) domain.Command { return w.trigger(true) }},
 		{"trigger disable PROJECT/NAME", func(w *words) domain.Command { return w.trigger(false) }},
 		{"delete KIND NAME", deleteCommand},
-		{"log accept-restore", func(w *words) domain.Command {
-			return domain.AcceptRestore{Was: domain.ID(w.server.LogID()), At: w.server.clock.Now(), Origin: domain.By(by)}
+		{"log accept-restore --machine MACHINE --except MACHINE", func(w *words) domain.Command {
+			if machine := w.flag("machine"); machine != "" {
+				return domain.AcceptMemory{Name: machine, Origin: domain.By(by)}
+			}
+			return domain.AcceptRestore{Was: domain.ID(w.server.LogID()), At: w.server.clock.Now(),
+				Except: w.machineFlag("except"), Origin: domain.By(by)}
 		}},
 		{"log clear STREAM", func(w *words) domain.Command {
 			return domain.ClearStream{Name: w.runner.names.stream(w.arg(0)), Origin: domain.By(by)}
@@ -302,8 +306,9 @@ func (w *words) isSwitch(name string) bool {
 	return i >= 0 && (i+1 == len(all) || strings.HasPrefix(all[i+1], "--"))
 }
 
-// nameOf returns the verb of a usage: its words before the first word in capitals.
+// nameOf returns the verb of a usage: its words before the first word in capitals and the first flag.
 func nameOf(usage string) []string {
+	usage, _, _ = strings.Cut(usage, " --")
 	all := strings.Fields(usage)
 	if i := slices.IndexFunc(all, isArgument); i >= 0 {
 		return all[:i]

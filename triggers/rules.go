@@ -25,6 +25,7 @@ type Reason string
 const (
 	SetAside           Reason = "set-aside"
 	OutOfScope         Reason = "out-of-scope"
+	MachineDoubted     Reason = "machine-doubted"
 	ProjectDisabled    Reason = "project-disabled"
 	TriggerDisabled    Reason = "trigger-disabled"
 	NothingReleased    Reason = "nothing-released"
@@ -68,6 +69,8 @@ var rules = []rule{
 	{Wait, SetAside, Case.setAside},
 	// The machine moved, or the trigger, project or environment was deleted, so no trigger asks for the machine.
 	{None, OutOfScope, Case.outOfScope},
+	// Law 30: an agent that remembers events that the log does not have stops its own machine, and no other.
+	{Wait, MachineDoubted, func(c Case) bool { return c.View.DoubtOf(c.Machine) != nil }},
 	// Law 20: a disabled project or trigger does nothing, and the verdict gives that reason.
 	{Wait, ProjectDisabled, func(c Case) bool { return c.Project.Disabled }},
 	{Wait, TriggerDisabled, Case.triggerDisabled},

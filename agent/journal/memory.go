@@ -107,12 +107,15 @@ func (j *Journal) RecordLog(welcome client.Welcome, machine string) error {
 		memory = *j.memory
 	}
 	j.mu.Unlock()
-	fresh := client.Memory{Log: welcome.Log, Made: welcome.Made, Machine: machine, Revision: -1}
+	fresh := client.Memory{Log: welcome.Log, Made: welcome.Made, LogProof: welcome.LogProof, Machine: machine, Revision: -1}
 	sameOrigin := memory.Made == "" || welcome.Made == "" || memory.Made == welcome.Made
 	switch {
 	case memory.Log == "":
 	case memory.Machine != machine:
 		runs, proven = nil, successes{}
+	case memory.Log == welcome.Log && memory.LogProof == "" && welcome.LogProof != "": // an older version wrote the memory
+		memory.LogProof = welcome.LogProof
+		return j.store(&memory, runs, proven)
 	case memory.Log == welcome.Log, welcome.LostEvents && sameOrigin:
 		return nil
 	case !sameOrigin:

@@ -80,11 +80,12 @@ type Hello struct {
 // Memory is what an agent remembers about the log that it was last connected to. It lets a server detect a restored
 // log.
 type Memory struct {
-	Log      string `json:"log"`      // log id
-	Made     string `json:"made"`     // the id that this log was created with
-	Machine  string `json:"machine"`  // the machine that the rest of the memory belongs to
-	Revision int64  `json:"revision"` // of the newest known event in the machine's stream
-	Event    string `json:"event"`    // id of that event
+	Log      string `json:"log"`                // log id
+	Made     string `json:"made"`               // the id that this log was created with
+	LogProof string `json:"logProof,omitempty"` // the LogProof of the welcome that named Log
+	Machine  string `json:"machine"`            // the machine that the rest of the memory belongs to
+	Revision int64  `json:"revision"`           // of the newest known event in the machine's stream
+	Event    string `json:"event"`              // id of that event
 	// Successes maps a project to the id of the PartEnded event of its last success on this machine.
 	Successes map[string]string `json:"successes,omitempty"`
 	// Deployments maps a project to the deployment of that success.
@@ -179,8 +180,10 @@ type Welcome struct {
 	// Registered means that the log has a verifier of the agent's secret. The agent never needs to send the secret again.
 	Registered bool `json:"registered,omitempty"`
 
-	Log      string   `json:"log"`    // log id
-	Made     string   `json:"made"`   // the id that the log was created with; Log changes with each restore
+	Log  string `json:"log"`  // log id
+	Made string `json:"made"` // the id that the log was created with; Log changes with each restore
+	// LogProof is the server key's signature of Log and Made. The agent returns it in its Memory.
+	LogProof string   `json:"logProof,omitempty"`
 	Server   string   `json:"server"` // server id
 	Settings Settings `json:"settings"`
 	// Unfinished lists the parts of this machine that are claimed and have not ended.

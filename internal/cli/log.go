@@ -45,23 +45,39 @@ func (a *app) openWith(ctx context.Context, c server.LogConfig) (eventlog.Backen
 }
 
 func logAcceptVerb(a *app) *cobra.Command {
-	return verb{
-		exits: writeExits(exits{exitConflict: "the log has lost no events, so there is nothing to accept"}),
-		use:   "accept-restore", short: "Continue with a log that has lost its newest events",
+	var what struct {
+		Machine string   `json:"machine,omitempty"`
+		Except  []string `json:"except,omitempty"`
+	}
+	cmd := verb{
+		exits: writeExits(exits{exitConflict: "the log has lost no events, so there is nothing to accept",
+			exitMissing: "the machine does not exist"}),
+		use: "accept-restore", short: "Continue with a log that has lost its newest events",
 		long: "Continue with an event log that has lost its newest events, after a backup was restored or a\n" +
-			"stale standby took over. Servers stop deciding when an agent or another server has seen events\n" +
-			"that the log does not have; `/readyz` and `drover doctor` report it.\n\n" +
-			"The command gives the log a new id and sets a hold on each machine whose last success is lost.\n" +
-			"Lift these holds with `drover unhold`.",
-		example: "drover eventlog accept-restore",
+			"stale standby took over. Servers stop deciding when a server has seen events that the log does not\n" +
+			"have, or the agents of several machines have; `/readyz` and `drover doctor` report it.\n\n" +
+			"If the agent of one machine remembers such events, only that machine is doubted: nothing is\n" +
+			"deployed to it. Accept that with --machine.\n\n" +
+			"The command gives the log a new id, ends the doubts about all machines except those of --except,\n" +
+			"and sets a hold on each machine whose last success is lost. Lift these holds with `drover unhold`.\n" +
+			"With --machine it does so for that machine only, and the log keeps its id.",
+		example: "drover eventlog accept-restore\ndrover eventlog accept-restore --except web-01\n" +
+			"drover eventlog accept-restore --machine web-01",
 		run: func(ctx context.Context, _ []string) error {
-			written, err := a.command(ctx, client.Path("log", "accept-restore"), nil)
-			if err != nil {
+			written, err := a.command(ctx, client.Path("log", "accept-restore"), what)
+			switch {
+			case err != nil:
 				return err
+			case what.Machine != "":
+				return a.wrote(written, "the memory of machine "+what.Machine+" is accepted as lost")
 			}
 			return a.wrote(written, "the restored log is accepted")
 		},
 	}.command()
+	cmd.Flags().StringVar(&what.Machine, "machine", "", "accept only what the agent of this `MACHINE` remembers")
+	cmd.Flags().StringSliceVar(&what.Except, "except", nil, "leave this `MACHINE` doubted; repeatable")
+	cmd.MarkFlagsMutuallyExclusive("machine", "except")
+	return cmd
 }
 
 func logClearVerb(a *app) *cobra.Command {
